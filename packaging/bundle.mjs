@@ -61,7 +61,10 @@ export const SIDES = {
     },
   },
   firewall: {
-    programs: { 'rulecast-subscriber': 'packages/subscriber/src/daemon.ts' },
+    programs: {
+      'rulecast-subscriber': 'packages/subscriber/src/daemon.ts',
+      'rulecast-doctor': 'packages/rulectl/src/firewall-doctor.ts',
+    },
     parts: [
       'packages/subscriber/src/verify/verify-thread.ts',
       'packages/table/src/compile/worker.ts',

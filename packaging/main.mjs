@@ -52,6 +52,12 @@ const PROGRAMS = /** @type {const} */ ([
     section: 8,
     summary: 'receive firewall rule sets and enforce them',
   },
+  {
+    name: 'rulecast-doctor',
+    side: 'firewall',
+    section: 8,
+    summary: 'say what keeps a firewall from working',
+  },
 ]);
 
 const USAGE = `npm run package -- [--out FOLDER] [--only deb|rpm]

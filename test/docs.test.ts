@@ -20,7 +20,24 @@ const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
   'packaging/README.md#Packages': 'test/system/packages.test.ts',
   'packaging/README.md#Packages/2': 'test/system/packages.test.ts',
   'packaging/README.md#Packages/3': 'test/system/packages.test.ts',
+  ...inQubes(
+    'In the templates',
+    'In the templates/2',
+    'In dom0',
+    'In the management qube',
+    'In the management qube/2',
+    'In the template of the firewall',
+    'A blocked address',
+    'Backup and restore',
+  ),
 };
+
+/** With both packages installed, on a machine that stands for both qubes and dom0. */
+function inQubes(...blocks: readonly string[]): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    blocks.map((block) => [`docs/qubes.md#${block}`, 'test/system/packages.test.ts']),
+  );
+}
 
 const USE_IT = blockText('README.md#Use it');
 const PATH = /^export PATH=.*$/m.exec(USE_IT)?.[0] ?? '';
@@ -189,6 +206,20 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     expect(await box.run(text)).toMatch(/policy default, egress: /);
   },
 
+  'docs/qubes.md#Moving over from qvm-firewall': async (text) => {
+    const box = await fresh();
+    box.stub('qvm-firewall', `[ "$2 $3" = 'list --raw' ] && cat <<'END'\n${qubesRules()}END\n`);
+    box.stub('qvm-ls', "echo 'work|10.137.0.5|fd09::a89:5'; echo 'personal|10.137.0.6|-'\n");
+    expect(await box.run(text)).toContain('nothing refused');
+  },
+
+  'docs/qubes.md#Removal': async (text) => {
+    const box = await fresh();
+    for (const name of ['qvm-service', 'qvm-tags', 'sudo']) box.stub(name, `echo ${name} "$@" >> asked\n`);
+    await box.run(text);
+    expect(readFileSync(box.path('asked'), 'utf8').split('\n')).toHaveLength(6);
+  },
+
   'docs/sources.md#Sources: lists that stay fresh by themselves': async (text) => {
     const smallest = blockText('docs/sources.md#Sources: lists that stay fresh by themselves/2');
     const box = await withConfiguration(`state: ./publisher\n${smallest}`);
@@ -230,8 +261,11 @@ describe('every block', () => {
   });
 
   it.each(Object.entries(RUN_ELSEWHERE))('%s is run by %s', (name, runner) => {
-    const [, section = ''] = name.replace(/\/\d+$/, '').split('#');
-    const named = runner.endsWith('.ts') ? name : `## ${section}`;
+    const [document, block = ''] = name.split('#');
+    const section = block.replace(/\/\d+$/, '');
+    // One that runs many blocks of a document names it once.
+    const said = document === 'docs/qubes.md' ? `said('${block}')` : name;
+    const named = runner.endsWith('.ts') ? said : `## ${section}`;
     expect(readFileSync(join(ROOT, runner), 'utf8').includes(named), `${runner} names ${named}`).toBe(true);
   });
 

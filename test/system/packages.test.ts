@@ -101,6 +101,56 @@ describe.skipIf(toolGap() !== undefined)('npm run package', () => {
       machine = undefined;
     });
 
+    it('block an address in a firewall qube, by what docs/qubes.md says', async () => {
+      const scene = new Scene();
+      for (const path of paths(out, '.deb'))
+        if (!path.includes('zeromq')) copyFileSync(path, scene.path(basename(path)));
+      const on = await Machine.boot(scene);
+      machine = on;
+      // Both qubes and dom0 in one; what is between them is test/qrexec, with the policy that dom0 gets.
+      on.run(`rm -f /usr/sbin/policy-rc.d
+        hostname sys-firewall
+        mkdir -p /usr/share/qubes /run/qubes-service /run/qubes /etc/qubes/policy.d
+        touch /usr/share/qubes/marker-vm
+        stub() { printf '#!/bin/sh\\n%s\\n' "$2" > /usr/bin/$1; chmod 755 /usr/bin/$1; }
+        stub qvm-run '[ "$1 $2" = "--pass-io mgmt" ] && exec sh -c "$3"'
+        stub sudo 'exec "$@"'
+        stub qvm-tags '[ "$2" = add ] && echo "$1 $3" >> /run/qubes/tags'
+        stub qvm-service '[ "$3" = on ] && touch /run/qubes-service/$2 || rm /run/qubes-service/$3'
+        stub qrexec-client-vm 'exec node /opt/rulecast/test/qrexec/client-vm.mjs /run/qubes/agent "$@"'
+        systemd-run --unit=qrexec-agent -p UMask=0 node /opt/rulecast/test/qrexec/agent.mjs \\
+          /run/qubes/agent sys-firewall /etc/qubes/policy.d/30-rulecast.policy /run/qubes/tags /etc/qubes-rpc`);
+      const said = (block: string): string =>
+        on.run(
+          blockText(`docs/qubes.md#${block}`).replaceAll('apt install ./', 'dpkg --force-depends -i /srv/'),
+        );
+      said('In the templates');
+      said('In the templates/2');
+      on.run('systemctl start rulecast-publisher rulecast-boot rulecast-subscriber');
+      expect(on.rules()).toBe(''); // a template
+      said('In dom0');
+      said('In the management qube');
+      const trust = said('In the management qube/2').trimEnd().split('\n').at(-1) ?? '';
+      said('In the template of the firewall');
+      on.run(`echo '${trust}' > /etc/rulecast/trust; systemctl start rulecast-boot rulecast-subscriber`);
+      const shown = said('A blocked address');
+      expect(shown).toMatch(/^sys-firewall .*synced/m);
+      expect(shown).toMatch(/203\.0\.113\.7 tcp\/443: drop$/m);
+      expect(on.rules()).toContain('203.0.113.0/24');
+      // Of this machine, which is no qube of Xen's: what it is told of that, and nothing else.
+      const troubles = (program: string): readonly unknown[] =>
+        on
+          .attempt(`${program} --json`)
+          .stdout.trimEnd()
+          .split('\n')
+          .map((line): { readonly check: string; readonly result: string } => JSON.parse(line))
+          .filter(({ result }) => result !== 'good')
+          .map(({ check }) => check);
+      expect(troubles('rulecast-doctor')).toEqual(['xen', 'anti-spoofing']);
+      said('Backup and restore');
+      expect(on.run('tar -tzf rulecast.tar.gz')).toContain('publisher/identity');
+    });
+
     it('block an address by what the manual says, upgrade with the rules in force, and leave nothing', async () => {
       const scene = new Scene();
       for (const path of paths(out, '.deb')) {

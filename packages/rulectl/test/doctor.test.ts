@@ -1,6 +1,5 @@
 /** `rulectl doctor`: two machines on which all is well, and each fault that is put into one of them. */
 
-import { generateKeyPairSync } from 'node:crypto';
 import { formatTrust } from '@rulecast/protocol';
 import { describe, expect, it } from 'vitest';
 import type { FileState, Finding, Machine } from '../src/doctor/finding.ts';
@@ -12,8 +11,7 @@ const SOCKET: FileState = { kind: 'socket', mode: 0o600 };
 const FILE: FileState = { kind: 'file', mode: 0o644 };
 const DEVICE: FileState = { kind: 'device', mode: 0o660 };
 const ACTIVE = 'LoadState=loaded\nActiveState=active\nResult=success\nConditionResult=yes\n';
-const { publicKey } = generateKeyPairSync('ed25519');
-const TRUST = formatTrust({ lineage: new Uint8Array(16), publicKey });
+const TRUST = formatTrust({ lineage: new Uint8Array(16), rootHash: new Uint8Array(32) });
 
 /** What a machine holds, by what it is asked. */
 interface Parts {

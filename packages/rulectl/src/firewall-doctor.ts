@@ -1,0 +1,24 @@
+/** `rulecast-doctor`: what `rulectl doctor` does, for a firewall, which has no rulectl. */
+
+import { programOptions, strictYargs } from '@rulecast/program';
+import { describe, run } from './commands/doctor.ts';
+import { CliError, exitCodesHelp } from './terminal/exit.ts';
+import { Terminal } from './terminal/terminal.ts';
+
+const cli = strictYargs('rulecast-doctor', new URL('../package.json', import.meta.url))
+  .usage(`$0 [options]\n\nSays ${describe}. Run it as root, to see all.`)
+  .option('json', { type: 'boolean', describe: 'One JSON object for each thing looked at' })
+  .example('$0', 'Of this machine')
+  .epilogue(exitCodesHelp());
+
+const { json } = programOptions('rulecast-doctor', cli, { repeatable: [], variables: {} });
+const terminal = new Terminal(process.env);
+try {
+  const exit = await run({ json }, terminal);
+  terminal.out.flush();
+  process.exit(exit);
+} catch (error) {
+  if (!(error instanceof CliError)) throw error;
+  terminal.complain(`rulecast-doctor: ${error.message}`);
+  process.exit(error.exit);
+}
