@@ -1,4 +1,4 @@
-/** A release key that was stolen, from the theft to the firewalls that recovered: real processes throughout. */
+/** A release key that was stolen, from the theft to the firewalls that recovered, with real processes. */
 
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -35,7 +35,7 @@ async function versionOf(directory: string): Promise<unknown> {
   return { state, epoch, version };
 }
 
-// One key was everything: its thief released a number that nothing can follow, and the key could not be changed.
+// One key was everything: its thief released the last number, and the key could not be changed.
 it('locks firewalls out, until a root takes it away: then they recover by themselves', async () => {
   const directory = temporaryDirectory();
   let publisher = await startPublisher(directory);

@@ -1,4 +1,4 @@
-/** Signatures, roots and their chains; that a subscriber in Python agrees stands in decoded-session.test.ts. */
+/** Signatures, roots and their chains; decoded-session.test.ts has that a decoder in Python agrees. */
 
 import { describe, expect, it } from 'vitest';
 import { flipped } from '../../test/kit/bytes.ts';

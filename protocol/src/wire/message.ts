@@ -98,7 +98,7 @@ export const SESSION_FIELDS = {
     name,
     /** The one it trusts; absent if it is to trust the first it meets. */
     lineage: optional(bytes(LINEAGE_BYTES)),
-    /** The newest root it believes; without a number: the one that its trust line names, which it has not seen. */
+    /** The newest root it believes; without a number: that of its trust line, which it has not seen. */
     root: optional(mapOf({ hash, number: optional(uint) })),
     /** What is active. */
     holds: optional(mapOf({ hash, epoch: uint, version: uint })),

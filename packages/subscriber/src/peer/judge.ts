@@ -40,7 +40,7 @@ export function judgeOffer(
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
     const { code, message } = error;
-    // The same manifest may come with good signatures, which anybody can spoil; and the next root may grant it.
+    // The same manifest may come with good signatures, which anybody can spoil; the next root may grant it.
     const isForGood = code !== ErrorCode.badSignature && code !== ErrorCode.epochNotGranted;
     const said = { ...nack, code, text: boundText(message), retry: isForGood ? 'never' : 'later' } as const;
     return { kind: 'offerRefused', nack: said, isForGood };

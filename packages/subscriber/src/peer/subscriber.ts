@@ -2,8 +2,8 @@
  * The subscriber as a library: keeps one release in force, receives the next ones, and answers lookups
  * meanwhile.
  *
- * It trusts one lineage, and whom its roots name. It never stops enforcing: a lost publisher, a bad release or a full disk
- * leave the last good release in force and are told through `status` and `events`.
+ * It trusts one lineage, and whom its roots name. It never stops enforcing: a lost publisher, a bad release
+ * or a full disk leave the last good release in force and are told through `status` and `events`.
  */
 
 import { EventEmitter } from 'node:events';

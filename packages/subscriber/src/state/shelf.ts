@@ -19,7 +19,7 @@ export class StateError extends Error {
 }
 
 const RELEASE_FILE = /^[0-9a-f]{64}\.release$/;
-const DRAFT_FILE = /^(active|roots|[0-9a-f]{64}\.release)\.part$/;
+const DRAFT_FILE = /^(active|[0-9a-f]{64}\.release)\.part$/;
 const DAMAGED_FILE = /^(active|clock|roots|[0-9a-f]{64}\.release)\.damaged$/;
 /** Damaged files that are kept, the newest: they are of no use but to look at. */
 const DAMAGED_MAX = 4;
