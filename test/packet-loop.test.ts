@@ -656,7 +656,7 @@ describe('the packet loop', () => {
     [['--seconds', 'x'], 64, /--seconds/],
     [['--connect', 'memory:x'], 64, /go together/],
     [['--frobnicate'], 64, /frobnicate/],
-    [['--trust', 'rulecast1:', '--connect', 'memory:x'], 64, /--trust is the line/],
+    [['--trust', 'rulecast2:', '--connect', 'memory:x'], 64, /--trust is the line/],
     [['--pcap', LOOP], 64, /does not begin like a pcap file/],
     [['--pcap', '/nowhere.pcap'], 64, /no such file/],
   ])('%j is refused with the reason', async (args, expected, reason) => {

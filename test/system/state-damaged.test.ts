@@ -169,7 +169,7 @@ describe('a publisher', () => {
     const printed = runPublisher([...state, '--print-trust']);
     const publisher = fresh.publisher();
     const { code, stdout } = await printed;
-    expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^rulecast1:\S+\n$/) });
+    expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^rulecast2:\S+\n$/) });
     await (await publisher).stop();
     const again = await runPublisher([...state, '--listen', listen, '--control', control, '--init']);
     expect(again).toMatchObject({ code: 0, stdout });

@@ -162,7 +162,7 @@ describe('doctor', () => {
         runs: { 'systemctl rulecast-publisher': ACTIVE.replace('=active', '=inactive').replace('yes', 'no') },
       },
     ],
-    ['no trust line', 'trust', '--print-trust', { texts: { '/etc/rulecast/trust': 'rulecast1:x\n' } }],
+    ['no trust line', 'trust', '--print-trust', { texts: { '/etc/rulecast/trust': 'rulecast2:x\n' } }],
     [
       'an endpoint that is none',
       'endpoint',

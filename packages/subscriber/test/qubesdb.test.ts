@@ -9,7 +9,7 @@ import { fromQubesDb } from '../src/daemon/qubesdb.ts';
 beforeEach(() => {
   const directory = temporaryDirectory();
   const program = join(directory, 'qubesdb-read');
-  writeFileSync(program, '#!/bin/sh\n[ "$*" = /vm-config/rulecast-trust ] && echo rulecast1:line\n');
+  writeFileSync(program, '#!/bin/sh\n[ "$*" = /vm-config/rulecast-trust ] && echo rulecast2:line\n');
   chmodSync(program, 0o755);
   vi.stubEnv('PATH', `${directory}:/usr/bin:/bin`);
 });
@@ -20,7 +20,7 @@ afterEach(() => {
 
 describe('a value of QubesDB', () => {
   it('stands for what is there', () => {
-    expect(fromQubesDb('qubesdb:/vm-config/rulecast-trust')).toBe('rulecast1:line');
+    expect(fromQubesDb('qubesdb:/vm-config/rulecast-trust')).toBe('rulecast2:line');
   });
 
   it('that is not there is said with what dom0 has to do', () => {
