@@ -280,7 +280,10 @@ describe.runIf(python.isThere)('a subscriber written from PROTOCOL.md', () => {
     expect(own).toMatchObject({ name: NAME, state: 'behind', lastError: { code: 'unsupported' } });
   });
 
-  it('proves to a publisher that was restored from a backup what it holds', async () => {
+  it.each([
+    ['holds', false],
+    ['held, and has lost but for its floor', true],
+  ])('proves to a publisher that was restored from a backup what it %s', async (_, isLost) => {
     const { directory, stop, second } = await house();
     await stop();
     const [state, backup] = [join(directory, 'publisher'), join(directory, 'backup')];
@@ -297,6 +300,7 @@ describe.runIf(python.isThere)('a subscriber written from PROTOCOL.md', () => {
     onTestFinished(async () => {
       await publisher.stop();
     });
+    if (isLost) second.say('forget');
     await second.join();
     await publisher.logged(({ msg }) => String(msg).startsWith('a subscriber proved a release'));
     const rollback = await rulectl(directory, ['rollback', '1', '--as-new-epoch', '--wait', 'released']);

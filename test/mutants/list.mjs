@@ -86,7 +86,7 @@ export const MUTANTS = [
     path: ACTIVATOR,
     find: '        await state?.writeCandidate(effect.stored);\n',
     replace:
-      '        const { manifestBytes, signatures } = effect.stored;\n        const { lineage } = this.#options.keyring.trust;\n        const begun = markOf(verifySigned(manifestBytes, signatures, lineage, () => true));\n        this.#floor.rise({ ...begun, hash: new Uint8Array(32) }, undefined);\n        await state?.writeCandidate(effect.stored);\n',
+      '        const { manifestBytes, signatures } = effect.stored;\n        const { lineage } = this.#options.keyring.trust;\n        const begun = markOf(verifySigned(manifestBytes, signatures, lineage, () => true));\n        this.#floor.mark = { ...begun, hash: new Uint8Array(32) };\n        await state?.writeCandidate(effect.stored);\n',
     suites: ['packages/subscriber/test/refusal.test.ts'],
   },
   {

@@ -63,11 +63,16 @@ class Held:
         self.trust, self.lineage = trust, trust[0]
         self.root = None  # the newest it believes
         self.active = None  # {hash, manifest, signed, parts}
-        self.floor = None  # (epoch, version, hash, signed manifest); of this lineage, for one process trusts one
+        self.floor = None  # {hash, manifest, signed}; of this lineage, for one process trusts one
         self.refused = {}  # hash to NACK
         self.faults, self.patient_until, self.failed_chain = 0, 0.0, None
         self.generation = 0
         self.cut = None  # {hash, stream, bytes, received}: a snapshot that a connection did not bring to its end
+
+    def standing_floor(self):
+        """The floor, unless who released it may not any more."""
+        floor = self.floor
+        return floor if floor and is_signed(self.root, "release", *signed_in(floor["signed"])) else None
 
 
 class Session:
@@ -82,8 +87,10 @@ class Session:
         hello = {"protocolMin": 1, "protocolMax": 1, "name": name, "lineage": held.lineage}
         hello["root"] = {"hash": held.root["hash"], "number": held.root["number"]} if held.root else {"hash": held.trust[1]}
         if held.active:
-            manifest = held.active["manifest"]
-            hello["holds"] = {"hash": held.active["hash"], "epoch": manifest["epoch"], "version": manifest["version"]}
+            hello["holds"] = number_of(held.active)
+        floor = held.standing_floor()
+        if floor and floor["hash"] != (held.active or {}).get("hash"):
+            hello["floor"] = number_of(floor)
         self.send("HELLO", {**hello, "refused": list(held.refused)[-32:], "limits": LIMITS, "capabilities": capabilities})
 
     # ── Bytes ──────────────────────────────────────────────────────────────
@@ -170,10 +177,11 @@ class Session:
             manifest = manifest_of(data)
             need(manifest["lineage"] == held.lineage, "wrong-lineage", "another lineage")
             need(held.root["floor"] <= manifest["epoch"] <= held.root["ceiling"], "epoch-not-granted", "not in this root")
-            if held.floor and held.floor[2] != digest and is_signed(held.root, "release", *signed_in(held.floor[3])):
-                order = manifest["epoch"], manifest["version"]
-                need(order != held.floor[:2], "forked", "another release of that number was in force")
-                need(order > held.floor[:2], "not-newer", "older than what was in force")
+            floor = held.standing_floor()
+            if floor and floor["hash"] != digest:
+                order, least = [(said["epoch"], said["version"]) for said in (manifest, floor["manifest"])]
+                need(order != least, "forked", "another release of that number was in force")
+                need(order > least, "not-newer", "older than what was in force")
             need(manifest["prefixes"] + manifest["others"] <= LIMITS["entries"], "over-limit", "too many entries")
         except Refused as refused:
             never = refused.code not in ("bad-signature", "epoch-not-granted")
@@ -240,7 +248,7 @@ class Session:
             return self.raise_event("refused", self.fault(refused, signed))
         held, manifest = self.held, offer["manifest"]
         held.active = {**offer, "parts": parts}
-        held.floor = manifest["epoch"], manifest["version"], offer["hash"], offer["signed"]
+        held.floor = offer
         held.generation += 1
         held.faults, held.patient_until, held.failed_chain = 0, 0.0, None
         self.transfer = None
@@ -271,13 +279,11 @@ class Session:
         self.send("NACK", content)
 
     def do_applied(self, *_):
-        active = self.held.active
         fields = {"receiveMs": 0, "verifyMs": getattr(self, "verify_ms", 0), "compileMs": 0, "flipMs": 0}
-        number = {"hash": active["hash"], "epoch": active["manifest"]["epoch"], "version": active["manifest"]["version"]}
-        self.send("APPLIED", {**number, **fields, "persisted": False, "generation": self.held.generation})
+        self.send("APPLIED", {**number_of(self.held.active), **fields, "persisted": False, "generation": self.held.generation})
 
     def do_proof(self, *_):
-        self.send("PROOF", self.held.active["signed"])
+        self.send("PROOF", (self.held.standing_floor() or self.held.active)["signed"])
 
     def do_trust(self, *_):
         self.held.refused = {}
@@ -303,7 +309,7 @@ class Session:
         if query["question"] == "test":
             said["verdict"] = verdict_fields(parts, query["packet"])
         if active:
-            said |= {"hash": active["hash"], "version": active["manifest"]["version"], "epoch": active["manifest"]["epoch"]}
+            said |= number_of(active)
         said["generation"] = self.held.generation
         if query["question"] == "stats":
             said["stats"] = {"generation": self.held.generation, "skipped": self.skipped}
@@ -318,6 +324,12 @@ class Session:
         if self.transfer and self.transfer.get("snapshot") and self.transfer.get("stream"):
             self.held.cut = {**self.transfer, "hash": self.offer["hash"]}
         self.socket.close()
+
+
+def number_of(release):
+    """A release as HELLO, APPLIED and ANSWER name it."""
+    manifest = release["manifest"]
+    return {"hash": release["hash"], "epoch": manifest["epoch"], "version": manifest["version"]}
 
 
 def verify(manifest, parts):

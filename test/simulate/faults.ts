@@ -150,6 +150,11 @@ function onSubscriber(
         node.restoreState();
         node.restartIn(1000 + random.below(5000));
       });
+    case 'subscriber-releases-lost':
+      return endSubscriber(world, node, false, () => {
+        node.loseReleases();
+        node.restartIn(1000 + random.below(5000));
+      });
     case 'subscriber-clock-jump':
       machine.wallAheadMs += jumpOf(random);
       node.isClockSet = true;

@@ -30,6 +30,7 @@ export const SUBSCRIBER_FAULTS = [
   'subscriber-bit-flip',
   'subscriber-state-lost',
   'subscriber-state-restored',
+  'subscriber-releases-lost',
   'subscriber-clock-jump',
   'subscriber-frozen',
 ] as const;
@@ -87,6 +88,7 @@ const RARE: readonly string[] = [
   'publisher-twin',
   'subscriber-state-lost',
   'subscriber-state-restored',
+  'subscriber-releases-lost',
 ];
 const RARE_SHARE = 0.25;
 

@@ -205,6 +205,12 @@ export class SubscriberNode {
     this.#forget();
   }
 
+  /** While it is down: its releases are lost in both places, and its notes are not. */
+  loseReleases(): void {
+    this.#disk.restore(new Map([...this.#disk.snapshot()].filter(([path]) => !path.endsWith('.release'))));
+    this.#forget();
+  }
+
   backUp(): void {
     this.#backup = this.#disk.snapshot();
   }

@@ -215,6 +215,27 @@ describe('a machine', () => {
     },
   );
 
+  it.each([
+    ['which is above the head', releaseOf(1, 3)],
+    ['which has the number of the head', { ...releaseOf(1, 1), hash: UNKNOWN_HASH }],
+  ])('asks for the proof of a floor %s, whatever is held', (_, floor) => {
+    for (const holds of [undefined, heldOf(FIRST)]) {
+      const hello = helloOf({ holds, floor: heldOf(floor) });
+      const { state } = step(greeting, received(hello), nowAt(AT, ONE));
+      expect(step(state, CLAIMED, nowAt(AT, ONE)).state).toMatchObject({
+        kind: 'proving',
+        claim: heldOf(floor),
+      });
+    }
+  });
+
+  it('offers the head to a floor that is here, and believes no other number of it', () => {
+    const said = (version: number): Step =>
+      step(greeting, received(helloOf({ floor: { ...heldOf(FIRST), version } })), nowAt(AT, ONE));
+    expect(step(said(1).state, CLAIMED, nowAt(AT, ONE)).state.kind).toBe('offered');
+    expect(codeOf(said(9).effects)).toBe('bad-message');
+  });
+
   it('that claims a name takes no second HELLO, and ends where the name is not its own', () => {
     const again = step(claiming, received(helloOf({ name: 'other' })), nowAt(AT, NOTHING));
     expect(codeOf(again.effects)).toBe('unexpected-message');

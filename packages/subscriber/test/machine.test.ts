@@ -93,7 +93,7 @@ function run(state: State, events: readonly Event[], nowMs = 0): State {
 }
 
 const ROOT = { hash: new Uint8Array(32).fill(3), number: 4 };
-const GREETING = start(SELF, NO_MEMORY, heldOf(ONE, 0), ROOT, undefined, 0).state;
+const GREETING = start(SELF, NO_MEMORY, heldOf(ONE, 0), undefined, ROOT, undefined, 0).state;
 const TEN: Event = { kind: 'chunk', bytes: new Uint8Array(10) };
 const PATHS: Readonly<Record<SubscriberSessionState, readonly Event[]>> = {
   greeting: [],
@@ -200,7 +200,7 @@ describe('each event in each state', () => {
 });
 
 describe('a state has its own fields and no others:', () => {
-  const open = ['held', 'kind', 'memory', 'self', 'trouble'];
+  const open = ['floor', 'held', 'kind', 'memory', 'self', 'trouble'];
   const linked = [...open, 'askedCount', 'figures', 'pulse', 'queries'];
   const fields: Readonly<Record<SubscriberSessionState, readonly string[]>> = {
     greeting: [...open, 'untilMs'],
@@ -218,6 +218,28 @@ describe('a state has its own fields and no others:', () => {
       const { state } = step(run(GREETING, PATHS[kind]), EVENTS[event], 0);
       expect(Object.keys(state).sort()).toEqual([...fields[state.kind]].sort());
     }
+  });
+});
+
+describe('a claim', () => {
+  const of = ({ hash, epoch, version }: Held) => ({ hash, epoch, version });
+  const [older, newer] = [heldOf(ONE, 0), heldOf(TWO, 0)];
+
+  it.each([
+    ['what is held, which is the floor', newer, newer, { holds: of(newer), floor: undefined }],
+    ['the floor, whose release is lost', older, newer, { holds: of(older), floor: of(newer) }],
+    ['the floor alone', undefined, newer, { holds: undefined, floor: of(newer) }],
+    ['nothing', undefined, undefined, { holds: undefined, floor: undefined }],
+  ] as const)('is %s, and can be proved', (_, held, floor, said) => {
+    const { state, effects } = start(SELF, NO_MEMORY, held, floor, ROOT, undefined, 0);
+    expect(effects).toMatchObject([{ message: { kind: 'hello', ...said } }]);
+    const proof = step(step(state, WELCOME, 0).state, { kind: 'prove' }, 0).effects;
+    const { signatures, manifestBytes: content } = newer;
+    expect(proof).toEqual(
+      floor === undefined
+        ? []
+        : [expect.objectContaining({ message: { kind: 'proof', signatures, content } })],
+    );
   });
 });
 
@@ -376,7 +398,7 @@ class World {
     this.offered = 0;
     this.answered = 0;
     this.begun = 0;
-    return this.#checked(start(SELF, memory, this.held, ROOT, this.trouble, this.nowMs));
+    return this.#checked(start(SELF, memory, this.held, undefined, ROOT, this.trouble, this.nowMs));
   }
 
   move(move: Move): void {

@@ -200,13 +200,12 @@ describe('state that cannot be believed is said and not enforced; the boot mode 
     const [one, two] = sampleReleases(publisher);
     const stateDirectory = temporaryDirectory();
     const unexpected = (what: unknown): never => expect.unreachable(String(what));
-    const state = new StateDirectory(stateDirectory, { onDamage: unexpected, onUncopied: unexpected });
+    const state = new StateDirectory(stateDirectory, { onDamage: unexpected, onUntidy: unexpected });
     const { hash, bytes: manifestBytes, signatures } = one;
     const stream = Buffer.concat(snapshotOf(two).chunks);
     const stored = { hash, base: undefined, manifestBytes, signatures, stream };
     await state.writeCandidate(stored);
-    const { lineage } = publisher.trust;
-    await state.markActive(stored, { lineage, hash, epoch: 0, version: 1 });
+    await state.markActive(stored);
     await state.settled();
     const subscriber = await startedSubscriber(publisher, { stateDirectory });
     expect(subscriber.lookup(BOOTED).policy).toBe('boot');
@@ -278,7 +277,7 @@ describe('a damaged state', () => {
     const [one, two] = sampleReleases(publisher);
     const stateDirectory = await stateAfter(publisher, one);
     const shelf = new Shelf(stateDirectory, () => undefined, NODE_DISK);
-    const mark = shelf.readNote('active')?.replace('rulecast-active 3', 'rulecast-active 2') ?? '';
+    const mark = shelf.readNote('active')?.replace('rulecast-active 4', 'rulecast-active 3') ?? '';
     await shelf.writeNote('active', mark);
     const subscriber = await startedSubscriber(publisher, { stateDirectory });
     expect(subscriber.status().lastError?.text).toMatch(/is of another version of Rulecast/);
@@ -292,8 +291,9 @@ describe('a damaged state', () => {
     const publisher = new ScriptedPublisher();
     const [one, two, three] = sampleReleases(publisher);
     const stateDirectory = await stateAfter(publisher, one, two);
-    const body = `rulecast-active 3\n${'ab'.repeat(16)} ${Buffer.from(one.hash).toString('hex')} 0 1\n`;
-    await new Shelf(join(stateDirectory, 'copy'), () => undefined, NODE_DISK).writeNote('active', body);
+    const copy = new Shelf(join(stateDirectory, 'copy'), () => undefined, NODE_DISK);
+    const own = copy.readNote('active') ?? '';
+    await copy.writeNote('active', own.replace('4c'.repeat(16), 'ab'.repeat(16)));
     rmSync(join(stateDirectory, fileOf(two))); // so that both places are looked at
     const subscriber = await startedSubscriber(publisher, { stateDirectory });
     expectEnforces(subscriber, two.ruleSet);
@@ -326,7 +326,12 @@ describe('a damaged state', () => {
       }
       const subscriber = await startedSubscriber(publisher, { stateDirectory });
       const { peer, hello } = await publisher.greeted();
-      expect(hello.holds).toMatchObject({ version: 2 });
+      expect(hello).toMatchObject({ holds: { version: 2 }, floor: { hash: three.hash, version: 3 } });
+      await peer.send({ kind: 'prove' });
+      expect(await peer.receive('proof')).toMatchObject({
+        content: three.bytes,
+        signatures: three.signatures,
+      });
       for (const [old, code] of [
         [one, 'not-newer'],
         [publisher.release(sampleRuleSet(9), { version: 3 }), 'forked'],

@@ -4,10 +4,12 @@
  */
 
 import { join } from 'node:path';
+import { decodeManifest, encodeManifest, manifestFor } from '@rulecast/protocol';
+import { EMPTY_RULE_SET } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { type DiskFault, type DiskFaults, faultyDisk } from '../../../test/simulate/faulty-disk.ts';
 import type { Disk } from '../src/state/disk.ts';
-import { type ActiveMark, StateDirectory, StateError, type StoredRelease } from '../src/state/state.ts';
+import { StateDirectory, StateError, type StoredRelease } from '../src/state/state.ts';
 import { sha256 } from './scripted-publisher.ts';
 
 /** A directory on a disk. */
@@ -23,22 +25,32 @@ export interface TestPlace {
 
 const FAULTS: readonly DiskFault[] = ['ENOSPC', 'EIO', 'short'];
 const LAST_VERSION = 7;
-const LINEAGE = new Uint8Array(16).fill(0x1e);
 
-/** A release of any bytes: the state directory looks into none of them. */
-function releaseOf(version: number, base?: StoredRelease): StoredRelease {
-  const manifestBytes = Uint8Array.of(1, 2, 3, version);
+/** A release of any stream, signed by nobody: the state directory looks into its manifest alone. */
+export function stored(version: number, streamBytes: number, base?: StoredRelease): StoredRelease {
+  const place = {
+    lineage: new Uint8Array(16).fill(0x1e),
+    epoch: 2,
+    version,
+    previousVersion: 0,
+    createdAtMs: 9,
+  };
+  const manifestBytes = encodeManifest(manifestFor(EMPTY_RULE_SET, place));
   return {
     hash: sha256(manifestBytes),
     base: base?.hash,
     manifestBytes,
     signatures: Uint8Array.of(1, ...new Uint8Array(72).fill(version)),
-    stream: new Uint8Array(base === undefined ? 300 : 20).fill(0xc0 + version),
+    stream: new Uint8Array(streamBytes).fill(0xc0 + version),
   };
 }
 
-function versionOf(release: StoredRelease): number {
-  return release.manifestBytes[3] ?? 0;
+function releaseOf(version: number, base?: StoredRelease): StoredRelease {
+  return stored(version, base === undefined ? 300 : 20, base);
+}
+
+function versionOf({ manifestBytes }: StoredRelease): number {
+  return decodeManifest(manifestBytes).version;
 }
 
 /** What identifies a release file: its version and what it starts from. */
@@ -46,10 +58,6 @@ function formOf({ hash, base, manifestBytes, signatures, stream }: StoredRelease
   return [hash, base ?? [], manifestBytes, signatures, stream]
     .map((bytes) => Buffer.from(bytes).toString('hex'))
     .join(' ');
-}
-
-function markOf(release: StoredRelease): ActiveMark {
-  return { lineage: LINEAGE, hash: release.hash, epoch: 2, version: versionOf(release) };
 }
 
 /** A subscriber's use of its state directory, from one start to the next. */
@@ -80,7 +88,7 @@ export class Keeper {
     this.#damaged = [];
     return new StateDirectory(
       this.#place.directory,
-      { onDamage: (text) => this.#damaged.push(text), onUncopied: () => undefined },
+      { onDamage: (text) => this.#damaged.push(text), onUntidy: () => undefined },
       disk,
     );
   }
@@ -107,8 +115,10 @@ export class Keeper {
     this.#last = undefined; // where the mark fails, the next one comes with a snapshot
     this.#unfinished = this.#version;
     try {
-      await this.#state.markActive(release, markOf(release));
-    } catch {
+      await this.#state.markActive(release);
+    } catch (error) {
+      expect(error).toBeInstanceOf(StateError);
+      this.#expectReadable();
       return false;
     }
     this.#last = release;
@@ -117,6 +127,15 @@ export class Keeper {
   }
 
   /** A release that is written and does not come into force. */
+  /** What there is can be read, or StateError says why not. */
+  #expectReadable(): void {
+    try {
+      this.#state.find();
+    } catch (error) {
+      expect(error).toBeInstanceOf(StateError);
+    }
+  }
+
   async dropOne(): Promise<void> {
     const release = releaseOf(100 + this.#version);
     this.#handedIn.add(formOf(release));

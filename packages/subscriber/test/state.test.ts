@@ -2,39 +2,21 @@
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { hexOf } from '@rulecast/protocol';
 import { describe, expect, it } from 'vitest';
 import { flipped } from '../../../test/kit/bytes.ts';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { NODE_DISK } from '../src/state/disk.ts';
 import { encodeRelease } from '../src/state/release-file.ts';
 import { Shelf } from '../src/state/shelf.ts';
-import { type ActiveMark, StateDirectory, StateError, type StoredRelease } from '../src/state/state.ts';
+import { StateDirectory, StateError, type StoredRelease } from '../src/state/state.ts';
 import { sha256 } from './scripted-publisher.ts';
-
-/** A release of any bytes: the state directory looks into none of them. */
-function stored(version: number, streamBytes: number, base?: StoredRelease): StoredRelease {
-  const manifestBytes = Uint8Array.of(1, 2, 3, version);
-  return {
-    hash: sha256(manifestBytes),
-    base: base?.hash,
-    manifestBytes,
-    signatures: Uint8Array.of(1, ...new Uint8Array(72).fill(version)),
-    stream: new Uint8Array(streamBytes).fill(0xc0 + version),
-  };
-}
-
-const LINEAGE = new Uint8Array(16).fill(0x1e);
-
-function markOf(release: StoredRelease, version = release.manifestBytes[3] ?? 0): ActiveMark {
-  return { lineage: LINEAGE, hash: release.hash, epoch: 2, version };
-}
+import { stored } from './state-conformance.ts';
 
 /** A state directory, and what it says is damaged. */
 function opened(directory: string, damaged: string[] = []): StateDirectory {
   return new StateDirectory(directory, {
     onDamage: (text) => damaged.push(text),
-    onUncopied: (error) => {
+    onUntidy: (error) => {
       throw error;
     },
   });
@@ -60,7 +42,7 @@ function fileOf(release: StoredRelease): string {
 async function put(state: StateDirectory, ...releases: readonly StoredRelease[]): Promise<void> {
   for (const release of releases) {
     await state.writeCandidate(release);
-    await state.markActive(release, markOf(release));
+    await state.markActive(release);
   }
   await state.settled();
 }
@@ -76,28 +58,39 @@ function plain(release: StoredRelease): StoredRelease {
   };
 }
 
+const LITERAL_MANIFEST = [
+  '52434d32', // RCM2
+  '1e'.repeat(16), // lineage
+  '0200000000000000', // epoch
+  '0700000000000000', // version
+  '0600000000000000', // previous version
+  '0900000000000000', // created
+  '030000000400000005000000', // parts, prefixes, others
+  '0800000000000000', // bytes
+  '4c'.repeat(32), // catalogue
+].join('');
 const LITERAL: StoredRelease = {
-  hash: Buffer.from('039058c6f2c0cb492c533b0a4d14ef77cc0f78abccced5287d84a1a2011cfb81', 'hex'),
+  hash: Buffer.from('f0fd77dfa93ec0b00d2e8f063c48c5ec236d9c0326caae684396101ec3b7150f', 'hex'),
   base: new Uint8Array(32).fill(0x2b),
-  manifestBytes: Uint8Array.of(1, 2, 3),
+  manifestBytes: Buffer.from(LITERAL_MANIFEST, 'hex'),
   signatures: Uint8Array.of(1, ...new Uint8Array(72).fill(0x5a)),
   stream: Uint8Array.of(0xaa, 0xbb),
 };
 const LITERAL_FILE = [
   '52435333', // RCS3
   '2b'.repeat(32), // base
-  '4c000000', // length of signatures and manifest
+  'b1000000', // length of signatures and manifest
   '02000000', // stream length
   '01', // one signature
   '5a'.repeat(72), // key id, signature
-  '010203', // manifest
+  LITERAL_MANIFEST,
   'aabb', // stream
-  'f92a4334883f494ce14234c726c98a057f0095e43632a5404cf5b43b24e1b814', // SHA-256 of all before
+  'cd4bfc8a475329572261c3afa1f833e9286769bdcb903b15fef1456d4ed38ca0', // SHA-256 of all before
 ].join('');
 const LITERAL_ACTIVE = [
-  'rulecast-active 3',
-  '1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e 039058c6f2c0cb492c533b0a4d14ef77cc0f78abccced5287d84a1a2011cfb81 2 7',
-  'd92d68b5de0f58b53477159ea47c61c490c4277a57c66926cb7c523f6240f44b',
+  'rulecast-active 4',
+  `01${'5a'.repeat(72)}${LITERAL_MANIFEST}`,
+  'e75e0ca9b5f38673c263887c1ef3e275e13f9dcbf7d3660cb8fba1e3de2791a7',
   '',
 ].join('\n');
 
@@ -108,7 +101,7 @@ describe('the files', () => {
     await state.writeCandidate(LITERAL);
     expect(readFileSync(join(directory, fileOf(LITERAL))).toString('hex')).toBe(LITERAL_FILE);
     expect(existsSync(join(directory, 'active'))).toBe(false);
-    await state.markActive(LITERAL, markOf(LITERAL, 7));
+    await state.markActive(LITERAL);
     expect(readFileSync(join(directory, 'active'), 'utf8')).toBe(LITERAL_ACTIVE);
     expect(await filesOf(state, directory)).toEqual([fileOf(LITERAL), 'active'].sort());
   });
@@ -120,8 +113,9 @@ describe('the files', () => {
     writeFileSync(join(directory, 'active'), LITERAL_ACTIVE);
     const state = opened(directory);
     const { marks, isMarked } = state.find();
-    expect(marks.map((mark) => ({ ...mark, lineage: hexOf(mark.lineage), hash: hexOf(mark.hash) }))).toEqual([
-      { lineage: '1e'.repeat(16), hash: hexOf(LITERAL.hash), epoch: 2, version: 7 },
+    const { hash, manifestBytes, signatures } = plain(LITERAL);
+    expect(marks).toEqual([
+      { lineage: new Uint8Array(16).fill(0x1e), hash, epoch: 2, version: 7, manifestBytes, signatures },
     ]);
     expect(isMarked).toBe(true);
     const [release] = state.readChain(LITERAL.hash);
@@ -224,7 +218,7 @@ describe('a chain', () => {
     const failed: unknown[] = [];
     const state = new StateDirectory(directory, {
       onDamage: () => undefined,
-      onUncopied: (error) => failed.push(error),
+      onUntidy: (error) => failed.push(error),
     });
     writeFileSync(join(directory, 'copy'), 'in the way');
     const one = stored(1, 100);
@@ -251,7 +245,7 @@ describe('a chain', () => {
     await put(state, one, two);
     await state.writeCandidate(three);
     expect(await filesOf(state, directory)).toHaveLength(4);
-    await state.markActive(three, markOf(three));
+    await state.markActive(three);
     expect(await filesOf(state, directory)).toEqual(['active', fileOf(three)].sort());
     expect(state.isChainHeavy(0)).toBe(false);
   });
@@ -259,7 +253,7 @@ describe('a chain', () => {
   it('of 129 files is heavy, however light, and of 255 full; one of 256 is still read', async () => {
     const directory = temporaryDirectory();
     const state = opened(directory);
-    let last = stored(0, 100_000);
+    let last = stored(1000, 100_000);
     await put(state, last);
     for (let version = 1; version < 255; version++) {
       expect([version, state.isChainHeavy(0), state.isChainFull]).toEqual([version, version > 128, false]);
@@ -405,10 +399,12 @@ describe('a second copy', () => {
     for (const file of ['active', fileOf(one), fileOf(two)]) {
       expect(readFileSync(join(directory, 'copy', file))).toEqual(readFileSync(join(directory, file)));
     }
-    expect(readFileSync(join(directory, 'copy', fileOf(two)))).toHaveLength(4 + 32 + 4 + 4 + 73 + 4 + 7 + 32);
+    expect(readFileSync(join(directory, 'copy', fileOf(two)))).toHaveLength(
+      4 + 32 + 4 + 4 + 73 + 104 + 7 + 32,
+    );
     await state.writeCandidate(three);
     expect(new Shelf(join(directory, 'copy'), () => undefined, NODE_DISK).releaseFiles()).toHaveLength(2);
-    await state.markActive(three, markOf(three));
+    await state.markActive(three);
     await state.settled();
     expect(readdirSync(join(directory, 'copy')).sort()).toEqual(['active', fileOf(three)].sort());
   });
@@ -426,7 +422,7 @@ describe('a second copy', () => {
         const state = opened(directory);
         expect(state.find().marks[0]).toMatchObject({ version: 2 });
         expect(state.readChain(two.hash).map(plain)).toEqual([one, two].map(plain));
-        state.heal(markOf(two));
+        state.heal(two);
         await state.settled();
         for (const shelf of ['', 'copy']) {
           const found = new Shelf(join(directory, shelf), () => expect.unreachable(), NODE_DISK);

@@ -102,6 +102,8 @@ export const SESSION_FIELDS = {
     root: optional(mapOf({ hash, number: optional(uint) })),
     /** What is active. */
     holds: optional(mapOf({ hash, epoch: uint, version: uint })),
+    /** The newest that ever was, where that is another. */
+    floor: optional(mapOf({ hash, epoch: uint, version: uint })),
     /** Manifests it refused with `never`, the newest last. */
     refused: listOf(hash, REFUSED_MAX),
     /** What it is able to take; a larger release is not offered. */

@@ -49,18 +49,18 @@ function refusalOf(hello: MessageOf<'hello'>, { publisher }: Now): Refusal | und
       'this publisher has not the root that the subscriber believes: its own roots are older, or others';
     return { code: ErrorCode.unknownRoot, text };
   }
-  const number = hello.holds && publisher.numberOf(hello.holds.hash);
-  if (hello.holds === undefined || number === undefined || compareRelease(number, hello.holds) === 0) {
-    return undefined;
-  }
-  const text = 'it holds a release of this publisher, and says another number of it';
-  return { code: ErrorCode.badMessage, text };
+  const isMisnumbered = [hello.holds, hello.floor].some((said) => {
+    const number = said && publisher.numberOf(said.hash);
+    return said !== undefined && number !== undefined && compareRelease(number, said) !== 0;
+  });
+  const text = 'it names a release of this publisher, and says another number of it';
+  return isMisnumbered ? { code: ErrorCode.badMessage, text } : undefined;
 }
 
 /** The name is its own. */
 export function welcomed({ hello, pulse }: Claiming, now: Now): Step {
   const { publisher, wallMs } = now;
-  const { name, holds } = hello;
+  const { name, holds, floor: claim = holds } = hello;
   const refused = hello.refused.map(hexOf).slice(-REFUSED_MAX);
   const state: Idle = { kind: 'idle', pulse, peer: newPeer(hello, refused), retryAtMs: NEVER };
   const isKnown = holds !== undefined && publisher.numberOf(holds.hash) !== undefined;
@@ -80,7 +80,7 @@ export function welcomed({ hello, pulse }: Claiming, now: Now): Step {
     { kind: 'note', note },
     { kind: 'log', level: 'info', fields, text: 'subscriber connected' },
     ...fewLimits(hello, now),
-    ...(holds === undefined || isKnown ? [] : forkOf(state, holds, now)),
+    ...(claim === undefined ? [] : forkOf(state, claim, now)),
     { kind: 'changed' },
     {
       kind: 'send',
@@ -106,7 +106,7 @@ export function welcomed({ hello, pulse }: Claiming, now: Now): Step {
     return andThen(trusting, (next) => stopped(next, refusal, now));
   }
   return andThen<Named, Named>(trusting, (next) =>
-    holds !== undefined && isAhead(holds, now) ? askedToProve(next, holds, now) : offerIfDue(next, now),
+    claim !== undefined && isAhead(claim, now) ? askedToProve(next, claim, now) : offerIfDue(next, now),
   );
 }
 
@@ -139,12 +139,11 @@ function fewLimits({ name, limits }: MessageOf<'hello'>, { publisher }: Now): re
 }
 
 /** Two releases of one number: another publisher has, or had, this lineage's key. */
-function forkOf(state: Idle, held: HeldRelease, now: Now): readonly Effect[] {
-  const own = now.publisher.hashOf(held);
-  if (own === undefined) return [];
-  const { epoch, version } = held;
+function forkOf(state: Idle, { hash, epoch, version }: HeldRelease, now: Now): readonly Effect[] {
+  const own = now.publisher.hashOf({ epoch, version });
+  if (own === undefined || now.publisher.numberOf(hash) !== undefined) return [];
   const code = ErrorCode.forked;
-  const text = `it holds a release ${epoch}/${version} (${hexOf(held.hash).slice(0, FORK_HASH_CHARS)}) that is not the one of that number here (${own.slice(0, FORK_HASH_CHARS)}): does another publisher use this key?`;
+  const text = `it had a release ${epoch}/${version} (${hexOf(hash).slice(0, FORK_HASH_CHARS)}) that is not the one of that number here (${own.slice(0, FORK_HASH_CHARS)}): does another publisher use this key?`;
   const fields = { subscriber: state.peer.name, epoch, version, code };
   return [{ kind: 'log', level: 'error', fields, text }, ...faulty(state, { code, text }, now)];
 }

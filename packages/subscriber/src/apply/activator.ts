@@ -109,6 +109,11 @@ export class Activator {
     this.#floor = new Floor(options.keyring.trust, (signed) => options.keyring.isReleased(signed));
   }
 
+  /** The newest release that ever was in force, if who released it still may. */
+  get floor(): ActiveMark | undefined {
+    return this.#floor.standing;
+  }
+
   /** Checks an offered manifest before anything of it is wanted. Throws ProtocolError. */
   verifyOffer(manifestBytes: Uint8Array, signatures: Uint8Array): VerifiedOffer {
     const { entriesMax, keyring } = this.#options;
@@ -184,7 +189,7 @@ export class Activator {
       case 'flip':
         return { kind: 'flipped', generation: this.#putInForce(effect) };
       case 'mark':
-        return { kind: 'marked', persisted: await this.#markActive(effect.stored, effect.mark) };
+        return { kind: 'marked', persisted: await this.#markActive(effect.stored) };
       case 'undo':
         await this.#options.sink?.discard();
         this.#options.state?.dropCandidate(effect.hash);
@@ -225,8 +230,7 @@ export class Activator {
   /** From here on lookups are answered by it, so it is said to be in force, though not yet marked on disk. */
   #putInForce({ offer, ruleSet, prepared }: Extract<CommitEffect, { readonly kind: 'flip' }>): number {
     const generation = this.#flip(prepared);
-    const { signatures, manifestBytes: content } = offer;
-    this.#floor.rise(markOf(offer), { signatures, content });
+    this.#floor.mark = markOf(offer);
     this.active = { ...offer, ruleSet, persisted: false, appliedAtMs: this.#options.nowMs() };
     return generation;
   }
@@ -271,10 +275,10 @@ export class Activator {
     });
   }
 
-  async #markActive(stored: StoredRelease, mark: ActiveMark): Promise<boolean> {
+  async #markActive(stored: StoredRelease): Promise<boolean> {
     if (this.#options.state === undefined) return false;
     try {
-      await this.#options.state.markActive(stored, mark);
+      await this.#options.state.markActive(stored);
       return true;
     } catch (error) {
       this.#options.onUnpersisted(error);

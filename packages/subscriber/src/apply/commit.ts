@@ -15,9 +15,9 @@
 import { ErrorCode, ProtocolError } from '@rulecast/protocol';
 import type { ListChanges, RuleSet } from '@rulecast/rules';
 import type { Prepared } from '@rulecast/table';
-import { type ActiveMark, StateError, type StoredRelease } from '../state/state.ts';
+import { StateError, type StoredRelease } from '../state/state.ts';
 import { SignedFault } from '../verify/verify.ts';
-import { markOf, type VerifiedOffer } from './offer.ts';
+import type { VerifiedOffer } from './offer.ts';
 
 /** A release whose signature holds, with the stream that makes it. */
 export interface Candidate {
@@ -133,7 +133,7 @@ export type CommitEffect =
       readonly prepared: Prepared;
     }
   /** Says on disk that it is in force. That this fails does not make it less so. */
-  | { readonly kind: 'mark'; readonly stored: StoredRelease; readonly mark: ActiveMark };
+  | { readonly kind: 'mark'; readonly stored: StoredRelease };
 
 /** Where nothing is to be done any more, there is no effect. */
 export interface CommitStep {
@@ -192,11 +192,10 @@ function advance(
     }
     case 'flipped': {
       if (state.kind !== 'flipping') return undefined;
-      const { candidate, verifyMs, compileMs, sinceMs, stored } = state;
+      const { verifyMs, compileMs, sinceMs, stored } = state;
       const { generation } = event;
       const figures = { verifyMs, compileMs, flipMs: nowMs - sinceMs, generation };
-      const effect: CommitEffect = { kind: 'mark', stored, mark: markOf(candidate.offer) };
-      return { state: { kind: 'marking', figures }, effect };
+      return { state: { kind: 'marking', figures }, effect: { kind: 'mark', stored } };
     }
     case 'marked': {
       if (state.kind !== 'marking') return undefined;

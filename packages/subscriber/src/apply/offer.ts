@@ -54,8 +54,9 @@ export function checkGranted(epoch: number, root: Root | undefined): void {
 }
 
 /** What a release is marked as once it is in force. */
-export function markOf({ hash, manifest: { lineage, epoch, version } }: VerifiedOffer): ActiveMark {
-  return { lineage, hash, epoch, version };
+export function markOf({ hash, manifest, manifestBytes, signatures }: VerifiedOffer): ActiveMark {
+  const { lineage, epoch, version } = manifest;
+  return { lineage, hash, epoch, version, manifestBytes, signatures };
 }
 
 /** Below it nothing is taken. */
@@ -66,9 +67,7 @@ export class Floor {
    * The newest release ever in force, on this side's word: nothing older is taken, and of its age only
    * itself.
    */
-  #mark: ActiveMark | undefined;
-  /** The signed manifest of that release; undefined where it is lost. */
-  #proof: Signed | undefined;
+  mark: ActiveMark | undefined;
   /**
    * The lineage, hex, that the state directory is of, where that is not the trusted one: then nothing is
    * taken.
@@ -81,10 +80,11 @@ export class Floor {
     this.#isReleased = isReleased;
   }
 
-  /** That release was in force. */
-  rise(mark: ActiveMark | undefined, proof: Signed | undefined): void {
-    this.#mark = mark;
-    this.#proof = proof;
+  /** What a key released that has no right to it any more is no floor: it may be a thief's. */
+  get standing(): ActiveMark | undefined {
+    if (this.mark === undefined) return undefined;
+    const { signatures, manifestBytes } = this.mark;
+    return this.#isReleased({ signatures, content: manifestBytes }) ? this.mark : undefined;
   }
 
   /** The state directory is of another lineage than the trusted one. Returns that in words. */
@@ -100,10 +100,8 @@ export class Floor {
   check({ hash, manifest }: VerifiedOffer): void {
     if (this.#foreign !== undefined)
       throw new ProtocolError(ErrorCode.wrongLineage, this.#foreignText(this.#foreign));
-    const floor = this.#mark;
+    const floor = this.standing;
     if (floor === undefined || Buffer.from(floor.hash).equals(hash)) return;
-    // What a key released that has no right to it any more is no floor: it may be a thief's.
-    if (this.#proof !== undefined && !this.#isReleased(this.#proof)) return;
     const { epoch, version } = manifest;
     if (!Buffer.from(floor.lineage).equals(manifest.lineage)) {
       const reason = `what was in force here is of lineage ${hexOf(floor.lineage)}, whose numbers say nothing of another's`;

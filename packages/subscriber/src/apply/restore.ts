@@ -38,8 +38,7 @@ export function findRestorable(
   const [newest] = found.isMarked
     ? marks
     : [...marks, ...signed].sort((one, other) => compareRelease(other, one));
-  const kept = newest && found.releases.find(({ hash }) => Buffer.from(hash).equals(newest.hash));
-  floor.rise(newest, kept && { signatures: kept.signatures, content: kept.manifestBytes });
+  floor.mark = newest;
   if (newest === undefined) {
     if (found.releases.length > 0)
       throw new StateError('no release in the state directory is signed by the trusted key');

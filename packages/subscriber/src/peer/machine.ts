@@ -35,6 +35,7 @@ import {
   isSame,
   type LinkedState,
   type Memory,
+  type Open,
   type OpenState,
   type Self,
   type State,
@@ -59,10 +60,12 @@ export function start(
   self: Self,
   memory: Memory,
   held: Held | undefined,
+  mark: Open['floor'],
   root: MessageOf<'hello'>['root'],
   trouble: string | undefined,
   nowMs: number,
 ): Step {
+  const floor = mark === undefined || (held && isSame(held.hash, mark.hash)) ? undefined : mark;
   const hello: Message = {
     kind: 'hello',
     protocolMin: PROTOCOL_VERSION,
@@ -70,13 +73,18 @@ export function start(
     name: self.name,
     lineage: self.lineage,
     root,
-    holds: held && { hash: held.hash, epoch: held.epoch, version: held.version },
+    holds: numberOf(held),
+    floor: numberOf(floor),
     refused: memory.refusals.map(({ hash }) => hash),
     limits: self.limits,
     capabilities: self.capabilities,
   };
   const untilMs = nowMs + HANDSHAKE_TIMEOUT_MS;
-  return { state: { kind: 'greeting', self, memory, held, trouble, untilMs }, effects: [send(hello)] };
+  return { state: { kind: 'greeting', self, memory, held, floor, trouble, untilMs }, effects: [send(hello)] };
+}
+
+function numberOf(release: Open['floor']): MessageOf<'hello'>['floor'] {
+  return release && { hash: release.hash, epoch: release.epoch, version: release.version };
 }
 
 /** When the clock has to be looked at, by a `tick`. */
@@ -203,11 +211,11 @@ function takeWelcome(state: Greeting, welcome: MessageOf<'welcome'>, nowMs: numb
     const text = 'the publisher is of another lineage than the one trusted here';
     return sayBye(state, { kind: 'stop', reason: { code: ErrorCode.wrongLineage, text } }, undefined);
   }
-  const { self, memory, held, trouble } = state;
+  const { self, memory, held, floor, trouble } = state;
   const pulse = pulseFrom(nowMs, welcome.heartbeatMs);
   const link = { pulse, queries: NO_QUERIES, askedCount: 0, figures: undefined };
   return {
-    state: { kind: 'idle', self, memory, held, trouble, ...link },
+    state: { kind: 'idle', self, memory, held, floor, trouble, ...link },
     effects: [{ kind: 'welcomed', publisher: welcome.name }],
   };
 }
@@ -218,12 +226,12 @@ function trust(state: Idle, number: number): Step {
   return { state: { ...state, memory }, effects: [{ kind: 'trusted', number }] };
 }
 
-function prove({ held, ...state }: Idle): Step {
-  const effects =
-    held === undefined
-      ? []
-      : [send({ kind: 'proof', signatures: held.signatures, content: held.manifestBytes })];
-  return { state: { ...state, held }, effects };
+/** Of what HELLO claimed. */
+function prove(state: Idle): Step {
+  const claim = state.floor ?? state.held;
+  if (claim === undefined) return { state, effects: [] };
+  const { signatures, manifestBytes } = claim;
+  return { state, effects: [send({ kind: 'proof', signatures, content: manifestBytes })] };
 }
 
 // ── The end ────────────────────────────────────────────────────────────────────────────────────────────────

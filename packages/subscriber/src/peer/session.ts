@@ -74,12 +74,13 @@ export class PublisherSession {
     this.#connection = connection;
     this.#host = host;
     this.#alarm = new Alarm(host.clock, () => this.#handle({ kind: 'tick' }));
-    const { active } = host.activator;
+    const { active, floor } = host.activator;
     const held = active && this.#heldAs(active);
     const first = start(
       host.self,
       memory,
       held,
+      floor,
       host.keyring.known,
       host.notEnforced(),
       host.clock.monotonicMs(),

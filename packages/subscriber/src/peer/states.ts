@@ -16,6 +16,7 @@ import {
 } from '@rulecast/protocol';
 import type { Blame } from '../apply/commit.ts';
 import type { VerifiedOffer } from '../apply/offer.ts';
+import type { ActiveMark } from '../state/state.ts';
 import { FULL_PATIENCE, type Patience } from './patience.ts';
 import type { Refusals } from './refusals.ts';
 
@@ -31,12 +32,7 @@ export interface Self {
 }
 
 /** The release in force, as far as a publisher is told of it. */
-export interface Held {
-  readonly hash: Uint8Array;
-  readonly epoch: number;
-  readonly version: number;
-  readonly manifestBytes: Uint8Array;
-  readonly signatures: Uint8Array;
+export interface Held extends Omit<ActiveMark, 'lineage'> {
   readonly persisted: boolean;
   /** By the clock of the machine. */
   readonly sinceMs: number;
@@ -77,6 +73,8 @@ export interface Open {
   readonly self: Self;
   readonly memory: Memory;
   readonly held: Held | undefined;
+  /** The newest that ever was in force, where that is not what HELLO said is held. */
+  readonly floor: Omit<ActiveMark, 'lineage'> | undefined;
   /** Why what is held is not enforced, or not known to be; undefined: it is. */
   readonly trouble: string | undefined;
 }
@@ -265,8 +263,8 @@ export interface Step<S extends State = State> {
 
 /** What every state after WELCOME has, and nothing else. */
 export function linked(state: LinkedState): Linked {
-  const { self, memory, held, trouble, pulse, queries, askedCount, figures } = state;
-  return { self, memory, held, trouble, pulse, queries, askedCount, figures };
+  const { self, memory, held, floor, trouble, pulse, queries, askedCount, figures } = state;
+  return { self, memory, held, floor, trouble, pulse, queries, askedCount, figures };
 }
 
 export function idle(state: LinkedState): Idle {

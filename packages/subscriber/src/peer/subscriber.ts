@@ -273,8 +273,11 @@ class RunningSubscriber implements Subscriber {
     if (stateDirectory === undefined) return undefined;
     const events = {
       onDamage: (text: string) => this.#damaged(text),
-      onUncopied: (error: unknown) =>
-        logger.warn({ err: error }, 'the second copy of the state cannot be written'),
+      onUntidy: (error: unknown) =>
+        logger.warn(
+          { err: error },
+          'the second copy of the state cannot be written, or old files not removed',
+        ),
     };
     return new StateDirectory(stateDirectory, events, disk);
   }

@@ -60,7 +60,8 @@ export function decodeRelease(bytes: Buffer): StoredRelease | undefined {
   );
 }
 
-function signedIn(bytes: Uint8Array): Signed | undefined {
+/** Undefined for bytes that are not exactly signatures and what they are over. */
+export function signedIn(bytes: Uint8Array): Signed | undefined {
   try {
     return splitSigned(bytes);
   } catch (error) {

@@ -1,7 +1,7 @@
 /**
  * What a subscriber keeps on disk, so that a restart enforces what was enforced before.
  *
- *   active                one small text file: which release is in force, and so the floor; replaced by rename
+ *   active                one small text file: the signed manifest in force, and so the floor; replaced by rename
  *   <hash>.release        one file a release, written before the release is in force
  *   clock                 one small text file: what clock.ts keeps of this boot
  *   roots                 a text file: whom it believes, a root a line, from that of the trust line on
@@ -19,10 +19,19 @@
 
 import { join } from 'node:path';
 import { DirectoryError } from '@rulecast/program/directory';
-import { compareRelease, formatRoots, hexOf, parseRoots, type Signed } from '@rulecast/protocol';
+import {
+  compareRelease,
+  decodeManifest,
+  formatRoots,
+  hexOf,
+  joinSigned,
+  manifestHash,
+  parseRoots,
+  type Signed,
+} from '@rulecast/protocol';
 import type { StoredClock } from '../clock/clock.ts';
 import { type Disk, NODE_DISK } from './disk.ts';
-import { encodeRelease, fileName, type StoredRelease } from './release-file.ts';
+import { encodeRelease, fileName, type StoredRelease, signedIn } from './release-file.ts';
 import { Shelf, StateError } from './shelf.ts';
 
 export type { StoredRelease } from './release-file.ts';
@@ -32,12 +41,15 @@ export { StateError } from './shelf.ts';
  * The release in force, and the newest one that ever was: nothing older is taken again, even if its file is
  * lost.
  */
-export interface ActiveMark {
+export interface ActiveMark extends SignedManifest {
   readonly lineage: Uint8Array;
   readonly hash: Uint8Array;
   readonly epoch: number;
   readonly version: number;
 }
+
+/** By which a release is proved, also where it is lost itself. */
+type SignedManifest = Pick<StoredRelease, 'manifestBytes' | 'signatures'>;
 
 /** What is in the directory at a start. */
 export interface FoundState {
@@ -62,16 +74,16 @@ const CHAIN_MAX_WEIGHT = 2;
 const CHAIN_LIGHT_BYTES = 64 * 1024;
 /** What a snapshot weighs by entry at least, but for lists of neighbours: 0.8 to 1.7 bytes were measured. */
 const SNAPSHOT_ENTRY_BYTES = 1;
-const MARK_NOTE = /^rulecast-active 3\n([0-9a-f]{32}) ([0-9a-f]{64}) (\d{1,16}) (\d{1,16})\n$/;
-/** Of releases that cannot be read any more. */
-const OLD_MARK_NOTE = /^rulecast-active [12]\n/;
+const MARK_NOTE = /^rulecast-active 4\n([0-9a-f]{2,65536})\n$/;
+/** Of releases, or with floors, that cannot be read any more. */
+const OLD_MARK_NOTE = /^rulecast-active [123]\n/;
 const CLOCK_NOTE = /^rulecast-clock 1\n(\S{1,64}) (\d{1,16}) (\d{1,16}) (\d{1,16})\n$/;
 
 export interface StateEvents {
   /** A sentence about a file that is damaged. */
   readonly onDamage: (text: string) => void;
-  /** The second copy could not be written; the first is. */
-  readonly onUncopied: (error: unknown) => void;
+  /** The second copy could not be written, or what is of no use not removed; all that matters is on disk. */
+  readonly onUntidy: (error: unknown) => void;
 }
 
 export class StateDirectory {
@@ -79,7 +91,7 @@ export class StateDirectory {
   readonly #main: Shelf;
   readonly #copy: Shelf;
   readonly #events: StateEvents;
-  #mark: ActiveMark | undefined; // what both shelves are to say
+  #mark: SignedManifest | undefined; // what both shelves are to say
   #copied: ReadonlySet<string> = new Set(); // files that the copy has
   #copying: Promise<void> = Promise.resolve();
   #roots: readonly Signed[] = []; // what both shelves are to say
@@ -225,15 +237,15 @@ export class StateDirectory {
    * Marks a release, whose candidate was written, as the one in force; then drops files nobody needs. Throws
    * StateError.
    */
-  async markActive(release: StoredRelease, mark: ActiveMark): Promise<void> {
+  async markActive(release: StoredRelease): Promise<void> {
     try {
-      await writeMark(this.#main, mark);
+      await writeMark(this.#main, release);
     } catch (cause) {
       throw new StateError(`cannot mark the release active in ${this.#directory}; is the disk full?`, {
         cause,
       });
     }
-    this.#mark = mark;
+    this.#mark = release;
     const file = fileName(release.hash);
     const bytes = release.stream.length;
     if (release.base === undefined) this.#startChain(file, bytes);
@@ -241,7 +253,7 @@ export class StateDirectory {
       const { snapshotBytes, deltaBytes, files } = this.#chain;
       this.#chain = { snapshotBytes, deltaBytes: deltaBytes + bytes, files: [file, ...files] };
     }
-    this.#main.keepOnly(this.#chain.files);
+    this.#tidy();
     this.#copyLater(release);
   }
 
@@ -253,8 +265,17 @@ export class StateDirectory {
     await this.writeCandidate(release);
     const file = fileName(release.hash);
     this.#startChain(file, release.stream.length);
-    this.#main.keepOnly(this.#chain.files);
+    this.#tidy();
     this.#copyLater(release);
+  }
+
+  /** Drops what nobody needs, if it can: the next release clears what is left. */
+  #tidy(): void {
+    try {
+      this.#main.keepOnly(this.#chain.files);
+    } catch (error) {
+      this.#events.onUntidy(error);
+    }
   }
 
   #startChain(file: string, snapshotBytes: number): void {
@@ -303,7 +324,7 @@ export class StateDirectory {
    * After a start: writes what one of the places lacks, once the chain was read; `mark` is the floor. What
    * fails is told.
    */
-  heal(mark: ActiveMark): void {
+  heal(mark: SignedManifest): void {
     this.#mark = mark;
     const { files } = this.#chain;
     this.#copying = this.#copying
@@ -320,7 +341,7 @@ export class StateDirectory {
         if (!isMark(readMark(this.#main), mark)) await writeMark(this.#main, mark);
         await this.#copyNow(undefined);
       })
-      .catch(this.#events.onUncopied);
+      .catch(this.#events.onUntidy);
   }
 
   /** Resolves when nothing is being written any more. */
@@ -329,7 +350,7 @@ export class StateDirectory {
   }
 
   #copyLater(release: StoredRelease): void {
-    this.#copying = this.#copying.then(() => this.#copyNow(release)).catch(this.#events.onUncopied);
+    this.#copying = this.#copying.then(() => this.#copyNow(release)).catch(this.#events.onUntidy);
   }
 
   /**
@@ -367,16 +388,16 @@ function noteOf(shelf: Shelf, name: 'clock' | 'roots'): string | undefined {
 function readMark(shelf: Shelf): ActiveMark | undefined {
   const match = MARK_NOTE.exec(shelf.readNote('active') ?? '');
   if (match === null) return undefined;
-  const [lineage, hash] = match.slice(1, 3).map((hex) => Buffer.from(hex, 'hex'));
-  if (lineage === undefined || hash === undefined) return undefined;
-  return { lineage, hash, epoch: Number(match[3]), version: Number(match[4]) };
+  const signed = signedIn(Buffer.from(match[1] ?? '', 'hex'));
+  if (signed === undefined) return undefined;
+  const { signatures, content: manifestBytes } = signed;
+  const { lineage, epoch, version } = decodeManifest(manifestBytes);
+  return { lineage, hash: manifestHash(manifestBytes), epoch, version, manifestBytes, signatures };
 }
 
-function writeMark(shelf: Shelf, { lineage, hash, epoch, version }: ActiveMark): Promise<void> {
-  return shelf.writeNote(
-    'active',
-    `rulecast-active 3\n${hexOf(lineage)} ${hexOf(hash)} ${epoch} ${version}\n`,
-  );
+function writeMark(shelf: Shelf, { signatures, manifestBytes }: SignedManifest): Promise<void> {
+  const signed = hexOf(joinSigned({ signatures, content: manifestBytes }));
+  return shelf.writeNote('active', `rulecast-active 4\n${signed}\n`);
 }
 
 /** Whether two files of one release start from the same one. */
@@ -384,8 +405,6 @@ function isSameForm({ base }: StoredRelease, other: StoredRelease): boolean {
   return Buffer.from(base ?? []).equals(other.base ?? new Uint8Array());
 }
 
-function isMark(found: ActiveMark | undefined, mark: ActiveMark): boolean {
-  return (
-    found !== undefined && Buffer.from(found.hash).equals(mark.hash) && compareRelease(found, mark) === 0
-  );
+function isMark(found: ActiveMark | undefined, { manifestBytes }: SignedManifest): boolean {
+  return found !== undefined && Buffer.from(found.manifestBytes).equals(manifestBytes);
 }
