@@ -11,6 +11,7 @@ import { givenOptions, numberGiven } from '../kit/options.mjs';
  *   readonly jobs: number | undefined,
  *   readonly faults: readonly string[] | undefined,
  *   readonly kept: readonly number[] | undefined,
+ *   readonly wanted: readonly string[] | undefined,
  *   readonly file: string | undefined,
  *   readonly isLoud: boolean,
  *   readonly isHash: boolean,
@@ -24,7 +25,7 @@ const ROUND_MINUTES = 5;
 /** A run of so many minutes has to reach every fault in every state. */
 const COMPLETE_MINUTES = 30;
 
-export const USAGE = `npm run simulate -- [--seed N] [--hours H] [--minutes M] [--faults A,B] [--jobs N] [--only I,J] [--loud] [--hash]
+export const USAGE = `npm run simulate -- [--seed N] [--hours H] [--minutes M] [--faults A,B] [--jobs N] [--only I,J] [--want PAIRS] [--loud] [--hash]
 
 Runs a publisher, sometimes two, and some subscribers over a network, disks and clocks of which a seed decides what goes wrong. Ends with 1
 at the first thing that must never be, having found out which faults and pushes it takes.
@@ -35,12 +36,13 @@ at the first thing that must never be, having found out which faults and pushes 
   --faults A,B only these; none: no faults
   --jobs N     processes at once (all processors)
   --only I,J   only these actions of the plan, by number
+  --want PAIRS FAULT, STATE; FAULT, STATE: tried on top of the plan, once a round each. A long run does so by itself for what it did not have
   --loud       tells on standard error what happens
   --hash       prints the hash of the trace
   --no-shrink  does not look for what it takes
 `;
 
-const NAMES = ['seed', 'hours', 'minutes', 'faults', 'jobs', 'only', 'file'];
+const NAMES = ['seed', 'hours', 'minutes', 'faults', 'jobs', 'only', 'want', 'file'];
 const FLAGS = ['loud', 'hash', 'no-shrink'];
 
 /**
@@ -70,6 +72,10 @@ export function optionsOf(args) {
     jobs,
     faults,
     kept: given.get('only')?.split(',').filter(Boolean).map(Number),
+    wanted: given
+      .get('want')
+      ?.split(';')
+      .map((pair) => pair.trim()),
     file: given.get('file'),
     isLoud: given.has('loud'),
     isHash: given.has('hash'),

@@ -92,8 +92,19 @@ const RARE: readonly string[] = [
 ];
 const RARE_SHARE = 0.25;
 
-/** @param faults Only these; all by default. */
-export function planOf(seed: number, rounds: number, faults: readonly Fault[] = FAULTS): Plan {
+/** A fault while a machine is in a state: `FAULT, STATE`. */
+export type Pair = `${Fault}, ${MachineState}`;
+
+/**
+ * @param faults Only these; all by default.
+ * @param wanted Pairs that are tried on top, once a round each.
+ */
+export function planOf(
+  seed: number,
+  rounds: number,
+  faults: readonly Fault[] = FAULTS,
+  wanted: readonly Pair[] = [],
+): Plan {
   const random = new Random(seed);
   const actions: Action[] = [];
   for (let round = 0; round < rounds; round++) {
@@ -106,14 +117,29 @@ export function planOf(seed: number, rounds: number, faults: readonly Fault[] = 
       actions.push({ round, atMs, kind: random.pick(DEEDS), seed: random.word() });
     }
   }
+  const [subscribers, autoEpoch] = [2 + random.below(2), random.chance(0.5)];
+  for (let round = 0; round < rounds; round++) {
+    for (const pair of wanted) actions.push(...tryFor(pair, random, round));
+  }
   actions.sort((a, b) => a.round - b.round || a.atMs - b.atMs);
-  return { seed, subscribers: 2 + random.below(2), autoEpoch: random.chance(0.5), actions };
+  return { seed, subscribers, autoEpoch, actions };
+}
+
+function tryFor(pair: Pair, random: Random, round: number): readonly Action[] {
+  const kind = FAULTS.find((fault) => pair.startsWith(`${fault}, `));
+  const when = MACHINE_STATES.find((state) => pair.endsWith(`, ${state}`));
+  if (kind === undefined || when === undefined) throw new TypeError(`there is no pair ${pair}`);
+  return ambush(random, { round, atMs: random.below(ROUND_MS), kind, seed: random.word() }, when);
 }
 
 function faultAt(random: Random, round: number, atMs: number, kind: Fault): readonly Action[] {
   const fault = { round, atMs, kind, seed: random.word() };
   if (!random.chance(AMBUSHES)) return [fault];
-  const when = random.pick(MACHINE_STATES);
+  return ambush(random, fault, random.pick(MACHINE_STATES));
+}
+
+function ambush(random: Random, fault: Action, when: MachineState): readonly Action[] {
+  const { round, atMs } = fault;
   const lure = LURES[when];
   const lures: readonly Action[] =
     lure === undefined

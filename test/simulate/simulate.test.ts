@@ -6,12 +6,15 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../kit/directory.ts';
 import { bundle } from './bundle.mjs';
+import { FAULTS } from './plan.ts';
 
+/** The faults that there were when some houses were found: by others their plans would be others. */
+const OLD = FAULTS.filter((fault) => fault !== 'subscriber-releases-lost').join(',');
 const LOST_ON_BOTH_SIDES = ['--faults', 'subscriber-releases-lost,publisher-restored'];
-/** Houses in which something was wrong once, what, and of what faults, where not of all. */
+/** Houses in which something was wrong once, what, and of what faults. */
 const FOUND = [
-  [4, 'a proof that could not be written was forgotten, and numbers were given again'],
-  [5, 'a wrong bit in a small key of the store made epochs that no manifest holds'],
+  [4, 'a proof that could not be written was forgotten, and numbers were given again', ['--faults', OLD]],
+  [5, 'a wrong bit in a small key of the store made epochs that no manifest holds', ['--faults', OLD]],
   [1, 'who had lost its releases, and not its floor, could prove nothing', LOST_ON_BOTH_SIDES],
 ] as const;
 const MAIN = fileURLToPath(new URL('main.mjs', import.meta.url));
@@ -92,7 +95,7 @@ describe('the simulator', () => {
     expect(code).toBe(0);
   });
 
-  it.each(FOUND)('finds nothing in house %i, where %s', (seed, _, faults: readonly string[] = []) => {
+  it.each(FOUND)('finds nothing in house %i, where %s', (seed, _, faults) => {
     const { code, text } = simulate('--seed', `${seed}`, '--hours', '0.5', ...faults);
     expect(text).toMatch(/simulated hours per second/);
     expect(code).toBe(0);

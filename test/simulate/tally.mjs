@@ -14,6 +14,7 @@
  *   names?: { readonly faults: readonly string[], readonly states: readonly string[], readonly expected: readonly string[] },
  *   violation: { readonly code: string, readonly text: string } | undefined,
  *   lines: readonly string[],
+ *   wanted?: readonly string[] | undefined,
  * }} Told What a simulating process says of one seed.
  */
 
@@ -43,15 +44,17 @@ export class Tally {
     for (const [key, count] of told.expected) this.expected.set(key, (this.expected.get(key) ?? 0) + count);
   }
 
-  /**
-   * What a long run has to reach, and this one did not.
-   * @param {readonly string[] | undefined} faults
-   */
-  missing(faults = this.names.faults) {
-    const pairs = faults.flatMap((fault) => this.names.states.map((state) => `${fault}, ${state}`));
-    return [...pairs, ...this.names.expected].filter(
-      (key) => !this.pairs.has(key) && !this.expected.has(key),
-    );
+  /** Pairs of fault and state that were not reached. */
+  missingPairs() {
+    const { faults, states } = this.names;
+    return faults
+      .flatMap((fault) => states.map((state) => `${fault}, ${state}`))
+      .filter((pair) => !this.pairs.has(pair));
+  }
+
+  /** What a long run has to reach, and this one did not. */
+  missing() {
+    return [...this.missingPairs(), ...this.names.expected.filter((name) => !this.expected.has(name))];
   }
 }
 

@@ -10,7 +10,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EXPECTED } from './expected.ts';
-import { FAULTS, type Fault, planOf } from './plan.ts';
+import { FAULTS, type Fault, type Pair, planOf } from './plan.ts';
 import { MACHINE_STATES } from './witness.ts';
 import { World } from './world.ts';
 
@@ -18,6 +18,8 @@ interface Order {
   readonly seeds: readonly number[];
   readonly rounds: number;
   readonly faults?: readonly Fault[];
+  /** Tried on top of the plan. */
+  readonly wanted?: readonly Pair[];
   /** Which actions of the plan are kept, by their index; all by default. */
   readonly kept?: readonly number[];
   readonly loud?: boolean;
@@ -28,7 +30,7 @@ const unknown = order.faults?.find((fault) => !FAULTS.includes(fault));
 if (unknown !== undefined) throw new Error(`there is no fault ${unknown}: ${FAULTS.join(', ')}`);
 
 for (const seed of order.seeds) {
-  const whole = planOf(seed, order.rounds, order.faults);
+  const whole = planOf(seed, order.rounds, order.faults, order.wanted);
   const kept = order.kept === undefined ? undefined : new Set(order.kept);
   const actions = whole.actions.filter((_, i) => kept?.has(i) ?? true);
   const directory = mkdtempSync(join(tmpdir(), 'rulecast-simulate-'));
