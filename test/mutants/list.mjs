@@ -148,6 +148,13 @@ export const MUTANTS = [
     suites: SESSION,
   },
   {
+    name: 'a floor whose release is lost is not told of',
+    path: 'packages/subscriber/src/peer/machine.ts',
+    find: '    floor: numberOf(floor),\n',
+    replace: '',
+    suites: ['packages/subscriber/test/restart.test.ts', 'packages/subscriber/test/machine.test.ts'],
+  },
+  {
     name: 'a file of the state is read from its first place only',
     path: 'packages/subscriber/src/state/state.ts',
     find: 'this.#main.readRelease(file) ?? this.#copy.readRelease(file)',
