@@ -4,8 +4,6 @@ import { compareRelease } from '@rulecast/protocol';
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
 import { often } from '../../../test/thorough.ts';
-import type { GuardRefusal } from '../src/guards/refusal.ts';
-import { decide, opensEpoch } from '../src/release/decision.ts';
 import {
   behindOf,
   inNewEpoch,
@@ -91,52 +89,5 @@ describe('a proof', () => {
     ['of an epoch that is over', { ...FIRST, head: at(3, 1), epoch: 3 }, at(2, 99), false],
   ])('%s is news or not', (_, numbers, number, isNews) => {
     expect(withProof(numbers, number)).toEqual(isNews ? { ...numbers, proved: number } : undefined);
-  });
-});
-
-describe('a decision', () => {
-  const refusal: GuardRefusal = {
-    guard: 'shrink',
-    part: 'list a',
-    permit: 'shrink',
-    before: 9,
-    after: 1,
-    reason: 'it shrinks',
-  };
-  const asked = { isChanged: true, against: [], permits: {}, isDryRun: false, opensEpoch: false };
-
-  it.each<[string, Partial<Parameters<typeof decide>[0]>, string]>([
-    ['what changes', {}, 'released'],
-    ['what says the same', { isChanged: false }, 'unchanged'],
-    ['what says the same in a new epoch', { isChanged: false, opensEpoch: true }, 'released'],
-    ['a dry run', { isDryRun: true }, 'planned'],
-    ['a dry run of what says the same', { isDryRun: true, isChanged: false }, 'planned'],
-    ['what a guard refuses', { against: [refusal] }, 'guarded'],
-    ['what a guard refuses, in a dry run', { against: [refusal], isDryRun: true }, 'guarded'],
-    ['what a guard refuses, in a new epoch', { against: [refusal], opensEpoch: true }, 'guarded'],
-    ['what is permitted', { against: [refusal], permits: { allowShrink: true } }, 'released'],
-    [
-      'what is permitted, in a dry run',
-      { against: [refusal], permits: { allowShrink: true }, isDryRun: true },
-      'planned',
-    ],
-    ['what something else is permitted', { against: [refusal], permits: { allowGrowth: true } }, 'guarded'],
-    [
-      'what nothing permits',
-      { against: [{ ...refusal, permit: undefined }], permits: { allowShrink: true } },
-      'guarded',
-    ],
-  ])('about %s', (_, more, kind) => {
-    expect(decide({ ...asked, ...more }).kind).toBe(kind);
-  });
-
-  it('opens an epoch by itself only while behind, and where it was told to', () => {
-    for (const isAuto of [true, false]) {
-      for (const isBehind of [true, false]) {
-        expect(opensEpoch(true, { isAuto, isBehind })).toBe(true);
-        expect(opensEpoch(undefined, { isAuto, isBehind })).toBe(isAuto && isBehind);
-        expect(opensEpoch(false, { isAuto, isBehind })).toBe(isAuto && isBehind);
-      }
-    }
   });
 });

@@ -261,7 +261,7 @@ function isProofOf({ roots, root }: Identity, rootNumber: number): boolean {
   return then === undefined || then.some((key) => now.some((own) => Buffer.compare(own, key) === 0));
 }
 
-function behindError(behind: ReleaseNumber, head: ReleaseNumber | undefined): BehindError {
+export function behindError(behind: ReleaseNumber, head: ReleaseNumber | undefined): BehindError {
   const shown = head === undefined ? 'nothing' : `${head.epoch}/${head.version}`;
   return new BehindError(
     `a subscriber proved release ${behind.epoch}/${behind.version} and this publisher has ${shown}: its state is older than what it released. Stop it and restore the newer state, or go on from here above all that was released: rulectl push --as-new-epoch FILE, or rulectl rollback --as-new-epoch VERSION`,

@@ -39,7 +39,17 @@ import { type Release, type Store, StoreError } from '../store/store.ts';
 import { KnownSubscribers } from '../subscribers/known.ts';
 import { Subscribers } from '../subscribers/subscribers.ts';
 import { Committer, GuardError, type Origin, type ReleaseDraft } from './commit.ts';
-import { decide, opensEpoch } from './decision.ts';
+import {
+  type Asked,
+  beginProof,
+  beginRelease,
+  type DeskEffect,
+  type DeskEvent,
+  type DeskOutcome,
+  type DeskStep,
+  type Standing,
+  stepDesk,
+} from './desk.ts';
 import { History } from './history.ts';
 import { type ListUpdate, listChanges, withLists } from './list-update.ts';
 import { NameRefresh } from './name-refresh.ts';
@@ -106,6 +116,11 @@ interface Releasing {
   readonly guards: (draft: ReleaseDraft) => Promise<readonly GuardRefusal[]>;
   /** What of that is permitted. */
   readonly permits?: Partial<PushPermits> | undefined;
+}
+
+/** What the release desk asks for. */
+interface DeskWork extends Pick<Releasing, 'guards'> {
+  readonly draft: () => Promise<ReleaseDraft>;
 }
 
 /** What to do about a packet that must get through, by who would have it dropped. */
@@ -456,38 +471,64 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   async #release(
     ruleSet: RuleSet,
     origin: Origin,
-    { notes = [], dryRun = false, asNewEpoch, permits = {}, guards }: Releasing,
+    { notes = [], dryRun = false, asNewEpoch = false, permits = {}, guards }: Releasing,
   ): Promise<ReleaseOutcome | Guarded> {
-    const isInNewEpoch = opensEpoch(asNewEpoch, {
-      isAuto: this.#autoEpoch,
-      isBehind: this.behind !== undefined,
-    });
-    if (!isInNewEpoch) this.#committer.checkNotBehind();
+    const asked: Asked = { origin, permits, isDryRun: dryRun, asNewEpoch };
     const { resolutions, failed } = this.#names.resolved(ruleSet);
-    const draft = this.#withoutOperands(await this.#committer.draft({ ...ruleSet, resolutions }));
-    const against = draft.changed ? await guards(draft) : [];
-    const decision = decide({
-      isChanged: draft.changed,
-      against,
-      permits,
-      isDryRun: dryRun,
-      opensEpoch: isInNewEpoch,
+    const told = { warnings: this.warnings, failed: this.#nameRefresh.failed };
+    const outcome = await this.#atDesk(beginRelease(asked, this.#standing), {
+      draft: async () => this.#withoutOperands(await this.#committer.draft({ ...ruleSet, resolutions })),
+      guards,
     });
-    if (decision.kind === 'guarded') return { ...decision, draft };
-    const failedNames = this.#touchedNames(draft, failed);
-    const result = { kind: decision.kind, draft, notes, failedNames, warnings: this.#touchedWarnings(draft) };
-    if (decision.kind === 'planned') return { ...result, head: this.head };
+    if (outcome.kind === 'guarded') return outcome;
+    if (outcome.kind === 'behind' || outcome.kind === 'known') throw new Error('nothing was proved');
+    const { kind, draft } = outcome;
+    const failedNames = touchedNames(draft, failed, told.failed);
+    const result = { kind, draft, notes, failedNames, warnings: touchedWarnings(draft, told.warnings) };
+    if (kind === 'planned') return { ...result, head: this.head };
     this.#nameRefresh.noteFailed(failed);
-    if (decision.kind === 'released') {
-      const release = isInNewEpoch
-        ? await this.#committer.commitInNewEpoch(draft, origin)
-        : await this.#committer.commit(draft, origin);
-      this.#announce(release);
-      this.#record(release, origin, against);
+    if (outcome.kind === 'released') {
+      this.#announce(outcome.release);
+      this.#record(outcome.release, asked.origin, outcome.against);
     }
     this.#names.keepOnly(ruleSet, ...this.#awaited);
     this.#nameRefresh.schedule();
     return { ...result, head: this.head };
+  }
+
+  get #standing(): Standing {
+    return { head: this.head?.manifest, behind: this.behind, isAuto: this.#autoEpoch };
+  }
+
+  /** The pump of desk.ts. Throws what is refused. */
+  async #atDesk(first: DeskStep, work: DeskWork): Promise<DeskOutcome> {
+    let step = first;
+    while (step.effect !== undefined) {
+      const event = await this.#do(step.effect, work).catch(
+        (cause: unknown) => ({ kind: 'failed', cause }) as const,
+      );
+      step = stepDesk(step.state, event);
+    }
+    if (step.state.kind === 'done') return step.state.outcome;
+    throw step.state.kind === 'refused' ? step.state.error : new Error(`the desk ended ${step.state.kind}`);
+  }
+
+  async #do(effect: DeskEffect, { draft, guards }: DeskWork): Promise<DeskEvent> {
+    switch (effect.kind) {
+      case 'note':
+        return { kind: 'noted', isNews: this.#noteBehind(effect.proved), standing: this.#standing };
+      case 'draft':
+        return { kind: 'drafted', draft: await draft() };
+      case 'judge':
+        return { kind: 'judged', against: await guards(effect.draft) };
+      case 'store': {
+        const { draft: made, origin, opensEpoch } = effect;
+        const stored = opensEpoch
+          ? this.#committer.commitInNewEpoch(made, origin)
+          : this.#committer.commit(made, origin);
+        return { kind: 'stored', release: await stored };
+      }
+    }
   }
 
   /** What a release went against is on record. What that throws changes nothing: the release is made. */
@@ -505,29 +546,6 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
         this.logger.error({ err: error }, 'what was permitted is not on record');
       }
     }
-  }
-
-  /**
-   * Warnings about parts that change, that are new, or that are about the rule set as a whole: others were
-   * told before.
-   */
-  #touchedWarnings({ changes, warnings }: ReleaseDraft): TouchedWarnings {
-    const changed = new Set(changes.map(({ name }) => name));
-    const before = new Set(this.warnings.map(({ code, part }) => `${code} ${part}`));
-    const shown = warnings.filter(({ code, part }) => {
-      return part === '' || changed.has(part) || !before.has(`${code} ${part}`);
-    });
-    return { shown, otherCount: warnings.length - shown.length };
-  }
-
-  #touchedNames({ changes, ruleSet }: ReleaseDraft, failed: readonly FailedName[]): readonly FailedName[] {
-    const changed = new Set(changes.map(({ name }) => name));
-    const policies = [...ruleSet.policies].filter(([name, policy]) => {
-      return changed.has(name) || [...usedLists([policy])].some((list) => changed.has(list));
-    });
-    const used = new Set(usedNames({ ...ruleSet, policies: new Map(policies) }));
-    const before = new Set(this.#nameRefresh.failed.map(({ name }) => name));
-    return failed.filter(({ name }) => used.has(name) || !before.has(name));
   }
 
   /** What is odd about the rule set in force. */
@@ -593,17 +611,16 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   proved(known: ReleaseNumber, subscriber: string): Promise<void> {
     return this.#turns.take(async () => {
       const { epoch, version } = known;
-      const isNews = this.#noteBehind(known);
-      if (this.behind === undefined) return;
-      if (this.#autoEpoch && this.head !== undefined) {
-        const detail = `a subscriber proved release ${epoch}/${version}`;
-        const draft = await this.#committer.draft(this.head.ruleSet);
-        const origin: Origin = { cause: 'epoch', detail };
-        const release = await this.#committer.commitInNewEpoch(draft, origin);
-        this.logger.warn({ epoch: release.manifest.epoch }, `${detail}: opened a new epoch`);
-        return this.#announce(release);
+      const outcome = await this.#atDesk(beginProof(known), {
+        draft: () => this.#committer.draft(this.#committer.ruleSet),
+        guards: async () => [],
+      });
+      if (outcome.kind === 'released') {
+        const text = `a subscriber proved release ${epoch}/${version}: opened a new epoch`;
+        this.logger.warn({ epoch: outcome.release.manifest.epoch }, text);
+        return this.#announce(outcome.release);
       }
-      if (!isNews) return;
+      if (outcome.kind !== 'behind' || !outcome.isNews) return;
       this.logger.error(
         { subscriber, epoch, version, head: this.head?.manifest.version ?? 0 },
         'a subscriber proved a release that is not here: this state is older than what it released, and nothing is offered; restore the newer state, or go on with rulectl push or rollback --as-new-epoch',
@@ -650,6 +667,36 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
 /** Whether a rule set could be released; why not is told by the draft of it. */
 function isSound(ruleSet: RuleSet): boolean {
   return checkRuleSet(ruleSet).every(({ severity }) => severity !== 'fault');
+}
+
+/**
+ * Warnings about parts that change, that are new, or that are about the rule set as a whole: others were told
+ * before.
+ */
+function touchedWarnings(
+  { changes, warnings }: ReleaseDraft,
+  told: readonly RuleSetProblem[],
+): TouchedWarnings {
+  const changed = new Set(changes.map(({ name }) => name));
+  const before = new Set(told.map(({ code, part }) => `${code} ${part}`));
+  const shown = warnings.filter(({ code, part }) => {
+    return part === '' || changed.has(part) || !before.has(`${code} ${part}`);
+  });
+  return { shown, otherCount: warnings.length - shown.length };
+}
+
+function touchedNames(
+  { changes, ruleSet }: ReleaseDraft,
+  failed: readonly FailedName[],
+  told: readonly FailedName[],
+): readonly FailedName[] {
+  const changed = new Set(changes.map(({ name }) => name));
+  const policies = [...ruleSet.policies].filter(([name, policy]) => {
+    return changed.has(name) || [...usedLists([policy])].some((list) => changed.has(list));
+  });
+  const used = new Set(usedNames({ ...ruleSet, policies: new Map(policies) }));
+  const before = new Set(told.map(({ name }) => name));
+  return failed.filter(({ name }) => used.has(name) || !before.has(name));
 }
 
 /** The first of what guards say, as of a list. */
