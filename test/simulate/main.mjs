@@ -23,7 +23,10 @@ import { lastLine, Tally, tableOf } from './tally.mjs';
 const CACHE = fileURLToPath(new URL('../../node_modules/.cache/rulecast/', import.meta.url));
 /** Seeds that one process runs: starting one takes half a second. */
 const BATCH = 5;
-/** A seed that does not end: by its processor time, for on a busy machine one that does takes long; and by the clock. */
+/**
+ * A seed that does not end: by its processor time, for on a busy machine one that does takes long; and by the
+ * clock.
+ */
 const HANG_CPU_S = 300;
 const HANG_MS = 3_600_000;
 const LOOK_MS = 10_000;

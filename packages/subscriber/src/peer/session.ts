@@ -10,44 +10,25 @@ import {
   type Message,
   type MessageOf,
   ProtocolError,
-  packetFromWire,
-  type SteadyClock,
-  verdictToWire,
-  type WirePacket,
 } from '@rulecast/protocol';
-import type { Packet } from '@rulecast/rules';
-import type { Explanation } from '@rulecast/table';
-import type { Logger } from 'pino';
-import type { Activator, ActiveRelease, ApplyReport } from '../apply/activator.ts';
 import type { Keyring } from '../apply/keyring.ts';
 import { StateError } from '../state/state.ts';
-import type { Staging } from '../verify/stage.ts';
+import { type AnswerHost, answerTo } from './answers.ts';
+import { applyStaged, heldAs, type IntakeHost, makeRoom } from './intake.ts';
 import { judgeOffer } from './judge.ts';
 import { deadline, start, step } from './machine.ts';
-import { outcomeOf } from './outcome.ts';
-import type { Answer, Effect, Event, Held, Memory, Outcome, Self, State, Step } from './states.ts';
+import type { Effect, EffectOf, Event, Memory, Self, State, Step } from './states.ts';
 
 /** What a session is of, and who is told. */
-export interface SessionHost {
+export interface SessionHost extends IntakeHost, AnswerHost {
   readonly self: Self;
-  readonly activator: Activator;
   readonly keyring: Keyring;
-  readonly clock: SteadyClock;
-  /** Milliseconds since 1970, as the activator has them. */
-  readonly nowMs: () => number;
-  readonly logger: Logger;
-  /** Of all connections: they come one after the other. */
-  readonly staging: Staging;
-  explain(packet: Packet): Explanation;
   /** The state of the table in force. */
   generation(): number;
-  /** May reject: a sink is asked too. */
-  counters(): Promise<Readonly<Record<string, number>>>;
   /** Why what is active is not enforced; undefined: it is. */
   notEnforced(): string | undefined;
   onWelcome(publisher: string): void;
   onTrusted(root: number): void;
-  onApplied(report: ApplyReport): void;
   onRefused(code: string, text: string): void;
 }
 
@@ -75,7 +56,7 @@ export class PublisherSession {
     this.#host = host;
     this.#alarm = new Alarm(host.clock, () => this.#handle({ kind: 'tick' }));
     const { active, floor } = host.activator;
-    const held = active && this.#heldAs(active);
+    const held = active && heldAs(active, host);
     const first = start(
       host.self,
       memory,
@@ -211,8 +192,10 @@ export class PublisherSession {
         return this.#connection.close();
       case 'expect':
         return this.#host.activator.expect(effect.offer);
-      case 'stage':
-        return this.#makeRoom(effect.bytes);
+      case 'stage': {
+        const outcome = makeRoom(effect.bytes, this.#host.staging);
+        return outcome && this.#handle(outcome);
+      }
       case 'keep':
         return this.#host.staging.push(effect.bytes);
       case 'drop':
@@ -222,7 +205,7 @@ export class PublisherSession {
         this.#applying = this.#apply(effect);
         return;
       case 'ask':
-        void this.#ask(effect.packet, effect.transaction);
+        void this.#ask(effect);
         return;
       case 'welcomed':
         return this.#host.onWelcome(effect.publisher);
@@ -233,68 +216,12 @@ export class PublisherSession {
     }
   }
 
-  #makeRoom(bytes: number): void {
-    try {
-      this.#host.staging.begin(bytes);
-    } catch (error) {
-      this.#handle(outcomeOf(error, false));
-    }
-  }
-
   async #apply(effect: EffectOf<'apply'>): Promise<void> {
-    this.#handle(await this.#outcomeOf(effect));
+    this.#handle(await applyStaged(effect, this.#host));
   }
 
-  async #outcomeOf({ offer, base }: EffectOf<'apply'>): Promise<Outcome> {
-    const { activator, logger, staging } = this.#host;
-    const stream = staging.take();
-    try {
-      if (stream === undefined) throw new TypeError('nothing is staged');
-      const report = await activator.apply({ offer, base, stream });
-      this.#host.onApplied(report);
-      return { kind: 'applied', held: this.#heldAs(report.release), figures: report };
-    } catch (error) {
-      const outcome = outcomeOf(error, base !== undefined);
-      const { version } = offer.manifest;
-      if (outcome.kind === 'overBudget')
-        logger.info({ version }, `${textOf(error)}: a snapshot is asked for`);
-      else if (outcome.blame === undefined)
-        logger.error({ err: error, version }, 'applying a release failed');
-      return outcome;
-    }
-  }
-
-  async #ask(packet: WirePacket | undefined, transaction: number): Promise<void> {
-    const answer = packet === undefined ? await this.#counters() : this.#verdictOn(packet);
+  async #ask({ packet, transaction }: EffectOf<'ask'>): Promise<void> {
+    const answer = await answerTo(packet, this.#host, this.#connection.skipped);
     this.#handle({ kind: 'answered', transaction, answer });
   }
-
-  #verdictOn(packet: WirePacket): Answer {
-    const { verdict, rule, generation } = this.#host.explain(packetFromWire(packet));
-    return { kind: 'verdict', verdict: verdictToWire(verdict, rule), generation };
-  }
-
-  async #counters(): Promise<Answer> {
-    try {
-      const { skipped } = this.#connection;
-      const stats = await this.#host.counters();
-      return { kind: 'stats', stats: skipped === 0 ? stats : { ...stats, skipped } };
-    } catch (error) {
-      return { kind: 'none', text: textOf(error) };
-    }
-  }
-
-  #heldAs(active: ActiveRelease): Held {
-    const { hash, manifest, manifestBytes, signatures, persisted, appliedAtMs } = active;
-    const { epoch, version } = manifest;
-    const { clock, nowMs } = this.#host;
-    const sinceMs = clock.monotonicMs() - Math.max(0, nowMs() - appliedAtMs);
-    return { hash, epoch, version, manifestBytes, signatures, persisted, sinceMs };
-  }
-}
-
-type EffectOf<K extends Effect['kind']> = Extract<Effect, { readonly kind: K }>;
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

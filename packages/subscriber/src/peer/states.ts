@@ -254,6 +254,8 @@ export type Effect =
   | { readonly kind: 'trusted'; readonly number: number }
   | { readonly kind: 'complain'; readonly code: string; readonly text: string };
 
+export type EffectOf<K extends Effect['kind']> = Extract<Effect, { readonly kind: K }>;
+
 export interface Step<S extends State = State> {
   readonly state: S;
   readonly effects: readonly Effect[];
