@@ -192,10 +192,12 @@ export class SubscriberNode {
     const name = file.slice(file.lastIndexOf('/') + 1);
     const copies = files.filter((other) => other.endsWith(`/${name}`));
     const flipped = random.chance(BOTH_COPIES) ? copies : [file];
+    const before = this.#disk.snapshot();
+    const isAlone = copies.every((path) => path === file || !isSame(before.get(path), before.get(file)));
     for (const path of flipped) this.#disk.flip(path);
-    // One that a disk in trouble had no room to copy is as good as damaged in both places.
-    const isAlone = copies.length === 1 && air.nowMs < this.troubledUntilMs;
-    this.#flips += flipped.length + (isAlone ? 1 : 0);
+    // One that a disk in trouble has not copied, or not yet, is as good as damaged in both places.
+    const isLost = isAlone && flipped.length === 1 && air.nowMs < this.troubledUntilMs;
+    this.#flips += flipped.length + (isLost ? 1 : 0);
     return flipped.join(' and ');
   }
 
@@ -296,6 +298,10 @@ export class SubscriberNode {
       throw new Violation('open-too-long', `${this.process.name} accepts ${lateMs} ms after a rule ended`);
     }
   }
+}
+
+function isSame(one: Buffer | 'directory' | undefined, other: typeof one): boolean {
+  return one !== undefined && one !== 'directory' && other !== 'directory' && other?.equals(one) === true;
 }
 
 function fail(): never {
