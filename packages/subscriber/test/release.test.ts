@@ -155,6 +155,7 @@ describe('HELLO', () => {
       protocolMax: PROTOCOL_VERSION,
       name: 'sys-net-fw',
       lineage: publisher.trust.lineage,
+      root: { hash: publisher.trust.rootHash },
       refused: [],
       limits: { entries: 1000, bytes: 5000, parts: PARTS_MAX },
       capabilities: ['names', 'exceptions', 'unmatched'],
@@ -189,7 +190,7 @@ describe('HELLO', () => {
     expect(await peer.receive('proof')).toEqual({
       kind: 'proof',
       signatures: release.signatures,
-      manifest: release.bytes,
+      content: release.bytes,
     });
   });
 });
