@@ -15,14 +15,13 @@ import {
   CODE_ACTION_BITS,
   CODE_ACTION_MASK,
   CodeAction,
-  LIST_CODE_BITS,
   NO_MATCH,
   NO_VERDICT_CODE,
   NODE_KIND_MASK,
   NODE_OFFSET_SHIFT,
   NodeKind,
-  PAGE_BITS,
-  PORT_TABLE_PORTS,
+  PAGE_PORTS,
+  PORT_PAGES,
   PROGRAM_HEADER_WORDS,
   PROGRAM_WORDS,
   ProgramField,
@@ -30,7 +29,6 @@ import {
   TABLE_EMPTY,
   TABLE_WORDS,
   TableKind,
-  WITH_WILDCARDS,
 } from '../dist/program/program.js';
 
 const groups = HEADER_WORDS * 4;
@@ -60,12 +58,12 @@ const RECORD = {
   BASE: ProgramField.base * 4,
   NO_MATCH_FIELD: ProgramField.noMatch * 4,
   WILDCARDS: ProgramField.wildcards * 4,
-  WILDCARDS_LEAST: ProgramField.wildcardsLeast * 4,
   GROUP: ProgramField.group * 4,
   IS_PLAIN: ProgramField.isPlain * 4,
-  IS_SHAPED: ProgramField.isShaped * 4,
-  PORT_TABLE: ProgramHeader.ports * 4,
-  PORT_TABLE_BYTES: PORT_TABLE_PORTS * 2,
+  PORTS: ProgramHeader.ports * 4,
+  SHAPELESS: ProgramHeader.shapeless * 4,
+  PROTOCOL_BYTES: PORT_PAGES * 4,
+  PAGE_SHIFT: shiftOf(PAGE_PORTS),
   TABLE_BYTES: TABLE_WORDS * 4,
 };
 const SHIFTS = {
@@ -84,18 +82,12 @@ const WORDS = {
   LIST: NodeKind.list,
   MAP: NodeKind.map,
   TABLE: NodeKind.table,
-  CODE: NodeKind.code,
   KIND_MASK: NODE_KIND_MASK,
-  WITH_WILDCARDS,
   OFFSET_SHIFT: NODE_OFFSET_SHIFT,
   TABLE_OF_MEMBERS: TableKind.members,
   TABLE_EMPTY,
   NO_MATCH,
-  CODE_BITS: LIST_CODE_BITS,
-  CODE_MASK: 2 ** LIST_CODE_BITS - 1,
   ASKS_DETAIL,
-  PAGE_BITS,
-  PAGE_MASK: 2 ** PAGE_BITS - 1,
 };
 
 if (ProgramField.rows !== 0) throw new Error('the engine loads the rows of a record from its first word');

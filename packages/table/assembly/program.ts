@@ -3,9 +3,8 @@
  * mean.
  *
  * What a packet comes to depends on its class, protocol and port, so that no branch on them can be predicted;
- * each that fails costs as much as a dozen loads. A tile is therefore decided in passes without such
- * branches: rows first, then those that led to lists, then the wildcards of those that need them, then other
- * nodes.
+ * each that fails costs as much as a dozen loads. With shapes there is none. With nodes a tile is decided in
+ * passes: rows first, then those that led to lists, then other nodes, and the wildcards last.
  */
 
 import {
@@ -13,131 +12,137 @@ import {
   ASKS_DETAIL,
   BASE,
   CLASS_MASK,
-  CODE,
-  CODE_BITS,
-  CODE_MASK,
   DROP,
   GROUP,
   IS_PLAIN,
-  IS_SHAPED,
   KIND_MASK,
   LIST,
-  MAP,
   NO_MATCH,
   NO_MATCH_FIELD,
   OFFSET_SHIFT,
-  PAGE_BITS,
-  PAGE_MASK,
-  PORT_TABLE,
-  PORT_TABLE_BYTES,
+  PAGE_SHIFT,
+  PORTS,
   PROGRAM_HEADER,
+  PROTOCOL_BYTES,
   RECORD_SHIFT,
+  SHAPELESS,
   TABLE,
   TABLE_BYTES,
   TABLE_EMPTY,
   TABLE_OF_MEMBERS,
   WILDCARDS,
-  WILDCARDS_LEAST,
-  WITH_WILDCARDS,
 } from './layout';
 
+/** The ports or types of a page, less one. */
+const PAGE_MASK: u32 = (1 << <u32>PAGE_SHIFT) - 1;
+/** What stands for a port or type that cannot be read, as any negative number does. */
+const UNREADABLE: u32 = 65536;
+
 /** Where a word is, by its offset in words. */
+// @ts-ignore: decorator
+@inline
 function at(blob: usize, offset: i32): usize {
   return blob + ((<usize>(<u32>offset)) << 2);
 }
 
 /** A record's row for a class. */
+// @ts-ignore: decorator
+@inline
 function rowOf(blob: usize, record: usize, classId: i32): i32 {
   return load<i32>(at(blob, load<i32>(record) + (classId & load<i32>(record, CLASS_MASK))));
 }
 
+// @ts-ignore: decorator
+@inline
 function recordOf(blob: usize, index: i32): usize {
   return blob + PROGRAM_HEADER + ((<usize>(<u32>index)) << RECORD_SHIFT);
 }
 
+/** The port class of a packet; `protocol` is 0 for tcp, 1 for udp, 2 for ICMP, 3 for all others. */
 // @ts-ignore: decorator
 @inline
+function portClassOf(blob: usize, index: usize, protocol: u32, detail: i32): u32 {
+  const port = min<u32>(detail, UNREADABLE);
+  const page = blob + load<u32>(index + <usize>protocol * PROTOCOL_BYTES + (<usize>(port >> <u32>PAGE_SHIFT) << 2));
+  return load<u32>(page + (<usize>(port & PAGE_MASK) << 2));
+}
+
+/** What a program's rules for any address decide in a port class. */
+// @ts-ignore: decorator
+@inline
+function wildcardOf(blob: usize, record: usize, portClass: u32): u32 {
+  return load<u32>(at(blob, load<i32>(record, WILDCARDS)) + (<usize>portClass << 2));
+}
+
+/** What a row that is a code, or a record with a shape (src/program/shape.ts), decides in a port class. */
+// @ts-ignore: decorator
+@inline
+function shaped(blob: usize, row: i32, portClass: u32): u32 {
+  const isCode = row < 0;
+  const record = at(blob, select(load<i32>(blob, SHAPELESS), row, isCode));
+  const place = load<u8>(blob + (<usize>load<u32>(record) & 0x7fffffff) + portClass);
+  return select<u32>(~row, load<u32>(record + (<usize>place << 2)), isCode);
+}
+
+/** The code that the lesser of two relative codes stands for; negative where another record goes on. */
+// @ts-ignore: decorator
+@inline
+function finish(record: usize, own: u32, wildcard: u32): i32 {
+  const code = min<u32>(own, wildcard);
+  return select(load<i32>(record, NO_MATCH_FIELD), load<i32>(record, BASE) + <i32>code, code == NO_MATCH);
+}
+
+/** The code of what a program does with a packet of a class. */
 export function decide(blob: usize, program: i32, classId: i32, protoBit: i32, detail: i32): i32 {
   const record = recordOf(blob, program);
   const row = rowOf(blob, record, classId);
-  if (load<i32>(record, IS_SHAPED)) {
-    const isOther = protoBit == 8;
-    const protocol = isOther ? <usize>0 : <usize>(protoBit >> 1) * PORT_TABLE_BYTES; // bits 1, 2, 4
-    const port = load<u16>(at(blob, load<i32>(blob, PORT_TABLE)) + protocol + (<usize>min<u32>(detail, 65536) << 1));
-    return decideShaped(blob, record, at(blob, row), isOther ? 0 : port);
-  }
-  return row < 0 ? load<i32>(record, BASE) + ~row : decideFurther(blob, record, row, classId, protoBit, detail);
+  if (load<i32>(record, IS_PLAIN)) return load<i32>(record, BASE) + ~row;
+  if (load<i32>(blob, SHAPELESS) == 0) return decideFrom(blob, record, classId, protoBit, detail);
+  const portClass = portClassOf(blob, at(blob, load<i32>(blob, PORTS)), ctz(protoBit), detail);
+  return finish(record, shaped(blob, row, portClass), wildcardOf(blob, record, portClass));
 }
 
-/** What a record with a shape, and the wildcards, decide in a port class (src/program/shape.ts). */
-// @ts-ignore: decorator
-@inline
-function decideShaped(blob: usize, program: usize, record: usize, port: u32): i32 {
-  const place = load<u8>(blob + (<usize>load<u32>(record) & 0x7fffffff) + port);
-  const wildcard = load<u32>(at(blob, load<i32>(program, WILDCARDS)) + (<usize>port << 2));
-  const code = min<u32>(load<u32>(record + (<usize>place << 2)), wildcard);
-  return select(load<i32>(program, NO_MATCH_FIELD), load<i32>(program, BASE) + <i32>code, code == NO_MATCH);
+/** The same where there are nodes, by a record and those that go on for it. */
+function decideFrom(blob: usize, first: usize, classId: i32, protoBit: i32, detail: i32): i32 {
+  const portClass = portClassOf(blob, at(blob, load<i32>(blob, PORTS)), ctz(protoBit), detail);
+  let record = first;
+  while (true) {
+    const own = evaluate(blob, rowOf(blob, record, classId), classId, protoBit, detail);
+    const code = finish(record, own, wildcardOf(blob, record, portClass));
+    if (code >= 0) return code;
+    record = recordOf(blob, ~code);
+  }
 }
 
-/** The codes of a tile where all programs are shaped, as for `tile`. */
-// @ts-ignore: decorator
-@inline
-function shapedTile(
-  blob: usize,
-  hasPrograms: bool,
-  programs: usize,
-  program: i32,
-  classes: usize,
-  protos: usize,
-  icmp: i32,
-  details: usize,
-  codes: usize,
-  count: i32,
-  scratch: usize,
-): void {
-  const ports = at(blob, load<i32>(blob, PORT_TABLE));
-  const only = recordOf(blob, program);
-  const onlyRows = at(blob, load<i32>(only));
-  const onlyMask = load<i32>(only, CLASS_MASK);
-  const end = <usize>count << 2;
-  for (let i: usize = 0; i < end; i += 4) {
-    const proto = <i32>load<u8>(protos + (i >> 2));
-    const isTcp = proto == 6;
-    const isUdp = proto == 17;
-    const protocol = select<usize>(0, select<usize>(PORT_TABLE_BYTES, PORT_TABLE_BYTES * 2, isUdp), isTcp);
-    const port = load<u16>(ports + protocol + (<usize>min<u32>(load<u32>(details + i), 65536) << 1));
-    store<u32>(scratch + i, select<u32>(port, 0, isTcp | isUdp | (proto == icmp)));
-    const classId = load<i32>(classes + i);
-    if (hasPrograms) {
-      const record = recordOf(blob, max(load<i32>(programs + i), 0));
-      store<u32>(codes + i, <u32>at(blob, rowOf(blob, record, classId)));
-    } else store<u32>(codes + i, <u32>at(blob, load<i32>(at(onlyRows, classId & onlyMask))));
-  }
-  for (let i: usize = 0; i < end; i += 4) {
-    const record = <usize>load<u32>(codes + i);
-    const port = load<u32>(scratch + i);
-    if (hasPrograms) {
-      const judge = load<i32>(programs + i);
-      const code = decideShaped(blob, recordOf(blob, max(judge, 0)), record, port);
-      store<i32>(codes + i, select(0, code, judge < 0));
-    } else store<i32>(codes + i, decideShaped(blob, only, record, port));
+/** The same where predicates are shared out to groups: `classes` has a class in each. */
+export function decideGrouped(blob: usize, program: i32, classes: usize, protoBit: i32, detail: i32): i32 {
+  const portClass = portClassOf(blob, at(blob, load<i32>(blob, PORTS)), ctz(protoBit), detail);
+  let best = i32.MAX_VALUE; // above all codes
+  let record = recordOf(blob, program);
+  while (true) {
+    const base = load<i32>(record, BASE);
+    if (base < best) {
+      const classId = load<i32>(at(classes, load<i32>(record, GROUP)));
+      const own = evaluate(blob, rowOf(blob, record, classId), classId, protoBit, detail);
+      const code = <i32>min<u32>(own, wildcardOf(blob, record, portClass));
+      if (code != NO_MATCH && base + code < best) best = base + code;
+    }
+    const noMatch = load<i32>(record, NO_MATCH_FIELD);
+    if (noMatch >= 0) return best == i32.MAX_VALUE ? noMatch : best;
+    record = recordOf(blob, ~noMatch);
   }
 }
 
 /** The protocol bit of a protocol number; `icmp` is the number of the family's ICMP. */
 export function protoBitOf(proto: i32, icmp: i32): i32 {
-  return select(1, select(2, select(4, 8, proto == icmp), proto == 17), proto == 6);
+  return 1 << protocolOf(proto, icmp);
 }
 
-/** The code that a record's relative code stands for, or what further records give. */
+/** The place of a protocol number among those of port classes. */
 // @ts-ignore: decorator
 @inline
-function finish(blob: usize, record: usize, code: i32, classId: i32, protoBit: i32, detail: i32): i32 {
-  const noMatch = load<i32>(record, NO_MATCH_FIELD);
-  const found = select(noMatch, load<i32>(record, BASE) + code, code == NO_MATCH);
-  if (found >= 0) return found;
-  const next = recordOf(blob, ~noMatch);
-  return decideFurther(blob, next, rowOf(blob, next, classId), classId, protoBit, detail);
+function protocolOf(proto: i32, icmp: i32): i32 {
+  return select(0, select(1, select(2, 3, proto == icmp), proto == 17), proto == 6);
 }
 
 /**
@@ -157,18 +162,32 @@ export function decideTile(
   count: i32,
   scratch: usize,
 ): void {
-  if (load<i32>(blob, PORT_TABLE) != 0) {
-    if (programs != 0) shapedTile(blob, true, programs, 0, classes, protos, icmp, details, codes, count, scratch);
-    else if (program < 0) memory.fill(codes, 0, <usize>count << 2);
-    else shapedTile(blob, false, 0, program, classes, protos, icmp, details, codes, count, scratch);
-  } else if (programs != 0) tile(blob, true, programs, 0, classes, protos, icmp, details, codes, count, scratch);
-  else if (program < 0) memory.fill(codes, 0, <usize>count << 2);
-  else tile(blob, false, 0, program, classes, protos, icmp, details, codes, count, scratch);
+  const isShaped = load<i32>(blob, SHAPELESS) != 0;
+  // Each is compiled for itself.
+  if (programs != 0) {
+    if (isShaped) shapedTile(blob, true, programs, 0, classes, protos, icmp, details, codes, count, scratch);
+    else nodeTile(blob, true, programs, 0, classes, protos, icmp, details, codes, count, scratch);
+  } else if (program < 0) memory.fill(codes, 0, <usize>count << 2);
+  else if (load<i32>(recordOf(blob, program), IS_PLAIN)) plainTile(blob, program, classes, codes, count);
+  else if (isShaped) shapedTile(blob, false, 0, program, classes, protos, icmp, details, codes, count, scratch);
+  else nodeTile(blob, false, 0, program, classes, protos, icmp, details, codes, count, scratch);
 }
 
+/** Where all rows are codes that decide. */
+function plainTile(blob: usize, program: i32, classes: usize, codes: usize, count: i32): void {
+  const record = recordOf(blob, program);
+  const rows = at(blob, load<i32>(record));
+  const mask = load<i32>(record, CLASS_MASK);
+  const base = load<i32>(record, BASE);
+  for (let i: usize = 0, end = <usize>count << 2; i < end; i += 4) {
+    store<i32>(codes + i, base + ~load<i32>(at(rows, load<i32>(classes + i) & mask)));
+  }
+}
+
+/** Where rows are codes or records with shapes. */
 // @ts-ignore: decorator
 @inline
-function tile(
+function shapedTile(
   blob: usize,
   hasPrograms: bool,
   programs: usize,
@@ -181,195 +200,134 @@ function tile(
   count: i32,
   scratch: usize,
 ): void {
+  const ports = at(blob, load<i32>(blob, PORTS));
   const only = recordOf(blob, program);
-  const onlyRows = at(blob, load<i32>(only));
-  const onlyMask = load<i32>(only, CLASS_MASK);
-  const onlyBase = load<i32>(only, BASE);
-  if (!hasPrograms && load<i32>(only, IS_PLAIN)) {
-    for (let i: usize = 0, end = <usize>count << 2; i < end; i += 4) {
-      store<i32>(codes + i, onlyBase + ~load<i32>(at(onlyRows, load<i32>(classes + i) & onlyMask)));
-    }
-    return;
-  }
-  // Indices of those that led to lists; and in the second tile, from its two ends, of those that led to other
-  // nodes and of those for which the wildcards are to be looked at.
-  const lists = scratch;
-  const others = scratch + (<usize>count << 2);
-  const wildEnd = others + (<usize>count << 2);
-  let listsEnd = lists;
-  let othersEnd = others;
-  let wild = wildEnd - 4; // where the next one goes
-  for (let i: usize = 0, end = <usize>count << 2; i < end; i += 4) {
+  const rows = at(blob, load<i32>(only));
+  const mask = load<i32>(only, CLASS_MASK);
+  const end = <usize>count << 2;
+  for (let i: usize = 0; i < end; i += 4) {
+    const protocol = protocolOf(load<u8>(protos + (i >> 2)), icmp);
+    store<u32>(scratch + i, portClassOf(blob, ports, protocol, load<i32>(details + i)));
     const classId = load<i32>(classes + i);
-    let row: i32;
-    let code: i32;
-    if (hasPrograms) {
-      const judge = load<i32>(programs + i);
-      const record = recordOf(blob, max(judge, 0));
-      row = select(-1, rowOf(blob, record, classId), judge < 0);
-      code = select(0, load<i32>(record, BASE) + ~row, judge < 0);
-    } else {
-      row = load<i32>(at(onlyRows, classId & onlyMask));
-      code = onlyBase + ~row;
-    }
-    const kind = row & KIND_MASK;
+    if (hasPrograms) store<i32>(codes + i, rowOf(blob, recordOf(blob, max(load<i32>(programs + i), 0)), classId));
+    else store<i32>(codes + i, load<i32>(at(rows, classId & mask)));
+  }
+  for (let i: usize = 0; i < end; i += 4) {
+    const portClass = load<u32>(scratch + i);
+    const judge = hasPrograms ? load<i32>(programs + i) : 0;
+    const record = hasPrograms ? recordOf(blob, max(judge, 0)) : only;
+    const own = shaped(blob, load<i32>(codes + i), portClass);
+    const code = finish(record, own, wildcardOf(blob, record, portClass));
+    store<i32>(codes + i, hasPrograms ? select(0, code, judge < 0) : code);
+  }
+}
+
+/** Where rows are codes or lead to nodes. */
+// @ts-ignore: decorator
+@inline
+function nodeTile(
+  blob: usize,
+  hasPrograms: bool,
+  programs: usize,
+  program: i32,
+  classes: usize,
+  protos: usize,
+  icmp: i32,
+  details: usize,
+  codes: usize,
+  count: i32,
+  scratch: usize,
+): void {
+  const ports = at(blob, load<i32>(blob, PORTS));
+  const only = recordOf(blob, program);
+  const rows = at(blob, load<i32>(only));
+  const mask = load<i32>(only, CLASS_MASK);
+  const end = <usize>count << 2;
+  // Indices of those that led to lists, and of those that led to other nodes.
+  const others = scratch + end;
+  let listsEnd = scratch;
+  let othersEnd = others;
+  for (let i: usize = 0; i < end; i += 4) {
+    const classId = load<i32>(classes + i);
+    const row = hasPrograms
+      ? rowOf(blob, recordOf(blob, max(load<i32>(programs + i), 0)), classId)
+      : load<i32>(at(rows, classId & mask));
     const isNode = i32(row >= 0);
-    const isList = isNode & i32(kind == LIST);
-    const isCode = isNode & i32(kind == CODE);
-    const rest = select(<i32>(<u32>row >>> OFFSET_SHIFT), row, isCode);
-    store<i32>(codes + i, select(rest, code, isNode));
+    const isList = isNode & i32((row & KIND_MASK) == LIST);
+    store<i32>(codes + i, row ^ (row >> 31)); // a code, or the row that is a reference
     store<u32>(listsEnd, <u32>i);
     listsEnd += isList << 2;
-    store<u32>(wild, <u32>i);
-    wild -= isCode << 2;
     store<u32>(othersEnd, <u32>i);
-    othersEnd += (isNode ^ isList ^ isCode) << 2;
+    othersEnd += (isNode ^ isList) << 2;
   }
-  for (let place = lists; place < listsEnd; place += 4) {
+  for (let place = scratch; place < listsEnd; place += 4) {
     const i = <usize>load<u32>(place);
-    const row = load<i32>(codes + i);
-    const record = hasPrograms ? recordOf(blob, load<i32>(programs + i)) : only;
     const bit = protoBitOf(load<u8>(protos + (i >> 2)), icmp);
-    const detail = load<i32>(details + i);
-    const code = evaluateList(at(blob, row >>> OFFSET_SHIFT), bit, detail);
-    const needsWildcards = i32((row & WITH_WILDCARDS) != 0) & i32(code > load<i32>(record, WILDCARDS_LEAST));
-    store<u32>(wild, <u32>i);
-    wild -= needsWildcards << 2;
-    store<i32>(
-      codes + i,
-      needsWildcards ? code : finish(blob, record, code, load<i32>(classes + i), bit, detail),
-    );
-  }
-  for (let place = wild + 4; place < wildEnd; place += 4) {
-    const i = <usize>load<u32>(place);
-    const record = hasPrograms ? recordOf(blob, load<i32>(programs + i)) : only;
-    const bit = protoBitOf(load<u8>(protos + (i >> 2)), icmp);
-    const detail = load<i32>(details + i);
-    const code = min(load<i32>(codes + i), evaluateNode(blob, load<i32>(record, WILDCARDS), bit, detail));
-    store<i32>(codes + i, finish(blob, record, code, load<i32>(classes + i), bit, detail));
+    const list = at(blob, load<i32>(codes + i) >>> OFFSET_SHIFT);
+    store<u32>(codes + i, evaluateList(list, bit, load<i32>(details + i)));
   }
   for (let place = others; place < othersEnd; place += 4) {
     const i = <usize>load<u32>(place);
-    const record = hasPrograms ? recordOf(blob, load<i32>(programs + i)) : only;
     const bit = protoBitOf(load<u8>(protos + (i >> 2)), icmp);
-    const code = decideFurther(blob, record, load<i32>(codes + i), load<i32>(classes + i), bit, load<i32>(details + i));
-    store<i32>(codes + i, code);
+    store<u32>(codes + i, evaluate(blob, load<i32>(codes + i), load<i32>(classes + i), bit, load<i32>(details + i)));
+  }
+  for (let i: usize = 0; i < end; i += 4) {
+    const protocol = protocolOf(load<u8>(protos + (i >> 2)), icmp);
+    const detail = load<i32>(details + i);
+    const judge = hasPrograms ? load<i32>(programs + i) : 0;
+    const record = hasPrograms ? recordOf(blob, max(judge, 0)) : only;
+    const wildcard = wildcardOf(blob, record, portClassOf(blob, ports, protocol, detail));
+    let code = finish(record, load<u32>(codes + i), wildcard);
+    if (code < 0) code = decideFrom(blob, recordOf(blob, ~code), load<i32>(classes + i), 1 << protocol, detail);
+    store<i32>(codes + i, hasPrograms ? select(0, code, judge < 0) : code);
   }
 }
 
-export function decideGrouped(blob: usize, program: i32, classes: usize, protoBit: i32, detail: i32): i32 {
-  let best = i32.MAX_VALUE; // above all codes
-  let record = recordOf(blob, program);
-  while (true) {
-    const base = load<i32>(record, BASE);
-    if (base < best) {
-      const classId = load<i32>(at(classes, load<i32>(record, GROUP)));
-      const code = evaluateRow(blob, record, rowOf(blob, record, classId), classId, protoBit, detail);
-      if (code != NO_MATCH && base + code < best) best = base + code;
-    }
-    const noMatch = load<i32>(record, NO_MATCH_FIELD);
-    if (noMatch >= 0) return best == i32.MAX_VALUE ? noMatch : best;
-    record = recordOf(blob, ~noMatch);
-  }
-}
-
-function decideFurther(
-  blob: usize,
-  firstRecord: usize,
-  firstRow: i32,
-  classId: i32,
-  protoBit: i32,
-  detail: i32,
-): i32 {
-  let record = firstRecord;
-  let row = firstRow;
-  while (true) {
-    const code = evaluateRow(blob, record, row, classId, protoBit, detail);
-    if (code != NO_MATCH) return load<i32>(record, BASE) + code;
-    const noMatch = load<i32>(record, NO_MATCH_FIELD);
-    if (noMatch >= 0) return noMatch;
-    record = recordOf(blob, ~noMatch);
-    row = rowOf(blob, record, classId);
-  }
-}
-
-function evaluateRow(
-  blob: usize,
-  record: usize,
-  firstRow: i32,
-  classId: i32,
-  protoBit: i32,
-  detail: i32,
-): i32 {
-  let row = firstRow;
-  let code: i32;
+/** What a row decides where there are nodes: a relative code, or NO_MATCH. */
+function evaluate(blob: usize, first: i32, classId: i32, protoBit: i32, detail: i32): u32 {
+  let row = first;
   if (row >= 0 && (row & KIND_MASK) == TABLE) {
     const table = at(blob, row >>> OFFSET_SHIFT);
-    if (load<i32>(table) == TABLE_OF_MEMBERS) code = leastOfMembers(blob, table, classId, protoBit, detail);
-    else {
-      row = findClass(table, classId);
-      code = evaluateNode(blob, row, protoBit, detail);
-    }
-  } else code = evaluateNode(blob, row, protoBit, detail);
-  if (row < 0 || (row & WITH_WILDCARDS) == 0 || code < load<i32>(record, WILDCARDS_LEAST)) return code;
-  const other = evaluateNode(blob, load<i32>(record, WILDCARDS), protoBit, detail);
-  return min(code, other);
-}
-
-function evaluateNode(blob: usize, node: i32, protoBit: i32, detail: i32): i32 {
-  if (node < 0) return ~node;
-  const kind = node & KIND_MASK;
-  const start = at(blob, node >>> OFFSET_SHIFT);
-  if (kind == LIST) return evaluateList(start, protoBit, detail);
-  if (kind == MAP) return evaluateMap(blob, start, protoBit, detail);
-  return kind == CODE ? <i32>(<u32>node >>> OFFSET_SHIFT) : evaluateUnion(blob, start, protoBit, detail);
+    if (load<i32>(table) == TABLE_OF_MEMBERS) return leastOfMembers(blob, table, classId, protoBit, detail);
+    row = findClass(table, classId);
+  }
+  if (row < 0) return ~row;
+  const start = at(blob, row >>> OFFSET_SHIFT);
+  return (row & KIND_MASK) == LIST
+    ? evaluateList(start, protoBit, detail)
+    : evaluateMap(blob, start, protoBit, detail);
 }
 
 /**
- * All candidates are looked at, without a branch: which of them matches cannot be predicted, and the least
- * code is the first.
+ * All candidates are looked at, without a branch: which of them matches cannot be predicted. The code after
+ * the last is where none does.
  */
 // @ts-ignore: decorator
 @inline
-function evaluateList(list: usize, protoBit: i32, detail: i32): i32 {
-  const head = load<i32>(list);
-  if (detail < 0) return evaluateUnreadable(list, protoBit);
-  const end = list + ((<usize>(head >> CODE_BITS)) << 3);
-  let best = head & CODE_MASK;
-  for (let place = list; place < end; place += 8) {
-    const candidate = load<i32>(place, 4);
-    const first = <i32>load<u16>(place, 8);
-    const last = <i32>load<u16>(place, 10);
-    const matches =
-      i32(((candidate >> CODE_BITS) & protoBit) != 0) & i32(detail >= first) & i32(detail <= last);
-    best = min(best, select(candidate & CODE_MASK, NO_MATCH, matches));
-  }
-  return best;
+function evaluateList(list: usize, protoBit: i32, detail: i32): u32 {
+  const count = load<u32>(list);
+  const bytes = <usize>count << 1;
+  const codes = list + 4 + ((bytes * 3 + 3) & ~3);
+  const port = i16x8.splat(<i16>detail);
+  const bit = i16x8.splat(<i16>protoBit);
+  const asks = v128.load(list + (bytes << 1), 4);
+  const first = i16x8.ge_u(port, v128.load(list, 4));
+  const last = i16x8.le_u(port, v128.load(list + bytes, 4));
+  // Of what cannot be read each candidate may match that has the protocol.
+  const inRange = v128.or(v128.and(first, last), i16x8.splat(<i16>(detail >> 31)));
+  const matches = v128.and(inRange, i16x8.eq(v128.and(asks, bit), bit));
+  const place = <usize>ctz(i16x8.bitmask(matches) | (1 << count)); // lanes from `count` on are of what lies behind
+  const code = load<u32>(codes + (place << 2));
+  if (detail >= 0 || place == count) return code;
+  return (load<u16>(list + (bytes << 1) + (place << 1), 4) & ASKS_DETAIL) == 0 ? code : (code & ~ACTION_MASK) | DROP;
 }
 
-function evaluateUnreadable(list: usize, protoBit: i32): i32 {
-  const head = load<i32>(list);
-  const end = list + ((<usize>(head >> CODE_BITS)) << 3);
-  for (let place = list; place < end; place += 8) {
-    const candidate = load<i32>(place, 4);
-    const asks = candidate >> CODE_BITS;
-    if ((asks & protoBit) == 0) continue;
-    const code = candidate & CODE_MASK;
-    return (asks & ASKS_DETAIL) == 0 ? code : (code & ~ACTION_MASK) | DROP; // it could match and cannot be read
-  }
-  return head & CODE_MASK;
-}
-
-function evaluateMap(blob: usize, map: usize, protoBit: i32, detail: i32): i32 {
+function evaluateMap(blob: usize, map: usize, protoBit: i32, detail: i32): u32 {
   const offset = load<i32>(at(map, (protoBit >> 1) - (protoBit >> 3))); // bits 1, 2, 4, 8 are places 0, 1, 2, 3
   if (offset < 0) return ~offset;
   const intervals = at(blob, offset);
   if (detail < 0) return load<i32>(intervals, 4);
   const count = load<i32>(intervals);
-  if (count < 0) {
-    const page = at(blob, load<i32>(at(intervals, 2 + ((detail >> PAGE_BITS) & PAGE_MASK))));
-    return load<i32>(at(page, detail & PAGE_MASK));
-  }
   let place = 0; // the last interval, of those tried, that begins at or below the detail
   let rest = count;
   while (rest > 0) {
@@ -379,16 +337,6 @@ function evaluateMap(blob: usize, map: usize, protoBit: i32, detail: i32): i32 {
     rest -= half;
   }
   return load<i32>(at(intervals, 2 + count + place));
-}
-
-function evaluateUnion(blob: usize, union: usize, protoBit: i32, detail: i32): i32 {
-  let best = NO_MATCH;
-  const end = at(union, 1 + (load<i32>(union) << 1));
-  for (let place = union + 4; place < end && load<i32>(place) < best; place += 8) {
-    const code = evaluateNode(blob, load<i32>(place, 4), protoBit, detail);
-    best = min(best, code);
-  }
-  return best;
 }
 
 function findClass(table: usize, classId: i32): i32 {
@@ -403,14 +351,14 @@ function findClass(table: usize, classId: i32): i32 {
   }
 }
 
-function leastOfMembers(blob: usize, table: usize, classId: i32, protoBit: i32, detail: i32): i32 {
+function leastOfMembers(blob: usize, table: usize, classId: i32, protoBit: i32, detail: i32): u32 {
   const shift = load<i32>(table, 4);
   const mask = load<i32>(table, 8);
   const list = load<i32>(at(blob, load<i32>(table, 12) + classId));
   const variant = (<usize>(list & 1)) << 2;
   let member = at(blob, list >>> 1);
   const end = at(member, load<i32>(member));
-  let best = NO_MATCH;
+  let best: u32 = NO_MATCH;
   while (member < end) {
     member += 4;
     const predicate = load<i32>(member);
@@ -422,8 +370,8 @@ function leastOfMembers(blob: usize, table: usize, classId: i32, protoBit: i32, 
       found = table + TABLE_BYTES + ((<usize>slot) << 4);
       key = load<i32>(found);
     }
-    if (key == TABLE_EMPTY || load<i32>(found, 12) >= best) continue;
-    best = min(best, evaluateNode(blob, load<i32>(found + variant, 4), protoBit, detail));
+    if (key == TABLE_EMPTY || load<u32>(found, 12) >= best) continue;
+    best = min(best, evaluate(blob, load<i32>(found + variant, 4), classId, protoBit, detail));
   }
   return best;
 }

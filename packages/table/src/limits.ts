@@ -32,8 +32,9 @@ export interface TableLimits {
    */
   readonly pairs: number;
   /**
-   * Words of maps by protocol and port, 4 bytes each, or the runs put into them where those are more. Beyond,
-   * overlapping predicates of a class are not put together in one, but compared at lookup.
+   * Words of records with shapes, 4 bytes each, and the runs looked at for them; beyond, there are none, but
+   * lists and maps by protocol and port. Of maps too, or the runs put into them where those are more; beyond,
+   * as for `rows`.
    */
   readonly combined: number;
   /** Words of all programs, those above included; 4 bytes each. At most PROGRAM_WORDS_MAX. */
@@ -57,8 +58,8 @@ export const DEFAULT_TABLE_LIMITS: TableLimits = {
   outcomes: 2 ** 24,
 };
 
-// Fixed by the layout of programs (program/program.ts), whatever the limits say: a list has 24 bits for an
-// outcome, and a reference 27 bits for an offset.
+// Fixed by the layout of programs (program/program.ts), whatever the limits say: a code has 24 bits for an
+// outcome, and the first word of a record with a shape 31 bits for a byte.
 export const OUTCOMES_MAX = 2 ** 24;
 export const PROGRAM_WORDS_MAX = 2 ** 27;
 

@@ -47,7 +47,8 @@ const LOOKUPS_MIN = 10_000;
 const GENERATIONS_MIN = 10;
 /** A look stalls for one round of so many: counted, not drawn, so that some always do. */
 const STALL_EVERY_ROUNDS = 25;
-const FLIPS_A_ROUND = 20;
+/** An odd number: what takes the place of a look that stalls says the opposite. */
+const FLIPS_A_ROUND = 21;
 
 /** Flips a table under readers; the writer pauses a millisecond after each flip. */
 export async function interleave(table: Table, options: InterleavingOptions): Promise<InterleavingReport> {

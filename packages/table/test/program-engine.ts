@@ -99,7 +99,7 @@ export function protoBitOf(family: Family, proto: number): number {
 export function rowKind(blob: Int32Array, program: number): 'one' | 'rows' | 'classes' | 'members' {
   const row = blob[programField(blob, program, 'rows')] ?? 0;
   if (programField(blob, program, 'classMask') !== 0) return 'rows';
-  if (row < 0 || (row & NODE_KIND_MASK) !== NodeKind.table || row >>> NODE_OFFSET_SHIFT === 0) return 'one';
+  if (row < 0 || (row & NODE_KIND_MASK) !== NodeKind.table) return 'one';
   return blob[row >>> NODE_OFFSET_SHIFT] === TableKind.classes ? 'classes' : 'members';
 }
 

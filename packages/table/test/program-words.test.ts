@@ -5,17 +5,18 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { ASKS_DETAIL, ProtoBit } from '../src/classes/rule-columns.ts';
 import {
-  codeReference,
-  LIST_CODE_BITS,
   NO_MATCH,
   NODE_OFFSET_SHIFT,
   NodeKind,
+  PAGE_PORTS,
+  PORT_PAGES,
   PROGRAM_HEADER_WORDS,
   PROGRAM_WORDS,
+  ProgramHeader,
+  SHAPE_BIT,
   TABLE_EMPTY,
   TableKind,
   tableHash,
-  WITH_WILDCARDS,
 } from '../src/program/program.ts';
 import { ProgramEngine } from './program-engine.ts';
 
@@ -29,45 +30,79 @@ const FIRST = PROGRAM_HEADER_WORDS + 2 * PROGRAM_WORDS;
 const UNREADABLE = -1;
 
 const reference = (kind: number, at: number): number => (at << NODE_OFFSET_SHIFT) | kind;
-const candidate = (asks: number, code: number): number => (asks << LIST_CODE_BITS) | code;
-const range = (first: number, last: number): number => first | (last << 16);
+
+/** Candidates: what each asks, and its ports; then their codes, and the one where none matches. */
+function listOf(
+  candidates: readonly (readonly [asks: number, first: number, last: number, code: number])[],
+  end: number,
+): number[] {
+  const halves = [1, 2, 0].flatMap((field) => candidates.map((candidate) => candidate[field] ?? 0));
+  const words = Array.from({ length: Math.ceil(halves.length / 2) }, (_, w) => {
+    return (halves[w * 2] ?? 0) | ((halves[w * 2 + 1] ?? 0) << 16);
+  });
+  return [candidates.length, ...words, ...candidates.map(([, , , code]) => code), end];
+}
 
 /** tcp 80 to 443 accepts, then any udp drops, else nothing matches. */
-const LIST = [
-  (2 << LIST_CODE_BITS) | NO_MATCH,
-  candidate(tcp | ASKS_DETAIL, ACCEPT0),
-  range(80, 443),
-  candidate(udp, DROP1),
-  range(0, 0xffff),
-];
+const LIST = listOf(
+  [
+    [tcp | ASKS_DETAIL, 80, 443, ACCEPT0],
+    [udp, 0, 0xffff, DROP1],
+  ],
+  NO_MATCH,
+);
+/** Of the words of a test. */
+const PORT_CLASSES = 7;
 
 interface Words {
   /** By class; all of them, or one for all. */
   readonly rows: readonly number[];
   readonly words?: readonly number[];
-  readonly wildcards?: number;
-  readonly wildcardsLeast?: number;
+  /** By port class. */
+  readonly wildcards?: readonly number[];
   readonly noMatch?: number;
+  /** Where there are shapes, a record that decides nothing. */
+  readonly shapeless?: number;
+}
+
+/** Port classes: 0 others; 1 tcp below 256, 2 from 256 on, 3 unreadable; 4 udp; 5 ICMP, 6 unreadable. */
+function portWords(at: number): number[] {
+  const pages = Array.from({ length: PORT_CLASSES }, (_, p) => new Array<number>(PAGE_PORTS).fill(p)).flat();
+  const pageOf = (p: number): number => (at + 4 * PORT_PAGES + p * PAGE_PORTS) * 4;
+  const tcpIndex = Array.from({ length: PORT_PAGES }, (_, page) =>
+    pageOf(page === 0 ? 1 : page < 256 ? 2 : 3),
+  );
+  const udpIndex = new Array<number>(PORT_PAGES).fill(pageOf(4));
+  const icmpIndex = Array.from({ length: PORT_PAGES }, (_, page) => pageOf(page < 256 ? 5 : 6));
+  return [...tcpIndex, ...udpIndex, ...icmpIndex, ...new Array<number>(PORT_PAGES).fill(pageOf(0)), ...pages];
 }
 
 /** A block of words with one program; the second record is for a program that goes on. */
 function blobOf({
   rows,
   words = [],
-  wildcards = ~NO_MATCH,
-  wildcardsLeast = NO_MATCH,
+  wildcards = new Array<number>(PORT_CLASSES).fill(NO_MATCH),
   noMatch = DEFAULT,
+  shapeless = 0,
 }: Words): Int32Array {
   const rowsAt = FIRST + words.length;
-  const record = [rowsAt, rows.length === 1 ? 0 : -1, BASE, noMatch, wildcards, wildcardsLeast];
-  const further = [rowsAt + rows.length, 0, BASE + 100, 7];
-  const blob = new Int32Array(rowsAt + rows.length + 1);
-  blob[0] = 1;
+  const wildcardsAt = rowsAt + rows.length + 1;
+  const portsAt = wildcardsAt + 2 * PORT_CLASSES;
+  const ports = portWords(portsAt);
+  const record = [rowsAt, rows.length === 1 ? 0 : -1, BASE, noMatch, wildcardsAt];
+  const further = [rowsAt + rows.length, 0, BASE + 100, 7, wildcardsAt + PORT_CLASSES];
+  const blob = new Int32Array(portsAt + ports.length);
+  blob[ProgramHeader.programCount] = 1;
+  blob[ProgramHeader.ports] = portsAt;
+  blob[ProgramHeader.shapeless] = shapeless;
   blob.set(record, PROGRAM_HEADER_WORDS);
   blob.set(further, PROGRAM_HEADER_WORDS + PROGRAM_WORDS);
   blob.set(words, FIRST);
   blob.set(rows, rowsAt);
   blob[rowsAt + rows.length] = ~ACCEPT2; // what the second record decides
+  blob.set(wildcards, wildcardsAt);
+  blob.fill(NO_MATCH, wildcardsAt + PORT_CLASSES, portsAt);
+  blob.set(ports, portsAt);
   return blob;
 }
 
@@ -96,7 +131,7 @@ function codes(
 
 describe('a row', () => {
   it('that is a code decides whatever the packet has, and a class has its own', () => {
-    const blob = blobOf({ rows: [~ACCEPT0, ~DROP1, codeReference(NO_MATCH), codeReference(ACCEPT2)] });
+    const blob = blobOf({ rows: [~ACCEPT0, ~DROP1, ~NO_MATCH, ~ACCEPT2] });
     expect(
       codes(blob, [
         [0, tcp, 80],
@@ -108,23 +143,53 @@ describe('a row', () => {
   });
 
   it('without a match goes on in the record that comes next', () => {
-    const blob = blobOf({ rows: [codeReference(NO_MATCH)], noMatch: ~1 });
+    const blob = blobOf({ rows: [~NO_MATCH], noMatch: ~1 });
     expect(codes(blob, [[0, tcp, 80]])).toEqual([BASE + 100 + ACCEPT2]);
   });
 
-  it('that asks the wildcards too gives the lesser code of both', () => {
-    const wildcards = reference(NodeKind.list, FIRST);
-    const rows = [ACCEPT2, NO_MATCH, ACCEPT0].map((code) => codeReference(code) | WITH_WILDCARDS);
-    const blob = blobOf({ rows, words: LIST, wildcards, wildcardsLeast: ACCEPT0 });
+  it.each([
+    ['nodes', 0],
+    ['shapes', FIRST],
+  ])('gives way to a lesser code of the wildcards, by port class, where there are %s', (_, shapeless) => {
+    const rows = [ACCEPT2, NO_MATCH, ACCEPT0].map((code) => ~code);
+    const wildcards = [DROP1, NO_MATCH, DROP1, ACCEPT0, DROP1, NO_MATCH, DROP1];
+    const words = [((FIRST + 1) * 4) | SHAPE_BIT, 0, 0];
+    const blob = blobOf({ rows, words, wildcards, shapeless });
     expect(
       codes(blob, [
+        [0, other, 1],
+        [0, tcp, 255],
+        [0, tcp, 256],
+        [0, tcp, 65_535],
+        [0, tcp, UNREADABLE],
         [0, udp, 1],
-        [0, tcp, 1],
+        [0, icmp, 255],
+        [0, icmp, UNREADABLE],
+        [1, icmp, 1],
         [1, udp, 1],
-        [1, other, 1],
         [2, udp, 1],
       ]),
-    ).toEqual([BASE + DROP1, BASE + ACCEPT2, BASE + DROP1, DEFAULT, BASE + ACCEPT0]);
+    ).toEqual(
+      [DROP1, ACCEPT2, DROP1, DROP1, ACCEPT0, DROP1, ACCEPT2, DROP1, undefined, DROP1, ACCEPT0].map((code) =>
+        code === undefined ? DEFAULT : BASE + code,
+      ),
+    );
+  });
+
+  it('that leads to a record takes the code that its shape has for the port class', () => {
+    const shape = [0x00010200, 0x00000001]; // by port class: 0, 2, 1, 0; 1, 0, 0
+    const words = [...shape, (FIRST * 4) | SHAPE_BIT, ACCEPT0, DROP1, ((FIRST + 6) * 4) | SHAPE_BIT, 0, 0];
+    const blob = blobOf({ rows: [FIRST + 2], words, shapeless: FIRST + 5 });
+    expect(
+      codes(blob, [
+        [0, other, 1],
+        [0, tcp, 1],
+        [0, tcp, 256],
+        [0, tcp, UNREADABLE],
+        [0, udp, 1],
+        [0, icmp, 1],
+      ]),
+    ).toEqual([DEFAULT, BASE + DROP1, BASE + ACCEPT0, DEFAULT, BASE + ACCEPT0, DEFAULT]);
   });
 });
 
@@ -184,40 +249,6 @@ describe('a map', () => {
       BASE + ACCEPT2,
     ]);
   });
-
-  it('of many intervals finds the page of a port, and the code on it', () => {
-    const header = 4 + 2 + 256;
-    const pages = Array.from({ length: 256 }, (_, page) => FIRST + header + (page === 1 ? 256 : 0));
-    const plain = new Array<number>(256).fill(DROP1);
-    const special = plain.map((code, port) => (port === 0 || port === 255 ? ACCEPT0 : code));
-    const words = [FIRST + 4, ~NO_MATCH, ~NO_MATCH, ~NO_MATCH, -1, ACCEPT2, ...pages, ...plain, ...special];
-    const blob = blobOf({ rows: [reference(NodeKind.map, FIRST)], words });
-    const ports = [0, 255, 256, 257, 510, 511, 512, 65_535];
-    expect(
-      codes(
-        blob,
-        ports.map((port) => [0, tcp, port] as const),
-      ),
-    ).toEqual([DROP1, DROP1, ACCEPT0, DROP1, DROP1, ACCEPT0, DROP1, DROP1].map((code) => BASE + code));
-    expect(codes(blob, [[0, tcp, UNREADABLE]])).toEqual([BASE + ACCEPT2]);
-  });
-});
-
-describe('a union', () => {
-  it('gives the least code of its nodes, and looks at none whose least is no less', () => {
-    const list = FIRST;
-    const union = FIRST + LIST.length;
-    const broken = reference(NodeKind.list, 2 ** 20); // beyond the words: who looks at it would find an accept of everything
-    const words = [...LIST, 3, ACCEPT0, reference(NodeKind.list, list), DROP1, ~DROP1, ACCEPT2, broken];
-    const blob = blobOf({ rows: [reference(NodeKind.union, union)], words });
-    expect(
-      codes(blob, [
-        [0, tcp, 80],
-        [0, tcp, 1],
-        [0, udp, 1],
-      ]),
-    ).toEqual([BASE + ACCEPT0, BASE + DROP1, BASE + DROP1]);
-  });
 });
 
 describe('a table', () => {
@@ -244,7 +275,7 @@ describe('a table', () => {
     const slots = slotsOf(
       [
         [first, ~ACCEPT0],
-        [second, codeReference(ACCEPT2)],
+        [second, ~ACCEPT2],
       ],
       2,
     );

@@ -29,13 +29,7 @@ import {
 import { detailOf, UNREADABLE } from '../src/lookup/verdict.ts';
 import { compilePrograms } from '../src/program/compiler.ts';
 import { blockPolicy, originOf, programField } from '../src/program/origin.ts';
-import {
-  codeReference,
-  NO_MATCH,
-  NODE_KIND_MASK,
-  NODE_OFFSET_SHIFT,
-  WITH_WILDCARDS,
-} from '../src/program/program.ts';
+import { NO_MATCH, NODE_KIND_MASK, NODE_OFFSET_SHIFT } from '../src/program/program.ts';
 import { edgePacket, programCase } from './program-case.ts';
 import {
   type Compiled,
@@ -50,6 +44,8 @@ import {
 
 const ENVIRONMENT: Environment = { now: 0, dns: [] };
 const PLAIN = plainRule('drop');
+/** Shapes; a few maps, or none, instead; and predicates one by one. */
+const LIMITS: readonly Partial<TableLimits>[] = [{}, { combined: 500 }, { combined: 0 }, { rows: 0 }];
 const DETAILS = [UNREADABLE, 0, 1, 52, 53, 54, 79, 80, 81, 1023, 1024, 65534, 65535] as const;
 
 /** What a code says, in the words of the evaluator. */
@@ -181,13 +177,14 @@ describe('programs', () => {
     ['as they are by default', {}],
     ['where there are rows for some programs only', { limits: { rows: 200 } }],
     ['where predicates of a class are looked at one by one', { limits: { rows: 0 } }],
-    ['where maps are not made for classes', { limits: { combined: 0 } }],
-    ['where maps are made for few classes', { limits: { combined: 100 } }],
+    ['where shapes are not made, nor maps for classes', { limits: { combined: 0 } }],
+    ['where shapes are not made, and maps for few classes', { limits: { combined: 100 } }],
     ['where there are neither rows nor such maps', { limits: { combined: 0, rows: 0 } }],
     ['in two groups', { groups: 2 }],
     ['in seven groups', { groups: 7 }],
     ['in seven groups without rows', { groups: 7, limits: { rows: 0, combined: 0 } }],
     ['of many rules', { rules: 400 }],
+    ['of many rules in few maps', { rules: 400, limits: { combined: 2000 } }],
     ['of many rules that are not combined', { rules: 400, limits: { combined: 0 } }],
     ['of many rules in three groups', { rules: 400, groups: 3 }],
   ])('decide as the evaluator does: %s', (_, options) => {
@@ -229,7 +226,7 @@ describe('programs', () => {
         random.pick([8, 64, 500]),
         random.pick([0, 0.5, 1]),
       );
-      const compiled = compile(ruleSet, environment, random.pick([{}, { rows: 0 }, { combined: 0 }]));
+      const compiled = compile(ruleSet, environment, random.pick(LIMITS));
       const { blob } = compiled.programs;
       const programCount = compiled.outlines.all.length;
       const count = 1 + random.below(400);
@@ -257,10 +254,12 @@ describe('programs', () => {
 
   it('give equal answers whether many classes have rows, a table of classes or one of predicates', () => {
     const ruleSet = policySet(manyPolicies(60, 200));
-    const tables = compile(ruleSet, ENVIRONMENT);
+    const shaped = compile(ruleSet, ENVIRONMENT);
+    const tables = compile(ruleSet, ENVIRONMENT, { combined: 0 });
     const members = compile(ruleSet, ENVIRONMENT, { rows: 0 });
     const kinds = (compiled: Compiled): readonly string[] =>
       compiled.outlines.all.map((_, program) => rowKind(compiled.programs.blob, program));
+    expect(new Set(kinds(shaped))).toEqual(new Set(['rows']));
     expect(new Set(kinds(tables))).toEqual(new Set(['classes']));
     expect(new Set(kinds(members))).toEqual(new Set(['members']));
     const [random, words] = [new Random(1), [] as number[]];
@@ -274,7 +273,8 @@ describe('programs', () => {
     }
     const packets = Int32Array.from(words);
     const codes = engine.decideAll(tables.programs.blob, 1, packets);
-    expect([...engine.decideAll(members.programs.blob, 1, packets)]).toEqual([...codes]);
+    for (const other of [members, shaped])
+      expect([...engine.decideAll(other.programs.blob, 1, packets)]).toEqual([...codes]);
     const own = compile(policySet(manyPolicies(60, 200).slice(0, 1)), ENVIRONMENT);
     expect(kinds(own)).toEqual(['rows']);
     // Policy 0 alone answers as among the others.
@@ -482,7 +482,7 @@ describe('classes that come later', () => {
   });
 
   it('are taken into tables of classes while they have room, and refused once they have not', () => {
-    const compiled = compile(policySet(manyPolicies(60, 200)), ENVIRONMENT);
+    const compiled = compile(policySet(manyPolicies(60, 200)), ENVIRONMENT, { combined: 0 }); // no shapes
     const { programs, sets, outlines, groups } = compiled;
     const own = sets[0];
     if (own === undefined) throw new TypeError('no classes');
@@ -643,12 +643,10 @@ describe('limits of programs', () => {
     expect(reachableLimits(DEFAULT_TABLE_LIMITS)).toEqual(DEFAULT_TABLE_LIMITS);
   });
 
-  it('the largest offset and the largest code leave room for the rest of a reference', () => {
-    const reference = ((PROGRAM_WORDS_MAX - 1) << NODE_OFFSET_SHIFT) | WITH_WILDCARDS | NODE_KIND_MASK;
-    expect(reference).toBe(2 ** 31 - 1);
+  it('the largest offset leaves room for the rest of a reference, the largest code for nothing that matches', () => {
+    const reference = ((PROGRAM_WORDS_MAX - 1) << NODE_OFFSET_SHIFT) | NODE_KIND_MASK;
+    expect(reference).toBe((PROGRAM_WORDS_MAX - 1) * 4 + 3);
     expect(NO_MATCH).toBeGreaterThanOrEqual(OUTCOMES_MAX * 4 - 1); // an outcome and an action
-    expect(codeReference(NO_MATCH) >>> NODE_OFFSET_SHIFT).toBe(NO_MATCH);
-    expect(codeReference(NO_MATCH) | WITH_WILDCARDS).toBeGreaterThan(0);
   });
 
   it('classes: what fits exactly is taken, one less refused', () => {

@@ -142,16 +142,14 @@ export class GroupClasses {
 
   /**
    * Fills `runs` with the runs of some predicates, in order, to the first that asks nothing; returns how many
-   * they are, or -1 if more than `most` would have to be looked at.
+   * they are.
    */
-  collect(part: ProgramPart, predicates: readonly number[], isDns: boolean, most: number): number {
+  collect(part: ProgramPart, predicates: readonly number[], isDns: boolean): number {
     let count = 0;
-    let looks = 0;
     let last = part.count; // the first run that asks nothing, of those looked at
     for (const predicate of predicates) {
       // The predicate is of the group, and its runs of the part at hand.
       for (let run = this.#heads[predicate]!; run >= 0 && run < last; run = this.#next[run]!) {
-        if (++looks > most) return -1;
         if (!isDns && (part.checks[run]! & ASKS_DNS) !== 0) continue;
         if (part.asksNothing(run)) last = run;
         if (count === this.runs.length) this.runs = doubled(this.runs);

@@ -1,7 +1,7 @@
 /**
  * Compiling programs: from outlines and classes to one block of words (program.ts).
  *
- *   blocks ─▶ parts (part.ts) ─▶ rows (rows.ts) ─▶ nodes (node.ts)
+ *   blocks ─▶ parts (part.ts) ─▶ port classes (ports.ts) ─▶ rows (rows.ts) ─▶ shapes (shape.ts) or nodes (node.ts)
  *
  * Equal parts are made once: qubes of one template share all, and where `common` would multiply classes and
  * programs it is a part of its own, shared by all. Classes that come later, by edits, are added in place;
@@ -14,7 +14,6 @@ import { ANY_ADDRESS } from '../classes/predicate.ts';
 import { RemoteKind } from '../classes/rule-columns.ts';
 import { reachableLimits, TableLimitCode, TableLimitError, type TableLimits } from '../limits.ts';
 import { GroupClasses } from './class.ts';
-import { NodeMaker } from './node.ts';
 import {
   type Block,
   blocksOf,
@@ -23,6 +22,7 @@ import {
   type ProgramOutlines,
 } from './outline.ts';
 import { ProgramPart } from './part.ts';
+import { PortClasses } from './ports.ts';
 import {
   BLOCK_WORDS,
   BlockField,
@@ -37,7 +37,7 @@ import {
   ProgramHeader,
 } from './program.ts';
 import { type PartRows, RowMaker } from './rows.ts';
-import { ShapeMaker } from './shape.ts';
+import { PORT_CLASSES_MAX, ShapeMaker } from './shape.ts';
 import { WordBuffer } from './words.ts';
 
 /**
@@ -74,7 +74,6 @@ export class Programs {
   readonly #sets: readonly ClassSets[];
   readonly #rows: RowMaker;
   readonly #made: readonly PartRows[];
-  readonly #isShaped: boolean;
   readonly #asked: PartRows[][][] = []; // by group and predicate: the parts that ask about it, once needed
 
   constructor(
@@ -96,27 +95,43 @@ export class Programs {
     this.#words.take(PROGRAM_HEADER_WORDS + Math.max(records, 1) * PROGRAM_WORDS, 0);
     const parts = [...new Set(chains.chains.flatMap(({ links }) => links.map(({ part }) => part)))];
     const start = this.#words.count;
-    const hasOneRecordEach = this.#classes.length === 1 && records === chains.chains.length;
-    let shapes = hasOneRecordEach ? ShapeMaker.of(parts, this.#words, limits.combined) : undefined;
-    const rowsBy = (): RowMaker =>
-      new RowMaker(this.#words, new NodeMaker(this.#words, limits.combined), this.#classes, limits, shapes);
-    let rows = rowsBy();
-    let made = parts.map((part) => rows.make(part));
-    if (shapes?.isFull === true) {
+    const hasOneRecordEach = this.#classes.length === 1 && records === chains.chains.length && records > 0;
+    let made = hasOneRecordEach ? this.#compiled(parts, limits, true) : undefined;
+    if (made === undefined) {
       this.#words.count = start;
-      shapes = undefined;
-      rows = rowsBy();
-      made = parts.map((part) => rows.make(part));
+      made = this.#compiled(parts, limits, false);
     }
-    this.#rows = rows;
-    this.#made = made;
-    this.#words.set(ProgramHeader.ports, shapes?.ports ?? 0);
-    this.#isShaped = shapes !== undefined;
+    if (made === undefined) throw new TypeError('rows without shapes are always made');
+    this.#rows = made.rows;
+    this.#made = made.parts;
     this.#writeRecords(outlines, chains, new Map(this.#made.map((rows) => [rows.part, rows])));
     this.outcomeCount = chains.outcomeCount;
     this.policyNames = outlines.policies.map(({ name }) => name);
     this.listNames = this.#writeBlocks(outlines.blocks);
     this.blob = this.#words.withSpare((this.#words.count >> 3) + SPARE_WORDS);
+  }
+
+  /** Compiles all parts, with shapes or with nodes; undefined where shapes take too much. */
+  #compiled(
+    parts: readonly ProgramPart[],
+    limits: TableLimits,
+    isShaped: boolean,
+  ): { readonly rows: RowMaker; readonly parts: readonly PartRows[] } | undefined {
+    const words = this.#words;
+    const ports = new PortClasses(parts, !isShaped);
+    if (isShaped && ports.count > PORT_CLASSES_MAX) return undefined;
+    words.set(ProgramHeader.ports, ports.write(words));
+    const shapes = isShaped ? new ShapeMaker(words, ports, limits.combined) : undefined;
+    const nothing = shapes === undefined ? 0 : shapes.record(parts[0]!, new Int32Array(0), 0);
+    words.set(ProgramHeader.shapeless, nothing);
+    const rows = new RowMaker(words, this.#classes, limits, ports, shapes);
+    const made: PartRows[] = [];
+    for (const part of parts) {
+      const one = rows.make(part);
+      if (one === undefined) return undefined;
+      made.push(one);
+    }
+    return { rows, parts: made };
   }
 
   /** How many words are used. */
@@ -185,7 +200,6 @@ export class Programs {
         put('base', base);
         put('noMatch', l + 1 < links.length ? ~further++ : otherwiseCode(outline, firstOutcome));
         put('wildcards', rows.wildcards);
-        put('wildcardsLeast', rows.wildcardsLeast);
         put('group', part.group);
         put('firstOutcome', firstOutcome);
         put('policy', outline.policy === undefined ? -1 : outlines.policies.indexOf(outline.policy));
@@ -194,9 +208,7 @@ export class Programs {
         put('commonBlock', outline.common);
         put('ownBlock', outline.own);
         put('groupMask', groupMask);
-        const isPlain = !this.#isShaped && part.isPlain && (rows.kind === 'rows' || rows.kind === 'one');
-        put('isPlain', isPlain ? 1 : 0);
-        put('isShaped', this.#isShaped ? 1 : 0);
+        put('isPlain', part.isPlain && (rows.kind === 'rows' || rows.kind === 'one') ? 1 : 0);
       }
     }
   }

@@ -1,69 +1,28 @@
 /**
- * Nodes: what the runs that hold in a class decide by protocol and port or type, as the words that program.ts
- * describes. Equal nodes are kept once.
- *
- * First match is the least code, so runs may be gathered in any way whose results are then compared. In order
- * of preference:
- *
- *   all runs of the class, with the wildcards that matter, as one list or one map;
- *   the class's own runs as a list or a map, compared with the wildcards' node at lookup;
- *   a node for each of the class's predicates, all compared at lookup (and with the wildcards' node).
- *
- * The last takes words in proportion to the pairs of class and predicate; the maps of the others can take the
- * product of rules that overlap, so they are bounded, and so is the work that goes into maps which are equal
- * in the end.
+ * Nodes: what some runs decide by protocol and port or type where there are no shapes, as the words that
+ * program.ts describes: a code where they ask nothing, a list where they are few, else a map. Equal nodes
+ * are kept once. Maps of classes can take the product of rules that overlap, so their words are bounded, and
+ * so is the work that goes into maps which are equal in the end.
  */
 
 import { ALL_PROTOS, ASKS_DETAIL, ProtoBit } from '../classes/rule-columns.ts';
 import type { ProgramPart } from './part.ts';
-import {
-  CODE_ACTION_MASK,
-  CodeAction,
-  codeReference,
-  LIST_CODE_BITS,
-  NO_MATCH,
-  NODE_OFFSET_SHIFT,
-  NodeKind,
-  PAGE_BITS,
-  WITH_WILDCARDS,
-} from './program.ts';
+import { dropOf } from './ports.ts';
+import { LIST_RUNS, NO_MATCH, NODE_OFFSET_SHIFT, NodeKind } from './program.ts';
 import { StretchIndex, type WordBuffer } from './words.ts';
 
-/** Our choice: candidates up to which a list is as fast as a map, and smaller. */
-const LIST_RUNS = 5;
-/**
- * Our choice: wildcards up to which a class's own map takes them in; more would be repeated in too many maps.
- */
-const MERGED_WILDCARDS = 16;
-/** Our choice: runs from which on the wildcards' map is in pages, which take two loads and no search. */
-const PAGED_RUNS = 24;
-/** Our choice: words of all pages. Those of one map are at most 2^17, and usually a tenth. */
-const PAGE_WORDS_MAX = 2 ** 20;
 const PORT_MAX = 0xffff;
-const PAGE_PORTS = 2 ** PAGE_BITS;
-
 /** In the order of a map's words. */
 const PROTOCOLS = [ProtoBit.tcp, ProtoBit.udp, ProtoBit.icmp, ProtoBit.other] as const;
-
-export interface PredicateNode {
-  readonly word: number;
-  /** At most the least code it gives. */
-  readonly least: number;
-  /** What it gives where none of its runs that ask something matches, which may be NO_MATCH. */
-  readonly end: number;
-}
 
 export class NodeMaker {
   readonly #words: WordBuffer;
   readonly #known: StretchIndex;
   readonly #combinedMax: number;
-  #combined = 0; // words of maps of classes, or runs painted into them where those are more
-  #pageWords = 0;
-  readonly #wholePages = new Map<number, number>(); // by code
-  #merged = new Int32Array(64);
+  #combined = 0; // words of maps, or runs painted into them where those are more
   readonly #paint = new IntervalPaint();
 
-  /** `combinedMax` bounds the maps that put together what several predicates say, as TableLimits says. */
+  /** `combinedMax` bounds maps, as TableLimits says. */
   constructor(words: WordBuffer, combinedMax: number) {
     this.#words = words;
     this.#known = new StretchIndex(words);
@@ -75,114 +34,43 @@ export class NodeMaker {
     return this.#combined < this.#combinedMax;
   }
 
-  /** What the wildcards alone decide: a node, NO_MATCH where they decide nothing. */
-  wildcards(part: ProgramPart): number {
-    const count = part.wildcardsBefore(part.count);
-    if (count < PAGED_RUNS || this.#pageWords >= PAGE_WORDS_MAX)
-      return this.node(part, part.wildcards, count, part.wildcardsEnd);
-    const words = this.#words;
-    const before = words.count;
-    const protocols = PROTOCOLS.map((bit) =>
-      this.#pages(part, part.wildcards, count, part.wildcardsEnd, bit),
-    );
-    this.#pageWords += words.count - before;
-    const start = words.count;
-    for (const at of protocols) words.push(at);
-    return (this.#known.intern(start) << NODE_OFFSET_SHIFT) | NodeKind.map;
+  /** Takes back all words from `start` on. */
+  forget(start: number): void {
+    this.#known.forget(start);
+    this.#words.count = start;
   }
 
-  /** The row of a class in which no run but the wildcards can match; `wildcards` is their node. */
-  elsewhere(part: ProgramPart, wildcards: number): number {
-    if (wildcards >= 0) return codeReference(NO_MATCH) | WITH_WILDCARDS;
-    if (wildcards !== ~NO_MATCH) return wildcards;
-    return part.defaultCode === NO_MATCH ? codeReference(NO_MATCH) : ~part.defaultCode;
-  }
-
-  /**
-   * The row of a class in which `runCount` runs hold, at least one: their positions, ascending, of which only
-   * the last may ask nothing. `predicateNodes` gives a node for each predicate of the class; it is called
-   * where all runs together are too many.
-   */
-  row(
-    part: ProgramPart,
-    runs: Int32Array,
-    runCount: number,
-    predicateNodes: (part: ProgramPart) => readonly PredicateNode[],
-  ): number {
-    const isEnd = part.asksNothing(runs[runCount - 1]!); // runCount > 0
-    const own = isEnd ? runCount - 1 : runCount;
-    const last = isEnd ? runs[own]! : -1; // own < runCount
-    const before = part.wildcardsBefore(last < 0 ? part.count : last);
-    const end = last >= 0 ? part.codeOf(last) : NO_MATCH;
-    const fits = own <= LIST_RUNS || this.hasRoom;
-    if (
-      before === 0 ||
-      own + before <= LIST_RUNS ||
-      (fits && own > LIST_RUNS && before <= MERGED_WILDCARDS)
-    ) {
-      if (fits) {
-        const count = this.#merge(part, runs, own, before);
-        const word = this.node(part, this.#merged, count, last >= 0 ? end : part.wildcardsEnd);
-        return word === ~NO_MATCH ? this.elsewhere(part, word) : word;
-      }
-    }
-    if (!fits) return this.union(part, predicateNodes(part));
-    const withWildcards = before > 0 || (last < 0 && part.wildcards.length > 0) ? WITH_WILDCARDS : 0;
-    const word = this.node(part, runs, own, end);
-    return (word < 0 ? codeReference(~word) : word) | withWildcards;
-  }
-
-  /** The row of a class: the least of what its predicates' nodes give, and of the wildcards. */
-  union(part: ProgramPart, nodes: readonly PredicateNode[]): number {
-    const end = nodes.reduce((least, node) => Math.min(least, node.end), NO_MATCH);
-    const needed = nodes.filter(({ least }) => least <= end).sort((a, b) => a.least - b.least);
-    const start = this.#words.count;
-    this.#words.push(needed.length);
-    for (const { least, word } of needed) {
-      this.#words.push(least);
-      this.#words.push(word);
-    }
-    const withWildcards = part.wildcards.length > 0 ? WITH_WILDCARDS : 0; // the least that they give may come too late
-    return (this.#known.intern(start) << NODE_OFFSET_SHIFT) | withWildcards | NodeKind.union;
-  }
-
-  /** What `count` runs and then the code `end` decide: a word. */
-  node(part: ProgramPart, runs: Int32Array, count: number, end: number): number {
-    return count <= LIST_RUNS ? this.#list(part, runs, count, end) : this.#map(part, runs, count, end);
-  }
-
-  /** Puts a class's own runs and the first wildcards into `merged` by position; returns how many they are. */
-  #merge(part: ProgramPart, runs: Int32Array, own: number, wildcards: number): number {
-    const count = own + wildcards;
-    if (this.#merged.length < count) this.#merged = new Int32Array(count * 2);
-    const merged = this.#merged;
-    let r = 0;
-    let w = 0;
-    for (let i = 0; i < count; i++) {
-      const takeRun = r < own && (w >= wildcards || runs[r]! < part.wildcards[w]!); // both in range
-      merged[i] = takeRun ? runs[r++]! : part.wildcards[w++]!; // likewise
-    }
-    return count;
+  /** What `count` runs decide, of which only the last may ask nothing: a row. */
+  node(part: ProgramPart, runs: Int32Array, count: number): number {
+    const last = count > 0 && part.asksNothing(runs[count - 1]!) ? runs[count - 1]! : -1; // count > 0
+    const end = last < 0 ? NO_MATCH : part.codeOf(last);
+    const asking = last < 0 ? count : count - 1;
+    return asking <= LIST_RUNS ? this.#list(part, runs, asking, end) : this.#map(part, runs, asking, end);
   }
 
   #list(part: ProgramPart, runs: Int32Array, count: number, end: number): number {
-    const words = this.#words;
-    const start = words.count;
-    words.push(0); // until it is known how many candidates there are
+    const [firsts, lasts, asked, codes]: [number[], number[], number[], number[]] = [[], [], [], []];
     let decided = 0; // protocols that some run before decides whatever the port
     for (let i = 0; i < count && decided !== ALL_PROTOS; i++) {
       const position = runs[i]!; // i < count
-      const checks = part.checks[position]!; // a position of the part
-      const asks = checks & (ALL_PROTOS | ASKS_DETAIL);
-      if ((checks & ALL_PROTOS & ~decided) === 0) continue;
-      if ((checks & ASKS_DETAIL) === 0) decided |= checks & ALL_PROTOS;
-      words.push((asks << LIST_CODE_BITS) | part.codeOf(position));
-      words.push(part.ranges[position]! | 0); // likewise
+      const asks = part.checks[position]! & (ALL_PROTOS | ASKS_DETAIL); // a position of the part
+      if ((asks & ALL_PROTOS & ~decided) === 0) continue;
+      const asksDetail = (asks & ASKS_DETAIL) !== 0;
+      if (!asksDetail) decided |= asks;
+      const range = part.ranges[position]!; // likewise
+      firsts.push(asksDetail ? range & PORT_MAX : 0);
+      lasts.push(asksDetail ? range >>> 16 : PORT_MAX);
+      asked.push(asks);
+      codes.push(part.codeOf(position));
     }
-    const candidates = (words.count - start) >> 1;
-    if (candidates === 0) words.count = start;
-    if (candidates === 0) return ~end;
-    words.set(start, (candidates << LIST_CODE_BITS) | end);
+    if (codes.length === 0) return ~end;
+    const words = this.#words;
+    const start = words.count;
+    words.push(codes.length);
+    const halves = [...firsts, ...lasts, ...asked, 0];
+    for (let h = 0; h < codes.length * 3; h += 2) words.push(halves[h]! | (halves[h + 1]! << 16)); // one more than those
+    for (const code of codes) words.push(code);
+    words.push(end);
     return (this.#known.intern(start) << NODE_OFFSET_SHIFT) | NodeKind.list;
   }
 
@@ -212,44 +100,6 @@ export class NodeMaker {
     return this.#known.intern(start);
   }
 
-  /** The same in pages, always. */
-  #pages(part: ProgramPart, runs: Int32Array, count: number, end: number, bit: number): number {
-    const paint = this.#paint;
-    const words = this.#words;
-    const unreadable = this.#paintRuns(part, runs, count, end, bit);
-    const pages: number[] = [];
-    let interval = 0;
-    for (let port = 0; port <= PORT_MAX; port += PAGE_PORTS) {
-      if (interval + 1 < paint.count && paint.firsts[interval + 1] === port) interval++;
-      const isWhole = interval + 1 >= paint.count || paint.firsts[interval + 1]! >= port + PAGE_PORTS; // the latter: < count
-      if (isWhole) {
-        pages.push(this.#wholePage(paint.codes[interval]!)); // interval < count, here and below
-        continue;
-      }
-      const start = words.count;
-      for (let i = 0; i < PAGE_PORTS; i++) {
-        if (interval + 1 < paint.count && paint.firsts[interval + 1] === port + i) interval++;
-        words.push(paint.codes[interval]!);
-      }
-      pages.push(this.#known.intern(start));
-    }
-    const start = words.count;
-    words.push(-1);
-    words.push(unreadable < 0 ? paint.codes[0]! : unreadable); // there is one interval at least
-    for (const page of pages) words.push(page);
-    return this.#known.intern(start);
-  }
-
-  /** A page of one code, as most are: found without making it again. */
-  #wholePage(code: number): number {
-    let page = this.#wholePages.get(code);
-    if (page === undefined) {
-      page = this.#known.intern(this.#words.take(PAGE_PORTS, code));
-      this.#wholePages.set(code, page);
-    }
-    return page;
-  }
-
   /**
    * Paints what the runs decide for one protocol; returns the code where ports cannot be read, or -1 if that
    * is no matter.
@@ -269,7 +119,7 @@ export class NodeMaker {
         break;
       }
       // It could match and cannot be read.
-      if (unreadable < 0) unreadable = (code & ~CODE_ACTION_MASK) | CodeAction.drop;
+      if (unreadable < 0) unreadable = dropOf(code);
       paint.add(part.ranges[position]!, code); // likewise
     }
     paint.finish(base);

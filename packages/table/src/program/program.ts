@@ -3,24 +3,20 @@
  * 32-bit words that lies anywhere, since all places in it are word offsets from its start. compiler.ts makes
  * it, assembly/program.ts reads it.
  *
- *   header │ records, one a program │ blocks │ run lists │ rows, nodes, tables …
+ *   header │ records, one a program │ blocks │ run lists │ port classes, wildcards, rows, nodes, tables …
  *
- *   record ─▶ rows[class & mask] ─┬─ negative: ~code, whatever else the packet has
- *                                 └─ a reference: offset << 4 | together with the wildcards? << 3 | NodeKind
+ *   record ─┬─▶ rows[class & mask] ─┬─ negative: ~code, whatever else the packet has; NO_MATCH: nothing of its own
+ *           │                       └─ offset of a record with a shape (shape.ts), where all programs have those; or else a
+ *           │                          reference: offset << 2 | NodeKind
+ *           └─▶ wildcards[port class] (ports.ts): what the rules for any address decide, or NO_MATCH
  *
- *   code    no node: the code itself in place of the offset; NO_MATCH where all is the wildcards' business
- *   list    n << 26 | the code where no candidate matches, then n candidates in rule order of two words: what it asks << 26
- *           | its code, and the ports or types first | last << 16
+ *   list    up to LIST_RUNS candidates in rule order, compared at once: how many they are, the halves of all firsts, lasts, and
+ *           what they ask; then, at a word, their codes, and the one where none matches
  *   map     by protocol (tcp, udp, icmp, others) a word: ~code, or the offset of n, the code where the port or type
- *           cannot be read, the n first ones of all intervals but the first, and the n + 1 codes; or, where intervals are many,
- *           of -1, that code, and the offsets of 256 pages of 256 codes
- *   union   n, then n times the least code that a node can give and the node; the least code of all decides
- *   table   for programs that ask about few of many classes, see TableKind
+ *           cannot be read, the n first ones of all intervals but the first, and the n + 1 codes
+ *   table   of classes or of predicates (rows.ts): where a row for every class would be too many
  *
- * Where all programs are shaped, all their rows are offsets of records with shapes instead (shape.ts).
- *
- * First match is the least code, since codes grow in rule order: so what wildcard rules decide is kept once,
- * and a class whose own rules do not come before all of them takes the lesser of two.
+ * The lesser of what the row and the wildcards decide is what comes first.
  *
  * A code names a verdict: `outcome << 2 | action`. Within nodes it is relative, outcome 1 being the first
  * run, so that programs of equal rules share them; a record's `base` is added in the end. A program's
@@ -48,8 +44,10 @@ export const ProgramHeader = {
   runLists: 2,
   /** How many groups of predicates there are; if more than one, decideGrouped decides. */
   groupCount: 3,
-  /** Offset of the port table, where all programs are shaped (shape.ts); else 0. */
+  /** Offset of the index of port classes (ports.ts). */
   ports: 4,
+  /** Offset of a record that decides nothing, where all programs are shaped (shape.ts); else 0. */
+  shapeless: 5,
 } as const;
 export const PROGRAM_HEADER_WORDS = 16;
 
@@ -62,27 +60,23 @@ export const ProgramField = {
   base: 2,
   /** The code where nothing matches, or ~r where record r goes on. */
   noMatch: 3,
-  /** What the rules for any address decide: a node. */
+  /** By port class what the rules for any address decide: the offset of the first. */
   wildcards: 4,
-  /** The least code that they can give. */
-  wildcardsLeast: 5,
   /** The group whose classes it reads. */
-  group: 6,
-  firstOutcome: 7,
+  group: 5,
+  firstOutcome: 6,
   /** -1: it judges qubes that no policy does. */
-  policy: 8,
+  policy: 7,
   /** A Direction's place in DIRECTIONS. */
-  direction: 9,
+  direction: 8,
   /** Blocks, or -1. */
-  commonBlock: 10,
-  ownBlock: 11,
+  commonBlock: 9,
+  ownBlock: 10,
   /** A bit for each group that the program's records read. */
-  groupMask: 12,
-  /** 1 if all its rows are codes. */
-  isPlain: 13,
-  exceptionsBlock: 14,
-  /** 1 if its rows are records with shapes; `wildcards` is then the offset of a word for each port class. */
-  isShaped: 15,
+  groupMask: 11,
+  /** 1 if its rows are codes that decide, and wildcards need not be looked at. */
+  isPlain: 12,
+  exceptionsBlock: 13,
 } as const;
 export const PROGRAM_WORDS = 16;
 
@@ -95,11 +89,11 @@ export const BLOCK_WORDS = 4;
 
 export const DIRECTIONS = ['egress', 'ingress'] as const;
 
-export const NodeKind = { list: 0, map: 1, union: 2, table: 3, code: 4 } as const;
-export const NODE_KIND_MASK = 7;
-/** In a reference: the lesser of the node's code and the wildcards' decides. */
-export const WITH_WILDCARDS = 8;
-export const NODE_OFFSET_SHIFT = 4;
+export const NodeKind = { list: 0, map: 1, table: 2 } as const;
+export const NODE_KIND_MASK = 3;
+export const NODE_OFFSET_SHIFT = 2;
+/** Fixed by the lanes of a vector: candidates of a list. */
+export const LIST_RUNS = 8;
 
 /**
  * A table's first words: its kind, what `tableHash` takes, slots - 1, and of one of classes the row of
@@ -113,29 +107,14 @@ export const TABLE_WORDS = 4;
 /** The key of an empty slot. */
 export const TABLE_EMPTY = -1;
 
-/**
- * Halves of a protocol in the port table, of which the one after the last port is for what cannot be read.
- */
-export const PORT_TABLE_PORTS = 65_538;
+/** Ports or types of a page, and pages of a protocol; the last is for what cannot be read. */
+export const PAGE_PORTS = 256;
+export const PORT_PAGES = 257;
 /** In the first word of a record with a shape: it is above all codes. */
 export const SHAPE_BIT = -0x80000000;
 
 /** Above all relative codes: nothing matches. */
 export const NO_MATCH = 2 ** 26 - 1;
-
-/** A code as a reference. */
-export function codeReference(code: number): number {
-  return (code << NODE_OFFSET_SHIFT) | NodeKind.code;
-}
-
-/** Bits of the number of a page of a map's protocol, and of a code on it. */
-export const PAGE_BITS = 8;
-
-/**
- * Above the relative code in a list's words: how many candidates; what one asks, its protocol bits and
- * ASKS_DETAIL.
- */
-export const LIST_CODE_BITS = 26;
 
 /** Where the search for a key begins in a table whose second word is `shift`. */
 export function tableHash(key: number, shift: number): number {

@@ -13,10 +13,12 @@
 
 import type { TableLimits } from '../limits.ts';
 import type { GroupClasses } from './class.ts';
-import type { NodeMaker, PredicateNode } from './node.ts';
+import { NodeMaker } from './node.ts';
 import type { ProgramPart } from './part.ts';
+import type { PortClasses } from './ports.ts';
 import {
   CODE_ACTION_MASK,
+  LIST_RUNS,
   NO_MATCH,
   NODE_OFFSET_SHIFT,
   NodeKind,
@@ -24,7 +26,6 @@ import {
   TABLE_WORDS,
   TableKind,
   tableHash,
-  WITH_WILDCARDS,
 } from './program.ts';
 import type { ShapeMaker } from './shape.ts';
 import type { WordBuffer } from './words.ts';
@@ -38,8 +39,11 @@ const ROWS_FACTOR = 2;
  * order of memory rather than look for one of its own.
  */
 const SWEPT_FACTOR = 4;
-/** Our choice: runs of a class that are looked at even where no more maps are made. */
-const FEW_RUNS = 64;
+/**
+ * Our choice: rows of all programs with shapes, which then answer with no search; 8 MiB. Beyond, they must be
+ * worth it for each program.
+ */
+const SHAPED_ROWS = 2 ** 21;
 /**
  * Words of a slot: the class and its row; the predicate, its node without and with DNS runs, and their least
  * code.
@@ -55,7 +59,6 @@ export interface PartRows {
   readonly rows: number;
   readonly classMask: number;
   readonly wildcards: number;
-  readonly wildcardsLeast: number;
   /** The row of a class in which no run but the wildcards can match. */
   readonly elsewhere: number;
   /** Of `classes`: the offset of the hash table, its slots, and how many of them are taken. */
@@ -64,53 +67,75 @@ export interface PartRows {
   taken: number;
 }
 
+/** What a part's runs of one predicate decide. */
+interface PredicateNode {
+  readonly word: number;
+  /** At most the least code it gives. */
+  readonly least: number;
+}
+
 export class RowMaker {
   readonly #words: WordBuffer;
   readonly #nodes: NodeMaker;
   readonly #limits: TableLimits;
   readonly #groups: readonly GroupClasses[];
-  readonly #shapes: ShapeMaker | undefined; // where all rows are records with shapes
-  readonly #known = new Map<number, PredicateNode>(); // of the part at hand, by predicate * 2 + whether DNS
+  readonly #ports: PortClasses;
+  readonly #shapes: ShapeMaker | undefined; // where all rows are codes or records with shapes
   #loaded: ProgramPart | undefined;
-  #classAtHand = 0;
   #rowWords = 0;
   #pairCount = 0;
+  #isOver = false; // whether there is no room for a map of a class
 
   constructor(
     words: WordBuffer,
-    nodes: NodeMaker,
     groups: readonly GroupClasses[],
     limits: TableLimits,
+    ports: PortClasses,
     shapes: ShapeMaker | undefined,
   ) {
     this.#shapes = shapes;
     this.#words = words;
-    this.#nodes = nodes;
+    this.#nodes = new NodeMaker(words, limits.combined);
     this.#groups = groups;
     this.#limits = limits;
+    this.#ports = ports;
   }
 
-  make(part: ProgramPart): PartRows {
+  /** Undefined where shapes take too much; what was made is then of no use. */
+  make(part: ProgramPart): PartRows | undefined {
     const group = this.#load(part);
-    if (this.#shapes !== undefined) return this.#shaped(this.#shapes, group, part);
-    const wildcards = this.#nodes.wildcards(part);
-    const elsewhere = this.#nodes.elsewhere(part, wildcards);
-    const wildcardsLeast = leastOf(part, part.wildcards[0]);
-    const rest = { part, wildcards, wildcardsLeast, elsewhere, table: 0, slots: 0, taken: 0 };
-    const pairs = group.pairs();
-    if (group.predicates.length === 0) {
+    const wildcards = this.#ports.wildcards(part, this.#words);
+    const end = part.wildcardsEnd === NO_MATCH ? part.defaultCode : part.wildcardsEnd;
+    const elsewhere = ~(part.isPlain ? end : NO_MATCH);
+    const rest = { part, wildcards, elsewhere, table: 0, slots: 0, taken: 0 };
+    if (group.predicates.length === 0)
       return { ...rest, kind: 'one', rows: this.#words.take(1, elsewhere), classMask: 0 };
-    }
+    const start = this.#words.count;
+    const made = this.#byClass(group, rest);
+    if (this.#shapes !== undefined) return made;
+    if (made !== undefined && !this.#isOver) return made;
+    this.#nodes.forget(start);
+    this.#isOver = false;
+    return { ...rest, kind: 'members', rows: this.#members(group, part), classMask: 0 };
+  }
+
+  /** Makes rows by class; undefined if they would be too many. */
+  #byClass(group: GroupClasses, rest: Omit<PartRows, 'kind' | 'rows' | 'classMask'>): PartRows | undefined {
+    const { part, elsewhere } = rest;
+    const pairs = group.pairs();
     const tableWords = tableWordsFor(group, pairs);
-    const isDense = isDenseIn(group, pairs);
+    const isShaped = this.#shapes !== undefined;
+    const isDense = isDenseIn(group, pairs) || (isShaped && this.#rowWords + group.room <= SHAPED_ROWS);
     const needed = isDense ? group.room : tableWords;
-    if (this.#rowWords + needed > this.#limits.rows || this.#pairCount + pairs > this.#limits.pairs) {
-      return { ...rest, kind: 'members', rows: this.#members(group, part, wildcards), classMask: 0 };
-    }
+    const isMuch =
+      this.#rowWords + needed > this.#limits.rows || this.#pairCount + pairs > this.#limits.pairs;
+    if (isMuch || (isShaped && !isDense)) return undefined;
     this.#rowWords += needed;
     this.#pairCount += pairs;
-    if (isDense)
-      return { ...rest, kind: 'rows', rows: this.#dense(group, part, elsewhere, pairs), classMask: -1 };
+    if (isDense) {
+      const rows = this.#dense(group, part, elsewhere, pairs);
+      return this.#shapes?.isFull === true ? undefined : { ...rest, kind: 'rows', rows, classMask: -1 };
+    }
     group.touch();
     const { touched } = group;
     const slots = slotsFor(touched.length + 8);
@@ -124,22 +149,6 @@ export class RowMaker {
     }
     const rows = this.#words.take(1, (table << NODE_OFFSET_SHIFT) | NodeKind.table);
     return { ...rest, kind: 'classes', rows, classMask: 0, table, slots, taken: touched.length };
-  }
-
-  /** Makes records with shapes for all classes. */
-  #shaped(shapes: ShapeMaker, group: GroupClasses, part: ProgramPart): PartRows {
-    const pairs = group.pairs();
-    this.#rowWords += group.room;
-    this.#pairCount += pairs;
-    const isMuch = this.#rowWords > this.#limits.rows || this.#pairCount > this.#limits.pairs;
-    if (isMuch || (pairs > 0 && !isDenseIn(group, pairs))) shapes.isFull = true;
-    const wildcards = shapes.wildcards(part);
-    const elsewhere = shapes.row(part, group.runs, 0);
-    const rest = { part, wildcards, wildcardsLeast: 0, elsewhere, table: 0, slots: 0, taken: 0 };
-    if (group.predicates.length === 0)
-      return { ...rest, kind: 'one', rows: this.#words.take(1, elsewhere), classMask: 0 };
-    const rows = shapes.isFull ? 0 : this.#dense(group, part, elsewhere, pairs);
-    return { ...rest, kind: 'rows', rows, classMask: -1 };
   }
 
   /** Makes a row for every class; returns the offset of the first. */
@@ -165,7 +174,6 @@ export class RowMaker {
   #load(part: ProgramPart): GroupClasses {
     const group = this.#groups[part.group]!; // a group of the outline
     if (this.#loaded === part) return group;
-    this.#known.clear();
     group.load(part);
     this.#loaded = part;
     return group;
@@ -181,7 +189,7 @@ export class RowMaker {
     group.hold(classId);
     if (group.held.length === 0) return true;
     const row = this.#row(group, made.part, made.elsewhere, classId);
-    if (this.#shapes?.isFull === true) return false;
+    if (this.#shapes?.isFull === true || this.#isOver) return false;
     if (made.kind === 'rows') {
       put(made.rows + classId, row);
       return true;
@@ -197,51 +205,25 @@ export class RowMaker {
 
   /** The row of the class at hand. */
   #row(group: GroupClasses, part: ProgramPart, elsewhere: number, classId: number): number {
-    const shapes = this.#shapes;
-    if (shapes !== undefined) {
-      if (shapes.isFull) return elsewhere;
-      const held = group.collect(part, group.held, group.isDnsIn(part, classId), Number.POSITIVE_INFINITY);
-      return held === 0 ? elsewhere : shapes.row(part, group.runs, held);
-    }
-    const most = this.#nodes.hasRoom ? Number.POSITIVE_INFINITY : FEW_RUNS;
-    const runCount = group.collect(part, group.held, group.isDnsIn(part, classId), most);
-    if (runCount === 0) return elsewhere;
-    const at = runCount === 1 ? group.runs[0]! : -1; // there is one
-    if (at >= 0 && part.wildcardsBefore(at) === 0 && part.asksNothing(at)) return ~part.codeOf(at); // so are most
-    this.#classAtHand = classId;
-    if (runCount < 0) return this.#nodes.union(part, this.#predicateNodes(part));
-    return this.#nodes.row(part, group.runs, runCount, this.#predicateNodes);
+    if (this.#isOver || this.#shapes?.isFull === true) return elsewhere;
+    const count = group.collect(part, group.held, group.isDnsIn(part, classId));
+    if (count === 0) return elsewhere;
+    const { runs } = group;
+    if (part.asksNothing(runs[0]!)) return ~part.codeOf(runs[0]!); // count > 0
+    if (this.#shapes !== undefined) return this.#shapes.record(part, runs, count);
+    this.#isOver = count > LIST_RUNS && !this.#nodes.hasRoom;
+    return this.#isOver ? elsewhere : this.#nodes.node(part, runs, count);
   }
-
-  /** A node for each predicate of the class at hand whose runs can match there. */
-  readonly #predicateNodes = (part: ProgramPart): readonly PredicateNode[] => {
-    const group = this.#groups[part.group]!; // a group of the outline
-    const isDns = group.isDnsIn(part, this.#classAtHand);
-    const held = [...group.held]; // a node is made from the group's runs
-    return held
-      .map((predicate) => this.#nodeOf(group, part, predicate, isDns))
-      .filter(({ word }) => word !== ~NO_MATCH);
-  };
 
   /** What a part's runs of one predicate decide, in DNS classes or in others. */
   #nodeOf(group: GroupClasses, part: ProgramPart, predicate: number, isDns: boolean): PredicateNode {
-    const key = predicate * 2 + (isDns ? 1 : 0);
-    let node = this.#known.get(key);
-    if (node === undefined) {
-      const count = group.collect(part, [predicate], isDns, Number.POSITIVE_INFINITY);
-      const { runs } = group;
-      let asking = 0; // runs before the first that asks nothing
-      while (asking < count && !part.asksNothing(runs[asking]!)) asking++; // asking < count
-      const end = asking < count ? part.codeOf(runs[asking]!) : NO_MATCH; // likewise
-      const least = leastOf(part, count === 0 ? undefined : runs[0]);
-      node = { word: this.#nodes.node(part, runs, asking, end), least, end };
-      this.#known.set(key, node);
-    }
-    return node;
+    const count = group.collect(part, [predicate], isDns);
+    const least = count === 0 ? NO_MATCH : part.codeOf(group.runs[0]!) & ~CODE_ACTION_MASK; // count > 0
+    return { word: this.#nodes.node(part, group.runs, count), least };
   }
 
   /** Makes the table of a part's predicates; returns the offset of its one row. */
-  #members(group: GroupClasses, part: ProgramPart, wildcards: number): number {
+  #members(group: GroupClasses, part: ProgramPart): number {
     const lists = group.memberLists(this.#words);
     const { predicates } = group;
     const made = predicates.map((predicate) => {
@@ -256,8 +238,7 @@ export class RowMaker {
       this.#words.set(slot + 2, dns.word);
       this.#words.set(slot + 3, Math.min(plain.least, dns.least));
     }
-    const withWildcards = wildcards === ~NO_MATCH ? 0 : WITH_WILDCARDS;
-    return this.#words.take(1, (table << NODE_OFFSET_SHIFT) | withWildcards | NodeKind.table);
+    return this.#words.take(1, (table << NODE_OFFSET_SHIFT) | NodeKind.table);
   }
 
   /**
@@ -289,11 +270,6 @@ function tableWordsFor({ room }: GroupClasses, pairs: number): number {
 /** Whether a row for every class is better. */
 function isDenseIn(group: GroupClasses, pairs: number): boolean {
   return group.room <= ROWS_SMALL || group.room <= tableWordsFor(group, pairs) * ROWS_FACTOR;
-}
-
-/** At most the code of the run at a position, whichever action it ends with. */
-function leastOf(part: ProgramPart, position: number | undefined): number {
-  return position === undefined ? NO_MATCH : part.codeOf(position) & ~CODE_ACTION_MASK;
 }
 
 /** A power of two, at least twice as many. */

@@ -98,8 +98,14 @@ export class StretchIndex {
     this.#starts[this.#used] = start;
     this.#lengths[this.#used] = length;
     this.#slots[slot] = this.#used++;
-    if (this.#used * 2 > this.#slots.length) this.#rehash();
+    if (this.#used * 2 > this.#slots.length) this.#rehash(this.#slots.length * 4);
     return start;
+  }
+
+  /** Forgets all stretches from `start` on. */
+  forget(start: number): void {
+    while (this.#used > 0 && this.#starts[this.#used - 1]! >= start) this.#used--; // they are in order
+    this.#rehash(this.#slots.length);
   }
 
   #same(a: number, b: number, length: number): boolean {
@@ -116,8 +122,8 @@ export class StretchIndex {
     return hash;
   }
 
-  #rehash(): void {
-    const mask = this.#slots.length * 4 - 1;
+  #rehash(slotCount: number): void {
+    const mask = slotCount - 1;
     const slots = new Int32Array(mask + 1).fill(-1);
     for (let i = 0; i < this.#used; i++) {
       let slot = this.#hashOf(this.#starts[i]!, this.#lengths[i]!) & mask; // i < used

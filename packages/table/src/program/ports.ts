@@ -1,0 +1,162 @@
+/**
+ * Port classes: the ports of tcp and udp, and the types of ICMP, cut where what some runs ask begins or ends;
+ * and by port class what a program's runs for any address decide.
+ *
+ *   index  by protocol (tcp, udp, icmp, others) 257 words: the first byte of a page, for the high byte of a port or type; the
+ *          last is for what cannot be read
+ *   page   by the low byte a word: a port class
+ *   wildcards  by port class a word: a relative code, or NO_MATCH
+ *
+ * Equal pages, and equal columns of wildcards, are kept once.
+ */
+
+import { ALL_PROTOS, ASKS_DETAIL, ProtoBit } from '../classes/rule-columns.ts';
+import type { ProgramPart } from './part.ts';
+import { CODE_ACTION_MASK, CodeAction, NO_MATCH, PAGE_PORTS, PORT_PAGES } from './program.ts';
+import { StretchIndex, type WordBuffer } from './words.ts';
+
+const PORTS = 65_536;
+/** The protocols that have ports or types, in the order of the index. */
+const PROTOCOLS = [ProtoBit.tcp, ProtoBit.udp, ProtoBit.icmp] as const;
+/** What a run asks: its protocols and ASKS_DETAIL, and its range. */
+const ASKS = ALL_PROTOS | ASKS_DETAIL;
+
+/** What one kind of run asks. */
+interface Ask {
+  /** Port classes in which it matches, in pairs: the first, and the one after the last. */
+  readonly classes: readonly number[];
+  /** Those in which it could match, for what cannot be read. */
+  readonly unreadable: readonly number[];
+}
+
+export class PortClasses {
+  /** How many there are; the first is that of the other protocols. */
+  readonly count: number;
+  readonly asks: readonly Ask[];
+  readonly #askOf: ReadonlyMap<number, number>; // by checks and range
+  readonly #edges: readonly (readonly number[])[]; // by protocol
+  readonly #firsts: readonly number[]; // by protocol: its first class; the one for what cannot be read is its last
+  #loaded: { readonly part: ProgramPart; readonly asks: Int32Array } | undefined;
+  #known: StretchIndex | undefined;
+
+  /** Those that the runs of some parts make, or of them only the ones for any address. */
+  constructor(parts: readonly ProgramPart[], onlyWildcards: boolean) {
+    const askOf = new Map<number, number>();
+    for (const part of parts) {
+      for (const position of onlyWildcards ? part.wildcards : part.predicates.keys()) {
+        const key = askKey(part, position);
+        if (!askOf.has(key)) askOf.set(key, askOf.size);
+      }
+    }
+    this.#askOf = askOf;
+    const keys = [...askOf.keys()].map(askParts);
+    this.#edges = PROTOCOLS.map((bit) => edgesOf(keys, bit));
+    const firsts: number[] = [];
+    let count = 1;
+    for (const { length } of this.#edges) {
+      firsts.push(count);
+      count += length + 1;
+    }
+    this.#firsts = firsts;
+    this.count = count;
+    const places = this.#edges.map((ports) => new Map(ports.map((port, i) => [port, i])));
+    this.asks = keys.map((key) => this.#ask(key, places));
+  }
+
+  /** By position of a part, which ask its run is; -1 where it was left out. */
+  asksOf(part: ProgramPart): Int32Array {
+    if (this.#loaded?.part === part) return this.#loaded.asks;
+    const asks = Int32Array.from(part.checks, (_, position) => this.#askOf.get(askKey(part, position)) ?? -1);
+    this.#loaded = { part, asks };
+    return asks;
+  }
+
+  /** Writes the index and its pages; returns where the index is. */
+  write(words: WordBuffer): number {
+    this.#known = new StretchIndex(words);
+    const index: number[] = [];
+    for (const [t, ports] of this.#edges.entries()) {
+      const first = this.#firsts[t]!; // one of each protocol
+      let at = 0; // the interval of the port at hand
+      for (let port = 0; port < PORTS; port += PAGE_PORTS) {
+        const start = words.count;
+        for (let low = 0; low < PAGE_PORTS; low++) {
+          if (ports[at + 1] === port + low) at++;
+          words.push(first + at);
+        }
+        index.push(this.#known.intern(start) * 4);
+      }
+      index.push(this.#known.intern(words.take(PAGE_PORTS, first + ports.length)) * 4);
+    }
+    const others = this.#known.intern(words.take(PAGE_PORTS, 0)) * 4;
+    for (let page = 0; page < PORT_PAGES; page++) index.push(others);
+    return words.append(Int32Array.from(index));
+  }
+
+  /** By port class what the runs of a part for any address decide; returns where that is. After `write`. */
+  wildcards(part: ProgramPart, words: WordBuffer): number {
+    const codes = new Int32Array(this.count).fill(NO_MATCH);
+    const asks = this.asksOf(part);
+    for (let w = part.wildcards.length - 1; w >= 0; w--) {
+      const position = part.wildcards[w]!; // w < length
+      const { classes, unreadable } = this.asks[asks[position]!]!; // wildcards are never left out
+      const code = part.codeOf(position);
+      for (let i = 0; i < classes.length; i += 2) codes.fill(code, classes[i], classes[i + 1]);
+      for (const p of unreadable) codes[p] = dropOf(code);
+    }
+    const start = words.append(codes);
+    return this.#known?.intern(start) ?? start;
+  }
+
+  #ask({ asks, first, last }: AskParts, places: readonly ReadonlyMap<number, number>[]): Ask {
+    const classes: number[] = [];
+    const unreadable: number[] = [];
+    if ((asks & ProtoBit.other) !== 0) classes.push(0, 1);
+    for (const [t, bit] of PROTOCOLS.entries()) {
+      if ((asks & bit) === 0) continue;
+      const { length } = this.#edges[t]!; // one of each protocol, as below
+      const base = this.#firsts[t]!;
+      if ((asks & ASKS_DETAIL) === 0) {
+        classes.push(base, base + length + 1);
+        continue;
+      }
+      unreadable.push(base + length);
+      if (first <= last)
+        classes.push(base + (places[t]?.get(first) ?? 0), base + (places[t]?.get(last + 1) ?? length)); // they are edges
+    }
+    return { classes, unreadable };
+  }
+}
+
+/** What a run that could match gives for what cannot be read. */
+export function dropOf(code: number): number {
+  return (code & ~CODE_ACTION_MASK) | CodeAction.drop;
+}
+
+interface AskParts {
+  readonly asks: number;
+  readonly first: number;
+  readonly last: number;
+}
+
+/** A number for what a run asks; exact. */
+function askKey(part: ProgramPart, position: number): number {
+  const asks = part.checks[position]! & ASKS; // a position of the part
+  return (asks & ASKS_DETAIL) === 0 ? asks : part.ranges[position]! * 32 + asks; // likewise
+}
+
+function askParts(key: number): AskParts {
+  const range = Math.floor(key / 32);
+  return { asks: key % 32, first: range % PORTS, last: Math.floor(range / PORTS) };
+}
+
+/** The ports of a protocol at which what some run asks begins or has ended, from 0 on. */
+function edgesOf(keys: readonly AskParts[], bit: number): readonly number[] {
+  const edges = new Set([0]);
+  for (const { asks, first, last } of keys) {
+    if ((asks & bit) === 0 || (asks & ASKS_DETAIL) === 0 || first > last) continue;
+    edges.add(first);
+    if (last + 1 < PORTS) edges.add(last + 1);
+  }
+  return [...edges].sort((a, b) => a - b);
+}
