@@ -21,7 +21,7 @@ const LINEAR_MAX_ENTRIES = 1_000_000;
 const SCAN_MS = 1500;
 /** Address space for DPDK's tables, in MiB; without huge pages it is taken page by page. */
 const DPDK_MIB = 6000;
-const EAL_OPTIONS = [
+export const EAL_OPTIONS = [
   '--no-huge',
   '--no-pci',
   '--no-telemetry',

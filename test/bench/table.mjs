@@ -25,7 +25,8 @@ import { seededNumbers, seededWords } from '../kit/random.mjs';
 import { classBenchPackets, classBenchRules, defaultPolicyOf } from './classbench.mjs';
 import { barChart } from './plot.mjs';
 import { grouped, machineLine, median, ms, partsOf, runsOf, table } from './report.mjs';
-import { Dpdk, javaScriptPeers } from './table-peers.mjs';
+import { filterSets, RteAcl } from './table-filters.mjs';
+import { Dpdk, EAL_OPTIONS, javaScriptPeers } from './table-peers.mjs';
 import { denseSet, grownSet, randomHosts, realSet, traces } from './table-sets.mjs';
 
 /**
@@ -42,13 +43,16 @@ import { denseSet, grownSet, randomHosts, realSet, traces } from './table-sets.m
 const ENVIRONMENT = { now: 0, dns: [] };
 const TCP = 6;
 /** What there is to measure. @type {readonly string[]} */
-const PARTS = ['sets', 'deltas', 'policies', 'readers'];
+const PARTS = ['sets', 'deltas', 'policies', 'filters', 'readers'];
 /** Lookups of one timed stretch. */
 const STRETCH = 2 ** 22;
 const READER_MS = 1500;
 const FLIPS_PER_SECOND = 20;
 
-/** @param {readonly string[]} args `--runs N`, `--only sets,deltas,policies,readers`, `--plots DIRECTORY` */
+/**
+ * @param {readonly string[]} args `--runs N`, `--only sets,deltas,policies,filters,readers`, `--plots DIRECTORY`,
+ *   `--filters FILE,FILE` of ClassBench's generator
+ */
 export async function run(args) {
   const runs = runsOf(args, 5);
   const parts = partsOf(args, PARTS);
@@ -57,6 +61,7 @@ export async function run(args) {
   if (parts.includes('sets')) await benchSets(runs, plots);
   if (parts.includes('deltas')) benchDeltas(runs);
   if (parts.includes('policies')) benchPolicies(runs, plots);
+  if (parts.includes('filters')) benchFilters(runs, optionOf(args, '--filters'));
   if (parts.includes('readers')) await benchReaders(runs);
 }
 
@@ -209,8 +214,9 @@ function verdictsOf(subject, family, words) {
  * @param {Uint32Array} dst
  * @param {Uint8Array} protos
  * @param {Int32Array} details
+ * @param {Uint32Array} [src]
  */
-function packetStretch(subject, family, dst, protos, details) {
+function packetStretch(subject, family, dst, protos, details, src) {
   const stride = family === 4 ? 1 : 4;
   const total = dst.length / stride;
   const columns = subject.columns(family);
@@ -220,6 +226,7 @@ function packetStretch(subject, family, dst, protos, details) {
     for (let at = 0; at < total; at += piece) {
       const count = Math.min(piece, total - at);
       columns.dst.set(dst.subarray(at * stride, (at + count) * stride));
+      if (src !== undefined) columns.src.set(src.subarray(at * stride, (at + count) * stride));
       columns.protos.set(protos.subarray(at, at + count));
       columns.details.set(details.subarray(at, at + count));
       subject.lookupBatch(
@@ -227,7 +234,7 @@ function packetStretch(subject, family, dst, protos, details) {
           family,
           direction: 0,
           count,
-          src: undefined,
+          src: src && columns.src,
           dst: columns.dst,
           protos: columns.protos,
           details: columns.details,
@@ -490,6 +497,79 @@ function packetsTo(count, base, size) {
     protos: Uint8Array.from({ length: count }, () => [TCP, TCP, 17, 1][below(4)] ?? TCP),
     details: Int32Array.from({ length: count }, () => below(65_536)),
   };
+}
+
+// ── Filters ────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** @param {number} runs @param {string | undefined} files */
+function benchFilters(runs, files) {
+  if (files === undefined) return;
+  const acl = new RteAcl();
+  if (acl.missing !== undefined) process.stdout.write(`\nWithout DPDK's rte_acl: it ${acl.missing}\n`);
+  const rows = [];
+  try {
+    for (const file of files.split(','))
+      for (const set of filterSets(file)) rows.push(filterRow(set, runs, acl));
+  } finally {
+    acl.close();
+  }
+  process.stdout.write('\n### Filters: whole packets, batched, M lookups/s\n\n');
+  const head = ['set', 'rules', 'Rulecast', 'rte_acl', 'ratio', 'compile, ms', 'its', 'KiB', 'its'];
+  process.stdout.write(table(head, rows));
+}
+
+/** @param {import('./table-filters.mjs').FilterSet} set @param {number} runs @param {RteAcl} acl */
+function filterRow(set, runs, acl) {
+  const { ruleSet, packets } = set;
+  const compiles = [];
+  let subject = new Table();
+  for (let i = 0; i < 3; i++) {
+    subject = new Table();
+    const start = performance.now();
+    subject.flip(subject.prepare(ruleSet, ENVIRONMENT));
+    compiles.push(performance.now() - start);
+  }
+  const reader = openReader(subject.handle());
+  const stretch = packetStretch(reader, 4, packets.dst, packets.protos, packets.details, packets.src);
+  const [ours, theirs] = [/** @type {number[]} */ ([]), /** @type {number[]} */ ([])];
+  let its = { ms: '', kib: '' };
+  for (let round = 0; round < runs; round++) {
+    ours.push(rate(1, stretch));
+    if (acl.missing !== undefined) continue;
+    const { rates, buildMs, bytes, actions } = acl.measure(set, 5, EAL_OPTIONS);
+    theirs.push(Math.max(...Object.values(rates)));
+    its = { ms: ms(buildMs), kib: grouped(bytes / 1024) };
+    if (round === 0) sameActions(subject, packets, actions);
+  }
+  reader.close();
+  const peer = theirs.length === 0 ? undefined : median(theirs);
+  const ratio = peer === undefined ? '' : (median(ours) / peer).toFixed(2);
+  const kib = grouped(subject.stats().bytes / 1024);
+  return [
+    set.name,
+    grouped(set.rules),
+    millions(median(ours)),
+    millions(peer),
+    ratio,
+    ms(median(compiles)),
+    its.ms,
+    kib,
+    its.kib,
+  ];
+}
+
+/**
+ * Throws unless both find the same; 0 of the peer's is no rule, which drops.
+ * @param {Table} subject
+ * @param {import('./table-filters.mjs').FilterSet['packets']} packets
+ * @param {Uint32Array} actions
+ */
+function sameActions(subject, { src, dst, protos, details }, actions) {
+  for (const [i, action] of actions.entries()) {
+    const code = subject.reader.lookup4(0, src?.[i], dst[i] ?? 0, protos[i] ?? 0, details[i] ?? 0);
+    if ((code & 3) !== (action || 2))
+      throw new RangeError(`packet ${i}: ${code & 3}, where rte_acl finds ${action}`);
+  }
 }
 
 // ── Readers ────────────────────────────────────────────────────────────────────────────────────────────────

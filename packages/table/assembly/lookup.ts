@@ -59,6 +59,9 @@ const ROW_BASE: usize = 24;
 const DIRECTORY: usize = 28; // the map of IPv4 addresses
 const MASK: usize = 32;
 const HOT: usize = 36; // the two codes most frequent lately
+const SPREAD: usize = 44; // tiles to come whose codes are taken to be many
+/** Our choice: tiles until it is tried again whether few codes are frequent. */
+const SPREAD_TILES: u32 = 32;
 const LISTS: usize = 128; // two tiles, for whatever runs
 const TILE_BYTES: usize = <usize>TILE << 2;
 const CLASSES: usize = LISTS + TILE_BYTES * 2;
@@ -383,11 +386,32 @@ function sumOf(lanes: v128): u32 {
   );
 }
 
+/** Counts codes one by one. */
+// @ts-ignore: decorator
+@inline
+function countEach(room: usize, from: usize, end: usize): void {
+  const share = <usize>load<u32>(room, SHARE);
+  if (share == 0) for (let at = from; at < end; at += 4) count(room, load<u32>(at), 1);
+  else {
+    for (let at = from; at < end; at += 4) {
+      const hits = share + (<usize>(load<u32>(at) >> ACTION_BITS) << 3);
+      store<u64>(hits, load<u64>(hits) + 1);
+    }
+  }
+}
+
 /**
  * Counts the hits of a tile. Counts of one code wait for each other, so the two that were most frequent
- * lately are counted by comparing; the others are listed without a branch, and counted one by one.
+ * lately are counted by comparing; the others are listed without a branch, and counted one by one. Where most
+ * are others, all are, for some tiles.
  */
 function countTile(room: usize, codes: usize, codeCount: i32): void {
+  const spread = load<u32>(room, SPREAD);
+  if (spread != 0) {
+    store<u32>(room, spread - 1, SPREAD);
+    countEach(room, codes, codes + (<usize>codeCount << 2));
+    return;
+  }
   const lists = room + LISTS;
   const hot0 = load<u32>(room, HOT);
   const hot1 = load<u32>(room, HOT + 4);
@@ -416,7 +440,8 @@ function countTile(room: usize, codes: usize, codeCount: i32): void {
   const hits1: u32 = hot1 == hot0 ? 0 : sumOf(n1);
   if (hits0 != 0) count(room, hot0, hits0);
   if (hits1 != 0) count(room, hot1, hits1);
-  for (let other = lists; other < left; other += 4) count(room, load<u32>(other), 1);
+  countEach(room, lists, left);
+  if (left - lists > <usize>codeCount << 1) store<u32>(room, SPREAD_TILES, SPREAD);
   if (<u32>((left - lists) >> 2) <= hits1) return;
   // The less frequent of the two makes room for one of the others, whichever it is.
   if (hits1 > hits0) store<u32>(room, hot1, HOT);

@@ -74,12 +74,15 @@ function wildcardOf(blob: usize, record: usize, portClass: u32): u32 {
   return load<u32>(at(blob, load<i32>(record, WILDCARDS)) + (<usize>portClass << 2));
 }
 
-/** What a row that is a code, or a record with a shape (src/program/shape.ts), decides in a port class. */
+/**
+ * What a row that is a code, or a record with a shape (src/program/shape.ts), decides in a port class.
+ * `shapeless` is the offset of a record that decides nothing.
+ */
 // @ts-ignore: decorator
 @inline
-function shaped(blob: usize, row: i32, portClass: u32): u32 {
+function shaped(blob: usize, shapeless: i32, row: i32, portClass: u32): u32 {
   const isCode = row < 0;
-  const record = at(blob, select(load<i32>(blob, SHAPELESS), row, isCode));
+  const record = at(blob, select(shapeless, row, isCode));
   const place = load<u8>(blob + (<usize>load<u32>(record) & 0x7fffffff) + portClass);
   return select<u32>(~row, load<u32>(record + (<usize>place << 2)), isCode);
 }
@@ -97,9 +100,10 @@ export function decide(blob: usize, program: i32, classId: i32, protoBit: i32, d
   const record = recordOf(blob, program);
   const row = rowOf(blob, record, classId);
   if (load<i32>(record, IS_PLAIN)) return load<i32>(record, BASE) + ~row;
-  if (load<i32>(blob, SHAPELESS) == 0) return decideFrom(blob, record, classId, protoBit, detail);
+  const shapeless = load<i32>(blob, SHAPELESS);
+  if (shapeless == 0) return decideFrom(blob, record, classId, protoBit, detail);
   const portClass = portClassOf(blob, at(blob, load<i32>(blob, PORTS)), ctz(protoBit), detail);
-  return finish(record, shaped(blob, row, portClass), wildcardOf(blob, record, portClass));
+  return finish(record, shaped(blob, shapeless, row, portClass), wildcardOf(blob, record, portClass));
 }
 
 /** The same where there are nodes, by a record and those that go on for it. */
@@ -212,13 +216,23 @@ function shapedTile(
     if (hasPrograms) store<i32>(codes + i, rowOf(blob, recordOf(blob, max(load<i32>(programs + i), 0)), classId));
     else store<i32>(codes + i, load<i32>(at(rows, classId & mask)));
   }
+  // All that one program has is loaded once: stores in a loop keep the compiler from doing so.
+  const shapeless = load<i32>(blob, SHAPELESS);
+  const wildcards = at(blob, load<i32>(only, WILDCARDS));
+  const base = load<i32>(only, BASE);
+  const noMatch = load<i32>(only, NO_MATCH_FIELD);
   for (let i: usize = 0; i < end; i += 4) {
     const portClass = load<u32>(scratch + i);
-    const judge = hasPrograms ? load<i32>(programs + i) : 0;
-    const record = hasPrograms ? recordOf(blob, max(judge, 0)) : only;
-    const own = shaped(blob, load<i32>(codes + i), portClass);
-    const code = finish(record, own, wildcardOf(blob, record, portClass));
-    store<i32>(codes + i, hasPrograms ? select(0, code, judge < 0) : code);
+    const own = shaped(blob, shapeless, load<i32>(codes + i), portClass);
+    if (hasPrograms) {
+      const judge = load<i32>(programs + i);
+      const record = recordOf(blob, max(judge, 0));
+      const code = finish(record, own, wildcardOf(blob, record, portClass));
+      store<i32>(codes + i, select(0, code, judge < 0));
+    } else {
+      const code = <i32>min<u32>(own, load<u32>(wildcards + (<usize>portClass << 2)));
+      store<i32>(codes + i, select(noMatch, base + code, code == NO_MATCH));
+    }
   }
 }
 

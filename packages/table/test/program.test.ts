@@ -464,8 +464,13 @@ describe('classes that come later', () => {
       expect(inForce).toEqual(programs.blob);
       for (let round = 0; round < 3; round++) {
         for (let i = 0; i < 8; i++) own.toggled(random.below(own.count), [random.below(own.predicateCount)]);
-        expect(programs.extend(inForce), `seed ${seed}`).toBe(true);
+        const isTaken = programs.extend(inForce);
         const anew = compilePrograms(outlines, groups, sets, compiled.limits);
+        // Refused is only a class that needs a map where there may be none, so that predicates are compared.
+        const kinds = (blob: Int32Array): readonly string[] => outlines.all.map((__, p) => rowKind(blob, p));
+        const comparesMore = kinds(anew.blob).join() !== kinds(programs.blob).join();
+        expect(isTaken, `seed ${seed}`).toBe(!(limits.combined === 0 && comparesMore));
+        if (!isTaken) break;
         expect(allCodes(compiled, inForce), `seed ${seed}`).toEqual(
           allCodes({ ...compiled, programs: anew }),
         );

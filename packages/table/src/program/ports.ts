@@ -7,7 +7,7 @@
  *   page   by the low byte a word: a port class
  *   wildcards  by port class a word: a relative code, or NO_MATCH
  *
- * Equal pages, and equal columns of wildcards, are kept once.
+ * Pages that one interval fills, and equal columns of wildcards, are kept once.
  */
 
 import { ALL_PROTOS, ASKS_DETAIL, ProtoBit } from '../classes/rule-columns.ts';
@@ -78,17 +78,24 @@ export class PortClasses {
     for (const [t, ports] of this.#edges.entries()) {
       const first = this.#firsts[t]!; // one of each protocol
       let at = 0; // the interval of the port at hand
+      let [whole, wholeAt] = [-1, 0]; // the last interval that had a page of its own, as most have, and where it is
       for (let port = 0; port < PORTS; port += PAGE_PORTS) {
-        const start = words.count;
+        if (ports[at + 1] === port) at++;
+        if ((ports[at + 1] ?? PORTS) >= port + PAGE_PORTS) {
+          if (whole !== at) wholeAt = words.take(PAGE_PORTS, first + at);
+          whole = at;
+          index.push(wholeAt * 4);
+          continue;
+        }
         for (let low = 0; low < PAGE_PORTS; low++) {
           if (ports[at + 1] === port + low) at++;
           words.push(first + at);
         }
-        index.push(this.#known.intern(start) * 4);
+        index.push((words.count - PAGE_PORTS) * 4);
       }
-      index.push(this.#known.intern(words.take(PAGE_PORTS, first + ports.length)) * 4);
+      index.push(words.take(PAGE_PORTS, first + ports.length) * 4);
     }
-    const others = this.#known.intern(words.take(PAGE_PORTS, 0)) * 4;
+    const others = words.take(PAGE_PORTS, 0) * 4;
     for (let page = 0; page < PORT_PAGES; page++) index.push(others);
     return words.append(Int32Array.from(index));
   }
