@@ -18,7 +18,7 @@ import {
 import { EMPTY_RULE_SET } from '@rulecast/rules';
 import { connect, parseEndpoint } from '@rulecast/vchan';
 import { expect, it } from 'vitest';
-import { type Daemon, endpointsIn, rulectl, runPublisher } from '../processes.mjs';
+import { type Daemon, endpointsIn, rulectl, rulectlOffline, runPublisher } from '../processes.mjs';
 import { releaseOf } from './control-client.ts';
 import { Gateway } from './gateway.ts';
 import { Scene, within } from './scene.ts';
@@ -44,6 +44,9 @@ it('follows whichever of two publishers with one key it is connected to, always 
   const a = new Scene();
   const b = new Scene();
   await a.trustLine();
+  const identity = ['--identity', a.path('publisher', 'identity')];
+  const granted = await rulectlOffline(['keys', 'rotate', ...identity, '--epochs', '99999999999']);
+  expect(granted.code, granted.stderr).toBe(0); // for b one of its own, and one above that for a
   mkdirSync(b.path('publisher'));
   cpSync(a.path('publisher', 'identity'), b.path('publisher', 'identity'));
   await a.publisher(['--auto-epoch']);

@@ -68,7 +68,9 @@ function writeInput(): string {
       stream: base64(Buffer.concat(transfer.chunks)),
     };
   });
-  writeFileSync(path, JSON.stringify({ trust: formatTrust(publisher.trust), releases: written }));
+  const { signatures, content } = publisher.root;
+  const root = { signatures: base64(signatures), content: base64(content) };
+  writeFileSync(path, JSON.stringify({ trust: formatTrust(publisher.trust), root, releases: written }));
   return path;
 }
 
@@ -79,12 +81,12 @@ describe('a subscriber killed at any step', () => {
     const whole = await run(inputPath, directory, 0);
     expect(whole).toMatchObject({ appliedVersion: 3, signal: undefined });
     const stepCount = whole.stepCount ?? 0;
-    // A file of one chunk is opened, written, synced and renamed, its directory opened and synced: the clock,
-    // once. Then for each release two calls of the sink, a file of four chunks and one of one.
+    // A file of one chunk is opened, written, synced and renamed, its directory opened and synced: the clock
+    // and the root, once. Then for each release two calls of the sink, a file of four chunks and one of one.
     // Once, each directory above is opened and synced; the copy has one more.
     const above = directory.split(sep).length - 1;
     const rooting = 2 * above + 2 * (above + 1);
-    expect(stepCount).toBe(3 * 2 + 2 * (6 + 3 * (1 + 4 + 1 + 1 + 2 + 6)) + rooting); // all but the sink twice: there is a copy
+    expect(stepCount).toBe(3 * 2 + 2 * (2 * 6 + 3 * (1 + 4 + 1 + 1 + 2 + 6)) + rooting); // all but the sink twice: there is a copy
 
     const steps = Array.from({ length: stepCount }, (_, i) => i + 1);
     const outcomes: string[] = [];
@@ -125,7 +127,8 @@ async function outcomeOf({ appliedVersion, signal, directory }: Crash): Promise<
   else expectEnforces(again, release.ruleSet);
   await again.close();
 
-  const link = new ScriptedPublisher(); // of its own, for several crashes are looked at at once
+  const { trust, privateKey } = publisher;
+  const link = new ScriptedPublisher(trust.lineage, privateKey); // of its own, for several crashes are looked at at once
   const onward = await startedSubscriber(publisher, { stateDirectory: directory, channel: link.channel });
   const next = publisher.release(sampleRuleSet(version + 1), { version: version + 1 });
   const { peer } = await link.greeted();

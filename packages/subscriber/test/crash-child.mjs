@@ -75,7 +75,7 @@ const subscriber = await createSubscriber({
 });
 
 const connection = new Connection(server);
-await next('hello');
+const hello = await next('hello');
 await connection.send({
   kind: 'welcome',
   protocol: PROTOCOL_VERSION,
@@ -83,11 +83,13 @@ await connection.send({
   lineage: trust.lineage,
   heartbeatMs: 15_000,
 });
+if (hello.root.number === undefined) {
+  const [signatures, content] = [input.root.signatures, input.root.content].map(bytesOf);
+  await connection.send({ kind: 'root', signatures, content });
+}
 for (const release of input.releases) {
-  const [manifest, signatures, stream] = [release.manifest, release.signatures, release.stream].map((text) =>
-    Uint8Array.from(Buffer.from(text, 'base64')),
-  );
-  await connection.send({ kind: 'offer', manifest, signatures });
+  const [content, signatures, stream] = [release.manifest, release.signatures, release.stream].map(bytesOf);
+  await connection.send({ kind: 'offer', content, signatures });
   await next('want');
   await connection.send({ kind: 'begin', bytes: stream.length, snapshot: release.isSnapshot || undefined });
   await connection.send({ kind: 'chunk', bytes: stream });
@@ -97,6 +99,10 @@ for (const release of input.releases) {
 }
 await subscriber.close();
 writeSync(1, `steps ${step}\n`);
+
+function bytesOf(text) {
+  return Uint8Array.from(Buffer.from(text, 'base64'));
+}
 
 async function next(kind) {
   const received = await connection.receive();
