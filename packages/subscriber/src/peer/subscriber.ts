@@ -426,7 +426,7 @@ class RunningSubscriber implements Subscriber {
       stream = await this.#options.channel(this.#closing.signal);
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
-      this.#disconnected('disconnected', text);
+      this.#notConnected('disconnected', text);
       return { welcomed: false, retryAfterMs: undefined, isForbidden: false };
     }
     const connection = new Connection(stream, { after: this.#clock.after });
@@ -438,8 +438,10 @@ class RunningSubscriber implements Subscriber {
       const end = await session.run();
       this.#memory = end.memory;
       const { isForbidden = false, closeReason = 'closed' } = stream;
-      if (isForbidden) this.#disconnected('refused-by-policy', closeReason);
-      else if (this.#complaintCount === complaintsBefore) this.#disconnected('disconnected', closeReason);
+      if (isForbidden) this.#notConnected('refused-by-policy', closeReason);
+      else if (this.#complaintCount === complaintsBefore && this.#standsOtherwise(closeReason)) {
+        this.#log('disconnected', closeReason);
+      }
       return { ...end, isForbidden };
     } finally {
       this.#session = undefined;
@@ -462,18 +464,25 @@ class RunningSubscriber implements Subscriber {
     });
   }
 
-  /** Of a session; before it is welcomed, it is no more than a connection that does not come about. */
+  /** Of a session; what ends one before it is welcomed is no line of the log if the one before ended so. */
   #complained(code: string, text: string): void {
     this.#complaintCount += 1;
-    if (this.#publisher === undefined) this.#disconnected(code, text);
-    else this.#refused(code, text);
+    if (this.#publisher !== undefined || this.#standsOtherwise(text)) this.#log(code, text);
+    this.#failed(code, text);
   }
 
-  /** Each change of how the connection stands is one line of the log. */
-  #disconnected(code: string, text: string): void {
-    if (this.#closing.signal.aborted || this.#toldStanding === text) return;
+  /** No connection came about: told once, as long as the reason is the same. */
+  #notConnected(code: string, text: string): void {
+    if (!this.#standsOtherwise(text)) return;
+    this.#log(code, text);
+    this.#failed(code, text);
+  }
+
+  /** Whether the connection stands otherwise than was told; the caller tells it now. */
+  #standsOtherwise(text: string): boolean {
+    if (this.#closing.signal.aborted || this.#toldStanding === text) return false;
     this.#toldStanding = text;
-    this.#refused(code, text);
+    return true;
   }
 
   #welcomed(publisher: string): void {
@@ -496,9 +505,17 @@ class RunningSubscriber implements Subscriber {
   }
 
   #refused(code: string, text: string): void {
-    this.#lastError = { code, text, atMs: this.#nowMs() };
+    this.#log(code, text);
+    this.#failed(code, text);
+  }
+
+  #log(code: string, text: string): void {
     const version = this.#activator.active?.manifest.version ?? 0;
     this.#options.logger.warn({ code, version, publisher: this.#publisher }, text);
+  }
+
+  #failed(code: string, text: string): void {
+    this.#lastError = { code, text, atMs: this.#nowMs() };
     this.#listeners.tell('refused', { code, text });
   }
 }
