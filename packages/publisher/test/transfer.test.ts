@@ -1,4 +1,12 @@
-import { decodeChain, diffRuleSets, encodeChain, encodeDelta, encodeSnapshot } from '@rulecast/protocol';
+import {
+  applyChain,
+  decodeChain,
+  diffRuleSets,
+  encodeChain,
+  encodeDelta,
+  encodeSnapshot,
+} from '@rulecast/protocol';
+import { prefixListOf, prefixOf, prefixSetOf } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import type { Compose } from '../src/release/composed.ts';
 import type { Publisher } from '../src/release/publisher.ts';
@@ -98,6 +106,24 @@ describe('who holds an older release', () => {
     const unknown = await transfers.for(past, new Uint8Array(32));
     expect(unknown.base).toBeUndefined();
     expect(unknown.stream).toEqual(encodeChain([encodeSnapshot(past.ruleSet)]));
+  });
+
+  it('is sent what makes the release that was offered, though a chain to the head would be as small', async () => {
+    const publisher = freshPublisher({ workHost: WORK_IN_PLACE });
+    const releases: Release[] = [];
+    for (const host of [1, 2, 3]) {
+      const list = prefixListOf(prefixSetOf([prefixOf(4, [0xc0000200 + host], 32)]));
+      await publisher.updateLists(new Map([['hosts', list]]));
+      if (publisher.head !== undefined) releases.push(publisher.head);
+    }
+    const [first, second, third] = releases;
+    if (first === undefined || second === undefined || third === undefined) throw new Error('three were due');
+    const { transfers } = transfersOf(publisher);
+    const { stream } = await transfers.for(second, first.hash);
+    expect(applyChain(first.ruleSet, stream).lists).toEqual(second.ruleSet.lists);
+    expect(applyChain(first.ruleSet, (await transfers.for(third, first.hash)).stream).lists).toEqual(
+      third.ruleSet.lists,
+    );
   });
 });
 
