@@ -30,65 +30,72 @@ interface Released {
   readonly digest: string;
 }
 
-it('loses no acknowledged version, and offers none that it could lose, however often it is killed', async () => {
-  console.log(`seed ${SEED}`);
-  const next = seededNumbers(SEED);
-  const scene = new Scene();
-  const { control } = scene;
-  let publisher = await scene.publisher();
-  const subscriber = await scene.subscriber('firewall');
-  const observer = new Observer(scene.listen);
-  scene.onClose(() => observer.close());
-  const hosts = millionHosts(HOSTS, SEED).text;
-  let last = await acknowledged(control, hosts);
-  await control.synced('firewall');
-  const publishers: Daemon[] = [publisher];
-  const after = { kept: 0, committed: 0 };
-  for (let i = 1; i < PUSHES; i++) {
-    const text = `${hosts}${dottedQuad(0x0a000000 + i)}\n`; // its digest is its own
-    if (next(KILL_EVERY) !== 0) {
-      const released = await acknowledged(control, text);
-      expect(released.version).toBe(last.version + 1);
-      last = released;
-      continue;
+/** Each kill waits for a restart, and for a connection that comes back ever later. */
+const PATIENCE_MS = 400_000;
+
+it(
+  'loses no acknowledged version, and offers none that it could lose, however often it is killed',
+  async () => {
+    console.log(`seed ${SEED}`);
+    const next = seededNumbers(SEED);
+    const scene = new Scene();
+    const { control } = scene;
+    let publisher = await scene.publisher();
+    const subscriber = await scene.subscriber('firewall');
+    const observer = new Observer(scene.listen);
+    scene.onClose(() => observer.close());
+    const hosts = millionHosts(HOSTS, SEED).text;
+    let last = await acknowledged(control, hosts);
+    await control.synced('firewall');
+    const publishers: Daemon[] = [publisher];
+    const after = { kept: 0, committed: 0 };
+    for (let i = 1; i < PUSHES; i++) {
+      const text = `${hosts}${dottedQuad(0x0a000000 + i)}\n`; // its digest is its own
+      if (next(KILL_EVERY) !== 0) {
+        const released = await acknowledged(control, text);
+        expect(released.version).toBe(last.version + 1);
+        last = released;
+        continue;
+      }
+      const killed = killIn(publisher, next(KILL_WITHIN_MS));
+      const answer = await control.push({ list: 'blocked', text, wait: 'released' }).catch(() => undefined);
+      const told = answer?.ending?.kind === 'done' ? releaseOf(answer) : undefined;
+      await killed;
+      publisher = await scene.publisher();
+      publishers.push(publisher);
+      const head = await headOf(control);
+      if (told !== undefined) expect(head).toMatchObject({ version: told.version, hash: told.hash });
+      if (head.version === last.version) expect(head).toEqual(last);
+      else expect(head).toMatchObject({ version: last.version + 1, digest: listDigest('blocked', text) });
+      after[head.version === last.version ? 'kept' : 'committed'] += 1;
+      last = head;
+      const heard = [
+        ...loggedVersions(subscriber, 'applied'),
+        ...observer.offers.map(({ version }) => version),
+      ];
+      expect(Math.max(...heard)).toBeLessThanOrEqual(head.version);
+      if (next(2) === 0) await control.synced('firewall');
     }
-    const killed = killIn(publisher, next(KILL_WITHIN_MS));
-    const answer = await control.push({ list: 'blocked', text, wait: 'released' }).catch(() => undefined);
-    const told = answer?.ending?.kind === 'done' ? releaseOf(answer) : undefined;
-    await killed;
-    publisher = await scene.publisher();
-    publishers.push(publisher);
-    const head = await headOf(control);
-    if (told !== undefined) expect(head).toMatchObject({ version: told.version, hash: told.hash });
-    if (head.version === last.version) expect(head).toEqual(last);
-    else expect(head).toMatchObject({ version: last.version + 1, digest: listDigest('blocked', text) });
-    after[head.version === last.version ? 'kept' : 'committed'] += 1;
-    last = head;
-    const heard = [
-      ...loggedVersions(subscriber, 'applied'),
-      ...observer.offers.map(({ version }) => version),
-    ];
-    expect(Math.max(...heard)).toBeLessThanOrEqual(head.version);
-    if (next(2) === 0) await control.synced('firewall');
-  }
-  const row = await control.synced('firewall');
-  expect(row).toMatchObject({ version: last.version, hash: last.hash });
-  const applied = loggedVersions(subscriber, 'applied');
-  expect(applied).toEqual([...new Set(applied)].sort((a, b) => a - b));
-  expect(contradictions(observer)).toEqual([]);
-  const bytes = publishers.flatMap(({ log }) =>
-    log
-      .filter((line) => line['msg'] === 'applied' && line['subscriber'] === 'firewall')
-      .map((line) => Number(line['bytes'])),
-  );
-  console.log(
-    `${publishers.length - 1} kills: ${after.kept} before the commit, ${after.committed} after it; ` +
-      `head ${last.version}; ${applied.length} applied, ${observer.offers.length} offers seen; largest transfer but the first ${Math.max(...bytes.slice(1))} bytes`,
-  );
-  expect(after.kept).toBeGreaterThan(0);
-  expect(after.committed).toBeGreaterThan(0);
-  expect(Math.max(...bytes.slice(1))).toBeLessThan(TRANSFER_MAX_BYTES);
-});
+    const row = await control.synced('firewall');
+    expect(row).toMatchObject({ version: last.version, hash: last.hash });
+    const applied = loggedVersions(subscriber, 'applied');
+    expect(applied).toEqual([...new Set(applied)].sort((a, b) => a - b));
+    expect(contradictions(observer)).toEqual([]);
+    const bytes = publishers.flatMap(({ log }) =>
+      log
+        .filter((line) => line['msg'] === 'applied' && line['subscriber'] === 'firewall')
+        .map((line) => Number(line['bytes'])),
+    );
+    console.log(
+      `${publishers.length - 1} kills: ${after.kept} before the commit, ${after.committed} after it; ` +
+        `head ${last.version}; ${applied.length} applied, ${observer.offers.length} offers seen; largest transfer but the first ${Math.max(...bytes.slice(1))} bytes`,
+    );
+    expect(after.kept).toBeGreaterThan(0);
+    expect(after.committed).toBeGreaterThan(0);
+    expect(Math.max(...bytes.slice(1))).toBeLessThan(TRANSFER_MAX_BYTES);
+  },
+  PATIENCE_MS,
+);
 
 async function acknowledged(control: ControlClient, text: string): Promise<Released> {
   const answer = await control.push({ list: 'blocked', text, wait: 'released' });

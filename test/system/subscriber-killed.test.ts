@@ -27,62 +27,73 @@ const MOMENTS = [
   { step: 'some time', file: undefined },
 ] as const;
 
+/** Each kill waits for a restart, and for a connection that comes back ever later. */
+const PATIENCE_MS = 400_000;
+
 let watcher: FSWatcher | undefined;
 
 afterEach(() => watcher?.close());
 
-it('restores the last release or the next, whole, whenever it is killed', async () => {
-  console.log(`seed ${SEED}`);
-  const next = seededNumbers(SEED);
-  const scene = new Scene();
-  const { control } = scene;
-  await scene.publisher();
-  const state = scene.path('firewall');
-  mkdirSync(state);
-  const front = scene.path('front.sock');
-  const trust = await scene.trustLine();
-  let gateway = await Gateway.open(front, scene.path('subscribers.sock'));
-  scene.onClose(() => gateway.close());
-  const start = (): Promise<Daemon> => scene.subscriber('firewall', `unix:${front}`);
-  let subscriber = await start();
-  const hosts = millionHosts(HOSTS, SEED).text;
-  await control.push({ list: 'blocked', text: `${hosts}${marker(0)}\n` });
-  await control.pushText('default.rules', 'drop dst=@blocked\naccept\n');
-  await control.synced('firewall');
-  const hashes = [(await control.status()).head.hash];
-  const outcomes = new Map<string, { old: number; new: number }>();
-  for (let i = 1; i <= PUSHES; i++) {
-    const moment = MOMENTS[i % MOMENTS.length] ?? MOMENTS[0];
-    const killed = killAt(subscriber, state, moment.file, next(KILL_WITHIN_MS));
-    const answer = await control.push({ list: 'blocked', text: `${hosts}${marker(i)}\n`, wait: 'released' });
-    hashes.push(releaseOf(answer).hash);
-    await within(killed, 10_000, `a kill when ${moment.step}`);
-    await gateway.close();
+it(
+  'restores the last release or the next, whole, whenever it is killed',
+  async () => {
+    console.log(`seed ${SEED}`);
+    const next = seededNumbers(SEED);
+    const scene = new Scene();
+    const { control } = scene;
+    await scene.publisher();
+    const state = scene.path('firewall');
+    mkdirSync(state);
+    const front = scene.path('front.sock');
+    const trust = await scene.trustLine();
+    let gateway = await Gateway.open(front, scene.path('subscribers.sock'));
+    scene.onClose(() => gateway.close());
+    const start = (): Promise<Daemon> => scene.subscriber('firewall', `unix:${front}`);
+    let subscriber = await start();
+    const hosts = millionHosts(HOSTS, SEED).text;
+    await control.push({ list: 'blocked', text: `${hosts}${marker(0)}\n` });
+    await control.pushText('default.rules', 'drop dst=@blocked\naccept\n');
+    await control.synced('firewall');
+    const hashes = [(await control.status()).head.hash];
+    const outcomes = new Map<string, { old: number; new: number }>();
+    for (let i = 1; i <= PUSHES; i++) {
+      const moment = MOMENTS[i % MOMENTS.length] ?? MOMENTS[0];
+      const killed = killAt(subscriber, state, moment.file, next(KILL_WITHIN_MS));
+      const answer = await control.push({
+        list: 'blocked',
+        text: `${hosts}${marker(i)}\n`,
+        wait: 'released',
+      });
+      hashes.push(releaseOf(answer).hash);
+      await within(killed, 10_000, `a kill when ${moment.step}`);
+      await gateway.close();
 
-    const interviewer = await Interviewer.open(`unix:${front}`, trust);
-    subscriber = await start();
-    const { holds, hash, actions } = await within(
-      interviewer.ask([marker(i - 1), marker(i)]),
-      15_000,
-      'a connection of the restarted subscriber',
-    );
-    await interviewer.close();
-    const isNew = hash === hashes[i];
-    expect(hash, `killed when ${moment.step}`).toBe(hashes[isNew ? i : i - 1]);
-    expect(holds?.hash).toBe(hash);
-    expect(actions).toEqual(isNew ? ['accept', 'drop'] : ['drop', 'accept']);
-    const outcome = outcomes.get(moment.step) ?? { old: 0, new: 0 };
-    outcome[isNew ? 'new' : 'old'] += 1;
-    outcomes.set(moment.step, outcome);
+      const interviewer = await Interviewer.open(`unix:${front}`, trust);
+      subscriber = await start();
+      const { holds, hash, actions } = await within(
+        interviewer.ask([marker(i - 1), marker(i)]),
+        15_000,
+        'a connection of the restarted subscriber',
+      );
+      await interviewer.close();
+      const isNew = hash === hashes[i];
+      expect(hash, `killed when ${moment.step}`).toBe(hashes[isNew ? i : i - 1]);
+      expect(holds?.hash).toBe(hash);
+      expect(actions).toEqual(isNew ? ['accept', 'drop'] : ['drop', 'accept']);
+      const outcome = outcomes.get(moment.step) ?? { old: 0, new: 0 };
+      outcome[isNew ? 'new' : 'old'] += 1;
+      outcomes.set(moment.step, outcome);
 
-    gateway = await Gateway.open(front, scene.path('subscribers.sock'));
-    expect(await control.synced('firewall')).toMatchObject({ hash: hashes[i] });
-  }
-  console.log('restored, by when it was killed:', Object.fromEntries(outcomes));
-  const all = [...outcomes.values()];
-  expect(all.some((outcome) => outcome.old > 0)).toBe(true);
-  expect(all.some((outcome) => outcome.new > 0)).toBe(true);
-});
+      gateway = await Gateway.open(front, scene.path('subscribers.sock'));
+      expect(await control.synced('firewall')).toMatchObject({ hash: hashes[i] });
+    }
+    console.log('restored, by when it was killed:', Object.fromEntries(outcomes));
+    const all = [...outcomes.values()];
+    expect(all.some((outcome) => outcome.old > 0)).toBe(true);
+    expect(all.some((outcome) => outcome.new > 0)).toBe(true);
+  },
+  PATIENCE_MS,
+);
 
 /** In the list of one push only. */
 function marker(index: number): string {
