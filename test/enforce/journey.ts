@@ -3,9 +3,9 @@
  * their verdict.
  */
 
-import { type Address, formatAddress, type Packet } from '@rulecast/rules';
+import { type Address, formatAddress, IpProtocol, type Packet } from '@rulecast/rules';
 import { frameOf, type IpPacket, segment } from './frames.mjs';
-import type { HostName, Network } from './network.mjs';
+import { address, type HostName, type Network } from './network.mjs';
 
 /** A packet and the way it takes. */
 export interface Journey {
@@ -14,6 +14,13 @@ export interface Journey {
   readonly packet: Packet & { readonly src: Address };
   /** IPv6 only, see IpPacket. */
   readonly extensions?: readonly number[];
+}
+
+/** A datagram to port 443, from one host to another. */
+export function datagramFrom(from: HostName, to: HostName, src: string, dst: string): Journey {
+  const direction = from === 'world' ? 'ingress' : to === 'world' ? 'egress' : 'both';
+  const ends = { src: address(src), dst: address(dst) };
+  return { from, to, packet: { direction, ...ends, proto: IpProtocol.udp, port: 443, icmpType: undefined } };
 }
 
 /** Source ports that no rule of the tests and no destination port is: answers and questions stay apart. */

@@ -5,8 +5,8 @@
 
 import { afterEach, describe, expect, it } from 'vitest';
 import { ENFORCER, startEnforcer } from '../enforce/enforcer.ts';
-import { type Journey, passed } from '../enforce/journey.ts';
-import { address, Network } from '../enforce/network.mjs';
+import { datagramFrom, passed } from '../enforce/journey.ts';
+import { Network } from '../enforce/network.mjs';
 import { qubesRules, qubesTables } from '../enforce/qubes-tables.mjs';
 import { enforcementGap } from './namespaces.ts';
 import { Scene } from './scene.ts';
@@ -71,16 +71,8 @@ describe.skipIf(enforcementGap() !== undefined)('beside the tables of Qubes', ()
 /** Whether packets of the qube come through, with a flow of their own each time. */
 function passing(src = QUBE): Promise<readonly boolean[]> {
   if (network === undefined) throw new Error('no network');
-  const journeys = TARGETS.map((dst): Journey => {
-    const packet = {
-      direction: 'egress',
-      src: address(src),
-      dst: address(dst),
-      proto: 17,
-      port: 443,
-      icmpType: undefined,
-    } as const;
-    return { from: 'a', to: 'world', packet };
-  });
-  return passed(network, journeys);
+  return passed(
+    network,
+    TARGETS.map((dst) => datagramFrom('a', 'world', src, dst)),
+  );
 }

@@ -8,8 +8,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { blockText } from '../docs/blocks.ts';
 import { childrenOf, ENFORCER, eventually, startEnforcer } from '../enforce/enforcer.ts';
 import { frameOf } from '../enforce/frames.mjs';
-import { ipPacketOf, type Journey, passed } from '../enforce/journey.ts';
-import { address, Network } from '../enforce/network.mjs';
+import { datagramFrom, ipPacketOf, type Journey, passed } from '../enforce/journey.ts';
+import { Network } from '../enforce/network.mjs';
 import { enforcementGap } from './namespaces.ts';
 import { Scene } from './scene.ts';
 
@@ -378,25 +378,12 @@ async function pushRefused(scene: Scene, blocked: string): Promise<void> {
 }
 
 const EVERY_WAY: readonly Journey[] = [
-  way('a', 'world', '10.137.0.5', '203.0.113.1'),
-  way('a', 'world', 'fd09:24ef:4179:a::5', '2001:db8:1::1'),
-  way('a', 'b', '10.137.0.5', '10.137.128.6'),
-  way('world', 'a', '203.0.113.1', '10.137.0.5'),
-  way('world', 'b', '2001:db8:1::1', 'fd09:24ef:4179:b::6'),
+  datagramFrom('a', 'world', '10.137.0.5', '203.0.113.1'),
+  datagramFrom('a', 'world', 'fd09:24ef:4179:a::5', '2001:db8:1::1'),
+  datagramFrom('a', 'b', '10.137.0.5', '10.137.128.6'),
+  datagramFrom('world', 'a', '203.0.113.1', '10.137.0.5'),
+  datagramFrom('world', 'b', '2001:db8:1::1', 'fd09:24ef:4179:b::6'),
 ];
-
-function way(from: Journey['from'], to: Journey['to'], src: string, dst: string): Journey {
-  const direction = from === 'world' ? 'ingress' : to === 'world' ? 'egress' : 'both';
-  const packet = {
-    direction,
-    src: address(src),
-    dst: address(dst),
-    proto: 17,
-    port: 443,
-    icmpType: undefined,
-  } as const;
-  return { from, to, packet };
-}
 
 async function verdicts(journeys: readonly Journey[]): Promise<readonly boolean[]> {
   return passed(open(), journeys);
@@ -412,7 +399,7 @@ function isLoaded(pid: number): boolean {
  * forbidden address passed, in ms.
  */
 async function holeAfter(dst: string, act: () => void): Promise<number> {
-  const journey = way('a', 'world', '10.137.0.5', dst);
+  const journey = datagramFrom('a', 'world', '10.137.0.5', dst);
   const { routerMac, hostMac } = open().links.a;
   const { mark, ip } = ipPacketOf(journey);
   await open().stream('a', [frameOf(routerMac, hostMac, ip)], WATCH_RATE);
@@ -425,5 +412,5 @@ async function holeAfter(dst: string, act: () => void): Promise<number> {
 
 /** Whether packets of qube a to some addresses pass. */
 function passing(addresses: readonly string[]): Promise<readonly boolean[]> {
-  return verdicts(addresses.map((dst) => way('a', 'world', '10.137.0.5', dst)));
+  return verdicts(addresses.map((dst) => datagramFrom('a', 'world', '10.137.0.5', dst)));
 }

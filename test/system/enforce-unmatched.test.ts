@@ -5,8 +5,8 @@
 
 import { afterEach, describe, expect, it } from 'vitest';
 import { ENFORCER, startEnforcer } from '../enforce/enforcer.ts';
-import { type Journey, passed } from '../enforce/journey.ts';
-import { address, Network } from '../enforce/network.mjs';
+import { datagramFrom, passed } from '../enforce/journey.ts';
+import { Network } from '../enforce/network.mjs';
 import { rulectl } from '../processes.mjs';
 import { enforcementGap } from './namespaces.ts';
 import { Scene } from './scene.ts';
@@ -90,18 +90,10 @@ describe.skipIf(enforcementGap() !== undefined)('qubes that no policy names', ()
 /** Whether the packets come through, with a port each time that no flow of before had. */
 function passing(): Promise<readonly boolean[]> {
   if (network === undefined) throw new Error('no network');
-  const journeys = SENT.map(([src, dst]): Journey => {
-    const packet = {
-      direction: 'egress',
-      src: address(src),
-      dst: address(dst),
-      proto: 17,
-      port: 443,
-      icmpType: undefined,
-    } as const;
-    return { from: 'a', to: 'world', packet };
-  });
-  return passed(network, journeys);
+  return passed(
+    network,
+    SENT.map(([src, dst]) => datagramFrom('a', 'world', src, dst)),
+  );
 }
 
 /** What the live table says of the same packets. */

@@ -10,20 +10,18 @@
 
 #include <inttypes.h>
 #include <netinet/in.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
 
 #include <rte_acl.h>
 #include <rte_eal.h>
-#include <rte_errno.h>
-#include <rte_malloc.h>
+
+#define PEER "acl"
+#include "peer.h"
 
 #define BURST 64
 #define ALGORITHMS 5
 enum { PROTO, DST, SRC, PAD, PORT, FIELDS };
 
-/* As filters.mjs writes them. */
+/* As table-filters.mjs writes them. */
 struct rule {
 	uint32_t src, dst;
 	uint8_t src_length, dst_length, proto, proto_mask;
@@ -50,44 +48,6 @@ static const enum rte_acl_classify_alg algorithms[ALGORITHMS] = {
 	RTE_ACL_CLASSIFY_SCALAR, RTE_ACL_CLASSIFY_SSE, RTE_ACL_CLASSIFY_AVX2, RTE_ACL_CLASSIFY_AVX512X16, RTE_ACL_CLASSIFY_AVX512X32,
 };
 static const char *const names[ALGORITHMS] = { "scalar", "sse", "avx2", "avx512x16", "avx512x32" };
-
-static double now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t); /* a second of a core's time, whoever else runs */
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static void fail(const char *what)
-{
-	fprintf(stderr, "acl: %s: %s\n", what, rte_strerror(rte_errno));
-	exit(1);
-}
-
-static void *read_file(const char *path, size_t *bytes)
-{
-	FILE *file = fopen(path, "rb");
-	if (file == NULL) fail(path);
-	fseek(file, 0, SEEK_END);
-	*bytes = (size_t)ftell(file);
-	rewind(file);
-	void *content = malloc(*bytes == 0 ? 1 : *bytes);
-	if (content == NULL || fread(content, 1, *bytes, file) != *bytes) fail(path);
-	fclose(file);
-	return content;
-}
-
-static size_t heap_bytes(void)
-{
-	struct rte_malloc_socket_stats stats;
-	return rte_malloc_get_socket_stats(0, &stats) == 0 ? stats.heap_allocsz_bytes : 0;
-}
-
-static int by_speed(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-	return x < y ? -1 : x > y;
-}
 
 static struct rte_acl_ctx *build(const struct rule *rules, size_t count)
 {
