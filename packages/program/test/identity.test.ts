@@ -1,13 +1,50 @@
 import { execFile } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { formatRoots, formatTrust, hexOf, publicBytes } from '@rulecast/protocol';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { soleRoot } from '../../../test/kit/roots.mjs';
-import { IdentityError, openIdentity } from '../src/keys/identity.ts';
+import { IdentityError, openIdentity, readRootKey, replaceIdentity } from '../src/keys/identity.ts';
+
+/** What was done to files, in order, by the last part of their names. */
+const done = vi.hoisted(() => [] as string[]);
+vi.mock('node:fs', async (original) => {
+  const fs = await original<typeof import('node:fs')>();
+  const open = new Map<number, string>();
+  const nameOf = (path: unknown): string =>
+    /[^/]*$/.exec(String(path))?.[0].replace(/\.[0-9a-f]{12}$/, '.draft') ?? '';
+  return {
+    ...fs,
+    openSync: (...args: Parameters<typeof fs.openSync>) => {
+      const fd = fs.openSync(...args);
+      open.set(fd, nameOf(args[0]));
+      return fd;
+    },
+    fsyncSync: (fd: number) => {
+      fs.fsyncSync(fd);
+      done.push(`sync ${open.get(fd)}`);
+    },
+    renameSync: (...args: Parameters<typeof fs.renameSync>) => {
+      fs.renameSync(...args);
+      done.push(`rename ${nameOf(args[0])}`);
+    },
+    linkSync: (...args: Parameters<typeof fs.linkSync>) => {
+      fs.linkSync(...args);
+      done.push(`link ${nameOf(args[0])}`);
+    },
+  };
+});
 
 const DIST = new URL('../dist/keys/identity.js', import.meta.url).href;
 const PROTOCOL = import.meta.resolve('@rulecast/protocol');
@@ -23,6 +60,32 @@ describe('an identity file', () => {
     expect(formatTrust(read)).toBe(formatTrust(made));
     expect(read.releaseKeys.map((key) => publicBytes(key))).toEqual(made.root.roles.release.keys);
     expect(readFileSync(path, 'utf8')).toBe(text);
+  });
+
+  it('is on disk with its name before anybody hears of it, and so is what takes its place', () => {
+    const directory = join(temporaryDirectory(), 'state');
+    done.length = 0;
+    const identity = openIdentity(join(directory, 'identity'));
+    const rootKey = `root-${hexOf(identity.lineage).slice(0, 8)}.key`;
+    expect(done).toEqual([
+      `sync ${rootKey}`,
+      'sync state',
+      'sync identity.draft',
+      'link identity.draft',
+      'sync state',
+    ]);
+    done.length = 0;
+    replaceIdentity(join(directory, 'identity'), identity);
+    expect(done).toEqual(['sync identity.draft', 'rename identity.draft', 'sync state']);
+  });
+
+  it('has a root key that is used only where nobody else may read it', () => {
+    const directory = temporaryDirectory();
+    const { lineage } = openIdentity(join(directory, 'identity'));
+    const path = join(directory, `root-${hexOf(lineage).slice(0, 8)}.key`);
+    expect(hexOf(readRootKey(path).lineage)).toBe(hexOf(lineage));
+    chmodSync(path, 0o640);
+    expect(() => readRootKey(path)).toThrow(`chmod 600 ${path}`);
   });
 
   it('leaves no draft beside it', () => {

@@ -94,7 +94,7 @@ export function readIdentity(path: string): Identity | undefined {
 
 /**
  * Puts another identity in the place of one, with a root more or other secrets: the old one or the new one is
- * there at every moment. Throws IdentityError; then nothing changed.
+ * there at every moment. Throws IdentityError; then nothing changed, unless the disk failed at the very end.
  */
 export function replaceIdentity(
   path: string,
@@ -105,12 +105,16 @@ export function replaceIdentity(
   replaceFile(path, text);
 }
 
-/** Writes a file for its owner alone in the place of what is there, flushed. Throws IdentityError. */
+/**
+ * Writes a file for its owner alone in the place of what is there; it is on disk, and so is its name: a root
+ * that firewalls follow already must not be gone after a power cut. Throws IdentityError.
+ */
 export function replaceFile(path: string, text: string): void {
   const draft = `${path}.${randomBytes(6).toString('hex')}`;
   try {
     write(draft, text);
     renameSync(draft, path);
+    syncDirectoryOf(path);
   } catch (cause) {
     rmSync(draft, { force: true });
     throw new IdentityError(`cannot write ${path}`, { cause });
@@ -122,6 +126,11 @@ export function readRootKey(path: string): { readonly lineage: Uint8Array; reado
   const text = fileText(path);
   if (text === undefined)
     throw new IdentityError(`there is no root key in ${path}: say where it is with --root-key FILE`);
+  if ((statSync(path).mode & OTHERS_MASK) !== 0) {
+    throw new IdentityError(
+      `${path} says who may sign, and others may read or change it: chmod 600 ${path}; if others may have read it, rulectl keys rotate root puts another in its place`,
+    );
+  }
   const [, lineage, pem] =
     /^rulecast-root-key 1\nlineage ([0-9a-f]{32})\n(-----BEGIN PRIVATE KEY-----[\s\S]+)$/.exec(text) ?? [];
   if (lineage === undefined || pem === undefined) throw new IdentityError(`${path} is no file of a root key`);
@@ -132,6 +141,7 @@ export function readRootKey(path: string): { readonly lineage: Uint8Array; reado
 export function writeRootKey(path: string, lineage: Uint8Array, key: KeyObject): void {
   try {
     write(path, `rulecast-root-key 1\n${headOf(lineage)}${pemOf(key)}`);
+    syncDirectoryOf(path);
   } catch (cause) {
     throw new IdentityError(`cannot make ${path}: is it there already?`, { cause });
   }
@@ -250,11 +260,17 @@ function createIdentity(path: string): void {
   } finally {
     rmSync(draft, { force: true });
   }
+  syncDirectoryOf(path); // also of who made it just before
 }
 
 /** Keeps secrets that are to be of an identity, once its next root is signed. Throws IdentityError. */
 export function writeSecrets(path: string, keys: readonly KeyObject[]): void {
   replaceFile(path, keys.map(pemOf).join(''));
+}
+
+/** Takes away the secrets that waited, which the identity has now. */
+export function removeSecrets(path: string): void {
+  rmSync(path, { force: true });
 }
 
 /** The secrets that wait; none where there is no file. Throws IdentityError. */
@@ -296,5 +312,15 @@ function write(path: string, text: string): void {
     fsyncSync(file);
   } finally {
     closeSync(file);
+  }
+}
+
+/** What was made, renamed or linked is there after a power cut too. */
+function syncDirectoryOf(path: string): void {
+  const directory = openSync(dirname(path), 'r');
+  try {
+    fsyncSync(directory);
+  } finally {
+    closeSync(directory);
   }
 }

@@ -16,6 +16,7 @@ import {
   readIdentity,
   readRootKey,
   readSecrets,
+  removeSecrets,
   replaceFile,
   replaceIdentity,
   rootKeyFileOf,
@@ -282,7 +283,9 @@ function install(args: KeysArgs, terminal: Terminal): ExitCode {
     const own = publicBytes(key);
     return isNamed(next.root, own) && all.findIndex((other) => isSame(publicBytes(other), own)) === i;
   });
-  return putInForce(path, { ...before, keys, roots: withRoot(before.roots, next) }, next, terminal);
+  const code = putInForce(path, { ...before, keys, roots: withRoot(before.roots, next) }, next, terminal);
+  removeSecrets(nextFileOf(path));
+  return code;
 }
 
 /** A root that is to be signed, and the one before it. */
