@@ -133,7 +133,7 @@ export async function run(args: KeysArgs, terminal: Terminal): Promise<ExitCode>
       case 'rotate':
         return rotate(args, terminal);
       case 'revoke':
-        return change(args, terminal, { ...NO_CHANGE, remove: args.what }, []);
+        return revoke(args, terminal);
       case 'sign':
         return sign(args, terminal);
       case 'install':
@@ -161,9 +161,8 @@ function init(args: KeysArgs, terminal: Terminal): ExitCode {
 // ── show ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 function show(args: KeysArgs, terminal: Terminal): ExitCode {
-  const [file] = args.what;
-  if (file !== undefined) {
-    const draft = readDraft(file);
+  if (args.what.length > 0) {
+    const draft = readDraft(oneFile(args, 'show'));
     for (const line of linesOf(draft.root, new Set(), signersIn(draft.signatures))) terminal.out.line(line);
     return ExitCode.ok;
   }
@@ -198,10 +197,17 @@ function rotate(args: KeysArgs, terminal: Terminal): ExitCode {
   const { root, keys } = identityAt(pathOf(args, terminal));
   if (role === 'root') return rotateRoot(args, terminal, root, given);
   if (role !== undefined) throw usageError('rotate, or rotate root KEY…');
+  if (args.threshold !== undefined) throw usageError('--threshold goes with rotate root KEY…');
   const own = keys.map((key) => idOf(publicBytes(key)));
   const [release, freshness] = [freshKey(), freshKey()];
   const add = { release: [publicBytes(release)], freshness: [publicBytes(freshness)] };
   return change(args, terminal, { ...NO_CHANGE, add, remove: own }, [release, freshness]);
+}
+
+function revoke(args: KeysArgs, terminal: Terminal): ExitCode {
+  if (args.what.length === 0)
+    throw usageError('revoke ID…: the keys that lose their roles, as show says them');
+  return change(args, terminal, { ...NO_CHANGE, remove: args.what }, []);
 }
 
 function rotateRoot(args: KeysArgs, terminal: Terminal, root: Root, given: readonly string[]): ExitCode {
