@@ -55,10 +55,10 @@ describe('a service manager', () => {
     expect(said()).toHaveLength(1);
     await until(() => {
       vi.advanceTimersByTime(15_000); // one is not said before the one before it is
-      expect(said()).toHaveLength(2);
+      expect(said().length).toBeGreaterThan(1);
     });
     manager.stopping();
-    await until(() => expect(said().at(-1)).toBe('@there STOPPING=1'));
+    await until(() => expect(said()).toContain('@there STOPPING=1')); // a sign of life may be under way
     expect(new Set(said().slice(1))).toEqual(new Set(['@there WATCHDOG=1', '@there STOPPING=1']));
   });
 
