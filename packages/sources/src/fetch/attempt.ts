@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { pipeline } from 'node:stream/promises';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
-import { type Dispatcher, request } from 'undici';
+import type { Dispatcher } from 'undici';
 import type { BodyEnd } from './cache.ts';
 import {
   FetchError,
@@ -55,7 +55,9 @@ export interface Attempt {
   /** Whether it may come from this host or from a network beside it. */
   readonly allowPrivate: boolean;
   readonly nowMs: () => number;
-  readonly dispatcherFor: (url: URL) => { readonly dispatcher: Dispatcher; readonly proxied: boolean };
+  readonly dispatcherFor: (
+    url: URL,
+  ) => Promise<{ readonly dispatcher: Dispatcher; readonly proxied: boolean }>;
 }
 
 export type AttemptResult =
@@ -133,7 +135,7 @@ async function send(
   // A name is looked at when it is looked up; through a proxy that is the proxy's to judge.
   if (!attempt.allowPrivate && isPrivateLiteral(url))
     throw privateError(shownUrl(attempt.url), shownUrl(url));
-  const { dispatcher, proxied } = attempt.dispatcherFor(url);
+  const { dispatcher, proxied } = await attempt.dispatcherFor(url);
   const conditions: Record<string, string> = {};
   if (validators?.etag !== undefined) conditions['if-none-match'] = validators.etag;
   if (validators?.lastModified !== undefined) conditions['if-modified-since'] = validators.lastModified;
@@ -142,6 +144,7 @@ async function send(
     ...conditions,
     ...(url.origin === attempt.url.origin ? attempt.privateHeaders : {}),
   };
+  const { request } = await import('undici');
   try {
     const response = await request(new URL(shownUrl(url)), {
       method: 'GET',

@@ -9,7 +9,7 @@ import { readFileSync } from 'node:fs';
 import type { LookupFunction } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { rootCertificates } from 'node:tls';
-import { Agent, type Dispatcher, ProxyAgent } from 'undici';
+import type { Dispatcher } from 'undici';
 import {
   type Attempt,
   type AttemptResult,
@@ -263,10 +263,11 @@ export class Fetcher {
     }
   }
 
-  #dispatcherFor(
+  async #dispatcherFor(
     url: URL,
     allowPrivate: boolean,
-  ): { readonly dispatcher: Dispatcher; readonly proxied: boolean } {
+  ): Promise<{ readonly dispatcher: Dispatcher; readonly proxied: boolean }> {
+    const { Agent, ProxyAgent } = await import('undici'); // a fifth of a start without downloads, otherwise
     const proxy = this.#proxyFor(url);
     const key = proxy?.href ?? (allowPrivate ? 'private' : '');
     const lookup = allowPrivate ? this.#lookup : publicLookup(this.#lookup);
