@@ -213,6 +213,37 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     expect(await box.run(text)).toContain('nothing refused');
   },
 
+  'docs/qubes.md#Released by another qube': async (text) => {
+    const box = await fresh();
+    box.stub('qvm-tags', 'echo "$1 $3" >> tags\n');
+    await box.run(text);
+    expect(readFileSync(box.path('tags'), 'utf8')).toBe(
+      'work-admin rulecast-operator\nmonitor rulecast-observer\n',
+    );
+  },
+
+  'docs/qubes.md#Released by another qube/2': async (text) => {
+    const box = await fresh();
+    box.write('publisher.yaml', text);
+    await box.run('rulectl config check publisher.yaml');
+  },
+
+  'docs/qubes.md#Released by another qube/3': async (text) => {
+    const box = await fresh();
+    const said = blockText('docs/qubes.md#Released by another qube/2').replaceAll(
+      '/run/rulecast',
+      box.path(),
+    );
+    box.write('publisher.yaml', said);
+    box.write('tags', 'work-admin rulecast-operator\nmgmt rulecast-management\n');
+    box.stub('qrexec-client-vm', 'exec node test/qrexec/client-vm.mjs ./agent.sock "$@"\n');
+    await box.run('mkdir services && ln -s ../operators.sock services/rulecast.Push');
+    await box.run('rulecast-publisher --config publisher.yaml --state ./publisher');
+    const agent = `node test/qrexec/agent.mjs ./agent.sock work-admin '${join(ROOT, 'packaging/qubes/30-rulecast.policy')}' tags services`;
+    await box.run(`${agent} > agent.out & grep -m1 ready <(tail -f --pid=$! -n +1 agent.out)`);
+    expect(await box.run(text)).toContain('nothing released yet');
+  },
+
   'docs/qubes.md#Removal': async (text) => {
     const box = await fresh();
     for (const name of ['qvm-service', 'qvm-tags', 'sudo']) box.stub(name, `echo ${name} "$@" >> asked\n`);

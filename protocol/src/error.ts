@@ -62,6 +62,7 @@ export const ErrorCode = {
   compileFailed: 'compile-failed',
   outOfMemory: 'out-of-memory',
   // Requests of rulectl and queries.
+  notPermitted: 'not-permitted',
   badInput: 'bad-input',
   guardRefused: 'guard-refused',
   versionMoved: 'version-moved',

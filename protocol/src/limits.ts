@@ -231,6 +231,8 @@ export const READ_BYTES = FRAME_HEADER_BYTES + FRAME_BODY_MAX_BYTES;
 export const SUBSCRIBERS_MAX = 256;
 /** Control connections at once: each may hold a push in memory. */
 export const CONTROL_CONNECTIONS_MAX = 16;
+/** … and of one operator, apart from those: PROTOCOL.md "Operators". */
+export const OPERATOR_CONNECTIONS_MAX = 4;
 /**
  * QUERYs a second that a subscriber answers, and TESTs that a publisher relays: ten times what a person
  * types.

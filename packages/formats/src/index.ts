@@ -35,6 +35,7 @@ export {
 export type { FetchConfig } from './config/fetch.ts';
 export type { GuardConfig, ListConfig } from './config/list.ts';
 export { LIST_DEFAULTS, type RestConfig } from './config/list-keys.ts';
+export { OPERATOR_ROLES, type OperatorRole } from './config/operators.ts';
 export type { ConfigText } from './config/reader.ts';
 export type { ReadingConfig } from './config/reading.ts';
 export type { BindingConfig } from './config/subscribers.ts';

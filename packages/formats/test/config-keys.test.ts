@@ -8,6 +8,7 @@ import { describe, expect, it } from 'vitest';
 import { CONFIG_KEYS } from '../src/config/config.ts';
 import type { Key, Keys } from '../src/config/key.ts';
 import { LIST_KEYS, SHARED_KEYS } from '../src/config/list-keys.ts';
+import { ROLE_KEYS } from '../src/config/operators.ts';
 import { SUBSCRIBER_KEYS } from '../src/config/subscribers.ts';
 import { TABLE_KEYS } from '../src/config/table.ts';
 
@@ -41,6 +42,7 @@ describe('every key of the configuration', () => {
     ['itself', CONFIG_KEYS, false],
     ['curve', CONFIG_KEYS.curve.keys, false],
     ['a subscriber', SUBSCRIBER_KEYS, false],
+    ['an operator', ROLE_KEYS, false],
     ['its socket', SUBSCRIBER_KEYS.socket.keys, false],
     ['dns', CONFIG_KEYS.dns.keys, false],
     ['never-block', CONFIG_KEYS['never-block'].keys, false],

@@ -125,7 +125,7 @@ describe('what it means', () => {
       { value: 'unix:/a', line: 2, column: 5 },
       { value: 'unix:/b', line: 3, column: 5 },
     ]);
-    expect(config.control).toEqual({ value: 'unix:/c', line: 4, column: 10 });
+    expect(config.control).toEqual([{ value: 'unix:/c', line: 4, column: 10 }]);
   });
 
   it('lists have defaults, the file has its own, and a list has the last word', () => {
@@ -309,6 +309,17 @@ describe('faults', () => {
       'a (line 2)',
     ],
     ['subscribers: { a: { qube: x, qube: y } }', '1:30 duplicate-key', 'qube'],
+    ['operators: { a/b: { role: push, qube: q } }', '1:14 bad-name', 'cannot name an operator'],
+    ['operators: { a: { qube: q } }', '1:17 missing-key', 'role'],
+    ['operators: { a: { role: Push, qube: q } }', '1:25 bad-value', 'push'],
+    ['operators: { a: { role: [admin], qube: q } }', '1:25 bad-value', ''],
+    ['operators: { a: { role: push } }', '1:14 bad-value', 'write curve-key:, qube: or socket:'],
+    ['operators: { a: { role: push, qube: q, allow: x } }', '1:40 unknown-key', 'allow'],
+    [
+      'operators:\n  a: { role: push, qube: q }\n  b: { role: admin, qube: q }',
+      '3:27 bound-twice',
+      'a (line 2)',
+    ],
     ['must-reach: [192.0.2.0/24]', '1:14 bad-value', 'is no address'],
     ['must-reach: [192.0.2.1 tcp/ssh]', '1:14 bad-value', 'after the slash stands a port'],
     ['dns: { servers: dns.example }', '1:17 bad-value', 'is no DNS server'],

@@ -85,10 +85,11 @@ async function main(out: Output): Promise<void> {
     const control = await serveControl(publisher, settings.control, sessions.ask, {
       sources,
       curve: settings.controlCurve,
+      operators: settings.operators,
     });
     const { epoch, version } = publisher.head?.manifest ?? { epoch: 0, version: 0 };
     const stop = stopSignal(); // before anybody is told that it runs, and may end it
-    logger.info({ epoch, version, listen: settings.listenTexts, control: settings.controlText }, 'ready');
+    logger.info({ epoch, version, listen: settings.listenTexts, control: settings.controlTexts }, 'ready');
     manager.ready();
     await sources?.start();
     await stop;

@@ -46,7 +46,7 @@ async function house(options: Partial<PublisherOptions> = {}): Promise<House> {
   const control = parseEndpoint(`memory:control-${houses}?buffer=4KiB`);
   const sessions = await serveSubscribers(publisher, [subscribers]);
   onTestFinished(() => sessions.close());
-  const served = await serveControl(publisher, control, sessions.ask);
+  const served = await serveControl(publisher, [control], sessions.ask);
   onTestFinished(() => served.close());
   return { publisher, control, subscribers, served };
 }
@@ -869,7 +869,7 @@ describe('a test of the live table', () => {
   it('fails with the code of who asked for it', async () => {
     const publisher = freshPublisher();
     const control = parseEndpoint(`memory:control-ask-${++houses}`);
-    const served = await serveControl(publisher, control, () =>
+    const served = await serveControl(publisher, [control], () =>
       Promise.reject(new ProtocolError('timeout', 'it did not answer')),
     );
     onTestFinished(() => served.close());

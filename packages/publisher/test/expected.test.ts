@@ -26,7 +26,7 @@ async function house(options: Partial<PublisherOptions> = {}) {
   const control = parseEndpoint(`memory:expected-${houses}`);
   const sessions = await serveSubscribers(publisher, [subscribers]);
   onTestFinished(() => sessions.close());
-  const served = await serveControl(publisher, control, sessions.ask);
+  const served = await serveControl(publisher, [control], sessions.ask);
   onTestFinished(() => served.close());
   return { publisher, control, subscribers, sessions, served };
 }

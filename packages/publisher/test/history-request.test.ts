@@ -22,7 +22,7 @@ async function house(options: Partial<PublisherOptions> = {}): Promise<House> {
   const publisher = freshPublisher(options);
   houses += 1;
   const control = parseEndpoint(`memory:archive-${houses}`);
-  const served = await serveControl(publisher, control, () => Promise.reject(new Error('nobody is asked')));
+  const served = await serveControl(publisher, [control], () => Promise.reject(new Error('nobody is asked')));
   onTestFinished(() => served.close());
   return { publisher, control };
 }

@@ -40,7 +40,7 @@ async function house(
     curve,
     bindings: new Bindings(bindings),
   });
-  const controlled = await serveControl(publisher, control, served.ask);
+  const controlled = await serveControl(publisher, [control], served.ask);
   onTestFinished(async () => {
     await controlled.close();
     await served.close();

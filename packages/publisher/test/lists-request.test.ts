@@ -35,7 +35,7 @@ async function house(config?: string, files: Readonly<Record<string, string>> = 
   houses += 1;
   const control = parseEndpoint(`memory:lists-${houses}`);
   const nobody = (): Promise<never> => Promise.reject(new Error('nobody is asked'));
-  const served = await serveControl(publisher, control, nobody, { sources });
+  const served = await serveControl(publisher, [control], nobody, { sources });
   onTestFinished(() => served.close());
   return { publisher, control, sources, directory, configFile };
 }

@@ -42,7 +42,7 @@ describe('settingsOf', () => {
       identityFile: '/var/lib/rulecast/publisher/identity',
       name: 'publisher',
       listenTexts: ['unix:/run/default/s.sock'],
-      controlText: 'unix:/run/default/c.sock',
+      controlTexts: ['unix:/run/default/c.sock'],
       curve: undefined,
       dnsServers: undefined,
     });
@@ -105,6 +105,39 @@ dns: { servers: 192.0.2.53, max-age: 2h, private-zones: Corp.Example., fixed: { 
       expect(() => settings(`${LISTEN}${text}`)).toThrow(`/etc/rulecast/publisher.yaml:${reason}`);
     });
 
+    it.each([
+      ['operators: { a: { role: push, socket: /b.sock } }', '3:39: socket: /b.sock is an endpoint for all'],
+      [
+        'subscribers: { fw: { socket: /x } }\noperators: { a: { role: push, socket: /x } }',
+        '4:39: socket: /x is bound to fw',
+      ],
+      [
+        'operators: { a: { role: push, qube: q } }',
+        '3:37: qube: goes with qrexec:PATH, where qrexec connects to, in control:',
+      ],
+      [
+        `operators: { a: { role: push, curve-key: "${'k'.repeat(40)}" } }`,
+        '3:43: curve-key: goes with curve:',
+      ],
+    ])('of operators that cannot come about are refused with their place: %s', (text, reason) => {
+      expect(() => settings(`${LISTEN}${text}`)).toThrow(`/etc/rulecast/publisher.yaml:${reason}`);
+    });
+
+    it('of operators have roles, and keys that are admitted where rulectl connects', () => {
+      const file = join(temporaryDirectory(), 'publisher.key');
+      const { publicKey } = openCurveKeyPair(file);
+      const text = `control: [qrexec:/c.sock, "zmq+ipc:/z.sock"]
+curve: { secret: ${file} }
+operators: { a: { role: status, qube: q }, b: { role: admin, curve-key: "${publicKey}" } }`;
+      const found = settings(text);
+      expect(found.operators.all.map(({ name, role, qube }) => [name, role, qube])).toEqual([
+        ['a', 'status', 'q'],
+        ['b', 'admin', undefined],
+      ]);
+      expect(found.controlCurve?.clientKeys).toEqual([publicKey]);
+      expect(found.curve).toBeUndefined();
+    });
+
     it('of qubes need where qrexec connects to', () => {
       expect(() => settings('subscribers: { fw: { qube: q } }')).toThrow(
         ':1:28: qube: goes with qrexec:PATH',
@@ -116,7 +149,7 @@ dns: { servers: 192.0.2.53, max-age: 2h, private-zones: Corp.Example., fixed: { 
     const flags = {
       state: '/x',
       listen: ['unix:/l.sock'],
-      control: 'unix:/c.sock',
+      control: ['unix:/c.sock'],
       name: 'n',
       dnsServer: ['192.0.2.54'],
       privateZone: ['lab.example'],
@@ -127,7 +160,7 @@ dns: { servers: 192.0.2.53, max-age: 2h, private-zones: Corp.Example., fixed: { 
       identityFile: '/x/identity',
       name: 'n',
       listenTexts: ['unix:/l.sock'],
-      controlText: 'unix:/c.sock',
+      controlTexts: ['unix:/c.sock'],
       dnsServers: ['192.0.2.54'],
       privateZones: ['corp.example', 'lab.example'],
     });
@@ -140,7 +173,7 @@ dns: { servers: 192.0.2.53, max-age: 2h, private-zones: Corp.Example., fixed: { 
 
   it('says where an endpoint stands that is none', () => {
     expect(() => settings('listen:\n  - unix:relative')).toThrow(/^\/etc\/rulecast\/publisher\.yaml:2:5: /);
-    expect(() => settings('', { control: 'nothing' })).toThrow(/known forms/);
+    expect(() => settings('', { control: ['nothing'] })).toThrow(/known forms/);
   });
 
   it.each([

@@ -31,6 +31,7 @@ function past(some: Partial<ControlRecordOf<'history'>> = {}): ControlRecordOf<'
     hash: HASH,
     createdAtMs: NOW_MS,
     cause: 'push',
+    by: 'anna',
     detail: 'drop.txt',
     parts: 2,
     entries: 1_000_000,
@@ -128,10 +129,10 @@ describe('history', () => {
     const lines = stdout.trimEnd().split('\n');
     expect(lines).toHaveLength(4);
     expect(lines[1]).toMatch(
-      /^13 +2026-07-01 00:00:00Z +push drop\.txt +list drop +1,000 +998 +1,000,000 +12 +4\.7 kB$/,
+      /^13 +2026-07-01 00:00:00Z +push drop\.txt +anna +list drop +1,000 +998 +1,000,000 +12 +4\.7 kB$/,
     );
-    expect(lines[2]).toMatch(/ rollback to version 9 +- /);
-    expect(lines[3]).toMatch(/ push x{34}… +list a, list b and 28 more /);
+    expect(lines[2]).toMatch(/ rollback to version 9 +anna +- /);
+    expect(lines[3]).toMatch(/ push x{34}… +anna +list a, list b and 28 more /);
     expect(exit).toBe(0);
   });
 

@@ -349,6 +349,8 @@ export const RECORD_FIELDS = {
     added: uint,
     removed: uint,
     deltaBytes: uint,
+    /** Who asked for it; absent: nobody did. */
+    by: optional(text),
   },
   /** Lines that one release has and the other has not. */
   edit: {

@@ -19,7 +19,6 @@ import {
   named,
   type Parse,
   path,
-  place,
   prefixes,
   readKeys,
   scalar,
@@ -31,6 +30,7 @@ import {
 } from './key.ts';
 import { type ListConfig, readList } from './list.ts';
 import { LIST_KEYS, SHARED_KEYS } from './list-keys.ts';
+import { OPERATOR_KEYS, type OperatorConfig, readOperators } from './operators.ts';
 import { ConfigFault, ConfigReader, type ConfigText, textsOf } from './reader.ts';
 import {
   type BindingConfig,
@@ -53,7 +53,10 @@ export interface PublisherConfig {
   readonly identity: string | undefined;
   /** Endpoint URLs; what they mean is checked by who opens them. */
   readonly listen: readonly ConfigText[] | undefined;
-  readonly control: ConfigText | undefined;
+  /** Likewise, where `rulectl` connects. */
+  readonly control: readonly ConfigText[] | undefined;
+  /** Who may use it beside its owner. */
+  readonly operators: readonly OperatorConfig[];
   readonly curve: CurveConfig | undefined;
   /** The subscribers that are expected to apply what is released, by name; undefined: all that ever did. */
   readonly subscribers: ReadonlyMap<string, SubscriberConfig> | undefined;
@@ -177,7 +180,12 @@ export const CONFIG_KEYS = {
   state: path('the directory of the identity, the store and downloads'),
   identity: path('the file of the signing keys and roots, which is made if it is not there'),
   listen: texts(placesOf, 'endpoints where subscribers connect'),
-  control: place('the endpoint where `rulectl` connects'),
+  control: texts(placesOf, 'endpoints where `rulectl` connects'),
+  operators: named(
+    { ...schemaOf(OPERATOR_KEYS), required: ['role'], description: 'write role: status, push or admin' },
+    readOperators,
+    'who uses `rulectl` beside the owner of the control endpoints, by name',
+  ),
   proxy: scalar(
     readProxy,
     '`environment`, `none`, `qubes` (the update proxy) or a URL, for downloads',
@@ -258,7 +266,7 @@ export function parseConfig(fileName: string, bytes: Uint8Array): ConfigDocument
 
 function readConfig(root: MappingNode | undefined, reader: ConfigReader): PublisherConfig {
   const said = readKeys(CONFIG_KEYS, root, reader);
-  const { name, state, identity, listen, control, proxy, subscribers, dns, limits } = said;
+  const { name, state, identity, listen, control, operators, proxy, subscribers, dns, limits } = said;
   const tables = readTables(said.tables, reader);
   return {
     name,
@@ -266,6 +274,7 @@ function readConfig(root: MappingNode | undefined, reader: ConfigReader): Publis
     identity,
     listen,
     control,
+    operators: operators ?? [],
     curve: curveOf(said.curve),
     subscribers: subscribers?.expected,
     bindings: subscribers?.bindings ?? [],

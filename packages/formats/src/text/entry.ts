@@ -256,5 +256,5 @@ export const PART_NAME_ADVICE = 'write 1 to 63 of A-Z a-z 0-9 . _ -, the first a
 
 /** Why a text names no list, policy or subscriber. */
 export function partNameReason(name: string, what: string): string {
-  return `${quote(name)} cannot name a ${what}: ${PART_NAME_ADVICE}`;
+  return `${quote(name)} cannot name ${/^[aeiou]/.test(what) ? 'an' : 'a'} ${what}: ${PART_NAME_ADVICE}`;
 }

@@ -11,6 +11,7 @@ import {
   listen,
 } from '@rulecast/vchan';
 import type { Logger } from 'pino';
+import type { Binding } from './bindings.ts';
 
 export interface Served {
   /** Ends what is under way and stops listening. */
@@ -24,6 +25,16 @@ export interface Place {
   /** Of a socket file, if not the default. */
   readonly mode?: number;
   readonly group?: number | undefined;
+}
+
+/** Endpoints for all, and the sockets of those who have one of their own. */
+export function placesOf(endpoints: readonly Endpoint[], bound: readonly Binding[]): readonly Place[] {
+  const own = bound.flatMap(({ name, socket }): readonly Place[] => {
+    if (socket === undefined) return [];
+    const { path, mode, group } = socket;
+    return [{ endpoint: { kind: 'unix', path }, owner: name, mode, group }];
+  });
+  return [...endpoints.map((endpoint) => ({ endpoint })), ...own];
 }
 
 /** Listens on all endpoints, serves each channel, and can end all of it. */

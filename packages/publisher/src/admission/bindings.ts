@@ -30,6 +30,10 @@ const SUBSCRIBE_SERVICE = 'rulecast.Subscribe';
 /** Tells keys apart for a person. */
 const KEY_CHARS_SHOWN = 8;
 
+export function shownKey(key: string): string {
+  return `${key.slice(0, KEY_CHARS_SHOWN)}…`;
+}
+
 export class Bindings {
   readonly all: readonly Binding[];
   readonly #byName: ReadonlyMap<string, Binding>;
@@ -86,7 +90,7 @@ export class Bindings {
     if (binding === undefined) return undefined;
     const { curveKey, qube, socket } = binding;
     return [
-      ...(curveKey === undefined ? [] : [`curve-key ${curveKey.slice(0, KEY_CHARS_SHOWN)}…`]),
+      ...(curveKey === undefined ? [] : [`curve-key ${shownKey(curveKey)}`]),
       ...(qube === undefined ? [] : [`qube ${qube}`]),
       ...(socket === undefined ? [] : [`socket ${socket.path}`]),
     ];

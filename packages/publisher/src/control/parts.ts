@@ -2,11 +2,14 @@
 
 import type { List } from '@rulecast/rules';
 import type { ListStatus, Permits } from '@rulecast/sources';
+import type { Caller } from '../admission/operators.ts';
 import type { Publisher } from '../release/publisher.ts';
 import type { AskTable } from '../session/serve.ts';
 import type { PushMemory } from './push-memory.ts';
 
 export interface ControlParts {
+  /** Who asks. */
+  readonly caller: Caller;
   readonly publisher: Publisher;
   /** Asks the live tables of subscribers. */
   readonly ask: AskTable;

@@ -38,8 +38,9 @@ const cli = strictYargs('rulecast-publisher', new URL('../../package.json', impo
   .option('control', {
     type: 'string',
     requiresArg: true,
+    array: true,
     defaultDescription: defaults.control,
-    describe: 'Endpoint for rulectl',
+    describe: 'Endpoint for rulectl; may be given again',
   })
   .option('name', {
     type: 'string',
@@ -166,7 +167,15 @@ const cli = strictYargs('rulecast-publisher', new URL('../../package.json', impo
 
 /** What the command line says; it was read when this was loaded, and a wrong one has ended the program. */
 export const argv = programOptions('rulecast-publisher', cli, {
-  repeatable: ['listen', 'resolve', 'dns-server', 'private-zone', 'curve-peer', 'curve-control-peer'],
+  repeatable: [
+    'listen',
+    'control',
+    'resolve',
+    'dns-server',
+    'private-zone',
+    'curve-peer',
+    'curve-control-peer',
+  ],
   variables: process.env,
 });
 

@@ -14,14 +14,15 @@ import {
   parseEndpoint,
   readCurveKeyPair,
 } from '@rulecast/vchan';
-import { Bindings, type OwnSocket } from '../admission/bindings.ts';
+import { type Binding, Bindings, type OwnSocket } from '../admission/bindings.ts';
+import { Operators } from '../admission/operators.ts';
 import { dnsResolver } from '../names/resolve.ts';
 
 /** What the command line says; undefined where it does not. */
 export interface Flags {
   readonly state: string | undefined;
   readonly listen: readonly string[] | undefined;
-  readonly control: string | undefined;
+  readonly control: readonly string[] | undefined;
   readonly name: string | undefined;
   readonly dnsServer: readonly string[] | undefined;
   /** Zones whose names may stand for private addresses. */
@@ -43,12 +44,14 @@ export interface Settings {
   readonly listen: readonly Endpoint[];
   /** As they were written, for the log. */
   readonly listenTexts: readonly string[];
-  readonly control: Endpoint;
-  readonly controlText: string;
+  readonly control: readonly Endpoint[];
+  readonly controlTexts: readonly string[];
   readonly curve: CurveServerKeys | undefined;
   /** What names of subscribers are bound to. */
   readonly bindings: Bindings;
-  /** Of the control endpoint: whoever may subscribe may not therefore push. */
+  /** Who may use the control endpoints beside their owner. */
+  readonly operators: Operators;
+  /** Of the control endpoints: whoever may subscribe may not therefore push. */
   readonly controlCurve: CurveServerKeys | undefined;
   readonly dnsServers: readonly string[] | undefined;
   readonly privateZones: readonly string[];
@@ -82,11 +85,10 @@ export function settingsOf(
   defaults: Defaults,
 ): Settings {
   const stateDirectory = flags.state ?? config?.state ?? defaults.state;
-  const configured = (config?.listen ?? []).map(({ value }) => value);
-  const listenTexts = flags.listen ?? (configured.length > 0 ? configured : [defaults.subscribers]);
-  const controlText = flags.control ?? config?.control?.value ?? defaults.control;
+  const written = [...(config?.listen ?? []), ...(config?.control ?? [])];
+  const listenTexts = flags.listen ?? valuesOf(config?.listen) ?? [defaults.subscribers];
+  const controlTexts = flags.control ?? valuesOf(config?.control) ?? [defaults.control];
   const placeOf = (text: string): string => {
-    const written = [...(config?.listen ?? []), ...(config?.control === undefined ? [] : [config.control])];
     const found = written.find(({ value }) => value === text);
     return found === undefined || configFile === undefined
       ? ''
@@ -101,7 +103,15 @@ export function settingsOf(
     }
   };
   const listen = listenTexts.map(endpointOf);
-  const control = endpointOf(controlText);
+  const control = controlTexts.map(endpointOf);
+  const places = {
+    configFile: configFile ?? '',
+    listen,
+    control,
+    hasSecret: (flags.curveKey ?? config?.curve?.secretFile) !== undefined,
+  };
+  const [bindings = [], operators = []] = [config?.bindings, config?.operators];
+  checkSockets([...bindings, ...operators], places);
   return {
     stateDirectory,
     identityFile: config?.identity ?? join(stateDirectory, 'identity'),
@@ -109,14 +119,12 @@ export function settingsOf(
     listen,
     listenTexts,
     control,
-    controlText,
+    controlTexts,
     ...curvesOf(flags, config),
-    bindings: bindingsOf(config?.bindings ?? [], {
-      configFile: configFile ?? '',
-      listen,
-      control,
-      hasSecret: (flags.curveKey ?? config?.curve?.secretFile) !== undefined,
-    }),
+    bindings: new Bindings(bindings.map((one) => bindingOf(one, 'listen', places))),
+    operators: new Operators(
+      operators.map((one) => ({ ...bindingOf(one, 'control', places), role: one.role })),
+    ),
     dnsServers: flags.dnsServer?.map(checkedServer) ?? config?.dnsServers,
     privateZones: [...(config?.privateZones ?? []), ...flags.privateZone.map(checkedZone)],
     fixedNames: new Map([...(config?.fixedNames ?? []), ...fixedNames(flags.resolve)]),
@@ -124,6 +132,11 @@ export function settingsOf(
     mustReach: config?.mustReach ?? [],
     peers: peersOf(listen),
   };
+}
+
+/** Undefined where nothing is said. */
+function valuesOf(said: readonly ConfigText[] = []): readonly string[] | undefined {
+  return said.length === 0 ? undefined : said.map(({ value }) => value);
 }
 
 function peersOf(listen: readonly Endpoint[]): PrefixSet {
@@ -144,7 +157,8 @@ function curvesOf(
 ): Pick<Settings, 'curve' | 'controlCurve'> {
   const secretFile = flags.curveKey ?? config?.curve?.secretFile;
   const peers = flags.curvePeer ?? config?.curve?.clientFiles ?? [];
-  const boundKeys = (config?.bindings ?? []).flatMap(({ curveKey }) => curveKey?.value ?? []);
+  const keysOf = (bound: readonly BindingConfig[] = []): readonly string[] =>
+    bound.flatMap(({ curveKey }) => curveKey?.value ?? []);
   const controlPeers = flags.curveControlPeer ?? config?.curve?.controlClientFiles ?? [];
   if (secretFile === undefined) {
     const option = peers.length > 0 ? '--curve-peer' : '--curve-control-peer';
@@ -154,63 +168,81 @@ function curvesOf(
     return { curve: undefined, controlCurve: undefined };
   }
   const { secretKey } = readCurveKeyPair(secretFile);
-  const keysFor = (clientKeys: readonly string[]): CurveServerKeys | undefined =>
-    clientKeys.length === 0 ? undefined : { secretKey, clientKeys };
+  const keysFor = (files: readonly string[], bound: readonly string[]): CurveServerKeys | undefined => {
+    const clientKeys = [...new Set([...files.flatMap(curvePeerKeys), ...bound])];
+    return clientKeys.length === 0 ? undefined : { secretKey, clientKeys };
+  };
   return {
-    curve: keysFor([...new Set([...peers.flatMap(curvePeerKeys), ...boundKeys])]),
-    controlCurve: keysFor(controlPeers.flatMap(curvePeerKeys)),
+    curve: keysFor(peers, keysOf(config?.bindings)),
+    controlCurve: keysFor(controlPeers, keysOf(config?.operators)),
   };
 }
 
-interface BindingPlaces {
+interface Places {
   readonly configFile: string;
   readonly listen: readonly Endpoint[];
-  readonly control: Endpoint;
+  readonly control: readonly Endpoint[];
   /** There is a key for ZeroMQ endpoints. */
   readonly hasSecret: boolean;
 }
 
-/** Bindings that can come about, each fault with its place. */
-function bindingsOf(configured: readonly BindingConfig[], places: BindingPlaces): Bindings {
-  const { configFile, listen, control, hasSecret } = places;
-  const refuse = ({ line, column }: ConfigText, reason: string): never => {
-    throw new SettingsError(`${configFile}:${line}:${column}: ${reason}`);
-  };
-  const listens = (...kinds: readonly string[]): boolean => listen.some(({ kind }) => kinds.includes(kind));
+function refuse(configFile: string, { line, column }: ConfigText, reason: string): never {
+  throw new SettingsError(`${configFile}:${line}:${column}: ${reason}`);
+}
+
+/** No socket of somebody's own is that of all, or of somebody else. */
+function checkSockets(bound: readonly BindingConfig[], { configFile, listen, control }: Places): void {
+  const owners = new Map(
+    [...listen, ...control].flatMap((endpoint) =>
+      'path' in endpoint ? [[endpoint.path, 'an endpoint for all already']] : [],
+    ),
+  );
+  for (const { name, socket } of bound) {
+    if (socket === undefined) continue;
+    const { path } = socket;
+    const owner = owners.get(path.value);
+    if (owner !== undefined) refuse(configFile, path, `socket: ${path.value} is ${owner}: name another`);
+    owners.set(path.value, `bound to ${name} already`);
+  }
+}
+
+/** What can come about, by an endpoint of its key where it needs one; each fault with its place. */
+function bindingOf(configured: BindingConfig, endpoints: 'listen' | 'control', places: Places): Binding {
+  const { configFile, hasSecret } = places;
+  const listens = (...kinds: readonly string[]): boolean =>
+    places[endpoints].some(({ kind }) => kinds.includes(kind));
   const socketOf = ({ path, mode, group }: NonNullable<BindingConfig['socket']>): OwnSocket => {
-    const taken = [...listen, control].some((endpoint) => 'path' in endpoint && endpoint.path === path.value);
-    if (taken) refuse(path, `socket: ${path.value} is an endpoint for all already: name another`);
     try {
       parseEndpoint(formatEndpoint({ kind: 'unix', path: path.value }));
     } catch (cause) {
       if (!(cause instanceof EndpointError)) throw cause;
-      refuse(path, cause.message);
+      refuse(configFile, path, cause.message);
     }
     const gid = group === undefined ? undefined : groupId(group.value);
     if (group !== undefined && gid === undefined) {
-      refuse(group, `group: there is no group ${group.value} in ${GROUP_FILE}`);
+      refuse(configFile, group, `group: there is no group ${group.value} in ${GROUP_FILE}`);
     }
     return { path: path.value, mode, group: gid };
   };
-  return new Bindings(
-    configured.map(({ name, curveKey, qube, socket }) => {
-      if (curveKey !== undefined && !isCurveKey(curveKey.value)) {
-        refuse(curveKey, 'curve-key: this is no key: write what rulectl keygen FILE prints, in quotes');
-      }
-      if (curveKey !== undefined && !(hasSecret && listens('zmq+tcp', 'zmq+ipc'))) {
-        refuse(curveKey, 'curve-key: goes with curve: { secret: FILE } and a zmq endpoint in listen:');
-      }
-      if (qube !== undefined && !listens('qrexec', 'stdio')) {
-        refuse(qube, 'qube: goes with qrexec:PATH, where qrexec connects to, in listen:');
-      }
-      return {
-        name,
-        curveKey: curveKey?.value,
-        qube: qube?.value,
-        socket: socket === undefined ? undefined : socketOf(socket),
-      };
-    }),
-  );
+  const { name, curveKey, qube, socket } = configured;
+  if (curveKey !== undefined && !isCurveKey(curveKey.value)) {
+    const text = 'curve-key: this is no key: write what rulectl keygen FILE prints, in quotes';
+    refuse(configFile, curveKey, text);
+  }
+  if (curveKey !== undefined && !(hasSecret && listens('zmq+tcp', 'zmq+ipc'))) {
+    const text = `curve-key: goes with curve: { secret: FILE } and a zmq endpoint in ${endpoints}:`;
+    refuse(configFile, curveKey, text);
+  }
+  if (qube !== undefined && !listens('qrexec', 'stdio')) {
+    const text = `qube: goes with qrexec:PATH, where qrexec connects to, in ${endpoints}:`;
+    refuse(configFile, qube, text);
+  }
+  return {
+    name,
+    curveKey: curveKey?.value,
+    qube: qube?.value,
+    socket: socket === undefined ? undefined : socketOf(socket),
+  };
 }
 
 /** Where groups of this host stand: Node looks up none. */

@@ -52,6 +52,7 @@ const START_KEYS = {
   control: 'control',
   curve: 'curve',
   bindings: 'what subscribers are bound to',
+  operators: 'operators',
   dnsServers: 'dns',
   privateZones: 'dns',
   fixedNames: 'dns',
@@ -215,9 +216,9 @@ function firstFault({ rejects, rejectCount }: ConfigRefused): string {
 
 /** What a key says, wherever it stands in the file. */
 function startValue(config: PublisherConfig, key: StartKey): unknown {
-  if (key === 'listen') return config.listen?.map(({ value }) => value);
-  if (key === 'bindings') return config.bindings.map(placeless);
-  return key === 'control' ? config.control?.value : config[key];
+  if (key === 'listen' || key === 'control') return config[key]?.map(({ value }) => value);
+  if (key === 'operators') return config.operators.map((one) => [one.role, placeless(one)]);
+  return key === 'bindings' ? config.bindings.map(placeless) : config[key];
 }
 
 /** Wherever it stands in the file. */

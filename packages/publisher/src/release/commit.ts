@@ -54,6 +54,8 @@ export interface Origin {
   readonly cause: ReleaseCause;
   /** More about it, for people; cut at 512 bytes. */
   readonly detail: string;
+  /** Who asked for it; undefined: nobody did. */
+  readonly by?: string | undefined;
 }
 
 /** What would become of a rule set, before anything is written. */
@@ -268,7 +270,7 @@ export function behindError(behind: ReleaseNumber, head: ReleaseNumber | undefin
   );
 }
 
-function notesOf({ changes }: ReleaseDraft, { cause, detail }: Origin): ReleaseNotes {
+function notesOf({ changes }: ReleaseDraft, { cause, detail, by }: Origin): ReleaseNotes {
   let added = 0;
   let removed = 0;
   for (const change of changes) {
@@ -278,6 +280,7 @@ function notesOf({ changes }: ReleaseDraft, { cause, detail }: Origin): ReleaseN
   return {
     cause,
     detail: boundText(detail),
+    by,
     changedParts: changes.slice(0, CHANGED_PARTS_SHOWN_MAX).map(partText),
     changedCount: changes.length,
     added,

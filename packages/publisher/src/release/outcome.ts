@@ -49,6 +49,8 @@ export type PushOutcome =
 /** A release went against a guard, as somebody asked. */
 export interface ReleaseAudit {
   readonly cause: Origin['cause'];
+  /** Who permitted it. */
+  readonly by: string | undefined;
   readonly epoch: number;
   readonly version: number;
   readonly part: string;

@@ -90,6 +90,8 @@ export interface PublisherOptions extends StateOptions, Partial<Host> {
 }
 
 export interface PushOptions {
+  /** Who asks for it. */
+  readonly by?: string | undefined;
   /** Refuse unless the head has this version (0: no release yet). */
   readonly ifVersion?: number | undefined;
   readonly dryRun?: boolean;
@@ -370,7 +372,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     const read = this.#ingested(pushed, input);
     if (read.kind === 'rejects') return read;
     const detail = input.files.filter(({ role }) => role === 'pushed').map(({ name }) => name);
-    const origin: Origin = { cause: 'push', detail: detail.join(', ') };
+    const origin: Origin = { cause: 'push', detail: detail.join(', '), by: options.by };
     const { permits, dryRun, asNewEpoch } = options;
     const guards = async (draft: ReleaseDraft): Promise<readonly GuardRefusal[]> => [
       ...this.#pushRefusals(draft),
@@ -453,7 +455,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       const { permits, dryRun, asNewEpoch } = options;
       const guards = (draft: ReleaseDraft): Promise<readonly GuardRefusal[]> =>
         this.#cutOff(draft, PUSH_ADVICE);
-      const origin: Origin = { cause: 'rollback', detail };
+      const origin: Origin = { cause: 'rollback', detail, by: options.by };
       return this.#release(ruleSet, origin, { dryRun, asNewEpoch, permits, guards });
     });
   }
@@ -488,7 +490,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     if (kind === 'planned') return { ...result, head: this.head };
     this.#nameRefresh.noteFailed(failed);
     if (outcome.kind === 'released') {
-      this.#announce(outcome.release);
+      this.#announce(outcome.release, asked.origin);
       this.#record(outcome.release, asked.origin, outcome.against);
     }
     this.#names.keepOnly(ruleSet, ...this.#awaited);
@@ -534,11 +536,11 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   /** What a release went against is on record. What that throws changes nothing: the release is made. */
   #record(
     { manifest: { epoch, version } }: Release,
-    { cause }: Origin,
+    { cause, by }: Origin,
     against: readonly GuardRefusal[],
   ): void {
     for (const { guard: code, part, permit, reason, before, after } of against) {
-      const entry: ReleaseAudit = { cause, epoch, version, part, code, permit, reason, before, after };
+      const entry: ReleaseAudit = { cause, by, epoch, version, part, code, permit, reason, before, after };
       this.logger.warn({ audit: entry }, `${part} was released against a guard, as somebody asked`);
       try {
         this.#audit(entry);
@@ -599,7 +601,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       const draft = await this.#committer.draft(head.ruleSet);
       const release = await this.#committer.commit(draft, { cause: 'root', detail: `root ${number}` });
       this.logger.warn({ root: number, version: release.manifest.version }, 'released under a new root');
-      this.#announce(release);
+      this.#announce(release, { cause: 'root' });
     });
   }
 
@@ -618,7 +620,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       if (outcome.kind === 'released') {
         const text = `a subscriber proved release ${epoch}/${version}: opened a new epoch`;
         this.logger.warn({ epoch: outcome.release.manifest.epoch }, text);
-        return this.#announce(outcome.release);
+        return this.#announce(outcome.release, { cause: 'epoch' });
       }
       if (outcome.kind !== 'behind' || !outcome.isNews) return;
       this.logger.error(
@@ -639,9 +641,9 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     }
   }
 
-  #announce(release: Release): void {
+  #announce(release: Release, { cause, by }: Pick<Origin, 'cause' | 'by'>): void {
     const { epoch, version, parts } = release.manifest;
-    this.logger.info({ epoch, version, parts }, 'released');
+    this.logger.info({ epoch, version, parts, cause, by }, 'released');
     this.#listeners.tell('release', release);
     this.#prepareFor(release);
     this.subscribers.changed();

@@ -8,11 +8,11 @@ import type { ControlParts } from '../control/parts.ts';
 export async function answerForget(
   { name }: MessageOf<'forget'>,
   exchange: ControlExchange,
-  { publisher }: ControlParts,
+  { publisher, caller: { by } }: ControlParts,
 ): Promise<void> {
   switch (publisher.subscribers.forget(name)) {
     case 'forgotten':
-      publisher.logger.info({ subscriber: name }, 'forgotten');
+      publisher.logger.info({ subscriber: name, by }, 'forgotten');
       return exchange.done('forgotten', `${name} is forgotten, and not expected any more`);
     case 'unknown':
       throw new ProtocolError(ErrorCode.noSuchSubscriber, `no subscriber called ${name} is known`);

@@ -57,7 +57,7 @@ export async function answerList(
 export async function answerRefresh(
   { lists, ...asked }: MessageOf<'refresh'>,
   exchange: ControlExchange,
-  { sources }: ControlParts,
+  { sources, caller: { by } }: ControlParts,
 ): Promise<void> {
   if (sources === undefined) {
     const text = 'this publisher keeps no lists itself: start it with --config FILE, or push lists';
@@ -74,6 +74,7 @@ export async function answerRefresh(
     allowAll: asked.allowAll === true,
     allowKind: asked.allowKind === true,
     force: asked.force,
+    by,
   });
   for (const status of statuses) await exchange.record(recordOf(status));
   const failing = statuses.filter(({ trouble }) => trouble !== undefined).length;

@@ -17,7 +17,7 @@ type Refused = Extract<PushOutcome, { kind: 'rejects' | 'version-moved' }>;
 export async function answerPush(
   push: Push,
   exchange: ControlExchange,
-  { publisher, pushMemory }: ControlParts,
+  { publisher, pushMemory, caller: { by } }: ControlParts,
 ): Promise<void> {
   if (push.replaceAll && push.action !== 'replace') {
     throw new ProtocolError(ErrorCode.badInput, `replaceAll goes with replace, not with ${push.action}`);
@@ -36,7 +36,7 @@ export async function answerPush(
       push,
       exchange,
       publisher,
-      () => publisher.push(input, { ifVersion, dryRun, asNewEpoch, permits }).finally(reservation.leave),
+      () => publisher.push(input, { by, ifVersion, dryRun, asNewEpoch, permits }).finally(reservation.leave),
       (outcome: Refused) => tellRefused(outcome, ifVersion, exchange),
     );
   } finally {

@@ -5,6 +5,7 @@
 
 import { boundText, type Connection, ErrorCode, type Message, ProtocolError } from '@rulecast/protocol';
 import type { Logger } from 'pino';
+import { type Caller, checkRole } from '../admission/operators.ts';
 import { ControlExchange } from '../control/exchange.ts';
 import type { ControlParts } from '../control/parts.ts';
 import { BehindError, EpochError, GuardError } from '../release/commit.ts';
@@ -21,19 +22,24 @@ import { answerTest } from './test.ts';
 
 /**
  * Answers the one request of a connection, then closes it. A peer that goes away or breaks the protocol ends
- * it; nothing is thrown. `admits` is asked when the request has come; false: the peer was told why, and is
- * not answered.
+ * it; nothing is thrown. When the request has come, `callerOf` says who makes it, or throws ProtocolError,
+ * and `admits` whether there is room for them; false: the peer was told why, and is not answered.
  */
 export async function serveRequest(
   connection: Connection,
-  parts: ControlParts,
-  admits: () => boolean,
+  house: Omit<ControlParts, 'caller'>,
+  callerOf: () => Caller,
+  admits: (by: string) => boolean,
 ): Promise<void> {
-  const { clock, logger } = parts.publisher;
+  const { clock, logger } = house.publisher;
   const exchange = new ControlExchange(connection, clock);
   try {
     const request = await exchange.request();
-    if (request !== undefined && admits()) await answer(request, exchange, parts);
+    if (request === undefined) return;
+    const caller = callerOf();
+    if (!admits(caller.by)) return;
+    checkRole(request, caller);
+    await answer(request, exchange, { ...house, caller });
   } catch (error) {
     await tellFailure(error, exchange, logger);
   } finally {
@@ -71,6 +77,7 @@ function answer(request: Message, exchange: ControlExchange, parts: ControlParts
 async function tellFailure(error: unknown, exchange: ControlExchange, logger: Logger): Promise<void> {
   const code = codeOf(error);
   if (code === ErrorCode.disconnected) return;
+  if (code === ErrorCode.notPermitted) logger.warn({ err: error }, 'a request was refused');
   if (code === ErrorCode.internal) logger.error({ err: error }, 'a control request failed');
   const part = error instanceof ProtocolError || error instanceof GuardError ? error.part : undefined;
   const text = boundText(error instanceof Error ? error.message : String(error));

@@ -9,7 +9,7 @@ import { answerWithRelease, tellVersionMoved } from '../control/release-report.t
 export async function answerRollback(
   request: MessageOf<'rollback'>,
   exchange: ControlExchange,
-  { publisher }: ControlParts,
+  { publisher, caller: { by } }: ControlParts,
 ): Promise<void> {
   const { version, list, policy, ifVersion, dryRun, asNewEpoch } = request;
   const permits = { allowUnreachable: request.allowUnreachable === true };
@@ -17,7 +17,7 @@ export async function answerRollback(
     request,
     exchange,
     publisher,
-    () => publisher.rollback(version, { list, policy }, { ifVersion, dryRun, asNewEpoch, permits }),
+    () => publisher.rollback(version, { list, policy }, { by, ifVersion, dryRun, asNewEpoch, permits }),
     (moved) => tellVersionMoved(moved, ifVersion, exchange),
   );
 }

@@ -1,11 +1,20 @@
-/** The endpoint of `rulectl`: one request a connection, bounded in number. PROTOCOL.md "Control". */
+/**
+ * The endpoints of `rulectl`: one request a connection, by whom its transport says, bounded in number for
+ * each caller. PROTOCOL.md "Control", "Operators".
+ */
 
-import { CONTROL_CONNECTIONS_MAX, type Connection, ErrorCode } from '@rulecast/protocol';
+import {
+  CONTROL_CONNECTIONS_MAX,
+  type Connection,
+  ErrorCode,
+  OPERATOR_CONNECTIONS_MAX,
+} from '@rulecast/protocol';
 import type { Channel, CurveServerKeys, Endpoint } from '@rulecast/vchan';
-import { connectionOn, type Served, serveAll } from '../admission/accept.ts';
+import { connectionOn, type Place, placesOf, type Served, serveAll } from '../admission/accept.ts';
+import { Operators } from '../admission/operators.ts';
 import { PendingConnections } from '../admission/pending.ts';
 import { busy, SILENT_TEXT } from '../admission/refusal.ts';
-import type { ControlParts, SourceLists } from '../control/parts.ts';
+import type { SourceLists } from '../control/parts.ts';
 import { PushMemory } from '../control/push-memory.ts';
 import type { Publisher } from '../release/publisher.ts';
 import type { AskTable } from '../session/serve.ts';
@@ -15,35 +24,41 @@ export interface ControlOptions {
   /** Who keeps lists fresh; without it there are no sources to ask about. */
   readonly sources?: SourceLists | undefined;
   readonly curve?: CurveServerKeys | undefined;
+  /** Who may use it beside the owner; their own sockets are listened on as well. Default: nobody. */
+  readonly operators?: Operators;
 }
 
-/** Serves `rulectl` on one endpoint. */
+/** Serves `rulectl` on some endpoints. */
 export async function serveControl(
   publisher: Publisher,
-  endpoint: Endpoint,
+  endpoints: readonly Endpoint[],
   ask: AskTable,
   options: ControlOptions = {},
 ): Promise<Served> {
+  const { sources, curve, operators = new Operators([]) } = options;
   const connections = new Set<Connection>();
-  const answered = new Set<Connection>();
-  const parts: ControlParts = { publisher, ask, pushMemory: new PushMemory(), sources: options.sources };
+  /** Whose request each is. */
+  const answered = new Map<Connection, string>();
+  const pushMemory = new PushMemory();
   const pending = new PendingConnections(publisher.clock);
-  const serve = async (channel: Channel): Promise<void> => {
+  const serve = async (channel: Channel, place: Place): Promise<void> => {
     const connection = connectionOn(channel, publisher.clock);
     const sayBusy = (text: string): void => {
       const { code, retryAfterMs } = busy(text);
       connection.bye(code, text, retryAfterMs);
     };
     const leave = pending.add(() => sayBusy(SILENT_TEXT));
-    const admits = (): boolean => {
+    const admits = (by: string): boolean => {
       leave();
-      const hasPlace = answered.size < CONTROL_CONNECTIONS_MAX;
-      if (hasPlace) answered.add(connection);
-      else sayBusy(`at most ${CONTROL_CONNECTIONS_MAX} requests at once`);
-      return hasPlace;
+      const most = operators.has(by) ? OPERATOR_CONNECTIONS_MAX : CONTROL_CONNECTIONS_MAX;
+      const count = [...answered.values()].filter((other) => other === by).length;
+      if (count < most) answered.set(connection, by);
+      else sayBusy(`at most ${most} requests at once`);
+      return count < most;
     };
     connections.add(connection);
-    await serveRequest(connection, parts, admits);
+    const callerOf = () => operators.callerOf(channel.peer, place.owner);
+    await serveRequest(connection, { publisher, ask, pushMemory, sources }, callerOf, admits);
     leave();
     answered.delete(connection);
     connections.delete(connection);
@@ -51,5 +66,5 @@ export async function serveControl(
   const stop = (): void => {
     for (const connection of connections) connection.bye(ErrorCode.shuttingDown, 'the publisher stops');
   };
-  return serveAll(publisher.logger, [{ endpoint }], serve, stop, options.curve);
+  return serveAll(publisher.logger, placesOf(endpoints, operators.all), serve, stop, curve);
 }

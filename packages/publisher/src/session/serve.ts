@@ -12,7 +12,7 @@ import {
 } from '@rulecast/protocol';
 import type { Clock } from '@rulecast/sources';
 import type { Channel, CurveServerKeys, Endpoint, PeerIdentity } from '@rulecast/vchan';
-import { connectionOn, type Place, type Served, serveAll } from '../admission/accept.ts';
+import { connectionOn, type Place, placesOf, type Served, serveAll } from '../admission/accept.ts';
 import { Bindings } from '../admission/bindings.ts';
 import { NameHolders } from '../admission/name-holders.ts';
 import { PendingConnections } from '../admission/pending.ts';
@@ -90,12 +90,7 @@ export async function serveSubscribers(
     for (const session of sessions)
       session.stop({ code: ErrorCode.shuttingDown, text: 'the publisher stops' });
   };
-  const places: Place[] = endpoints.map((endpoint) => ({ endpoint }));
-  for (const { name, socket } of bindings.all) {
-    if (socket === undefined) continue;
-    const { path, mode, group } = socket;
-    places.push({ endpoint: { kind: 'unix', path }, owner: name, mode, group });
-  }
+  const places = placesOf(endpoints, bindings.all);
   const served = await serveAll(publisher.logger, places, serve, stop, curve);
   const ask: AskTable = async (subscriber, packet) => {
     const session = holders.holderOf(subscriber);

@@ -37,6 +37,8 @@ export interface ReleaseNotes {
   readonly cause: ReleaseCause;
   /** More about the cause, at most 512 bytes of UTF-8; may be empty. */
   readonly detail: string;
+  /** Who asked for it, if anybody did. */
+  readonly by?: string | undefined;
   /** The first changed parts, as `partText` prints them. */
   readonly changedParts: readonly string[];
   readonly changedCount: number;
@@ -159,6 +161,7 @@ function isNotes(value: unknown): value is ReleaseNotes {
   return (
     RELEASE_CAUSES.some((cause) => cause === fields['cause']) &&
     typeof fields['detail'] === 'string' &&
+    (fields['by'] === undefined || typeof fields['by'] === 'string') &&
     counts.every((count) => typeof count === 'number' && Number.isSafeInteger(count) && count >= 0) &&
     Array.isArray(parts) &&
     parts.length <= CHANGED_PARTS_SHOWN_MAX &&

@@ -61,8 +61,7 @@ export async function run(args: ConfigArgs, terminal: Terminal): Promise<ExitCod
 
 /** Endpoints that nobody can open. */
 function endpointFaults({ listen, control }: PublisherConfig): readonly Reject[] {
-  const endpoints = [...(listen ?? []), ...(control === undefined ? [] : [control])];
-  return endpoints.flatMap(({ value, line, column }) => {
+  return [...(listen ?? []), ...(control ?? [])].flatMap(({ value, line, column }) => {
     try {
       parseEndpoint(value);
       return [];

@@ -69,7 +69,8 @@ export function controlOf(args: ControlArgs): Pick<ControlRequest, 'endpoint' | 
  *   that is none.
  */
 export async function ask(request: ControlRequest): Promise<Ending> {
-  const connection = new Connection(await open(request));
+  const channel = await open(request);
+  const connection = new Connection(channel);
   let timedOut = false;
   const timer =
     request.timeoutMs === undefined
@@ -90,9 +91,9 @@ export async function ask(request: ControlRequest): Promise<Ending> {
     await sending;
     if (timedOut) throw noAnswer(request);
     if (sendFailure !== undefined && !(sendFailure instanceof ProtocolError)) throw sendFailure;
-    throw lost(request.endpoint, sendFailure);
+    throw lost(request.endpoint, sendFailure, channel);
   } catch (error) {
-    throw error instanceof ProtocolError ? lost(request.endpoint, error) : error;
+    throw error instanceof ProtocolError ? lost(request.endpoint, error, channel) : error;
   } finally {
     clearTimeout(timer);
     connection.close();
@@ -168,7 +169,11 @@ function unreachable(endpoint: string, cause: ChannelConnectError): CliError {
   return new CliError(ExitCode.unreachable, 'unreachable', text, { cause });
 }
 
-function lost(endpoint: string, cause: unknown): CliError {
+function lost(endpoint: string, cause: unknown, { isForbidden, closeReason }: Channel): CliError {
+  if (isForbidden) {
+    const text = `no publisher answers at ${endpoint}: ${closeReason}. Ask for it in dom0: /etc/qubes/policy.d/30-rulecast.policy, and the tags in it.`;
+    return new CliError(ExitCode.unreachable, 'refused-by-policy', text, { cause });
+  }
   const why = cause instanceof ProtocolError && cause.code !== 'disconnected' ? ` (${cause.message})` : '';
   const text = `the connection to ${endpoint} was lost before the answer was complete${why}: look at the log of rulecast-publisher, and at rulectl status for what is released`;
   return new CliError(ExitCode.unreachable, 'connection-lost', text, { cause });

@@ -16,6 +16,7 @@ export function renderHistory(releases: readonly ControlRecordOf<'history'>[], c
     formatCount(release.version),
     formatTime(release.createdAtMs),
     causeText(release),
+    release.by === undefined ? NOTHING : shownName(release.by),
     changedText(release),
     formatCount(release.added),
     formatCount(release.removed),
@@ -23,8 +24,19 @@ export function renderHistory(releases: readonly ControlRecordOf<'history'>[], c
     formatCount(release.rules),
     formatBytes(release.deltaBytes),
   ]);
-  const head = ['version', 'time', 'cause', 'changed', '+added', '-removed', 'entries', 'rules', 'delta'];
-  return renderTable(head, rows, 4, colors);
+  const head = [
+    'version',
+    'time',
+    'cause',
+    'by',
+    'changed',
+    '+added',
+    '-removed',
+    'entries',
+    'rules',
+    'delta',
+  ];
+  return renderTable(head, rows, 5, colors);
 }
 
 function causeText({ cause, detail }: ControlRecordOf<'history'>): string {

@@ -21,7 +21,7 @@ export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 export const EXIT_MEANINGS: Readonly<Record<ExitCode, string>> = {
   [ExitCode.ok]: 'all went as asked',
   [ExitCode.unmet]: 'an expectation is not met, a subscriber refused, or diff found differences',
-  [ExitCode.refused]: 'the input is refused: rejects, guards, unreadable files',
+  [ExitCode.refused]: 'the request is refused: rejects, guards, unreadable files, your role',
   [ExitCode.unreachable]:
     'the publisher is unreachable or failed, the connection was lost, or a verdict is missing',
   [ExitCode.moved]: 'the head has another version than --if-version says',
@@ -63,6 +63,7 @@ export function exitOfFailure(code: string): ExitCode {
       return ExitCode.moved;
     case ErrorCode.timeout:
       return ExitCode.timeout;
+    case ErrorCode.notPermitted:
     case ErrorCode.badInput:
     case ErrorCode.guardRefused:
     case ErrorCode.publisherBehind:

@@ -40,6 +40,13 @@ export interface Permits {
   readonly allowKind: boolean;
   /** Every guard but those of reading. */
   readonly force: boolean;
+  /** Who did. */
+  readonly by?: string | undefined;
+}
+
+/** What was taken all the same, for somebody permitted it. */
+export interface Overridden extends Refusal {
+  readonly by: string | undefined;
 }
 
 export const NO_PERMITS: Permits = {

@@ -4,7 +4,7 @@
  */
 
 import type { List } from '@rulecast/rules';
-import type { Refusal } from '../guard/guard.ts';
+import type { Overridden } from '../guard/guard.ts';
 import type { Log } from '../log.ts';
 import type { ReadList } from '../read/reading.ts';
 import type { Source } from './source.ts';
@@ -17,6 +17,8 @@ export interface AuditEntry {
   /** Entries. */
   readonly before: number;
   readonly after: number;
+  /** Who permitted it. */
+  readonly by: string | undefined;
 }
 
 /** How a source stood before something was done with it. */
@@ -44,14 +46,14 @@ export class ListLog {
   }
 
   /** What became of a source; `overridden`: what a guard said that was overruled. */
-  tell(source: Source, before: Standing, overridden: Refusal | undefined): void {
+  tell(source: Source, before: Standing, overridden: Overridden | undefined): void {
     if (overridden !== undefined) this.#tellOverridden(source, overridden, before.count);
     if (this.#closing.aborted) return;
     this.#tellTrouble(source, before.troubleCode);
     this.#tellReading(source, before);
   }
 
-  #tellOverridden({ config: { name }, count }: Source, overridden: Refusal, before: number): void {
+  #tellOverridden({ config: { name }, count }: Source, overridden: Overridden, before: number): void {
     const entry: AuditEntry = { list: name, ...overridden, before, after: count };
     this.#log.warn({ audit: entry }, `list ${name} was taken against a guard, as somebody asked`);
     this.#audit?.(entry);

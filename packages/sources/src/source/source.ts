@@ -26,6 +26,7 @@ import {
   changeRefusal,
   firstRefusal,
   NO_PERMITS,
+  type Overridden,
   type Permits,
   type Refusal,
   shortRefusal,
@@ -91,7 +92,7 @@ export interface LoadResult {
   /** What its server asks to wait. */
   readonly retryAfterMs: number | undefined;
   /** What would have refused the list if that had not been permitted. */
-  readonly overridden: Refusal | undefined;
+  readonly overridden: Overridden | undefined;
   /** Nothing came of it yet: a file is still written to, and may be read so much later. */
   readonly restsInMs: number | undefined;
 }
@@ -247,7 +248,7 @@ export class Source {
     permits: Permits,
   ): Promise<{
     readonly result: ReadList | (Refusal & { readonly kind: 'refused' });
-    readonly overridden: Refusal | undefined;
+    readonly overridden: Overridden | undefined;
   }> {
     const { config } = this;
     const context = this.#context;
@@ -276,7 +277,7 @@ export class Source {
       changeRefusal(before, result.list, guard, allowed, { whole: result.whole, longestEntries });
     const refusal = judge(permits);
     if (refusal !== undefined) return { result: { kind: 'refused', ...refusal }, overridden: undefined };
-    const overridden = judge(NO_PERMITS); // before what was permitted now is known as that
+    const overridden = overriddenBy(permits, judge(NO_PERMITS)); // before what was permitted now is known as that
     this.#wholeAllowed = result.whole;
     this.#shortAllowed = result.short?.count ?? 0;
     return { result, overridden };
@@ -301,7 +302,7 @@ export class Source {
     if (!sameList(this.list, list)) this.list = list; // the same object where it is the same
   }
 
-  #good(overridden: Refusal | undefined): LoadResult {
+  #good(overridden: Overridden | undefined): LoadResult {
     this.goodAtMs = this.#context.time.nowMs();
     this.failures = 0;
     this.trouble = undefined;
@@ -342,7 +343,7 @@ export class Source {
     list: List,
     operands: readonly List[],
     permits: Permits,
-  ): Promise<Refusal | undefined> {
+  ): Promise<Overridden | undefined> {
     this.#operands = operands;
     this.fetchedAtMs = this.#context.clock.wallMs();
     const shaped = list.kind === 'names' ? { ...list, resolve: this.config.resolve } : list;
@@ -356,7 +357,7 @@ export class Source {
       this.#failed(refusal, undefined);
       return undefined;
     }
-    const overridden = judge(NO_PERMITS);
+    const overridden = overriddenBy(permits, judge(NO_PERMITS));
     this.#wholeAllowed = whole;
     await this.#setFresh(shaped);
     this.#good(undefined);
@@ -428,6 +429,11 @@ function fixedList({ source, resolve }: ListConfig): List | undefined {
 
 function exempted(neverBlock: PrefixSet, exempt: PrefixSet): PrefixSet {
   return combineSets(subtractPrefixes, neverBlock, exempt);
+}
+
+/** What a guard says that was overruled, with who permitted it. */
+function overriddenBy({ by }: Permits, refusal: Refusal | undefined): Overridden | undefined {
+  return refusal === undefined ? undefined : { ...refusal, by };
 }
 
 function tableReading(config: ListConfig, tables: ReadonlyMap<string, RangeTable>): ListConfig['reading'] {
