@@ -22,7 +22,9 @@ export const EDGES = {
   'packages/publisher/src/store/data-file.ts': 'the look at the file of LMDB before it is opened',
   'packages/publisher/src/store/state.ts': 'whether there is a store to open',
   'packages/publisher/src/store/audit-log.ts': 'appends to a file that nothing reads',
+  'packages/publisher/src/signer/record.ts': 'the last number that was signed, on disk',
   'packages/publisher/src/daemon.ts': 'the process',
+  'packages/publisher/src/signer-main.ts': 'the process that has the keys',
   'packages/publisher/src/daemon/settings.ts': 'reads the configuration',
   'packages/subscriber/src/clock/system.ts':
     'the wall clock, boot clock and chance of the machine, for who hands in none',

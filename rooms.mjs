@@ -76,6 +76,7 @@ export const ROOMS = {
     'host.ts',
     'names',
     'guards',
+    'signer',
     'store',
     'subscribers',
     'release',

@@ -44,6 +44,7 @@ export const SIDES = {
       'rulecast-publisher': 'packages/publisher/src/daemon.ts',
     },
     parts: [
+      'packages/publisher/src/signer-main.ts',
       'packages/publisher/src/release/worker-thread.ts',
       'packages/sources/src/read/list-worker-thread.ts',
     ],

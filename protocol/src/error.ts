@@ -67,6 +67,7 @@ export const ErrorCode = {
   guardRefused: 'guard-refused',
   versionMoved: 'version-moved',
   publisherBehind: 'publisher-behind',
+  signerFailed: 'signer-failed',
   noSuchSubscriber: 'no-such-subscriber',
   stillConnected: 'still-connected',
   noSuchPart: 'no-such-part',

@@ -21,7 +21,7 @@ import {
 import { type Identity, IdentityError, readIdentity } from '@rulecast/program/identity';
 import { formatTrust } from '@rulecast/protocol';
 import { isPartName } from '@rulecast/rules';
-import { ProxyError } from '@rulecast/sources';
+import { ProxyError, SYSTEM_CLOCK } from '@rulecast/sources';
 import { EndpointError, EndpointInUseError, openCurveKeyPair } from '@rulecast/vchan';
 import { pino } from 'pino';
 import { readConfigFile } from './daemon/config-file.ts';
@@ -33,8 +33,10 @@ import { EpochError } from './release/commit.ts';
 import { Publisher } from './release/publisher.ts';
 import { serveControl } from './requests/serve.ts';
 import { serveSubscribers } from './session/serve.ts';
+import { SignerLink } from './signer/link.ts';
+import { SignerError } from './signer/signer.ts';
 import { AuditLog } from './store/audit-log.ts';
-import { openState } from './store/state.ts';
+import { openStateOf } from './store/state.ts';
 import { StoreError } from './store/store.ts';
 
 /** EX_CONFIG of sysexits.h, as `--help` says. */
@@ -57,11 +59,13 @@ async function main(out: Output): Promise<void> {
     if (!isPartName(settings.name))
       throw usageError(`--name ${settings.name}: 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`);
     if (argv.printTrust) return out.line(formatTrust(await identityOnceThere(settings.identityFile)));
+    const signer = new SignerLink({ endpoint: settings.signer, clock: SYSTEM_CLOCK, logger });
     const resolve = withFixedNames(settings.fixedNames, dnsResolver(settings.dnsServers, settings));
     const lock = await lockDirectory(settings.stateDirectory);
     if (argv.init) {
-      const { identity, store } = openState(settings, Date.now());
+      const { identity, store } = await openStateOf(signer, settings, Date.now());
       await store.close();
+      signer.close();
       out.line(formatTrust(identity));
       return await lock.release();
     }
@@ -70,8 +74,11 @@ async function main(out: Output): Promise<void> {
     });
     const { startOver, autoEpoch } = argv;
     const audit = new AuditLog({ stateDirectory: settings.stateDirectory, logger, nowMs: Date.now });
+    const state = await openStateOf(signer, { ...settings, ...storeOptions(), startOver }, Date.now());
     const publisher = new Publisher({
       ...settings,
+      state,
+      signer,
       resolve,
       logger,
       startOver,
@@ -99,6 +106,7 @@ async function main(out: Output): Promise<void> {
     await sources?.close();
     await sessions.close();
     await publisher.close();
+    signer.close();
     await audit.close();
     await lock.release();
   } catch (error) {
@@ -133,6 +141,7 @@ function endOf(error: unknown): unknown {
   const isExpected =
     error instanceof IdentityError ||
     error instanceof EpochError ||
+    error instanceof SignerError ||
     error instanceof StoreError ||
     error instanceof LockedError ||
     error instanceof DirectoryError ||

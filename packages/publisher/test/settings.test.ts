@@ -14,6 +14,7 @@ const NO_FLAGS: Flags = {
   state: undefined,
   listen: undefined,
   control: undefined,
+  signer: undefined,
   name: undefined,
   dnsServer: undefined,
   privateZone: [],

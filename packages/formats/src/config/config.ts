@@ -19,6 +19,7 @@ import {
   named,
   type Parse,
   path,
+  place,
   prefixes,
   readKeys,
   scalar,
@@ -53,6 +54,8 @@ export interface PublisherConfig {
   readonly identity: string | undefined;
   /** Endpoint URLs; what they mean is checked by who opens them. */
   readonly listen: readonly ConfigText[] | undefined;
+  /** Likewise, where who has the signing keys listens. */
+  readonly signer: ConfigText | undefined;
   /** Likewise, where `rulectl` connects. */
   readonly control: readonly ConfigText[] | undefined;
   /** Who may use it beside its owner. */
@@ -179,6 +182,7 @@ export const CONFIG_KEYS = {
   name: scalar(readName, 'what subscribers see'),
   state: path('the directory of the identity, the store and downloads'),
   identity: path('the file of the signing keys and roots, which is made if it is not there'),
+  signer: place('the endpoint of the process that has the signing keys; without, the publisher starts one'),
   listen: texts(placesOf, 'endpoints where subscribers connect'),
   control: texts(placesOf, 'endpoints where `rulectl` connects'),
   operators: named(
@@ -266,12 +270,13 @@ export function parseConfig(fileName: string, bytes: Uint8Array): ConfigDocument
 
 function readConfig(root: MappingNode | undefined, reader: ConfigReader): PublisherConfig {
   const said = readKeys(CONFIG_KEYS, root, reader);
-  const { name, state, identity, listen, control, operators, proxy, subscribers, dns, limits } = said;
+  const { name, state, identity, signer, listen, control, operators, proxy, subscribers, dns, limits } = said;
   const tables = readTables(said.tables, reader);
   return {
     name,
     state,
     identity,
+    signer,
     listen,
     control,
     operators: operators ?? [],

@@ -147,6 +147,20 @@ export function writeRootKey(path: string, lineage: Uint8Array, key: KeyObject):
   }
 }
 
+/**
+ * What an identity shows to who may not sign releases: an identity file without the keys that do. Whoever has
+ * the file hands it over as this, to be read by parseShared.
+ */
+export function sharedText({ lineage, keys, releaseKeys, roots }: Identity): string {
+  const others = keys.filter((key) => !releaseKeys.some((own) => own.equals(key)));
+  return textOf(lineage, others, roots);
+}
+
+/** What `sharedText` made. Throws IdentityError. */
+export function parseShared(text: string, hasRootKey: boolean): Identity {
+  return { ...identityIn('what the signer says of the identity', text), hasRootKey };
+}
+
 function fileText(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');
@@ -172,9 +186,22 @@ function checkOwnersAlone(path: string): void {
 }
 
 const FORM =
-  /^rulecast-identity 2\nlineage ([0-9a-f]{32})\n((?:-----BEGIN PRIVATE KEY-----\n[^-]+-----END PRIVATE KEY-----\n)+)(rulecast-roots [\s\S]+)$/;
+  /^rulecast-identity 2\nlineage ([0-9a-f]{32})\n((?:-----BEGIN PRIVATE KEY-----\n[^-]+-----END PRIVATE KEY-----\n)*)(rulecast-roots [\s\S]+)$/;
 
+/** A whole identity, which can sign releases. */
 function parseIdentity(path: string, text: string): Identity {
+  const identity = identityIn(path, text);
+  const { root, releaseKeys, lineage } = identity;
+  const { threshold } = root.roles.release;
+  if (releaseKeys.length < threshold) {
+    throw new IdentityError(
+      `${path} holds ${releaseKeys.length} release keys of root ${root.number}, of which ${threshold} have to sign; restore it from a backup`,
+    );
+  }
+  return { ...identity, hasRootKey: existsSync(rootKeyFileOf(path, lineage)) };
+}
+
+function identityIn(path: string, text: string): Omit<Identity, 'hasRootKey'> {
   const [, lineageHex, pems, rootLines] = FORM.exec(text) ?? [];
   const found = parseRoots(rootLines ?? '');
   if (lineageHex === undefined || pems === undefined || found === undefined) {
@@ -188,17 +215,11 @@ function parseIdentity(path: string, text: string): Identity {
   const newest = roots.at(-1);
   if (newest === undefined) throw new IdentityError(`${path} holds no root; restore it from a backup`);
   const { root, hash: rootHash } = newest;
-  const { threshold, keys: allowed } = root.roles.release;
+  const { keys: allowed } = root.roles.release;
   const releaseKeys = keys.filter((key) =>
     allowed.some((own) => Buffer.compare(own, publicBytes(key)) === 0),
   );
-  if (releaseKeys.length < threshold) {
-    throw new IdentityError(
-      `${path} holds ${releaseKeys.length} release keys of root ${root.number}, of which ${threshold} have to sign; restore it from a backup`,
-    );
-  }
-  const hasRootKey = existsSync(rootKeyFileOf(path, lineage));
-  return { lineage, rootHash, roots, root, releaseKeys, keys, hasRootKey };
+  return { lineage, rootHash, roots, root, releaseKeys, keys };
 }
 
 function chainOf(path: string, found: readonly Signed[], lineage: Uint8Array): Roots {
@@ -213,7 +234,7 @@ function chainOf(path: string, found: readonly Signed[], lineage: Uint8Array): R
 }
 
 function pemsIn(text: string): readonly string[] {
-  return text.split(/(?<=END PRIVATE KEY-----\n)(?=.)/);
+  return text === '' ? [] : text.split(/(?<=END PRIVATE KEY-----\n)(?=.)/);
 }
 
 function keyOf(path: string, pem: string): KeyObject {
@@ -276,7 +297,7 @@ export function removeSecrets(path: string): void {
 /** The secrets that wait; none where there is no file. Throws IdentityError. */
 export function readSecrets(path: string): readonly KeyObject[] {
   const text = fileText(path) ?? '';
-  return text === '' ? [] : pemsIn(text).map((pem) => keyOf(path, pem));
+  return pemsIn(text).map((pem) => keyOf(path, pem));
 }
 
 /** Where the secret that signs roots is made: by its lineage, so that none takes the place of another. */

@@ -68,6 +68,12 @@ const cli = strictYargs('rulecast-publisher', new URL('../../package.json', impo
     default: [] as string[],
     describe: 'Names of this zone may stand for private addresses; may be given again',
   })
+  .option('signer', {
+    type: 'string',
+    requiresArg: true,
+    defaultDescription: 'a process of its own',
+    describe: 'Where the process listens that has the signing keys, if a service manager starts that',
+  })
   .option('curve-key', {
     type: 'string',
     requiresArg: true,

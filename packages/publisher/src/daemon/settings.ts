@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { BindingConfig, ConfigText, MustReach, PublisherConfig } from '@rulecast/formats';
 import { bitsOf, type PrefixSet, parseAddress, parseHostName, prefixOf, prefixSetOf } from '@rulecast/rules';
 import {
@@ -23,6 +24,8 @@ export interface Flags {
   readonly state: string | undefined;
   readonly listen: readonly string[] | undefined;
   readonly control: readonly string[] | undefined;
+  /** Where who has the signing keys listens. */
+  readonly signer: string | undefined;
   readonly name: string | undefined;
   readonly dnsServer: readonly string[] | undefined;
   /** Zones whose names may stand for private addresses. */
@@ -49,6 +52,8 @@ export interface Settings {
   readonly curve: CurveServerKeys | undefined;
   /** What names of subscribers are bound to. */
   readonly bindings: Bindings;
+  /** The process that has the signing keys: to start, or where it listens. */
+  readonly signer: Endpoint;
   /** Who may use the control endpoints beside their owner. */
   readonly operators: Operators;
   /** Of the control endpoints: whoever may subscribe may not therefore push. */
@@ -76,6 +81,7 @@ export interface Defaults {
 }
 
 const NAME = 'publisher';
+const SIGNER = new URL('../../dist/signer-main.js', import.meta.url);
 
 /** Throws SettingsError. */
 export function settingsOf(
@@ -85,7 +91,7 @@ export function settingsOf(
   defaults: Defaults,
 ): Settings {
   const stateDirectory = flags.state ?? config?.state ?? defaults.state;
-  const written = [...(config?.listen ?? []), ...(config?.control ?? [])];
+  const written = [config?.listen ?? [], config?.control ?? [], config?.signer ?? []].flat();
   const listenTexts = flags.listen ?? valuesOf(config?.listen) ?? [defaults.subscribers];
   const controlTexts = flags.control ?? valuesOf(config?.control) ?? [defaults.control];
   const placeOf = (text: string): string => {
@@ -112,9 +118,12 @@ export function settingsOf(
   };
   const [bindings = [], operators = []] = [config?.bindings, config?.operators];
   checkSockets([...bindings, ...operators], places);
+  const identityFile = config?.identity ?? join(stateDirectory, 'identity');
+  const signer = flags.signer ?? config?.signer?.value;
   return {
     stateDirectory,
-    identityFile: config?.identity ?? join(stateDirectory, 'identity'),
+    identityFile,
+    signer: signer === undefined ? ownSigner(identityFile) : endpointOf(signer),
     name: flags.name ?? config?.name ?? NAME,
     listen,
     listenTexts,
@@ -132,6 +141,11 @@ export function settingsOf(
     mustReach: config?.mustReach ?? [],
     peers: peersOf(listen),
   };
+}
+
+/** The process of this program that signs. */
+function ownSigner(identityFile: string): Endpoint {
+  return { kind: 'exec', command: process.execPath, args: [fileURLToPath(SIGNER), identityFile] };
 }
 
 /** Undefined where nothing is said. */

@@ -53,6 +53,7 @@ const START_KEYS = {
   curve: 'curve',
   bindings: 'what subscribers are bound to',
   operators: 'operators',
+  signer: 'signer',
   dnsServers: 'dns',
   privateZones: 'dns',
   fixedNames: 'dns',
@@ -218,6 +219,7 @@ function firstFault({ rejects, rejectCount }: ConfigRefused): string {
 function startValue(config: PublisherConfig, key: StartKey): unknown {
   if (key === 'listen' || key === 'control') return config[key]?.map(({ value }) => value);
   if (key === 'operators') return config.operators.map((one) => [one.role, placeless(one)]);
+  if (key === 'signer') return config.signer?.value;
   return key === 'bindings' ? config.bindings.map(placeless) : config[key];
 }
 

@@ -7,6 +7,7 @@ import type { Identity } from '@rulecast/program/identity';
 import {
   boundText,
   CHANGED_PARTS_SHOWN_MAX,
+  compareRelease,
   diffRuleSets,
   ENTRIES_MAX,
   ErrorCode,
@@ -22,7 +23,6 @@ import {
   partText,
   type ReleaseCause,
   type RuleSetDelta,
-  signBytes,
   type Turn,
   UNCOUNTED_MAX,
   uncountedIn,
@@ -37,6 +37,7 @@ import {
   type RuleSet,
   type RuleSetProblem,
 } from '@rulecast/rules';
+import { keySigner, type Signer, SignerError } from '../signer/signer.ts';
 import type { Release, ReleaseNotes, Store } from '../store/store.ts';
 import {
   behindOf,
@@ -47,6 +48,7 @@ import {
   type ReleaseNumber,
   withHead,
   withProof,
+  withSigned,
 } from './numbers.ts';
 
 /** What made a release. */
@@ -109,6 +111,8 @@ export interface CommitterOptions {
   readonly store: Store;
   readonly encoder: Encoder;
   readonly identity: Identity;
+  /** Default: the keys of the identity. */
+  readonly signer?: Signer | undefined;
   /** Milliseconds since 1970. */
   readonly nowMs: () => number;
   readonly turn: Turn;
@@ -118,11 +122,13 @@ export class Committer {
   #current: Release | undefined;
   #numbers: Numbers;
   readonly #options: CommitterOptions;
+  readonly #signer: Signer;
 
   /** Loads the head from the store. Throws StoreError. */
   constructor(options: CommitterOptions) {
     this.#options = options;
-    const { store, identity } = options;
+    const { store, identity, signer = keySigner(identity) } = options;
+    this.#signer = signer;
     this.#current = store.load(identity);
     const head = this.#current?.manifest;
     const [epoch = 0, version = 0] = store.behind ?? [];
@@ -221,23 +227,38 @@ export class Committer {
   }
 
   async #commit(numbers: Numbers, draft: ReleaseDraft, origin: Origin): Promise<Release> {
-    const { store, identity, encoder } = this.#options;
-    const manifest = this.#manifestFor(draft.ruleSet, nextNumber(numbers));
-    const manifestBytes = encodeManifest(manifest);
-    const release: Release = {
-      ruleSet: draft.ruleSet,
-      manifest,
-      manifestBytes,
-      signatures: signBytes(manifestBytes, ...identity.releaseKeys),
-      hash: manifestHash(manifestBytes),
-    };
+    const { store, encoder } = this.#options;
+    const release = await this.#signed(numbers, draft.ruleSet);
     const delta = draft.changed ? draft.deltaBytes : encodeDelta({ changes: [] });
     await store.commit(release, delta, notesOf(draft, origin), async () => {
       return (await encoder.encodeSnapshot(draft.ruleSet)).bytes;
     });
     this.#current = release;
-    this.#numbers = withHead(numbers, manifest);
+    this.#numbers = withHead(numbers, release.manifest);
     return release;
+  }
+
+  /** A release, signed, under the first number that no other was signed under. */
+  async #signed(numbers: Numbers, ruleSet: RuleSet): Promise<Release> {
+    const manifest = this.#manifestFor(ruleSet, nextNumber(numbers));
+    const manifestBytes = encodeManifest(manifest);
+    const answer = await this.#signer.sign(manifestBytes);
+    if (answer.kind === 'signed') {
+      const { signatures } = answer;
+      return { ruleSet, manifest, manifestBytes, signatures, hash: manifestHash(manifestBytes) };
+    }
+    const { last } = answer;
+    const next = withSigned(numbers, last);
+    const behind = behindOf(next);
+    if (behind !== undefined) {
+      this.noteBehind(behind);
+      throw behindError(behind, numbers.head);
+    }
+    if (compareRelease(last, nextNumber(next) ?? last) >= 0)
+      throw new SignerError(
+        `the signer says that ${last.epoch}/${last.version} is above what comes after it`,
+      );
+    return this.#signed(next, ruleSet);
   }
 
   #manifestFor(ruleSet: RuleSet, number: NextNumber | undefined): Manifest {
@@ -266,7 +287,7 @@ function isProofOf({ roots, root }: Identity, rootNumber: number): boolean {
 export function behindError(behind: ReleaseNumber, head: ReleaseNumber | undefined): BehindError {
   const shown = head === undefined ? 'nothing' : `${head.epoch}/${head.version}`;
   return new BehindError(
-    `a subscriber proved release ${behind.epoch}/${behind.version} and this publisher has ${shown}: its state is older than what it released. Stop it and restore the newer state, or go on from here above all that was released: rulectl push --as-new-epoch FILE, or rulectl rollback --as-new-epoch VERSION`,
+    `a subscriber, or the signer, proved release ${behind.epoch}/${behind.version} and this publisher has ${shown}: its state is older than what it released. Stop it and restore the newer state, or go on from here above all that was released: rulectl push --as-new-epoch FILE, or rulectl rollback --as-new-epoch VERSION`,
   );
 }
 

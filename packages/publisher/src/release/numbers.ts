@@ -19,6 +19,8 @@ export interface Numbers {
   readonly epoch: number;
   /** The newest release that was proved and was not here then. */
   readonly proved: ReleaseNumber | undefined;
+  /** The newest that was signed, which a crash may have kept from being more than that. */
+  readonly signed?: ReleaseNumber | undefined;
 }
 
 /** What a release says of its place. */
@@ -39,6 +41,17 @@ export function withProof(numbers: Numbers, { epoch, version }: ReleaseNumber): 
   return epoch < numbers.epoch || isKnown ? undefined : { ...numbers, proved: { epoch, version } };
 }
 
+/**
+ * The signer has signed another release under a number that was wanted. What came upon this head and was
+ * never stored is passed over; anything else came upon a release that is not here.
+ */
+export function withSigned(numbers: Numbers, { epoch, version, previousVersion }: NextNumber): Numbers {
+  const { head } = numbers;
+  const isUponHead = previousVersion === (head?.epoch === epoch ? head.version : 0);
+  if (epoch === numbers.epoch && isUponHead) return { ...numbers, signed: { epoch, version } };
+  return withProof(numbers, { epoch, version }) ?? numbers;
+}
+
 /** The next release opens an epoch above all that is known of. */
 export function inNewEpoch(numbers: Numbers): Numbers {
   return { ...numbers, epoch: Math.max(numbers.epoch, numbers.proved?.epoch ?? 0) + 1 };
@@ -51,7 +64,9 @@ export function nextNumber(numbers: Numbers): NextNumber | undefined {
   if (behindOf(numbers) !== undefined) return undefined;
   const { head, epoch } = numbers;
   const version = head?.version ?? 0;
-  return { epoch, version: version + 1, previousVersion: head?.epoch === epoch ? version : 0 };
+  const signed = numbers.signed?.epoch === epoch ? numbers.signed.version : 0;
+  const previousVersion = head?.epoch === epoch ? version : 0;
+  return { epoch, version: Math.max(version, signed) + 1, previousVersion };
 }
 
 /** A release is on disk. */

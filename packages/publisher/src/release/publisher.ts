@@ -34,7 +34,8 @@ import type { GuardRefusal, PushPermits } from '../guards/refusal.ts';
 import { type Host, SYSTEM_HOST } from '../host.ts';
 import { type FailedName, Names } from '../names/names.ts';
 import type { ResolveName } from '../names/resolve.ts';
-import { openState, type StateOptions } from '../store/state.ts';
+import type { Signer } from '../signer/signer.ts';
+import { openState, type State, type StateOptions } from '../store/state.ts';
 import { type Release, type Store, StoreError } from '../store/store.ts';
 import { KnownSubscribers } from '../subscribers/known.ts';
 import { Subscribers } from '../subscribers/subscribers.ts';
@@ -83,6 +84,10 @@ export interface PublisherOptions extends StateOptions, Partial<Host> {
   readonly nameAgeMs?: number | undefined;
   /** Packets that no release may drop. */
   readonly mustReach?: readonly MustReach[] | undefined;
+  /** Opened already; default: opens or makes it. */
+  readonly state?: State | undefined;
+  /** What signs releases; default: the keys of the identity. */
+  readonly signer?: Signer | undefined;
   /** Where long work is done; default a thread. */
   readonly workHost?: WorkHost | undefined;
   /** Called with each guard that a release went against, after it, for somebody permitted it. */
@@ -197,7 +202,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     });
     this.#mustReach = options.mustReach ?? [];
     this.#autoEpoch = options.autoEpoch === true;
-    const { identity, store, startedOver } = openState(options, this.startedAtMs);
+    const { identity, store, startedOver } = options.state ?? openState(options, this.startedAtMs);
     this.identity = identity;
     this.store = store;
     if (startedOver) {
@@ -215,6 +220,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     this.#committer = new Committer({
       store: this.store,
       identity: this.identity,
+      signer: options.signer,
       encoder: this.#worker,
       nowMs: this.nowMs,
       turn,

@@ -10,6 +10,7 @@ import { ControlExchange } from '../control/exchange.ts';
 import type { ControlParts } from '../control/parts.ts';
 import { BehindError, EpochError, GuardError } from '../release/commit.ts';
 import { UnknownReleaseError } from '../release/history.ts';
+import { SignerError } from '../signer/signer.ts';
 import { StoreError } from '../store/store.ts';
 import { answerDiff } from './diff.ts';
 import { answerForget } from './forget.ts';
@@ -90,6 +91,7 @@ function codeOf(error: unknown): ErrorCode {
     error instanceof ProtocolError ||
     error instanceof GuardError ||
     error instanceof BehindError ||
+    error instanceof SignerError ||
     error instanceof EpochError
   )
     return error.code;

@@ -26,6 +26,12 @@ export interface StateOptions extends StoreOptions {
   readonly databases?: ((directory: string) => Databases) | undefined;
 }
 
+/** Whoever has the identity, and makes it. Both may reject. */
+export interface IdentityKeeper {
+  identity(): Promise<Identity | undefined>;
+  make(): Promise<Identity>;
+}
+
 export interface State {
   readonly identity: Identity;
   readonly store: Store;
@@ -38,16 +44,51 @@ export interface State {
  * made.
  */
 export function openState(options: StateOptions, nowMs: number): State {
-  const { stateDirectory, startOver, databases } = options;
-  const identityFile = options.identityFile ?? join(stateDirectory, 'identity');
-  const directory = join(stateDirectory, 'store');
+  const identityFile = identityFileOf(options);
   const found = readIdentity(identityFile);
+  const begun = openStore(options, found, nowMs);
+  try {
+    return { ...begun, identity: found ?? openIdentity(identityFile) };
+  } catch (error) {
+    void begun.store.close();
+    throw error;
+  }
+}
+
+/** Likewise, with the identity in the hands of somebody else. Rejects with what they do, besides. */
+export async function openStateOf(
+  keeper: IdentityKeeper,
+  options: StateOptions,
+  nowMs: number,
+): Promise<State> {
+  const found = await keeper.identity();
+  const begun = openStore(options, found, nowMs);
+  try {
+    return { ...begun, identity: found ?? (await keeper.make()) };
+  } catch (error) {
+    void begun.store.close();
+    throw error;
+  }
+}
+
+function identityFileOf({ stateDirectory, identityFile }: StateOptions): string {
+  return identityFile ?? join(stateDirectory, 'identity');
+}
+
+/** The store for an identity, which is made after it where there is none. */
+function openStore(
+  options: StateOptions,
+  found: Identity | undefined,
+  nowMs: number,
+): Omit<State, 'identity'> {
+  const { stateDirectory, startOver, databases } = options;
+  const identityFile = identityFileOf(options);
+  const directory = join(stateDirectory, 'store');
   const isLost = databases === undefined && !hasData(directory);
   if (found !== undefined && startOver !== true && isLost) throw lostStore(identityFile, directory);
   const store = new Store(directory, options, databases);
   try {
-    const startedOver = begin(store, directory, found, identityFile, startOver === true, nowMs);
-    return { identity: found ?? openIdentity(identityFile), store, startedOver };
+    return { store, startedOver: begin(store, directory, found, identityFile, startOver === true, nowMs) };
   } catch (error) {
     void store.close();
     throw error;

@@ -611,7 +611,12 @@ function countsOf({ records }: Catalogue): { readonly entries: number; readonly 
   return { entries, rules };
 }
 
-/** Whether a release is the next after another. One store gives no version twice, and leaves none out. */
-function follows(entry: HistoryEntry, before: HistoryEntry | undefined): boolean {
-  return before !== undefined && entry.key[1] === before.key[1] + 1;
+/**
+ * Whether a release is the next after another. One store gives no version twice; it leaves out those that
+ * were signed and never stored, and then a new epoch may begin with one that follows nothing.
+ */
+function follows({ key: [epoch, version], previousVersion }: HistoryEntry, before?: HistoryEntry): boolean {
+  if (before === undefined) return false;
+  const [epochBefore, versionBefore] = before.key;
+  return epoch === epochBefore ? previousVersion === versionBefore : version === versionBefore + 1;
 }

@@ -56,6 +56,8 @@ export interface HistoryEntry {
   /** Manifest, signature and delta. */
   readonly bytes: number;
   readonly createdAtMs: number;
+  /** As its manifest says; 0: it is the first of its epoch. */
+  readonly previousVersion: number;
   /**
    * What it counts in the budget of a transfer, and its delta as a step of one, at least. PROTOCOL.md
    * "Budget".
@@ -78,13 +80,14 @@ const NO_NOTES: ReleaseNotes = {
 
 export function historyEntry(key: ReleaseKey, stored: StoredRelease, manifest: Manifest): HistoryEntry {
   const { manifestBytes, signatures, deltaBytes, stepWork } = stored;
-  const { createdAtMs } = manifest;
+  const { createdAtMs, previousVersion } = manifest;
   return {
     key,
     hash: hexOf(manifestHash(manifestBytes)),
     deltaBytes,
     bytes: signatures.length + manifestBytes.length + deltaBytes,
     createdAtMs,
+    previousVersion,
     totals: manifest,
     stepWork,
   };

@@ -1,0 +1,92 @@
+/**
+ * The process that has the keys which sign releases, and nothing else: no network, no archive, no list is
+ * read here. The publisher starts it, or a service manager for each connection of the publisher's; it answers
+ * what comes on standard input, and ends with that.
+ *
+ *     signer-main IDENTITY        the identity file, which is made when the publisher asks for it
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  EXIT_FAILED,
+  EXIT_USAGE,
+  LockedError,
+  lockDirectory,
+  ProgramError,
+  runProgram,
+} from '@rulecast/program';
+import {
+  type Identity,
+  IdentityError,
+  openIdentity,
+  readIdentity,
+  sharedText,
+} from '@rulecast/program/identity';
+import { signBytes } from '@rulecast/protocol';
+import { SignerDesk, UnsignableError } from './signer/desk.ts';
+import { errorLine, lineOf, REQUEST_MAX_BYTES, requestIn, signLine } from './signer/line.ts';
+import { readRecord, recordDirectory, writeRecord } from './signer/record.ts';
+
+const NAME = 'rulecast-signer';
+/** One that hung is ended within that, and this one takes its place. */
+const LOCK_WAIT_MS = 12_000;
+const LOCK_LOOK_MS = 50;
+
+await runProgram(NAME, async () => {
+  const [file, ...others] = process.argv.slice(2);
+  if (file === undefined || others.length > 0)
+    throw new ProgramError(EXIT_USAGE, 'it takes the identity file');
+  // They are for the publisher, whose last question may be open; this ends with its input.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => undefined);
+  const directory = recordDirectory(file);
+  const answerTo = answering(file, directory);
+  await locked(directory);
+  let said = '';
+  for await (const chunk of process.stdin) {
+    said += String(chunk);
+    for (let end = said.indexOf('\n'); end >= 0; end = said.indexOf('\n')) {
+      process.stdout.write(answerTo(said.slice(0, end)));
+      said = said.slice(end + 1);
+    }
+    if (said.length > REQUEST_MAX_BYTES) throw new ProgramError(EXIT_FAILED, 'a request is too long');
+  }
+});
+
+/** Answers a line. What is refused is an answer too; what nobody but us can have caused is thrown. */
+function answering(file: string, directory: string): (line: string) => string {
+  let desk: SignerDesk | undefined;
+  const shared = (identity: Identity | undefined): string =>
+    lineOf(identity === undefined ? {} : { identity: sharedText(identity), hasRootKey: identity.hasRootKey });
+  return (line) => {
+    const request = requestIn(line);
+    if (request === undefined) return errorLine('what was asked is no request');
+    try {
+      if (request.ask !== 'sign')
+        return shared(request.ask === 'make' ? openIdentity(file) : readIdentity(file));
+      desk ??= deskOf(file, directory);
+      return signLine(desk.sign(request.manifest));
+    } catch (error) {
+      if (error instanceof IdentityError || error instanceof UnsignableError) return errorLine(error.message);
+      throw error;
+    }
+  };
+}
+
+function deskOf(file: string, directory: string): SignerDesk {
+  const { lineage, root, releaseKeys } = openIdentity(file);
+  const keys = { lineage, root, sign: (bytes: Uint8Array) => signBytes(bytes, ...releaseKeys) };
+  return new SignerDesk(keys, readRecord(directory), (record) => writeRecord(directory, record));
+}
+
+/** One process signs with a key. */
+async function locked(directory: string): Promise<void> {
+  for (let waitedMs = 0; ; waitedMs += LOCK_LOOK_MS) {
+    try {
+      await lockDirectory(directory);
+      return;
+    } catch (error) {
+      if (!(error instanceof LockedError) || waitedMs >= LOCK_WAIT_MS) throw error;
+      await sleep(LOCK_LOOK_MS);
+    }
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * What the process that has the release keys does with what it is asked, one line at a time. Pure but for
+ * what it is handed: the keys, and the record of the last number that it signed.
+ *
+ *   sign ─▶ a manifest of ours? ─▶ above the last? ─▶ kept, on disk ─▶ signed ─▶ answer
+ *                                  the same hash?  ───────────────────▶ signed
+ *                                  else                                 used, and which was the last
+ *
+ * What is kept and never answered is a gap in the numbers, and no more. So a key signs one release a number,
+ * whatever dies when. It protects the key, and numbers; what a release says is for the publisher to judge.
+ */
+
+import {
+  compareRelease,
+  decodeManifest,
+  hexOf,
+  type Manifest,
+  manifestHash,
+  ProtocolError,
+} from '@rulecast/protocol';
+import type { SignAnswer, SignedNumber } from './signer.ts';
+
+/** The last release that was signed. */
+export interface SignerRecord extends SignedNumber {
+  /** Of its manifest, hex. */
+  readonly hash: string;
+}
+
+/** What the keys are of. */
+export interface SignerKeys {
+  readonly lineage: Uint8Array;
+  readonly root: { readonly epochFloor: number; readonly epochCeiling: number };
+  readonly sign: (bytes: Uint8Array) => Uint8Array;
+}
+
+/** What is asked cannot be signed, whatever was signed before. */
+export class UnsignableError extends Error {}
+
+export class SignerDesk {
+  readonly #keys: SignerKeys;
+  readonly #keep: (record: SignerRecord) => void;
+  #last: SignerRecord | undefined;
+
+  /** `last` as it was kept; `keep` returns when a record is on disk, or throws. */
+  constructor(keys: SignerKeys, last: SignerRecord | undefined, keep: (record: SignerRecord) => void) {
+    this.#keys = keys;
+    this.#last = last;
+    this.#keep = keep;
+  }
+
+  /** Throws UnsignableError, and what keeping throws; then nothing is signed. */
+  sign(bytes: Uint8Array): SignAnswer {
+    const { epoch, version, previousVersion } = this.#manifestIn(bytes);
+    const hash = hexOf(manifestHash(bytes));
+    const last = this.#last;
+    const isRepeated = last?.hash === hash;
+    if (last !== undefined && !isRepeated && compareRelease({ epoch, version }, last) <= 0) {
+      return { kind: 'used', last: { ...last } };
+    }
+    if (!isRepeated) {
+      const record = { epoch, version, previousVersion, hash };
+      this.#keep(record);
+      this.#last = record;
+    }
+    return { kind: 'signed', signatures: this.#keys.sign(bytes) };
+  }
+
+  #manifestIn(bytes: Uint8Array): Manifest {
+    let manifest: Manifest;
+    try {
+      manifest = decodeManifest(bytes);
+    } catch (cause) {
+      if (!(cause instanceof ProtocolError)) throw cause;
+      throw new UnsignableError('what is to be signed is no manifest', { cause });
+    }
+    const { lineage, root } = this.#keys;
+    if (!Buffer.from(manifest.lineage).equals(lineage)) {
+      throw new UnsignableError('what is to be signed is of another lineage');
+    }
+    if (manifest.epoch < root.epochFloor || manifest.epoch > root.epochCeiling) {
+      throw new UnsignableError(`the root does not grant epoch ${manifest.epoch}`);
+    }
+    return manifest;
+  }
+}

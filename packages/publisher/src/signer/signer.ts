@@ -1,0 +1,35 @@
+/**
+ * What signs releases, as the publisher asks it: the keys themselves, or a process that has them (link.ts).
+ */
+
+import type { Identity } from '@rulecast/program/identity';
+import { ErrorCode, signBytes } from '@rulecast/protocol';
+
+/** A number that was signed, with that of the release before it. */
+export interface SignedNumber {
+  readonly epoch: number;
+  readonly version: number;
+  readonly previousVersion: number;
+}
+
+export type SignAnswer =
+  | { readonly kind: 'signed'; readonly signatures: Uint8Array }
+  /** Another release was signed under this number, or under one above it: the last one. */
+  | { readonly kind: 'used'; readonly last: SignedNumber };
+
+export interface Signer {
+  /** Signs the bytes of a manifest. Rejects with SignerError; then it may be signed, and is not at hand. */
+  sign(manifestBytes: Uint8Array): Promise<SignAnswer>;
+}
+
+/** The signer does not answer, refuses, or cannot be had. */
+export class SignerError extends Error {
+  readonly code = ErrorCode.signerFailed;
+}
+
+/** Signs with the keys of an identity in this process, whatever was signed before. */
+export function keySigner({ releaseKeys }: Pick<Identity, 'releaseKeys'>): Signer {
+  return {
+    sign: async (bytes) => ({ kind: 'signed', signatures: signBytes(bytes, ...releaseKeys) }),
+  };
+}
