@@ -194,6 +194,34 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     expect(box.errors()).toEqual([]);
   },
 
+  'docs/keys.md#When a key is lost or stolen': async (text) => {
+    const box = await fresh();
+    await box.run(blockText('docs/keys.md#For one person'));
+    const before = await box.run('rulectl keys show --identity ./publisher/identity --json');
+    const shown = await box.run(text);
+    const after: unknown = JSON.parse(shown.trim().split('\n').at(-1) ?? '');
+    expect(after).toMatchObject({ kind: 'root', number: 2, hasRootKey: false });
+    expect(JSON.parse(before)).toMatchObject({ kind: 'root', number: 1, hasRootKey: false });
+    expect(box.errors()).toEqual([]);
+  },
+
+  'docs/keys.md#When a key is lost or stolen/2': async (text) => {
+    const box = await fresh();
+    await box.run(blockText('docs/keys.md#For one person'));
+    await box.run(blockText('docs/keys.md#For three'));
+    await box.run('rm bert.key');
+    expect(await box.run(text)).toMatch(/^root 3 of lineage .*\n(?:.*\n)*root +2 of 3: /m);
+    await box.run('rulecast-publisher --state ./publisher');
+    expect(box.errors()).toEqual([]);
+  },
+
+  'docs/keys.md#When a key is lost or stolen/3': async (text) => {
+    const box = await fresh();
+    await box.run(blockText('docs/keys.md#For one person'));
+    expect(await box.run(text)).toMatch(/^rulecast2:/m);
+    await box.run('! diff -q publisher.trust publisher-2.trust');
+  },
+
   'CONTRIBUTING.md#Debug a daemon': async (text) => {
     const box = await fresh();
     await box.run(text);

@@ -78,6 +78,7 @@ function healthy(): Parts {
       'id rulecast': 'rulecast qubes\n',
       'nft qubes': 'chain antispoof {}',
       'nft tables': 'table inet rulecast_a\n',
+      'find root-*.key': '',
     },
     freeBytes: 2 ** 31,
     nowMs: Date.UTC(2026, 11, 1),
@@ -121,6 +122,12 @@ describe('doctor', () => {
       'key',
       'chmod 600',
       { states: { '/var/lib/rulecast/publisher/identity': FILE } },
+    ],
+    [
+      'the key of roots beside the publisher',
+      'root key',
+      'move it to a vault',
+      { runs: { 'find root-*.key': '/var/lib/rulecast/publisher/root-0123abcd.key\n' } },
     ],
     ['no key', 'key', 'restore', { states: { '/var/lib/rulecast/publisher/identity': undefined } }],
     [

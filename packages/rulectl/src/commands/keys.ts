@@ -63,6 +63,7 @@ export interface KeysArgs {
   readonly threshold: string | undefined;
   readonly epochs: string | undefined;
   readonly draft: string | undefined;
+  readonly json: boolean | undefined;
 }
 
 export function builder(yargs: Argv<object>): Argv<KeysArgs> {
@@ -114,6 +115,7 @@ export function builder(yargs: Argv<object>): Argv<KeysArgs> {
       requiresArg: true,
       describe: 'rotate, revoke: write the next root to this file, to be signed elsewhere',
     })
+    .option('json', { type: 'boolean', describe: 'show: one JSON object' })
     .example([
       ['$0 keys show', 'who may sign now'],
       ['$0 keys rotate', 'a new key for releases: what the old one signed counts no more'],
@@ -163,15 +165,38 @@ function init(args: KeysArgs, terminal: Terminal): ExitCode {
 function show(args: KeysArgs, terminal: Terminal): ExitCode {
   if (args.what.length > 0) {
     const draft = readDraft(oneFile(args, 'show'));
-    for (const line of linesOf(draft.root, new Set(), signersIn(draft.signatures))) terminal.out.line(line);
+    const signers = signersIn(draft.signatures);
+    if (args.json === true) terminal.out.json(recordOf(draft.root, new Set(), signers));
+    else for (const line of linesOf(draft.root, new Set(), signers)) terminal.out.line(line);
     return ExitCode.ok;
   }
   const path = pathOf(args, terminal);
   const identity = identityAt(path);
   const here = new Set(identity.keys.map((key) => idOf(publicBytes(key))));
+  const trust = formatTrust(identity);
+  if (args.json === true) {
+    terminal.out.json({ ...recordOf(identity.root, here, []), trust, hasRootKey: identity.hasRootKey });
+    return ExitCode.ok;
+  }
   for (const line of linesOf(identity.root, here, [])) terminal.out.line(line);
-  terminal.out.line(`trust line: ${formatTrust(identity)}`);
+  terminal.out.line(`trust line: ${trust}`);
+  if (identity.hasRootKey) {
+    const file = rootKeyFileOf(path, identity.lineage);
+    terminal.out.line(`the key that signs roots lies here: move ${file} to a vault, and keep a copy`);
+  }
   return ExitCode.ok;
+}
+
+/** What linesOf says, for programs. */
+function recordOf(root: Root, here: ReadonlySet<string>, signers: readonly string[]): object {
+  const roleOf = (name: RoleName): object => {
+    const { threshold, keys } = root.roles[name];
+    const shown = keys.map(idOf).map((id) => ({ id, isHere: here.has(id), hasSigned: signers.includes(id) }));
+    return { threshold, keys: shown };
+  };
+  const { number, epochFloor, epochCeiling } = root;
+  const roles = Object.fromEntries(ROLES.map((name) => [name, roleOf(name)]));
+  return { kind: 'root', number, lineage: hexOf(root.lineage), epochFloor, epochCeiling, roles };
 }
 
 function linesOf(root: Root, here: ReadonlySet<string>, signers: readonly string[]): readonly string[] {

@@ -19,6 +19,7 @@ export function lookAtManagement(machine: Machine): readonly Finding[] {
   return [
     configOf(machine),
     identityOf(machine),
+    rootKeyOf(machine),
     unitOf(machine, 'rulecast-publisher'),
     controlOf(machine),
     ...(qubeTypeOf(machine) === undefined ? [] : [serviceOf(machine), keptOf(machine)]),
@@ -51,6 +52,16 @@ function identityOf(machine: Machine): Finding {
     'key',
     `others than its owner may use ${path}`,
     `chmod 600 ${path}; who read it can sign: docs/recovery.md`,
+  );
+}
+
+function rootKeyOf(machine: Machine): Finding {
+  const found = machine.run('find', STATE, '-maxdepth', '1', '-name', 'root-*.key').stdout.trim();
+  if (found === '') return good('root key', `the key that signs roots does not lie in ${STATE}`);
+  return doubt(
+    'root key',
+    `${found} lies with the publisher: who steals both can say who may sign`,
+    'move it to a vault qube or a stick, and keep a copy: docs/keys.md',
   );
 }
 
