@@ -185,6 +185,8 @@ async function stage() {
   for (const folder of ['systemd', 'qubes'])
     cpSync(join(ROOT, 'packaging', folder), join(tree, folder), { recursive: true });
   put('examples/30-rulecast.policy', readFileSync(join(ROOT, 'packaging/qubes/30-rulecast.policy')));
+  for (const name of ['rulecast-signer.socket', 'rulecast-signer@.service'])
+    put(`examples/${name}`, readFileSync(join(ROOT, 'packaging/systemd', name)));
   for (const name of ['publisher.yaml', 'firewall.yaml'])
     put(`examples/${name}`, readFileSync(join(ROOT, 'examples', name)));
 }
