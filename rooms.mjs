@@ -55,6 +55,8 @@ export const ROOMS = {
     'lookup',
   ],
 
+  'packages/dns': ['message'],
+
   'packages/nftables': ['limits.ts', 'plan', 'kernel', 'apply', 'sink'],
 
   'packages/sources': [

@@ -16,14 +16,14 @@ const INPUTS = 1_000_000;
 const REQUESTS = 5000;
 /** A batch takes a second at most; a process that says nothing for so long loops without an end. */
 const HANG_MS = 120_000;
-const USAGE = `npm run fuzz -- [--target peers|applier] [--seed N] [--inputs N] [--seconds N] [--input N]
+const USAGE = `npm run fuzz -- [--target peers|dns|applier] [--seed N] [--inputs N] [--seconds N] [--input N]
 
 Sends inputs that are nearly right to everything that a peer's bytes reach: frames, messages, manifests, parts, deltas, chains, both
-session machines. Ends with 1 at the first that crashes the process, holds it up, takes its memory, or means two things. Or, as root,
-sends requests to the applier of nftables, in a network namespace of its own: each is answered, takes no more of the kernel's memory than was
-given, and leaves the tables of others alone.
+session machines; or, with --target dns, to what reads messages of DNS, beside dns-packet. Ends with 1 at the first that crashes the process,
+holds it up, takes its memory, or means two things. Or, as root, with --target applier, sends requests to the applier of nftables, in a network
+namespace of its own: each is answered, takes no more of the kernel's memory than was given, and leaves the tables of others alone.
 
-  --target T   peers or applier (peers)
+  --target T   peers, dns or applier (peers)
   --seed N     which inputs (1)
   --inputs N   how many (1,000,000; 5,000 requests)
   --seconds N  begin no more after so long
@@ -38,14 +38,14 @@ function optionsOf(args) {
   const given = givenOptions(args, NAMES);
   if (given === undefined) return undefined;
   const target = given.get('target') ?? 'peers';
-  if (target !== 'peers' && target !== 'applier') return undefined;
+  if (target !== 'peers' && target !== 'dns' && target !== 'applier') return undefined;
   const only = numberGiven(given, 'input', -1);
   const from = Math.max(0, only);
   const options = {
     target,
     seed: numberGiven(given, 'seed', 1),
     from,
-    to: only < 0 ? numberGiven(given, 'inputs', target === 'peers' ? INPUTS : REQUESTS) : only + 1,
+    to: only < 0 ? numberGiven(given, 'inputs', target === 'applier' ? REQUESTS : INPUTS) : only + 1,
     seconds: numberGiven(given, 'seconds', Number.POSITIVE_INFINITY),
     plant: given.get('plant'),
   };
@@ -56,7 +56,7 @@ function optionsOf(args) {
 
 /**
  * Runs a range in a process of its own, until its end, a fault, or the time.
- * @param {{ seed: number, from: number, to: number, batch?: number, plant?: string | undefined }} range
+ * @param {{ target: string, seed: number, from: number, to: number, batch?: number, plant?: string | undefined }} range
  * @param {number} endMs
  * @returns {Promise<{ readonly done: number, readonly growthBytes: number, readonly fault?: Fault }>} `done`:
  *   the input after the last.
@@ -112,7 +112,7 @@ function watched(range, endMs) {
 
 /**
  * The one input of a range that does it by itself, or the range.
- * @param {{ seed: number, plant?: string | undefined }} options
+ * @param {{ target: string, seed: number, plant?: string | undefined }} options
  * @param {Fault} fault
  */
 async function isolated(options, fault) {
@@ -148,16 +148,19 @@ if (options === undefined) {
   process.exit(process.argv.includes('--help') ? 0 : 64);
 }
 openRun();
-const { seconds, target, ...range } = options;
+const { seconds, ...range } = options;
 const startMs = performance.now();
-if (target === 'applier') process.exit(await applierFuzzed(range, startMs + seconds * 1000));
+if (range.target === 'applier') process.exit(await applierFuzzed(range, startMs + seconds * 1000));
 const { done, growthBytes, fault } = await watched(range, startMs + seconds * 1000);
 const tookS = ((performance.now() - startMs) / 1000).toFixed(0);
 if (fault !== undefined) {
   const { kind, from, to, text } = await isolated(range, fault);
   const where = to - from === 1 ? `input ${from}` : `one of the inputs ${from} to ${to - 1}`;
   process.stdout.write(`${kind}: ${where} of seed ${range.seed}\n${text}\n`);
-  if (to - from === 1) process.stdout.write(`again: npm run fuzz -- --seed ${range.seed} --input ${from}\n`);
+  if (to - from === 1)
+    process.stdout.write(
+      `again: npm run fuzz -- --target ${range.target} --seed ${range.seed} --input ${from}\n`,
+    );
   process.exit(1);
 }
 const grown = (growthBytes / 2 ** 20).toFixed(0);

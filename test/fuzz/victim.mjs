@@ -10,6 +10,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { DECODERS } from './decoders.mjs';
+import { DNS_DECODERS } from './dns.mjs';
 import { Draw } from './draw.mjs';
 import { PublisherTarget, SubscriberTarget } from './sessions.mjs';
 
@@ -30,14 +31,15 @@ const SUBSCRIBERS = 8;
 /** The input at which a fault is made. */
 const PLANTED_AT = 2345;
 
-/** @type {{ seed: number, from: number, to: number, batch?: number, plant?: string }} */
-const { seed, from, to, batch = BATCH, plant } = JSON.parse(process.argv[2] ?? '{}');
+/** @type {{ target: 'peers' | 'dns', seed: number, from: number, to: number, batch?: number, plant?: string }} */
+const { target, seed, from, to, batch = BATCH, plant } = JSON.parse(process.argv[2] ?? '{}');
+const decoders = Object.values(target === 'dns' ? DNS_DECODERS : DECODERS);
 
 const subscribers = await Promise.all(
-  Array.from({ length: SUBSCRIBERS }, async (_, i) => {
-    const target = new SubscriberTarget(i);
-    await target.start();
-    return target;
+  Array.from({ length: target === 'dns' ? 0 : SUBSCRIBERS }, async (_, i) => {
+    const subscriber = new SubscriberTarget(i);
+    await subscriber.start();
+    return subscriber;
   }),
 );
 const publisher = new PublisherTarget();
@@ -72,7 +74,7 @@ function peakBytes() {
 /** The decoder of an input; undefined for a session. @param {Draw} draw */
 function decoderOf(draw) {
   let at = draw.below(100);
-  for (const { share, run } of Object.values(DECODERS)) {
+  for (const { share, run } of decoders) {
     if (at < share) return run;
     at -= share;
   }
@@ -118,12 +120,12 @@ async function conversed(indices) {
   let fault;
   const targets = [...subscribers, publisher];
   await Promise.all(
-    targets.map(async (target, t) => {
+    targets.map(async (peer, t) => {
       for (const index of indices) {
         const draw = new Draw(seed, index);
         if (draw.below(targets.length) !== t || fault !== undefined) continue;
         try {
-          await target.run(draw);
+          await peer.run(draw);
         } catch (error) {
           const text = error instanceof Error ? `${error.stack}` : String(error);
           fault = { kind: 'wrong', from: index, to: index + 1, text };
@@ -172,5 +174,5 @@ for (let at = from, batches = 0; at < to; at += batch, batches++) {
   }
 }
 await tell({ at: to, growthBytes });
-await Promise.all([...subscribers, publisher].map((target) => target.close()));
+await Promise.all([...subscribers, publisher].map((peer) => peer.close()));
 process.exit(0);

@@ -1,0 +1,65 @@
+/**
+ * Messages in a stream, each behind two bytes that say its length: RFC 1035 §4.2.2, RFC 7766. What is kept is
+ * one message that is not whole yet.
+ */
+
+import { MESSAGE_MAX_BYTES } from './wire.ts';
+
+const LENGTH_BYTES = 2;
+
+export class MessageStream {
+  #kept: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+  #used = 0;
+
+  /** Whether a message has begun that is not whole. */
+  get isWaiting(): boolean {
+    return this.#used > 0;
+  }
+
+  /**
+   * The messages that are whole with `chunk`, in order. Each is good until the next is asked for: it may
+   * stand in the chunk itself.
+   */
+  *feed(chunk: Uint8Array): Generator<Uint8Array> {
+    let at = 0;
+    while (at < chunk.length) {
+      if (this.#used === 0 && at + LENGTH_BYTES <= chunk.length) {
+        const end = at + LENGTH_BYTES + lengthAt(chunk, at);
+        if (end <= chunk.length) {
+          yield chunk.subarray(at + LENGTH_BYTES, end);
+          at = end;
+          continue;
+        }
+      }
+      at = this.#keep(chunk, at);
+      if (this.#used < LENGTH_BYTES || this.#used < LENGTH_BYTES + lengthAt(this.#kept, 0)) continue;
+      const end = this.#used;
+      this.#used = 0;
+      yield this.#kept.subarray(LENGTH_BYTES, end);
+    }
+  }
+
+  /** Keeps what the message that has begun lacks, from `at` on. Where what comes after it begins. */
+  #keep(chunk: Uint8Array, at: number): number {
+    const isKnown = this.#used >= LENGTH_BYTES;
+    const wanted = isKnown ? LENGTH_BYTES + lengthAt(this.#kept, 0) : LENGTH_BYTES;
+    const end = Math.min(chunk.length, at + wanted - this.#used);
+    this.#reserve(this.#used + end - at);
+    this.#kept.set(chunk.subarray(at, end), this.#used);
+    this.#used += end - at;
+    return end;
+  }
+
+  /** Memory grows with what has come, not with what was announced. */
+  #reserve(byteCount: number): void {
+    if (byteCount <= this.#kept.length) return;
+    const room = Math.min(Math.max(byteCount, this.#kept.length * 2, 512), LENGTH_BYTES + MESSAGE_MAX_BYTES);
+    const larger = new Uint8Array(room);
+    larger.set(this.#kept.subarray(0, this.#used));
+    this.#kept = larger;
+  }
+}
+
+function lengthAt(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! << 8) | bytes[at + 1]!; // the caller has looked
+}

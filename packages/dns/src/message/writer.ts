@@ -1,0 +1,176 @@
+/**
+ * Messages that are written here: questions to an upstream, and the answers that nobody was asked for. Each
+ * goes into memory of the caller, who says how much there is.
+ */
+
+import type { MessageReader } from './message.ts';
+import {
+  CLASS_IN,
+  DNSSEC_OK,
+  EDE_OPTION,
+  type ExtendedError,
+  Flag,
+  HEADER_BYTES,
+  OPT_BYTES,
+  QUESTION_FIELDS_BYTES,
+  type Rcode,
+  RECORD_FIELDS_BYTES,
+  RecordType,
+  WIRE_NAME_MAX_BYTES,
+} from './wire.ts';
+
+/**
+ * Size of datagrams that we ask for and send. DNS flag day 2020: what passes every network in one piece.
+ */
+export const EDNS_BYTES = 1232;
+/** What fits into a datagram for who sent no OPT (RFC 1035 §4.2.1). */
+export const PLAIN_BYTES = 512;
+
+/** A pointer to the question's name. */
+const QUESTION_NAME = 0xc000 | HEADER_BYTES;
+/** An SOA whose two names are the root: 2 and five numbers. */
+const SOA_DATA_BYTES = 22;
+const SOA_NUMBERS_MIDDLE = [1, 1800, 900, 604_800]; // serial, refresh, retry, expire: nobody transfers it
+const EDE_BYTES = 6;
+
+/** Enough for every message that is written here. */
+export const WRITTEN_MAX_BYTES =
+  HEADER_BYTES +
+  WIRE_NAME_MAX_BYTES +
+  QUESTION_FIELDS_BYTES +
+  (2 + RECORD_FIELDS_BYTES + SOA_DATA_BYTES) +
+  (OPT_BYTES + EDE_BYTES);
+
+/** Bits of a question that go on to the upstream: what its asker wants, and nothing about the asker. */
+const PASSED_FLAGS = Flag.recursionDesired | Flag.authenticData | Flag.checkingDisabled;
+
+/**
+ * The question of a message, for an upstream: its bits, name, type and class as they are, and OPT with our
+ * size and without options if there was one. Its name starts behind the header. The bytes used of `out`.
+ */
+export function writeQuestion(asked: MessageReader, id: number, out: Uint8Array): number {
+  const writer = new Cursor(out);
+  writer.header(id, asked.flags & PASSED_FLAGS, 0, 0, asked.opt < 0 ? 0 : 1);
+  writer.question(asked);
+  if (asked.opt >= 0)
+    writer.opt(Math.min(EDNS_BYTES, Math.max(PLAIN_BYTES, asked.ednsBytes)), asked.isDnssecOk);
+  return writer.at;
+}
+
+/** What is said without asking anybody. */
+export interface OwnAnswer {
+  readonly rcode: Rcode;
+  /** Told to who sent OPT. */
+  readonly error?: ExtendedError | undefined;
+  /** How long the answer may be kept, in seconds; undefined: as long as whoever gets it likes. */
+  readonly ttl?: number | undefined;
+  /** The unspecified address of the question's family, if it asks for one. */
+  readonly isNull?: boolean;
+}
+
+/** An answer of our own to a question. The bytes used of `out`, which has `WRITTEN_MAX_BYTES`. */
+export function writeAnswer(asked: MessageReader, answer: OwnAnswer, out: Uint8Array): number {
+  const { rcode, error, ttl, isNull = false } = answer;
+  const nullBytes = !isNull || asked.class !== CLASS_IN ? 0 : addressBytes(asked.type);
+  const hasSoa = ttl !== undefined && nullBytes === 0;
+  const kept = asked.flags & (Flag.recursionDesired | Flag.checkingDisabled);
+  const flags = Flag.response | Flag.recursionAvailable | kept | rcode;
+  const writer = new Cursor(out);
+  writer.header(asked.id, flags, nullBytes === 0 ? 0 : 1, hasSoa ? 1 : 0, asked.opt < 0 ? 0 : 1);
+  writer.question(asked);
+  if (nullBytes > 0) {
+    writer.record(asked.type, ttl ?? 0, nullBytes);
+    out.fill(0, writer.at, writer.at + nullBytes);
+    writer.at += nullBytes;
+  }
+  if (hasSoa) {
+    writer.record(RecordType.soa, ttl, SOA_DATA_BYTES);
+    writer.u16(0); // both names
+    for (const number of SOA_NUMBERS_MIDDLE) writer.u32(number);
+    writer.u32(ttl); // how long that there is nothing may be kept (RFC 2308 §4)
+  }
+  if (asked.opt >= 0) writer.opt(EDNS_BYTES, asked.isDnssecOk, error);
+  return writer.at;
+}
+
+/** Bytes of an address of a type; 0: it has none. */
+function addressBytes(type: number): number {
+  return type === RecordType.a ? 4 : type === RecordType.aaaa ? 16 : 0;
+}
+
+/**
+ * An answer that lacks its records, for whom it is too long: ask again by TCP. The bytes used of `out`.
+ */
+export function writeTruncated(answer: MessageReader, out: Uint8Array): number {
+  const writer = new Cursor(out);
+  writer.header(answer.id, answer.flags | Flag.truncated, 0, 0, answer.opt < 0 ? 0 : 1);
+  writer.question(answer);
+  if (answer.opt >= 0) writer.opt(EDNS_BYTES, answer.isDnssecOk);
+  return writer.at;
+}
+
+/**
+ * Makes an upstream's answer one for who asked: its id, and its name in the case in which it was asked. The
+ * two names are the same but for that.
+ */
+export function readdress(answer: Uint8Array, asked: MessageReader): void {
+  answer[0] = asked.id >> 8;
+  answer[1] = asked.id & 0xff;
+  answer.set(asked.bytes.subarray(HEADER_BYTES, asked.nameEnd), HEADER_BYTES);
+}
+
+class Cursor {
+  readonly #out: Uint8Array;
+  at = 0;
+
+  constructor(out: Uint8Array) {
+    this.#out = out;
+  }
+
+  u16(value: number): void {
+    this.#out[this.at++] = value >> 8;
+    this.#out[this.at++] = value & 0xff;
+  }
+
+  u32(value: number): void {
+    this.u16(value >>> 16);
+    this.u16(value & 0xffff);
+  }
+
+  header(id: number, flags: number, answers: number, authorities: number, additional: number): void {
+    this.u16(id);
+    this.u16(flags);
+    this.u16(1);
+    this.u16(answers);
+    this.u16(authorities);
+    this.u16(additional);
+  }
+
+  /** Copies name, type and class. */
+  question({ bytes, nameEnd }: MessageReader): void {
+    const end = nameEnd + QUESTION_FIELDS_BYTES;
+    this.#out.set(bytes.subarray(HEADER_BYTES, end), this.at);
+    this.at += end - HEADER_BYTES;
+  }
+
+  /** A record of the question's name, up to its data. */
+  record(type: number, ttl: number, dataBytes: number): void {
+    this.u16(QUESTION_NAME);
+    this.u16(type);
+    this.u16(CLASS_IN);
+    this.u32(ttl);
+    this.u16(dataBytes);
+  }
+
+  opt(sizeBytes: number, isDnssecOk: boolean, error?: ExtendedError): void {
+    this.#out[this.at++] = 0; // the root
+    this.u16(RecordType.opt);
+    this.u16(sizeBytes);
+    this.u32(isDnssecOk ? DNSSEC_OK : 0);
+    this.u16(error === undefined ? 0 : EDE_BYTES);
+    if (error === undefined) return;
+    this.u16(EDE_OPTION);
+    this.u16(2);
+    this.u16(error);
+  }
+}

@@ -1,0 +1,284 @@
+/**
+ * Messages of DNS, by themselves: each input is nearly right. What is taken, dns-packet takes too and reads
+ * alike; what is refused, it refuses too, but for what is stricter here on purpose; what is written, both
+ * read.
+ */
+
+import assert from 'node:assert';
+import {
+  MessageFault,
+  MessageReader,
+  MessageStream,
+  nameText,
+  newNameScratch,
+  readName,
+  sameName,
+  turnCase,
+  WRITTEN_MAX_BYTES,
+  writeAnswer,
+  writeQuestion,
+  writeTruncated,
+} from '@rulecast/dns';
+import packet from 'dns-packet';
+
+/** @typedef {import('./draw.mjs').Draw} Draw */
+
+const LABELS = ['a', 'www', 'ads', 'example', 'com', 'net', 'x'.repeat(63), 'xn--bcher-kva', '_dns'];
+const [A, NS, CNAME, SOA, TXT, AAAA, DNAME, OPT, SVCB, HTTPS] = [1, 2, 5, 6, 16, 28, 39, 41, 64, 65];
+const TYPES = /** @type {const} */ ([A, A, AAAA, AAAA, CNAME, CNAME, DNAME, SVCB, HTTPS, OPT, TXT, SOA, NS]);
+/** Their data is a name and nothing else. */
+const OF_NAMES = [NS, CNAME, DNAME];
+/** Those whose data dns-packet does not look into, or looks into as we do. */
+const ORDINARY = ['A', 'AAAA', 'CNAME', 'DNAME', 'OPT'];
+const POINTER = 0xc000;
+const HEADER_BYTES = 12;
+
+const reader = new MessageReader();
+const second = new MessageReader();
+const scratch = newNameScratch();
+const out = new Uint8Array(WRITTEN_MAX_BYTES);
+
+/** A message with names that point to one another. @param {Draw} draw @param {boolean} isQuery */
+function messageOf(draw, isQuery) {
+  /** @type {number[]} */
+  const bytes = [];
+  /** @type {number[]} */
+  const labelStarts = [];
+  const u16 = (/** @type {number} */ value) => bytes.push((value >> 8) & 255, value & 255);
+  const name = () => {
+    for (let labels = draw.below(draw.oneIn(30) ? 130 : 5); labels > 0; labels--) {
+      labelStarts.push(bytes.length);
+      const label = draw.oneIn(40) ? draw.bytes(1 + draw.below(63)) : Buffer.from(draw.of(LABELS));
+      bytes.push(label.length, ...label);
+    }
+    if (labelStarts.length > 0 && draw.oneIn(2)) u16(POINTER | draw.of(labelStarts));
+    else bytes.push(0);
+  };
+  const counts = [1, 0, 0, 0].map((count, i) => (isQuery && i < 3 ? count : count + draw.below(i + 1)));
+  u16(draw.word());
+  u16((isQuery ? 0x0100 : 0x8180) | (draw.word() & 0x7b7f));
+  for (const count of counts) u16(count);
+  for (let count = counts[0] ?? 0; count > 0; count--) {
+    name();
+    u16(draw.oneIn(9) ? draw.below(300) : draw.of(TYPES));
+    u16(1);
+  }
+  for (const [section, count] of counts.entries()) {
+    for (let left = section === 0 ? 0 : count; left > 0; left--) record(section === 3 && draw.oneIn(2));
+  }
+  return Buffer.from(bytes);
+
+  /** @param {boolean} isOpt */
+  function record(isOpt) {
+    const type = isOpt ? OPT : draw.of(TYPES);
+    if (type === OPT) bytes.push(0);
+    else name();
+    u16(type);
+    u16(type === OPT ? 1232 : draw.oneIn(20) ? draw.below(5) : 1);
+    u16(draw.below(3));
+    u16(draw.oneIn(2) ? 0x8000 : draw.word());
+    const lengthAt = bytes.length;
+    u16(0);
+    if (OF_NAMES.includes(type)) name();
+    else if (type === A || type === AAAA) bytes.push(...draw.bytes(type === A ? 4 : 16));
+    else if (type === SVCB || type === HTTPS) {
+      u16(draw.below(2));
+      name();
+      bytes.push(...draw.bytes(draw.below(9)));
+    } else if (type === OPT && draw.oneIn(2)) {
+      const option = draw.bytes(draw.below(9));
+      u16(65_001);
+      u16(option.length);
+      bytes.push(...option);
+    } else if (type === TXT) bytes.push(3, ...draw.bytes(3));
+    const length = bytes.length - lengthAt - 2;
+    bytes[lengthAt] = length >> 8;
+    bytes[lengthAt + 1] = length & 255;
+  }
+}
+
+/** What dns-packet reads, and how many bytes of it. @param {Uint8Array} bytes */
+function theirs(bytes) {
+  try {
+    const message = packet.decode(Buffer.from(bytes));
+    return { message, byteCount: packet.decode.bytes };
+  } catch {
+    return undefined;
+  }
+}
+
+/** @param {packet.DecodedPacket} message */
+function recordsOf(message) {
+  return [message.answers, message.authorities, message.additionals].map((records) => [...(records ?? [])]);
+}
+
+/** Whether dns-packet finds the ends of all records as we do. @param {packet.DecodedPacket} message */
+function isOrdinary(message) {
+  return recordsOf(message)
+    .flat()
+    .every((record) => {
+      const isIn = record.type === 'OPT' || ('class' in record && record.class === 'IN' && !isFlush(record));
+      const isKnown = ORDINARY.includes(record.type);
+      return isKnown ? isIn : /^UNKNOWN_(?!6[45]$)/.test(record.type);
+    });
+}
+
+/** The bit of multicast DNS, which dns-packet takes off a class. @param {object} record */
+function isFlush(record) {
+  return 'flush' in record && record.flush === true;
+}
+
+/** Whether two bytes somewhere are a pointer into the header. @param {Uint8Array} bytes */
+function pointsIntoHeader(bytes) {
+  return bytes.some((byte, i) => byte === 0xc0 && (bytes[i + 1] ?? 0) < HEADER_BYTES);
+}
+
+/** The text that dns-packet has of a name, or undefined where that has two meanings. @param {Uint8Array} name */
+function plainText(name) {
+  let text = '';
+  for (let at = 0; name[at] !== 0; at += 1 + (name[at] ?? 0)) {
+    const label = Buffer.from(name.subarray(at + 1, at + 1 + (name[at] ?? 0))).toString('latin1');
+    if (!/^[\w-]+$/.test(label)) return undefined;
+    text += `${text === '' ? '' : '.'}${label}`;
+  }
+  return text === '' ? '.' : text;
+}
+
+/** @param {number} at @param {string | undefined} expected */
+function assertName(at, expected) {
+  const length = readName(reader.bytes, at, scratch);
+  assert.ok(length > 0, 'a name of a message that was taken is none');
+  const text = plainText(scratch.subarray(0, length));
+  if (text !== undefined) assert.equal(text, expected);
+}
+
+/** Asserts that dns-packet read what `reader` did. @param {packet.DecodedPacket} message */
+function assertAlike(message) {
+  assert.equal(message.id, reader.id);
+  assert.equal(message.flags, reader.flags & 0x7fff);
+  assertName(HEADER_BYTES, message.questions?.[0]?.name);
+  const sections = recordsOf(message);
+  assert.equal(sections.flat().length, reader.recordCount);
+  let index = 0;
+  for (const [section, records] of sections.entries()) {
+    for (const record of records) {
+      assert.equal(reader.sections[index], section);
+      assertName(reader.owners[index] ?? 0, record.name);
+      if (record.type === 'OPT') {
+        assert.equal(reader.ednsBytes, record.udpPayloadSize);
+        assert.equal(reader.ednsVersion, record.ednsVersion);
+        assert.equal(reader.isDnssecOk, record.flag_do);
+      } else assert.equal(reader.ttls[index], 'ttl' in record ? record.ttl : undefined);
+      if (record.type === 'CNAME') assertName(reader.targetOf(index), record.data);
+      if (record.type === 'A') assert.equal(addressAt(index), record.data);
+      index++;
+    }
+  }
+}
+
+/** @param {number} index */
+function addressAt(index) {
+  const start = reader.dataStarts[index] ?? 0;
+  return [...reader.bytes.subarray(start, start + 4)].join('.');
+}
+
+/** @param {Draw} draw */
+function messages(draw) {
+  const bytes = draw.mutated(messageOf(draw, draw.oneIn(3)));
+  const fault = reader.read(bytes);
+  const other = theirs(bytes);
+  if (fault === undefined) {
+    if (other !== undefined && isOrdinary(other.message)) {
+      assert.equal(other.byteCount, bytes.length);
+      assertAlike(other.message);
+    }
+    if (other === undefined) assert.ok(!isAllOurs(), 'dns-packet refuses a message that was taken');
+    return;
+  }
+  if (other === undefined || !isOrdinary(other.message)) return;
+  const { message, byteCount } = other;
+  if (fault === MessageFault.questions) assert.notEqual(message.questions?.length, 1);
+  if (fault === MessageFault.trailing) assert.ok(byteCount < bytes.length);
+  const isRead = recordsOf(message)
+    .flat()
+    .every(({ type }) => /^UNKNOWN/.test(type)); // it believes lengths of these alone
+  if (fault === MessageFault.length && isRead) assert.ok(byteCount > bytes.length);
+  if (fault === MessageFault.name) assert.ok(pointsIntoHeader(bytes), 'a name is refused that is one');
+}
+
+/** Whether a message holds nothing that dns-packet may refuse for reasons of its own. */
+function isAllOurs() {
+  for (let i = 0; i < reader.recordCount; i++) {
+    const type = reader.types[i] ?? 0;
+    const isPlain = (type === A || type === AAAA || type === CNAME) && reader.classes[i] === 1;
+    if (!isPlain && !(type === OPT && reader.dataLengths[i] === 0)) return false;
+  }
+  return true;
+}
+
+/** What is made of a question is read again by both. @param {Draw} draw */
+function written(draw) {
+  const bytes = draw.mutated(messageOf(draw, true));
+  if (reader.read(bytes) !== undefined) return;
+  const answer = {
+    rcode: draw.of(/** @type {const} */ ([0, 2, 3, 5])),
+    error: draw.of(/** @type {const} */ ([undefined, 15, 22])),
+    ttl: draw.of([undefined, 0, 60]),
+    isNull: draw.oneIn(2),
+  };
+  const id = draw.below(65_536);
+  const question = out.slice(0, writeQuestion(reader, id, out));
+  const own = out.slice(0, writeAnswer(reader, answer, out));
+  const cut = out.slice(0, writeTruncated(reader, out));
+  for (const message of [question, own, cut]) {
+    assert.equal(second.read(message), undefined);
+    assert.equal(second.type, reader.type);
+    assert.equal(second.class, reader.class);
+    const nameBytes = reader.nameEnd - HEADER_BYTES;
+    assert.equal(second.nameEnd, reader.nameEnd);
+    assert.ok(sameName(message.subarray(HEADER_BYTES), bytes.subarray(HEADER_BYTES), nameBytes));
+    assert.equal(second.opt >= 0, reader.opt >= 0);
+    assert.equal(theirs(message)?.byteCount, message.length);
+  }
+}
+
+/** Whatever pieces messages come in, they come out whole and in order. @param {Draw} draw */
+function streams(draw) {
+  const sent = Array.from({ length: draw.below(5) }, () => draw.bytes(draw.below(draw.oneIn(9) ? 5000 : 90)));
+  const whole = Buffer.concat(
+    sent.flatMap((message) => [Buffer.from([message.length >> 8, message.length & 255]), message]),
+  );
+  const rest = draw.oneIn(2) ? draw.bytes(1) : Buffer.alloc(0);
+  const bytes = Buffer.concat([whole, rest]);
+  const stream = new MessageStream();
+  const got = [];
+  for (let at = 0; at < bytes.length; ) {
+    const end = Math.min(bytes.length, at + 1 + draw.below(draw.oneIn(3) ? 900 : 7));
+    for (const message of stream.feed(bytes.subarray(at, end))) got.push(Buffer.from(message));
+    at = end;
+  }
+  assert.deepEqual(got, sent);
+  assert.equal(stream.isWaiting, rest.length > 0);
+}
+
+/** A name's text is its own, and its case does not matter. @param {Draw} draw */
+function names(draw) {
+  const bytes = draw.mutated(messageOf(draw, true)).subarray(HEADER_BYTES);
+  const shifted = Buffer.concat([Buffer.alloc(HEADER_BYTES), bytes]);
+  const length = readName(shifted, HEADER_BYTES, scratch);
+  if (length < 0) return;
+  const name = scratch.slice(0, length);
+  const turned = scratch.slice(0, length);
+  for (let at = 0; turned[at] !== 0; at += 1 + (turned[at] ?? 0))
+    turnCase(turned, at + 1, at + 1 + (turned[at] ?? 0), draw.bytes(4));
+  assert.ok(sameName(name, turned, length));
+  assert.equal(nameText(turned), nameText(name));
+}
+
+/** By name, with how many of a hundred inputs each gets. */
+export const DNS_DECODERS = /** @type {const} */ ({
+  messages: { share: 70, run: messages },
+  written: { share: 15, run: written },
+  streams: { share: 5, run: streams },
+  names: { share: 10, run: names },
+});
