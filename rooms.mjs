@@ -55,7 +55,7 @@ export const ROOMS = {
     'lookup',
   ],
 
-  'packages/dns': ['message'],
+  'packages/dns': ['message', 'match'],
 
   'packages/nftables': ['limits.ts', 'plan', 'kernel', 'apply', 'sink'],
 

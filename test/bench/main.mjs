@@ -13,6 +13,7 @@ const BENCHES = {
     'bytes a second of each list importer, on real lists and a million lines, beside ipaddr.js and cidr-tools',
   hostile:
     'what dead and hostile servers can hold up: silent DNS, trickling feeds, bombs, names that change on and on',
+  matcher: 'names a second that the matcher of DNS judges, and what it takes to build, hold and change',
   names: 'bytes and time of lists of names, whole, as deltas and imported, beside xz and zstd',
   sources: 'how long the publisher stalls on a refresh of a million entries, and its memory',
   stalls: 'how long the event loops of both daemons stall during a push',

@@ -48,7 +48,8 @@ function namesIn(file, bytes) {
   return list.names;
 }
 
-function fixtures() {
+/** All names of the fixtures. */
+export function fixtures() {
   return LISTS.map((file) => namesIn(file, readFileSync(new URL(file, FIXTURES)))).reduce(unionNames);
 }
 

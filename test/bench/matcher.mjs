@@ -1,0 +1,145 @@
+/**
+ * `npm run bench -- matcher [--names N]`: names a second that the matcher of DNS judges, one call from
+ * JavaScript each, and what it takes to build, to hold and to change.
+ *
+ * 32 lists of crossovers of the names of the fixtures, a tenth of them wildcards and a tenth in several
+ * lists. A quarter of the questions are entries, a quarter are below one, half are beside one; half are in
+ * capitals.
+ */
+
+import { randomBytes } from 'node:crypto';
+import { NameMatcher, nameBytes, turnCase } from '@rulecast/dns';
+import { namesOf, nameTexts } from '@rulecast/rules';
+import { seededNumbers } from '../kit/random.mjs';
+import { fixtures } from './names.mjs';
+import { grouped, machineLine, median, ms, runsOf, table } from './report.mjs';
+
+const LISTS = 32;
+const NAMES = 3_200_000;
+const SHARED_PART = 0.1;
+const QUESTIONS = 400_000;
+const CHANGED = 1_000;
+
+/** @param {readonly string[]} args */
+export function run(args) {
+  const runs = runsOf(args, 5);
+  const at = args.indexOf('--names');
+  const total = at < 0 ? NAMES : Number(args[at + 1]);
+  process.stdout.write(machineLine(runs));
+  const below = seededNumbers(0x2545f491);
+  const texts = [...nameTexts(fixtures())];
+  const pick = () => texts[below(texts.length)] ?? '';
+  const shared = Array.from({ length: total / LISTS / 4 }, () => entry(pick, below));
+  const lists = Array.from({ length: LISTS }, () =>
+    namesOf(
+      Array.from({ length: total / LISTS }, () =>
+        below(1 / SHARED_PART) === 0 ? (shared[below(shared.length)] ?? '') : entry(pick, below),
+      ),
+    ),
+  );
+  const subjects = lists.map((names, subject) => ({ subject, names }));
+  const questions = questionsOf(lists, pick, below);
+  const count = lists.reduce((sum, names) => sum + names.count, 0);
+  /** @type {Record<'fill' | 'change' | 'worst' | 'look', number[]>} */
+  const times = { fill: [], change: [], worst: [], look: [] };
+  let matcher = new NameMatcher(count, randomBytes(16));
+  let found = 0;
+  for (let i = 0; i < runs; i++) {
+    matcher = new NameMatcher(count, randomBytes(16));
+    times.fill.push(timed(matcher.fill(subjects)).sumMs);
+    const startMs = performance.now();
+    found = asked(matcher, questions);
+    times.look.push(performance.now() - startMs);
+    const added = namesOf(Array.from({ length: CHANGED }, (_, n) => `host-${i}-${n}.example`));
+    const removed = namesOf([...nameTexts(added)].map((name) => `old-${name}`));
+    timed(matcher.change([{ subject: i, removed: namesOf([]), added: removed }], () => undefined));
+    const { sumMs, worstMs } = timed(matcher.change([{ subject: i, removed, added }], () => undefined));
+    times.change.push(sumMs);
+    times.worst.push(worstMs);
+  }
+  const rate = QUESTIONS / median(times.look) / 1000;
+  process.stdout.write(
+    `\n${table(
+      [
+        `${grouped(count)} entries of ${LISTS} lists: ${grouped(matcher.size)} names, ${grouped(matcher.classCount)} classes`,
+        '',
+      ],
+      [
+        ['looked up, one call each', `${rate.toFixed(2)} M/s`],
+        ['of these found', grouped(found)],
+        ['built', `${ms(median(times.fill))} ms`],
+        ['table', `${(matcher.tableBytes / count).toFixed(1)} B an entry`],
+        [`${grouped(CHANGED)} out and in`, `${median(times.change).toFixed(2)} ms`],
+        ['of that the longest step', `${median(times.worst).toFixed(2)} ms`],
+      ],
+    )}`,
+  );
+}
+
+/** @param {() => string} pick @param {(below: number) => number} below */
+function entry(pick, below) {
+  return `${below(10) === 0 ? (below(2) === 0 ? '*.' : '.') : ''}${crossover(pick)}`;
+}
+
+/** @param {() => string} pick */
+function crossover(pick) {
+  const [head, tail] = [pick(), pick()];
+  return head.slice(0, head.indexOf('.') + 1) + tail.slice(tail.indexOf('.') + 1);
+}
+
+/**
+ * Whole names, end to end, and where each begins.
+ * @param {readonly import('@rulecast/rules').Names[]} lists
+ * @param {() => string} pick
+ * @param {(below: number) => number} below
+ */
+function questionsOf(lists, pick, below) {
+  const members = lists.flatMap((names) => {
+    const step = Math.max(1, Math.floor((names.count * LISTS) / QUESTIONS));
+    return [...nameTexts(names)].filter((_, i) => i % step === 0).map((name) => name.replace(/^\*?\./, ''));
+  });
+  const starts = new Uint32Array(QUESTIONS);
+  const parts = [];
+  let used = 0;
+  for (let i = 0; i < QUESTIONS; i++) {
+    const member = members[below(members.length)] ?? '';
+    const name = i % 4 === 0 ? member : i % 4 === 1 ? `www.${member}` : stranger(crossover(pick));
+    const bytes = nameBytes(name.length > 253 ? member : name);
+    if (i % 2 === 1) turnCase(bytes, 0, bytes.length, Uint8Array.of(255));
+    starts[i] = used;
+    used += bytes.length;
+    parts.push(bytes);
+  }
+  return { starts, bytes: Buffer.concat(parts) };
+}
+
+/** A name beside one of a list: its last label but one is nobody's. @param {string} name */
+function stranger(name) {
+  const labels = name.split('.');
+  labels.splice(-2, 1, `${labels.at(-2)}-0`);
+  return labels.join('.');
+}
+
+/** How many were found. @param {NameMatcher} matcher @param {ReturnType<typeof questionsOf>} questions */
+function asked(matcher, { starts, bytes }) {
+  let found = 0;
+  for (const start of starts)
+    if (matcher.look(bytes, start) > 0 && matcher.subjectsAt(0).length >= 0) found++;
+  return found;
+}
+
+/** @param {Generator<undefined, string>} steps */
+function timed(steps) {
+  let sumMs = 0;
+  let worstMs = 0;
+  for (;;) {
+    const startMs = performance.now();
+    const step = steps.next();
+    const tookMs = performance.now() - startMs;
+    sumMs += tookMs;
+    worstMs = Math.max(worstMs, tookMs);
+    if (step.done !== true) continue;
+    if (step.value !== 'done') throw new Error(`it ended with ${step.value}`);
+    return { sumMs, worstMs };
+  }
+}
