@@ -229,6 +229,18 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     expect(box.errors()).toEqual([]);
   },
 
+  'docs/names.md#Examples': async (text) => {
+    const box = await fresh();
+    box.write('names.yaml', text);
+    expect((await box.attempt('rulectl check names.yaml')).code).toBe(2);
+  },
+
+  'docs/names.md#Examples/2': async (text) => {
+    const box = await fresh();
+    box.write('names.yaml', blockText('docs/names.md#Examples'));
+    expect(await box.run(text)).toMatch(/ads\.example: drop\n +answer +nxdomain\n/);
+  },
+
   'docs/embedding.md#Embedding': async (text) => {
     const box = await fresh();
     expect(await box.run(text)).toMatch(/policy default, egress: /);

@@ -17,7 +17,7 @@
  *     csv/       CSV records, which column holds what, and the tables
  *     feed/      every other format of lists, one a file
  *     list/      which format a file has, lists in whatever format, whether a list may replace another, and lists written
- *     document/  YAML and JSON as a tree with places and a shape, rule set documents, files of rule lines, packets
+ *     document/  YAML and JSON as a tree with places and a shape, rule set documents, files of rule lines, packets, questions of DNS
  *     config/    the publisher's configuration: its keys, each declared once, and what they mean together
  */
 
@@ -53,6 +53,7 @@ export {
   parsePacketLine,
   parsePacketText,
 } from './document/packet.ts';
+export { isQuestionText, parseQuestionText, QUESTION_TEXT_HELP } from './document/question.ts';
 export { parseRuleLines } from './document/rule-lines.ts';
 export { type IngestNote, type IngestResult, ingest } from './ingest.ts';
 export { isJsonFormat } from './json/formats.ts';

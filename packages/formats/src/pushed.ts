@@ -12,6 +12,8 @@ import {
   emptyPolicy,
   isPartName,
   type List,
+  type NameTerms,
+  NO_NAME_TERMS,
   type Policy,
   prefixListOf,
   subtractNames,
@@ -58,13 +60,15 @@ export type ReadFile =
   | { readonly kind: 'rules'; readonly direction: Direction; readonly rules: RuleLines }
   | { readonly kind: 'document'; readonly document: RuleSetDocument };
 
-/** Is told of what is read, while it is read. */
+/** Is told of what is read, while it is read; and what may be read. */
 export interface PushObserver {
   /** Takes each rule and entry; reading is slower then. */
   readonly onEntry?: DocumentEntrySink | undefined;
   /** Takes every reject of the files, also those that are not kept. */
   readonly onReject?: (reject: DocumentReject) => void;
   readonly onFile?: (file: PushedFile, read: ReadFile) => void;
+  /** `read`: documents may say what nothing enforces yet of names; only who judges by it says so. */
+  readonly nameTerms?: 'read' | undefined;
 }
 
 /** What the files of one push say. */
@@ -72,6 +76,8 @@ export interface PushedParts {
   readonly lists: Map<string, List>;
   readonly policies: Map<string, Policy>;
   unmatched: Action | undefined;
+  /** What documents say of names, the parts of a later one after those of an earlier. */
+  terms: NameTerms;
   /** Of the policies, those of which only the egress was given, by a file of bare rules. */
   readonly bare: Set<string>;
   /** The first of them. */
@@ -89,6 +95,7 @@ export function readPushed(input: PushInput, now: number, observer: PushObserver
     lists: new Map(),
     policies: new Map(),
     unmatched: undefined,
+    terms: NO_NAME_TERMS,
     bare: new Set(),
     rejects: [],
     rejectCount: 0,
@@ -129,14 +136,15 @@ function readDocument(
   input: PushInput,
   now: number,
   pushed: Gathered,
-  { onEntry, onReject }: PushObserver,
+  { onEntry, onReject, nameTerms }: PushObserver,
 ): RuleSetDocument {
   const readReferenced = (name: string): Uint8Array | undefined => {
     return input.files.find((other) => other.role === 'referenced' && other.name === name)?.bytes;
   };
-  const options = onEntry === undefined ? {} : { onEntry };
+  const options = { readsNameTerms: nameTerms === 'read', ...(onEntry && { onEntry }) };
   const document = parseDocument(file.name, file.bytes, now, readReferenced, options);
   for (const reject of document.rejects) onReject?.(reject);
+  pushed.terms = joinTerms(pushed.terms, document.terms);
   addRejects(pushed, file, document);
   for (const [name, list] of document.lists) addPart(pushed, pushed.lists, file, name, list);
   for (const [name, policy] of document.policies) addPart(pushed, pushed.policies, file, name, policy);
@@ -146,6 +154,14 @@ function readDocument(
     pushed.unmatched = document.unmatched;
   }
   return document;
+}
+
+function joinTerms(a: NameTerms, b: NameTerms): NameTerms {
+  return {
+    firewallLists: new Set([...a.firewallLists, ...b.firewallLists]),
+    blocked: new Map([...a.blocked, ...b.blocked]),
+    unlisted: new Map([...a.unlisted, ...b.unlisted]),
+  };
 }
 
 /** The observer's sinks for a file that is no document. */

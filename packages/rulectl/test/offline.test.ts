@@ -36,6 +36,17 @@ folder.write(
 );
 folder.write('faulty.yaml', 'policies:\n  default: { egress: ["drop dst=@nothing"] }\n');
 
+folder.write(
+  'names.yaml',
+  [
+    'lists: { ads: { names: [ads.example, "*.ads.example"], resolve: firewall } }',
+    'common: { egress: [drop dst=@ads], blocked: refused }',
+    'policies: { work: { prefixes: [10.137.0.5], egress: [accept dsthost=a.example] } }',
+    'unmatched: drop',
+    '',
+  ].join('\n'),
+);
+
 const test = (args: readonly string[], stdin = '') =>
   rulectl(['test', '--offline', ...args], { cwd: folder.path, stdin });
 
@@ -392,5 +403,79 @@ describe('the verdicts of the Qubes fixtures', () => {
     expect(answers.filter(({ ok }) => ok !== true)).toEqual([]);
     expect(answers.length).toBe(packets.length);
     expect(exit).toBe(0);
+  });
+});
+
+describe('test --offline of names', () => {
+  it('answers each with how it is answered, rule, list and the name that matched', async () => {
+    const asked = ['work ? www.example > x.ads.example', '10.137.0.5 ? A.example'];
+    const { exit, stdout, stderr } = await test(['names.yaml', '--json', ...asked]);
+    expect(stderr).toContain('(policy-of-one-family)');
+    expect(ndjson(stdout)).toEqual([
+      {
+        action: 'drop',
+        answer: 'refused',
+        policy: 'work',
+        block: 'common',
+        rule: 'action=drop dst=@ads',
+        list: 'ads',
+        name: 'x.ads.example',
+        question: asked[0],
+      },
+      {
+        action: 'accept',
+        answer: 'answer',
+        policy: 'work',
+        block: 'own',
+        rule: 'action=accept dsthost=a.example',
+        list: null,
+        name: 'a.example',
+        question: asked[1],
+      },
+    ]);
+    expect(exit).toBe(0);
+  });
+
+  it('tells people the same', async () => {
+    const { stdout } = await test(['names.yaml', 'work ? ads.example', 'work ? other.example']);
+    expect(stdout).toBe(
+      [
+        'work ? ads.example: drop',
+        '  answer     refused',
+        '  policy     work, egress',
+        '  rule       action=drop dst=@ads (number 1 of common)',
+        '  list       ads',
+        '  name       ads.example',
+        'work ? other.example: accept',
+        '  answer     answer',
+        '  policy     work, egress',
+        '  rule       none matches: unlisted: answer decides',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('ends with 1 unless each gets what is expected', async () => {
+    expect((await test(['names.yaml', '--expect', 'drop', 'work ? ads.example'])).exit).toBe(0);
+    expect((await test(['names.yaml', '--expect', 'drop', 'work ? b.example'])).exit).toBe(1);
+  });
+
+  it.each([
+    [['names.yaml', 'work ? ads..example'], 2, 'column 8: "ads..example" is no host name'],
+    [['names.yaml', 'wrok ? ads.example'], 2, 'no policy is called wrok'],
+    [['names.yaml', 'common ? ads.example'], 2, 'no policy is called common'],
+    [['names.yaml', 'work ? ads.example', '192.0.2.7'], 64, 'packets and names are judged by a command each'],
+    [['names.yaml', '--dns', '192.0.2.1', 'work ? ads.example'], 64, '--dns is for packets'],
+    [['faulty.yaml', 'default ? ads.example'], 2, 'no name was judged'],
+    [['names.yaml', '192.0.2.7'], 2, 'no packet was judged'],
+  ])('refuses %j', async (args, code, words) => {
+    const { exit, stderr } = await test(args);
+    expect(stderr).toContain(words);
+    expect(exit).toBe(code);
+  });
+
+  it('is for files so far', async () => {
+    const { exit, stderr } = await rulectl(['test', 'work ? ads.example'], { cwd: folder.path });
+    expect([exit, stderr.includes('give --offline FILE')]).toEqual([64, true]);
   });
 });

@@ -137,7 +137,7 @@ export function evaluate(ruleSet: RuleSet, environment: Environment, packet: Pac
 }
 
 function judge(ruleSet: RuleSet, environment: Environment, packet: Packet, direction: Direction): Verdict {
-  const policy = judgingPolicy(ruleSet, packet, direction);
+  const policy = judgingPolicy(ruleSet, direction === 'egress' ? packet.src : packet.dst, direction);
   const otherwise = policy === undefined ? unmatchedAction(ruleSet, direction) : policy.defaultAction;
   if (otherwise === undefined) return NO_VERDICT;
   for (const block of RULE_BLOCKS) {
@@ -161,8 +161,11 @@ function unmatchedAction({ unmatched }: RuleSet, direction: Direction): Action |
 /**
  * The policy with the longest prefix that holds the qube's address; for egress `default` where there is none.
  */
-function judgingPolicy(ruleSet: RuleSet, packet: Packet, direction: Direction): Policy | undefined {
-  const qube = direction === 'egress' ? packet.src : packet.dst;
+export function judgingPolicy(
+  ruleSet: RuleSet,
+  qube: Address | undefined,
+  direction: Direction,
+): Policy | undefined {
   let best: Policy | undefined;
   let bestLength = -1;
   for (const policy of ruleSet.policies.values()) {

@@ -1,6 +1,6 @@
 /**
  * The rule language as values: prefixes, names, lists, rules, policies, rule sets, and the reference
- * evaluator, the slow one that every fast path is tested against.
+ * evaluators, of packets and of questions of DNS, the slow ones that every fast path is tested against.
  *
  * Begin with rule-set.ts, what is released and enforced, and evaluate.ts, what it means. The files build on
  * one another in this order: prefix, name, names (columns of them); list (sets of prefixes and of names, and
@@ -22,6 +22,7 @@ export {
   timeFor,
   type Verdict,
 } from './evaluate.ts';
+export { evaluateName, type NameQuestion, type NameVerdict } from './evaluate-name.ts';
 export {
   aggregatePrefixes,
   applyPrefixesDelta,
@@ -70,6 +71,7 @@ export {
   parseHostName,
   RESOLVED_LIST,
 } from './name.ts';
+export { type BlockedAnswer, type NameTerms, NO_NAME_TERMS } from './name-terms.ts';
 export {
   compareKeys,
   diffNames,

@@ -4,6 +4,7 @@
 
 import { EMPTY_PREFIX_SET, type List, type PrefixSet, prefixCount } from './list.ts';
 import { compareHostNames, RESOLVED_LIST } from './name.ts';
+import { type NameTerms, NO_NAME_TERMS, reasonsNotOfDns } from './name-terms.ts';
 import { hasWildcards, nameTexts } from './names.ts';
 import { allRuns, COMMON_POLICY, DEFAULT_POLICY, judgesIngress, type Policy } from './policy.ts';
 import { formatPrefixAt } from './prefix.ts';
@@ -63,6 +64,7 @@ export const RuleSetProblemCode = {
   wildcards: 'unsupported',
   unresolvedNames: 'names-not-resolvable',
   tooManyNames: 'too-many-names',
+  notOfDns: 'not-of-dns',
   duplicatePrefix: 'duplicate-policy-prefix',
   reservedPolicy: 'reserved-policy',
   reservedList: 'reserved-list',
@@ -105,9 +107,10 @@ export function usedNames(ruleSet: RuleSet): readonly string[] {
 }
 
 /** Everything that is wrong or odd about a rule set as a whole; faults first. */
-export function checkRuleSet(ruleSet: RuleSet): readonly RuleSetProblem[] {
+export function checkRuleSet(ruleSet: RuleSet, terms: NameTerms = NO_NAME_TERMS): readonly RuleSetProblem[] {
   const problems = [
-    ...listProblems(ruleSet),
+    ...listProblems(ruleSet, terms),
+    ...dnsProblems(ruleSet, terms),
     ...reservedProblems(ruleSet.policies),
     ...prefixProblems(ruleSet.policies),
     ...unmatchedProblems(ruleSet),
@@ -118,17 +121,18 @@ export function checkRuleSet(ruleSet: RuleSet): readonly RuleSetProblem[] {
   ];
 }
 
-function listProblems(ruleSet: RuleSet): readonly RuleSetProblem[] {
+function listProblems(ruleSet: RuleSet, { firewallLists }: NameTerms): readonly RuleSetProblem[] {
   const problems: RuleSetProblem[] = [];
   for (const policy of ruleSet.policies.values()) {
     for (const name of usedLists([policy])) {
+      if (firewallLists.has(name)) continue;
       const problem = listUseProblem(policy.name, name, ruleSet.lists.get(name));
       if (problem !== undefined) problems.push(problem);
     }
   }
   const used = usedLists(ruleSet.policies.values());
   for (const [name, list] of ruleSet.lists) {
-    if (list.kind === 'names' && hasWildcards(list.names)) {
+    if (list.kind === 'names' && !firewallLists.has(name) && hasWildcards(list.names)) {
       const reason = `list ${name} has wildcards, which nothing enforces yet: list the names that are meant`;
       problems.push({ severity: 'fault', code: RuleSetProblemCode.wildcards, part: name, reason });
     }
@@ -164,6 +168,15 @@ function listUseProblem(part: string, name: string, list: List | undefined): Rul
   if (list.names.count <= RESOLVED_NAMES_MAX) return undefined;
   const reason = `list ${name} has ${list.names.count} names; rules can use a list of at most ${RESOLVED_NAMES_MAX} by resolution`;
   return fault(RuleSetProblemCode.tooManyNames, reason);
+}
+
+/** Rules that the firewall's DNS could not follow. */
+function dnsProblems({ policies }: RuleSet, terms: NameTerms): readonly RuleSetProblem[] {
+  return [...policies.values()].flatMap((policy) =>
+    reasonsNotOfDns(policy, terms).map((reason) => {
+      return { severity: 'fault' as const, code: RuleSetProblemCode.notOfDns, part: policy.name, reason };
+    }),
+  );
 }
 
 function reservedProblems(policies: ReadonlyMap<string, Policy>): readonly RuleSetProblem[] {

@@ -56,6 +56,11 @@ export function plainRule<A extends Action>(
   };
 }
 
+/** Whether a rule is about some packets to its remote side only. */
+export function isNarrowed({ proto, dns, ports, icmpType }: RuleMatch): boolean {
+  return proto !== undefined || dns || ports !== undefined || icmpType !== undefined;
+}
+
 /** How the options that name the remote side begin. */
 export const REMOTE_STEM: Readonly<Record<Direction, 'dst' | 'src'>> = { egress: 'dst', ingress: 'src' };
 

@@ -13,6 +13,7 @@
 import { posix } from 'node:path';
 import {
   type Action,
+  type BlockedAnswer,
   COMMON_POLICY,
   DEFAULT_POLICY,
   type DirectedRuns,
@@ -24,6 +25,7 @@ import {
   formatRule,
   isPartName,
   type List,
+  type NameTerms,
   NO_RUNS,
   nameListOf,
   newPrefixScratch,
@@ -91,6 +93,8 @@ export interface RuleSetDocument {
   readonly policies: ReadonlyMap<string, Policy>;
   /** Undefined if the document does not say it. */
   readonly unmatched: Action | undefined;
+  /** What it says of names; nothing unless these are read. */
+  readonly terms: NameTerms;
   /** The files it names, as `documentReferences` gives them. */
   readonly references: readonly string[];
   /** The first rejects. Lists and policies hold what could be read; use them only without any. */
@@ -119,6 +123,11 @@ export type DocumentEntrySink = (
 export interface DocumentOptions {
   readonly limits?: Partial<FormatLimits>;
   readonly onEntry?: DocumentEntrySink;
+  /**
+   * Whether to read what nothing enforces yet of names that the firewall resolves (PROTOCOL.md "Forms to
+   * come"); else it is refused, where it stands.
+   */
+  readonly readsNameTerms?: boolean;
 }
 
 /**
@@ -180,6 +189,10 @@ class DocumentReader {
   readonly #lists = new Map<string, List>();
   readonly #policies = new Map<string, Policy>();
   #unmatched: Action | undefined;
+  readonly #readsNameTerms: boolean;
+  readonly #firewallLists = new Set<string>();
+  readonly #blocked = new Map<string, BlockedAnswer>();
+  readonly #unlisted = new Map<string, 'answer' | 'nxdomain'>();
   readonly #encoder = new TextEncoder();
   readonly #scratch = newPrefixScratch();
   #place: PlaceOf = () => ({ line: 1, column: 1 });
@@ -190,6 +203,7 @@ class DocumentReader {
     this.#readReferenced = readReferenced;
     this.#limits = withLimits(options.limits);
     this.#onEntry = options.onEntry;
+    this.#readsNameTerms = options.readsNameTerms === true;
     this.#rejects = new RejectLog(this.#limits.rejectsKept);
   }
 
@@ -202,6 +216,7 @@ class DocumentReader {
       lists: this.#lists,
       policies: this.#policies,
       unmatched: this.#unmatched,
+      terms: { firewallLists: this.#firewallLists, blocked: this.#blocked, unlisted: this.#unlisted },
       references: [...this.#references],
       rejects: this.#rejects.kept,
       rejectCount: this.#rejects.count,
@@ -295,7 +310,9 @@ class DocumentReader {
     const resolve =
       resolveNode?.kind === 'text' && (resolveNode.value === 'true' || resolveNode.value === 'publisher');
     this.#checkSupported(value, 'private');
-    if (resolveNode?.kind === 'text' && resolveNode.value === 'firewall') {
+    const isFirewalls = resolveNode?.kind === 'text' && resolveNode.value === 'firewall';
+    if (isFirewalls && this.#readsNameTerms) this.#firewallLists.add(name);
+    else if (isFirewalls) {
       const reason =
         'resolve: firewall is not supported yet: write resolve: publisher, and the publisher asks for the addresses';
       this.#reject(resolveNode.offset, DocumentFault.unsupported, reason);
@@ -320,7 +337,7 @@ class DocumentReader {
     }
     const names = childOf(node, 'names');
     if (names?.kind === 'sequence') {
-      return nameListOf(namesOfItems(textsOf(names), this.#itemSinks()), resolve);
+      return nameListOf(namesOfItems(textsOf(names), this.#itemSinks(), this.#readsNameTerms), resolve);
     }
     const file = childOf(node, 'file');
     if (file?.kind !== 'text') return undefined;
@@ -376,7 +393,7 @@ class DocumentReader {
   }
 
   #policyOf(name: string, node: MappingNode): Policy {
-    for (const key of ['blocked', 'unlisted'] as const) this.#checkSupported(node, key);
+    this.#readNameTerms(name, node);
     if (name === DEFAULT_POLICY) this.#checkDefaultPolicy(node);
     const exceptions = childOf(node, 'exceptions');
     return {
@@ -386,6 +403,21 @@ class DocumentReader {
       exceptions: name === COMMON_POLICY ? NO_RUNS : this.#directedRuns(exceptions),
       ...this.#directedRuns(node),
     };
+  }
+
+  #readNameTerms(name: string, node: MappingNode): void {
+    if (!this.#readsNameTerms) {
+      for (const key of ['blocked', 'unlisted'] as const) this.#checkSupported(node, key);
+      return;
+    }
+    const said = <T extends string>(key: string, words: readonly T[]): T | undefined => {
+      const value = childOf(node, key);
+      return words.find((word) => value?.kind === 'text' && value.value === word); // the schema refuses others
+    };
+    const blocked = said('blocked', OF_NAMES.blocked.enum);
+    const unlisted = said('unlisted', OF_NAMES.unlisted.enum);
+    if (blocked !== undefined) this.#blocked.set(name, blocked);
+    if (unlisted !== undefined) this.#unlisted.set(name, unlisted);
   }
 
   #directedRuns(node: TreeNode | undefined): DirectedRuns {

@@ -32,10 +32,14 @@ export function prefixesOfItems(
 }
 
 /** The host names of some items, in normal form. */
-export function namesOfItems(items: readonly TextNode[], { onFault, onEntry }: ItemSinks): readonly string[] {
+export function namesOfItems(
+  items: readonly TextNode[],
+  { onFault, onEntry }: ItemSinks,
+  takesWildcards = false,
+): readonly string[] {
   return items.flatMap((item) => {
     const bytes = encoder.encode(item.value);
-    const name = readName(bytes, 0, bytes.length);
+    const name = readName(bytes, 0, bytes.length, takesWildcards);
     if (typeof name === 'string') onEntry?.(item, () => name);
     else onFault(item, columnAt(bytes, 0, name.at) - 1, name);
     return typeof name === 'string' ? [name] : [];

@@ -222,16 +222,29 @@ function addressReason(shown: string): string {
 }
 
 /** A host name read from bytes[start, end), in normal form, or what is wrong with it. */
-export function readName(bytes: Uint8Array, start: number, end: number): string | EntryFault {
+export function readName(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  takesWildcards = false,
+): string | EntryFault {
   const result = parseHostName(latin1(bytes, start, end));
   if (result.kind === 'name') return result.name;
   const { fault } = result;
   const text = latin1(bytes, start, end);
   if (isWildcard(text)) {
+    if (takesWildcards) return normalWildcard(text);
     const reason = `${quote(text)} is a wildcard, and a list holds single names: write the names that are meant`;
     return { code: RuleFault.unsupported, at: start, reason };
   }
   return { code: fault, at: start, reason: nameReason(quoteBytes(bytes, start, end), fault) };
+}
+
+/** Of a text that is one: its dots in front, and the name behind them in normal form. */
+function normalWildcard(text: string): string {
+  const below = text.indexOf('.') + 1;
+  const result = parseHostName(text.slice(below));
+  return text.slice(0, below) + (result.kind === 'name' ? result.name : '');
 }
 
 function nameReason(shown: string, fault: NameFault): string {

@@ -1,17 +1,26 @@
 /**
  * `rulectl test`: what happens to a packet, asked of the live tables, or of a file and the reference
- * evaluator.
+ * evaluator; and to a name, of a file alone.
  */
 
 import {
   type ExpectedAction,
   FORMAT_LIMITS,
+  isQuestionText,
   PACKET_TEXT_HELP,
   parsePacketLine,
   parsePacketText,
+  parseQuestionText,
+  QUESTION_TEXT_HELP,
 } from '@rulecast/formats';
 import { type ControlRecordOf, packetToWire } from '@rulecast/protocol';
-import type { Environment, Packet, RuleSet } from '@rulecast/rules';
+import {
+  COMMON_POLICY,
+  type Environment,
+  type NameQuestion,
+  type Packet,
+  type RuleSet,
+} from '@rulecast/rules';
 import type { Argv } from 'yargs';
 import { ask, controlOf } from '../control/client.ts';
 import {
@@ -23,7 +32,7 @@ import {
 } from '../control/live.ts';
 import { parseAddresses, parseResolutions, parseTime } from '../offline/environment.ts';
 import { type LoadedRuleSet, loadRuleSet, unresolvedNames } from '../offline/rule-set.ts';
-import { verdictOf } from '../offline/verdict.ts';
+import { nameVerdictOf, verdictOf } from '../offline/verdict.ts';
 import { formatAmount, formatCount } from '../render/amounts.ts';
 import { renderReject, renderWarning } from '../render/findings.ts';
 import { renderVerdict } from '../render/verdict.ts';
@@ -32,7 +41,7 @@ import { checkStdinOnce, readInput, STDIN_NAME, shownName } from '../terminal/in
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'test [packet..]';
-export const describe = 'what happens to a packet';
+export const describe = 'what happens to a packet, or to a name';
 
 /** The addresses of Qubes' virtual DNS servers. */
 const QUBES_DNS = '10.139.1.1,10.139.1.2';
@@ -64,9 +73,9 @@ export interface TestArgs {
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<TestArgs> {
   return yargs
     .usage(
-      `$0 test PACKET...\n$0 test --offline FILE... [--packets FILE] [PACKET...]\n\nAsks the live tables of the subscribers through the publisher, or judges by a file alone.\n\n${PACKET_TEXT_HELP.replaceAll('\n', ' ')}`,
+      `$0 test PACKET...\n$0 test --offline FILE... [--packets FILE] [PACKET...]\n\nAsks the live tables of the subscribers through the publisher, or judges by a file alone.\n\n${PACKET_TEXT_HELP.replaceAll('\n', ' ')}\n\nWith --offline, a name is judged too, as docs/names.md says. ${QUESTION_TEXT_HELP.replaceAll('\n', ' ')}`,
     )
-    .positional('packet', { type: 'string', array: true, describe: 'packets' })
+    .positional('packet', { type: 'string', array: true, describe: 'packets, or questions' })
     .option('direction', {
       choices: DIRECTIONS,
       default: 'egress' as const,
@@ -115,6 +124,7 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<TestArg
       ['$0 test --offline a.yaml --packets p.json', 'test a rule set before it is pushed'],
       ['$0 test --offline a.yaml --offline drop.txt …', 'several files, as push takes them together'],
       ['$0 test --offline a.rules --expect drop 192.0.2.7', 'ends with 1 if it gets anything else'],
+      ['$0 test --offline a.yaml "work ? ads.example"', 'whether a name is blocked'],
       ['$0 test --offline a.rules --resolve a.com=192.0.2.7 …', 'with the addresses of a name'],
     ]);
 }
@@ -125,6 +135,10 @@ export async function run(args: TestArgs, terminal: Terminal): Promise<ExitCode>
   for (const option of ['packets', 'resolve', 'dns', 'at'] as const) {
     if (args[option] !== undefined) throw usageError(`--${option} goes with --offline FILE`);
   }
+  if (packets.some(isQuestionText))
+    throw usageError(
+      'names are judged by a file: give --offline FILE, since no firewall answers DNS itself yet',
+    );
   if (packets.length === 0)
     throw usageError('name a packet, as in rulectl test "10.137.0.5 > 192.0.2.7 tcp/443"');
   return runOnline(args, packets, terminal);
@@ -230,13 +244,14 @@ function runOffline(
   if (args.expect !== undefined && texts.length === 0) {
     throw usageError('--expect goes with packets of the command line: in a file, each line has its own');
   }
+  if (texts.some(isQuestionText)) return judgeNames(args, files, texts, terminal);
   checkStdinOnce([...files, args.packets ?? '']);
   const now = args.at === undefined ? Math.floor(terminal.nowMs() / 1000) : parseTime('--at', args.at);
   const environment = { now, dns: parseAddresses('--dns', args.dns ?? QUBES_DNS) };
   const resolutions = parseResolutions(args.resolve ?? []);
   const asked = texts.map((text) => packetOf(text, args.direction));
   const loaded = loadRuleSet(files, now, resolutions);
-  if (loaded.kind === 'rejects') return refuse(loaded, args, terminal);
+  if (loaded.kind === 'rejects') return refuse(loaded, args, terminal, 'packet');
   warn(loaded, terminal);
   const tally: Tally = { packets: 0, expected: 0, unmet: 0, refused: 0 };
   for (const [i, packet] of asked.entries()) {
@@ -252,6 +267,59 @@ function runOffline(
   }
   if (tally.refused > 0) return ExitCode.refused;
   return tally.unmet > 0 ? ExitCode.unmet : ExitCode.ok;
+}
+
+/** The questions of a command line, which has nothing else. Throws CliError. */
+function judgeNames(
+  args: TestArgs,
+  files: readonly string[],
+  texts: readonly string[],
+  terminal: Terminal,
+): ExitCode {
+  if (args.packets !== undefined || !texts.every(isQuestionText))
+    throw usageError('packets and names are judged by a command each');
+  for (const option of ['resolve', 'dns'] as const)
+    if (args[option] !== undefined) throw usageError(`--${option} is for packets: leave it out`);
+  checkStdinOnce(files);
+  const now = args.at === undefined ? Math.floor(terminal.nowMs() / 1000) : parseTime('--at', args.at);
+  const questions = texts.map(questionOf);
+  const loaded = loadRuleSet(files, now, new Map(), 'read');
+  if (loaded.kind === 'rejects') return refuse(loaded, args, terminal, 'name');
+  for (const warning of loaded.warnings) terminal.complain(renderWarning(warning, terminal.colors));
+  let isUnmet = false;
+  for (const [i, question] of questions.entries()) {
+    checkAsker(loaded.ruleSet, question);
+    const verdict = nameVerdictOf(loaded.ruleSet, loaded.terms, now, question);
+    const { answer } = verdict;
+    const ok = args.expect === undefined || args.expect === answer.action;
+    if (!ok) isUnmet = true;
+    const text = texts[i] ?? '';
+    const expectation = args.expect === undefined ? {} : { expect: args.expect, ok };
+    if (args.json === true) terminal.out.json({ ...answer, question: text, ...expectation });
+    else {
+      const said = Object.fromEntries(Object.entries(answer).filter(([, value]) => value !== null));
+      const view = { ...verdict, ...said, action: answer.action, answer: answer.answer, expect: args.expect };
+      terminal.out.line(renderVerdict(text, view, terminal.colors));
+    }
+  }
+  return isUnmet ? ExitCode.unmet : ExitCode.ok;
+}
+
+/** A question of the command line. Throws CliError `refused`. */
+function questionOf(text: string): NameQuestion {
+  const result = parseQuestionText(text);
+  if (result.kind === 'question') return result.question;
+  const message = `question ${JSON.stringify(text)}, column ${result.column}: ${result.reason}`;
+  throw new CliError(ExitCode.refused, result.code, message);
+}
+
+/** A policy that is not there judges nobody, and would answer everything. Throws CliError `refused`. */
+function checkAsker({ policies }: RuleSet, { asker }: NameQuestion): void {
+  if (asker === undefined || !('policy' in asker)) return;
+  if (policies.has(asker.policy) && asker.policy !== COMMON_POLICY) return;
+  const known = [...policies.keys()].filter((name) => name !== COMMON_POLICY).join(', ');
+  const text = `no policy is called ${asker.policy}: write the address of a qube, or one of ${known || 'those of a rule set'}`;
+  throw new CliError(ExitCode.refused, 'unknown-policy', text);
 }
 
 /** A file of packets that tests nothing has not passed. Throws CliError. */
@@ -270,13 +338,14 @@ function refuse(
   loaded: Extract<LoadedRuleSet, { kind: 'rejects' }>,
   args: TestArgs,
   terminal: Terminal,
+  what: 'packet' | 'name',
 ): ExitCode {
   for (const reject of loaded.rejects) {
     if (args.json === true) terminal.out.json({ kind: 'reject', ...reject });
     else terminal.out.line(renderReject(reject.file, reject, terminal.colors));
   }
   const count = formatAmount(loaded.rejectCount, 'line is', 'lines are');
-  terminal.complain(`rulectl: ${count} refused: no packet was judged`);
+  terminal.complain(`rulectl: ${count} refused: no ${what} was judged`);
   return ExitCode.refused;
 }
 

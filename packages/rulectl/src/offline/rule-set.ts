@@ -14,6 +14,7 @@ import {
   type Direction,
   EMPTY_PREFIX_SET,
   EMPTY_RULE_SET,
+  type NameTerms,
   type PrefixSet,
   prefixListOf,
   type RuleSet,
@@ -26,7 +27,12 @@ import { shownName } from '../terminal/input.ts';
 
 /** A rule set, or why it is none. */
 export type LoadedRuleSet =
-  | { readonly kind: 'rule-set'; readonly ruleSet: RuleSet; readonly warnings: readonly RuleSetProblem[] }
+  | {
+      readonly kind: 'rule-set';
+      readonly ruleSet: RuleSet;
+      readonly terms: NameTerms;
+      readonly warnings: readonly RuleSetProblem[];
+    }
   | {
       readonly kind: 'rejects';
       readonly rejects: readonly RuleSetReject[];
@@ -55,6 +61,8 @@ export interface OfflineReading extends Partial<Omit<FileArgs, 'file'>> {
 export interface OfflinePush {
   /** Undefined where something is refused. */
   readonly ruleSet: RuleSet | undefined;
+  /** What they say of names; nothing unless the observer has these read. */
+  readonly terms: NameTerms;
   /** Of files; the first thousand of each. */
   readonly rejects: readonly RuleSetReject[];
   readonly rejectCount: number;
@@ -89,6 +97,7 @@ export function readOffline(
     const isRead = pushed.rejectCount === 0;
     const rejects = (result.kind === 'rejects' ? result.rejects : pushed.rejects).map(placed);
     return {
+      terms: pushed.terms,
       ruleSet: undefined,
       rejects: isRead ? [] : rejects,
       rejectCount: pushed.rejectCount,
@@ -101,7 +110,7 @@ export function readOffline(
     // Lists alone are there to be used by what the publisher has.
     return !isAssumed(part) && !(code === 'unused-list' && pushed.policies.size === 0);
   };
-  const problems = checkRuleSet(result.ruleSet)
+  const problems = checkRuleSet(result.ruleSet, pushed.terms)
     .filter(isTold)
     .map((problem) => ({
       ...problem,
@@ -112,7 +121,7 @@ export function readOffline(
     .map(({ file, code, part, reason }) => ({ file, line: 1, column: 1, code, part, reason }));
   const warnings = problems.filter(({ severity }) => severity !== 'fault');
   const ruleSet = faults.length === 0 ? result.ruleSet : undefined;
-  return { ruleSet, rejects: [], rejectCount: 0, faults, warnings };
+  return { ruleSet, terms: pushed.terms, rejects: [], rejectCount: 0, faults, warnings };
 }
 
 function partsOf(read: ReadFile, policy: string | undefined): Iterable<string> {
@@ -133,19 +142,21 @@ export function placeOf(files: readonly PushFile[], name: string): string {
 
 /**
  * The rule set that files make together. Throws CliError `refused` for lists alone, which are no rule set.
+ * `nameTerms`: whether they may say of names what nothing enforces yet.
  */
 export function loadRuleSet(
   names: readonly string[],
   now: number,
   resolutions: ReadonlyMap<string, PrefixSet>,
+  nameTerms?: 'read',
 ): LoadedRuleSet {
-  const read = readOffline(readPushFiles({ file: names }, 'look'), { now });
-  const { ruleSet, rejects, rejectCount, faults, warnings } = read;
+  const read = readOffline(readPushFiles({ file: names }, 'look'), { now }, { nameTerms });
+  const { ruleSet, terms, rejects, rejectCount, faults, warnings } = read;
   if (ruleSet === undefined) {
     return { kind: 'rejects', rejects: [...rejects, ...faults], rejectCount: rejectCount + faults.length };
   }
   if (ruleSet.policies.size > 0 || ruleSet.unmatched !== undefined) {
-    return { kind: 'rule-set', ruleSet: { ...ruleSet, resolutions }, warnings };
+    return { kind: 'rule-set', ruleSet: { ...ruleSet, resolutions }, terms, warnings };
   }
   const text = `${names.map(shownName).join(', ')}: lists decide nothing alone: give a rule set document (YAML or JSON) with a rule that uses them, or a file of rule lines, too`;
   throw new CliError(ExitCode.refused, 'not-a-rule-set', text);

@@ -1,10 +1,14 @@
-/** Verdicts by the reference evaluator. */
+/** Verdicts by the reference evaluators. */
 
 import {
   type Environment,
   evaluateFlow,
+  evaluateName,
   formatPrefix,
   formatRule,
+  type NameQuestion,
+  type NameTerms,
+  type NameVerdict,
   type Packet,
   type RuleBlock,
   type RuleSet,
@@ -54,4 +58,40 @@ export function verdictOf(ruleSet: RuleSet, environment: Environment, packet: Pa
     prefix: origin?.prefix === undefined ? null : formatPrefix(origin.prefix),
   };
   return { answer, direction: by?.direction, rulePolicy: origin?.policy, ruleIndex: origin?.index };
+}
+
+/** What a name gets as `test --offline --json` prints it; as of a packet, but for what is of names. */
+export interface OfflineNameAnswer extends Omit<OfflineAnswer, 'prefix'> {
+  readonly answer: NameVerdict['answer'];
+  /** The name that matched: the one asked for, or one that it is an alias of. */
+  readonly name: string | null;
+}
+
+/** What a question gets, with the exact rule. */
+export function nameVerdictOf(
+  ruleSet: RuleSet,
+  terms: NameTerms,
+  now: number,
+  question: NameQuestion,
+): Omit<OfflineVerdict, 'answer'> & { readonly answer: OfflineNameAnswer } {
+  const { action, answer, policy, rule: origin } = evaluateName(ruleSet, terms, { now }, question);
+  const owner = origin === undefined ? undefined : ruleSet.policies.get(origin.policy);
+  const rule =
+    origin === undefined || owner === undefined
+      ? null
+      : formatRule(ruleAt(runsOf(owner, 'egress', origin.block), origin.index), 'egress');
+  return {
+    answer: {
+      action,
+      answer,
+      policy: policy ?? null,
+      block: origin?.block ?? null,
+      rule,
+      list: origin?.list ?? null,
+      name: origin?.name ?? null,
+    },
+    direction: action === 'none' ? undefined : 'egress',
+    rulePolicy: origin?.policy,
+    ruleIndex: origin?.index,
+  };
 }

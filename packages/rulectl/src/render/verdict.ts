@@ -1,4 +1,4 @@
-/** What a packet gets, and what decided. Pure. */
+/** What a packet or a name gets, and what decided. Pure. */
 
 import type { RuleBlock } from '@rulecast/rules';
 import type { Colors } from '../terminal/terminal.ts';
@@ -17,6 +17,10 @@ export interface VerdictView {
   readonly ruleIndex?: number | undefined;
   readonly list?: string | undefined;
   readonly prefix?: string | undefined;
+  /** Of a name: how it is answered. */
+  readonly answer?: string | undefined;
+  /** The name that matched. */
+  readonly name?: string | undefined;
   readonly subscriber?: string | undefined;
   readonly version?: number | undefined;
   /** What a packet file says should come out. */
@@ -30,6 +34,7 @@ export function renderVerdict(packet: string, verdict: VerdictView, colors: Colo
   };
   if (verdict.expect !== undefined && verdict.expect !== verdict.action)
     add('expected', colors.red(verdict.expect));
+  if (verdict.answer !== undefined) add('answer', verdict.answer);
   if (verdict.subscriber !== undefined) {
     const version =
       verdict.version === undefined ? 'nothing applied yet' : `version ${formatCount(verdict.version)}`;
@@ -37,18 +42,21 @@ export function renderVerdict(packet: string, verdict: VerdictView, colors: Colo
   }
   if (verdict.direction === undefined) {
     const isFlowless = verdict.action === 'drop';
-    add('policy', isFlowless ? 'none is asked: this packet begins no flow' : 'none judges this packet');
+    const what = verdict.answer === undefined ? 'packet' : 'name';
+    add('policy', isFlowless ? 'none is asked: this packet begins no flow' : `none judges this ${what}`);
   } else {
     add('policy', `${verdict.policy ?? 'none names this qube'}, ${verdict.direction}`);
     add('rule', ruleText(verdict));
   }
   if (verdict.list !== undefined) add('list', verdict.list);
   if (verdict.prefix !== undefined) add('prefix', verdict.prefix);
+  if (verdict.name !== undefined) add('name', verdict.name);
   return lines.join('\n');
 }
 
 /** The rule that decided, where it stands, or what decided where none did. */
-function ruleText({ policy, rulePolicy, block, rule, ruleIndex, action }: VerdictView): string {
+function ruleText({ policy, rulePolicy, block, rule, ruleIndex, action, answer }: VerdictView): string {
+  if (rule === undefined && answer !== undefined) return `none matches: unlisted: ${answer} decides`;
   if (rule === undefined) {
     return policy === undefined
       ? `none matches: unmatched: ${action} decides`

@@ -1,0 +1,146 @@
+/**
+ * The reference evaluator of names: what a qube gets that asks the firewall's DNS for one, rule by rule, slow
+ * and obvious. Every fast path is tested against it. docs/names.md.
+ *
+ * It judges by the rules of egress that are about names, in the order in which packets are judged, and passes
+ * over those about addresses. The first one that matches decides: an accept matches the name that is asked
+ * for, a drop matches that and every name that it turns out to be an alias of.
+ */
+
+import { type Environment, judgingPolicy, timeFor } from './evaluate.ts';
+import type { BlockedAnswer, NameTerms } from './name-terms.ts';
+import { type Names, nameTexts } from './names.ts';
+import {
+  COMMON_POLICY,
+  type Policy,
+  RULE_BLOCKS,
+  type RuleBlock,
+  type Run,
+  runRuleCount,
+  runsOf,
+} from './policy.ts';
+import type { Address } from './prefix.ts';
+import { isNarrowed, type RuleMatch } from './rule.ts';
+import type { RuleSet } from './rule-set.ts';
+
+/** What somebody asks for. */
+export interface NameQuestion {
+  /**
+   * The qube that asks, or the policy that judges it; undefined: a qube that no policy names.
+   */
+  readonly asker: Address | { readonly policy: string } | undefined;
+  /** In normal form. */
+  readonly name: string;
+  /** The names that it is an alias of, as far as that is known. */
+  readonly aliases: readonly string[];
+}
+
+export interface NameVerdict {
+  /**
+   * `accept`: it is answered, and packets to its addresses are judged as all are; `none`: it is, since nobody
+   * judges this qube.
+   */
+  readonly action: 'accept' | 'drop' | 'none';
+  /** How it is answered. */
+  readonly answer: 'answer' | BlockedAnswer;
+  /** The policy that judges the qube; undefined: `common` alone does, or nobody. */
+  readonly policy: string | undefined;
+  /** Undefined: no rule matches, and what is said of unlisted names decides. */
+  readonly rule: NameRuleOrigin | undefined;
+}
+
+export interface NameRuleOrigin {
+  readonly policy: string;
+  readonly block: RuleBlock;
+  /** Of the rule, within that policy, block and egress, from 0. */
+  readonly index: number;
+  /** The list that holds the name, for a rule with a list. */
+  readonly list: string | undefined;
+  /** The name that matched: the one asked for, or one that it is an alias of. */
+  readonly name: string;
+}
+
+/** What a name gets. Linear in the rules of the policies that judge it, and in their lists. */
+export function evaluateName(
+  ruleSet: RuleSet,
+  terms: NameTerms,
+  time: Omit<Environment, 'dns'>,
+  question: NameQuestion,
+): NameVerdict {
+  const policy = askerPolicy(ruleSet, question.asker);
+  if (policy === undefined && ruleSet.unmatched === undefined)
+    return { action: 'none', answer: 'answer', policy: undefined, rule: undefined };
+  const said = <T>(of: ReadonlyMap<string, T>, otherwise: T): T =>
+    (policy && of.get(policy.name)) ?? of.get(COMMON_POLICY) ?? otherwise;
+  for (const block of RULE_BLOCKS) {
+    const source = block === 'common' ? ruleSet.policies.get(COMMON_POLICY) : policy;
+    const found = source && firstMatch(ruleSet, terms, time, question, source, block);
+    if (found === undefined) continue;
+    const answer = found.action === 'accept' ? 'answer' : said(terms.blocked, 'nxdomain');
+    return { action: found.action, answer, policy: policy?.name, rule: found.rule };
+  }
+  const answer = said(terms.unlisted, 'answer');
+  return {
+    action: answer === 'answer' ? 'accept' : 'drop',
+    answer,
+    policy: policy?.name,
+    rule: undefined,
+  };
+}
+
+function askerPolicy(ruleSet: RuleSet, asker: NameQuestion['asker']): Policy | undefined {
+  if (asker !== undefined && 'policy' in asker) return ruleSet.policies.get(asker.policy);
+  return judgingPolicy(ruleSet, asker, 'egress');
+}
+
+function firstMatch(
+  ruleSet: RuleSet,
+  terms: NameTerms,
+  time: Omit<Environment, 'dns'>,
+  { name, aliases }: NameQuestion,
+  policy: Policy,
+  block: RuleBlock,
+): { readonly action: RuleMatch['action']; readonly rule: NameRuleOrigin } | undefined {
+  let index = 0;
+  for (const run of runsOf(policy, 'egress', block)) {
+    const { action, expire } = run.match;
+    const isInForce = expire === undefined || timeFor(action, time) < expire;
+    const asked = action === 'accept' ? [name] : [name, ...aliases];
+    const held = isInForce ? asked.find((one) => holds(ruleSet, terms, run, one)) : undefined;
+    if (held !== undefined) {
+      const list = run.remote.kind === 'list' ? run.remote.list : undefined;
+      return { action, rule: { policy: policy.name, block, index, list, name: held } };
+    }
+    index += runRuleCount(run);
+  }
+  return undefined;
+}
+
+/**
+ * Whether a rule is about a name. A drop that is narrowed to a protocol or ports is about packets: DNS has no
+ * ports, and a name that is blocked is blocked for all of them.
+ */
+function holds(ruleSet: RuleSet, terms: NameTerms, { match, remote }: Run, name: string): boolean {
+  if (match.action === 'drop' && isNarrowed(match)) return false;
+  switch (remote.kind) {
+    case 'name':
+      return remote.name === name;
+    case 'list': {
+      const list = ruleSet.lists.get(remote.list);
+      return list?.kind === 'names' && terms.firewallLists.has(remote.list) && stands(list.names, name);
+    }
+    default:
+      return false;
+  }
+}
+
+/** Whether an entry of a list stands for a name. */
+function stands(names: Names, name: string): boolean {
+  for (const entry of nameTexts(names)) {
+    const isBelow = entry.startsWith('*.')
+      ? name.endsWith(entry.slice(1))
+      : entry.startsWith('.') && name.endsWith(entry);
+    if (entry === name || entry === `.${name}` || isBelow) return true;
+  }
+  return false;
+}

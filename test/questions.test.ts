@@ -1,0 +1,137 @@
+/**
+ * What a question of DNS gets is the same to everybody: the vectors, to the reference evaluator, and as
+ * docs/names.md tells them.
+ */
+
+import { readFileSync } from 'node:fs';
+import { parseDocument, parseQuestionText } from '@rulecast/formats';
+import {
+  checkRuleSet,
+  evaluateName,
+  type NameQuestion,
+  type NameVerdict,
+  type RuleSet,
+} from '@rulecast/rules';
+import { describe, expect, it } from 'vitest';
+import { blockText, ROOT } from './docs/blocks.ts';
+
+const VECTORS: {
+  readonly document: object;
+  readonly questions: readonly (readonly [question: string, verdict: string, since: string])[];
+} = JSON.parse(readFileSync(`${ROOT}protocol/vectors/questions.json`, 'utf8'));
+
+function read(text: string): ReturnType<typeof parseDocument> {
+  const document = parseDocument('f.yaml', Buffer.from(text), 0, () => undefined, { readsNameTerms: true });
+  expect(document.rejects).toEqual([]);
+  return document;
+}
+
+function questionOf(text: string): NameQuestion {
+  const result = parseQuestionText(text);
+  if (result.kind === 'fault') throw new TypeError(result.reason);
+  return result.question;
+}
+
+function textOf({ action, answer, policy = '-', rule }: NameVerdict): string {
+  const decided =
+    rule && ` ${rule.block} ${rule.index}${rule.list === undefined ? '' : ` list ${rule.list}`} ${rule.name}`;
+  return `${action} ${answer} ${policy}${decided ?? ''}`;
+}
+
+const document = read(JSON.stringify(VECTORS.document));
+const ruleSet: RuleSet = { ...document, resolutions: new Map() };
+const judged = (text: string, now = 0): string =>
+  textOf(evaluateName(ruleSet, document.terms, { now }, questionOf(text)));
+
+it.each(VECTORS.questions)('%s: %s', (question, verdict) => {
+  expect(judged(question)).toBe(verdict);
+});
+
+it('there are a dozen of them at least, of every answer but one', () => {
+  expect(VECTORS.questions.length).toBeGreaterThanOrEqual(12);
+  for (const part of [' answer ', ' nxdomain ', ' refused ', ' exceptions ', ' common ', ' own '])
+    expect(
+      VECTORS.questions.some(([, verdict]) => verdict.includes(part)),
+      part,
+    ).toBe(true);
+});
+
+it('are those of docs/names.md', () => {
+  const page = readFileSync(`${ROOT}docs/names.md`, 'utf8');
+  const rows = VECTORS.questions.map(([question, verdict, since]) => {
+    const answer = verdict.split(' ')[1] ?? '';
+    return `| \`${question}\` | ${answer === 'answer' ? 'answered' : answer} | ${since} |`;
+  });
+  expect(page.split('\n').filter((line) => line.startsWith('| `'))).toEqual(rows);
+  const { lists, policies, unmatched, terms } = read(blockText('docs/names.md#Examples'));
+  expect({ lists, policies, unmatched, terms }).toEqual({
+    lists: document.lists,
+    policies: document.policies,
+    unmatched: document.unmatched,
+    terms: document.terms,
+  });
+});
+
+describe('what is said of names', () => {
+  const DROP = '{"lists": {"a": {"names": ["a.example"], "resolve": "firewall"}}, "unmatched": "drop", ';
+
+  it.each([
+    [
+      '"policies": {"p": {"prefixes": ["10.0.0.1"], "egress": ["drop dst=@a proto=tcp"]}}',
+      'DNS has no ports',
+    ],
+    ['"policies": {"p": {"prefixes": ["10.0.0.1"], "ingress": ["drop src=@a"]}}', 'where traffic goes'],
+  ])('is refused where DNS cannot follow it: %s', (policies, words) => {
+    const { terms, ...parts } = read(`${DROP}${policies}}`);
+    const faults = checkRuleSet({ ...parts, resolutions: new Map() }, terms).filter(
+      ({ severity }) => severity === 'fault',
+    );
+    expect(faults.map(({ code, reason }) => [code, reason.includes(words)])).toEqual([['not-of-dns', true]]);
+  });
+
+  it('of common holds for policies that say nothing, and the address is null where that is said', () => {
+    const text = `${DROP}"common": {"blocked": "null", "unlisted": "nxdomain", "egress": ["drop dst=@a"]}, "policies": {"p": {"unlisted": "answer"}}}`;
+    const { terms, ...parts } = read(text);
+    const set = { ...parts, resolutions: new Map() };
+    const asked = (question: string): string =>
+      textOf(evaluateName(set, terms, { now: 0 }, questionOf(question)));
+    expect(asked('p ? a.example')).toBe('drop null p common 0 list a a.example');
+    expect(asked('p ? b.example')).toBe('accept answer p');
+    expect(asked('10.9.9.9 ? b.example')).toBe('drop nxdomain -');
+  });
+
+  it('is nothing to a qube that nobody judges, and a rule that has expired to nobody', () => {
+    const text = '{"policies": {"p": {"egress": ["drop dsthost=a.example expire=100"]}}}';
+    const { terms, ...parts } = read(text);
+    const set = { ...parts, resolutions: new Map() };
+    const asked = (question: string, now: number): string =>
+      textOf(evaluateName(set, terms, { now }, questionOf(question)));
+    expect(asked('10.9.9.9 ? a.example', 1)).toBe('none answer -');
+    expect(asked('p ? a.example', 99)).toBe('drop nxdomain p own 0 a.example');
+    expect(asked('p ? a.example', 100)).toBe('accept answer p');
+  });
+
+  it('is refused as unsupported by whoever does not read it', () => {
+    const { rejects, terms } = parseDocument(
+      'f.yaml',
+      Buffer.from(JSON.stringify(VECTORS.document)),
+      0,
+      () => undefined,
+    );
+    expect(new Set(rejects.map(({ code }) => code))).toEqual(new Set(['unsupported']));
+    expect(rejects).toHaveLength(7);
+    expect(terms.firewallLists.size + terms.blocked.size + terms.unlisted.size).toBe(0);
+  });
+});
+
+it.each([
+  ['ads.example', 1],
+  [' ? ads.example', 1],
+  ['work ?', 7],
+  ['work ? a..b', 8],
+  ['work ? a.example >', 19],
+  ['work ? a.example > 1.2', 20],
+  ['wo rk ? a.example', 1],
+])('no question: %s', (text, column) => {
+  expect(parseQuestionText(text)).toMatchObject({ kind: 'fault', code: 'bad-question', column });
+});
