@@ -57,8 +57,6 @@ export const ROOMS = {
     'lookup',
   ],
 
-  'packages/dns': ['message', 'match'],
-
   'packages/nftables': ['limits.ts', 'plan', 'kernel', 'apply', 'sink'],
 
   'packages/sources': [
@@ -75,6 +73,8 @@ export const ROOMS = {
   ],
 
   'packages/program': ['directory.ts', 'keys'],
+
+  'packages/dns': ['message', 'match', 'judge', 'proxy', 'daemon'],
 
   'packages/publisher': [
     'host.ts',

@@ -1,11 +1,12 @@
 /**
- * Messages of DNS, by themselves: each input is nearly right. What is taken, dns-packet takes too and reads
- * alike; what is refused, it refuses too, but for what is stricter here on purpose; what is written, both
- * read.
+ * Messages of DNS, by themselves and through the proxy: each input is nearly right. What is taken, dns-packet
+ * takes too and reads alike; what is refused, it refuses too, but for what is stricter here on purpose; what
+ * is written, both read.
  */
 
 import assert from 'node:assert';
 import {
+  DnsProxy,
   MessageFault,
   MessageReader,
   MessageStream,
@@ -275,10 +276,94 @@ function names(draw) {
   assert.equal(nameText(turned), nameText(name));
 }
 
+/**
+ * The proxy: whatever qubes send and upstreams answer, each question gets one answer at most, which is read
+ * again; nothing waits once time has passed, and no query has two sockets.
+ * @param {Draw} draw
+ */
+function proxied(draw) {
+  const proxy = new DnsProxy({
+    upstreamCount: 1 + draw.below(3),
+    judge: () => ({
+      action: 'accept',
+      answer: draw.of(/** @type {const} */ (['answer', 'answer', 'answer', 'nxdomain', 'refused', 'null'])),
+    }),
+    randomBytes: (count) => draw.bytes(count),
+  });
+  /** @type {Map<number, Uint8Array>} */
+  const open = new Map();
+  let questions = 0;
+  let replies = 0;
+  let nowMs = 0;
+  /** @param {readonly import('@rulecast/dns').ProxyEffect<import('@rulecast/dns').Client>[]} effects */
+  const follow = (effects) => {
+    for (const effect of effects) {
+      if (effect.kind === 'ask') {
+        assert.ok(!open.has(effect.query));
+        assert.equal(second.read(effect.bytes), undefined, 'a question to an upstream is none');
+        open.set(effect.query, effect.bytes);
+      } else if (effect.kind === 'close') assert.ok(open.delete(effect.query));
+      else {
+        replies++;
+        assert.equal(second.read(effect.bytes), undefined, 'an answer to a qube is none');
+        assert.ok(second.isResponse);
+        if (effect.client.transport === 'udp') assert.ok(effect.bytes.length <= 1232);
+      }
+    }
+  };
+  for (let steps = 1 + draw.below(12); steps > 0; steps--) {
+    const [query, asked] = draw.of([[0, undefined], ...open]);
+    if (asked === undefined || draw.oneIn(4)) {
+      questions++;
+      const asker = { family: /** @type {const} */ (4), words: Uint32Array.of(0x0a890005) };
+      const transport = draw.of(/** @type {const} */ (['udp', 'tcp']));
+      follow(proxy.ask({ asker, askerKey: 'q', transport }, draw.mutated(messageOf(draw, true)), nowMs));
+    } else if (draw.oneIn(8)) follow(proxy.fail(query, nowMs));
+    else follow(proxy.answer(query, draw.mutated(answerTo(draw, asked)), nowMs));
+    nowMs += draw.below(900);
+    follow(proxy.expire(nowMs));
+  }
+  for (let times = 0; times < 3; times++) follow(proxy.expire(nowMs + 2000 * (times + 1)));
+  assert.equal(open.size, 0);
+  assert.equal(proxy.deadlineMs, undefined);
+  assert.ok(replies <= questions);
+}
+
+/** An answer with a question's id, name, type and class. @param {Draw} draw @param {Uint8Array} asked */
+function answerTo(draw, asked) {
+  if (draw.oneIn(6)) return messageOf(draw, false);
+  assert.equal(second.read(asked), undefined);
+  const head = Buffer.from(asked.subarray(0, second.nameEnd + 4));
+  head.writeUInt16BE(0x8000 | draw.of([0, 0, 0, 2, 5]) | (draw.oneIn(8) ? 0x0200 : 0), 2);
+  const records = Array.from({ length: draw.below(draw.oneIn(9) ? 90 : 4) }, () => {
+    const isAlias = draw.oneIn(2);
+    const data = isAlias ? [1, 0x61, 0xc0, HEADER_BYTES] : [192, 0, 2, draw.below(256)];
+    return Buffer.from([
+      0xc0,
+      HEADER_BYTES,
+      0,
+      isAlias ? CNAME : A,
+      0,
+      1,
+      0,
+      0,
+      0,
+      60,
+      0,
+      data.length,
+      ...data,
+    ]);
+  });
+  head.writeUInt16BE(records.length, 6);
+  head.writeUInt16BE(0, 10);
+  return Buffer.concat([head, ...records]);
+}
+
 /** By name, with how many of a hundred inputs each gets. */
 export const DNS_DECODERS = /** @type {const} */ ({
-  messages: { share: 70, run: messages },
+  messages: { share: 55, run: messages },
   written: { share: 15, run: written },
   streams: { share: 5, run: streams },
   names: { share: 10, run: names },
+  proxied: { share: 15, run: proxied },
 });

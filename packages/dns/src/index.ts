@@ -1,8 +1,12 @@
 /**
- * DNS that the firewall owns: so far its messages, and which lists stand for a name.
+ * DNS that the firewall owns: so far what blocks by name.
+ *
+ *     question ─message: read─▶ name ─match─▶ lists ─judge─▶ own answer, or ─proxy─▶ upstream ─▶ aliases ─judge─▶ answer
  *
  * Begin with message/wire.ts, the numbers; then name, message (reading), writer, and stream (messages behind
- * one another). Then match/matcher.ts, and what it is made of: classes, and table.
+ * one another). Then match/matcher.ts, which lists stand for a name, and what it is made of: classes, and
+ * table. judge/judge.ts says what a qube gets, by the programs of policies. proxy/machine.ts is all of it
+ * without sockets, which server.ts has; daemon.ts is the program.
  */
 
 export { NameMatcher } from './match/matcher.ts';
@@ -10,3 +14,4 @@ export { MessageFault, MessageReader } from './message/message.ts';
 export { nameBytes, nameText, newNameScratch, readName, sameName, turnCase } from './message/name.ts';
 export { MessageStream } from './message/stream.ts';
 export { WRITTEN_MAX_BYTES, writeAnswer, writeQuestion, writeTruncated } from './message/writer.ts';
+export { type Client, DnsProxy, type ProxyEffect } from './proxy/machine.ts';

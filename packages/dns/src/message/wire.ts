@@ -35,7 +35,16 @@ export const RCODE_MASK = 0x000f;
 /** Of the upper half of an OPT's time to live: its DO bit is in the lower. */
 export const DNSSEC_OK = 0x8000;
 
-export const Rcode = { ok: 0, format: 1, failure: 2, noName: 3, notImplemented: 4, refused: 5 } as const;
+/** Of `badVersion` the upper bits stand in OPT (RFC 6891 §6.1.3). */
+export const Rcode = {
+  ok: 0,
+  format: 1,
+  failure: 2,
+  noName: 3,
+  notImplemented: 4,
+  refused: 5,
+  badVersion: 16,
+} as const;
 export type Rcode = (typeof Rcode)[keyof typeof Rcode];
 
 export const RecordType = {

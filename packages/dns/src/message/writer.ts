@@ -13,6 +13,7 @@ import {
   HEADER_BYTES,
   OPT_BYTES,
   QUESTION_FIELDS_BYTES,
+  RCODE_MASK,
   type Rcode,
   RECORD_FIELDS_BYTES,
   RecordType,
@@ -74,7 +75,7 @@ export function writeAnswer(asked: MessageReader, answer: OwnAnswer, out: Uint8A
   const nullBytes = !isNull || asked.class !== CLASS_IN ? 0 : addressBytes(asked.type);
   const hasSoa = ttl !== undefined && nullBytes === 0;
   const kept = asked.flags & (Flag.recursionDesired | Flag.checkingDisabled);
-  const flags = Flag.response | Flag.recursionAvailable | kept | rcode;
+  const flags = Flag.response | Flag.recursionAvailable | kept | (rcode & RCODE_MASK);
   const writer = new Cursor(out);
   writer.header(asked.id, flags, nullBytes === 0 ? 0 : 1, hasSoa ? 1 : 0, asked.opt < 0 ? 0 : 1);
   writer.question(asked);
@@ -89,7 +90,7 @@ export function writeAnswer(asked: MessageReader, answer: OwnAnswer, out: Uint8A
     for (const number of SOA_NUMBERS_MIDDLE) writer.u32(number);
     writer.u32(ttl); // how long that there is nothing may be kept (RFC 2308 §4)
   }
-  if (asked.opt >= 0) writer.opt(EDNS_BYTES, asked.isDnssecOk, error);
+  if (asked.opt >= 0) writer.opt(EDNS_BYTES, asked.isDnssecOk, error, rcode);
   return writer.at;
 }
 
@@ -162,11 +163,12 @@ class Cursor {
     this.u16(dataBytes);
   }
 
-  opt(sizeBytes: number, isDnssecOk: boolean, error?: ExtendedError): void {
+  opt(sizeBytes: number, isDnssecOk: boolean, error?: ExtendedError, rcode: Rcode = 0): void {
     this.#out[this.at++] = 0; // the root
     this.u16(RecordType.opt);
     this.u16(sizeBytes);
-    this.u32(isDnssecOk ? DNSSEC_OK : 0);
+    this.u16((rcode >> 4) << 8); // and version 0
+    this.u16(isDnssecOk ? DNSSEC_OK : 0);
     this.u16(error === undefined ? 0 : EDE_BYTES);
     if (error === undefined) return;
     this.u16(EDE_OPTION);

@@ -1,0 +1,70 @@
+/** The command line of `rulecast-dns`. */
+
+import { programOptions, strictYargs, usageError } from '@rulecast/program';
+import { formatAddress, parseAddress } from '@rulecast/rules';
+import type { DnsEndpoint } from '../proxy/server.ts';
+
+const DNS_PORT = 53;
+const PORT_MAX = 65_535;
+
+const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.meta.url))
+  .usage(
+    '$0 --rules FILE --listen ADDRESS --upstream ADDRESS\n\nAnswers DNS, and blocks names for each qube as a rule set document says; addresses it blocks none. A preview: the document is of this machine, and no release is followed.',
+  )
+  .option('rules', {
+    type: 'string',
+    requiresArg: true,
+    demandOption: true,
+    describe: 'Rule set document, read again at SIGHUP',
+  })
+  .option('listen', {
+    type: 'string',
+    array: true,
+    requiresArg: true,
+    demandOption: true,
+    describe: 'Address to be asked at, by UDP and TCP; may be repeated',
+  })
+  .option('upstream', {
+    type: 'string',
+    array: true,
+    requiresArg: true,
+    demandOption: true,
+    describe: 'Resolver that knows the answers; the next one is asked where one fails',
+  })
+  .option('log-level', {
+    choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const,
+    requiresArg: true,
+    default: 'info' as const,
+    describe: 'Logs are JSON lines on standard error; no name that somebody asked for is in them',
+  })
+  .example('$0 --rules names.yaml --listen 10.0.0.1 --upstream 9.9.9.9', 'For the hosts behind a router')
+  .example('$0 --rules names.yaml --listen 127.0.0.1:5353 --upstream [2620:fe::fe]:53', 'Other ports')
+  .epilogue(
+    'Exit codes: 0 stopped by SIGINT or SIGTERM, 1 the document is refused or an address cannot be had, 64 usage, 70 a bug, 74 the output cannot be written.',
+  );
+
+/** What the command line says; read when this was loaded, and a wrong one has ended the program. */
+export const argv = programOptions('rulecast-dns', cli, {
+  repeatable: ['listen', 'upstream'],
+  variables: process.env,
+});
+
+/** The endpoints of an option. Throws ProgramError `usage`. */
+export function endpointsOf(option: 'listen' | 'upstream'): readonly DnsEndpoint[] {
+  return argv[option].map((text) => {
+    const endpoint = endpointOf(text);
+    if (endpoint !== undefined) return endpoint;
+    throw usageError(
+      `--${option} ${text}: write an IP address, and behind it a port if it is not 53, as in 192.0.2.1:5353 or [2001:db8::1]:5353`,
+    );
+  });
+}
+
+/** `192.0.2.1`, `192.0.2.1:53`, `2001:db8::1` or `[2001:db8::1]:53`. */
+function endpointOf(text: string): DnsEndpoint | undefined {
+  const match = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d{1,5}))?$/.exec(text);
+  const address = parseAddress(match?.[1] ?? match?.[2] ?? text);
+  const port = Number(match?.[3] ?? DNS_PORT);
+  if (address === undefined || port < 1 || port > PORT_MAX) return undefined;
+  return { address: formatAddress(address), port };
+}

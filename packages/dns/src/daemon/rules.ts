@@ -1,0 +1,55 @@
+/** The rule set document that the program judges by, read from the disk. */
+
+import { randomBytes } from 'node:crypto';
+import { readFileSync, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { FORMAT_LIMITS, parseDocument } from '@rulecast/formats';
+import { checkRuleSet } from '@rulecast/rules';
+import { NameJudge } from '../judge/judge.ts';
+import { TABLE_KEY_BYTES } from '../match/table.ts';
+
+/** A document that cannot be judged by: what is wrong with it, a line each. */
+export class RulesError extends Error {}
+
+/** How often another key is drawn where names meet; once in more tables than were ever made. */
+const KEYS_MAX = 3;
+/** Lines of what is wrong that are told. */
+const LINES_MAX = 20;
+
+/**
+ * Reads a document, and makes its judge; yields about each millisecond. Throws RulesError, and what the
+ * system says of a file.
+ */
+export function* judgeOfFile(file: string, nowS: number): Generator<undefined, NameJudge> {
+  const read = (name: string): Uint8Array => {
+    if (statSync(name).size > FORMAT_LIMITS.inputBytes) throw new RulesError(`${name} is too large`);
+    return readFileSync(name);
+  };
+  const readReferenced = (name: string): Uint8Array | undefined => {
+    try {
+      return read(resolve(dirname(file), name));
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+      throw error;
+    }
+  };
+  const document = parseDocument(file, read(file), nowS, readReferenced, { readsNameTerms: true });
+  const { lists, policies, unmatched, terms, rejects, rejectCount } = document;
+  const ruleSet = { lists, policies, unmatched, resolutions: new Map() };
+  const faults = rejectCount > 0 ? [] : checkRuleSet(ruleSet, terms);
+  const lines = [
+    ...rejects.map(
+      ({ file: of, line, column, code, reason }) => `${of}:${line}:${column}: ${code}: ${reason}`,
+    ),
+    ...faults
+      .filter(({ severity }) => severity === 'fault')
+      .map(({ code, reason }) => `${file}: ${code}: ${reason}`),
+  ];
+  if (lines.length > 0) throw new RulesError(lines.slice(0, LINES_MAX).join('\n'));
+  for (let keys = 0; ; keys++) {
+    const judge = yield* NameJudge.of(ruleSet, terms, randomBytes(TABLE_KEY_BYTES));
+    if (judge instanceof NameJudge) return judge;
+    if (judge !== 'flooded' || keys === KEYS_MAX)
+      throw new RulesError(`${file}: its names are in more combinations of lists than can be told apart`);
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * The rules about names that judge the qubes of one policy, by rank: which of them comes first that is about
+ * a subject. What they mean is evaluate-name.ts of packages/rules, which this is tested against.
+ */
+
+import {
+  type BlockedAnswer,
+  COMMON_POLICY,
+  type Environment,
+  isNarrowed,
+  type NameTerms,
+  type Policy,
+  RULE_BLOCKS,
+  type RuleBlock,
+  type RuleSet,
+  type Run,
+  runsOf,
+  timeFor,
+} from '@rulecast/rules';
+
+/** Where a rule about names stands. */
+export interface NameRule {
+  readonly action: 'accept' | 'drop';
+  readonly policy: string;
+  readonly block: RuleBlock;
+  /** Of the run, within that policy, block and egress. */
+  readonly run: number;
+  readonly list: string | undefined;
+}
+
+/** Ranks of rules by subject; the lowest decides. */
+export interface NameProgram {
+  readonly policy: string | undefined;
+  readonly rules: readonly NameRule[];
+  /** Of the first accept, and of the first drop, that is about a subject. */
+  readonly accepts: ReadonlyMap<number, number>;
+  readonly drops: ReadonlyMap<number, number>;
+  readonly blocked: BlockedAnswer;
+  readonly unlisted: 'answer' | 'nxdomain';
+  /** Seconds since 1970 at which a rule ends that is in force; another program holds from then on. */
+  readonly until: number;
+}
+
+/** What a rule's remote side is, if it is about names: `@LIST`, or the name. */
+export function subjectKey({ match, remote }: Run, ruleSet: RuleSet, terms: NameTerms): string | undefined {
+  if (match.action === 'drop' && isNarrowed(match)) return undefined;
+  if (remote.kind === 'name') return remote.name;
+  if (remote.kind !== 'list' || !terms.firewallLists.has(remote.list)) return undefined;
+  return ruleSet.lists.get(remote.list)?.kind === 'names' ? `@${remote.list}` : undefined;
+}
+
+/** The program of a policy at a time; undefined: of qubes that no policy names. */
+export function programFor(
+  ruleSet: RuleSet,
+  terms: NameTerms,
+  subjects: ReadonlyMap<string, number>,
+  policy: Policy | undefined,
+  time: Omit<Environment, 'dns'>,
+): NameProgram {
+  const rules: NameRule[] = [];
+  const accepts = new Map<number, number>();
+  const drops = new Map<number, number>();
+  let until = Number.POSITIVE_INFINITY;
+  for (const block of RULE_BLOCKS) {
+    const source = block === 'common' ? ruleSet.policies.get(COMMON_POLICY) : policy;
+    if (source === undefined) continue;
+    for (const [run, one] of runsOf(source, 'egress', block).entries()) {
+      const { action, expire } = one.match;
+      const subject = subjects.get(subjectKey(one, ruleSet, terms) ?? '');
+      if (subject === undefined || (expire !== undefined && timeFor(action, time) >= expire)) continue;
+      if (expire !== undefined) until = Math.min(until, expire);
+      const ranks = action === 'accept' ? accepts : drops;
+      if (!ranks.has(subject)) ranks.set(subject, rules.length);
+      const list = one.remote.kind === 'list' ? one.remote.list : undefined;
+      rules.push({ action, policy: source.name, block, run, list });
+    }
+  }
+  const said = <T>(of: ReadonlyMap<string, T>, otherwise: T): T =>
+    (policy && of.get(policy.name)) ?? of.get(COMMON_POLICY) ?? otherwise;
+  const blocked = said(terms.blocked, 'nxdomain');
+  const unlisted = said(terms.unlisted, 'answer');
+  return { policy: policy?.name, rules, accepts, drops, blocked, unlisted, until };
+}

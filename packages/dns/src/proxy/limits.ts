@@ -1,0 +1,24 @@
+/** Bounds of the proxy. All of them our choice. */
+
+/** Questions of one qube that wait for an upstream; beyond, SERVFAIL. */
+export const QUESTIONS_MAX = 256;
+/** Questions of one qube in a second, and at once; beyond, they are not answered, as if lost. */
+export const QUESTIONS_PER_S = 500;
+export const QUESTIONS_BURST = 1000;
+/** Questions of all qubes that wait: each has a socket. */
+export const ALL_QUESTIONS_MAX = 4096;
+/** Qubes of which something is remembered; those that ask nothing are forgotten first. */
+export const ASKERS_MAX = 4096;
+/** How long an upstream may take, and how often one is asked for a question. */
+export const ATTEMPT_MS = 1500;
+export const ATTEMPTS_MAX = 3;
+/** Names that an answer may make aliases of; beyond, it is none. */
+export const ALIASES_MAX = 64;
+/** How long a qube may keep that a name is blocked. */
+export const BLOCKED_TTL_S = 60;
+/** TCP connections of one qube, of all, and how long one may be idle. */
+export const CONNECTIONS_MAX = 16;
+export const ALL_CONNECTIONS_MAX = 1024;
+export const IDLE_MS = 10_000;
+/** Bytes of answers that wait for a connection that is not read; beyond, it ends. */
+export const UNREAD_MAX_BYTES = 256 * 1024;

@@ -1,0 +1,361 @@
+/**
+ * The proxy without its sockets: questions of qubes, answers of upstreams and time go in, and what to send to
+ * whom comes out. Nothing is kept of an answer once it has gone: a cache would tell one qube what another
+ * asked.
+ *
+ *   question ─judge─▶ drop: own answer
+ *               │ accept
+ *               ▼
+ *           asked of an upstream, with an id, a socket and a case of its own
+ *               │ answer ─judge with aliases─▶ drop: own answer; else the answer, as it was asked
+ *               │ cut short, or of another case: by TCP
+ *               │ failure, or silence for 1.5 s: the next upstream, three times at most, then SERVFAIL
+ */
+
+import type { Address } from '@rulecast/rules';
+import type { NameJudgement } from '../judge/judge.ts';
+import { MessageReader, Section } from '../message/message.ts';
+import { newNameScratch, readName, sameName, turnCase } from '../message/name.ts';
+import { ExtendedError, HEADER_BYTES, Rcode, WIRE_NAME_MAX_BYTES } from '../message/wire.ts';
+import {
+  EDNS_BYTES,
+  type OwnAnswer,
+  PLAIN_BYTES,
+  readdress,
+  WRITTEN_MAX_BYTES,
+  writeAnswer,
+  writeQuestion,
+  writeTruncated,
+} from '../message/writer.ts';
+import {
+  ALIASES_MAX,
+  ALL_QUESTIONS_MAX,
+  ASKERS_MAX,
+  ATTEMPT_MS,
+  ATTEMPTS_MAX,
+  BLOCKED_TTL_S,
+  QUESTIONS_BURST,
+  QUESTIONS_MAX,
+  QUESTIONS_PER_S,
+} from './limits.ts';
+
+export type Transport = 'udp' | 'tcp';
+
+/** Where a question came from; the machine gives it back with the answer, and looks at no more than this. */
+export interface Client {
+  /** The qube. */
+  readonly asker: Address;
+  /** The same text for the same qube. */
+  readonly askerKey: string;
+  readonly transport: Transport;
+}
+
+export type ProxyEffect<C extends Client> =
+  /** Bytes are the receiver's. */
+  | { readonly kind: 'reply'; readonly client: C; readonly bytes: Uint8Array }
+  /** Send this from a new socket to an upstream, and hand in what comes back under the same number. */
+  | {
+      readonly kind: 'ask';
+      readonly query: number;
+      readonly upstream: number;
+      readonly transport: Transport;
+      readonly bytes: Uint8Array;
+    }
+  /** Nothing more is awaited of this query: close its socket. */
+  | { readonly kind: 'close'; readonly query: number };
+
+export interface ProxyOptions {
+  /** How many there are; they are asked in their order. */
+  readonly upstreamCount: number;
+  readonly judge: (
+    asker: Address,
+    name: Uint8Array,
+    at: number,
+    aliases: readonly Uint8Array[],
+  ) => Pick<NameJudgement, 'action' | 'answer'>;
+  /** So many bytes of chance that nobody can foresee. */
+  readonly randomBytes: (count: number) => Uint8Array;
+}
+
+/** What happened, since the start. */
+export interface ProxyCounts {
+  questions: number;
+  blocked: number;
+  answered: number;
+  /** Nobody could be asked, or nobody answered. */
+  failed: number;
+  /** Beyond a bound. */
+  refused: number;
+  /** No message, or none that belongs here. */
+  ignored: number;
+}
+
+interface Query<C extends Client> {
+  readonly client: C;
+  /** The question as it came. */
+  readonly asked: Uint8Array;
+  readonly id: number;
+  /** The name in the case in which it goes out; whoever answers has seen it. */
+  readonly name: Uint8Array;
+  readonly upstream: number;
+  readonly transport: Transport;
+  readonly attempt: number;
+  readonly deadlineMs: number;
+}
+
+interface Asker {
+  waiting: number;
+  tokens: number;
+  atMs: number;
+}
+
+const BLOCKED: Readonly<Record<'nxdomain' | 'refused' | 'null', OwnAnswer>> = {
+  nxdomain: { rcode: Rcode.noName, error: ExtendedError.blocked, ttl: BLOCKED_TTL_S },
+  refused: { rcode: Rcode.refused, error: ExtendedError.blocked },
+  null: { rcode: Rcode.ok, error: ExtendedError.blocked, ttl: BLOCKED_TTL_S, isNull: true },
+};
+/** Transfers of whole zones, which go over many messages. */
+const TRANSFER_TYPES = [251, 252];
+/** What an upstream says that cannot answer: somebody else may. */
+const FAILURES: readonly number[] = [Rcode.failure, Rcode.notImplemented, Rcode.refused];
+
+export class DnsProxy<C extends Client> {
+  readonly #options: ProxyOptions;
+  readonly #queries = new Map<number, Query<C>>();
+  readonly #askers = new Map<string, Asker>();
+  readonly #question = new MessageReader();
+  readonly #answer = new MessageReader();
+  readonly #written = new Uint8Array(WRITTEN_MAX_BYTES);
+  #lastQuery = 0;
+  readonly counts: ProxyCounts = {
+    questions: 0,
+    blocked: 0,
+    answered: 0,
+    failed: 0,
+    refused: 0,
+    ignored: 0,
+  };
+
+  constructor(options: ProxyOptions) {
+    this.#options = options;
+  }
+
+  /** When `expire` is due; undefined: nothing waits. Each query has its deadline as late as its turn. */
+  get deadlineMs(): number | undefined {
+    return this.#queries.values().next().value?.deadlineMs;
+  }
+
+  /** Takes what a qube sent. The bytes stay the caller's. */
+  ask(client: C, bytes: Uint8Array, nowMs: number): readonly ProxyEffect<C>[] {
+    this.counts.questions++;
+    const asker = this.#askerOf(client.askerKey, nowMs);
+    if (asker === undefined || asker.tokens < 1) {
+      this.counts.refused++;
+      return [];
+    }
+    asker.tokens--;
+    const asked = this.#question;
+    if (asked.read(bytes) !== undefined || asked.isResponse) {
+      this.counts.ignored++;
+      return [];
+    }
+    const own = this.#ownAnswer(client, asker);
+    if (own !== undefined) return [this.#reply(client, asked, own)];
+    asker.waiting++;
+    return [this.#send(client, Uint8Array.from(bytes), 0, client.transport, 0, nowMs)];
+  }
+
+  /** What is said to the question just read without asking anybody; undefined: an upstream is asked. */
+  #ownAnswer(client: C, asker: Asker): OwnAnswer | undefined {
+    const asked = this.#question;
+    if (!asked.isQuery) return { rcode: Rcode.notImplemented };
+    if (asked.sections.subarray(0, asked.recordCount).some((section) => section !== Section.additional))
+      return { rcode: Rcode.format };
+    if (asked.ednsVersion > 0) return { rcode: Rcode.badVersion };
+    const { answer } = this.#options.judge(client.asker, asked.bytes, HEADER_BYTES, []);
+    if (answer !== 'answer') {
+      this.counts.blocked++;
+      return BLOCKED[answer];
+    }
+    if (TRANSFER_TYPES.includes(asked.type)) return { rcode: Rcode.refused };
+    if (asker.waiting < QUESTIONS_MAX && this.#queries.size < ALL_QUESTIONS_MAX) return undefined;
+    this.counts.refused++;
+    return { rcode: Rcode.failure };
+  }
+
+  /** Takes what came back for a query. The bytes are the machine's from then on. */
+  answer(number: number, bytes: Uint8Array, nowMs: number): readonly ProxyEffect<C>[] {
+    const query = this.#queries.get(number);
+    const answer = this.#answer;
+    if (query === undefined || answer.read(bytes) !== undefined || !this.#isOf(query)) {
+      this.counts.ignored++;
+      return []; // somebody else's, for all we know: the true one may still come
+    }
+    const isSameCase = query.name.every((byte, i) => byte === bytes[HEADER_BYTES + i]);
+    if (!isSameCase && query.transport === 'udp')
+      return this.#retry(number, query, query.upstream, 'tcp', nowMs);
+    if (FAILURES.includes(answer.rcode) && this.#mayRetry(query))
+      return this.#retry(number, query, this.#nextUpstream(query), query.client.transport, nowMs);
+    return [...this.#end(number, query), this.#passOn(query)];
+  }
+
+  /** Whether the answer just read is one to a query, but for the case of its name. */
+  #isOf({ id, name, asked }: Query<C>): boolean {
+    const answer = this.#answer;
+    if (!answer.isResponse || !answer.isQuery || answer.id !== id) return false;
+    if (answer.nameEnd - HEADER_BYTES !== name.length) return false;
+    this.#question.read(asked);
+    const { type, class: of } = this.#question;
+    return (
+      answer.type === type &&
+      answer.class === of &&
+      sameName(answer.bytes.subarray(HEADER_BYTES), name, name.length)
+    );
+  }
+
+  /** What the qube gets for the answer just read; `#question` is what it asked. */
+  #passOn({ client }: Query<C>): ProxyEffect<C> {
+    const answer = this.#answer;
+    const asked = this.#question;
+    const aliases = this.#aliases();
+    if (aliases === undefined) {
+      this.counts.failed++;
+      return this.#reply(client, asked, { rcode: Rcode.failure });
+    }
+    const judged =
+      aliases.length === 0
+        ? 'answer'
+        : this.#options.judge(client.asker, asked.bytes, HEADER_BYTES, aliases).answer;
+    if (judged !== 'answer') {
+      this.counts.blocked++;
+      return this.#reply(client, asked, BLOCKED[judged]);
+    }
+    this.counts.answered++;
+    readdress(answer.bytes, asked);
+    const room = Math.min(EDNS_BYTES, Math.max(PLAIN_BYTES, asked.ednsBytes));
+    if (client.transport === 'tcp' || (answer.bytes.length <= room && !answer.isTruncated))
+      return { kind: 'reply', client, bytes: answer.bytes };
+    answer.read(answer.bytes); // whose id it has now
+    return { kind: 'reply', client, bytes: this.#written.slice(0, writeTruncated(answer, this.#written)) };
+  }
+
+  /** The names that the answer says others stand for; undefined: too many to look at. */
+  #aliases(): readonly Uint8Array[] | undefined {
+    const answer = this.#answer;
+    const aliases: Uint8Array[] = [];
+    const name = newNameScratch();
+    for (let i = 0; i < answer.recordCount; i++) {
+      if (answer.sections[i] !== Section.answer) continue;
+      const at = answer.targetOf(i);
+      if (at < 0) continue;
+      if (aliases.length === ALIASES_MAX) return undefined;
+      aliases.push(name.slice(0, readName(answer.bytes, at, name)));
+    }
+    return aliases;
+  }
+
+  /** The socket of a query is of no use: nobody listens there, or it ended. */
+  fail(number: number, nowMs: number): readonly ProxyEffect<C>[] {
+    const query = this.#queries.get(number);
+    return query === undefined ? [] : this.#giveUp(number, query, nowMs);
+  }
+
+  /** Gives up what has waited too long. */
+  expire(nowMs: number): readonly ProxyEffect<C>[] {
+    const effects: ProxyEffect<C>[] = [];
+    for (const [number, query] of [...this.#queries]) {
+      if (query.deadlineMs > nowMs) break;
+      effects.push(...this.#giveUp(number, query, nowMs));
+    }
+    return effects;
+  }
+
+  #giveUp(number: number, query: Query<C>, nowMs: number): readonly ProxyEffect<C>[] {
+    if (this.#mayRetry(query))
+      return this.#retry(number, query, this.#nextUpstream(query), query.client.transport, nowMs);
+    this.counts.failed++;
+    this.#question.read(query.asked);
+    const own = { rcode: Rcode.failure, error: ExtendedError.noReachableAuthority } as const;
+    return [...this.#end(number, query), this.#reply(query.client, this.#question, own)];
+  }
+
+  #mayRetry({ attempt }: Query<C>): boolean {
+    return attempt + 1 < ATTEMPTS_MAX;
+  }
+
+  #nextUpstream({ upstream }: Query<C>): number {
+    return (upstream + 1) % this.#options.upstreamCount;
+  }
+
+  #retry(
+    number: number,
+    query: Query<C>,
+    upstream: number,
+    transport: Transport,
+    nowMs: number,
+  ): readonly ProxyEffect<C>[] {
+    this.#queries.delete(number);
+    this.#question.read(query.asked);
+    const { client, asked, attempt } = query;
+    return [
+      { kind: 'close', query: number },
+      this.#send(client, asked, upstream, transport, attempt + 1, nowMs),
+    ];
+  }
+
+  /** Asks an upstream what `#question` is, whose bytes are `asked`. */
+  #send(
+    client: C,
+    asked: Uint8Array,
+    upstream: number,
+    transport: Transport,
+    attempt: number,
+    nowMs: number,
+  ): ProxyEffect<C> {
+    const random = this.#options.randomBytes(2 + Math.ceil(WIRE_NAME_MAX_BYTES / 8));
+    const id = (random[0]! << 8) | random[1]!; // so many were asked for
+    const bytes = this.#written.slice(0, writeQuestion(this.#question, id, this.#written));
+    turnCase(bytes, HEADER_BYTES, this.#question.nameEnd, random.subarray(2));
+    const name = bytes.slice(HEADER_BYTES, this.#question.nameEnd);
+    const number = ++this.#lastQuery;
+    const deadlineMs = nowMs + ATTEMPT_MS;
+    this.#queries.set(number, { client, asked, id, name, upstream, transport, attempt, deadlineMs });
+    return { kind: 'ask', query: number, upstream, transport, bytes };
+  }
+
+  #end(number: number, { client }: Query<C>): readonly ProxyEffect<C>[] {
+    this.#queries.delete(number);
+    const asker = this.#askers.get(client.askerKey);
+    if (asker !== undefined) asker.waiting--;
+    return [{ kind: 'close', query: number }];
+  }
+
+  #reply(client: C, asked: MessageReader, own: OwnAnswer): ProxyEffect<C> {
+    return { kind: 'reply', client, bytes: this.#written.slice(0, writeAnswer(asked, own, this.#written)) };
+  }
+
+  /** What is known of a qube; undefined: there are too many that wait for something. */
+  #askerOf(key: string, nowMs: number): Asker | undefined {
+    const known = this.#askers.get(key);
+    if (known !== undefined) {
+      const earned = (Math.max(0, nowMs - known.atMs) * QUESTIONS_PER_S) / 1000;
+      known.tokens = Math.min(QUESTIONS_BURST, known.tokens + earned);
+      known.atMs = nowMs;
+      return known;
+    }
+    if (this.#askers.size >= ASKERS_MAX && !this.#forgetIdle(nowMs)) return undefined;
+    const asker = { waiting: 0, tokens: QUESTIONS_BURST, atMs: nowMs };
+    this.#askers.set(key, asker);
+    return asker;
+  }
+
+  /** Forgets qubes that are as if they had never asked. Whether there were any. */
+  #forgetIdle(nowMs: number): boolean {
+    const before = this.#askers.size;
+    for (const [key, { waiting, tokens, atMs }] of this.#askers) {
+      const isFull = tokens + ((nowMs - atMs) * QUESTIONS_PER_S) / 1000 >= QUESTIONS_BURST;
+      if (waiting === 0 && isFull) this.#askers.delete(key);
+    }
+    return this.#askers.size < before;
+  }
+}

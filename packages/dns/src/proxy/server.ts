@@ -1,0 +1,214 @@
+/**
+ * The sockets of the proxy: where qubes ask, and one for each question to an upstream, so that whoever would
+ * forge an answer has to guess its port too. An edge: what to do is machine.ts.
+ */
+
+import { createSocket, type Socket as Datagrams } from 'node:dgram';
+import { once } from 'node:events';
+import { connect, createServer, isIPv6, type Server, type Socket } from 'node:net';
+import { parseAddress } from '@rulecast/rules';
+import { MessageStream } from '../message/stream.ts';
+import {
+  ALL_CONNECTIONS_MAX,
+  ALL_QUESTIONS_MAX,
+  CONNECTIONS_MAX,
+  IDLE_MS,
+  UNREAD_MAX_BYTES,
+} from './limits.ts';
+import { type Client, DnsProxy, type ProxyCounts, type ProxyEffect, type ProxyOptions } from './machine.ts';
+
+/** An IP address and a port of it. */
+export interface DnsEndpoint {
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface DnsServerOptions extends Pick<ProxyOptions, 'judge' | 'randomBytes'> {
+  /** UDP and TCP alike. */
+  readonly listen: readonly DnsEndpoint[];
+  /** One at least; asked in this order. */
+  readonly upstreams: readonly DnsEndpoint[];
+  /** Steady, in milliseconds. */
+  readonly nowMs: () => number;
+}
+
+interface SocketClient extends Client {
+  readonly reply: (bytes: Uint8Array) => void;
+}
+
+/** What an upstream's socket is to the proxy. */
+interface UpstreamSocket {
+  close(): void;
+}
+
+export class DnsServer {
+  readonly #options: DnsServerOptions;
+  readonly #proxy: DnsProxy<SocketClient>;
+  readonly #datagrams: Datagrams[] = [];
+  readonly #servers: Server[] = [];
+  readonly #connections = new Map<Socket, string>();
+  readonly #upstreams = new Map<number, UpstreamSocket>();
+  #timer: NodeJS.Timeout | undefined;
+  #isClosed = false;
+
+  private constructor(options: DnsServerOptions) {
+    this.#options = options;
+    const { judge, randomBytes, upstreams } = options;
+    this.#proxy = new DnsProxy({ judge, randomBytes, upstreamCount: upstreams.length });
+  }
+
+  /** Listens. Rejects, with nothing left open, where it cannot. */
+  static async listen(options: DnsServerOptions): Promise<DnsServer> {
+    const server = new DnsServer(options);
+    try {
+      for (const endpoint of options.listen) await server.#listenAt(endpoint);
+    } catch (error) {
+      await server.close();
+      throw error;
+    }
+    return server;
+  }
+
+  get counts(): Readonly<ProxyCounts> {
+    return this.#proxy.counts;
+  }
+
+  async #listenAt({ address, port }: DnsEndpoint): Promise<void> {
+    const datagrams = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
+    this.#datagrams.push(datagrams);
+    datagrams.on('message', (bytes, from) => {
+      const reply = (answer: Uint8Array): void => {
+        if (!this.#isClosed) datagrams.send(answer, from.port, from.address, () => undefined); // lost, as any may be
+      };
+      this.#take(from.address, 'udp', bytes, reply);
+    });
+    const server = createServer((socket) => this.#accept(socket));
+    this.#servers.push(server);
+    datagrams.bind(port, address);
+    server.listen(port, address);
+    await Promise.all([once(datagrams, 'listening'), once(server, 'listening')]);
+    for (const one of [datagrams, server]) one.on('error', () => undefined); // of one packet or connection
+  }
+
+  #accept(socket: Socket): void {
+    const from = socket.remoteAddress ?? '';
+    const ofSame = [...this.#connections.values()].filter((other) => other === from).length;
+    if (ofSame >= CONNECTIONS_MAX || this.#connections.size >= ALL_CONNECTIONS_MAX) {
+      socket.destroy();
+      return;
+    }
+    this.#connections.set(socket, from);
+    const stream = new MessageStream();
+    const reply = (answer: Uint8Array): void => {
+      if (socket.writableLength > UNREAD_MAX_BYTES) socket.destroy();
+      else if (!socket.destroyed) socket.write(framed(answer));
+    };
+    socket.setTimeout(IDLE_MS, () => socket.destroy());
+    socket.on('data', (chunk) => {
+      for (const bytes of stream.feed(chunk)) this.#take(from, 'tcp', bytes, reply);
+    });
+    socket.on('error', () => undefined); // `close` comes after it
+    socket.on('close', () => this.#connections.delete(socket));
+  }
+
+  #take(
+    from: string,
+    transport: 'udp' | 'tcp',
+    bytes: Uint8Array,
+    reply: (answer: Uint8Array) => void,
+  ): void {
+    const asker = parseAddress(from);
+    if (asker === undefined || this.#isClosed) return; // with a zone behind it: no qube has such an address
+    this.#follow(this.#proxy.ask({ asker, askerKey: from, transport, reply }, bytes, this.#options.nowMs()));
+  }
+
+  #follow(effects: readonly ProxyEffect<SocketClient>[]): void {
+    for (const effect of effects) {
+      switch (effect.kind) {
+        case 'reply':
+          effect.client.reply(effect.bytes);
+          break;
+        case 'close':
+          this.#upstreams.get(effect.query)?.close();
+          this.#upstreams.delete(effect.query);
+          break;
+        case 'ask':
+          this.#askUpstream(effect);
+          break;
+      }
+    }
+    this.#setTimer();
+  }
+
+  #askUpstream({ query, upstream, transport, bytes }: ProxyEffect<SocketClient> & { kind: 'ask' }): void {
+    const endpoint = this.#options.upstreams[upstream];
+    if (endpoint === undefined || this.#upstreams.size >= ALL_QUESTIONS_MAX) return; // its deadline ends it
+    const onAnswer = (answer: Uint8Array): void => {
+      this.#follow(this.#proxy.answer(query, answer, this.#options.nowMs()));
+    };
+    const onFailure = (): void => this.#follow(this.#proxy.fail(query, this.#options.nowMs()));
+    const ask = transport === 'udp' ? askByDatagram : askByStream;
+    this.#upstreams.set(query, ask(endpoint, bytes, onAnswer, onFailure));
+  }
+
+  #setTimer(): void {
+    clearTimeout(this.#timer);
+    const { deadlineMs } = this.#proxy;
+    if (deadlineMs === undefined || this.#isClosed) return;
+    const waitMs = Math.max(0, deadlineMs - this.#options.nowMs());
+    this.#timer = setTimeout(() => this.#follow(this.#proxy.expire(this.#options.nowMs())), waitMs);
+  }
+
+  /** Ends everything that is open; questions that wait get no answer. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    for (const upstream of this.#upstreams.values()) upstream.close();
+    for (const socket of this.#connections.keys()) socket.destroy();
+    for (const datagrams of this.#datagrams) datagrams.close();
+    await Promise.all(
+      this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
+    );
+  }
+}
+
+type Ask = (
+  endpoint: DnsEndpoint,
+  bytes: Uint8Array,
+  onAnswer: (answer: Uint8Array) => void,
+  onFailure: () => void,
+) => UpstreamSocket;
+
+/** The socket is connected: the kernel takes nothing from anybody else. */
+const askByDatagram: Ask = ({ address, port }, bytes, onAnswer, onFailure) => {
+  const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
+  let isOpen = true;
+  socket.on('message', (answer) => onAnswer(answer));
+  socket.on('error', onFailure);
+  socket.connect(port, address, () => {
+    if (isOpen) socket.send(bytes, () => undefined); // `error` says it
+  });
+  return {
+    close: () => {
+      if (isOpen) socket.close();
+      isOpen = false;
+    },
+  };
+};
+
+const askByStream: Ask = ({ address, port }, bytes, onAnswer, onFailure) => {
+  const socket = connect(port, address);
+  const stream = new MessageStream();
+  socket.write(framed(bytes));
+  socket.on('data', (chunk) => {
+    for (const answer of stream.feed(chunk)) onAnswer(Uint8Array.from(answer));
+  });
+  socket.on('error', () => undefined); // `close` comes after it
+  socket.on('close', onFailure);
+  return { close: () => socket.destroy() };
+};
+
+function framed(bytes: Uint8Array): Uint8Array {
+  return Buffer.concat([Uint8Array.of(bytes.length >> 8, bytes.length & 0xff), bytes]);
+}

@@ -1,0 +1,108 @@
+/** `rulecast-dns`, as it was built. */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import packet from 'dns-packet';
+import { expect, it, onTestFinished } from 'vitest';
+import { blockText } from '../../../test/docs/blocks.ts';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
+
+const BIN = fileURLToPath(new URL('../bin/rulecast-dns.js', import.meta.url));
+
+function start(args: readonly string[], cwd: string): ChildProcess {
+  const child = spawn(process.execPath, [BIN, ...args], { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  return child;
+}
+
+/** How a program ends, and what it said. */
+async function ended(
+  args: readonly string[],
+  cwd: string,
+): Promise<{ readonly exit: unknown; readonly said: string }> {
+  const child = start(args, cwd);
+  let said = '';
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk) => (said += chunk));
+  const [exit] = await once(child, 'close');
+  return { exit, said };
+}
+
+async function freePort(): Promise<number> {
+  const socket = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  const { port } = socket.address();
+  socket.close();
+  return port;
+}
+
+async function rcodeOf(port: number, name: string): Promise<unknown> {
+  const socket = createSocket('udp4');
+  const questions = [{ type: 'A', name } as const];
+  socket.send(packet.encode({ type: 'query', id: 1, questions }), port, '127.0.0.1');
+  const [bytes] = await once(socket, 'message');
+  socket.close();
+  return (packet.decode(bytes) as { readonly rcode?: string }).rcode;
+}
+
+const DOCUMENT = (name: string): string =>
+  `lists: { ads: { names: [${name}], resolve: firewall } }\npolicies: { default: { unlisted: nxdomain, blocked: refused, egress: [drop dst=@ads] } }\n`;
+
+it('blocks by its document, reads it again when told, and keeps the old one where it is refused', async () => {
+  const folder = temporaryDirectory();
+  const port = await freePort();
+  writeFileSync(join(folder, 'names.yaml'), DOCUMENT('ads.example'));
+  const child = start(
+    ['--rules', 'names.yaml', '--listen', `127.0.0.1:${port}`, '--upstream', '127.0.0.1:1'],
+    folder,
+  );
+  const lines = createInterface({ input: child.stderr ?? process.stdin })[Symbol.asyncIterator]();
+  const said = async (): Promise<unknown> => JSON.parse((await lines.next()).value).msg;
+  expect(await said()).toBe('ready');
+  expect(await rcodeOf(port, 'ads.example')).toBe('REFUSED');
+  expect(await rcodeOf(port, 'new.example')).toBe('NXDOMAIN');
+  writeFileSync(join(folder, 'names.yaml'), DOCUMENT('new.example'));
+  child.kill('SIGHUP');
+  expect(await said()).toBe('the rules were read again');
+  expect(await rcodeOf(port, 'new.example')).toBe('REFUSED');
+  writeFileSync(join(folder, 'names.yaml'), 'policies: { p: { egress: [drop dst=@none] } }\n');
+  child.kill('SIGHUP');
+  expect(await said()).toMatch(/those before hold/);
+  expect(await rcodeOf(port, 'new.example')).toBe('REFUSED');
+  child.kill('SIGTERM');
+  expect(await once(child, 'close')).toEqual([0, null]);
+});
+
+it.each([
+  [['--rules', 'none.yaml', '--listen', '127.0.0.1:1', '--upstream', '127.0.0.1'], 1, 'none.yaml'],
+  [
+    ['--rules', 'bad.yaml', '--listen', '127.0.0.1:1', '--upstream', '127.0.0.1'],
+    1,
+    'bad.yaml: unknown-list: ',
+  ],
+  [
+    ['--rules', 'good.yaml', '--listen', 'localhost', '--upstream', '127.0.0.1'],
+    64,
+    '--listen localhost: write an IP address',
+  ],
+  [
+    ['--rules', 'good.yaml', '--listen', '127.0.0.1', '--upstream', '127.0.0.1:70000'],
+    64,
+    '--upstream 127.0.0.1:70000',
+  ],
+  [['--rules', 'good.yaml', '--listen', '127.0.0.1'], 64, 'upstream'],
+  [['--rules', 'good.yaml', '--listen', '192.0.2.1:5353', '--upstream', '127.0.0.1'], 1, 'EADDRNOTAVAIL'],
+  [['--help'], 0, 'SIGHUP'],
+])('ends with a sentence: %j', async (args, exit, words) => {
+  const folder = temporaryDirectory();
+  writeFileSync(join(folder, 'good.yaml'), blockText('docs/names.md#Examples'));
+  writeFileSync(join(folder, 'bad.yaml'), 'policies: { p: { egress: [drop dst=@none] } }\n');
+  const end = await ended(args, folder);
+  expect(end.said).toContain(words);
+  expect(end.said).not.toContain('    at ');
+  expect(end.exit).toBe(exit);
+});

@@ -1,0 +1,289 @@
+/** The proxy as steps: what goes in by hand, and dns-packet reads what comes out. */
+
+import { parseAddress } from '@rulecast/rules';
+import packet from 'dns-packet';
+import { describe, expect, it } from 'vitest';
+import { nameText, turnCase } from '../src/message/name.ts';
+import { ATTEMPT_MS, ATTEMPTS_MAX, QUESTIONS_BURST, QUESTIONS_MAX } from '../src/proxy/limits.ts';
+import { type Client, DnsProxy, type ProxyEffect, type Transport } from '../src/proxy/machine.ts';
+
+type Answer = ReturnType<Parameters<typeof proxyOf>[0]>;
+
+const text = (name: Uint8Array): string => nameText(name);
+
+/** A proxy whose judge is told the name and its aliases, and two upstreams. */
+function proxyOf(
+  judge: (name: string, aliases: readonly string[]) => 'answer' | 'nxdomain' | 'refused' | 'null',
+) {
+  let seed = 1;
+  return new DnsProxy<Client>({
+    upstreamCount: 2,
+    judge: (_, name, at, aliases) => {
+      const answer = judge(text(name.subarray(at)), aliases.map(text));
+      return { action: answer === 'answer' ? 'accept' : 'drop', answer };
+    },
+    randomBytes: (count) => Uint8Array.from({ length: count }, () => (seed = (seed * 37 + 11) % 251)),
+  });
+}
+
+function client(transport: Transport = 'udp', address = '10.137.0.5'): Client {
+  const asker = parseAddress(address);
+  if (asker === undefined) throw new TypeError(address);
+  return { asker, askerKey: address, transport };
+}
+
+interface Asking {
+  readonly type?: packet.RecordType;
+  readonly edns?: number;
+  readonly id?: number;
+}
+
+function question(name: string, { type = 'A', edns, id = 7 }: Asking = {}): Uint8Array {
+  const additionals =
+    edns === undefined
+      ? []
+      : [{ type: 'OPT', name: '.', udpPayloadSize: edns, flags: 0, options: [] } as never];
+  return packet.encode({
+    type: 'query',
+    id,
+    flags: packet.RECURSION_DESIRED,
+    questions: [{ type, name }],
+    additionals,
+  });
+}
+
+/** What an upstream answers to what it was asked. */
+function answered(asked: Uint8Array, answers: packet.Answer[], flags = 0): Buffer {
+  const { id, questions } = packet.decode(Buffer.from(asked));
+  return packet.encode({
+    type: 'response',
+    id: id ?? 0,
+    flags: packet.RECURSION_DESIRED | flags,
+    questions: questions ?? [],
+    answers,
+  });
+}
+
+const A = (name: string, ttl = 60): packet.Answer => ({ type: 'A', name, ttl, data: '192.0.2.7' });
+const CNAME = (name: string, data: string): packet.Answer => ({ type: 'CNAME', name, ttl: 60, data });
+
+function only<K extends ProxyEffect<Client>['kind']>(
+  effects: readonly ProxyEffect<Client>[],
+  kind: K,
+): Extract<ProxyEffect<Client>, { kind: K }> {
+  const found = effects.filter((effect) => effect.kind === kind);
+  expect(found).toHaveLength(1);
+  return found[0] as Extract<ProxyEffect<Client>, { kind: K }>; // by its kind
+}
+
+function reply(effects: readonly ProxyEffect<Client>[]): packet.DecodedPacket & { rcode: string } {
+  return packet.decode(Buffer.from(only(effects, 'reply').bytes)) as packet.DecodedPacket & { rcode: string };
+}
+
+describe('a name that is blocked', () => {
+  it.each([
+    ['nxdomain', 'NXDOMAIN', 0, 1],
+    ['refused', 'REFUSED', 0, 0],
+    ['null', 'NOERROR', 1, 0],
+  ] as const)('is answered %s at once, and nobody is asked', (how, rcode, answers, authorities) => {
+    const proxy = proxyOf((name): Answer => (name === 'ads.example' ? how : 'answer'));
+    const effects = proxy.ask(client(), question('Ads.example', { edns: 1232 }), 0);
+    expect(effects.map(({ kind }) => kind)).toEqual(['reply']);
+    const said = reply(effects);
+    expect(said).toMatchObject({ id: 7, type: 'response', rcode, flag_ra: true });
+    expect(said.questions?.[0]?.name).toBe('Ads.example');
+    expect([said.answers?.length, said.authorities?.length]).toEqual([answers, authorities]);
+    const opt = said.additionals?.[0];
+    expect(opt?.type === 'OPT' && opt.options.map(({ code, data }) => [code, data?.toString('hex')])).toEqual(
+      [[15, '000f']],
+    );
+    expect(proxy.counts).toMatchObject({ questions: 1, blocked: 1 });
+    expect(proxy.deadlineMs).toBeUndefined();
+  });
+
+  it('is blocked where it turns out to be what another stands for', () => {
+    const seen: unknown[] = [];
+    const proxy = proxyOf((name, aliases): Answer => {
+      seen.push([name, aliases]);
+      return aliases.includes('x.ads.example') ? 'nxdomain' : 'answer';
+    });
+    const asked = only(proxy.ask(client(), question('www.example'), 0), 'ask');
+    const answers = [
+      CNAME('www.example', 'cdn.example'),
+      CNAME('cdn.example', 'X.ads.example'),
+      A('x.ads.example'),
+    ];
+    const effects = proxy.answer(asked.query, answered(asked.bytes, answers), 1);
+    expect(effects.map(({ kind }) => kind)).toEqual(['close', 'reply']);
+    expect(reply(effects)).toMatchObject({ rcode: 'NXDOMAIN', answers: [] });
+    expect(seen).toEqual([
+      ['www.example', []],
+      ['www.example', ['cdn.example', 'x.ads.example']],
+    ]);
+  });
+});
+
+describe('a name that is not', () => {
+  const proxy = (): DnsProxy<Client> => proxyOf((): Answer => 'answer');
+
+  it('is asked with another id and case, and answered as it was asked', () => {
+    const one = proxy();
+    const asked = only(one.ask(client(), question('wwwwwwww.example', { edns: 4096 }), 0), 'ask');
+    const sent = packet.decode(Buffer.from(asked.bytes));
+    expect(asked).toMatchObject({ upstream: 0, transport: 'udp' });
+    expect(sent.id).not.toBe(7);
+    expect(sent.questions?.[0]?.name).not.toBe('wwwwwwww.example');
+    expect(sent.questions?.[0]?.name.toLowerCase()).toBe('wwwwwwww.example');
+    expect(sent.additionals).toMatchObject([{ type: 'OPT', udpPayloadSize: 1232, options: [] }]);
+    const effects = one.answer(asked.query, answered(asked.bytes, [A('wwwwwwww.example')]), 1);
+    expect(only(effects, 'close').query).toBe(asked.query);
+    const said = reply(effects);
+    expect(said).toMatchObject({ id: 7, rcode: 'NOERROR', answers: [{ data: '192.0.2.7', ttl: 60 }] });
+    expect(said.questions?.[0]?.name).toBe('wwwwwwww.example');
+    expect(one.answer(asked.query, answered(asked.bytes, []), 2)).toEqual([]);
+  });
+
+  it('is asked each time, for whoever asks: nothing is kept', () => {
+    const one = proxy();
+    const numbers = ['10.137.0.5', '10.137.0.5', '10.137.0.6'].map((address) => {
+      const asked = only(one.ask(client('udp', address), question('a.example'), 0), 'ask');
+      one.answer(asked.query, answered(asked.bytes, [A('a.example')]), 1);
+      return asked.query;
+    });
+    expect(new Set(numbers).size).toBe(3);
+  });
+
+  it('is not answered by another id, name, type or by a question, and still is by its own', () => {
+    const one = proxy();
+    const asked = only(one.ask(client(), question('a.example'), 0), 'ask');
+    const good = (): Buffer => answered(asked.bytes, [A('a.example')]);
+    const wrong = [0, 2, 13, 12 + 11 + 1].map((at) => {
+      const bytes = good();
+      bytes[at] = (bytes[at] ?? 0) ^ (at === 2 ? 0x80 : 1);
+      return bytes;
+    });
+    for (const bytes of [...wrong, good().subarray(0, 20), Buffer.alloc(0)])
+      expect(one.answer(asked.query, bytes, 1)).toEqual([]);
+    expect(one.counts.ignored).toBe(6);
+    expect(reply(one.answer(asked.query, good(), 1)).answers).toHaveLength(1);
+  });
+
+  it('is asked by TCP where an answer comes in another case: its sender has not seen the question', () => {
+    const one = proxy();
+    const asked = only(one.ask(client(), question('abcdefgh.example'), 0), 'ask');
+    const forged = answered(asked.bytes, [A('abcdefgh.example')]);
+    turnCase(forged, 12, 12 + 18, Uint8Array.of(0));
+    const effects = one.answer(asked.query, forged, 1);
+    expect(effects.map(({ kind }) => kind)).toEqual(['close', 'ask']);
+    const again = only(effects, 'ask');
+    expect(again).toMatchObject({ upstream: 0, transport: 'tcp' });
+    expect(
+      reply(one.answer(again.query, answered(again.bytes, [A('abcdefgh.example')]), 2)).answers,
+    ).toHaveLength(1);
+  });
+
+  it('is cut for whom its answer is too long, and whole by TCP', () => {
+    const one = proxy();
+    const many = Array.from({ length: 40 }, () => A('a.example'));
+    for (const [flags, answers] of [
+      [packet.TRUNCATED_RESPONSE, []],
+      [0, many],
+    ] as const) {
+      const asked = only(one.ask(client(), question('a.example'), 0), 'ask');
+      const said = reply(one.answer(asked.query, answered(asked.bytes, [...answers], flags), 1));
+      expect([said.flag_tc, said.answers?.length, said.id]).toEqual([true, 0, 7]);
+    }
+    const asked = only(one.ask(client('tcp'), question('a.example'), 0), 'ask');
+    expect(asked.transport).toBe('tcp');
+    expect(reply(one.answer(asked.query, answered(asked.bytes, many), 1)).answers).toHaveLength(40);
+  });
+
+  it('is asked of the next upstream after a failure or silence, and SERVFAIL after three', () => {
+    const one = proxy();
+    const first = only(one.ask(client(), question('a.example', { edns: 512 }), 0), 'ask');
+    const second = only(one.answer(first.query, answered(first.bytes, [], 2), 10), 'ask'); // SERVFAIL
+    expect(second.upstream).toBe(1);
+    expect(one.deadlineMs).toBe(10 + ATTEMPT_MS);
+    expect(one.expire(9 + ATTEMPT_MS)).toEqual([]);
+    const third = only(one.expire(10 + ATTEMPT_MS), 'ask');
+    expect([third.upstream, ATTEMPTS_MAX]).toEqual([0, 3]);
+    const effects = one.fail(third.query, 5000);
+    const said = reply(effects);
+    expect(said.rcode).toBe('SERVFAIL');
+    const opt = said.additionals?.[0];
+    expect(opt?.type === 'OPT' && opt.options.map(({ data }) => data?.toString('hex'))).toEqual(['0016']);
+    expect(one.deadlineMs).toBeUndefined();
+  });
+
+  it('fails with an answer that makes more aliases than are looked at', () => {
+    const one = proxy();
+    const asked = only(one.ask(client('tcp'), question('a.example'), 0), 'ask');
+    const chain = Array.from({ length: 65 }, (_, i) => CNAME(`a${i}.example`, `a${i + 1}.example`));
+    expect(reply(one.answer(asked.query, answered(asked.bytes, chain), 1)).rcode).toBe('SERVFAIL');
+  });
+});
+
+describe('what is no plain question', () => {
+  const ask = (bytes: Uint8Array): readonly ProxyEffect<Client>[] =>
+    proxyOf((): Answer => 'answer').ask(client(), bytes, 0);
+  const changed = (at: number, value: number): Uint8Array => {
+    const bytes = Uint8Array.from(question('a.example', { edns: 1232 }));
+    bytes[at] = value;
+    return bytes;
+  };
+
+  it.each([
+    ['a status request', changed(2, 0x11), 'NOTIMP'],
+    ['a transfer', question('a.example', { type: 'AXFR' }), 'REFUSED'],
+    ['one with an answer', answered(question('a.example'), [A('a.example')]).fill(0, 2, 3), 'FORMERR'],
+  ])('%s is answered %s', (_, bytes, rcode) => {
+    expect(reply(ask(bytes)).rcode).toBe(rcode);
+  });
+
+  it('is answered BADVERS with a version of EDNS that nobody knows', () => {
+    const said = reply(ask(changed(12 + 11 + 4 + 6, 1)));
+    expect(said.additionals).toMatchObject([{ type: 'OPT', extendedRcode: 1, ednsVersion: 0 }]);
+    expect(said.rcode).toBe('NOERROR');
+  });
+
+  it.each([
+    ['nothing', new Uint8Array(0)],
+    ['garbage', Uint8Array.from({ length: 40 }, (_, i) => i * 31)],
+    ['an answer', answered(question('a.example'), [])],
+  ])('gets no answer: %s', (_, bytes) => {
+    expect(ask(bytes)).toEqual([]);
+  });
+});
+
+describe('a qube that asks too much', () => {
+  it('has so many questions that wait, and takes no other qube anything', () => {
+    const one = proxyOf((): Answer => 'answer');
+    for (let i = 0; i < QUESTIONS_MAX; i++) only(one.ask(client(), question('a.example'), i), 'ask');
+    expect(reply(one.ask(client(), question('a.example'), 300)).rcode).toBe('SERVFAIL');
+    const other = only(one.ask(client('udp', '10.137.0.6'), question('a.example'), 300), 'ask');
+    one.answer(other.query, answered(other.bytes, []), 301);
+    one.expire(300 + ATTEMPT_MS);
+    one.expire(300 + 2 * ATTEMPT_MS);
+    one.expire(300 + 3 * ATTEMPT_MS);
+    expect(one.deadlineMs).toBeUndefined();
+    only(one.ask(client(), question('a.example'), 9000), 'ask');
+  });
+
+  it('is not answered beyond its rate, until time has passed', () => {
+    const one = proxyOf((): Answer => 'nxdomain');
+    let replies = 0;
+    for (let i = 0; i < QUESTIONS_BURST + 50; i++)
+      replies += one.ask(client(), question('a.example'), 0).length;
+    expect(replies).toBe(QUESTIONS_BURST);
+    expect(one.ask(client('udp', '10.137.0.6'), question('a.example'), 0)).toHaveLength(1);
+    expect(one.ask(client(), question('a.example'), 10)).toHaveLength(1);
+  });
+
+  it('is forgotten when it asks no more, so that others find room', () => {
+    const one = proxyOf((): Answer => 'nxdomain');
+    const qube = (i: number): Client => client('udp', `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`);
+    for (let i = 0; i < 4096; i++) one.ask(qube(i), question('a.example'), 0);
+    expect(one.ask(qube(5000), question('a.example'), 0)).toEqual([]);
+    expect(one.ask(qube(5000), question('a.example'), 1000)).toHaveLength(1);
+  });
+});
