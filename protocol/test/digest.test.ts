@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import {
+  emptyPolicy,
   type Family,
   NO_RUNS,
   nameListOf,
@@ -8,6 +9,7 @@ import {
   type Policy,
   PrefixBuilder,
   type Prefixes,
+  policyOfSameRuns,
   prefixListOf,
   type Run,
   RunBuilder,
@@ -190,7 +192,7 @@ describe('leaves of rules', () => {
     fc.assert(
       fc.property(lines, (texts) => {
         const all = runs(texts, 'egress');
-        const { ends } = ruleLeaves(all, limits);
+        const { ends } = ruleLeaves(all, undefined, limits);
         const sizes = Array.from(ends, (end, i) => end - (ends[i - 1] ?? 0));
         expect(ends.at(-1) ?? 0).toBe(rulesOf(all).length);
         expect(Math.max(0, ...sizes)).toBeLessThanOrEqual(limits.most);
@@ -203,13 +205,32 @@ describe('leaves of rules', () => {
   it('are of the rules alone, and begin again where a leaf ends', () => {
     fc.assert(
       fc.property(lines, lines, (head, tail) => {
-        const all = ruleLeaves(runs([...head, ...tail], 'egress'), limits);
+        const all = ruleLeaves(runs([...head, ...tail], 'egress'), undefined, limits);
         const at = [...all.ends].findIndex((end) => end >= head.length);
         const rest = [...head, ...tail].slice(all.ends[at] ?? head.length + tail.length);
-        const after = ruleLeaves(runs(rest, 'egress'), limits);
+        const after = ruleLeaves(runs(rest, 'egress'), undefined, limits);
         expect(hashesOf(all).slice(at + 1)).toEqual(at < 0 ? hashesOf(all) : hashesOf(after));
       }),
       { numRuns: 300 },
+    );
+  });
+
+  it('after others are those of the rules alone', () => {
+    const some = fc.array(fc.constantFrom(...LINES), { maxLength: 8 });
+    const many = Array.from({ length: 80 }, (_, i) => LINES[(i * 5) % LINES.length] ?? '');
+    fc.assert(
+      fc.property(lines, some, some, lines, (head, gone, come, tail) => {
+        const [before, alone] = [gone, come].map((middle) =>
+          runs([...many, ...head, ...middle, ...tail], 'egress'),
+        );
+        if (before === undefined || alone === undefined) throw new TypeError('two of them');
+        const policy = (egress: readonly Run[]) => ({ ...emptyPolicy('p'), egress });
+        const { egress: after } = policyOfSameRuns(policy(before), policy(alone));
+        ruleLeaves(before, undefined, limits);
+        expect(after).toEqual(alone);
+        expect(ruleLeaves(after, before, limits)).toEqual(ruleLeaves(alone, undefined, limits));
+      }),
+      { numRuns: 100 },
     );
   });
 

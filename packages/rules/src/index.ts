@@ -5,8 +5,9 @@
  * Begin with rule-set.ts, what is released and enforced, and evaluate.ts, what it means. The files build on
  * one another in this order: prefix, name, names (columns of them); list (sets of prefixes and of names, and
  * their algebra), special-purpose (space where no host of the Internet is), coverage (how much of the rest a
- * set holds); rule and rule-line (one line of the grammar), policy (runs of rules), rule-set (what makes one
- * sound); evaluate, and longest-match (many rules as classes of addresses).
+ * set holds); rule and rule-line (one line of the grammar), run-blocks (what is told of runs from those
+ * before), policy (runs of rules), rule-set (what makes one sound); evaluate, and longest-match (many rules
+ * as classes of addresses).
  */
 
 export { partOfSpace, routableShare } from './coverage.ts';
@@ -99,6 +100,7 @@ export {
 } from './names.ts';
 export {
   allRuns,
+  blocksOf,
   COMMON_POLICY,
   DEFAULT_POLICY,
   type DirectedRuns,
@@ -106,6 +108,7 @@ export {
   judgesIngress,
   NO_RUNS,
   type Policy,
+  policyOfSameRuns,
   policyRuleCount,
   RULE_BLOCKS,
   type RuleBlock,
@@ -116,6 +119,7 @@ export {
   ruleCount,
   ruleOfRun,
   runRuleCount,
+  runStarts,
   runsOf,
   sameMatch,
 } from './policy.ts';
@@ -160,6 +164,7 @@ export {
 } from './rule.ts';
 export { COMMENT_MAX_CHARS, EXPIRE_MAX, parseRule, RuleFault } from './rule-line.ts';
 export {
+  asksNames,
   checkRuleSet,
   EMPTY_RULE_SET,
   leavesUnmatchedOpen,
@@ -168,9 +173,15 @@ export {
   type RuleSetProblem,
   RuleSetProblemCode,
   resolutionOf,
+  ruleSetOfSameRuns,
   saysAnything,
   UNMATCHED_CHOICE,
   usedLists,
   usedNames,
 } from './rule-set.ts';
+export {
+  commonEnds,
+  mentionsOfBlocks,
+  sumOfBlocks,
+} from './run-blocks.ts';
 export { isSpecialPurpose } from './special-purpose.ts';

@@ -5,12 +5,12 @@
  */
 
 import { columnFor } from './list.ts';
-import { classesOf, classPieces, type MatchClasses } from './match-classes.ts';
-import { COMMON_POLICY, DEFAULT_POLICY, judgesIngress, type Run, runRuleCount, runsOf } from './policy.ts';
+import { classesAfter, classesOf, classPieces, type MatchClasses } from './match-classes.ts';
+import { COMMON_POLICY, DEFAULT_POLICY, judgesIngress, type Run, runStarts, runsOf } from './policy.ts';
 import { bitsOf, type Family } from './prefix.ts';
 import type { RuleMatch } from './rule.ts';
-import { commonEnds } from './rule-columns.ts';
 import type { RuleSet } from './rule-set.ts';
+import { factOfBlocks, madeOf } from './run-blocks.ts';
 
 /** Fewer runs in a row are asked one after the other, which costs a packet less than the lookups. */
 const GATHERED_MIN = 32;
@@ -41,32 +41,24 @@ export interface FirewallLoad {
 const segmentsKnown = new WeakMap<readonly Run[], Readonly<Record<Family, readonly Segment[]>>>();
 const classesKnown = new WeakMap<Segment, MatchClasses>();
 
-/**
- * The runs of a block as a firewall asks them in one family; told once for each immutable block, sooner with
- * the runs of the release before.
- */
-export function segmentsOf(
-  runs: readonly Run[],
-  family: Family,
-  before?: readonly Run[],
-): readonly Segment[] {
+/** The runs of a block as a firewall asks them in one family; told once for each immutable block. */
+export function segmentsOf(runs: readonly Run[], family: Family): readonly Segment[] {
   const known = segmentsKnown.get(runs);
   if (known !== undefined) return known[family];
-  const { marks, rules } = factsOf(runs, before);
+  const [marks, starts] = [marksOf(runs), runStarts(runs)];
   const segments = { 4: [] as Segment[], 6: [] as Segment[] };
   for (let first = 0; first < runs.length; ) {
     const gathers = marks[first]! & GATHERED; // first < length, and end below
     const counts = { 4: 0, 6: 0 };
-    let ruleCount = 0;
     let end = first;
     for (; end < runs.length && (marks[end]! & GATHERED) === gathers; end++) {
       if ((marks[end]! & IN_IPV4) !== 0) counts[4]++;
       if ((marks[end]! & IN_IPV6) !== 0) counts[6]++;
-      ruleCount += rules[end]!; // as many as runs
     }
+    const rules = starts[end]! - starts[first]!; // one more than runs
     for (const of of [4, 6] as const) {
       const gathered = gathers !== 0 && counts[of] >= GATHERED_MIN;
-      segments[of].push({ family: of, first, end, count: counts[of], rules: ruleCount, gathered });
+      segments[of].push({ family: of, first, end, count: counts[of], rules, gathered });
     }
     first = end;
   }
@@ -74,42 +66,32 @@ export function segmentsOf(
   return segments[family];
 }
 
-/** What segments depend on, by run. */
-interface RunFacts {
-  /** GATHERED, IN_IPV4, IN_IPV6. */
-  readonly marks: Uint8Array;
-  /** How many it stands for. */
-  readonly rules: Uint32Array;
-}
-
 const GATHERED = 1;
 const IN_IPV4 = 2;
 const IN_IPV6 = 4;
-const factsKnown = new WeakMap<readonly Run[], RunFacts>();
+const CONDITIONAL = 8;
 
-/**
- * Those of the runs that `before` begins and ends with as well are copied: to look at each of 2^18 takes some
- * milliseconds.
- */
-function factsOf(runs: readonly Run[], before: readonly Run[] = []): RunFacts {
-  const marks = new Uint8Array(runs.length);
-  const rules = new Uint32Array(runs.length);
-  const known = factsKnown.get(before);
-  const { head, tail } = known === undefined ? { head: 0, tail: 0 } : commonEnds(before, runs);
-  if (known !== undefined) {
-    marks.set(known.marks.subarray(0, head));
-    rules.set(known.rules.subarray(0, head));
-    marks.set(known.marks.subarray(before.length - tail), runs.length - tail);
-    rules.set(known.rules.subarray(before.length - tail), runs.length - tail);
+/** What segments depend on, by run. */
+const marksOf = factOfBlocks<Run, Uint8Array>(
+  (runs) => marked(runs, 0, runs.length, new Uint8Array(runs.length)),
+  (before, { of, head, tail }, runs) => {
+    const marks = new Uint8Array(runs.length);
+    marks.set(before.subarray(0, head));
+    marks.set(before.subarray(of.length - tail), runs.length - tail);
+    return marked(runs, head, runs.length - tail, marks);
+  },
+);
+
+function marked(runs: readonly Run[], first: number, end: number, into: Uint8Array): Uint8Array {
+  for (let at = first; at < end; at++) {
+    const run = runs[at]!; // within the runs
+    into[at] =
+      (isGathered(run) ? GATHERED : 0) |
+      (isOf(run, 4) ? IN_IPV4 : 0) |
+      (isOf(run, 6) ? IN_IPV6 : 0) |
+      (isUnconditional(run.match) ? 0 : CONDITIONAL);
   }
-  for (let index = head; index < runs.length - tail; index++) {
-    const run = runs[index]!; // index < length
-    marks[index] =
-      (isGathered(run) ? GATHERED : 0) | (isOf(run, 4) ? IN_IPV4 : 0) | (isOf(run, 6) ? IN_IPV6 : 0);
-    rules[index] = runRuleCount(run);
-  }
-  factsKnown.set(runs, { marks, rules });
-  return { marks, rules };
+  return into;
 }
 
 /**
@@ -175,15 +157,13 @@ function plainLoad(runs: readonly Run[], { family, first, end }: Segment): Firew
 /** What a gathered segment needs: a chain for each class, and one for what comes after it. */
 function* gatheredLoad(runs: readonly Run[], segment: Segment): Generator<undefined, FirewallLoad> {
   const lookups = 2 * bitsOf(segment.family) + 1; // at most two for each length
-  let conditions = 0;
-  for (let run = segment.first; run < segment.end; run++) {
-    const match = runs[run]?.match;
-    if (match !== undefined && !isUnconditional(match)) conditions++;
-  }
-  if (conditions === 0) return { chains: 3, rules: lookups + 2 }; // to accept and to drop
+  const marks = marksOf(runs).subarray(segment.first, segment.end);
+  if (marks.every((mark) => (mark & CONDITIONAL) === 0)) return { chains: 3, rules: lookups + 2 }; // to accept and to drop
   let known = classesKnown.get(segment);
   if (known === undefined) {
-    known = yield* classPieces({ ...segment, runs }, segment.family);
+    const range = { ...segment, runs };
+    known = classesAfter(range, segment.family, classesBefore(runs, segment));
+    known ??= yield* classPieces(range, segment.family);
     classesKnown.set(segment, known);
   }
   const { classes } = known;
@@ -191,6 +171,13 @@ function* gatheredLoad(runs: readonly Run[], segment: Segment): Generator<undefi
     chains: classes.length + 1,
     rules: classes.reduce((sum, matches) => sum + matches.length + 1, lookups),
   };
+}
+
+/** Of the segment in the same place of the block that some runs were made of, if they are known. */
+function classesBefore(runs: readonly Run[], segment: Segment): MatchClasses | undefined {
+  const segments = segmentsKnown.get(madeOf(runs)?.of ?? [])?.[segment.family];
+  const before = segments?.[segmentsOf(runs, segment.family).indexOf(segment)];
+  return before && classesKnown.get(before);
 }
 
 /** Whether a match asks for nothing besides the address. */

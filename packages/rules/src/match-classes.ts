@@ -97,10 +97,8 @@ class KnownClasses implements MatchClasses {
  * would be too many rules.
  */
 export function classesOf(range: RunRange, family: Family, before?: MatchClasses): MatchClasses {
-  if (before instanceof KnownClasses && before.prefixes.family === family && !before.names.isFull) {
-    const after = classesAfter(before, range);
-    if (after !== undefined) return after;
-  }
+  const after = classesAfter(range, family, before);
+  if (after !== undefined) return after;
   const pieces = classPieces(range, family);
   for (;;) {
     const { done, value } = pieces.next();
@@ -126,8 +124,14 @@ export function* classPieces(range: RunRange, family: Family): Generator<undefin
   return new KnownClasses(range, walk);
 }
 
-/** Undefined where too much changed for that to be worth it. */
-function classesAfter(before: KnownClasses, range: RunRange): MatchClasses | undefined {
+/** Those of `before`, changed; undefined where too much changed for that to be worth it. */
+export function classesAfter(
+  range: RunRange,
+  family: Family,
+  before: MatchClasses | undefined,
+): MatchClasses | undefined {
+  if (!(before instanceof KnownClasses) || before.prefixes.family !== family || before.names.isFull)
+    return undefined;
   const after: ColumnsAfter = columnsAfter(before.columns, before.range, range, before.names.kinds);
   const change = changeBetween(before.columns, after);
   if (change === undefined) return undefined;

@@ -9,6 +9,7 @@
 import { EMPTY_PREFIX_SET, type PrefixSet } from './list.ts';
 import { type Family, PrefixBuilder, type Prefixes, prefixAt } from './prefix.ts';
 import type { Action, Direction, Remote, Rule, RuleMatch } from './rule.ts';
+import { commonEnds, factOfBlocks } from './run-blocks.ts';
 
 /**
  * The policy that judges egress of qubes with no policy of their own. It has no prefixes and no ingress
@@ -73,9 +74,26 @@ export function runRuleCount(run: Run): number {
 
 /** How many rules some runs stand for. */
 export function ruleCount(runs: readonly Run[]): number {
-  let count = 0;
-  for (const run of runs) count += runRuleCount(run);
-  return count;
+  return runStarts(runs)[runs.length]!; // the last one
+}
+
+/** The first rule of each run of a block, and then how many rules there are. */
+export const runStarts = factOfBlocks<Run, Uint32Array>(
+  (runs) => startsOf(runs, 0, runs.length, new Uint32Array(runs.length + 1)),
+  (before, { of, head, tail }, runs) => {
+    const starts = new Uint32Array(runs.length + 1);
+    starts.set(before.subarray(0, head + 1));
+    startsOf(runs, head, runs.length - tail, starts);
+    const [from, to] = [of.length - tail, runs.length - tail];
+    const shift = starts[to]! - before[from]!; // within both
+    for (let i = 1; i <= tail; i++) starts[to + i] = before[from + i]! + shift;
+    return starts;
+  },
+);
+
+function startsOf(runs: readonly Run[], first: number, end: number, into: Uint32Array): Uint32Array {
+  for (let at = first; at < end; at++) into[at + 1] = into[at]! + runRuleCount(runs[at]!); // within the runs
+  return into;
 }
 
 /** The runs that stand in one block of a policy; those of `common` are `common`'s own. */
@@ -84,16 +102,20 @@ export function runsOf(policy: Policy, direction: Direction, block: RuleBlock = 
   return direction === 'egress' ? runs.egress : runs.ingress;
 }
 
+/** The blocks of a policy in all directions. */
+export function blocksOf({ exceptions, egress, ingress }: Policy): readonly (readonly Run[])[] {
+  return [exceptions.egress, exceptions.ingress, egress, ingress];
+}
+
 /** The runs of all blocks and directions of a policy. */
-export function allRuns({ exceptions, egress, ingress }: Policy): readonly Run[] {
-  return exceptions.egress.concat(exceptions.ingress, egress, ingress); // `flat` takes ten times as long
+export function allRuns(policy: Policy): readonly Run[] {
+  const [first = [], ...others] = blocksOf(policy);
+  return first.concat(...others); // `flat` takes ten times as long
 }
 
 /** How many rules a policy has, exceptions included. */
-export function policyRuleCount({ exceptions, egress, ingress }: Policy): number {
-  return (
-    ruleCount(exceptions.egress) + ruleCount(exceptions.ingress) + ruleCount(egress) + ruleCount(ingress)
-  );
+export function policyRuleCount(policy: Policy): number {
+  return blocksOf(policy).reduce((sum, runs) => sum + ruleCount(runs), 0);
 }
 
 /** Whether a policy judges what goes to its qubes: it has rules for that, be they exceptions only. */
@@ -119,6 +141,56 @@ export function ruleAt(runs: readonly Run[], index: number): Rule {
     before += count;
   }
   throw new RangeError(`no rule ${index}: there are ${before}`);
+}
+
+/** Of blocks with fewer runs, all is found out again as soon as it is compared. */
+const SHARED_MIN = 32;
+
+/**
+ * The same policy; runs that a long block begins and ends with as that of `before` does are the objects of
+ * `before`, so that what is known of them need not be found out again. `after` itself where none are.
+ */
+export function policyOfSameRuns(before: Policy, after: Policy): Policy {
+  const old = blocksOf(before);
+  const own = blocksOf(after);
+  const [outEgress = [], outIngress = [], egress = [], ingress = []] = own.map((runs, at) => {
+    return blockOfSame(old[at] ?? [], runs);
+  });
+  if ([outEgress, outIngress, egress, ingress].every((runs, at) => runs === own[at])) return after;
+  return { ...after, exceptions: { egress: outEgress, ingress: outIngress }, egress, ingress };
+}
+
+function blockOfSame(before: readonly Run[], after: readonly Run[]): readonly Run[] {
+  const least = Math.min(before.length, after.length);
+  if (least < SHARED_MIN || before === after) return after;
+  let head = 0;
+  while (head < least && sameRun(before[head]!, after[head]!)) head++; // within both, here and below
+  if (head === before.length && head === after.length) return before;
+  let tail = 0;
+  while (tail < least - head && sameRun(before[before.length - 1 - tail]!, after[after.length - 1 - tail]!))
+    tail++;
+  if (head + tail === 0) return after;
+  const made = before
+    .slice(0, head)
+    .concat(after.slice(head, after.length - tail), before.slice(before.length - tail));
+  commonEnds(before, made);
+  return made;
+}
+
+function sameRun(a: Run, b: Run): boolean {
+  if (a === b) return true;
+  const [p, q] = [a.remote, b.remote];
+  if (p.kind !== q.kind || !sameMatch(a.match, b.match)) return false;
+  if (p.kind === 'prefixes' && q.kind === 'prefixes') return samePrefixes(p.prefixes, q.prefixes);
+  if (p.kind === 'name' && q.kind === 'name') return p.name === q.name;
+  return p.kind !== 'list' || q.kind !== 'list' || p.list === q.list;
+}
+
+function samePrefixes(a: Prefixes, b: Prefixes): boolean {
+  if (a.family !== b.family || a.lengths.length !== b.lengths.length) return false;
+  for (let i = 0; i < a.lengths.length; i++) if (a.lengths[i] !== b.lengths[i]) return false;
+  for (let w = 0; w < a.words.length; w++) if (a.words[w] !== b.words[w]) return false;
+  return true;
 }
 
 export function sameMatch(a: RuleMatch, b: RuleMatch): boolean {

@@ -6,6 +6,7 @@
 import type { Run } from './policy.ts';
 import { bitsOf, comparePrefixAt, type Family, type Prefixes, strideOf, wordMask } from './prefix.ts';
 import type { RuleMatch } from './rule.ts';
+import { type CommonEnds, commonEnds } from './run-blocks.ts';
 
 /** In the order in which they are asked. */
 export interface RuleColumns {
@@ -130,29 +131,6 @@ export function columnsAfter(
   fillColumns(columns, head, middle, kinds);
   copyColumns(before, tailFrom, beforeCount, columns, tailFrom + shift);
   return { columns, head, tail: beforeCount - tailFrom };
-}
-
-interface CommonEnds {
-  readonly head: number;
-  readonly tail: number;
-}
-
-const endsKnown = new WeakMap<readonly Run[], { readonly of: readonly Run[]; readonly ends: CommonEnds }>();
-
-/**
- * How many runs both blocks begin and end with that are the same objects; looked for once for each immutable
- * block and the one before it.
- */
-export function commonEnds(a: readonly Run[], b: readonly Run[]): CommonEnds {
-  const known = endsKnown.get(b);
-  if (known?.of === a) return known.ends;
-  const least = Math.min(a.length, b.length);
-  let head = 0;
-  while (head < least && a[head] === b[head]) head++;
-  let tail = 0;
-  while (tail < least - head && a[a.length - 1 - tail] === b[b.length - 1 - tail]) tail++;
-  endsKnown.set(b, { of: a, ends: { head, tail } });
-  return { head, tail };
 }
 
 /** Of parts of two blocks; none, where these do not begin, or end, at the same place. */

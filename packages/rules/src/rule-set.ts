@@ -6,9 +6,18 @@ import { EMPTY_PREFIX_SET, type List, type PrefixSet, prefixCount } from './list
 import { compareHostNames, RESOLVED_LIST } from './name.ts';
 import { type NameTerms, NO_NAME_TERMS, reasonsNotOfDns } from './name-terms.ts';
 import { hasWildcards, nameTexts } from './names.ts';
-import { allRuns, COMMON_POLICY, DEFAULT_POLICY, judgesIngress, type Policy } from './policy.ts';
+import {
+  blocksOf,
+  COMMON_POLICY,
+  DEFAULT_POLICY,
+  judgesIngress,
+  type Policy,
+  policyOfSameRuns,
+  type Run,
+} from './policy.ts';
 import { formatPrefixAt } from './prefix.ts';
 import type { Action } from './rule.ts';
+import { mentionsOfBlocks } from './run-blocks.ts';
 
 /** Most names of a list that rules may use by resolution. */
 export const RESOLVED_NAMES_MAX = 4096;
@@ -80,24 +89,37 @@ export function resolutionOf(ruleSet: RuleSet, name: string): PrefixSet {
   return ruleSet.resolutions.get(name) ?? EMPTY_PREFIX_SET;
 }
 
+const listsIn = mentionsOfBlocks(({ remote }: Run) => (remote.kind === 'list' ? remote.list : undefined));
+const namesIn = mentionsOfBlocks(({ remote }: Run) => (remote.kind === 'name' ? remote.name : undefined));
+
+/** Whether a rule of a policy is for a name. */
+export function asksNames(policy: Policy): boolean {
+  return blocksOf(policy).some((runs) => namesIn(runs).size > 0);
+}
+
 /** The lists that the rules of some policies use. */
 export function usedLists(policies: Iterable<Policy>): Set<string> {
   const used = new Set<string>();
-  for (const policy of policies) {
-    for (const run of allRuns(policy)) {
-      if (run.remote.kind === 'list') used.add(run.remote.list);
-    }
-  }
+  for (const policy of policies)
+    for (const runs of blocksOf(policy)) for (const list of listsIn(runs)) used.add(list);
   return used;
+}
+
+/** The same rule set, of the runs of `before` wherever its policies begin and end as those do. */
+export function ruleSetOfSameRuns(before: RuleSet, after: RuleSet): RuleSet {
+  const policies = [...after.policies].map(([name, policy]) => {
+    const old = before.policies.get(name);
+    return [name, old === undefined || old === policy ? policy : policyOfSameRuns(old, policy)] as const;
+  });
+  const isOther = policies.some(([name, policy]) => policy !== after.policies.get(name));
+  return isOther ? { ...after, policies: new Map(policies) } : after;
 }
 
 /** The names whose addresses the rules need, sorted: of `dsthost=`, and of the resolvable lists in use. */
 export function usedNames(ruleSet: RuleSet): readonly string[] {
   const names = new Set<string>();
   for (const policy of ruleSet.policies.values()) {
-    for (const run of allRuns(policy)) {
-      if (run.remote.kind === 'name') names.add(run.remote.name);
-    }
+    for (const runs of blocksOf(policy)) for (const name of namesIn(runs)) names.add(name);
   }
   for (const listName of usedLists(ruleSet.policies.values())) {
     const list = ruleSet.lists.get(listName);

@@ -11,12 +11,14 @@
  */
 
 import {
+  commonEnds,
   type Direction,
   type Prefixes,
   type RuleMatch,
   type Run,
   ruleCount,
   runRuleCount,
+  runStarts,
   strideOf,
 } from '@rulecast/rules';
 import type { ByteReader } from '../bytes/reader.ts';
@@ -42,6 +44,17 @@ const SPLICE_LEAST_BYTES = 6;
  */
 export function diffRuns(before: readonly Run[], after: readonly Run[]): readonly RuleSplice[] {
   if (before === after) return [];
+  const { head, tail } = commonEnds(before, after);
+  const splices = diffMiddles(
+    before.slice(head, before.length - tail),
+    after.slice(head, after.length - tail),
+  );
+  const [first, ...others] = splices;
+  if (first === undefined || head === 0) return splices;
+  return [{ ...first, keep: first.keep + runStarts(before)[head]! }, ...others]; // a run of it
+}
+
+function diffMiddles(before: readonly Run[], after: readonly Run[]): readonly RuleSplice[] {
   const matches = new Map<string, number>();
   const a = new RuleColumn(before, matches);
   const b = new RuleColumn(after, matches);
@@ -308,19 +321,7 @@ function sliceOfRun(run: Run, from: number, to: number): Run {
   return { match, remote: { kind: 'prefixes', prefixes } };
 }
 
-/** The same rules in runs that are as long as they can be. A run that stays alone stays the same object. */
-function joinRuns(pieces: readonly Run[]): readonly Run[] {
-  const runs: Run[] = [];
-  for (let from = 0; from < pieces.length; ) {
-    const first = pieces[from]!; // from < length
-    let to = from + 1;
-    while (to < pieces.length && mergeable(first, pieces[to]!)) to++; // to < length
-    runs.push(to - from === 1 ? first : joinedRun(first, pieces.slice(from, to)));
-    from = to;
-  }
-  return runs;
-}
-
+/** Runs that are one, as one. */
 function joinedRun(first: Run, pieces: readonly Run[]): Run {
   if (first.remote.kind !== 'prefixes') return first;
   const family = first.remote.prefixes.family;
@@ -360,8 +361,7 @@ export function applySplices(
   bounds.meter.spend(count * Work.splice);
   if (count === 0) return before;
   const ruleTotal = ruleCount(before);
-  const cursor = new RunCursor(before);
-  const pieces: Run[] = [];
+  const kept = new KeptRuns(before);
   let at = 0;
   for (let i = 0; i < count; i++) {
     const keep = reader.varint();
@@ -372,13 +372,85 @@ export function applySplices(
     if (keep + drop > ruleTotal - at) {
       throw reader.error(`splice ${i} goes beyond the last of ${ruleTotal} rules`, at, ErrorCode.badBase);
     }
-    cursor.take(keep, pieces);
-    cursor.take(drop, undefined);
-    for (const run of insert) pieces.push(run);
+    kept.keep(at, at + keep);
+    kept.add(insert);
     at += keep + drop;
   }
-  cursor.take(ruleTotal - at, pieces);
-  return joinRuns(pieces);
+  kept.keep(at, ruleTotal);
+  const after = kept.build();
+  commonEnds(before, after);
+  return after;
+}
+
+/** Gathers runs that are as long as they can be, most of them whole stretches of others. */
+class KeptRuns {
+  readonly #before: readonly Run[];
+  readonly #starts: Uint32Array;
+  /** Stretches of runs, none of which goes on in the next. */
+  readonly #stretches: (readonly Run[])[] = [];
+  /** Of one run, perhaps. */
+  #open: Run[] = [];
+
+  constructor(before: readonly Run[]) {
+    this.#before = before;
+    this.#starts = runStarts(before);
+  }
+
+  /** The rules [from, to) of before. */
+  keep(from: number, to: number): void {
+    if (from === to) return;
+    const [first, last] = [this.#runAt(from), this.#runAt(to - 1)];
+    this.add([this.#cut(first, from, to)]);
+    if (first === last) return;
+    if (last - first > 1) {
+      this.#close();
+      this.#stretches.push(this.#before.slice(first + 1, last));
+    }
+    this.add([this.#cut(last, from, to)]);
+  }
+
+  /** Runs as long as they can be; the first may go on what was before. */
+  add(runs: readonly Run[]): void {
+    const [first] = runs;
+    if (first === undefined) return;
+    const [last] = this.#open;
+    if (last !== undefined && !mergeable(last, first)) this.#close();
+    this.#open.push(first);
+    if (runs.length === 1) return;
+    this.#close();
+    this.#stretches.push(runs.slice(1, -1));
+    this.#open.push(runs.at(-1)!); // there are two and more
+  }
+
+  #close(): void {
+    const [first, second] = this.#open;
+    if (first !== undefined)
+      this.#stretches.push([second === undefined ? first : joinedRun(first, this.#open)]);
+    this.#open = [];
+  }
+
+  build(): readonly Run[] {
+    this.#close();
+    return ([] as readonly Run[]).concat(...this.#stretches);
+  }
+
+  /** The run of a rule. */
+  #runAt(rule: number): number {
+    let [low, high] = [0, this.#before.length];
+    while (high - low > 1) {
+      const middle = (low + high) >>> 1;
+      if (this.#starts[middle]! <= rule)
+        low = middle; // middle < length
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** Of a run, the rules within [from, to). */
+  #cut(run: number, from: number, to: number): Run {
+    const [first, end] = [this.#starts[run]!, this.#starts[run + 1]!]; // one more than runs
+    return sliceOfRun(this.#before[run]!, Math.max(from, first) - first, Math.min(to, end) - first);
+  }
 }
 
 /** A walk over rules by number that costs the runs it passes, once. */

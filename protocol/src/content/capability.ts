@@ -3,7 +3,7 @@
  * PROTOCOL.md "Growth". Whoever lacks one is told, and keeps what it has.
  */
 
-import { allRuns, type RuleSet } from '@rulecast/rules';
+import { asksNames, type RuleSet } from '@rulecast/rules';
 
 export const Capability = {
   /** Lists of names, names in rules, and what they stand for. */
@@ -22,14 +22,12 @@ export const VERSION_1_CAPABILITIES: readonly string[] = [
   Capability.unmatched,
 ];
 
-/** What somebody has to know who is to take a rule set. Linear in its runs. */
+/** What somebody has to know who is to take a rule set.  */
 export function capabilitiesFor({ lists, policies, resolutions, unmatched }: RuleSet): readonly Capability[] {
   const all = [...policies.values()];
   const needed: Capability[] = [];
   const hasNames =
-    resolutions.size > 0 ||
-    [...lists.values()].some(({ kind }) => kind === 'names') ||
-    all.some((policy) => allRuns(policy).some(({ remote }) => remote.kind === 'name'));
+    resolutions.size > 0 || [...lists.values()].some(({ kind }) => kind === 'names') || all.some(asksNames);
   if (hasNames) needed.push(Capability.names);
   if (all.some(({ exceptions }) => exceptions.egress.length + exceptions.ingress.length > 0)) {
     needed.push(Capability.exceptions);

@@ -12,6 +12,7 @@
 
 import { hash } from 'node:crypto';
 import {
+  commonEnds,
   compareWordsAt,
   keyEnd,
   type Names,
@@ -20,7 +21,8 @@ import {
   type Prefixes,
   type PrefixSet,
   type Run,
-  runRuleCount,
+  ruleCount,
+  runStarts,
   strideOf,
 } from '@rulecast/rules';
 import { bytesOfWords } from '../bytes/words.ts';
@@ -109,7 +111,7 @@ function computed(part: Part, before: Part | undefined): Uint8Array {
       return root('RDN1', [names.count], [leaves], Uint8Array.of(resolve ? 1 : 0));
     }
     case PartKind.policy:
-      return policyDigest(part.policy);
+      return policyDigest(part.policy, before?.kind === PartKind.policy ? before.policy : undefined);
     case PartKind.resolutions:
       return root('RDA1', [part.resolutions.size], [resolutionLeaves(part.resolutions)]);
     case PartKind.unmatched: {
@@ -126,17 +128,18 @@ function prefixSetDigest(set: PrefixSet, before?: PrefixSet): Uint8Array {
   return root('RDP1', [set.v4.lengths.length, set.v6.lengths.length], columns);
 }
 
-function policyDigest(policy: Policy): Uint8Array {
-  const { prefixes, exceptions, egress, ingress } = policy;
-  const blocks = [egress, ingress, exceptions.egress, exceptions.ingress];
+function policyDigest(policy: Policy, before: Policy | undefined): Uint8Array {
+  const { prefixes } = policy;
+  const [blocks, old] = [policy, before].map((one) => {
+    return one && [one.egress, one.ingress, one.exceptions.egress, one.exceptions.ingress];
+  }) as [readonly (readonly Run[])[], readonly (readonly Run[])[] | undefined]; // the first is there
   const head = new ByteWriter();
   writeAction(head, policy.defaultAction);
   head.bytes(prefixSetDigest(prefixes));
-  const counts = blocks.map((runs) => runs.reduce((sum, run) => sum + runRuleCount(run), 0));
   return root(
     'RDQ1',
-    counts,
-    blocks.map((runs) => ruleLeaves(runs)),
+    blocks.map(ruleCount),
+    blocks.map((runs, at) => ruleLeaves(runs, old?.[at])),
     head.take(),
   );
 }
@@ -334,58 +337,110 @@ export function leavesBy(ends: Uint32Array, hashOf: (start: number, end: number)
   return { ends, hashes };
 }
 
-/** The leaves of rules in their order: a leaf holds runs, which end where it does. */
-export function ruleLeaves(runs: readonly Run[], limits: RuleLeafLimits = RULE_LEAF): Leaves {
+/**
+ * The leaves of the rules of some runs. `before` is what they were made of: leaves are cut and hashed again
+ * from where both differ to where both are cut alike.
+ */
+export function ruleLeaves(
+  runs: readonly Run[],
+  before?: readonly Run[],
+  limits: RuleLeafLimits = RULE_LEAF,
+): Leaves {
   const known = leavesOf.get(runs);
   if (known !== undefined) return known;
-  const builder = new RuleLeafBuilder(limits);
-  for (const run of runs) builder.push(run);
-  const leaves = builder.build();
+  const old = before === undefined ? undefined : leavesOf.get(before);
+  const leaves =
+    before === undefined || old === undefined
+      ? leavesFrom(runs, 0, limits, () => false)
+      : ruleLeavesAfter(runs, before, old, limits);
   leavesOf.set(runs, leaves);
   return leaves;
 }
 
-class RuleLeafBuilder {
-  readonly #cutter: RuleCutter;
-  readonly #ends: number[] = [];
-  readonly #hashes: Uint8Array[] = [];
-  #body = new ByteWriter();
-  #ruleTotal = 0;
+function ruleLeavesAfter(
+  runs: readonly Run[],
+  before: readonly Run[],
+  old: Leaves,
+  limits: RuleLeafLimits,
+): Leaves {
+  const { head, tail } = commonEnds(before, runs);
+  const starts = runStarts(runs);
+  const shift = ruleCount(runs) - ruleCount(before);
+  // The last leaf of all may end for want of rules.
+  const kept = Math.min(old.ends.length - 1, countUpTo(old.ends, starts[head]!));
+  const tailFrom = starts[runs.length - tail]!;
+  let rest = old.ends.length; // the first leaf of what was before that is the same again
+  const own = leavesFrom(runs, kept > 0 ? old.ends[kept - 1]! : 0, limits, (end) => {
+    const at = countUpTo(old.ends, end - shift);
+    if (end < tailFrom || at === 0 || old.ends[at - 1] !== end - shift) return false;
+    rest = at;
+    return true;
+  });
+  const ends = new Uint32Array(kept + own.ends.length + old.ends.length - rest);
+  ends.set(old.ends.subarray(0, kept));
+  ends.set(own.ends, kept);
+  for (let at = rest; at < old.ends.length; at++)
+    ends[kept + own.ends.length + at - rest] = old.ends[at]! + shift; // at < length
+  const hashes = [
+    old.hashes.subarray(0, kept * HASH_BYTES),
+    own.hashes,
+    old.hashes.subarray(rest * HASH_BYTES),
+  ];
+  return { ends, hashes: Buffer.concat(hashes) };
+}
 
-  constructor(limits: RuleLeafLimits) {
-    this.#cutter = new RuleCutter(limits);
+/** How many of ascending numbers are at most so large. */
+function countUpTo(numbers: Uint32Array, most: number): number {
+  let [low, high] = [0, numbers.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (numbers[middle]! <= most)
+      low = middle + 1; // middle < length
+    else high = middle;
   }
+  return low;
+}
 
-  push(run: Run): void {
-    const count = runRuleCount(run);
-    const hashes = new RunHashes(run);
-    let start = 0;
-    for (let i = 0; i < count; i++) {
-      if (!this.#cutter.endsAfter(hashes.at(i))) continue;
-      writeRun(this.#body, partOfRun(run, start, i + 1), PLAIN_COLUMNS);
-      this.#ruleTotal += i + 1 - start;
-      start = i + 1;
-      this.#end();
-    }
-    if (start === count) return;
-    writeRun(this.#body, partOfRun(run, start, count), PLAIN_COLUMNS);
-    this.#ruleTotal += count - start;
-  }
-
-  #end(): void {
-    const leaf = new ByteWriter(8 + this.#body.length);
+/** The leaves from a rule on, which one begins with, to the one of which `isLast` says so, or to the end. */
+function leavesFrom(
+  runs: readonly Run[],
+  from: number,
+  limits: RuleLeafLimits,
+  isLast: (end: number) => boolean,
+): Leaves {
+  const cutter = new RuleCutter(limits);
+  const starts = runStarts(runs);
+  const ends: number[] = [];
+  const hashes: Uint8Array[] = [];
+  let body = new ByteWriter();
+  let begun = from;
+  const close = (end: number): void => {
+    const leaf = new ByteWriter(8 + body.length);
     leaf.ascii('RLQ1');
-    leaf.u32(this.#ruleTotal - (this.#ends.at(-1) ?? 0));
-    leaf.bytes(this.#body.take());
-    this.#hashes.push(sha256(leaf.take()));
-    this.#ends.push(this.#ruleTotal);
-    this.#body = new ByteWriter();
+    leaf.u32(end - begun);
+    leaf.bytes(body.take());
+    hashes.push(sha256(leaf.take()));
+    ends.push(end);
+    body = new ByteWriter();
+    begun = end;
+  };
+  const built = (): Leaves => ({ ends: Uint32Array.from(ends), hashes: Buffer.concat(hashes) });
+  for (let at = Math.max(0, countUpTo(starts, from) - 1); at < runs.length; at++) {
+    const run = runs[at]!; // at < length
+    const [first, end] = [starts[at]!, starts[at + 1]!]; // one more than runs
+    const ruleHashes = new RunHashes(run);
+    let written = Math.max(first, from);
+    for (let rule = written; rule < end; rule++) {
+      if (!cutter.endsAfter(ruleHashes.at(rule - first))) continue;
+      writeRun(body, partOfRun(run, written - first, rule + 1 - first), PLAIN_COLUMNS);
+      written = rule + 1;
+      close(written);
+      if (isLast(written)) return built();
+    }
+    if (written < end) writeRun(body, partOfRun(run, written - first, end - first), PLAIN_COLUMNS);
   }
-
-  build(): Leaves {
-    if (this.#ruleTotal > (this.#ends.at(-1) ?? 0)) this.#end();
-    return { ends: Uint32Array.from(this.#ends), hashes: Buffer.concat(this.#hashes) };
-  }
+  if (ruleCount(runs) > begun) close(ruleCount(runs));
+  return built();
 }
 
 function partOfRun(run: Run, start: number, end: number): Run {

@@ -18,6 +18,7 @@ import {
   type Run,
   type RunRemote,
   sameMatch,
+  sumOfBlocks,
 } from '@rulecast/rules';
 import type { ByteReader } from '../bytes/reader.ts';
 import type { ByteWriter } from '../bytes/writer.ts';
@@ -130,8 +131,10 @@ export function writeRun(writer: ByteWriter, { match, remote }: Run, columns: Co
 
 /** How many bytes `writeRuns` appends. */
 export function runsLength(runs: readonly Run[]): number {
-  return runs.reduce((sum, { match, remote }) => sum + matchLength(match) + remoteLength(remote), 4);
+  return 4 + runBytes(runs);
 }
+
+const runBytes = sumOfBlocks(({ match, remote }: Run) => matchLength(match) + remoteLength(remote));
 
 function matchLength({ ports, icmpType, expire, comment }: RuleMatch): number {
   return (

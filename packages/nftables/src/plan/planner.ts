@@ -15,6 +15,7 @@ import {
   classesIn,
   columnFor,
   columnOf,
+  commonEnds,
   DEFAULT_POLICY,
   type Direction,
   diffPrefixes,
@@ -263,7 +264,9 @@ class Planner implements Plan, Basis {
       lists: [] as (string | undefined)[],
     };
     let number = 1;
-    const ofBoth = segmentsOf(runs, 6, this.#before?.runs.get(place));
+    const before = this.#before?.runs.get(place);
+    if (before !== undefined) commonEnds(before, runs);
+    const ofBoth = segmentsOf(runs, 6);
     this.runs.set(place, runs);
     for (const [at, { first, end, rules, gathered: isGathered }] of segmentsOf(runs, 4).entries()) {
       if (isGathered || ofBoth[at]?.gathered) {

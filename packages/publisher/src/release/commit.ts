@@ -36,6 +36,7 @@ import {
   firewallLoad,
   type RuleSet,
   type RuleSetProblem,
+  ruleSetOfSameRuns,
 } from '@rulecast/rules';
 import { keySigner, type Signer, SignerError } from '../signer/signer.ts';
 import type { Release, ReleaseNotes, Store } from '../store/store.ts';
@@ -154,8 +155,10 @@ export class Committer {
    * `over-limit` where no manifest or no subscriber can hold it. Each step takes milliseconds at a million
    * entries, and has a turn of the event loop of its own.
    */
-  async draft(ruleSet: RuleSet): Promise<ReleaseDraft> {
+  async draft(asked: RuleSet): Promise<ReleaseDraft> {
     const { turn, encoder } = this.#options;
+    const ruleSet = ruleSetOfSameRuns(this.ruleSet, asked);
+    await turn();
     const problems = checkRuleSet(ruleSet);
     const fault = problems.find((problem) => problem.severity === 'fault');
     if (fault !== undefined) throw new GuardError(fault);

@@ -3,25 +3,34 @@
  * accept and rules that drop end by times of their own (`timeFor` of @rulecast/rules).
  */
 
-import { allRuns, type Environment, type RuleSet, timeFor } from '@rulecast/rules';
+import {
+  type Action,
+  blocksOf,
+  type Environment,
+  mentionsOfBlocks,
+  type RuleSet,
+  type Run,
+  timeFor,
+} from '@rulecast/rules';
 
 /** What clocks show, in seconds since 1970. */
 export type Times = Omit<Environment, 'dns'>;
 
 const ACTIONS = ['accept', 'drop'] as const;
+const endsIn = (action: Action) =>
+  mentionsOfBlocks(({ match }: Run) => (match.action === action ? match.expire : undefined));
+const ENDS = { accept: endsIn('accept'), drop: endsIn('drop') } as const;
 
 /** The ends of all rules of one rule set. */
 export class Expiries {
   /** By action, in seconds since 1970: sorted, each once. */
-  readonly #ends: Readonly<Record<(typeof ACTIONS)[number], readonly number[]>>;
+  readonly #ends: Readonly<Record<Action, readonly number[]>>;
 
   constructor(ruleSet: RuleSet) {
-    const ends = { accept: new Set<number>(), drop: new Set<number>() };
-    for (const policy of ruleSet.policies.values()) {
-      for (const { match } of allRuns(policy))
-        if (match.expire !== undefined) ends[match.action].add(match.expire);
-    }
-    this.#ends = { accept: sorted(ends.accept), drop: sorted(ends.drop) };
+    const blocks = [...ruleSet.policies.values()].flatMap(blocksOf);
+    const endsOf = (action: Action): readonly number[] =>
+      sorted(new Set(blocks.flatMap((runs) => [...ENDS[action](runs)])));
+    this.#ends = { accept: endsOf('accept'), drop: endsOf('drop') };
   }
 
   /** Whether other rules have ended at one time than at another. */
@@ -52,7 +61,7 @@ export class Expiries {
   }
 
   /** How many of the ends have come. */
-  #ended(action: (typeof ACTIONS)[number], times: Times): number {
+  #ended(action: Action, times: Times): number {
     const ends = this.#ends[action];
     const time = timeFor(action, times);
     let [low, high] = [0, ends.length];

@@ -1,0 +1,100 @@
+/**
+ * Blocks of runs and the blocks that were made of them: what both begin and end with, and what can be told of
+ * one from the other, so that one rule of 2^18 costs little more than itself.
+ */
+
+/** An immutable block of runs, whatever these are. */
+type Block<Run> = readonly Run[];
+
+/** How many runs two blocks begin and end with that are the same objects. */
+export interface CommonEnds {
+  readonly head: number;
+  readonly tail: number;
+}
+
+/** What a block was made of. */
+export interface MadeOf<Run> extends CommonEnds {
+  readonly of: Block<Run>;
+}
+
+/** The block before is not kept for its successor's sake: there may be a long line of them. */
+const known = new WeakMap<Block<unknown>, CommonEnds & { readonly of: WeakRef<Block<unknown>> }>();
+
+/** Looked for once for each immutable block and the one before it. */
+export function commonEnds(before: Block<unknown>, after: Block<unknown>): CommonEnds {
+  const made = known.get(after);
+  if (made?.of.deref() === before) return made;
+  const least = Math.min(before.length, after.length);
+  let head = 0;
+  while (head < least && before[head] === after[head]) head++;
+  let tail = 0;
+  while (tail < least - head && before[before.length - 1 - tail] === after[after.length - 1 - tail]) tail++;
+  const ends = { head, tail };
+  if (before !== after) known.set(after, { of: new WeakRef(before), ...ends });
+  return ends;
+}
+
+/** The block that it was compared with last, if that is there. */
+export function madeOf<Run>(runs: Block<Run>): MadeOf<Run> | undefined {
+  const made = known.get(runs);
+  const of = made?.of.deref() as Block<Run> | undefined; // of the same runs
+  return made === undefined || of === undefined ? undefined : { of, head: made.head, tail: made.tail };
+}
+
+/**
+ * Something about blocks that is found out once for each: from all of its runs, or where it is known of the
+ * block that it was made of, `after` that.
+ */
+export function factOfBlocks<Run, T>(
+  whole: (runs: Block<Run>) => T,
+  after: (before: T, made: MadeOf<Run>, runs: Block<Run>) => T,
+): (runs: Block<Run>) => T {
+  const facts = new WeakMap<Block<Run>, { readonly fact: T }>();
+  return (runs) => {
+    const own = facts.get(runs);
+    if (own !== undefined) return own.fact;
+    const made = madeOf(runs);
+    const before = made && facts.get(made.of);
+    const fact = made === undefined || before === undefined ? whole(runs) : after(before.fact, made, runs);
+    facts.set(runs, { fact });
+    return fact;
+  };
+}
+
+/** A sum over the runs of a block. */
+export function sumOfBlocks<Run>(of: (run: Run) => number): (runs: Block<Run>) => number {
+  const sum = (runs: Block<Run>, first: number, end: number): number => {
+    let total = 0;
+    for (let at = first; at < end; at++) total += of(runs[at]!); // within the runs
+    return total;
+  };
+  return factOfBlocks(
+    (runs) => sum(runs, 0, runs.length),
+    (before, made, runs) =>
+      before -
+      sum(made.of, made.head, made.of.length - made.tail) +
+      sum(runs, made.head, runs.length - made.tail),
+  );
+}
+
+/** What the runs of a block mention, each once. */
+export function mentionsOfBlocks<Run, T>(
+  of: (run: Run) => T | undefined,
+): (runs: Block<Run>) => ReadonlySet<T> {
+  const add = (mentions: Set<T>, runs: Block<Run>, first: number, end: number): Set<T> => {
+    for (let at = first; at < end; at++) {
+      const mention = of(runs[at]!); // within the runs
+      if (mention !== undefined) mentions.add(mention);
+    }
+    return mentions;
+  };
+  return factOfBlocks<Run, ReadonlySet<T>>(
+    (runs) => add(new Set(), runs, 0, runs.length),
+    (before, made, runs) => {
+      const gone = add(new Set(), made.of, made.head, made.of.length - made.tail);
+      if (gone.size > 0) return add(new Set(), runs, 0, runs.length); // others may mention it as well
+      const added = add(new Set(), runs, made.head, runs.length - made.tail);
+      return added.size === 0 ? before : new Set([...before, ...added]);
+    },
+  );
+}

@@ -1,0 +1,58 @@
+import { describe, expect, it } from 'vitest';
+import fc from '../../../test/seeded-fast-check.ts';
+import { type Run, ruleCount, runRuleCount, runStarts } from '../src/policy.ts';
+import { columnOf } from '../src/prefix.ts';
+import { commonEnds, madeOf, mentionsOfBlocks, sumOfBlocks } from '../src/run-blocks.ts';
+
+const MATCH = {
+  action: 'drop',
+  proto: undefined,
+  dns: false,
+  ports: undefined,
+  icmpType: undefined,
+  expire: undefined,
+  comment: undefined,
+} as const;
+
+/** So many rules; of one, for a list, if there is one. */
+function run(rules: number, list: string | undefined): Run {
+  if (list !== undefined) return { match: MATCH, remote: { kind: 'list', list } };
+  const hosts = Array.from({ length: rules }, (_, i) => ({
+    family: 4 as const,
+    words: Uint32Array.of(i),
+    length: 32,
+  }));
+  return { match: MATCH, remote: { kind: 'prefixes', prefixes: columnOf(hosts, 4) } };
+}
+
+const block = fc.array(fc.tuple(fc.integer({ min: 1, max: 3 }), fc.option(fc.constantFrom('a', 'b'))), {
+  maxLength: 6,
+});
+const runs = block.map((each) => each.map(([rules, list]) => run(rules, list ?? undefined)));
+const sum = (all: readonly Run[]) => all.reduce((total, each) => total + runRuleCount(each), 0);
+
+describe('blocks of runs', () => {
+  it('tell of what was made of them what all of its runs tell', () => {
+    const lists = mentionsOfBlocks(({ remote }: Run) => (remote.kind === 'list' ? remote.list : undefined));
+    const rules = sumOfBlocks(runRuleCount);
+    fc.assert(
+      fc.property(runs, runs, runs, runs, (head, gone, come, tail) => {
+        const before = [...head, ...gone, ...tail];
+        for (const fact of [lists, rules, runStarts]) fact(before);
+        const after = [...head, ...come, ...tail];
+        const ends = commonEnds(before, after);
+        expect(ends.head).toBeGreaterThanOrEqual(head.length);
+        expect(ends.head + ends.tail).toBeGreaterThanOrEqual(head.length + tail.length);
+        expect(madeOf(after)?.of).toBe(before);
+        expect(rules(after)).toBe(sum(after));
+        expect(ruleCount(after)).toBe(sum(after));
+        expect([...runStarts(after)]).toEqual(
+          [...after.keys(), after.length].map((at) => sum(after.slice(0, at))),
+        );
+        expect([...lists(after)].sort()).toEqual(
+          [...new Set(after.flatMap(({ remote }) => (remote.kind === 'list' ? [remote.list] : [])))].sort(),
+        );
+      }),
+    );
+  });
+});
