@@ -20,12 +20,17 @@ export {
   applyDelta,
   applyDeltas,
   decodeChain,
+  diffPieces,
   diffRuleSets,
+  type EncodedChange,
   encodeChain,
+  encodeChange,
   encodeDelta,
   encodeSnapshot,
+  joinChanges,
   type PartChange,
   type RuleSetDelta,
+  ruleSetsAfter,
 } from './codec/delta.ts';
 export type { EditCounts, PartEdits } from './codec/part-edits.ts';
 export type { RuleSplice } from './codec/rule-splice.ts';
@@ -41,7 +46,13 @@ export {
 } from './content/budget.ts';
 export { canonicalBytes, decodeCanonical } from './content/canonical.ts';
 export { Capability, capabilitiesFor, VERSION_1_CAPABILITIES } from './content/capability.ts';
-export { type Catalogue, catalogueOf, type PartRecord, type Totals } from './content/catalogue.ts';
+export {
+  type Catalogue,
+  catalogueOf,
+  cataloguePieces,
+  type PartRecord,
+  type Totals,
+} from './content/catalogue.ts';
 export { contentOf, digestOf, noteDigest } from './content/digest.ts';
 export {
   compareRelease,

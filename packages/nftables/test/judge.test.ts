@@ -5,6 +5,7 @@
 
 import {
   type Address,
+  atOnce,
   evaluate,
   type FirewallLoad,
   firewallLoad,
@@ -25,11 +26,7 @@ function hex({ words }: Address): string {
 }
 
 function loadOf(rules: RuleSet): FirewallLoad {
-  const pieces = firewallLoad(rules);
-  for (;;) {
-    const { done, value } = pieces.next();
-    if (done === true) return value;
-  }
+  return atOnce(firewallLoad(rules));
 }
 
 /** As the two base chains do: both judge a packet between two qubes, and a drop of either drops it. */

@@ -1,9 +1,9 @@
 /** What lists of sources make of a rule set, and of which of them nothing is made. */
 
 import { ingest, readPushed } from '@rulecast/formats';
-import { type List, nameListOf, nameTexts, prefixListOf, type RuleSet } from '@rulecast/rules';
+import { atOnce, type List, nameListOf, nameTexts, prefixListOf, type RuleSet } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import { withLists } from '../src/release/list-update.ts';
+import { type ListUpdate, withLists } from '../src/release/list-update.ts';
 import { prefixes, pushOf } from './fresh-publisher.ts';
 
 const EMPTY: RuleSet = {
@@ -30,9 +30,14 @@ const CURRENT = ruleSetOf(`lists:
 policies:
   default: { egress: [drop dst=@used] }`);
 
+/** All at once. */
+function updated(...args: Parameters<typeof withLists>): ListUpdate {
+  return atOnce(withLists(...args));
+}
+
 describe('withLists', () => {
   it('puts lists in place of others and beside them, and leaves the rest as the same objects', () => {
-    const { ruleSet, refused } = withLists(
+    const { ruleSet, refused } = updated(
       CURRENT,
       new Map([
         ['used', list('192.0.2.9')],
@@ -47,7 +52,7 @@ describe('withLists', () => {
   });
 
   it('removes a list that no rule uses, and keeps one that a rule does', () => {
-    const { ruleSet, refused } = withLists(
+    const { ruleSet, refused } = updated(
       CURRENT,
       new Map([
         ['used', undefined],
@@ -68,7 +73,7 @@ describe('withLists', () => {
       ['used', names],
       ['new', names],
     ]);
-    const { ruleSet, refused } = withLists(CURRENT, batch);
+    const { ruleSet, refused } = updated(CURRENT, batch);
     expect([...refused.keys()]).toEqual(['used']);
     expect(refused.get('used')).toMatchObject({ code: 'names-not-resolvable' });
     expect(ruleSet.lists.get('used')).toBe(CURRENT.lists.get('used'));
@@ -81,13 +86,13 @@ describe('withLists', () => {
       Array.from({ length: 4097 }, (_, i) => `n${i}.example`),
       true,
     );
-    const { refused } = withLists(CURRENT, new Map([['used', many]]));
+    const { refused } = updated(CURRENT, new Map([['used', many]]));
     expect(refused.get('used')).toMatchObject({
       code: 'too-many-names',
       reason: expect.stringContaining('4096'),
     });
     const most = nameListOf([...nameTexts(many.names)].slice(1), many.resolve);
-    expect(withLists(CURRENT, new Map([['used', most]])).refused.size).toBe(0);
+    expect(updated(CURRENT, new Map([['used', most]])).refused.size).toBe(0);
   });
 
   it('leaves out what a release has no room for, the list that gains most before others', () => {
@@ -100,7 +105,7 @@ describe('withLists', () => {
     ]);
     // Two entries and one rule are there; the two small lists make that 7.
     const tight = { entries: 7, parts: 10 };
-    const { ruleSet, refused } = withLists(CURRENT, batch, tight);
+    const { ruleSet, refused } = updated(CURRENT, batch, tight);
     expect([...refused]).toMatchObject([
       ['huge', { code: 'over-limit', reason: expect.stringContaining('the most is 7') }],
     ]);
@@ -108,11 +113,8 @@ describe('withLists', () => {
       ['used', 'prefixes'],
       ['idle', 'prefixes'],
     ]);
-    expect([...withLists(CURRENT, batch, { entries: 6, parts: 10 }).refused.keys()]).toEqual([
-      'used',
-      'huge',
-    ]);
-    expect(withLists(CURRENT, new Map([['used', many(1)]]), { entries: 1, parts: 10 }).refused.size).toBe(0);
+    expect([...updated(CURRENT, batch, { entries: 6, parts: 10 }).refused.keys()]).toEqual(['used', 'huge']);
+    expect(updated(CURRENT, new Map([['used', many(1)]]), { entries: 1, parts: 10 }).refused.size).toBe(0);
   });
 
   it('leaves out a list that would be one part too many', () => {
@@ -121,13 +123,13 @@ describe('withLists', () => {
       ['b', list('192.0.2.8', '192.0.2.7')],
     ]);
     // Two lists, a policy and the resolutions are there.
-    expect([...withLists(CURRENT, batch, { entries: 100, parts: 5 }).refused.keys()]).toEqual(['b']);
-    expect(withLists(CURRENT, batch, { entries: 100, parts: 6 }).refused.size).toBe(0);
+    expect([...updated(CURRENT, batch, { entries: 100, parts: 5 }).refused.keys()]).toEqual(['b']);
+    expect(updated(CURRENT, batch, { entries: 100, parts: 6 }).refused.size).toBe(0);
   });
 
   it('mends a rule set whose list was missing', () => {
     const broken: RuleSet = { ...CURRENT, lists: new Map() };
-    const { ruleSet, refused } = withLists(broken, new Map([['used', list('192.0.2.1')]]));
+    const { ruleSet, refused } = updated(broken, new Map([['used', list('192.0.2.1')]]));
     expect({ refused: refused.size, lists: ruleSet.lists.size }).toEqual({ refused: 0, lists: 1 });
   });
 });

@@ -3,6 +3,7 @@ import { openIdentity } from '@rulecast/program/identity';
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { ALL_PERMITS } from '../../../test/kit/permits.ts';
 import { SimulatedDatabases } from '../../../test/simulate/databases.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
 import { Publisher } from '../src/release/publisher.ts';
@@ -72,6 +73,33 @@ describe('a publisher', () => {
     const taken = publisher.push(pushOf({ 'hosts.txt': '192.0.2.1\n' }));
     await expect(refused).rejects.toMatchObject({ code: 'guard-refused', part: 'default' });
     expect(await taken).toMatchObject({ kind: 'released' });
+  });
+  it('releases and compares many policies in turns of the event loop', async () => {
+    let turns = 0;
+    const turn = (): Promise<void> => {
+      turns++;
+      return Promise.resolve();
+    };
+    const publisher = freshPublisher({ turn });
+    const count = 200;
+    const documentOf = (port: number): string =>
+      `unmatched: drop\npolicies:\n${Array.from({ length: count }, (_, i) => {
+        const rule = `drop dst4=192.0.2.1 proto=tcp dstports=${port}`;
+        return `  q${i}: { prefixes: [10.${i >> 8}.${i & 255}.0/24], egress: [${rule}] }\n`;
+      }).join('')}`;
+    const turnsOf = async (port: number): Promise<number> => {
+      const before = turns;
+      await publisher.push(pushOf({ 'all.yaml': documentOf(port) }), { permits: ALL_PERMITS });
+      return turns - before;
+    };
+    await turnsOf(1);
+    const changed = await turnsOf(2);
+    expect(publisher.head?.manifest.version).toBe(2);
+    // It checks, compares, digests, guards and encodes them, at most 64 at a time.
+    expect(changed).toBeGreaterThan((5 * count) / 64);
+    const same = await turnsOf(2);
+    expect(publisher.head?.manifest.version).toBe(2);
+    expect(same).toBeGreaterThan((3 * count) / 64);
   });
 
   it('is degraded while names do not resolve, names the first eight with their age, and recovers', async () => {

@@ -8,7 +8,7 @@ import {
 } from '@rulecast/protocol';
 import { prefixListOf, prefixOf, prefixSetOf } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import type { Compose } from '../src/release/composed.ts';
+import type { Composer } from '../src/release/composed.ts';
 import type { Publisher } from '../src/release/publisher.ts';
 import { Transfers } from '../src/release/transfer.ts';
 import { ReleaseWorker, WORK_IN_PLACE } from '../src/release/worker.ts';
@@ -39,11 +39,17 @@ async function flapping(count: number): Promise<{ publisher: Publisher; releases
 }
 
 /** Transfers of a publisher's store, and how often something was composed for them. */
-function transfersOf({ store }: Publisher, compose?: Compose): { transfers: Transfers; asked: () => number } {
+function transfersOf(
+  { store }: Publisher,
+  compose: Composer['compose'] = (recipe, ruleSet) => encoder.compose(recipe, ruleSet),
+): { transfers: Transfers; asked: () => number } {
   let count = 0;
-  const counting: Compose = (recipe, release) => {
-    count += 1;
-    return compose?.(recipe, release) ?? encoder.compose(recipe, release.ruleSet);
+  const counting: Composer = {
+    compose: (recipe, ruleSet) => {
+      count += 1;
+      return compose(recipe, ruleSet);
+    },
+    composeAll: (trail) => encoder.composeAll(trail),
   };
   return { transfers: new Transfers(store, encoder, counting), asked: () => count };
 }
@@ -144,6 +150,36 @@ describe('what is prepared for those who are away', () => {
     await transfers.prepareAll(head, []);
     await transfers.prepareAll(releases[12] ?? head, bases);
     expect(asked()).toBe(5);
+  });
+});
+
+describe('what is prepared for whoever holds one of the last releases', () => {
+  it('is what they would be sent anyway, all of it made at once', async () => {
+    const { publisher, releases } = await flapping(40);
+    const { transfers, asked } = transfersOf(publisher);
+    const { transfers: unprepared, asked: askedThere } = transfersOf(publisher);
+    const head = endsOf(releases)[1];
+    await transfers.prepareRecent(head);
+    const recent = releases.slice(-33, -1);
+    for (const { hash } of recent) {
+      const { stream } = await transfers.for(head, hash);
+      expect(stream).toEqual((await unprepared.for(head, hash)).stream);
+    }
+    expect(askedThere()).toBeGreaterThan(20);
+    expect(asked()).toBe(0);
+    await transfers.for(head, releases[releases.length - 34]?.hash);
+    expect(asked()).toBe(1);
+  });
+
+  it('is nothing for a release that is the head no more, and after the first', async () => {
+    const { publisher, releases } = await flapping(3);
+    const { transfers, asked } = transfersOf(publisher);
+    const [first, head] = endsOf(releases);
+    await transfers.prepareRecent(first);
+    await transfers.for(head, first.hash);
+    expect(asked()).toBe(1);
+    const { publisher: fresh, releases: one } = await flapping(1);
+    await expect(transfersOf(fresh).transfers.prepareRecent(endsOf(one)[1])).resolves.toBeUndefined();
   });
 });
 

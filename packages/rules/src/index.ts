@@ -3,7 +3,7 @@
  * evaluators, of packets and of questions of DNS, the slow ones that every fast path is tested against.
  *
  * Begin with rule-set.ts, what is released and enforced, and evaluate.ts, what it means. The files build on
- * one another in this order: prefix, name, names (columns of them); list (sets of prefixes and of names, and
+ * one another in this order: pieces (work that may be long); prefix, name, names (columns of them); list (sets of prefixes and of names, and
  * their algebra), special-purpose (space where no host of the Internet is), coverage (how much of the rest a
  * set holds); rule and rule-line (one line of the grammar), run-blocks (what is told of runs from those
  * before), policy (runs of rules), rule-set (what makes one sound); evaluate, and longest-match (many rules
@@ -98,6 +98,7 @@ export {
   subtractNames,
   unionNames,
 } from './names.ts';
+export { atOnce, inTurns, PIECE_PARTS, type Pieces } from './pieces.ts';
 export {
   allRuns,
   blocksOf,
@@ -165,6 +166,7 @@ export {
 export { COMMENT_MAX_CHARS, EXPIRE_MAX, parseRule, RuleFault } from './rule-line.ts';
 export {
   asksNames,
+  checkPieces,
   checkRuleSet,
   EMPTY_RULE_SET,
   leavesUnmatchedOpen,

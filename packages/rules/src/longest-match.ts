@@ -6,9 +6,11 @@
 
 import { columnFor } from './list.ts';
 import { classesAfter, classesOf, classPieces, type MatchClasses } from './match-classes.ts';
+import type { Pieces } from './pieces.ts';
 import { COMMON_POLICY, DEFAULT_POLICY, judgesIngress, type Run, runStarts, runsOf } from './policy.ts';
 import { bitsOf, type Family } from './prefix.ts';
 import type { RuleMatch } from './rule.ts';
+import { PIECE_RUNS } from './rule-columns.ts';
 import type { RuleSet } from './rule-set.ts';
 import { factOfBlocks, madeOf } from './run-blocks.ts';
 
@@ -107,13 +109,17 @@ export function classesIn(runs: readonly Run[], segment: Segment, before?: Match
   return classes;
 }
 
+/** As how many runs a block counts by itself. Our choice. */
+const BLOCK_RUNS = 16;
+
 /**
  * What a firewall loads of a rule set at most, besides sets and maps: counted in pieces of some milliseconds,
  * as there may be much to count. Throws RangeError where that cannot be done in good time.
  */
-export function* firewallLoad(ruleSet: RuleSet): Generator<undefined, FirewallLoad> {
+export function* firewallLoad(ruleSet: RuleSet): Pieces<FirewallLoad> {
   let chains = 4; // the first one of each direction and family
   let rules = 0;
+  let looked = 0;
   for (const [runs, family] of judgedBlocks(ruleSet)) {
     if (runs === undefined) {
       chains += 1;
@@ -121,7 +127,11 @@ export function* firewallLoad(ruleSet: RuleSet): Generator<undefined, FirewallLo
       continue;
     }
     const segments = segmentsOf(runs, family);
-    yield;
+    looked += BLOCK_RUNS + runs.length;
+    if (looked >= PIECE_RUNS) {
+      looked = 0;
+      yield;
+    }
     for (const segment of segments) {
       const own = segment.gathered ? yield* gatheredLoad(runs, segment) : plainLoad(runs, segment);
       chains += own.chains;
@@ -155,7 +165,7 @@ function plainLoad(runs: readonly Run[], { family, first, end }: Segment): Firew
 }
 
 /** What a gathered segment needs: a chain for each class, and one for what comes after it. */
-function* gatheredLoad(runs: readonly Run[], segment: Segment): Generator<undefined, FirewallLoad> {
+function* gatheredLoad(runs: readonly Run[], segment: Segment): Pieces<FirewallLoad> {
   const lookups = 2 * bitsOf(segment.family) + 1; // at most two for each length
   const marks = marksOf(runs).subarray(segment.first, segment.end);
   if (marks.every((mark) => (mark & CONDITIONAL) === 0)) return { chains: 3, rules: lookups + 2 }; // to accept and to drop

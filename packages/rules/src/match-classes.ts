@@ -9,6 +9,7 @@
  * have another class, and the walk is made within those alone.
  */
 
+import { atOnce, type Pieces } from './pieces.ts';
 import {
   comparePrefixAt,
   containsAt,
@@ -97,17 +98,11 @@ class KnownClasses implements MatchClasses {
  * would be too many rules.
  */
 export function classesOf(range: RunRange, family: Family, before?: MatchClasses): MatchClasses {
-  const after = classesAfter(range, family, before);
-  if (after !== undefined) return after;
-  const pieces = classPieces(range, family);
-  for (;;) {
-    const { done, value } = pieces.next();
-    if (done === true) return value;
-  }
+  return classesAfter(range, family, before) ?? atOnce(classPieces(range, family));
 }
 
 /** The same, in pieces of some milliseconds: after each of them, something else may be done. */
-export function* classPieces(range: RunRange, family: Family): Generator<undefined, MatchClasses> {
+export function* classPieces(range: RunRange, family: Family): Pieces<MatchClasses> {
   const kinds = new MatchKinds();
   const columns = yield* columnPieces(range, family, kinds);
   yield;

@@ -3,6 +3,7 @@
  * how two releases of them differ. Plain passes over typed arrays, each a millisecond or so at 2^18 rules.
  */
 
+import type { Pieces } from './pieces.ts';
 import type { Run } from './policy.ts';
 import { bitsOf, comparePrefixAt, type Family, type Prefixes, strideOf, wordMask } from './prefix.ts';
 import type { RuleMatch } from './rule.ts';
@@ -33,7 +34,7 @@ const RESYNC_MAX = 64;
 /** So many rules in a row have to be the same then. */
 const RESYNC_RULES = 3;
 /** Of a piece. */
-const PIECE_RUNS = 32_768;
+export const PIECE_RUNS = 32_768;
 /** Shorter columns are sorted by comparison. */
 const RADIX_MIN = 256;
 
@@ -73,11 +74,7 @@ export interface RunRange {
 }
 
 /** The rules of some runs that hold in a family, in pieces. */
-export function* columnPieces(
-  range: RunRange,
-  family: Family,
-  kinds: MatchKinds,
-): Generator<undefined, RuleColumns> {
+export function* columnPieces(range: RunRange, family: Family, kinds: MatchKinds): Pieces<RuleColumns> {
   const starts = startsOf(range, family, 0);
   const count = starts[range.end - range.first]!; // the last one
   const isEach = count === range.end - range.first && starts.every((rule, run) => rule === run);
@@ -264,7 +261,7 @@ function isSame(a: RuleColumns, i: number, b: RuleColumns, j: number): boolean {
  * Places of rules in the order of their addresses, then lengths, then places. A radix sort by bytes, the
  * least first, in pieces.
  */
-export function* orderPieces({ prefixes }: RuleColumns): Generator<undefined, Uint32Array> {
+export function* orderPieces({ prefixes }: RuleColumns): Pieces<Uint32Array> {
   const { words, lengths } = prefixes;
   const stride = strideOf(prefixes.family);
   let order = new Uint32Array(lengths.length);

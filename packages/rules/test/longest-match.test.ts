@@ -10,6 +10,7 @@ import {
   segmentsOf,
 } from '../src/longest-match.ts';
 import type { MatchClasses } from '../src/match-classes.ts';
+import { atOnce } from '../src/pieces.ts';
 import { emptyPolicy, type Run, RunBuilder } from '../src/policy.ts';
 import { containsAt, type Family, type Prefixes, parsePrefix } from '../src/prefix.ts';
 import type { RuleMatch } from '../src/rule.ts';
@@ -141,13 +142,7 @@ describe('what a firewall loads', () => {
     resolutions: new Map(),
     unmatched: undefined,
   });
-  const loadOf = (rules: RuleSet): FirewallLoad => {
-    const pieces = firewallLoad(rules);
-    for (;;) {
-      const { done, value } = pieces.next();
-      if (done === true) return value;
-    }
-  };
+  const loadOf = (rules: RuleSet): FirewallLoad => atOnce(firewallLoad(rules));
   const alternating = (count: number, condition: (i: number) => string): string[] =>
     Array.from({ length: count }, (_, i) => {
       const address = `9.${i >> 16}.${(i >> 8) & 255}.${i & 255}`;

@@ -346,6 +346,7 @@ export function ruleLeaves(
   before?: readonly Run[],
   limits: RuleLeafLimits = RULE_LEAF,
 ): Leaves {
+  if (runs.length === 0) return NO_LEAVES;
   const known = leavesOf.get(runs);
   if (known !== undefined) return known;
   const old = before === undefined ? undefined : leavesOf.get(before);

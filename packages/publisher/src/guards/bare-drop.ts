@@ -7,6 +7,8 @@
 import {
   type Direction,
   nameTexts,
+  PIECE_PARTS,
+  type Pieces,
   prefixCount,
   type RuleSet,
   type Run,
@@ -29,11 +31,11 @@ export interface BareDrop {
 
 /**
  * The drop rules without any address of `after` that `before` has not, or has with addresses; one for all
- * that a policy says of the same names.
+ * that a policy says of the same names. In pieces.
  */
-export function newBareDrops(before: RuleSet, after: ResolvedRuleSet): readonly BareDrop[] {
-  const known = new Set(bareDrops({ ...before, failed: [] }).map(keyOf));
-  return bareDrops(after).filter((drop) => !known.has(keyOf(drop)));
+export function* newBareDrops(before: RuleSet, after: ResolvedRuleSet): Pieces<readonly BareDrop[]> {
+  const known = new Set((yield* bareDrops({ ...before, failed: [] })).map(keyOf));
+  return (yield* bareDrops(after)).filter((drop) => !known.has(keyOf(drop)));
 }
 
 /** For people: what is wrong with a policy. */
@@ -46,10 +48,12 @@ function keyOf({ policy, remote }: BareDrop): string {
   return `${policy} ${remote}`;
 }
 
-function bareDrops(ruleSet: ResolvedRuleSet): readonly BareDrop[] {
+function* bareDrops(ruleSet: ResolvedRuleSet): Pieces<readonly BareDrop[]> {
   const found = new Map<string, BareDrop>();
+  let looked = 0;
   const reasons = new Map(ruleSet.failed.map(({ name, reason }) => [name, reason]));
   for (const { name: policy, exceptions, egress, ingress } of ruleSet.policies.values()) {
+    if (++looked % PIECE_PARTS === 0) yield;
     for (const [direction, runs] of [
       ['egress', [...exceptions.egress, ...egress]],
       ['ingress', [...exceptions.ingress, ...ingress]],

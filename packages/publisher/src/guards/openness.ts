@@ -33,10 +33,15 @@ export function acceptsAll(
   return policy.defaultAction === 'accept';
 }
 
-/** Names of the policies by which anything that qubes send is accepted. */
-export function acceptingPolicies(ruleSet: RuleSet, now: number): readonly string[] {
+/** Names of the policies by which anything that qubes send is accepted, of some so many. */
+export function acceptingPolicies(
+  ruleSet: RuleSet,
+  now: number,
+  most = Number.POSITIVE_INFINITY,
+): readonly string[] {
   const accepting: string[] = [];
   for (const policy of ruleSet.policies.values()) {
+    if (accepting.length === most) break;
     if (policy.name === COMMON_POLICY) continue;
     if (acceptsAnything(ruleSet, policy, 4, now) || acceptsAnything(ruleSet, policy, 6, now)) {
       accepting.push(policy.name);

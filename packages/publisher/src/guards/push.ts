@@ -16,6 +16,8 @@ import {
   type Family,
   judgesIngress,
   type List,
+  PIECE_PARTS,
+  type Pieces,
   type Policy,
   type RuleSet,
   runRuleCount,
@@ -50,23 +52,29 @@ const PERMIT_OF: Readonly<Record<FindingCode, PermitName>> = {
   [FindingCode.kind]: 'kind',
 };
 
-/** What guards have against a push, permitted or not; nothing: it may be released. */
-export function pushRefusals(push: GuardedPush): readonly GuardRefusal[] {
+/**
+ * What guards have against a push, permitted or not; nothing: it may be released. In pieces: ten thousand
+ * policies take half a second.
+ */
+export function* pushRefusals(push: GuardedPush): Pieces<readonly GuardRefusal[]> {
   const { before, after, isOfSource } = push;
   const refusals: GuardRefusal[] = [];
+  let looked = 0;
   for (const [name, list] of after.lists) {
+    if (++looked % PIECE_PARTS === 0) yield;
     const earlier = before.lists.get(name);
     if (list === earlier || isOfSource(name)) continue;
     refusals.push(...refusalsOf(`list ${name}`, listFindings(earlier, list)));
   }
   for (const policy of after.policies.values()) {
+    if (++looked % PIECE_PARTS === 0) yield;
     const earlier = before.policies.get(policy.name);
     if (earlier === undefined || policy === earlier) continue;
     refusals.push(...refusalsOf(`policy ${policy.name}`, dropFindings(earlier, policy)));
   }
   refusals.push(...unmatchedRefusals(push));
   if (push.isFirst) return refusals;
-  return [...refusals, ...acceptAllRefusals(push), ...dropAllRefusals(push)];
+  return [...refusals, ...(yield* acceptAllRefusals(push)), ...dropAllRefusals(push)];
 }
 
 function refusalsOf(part: string, findings: readonly (Finding | undefined)[]): readonly GuardRefusal[] {
@@ -113,9 +121,11 @@ function dropCount(policy: Policy, direction: Direction): number {
   return count;
 }
 
-function acceptAllRefusals({ before, after, now }: GuardedPush): readonly GuardRefusal[] {
+function* acceptAllRefusals({ before, after, now }: GuardedPush): Pieces<readonly GuardRefusal[]> {
   const refusals: GuardRefusal[] = [];
+  let looked = 0;
   for (const policy of after.policies.values()) {
+    if (++looked % PIECE_PARTS === 0) yield;
     if (policy.name === COMMON_POLICY) continue;
     const earlier = before.policies.get(policy.name);
     if (earlier === undefined && !isForEverybody(policy)) continue; // who writes a new policy says what it is for
@@ -164,7 +174,7 @@ function judges(policy: Policy, direction: Direction): boolean {
 }
 
 function dropAllRefusals({ before, after, now }: GuardedPush): readonly GuardRefusal[] {
-  if (after.policies.size === 0 || acceptingPolicies(after, now).length > 0) return [];
+  if (after.policies.size === 0 || acceptingPolicies(after, now, 1).length > 0) return [];
   const accepting = acceptingPolicies(before, now).length;
   if (accepting === 0) return [];
   const changed = [...after.policies.values()].filter(

@@ -137,11 +137,6 @@ export class Names {
   readonly #entries = new Map<string, Entry>();
   readonly #questions: Questions;
   readonly #closing = new AbortController();
-  /**
-   * The names of the rule set that was asked about last: they are thousands, and it is the head nearly
-   * always.
-   */
-  #used: { readonly ruleSet: RuleSet; readonly names: readonly string[] } | undefined;
 
   constructor(options: NamesOptions) {
     this.#resolve = options.resolve;
@@ -164,7 +159,7 @@ export class Names {
   /** Likewise, without what comes of it. */
   async bring(ruleSet: RuleSet, isBrought: (name: string) => boolean): Promise<void> {
     const nowMs = this.#clock.monotonicMs();
-    const due = this.#namesOf(ruleSet).filter((name) => {
+    const due = usedNames(ruleSet).filter((name) => {
       const entry = this.#entries.get(name);
       const isWanted = isBrought(name) || (entry !== undefined && isNeverDue(entry));
       return isWanted && (entry?.askAtMs ?? nowMs) <= nowMs;
@@ -178,7 +173,7 @@ export class Names {
    */
   async refresh(ruleSet: RuleSet): Promise<void> {
     const soonMs = this.#clock.monotonicMs() + NAME_LIMITS.batchMs;
-    const due = this.#namesOf(ruleSet).filter((name) => {
+    const due = usedNames(ruleSet).filter((name) => {
       const entry = this.#entries.get(name);
       return entry === undefined || (entry.dueAtMs !== undefined && entry.dueAtMs <= soonMs);
     });
@@ -189,7 +184,7 @@ export class Names {
   dueInMs(ruleSet: RuleSet): number | undefined {
     const nowMs = this.#clock.monotonicMs();
     let nextMs: number | undefined;
-    for (const name of this.#namesOf(ruleSet)) {
+    for (const name of usedNames(ruleSet)) {
       if (this.#questions.has(name)) continue;
       const entry = this.#entries.get(name);
       const dueAtMs = entry === undefined ? nowMs : entry.dueAtMs;
@@ -211,13 +206,8 @@ export class Names {
 
   /** Forgets names that no rule set of these uses. */
   keepOnly(...ruleSets: readonly RuleSet[]): void {
-    const used = new Set(ruleSets.flatMap((ruleSet) => this.#namesOf(ruleSet)));
+    const used = new Set(ruleSets.flatMap((ruleSet) => usedNames(ruleSet)));
     for (const name of this.#entries.keys()) if (!used.has(name)) this.#entries.delete(name);
-  }
-
-  #namesOf(ruleSet: RuleSet): readonly string[] {
-    if (this.#used?.ruleSet !== ruleSet) this.#used = { ruleSet, names: usedNames(ruleSet) };
-    return this.#used.names;
   }
 
   /** Asks, and waits for all answers, or, of those in front, for as long as a push waits. */
@@ -262,7 +252,9 @@ export class Names {
    * says. Asks nobody.
    */
   resolved(ruleSet: RuleSet): Resolved {
-    const names = this.#namesOf(ruleSet);
+    const names = usedNames(ruleSet);
+    if (names.length === 0 && ruleSet.resolutions.size === 0)
+      return { resolutions: ruleSet.resolutions, failed: [] };
     const dropped = namesOfDrops(ruleSet);
     const resolutions = new Map<string, PrefixSet>();
     const failed: FailedName[] = [];

@@ -7,8 +7,9 @@ import type { Identity } from '@rulecast/program/identity';
 import {
   boundText,
   CHANGED_PARTS_SHOWN_MAX,
+  cataloguePieces,
   compareRelease,
-  diffRuleSets,
+  diffPieces,
   ENTRIES_MAX,
   ErrorCode,
   encodeDelta,
@@ -28,12 +29,13 @@ import {
   uncountedIn,
 } from '@rulecast/protocol';
 import {
-  checkRuleSet,
+  checkPieces,
   EMPTY_RULE_SET,
   FIREWALL_CHAINS_MAX,
   FIREWALL_RULES_MAX,
   type FirewallLoad,
   firewallLoad,
+  inTurns,
   type RuleSet,
   type RuleSetProblem,
   ruleSetOfSameRuns,
@@ -159,14 +161,15 @@ export class Committer {
     const { turn, encoder } = this.#options;
     const ruleSet = ruleSetOfSameRuns(this.ruleSet, asked);
     await turn();
-    const problems = checkRuleSet(ruleSet);
+    const problems = await inTurns(checkPieces(ruleSet), turn);
     const fault = problems.find((problem) => problem.severity === 'fault');
     if (fault !== undefined) throw new GuardError(fault);
     await turn();
-    const delta: RuleSetDelta = diffRuleSets(this.ruleSet, ruleSet);
+    const delta = await inTurns(diffPieces(this.ruleSet, ruleSet), turn);
     const changed = delta.changes.length > 0;
     await turn();
     if (changed) {
+      await inTurns(cataloguePieces(ruleSet, this.#current?.ruleSet), turn);
       const number = nextNumber(this.#numbers) ?? nextNumber(inNewEpoch(this.#numbers));
       checkLimits(this.#manifestFor(ruleSet, number), ruleSet);
       await checkFirewallLoad(ruleSet, turn);
@@ -330,13 +333,8 @@ async function checkFirewallLoad(ruleSet: RuleSet, turn: Turn): Promise<void> {
  * copy to a thread.
  */
 async function loadOf(ruleSet: RuleSet, turn: Turn): Promise<FirewallLoad> {
-  const pieces = firewallLoad(ruleSet);
   try {
-    for (;;) {
-      const { done, value } = pieces.next();
-      if (done === true) return value;
-      await turn();
-    }
+    return await inTurns(firewallLoad(ruleSet), turn);
   } catch (cause) {
     if (!(cause instanceof RangeError)) throw cause;
     throw new ProtocolError(ErrorCode.overLimit, cause.message, { cause });

@@ -4,10 +4,15 @@
  */
 
 import { hexOf } from '@rulecast/protocol';
-import type { Release, ReleaseRecipe } from '../store/store.ts';
+import type { RuleSet } from '@rulecast/rules';
+import type { Release, ReleaseRecipe, ReleaseTrail } from '../store/store.ts';
 
-/** What makes a composed delta. Rejects where the older release is damaged, or it takes too long. */
-export type Compose = (recipe: ReleaseRecipe, release: Release) => Promise<Uint8Array>;
+/** What makes composed deltas. Rejects where a release is damaged, or it takes too long. */
+export interface Composer {
+  compose(recipe: ReleaseRecipe, ruleSet: RuleSet): Promise<Uint8Array>;
+  /** From each release of a trail. */
+  composeAll(trail: ReleaseTrail): Promise<readonly Uint8Array[]>;
+}
 
 /** What is kept of composed deltas, in bytes; one beyond that is sent to who waits for it, and not kept. */
 const KEPT_MAX_BYTES = 16 * 2 ** 20;
@@ -17,14 +22,22 @@ const ENTRY_COST_BYTES = 512;
 const PENDING_MAX = 16;
 
 export class ComposedDeltas {
-  readonly #compose: Compose;
+  readonly #composer: Composer;
   /** By base and release, the longest unused first. */
   readonly #kept = new Map<string, Uint8Array>();
   #keptBytes = 0;
   readonly #pending = new Map<string, Promise<Uint8Array | undefined>>();
 
-  constructor(compose: Compose) {
-    this.#compose = compose;
+  constructor(composer: Composer) {
+    this.#composer = composer;
+  }
+
+  /** Makes those from all releases of a trail to the head that it leads to. Rejects as the composer does. */
+  async prepare(trail: ReleaseTrail, release: Release): Promise<void> {
+    for (const [i, delta] of (await this.#composer.composeAll(trail)).entries()) {
+      const key = keyOf(trail.hashes[i]!, release); // one each
+      if (!this.#kept.has(key)) this.#keep(key, delta);
+    }
   }
 
   /**
@@ -36,7 +49,7 @@ export class ComposedDeltas {
     release: Release,
     recipe: () => ReleaseRecipe | undefined,
   ): Promise<Uint8Array | undefined> {
-    const key = `${base} ${hexOf(release.hash)}`;
+    const key = keyOf(base, release);
     const kept = this.#kept.get(key);
     if (kept !== undefined) {
       this.#kept.delete(key); // and in again, as the one used last
@@ -59,7 +72,7 @@ export class ComposedDeltas {
     try {
       const from = recipe();
       if (from === undefined) return undefined;
-      const delta = await this.#compose(from, release);
+      const delta = await this.#composer.compose(from, release.ruleSet);
       this.#keep(key, delta);
       return delta;
     } catch {
@@ -77,6 +90,10 @@ export class ComposedDeltas {
       this.#keptBytes -= costOf(other);
     }
   }
+}
+
+function keyOf(base: string, { hash }: Release): string {
+  return `${base} ${hexOf(hash)}`;
 }
 
 function costOf(delta: Uint8Array): number {

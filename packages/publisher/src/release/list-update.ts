@@ -5,9 +5,10 @@
 
 import { ENTRIES_MAX, ErrorCode, PARTS_MAX, type PartChange, PartKind } from '@rulecast/protocol';
 import {
-  checkRuleSet,
+  checkPieces,
   entryCount,
   type List,
+  type Pieces,
   policyRuleCount,
   type RuleSet,
   type RuleSetProblem,
@@ -34,12 +35,12 @@ export interface ReleaseLimits {
 
 const RELEASE_LIMITS: ReleaseLimits = { entries: ENTRIES_MAX, parts: PARTS_MAX };
 
-/** Puts lists into a rule set; undefined removes one. */
-export function withLists(
+/** Puts lists into a rule set; undefined removes one. In pieces. */
+export function* withLists(
   current: RuleSet,
   batch: ReadonlyMap<string, List | undefined>,
   limits: ReleaseLimits = RELEASE_LIMITS,
-): ListUpdate {
+): Pieces<ListUpdate> {
   const refused = new Map<string, DeliveryRefusal>();
   const used = usedLists(current.policies.values());
   const lists = new Map(current.lists);
@@ -51,18 +52,19 @@ export function withLists(
       refused.set(name, { code: IN_USE, reason });
     } else lists.delete(name);
   }
-  const before = new Set(faultsOf(current).map(({ reason }) => reason));
-  const faultOf = (changed: ReadonlyMap<string, List>): RuleSetProblem | undefined =>
-    faultsOf({ ...current, lists: changed }).find(({ reason }) => !before.has(reason));
+  const before = new Set((yield* faultsOf(current)).map(({ reason }) => reason));
+  const faultOf = function* (changed: ReadonlyMap<string, List>): Pieces<RuleSetProblem | undefined> {
+    return (yield* faultsOf({ ...current, lists: changed })).find(({ reason }) => !before.has(reason));
+  };
   const capacity = new Capacity(current, lists, limits);
   // Those that gain least go first, so that one huge list is left out and not all that come after it.
   const byGain = [...placed].sort(
     ([a, listA], [b, listB]) => capacity.gain(a, listA) - capacity.gain(b, listB),
   );
-  const isOneByOne = faultOf(new Map([...lists, ...placed])) !== undefined;
+  const isOneByOne = (yield* faultOf(new Map([...lists, ...placed]))) !== undefined;
   for (const [name, list] of byGain) {
     const full = capacity.take(name, list);
-    const fault = full ?? (isOneByOne ? faultOf(new Map([...lists, [name, list]])) : undefined);
+    const fault = full ?? (isOneByOne ? yield* faultOf(new Map([...lists, [name, list]])) : undefined);
     if (fault === undefined) lists.set(name, list);
     else {
       refused.set(name, { code: fault.code, reason: fault.reason });
@@ -117,8 +119,8 @@ class Capacity {
   }
 }
 
-function faultsOf(ruleSet: RuleSet): readonly RuleSetProblem[] {
-  return checkRuleSet(ruleSet).filter(({ severity }) => severity === 'fault');
+function* faultsOf(ruleSet: RuleSet): Pieces<readonly RuleSetProblem[]> {
+  return (yield* checkPieces(ruleSet)).filter(({ severity }) => severity === 'fault');
 }
 
 /** By how many entries each list changed, of the changes of a draft. */

@@ -16,9 +16,12 @@ import type { Identity } from '@rulecast/program/identity';
 import { Listeners } from '@rulecast/program/listeners';
 import { ErrorCode, ProtocolError, type Turn } from '@rulecast/protocol';
 import {
+  checkPieces,
   checkRuleSet,
+  inTurns,
   isPartName,
   type List,
+  type Pieces,
   type RuleSet,
   type RuleSetProblem,
   RuleSetProblemCode,
@@ -30,7 +33,7 @@ import type { Logger } from 'pino';
 import { bareText, newBareDrops, type ResolvedRuleSet } from '../guards/bare-drop.ts';
 import { unreachable } from '../guards/must-reach.ts';
 import { pushRefusals } from '../guards/push.ts';
-import type { GuardRefusal, PushPermits } from '../guards/refusal.ts';
+import type { GuardedPush, GuardRefusal, PushPermits } from '../guards/refusal.ts';
 import { type Host, SYSTEM_HOST } from '../host.ts';
 import { type FailedName, Names } from '../names/names.ts';
 import type { ResolveName } from '../names/resolve.ts';
@@ -130,6 +133,9 @@ interface DeskWork extends Pick<Releasing, 'guards'> {
   readonly draft: () => Promise<ReleaseDraft>;
 }
 
+/** Once nothing was released for so long, what unknown subscribers may lack is made: the known have had theirs. */
+const RECENT_AFTER_MS = 1000;
+
 /** What to do about a packet that must get through, by who would have it dropped. */
 const PUSH_ADVICE = 'look at what you push, or add --allow-unreachable';
 const SOURCE_ADVICE = 'look at its source; never-block: takes addresses out of lists';
@@ -169,6 +175,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   readonly #audit: (entry: ReleaseAudit) => void;
   /** Rule sets of pushes and batches that wait for their names. */
   readonly #awaited = new Set<RuleSet>();
+  /** Takes back that what others may hold is prepared for. */
+  #cancelRecent: () => void = () => undefined;
   #mustReach: readonly MustReach[];
   #owner: ListOwner | undefined;
 
@@ -186,8 +194,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     this.clock = clock;
     this.#turn = turn;
     this.#begunMs = clock.monotonicMs();
-    this.#worker = new ReleaseWorker(options.workHost);
-    this.#composer = new ReleaseWorker(options.workHost);
+    this.#worker = new ReleaseWorker(options.workHost, turn);
+    this.#composer = new ReleaseWorker(options.workHost, turn);
     this.nowMs = options.nowMs ?? (() => Math.floor(this.clock.wallMs()));
     this.startedAtMs = this.nowMs();
     this.#listeners = new Listeners(this, this.logger);
@@ -229,9 +237,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       const text = 'older releases in the store are damaged: nobody can go back to them';
       this.logger.error({ releases: store.damagedCount }, text);
     }
-    this.transfers = new Transfers(this.store, this.#worker, (recipe, { ruleSet }) =>
-      this.#composer.compose(recipe, ruleSet),
-    );
+    this.transfers = new Transfers(this.store, this.#worker, this.#composer);
     if (this.head !== undefined) this.#prepareFor(this.head);
     this.history = new History(this.store, this.#committer, this.#worker);
     this.#nameRefresh = new NameRefresh({
@@ -285,14 +291,15 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
    */
   updateLists(batch: ReadonlyMap<string, List | undefined>): Promise<BatchOutcome> {
     return this.#turns.ahead(async () => {
-      await this.#bring(withLists(this.#committer.ruleSet, batch).ruleSet);
+      const { ruleSet } = await this.#inTurns(withLists(this.#committer.ruleSet, batch));
+      await this.#bring(ruleSet);
       return this.#turns.take(() => this.#updateListsNow(batch));
     });
   }
 
   async #updateListsNow(batch: ReadonlyMap<string, List | undefined>): Promise<BatchOutcome> {
     const held = await this.#heldBack(batch);
-    const { ruleSet, refused } = this.#withResolvedLists(
+    const { ruleSet, refused } = await this.#withResolvedLists(
       new Map([...batch].filter(([name]) => !held.has(name))),
     );
     const names = [...batch.keys()].filter((name) => !refused.has(name) && !held.has(name));
@@ -322,7 +329,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     const held = new Map<string, DeliveryRefusal>();
     if (this.#mustReach.length === 0) return held;
     for (const [name, list] of batch) {
-      const alone = withLists(this.#committer.ruleSet, new Map([[name, list]]));
+      const alone = await this.#inTurns(withLists(this.#committer.ruleSet, new Map([[name, list]])));
       const [refusal] = await this.#cutOff(alone, SOURCE_ADVICE);
       if (refusal !== undefined) held.set(name, { code: refusal.guard, reason: refusal.reason });
     }
@@ -339,12 +346,11 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
    * The rule set with a batch, but for lists that would leave a drop rule without an address: those wait
    * until their names resolve.
    */
-  #withResolvedLists(batch: ReadonlyMap<string, List | undefined>): ListUpdate {
+  async #withResolvedLists(batch: ReadonlyMap<string, List | undefined>): Promise<ListUpdate> {
     const { ruleSet: head } = this.#committer;
-    const update = withLists(head, batch);
-    const bare = newBareDrops(head, this.#withResolutions(update.ruleSet)).filter(({ list }) => {
-      return list !== undefined && batch.has(list);
-    });
+    const update = await this.#inTurns(withLists(head, batch));
+    const drops = await this.#inTurns(newBareDrops(head, this.#withResolutions(update.ruleSet)));
+    const bare = drops.filter(({ list }) => list !== undefined && batch.has(list));
     if (bare.length === 0) return update;
     const held = new Map(
       bare.map((drop) => [
@@ -352,7 +358,9 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
         { code: NAMES_NOT_RESOLVED, reason: bareText(drop), isTemporary: true },
       ]),
     );
-    const rest = withLists(head, new Map([...batch].filter(([name]) => !held.has(name))));
+    const rest = await this.#inTurns(
+      withLists(head, new Map([...batch].filter(([name]) => !held.has(name)))),
+    );
     return { ...rest, refused: new Map([...rest.refused, ...held]) };
   }
 
@@ -381,21 +389,22 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     const origin: Origin = { cause: 'push', detail: detail.join(', '), by: options.by };
     const { permits, dryRun, asNewEpoch } = options;
     const guards = async (draft: ReleaseDraft): Promise<readonly GuardRefusal[]> => [
-      ...this.#pushRefusals(draft),
-      ...this.#bareRefusals(draft),
+      ...(await this.#pushRefusals(draft)),
+      ...(await this.#bareRefusals(draft)),
       ...(await this.#cutOff(draft, PUSH_ADVICE)),
     ];
     return this.#release(read.ruleSet, origin, { notes: read.notes, dryRun, asNewEpoch, permits, guards });
   }
 
-  #pushRefusals(draft: ReleaseDraft): readonly GuardRefusal[] {
-    return pushRefusals({
+  #pushRefusals(draft: ReleaseDraft): Promise<readonly GuardRefusal[]> {
+    const push: GuardedPush = {
       before: this.#committer.ruleSet,
       after: draft.ruleSet,
       isFirst: this.head === undefined,
       isOfSource: (list) => this.#owner?.owns(list) === true,
       now: Math.floor(this.nowMs() / 1000),
-    });
+    };
+    return this.#inTurns(pushRefusals(push));
   }
 
   #ingested(pushed: PushedParts, input: PushInput): IngestResult {
@@ -408,7 +417,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
    * nobody is asked.
    */
   async #bring(ruleSet: RuleSet): Promise<void> {
-    if (!isSound(ruleSet)) return;
+    const problems = await this.#inTurns(checkPieces(ruleSet));
+    if (problems.some(({ severity }) => severity === 'fault')) return; // why is told by the draft of it
     this.#awaited.add(ruleSet);
     try {
       const known = new Set(usedNames(this.#committer.ruleSet));
@@ -419,8 +429,9 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   /** Policies with a drop rule that would be left without any address, and is not so already. */
-  #bareRefusals({ ruleSet }: ReleaseDraft): readonly GuardRefusal[] {
-    const bare = newBareDrops(this.#committer.ruleSet, this.#withResolutions(ruleSet));
+  async #bareRefusals({ ruleSet }: ReleaseDraft): Promise<readonly GuardRefusal[]> {
+    const drops = newBareDrops(this.#committer.ruleSet, this.#withResolutions(ruleSet));
+    const bare = await this.#inTurns(drops);
     const policies = [...new Set(bare.map(({ policy }) => policy))];
     return policies.flatMap((policy) => {
       const [first, ...others] = bare.filter((drop) => drop.policy === policy);
@@ -464,6 +475,10 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       const origin: Origin = { cause: 'rollback', detail, by: options.by };
       return this.#release(ruleSet, origin, { dryRun, asNewEpoch, permits, guards });
     });
+  }
+
+  #inTurns<T>(pieces: Pieces<T>): Promise<T> {
+    return inTurns(pieces, this.#turn);
   }
 
   #movedFrom(ifVersion: number | undefined): VersionMoved | undefined {
@@ -658,23 +673,23 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   /** Those who are away are to be sent the first byte of what they lack as soon as they are back. */
   #prepareFor(release: Release): void {
     void this.transfers.prepareAll(release, this.subscribers.heldAway(this.nowMs())); // never rejects
+    this.#cancelRecent();
+    this.#cancelRecent = this.clock.after(RECENT_AFTER_MS, () => {
+      void this.transfers.prepareRecent(release); // never rejects
+    });
   }
 
   /** Waits for the push under way, which waits for no further names, then closes the store. */
   async close(): Promise<void> {
     this.#names.close();
     this.#nameRefresh.close();
+    this.#cancelRecent();
     await this.#turns.settled();
     await this.#worker.close();
     await this.#composer.close();
     await this.#known.close();
     await this.store.close();
   }
-}
-
-/** Whether a rule set could be released; why not is told by the draft of it. */
-function isSound(ruleSet: RuleSet): boolean {
-  return checkRuleSet(ruleSet).every(({ severity }) => severity !== 'fault');
 }
 
 /**
@@ -698,6 +713,7 @@ function touchedNames(
   failed: readonly FailedName[],
   told: readonly FailedName[],
 ): readonly FailedName[] {
+  if (failed.length === 0) return failed;
   const changed = new Set(changes.map(({ name }) => name));
   const policies = [...ruleSet.policies].filter(([name, policy]) => {
     return changed.has(name) || [...usedLists([policy])].some((list) => changed.has(list));

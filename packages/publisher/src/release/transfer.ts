@@ -3,10 +3,17 @@
  * whichever is smallest. A snapshot is encoded once per release and shared by all who need it.
  */
 
-import { encodeChain, hexOf, type MessageOf, STEPS_MAX, STREAM_ID_BYTES } from '@rulecast/protocol';
+import {
+  encodeChain,
+  entriesIn,
+  hexOf,
+  type MessageOf,
+  STEPS_MAX,
+  STREAM_ID_BYTES,
+} from '@rulecast/protocol';
 import type { Release, Store } from '../store/store.ts';
 import type { Encoder } from './commit.ts';
-import { type Compose, ComposedDeltas } from './composed.ts';
+import { ComposedDeltas, type Composer } from './composed.ts';
 
 export interface Transfer {
   readonly release: Release;
@@ -29,6 +36,10 @@ export type Kept = MessageOf<'want'>['has'];
 const SNAPSHOT_UNASKED_BYTES = 64 * 1024;
 /** So small a chain is sent as it is: a composed delta would save no frame, and no millisecond. */
 const CHAIN_UNASKED_BYTES = 256;
+/** So many releases before the head somebody may hold whom nobody knows, and be sent at once what is left of them. */
+const RECENT_MAX = 32;
+/** Of all of them together: to rebuild a million takes some milliseconds. */
+const RECENT_ENTRIES_MAX = 32_000_000;
 /** A longer one is worth no snapshot, and is not to be read for that. Our choice. */
 const CHAIN_MAX_BYTES = 16 * 2 ** 20;
 
@@ -42,10 +53,10 @@ export class Transfers {
   /** What those who are away will want, while it is being made. */
   #next: { readonly release: Release; readonly bases: readonly Uint8Array[] } | undefined;
 
-  constructor(store: Store, encoder: Encoder, compose: Compose) {
+  constructor(store: Store, encoder: Encoder, composer: Composer) {
     this.#store = store;
     this.#encoder = encoder;
-    this.#composed = new ComposedDeltas(compose);
+    this.#composed = new ComposedDeltas(composer);
   }
 
   /**
@@ -81,6 +92,21 @@ export class Transfers {
       if (this.#next !== now) [now, at] = [this.#next, -1];
     }
     this.#next = undefined;
+  }
+
+  /** The same for the releases before the head, whoever holds them, where it still is the head. Never rejects. */
+  async prepareRecent(release: Release): Promise<void> {
+    if (this.#store.headHash !== hexOf(release.hash)) return;
+    const most = Math.min(
+      RECENT_MAX,
+      Math.floor(RECENT_ENTRIES_MAX / Math.max(1, entriesIn(release.manifest))),
+    );
+    try {
+      const trail = this.#store.trail(most, CHAIN_MAX_BYTES);
+      if (trail !== undefined) await this.#composed.prepare(trail, release);
+    } catch {
+      return; // who holds one of them is sent something else, or hears of it
+    }
   }
 
   /** The chain or the composed delta, whichever is smaller. */

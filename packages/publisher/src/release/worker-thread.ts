@@ -1,31 +1,69 @@
-/** The thread of worker.ts: one piece of work a message. Runs from the built package. */
+/**
+ * The thread of worker.ts: one piece of work a message. Of an answer with many parts it says some at a time,
+ * and the next when it is asked for more. Runs from the built package.
+ */
 
 import { parentPort } from 'node:worker_threads';
+import type { List, Policy } from '@rulecast/rules';
 import { givenAway } from '@rulecast/threads';
-import { type WorkAnswer, type WorkRequest, work } from './worker.ts';
+import { SOME_PARTS, type ThreadMessage, type ThreadSaid, type WorkAnswer, work } from './worker.ts';
 
-parentPort?.on('message', (request: WorkRequest) => {
-  const { answer, buffers } = handedOver(work(request));
-  parentPort?.postMessage(answer, buffers);
+interface Saying {
+  readonly said: ThreadSaid;
+  /** Go with it: the thread needs nothing of it any more. */
+  readonly buffers: readonly ArrayBuffer[];
+}
+
+let saying: Iterator<Saying, undefined> | undefined;
+
+parentPort?.on('message', (message: ThreadMessage) => {
+  if (message.kind !== 'more') saying = sayings(work(message));
+  const next = saying?.next();
+  if (next?.value !== undefined) parentPort?.postMessage(next.value.said, next.value.buffers);
 });
 
-/** An answer with the buffers that go with it: the thread needs nothing of it any more. */
-function handedOver(answer: WorkAnswer): {
-  readonly answer: WorkAnswer;
-  readonly buffers: readonly ArrayBuffer[];
-} {
+function* sayings(answer: WorkAnswer): Generator<Saying, undefined> {
   switch (answer.kind) {
     case 'bytes':
-    case 'snapshot':
-      return { answer, buffers: [answer.bytes.buffer as ArrayBuffer] }; // nothing here is shared memory
+      yield { said: answer, buffers: [answer.bytes.buffer as ArrayBuffer] }; // nothing here is shared memory
+      return;
+    case 'change':
+      yield { said: answer, buffers: [answer.body.buffer as ArrayBuffer] }; // likewise
+      return;
+    case 'parts': {
+      const { parts } = answer;
+      yield* someOf(parts);
+      yield { said: { ...answer, parts: { ...parts, ...NO_PARTS } }, buffers: [] };
+      return;
+    }
     case 'rule-set': {
       const { ruleSet } = answer;
-      const names = [...ruleSet.lists.keys()];
-      const { lists, buffers } = givenAway([...ruleSet.lists.values()]);
-      const own = new Map(lists.map((list, i) => [names[i] ?? '', list])); // one name each
-      return { answer: { ...answer, ruleSet: { ...ruleSet, lists: own } }, buffers };
+      yield* someOf(ruleSet);
+      yield { said: { ...answer, ruleSet: { ...ruleSet, ...NO_PARTS } }, buffers: [] };
+      return;
     }
     default:
-      return { answer, buffers: [] };
+      yield { said: answer, buffers: [] };
   }
+}
+
+const NO_PARTS = { lists: new Map<string, List>(), policies: new Map<string, Policy>() };
+
+function* someOf(content: {
+  readonly lists: ReadonlyMap<string, List>;
+  readonly policies: ReadonlyMap<string, Policy>;
+}): Generator<Saying, undefined> {
+  const names = [...content.lists.keys()];
+  const all = [...content.lists.values()];
+  for (let at = 0; at < all.length; at += SOME_PARTS) {
+    const { lists, buffers } = givenAway(all.slice(at, at + SOME_PARTS));
+    const own = lists.map((list, i) => [names[at + i] ?? '', list] as const); // one name each
+    yield { said: { kind: 'some', lists: own, policies: [] }, buffers };
+  }
+  const policies = [...content.policies];
+  for (let at = 0; at < policies.length; at += SOME_PARTS)
+    yield {
+      said: { kind: 'some', lists: [], policies: policies.slice(at, at + SOME_PARTS) },
+      buffers: [],
+    };
 }

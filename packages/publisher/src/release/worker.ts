@@ -9,19 +9,33 @@ import { type PushedParts, type PushInput, readPushed } from '@rulecast/formats'
 import {
   applyDeltas,
   decodeManifest,
+  diffPieces,
   diffRuleSets,
+  type EncodedChange,
   ErrorCode,
+  encodeChange,
   encodeDelta,
-  encodeSnapshot,
+  joinChanges,
   type PartChange,
   PartKind,
   ProtocolError,
   type RuleSetDelta,
+  ruleSetsAfter,
+  systemTurn,
+  type Turn,
   verifyRuleSet,
 } from '@rulecast/protocol';
-import { EMPTY_RULE_SET, entryCount, policyRuleCount, type RuleSet } from '@rulecast/rules';
-import { ThreadCode, ThreadError, ThreadHost, type WorkLimits } from '@rulecast/threads';
-import type { ReleaseRecipe } from '../store/store.ts';
+import {
+  EMPTY_RULE_SET,
+  entryCount,
+  inTurns,
+  type List,
+  type Policy,
+  policyRuleCount,
+  type RuleSet,
+} from '@rulecast/rules';
+import { ThreadCode, ThreadError, ThreadHost, type ThreadLine, type WorkLimits } from '@rulecast/threads';
+import type { ReleaseRecipe, ReleaseTrail } from '../store/store.ts';
 import type { EncodedSnapshot } from './commit.ts';
 import { filtered, type PartFilter } from './part-filter.ts';
 
@@ -33,16 +47,29 @@ export type PastContent =
 /** What the thread is sent: plain data. */
 export type WorkRequest =
   | { readonly kind: 'read'; readonly input: PushInput; readonly now: number }
-  | { readonly kind: 'delta'; readonly delta: RuleSetDelta }
-  | { readonly kind: 'snapshot'; readonly ruleSet: RuleSet; readonly isPlain: boolean }
+  | { readonly kind: 'encode'; readonly change: PartChange; readonly isPlain: boolean }
   | { readonly kind: 'rebuild'; readonly recipe: ReleaseRecipe }
   | { readonly kind: 'compose'; readonly recipe: ReleaseRecipe; readonly ruleSet: RuleSet }
+  | { readonly kind: 'compose-all'; readonly trail: ReleaseTrail }
   | {
       readonly kind: 'compare';
       readonly before: PastContent;
       readonly after: PastContent;
       readonly only: PartFilter;
     };
+
+/** What the thread hears: work, and that it may go on with its answer. */
+export type ThreadMessage = WorkRequest | { readonly kind: 'more' };
+/** What it says: an answer, and before it what that has of parts. */
+export type ThreadSaid =
+  | WorkAnswer
+  | {
+      readonly kind: 'some';
+      readonly lists: readonly (readonly [string, List])[];
+      readonly policies: readonly (readonly [string, Policy])[];
+    };
+/** So many parts are taken apart at once: some milliseconds. Our choice. */
+export const SOME_PARTS = 256;
 
 /** What became of a comparison. */
 export interface Comparison {
@@ -57,7 +84,8 @@ export interface Comparison {
 export type WorkAnswer =
   | { readonly kind: 'parts'; readonly parts: PushedParts }
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
-  | ({ readonly kind: 'snapshot' } & EncodedSnapshot)
+  | { readonly kind: 'deltas'; readonly deltas: readonly Uint8Array[] }
+  | ({ readonly kind: 'change' } & EncodedChange)
   | { readonly kind: 'rule-set'; readonly ruleSet: RuleSet }
   | ({ readonly kind: 'comparison' } & Comparison)
   | { readonly kind: 'fault'; readonly code: ErrorCode; readonly message: string }
@@ -70,6 +98,11 @@ const READ_IN_PLACE_MAX_BYTES = 64 * 1024;
  * thread.
  */
 const ENCODE_IN_PLACE_MAX_ENTRIES = 20_000;
+/** So many of what is encoded in place, and of changes, each as long as so many, have a turn. */
+const TURN_ENTRIES = 5000;
+const CHANGE_WEIGHT = 200;
+/** So much is digested in a turn: a millisecond. */
+const TURN_BYTES = 1 << 20;
 /** A name takes a microsecond or two, as long as so many of other entries. */
 const NAME_WEIGHT = 4;
 /** Applying a delta at all takes some 0.1 ms, as long as so many entries. */
@@ -90,14 +123,14 @@ export function work(request: WorkRequest): WorkAnswer {
     switch (request.kind) {
       case 'read':
         return { kind: 'parts', parts: readPushed(request.input, request.now) };
-      case 'delta':
-        return { kind: 'bytes', bytes: encodeDelta(request.delta) };
-      case 'snapshot':
-        return snapshotOf(request.ruleSet, request.isPlain);
+      case 'encode':
+        return { kind: 'change', ...encodeChange(request.change, request.isPlain) };
       case 'rebuild':
         return { kind: 'rule-set', ruleSet: rebuilt(request.recipe) };
       case 'compose':
         return { kind: 'bytes', bytes: encodeDelta(diffRuleSets(rebuilt(request.recipe), request.ruleSet)) };
+      case 'compose-all':
+        return { kind: 'deltas', deltas: composedOf(request.trail) };
       case 'compare':
         return { kind: 'comparison', ...compared(request.before, request.after, request.only) };
     }
@@ -108,16 +141,22 @@ export function work(request: WorkRequest): WorkAnswer {
   }
 }
 
-function snapshotOf(ruleSet: RuleSet, isPlain: boolean): WorkAnswer {
-  const bytes = encodeSnapshot(ruleSet, isPlain);
-  return { kind: 'snapshot', bytes, sha256: Uint8Array.from(createHash('sha256').update(bytes).digest()) };
-}
-
 /** The rule set that a recipe makes. Throws ProtocolError where that is not what its manifest says. */
 function rebuilt({ deltas, manifestBytes }: ReleaseRecipe): RuleSet {
   const ruleSet = applyDeltas(EMPTY_RULE_SET, deltas);
   verifyRuleSet(decodeManifest(manifestBytes), ruleSet);
   return ruleSet;
+}
+
+/** A delta from each release of a trail to the head. Two walks, so that only two of them are held at once. */
+function composedOf({ recipe, steps, manifestBytes }: ReleaseTrail): readonly Uint8Array[] {
+  const oldest = rebuilt(recipe);
+  const head = applyDeltas(oldest, steps);
+  verifyRuleSet(decodeManifest(manifestBytes), head);
+  const deltas = [encodeDelta(diffRuleSets(oldest, head))];
+  for (const past of ruleSetsAfter(oldest, steps.slice(0, -1)))
+    deltas.push(encodeDelta(diffRuleSets(past, head)));
+  return deltas;
 }
 
 function compared(before: PastContent, after: PastContent, only: PartFilter): Comparison {
@@ -145,15 +184,42 @@ export const WORK_IN_PLACE: WorkHost = {
 };
 
 function workThread(): WorkHost {
-  return new ThreadHost<WorkAnswer>({ file: THREAD_FILE, name: 'rulecast work', restMs: REST_MS });
+  const host = new ThreadHost<ThreadSaid>({ file: THREAD_FILE, name: 'rulecast work', restMs: REST_MS });
+  return {
+    ask: (request, limits, owned) =>
+      host.run(limits, async (line) => {
+        await systemTurn(); // what is copied to the thread takes milliseconds, too
+        line.post(request, owned);
+        return wholeAnswer(line);
+      }),
+    settled: () => host.settled(),
+    close: () => host.close(),
+  };
+}
+
+/** An answer, with the parts that were said before it. */
+async function wholeAnswer(line: ThreadLine<ThreadSaid>): Promise<WorkAnswer> {
+  const lists = new Map<string, List>();
+  const policies = new Map<string, Policy>();
+  for (;;) {
+    const said = await line.next();
+    if (said.kind === 'parts') return { ...said, parts: { ...said.parts, lists, policies } };
+    if (said.kind === 'rule-set') return { ...said, ruleSet: { ...said.ruleSet, lists, policies } };
+    if (said.kind !== 'some') return said;
+    for (const [name, list] of said.lists) lists.set(name, list);
+    for (const [name, policy] of said.policies) policies.set(name, policy);
+    line.post({ kind: 'more' });
+  }
 }
 
 export class ReleaseWorker {
   readonly #host: WorkHost;
+  readonly #turn: Turn;
 
   /** @param host Is closed with it. */
-  constructor(host: WorkHost = workThread()) {
+  constructor(host: WorkHost = workThread(), turn: Turn = systemTurn) {
     this.#host = host;
+    this.#turn = turn;
   }
 
   /**
@@ -171,19 +237,38 @@ export class ReleaseWorker {
     throw unexpected(answer);
   }
 
-  /** Encodes a delta. Throws ProtocolError `over-limit` for content that no decoder takes. */
-  encodeDelta(delta: RuleSetDelta): Promise<Uint8Array> {
-    let entries = 0;
-    for (const change of delta.changes) entries += weightOf(change);
-    return this.#bytesOf({ kind: 'delta', delta }, entries);
+  /**
+   * Encodes a delta, large changes in the thread, and many small ones in turns: to copy ten thousand of them
+   * to a thread takes longer than to encode them. Throws ProtocolError `over-limit` for content that no
+   * decoder takes.
+   */
+  async encodeDelta({ changes }: RuleSetDelta, isPlain = false): Promise<Uint8Array> {
+    const encoded: EncodedChange[] = [];
+    let gathered = 0;
+    for (const change of changes) {
+      const weight = weightOf(change);
+      const isLong = weight > ENCODE_IN_PLACE_MAX_ENTRIES;
+      const answer = await this.#do({ kind: 'encode', change, isPlain }, isLong, []);
+      if (answer.kind !== 'change') throw unexpected(answer);
+      encoded.push(answer);
+      gathered += isLong ? 0 : CHANGE_WEIGHT + weight;
+      if (gathered < TURN_ENTRIES) continue;
+      gathered = 0;
+      await this.#turn();
+    }
+    return joinChanges(changes, encoded);
   }
 
-  /** Encodes a snapshot; throws as `encodeDelta` does. */
+  /** Encodes a snapshot, with nothing deflated in it if it is plain; throws as `encodeDelta` does. */
   async encodeSnapshot(ruleSet: RuleSet, isPlain = false): Promise<EncodedSnapshot> {
-    const isLong = weightOfAll(ruleSet) > ENCODE_IN_PLACE_MAX_ENTRIES;
-    const answer = await this.#do({ kind: 'snapshot', ruleSet, isPlain }, isLong, []);
-    if (answer.kind === 'snapshot') return answer;
-    throw unexpected(answer);
+    const delta = await inTurns(diffPieces(EMPTY_RULE_SET, ruleSet), this.#turn);
+    const bytes = await this.encodeDelta(delta, isPlain);
+    const hash = createHash('sha256');
+    for (let at = 0; at < bytes.length; at += TURN_BYTES) {
+      if (at > 0) await this.#turn();
+      hash.update(bytes.subarray(at, at + TURN_BYTES));
+    }
+    return { bytes, sha256: Uint8Array.from(hash.digest()) };
   }
 
   /**
@@ -193,6 +278,16 @@ export class ReleaseWorker {
     const { parts, prefixes, others } = decodeManifest(recipe.manifestBytes);
     const each = STEP_WEIGHT + weightOfAll(ruleSet) + parts + prefixes + others;
     return this.#bytesOf({ kind: 'compose', recipe, ruleSet }, recipe.deltas.length * each);
+  }
+
+  /** The deltas that turn each release of a trail into the head; throws likewise. */
+  async composeAll(trail: ReleaseTrail): Promise<readonly Uint8Array[]> {
+    const { parts, prefixes, others } = decodeManifest(trail.manifestBytes);
+    const applied = trail.recipe.deltas.length + 2 * trail.steps.length;
+    const isLong = applied * (STEP_WEIGHT + parts + prefixes + others) > ENCODE_IN_PLACE_MAX_ENTRIES;
+    const answer = await this.#do({ kind: 'compose-all', trail }, isLong, []);
+    if (answer.kind === 'deltas') return answer.deltas;
+    throw unexpected(answer);
   }
 
   /** Rebuilds a release. Throws ProtocolError where the recipe does not make what its manifest says. */

@@ -8,9 +8,11 @@
 
 import {
   type Action,
+  atOnce,
   type DirectedRuns,
   type Family,
   type List,
+  type Pieces,
   type Policy,
   type Prefixes,
   type PrefixSet,
@@ -97,10 +99,7 @@ const RUNS_PER_STEP = 2 ** 14;
 export function ruleColumns(ruleSet: RuleSet): RuleColumns {
   const policies: PolicyColumns[] = [];
   for (const policy of ruleSet.policies.values()) {
-    const steps = policyColumnsSteps(policy);
-    let step = steps.next();
-    while (step.done !== true) step = steps.next();
-    policies.push(step.value);
+    policies.push(atOnce(policyColumnsSteps(policy)));
   }
   const { lists, resolutions, unmatched } = ruleSet;
   return { lists, policies, resolutions, unmatched };
@@ -110,13 +109,13 @@ export function ruleColumns(ruleSet: RuleSet): RuleColumns {
  * The columns of a policy, with pauses in which a thread may do something else. The columns of runs are
  * memory of their own; the policy's prefixes are the policy's.
  */
-export function* policyColumnsSteps(policy: Policy): Generator<undefined, PolicyColumns, undefined> {
+export function* policyColumnsSteps(policy: Policy): Pieces<PolicyColumns> {
   const { name, prefixes, defaultAction } = policy;
   const exceptions = yield* directedSteps(policy.exceptions);
   return { name, prefixes, defaultAction, exceptions, ...(yield* directedSteps(policy)) };
 }
 
-function* directedSteps({ egress, ingress }: DirectedRuns): Generator<undefined, DirectedColumns, undefined> {
+function* directedSteps({ egress, ingress }: DirectedRuns): Pieces<DirectedColumns> {
   return { egress: yield* runColumnsSteps(egress), ingress: yield* runColumnsSteps(ingress) };
 }
 
@@ -158,7 +157,7 @@ export class RunPrefixes implements PrefixSpan {
   }
 }
 
-function* runColumnsSteps(runs: readonly Run[]): Generator<undefined, RunColumns, undefined> {
+function* runColumnsSteps(runs: readonly Run[]): Pieces<RunColumns> {
   let wordCount = 0;
   let entryCount = 0;
   for (let from = 0; from < runs.length; from += RUNS_PER_STEP) {

@@ -7,7 +7,7 @@
  */
 
 import { setImmediate } from 'node:timers/promises';
-import type { Environment, RuleSet } from '@rulecast/rules';
+import { type Environment, inTurns, type RuleSet } from '@rulecast/rules';
 import { HandOver, ThreadCode, ThreadError, ThreadHost, type ThreadLine } from '@rulecast/threads';
 import { policyColumnsSteps } from '../classes/rule-columns.ts';
 import type { EditBase, ImageSizes } from '../image/image.ts';
@@ -127,7 +127,7 @@ export class Compiler {
     for (const policy of ruleSet.policies.values()) {
       policies.push(
         await sendPart(policy, async (handOver) =>
-          policyPart(await inTurns(policyColumnsSteps(policy)), handOver),
+          policyPart(await inTurns(policyColumnsSteps(policy), setImmediate), handOver),
         ),
       );
     }
@@ -191,15 +191,6 @@ async function place(
 
 function post(line: ThreadLine<FromCompileThread>, message: ToCompileThread, handOver?: HandOver): void {
   line.post(message, handOver?.buffers);
-}
-
-/** Takes steps one a turn of the event loop. */
-async function inTurns<T>(steps: Generator<undefined, T, undefined>): Promise<T> {
-  for (;;) {
-    const step = steps.next();
-    if (step.done === true) return step.value;
-    await setImmediate();
-  }
 }
 
 /** What a closed table answers to another rule set. */
