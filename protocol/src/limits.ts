@@ -107,6 +107,8 @@ export const WORK_FREE = 2 ** 23;
 export const STREAM_FREE_BYTES = 2 ** 17;
 /** Entries of a release between base and result, beyond twice the larger of them. */
 export const STEP_ENTRIES_FREE = 2 ** 16;
+/** Its canonical bytes, likewise. */
+export const STEP_BYTES_FREE = 2 ** 22;
 /** Capabilities in HELLO, WELCOME, GREET and UNSUPPORTED, a CODE each: half a control body. */
 export const CAPABILITIES_MAX = 32;
 /** Types of messages from here on are passed over by who does not know them. */

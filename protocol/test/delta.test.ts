@@ -29,11 +29,13 @@ import {
   encodeChain,
   encodeDelta,
 } from '../src/codec/delta.ts';
+import { Budget } from '../src/content/budget.ts';
 import { canonicalBytes } from '../src/content/canonical.ts';
 import { digestOf } from '../src/content/digest.ts';
 import { manifestFor, verifyRuleSet } from '../src/content/manifest.ts';
 import { type Part, PartKind, partOfList, partsOf, partText } from '../src/content/part.ts';
 import { ProtocolError } from '../src/error.ts';
+import { ENTRIES_MAX } from '../src/limits.ts';
 import { bytesOfHex, hexOf, prefixes, ruleSetOf, ruleSetOfParts, runs } from './part-spec.ts';
 import { ascii, le, leb128, type PartSpec, slowCanonical, slowDelta, slowPlanes } from './slow-encoder.ts';
 
@@ -650,6 +652,22 @@ describe('a chain', () => {
     const bytes = encodeChain(steps);
     expect(decodeChain(bytes)).toEqual(steps);
     expect(textOf(applyChain(EMPTY_RULE_SET, bytes))).toEqual(textOf(states[3] ?? EMPTY_RULE_SET));
+  });
+
+  it.each([
+    [16_000, undefined],
+    [19_000, 'over-budget'],
+  ])('through %i names of 247 bytes, which few bytes say, ends: %s', (count, code) => {
+    const long = `${'a'.repeat(63)}.${'b'.repeat(63)}.${'c'.repeat(63)}.${'d'.repeat(46)}`;
+    const texts = Array.from({ length: count }, (_, i) => `x${100_000 + i}.${long}`);
+    const lists = new Map([['names', nameListOf(texts, false)]]);
+    const large = { ...EMPTY_RULE_SET, lists };
+    const result = states[1] ?? EMPTY_RULE_SET;
+    const bytes = encodeChain([encoded(EMPTY_RULE_SET, large), encodeDelta(diffRuleSets(large, result))]);
+    const budget = new Budget(EMPTY_RULE_SET, manifestFor(result, identity), ENTRIES_MAX);
+    const apply = (): RuleSet => applyChain(EMPTY_RULE_SET, bytes, budget);
+    if (code === undefined) expect(textOf(apply())).toEqual(textOf(result));
+    else expect(apply).toThrow(expect.objectContaining({ code }));
   });
 
   it('has literal bytes', () => {

@@ -104,6 +104,24 @@ describe('codes of names', () => {
       'over-budget',
     );
   });
+
+  it('end where names are as many bytes as there is room for, however few bytes say them', () => {
+    const long = `${'a'.repeat(63)}.${'b'.repeat(63)}.${'c'.repeat(63)}`;
+    const names = nameListOf(
+      Array.from({ length: 2000 }, (_, i) => `x${i}.${long}`),
+      false,
+    );
+    const bytes = putOf(names);
+    expect(names.names.bytes.length).toBeGreaterThan(50 * bytes.length);
+    const meter = new Meter(Work.nameCode + 2000 * Work.name + 400 * Work.character);
+    const bounds = { ...boundsFor(2000, meter), bytes: 1000, code: ErrorCode.badCount };
+    expect(outcomeOf(() => readNameList(readerOf(bytes), bounds))).toBe('bad-count');
+    const edit = new ByteWriter();
+    const before = nameListOf(['example'], false);
+    writeNameEdit(edit, before.names, diffNames(before.names, names.names), false);
+    const other = { ...bounds, meter: new Meter(200_000) };
+    expect(outcomeOf(() => readNameEdit(readerOf(edit.take()), before, other))).toBe('bad-count');
+  });
 });
 
 /** Names that share labels and beginnings of labels, some of them as long as may be. */

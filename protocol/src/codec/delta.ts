@@ -25,6 +25,7 @@ import {
   bodyMaxBytes,
   type Claim,
   entriesIn,
+  isBeyond,
   type PartBounds,
   type StepBounds,
   uncountedOf,
@@ -320,20 +321,16 @@ function mergedBy<T>(
 function checkClaims(
   reader: ByteReader,
   claims: readonly (PartId & Claim)[],
-  { signed, stepEntries = Number.POSITIVE_INFINITY, entriesMax }: StepBounds,
+  { signed, step, entriesMax }: StepBounds,
 ): void {
   const totals = totalsOf(claims);
   if (totals.parts > PARTS_MAX)
     throw reader.error(`${totals.parts} parts; the most is ${PARTS_MAX}`, undefined, ErrorCode.overLimit);
   if (signed !== undefined) checkTotals(signed, totals);
-  const entries = entriesIn(totals);
-  if (entries > stepEntries)
-    throw reader.error('far more entries than are to be left', undefined, ErrorCode.overBudget);
-  if (entries > entriesMax) {
-    const code =
-      signed === undefined && stepEntries < Number.POSITIVE_INFINITY
-        ? ErrorCode.overBudget
-        : ErrorCode.overLimit;
+  if (step !== undefined && isBeyond(step, totals))
+    throw reader.error('far more than is to be left', undefined, ErrorCode.overBudget);
+  if (entriesIn(totals) > entriesMax) {
+    const code = step === undefined ? ErrorCode.overLimit : ErrorCode.overBudget;
     throw reader.error(`more than ${entriesMax} entries in all`, undefined, code);
   }
 }
@@ -348,7 +345,7 @@ class RoomLeft {
 
   constructor(bounds: StepBounds) {
     this.#bounds = bounds;
-    this.#limitCode = bounds.stepEntries === undefined ? ErrorCode.overLimit : ErrorCode.overBudget;
+    this.#limitCode = bounds.step === undefined ? ErrorCode.overLimit : ErrorCode.overBudget;
     this.#weight = bounds.entriesMax;
   }
 

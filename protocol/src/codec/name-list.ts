@@ -79,20 +79,21 @@ export function readNameList(reader: ByteReader, bounds: PartBounds): NameList {
   return { kind: 'names', names: keys.take(), resolve };
 }
 
-/** Names out of the rest of a reader, each paid for. */
+/** Names out of the rest of a reader, each paid for, and as many bytes of them as there is room for. */
 class NameSource {
   readonly walk: NameWalk;
   readonly #reader: ByteReader;
   readonly #decoder: NameDecoder;
-  readonly #meter: PartBounds['meter'];
+  readonly #bounds: PartBounds;
   readonly #wildcards: boolean;
   #hasWildcards = false;
   #read = 0;
+  #bytes = 0;
 
-  constructor(reader: ByteReader, count: number, { meter }: PartBounds, wildcards: boolean) {
-    meter.spend(Work.nameCode + count * Work.name);
+  constructor(reader: ByteReader, count: number, bounds: PartBounds, wildcards: boolean) {
+    bounds.meter.spend(Work.nameCode + count * Work.name);
     this.#reader = reader;
-    this.#meter = meter;
+    this.#bounds = bounds;
     this.#wildcards = wildcards;
     this.#decoder = new NameDecoder(count, reader.bytes(reader.remaining));
     const fault = (reason: string): Error => reader.error(`name ${this.#read} ${reason}`, this.#read);
@@ -103,7 +104,12 @@ class NameSource {
   name(next: Key | undefined): number {
     const length = this.walk.name(next, ANYTHING);
     this.check();
-    this.#meter.spend(this.walk.said * Work.character);
+    const { said } = this.walk;
+    const { meter, bytes, code } = this.#bounds;
+    meter.spend(said * Work.character + (length - said) * Work.shared);
+    this.#bytes += length;
+    // A name that says one character may be as long as the one before: few bytes of code, and many of names.
+    if (this.#bytes > bytes) throw this.#reader.error(`names of more than ${bytes} bytes`, this.#read, code);
     this.#hasWildcards ||= this.walk.last[length - 1] !== KeyByte.self;
     this.#read++;
     return length;

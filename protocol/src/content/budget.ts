@@ -6,7 +6,13 @@
 
 import { prefixCount, type RuleSet } from '@rulecast/rules';
 import type { ErrorCode } from '../error.ts';
-import { RULE_MAX_BYTES, STEP_ENTRIES_FREE, STREAM_FREE_BYTES, WORK_FREE } from '../limits.ts';
+import {
+  RULE_MAX_BYTES,
+  STEP_BYTES_FREE,
+  STEP_ENTRIES_FREE,
+  STREAM_FREE_BYTES,
+  WORK_FREE,
+} from '../limits.ts';
 import { type Catalogue, catalogueOf, type Totals } from './catalogue.ts';
 import { comparePartIds, type Part, PartKind, partsOf } from './part.ts';
 import { Meter, Work } from './work.ts';
@@ -54,9 +60,24 @@ function snapshotWork(totals: Totals): number {
   return totals.parts * perPart + entriesIn(totals) * ENTRY_WORK + bytes * BYTE_WORK;
 }
 
-/** The most entries, rules and names of a release on the way from one to another. */
-export function stepEntriesMax(base: Totals, result: Totals): number {
-  return STEP_ENTRIES_FREE + 2 * Math.max(entriesIn(base), entriesIn(result));
+/** The most of a release on the way from one to another. */
+export interface StepMost {
+  /** Entries, rules and names. */
+  readonly entries: number;
+  /** Canonical bytes. */
+  readonly bytes: number;
+}
+
+export function stepMost(base: Totals, result: Totals): StepMost {
+  return {
+    entries: STEP_ENTRIES_FREE + 2 * Math.max(entriesIn(base), entriesIn(result)),
+    bytes: STEP_BYTES_FREE + 2 * Math.max(base.bytes, result.bytes),
+  };
+}
+
+/** Whether a release that others lead through is too large for it. */
+export function isBeyond({ entries, bytes }: StepMost, totals: Totals): boolean {
+  return entriesIn(totals) > entries || totals.bytes > bytes;
 }
 
 /**
@@ -102,7 +123,7 @@ export interface PartBounds {
   readonly entries: number;
   /** The error of more. */
   readonly code: ErrorCode;
-  /** Most bytes of its body, inflated. */
+  /** Most bytes of its body, inflated, and of the names of a list. */
   readonly bytes: number;
   readonly meter: Meter;
 }
@@ -111,8 +132,8 @@ export interface PartBounds {
 export interface StepBounds {
   /** Most entries, rules, prefixes and addresses in all: what the receiver takes. */
   readonly entriesMax: number;
-  /** Most entries, rules and names in all, by what was signed. */
-  readonly stepEntries?: number;
+  /** The most in all, by what was signed. */
+  readonly step?: StepMost;
   /** What the parts are together, where the step makes what was signed. */
   readonly signed?: Totals;
   readonly meter?: Meter;
@@ -129,7 +150,7 @@ export function bodyMaxBytes(kind: PartKind, before: Claim, after: Claim): numbe
 /** The bounds of each step of a transfer, which spend from one meter. */
 export class Budget {
   readonly #entriesMax: number;
-  readonly #stepEntries: number;
+  readonly #step: StepMost;
   readonly #signed: Totals;
   readonly #meter: Meter;
 
@@ -147,7 +168,7 @@ export class Budget {
   ) {
     const held = catalogueOf(base);
     this.#entriesMax = entriesMax;
-    this.#stepEntries = stepEntriesMax(held, signed);
+    this.#step = stepMost(held, signed);
     this.#signed = signed;
     this.#meter = new Meter(Math.min(mostWork, workMax(held, signed)));
   }
@@ -155,7 +176,7 @@ export class Budget {
   /** Of a delta; the last one makes what was signed. */
   step(isLast: boolean): StepBounds {
     const own = { entriesMax: this.#entriesMax, meter: this.#meter };
-    return isLast ? { ...own, signed: this.#signed } : { ...own, stepEntries: this.#stepEntries };
+    return isLast ? { ...own, signed: this.#signed } : { ...own, step: this.#step };
   }
 }
 

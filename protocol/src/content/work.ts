@@ -23,8 +23,9 @@ export const Work = {
   name: 16,
   /** A code of names, before its first name: its contexts are made. */
   nameCode: 2048,
-  /** A character of a name in such a code. */
+  /** A character of a name in such a code that is said, and one that the name before has. */
   character: 8,
+  shared: 1 / 4,
   run: 16,
   splice: 16,
   /** A byte of a packed body, inflated. */

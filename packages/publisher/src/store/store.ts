@@ -36,7 +36,7 @@ import {
   catalogueOf,
   comparePartIds,
   decodeManifest,
-  entriesIn,
+  isBeyond,
   type Manifest,
   manifestHash,
   type PartId,
@@ -44,7 +44,7 @@ import {
   ProtocolError,
   partText,
   STEPS_MAX,
-  stepEntriesMax,
+  stepMost,
   stepWorkLeast,
   verifyRuleSet,
   wasSignedBy,
@@ -628,8 +628,8 @@ function readRelease(
 function isWithinBudget(base: HistoryEntry | undefined, steps: readonly HistoryEntry[]): boolean {
   const result = steps.at(-1);
   if (base === undefined || result === undefined) return true;
-  const entriesMax = stepEntriesMax(base.totals, result.totals);
-  if (steps.some(({ totals }) => entriesIn(totals) > entriesMax)) return false;
+  const most = stepMost(base.totals, result.totals);
+  if (steps.some(({ totals }) => isBeyond(most, totals))) return false;
   return steps.reduce((sum, { stepWork }) => sum + stepWork, 0) <= workMax(base.totals, result.totals);
 }
 
