@@ -81,6 +81,7 @@ function* made(items: readonly Part[], old: Catalogue | undefined): Pieces<Catal
     const isThere = record !== undefined && comparePartIds(record, part) === 0;
     records.push(recordOf(part, isThere ? record : undefined, isThere ? old?.items[at] : undefined));
   }
+  yield;
   return { items, records, ...totalsOf(records), digest: catalogueDigest(records) };
 }
 

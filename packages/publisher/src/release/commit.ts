@@ -170,6 +170,7 @@ export class Committer {
     await turn();
     if (changed) {
       await inTurns(cataloguePieces(ruleSet, this.#current?.ruleSet), turn);
+      await turn();
       const number = nextNumber(this.#numbers) ?? nextNumber(inNewEpoch(this.#numbers));
       checkLimits(this.#manifestFor(ruleSet, number), ruleSet);
       await checkFirewallLoad(ruleSet, turn);
@@ -233,7 +234,8 @@ export class Committer {
   }
 
   async #commit(numbers: Numbers, draft: ReleaseDraft, origin: Origin): Promise<Release> {
-    const { store, encoder } = this.#options;
+    const { store, encoder, turn } = this.#options;
+    await turn(); // of thousands of parts, what is written takes as long as what went before
     const release = await this.#signed(numbers, draft.ruleSet);
     const delta = draft.changed ? draft.deltaBytes : encodeDelta({ changes: [] });
     await store.commit(release, delta, notesOf(draft, origin), async () => {

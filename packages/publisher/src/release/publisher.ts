@@ -375,6 +375,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       const pushed = await this.#worker.read(input, Math.floor(this.nowMs() / 1000));
       const early = this.#ingested(pushed, input);
       if (early.kind === 'rejects') return early;
+      await this.#turn();
       await this.#bring(early.ruleSet);
       return this.#turns.take(() => this.#pushNow(pushed, input, options));
     });
@@ -385,6 +386,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     if (moved !== undefined) return moved;
     const read = this.#ingested(pushed, input);
     if (read.kind === 'rejects') return read;
+    await this.#turn();
     const detail = input.files.filter(({ role }) => role === 'pushed').map(({ name }) => name);
     const origin: Origin = { cause: 'push', detail: detail.join(', '), by: options.by };
     const { permits, dryRun, asNewEpoch } = options;
