@@ -133,7 +133,10 @@ interface DeskWork extends Pick<Releasing, 'guards'> {
   readonly draft: () => Promise<ReleaseDraft>;
 }
 
-/** Once nothing was released for so long, what unknown subscribers may lack is made: the known have had theirs. */
+/**
+ * Once nothing was released for so long, what unknown subscribers may lack is made: the known have had
+ * theirs.
+ */
 const RECENT_AFTER_MS = 1000;
 
 /** What to do about a packet that must get through, by who would have it dropped. */

@@ -36,7 +36,10 @@ export type Kept = MessageOf<'want'>['has'];
 const SNAPSHOT_UNASKED_BYTES = 64 * 1024;
 /** So small a chain is sent as it is: a composed delta would save no frame, and no millisecond. */
 const CHAIN_UNASKED_BYTES = 256;
-/** So many releases before the head somebody may hold whom nobody knows, and be sent at once what is left of them. */
+/**
+ * So many releases before the head somebody may hold whom nobody knows, and be sent at once what is left of
+ * them.
+ */
 const RECENT_MAX = 32;
 /** Of all of them together: to rebuild a million takes some milliseconds. */
 const RECENT_ENTRIES_MAX = 32_000_000;
@@ -94,7 +97,9 @@ export class Transfers {
     this.#next = undefined;
   }
 
-  /** The same for the releases before the head, whoever holds them, where it still is the head. Never rejects. */
+  /**
+   * The same for the releases before the head, whoever holds them, where it still is the head. Never rejects.
+   */
   async prepareRecent(release: Release): Promise<void> {
     if (this.#store.headHash !== hexOf(release.hash)) return;
     const most = Math.min(
