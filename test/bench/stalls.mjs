@@ -27,15 +27,32 @@ function workloads() {
       before: million.text,
     },
     { name: '2^18 rules', file: 'seed.rules', text: seedPolicy(), before: undefined },
+    { name: '10^4 policies, all of them', file: 'all.json', text: policies(444), before: policies(443) },
   ];
 }
 
-/** @param {readonly string[]} args */
+/** Ten thousand policies, each with a list of its own. @param {number} port */
+function policies(port) {
+  const all = Array.from({ length: 10_000 }, (_, i) => i);
+  return JSON.stringify({
+    unmatched: 'drop',
+    lists: Object.fromEntries(all.map((i) => [`list-${i}`, { entries: [`11.${i >> 8}.${i & 255}.7`] }])),
+    policies: Object.fromEntries(
+      all.map((i) => {
+        const egress = [`drop dst=@list-${i}`, `accept dst4=192.0.2.${i % 256} proto=tcp dstports=${port}`];
+        return [`qube-${i}`, { prefixes: [`10.137.${i >> 8}.${i & 255}`], egress, default: 'accept' }];
+      }),
+    ),
+  });
+}
+
+/** @param {readonly string[]} args `--only WORDS`: workloads with these words in their name. */
 export async function run(args) {
   const runs = runsOf(args, 5);
+  const only = args.includes('--only') ? (args[args.indexOf('--only') + 1] ?? '') : '';
   process.stdout.write(`${machineLine(runs)}\nLongest stall during one push, in milliseconds.\n\n`);
   const rows = [];
-  for (const workload of workloads()) {
+  for (const workload of workloads().filter(({ name }) => name.includes(only))) {
     const stalls = [];
     for (let i = 0; i < runs; i++) stalls.push(await stallsOf(workload));
     rows.push([
@@ -63,7 +80,7 @@ async function stallsOf(workload) {
     if (workload.file === 'hosts.txt') {
       await push(directory, 'hosts.txt', workload.before ?? '192.0.2.1\n');
       await push(directory, 'policy.rules', 'drop dst=@hosts\naccept\n');
-    }
+    } else if (workload.before !== undefined) await push(directory, workload.file, workload.before);
     publisher.process.kill('SIGUSR2');
     subscriber.process.kill('SIGUSR2');
     await push(directory, workload.file, workload.text);

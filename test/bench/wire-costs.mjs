@@ -179,12 +179,17 @@ export async function caughtUp(name, versions) {
     grouped(away.begin.bytes),
     (away.begin.bytes / direct).toFixed(3),
     ms(away.firstMs),
-    ms(await unknownMs(versions)),
+    ms(await unknownMs(versions, AWAY_MS)),
+    ms(await unknownMs(versions, 0)),
   ];
 }
 
-/** The same to one that was never here. @param {readonly ReadonlyMap<string, List>[]} versions */
-async function unknownMs(versions) {
+/**
+ * The same to one that was never here, so long after the last release.
+ * @param {readonly ReadonlyMap<string, List>[]} versions
+ * @param {number} afterMs
+ */
+async function unknownMs(versions, afterMs) {
   const { publisher, endpoint, close } = await house();
   /** @type {Held | undefined} */
   let holds;
@@ -192,6 +197,7 @@ async function unknownMs(versions) {
     const { hash, manifest } = await released(publisher, version);
     holds ??= { hash, epoch: manifest.epoch, version: manifest.version };
   }
+  await pause(afterMs);
   const { firstMs, leave } = await taken(endpoint, { holds });
   leave();
   await close();
@@ -206,7 +212,8 @@ export const CAUGHT_UP_HEAD = [
   'sent, bytes',
   'of direct',
   'WANT to BEGIN, was away, ms',
-  'never seen, ms',
+  'never seen, 3 s later, ms',
+  'at once, ms',
 ];
 
 /** A snapshot that is cut after a share of it, and gone on with. @param {ReadonlyMap<string, List>} lists @param {number} share */
