@@ -16,7 +16,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 
 /** @type {Readonly<Record<string, readonly string[]>>} */
 export const ROOMS = {
-  // Fifteen files that lean on one another one by one: a line of values, not groups of them, so the order is
+  // Sixteen files that lean on one another one by one: a line of values, not groups of them, so the order is
   // that of the files.
   'packages/rules': [
     'pieces.ts',

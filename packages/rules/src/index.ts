@@ -5,8 +5,6 @@
  * Begin with rule-set.ts, what is released and enforced, and evaluate.ts, what it means. The files build on
  * one another in this order: pieces (work that may be long); prefix, name, names (columns of them); list
  * (sets of prefixes and of names, and their algebra), special-purpose (space where no host of the Internet
- * one another in this order: pieces (work that may be long); prefix, name, names (columns of them); list
- * (sets of prefixes and of names, and their algebra), special-purpose (space where no host of the Internet
  * is), coverage (how much of the rest a set holds); rule and rule-line (one line of the grammar), run-blocks
  * (what is told of runs from those before), policy (runs of rules), rule-set (what makes one sound);
  * evaluate, and longest-match (many rules as classes of addresses).
