@@ -53,7 +53,7 @@ it(
       const text = `${hosts}${dottedQuad(0x0a000000 + i)}\n`; // its digest is its own
       if (next(KILL_EVERY) !== 0) {
         const released = await acknowledged(control, text);
-        expect(released.version).toBe(last.version + 1);
+        expect(released.version).toBeGreaterThan(last.version); // what was signed and not stored is left out
         last = released;
         continue;
       }
@@ -66,7 +66,10 @@ it(
       const head = await headOf(control);
       if (told !== undefined) expect(head).toMatchObject({ version: told.version, hash: told.hash });
       if (head.version === last.version) expect(head).toEqual(last);
-      else expect(head).toMatchObject({ version: last.version + 1, digest: listDigest('blocked', text) });
+      else {
+        expect(head.version).toBeGreaterThan(last.version);
+        expect(head.digest).toBe(listDigest('blocked', text));
+      }
       after[head.version === last.version ? 'kept' : 'committed'] += 1;
       last = head;
       const heard = [

@@ -75,7 +75,9 @@ function answering(file: string, directory: string): (line: string) => string {
 function deskOf(file: string, directory: string): SignerDesk {
   const { lineage, root, releaseKeys } = openIdentity(file);
   const keys = { lineage, root, sign: (bytes: Uint8Array) => signBytes(bytes, ...releaseKeys) };
-  return new SignerDesk(keys, readRecord(directory), (record) => writeRecord(directory, record));
+  return new SignerDesk(keys, readRecord(directory, lineage), (record) =>
+    writeRecord(directory, lineage, record),
+  );
 }
 
 /** One process signs with a key. */

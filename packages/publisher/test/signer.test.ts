@@ -162,12 +162,19 @@ describe('the desk', () => {
 describe('the record', () => {
   it('comes back as it was kept, and what a crash left half written does not count', () => {
     const directory = temporaryDirectory();
-    expect(readRecord(directory)).toBeUndefined();
+    expect(readRecord(directory, LINEAGE)).toBeUndefined();
     const record = { epoch: 2, version: 7, previousVersion: 5, hash: 'ab'.repeat(32) };
-    writeRecord(directory, record);
+    writeRecord(directory, LINEAGE, record);
     writeFileSync(join(directory, 'last.0123456789ab'), '{"epoch":9');
-    expect(readRecord(directory)).toEqual(record);
+    expect(readRecord(directory, LINEAGE)).toEqual(record);
     expect(readdirSync(directory)).toEqual(['last']);
+  });
+
+  // An identity that took the place of another was refused its first numbers.
+  it('is of one lineage', () => {
+    const directory = temporaryDirectory();
+    writeRecord(directory, LINEAGE, { epoch: 2, version: 7, previousVersion: 5, hash: 'ab'.repeat(32) });
+    expect(readRecord(directory, new Uint8Array(16))).toBeUndefined();
   });
 
   it.each(['', '{', '[]', 'null', '{"epoch":1}', '{"epoch":-1,"version":1,"previousVersion":0,"hash":""}'])(
@@ -175,7 +182,7 @@ describe('the record', () => {
     (text) => {
       const directory = temporaryDirectory();
       writeFileSync(join(directory, 'last'), text);
-      expect(() => readRecord(directory)).toThrow('which number was signed last');
+      expect(() => readRecord(directory, LINEAGE)).toThrow('which number was signed last');
     },
   );
 });
@@ -190,7 +197,9 @@ function remembering(directory: string): Signer & { fails: 'never' | 'after' } {
     fails: 'never' as 'never' | 'after',
     async sign(bytes: Uint8Array): Promise<SignAnswer> {
       const keys = { lineage, root, sign: (content: Uint8Array) => signBytes(content, ...releaseKeys) };
-      desk ??= new SignerDesk(keys, readRecord(place), (record) => writeRecord(place, record));
+      desk ??= new SignerDesk(keys, readRecord(place, lineage), (record) =>
+        writeRecord(place, lineage, record),
+      );
       const answer = desk.sign(bytes);
       if (signer.fails === 'after') throw new SignerError('the signer did not answer');
       return answer;
@@ -226,7 +235,8 @@ describe('a publisher', () => {
     await publisher.close();
     // The same key signed 2 and 3 upon what this store does not have.
     const place = join(stateDirectory, 'record');
-    writeRecord(place, { epoch: 1, version: 3, previousVersion: 2, hash: '00'.repeat(32) });
+    const { lineage } = openIdentity(join(stateDirectory, 'identity'));
+    writeRecord(place, lineage, { epoch: 1, version: 3, previousVersion: 2, hash: '00'.repeat(32) });
     const restored = freshPublisher({ stateDirectory, signer: remembering(stateDirectory) });
     await expect(restored.push(pushOf({ 'a.txt': '192.0.2.2\n' }))).rejects.toThrow(BehindError);
     expect(restored.behind).toEqual({ epoch: 1, version: 3 });
@@ -284,7 +294,10 @@ describe('the process', () => {
         manifestBytes &&
         isSignedBy(state.identity.root, 'release', { signatures, content: manifestBytes }),
     ).toBe(true);
-    expect(readRecord(recordDirectory(file))).toMatchObject({ version: 2, previousVersion: 1 });
+    expect(readRecord(recordDirectory(file), state.identity.lineage)).toMatchObject({
+      version: 2,
+      previousVersion: 1,
+    });
   });
 
   it('that hangs fails the push, of which nothing is done, and another takes its place', async () => {

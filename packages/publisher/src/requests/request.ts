@@ -79,7 +79,8 @@ async function tellFailure(error: unknown, exchange: ControlExchange, logger: Lo
   const code = codeOf(error);
   if (code === ErrorCode.disconnected) return;
   if (code === ErrorCode.notPermitted) logger.warn({ err: error }, 'a request was refused');
-  if (code === ErrorCode.internal) logger.error({ err: error }, 'a control request failed');
+  if (code === ErrorCode.internal || code === ErrorCode.signerFailed)
+    logger.error({ err: error }, 'a control request failed');
   const part = error instanceof ProtocolError || error instanceof GuardError ? error.part : undefined;
   const text = boundText(error instanceof Error ? error.message : String(error));
   const version = error instanceof UnknownReleaseError ? error.oldest : undefined;

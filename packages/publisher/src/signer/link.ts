@@ -29,7 +29,7 @@ const NEWLINE = 10;
 export interface SignerLinkOptions {
   readonly endpoint: Endpoint;
   readonly clock: Clock;
-  readonly logger: Pick<Logger, 'warn' | 'error'>;
+  readonly logger: Pick<Logger, 'warn'>;
   /** Default: as said above. */
   readonly timeoutMs?: number;
 }
@@ -95,7 +95,6 @@ export class SignerLink implements Signer {
       const error = deadline.signal.aborted
         ? new SignerError(`the signer did not answer within ${timeoutMs / 1000} s`, { cause })
         : asSignerError(cause);
-      this.#options.logger.error({ err: error }, 'the signer failed');
       throw error;
     } finally {
       cancel();

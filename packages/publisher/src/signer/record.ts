@@ -6,8 +6,10 @@
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { IdentityError, replaceFile } from '@rulecast/program/identity';
+import { hexOf } from '@rulecast/protocol';
 import type { SignerRecord } from './desk.ts';
 import { isNumber, lineOf } from './line.ts';
+import type { SignedNumber } from './signer.ts';
 
 const NAME = 'last';
 
@@ -16,8 +18,11 @@ export function recordDirectory(identityFile: string): string {
   return `${identityFile}.signer`;
 }
 
-/** Undefined where nothing was signed yet; what a crash left half written goes. Throws IdentityError. */
-export function readRecord(directory: string): SignerRecord | undefined {
+/**
+ * That of a lineage; undefined where nothing of it was signed yet. What a crash left half written goes.
+ * Throws IdentityError.
+ */
+export function readRecord(directory: string, lineage: Uint8Array): SignerRecord | undefined {
   for (const name of readdirSync(directory)) if (name.startsWith(`${NAME}.`)) rmSync(join(directory, name));
   const file = fileIn(directory);
   if (!existsSync(file)) return undefined;
@@ -27,15 +32,17 @@ export function readRecord(directory: string): SignerRecord | undefined {
   } catch (cause) {
     throw damaged(file, cause);
   }
-  const isRecord = isNumber(value) && 'hash' in value && typeof value.hash === 'string';
-  if (!isRecord) throw damaged(file);
-  const { epoch, version, previousVersion, hash } = value as SignerRecord; // checked above
+  if (!isNumber(value)) throw damaged(file);
+  const record: SignedNumber & { readonly hash?: unknown; readonly lineage?: unknown } = value;
+  if (typeof record.hash !== 'string' || typeof record.lineage !== 'string') throw damaged(file);
+  if (record.lineage !== hexOf(lineage)) return undefined; // whose numbers are others
+  const { epoch, version, previousVersion, hash } = record;
   return { epoch, version, previousVersion, hash };
 }
 
 /** Returns when it is on disk. Throws IdentityError. */
-export function writeRecord(directory: string, record: SignerRecord): void {
-  replaceFile(fileIn(directory), lineOf(record));
+export function writeRecord(directory: string, lineage: Uint8Array, record: SignerRecord): void {
+  replaceFile(fileIn(directory), lineOf({ lineage: hexOf(lineage), ...record }));
 }
 
 function fileIn(directory: string): string {
@@ -43,6 +50,6 @@ function fileIn(directory: string): string {
 }
 
 function damaged(file: string, cause?: unknown): IdentityError {
-  const text = `${file} does not say which number was signed last: restore it, or write what the newest release of any firewall is, as {"epoch":1,"version":7,"previousVersion":6,"hash":""}`;
+  const text = `${file} does not say which number was signed last: restore it, or write what the newest release of any firewall is, as {"lineage":"…","epoch":1,"version":7,"previousVersion":6,"hash":""}`;
   return new IdentityError(text, { cause });
 }
