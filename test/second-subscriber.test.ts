@@ -24,6 +24,9 @@ interface Told {
   readonly [field: string]: unknown;
 }
 
+/** What is told of what is newest, which comes when it comes. */
+const AT_ANY_TIME = new Set(['fresh', 'outdone', 'doubt']);
+
 /** Where the publisher listens. */
 function pathIn(directory: string): string {
   return endpointsIn(directory).listen.slice('unix:'.length);
@@ -59,6 +62,8 @@ async function cutter(directory: string, mayBring: number): Promise<{ path: stri
 class SecondSubscriber {
   readonly #process: ChildProcess;
   readonly #told: Told[] = [];
+  /** Whether it knows that what it has is the newest, and why not. */
+  readonly standings: Told[] = [];
   #isNew = true; // it has not seen the root of its trust line
   #waiting: (() => void) | undefined;
 
@@ -77,7 +82,8 @@ class SecondSubscriber {
     const { stdout } = this.#process;
     if (stdout === null) throw new Error('no standard output');
     createInterface({ input: stdout }).on('line', (line) => {
-      this.#told.push(JSON.parse(line));
+      const told: Told = JSON.parse(line);
+      (AT_ANY_TIME.has(told.event) ? this.standings : this.#told).push(told);
       this.#waiting?.();
     });
   }

@@ -50,6 +50,7 @@ export const ErrorCode = {
   epochNotGranted: 'epoch-not-granted',
   notNewer: 'not-newer',
   forked: 'forked',
+  notFresh: 'not-fresh',
   badCanonical: 'bad-canonical',
   badDelta: 'bad-delta',
   badBase: 'bad-base',

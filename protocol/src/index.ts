@@ -104,6 +104,7 @@ export {
   signersIn,
   splitSigned,
 } from './content/signatures.ts';
+export { encodeStatement, readStatement, type Statement } from './content/statement.ts';
 export { ErrorCode, type ErrorDetails, ProtocolError } from './error.ts';
 export {
   ADDRESS_TEXT_MAX_BYTES,
@@ -130,6 +131,7 @@ export {
   FRAME_BODY_MAX_BYTES,
   FRAME_HEADER_BYTES,
   FRAME_MAGIC,
+  FRESH_EVERY_MS,
   HANDSHAKE_PRESSED_MS,
   HANDSHAKE_TIMEOUT_MS,
   HASH_BYTES,
@@ -138,6 +140,8 @@ export {
   LINEAGE_BYTES,
   MANIFEST_BYTES,
   NAME_PATIENCE_MS,
+  NONCE_BYTES,
+  NONCES_MAX,
   OPERATOR_CONNECTIONS_MAX,
   PART_TEXT_MAX_BYTES,
   PARTS_MAX,
@@ -156,6 +160,7 @@ export {
   SEQUENCE_MAX,
   SESSION_ROOTS_MAX,
   SILENCE_TIMEOUT_MS,
+  STALE_AFTER_MS,
   STALL_TIMEOUT_MS,
   STEPS_MAX,
   STREAM_ID_BYTES,

@@ -44,6 +44,10 @@ export const ROOT_KEYS_MAX = 16;
 export const ROOTS_MAX = 1024;
 /** Ed25519 public keys, raw, RFC 8032. */
 export const PUBLIC_KEY_BYTES = 32;
+/** What a subscriber asks with whether something is the newest: enough that none comes twice. */
+export const NONCE_BYTES = 16;
+/** Tag 4, nonce 16, lineage 16, root 32, two numbers of 8, hash 32. */
+export const STATEMENT_BYTES = 116;
 /** Tag 4, lineage 16, four numbers of 8, three counts of 4, bytes 8, digest 32. */
 export const MANIFEST_BYTES = 104;
 /** Parts of a release: three times 10,000 lists and as many policies. What a part costs is bounded by it. */
@@ -196,6 +200,15 @@ export const NAME_PATIENCE_MS = 2_000;
  * tells, is noticed in 15 s.
  */
 export const HEARTBEAT_MS = 5_000;
+/** A statement of what is newest so often at most, to one subscriber: one for each PING. */
+export const FRESH_EVERY_MS = 5_000;
+/** Nonces of a connection that may still be answered: a PING may wait behind a slow transfer. */
+export const NONCES_MAX = 4;
+/**
+ * What is in force, and was not known to be the newest for so long, is stale: two of the longest heartbeats,
+ * and a restart of the publisher.
+ */
+export const STALE_AFTER_MS = 120_000;
 /** Nothing received for three heartbeats: a busy dom0 has been seen to stall for 3 s. */
 export const SILENCE_TIMEOUT_MS = 3 * HEARTBEAT_MS;
 /**

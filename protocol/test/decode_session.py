@@ -259,7 +259,7 @@ MESSAGES = {
         "root?": map_of({"hash": HASH, "number?": UINT}),
         "holds?": map_of({"hash": HASH, "epoch": UINT, "version": UINT}),
         "refused": list_of(32, HASH), "limits": map_of({"entries": UINT, "bytes": UINT, "parts": UINT}),
-        "capabilities?": list_of(32, CODE),
+        "capabilities?": list_of(32, CODE), "nonce?": sized(16),
     }),
     2: ("WELCOME", {"protocol": VERSION, "name": NAME, "lineage": sized(16), "capabilities?": list_of(32, CODE), "heartbeatMs": between(100, 60000)}),
     3: ("OFFER", None),
@@ -283,11 +283,12 @@ MESSAGES = {
     }),
     13: ("PROVE", {}),
     14: ("PROOF", None),
-    15: ("PING", {"hash?": HASH, "ageMs?": UINT}),
+    15: ("PING", {"hash?": HASH, "ageMs?": UINT, "nonce?": sized(16)}),
     16: ("PONG", {"hash?": HASH, "ageMs?": UINT}),
     17: ("BYE", {"code": CODE, "text": TEXT, "retryAfterMs?": PAUSE}),
     18: ("UNSUPPORTED", {"hash": HASH, "capabilities": list_of(32, CODE), "text": TEXT}),
     19: ("ROOT", None),
+    20: ("FRESH", None),
 }  # fmt: skip
 
 

@@ -128,7 +128,7 @@ describe('PROTOCOL.md', () => {
       Object.entries(MessageType).map(([kind, type]) => [kind.toUpperCase(), `${type}`]),
     );
     const binary = rows.filter(([, , , body]) => body === 'binary').map(([, message]) => message);
-    expect(binary).toEqual(['OFFER', 'CHUNK', 'PROOF', 'ROOT']);
+    expect(binary).toEqual(['OFFER', 'CHUNK', 'PROOF', 'ROOT', 'FRESH']);
   });
 
   it('lists every error code', () => {

@@ -27,7 +27,7 @@ import { EMPTY_PREFIX_SET, EMPTY_RULE_SET } from '@rulecast/rules';
 import { createSubscriber } from '@rulecast/subscriber';
 import { connect, createMemoryPair, parseEndpoint } from '@rulecast/vchan';
 import { pino } from 'pino';
-import { soleRoot } from '../kit/roots.mjs';
+import { freshFor, soleRoot } from '../kit/roots.mjs';
 import { MESSAGES } from './decoders.mjs';
 import { mutatedDelta, ruleSetOf } from './make.mjs';
 
@@ -38,6 +38,8 @@ import { mutatedDelta, ruleSetOf } from './make.mjs';
  */
 
 const LINEAGE = new Uint8Array(16).fill(9);
+/** What both ask with: so that what is said of the newest release may be right. */
+const NONCE = new Uint8Array(16).fill(8);
 const LOGGER = pino({ level: 'silent' });
 /** Longer than any pause of a subscriber: each input finds it patient. */
 const PATIENCE_MS = 120_000;
@@ -137,6 +139,7 @@ export class SubscriberTarget {
       nowMs: () => this.nowMs,
       boot: { bootMs: () => this.nowMs, bootId: 'fuzz' },
       random: () => 0,
+      nonce: () => NONCE,
     });
   }
 
@@ -154,6 +157,7 @@ export class SubscriberTarget {
     const messages = [
       { kind: 'welcome', protocol: PROTOCOL_VERSION, name: 'fuzz', lineage: LINEAGE, heartbeatMs: 15_000 },
       { kind: 'root', signatures: this.root.signatures, content: this.root.content },
+      freshFor(NONCE, this.root, this.privateKey),
       { kind: 'ping' },
       { kind: 'offer', signatures: signBytes(manifest, this.privateKey), content: manifest },
       { kind: 'begin', bytes: stream.length, snapshot: isChain ? undefined : true },
@@ -239,6 +243,7 @@ export class PublisherTarget {
         holds: draw.oneIn(3) ? held : undefined,
         refused: draw.oneIn(8) ? [other] : [],
         limits: { entries: draw.oneIn(8) ? 1 : 1000, bytes: 100_000, parts: 1024 },
+        nonce: draw.oneIn(2) ? NONCE : undefined,
       },
     ];
     const ms = () => draw.of([0, 1, 1000, DURATION_MAX_MS]);
@@ -253,6 +258,7 @@ export class PublisherTarget {
             { kind: 'nack', hash: other, code: 'bad-rule-set', text: 'x', retry: 'never' },
             { kind: 'proof', signatures, content: manifestBytes },
             { kind: 'ping', hash: other, ageMs: ms() },
+            { kind: 'ping', nonce: NONCE },
             { kind: 'pong' },
             { kind: 'answer', ok: true, generation: number() },
           ]),

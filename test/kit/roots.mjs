@@ -1,11 +1,19 @@
 /** Roots for tests: one key with every role, and what a subscriber is told of it. */
 
 import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
-import { encodeRoot, publicBytes, readRoot, signBytes } from '@rulecast/protocol';
+import {
+  encodeRoot,
+  encodeStatement,
+  HASH_BYTES,
+  publicBytes,
+  readRoot,
+  signBytes,
+} from '@rulecast/protocol';
 
 /** @typedef {import('node:crypto').KeyObject} KeyObject */
 /** @typedef {import('@rulecast/protocol').Root} Root */
 /** @typedef {import('@rulecast/protocol').SignedRoot} SignedRoot */
+/** @typedef {import('@rulecast/protocol').Statement} Statement */
 /** @typedef {import('@rulecast/protocol').Trust} Trust */
 
 /** An ed25519 key in PKCS #8 (RFC 8410) is this, then its seed. */
@@ -51,4 +59,19 @@ export function signedRoot(root, ...keys) {
 export function soleRoot(lineage, key = freshKey()) {
   const root = signedRoot(rootOf(lineage, key), key);
   return { key, root, trust: { lineage, rootHash: root.hash } };
+}
+
+/**
+ * The answer to a nonce; by default that there is no release yet, so that whatever is offered comes since.
+ *
+ * @param {Uint8Array} nonce
+ * @param {SignedRoot} root
+ * @param {KeyObject} key
+ * @param {Partial<Statement>} [said]
+ * @returns {import('@rulecast/protocol').MessageOf<'fresh'>}
+ */
+export function freshFor(nonce, { root, hash }, key, said = {}) {
+  const nothing = { epoch: 0, version: 0, hash: new Uint8Array(HASH_BYTES) };
+  const content = encodeStatement({ nonce, lineage: root.lineage, root: hash, ...nothing, ...said });
+  return { kind: 'fresh', signatures: signBytes(content, key), content };
 }

@@ -10,8 +10,10 @@ floor. What happens is told on standard output, a JSON object a line. It ends wi
 
 import hashlib
 import json
+import os
 import selectors
 import socket
+import struct
 import sys
 import time
 from pathlib import Path
@@ -82,6 +84,8 @@ class Session:
         self.offer = self.transfer = self.want_base = None
         self.heartbeat, self.next_ping, self.heard = 5.0, None, time.monotonic()
         self.questions, self.skipped = [], 0
+        self.is_newest = None
+        self.asks, self.newest = [], None  # (nonce, floor) that may be answered; (number, hash) that was
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(path)
         hello = {"protocolMin": 1, "protocolMax": 1, "name": name, "lineage": held.lineage}
@@ -91,7 +95,7 @@ class Session:
         floor = held.standing_floor()
         if floor and floor["hash"] != (held.active or {}).get("hash"):
             hello["floor"] = number_of(floor)
-        self.send("HELLO", {**hello, "refused": list(held.refused)[-32:], "limits": LIMITS, "capabilities": capabilities})
+        self.send("HELLO", {**hello, "refused": list(held.refused)[-32:], "limits": LIMITS, "capabilities": capabilities, "nonce": self.ask()})
 
     # ── Bytes ──────────────────────────────────────────────────────────────
 
@@ -130,7 +134,7 @@ class Session:
         if self.state == "closed":
             return
         if self.next_ping is not None and now >= self.next_ping:
-            self.send("PING", self.alive())
+            self.send("PING", {**self.alive(), "nonce": self.ask()})
             self.next_ping = now + self.heartbeat
         if now - self.heard > (10 if self.state == "greeting" else 3 * self.heartbeat):
             self.raise_event("timeout")
@@ -142,7 +146,7 @@ class Session:
             return self.judge(content)
         if name == "ROOT" and self.state == "idle":
             self.held.root = followed(self.held.trust, self.held.root, content)
-        known = ("WELCOME", "ROOT", "BEGIN", "CHUNK", "END", "ABORT", "UNSUPPORTED", "QUERY", "PROVE", "PING", "PONG", "BYE")
+        known = ("WELCOME", "ROOT", "BEGIN", "CHUNK", "END", "ABORT", "UNSUPPORTED", "FRESH", "QUERY", "PROVE", "PING", "PONG", "BYE")
         self.raise_event(name.lower() if name in known else "other", content, transaction)
 
     def raise_event(self, event, content=None, transaction=0):
@@ -172,6 +176,7 @@ class Session:
             return self.raise_event("offerActive")
         if digest in held.refused:
             return self.raise_event("offerRefused", held.refused[digest])
+        never = True
         try:
             need(held.root and is_signed(held.root, "release", signatures, data), "bad-signature", "not signed by who may")
             manifest = manifest_of(data)
@@ -183,8 +188,14 @@ class Session:
                 need(order != least, "forked", "another release of that number was in force")
                 need(order > least, "not-newer", "older than what was in force")
             need(manifest["prefixes"] + manifest["others"] <= LIMITS["entries"], "over-limit", "too many entries")
+            never = False
+            number, newest = (manifest["epoch"], manifest["version"]), self.newest
+            need(newest or floor, "not-fresh", "nothing says that it is the newest")
+            if newest and newest[1] != digest:
+                need(number != newest[0], "forked", "another release of that number is the newest")
+                need(number > newest[0], "not-fresh", "it is not the newest")
         except Refused as refused:
-            never = refused.code not in ("bad-signature", "epoch-not-granted")
+            never = never and refused.code not in ("bad-signature", "epoch-not-granted")
             nack = self.refusal(digest, refused, "never" if never else "later")
             if never:
                 held.refused[digest] = nack
@@ -257,7 +268,8 @@ class Session:
             event="applied", hash=offer["hash"], epoch=manifest["epoch"], version=manifest["version"],
             forms=sorted(self.decoder.forms), chain=not transfer.get("snapshot"), bytes=len(stream), parts=manifest["parts"],
         )  # fmt: skip
-        return self.raise_event("applied")
+        self.raise_event("applied")
+        return self.compare()
 
     def fault(self, refused, signed=False):
         """The NACK for a transfer: for good only if what was signed is at fault."""
@@ -288,6 +300,40 @@ class Session:
     def do_trust(self, *_):
         self.held.refused = {}
         tell(event="root", number=self.held.root["number"])
+
+    def ask(self):
+        """A nonce, with the number and hash of what is not to be gone below."""
+        floor, nonce = self.held.standing_floor(), os.urandom(16)
+        self.asks = [*self.asks, (nonce, floor and ((floor["manifest"]["epoch"], floor["manifest"]["version"]), floor["hash"]))][-4:]
+        return nonce
+
+    def do_learn(self, body, _):
+        """PROTOCOL.md "Freshness"."""
+        held, (signatures, data) = self.held, signed_in(body)
+        asked = [nonce for nonce, _ in self.asks]
+        if len(data) != 116 or data[:4] != b"RCF1" or data[4:20] not in asked:
+            return
+        at = asked.index(data[4:20])
+        least, self.asks = self.asks[at][1], self.asks[at + 1 :]
+        if data[20:36] != held.lineage or data[36:68] != held.root["hash"] or not is_signed(held.root, "freshness", signatures, data):
+            return tell(event="doubt", code="bad-signature")
+        number, digest = struct.unpack("<QQ", data[68:84]), data[84:]
+        if least and held.standing_floor():
+            if number < least[0]:
+                return tell(event="doubt", code="not-newer")
+            if number == least[0] and digest != least[1]:
+                return tell(event="doubt", code="forked")
+        self.newest = number, digest
+        self.compare()
+
+    def compare(self):
+        """Tells whether what is in force is the newest, where that is news."""
+        if self.newest and self.held.active:
+            (number, digest), active = self.newest, number_of(self.held.active)
+            is_newest = active["hash"] == digest or (active["epoch"], active["version"]) > number
+            if is_newest != self.is_newest:
+                tell(event="fresh" if is_newest else "outdone", version=active["version"])
+            self.is_newest = is_newest
 
     def do_tell(self, unsupported, _):
         tell(event="unsupported", hash=unsupported["hash"], capabilities=unsupported["capabilities"])

@@ -117,6 +117,7 @@ export class SubscriberNode {
           after: (delayMs, work) => air.after(delayMs, work),
         },
         random: () => random.below(1000) / 1000,
+        nonce: () => Uint8Array.from({ length: 16 }, () => random.below(256)),
       }).then(
         (subscriber) => this.#started(process, subscriber),
         (error: unknown) => this.#failed(process, error),

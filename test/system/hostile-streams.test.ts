@@ -40,7 +40,7 @@ import {
 } from '@rulecast/rules';
 import { type Channel, type Listener, listen, parseEndpoint } from '@rulecast/vchan';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { soleRoot } from '../kit/roots.mjs';
+import { freshFor, soleRoot } from '../kit/roots.mjs';
 
 const VICTIM = fileURLToPath(new URL('victim.mjs', import.meta.url));
 const LINEAGE = new Uint8Array(16).fill(7);
@@ -120,10 +120,11 @@ class HostilePeer {
   }
 
   async greet(): Promise<void> {
-    await this.receive('hello');
+    const { nonce = LINEAGE } = await this.receive('hello');
     const welcome = { kind: 'welcome', protocol: PROTOCOL_VERSION, name: 'dom0', lineage: LINEAGE } as const;
     await this.send({ ...welcome, heartbeatMs: 15_000 });
     await this.send({ kind: 'root', signatures: root.signatures, content: root.content });
+    await this.send(freshFor(nonce, root, key));
   }
 
   offer({ signatures, bytes }: Release): Promise<void> {

@@ -6,7 +6,7 @@
 import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join, sep } from 'node:path';
-import { formatTrust } from '@rulecast/protocol';
+import { formatTrust, type Signed } from '@rulecast/protocol';
 import { describe, expect, it } from 'vitest';
 import { expectEnforces, packetOf, sampleRuleSet } from '../../packages/subscriber/test/sample.ts';
 import {
@@ -18,6 +18,7 @@ import {
 } from '../../packages/subscriber/test/scripted-publisher.ts';
 import { nobody, startedSubscriber } from '../../packages/subscriber/test/started.ts';
 import { temporaryDirectory } from '../kit/directory.ts';
+import { freshFor } from '../kit/roots.mjs';
 
 const CHILD = new URL('../../packages/subscriber/test/crash-child.mjs', import.meta.url).pathname;
 /** Processes at once. */
@@ -68,9 +69,19 @@ function writeInput(): string {
       stream: base64(Buffer.concat(transfer.chunks)),
     };
   });
-  const { signatures, content } = publisher.root;
-  const root = { signatures: base64(signatures), content: base64(content) };
-  writeFileSync(path, JSON.stringify({ trust: formatTrust(publisher.trust), root, releases: written }));
+  const text = ({ signatures, content }: Signed) => ({
+    signatures: base64(signatures),
+    content: base64(content),
+  });
+  const nonce = new Uint8Array(16);
+  const input = {
+    trust: formatTrust(publisher.trust),
+    root: text(publisher.root),
+    nonce: base64(nonce),
+    fresh: text(freshFor(nonce, publisher.root, publisher.privateKey)),
+    releases: written,
+  };
+  writeFileSync(path, JSON.stringify(input));
   return path;
 }
 

@@ -113,6 +113,7 @@ export const STRANGE_MESSAGES: readonly Message[] = [
   { kind: 'welcome', protocol: 1, name: 'mgmt', lineage: LINEAGE, heartbeatMs: 5000 },
   { kind: 'offer', content: new Uint8Array(1), signatures: new Uint8Array(1) },
   { kind: 'root', content: new Uint8Array(1), signatures: new Uint8Array(1) },
+  { kind: 'fresh', content: new Uint8Array(1), signatures: new Uint8Array(1) },
   { kind: 'begin', bytes: 1 },
   { kind: 'chunk', bytes: new Uint8Array(1) },
   { kind: 'end' },

@@ -74,6 +74,8 @@ async function main(out: Output): Promise<void> {
       trust,
       stateDirectory: argv.state,
       bootMode: argv.boot,
+      staleMode: argv.stale,
+      staleAfterMs: argv.staleSeconds * 1000,
       dns,
       logger,
       ...(sink && { sink }),

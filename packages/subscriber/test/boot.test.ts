@@ -43,6 +43,8 @@ describe.each([
       hash: undefined,
       appliedAtMs: undefined,
       persisted: undefined,
+      freshness: 'unsure',
+      freshAgeMs: undefined,
       lastError: undefined,
     });
     const { peer, hello } = await publisher.greeted();

@@ -5,7 +5,8 @@
  *
  *   node crash-child.mjs INPUT STATE-DIRECTORY STEP          STEP 0: never; then it prints `steps N` at the end
  *
- * INPUT is JSON: the trust line, and for each release manifest, signature and stream, in base64.
+ * INPUT is JSON: the trust line, the root, what a nonce is answered with, and for each release manifest,
+ * signature and stream, in base64.
  * Prints `applied VERSION` for each APPLIED.
  */
 
@@ -71,6 +72,7 @@ const subscriber = await createSubscriber({
   name: 'crash',
   logger: pino({ level: 'silent' }),
   stateDirectory,
+  nonce: () => bytesOf(input.nonce),
   sink: { prepare: () => at(), commit: () => at(), discard: () => Promise.resolve() },
 });
 
@@ -86,6 +88,8 @@ await connection.send({
 if (hello.root.number === undefined) {
   const [signatures, content] = [input.root.signatures, input.root.content].map(bytesOf);
   await connection.send({ kind: 'root', signatures, content });
+  const fresh = [input.fresh.signatures, input.fresh.content].map(bytesOf);
+  await connection.send({ kind: 'fresh', signatures: fresh[0], content: fresh[1] });
 }
 for (const release of input.releases) {
   const [content, signatures, stream] = [release.manifest, release.signatures, release.stream].map(bytesOf);

@@ -11,6 +11,7 @@ import {
   type MessageOf,
   manifestFor,
   manifestHash,
+  NONCES_MAX,
   ProtocolError,
   QUERIES_PER_SECOND_MAX,
   REFUSED_MAX,
@@ -132,6 +133,7 @@ const EVENTS: Readonly<Record<SubscriberEvent, Event>> = {
   abort: { kind: 'abort', code: 'superseded', text: '' },
   unsupported: { kind: 'unsupported', hash: TWO.hash, capabilities: ['names'], text: 'told' },
   root: { kind: 'root', number: 5 },
+  fresh: { kind: 'fresh', ask: undefined, fault: undefined },
   query: { kind: 'query', packet: undefined, transaction: 3 },
   prove: { kind: 'prove' },
   ping: { kind: 'ping' },
@@ -158,6 +160,7 @@ const DONE: Readonly<Record<Exclude<SubscriberAction, 'never'>, readonly string[
   answer: ['ask'],
   tell: [], // its people, by a complaint
   trust: ['trusted'],
+  learn: [], // where it is news, see freshness.test.ts
   proof: ['proof'],
   pong: ['pong'],
   bye: ['bye'],
@@ -200,7 +203,7 @@ describe('each event in each state', () => {
 });
 
 describe('a state has its own fields and no others:', () => {
-  const open = ['floor', 'held', 'kind', 'memory', 'self', 'trouble'];
+  const open = ['floor', 'held', 'kind', 'known', 'memory', 'self', 'trouble'];
   const linked = [...open, 'askedCount', 'figures', 'pulse', 'queries'];
   const fields: Readonly<Record<SubscriberSessionState, readonly string[]>> = {
     greeting: [...open, 'untilMs'],
@@ -312,6 +315,7 @@ type Move =
         | 'answer'
         | 'noRoom';
     }
+  | { readonly kind: 'fresh'; readonly at: number; readonly versions: number | undefined }
   | { readonly kind: 'wait'; readonly ms: number }
   | { readonly kind: 'trouble'; readonly isThere: boolean }
   | { readonly kind: 'disconnect' | 'stop' | 'bye' | 'other' };
@@ -372,6 +376,14 @@ const MOVE: fc.Arbitrary<Move> = fc.oneof(
       ms: fc.constantFrom(0, 1, 100, 900, 900, 4000),
     }),
   },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('fresh' as const),
+      at: fc.nat(NONCES_MAX),
+      versions: fc.constantFrom(undefined, -1, 0, 0, 1, 2),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('unsupported' as const) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('root' as const) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('trouble' as const), isThere: fc.boolean() }) },
@@ -391,6 +403,7 @@ class World {
   staged: { readonly bytes: number; filled: number } | undefined;
   applying: VerifiedOffer | undefined;
   asked: number[] = [];
+  nonces = 0;
   offered = 0;
   answered = 0;
   /** What was wanted and acted on, each to be answered once more. */
@@ -423,6 +436,10 @@ class World {
     if (kind === 'wanting' && (event.kind === 'begin' || event.kind === 'abort')) this.begun += 1;
     if (event.kind === 'applied') this.held = event.held;
     const next = step(this.state, event, this.nowMs);
+    must(
+      next.state.kind === 'closed' || next.state.known.asks.length <= NONCES_MAX,
+      'nonces without a bound',
+    );
     const isTold = event.kind === 'refused' && next.effects.every((effect) => effect.kind === 'complain');
     if (kind === 'closed') must(isTold || next.effects.length === 0, 'something is done after the end');
     this.state = this.#checked(next);
@@ -433,7 +450,7 @@ class World {
     for (let ticks = 0; deadline(this.state) <= untilMs; ticks++) {
       must(ticks < 20, 'a deadline that is not met');
       this.nowMs = Math.max(this.nowMs, deadline(this.state));
-      this.take({ kind: 'tick' });
+      this.take({ kind: 'tick', nonce: new Uint8Array(16).fill(this.nonces++) });
     }
     this.nowMs = untilMs;
   }
@@ -457,6 +474,18 @@ class World {
         return this.#judged(
           bytesOf(epoch, Math.max(0, (this.held?.version ?? 1) + move.versions), move.variant),
         );
+      }
+      case 'fresh': {
+        if (state.kind === 'closed' || state.kind === 'greeting') return undefined;
+        const ask = state.known.asks[move.at];
+        if (ask === undefined || move.versions === undefined) {
+          const fault = { code: ErrorCode.notNewer, text: 'older' };
+          return { kind: 'fresh', ask, fault: ask && fault };
+        }
+        const { epoch = 0, version = 0 } = this.held ?? {};
+        const number = { epoch, version: Math.max(0, version + move.versions) };
+        const { hash } = offerOf(bytesOf(number.epoch, number.version));
+        return { kind: 'fresh', ask, newest: { ...number, hash, asOfMs: ask.atMs, had: ask.had } };
       }
       case 'begin': {
         if (state.kind !== 'wanting') return undefined;
@@ -522,7 +551,12 @@ class World {
       throw new ProtocolError(ErrorCode.notNewer, 'is not newer');
     };
     const message = { kind: 'offer', content: manifest, signatures: new Uint8Array(1) } as const;
-    return judgeOffer(message, this.state, { verifyOffer, generation: () => 1 }, this.nowMs);
+    return judgeOffer(
+      message,
+      this.state,
+      { verifyOffer, hasFloor: () => true, generation: () => 1 },
+      this.nowMs,
+    );
   }
 
   #outcome(of: Extract<Move, { readonly kind: 'outcome' }>['of']): Event | undefined {
@@ -588,12 +622,24 @@ class World {
         return must(state.kind === 'closed', `${effect.kind}, and it goes on`);
       case 'send':
         return this.#checkClaims(effect.message);
+      case 'learned':
+        must(state.kind !== 'closed' && state.known.newest === effect.newest, 'what is not the newest');
+        return must(
+          !effect.isInForce ||
+            effect.newest.version <= (this.held?.version ?? 0) ||
+            this.isEpochAbove(effect),
+          'what is in force is older than what is newest',
+        );
       case 'expect':
       case 'welcomed':
       case 'trusted':
       case 'complain':
         return; // nothing that could be wrong
     }
+  }
+
+  isEpochAbove({ newest }: Extract<Effect, { readonly kind: 'learned' }>): boolean {
+    return newest.epoch < (this.held?.epoch ?? 0);
   }
 
   /** Nothing is claimed but what is so. */

@@ -139,6 +139,7 @@ async function holding(options: Partial<SubscriberOptions> = {}): Promise<{
     expect(answersOf(subscriber)).toEqual(before);
     expect(subscriber.status()).toEqual({
       ...status,
+      freshAgeMs: expect.any(Number),
       lastError: { code, text: expect.stringMatching(/\w/), atMs: status.appliedAtMs },
     });
   };

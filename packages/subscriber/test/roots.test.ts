@@ -42,9 +42,11 @@ describe('a subscriber', () => {
     const { peer, hello } = await welcomed(publisher);
     expect(hello.root).toEqual({ hash: publisher.root.hash });
     const [release] = sampleReleases(publisher);
+    peer.isFirst = false; // what is said of the newest release is believed by no root yet
     await peer.offer(release);
     expect(await peer.receive('nack')).toMatchObject({ code: 'bad-signature', retry: 'later' });
     await send(peer, publisher.root);
+    await peer.fresh();
     await peer.bring(release);
   });
 
@@ -141,6 +143,7 @@ describe('a subscriber', () => {
     expect(hello.root).toEqual({ hash: root.hash, number: 2 });
     await again.offer(two);
     expect(await again.receive('nack')).toMatchObject({ code: 'bad-signature' });
+    await again.fresh({ root: root.hash }, key); // the floor counts no more
     await again.bring({ ...two, signatures: signBytes(two.bytes, key) });
   });
 
@@ -187,8 +190,14 @@ describe('a key that was stolen', () => {
       const { peer: again } = await publisher.greeted();
       await send(again, nextRoot(publisher, { roles }));
       const renewed = publisher.release(sampleRuleSet(2), { version: 3 });
+      const { epoch, version } = renewed.manifest;
+      await again.fresh({ epoch, version, hash: renewed.hash }, key);
+      await again.send({ kind: 'ping' });
+      await again.receive('pong');
+      // What the thief released is not above it; of before the theft it was known.
+      expect(after.status().freshness).toBe(isRestarted ? 'unsure' : 'fresh');
       await again.bring({ ...renewed, signatures: signBytes(renewed.bytes, key) });
-      expect(after.status()).toMatchObject({ epoch: 0, version: 3 });
+      expect(after.status()).toMatchObject({ epoch: 0, version: 3, freshness: 'fresh' });
       await again.offer(stolen);
       expect(await again.receive('nack')).toMatchObject({ code: 'bad-signature' });
       await again.offer({ ...two, signatures: signBytes(two.bytes, key) });

@@ -17,17 +17,20 @@ import {
   type MessageOf,
   manifestFor,
   manifestHash,
+  NONCE_BYTES,
   PROTOCOL_VERSION,
   type Received,
   type ReleaseIdentity,
+  readRoot,
   type SignedRoot,
+  type Statement,
   signBytes,
   type Trust,
 } from '@rulecast/protocol';
 import type { RuleSet } from '@rulecast/rules';
 import { type Channel, createMemoryPair } from '@rulecast/vchan';
 import { expect } from 'vitest';
-import { soleRoot } from '../../../test/kit/roots.mjs';
+import { freshFor, soleRoot } from '../../../test/kit/roots.mjs';
 import { sampleRuleSet } from './sample.ts';
 import { TestClock } from './test-clock.ts';
 
@@ -72,7 +75,7 @@ export class ScriptedPublisher {
     if (this.failure !== undefined) return Promise.reject(this.failure);
     const { client, server } = createMemoryPair();
     this.servers.push(server);
-    const peer = new Peer(server, this.root);
+    const peer = new Peer(server, this.root, this.privateKey);
     const waiter = this.waiting.shift();
     if (waiter === undefined) this.arrived.push(peer);
     else waiter(peer);
@@ -162,18 +165,26 @@ export function chainOf(...releases: readonly ScriptedRelease[]): ScriptedTransf
 
 /** One connection, from the publisher's end. */
 export class Peer {
+  /** To whom nothing was offered that has nothing: before it is said that there is nothing newer. */
+  isFirst = true;
   private isNewTo = false; // the subscriber has not seen the root
   readonly server: Channel;
   private readonly connection: Connection;
-  private readonly root: SignedRoot;
+  /** The last that was sent, or its own. */
+  private root: SignedRoot;
+  private readonly key: KeyObject;
+  /** What it asked with last, if that was not answered. */
+  nonce: Uint8Array | undefined;
 
-  constructor(server: Channel, root: SignedRoot) {
+  constructor(server: Channel, root: SignedRoot, key: KeyObject) {
+    this.key = key;
     this.server = server;
     this.connection = new Connection(server, { after: new TestClock().after });
     this.root = root;
   }
 
   send(message: Message, transaction = 0): Promise<void> {
+    if (message.kind === 'root') this.root = rootIn(message) ?? this.root;
     return this.connection.send(message, transaction);
   }
 
@@ -188,12 +199,20 @@ export class Peer {
   async receiveWith<K extends MessageKind>(
     kind: K,
   ): Promise<{ readonly message: MessageOf<K>; readonly transaction: number }> {
-    let received = await this.connection.receive();
-    while (kind !== 'ping' && received?.message.kind === 'ping') received = await this.connection.receive();
+    let received = await this.received();
+    while (kind !== 'ping' && received?.message.kind === 'ping') received = await this.received();
     if (received?.message.kind === 'hello') this.isNewTo = received.message.root?.number === undefined;
     if (!isOf(received, kind)) {
       throw new Error(`expected ${kind}, came ${JSON.stringify(received?.message ?? 'the end')}`);
     }
+    return received;
+  }
+
+  private async received(): Promise<Received | undefined> {
+    const received = await this.connection.receive();
+    const message = received?.message;
+    if (message?.kind === 'hello' || message?.kind === 'ping') this.nonce = message.nonce ?? this.nonce;
+    if (message?.kind === 'hello') this.isFirst = message.holds === undefined && message.floor === undefined;
     return received;
   }
 
@@ -214,7 +233,16 @@ export class Peer {
     if (this.isNewTo && isOwn) await this.send({ kind: 'root', signatures, content });
   }
 
-  offer(release: Pick<ScriptedRelease, 'signatures' | 'bytes'>): Promise<void> {
+  /** Says what is newest; default: that there is nothing yet, so that whatever is offered comes since. */
+  async fresh(said: Partial<Statement> = {}, key: KeyObject = this.key): Promise<void> {
+    const { nonce = new Uint8Array(NONCE_BYTES) } = this;
+    this.nonce = undefined;
+    await this.send(freshFor(nonce, this.root, key, said));
+  }
+
+  async offer(release: Pick<ScriptedRelease, 'signatures' | 'bytes'>): Promise<void> {
+    if (this.isFirst && this.nonce !== undefined) await this.fresh();
+    this.isFirst = false;
     return this.send({ kind: 'offer', signatures: release.signatures, content: release.bytes });
   }
 
@@ -239,6 +267,14 @@ export class Peer {
 
   close(): void {
     this.connection.close();
+  }
+}
+
+function rootIn(message: MessageOf<'root'>): SignedRoot | undefined {
+  try {
+    return readRoot(message);
+  } catch {
+    return undefined; // spoilt by a test
   }
 }
 

@@ -221,7 +221,8 @@ describe('silence', () => {
     await peer.bring(release);
     for (let beat = 1; beat <= 3; beat++) {
       await vi.advanceTimersByTimeAsync(1000);
-      expect(await peer.receive('ping')).toEqual({ kind: 'ping', hash: release.hash, ageMs: beat * 1000 });
+      const { hash } = release;
+      expect(await peer.receive('ping')).toMatchObject({ kind: 'ping', hash, ageMs: beat * 1000 });
     }
     await vi.advanceTimersByTimeAsync(1000);
     expect(await peer.ended()).toBe('timeout');
@@ -352,7 +353,8 @@ describe('questions', () => {
     await peer.send(QUERY, 1);
     const { stats, hash } = await peer.receive('answer');
     const { generation, bytes } = subscriber.stats();
-    expect(stats).toEqual({ generation, bytes, lookups: 3, 'list.bad': 3 });
+    const freshness = { stale: 0, freshAgeMs: 0 };
+    expect(stats).toEqual({ generation, bytes, ...freshness, lookups: 3, 'list.bad': 3 });
     expect(hash).toEqual(release.hash);
   });
 
@@ -373,7 +375,7 @@ describe('questions', () => {
     await asked.reached;
     asked.open();
     const { generation, bytes } = subscriber.stats();
-    expect((await peer.receive('answer')).stats).toEqual({ generation, bytes, nftDropped: 2 });
+    expect((await peer.receive('answer')).stats).toEqual({ generation, bytes, stale: 0, nftDropped: 2 });
     failure = new Error('nft is gone');
     await peer.send(QUERY, 2);
     expect(await peer.receive('answer')).toMatchObject({
@@ -506,7 +508,7 @@ describe('close resolves, says BYE, and leaves no channel and no timer open:', (
     publisher.failure = new Error('nobody listens');
     const subscriber = await started(publisher);
     await vi.advanceTimersByTimeAsync(1000);
-    expect(vi.getTimerCount()).toBe(1);
+    expect(vi.getTimerCount()).toBe(2); // that, and when what is in force is stale
     await subscriber.close();
     expectNothingOpen(publisher);
     const { connects } = publisher;

@@ -129,6 +129,8 @@ export const SUBSCRIBER_EVENTS = [
   'unsupported',
   /** The root that follows the newest one here, signed as it must be, and stored. */
   'root',
+  /** What is said to be the newest, if it answers something. */
+  'fresh',
   'query',
   'prove',
   'ping',
@@ -160,6 +162,7 @@ export type SubscriberAction =
   | 'answer' // send ANSWER
   | 'tell' // tell its people what the head needs
   | 'trust' // from here on believe what this root says
+  | 'learn' // take what is newest, if it answers a nonce and is signed
   | 'proof' // send PROOF, or NACK for the claimed release if its manifest is not at hand
   | 'pong' // send PONG
   | 'bye' // send BYE with the code, and close
@@ -284,6 +287,7 @@ function subscriberOpen(
     abort: REFUSE,
     unsupported: to(state, 'tell'),
     root: REFUSE,
+    fresh: to(state, 'learn'),
     query: to(state, 'answer'),
     prove: REFUSE,
     ping: to(state, 'pong'),
@@ -299,6 +303,7 @@ export const SUBSCRIBER_TABLE: SubscriberTable = {
     ...subscriberOpen('greeting'),
     welcome: to('idle', 'none'),
     unsupported: REFUSE,
+    fresh: REFUSE,
     query: REFUSE,
     ping: REFUSE,
     pong: REFUSE,

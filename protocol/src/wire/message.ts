@@ -1,6 +1,6 @@
 /**
  * Messages: what a frame's type and body mean, PROTOCOL.md "Messages". Control bodies are maps checked
- * against a schema; OFFER, PROOF, ROOT and CHUNK are binary. Which message may come when is the business of
+ * against a schema; OFFER, PROOF, ROOT, FRESH and CHUNK are binary. Which message may come when is the business of
  * session.ts.
  */
 
@@ -11,6 +11,7 @@ import {
   FRAME_BODY_MAX_BYTES,
   HEARTBEAT_MAX_MS,
   LINEAGE_BYTES,
+  NONCE_BYTES,
   REFUSED_MAX,
   RETRY_AFTER_MAX_MS,
   SKIPPABLE_TYPE_MIN,
@@ -65,6 +66,7 @@ export const MessageType = {
   bye: 17,
   unsupported: 18,
   root: 19,
+  fresh: 20,
   push: 64,
   file: 65,
   status: 66,
@@ -90,6 +92,9 @@ const alive = {
   ageMs: optional(duration),
 } as const;
 
+/** What a subscriber asks with what is newest; answered by FRESH. */
+const nonce = optional(bytes(NONCE_BYTES));
+
 /** Publisher and subscriber. */
 export const SESSION_FIELDS = {
   hello: {
@@ -110,6 +115,7 @@ export const SESSION_FIELDS = {
     limits: mapOf({ entries: uint, bytes: uint, parts: uint }),
     /** What it knows; absent: what version 1 has. capability.ts. */
     capabilities: optional(capabilities),
+    nonce,
   },
   welcome: {
     protocol: protocolVersion,
@@ -176,7 +182,7 @@ export const SESSION_FIELDS = {
     text: optional(text),
   },
   prove: {},
-  ping: alive,
+  ping: { ...alive, nonce },
   pong: alive,
   bye: { code, text, retryAfterMs: optional(integer(0, RETRY_AFTER_MAX_MS)) },
   unsupported: {
@@ -188,16 +194,17 @@ export const SESSION_FIELDS = {
   },
 } as const satisfies Record<string, Fields>;
 
+const SIGNED_KINDS = ['offer', 'proof', 'root', 'fresh'] as const;
+type SignedKind = (typeof SIGNED_KINDS)[number];
+
 const MAP_FIELDS = { ...SESSION_FIELDS, ...CONTROL_FIELDS } as const;
 type MapKind = keyof typeof MAP_FIELDS;
 
 type MapMessages = {
   [K in MapKind]: { readonly kind: K } & FieldValues<(typeof MAP_FIELDS)[K]>;
 };
-interface BinaryMessages {
-  readonly offer: Signed & { readonly kind: 'offer' };
-  readonly proof: Signed & { readonly kind: 'proof' };
-  readonly root: Signed & { readonly kind: 'root' };
+type SignedMessages = { [K in SignedKind]: Signed & { readonly kind: K } };
+interface BinaryMessages extends SignedMessages {
   readonly chunk: {
     readonly kind: 'chunk';
     /** 1 to 65,512 bytes of a stream; when received, possibly a view of what the channel read. */
@@ -245,8 +252,7 @@ export function encodeMessage(message: Message): EncodedMessage {
     if (wrong !== undefined) throw new TypeError(wrong);
     return { type, body: message.bytes };
   }
-  if (message.kind === 'offer' || message.kind === 'proof' || message.kind === 'root')
-    return { type, body: encodeSigned(message) };
+  if (isSignedMessage(message)) return { type, body: encodeSigned(message) };
   const codec = MAP_CODECS.get(message.kind);
   if (codec === undefined) throw new TypeError(`no message is called ${message.kind}`);
   const fields: Record<string, BodyMap[string]> = {};
@@ -273,7 +279,7 @@ export function decodeMessage(type: number, body: Uint8Array, onSkipped?: () => 
     return { kind, bytes: body };
   }
   // Copies: a manifest is kept for as long as its release, the frame is not.
-  if (kind === 'offer' || kind === 'proof' || kind === 'root') return { kind, ...splitSigned(body) };
+  if (isSignedKind(kind)) return { kind, ...splitSigned(body) };
   const codec = MAP_CODECS.get(kind);
   const fields = withoutSkippable(decodeBody(body), onSkipped);
   const wrong = codec?.check(fields);
@@ -335,6 +341,14 @@ function ruleFault(message: Message): string | undefined {
 function chunkFault(body: Uint8Array): string | undefined {
   if (body.length >= 1 && body.length <= FRAME_BODY_MAX_BYTES) return undefined;
   return `a chunk of ${body.length} bytes; it holds 1 to ${FRAME_BODY_MAX_BYTES}`;
+}
+
+function isSignedKind(kind: MessageKind): kind is SignedKind {
+  return SIGNED_KINDS.some((signed) => signed === kind);
+}
+
+function isSignedMessage(message: Message): message is MessageOf<SignedKind> {
+  return isSignedKind(message.kind);
 }
 
 function encodeSigned(message: Signed): Uint8Array {

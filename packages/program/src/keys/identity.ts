@@ -30,6 +30,7 @@ import {
   ProtocolError,
   parseRoots,
   publicBytes,
+  type Role,
   type Root,
   type Roots,
   readRoot,
@@ -48,6 +49,8 @@ export interface Identity extends Trust {
   readonly root: Root;
   /** As many as have to sign a release, or more. */
   readonly releaseKeys: readonly KeyObject[];
+  /** Those that say what is newest: as many as have to, or more, or too few. */
+  readonly freshnessKeys: readonly KeyObject[];
   /** Every secret of the file. */
   readonly keys: readonly KeyObject[];
   /** The secret that signs roots still lies beside it. */
@@ -215,11 +218,16 @@ function identityIn(path: string, text: string): Omit<Identity, 'hasRootKey'> {
   const newest = roots.at(-1);
   if (newest === undefined) throw new IdentityError(`${path} holds no root; restore it from a backup`);
   const { root, hash: rootHash } = newest;
-  const { keys: allowed } = root.roles.release;
-  const releaseKeys = keys.filter((key) =>
-    allowed.some((own) => Buffer.compare(own, publicBytes(key)) === 0),
-  );
-  return { lineage, rootHash, roots, root, releaseKeys, keys };
+  const [releaseKeys, freshnessKeys] = [
+    keysWith(keys, root.roles.release),
+    keysWith(keys, root.roles.freshness),
+  ];
+  return { lineage, rootHash, roots, root, releaseKeys, freshnessKeys, keys };
+}
+
+/** Those secrets that have a role. */
+function keysWith(keys: readonly KeyObject[], { keys: allowed }: Role): readonly KeyObject[] {
+  return keys.filter((key) => allowed.some((own) => Buffer.compare(own, publicBytes(key)) === 0));
 }
 
 function chainOf(path: string, found: readonly Signed[], lineage: Uint8Array): Roots {

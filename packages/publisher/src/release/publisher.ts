@@ -14,7 +14,7 @@ import {
 } from '@rulecast/formats';
 import type { Identity } from '@rulecast/program/identity';
 import { Listeners } from '@rulecast/program/listeners';
-import { ErrorCode, ProtocolError, type Turn } from '@rulecast/protocol';
+import { ErrorCode, ProtocolError, type Signed, type Turn } from '@rulecast/protocol';
 import {
   checkPieces,
   checkRuleSet,
@@ -42,6 +42,7 @@ import { openState, type State, type StateOptions } from '../store/state.ts';
 import { type Release, type Store, StoreError } from '../store/store.ts';
 import { KnownSubscribers } from '../subscribers/known.ts';
 import { Subscribers } from '../subscribers/subscribers.ts';
+import { attested } from './attest.ts';
 import { Committer, GuardError, type Origin, type ReleaseDraft } from './commit.ts';
 import {
   type Asked,
@@ -270,6 +271,14 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
    */
   get behind(): ReleaseNumber | undefined {
     return this.#committer.behind;
+  }
+
+  /**
+   * Signs for a nonce that a release is the newest, or that there is none; undefined where it may not: too few
+   * keys are here.
+   */
+  async attest(nonce: Uint8Array, head: Release | undefined): Promise<Signed | undefined> {
+    return attested(this.identity, nonce, head);
   }
 
   /** What does not work as it should about names, each a sentence. */

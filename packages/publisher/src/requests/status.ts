@@ -125,7 +125,18 @@ export function degradedOf({
   const missing = due.filter((name) => !connected.has(name));
   const absent =
     missing.length === 0 ? [] : [`not connected: ${missing.join(', ')}`.slice(0, DEGRADED_CHARS)];
-  return [...lost, ...(sources?.degraded ?? []), ...absent, ...nameTroubles].slice(0, DEGRADED_MAX);
+  const { freshnessKeys, root } = publisher.identity;
+  const { threshold } = root.roles.freshness;
+  const unsaid =
+    freshnessKeys.length >= threshold
+      ? []
+      : [
+          `firewalls that remember nothing take nothing: ${freshnessKeys.length} of ${threshold} keys of freshness are here`,
+        ];
+  return [...lost, ...unsaid, ...(sources?.degraded ?? []), ...absent, ...nameTroubles].slice(
+    0,
+    DEGRADED_MAX,
+  );
 }
 
 /** Asks all at once: together they take no longer than the slowest, or than the time that one has. */

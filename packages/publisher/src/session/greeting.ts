@@ -21,7 +21,9 @@ import {
 } from '@rulecast/protocol';
 import type { Refusal } from '../admission/refusal.ts';
 import type { HeldRelease } from '../subscribers/entry.ts';
+import { askedWith, held, heldNoMore, NOTHING_ASKED } from './asking.ts';
 import { andThen, faulty, stepTo, stopped } from './ending.ts';
+import { sayIfDue } from './freshness.ts';
 import { diverged, idle, isSame, offerIfDue } from './offering.ts';
 import { NO_QUESTIONS } from './questions.ts';
 import type { Claiming, Effect, Greeting, Idle, Named, Now, Peer, Proving, Step } from './state.ts';
@@ -105,9 +107,11 @@ export function welcomed({ hello, pulse }: Claiming, now: Now): Step {
     const refusal = { code: ErrorCode.moreRoots, text, retryAfterMs: 0 };
     return andThen(trusting, (next) => stopped(next, refusal, now));
   }
-  return andThen<Named, Named>(trusting, (next) =>
-    claim !== undefined && isAhead(claim, now) ? askedToProve(next, claim, now) : offerIfDue(next, now),
-  );
+  return andThen<Named, Named>(trusting, (next) => {
+    const asking = askedWith(next, hello.nonce);
+    if (claim !== undefined && isAhead(claim, now)) return askedToProve(asking, claim, now);
+    return andThen(sayIfDue(asking, now), (said) => offerIfDue(said, now));
+  });
 }
 
 function newPeer(hello: MessageOf<'hello'>, refused: readonly string[]): Peer {
@@ -124,6 +128,7 @@ function newPeer(hello: MessageOf<'hello'>, refused: readonly string[]): Peer {
     isCorrected: false,
     probeUntilMs: NEVER,
     questions: NO_QUESTIONS,
+    asking: NOTHING_ASKED,
     transfers: 0,
   };
 }
@@ -155,7 +160,8 @@ function isAhead(held: HeldRelease, { publisher }: Now): boolean {
   return compareRelease(held, head.manifest) >= 0 && publisher.numberOf(held.hash) === undefined;
 }
 
-function askedToProve({ pulse, peer }: Named, claim: HeldRelease, now: Now): Step<Proving> {
+function askedToProve(state: Named, claim: HeldRelease, now: Now): Step<Proving> {
+  const { pulse, peer } = held(state);
   const untilMs = now.monotonicMs + ANSWER_TIMEOUT_MS;
   return stepTo(
     { kind: 'proving', pulse, peer, untilMs, claim },
@@ -183,5 +189,5 @@ export function proofTaken(
 ): Step<Named> {
   const text = `it proved release ${epoch}/${version}, which this publisher has not: nothing is offered`;
   const told = now.publisher.isBehind ? faulty(state, { code: ErrorCode.publisherBehind, text }, now) : [];
-  return andThen(stepTo(state, ...told), (next) => offerIfDue(next, now));
+  return andThen(stepTo(heldNoMore(state, now), ...told), (next) => offerIfDue(next, now));
 }

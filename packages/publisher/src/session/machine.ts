@@ -26,7 +26,9 @@ import {
   RETRY_AFTER_MS,
   TRANSFER_WINDOW_MIN_BYTES,
 } from '@rulecast/protocol';
+import { askedWith, askingDeadline } from './asking.ts';
 import { andThen, byTable, disconnected, stepTo, stopped, withPeer } from './ending.ts';
+import { said, sayIfDue } from './freshness.ts';
 import { greeted, judged, proofTaken, welcomed } from './greeting.ts';
 import {
   activeNoted,
@@ -65,8 +67,12 @@ export function deadline(state: State): number {
     'untilMs' in state ? state.untilMs : NEVER,
     state.kind === 'sending' ? (state.window?.endsAtMs ?? NEVER) : NEVER,
     state.kind === 'idle' ? state.retryAtMs : NEVER,
-    'peer' in state ? Math.min(state.peer.probeUntilMs, questionsDeadline(state.peer.questions)) : NEVER,
+    'peer' in state ? peerDeadline(state.peer) : NEVER,
   );
+}
+
+function peerDeadline({ probeUntilMs, questions, asking }: Named['peer']): number {
+  return Math.min(probeUntilMs, questionsDeadline(questions), askingDeadline(asking));
 }
 
 // ── Events ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -89,6 +95,8 @@ function taken(state: State, event: Event, now: Now): Step {
       return 'peer' in state ? offerIfDue(state, now) : stepTo(state);
     case 'proved':
       return 'peer' in state ? proofTaken(state, event.release, now) : stepTo(state);
+    case 'attested':
+      return 'peer' in state ? said(state, event.nonce, event.signed, now) : stepTo(state);
     case 'transferBegun':
       return isUnderWay(state, event) ? transferBegun(state, event.isChain, now) : stepTo(state);
     case 'transferSent':
@@ -142,7 +150,7 @@ function receivedByName(state: Named, message: Message, transaction: number, now
       return stepTo(withPeer(state, { questions }), ...effects);
     }
     case 'ping':
-      return andThen(activeNoted(state, message, now), (next) =>
+      return andThen(activeNoted(askedWith(state, message.nonce), message, now), (next) =>
         stepTo(next, { kind: 'send', message: { kind: 'pong', hash: now.publisher.head?.hash } }),
       );
     case 'pong':
@@ -224,7 +232,8 @@ function whatIsDue(state: State, now: Now): Step {
   const isLate = 'untilMs' in state && state.untilMs <= nowMs;
   if (isSilent || isLate || hasStalled(state, now)) return byTable(state, 'timeout', now);
   if (!('peer' in state)) return stepTo(beating(state, nowMs));
-  return andThen(whatIsDueByName(state, now), (next) => {
+  const said = andThen(whatIsDueByName(state, now), (next) => sayIfDue(next, now));
+  return andThen(said, (next) => {
     if (next.pulse.beatAtMs > nowMs) return stepTo(next);
     return stepTo(beating(next, nowMs), ...(now.isSending ? [] : [ping(now)]));
   });

@@ -20,6 +20,7 @@ import {
 } from '@rulecast/protocol';
 import type { Release } from '../store/store.ts';
 import type { HeldRelease } from '../subscribers/entry.ts';
+import { heldNoMore } from './asking.ts';
 import { andThen, byTable, faulty, stepTo, stopped, withPeer } from './ending.ts';
 import type {
   Confirming,
@@ -58,6 +59,7 @@ export function offerIfDue(state: Named, now: Now): Step<Named> {
   const { head, isBehind } = now.publisher;
   const { peer } = state;
   if (head === undefined || peer.settled === head) return stepTo(state);
+  if (peer.asking.signing !== undefined) return stepTo(state); // whoever remembers nothing takes nothing before it
   if (isBehind) return stepTo(state); // what is here may be older than what subscribers have
   if (state.kind === 'offered') {
     const isFull = state.unanswered.length >= UNANSWERED_MAX; // the next answer brings it
@@ -230,7 +232,7 @@ export function diverged(state: Named, now: Now): Step<Named> {
     ...faulty(state, { code: ErrorCode.unknownRelease, text }, now),
     { kind: 'log', level: 'warn', fields: { subscriber: state.peer.name }, text },
   );
-  return andThen(told, (next) => offerIfDue(next, now));
+  return andThen(told, (next) => offerIfDue(heldNoMore(next, now), now));
 }
 
 // ── Transfers ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -9,6 +9,7 @@ import {
   ErrorCode,
   type MessageOf,
   ProtocolError,
+  type Signed,
   type WirePacket,
 } from '@rulecast/protocol';
 import type { NameHolder } from '../admission/name-holders.ts';
@@ -148,6 +149,8 @@ export class SubscriberSession implements NameHolder {
         return void this.#claim(effect.name);
       case 'prove':
         return void this.#prove(effect);
+      case 'attest':
+        return void this.#attest(effect);
       case 'answered':
       case 'unanswered':
         return this.#askers.settle(effect);
@@ -183,6 +186,17 @@ export class SubscriberSession implements NameHolder {
     } catch (error) {
       this.#publisher.logger.error({ err: error, subscriber: name }, 'what was proved cannot be noted');
     }
+  }
+
+  async #attest({ nonce, release }: EffectOf<'attest'>): Promise<void> {
+    let signed: Signed | undefined;
+    try {
+      signed = await this.#publisher.attest(nonce, release);
+    } catch (error) {
+      const subscriber = this.#notes.name;
+      this.#publisher.logger.error({ err: error, subscriber }, 'what is newest cannot be signed');
+    }
+    this.#feed({ kind: 'attested', nonce, signed });
   }
 
   async #transfer(effect: EffectOf<'transfer'>): Promise<void> {

@@ -140,8 +140,19 @@ export interface Peer {
   /** When it loses its name to another connection, unless it answers before; NEVER where none wants it. */
   readonly probeUntilMs: number;
   readonly questions: Questions;
+  readonly asking: Asking;
   /** Numbers given to transfers. */
   readonly transfers: number;
+}
+
+/** What it wants to know of the newest release. */
+export interface Asking {
+  /** Its last nonce, if that has no answer. */
+  readonly nonce: Uint8Array | undefined;
+  /** NEVER while a claim is being judged. */
+  readonly notBeforeMs: number;
+  /** The nonce of which the answer is being signed: nothing is offered before that is known, or until then. */
+  readonly signing: { readonly nonce: Uint8Array; readonly untilMs: number } | undefined;
 }
 
 // ── Events ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -161,6 +172,8 @@ export type Event =
   | { readonly kind: 'published' }
   /** A proof of this session was taken up. */
   | { readonly kind: 'proved'; readonly release: ReleaseNumber }
+  /** What is newest is signed for a nonce; undefined: it cannot be. */
+  | { readonly kind: 'attested'; readonly nonce: Uint8Array; readonly signed: Signed | undefined }
   | { readonly kind: 'transferBegun'; readonly transfer: number; readonly isChain: boolean }
   /** END is handed to the connection. */
   | { readonly kind: 'transferSent'; readonly transfer: number }
@@ -226,6 +239,8 @@ export type Effect =
       /** Of a snapshot that was cut. */
       readonly has: MessageOf<'want'>['has'];
     }
+  /** Sign for a nonce that a release is the newest, or that there is none; `attested` follows. */
+  | { readonly kind: 'attest'; readonly nonce: Uint8Array; readonly release: Release | undefined }
   /** The subscriber holds `base`, by its hash, and is offered the release: make now what it will be sent. */
   | { readonly kind: 'prepare'; readonly base: Uint8Array; readonly release: Release }
   /** Send QUERY; what cannot be sent is told who asked. */

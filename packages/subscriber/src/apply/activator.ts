@@ -78,6 +78,8 @@ export interface ActivatorOptions {
   readonly verifier: ReleaseVerifier;
   /** What is enforced before the first release, and with every release that decides nothing. */
   readonly boot: RuleSet;
+  /** What is enforced in place of every release while it is shut, from the start on; undefined: never. */
+  readonly shut: RuleSet | undefined;
   /** Most entries and rules of a release. */
   readonly entriesMax: number;
   /** For a release that was made at that time, in milliseconds since 1970. */
@@ -102,6 +104,7 @@ export class Activator {
   #turn: Promise<unknown> = Promise.resolve(); // the last that was asked for, see inTurn
   #compacting: Promise<void> | undefined;
   readonly #options: ActivatorOptions;
+  #isShut = true; // where that may be
 
   constructor(options: ActivatorOptions) {
     this.#options = options;
@@ -146,6 +149,17 @@ export class Activator {
   /** Compiles what is in force anew for a changed environment: a new generation, no new version. */
   refresh(): Promise<void> {
     return this.#inTurn(() => this.#refreshNow());
+  }
+
+  /**
+   * Enforces what is shut in place of what is in force, or that again: a new generation, no new version. Rejects
+   * as `refresh`.
+   */
+  shut(isShut: boolean): Promise<void> {
+    return this.#inTurn(() => {
+      this.#isShut = isShut;
+      return this.#refreshNow();
+    });
   }
 
   /** Resolves when nothing is being put in force or written; ends what runs beside. Apply no more. */
@@ -354,7 +368,9 @@ export class Activator {
 
   /** A release of lists alone must not open what the boot mode closes. */
   #enforcedFor(ruleSet: RuleSet): RuleSet {
-    return saysAnything(ruleSet) ? ruleSet : this.#options.boot;
+    const { boot, shut } = this.#options;
+    if (shut !== undefined && this.#isShut) return shut;
+    return saysAnything(ruleSet) ? ruleSet : boot;
   }
 
   #flip(prepared: Prepared): number {

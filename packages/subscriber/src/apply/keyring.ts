@@ -76,6 +76,12 @@ export class Keyring {
     return root !== undefined && isSignedBy(root, 'release', signed);
   }
 
+  /** Whether it was said by who may say now what is newest. */
+  isFreshness(signed: Signed): boolean {
+    const { root } = this;
+    return root !== undefined && isSignedBy(root, 'freshness', signed);
+  }
+
   /** Whether it was released by who may now, or might under one of the roots before. */
   wasReleased(signed: Signed): boolean {
     return wasSignedBy(this.#roots, 'release', signed);

@@ -1,7 +1,9 @@
 /** The clocks and the chance of this machine, for who hands in none. */
 
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { uptime } from 'node:os';
+import { NONCE_BYTES } from '@rulecast/protocol';
 import type { Clocks } from './clock.ts';
 
 /** Milliseconds since 1970. */
@@ -9,6 +11,9 @@ export const systemWallMs = (): number => Date.now();
 
 /** In [0, 1). */
 export const systemRandom = (): number => Math.random();
+
+/** Random bytes that nobody can foretell. */
+export const systemNonce = (): Uint8Array => new Uint8Array(randomBytes(NONCE_BYTES));
 
 const BOOT_ID_FILE = '/proc/sys/kernel/random/boot_id';
 

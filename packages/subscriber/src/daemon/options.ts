@@ -2,10 +2,15 @@
 
 import { hostname } from 'node:os';
 import { defaultEndpoints, programOptions, strictYargs, usageError } from '@rulecast/program';
+import { STALE_AFTER_MS } from '@rulecast/protocol';
 
 const KERNEL_MIB_MAX = 65_536;
 /** Three seconds: between looks the applier has loads to see to. */
 const CHECK_MINUTES_MIN = 0.05;
+/** Three heartbeats. */
+const STALE_SECONDS_MIN = 15;
+/** A day. */
+const STALE_SECONDS_MAX = 86_400;
 /** A day. */
 const CHECK_MINUTES_MAX = 1440;
 
@@ -19,6 +24,8 @@ const ENVIRONMENT = {
     'state',
     'name',
     'boot',
+    'stale',
+    'stale-seconds',
     'dns',
     'enforce',
     'user',
@@ -81,6 +88,19 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
     choices: ['closed', 'open'] as const,
     default: 'closed' as const,
     describe: 'What packets get before the first release: dropped or accepted',
+  })
+  .option('stale', {
+    requiresArg: true,
+    choices: ['keep', 'closed'] as const,
+    default: 'keep' as const,
+    describe:
+      'What is done with a release that nobody says is still the newest: kept in force, or everything is dropped until somebody does, also after a start',
+  })
+  .option('stale-seconds', {
+    type: 'number',
+    requiresArg: true,
+    default: STALE_AFTER_MS / 1000,
+    describe: `After how long it is stale, ${STALE_SECONDS_MIN} to ${STALE_SECONDS_MAX}`,
   })
   .option('dns', {
     type: 'string',
@@ -178,12 +198,20 @@ export const argv = programOptions('rulecast-subscriber', cli, {
 
 /** Throws ProgramError `usage`. */
 export function checkNumbers(): void {
-  const { iifGroup, checkMinutes } = argv;
+  const { iifGroup, checkMinutes, staleSeconds } = argv;
   if (!Number.isInteger(iifGroup) || iifGroup < 0 || iifGroup > 0xffffffff) {
     throw usageError(`--iif-group ${iifGroup}: a link group is a number from 0 to 4294967295`);
   }
   if (!Number.isInteger(argv.kernelMib) || argv.kernelMib < 1 || argv.kernelMib > KERNEL_MIB_MAX)
     throw usageError(`--kernel-mib ${argv.kernelMib}: a number from 1 to ${KERNEL_MIB_MAX}`);
+  if (!Number.isInteger(staleSeconds) || staleSeconds < STALE_SECONDS_MIN || staleSeconds > STALE_SECONDS_MAX)
+    throw usageError(
+      `--stale-seconds ${staleSeconds}: a number from ${STALE_SECONDS_MIN} to ${STALE_SECONDS_MAX}`,
+    );
+  if (argv.stale === 'closed' && argv.boot === 'open')
+    throw usageError(
+      '--stale closed goes with --boot closed: what is stale would be open before the first release',
+    );
   if (!(checkMinutes >= CHECK_MINUTES_MIN && checkMinutes <= CHECK_MINUTES_MAX)) {
     throw usageError(
       `--check-minutes ${checkMinutes}: a number from ${CHECK_MINUTES_MIN} to ${CHECK_MINUTES_MAX}`,

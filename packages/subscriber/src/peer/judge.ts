@@ -1,7 +1,15 @@
 /** Which of the three OFFER events an OFFER is, in the order of PROTOCOL.md "Offers". */
 
-import { boundText, ErrorCode, type MessageOf, manifestHash, ProtocolError } from '@rulecast/protocol';
+import {
+  boundText,
+  ErrorCode,
+  FRESH_EVERY_MS,
+  type MessageOf,
+  manifestHash,
+  ProtocolError,
+} from '@rulecast/protocol';
 import type { VerifiedOffer } from '../apply/offer.ts';
+import { checkNewest } from './freshness.ts';
 import { pauseLeftMs } from './patience.ts';
 import { refusalOf } from './refusals.ts';
 import type { OfferEvent, State } from './states.ts';
@@ -9,6 +17,8 @@ import type { OfferEvent, State } from './states.ts';
 export interface Judge {
   /** Checks signature, manifest, lineage, order and limits. Throws ProtocolError. */
   verifyOffer(manifestBytes: Uint8Array, signatures: Uint8Array): VerifiedOffer;
+  /** The newest that ever was in force counts. */
+  hasFloor(): boolean;
   /** The state of the table in force. */
   generation(): number;
 }
@@ -30,8 +40,12 @@ export function judgeOffer(
   }
   const known = refusalOf(memory.refusals, hash);
   if (known !== undefined) return { kind: 'offerRefused', nack: known, isForGood: false };
+  let isOfConnection = false; // what is said to be the newest counts no longer than that
   try {
     const offer = judge.verifyOffer(manifest, signatures);
+    const { epoch, version } = offer.manifest;
+    isOfConnection = true;
+    checkNewest({ hash, epoch, version }, state.known, judge.hasFloor());
     const leftMs = pauseLeftMs(memory.patience, nowMs);
     if (leftMs === 0) return { kind: 'offer', offer };
     const text = `streams of this channel did not verify: nothing is wanted for ${leftMs} ms`;
@@ -41,8 +55,11 @@ export function judgeOffer(
     if (!(error instanceof ProtocolError)) throw error;
     const { code, message } = error;
     // The same manifest may come with good signatures, which anybody can spoil; the next root may grant it.
-    const isForGood = code !== ErrorCode.badSignature && code !== ErrorCode.epochNotGranted;
-    const said = { ...nack, code, text: boundText(message), retry: isForGood ? 'never' : 'later' } as const;
+    const isForGood =
+      !isOfConnection && code !== ErrorCode.badSignature && code !== ErrorCode.epochNotGranted;
+    const retryAfterMs = isOfConnection ? FRESH_EVERY_MS : undefined;
+    const retry = isForGood ? 'never' : 'later';
+    const said = { ...nack, code, text: boundText(message), retry, retryAfterMs } as const;
     return { kind: 'offerRefused', nack: said, isForGood };
   }
 }

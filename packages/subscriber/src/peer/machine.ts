@@ -22,6 +22,7 @@ import {
   pulseFrom,
   stepSubscriber,
 } from '@rulecast/protocol';
+import { ask, type FreshEvent, learn, NOTHING_KNOWN } from './freshness.ts';
 import { answered, query } from './questions.ts';
 import {
   type Closed,
@@ -40,6 +41,7 @@ import {
   type Self,
   type State,
   type Step,
+  sayLearned,
   send,
   type TableEvent,
 } from './states.ts';
@@ -64,6 +66,7 @@ export function start(
   root: MessageOf<'hello'>['root'],
   trouble: string | undefined,
   nowMs: number,
+  nonce?: Uint8Array,
 ): Step {
   const floor = mark === undefined || (held && isSame(held.hash, mark.hash)) ? undefined : mark;
   const hello: Message = {
@@ -78,9 +81,18 @@ export function start(
     refused: memory.refusals.map(({ hash }) => hash),
     limits: self.limits,
     capabilities: self.capabilities,
+    nonce,
   };
   const untilMs = nowMs + HANDSHAKE_TIMEOUT_MS;
-  return { state: { kind: 'greeting', self, memory, held, floor, trouble, untilMs }, effects: [send(hello)] };
+  const open = { self, memory, held, floor, trouble, known: NOTHING_KNOWN };
+  const state: Greeting = { kind: 'greeting', ...asking(open, nonce, nowMs), untilMs };
+  return { state, effects: [send(hello)] };
+}
+
+function asking<S extends Open>(state: S, nonce: Uint8Array | undefined, nowMs: number): S {
+  return nonce === undefined
+    ? state
+    : { ...state, known: ask(state.known, nonce, state.held, state.floor, nowMs) };
 }
 
 function numberOf(release: Open['floor']): MessageOf<'hello'>['floor'] {
@@ -121,7 +133,7 @@ export function step(state: State, event: Event, nowMs: number): Step {
   if (state.kind === 'closed') return over(state, event, nowMs);
   switch (event.kind) {
     case 'tick':
-      return tick(state, nowMs);
+      return tick(state, event.nonce, nowMs);
     case 'trouble':
       return { state: { ...state, trouble: event.text }, effects: [] };
     case 'answered':
@@ -153,10 +165,10 @@ function alive(state: OpenState, nowMs: number): OpenState {
 }
 
 /** One thing at a time: a PING that is due has a turn of its own, before the session may end. */
-function tick(state: OpenState, nowMs: number): Step {
+function tick(state: OpenState, nonce: Uint8Array | undefined, nowMs: number): Step {
   if (state.kind !== 'greeting' && nowMs >= state.pulse.beatAtMs) {
-    const ping = send({ kind: 'ping', ...inForce(state, nowMs) }, 0, true);
-    return { state: { ...state, pulse: beaten(state.pulse, nowMs) }, effects: [ping] };
+    const ping = send({ kind: 'ping', ...inForce(state, nowMs), nonce }, 0, true);
+    return { state: asking({ ...state, pulse: beaten(state.pulse, nowMs) }, nonce, nowMs), effects: [ping] };
   }
   return nowMs < deadline(state) ? { state, effects: [] } : act(state, { kind: 'timeout' }, nowMs);
 }
@@ -186,6 +198,8 @@ function go(state: LinkedState, event: TableEvent, nowMs: number): Step | undefi
       const text = `the publisher does not offer its head, which needs ${event.capabilities.join(', ')}: ${event.text}`;
       return { state, effects: [complain({ code: ErrorCode.unsupported, text })] };
     }
+    case 'fresh':
+      return learnFrom(state, event);
     case 'query':
       return query(state, event.packet, event.transaction, nowMs);
   }
@@ -211,11 +225,11 @@ function takeWelcome(state: Greeting, welcome: MessageOf<'welcome'>, nowMs: numb
     const text = 'the publisher is of another lineage than the one trusted here';
     return sayBye(state, { kind: 'stop', reason: { code: ErrorCode.wrongLineage, text } }, undefined);
   }
-  const { self, memory, held, floor, trouble } = state;
+  const { self, memory, held, floor, trouble, known } = state;
   const pulse = pulseFrom(nowMs, welcome.heartbeatMs);
   const link = { pulse, queries: NO_QUERIES, askedCount: 0, figures: undefined };
   return {
-    state: { kind: 'idle', self, memory, held, floor, trouble, ...link },
+    state: { kind: 'idle', self, memory, held, floor, trouble, known, ...link },
     effects: [{ kind: 'welcomed', publisher: welcome.name }],
   };
 }
@@ -224,6 +238,15 @@ function takeWelcome(state: Greeting, welcome: MessageOf<'welcome'>, nowMs: numb
 function trust(state: Idle, number: number): Step {
   const memory = { ...state.memory, refusals: [] };
   return { state: { ...state, memory }, effects: [{ kind: 'trusted', number }] };
+}
+
+/** A doubt is told once, as long as it is the same. */
+function learnFrom(state: LinkedState, event: FreshEvent): Step {
+  const next = { ...state, known: learn(state.known, event) };
+  const { doubt } = next.known;
+  if (event.newest !== undefined) return { state: next, effects: sayLearned(next) };
+  const isNews = event.fault !== undefined && doubt !== state.known.doubt;
+  return { state: next, effects: isNews ? [complain(event.fault)] : [] };
 }
 
 /** Of what HELLO claimed. */

@@ -14,6 +14,7 @@ import {
 import type { Keyring } from '../apply/keyring.ts';
 import { StateError } from '../state/state.ts';
 import { type AnswerHost, answerTo } from './answers.ts';
+import { judgeFresh, type Newest } from './freshness.ts';
 import { applyStaged, heldAs, type IntakeHost, makeRoom } from './intake.ts';
 import { judgeOffer } from './judge.ts';
 import { deadline, start, step } from './machine.ts';
@@ -25,10 +26,13 @@ export interface SessionHost extends IntakeHost, AnswerHost {
   readonly keyring: Keyring;
   /** The state of the table in force. */
   generation(): number;
+  /** What was never asked with before: 16 random bytes. */
+  nonce(): Uint8Array;
   /** Why what is active is not enforced; undefined: it is. */
   notEnforced(): string | undefined;
   onWelcome(publisher: string): void;
   onTrusted(root: number): void;
+  onLearned(newest: Newest, isInForce: boolean): void;
   onRefused(code: string, text: string): void;
 }
 
@@ -54,7 +58,7 @@ export class PublisherSession {
   constructor(connection: Connection, host: SessionHost, memory: Memory) {
     this.#connection = connection;
     this.#host = host;
-    this.#alarm = new Alarm(host.clock, () => this.#handle({ kind: 'tick' }));
+    this.#alarm = new Alarm(host.clock, () => this.#handle({ kind: 'tick', nonce: host.nonce() }));
     const { active, floor } = host.activator;
     const held = active && heldAs(active, host);
     const first = start(
@@ -65,6 +69,7 @@ export class PublisherSession {
       host.keyring.known,
       host.notEnforced(),
       host.clock.monotonicMs(),
+      host.nonce(),
     );
     this.#state = first.state;
     this.#hello = first.effects;
@@ -105,6 +110,8 @@ export class PublisherSession {
     switch (message.kind) {
       case 'offer':
         return this.#judged(message);
+      case 'fresh':
+        return this.#judgedFresh(message);
       case 'query':
         return { kind: 'query', packet: message.packet, transaction };
       case 'welcome':
@@ -145,9 +152,22 @@ export class PublisherSession {
     this.#lookForTrouble();
     const judge = {
       verifyOffer: activator.verifyOffer.bind(activator),
+      hasFloor: () => activator.floor !== undefined,
       generation: this.#host.generation,
     };
     return judgeOffer(offer, this.#state, judge, clock.monotonicMs());
+  }
+
+  #judgedFresh(fresh: MessageOf<'fresh'>): Event | undefined {
+    const { keyring, activator } = this.#host;
+    if (this.#state.kind === 'closed') return undefined;
+    const { lineage } = keyring.trust;
+    return judgeFresh(fresh, this.#state.known, {
+      lineage,
+      root: keyring.known.hash,
+      isFreshness: (signed) => keyring.isFreshness(signed),
+      floor: activator.floor,
+    });
   }
 
   // ── The pump ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -211,6 +231,8 @@ export class PublisherSession {
         return this.#host.onWelcome(effect.publisher);
       case 'trusted':
         return this.#host.onTrusted(effect.number);
+      case 'learned':
+        return this.#host.onLearned(effect.newest, effect.isInForce);
       case 'complain':
         return this.#host.onRefused(effect.code, effect.text);
     }

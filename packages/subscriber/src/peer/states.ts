@@ -17,6 +17,7 @@ import {
 import type { Blame } from '../apply/commit.ts';
 import type { VerifiedOffer } from '../apply/offer.ts';
 import type { ActiveMark } from '../state/state.ts';
+import { type FreshEvent, isNewest, type Known, type Newest } from './freshness.ts';
 import { FULL_PATIENCE, type Patience } from './patience.ts';
 import type { Refusals } from './refusals.ts';
 
@@ -77,6 +78,8 @@ export interface Open {
   readonly floor: Omit<ActiveMark, 'lineage'> | undefined;
   /** Why what is held is not enforced, or not known to be; undefined: it is. */
   readonly trouble: string | undefined;
+  /** Of what is the newest. */
+  readonly known: Known;
 }
 
 /** After WELCOME. */
@@ -171,6 +174,7 @@ export type OfferEvent =
 /** Of the peer: its messages, by the names of the table. */
 export type Received =
   | OfferEvent
+  | FreshEvent
   | MessageOf<
       'welcome' | 'begin' | 'chunk' | 'end' | 'abort' | 'unsupported' | 'prove' | 'ping' | 'pong' | 'bye'
     >
@@ -207,8 +211,8 @@ export type Event =
   | Received
   | Outcome
   | { readonly kind: 'answered'; readonly transaction: number; readonly answer: Answer }
-  /** The clock is to be looked at. */
-  | { readonly kind: 'tick' }
+  /** The clock is to be looked at; with what a PING asks what is newest. */
+  | { readonly kind: 'tick'; readonly nonce?: Uint8Array }
   /** What was waited for did not come in its time: raised by a tick. */
   | { readonly kind: 'timeout' }
   /** With what was wrong, where that is known. */
@@ -252,6 +256,8 @@ export type Effect =
   /** For people. */
   | { readonly kind: 'welcomed'; readonly publisher: string }
   | { readonly kind: 'trusted'; readonly number: number }
+  /** What is in force was the newest at a time, or is not. */
+  | { readonly kind: 'learned'; readonly newest: Newest; readonly isInForce: boolean }
   | { readonly kind: 'complain'; readonly code: string; readonly text: string };
 
 export type EffectOf<K extends Effect['kind']> = Extract<Effect, { readonly kind: K }>;
@@ -265,8 +271,8 @@ export interface Step<S extends State = State> {
 
 /** What every state after WELCOME has, and nothing else. */
 export function linked(state: LinkedState): Linked {
-  const { self, memory, held, floor, trouble, pulse, queries, askedCount, figures } = state;
-  return { self, memory, held, floor, trouble, pulse, queries, askedCount, figures };
+  const { self, memory, held, floor, trouble, known, pulse, queries, askedCount, figures } = state;
+  return { self, memory, held, floor, trouble, known, pulse, queries, askedCount, figures };
 }
 
 export function idle(state: LinkedState): Idle {
@@ -304,6 +310,12 @@ export function sayApplied(
       generation: figures?.generation ?? generation,
     }),
   ];
+}
+
+/** Whether what is in force is the newest, as far as that is known. */
+export function sayLearned({ held, known }: Pick<Open, 'held' | 'known'>): readonly Effect[] {
+  const { newest } = known;
+  return newest === undefined ? [] : [{ kind: 'learned', newest, isInForce: isNewest(held, known) }];
 }
 
 export function sayNack(nack: Nack): readonly Effect[] {

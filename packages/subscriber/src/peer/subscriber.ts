@@ -16,6 +16,7 @@ import {
   HASH_BYTES,
   hexOf,
   PARTS_MAX,
+  STALE_AFTER_MS,
   STEADY_CLOCK,
   type SteadyClock,
   systemTurn,
@@ -50,11 +51,12 @@ import { Keyring } from '../apply/keyring.ts';
 import type { Sink } from '../apply/sink.ts';
 import { type Clocks, FirewallClock } from '../clock/clock.ts';
 import { RuleEnds } from '../clock/rule-ends.ts';
-import { systemClocks, systemRandom, systemWallMs } from '../clock/system.ts';
+import { systemClocks, systemNonce, systemRandom, systemWallMs } from '../clock/system.ts';
 import type { Disk } from '../state/disk.ts';
 import { StateDirectory } from '../state/state.ts';
 import { Staging } from '../verify/stage.ts';
 import { Verifier } from '../verify/verifier.ts';
+import { FreshnessWatch, type Standing } from './freshness-watch.ts';
 import { type Attempt, afterAttempt, FIRST_BACKOFF } from './reconnect.ts';
 import { PublisherSession, type SessionHost } from './session.ts';
 import { type Memory, NO_MEMORY } from './states.ts';
@@ -95,6 +97,15 @@ export interface SubscriberOptions {
   readonly turn?: Turn;
   /** What verifies a release; default a thread of its own for what takes long. */
   readonly verifier?: ReleaseVerifier;
+  /**
+   * What is done with a release that was not known to be the newest for `staleAfterMs`: it is kept in force, or
+   * everything is dropped until it is known again, also after a start; default `keep`. Either is told.
+   */
+  readonly staleMode?: 'keep' | 'closed';
+  /** Default two minutes. */
+  readonly staleAfterMs?: number;
+  /** 16 random bytes, other ones at each call; default those of the machine. */
+  readonly nonce?: () => Uint8Array;
   /** In [0, 1): spreads reconnects; default Math.random. */
   readonly random?: () => number;
 }
@@ -110,6 +121,10 @@ export interface SubscriberStatus {
   readonly hash: string | undefined;
   readonly appliedAtMs: number | undefined;
   readonly persisted: boolean | undefined;
+  /** Whether it is known to be the newest: for too long not (`stale`), or not for long enough to tell. */
+  readonly freshness: Standing;
+  /** For how long nobody has said that it is; undefined where nobody ever did. */
+  readonly freshAgeMs: number | undefined;
   readonly lastError: { readonly code: string; readonly text: string; readonly atMs: number } | undefined;
 }
 
@@ -119,6 +134,8 @@ export interface SubscriberEvents {
   applied: [ApplyReport];
   /** Something was refused, or a session ended with an error; what was in force still is. */
   refused: [{ readonly code: string; readonly text: string }];
+  /** What is in force is known to be the newest again, or is not any more; it is in force all the same. */
+  freshness: [{ readonly freshness: Standing; readonly text: string }];
   connected: [{ readonly publisher: string }];
   disconnected: [];
 }
@@ -153,6 +170,8 @@ export interface Subscriber {
   close(): Promise<void>;
 }
 
+/** After which closing, or opening again, is tried again that a sink refused. */
+const SHUT_RETRY_MS = 5_000;
 /** Lists whose hits the publisher is told, and the longest name that fits a counter of `list.NAME`. */
 const LISTS_SHOWN = 24;
 const LIST_NAME_MAX = 27;
@@ -164,6 +183,10 @@ const LIST_NAME_MAX = 27;
  */
 export async function createSubscriber(options: SubscriberOptions): Promise<Subscriber> {
   if (!isPartName(options.name)) throw new TypeError(`"${options.name}" cannot name a subscriber`);
+  if (isStaleClosed(options) && options.bootMode === 'open')
+    throw new TypeError(
+      'bootMode "open" and staleMode "closed": what is stale would be open before the first release',
+    );
   bootAction(options.bootMode ?? 'closed'); // throws before anything is made
   const subscriber = new RunningSubscriber(options);
   await subscriber.start();
@@ -193,6 +216,8 @@ class RunningSubscriber implements Subscriber {
   readonly #clock: SteadyClock;
   #memory: Memory = NO_MEMORY;
   readonly #ruleEnds: RuleEnds;
+  readonly #freshness: FreshnessWatch;
+  readonly #closesStale: boolean;
   #damagedCount = 0; // files, and releases that are whole nowhere
   #running: Promise<void> = Promise.resolve();
 
@@ -209,6 +234,12 @@ class RunningSubscriber implements Subscriber {
     this.#ruleClock = new FirewallClock(clocks, this.#state?.readClock());
     this.#boot = bootRuleSet(bootAction(options.bootMode ?? 'closed'));
     this.#keyring = new Keyring(options.trust, this.#state);
+    this.#closesStale = isStaleClosed(options);
+    this.#freshness = new FreshnessWatch({
+      clock: this.#clock,
+      staleAfterMs: options.staleAfterMs ?? STALE_AFTER_MS,
+      onChange: (standing, before, text) => this.#standsFresh(standing, before, text),
+    });
     this.#activator = new Activator({
       keyring: this.#keyring,
       table: this.#table,
@@ -216,6 +247,7 @@ class RunningSubscriber implements Subscriber {
       sink: options.sink,
       verifier: options.verifier ?? new Verifier(),
       boot: this.#boot,
+      shut: this.#closesStale ? bootRuleSet('drop') : undefined,
       entriesMax,
       environment: (madeAtMs) => this.#environment(madeAtMs),
       nowMs: this.#nowMs,
@@ -240,14 +272,25 @@ class RunningSubscriber implements Subscriber {
       compile: () => this.#activator.refresh(),
       store: async (clock) => this.#state?.writeClock(clock),
     });
-    this.#host = {
+    this.#host = this.#sessionHost(entriesMax);
+  }
+
+  #sessionHost(entries: number): SessionHost {
+    const {
+      name,
+      trust,
+      logger,
+      nonce = systemNonce,
+      transferBytesMax: bytes = TRANSFER_MAX_BYTES,
+    } = this.#options;
+    return {
       self: {
-        name: options.name,
-        lineage: options.trust.lineage,
+        name,
+        lineage: trust.lineage,
         capabilities: VERSION_1_CAPABILITIES,
         limits: {
-          entries: entriesMax,
-          bytes: options.transferBytesMax ?? TRANSFER_MAX_BYTES,
+          entries,
+          bytes,
           parts: PARTS_MAX,
         },
       },
@@ -255,14 +298,17 @@ class RunningSubscriber implements Subscriber {
       keyring: this.#keyring,
       clock: this.#clock,
       nowMs: this.#nowMs,
-      logger: options.logger,
+      logger,
       staging: new Staging(),
       explain: (packet) => this.explain(packet),
       generation: () => this.#table.stats().generation,
       counters: () => this.#counters(),
       notEnforced: () => this.#notEnforced(),
       onWelcome: (publisher) => this.#welcomed(publisher),
-      onTrusted: (root) => options.logger.info({ root }, 'believes the next root'),
+      nonce,
+      onLearned: (newest, isInForce) =>
+        isInForce ? this.#freshness.confirmed(newest.asOfMs) : this.#freshness.outdone(newest),
+      onTrusted: (root) => logger.info({ root }, 'believes the next root'),
       onApplied: (report) => this.#applied(report),
       onRefused: (code, text) => this.#complained(code, text),
     };
@@ -294,7 +340,16 @@ class RunningSubscriber implements Subscriber {
     const enforced = await this.#options.sink?.counters?.();
     const { generation, bytes, hits } = this.#table.stats();
     const damage = this.#damagedCount === 0 ? {} : { stateDamaged: this.#damagedCount };
-    return { generation, bytes, ...damage, ...(enforced ?? lookupCounters(hits, this.#table.hits().lists)) };
+    const { standing, ageMs } = this.#freshness;
+    const age = ageMs === undefined ? {} : { freshAgeMs: Math.round(ageMs) };
+    const freshness = { stale: standing === 'stale' ? 1 : 0, ...age };
+    return {
+      generation,
+      bytes,
+      ...freshness,
+      ...damage,
+      ...(enforced ?? lookupCounters(hits, this.#table.hits().lists)),
+    };
   }
 
   /** For the publisher: a release whose enforcement is in doubt is not said to be in force. */
@@ -303,6 +358,32 @@ class RunningSubscriber implements Subscriber {
     if (trouble === undefined) return undefined;
     const since = new Date(this.#nowMs() - trouble.forMs).toISOString();
     return `not enforced since ${since}: ${trouble.text}`;
+  }
+
+  #standsFresh(freshness: Standing, before: Standing, text: string): void {
+    const { epoch = 0, version = 0, hash } = this.status();
+    const isNews = hash !== undefined && (freshness === 'stale' || before === 'stale');
+    const level = freshness === 'stale' ? 'error' : 'info';
+    this.#options.logger[isNews ? level : 'debug'](
+      { freshness, epoch, version, publisher: this.#publisher },
+      text,
+    );
+    this.#listeners.tell('freshness', { freshness, text });
+    if (this.#closesStale) void this.#shut(freshness !== 'fresh');
+  }
+
+  /** Closes, or opens what is in force again; goes on trying where the sink cannot. */
+  async #shut(isShut: boolean): Promise<void> {
+    try {
+      await this.#activator.shut(isShut);
+    } catch (error) {
+      this.#options.logger.error(
+        { err: error },
+        isShut ? 'what is stale cannot be closed' : 'cannot be opened',
+      );
+      if (this.#closing.signal.aborted) return;
+      this.#clock.after(SHUT_RETRY_MS, () => void this.#shut(this.#freshness.standing !== 'fresh'));
+    }
   }
 
   #environment(madeAtMs = 0): Environment {
@@ -361,6 +442,8 @@ class RunningSubscriber implements Subscriber {
       hash: active === undefined ? undefined : hexOf(active.hash),
       appliedAtMs: active?.appliedAtMs,
       persisted: active?.persisted,
+      freshness: this.#freshness.standing,
+      freshAgeMs: this.#freshness.ageMs,
       lastError: this.#lastError,
     };
   }
@@ -398,6 +481,7 @@ class RunningSubscriber implements Subscriber {
 
   async close(): Promise<void> {
     this.#closing.abort();
+    this.#freshness.close();
     this.#ruleEnds.stop();
     this.#session?.stop();
     await this.#running;
@@ -531,6 +615,13 @@ function lookupCounters(
     .slice(0, LISTS_SHOWN)
     .map(([name, count]) => [`list.${name}`, count]);
   return { lookups, ...Object.fromEntries(shown) };
+}
+
+/** Throws TypeError for a word that is none of the two. */
+function isStaleClosed({ staleMode = 'keep' }: SubscriberOptions): boolean {
+  if (staleMode !== 'keep' && staleMode !== 'closed')
+    throw new TypeError(`staleMode ${JSON.stringify(staleMode)}: write "keep" or "closed"`);
+  return staleMode === 'closed';
 }
 
 /** Only the exact word opens. Throws TypeError for a word that is none of the two. */

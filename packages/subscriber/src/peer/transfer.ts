@@ -38,6 +38,7 @@ import {
   type Refused,
   type Step,
   sayApplied,
+  sayLearned,
   sayNack,
   send,
   streamFault,
@@ -200,9 +201,10 @@ export function conclude(state: Applying, event: TableEvent, nowMs: number): Ste
       const { held } = event;
       const figures = { ...event.figures, receiveMs };
       const memory = learned(state.memory, { hash: offer.hash, isChain }, event, undefined, nowMs);
+      const next = { ...idle(state), memory, held, figures };
       return {
-        state: { ...idle(state), memory, held, figures },
-        effects: sayApplied(held, figures, figures.generation),
+        state: next,
+        effects: [...sayApplied(held, figures, figures.generation), ...sayLearned(next)],
       };
     }
     case 'refused':

@@ -1,0 +1,25 @@
+/**
+ * Says of a release that it is the newest, to whoever asked with a nonce: the one place where the keys of
+ * freshness sign. They lie with the publisher, for what they sign is true at one moment only. PROTOCOL.md
+ * "Freshness".
+ */
+
+import type { Identity } from '@rulecast/program/identity';
+import { encodeStatement, HASH_BYTES, isSignedBy, type Signed, signBytes } from '@rulecast/protocol';
+import type { Release } from '../store/store.ts';
+
+/** Whose keys sign, and under which root. */
+export type Attester = Pick<Identity, 'lineage' | 'rootHash' | 'root' | 'freshnessKeys'>;
+
+/** `head` undefined: that there is none. Undefined where too few of the keys are here. */
+export function attested(
+  { lineage, rootHash, root, freshnessKeys }: Attester,
+  nonce: Uint8Array,
+  head: Release | undefined,
+): Signed | undefined {
+  const { epoch, version } = head?.manifest ?? { epoch: 0, version: 0 };
+  const hash = head?.hash ?? new Uint8Array(HASH_BYTES);
+  const content = encodeStatement({ nonce, lineage, root: rootHash, epoch, version, hash });
+  const signed = { signatures: signBytes(content, ...freshnessKeys), content };
+  return isSignedBy(root, 'freshness', signed) ? signed : undefined;
+}

@@ -1,0 +1,34 @@
+/**
+ * What a subscriber asks of the newest release, as a value of its session: its last nonce, when that may be
+ * answered, and what is being signed for it. PROTOCOL.md "Freshness".
+ */
+
+import { NEVER } from '@rulecast/protocol';
+import type { Asking, Named, Now } from './state.ts';
+
+export const NOTHING_ASKED: Asking = { nonce: undefined, notBeforeMs: 0, signing: undefined };
+
+/** The nonce of a PING takes the place of one that was not answered yet. */
+export function askedWith<S extends Named>(state: S, nonce: Uint8Array | undefined): S {
+  return nonce === undefined ? state : withAsking(state, { nonce });
+}
+
+/** Until a claim is judged nobody knows what is the newest. */
+export function held<S extends Named>(state: S): S {
+  return withAsking(state, { notBeforeMs: NEVER });
+}
+
+export function heldNoMore<S extends Named>(state: S, { monotonicMs }: Now): S {
+  return state.peer.asking.notBeforeMs === NEVER ? withAsking(state, { notBeforeMs: monotonicMs }) : state;
+}
+
+/** When something is to be said, or what is being signed was waited for long enough. */
+export function askingDeadline({ nonce, notBeforeMs, signing }: Asking): number {
+  if (signing !== undefined) return signing.untilMs;
+  return nonce === undefined ? NEVER : notBeforeMs;
+}
+
+export function withAsking<S extends Named>(state: S, changes: Partial<Asking>): S {
+  const { peer } = state;
+  return { ...state, peer: { ...peer, asking: { ...peer.asking, ...changes } } };
+}

@@ -1,0 +1,36 @@
+/**
+ * What a subscriber is told of the newest release: its last nonce is answered once, and so often at most. A
+ * publisher that is behind, or has still to judge a claim, says nothing: what is here may not be the newest.
+ * PROTOCOL.md "Freshness".
+ */
+
+import { ANSWER_TIMEOUT_MS, FRESH_EVERY_MS, type Signed } from '@rulecast/protocol';
+import { withAsking } from './asking.ts';
+import { stepTo } from './ending.ts';
+import { isSame, offerIfDue } from './offering.ts';
+import type { Effect, Named, Now, Step } from './state.ts';
+
+/** Has what is newest signed, if that was asked; gives up what is not signed in time. */
+export function sayIfDue(state: Named, now: Now): Step<Named> {
+  const { nonce, notBeforeMs, signing } = state.peer.asking;
+  const nowMs = now.monotonicMs;
+  if (signing !== undefined) {
+    return signing.untilMs > nowMs
+      ? stepTo(state)
+      : offerIfDue(withAsking(state, { signing: undefined }), now);
+  }
+  if (nonce === undefined || notBeforeMs > nowMs) return stepTo(state);
+  if (now.publisher.isBehind) return stepTo(withAsking(state, { nonce: undefined })); // the next PING asks again
+  const untilMs = nowMs + ANSWER_TIMEOUT_MS;
+  const asking = { nonce: undefined, notBeforeMs: nowMs + FRESH_EVERY_MS, signing: { nonce, untilMs } };
+  return stepTo(withAsking(state, asking), { kind: 'attest', nonce, release: now.publisher.head });
+}
+
+/** It is signed, or cannot be; what was given up is not sent late. */
+export function said(state: Named, nonce: Uint8Array, signed: Signed | undefined, now: Now): Step<Named> {
+  if (!isSame(state.peer.asking.signing?.nonce, nonce)) return stepTo(state);
+  const effects: Effect[] =
+    signed === undefined ? [] : [{ kind: 'send', message: { kind: 'fresh', ...signed } }];
+  const { state: next, effects: offering } = offerIfDue(withAsking(state, { signing: undefined }), now);
+  return stepTo(next, ...effects, ...offering);
+}

@@ -1,0 +1,87 @@
+/**
+ * Since when what is in force is not known to be the newest, over all connections: fresh, or stale. Stale
+ * never opens, and never drops what is in force: it is told, and where that is asked for closes.
+ *
+ *   fresh ◀──confirmed── unsure (at a start) ──limit──▶ stale ──confirmed──▶ fresh ──limit──▶ stale
+ */
+
+import { Alarm, type SteadyClock } from '@rulecast/protocol';
+import type { Named } from './freshness.ts';
+
+/** `unsure`: it has not run for long enough to say more. */
+export type Standing = 'fresh' | 'unsure' | 'stale';
+
+export interface FreshnessOptions {
+  readonly clock: SteadyClock;
+  /** So long after the moment of which it is known, it is stale. */
+  readonly staleAfterMs: number;
+  /** Another standing; `text` says it to people. */
+  readonly onChange: (standing: Standing, before: Standing, text: string) => void;
+}
+
+export class FreshnessWatch {
+  #standing: Standing = 'unsure';
+  readonly #options: FreshnessOptions;
+  readonly #alarm: Alarm;
+  #limitMs: number;
+  #asOfMs: number | undefined;
+  #outdone: Named | undefined; // a newer one that is not here
+
+  constructor(options: FreshnessOptions) {
+    this.#options = options;
+    this.#alarm = new Alarm(options.clock, () => this.#look());
+    this.#limitMs = options.clock.monotonicMs() + options.staleAfterMs;
+    this.#alarm.set(this.#limitMs);
+  }
+
+  get standing(): Standing {
+    return this.#standing;
+  }
+
+  /** For how long it has not been known any more; undefined where it never was. */
+  get ageMs(): number | undefined {
+    if (this.#asOfMs === undefined) return undefined;
+    return Math.max(0, this.#options.clock.monotonicMs() - this.#asOfMs);
+  }
+
+  /** What is in force was the newest at that time. */
+  confirmed(asOfMs: number): void {
+    this.#outdone = undefined;
+    if (this.#asOfMs !== undefined && asOfMs <= this.#asOfMs) return;
+    this.#asOfMs = asOfMs;
+    this.#limitMs = asOfMs + this.#options.staleAfterMs;
+    this.#look();
+  }
+
+  /** There is a newer one. */
+  outdone(by: Named): void {
+    this.#outdone = by;
+  }
+
+  close(): void {
+    this.#alarm.stop();
+  }
+
+  #look(): void {
+    const isOver = this.#options.clock.monotonicMs() >= this.#limitMs;
+    this.#alarm.set(isOver ? Number.POSITIVE_INFINITY : this.#limitMs);
+    if (isOver) return this.#become('stale', this.#staleText());
+    if (this.#asOfMs !== undefined) this.#become('fresh', 'what is in force is the newest');
+  }
+
+  #become(standing: Standing, text: string): void {
+    if (standing === this.#standing) return;
+    const before = this.#standing;
+    this.#standing = standing;
+    this.#options.onChange(standing, before, text);
+  }
+
+  #staleText(): string {
+    const forS = Math.round(this.#options.staleAfterMs / 1000);
+    const what = `nobody has said for ${forS} s that what is in force is the newest`;
+    if (this.#outdone === undefined)
+      return `${what}: the publisher is away, or somebody on the way holds it back`;
+    const { epoch, version } = this.#outdone;
+    return `${what}: release ${epoch}/${version} is there, and does not come`;
+  }
+}

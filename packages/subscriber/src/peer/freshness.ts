@@ -1,0 +1,174 @@
+/**
+ * Whether what is in force is the newest, as far as one connection knows: the nonces that wait for an answer,
+ * and the newest release that one of them was answered with. Pure. What is said counts for this connection
+ * alone, so that whoever stole a key of freshness locks nobody out. PROTOCOL.md "Freshness".
+ */
+
+import {
+  compareRelease,
+  ErrorCode,
+  FORK_HASH_CHARS,
+  hexOf,
+  type MessageOf,
+  NONCES_MAX,
+  ProtocolError,
+  readStatement,
+  type Statement,
+} from '@rulecast/protocol';
+
+/** A release by its number, and which of that number. */
+export interface Named {
+  readonly hash: Uint8Array;
+  readonly epoch: number;
+  readonly version: number;
+}
+
+/** Why an answer is no good. */
+export interface Fault {
+  readonly code: ErrorCode;
+  readonly text: string;
+}
+
+/** A nonce that may still be answered. */
+export interface Ask {
+  readonly nonce: Uint8Array;
+  /** By the clock of the machine. */
+  readonly atMs: number;
+  /** The newest that had been in force here by then. */
+  readonly least: Named | undefined;
+  /** What was in force then, by its hash. */
+  readonly had: Uint8Array | undefined;
+}
+
+/** What was the newest release of the publisher at some moment since `asOfMs`; version 0: there was none. */
+export interface Newest extends Named {
+  readonly asOfMs: number;
+  /** What was in force then, by its hash. */
+  readonly had: Uint8Array | undefined;
+}
+
+export interface Known {
+  /** The oldest first. */
+  readonly asks: readonly Ask[];
+  readonly newest: Newest | undefined;
+  /** Why the last answer is no good, as it was told. */
+  readonly doubt: string | undefined;
+}
+
+export const NOTHING_KNOWN: Known = { asks: [], newest: undefined, doubt: undefined };
+
+/** What FRESH is: an answer that may be believed, one that may not, or none to what was asked. */
+export type FreshEvent = { readonly kind: 'fresh'; readonly ask: Ask | undefined } & (
+  | { readonly newest: Newest; readonly fault?: undefined }
+  | { readonly newest?: undefined; readonly fault: Fault | undefined }
+);
+
+/** By whom a statement has to be, and what it must not go below. */
+export interface Believed {
+  readonly lineage: Uint8Array;
+  /** Hash of the root in force. */
+  readonly root: Uint8Array;
+  /** Whether the keys of freshness of that root have signed. */
+  isFreshness(signed: MessageOf<'fresh'>): boolean;
+  /** The newest that ever was in force, if who released it still may. */
+  readonly floor: Named | undefined;
+}
+
+/** A nonce is sent, and that is in force; the oldest that has no answer makes room. */
+export function ask(
+  known: Known,
+  nonce: Uint8Array,
+  held: Named | undefined,
+  floor: Named | undefined,
+  nowMs: number,
+): Known {
+  const asked: Ask = { nonce, atMs: nowMs, least: newerOf(held, floor), had: held?.hash };
+  return { ...known, asks: [...known.asks, asked].slice(-NONCES_MAX) };
+}
+
+/** Each nonce is answered once, and those before it not any more. */
+export function learn(known: Known, event: FreshEvent): Known {
+  const at = event.ask === undefined ? -1 : known.asks.indexOf(event.ask);
+  if (at < 0) return known;
+  const asks = known.asks.slice(at + 1);
+  const { newest = known.newest, fault } = event;
+  return { asks, newest, doubt: fault?.text };
+}
+
+/** Reads FRESH. A nonce that nobody asked with costs no signature: it may be of another connection. */
+export function judgeFresh(fresh: MessageOf<'fresh'>, { asks }: Known, believed: Believed): FreshEvent {
+  const statement = readStatement(fresh.content);
+  const ask = statement && asks.find(({ nonce }) => Buffer.compare(nonce, statement.nonce) === 0);
+  if (statement === undefined || ask === undefined)
+    return { kind: 'fresh', ask: undefined, fault: undefined };
+  const fault = faultOf(fresh, statement, ask, believed);
+  if (fault !== undefined) return { kind: 'fresh', ask, fault };
+  const { epoch, version, hash } = statement;
+  return { kind: 'fresh', ask, newest: { epoch, version, hash, asOfMs: ask.atMs, had: ask.had } };
+}
+
+function faultOf(
+  fresh: MessageOf<'fresh'>,
+  statement: Statement,
+  { least }: Ask,
+  { lineage, root, isFreshness, floor }: Believed,
+): Fault | undefined {
+  const isOurs =
+    Buffer.compare(statement.lineage, lineage) === 0 && Buffer.compare(statement.root, root) === 0;
+  if (!isOurs || !isFreshness(fresh)) {
+    const text = 'what is said to be the newest is not signed by keys of freshness of the root in force';
+    return { code: ErrorCode.badSignature, text };
+  }
+  if (floor === undefined || least === undefined) return undefined;
+  const bound = compareRelease(least, floor) < 0 ? least : floor; // what came meanwhile is no fault of the publisher
+  const order = compareRelease(statement, bound);
+  if (order === 0 && Buffer.compare(statement.hash, bound.hash) !== 0) {
+    const text = `the publisher says that ${forkText(bound, statement)}`;
+    return { code: ErrorCode.forked, text };
+  }
+  if (order >= 0) return undefined;
+  const text = `the newest release of the publisher is ${numberText(statement)}, and ${numberText(bound)} was in force here: its state is older than what it released`;
+  return { code: ErrorCode.notNewer, text };
+}
+
+/**
+ * Throws ProtocolError for a release that is not the newest known, nor above it; where nothing is known,
+ * whoever has no floor takes nothing: anybody could have kept it from a year ago.
+ */
+export function checkNewest(offer: Named, { newest }: Known, hasFloor: boolean): void {
+  if (newest === undefined) {
+    if (hasFloor) return;
+    const text =
+      'nothing was in force here that it could be compared with, and nobody says yet what is newest';
+    throw new ProtocolError(ErrorCode.notFresh, text);
+  }
+  const order = compareRelease(offer, newest);
+  if (order > 0 || (order === 0 && Buffer.compare(offer.hash, newest.hash) === 0)) return;
+  if (order === 0) throw new ProtocolError(ErrorCode.forked, forkText(newest, offer));
+  const text = `release ${numberText(offer)} is not the newest, which is ${numberText(newest)}`;
+  throw new ProtocolError(ErrorCode.notFresh, text);
+}
+
+/** Whether what is in force was the newest when that was asked; or came since. */
+export function isNewest(held: Named | undefined, { newest }: Known): boolean {
+  if (newest === undefined) return false;
+  if (held === undefined) return newest.version === 0;
+  if (Buffer.compare(held.hash, newest.hash) === 0) return true;
+  // A number alone is worth nothing: a thief may have given it, whose key a root has taken away since.
+  const cameSince = newest.had === undefined || Buffer.compare(held.hash, newest.had) !== 0;
+  return cameSince && compareRelease(held, newest) > 0;
+}
+
+function newerOf(one: Named | undefined, other: Named | undefined): Named | undefined {
+  if (one === undefined || other === undefined) return one ?? other;
+  return compareRelease(one, other) < 0 ? other : one;
+}
+
+function forkText(one: Named, other: Named): string {
+  const [own, strange] = [one, other].map(({ hash }) => hexOf(hash).slice(0, FORK_HASH_CHARS));
+  return `release ${numberText(one)} is ${own} and ${strange}: two publishers use one key`;
+}
+
+function numberText({ epoch, version }: Omit<Named, 'hash'>): string {
+  return version === 0 ? 'none' : `${epoch}/${version}`;
+}
