@@ -5,7 +5,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { cpSync, rmSync, writeFileSync } from 'node:fs';
-import { createConnection, createServer } from 'node:net';
+import { createConnection, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -57,6 +57,28 @@ async function cutter(directory: string, mayBring: number): Promise<{ path: stri
     server.listen(path, resolve);
   });
   return { path, brought };
+}
+
+/** Goes between, and keeps what the publisher says; `replay` says all of it again, to whoever comes. */
+async function recorder(directory: string): Promise<{ path: string; replay: () => Promise<string> }> {
+  const said: Uint8Array[] = [];
+  const opened = async (name: string, serve: (subscriber: Socket) => void): Promise<string> => {
+    const path = join(directory, name);
+    const server = createServer((socket) => serve(socket.on('error', () => undefined)));
+    onTestFinished(() => void server.close());
+    await new Promise<void>((resolve) => {
+      server.listen(path, resolve);
+    });
+    return path;
+  };
+  const path = await opened('record.sock', (subscriber) => {
+    const publisher = createConnection(pathIn(directory));
+    publisher.on('data', (bytes) => said.push(bytes)).on('error', () => undefined);
+    subscriber.pipe(publisher).pipe(subscriber);
+  });
+  const replay = (): Promise<string> =>
+    opened('replay.sock', (subscriber) => void subscriber.write(Buffer.concat(said)));
+  return { path, replay };
 }
 
 class SecondSubscriber {
@@ -213,6 +235,25 @@ describe.runIf(python.isThere)('a subscriber written from PROTOCOL.md', () => {
     expect(brought).toHaveLength(2);
     expect(applied['bytes']).toBeGreaterThan(150_000);
     expect(brought[1]).toBeLessThan(Number(applied['bytes']) - 60_000);
+  });
+
+  it('knows that it has the newest, and takes nothing from who says again what was said to another', async () => {
+    const { directory } = await house();
+    const trust = await trustOf(directory);
+    const { path, replay } = await recorder(directory);
+    const first = new SecondSubscriber(trust, directory, undefined, path);
+    await first.join();
+    expect(await first.next()).toMatchObject({ event: 'applied', version: 1 });
+    await expect.poll(() => first.standings).toEqual([{ event: 'fresh', version: 1 }]);
+    await first.leave();
+    await push(directory, 'bad.txt', addresses(50));
+    // A disposable firewall, made from the same template, and somebody who kept every byte of before.
+    const again = new SecondSubscriber(trust, directory, undefined, await replay());
+    await again.join();
+    expect(await again.next()).toMatchObject({ event: 'nack', code: 'not-fresh', retry: 'later' });
+    const honest = new SecondSubscriber(trust, directory);
+    await honest.join();
+    expect(await honest.next()).toMatchObject({ event: 'applied', version: 2 });
   });
 
   it('gives the verdicts that ours gives, with rule, run, list and prefix', async () => {

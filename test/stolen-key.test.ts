@@ -88,3 +88,43 @@ it('locks firewalls out, until a root takes it away: then they recover by themse
   subscriber = await startSubscriberOf(trust, endpointsIn(thiefs).listen, 'fw', firewall);
   await subscriber.logged(({ code }) => code === 'unknown-root');
 }, 120_000);
+
+it('of roots takes the firewalls with it: a new line brings them back, and nothing of the old one', async () => {
+  const directory = temporaryDirectory();
+  const publisher = await startPublisher(directory);
+  await push(directory, '192.0.2.1');
+  const { listen } = endpointsIn(directory);
+  const firewall = ['--state', join(directory, 'firewall')];
+  let subscriber = await startSubscriberOf(await trustOf(directory), listen, 'fw', firewall);
+  onTestFinished(async () => {
+    await subscriber.stop();
+  });
+  await subscriber.logged(({ msg, version }) => msg === 'applied' && version === 1);
+  await subscriber.stop();
+
+  // The thief has the identity and the key of roots: who may sign is said by them from then on.
+  const thiefs = temporaryDirectory();
+  cpSync(join(directory, 'publisher'), join(thiefs, 'publisher'), { recursive: true });
+  const identity = join(thiefs, 'publisher', 'identity');
+  const rotated = await rulectlOffline(['keys', 'rotate', '--identity', identity]);
+  expect(rotated.code, rotated.stderr).toBe(0);
+  const thief = await startPublisher(thiefs);
+  subscriber = await startSubscriberOf(await trustOf(directory), endpointsIn(thiefs).listen, 'fw', firewall);
+  await subscriber.logged(({ msg, version }) => msg === 'applied' && version === 2);
+  await subscriber.stop();
+  await thief.stop();
+  subscriber = await startSubscriberOf(await trustOf(directory), listen, 'fw', firewall);
+  await subscriber.logged(({ code }) => code === 'unknown-root');
+  await subscriber.stop();
+
+  await publisher.stop();
+  rmSync(join(directory, 'publisher'), { recursive: true });
+  const anew = await startPublisher(directory);
+  onTestFinished(async () => {
+    await anew.stop();
+  });
+  await push(directory, '192.0.2.2');
+  const fresh = ['--state', join(directory, 'firewall-of-the-new-line')];
+  subscriber = await startSubscriberOf(await trustOf(directory), listen, 'fw', fresh);
+  await subscriber.logged(({ msg, version, epoch }) => msg === 'applied' && version === 1 && epoch === 1);
+}, 120_000);

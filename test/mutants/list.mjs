@@ -17,6 +17,7 @@ const ACTIVATOR = 'packages/subscriber/src/apply/activator.ts';
 const OFFERING = 'packages/publisher/src/session/offering.ts';
 const STORE = 'packages/publisher/src/store/store.ts';
 const SUBSCRIBER = ['packages/subscriber/test/release.test.ts', 'packages/subscriber/test/restart.test.ts'];
+const FRESHNESS = ['packages/subscriber/test/freshness.test.ts'];
 const SESSION = ['packages/publisher/test/session.test.ts', 'packages/publisher/test/machine.test.ts'];
 
 /** @type {readonly Mutant[]} */
@@ -143,9 +144,51 @@ export const MUTANTS = [
   {
     name: 'a release above the head is not asked for its proof',
     path: 'packages/publisher/src/session/greeting.ts',
-    find: 'return compareRelease(held, head.manifest) >= 0 && publisher.numberOf(held.hash) === undefined;',
-    replace: 'return false;',
+    find: '  if (head === undefined || compareRelease(claim, head.manifest) >= 0) return true;\n',
+    replace: '',
     suites: SESSION,
+  },
+  {
+    name: 'another release of a number that is here is not asked for its proof',
+    path: 'packages/publisher/src/session/greeting.ts',
+    find: '  return claim.epoch === head.manifest.epoch && publisher.hashOf(claim) !== undefined;\n',
+    replace: '  return false;\n',
+    suites: ['packages/publisher/test/fork.test.ts'],
+  },
+  {
+    name: 'the head is offered while a proof is judged',
+    path: 'packages/publisher/src/session/offering.ts',
+    find: '  if (isHeld(peer.asking)) return stepTo(state);',
+    replace: '  if (isHeld(peer.asking) && head === undefined) return stepTo(state);',
+    suites: ['packages/publisher/test/fork.test.ts'],
+  },
+  {
+    name: 'who remembers nothing takes whatever is offered first',
+    path: 'packages/subscriber/src/peer/freshness.ts',
+    find: '    if (hasFloor) return;\n',
+    replace: '    if (hasFloor || !hasFloor) return;\n',
+    suites: FRESHNESS,
+  },
+  {
+    name: 'what was said to one nonce is believed of another',
+    path: 'packages/subscriber/src/peer/freshness.ts',
+    find: 'asks.find(({ nonce }) => Buffer.compare(nonce, statement.nonce) === 0)',
+    replace: 'asks.at(-1)',
+    suites: FRESHNESS,
+  },
+  {
+    name: 'a key of releases says what is newest',
+    path: 'packages/subscriber/src/apply/keyring.ts',
+    find: "isSignedBy(root, 'freshness', signed)",
+    replace: "isSignedBy(root, 'release', signed)",
+    suites: FRESHNESS,
+  },
+  {
+    name: 'a publisher that is behind says that its head is the newest',
+    path: 'packages/publisher/src/session/freshness.ts',
+    find: '  if (now.publisher.isBehind) return',
+    replace: '  if (now.publisher.isBehind && now.publisher.head === undefined) return',
+    suites: ['packages/publisher/test/freshness.test.ts'],
   },
   {
     name: 'a floor whose release is lost is not told of',

@@ -30,6 +30,8 @@ export interface Published extends Numbered {
   readonly answers: readonly Answers[];
   readonly acceptEnd: number | undefined;
   readonly by: string;
+  /** The hash of the release before it in its epoch, where its publisher knows one. */
+  readonly parent: string | undefined;
 }
 
 /** One and the same release in force, for a time. */
@@ -41,12 +43,14 @@ interface Spell extends Numbered {
 
 export class Ledger {
   readonly published = new Map<string, Published>();
+  /** Publishers that had a wrong bit: what they released before may not be there. */
+  readonly forgetful = new Set<string>();
   readonly #byNumber = new Map<string, string>();
   readonly #abandoned = new Set<string>();
   readonly #spells = new Map<string, Spell[]>();
 
-  /** A publisher made a release. Returns another one of its number, if there is one. */
-  publish(release: Release, by: string): Published | undefined {
+  /** A publisher made a release, of the one before. Returns another one of its number, if there is one. */
+  publish(release: Release, by: string, parent: string | undefined): Published | undefined {
     const { epoch, version } = release.manifest;
     const hash = hexOf(release.hash);
     if (this.published.has(hash)) return undefined;
@@ -56,6 +60,7 @@ export class Ledger {
       version,
       hash,
       by,
+      parent,
       answers: possibleAnswers(ruleSet),
       acceptEnd: acceptEnd(ruleSet),
     });
@@ -63,6 +68,14 @@ export class Ledger {
     const other = this.#byNumber.get(number);
     this.#byNumber.set(number, hash);
     return this.published.get(other ?? '');
+  }
+
+  /** Whether a release was made of another, over whatever came between; else they are of two branches. */
+  comesOf(hash: string, from: string): boolean {
+    for (let at = this.published.get(hash); at !== undefined; at = this.published.get(at.parent ?? '')) {
+      if (at.hash === from) return true;
+    }
+    return false;
   }
 
   /** What was released above that is not there any more, nor known to be. */

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import {
   Publisher,
   type PushInput,
+  type Release,
   type ServedSubscribers,
   Store,
   serveSubscribers,
@@ -25,7 +26,8 @@ import { Troubles, troubledDatabases } from './troubles.ts';
 /** Timers of a publisher: those of a few sessions and of what is known of subscribers. */
 const WAITING_MAX = 200;
 /** Releases that are kept: so few that subscribers come back from before the oldest. */
-const KEPT = { chainBytes: 1, historyReleases: 12, historyDaily: 0, historyWeekly: 0 };
+export const RELEASES_KEPT = 12;
+const KEPT = { chainBytes: 1, historyReleases: RELEASES_KEPT, historyDaily: 0, historyWeekly: 0 };
 /** What so few releases and their snapshots take at most. */
 const STORE_MAX_BYTES = 8 * 2 ** 20;
 /** How old what the status says of a connected subscriber may be: silence, a heartbeat, and the way. */
@@ -116,10 +118,11 @@ export class PublisherNode {
     });
     publisher.on('release', (release) => {
       const { epoch, version } = release.manifest;
-      const other = place.ledger.publish(release, this.name);
+      const other = place.ledger.publish(release, this.name, parentOf(publisher, release));
       if (other !== undefined) place.onFork({ epoch, version }, this.name, other);
     });
-    if (publisher.head !== undefined) place.ledger.publish(publisher.head, this.name);
+    const { head } = publisher;
+    if (head !== undefined) place.ledger.publish(head, this.name, parentOf(publisher, head));
     this.endpoint = `memory:${process.name.replace('#', '-')}?buffer=${place.random.pick([4, 16, 64])}KiB`;
     this.#served = await serveSubscribers(publisher, [parseEndpoint(this.endpoint)]);
     if (!process.isAlive) return;
@@ -268,6 +271,7 @@ export class PublisherNode {
   flip(random: Random): string | undefined {
     const at = this.databases.flip(random);
     if (at !== undefined) this.isDamaged = true;
+    this.#place.ledger.forgetful.add(this.name);
     return at;
   }
 
@@ -310,4 +314,9 @@ export class PublisherNode {
       throw new Violation('untrue-status', text);
     }
   }
+}
+
+/** The release before one in its epoch, hex, as its publisher has it. */
+function parentOf({ store }: Publisher, { manifest }: Release): string | undefined {
+  return store.hashOf({ epoch: manifest.epoch, version: manifest.previousVersion });
 }

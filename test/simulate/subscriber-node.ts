@@ -12,6 +12,7 @@ import { air, Machine, Process } from './air.ts';
 import { answersOf, PACKETS } from './content.ts';
 import { SimulatedDisk } from './disk.ts';
 import { isBelow, type Ledger, type Numbered, Violation } from './ledger.ts';
+import { RELEASES_KEPT } from './publisher-node.ts';
 import { Troubles, troubledDisk } from './troubles.ts';
 
 const DIRECTORY = '/state';
@@ -66,6 +67,8 @@ export class SubscriberNode {
   #kept: Numbered | undefined;
   /** Below it nothing is in force in this life. */
   #floor: Numbered | undefined;
+  /** What is in force in this life, by its hash. */
+  #branch = '';
   #endedAt = 0; // the latest end of an accept rule that was seen to have come, in this life
   #looked: { readonly generation: number; readonly hash: string | undefined; readonly atMs: number } = NEVER;
   #restartAtMs = 0;
@@ -95,6 +98,7 @@ export class SubscriberNode {
     const life = Number(this.process.name.split('#')[1]) + 1;
     this.process = new Process(`${this.name}#${life}`, this.machine);
     this.#floor = undefined;
+    this.#branch = '';
     this.#endedAt = 0;
     this.#looked = NEVER;
     const { process } = this;
@@ -259,10 +263,25 @@ export class SubscriberNode {
       const text = `${this.process.name} went from ${floor.epoch}/${floor.version} to ${now.epoch}/${now.version}`;
       throw new Violation('went-back', text);
     }
+    this.#checkBranch(now, hash, floor);
     this.#floor = now;
     if (!this.#place.ledger.published.has(hash)) {
       throw new Violation('unpublished', `${this.process.name} has ${hash} in force, which nobody released`);
     }
+  }
+
+  /**
+   * Where two publishers use one key, or one went on from a backup, nobody goes over to the other branch: it
+   * takes another epoch, for which somebody was told. As far back as publishers know what they released.
+   */
+  #checkBranch(now: Numbered, hash: string, before: Numbered | undefined): void {
+    const [from, { ledger }] = [this.#branch, this.#place];
+    this.#branch = hash;
+    if (from === '' || from === hash || before?.epoch !== now.epoch) return;
+    const isKnown = now.version - before.version < RELEASES_KEPT;
+    if (!isKnown || ledger.comesOf(hash, from) || ledger.forgetful.size > 0) return;
+    const text = `${this.process.name} went from ${before.epoch}/${before.version} (${from.slice(0, 8)}) to ${now.version} (${hash.slice(0, 8)}), which was not made of it`;
+    throw new Violation('crossed', text);
   }
 
   /** Asks the table about every packet where it, or the time, may be another. */

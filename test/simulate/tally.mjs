@@ -10,8 +10,8 @@
  *   trace: string,
  *   actionCount: number,
  *   pairs: readonly (readonly [string, number])[],
- *   expected: readonly (readonly [string, number])[],
- *   names?: { readonly faults: readonly string[], readonly states: readonly string[], readonly expected: readonly string[] },
+ *   forks: readonly (readonly [string, number])[],
+ *   names?: { readonly faults: readonly string[], readonly states: readonly string[], readonly forks: readonly string[] },
  *   violation: { readonly code: string, readonly text: string } | undefined,
  *   lines: readonly string[],
  *   wanted?: readonly string[] | undefined,
@@ -27,10 +27,10 @@ export class Tally {
   traces = [];
   /** By `fault, machine state`. @type {Map<string, number>} */
   pairs = new Map();
-  /** @type {Map<string, number>} */
-  expected = new Map();
+  /** Numbers given twice, by why. @type {Map<string, number>} */
+  forks = new Map();
   /** @type {Required<Told>['names']} */
-  names = { faults: [], states: [], expected: [] };
+  names = { faults: [], states: [], forks: [] };
 
   /** @param {Told} told */
   add(told) {
@@ -41,7 +41,7 @@ export class Tally {
     this.traces.push(told.trace);
     this.names = told.names ?? this.names;
     for (const [key, count] of told.pairs) this.pairs.set(key, (this.pairs.get(key) ?? 0) + count);
-    for (const [key, count] of told.expected) this.expected.set(key, (this.expected.get(key) ?? 0) + count);
+    for (const [key, count] of told.forks) this.forks.set(key, (this.forks.get(key) ?? 0) + count);
   }
 
   /** Pairs of fault and state that were not reached. */
@@ -54,12 +54,12 @@ export class Tally {
 
   /** What a long run has to reach, and this one did not. */
   missing() {
-    return [...this.missingPairs(), ...this.names.expected.filter((name) => !this.expected.has(name))];
+    return [...this.missingPairs(), ...this.names.forks.filter((why) => !this.forks.has(why))];
   }
 }
 
 /** Every kind of fault in every state of both machines. @param {Tally} tally */
-export function tableOf({ names, pairs, expected }) {
+export function tableOf({ names, pairs, forks }) {
   const width = Math.max(0, ...names.faults.map((fault) => fault.length));
   const heads = names.states.map((state) => state.replace('publisher', 'p').replace('subscriber', 's'));
   const rows = names.faults.map((fault) => {
@@ -68,22 +68,22 @@ export function tableOf({ names, pairs, expected }) {
     );
     return `${fault.padEnd(width)}  ${cells.join('  ')}`;
   });
-  const lines = names.expected.map((name) => `expected: ${name}: ${expected.get(name) ?? 0} times`);
+  const lines = names.forks.map((why) => `a number given twice, ${why}: ${forks.get(why) ?? 0} times`);
   return [`${''.padEnd(width)}  ${heads.join('  ')}`, ...rows, ...lines].join('\n');
 }
 
 /** @param {Tally} tally @param {number} tookS */
 export function lastLine(tally, tookS) {
-  const { simulatedMs, releases, faults, seeds, pairs, names, expected } = tally;
+  const { simulatedMs, releases, faults, seeds, pairs, names, forks } = tally;
   const hours = simulatedMs / 3_600_000;
   const counts = [...pairs.values()];
   const all = names.faults.length * names.states.length;
-  const known = names.expected.map((name) => expected.get(name) ?? 0).join(' and ');
+  const twice = names.forks.map((why) => `${why} ${forks.get(why) ?? 0}`).join(', ');
   return [
     `${(hours / tookS).toFixed(2)} simulated hours per second`,
     `${hours.toFixed(1)} hours of ${seeds} seed${seeds === 1 ? '' : 's'} in ${tookS.toFixed(0)} s`,
     `${releases} releases`,
     `${faults} faults in ${counts.length} of ${all} pairs of fault and state, the rarest ${Math.min(...counts, Number.MAX_SAFE_INTEGER) % Number.MAX_SAFE_INTEGER} times`,
-    `expected violations ${known} times`,
+    `numbers given twice: ${twice}`,
   ].join('; ');
 }

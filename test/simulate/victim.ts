@@ -9,10 +9,9 @@ import '../../packages/subscriber/src/verify/verify-thread.ts';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { EXPECTED } from './expected.ts';
 import { FAULTS, type Fault, type Pair, planOf } from './plan.ts';
 import { MACHINE_STATES } from './witness.ts';
-import { World } from './world.ts';
+import { FORKS, World } from './world.ts';
 
 interface Order {
   readonly seeds: readonly number[];
@@ -41,8 +40,8 @@ for (const seed of order.seeds) {
       seed,
       ...outcome,
       pairs: [...outcome.pairs],
-      expected: [...outcome.expected],
-      names: { faults: FAULTS, states: MACHINE_STATES, expected: EXPECTED.map(({ name }) => name) },
+      forks: [...outcome.forks],
+      names: { faults: FAULTS, states: MACHINE_STATES, forks: FORKS },
       actionCount: whole.actions.length,
       lines: outcome.violation === undefined ? [] : outcome.lines.slice(-400),
     });

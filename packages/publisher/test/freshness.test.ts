@@ -1,4 +1,4 @@
-/** What a publisher says of the newest release: to whoever asks, once, so often at most, and only if it knows. */
+/** What a publisher says of the newest release: to whoever asks, once, and only if it knows. */
 
 import {
   ANSWER_TIMEOUT_MS,

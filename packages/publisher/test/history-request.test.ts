@@ -171,7 +171,7 @@ describe('a history', () => {
     await release(publisher, { 'a.txt': '192.0.2.1\n192.0.2.3\n', 'x.rules': 'drop dst=@a\n' });
     await release(publisher, { 'a.txt': '192.0.2.1\n' });
     await rollback(control, 1, { list: 'a' });
-    await publisher.proved({ epoch: 4, version: 9 }, 'firewall');
+    await publisher.proved({ epoch: 4, version: 9, hash: new Uint8Array(32) }, 'firewall');
     const answer = await ask(control, { kind: 'history', most: 9 });
     const shown = recordsOf(answer, 'history').map((record) => ({
       at: `${record.epoch}/${record.version}`,

@@ -134,6 +134,8 @@ describe('a publisher', () => {
 });
 
 describe('a publisher to which a newer release is proved', () => {
+  const LOST = { epoch: 1, version: 9, hash: new Uint8Array(32).fill(9) };
+
   // Its disk was full then: it forgot the proof, and gave numbers that were given before.
   it.each([false, true])(
     'knows it where it cannot be written, and opens an epoch by itself: %s',
@@ -142,13 +144,13 @@ describe('a publisher to which a newer release is proved', () => {
       const faulty = faultyDatabases(databases.open(), 3, 'ENOSPC'); // to begin, a release, then the proof
       const publisher = freshPublisher({ databases: () => faulty, autoEpoch });
       await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
-      await publisher.proved({ epoch: 1, version: 9 }, 'firewall');
+      await publisher.proved(LOST, 'firewall');
       expect(faulty.isHit).toBe(true);
       if (autoEpoch) return expect(publisher.head?.manifest).toMatchObject({ epoch: 2, version: 2 });
       expect(publisher.behind).toEqual({ epoch: 1, version: 9 });
       const push = publisher.push(pushOf({ 'hosts.txt': '192.0.2.2\n' }));
       await expect(push).rejects.toMatchObject({ code: 'publisher-behind' });
-      await publisher.proved({ epoch: 1, version: 9 }, 'firewall');
+      await publisher.proved(LOST, 'firewall');
       expect(publisher.store.behind).toEqual([1, 9]);
     },
   );
@@ -157,9 +159,9 @@ describe('a publisher to which a newer release is proved', () => {
     const faulty = faultyDatabases(new SimulatedDatabases(1).open(), 4, 'ENOSPC');
     const publisher = freshPublisher({ databases: () => faulty, autoEpoch: true });
     await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
-    await expect(publisher.proved({ epoch: 1, version: 9 }, 'firewall')).rejects.toThrow(StoreError);
+    await expect(publisher.proved(LOST, 'firewall')).rejects.toThrow(StoreError);
     expect(publisher.behind).toEqual({ epoch: 1, version: 9 });
-    await publisher.proved({ epoch: 1, version: 9 }, 'another');
+    await publisher.proved(LOST, 'another');
     expect(publisher.head?.manifest).toMatchObject({ epoch: 2, version: 2 });
   });
 });

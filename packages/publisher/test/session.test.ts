@@ -160,7 +160,7 @@ describe('a release', () => {
     const { publisher, endpoint } = await house();
     await release(publisher, { 'hosts.txt': hostsText(100) });
     await release(publisher, { 'hosts.txt': hostsText(101) });
-    const held = { hash: new Uint8Array(32), epoch: 1, version: 1 };
+    const held = { hash: new Uint8Array(32), epoch: 0, version: 1 };
     const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds: held });
     const offer = await subscriber.offer();
     await subscriber.want(offer, held.hash);
@@ -433,7 +433,7 @@ describe('limits in HELLO', () => {
   });
 });
 
-describe('a subscriber that claims a release above the head', () => {
+describe('a subscriber that claims a release above the head, or another one of a number', () => {
   /** A release of this lineage that the publisher has lost, and its proof. */
   function lostRelease(publisher: Publisher, epoch: number, version: number, ofLineage?: Uint8Array) {
     const { releaseKeys } = publisher.identity;
@@ -452,6 +452,33 @@ describe('a subscriber that claims a release above the head', () => {
       proof: { kind: 'proof', content: manifest, signatures: signBytes(manifest, ...releaseKeys) } as const,
     };
   }
+
+  // It was restored from a backup, and released more before anybody came who had seen what was lost: the
+  // firewall went over to the other branch, and nobody was told.
+  it('of a number that is here and proves it ends all offers; both hashes are told, and a push goes on above', async () => {
+    const { publisher, endpoint } = await house();
+    for (const bits of [8, 9, 10]) await release(publisher, { 'a.txt': `10.0.0.0/${bits}` });
+    const { epoch } = publisher.head?.manifest ?? { epoch: 0 };
+    const own = publisher.store.hashOf({ epoch, version: 2 }) ?? '';
+    const { holds, proof } = lostRelease(publisher, epoch, 2);
+    const other = Buffer.from(holds.hash).toString('hex');
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds });
+    await subscriber.next('prove');
+    await subscriber.send(proof);
+    expect(await subscriber.isQuiet()).toBe(true);
+    const [told] = degraded(publisher);
+    for (const hash of [own, other]) expect(told).toContain(hash.slice(0, 12));
+    expect(Buffer.byteLength(told ?? '')).toBeLessThanOrEqual(128);
+    expect(publisher.fork).toEqual({ epoch, version: 2, own, other });
+    expect(entryOf(publisher, 'fw')).toMatchObject({ lastError: { code: 'forked' } });
+    const files = pushOf({ 'a.txt': '10.0.0.0/11' });
+    await expect(publisher.push(files)).rejects.toMatchObject({ code: 'publisher-behind' });
+    await publisher.push(files, { asNewEpoch: true });
+    expect((await subscriber.take()).offer.decoded).toMatchObject({ epoch: epoch + 1, version: 4 });
+    expect(publisher.fork).toBeUndefined();
+    const late = await ScriptedSubscriber.greet(endpoint, 'late', { holds });
+    expect((await late.take()).offer.decoded).toMatchObject({ epoch: epoch + 1 }); // that is settled
+  });
 
   // The publisher opened an epoch by itself: a restored backup put old content in force everywhere, without a
   // word.
@@ -750,7 +777,7 @@ describe('what a subscriber says of what is in force there', () => {
     expect(await subscriber.byeCode()).toBe('bad-message');
   });
 
-  it('in HELLO by the number of another release is told as a fork until a newer one is applied', async () => {
+  it('in HELLO by the number of another release is to be proved; unproved it is told until a newer one is applied', async () => {
     const { publisher, endpoint } = await house();
     const { epoch } = (await release(publisher, { 'a.txt': '10.0.0.0/8' })).manifest;
     await release(publisher, { 'a.txt': '10.0.0.0/9' });
@@ -760,6 +787,8 @@ describe('what a subscriber says of what is in force there', () => {
       code: 'forked',
       text: expect.stringContaining(`release ${epoch}/1 (030303030303)`),
     });
+    await subscriber.next('prove');
+    await subscriber.nack(holds, { code: 'unknown-release', retry: 'later' });
     await subscriber.take();
     expect(await subscriber.isQuiet()).toBe(true);
     expect(entryOf(publisher, 'fw').lastError).toBeUndefined();

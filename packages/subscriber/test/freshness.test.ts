@@ -83,7 +83,7 @@ describe('a subscriber that remembers nothing', () => {
     await before.fresh(numberOf(one));
     await before.bring(one);
     await first.close();
-    // Disposable: the same again, which knows nothing of the first; and a relay that has every byte of before.
+    // Disposable: the same again, knowing nothing of the first; and a relay that has every byte of before.
     await startedSubscriber(publisher);
     const again = await greeted(publisher);
     expect(again.nonce).not.toEqual(nonce);

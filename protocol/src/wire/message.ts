@@ -1,7 +1,7 @@
 /**
  * Messages: what a frame's type and body mean, PROTOCOL.md "Messages". Control bodies are maps checked
- * against a schema; OFFER, PROOF, ROOT, FRESH and CHUNK are binary. Which message may come when is the business of
- * session.ts.
+ * against a schema; OFFER, PROOF, ROOT, FRESH and CHUNK are binary. Which message may come when is the
+ * business of session.ts.
  */
 
 import { joinSigned, type Signed, splitSigned } from '../content/signatures.ts';

@@ -14,7 +14,7 @@ import {
 } from '@rulecast/formats';
 import type { Identity } from '@rulecast/program/identity';
 import { Listeners } from '@rulecast/program/listeners';
-import { ErrorCode, ProtocolError, type Signed, type Turn } from '@rulecast/protocol';
+import { ErrorCode, hexOf, ProtocolError, type Signed, type Turn } from '@rulecast/protocol';
 import {
   checkPieces,
   checkRuleSet,
@@ -40,6 +40,7 @@ import type { ResolveName } from '../names/resolve.ts';
 import type { Signer } from '../signer/signer.ts';
 import { openState, type State, type StateOptions } from '../store/state.ts';
 import { type Release, type Store, StoreError } from '../store/store.ts';
+import type { HeldRelease } from '../subscribers/entry.ts';
 import { KnownSubscribers } from '../subscribers/known.ts';
 import { Subscribers } from '../subscribers/subscribers.ts';
 import { attested } from './attest.ts';
@@ -118,6 +119,12 @@ export interface ListOwner {
   isOperand(list: string): boolean;
 }
 
+/** Two releases of one number; hashes in hex. */
+interface Fork extends ReleaseNumber {
+  readonly own: string;
+  readonly other: string;
+}
+
 /** How a release is made. */
 interface Releasing {
   readonly notes?: readonly IngestNote[];
@@ -181,6 +188,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   readonly #awaited = new Set<RuleSet>();
   /** Takes back that what others may hold is prepared for. */
   #cancelRecent: () => void = () => undefined;
+  #fork: Fork | undefined;
   #mustReach: readonly MustReach[];
   #owner: ListOwner | undefined;
 
@@ -274,11 +282,16 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   /**
-   * Signs for a nonce that a release is the newest, or that there is none; undefined where it may not: too few
-   * keys are here.
+   * Signs for a nonce that a release is the newest, or that there is none; undefined where too few keys are
+   * here.
    */
   async attest(nonce: Uint8Array, head: Release | undefined): Promise<Signed | undefined> {
     return attested(this.identity, nonce, head);
+  }
+
+  /** Two releases of one number, of which one is here, until an epoch above is open; hashes in hex. */
+  get fork(): Fork | undefined {
+    return this.behind === undefined ? undefined : this.#fork;
   }
 
   /** What does not work as it should about names, each a sentence. */
@@ -645,9 +658,10 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
    * is offered and no version given, until a push or a rollback opens an epoch above it, or with `autoEpoch`
    * at once, and again with each proof if that failed. Throws StoreError where the epoch cannot be opened.
    */
-  proved(known: ReleaseNumber, subscriber: string): Promise<void> {
+  proved(known: HeldRelease, subscriber: string): Promise<void> {
     return this.#turns.take(async () => {
       const { epoch, version } = known;
+      const isNewFork = this.#noteFork(known, subscriber);
       const outcome = await this.#atDesk(beginProof(known), {
         draft: () => this.#committer.draft(this.#committer.ruleSet),
         guards: async () => [],
@@ -657,13 +671,28 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
         this.logger.warn({ epoch: outcome.release.manifest.epoch }, text);
         return this.#announce(outcome.release, { cause: 'epoch' });
       }
-      if (outcome.kind !== 'behind' || !outcome.isNews) return;
+      if (outcome.kind !== 'behind' || !outcome.isNews || isNewFork) return;
       this.logger.error(
         { subscriber, epoch, version, head: this.head?.manifest.version ?? 0 },
         'a subscriber proved a release that is not here: this state is older than what it released, and nothing is offered; restore the newer state, or go on with rulectl push or rollback --as-new-epoch',
       );
       this.subscribers.changed();
     });
+  }
+
+  /** Two releases of one number: somebody else has the key, or this publisher went on from an old state. */
+  #noteFork({ epoch, version, hash }: HeldRelease, subscriber: string): boolean {
+    const own = this.store.hashOf({ epoch, version });
+    const other = hexOf(hash);
+    if (own === undefined || own === other || epoch < (this.head?.manifest.epoch ?? 0)) return false;
+    if (this.#fork?.other === other) return false;
+    this.#fork = { epoch, version, own, other };
+    this.logger.error(
+      { subscriber, code: ErrorCode.forked, ...this.#fork },
+      'a subscriber proved another release of a number that is here: another publisher uses this key, or this one was restored from a backup and went on. Nothing is offered: stop the other one, then go on above both with rulectl push or rollback --as-new-epoch',
+    );
+    this.subscribers.changed();
+    return true;
   }
 
   #noteBehind(known: ReleaseNumber): boolean {

@@ -11,6 +11,7 @@ import {
   DEGRADED_MAX,
   DEGRADED_TEXT_MAX_BYTES,
   ErrorCode,
+  FORK_HASH_CHARS,
   HASH_BYTES,
   hexOf,
   type MessageOf,
@@ -22,6 +23,7 @@ import type { ControlExchange } from '../control/exchange.ts';
 import { noAnswer, noAnswerRecord } from '../control/no-answer.ts';
 import type { ControlParts } from '../control/parts.ts';
 import { totalsOf } from '../control/release-report.ts';
+import type { ReleaseNumber } from '../release/numbers.ts';
 import type { Publisher } from '../release/publisher.ts';
 import type { AskTable } from '../session/serve.ts';
 
@@ -114,12 +116,7 @@ export function degradedOf({
   sources,
 }: Pick<ControlParts, 'publisher' | 'sources'>): readonly string[] {
   const { behind, subscribers, nameTroubles } = publisher;
-  const lost =
-    behind === undefined
-      ? []
-      : [
-          `nothing is offered: ${behind.epoch}/${behind.version} was proved and is not here; restore it, or push --as-new-epoch`,
-        ];
+  const lost = behind === undefined ? [] : [`nothing is offered: ${lostText(behind, publisher.fork)}`];
   const connected = new Set(subscribers.connected());
   const due = subscribers.isConfigured ? [...subscribers.expected()] : [];
   const missing = due.filter((name) => !connected.has(name));
@@ -137,6 +134,14 @@ export function degradedOf({
     0,
     DEGRADED_MAX,
   );
+}
+
+/** Short: with what comes before it, it is one reason of a head record. */
+function lostText({ epoch, version }: ReleaseNumber, fork: Publisher['fork']): string {
+  if (fork === undefined)
+    return `${epoch}/${version} was proved and is not here; restore it, or push --as-new-epoch`;
+  const [own, other] = [fork.own, fork.other].map((hash) => hash.slice(0, FORK_HASH_CHARS));
+  return `${fork.epoch}/${fork.version} is ${own} here, ${other} elsewhere; push --as-new-epoch`;
 }
 
 /** Asks all at once: together they take no longer than the slowest, or than the time that one has. */

@@ -13,13 +13,17 @@ export function askedWith<S extends Named>(state: S, nonce: Uint8Array | undefin
   return nonce === undefined ? state : withAsking(state, { nonce });
 }
 
-/** Until a claim is judged nobody knows what is the newest. */
+/** Until a claim is judged nobody knows what is the newest: nothing is said, and nothing offered. */
 export function held<S extends Named>(state: S): S {
   return withAsking(state, { notBeforeMs: NEVER });
 }
 
+export function isHeld({ notBeforeMs }: Asking): boolean {
+  return notBeforeMs === NEVER;
+}
+
 export function heldNoMore<S extends Named>(state: S, { monotonicMs }: Now): S {
-  return state.peer.asking.notBeforeMs === NEVER ? withAsking(state, { notBeforeMs: monotonicMs }) : state;
+  return isHeld(state.peer.asking) ? withAsking(state, { notBeforeMs: monotonicMs }) : state;
 }
 
 /** When something is to be said, or what is being signed was waited for long enough. */

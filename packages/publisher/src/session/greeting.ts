@@ -109,7 +109,7 @@ export function welcomed({ hello, pulse }: Claiming, now: Now): Step {
   }
   return andThen<Named, Named>(trusting, (next) => {
     const asking = askedWith(next, hello.nonce);
-    if (claim !== undefined && isAhead(claim, now)) return askedToProve(asking, claim, now);
+    if (claim !== undefined && isStrange(claim, now)) return askedToProve(asking, claim, now);
     return andThen(sayIfDue(asking, now), (said) => offerIfDue(said, now));
   });
 }
@@ -153,11 +153,15 @@ function forkOf(state: Idle, { hash, epoch, version }: HeldRelease, now: Now): r
   return [{ kind: 'log', level: 'error', fields, text }, ...faulty(state, { code, text }, now)];
 }
 
-/** Whether a subscriber claims a release that this publisher cannot have been followed by its head. */
-function isAhead(held: HeldRelease, { publisher }: Now): boolean {
+/**
+ * Whether a subscriber claims a release that the head of this publisher cannot have followed: one that is not
+ * here, and has the head's number or a later one, or that of another one of the head's epoch.
+ */
+function isStrange(claim: HeldRelease, { publisher }: Now): boolean {
   const { head } = publisher;
-  if (head === undefined) return true;
-  return compareRelease(held, head.manifest) >= 0 && publisher.numberOf(held.hash) === undefined;
+  if (publisher.numberOf(claim.hash) !== undefined) return false;
+  if (head === undefined || compareRelease(claim, head.manifest) >= 0) return true;
+  return claim.epoch === head.manifest.epoch && publisher.hashOf(claim) !== undefined;
 }
 
 function askedToProve(state: Named, claim: HeldRelease, now: Now): Step<Proving> {
@@ -178,7 +182,7 @@ export function judged(state: Proving, proof: MessageOf<'proof'>, now: Now): Ste
   const isOurs = manifest !== undefined && isSame(manifest.lineage, publisher.lineage); // a key may have had another one before
   if (!isOurs || compareRelease(manifest, claim) !== 0) return diverged(state, now);
   const { epoch, version } = manifest;
-  return stepTo(idle(state), { kind: 'prove', release: { epoch, version }, name: peer.name });
+  return stepTo(idle(state), { kind: 'prove', release: { ...claim, epoch, version }, name: peer.name });
 }
 
 /** A proof was taken up: where an epoch above it is open, the head is offered now. */
@@ -187,7 +191,10 @@ export function proofTaken(
   { epoch, version }: Omit<HeldRelease, 'hash'>,
   now: Now,
 ): Step<Named> {
-  const text = `it proved release ${epoch}/${version}, which this publisher has not: nothing is offered`;
-  const told = now.publisher.isBehind ? faulty(state, { code: ErrorCode.publisherBehind, text }, now) : [];
+  const isOther = now.publisher.hashOf({ epoch, version }) !== undefined;
+  const what = isOther ? 'of which this publisher has another one' : 'which this publisher has not';
+  const text = `it proved release ${epoch}/${version}, ${what}: nothing is offered`;
+  const code = isOther ? ErrorCode.forked : ErrorCode.publisherBehind;
+  const told = now.publisher.isBehind ? faulty(state, { code, text }, now) : [];
   return andThen(stepTo(heldNoMore(state, now), ...told), (next) => offerIfDue(next, now));
 }

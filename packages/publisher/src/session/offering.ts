@@ -20,7 +20,7 @@ import {
 } from '@rulecast/protocol';
 import type { Release } from '../store/store.ts';
 import type { HeldRelease } from '../subscribers/entry.ts';
-import { heldNoMore } from './asking.ts';
+import { heldNoMore, isHeld } from './asking.ts';
 import { andThen, byTable, faulty, stepTo, stopped, withPeer } from './ending.ts';
 import type {
   Confirming,
@@ -59,6 +59,7 @@ export function offerIfDue(state: Named, now: Now): Step<Named> {
   const { head, isBehind } = now.publisher;
   const { peer } = state;
   if (head === undefined || peer.settled === head) return stepTo(state);
+  if (isHeld(peer.asking)) return stepTo(state); // an older head may be what the claim is above
   if (peer.asking.signing !== undefined) return stepTo(state); // whoever remembers nothing takes nothing before it
   if (isBehind) return stepTo(state); // what is here may be older than what subscribers have
   if (state.kind === 'offered') {

@@ -182,10 +182,10 @@ export class SubscriberSession implements NameHolder {
   async #prove({ release, name }: EffectOf<'prove'>): Promise<void> {
     try {
       await this.#publisher.proved(release, name);
-      this.#feed({ kind: 'proved', release });
     } catch (error) {
       this.#publisher.logger.error({ err: error, subscriber: name }, 'what was proved cannot be noted');
     }
+    this.#feed({ kind: 'proved', release }); // it is known all the same
   }
 
   async #attest({ nonce, release }: EffectOf<'attest'>): Promise<void> {

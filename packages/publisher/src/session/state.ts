@@ -151,7 +151,7 @@ export interface Asking {
   readonly nonce: Uint8Array | undefined;
   /** NEVER while a claim is being judged. */
   readonly notBeforeMs: number;
-  /** The nonce of which the answer is being signed: nothing is offered before that is known, or until then. */
+  /** The nonce of which the answer is being signed: nothing is offered before that is done, or until then. */
   readonly signing: { readonly nonce: Uint8Array; readonly untilMs: number } | undefined;
 }
 
@@ -274,7 +274,7 @@ export type Effect =
   | { readonly kind: 'changed' }
   | { readonly kind: 'settle'; readonly outcome: Outcome }
   /** Take up what was proved; `proved` follows. */
-  | { readonly kind: 'prove'; readonly release: ReleaseNumber; readonly name: string }
+  | { readonly kind: 'prove'; readonly release: HeldRelease; readonly name: string }
   | { readonly kind: 'answered'; readonly ticket: number; readonly answer: MessageOf<'answer'> }
   | { readonly kind: 'unanswered'; readonly ticket: number; readonly error: ProtocolError }
   /** For those who asked whether somebody is there. */

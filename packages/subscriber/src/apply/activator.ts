@@ -152,8 +152,8 @@ export class Activator {
   }
 
   /**
-   * Enforces what is shut in place of what is in force, or that again: a new generation, no new version. Rejects
-   * as `refresh`.
+   * Enforces what is shut in place of what is in force, or that again: a new generation, no new version.
+   * Rejects as `refresh`.
    */
   shut(isShut: boolean): Promise<void> {
     return this.#inTurn(() => {

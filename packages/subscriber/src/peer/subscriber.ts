@@ -98,7 +98,7 @@ export interface SubscriberOptions {
   /** What verifies a release; default a thread of its own for what takes long. */
   readonly verifier?: ReleaseVerifier;
   /**
-   * What is done with a release that was not known to be the newest for `staleAfterMs`: it is kept in force, or
+   * What is done with a release that was not known to be the newest for `staleAfterMs`: it is kept, or
    * everything is dropped until it is known again, also after a start; default `keep`. Either is told.
    */
   readonly staleMode?: 'keep' | 'closed';
@@ -211,6 +211,7 @@ class RunningSubscriber implements Subscriber {
   /** Since the connection was last there: how it stands, as the log says already. */
   #toldStanding = '';
   #complaintCount = 0;
+  #forkCount = 0; // how often another release of a number was seen that was in force here
   readonly #state: StateDirectory | undefined;
   readonly #ruleClock: FirewallClock;
   readonly #clock: SteadyClock;
@@ -340,6 +341,7 @@ class RunningSubscriber implements Subscriber {
     const enforced = await this.#options.sink?.counters?.();
     const { generation, bytes, hits } = this.#table.stats();
     const damage = this.#damagedCount === 0 ? {} : { stateDamaged: this.#damagedCount };
+    const forks = this.#forkCount === 0 ? {} : { forks: this.#forkCount };
     const { standing, ageMs } = this.#freshness;
     const age = ageMs === undefined ? {} : { freshAgeMs: Math.round(ageMs) };
     const freshness = { stale: standing === 'stale' ? 1 : 0, ...age };
@@ -348,6 +350,7 @@ class RunningSubscriber implements Subscriber {
       bytes,
       ...freshness,
       ...damage,
+      ...forks,
       ...(enforced ?? lookupCounters(hits, this.#table.hits().lists)),
     };
   }
@@ -551,6 +554,7 @@ class RunningSubscriber implements Subscriber {
   /** Of a session; what ends one before it is welcomed is no line of the log if the one before ended so. */
   #complained(code: string, text: string): void {
     this.#complaintCount += 1;
+    if (code === ErrorCode.forked) this.#forkCount += 1;
     if (this.#publisher !== undefined || this.#standsOtherwise(text)) this.#log(code, text);
     this.#failed(code, text);
   }
@@ -595,7 +599,8 @@ class RunningSubscriber implements Subscriber {
 
   #log(code: string, text: string): void {
     const version = this.#activator.active?.manifest.version ?? 0;
-    this.#options.logger.warn({ code, version, publisher: this.#publisher }, text);
+    const level = code === ErrorCode.forked ? 'error' : 'warn'; // not of a channel, but of whoever has the key
+    this.#options.logger[level]({ code, version, publisher: this.#publisher }, text);
   }
 
   #failed(code: string, text: string): void {
