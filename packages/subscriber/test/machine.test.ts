@@ -246,6 +246,19 @@ describe('a claim', () => {
   });
 });
 
+describe('an end', () => {
+  const welcomed = (event: Event) => {
+    const { state } = step(run(GREETING, [WELCOME]), event, 0);
+    return state.kind === 'closed' && state.welcomed;
+  };
+
+  it('has the waits begin anew where the publisher was there, but for what failed here', () => {
+    expect(welcomed({ kind: 'disconnected', fault: undefined })).toBe(true);
+    const reason = { code: ErrorCode.storageFailed, text: 'cannot keep a root' };
+    expect(welcomed({ kind: 'stop', reason })).toBe(false);
+  });
+});
+
 describe('a deadline', () => {
   it.each([
     ['greeting', HANDSHAKE_TIMEOUT_MS],

@@ -212,6 +212,24 @@ describe('a chain', () => {
     expect(opened(directory).readChain(four.hash).map(plain)).toEqual([compacted, four].map(plain));
   });
 
+  // As where the copy is another user's: whom to believe, and the time, have the first place.
+  it('keeps roots and the clock where there is no place for a copy, and tells of that', async () => {
+    const directory = temporaryDirectory();
+    const failed: unknown[] = [];
+    const state = new StateDirectory(directory, {
+      onDamage: () => undefined,
+      onUntidy: (error) => failed.push(error),
+    });
+    writeFileSync(join(directory, 'copy'), 'in the way');
+    const roots = [{ signatures: new Uint8Array(1), content: new Uint8Array(5) }];
+    const clock = { bootId: 'boot', wallMs: 1, bootMs: 2, ended: 3 };
+    await state.writeRoots(roots);
+    await state.writeClock(clock);
+    expect(failed).toHaveLength(2);
+    expect(opened(directory).readRoots()).toEqual(roots);
+    expect(opened(directory).readClock()).toMatchObject(clock);
+  });
+
   // Its copy could not be made, the disk being full; then it was damaged. Deltas went on being put upon it.
   it('of which a file is nowhere intact any more takes no further delta', async () => {
     const directory = temporaryDirectory();

@@ -266,7 +266,10 @@ function sayBye(state: OpenState, event: TableEvent, code: ErrorCode | undefined
       : { code: code ?? ErrorCode.internal, text: `${event.kind} while ${state.kind}` };
   const bye: Effect = { kind: 'bye', ...reason };
   const isAsked = reason.code === ErrorCode.shuttingDown;
-  return { state: closed(state, undefined), effects: isAsked ? [bye] : [complain(reason), bye] };
+  const end = closed(state, undefined);
+  // What failed here does so again with the same publisher: the waits go on to grow.
+  const welcomed = end.welcomed && event.kind !== 'stop';
+  return { state: { ...end, welcomed }, effects: isAsked ? [bye] : [complain(reason), bye] };
 }
 
 function close(state: OpenState, event: TableEvent): Step {

@@ -299,12 +299,7 @@ export class StateDirectory {
   /** Keeps whom is believed; on disk when it resolves. Throws StateError. */
   async writeRoots(roots: readonly Signed[]): Promise<void> {
     const body = formatRoots(roots);
-    try {
-      await this.#main.writeNote('roots', body);
-      await this.#copy.writeNote('roots', body);
-    } catch (cause) {
-      throw new StateError(`cannot keep a root in ${this.#directory}; is the disk full?`, { cause });
-    }
+    await this.#writeNote('roots', body, 'a root');
     this.#roots = roots;
   }
 
@@ -312,12 +307,17 @@ export class StateDirectory {
   async writeClock({ bootId, wallMs, bootMs, ended }: StoredClock): Promise<void> {
     const numbers = [wallMs, bootMs, ended].map((number) => Math.max(0, Math.floor(number)));
     const body = `rulecast-clock 1\n${bootId} ${numbers.join(' ')}\n`;
+    await this.#writeNote('clock', body, 'the clock');
+  }
+
+  /** On disk when it resolves; a copy that cannot be written is told, as that of a release. Throws StateError. */
+  async #writeNote(name: 'clock' | 'roots', body: string, what: string): Promise<void> {
     try {
-      await this.#main.writeNote('clock', body);
-      await this.#copy.writeNote('clock', body);
+      await this.#main.writeNote(name, body);
     } catch (cause) {
-      throw new StateError(`cannot keep the clock in ${this.#directory}; is the disk full?`, { cause });
+      throw new StateError(`cannot keep ${what} in ${this.#directory}; is the disk full?`, { cause });
     }
+    await this.#copy.writeNote(name, body).catch(this.#events.onUntidy);
   }
 
   /**
