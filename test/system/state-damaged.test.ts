@@ -233,7 +233,7 @@ describe('a publisher', () => {
     expect(crashed).toBeLessThan(FLIPS / 10);
     expect(refused).toBeGreaterThan(0);
     await expectGoodCopyWorks();
-  });
+  }, 400_000);
 
   it('is the only one that uses its state', async () => {
     await scene.publisher();
