@@ -124,6 +124,8 @@ describe('the main job', () => {
         bytes: expect.any(Number),
         lookups: 0,
         'list.russia': 0,
+        stale: 0,
+        freshAgeMs: expect.any(Number),
       },
     });
     const { code, stdout } = await rulectl(directory, ['status', '--counters']);

@@ -43,6 +43,8 @@ describe('a good release', () => {
       appliedAtMs: NOW * 1000,
       persisted: false,
       lastError: undefined,
+      freshness: 'fresh',
+      freshAgeMs: expect.any(Number),
     });
   });
 
@@ -159,6 +161,7 @@ describe('HELLO', () => {
       refused: [],
       limits: { entries: 1000, bytes: 5000, parts: PARTS_MAX },
       capabilities: ['names', 'exceptions', 'unmatched'],
+      nonce: expect.any(Uint8Array),
     });
     await first.peer.bring(release);
     first.peer.close();
