@@ -310,7 +310,9 @@ export class StateDirectory {
     await this.#writeNote('clock', body, 'the clock');
   }
 
-  /** On disk when it resolves; a copy that cannot be written is told, as that of a release. Throws StateError. */
+  /**
+   * On disk when it resolves; a copy that cannot be written is told, as that of a release. Throws StateError.
+   */
   async #writeNote(name: 'clock' | 'roots', body: string, what: string): Promise<void> {
     try {
       await this.#main.writeNote(name, body);
