@@ -280,7 +280,9 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     await box.run('mkdir services && ln -s ../operators.sock services/rulecast.Push');
     await box.run('rulecast-publisher --config publisher.yaml --state ./publisher');
     const agent = `node test/qrexec/agent.mjs ./agent.sock work-admin '${join(ROOT, 'packaging/qubes/30-rulecast.policy')}' tags services`;
-    await box.run(`: > agent.out; ${agent} >> agent.out & grep -m1 ready <(tail -f --pid=$! -n +1 agent.out)`);
+    await box.run(
+      `: > agent.out; ${agent} >> agent.out & grep -m1 ready <(tail -f --pid=$! -n +1 agent.out)`,
+    );
     expect(await box.run(text)).toContain('nothing released yet');
   },
 
