@@ -72,18 +72,20 @@ it('leaves the head of a publisher as it was, on disk too, and takes the push on
   }
   // What fits is still taken, and nothing of the refused pushes is in it.
   const small = releaseOf(await control.push({ list: 'blocked', text: '10.0.0.2\n' }));
-  expect(small).toMatchObject({ version: 2, entries: 1 });
+  expect(small).toMatchObject({ entries: 1 });
+  expect(small.version).toBeGreaterThan(1); // what was signed for the refused pushes is given to no other content
   await publisher.kill();
   publisher = await scene.publisher();
-  expect((await control.status()).head).toMatchObject({ version: 2, hash: small.hash });
+  expect((await control.status()).head).toMatchObject({ version: small.version, hash: small.hash });
   await control.synced('firewall');
   free();
   const { code } = await rulectl(disk, ['push', large, ...PERMITTED, '--json']);
   expect(code).toBe(0);
-  expect(await control.synced('firewall')).toMatchObject({ version: 3, persisted: true });
+  const last = await control.synced('firewall');
+  expect(last).toMatchObject({ persisted: true });
   await publisher.kill();
   await scene.publisher();
-  expect((await control.status()).head).toMatchObject({ version: 3, entries: LARGE });
+  expect((await control.status()).head).toMatchObject({ version: last.version, entries: LARGE });
 });
 
 it('leaves the release of a subscriber in force, on disk too, and takes the next one once there is room', async (context) => {

@@ -167,7 +167,7 @@ describe('the record', () => {
     writeRecord(directory, LINEAGE, record);
     writeFileSync(join(directory, 'last.0123456789ab'), '{"epoch":9');
     expect(readRecord(directory, LINEAGE)).toEqual(record);
-    expect(readdirSync(directory)).toEqual(['last']);
+    expect(readdirSync(directory)).toEqual(['last', 'reserve']);
   });
 
   // An identity that took the place of another was refused its first numbers.

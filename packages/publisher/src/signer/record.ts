@@ -3,7 +3,7 @@
  * file that is there and cannot be read signs nothing: what it said may have been above all.
  */
 
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { IdentityError, replaceFile } from '@rulecast/program/identity';
 import { hexOf } from '@rulecast/protocol';
@@ -12,6 +12,9 @@ import { isNumber, lineOf } from './line.ts';
 import type { SignedNumber } from './signer.ts';
 
 const NAME = 'last';
+/** A block of the disk for the next number: a store that has filled it may still take a small release. */
+const RESERVE = 'reserve';
+const RESERVE_BYTES = 4096;
 
 /** Where it is, for an identity file. */
 export function recordDirectory(identityFile: string): string {
@@ -42,7 +45,27 @@ export function readRecord(directory: string, lineage: Uint8Array): SignerRecord
 
 /** Returns when it is on disk. Throws IdentityError. */
 export function writeRecord(directory: string, lineage: Uint8Array, record: SignerRecord): void {
-  replaceFile(fileIn(directory), lineOf({ lineage: hexOf(lineage), ...record }));
+  const file = fileIn(directory);
+  const line = lineOf({ lineage: hexOf(lineage), ...record });
+  const reserve = join(directory, RESERVE);
+  try {
+    replaceFile(file, line);
+  } catch (error) {
+    if (!existsSync(reserve)) throw error;
+    rmSync(reserve);
+    replaceFile(file, line);
+  }
+  keepReserve(reserve);
+}
+
+/** Where there is room for it; without it only a full disk is worse off. */
+function keepReserve(path: string): void {
+  if (existsSync(path)) return;
+  try {
+    writeFileSync(path, Buffer.alloc(RESERVE_BYTES, 0x20), { mode: 0o600 });
+  } catch {
+    rmSync(path, { force: true }); // half of it is none
+  }
 }
 
 function fileIn(directory: string): string {
