@@ -137,7 +137,7 @@ describe.skipIf(toolGap() !== undefined)('npm run package', () => {
       expect(shown).toMatch(/^sys-firewall .*synced/m);
       expect(shown).toMatch(/203\.0\.113\.7 tcp\/443: drop$/m);
       expect(on.rules()).toContain('203.0.113.0');
-      // Of this machine, which is no qube of Xen's and has the root key: what it is told of that, and no more.
+      // What it is told of this machine, which is no qube of Xen's and has the root key, and no more.
       const troubles = (program: string): readonly unknown[] =>
         on
           .attempt(`${program} --json`)
