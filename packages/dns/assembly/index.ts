@@ -89,46 +89,40 @@ export function unknown(): u32 {
   return asked;
 }
 
-// @ts-ignore: decorator
-@inline function round(): void {
+function round(): void {
   v0 += v1; v1 = rotl<u64>(v1, 13); v1 ^= v0; v0 = rotl<u64>(v0, 32);
   v2 += v3; v3 = rotl<u64>(v3, 16); v3 ^= v2;
   v0 += v3; v3 = rotl<u64>(v3, 21); v3 ^= v0;
   v2 += v1; v1 = rotl<u64>(v1, 17); v1 ^= v2; v2 = rotl<u64>(v2, 32);
 }
 
-// @ts-ignore: decorator
-@inline function begin(): void {
+function begin(): void {
   v0 = K0;
   v1 = K1;
   v2 = K2;
   v3 = K3;
 }
 
-// @ts-ignore: decorator
-@inline function absorb(word: u64): void {
+function absorb(word: u64): void {
   v3 ^= word;
   round();
   v0 ^= word;
 }
 
 /** Eight letters at once, A to Z made small; bytes above 127 stay as they are. */
-// @ts-ignore: decorator
-@inline function lower(word: u64): u64 {
+function lower(word: u64): u64 {
   const low = word & 0x7f7f7f7f7f7f7f7f;
   const isUpper = (low + 0x3f3f3f3f3f3f3f3f) ^ (low + 0x2525252525252525);
   return word | ((isUpper & ~word & 0x8080808080808080) >>> 2);
 }
 
 /** Bytes of a word that are taken, of 1 to 8. */
-// @ts-ignore: decorator
-@inline function taken(word: u64, bytes: i32): u64 {
+function taken(word: u64, bytes: i32): u64 {
   return bytes >= 8 ? word : word & (<u64>-1 >>> <u64>(64 - (bytes << 3)));
 }
 
 /** Absorbs a label of 1 to 63 bytes at `at`: reads up to seven bytes behind it. */
-// @ts-ignore: decorator
-@inline function label(at: usize, length: i32): void {
+function label(at: usize, length: i32): void {
   absorb(lower(taken((load<u64>(at) << 8) | <u64>length, length + 1)));
   let rest = length - 7;
   let next = at + 7;
@@ -140,8 +134,7 @@ export function unknown(): u32 {
 }
 
 /** Ends the hash, and goes on with it from where it was. */
-// @ts-ignore: decorator
-@inline function finish(): void {
+function finish(): void {
   const w0 = v0;
   const w1 = v1;
   const w2 = v2;
@@ -163,24 +156,20 @@ export function unknown(): u32 {
   v3 = w3;
 }
 
-// @ts-ignore: decorator
-@inline function home(): usize {
+function home(): usize {
   return table + (<usize>(((buckets & 0xffffffff) * bucketCount) >>> 32) << 6);
 }
 
-// @ts-ignore: decorator
-@inline function second(): usize {
+function second(): usize {
   return table + (<usize>(((buckets >>> 32) * bucketCount) >>> 32) << 6);
 }
 
-// @ts-ignore: decorator
-@inline function after(bucket: usize): usize {
+function after(bucket: usize): usize {
   return bucket + 64 == tableEnd ? table : bucket + 64;
 }
 
 /** Where the class of the name just hashed is within a bucket; 0: it is not there. */
-// @ts-ignore: decorator
-@inline function probe(bucket: usize): usize {
+function probe(bucket: usize): usize {
   if (load<u64>(bucket) == tag) return bucket + CLASSES;
   if (load<u64>(bucket, 8) == tag) return bucket + CLASSES + 4;
   if (load<u64>(bucket, 16) == tag) return bucket + CLASSES + 8;
@@ -189,8 +178,7 @@ export function unknown(): u32 {
   return 0;
 }
 
-// @ts-ignore: decorator
-@inline function find(): usize {
+function find(): usize {
   const first = home();
   let slot = probe(first);
   if (slot != 0 || load<u32>(first, OVERFLOW) == 0) return slot;
@@ -235,8 +223,7 @@ function insert(value: u32): u32 {
   return 0;
 }
 
-// @ts-ignore: decorator
-@inline function passed(bucket: usize, by: i32): void {
+function passed(bucket: usize, by: i32): void {
   store<u32>(bucket, load<u32>(bucket, OVERFLOW) + (by > 0 ? PASSED : -PASSED), OVERFLOW);
 }
 
