@@ -22,6 +22,20 @@ function opened(directory: string, damaged: string[] = []): StateDirectory {
   });
 }
 
+/** A state directory that can have no copy, and what it tells of that. */
+function openedWithoutCopy(directory: string): {
+  readonly state: StateDirectory;
+  readonly failed: unknown[];
+} {
+  const failed: unknown[] = [];
+  const state = new StateDirectory(directory, {
+    onDamage: () => undefined,
+    onUntidy: (error) => failed.push(error),
+  });
+  writeFileSync(join(directory, 'copy'), 'in the way');
+  return { state, failed };
+}
+
 /** The files of a directory but for the copy, which has the same ones once all is written. */
 async function filesOf(state: StateDirectory, directory: string): Promise<readonly string[]> {
   await state.settled();
@@ -215,12 +229,7 @@ describe('a chain', () => {
   // As where the copy is another user's: whom to believe, and the time, have the first place.
   it('keeps roots and the clock where there is no place for a copy, and tells of that', async () => {
     const directory = temporaryDirectory();
-    const failed: unknown[] = [];
-    const state = new StateDirectory(directory, {
-      onDamage: () => undefined,
-      onUntidy: (error) => failed.push(error),
-    });
-    writeFileSync(join(directory, 'copy'), 'in the way');
+    const { state, failed } = openedWithoutCopy(directory);
     const roots = [{ signatures: new Uint8Array(1), content: new Uint8Array(5) }];
     const clock = { bootId: 'boot', wallMs: 1, bootMs: 2, ended: 3 };
     await state.writeRoots(roots);
@@ -233,12 +242,7 @@ describe('a chain', () => {
   // Its copy could not be made, the disk being full; then it was damaged. Deltas went on being put upon it.
   it('of which a file is nowhere intact any more takes no further delta', async () => {
     const directory = temporaryDirectory();
-    const failed: unknown[] = [];
-    const state = new StateDirectory(directory, {
-      onDamage: () => undefined,
-      onUntidy: (error) => failed.push(error),
-    });
-    writeFileSync(join(directory, 'copy'), 'in the way');
+    const { state, failed } = openedWithoutCopy(directory);
     const one = stored(1, 100);
     await put(state, one);
     expect(failed).toHaveLength(1);
