@@ -36,11 +36,16 @@ async function main(): Promise<void> {
     nowMs: () => performance.now(),
   });
   const stop = stopSignal(); // before anybody is told that it runs, and may end it
-  let reading = Promise.resolve();
-  process.on('SIGHUP', () => {
-    reading = reading.then(async () => {
+  let [isReading, isAsked] = [false, false];
+  process.on('SIGHUP', async () => {
+    isAsked = true; // however often, while one is read: once more
+    if (isReading) return;
+    isReading = true;
+    while (isAsked) {
+      isAsked = false;
       judge = (await nextJudge(logger)) ?? judge;
-    });
+    }
+    isReading = false;
   });
   logger.info({ listen: argv.listen, upstream: argv.upstream }, 'ready');
   manager.ready();

@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -73,11 +73,22 @@ it('blocks by its document, reads it again when told, and keeps the old one wher
   child.kill('SIGHUP');
   expect(await said()).toMatch(/those before hold/);
   expect(await rcodeOf(port, 'new.example')).toBe('REFUSED');
+  writeFileSync(join(folder, 'names.yaml'), DOCUMENT('last.example'));
+  for (let i = 0; i < 100; i++) child.kill('SIGHUP');
+  expect(await said()).toBe('the rules were read again');
+  await expect.poll(() => rcodeOf(port, 'last.example')).toBe('REFUSED');
   child.kill('SIGTERM');
   expect(await once(child, 'close')).toEqual([0, null]);
 });
 
 it.each([
+  [
+    ['--rules', '/dev/zero', '--listen', '127.0.0.1:1', '--upstream', '127.0.0.1'],
+    1,
+    '/dev/zero is no file: write the path of one',
+  ],
+  [['--rules', '.', '--listen', '127.0.0.1:1', '--upstream', '127.0.0.1'], 1, '. is no file: '],
+  [['--rules', 'zero.yaml', '--listen', '127.0.0.1:1', '--upstream', '127.0.0.1'], 1, 'zero is no file: '],
   [['--rules', 'none.yaml', '--listen', '127.0.0.1:1', '--upstream', '127.0.0.1'], 1, 'none.yaml'],
   [
     ['--rules', 'bad.yaml', '--listen', '127.0.0.1:1', '--upstream', '127.0.0.1'],
@@ -101,6 +112,8 @@ it.each([
   const folder = temporaryDirectory();
   writeFileSync(join(folder, 'good.yaml'), blockText('docs/names.md#Examples'));
   writeFileSync(join(folder, 'bad.yaml'), 'policies: { p: { egress: [drop dst=@none] } }\n');
+  symlinkSync('/dev/zero', join(folder, 'zero'));
+  writeFileSync(join(folder, 'zero.yaml'), 'lists: { ads: { file: zero } }\n');
   const end = await ended(args, folder);
   expect(end.said).toContain(words);
   expect(end.said).not.toContain('    at ');

@@ -22,7 +22,11 @@ const LINES_MAX = 20;
  */
 export function* judgeOfFile(file: string, nowS: number): Generator<undefined, NameJudge> {
   const read = (name: string): Uint8Array => {
-    if (statSync(name).size > FORMAT_LIMITS.inputBytes) throw new RulesError(`${name} is too large`);
+    const stat = statSync(name);
+    if (!stat.isFile())
+      throw new RulesError(`${name} is no file: write the path of one, not of a folder, a pipe or a device`);
+    if (stat.size > FORMAT_LIMITS.inputBytes)
+      throw new RulesError(`${name} has ${stat.size} bytes; at most ${FORMAT_LIMITS.inputBytes} are read`);
     return readFileSync(name);
   };
   const readReferenced = (name: string): Uint8Array | undefined => {
