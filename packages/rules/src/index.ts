@@ -49,6 +49,7 @@ export {
   prefixCount,
   prefixListOf,
   prefixSetOf,
+  samePrefixSet,
   subtractPrefixes,
   unionPrefixes,
 } from './list.ts';
@@ -148,6 +149,7 @@ export {
   parsePrefixBytes,
   prefixAt,
   prefixOf,
+  samePrefixes,
   strideOf,
   wordMask,
 } from './prefix.ts';

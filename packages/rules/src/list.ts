@@ -18,6 +18,7 @@ import {
   PrefixBuilder,
   type Prefixes,
   prefixAt,
+  samePrefixes,
   strideOf,
 } from './prefix.ts';
 
@@ -78,6 +79,10 @@ export function prefixCount(set: PrefixSet): number {
 /** The column of one family of a set. */
 export function columnFor(set: PrefixSet, family: Family): Prefixes {
   return family === 4 ? set.v4 : set.v6;
+}
+
+export function samePrefixSet(a: PrefixSet, b: PrefixSet): boolean {
+  return samePrefixes(a.v4, b.v4) && samePrefixes(a.v6, b.v6);
 }
 
 export function prefixListOf(set: PrefixSet): PrefixList {

@@ -7,7 +7,7 @@
  */
 
 import { EMPTY_PREFIX_SET, type PrefixSet } from './list.ts';
-import { type Family, PrefixBuilder, type Prefixes, prefixAt } from './prefix.ts';
+import { type Family, PrefixBuilder, type Prefixes, prefixAt, samePrefixes } from './prefix.ts';
 import type { Action, Direction, Remote, Rule, RuleMatch } from './rule.ts';
 import { commonEnds, factOfBlocks } from './run-blocks.ts';
 
@@ -184,13 +184,6 @@ function sameRun(a: Run, b: Run): boolean {
   if (p.kind === 'prefixes' && q.kind === 'prefixes') return samePrefixes(p.prefixes, q.prefixes);
   if (p.kind === 'name' && q.kind === 'name') return p.name === q.name;
   return p.kind !== 'list' || q.kind !== 'list' || p.list === q.list;
-}
-
-function samePrefixes(a: Prefixes, b: Prefixes): boolean {
-  if (a.family !== b.family || a.lengths.length !== b.lengths.length) return false;
-  for (let i = 0; i < a.lengths.length; i++) if (a.lengths[i] !== b.lengths[i]) return false;
-  for (let w = 0; w < a.words.length; w++) if (a.words[w] !== b.words[w]) return false;
-  return true;
 }
 
 export function sameMatch(a: RuleMatch, b: RuleMatch): boolean {

@@ -341,6 +341,15 @@ export function sameAddress(a: Address, b: Address): boolean {
   return a.family === b.family && a.words.every((word, w) => word === b.words[w]);
 }
 
+/** Whether two columns have the same prefixes in the same order. */
+export function samePrefixes(a: Prefixes, b: Prefixes): boolean {
+  if (a === b) return true;
+  if (a.family !== b.family || a.lengths.length !== b.lengths.length) return false;
+  for (let i = 0; i < a.lengths.length; i++) if (a.lengths[i] !== b.lengths[i]) return false;
+  for (let w = 0; w < a.words.length; w++) if (a.words[w] !== b.words[w]) return false;
+  return true;
+}
+
 /** A copy of entry `index` of a column. */
 export function prefixAt(prefixes: Prefixes, index: number): Prefix {
   const stride = strideOf(prefixes.family);

@@ -16,6 +16,7 @@ import {
   type PrefixSet,
   policyRuleCount,
   ruleCount,
+  samePrefixSet,
 } from '@rulecast/rules';
 import { sortedResolutions } from '../content/canonical.ts';
 import { contentOf } from '../content/digest.ts';
@@ -122,20 +123,6 @@ function diffDirected(before: DirectedRuns, after: DirectedRuns): DirectedSplice
 /** Whether all but the rules is the same. */
 export function sameHeader(a: Policy, b: Policy): boolean {
   return a.defaultAction === b.defaultAction && samePrefixSet(a.prefixes, b.prefixes);
-}
-
-function samePrefixSet(a: PrefixSet, b: PrefixSet): boolean {
-  if (a === b) return true;
-  return (
-    sameNumbers(a.v4.words, b.v4.words) &&
-    sameNumbers(a.v4.lengths, b.v4.lengths) &&
-    sameNumbers(a.v6.words, b.v6.words) &&
-    sameNumbers(a.v6.lengths, b.v6.lengths)
-  );
-}
-
-function sameNumbers(a: Uint32Array | Uint8Array, b: Uint32Array | Uint8Array): boolean {
-  return a.length === b.length && a.every((number, i) => number === b[i]);
 }
 
 function diffResolutions(before: Resolutions, after: Resolutions): (PartEdits & EditCounts) | undefined {

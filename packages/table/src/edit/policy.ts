@@ -6,15 +6,15 @@
 
 import {
   canonicalPrefixes,
-  columnFor,
   type Direction,
   type Policy,
   type Prefixes,
-  type PrefixSet,
   type RuleSet,
   type Run,
   runsOf,
   sameMatch,
+  samePrefixes,
+  samePrefixSet,
 } from '@rulecast/rules';
 import type { BlockPredicates } from '../program/outline.ts';
 import { DIRECTIONS } from '../program/program.ts';
@@ -77,7 +77,7 @@ export function changedRuns(
 
 function addChanges(before: Policy, after: Policy, predicates: RunPredicates, changes: RunChange[]): boolean {
   if (before.name !== after.name || before.defaultAction !== after.defaultAction) return false;
-  if (!sameSet(before.prefixes, after.prefixes)) return false;
+  if (!samePrefixSet(before.prefixes, after.prefixes)) return false;
   for (const direction of DIRECTIONS) {
     for (const block of ['exceptions', 'own'] as const) {
       const own = predicates.of(before.name, block, direction);
@@ -130,16 +130,4 @@ function changedColumns(
     (remote.kind === 'name' && other.kind === 'name' && remote.name === other.name) ||
     (remote.kind === 'list' && other.kind === 'list' && remote.list === other.list);
   return isSame ? 'same' : 'differ';
-}
-
-function sameSet(a: PrefixSet, b: PrefixSet): boolean {
-  return ([4, 6] as const).every((family) => samePrefixes(columnFor(a, family), columnFor(b, family)));
-}
-
-function samePrefixes(a: Prefixes, b: Prefixes): boolean {
-  if (a === b) return true;
-  if (a.lengths.length !== b.lengths.length) return false;
-  for (let i = 0; i < a.lengths.length; i++) if (a.lengths[i] !== b.lengths[i]) return false;
-  for (let w = 0; w < a.words.length; w++) if (a.words[w] !== b.words[w]) return false;
-  return true;
 }
