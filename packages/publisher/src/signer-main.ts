@@ -28,12 +28,16 @@ import { errorLine, lineOf, REQUEST_MAX_BYTES, requestIn, signLine } from './sig
 import { readRecord, recordDirectory, writeRecord } from './signer/record.ts';
 
 const NAME = 'rulecast-signer';
+const USAGE = `${NAME} IDENTITY
+
+Signs what the publisher asks for on standard input, with the keys of an identity file. The publisher starts it.`;
 /** One that hung is ended within that, and this one takes its place. */
 const LOCK_WAIT_MS = 12_000;
 const LOCK_LOOK_MS = 50;
 
-await runProgram(NAME, async () => {
+await runProgram(NAME, async (out) => {
   const [file, ...others] = process.argv.slice(2);
+  if (file === '--help') return out.line(USAGE);
   if (file === undefined || others.length > 0)
     throw new ProgramError(EXIT_USAGE, 'it takes the identity file');
   // They are for the publisher, whose last question may be open; this ends with its input.

@@ -3,7 +3,7 @@
  * whole where it does not answer.
  */
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,10 +11,10 @@ import { openIdentity } from '@rulecast/program/identity';
 import { encodeManifest, hexOf, isSignedBy, manifestHash, signBytes } from '@rulecast/protocol';
 import { type Clock, SYSTEM_CLOCK } from '@rulecast/sources';
 import type { Endpoint } from '@rulecast/vchan';
-import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { turns } from '../../../test/kit/turns.ts';
+import fc from '../../../test/seeded-fast-check.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
 import { BehindError } from '../src/release/commit.ts';
 import { SignerDesk, type SignerKeys, type SignerRecord } from '../src/signer/desk.ts';
@@ -276,6 +276,18 @@ describe('the process', () => {
     expect(made.releaseKeys).toEqual([]);
     expect(releaseKeys).toHaveLength(1);
     expect(made.keys).toHaveLength(keys.length - 1);
+  });
+
+  it('says what it is for to whoever calls it by hand', () => {
+    const { status, stdout } = spawnSync(process.execPath, [SIGNER, '--help'], { encoding: 'utf8' });
+    expect([status, stdout]).toEqual([0, expect.stringMatching(/^rulecast-signer IDENTITY\n/)]);
+    for (const args of [[], ['a', 'b']]) {
+      const wrong = spawnSync(process.execPath, [SIGNER, ...args], { encoding: 'utf8' });
+      expect([wrong.status, wrong.stderr]).toEqual([
+        64,
+        expect.stringContaining('it takes the identity file'),
+      ]);
+    }
   });
 
   it('that is killed is started again, and goes on where it was', async () => {
