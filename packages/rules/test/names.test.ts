@@ -1,7 +1,7 @@
 /** Columns of names, against sets of strings sorted label by label. */
 
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import fc from '../../../test/seeded-fast-check.ts';
 import { compareHostNames, parseHostName } from '../src/name.ts';
 import {
   diffNames,

@@ -1,7 +1,7 @@
 /** What changes on and on is told less and less often, and what changes now and then at once. */
 
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import fc from '../../../test/seeded-fast-check.ts';
 import { DAMPER_LIMITS, Damper } from '../src/schedule/damper.ts';
 import { Flapping } from '../src/schedule/flapping.ts';
 import { prefixesOf } from './list-of.ts';
