@@ -36,7 +36,7 @@ beforeAll(async () => {
     `operators:
   admin: { role: push, qube: admin }
   monitor: { role: status, qube: monitor }
-  desk: { role: status, socket: { path: desk.sock, group: root } }
+  desk: { role: status, socket: { path: desk.sock, group: ${process.getgid?.()} } }
 `,
   );
   publisher = await startPublisher(directory, [

@@ -3,7 +3,7 @@
  * whole where it does not answer.
  */
 
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +12,7 @@ import { encodeManifest, hexOf, isSignedBy, manifestHash, signBytes } from '@rul
 import { type Clock, SYSTEM_CLOCK } from '@rulecast/sources';
 import type { Endpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { childWith } from '../../../test/kit/children.ts';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { turns } from '../../../test/kit/turns.ts';
 import fc from '../../../test/seeded-fast-check.ts';
@@ -254,11 +255,6 @@ function linkTo(identityFile: string, clock: Clock = SYSTEM_CLOCK): SignerLink {
   return link;
 }
 
-/** The process that works for an identity. */
-function pidOf(identityFile: string): number {
-  return Number(execFileSync('pgrep', ['-f', `${SIGNER} ${identityFile}`], { encoding: 'utf8' }).trim());
-}
-
 describe('the process', () => {
   it('makes the identity, and shows all of it but the keys that sign releases', async () => {
     const file = join(temporaryDirectory(), 'identity');
@@ -297,7 +293,7 @@ describe('the process', () => {
     const state = await openStateOf(link, { stateDirectory: directory }, 0);
     const publisher = freshPublisher({ stateDirectory: directory, state, signer: link });
     await release(publisher, { 'a.txt': '192.0.2.1\n' });
-    process.kill(pidOf(file), 'SIGKILL');
+    process.kill(childWith(file), 'SIGKILL');
     await release(publisher, { 'a.txt': '192.0.2.2\n' });
     expect(publisher.head?.manifest.version).toBe(2);
     const { signatures, manifestBytes } = publisher.head ?? {};
@@ -322,7 +318,7 @@ describe('the process', () => {
     const link = linkTo(file, clock);
     await link.identity();
     const publisher = freshPublisher({ stateDirectory: directory, state, signer: link });
-    const pid = pidOf(file);
+    const pid = childWith(file);
     process.kill(pid, 'SIGSTOP');
     let refusal: unknown;
     const push = publisher.push(pushOf({ 'a.txt': '192.0.2.1\n' })).catch((error: unknown) => {

@@ -9,6 +9,7 @@ import { Worker } from 'node:worker_threads';
 import { gzipSync } from 'node:zlib';
 import { SOURCE_LIMITS } from '@rulecast/formats';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { childPids, isRunning } from '../../../test/kit/children.ts';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { ListWorker } from '../src/read/list-worker.ts';
 import { bunzip2 } from '../src/unpack/bzip2.ts';
@@ -17,7 +18,7 @@ import { type UnpackOptions, unpack } from '../src/unpack/unpack.ts';
 import { unzstd } from '../src/unpack/zstd.ts';
 import { AMPLE, fixture, unpacked } from './archives.ts';
 import { FakeClock } from './fake-clock.ts';
-import { childPids, directoryWith, HAS_ZSTD, isHere, isRunning } from './programs.ts';
+import { directoryWith, HAS_ZSTD, isHere } from './programs.ts';
 import { jobOf } from './reading-job.ts';
 
 /** What begins as bzip2; the programs here do not read on. */

@@ -1,6 +1,6 @@
 /** The programs of the system that tests need, and programs that are none of its. */
 
-import { accessSync, chmodSync, constants, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { accessSync, chmodSync, constants, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as zlib from 'node:zlib';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
@@ -42,23 +42,4 @@ export function directoryWith(program: string, script: string): string {
   chmodSync(directory, 0o755); // whoever runs it is another user where we are root
   writeFileSync(join(directory, program), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
   return directory;
-}
-
-/** Processes that this one has started and not buried, by all of its threads. */
-export function childPids(): readonly number[] {
-  return readdirSync('/proc/self/task').flatMap((thread) =>
-    readFileSync(`/proc/self/task/${thread}/children`, 'latin1')
-      .split(' ')
-      .filter((pid) => pid !== '')
-      .map(Number),
-  );
-}
-
-/** Whether a process is there and is not only waiting to be buried. */
-export function isRunning(pid: number): boolean {
-  try {
-    return !/^\d+ \(.*\) [ZX]/s.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
-  } catch {
-    return false;
-  }
 }

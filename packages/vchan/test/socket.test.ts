@@ -324,6 +324,11 @@ describe('a socket listener', () => {
     await listener.close();
   });
 
+  it.runIf(process.geteuid?.() !== 0)('says whom it takes to give the file to a group', async () => {
+    const refused = listen(endpointAt('group.sock'), { mode: 0o660, group: 12_345 });
+    await expect(refused).rejects.toThrow('its user is not of group 12345, to which the file is to be given');
+  });
+
   it('leaves no file where it cannot be given to the group', async () => {
     const endpoint = endpointAt('group.sock');
     await expect(listen(endpoint, { mode: 0o660, group: -2 })).rejects.toMatchObject({

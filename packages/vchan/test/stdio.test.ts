@@ -13,6 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { childPids } from '../../../test/kit/children.ts';
 import type { Channel } from '../src/channel/channel.ts';
 import type { ExecEndpoint } from '../src/channel/endpoint.ts';
 import { SOCKET_SLACK_BYTES } from '../src/stream/channel.ts';
@@ -118,7 +119,7 @@ describeChannel('exec', async (bufferBytes) => {
     args: ['-c', JOIN, 'join', up, down],
     bufferBytes,
   });
-  const [child = 0] = childIds();
+  const [child = 0] = childPids();
   await until(() => !existsSync(up) && !existsSync(down));
   for (const fd of held) closeSync(fd);
   const server = openPipes('server', { name: 'test' }, { inputFd, outputFd }, bufferBytes);
@@ -126,7 +127,7 @@ describeChannel('exec', async (bufferBytes) => {
     server,
     client,
     acceptedBytes: { min: 2 * bufferBytes, max: 2 * bufferBytes + 2 * SOCKET_SLACK_BYTES + CAT_BYTES },
-    stuck: () => [child, ...childIds(child)].every(isWaitingCat),
+    stuck: () => [child, ...childPids(child)].every(isWaitingCat),
     assertCleanedUp: async () => {
       server.close();
       client.close();
@@ -204,7 +205,7 @@ describe('a program and its standard input and output', () => {
     const client = await connect(peerEndpoint('flood'));
     const before = await receive(client, 64 * BLOCK.length);
 
-    const [child] = childIds();
+    const [child] = childPids();
     process.kill(child ?? 0, 'SIGKILL');
     const after = await receive(client, 1_000 * BLOCK.length);
 
@@ -285,9 +286,9 @@ describe('a program and its standard input and output', () => {
     await vi.advanceTimersByTimeAsync(1);
     await until(() => existsSync(heard));
     await vi.advanceTimersByTimeAsync(1_999);
-    expect(childIds()).toHaveLength(1);
+    expect(childPids()).toHaveLength(1);
     await vi.advanceTimersByTimeAsync(1);
-    await until(() => childIds().length === 0);
+    await until(() => childPids().length === 0);
   });
 
   it.each([
@@ -402,9 +403,3 @@ describe('standard input and output', () => {
     closeSync(up.writeFd);
   });
 });
-
-/** Process ids of the children of a process, which is this one unless another is named. */
-function childIds(id = process.pid): readonly number[] {
-  const text = readFileSync(`/proc/${id}/task/${id}/children`, 'utf8').trim();
-  return text === '' ? [] : text.split(' ').map(Number);
-}

@@ -175,13 +175,23 @@ export function bindSocket(
     }
     if (!server.listening) return;
     try {
-      if (group !== undefined) lchownSync(path, process.geteuid?.() ?? 0, group);
+      if (group !== undefined) giveTo(group, path);
       chmodSync(path, mode);
     } catch (error) {
       server.close();
       reject(error);
     }
   });
+}
+
+/** Gives a file to a group, which only root and users of that group can. */
+function giveTo(group: number, path: string): void {
+  try {
+    lchownSync(path, process.geteuid?.() ?? 0, group);
+  } catch (error) {
+    if (errorCodeOf(error) !== 'EPERM') throw error;
+    throw new Error(`its user is not of group ${group}, to which the file is to be given`, { cause: error });
+  }
 }
 
 /** Connects to a socket file; `url` is what errors and the channel call it. */
