@@ -2,7 +2,7 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** Those that a process, this one unless another is named, has started and not buried, by all of its threads. */
+/** What a process, this one unless another is named, has started and not buried, by all of its threads. */
 export function childPids(pid = process.pid): readonly number[] {
   return readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
     readFileSync(`/proc/${pid}/task/${thread}/children`, 'latin1')
