@@ -18,6 +18,12 @@ const sources = Object.keys(ROOMS).flatMap((home) => {
 });
 
 /**
+ * What changes nothing of the process that it runs in: one process takes such suites one after the other,
+ * which spares each 0.7 s of loading what the one before has loaded.
+ */
+const PURE = ['protocol', 'packages/rules', 'packages/formats'].map((home) => `${home}/test/**/*.test.ts`);
+
+/**
  * Unit tests stand beside each package, tests of whole processes under test/. What runs within a test is the
  * source of every package, so that an edit is seen by the tests of the others at once. What a test starts,
  * threads and processes, is what was built: `npm test` builds before it begins, `npm run dev` at each change.
@@ -25,15 +31,24 @@ const sources = Object.keys(ROOMS).flatMap((home) => {
 export default defineConfig({
   resolve: { alias: sources },
   test: {
-    include: ['packages/*/test/**/*.test.ts', 'protocol/test/**/*.test.ts', 'test/**/*.test.ts'],
-    exclude: ['**/node_modules/**', 'test/system/**'],
     globalSetup: ['test/run/run.mjs'],
+    pool: 'forks',
+    maxWorkers: '100%',
+    projects: [
+      { extends: true, test: { name: 'pure', include: PURE, isolate: false } },
+      {
+        extends: true,
+        test: {
+          name: 'each its own',
+          include: ['packages/*/test/**/*.test.ts', 'protocol/test/**/*.test.ts', 'test/**/*.test.ts'],
+          exclude: ['**/node_modules/**', 'test/system/**', ...PURE],
+        },
+      },
+    ],
     // They end what hangs; no test passes or fails by them, however busy the machine.
     testTimeout: 240_000,
     hookTimeout: 240_000,
     expect: { poll: { timeout: 180_000 } },
-    pool: 'forks',
-    maxWorkers: '100%',
     execArgv: ['--max-semi-space-size=64'], // what tests make is mostly garbage, and collecting it took a tenth of the time
   },
 });
