@@ -76,7 +76,7 @@ export const ROOMS = {
 
   'packages/program': ['directory.ts', 'keys'],
 
-  'packages/dns': ['message', 'match', 'judge', 'proxy', 'daemon'],
+  'packages/dns': ['message', 'match', 'judge', 'proxy', 'pipe', 'daemon'],
 
   'packages/publisher': [
     'host.ts',

@@ -9,7 +9,6 @@ import { rulectl, rulectlOffline, startPublisher } from './processes.mjs';
 it.each([
   ['{"policies": {"default": {"egress": ["accept dst=@resolved"]}}}', 'dst=@resolved', 50],
   ['{"lists": {"a": {"names": ["*.a.example"]}}}', 'wildcard', 29],
-  ['{"lists": {"a": {"names": ["a.example"], "resolve": "firewall"}}}', 'resolve: firewall', 54],
   ['{"policies": {"p": {"blocked": "null"}}}', 'blocked:', 21],
 ])('is refused by check and push, with its place: %s', async (content, words, column) => {
   const directory = temporaryDirectory();

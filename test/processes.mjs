@@ -13,6 +13,7 @@ import { fileURLToPath } from 'node:url';
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const PUBLISHER = join(ROOT, 'packages/publisher/bin/rulecast-publisher.js');
 const SUBSCRIBER = join(ROOT, 'packages/subscriber/bin/rulecast-subscriber.js');
+const DNS = join(ROOT, 'packages/dns/bin/rulecast-dns.js');
 const RULECTL = join(ROOT, 'packages/rulectl/bin/rulectl.js');
 
 /** How long a daemon may take to say that it is ready. */
@@ -95,6 +96,11 @@ export async function startSubscriber(directory, name, args = []) {
 export function startSubscriberOf(trust, connect, name, args = [], launch = []) {
   const own = ['--trust', trust, '--connect', connect, '--name', name, ...args];
   return startDaemon(SUBSCRIBER, own, launch);
+}
+
+/** Starts `rulecast-dns`; resolves when it is ready. @param {readonly string[]} args */
+export function startDns(args) {
+  return startDaemon(DNS, args);
 }
 
 /** Runs a publisher that is to end by itself. @param {readonly string[]} args */

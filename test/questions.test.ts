@@ -82,11 +82,20 @@ describe('what is said of names', () => {
     ],
     ['"policies": {"p": {"prefixes": ["10.0.0.1"], "ingress": ["drop src=@a"]}}', 'where traffic goes'],
   ])('is refused where DNS cannot follow it: %s', (policies, words) => {
-    const { terms, ...parts } = read(`${DROP}${policies}}`);
-    const faults = checkRuleSet({ ...parts, resolutions: new Map() }, terms).filter(
+    const parts = read(`${DROP}${policies}}`);
+    const faults = checkRuleSet({ ...parts, resolutions: new Map() }).filter(
       ({ severity }) => severity === 'fault',
     );
     expect(faults.map(({ code, reason }) => [code, reason.includes(words)])).toEqual([['not-of-dns', true]]);
+  });
+
+  it('is refused where a rule would open addresses by name, but where it is only explained', () => {
+    const parts = read(`${DROP}"policies": {"p": {"exceptions": {"egress": ["accept dst=@a proto=tcp"]}}}}`);
+    const faultsFor = (use: 'enforce' | 'explain'): readonly string[] =>
+      checkRuleSet({ ...parts, resolutions: new Map() }, use)
+        .filter(({ severity }) => severity === 'fault')
+        .map(({ code }) => code);
+    expect([faultsFor('enforce'), faultsFor('explain')]).toEqual([['accept-by-name'], []]);
   });
 
   it('of common holds for policies that say nothing, and the address is null where that is said', () => {
@@ -119,8 +128,8 @@ describe('what is said of names', () => {
       () => undefined,
     );
     expect(new Set(rejects.map(({ code }) => code))).toEqual(new Set(['unsupported']));
-    expect(rejects).toHaveLength(7);
-    expect(terms.firewallLists.size + terms.blocked.size + terms.unlisted.size).toBe(0);
+    expect(rejects).toHaveLength(2); // blocked: and unlisted:
+    expect(terms.blocked.size + terms.unlisted.size).toBe(0);
   });
 });
 

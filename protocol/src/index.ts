@@ -14,7 +14,9 @@
  * - `peer/`: the two ends: a connection, when which message may come, and how one is known to the other.
  */
 
+export { ByteReader } from './bytes/reader.ts';
 export { hexOf } from './bytes/words.ts';
+export { ByteWriter } from './bytes/writer.ts';
 export {
   applyChain,
   applyDelta,
@@ -68,6 +70,7 @@ export {
 } from './content/manifest.ts';
 export {
   comparePartIds,
+  isPartKind,
   type Part,
   type PartId,
   PartKind,

@@ -814,8 +814,8 @@ class Decoder:
 
     def names(self, body):
         flags = body.uint(1)
-        need(flags <= 3, body.code, "flags of names")
-        return flags & 1, self.coded(body, lambda code: name_code.read_column(flags, body.varint(), code()))
+        need(flags <= 6 and flags & 5 != 5, body.code, "flags of names")
+        return 2 if flags & 4 else flags & 1, self.coded(body, lambda code: name_code.read_column(flags, body.varint(), code()))
 
     def coded(self, body, read):
         """Names out of a code of names, as text."""
@@ -919,12 +919,12 @@ class Decoder:
 
     def patch_names(self, body, old):
         flags = body.uint(1)
-        need(flags <= 3, body.code, "flags of names")
+        need(flags <= 6 and flags & 5 != 5, body.code, "flags of names")
         counts = body.varint(), body.varint(), body.varint()
         need(counts[0] + counts[1] <= len(old[1]), "bad-base", "more names are changed than there are")
         before = [name_code.key_of(name) for name in old[1]]
         fits = lambda holds: need(holds, "bad-base", "an edit beyond the names")
-        return flags & 1, self.coded(body, lambda code: name_code.read_edit(flags, counts, code(), before, fits))
+        return 2 if flags & 4 else flags & 1, self.coded(body, lambda code: name_code.read_edit(flags, counts, code(), before, fits))
 
     def patch_policy(self, raw, old):
         action, own, egress, ingress, *exceptions = old

@@ -400,7 +400,8 @@ describe('deltas of lists', () => {
 
   it('follow any change of names', () => {
     const name = fc.stringMatching(/^[a-c]{1,3}\.[a-b]{1,2}$/);
-    const list = fc.tuple(fc.uniqueArray(name, { maxLength: 30 }), fc.boolean());
+    const who = fc.constantFrom(false, true, 'firewall' as const);
+    const list = fc.tuple(fc.uniqueArray(name, { maxLength: 30 }), who);
     fc.assert(
       fc.property(list, list, (a, b) => {
         const [before, after] = [a, b].map(([names, resolve]) =>

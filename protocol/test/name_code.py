@@ -244,12 +244,16 @@ def leb128(value):
 # Keys here are bytes with the end last; `column` is a list of them in order.
 
 
+def flags_of(resolve, wildcards):
+    return {False: 0, True: 1, "firewall": 4}[resolve] | wildcards << 1
+
+
 def write_column(resolve, column):
     wildcards = any(key[-1] for key in column)
     walk = Walk(Coder(len(column)), wildcards)
     for key in column:
         walk.name(wanted=key)
-    return bytes([resolve | wildcards << 1]) + leb128(len(column)) + walk.coder.finish()
+    return bytes([flags_of(resolve, wildcards)]) + leb128(len(column)) + walk.coder.finish()
 
 
 def read_column(flags, count, code):
@@ -293,7 +297,7 @@ def write_edit(resolve, before, after):
         walk.name(before[ordinal] if ordinal < len(before) else None, key)
         at = ordinal
     counts = b"".join(map(leb128, (len(removed), len(changed), len(added))))
-    return bytes([resolve | wildcards << 1]) + counts + walk.coder.finish()
+    return bytes([flags_of(resolve, wildcards)]) + counts + walk.coder.finish()
 
 
 def read_edit(flags, counts, code, before, beyond):
@@ -337,9 +341,9 @@ def main():
     for case in json.load(sys.stdin):
         after = sorted(map(key_of, case["after"]))
         if case.get("before") is None:
-            out.append(write_column(int(case["resolve"]), after).hex())
+            out.append(write_column(case["resolve"], after).hex())
         else:
-            out.append(write_edit(int(case["resolve"]), sorted(map(key_of, case["before"])), after).hex())
+            out.append(write_edit(case["resolve"], sorted(map(key_of, case["before"])), after).hex())
     json.dump(out, sys.stdout)
 
 

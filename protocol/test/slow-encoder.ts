@@ -15,7 +15,7 @@ export interface ListSpec {
 export interface NamesSpec {
   readonly kind: 'names';
   readonly name: string;
-  readonly resolve: boolean;
+  readonly resolve: boolean | 'firewall';
   readonly names: readonly string[];
 }
 export interface PolicySpec {
@@ -132,7 +132,7 @@ export function slowCanonical(part: PartSpec, columns = column): readonly string
       return [ascii('RCP1'), ...prefixSet(part.prefixes)];
     case 'names': {
       const names = [...part.names].sort(compareSlowly);
-      return [ascii('RCN1'), part.resolve ? '01' : '00', le(names.length, 4), ...names.map(slowKey)];
+      return [ascii('RCN1'), codeOf(part.resolve), le(names.length, 4), ...names.map(slowKey)];
     }
     case 'policy': {
       const action = part.defaultAction === 'accept' ? '01' : '00';
@@ -545,7 +545,7 @@ export function slowDigest(part: PartSpec): string {
       );
       return sha256([
         ascii('RDN1'),
-        part.resolve ? '01' : '00',
+        codeOf(part.resolve),
         le(names.length, 4),
         le(leaves.length, 4),
         ...leaves,
@@ -613,4 +613,9 @@ export function slowCatalogue(records: readonly SlowRecord[]): string {
     return sha256([ascii('RLC1'), le(own.length, 4), ...fields]);
   });
   return sha256([ascii('RDC1'), le(records.length, 4), le(leaves.length, 4), ...leaves]);
+}
+
+/** Who resolves the names of a list. */
+function codeOf(resolve: boolean | 'firewall'): string {
+  return resolve === 'firewall' ? '02' : resolve ? '01' : '00';
 }

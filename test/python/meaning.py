@@ -253,7 +253,7 @@ class Firewall:
             prefix = member(part, remote)
         else:
             resolve, names = part
-            found = [self.resolved(name, remote) for name in names] if resolve else []
+            found = [self.resolved(name, remote) for name in names] if resolve == 1 else []
             prefix = min((prefix for prefix in found if prefix is not None), key=lambda p: p[1], default=None)
         return prefix is not None, rule.remote, prefix
 
@@ -276,8 +276,8 @@ def fault(parts):
     owners = {}
     if (PREFIXES, "resolved") in parts or (NAMES, "resolved") in parts:
         return "a list is called resolved"
-    if any(name[0] in "*." for (kind, _), part in parts.items() if kind == NAMES for name in part[1]):
-        return "a list has a wildcard"
+    if any(name[0] in "*." for (kind, _), part in parts.items() if kind == NAMES and part[0] != 2 for name in part[1]):
+        return "a list has a wildcard that the firewall does not resolve"
     for name, policy in policies.items():
         prefixes = [(bits, prefix) for bits, column in zip((32, 128), policy[1]) for prefix in column]
         if name in ("default", "common") and prefixes:
@@ -299,7 +299,12 @@ def fault(parts):
             if (NAMES, rule.remote) not in parts:
                 return f"no list {rule.remote}"
             resolve, names = parts[NAMES, rule.remote]
-            if not resolve or len(names) > RESOLVED_NAMES_MAX:
+            if resolve == 2:
+                is_of_dns = not rule.action and kept in policy[2] + policy[4] and not rule.protocol and not rule.dns
+                if not is_of_dns:
+                    return f"{rule.remote} is not for DNS here"
+                continue
+            if resolve != 1 or len(names) > RESOLVED_NAMES_MAX:
                 return f"{rule.remote} is not resolved"
     return None
 

@@ -1,6 +1,6 @@
 /**
- * `rulecast-dns`: the proxy as a process. It judges by a rule set document of this machine; following
- * releases, and opening addresses, is to come.
+ * `rulecast-dns`: the proxy as a process. It judges by the releases that a subscriber tells it, or by a rule
+ * set document of this machine; opening addresses is to come.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -14,10 +14,18 @@ import {
   stopSignal,
 } from '@rulecast/program';
 import { type Logger, pino } from 'pino';
-import { argv, endpointsOf } from './daemon/options.ts';
+import { argv, endpointsOf, sourceOf } from './daemon/options.ts';
+import { followReleases } from './daemon/releases.ts';
 import { judgeOfFile, RulesError } from './daemon/rules.ts';
 import type { NameJudge } from './judge/judge.ts';
+import type { ProxyOptions } from './proxy/machine.ts';
 import { DnsServer } from './proxy/server.ts';
+
+/** What names are judged by. */
+interface Source {
+  readonly judge: ProxyOptions['judge'];
+  close(): Promise<void>;
+}
 
 await runProgram('rulecast-dns', main);
 
@@ -27,32 +35,23 @@ async function main(): Promise<void> {
     logger.warn({ err: error }, 'the service manager could not be told');
   });
   const [listen, upstreams] = [endpointsOf('listen'), endpointsOf('upstream')];
-  let judge = await firstJudge();
+  const { kind, path } = sourceOf();
+  const source = await (kind === 'rules' ? followFile(path, logger) : followReleases(path, logger, nowS));
   const server = await DnsServer.listen({
     listen,
     upstreams,
-    judge: (asker, name, at, aliases) => judge.judge(asker, name, at, aliases, { now: nowS() }),
+    judge: source.judge,
     randomBytes,
     nowMs: () => performance.now(),
   });
   const stop = stopSignal(); // before anybody is told that it runs, and may end it
-  let [isReading, isAsked] = [false, false];
-  process.on('SIGHUP', async () => {
-    isAsked = true; // however often, while one is read: once more
-    if (isReading) return;
-    isReading = true;
-    while (isAsked) {
-      isAsked = false;
-      judge = (await nextJudge(logger)) ?? judge;
-    }
-    isReading = false;
-  });
-  logger.info({ listen: argv.listen, upstream: argv.upstream }, 'ready');
+  logger.info({ listen: argv.listen, upstream: argv.upstream, [kind]: path }, 'ready');
   manager.ready();
   await stop;
   manager.stopping();
   logger.info({ ...server.counts }, 'stopping');
   await server.close();
+  await source.close();
   process.exit(0); // whatever is being read
 }
 
@@ -60,9 +59,29 @@ function nowS(): number {
   return Math.floor(Date.now() / 1000);
 }
 
+/** The rule set document of this machine, read again at SIGHUP. */
+async function followFile(file: string, logger: Logger): Promise<Source> {
+  let judge = await firstJudge(file);
+  let [isReading, isAsked] = [false, false];
+  process.on('SIGHUP', async () => {
+    isAsked = true; // however often, while one is read: once more
+    if (isReading) return;
+    isReading = true;
+    while (isAsked) {
+      isAsked = false;
+      judge = (await nextJudge(file, logger)) ?? judge;
+    }
+    isReading = false;
+  });
+  return {
+    judge: (asker, name, at, aliases) => judge.judge(asker, name, at, aliases, { now: nowS() }),
+    close: async () => undefined,
+  };
+}
+
 /** The judge of the document, made while questions are answered. */
-async function newJudge(): Promise<NameJudge> {
-  const steps = judgeOfFile(argv.rules, nowS());
+async function newJudge(file: string): Promise<NameJudge> {
+  const steps = judgeOfFile(file, nowS());
   for (;;) {
     const { done, value } = steps.next();
     if (done === true) return value;
@@ -70,9 +89,9 @@ async function newJudge(): Promise<NameJudge> {
   }
 }
 
-async function firstJudge(): Promise<NameJudge> {
+async function firstJudge(file: string): Promise<NameJudge> {
   try {
-    return await newJudge();
+    return await newJudge(file);
   } catch (error) {
     if (!(error instanceof RulesError)) throw error;
     throw new ProgramError(EXIT_FAILED, error.message, { cause: error });
@@ -80,14 +99,14 @@ async function firstJudge(): Promise<NameJudge> {
 }
 
 /** Undefined where the document cannot be read: the one before holds. */
-async function nextJudge(logger: Logger): Promise<NameJudge | undefined> {
+async function nextJudge(file: string, logger: Logger): Promise<NameJudge | undefined> {
   try {
-    const judge = await newJudge();
-    logger.info({ rules: argv.rules }, 'the rules were read again');
+    const judge = await newJudge(file);
+    logger.info({ rules: file }, 'the rules were read again');
     return judge;
   } catch (error) {
     const said = error instanceof Error ? error.message : String(error);
-    logger.error({ rules: argv.rules, reason: said }, 'the rules cannot be used: those before hold');
+    logger.error({ rules: file, reason: said }, 'the rules cannot be used: those before hold');
     return undefined;
   }
 }

@@ -158,7 +158,6 @@ function readDocument(
 
 function joinTerms(a: NameTerms, b: NameTerms): NameTerms {
   return {
-    firewallLists: new Set([...a.firewallLists, ...b.firewallLists]),
     blocked: new Map([...a.blocked, ...b.blocked]),
     unlisted: new Map([...a.unlisted, ...b.unlisted]),
   };

@@ -367,7 +367,7 @@ describe('faults', () => {
     ['{ union: [b] }', '2:16 unknown-list', 'no list "b"'],
     ['{ union: [] }', '2:3 bad-value', 'names no list'],
     ['{ union: a }', '2:3 circular-lists', 'made from itself: a ← a'],
-    ['{ names: ["*.example"] }', '2:17 unsupported', 'is a wildcard, and a list holds single names'],
+    ['{ names: ["*.example"] }', '2:17 unsupported', 'is a wildcard, and such a list holds single names'],
     ['{ names: [a.example], resolve: firewall }', '2:37 unsupported', 'write resolve: publisher'],
     ['{ names: [a.example], private: true }', '2:28 unsupported', 'private: is not supported yet'],
   ])('of a list %s, in the second line', (list, place, words) => {

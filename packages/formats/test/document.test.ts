@@ -252,7 +252,6 @@ describe('parseDocument: what is refused, and where', () => {
     ],
     ['a default that is none', 'policies: { a: { default: reject } }\n', ['1:27 bad-value']],
     // PROTOCOL.md "Forms to come": what has a meaning, and nothing that enforces it.
-    ['resolve by the firewall', 'lists: { a: { names: [], resolve: firewall } }\n', ['1:35 unsupported']],
     ['private names', 'lists: { a: { names: [], private: true } }\n', ['1:26 unsupported']],
     ['private words of another kind', 'lists: { a: { names: [], private: yes } }\n', ['1:35 bad-value']],
     ['names below another', 'lists: { a: { names: [a.example, "*.b.example"] } }\n', ['1:35 unsupported']],

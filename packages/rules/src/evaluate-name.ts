@@ -8,6 +8,7 @@
  */
 
 import { type Environment, judgingPolicy, timeFor } from './evaluate.ts';
+import { namesOfFirewall } from './list.ts';
 import type { BlockedAnswer, NameTerms } from './name-terms.ts';
 import { type Names, nameTexts } from './names.ts';
 import {
@@ -74,7 +75,7 @@ export function evaluateName(
     (policy && of.get(policy.name)) ?? of.get(COMMON_POLICY) ?? otherwise;
   for (const block of RULE_BLOCKS) {
     const source = block === 'common' ? ruleSet.policies.get(COMMON_POLICY) : policy;
-    const found = source && firstMatch(ruleSet, terms, time, question, source, block);
+    const found = source && firstMatch(ruleSet, time, question, source, block);
     if (found === undefined) continue;
     const answer = found.action === 'accept' ? 'answer' : said(terms.blocked, 'nxdomain');
     return { action: found.action, answer, policy: policy?.name, rule: found.rule };
@@ -95,7 +96,6 @@ function askerPolicy(ruleSet: RuleSet, asker: NameQuestion['asker']): Policy | u
 
 function firstMatch(
   ruleSet: RuleSet,
-  terms: NameTerms,
   time: Omit<Environment, 'dns'>,
   { name, aliases }: NameQuestion,
   policy: Policy,
@@ -106,7 +106,7 @@ function firstMatch(
     const { action, expire } = run.match;
     const isInForce = expire === undefined || timeFor(action, time) < expire;
     const asked = action === 'accept' ? [name] : [name, ...aliases];
-    const held = isInForce ? asked.find((one) => holds(ruleSet, terms, run, one)) : undefined;
+    const held = isInForce ? asked.find((one) => holds(ruleSet, run, one)) : undefined;
     if (held !== undefined) {
       const list = run.remote.kind === 'list' ? run.remote.list : undefined;
       return { action, rule: { policy: policy.name, block, index, list, name: held } };
@@ -120,14 +120,14 @@ function firstMatch(
  * Whether a rule is about a name. A drop that is narrowed to a protocol or ports is about packets: DNS has no
  * ports, and a name that is blocked is blocked for all of them.
  */
-function holds(ruleSet: RuleSet, terms: NameTerms, { match, remote }: Run, name: string): boolean {
+function holds(ruleSet: RuleSet, { match, remote }: Run, name: string): boolean {
   if (match.action === 'drop' && isNarrowed(match)) return false;
   switch (remote.kind) {
     case 'name':
       return remote.name === name;
     case 'list': {
-      const list = ruleSet.lists.get(remote.list);
-      return list?.kind === 'names' && terms.firewallLists.has(remote.list) && stands(list.names, name);
+      const names = namesOfFirewall(ruleSet.lists.get(remote.list));
+      return names !== undefined && stands(names, name);
     }
     default:
       return false;

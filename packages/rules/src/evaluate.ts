@@ -291,7 +291,7 @@ function listMember(ruleSet: RuleSet, name: string, address: Address): Prefix | 
   const list = ruleSet.lists.get(name);
   if (list === undefined) return undefined;
   if (list.kind === 'prefixes') return memberOf(list, address);
-  if (!list.resolve) return undefined;
+  if (list.resolve !== true) return undefined;
   let widest: Prefix | undefined; // in the canonical union, the widest member covers the others
   for (const host of nameTexts(list.names)) {
     const member = memberOf(resolutionOf(ruleSet, host), address);

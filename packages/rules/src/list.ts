@@ -36,11 +36,19 @@ export interface PrefixList extends PrefixSet {
 export interface NameList {
   readonly kind: 'names';
   readonly names: Names;
-  /** Whether rules may use the list, by the addresses that the publisher resolves. */
-  readonly resolve: boolean;
+  /**
+   * Whether rules may use the list: `true` by the addresses that the publisher resolves, `firewall` by name,
+   * in the firewall's own DNS. Ask for either by that very word: no other is taken for it.
+   */
+  readonly resolve: boolean | 'firewall';
 }
 
 export type List = PrefixList | NameList;
+
+/** The names of a list that the firewall's own DNS knows; undefined for any other list. */
+export function namesOfFirewall(list: List | undefined): Names | undefined {
+  return list?.kind === 'names' && list.resolve === 'firewall' ? list.names : undefined;
+}
 
 /**
  * What turns one canonical column into another: indices into the old one, ascending, and the new members,
@@ -90,7 +98,7 @@ export function prefixListOf(set: PrefixSet): PrefixList {
 }
 
 /** A canonical list of names from names in normal form, or wildcards of such, in any order. */
-export function nameListOf(names: Iterable<string>, resolve: boolean): NameList {
+export function nameListOf(names: Iterable<string>, resolve: NameList['resolve']): NameList {
   return { kind: 'names', names: namesOf(names), resolve };
 }
 

@@ -2,9 +2,9 @@
  * Rule sets: all lists and all policies, with the addresses that names stand for; and what makes one sound.
  */
 
-import { EMPTY_PREFIX_SET, type List, type PrefixSet, prefixCount } from './list.ts';
+import { EMPTY_PREFIX_SET, type List, namesOfFirewall, type PrefixSet, prefixCount } from './list.ts';
 import { compareHostNames, RESOLVED_LIST } from './name.ts';
-import { type NameTerms, NO_NAME_TERMS, reasonsNotOfDns } from './name-terms.ts';
+import { reasonsNotOfDns, reasonsNotOpened } from './name-terms.ts';
 import { hasWildcards, nameTexts } from './names.ts';
 import { atOnce, PIECE_PARTS, type Pieces } from './pieces.ts';
 import {
@@ -75,6 +75,7 @@ export const RuleSetProblemCode = {
   unresolvedNames: 'names-not-resolvable',
   tooManyNames: 'too-many-names',
   notOfDns: 'not-of-dns',
+  notOpened: 'accept-by-name',
   duplicatePrefix: 'duplicate-policy-prefix',
   reservedPolicy: 'reserved-policy',
   reservedList: 'reserved-list',
@@ -84,6 +85,18 @@ export const RuleSetProblemCode = {
   unmatchedOpen: 'unmatched-not-said',
 } as const;
 export type RuleSetProblemCode = (typeof RuleSetProblemCode)[keyof typeof RuleSetProblemCode];
+
+/** Whether a rule set has lists of names that only the firewall's own DNS knows. */
+export function needsFirewallDns({ lists }: Pick<RuleSet, 'lists'>): boolean {
+  const known = dnsNeeds.get(lists);
+  if (known !== undefined) return known;
+  const needs = [...lists.values()].some((list) => namesOfFirewall(list) !== undefined);
+  dnsNeeds.set(lists, needs);
+  return needs;
+}
+
+/** What was found of lists, which do not change. */
+const dnsNeeds = new WeakMap<RuleSet['lists'], boolean>();
 
 /** What a name stands for; nothing if it was never resolved. */
 export function resolutionOf(ruleSet: RuleSet, name: string): PrefixSet {
@@ -126,7 +139,8 @@ export function usedNames(ruleSet: RuleSet): readonly string[] {
   }
   for (const listName of usedLists(ruleSet.policies.values())) {
     const list = ruleSet.lists.get(listName);
-    if (list?.kind === 'names' && list.resolve) for (const name of nameTexts(list.names)) names.add(name);
+    if (list?.kind === 'names' && list.resolve === true)
+      for (const name of nameTexts(list.names)) names.add(name);
   }
   const sorted = [...names].sort(compareHostNames);
   namesKnown.set(ruleSet.policies, { lists: ruleSet.lists, names: sorted });
@@ -142,21 +156,27 @@ const namesKnown = new WeakMap<
 /** What was found wrong; rule sets are immutable. */
 const problemsKnown = new WeakMap<RuleSet, readonly RuleSetProblem[]>();
 
+/**
+ * Who is to use a rule set: a firewall, which must enforce all of it; or who asks what it means, and may use
+ * forms that are to come.
+ */
+export type RuleSetUse = 'enforce' | 'explain';
+
 /** Everything that is wrong or odd about a rule set as a whole; faults first. */
-export function checkRuleSet(ruleSet: RuleSet, terms: NameTerms = NO_NAME_TERMS): readonly RuleSetProblem[] {
-  return atOnce(checkPieces(ruleSet, terms));
+export function checkRuleSet(ruleSet: RuleSet, use: RuleSetUse = 'enforce'): readonly RuleSetProblem[] {
+  return atOnce(checkPieces(ruleSet, use));
 }
 
 /** The same in pieces: ten thousand policies take a quarter of a second. */
 export function* checkPieces(
   ruleSet: RuleSet,
-  terms: NameTerms = NO_NAME_TERMS,
+  use: RuleSetUse = 'enforce',
 ): Pieces<readonly RuleSetProblem[]> {
-  const known = terms === NO_NAME_TERMS ? problemsKnown.get(ruleSet) : undefined;
+  const known = use === 'enforce' ? problemsKnown.get(ruleSet) : undefined;
   if (known !== undefined) return known;
   const problems = [
-    ...(yield* listProblems(ruleSet, terms)),
-    ...dnsProblems(ruleSet, terms),
+    ...(yield* listProblems(ruleSet)),
+    ...dnsProblems(ruleSet, use),
     ...reservedProblems(ruleSet.policies),
     ...(yield* prefixProblems(ruleSet.policies)),
     ...unmatchedProblems(ruleSet),
@@ -165,11 +185,11 @@ export function* checkPieces(
     ...problems.filter((problem) => problem.severity === 'fault'),
     ...problems.filter((problem) => problem.severity === 'warning'),
   ];
-  if (terms === NO_NAME_TERMS) problemsKnown.set(ruleSet, sorted);
+  if (use === 'enforce') problemsKnown.set(ruleSet, sorted);
   return sorted;
 }
 
-function* listProblems(ruleSet: RuleSet, { firewallLists }: NameTerms): Pieces<readonly RuleSetProblem[]> {
+function* listProblems(ruleSet: RuleSet): Pieces<readonly RuleSetProblem[]> {
   const problems: RuleSetProblem[] = [];
   const used = new Set<string>();
   let looked = 0;
@@ -177,15 +197,14 @@ function* listProblems(ruleSet: RuleSet, { firewallLists }: NameTerms): Pieces<r
     if (++looked % PIECE_PARTS === 0) yield;
     for (const name of usedLists([policy])) {
       used.add(name);
-      if (firewallLists.has(name)) continue;
       const problem = listUseProblem(policy.name, name, ruleSet.lists.get(name));
       if (problem !== undefined) problems.push(problem);
     }
   }
   for (const [name, list] of ruleSet.lists) {
     if (++looked % PIECE_PARTS === 0) yield;
-    if (list.kind === 'names' && !firewallLists.has(name) && hasWildcards(list.names)) {
-      const reason = `list ${name} has wildcards, which nothing enforces yet: list the names that are meant`;
+    if (list.kind === 'names' && list.resolve !== 'firewall' && hasWildcards(list.names)) {
+      const reason = `list ${name} has wildcards, which only the firewall's DNS knows: say resolve: firewall for it, or list the names that are meant`;
       problems.push({ severity: 'fault', code: RuleSetProblemCode.wildcards, part: name, reason });
     }
     if (name === RESOLVED_LIST) {
@@ -212,9 +231,9 @@ function listUseProblem(part: string, name: string, list: List | undefined): Rul
       `policy ${part} uses list ${name}, which does not exist: push it too`,
     );
   }
-  if (list.kind === 'prefixes') return undefined;
-  if (!list.resolve) {
-    const reason = `policy ${part} uses ${name}, a list of names: say resolve: true for it in a rule set document`;
+  if (list.kind === 'prefixes' || namesOfFirewall(list) !== undefined) return undefined;
+  if (list.resolve !== true) {
+    const reason = `policy ${part} uses ${name}, a list of names: say resolve: publisher, or firewall, for it in a rule set document`;
     return fault(RuleSetProblemCode.unresolvedNames, reason);
   }
   if (list.names.count <= RESOLVED_NAMES_MAX) return undefined;
@@ -222,13 +241,21 @@ function listUseProblem(part: string, name: string, list: List | undefined): Rul
   return fault(RuleSetProblemCode.tooManyNames, reason);
 }
 
-/** Rules that the firewall's DNS could not follow. */
-function dnsProblems({ policies }: RuleSet, terms: NameTerms): readonly RuleSetProblem[] {
-  return [...policies.values()].flatMap((policy) =>
-    reasonsNotOfDns(policy, terms).map((reason) => {
-      return { severity: 'fault' as const, code: RuleSetProblemCode.notOfDns, part: policy.name, reason };
-    }),
-  );
+/** Rules that the firewall's DNS could not follow, or does not yet. */
+function dnsProblems(ruleSet: RuleSet, use: RuleSetUse): readonly RuleSetProblem[] {
+  if (!needsFirewallDns(ruleSet)) return [];
+  const { policies, lists } = ruleSet;
+  return [...policies.values()].flatMap((policy) => {
+    const problem = (code: RuleSetProblemCode) => (reason: string) => {
+      return { severity: 'fault' as const, code, part: policy.name, reason };
+    };
+    return [
+      ...reasonsNotOfDns(policy, lists).map(problem(RuleSetProblemCode.notOfDns)),
+      ...(use === 'explain' ? [] : reasonsNotOpened(policy, lists)).map(
+        problem(RuleSetProblemCode.notOpened),
+      ),
+    ];
+  });
 }
 
 function reservedProblems(policies: ReadonlyMap<string, Policy>): readonly RuleSetProblem[] {

@@ -3,6 +3,8 @@
  * --enforce, it also has the kernel enforce what it verified.
  */
 
+import { resolve } from 'node:path';
+import type { NameFeed } from '@rulecast/dns/feed';
 import {
   DirectoryError,
   EXIT_FAILED,
@@ -17,7 +19,7 @@ import {
   stopSignal,
   usageError,
 } from '@rulecast/program';
-import { parseTrust, type Trust } from '@rulecast/protocol';
+import { parseTrust, STEADY_CLOCK, type Trust } from '@rulecast/protocol';
 import { type Address, formatAddress, isPartName, parseAddress } from '@rulecast/rules';
 import { TableEngineError } from '@rulecast/table';
 import {
@@ -68,6 +70,7 @@ async function main(out: Output): Promise<void> {
     const keys = curveOptions(endpoint);
     const lock = argv.state === undefined ? undefined : await lockDirectory(argv.state);
     const sink = argv.enforce ? await startEnforcement(enforcementOptions(logger)) : undefined;
+    const names = argv.names === undefined ? undefined : await startNames(argv.names, logger);
     const subscriber = await createSubscriber({
       channel: (signal) => connect(endpoint, { signal, ...keys }),
       name: argv.name,
@@ -79,6 +82,7 @@ async function main(out: Output): Promise<void> {
       dns,
       logger,
       ...(sink && { sink }),
+      ...(names && { names }),
     });
     const unwatch = argv.dns.includes('/') ? followDns(argv.dns, subscriber, logger) : undefined;
     const stop = stopSignal(); // before anybody is told that it runs, and may end it
@@ -90,6 +94,7 @@ async function main(out: Output): Promise<void> {
     logger.info('stopping');
     unwatch?.();
     await subscriber.close();
+    await names?.close();
     await sink?.close();
     await lock?.release();
   } catch (error) {
@@ -135,6 +140,16 @@ function enforcementOptions(logger: Logger): EnforcementOptions {
     stateDirectory: argv.state,
     logger,
   };
+}
+
+/** Has `rulecast-dns` follow; it may come later, and go. */
+async function startNames(path: string, logger: Logger): Promise<NameFeed> {
+  const { NameFeed } = await import('@rulecast/dns/feed');
+  return new NameFeed({
+    channel: (signal) => connect({ kind: 'unix', path: resolve(path) }, { signal }),
+    clock: STEADY_CLOCK,
+    onStanding: (text, isFollowing) => logger[isFollowing ? 'info' : 'warn']({ names: path }, text),
+  });
 }
 
 /** The key to give to the publisher; makes the key file if need be. */

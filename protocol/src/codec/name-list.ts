@@ -33,17 +33,23 @@ import { Count } from './name-model.ts';
 import { ANYTHING, type Key, NameWalk } from './name-walk.ts';
 
 /** What the first byte says; the other bits are zero. */
-const Flag = { resolve: 1, wildcards: 2 } as const;
-const FLAGS = 3;
+const Flag = { resolve: 1, wildcards: 2, firewall: 4 } as const;
+const FLAGS = 6; // the highest: the publisher and the firewall do not both resolve
 
-function flagsOf(resolve: boolean, wildcards: boolean): number {
-  return (resolve ? Flag.resolve : 0) | (wildcards ? Flag.wildcards : 0);
+type Resolve = NameList['resolve'];
+
+function flagsOf(resolve: Resolve, wildcards: boolean): number {
+  const who = resolve === 'firewall' ? Flag.firewall : resolve ? Flag.resolve : 0;
+  return who | (wildcards ? Flag.wildcards : 0);
 }
 
-function readFlags(reader: ByteReader): { readonly resolve: boolean; readonly wildcards: boolean } {
+function readFlags(reader: ByteReader): { readonly resolve: Resolve; readonly wildcards: boolean } {
   const flags = reader.u8();
-  if (flags > FLAGS) throw reader.error(`unknown flags ${flags}`);
-  return { resolve: (flags & Flag.resolve) !== 0, wildcards: (flags & Flag.wildcards) !== 0 };
+  const isFirewalls = (flags & Flag.firewall) !== 0;
+  const isResolved = (flags & Flag.resolve) !== 0;
+  if (flags > FLAGS || (isFirewalls && isResolved)) throw reader.error(`unknown flags ${flags}`);
+  const resolve = isFirewalls ? 'firewall' : isResolved;
+  return { resolve, wildcards: (flags & Flag.wildcards) !== 0 };
 }
 
 /** Our own columns are canonical. */
@@ -150,7 +156,7 @@ interface Place {
 }
 
 /** Appends what turns `before` into `after`: the body of a patch. */
-export function writeNameEdit(writer: ByteWriter, before: Names, delta: NamesDelta, resolve: boolean): void {
+export function writeNameEdit(writer: ByteWriter, before: Names, delta: NamesDelta, resolve: Resolve): void {
   const { removed, changed, added } = editOf(before, delta);
   const old = before.bytes;
   const { bytes } = delta.added;

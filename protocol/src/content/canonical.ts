@@ -14,6 +14,7 @@ import {
   compareHostNames,
   type DirectedRuns,
   type List,
+  type NameList,
   type Policy,
   type PrefixSet,
   prefixListOf,
@@ -63,7 +64,7 @@ export function canonicalBytes(part: Part): Uint8Array {
   if (part.kind === PartKind.resolutions) writeResolutions(writer, part.resolutions);
   else if (part.kind === PartKind.unmatched) writeAction(writer, part.unmatched);
   else if (part.list.kind === 'names') {
-    writer.u8(part.list.resolve ? 1 : 0);
+    writer.u8(resolveCode(part.list.resolve));
     writer.u32(part.list.names.count);
     writer.bytes(part.list.names.bytes);
   } else writePrefixSet(writer, part.list);
@@ -181,12 +182,22 @@ function readPolicyWithExceptions(
 }
 
 function readNameList(reader: ByteReader): List {
-  const resolve = readFlag(reader);
+  const code = reader.u8();
+  const resolve = RESOLVE_WORDS[code];
+  if (resolve === undefined) throw reader.error(`${code} where who resolves was expected`);
   const count = reader.count(2); // a name of one character
   const names = readNames(reader.bytes(reader.remaining).slice());
   if ('reason' in names) throw reader.error(`name ${names.index} ${names.reason}`, names.index);
   if (names.count !== count) throw reader.error(`${names.count} names, and ${count} announced`);
   return { kind: 'names', names, resolve };
+}
+
+/** Who resolves the names of a list, by its code: nobody, the publisher, the firewall. */
+const RESOLVE_WORDS: readonly (NameList['resolve'] | undefined)[] = [false, true, 'firewall'];
+
+/** The code of who resolves the names of a list. */
+export function resolveCode(resolve: NameList['resolve']): number {
+  return RESOLVE_WORDS.indexOf(resolve);
 }
 
 /** A u8 that is 0 or 1. */

@@ -3,13 +3,15 @@
  * PROTOCOL.md "Growth". Whoever lacks one is told, and keeps what it has.
  */
 
-import { asksNames, type RuleSet } from '@rulecast/rules';
+import { asksNames, needsFirewallDns, type RuleSet } from '@rulecast/rules';
 
 export const Capability = {
   /** Lists of names, names in rules, and what they stand for. */
   names: 'names',
   exceptions: 'exceptions',
   unmatched: 'unmatched',
+  /** Lists of names that the firewall's own DNS knows. */
+  firewallNames: 'firewall-names',
   /** It inflates nothing: bodies and blocks come as they are. */
   noDeflate: 'no-deflate',
 } as const;
@@ -23,7 +25,8 @@ export const VERSION_1_CAPABILITIES: readonly string[] = [
 ];
 
 /** What somebody has to know who is to take a rule set.  */
-export function capabilitiesFor({ lists, policies, resolutions, unmatched }: RuleSet): readonly Capability[] {
+export function capabilitiesFor(ruleSet: RuleSet): readonly Capability[] {
+  const { lists, policies, resolutions, unmatched } = ruleSet;
   const all = [...policies.values()];
   const needed: Capability[] = [];
   const hasNames =
@@ -33,5 +36,6 @@ export function capabilitiesFor({ lists, policies, resolutions, unmatched }: Rul
     needed.push(Capability.exceptions);
   }
   if (unmatched !== undefined) needed.push(Capability.unmatched);
+  if (needsFirewallDns(ruleSet)) needed.push(Capability.firewallNames);
   return needed;
 }

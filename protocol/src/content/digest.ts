@@ -28,7 +28,7 @@ import {
 import { bytesOfWords } from '../bytes/words.ts';
 import { ByteWriter } from '../bytes/writer.ts';
 import { HASH_BYTES } from '../limits.ts';
-import { sortedResolutions } from './canonical.ts';
+import { resolveCode, sortedResolutions } from './canonical.ts';
 import {
   addressKeys,
   byteKeys,
@@ -108,7 +108,7 @@ function computed(part: Part, before: Part | undefined): Uint8Array {
         return prefixSetDigest(part.list, old?.kind === 'prefixes' ? old : undefined);
       const { names, resolve } = part.list;
       const leaves = nameLeaves(names, old?.kind === 'names' ? old.names : undefined);
-      return root('RDN1', [names.count], [leaves], Uint8Array.of(resolve ? 1 : 0));
+      return root('RDN1', [names.count], [leaves], Uint8Array.of(resolveCode(resolve)));
     }
     case PartKind.policy:
       return policyDigest(part.policy, before?.kind === PartKind.policy ? before.policy : undefined);

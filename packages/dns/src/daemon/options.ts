@@ -9,13 +9,18 @@ const PORT_MAX = 65_535;
 
 const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.meta.url))
   .usage(
-    '$0 --rules FILE --listen ADDRESS --upstream ADDRESS\n\nAnswers DNS, and blocks names for each qube as a rule set document says; addresses it blocks none. A preview: the document is of this machine, and no release is followed.',
+    '$0 --releases SOCKET --listen ADDRESS --upstream ADDRESS\n\nAnswers DNS, and blocks names for each qube as the release in force says, which a subscriber with --names SOCKET tells, or as a rule set document of this machine; addresses it blocks none.',
   )
+  .option('releases', {
+    type: 'string',
+    requiresArg: true,
+    describe:
+      'Path of the Unix socket to be told releases at, by a subscriber of the same user; until the first, each question is answered SERVFAIL',
+  })
   .option('rules', {
     type: 'string',
     requiresArg: true,
-    demandOption: true,
-    describe: 'Rule set document, read again at SIGHUP',
+    describe: 'In place of releases: a rule set document, read again at SIGHUP',
   })
   .option('listen', {
     type: 'string',
@@ -37,10 +42,14 @@ const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.met
     default: 'info' as const,
     describe: 'Logs are JSON lines on standard error; no name that somebody asked for is in them',
   })
+  .example(
+    '$0 --releases /run/rulecast/names.sock --listen 10.0.0.1 --upstream 9.9.9.9',
+    'Beside rulecast-subscriber --names /run/rulecast/names.sock',
+  )
   .example('$0 --rules names.yaml --listen 10.0.0.1 --upstream 9.9.9.9', 'For the hosts behind a router')
   .example('$0 --rules names.yaml --listen 127.0.0.1:5353 --upstream [2620:fe::fe]:53', 'Other ports')
   .epilogue(
-    'Exit codes: 0 stopped by SIGINT or SIGTERM, 1 the document is refused or an address cannot be had, 64 usage, 70 a bug, 74 the output cannot be written.',
+    'Exit codes: 0 stopped by SIGINT or SIGTERM, 1 the document is refused, or an address or the socket cannot be had, 64 usage, 70 a bug, 74 the output cannot be written.',
   );
 
 /** What the command line says; read when this was loaded, and a wrong one has ended the program. */
@@ -48,6 +57,14 @@ export const argv = programOptions('rulecast-dns', cli, {
   repeatable: ['listen', 'upstream'],
   variables: process.env,
 });
+
+/** What is judged by. Throws ProgramError `usage` unless it is one thing. */
+export function sourceOf(): { readonly kind: 'releases' | 'rules'; readonly path: string } {
+  const { releases, rules } = argv;
+  if (releases !== undefined && rules === undefined) return { kind: 'releases', path: releases };
+  if (rules !== undefined && releases === undefined) return { kind: 'rules', path: rules };
+  throw usageError('write --releases SOCKET, or --rules FILE: what names are judged by');
+}
 
 /** The endpoints of an option. Throws ProgramError `usage`. */
 export function endpointsOf(option: 'listen' | 'upstream'): readonly DnsEndpoint[] {

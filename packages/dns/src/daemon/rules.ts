@@ -40,7 +40,7 @@ export function* judgeOfFile(file: string, nowS: number): Generator<undefined, N
   const document = parseDocument(file, read(file), nowS, readReferenced, { readsNameTerms: true });
   const { lists, policies, unmatched, terms, rejects, rejectCount } = document;
   const ruleSet = { lists, policies, unmatched, resolutions: new Map() };
-  const faults = rejectCount > 0 ? [] : checkRuleSet(ruleSet, terms);
+  const faults = rejectCount > 0 ? [] : checkRuleSet(ruleSet, 'explain');
   const lines = [
     ...rejects.map(
       ({ file: of, line, column, code, reason }) => `${of}:${line}:${column}: ${code}: ${reason}`,

@@ -7,14 +7,19 @@ import {
   type Address,
   allRuns,
   type BlockedAnswer,
+  diffNames,
   type Environment,
   formatAddress,
   judgingPolicy,
+  type Names,
   type NameTerms,
+  NO_NAMES,
+  namesAt,
   namesOf,
+  namesOfFirewall,
   type RuleSet,
 } from '@rulecast/rules';
-import { type MatcherOutcome, NameMatcher, type Subject } from '../match/matcher.ts';
+import { type MatcherOutcome, NameMatcher, type SubjectChange } from '../match/matcher.ts';
 import { type NameProgram, type NameRule, programFor, subjectKey } from './program.ts';
 
 /** What a name gets. */
@@ -31,9 +36,11 @@ const ASKERS_MAX = 4096;
 const UNJUDGED: NameJudgement = { action: 'none', answer: 'answer', policy: undefined, rule: undefined };
 
 export class NameJudge {
-  readonly #ruleSet: RuleSet;
-  readonly #terms: NameTerms;
-  readonly #subjects: ReadonlyMap<string, number>;
+  #ruleSet: RuleSet;
+  #terms: NameTerms;
+  /** Numbers of what stands for names, by what it is: `@LIST`, or a name of rules. None is used again. */
+  #subjects: ReadonlyMap<string, number>;
+  #lastSubject: number;
   readonly #matcher: NameMatcher;
   /** By policy; '' is that of qubes which no policy names. */
   readonly #programs = new Map<string, NameProgram>();
@@ -48,6 +55,7 @@ export class NameJudge {
     this.#ruleSet = ruleSet;
     this.#terms = terms;
     this.#subjects = subjects;
+    this.#lastSubject = subjects.size - 1;
     this.#matcher = matcher;
   }
 
@@ -60,24 +68,54 @@ export class NameJudge {
     terms: NameTerms,
     key: Uint8Array,
   ): Generator<undefined, NameJudge | Exclude<MatcherOutcome, 'done'>> {
-    const numbers = new Map<string, number>();
-    const subjects: Subject[] = [];
-    for (const policy of ruleSet.policies.values()) {
-      for (const run of allRuns(policy)) {
-        const name = subjectKey(run, ruleSet, terms);
-        if (name === undefined || numbers.has(name)) continue;
-        const list = name.startsWith('@') ? ruleSet.lists.get(name.slice(1)) : undefined;
-        const names = list?.kind === 'names' ? list.names : namesOf([name]);
-        subjects.push({ subject: numbers.size, names });
-        numbers.set(name, numbers.size);
-      }
-    }
+    const keys = subjectKeys(ruleSet);
+    const numbers = new Map(keys.map((subject, number) => [subject, number]));
+    const subjects = keys.map((subject, number) => ({
+      subject: number,
+      names: subjectNames(subject, ruleSet),
+    }));
     const matcher = new NameMatcher(
       subjects.reduce((sum, { names }) => sum + names.count, 0),
       key,
     );
     const outcome = yield* matcher.fill(subjects);
     return outcome === 'done' ? new NameJudge(ruleSet, terms, numbers, matcher) : outcome;
+  }
+
+  /**
+   * Goes over to another rule set: each question until then is judged by the one before, each later one by
+   * the other. `edits`: how lists that are in both differ, by name, where that is known. Yields about each
+   * millisecond. Unless it ends with `done`, what was in force is, and this judge follows no more.
+   */
+  *follow(
+    after: RuleSet,
+    terms: NameTerms,
+    edits: ReadonlyMap<string, Omit<SubjectChange, 'subject'>> = new Map(),
+  ): Generator<undefined, MatcherOutcome> {
+    const before = this.#ruleSet;
+    const subjects = new Map<string, number>();
+    const changes: SubjectChange[] = [];
+    for (const key of subjectKeys(after)) {
+      const known = this.#subjects.get(key);
+      const subject = known ?? ++this.#lastSubject;
+      subjects.set(key, subject);
+      const [old, next] = [
+        known === undefined ? NO_NAMES : subjectNames(key, before),
+        subjectNames(key, after),
+      ];
+      const said = known === undefined ? undefined : edits.get(key.slice(1));
+      if (old !== next && key.startsWith('@')) changes.push({ subject, ...(said ?? changeOf(old, next)) });
+      else if (known === undefined) changes.push({ subject, removed: NO_NAMES, added: next });
+    }
+    for (const [key, subject] of this.#subjects)
+      if (!subjects.has(key)) changes.push({ subject, removed: subjectNames(key, before), added: NO_NAMES });
+    return yield* this.#matcher.change(changes, () => {
+      this.#ruleSet = after;
+      this.#terms = terms;
+      this.#subjects = subjects;
+      this.#programs.clear();
+      this.#policies.clear();
+    });
   }
 
   /**
@@ -136,4 +174,25 @@ export class NameJudge {
     this.#programs.set(name, program);
     return program;
   }
+}
+
+/** What rules are about, each once. */
+function subjectKeys(ruleSet: RuleSet): readonly string[] {
+  const keys = new Set<string>();
+  for (const policy of ruleSet.policies.values()) {
+    for (const run of allRuns(policy)) {
+      const key = subjectKey(run, ruleSet);
+      if (key !== undefined) keys.add(key);
+    }
+  }
+  return [...keys];
+}
+
+function subjectNames(key: string, { lists }: RuleSet): Names {
+  return (key.startsWith('@') ? namesOfFirewall(lists.get(key.slice(1))) : undefined) ?? namesOf([key]);
+}
+
+function changeOf(before: Names, after: Names): Omit<SubjectChange, 'subject'> {
+  const { removed, added } = diffNames(before, after);
+  return { removed: namesAt(before, removed), added };
 }

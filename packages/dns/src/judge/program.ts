@@ -9,6 +9,7 @@ import {
   type Environment,
   isNarrowed,
   type NameTerms,
+  namesOfFirewall,
   type Policy,
   RULE_BLOCKS,
   type RuleBlock,
@@ -42,11 +43,11 @@ export interface NameProgram {
 }
 
 /** What a rule's remote side is, if it is about names: `@LIST`, or the name. */
-export function subjectKey({ match, remote }: Run, ruleSet: RuleSet, terms: NameTerms): string | undefined {
+export function subjectKey({ match, remote }: Run, ruleSet: RuleSet): string | undefined {
   if (match.action === 'drop' && isNarrowed(match)) return undefined;
   if (remote.kind === 'name') return remote.name;
-  if (remote.kind !== 'list' || !terms.firewallLists.has(remote.list)) return undefined;
-  return ruleSet.lists.get(remote.list)?.kind === 'names' ? `@${remote.list}` : undefined;
+  if (remote.kind !== 'list') return undefined;
+  return namesOfFirewall(ruleSet.lists.get(remote.list)) === undefined ? undefined : `@${remote.list}`;
 }
 
 /** The program of a policy at a time; undefined: of qubes that no policy names. */
@@ -66,7 +67,7 @@ export function programFor(
     if (source === undefined) continue;
     for (const [run, one] of runsOf(source, 'egress', block).entries()) {
       const { action, expire } = one.match;
-      const subject = subjects.get(subjectKey(one, ruleSet, terms) ?? '');
+      const subject = subjects.get(subjectKey(one, ruleSet) ?? '');
       if (subject === undefined || (expire !== undefined && timeFor(action, time) >= expire)) continue;
       if (expire !== undefined) until = Math.min(until, expire);
       const ranks = action === 'accept' ? accepts : drops;

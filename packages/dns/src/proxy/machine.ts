@@ -67,12 +67,13 @@ export type ProxyEffect<C extends Client> =
 export interface ProxyOptions {
   /** How many there are; they are asked in their order. */
   readonly upstreamCount: number;
+  /** What a name gets; undefined: nothing says so yet, and nothing is answered. */
   readonly judge: (
     asker: Address,
     name: Uint8Array,
     at: number,
     aliases: readonly Uint8Array[],
-  ) => Pick<NameJudgement, 'action' | 'answer'>;
+  ) => Pick<NameJudgement, 'answer'> | undefined;
   /** So many bytes of chance that nobody can foresee. */
   readonly randomBytes: (count: number) => Uint8Array;
 }
@@ -172,11 +173,8 @@ export class DnsProxy<C extends Client> {
     if (asked.sections.subarray(0, asked.recordCount).some((section) => section !== Section.additional))
       return { rcode: Rcode.format };
     if (asked.ednsVersion > 0) return { rcode: Rcode.badVersion };
-    const { answer } = this.#options.judge(client.asker, asked.bytes, HEADER_BYTES, []);
-    if (answer !== 'answer') {
-      this.counts.blocked++;
-      return BLOCKED[answer];
-    }
+    const judged = this.#judged(client, []);
+    if (judged !== undefined) return judged;
     if (TRANSFER_TYPES.includes(asked.type)) return { rcode: Rcode.refused };
     if (asker.waiting < QUESTIONS_MAX && this.#queries.size < ALL_QUESTIONS_MAX) return undefined;
     this.counts.refused++;
@@ -222,14 +220,8 @@ export class DnsProxy<C extends Client> {
       this.counts.failed++;
       return this.#reply(client, asked, { rcode: Rcode.failure });
     }
-    const judged =
-      aliases.length === 0
-        ? 'answer'
-        : this.#options.judge(client.asker, asked.bytes, HEADER_BYTES, aliases).answer;
-    if (judged !== 'answer') {
-      this.counts.blocked++;
-      return this.#reply(client, asked, BLOCKED[judged]);
-    }
+    const judged = this.#judged(client, aliases); // by what is in force now
+    if (judged !== undefined) return this.#reply(client, asked, judged);
     this.counts.answered++;
     readdress(answer.bytes, asked);
     const room = Math.min(EDNS_BYTES, Math.max(PLAIN_BYTES, asked.ednsBytes));
@@ -237,6 +229,18 @@ export class DnsProxy<C extends Client> {
       return { kind: 'reply', client, bytes: answer.bytes };
     answer.read(answer.bytes); // whose id it has now
     return { kind: 'reply', client, bytes: this.#written.slice(0, writeTruncated(answer, this.#written)) };
+  }
+
+  /** What is said in place of an answer to `#question`; undefined: it may be answered. */
+  #judged({ asker }: C, aliases: readonly Uint8Array[]): OwnAnswer | undefined {
+    const judgement = this.#options.judge(asker, this.#question.bytes, HEADER_BYTES, aliases);
+    if (judgement === undefined) {
+      this.counts.failed++;
+      return { rcode: Rcode.failure, error: ExtendedError.notReady };
+    }
+    if (judgement.answer === 'answer') return undefined;
+    this.counts.blocked++;
+    return BLOCKED[judgement.answer];
   }
 
   /** The names that the answer says others stand for; undefined: too many to look at. */

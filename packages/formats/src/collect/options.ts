@@ -1,6 +1,6 @@
 /** What is asked of an import, and what it says of the lines that it knowingly did not use. */
 
-import type { List } from '@rulecast/rules';
+import type { List, NameList } from '@rulecast/rules';
 import type { EntrySink, HostBits } from '../text/entry.ts';
 import type { FormatLimits } from '../text/limits.ts';
 import type { Reject } from '../text/reject.ts';
@@ -12,7 +12,7 @@ export interface ImportOptions {
   /** What the list must hold; without it the format or the first entry decides. */
   readonly kind?: List['kind'];
   /** Becomes the `resolve` of a list of names. */
-  readonly resolve?: boolean;
+  readonly resolve?: NameList['resolve'];
   /** Default `reject`: see HostBits. */
   readonly hostBits?: HostBits;
   /** Adjacent prefixes become one where a prefix holds exactly both. */

@@ -25,6 +25,7 @@ import {
   formatRule,
   isPartName,
   type List,
+  type NameList,
   type NameTerms,
   NO_RUNS,
   nameListOf,
@@ -190,7 +191,6 @@ class DocumentReader {
   readonly #policies = new Map<string, Policy>();
   #unmatched: Action | undefined;
   readonly #readsNameTerms: boolean;
-  readonly #firewallLists = new Set<string>();
   readonly #blocked = new Map<string, BlockedAnswer>();
   readonly #unlisted = new Map<string, 'answer' | 'nxdomain'>();
   readonly #encoder = new TextEncoder();
@@ -216,7 +216,7 @@ class DocumentReader {
       lists: this.#lists,
       policies: this.#policies,
       unmatched: this.#unmatched,
-      terms: { firewallLists: this.#firewallLists, blocked: this.#blocked, unlisted: this.#unlisted },
+      terms: { blocked: this.#blocked, unlisted: this.#unlisted },
       references: [...this.#references],
       rejects: this.#rejects.kept,
       rejectCount: this.#rejects.count,
@@ -307,16 +307,8 @@ class DocumentReader {
       return;
     }
     const resolveNode = childOf(value, 'resolve');
-    const resolve =
-      resolveNode?.kind === 'text' && (resolveNode.value === 'true' || resolveNode.value === 'publisher');
+    const resolve = resolveOf(resolveNode);
     this.#checkSupported(value, 'private');
-    const isFirewalls = resolveNode?.kind === 'text' && resolveNode.value === 'firewall';
-    if (isFirewalls && this.#readsNameTerms) this.#firewallLists.add(name);
-    else if (isFirewalls) {
-      const reason =
-        'resolve: firewall is not supported yet: write resolve: publisher, and the publisher asks for the addresses';
-      this.#reject(resolveNode.offset, DocumentFault.unsupported, reason);
-    }
     const hostBitsNode = childOf(value, 'host-bits');
     const hostBits = hostBitsNode?.kind === 'text' && hostBitsNode.value === 'mask' ? 'mask' : 'reject';
     const list = this.#listOf(value, resolve, hostBits);
@@ -330,21 +322,21 @@ class DocumentReader {
     this.#reject(resolveNode.offset, DocumentFault.resolve, reason);
   }
 
-  #listOf(node: MappingNode, resolve: boolean, hostBits: HostBits): List | undefined {
+  #listOf(node: MappingNode, resolve: NameList['resolve'], hostBits: HostBits): List | undefined {
     const entries = childOf(node, 'entries');
     if (entries?.kind === 'sequence') {
       return prefixListOf(prefixesOfItems(textsOf(entries), this.#itemSinks(entryFault), hostBits));
     }
     const names = childOf(node, 'names');
     if (names?.kind === 'sequence') {
-      return nameListOf(namesOfItems(textsOf(names), this.#itemSinks(), this.#readsNameTerms), resolve);
+      return nameListOf(namesOfItems(textsOf(names), this.#itemSinks(), resolve === 'firewall'), resolve);
     }
     const file = childOf(node, 'file');
     if (file?.kind !== 'text') return undefined;
     const referenced = this.#referenced(file);
     if (referenced === undefined) return undefined;
     const limits = this.#limits;
-    const kind = resolve ? { kind: 'names' as const } : {};
+    const kind = resolve !== false ? { kind: 'names' as const } : {};
     const sink = this.#sinkFor('entry', referenced.name);
     const text = importList(referenced.name, referenced.bytes, {
       ...kind,
@@ -514,6 +506,12 @@ const reservedListReason = `no list may be called ${RESOLVED_LIST}: give it anot
 /** Whatever is not the word that accepts drops; the schema has refused other words. */
 function actionOf(node: TreeNode | undefined): Action {
   return node?.kind === 'text' && node.value === 'accept' ? 'accept' : 'drop';
+}
+
+/** The schema refuses other words. */
+function resolveOf(node: TreeNode | undefined): NameList['resolve'] {
+  if (node?.kind !== 'text') return false;
+  return node.value === 'firewall' ? 'firewall' : node.value === 'true' || node.value === 'publisher';
 }
 
 function entriesOf(node: TreeNode | undefined): Iterable<[string, MappingEntry]> {

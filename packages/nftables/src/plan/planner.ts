@@ -614,7 +614,7 @@ class Planner implements Plan, Basis {
 
   #listColumn(name: string, family: Family): Prefixes {
     const list = this.#ruleSet.lists.get(name);
-    if (list === undefined || (list.kind === 'names' && !list.resolve)) return columnOf([], family);
+    if (list === undefined || (list.kind === 'names' && list.resolve !== true)) return columnOf([], family);
     if (list.kind === 'prefixes') return columnFor(list, family);
     const union = new PrefixBuilder(family);
     for (const host of nameTexts(list.names)) {

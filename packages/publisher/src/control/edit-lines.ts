@@ -11,6 +11,7 @@ import {
   EMPTY_PREFIX_SET,
   formatPrefixAt,
   formatRule,
+  type NameList,
   namesAt,
   nameTexts,
   type Policy,
@@ -132,7 +133,7 @@ function* prefixBlocks(before: PrefixSet, { v4, v6 }: EditsOf<'prefixes'>): Gene
   for (const { added } of [v4, v6]) yield { op: 'added', aspect: 'entries', lines: columnLines(added) };
 }
 
-function resolveBlock(op: EditBlock['op'], resolve: boolean): EditBlock {
+function resolveBlock(op: EditBlock['op'], resolve: NameList['resolve']): EditBlock {
   return { op, aspect: 'resolve', lines: [`resolve: ${resolve}`] };
 }
 

@@ -78,11 +78,11 @@ function bareNamesOf(run: Run, ruleSet: RuleSet): readonly string[] {
   return names.some((name) => prefixCount(resolutionOf(ruleSet, name)) > 0) ? [] : names;
 }
 
-/** The names that a run is about; none where it is about addresses. */
+/** The names whose addresses a run is about; none where it is about addresses, or names alone. */
 function namesOf({ remote }: Run, { lists }: RuleSet): readonly string[] {
   if (remote.kind === 'name') return [remote.name];
   const list = remote.kind === 'list' ? lists.get(remote.list) : undefined;
-  return list?.kind === 'names' ? [...nameTexts(list.names)] : [];
+  return list?.kind === 'names' && list.resolve === true ? [...nameTexts(list.names)] : [];
 }
 
 function remoteText(direction: Direction, list: string | undefined, name: string): string {

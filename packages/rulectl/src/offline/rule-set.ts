@@ -110,7 +110,7 @@ export function readOffline(
     // Lists alone are there to be used by what the publisher has.
     return !isAssumed(part) && !(code === 'unused-list' && pushed.policies.size === 0);
   };
-  const problems = checkRuleSet(result.ruleSet, pushed.terms)
+  const problems = checkRuleSet(result.ruleSet, observer.nameTerms === 'read' ? 'explain' : 'enforce')
     .filter(isTold)
     .map((problem) => ({
       ...problem,

@@ -10,7 +10,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isCanonical, type List, type Prefixes, readNames } from '@rulecast/rules';
+import { isCanonical, type List, type NameList, type Prefixes, readNames } from '@rulecast/rules';
 import type { SavedTime } from '../clock.ts';
 import type { ListChange } from './change.ts';
 import type { Layer } from './layers.ts';
@@ -41,7 +41,7 @@ interface LayerHeader {
   readonly v4?: number;
   readonly v6?: number;
   readonly nameBytes?: number;
-  readonly resolve?: boolean;
+  readonly resolve?: NameList['resolve'];
 }
 
 export class SavedLists {

@@ -27,6 +27,7 @@ const ENVIRONMENT = {
     'stale',
     'stale-seconds',
     'dns',
+    'names',
     'enforce',
     'user',
     'applier-user',
@@ -108,6 +109,12 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
     default: '10.139.1.1,10.139.1.2',
     describe:
       'Addresses that specialtarget=dns means, separated by commas, or a file such as /etc/resolv.conf, which is followed',
+  })
+  .option('names', {
+    type: 'string',
+    requiresArg: true,
+    describe:
+      'Unix socket of rulecast-dns --releases, which then blocks the names of lists with resolve: firewall; without it no release that has such a list is taken',
   })
   .option('enforce', {
     type: 'boolean',

@@ -12,7 +12,7 @@ import type { VerifiedOffer } from '../apply/offer.ts';
 import { checkNewest } from './freshness.ts';
 import { pauseLeftMs } from './patience.ts';
 import { refusalOf } from './refusals.ts';
-import type { OfferEvent, State } from './states.ts';
+import { nackOfTrouble, type OfferEvent, type State } from './states.ts';
 
 export interface Judge {
   /** Checks signature, manifest, lineage, order and limits. Throws ProtocolError. */
@@ -35,8 +35,7 @@ export function judgeOffer(
   const nack = { kind: 'nack', hash, retry: 'later', keeps: held?.hash } as const;
   if (held !== undefined && Buffer.compare(held.hash, hash) === 0) {
     if (trouble === undefined) return { kind: 'offerActive', generation: judge.generation() };
-    const said = { ...nack, code: ErrorCode.sinkFailed, text: boundText(trouble), keeps: undefined };
-    return { kind: 'offerRefused', nack: said, isForGood: false };
+    return { kind: 'offerRefused', nack: nackOfTrouble(hash, trouble), isForGood: false };
   }
   const known = refusalOf(memory.refusals, hash);
   if (known !== undefined) return { kind: 'offerRefused', nack: known, isForGood: false };

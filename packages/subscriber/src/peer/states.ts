@@ -4,8 +4,9 @@
  */
 
 import {
+  boundText,
   DURATION_MAX_MS,
-  type ErrorCode,
+  ErrorCode,
   type Message,
   type MessageOf,
   type MovingWindow,
@@ -320,6 +321,12 @@ export function sayLearned({ held, known }: Pick<Open, 'held' | 'known'>): reado
 
 export function sayNack(nack: Nack): readonly Effect[] {
   return [complain(nack), send(nack)];
+}
+
+/** What is active is not enforced, or not all of it: it is not said to be in force. */
+export function nackOfTrouble(hash: Uint8Array, trouble: string): Nack {
+  const text = boundText(trouble);
+  return { kind: 'nack', hash, code: ErrorCode.sinkFailed, text, retry: 'later', keeps: undefined };
 }
 
 export function dropped(state: LinkedState): readonly Effect[] {

@@ -10,6 +10,7 @@ import { EventEmitter } from 'node:events';
 import { Listeners } from '@rulecast/program/listeners';
 import {
   type ByteStream,
+  Capability,
   Connection,
   ENTRIES_MAX,
   ErrorCode,
@@ -32,6 +33,7 @@ import {
   type Environment,
   FLOWLESS_VERDICT,
   isPartName,
+  needsFirewallDns,
   type Packet,
   type RuleSet,
 } from '@rulecast/rules';
@@ -48,6 +50,7 @@ import type { Logger } from 'pino';
 import { Activator, type ApplyReport, type ReleaseVerifier } from '../apply/activator.ts';
 import { bootRuleSet } from '../apply/boot.ts';
 import { Keyring } from '../apply/keyring.ts';
+import { type NameEnforcer, sinkWithNames } from '../apply/names.ts';
 import type { Sink } from '../apply/sink.ts';
 import { type Clocks, FirewallClock } from '../clock/clock.ts';
 import { RuleEnds } from '../clock/rule-ends.ts';
@@ -81,6 +84,8 @@ export interface SubscriberOptions {
   readonly dns?: readonly Address[];
   /** At most one: what else enforces each release. */
   readonly sink?: Sink;
+  /** What judges names; without it no release is taken that has names which only that stops. */
+  readonly names?: NameEnforcer;
   /** Memory and limits of the table; a release that does not fit them is refused. */
   readonly table?: TableOptions;
   /** Most entries and rules of a release; default 16,777,216. */
@@ -199,6 +204,7 @@ class RunningSubscriber implements Subscriber {
   readonly #options: SubscriberOptions;
   readonly #nowMs: () => number;
   readonly #table: Table;
+  readonly #sink: Sink | undefined;
   readonly #boot: RuleSet;
   readonly #activator: Activator;
   readonly #keyring: Keyring;
@@ -229,6 +235,7 @@ class RunningSubscriber implements Subscriber {
     this.#listeners = new Listeners(this.events, options.logger);
     this.#dns = options.dns ?? [];
     this.#table = new Table(options.table);
+    this.#sink = options.names === undefined ? options.sink : sinkWithNames(options.sink, options.names);
     const entriesMax = options.entriesMax ?? ENTRIES_MAX;
     this.#state = this.#stateDirectory();
     const clocks = { ...systemClocks(this.#nowMs), ...options.boot };
@@ -245,7 +252,7 @@ class RunningSubscriber implements Subscriber {
       keyring: this.#keyring,
       table: this.#table,
       state: this.#state,
-      sink: options.sink,
+      sink: this.#sink,
       verifier: options.verifier ?? new Verifier(),
       boot: this.#boot,
       shut: this.#closesStale ? bootRuleSet('drop') : undefined,
@@ -288,7 +295,10 @@ class RunningSubscriber implements Subscriber {
       self: {
         name,
         lineage: trust.lineage,
-        capabilities: VERSION_1_CAPABILITIES,
+        capabilities: [
+          ...VERSION_1_CAPABILITIES,
+          ...(this.#options.names === undefined ? [] : [Capability.firewallNames]),
+        ],
         limits: {
           entries,
           bytes,
@@ -357,7 +367,11 @@ class RunningSubscriber implements Subscriber {
 
   /** For the publisher: a release whose enforcement is in doubt is not said to be in force. */
   #notEnforced(): string | undefined {
-    const trouble = this.#options.sink?.trouble?.();
+    const { active } = this.#activator;
+    // Such a release is from a time when there was something to judge names.
+    if (this.#options.names === undefined && active !== undefined && needsFirewallDns(active.ruleSet))
+      return 'not enforced: nothing here blocks its names: start rulecast-dns, and this subscriber with --names SOCKET';
+    const trouble = this.#sink?.trouble?.();
     if (trouble === undefined) return undefined;
     const since = new Date(this.#nowMs() - trouble.forMs).toISOString();
     return `not enforced since ${since}: ${trouble.text}`;

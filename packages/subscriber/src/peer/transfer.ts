@@ -33,6 +33,7 @@ import {
   linked,
   type Memory,
   type Nack,
+  nackOfTrouble,
   type Outcome,
   type Receiving,
   type Refused,
@@ -202,10 +203,11 @@ export function conclude(state: Applying, event: TableEvent, nowMs: number): Ste
       const figures = { ...event.figures, receiveMs };
       const memory = learned(state.memory, { hash: offer.hash, isChain }, event, undefined, nowMs);
       const next = { ...idle(state), memory, held, figures };
-      return {
-        state: next,
-        effects: [...sayApplied(held, figures, figures.generation), ...sayLearned(next)],
-      };
+      const said =
+        next.trouble === undefined
+          ? sayApplied(held, figures, figures.generation)
+          : sayNack(nackOfTrouble(held.hash, next.trouble));
+      return { state: next, effects: [...said, ...sayLearned(next)] };
     }
     case 'refused':
       return refuse(state, event, nowMs);

@@ -141,7 +141,7 @@ export function setOfAddresses(addresses: readonly Address[]): PrefixSet {
 /** What a list stands for: its members, or all that its names resolve to. */
 export function setOfList(list: List | undefined, resolutions: RuleSet['resolutions']): PrefixSet {
   if (list?.kind === 'prefixes') return list;
-  if (list === undefined || !list.resolve) return EMPTY_PREFIX_SET;
+  if (list === undefined || list.resolve !== true) return EMPTY_PREFIX_SET;
   const sets = Array.from(nameTexts(list.names), (host) => resolutions.get(host) ?? EMPTY_PREFIX_SET);
   return {
     v4: union(

@@ -36,7 +36,7 @@ export function isSmall(ruleSet: RuleSet): boolean {
 
 function listUnits(list: List): number {
   if (list.kind === 'prefixes') return list.v4.lengths.length + list.v6.lengths.length * IP6_UNITS;
-  return list.resolve ? list.names.count * RUN_UNITS : 0;
+  return list.resolve === true ? list.names.count * RUN_UNITS : 0;
 }
 
 function policyUnits(policy: Policy, most: number): number {

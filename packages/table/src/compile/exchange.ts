@@ -72,7 +72,7 @@ interface PackedColumns {
 /** A list to be handed over. Of a list of names, only the names that rules may ask for. */
 export async function listPart(list: List, handOver: HandOver): Promise<CompilePart> {
   if (list.kind === 'prefixes') return { kind: 'list', list: await handOver.list(list) };
-  return { kind: 'list', list: list.resolve ? list : { ...list, names: NO_NAMES } };
+  return { kind: 'list', list: list.resolve === true ? list : { ...list, names: NO_NAMES } };
 }
 
 /** A policy to be handed over; the columns of its runs go away from the caller. */

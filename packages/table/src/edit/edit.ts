@@ -203,7 +203,7 @@ function changeOf(
 }
 
 function isResolved(list: List | undefined): boolean {
-  return list?.kind === 'names' && list.resolve;
+  return list?.kind === 'names' && list.resolve === true;
 }
 
 /** Gathers what joins and leaves predicates. */

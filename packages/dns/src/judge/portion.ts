@@ -1,0 +1,26 @@
+/** What DNS needs of a rule set: who is judged by which policy, its rules about names, and their lists. */
+
+import { type DirectedRuns, type Policy, type RuleSet, type Run, usedLists } from '@rulecast/rules';
+import { subjectKey } from './program.ts';
+
+/**
+ * A rule set that says of every name what the whole one says, in fewer words: without addresses but those of
+ * qubes, and without what is about packets.
+ */
+export function portionOf(ruleSet: RuleSet): RuleSet {
+  const chosen = (runs: readonly Run[]): readonly Run[] =>
+    runs.filter((run) => subjectKey(run, ruleSet) !== undefined);
+  const directed = ({ egress }: DirectedRuns): DirectedRuns => ({ egress: chosen(egress), ingress: [] });
+  const policies = new Map(
+    [...ruleSet.policies].map(([name, policy]): [string, Policy] => {
+      const { prefixes, exceptions } = policy;
+      return [
+        name,
+        { name, prefixes, defaultAction: 'drop', exceptions: directed(exceptions), ...directed(policy) },
+      ];
+    }),
+  );
+  const used = usedLists(policies.values());
+  const lists = new Map([...ruleSet.lists].filter(([name]) => used.has(name)));
+  return { lists, policies, resolutions: new Map(), unmatched: ruleSet.unmatched };
+}

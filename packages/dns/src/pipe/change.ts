@@ -1,0 +1,131 @@
+/**
+ * What one rule set has other than another, part by part: names that join and leave a list, everything else
+ * whole. Both are portions of rule sets that were checked: a change says little, and costs little to follow.
+ */
+
+import {
+  canonicalBytes,
+  comparePartIds,
+  ErrorCode,
+  type Part,
+  type PartId,
+  PartKind,
+  ProtocolError,
+  partsOf,
+  partText,
+} from '@rulecast/protocol';
+import {
+  diffNames,
+  EMPTY_RULE_SET,
+  type List,
+  type Names,
+  namesAt,
+  namesOfFirewall,
+  type RuleSet,
+  subtractNames,
+  unionNames,
+} from '@rulecast/rules';
+
+/** Entries that leave a list, and that join it; one that stands for something else than before does both. */
+export interface NameEdit {
+  readonly removed: Names;
+  readonly added: Names;
+}
+
+export type PartStep =
+  | { readonly op: 'remove'; readonly id: PartId }
+  | { readonly op: 'put'; readonly part: Part }
+  /** Of a list that the firewall's DNS knows, before and after. */
+  | ({ readonly op: 'edit'; readonly list: string } & NameEdit);
+
+/** What turns one portion into another. Linear in both. */
+export function stepsBetween(before: RuleSet, after: RuleSet): readonly PartStep[] {
+  const [old, next] = [partsOf(before), partsOf(after)];
+  const removals: PartStep[] = [];
+  const steps: PartStep[] = [];
+  let at = 0;
+  for (const part of next) {
+    for (; at < old.length && comparePartIds(old[at]!, part) < 0; at++) removals.push(removal(old[at]!)); // at < length
+    const was = old[at];
+    if (was === undefined || comparePartIds(was, part) !== 0) steps.push({ op: 'put', part });
+    else {
+      at++;
+      steps.push(...stepsOf(was, part));
+    }
+  }
+  return [...removals, ...old.slice(at).map(removal), ...steps];
+}
+
+function removal({ kind, name }: PartId): PartStep {
+  return { op: 'remove', id: { kind, name } };
+}
+
+function stepsOf(before: Part, after: Part): readonly PartStep[] {
+  const [old, next] = [namesIn(before), namesIn(after)];
+  if (old === undefined || next === undefined) {
+    const isSame = Buffer.compare(canonicalBytes(before), canonicalBytes(after)) === 0;
+    return isSame ? [] : [{ op: 'put', part: after }];
+  }
+  if (old === next) return [];
+  const { removed, added } = diffNames(old, next);
+  if (removed.length + added.count === 0) return [];
+  return [{ op: 'edit', list: after.name, removed: namesAt(old, removed), added }];
+}
+
+function namesIn(part: Part): Names | undefined {
+  return part.kind === PartKind.nameList ? namesOfFirewall(part.list) : undefined;
+}
+
+/** What a change makes of a portion. */
+export interface Changed {
+  readonly ruleSet: RuleSet;
+  /** By list that is in both: how it differs, where that was said. */
+  readonly edits: ReadonlyMap<string, NameEdit>;
+}
+
+/** Throws ProtocolError for steps that do not fit, or say two things of one part. */
+export function withSteps(before: RuleSet, steps: readonly PartStep[]): Changed {
+  const lists = new Map(before.lists);
+  const policies = new Map(before.policies);
+  const edits = new Map<string, NameEdit>();
+  const given = new Set<string>();
+  const give = (what: string): void => {
+    if (given.has(what)) throw misfit(`${what} is given twice`);
+    given.add(what);
+  };
+  let { unmatched } = before;
+  for (const step of steps) {
+    if (step.op === 'edit') {
+      const { list, removed, added } = step;
+      give(`list ${list}`);
+      lists.set(list, edited(lists.get(list), step));
+      edits.set(list, { removed, added });
+      continue;
+    }
+    const { kind, name } = step.op === 'put' ? step.part : step.id;
+    if (step.op === 'put') give('list' in step.part ? `list ${name}` : partText(step.part));
+    if (kind === PartKind.unmatched) unmatched = undefined;
+    else if (!(kind === PartKind.policy ? policies : lists).delete(name) && step.op === 'remove')
+      throw misfit(`${partText({ kind, name })} is removed, and is not there`);
+    if (step.op === 'remove') continue;
+    const { part } = step;
+    if (part.kind === PartKind.policy) policies.set(name, part.policy);
+    else if (part.kind === PartKind.unmatched) unmatched = part.unmatched;
+    else if ('list' in part) lists.set(name, part.list);
+  }
+  return { ruleSet: { ...EMPTY_RULE_SET, lists, policies, unmatched }, edits };
+}
+
+function edited(list: List | undefined, { removed, added }: NameEdit): List {
+  const names = namesOfFirewall(list);
+  if (names === undefined) throw misfit('an edit of no list that DNS knows');
+  const kept = subtractNames(names, removed);
+  const after = unionNames(kept, added);
+  if (kept.count !== names.count - removed.count || after.count !== kept.count + added.count)
+    throw misfit('an edit that removes what is not there, or adds what is');
+  return { kind: 'names', names: after, resolve: 'firewall' };
+}
+
+function misfit(reason: string): ProtocolError {
+  return new ProtocolError(ErrorCode.badBase, reason);
+}

@@ -1,0 +1,218 @@
+/**
+ * The subscriber's side: has `rulecast-dns` judge by the release in force, and says where it does not. One
+ * change is under way at a time, and only the newest release waits; a stream that ended begins with the
+ * whole. An edge only by what is handed in: who connects, and the clock.
+ */
+
+import type { ByteStream, SteadyClock } from '@rulecast/protocol';
+import { EMPTY_RULE_SET, needsFirewallDns, type RuleSet } from '@rulecast/rules';
+import { portionOf } from '../judge/portion.ts';
+import { stepsBetween } from './change.ts';
+import { CHANGE_MAX_BYTES, FrameReader, frameOf, SAID_MAX_BYTES } from './frame.ts';
+
+export interface NameFeedOptions {
+  /** Connects to `rulecast-dns`; called again after each end. The signal aborts it at close. */
+  readonly channel: (signal: AbortSignal) => Promise<ByteStream>;
+  readonly clock: SteadyClock;
+  /** Told each time when it begins to follow, and why it does not. */
+  readonly onStanding: (text: string, isFollowing: boolean) => void;
+}
+
+/** How often it is asked what it has, and after which silence it counts as gone. Our choice. */
+const ASK_MS = 2_000;
+const SILENT_MS = 10_000;
+/** Between two attempts to connect, if the last came to nothing: doubles up to the longest. */
+const AGAIN_MS = 500;
+const AGAIN_MAX_MS = 30_000;
+/** How long a commit waits for it; it follows later, too, and status says so until then. */
+const TAKE_MS = 3_000;
+const READ_BYTES = 4096;
+const NUMBER_MAX = 0xffff_ffff;
+
+interface Wanted {
+  readonly number: number;
+  readonly portion: RuleSet;
+}
+
+export class NameFeed {
+  readonly #options: NameFeedOptions;
+  readonly #closing = new AbortController();
+  #wanted: Wanted | undefined;
+  /** Of the stream that is open. */
+  #sent: Wanted | undefined;
+  #taken = 0;
+  #isOpen = false;
+  /** Something, since it was connected to. */
+  #hasTaken = false;
+  #reason = 'it was not reached yet';
+  /** Since when what is wanted is not what it has; undefined: it is. */
+  #behindSinceMs: number | undefined;
+  #wake: () => void = () => undefined;
+  #told = '';
+  readonly #running: Promise<void>;
+
+  constructor(options: NameFeedOptions) {
+    this.#options = options;
+    this.#running = this.#connectForever();
+  }
+
+  /**
+   * A rule set is in force: names are to be judged by it. Resolves once they are, or it is no use to wait.
+   */
+  async follow(ruleSet: RuleSet): Promise<void> {
+    const number = ((this.#wanted?.number ?? 0) % NUMBER_MAX) + 1;
+    this.#wanted = { number, portion: portionOf(ruleSet) };
+    this.#behindSinceMs ??= this.#options.clock.monotonicMs();
+    this.#wake();
+    const untilMs = this.#options.clock.monotonicMs() + TAKE_MS;
+    while (this.#isOpen && !this.#closing.signal.aborted && this.#behindSinceMs !== undefined) {
+      const leftMs = untilMs - this.#options.clock.monotonicMs();
+      if (leftMs <= 0) return;
+      await this.#change(leftMs);
+    }
+  }
+
+  /**
+   * Why names are not judged by what is in force, and for how long; undefined: they are, or nothing that is
+   * in force needs it.
+   */
+  trouble(): { readonly text: string; readonly forMs: number } | undefined {
+    if (this.#behindSinceMs === undefined || this.#wanted === undefined) return undefined;
+    if (!needsFirewallDns(this.#wanted.portion)) return undefined;
+    const forMs = this.#options.clock.monotonicMs() - this.#behindSinceMs;
+    const why = this.#isOpen ? 'it has not taken this release yet' : this.#reason;
+    return { text: `rulecast-dns does not block its names: ${why}`, forMs };
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    this.#wake();
+    await this.#running;
+  }
+
+  /** Waits until something is different, or for so long. */
+  #change(mostMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const before = this.#wake;
+      const stop = this.#options.clock.after(mostMs, () => this.#wake());
+      this.#wake = () => {
+        stop();
+        this.#wake = () => undefined;
+        before();
+        resolve();
+      };
+    });
+  }
+
+  async #connectForever(): Promise<void> {
+    const { signal } = this.#closing;
+    let againMs = AGAIN_MS;
+    while (!signal.aborted) {
+      this.#hasTaken = false;
+      try {
+        await this.#serve(await this.#options.channel(signal));
+      } catch (error) {
+        this.#reason = error instanceof Error ? error.message : String(error);
+      }
+      this.#isOpen = false;
+      this.#sent = undefined;
+      this.#taken = 0;
+      this.#look();
+      this.#wake();
+      againMs = this.#hasTaken ? AGAIN_MS : Math.min(AGAIN_MAX_MS, againMs * 2);
+      if (!signal.aborted) await this.#change(againMs);
+    }
+  }
+
+  async #serve(channel: ByteStream): Promise<void> {
+    const { clock } = this.#options;
+    this.#isOpen = true;
+    this.#reason = 'it ended the connection';
+    let heardMs = clock.monotonicMs();
+    const onAbort = (): void => channel.close();
+    this.#closing.signal.addEventListener('abort', onAbort);
+    const reading = this.#hear(channel, () => {
+      heardMs = clock.monotonicMs();
+    }).finally(() => {
+      channel.close();
+      this.#wake();
+    });
+    let stopWatch = (): void => undefined;
+    const watch = (): void => {
+      if (clock.monotonicMs() - heardMs < SILENT_MS) {
+        stopWatch = clock.after(ASK_MS, watch);
+        return;
+      }
+      this.#reason = `it has said nothing for ${SILENT_MS / 1000} s`;
+      channel.close();
+    };
+    watch();
+    try {
+      while (channel.state === 'connected') {
+        const next = this.#next();
+        await (next === undefined ? write(channel, frameOf({ kind: 'ask' })) : this.#send(channel, next));
+        if (this.#next() === undefined && channel.state === 'connected') await this.#change(ASK_MS);
+      }
+      await reading;
+    } finally {
+      stopWatch();
+      this.#closing.signal.removeEventListener('abort', onAbort);
+      channel.close();
+      await reading.catch(() => undefined);
+    }
+  }
+
+  /** What is to be sent now: the newest, once the one before was taken. */
+  #next(): Wanted | undefined {
+    const isIdle = this.#taken === (this.#sent?.number ?? 0);
+    return isIdle && this.#wanted !== this.#sent ? this.#wanted : undefined;
+  }
+
+  async #send(channel: ByteStream, wanted: Wanted): Promise<void> {
+    const isWhole = this.#sent === undefined;
+    const steps = stepsBetween(this.#sent?.portion ?? EMPTY_RULE_SET, wanted.portion);
+    const frame = frameOf({ kind: 'change', change: { number: wanted.number, isWhole, steps } });
+    if (frame.length > CHANGE_MAX_BYTES)
+      throw new Error(`the names of this release are ${frame.length} bytes, at most ${CHANGE_MAX_BYTES}`);
+    this.#sent = wanted;
+    await write(channel, frame);
+  }
+
+  /** Reads what it has, to the end. */
+  async #hear(channel: ByteStream, onHeard: () => void): Promise<void> {
+    const frames = new FrameReader(SAID_MAX_BYTES);
+    while (channel.state !== 'disconnected') {
+      const bytes = channel.read(READ_BYTES);
+      if (bytes.length === 0) await channel.waitReadable();
+      for (const message of frames.feed(bytes)) {
+        if (message.kind !== 'has') throw new Error('it sends what only a subscriber does');
+        onHeard();
+        const isNews = message.number !== this.#taken;
+        if (isNews && message.number !== this.#sent?.number) throw new Error('it has what nobody sent');
+        this.#taken = message.number;
+        this.#hasTaken ||= isNews;
+        this.#look();
+        if (isNews) this.#wake();
+      }
+    }
+  }
+
+  /** Whether it has what is wanted, and since when it has not. */
+  #look(): void {
+    const isBehind = this.#wanted !== undefined && this.#taken !== this.#wanted.number;
+    if (!isBehind) this.#behindSinceMs = undefined;
+    else this.#behindSinceMs ??= this.#options.clock.monotonicMs();
+    const told = this.#isOpen ? (isBehind ? this.#told : 'rulecast-dns judges names by it') : this.#reason;
+    if (told === this.#told || this.#wanted === undefined) return;
+    this.#told = told;
+    this.#options.onStanding(told, this.#isOpen);
+  }
+}
+
+async function write(channel: ByteStream, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length && channel.state === 'connected'; ) {
+    const taken = channel.write(bytes.subarray(at));
+    at += taken;
+    if (taken === 0) await channel.waitWritable();
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * What `rulecast-dns` judges by, as a subscriber says it: nothing until the first release is there, from then
+ * on one whole release after the other. It stays when the subscriber goes; the next one says all of it anew.
+ *
+ *     stream ─frame─▶ change ─▶ rule set, checked ─▶ judge: transitions, turn ─▶ `has`
+ */
+
+import { type ByteStream, ErrorCode, ProtocolError, type Turn } from '@rulecast/protocol';
+import { type Address, checkRuleSet, EMPTY_RULE_SET, NO_NAME_TERMS, type RuleSet } from '@rulecast/rules';
+import { NameJudge, type NameJudgement } from '../judge/judge.ts';
+import { type Changed, withSteps } from './change.ts';
+import { CHANGE_MAX_BYTES, type Change, FrameReader, frameOf, type PipeMessage } from './frame.ts';
+
+export interface FollowerOptions {
+  /** A new key for names, 16 bytes that nobody knows. */
+  readonly key: () => Uint8Array;
+  /** Seconds since 1970. */
+  readonly nowS: () => number;
+  /** Lets questions be answered. */
+  readonly turn: Turn;
+  /** A release is judged by from now on. */
+  readonly onTurn: (number: number) => void;
+}
+
+/** How often another key is drawn where names meet. */
+const KEYS_MAX = 3;
+const READ_BYTES = 1024 * 1024;
+
+/** One stream of a subscriber. */
+interface Following {
+  readonly channel: ByteStream;
+  readonly frames: FrameReader;
+  /** Of the release that is judged by; 0: none of this stream. */
+  number: number;
+  /** One at a time. */
+  isChanging: boolean;
+  fault: unknown;
+}
+
+export class NameFollower {
+  readonly #options: FollowerOptions;
+  #judge: NameJudge | undefined;
+  #ruleSet: RuleSet = EMPTY_RULE_SET;
+  /** A judge that could not follow once never does again. */
+  #isStuck = false;
+  #current: Following | undefined;
+  #turn: Promise<void> = Promise.resolve();
+
+  constructor(options: FollowerOptions) {
+    this.#options = options;
+  }
+
+  /** What a name gets; undefined: nobody has said yet. */
+  judge(
+    asker: Address,
+    name: Uint8Array,
+    at: number,
+    aliases: readonly Uint8Array[],
+  ): NameJudgement | undefined {
+    return this.#judge?.judge(asker, name, at, aliases, { now: this.#options.nowS() });
+  }
+
+  /**
+   * Follows a stream until it ends, in place of any before. Throws ProtocolError, or what kept a change from
+   * being followed; what was judged by before still is.
+   */
+  async serve(channel: ByteStream): Promise<void> {
+    this.#current?.channel.close();
+    const following: Following = {
+      channel,
+      frames: new FrameReader(CHANGE_MAX_BYTES),
+      number: 0,
+      isChanging: false,
+      fault: undefined,
+    };
+    this.#current = following;
+    try {
+      while (channel.state !== 'disconnected' || channel.dataReady() > 0) {
+        const bytes = channel.read(READ_BYTES);
+        if (bytes.length === 0) await channel.waitReadable();
+        for (const message of following.frames.feed(bytes)) this.#take(following, message);
+      }
+      if (following.fault !== undefined) throw following.fault;
+    } finally {
+      channel.close();
+      await this.#turn;
+    }
+  }
+
+  #take(following: Following, message: PipeMessage): void {
+    if (message.kind === 'ask') return say(following);
+    if (message.kind === 'has' || following.isChanging)
+      throw new ProtocolError(ErrorCode.badMessage, `${message.kind}, which nobody asked for`);
+    const { change } = message;
+    if (!change.isWhole && following.number === 0)
+      throw new ProtocolError(ErrorCode.badBase, 'a change of nothing that is known here');
+    following.isChanging = true;
+    this.#turn = this.#turn
+      .then(() => this.#change(following, change))
+      .catch((error: unknown) => {
+        following.fault = error;
+        following.channel.close();
+      });
+  }
+
+  /** A stream that ended meanwhile has nothing to say any more. */
+  async #change(following: Following, { number, isWhole, steps }: Change): Promise<void> {
+    if (this.#current !== following || following.channel.state === 'disconnected') return;
+    const changed = withSteps(isWhole ? EMPTY_RULE_SET : this.#ruleSet, steps);
+    const fault = checkRuleSet(changed.ruleSet, 'explain').find(({ severity }) => severity === 'fault');
+    if (fault !== undefined) throw new ProtocolError(ErrorCode.badRuleSet, fault.reason);
+    await this.#goOver(changed);
+    this.#ruleSet = changed.ruleSet;
+    following.number = number;
+    following.isChanging = false;
+    this.#options.onTurn(number);
+    say(following);
+  }
+
+  async #goOver({ ruleSet, edits }: Changed): Promise<void> {
+    if (this.#judge !== undefined && !this.#isStuck) {
+      const outcome = await this.#run(this.#judge.follow(ruleSet, NO_NAME_TERMS, edits));
+      if (outcome === 'done') return;
+      this.#isStuck = true;
+    }
+    for (let keys = 0; ; keys++) {
+      const judge = await this.#run(NameJudge.of(ruleSet, NO_NAME_TERMS, this.#options.key()));
+      if (judge instanceof NameJudge) {
+        this.#judge = judge;
+        this.#isStuck = false;
+        return;
+      }
+      if (judge !== 'flooded' || keys === KEYS_MAX)
+        throw new Error('its names are in more combinations of lists than can be told apart');
+    }
+  }
+
+  async #run<T>(steps: Generator<undefined, T>): Promise<T> {
+    for (;;) {
+      const { done, value } = steps.next();
+      if (done === true) return value;
+      await this.#options.turn();
+    }
+  }
+}
+
+/** A subscriber that does not read what it asked for is none. */
+function say({ channel, number }: Following): void {
+  if (channel.state === 'disconnected') return;
+  const frame = frameOf({ kind: 'has', number });
+  if (channel.write(frame) < frame.length) channel.close();
+}

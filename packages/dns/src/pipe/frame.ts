@@ -1,0 +1,192 @@
+/**
+ * Messages between a subscriber and `rulecast-dns`, over a local stream; numbers little-endian:
+ *
+ *     frame     bytes u32 │ kind u8 │ body
+ *     change    kind 1: number u32 │ whole u8 │ step …          to DNS: what to judge by from now on
+ *     step      0 remove │ kind u8 │ name text8
+ *               1 put    │ kind u8 │ name text8 │ bytes u32 │ canonical bytes
+ *               2 edit   │ name text8 │ bytes u32 │ keys removed │ bytes u32 │ keys added
+ *     ask       kind 2: nothing                                  to DNS: what do you judge by?
+ *     has       kind 3: number u32                               from DNS: this, 0: nothing of this stream
+ *
+ * Whoever reads trusts no length: it is checked before anything is kept for it.
+ */
+
+import {
+  ByteReader,
+  ByteWriter,
+  canonicalBytes,
+  decodeCanonical,
+  ErrorCode,
+  isPartKind,
+  type PartId,
+  PartKind,
+  ProtocolError,
+} from '@rulecast/protocol';
+import { isPartName, type Names, readNames } from '@rulecast/rules';
+import type { PartStep } from './change.ts';
+
+/** A change of more bytes is not sent, and not read: of twelve million names. */
+export const CHANGE_MAX_BYTES = 256 * 1024 * 1024;
+/** What DNS says is short. */
+export const SAID_MAX_BYTES = 64;
+const HEAD_BYTES = 5;
+
+const Kind = { change: 1, ask: 2, has: 3 } as const;
+const Op = { remove: 0, put: 1, edit: 2 } as const;
+
+export interface Change {
+  /** Of the sender, from 1. */
+  readonly number: number;
+  /** The steps start from nothing; else from the change before. */
+  readonly isWhole: boolean;
+  readonly steps: readonly PartStep[];
+}
+
+export type PipeMessage =
+  | { readonly kind: 'change'; readonly change: Change }
+  | { readonly kind: 'ask' }
+  | { readonly kind: 'has'; readonly number: number };
+
+export function frameOf(message: PipeMessage): Uint8Array {
+  const writer = new ByteWriter();
+  writer.u32(0); // its length, once it is known
+  writer.u8(Kind[message.kind]);
+  if (message.kind === 'has') writer.u32(message.number);
+  else if (message.kind === 'change') writeChange(writer, message.change);
+  const bytes = writer.take();
+  new DataView(bytes.buffer, bytes.byteOffset).setUint32(0, bytes.length - HEAD_BYTES, true);
+  return bytes;
+}
+
+function writeChange(writer: ByteWriter, { number, isWhole, steps }: Change): void {
+  writer.u32(number);
+  writer.u8(isWhole ? 1 : 0);
+  for (const step of steps) {
+    writer.u8(Op[step.op]);
+    if (step.op === 'edit') {
+      writer.shortText(step.list);
+      writeBytes(writer, step.removed.bytes);
+      writeBytes(writer, step.added.bytes);
+      continue;
+    }
+    const { kind, name } = step.op === 'put' ? step.part : step.id;
+    writer.u8(kind);
+    writer.shortText(name);
+    if (step.op === 'put') writeBytes(writer, canonicalBytes(step.part));
+  }
+}
+
+function writeBytes(writer: ByteWriter, bytes: Uint8Array): void {
+  writer.u32(bytes.length);
+  writer.bytes(bytes);
+}
+
+/** Frames out of a stream. What was read is copied once. */
+export class FrameReader {
+  readonly #mostBytes: number;
+  readonly #head = new Uint8Array(HEAD_BYTES);
+  #headBytes = 0;
+  #body: Uint8Array | undefined;
+  #bodyBytes = 0;
+
+  /** Bodies of more bytes are refused. */
+  constructor(mostBytes: number) {
+    this.#mostBytes = mostBytes;
+  }
+
+  /** The messages that end in these bytes. Throws ProtocolError for what is none; read no more then. */
+  *feed(bytes: Uint8Array): Generator<PipeMessage> {
+    let at = 0;
+    while (at < bytes.length) {
+      if (this.#body === undefined) {
+        const taken = bytes.subarray(at, at + HEAD_BYTES - this.#headBytes);
+        this.#head.set(taken, this.#headBytes);
+        this.#headBytes += taken.length;
+        at += taken.length;
+        if (this.#headBytes < HEAD_BYTES) return;
+        this.#body = this.#room();
+        this.#bodyBytes = 0;
+      }
+      const taken = bytes.subarray(at, at + this.#body.length - this.#bodyBytes);
+      this.#body.set(taken, this.#bodyBytes);
+      this.#bodyBytes += taken.length;
+      at += taken.length;
+      if (this.#bodyBytes < this.#body.length) return;
+      const body = this.#body;
+      this.#body = undefined;
+      this.#headBytes = 0;
+      yield messageOf(this.#head[HEAD_BYTES - 1], body);
+    }
+  }
+
+  /** A large frame's room is only taken as the system gives pages, where bytes come. */
+  #room(): Uint8Array {
+    const length = new DataView(this.#head.buffer).getUint32(0, true);
+    if (length <= this.#mostBytes) return new Uint8Array(length);
+    throw new ProtocolError(ErrorCode.overLimit, `a frame of ${length} bytes, at most ${this.#mostBytes}`);
+  }
+}
+
+function messageOf(kind: number | undefined, body: Uint8Array): PipeMessage {
+  const reader = new ByteReader(body, ErrorCode.badMessage);
+  switch (kind) {
+    case Kind.change:
+      return { kind: 'change', change: readChange(reader) };
+    case Kind.ask:
+      reader.end();
+      return { kind: 'ask' };
+    case Kind.has: {
+      const number = reader.u32();
+      reader.end();
+      return { kind: 'has', number };
+    }
+    default:
+      throw reader.error(`a frame of kind ${kind}`);
+  }
+}
+
+function readChange(reader: ByteReader): Change {
+  const number = reader.u32();
+  const whole = reader.u8();
+  if (number === 0 || whole > 1) throw reader.error('a change without a number, or neither whole nor not');
+  const steps: PartStep[] = [];
+  while (reader.remaining > 0) steps.push(readStep(reader));
+  return { number, isWhole: whole === 1, steps };
+}
+
+function readStep(reader: ByteReader): PartStep {
+  const op = reader.u8();
+  switch (op) {
+    case Op.edit: {
+      const { name } = named(reader, PartKind.nameList);
+      return { op: 'edit', list: name, removed: readKeys(reader), added: readKeys(reader) };
+    }
+    case Op.remove:
+      return { op: 'remove', id: named(reader, reader.u8()) };
+    case Op.put: {
+      const id = named(reader, reader.u8());
+      return { op: 'put', part: decodeCanonical(id, readBytes(reader)) };
+    }
+    default:
+      throw reader.error(`a step of kind ${op}`);
+  }
+}
+
+function named(reader: ByteReader, kind: number): PartId {
+  const name = reader.shortText();
+  if (!isPartKind(kind) || kind === PartKind.resolutions) throw reader.error(`a part of kind ${kind}`);
+  if (kind === PartKind.unmatched ? name !== '' : !isPartName(name))
+    throw reader.error('a part of no such name');
+  return { kind, name };
+}
+
+function readBytes(reader: ByteReader): Uint8Array {
+  return reader.bytes(reader.count(1));
+}
+
+function readKeys(reader: ByteReader): Names {
+  const names = readNames(readBytes(reader));
+  if ('reason' in names) throw reader.error(`name ${names.index} ${names.reason}`);
+  return names;
+}

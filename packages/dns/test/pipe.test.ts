@@ -1,0 +1,401 @@
+/** From a subscriber to `rulecast-dns`: portions, what changes of them, frames, and both ends. */
+
+import { parseDocument } from '@rulecast/formats';
+import { type ByteStream, encodeSnapshot, type SteadyClock } from '@rulecast/protocol';
+import {
+  type Address,
+  EMPTY_RULE_SET,
+  evaluateName,
+  NO_NAME_TERMS,
+  nameListOf,
+  namesOf,
+  parseAddress,
+  type RuleSet,
+} from '@rulecast/rules';
+import { createMemoryPair } from '@rulecast/vchan';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { Random } from '../../../test/kit/random.mjs';
+import { often } from '../../../test/thorough.ts';
+import { NameJudge } from '../src/judge/judge.ts';
+import { portionOf } from '../src/judge/portion.ts';
+import { nameBytes } from '../src/message/name.ts';
+import { type PartStep, stepsBetween, withSteps } from '../src/pipe/change.ts';
+import { NameFeed } from '../src/pipe/feed.ts';
+import { NameFollower } from '../src/pipe/follower.ts';
+import { type Change, FrameReader, frameOf, type PipeMessage } from '../src/pipe/frame.ts';
+
+const LABELS = ['a', 'b', 'ads', 'x'];
+const NAMES = LABELS.flatMap((label) => [`${label}.example`, `${label}.a.example`, `${label}.net`]);
+const QUBES = ['10.137.0.5', '10.137.0.6', '10.137.1.1', 'fd09::5'].map(address);
+
+function address(text: string): Address {
+  const found = parseAddress(text);
+  if (found === undefined) throw new TypeError(text);
+  return found;
+}
+
+function ruleSetOf(document: object): RuleSet {
+  const { lists, policies, unmatched, rejects } = parseDocument(
+    'f',
+    Buffer.from(JSON.stringify(document)),
+    0,
+    () => undefined,
+  );
+  expect(rejects).toEqual([]);
+  return { lists, policies, unmatched, resolutions: new Map() };
+}
+
+function randomRuleSet(random: Random): RuleSet {
+  const rule = (): string =>
+    `${random.pick(['accept', 'drop', 'drop'])} ${random.pick([`dsthost=${random.pick(NAMES)}`, 'dst=@l', 'dst=@m', 'dst=@v4', 'dst4=192.0.2.1', ''])}`.trim();
+  const rules = (): readonly string[] => Array.from({ length: random.below(4) }, rule);
+  const list = (): object => ({
+    names: Array.from({ length: random.below(7) }, () => random.pick(['', '*.', '.']) + random.pick(NAMES)),
+    resolve: 'firewall',
+  });
+  return ruleSetOf({
+    lists: { l: list(), m: list(), v4: { entries: ['192.0.2.0/24'] } },
+    ...(random.chance(0.6) && { common: { egress: rules() } }),
+    policies: {
+      p: { prefixes: ['10.137.0.0/24', 'fd09::/64'], egress: rules(), exceptions: { egress: rules() } },
+      ...(random.chance(0.6) && { q: { prefixes: ['10.137.0.6'], egress: rules(), ingress: ['accept'] } }),
+      ...(random.chance(0.3) && { default: { egress: rules() } }),
+    },
+    ...(random.chance(0.5) && { unmatched: random.pick(['accept', 'drop']) }),
+  });
+}
+
+/** What a message is once it went over a stream that cuts it anywhere. */
+function carried(message: PipeMessage, random: Random): PipeMessage {
+  const bytes = frameOf(message);
+  const reader = new FrameReader(1 << 20);
+  const read: PipeMessage[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const size = 1 + random.below(random.chance(0.5) ? 7 : 5000);
+    read.push(...reader.feed(bytes.slice(at, at + size)));
+    at += size;
+  }
+  const [only] = read;
+  if (only === undefined || read.length > 1) throw new Error(`${read.length} messages`);
+  return only;
+}
+
+function changeOf(message: PipeMessage): Change {
+  if (message.kind !== 'change') throw new TypeError(message.kind);
+  return message.change;
+}
+
+it('carries any rule set to any other, and each question between is judged by one of them whole', () => {
+  let edits = 0;
+  for (let seed = 1; seed <= often(20, 4000); seed++) {
+    const random = new Random(seed);
+    let ruleSet = randomRuleSet(random);
+    let portion = portionOf(ruleSet);
+    const steps = NameJudge.of(portion, NO_NAME_TERMS, new Uint8Array(16));
+    const judge = run(steps, () => undefined);
+    if (typeof judge === 'string') throw new TypeError(judge);
+    for (let round = 0; round < 4; round++) {
+      const next = randomRuleSet(random);
+      const change = { number: 1, isWhole: false, steps: stepsBetween(portion, portionOf(next)) };
+      const there = changeOf(carried({ kind: 'change', change }, random));
+      const changed = withSteps(portion, there.steps);
+      expect(encodeSnapshot(changed.ruleSet)).toEqual(encodeSnapshot(portionOf(next)));
+      edits += changed.edits.size;
+      const questions = Array.from({ length: 12 }, () => {
+        const [asker, name] = [random.pick(QUBES), random.pick(NAMES)];
+        const aliases = Array.from({ length: random.below(2) }, () => random.pick(NAMES));
+        const by = (of: RuleSet): unknown => {
+          const { action, answer, policy, rule } = evaluateName(
+            of,
+            NO_NAME_TERMS,
+            { now: 0 },
+            { asker, name, aliases },
+          );
+          return { action, answer, policy, list: rule?.list, block: rule?.block };
+        };
+        const fast = (): unknown => {
+          const { action, answer, policy, rule } = judge.judge(
+            asker,
+            nameBytes(name),
+            0,
+            aliases.map(nameBytes),
+            { now: 0 },
+          );
+          return { action, answer, policy, list: rule?.list, block: rule?.block };
+        };
+        return { fast, before: by(ruleSet), after: by(next) };
+      });
+      const outcome = run(judge.follow(changed.ruleSet, NO_NAME_TERMS, changed.edits), () => {
+        const answers = questions.map(({ fast }) => fast());
+        const wholes = [questions.map(({ before }) => before), questions.map(({ after }) => after)];
+        expect(wholes).toContainEqual(answers);
+      });
+      expect(outcome).toBe('done');
+      expect(questions.map(({ fast }) => fast())).toEqual(questions.map(({ after }) => after));
+      [ruleSet, portion] = [next, changed.ruleSet];
+    }
+  }
+  expect(edits).toBeGreaterThan(10);
+});
+
+function run<T>(steps: Generator<undefined, T>, between: () => void): T {
+  for (;;) {
+    between();
+    const { done, value } = steps.next();
+    if (done === true) return value;
+  }
+}
+
+const ADS: RuleSet = portionOf(
+  ruleSetOf({
+    lists: { ads: { names: ['ads.example'], resolve: 'firewall' } },
+    policies: { default: { egress: ['drop dst=@ads'] } },
+  }),
+);
+const edit = (removed: readonly string[], added: readonly string[], list = 'ads'): PartStep => ({
+  op: 'edit',
+  list,
+  removed: namesOf(removed),
+  added: namesOf(added),
+});
+const put: PartStep = { op: 'put', part: { kind: 2, name: 'ads', list: nameListOf([], 'firewall') } };
+
+it.each([
+  ['an edit of a list that is not there', [edit([], ['b.example'], 'other')]],
+  ['a name removed that is not there', [edit(['b.example'], [])]],
+  ['a name added that is there', [edit([], ['ads.example'])]],
+  ['two edits of one list', [edit([], ['b.example']), edit([], ['c.example'])]],
+  ['an edit of what was just put', [put, edit([], ['c.example'])]],
+  ['a policy removed that is not there', [{ op: 'remove', id: { kind: 3, name: 'p' } }]],
+] satisfies readonly (readonly [string, readonly PartStep[]])[])('refuses %s', (_, steps) => {
+  expect(() => withSteps(ADS, steps)).toThrow();
+});
+
+it.each([
+  ['a frame that is too long', 'ffffffff01'],
+  ['a frame of no kind', '0000000009'],
+  ['a question with something in it', '010000000200'],
+  ['a number cut short', '0300000003010203'],
+  ['a change without a number', '05000000010000000001'],
+  ['neither whole nor not', '05000000010100000002'],
+  ['a step of no kind', '0600000001010000000103'],
+  ['a part of no kind', '09000000010100000001000901 61'],
+  ['resolutions', '08000000010100000001000400'],
+  ['a policy without a name', '08000000010100000001000300'],
+  ['canonical bytes that are cut short', '0d0000000101000000010102016105000000'],
+  ['keys that are none', '0d00000001010000000102016101000000ff00000000'],
+])('refuses %s', (_, hex) => {
+  const reader = new FrameReader(1000);
+  expect(() => [...reader.feed(Buffer.from(hex.replaceAll(' ', ''), 'hex'))]).toThrow();
+});
+
+it('reads any bytes to a message or a coded error, and any message that lost or gained bytes', () => {
+  const random = new Random(1);
+  const frames = [
+    stepsBetween(EMPTY_RULE_SET, ADS),
+    [edit(['ads.example'], ['b.example', '.c.example'])],
+  ].map((steps) => frameOf({ kind: 'change', change: { number: 1, isWhole: false, steps } }));
+  const seen = new Set<string>();
+  for (let i = 0; i < often(3000, 300_000); i++) {
+    const bytes = Uint8Array.from(random.pick(frames));
+    for (let flips = random.below(4); flips >= 0; flips--)
+      bytes[random.below(bytes.length)] = random.below(256);
+    const reader = new FrameReader(10_000);
+    try {
+      for (const message of reader.feed(
+        bytes.subarray(0, random.chance(0.8) ? bytes.length : random.below(bytes.length)),
+      ))
+        if (message.kind === 'change')
+          seen.add(`taken by ${withSteps(ADS, message.change.steps).edits.size}`);
+    } catch (error) {
+      seen.add(String((error as { readonly code?: unknown }).code));
+    }
+  }
+  expect([...seen].sort()).toEqual([
+    'bad-base',
+    'bad-canonical',
+    'bad-message',
+    'over-limit',
+    'taken by 0',
+    'taken by 1',
+  ]);
+});
+
+/** A clock that a test moves. */
+class Clock implements SteadyClock {
+  nowMs = 0;
+  readonly #timers = new Map<() => void, number>();
+  monotonicMs(): number {
+    return this.nowMs;
+  }
+  readonly after = (delayMs: number, work: () => void): (() => void) => {
+    this.#timers.set(work, this.nowMs + delayMs);
+    return () => void this.#timers.delete(work);
+  };
+  async pass(ms: number): Promise<void> {
+    for (const untilMs = this.nowMs + ms; ; ) {
+      await settled();
+      const next = Math.min(...this.#timers.values());
+      if (next > untilMs) {
+        this.nowMs = untilMs;
+        return;
+      }
+      this.nowMs = Math.max(this.nowMs, next);
+      for (const [work, atMs] of [...this.#timers])
+        if (atMs <= this.nowMs && this.#timers.delete(work)) work();
+    }
+  }
+}
+
+async function settled(): Promise<void> {
+  for (let i = 0; i < 30; i++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+function follower(): NameFollower {
+  return new NameFollower({
+    key: () => new Uint8Array(16),
+    nowS: () => 0,
+    turn: () => new Promise((resolve) => setImmediate(resolve)),
+    onTurn: () => undefined,
+  });
+}
+
+/** A feed, and whoever is there to follow: none, one that is served, or one that is silent. */
+function house(there: NameFollower | 'silent' | 'none' = 'none'): {
+  readonly clock: Clock;
+  readonly feed: NameFeed;
+  readonly told: string[];
+  there: NameFollower | 'silent' | 'none';
+  end: () => void;
+  faults: string[];
+} {
+  const clock = new Clock();
+  const told: string[] = [];
+  const faults: string[] = [];
+  const world: { there: NameFollower | 'silent' | 'none'; end: () => void } = {
+    there,
+    end: () => undefined,
+  };
+  const feed = new NameFeed({
+    channel: async (): Promise<ByteStream> => {
+      const { there } = world;
+      if (there === 'none') throw new Error('nobody listens');
+      const { server, client } = createMemoryPair({ bufferBytes: 4096 });
+      world.end = () => server.close();
+      if (there !== 'silent') there.serve(server).catch((error) => faults.push(error.message));
+      return client;
+    },
+    clock,
+    onStanding: (text) => told.push(text),
+  });
+  onTestFinished(async () => {
+    const closed = feed.close();
+    await clock.pass(60_000);
+    await closed;
+  });
+  return Object.assign(world, { clock, feed, told, faults });
+}
+
+const blocking = (...names: readonly string[]): RuleSet =>
+  ruleSetOf({
+    lists: { ads: { names, resolve: 'firewall' } },
+    policies: { default: { egress: ['drop dst=@ads', 'accept'] } },
+  });
+const answerOf = (by: NameFollower, name: string): string | undefined =>
+  by.judge(address('10.137.0.5'), nameBytes(name), 0, [])?.answer;
+
+describe('a feed and a follower', () => {
+  it('follow release after release, and the follower keeps the last when the feed goes', async () => {
+    const dns = follower();
+    const world = house(dns);
+    await settled();
+    expect(answerOf(dns, 'a.example')).toBeUndefined();
+    await world.feed.follow(blocking('a.example'));
+    expect([answerOf(dns, 'a.example'), answerOf(dns, 'b.example')]).toEqual(['nxdomain', 'answer']);
+    expect(world.feed.trouble()).toBeUndefined();
+    await world.feed.follow(blocking('*.b.example', 'c.example'));
+    expect(['a.example', 'b.example', 'x.b.example'].map((name) => answerOf(dns, name))).toEqual([
+      'answer',
+      'answer',
+      'nxdomain',
+    ]);
+    world.end();
+    world.there = 'none';
+    await settled();
+    expect(answerOf(dns, 'x.b.example')).toBe('nxdomain');
+    expect(world.feed.trouble()?.text).toContain('does not block its names: ');
+  });
+
+  it('say that names are not judged where nobody listens, and say all of it to who comes', async () => {
+    const world = house();
+    await world.clock.pass(10);
+    await world.feed.follow(blocking('a.example'));
+    await world.clock.pass(5_000);
+    expect(world.feed.trouble()).toEqual({
+      text: 'rulecast-dns does not block its names: nobody listens',
+      forMs: 5_000,
+    });
+    const first = follower();
+    world.there = first;
+    await world.clock.pass(31_000);
+    expect(answerOf(first, 'a.example')).toBe('nxdomain');
+    expect(world.feed.trouble()).toBeUndefined();
+    const second = follower();
+    world.there = second;
+    world.end(); // as if it had died
+    await world.clock.pass(2_000);
+    expect(answerOf(second, 'a.example')).toBe('nxdomain');
+    await world.feed.follow(ruleSetOf({ unmatched: 'drop' }));
+    expect(answerOf(second, 'a.example')).toBe('answer');
+  });
+
+  it('wait no longer for one that is silent, drop it, and need none for a release without such names', async () => {
+    const world = house('silent');
+    await settled();
+    const followed = world.feed.follow(blocking('a.example'));
+    await world.clock.pass(3_000);
+    await followed;
+    expect(world.feed.trouble()?.text).toContain('it has not taken this release yet');
+    await world.clock.pass(9_000);
+    world.there = 'none';
+    await world.clock.pass(1_000);
+    expect(world.told).toContain('it has said nothing for 10 s');
+    void world.feed.follow(ruleSetOf({ policies: { default: { egress: ['drop'] } } }));
+    expect(world.feed.trouble()).toBeUndefined();
+  });
+
+  it('go on with the newest of many, larger than what the stream holds at once', async () => {
+    const dns = follower();
+    const world = house(dns);
+    await settled();
+    const many = (of: number): RuleSet =>
+      blocking(...Array.from({ length: 3000 }, (_, i) => `n${i * of}.example`));
+    const followed = [1, 2, 3].map((of) => world.feed.follow(many(of)));
+    for (let i = 0; i < 40; i++) await settled();
+    await Promise.all(followed);
+    expect(['n8997.example', 'n2.example'].map((name) => answerOf(dns, name))).toEqual([
+      'nxdomain',
+      'answer',
+    ]);
+    expect(world.faults).toEqual([]);
+  });
+
+  it('a follower refuses what it cannot follow, and goes on with what it had', async () => {
+    const dns = follower();
+    const pair = createMemoryPair();
+    const served = dns.serve(pair.server);
+    const send = (steps: readonly PartStep[], isWhole: boolean): void => {
+      pair.client.write(frameOf({ kind: 'change', change: { number: 1, isWhole, steps } }));
+    };
+    send(stepsBetween(EMPTY_RULE_SET, ADS), true);
+    await settled();
+    expect(answerOf(dns, 'ads.example')).toBe('nxdomain');
+    send([{ op: 'remove', id: { kind: 2, name: 'ads' } }], false);
+    await expect(served).rejects.toThrow('uses list ads, which does not exist');
+    expect(answerOf(dns, 'ads.example')).toBe('nxdomain');
+    const other = createMemoryPair();
+    const again = dns.serve(other.server);
+    other.client.write(frameOf({ kind: 'change', change: { number: 2, isWhole: false, steps: [] } }));
+    await expect(again).rejects.toThrow('a change of nothing that is known here');
+  });
+});

@@ -1,0 +1,38 @@
+/** What judges names by the release in force, beside a sink or alone: `rulecast-dns`, through its feed. */
+
+import type { RuleSet } from '@rulecast/rules';
+import type { Sink, SinkRelease } from './sink.ts';
+
+export interface NameEnforcer {
+  /** This is in force: resolves once names are judged by it, or it is no use to wait. Does not throw. */
+  follow(ruleSet: RuleSet): Promise<void>;
+  /** Why names are not judged by what was told last, and since when; undefined: they are, or need not be. */
+  trouble(): { readonly text: string; readonly forMs: number } | undefined;
+}
+
+/**
+ * A sink that has names judged by what it enforces. Packets go first: where names cannot follow, what stops
+ * packets is in force all the same, and the trouble is told.
+ */
+export function sinkWithNames(sink: Sink | undefined, names: NameEnforcer): Sink {
+  let prepared: SinkRelease | undefined;
+  return {
+    ...(sink?.judgesFlows !== undefined && { judgesFlows: sink.judgesFlows }),
+    ...(sink?.counters && { counters: () => sink.counters?.() ?? {} }),
+    ...(sink?.boot && { boot: (release: SinkRelease) => sink.boot?.(release) ?? Promise.resolve() }),
+    async prepare(release) {
+      prepared = release;
+      await sink?.prepare(release);
+    },
+    async commit() {
+      await sink?.commit();
+      if (prepared !== undefined) await names.follow(prepared.ruleSet);
+      prepared = undefined;
+    },
+    async discard() {
+      prepared = undefined;
+      await sink?.discard();
+    },
+    trouble: () => sink?.trouble?.() ?? names.trouble(),
+  };
+}

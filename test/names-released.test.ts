@@ -1,0 +1,100 @@
+/** Names blocked by a release: publisher, subscriber and `rulecast-dns` as processes. */
+
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import packet from 'dns-packet';
+import { expect, it, onTestFinished } from 'vitest';
+import { temporaryDirectory } from './kit/directory.ts';
+import { type Daemon, rulectl, startDns, startPublisher, startSubscriber } from './processes.mjs';
+
+/** Answers every name with an address. Its port. */
+async function upstream(): Promise<number> {
+  const socket = createSocket('udp4').bind(0, '127.0.0.1');
+  onTestFinished(() => void socket.close());
+  socket.on('message', (bytes, from) => {
+    const { id = 0, questions = [] } = packet.decode(bytes);
+    const answers = questions.map(({ name }) => ({ type: 'A', name, ttl: 60, data: '192.0.2.7' }) as const);
+    socket.send(packet.encode({ type: 'response', id, questions, answers }), from.port, from.address);
+  });
+  await once(socket, 'listening');
+  return socket.address().port;
+}
+
+async function freePort(): Promise<number> {
+  const socket = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  const { port } = socket.address();
+  socket.close();
+  return port;
+}
+
+async function rcodeOf(port: number, name: string): Promise<unknown> {
+  const socket = createSocket('udp4');
+  const questions = [{ type: 'A', name } as const];
+  socket.send(packet.encode({ type: 'query', id: 1, questions }), port, '127.0.0.1');
+  const [bytes] = await once(socket, 'message');
+  socket.close();
+  return (packet.decode(bytes) as { readonly rcode?: string }).rcode;
+}
+
+function ended(daemon: Daemon): Daemon {
+  onTestFinished(async () => {
+    await daemon.stop();
+  });
+  return daemon;
+}
+
+const BLOCKING = (name: string): string =>
+  `lists: { ads: { names: ["${name}"], resolve: firewall } }\npolicies: { default: { default: accept, egress: [drop dst=@ads] } }\n`;
+
+it('are blocked as long as rulecast-dns has the release, and else it is not said to be enforced', async () => {
+  const folder = temporaryDirectory();
+  const [port, above] = [await freePort(), await upstream()];
+  const socket = join(folder, 'names.sock');
+  const dns = (): Promise<Daemon> =>
+    startDns(['--releases', socket, '--listen', `127.0.0.1:${port}`, '--upstream', `127.0.0.1:${above}`]);
+  const push = async (text: string): Promise<string> => {
+    writeFileSync(join(folder, 'names.yaml'), text);
+    const { stdout, stderr } = await rulectl(folder, [
+      'push',
+      join(folder, 'names.yaml'),
+      '--yes',
+      '--require',
+      'fw',
+      '--allow-accept-all',
+    ]);
+    return stdout + stderr;
+  };
+  ended(await startPublisher(folder));
+  ended(await startSubscriber(folder, 'plain'));
+  ended(await startSubscriber(folder, 'fw', ['--names', socket, '--state', join(folder, 'fw')]));
+
+  expect(await push(BLOCKING('ads.example'))).toMatch(/rulecast-dns does not block its names: .*names\.sock/);
+  const shown = await rulectl(folder, ['status']);
+  expect(shown.stdout).toContain('firewall-names');
+
+  const first = ended(await dns());
+  await first.logged(({ msg }) => msg === 'judges names by a release');
+  expect([await rcodeOf(port, 'ads.example'), await rcodeOf(port, 'b.example')]).toEqual([
+    'NXDOMAIN',
+    'NOERROR',
+  ]);
+  expect(await push(BLOCKING('*.b.example'))).toMatch(/applied by fw/);
+  expect([await rcodeOf(port, 'ads.example'), await rcodeOf(port, 'x.b.example')]).toEqual([
+    'NOERROR',
+    'NXDOMAIN',
+  ]);
+
+  await first.kill();
+  await expect
+    .poll(async () => (await rulectl(folder, ['status'])).stdout, { timeout: 30_000 })
+    .toContain('not enforced');
+  const second = ended(await dns());
+  await second.logged(({ msg }) => msg === 'judges names by a release');
+  expect([await rcodeOf(port, 'ads.example'), await rcodeOf(port, 'x.b.example')]).toEqual([
+    'NOERROR',
+    'NXDOMAIN',
+  ]);
+}, 60_000);
