@@ -21,6 +21,7 @@ export {
   applyChain,
   applyDelta,
   applyDeltas,
+  chainPieces,
   decodeChain,
   diffPieces,
   diffRuleSets,

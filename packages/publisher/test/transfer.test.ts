@@ -7,14 +7,15 @@ import {
   encodeSnapshot,
 } from '@rulecast/protocol';
 import { prefixListOf, prefixOf, prefixSetOf } from '@rulecast/rules';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { FakeClock } from '../../sources/test/fake-clock.ts';
 import type { Composer } from '../src/release/composed.ts';
 import type { Publisher } from '../src/release/publisher.ts';
 import { Transfers } from '../src/release/transfer.ts';
 import { ReleaseWorker, WORK_IN_PLACE } from '../src/release/worker.ts';
 import type { Release } from '../src/store/store.ts';
 import { Churn } from './churn.ts';
-import { freshPublisher, hex } from './fresh-publisher.ts';
+import { freshPublisher, hex, release } from './fresh-publisher.ts';
 
 const encoder = new ReleaseWorker(WORK_IN_PLACE);
 
@@ -227,5 +228,25 @@ describe('who is away', () => {
     expect(subscribers.heldAway(20_000).map(hex)[0]).toBe(newest[1]);
     expect(subscribers.heldAway(dayMs + (last - 1) * 1000).map(hex)).toEqual([newest[1]]);
     expect(subscribers.heldAway(2 * dayMs)).toEqual([]);
+  });
+
+  it('waits for those who are being sent a release, but not for ever', async () => {
+    const clock = new FakeClock();
+    const publisher = freshPublisher({ clock });
+    const prepared = vi.spyOn(publisher.transfers, 'prepareRecent');
+    const entry = publisher.subscribers.entry('fw', 0);
+    const due = (): number => {
+      clock.advance(1000);
+      return prepared.mock.calls.length;
+    };
+    entry.receiving = true;
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    expect([due(), due(), due()]).toEqual([0, 0, 0]);
+    entry.receiving = false;
+    expect([due(), due()]).toEqual([1, 1]);
+    entry.receiving = true;
+    await release(publisher, { 'hosts.txt': '192.0.2.2\n' });
+    expect(Array.from({ length: 60 }, due).at(-2)).toBe(1);
+    expect(due()).toBe(2);
   });
 });

@@ -100,7 +100,7 @@ export {
   subtractNames,
   unionNames,
 } from './names.ts';
-export { atOnce, inTurns, PIECE_PARTS, type Pieces } from './pieces.ts';
+export { atOnce, inTurns, Pace, PIECE_PARTS, type Pieces } from './pieces.ts';
 export {
   allRuns,
   blocksOf,

@@ -7,6 +7,25 @@ export type Pieces<T> = Generator<undefined, T>;
 
 /** Parts of a rule set between two pieces, where each takes some 0.05 ms. Our choice. */
 export const PIECE_PARTS = 64;
+/** So many entries, looked at, merged or hashed, take as long as a part. */
+const ENTRIES_A_PART = 2048;
+
+/** When a piece of parts, small and large, is over. */
+export class Pace {
+  #left = PIECE_PARTS;
+
+  /** So it is, and the next one begins. */
+  get isOver(): boolean {
+    if (this.#left > 0) return false;
+    this.#left = PIECE_PARTS;
+    return true;
+  }
+
+  /** A part of so many entries and rules belongs to the piece. */
+  take(entries: number): void {
+    this.#left -= 1 + entries / ENTRIES_A_PART;
+  }
+}
 
 /** All of it without a pause. */
 export function atOnce<T>(pieces: Pieces<T>): T {

@@ -15,6 +15,7 @@ import {
   ProtocolError,
 } from '@rulecast/protocol';
 import {
+  atOnce,
   canonicalPrefixes,
   diffPrefixes,
   EMPTY_PREFIX_SET,
@@ -30,7 +31,7 @@ import {
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { codeOf } from '../../../test/kit/code.ts';
 import { Verifier } from '../src/verify/verifier.ts';
-import { type Claim, snapshotStream, verify } from '../src/verify/verify.ts';
+import { type Claim, snapshotStream, verify, verifyPieces } from '../src/verify/verify.ts';
 import { InPlaceVerifier } from './in-place-verifier.ts';
 import { expectEnforces } from './sample.ts';
 import { chainOf, ScriptedPublisher, sampleReleases } from './scripted-publisher.ts';
@@ -109,6 +110,38 @@ function claimOf(base: RuleSet, ruleSet: RuleSet, version = 2): { claim: Claim; 
   };
 }
 
+describe('a release of thousands of small parts', () => {
+  it('is verified in place, some parts in each turn, and what it makes is the same', async () => {
+    let turns = 0;
+    const turn = async (): Promise<void> => void turns++;
+    const counting = new Verifier({ turn });
+    const { claim } = claimOf(manyParts(1000, 1), manyParts(1000, 2));
+    const { ruleSet } = await counting.verify(claim);
+    expect(turns).toBeGreaterThan((2 * 1000) / 64);
+    expectSame(ruleSet, verify(claim).ruleSet);
+    await counting.close();
+  });
+
+  it.each([1, 2])('has no part in place that takes longer than one may: %i', async (first) => {
+    const lists = [hosts(3, 1), everyNetwork(16)]; // a thousand bytes, and a second of work
+    const { claim } = claimOf(EMPTY_RULE_SET, ruleSetOf(lists[first - 1]!, lists[2 - first]!));
+    const piece = verifyPieces(claim, 2 ** 19);
+    expect(codeOf(() => atOnce(piece))).toBe('over-budget');
+    expectSame((await verifier.verify(claim)).ruleSet, verify(claim).ruleSet);
+  });
+});
+
+/** Lists of one host each, and policies that drop it. */
+function manyParts(count: number, seed: number): RuleSet {
+  const names = Array.from({ length: count }, (_, i) => `part-${i}`);
+  const hostOf = (i: number): PrefixList => hosts(1, seed * count + i);
+  return {
+    ...EMPTY_RULE_SET,
+    lists: new Map([['hosts', KEPT], ...names.map((name, i) => [name, hostOf(i)] as const)]),
+    policies: new Map(names.map((name) => [name, { ...POLICY, name }])),
+  };
+}
+
 describe('a large release', () => {
   it('is verified in the thread as it is in place, and keeps the parts that did not change', async () => {
     const { claim, manifest } = claimOf(OLD, NEW);
@@ -160,7 +193,7 @@ describe('a large release', () => {
   });
 
   it('is given up once its time is over, and the next is verified', async () => {
-    const hasty = new Verifier(1);
+    const hasty = new Verifier({ deadlineMs: 1 });
     const { claim } = claimOf(EMPTY_RULE_SET, NEW);
     await expect(hasty.verify(claim)).rejects.toMatchObject({ code: 'timeout' });
     await expect(

@@ -15,10 +15,16 @@ const PIECE_BYTES = 2 * 1024 * 1024;
 /** Copies for a thread to own; `buffers` are to be moved to it. */
 export class HandOver {
   readonly buffers: ArrayBuffer[] = [];
+  #copiedBytes = 0;
+
+  /** Bytes of arrays that are copied with the message, since each is too small to be moved. */
+  get copiedBytes(): number {
+    return this.#copiedBytes;
+  }
 
   async bytes(bytes: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
     // A view would be cloned with all of the buffer below it.
-    if (bytes.length < HANDED_OVER_MIN_BYTES) return new Uint8Array(bytes);
+    if (bytes.length < HANDED_OVER_MIN_BYTES) return this.give(new Uint8Array(bytes));
     const copy = new Uint8Array(bytes.length);
     for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
       copy.set(bytes.subarray(at, at + PIECE_BYTES), at);
@@ -39,9 +45,11 @@ export class HandOver {
     return { v4: await this.#column(v4), v6: await this.#column(v6) };
   }
 
-  /** An array of one's own goes as it is, and is gone afterwards. */
+  /** An array of one's own, with all of its buffer, goes as it is, and may be gone afterwards. */
   give<T extends { readonly buffer: ArrayBuffer }>(array: T): T {
-    this.buffers.push(array.buffer);
+    const { byteLength } = array.buffer;
+    if (byteLength < HANDED_OVER_MIN_BYTES) this.#copiedBytes += byteLength;
+    else this.buffers.push(array.buffer);
     return array;
   }
 

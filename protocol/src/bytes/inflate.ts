@@ -5,6 +5,16 @@
 
 import { inflateRawSync } from 'node:zlib';
 
+/** What zlib makes room for at a time, unless told: more than most bodies come to. */
+const ZLIB_CHUNK_BYTES = 16 * 1024;
+/** The least that it takes. */
+const ZLIB_CHUNK_LEAST_BYTES = 64;
+
+/** For zlib, whose output most likely has no more bytes. Ten thousand policies have a body each. */
+export function roomFor(bytes: number): number {
+  return Math.min(ZLIB_CHUNK_BYTES, Math.max(ZLIB_CHUNK_LEAST_BYTES, bytes + 1));
+}
+
 /** RFC 1951: a byte of deflate never stands for more than 1,032 bytes. */
 const EXPANSION_MAX = 1032;
 
@@ -17,7 +27,8 @@ export function inflateExactly(bytes: Uint8Array, length: number): Uint8Array | 
   let result: unknown;
   try {
     // `info` also returns the engine, which alone tells whether bytes follow the deflate stream.
-    result = inflateRawSync(bytes, { maxOutputLength: Math.max(1, length), info: true });
+    const most = Math.max(1, length);
+    result = inflateRawSync(bytes, { maxOutputLength: most, chunkSize: roomFor(length), info: true });
   } catch {
     return undefined;
   }

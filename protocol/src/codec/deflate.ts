@@ -5,6 +5,7 @@
  */
 
 import { deflateRawSync } from 'node:zlib';
+import { roomFor } from '../bytes/inflate.ts';
 
 let isPermitted = true;
 
@@ -22,5 +23,8 @@ export function withoutDeflate<T>(encode: () => T): T {
 /** RFC 1951 at a level of zlib's; undefined where nothing may be deflated. */
 export function deflated(bytes: Uint8Array, level?: number): Uint8Array | undefined {
   if (!isPermitted) return undefined;
-  return deflateRawSync(bytes, level === undefined ? {} : { level });
+  return deflateRawSync(bytes, {
+    chunkSize: roomFor(bytes.length),
+    ...(level === undefined ? {} : { level }),
+  });
 }

@@ -13,7 +13,7 @@ import {
   atOnce,
   EMPTY_RULE_SET,
   type List,
-  PIECE_PARTS,
+  Pace,
   type Pieces,
   type Policy,
   type RuleSet,
@@ -98,8 +98,10 @@ export function* diffPieces(before: RuleSet, after: RuleSet): Pieces<RuleSetDelt
       changes.push({ op: 'remove', index, kind, name, before: gone, ...wholeCounts(gone, 'remove') });
     }
   };
-  for (const [i, part] of partsOf(after).entries()) {
-    if ((i + 1) % PIECE_PARTS === 0) yield;
+  const pace = new Pace();
+  for (const part of partsOf(after)) {
+    if (pace.isOver) yield;
+    pace.take(partCount(part));
     removeUpTo(part);
     const was = old[index];
     const isThere = was !== undefined && comparePartIds(was, part) === 0;
@@ -254,7 +256,7 @@ export function applyDelta(
   bounds: StepBounds = OWN_BOUNDS,
   onListPatch?: OnListPatch,
 ): RuleSet {
-  return ruleSetOf(steppedTable(tableOf(before), bytes, bounds, onListPatch).parts);
+  return ruleSetOf(atOnce(stepPieces(tableOf(before), bytes, bounds, onListPatch)).parts);
 }
 
 function tableOf(ruleSet: RuleSet): PartTable {
@@ -262,12 +264,12 @@ function tableOf(ruleSet: RuleSet): PartTable {
   return { parts: items, claims: records };
 }
 
-function steppedTable(
+function* stepPieces(
   table: PartTable,
   bytes: Uint8Array,
   bounds: StepBounds,
   onListPatch: OnListPatch | undefined,
-): PartTable {
+): Pieces<PartTable> {
   const reader = new ByteReader(bytes, ErrorCode.badDelta);
   const { meter = new Meter() } = bounds;
   meter.spend(table.parts.length * Work.part);
@@ -279,16 +281,25 @@ function steppedTable(
   const left = new RoomLeft(bounds);
   const changed = new Set(heads.map((head) => head.before));
   for (const part of table.parts) if (!changed.has(part)) left.take(part, reader);
-  const parts = mergedBy(table.parts, heads, (head) => {
+  const made: (Part | undefined)[] = [];
+  const pace = new Pace();
+  for (const head of heads) {
+    if (pace.isOver) {
+      yield;
+      meter.rest();
+    }
     const part = changedPart(head, meter, onListPatch);
     head.body.end();
-    if (part === undefined) return undefined;
+    made.push(part);
+    if (part === undefined) continue;
     checkClaim(head, part);
     left.take(part, head.body);
     meter.spend(partWeight(part) * Work.merged);
-    return part;
-  });
-  return { parts, claims };
+    pace.take(partWeight(part));
+  }
+  yield;
+  meter.rest();
+  return { parts: mergedBy(table.parts, heads, (_, i) => made[i]), claims };
 }
 
 /** Throws ProtocolError `bad-count` where a part is not what was said of it. */
@@ -303,14 +314,14 @@ function checkClaim({ claim, body }: ChangeHead, part: Part): void {
 function mergedBy<T>(
   old: readonly T[],
   heads: readonly ChangeHead[],
-  madeOf: (head: ChangeHead) => T | undefined,
+  madeOf: (head: ChangeHead, index: number) => T | undefined,
 ): readonly T[] {
   const merged: T[] = [];
   let next = 0;
-  for (const head of heads) {
+  for (const [i, head] of heads.entries()) {
     while (next < head.index) merged.push(old[next++]!); // an index is at most the length
     if (head.op !== OpCode.add) next++;
-    const made = madeOf(head);
+    const made = madeOf(head, i);
     if (made !== undefined) merged.push(made);
   }
   while (next < old.length) merged.push(old[next++]!); // next < length
@@ -504,7 +515,7 @@ export function applyDeltas(before: RuleSet, deltas: readonly Uint8Array[]): Rul
 export function* ruleSetsAfter(before: RuleSet, deltas: readonly Uint8Array[]): Generator<RuleSet, void> {
   let table = tableOf(before);
   for (const delta of deltas) {
-    table = steppedTable(table, delta, OWN_BOUNDS, undefined);
+    table = atOnce(stepPieces(table, delta, OWN_BOUNDS, undefined));
     yield ruleSetOf(table.parts);
   }
 }
@@ -550,10 +561,22 @@ export function applyChain(
   budget?: Budget,
   onListPatch?: OnListPatch,
 ): RuleSet {
+  return atOnce(chainPieces(before, bytes, budget, onListPatch));
+}
+
+/** The same in pieces, each with no more work than the budget has for one. */
+export function* chainPieces(
+  before: RuleSet,
+  bytes: Uint8Array,
+  budget?: Budget,
+  onListPatch?: OnListPatch,
+): Pieces<RuleSet> {
   const steps = decodeChain(bytes);
-  const last = steps.reduce((table, delta, i) => {
+  let table = tableOf(before);
+  for (const [i, delta] of steps.entries()) {
     const isLast = i === steps.length - 1;
-    return steppedTable(table, delta, budget?.step(isLast) ?? OWN_BOUNDS, isLast ? onListPatch : undefined);
-  }, tableOf(before));
-  return ruleSetOf(last.parts);
+    const bounds = budget?.step(isLast) ?? OWN_BOUNDS;
+    table = yield* stepPieces(table, delta, bounds, isLast ? onListPatch : undefined);
+  }
+  return ruleSetOf(table.parts);
 }

@@ -158,19 +158,14 @@ export class Budget {
    * @param base What the transfer starts from, verified; the empty rule set for a snapshot.
    * @param signed Of the release that it makes.
    * @param entriesMax What the receiver takes in all.
-   * @param mostWork Less than was signed, where that is tried first.
+   * @param pieceMost The most work of one piece, where what takes longer is not to be done in pieces.
    */
-  constructor(
-    base: RuleSet,
-    signed: Totals,
-    entriesMax: number,
-    mostWork: number = Number.POSITIVE_INFINITY,
-  ) {
+  constructor(base: RuleSet, signed: Totals, entriesMax: number, pieceMost?: number) {
     const held = catalogueOf(base);
     this.#entriesMax = entriesMax;
     this.#step = stepMost(held, signed);
     this.#signed = signed;
-    this.#meter = new Meter(Math.min(mostWork, workMax(held, signed)));
+    this.#meter = new Meter(workMax(held, signed), pieceMost);
   }
 
   /** Of a delta; the last one makes what was signed. */

@@ -6,7 +6,7 @@
  *   record   kind u8 | name text8 | count u32 | bytes u64 | digest 32
  */
 
-import { atOnce, PIECE_PARTS, type Pieces, type RuleSet } from '@rulecast/rules';
+import { atOnce, Pace, type Pieces, type RuleSet } from '@rulecast/rules';
 import { ByteWriter } from '../bytes/writer.ts';
 import { canonicalLength } from './canonical.ts';
 import { digestOf, leavesBy, root, sha256 } from './digest.ts';
@@ -74,8 +74,10 @@ export function* cataloguePieces(ruleSet: RuleSet, before?: RuleSet): Pieces<Cat
 function* made(items: readonly Part[], old: Catalogue | undefined): Pieces<Catalogue> {
   const records: PartRecord[] = [];
   let at = 0;
-  for (const [i, part] of items.entries()) {
-    if ((i + 1) % PIECE_PARTS === 0) yield;
+  const pace = new Pace();
+  for (const part of items) {
+    if (pace.isOver) yield;
+    pace.take(partCount(part));
     while (old !== undefined && at < old.items.length && comparePartIds(old.items[at]!, part) < 0) at++; // at < length
     const record = old?.records[at];
     const isThere = record !== undefined && comparePartIds(record, part) === 0;

@@ -35,16 +35,29 @@ export const Work = {
 /** What decoding has left. */
 export class Meter {
   #left: number;
+  /** Of the piece that is being done. */
+  #inPiece = 0;
+  readonly #pieceMost: number;
 
-  /** @param work In units. */
-  constructor(work = Number.POSITIVE_INFINITY) {
+  /**
+   * @param work In units.
+   * @param pieceMost Of it between two rests.
+   */
+  constructor(work = Number.POSITIVE_INFINITY, pieceMost = Number.POSITIVE_INFINITY) {
     this.#left = work;
+    this.#pieceMost = pieceMost;
   }
 
   /** Throws ProtocolError `over-budget` where so much is not left. */
   spend(work: number): void {
     this.#left -= work;
-    if (this.#left < 0)
+    this.#inPiece += work;
+    if (this.#left < 0 || this.#inPiece > this.#pieceMost)
       throw new ProtocolError(ErrorCode.overBudget, 'the stream takes more work than what it is to make');
+  }
+
+  /** What comes is another piece. */
+  rest(): void {
+    this.#inPiece = 0;
   }
 }

@@ -142,10 +142,12 @@ interface DeskWork extends Pick<Releasing, 'guards'> {
 }
 
 /**
- * Once nothing was released for so long, what unknown subscribers may lack is made: the known have had
- * theirs.
+ * Once nothing was released for so long, what unknown subscribers may lack is made, unless the known are
+ * still busy with theirs: a machine has few processors. For the slowest of those nobody waits longer than a
+ * minute.
  */
 const RECENT_AFTER_MS = 1000;
+const RECENT_WAITS_MAX = 60;
 
 /** What to do about a packet that must get through, by who would have it dropped. */
 const PUSH_ADVICE = 'look at what you push, or add --allow-unreachable';
@@ -717,8 +719,13 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   #prepareFor(release: Release): void {
     void this.transfers.prepareAll(release, this.subscribers.heldAway(this.nowMs())); // never rejects
     this.#cancelRecent();
+    this.#prepareRecentAfter(release, RECENT_WAITS_MAX);
+  }
+
+  #prepareRecentAfter(release: Release, waits: number): void {
     this.#cancelRecent = this.clock.after(RECENT_AFTER_MS, () => {
-      void this.transfers.prepareRecent(release); // never rejects
+      if (waits > 1 && this.subscribers.isReceiving) this.#prepareRecentAfter(release, waits - 1);
+      else void this.transfers.prepareRecent(release); // never rejects
     });
   }
 

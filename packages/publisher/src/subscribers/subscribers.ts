@@ -182,6 +182,11 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
       .map((entry) => entry.name);
   }
 
+  /** Whether one of them is being sent something, or applies it. */
+  get isReceiving(): boolean {
+    return [...this.#entries.values()].some(({ receiving }) => receiving);
+  }
+
   /** What those have in force who went away within a day, the last of them first: they will be back. */
   heldAway(nowMs: number): readonly Uint8Array[] {
     const away = [...this.#entries.values()]

@@ -253,7 +253,7 @@ class RunningSubscriber implements Subscriber {
       table: this.#table,
       state: this.#state,
       sink: this.#sink,
-      verifier: options.verifier ?? new Verifier(),
+      verifier: options.verifier ?? new Verifier({ turn: options.turn }),
       boot: this.#boot,
       shut: this.#closesStale ? bootRuleSet('drop') : undefined,
       entriesMax,

@@ -1,10 +1,10 @@
 /**
- * Verifying and encoding off the event loop: what takes long goes to one thread, what is short is done in
- * place. How long it takes, a stream that a peer sent is tried for: a short one has so much work in place and
- * no more. The thread has a heap by what was signed, and a deadline; what it cannot do with them is the fault
- * of the stream, and nothing of it reaches the process. It is started when something long is announced, so
- * that it is there once that has come, and ended when it has answered: what follows, compiling a large
- * release, is when memory is short.
+ * Verifying and encoding off the event loop: what takes long goes to one thread, what is short, or many
+ * short things, is done in place, in turns of the event loop. How long it takes, a stream that a peer sent is
+ * tried for: each piece of a short one has so much work in place and no more. The thread has a heap by what
+ * was signed, and a deadline; what it cannot do with them is the fault of the stream, and nothing of it
+ * reaches the process. It is started when something long is announced, so that it is there once that has
+ * come, and ended when it has answered: what follows, compiling a large release, is when memory is short.
  *
  * A rule set that crosses between threads is copied, so the answer holds only the parts that are not those of
  * the base: what did not change stays the same object here, and its digest and its compiled form stay known.
@@ -17,10 +17,13 @@ import {
   entriesIn,
   heapMebibytes,
   ProtocolError,
+  systemTurn,
   type Totals,
+  type Turn,
 } from '@rulecast/protocol';
 import {
   entryCount,
+  inTurns,
   type List,
   type Policy,
   type PrefixSet,
@@ -35,7 +38,7 @@ import {
   SignedFault,
   snapshotStream,
   type Verified,
-  verify,
+  verifyPieces,
 } from './verify.ts';
 
 export type VerifierRequest =
@@ -88,8 +91,12 @@ const MERGE_MS_PER_ENTRY = 10e-6;
 /** Encoding an entry of a snapshot, and a name. */
 const ENCODE_MS_PER_ENTRY = 60e-6;
 const ENCODE_MS_PER_NAME = 1.5e-3;
-/** A stream that is verified in place has so many bytes at most, and so much work: 12 ms of it. */
-const IN_PLACE_MAX_BYTES = 64 * 1024;
+/**
+ * A stream that is verified in place, in turns, has so many bytes at most, and a piece of it so much work: 12
+ * ms. All of ten thousand policies, copied to a thread and back, took five times as long, and copying alone
+ * stalled the event loop for half a second.
+ */
+const IN_PLACE_MAX_BYTES = 1024 * 1024;
 const IN_PLACE_WORK = 2 ** 19;
 /** Heap of the thread beside what was signed, in MiB: the code, a table of parts, and garbage. */
 const HEAP_LEAST_MIB = 128;
@@ -108,13 +115,21 @@ const ENCODE_DEADLINE_MS = 600_000;
 /** How long a thread waits for what was announced. It holds some 10 MB. */
 const ANNOUNCED_MS = 10_000;
 
+export interface VerifierOptions {
+  /** How long one stream may take to verify in the thread. */
+  readonly deadlineMs?: number | undefined;
+  /** Between the pieces of what is verified in place. */
+  readonly turn?: Turn | undefined;
+}
+
 export class Verifier {
   readonly #host = new ThreadHost<VerifierAnswer>({ file: THREAD_FILE, name: 'rulecast verify', restMs: 0 });
   readonly #deadlineMs: number;
+  readonly #turn: Turn;
 
-  /** @param deadlineMs How long one stream may take to verify. */
-  constructor(deadlineMs: number = DEADLINE_MS) {
+  constructor({ deadlineMs = DEADLINE_MS, turn = systemTurn }: VerifierOptions = {}) {
     this.#deadlineMs = deadlineMs;
+    this.#turn = turn;
   }
 
   /**
@@ -134,7 +149,7 @@ export class Verifier {
   async verify(claim: Claim): Promise<Verified> {
     if (claim.stream.length <= IN_PLACE_MAX_BYTES) {
       try {
-        return verify(claim, IN_PLACE_WORK);
+        return await inTurns(verifyPieces(claim, IN_PLACE_WORK), this.#turn);
       } catch (error) {
         if (!(error instanceof ProtocolError) || error.code !== ErrorCode.overBudget) throw error;
       }

@@ -5,9 +5,10 @@
  */
 
 import {
-  applyChain,
   Budget,
   catalogueOf,
+  cataloguePieces,
+  chainPieces,
   decodeManifest,
   ErrorCode,
   encodeChain,
@@ -21,9 +22,11 @@ import {
   verifyRuleSet,
 } from '@rulecast/protocol';
 import {
-  checkRuleSet,
+  atOnce,
+  checkPieces,
   type ListChange,
   type ListChanges,
+  type Pieces,
   type RuleSet,
   RuleSetProblemCode,
 } from '@rulecast/rules';
@@ -53,17 +56,23 @@ export interface Verified {
  */
 export class SignedFault extends ProtocolError {}
 
-/**
- * The rule set of a release. Throws ProtocolError, `over-budget` also where it takes more than `mostWork`,
- * and RangeError where there is no room for it.
- */
-export function verify({ base, stream, manifestBytes, entriesMax }: Claim, mostWork?: number): Verified {
+/** The rule set of a release. Throws ProtocolError, and RangeError where there is no room for it. */
+export function verify(claim: Claim): Verified {
+  return atOnce(verifyPieces(claim));
+}
+
+/** The same in pieces; throws `over-budget` also where one takes more work than `pieceMost`. */
+export function* verifyPieces(
+  { base, stream, manifestBytes, entriesMax }: Claim,
+  pieceMost?: number,
+): Pieces<Verified> {
   const manifest = decodeManifest(manifestBytes);
-  const budget = new Budget(base, manifest, entriesMax, mostWork);
+  const budget = new Budget(base, manifest, entriesMax, pieceMost);
   const changes = new Map<string, ListChange>();
-  const ruleSet = applyChain(base, stream, budget, (list, patch) => changes.set(list, patch));
+  const ruleSet = yield* chainPieces(base, stream, budget, (list, patch) => changes.set(list, patch));
+  yield* cataloguePieces(ruleSet, base); // which is what takes long of what comes now
   verifyRuleSet(manifest, ruleSet, base);
-  const fault = checkRuleSet(ruleSet).find((problem) => problem.severity === 'fault');
+  const fault = (yield* checkPieces(ruleSet)).find((problem) => problem.severity === 'fault');
   if (fault !== undefined) {
     const isOfList =
       fault.code === RuleSetProblemCode.reservedList || fault.code === RuleSetProblemCode.wildcards; // all else is about policies

@@ -158,10 +158,11 @@ export class RunPrefixes implements PrefixSpan {
 }
 
 function* runColumnsSteps(runs: readonly Run[]): Pieces<RunColumns> {
+  if (runs.length === 0) return NO_RUN_COLUMNS;
   let wordCount = 0;
   let entryCount = 0;
   for (let from = 0; from < runs.length; from += RUNS_PER_STEP) {
-    yield;
+    if (from > 0) yield;
     const end = Math.min(from + RUNS_PER_STEP, runs.length);
     for (let r = from; r < end; r++) {
       const { remote } = runs[r]!; // r < length
@@ -172,7 +173,7 @@ function* runColumnsSteps(runs: readonly Run[]): Pieces<RunColumns> {
   }
   const packer = new RunPacker(runs, wordCount, entryCount);
   for (let from = 0; from < runs.length; from += RUNS_PER_STEP) {
-    yield;
+    if (from > 0) yield;
     packer.pack(from, Math.min(from + RUNS_PER_STEP, runs.length));
   }
   return packer.columns();
@@ -246,6 +247,9 @@ class RunPacker {
     return place;
   }
 }
+
+/** Most blocks of policies have no runs: all of those are one object, which is copied once with a message. */
+const NO_RUN_COLUMNS = new RunPacker([], 0, 0).columns();
 
 /** `set` costs a call out of JavaScript, which for the one prefix of most runs is too much. */
 function copyInto(into: Uint32Array | Uint8Array, at: number, from: Uint32Array | Uint8Array): void {

@@ -1,7 +1,7 @@
 /**
  * What a table and its compile thread say to each other.
  *
- *   table ── part … part ─▶ thread      only parts that the thread does not hold yet
+ *   table ── parts … ───▶ thread        only those that the thread does not hold yet, some a message
  *         ── compile ─────▶             names all parts; those it does not name are forgotten
  *         ◀─── measured, refused or failed
  *         ── write or drop ▶            where in the table's memory; nowhere, if it does not fit
@@ -24,8 +24,13 @@ export type CompilePart =
   | { readonly kind: 'policy'; readonly policy: PolicyColumns }
   | { readonly kind: 'resolutions'; readonly names: readonly string[]; readonly sets: PackedSets };
 
+export interface SentPart {
+  readonly id: number;
+  readonly part: CompilePart;
+}
+
 export type ToCompileThread =
-  | { readonly kind: 'part'; readonly id: number; readonly part: CompilePart }
+  | { readonly kind: 'parts'; readonly parts: readonly SentPart[] }
   | ({ readonly kind: 'compile' } & CompileRequest)
   | ({ readonly kind: 'write' } & WriteRequest)
   | { readonly kind: 'drop' };
@@ -75,7 +80,7 @@ export async function listPart(list: List, handOver: HandOver): Promise<CompileP
   return { kind: 'list', list: list.resolve === true ? list : { ...list, names: NO_NAMES } };
 }
 
-/** A policy to be handed over; the columns of its runs go away from the caller. */
+/** A policy to be handed over; the columns of its runs may go away from the caller. */
 export async function policyPart(policy: PolicyColumns, handOver: HandOver): Promise<CompilePart> {
   for (const { checks, ranges, expires, kinds, remotes, words, lengths } of allColumns(policy)) {
     for (const array of [checks, ranges, expires, kinds, remotes, words, lengths]) handOver.give(array);

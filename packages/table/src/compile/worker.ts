@@ -11,9 +11,9 @@ import { type CompiledImage, compileImage, writeImage } from '../image/image.ts'
 import { TableLimitError } from '../limits.ts';
 import { TableMemory } from '../memory/memory.ts';
 import {
-  type CompilePart,
   type CompileRequest,
   type FromCompileThread,
+  type SentPart,
   type ToCompileThread,
   unpackedResolutions,
   type WriteRequest,
@@ -25,7 +25,7 @@ class CompileThread {
   readonly #resolutions = new Map<number, RuleSet['resolutions']>();
   #compiled: CompiledImage | undefined; // measured, and not yet told where to go
 
-  keep(id: number, part: CompilePart): void {
+  keep({ id, part }: SentPart): void {
     if (part.kind === 'list') this.#lists.set(id, part.list);
     else if (part.kind === 'policy') this.#policies.set(id, part.policy);
     else this.#resolutions.set(id, unpackedResolutions(part.names, part.sets));
@@ -90,7 +90,7 @@ function held<T>(parts: ReadonlyMap<number, T>, id: number): T {
 function serve(port: MessagePort): void {
   const thread = new CompileThread();
   port.on('message', (message: ToCompileThread) => {
-    if (message.kind === 'part') thread.keep(message.id, message.part);
+    if (message.kind === 'parts') for (const part of message.parts) thread.keep(part);
     else if (message.kind === 'drop') thread.drop();
     else post(port, message.kind === 'compile' ? thread.measure(message) : thread.write(message));
   });
