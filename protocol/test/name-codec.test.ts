@@ -21,6 +21,7 @@ import { python } from '../../test/kit/python.ts';
 import fc from '../../test/seeded-fast-check.ts';
 import { ByteReader } from '../src/bytes/reader.ts';
 import { ByteWriter } from '../src/bytes/writer.ts';
+import { NameCode } from '../src/codec/name-engine.ts';
 import { readNameEdit, readNameList, writeNameEdit, writeNameList } from '../src/codec/name-list.ts';
 import type { PartBounds } from '../src/content/budget.ts';
 import { Meter, Work } from '../src/content/work.ts';
@@ -224,5 +225,38 @@ describe('damaged codes of names', () => {
     }
     expect(refused).toBeGreaterThan(1000);
     expect(different).toBeGreaterThan(10);
+  });
+});
+
+describe('a code of names', () => {
+  const options = { names: 3, hasWildcards: false, fault: (reason: string) => new RangeError(reason) };
+
+  it('does not go on after another was begun in its thread', () => {
+    const first = new NameCode(options);
+    first.number(0, 7);
+    const second = new NameCode(options);
+    expect(() => first.number(0, 7)).toThrow('after another was begun');
+    expect(() => first.finish()).toThrow('after another was begun');
+    second.number(0, 7);
+    expect(second.finish().length).toBeGreaterThan(0);
+  });
+
+  it('is that of other names whatever was coded before it, small or large', () => {
+    const small = nameListOf(['a.example', 'b.example'], false);
+    const bytes = hexOf(putOf(small));
+    const texts = Array.from({ length: 40_000 }, (_, i) => `${Math.imul(i, 0x9e37_79b1) >>> 0}x${i}.example`);
+    const large = nameListOf(texts, false);
+    const read = readNameList(readerOf(putOf(large)), boundsFor(40_000));
+    expect(sameNames(read.names, large.names)).toBe(true);
+    expect(hexOf(putOf(small))).toBe(bytes);
+  });
+
+  it('of a name that cannot be is refused by who would say it', () => {
+    const code = new NameCode(options);
+    const key = Buffer.from('example\0');
+    code.writeName(undefined, { bytes: key, at: 0 });
+    expect(() => code.writeName(undefined, { bytes: key, at: 0 })).toThrow('is not above the one before');
+    const foreign = new NameCode(options);
+    expect(() => foreign.writeNames(Buffer.from('Ex\0'))).toThrow('is no host name');
   });
 });

@@ -363,7 +363,7 @@ function isLabel(bytes: Uint8Array, start: number, end: number): boolean {
 }
 
 /** Whether a last label is a number, decimal or 0x: some resolvers guess an address from it. */
-export function isNumber(bytes: Uint8Array, start: number, end: number): boolean {
+function isNumber(bytes: Uint8Array, start: number, end: number): boolean {
   const isHex = bytes[start] === ZERO && bytes[start + 1] === LOWER_X;
   for (let i = isHex ? start + 2 : start; i < end; i++) {
     const byte = bytes[i]!; // within the label

@@ -28,9 +28,7 @@ import type { ByteWriter } from '../bytes/writer.ts';
 import type { PartBounds } from '../content/budget.ts';
 import { Work } from '../content/work.ts';
 import { ErrorCode } from '../error.ts';
-import { NameDecoder, NameEncoder } from './name-coder.ts';
-import { Count } from './name-model.ts';
-import { ANYTHING, type Key, NameWalk } from './name-walk.ts';
+import { Count, type Key, NameCode } from './name-engine.ts';
 
 /** What the first byte says; the other bits are zero. */
 const Flag = { resolve: 1, wildcards: 2, firewall: 4 } as const;
@@ -65,11 +63,9 @@ export function writeNameList(writer: ByteWriter, { names, resolve }: NameList):
   const wildcards = hasWildcards(names);
   writer.u8(flagsOf(resolve, wildcards));
   writer.varint(count);
-  const encoder = new NameEncoder(count);
-  const walk = new NameWalk(encoder, count, wildcards, ownFault);
-  const key = { bytes, at: 0 };
-  while (key.at < bytes.length) key.at += walk.name(undefined, key);
-  writer.bytes(encoder.finish());
+  const code = new NameCode({ names: count, hasWildcards: wildcards, fault: ownFault });
+  code.writeNames(bytes);
+  writer.bytes(code.finish());
 }
 
 /** Reads a list of as many names as there is room for, to the end of the reader. */
@@ -80,19 +76,17 @@ export function readNameList(reader: ByteReader, bounds: PartBounds): NameList {
     throw reader.error(`${count} names; at most ${bounds.entries} are possible`, undefined, bounds.code);
   const source = new NameSource(reader, count, bounds, wildcards);
   const keys = new KeyWriter(KEY_MAX_BYTES);
-  for (let i = 0; i < count; i++) keys.push(source.walk.last, 0, source.name(undefined));
+  for (let left = count; left > 0; ) left -= source.names(left, keys);
   source.end();
   return { kind: 'names', names: keys.take(), resolve };
 }
 
 /** Names out of the rest of a reader, each paid for, and as many bytes of them as there is room for. */
 class NameSource {
-  readonly walk: NameWalk;
+  readonly code: NameCode;
   readonly #reader: ByteReader;
-  readonly #decoder: NameDecoder;
   readonly #bounds: PartBounds;
   readonly #wildcards: boolean;
-  #hasWildcards = false;
   #read = 0;
   #bytes = 0;
 
@@ -101,36 +95,59 @@ class NameSource {
     this.#reader = reader;
     this.#bounds = bounds;
     this.#wildcards = wildcards;
-    this.#decoder = new NameDecoder(count, reader.bytes(reader.remaining));
-    const fault = (reason: string): Error => reader.error(`name ${this.#read} ${reason}`, this.#read);
-    this.walk = new NameWalk(this.#decoder, count, wildcards, fault);
+    const fault = (reason: string): Error => this.#faultOf(reason);
+    const bytes = reader.bytes(reader.remaining);
+    this.code = new NameCode({ names: count, hasWildcards: wildcards, fault }, bytes);
   }
 
-  /** The next name above `last` and below `next` becomes `last`. Returns the length of its key. */
-  name(next: Key | undefined): number {
-    const length = this.walk.name(next, ANYTHING);
+  /** Some of the next names, `most` at most, are pushed. Returns how many. */
+  names(most: number, keys: KeyWriter): number {
+    const { count, keys: read, said, fault } = this.code.readNames(most, this.#bounds.bytes - this.#bytes);
+    this.#read += count;
+    this.#pay(read.length, said);
+    if (fault?.kind === 'too-soon') throw this.#endsTooSoon();
+    if (fault?.kind === 'name') throw this.#faultOf(fault.reason);
+    keys.pushMany(read, 0, read.length, count);
+    return count;
+  }
+
+  /** The key of the next name, which is below `next`: a view that the next name is written to. */
+  name(next: Key | undefined): Uint8Array {
+    const { key, said } = this.code.readName(next);
     this.check();
-    const { said } = this.walk;
-    const { meter, bytes, code } = this.#bounds;
-    meter.spend(said * Work.character + (length - said) * Work.shared);
-    this.#bytes += length;
-    // A name that says one character may be as long as the one before: few bytes of code, and many of names.
-    if (this.#bytes > bytes) throw this.#reader.error(`names of more than ${bytes} bytes`, this.#read, code);
-    this.#hasWildcards ||= this.walk.last[length - 1] !== KeyByte.self;
+    this.#pay(key.length, said);
     this.#read++;
-    return length;
+    return key;
+  }
+
+  /**
+   * A name that says one character may be as long as the one before: few bytes of code, and many of names.
+   */
+  #pay(bytes: number, said: number): void {
+    const { meter, bytes: most, code } = this.#bounds;
+    meter.spend(said * Work.character + (bytes - said) * Work.shared);
+    this.#bytes += bytes;
+    if (this.#bytes > most) throw this.#reader.error(`names of more than ${most} bytes`, this.#read, code);
   }
 
   /** Throws where the code has ended before. */
   check(): void {
-    if (this.#decoder.exhausted) throw this.#reader.error('a code of names that ends too soon', this.#read);
+    if (this.code.isExhausted) throw this.#endsTooSoon();
   }
 
   /** Throws where the code has not ended. */
   end(): void {
-    if (!this.#decoder.complete) throw this.#reader.error('a code of names of other bytes than its own');
-    if (this.#wildcards !== this.#hasWildcards)
+    if (!this.code.isComplete) throw this.#reader.error('a code of names of other bytes than its own');
+    if (this.#wildcards !== this.code.hasFoundWildcard)
       throw this.#reader.error('no wildcard, where one is announced');
+  }
+
+  #endsTooSoon(): Error {
+    return this.#reader.error('a code of names that ends too soon', this.#read);
+  }
+
+  #faultOf(reason: string): Error {
+    return this.#reader.error(`name ${this.#read} ${reason}`, this.#read);
   }
 }
 
@@ -163,27 +180,26 @@ export function writeNameEdit(writer: ByteWriter, before: Names, delta: NamesDel
   const wildcards = added.some(({ at }) => bytes[keyEnd(bytes, at) - 1] !== KeyByte.self);
   writer.u8(flagsOf(resolve, wildcards));
   for (const { length } of [removed, changed, added]) writer.varint(length);
-  const encoder = new NameEncoder(added.length);
-  const walk = new NameWalk(encoder, added.length, wildcards, ownFault);
-  writeRemoved(walk, removed);
+  const code = new NameCode({ names: added.length, hasWildcards: wildcards, fault: ownFault });
+  writeRemoved(code, removed);
   let from = 0;
   for (const [ordinal, end] of changed) {
-    walk.number(Count.unchanged, ordinal - from);
-    walk.end(end);
+    code.number(Count.unchanged, ordinal - from);
+    code.end(end);
     from = ordinal + 1;
   }
   let passed = 0;
   added.forEach(({ at, ordinal, beforeAt, nextAt }, i) => {
-    walk.number(Count.passed, ordinal - passed);
-    if (ordinal > passed || i === 0) walk.load(old, beforeAt);
-    walk.name(nextAt < 0 ? undefined : { bytes: old, at: nextAt }, { bytes, at });
+    code.number(Count.passed, ordinal - passed);
+    if (ordinal > passed || i === 0) code.load(old, beforeAt);
+    code.writeName(nextAt < 0 ? undefined : { bytes: old, at: nextAt }, { bytes, at });
     passed = ordinal;
   });
-  writer.bytes(encoder.finish());
+  writer.bytes(code.finish());
 }
 
 /** By turns how many are kept and how many are removed, less one. */
-function writeRemoved(walk: NameWalk, removed: readonly number[]): void {
+function writeRemoved(code: NameCode, removed: readonly number[]): void {
   let at = 0;
   for (let i = 0; i < removed.length; ) {
     const start = removed[i]!; // i < length
@@ -192,8 +208,8 @@ function writeRemoved(walk: NameWalk, removed: readonly number[]): void {
       end++;
       i++;
     }
-    walk.number(Count.kept, start - at);
-    walk.number(Count.removed, end - start - 1);
+    code.number(Count.kept, start - at);
+    code.number(Count.removed, end - start - 1);
     at = end;
   }
 }
@@ -250,12 +266,11 @@ export function readNameEdit(reader: ByteReader, before: NameList, bounds: PartB
   readRemoved(source, rest, removedCount, reader);
   readChanged(source, rest, changedCount);
   for (let i = 0; i < addedCount; i++) {
-    const passed = source.walk.number(Count.passed, 0);
+    const passed = source.code.number(Count.passed);
     source.check();
     rest.keepTo(rest.ordinal + passed);
-    if (passed > 0 || i === 0) rest.loadInto(source.walk);
-    const length = source.name(rest.next());
-    rest.add(source.walk.last, length);
+    if (passed > 0 || i === 0) rest.loadInto(source.code);
+    rest.add(source.name(rest.next()));
   }
   source.end();
   return { kind: 'names', names: rest.take(), resolve };
@@ -264,8 +279,8 @@ export function readNameEdit(reader: ByteReader, before: NameList, bounds: PartB
 function readRemoved(source: NameSource, rest: OldNames, count: number, reader: ByteReader): void {
   let at = 0;
   for (let got = 0; got < count; ) {
-    const kept = source.walk.number(Count.kept, 0);
-    const length = source.walk.number(Count.removed, 0) + 1;
+    const kept = source.code.number(Count.kept);
+    const length = source.code.number(Count.removed) + 1;
     source.check();
     got += length;
     if (got > count || (kept === 0 && at > 0)) throw reader.error('removed names of another number');
@@ -276,8 +291,8 @@ function readRemoved(source: NameSource, rest: OldNames, count: number, reader: 
 
 function readChanged(source: NameSource, rest: OldNames, count: number): void {
   for (let i = 0, at = 0; i < count; i++, at++) {
-    at += source.walk.number(Count.unchanged, 0);
-    const end = source.walk.end(KeyByte.self);
+    at += source.code.number(Count.unchanged);
+    const end = source.code.end();
     source.check();
     rest.change(at, end);
   }
@@ -327,8 +342,8 @@ class OldNames {
   }
 
   /** The old entry before the one at hand, whatever becomes of it, is what the next name is said after. */
-  loadInto(walk: NameWalk): void {
-    walk.load(this.#before.bytes, this.#beforeAt);
+  loadInto(code: NameCode): void {
+    code.load(this.#before.bytes, this.#beforeAt);
   }
 
   /** Takes the old entries up to an index over, but for those that are removed. */
@@ -372,9 +387,9 @@ class OldNames {
   }
 
   /** Puts a new entry before the one at hand. */
-  add(key: Uint8Array, length: number): void {
+  add(key: Uint8Array): void {
     this.#copyUpTo(this.#next.at);
-    this.keys.push(key, 0, length);
+    this.keys.push(key, 0, key.length);
   }
 
   /** What has become of all. */
