@@ -1,0 +1,112 @@
+/** What the machine says, done: on the connection, by the publisher, and told to whoever waits for it. */
+
+import { type Connection, ErrorCode, ProtocolError, type Signed } from '@rulecast/protocol';
+import type { Refusal } from '../admission/refusal.ts';
+import type { Publisher } from '../release/publisher.ts';
+import type { Askers } from './askers.ts';
+import type { SubscriberNotes } from './notes.ts';
+import type { Effect, EffectOf, Event, State } from './state.ts';
+import { sendTransfer } from './stream.ts';
+
+/** What a session is made of. */
+export interface Parts {
+  readonly connection: Connection;
+  readonly publisher: Publisher;
+  readonly notes: SubscriberNotes;
+  readonly askers: Askers;
+  readonly state: () => State;
+  /** What comes of effects goes back into the machine. */
+  readonly feed: (event: Event) => void;
+  /** Decides about the name in HELLO; undefined: it is this session's. */
+  readonly admit: (name: string) => Promise<Refusal | undefined>;
+}
+
+export function perform(effect: Effect, parts: Parts): void {
+  const { connection, publisher, notes, askers } = parts;
+  switch (effect.kind) {
+    case 'send':
+      return void connection.send(effect.message).catch(() => undefined); // the receiver notices
+    case 'query':
+      return query(effect, parts);
+    case 'transfer':
+      return void transfer(effect, parts);
+    case 'prepare':
+      return void publisher.transfers.prepare(effect.release, effect.base); // never rejects
+    case 'bye':
+      return connection.bye(effect.code, effect.text, effect.retryAfterMs);
+    case 'close':
+      return connection.close();
+    case 'claim':
+      return void claim(effect, parts);
+    case 'prove':
+      return void prove(effect, parts);
+    case 'attest':
+      return void attest(effect, parts);
+    case 'answered':
+    case 'unanswered':
+      return askers.settle(effect);
+    case 'alive':
+      return askers.tell(effect.isAlive);
+    case 'log':
+      return publisher.logger[effect.level](effect.fields, effect.text);
+    default:
+      return notes.take(effect);
+  }
+}
+
+function query({ ticket, transaction, packet }: EffectOf<'query'>, { connection, askers }: Parts): void {
+  const question = packet === undefined ? 'stats' : 'test';
+  connection
+    .send({ kind: 'query', question, packet }, transaction)
+    .catch((error: unknown) => askers.fail(ticket, error));
+}
+
+async function claim({ name }: EffectOf<'claim'>, { publisher, admit, feed }: Parts): Promise<void> {
+  try {
+    feed({ kind: 'claimed', refusal: await admit(name) });
+  } catch (error) {
+    publisher.logger.error({ err: error, subscriber: name }, 'a name cannot be claimed');
+    feed({ kind: 'stopped', refusal: { code: ErrorCode.internal, text: 'the publisher failed' } });
+  }
+}
+
+async function prove({ release, name }: EffectOf<'prove'>, { publisher, feed }: Parts): Promise<void> {
+  try {
+    await publisher.proved(release, name);
+  } catch (error) {
+    publisher.logger.error({ err: error, subscriber: name }, 'what was proved cannot be noted');
+  }
+  feed({ kind: 'proved', release }); // it is known all the same
+}
+
+async function attest({ nonce, release }: EffectOf<'attest'>, parts: Parts): Promise<void> {
+  const { publisher, notes, feed } = parts;
+  let signed: Signed | undefined;
+  try {
+    signed = await publisher.attest(nonce, release);
+  } catch (error) {
+    const subscriber = notes.name;
+    publisher.logger.error({ err: error, subscriber }, 'what is newest cannot be signed');
+  }
+  feed({ kind: 'attested', nonce, signed });
+}
+
+async function transfer(effect: EffectOf<'transfer'>, parts: Parts): Promise<void> {
+  const { connection, publisher, state, feed } = parts;
+  const { transfer, name } = effect;
+  const isStopped = (): boolean => {
+    const now = state();
+    return now.kind !== 'sending' || now.transfer !== transfer;
+  };
+  try {
+    await sendTransfer(connection, publisher.transfers, effect, {
+      stopped: isStopped,
+      begun: (isChain) => feed({ kind: 'transferBegun', transfer, isChain }),
+      sent: () => feed({ kind: 'transferSent', transfer }),
+    });
+  } catch (error) {
+    if (error instanceof ProtocolError && error.code === ErrorCode.disconnected) return; // the receiver notices
+    publisher.logger.error({ err: error, subscriber: name }, 'a transfer failed');
+    feed({ kind: 'transferFailed', transfer });
+  }
+}
