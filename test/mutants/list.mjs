@@ -70,8 +70,9 @@ export const MUTANTS = [
   {
     name: 'a delta without changes wipes everything',
     path: 'protocol/src/codec/delta.ts',
-    find: '  return { parts, claims };\n',
-    replace: '  return { parts: heads.length === 0 ? [] : parts, claims };\n',
+    find: '  return { parts: mergedBy(table.parts, heads, (_, i) => made[i]), claims };\n',
+    replace:
+      '  return { parts: heads.length === 0 ? [] : mergedBy(table.parts, heads, (_, i) => made[i]), claims };\n',
     suites: ['protocol/test/delta.test.ts'],
   },
   {

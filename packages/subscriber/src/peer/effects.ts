@@ -1,4 +1,4 @@
-/** What the machine says, done: on the connection, with what is staged, by the activator, and told the host. */
+/** What the machine says, done: on the connection, on what is staged, by the activator, and by the host. */
 
 import type { Connection } from '@rulecast/protocol';
 import { type AnswerHost, answerTo } from './answers.ts';
