@@ -152,6 +152,11 @@ function productOf(expression: string): number {
 describe('docs/adr', () => {
   const records = FILES.filter((path) => path.startsWith('docs/adr/'));
 
+  it('are numbered one after the other', () => {
+    const numbers = records.map((path) => Number(/adr\/(\d+)/.exec(path)?.[1]));
+    expect(numbers.sort((a, b) => a - b)).toEqual(records.map((_, index) => index + 1));
+  });
+
   it.each(records)('%s has its number, status and decision on top', (path) => {
     const number = Number(/\d+/.exec(path.slice('docs/adr/'.length))?.[0]);
     expect(textOf(path)).toMatch(
