@@ -248,6 +248,7 @@ describe('what it means', () => {
     });
     expect(listOf('{ names: [a.example], resolve: false }').resolve).toBe(false);
     expect(listOf('{ file: a.txt, resolve: publisher }').resolve).toBe(true);
+    expect(listOf('{ file: a.txt, resolve: firewall }').resolve).toBe('firewall');
   });
 });
 
@@ -367,8 +368,7 @@ describe('faults', () => {
     ['{ union: [b] }', '2:16 unknown-list', 'no list "b"'],
     ['{ union: [] }', '2:3 bad-value', 'names no list'],
     ['{ union: a }', '2:3 circular-lists', 'made from itself: a ← a'],
-    ['{ names: ["*.example"] }', '2:17 unsupported', 'is a wildcard, and such a list holds single names'],
-    ['{ names: [a.example], resolve: firewall }', '2:37 unsupported', 'write resolve: publisher'],
+    ['{ names: ["*.example"] }', '2:17 unsupported', 'is a wildcard, and a list holds single names'],
     ['{ names: [a.example], private: true }', '2:28 unsupported', 'private: is not supported yet'],
   ])('of a list %s, in the second line', (list, place, words) => {
     expectFault(`lists:\n  a: ${list}`, place, words);
@@ -409,6 +409,7 @@ describe('faults', () => {
       '2:3 over-limit',
     ]);
     expect(listOf(`{ names: [${names(4097)}], resolve: false }`).resolve).toBe(false);
+    expect(listOf(`{ names: [${names(4097)}], resolve: firewall }`).resolve).toBe('firewall');
   });
 
   it('never throws, whatever the bytes', () => {

@@ -3,6 +3,7 @@
  * values.
  */
 
+import type { NameList } from '@rulecast/rules';
 import type { TextNode } from '../document/tree.ts';
 import { DEFAULT_TOLERANCE } from '../list/acceptance.ts';
 import { FORMAT_LIMITS } from '../text/limits.ts';
@@ -156,21 +157,20 @@ export const LIST_KEYS = {
   ),
   resolve: withSources(
     [...BYTES_SOURCES, 'names', ...EXPRESSION_SOURCES],
-    resolveKey('whether rules may use its names; without, those of `names`; `true` is `publisher`'),
+    resolveKey(
+      'who resolves its names for rules, or `false`; without, `publisher` those of `names`; `true` is `publisher`',
+    ),
   ),
   private: unsupportedFlag('whether its names may stand for private addresses; not supported yet'),
   publish: flag('whether it is released; `false`: only an operand of others', true),
 } as const satisfies Keys;
 
-/** Who resolves the names of a list for rules, if anybody does; nothing supports the firewall yet. */
-function resolveKey(sentence: string): Key<boolean> {
+/** Who resolves the names of a list for rules, if anybody does. */
+function resolveKey(sentence: string): Key<NameList['resolve']> {
   const choice = word(['true', 'false', 'publisher', 'firewall'], sentence);
-  const read: Key<boolean>['read'] = (entry, key, reader) => {
+  const read: Key<NameList['resolve']>['read'] = (entry, key, reader) => {
     const said = choice.read(entry, key, reader);
-    if (said !== 'firewall') return said === undefined ? undefined : said !== 'false';
-    const reason = 'resolve: firewall is not supported yet: write resolve: publisher';
-    reader.fault(entry.value.offset, ConfigFault.unsupported, reason);
-    return undefined;
+    return said === undefined || said === 'firewall' ? said : said !== 'false';
   };
   return { ...choice, read };
 }

@@ -3,7 +3,7 @@
  * guards it.
  */
 
-import { EMPTY_PREFIX_SET, type PrefixSet, RESOLVED_NAMES_MAX } from '@rulecast/rules';
+import { EMPTY_PREFIX_SET, type NameList, type PrefixSet, RESOLVED_NAMES_MAX } from '@rulecast/rules';
 import type { MappingNode, TextNode } from '../document/tree.ts';
 import { quote } from '../text/bytes.ts';
 import { type FetchConfig, fetchOf } from './fetch.ts';
@@ -84,7 +84,7 @@ export interface ListConfig {
   readonly purpose: 'block' | 'allow';
   readonly neverBlockExempt: PrefixSet;
   /** Whether rules may use a list of names. */
-  readonly resolve: boolean;
+  readonly resolve: NameList['resolve'];
   /** False: only an operand of others. */
   readonly publish: boolean;
 }
@@ -189,8 +189,8 @@ function sourceOf(
       return cutOf(key, node, said.table, context);
     case 'names': {
       const { names = [], resolve } = said;
-      if (names.length > RESOLVED_NAMES_MAX && resolve !== false) {
-        const reason = `list ${name} has ${names.length} names; rules can use a list of at most ${RESOLVED_NAMES_MAX}: say resolve: false to carry it unused`;
+      if (names.length > RESOLVED_NAMES_MAX && resolve !== false && resolve !== 'firewall') {
+        const reason = `list ${name} has ${names.length} names; rules can use a list of at most ${RESOLVED_NAMES_MAX}: say resolve: firewall, or resolve: false to carry it unused`;
         reader.fault(keyOffset, ConfigFault.limit, reason);
       }
       return { kind: 'names', names };

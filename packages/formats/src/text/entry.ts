@@ -234,7 +234,7 @@ export function readName(
   const text = latin1(bytes, start, end);
   if (isWildcard(text)) {
     if (takesWildcards) return normalWildcard(text);
-    const reason = `${quote(text)} is a wildcard, and such a list holds single names: write the names that are meant, or a list with resolve: firewall`;
+    const reason = `${quote(text)} is a wildcard, and a list holds single names: write the names that are meant, or in a rule set document a list with resolve: firewall`;
     return { code: RuleFault.unsupported, at: start, reason };
   }
   return { code: fault, at: start, reason: nameReason(quoteBytes(bytes, start, end), fault) };
@@ -259,7 +259,7 @@ function nameReason(shown: string, fault: NameFault): string {
       return `${shown} is longer than the 253 characters of a host name`;
     case NameFault.label:
       if (shown.startsWith('"*.'))
-        return `${shown} is a wildcard, and such a list holds single names: write the names that are meant, or a list with resolve: firewall`;
+        return `${shown} is a wildcard, and a list holds single names: write the names that are meant, or in a rule set document a list with resolve: firewall`;
       return `${shown} is no host name: labels are 1 to 63 letters, digits, - and _, without - at their ends`;
   }
 }

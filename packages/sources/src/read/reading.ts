@@ -15,7 +15,14 @@ import {
   type SourceLimits,
   TextFault,
 } from '@rulecast/formats';
-import { entryCount, type Family, type List, type PrefixSet, prefixListOf } from '@rulecast/rules';
+import {
+  entryCount,
+  type Family,
+  type List,
+  type NameList,
+  type PrefixSet,
+  prefixListOf,
+} from '@rulecast/rules';
 import { wholeFamilies } from '../guard/finding.ts';
 import type { Refusal, ShortPrefixesRead } from '../guard/guard.ts';
 import { type Protected, withoutProtected } from '../guard/never-block.ts';
@@ -30,7 +37,7 @@ export interface ReadingJob {
   readonly inputs: readonly Input[];
   readonly reading: ReadingConfig;
   /** Becomes the `resolve` of a list of names. */
-  readonly resolve: boolean;
+  readonly resolve: NameList['resolve'];
   readonly aggregate: boolean;
   /** Largest share of lines of one member that may be rejects, 0 to 1. */
   readonly rejectShare: number;
