@@ -222,6 +222,14 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     await box.run('! diff -q publisher.trust publisher-2.trust');
   },
 
+  'docs/recovery.md#When the store is lost': async (text) => {
+    const box = await withDaemons();
+    const { pid } = await box.logged(({ name, msg }) => name === 'rulecast-publisher' && msg === 'ready');
+    await box.run(`kill ${pid}; tail --pid=${pid} -f /dev/null; rm -r ./publisher/store`);
+    expect(await box.run(text)).toMatch(/^took release 1\/1 back from .*$(?:\n.*)*\badopt\b/m);
+    expect(box.errors()).toEqual([]);
+  },
+
   'CONTRIBUTING.md#Debug a daemon': async (text) => {
     const box = await fresh();
     await box.run(text);

@@ -104,6 +104,7 @@ export {
   keyIdOf,
   publicBytes,
   type Signed,
+  signaturesBytes,
   signBytes,
   signersIn,
   splitSigned,

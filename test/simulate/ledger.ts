@@ -85,6 +85,12 @@ export class Ledger {
     }
   }
 
+  /** A release is there again, and known is what led to it. */
+  foundAgain(hash: string): void {
+    for (let at = this.published.get(hash); at !== undefined; at = this.published.get(at.parent ?? ''))
+      this.#abandoned.delete(at.hash);
+  }
+
   isAbandoned({ hash }: Published): boolean {
     return this.#abandoned.has(hash);
   }

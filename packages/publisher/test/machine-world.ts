@@ -115,7 +115,6 @@ export const STRANGE_MESSAGES: readonly Message[] = [
   { kind: 'root', content: new Uint8Array(1), signatures: new Uint8Array(1) },
   { kind: 'fresh', content: new Uint8Array(1), signatures: new Uint8Array(1) },
   { kind: 'begin', bytes: 1 },
-  { kind: 'chunk', bytes: new Uint8Array(1) },
   { kind: 'end' },
   { kind: 'abort', code: 'bad-transfer', text: '' },
   { kind: 'query', question: 'stats', packet: undefined },

@@ -44,6 +44,7 @@ const REQUESTS: readonly (readonly [Message, OperatorRole])[] = [
   [ROLLBACK, 'push'],
   [REFRESH, 'push'],
   [{ kind: 'forget', name: 'fw' }, 'admin'],
+  [{ kind: 'adopt', dryRun: true }, 'admin'],
 ];
 
 const OPENING: readonly Message[] = [

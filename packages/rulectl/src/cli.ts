@@ -27,6 +27,7 @@ import {
   type WordRules,
 } from '@rulecast/program';
 import type { ArgumentsCamelCase, Argv } from 'yargs';
+import * as adopt from './commands/adopt.ts';
 import * as check from './commands/check.ts';
 import * as config from './commands/config.ts';
 import * as diff from './commands/diff.ts';
@@ -169,6 +170,7 @@ function commandLine(terminal: Terminal, choose: (work: Work) => void): Argv<Glo
   cli = add(cli, diff);
   cli = add(cli, rollback);
   cli = add(cli, forget);
+  cli = add(cli, adopt);
   cli = add(cli, lists);
   cli = add(cli, list);
   cli = add(cli, refresh);
@@ -215,6 +217,7 @@ function helpCommand(args: readonly string[]): string {
     diff,
     rollback,
     forget,
+    adopt,
     lists,
     list,
     refresh,

@@ -12,7 +12,7 @@ it('what nobody here knows is passed over where it is marked so, and counted', a
   const publisher = new ScriptedPublisher();
   await startedSubscriber(publisher);
   const peer = await publisher.peer();
-  expect((await peer.receive('hello')).capabilities).toEqual(['names', 'exceptions', 'unmatched']);
+  expect((await peer.receive('hello')).capabilities).toEqual(['names', 'exceptions', 'unmatched', 'content']);
   const frames = new FrameEncoder();
   const send = (message: Message, transaction = 0): void => {
     const { type, body } = encodeMessage(message);

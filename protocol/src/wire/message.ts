@@ -82,6 +82,7 @@ export const MessageType = {
   refresh: 76,
   forget: 77,
   greet: 78,
+  adopt: 79,
 } as const;
 export type MessageKind = keyof typeof MessageType;
 
@@ -169,7 +170,12 @@ export const SESSION_FIELDS = {
     /** What stays active. */
     keeps: optional(hash),
   },
-  query: { question: oneOf('test', 'stats'), packet: optional(mapOf(PACKET_FIELDS)) },
+  query: {
+    question: oneOf('test', 'stats', 'content'),
+    packet: optional(mapOf(PACKET_FIELDS)),
+    /** Of the content of which release, and from which of its bytes on; absent: how long it is. */
+    piece: optional(mapOf({ hash, from: uint })),
+  },
   answer: {
     ok: boolean,
     verdict: optional(mapOf(VERDICT_FIELDS)),
@@ -178,6 +184,8 @@ export const SESSION_FIELDS = {
     epoch: optional(uint),
     generation: optional(uint),
     stats: optional(countersOf(COUNTERS_MAX)),
+    /** Length of the content. */
+    bytes: optional(uint),
     code: optional(code),
     text: optional(text),
   },
@@ -320,9 +328,11 @@ function ruleFault(message: Message): string | undefined {
     case 'greet':
       return message.protocolMin > message.protocolMax ? 'protocolMin is above protocolMax' : undefined;
     case 'query':
-      return (message.question === 'test') === (message.packet !== undefined)
-        ? undefined
-        : 'a packet belongs to the question test, and only there';
+      if ((message.question === 'test') !== (message.packet !== undefined))
+        return 'a packet belongs to the question test, and only there';
+      return message.question !== 'content' && message.piece !== undefined
+        ? 'a piece belongs to the question content'
+        : undefined;
     case 'answer':
       return message.ok === (message.code === undefined) ? undefined : 'code says why, unless ok';
     case 'status':

@@ -84,7 +84,10 @@ function isReleaseOutcome(outcome: { readonly kind: string }): outcome is Releas
   return outcome.kind === 'planned' || outcome.kind === 'released' || outcome.kind === 'unchanged';
 }
 
-async function tellRelease(outcome: ReleaseOutcome, exchange: ControlExchange): Promise<void> {
+export async function tellRelease(
+  outcome: ReleaseOutcome,
+  exchange: Pick<ControlExchange, 'record'>,
+): Promise<void> {
   const { shown, otherCount } = outcome.warnings;
   for (const { code, part, reason } of [...outcome.notes, ...shown]) {
     await exchange.record({ record: 'warning', code, part, reason: boundText(reason) });

@@ -7,14 +7,18 @@
 import { createHash } from 'node:crypto';
 import { type PushedParts, type PushInput, readPushed } from '@rulecast/formats';
 import {
+  applyChain,
   applyDeltas,
+  Budget,
   decodeManifest,
   diffPieces,
   diffRuleSets,
+  ENTRIES_MAX,
   type EncodedChange,
   ErrorCode,
   encodeChange,
   encodeDelta,
+  heapMebibytes,
   joinChanges,
   type PartChange,
   PartKind,
@@ -22,6 +26,7 @@ import {
   type RuleSetDelta,
   ruleSetsAfter,
   systemTurn,
+  type Totals,
   type Turn,
   verifyRuleSet,
 } from '@rulecast/protocol';
@@ -49,6 +54,7 @@ export type WorkRequest =
   | { readonly kind: 'read'; readonly input: PushInput; readonly now: number }
   | { readonly kind: 'encode'; readonly change: PartChange; readonly isPlain: boolean }
   | { readonly kind: 'rebuild'; readonly recipe: ReleaseRecipe }
+  | { readonly kind: 'verify'; readonly stream: Uint8Array; readonly manifestBytes: Uint8Array }
   | { readonly kind: 'compose'; readonly recipe: ReleaseRecipe; readonly ruleSet: RuleSet }
   | { readonly kind: 'compose-all'; readonly trail: ReleaseTrail }
   | {
@@ -111,7 +117,11 @@ const STEP_WEIGHT = 500;
  * Of the thread: a document of 2^18 inline rules needs 1.2 GB of heap; lists and rule files need far less.
  * The largest push is read in a minute on a slow machine, so that what takes ten hangs.
  */
-const LIMITS: WorkLimits = { heapMib: 3072, deadlineMs: 600_000 };
+const LIMITS = { heapMib: 3072, deadlineMs: 600_000 } as const satisfies WorkLimits;
+/** Of a stream that a peer sent: as a subscriber grants it, and no more than what was signed needs. */
+const VERIFY_LEAST_MIB = 128;
+const VERIFY_MS = 40_000;
+const NOTHING: Totals = { parts: 0, prefixes: 0, others: 0, bytes: 0 };
 /** A thread costs 20 MB; pushes come one after another, or not for hours. */
 const REST_MS = 30_000;
 /** Also when this file runs from src, as in tests: only the built thread loads on Node 20. */
@@ -127,6 +137,8 @@ export function work(request: WorkRequest): WorkAnswer {
         return { kind: 'change', ...encodeChange(request.change, request.isPlain) };
       case 'rebuild':
         return { kind: 'rule-set', ruleSet: rebuilt(request.recipe) };
+      case 'verify':
+        return { kind: 'rule-set', ruleSet: verified(request.stream, request.manifestBytes) };
       case 'compose':
         return { kind: 'bytes', bytes: encodeDelta(diffRuleSets(rebuilt(request.recipe), request.ruleSet)) };
       case 'compose-all':
@@ -145,6 +157,14 @@ export function work(request: WorkRequest): WorkAnswer {
 function rebuilt({ deltas, manifestBytes }: ReleaseRecipe): RuleSet {
   const ruleSet = applyDeltas(EMPTY_RULE_SET, deltas);
   verifyRuleSet(decodeManifest(manifestBytes), ruleSet);
+  return ruleSet;
+}
+
+/** The rule set of a stream that a peer sent, within what was signed. Throws ProtocolError for any other. */
+function verified(stream: Uint8Array, manifestBytes: Uint8Array): RuleSet {
+  const manifest = decodeManifest(manifestBytes);
+  const ruleSet = applyChain(EMPTY_RULE_SET, stream, new Budget(EMPTY_RULE_SET, manifest, ENTRIES_MAX));
+  verifyRuleSet(manifest, ruleSet);
   return ruleSet;
 }
 
@@ -297,6 +317,20 @@ export class ReleaseWorker {
     throw unexpected(answer);
   }
 
+  /**
+   * The rule set of a stream that a peer sent, which is gone afterwards, by its signed manifest. Throws
+   * ProtocolError for one that does not make it within what was signed.
+   */
+  async verify(stream: Uint8Array, manifestBytes: Uint8Array): Promise<RuleSet> {
+    const manifest = decodeManifest(manifestBytes);
+    const heapMib = VERIFY_LEAST_MIB + heapMebibytes(NOTHING, manifest);
+    const limits = { heapMib: Math.min(LIMITS.heapMib, heapMib), deadlineMs: VERIFY_MS };
+    const owned = [stream.buffer as ArrayBuffer]; // nothing here is shared memory
+    const answer = await this.#do({ kind: 'verify', stream, manifestBytes }, true, owned, limits);
+    if (answer.kind === 'rule-set') return answer.ruleSet;
+    throw unexpected(answer);
+  }
+
   /** Compares two releases, of which some may have to be rebuilt; throws as `rebuild` does. */
   async compare(before: PastContent, after: PastContent, only: PartFilter): Promise<Comparison> {
     const answer = await this.#do({ kind: 'compare', before, after, only }, true, []);
@@ -310,10 +344,15 @@ export class ReleaseWorker {
     throw unexpected(answer);
   }
 
-  async #do(request: WorkRequest, isLong: boolean, owned: readonly ArrayBuffer[]): Promise<WorkAnswer> {
+  async #do(
+    request: WorkRequest,
+    isLong: boolean,
+    owned: readonly ArrayBuffer[],
+    limits: WorkLimits = LIMITS,
+  ): Promise<WorkAnswer> {
     if (!isLong) return work(request);
     try {
-      return await this.#host.ask(request, LIMITS, owned);
+      return await this.#host.ask(request, limits, owned);
     } catch (error) {
       throw error instanceof ThreadError ? failureOf(error) : error;
     }

@@ -1,11 +1,11 @@
 /**
- * Whoever waits for what a session's machine says: those who ask the live table, and those who want its name.
+ * Whoever waits for what a session's machine says: those who ask the subscriber, and those who want its name.
  */
 
 import type { MessageOf } from '@rulecast/protocol';
 import type { EffectOf } from './state.ts';
 
-type Answer = MessageOf<'answer'>;
+type Answer = MessageOf<'answer' | 'chunk'>;
 
 /** A promise, and what settles it. */
 interface Deferred<T> {

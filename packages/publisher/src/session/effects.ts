@@ -54,10 +54,14 @@ export function perform(effect: Effect, parts: Parts): void {
   }
 }
 
-function query({ ticket, transaction, packet }: EffectOf<'query'>, { connection, askers }: Parts): void {
-  const question = packet === undefined ? 'stats' : 'test';
+function query(
+  { ticket, transaction, packet, content }: EffectOf<'query'>,
+  { connection, askers }: Parts,
+): void {
+  const other = content === undefined ? 'stats' : 'content';
+  const question = packet === undefined ? other : 'test';
   connection
-    .send({ kind: 'query', question, packet }, transaction)
+    .send({ kind: 'query', question, packet, piece: content?.piece }, transaction)
     .catch((error: unknown) => askers.fail(ticket, error));
 }
 

@@ -26,8 +26,18 @@ import { SubscriberSession } from './session.ts';
  */
 export type AskTable = (subscriber: string, packet?: WirePacket) => Promise<MessageOf<'answer'>>;
 
+/**
+ * Asks a subscriber, by its name, for what it has in force: how long that is, or a piece of it. Rejects with
+ * ProtocolError.
+ */
+export type AskContent = (
+  subscriber: string,
+  piece?: MessageOf<'query'>['piece'],
+) => Promise<MessageOf<'answer' | 'chunk'>>;
+
 export interface ServedSubscribers extends Served {
   readonly ask: AskTable;
+  readonly askContent: AskContent;
 }
 
 export interface SubscriberOptions {
@@ -92,12 +102,19 @@ export async function serveSubscribers(
   };
   const places = placesOf(endpoints, bindings.all);
   const served = await serveAll(publisher.logger, places, serve, stop, curve);
-  const ask: AskTable = async (subscriber, packet) => {
+  const sessionOf = (subscriber: string): SubscriberSession => {
     const session = holders.holderOf(subscriber);
-    if (session !== undefined) return session.ask(packet);
+    if (session !== undefined) return session;
     throw new ProtocolError(ErrorCode.noSuchSubscriber, `no subscriber called ${subscriber} is connected`);
   };
-  return { ask, close: served.close };
+  const ask: AskTable = async (subscriber, packet) => {
+    const answer = await sessionOf(subscriber).ask({ packet });
+    if (answer.kind === 'answer') return answer;
+    throw new ProtocolError(ErrorCode.badMessage, `${subscriber} answers with bytes`);
+  };
+  const askContent: AskContent = async (subscriber, piece) =>
+    sessionOf(subscriber).ask({ packet: undefined, content: { piece } });
+  return { ask, askContent, close: served.close };
 }
 
 /**

@@ -3,14 +3,7 @@
  * carries out what the machine says. A stuck subscriber holds up nobody.
  */
 
-import {
-  Alarm,
-  type Connection,
-  ErrorCode,
-  type MessageOf,
-  ProtocolError,
-  type WirePacket,
-} from '@rulecast/protocol';
+import { Alarm, type Connection, ErrorCode, type MessageOf, ProtocolError } from '@rulecast/protocol';
 import type { NameHolder } from '../admission/name-holders.ts';
 import type { Refusal } from '../admission/refusal.ts';
 import type { Publisher } from '../release/publisher.ts';
@@ -18,7 +11,7 @@ import { Askers } from './askers.ts';
 import { type Parts, perform } from './effects.ts';
 import { deadline, start, step } from './machine.ts';
 import { SubscriberNotes } from './notes.ts';
-import type { Event, Fault, Now, PublisherView, State } from './state.ts';
+import type { Event, Fault, Now, PublisherView, Question, State } from './state.ts';
 import { viewOf } from './view.ts';
 
 /**
@@ -101,12 +94,12 @@ export class SubscriberSession implements NameHolder {
   }
 
   /**
-   * Asks the live table about a packet; without one, for its counters. Rejects with ProtocolError
-   * `not-ready`, `rate-limited`, `timeout` or `disconnected`.
+   * Rejects with ProtocolError `not-ready`, `rate-limited`, `timeout` or `disconnected`, and `unsupported`
+   * where it does not know the question.
    */
-  ask(packet?: WirePacket): Promise<MessageOf<'answer'>> {
+  ask(question: Question): Promise<MessageOf<'answer' | 'chunk'>> {
     const { ticket, answer } = this.#askers.ask();
-    this.#feed({ kind: 'asked', ticket, packet });
+    this.#feed({ kind: 'asked', ticket, ...question });
     return answer;
   }
 

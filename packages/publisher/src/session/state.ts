@@ -178,10 +178,16 @@ export type Event =
   /** END is handed to the connection. */
   | { readonly kind: 'transferSent'; readonly transfer: number }
   | { readonly kind: 'transferFailed'; readonly transfer: number }
-  /** Somebody asks the live table; `ticket` is whom to answer. */
-  | { readonly kind: 'asked'; readonly ticket: number; readonly packet: WirePacket | undefined }
+  /** Somebody asks; `ticket` is whom to answer. */
+  | ({ readonly kind: 'asked'; readonly ticket: number } & Question)
   /** Nothing but time passed. */
   | { readonly kind: 'tick' };
+
+/** About a packet; of the content in force how long it is, or a piece of it; else for the counters. */
+export interface Question {
+  readonly packet: WirePacket | undefined;
+  readonly content?: { readonly piece: MessageOf<'query'>['piece'] } | undefined;
+}
 
 export type EventOf<K extends Event['kind']> = Extract<Event, { readonly kind: K }>;
 
@@ -208,7 +214,7 @@ export interface PublisherView {
   readonly name: string;
   readonly lineage: Uint8Array;
   readonly head: Release | undefined;
-  /** A release was proved that is not here: nothing is offered. */
+  /** A release was proved that is not here, or nothing is here any more: nothing is offered. */
   readonly isBehind: boolean;
   /** Whether the configuration names a subscriber. */
   isNamed(name: string): boolean;
@@ -244,12 +250,7 @@ export type Effect =
   /** The subscriber holds `base`, by its hash, and is offered the release: make now what it will be sent. */
   | { readonly kind: 'prepare'; readonly base: Uint8Array; readonly release: Release }
   /** Send QUERY; what cannot be sent is told who asked. */
-  | {
-      readonly kind: 'query';
-      readonly ticket: number;
-      readonly transaction: number;
-      readonly packet: WirePacket | undefined;
-    }
+  | ({ readonly kind: 'query'; readonly ticket: number; readonly transaction: number } & Question)
   | {
       readonly kind: 'bye';
       readonly code: string;
@@ -275,7 +276,7 @@ export type Effect =
   | { readonly kind: 'settle'; readonly outcome: Outcome }
   /** Take up what was proved; `proved` follows. */
   | { readonly kind: 'prove'; readonly release: HeldRelease; readonly name: string }
-  | { readonly kind: 'answered'; readonly ticket: number; readonly answer: MessageOf<'answer'> }
+  | { readonly kind: 'answered'; readonly ticket: number; readonly answer: MessageOf<'answer' | 'chunk'> }
   | { readonly kind: 'unanswered'; readonly ticket: number; readonly error: ProtocolError }
   /** For those who asked whether somebody is there. */
   | { readonly kind: 'alive'; readonly isAlive: boolean }

@@ -7,9 +7,10 @@
  *   deltas     [epoch, version] -> delta from the release before
  *   snapshots  [epoch, version] -> snapshot of that release (a delta from nothing)
  *   meta       "head"           -> [epoch, version] as two u64
- *              "begun"          -> [epoch of the first release, 0], from when the store was made
+ *              "begun"          -> [epoch of the first release, 0], from when the store was made; 0 while it waits
+ *                                 for what was released before
  *              "behind"         -> [epoch, version] that a subscriber proved and this store lacks; gone once
- *                                 an epoch above it is open
+ *                                 it is here, or an epoch above it is open
  *              "behind root"    -> [number of the root under which that was proved, 0]
  *              "form"           -> the form that all of this is in
  *              "changed PART"   -> [epoch, version] of the release that gave the head's part its content
@@ -174,7 +175,7 @@ export class Store implements SubscriberStore {
     this.#putKeys({ begun: [epoch, 0] });
   }
 
-  /** The epoch that the first release opens. */
+  /** The epoch that the first release opens; 0: none, before what was released is back. */
   get firstEpoch(): number {
     const begun = this.#databases.meta.get('begun');
     return begun === undefined ? 1 : decodeKey(begun)[0];
@@ -345,7 +346,8 @@ export class Store implements SubscriberStore {
         for (const part of gone) void this.#databases.meta.remove(changedKey(part));
         void this.#databases.meta.put('form', FORM);
         void this.#databases.meta.put('head', encodeKey(key));
-        if ((this.behind?.[0] ?? key[0]) < key[0]) void this.#databases.meta.remove('behind');
+        if (this.behind !== undefined && compareKeys(this.behind, key) <= 0)
+          void this.#databases.meta.remove('behind');
       });
     } catch (cause) {
       if (cause instanceof StoreError) throw cause;

@@ -7,7 +7,13 @@ import { EventEmitter } from 'node:events';
 import { type ListenerLogger, Listeners } from '@rulecast/program/listeners';
 import { type ControlRecordOf, hexOf, REFUSED_MAX } from '@rulecast/protocol';
 import type { Release, Store } from '../store/store.ts';
-import { newEntry, type Reason, type StoredSubscriber, type SubscriberEntry } from './entry.ts';
+import {
+  type HeldRelease,
+  newEntry,
+  type Reason,
+  type StoredSubscriber,
+  type SubscriberEntry,
+} from './entry.ts';
 import { recordOf } from './record.ts';
 
 /** What became of one release at one subscriber. */
@@ -185,6 +191,22 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
   /** Whether one of them is being sent something, or applies it. */
   get isReceiving(): boolean {
     return [...this.#entries.values()].some(({ receiving }) => receiving);
+  }
+
+  /** What those have in force who are connected; not of those that claimed more than they could prove. */
+  holding(): readonly { readonly name: string; readonly held: HeldRelease }[] {
+    return [...this.#entries.values()].flatMap(({ name, held, connectedSinceMs, diverged }) =>
+      held === undefined || connectedSinceMs === undefined || diverged ? [] : [{ name, held }],
+    );
+  }
+
+  /** A release is known again: who has it in force applied it, and is expected to apply the next. */
+  knowApplied(hash: Uint8Array): void {
+    for (const entry of this.#entries.values())
+      if (entry.held !== undefined && Buffer.from(entry.held.hash).equals(hash)) {
+        entry.hasApplied = true;
+        entry.lastError = undefined;
+      }
   }
 
   /** What those have in force who went away within a day, the last of them first: they will be back. */

@@ -1,19 +1,21 @@
-/** What the table and the sink answer to a question, in the words of the machine. */
+/** What the table, the sink and the content answer to a question, in the words of the machine. */
 
-import { packetFromWire, verdictToWire, type WirePacket } from '@rulecast/protocol';
+import { ErrorCode, packetFromWire, verdictToWire } from '@rulecast/protocol';
 import type { Packet } from '@rulecast/rules';
 import type { Explanation } from '@rulecast/table';
-import type { Answer } from './states.ts';
+import type { Content } from './content.ts';
+import type { Answer, Question } from './states.ts';
 
 export interface AnswerHost {
   explain(packet: Packet): Explanation;
   /** May reject: a sink is asked too. */
   counters(): Promise<Readonly<Record<string, number>>>;
+  readonly content: Content;
 }
 
-/** About a packet, or without one the counters; `skipped` messages were passed over. Does not reject. */
+/** `skipped` messages were passed over. Does not reject. */
 export async function answerTo(
-  packet: WirePacket | undefined,
+  { packet, content }: Question,
   host: AnswerHost,
   skipped: number,
 ): Promise<Answer> {
@@ -22,9 +24,21 @@ export async function answerTo(
     return { kind: 'verdict', verdict: verdictToWire(verdict, rule), generation };
   }
   try {
+    if (content !== undefined) return await contentFor(content, host.content);
     const stats = await host.counters();
     return { kind: 'stats', stats: skipped === 0 ? stats : { ...stats, skipped } };
   } catch (error) {
     return { kind: 'none', text: error instanceof Error ? error.message : String(error) };
   }
+}
+
+async function contentFor({ piece }: NonNullable<Question['content']>, content: Content): Promise<Answer> {
+  if (piece === undefined) {
+    const length = await content.length();
+    if (length !== undefined) return { kind: 'length', ...length };
+    return { kind: 'none', text: 'no release is in force here' };
+  }
+  const bytes = await content.piece(piece.hash, piece.from);
+  if (bytes !== undefined) return { kind: 'piece', bytes };
+  return { kind: 'none', code: ErrorCode.unknownRelease, text: 'that is not in force here, or not so long' };
 }

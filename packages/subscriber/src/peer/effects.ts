@@ -70,11 +70,11 @@ export function perform(
 }
 
 async function ask(
-  { packet, transaction }: EffectOf<'ask'>,
+  { transaction, ...question }: EffectOf<'ask'>,
   connection: Connection,
   host: AnswerHost,
   feed: Feed,
 ): Promise<void> {
-  const answer = await answerTo(packet, host, connection.skipped);
+  const answer = await answerTo(question, host, connection.skipped);
   feed({ kind: 'answered', transaction, answer });
 }

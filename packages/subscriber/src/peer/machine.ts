@@ -201,7 +201,7 @@ function go(state: LinkedState, event: TableEvent, nowMs: number): Step | undefi
     case 'fresh':
       return learnFrom(state, event);
     case 'query':
-      return query(state, event.packet, event.transaction, nowMs);
+      return query(state, event, nowMs);
   }
   switch (state.kind) {
     case 'idle':

@@ -172,6 +172,12 @@ export type OfferEvent =
   /** `isForGood`: that it was refused is remembered. */
   | { readonly kind: 'offerRefused'; readonly nack: Nack; readonly isForGood: boolean };
 
+/** About a packet; of the content in force how long it is, or a piece of it; else for the counters. */
+export interface Question {
+  readonly packet: WirePacket | undefined;
+  readonly content?: { readonly piece: MessageOf<'query'>['piece'] } | undefined;
+}
+
 /** Of the peer: its messages, by the names of the table. */
 export type Received =
   | OfferEvent
@@ -181,7 +187,7 @@ export type Received =
     >
   /** A root that was taken. */
   | { readonly kind: 'root'; readonly number: number }
-  | { readonly kind: 'query'; readonly packet: WirePacket | undefined; readonly transaction: number }
+  | (Question & { readonly kind: 'query'; readonly transaction: number })
   | { readonly kind: 'other' };
 
 /** A release that was received is not in force, and why. */
@@ -206,7 +212,11 @@ export type Outcome =
 export type Answer =
   | { readonly kind: 'verdict'; readonly verdict: WireVerdict; readonly generation: number }
   | { readonly kind: 'stats'; readonly stats: Readonly<Record<string, number>> }
-  | { readonly kind: 'none'; readonly text: string };
+  | { readonly kind: 'length'; readonly hash: Uint8Array; readonly bytes: number }
+  /** Of the content. */
+  | { readonly kind: 'piece'; readonly bytes: Uint8Array }
+  /** Default `not-ready`. */
+  | { readonly kind: 'none'; readonly text: string; readonly code?: ErrorCode };
 
 export type Event =
   | Received
@@ -252,8 +262,8 @@ export type Effect =
       readonly offer: VerifiedOffer;
       readonly base: Uint8Array | undefined;
     }
-  /** About a packet, or for the counters; `answered` follows. */
-  | { readonly kind: 'ask'; readonly packet: WirePacket | undefined; readonly transaction: number }
+  /** `answered` follows. */
+  | (Question & { readonly kind: 'ask'; readonly transaction: number })
   /** For people. */
   | { readonly kind: 'welcomed'; readonly publisher: string }
   | { readonly kind: 'trusted'; readonly number: number }

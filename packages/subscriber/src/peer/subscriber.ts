@@ -59,6 +59,7 @@ import type { Disk } from '../state/disk.ts';
 import { StateDirectory } from '../state/state.ts';
 import { Staging } from '../verify/stage.ts';
 import { Verifier } from '../verify/verifier.ts';
+import { Content } from './content.ts';
 import { FreshnessWatch, type Standing } from './freshness-watch.ts';
 import { type Attempt, afterAttempt, FIRST_BACKOFF } from './reconnect.ts';
 import { PublisherSession, type SessionHost } from './session.ts';
@@ -208,6 +209,7 @@ class RunningSubscriber implements Subscriber {
   readonly #boot: RuleSet;
   readonly #activator: Activator;
   readonly #keyring: Keyring;
+  readonly #content: Content;
   readonly #host: SessionHost;
   readonly #closing = new AbortController();
   #dns: readonly Address[];
@@ -280,6 +282,7 @@ class RunningSubscriber implements Subscriber {
       compile: () => this.#activator.refresh(),
       store: async (clock) => this.#state?.writeClock(clock),
     });
+    this.#content = new Content(this.#activator, this.#clock);
     this.#host = this.#sessionHost(entriesMax);
   }
 
@@ -297,6 +300,7 @@ class RunningSubscriber implements Subscriber {
         lineage: trust.lineage,
         capabilities: [
           ...VERSION_1_CAPABILITIES,
+          Capability.content,
           ...(this.#options.names === undefined ? [] : [Capability.firewallNames]),
         ],
         limits: {
@@ -314,6 +318,7 @@ class RunningSubscriber implements Subscriber {
       explain: (packet) => this.explain(packet),
       generation: () => this.#table.stats().generation,
       counters: () => this.#counters(),
+      content: this.#content,
       notEnforced: () => this.#notEnforced(),
       onWelcome: (publisher) => this.#welcomed(publisher),
       nonce,
@@ -502,6 +507,7 @@ class RunningSubscriber implements Subscriber {
     this.#ruleEnds.stop();
     this.#session?.stop();
     await this.#running;
+    this.#content.close();
     await this.#activator.close();
     await this.#ruleEnds.close();
     await this.#table.close();
