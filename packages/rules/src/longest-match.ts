@@ -109,8 +109,8 @@ export function classesIn(runs: readonly Run[], segment: Segment, before?: Match
   return classes;
 }
 
-/** As how many runs a block counts by itself. Our choice. */
-const BLOCK_RUNS = 16;
+/** As how many runs a block counts by itself: a small one takes some ten microseconds. Our choice. */
+const BLOCK_RUNS = 128;
 
 /**
  * What a firewall loads of a rule set at most, besides sets and maps: counted in pieces of some milliseconds,

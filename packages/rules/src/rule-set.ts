@@ -6,7 +6,7 @@ import { EMPTY_PREFIX_SET, type List, namesOfFirewall, type PrefixSet, prefixCou
 import { compareHostNames, RESOLVED_LIST } from './name.ts';
 import { reasonsNotOfDns, reasonsNotOpened } from './name-terms.ts';
 import { hasWildcards, nameTexts } from './names.ts';
-import { atOnce, PIECE_PARTS, type Pieces } from './pieces.ts';
+import { atOnce, Pace, PIECE_PARTS, type Pieces } from './pieces.ts';
 import {
   blocksOf,
   COMMON_POLICY,
@@ -14,6 +14,7 @@ import {
   judgesIngress,
   type Policy,
   policyOfSameRuns,
+  policyRuleCount,
   type Run,
 } from './policy.ts';
 import { formatPrefixAt } from './prefix.ts';
@@ -120,13 +121,19 @@ export function usedLists(policies: Iterable<Policy>): Set<string> {
 }
 
 /** The same rule set, of the runs of `before` wherever its policies begin and end as those do. */
-export function ruleSetOfSameRuns(before: RuleSet, after: RuleSet): RuleSet {
-  const policies = [...after.policies].map(([name, policy]) => {
+export function* ruleSetOfSameRuns(before: RuleSet, after: RuleSet): Pieces<RuleSet> {
+  const policies = new Map<string, Policy>();
+  let isOther = false;
+  const pace = new Pace();
+  for (const [name, policy] of after.policies) {
+    if (pace.isOver) yield;
     const old = before.policies.get(name);
-    return [name, old === undefined || old === policy ? policy : policyOfSameRuns(old, policy)] as const;
-  });
-  const isOther = policies.some(([name, policy]) => policy !== after.policies.get(name));
-  return isOther ? { ...after, policies: new Map(policies) } : after;
+    const same = old === undefined || old === policy ? policy : policyOfSameRuns(old, policy);
+    pace.take(old === policy ? 0 : policyRuleCount(policy));
+    policies.set(name, same);
+    isOther ||= same !== policy;
+  }
+  return isOther ? { ...after, policies } : after;
 }
 
 /** The names whose addresses the rules need, sorted: of `dsthost=`, and of the resolvable lists in use. */

@@ -88,19 +88,21 @@ export function sumOfBlocks<Run>(of: (run: Run) => number): (runs: Block<Run>) =
 export function mentionsOfBlocks<Run, T>(
   of: (run: Run) => T | undefined,
 ): (runs: Block<Run>) => ReadonlySet<T> {
-  const add = (mentions: Set<T>, runs: Block<Run>, first: number, end: number): Set<T> => {
+  const none: ReadonlySet<T> = new Set(); // most blocks mention nothing
+  const within = (runs: Block<Run>, first: number, end: number): ReadonlySet<T> => {
+    let mentions: Set<T> | undefined;
     for (let at = first; at < end; at++) {
       const mention = of(runs[at]!); // within the runs
-      if (mention !== undefined) mentions.add(mention);
+      if (mention !== undefined) mentions = (mentions ?? new Set()).add(mention);
     }
-    return mentions;
+    return mentions ?? none;
   };
   return factOfBlocks<Run, ReadonlySet<T>>(
-    (runs) => add(new Set(), runs, 0, runs.length),
+    (runs) => within(runs, 0, runs.length),
     (before, made, runs) => {
-      const gone = add(new Set(), made.of, made.head, made.of.length - made.tail);
-      if (gone.size > 0) return add(new Set(), runs, 0, runs.length); // others may mention it as well
-      const added = add(new Set(), runs, made.head, runs.length - made.tail);
+      const gone = within(made.of, made.head, made.of.length - made.tail);
+      if (gone.size > 0) return within(runs, 0, runs.length); // others may mention it as well
+      const added = within(runs, made.head, runs.length - made.tail);
       return added.size === 0 ? before : new Set([...before, ...added]);
     },
   );

@@ -13,16 +13,23 @@ import {
   PROTOCOL_VERSION,
   ProtocolError,
   STALL_TIMEOUT_MS,
+  type Turn,
 } from '@rulecast/protocol';
 import type { Clock } from '@rulecast/sources';
+
+/** Records in a turn of the event loop: a push of ten thousand policies has as many. Our choice. */
+const TURN_RECORDS = 64;
 
 export class ControlExchange {
   readonly #connection: Connection;
   readonly #clock: Clock;
+  readonly #turn: Turn;
+  #recordCount = 0;
 
-  constructor(connection: Connection, clock: Clock) {
+  constructor(connection: Connection, clock: Clock, turn: Turn) {
     this.#connection = connection;
     this.#clock = clock;
+    this.#turn = turn;
   }
 
   /**
@@ -71,6 +78,7 @@ export class ControlExchange {
 
   /** Sends one record. Rejects with ProtocolError where the peer is gone, or takes nothing for a minute. */
   async record(record: ControlRecord): Promise<void> {
+    if (++this.#recordCount % TURN_RECORDS === 0) await this.#turn();
     await this.#send({ kind: 'record', record });
   }
 

@@ -160,7 +160,7 @@ export class Committer {
    */
   async draft(asked: RuleSet, number: NextNumber | undefined = this.#nextNumber): Promise<ReleaseDraft> {
     const { turn, encoder } = this.#options;
-    const ruleSet = ruleSetOfSameRuns(this.ruleSet, asked);
+    const ruleSet = await inTurns(ruleSetOfSameRuns(this.ruleSet, asked), turn);
     await turn();
     const problems = await inTurns(checkPieces(ruleSet), turn);
     const fault = problems.find((problem) => problem.severity === 'fault');

@@ -185,7 +185,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   readonly #worker: ReleaseWorker;
   /** Makes what subscribers are to catch up by, so that no push waits for that. */
   readonly #composer: ReleaseWorker;
-  readonly #turn: Turn;
+  /** Of the event loop. */
+  readonly turn: Turn;
   /** What ages, waits and deadlines are measured by. */
   readonly clock: Clock;
   /** By the clock. */
@@ -215,7 +216,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     this.logger = options.logger;
     const { clock, random, turn } = { ...SYSTEM_HOST, ...options };
     this.clock = clock;
-    this.#turn = turn;
+    this.turn = turn;
     this.#begunMs = clock.monotonicMs();
     this.#worker = new ReleaseWorker(options.workHost, turn);
     this.#composer = new ReleaseWorker(options.workHost, turn);
@@ -380,7 +381,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   /** What must get through and would not. */
   #cutOff({ ruleSet }: { readonly ruleSet: RuleSet }, advice: string): Promise<readonly GuardRefusal[]> {
     const now = Math.floor(this.nowMs() / 1000);
-    return unreachable(this.head?.ruleSet, ruleSet, this.#mustReach, { now, advice, turn: this.#turn });
+    return unreachable(this.head?.ruleSet, ruleSet, this.#mustReach, { now, advice, turn: this.turn });
   }
 
   /**
@@ -416,7 +417,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       const pushed = await this.#worker.read(input, Math.floor(this.nowMs() / 1000));
       const early = this.#ingested(pushed, input);
       if (early.kind === 'rejects') return early;
-      await this.#turn();
+      await this.turn();
       await this.#bring(early.ruleSet);
       return this.#turns.take(() => this.#pushNow(pushed, input, options));
     });
@@ -427,7 +428,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     if (moved !== undefined) return moved;
     const read = this.#ingested(pushed, input);
     if (read.kind === 'rejects') return read;
-    await this.#turn();
+    await this.turn();
     const detail = input.files.filter(({ role }) => role === 'pushed').map(({ name }) => name);
     const origin: Origin = { cause: 'push', detail: detail.join(', '), by: options.by };
     const { permits, dryRun, asNewEpoch } = options;
@@ -464,7 +465,9 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     if (problems.some(({ severity }) => severity === 'fault')) return; // why is told by the draft of it
     this.#awaited.add(ruleSet);
     try {
+      await this.turn();
       const known = new Set(usedNames(this.#committer.ruleSet));
+      await this.turn();
       await this.#names.bring(ruleSet, (name) => !known.has(name));
     } finally {
       this.#awaited.delete(ruleSet);
@@ -521,7 +524,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   #inTurns<T>(pieces: Pieces<T>): Promise<T> {
-    return inTurns(pieces, this.#turn);
+    return inTurns(pieces, this.turn);
   }
 
   #movedFrom(ifVersion: number | undefined): VersionMoved | undefined {
@@ -653,7 +656,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
 
   /** Resolves when no name is asked for, and nothing is being released. */
   async idle(): Promise<void> {
-    while (!this.#names.isIdle) await this.#turn();
+    while (!this.#names.isIdle) await this.turn();
     await this.#turns.over();
   }
 

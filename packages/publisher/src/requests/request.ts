@@ -33,8 +33,8 @@ export async function serveRequest(
   callerOf: () => Caller,
   admits: (by: string) => boolean,
 ): Promise<void> {
-  const { clock, logger } = house.publisher;
-  const exchange = new ControlExchange(connection, clock);
+  const { clock, logger, turn } = house.publisher;
+  const exchange = new ControlExchange(connection, clock, turn);
   try {
     const request = await exchange.request();
     if (request === undefined) return;

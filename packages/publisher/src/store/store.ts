@@ -334,6 +334,7 @@ export class Store implements SubscriberStore {
     const snapshotBytes = this.#wantsSnapshot(delta.length) ? await snapshot() : undefined;
     const history = [...this.#history, historyEntry(key, stored, manifest)];
     const kept = retained(history, manifest.createdAtMs, this.#limits);
+    const keyBytes = encodeKey(key);
     try {
       this.#databases.transactionSync(() => {
         this.#checkHead();
@@ -342,10 +343,10 @@ export class Store implements SubscriberStore {
         void this.#databases.deltas.put([...key], delta);
         if (snapshotBytes !== undefined) void this.#databases.snapshots.put([...key], snapshotBytes);
         this.#prune(history, kept);
-        for (const part of changed) void this.#databases.meta.put(changedKey(part), encodeKey(key));
+        for (const part of changed) void this.#databases.meta.put(changedKey(part), keyBytes);
         for (const part of gone) void this.#databases.meta.remove(changedKey(part));
         void this.#databases.meta.put('form', FORM);
-        void this.#databases.meta.put('head', encodeKey(key));
+        void this.#databases.meta.put('head', keyBytes);
         if (this.behind !== undefined && compareKeys(this.behind, key) <= 0)
           void this.#databases.meta.remove('behind');
       });

@@ -1,6 +1,6 @@
 /** What compiling a rule set costs, guessed from sizes alone: whether it may run on the caller's thread. */
 
-import { allRuns, type List, type Policy, prefixCount, type RuleSet } from '@rulecast/rules';
+import { blocksOf, type List, type Policy, prefixCount, type RuleSet } from '@rulecast/rules';
 
 /**
  * Our choice. An entry of IPv4 lists is the unit, 60 to 100 ns; 2^16 of them take 4 to 7 ms, about what
@@ -25,7 +25,7 @@ export function isSmall(ruleSet: RuleSet): boolean {
     if (units > SMALL_UNITS) return false;
   }
   for (const policy of ruleSet.policies.values()) {
-    runs += allRuns(policy).length;
+    for (const block of blocksOf(policy)) runs += block.length;
     units += policyUnits(policy, SMALL_UNITS - units);
     if (units > SMALL_UNITS) return false;
   }
@@ -40,13 +40,15 @@ function listUnits(list: List): number {
 }
 
 function policyUnits(policy: Policy, most: number): number {
-  const runs = allRuns(policy);
-  let units = (prefixCount(policy.prefixes) + runs.length) * RUN_UNITS;
-  for (const { remote } of runs) {
-    if (units > most) return units;
-    if (remote.kind !== 'prefixes') continue;
-    const { family, lengths } = remote.prefixes;
-    units += lengths.length * (family === 4 ? 1 : IP6_UNITS);
+  let units = prefixCount(policy.prefixes) * RUN_UNITS;
+  for (const runs of blocksOf(policy)) {
+    units += runs.length * RUN_UNITS;
+    for (const { remote } of runs) {
+      if (units > most) return units;
+      if (remote.kind !== 'prefixes') continue;
+      const { family, lengths } = remote.prefixes;
+      units += lengths.length * (family === 4 ? 1 : IP6_UNITS);
+    }
   }
   return units;
 }
