@@ -152,9 +152,16 @@ export const MUTANTS = [
   {
     name: 'another release of a number that is here is not asked for its proof',
     path: 'packages/publisher/src/session/greeting.ts',
-    find: '  return claim.epoch === head.manifest.epoch && publisher.hashOf(claim) !== undefined;\n',
+    find: '  return claim.epoch === head.manifest.epoch && publisher.rulesOut(claim);\n',
     replace: '  return false;\n',
     suites: ['packages/publisher/test/fork.test.ts'],
+  },
+  {
+    name: 'a release of a number that is passed over here is not asked for its proof',
+    path: 'packages/publisher/src/store/store.ts',
+    find: '    return next?.key[0] === epoch && next.previousVersion < version;\n',
+    replace: '    return false;\n',
+    suites: ['packages/publisher/test/session.test.ts'],
   },
   {
     name: 'the head is offered while a proof is judged',

@@ -8,6 +8,7 @@ import { heldOf, helloOf, nowAt, publisherWith, releaseOf, UNKNOWN_HASH } from '
 
 const HEAD = releaseOf(2, 5);
 const PAST = [releaseOf(1, 3), releaseOf(2, 4), HEAD];
+const PASSING = [releaseOf(1, 3), releaseOf(2, 6, 0), releaseOf(2, 9, 6)];
 const HERE = publisherWith(PAST);
 
 /** What is sent of it. */
@@ -38,6 +39,14 @@ describe('a claim', () => {
     ['another one of an epoch that is over', { epoch: 1, version: 3 }, ['welcome', 'offer']],
   ] as const)('of %s', (_, claim, kinds) => {
     expect(greeted(claim, HERE).kinds).toEqual(kinds);
+  });
+
+  it.each([
+    ['between two that follow each other', { epoch: 2, version: 7 }, ['welcome', 'prove']],
+    ['below the first of its epoch', { epoch: 2, version: 5 }, ['welcome', 'prove']],
+    ['of an epoch that is over', { epoch: 1, version: 4 }, ['welcome', 'offer']],
+  ] as const)('of a number %s', (_, claim, kinds) => {
+    expect(greeted(claim, publisherWith(PASSING)).kinds).toEqual(kinds);
   });
 
   // A push that was under way was offered, and the firewall took it for what comes after its own.

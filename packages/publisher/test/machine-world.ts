@@ -21,8 +21,8 @@ export const LINEAGE = new Uint8Array(16).fill(7);
 export const ROOT = soleRoot(LINEAGE);
 export const UNKNOWN_HASH = new Uint8Array(32).fill(255);
 
-export function releaseOf(epoch: number, version: number): Release {
-  const number = { lineage: LINEAGE, epoch, version, previousVersion: 0, createdAtMs: 1000 };
+export function releaseOf(epoch: number, version: number, previousVersion = version - 1): Release {
+  const number = { lineage: LINEAGE, epoch, version, previousVersion, createdAtMs: 1000 };
   const manifest = manifestFor(EMPTY_RULE_SET, number);
   const manifestBytes = encodeManifest(manifest);
   return {
@@ -51,6 +51,11 @@ export function publisherWith(releases: readonly Release[], isBehind = false): P
     hashOf: ({ epoch, version }) => {
       const found = releases.find(({ manifest }) => manifest.epoch === epoch && manifest.version === version);
       return found && hexOf(found.hash);
+    },
+    rulesOut: ({ epoch, version }) => {
+      const of = releases.map(({ manifest }) => manifest).filter((manifest) => manifest.epoch === epoch);
+      const next = of.find((manifest) => manifest.version >= version);
+      return next !== undefined && (next.version === version || next.previousVersion < version);
     },
     isSigned: (signed) => isSignedBy(ROOT.root.root, 'release', signed),
     rootsAfter: ({ hash, number }) => {

@@ -480,6 +480,24 @@ describe('a subscriber that claims a release above the head, or another one of a
     expect((await late.take()).offer.decoded).toMatchObject({ epoch: epoch + 1 }); // that is settled
   });
 
+  // Two had a copy of one identity and opened the same epoch, one of them above a longer history: that had no
+  // release of the number, and offered what is above it.
+  it('of a number that its epoch begins above here and proves it ends all offers, too', async () => {
+    const { publisher, endpoint } = await house();
+    for (const bits of [8, 9]) await release(publisher, { 'a.txt': `10.0.0.0/${bits}` });
+    await publisher.push(pushOf({ 'a.txt': '10.0.0.0/10' }), { asNewEpoch: true });
+    await release(publisher, { 'a.txt': '10.0.0.0/11' });
+    const { epoch } = publisher.head?.manifest ?? { epoch: 0 };
+    const { holds, proof } = lostRelease(publisher, epoch, 2);
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds });
+    await subscriber.next('prove');
+    await subscriber.send(proof);
+    expect(await subscriber.isQuiet()).toBe(true);
+    expect(degraded(publisher)).toEqual([expect.stringContaining(`${epoch}/2 was proved`)]);
+    await publisher.push(pushOf({ 'a.txt': '10.0.0.0/12' }), { asNewEpoch: true });
+    expect((await subscriber.take()).offer.decoded).toMatchObject({ epoch: epoch + 1, version: 5 });
+  });
+
   // The publisher opened an epoch by itself: a restored backup put old content in force everywhere, without a
   // word.
   it('and proves it ends all offers, and is told of, until a push opens an epoch that is offered to all', async () => {

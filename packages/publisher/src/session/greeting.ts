@@ -155,13 +155,13 @@ function forkOf(state: Idle, { hash, epoch, version }: HeldRelease, now: Now): r
 
 /**
  * Whether a subscriber claims a release that the head of this publisher cannot have followed: one that is not
- * here, and has the head's number or a later one, or that of another one of the head's epoch.
+ * here, and has the head's number or a later one, or one of the head's epoch that none of its own had.
  */
 function isStrange(claim: HeldRelease, { publisher }: Now): boolean {
   const { head } = publisher;
   if (publisher.numberOf(claim.hash) !== undefined) return false;
   if (head === undefined || compareRelease(claim, head.manifest) >= 0) return true;
-  return claim.epoch === head.manifest.epoch && publisher.hashOf(claim) !== undefined;
+  return claim.epoch === head.manifest.epoch && publisher.rulesOut(claim);
 }
 
 function askedToProve(state: Named, claim: HeldRelease, now: Now): Step<Proving> {

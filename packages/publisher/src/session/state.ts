@@ -222,6 +222,8 @@ export interface PublisherView {
   numberOf(hash: Uint8Array): ReleaseNumber | undefined;
   /** Of a release that is here, in hex. */
   hashOf(number: ReleaseNumber): string | undefined;
+  /** Whether no release of that number that is not here can have led to the head. */
+  rulesOut(number: ReleaseNumber): boolean;
   /** Whether it was released by who may now. */
   isSigned(signed: Signed): boolean;
   /** The roots that come after one; undefined where that is none of this lineage's. */

@@ -19,6 +19,7 @@ export function viewOf(publisher: Publisher): PublisherView {
       publisher.subscribers.isConfigured && publisher.subscribers.expected().has(subscriber),
     numberOf: (hash) => store.numberOf(hexOf(hash)),
     hashOf: (number) => store.hashOf(number),
+    rulesOut: (number) => store.rulesOut(number),
     isSigned: (signed) => isSignedBy(identity.root, 'release', signed),
     rootsAfter: (known) => rootsAfter(identity.roots, known),
   };

@@ -522,6 +522,16 @@ export class Store implements SubscriberStore {
     return this.#history.findLast(({ key }) => compareKeys(key, [epoch, version]) === 0)?.hash;
   }
 
+  /**
+   * Whether no release of that number that is not in the history can be one of its own: another one has the
+   * number, or the next of that epoch follows one before it.
+   */
+  rulesOut({ epoch, version }: { readonly epoch: number; readonly version: number }): boolean {
+    if (this.hashOf({ epoch, version }) !== undefined) return true;
+    const next = this.#history.find(({ key }) => compareKeys(key, [epoch, version]) > 0);
+    return next?.key[0] === epoch && next.previousVersion < version;
+  }
+
   /** How many releases of the history are newer than one, and when the oldest of those was made. */
   newerThan(
     epoch: number,
