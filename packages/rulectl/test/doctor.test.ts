@@ -188,6 +188,12 @@ describe('doctor', () => {
       'docs/recovery.md',
       { runs: { 'journalctl 200': '{"msg":"connected"}\n{"code":"wrong-lineage"}\n' } },
     ],
+    [
+      'a release that nobody says is the newest',
+      'freshness',
+      'threat-model',
+      { runs: { 'journalctl 200': '{"msg":"connected"}\n{"freshness":"fresh"}\n{"freshness":"stale"}\n' } },
+    ],
     ['no device of Xen', 'xen', 'qrexec-client-vm', { states: { '/dev/xen/gntdev': undefined } }],
     ['a user without the group', 'xen', 'usermod', { runs: { 'id rulecast': 'rulecast\n' } }],
     ['no anti-spoofing', 'anti-spoofing', 'qubes-network', { runs: { 'nft qubes': 'chain forward {}' } }],

@@ -69,6 +69,20 @@ describe('status --check', () => {
     expect(standing.text).not.toContain('\n');
   });
 
+  it('is degraded where a firewall does not know whether it has the newest', () => {
+    const stale = (value: number) =>
+      ({ record: 'counters', subscriber: 'fw', counters: { stale: value } }) as const;
+    const of = (value: number) =>
+      standingOf({
+        ...snapshot,
+        head: head(),
+        subscribers: [subscriber({ name: 'fw' })],
+        counters: [stale(value)],
+      });
+    expect(of(1)).toMatchObject({ state: 'degraded', text: expect.stringContaining('fw is stale') });
+    expect(of(0)).toMatchObject({ state: 'well' });
+  });
+
   async function run(records: readonly ControlRecord[], ...more: readonly string[]) {
     publisher = await FakePublisher.start(async (connection) => {
       await receive(connection, 'status');

@@ -47,9 +47,13 @@ async function beat(peer: Peer): Promise<MessageOf<'ping'>> {
   return ping;
 }
 
-async function settled(peer: Peer): Promise<void> {
+async function answeredPing(peer: Peer): Promise<MessageOf<'pong'>> {
   await peer.send({ kind: 'ping' });
-  await peer.receive('pong');
+  return peer.receive('pong');
+}
+
+async function settled(peer: Peer): Promise<void> {
+  await answeredPing(peer);
 }
 
 async function refused(peer: Peer, release: ScriptedRelease): Promise<MessageOf<'nack'>> {
@@ -275,10 +279,12 @@ describe('what is in force', () => {
     expect(sink.prepared.length).toBe(opened + 1);
     expect(sink.prepared.at(-1)).toMatchObject({ hash: one.hash, ruleSet: { lists: new Map() } });
     expect(subscriber.status()).toMatchObject({ version: 1, freshness: 'stale' });
+    expect((await answeredPing(peer)).hash).toBeUndefined(); // it was said to be in force
     await beat(peer);
     await peer.fresh(numberOf(one));
     await settled(peer);
     await vi.waitFor(() => expectEnforces(subscriber, one.ruleSet));
+    expect((await answeredPing(peer)).hash).toEqual(one.hash);
   });
 
   it('with staleMode closed is dropped after a start until an answer has come', async () => {

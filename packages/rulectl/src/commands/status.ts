@@ -94,7 +94,7 @@ async function check(args: StatusArgs, terminal: Terminal): Promise<ExitCode> {
   const ending = await ask({
     ...controlOf(args),
     timeoutMs: ANSWER_TIMEOUT_MS,
-    send: (connection) => connection.send({ kind: 'status', watch: false }),
+    send: (connection) => connection.send({ kind: 'status', watch: false, counters: true }),
     onRecord: (record) => void batch.put(record),
   });
   if (ending.kind === 'fail') throw new CliError(ExitCode.unreachable, ending.code, ending.text);

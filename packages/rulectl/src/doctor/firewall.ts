@@ -28,6 +28,7 @@ export function lookAtFirewall(machine: Machine): readonly Finding[] {
     unitOf(machine, 'rulecast-subscriber'),
     connectionOf(log),
     lineageOf(log),
+    freshnessOf(log),
     ...(qubeTypeOf(machine) === undefined ? [] : [xenOf(machine), antispoofOf(machine)]),
     tablesOf(machine),
     kernelOf(machine),
@@ -109,6 +110,17 @@ function lineageOf(log: string): Finding {
     'lineage',
     'the publisher is another one than is trusted',
     `the trust line of this one into ${TRUST}, and an empty ${STATE}: docs/recovery.md`,
+  );
+}
+
+/** What the log says last of whether it has the newest. */
+function freshnessOf(log: string): Finding {
+  const said = [...log.matchAll(/"freshness":"(fresh|stale)"/g)].at(-1)?.[1];
+  if (said !== 'stale') return good('freshness', 'nothing says that a newer release is kept back');
+  return doubt(
+    'freshness',
+    'nobody has said for a while that its release is the newest: it is stale',
+    'is the publisher there, and has it its keys? rulectl status --counters, docs/threat-model.md "The wire"',
   );
 }
 

@@ -46,7 +46,7 @@ export interface Standing {
 }
 
 /** What `status --check` says. */
-export function standingOf({ head, subscribers }: StatusView): Standing {
+export function standingOf({ head, subscribers, counters }: StatusView): Standing {
   if (head === undefined || head.version === 0) return notEnforced('nothing is released');
   const version = `version ${formatCount(head.version)}`;
   const expected = subscribers.filter((subscriber) => subscriber.expected);
@@ -55,9 +55,15 @@ export function standingOf({ head, subscribers }: StatusView): Standing {
   if (empty.length > 0) return notEnforced(`nothing is in force at ${namesOf(empty)}`);
   const current = expected.filter((subscriber) => subscriber.matches);
   if (current.length === 0) return notEnforced(`${version} is in force at none of ${namesOf(expected)}`);
+  const stale = new Set(
+    counters.flatMap((one) =>
+      one.record === 'counters' && one.counters['stale'] === 1 ? [one.subscriber] : [],
+    ),
+  );
   const troubles = [
     ...expected.filter(({ state }) => state !== 'synced').map(({ name, state }) => `${name} is ${state}`),
     ...expected.filter(({ persisted }) => persisted === false).map(({ name }) => `${name} cannot keep it`),
+    ...expected.filter(({ name }) => stale.has(name)).map(({ name }) => `${name} is stale`),
     ...head.degraded,
   ];
   if (troubles.length > 0) return { state: 'degraded', exit: 1, text: `${version}: ${troubles.join('; ')}` };

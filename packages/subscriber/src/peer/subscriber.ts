@@ -376,6 +376,8 @@ class RunningSubscriber implements Subscriber {
     // Such a release is from a time when there was something to judge names.
     if (this.#options.names === undefined && active !== undefined && needsFirewallDns(active.ruleSet))
       return 'not enforced: nothing here blocks its names: start rulecast-dns, and this subscriber with --names SOCKET';
+    if (this.#closesStale && this.#freshness.standing === 'stale')
+      return 'not enforced: everything is dropped, for nobody says that it is the newest (--stale closed)';
     const trouble = this.#sink?.trouble?.();
     if (trouble === undefined) return undefined;
     const since = new Date(this.#nowMs() - trouble.forMs).toISOString();
