@@ -78,6 +78,7 @@ export { type BlockedAnswer, type NameTerms, NO_NAME_TERMS } from './name-terms.
 export {
   compareKeys,
   diffNames,
+  editNames,
   hasWildcards,
   intersectNames,
   KEY_MAX_BYTES,

@@ -222,6 +222,50 @@ export function namesAt({ bytes }: Names, indices: Uint32Array): Names {
   return chosen.take();
 }
 
+/**
+ * A column without some entries and with others, which may be of the same names; undefined where one to
+ * remove is not there, or one to add is. Costs what changes, and a copy.
+ */
+export function editNames(before: Names, removed: Names, added: Names): Names | undefined {
+  const [r, a] = [removed.bytes, added.bytes];
+  const after = new KeyWriter(before.bytes.length + a.length);
+  let from = 0;
+  for (let i = 0, j = 0; i < r.length || j < a.length; ) {
+    const order = i >= r.length ? 1 : j >= a.length ? -1 : compareKeys(r, i, a, j);
+    const at = order <= 0 ? placeOf(before.bytes, from, r, i) : placeOf(before.bytes, from, a, j);
+    after.pushMany(before.bytes, from, at, 0); // counted below
+    from = at;
+    const isThere =
+      at < before.bytes.length && compareKeys(before.bytes, at, order <= 0 ? r : a, order <= 0 ? i : j) === 0;
+    if (isThere !== order <= 0) return undefined;
+    if (order <= 0) {
+      from = keyEnd(before.bytes, at);
+      i = keyEnd(r, i);
+      if (before.bytes[from - 1] !== r[i - 1]) return undefined; // it stands for something else
+    }
+    if (order >= 0) {
+      const end = keyEnd(a, j);
+      after.push(a, j, end);
+      j = end;
+    }
+  }
+  after.pushMany(before.bytes, from, before.bytes.length, before.count - removed.count);
+  return after.take();
+}
+
+/** Where the first key from `from` on starts that is not below another column's at `at`. */
+function placeOf(bytes: Uint8Array, from: number, other: Uint8Array, at: number): number {
+  let low = from;
+  let high = bytes.length;
+  while (low < high) {
+    let start = (low + high) >>> 1;
+    while (start > low && !isEnd(bytes[start - 1]!)) start--; // start > 0
+    if (compareKeys(bytes, start, other, at) < 0) low = keyEnd(bytes, start);
+    else high = start;
+  }
+  return low;
+}
+
 /** So many bytes are compared at once. */
 const STRETCH_BYTES = 4096;
 

@@ -5,6 +5,7 @@ import fc from '../../../test/seeded-fast-check.ts';
 import { compareHostNames, parseHostName } from '../src/name.ts';
 import {
   diffNames,
+  editNames,
   hasWildcards,
   intersectNames,
   type Names,
@@ -173,5 +174,47 @@ describe('columns as sets', () => {
         expect(sameNames(before, after)).toBe(delta.removed.length + delta.added.count === 0);
       }),
     );
+  });
+});
+
+describe('an edit', () => {
+  const entries = some.map((texts) => namesOf(texts.map((text, i) => ['', '*.', '.'][i % 3] + text)));
+
+  it('makes any column of any other by what differs', () => {
+    fc.assert(
+      fc.property(entries, entries, (before, after) => {
+        const { removed, added } = diffNames(before, after);
+        expect(editNames(before, namesAt(before, removed), added)).toEqual(after);
+      }),
+    );
+  });
+
+  it('is none where an entry to remove is not there, or one to add is, whatever they stand for', () => {
+    fc.assert(
+      fc.property(entries, entries, entries, (before, removed, added) => {
+        const of = (names: Names): ReadonlyMap<string, string> =>
+          new Map([...nameTexts(names)].map((text) => [text.replace(/^\*?\./, ''), text]));
+        const [has, out, more] = [of(before), of(removed), of(added)];
+        const fits =
+          [...out].every(([host, text]) => has.get(host) === text) &&
+          [...more].every(([host]) => !has.has(host) || out.has(host));
+        const after = editNames(before, removed, added);
+        expect(after !== undefined).toBe(fits);
+        if (after === undefined) return;
+        const kept = [...has].filter(([host]) => !out.has(host)).map(([, text]) => text);
+        expect(after).toEqual(namesOf([...kept, ...more.values()]));
+      }),
+    );
+  });
+
+  it.each([
+    [['a.x'], ['a.x'], ['b.x', '*.c.x'], ['b.x', '*.c.x']],
+    [['a.x', 'b.x'], ['a.x'], ['.a.x'], ['.a.x', 'b.x']],
+    [[], [], ['a.x'], ['a.x']],
+    [['a.x'], ['*.a.x'], [], undefined],
+    [['a.x'], ['b.x'], [], undefined],
+    [['a.x'], [], ['.a.x'], undefined],
+  ])('of %j without %j and with %j is %j', (before, removed, added, after) => {
+    expect(editNames(namesOf(before), namesOf(removed), namesOf(added))).toEqual(after && namesOf(after));
   });
 });

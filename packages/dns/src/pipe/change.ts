@@ -17,13 +17,12 @@ import {
 import {
   diffNames,
   EMPTY_RULE_SET,
+  editNames,
   type List,
   type Names,
   namesAt,
   namesOfFirewall,
   type RuleSet,
-  subtractNames,
-  unionNames,
 } from '@rulecast/rules';
 
 /** Entries that leave a list, and that join it; one that stands for something else than before does both. */
@@ -119,10 +118,8 @@ export function withSteps(before: RuleSet, steps: readonly PartStep[]): Changed 
 function edited(list: List | undefined, { removed, added }: NameEdit): List {
   const names = namesOfFirewall(list);
   if (names === undefined) throw misfit('an edit of no list that DNS knows');
-  const kept = subtractNames(names, removed);
-  const after = unionNames(kept, added);
-  if (kept.count !== names.count - removed.count || after.count !== kept.count + added.count)
-    throw misfit('an edit that removes what is not there, or adds what is');
+  const after = editNames(names, removed, added);
+  if (after === undefined) throw misfit('an edit that removes what is not there, or adds what is');
   return { kind: 'names', names: after, resolve: 'firewall' };
 }
 
