@@ -104,6 +104,41 @@ function machineOf({ texts, states, targets, runs, ...rest }: Parts): Machine {
   };
 }
 
+const CONFIGURED = {
+  '/etc/rulecast/publisher.yaml': `state: /var/lib/rulecast/publisher
+identity: /var/lib/rulecast/signer/identity
+signer: unix:/run/rulecast-signer/signer.sock
+operators:
+  anna: { role: push, socket: { path: /run/rulecast/anna.sock, mode: 0660, group: users } }
+`,
+};
+const WITH_OPERATOR = {
+  '/var/lib/rulecast/signer/identity': { kind: 'file', mode: 0o600 },
+  '/run/rulecast-signer/signer.sock': SOCKET,
+  '/run/rulecast/anna.sock': { kind: 'socket', mode: 0o660 },
+} as const;
+const OPERATORS: readonly [string, string, string, Change][] = (
+  [
+    ['no socket of an operator', 'operators', 'restart', { '/run/rulecast/anna.sock': undefined }],
+    [
+      'one that is wider than said',
+      'operators',
+      'restart',
+      { '/run/rulecast/anna.sock': { kind: 'socket', mode: 0o666 } },
+    ],
+    ['no signer', 'signer', 'rulecast-signer.socket', { '/run/rulecast-signer/signer.sock': undefined }],
+    [
+      'a signer for everybody',
+      'signer',
+      '0600',
+      { '/run/rulecast-signer/signer.sock': { kind: 'socket', mode: 0o666 } },
+    ],
+    ['no identity of the signer', 'key', 'backup', { '/var/lib/rulecast/signer/identity': undefined }],
+  ] as const
+).map(([what, check, remedy, states]) => {
+  return [what, check, remedy, { texts: CONFIGURED, states: { ...WITH_OPERATOR, ...states } }];
+});
+
 function troubles(parts: Parts): readonly Finding[] {
   const machine = machineOf(parts);
   expect([isManagement(machine), isFirewall(machine)]).toEqual([true, true]);
@@ -194,6 +229,7 @@ describe('doctor', () => {
       'threat-model',
       { runs: { 'journalctl 200': '{"msg":"connected"}\n{"freshness":"fresh"}\n{"freshness":"stale"}\n' } },
     ],
+    ...OPERATORS,
     ['no device of Xen', 'xen', 'qrexec-client-vm', { states: { '/dev/xen/gntdev': undefined } }],
     ['a user without the group', 'xen', 'usermod', { runs: { 'id rulecast': 'rulecast\n' } }],
     ['no anti-spoofing', 'anti-spoofing', 'qubes-network', { runs: { 'nft qubes': 'chain forward {}' } }],

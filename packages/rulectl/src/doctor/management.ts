@@ -1,6 +1,6 @@
 /** Where the publisher is: its configuration, key, sockets, and whether a qube keeps them. */
 
-import { parseConfig } from '@rulecast/formats';
+import { type PublisherConfig, parseConfig } from '@rulecast/formats';
 import { clockOf, diskOf, nodeOf, qubeOf, qubeTypeOf, unitOf } from './common.ts';
 import { doubt, type Finding, fault, good, type Machine } from './finding.ts';
 
@@ -16,12 +16,15 @@ export function isManagement(machine: Machine): boolean {
 }
 
 export function lookAtManagement(machine: Machine): readonly Finding[] {
+  const { config } = parseConfig(CONFIG, Buffer.from(machine.text(CONFIG) ?? ''));
   return [
     configOf(machine),
-    identityOf(machine),
+    identityOf(machine, config?.identity ?? `${STATE}/identity`),
+    ...(config?.signer === undefined ? [] : [signerOf(machine, config.signer.value)]),
     rootKeyOf(machine),
     unitOf(machine, 'rulecast-publisher'),
     controlOf(machine),
+    ...operatorSocketsOf(machine, config?.operators ?? []),
     ...(qubeTypeOf(machine) === undefined ? [] : [serviceOf(machine), keptOf(machine)]),
     diskOf(machine, STATE),
     clockOf(machine),
@@ -38,8 +41,7 @@ function configOf(machine: Machine): Finding {
   return fault('configuration', text, `mend it; rulectl config check ${CONFIG} has all faults`);
 }
 
-function identityOf(machine: Machine): Finding {
-  const path = `${STATE}/identity`;
+function identityOf(machine: Machine, path: string): Finding {
   const found = machine.state(path);
   if (found === undefined)
     return fault(
@@ -69,6 +71,40 @@ function controlOf(machine: Machine): Finding {
   if (machine.state(CONTROL)?.kind !== 'socket')
     return fault('socket', `there is no ${CONTROL}`, 'start rulecast-publisher');
   return good('socket', `${CONTROL} is there`);
+}
+
+/** Where the process listens that has the keys; whoever can open that may have anything signed. */
+function signerOf(machine: Machine, endpoint: string): Finding {
+  const path = endpoint.replace(/^unix:/, '').replace(/\?.*$/, '');
+  const found = machine.state(path);
+  if (found?.kind !== 'socket')
+    return fault('signer', `there is no ${path}`, 'systemctl enable --now rulecast-signer.socket');
+  if ((found.mode & OTHERS) === 0) return good('signer', `${path} is its owner's alone`);
+  return fault(
+    'signer',
+    `others than the publisher may open ${path}: they could have anything signed`,
+    'SocketMode=0600 and SocketUser= of the publisher, in rulecast-signer.socket',
+  );
+}
+
+/** An operator is whoever can open the socket, so it is to be no wider than the configuration says. */
+function operatorSocketsOf(machine: Machine, operators: PublisherConfig['operators']): readonly Finding[] {
+  return operators.flatMap(({ name, role, socket }) => {
+    if (socket === undefined) return [];
+    const found = machine.state(socket.path.value);
+    if (found?.kind !== 'socket')
+      return [
+        fault(
+          'operators',
+          `there is no ${socket.path.value} of ${name}`,
+          'systemctl restart rulecast-publisher',
+        ),
+      ];
+    const wider = found.mode & OTHERS & ~socket.mode;
+    if (wider === 0) return [good('operators', `${socket.path.value} is for ${name}, who may ${role}`)];
+    const text = `more than ${name} may open ${socket.path.value}, and ${role}`;
+    return [fault('operators', text, `systemctl restart rulecast-publisher; ${CONFIG} says who may`)];
+  });
 }
 
 function serviceOf(machine: Machine): Finding {
