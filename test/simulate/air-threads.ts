@@ -6,49 +6,48 @@
 import { EventEmitter } from 'node:events';
 import { air } from './air.ts';
 
-/** What each thread runs for a message, by the name of its file. */
-const threads = new Map<string, (message: unknown) => void>();
+/** What a thread has in the place of `parentPort`. */
+interface ThreadPort {
+  on(event: 'message', work: (message: never) => void): void;
+  postMessage(message: unknown, moved?: readonly ArrayBuffer[]): void;
+}
+
+/** The file of each thread, by its name: run anew for each, as Node does, for it may keep something. */
+const files = new Map<string, (parentPort: ThreadPort) => void>();
 /** A message, and an answer, are so long on their way. */
 const WAY_MS = 2;
-let current: Worker | undefined;
 
-/** In the place of `parentPort` in the file of a thread. */
-export function portOf(file: string) {
-  return {
-    on: (_event: 'message', work: (message: never) => void) => {
-      // Who is at the other end sends what the file takes.
-      threads.set(file, work as (message: unknown) => void);
-    },
-    postMessage: (message: unknown, moved: readonly ArrayBuffer[] = []) => current?.answer(message, moved),
-  };
+/** In the place of what stands in the file of a thread. */
+export function threadOf(name: string, run: (parentPort: ThreadPort) => void): void {
+  files.set(name, run);
 }
 
 export class Worker extends EventEmitter {
-  readonly #work: (message: unknown) => void;
+  #work: (message: unknown) => void = () => undefined;
   #isEnded = false;
 
   constructor(file: URL) {
     super();
     const name = (file.pathname.split('/').at(-1) ?? '').replace('.js', '');
-    const work = threads.get(name);
-    if (work === undefined) throw new Error(`${name} is no thread that is simulated`);
-    this.#work = work;
+    const run = files.get(name);
+    if (run === undefined) throw new Error(`${name} is no thread that is simulated`);
+    run({
+      // Who is at the other end sends what the file takes.
+      on: (_event, work) => {
+        this.#work = work as (message: unknown) => void;
+      },
+      postMessage: (message, moved = []) => this.#answer(message, moved),
+    });
   }
 
   postMessage(message: unknown, moved: readonly ArrayBuffer[] = []): void {
     const copy = structuredClone(message, { transfer: [...moved] });
     air.after(WAY_MS, () => {
-      if (this.#isEnded) return;
-      current = this;
-      try {
-        this.#work(copy);
-      } finally {
-        current = undefined;
-      }
+      if (!this.#isEnded) this.#work(copy);
     });
   }
 
-  answer(message: unknown, moved: readonly ArrayBuffer[]): void {
+  #answer(message: unknown, moved: readonly ArrayBuffer[]): void {
     const copy = structuredClone(message, { transfer: [...moved] });
     air.after(WAY_MS, () => {
       if (!this.#isEnded) this.emit('message', copy);

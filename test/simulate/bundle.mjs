@@ -66,13 +66,22 @@ function simulated(made, patch) {
   });
   made.onLoad({ filter: /\.(ts|mjs)$/ }, ({ path }) => {
     const text = patch(path, readFileSync(path, 'utf8'));
-    const thread = JSON.stringify(basename(path, '.ts'));
-    const port = `import { portOf } from 'node:worker_threads'; const parentPort = portOf(${thread});`;
+    const here = text.replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path).href));
     return {
-      contents: text
-        .replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path).href))
-        .replace(PARENT_PORT, port),
+      contents: here.includes(PARENT_PORT) ? asThread(here, basename(path, '.ts')) : here,
       loader: path.endsWith('.ts') ? 'ts' : 'js',
     };
   });
+}
+
+/**
+ * The file of a thread as a function, which each thread runs anew: all but its imports.
+ * @param {string} text
+ * @param {string} name
+ */
+function asThread(text, name) {
+  const last = [...text.matchAll(/^import\s[^;]*;$/gm)].at(-1);
+  const end = (last?.index ?? 0) + (last?.[0].length ?? 0);
+  const imports = text.slice(0, end).replace(PARENT_PORT, "import { threadOf } from 'node:worker_threads';");
+  return `${imports} threadOf(${JSON.stringify(name)}, (parentPort) => {${text.slice(end)}});\n`;
 }
