@@ -186,6 +186,13 @@ export const MUTANTS = [
     suites: ADOPT,
   },
   {
+    name: 'what is in force and not enforced is acknowledged',
+    path: 'packages/subscriber/src/peer/transfer.ts',
+    find: '        next.trouble === undefined\n',
+    replace: '        next.trouble === undefined || next.trouble !== undefined\n',
+    suites: ['packages/subscriber/test/machine.test.ts'],
+  },
+  {
     name: 'the head is offered while a proof is judged',
     path: 'packages/publisher/src/session/offering.ts',
     find: '  if (isHeld(peer.asking)) return stepTo(state);',

@@ -195,6 +195,20 @@ describe('each event in each state', () => {
     expect(doneBy(effects)).toEqual(isShort ? ['nack'] : DONE[action]);
   });
 
+  it('a release in force that is not enforced is no APPLIED', () => {
+    const troubled = run(GREETING, [
+      ...PATHS.applying,
+      { kind: 'trouble', text: 'not enforced: nobody blocks' },
+    ]);
+    const { state, effects } = step(troubled, EVENTS.applied, 0);
+    const said = { kind: 'nack', hash: TWO.hash, code: 'sink-failed', retry: 'later', keeps: undefined };
+    expect(effects).toMatchObject([{ kind: 'complain' }, { kind: 'send', message: said }]);
+    const enforced = run(state, [{ kind: 'trouble', text: undefined }]);
+    expect(step(enforced, { kind: 'ping' }, 0).effects).toMatchObject([
+      { kind: 'send', message: { kind: 'pong', hash: TWO.hash } },
+    ]);
+  });
+
   it('END of all that was announced is applied', () => {
     const { state, effects } = step(run(GREETING, [...PATHS.receiving, TEN]), { kind: 'end' }, 0);
     expect(state.kind).toBe('applying');
@@ -667,6 +681,7 @@ class World {
         return must((message.ageMs ?? 0) >= 0, 'an age below 0');
       case 'applied':
         must(isSame(message.hash, held?.hash), 'APPLIED');
+        must(this.trouble === undefined, 'APPLIED of what is not enforced');
         must(message.epoch === held?.epoch && message.version === held.version, 'APPLIED of another number');
         this.answered += 1;
         return;
