@@ -35,7 +35,7 @@ it.each([
 ])('%s at an input is found there, and ends it with 1', async (plant, expected) => {
   const { code, stdout } = await fuzzed('--plant', plant);
   expect(stdout).toMatch(expected);
-  expect(stdout).toMatch(/^again: npm run fuzz -- --seed 1 --input 2345$/m);
+  expect(stdout).toMatch(/^again: npm run fuzz -- --target peers --seed 1 --input 2345$/m);
   expect(code).toBe(1);
 });
 
