@@ -7,6 +7,7 @@ const ALONE = [
   'packages',
   'disk-full',
   'run',
+  'run-interrupted',
   'bystander',
   'flood',
   'hostile-streams',

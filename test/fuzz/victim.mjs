@@ -55,7 +55,7 @@ const PLANTS = {
   stall: () => {
     for (const endMs = performance.now() + 3 * STALL_MAX_MS; performance.now() < endMs; );
   },
-  memory: () => void Buffer.alloc(2 * GROWTH_MAX_BYTES, 1),
+  memory: () => void Buffer.alloc(1.25 * GROWTH_MAX_BYTES, 1), // more would take as long as a stall
 };
 
 /** Processor time of this process, in milliseconds. */

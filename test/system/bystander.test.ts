@@ -18,9 +18,10 @@ const CHANGES = 1000;
 const P99_FACTOR = 3;
 const P99_SLACK_MS = 50;
 /**
- * What the publisher may grow by in 100 pushes: if it kept for a stuck subscriber what it has for it (a rule
- * set of 200 kB, its text of 700 kB, a delta), that were 90 MB; what the heap does between collections was up
- * to 20 MB here.
+ * By how much the most that the publisher has in 100 pushes beside them may be more than in the 100 before,
+ * also beside them: if it kept for a stuck subscriber what it has for it (a rule set of 200 kB, its text of
+ * 700 kB, a delta), that were 90 MB. The first of those is no measure: the thread that composes deltas for
+ * who is behind is started then, with a heap of its own.
  */
 const RSS_GROWTH_MAX_BYTES = 48 * 2 ** 20;
 
@@ -36,21 +37,24 @@ it('has a release in force as soon beside a stopped and a slow subscriber as alo
   await control.until(({ subscribers }) => subscribers.length === 1);
   let { words } = millionHosts(HOSTS, SEED);
   let pushes = 0;
+  let mostBytes = 0; // resident
   const measure = async (count: number): Promise<readonly number[]> => {
     const times: number[] = [];
+    mostBytes = 0;
     for (let i = 0; i < count; i++) {
       words = churned(words, CHANGES, SEED + ++pushes);
       times.push(await releasedToApplied(scene, textOf(words)));
+      mostBytes = Math.max(mostBytes, residentBytes(publisher));
     }
     return times.sort((a, b) => a - b);
   };
   await measure(WARM_UP);
   const unhindered = await measure(PUSHES);
+  const bytesAlone = mostBytes;
 
   const stopped = await scene.subscriber('stopped');
   await scene.subscriber('slow', `unix:${front}`);
   for (const name of ['stopped', 'slow']) await control.synced(name);
-  const rssBefore = residentBytes(publisher);
   gateway.carry = { kind: 'trickle', bytes: 64, pauseMs: 20 };
   gateway.drop();
   await control.until(({ subscribers }) =>
@@ -58,7 +62,9 @@ it('has a release in force as soon beside a stopped and a slow subscriber as alo
   );
   stopped.process.kill('SIGSTOP');
   const hindered = await measure(PUSHES);
-  const rssAfter = residentBytes(publisher);
+  const bytesBefore = mostBytes;
+  await measure(PUSHES);
+  const bytesAfter = mostBytes;
   const { head, subscribers } = await control.status();
   const versions = Object.fromEntries(subscribers.map(({ name, version }) => [name, version]));
   stopped.process.kill('SIGCONT');
@@ -67,12 +73,12 @@ it('has a release in force as soon beside a stopped and a slow subscriber as alo
   console.log(
     `released to APPLIED of the third: median ${percentile(unhindered, 0.5).toFixed(1)} → ${percentile(hindered, 0.5).toFixed(1)} ms, ` +
       `p99 ${before.toFixed(1)} → ${beside.toFixed(1)} ms (× ${(beside / before).toFixed(2)}); ` +
-      `RSS of the publisher ${mebibytes(rssBefore)} → ${mebibytes(rssAfter)} MiB; versions ${JSON.stringify(versions)} of ${head.version}`,
+      `most of the publisher ${mebibytes(bytesAlone)} → ${mebibytes(bytesBefore)} → ${mebibytes(bytesAfter)} MiB; versions ${JSON.stringify(versions)} of ${head.version}`,
   );
   expect(versions['third']).toBe(head.version);
-  expect(versions['stopped']).toBe(head.version - PUSHES);
+  expect(versions['stopped']).toBe(head.version - 2 * PUSHES);
   expect(beside).toBeLessThan(P99_FACTOR * before + P99_SLACK_MS);
-  expect(rssAfter - rssBefore).toBeLessThan(RSS_GROWTH_MAX_BYTES);
+  expect(bytesAfter - bytesBefore).toBeLessThan(RSS_GROWTH_MAX_BYTES);
   gateway.carry = { kind: 'whole' };
   gateway.drop();
   for (const name of ['stopped', 'slow', 'third']) {
