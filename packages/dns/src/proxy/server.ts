@@ -77,8 +77,9 @@ export class DnsServer {
     const datagrams = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
     this.#datagrams.push(datagrams);
     datagrams.on('message', (bytes, from) => {
+      if (from.port === 0) return; // from a raw socket: nothing can be sent there
       const reply = (answer: Uint8Array): void => {
-        if (!this.#isClosed) datagrams.send(answer, from.port, from.address, () => undefined); // lost, as any may be
+        if (!this.#isClosed) datagrams.send(answer, from.port, from.address, () => undefined); // it may be lost
       };
       this.#take(from.address, 'udp', bytes, reply);
     });
@@ -187,7 +188,7 @@ const askByDatagram: Ask = ({ address, port }, bytes, onAnswer, onFailure) => {
   socket.on('message', (answer) => onAnswer(answer));
   socket.on('error', onFailure);
   socket.connect(port, address, () => {
-    if (isOpen) socket.send(bytes, () => undefined); // `error` says it
+    if (isOpen) socket.send(bytes, (error) => error !== null && isOpen && onFailure());
   });
   return {
     close: () => {
