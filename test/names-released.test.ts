@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import packet from 'dns-packet';
 import { expect, it, onTestFinished } from 'vitest';
 import { temporaryDirectory } from './kit/directory.ts';
+import { freePort, rcodeOf } from './kit/dns.ts';
 import { type Daemon, rulectl, startDns, startPublisher, startSubscriber } from './processes.mjs';
 
 /** Answers every name with an address. Its port. */
@@ -20,23 +21,6 @@ async function upstream(): Promise<number> {
   });
   await once(socket, 'listening');
   return socket.address().port;
-}
-
-async function freePort(): Promise<number> {
-  const socket = createSocket('udp4').bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  const { port } = socket.address();
-  socket.close();
-  return port;
-}
-
-async function rcodeOf(port: number, name: string): Promise<unknown> {
-  const socket = createSocket('udp4');
-  const questions = [{ type: 'A', name } as const];
-  socket.send(packet.encode({ type: 'query', id: 1, questions }), port, '127.0.0.1');
-  const [bytes] = await once(socket, 'message');
-  socket.close();
-  return (packet.decode(bytes) as { readonly rcode?: string }).rcode;
 }
 
 function ended(daemon: Daemon): Daemon {

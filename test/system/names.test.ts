@@ -4,13 +4,12 @@
  */
 
 import { execFile, spawn, spawnSync } from 'node:child_process';
-import { createSocket } from 'node:dgram';
-import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, it, onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../kit/directory.ts';
+import { freePort } from '../kit/dns.ts';
 import { type Daemon, rulectl, startDns, startPublisher, startSubscriber } from '../processes.mjs';
 
 /** What is not installed, printed; throws instead where CI=true. */
@@ -23,14 +22,6 @@ if (MISSING.length > 0) console.log(`tests of names are skipped: ${MISSING.join(
 
 const run = promisify(execFile);
 const LONG = Array.from({ length: 12 }, (_, i) => `${i}`.padEnd(250, 'x'));
-
-async function freePort(): Promise<number> {
-  const socket = createSocket('udp4').bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  const { port } = socket.address();
-  socket.close();
-  return port;
-}
 
 function unbound(folder: string, port: number): readonly string[] {
   const data = [

@@ -1,16 +1,15 @@
 /** `rulecast-dns`, as it was built. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import packet from 'dns-packet';
 import { expect, it, onTestFinished } from 'vitest';
 import { blockText } from '../../../test/docs/blocks.ts';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { freePort, rcodeOf } from '../../../test/kit/dns.ts';
 
 const BIN = fileURLToPath(new URL('../bin/rulecast-dns.js', import.meta.url));
 
@@ -30,23 +29,6 @@ async function ended(
   for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk) => (said += chunk));
   const [exit] = await once(child, 'close');
   return { exit, said };
-}
-
-async function freePort(): Promise<number> {
-  const socket = createSocket('udp4').bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  const { port } = socket.address();
-  socket.close();
-  return port;
-}
-
-async function rcodeOf(port: number, name: string): Promise<unknown> {
-  const socket = createSocket('udp4');
-  const questions = [{ type: 'A', name } as const];
-  socket.send(packet.encode({ type: 'query', id: 1, questions }), port, '127.0.0.1');
-  const [bytes] = await once(socket, 'message');
-  socket.close();
-  return (packet.decode(bytes) as { readonly rcode?: string }).rcode;
 }
 
 const DOCUMENT = (name: string): string =>

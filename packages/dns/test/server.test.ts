@@ -8,6 +8,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { parseDocument } from '@rulecast/formats';
 import packet from 'dns-packet';
 import { expect, it, onTestFinished, vi } from 'vitest';
+import { freePort } from '../../../test/kit/dns.ts';
 import { NameJudge } from '../src/judge/judge.ts';
 import { MessageStream } from '../src/message/stream.ts';
 import { CONNECTIONS_MAX } from '../src/proxy/limits.ts';
@@ -104,10 +105,7 @@ async function proxyBefore(
 ): Promise<{ readonly server: DnsServer; readonly port: number }> {
   const one = judge();
   for (;;) {
-    const probe = createSocket('udp4').bind(0, '127.0.0.1');
-    await once(probe, 'listening');
-    const { port } = probe.address();
-    probe.close();
+    const port = await freePort();
     const server = await DnsServer.listen({
       listen: [{ address: '127.0.0.1', port }],
       upstreams: ports.map((upstreamPort) => ({ address: '127.0.0.1', port: upstreamPort })),
@@ -193,7 +191,7 @@ it('is understood by a resolver of others (c-ares)', async () => {
   expect(await resolver.resolve4('long.example')).toHaveLength(30);
 });
 
-// A qube with a raw socket sends from port 0, to which nothing can be sent: that threw, and ended the process.
+// A raw socket sends from port 0, to which nothing can be sent: that threw, and ended the process.
 it('takes nothing from port 0, and goes on', async () => {
   const bind = vi.spyOn(Datagrams.prototype, 'bind');
   const { server, port } = await proxyBefore((await upstream()).port);
@@ -207,11 +205,7 @@ it('takes nothing from port 0, and goes on', async () => {
 
 it('asks the next upstream where nobody listens', async () => {
   const { port: upstreamPort, asked } = await upstream();
-  const gone = createSocket('udp4').bind(0, '127.0.0.1');
-  await once(gone, 'listening');
-  const { port: gonePort } = gone.address();
-  gone.close();
-  const { port } = await proxyBefore(gonePort, upstreamPort);
+  const { port } = await proxyBefore(await freePort(), upstreamPort);
   expect((await ask(port, '127.0.0.6', 'a.example')).answers).toHaveLength(3);
   expect(asked).toEqual(['udp a.example']);
 });
