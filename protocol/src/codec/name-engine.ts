@@ -3,8 +3,8 @@
  * thread, from beginning to end.
  */
 
-import { readFileSync } from 'node:fs';
 import { KEY_MAX_BYTES, KeyByte } from '@rulecast/rules';
+import { WASM_PAGE_BYTES, WasmFile, type WasmMemory } from '../bytes/wasm.ts';
 import {
   ARE_TOO_MANY,
   BELOW_AT,
@@ -30,20 +30,7 @@ import {
 import { BYTE_OF, DEPTHS, NEXT, PACES, PATHS, SHARES, SYMBOL_OF, slotMask } from './name-model.ts';
 
 /** Always the built file, three steps from here in `src` and in `dist` alike. */
-const WASM_URL = new URL('../../dist/names.wasm', import.meta.url);
-
-interface WasmMemory {
-  readonly buffer: ArrayBuffer;
-  readonly grow: (pages: number) => number;
-}
-declare const WebAssembly: {
-  readonly Memory: new (descriptor: { initial: number; maximum: number }) => WasmMemory;
-  readonly Module: new (bytes: Uint8Array) => object;
-  readonly Instance: new (
-    module: object,
-    imports: { env: { memory: WasmMemory } },
-  ) => { readonly exports: object };
-};
+const WASM = new WasmFile(new URL('../../dist/names.wasm', import.meta.url), 'lists of names');
 
 /** What assembly/index.ts exports; all numbers are 32-bit. */
 interface NameExports {
@@ -68,8 +55,7 @@ interface Engine {
   readonly exports: NameExports;
 }
 
-const PAGE_BYTES = 65_536;
-const LEAST_PAGES = Math.ceil((CODE_AT + PAGE_BYTES) / PAGE_BYTES);
+const LEAST_PAGES = Math.ceil((CODE_AT + WASM_PAGE_BYTES) / WASM_PAGE_BYTES);
 const MOST_PAGES = 65_536;
 /** An engine of more is not kept for the next code: that of a million names takes 6 MiB. */
 const KEPT_BYTES = 8 * 2 ** 20;
@@ -107,28 +93,12 @@ export type NameFault =
   | { readonly kind: 'name'; readonly reason: string }
   | { readonly kind: 'too-soon' | 'too-many' };
 
-let module: object | undefined; // compiled once
 let idle: Engine | undefined;
 /** Whose code it is: an engine has one at a time. */
 let owner: NameCode | undefined;
 
-/** It reserves some 10 GiB of address space, and takes what is used. */
-function newMemory(): WasmMemory {
-  try {
-    return new WebAssembly.Memory({ initial: LEAST_PAGES, maximum: MOST_PAGES });
-  } catch (cause) {
-    throw new Error('lists of names need 10 GiB of address space: raise LimitAS= or ulimit -v', { cause });
-  }
-}
-
 function newEngine(): Engine {
-  if (typeof WebAssembly === 'undefined')
-    throw new Error(
-      'this process has no WebAssembly, and lists of names need it: start Node without --jitless',
-    );
-  const memory = newMemory();
-  module ??= new WebAssembly.Module(readFileSync(WASM_URL));
-  const instance = new WebAssembly.Instance(module, { env: { memory } });
+  const { memory, exports } = WASM.instance(LEAST_PAGES, MOST_PAGES);
   const bytes = new Uint8Array(memory.buffer);
   bytes.set(SYMBOL_OF, SYMBOL_OF_AT);
   bytes.set(BYTE_OF, BYTE_OF_AT);
@@ -137,7 +107,7 @@ function newEngine(): Engine {
   bytes.set(SHARES, SHARES_AT);
   new Uint16Array(memory.buffer).set(PATHS, PATHS_AT / 2);
   new Uint16Array(memory.buffer).set(PACES, PACES_AT / 2);
-  return { memory, exports: instance.exports as NameExports }; // built of assembly/index.ts
+  return { memory, exports: exports as NameExports }; // built of assembly/index.ts
 }
 
 export interface NameCodeOptions {
@@ -165,7 +135,7 @@ export class NameCode {
     const { memory, exports } = idle;
     if (code !== undefined) {
       const missing = CODE_AT + code.length - memory.buffer.byteLength;
-      if (missing > 0) memory.grow(Math.ceil(missing / PAGE_BYTES));
+      if (missing > 0) memory.grow(Math.ceil(missing / WASM_PAGE_BYTES));
       this.#memory().set(code, CODE_AT);
     }
     if (memory.buffer.byteLength > KEPT_BYTES) idle = undefined;

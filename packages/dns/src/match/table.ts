@@ -7,24 +7,12 @@
  * A new table has 19.7 bytes a name.
  */
 
-import { readFileSync } from 'node:fs';
+import { WASM_PAGE_BYTES, WasmFile } from '@rulecast/protocol';
 import { keyEnd, type Names } from '@rulecast/rules';
 import { WIRE_NAME_MAX_BYTES } from '../message/wire.ts';
 
 /** Always the built file, three steps from here in `src` and in `dist` alike. */
-const WASM_URL = new URL('../../dist/matcher.wasm', import.meta.url);
-
-interface WasmMemory {
-  readonly buffer: ArrayBuffer;
-}
-declare const WebAssembly: {
-  readonly Memory: new (descriptor: { initial: number; maximum: number }) => WasmMemory;
-  readonly Module: new (bytes: Uint8Array) => object;
-  readonly Instance: new (
-    module: object,
-    imports: { env: { memory: WasmMemory } },
-  ) => { readonly exports: object };
-};
+const WASM = new WasmFile(new URL('../../dist/matcher.wasm', import.meta.url), 'rules about names');
 
 /** What assembly/index.ts exports; all numbers are 32-bit but for the keys. */
 interface TableExports {
@@ -69,7 +57,6 @@ export const TABLE_KEY_BYTES = 16;
 const FRESH_LOAD = 3.25;
 const MOST_LOAD = 3.75;
 const BUCKET_BYTES = 64;
-const PAGE_BYTES = 65_536;
 const SCOPES = 3;
 
 /** What is read behind a name or key: one word. */
@@ -80,16 +67,13 @@ const HITS_AT = LABELS_AT + 128;
 const PIECE_AT = HITS_AT + 128 * 4;
 /** Keys that are copied at once: some 2,600, which take a millisecond. */
 const PIECE_BYTES = 65_536;
-const NEXT_AT = 2 * PAGE_BYTES;
+const NEXT_AT = 2 * WASM_PAGE_BYTES;
 const TABLE_AT = NEXT_AT + SCOPES * CLASSES_MAX * 4;
-
-let module: object | undefined; // compiled once
 
 /** Which class follows class `before` of a name that stands in a column with `scope` (KeyByte). */
 export type Successor = (scope: number, before: number) => number;
 
 export class NameTable {
-  readonly #memory: WasmMemory;
   readonly #exports: TableExports;
   readonly #bytes: Uint8Array;
   readonly #next: Uint32Array;
@@ -106,14 +90,12 @@ export class NameTable {
   constructor(nameCount: number, key: Uint8Array) {
     const bucketCount = Math.max(16, Math.ceil(nameCount / FRESH_LOAD));
     this.byteLength = bucketCount * BUCKET_BYTES;
-    const pages = Math.ceil((TABLE_AT + bucketCount * BUCKET_BYTES) / PAGE_BYTES);
-    this.#memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
-    module ??= new WebAssembly.Module(readFileSync(WASM_URL));
-    const instance = new WebAssembly.Instance(module, { env: { memory: this.#memory } });
-    this.#exports = instance.exports as TableExports; // built of assembly/index.ts
-    this.#bytes = new Uint8Array(this.#memory.buffer);
-    this.#next = new Uint32Array(this.#memory.buffer, NEXT_AT, SCOPES * CLASSES_MAX);
-    this.#found = new Uint32Array(this.#memory.buffer, HITS_AT, 128);
+    const pages = Math.ceil((TABLE_AT + bucketCount * BUCKET_BYTES) / WASM_PAGE_BYTES);
+    const { memory, exports } = WASM.instance(pages, pages);
+    this.#exports = exports as TableExports; // built of assembly/index.ts
+    this.#bytes = new Uint8Array(memory.buffer);
+    this.#next = new Uint32Array(memory.buffer, NEXT_AT, SCOPES * CLASSES_MAX);
+    this.#found = new Uint32Array(memory.buffer, HITS_AT, 128);
     const keyView = new DataView(key.buffer, key.byteOffset, TABLE_KEY_BYTES);
     const most = Math.floor(bucketCount * MOST_LOAD);
     const [k0, k1] = [keyView.getBigUint64(0, true), keyView.getBigUint64(8, true)];
