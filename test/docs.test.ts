@@ -17,6 +17,7 @@ const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
   'docs/enforcement.md#What is needed': 'test/system/systemd.test.ts', // as root, on a machine of its own
   'docs/enforcement.md#Removing it': 'test/system/enforce-trouble.test.ts', // as root
   'packaging/systemd/README.md#The firewall side under systemd': 'test/system/systemd.test.ts',
+  'examples/ocaml/README.md#A reader in OCaml': 'test/system/ocaml.test.ts',
   'packaging/README.md#Packages': 'test/system/packages.test.ts',
   'packaging/README.md#Packages/2': 'test/system/packages.test.ts',
   'packaging/README.md#Packages/3': 'test/system/packages.test.ts',

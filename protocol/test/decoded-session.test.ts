@@ -6,6 +6,7 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { checkRuleSet, type RuleSet } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { flipped } from '../../test/kit/bytes.ts';
 import { applyChain } from '../src/codec/delta.ts';
@@ -110,6 +111,8 @@ describe('the recorded session', () => {
     let base = active;
     let stream: Uint8Array[] = [];
     const hashes: string[] = [];
+    const isSound = (ruleSet: RuleSet): boolean =>
+      checkRuleSet(ruleSet).every(({ severity }) => severity !== 'fault');
     for (const { message } of recorded.connections.flatMap(saidIn)) {
       if (message.kind === 'offer') manifest = Uint8Array.from(message.content);
       if (message.kind === 'begin') {
@@ -121,7 +124,9 @@ describe('the recorded session', () => {
         next = applyChain(base, Buffer.concat(stream));
         verifyRuleSet(decodeManifest(manifest), next);
       }
+      if (message.kind === 'nack' && message.retry === 'never') expect(isSound(next)).toBe(false);
       if (message.kind === 'applied') {
+        expect(isSound(next)).toBe(true);
         active = next;
         hashes.push(hexOf(message.hash));
       }

@@ -249,7 +249,7 @@ function contents(): readonly (readonly PartSpec[])[] {
     list('hosts', all.filter(() => random() % 50 !== 0).concat('10.1.1.1/32', '10.1.1.2/32', '240.0.0.1/32')),
     list('networks', [...NETWORKS.slice(1, -1), '5.1.64.0/18', '2a00:1f80::/29']),
     list('old', ['198.18.0.0/15', '2001:2::/48']),
-    names('names', [...NAMES.slice(1), 'c.example'], false),
+    names('names', [...NAMES.slice(1), 'c.example'], true),
     common,
     policy(
       'work',
@@ -273,7 +273,7 @@ function contents(): readonly (readonly PartSpec[])[] {
       'hosts',
       all.filter((_, i) => i % 3 !== 0),
     ),
-    names('old', ['old.example'], false),
+    names('old', ['old.example'], true),
     names('names', [...NAMES.slice(1), 'c.example'], false),
     common,
     ghost,

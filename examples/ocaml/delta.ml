@@ -1,0 +1,227 @@
+(* From one rule set to the next: PROTOCOL.md "Delta and snapshot", "Transfers", "Budget". *)
+
+open Cursor
+
+(* A part, with the count and the bytes that its record has. *)
+type held = { part : Part.t; count : int; bytes : int }
+type rule_set = held Part.Map.t
+
+let hold part = { part; count = Part.count part; bytes = String.length (Part.canonical part) }
+
+type change = { op : int; key : int * string; count : int; bytes : int; body : Cursor.t }
+
+let inflated_max = 67_108_864
+
+(* packed(…): what it holds, if that is no more than the part's claims allow. *)
+let unpacked cursor ~code ~most =
+  match u8 cursor with
+  | 0 -> of_string ~code (rest cursor)
+  | 1 ->
+     let length = u32 cursor in
+     if length > inflated_max || length > 1032 * left cursor then bad cursor "it inflates too far";
+     if length > most then refuse "bad-count" "it inflates to more than its claim allows";
+     of_string ~code (Inflate.inflate cursor ~length)
+  | _ -> bad cursor "a packing"
+
+(* ── Bodies ── *)
+
+let spliced cursor ~is_ingress rules =
+  let count = u32 cursor in
+  let rec go i at done_ =
+    if i = count then List.rev (Array.sub rules at (Array.length rules - at) :: done_)
+    else begin
+      let keep = varint cursor in
+      let drop = varint cursor in
+      let added = Rule.read_runs cursor ~is_ingress ~column:Column.read_planes in
+      if keep = 0 && i > 0 then bad cursor "a later splice that keeps nothing";
+      if drop = 0 && added = [||] then bad cursor "a splice that does nothing";
+      if at + keep + drop > Array.length rules then refuse "bad-base" "a splice beyond the rules";
+      go (i + 1) (at + keep + drop) (added :: Array.sub rules at keep :: done_)
+    end
+  in
+  if count = 0 then (rules, 0)
+  else
+    let pieces = go 0 0 [] in
+    (Array.concat pieces, count)
+
+let patched_policy cursor (old : Part.policy) =
+  let flags = u8 cursor in
+  if flags > 3 then bad cursor "a flag of a patch";
+  let default, prefixes =
+    if flags land 1 = 0 then (old.default, old.prefixes)
+    else
+      let default = Rule.action_of (flag cursor) in
+      (default, Column.read_set cursor)
+  in
+  let egress, a = spliced cursor ~is_ingress:false old.egress in
+  let ingress, b = spliced cursor ~is_ingress:true old.ingress in
+  let exceptions rules ~is_ingress =
+    if flags land 2 = 0 then (rules, 0) else spliced cursor ~is_ingress rules
+  in
+  let egress_exceptions, c = exceptions old.egress_exceptions ~is_ingress:false in
+  let ingress_exceptions, d = exceptions old.ingress_exceptions ~is_ingress:true in
+  finish cursor;
+  if flags land 2 > 0 && c + d = 0 then bad cursor "exceptions without a splice";
+  if a + b + c + d = 0 && default = old.default && prefixes = old.prefixes then bad cursor "nothing changes";
+  Part.Policy { default; prefixes; egress; ingress; egress_exceptions; ingress_exceptions }
+
+let patched_resolutions cursor old =
+  let changes =
+    Part.read_by_name cursor (fun cursor -> if flag cursor then Some (Column.read_set cursor) else None)
+  in
+  finish cursor;
+  if changes = [] then bad cursor "a patch that changes nothing";
+  let lacks (name, set) = set = None && not (List.mem_assoc name old) in
+  if List.exists lacks changes then refuse "bad-base" "a name that is not resolved";
+  let changed = Hashtbl.of_seq (List.to_seq changes) in
+  let kept = List.filter (fun (name, _) -> not (Hashtbl.mem changed name)) old in
+  let added = List.filter_map (fun (name, set) -> Option.map (fun set -> (name, set)) set) changes in
+  let by_key (a, _) (b, _) = compare (Names.key_of_name a) (Names.key_of_name b) in
+  Part.Resolutions (List.merge by_key kept added)
+
+let part_of { op; key = kind, _; count; bytes; body } (before : held option) =
+  let old_count, old_bytes = match before with Some held -> (held.count, held.bytes) | None -> (0, 0) in
+  let room = Entries.{ free = count; over = "bad-count" } in
+  let unpack ~code =
+    let each = if kind = 3 then 4382 else 255 in
+    unpacked body ~code ~most:(1024 + bytes + old_bytes + (each * (count + old_count)))
+  in
+  let patch = if op = 2 then before else None in
+  let part =
+    match (kind, Option.map (fun held -> held.part) patch) with
+    | 1, None ->
+       let v4 = Entries.entries body V4 room in
+       Part.Prefixes { v4; v6 = Entries.entries body V6 room }
+    | 1, Some (Prefixes { v4; v6 }) ->
+       let v4, changed4 = Entries.patched body v4 room in
+       let v6, changed6 = Entries.patched body v6 room in
+       if changed4 + changed6 = 0 then bad body "a patch that changes nothing";
+       Prefixes { v4; v6 }
+    | 2, None -> Names (Names.put body room)
+    | 2, Some (Names old) -> Names (Names.patch body old room)
+    | (3 | 4), None -> Part.read ~column:Column.read_planes (unpack ~code:"bad-canonical") kind
+    | 3, Some (Policy old) -> patched_policy (unpack ~code:body.code) old
+    | 4, Some (Resolutions old) -> patched_resolutions (unpack ~code:body.code) old
+    | 5, None -> Unmatched (Rule.action_of (flag body))
+    | _ -> bad body "a patch of what has none"
+  in
+  finish body;
+  if part = Resolutions [] then bad body "no name is left";
+  let held = hold part in
+  if held.count <> count || held.bytes <> bytes then refuse "bad-count" "not what its claim says";
+  held
+
+(* ── Deltas ── *)
+
+let read_change cursor parts at last =
+  let op = u8 cursor in
+  if op > 3 then bad cursor "an op";
+  let key, at =
+    if op = 3 then begin
+      let kind = u8 cursor in
+      let key = (kind, text8 cursor) in
+      if not (Part.is_key key) then bad cursor "no part has this name";
+      (key, at)
+    end
+    else begin
+      let at = at + varint cursor in
+      if at >= Array.length parts then refuse "bad-base" "a place beyond the parts";
+      (fst parts.(at), at + 1)
+    end
+  in
+  if Option.fold ~none:false ~some:(fun last -> Part.Key.compare last key >= 0) last then
+    bad cursor "changes that do not ascend";
+  if op = 0 then ({ op; key; count = 0; bytes = 0; body = sub cursor 0 }, at)
+  else begin
+    let old = if op = 3 then None else Some (snd parts.(at - 1)) in
+    let claimed was =
+      let claim = was + difference cursor in
+      if claim < 0 || claim > safe_max then bad cursor "a claim of less than nothing";
+      claim
+    in
+    let count = claimed (Option.fold ~none:0 ~some:(fun (held : held) -> held.count) old) in
+    let bytes = claimed (Option.fold ~none:0 ~some:(fun (held : held) -> held.bytes) old) in
+    ({ op; key; count; bytes; body = sub cursor (varint cursor) }, at)
+  end
+
+(* The changes of a delta, of which no body is looked into yet. *)
+let changes_of cursor (before : rule_set) =
+  let parts = Array.of_seq (Part.Map.to_seq before) in
+  let rec go n at last done_ =
+    if n = 0 then List.rev done_
+    else begin
+      let change, at = read_change cursor parts at last in
+      if change.op = 3 && Part.Map.mem change.key before then refuse "bad-base" "an added part that is there";
+      go (n - 1) at (Some change.key) (change :: done_)
+    end
+  in
+  let count = varint cursor in
+  let changes = go count 0 None [] in
+  finish cursor;
+  changes
+
+(* The counts and bytes of the parts that a delta leaves, by its claims. *)
+let claimed (before : rule_set) changes =
+  let was = Part.Map.map (fun (held : held) -> (held.count, held.bytes)) before in
+  let apply counts { op; key; count; bytes; _ } =
+    if op = 0 then Part.Map.remove key counts else Part.Map.add key (count, bytes) counts
+  in
+  List.fold_left apply was changes
+
+let applied before changes =
+  let apply parts change =
+    if change.op = 0 then Part.Map.remove change.key parts
+    else Part.Map.add change.key (part_of change (Part.Map.find_opt change.key before)) parts
+  in
+  List.fold_left apply before changes
+
+let check_lists rule_set =
+  let is_twice (kind, name) _ = kind = 1 && Part.Map.mem (2, name) rule_set in
+  if Part.Map.exists is_twice rule_set then refuse "bad-delta" "two lists of one name"
+
+let apply before bytes =
+  let result = applied before (changes_of (of_string ~code:"bad-delta" bytes) before) in
+  check_lists result;
+  result
+
+let steps_max = 1024
+
+let deltas_of stream =
+  let cursor = of_string ~code:"bad-delta" stream in
+  let rec go n done_ =
+    if left cursor = 0 then List.rev done_
+    else if n = steps_max then refuse "over-limit" "more than 1,024 deltas"
+    else go (n + 1) (sub cursor (varint cursor) :: done_)
+  in
+  match go 0 [] with [] -> bad cursor "no delta" | deltas -> deltas
+
+let of_manifest (manifest : Trust.manifest) =
+  (manifest.parts, manifest.prefixes, manifest.others, manifest.bytes)
+
+let check_totals manifest counts =
+  let parts, prefixes, others, bytes = Part.totals (Part.Map.to_seq counts) in
+  if parts <> manifest.Trust.parts then refuse "bad-rule-set" "another number of parts";
+  if (parts, prefixes, others, bytes) <> of_manifest manifest then refuse "bad-count" "other totals"
+
+(* The release of a manifest, out of what it is based on and the stream of a transfer. `most` entries are
+   taken. Before a body of the last delta is decoded, its claims are what was signed. *)
+let received ~most ~manifest ~base stream =
+  let deltas = deltas_of stream in
+  if String.length stream > 131_072 + (1024 * manifest.Trust.parts) + (4 * manifest.bytes) then
+    refuse "over-limit" "a stream beyond its budget";
+  let rec go before = function
+    | [] -> before
+    | cursor :: rest ->
+       let changes = changes_of cursor before in
+       let counts = claimed before changes in
+       let _, prefixes, others, _ = Part.totals (Part.Map.to_seq counts) in
+       if Part.Map.cardinal counts > 65_536 || prefixes + others > most then
+         refuse "over-limit" "too many entries";
+       if rest = [] then check_totals manifest counts;
+       go (applied before changes) rest
+  in
+  let result = go base deltas in
+  check_lists result;
+  let records = List.map (fun (key, held) -> (key, Part.record_of held.part)) (Part.Map.bindings result) in
+  if Part.catalogue_digest records <> manifest.catalogue then refuse "bad-digest" "the catalogue";
+  result

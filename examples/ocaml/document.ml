@@ -1,0 +1,272 @@
+(* The vectors' own notation: addresses, rules and parts as text in JSON, made into values. What is wrong here
+   is the vectors' fault, and raises Invalid_argument. *)
+
+open Rulecast
+module J = Yojson.Basic.Util
+
+let wrong what text = invalid_arg (Printf.sprintf "%s: %s" what text)
+let member key json = match json with `Assoc _ -> J.member key json | _ -> `Null
+let text key json = J.to_string (member key json)
+let texts key json = match member key json with `Null -> [] | list -> List.map J.to_string (J.to_list list)
+let fields key json = match member key json with `Null -> [] | assoc -> J.to_assoc assoc
+
+let of_hex text =
+  let digits = String.concat "" (String.split_on_char ' ' text) in
+  String.init
+    (String.length digits / 2)
+    (fun i -> Char.chr (int_of_string ("0x" ^ String.sub digits (2 * i) 2)))
+
+let to_hex bytes =
+  String.concat ""
+    (List.map (fun c -> Printf.sprintf "%02x" (Char.code c)) (List.of_seq (String.to_seq bytes)))
+
+let address said =
+  if String.contains said ':' then begin
+    let groups part = List.filter (( <> ) "") (String.split_on_char ':' part) in
+    let hex group = int_of_string ("0x" ^ group) in
+    let front, back =
+      match
+        List.find_opt (fun i -> String.sub said i 2 = "::") (List.init (String.length said - 1) Fun.id)
+      with
+      | None -> (groups said, [])
+      | Some i -> (groups (String.sub said 0 i), groups (String.sub said (i + 2) (String.length said - i - 2)))
+    in
+    let zeros = List.init (8 - List.length front - List.length back) (fun _ -> "0") in
+    let all = Array.of_list (List.map hex (front @ zeros @ back)) in
+    (Address.V6, Address.of_words (fun w -> (all.(2 * w) lsl 16) lor all.((2 * w) + 1)))
+  end
+  else
+    match List.map int_of_string (String.split_on_char '.' said) with
+    | [ a; b; c; d ] -> (V4, { Address.zero with a = (a lsl 24) lor (b lsl 16) lor (c lsl 8) lor d })
+    | _ -> wrong "no address" said
+
+let prefix said =
+  match String.split_on_char '/' said with
+  | [ host ] ->
+     let family, address = address host in
+     (family, { Address.address; length = Address.width family })
+  | [ network; length ] ->
+     let family, address = address network in
+     (family, { Address.address; length = int_of_string length })
+  | _ -> wrong "no prefix" said
+
+(* In canonical form: without what lies within another. *)
+let column family texts =
+  let of_family (f, prefix) = if f = family then Some prefix else None in
+  let order (x : Address.prefix) (y : Address.prefix) =
+    match Address.compare x.address y.address with 0 -> Int.compare x.length y.length | order -> order
+  in
+  let sorted = List.sort order (List.filter_map of_family (List.map prefix texts)) in
+  let add kept (next : Address.prefix) =
+    match kept with last :: _ when Address.holds last next.address -> kept | _ -> next :: kept
+  in
+  Column.of_seq family (List.to_seq (List.rev (List.fold_left add [] sorted)))
+
+let set texts = { Column.v4 = column V4 texts; v6 = column V6 texts }
+
+let key name =
+  let of_end code name =
+    match Names.key_of_name name with
+    | Some key -> Names.with_end key code
+    | None -> wrong "no host name" name
+  in
+  let after n = String.sub name n (String.length name - n) in
+  if String.starts_with ~prefix:"*." name then of_end 1 (after 2)
+  else if String.starts_with ~prefix:"." name then of_end 2 (after 1)
+  else of_end 0 name
+
+let keys names = Array.of_list (List.sort_uniq String.compare (List.map key names))
+
+(* A canonical line, as the bytes of a run of that rule alone, which are then read like any others. *)
+let rule ~is_ingress line =
+  let words, comment =
+    let mark = " comment=" in
+    let length = String.length mark in
+    let starts i = String.sub line i length = mark in
+    match List.find_opt starts (List.init (max 0 (String.length line - length + 1)) Fun.id) with
+    | None -> (line, None)
+    | Some i -> (String.sub line 0 i, Some (String.sub line (i + length) (String.length line - i - length)))
+  in
+  let options =
+    List.map
+      (fun word ->
+        match String.index_opt word '=' with
+        | Some i -> (String.sub word 0 i, String.sub word (i + 1) (String.length word - i - 1))
+        | None -> wrong "no option" line)
+      (String.split_on_char ' ' words)
+  in
+  let find name = List.assoc_opt name options in
+  let side name = find ((if is_ingress then "src" else "dst") ^ name) in
+  let protocol =
+    match find "proto" with
+    | None -> 0
+    | Some "icmp" -> 1
+    | Some "tcp" -> 6
+    | Some "udp" -> 17
+    | Some p -> wrong "proto" p
+  in
+  let ports =
+    Option.map
+      (fun said ->
+        match List.map int_of_string (String.split_on_char '-' said) with
+        | [ first; last ] -> (first, last)
+        | _ -> wrong "no ports" said)
+      (find "dstports")
+  in
+  let flag bit option = if option = None then 0 else bit in
+  let number bytes name b = Option.iter (fun n -> Cursor.put_le b bytes (int_of_string n)) (find name) in
+  let bytes =
+    Cursor.written (fun b ->
+       Cursor.put_le b 4 1;
+       Buffer.add_uint8 b (if find "action" = Some "accept" then 1 else 0);
+       Buffer.add_uint8 b protocol;
+       Buffer.add_uint8 b
+         (flag 1 (find "specialtarget")
+         + flag 2 ports
+         + flag 4 (find "icmptype")
+         + flag 8 (find "expire")
+         + flag 16 comment);
+       Option.iter
+         (fun (first, last) ->
+           Cursor.put_le b 2 first;
+           Cursor.put_le b 2 last)
+         ports;
+       number 1 "icmptype" b;
+       number 8 "expire" b;
+       Option.iter
+         (fun c ->
+           Cursor.put_le b 2 (String.length c);
+           Buffer.add_string b c)
+         comment;
+       let one kind said =
+         let family, prefix = prefix said in
+         Buffer.add_uint8 b kind;
+         Cursor.put_le b 4 1;
+         Column.write b (Column.of_seq family (Seq.return prefix))
+       in
+       match (side "4", side "6", side "host", side "") with
+       | Some said, _, _, _ -> one 1 said
+       | _, Some said, _, _ -> one 2 said
+       | _, _, Some name, _ ->
+          Buffer.add_uint8 b 3;
+          Cursor.put_text8 b name
+       | _, _, _, Some list ->
+          Buffer.add_uint8 b 4;
+          Cursor.put_text8 b (String.sub list 1 (String.length list - 1))
+       | _ -> Buffer.add_uint8 b 0)
+  in
+  let cursor = Cursor.of_string ~code:"bad-canonical" bytes in
+  let rules = Rule.read_runs cursor ~is_ingress ~column:Column.read in
+  Cursor.finish cursor;
+  rules
+
+let rules ~is_ingress lines = Array.concat (List.map (rule ~is_ingress) lines)
+let action said = match said with "accept" -> Rule.Accept | "drop" -> Drop | said -> wrong "no action" said
+
+let policy ~default json =
+  let exceptions = member "exceptions" json in
+  Part.Policy
+    {
+      default;
+      prefixes = set (texts "prefixes" json);
+      egress = rules ~is_ingress:false (texts "egress" json);
+      ingress = rules ~is_ingress:true (texts "ingress" json);
+      egress_exceptions = rules ~is_ingress:false (texts "egress" exceptions);
+      ingress_exceptions = rules ~is_ingress:true (texts "ingress" exceptions);
+    }
+
+let resolve json =
+  match member "resolve" json with
+  | `Bool true -> 1
+  | `String "firewall" -> 2
+  | `Bool false | `Null -> 0
+  | _ -> wrong "resolve" ""
+
+let resolutions named =
+  let by_key (a, _) (b, _) = String.compare (key a) (key b) in
+  Part.Resolutions
+    (List.sort by_key
+       (List.map (fun (name, said) -> (name, set (List.map J.to_string (J.to_list said)))) named))
+
+(* A part as the vectors of formats have it, with its name. *)
+let part json =
+  let name = match member "name" json with `String name -> name | _ -> "" in
+  let part =
+    match text "kind" json with
+    | "list" -> Part.Prefixes (set (texts "prefixes" json))
+    | "names" -> Names { resolve = resolve json; keys = keys (texts "names" json) }
+    | "policy" -> policy ~default:(action (text "defaultAction" json)) json
+    | "resolutions" -> resolutions (fields "names" json)
+    | "unmatched" -> Unmatched (action (text "action" json))
+    | kind -> wrong "no kind" kind
+  in
+  ((Part.kind_of part, name), part)
+
+let rule_set specs =
+  Part.Map.of_list
+    (List.map
+       (fun spec ->
+         let key, part = part spec in
+         (key, Delta.hold part))
+       (J.to_list specs))
+
+(* A document, as the vectors of verdicts have it. *)
+let document json =
+  let list (name, said) =
+    if member "entries" said <> `Null then ((1, name), Part.Prefixes (set (texts "entries" said)))
+    else ((2, name), Part.Names { resolve = resolve said; keys = keys (texts "names" said) })
+  in
+  let policies =
+    fields "policies" json @ match member "common" json with `Null -> [] | common -> [ ("common", common) ]
+  in
+  let policy (name, said) =
+    let default = match member "default" said with `String said -> action said | _ -> Drop in
+    ((3, name), policy ~default said)
+  in
+  let resolved =
+    match fields "resolutions" json with [] -> [] | named -> [ ((4, ""), resolutions named) ]
+  in
+  let unmatched =
+    match member "unmatched" json with `String said -> [ ((5, ""), Part.Unmatched (action said)) ] | _ -> []
+  in
+  Part.Map.of_list (List.map list (fields "lists" json) @ List.map policy policies @ resolved @ unmatched)
+
+let environment json =
+  let number key default = match member key json with `Int n -> n | _ -> default in
+  let earlier = number "earlier" 0 in
+  { Meaning.earlier; later = number "later" earlier; dns = List.map address (texts "dns" json) }
+
+(* DIRECTION SOURCE DESTINATION PROTOCOL DETAIL *)
+let packet said =
+  match String.split_on_char ' ' said with
+  | [ direction; src; dst; proto; detail ] ->
+     let direction =
+       match direction with
+       | "egress" -> Meaning.Egress
+       | "ingress" -> Ingress
+       | "both" -> Both
+       | _ -> wrong "no direction" said
+     in
+     let family, dst = address dst and proto = int_of_string proto in
+     let detail = if detail = "-" then None else Some (int_of_string detail) in
+     let only protocols = if List.mem proto protocols then detail else None in
+     let src = if src = "-" then None else Some (snd (address src)) in
+     { Meaning.direction; family; src; dst; proto; port = only [ 6; 17 ]; icmp_type = only [ 1; 58 ] }
+  | _ -> wrong "no packet" said
+
+let verdict_text = function
+  | Meaning.Nobody -> "none"
+  | No_flow -> "drop"
+  | Decided { action; direction; policy; rule } ->
+     let word = match action with Accept -> "accept" | Drop -> "drop" in
+     let way = match direction with Egress -> "egress" | _ -> "ingress" in
+     let judged = Printf.sprintf "%s %s %s" word way (Option.value policy ~default:"-") in
+     let of_rule { Meaning.block; index; run; list; prefix } =
+       let block = match block with Exceptions -> "exceptions" | Common -> "common" | Own -> "own" in
+       Printf.sprintf " %s %d run %d%s%s" block index run
+         (Option.fold ~none:"" ~some:(( ^ ) " list ") list)
+         (Option.fold ~none:""
+            ~some:(fun (family, prefix) -> " in " ^ Address.prefix_text family prefix)
+            prefix)
+     in
+     judged ^ Option.fold ~none:"" ~some:of_rule rule

@@ -1,0 +1,267 @@
+(* The parts of a release, their canonical bytes, digests and catalogue: PROTOCOL.md from "Canonical bytes" to
+   "Catalogue". *)
+
+open Cursor
+
+type policy = {
+  default : Rule.action;
+  prefixes : Column.set;
+  egress : Rule.t array;
+  ingress : Rule.t array;
+  egress_exceptions : Rule.t array;
+  ingress_exceptions : Rule.t array;
+}
+
+type t =
+  | Prefixes of Column.set
+  | Names of Names.t
+  | Policy of policy
+  | Resolutions of (string * Column.set) list (* by name, in canonical order *)
+  | Unmatched of Rule.action
+
+(* Parts by kind and name, in the order of a catalogue. *)
+module Key = struct
+  type t = int * string
+
+  let compare (k, n) (l, m) = if k <> l then Int.compare k l else String.compare n m
+end
+
+module Map = Map.Make (Key)
+
+let kind_of = function
+  | Prefixes _ -> 1
+  | Names _ -> 2
+  | Policy _ -> 3
+  | Resolutions _ -> 4
+  | Unmatched _ -> 5
+
+let is_key (kind, name) =
+  match kind with 1 | 2 | 3 -> Message.is_name name | 4 | 5 -> name = "" | _ -> false
+
+let count = function
+  | Prefixes set -> Column.set_count set
+  | Names { keys; _ } -> Array.length keys
+  | Policy p ->
+     let rules = [ p.egress; p.ingress; p.egress_exceptions; p.ingress_exceptions ] in
+     List.fold_left (fun sum rules -> sum + Array.length rules) 0 rules
+  | Resolutions names -> List.length names
+  | Unmatched _ -> 1
+
+let has_exceptions p = Array.length p.egress_exceptions + Array.length p.ingress_exceptions > 0
+
+(* ── Canonical bytes ── *)
+
+let read_policy cursor ~column =
+  let is_2 = match take cursor 4 with "RCQ1" -> false | "RCQ2" -> true | _ -> bad cursor "no policy" in
+  let default = Rule.action_of (flag cursor) in
+  let prefixes = Column.read_set cursor in
+  let runs is_ingress = Rule.read_runs cursor ~is_ingress ~column in
+  let egress = runs false in
+  let ingress = runs true in
+  let egress_exceptions = if is_2 then runs false else [||] in
+  let ingress_exceptions = if is_2 then runs true else [||] in
+  let policy = { default; prefixes; egress; ingress; egress_exceptions; ingress_exceptions } in
+  if is_2 && not (has_exceptions policy) then bad cursor "RCQ2 without an exception";
+  policy
+
+let host_key cursor name =
+  match Names.key_of_name name with Some key -> key | None -> bad cursor "no host name"
+
+(* What each of some names has, read one after the other; they ascend. *)
+let read_by_name cursor read =
+  let before = ref "" in
+  let one _ =
+    let name = text8 cursor in
+    let key = host_key cursor name in
+    if String.compare !before key >= 0 then bad cursor "names that do not ascend";
+    before := key;
+    (name, read cursor)
+  in
+  let count = u32 cursor in
+  if count > left cursor then bad cursor "it ends too soon";
+  List.init count one
+
+let read ?(column = Column.read) cursor kind =
+  let part =
+    match kind with
+    | 1 ->
+       tag cursor "RCP1";
+       Prefixes (Column.read_set cursor)
+    | 2 ->
+       tag cursor "RCN1";
+       let resolve = u8 cursor in
+       if resolve > 2 then bad cursor "a resolve code";
+       Names { resolve; keys = Names.read_keys cursor (u32 cursor) }
+    | 3 -> Policy (read_policy cursor ~column)
+    | 4 ->
+       tag cursor "RCA1";
+       Resolutions (read_by_name cursor Column.read_set)
+    | 5 ->
+       tag cursor "RCU1";
+       Unmatched (Rule.action_of (flag cursor))
+    | _ -> bad cursor "a kind of part"
+  in
+  finish cursor;
+  part
+
+let write_name b (name, set) =
+  put_text8 b name;
+  Column.write_set b set
+
+let write b part =
+  let runs rules =
+    put_le b 4 (List.length (Rule.runs_of rules 0 (Array.length rules)));
+    Rule.write_runs b rules 0 (Array.length rules)
+  in
+  match part with
+  | Prefixes set ->
+     Buffer.add_string b "RCP1";
+     Column.write_set b set
+  | Names { resolve; keys } ->
+     Buffer.add_string b "RCN1";
+     Buffer.add_uint8 b resolve;
+     put_le b 4 (Array.length keys);
+     Array.iter (Buffer.add_string b) keys
+  | Policy p ->
+     let is_2 = has_exceptions p in
+     Buffer.add_string b (if is_2 then "RCQ2" else "RCQ1");
+     Buffer.add_uint8 b (Rule.byte_of_action p.default);
+     Column.write_set b p.prefixes;
+     List.iter runs
+       ([ p.egress; p.ingress ] @ if is_2 then [ p.egress_exceptions; p.ingress_exceptions ] else [])
+  | Resolutions names ->
+     Buffer.add_string b "RCA1";
+     put_le b 4 (List.length names);
+     List.iter (write_name b) names
+  | Unmatched action ->
+     Buffer.add_string b "RCU1";
+     Buffer.add_uint8 b (Rule.byte_of_action action)
+
+let canonical part = written (fun b -> write b part)
+
+(* ── Leaves ── *)
+
+(* Cuts what is sorted, from first to before last, where `bit` of an entry's key first differs. *)
+let rec cut ~most ~differ ~bit first last =
+  if first = last then []
+  else if last - first <= most then [ (first, last) ]
+  else begin
+    let at = differ first (last - 1) in
+    let middle = Column.first_right (fun i -> bit i at) first last in
+    cut ~most ~differ ~bit first middle @ cut ~most ~differ ~bit middle last
+  end
+
+let leaf tag count write =
+  Trust.sha256
+    (tag
+    ^ written (fun b ->
+         put_le b 4 count;
+         write b))
+
+(* Entry count, and the hashes of the leaves. *)
+let column_leaves (column : Column.t) =
+  let tag, most = match column.family with V4 -> ("RLP4", 1638) | V6 -> ("RLP6", 481) in
+  let address i = (Column.get column i).address in
+  let differ i j = Address.first_difference (address i) (address j) in
+  let leaf_of (first, last) =
+    let words = 4 * Address.words column.family in
+    leaf tag (last - first) (fun b ->
+       Buffer.add_substring b column.addresses (words * first) (words * (last - first));
+       Buffer.add_substring b column.lengths first (last - first))
+  in
+  let count = Column.count column in
+  (count, List.map leaf_of (cut ~most ~differ ~bit:(fun i -> Address.bit (address i)) 0 count))
+
+let text_leaves tag most keys write =
+  let bit i at =
+    let key = keys.(i) in
+    at / 8 < String.length key && Char.code key.[at / 8] land (128 lsr (at mod 8)) > 0
+  in
+  let differ i j =
+    let rec go at = if bit i at <> bit j at then at else go (at + 1) in
+    go 0
+  in
+  let leaf_of (first, last) =
+    leaf tag (last - first) (fun b ->
+       for i = first to last - 1 do
+         write b i
+       done)
+  in
+  let count = Array.length keys in
+  (count, List.map leaf_of (cut ~most ~differ ~bit 0 count))
+
+let ends_leaf rules i =
+  let bytes = written (fun b -> Rule.write_run b rules i (i + 1)) in
+  let low = Address.low32 in
+  let h = String.fold_left (fun h c -> h lxor Char.code c * 0x01000193 land low) 0x811c9dc5 bytes in
+  let f = h lxor (h lsr 16) * 0x85ebca6b land low in
+  f lxor (f lsr 13) land 511 = 0
+
+let rule_leaves rules =
+  let count = Array.length rules in
+  let leaf_of first last = leaf "RLQ1" (last - first) (fun b -> Rule.write_runs b rules first last) in
+  let rec go first i =
+    if i = count then if first = i then [] else [ leaf_of first i ]
+    else
+      let length = i + 1 - first in
+      if length = 1024 || (length >= 128 && ends_leaf rules i) then leaf_of first (i + 1) :: go (i + 1) (i + 1)
+      else go first (i + 1)
+  in
+  (count, go 0 0)
+
+(* ── Digests ── *)
+
+let root tag head leaves =
+  let counts (count, hashes) =
+    written (fun b ->
+       put_le b 4 count;
+       put_le b 4 (List.length hashes))
+  in
+  Trust.sha256 (String.concat "" ((tag :: head :: List.map counts leaves) @ List.concat_map snd leaves))
+
+let set_digest { Column.v4; v6 } = root "RDP1" "" [ column_leaves v4; column_leaves v6 ]
+let byte n = String.make 1 (Char.chr n)
+
+let digest = function
+  | Prefixes set -> set_digest set
+  | Names { resolve; keys } ->
+     root "RDN1" (byte resolve) [ text_leaves "RLN1" 512 keys (fun b i -> Buffer.add_string b keys.(i)) ]
+  | Policy p ->
+     let head = byte (Rule.byte_of_action p.default) ^ set_digest p.prefixes in
+     root "RDQ1" head
+       (List.map rule_leaves [ p.egress; p.ingress; p.egress_exceptions; p.ingress_exceptions ])
+  | Resolutions names ->
+     let names = Array.of_list names in
+     let keys = Array.map (fun (name, _) -> Option.get (Names.key_of_name name)) names in
+     root "RDA1" "" [ text_leaves "RLA1" 128 keys (fun b i -> write_name b names.(i)) ]
+  | Unmatched action -> root "RDU1" (byte (Rule.byte_of_action action)) []
+
+(* ── Catalogue ── *)
+
+type record = { count : int; bytes : int; digest : string }
+
+let record_of part = { count = count part; bytes = String.length (canonical part); digest = digest part }
+
+(* Of a catalogue: how many parts, prefixes, others and bytes, as a manifest says them. *)
+let totals counts =
+  let add ((kind, _), (count, bytes)) (parts, prefixes, others, sum) =
+    let is_prefixes = kind = 1 in
+    ( parts + 1,
+      (if is_prefixes then prefixes + count else prefixes),
+      (if is_prefixes then others else others + count),
+      sum + bytes )
+  in
+  Seq.fold_left (Fun.flip add) (0, 0, 0, 0) counts
+
+let catalogue_digest records =
+  let records = Array.of_list records in
+  let keys = Array.map (fun ((kind, name), _) -> byte kind ^ name) records in
+  let write b i =
+    let (kind, name), { count; bytes; digest } = records.(i) in
+    Buffer.add_uint8 b kind;
+    put_text8 b name;
+    put_le b 4 count;
+    put_le b 8 bytes;
+    Buffer.add_string b digest
+  in
+  root "RDC1" "" [ text_leaves "RLC1" 128 keys write ]

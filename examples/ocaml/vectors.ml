@@ -1,0 +1,365 @@
+(* Runs the reader over the protocol's vectors: `vectors DIRECTORY`. It writes a line for each file, and one
+   for each thing that is not as a vector says; it ends with 1 if there was any. *)
+
+open Rulecast
+open Document
+
+let failures = ref 0
+let checks = ref 0
+
+let fail name text =
+  incr failures;
+  Printf.printf "  %s: %s\n" name text
+
+let check name holds =
+  incr checks;
+  if not holds then fail name "not as the vector says"
+
+(* What is made, or the code with which it is refused. *)
+let result make =
+  match make () with value -> Ok value | exception Cursor.Refused (code, text) -> Error (code, text)
+
+let expect name wanted make =
+  incr checks;
+  match result make with
+  | Ok value -> if value <> wanted then fail name "another value than the vector's"
+  | Error (code, text) -> fail name (Printf.sprintf "refused: %s, %s" code text)
+
+let expect_refused name code make =
+  incr checks;
+  match result (fun () -> ignore (make ())) with
+  | Ok () -> fail name ("taken, and not refused as " ^ code)
+  | Error (found, text) -> if found <> code then fail name (Printf.sprintf "%s (%s), not %s" found text code)
+
+let each key json f = List.iter (fun vector -> f (text "name" vector) vector) (J.to_list (member key json))
+let hex key vector = of_hex (text key vector)
+let number key vector = J.to_int (member key vector)
+
+let whole code bytes read =
+  let cursor = Cursor.of_string ~code bytes in
+  let value = read cursor in
+  Cursor.finish cursor;
+  value
+
+(* ── Files ── *)
+
+let frames json =
+  each "valid" json (fun name v ->
+     let bytes = hex "frameHex" v and sequence = number "sequence" v in
+     let frame =
+       { Frame.kind = number "type" v; transaction = number "transaction" v; body = hex "bodyHex" v }
+     in
+     expect name (Some (frame, String.length bytes)) (fun () -> Frame.read ~sequence bytes 0);
+     expect name bytes (fun () -> Frame.write ~sequence frame));
+  each "invalid" json (fun name v ->
+     let bytes = hex "bytesHex" v in
+     expect_refused name (text "code" v) (fun () -> Frame.read_all ~sequence:(number "sequence" v) bytes))
+
+let rec value_of = function
+  | `Assoc [ ("hex", `String bytes) ] -> Message.Octets (of_hex bytes)
+  | `Bool said -> Bool said
+  | `Int n -> Int n
+  | `String said -> Text said
+  | `List items -> List (List.map value_of items)
+  | `Assoc fields -> Map (List.map (fun (key, said) -> (key, value_of said)) fields)
+  | _ -> invalid_arg "no value"
+
+let rec sorted = function
+  | Message.Map fields ->
+     let is_read (key, _) = not (String.starts_with ~prefix:"+" key) in
+     Message.Map
+       (List.sort compare (List.map (fun (key, said) -> (key, sorted said)) (List.filter is_read fields)))
+  | List items -> List (List.map sorted items)
+  | said -> said
+
+(* From type 64 on they are rulectl's, of which only the subset of MessagePack is judged here. *)
+let messages json =
+  let said v = List.filter (fun (key, _) -> key <> "kind") (fields "message" v) in
+  let read name v =
+    let kind = number "type" v and body = hex "bodyHex" v in
+    let wanted = match value_of (`Assoc (said v)) with Map fields -> fields | _ -> [] in
+    if kind >= 64 then check name (Message.body_of (Message.fields_of body) <> "")
+    else
+      expect name true (fun () ->
+         match Message.read kind body with
+         | Control found -> sorted (Map found) = sorted (Map wanted)
+         | Signed (signatures, rest) ->
+            let count = String.make 1 (Char.chr (List.length signatures)) in
+            let signed =
+              count ^ String.concat "" (List.map (fun (id, signature) -> id ^ signature) signatures)
+            in
+            sorted (Map wanted) = Map [ ("content", Octets rest); ("signatures", Octets signed) ]
+         | Chunk bytes -> wanted = [ ("bytes", Octets bytes) ])
+  in
+  each "valid" json (fun name v ->
+     read name v;
+     let kind = number "type" v and body = hex "bodyHex" v in
+     if kind >= 64 || Message.session_fields kind <> None then
+       expect (name ^ ", written") body (fun () -> Message.body_of (Message.fields_of body)));
+  each "validToRead" json read;
+  each "invalid" json (fun name v ->
+     let kind = number "type" v and body = hex "bodyHex" v and code = text "code" v in
+     if kind < 64 || kind >= 128 then expect_refused name code (fun () -> Message.read kind body)
+     else if code <> "bad-message" && code <> "unknown-type" then
+       expect_refused name code (fun () -> Message.fields_of body))
+
+let kinds = [ ("list", 1); ("names", 2); ("policy", 3); ("resolutions", 4); ("unmatched", 5) ]
+
+let large kind =
+  let ipv4 n = Address.to_string V4 { Address.zero with a = n land 0xffffffff } ^ "/32" in
+  match kind with
+  | "list" ->
+     let v6 i = Printf.sprintf "2001:db8:%x::/48" (i * 40503 land 0xffff) in
+     Part.Prefixes (set (List.init 5000 (fun i -> ipv4 (i * 2654435761)) @ List.init 1000 v6))
+  | "names" -> Names { resolve = 0; keys = keys (List.init 2000 (Printf.sprintf "n%d.example")) }
+  | "policy" ->
+     let line i = "action=drop dst4=" ^ ipv4 (0x0a000000 + (7 * i)) in
+     policy ~default:Drop (`Assoc [ ("egress", `List (List.init 4000 (fun i -> `String (line i)))) ])
+  | _ ->
+     let of_name i = (Printf.sprintf "n%d.example" i, `List [ `String (ipv4 (0x0a000000 + i)) ]) in
+     resolutions (List.init 300 of_name)
+
+let canonical json =
+  each "parts" json (fun name v ->
+     let (kind, _), part = part (member "part" v) in
+     let bytes = hex "hex" v in
+     expect name part (fun () -> whole "bad-canonical" bytes (fun cursor -> Part.read cursor kind));
+     expect name bytes (fun () -> Part.canonical part);
+     expect name (text "digest" v) (fun () -> to_hex (Part.digest part)));
+  List.iter
+    (fun v ->
+      expect (text "about" v) (text "digest" v) (fun () -> to_hex (Part.digest (large (text "kind" v)))))
+    (J.to_list (member "large" json));
+  each "refused" json (fun name v ->
+     let kind = List.assoc (text "kind" v) kinds in
+     expect_refused name (text "code" v) (fun () ->
+        Part.read (Cursor.of_string ~code:"bad-canonical" (hex "hex" v)) kind))
+
+let room free = { Entries.free; over = "over-limit" }
+let entries_max = 16_777_216
+
+(* The decimal of 128 bits. *)
+let decimal said =
+  let times_10_and digit (x : Address.t) =
+    let carry = ref digit in
+    let word i =
+      let value = (Address.word x i * 10) + !carry in
+      carry := value lsr 32;
+      value land 0xffffffff
+    in
+    let d = word 3 in
+    let c = word 2 in
+    let b = word 1 in
+    { Address.a = word 0; b; c; d }
+  in
+  String.fold_left (fun x digit -> times_10_and (Char.code digit - Char.code '0') x) Address.zero said
+
+let entries json =
+  let numbers family cursor =
+    let found = ref [] in
+    Entries.sequence cursor family (room entries_max) (fun number -> found := number :: !found);
+    List.rev !found
+  in
+  let column family cursor = Entries.entries cursor family (room entries_max) in
+  each "sequences" json (fun name v ->
+     let family = if number "words" v = 1 then Address.V4 else V6 in
+     expect name
+       (List.map decimal (texts "numbers" v))
+       (fun () -> whole "bad-delta" (hex "hex" v) (numbers family)));
+  each "columns" json (fun name v ->
+     let family = if number "family" v = 4 then Address.V4 else V6 in
+     expect name
+       (Document.column family (texts "prefixes" v))
+       (fun () -> whole "bad-delta" (hex "hex" v) (column family)));
+  each "refused" json (fun name v ->
+     expect_refused name (text "code" v) (fun () ->
+        whole "bad-delta" (hex "hex" v) (fun cursor ->
+           match text "kind" v with
+           | "sequence" -> ignore (numbers V4 cursor)
+           | "column4" -> ignore (column V4 cursor)
+           | _ -> ignore (column V6 cursor))))
+
+let names json =
+  let list key resolve v = { Names.resolve; keys = keys (texts key v) } in
+  each "lists" json (fun name v ->
+     expect name
+       (list "names" (resolve v) v)
+       (fun () -> whole "bad-delta" (hex "hex" v) (fun cursor -> Names.put cursor (room entries_max))));
+  each "edits" json (fun name v ->
+     expect name
+       (list "after" (resolve v) v)
+       (fun () ->
+         whole "bad-delta" (hex "hex" v) (fun cursor ->
+            Names.patch cursor (list "before" 0 v) (room entries_max))));
+  each "refused" json (fun name v ->
+     expect_refused name (text "code" v) (fun () ->
+        whole "bad-delta" (hex "hex" v) (fun cursor ->
+           if member "before" v = `Null then Names.put cursor (room 8)
+           else Names.patch cursor (list "before" 0 v) (room 8))))
+
+let delta json =
+  each "deltas" json (fun name v ->
+     let before = rule_set (member "before" v) and bytes = hex "hex" v in
+     expect name (rule_set (member "after" v)) (fun () -> Delta.apply before bytes);
+     let is_refused length =
+       match result (fun () -> Delta.apply before (String.sub bytes 0 length)) with
+       | Ok _ -> false
+       | Error _ -> true
+     in
+     check (name ^ ", cut anywhere") (List.for_all is_refused (List.init (String.length bytes) Fun.id));
+     (* Whatever a flipped bit makes of it, it is made or refused; another exception ends all. *)
+     for bit = 0 to (8 * String.length bytes) - 1 do
+       let flipped = Bytes.of_string bytes in
+       Bytes.set_uint8 flipped (bit / 8) (Bytes.get_uint8 flipped (bit / 8) lxor (1 lsl (bit mod 8)));
+       ignore (result (fun () -> Delta.apply before (Bytes.to_string flipped)))
+     done);
+  let refused = member "refused" json in
+  let before = rule_set (member "before" refused) in
+  each "deltas" refused (fun name v ->
+     expect_refused name (text "code" v) (fun () -> Delta.apply before (hex "hex" v)))
+
+let manifest json =
+  let key = hex "publicKey" json in
+  each "manifests" json (fun name v ->
+     let said = member "manifest" v in
+     let wanted =
+       Trust.
+         {
+           manifest_hash = hex "hash" v;
+           of_lineage = hex "lineage" said;
+           epoch = number "epoch" said;
+           version = number "version" said;
+           previous = number "previousVersion" said;
+           created_ms = number "createdAtMs" said;
+           parts = number "parts" said;
+           prefixes = number "prefixes" said;
+           others = number "others" said;
+           bytes = number "bytes" said;
+           catalogue = hex "catalogue" said;
+         }
+     in
+     let bytes = hex "hex" v in
+     expect name wanted (fun () -> Trust.manifest_of bytes);
+     let signatures = whole "bad-message" (hex "signatures" v) Trust.signatures in
+     check (name ^ ", signed") (Trust.signers signatures [ key ] bytes = 1);
+     check (name ^ ", spoiled") (Trust.signers signatures [ key ] (bytes ^ "\000") = 0));
+  each "refused" json (fun name v ->
+     expect_refused name (text "code" v) (fun () -> Trust.manifest_of (hex "hex" v)));
+  each "catalogues" json (fun name v ->
+     let record r =
+       ( (number "kind" r, text "name" r),
+         { Part.count = number "count" r; bytes = number "bytes" r; digest = hex "digest" r } )
+     in
+     let records = List.map record (J.to_list (member "records" v)) in
+     expect name (text "digest" v) (fun () -> to_hex (Part.catalogue_digest records));
+     let counts =
+       List.to_seq (List.map (fun (key, { Part.count; bytes; _ }) -> (key, (count, bytes))) records)
+     in
+     let wanted = (number "parts" v, number "prefixes" v, number "others" v, number "bytes" v) in
+     expect name wanted (fun () -> Part.totals counts))
+
+(* A subscriber of a recorded session: it believes the trust line, and takes what it is offered. *)
+let session json =
+  let lineage, first = Trust.trust_of (text "trust" json) in
+  let in_force = ref (Error first) and floor = ref None and active = ref Part.Map.empty in
+  let offer = ref None and is_snapshot = ref false and stream = Buffer.create 65536 in
+  let applied = ref [] and refused = ref [] in
+  let take { Frame.kind; body; _ } =
+    match (kind, Message.read kind body) with
+    | 19, Signed (signatures, bytes) ->
+       in_force := Ok (Trust.next_root ~lineage ~in_force:!in_force (signatures, bytes))
+    | 3, Signed (signatures, bytes) -> (
+       match !in_force with
+       | Ok root -> offer := Some (Trust.offered ~root ~floor:!floor (signatures, bytes))
+       | Error _ -> Cursor.refuse "bad-signature" "no root is in force")
+    | 5, Control said ->
+       Buffer.clear stream;
+       is_snapshot := List.mem_assoc "snapshot" said
+    | 6, Chunk bytes -> Buffer.add_string stream bytes
+    | 7, _ -> (
+       let manifest = Option.get !offer in
+       let base = if !is_snapshot then Part.Map.empty else !active in
+       let parts = Delta.received ~most:entries_max ~manifest ~base (Buffer.contents stream) in
+       match result (fun () -> Meaning.check_sound (Part.Map.map (fun held -> held.Delta.part) parts)) with
+       | Error (code, _) -> refused := (manifest.manifest_hash, code) :: !refused
+       | Ok () ->
+          active := parts;
+          floor := Some manifest;
+          applied := (manifest, parts) :: !applied)
+    | _ -> ()
+  in
+  let never = ref [] in
+  let hear { Frame.kind; body; _ } =
+    match (kind, Message.read kind body) with
+    | 10, Control said when List.assoc "retry" said = Text "never" ->
+       never := (List.assoc "hash" said, List.assoc "code" said) :: !never
+    | _ -> ()
+  in
+  let connection turns =
+    let side who =
+      String.concat ""
+        (List.filter_map (fun t -> if text "from" t = who then Some (hex "hex" t) else None) turns)
+    in
+    List.iter hear (Frame.read_all ~sequence:0 (side "subscriber"));
+    List.iter take (Frame.read_all ~sequence:0 (side "publisher"))
+  in
+  expect "both connections" () (fun () ->
+     List.iter connection (List.map J.to_list (J.to_list (member "connections" json))));
+  let record ((kind, name), { Delta.part; _ }) =
+    let { Part.count; bytes; digest } = Part.record_of part in
+    (kind, name, count, bytes, to_hex digest)
+  in
+  let found ((manifest : Trust.manifest), parts) =
+    ( manifest.epoch,
+      manifest.version,
+      to_hex manifest.manifest_hash,
+      List.map record (Part.Map.bindings parts) )
+  in
+  let wanted v =
+    let record r = (number "kind" r, text "name" r, number "count" r, number "bytes" r, text "digest" r) in
+    (number "epoch" v, number "version" v, text "hash" v, List.map record (J.to_list (member "parts" v)))
+  in
+  check "what was refused"
+    (List.map (fun (hash, code) -> (Message.Octets hash, Message.Text code)) !refused = !never);
+  check "what became active"
+    (List.rev_map found !applied = List.map wanted (J.to_list (member "applied" json)))
+
+let verdicts json =
+  List.iter
+    (fun case ->
+      let title = text "title" case in
+      let parts = document (member "document" case) in
+      expect title () (fun () -> Meaning.check_sound parts);
+      let firewall = Meaning.firewall (environment (member "environment" case)) parts in
+      let judge = if member "flow" case = `Bool true then Meaning.flow_verdict else Meaning.verdict in
+      List.iter
+        (fun (said, wanted) ->
+          incr checks;
+          let found = verdict_text (judge firewall (packet said)) in
+          if `String found <> wanted then
+            fail title (Printf.sprintf "%s: %s, not %s" said found (J.to_string wanted)))
+        (fields "verdicts" case))
+    (J.to_list (member "cases" json))
+
+let () =
+  let files =
+    [
+      ("frames", frames);
+      ("messages", messages);
+      ("canonical", canonical);
+      ("entries", entries);
+      ("names", names);
+      ("delta", delta);
+      ("manifest", manifest);
+      ("session", session);
+      ("verdicts", verdicts);
+      ("verdicts-random", verdicts);
+    ]
+  in
+  let run (file, judge) =
+    let before = !checks in
+    judge (Yojson.Basic.from_file (Filename.concat Sys.argv.(1) (file ^ ".json")));
+    Printf.printf "%s: %d checks\n" file (!checks - before)
+  in
+  List.iter run files;
+  if !failures > 0 then exit 1

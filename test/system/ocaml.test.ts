@@ -1,0 +1,89 @@
+/**
+ * The reader in OCaml (examples/ocaml), which was written from PROTOCOL.md: it says of each vector what the
+ * vector says, and notices a vector that says otherwise. Built by its README's commands, in a directory of
+ * its own.
+ */
+
+import { spawnSync } from 'node:child_process';
+import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { blockText, ROOT } from '../docs/blocks.ts';
+import { temporaryDirectory } from '../kit/directory.ts';
+
+const LIBRARIES = ['digestif.ocaml', 'mirage-crypto-ec', 'yojson'];
+/** Of names at the firewall, which no packet asks about. */
+const OTHERS = new Set(['questions.json']);
+const FILES = readdirSync(join(ROOT, 'protocol/vectors')).filter((file) => !OTHERS.has(file));
+
+interface Ended {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function run(command: string, args: readonly string[], cwd?: string): Ended {
+  const env = { ...process.env, DUNE_CACHE: 'disabled' };
+  const { status, stdout, stderr } = spawnSync(command, args, {
+    encoding: 'utf8',
+    env,
+    cwd,
+    timeout: 120_000,
+  });
+  return { status, stdout: stdout ?? '', stderr: stderr ?? '' };
+}
+
+function isThere(): boolean {
+  if (run('dune', ['--version']).status === 0 && run('ocamlfind', ['query', ...LIBRARIES]).status === 0)
+    return true;
+  const reason = 'dune and the libraries of examples/ocaml are not installed: the reader in OCaml is not run';
+  if (process.env['CI'] === 'true') throw new Error(reason);
+  process.stderr.write(`${reason}\n`);
+  return false;
+}
+
+/** What README says to do once the packages are installed and the folder is entered. */
+function commands(): readonly string[] {
+  const lines = blockText('examples/ocaml/README.md#A reader in OCaml').trim().split('\n');
+  return lines.slice(lines.indexOf('cd examples/ocaml') + 1);
+}
+
+/** One thing in a file of vectors that is not so. */
+function spoiled(file: string): string {
+  const text = readFileSync(join(ROOT, 'protocol/vectors', file), 'utf8');
+  const other = text
+    .replace(/("code": ?)"[a-z-]+"/, '$1"other"')
+    .replace(/: "none"/, ': "drop"')
+    .replace(/("applied":[\s\S]*?"digest": ?")./, '$1x');
+  if (other === text) throw new Error(`nothing is spoiled in ${file}`);
+  return other;
+}
+
+it.runIf(isThere())('the reader in OCaml is built, and finds every vector as it says', () => {
+  const tree = temporaryDirectory();
+  for (const folder of ['examples/ocaml', 'protocol/vectors'])
+    cpSync(join(ROOT, folder), join(tree, folder), { recursive: true });
+  const folder = join(tree, 'examples/ocaml');
+  const [build = '', ...rest] = commands();
+  expect(run('sh', ['-c', build], folder)).toEqual({ status: 0, stdout: '', stderr: '' });
+  const { status, stdout } = run('sh', ['-ec', rest.join('\n')], folder);
+  expect(stdout.split('\n').filter((line) => !/: \d+ checks$/.test(line))).toEqual(['']);
+  expect(status).toBe(0);
+  const checked = [...stdout.matchAll(/^(.*): (\d+) checks$/gm)].map(([, file, count]) => [
+    file,
+    Number(count),
+  ]);
+  expect(checked.map(([file]) => `${file}.json`).sort()).toEqual([...FILES].sort());
+  for (const [file, count] of checked) expect(count, `${file}`).toBeGreaterThanOrEqual(3);
+  for (const file of FILES) {
+    const other = join(tree, 'other', file);
+    cpSync(join(tree, 'protocol/vectors'), join(tree, 'other'), { recursive: true });
+    writeFileSync(other, spoiled(file));
+    const seen = run(join(folder, '_build/default/vectors.exe'), [join(tree, 'other')]);
+    expect(seen.status, file).toBe(1);
+    expect(
+      seen.stdout.split('\n').filter((line) => line.startsWith('  ')),
+      file,
+    ).toHaveLength(1);
+  }
+});
