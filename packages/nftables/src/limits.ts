@@ -103,6 +103,10 @@ export const ELEMENTS_MAX = 33_554_432;
  */
 export const KERNEL_MIB = 512;
 export const KERNEL_MIB_MAX = 65_536;
+/** Addresses that one qube may hold by one list of names. */
+export const NAME_ADDRESSES_MAX = 1024;
+/** Qubes that may hold any by one list, where a policy has more of them. */
+export const NAME_QUBES_MAX = 64;
 /** Most bytes of the JSON header and of the binary body of a message to the applier. */
 export const HEADER_MAX_BYTES = 134_217_728;
 export const BODY_MAX_BYTES = 671_088_640;

@@ -4,9 +4,17 @@
  */
 
 import { describe, expect, it } from 'vitest';
-import { addBaseChain, addRule, addTable, type Command, deleteTable } from '../src/kernel/commands.ts';
+import {
+  addBaseChain,
+  addRule,
+  addSet,
+  addTable,
+  type Command,
+  deleteTable,
+} from '../src/kernel/commands.ts';
 import type { Piece } from '../src/kernel/elements.ts';
 import { byte, Ct, CtDirection, ct, equals, verdict } from '../src/kernel/expressions.ts';
+import { namedIn, renewNamed } from '../src/kernel/name-elements.ts';
 import type { NetlinkSocket } from '../src/kernel/native.ts';
 import { Netlink } from '../src/kernel/netlink.ts';
 import { PIECE_ELEMENTS } from '../src/limits.ts';
@@ -111,6 +119,33 @@ describe('a command', () => {
     ],
   ])('%s', (_, command, bytes) => {
     expect(ran(command)).toBe(bytes);
+  });
+
+  it('makes a set of pairs of addresses, each with its time', () => {
+    expect(ran(addSet(TABLE, 'n0123456789abcdef_4_65536_89abcdef'))).toBe(
+      hex(
+        '78000000 090a 0504 02000000 00000000 01 00 0000',
+        TABLE_NAME,
+        `2700 0200 ${Buffer.from('n0123456789abcdef_4_65536_89abcdef').toString('hex')} 00 00`,
+        '0800 0300 00000010 0800 0400 000001c7 0800 0500 00000008',
+        '0c00 0980 0800 0100 00010000 0800 0a00 00000001',
+      ),
+    );
+  });
+
+  it('renews an address of a qube with its time and its name', () => {
+    const key = Uint32Array.of(0x0a890005, 0x5db8d822);
+    expect(ran(...renewNamed(TABLE, 's', [{ key, milliseconds: 90_000, label: 'a.b' }]))).toBe(
+      hex(
+        '44000000 1e0a 0500 02000000 00000000 01 00 0000',
+        SET_NAMES,
+        '1800 0380 1400 0180 1000 0180 0c00 0100 0a890005 5db8d822',
+        '5c000000 0c0a 0104 03000000 00000000 01 00 0000',
+        SET_NAMES,
+        '3000 0380 2c00 0180 1000 0180 0c00 0100 0a890005 5db8d822',
+        '0c00 0400 0000000000015f90 0a00 0600 00 04 612e62 00 0000',
+      ),
+    );
   });
 
   it('asks for an answer once in a transaction, which is that of the first', () => {
@@ -254,6 +289,26 @@ describe('an answer', () => {
       turns++;
     });
     expect([marks, turns]).toEqual([[2, 255], 3]);
+  });
+
+  it.each([
+    ['as it is', '04 612e62 00', ['a.b']],
+    ['that has another length', '05 612e62 00', []],
+    ['that has no end', '04 612e62 62', []],
+    ['of letters that nft would not read', '04 612262 00', []],
+  ])('has an element with its name %s', (_, comment, labels) => {
+    const element = hex(
+      '1000 0180 0c00 0100 0a890005 5db8d822 0c00 0500 0000000000000064 0a00 0600 00',
+      comment,
+      '0000',
+    );
+    const length = Buffer.of(4 + element.length / 2, 0, 1, 0x80).toString('hex');
+    const list = Buffer.of(8 + element.length / 2, 0, 3, 0x80).toString('hex');
+    const body = Buffer.from(hex('01 00 0000', list, length, element), 'hex');
+    const read = [...namedIn(body, 'n0123456789abcdef_4_65536_89abcdef')];
+    expect(read).toEqual(
+      labels.map((label) => ({ key: Uint32Array.of(0x0a890005, 0x5db8d822), milliseconds: 100, label })),
+    );
   });
 
   it.each([

@@ -2,6 +2,7 @@
 
 import { HOOK_PRIORITY, SLOW_BUCKETS_LOG2 } from '../limits.ts';
 import { capacityOf } from '../plan/layout.ts';
+import { type NameSetName, parseNameSetName } from '../plan/name-set.ts';
 import { parseClassMapName, parseMapName, parseSetName } from '../plan/plan.ts';
 import type { Attribute } from './attributes.ts';
 import type { Expression } from './expressions.ts';
@@ -44,9 +45,11 @@ export const MessageFlag = { request: 1, ack: 4, dump: 0x300, create: 0x400, app
 
 /** Of a table: it belongs to a socket, and stays when that is closed. */
 export const TableFlag = { owner: 2, persist: 4 } as const;
-const SetFlag = { interval: 4, map: 8 } as const;
+const SetFlag = { interval: 4, map: 8, timeout: 16 } as const;
 /** Types of keys and data, as the `nft` program has numbered them. */
 const DataType = { ip4: 7, ip6: 8, protocol: 12, verdict: 0xffffff00 } as const;
+/** Bits of each type in that of a key of several. */
+const TYPE_BITS = 6;
 export const OBJECT_COUNTER = 1;
 export const NF_ACCEPT = 1;
 export const FORWARD_HOOK = 2;
@@ -100,6 +103,8 @@ export function deleteCounter(table: string, counter: string): Command {
 
 /** A set or a map of addresses, which has the form that its name says. Throws TypeError for another name. */
 export function addSet(table: string, name: string): Command {
+  const named = parseNameSetName(name);
+  if (named !== undefined) return addNameSet(table, name, named);
   const set = parseSetName(name);
   const map = parseClassMapName(name) ?? parseMapName(name);
   const { family } = set ?? map ?? {};
@@ -112,6 +117,13 @@ export function addSet(table: string, name: string): Command {
   const type = family === 4 ? DataType.ip4 : DataType.ip6;
   const made = setOf(table, name, flags, type, family === 4 ? 4 : 16, ...verdicts, [9, size]);
   return { ...made, isSlow: (tier?.bucketsLog2 ?? 0) >= SLOW_BUCKETS_LOG2 };
+}
+
+/** Of pairs of addresses, each with its time. */
+function addNameSet(table: string, name: string, { family, size }: NameSetName): Command {
+  const type = family === 4 ? DataType.ip4 : DataType.ip6;
+  const pair = type * 2 ** TYPE_BITS + type;
+  return setOf(table, name, SetFlag.timeout, pair, family === 4 ? 8 : 32, [9, [[1, size]]]);
 }
 
 /** A set of IP protocols, with its elements. */

@@ -18,6 +18,7 @@ import {
 import { type Command, MessageFlag, NftMessage, OBJECT_COUNTER, TableFlag } from './commands.ts';
 import type { Piece } from './elements.ts';
 import { VerdictCode, verdictData } from './expressions.ts';
+import { type NameElement, namedIn } from './name-elements.ts';
 import { NativeError, type NetlinkSocket } from './native.ts';
 
 export interface TableInfo {
@@ -158,6 +159,23 @@ export class Netlink {
       this.#giveBack(socket, isDone);
     }
     return { keys: Uint32Array.from(keys), ends: Uint8Array.from(ends), chains };
+  }
+
+  /**
+   * All elements of a name set; `turn` is awaited between pieces of the answer. Rejects with NativeError.
+   */
+  async named(table: string, set: string, turn: () => Promise<void>): Promise<readonly NameElement[]> {
+    let found: NameElement[] = [];
+    const start = (): ((body: Buffer) => void) => {
+      found = [];
+      return (body) => found.push(...namedIn(body, set));
+    };
+    const asked: Attribute[] = [
+      [1, table],
+      [2, set],
+    ];
+    await this.all(NftMessage.getSetElem, asked, start, turn);
+    return found;
   }
 
   /** Packets and bytes of every counter of a table. Throws NativeError. */

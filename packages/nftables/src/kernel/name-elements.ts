@@ -1,0 +1,109 @@
+/**
+ * Elements of name sets: each with its time, after which the kernel takes it away, and with the name that it
+ * is of, as the comment that the `nft` program lists. They come and go while packets pass.
+ */
+
+import { strideOf } from '@rulecast/rules';
+import { isNameLabel, type NameLabel, parseNameSetName } from '../plan/name-set.ts';
+import { type Attribute, attribute, attributesOf, within } from './attributes.ts';
+import { type Command, MessageFlag, NftMessage } from './commands.ts';
+
+export interface NameElement {
+  /** Words of the qube's address, then of the one that it was told: 2 or 8. */
+  readonly key: Uint32Array;
+  readonly milliseconds: number;
+  readonly label: NameLabel;
+}
+
+/** The type of a part of user data that is a comment. */
+const COMMENT = 0;
+
+/**
+ * Adds elements, and those that are there again, with the time that they have now: one transaction, in which
+ * no packet finds one missing. Throws TypeError for a label that `nft` would not read as one comment.
+ */
+export function renewNamed(table: string, set: string, elements: readonly NameElement[]): readonly Command[] {
+  const added = elements.map(({ key, milliseconds, label }): Attribute => {
+    return [1, [keyOf(key), [4, longOf(milliseconds)], [6, commentOf(label)]]];
+  });
+  return [
+    destroyNamed(table, set, elements),
+    {
+      type: NftMessage.newSetElem,
+      flags: MessageFlag.create,
+      attributes: [
+        [1, table],
+        [2, set],
+        [3, added],
+      ],
+    },
+  ];
+}
+
+/** Takes those of some elements away that are there. */
+export function destroyNamed(
+  table: string,
+  set: string,
+  elements: readonly Pick<NameElement, 'key'>[],
+): Command {
+  const keys = elements.map(({ key }): Attribute => [1, [keyOf(key)]]);
+  return {
+    type: NftMessage.destroySetElem,
+    flags: 0,
+    attributes: [
+      [1, table],
+      [2, set],
+      [3, keys],
+    ],
+  };
+}
+
+/** Takes all elements of a set away. */
+export function flushNamed(table: string, set: string): Command {
+  return {
+    type: NftMessage.delSetElem,
+    flags: 0,
+    attributes: [
+      [1, table],
+      [2, set],
+    ],
+  };
+}
+
+/** The elements in a message about a set, with the time that is left to them. */
+export function* namedIn(body: Buffer, set: string): Generator<NameElement> {
+  const words = strideOf(parseNameSetName(set)?.family ?? 4) * 2;
+  for (const { value } of attributesOf(attribute(body, 3))) {
+    const bytes = within(within(value, 1), 1);
+    const left = within(value, 5);
+    const label = commentIn(within(value, 6));
+    if (bytes?.length !== words * 4 || left?.length !== 8 || label === undefined) continue; // none of ours
+    const key = Uint32Array.from({ length: words }, (_, word) => bytes.readUInt32BE(word * 4));
+    yield { key, milliseconds: Number(left.readBigUInt64BE(0)), label };
+  }
+}
+
+function keyOf(key: Uint32Array): Attribute {
+  const bytes = new Uint8Array(key.length * 4);
+  const view = new DataView(bytes.buffer);
+  for (const [at, word] of key.entries()) view.setUint32(at * 4, word);
+  return [1, [[1, bytes]]];
+}
+
+function longOf(value: number): Uint8Array {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64BE(BigInt(Math.ceil(value)));
+  return bytes;
+}
+
+function commentOf(label: NameLabel): Uint8Array {
+  if (!isNameLabel(label)) throw new TypeError('a label of other letters, or too long');
+  return Buffer.from([COMMENT, label.length + 1, ...Buffer.from(label, 'latin1'), 0]);
+}
+
+function commentIn(data: Buffer | undefined): NameLabel | undefined {
+  if (data === undefined || data.length < 3 || data[0] !== COMMENT || data[1] !== data.length - 2)
+    return undefined;
+  const label = data.toString('latin1', 2, data.length - 1);
+  return data.at(-1) === 0 && isNameLabel(label) ? label : undefined;
+}

@@ -1,0 +1,55 @@
+/**
+ * Name sets: the addresses that each qube was told for the names of one list, one set for each family. A key
+ * is the address of the qube and the one that it was told: what opens for one qube opens for no other.
+ *
+ * The name of a set has a digest of the list's names in it: a list that changes has another set, and what was
+ * opened by the one before is not opened by it.
+ */
+
+import { createHash } from 'node:crypto';
+import type { Family } from '@rulecast/rules';
+import { NAME_ADDRESSES_MAX, NAME_QUBES_MAX } from '../limits.ts';
+import type { Key } from './plan.ts';
+
+/** What the name of a name set says. */
+export interface NameSetName {
+  readonly key: Key;
+  readonly family: Family;
+  /** Elements that it has room for. */
+  readonly size: number;
+  readonly version: string;
+}
+
+/** What an element says of itself: the name, or a digest of one that is not written here. */
+export type NameLabel = string;
+
+/** Most of a name set: so many addresses of so many qubes. */
+const SIZE_MAX = NAME_ADDRESSES_MAX * NAME_QUBES_MAX;
+/** The longest comment of an element that the `nft` program reads again, without the zero behind it. */
+const LABEL_MAX = 127;
+
+export function nameSetName({ key, family, size, version }: NameSetName): string {
+  return `n${key}_${family}_${size}_${version}`;
+}
+
+/** Reads the name of a name set; undefined if we would not name one so. */
+export function parseNameSetName(name: string): NameSetName | undefined {
+  const match = /^n([0-9a-f]{16})_([46])_([1-9]\d{0,6})_([0-9a-f]{8})$/.exec(name);
+  if (match === null) return undefined;
+  const [, key = '', familyText, sizeText, version = ''] = match;
+  const size = Number(sizeText);
+  return size <= SIZE_MAX ? { key, family: familyText === '4' ? 4 : 6, size, version } : undefined;
+}
+
+/**
+ * How an element says which name it is of. `nft` prints it as it is, so that a quote or the end of a line in
+ * it would be rules in a saved rule set: a name of other letters, or a longer one, is said by its digest,
+ * which no name can be, since no label has 64 letters.
+ */
+export function nameLabelOf(name: string): NameLabel {
+  return isNameLabel(name) ? name : createHash('sha256').update(name, 'latin1').digest('hex');
+}
+
+export function isNameLabel(text: string): boolean {
+  return text.length <= LABEL_MAX && /^[a-z0-9_.-]+$/.test(text);
+}
