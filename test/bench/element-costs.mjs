@@ -10,7 +10,7 @@ import { median } from './report.mjs';
 
 const NFT = 'nft';
 const TABLE = 'rulecast_bench';
-const SET = 'n0123456789abcdef_4_65536_00000000';
+const SET = 'n0123456789abcdef_4_65536_0000000000000000';
 const QUBE = 0x0a890005;
 const RAW = 4000;
 const INTERACTIVE = 400;

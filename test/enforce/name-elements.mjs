@@ -3,12 +3,12 @@
  * in, and answers each with a line: what was read, or how the kernel refused. For tests and benches.
  *
  *     {"verb": "add", "set": "n…", "elements": [{"key": [167772161, 16909060], "milliseconds": 90000, "label": "a.example"}]}
- *     {"verb": "destroy" | "flush" | "read", …}
+ *     {"verb": "destroy" | "read", …}
  */
 
 import { createInterface } from 'node:readline';
 import { addSet, addTable } from '../../packages/nftables/dist/kernel/commands.js';
-import { destroyNamed, flushNamed, renewNamed } from '../../packages/nftables/dist/kernel/name-elements.js';
+import { destroyNamed, renewNamed } from '../../packages/nftables/dist/kernel/name-elements.js';
 import { openNetlink } from '../../packages/nftables/dist/kernel/native.js';
 import { Netlink } from '../../packages/nftables/dist/kernel/netlink.js';
 
@@ -21,7 +21,6 @@ async function done({ verb, set, elements = [] }) {
   if (verb === 'make') netlink.run([addTable(TABLE, true), addSet(TABLE, set)]);
   else if (verb === 'add') netlink.run(renewNamed(TABLE, set, all));
   else if (verb === 'destroy') netlink.run([destroyNamed(TABLE, set, all)]);
-  else if (verb === 'flush') netlink.run([flushNamed(TABLE, set)]);
   else {
     const read = await netlink.named(TABLE, set, async () => undefined);
     return read.map((each) => ({ ...each, key: [...each.key] }));

@@ -11,6 +11,10 @@
 
 const NFT = 10 << 8;
 const INTERVAL = 4;
+const TIMEOUT = 16;
+/** Where the type of the first of two stands in that of both. */
+const TYPE_BITS = 6;
+const REGISTER = 1;
 const TYPES = /** @type {Readonly<Record<number, string>>} */ ({
   7: 'ipv4_addr',
   8: 'ipv6_addr',
@@ -71,9 +75,11 @@ export function commandText({ type, attributes }) {
     case 9: {
       const kind = has(attributes, 6) ? 'map' : 'set';
       const size = listAt(attributes, 9, []).map(([, value]) => ` size ${value};`);
-      const interval = (numberAt(attributes, 3) & INTERVAL) === 0 ? '' : ' flags interval;';
+      const flags = numberAt(attributes, 3);
+      const said =
+        (flags & INTERVAL) !== 0 ? ' flags interval;' : (flags & TIMEOUT) !== 0 ? ' flags timeout;' : '';
       const data = kind === 'map' ? ' : verdict' : '';
-      return `add ${kind} ${table} ${name} { type ${TYPES[numberAt(attributes, 4)]}${data};${interval}${size.join('')} }`;
+      return `add ${kind} ${table} ${name} { type ${typeText(numberAt(attributes, 4))}${data};${said}${size.join('')} }`;
     }
     case 11:
       return `delete set ${table} ${name}`;
@@ -88,6 +94,12 @@ export function commandText({ type, attributes }) {
     default:
       throw new TypeError(`a message of type ${type}`);
   }
+}
+
+/** One type, or two of a pair. @param {number} type */
+function typeText(type) {
+  const [first, last] = [type >> TYPE_BITS, type & (2 ** TYPE_BITS - 1)];
+  return first === 0 ? TYPES[last] : `${TYPES[first]} . ${TYPES[last]}`;
 }
 
 /** One line, without its end. @param {'add' | 'delete'} verb @param {string} table @param {Piece} piece */
@@ -134,7 +146,8 @@ function ruleText(expressions) {
       case 'ct': {
         const way = has(data, 3) ? `${bytesIn(data, 3)[0] === 0 ? 'original' : 'reply'} ` : '';
         if (has(data, 4)) parts.push(`ct mark set ${field} & ${mask} | ${flip}`);
-        [field, mask] = [`ct ${way}${CTS[numberAt(data, 2)]}`, ''];
+        const before = has(data, 1) && numberAt(data, 1) !== REGISTER ? `${field} . ` : '';
+        [field, mask] = [`${before}ct ${way}${CTS[numberAt(data, 2)]}`, ''];
         break;
       }
       case 'payload':

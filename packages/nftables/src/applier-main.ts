@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { supervise } from './apply/supervisor.ts';
 import { DOWNSTREAM_GROUP, GROUP_MAX, KERNEL_MIB, KERNEL_MIB_MAX } from './limits.ts';
 
-const USAGE = `rulecast-applier [--group N] [--kernel-mib N] [--unowned] [--supervise]
+const USAGE = `rulecast-applier [--group N] [--kernel-mib N] [--openings SOCKET] [--unowned] [--supervise]
 
 Loads what rulecast-subscriber --enforce decides into nftables. Needs CAP_NET_ADMIN and nothing else. It is started by
 rulecast-subscriber; its standard input and output carry a private protocol.
@@ -15,6 +15,7 @@ rulecast-subscriber; its standard input and output carry a private protocol.
   --supervise       run another applier and start it again whenever it dies
   --group N         link group of the interfaces of downstream qubes (default: ${DOWNSTREAM_GROUP})
   --kernel-mib N    kernel memory that the tables may take, in MiB (default: ${KERNEL_MIB})
+  --openings SOCKET path of the socket at which rulecast-dns has addresses opened that it is about to tell
   --unowned         make tables that anybody may change, as on kernels before 6.9
   --again           a table of ours was in force: without, let nothing pass
   --spare           wait, with everything loaded, to take the place of one that dies
@@ -22,6 +23,7 @@ rulecast-subscriber; its standard input and output carry a private protocol.
 `;
 
 const MOST: Readonly<Record<string, number>> = { '--group': GROUP_MAX, '--kernel-mib': KERNEL_MIB_MAX };
+const OPENINGS = '--openings';
 const WORDS = ['--supervise', '--unowned', '--again', '--spare', '--remove'];
 const EXIT_USAGE = 64;
 
@@ -43,6 +45,7 @@ if (argv.includes('--supervise')) {
     unowned: argv.includes('--unowned'),
     again: argv.includes('--again'),
     spare: argv.includes('--spare'),
+    openings: options['openings'],
   };
   if (argv.includes('--remove')) await removeTables(serving).catch((error: Error) => fail(error.message));
   else await serveApplier(process.stdin as AsyncIterable<Buffer>, write, serving);
@@ -62,10 +65,10 @@ function readOptions(args: readonly string[]): Readonly<Record<string, string>> 
     const [key = '', value] = [args[i], args[i + 1]];
     const name = key.slice(2);
     const most = MOST[key];
-    if (most === undefined) refuse(`${key} is no option`);
+    if (most === undefined && key !== OPENINGS) refuse(`${key} is no option`);
     if (value === undefined || value === '') refuse(`${key} needs a value`);
     if (read[name] !== undefined) refuse(`${key} is given twice: give it once`);
-    if (!isNumber(value, most)) refuse(`${key} ${value}: write a number up to ${most}`);
+    if (most !== undefined && !isNumber(value, most)) refuse(`${key} ${value}: write a number up to ${most}`);
     read[name] = value;
   }
   return read;

@@ -103,10 +103,16 @@ export const ELEMENTS_MAX = 33_554_432;
  */
 export const KERNEL_MIB = 512;
 export const KERNEL_MIB_MAX = 65_536;
-/** Addresses that one qube may hold by one list of names. */
-export const NAME_ADDRESSES_MAX = 1024;
-/** Qubes that may hold any by one list, where a policy has more of them. */
-export const NAME_QUBES_MAX = 64;
+/** Addresses that one qube may hold for one name of a list: the next ones take the place of the first. */
+export const NAME_ADDRESSES_OF_ONE_MAX = 64;
+/** Networks of qubes that all name sets may be for. */
+export const NAME_QUBE_NETWORKS_MAX = 262_144;
+/** How long an address may be used that a qube was told, and the grace beyond that, in seconds. */
+export const OPEN_MIN_S = 60;
+export const OPEN_MAX_S = 86_400;
+export const OPEN_GRACE_S = 30;
+/** Elements of name sets that are carried over at a time. */
+export const CARRIED_ELEMENTS = 128;
 /** Most bytes of the JSON header and of the binary body of a message to the applier. */
 export const HEADER_MAX_BYTES = 134_217_728;
 export const BODY_MAX_BYTES = 671_088_640;

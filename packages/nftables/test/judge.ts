@@ -103,6 +103,8 @@ function matches(view: View, rule: PlanRule): boolean {
       return true;
     case 'prefix':
       return cut(remote, rule.remote.length) === rule.remote.address;
+    case 'told':
+      return false; // nobody was told anything
     case 'set': {
       const set = view.plan.sets.get(rule.remote.set);
       const words = rule.original ? wordsOf(remote) : view.remoteWords;

@@ -6,18 +6,18 @@ import { nameLabelOf, nameSetName, parseNameSetName } from '../src/plan/name-set
 
 describe('the name of a name set', () => {
   it.each([4, 6] as const)('of IPv%i is read as it was written', (family) => {
-    const name = { key: '0123456789abcdef', family, size: 65_536, version: '89abcdef' };
-    expect(nameSetName(name)).toBe(`n0123456789abcdef_${family}_65536_89abcdef`);
+    const name = { key: '0123456789abcdef', family, size: 65_536, version: '89abcdef89abcdef' };
+    expect(nameSetName(name)).toBe(`n0123456789abcdef_${family}_65536_89abcdef89abcdef`);
     expect(parseNameSetName(nameSetName(name))).toEqual(name);
   });
 
   it.each([
-    'n0123456789abcdef_4_65537_89abcdef', // more than any has
-    'n0123456789abcdef_4_0_89abcdef',
-    'n0123456789abcdef_4_01_89abcdef',
-    'n0123456789abcdef_5_1_89abcdef',
-    'n0123456789abcdef_4_1_89abcde',
-    'n0123456789abcdef_4_1_89abcdef\n',
+    'n0123456789abcdef_4_65537_89abcdef89abcdef', // more than any has
+    'n0123456789abcdef_4_0_89abcdef89abcdef',
+    'n0123456789abcdef_4_01_89abcdef89abcdef',
+    'n0123456789abcdef_5_1_89abcdef89abcdef',
+    'n0123456789abcdef_4_1_89abcdef89abcde',
+    'n0123456789abcdef_4_1_89abcdef89abcdef\n',
     's0123456789abcdef_4_i_89abcdef',
   ])('is not %j', (name) => {
     expect(parseNameSetName(name)).toBeUndefined();

@@ -122,13 +122,13 @@ describe('a command', () => {
   });
 
   it('makes a set of pairs of addresses, each with its time', () => {
-    expect(ran(addSet(TABLE, 'n0123456789abcdef_4_65536_89abcdef'))).toBe(
+    expect(ran(addSet(TABLE, 'n0123456789abcdef_4_65536_89abcdef89abcdef'))).toBe(
       hex(
-        '78000000 090a 0504 02000000 00000000 01 00 0000',
+        '80000000 090a 0504 02000000 00000000 01 00 0000',
         TABLE_NAME,
-        `2700 0200 ${Buffer.from('n0123456789abcdef_4_65536_89abcdef').toString('hex')} 00 00`,
+        `2f00 0200 ${Buffer.from('n0123456789abcdef_4_65536_89abcdef89abcdef').toString('hex')} 00 00`,
         '0800 0300 00000010 0800 0400 000001c7 0800 0500 00000008',
-        '0c00 0980 0800 0100 00010000 0800 0a00 00000001',
+        '0c00 0980 0800 0100 00020000 0800 0a00 00000001',
       ),
     );
   });
@@ -305,7 +305,7 @@ describe('an answer', () => {
     const length = Buffer.of(4 + element.length / 2, 0, 1, 0x80).toString('hex');
     const list = Buffer.of(8 + element.length / 2, 0, 3, 0x80).toString('hex');
     const body = Buffer.from(hex('01 00 0000', list, length, element), 'hex');
-    const read = [...namedIn(body, 'n0123456789abcdef_4_65536_89abcdef')];
+    const read = [...namedIn(body, 'n0123456789abcdef_4_65536_89abcdef89abcdef')];
     expect(read).toEqual(
       labels.map((label) => ({ key: Uint32Array.of(0x0a890005, 0x5db8d822), milliseconds: 100, label })),
     );

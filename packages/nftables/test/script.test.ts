@@ -37,6 +37,7 @@ function planWith(chain: string, steps: readonly Step[], sets: readonly AddressS
     sets: new Map(sets.map((set) => [`${set.key}_${set.members.family}`, set])),
     maps: new Map(),
     classMaps: new Map(),
+    nameSets: new Map(),
     chains: new Map([[chain, steps]]),
     counters: new Set([COUNTER]),
   };

@@ -74,7 +74,16 @@ export {
   parseHostName,
   RESOLVED_LIST,
 } from './name.ts';
-export { type BlockedAnswer, type NameTerms, NO_NAME_TERMS } from './name-terms.ts';
+export {
+  type BlockedAnswer,
+  FIREWALL_NAME_ADDRESSES_MAX,
+  NAME_ADDRESSES_MAX,
+  NAME_QUBES_MAX,
+  type NameTerms,
+  NO_NAME_TERMS,
+  nameRoomOf,
+  openedLists,
+} from './name-terms.ts';
 export {
   compareKeys,
   diffNames,

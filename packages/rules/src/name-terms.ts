@@ -3,8 +3,9 @@
  * holds yet (PROTOCOL.md "Forms to come"); and which rules about names it cannot follow.
  */
 
-import { type List, namesOfFirewall } from './list.ts';
-import type { Policy, Run } from './policy.ts';
+import { canonicalPrefixes, columnFor, type List, namesOfFirewall, type PrefixSet } from './list.ts';
+import { COMMON_POLICY, DEFAULT_POLICY, type Policy, type Run } from './policy.ts';
+import { bitsOf, PrefixBuilder, type Prefixes, strideOf } from './prefix.ts';
 import { isNarrowed, type RuleMatch } from './rule.ts';
 
 /** What is answered to a name that is blocked: that there is none, nothing, or the null address. */
@@ -32,6 +33,53 @@ function listed(
       ? [{ match, list: remote.list }]
       : [],
   );
+}
+
+/** Addresses that one qube may hold by one list of names. Our choice: of a thousand names that are in use. */
+export const NAME_ADDRESSES_MAX = 1024;
+/** Qubes that may hold any by one list, where policies have more of them. Our choice. */
+export const NAME_QUBES_MAX = 64;
+/** Addresses that all lists of a firewall may open together: some 160 MB of its kernel's memory. */
+export const FIREWALL_NAME_ADDRESSES_MAX = 524_288;
+
+/** The lists of names that rules open addresses by: the qubes of the policies that have these rules. */
+export function openedLists({
+  policies,
+  lists,
+}: {
+  readonly policies: ReadonlyMap<string, Policy>;
+  readonly lists: ReadonlyMap<string, List>;
+}): ReadonlyMap<string, PrefixSet> {
+  const opened = new Map<string, { readonly v4: PrefixBuilder; readonly v6: PrefixBuilder }>();
+  for (const { name, prefixes, exceptions, egress } of policies.values()) {
+    const accepted = listed([...exceptions.egress, ...egress], lists).filter(
+      ({ match }) => match.action === 'accept',
+    );
+    for (const list of new Set(accepted.map((each) => each.list))) {
+      const columns = opened.get(list) ?? { v4: new PrefixBuilder(4), v6: new PrefixBuilder(6) };
+      opened.set(list, columns);
+      for (const family of [4, 6] as const) {
+        const column = columns[`v${family}`];
+        if (name === DEFAULT_POLICY || name === COMMON_POLICY)
+          column.push(new Uint32Array(strideOf(family)), 0, 0); // whoever asks
+        const own = columnFor(prefixes, family);
+        for (let i = 0; i < own.lengths.length; i++) column.push(own.words, i, own.lengths[i]!); // i < length
+      }
+    }
+  }
+  return new Map(
+    [...opened].map(([list, { v4, v6 }]) => [
+      list,
+      { v4: canonicalPrefixes(v4.build()), v6: canonicalPrefixes(v6.build()) },
+    ]),
+  );
+}
+
+/** Addresses that some qubes may hold by one list in one family. */
+export function nameRoomOf({ family, lengths }: Prefixes): number {
+  let qubes = 0;
+  for (const length of lengths) qubes += 2 ** (bitsOf(family) - length);
+  return Math.min(qubes, NAME_QUBES_MAX) * NAME_ADDRESSES_MAX;
 }
 
 /** What is wrong with the rules of a policy that would open addresses by name: nothing does so yet. */

@@ -11,7 +11,9 @@ import { NativeError, openNetlink } from '../kernel/native.ts';
 import { Netlink } from '../kernel/netlink.ts';
 import { ALIVE_EVERY_MS, NOTICE_EVERY_MS } from '../limits.ts';
 import { checkRequest, RequestError } from './check.ts';
+import { Door } from './door.ts';
 import { FrameSplitter, type FromApplier, frameOf, parseFrame, type Reply, type Request } from './message.ts';
+import { Outcome } from './opening.ts';
 import { Tables } from './tables.ts';
 
 export interface ApplierOptions {
@@ -24,6 +26,8 @@ export interface ApplierOptions {
   readonly again: boolean;
   /** Waits for a first frame before it touches the kernel. */
   readonly spare: boolean;
+  /** Path of the socket at which `rulecast-dns` asks; undefined: nothing opens by name. */
+  readonly openings: string | undefined;
 }
 
 /** Serves requests, one after the other, until the input ends. */
@@ -76,6 +80,7 @@ class Applier {
   readonly #options: ApplierOptions;
   readonly #write: (bytes: Uint8Array) => Promise<void>;
   readonly #timers: readonly NodeJS.Timeout[];
+  readonly #door: Door | undefined;
   #netlink: Netlink | undefined;
   #kernel: Kernel | undefined;
   /** Frames go out whole, one after the other. */
@@ -86,6 +91,7 @@ class Applier {
   constructor(options: ApplierOptions, write: (bytes: Uint8Array) => Promise<void>) {
     this.#options = options;
     this.#write = write;
+    this.#door = options.openings === undefined ? undefined : new Door(options.openings);
     this.#timers = [
       setInterval(() => void this.#send({ alive: true }), ALIVE_EVERY_MS),
       setInterval(() => this.#notice(), NOTICE_EVERY_MS),
@@ -107,6 +113,7 @@ class Applier {
    */
   async start(): Promise<void> {
     await this.#opened().catch(throwUnexpected);
+    this.#door?.open((opening) => this.#kernel?.tables.openings.open(opening) ?? Outcome.later);
     void this.#clean();
   }
 
@@ -120,6 +127,7 @@ class Applier {
 
   close(): void {
     for (const timer of this.#timers) clearInterval(timer);
+    this.#door?.close();
   }
 
   #send(message: FromApplier, body: readonly Uint8Array[] = []): Promise<void> {
@@ -180,6 +188,9 @@ class Applier {
         return timed(() => kernel.tables.discardStaged());
       case 'look':
         return (await lookBy(kernel, request, body)) ?? { reply: { kind: 'state', state: NO_TABLE } };
+      case 'names':
+        await kernel.tables.adoptNames(request.nameSets);
+        return { reply: { kind: 'done' } };
       case 'counters':
         return { reply: { kind: 'counters', counters: kernel.tables.counts() } };
       case 'marks':

@@ -3,8 +3,10 @@
  * references that exist. What passes can change our tables and nothing else, whoever sent it.
  */
 
-import { ELEMENTS_MAX, FLOW_MARK_MAX, NO_FLOW_MARK, RULES_MAX } from '../limits.ts';
-import type { Change, Elements, Tag, Verdicts } from '../plan/change.ts';
+import { bitsOf, type Family } from '@rulecast/rules';
+import { ELEMENTS_MAX, FLOW_MARK_MAX, NAME_QUBE_NETWORKS_MAX, NO_FLOW_MARK, RULES_MAX } from '../limits.ts';
+import type { Change, Elements, NameSet, Tag, Verdicts } from '../plan/change.ts';
+import { parseNameSetName } from '../plan/name-set.ts';
 import {
   isCounterName,
   type PlanRemote,
@@ -40,6 +42,8 @@ export function checkRequest(value: unknown, body: Uint8Array): Request {
           checkVerdicts(each, body),
         ),
       };
+    case 'names':
+      return { kind: 'names', nameSets: checkNameSets(fields['nameSets']) };
     case 'counters':
     case 'marks':
     case 'discard':
@@ -71,7 +75,7 @@ function checkChange(value: unknown, body: Uint8Array): Change {
     downstreamGroup: integer(fields['downstreamGroup'], 0, 0xffffffff, 'downstreamGroup'),
     answer: oneOf(fields['answer'], ['reject', 'silent'] as const, 'answer'),
     newCounters: names('newCounters', isCounterName),
-    newSets: names('newSets', isSetName),
+    newSets: names('newSets', isAnySetName),
     newMaps: names('newMaps', isMapName),
     newChains: names('newChains', isChainName),
     chains: list(fields['chains'], RULES_MAX, 'chains').map(chain),
@@ -83,9 +87,10 @@ function checkChange(value: unknown, body: Uint8Array): Change {
       return checked;
     }),
     keys: list(fields['keys'], ELEMENTS_MAX, 'keys').map(mapKey),
+    ...(fields['nameSets'] !== undefined && { nameSets: checkNameSets(fields['nameSets']) }),
     oldMaps: names('oldMaps', isMapName),
     oldChains: names('oldChains', isChainName),
-    oldSets: names('oldSets', isSetName),
+    oldSets: names('oldSets', isAnySetName),
     oldCounters: names('oldCounters', isCounterName),
   };
   let rules = 0;
@@ -142,6 +147,28 @@ function checkVerdicts(value: unknown, body: Uint8Array): Verdicts {
       throw new RequestError(`element ${i} of ${map} leads nowhere`);
   }
   return { map, at, count, chains };
+}
+
+/** One set a list and family, and not too many qubes in all. */
+function checkNameSets(value: unknown): readonly NameSet[] {
+  const seen = new Set<string>();
+  let networks = 0;
+  return list(value, RULES_MAX, 'nameSets').map((each) => {
+    const fields = record(each, 'a name set');
+    const set = named(fields['set'], isNameSetName, 'name set');
+    const { key = '', family = 4 } = parseNameSetName(set) ?? {};
+    if (seen.size === seen.add(`${key}_${family}`).size) throw new RequestError(`${set} is not the only one`);
+    const qubes = list(fields['qubes'], NAME_QUBE_NETWORKS_MAX, 'qubes').map((one) => network(one, family));
+    networks += qubes.length;
+    if (networks > NAME_QUBE_NETWORKS_MAX) throw new RequestError('too many networks of qubes');
+    return { set, qubes };
+  });
+}
+
+function network(value: unknown, family: Family): NameSet['qubes'][number] {
+  const fields = record(value, 'a network');
+  const address = hex(fields['address'], family === 4 ? 8 : 32);
+  return { address, length: integer(fields['length'], 0, bitsOf(family), 'length') };
 }
 
 function hasHostBits(view: DataView, at: number, stride: number, length: number): boolean {
@@ -205,6 +232,8 @@ function remote(value: unknown, hexDigits: number): PlanRemote {
         address: hex(fields['address'], hexDigits),
         length: integer(fields['length'], 0, hexDigits * 4, 'length'),
       };
+    case 'told':
+      return { kind: 'told', set: named(fields['set'], (name) => isNameSetOf(name, hexDigits), 'name set') };
     case 'set':
       return {
         kind: 'set',
@@ -245,6 +274,10 @@ function tag(value: unknown): Tag {
 // ── Leaves ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 const isSetName = (name: string): boolean => parseSetName(name) !== undefined;
+const isNameSetName = (name: string): boolean => parseNameSetName(name) !== undefined;
+const isAnySetName = (name: string): boolean => isSetName(name) || isNameSetName(name);
+const isNameSetOf = (name: string, hexDigits: number): boolean =>
+  parseNameSetName(name)?.family === (hexDigits === 8 ? 4 : 6);
 const isMapName = (name: string): boolean =>
   parseMapName(name) !== undefined || parseClassMapName(name) !== undefined;
 const isChainName = (name: string): boolean => parseChainName(name) !== undefined;

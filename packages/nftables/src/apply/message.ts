@@ -8,7 +8,7 @@
 
 import type { KernelState } from '../kernel/listing.ts';
 import { BODY_MAX_BYTES, HEADER_MAX_BYTES } from '../limits.ts';
-import type { Change, Elements, Tag, Verdicts } from '../plan/change.ts';
+import type { Change, Elements, NameSet, Tag, Verdicts } from '../plan/change.ts';
 import type { Notice } from './tables.ts';
 
 export type Request =
@@ -31,6 +31,8 @@ export type Request =
       readonly probes: readonly Elements[];
       readonly classProbes: readonly Verdicts[];
     }
+  /** What may be opened by name in the table in force, to an applier that did not make it. */
+  | { readonly kind: 'names'; readonly nameSets: readonly NameSet[] }
   | { readonly kind: 'counters' }
   | { readonly kind: 'marks' };
 
@@ -42,6 +44,7 @@ export interface NftRun {
 
 export type Reply =
   | { readonly kind: 'applied'; readonly run: NftRun }
+  | { readonly kind: 'done' }
   | { readonly kind: 'state'; readonly state: KernelState }
   | { readonly kind: 'counters'; readonly counters: Readonly<Record<string, readonly [number, number]>> }
   /** Those that flows have, as in a tag. */

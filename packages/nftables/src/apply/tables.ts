@@ -14,6 +14,7 @@
  */
 
 import { isDeepStrictEqual } from 'node:util';
+import { type Family, strideOf } from '@rulecast/rules';
 import {
   addBaseChain,
   addRule,
@@ -23,13 +24,16 @@ import {
   deleteTable,
 } from '../kernel/commands.ts';
 import { classPieces, keyPieces, mapPieces, type Piece } from '../kernel/elements.ts';
+import { destroyNamed } from '../kernel/name-elements.ts';
 import { NativeError } from '../kernel/native.ts';
 import type { Netlink, TableInfo } from '../kernel/netlink.ts';
 import { BASE_CHAIN, closedRules, scriptOf } from '../kernel/script.ts';
-import { CLOSED_TABLE, PIECE_COMMANDS, PIECE_ELEMENTS, TABLES } from '../limits.ts';
-import type { Change, Tag } from '../plan/change.ts';
+import { CARRIED_ELEMENTS, CLOSED_TABLE, PIECE_COMMANDS, PIECE_ELEMENTS, TABLES } from '../limits.ts';
+import type { Change, NameSet, Tag } from '../plan/change.ts';
 import { kernelBytesOf } from '../plan/memory.ts';
+import { parseNameSetName } from '../plan/name-set.ts';
 import { parseClassMapName, parseMapName, parseSetName } from '../plan/plan.ts';
+import { Openings } from './openings.ts';
 
 /** What was found changed by somebody else. */
 export type Notice =
@@ -62,6 +66,8 @@ const MIB = 1_048_576;
 const PROBE_TABLE = 'rulecast_probe';
 
 export class Tables {
+  /** What is open by name in the table in force. */
+  readonly openings: Openings;
   readonly #netlink: Netlink;
   readonly #options: TablesOptions;
   readonly #owns: boolean;
@@ -93,6 +99,11 @@ export class Tables {
   private constructor(netlink: Netlink, options: TablesOptions) {
     this.#netlink = netlink;
     this.#options = options;
+    this.openings = new Openings({
+      run: (commands) => this.#run(commands),
+      named: (table, set) => netlink.named(table, set, async () => undefined),
+      nowMs: () => performance.now(),
+    });
     this.#generation = netlink.generation();
     this.#owns = !options.unowned && this.#canOwn();
   }
@@ -150,8 +161,16 @@ export class Tables {
     }
     if (this.#current === undefined) throw new NativeError('no table is in force');
     const bytes = this.#bytesWith(change, body, this.#kernelBytes);
-    await this.#fill(this.#current.name, change, body, turn);
-    this.#run(scriptOf(change, this.#current.name).release);
+    const { name } = this.#current;
+    try {
+      await this.#fill(name, change, body, turn);
+      if (change.nameSets !== undefined) await this.openings.prepare(name, change.nameSets, turn);
+      this.#run(scriptOf(change, name).release);
+    } catch (error) {
+      this.openings.discard();
+      throw error;
+    }
+    if (change.nameSets !== undefined) this.openings.release();
     this.#kernelBytes = bytes;
   }
 
@@ -171,6 +190,7 @@ export class Tables {
     try {
       this.#run([addTable(name, this.#owns)]);
       await this.#fill(name, change, body, turn);
+      await this.openings.prepare(name, change.nameSets ?? [], turn);
     } catch (error) {
       this.discardStaged();
       throw error;
@@ -192,6 +212,7 @@ export class Tables {
     this.#staged = undefined;
     const former = this.#current;
     this.#current = this.#find(name);
+    this.openings.release();
     this.#kernelBytes = bytes;
     if (former !== undefined) this.#discard(former.name);
     this.#clean();
@@ -200,6 +221,13 @@ export class Tables {
   discardStaged(): void {
     if (this.#staged !== undefined) this.#discard(this.#staged.name);
     this.#staged = undefined;
+    this.openings.discard();
+  }
+
+  /** Says what may be opened by name in the table in force, which another applier may have made. Rejects. */
+  async adoptNames(nameSets: readonly NameSet[]): Promise<void> {
+    if (this.#current === undefined) throw new NativeError('no table is in force');
+    await this.openings.adopt(this.#current.name, nameSets);
   }
 
   /** What a table takes that has so much and gets more. Throws NativeError where that is too much. */
@@ -304,6 +332,11 @@ export class Tables {
       this.#run([deleteTable(table)]);
       return true;
     }
+    const named = parseNameSetName(set);
+    if (named !== undefined) {
+      if (this.#emptiedOfNames(table, set, named.family)) rubbish.sets.pop();
+      return false;
+    }
     const name = parseSetName(set);
     const family = name?.family ?? (parseMapName(set) ?? parseClassMapName(set))?.family ?? 4;
     const { keys } = this.#netlink.elements(table, set, family, PIECE_ELEMENTS);
@@ -315,6 +348,20 @@ export class Tables {
       this.#transact(() => this.#netlink.change('delete', table, [some].values()));
     }
     return false;
+  }
+
+  /** Takes some addresses out of a name set. Whether there were none. */
+  #emptiedOfNames(table: string, set: string, family: Family): boolean {
+    const stride = strideOf(family) * 2;
+    const { keys } = this.#netlink.elements(table, set, family, CARRIED_ELEMENTS);
+    for (let from = 0; from < keys.length; from += CARRIED_ELEMENTS * stride) {
+      const some = keys.subarray(from, from + CARRIED_ELEMENTS * stride);
+      const pairs = Array.from({ length: some.length / stride }, (_, i) => ({
+        key: some.subarray(i * stride, (i + 1) * stride),
+      }));
+      this.#run([destroyNamed(table, set, pairs)]);
+    }
+    return keys.length === 0;
   }
 
   /** What we put into a table, as far as it can be deleted by keys; some of it may be gone. */
@@ -361,6 +408,7 @@ export class Tables {
     if (this.#current === undefined) return 'elsewhere';
     if (this.#isHooked(this.#current.name)) return this.#current.isOwned ? 'elsewhere' : 'changed';
     this.#current = undefined;
+    this.openings.forget();
     this.#close();
     return 'gone';
   }

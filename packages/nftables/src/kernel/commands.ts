@@ -119,11 +119,14 @@ export function addSet(table: string, name: string): Command {
   return { ...made, isSlow: (tier?.bucketsLog2 ?? 0) >= SLOW_BUCKETS_LOG2 };
 }
 
-/** Of pairs of addresses, each with its time. */
+/**
+ * Of pairs of addresses, each with its time. There is room for twice as many as may be open: the kernel
+ * counts those that have ended until it has taken them away, and those that take the place of others.
+ */
 function addNameSet(table: string, name: string, { family, size }: NameSetName): Command {
   const type = family === 4 ? DataType.ip4 : DataType.ip6;
   const pair = type * 2 ** TYPE_BITS + type;
-  return setOf(table, name, SetFlag.timeout, pair, family === 4 ? 8 : 32, [9, [[1, size]]]);
+  return setOf(table, name, SetFlag.timeout, pair, family === 4 ? 8 : 32, [9, [[1, size * 2]]]);
 }
 
 /** A set of IP protocols, with its elements. */

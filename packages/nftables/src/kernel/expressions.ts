@@ -32,6 +32,8 @@ export const CtState = { invalid: 1, established: 2, new: 8, untracked: 64 } as 
 export const Reject = { tcpReset: { type: 1, code: 0 }, adminProhibited: { type: 2, code: 3 } } as const;
 
 const REGISTER = 1;
+/** Where the second of two addresses lies behind the first: registers of 4 bytes, and of 16. */
+const BEHIND_REGISTER = { 4: 9, 6: 2 } as const;
 const VERDICT_REGISTER = 0;
 const TRANSPORT_HEADER = 2;
 const Comparison = { equal: 0, unequal: 1 } as const;
@@ -47,6 +49,11 @@ export function meta(key: number): Expression {
 export function ct(key: number, direction?: number): Expression {
   if (direction === undefined) return expression('ct', [1, REGISTER], [2, key]);
   return expression('ct', [1, REGISTER], [2, key], [3, byte(direction)]);
+}
+
+/** Behind what a register has, an address of the flow. */
+export function ctBehind(key: number, direction: number, family: 4 | 6): Expression {
+  return expression('ct', [1, BEHIND_REGISTER[family]], [2, key], [3, byte(direction)]);
 }
 
 export function setMark(): Expression {

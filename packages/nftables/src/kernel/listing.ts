@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { HOOK_PRIORITY } from '../limits.ts';
 import type { Tag } from '../plan/change.ts';
+import { parseNameSetName } from '../plan/name-set.ts';
 import {
   DENIED_COUNTER,
   hexAt,
@@ -12,7 +13,7 @@ import {
   parseMapName,
   parseSetName,
 } from '../plan/plan.ts';
-import { attribute, textOf, within } from './attributes.ts';
+import { attribute, attributesOf, textOf, within } from './attributes.ts';
 import { FORWARD_HOOK, HOOK_TYPE, NF_ACCEPT, NftMessage, OBJECT_COUNTER } from './commands.ts';
 import type { Netlink } from './netlink.ts';
 import { BASE_CHAIN, DENY_CHAIN, FLOWLESS_CHAIN, NEXT_CHAIN, parseTagChain, setNameOf } from './script.ts';
@@ -76,7 +77,7 @@ export async function lookAtTable(
     tag: tags.length === 1 ? tags[0] : undefined,
     exists: true,
     framed: isHooked && FRAME_CHAINS.every((name) => chains.includes(name)),
-    sets: addressSets,
+    sets: sets.filter((name) => parseSetName(name) !== undefined || parseNameSetName(name) !== undefined),
     chains: chains.filter((name) => parseTagChain(name) === undefined && !FRAME_CHAINS.includes(name)),
     maps,
     counters: counters.filter((name) => isCounterName(name) && name !== DENIED_COUNTER),
@@ -89,6 +90,8 @@ export async function lookAtTable(
   return { state, body };
 }
 
+/** Of a set: how many elements it has, which the kernel tells from Linux 6.16 on. */
+const SET_COUNT = 20;
 const FRAME_CHAINS: readonly string[] = [DENY_CHAIN, FLOWLESS_CHAIN, NEXT_CHAIN, BASE_CHAIN];
 
 /** Where there is none. */
@@ -130,7 +133,7 @@ async function structureOf(netlink: Netlink, table: string, turn: () => Promise<
   });
   await read(NftMessage.getSet, 0, (body) => {
     found.sets.push(textOf(within(body, 2)));
-    hash.update(body);
+    for (const { type, value } of attributesOf(body)) if (type !== SET_COUNT) hash.update(value);
   });
   await read(NftMessage.getObj, OBJECT_COUNTER, (body) => {
     found.counters.push(textOf(within(body, 2)));

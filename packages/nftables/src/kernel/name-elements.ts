@@ -58,18 +58,6 @@ export function destroyNamed(
   };
 }
 
-/** Takes all elements of a set away. */
-export function flushNamed(table: string, set: string): Command {
-  return {
-    type: NftMessage.delSetElem,
-    flags: 0,
-    attributes: [
-      [1, table],
-      [2, set],
-    ],
-  };
-}
-
 /** The elements in a message about a set, with the time that is left to them. */
 export function* namedIn(body: Buffer, set: string): Generator<NameElement> {
   const words = strideOf(parseNameSetName(set)?.family ?? 4) * 2;

@@ -37,6 +37,7 @@ import {
   CtState,
   counts,
   ct,
+  ctBehind,
   differs,
   type Expression,
   equals,
@@ -344,6 +345,11 @@ const PROTOCOL = ct(Ct.protocol, CtDirection.original);
 const HAS_PORTS = isIn(PORT_PROTOCOLS_SET);
 const PORT = ct(Ct.srcPort, CtDirection.reply);
 const ICMP = ct(Ct.dstPort, CtDirection.original);
+/** Behind the address of the qube, the one that replies come from: a pair, as name sets have them. */
+const TOLD = {
+  4: ctBehind(Ct.src4, CtDirection.reply, 4),
+  6: ctBehind(Ct.src6, CtDirection.reply, 6),
+} as const;
 const DENY = verdict('goto', DENY_CHAIN);
 const NEXT = verdict('goto', NEXT_CHAIN);
 
@@ -367,6 +373,8 @@ function remoteOf({ remote, original }: PlanRule, isEgress: boolean, family: Fam
         return [...address(side, family, bitsOf(family)), equals(bytes.subarray(0, remote.length / 8))];
       return [...address(side, family, remote.length), equals(bytes)];
     }
+    case 'told':
+      return [...address('original', family, bitsOf(family)), TOLD[family], isIn(remote.set)];
     case 'set': {
       const asked = (set: string): Rule =>
         address(side, family, setNameOf(set).tier?.length ?? bitsOf(family));

@@ -23,6 +23,7 @@ import {
   type AddressSet,
   type ClassMap,
   type DispatchMap,
+  hexAt,
   keyOf,
   type Plan,
   type Step,
@@ -67,6 +68,13 @@ export interface Verdicts {
   readonly chains: readonly string[];
 }
 
+/** The networks of qubes that may have something in a name set. */
+export interface NameSet {
+  readonly set: string;
+  /** Addresses of 8 or 32 hex digits, host bits zero. */
+  readonly qubes: readonly { readonly address: string; readonly length: number }[];
+}
+
 /** One release of a table. The order in which it is done is in script.ts and tables.ts. */
 export interface Change {
   /** `fresh`: another table, in place of the one in force. Else the tag that the one in force must have. */
@@ -87,6 +95,10 @@ export interface Change {
   readonly verdicts: readonly Verdicts[];
   /** Of new maps. */
   readonly keys: readonly { readonly map: string; readonly address: string; readonly chain: string }[];
+  /**
+   * All name sets of the release, with the qubes that may have something in them; undefined: as they are.
+   */
+  readonly nameSets?: readonly NameSet[];
   readonly oldMaps: readonly string[];
   readonly oldChains: readonly string[];
   readonly oldSets: readonly string[];
@@ -119,12 +131,19 @@ export interface Transition {
  */
 interface Objects {
   readonly sets: ReadonlyMap<string, AddressSet>;
+  readonly nameSets: ReadonlyMap<string, Prefixes>;
   readonly maps: ReadonlyMap<string, DispatchMap | ClassMap>;
   readonly chains: ReadonlyMap<string, readonly Step[]>;
   readonly counters: ReadonlySet<string>;
 }
 
-const NOTHING: Objects = { sets: new Map(), maps: new Map(), chains: new Map(), counters: new Set() };
+const NOTHING: Objects = {
+  sets: new Map(),
+  nameSets: new Map(),
+  maps: new Map(),
+  chains: new Map(),
+  counters: new Set(),
+};
 
 /** The whole of a plan, in place of whatever is there. */
 export function wholeChange(plan: Plan, options: ChangeOptions): ChangeWithBody {
@@ -208,9 +227,9 @@ export function namesOf(plan: Plan): {
   readonly chains: readonly string[];
   readonly counters: readonly string[];
 } {
-  const { sets, maps, chains, counters } = objectsOf(plan);
+  const { sets, nameSets, maps, chains, counters } = objectsOf(plan);
   return {
-    sets: [...sets.keys()],
+    sets: [...sets.keys(), ...nameSets.keys()],
     maps: [...maps.keys()],
     chains: [...chains.keys()],
     counters: [...counters],
@@ -259,7 +278,7 @@ function lowered(plan: Plan, overlay: (setKey: string) => Overlay): Objects {
   const chains = new Map<string, readonly Step[]>();
   for (const [name, steps] of plan.chains) chains.set(name, loweredSteps(steps, plan, overlay));
   const maps = new Map<string, DispatchMap | ClassMap>([...plan.maps, ...plan.classMaps]);
-  return { sets, maps, chains, counters: plan.counters };
+  return { sets, nameSets: plan.nameSets, maps, chains, counters: plan.counters };
 }
 
 /** The same object where no step asks a set, and where the sets that they ask are the same as before. */
@@ -311,6 +330,7 @@ function loweredStep(step: Step, plan: Plan, overlay: (setKey: string) => Overla
 function union(a: Objects, b: Objects): Objects {
   return {
     sets: new Map([...a.sets, ...b.sets]),
+    nameSets: new Map([...a.nameSets, ...b.nameSets]),
     maps: new Map([...a.maps, ...b.maps]),
     chains: new Map([...a.chains, ...b.chains]),
     counters: new Set([...a.counters, ...b.counters]),
@@ -351,7 +371,7 @@ function difference(
   const change: Change = {
     ...options,
     newCounters: [...to.counters].filter((name) => !from.counters.has(name)),
-    newSets,
+    newSets: [...newSets, ...fresh(from.nameSets, to.nameSets)],
     newMaps,
     newChains: fresh(from.chains, to.chains),
     chains: chains.map(([name, steps]) => ({ name, steps })),
@@ -359,12 +379,24 @@ function difference(
     added: body.added,
     verdicts: body.verdicts,
     keys,
+    ...(to !== NOTHING && { nameSets: nameSetsOf(to.nameSets) }),
     oldMaps: old(from.maps, to.maps),
     oldChains: old(from.chains, to.chains),
-    oldSets: old(from.sets, to.sets),
+    oldSets: [...old(from.sets, to.sets), ...old(from.nameSets, to.nameSets)],
     oldCounters: keepsOld ? [] : [...from.counters].filter((name) => !to.counters.has(name)),
   };
   return { change, body: body.pieces, elementCount: body.elementCount };
+}
+
+/** Name sets as a request has them. */
+export function nameSetsOf(sets: Plan['nameSets']): readonly NameSet[] {
+  return [...sets].map(([set, qubes]) => ({
+    set,
+    qubes: Array.from(qubes.lengths, (length, i) => ({
+      address: hexAt(qubes.words, i, qubes.family),
+      length,
+    })),
+  }));
 }
 
 function foldOf(plan: Plan, options: DifferenceOptions): ChangeWithBody {

@@ -5,12 +5,15 @@
  */
 
 import type { Change } from './change.ts';
+import { parseNameSetName } from './name-set.ts';
 import { parseClassMapName, parseSetName, type Step } from './plan.ts';
 
 const BUCKET_BYTES = 8;
 const ELEMENT_BYTES = { 4: 80, 6: 112 } as const;
 /** With its key, its verdict, and its share of a table that grows by itself. */
 const MAP_ELEMENT_BYTES = 192;
+/** With its time, the longest name, and its share of a table that grows by itself; of either family. */
+const NAME_ELEMENT_BYTES = 320;
 /**
  * A rule, with its counter and its verdict, twice, as the kernel also keeps it in the form that it runs; and
  * each thing that it asks for.
@@ -36,6 +39,7 @@ export function kernelBytesOf(change: Change, body: Uint8Array): number {
   for (const name of [...change.newSets, ...change.newMaps]) {
     const { tier } = parseSetName(name) ?? parseClassMapName(name) ?? {};
     if (tier !== undefined) bytes += 2 ** tier.bucketsLog2 * BUCKET_BYTES;
+    bytes += (parseNameSetName(name)?.size ?? 0) * NAME_ELEMENT_BYTES;
   }
   for (const elements of change.added) bytes += elementsBytes(elements, body);
   return bytes;
@@ -48,6 +52,7 @@ function stepBytes(step: Step): number {
   if (protocols.length > 0) bytes += PROTOCOL_BYTES;
   if (ports !== undefined || icmpType !== undefined) bytes += PORTS_BYTES;
   if (remote.kind === 'prefix') bytes += PREFIX_BYTES;
+  if (remote.kind === 'told') bytes += 2 * SET_LOOKUP_BYTES;
   if (remote.kind === 'set') bytes += (1 + remote.except.length) * SET_LOOKUP_BYTES;
   return bytes;
 }

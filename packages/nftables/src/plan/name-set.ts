@@ -7,9 +7,15 @@
  */
 
 import { createHash } from 'node:crypto';
-import type { Family } from '@rulecast/rules';
-import { NAME_ADDRESSES_MAX, NAME_QUBES_MAX } from '../limits.ts';
-import type { Key } from './plan.ts';
+import {
+  type Family,
+  NAME_ADDRESSES_MAX,
+  NAME_QUBES_MAX,
+  type Names,
+  nameRoomOf,
+  type Prefixes,
+} from '@rulecast/rules';
+import { type Key, keyOf } from './plan.ts';
 
 /** What the name of a name set says. */
 export interface NameSetName {
@@ -17,7 +23,8 @@ export interface NameSetName {
   readonly family: Family;
   /** Elements that it has room for. */
   readonly size: number;
-  readonly version: string;
+  /** Of the names of the list, 16 hex digits. */
+  readonly version: Key;
 }
 
 /** What an element says of itself: the name, or a digest of one that is not written here. */
@@ -28,13 +35,30 @@ const SIZE_MAX = NAME_ADDRESSES_MAX * NAME_QUBES_MAX;
 /** The longest comment of an element that the `nft` program reads again, without the zero behind it. */
 const LABEL_MAX = 127;
 
+/** What a list is called in the kernel: by its name, and by what is in it. */
+export function listKeys(list: string, names: Names): Pick<NameSetName, 'key' | 'version'> {
+  let version = versions.get(names);
+  if (version === undefined) {
+    version = createHash('sha256').update(names.bytes).digest('hex').slice(0, 16);
+    versions.set(names, version);
+  }
+  return { key: keyOf(`names ${list}`), version };
+}
+
+const versions = new WeakMap<Names, Key>();
+
+/** The set of a list in one family, for some qubes, of which there is one at least. */
+export function nameSetFor(list: string, names: Names, qubes: Prefixes): string {
+  return nameSetName({ ...listKeys(list, names), family: qubes.family, size: nameRoomOf(qubes) });
+}
+
 export function nameSetName({ key, family, size, version }: NameSetName): string {
   return `n${key}_${family}_${size}_${version}`;
 }
 
 /** Reads the name of a name set; undefined if we would not name one so. */
 export function parseNameSetName(name: string): NameSetName | undefined {
-  const match = /^n([0-9a-f]{16})_([46])_([1-9]\d{0,6})_([0-9a-f]{8})$/.exec(name);
+  const match = /^n([0-9a-f]{16})_([46])_([1-9]\d{0,6})_([0-9a-f]{16})$/.exec(name);
   if (match === null) return undefined;
   const [, key = '', familyText, sizeText, version = ''] = match;
   const size = Number(sizeText);

@@ -79,7 +79,9 @@ export type PlanRemote =
   /** `address` is 8 or 32 hex digits, host bits zero. */
   | { readonly kind: 'prefix'; readonly address: string; readonly length: number }
   /** `except`: sets of which none may hold the address either. */
-  | { readonly kind: 'set'; readonly set: string; readonly except: readonly string[] };
+  | { readonly kind: 'set'; readonly set: string; readonly except: readonly string[] }
+  /** What the qube was told for a name of a list, by the name set of that name (name-set.ts). */
+  | { readonly kind: 'told'; readonly set: string };
 
 /** One rule of a policy. */
 export interface PlanRule {
@@ -128,6 +130,8 @@ export interface ClassMap {
 export interface Plan {
   /** By `setKey`, which names the family too. */
   readonly sets: ReadonlyMap<string, AddressSet>;
+  /** By name: the qubes that may have something in it. */
+  readonly nameSets: ReadonlyMap<string, Prefixes>;
   readonly maps: ReadonlyMap<string, DispatchMap>;
   readonly classMaps: ReadonlyMap<string, ClassMap>;
   readonly chains: ReadonlyMap<string, readonly Step[]>;

@@ -31,11 +31,14 @@ import {
   type ListChanges,
   type MatchClasses,
   memberContaining,
+  namesOfFirewall,
   nameTexts,
+  openedLists,
   type Policy,
   PrefixBuilder,
   type Prefixes,
   type PrefixesDelta,
+  type PrefixSet,
   type RuleBlock,
   type RuleMatch,
   type RuleSet,
@@ -50,6 +53,7 @@ import {
 import { IN_PLACE_SHARE, SMALL_MEMBERS_MAX } from '../limits.ts';
 import { classMapsOf, type LoadedMaps } from './class-maps.ts';
 import { fitsLayout, layoutOf } from './layout.ts';
+import { nameSetFor } from './name-set.ts';
 import {
   type AddressSet,
   type ClassMap,
@@ -193,6 +197,7 @@ interface Gathered {
 
 class Planner implements Plan, Basis {
   readonly sets = new Map<string, AddressSet>();
+  readonly nameSets = new Map<string, Prefixes>();
   readonly maps = new Map<string, Map<string, string>>();
   readonly classMaps = new Map<string, ClassMap>();
   readonly chains = new Map<string, readonly Step[]>();
@@ -206,6 +211,7 @@ class Planner implements Plan, Basis {
   readonly #changes: ListChanges | undefined;
   readonly #before: Basis | undefined;
   readonly #columns = new Map<string, Prefixes>(); // of lists
+  readonly #opened: ReadonlyMap<string, PrefixSet>;
   readonly #dispatches = new Map<string, Map<string, string>>(); // by direction, family and length
   #ruleTotal = 0;
 
@@ -221,6 +227,7 @@ class Planner implements Plan, Basis {
     this.#known = known;
     this.#changes = changes;
     this.#before = before;
+    this.#opened = openedLists(ruleSet);
   }
 
   run(): void {
@@ -571,6 +578,8 @@ class Planner implements Plan, Basis {
     if (run.remote.kind === 'any' && !run.match.dns) return [{ kind: 'any' }];
     if (run.remote.kind === 'prefixes' && run.remote.prefixes.lengths.length === 1 && !run.match.dns)
       return [onlyPrefix(run.remote.prefixes)];
+    const told = run.remote.kind === 'list' ? this.#toldBy(run.remote.list, run.match, family) : undefined;
+    if (told !== undefined) return told;
     const text = remoteText(run.remote, ready);
     const key = run.match.dns ? `dns ${text}` : text;
     const whole = this.#column(run.remote, family, `${text} ${family}`);
@@ -580,6 +589,20 @@ class Planner implements Plan, Basis {
     if (count === 1 && run.remote.kind !== 'list') return [onlyPrefix(column)];
     const change = run.remote.kind === 'list' ? this.#changes?.get(run.remote.list) : undefined;
     return [{ kind: 'set', set: this.#addSet(keyOf(key), column, change), except: [] }];
+  }
+
+  /**
+   * What a rule with a list of names that the firewall's own DNS knows says of addresses; undefined for any
+   * other list. One that drops stops questions, and no packet.
+   */
+  #toldBy(list: string, { action, dns }: RuleMatch, family: Family): readonly PlanRemote[] | undefined {
+    const names = namesOfFirewall(this.#ruleSet.lists.get(list));
+    if (names === undefined) return undefined;
+    const qubes = this.#opened.get(list)?.[`v${family}`];
+    if (action !== 'accept' || dns || qubes === undefined || qubes.lengths.length === 0) return [];
+    const set = nameSetFor(list, names, qubes);
+    this.nameSets.set(set, qubes);
+    return [{ kind: 'told', set }];
   }
 
   #addSet(key: Key, members: Prefixes, change: ListChange | undefined): string {

@@ -31,6 +31,7 @@ import {
   type ChangeOptions,
   type ChangeWithBody,
   chainsOf,
+  nameSetsOf,
   namesOf,
   probesOf,
   type Tag,
@@ -303,7 +304,10 @@ export class Reconciler {
     const desired = this.#desired;
     if (desired === undefined || this.#closed) return false;
     const drift = await this.#driftFrom(desired, depth);
-    if (drift === undefined) return false;
+    if (drift === undefined) {
+      await this.#sayNames(desired.plan);
+      return false;
+    }
     const { release } = desired.tag;
     this.#logger.warn({ release, drift }, 'the kernel holds something else: repairing');
     const mark = this.#marks?.next() ?? NO_FLOW_MARK; // of what was marked meanwhile, nothing is known
@@ -315,6 +319,12 @@ export class Reconciler {
     this.#leaveAt((await this.look()).fingerprint);
     this.#logger.info({ release }, 'the kernel is repaired');
     return true;
+  }
+
+  /** To an applier that may be another than the one that made the table. */
+  async #sayNames({ nameSets }: Plan): Promise<void> {
+    if (nameSets.size === 0) return;
+    await this.#applier.ask({ kind: 'names', nameSets: nameSetsOf(nameSets) }, 'done');
   }
 
   #leaveAt(fingerprint: string): void {

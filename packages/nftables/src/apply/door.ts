@@ -1,0 +1,100 @@
+/**
+ * The socket at which `rulecast-dns` asks for openings: one connection, the newest, each request answered
+ * before the next is looked at. Whoever can connect may open addresses for qubes, within what `Openings`
+ * allows: the file is for the applier's user and group alone.
+ */
+
+import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+import { answerFrame, type Opening, OpeningReader, type Outcome } from './opening.ts';
+
+/** Between attempts to listen. */
+const AGAIN_MS = 1000;
+/** Addresses that are opened at a time, which takes some 1.5 ms at worst. */
+const PIECE_ADDRESSES = 64;
+/** Bytes of answers that wait for who does not read them; beyond, it is none. */
+const UNREAD_MAX_BYTES = 65_536;
+const MODE = 0o660;
+
+export class Door {
+  readonly #path: string;
+  #server: Server | undefined;
+  #caller: Socket | undefined;
+  #again: NodeJS.Timeout | undefined;
+  #said = '';
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** Listens, again and again where it cannot: what is enforced does not depend on it. */
+  open(answer: (opening: Opening) => Outcome): void {
+    const server = createServer((socket) => this.#serve(socket, answer));
+    this.#server = server;
+    server.on('error', (error) => {
+      this.#say(error);
+      this.#again = setTimeout(() => this.open(answer), AGAIN_MS);
+    });
+    try {
+      if (lstatSync(this.#path).isSocket()) unlinkSync(this.#path); // of an applier that is no more
+    } catch {
+      // there is none, or it cannot be taken away, which listening says
+    }
+    server.listen(this.#path, () => {
+      try {
+        chmodSync(this.#path, MODE);
+        this.#said = '';
+      } catch (error) {
+        this.#say(error); // whoever took it away has to give it back: nothing opens
+      }
+    });
+  }
+
+  /** Once, until it is another. */
+  #say(error: unknown): void {
+    const text = error instanceof Error ? error.message : String(error);
+    if (this.#said !== text) process.stderr.write(`rulecast-applier: --openings ${this.#path}: ${text}\n`);
+    this.#said = text;
+  }
+
+  #serve(socket: Socket, answer: (opening: Opening) => Outcome): void {
+    this.#caller?.destroy();
+    this.#caller = socket;
+    const reader = new OpeningReader();
+    socket.on('data', (bytes) => {
+      socket.pause();
+      this.#answer(socket, reader.feed(bytes), answer);
+    });
+    socket.on('error', () => undefined); // `close` comes after it
+  }
+
+  /** A piece at a time, between which the applier does what it is there for. */
+  #answer(socket: Socket, openings: Iterator<Opening>, answer: (opening: Opening) => Outcome): void {
+    if (socket.destroyed) return;
+    const answers: Uint8Array[] = [];
+    try {
+      for (let left = PIECE_ADDRESSES; left > 0; ) {
+        const next = openings.next();
+        if (next.done === true) break;
+        answers.push(answerFrame(next.value.id, answer(next.value)));
+        left -= next.value.addresses.length;
+      }
+    } catch (error) {
+      socket.destroy(); // it does not speak as rulecast-dns does, or the fault is ours: nothing opens
+      this.#say(error);
+      return;
+    }
+    if (answers.length === 0) socket.resume();
+    else {
+      socket.write(Buffer.concat(answers));
+      if (socket.writableLength > UNREAD_MAX_BYTES) socket.destroy();
+      setImmediate(() => this.#answer(socket, openings, answer));
+    }
+  }
+
+  close(): void {
+    clearTimeout(this.#again);
+    this.#caller?.destroy();
+    this.#server?.close();
+  }
+}

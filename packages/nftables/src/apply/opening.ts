@@ -1,0 +1,140 @@
+/**
+ * What `rulecast-dns` asks of the applier, over a socket of its own: to open an address for a qube that it is
+ * about to tell it, and nothing else. Numbers are big-endian.
+ *
+ *     request   u16 bytes that follow │ u32 id │ u8 family │ u8 addresses │ u32 seconds │ list 8 │ version 8
+ *               │ address of the qube │ addresses │ label, the rest
+ *     answer    u32 id │ u8 outcome
+ *
+ * Nothing here loads what the applier needs: whoever asks has none of its rights.
+ */
+
+import type { Family } from '@rulecast/rules';
+import { NAME_ADDRESSES_OF_ONE_MAX, OPEN_GRACE_S, OPEN_MAX_S, OPEN_MIN_S } from '../limits.ts';
+import { isNameLabel, type NameLabel } from '../plan/name-set.ts';
+import type { Key } from '../plan/plan.ts';
+
+export interface Opening {
+  /** Comes back with the answer. */
+  readonly id: number;
+  readonly family: Family;
+  /** How long, grace included. */
+  readonly seconds: number;
+  /** Which list, and which state of it: as in the name of its set. */
+  readonly key: Key;
+  readonly version: Key;
+  /** 4 or 16 bytes. */
+  readonly qube: Uint8Array;
+  /** From 1 to NAME_ADDRESSES_OF_ONE_MAX, of as many bytes each. */
+  readonly addresses: readonly Uint8Array[];
+  readonly label: NameLabel;
+}
+
+export const Outcome = {
+  /** They are in the kernel. */
+  open: 0,
+  /** Never: an address that no name opens, or no qube of that list. */
+  refused: 1,
+  /** So many qubes hold something by this list that no other can. */
+  full: 2,
+  /** Not in what is in force: it may be soon, when both have the same release. */
+  later: 3,
+} as const;
+export type Outcome = (typeof Outcome)[keyof typeof Outcome];
+
+export const ANSWER_BYTES = 5;
+const LENGTH_BYTES = 2;
+const HEAD_BYTES = 26;
+const KEY_BYTES = 8;
+const REQUEST_MAX_BYTES = HEAD_BYTES + 16 + NAME_ADDRESSES_OF_ONE_MAX * 16 + 127;
+
+/** Whoever wrote this does not speak as `rulecast-dns` does. */
+export class OpeningError extends Error {}
+
+/** How long an address may be used whose record may be kept for so long. */
+export function openSecondsOf(ttlSeconds: number): number {
+  return Math.min(OPEN_MAX_S, Math.max(OPEN_MIN_S, ttlSeconds)) + OPEN_GRACE_S;
+}
+
+export function openingFrame(opening: Opening): Uint8Array {
+  const { id, family, seconds, key, version, qube, addresses, label } = opening;
+  const head = Buffer.alloc(LENGTH_BYTES + HEAD_BYTES);
+  const bytes = Buffer.concat([head, qube, ...addresses, Buffer.from(label, 'latin1')]);
+  bytes.writeUInt16BE(bytes.length - LENGTH_BYTES, 0);
+  bytes.writeUInt32BE(id, 2);
+  bytes[6] = family;
+  bytes[7] = addresses.length;
+  bytes.writeUInt32BE(seconds, 8);
+  bytes.write(key + version, 12, 'hex');
+  return bytes;
+}
+
+export function answerFrame(id: number, outcome: Outcome): Uint8Array {
+  const bytes = Buffer.alloc(ANSWER_BYTES);
+  bytes.writeUInt32BE(id, 0);
+  bytes[4] = outcome;
+  return bytes;
+}
+
+/** The requests of a stream. Holds no more than one. */
+export class OpeningReader {
+  #held: Buffer = Buffer.alloc(0);
+
+  /** The requests that end in these bytes. Throws OpeningError for what is none; read no more then. */
+  *feed(bytes: Uint8Array): Generator<Opening> {
+    let rest = this.#held.length === 0 ? Buffer.from(bytes) : Buffer.concat([this.#held, bytes]);
+    while (rest.length >= LENGTH_BYTES) {
+      const length = rest.readUInt16BE(0);
+      if (length <= HEAD_BYTES || length > REQUEST_MAX_BYTES)
+        throw new OpeningError('a request of no length');
+      if (rest.length < LENGTH_BYTES + length) break;
+      yield openingIn(rest.subarray(LENGTH_BYTES, LENGTH_BYTES + length));
+      rest = rest.subarray(LENGTH_BYTES + length);
+    }
+    this.#held = Buffer.from(rest); // of its own, not of all that came
+  }
+}
+
+/** The answers of a stream. Throws OpeningError for an outcome that there is not. */
+export class AnswerReader {
+  #held: Buffer = Buffer.alloc(0);
+
+  *feed(bytes: Uint8Array): Generator<{ readonly id: number; readonly outcome: Outcome }> {
+    const all = Buffer.concat([this.#held, bytes]);
+    const whole = all.length - (all.length % ANSWER_BYTES);
+    this.#held = all.subarray(whole);
+    for (let at = 0; at < whole; at += ANSWER_BYTES) {
+      const outcome = Object.values(Outcome).find((each) => each === all[at + 4]);
+      if (outcome === undefined) throw new OpeningError('an answer that there is not');
+      yield { id: all.readUInt32BE(at), outcome };
+    }
+  }
+}
+
+function openingIn(bytes: Buffer): Opening {
+  const family = bytes[4] === 4 ? 4 : 6;
+  const size = family === 4 ? 4 : 16;
+  const count = bytes[5] ?? 0;
+  const seconds = bytes.readUInt32BE(6);
+  const at = (index: number): number => HEAD_BYTES + index * size;
+  const label = bytes.toString('latin1', Math.min(bytes.length, at(1 + count)));
+  const isSound =
+    bytes[4] === family &&
+    count > 0 &&
+    count <= NAME_ADDRESSES_OF_ONE_MAX &&
+    seconds >= OPEN_MIN_S &&
+    seconds <= OPEN_MAX_S + OPEN_GRACE_S &&
+    isNameLabel(label);
+  if (!isSound) throw new OpeningError('a request that is none');
+  const part = (index: number): Uint8Array => Uint8Array.from(bytes.subarray(at(index), at(index + 1)));
+  return {
+    id: bytes.readUInt32BE(0),
+    family,
+    seconds,
+    key: bytes.toString('hex', 10, 10 + KEY_BYTES),
+    version: bytes.toString('hex', 10 + KEY_BYTES, HEAD_BYTES),
+    qube: part(0),
+    addresses: Array.from({ length: count }, (_, index) => part(index + 1)),
+    label,
+  };
+}

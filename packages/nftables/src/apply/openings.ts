@@ -1,0 +1,292 @@
+/**
+ * What is open by name: addresses that qubes were told, in the name sets of the table in force, and from the
+ * moment when another one is nearly made in those of both, so that none is missing at the switch.
+ *
+ * Who asks is `rulecast-dns`, which reads what qubes send, and is not trusted: a qube is one of a policy that
+ * uses the list, in the state in which it is in force; an address is one of the Internet; how much a qube may
+ * hold is counted here. What goes beyond takes the place of the qube's own.
+ */
+
+import {
+  canonicalPrefixes,
+  type Family,
+  isSpecialPurpose,
+  memberContaining,
+  NAME_ADDRESSES_MAX,
+  PrefixBuilder,
+  type Prefixes,
+  strideOf,
+} from '@rulecast/rules';
+import type { Command } from '../kernel/commands.ts';
+import { destroyNamed, type NameElement, renewNamed } from '../kernel/name-elements.ts';
+import { NativeError } from '../kernel/native.ts';
+import { CARRIED_ELEMENTS, NAME_ADDRESSES_OF_ONE_MAX } from '../limits.ts';
+import type { NameSet } from '../plan/change.ts';
+import { type NameLabel, parseNameSetName } from '../plan/name-set.ts';
+import { type Opening, Outcome } from './opening.ts';
+
+/** The kernel, as far as it is needed. */
+export interface OpeningsKernel {
+  /** One transaction. Throws NativeError. */
+  run(commands: readonly Command[]): void;
+  /** Rejects with NativeError. */
+  named(table: string, set: string): Promise<readonly NameElement[]>;
+  /** Steady. */
+  nowMs(): number;
+}
+
+/** One address that a qube may use. */
+interface Entry {
+  readonly key: Uint32Array;
+  readonly label: NameLabel;
+  readonly untilMs: number;
+}
+
+/** By qube, by address. */
+type Held = Map<string, Map<string, Entry>>;
+
+/** A name set of a table. */
+interface Place {
+  readonly set: string;
+  readonly family: Family;
+  readonly version: string;
+  readonly qubes: Prefixes;
+  /** Qubes that may hold something. */
+  readonly most: number;
+}
+
+interface Table {
+  readonly name: string;
+  /** By list and family. */
+  readonly places: ReadonlyMap<string, Place>;
+}
+
+export class Openings {
+  readonly #kernel: OpeningsKernel;
+  #current: Table | undefined;
+  /** Made, and not in force yet; may be in the same table of the kernel. */
+  #next: Table | undefined;
+  /** By list, family and version. What is here may have ended in the kernel, and not the other way round. */
+  readonly #held = new Map<string, Held>();
+
+  constructor(kernel: OpeningsKernel) {
+    this.#kernel = kernel;
+  }
+
+  // ── Tables ───────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * The sets of a table are made: what is open and still may be is carried over, and from now on new ones go
+   * to both. `turn` is awaited between pieces. Rejects with NativeError.
+   */
+  async prepare(name: string, sets: readonly NameSet[], turn: () => Promise<unknown>): Promise<void> {
+    const next = tableOf(name, sets);
+    this.#next = next;
+    for (const [list, place] of next.places) {
+      const isThere = this.#current?.name === name && this.#current.places.get(list)?.set === place.set;
+      const held = this.#held.get(identityOf(list, place));
+      if (isThere || held === undefined) continue;
+      for (const mine of [...held.values()]) {
+        const entries = [...mine];
+        for (let from = 0; from < entries.length; from += CARRIED_ELEMENTS) {
+          this.#carry(place, name, mine, entries.slice(from, from + CARRIED_ELEMENTS));
+          await turn();
+        }
+      }
+    }
+  }
+
+  /** Carries what a qube held at the begin, and still does: what came since is in both tables. */
+  #carry(
+    place: Place,
+    table: string,
+    mine: ReadonlyMap<string, Entry>,
+    entries: readonly (readonly [string, Entry])[],
+  ): void {
+    const nowMs = this.#kernel.nowMs();
+    const left = entries.flatMap(([address, entry]) => {
+      const isLeft = mine.get(address) === entry && entry.untilMs > nowMs && isOf(place, entry.key);
+      return isLeft ? [elementOf(entry, nowMs)] : [];
+    });
+    if (left.length > 0) this.#kernel.run(renewNamed(table, place.set, left));
+  }
+
+  /** What was prepared is in force. */
+  release(): void {
+    this.#current = this.#next;
+    this.#next = undefined;
+    const known = new Set([...(this.#current?.places ?? [])].map(([list, place]) => identityOf(list, place)));
+    for (const identity of this.#held.keys()) if (!known.has(identity)) this.#held.delete(identity);
+  }
+
+  discard(): void {
+    this.#next = undefined;
+  }
+
+  /** Nothing is in force. */
+  forget(): void {
+    this.#current = undefined;
+    this.#next = undefined;
+    this.#held.clear();
+  }
+
+  /** A table that another applier made: what is open there is read. Rejects with NativeError. */
+  async adopt(name: string, sets: readonly NameSet[]): Promise<void> {
+    const table = tableOf(name, sets);
+    for (const [list, place] of table.places) {
+      const identity = identityOf(list, place);
+      if (this.#held.has(identity)) continue;
+      const elements = await this.#kernel.named(name, place.set);
+      const held: Held = new Map();
+      for (const { key, label, milliseconds } of elements)
+        put(held, place.family, { key, label, untilMs: this.#kernel.nowMs() + milliseconds });
+      this.#held.set(identity, held);
+    }
+    this.#current = table;
+  }
+
+  // ── Openings ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Opens all addresses of a request in the kernel, or none of them. */
+  open({ family, key, version, qube, addresses, seconds, label }: Opening): Outcome {
+    const list = `${key}_${family}`;
+    const place = this.#current?.places.get(list);
+    if (place === undefined || place.version !== version) return Outcome.later;
+    const own = wordsOf(qube);
+    const keys = addresses.map((address) => Uint32Array.of(...own, ...wordsOf(address)));
+    if (!isOf(place, own) || !keys.every((pair) => isOpenable(family, pair))) return Outcome.refused;
+    const nowMs = this.#kernel.nowMs();
+    const held = this.#heldOf(list, place);
+    const mine = heldBy(held, place, textOf(own), nowMs);
+    if (mine === undefined) return Outcome.full;
+    const untilMs = nowMs + seconds * 1000;
+    const entries = keys.map((pair): Entry => ({ key: pair, label, untilMs }));
+    const added = new Map(entries.map((entry) => [addressText(family, entry.key), entry]));
+    const gone = [...withoutRoom(mine, added, label)];
+    try {
+      for (const [table, set] of this.#targets(list, version)) {
+        const out = gone.length === 0 ? [] : [destroyNamed(table, set, gone)];
+        const elements = entries.map((entry) => elementOf(entry, nowMs));
+        this.#kernel.run([...out, ...renewNamed(table, set, elements)]);
+        for (const entry of gone) mine.delete(addressText(family, entry.key));
+        for (const entry of entries) put(held, family, entry);
+      }
+    } catch (error) {
+      if (!(error instanceof NativeError)) throw error;
+      return Outcome.later;
+    } finally {
+      if (mine.size === 0) held.delete(textOf(own));
+    }
+    return Outcome.open;
+  }
+
+  /** Where an opening goes: the set in force, and the one that is about to be. */
+  #targets(list: string, version: string): readonly (readonly [string, string])[] {
+    return [this.#current, this.#next].flatMap((table, index, both) => {
+      const place = table?.places.get(list);
+      if (table === undefined || place?.version !== version) return [];
+      const isSame =
+        index === 1 && both[0]?.name === table.name && both[0].places.get(list)?.set === place.set;
+      return isSame ? [] : [[table.name, place.set] as const];
+    });
+  }
+
+  #heldOf(list: string, place: Place): Held {
+    const identity = identityOf(list, place);
+    let held = this.#held.get(identity);
+    if (held === undefined) {
+      held = new Map();
+      this.#held.set(identity, held);
+    }
+    return held;
+  }
+}
+
+function tableOf(name: string, sets: readonly NameSet[]): Table {
+  const places = sets.flatMap(({ set, qubes }) => {
+    const parsed = parseNameSetName(set);
+    if (parsed === undefined) return [];
+    const { key, family, size, version } = parsed;
+    const column = new PrefixBuilder(family, qubes.length);
+    for (const { address, length } of qubes) column.push(wordsOf(Buffer.from(address, 'hex')), 0, length);
+    const most = Math.max(1, Math.floor(size / NAME_ADDRESSES_MAX));
+    const place: Place = { set, family, version, qubes: canonicalPrefixes(column.build()), most };
+    return [[`${key}_${family}`, place] as const];
+  });
+  return { name, places: new Map(places) };
+}
+
+function identityOf(list: string, { version }: Place): string {
+  return `${list}_${version}`;
+}
+
+function isOf({ qubes }: Place, key: Uint32Array): boolean {
+  return memberContaining(qubes, key) >= 0; // which begins with the address of the qube
+}
+
+/** Of the Internet: no name opens what is private, of a link, of this machine or of many. */
+function isOpenable(family: Family, key: Uint32Array): boolean {
+  return !isSpecialPurpose(family, key.subarray(strideOf(family)), family === 4 ? 32 : 128);
+}
+
+/** What a qube holds that has not ended; undefined: too many others hold something. */
+function heldBy(held: Held, { most }: Place, qube: string, nowMs: number): Map<string, Entry> | undefined {
+  const known = held.get(qube);
+  if (known === undefined && held.size >= most) for (const each of held.keys()) prune(held, each, nowMs);
+  if (known === undefined && held.size >= most) return undefined;
+  prune(held, qube, nowMs);
+  const mine = held.get(qube) ?? new Map<string, Entry>();
+  held.set(qube, mine);
+  return mine;
+}
+
+function prune(held: Held, qube: string, nowMs: number): void {
+  const all = held.get(qube);
+  for (const [address, { untilMs }] of all ?? []) if (untilMs <= nowMs) all?.delete(address);
+  if (all?.size === 0) held.delete(qube);
+}
+
+/** What ends first of what a qube holds, so that there is room for more: of the same name, and of all. */
+function withoutRoom(
+  mine: ReadonlyMap<string, Entry>,
+  added: ReadonlyMap<string, Entry>,
+  label: NameLabel,
+): ReadonlySet<Entry> {
+  const gone = new Set<Entry>();
+  if (mine.size + added.size <= NAME_ADDRESSES_OF_ONE_MAX) return gone;
+  const others = [...mine].flatMap(([address, entry]) => (added.has(address) ? [] : [entry]));
+  const ofName = others.filter((each) => each.label === label);
+  for (const each of firstToEnd(ofName, ofName.length + added.size - NAME_ADDRESSES_OF_ONE_MAX))
+    gone.add(each);
+  const left = others.filter((each) => !gone.has(each));
+  for (const each of firstToEnd(left, left.length + added.size - NAME_ADDRESSES_MAX)) gone.add(each);
+  return gone;
+}
+
+function firstToEnd(entries: readonly Entry[], count: number): readonly Entry[] {
+  return count <= 0 ? [] : [...entries].sort((a, b) => a.untilMs - b.untilMs).slice(0, count);
+}
+
+function put(held: Held, family: Family, entry: Entry): void {
+  const qube = textOf(entry.key.subarray(0, strideOf(family)));
+  const mine = held.get(qube) ?? new Map<string, Entry>();
+  held.set(qube, mine);
+  mine.set(addressText(family, entry.key), entry);
+}
+
+function addressText(family: Family, key: Uint32Array): string {
+  return textOf(key.subarray(strideOf(family)));
+}
+
+function elementOf({ key, label, untilMs }: Entry, nowMs: number): NameElement {
+  return { key, label, milliseconds: Math.max(1, untilMs - nowMs) };
+}
+
+function textOf(words: Uint32Array): string {
+  return words.join();
+}
+
+function wordsOf(bytes: Uint8Array): Uint32Array {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  return Uint32Array.from({ length: bytes.length / 4 }, (_, word) => view.getUint32(word * 4));
+}

@@ -1,0 +1,173 @@
+/** Rules that accept by name: what is planned for them, and what the applier takes of it. */
+
+import { nameListOf } from '@rulecast/rules';
+import { describe, expect, it } from 'vitest';
+import { checkRequest } from '../src/apply/check.ts';
+import { type Change, transition, wholeChange } from '../src/plan/change.ts';
+import { kernelBytesOf } from '../src/plan/memory.ts';
+import { listKeys, nameSetName, parseNameSetName } from '../src/plan/name-set.ts';
+import { hexAt, policyChain } from '../src/plan/plan.ts';
+import { planned, plannedAfter, ruleSet, type SamplePolicy, scriptText } from './sample.ts';
+
+const OPTIONS = {
+  tag: { release: 'ab'.repeat(32), conditions: 'cd'.repeat(8), mark: 7 },
+  downstreamGroup: 2,
+  answer: 'reject',
+} as const;
+const NAMES = ['a.example', '*.b.example'];
+const WORK: SamplePolicy = {
+  name: 'work',
+  prefixes: ['10.137.0.5', '10.137.0.6', 'fd00::5'],
+  egress: ['accept dst=@updates proto=tcp dstports=443', 'drop dst=@updates', 'accept dst4=1.2.3.4'],
+};
+
+const rulesOf = (policies: readonly SamplePolicy[], names: readonly string[] = NAMES) =>
+  ruleSet(policies, { updates: nameListOf(names, 'firewall') });
+const setOf = (family: 4 | 6, size: number, names: readonly string[] = NAMES): string =>
+  nameSetName({ ...listKeys('updates', nameListOf(names, 'firewall').names), family, size });
+const networks = (plan: ReturnType<typeof planned>): Record<string, readonly string[]> =>
+  Object.fromEntries(
+    [...plan.nameSets].map(([set, { family, words, lengths }]) => [
+      set,
+      Array.from(lengths, (length, i) => `${hexAt(words, i, family)}/${length}`),
+    ]),
+  );
+
+describe('a rule that accepts by a list of names', () => {
+  it('asks what the qube was told, in both families; one that drops asks of no packet', () => {
+    const plan = planned(rulesOf([WORK]));
+    for (const [family, qubes] of [
+      [4, 2],
+      [6, 1],
+    ] as const) {
+      const [first, second] = plan.chains.get(policyChain('egress', family, 'work')) ?? [];
+      expect(first).toMatchObject({
+        remote: { kind: 'told', set: setOf(family, qubes * 1024) },
+        ports: [443, 443],
+      });
+      expect(second).toMatchObject({ remote: { kind: family === 4 ? 'prefix' : 'any' } });
+    }
+    expect(networks(plan)).toEqual({
+      [setOf(4, 2048)]: ['0a890005/32', '0a890006/32'],
+      [setOf(6, 1024)]: ['fd000000000000000000000000000005/128'],
+    });
+  });
+
+  it.each<[string, readonly SamplePolicy[], Record<string, readonly string[]>]>([
+    [
+      'of no policy with prefixes in a family, has no set there',
+      [{ ...WORK, prefixes: ['10.0.0.1'] }],
+      {
+        [setOf(4, 1024)]: ['0a000001/32'],
+      },
+    ],
+    [
+      'of two policies, has one set for the qubes of both',
+      [
+        { ...WORK, prefixes: ['10.0.0.1'] },
+        { ...WORK, name: 'other', prefixes: ['10.0.1.0/24'] },
+        { name: 'third', prefixes: ['10.0.2.1'], egress: ['drop dst=@updates'] },
+      ],
+      { [setOf(4, 65_536)]: ['0a000001/32', '0a000100/24'] },
+    ],
+    [
+      'of common, is for whoever asks',
+      [
+        { name: 'common', prefixes: [], egress: ['accept dst=@updates'] },
+        { name: 'third', prefixes: ['10.0.2.1'] },
+      ],
+      {
+        [setOf(4, 65_536)]: ['00000000/0'],
+        [setOf(6, 65_536)]: [`${'0'.repeat(32)}/0`],
+      },
+    ],
+    [
+      'among exceptions, counts too',
+      [{ name: 'work', prefixes: ['10.0.0.1'], exceptions: { egress: ['accept dst=@updates'] } }],
+      { [setOf(4, 1024)]: ['0a000001/32'] },
+    ],
+    [
+      'with specialtarget=dns, opens nothing',
+      [{ ...WORK, prefixes: ['10.0.0.1'], egress: ['accept dst=@updates specialtarget=dns'] }],
+      {},
+    ],
+  ])('%s', (_, policies, expected) => {
+    expect(networks(planned(rulesOf(policies)))).toEqual(expected);
+  });
+
+  it('is a pair of addresses of the flow to the kernel', () => {
+    const change = wholeChange(planned(rulesOf([WORK])), OPTIONS);
+    const text = scriptText(change.change, new Uint8Array(Buffer.concat(change.body)));
+    expect(text).toContain(
+      `add set inet rulecast_a ${setOf(4, 2048)} { type ipv4_addr . ipv4_addr; flags timeout; size 4096; }`,
+    );
+    expect(text).toMatch(
+      new RegExp(
+        `ct original ip saddr \\. ct reply ip saddr @${setOf(4, 2048)} counter name \\S+ goto to_qubes`,
+      ),
+    );
+    expect(text).toMatch(
+      new RegExp(
+        `ct original ip6 saddr \\. ct reply ip6 saddr @${setOf(6, 1024)} counter name \\S+ goto to_qubes`,
+      ),
+    );
+  });
+
+  it('keeps its set where the list does, and has another where the list changes', () => {
+    const before = planned(rulesOf([WORK]));
+    const changeTo = (names: readonly string[], work = WORK): Change => {
+      const after = plannedAfter(rulesOf([work], names), before);
+      const to = { ...OPTIONS, tag: { ...OPTIONS.tag, mark: 8 } };
+      const { release, afterwards } = transition({ plan: before, tag: OPTIONS.tag }, after, to);
+      return { ...release.change, oldSets: afterwards.flatMap(({ change }) => change.oldSets) };
+    };
+    const same = changeTo(NAMES, { ...WORK, egress: [...(WORK.egress ?? []), 'accept proto=udp'] });
+    expect([same.newSets, same.oldSets]).toEqual([[], []]);
+    expect(same.nameSets?.map(({ set }) => set)).toEqual([setOf(4, 2048), setOf(6, 1024)]);
+    const other = changeTo(['a.example']);
+    expect(other.newSets).toEqual([setOf(4, 2048, ['a.example']), setOf(6, 1024, ['a.example'])]);
+    expect(other.oldSets).toEqual([setOf(4, 2048), setOf(6, 1024)]);
+  });
+
+  it('counts with all that it may open in the memory of the kernel', () => {
+    const bytesOf = (policies: readonly SamplePolicy[]): number => {
+      const { change, body } = wholeChange(planned(rulesOf(policies)), OPTIONS);
+      return kernelBytesOf(change, new Uint8Array(Buffer.concat(body)));
+    };
+    const one = bytesOf([{ ...WORK, prefixes: ['10.0.0.1'] }]);
+    const many = bytesOf([{ ...WORK, prefixes: ['10.0.0.0/8'] }]);
+    expect(one).toBeGreaterThan(1024 * 300);
+    expect(many - one).toBeGreaterThan(63 * 1024 * 300);
+  });
+});
+
+describe('the check', () => {
+  const { change } = wholeChange(planned(rulesOf([WORK])), OPTIONS);
+  const [first, second] = change.nameSets ?? [];
+  const names = (nameSets: unknown): unknown => checkRequest({ kind: 'names', nameSets }, new Uint8Array(0));
+
+  it('takes name sets as they are planned', () => {
+    const body = new Uint8Array(Buffer.concat(wholeChange(planned(rulesOf([WORK])), OPTIONS).body));
+    const request = JSON.parse(JSON.stringify({ kind: 'apply', change }));
+    expect(checkRequest(request, body)).toEqual({ kind: 'apply', change });
+    expect(names(change.nameSets)).toEqual({ kind: 'names', nameSets: change.nameSets });
+  });
+
+  it.each<[string, unknown]>([
+    ['no list', {}],
+    ['a set of another form', [{ ...first, set: 's0123456789abcdef_4_i_00000000' }]],
+    ['a list twice', [first, { ...first, set: first?.set.replace(/_\d+_/, '_1024_') }]],
+    ['a qube of another family', [{ ...first, qubes: second?.qubes }]],
+    ['a network that is too long', [{ ...first, qubes: [{ address: '0a000001', length: 33 }] }]],
+    ['no qubes', [{ set: first?.set }]],
+    ['more room than any has', [{ ...first, set: first?.set.replace(/_\d+_/, '_65537_') }]],
+  ])('refuses %s', (_, spoiled) => {
+    expect(() => names(spoiled)).toThrow();
+  });
+
+  it('refuses a rule that asks a name set of the other family', () => {
+    const spoiled = JSON.stringify({ kind: 'apply', change }).replaceAll(setOf(4, 2048), setOf(6, 2048));
+    expect(() => checkRequest(JSON.parse(spoiled), new Uint8Array(0))).toThrow('name set');
+    expect(parseNameSetName(setOf(6, 2048))).toBeDefined();
+  });
+});

@@ -1,0 +1,307 @@
+/** What may be opened by name, whoever asks: as one who has taken `rulecast-dns` over would. */
+
+import { describe, expect, it } from 'vitest';
+import fc from '../../../test/seeded-fast-check.ts';
+import {
+  AnswerReader,
+  answerFrame,
+  type Opening,
+  OpeningError,
+  OpeningReader,
+  Outcome,
+  openingFrame,
+  openSecondsOf,
+} from '../src/apply/opening.ts';
+import { Openings } from '../src/apply/openings.ts';
+import type { Command } from '../src/kernel/commands.ts';
+import type { NameElement } from '../src/kernel/name-elements.ts';
+import { NativeError } from '../src/kernel/native.ts';
+import type { NameSet } from '../src/plan/change.ts';
+
+const [KEY, VERSION, OTHER] = ['0123456789abcdef', '89abcdef89abcdef', '89abcdef89abcde0'];
+const SET = `n${KEY}_4_2048_${VERSION}`;
+const QUBES: NameSet['qubes'] = [
+  { address: '0a890005', length: 32 },
+  { address: '0a890006', length: 32 },
+];
+const SETS: readonly NameSet[] = [{ set: SET, qubes: QUBES }];
+
+const opening = (more: Partial<Opening> = {}): Opening => ({
+  id: 7,
+  family: 4,
+  seconds: 90,
+  key: KEY,
+  version: VERSION,
+  qube: Uint8Array.of(10, 137, 0, 5),
+  addresses: [Uint8Array.of(93, 184, 216, 34)],
+  label: 'api.example',
+  ...more,
+});
+const addresses = (count: number, from = 0): readonly Uint8Array[] =>
+  Array.from({ length: count }, (_, i) => Uint8Array.of(93, 184, (from + i) >> 8, (from + i) & 255));
+
+/** A kernel of name sets, which are there once an element is asked for. */
+class Kernel {
+  nowMs = 1000;
+  failure: NativeError | undefined;
+  readonly elements = new Map<string, Map<string, string>>();
+
+  run(commands: readonly Command[]): void {
+    if (this.failure !== undefined) throw this.failure;
+    for (const { type, attributes } of commands) {
+      const [table, set] = [attributes[0]?.[1], attributes[1]?.[1]];
+      const elements = this.elements.get(`${table} ${set}`) ?? new Map<string, string>();
+      this.elements.set(`${table} ${set}`, elements);
+      for (const [, element] of (attributes[2]?.[1] ?? []) as readonly [number, readonly unknown[]][]) {
+        const text = JSON.stringify(element, (_, value) =>
+          value instanceof Uint8Array ? [...value] : value,
+        );
+        const [, key = ''] = /\[1,\[\[1,\[\[1,\[([\d,]+)/.exec(`[1,${text}`) ?? [];
+        if ((type & 255) === 30) elements.delete(key);
+        else elements.set(key, text);
+      }
+    }
+  }
+
+  async named(): Promise<readonly NameElement[]> {
+    return [{ key: Uint32Array.of(0x0a890006, 0x5db80000), milliseconds: 5000, label: 'old.example' }];
+  }
+
+  /** Addresses of a qube in a set, in their order. */
+  of(qube: string, set = `rulecast_a ${SET}`): readonly string[] {
+    const keys = [...(this.elements.get(set)?.keys() ?? [])];
+    return keys.filter((key) => key.startsWith(`${qube},`)).map((key) => key.slice(qube.length + 1));
+  }
+}
+
+async function opened(sets = SETS): Promise<{ readonly kernel: Kernel; readonly openings: Openings }> {
+  const kernel = new Kernel();
+  const openings = new Openings({
+    run: (commands) => kernel.run(commands),
+    named: () => kernel.named(),
+    nowMs: () => kernel.nowMs,
+  });
+  await openings.prepare('rulecast_a', sets, async () => undefined);
+  openings.release();
+  return { kernel, openings };
+}
+
+describe('an address is opened', () => {
+  it('for the qube that was told it, and for no other', async () => {
+    const { kernel, openings } = await opened();
+    expect(openings.open(opening())).toBe(Outcome.open);
+    expect([kernel.of('10,137,0,5'), kernel.of('10,137,0,6')]).toEqual([['93,184,216,34'], []]);
+  });
+
+  it.each<[string, Partial<Opening>, Outcome]>([
+    ['a qube of no policy that uses the list', { qube: Uint8Array.of(10, 137, 0, 7) }, Outcome.refused],
+    ['the firewall itself', { qube: Uint8Array.of(10, 138, 0, 1) }, Outcome.refused],
+    ['another list', { key: OTHER }, Outcome.later],
+    ['another state of the list', { version: OTHER }, Outcome.later],
+    [
+      'another family',
+      { family: 6, qube: new Uint8Array(16), addresses: [new Uint8Array(16)] },
+      Outcome.later,
+    ],
+    ...[
+      [10, 0, 0, 1],
+      [10, 137, 0, 6],
+      [127, 0, 0, 1],
+      [169, 254, 169, 254],
+      [172, 16, 0, 1],
+      [192, 168, 0, 1],
+      [100, 64, 0, 1],
+      [224, 0, 0, 1],
+      [255, 255, 255, 255],
+      [0, 0, 0, 0],
+    ].map((address): [string, Partial<Opening>, Outcome] => [
+      `the address ${address.join('.')}`,
+      { addresses: [Uint8Array.of(93, 184, 216, 34), Uint8Array.from(address)] },
+      Outcome.refused,
+    ]),
+  ])('not for %s', async (_, more, outcome) => {
+    const { kernel, openings } = await opened();
+    expect(openings.open(opening(more))).toBe(outcome);
+    expect(kernel.elements.size).toBe(0);
+  });
+
+  it('not where the kernel does not take it, nor before or after anything is in force', async () => {
+    const { kernel, openings } = await opened();
+    kernel.failure = new NativeError('no', -1);
+    expect(openings.open(opening())).toBe(Outcome.later);
+    kernel.failure = undefined;
+    openings.forget();
+    expect(openings.open(opening())).toBe(Outcome.later);
+    const none = new Openings({ run: () => undefined, named: () => kernel.named(), nowMs: () => 0 });
+    expect(none.open(opening())).toBe(Outcome.later);
+  });
+});
+
+describe('what a qube may hold', () => {
+  it('is 64 addresses of a name: the next ones take the place of those that end first', async () => {
+    const { kernel, openings } = await opened();
+    for (let i = 0; i < 1000; i++) {
+      kernel.nowMs++;
+      expect(openings.open(opening({ addresses: addresses(1, i) }))).toBe(Outcome.open);
+    }
+    expect(kernel.of('10,137,0,5')).toEqual(addresses(64, 936).map((each) => each.join()));
+  });
+
+  it('is 1,024 addresses of a list, of which its own are given up, and nothing of a neighbour', async () => {
+    const { kernel, openings } = await opened();
+    openings.open(opening({ qube: Uint8Array.of(10, 137, 0, 6), label: 'neighbour.example' }));
+    for (let i = 0; i < 6400 / 64; i++) {
+      kernel.nowMs++;
+      const flood = opening({ addresses: addresses(64, i * 64), label: `n${i}.example`, seconds: 86_430 });
+      expect(openings.open(flood)).toBe(Outcome.open);
+    }
+    expect(kernel.of('10,137,0,5')).toHaveLength(1024);
+    expect(kernel.of('10,137,0,6')).toEqual(['93,184,216,34']);
+    expect(openings.open(opening({ qube: Uint8Array.of(10, 137, 0, 6) }))).toBe(Outcome.open);
+  });
+
+  it('leaves room for as many qubes as the set has room for, until what they hold has ended', async () => {
+    const wide = [{ set: SET, qubes: [{ address: '0a890000', length: 16 }] }];
+    const { kernel, openings } = await opened(wide);
+    const of = (last: number): Outcome => openings.open(opening({ qube: Uint8Array.of(10, 137, 0, last) }));
+    expect([of(1), of(2), of(3), of(1)]).toEqual([Outcome.open, Outcome.open, Outcome.full, Outcome.open]);
+    kernel.nowMs += 90_000;
+    expect(of(3)).toBe(Outcome.open);
+  });
+});
+
+describe('a release', () => {
+  it('carries over what is open and still may be, and opens in both tables until the switch', async () => {
+    const { kernel, openings } = await opened();
+    openings.open(opening({ addresses: addresses(50) }));
+    openings.open(opening({ qube: Uint8Array.of(10, 137, 0, 6) }));
+    kernel.nowMs += 30_000;
+    const fewer = `n${KEY}_4_1024_${VERSION}`;
+    let meanwhile = 0;
+    await openings.prepare('rulecast_b', [{ set: fewer, qubes: QUBES.slice(0, 1) }], async () => {
+      openings.open(opening({ addresses: addresses(1, 1000 + meanwhile++), label: 'b.example' }));
+    });
+    expect(meanwhile).toBeGreaterThan(0);
+    openings.open(opening({ addresses: addresses(1, 2000) }));
+    const next = `rulecast_b ${fewer}`;
+    expect([...kernel.of('10,137,0,5', next)].sort()).toEqual([...kernel.of('10,137,0,5')].sort());
+    expect(kernel.of('10,137,0,6', next)).toEqual([]);
+    const [carried = ''] = kernel.elements.get(next)?.values() ?? [];
+    expect(carried).toContain('[4,{"type":"Buffer","data":[0,0,0,0,0,0,234,96]}]'); // a minute is left
+    openings.release();
+    const before = kernel.of('10,137,0,5');
+    openings.open(opening({ addresses: addresses(1, 3000) }));
+    expect(kernel.of('10,137,0,5')).toEqual(before);
+    expect(kernel.of('10,137,0,5', next)).toHaveLength(before.length + 1);
+  });
+
+  it('that is given up leaves what is open as it is', async () => {
+    const { kernel, openings } = await opened();
+    await openings.prepare('rulecast_b', SETS, async () => undefined);
+    openings.discard();
+    openings.open(opening());
+    expect([kernel.of('10,137,0,5').length, kernel.of('10,137,0,5', `rulecast_b ${SET}`).length]).toEqual([
+      1, 0,
+    ]);
+  });
+
+  it('whose list is another carries nothing over', async () => {
+    const { kernel, openings } = await opened();
+    openings.open(opening());
+    const set = `n${KEY}_4_2048_${OTHER}`;
+    await openings.prepare('rulecast_b', [{ set, qubes: QUBES }], async () => undefined);
+    openings.release();
+    expect(kernel.of('10,137,0,5', `rulecast_b ${set}`)).toEqual([]);
+    expect([openings.open(opening()), openings.open(opening({ version: OTHER }))]).toEqual([
+      Outcome.later,
+      Outcome.open,
+    ]);
+  });
+
+  it('that another applier made is known by what is in the kernel', async () => {
+    const { kernel, openings } = await opened([]);
+    expect(openings.open(opening())).toBe(Outcome.later);
+    await openings.adopt('rulecast_a', SETS);
+    expect(openings.open(opening())).toBe(Outcome.open);
+    await openings.prepare('rulecast_b', SETS, async () => undefined);
+    expect(kernel.of('10,137,0,6', `rulecast_b ${SET}`)).toEqual(['93,184,0,0']);
+  });
+});
+
+describe('a request', () => {
+  const six = opening({
+    family: 6,
+    qube: new Uint8Array(16).fill(1),
+    addresses: [new Uint8Array(16).fill(2), new Uint8Array(16).fill(3)],
+    seconds: 86_430,
+  });
+
+  it('is laid out as it says', () => {
+    expect(Buffer.from(openingFrame(opening())).toString('hex')).toBe(
+      `002d 00000007 04 01 0000005a ${KEY} ${VERSION} 0a890005 5db8d822 6170692e6578616d706c65`.replaceAll(
+        ' ',
+        '',
+      ),
+    );
+    expect(Buffer.from(answerFrame(7, Outcome.full)).toString('hex')).toBe('0000000702');
+  });
+
+  it('is read as it was written, in whatever pieces it comes', () => {
+    const all = Buffer.concat([opening(), six, opening({ addresses: addresses(64) })].map(openingFrame));
+    for (const size of [1, 7, all.length]) {
+      const reader = new OpeningReader();
+      const read: Opening[] = [];
+      for (let at = 0; at < all.length; at += size) read.push(...reader.feed(all.subarray(at, at + size)));
+      expect(read).toEqual([opening(), six, opening({ addresses: addresses(64) })]);
+    }
+    const answers = [...new AnswerReader().feed(Buffer.concat([answerFrame(1, 0), answerFrame(2, 3)]))];
+    expect(answers).toEqual([
+      { id: 1, outcome: Outcome.open },
+      { id: 2, outcome: Outcome.later },
+    ]);
+    expect(() => [...new AnswerReader().feed(Uint8Array.of(0, 0, 0, 1, 4))]).toThrow(OpeningError);
+  });
+
+  it.each<[string, Partial<Opening>]>([
+    ['of no address', { addresses: [] }],
+    ['of 65 addresses', { addresses: addresses(65) }],
+    ['for less than a minute', { seconds: 59 }],
+    ['for more than a day and its grace', { seconds: 86_431 }],
+    ['without a label', { label: '' }],
+    ['whose label is a rule', { label: 'a"; drop' }],
+    ['whose label has two lines', { label: 'a\nb' }],
+    ['whose label is longer than nft reads', { label: 'a'.repeat(128) }],
+    ['whose label is a wildcard', { label: '*.example' }],
+  ])('%s is none', (_, more) => {
+    expect(() => [...new OpeningReader().feed(openingFrame(opening(more)))]).toThrow(OpeningError);
+  });
+
+  it('of any bytes is none, or within what may be asked, and nothing else is thrown', () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom(opening(), six),
+        fc.array(fc.tuple(fc.nat(80), fc.nat(255)), { maxLength: 4 }),
+        fc.nat(90),
+        (from, edits, cut) => {
+          const bytes = openingFrame(from).slice(0, cut + 2);
+          for (const [at, value] of edits) if (at < bytes.length) bytes[at] = value;
+          try {
+            for (const { seconds, addresses: all, qube, label } of new OpeningReader().feed(bytes)) {
+              expect(seconds >= 60 && seconds <= 86_430 && all.length >= 1 && all.length <= 64).toBe(true);
+              expect(all.every(({ length }) => length === qube.length)).toBe(true);
+              expect(label).toMatch(/^[a-z0-9_.-]{1,127}$/);
+            }
+          } catch (error) {
+            expect(error).toBeInstanceOf(OpeningError);
+          }
+        },
+      ),
+    );
+  });
+
+  it('is for as long as the record may be kept, within bounds, and a grace', () => {
+    expect([0, 59, 60, 300, 86_400, 4_294_967_295].map(openSecondsOf)).toEqual([
+      90, 90, 90, 330, 86_430, 86_430,
+    ]);
+  });
+});

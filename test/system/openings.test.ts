@@ -1,0 +1,305 @@
+/** Addresses that are opened by name, with an applier, a kernel and packets; and who may have them opened. */
+
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, statSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { parseRuleLines } from '@rulecast/formats';
+import type { NftRelease, NftSink } from '@rulecast/nftables';
+import { AnswerReader, listKeys, type Opening, Outcome, openingFrame } from '@rulecast/nftables/openings';
+import {
+  EMPTY_RULE_SET,
+  emptyPolicy,
+  IpProtocol,
+  nameListOf,
+  type Policy,
+  parsePrefix,
+  prefixSetOf,
+} from '@rulecast/rules';
+import { afterEach, describe, expect, it } from 'vitest';
+import { frameOf, segment } from '../enforce/frames.mjs';
+import { address, Network } from '../enforce/network.mjs';
+import { appliers, sinkIn } from '../enforce/sink.mjs';
+import { temporaryDirectory } from '../kit/directory.ts';
+import { enforcementGap } from './namespaces.ts';
+
+const NAMES = ['.deb.example'];
+const RULES = ['accept dst=@updates proto=tcp dstports=443'];
+/** The qubes a and b, and two addresses of the Internet. */
+const QUBES = {
+  a: ['10.137.0.5', 'fd09:24ef:4179:a::5'],
+  b: ['10.137.128.6', 'fd09:24ef:4179:b::6'],
+} as const;
+const [FIRST, SECOND] = ['93.184.216.34', '93.184.216.35'];
+const FIRST6 = '2606:2800:220:1::1';
+
+const closers: (() => Promise<unknown>)[] = [];
+
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+/** The router of a firewall with an applier that opens by name. */
+class Firewall {
+  readonly network: Network;
+  readonly sink: NftSink;
+  readonly path = join(temporaryDirectory(), 'openings.sock');
+  #releases = 0;
+  #marks = 0;
+  readonly #arrived = new Map<number, number>();
+
+  private constructor(network: Network) {
+    this.network = network;
+    this.sink = sinkIn(network, {}, ['--openings', this.path]);
+    closers.push(() => network.close());
+    closers.push(() => this.sink.close());
+  }
+
+  static async open(): Promise<Firewall> {
+    const firewall = new Firewall(await Network.open());
+    await firewall.load();
+    return firewall;
+  }
+
+  async load(names = NAMES, rules = RULES): Promise<void> {
+    const { runs, rejectCount } = parseRuleLines(new TextEncoder().encode(rules.join('\n')), 'egress', 0);
+    expect(rejectCount).toBe(0);
+    const policies = Object.entries(QUBES).map(([name, texts]): [string, Policy] => {
+      const prefixes = prefixSetOf(texts.map(prefix));
+      return [name, { ...emptyPolicy(name), prefixes, egress: runs }];
+    });
+    const lists = new Map([['updates', nameListOf(names, 'firewall')]]);
+    const hash = createHash('sha256')
+      .update(`${++this.#releases}`)
+      .digest();
+    const ruleSet = { ...EMPTY_RULE_SET, lists, policies: new Map(policies) };
+    const release: NftRelease = { hash, ruleSet, environment: { now: 0, dns: [] } };
+    await this.sink.prepare(release);
+    await this.sink.commit();
+  }
+
+  /** Frames that open connections, each from a port of its own; and their mark. */
+  frames(from: 'a' | 'b', to: string, count = 1, proto: number = IpProtocol.tcp, port = 443) {
+    const mark = ++this.#marks;
+    const { routerMac, hostMac } = this.network.links[from];
+    const [dst, src] = [address(to), address(QUBES[from][to.includes(':') ? 1 : 0])];
+    const frames = Array.from({ length: count }, (_, i) => {
+      const payload = segment(src, dst, proto, { mark, srcPort: 2000 + i, dstPort: port });
+      return frameOf(routerMac, hostMac, { src, dst, proto, payload });
+    });
+    return { frames, mark };
+  }
+
+  /** Whether a packet that begins a flow comes to the world. */
+  async passes(from: 'a' | 'b', to: string, proto: number = IpProtocol.tcp, port = 443): Promise<boolean> {
+    const { frames, mark } = this.frames(from, to, 1, proto, port);
+    await this.network.send(from, frames);
+    return (await this.arrived(mark)) > 0;
+  }
+
+  /** How many frames of a mark have come to the world. */
+  async arrived(mark: number): Promise<number> {
+    for (const [each, { count }] of await this.network.arrived('world'))
+      this.#arrived.set(each, (this.#arrived.get(each) ?? 0) + count);
+    return this.#arrived.get(mark) ?? 0;
+  }
+
+  /** Speaks as rulecast-dns does. */
+  async caller(): Promise<Caller> {
+    await expect.poll(() => existsSync(this.path) && statSync(this.path).mode & 0o777).toBe(0o660);
+    const socket = connect(this.path);
+    closers.push(async () => socket.destroy());
+    await once(socket, 'connect');
+    return new Caller(socket);
+  }
+}
+
+class Caller {
+  readonly socket: Socket;
+  readonly #reader = new AnswerReader();
+  #id = 0;
+
+  constructor(socket: Socket) {
+    this.socket = socket;
+  }
+
+  async open(qube: string, to: string, more: Partial<Opening> = {}): Promise<Outcome> {
+    const opening = openingOf(++this.#id, qube, to, more);
+    this.socket.write(openingFrame(opening));
+    const [bytes] = (await once(this.socket, 'data')) as [Buffer];
+    const [answer] = this.#reader.feed(bytes);
+    expect(answer?.id).toBe(this.#id);
+    return answer?.outcome ?? Outcome.refused;
+  }
+}
+
+function openingOf(id: number, qube: string, to: string, more: Partial<Opening>): Opening {
+  const { family } = address(to);
+  const keys = listKeys('updates', nameListOf(NAMES, 'firewall').names);
+  const addresses = [bytesOf(to)];
+  return {
+    id,
+    family,
+    seconds: 90,
+    ...keys,
+    qube: bytesOf(qube),
+    addresses,
+    label: 'x.deb.example',
+    ...more,
+  };
+}
+
+function bytesOf(text: string): Uint8Array {
+  const { words } = address(text);
+  return Buffer.concat([...words].map((word) => Buffer.from(word.toString(16).padStart(8, '0'), 'hex')));
+}
+
+function prefix(text: string) {
+  const parsed = parsePrefix(text);
+  if (typeof parsed === 'string') throw new TypeError(text);
+  return parsed;
+}
+
+describe.skipIf(enforcementGap() !== undefined)('an address that a qube is told', () => {
+  it('is open to it, by the rules that accept its name, and to no other', async () => {
+    const firewall = await Firewall.open();
+    const caller = await firewall.caller();
+    expect(await firewall.passes('a', FIRST)).toBe(false);
+    expect(await caller.open(QUBES.a[0], FIRST)).toBe(Outcome.open);
+    expect(await caller.open(QUBES.a[1], FIRST6)).toBe(Outcome.open);
+    expect(await firewall.passes('a', FIRST)).toBe(true);
+    expect(await firewall.passes('a', FIRST6)).toBe(true);
+    for (const other of [
+      firewall.passes('b', FIRST),
+      firewall.passes('b', FIRST6),
+      firewall.passes('a', SECOND),
+      firewall.passes('a', FIRST, IpProtocol.tcp, 80),
+      firewall.passes('a', FIRST, IpProtocol.udp),
+    ])
+      expect(await other).toBe(false);
+    expect(await firewall.sink.check()).toBe(false); // nothing that has to be repaired
+  });
+
+  it('stays open while releases take the place of each other, and new ones open before the answer', async () => {
+    const firewall = await Firewall.open();
+    const caller = await firewall.caller();
+    await caller.open(QUBES.a[0], FIRST);
+    const { frames, mark } = firewall.frames('a', FIRST, 500);
+    await firewall.network.stream('a', frames, 2000);
+    const untilMs = performance.now() + 1500;
+    let swaps = 0;
+    const swapping = (async () => {
+      while (performance.now() < untilMs)
+        await firewall.load(NAMES, [...RULES, `accept dst4=198.51.100.${++swaps % 250}`]);
+    })();
+    const missing: string[] = [];
+    let opened = 0;
+    while (performance.now() < untilMs) {
+      const to = `93.185.${opened >> 8}.${opened++ & 255}`;
+      const outcome = await caller.open(QUBES.b[0], to, { label: `n${opened}.deb.example` });
+      if (outcome !== Outcome.open) missing.push(`${to} ${outcome}`);
+      else if (opened % 20 === 0 && !(await firewall.passes('b', to))) missing.push(to);
+    }
+    await swapping;
+    const sent = await firewall.network.stopStream('a');
+    expect([missing, await firewall.arrived(mark)]).toEqual([[], sent]);
+    expect([swaps > 10, opened > 100, sent > 1000]).toEqual([true, true, true]);
+  });
+
+  it('is closed by the release that changes its list, at once', async () => {
+    const firewall = await Firewall.open();
+    const caller = await firewall.caller();
+    await caller.open(QUBES.a[0], FIRST);
+    await firewall.load(['other.example']);
+    expect(await firewall.passes('a', FIRST)).toBe(false);
+    expect(await caller.open(QUBES.a[0], FIRST)).toBe(Outcome.later); // said of the list that was
+    await firewall.load(NAMES, ['accept proto=udp']);
+    expect(await caller.open(QUBES.a[0], FIRST)).toBe(Outcome.later);
+    await firewall.load();
+    expect(await firewall.passes('a', FIRST)).toBe(false);
+  });
+
+  it('stays open where the applier dies, and the next one goes on with it', async () => {
+    const firewall = await Firewall.open();
+    await (await firewall.caller()).open(QUBES.a[0], FIRST);
+    process.kill(appliers()[0] ?? 0, 'SIGKILL');
+    expect(await firewall.passes('a', FIRST)).toBe(true);
+    await expect
+      .poll(async () => (await firewall.caller()).open(QUBES.a[0], SECOND), { timeout: 10_000 })
+      .toBe(Outcome.open);
+    await firewall.load(NAMES, [...RULES, 'accept dst4=198.51.100.1']); // a whole load, by what was read back
+    expect([await firewall.passes('a', FIRST), await firewall.passes('a', SECOND)]).toEqual([true, true]);
+  });
+});
+
+describe.skipIf(enforcementGap() !== undefined)('a rulecast-dns that somebody has taken over', () => {
+  it('opens nothing private, nothing for who has no such rule, and nothing by other words', async () => {
+    const firewall = await Firewall.open();
+    const caller = await firewall.caller();
+    const before = firewall.network.router.run(['nft', '-s', 'list', 'ruleset']);
+    for (const to of ['10.137.128.6', '127.0.0.1', '169.254.169.254', '192.168.1.1', '224.0.0.1'])
+      expect(await caller.open(QUBES.a[0], to)).toBe(Outcome.refused);
+    for (const to of ['::1', 'fe80::1', 'fd09:24ef:4179:b::6', 'ff02::1'])
+      expect(await caller.open(QUBES.a[1], to)).toBe(Outcome.refused);
+    for (const qube of ['10.137.0.6', '10.138.0.1', '198.18.0.2', '0.0.0.0'])
+      expect(await caller.open(qube, FIRST)).toBe(Outcome.refused);
+    for (const more of [{ key: 'ab'.repeat(8) }, { version: 'ab'.repeat(8) }])
+      expect(await caller.open(QUBES.a[0], FIRST, more)).toBe(Outcome.later);
+    expect(firewall.network.router.run(['nft', '-s', 'list', 'ruleset'])).toBe(before);
+    for (const bad of [
+      openingFrame(openingOf(1, QUBES.a[0], FIRST, { seconds: 4_000_000_000 })),
+      openingFrame(openingOf(1, QUBES.a[0], FIRST, { label: 'a" } ; flush ruleset' })),
+      Buffer.alloc(100_000, 'x'),
+      Buffer.alloc(3),
+    ]) {
+      const { socket } = await firewall.caller();
+      socket.on('error', () => undefined);
+      const ended = new Promise((resolve) => socket.once('close', resolve));
+      socket.resume().write(bad);
+      await ended;
+    }
+    expect(firewall.network.router.run(['nft', '-s', 'list', 'ruleset'])).toBe(before);
+    expect(await (await firewall.caller()).open(QUBES.a[0], FIRST)).toBe(Outcome.open);
+  });
+
+  it('takes no room of a neighbour, and keeps no release waiting', async () => {
+    const firewall = await Firewall.open();
+    const caller = await firewall.caller();
+    expect(await caller.open(QUBES.b[0], FIRST)).toBe(Outcome.open);
+    const addresses = (from: number): readonly Uint8Array[] =>
+      Array.from({ length: 64 }, (_, i) =>
+        Uint8Array.of(93, from >> 10, (from >> 2) & 255, (from & 3) * 64 + i),
+      );
+    caller.socket.resume();
+    let isOver = false;
+    const flood = (async () => {
+      for (let i = 0; !isOver; i++) {
+        const more = { addresses: addresses(i), label: `n${i}.deb.example`, seconds: 86_430 };
+        if (!caller.socket.write(openingFrame(openingOf(i, QUBES.a[0], FIRST, more))))
+          await Promise.race(['drain', 'close'].map((event) => once(caller.socket, event)));
+      }
+    })();
+    const startMs = performance.now();
+    for (let i = 0; i < 5; i++) await firewall.load(NAMES, [...RULES, `accept dst4=198.51.100.${i}`]);
+    expect(performance.now() - startMs).toBeLessThan(10_000); // some 0.1 s each; a minute without turns
+    isOver = true;
+    caller.socket.destroy();
+    await flood;
+    expect(await firewall.passes('b', FIRST)).toBe(true);
+    const again = await firewall.caller();
+    expect(await again.open(QUBES.b[0], SECOND)).toBe(Outcome.open);
+    const table = firewall.network.router.table();
+    const [set = ''] = /n[0-9a-f]{16}_4_\d+_[0-9a-f]{16}/.exec(
+      firewall.network.router.run(['nft', '-t', 'list', 'table', 'inet', table]),
+    ) ?? [''];
+    const listed = firewall.network.router.run(['nft', '-j', 'list', 'set', 'inet', table, set]);
+    expect([...listed.matchAll(/"10\.137\.0\.5"/g)].length).toBeLessThanOrEqual(1024);
+    await expect
+      .poll(() => firewall.network.router.run(['nft', 'list', 'tables']).trim().split('\n').length, {
+        timeout: 5000,
+      })
+      .toBe(1); // those before are emptied
+    expect(await firewall.sink.check()).toBe(false);
+  });
+});
