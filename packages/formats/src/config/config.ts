@@ -5,9 +5,10 @@
  */
 
 import { EMPTY_PREFIX_SET, isPartName, type Packet, type PrefixSet, parseHostName } from '@rulecast/rules';
+import type { MappingNode, TextNode } from '../document/node.ts';
 import { parsePacketText } from '../document/packet.ts';
 import { checkShape } from '../document/shape.ts';
-import { type MappingNode, parseTree, type TextNode } from '../document/tree.ts';
+import { parseTree } from '../document/tree.ts';
 import { quote } from '../text/bytes.ts';
 import { PART_NAME_ADVICE, partNameReason } from '../text/entry.ts';
 import { FORMAT_LIMITS } from '../text/limits.ts';

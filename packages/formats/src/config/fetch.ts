@@ -1,6 +1,6 @@
 /** Where a configuration says that downloads come from. */
 
-import type { MappingNode, TextNode } from '../document/tree.ts';
+import type { MappingNode, TextNode } from '../document/node.ts';
 import { quote } from '../text/bytes.ts';
 import { FORMAT_LIMITS } from '../text/limits.ts';
 import { flag, type Key, type Keys, named, scalar, TEXT, texts, type Values, withSources } from './key.ts';

@@ -5,7 +5,7 @@
  */
 
 import type { PrefixSet } from '@rulecast/rules';
-import type { MappingEntry, MappingNode, TextNode } from '../document/tree.ts';
+import type { MappingEntry, MappingNode, TextNode } from '../document/node.ts';
 import { quote } from '../text/bytes.ts';
 import { ConfigFault, type ConfigReader, type ConfigText, textsOf } from './reader.ts';
 import type { ValueResult } from './value.ts';

@@ -4,7 +4,7 @@
  */
 
 import type { NameList } from '@rulecast/rules';
-import type { TextNode } from '../document/tree.ts';
+import type { TextNode } from '../document/node.ts';
 import { DEFAULT_TOLERANCE } from '../list/acceptance.ts';
 import { FORMAT_LIMITS } from '../text/limits.ts';
 import { FETCH_KEYS, ofUrl } from './fetch.ts';

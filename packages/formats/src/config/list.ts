@@ -4,7 +4,7 @@
  */
 
 import { EMPTY_PREFIX_SET, type NameList, type PrefixSet, RESOLVED_NAMES_MAX } from '@rulecast/rules';
-import type { MappingNode, TextNode } from '../document/tree.ts';
+import type { MappingNode, TextNode } from '../document/node.ts';
 import { quote } from '../text/bytes.ts';
 import { type FetchConfig, fetchOf } from './fetch.ts';
 import { checkPlaces, readKeys, standardOf, type Values } from './key.ts';

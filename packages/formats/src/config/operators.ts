@@ -4,7 +4,7 @@
  */
 
 import { isPartName } from '@rulecast/rules';
-import type { MappingNode } from '../document/tree.ts';
+import type { MappingNode } from '../document/node.ts';
 import { partNameReason } from '../text/entry.ts';
 import { type Keys, readKeys, word } from './key.ts';
 import { ConfigFault, type ConfigReader } from './reader.ts';

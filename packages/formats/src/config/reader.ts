@@ -6,7 +6,8 @@
 import { posix } from 'node:path';
 import { type PrefixSet, RuleFault } from '@rulecast/rules';
 import { type ItemSinks, namesOfItems, prefixesOfItems } from '../document/items.ts';
-import type { MappingNode, PlaceOf, TextNode, TreeNode } from '../document/tree.ts';
+import type { MappingNode, TextNode, TreeNode } from '../document/node.ts';
+import type { PlaceOf } from '../document/tree.ts';
 import type { DocumentReject, RejectLog } from '../text/reject.ts';
 
 /** A text of the configuration with its place, for who checks it further. */

@@ -8,7 +8,7 @@ import {
   type ListFormatName,
   listFormat,
 } from '../collect/format.ts';
-import type { MappingNode } from '../document/tree.ts';
+import type { MappingNode } from '../document/node.ts';
 import type { HostBits } from '../text/entry.ts';
 import { each, type Key, type Keys, scalar, type Values, withSources, word, words } from './key.ts';
 import { ConfigFault, type ConfigReader } from './reader.ts';

@@ -4,7 +4,7 @@
  */
 
 import { isPartName } from '@rulecast/rules';
-import type { MappingEntry, MappingNode } from '../document/tree.ts';
+import type { MappingEntry, MappingNode } from '../document/node.ts';
 import { partNameReason } from '../text/entry.ts';
 import { type Key, type Keys, place, readKeys, scalar, schemaOf } from './key.ts';
 import { ConfigFault, type ConfigReader, type ConfigText } from './reader.ts';

@@ -1,7 +1,7 @@
 /** One table of a configuration, which lists are cut from: where it comes from and when it is refreshed. */
 
 import type { ListFormatName } from '../collect/format.ts';
-import type { MappingNode } from '../document/tree.ts';
+import type { MappingNode } from '../document/node.ts';
 import { FETCH_KEYS, type FetchConfig, fetchOf } from './fetch.ts';
 import { checkPlaces, type Keys, readKeys, standardOf, texts, word } from './key.ts';
 import { LIST_DEFAULTS, type RestConfig, restOf, SHARED_KEYS } from './list-keys.ts';

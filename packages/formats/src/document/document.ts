@@ -59,18 +59,11 @@ import {
 import { type FormatLimits, withLimits } from '../text/limits.ts';
 import { type DocumentReject, type Reject, RejectLog } from '../text/reject.ts';
 import { type ItemSinks, namesOfItems, prefixesOfItems } from './items.ts';
+import type { MappingEntry, MappingNode, SequenceNode, TextNode, TreeNode } from './node.ts';
 import { parseRuleLines } from './rule-lines.ts';
 import { DOCUMENT_SCHEMA, OF_NAMES } from './schema.ts';
 import { checkShape } from './shape.ts';
-import {
-  type MappingEntry,
-  type MappingNode,
-  type PlaceOf,
-  parseTree,
-  type SequenceNode,
-  type TextNode,
-  type TreeNode,
-} from './tree.ts';
+import { type PlaceOf, parseTree } from './tree.ts';
 
 export const DocumentFault = {
   notDocument: 'not-a-document',

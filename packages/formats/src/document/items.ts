@@ -4,7 +4,7 @@ import type { PrefixSet } from '@rulecast/rules';
 import { columnAt } from '../text/bytes.ts';
 import { EntryReader } from '../text/entries.ts';
 import { bareTokenEnd, type EntryFault, EntryFaultCode, type HostBits, readName } from '../text/entry.ts';
-import type { TextNode } from './tree.ts';
+import type { TextNode } from './node.ts';
 
 /** Who hears of the items. */
 export interface ItemSinks {

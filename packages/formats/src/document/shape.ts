@@ -7,7 +7,7 @@
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import { quote } from '../text/bytes.ts';
 import { closest } from '../text/suggestion.ts';
-import type { MappingNode, TreeNode } from './tree.ts';
+import type { MappingNode, TreeNode } from './node.ts';
 
 export const SchemaFault = {
   unknown: 'unknown-key',

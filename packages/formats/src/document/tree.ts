@@ -1,6 +1,6 @@
 /**
- * The text of a rule set document, YAML 1.2 or JSON, as a tree of texts, sequences and mappings with their
- * places. This is the only file that knows the YAML library.
+ * The text of a rule set document, YAML 1.2 or JSON, as a tree. This is the only file that knows the YAML
+ * library.
  *
  * The failsafe schema is used, so that every scalar is the text that somebody wrote: a policy called 2024 and
  * a list entry 1.2 stay what they are. The library nests by recursion and compiles regular expressions while
@@ -24,9 +24,16 @@ import {
 import { printable, quote, textOf } from '../text/bytes.ts';
 import type { FormatLimits } from '../text/limits.ts';
 import { type Reject, RejectLog } from '../text/reject.ts';
+import { jsonTree } from './json-tree.ts';
+import {
+  type MappingEntry,
+  type MappingNode,
+  NODE_DEPTH_MAX,
+  type SequenceNode,
+  type TextNode,
+  type TreeNode,
+} from './node.ts';
 
-/** Deepest nesting: lists, policies and rules need five. */
-const DEPTH_MAX = 16;
 /** Longest message of the library that is passed on: some repeat the text. */
 const MESSAGE_MAX_CHARS = 200;
 
@@ -40,35 +47,6 @@ export const TreeFault = {
   expansion: 'aliases-too-large',
   documents: 'second-document',
 } as const;
-
-export interface TextNode {
-  readonly kind: 'text';
-  readonly value: string;
-  /** Index of the value in the text. */
-  readonly offset: number;
-  /** Whether the value stands in the text as it is, so that an index within it is one of the text. */
-  readonly exact: boolean;
-}
-
-export interface SequenceNode {
-  readonly kind: 'sequence';
-  readonly items: readonly TreeNode[];
-  readonly offset: number;
-}
-
-export interface MappingNode {
-  readonly kind: 'mapping';
-  readonly entries: ReadonlyMap<string, MappingEntry>;
-  readonly offset: number;
-}
-
-export interface MappingEntry {
-  /** Index of the key in the text. */
-  readonly keyOffset: number;
-  readonly value: TreeNode;
-}
-
-export type TreeNode = TextNode | SequenceNode | MappingNode;
 
 export interface DocumentTree {
   /** Undefined for an empty document, and if there are rejects. */
@@ -96,13 +74,25 @@ export function parseTree(bytes: Uint8Array, limits: FormatLimits): DocumentTree
   const rejects = new RejectLog(limits.rejectsKept);
   const text = textOf(bytes, limits.documentBytes);
   if (typeof text !== 'string') rejects.add(text);
-  const root = typeof text === 'string' ? readRoot(text, limits, lines, place, rejects) : undefined;
+  const root =
+    typeof text === 'string'
+      ? (readJson(text, limits, lines) ?? readRoot(text, limits, lines, place, rejects))
+      : undefined;
   return {
     root: rejects.count === 0 ? root : undefined,
     rejects: rejects.kept,
     rejectCount: rejects.count,
     place,
   };
+}
+
+/** The root of JSON of which nothing is to be said. */
+function readJson(text: string, limits: FormatLimits, lines: LineCounter): TreeNode | undefined {
+  const root = jsonTree(Buffer.from(text), limits.documentTokens);
+  if (root === undefined) return undefined;
+  lines.addNewLine(0);
+  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) lines.addNewLine(at + 1);
+  return root;
 }
 
 function readRoot(
@@ -178,8 +168,8 @@ function checkShape(tokens: readonly CST.Token[], reject: RejectAt): boolean {
       continue;
     }
     if (!('items' in token)) continue;
-    if (depth === DEPTH_MAX) {
-      const reason = `nested deeper than ${DEPTH_MAX}: this is no document of Rulecast`;
+    if (depth === NODE_DEPTH_MAX) {
+      const reason = `nested deeper than ${NODE_DEPTH_MAX}: this is no document of Rulecast`;
       reject(token.offset, TreeFault.depth, reason);
       return false;
     }

@@ -58,9 +58,11 @@ export class JsonError extends Error {
 }
 
 export class JsonCursor {
-  readonly bytes: Uint8Array;
+  readonly bytes: Buffer;
   line = 1;
   lineStart: number;
+  /** Where the key stands that `object` gave last: its first quote. */
+  keyAt = 0;
   readonly #columns: ColumnCounter;
   #at: number;
   #depth = 0;
@@ -78,6 +80,11 @@ export class JsonCursor {
   get lineCount(): number {
     const isEmpty = this.lineStart >= this.bytes.length && (this.line > 1 || this.bytes.length === 0);
     return isEmpty ? this.line - 1 : this.line;
+  }
+
+  /** The place that is reached: that of the next value after a `peek`, its end after a `skip`. */
+  get at(): number {
+    return this.#at;
   }
 
   /** The kind of the next value; `end` if there is none. */
@@ -226,12 +233,13 @@ export class JsonCursor {
 
   /** A key without its escapes; an empty text for what is longer than any that is known. */
   #key(known: readonly string[] | undefined): string {
+    this.keyAt = this.#at;
     const start = this.#at + 1;
     const hasEscape = this.#passString();
     const end = this.#at - 1;
     if (end - start > WORD_MAX_BYTES) return '';
     if (hasEscape) return this.#unescaped(start - 1, end + 1);
-    if (known === undefined) return latin1(this.bytes, start, end);
+    if (known === undefined) return this.bytes.toString('utf8', start, end);
     for (const key of known) if (isText(this.bytes, start, end, key)) return key;
     return '';
   }

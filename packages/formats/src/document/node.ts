@@ -1,0 +1,33 @@
+/** A document or a configuration as a tree of texts, sequences and mappings with their places. */
+
+/** Deepest nesting: lists, policies and rules need five. */
+export const NODE_DEPTH_MAX = 16;
+
+export interface TextNode {
+  readonly kind: 'text';
+  readonly value: string;
+  /** Index of the value in the text. */
+  readonly offset: number;
+  /** Whether the value stands in the text as it is, so that an index within it is one of the text. */
+  readonly exact: boolean;
+}
+
+export interface SequenceNode {
+  readonly kind: 'sequence';
+  readonly items: readonly TreeNode[];
+  readonly offset: number;
+}
+
+export interface MappingNode {
+  readonly kind: 'mapping';
+  readonly entries: ReadonlyMap<string, MappingEntry>;
+  readonly offset: number;
+}
+
+export interface MappingEntry {
+  /** Index of the key in the text. */
+  readonly keyOffset: number;
+  readonly value: TreeNode;
+}
+
+export type TreeNode = TextNode | SequenceNode | MappingNode;
