@@ -341,6 +341,59 @@ describe('plain lists against a slow twin', () => {
     );
   });
 
+  it('reads names as the careful reader does, which reads all lines where somebody hears of each', () => {
+    const label = fc.constantFrom(
+      'a',
+      'Ads',
+      'x-1',
+      '_dmarc',
+      '7',
+      '0x1f',
+      '-a',
+      'b-',
+      'a'.repeat(63),
+      'a'.repeat(64),
+    );
+    const name = fc.array(label, { minLength: 1, maxLength: 5 }).map((labels) => labels.join('.'));
+    const end = fc.constantFrom(
+      '\n',
+      '\n',
+      '\n',
+      '.\n',
+      '\r\n',
+      '\r',
+      ' \n',
+      ' # x\n',
+      ' b.c\n',
+      '..\n',
+      '\0\n',
+      '',
+    );
+    const other = fc.constantFrom(
+      '\n',
+      '# c\n',
+      '192.0.2.1\n',
+      '192.0.2.1-9\n',
+      '::1\n',
+      'é.example\n',
+      '-\n',
+      '.\n',
+    );
+    const line = fc.oneof(
+      { weight: 8, arbitrary: fc.tuple(name, end).map((parts) => parts.join('')) },
+      other,
+    );
+    const texts = fc.array(line, { maxLength: 40 }).map((lines) => lines.join(''));
+    fc.assert(
+      fc.property(texts, fc.nat(30), fc.constantFrom('names' as const, undefined), (input, entries, kind) => {
+        const limits = { entries };
+        const heard = readPlain(bytesOf(input), { kind, limits, onEntry: () => undefined });
+        expect(readPlain(bytesOf(input), { kind, limits })).toEqual(heard);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
   it('never throws, whatever the bytes', () => {
     const noise = fc.oneof(
       fc.uint8Array({ maxLength: 200 }),

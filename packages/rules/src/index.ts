@@ -68,6 +68,7 @@ export {
 export { classFor, type MatchClasses } from './match-classes.ts';
 export {
   compareHostNames,
+  HOST_NAME_MAX_BYTES,
   isPartName,
   isWildcard,
   NameFault,
@@ -90,6 +91,7 @@ export {
   editNames,
   hasWildcards,
   intersectNames,
+  isLabelByte,
   KEY_MAX_BYTES,
   KeyByte,
   KeyWriter,

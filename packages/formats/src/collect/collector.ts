@@ -52,7 +52,8 @@ export class Collector implements LineSink {
   short: ShortPrefixes | undefined;
   /** Reads the addresses and keeps them. */
   readonly reader: EntryReader;
-  readonly #names: NamesBuilder;
+  /** Keeps the names. Only the tight loop of plain lists pushes here itself. */
+  readonly names: NamesBuilder;
   readonly #columns: ColumnCounter;
   readonly #skips = new Map<SkipCode, SkipCount>();
   #hasTooMany = false;
@@ -66,7 +67,7 @@ export class Collector implements LineSink {
     this.limits = withLimits(options.limits);
     this.#kind = kind;
     this.#columns = new ColumnCounter(this.bytes);
-    this.#names = new NamesBuilder(bytes.length);
+    this.names = new NamesBuilder(bytes.length);
     this.rejects = new RejectLog(this.limits.rejectsKept, options.onReject);
     this.reader = new EntryReader({
       hostBits: options.hostBits,
@@ -153,7 +154,7 @@ export class Collector implements LineSink {
 
   /** Uses text[start, end) if it is a host name. Returns false, having done nothing, if not. */
   wholeName(text: Uint8Array, start: number, end: number): boolean {
-    return this.#names.addWritten(text, start, end) && this.#used('names', text, start);
+    return this.names.addWritten(text, start, end) && this.#used('names', text, start);
   }
 
   /**
@@ -197,7 +198,7 @@ export class Collector implements LineSink {
   /** What was collected, canonical. */
   list(): List {
     const { aggregate = false, resolve = false } = this.options;
-    if (this.kind === 'names') return { kind: 'names', names: this.#names.build(), resolve };
+    if (this.kind === 'names') return { kind: 'names', names: this.names.build(), resolve };
     const { v4, v6 } = this.reader.prefixes();
     if (!aggregate) return { kind: 'prefixes', v4, v6 };
     return { kind: 'prefixes', v4: aggregatePrefixes(v4), v6: aggregatePrefixes(v6) };
@@ -213,7 +214,7 @@ export class Collector implements LineSink {
     this.#decide(kind);
     this.entries++;
     this.options.onEntry?.(this.line, this.#columnOf(text, start), () =>
-      kind === 'names' ? this.#names.last() : this.reader.canonical(),
+      kind === 'names' ? this.names.last() : this.reader.canonical(),
     );
     this.#checkFull();
     return true;
@@ -221,7 +222,7 @@ export class Collector implements LineSink {
 
   /** Stops the import where the limit of entries is passed. */
   #checkFull(): void {
-    if (this.#hasTooMany || this.reader.count + this.#names.count <= this.limits.entries) return;
+    if (this.#hasTooMany || this.reader.count + this.names.count <= this.limits.entries) return;
     this.#hasTooMany = true;
     const reason = `more than ${this.limits.entries} entries: split the list`;
     this.refuseFile({ line: this.line, column: 1, code: TextFault.tooManyEntries, reason });

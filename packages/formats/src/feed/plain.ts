@@ -1,14 +1,20 @@
 /**
  * Plain lists: one address, CIDR, range or host name a line, with comments and trailing fields. A million
- * lines are an ordinary input, so lines that hold one IPv4 address or CIDR and nothing else are read in one
- * tight loop, and every other line by the careful reader below it, which alone decides what is refused.
+ * lines are an ordinary input, so lines that hold one IPv4 address or CIDR, or one host name, and nothing else
+ * are read in tight loops, and every other line by the careful reader, which alone decides what is refused.
  *
  *     line    = [blanks] [entry [blanks | "," field]…] [comment]
  *     entry   = address | CIDR | address [blanks] "-" [blanks] address | host name
  *     comment = ("#" | ";" | "//") anything
  */
 
-import { type PrefixBuilder, parseDottedQuad } from '@rulecast/rules';
+import {
+  HOST_NAME_MAX_BYTES,
+  isLabelByte,
+  type NamesBuilder,
+  type PrefixBuilder,
+  parseDottedQuad,
+} from '@rulecast/rules';
 import type { Collector } from '../collect/collector.ts';
 import { indexIn, isBlank, lineEndAt, nextLineAt, quoteBytes, skipBlanks } from '../text/bytes.ts';
 import {
@@ -29,6 +35,9 @@ const HASH = 0x23;
 const LF = 0x0a;
 const SEMICOLON = 0x3b;
 const SLASH = 0x2f;
+const NINE = 0x39;
+const UPPER_A = 0x41;
+const UPPER_Z = 0x5a;
 const ZERO = 0x30;
 
 /**
@@ -36,27 +45,49 @@ const ZERO = 0x30;
  * of the text.
  */
 const LONGEST_IP4_LINE_BYTES = 20;
+/** A host name and the dot at its end. */
+const LONGEST_SKIMMED_LINE_BYTES = HOST_NAME_MAX_BYTES + 1;
 const LOOPBACK = 0x7f000001;
 /** Shorter prefixes are looked at one by one. */
 const SKIMMED_LENGTH_MIN = 8;
 
+/** What a host name is written with: its letters, by which a token is a name, and what addresses have, too. */
+const NameByte = { none: 0, any: 1, letter: 2 } as const;
+const NAME_BYTES = Uint8Array.from({ length: 256 }, (_, byte) => {
+  if (byte === DOT || byte === DASH || (byte >= ZERO && byte <= NINE)) return NameByte.any;
+  const isUpper = byte >= UPPER_A && byte <= UPPER_Z;
+  return isUpper || isLabelByte(byte) ? NameByte.letter : NameByte.none;
+});
+
 export function importPlain(collector: Collector, start: number): void {
-  const { bytes, limits, options, reader } = collector;
-  const maySkim = options.onEntry === undefined && limits.lineBytes >= LONGEST_IP4_LINE_BYTES;
+  const { bytes, limits, options } = collector;
+  const maySkim = options.onEntry === undefined && limits.lineBytes >= LONGEST_SKIMMED_LINE_BYTES;
   for (let at = start; at < bytes.length && !collector.isFull; ) {
-    const skims = maySkim && collector.kind === 'prefixes';
+    const skims = maySkim && collector.kind !== undefined;
     if (skims) {
-      const before = reader.v4.count;
-      at = skimIp4(bytes, at, reader.v4, limits.entries - reader.v6.count);
-      collector.line += reader.v4.count - before;
-      collector.entries += reader.v4.count - before;
+      at = skim(collector, at);
       if (at >= bytes.length) return;
     }
     const end = lineEndAt(bytes, at);
     collector.beginLine(at);
-    if (!skims || !collector.wholeAddress(bytes, at, end)) importLine(collector, at, end);
+    const isWhole = skims && collector.holdsPrefixes && collector.wholeAddress(bytes, at, end);
+    if (!isWhole) importLine(collector, at, end);
     at = nextLineAt(bytes, end);
   }
+}
+
+/** Reads the lines from `at` on that need no care; returns where the first one starts that does. */
+function skim(collector: Collector, at: number): number {
+  const { bytes, limits, names, reader } = collector;
+  const before = reader.v4.count + names.count;
+  const next =
+    collector.kind === 'names'
+      ? skimNames(bytes, at, names, limits.entries)
+      : skimIp4(bytes, at, reader.v4, limits.entries - reader.v6.count);
+  const count = reader.v4.count + names.count - before;
+  collector.line += count;
+  collector.entries += count;
+  return next;
 }
 
 function importLine(collector: Collector, start: number, end: number): void {
@@ -198,6 +229,28 @@ function skimIp4(bytes: Uint8Array, at: number, out: PrefixBuilder, maxCount: nu
     if (bytes[i] !== LF) return lineStart;
     out.push4(word >>> 0, length);
     lineStart = i + 1;
+  }
+  return lineStart;
+}
+
+/**
+ * Reads lines that are one host name and nothing else, from `at` on. Returns where the first line starts that
+ * is not, or that the text does not end. Adds one name per line, up to `maxCount` of them.
+ */
+function skimNames(bytes: Uint8Array, at: number, out: NamesBuilder, maxCount: number): number {
+  let lineStart = at;
+  while (out.count < maxCount) {
+    let seen = 0;
+    let end = lineStart;
+    for (; end < bytes.length; end++) {
+      const kind = NAME_BYTES[bytes[end]!]!; // end < length, and a table of 256
+      if (kind === NameByte.none) break;
+      seen |= kind;
+    }
+    const next = bytes[end] === CR ? end + 1 : end;
+    if (bytes[next] !== LF || (seen & NameByte.letter) === 0) return lineStart;
+    if (!out.addWritten(bytes, lineStart, end)) return lineStart;
+    lineStart = next + 1;
   }
   return lineStart;
 }
