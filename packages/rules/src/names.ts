@@ -493,20 +493,7 @@ export class NamesBuilder {
     const starts = this.#starts.subarray(0, this.#keys.count);
     if (ascend(bytes, starts)) return this.#keys.take();
     sortKeys(bytes, starts);
-    const sorted = new KeyWriter(bytes.length);
-    const out = sorted.room(0);
-    let last = -1;
-    for (const start of starts) {
-      if (last >= 0 && compareKeys(out, last, bytes, start) === 0) {
-        const end = sorted.length - 1;
-        // An end is one less than the bits of what it stands for.
-        out[end] = ((out[end]! + 1) | (bytes[keyEnd(bytes, start) - 1]! + 1)) - 1; // both keys have ends
-        continue;
-      }
-      last = sorted.length;
-      sorted.push(bytes, start, keyEnd(bytes, start));
-    }
-    return sorted.take();
+    return gathered(bytes, starts);
   }
 
   #begin(): void {
@@ -518,6 +505,34 @@ export class NamesBuilder {
     }
     this.#starts[count] = this.#keys.length;
   }
+}
+
+/** The column of keys that start in ascending order; what one name stands for more than once is one entry. */
+function gathered(bytes: Uint8Array, starts: Uint32Array): Names {
+  const sorted = new KeyWriter(bytes.length);
+  const out = sorted.room(bytes.length);
+  let last = 0; // where the key before starts
+  let used = 0;
+  for (const start of starts) {
+    let before = last;
+    let to = used;
+    let isSame = used > 0;
+    let byte = bytes[start]!; // a key
+    for (let from = start; byte >= KeyByte.separator; byte = bytes[++from]!) {
+      if (isSame && out[before++] !== byte) isSame = false;
+      out[to++] = byte;
+    }
+    if (isSame && isEnd(out[before]!)) {
+      // An end is one less than the bits of what it stands for.
+      out[before] = ((out[before]! + 1) | (byte + 1)) - 1; // before < used
+      continue;
+    }
+    out[to++] = byte;
+    last = used;
+    sorted.advance(to - used, 1);
+    used = to;
+  }
+  return sorted.take();
 }
 
 /** A canonical column of names in normal form, or wildcards of such, in any order. */
@@ -537,66 +552,76 @@ function ascend(bytes: Uint8Array, starts: Uint32Array): boolean {
 
 // ── Sorting ────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** So many characters of a key are compared at once: six bits each, in a number that is exact. */
-const WORD_CHARS = 8;
-const CHAR_BITS = 64;
-/** Runs up to so long are sorted by insertion. */
-const RUN = 8;
+/** So many characters of a key are compared at once, of six bits each: half a word. */
+const WORD_CHARS = 5;
+const CHAR_BITS = 6;
+const CHAR_MASK = 0x3f;
 /** So few keys are compared whole. */
-const FEW = 12;
+const FEW = 16;
+/** The rank of the last of the ends, which are 1 to 3. */
+const END_RANK = KeyByte.both + 1;
 
-/** A number for each byte of keys, in their order; nothing is 0, and ends are 1 to 3. */
+/** A number for each byte of keys, in their order; nothing is 0. */
 const RANKS = new Uint8Array(256);
 for (let byte = 0, rank = 1; byte < 256; byte++) {
   if (byte <= KeyByte.separator || isLabelByte(byte)) RANKS[byte] = rank++;
 }
 
-/** Where keys start, with the characters of each that decide now, and as much room to merge into. */
+/** Which half of a number of 64 bits comes first in memory depends on the machine. */
+const IS_LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
+const HIGH = IS_LITTLE_ENDIAN ? 1 : 0;
+const LOW = 1 - HIGH;
+
+/** Where keys start, and for each a word: the characters that decide now, and where it starts. */
 interface Sorting {
   readonly bytes: Uint8Array;
   readonly starts: Uint32Array;
-  readonly words: Float64Array;
-  readonly otherStarts: Uint32Array;
-  readonly otherWords: Float64Array;
+  readonly words: BigUint64Array;
+  /** The words again, as halves: a number of 64 bits is an object of its own to the engine. */
+  readonly halves: Uint32Array;
 }
 
 /**
- * Sorts where keys start by the keys. By merging words of eight characters, and those of one word by the next
- * eight: no order of the input is a bad one.
+ * Sorts where keys start by the keys. The engine sorts words of five characters, and those of one word by the
+ * next five: no order of the input is a bad one.
  */
 function sortKeys(bytes: Uint8Array, starts: Uint32Array): void {
-  const { length } = starts;
-  sortRange(
-    {
-      bytes,
-      starts,
-      words: new Float64Array(length),
-      otherStarts: new Uint32Array(length),
-      otherWords: new Float64Array(length),
-    },
-    0,
-    length,
-    0,
-  );
+  const words = new BigUint64Array(starts.length);
+  sortRange({ bytes, starts, words, halves: new Uint32Array(words.buffer) }, 0, starts.length, 0);
 }
 
 /** Sorts [from, to), whose keys have the same `depth` characters to begin with. */
 function sortRange(sorting: Sorting, from: number, to: number, depth: number): void {
-  const { bytes, starts, words } = sorting;
+  const { bytes, starts, words, halves } = sorting;
   if (to - from <= FEW) {
     sortFew(bytes, starts, from, to, depth);
     return;
   }
-  for (let i = from; i < to; i++) words[i] = wordAt(bytes, starts[i]! + depth); // i < length
-  mergeSort(sorting, from, to);
+  for (let i = from; i < to; i++) putWord(sorting, i, depth);
+  words.subarray(from, to).sort();
+  for (let i = from; i < to; i++) starts[i] = halves[2 * i + LOW]!; // i < length
   for (let i = from; i < to; ) {
-    const word = words[i]!; // i < length
+    const chars = halves[2 * i + HIGH]!; // i < length
     let end = i + 1;
-    while (end < to && words[end] === word) end++;
-    const hasEnded = word % CHAR_BITS <= KeyByte.both + 1;
+    while (end < to && halves[2 * end + HIGH] === chars) end++;
+    const hasEnded = (chars & CHAR_MASK) <= END_RANK;
     if (end - i > 1 && !hasEnded) sortRange(sorting, i, end, depth + WORD_CHARS);
     i = end;
   }
+}
+
+/** Makes the word of a key, of the characters behind `depth`; what is behind its end is 0. */
+function putWord({ bytes, starts, halves }: Sorting, index: number, depth: number): void {
+  const start = starts[index]!; // index < length
+  let at = start + depth;
+  let chars = 0;
+  let rank = END_RANK + 1;
+  for (let left = WORD_CHARS; left > 0; left--) {
+    rank = rank > END_RANK ? RANKS[bytes[at++]!]! : 0; // before its end a key has more bytes; 256 ranks
+    chars = (chars << CHAR_BITS) | rank;
+  }
+  halves[2 * index + HIGH] = chars;
+  halves[2 * index + LOW] = start;
 }
 
 /** Sorts [from, to) key by key. */
@@ -608,68 +633,6 @@ function sortFew(bytes: Uint8Array, starts: Uint32Array, from: number, to: numbe
       starts[at] = starts[at - 1]!; // at > from
       at--;
     }
-    starts[at] = start;
-  }
-}
-
-/** The next eight characters of a key; 0 behind its end. */
-function wordAt(bytes: Uint8Array, at: number): number {
-  let high = 0;
-  let low = 0;
-  let i = at;
-  let left = WORD_CHARS;
-  for (let hasEnded = false; left > 0; left--) {
-    const byte = hasEnded ? 0 : bytes[i++]!; // before its end a key has more bytes
-    const rank = hasEnded ? 0 : RANKS[byte]!; // 256 ranks
-    hasEnded ||= isEnd(byte);
-    if (left > WORD_CHARS / 2) high = (high << 6) | rank;
-    else low = (low << 6) | rank;
-  }
-  return high * 2 ** 24 + low;
-}
-
-function mergeSort({ starts, words, otherStarts, otherWords }: Sorting, from: number, to: number): void {
-  for (let run = from; run < to; run += RUN) insertionSort(starts, words, run, Math.min(run + RUN, to));
-  let source = { starts, words };
-  let target = { starts: otherStarts, words: otherWords };
-  for (let length = RUN; length < to - from; length *= 2) {
-    for (let at = from; at < to; at += 2 * length)
-      merge(source, target, at, Math.min(at + length, to), Math.min(at + 2 * length, to));
-    [source, target] = [target, source];
-  }
-  if (source.starts === starts) return;
-  starts.set(source.starts.subarray(from, to), from);
-  words.set(source.words.subarray(from, to), from);
-}
-
-interface Words {
-  readonly starts: Uint32Array;
-  readonly words: Float64Array;
-}
-
-/** [from, middle) and [middle, to) of `source`, in order, become [from, to) of `target`. */
-function merge(source: Words, target: Words, from: number, middle: number, to: number): void {
-  let i = from;
-  let j = middle;
-  for (let at = from; at < to; at++) {
-    const takesFirst = j >= to || (i < middle && source.words[i]! <= source.words[j]!); // within the range
-    const taken = takesFirst ? i++ : j++;
-    target.words[at] = source.words[taken]!; // likewise
-    target.starts[at] = source.starts[taken]!; // likewise
-  }
-}
-
-function insertionSort(starts: Uint32Array, words: Float64Array, from: number, to: number): void {
-  for (let i = from + 1; i < to; i++) {
-    const word = words[i]!; // i < to
-    const start = starts[i]!; // likewise
-    let at = i;
-    while (at > from && words[at - 1]! > word) {
-      words[at] = words[at - 1]!; // at > from
-      starts[at] = starts[at - 1]!; // likewise
-      at--;
-    }
-    words[at] = word;
     starts[at] = start;
   }
 }
