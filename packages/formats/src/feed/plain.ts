@@ -1,7 +1,7 @@
 /**
  * Plain lists: one address, CIDR, range or host name a line, with comments and trailing fields. A million
- * lines are an ordinary input, so lines that hold one IPv4 address or CIDR, or one host name, and nothing else
- * are read in tight loops, and every other line by the careful reader, which alone decides what is refused.
+ * lines are an ordinary input, so lines of one IPv4 address or CIDR, or of one host name, are read in tight
+ * loops, and every other line by the careful reader, which alone decides what is refused.
  *
  *     line    = [blanks] [entry [blanks | "," field]…] [comment]
  *     entry   = address | CIDR | address [blanks] "-" [blanks] address | host name
@@ -51,7 +51,7 @@ const LOOPBACK = 0x7f000001;
 /** Shorter prefixes are looked at one by one. */
 const SKIMMED_LENGTH_MIN = 8;
 
-/** What a host name is written with: its letters, by which a token is a name, and what addresses have, too. */
+/** What a host name is written with: letters, by which a token is a name, and what addresses have, too. */
 const NameByte = { none: 0, any: 1, letter: 2 } as const;
 const NAME_BYTES = Uint8Array.from({ length: 256 }, (_, byte) => {
   if (byte === DOT || byte === DASH || (byte >= ZERO && byte <= NINE)) return NameByte.any;
