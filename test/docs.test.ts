@@ -3,7 +3,7 @@
  * commands, docs/feeds.ts has the feeds.
  */
 
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { allBlocks, blockText, ROOT } from './docs/blocks.ts';
@@ -260,6 +260,35 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     box.stub('qvm-firewall', `[ "$2 $3" = 'list --raw' ] && cat <<'END'\n${qubesRules()}END\n`);
     box.stub('qvm-ls', "echo 'work|10.137.0.5|fd09::a89:5'; echo 'personal|10.137.0.6|-'\n");
     expect(await box.run(text)).toContain('nothing refused');
+  },
+
+  'docs/qubes.md#By Salt': async (text) => {
+    const box = await fresh();
+    box.stub('qvm-run', '[ "$1 $2" = "--pass-io build" ] && exec sh -c "$3"\n');
+    box.stub('sudo', 'exec "$@"\n');
+    const packages = ['rulecast_0.1.0_amd64.deb', 'rulecast-firewall_0.1.0_amd64.deb'];
+    for (const name of packages) box.write(`rulecast/packed/${name}`, name);
+    symlinkSync(join(ROOT, 'packaging'), box.path('rulecast/packaging'));
+    await box.run(text.replaceAll('/srv/salt', box.path('srv')));
+    const formula = readdirSync(join(ROOT, 'packaging/salt'));
+    expect(readdirSync(box.path('srv/rulecast')).sort()).toEqual(
+      [...formula, '30-rulecast.policy', 'packages'].sort(),
+    );
+    expect(readdirSync(box.path('srv/rulecast/packages')).sort()).toEqual([...packages].sort());
+    for (const name of formula)
+      expect(readFileSync(box.path('srv/rulecast', name))).toEqual(
+        readFileSync(join(ROOT, 'packaging/salt', name)),
+      );
+  },
+
+  'docs/qubes.md#By Salt/2': async (text) => {
+    const box = await fresh();
+    for (const name of ['sudo', 'qubesctl']) box.stub(name, 'echo "$@" >> asked\n');
+    await box.run(text);
+    const names = readFileSync(join(ROOT, 'packaging/salt/names.jinja'), 'utf8');
+    const targets = /--targets=(\S+)/.exec(readFileSync(box.path('asked'), 'utf8'))?.[1]?.split(',') ?? [];
+    expect(targets).toHaveLength(3);
+    for (const target of targets) expect(names).toContain(`'${target}'`);
   },
 
   'docs/qubes.md#Released by another qube': async (text) => {
