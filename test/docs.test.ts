@@ -238,6 +238,13 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     expect(box.errors()).toEqual([]);
   },
 
+  'docs/names.md#What is there': async (text) => {
+    const box = await fresh();
+    box.write('names.yaml', text);
+    const { code, stdout, stderr } = await box.attempt('rulectl check names.yaml');
+    expect([code, `${stdout}${stderr}`]).toEqual([0, expect.not.stringContaining('unused-list')]);
+  },
+
   'docs/names.md#Examples': async (text) => {
     const box = await fresh();
     box.write('names.yaml', text);

@@ -466,6 +466,9 @@ def text8(text):
     return bytes([len(text)]) + text.encode("ascii")
 
 
+# What says who resolves a list of names, by its code.
+RESOLVE_FLAGS = (0, 1, 4, 8)
+
 # Rules are kept one by one, (head, remote kind, remote): head is action, protocol, flags and fields as bytes; remote of kinds
 # 1 and 2 is one prefix, of 3 and 4 the text8.
 
@@ -817,8 +820,8 @@ class Decoder:
 
     def names(self, body):
         flags = body.uint(1)
-        need(flags <= 6 and flags & 5 != 5, body.code, "flags of names")
-        return 2 if flags & 4 else flags & 1, self.coded(body, lambda code: name_code.read_column(flags, body.varint(), code()))
+        need(flags & ~2 in RESOLVE_FLAGS, body.code, "flags of names")
+        return RESOLVE_FLAGS.index(flags & ~2), self.coded(body, lambda code: name_code.read_column(flags, body.varint(), code()))
 
     def coded(self, body, read):
         """Names out of a code of names, as text."""
@@ -922,12 +925,12 @@ class Decoder:
 
     def patch_names(self, body, old):
         flags = body.uint(1)
-        need(flags <= 6 and flags & 5 != 5, body.code, "flags of names")
+        need(flags & ~2 in RESOLVE_FLAGS, body.code, "flags of names")
         counts = body.varint(), body.varint(), body.varint()
         need(counts[0] + counts[1] <= len(old[1]), "bad-base", "more names are changed than there are")
         before = [name_code.key_of(name) for name in old[1]]
         fits = lambda holds: need(holds, "bad-base", "an edit beyond the names")
-        return 2 if flags & 4 else flags & 1, self.coded(body, lambda code: name_code.read_edit(flags, counts, code(), before, fits))
+        return RESOLVE_FLAGS.index(flags & ~2), self.coded(body, lambda code: name_code.read_edit(flags, counts, code(), before, fits))
 
     def patch_policy(self, raw, old):
         action, own, egress, ingress, *exceptions = old

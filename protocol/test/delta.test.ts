@@ -400,7 +400,7 @@ describe('deltas of lists', () => {
 
   it('follow any change of names', () => {
     const name = fc.stringMatching(/^[a-c]{1,3}\.[a-b]{1,2}$/);
-    const who = fc.constantFrom(false, true, 'firewall' as const);
+    const who = fc.constantFrom(false, true, 'firewall' as const, 'firewall-private' as const);
     const list = fc.tuple(fc.uniqueArray(name, { maxLength: 30 }), who);
     fc.assert(
       fc.property(list, list, (a, b) => {

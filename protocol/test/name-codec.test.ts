@@ -139,7 +139,7 @@ const name = fc
   .tuple(fc.constantFrom('', '', '', '', '*.', '.'), fc.array(label, { minLength: 1, maxLength: 5 }))
   .filter(([, labels]) => parseHostName(labels.join('.')).kind === 'name')
   .map(([kind, labels]) => kind + labels.join('.'));
-const who = fc.constantFrom(false, true, 'firewall' as const);
+const who = fc.constantFrom(false, true, 'firewall' as const, 'firewall-private' as const);
 const column = fc.array(name, { maxLength: 40 }).map((texts) => namesOf(texts));
 
 describe('random names', () => {

@@ -245,7 +245,7 @@ def leb128(value):
 
 
 def flags_of(resolve, wildcards):
-    return {False: 0, True: 1, "firewall": 4}[resolve] | wildcards << 1
+    return {False: 0, True: 1, "firewall": 4, "firewall-private": 8}[resolve] | wildcards << 1
 
 
 def write_column(resolve, column):

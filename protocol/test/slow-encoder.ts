@@ -15,7 +15,7 @@ export interface ListSpec {
 export interface NamesSpec {
   readonly kind: 'names';
   readonly name: string;
-  readonly resolve: boolean | 'firewall';
+  readonly resolve: boolean | 'firewall' | 'firewall-private';
   readonly names: readonly string[];
 }
 export interface PolicySpec {
@@ -616,6 +616,6 @@ export function slowCatalogue(records: readonly SlowRecord[]): string {
 }
 
 /** Who resolves the names of a list. */
-function codeOf(resolve: boolean | 'firewall'): string {
-  return resolve === 'firewall' ? '02' : resolve ? '01' : '00';
+function codeOf(resolve: NamesSpec['resolve']): string {
+  return { false: '00', true: '01', firewall: '02', 'firewall-private': '03' }[`${resolve}`];
 }

@@ -300,6 +300,7 @@ function proxied(draw) {
       action: 'accept',
       answer: draw.of(/** @type {const} */ (['answer', 'answer', 'answer', 'nxdomain', 'refused', 'null'])),
     }),
+    mayBePrivate: () => draw.oneIn(2),
     randomBytes: (count) => draw.bytes(count),
   });
   /** @type {Map<number, Uint8Array>} */

@@ -78,7 +78,7 @@ function nameList(draw) {
     const end = draw.of(['example', 'a.example', 'com', `t${label(draw)}`]);
     names.push(draw.of(['', '', '', '', '', '', '*.', '.']) + [...labels, end].join('.'));
   }
-  return nameListOf(names, draw.of([false, true, 'firewall']));
+  return nameListOf(names, draw.of([false, true, 'firewall', 'firewall-private']));
 }
 
 /** @param {Draw} draw */

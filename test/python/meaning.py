@@ -276,7 +276,7 @@ def fault(parts):
     owners = {}
     if (PREFIXES, "resolved") in parts or (NAMES, "resolved") in parts:
         return "a list is called resolved"
-    if any(name[0] in "*." for (kind, _), part in parts.items() if kind == NAMES and part[0] != 2 for name in part[1]):
+    if any(name[0] in "*." for (kind, _), part in parts.items() if kind == NAMES and part[0] < 2 for name in part[1]):
         return "a list has a wildcard that the firewall does not resolve"
     for name, policy in policies.items():
         prefixes = [(bits, prefix) for bits, column in zip((32, 128), policy[1]) for prefix in column]
@@ -299,7 +299,7 @@ def fault(parts):
             if (NAMES, rule.remote) not in parts:
                 return f"no list {rule.remote}"
             resolve, names = parts[NAMES, rule.remote]
-            if resolve == 2:
+            if resolve in (2, 3):
                 is_of_dns = not rule.action and kept in policy[2] + policy[4] and not rule.protocol and not rule.dns
                 if not is_of_dns:
                     return f"{rule.remote} is not for DNS here"

@@ -22,8 +22,7 @@ import type { ProxyOptions } from './proxy/machine.ts';
 import { DnsServer } from './proxy/server.ts';
 
 /** What names are judged by. */
-interface Source {
-  readonly judge: ProxyOptions['judge'];
+interface Source extends Pick<ProxyOptions, 'judge' | 'mayBePrivate'> {
   close(): Promise<void>;
 }
 
@@ -41,6 +40,7 @@ async function main(): Promise<void> {
     listen,
     upstreams,
     judge: source.judge,
+    mayBePrivate: source.mayBePrivate,
     randomBytes,
     nowMs: () => performance.now(),
   });
@@ -75,6 +75,7 @@ async function followFile(file: string, logger: Logger): Promise<Source> {
   });
   return {
     judge: (asker, name, at, aliases) => judge.judge(asker, name, at, aliases, { now: nowS() }),
+    mayBePrivate: (name, at) => judge.mayBePrivate(name, at),
     close: async () => undefined,
   };
 }

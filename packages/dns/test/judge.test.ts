@@ -1,12 +1,12 @@
 /** The judge beside the reference evaluator of names. */
 
 import { parseDocument } from '@rulecast/formats';
-import { type Address, evaluateName, type NameTerms, parseAddress, type RuleSet } from '@rulecast/rules';
+import { type Address, evaluateName, parseAddress } from '@rulecast/rules';
 import { expect, it } from 'vitest';
 import { Random } from '../../../test/kit/random.mjs';
 import { often } from '../../../test/thorough.ts';
-import { NameJudge } from '../src/judge/judge.ts';
 import { nameBytes } from '../src/message/name.ts';
+import { judgeOf } from './judge-of.ts';
 
 const NAMES = ['a', 'b', 'ads', 'x'].flatMap((label) => [
   `${label}.example`,
@@ -58,16 +58,6 @@ function documentFrom(random: Random): object {
     },
     ...(random.chance(0.5) && { unmatched: random.pick(['accept', 'drop']) }),
   };
-}
-
-function judgeOf(ruleSet: RuleSet, terms: NameTerms): NameJudge {
-  const steps = NameJudge.of(ruleSet, terms, new Uint8Array(16));
-  for (;;) {
-    const { done, value } = steps.next();
-    if (done !== true) continue;
-    if (typeof value !== 'object') throw new TypeError(value);
-    return value;
-  }
 }
 
 it('says what the reference evaluator says, of any rule set, qube, name, aliases and time', () => {

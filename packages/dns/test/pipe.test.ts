@@ -9,6 +9,7 @@ import {
   NO_NAME_TERMS,
   nameListOf,
   namesOf,
+  nameTexts,
   parseAddress,
   type RuleSet,
 } from '@rulecast/rules';
@@ -52,6 +53,7 @@ function randomRuleSet(random: Random): RuleSet {
   const list = (): object => ({
     names: Array.from({ length: random.below(7) }, () => random.pick(['', '*.', '.']) + random.pick(NAMES)),
     resolve: 'firewall',
+    private: random.pick(['true', 'false']),
   });
   return ruleSetOf({
     lists: { l: list(), m: list(), v4: { entries: ['192.0.2.0/24'] } },
@@ -111,7 +113,14 @@ it('carries any rule set to any other, and each question between is judged by on
             { now: 0 },
             { asker, name, aliases },
           );
-          return { action, answer, policy, list: rule?.list, block: rule?.block };
+          return {
+            action,
+            answer,
+            policy,
+            list: rule?.list,
+            block: rule?.block,
+            isPrivate: hasPrivate(of, name),
+          };
         };
         const fast = (): unknown => {
           const { action, answer, policy, rule } = judge.judge(
@@ -121,7 +130,8 @@ it('carries any rule set to any other, and each question between is judged by on
             aliases.map(nameBytes),
             { now: 0 },
           );
-          return { action, answer, policy, list: rule?.list, block: rule?.block };
+          const isPrivate = judge.mayBePrivate(nameBytes(name), 0);
+          return { action, answer, policy, list: rule?.list, block: rule?.block, isPrivate };
         };
         return { fast, before: by(ruleSet), after: by(next) };
       });
@@ -137,6 +147,20 @@ it('carries any rule set to any other, and each question between is judged by on
   }
   expect(edits).toBeGreaterThan(10);
 });
+
+/** Whether an entry of a list of private names stands for a name: slow, and obvious. */
+function hasPrivate({ lists }: RuleSet, name: string): boolean {
+  return [...lists.values()].some(
+    (list) =>
+      list.kind === 'names' &&
+      list.resolve === 'firewall-private' &&
+      [...nameTexts(list.names)].some(
+        (entry) =>
+          entry.replace(/^\./, '') === name ||
+          (/^\*?\./.test(entry) && name.endsWith(entry.replace('*', ''))),
+      ),
+  );
+}
 
 function run<T>(steps: Generator<undefined, T>, between: () => void): T {
   for (;;) {

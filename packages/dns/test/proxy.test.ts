@@ -22,6 +22,7 @@ function proxyOf(
       const answer = judge(text(name.subarray(at)), aliases.map(text));
       return { action: answer === 'answer' ? 'accept' : 'drop', answer };
     },
+    mayBePrivate: () => false,
     randomBytes: (count) => Uint8Array.from({ length: count }, () => (seed = (seed * 37 + 11) % 251)),
   });
 }

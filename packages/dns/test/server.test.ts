@@ -9,10 +9,11 @@ import { parseDocument } from '@rulecast/formats';
 import packet from 'dns-packet';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { freePort } from '../../../test/kit/dns.ts';
-import { NameJudge } from '../src/judge/judge.ts';
+import type { NameJudge } from '../src/judge/judge.ts';
 import { MessageStream } from '../src/message/stream.ts';
 import { CONNECTIONS_MAX } from '../src/proxy/limits.ts';
 import { DnsServer } from '../src/proxy/server.ts';
+import { judgeOf } from './judge-of.ts';
 
 const DOCUMENT = {
   lists: { ads: { names: ['.ads.example'], resolve: 'firewall' } },
@@ -25,13 +26,7 @@ const DOCUMENT = {
 function judge(): NameJudge {
   const text = Buffer.from(JSON.stringify(DOCUMENT));
   const { terms, ...parts } = parseDocument('f', text, 0, () => undefined, { readsNameTerms: true });
-  const steps = NameJudge.of({ ...parts, resolutions: new Map() }, terms, randomBytes(16));
-  for (;;) {
-    const { done, value } = steps.next();
-    if (done !== true) continue;
-    if (value instanceof NameJudge) return value;
-    throw new TypeError(value);
-  }
+  return judgeOf({ ...parts, resolutions: new Map() }, terms);
 }
 
 interface Upstream {
@@ -112,6 +107,7 @@ async function proxyBefore(
       nowMs: () => performance.now(),
       randomBytes,
       judge: (asker, name, at, aliases) => one.judge(asker, name, at, aliases, { now: 0 }),
+      mayBePrivate: (name, at) => one.mayBePrivate(name, at),
     }).catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'EADDRINUSE') return undefined;
       throw error;
@@ -229,7 +225,8 @@ it('is refused an address that is taken, and leaves nothing open', async () => {
     upstreams: [],
     nowMs: () => 0,
     randomBytes,
-    judge: () => ({ action: 'accept', answer: 'answer' }),
+    judge: () => ({ answer: 'answer' }),
+    mayBePrivate: () => false,
   });
   await expect(again).rejects.toMatchObject({ code: 'EADDRINUSE' });
 });

@@ -11,6 +11,7 @@ import {
   type Direction,
   emptyPolicy,
   isPartName,
+  joinedResolve,
   type List,
   type NameTerms,
   NO_NAME_TERMS,
@@ -247,5 +248,5 @@ export function joinLists(a: List, b: List, action: 'merge' | 'withdraw'): List 
   }
   if (a.kind !== 'names' || b.kind !== 'names') return undefined;
   if (action === 'withdraw') return { ...a, names: subtractNames(a.names, b.names) };
-  return { ...a, names: unionNames(a.names, b.names), resolve: a.resolve || b.resolve };
+  return { ...a, names: unionNames(a.names, b.names), resolve: joinedResolve(a, b) };
 }

@@ -249,6 +249,8 @@ describe('what it means', () => {
     expect(listOf('{ names: [a.example], resolve: false }').resolve).toBe(false);
     expect(listOf('{ file: a.txt, resolve: publisher }').resolve).toBe(true);
     expect(listOf('{ file: a.txt, resolve: firewall }').resolve).toBe('firewall');
+    expect(listOf('{ file: a.txt, resolve: firewall, private: true }').resolve).toBe('firewall-private');
+    expect(listOf('{ file: a.txt, resolve: firewall, private: false }').resolve).toBe('firewall');
   });
 });
 
@@ -369,7 +371,7 @@ describe('faults', () => {
     ['{ union: [] }', '2:3 bad-value', 'names no list'],
     ['{ union: a }', '2:3 circular-lists', 'made from itself: a ← a'],
     ['{ names: ["*.example"] }', '2:17 unsupported', 'is a wildcard, and a list holds single names'],
-    ['{ names: [a.example], private: true }', '2:28 unsupported', 'private: is not supported yet'],
+    ['{ names: [a.example], private: true }', '2:28 misplaced-key', 'say resolve: firewall for this list'],
   ])('of a list %s, in the second line', (list, place, words) => {
     expectFault(`lists:\n  a: ${list}`, place, words);
   });

@@ -252,7 +252,7 @@ describe('parseDocument: what is refused, and where', () => {
     ],
     ['a default that is none', 'policies: { a: { default: reject } }\n', ['1:27 bad-value']],
     // PROTOCOL.md "Forms to come": what has a meaning, and nothing that enforces it.
-    ['private names', 'lists: { a: { names: [], private: true } }\n', ['1:26 unsupported']],
+    ['private names', 'lists: { a: { names: [], private: true } }\n', ['1:26 misplaced-key']],
     ['private words of another kind', 'lists: { a: { names: [], private: yes } }\n', ['1:35 bad-value']],
     ['names below another', 'lists: { a: { names: [a.example, "*.b.example"] } }\n', ['1:35 unsupported']],
     ['a name and those below it', 'lists: { a: { names: [.b.example] } }\n', ['1:23 unsupported']],

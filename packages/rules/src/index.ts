@@ -5,9 +5,10 @@
  * Begin with rule-set.ts, what is released and enforced, and evaluate.ts, what it means. The files build on
  * one another in this order: pieces (work that may be long); prefix, name, names (columns of them); list
  * (sets of prefixes and of names, and their algebra), special-purpose (space where no host of the Internet
- * is), coverage (how much of the rest a set holds); rule and rule-line (one line of the grammar), run-blocks
- * (what is told of runs from those before), policy (runs of rules), rule-set (what makes one sound);
- * evaluate, and longest-match (many rules as classes of addresses).
+ * is), private-address (what of it is of one's own networks), coverage (how much of the rest a set holds);
+ * rule and rule-line (one line of the grammar), run-blocks (what is told of runs from those before), policy
+ * (runs of rules), rule-set (what makes one sound); evaluate, and longest-match (many rules as classes of
+ * addresses).
  */
 
 export { partOfSpace, routableShare } from './coverage.ts';
@@ -36,6 +37,8 @@ export {
   entryCount,
   intersectPrefixes,
   isCanonical,
+  isOfPrivateNames,
+  joinedResolve,
   type List,
   type ListChange,
   type ListChanges,
@@ -164,6 +167,7 @@ export {
   strideOf,
   wordMask,
 } from './prefix.ts';
+export { isPrivateAddress, isPrivateName } from './private-address.ts';
 export {
   type Action,
   type Direction,
@@ -188,6 +192,7 @@ export {
   type RuleSet,
   type RuleSetProblem,
   RuleSetProblemCode,
+  type RuleSetUse,
   resolutionOf,
   ruleSetOfSameRuns,
   saysAnything,

@@ -38,16 +38,23 @@ export interface NameList {
   readonly names: Names;
   /**
    * Whether rules may use the list: `true` by the addresses that the publisher resolves, `firewall` by name,
-   * in the firewall's own DNS. Ask for either by that very word: no other is taken for it.
+   * in the firewall's own DNS, `firewall-private` likewise, and there its names may stand for private
+   * addresses. Ask for each by that very word: no other is taken for it.
    */
-  readonly resolve: boolean | 'firewall';
+  readonly resolve: boolean | 'firewall' | 'firewall-private';
 }
 
 export type List = PrefixList | NameList;
 
 /** The names of a list that the firewall's own DNS knows; undefined for any other list. */
 export function namesOfFirewall(list: List | undefined): Names | undefined {
-  return list?.kind === 'names' && list.resolve === 'firewall' ? list.names : undefined;
+  if (list?.kind !== 'names') return undefined;
+  return list.resolve === 'firewall' || list.resolve === 'firewall-private' ? list.names : undefined;
+}
+
+/** Whether the names of a list may stand for private addresses in the firewall's own DNS. */
+export function isOfPrivateNames(list: List | undefined): boolean {
+  return list?.kind === 'names' && list.resolve === 'firewall-private';
 }
 
 /**
@@ -74,6 +81,13 @@ export interface ListChange {
 export type ListChanges = ReadonlyMap<string, ListChange>;
 
 export const EMPTY_PREFIX_SET: PrefixSet = { v4: emptyPrefixes(4), v6: emptyPrefixes(6) };
+
+/** Who resolves two lists of names that become one; private addresses only where both may have them. */
+export function joinedResolve(a: NameList, b: NameList): NameList['resolve'] {
+  const one = a.resolve || b.resolve;
+  const other = b.resolve || a.resolve;
+  return one === 'firewall-private' ? other : one;
+}
 
 /** How many entries a list has. */
 export function entryCount(list: List): number {

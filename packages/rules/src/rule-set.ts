@@ -2,7 +2,14 @@
  * Rule sets: all lists and all policies, with the addresses that names stand for; and what makes one sound.
  */
 
-import { EMPTY_PREFIX_SET, type List, namesOfFirewall, type PrefixSet, prefixCount } from './list.ts';
+import {
+  EMPTY_PREFIX_SET,
+  isOfPrivateNames,
+  type List,
+  namesOfFirewall,
+  type PrefixSet,
+  prefixCount,
+} from './list.ts';
 import { compareHostNames, RESOLVED_LIST } from './name.ts';
 import { reasonsNotOfDns, reasonsNotOpened } from './name-terms.ts';
 import { hasWildcards, nameTexts } from './names.ts';
@@ -210,7 +217,7 @@ function* listProblems(ruleSet: RuleSet): Pieces<readonly RuleSetProblem[]> {
   }
   for (const [name, list] of ruleSet.lists) {
     if (++looked % PIECE_PARTS === 0) yield;
-    if (list.kind === 'names' && list.resolve !== 'firewall' && hasWildcards(list.names)) {
+    if (list.kind === 'names' && namesOfFirewall(list) === undefined && hasWildcards(list.names)) {
       const reason = `list ${name} has wildcards, which only the firewall's DNS knows: say resolve: firewall for it, or list the names that are meant`;
       problems.push({ severity: 'fault', code: RuleSetProblemCode.wildcards, part: name, reason });
     }
@@ -218,7 +225,7 @@ function* listProblems(ruleSet: RuleSet): Pieces<readonly RuleSetProblem[]> {
       const reason = `no list may be called ${RESOLVED_LIST}: dst=@${RESOLVED_LIST} means what the firewall's DNS answered; give it another name`;
       problems.push({ severity: 'fault', code: RuleSetProblemCode.reservedList, part: name, reason });
     }
-    if (used.has(name)) continue;
+    if (used.has(name) || isOfPrivateNames(list)) continue;
     const reason = `no rule uses list ${name}: it is carried and decides nothing; use it with dst=@${name}`;
     problems.push({ severity: 'warning', code: RuleSetProblemCode.unusedList, part: name, reason });
   }

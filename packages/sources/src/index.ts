@@ -18,7 +18,7 @@
 
 export { type Clock, SYSTEM_CLOCK } from './clock.ts';
 export { Fetcher } from './fetch/fetcher.ts';
-export { isPrivateAddress, isPrivateName } from './fetch/private-address.ts';
+export { isPrivateText } from './fetch/private-address.ts';
 export { ProxyError } from './fetch/proxy.ts';
 export {
   coverageFinding,

@@ -3,9 +3,9 @@
 import type { LookupFunction } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import {
-  isPrivateAddress,
   isPrivateHost,
   isPrivateLiteral,
+  isPrivateText,
   publicLookup,
 } from '../src/fetch/private-address.ts';
 
@@ -36,10 +36,11 @@ describe('an address', () => {
     '64:ff9b::10.0.0.1',
     '64:ff9b::a00:1',
     '2002:c0a8:101::1',
+    '64:ff9b:1::101:101',
     'no address',
     '',
   ])('%s is private', (address) => {
-    expect(isPrivateAddress(address)).toBe(true);
+    expect(isPrivateText(address)).toBe(true);
   });
 
   it.each([
@@ -58,7 +59,7 @@ describe('an address', () => {
     '64:ff9b::101:101',
     '2002:101:101::1',
   ])('%s is not', (address) => {
-    expect(isPrivateAddress(address)).toBe(false);
+    expect(isPrivateText(address)).toBe(false);
   });
 });
 

@@ -30,24 +30,29 @@ import { Work } from '../content/work.ts';
 import { ErrorCode } from '../error.ts';
 import { Count, type Key, NameCode } from './name-engine.ts';
 
-/** What the first byte says; the other bits are zero. */
-const Flag = { resolve: 1, wildcards: 2, firewall: 4 } as const;
-const FLAGS = 6; // the highest: the publisher and the firewall do not both resolve
+/** A flag of the first byte. */
+const WILDCARDS = 2;
 
 type Resolve = NameList['resolve'];
 
+/** Of who resolves; one at most is said. */
+const WHO: ReadonlyMap<number, Resolve> = new Map<number, Resolve>([
+  [0, false],
+  [1, true],
+  [4, 'firewall'],
+  [8, 'firewall-private'],
+]);
+
 function flagsOf(resolve: Resolve, wildcards: boolean): number {
-  const who = resolve === 'firewall' ? Flag.firewall : resolve ? Flag.resolve : 0;
-  return who | (wildcards ? Flag.wildcards : 0);
+  const [who = 0] = [...WHO].find(([, word]) => word === resolve) ?? [];
+  return who | (wildcards ? WILDCARDS : 0);
 }
 
 function readFlags(reader: ByteReader): { readonly resolve: Resolve; readonly wildcards: boolean } {
   const flags = reader.u8();
-  const isFirewalls = (flags & Flag.firewall) !== 0;
-  const isResolved = (flags & Flag.resolve) !== 0;
-  if (flags > FLAGS || (isFirewalls && isResolved)) throw reader.error(`unknown flags ${flags}`);
-  const resolve = isFirewalls ? 'firewall' : isResolved;
-  return { resolve, wildcards: (flags & Flag.wildcards) !== 0 };
+  const resolve = WHO.get(flags & ~WILDCARDS);
+  if (resolve === undefined) throw reader.error(`unknown flags ${flags}`);
+  return { resolve, wildcards: (flags & WILDCARDS) !== 0 };
 }
 
 /** Our own columns are canonical. */

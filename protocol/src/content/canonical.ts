@@ -192,8 +192,13 @@ function readNameList(reader: ByteReader): List {
   return { kind: 'names', names, resolve };
 }
 
-/** Who resolves the names of a list, by its code: nobody, the publisher, the firewall. */
-const RESOLVE_WORDS: readonly (NameList['resolve'] | undefined)[] = [false, true, 'firewall'];
+/** Who resolves the names of a list, by its code: nobody, the publisher, the firewall in either way. */
+const RESOLVE_WORDS: readonly (NameList['resolve'] | undefined)[] = [
+  false,
+  true,
+  'firewall',
+  'firewall-private',
+];
 
 /** The code of who resolves the names of a list. */
 export function resolveCode(resolve: NameList['resolve']): number {

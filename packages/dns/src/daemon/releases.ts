@@ -18,7 +18,7 @@ export async function followReleases(
   path: string,
   logger: Logger,
   nowS: () => number,
-): Promise<{ readonly judge: ProxyOptions['judge']; close(): Promise<void> }> {
+): Promise<Pick<ProxyOptions, 'judge' | 'mayBePrivate'> & { close(): Promise<void> }> {
   const follower = new NameFollower({
     key: () => randomBytes(TABLE_KEY_BYTES),
     nowS,
@@ -29,6 +29,7 @@ export async function followReleases(
   void serveForever(listener, follower, logger);
   return {
     judge: (asker, name, at, aliases) => follower.judge(asker, name, at, aliases),
+    mayBePrivate: (name, at) => follower.mayBePrivate(name, at),
     close: () => listener.close(),
   };
 }

@@ -10,6 +10,8 @@ import {
   diffNames,
   type Environment,
   formatAddress,
+  isOfPrivateNames,
+  isPrivateName,
   judgingPolicy,
   type Names,
   type NameTerms,
@@ -20,6 +22,7 @@ import {
   type RuleSet,
 } from '@rulecast/rules';
 import { type MatcherOutcome, NameMatcher, type SubjectChange } from '../match/matcher.ts';
+import { nameText } from '../message/name.ts';
 import { type NameProgram, type NameRule, programFor, subjectKey } from './program.ts';
 
 /** What a name gets. */
@@ -41,6 +44,8 @@ export class NameJudge {
   /** Numbers of what stands for names, by what it is: `@LIST`, or a name of rules. None is used again. */
   #subjects: ReadonlyMap<string, number>;
   #lastSubject: number;
+  /** Of lists whose names may stand for private addresses. */
+  #privateSubjects: ReadonlySet<number>;
   readonly #matcher: NameMatcher;
   /** By policy; '' is that of qubes which no policy names. */
   readonly #programs = new Map<string, NameProgram>();
@@ -55,6 +60,7 @@ export class NameJudge {
     this.#ruleSet = ruleSet;
     this.#terms = terms;
     this.#subjects = subjects;
+    this.#privateSubjects = privateSubjects(subjects, ruleSet);
     this.#lastSubject = subjects.size - 1;
     this.#matcher = matcher;
   }
@@ -113,6 +119,7 @@ export class NameJudge {
       this.#ruleSet = after;
       this.#terms = terms;
       this.#subjects = subjects;
+      this.#privateSubjects = privateSubjects(subjects, after);
       this.#programs.clear();
       this.#policies.clear();
     });
@@ -141,6 +148,18 @@ export class NameJudge {
     }
     const action = program.unlisted === 'answer' ? 'accept' : 'drop';
     return { action, answer: program.unlisted, policy, rule: undefined };
+  }
+
+  /**
+   * Whether the whole name at `at` may stand for private addresses: a list of such names has it, or nobody on
+   * the Internet does.
+   */
+  mayBePrivate(name: Uint8Array, at: number): boolean {
+    if (this.#privateSubjects.size > 0) {
+      for (let count = this.#matcher.look(name, at), i = 0; i < count; i++)
+        if (this.#matcher.subjectsAt(i).some((subject) => this.#privateSubjects.has(subject))) return true;
+    }
+    return isPrivateName(nameText(name, at));
   }
 
   /** The lowest rank that what stands for a name has. */
@@ -176,9 +195,10 @@ export class NameJudge {
   }
 }
 
-/** What rules are about, each once. */
+/** What rules are about, and lists of private names, each once. */
 function subjectKeys(ruleSet: RuleSet): readonly string[] {
   const keys = new Set<string>();
+  for (const [name, list] of ruleSet.lists) if (isOfPrivateNames(list)) keys.add(`@${name}`);
   for (const policy of ruleSet.policies.values()) {
     for (const run of allRuns(policy)) {
       const key = subjectKey(run, ruleSet);
@@ -186,6 +206,13 @@ function subjectKeys(ruleSet: RuleSet): readonly string[] {
     }
   }
   return [...keys];
+}
+
+function privateSubjects(subjects: ReadonlyMap<string, number>, { lists }: RuleSet): ReadonlySet<number> {
+  const ofPrivate = [...subjects].filter(
+    ([key]) => key.startsWith('@') && isOfPrivateNames(lists.get(key.slice(1))),
+  );
+  return new Set(ofPrivate.map(([, number]) => number));
 }
 
 function subjectNames(key: string, { lists }: RuleSet): Names {

@@ -1,6 +1,13 @@
 /** What DNS needs of a rule set: who is judged by which policy, its rules about names, and their lists. */
 
-import { type DirectedRuns, type Policy, type RuleSet, type Run, usedLists } from '@rulecast/rules';
+import {
+  type DirectedRuns,
+  isOfPrivateNames,
+  type Policy,
+  type RuleSet,
+  type Run,
+  usedLists,
+} from '@rulecast/rules';
 import { subjectKey } from './program.ts';
 
 /**
@@ -21,6 +28,8 @@ export function portionOf(ruleSet: RuleSet): RuleSet {
     }),
   );
   const used = usedLists(policies.values());
-  const lists = new Map([...ruleSet.lists].filter(([name]) => used.has(name)));
+  const lists = new Map(
+    [...ruleSet.lists].filter(([name, list]) => used.has(name) || isOfPrivateNames(list)),
+  );
   return { lists, policies, resolutions: new Map(), unmatched: ruleSet.unmatched };
 }

@@ -120,7 +120,8 @@ export function readdress(answer: Uint8Array, asked: MessageReader): void {
   answer.set(asked.bytes.subarray(HEADER_BYTES, asked.nameEnd), HEADER_BYTES);
 }
 
-class Cursor {
+/** Where a message is written; whoever writes has looked that there is room. */
+export class Cursor {
   readonly #out: Uint8Array;
   at = 0;
 
@@ -136,6 +137,11 @@ class Cursor {
   u32(value: number): void {
     this.u16(value >>> 16);
     this.u16(value & 0xffff);
+  }
+
+  bytes(bytes: Uint8Array): void {
+    this.#out.set(bytes, this.at);
+    this.at += bytes.length;
   }
 
   header(id: number, flags: number, answers: number, authorities: number, additional: number): void {

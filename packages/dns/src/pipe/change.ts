@@ -18,6 +18,7 @@ import {
   diffNames,
   EMPTY_RULE_SET,
   editNames,
+  isOfPrivateNames,
   type List,
   type Names,
   namesAt,
@@ -61,7 +62,7 @@ function removal({ kind, name }: PartId): PartStep {
 
 function stepsOf(before: Part, after: Part): readonly PartStep[] {
   const [old, next] = [namesIn(before), namesIn(after)];
-  if (old === undefined || next === undefined) {
+  if (old === undefined || next === undefined || isOfPrivate(before) !== isOfPrivate(after)) {
     const isSame = Buffer.compare(canonicalBytes(before), canonicalBytes(after)) === 0;
     return isSame ? [] : [{ op: 'put', part: after }];
   }
@@ -69,6 +70,10 @@ function stepsOf(before: Part, after: Part): readonly PartStep[] {
   const { removed, added } = diffNames(old, next);
   if (removed.length + added.count === 0) return [];
   return [{ op: 'edit', list: after.name, removed: namesAt(old, removed), added }];
+}
+
+function isOfPrivate(part: Part): boolean {
+  return part.kind === PartKind.nameList && isOfPrivateNames(part.list);
 }
 
 function namesIn(part: Part): Names | undefined {
@@ -116,11 +121,11 @@ export function withSteps(before: RuleSet, steps: readonly PartStep[]): Changed 
 }
 
 function edited(list: List | undefined, { removed, added }: NameEdit): List {
-  const names = namesOfFirewall(list);
-  if (names === undefined) throw misfit('an edit of no list that DNS knows');
-  const after = editNames(names, removed, added);
-  if (after === undefined) throw misfit('an edit that removes what is not there, or adds what is');
-  return { kind: 'names', names: after, resolve: 'firewall' };
+  if (list?.kind !== 'names' || namesOfFirewall(list) === undefined)
+    throw misfit('an edit of no list that DNS knows');
+  const names = editNames(list.names, removed, added);
+  if (names === undefined) throw misfit('an edit that removes what is not there, or adds what is');
+  return { ...list, names };
 }
 
 function misfit(reason: string): ProtocolError {

@@ -60,6 +60,11 @@ export class NameFollower {
     return this.#judge?.judge(asker, name, at, aliases, { now: this.#options.nowS() });
   }
 
+  /** Whether a name may stand for private addresses. */
+  mayBePrivate(name: Uint8Array, at: number): boolean {
+    return this.#judge?.mayBePrivate(name, at) === true;
+  }
+
   /**
    * Follows a stream until it ends, in place of any before. Throws ProtocolError, or what kept a change from
    * being followed; what was judged by before still is.

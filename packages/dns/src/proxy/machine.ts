@@ -7,7 +7,8 @@
  *               │ accept
  *               ▼
  *           asked of an upstream, with an id, a socket and a case of its own
- *               │ answer ─judge with aliases─▶ drop: own answer; else the answer, as it was asked
+ *               │ answer ─judge with aliases─▶ drop: own answer; else the answer, as it was asked, without
+ *               │         private addresses unless a list says that the name has such
  *               │ cut short, or of another case: by TCP
  *               │ failure, or silence for 1.5 s: the next upstream, three times at most, then SERVFAIL
  */
@@ -16,7 +17,14 @@ import type { Address } from '@rulecast/rules';
 import type { NameJudgement } from '../judge/judge.ts';
 import { MessageReader, Section } from '../message/message.ts';
 import { newNameScratch, readName, sameName, turnCase } from '../message/name.ts';
-import { ExtendedError, HEADER_BYTES, Rcode, WIRE_NAME_MAX_BYTES } from '../message/wire.ts';
+import { hasPrivate, writeWithoutPrivate } from '../message/private.ts';
+import {
+  ExtendedError,
+  HEADER_BYTES,
+  MESSAGE_MAX_BYTES,
+  Rcode,
+  WIRE_NAME_MAX_BYTES,
+} from '../message/wire.ts';
 import {
   EDNS_BYTES,
   type OwnAnswer,
@@ -74,6 +82,8 @@ export interface ProxyOptions {
     at: number,
     aliases: readonly Uint8Array[],
   ) => Pick<NameJudgement, 'answer'> | undefined;
+  /** Whether the whole name at `at` may stand for private addresses. */
+  readonly mayBePrivate: (name: Uint8Array, at: number) => boolean;
   /** So many bytes of chance that nobody can foresee. */
   readonly randomBytes: (count: number) => Uint8Array;
 }
@@ -83,6 +93,8 @@ export interface ProxyCounts {
   questions: number;
   blocked: number;
   answered: number;
+  /** Answers that private addresses were left out of; what was left, or that nothing was, was told. */
+  private: number;
   /** Nobody could be asked, or nobody answered. */
   failed: number;
   /** Beyond a bound. */
@@ -115,6 +127,8 @@ const BLOCKED: Readonly<Record<'nxdomain' | 'refused' | 'null', OwnAnswer>> = {
   refused: { rcode: Rcode.refused, error: ExtendedError.blocked },
   null: { rcode: Rcode.ok, error: ExtendedError.blocked, ttl: BLOCKED_TTL_S, isNull: true },
 };
+/** Of a name that stands for nothing but private addresses, and may not. */
+const WITHOUT_PRIVATE: OwnAnswer = { rcode: Rcode.ok, error: ExtendedError.blocked, ttl: BLOCKED_TTL_S };
 /** Transfers of whole zones, which go over many messages. */
 const TRANSFER_TYPES = [251, 252];
 /** What an upstream says that cannot answer: somebody else may. */
@@ -127,11 +141,13 @@ export class DnsProxy<C extends Client> {
   readonly #question = new MessageReader();
   readonly #answer = new MessageReader();
   readonly #written = new Uint8Array(WRITTEN_MAX_BYTES);
+  readonly #shortened = new Uint8Array(MESSAGE_MAX_BYTES);
   #lastQuery = 0;
   readonly counts: ProxyCounts = {
     questions: 0,
     blocked: 0,
     answered: 0,
+    private: 0,
     failed: 0,
     refused: 0,
     ignored: 0,
@@ -222,6 +238,7 @@ export class DnsProxy<C extends Client> {
     }
     const judged = this.#judged(client, aliases); // by what is in force now
     if (judged !== undefined) return this.#reply(client, asked, judged);
+    if (!this.#leaveOutPrivate()) return this.#reply(client, asked, WITHOUT_PRIVATE);
     this.counts.answered++;
     readdress(answer.bytes, asked);
     const room = Math.min(EDNS_BYTES, Math.max(PLAIN_BYTES, asked.ednsBytes));
@@ -229,6 +246,15 @@ export class DnsProxy<C extends Client> {
       return { kind: 'reply', client, bytes: answer.bytes };
     answer.read(answer.bytes); // whose id it has now
     return { kind: 'reply', client, bytes: this.#written.slice(0, writeTruncated(answer, this.#written)) };
+  }
+
+  /** Leaves out of the answer what the name of `#question` may not stand for. Whether anything is left. */
+  #leaveOutPrivate(): boolean {
+    const answer = this.#answer;
+    if (!hasPrivate(answer) || this.#options.mayBePrivate(this.#question.bytes, HEADER_BYTES)) return true;
+    this.counts.private++;
+    const byteCount = writeWithoutPrivate(answer, this.#shortened);
+    return byteCount > 0 && answer.read(this.#shortened.slice(0, byteCount)) === undefined;
   }
 
   /** What is said in place of an answer to `#question`; undefined: it may be answered. */

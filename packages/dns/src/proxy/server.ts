@@ -23,7 +23,7 @@ export interface DnsEndpoint {
   readonly port: number;
 }
 
-export interface DnsServerOptions extends Pick<ProxyOptions, 'judge' | 'randomBytes'> {
+export interface DnsServerOptions extends Pick<ProxyOptions, 'judge' | 'mayBePrivate' | 'randomBytes'> {
   /** UDP and TCP alike. */
   readonly listen: readonly DnsEndpoint[];
   /** One at least; asked in this order. */
@@ -53,8 +53,8 @@ export class DnsServer {
 
   private constructor(options: DnsServerOptions) {
     this.#options = options;
-    const { judge, randomBytes, upstreams } = options;
-    this.#proxy = new DnsProxy({ judge, randomBytes, upstreamCount: upstreams.length });
+    const { judge, mayBePrivate, randomBytes, upstreams } = options;
+    this.#proxy = new DnsProxy({ judge, mayBePrivate, randomBytes, upstreamCount: upstreams.length });
   }
 
   /** Listens. Rejects, with nothing left open, where it cannot. */

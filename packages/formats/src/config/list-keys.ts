@@ -24,7 +24,7 @@ import {
   word,
   words,
 } from './key.ts';
-import { ConfigFault, type ConfigReader } from './reader.ts';
+import type { ConfigReader } from './reader.ts';
 import { BYTES_SOURCES, CUT_SOURCES, READ_SOURCES, READING_KEYS } from './reading.ts';
 import { orWord, printShare, readCount, readDuration, readShare } from './value.ts';
 
@@ -161,7 +161,10 @@ export const LIST_KEYS = {
       'who resolves its names for rules, or `false`; without, `publisher` those of `names`; `true` is `publisher`',
     ),
   ),
-  private: unsupportedFlag('whether its names may stand for private addresses; not supported yet'),
+  private: withSources(
+    [...BYTES_SOURCES, 'names', ...EXPRESSION_SOURCES],
+    flag('with `resolve: firewall`, whether its names may stand for private addresses', false),
+  ),
   publish: flag('whether it is released; `false`: only an operand of others', true),
 } as const satisfies Keys;
 
@@ -173,16 +176,6 @@ function resolveKey(sentence: string): Key<NameList['resolve']> {
     return said === undefined || said === 'firewall' ? said : said !== 'false';
   };
   return { ...choice, read };
-}
-
-/** A key whose meaning nothing enforces yet: whoever writes it is told so. */
-function unsupportedFlag(sentence: string): Key<never> {
-  const read: Key<never>['read'] = (entry, key, reader) => {
-    if (entry.value.kind === 'text')
-      reader.fault(entry.keyOffset, ConfigFault.unsupported, `${key}: is not supported yet: leave it out`);
-    return undefined;
-  };
-  return { ...flag(sentence), read };
 }
 
 function namesOf(nodes: readonly TextNode[], _key: string, reader: ConfigReader): readonly string[] {

@@ -5,6 +5,7 @@
 
 import { EMPTY_PREFIX_SET, type NameList, type PrefixSet, RESOLVED_NAMES_MAX } from '@rulecast/rules';
 import type { MappingNode, TextNode } from '../document/node.ts';
+import { PRIVATE_MISPLACED } from '../document/schema.ts';
 import { quote } from '../text/bytes.ts';
 import { type FetchConfig, fetchOf } from './fetch.ts';
 import { checkPlaces, readKeys, standardOf, type Values } from './key.ts';
@@ -140,9 +141,21 @@ export function readList(
     rest: restOf(said, defaults),
     purpose: said.purpose ?? (isFetched ? 'block' : 'allow'),
     neverBlockExempt: said['never-block-exempt'] ?? EMPTY_PREFIX_SET,
-    resolve: said.resolve ?? source.kind === 'names',
+    resolve: resolveOf(said, node, reader) ?? source.kind === 'names',
     publish: said.publish ?? true,
   };
+}
+
+/** Who resolves the names of a list, and for the firewall whether they may stand for private addresses. */
+function resolveOf(
+  { resolve, private: isPrivate }: ListValues,
+  node: MappingNode,
+  reader: ConfigReader,
+): NameList['resolve'] | undefined {
+  if (isPrivate !== true) return resolve;
+  if (resolve === 'firewall') return 'firewall-private';
+  reader.fault(keyOffsetOf(node, 'private'), ConfigFault.misplaced, PRIVATE_MISPLACED);
+  return resolve;
 }
 
 function sourceKeyOf(

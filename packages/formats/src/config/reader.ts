@@ -4,7 +4,7 @@
  */
 
 import { posix } from 'node:path';
-import { type PrefixSet, RuleFault } from '@rulecast/rules';
+import type { PrefixSet } from '@rulecast/rules';
 import { type ItemSinks, namesOfItems, prefixesOfItems } from '../document/items.ts';
 import type { MappingNode, TextNode, TreeNode } from '../document/node.ts';
 import type { PlaceOf } from '../document/tree.ts';
@@ -29,7 +29,6 @@ export const ConfigFault = {
   cycle: 'circular-lists',
   shared: 'bound-twice',
   limit: 'over-limit',
-  unsupported: RuleFault.unsupported,
 } as const;
 
 export class ConfigReader {

@@ -61,7 +61,7 @@ import { type DocumentReject, type Reject, RejectLog } from '../text/reject.ts';
 import { type ItemSinks, namesOfItems, prefixesOfItems } from './items.ts';
 import type { MappingEntry, MappingNode, SequenceNode, TextNode, TreeNode } from './node.ts';
 import { parseRuleLines } from './rule-lines.ts';
-import { DOCUMENT_SCHEMA, OF_NAMES } from './schema.ts';
+import { DOCUMENT_SCHEMA, OF_NAMES, PRIVATE_MISPLACED } from './schema.ts';
 import { checkShape } from './shape.ts';
 import { type PlaceOf, parseTree } from './tree.ts';
 
@@ -72,6 +72,7 @@ export const DocumentFault = {
   sources: 'list-with-two-sources',
   resolve: 'resolve-without-names',
   hostBits: 'host-bits-without-addresses',
+  misplaced: 'misplaced-key',
   reference: 'bad-reference',
   missingFile: 'missing-file',
   coveredPrefix: 'covered-prefix',
@@ -300,8 +301,7 @@ class DocumentReader {
       return;
     }
     const resolveNode = childOf(value, 'resolve');
-    const resolve = resolveOf(resolveNode);
-    this.#checkSupported(value, 'private');
+    const resolve = this.#resolveOf(resolveNode, value.entries.get('private'));
     const hostBitsNode = childOf(value, 'host-bits');
     const hostBits = hostBitsNode?.kind === 'text' && hostBitsNode.value === 'mask' ? 'mask' : 'reject';
     const list = this.#listOf(value, resolve, hostBits);
@@ -315,6 +315,15 @@ class DocumentReader {
     this.#reject(resolveNode.offset, DocumentFault.resolve, reason);
   }
 
+  /** The schema refuses other words. */
+  #resolveOf(node: TreeNode | undefined, ofPrivate: MappingEntry | undefined): NameList['resolve'] {
+    const resolve = node?.kind === 'text' ? node.value : 'false';
+    const isPrivate = ofPrivate?.value.kind === 'text' && ofPrivate.value.value === 'true';
+    if (resolve === 'firewall') return isPrivate ? 'firewall-private' : 'firewall';
+    if (isPrivate) this.#reject(ofPrivate.keyOffset, DocumentFault.misplaced, PRIVATE_MISPLACED);
+    return resolve === 'true' || resolve === 'publisher';
+  }
+
   #listOf(node: MappingNode, resolve: NameList['resolve'], hostBits: HostBits): List | undefined {
     const entries = childOf(node, 'entries');
     if (entries?.kind === 'sequence') {
@@ -322,7 +331,7 @@ class DocumentReader {
     }
     const names = childOf(node, 'names');
     if (names?.kind === 'sequence') {
-      return nameListOf(namesOfItems(textsOf(names), this.#itemSinks(), resolve === 'firewall'), resolve);
+      return nameListOf(namesOfItems(textsOf(names), this.#itemSinks(), isOfFirewall(resolve)), resolve);
     }
     const file = childOf(node, 'file');
     if (file?.kind !== 'text') return undefined;
@@ -369,9 +378,9 @@ class DocumentReader {
   }
 
   /** Refuses a key that has a meaning, which nothing enforces yet; PROTOCOL.md "Forms to come". */
-  #checkSupported(node: MappingNode, key: 'private' | keyof typeof OF_NAMES): void {
+  #checkSupported(node: MappingNode, key: keyof typeof OF_NAMES): void {
     const entry = node.entries.get(key);
-    const words: readonly string[] = key === 'private' ? ['true', 'false'] : OF_NAMES[key].enum;
+    const words: readonly string[] = OF_NAMES[key].enum;
     if (entry?.value.kind !== 'text' || !words.includes(entry.value.value)) return; // other words are no form
     const reason = `${key}: is not supported yet: leave it out`;
     this.#reject(entry.keyOffset, DocumentFault.unsupported, reason);
@@ -501,10 +510,8 @@ function actionOf(node: TreeNode | undefined): Action {
   return node?.kind === 'text' && node.value === 'accept' ? 'accept' : 'drop';
 }
 
-/** The schema refuses other words. */
-function resolveOf(node: TreeNode | undefined): NameList['resolve'] {
-  if (node?.kind !== 'text') return false;
-  return node.value === 'firewall' ? 'firewall' : node.value === 'true' || node.value === 'publisher';
+function isOfFirewall(resolve: NameList['resolve']): boolean {
+  return resolve === 'firewall' || resolve === 'firewall-private';
 }
 
 function entriesOf(node: TreeNode | undefined): Iterable<[string, MappingEntry]> {

@@ -17,6 +17,10 @@ const RULES_OF_BOTH = { egress: RULES, ingress: RULES } as const;
 /** Of keys that document.ts refuses: nobody is advised to write them. */
 const UNSUPPORTED = 'unsupported';
 
+/** Of `private: true` in a list of other names. */
+export const PRIVATE_MISPLACED =
+  "private: is for names that the firewall's DNS knows: say resolve: firewall for this list, or leave it out";
+
 /** What a policy says of names, once the firewall has a DNS of its own; refused by document.ts until then. */
 export const OF_NAMES = {
   blocked: { enum: ['nxdomain', 'refused', 'null'], $comment: UNSUPPORTED },
@@ -39,7 +43,7 @@ export const DOCUMENT_SCHEMA = {
           names: { type: 'array', items: { type: 'string' } },
           file: { type: 'string' },
           resolve: { enum: ['true', 'false', 'publisher', 'firewall'] },
-          private: { enum: ['true', 'false'], $comment: UNSUPPORTED },
+          private: { enum: ['true', 'false'] },
           'host-bits': { enum: ['reject', 'mask'] },
         },
       },

@@ -8,13 +8,14 @@ import { Resolver } from 'node:dns/promises';
 import {
   bitsOf,
   EMPTY_PREFIX_SET,
+  isPrivateName,
   type Prefix,
   type PrefixSet,
   parseAddress,
   prefixOf,
   prefixSetOf,
 } from '@rulecast/rules';
-import { isPrivateAddress, isPrivateName } from '@rulecast/sources';
+import { isPrivateText } from '@rulecast/sources';
 
 /** The addresses of a name, in both families, and for how long. */
 export interface NameAnswer extends PrefixSet {
@@ -109,7 +110,7 @@ async function familyAnswer(
 ): Promise<FamilyAnswer> {
   try {
     const all = await query;
-    const records = mayBePrivate ? all : all.filter(({ address }) => !isPrivateAddress(address));
+    const records = mayBePrivate ? all : all.filter(({ address }) => !isPrivateText(address));
     const [first] = all;
     if (first !== undefined && records.length === 0) {
       const reason = `it stands for ${first.address}, a private address: name its zone in dns: private-zones: if that is meant`;

@@ -9,6 +9,7 @@ import {
   combineSets,
   intersectNames,
   intersectPrefixes,
+  joinedResolve,
   type List,
   type NameList,
   nameListOf,
@@ -58,7 +59,7 @@ export function unionLists(lists: readonly List[]): List {
 }
 
 function unionNameLists(a: NameList, b: NameList): NameList {
-  return { ...a, names: unionNames(a.names, b.names), resolve: a.resolve || b.resolve };
+  return { ...a, names: unionNames(a.names, b.names), resolve: joinedResolve(a, b) };
 }
 
 function byHalves<L>(lists: readonly L[], join: (a: L, b: L) => L): L | undefined {
