@@ -64,6 +64,7 @@ export const SIDES = {
   firewall: {
     programs: {
       'rulecast-subscriber': 'packages/subscriber/src/daemon.ts',
+      'rulecast-dns': 'packages/dns/src/daemon.ts',
       'rulecast-doctor': 'packages/rulectl/src/firewall-doctor.ts',
     },
     parts: [
@@ -73,6 +74,7 @@ export const SIDES = {
     ],
     beside: {
       'engine.wasm': 'packages/table/dist/engine.wasm',
+      'matcher.wasm': 'packages/dns/dist/matcher.wasm',
       'names.wasm': 'protocol/dist/names.wasm',
       'koffi.node': `node_modules/@koromix/koffi-linux-${process.arch}/linux_${process.arch}/koffi.node`,
     },

@@ -53,6 +53,12 @@ const PROGRAMS = /** @type {const} */ ([
     summary: 'receive firewall rule sets and enforce them',
   },
   {
+    name: 'rulecast-dns',
+    side: 'firewall',
+    section: 8,
+    summary: 'answer DNS for qubes, and block names',
+  },
+  {
     name: 'rulecast-doctor',
     side: 'firewall',
     section: 8,
@@ -233,6 +239,7 @@ function buildDebian() {
     cpSync(join(tree, 'systemd', from), join(build, 'debian', to));
   as('rulecast-publisher.service', 'rulecast.rulecast-publisher.service');
   as('rulecast-subscriber.service', 'rulecast-firewall.rulecast-subscriber.service');
+  as('rulecast-dns.service', 'rulecast-firewall.rulecast-dns.service');
   as('rulecast-boot.service', 'rulecast-firewall.rulecast-boot.service');
   as('management.sysusers', 'rulecast.sysusers');
   as('management.tmpfiles', 'rulecast.tmpfiles');

@@ -18,6 +18,7 @@ const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
   'docs/enforcement.md#Removing it': 'test/system/enforce-trouble.test.ts', // as root
   'packaging/systemd/README.md#The firewall side under systemd': 'test/system/systemd.test.ts',
   'examples/ocaml/README.md#A reader in OCaml': 'test/system/ocaml.test.ts',
+  'packaging/systemd/README.md#The firewall side under systemd/2': 'test/system/systemd.test.ts',
   'packaging/README.md#Packages': 'test/system/packages.test.ts',
   'packaging/README.md#Packages/2': 'test/system/packages.test.ts',
   'packaging/README.md#Packages/3': 'test/system/packages.test.ts',

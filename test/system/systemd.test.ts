@@ -20,14 +20,15 @@ const CONNECT_MS = 20_000;
  */
 const INSTALL = `
   cd /opt/rulecast/packaging/systemd
-  install -D -m 644 -t /usr/lib/systemd/system rulecast-boot.service rulecast-subscriber.service
+  install -D -m 644 -t /usr/lib/systemd/system rulecast-boot.service rulecast-subscriber.service rulecast-dns.service
   install -D -m 644 -t /usr/lib/rulecast-firewall boot-closed.nft
   install -D -m 644 firewall.sysusers /usr/lib/sysusers.d/rulecast-firewall.conf
   install -D -m 644 firewall.tmpfiles /usr/lib/tmpfiles.d/rulecast-firewall.conf
-  for unit in boot subscriber; do
+  for unit in boot subscriber dns; do
     install -D -m 644 -t /usr/lib/systemd/system/rulecast-$unit.service.d ../qubes/firewall/30_qubes.conf
   done
   ln -s /opt/rulecast/packages/subscriber/bin/rulecast-subscriber.js /usr/sbin/rulecast-subscriber
+  ln -s /opt/rulecast/packages/dns/bin/rulecast-dns.js /usr/sbin/rulecast-dns
   install -D -m 644 /srv/trust /etc/rulecast/trust
   cat > /etc/rulecast/subscriber.env <<'END'
 ${blockText('packaging/systemd/README.md#The firewall side under systemd')}END
@@ -127,6 +128,42 @@ describe.skipIf(systemdGap() !== undefined)('the units of packaging/systemd', ()
     await eventually(async () => shown('NRestarts') === '1' && shown('ActiveState') === 'active');
     expect(shown('MainPID')).not.toBe(hung);
     expect(booted.rules()).toContain('203.0.113.1');
+  });
+
+  it('block names, by a process that may no more than have port 53', async () => {
+    const scene = new Scene();
+    const publisher = await scene.publisher();
+    const booted = await installed(scene);
+    machine = booted;
+    booted.run(`cat > /etc/rulecast/dns.env <<'END'
+${blockText('packaging/systemd/README.md#The firewall side under systemd/2').replace('10.0.0.1', '127.0.0.1')}END
+      sed -i 's|$| --names /run/rulecast-dns/names.sock|' /etc/rulecast/subscriber.env
+      systemctl start rulecast-dns ${UNIT}`);
+    const asked = (): string => booted.run('dig +noall +comments +tries=1 @127.0.0.1 x.ads.example');
+    expect(asked()).toContain('SERVFAIL'); // it was told nothing
+    await connected(booted, publisher);
+    const text = JSON.stringify({
+      lists: { ads: { names: ['.ads.example'], resolve: 'firewall' } },
+      common: { egress: ['drop dst=@ads'] },
+      unmatched: 'accept',
+      policies: { one: { prefixes: ['10.9.9.9'], egress: ['accept'] } },
+    });
+    const { code, stdout, stderr } = await rulectl(
+      scene.directory,
+      ['push', '--require', 'sys-firewall', '-'],
+      text,
+    );
+    expect([code, `${stdout}${stderr}`]).toEqual([0, expect.stringContaining('applied')]);
+    expect(asked()).toContain('NXDOMAIN');
+    booted.run('systemd-analyze security --no-pager --threshold=30 rulecast-dns');
+    const pid = booted.run('systemctl show -p MainPID --value rulecast-dns').trim();
+    expect(booted.run(`sed -n 's/^CapEff:.//p' /proc/${pid}/status`).trim()).toBe('0000000000000400');
+    expect(booted.run('stat -c "%U %G %a" /run/rulecast-dns /run/rulecast-dns/names.sock')).toBe(
+      'rulecast-dns rulecast-dns 750\nrulecast-dns rulecast-dns 660\n',
+    );
+    booted.run(`kill -9 ${pid}`);
+    await eventually(async () => booted.attempt('systemctl is-active rulecast-dns').status === 0);
+    await eventually(async () => asked().includes('NXDOMAIN')); // it was told anew
   });
 
   it('start in a qube only where dom0 says so', async () => {

@@ -35,7 +35,10 @@ async function main(): Promise<void> {
   });
   const [listen, upstreams] = [endpointsOf('listen'), endpointsOf('upstream')];
   const { kind, path } = sourceOf();
-  const source = await (kind === 'rules' ? followFile(path, logger) : followReleases(path, logger, nowS));
+  const mode = Number.parseInt(argv.releasesMode, 8);
+  const source = await (kind === 'rules'
+    ? followFile(path, logger)
+    : followReleases(path, mode, logger, nowS));
   const server = await DnsServer.listen({
     listen,
     upstreams,

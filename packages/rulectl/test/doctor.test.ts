@@ -139,6 +139,31 @@ const OPERATORS: readonly [string, string, string, Change][] = (
   return [what, check, remedy, { texts: CONFIGURED, states: { ...WITH_OPERATOR, ...states } }];
 });
 
+const NAMED = {
+  '/etc/rulecast/subscriber.env':
+    'RULECAST_OPTIONS=--connect unix:/run/a.sock --names /run/rulecast-dns/names.sock\n',
+};
+const NAMES: readonly [string, string, string, Change][] = [
+  [
+    'rulecast-dns without a subscriber',
+    'names',
+    '--names /run/',
+    { runs: { 'systemctl rulecast-dns': ACTIVE } },
+  ],
+  [
+    'a subscriber without rulecast-dns',
+    'unit',
+    'enable --now rulecast-dns',
+    { texts: NAMED, runs: { 'systemctl rulecast-dns': ACTIVE.replace('=active', '=inactive') } },
+  ],
+  [
+    'no socket of rulecast-dns',
+    'names',
+    '--releases',
+    { texts: NAMED, runs: { 'systemctl rulecast-dns': ACTIVE } },
+  ],
+];
+
 function troubles(parts: Parts): readonly Finding[] {
   const machine = machineOf(parts);
   expect([isManagement(machine), isFirewall(machine)]).toEqual([true, true]);
@@ -230,6 +255,7 @@ describe('doctor', () => {
       { runs: { 'journalctl 200': '{"msg":"connected"}\n{"freshness":"fresh"}\n{"freshness":"stale"}\n' } },
     ],
     ...OPERATORS,
+    ...NAMES,
     ['no device of Xen', 'xen', 'qrexec-client-vm', { states: { '/dev/xen/gntdev': undefined } }],
     ['a user without the group', 'xen', 'usermod', { runs: { 'id rulecast': 'rulecast\n' } }],
     ['no anti-spoofing', 'anti-spoofing', 'qubes-network', { runs: { 'nft qubes': 'chain forward {}' } }],
@@ -249,6 +275,12 @@ describe('doctor', () => {
     ['a template', 'qube', { runs: { 'qubesdb-read /qubes-vm-type': 'TemplateVM\n' } }],
   ])('finds %s on either side', (_, check, change) => {
     expect(troubles(spoilt(change)).map((finding) => finding.check)).toEqual([check, check]);
+  });
+
+  it('finds nothing where names are blocked', () => {
+    const runs = { 'systemctl rulecast-dns': ACTIVE };
+    const states = { '/run/rulecast-dns/names.sock': { kind: 'socket', mode: 0o660 } } as const;
+    expect(troubles(spoilt({ texts: NAMED, runs, states }))).toEqual([]);
   });
 
   it('asks QubesDB where the settings do, and finds what it does not have', () => {

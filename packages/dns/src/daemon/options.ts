@@ -7,6 +7,12 @@ import type { DnsEndpoint } from '../proxy/server.ts';
 const DNS_PORT = 53;
 const PORT_MAX = 65_535;
 
+/** `RULECAST_RELEASES` for `--releases`, and so on, as a unit says them. */
+const ENVIRONMENT = {
+  prefix: 'RULECAST',
+  options: ['releases', 'releases-mode', 'rules', 'listen', 'upstream', 'log-level'],
+};
+
 const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.meta.url))
   .usage(
     '$0 --releases SOCKET --listen ADDRESS --upstream ADDRESS\n\nAnswers DNS, and blocks names for each qube as the release in force says, which a subscriber with --names SOCKET tells, or as a rule set document of this machine; addresses it blocks none.',
@@ -15,7 +21,13 @@ const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.met
     type: 'string',
     requiresArg: true,
     describe:
-      'Path of the Unix socket to be told releases at, by a subscriber of the same user; until the first, each question is answered SERVFAIL',
+      'Path of the Unix socket to be told releases at, by a subscriber; until the first, each question is answered SERVFAIL',
+  })
+  .option('releases-mode', {
+    choices: ['600', '660'] as const,
+    requiresArg: true,
+    default: '600' as const,
+    describe: 'Who may tell them: 600 processes of the same user, 660 those of its group as well',
   })
   .option('rules', {
     type: 'string',
@@ -49,12 +61,13 @@ const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.met
   .example('$0 --rules names.yaml --listen 10.0.0.1 --upstream 9.9.9.9', 'For the hosts behind a router')
   .example('$0 --rules names.yaml --listen 127.0.0.1:5353 --upstream [2620:fe::fe]:53', 'Other ports')
   .epilogue(
-    'Exit codes: 0 stopped by SIGINT or SIGTERM, 1 the document is refused, or an address or the socket cannot be had, 64 usage, 70 a bug, 74 the output cannot be written.',
+    'Environment: what the command line does not say is taken from RULECAST_RELEASES, RULECAST_LISTEN and so on, one variable an option; an empty one is none.\n\nExit codes: 0 stopped by SIGINT or SIGTERM, 1 the document is refused, or an address or the socket cannot be had, 64 usage, 70 a bug, 74 the output cannot be written.',
   );
 
 /** What the command line says; read when this was loaded, and a wrong one has ended the program. */
 export const argv = programOptions('rulecast-dns', cli, {
   repeatable: ['listen', 'upstream'],
+  environment: ENVIRONMENT,
   variables: process.env,
 });
 

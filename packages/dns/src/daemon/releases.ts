@@ -16,6 +16,7 @@ const WAITING_MAX = 2;
 /** Throws ProgramError where the socket cannot be had. */
 export async function followReleases(
   path: string,
+  mode: number,
   logger: Logger,
   nowS: () => number,
 ): Promise<Pick<ProxyOptions, 'judge' | 'mayBePrivate'> & { close(): Promise<void> }> {
@@ -25,7 +26,7 @@ export async function followReleases(
     turn: systemTurn,
     onTurn: (number) => logger.info({ number }, 'judges names by a release'),
   });
-  const listener = await listenAt(resolve(path), logger);
+  const listener = await listenAt(resolve(path), mode, logger);
   void serveForever(listener, follower, logger);
   return {
     judge: (asker, name, at, aliases) => follower.judge(asker, name, at, aliases),
@@ -34,10 +35,10 @@ export async function followReleases(
   };
 }
 
-async function listenAt(path: string, logger: Logger): Promise<Listener> {
+async function listenAt(path: string, mode: number, logger: Logger): Promise<Listener> {
   const onError = (error: Error): void => logger.warn({ err: error }, 'a subscriber could not connect');
   try {
-    return await listen({ kind: 'unix', path }, { backlog: WAITING_MAX, onError });
+    return await listen({ kind: 'unix', path }, { backlog: WAITING_MAX, mode, onError });
   } catch (cause) {
     if (cause instanceof EndpointError || (cause instanceof Error && 'code' in cause))
       throw new ProgramError(EXIT_FAILED, `--releases ${path}: ${cause.message}`, { cause });

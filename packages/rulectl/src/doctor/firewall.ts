@@ -9,6 +9,7 @@ const UNIT = '/usr/lib/systemd/system/rulecast-subscriber.service';
 const TRUST = '/etc/rulecast/trust';
 const SETTINGS = '/etc/rulecast/subscriber.env';
 const STATE = '/var/lib/rulecast/subscriber';
+const NAMES_SOCKET = '/run/rulecast-dns/names.sock';
 const QUBESDB = 'qubesdb:';
 const XEN = ['evtchn', 'gntalloc', 'gntdev', 'xenbus'].map((name) => `/dev/xen/${name}`);
 /** The first that has tables which are owned for good. */
@@ -29,6 +30,7 @@ export function lookAtFirewall(machine: Machine): readonly Finding[] {
     connectionOf(log),
     lineageOf(log),
     freshnessOf(log),
+    ...namesOf(machine),
     ...(qubeTypeOf(machine) === undefined ? [] : [xenOf(machine), antispoofOf(machine)]),
     tablesOf(machine),
     kernelOf(machine),
@@ -49,7 +51,7 @@ function trustOf(machine: Machine): Finding {
 }
 
 /** What the settings say of an option, and QubesDB where they name it. */
-function settingOf(machine: Machine, option: 'trust' | 'connect'): string | undefined {
+function settingOf(machine: Machine, option: 'trust' | 'connect' | 'names'): string | undefined {
   const variable = `RULECAST_${option.toUpperCase()}`;
   const written = new RegExp(`^(?:${variable}=|RULECAST_OPTIONS=.*--${option}[ =])(\\S+)`, 'm');
   const said = written.exec(machine.text(SETTINGS) ?? '')?.[1];
@@ -122,6 +124,22 @@ function freshnessOf(log: string): Finding {
     'nobody has said for a while that its release is the newest: it is stale',
     'is the publisher there, and has it its keys? rulectl status --counters, docs/threat-model.md "The wire"',
   );
+}
+
+/** Whether names are blocked, where somebody wants that. */
+function namesOf(machine: Machine): readonly Finding[] {
+  const said = settingOf(machine, 'names');
+  const isUp = machine.run('systemctl', 'is-active', '-q', 'rulecast-dns').status === 0;
+  if (said === undefined && !isUp) return [];
+  if (said === undefined) {
+    const remedy = `--names ${NAMES_SOCKET} in the RULECAST_OPTIONS of ${SETTINGS}`;
+    return [doubt('names', 'rulecast-dns runs, and the subscriber does not tell it what to block', remedy)];
+  }
+  const unit = unitOf(machine, 'rulecast-dns');
+  if (unit.result !== 'good' && said === NAMES_SOCKET) return [unit];
+  if (machine.state(said)?.kind === 'socket') return [good('names', `rulecast-dns is told at ${said}`)];
+  const remedy = 'journalctl -u rulecast-dns: it makes the socket, as --releases says';
+  return [fault('names', `there is no socket ${said}: no name is blocked`, remedy)];
 }
 
 function xenOf(machine: Machine): Finding {
