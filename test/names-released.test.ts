@@ -71,6 +71,10 @@ it('are blocked as long as rulecast-dns has the release, and else it is not said
     'NXDOMAIN',
   ]);
 
+  await expect
+    .poll(async () => (await rulectl(folder, ['status', '--counters'])).stdout)
+    .toMatch(/DNS blocked by ads +2 questions/);
+
   await first.kill();
   await expect
     .poll(async () => (await rulectl(folder, ['status'])).stdout, { timeout: 30_000 })

@@ -36,10 +36,12 @@ async function main(): Promise<void> {
   const [listen, upstreams] = [endpointsOf('listen'), endpointsOf('upstream')];
   const { kind, path } = sourceOf();
   const mode = Number.parseInt(argv.releasesMode, 8);
+  let server: DnsServer | undefined;
+  const counts = (): DnsServer['counters'] => server?.counters ?? {};
   const source = await (kind === 'rules'
     ? followFile(path, logger)
-    : followReleases(path, mode, logger, nowS));
-  const server = await DnsServer.listen({
+    : followReleases(path, mode, logger, { nowS, counts }));
+  server = await DnsServer.listen({
     listen,
     upstreams,
     judge: source.judge,

@@ -207,10 +207,18 @@ it.each([
   ['resolutions', '08000000010100000001000400'],
   ['a policy without a name', '08000000010100000001000300'],
   ['canonical bytes that are cut short', '0d0000000101000000010102016105000000'],
+  ['a counter of another name', '0e00000004057374616c650100000000000000'],
+  ['a counter that is given twice', '1c0000000405646e734162010000000000000005646e7341620200000000000000'],
+  ['a counter cut short', '0c0000000405646e73416201000000000000'],
   ['keys that are none', '0d00000001010000000102016101000000ff00000000'],
 ])('refuses %s', (_, hex) => {
   const reader = new FrameReader(1000);
   expect(() => [...reader.feed(Buffer.from(hex.replaceAll(' ', ''), 'hex'))]).toThrow();
+});
+
+it('carries counters', () => {
+  const counts = { dnsQuestions: 2 ** 53 - 1, 'dnsQube.fd09--5': 1 };
+  expect(carried({ kind: 'counts', counts }, new Random(1))).toEqual({ kind: 'counts', counts });
 });
 
 it('reads any bytes to a message or a coded error, and any message that lost or gained bytes', () => {
@@ -281,6 +289,7 @@ function follower(): NameFollower {
     nowS: () => 0,
     turn: () => new Promise((resolve) => setImmediate(resolve)),
     onTurn: () => undefined,
+    counts: () => ({ dnsQuestions: 3, 'dnsList.ads': 2 }),
   });
 }
 
@@ -343,10 +352,13 @@ describe('a feed and a follower', () => {
       'answer',
       'nxdomain',
     ]);
+    await world.clock.pass(2_000);
+    expect(world.feed.counters()).toEqual({ dnsQuestions: 3, 'dnsList.ads': 2 });
     world.end();
     world.there = 'none';
     await settled();
     expect(answerOf(dns, 'x.b.example')).toBe('nxdomain');
+    expect(world.feed.counters()).toEqual({}); // of nobody
     expect(world.feed.trouble()?.text).toContain('does not block its names: ');
   });
 

@@ -4,6 +4,7 @@ import { parseAddress } from '@rulecast/rules';
 import packet from 'dns-packet';
 import { describe, expect, it } from 'vitest';
 import { nameText, turnCase } from '../src/message/name.ts';
+import { countersOf } from '../src/proxy/counters.ts';
 import { ATTEMPT_MS, ATTEMPTS_MAX, QUESTIONS_BURST, QUESTIONS_MAX } from '../src/proxy/limits.ts';
 import { type Client, DnsProxy, type ProxyEffect, type Transport } from '../src/proxy/machine.ts';
 
@@ -122,6 +123,29 @@ describe('a name that is blocked', () => {
       ['www.example', ['cdn.example', 'x.ads.example']],
     ]);
   });
+});
+
+it('is counted by list, and by the qube that asked, most first and eight of each', () => {
+  const proxy = new DnsProxy<Client>({
+    upstreamCount: 1,
+    judge: (_, name, at) => ({ answer: 'refused', rule: { list: text(name.subarray(at)).split('.')[0] } }),
+    mayBePrivate: () => false,
+    randomBytes: (count) => new Uint8Array(count),
+  });
+  for (let i = 1; i <= 12; i++)
+    for (let times = 0; times < i; times++)
+      proxy.ask(client('udp', `fd09::${i}`), question(`l${i}.example`), 0);
+  proxy.ask(client('udp', '10.137.0.5'), question(`${'l'.repeat(25)}.example`), 0);
+  const counters = countersOf(proxy);
+  expect(counters).toMatchObject({ dnsQuestions: 79, dnsBlocked: 79, dnsAnswered: 0, 'dnsList.l12': 12 });
+  expect(
+    Object.entries(counters)
+      .slice(6)
+      .map(([name]) => name),
+  ).toEqual([
+    ...[12, 11, 10, 9, 8, 7, 6, 5].map((i) => `dnsList.l${i}`),
+    ...[12, 11, 10, 9, 8, 7, 6, 5].map((i) => `dnsQube.fd09--${i}`),
+  ]);
 });
 
 describe('a name that is not', () => {

@@ -343,6 +343,21 @@ describe('status', () => {
     ]);
   });
 
+  it('shows what was asked of DNS, and what was blocked by which list and for whom', () => {
+    const told = counters({
+      counters: { dnsQuestions: 9, dnsBlocked: 3, 'dnsList.ads': 2, 'dnsQube.10.137.0.5': 3, dnsFailed: 0 },
+    });
+    expect(linesOf([told])).toEqual([
+      '',
+      'counters of subscriber fw-a',
+      '  DNS asked                   9 questions',
+      '  DNS blocked                 3 questions',
+      '  no upstream                 0 questions',
+      '  DNS blocked by ads          2 questions',
+      '  DNS blocked for 10.137.0.5  3 questions',
+    ]);
+  });
+
   it('shows the counters of each subscriber, or why there are none, in their order', () => {
     const warning = {
       record: 'warning',

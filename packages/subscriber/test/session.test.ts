@@ -385,6 +385,34 @@ describe('questions', () => {
     });
   });
 
+  it('stats: no more than an answer has room for, and of lists and rules those with most', async () => {
+    const publisher = new ScriptedPublisher();
+    const lists = Array.from({ length: 60 }, (_, i) => [`list.l${i}`, i]);
+    const counters = async (): Promise<Readonly<Record<string, number>>> => ({
+      ...Object.fromEntries(lists),
+      nftDropped: 2,
+      nftRepairs: 0,
+    });
+    const names = {
+      follow: async () => undefined,
+      trouble: () => undefined,
+      counters: () => ({ dnsBlocked: 1, 'dnsList.ads': 100 }),
+    };
+    await startedSubscriber(publisher, { sink: Object.assign(new RecordingSink(), { counters }), names });
+    const { peer } = await publisher.greeted();
+    await peer.send(QUERY, 1);
+    const { stats = {} } = await peer.receive('answer');
+    expect(Object.keys(stats)).toHaveLength(63);
+    expect(stats).toMatchObject({
+      nftDropped: 2,
+      nftRepairs: 0,
+      dnsBlocked: 1,
+      'dnsList.ads': 100,
+      'list.l59': 59,
+    });
+    expect(stats).not.toHaveProperty(['list.l0']);
+  });
+
   it('beyond twenty a second are answered with rate-limited, and answered again a second later', async () => {
     const publisher = new ScriptedPublisher();
     await startedSubscriber(publisher);

@@ -7,7 +7,7 @@ import { systemTurn } from '@rulecast/protocol';
 import { type Channel, ChannelClosedError, EndpointError, type Listener, listen } from '@rulecast/vchan';
 import type { Logger } from 'pino';
 import { TABLE_KEY_BYTES } from '../match/table.ts';
-import { NameFollower } from '../pipe/follower.ts';
+import { type FollowerOptions, NameFollower } from '../pipe/follower.ts';
 import type { ProxyOptions } from '../proxy/machine.ts';
 
 /** A subscriber; the second takes the place of the first. */
@@ -18,11 +18,12 @@ export async function followReleases(
   path: string,
   mode: number,
   logger: Logger,
-  nowS: () => number,
+  { nowS, counts }: Pick<FollowerOptions, 'nowS' | 'counts'>,
 ): Promise<Pick<ProxyOptions, 'judge' | 'mayBePrivate'> & { close(): Promise<void> }> {
   const follower = new NameFollower({
     key: () => randomBytes(TABLE_KEY_BYTES),
     nowS,
+    counts,
     turn: systemTurn,
     onTurn: (number) => logger.info({ number }, 'judges names by a release'),
   });

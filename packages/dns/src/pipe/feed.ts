@@ -44,6 +44,8 @@ export class NameFeed {
   #isOpen = false;
   /** Something, since it was connected to. */
   #hasTaken = false;
+  /** What DNS counted, as it said last on the stream that is open. */
+  #counts: Readonly<Record<string, number>> = {};
   #reason = 'it was not reached yet';
   /** Since when what is wanted is not what it has; undefined: it is. */
   #behindSinceMs: number | undefined;
@@ -84,6 +86,11 @@ export class NameFeed {
     return { text: `rulecast-dns does not block its names: ${why}`, forMs };
   }
 
+  /** What DNS counted since it started; nothing where it is not there. */
+  counters(): Readonly<Record<string, number>> {
+    return this.#counts;
+  }
+
   async close(): Promise<void> {
     this.#closing.abort();
     this.#wake();
@@ -115,6 +122,7 @@ export class NameFeed {
         this.#reason = error instanceof Error ? error.message : String(error);
       }
       this.#isOpen = false;
+      this.#counts = {};
       this.#sent = undefined;
       this.#taken = 0;
       this.#look();
@@ -185,6 +193,10 @@ export class NameFeed {
       const bytes = channel.read(READ_BYTES);
       if (bytes.length === 0) await channel.waitReadable();
       for (const message of frames.feed(bytes)) {
+        if (message.kind === 'counts') {
+          this.#counts = message.counts;
+          continue;
+        }
         if (message.kind !== 'has') throw new Error('it sends what only a subscriber does');
         onHeard();
         const isNews = message.number !== this.#taken;

@@ -20,6 +20,8 @@ export interface FollowerOptions {
   readonly turn: Turn;
   /** A release is judged by from now on. */
   readonly onTurn: (number: number) => void;
+  /** What was counted, by name: told with what is judged by. */
+  readonly counts: () => Readonly<Record<string, number>>;
 }
 
 /** How often another key is drawn where names meet. */
@@ -93,8 +95,11 @@ export class NameFollower {
   }
 
   #take(following: Following, message: PipeMessage): void {
-    if (message.kind === 'ask') return say(following);
-    if (message.kind === 'has' || following.isChanging)
+    if (message.kind === 'ask') {
+      say(following.channel, { kind: 'counts', counts: this.#options.counts() });
+      return say(following.channel, { kind: 'has', number: following.number });
+    }
+    if (message.kind !== 'change' || following.isChanging)
       throw new ProtocolError(ErrorCode.badMessage, `${message.kind}, which nobody asked for`);
     const { change } = message;
     if (!change.isWhole && following.number === 0)
@@ -119,7 +124,7 @@ export class NameFollower {
     following.number = number;
     following.isChanging = false;
     this.#options.onTurn(number);
-    say(following);
+    say(following.channel, { kind: 'has', number });
   }
 
   async #goOver({ ruleSet, edits }: Changed): Promise<void> {
@@ -150,8 +155,8 @@ export class NameFollower {
 }
 
 /** A subscriber that does not read what it asked for is none. */
-function say({ channel, number }: Following): void {
+function say(channel: ByteStream, message: PipeMessage): void {
   if (channel.state === 'disconnected') return;
-  const frame = frameOf({ kind: 'has', number });
+  const frame = frameOf(message);
   if (channel.write(frame) < frame.length) channel.close();
 }

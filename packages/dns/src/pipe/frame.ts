@@ -8,6 +8,7 @@
  *               2 edit   │ name text8 │ bytes u32 │ keys removed │ bytes u32 │ keys added
  *     ask       kind 2: nothing                                  to DNS: what do you judge by?
  *     has       kind 3: number u32                               from DNS: this, 0: nothing of this stream
+ *     counts    kind 4: (name text8 │ count u64) …               from DNS, with `has`: what it counted
  *
  * Whoever reads trusts no length: it is checked before anything is kept for it.
  */
@@ -29,10 +30,13 @@ import type { PartStep } from './change.ts';
 /** A change of more bytes is not sent, and not read: of twelve million names. */
 export const CHANGE_MAX_BYTES = 256 * 1024 * 1024;
 /** What DNS says is short. */
-export const SAID_MAX_BYTES = 64;
+export const SAID_MAX_BYTES = 2048;
 const HEAD_BYTES = 5;
 
-const Kind = { change: 1, ask: 2, has: 3 } as const;
+const Kind = { change: 1, ask: 2, has: 3, counts: 4 } as const;
+/** Names of counters: what DNS says counts as nothing else. */
+const COUNTER = /^dns[A-Z][A-Za-z0-9._-]{1,28}$/;
+const COUNTERS_MAX = 32;
 const Op = { remove: 0, put: 1, edit: 2 } as const;
 
 export interface Change {
@@ -46,7 +50,8 @@ export interface Change {
 export type PipeMessage =
   | { readonly kind: 'change'; readonly change: Change }
   | { readonly kind: 'ask' }
-  | { readonly kind: 'has'; readonly number: number };
+  | { readonly kind: 'has'; readonly number: number }
+  | { readonly kind: 'counts'; readonly counts: Readonly<Record<string, number>> };
 
 export function frameOf(message: PipeMessage): Uint8Array {
   const writer = new ByteWriter();
@@ -54,9 +59,17 @@ export function frameOf(message: PipeMessage): Uint8Array {
   writer.u8(Kind[message.kind]);
   if (message.kind === 'has') writer.u32(message.number);
   else if (message.kind === 'change') writeChange(writer, message.change);
+  else if (message.kind === 'counts') writeCounts(writer, message.counts);
   const bytes = writer.take();
   new DataView(bytes.buffer, bytes.byteOffset).setUint32(0, bytes.length - HEAD_BYTES, true);
   return bytes;
+}
+
+function writeCounts(writer: ByteWriter, counts: Readonly<Record<string, number>>): void {
+  for (const [name, count] of Object.entries(counts).slice(0, COUNTERS_MAX)) {
+    writer.shortText(name);
+    writer.u64(count);
+  }
 }
 
 function writeChange(writer: ByteWriter, { number, isWhole, steps }: Change): void {
@@ -141,9 +154,22 @@ function messageOf(kind: number | undefined, body: Uint8Array): PipeMessage {
       reader.end();
       return { kind: 'has', number };
     }
+    case Kind.counts:
+      return { kind: 'counts', counts: readCounts(reader) };
     default:
       throw reader.error(`a frame of kind ${kind}`);
   }
+}
+
+function readCounts(reader: ByteReader): Readonly<Record<string, number>> {
+  const counts = new Map<string, number>();
+  while (reader.remaining > 0) {
+    const name = reader.shortText();
+    if (!COUNTER.test(name) || counts.has(name) || counts.size === COUNTERS_MAX)
+      throw reader.error('a counter of no such name, one that is given twice, or too many');
+    counts.set(name, reader.u64());
+  }
+  return Object.fromEntries(counts);
 }
 
 function readChange(reader: ByteReader): Change {

@@ -15,6 +15,7 @@
 
 import type { Address } from '@rulecast/rules';
 import type { NameJudgement } from '../judge/judge.ts';
+import type { NameRule } from '../judge/program.ts';
 import { MessageReader, Section } from '../message/message.ts';
 import { newNameScratch, readName, sameName, turnCase } from '../message/name.ts';
 import { hasPrivate, writeWithoutPrivate } from '../message/private.ts';
@@ -46,6 +47,7 @@ import {
   QUESTIONS_MAX,
   QUESTIONS_PER_S,
 } from './limits.ts';
+import { Tally } from './tally.ts';
 
 export type Transport = 'udp' | 'tcp';
 
@@ -72,6 +74,11 @@ export type ProxyEffect<C extends Client> =
   /** Nothing more is awaited of this query: close its socket. */
   | { readonly kind: 'close'; readonly query: number };
 
+/** What a name gets, and by which list. */
+export interface Judged extends Pick<NameJudgement, 'answer'> {
+  readonly rule?: Pick<NameRule, 'list'> | undefined;
+}
+
 export interface ProxyOptions {
   /** How many there are; they are asked in their order. */
   readonly upstreamCount: number;
@@ -81,7 +88,7 @@ export interface ProxyOptions {
     name: Uint8Array,
     at: number,
     aliases: readonly Uint8Array[],
-  ) => Pick<NameJudgement, 'answer'> | undefined;
+  ) => Judged | undefined;
   /** Whether the whole name at `at` may stand for private addresses. */
   readonly mayBePrivate: (name: Uint8Array, at: number) => boolean;
   /** So many bytes of chance that nobody can foresee. */
@@ -152,6 +159,9 @@ export class DnsProxy<C extends Client> {
     refused: 0,
     ignored: 0,
   };
+
+  /** What was blocked, by the list that has it, and by the qube that asked. */
+  readonly blocked = { lists: new Tally(), qubes: new Tally() };
 
   constructor(options: ProxyOptions) {
     this.#options = options;
@@ -258,7 +268,7 @@ export class DnsProxy<C extends Client> {
   }
 
   /** What is said in place of an answer to `#question`; undefined: it may be answered. */
-  #judged({ asker }: C, aliases: readonly Uint8Array[]): OwnAnswer | undefined {
+  #judged({ asker, askerKey }: C, aliases: readonly Uint8Array[]): OwnAnswer | undefined {
     const judgement = this.#options.judge(asker, this.#question.bytes, HEADER_BYTES, aliases);
     if (judgement === undefined) {
       this.counts.failed++;
@@ -266,6 +276,9 @@ export class DnsProxy<C extends Client> {
     }
     if (judgement.answer === 'answer') return undefined;
     this.counts.blocked++;
+    this.blocked.qubes.add(askerKey);
+    const list = judgement.rule?.list;
+    if (list !== undefined) this.blocked.lists.add(list);
     return BLOCKED[judgement.answer];
   }
 

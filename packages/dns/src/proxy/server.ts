@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import { connect, createServer, isIPv6, type Server, type Socket } from 'node:net';
 import { parseAddress } from '@rulecast/rules';
 import { MessageStream } from '../message/stream.ts';
+import { countersOf } from './counters.ts';
 import {
   ALL_CONNECTIONS_MAX,
   ALL_QUESTIONS_MAX,
@@ -71,6 +72,11 @@ export class DnsServer {
 
   get counts(): Readonly<ProxyCounts> {
     return this.#proxy.counts;
+  }
+
+  /** By name. */
+  get counters(): Readonly<Record<string, number>> {
+    return countersOf(this.#proxy);
   }
 
   async #listenAt({ address, port }: DnsEndpoint): Promise<void> {

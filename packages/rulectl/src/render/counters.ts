@@ -24,6 +24,14 @@ const PACKET_COUNTERS: readonly CounterWord[] = [
     format: (count) => `${formatPackets(count)} since the rules changed`,
   },
 ];
+const NAME_COUNTERS: readonly CounterWord[] = [
+  { name: 'dnsQuestions', label: 'DNS asked', format: formatQuestions },
+  { name: 'dnsAnswered', label: 'DNS answered', format: formatQuestions },
+  { name: 'dnsBlocked', label: 'DNS blocked', format: formatQuestions },
+  { name: 'dnsPrivate', label: 'private left out', format: formatQuestions },
+  { name: 'dnsFailed', label: 'no upstream', format: formatQuestions },
+  { name: 'dnsRefused', label: 'too many', format: formatQuestions },
+];
 const COST_COUNTERS: readonly CounterWord[] = [
   { name: 'nftMs', label: 'last nft', format: formatDuration },
   {
@@ -36,13 +44,19 @@ const COST_COUNTERS: readonly CounterWord[] = [
   { name: 'bytes', label: 'lookup table', format: formatBytes },
 ];
 const KNOWN_COUNTERS: ReadonlySet<string> = new Set(
-  [...PACKET_COUNTERS, ...COST_COUNTERS].map(({ name }) => name),
+  [...PACKET_COUNTERS, ...NAME_COUNTERS, ...COST_COUNTERS].map(({ name }) => name),
 );
 /**
- * What begins the counter of a list, a policy or a rule, whose name follows, in the order in which they are
- * shown.
+ * What begins the counter of a list, a policy, a rule or a qube, whose name follows, in the order in which
+ * they are shown.
  */
-const NAMED_COUNTERS = ['list', 'policy', 'rule'];
+const NAMED_PACKETS = ['list', 'policy', 'rule'] as const;
+/** Names blocked: by a list, and for a qube. */
+const NAMED_QUESTIONS = { dnsList: 'DNS blocked by', dnsQube: 'DNS blocked for' } as const;
+
+function formatQuestions(count: number): string {
+  return formatAmount(count, 'question');
+}
 
 function formatPackets(count: number): string {
   return formatAmount(count, 'packet');
@@ -62,11 +76,11 @@ export function renderCounters(
   return [`counters of subscriber ${colors.bold(told.subscriber)}`, ...lines].join('\n');
 }
 
+type Row = readonly [label: string, value: string];
+
 /** Labels and values: of each kind those with most packets first, names that nobody knows as they are. */
-function counterRows(
-  counters: ControlRecordOf<'counters'>['counters'],
-): readonly (readonly [label: string, value: string])[] {
-  const known = (words: readonly CounterWord[]): readonly (readonly [string, string])[] =>
+function counterRows(counters: ControlRecordOf<'counters'>['counters']): readonly Row[] {
+  const known = (words: readonly CounterWord[]): readonly Row[] =>
     words.flatMap(({ name, label, format }) => {
       const value = counters[name];
       return value === undefined ? [] : [[label, format(value)] as const];
@@ -75,15 +89,17 @@ function counterRows(
     .filter(([name]) => !KNOWN_COUNTERS.has(name))
     .sort(([a, countA], [b, countB]) => countB - countA || (a < b ? -1 : 1));
   const isNamed = (name: string, what: string): boolean => name.startsWith(`${what}.`);
-  const named = NAMED_COUNTERS.flatMap((what) =>
+  const named = (what: string, label: string, format: (count: number) => string): readonly Row[] =>
     others
       .filter(([name]) => isNamed(name, what))
-      .map(([name, count]) => [`${what} ${name.slice(what.length + 1)}`, formatPackets(count)] as const),
-  );
-  const rest = others.filter(([name]) => !NAMED_COUNTERS.some((what) => isNamed(name, what)));
+      .map(([name, count]) => [`${label} ${name.slice(what.length + 1)}`, format(count)] as const);
+  const shown = [...NAMED_PACKETS, ...Object.keys(NAMED_QUESTIONS)];
+  const rest = others.filter(([name]) => !shown.some((what) => isNamed(name, what)));
   return [
     ...known(PACKET_COUNTERS),
-    ...named,
+    ...NAMED_PACKETS.flatMap((what) => named(what, what, formatPackets)),
+    ...known(NAME_COUNTERS),
+    ...Object.entries(NAMED_QUESTIONS).flatMap(([what, label]) => named(what, label, formatQuestions)),
     ...known(COST_COUNTERS),
     ...rest.map(([name, value]) => [name, formatCount(value)] as const),
   ];

@@ -8,6 +8,8 @@ export interface NameEnforcer {
   follow(ruleSet: RuleSet): Promise<void>;
   /** Why names are not judged by what was told last, and since when; undefined: they are, or need not be. */
   trouble(): { readonly text: string; readonly forMs: number } | undefined;
+  /** What was counted of names, by name, which begins with `dns`. */
+  counters(): Readonly<Record<string, number>>;
 }
 
 /**

@@ -11,6 +11,7 @@ import { Listeners } from '@rulecast/program/listeners';
 import {
   type ByteStream,
   Capability,
+  COUNTERS_MAX,
   Connection,
   ENTRIES_MAX,
   ErrorCode,
@@ -360,14 +361,15 @@ class RunningSubscriber implements Subscriber {
     const { standing, ageMs } = this.#freshness;
     const age = ageMs === undefined ? {} : { freshAgeMs: Math.round(ageMs) };
     const freshness = { stale: standing === 'stale' ? 1 : 0, ...age };
-    return {
+    return boundedCounters({
       generation,
       bytes,
       ...freshness,
       ...damage,
       ...forks,
       ...(enforced ?? lookupCounters(hits, this.#table.hits().lists)),
-    };
+      ...this.#options.names?.counters(),
+    });
   }
 
   /** For the publisher: a release whose enforcement is in doubt is not said to be in force. */
@@ -642,6 +644,18 @@ function lookupCounters(
     .slice(0, LISTS_SHOWN)
     .map(([name, count]) => [`list.${name}`, count]);
   return { lookups, ...Object.fromEntries(shown) };
+}
+
+/**
+ * As many as an answer has room for, and `skipped` beside them: those of the whole, then those of lists,
+ * policies and rules with most, whose names have a dot.
+ */
+function boundedCounters(counters: Readonly<Record<string, number>>): Readonly<Record<string, number>> {
+  const isOfPart = ([name]: readonly [string, number]): boolean => name.includes('.');
+  const all = Object.entries(counters);
+  const parts = all.filter(isOfPart).sort(([, a], [, b]) => b - a);
+  const whole = all.filter((one) => !isOfPart(one));
+  return Object.fromEntries([...whole, ...parts].slice(0, COUNTERS_MAX - 1));
 }
 
 /** Throws TypeError for a word that is none of the two. */

@@ -1,0 +1,29 @@
+/** What the proxy counted, in the words of `rulectl status --counters` (PROTOCOL.md "ANSWER"). Pure. */
+
+import type { Client, DnsProxy } from './machine.ts';
+
+/** Lists and qubes that are told. Our choice: what happens most, beside the counters of packets. */
+const SHOWN = 8;
+/** A counter's name has so many characters at most. */
+const NAME_MAX = 32;
+
+/** Counters by name: `dnsBlocked`, `dnsList.NAME`, `dnsQube.ADDRESS` with `-` for `:`, and so on. */
+export function countersOf({
+  counts,
+  blocked,
+}: Pick<DnsProxy<Client>, 'counts' | 'blocked'>): Readonly<Record<string, number>> {
+  const named = (what: string, [key, count]: readonly [string, number]): readonly [string, number][] => {
+    const name = `${what}.${key.replaceAll(':', '-')}`;
+    return name.length > NAME_MAX ? [] : [[name, count]];
+  };
+  return {
+    dnsQuestions: counts.questions,
+    dnsAnswered: counts.answered,
+    dnsBlocked: counts.blocked,
+    dnsPrivate: counts.private,
+    dnsFailed: counts.failed,
+    dnsRefused: counts.refused,
+    ...Object.fromEntries(blocked.lists.most(SHOWN).flatMap((one) => named('dnsList', one))),
+    ...Object.fromEntries(blocked.qubes.most(SHOWN).flatMap((one) => named('dnsQube', one))),
+  };
+}
