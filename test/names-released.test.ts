@@ -71,9 +71,26 @@ it('are blocked as long as rulecast-dns has the release, and else it is not said
     'NXDOMAIN',
   ]);
 
+  const terms = BLOCKING('*.b.example').replace(
+    'default: accept,',
+    'default: accept, blocked: refused, unlisted: nxdomain,',
+  );
+  expect(await push(terms)).toMatch(/resolvers-open[\s\S]*applied by fw/);
+  expect([await rcodeOf(port, 'ads.example'), await rcodeOf(port, 'x.b.example')]).toEqual([
+    'NXDOMAIN',
+    'REFUSED',
+  ]);
+  expect(await push(terms.replace('blocked: refused, unlisted: nxdomain,', 'unlisted: answer,'))).toMatch(
+    /applied by fw/,
+  );
+  expect([await rcodeOf(port, 'ads.example'), await rcodeOf(port, 'x.b.example')]).toEqual([
+    'NOERROR',
+    'NXDOMAIN',
+  ]);
+
   await expect
     .poll(async () => (await rulectl(folder, ['status', '--counters'])).stdout)
-    .toMatch(/DNS blocked by ads +2 questions/);
+    .toMatch(/DNS blocked by ads +4 questions/);
 
   await first.kill();
   await expect

@@ -21,7 +21,7 @@ const VECTORS: {
 } = JSON.parse(readFileSync(`${ROOT}protocol/vectors/questions.json`, 'utf8'));
 
 function read(text: string): ReturnType<typeof parseDocument> {
-  const document = parseDocument('f.yaml', Buffer.from(text), 0, () => undefined, { readsNameTerms: true });
+  const document = parseDocument('f.yaml', Buffer.from(text), 0, () => undefined);
   expect(document.rejects).toEqual([]);
   return document;
 }
@@ -40,8 +40,7 @@ function textOf({ action, answer, policy = '-', rule }: NameVerdict): string {
 
 const document = read(JSON.stringify(VECTORS.document));
 const ruleSet: RuleSet = { ...document, resolutions: new Map() };
-const judged = (text: string, now = 0): string =>
-  textOf(evaluateName(ruleSet, document.terms, { now }, questionOf(text)));
+const judged = (text: string, now = 0): string => textOf(evaluateName(ruleSet, { now }, questionOf(text)));
 
 it.each(VECTORS.questions)('%s: %s', (question, verdict) => {
   expect(judged(question)).toBe(verdict);
@@ -63,12 +62,11 @@ it('are those of docs/names.md', () => {
     return `| \`${question}\` | ${answer === 'answer' ? 'answered' : answer} | ${since} |`;
   });
   expect(page.split('\n').filter((line) => line.startsWith('| `'))).toEqual(rows);
-  const { lists, policies, unmatched, terms } = read(blockText('docs/names.md#Examples'));
-  expect({ lists, policies, unmatched, terms }).toEqual({
+  const { lists, policies, unmatched } = read(blockText('docs/names.md#Examples'));
+  expect({ lists, policies, unmatched }).toEqual({
     lists: document.lists,
     policies: document.policies,
     unmatched: document.unmatched,
-    terms: document.terms,
   });
 });
 
@@ -100,10 +98,8 @@ describe('what is said of names', () => {
 
   it('of common holds for policies that say nothing, and the address is null where that is said', () => {
     const text = `${DROP}"common": {"blocked": "null", "unlisted": "nxdomain", "egress": ["drop dst=@a"]}, "policies": {"p": {"unlisted": "answer"}}}`;
-    const { terms, ...parts } = read(text);
-    const set = { ...parts, resolutions: new Map() };
-    const asked = (question: string): string =>
-      textOf(evaluateName(set, terms, { now: 0 }, questionOf(question)));
+    const set = { ...read(text), resolutions: new Map() };
+    const asked = (question: string): string => textOf(evaluateName(set, { now: 0 }, questionOf(question)));
     expect(asked('p ? a.example')).toBe('drop null p common 0 list a a.example');
     expect(asked('p ? b.example')).toBe('accept answer p');
     expect(asked('10.9.9.9 ? b.example')).toBe('drop nxdomain -');
@@ -111,25 +107,12 @@ describe('what is said of names', () => {
 
   it('is nothing to a qube that nobody judges, and a rule that has expired to nobody', () => {
     const text = '{"policies": {"p": {"egress": ["drop dsthost=a.example expire=100"]}}}';
-    const { terms, ...parts } = read(text);
-    const set = { ...parts, resolutions: new Map() };
+    const set = { ...read(text), resolutions: new Map() };
     const asked = (question: string, now: number): string =>
-      textOf(evaluateName(set, terms, { now }, questionOf(question)));
+      textOf(evaluateName(set, { now }, questionOf(question)));
     expect(asked('10.9.9.9 ? a.example', 1)).toBe('none answer -');
     expect(asked('p ? a.example', 99)).toBe('drop nxdomain p own 0 a.example');
     expect(asked('p ? a.example', 100)).toBe('accept answer p');
-  });
-
-  it('is refused as unsupported by whoever does not read it', () => {
-    const { rejects, terms } = parseDocument(
-      'f.yaml',
-      Buffer.from(JSON.stringify(VECTORS.document)),
-      0,
-      () => undefined,
-    );
-    expect(new Set(rejects.map(({ code }) => code))).toEqual(new Set(['unsupported']));
-    expect(rejects).toHaveLength(2); // blocked: and unlisted:
-    expect(terms.blocked.size + terms.unlisted.size).toBe(0);
   });
 });
 

@@ -566,7 +566,7 @@ def from_canonical(kind, data):
     need(tag in ((b"RCQ1", b"RCQ2") if kind == POLICY else (b"RCA1",)), reader.code, "tag")
     if kind == POLICY:
         action = reader.uint(1)
-        need(action <= 1, reader.code, "default action")
+        need(action <= 23, reader.code, "default action and answers")
         part = action, read_prefix_set(reader), read_rules(reader, "egress"), read_rules(reader, "ingress")
         exceptions = [], []
         if tag == b"RCQ2":
@@ -937,7 +937,8 @@ class Decoder:
         flags = raw.uint(1)
         need(flags <= 3, raw.code, "flags of a policy's patch")
         if flags & 1:
-            action, own = self.flag(raw), read_prefix_set(raw)
+            action, own = raw.uint(1), read_prefix_set(raw)
+            need(action <= 23, raw.code, "default action and answers")
         new = action, own, self.splices(raw, egress, "egress"), self.splices(raw, ingress, "ingress")
         if flags & 2:
             self.met("a patch of exceptions")

@@ -496,12 +496,20 @@ describe('deltas of policies', () => {
 
   it('follow any change of exceptions and rules together', () => {
     const few = fc.array(fc.constantFrom(...LINES), { maxLength: 4 });
+    const said = fc.record(
+      {
+        blocked: fc.constantFrom('nxdomain', 'refused', 'null'),
+        unlisted: fc.constantFrom('answer', 'nxdomain'),
+      },
+      { requiredKeys: [] },
+    );
     fc.assert(
-      fc.property(few, few, few, few, fc.boolean(), (a, b, c, d, accepts) => {
+      fc.property(few, few, few, few, fc.boolean(), said, (a, b, c, d, accepts, names) => {
         const before = policySet(a, { exceptions: { egress: runs(c, 'egress'), ingress: [] } });
         const after = policySet(b, {
           exceptions: { egress: runs(d, 'egress'), ingress: runs(accepts ? ['accept'] : [], 'ingress') },
           defaultAction: accepts ? 'accept' : 'drop',
+          ...names,
         });
         expectDelta(before, after);
         expectDelta(after, before);

@@ -94,6 +94,10 @@ describe('digests', () => {
       of({ exceptions: { egress, ingress: [] } }),
       of({ exceptions: { egress: [], ingress: runs(lines, 'ingress') } }),
       of({ defaultAction: 'accept' }),
+      of({ blocked: 'nxdomain' }),
+      of({ blocked: 'refused' }),
+      of({ unlisted: 'answer' }),
+      of({ unlisted: 'nxdomain' }),
       of({ prefixes: prefixes(['10.0.0.0/8']) }),
     ];
     expect(new Set(all).size).toBe(all.length);

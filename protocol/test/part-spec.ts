@@ -54,6 +54,8 @@ export function partOf(spec: PartSpec): Part {
         name: spec.name,
         prefixes: prefixes(spec.prefixes),
         defaultAction: spec.defaultAction,
+        ...(spec.blocked && { blocked: spec.blocked }),
+        ...(spec.unlisted && { unlisted: spec.unlisted }),
         exceptions: {
           egress: runs(spec.exceptions?.egress ?? [], 'egress'),
           ingress: runs(spec.exceptions?.ingress ?? [], 'ingress'),

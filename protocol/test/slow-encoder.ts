@@ -22,6 +22,8 @@ export interface PolicySpec {
   readonly kind: 'policy';
   readonly name: string;
   readonly defaultAction: 'accept' | 'drop';
+  readonly blocked?: 'nxdomain' | 'refused' | 'null';
+  readonly unlisted?: 'answer' | 'nxdomain';
   readonly prefixes: readonly string[];
   readonly egress: readonly string[];
   readonly ingress: readonly string[];
@@ -135,11 +137,10 @@ export function slowCanonical(part: PartSpec, columns = column): readonly string
       return [ascii('RCN1'), codeOf(part.resolve), le(names.length, 4), ...names.map(slowKey)];
     }
     case 'policy': {
-      const action = part.defaultAction === 'accept' ? '01' : '00';
       const { exceptions } = part;
       return [
         ascii(exceptions === undefined ? 'RCQ1' : 'RCQ2'),
-        action,
+        baseOf(part),
         ...prefixSet(part.prefixes),
         ...runs(part.egress, columns),
         ...runs(part.ingress, columns),
@@ -559,7 +560,7 @@ export function slowDigest(part: PartSpec): string {
       }));
       return sha256([
         ascii('RDQ1'),
-        part.defaultAction === 'accept' ? '01' : '00',
+        baseOf(part),
         slowPrefixDigest(part.prefixes),
         ...blocks.flatMap(({ lines, leaves }) => [le(lines.length, 4), le(leaves.length, 4)]),
         ...blocks.flatMap(({ leaves }) => leaves),
@@ -613,6 +614,13 @@ export function slowCatalogue(records: readonly SlowRecord[]): string {
     return sha256([ascii('RLC1'), le(own.length, 4), ...fields]);
   });
   return sha256([ascii('RDC1'), le(records.length, 4), le(leaves.length, 4), ...leaves]);
+}
+
+/** The byte of a policy's default action and of how it answers names. */
+function baseOf({ defaultAction, blocked, unlisted }: PolicySpec): string {
+  const action = defaultAction === 'accept' ? 1 : 0;
+  const answers = { '': 0, nxdomain: 2, refused: 4, null: 6 }[blocked ?? ''];
+  return le(action + answers + { '': 0, answer: 8, nxdomain: 16 }[unlisted ?? ''], 1);
 }
 
 /** Who resolves the names of a list. */

@@ -174,7 +174,7 @@ class Firewall:
                 return verdict
         if name is None:
             return NONE if self.unmatched == ACCEPT else Verdict("drop", direction)
-        return Verdict("accept" if self.policies[name][0] == ACCEPT else "drop", direction, name)
+        return Verdict("accept" if self.policies[name][0] & 1 == ACCEPT else "drop", direction, name)
 
     def judging(self, packet, direction):
         qube = packet.src if direction == "egress" else packet.dst

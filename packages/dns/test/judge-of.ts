@@ -1,10 +1,10 @@
 /** The judge of a rule set, made at once. */
 
-import type { NameTerms, RuleSet } from '@rulecast/rules';
+import type { RuleSet } from '@rulecast/rules';
 import { NameJudge } from '../src/judge/judge.ts';
 
-export function judgeOf(ruleSet: RuleSet, terms: NameTerms): NameJudge {
-  const steps = NameJudge.of(ruleSet, terms, new Uint8Array(16));
+export function judgeOf(ruleSet: RuleSet): NameJudge {
+  const steps = NameJudge.of(ruleSet, new Uint8Array(16));
   for (;;) {
     const { done, value } = steps.next();
     if (done !== true) continue;

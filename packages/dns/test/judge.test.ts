@@ -65,17 +65,16 @@ it('says what the reference evaluator says, of any rule set, qube, name, aliases
   for (let seed = 1; seed <= often(60, 3000); seed++) {
     const random = new Random(seed);
     const text = JSON.stringify(documentFrom(random));
-    const document = parseDocument('f', Buffer.from(text), 0, () => undefined, { readsNameTerms: true });
+    const document = parseDocument('f', Buffer.from(text), 0, () => undefined);
     expect(document.rejects).toEqual([]);
-    const { terms, ...parts } = document;
-    const ruleSet = { ...parts, resolutions: new Map() };
-    const judge = judgeOf(ruleSet, terms);
+    const ruleSet = { ...document, resolutions: new Map() };
+    const judge = judgeOf(ruleSet);
     for (const now of [0, 10, 15, 20, 30]) {
       for (let i = 0; i < 20; i++) {
         const asker = address(random.pick(QUBES));
         const name = random.pick(NAMES);
         const aliases = Array.from({ length: random.below(3) }, () => random.pick(NAMES));
-        const slow = evaluateName(ruleSet, terms, { now }, { asker, name, aliases });
+        const slow = evaluateName(ruleSet, { now }, { asker, name, aliases });
         const fast = judge.judge(asker, nameBytes(name), 0, aliases.map(nameBytes), { now });
         const { action, answer, policy, rule } = fast;
         const decided = rule && { policy: rule.policy, block: rule.block, list: rule.list };

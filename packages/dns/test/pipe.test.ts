@@ -6,7 +6,6 @@ import {
   type Address,
   EMPTY_RULE_SET,
   evaluateName,
-  NO_NAME_TERMS,
   nameListOf,
   namesOf,
   nameTexts,
@@ -55,11 +54,20 @@ function randomRuleSet(random: Random): RuleSet {
     resolve: 'firewall',
     private: random.pick(['true', 'false']),
   });
+  const said = (): object => ({
+    ...(random.chance(0.5) && { blocked: random.pick(['nxdomain', 'refused', 'null']) }),
+    ...(random.chance(0.5) && { unlisted: random.pick(['answer', 'nxdomain']) }),
+  });
   return ruleSetOf({
     lists: { l: list(), m: list(), v4: { entries: ['192.0.2.0/24'] } },
-    ...(random.chance(0.6) && { common: { egress: rules() } }),
+    ...(random.chance(0.6) && { common: { ...said(), egress: rules() } }),
     policies: {
-      p: { prefixes: ['10.137.0.0/24', 'fd09::/64'], egress: rules(), exceptions: { egress: rules() } },
+      p: {
+        prefixes: ['10.137.0.0/24', 'fd09::/64'],
+        ...said(),
+        egress: rules(),
+        exceptions: { egress: rules() },
+      },
       ...(random.chance(0.6) && { q: { prefixes: ['10.137.0.6'], egress: rules(), ingress: ['accept'] } }),
       ...(random.chance(0.3) && { default: { egress: rules() } }),
     },
@@ -93,7 +101,7 @@ it('carries any rule set to any other, and each question between is judged by on
     const random = new Random(seed);
     let ruleSet = randomRuleSet(random);
     let portion = portionOf(ruleSet);
-    const steps = NameJudge.of(portion, NO_NAME_TERMS, new Uint8Array(16));
+    const steps = NameJudge.of(portion, new Uint8Array(16));
     const judge = run(steps, () => undefined);
     if (typeof judge === 'string') throw new TypeError(judge);
     for (let round = 0; round < 4; round++) {
@@ -107,12 +115,7 @@ it('carries any rule set to any other, and each question between is judged by on
         const [asker, name] = [random.pick(QUBES), random.pick(NAMES)];
         const aliases = Array.from({ length: random.below(2) }, () => random.pick(NAMES));
         const by = (of: RuleSet): unknown => {
-          const { action, answer, policy, rule } = evaluateName(
-            of,
-            NO_NAME_TERMS,
-            { now: 0 },
-            { asker, name, aliases },
-          );
+          const { action, answer, policy, rule } = evaluateName(of, { now: 0 }, { asker, name, aliases });
           return {
             action,
             answer,
@@ -135,7 +138,7 @@ it('carries any rule set to any other, and each question between is judged by on
         };
         return { fast, before: by(ruleSet), after: by(next) };
       });
-      const outcome = run(judge.follow(changed.ruleSet, NO_NAME_TERMS, changed.edits), () => {
+      const outcome = run(judge.follow(changed.ruleSet, changed.edits), () => {
         const answers = questions.map(({ fast }) => fast());
         const wholes = [questions.map(({ before }) => before), questions.map(({ after }) => after)];
         expect(wholes).toContainEqual(answers);

@@ -93,9 +93,9 @@ function exchanged({ asked, answers, beside = [] }: Case): {
   readonly counted: number;
 } {
   const text = Buffer.from(JSON.stringify(VECTORS.document));
-  const { terms, rejects, ...parts } = parseDocument('f', text, 0, () => undefined);
+  const { rejects, ...parts } = parseDocument('f', text, 0, () => undefined);
   expect(rejects).toEqual([]);
-  const judge = judgeOf(portionOf({ ...parts, resolutions: new Map() }), terms);
+  const judge = judgeOf(portionOf({ ...parts, resolutions: new Map() }));
   const proxy = new DnsProxy<Client>({
     upstreamCount: 1,
     judge: (by, name, at, aliases) => judge.judge(by, name, at, aliases, { now: 0 }),

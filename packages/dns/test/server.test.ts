@@ -25,8 +25,8 @@ const DOCUMENT = {
 
 function judge(): NameJudge {
   const text = Buffer.from(JSON.stringify(DOCUMENT));
-  const { terms, ...parts } = parseDocument('f', text, 0, () => undefined, { readsNameTerms: true });
-  return judgeOf({ ...parts, resolutions: new Map() }, terms);
+  const parts = parseDocument('f', text, 0, () => undefined);
+  return judgeOf({ ...parts, resolutions: new Map() });
 }
 
 interface Upstream {

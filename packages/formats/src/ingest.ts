@@ -146,6 +146,7 @@ function combinePolicy(
       return;
     case 'merge':
       policies.set(name, {
+        ...existing, // what it says of names, and the pushed one does not
         ...pushed,
         exceptions: joinDirected(existing.exceptions, pushed.exceptions, action),
         prefixes: combineSets(unionPrefixes, existing.prefixes, pushed.prefixes),

@@ -13,8 +13,6 @@ import {
   isPartName,
   joinedResolve,
   type List,
-  type NameTerms,
-  NO_NAME_TERMS,
   type Policy,
   prefixListOf,
   subtractNames,
@@ -61,15 +59,13 @@ export type ReadFile =
   | { readonly kind: 'rules'; readonly direction: Direction; readonly rules: RuleLines }
   | { readonly kind: 'document'; readonly document: RuleSetDocument };
 
-/** Is told of what is read, while it is read; and what may be read. */
+/** Is told of what is read, while it is read. */
 export interface PushObserver {
   /** Takes each rule and entry; reading is slower then. */
   readonly onEntry?: DocumentEntrySink | undefined;
   /** Takes every reject of the files, also those that are not kept. */
   readonly onReject?: (reject: DocumentReject) => void;
   readonly onFile?: (file: PushedFile, read: ReadFile) => void;
-  /** `read`: documents may say what nothing enforces yet of names; only who judges by it says so. */
-  readonly nameTerms?: 'read' | undefined;
 }
 
 /** What the files of one push say. */
@@ -77,8 +73,6 @@ export interface PushedParts {
   readonly lists: Map<string, List>;
   readonly policies: Map<string, Policy>;
   unmatched: Action | undefined;
-  /** What documents say of names, the parts of a later one after those of an earlier. */
-  terms: NameTerms;
   /** Of the policies, those of which only the egress was given, by a file of bare rules. */
   readonly bare: Set<string>;
   /** The first of them. */
@@ -96,7 +90,6 @@ export function readPushed(input: PushInput, now: number, observer: PushObserver
     lists: new Map(),
     policies: new Map(),
     unmatched: undefined,
-    terms: NO_NAME_TERMS,
     bare: new Set(),
     rejects: [],
     rejectCount: 0,
@@ -137,15 +130,14 @@ function readDocument(
   input: PushInput,
   now: number,
   pushed: Gathered,
-  { onEntry, onReject, nameTerms }: PushObserver,
+  { onEntry, onReject }: PushObserver,
 ): RuleSetDocument {
   const readReferenced = (name: string): Uint8Array | undefined => {
     return input.files.find((other) => other.role === 'referenced' && other.name === name)?.bytes;
   };
-  const options = { readsNameTerms: nameTerms === 'read', ...(onEntry && { onEntry }) };
+  const options = onEntry === undefined ? {} : { onEntry };
   const document = parseDocument(file.name, file.bytes, now, readReferenced, options);
   for (const reject of document.rejects) onReject?.(reject);
-  pushed.terms = joinTerms(pushed.terms, document.terms);
   addRejects(pushed, file, document);
   for (const [name, list] of document.lists) addPart(pushed, pushed.lists, file, name, list);
   for (const [name, policy] of document.policies) addPart(pushed, pushed.policies, file, name, policy);
@@ -155,13 +147,6 @@ function readDocument(
     pushed.unmatched = document.unmatched;
   }
   return document;
-}
-
-function joinTerms(a: NameTerms, b: NameTerms): NameTerms {
-  return {
-    blocked: new Map([...a.blocked, ...b.blocked]),
-    unlisted: new Map([...a.unlisted, ...b.unlisted]),
-  };
 }
 
 /** The observer's sinks for a file that is no document. */

@@ -256,11 +256,6 @@ describe('parseDocument: what is refused, and where', () => {
     ['private words of another kind', 'lists: { a: { names: [], private: yes } }\n', ['1:35 bad-value']],
     ['names below another', 'lists: { a: { names: [a.example, "*.b.example"] } }\n', ['1:35 unsupported']],
     ['a name and those below it', 'lists: { a: { names: [.b.example] } }\n', ['1:23 unsupported']],
-    [
-      'what blocked and unlisted names get',
-      'common: { blocked: refused }\npolicies:\n  p: { blocked: nxdomain, unlisted: answer }\n',
-      ['1:11 unsupported', '3:8 unsupported', '3:27 unsupported'],
-    ],
     ['a word that is none for blocked', 'policies: { p: { blocked: no } }\n', ['1:27 bad-value']],
     [
       'addresses that the firewall resolved',
@@ -387,7 +382,7 @@ describe('parseDocument: what is refused, and where', () => {
       'policies: { a: { exceptions: [accept] } }\n',
       'this is a sequence: write exceptions: with egress: or ingress: below it, and the rules below that',
     ],
-    ['common: { zzz: 1 }\n', '"zzz" is no key here: keys are egress, ingress'],
+    ['common: { zzz: 1 }\n', '"zzz" is no key here: keys are egress, ingress, blocked, unlisted'],
     ['unmatched: close\n', 'write drop or accept'],
   ])('says what to write: %s', (text, reason) => {
     expect(read(text).rejects.map((reject) => reject.reason)).toEqual([reason]);
@@ -581,12 +576,20 @@ unmatched: accept
       for (const one of rules) builder.push(one);
       return builder.build();
     });
+    const said = fc.record(
+      {
+        blocked: fc.constantFrom('nxdomain', 'refused', 'null'),
+        unlisted: fc.constantFrom('answer', 'nxdomain'),
+      },
+      { requiredKeys: [] },
+    );
     const policy = fc
-      .tuple(name, fc.array(prefix, { maxLength: 2 }), runs, fc.constantFrom('accept', 'drop'), runs)
-      .map(([policyName, prefixes, egress, defaultAction, exceptions]): Policy => {
+      .tuple(name, fc.array(prefix, { maxLength: 2 }), runs, fc.constantFrom('accept', 'drop'), runs, said)
+      .map(([policyName, prefixes, egress, defaultAction, exceptions, names]): Policy => {
         const reserved = policyName === 'default' || policyName === 'common';
         return {
           name: policyName,
+          ...names,
           exceptions: policyName === 'common' ? NO_RUNS : { egress: exceptions, ingress: [] },
           prefixes: prefixSetOf(reserved ? [] : prefixes),
           defaultAction: policyName === 'common' ? 'drop' : defaultAction,

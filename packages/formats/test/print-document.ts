@@ -29,6 +29,7 @@ export function formatDocument(ruleSet: Omit<RuleSet, 'resolutions'>): string {
   const common = ruleSet.policies.get(COMMON_POLICY);
   if (common !== undefined) {
     lines.push('common:');
+    printTerms(lines, '  ', common);
     printRules(lines, '  ', common);
   }
   const own = new Map([...ruleSet.policies].filter(([name]) => name !== COMMON_POLICY));
@@ -66,12 +67,18 @@ function printPolicy(lines: string[], policy: Policy): void {
   const prefixes = prefixTexts(policy.prefixes);
   if (prefixes.length > 0) printSequence(lines, '    ', 'prefixes', prefixes);
   lines.push(`    default: ${policy.defaultAction}`);
+  printTerms(lines, '    ', policy);
   const { exceptions } = policy;
   if (exceptions.egress.length + exceptions.ingress.length > 0) {
     lines.push('    exceptions:');
     printRules(lines, '      ', exceptions);
   }
   printRules(lines, '    ', policy);
+}
+
+function printTerms(lines: string[], indent: string, { blocked, unlisted }: Policy): void {
+  if (blocked !== undefined) lines.push(`${indent}blocked: ${blocked}`);
+  if (unlisted !== undefined) lines.push(`${indent}unlisted: ${unlisted}`);
 }
 
 function printRules(lines: string[], indent: string, { egress, ingress }: DirectedRuns): void {

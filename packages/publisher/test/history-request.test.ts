@@ -255,6 +255,7 @@ policies:
   work:
     prefixes: [10.137.0.5, 10.137.0.7]
     default: accept
+    blocked: refused
     exceptions: { egress: [accept dst4=198.51.100.2], ingress: [accept src4=198.51.100.3] }
     egress: [accept dst4=192.0.2.1, accept dst4=192.0.2.7, drop dst=@hosts, accept dst4=192.0.2.2]
     ingress: [accept src4=192.0.2.3, drop]
@@ -266,6 +267,7 @@ unmatched: drop
       '+ hosts entries: c.example',
       '- work default: drop',
       '+ work default: accept',
+      '+ work default: blocked: refused',
       '- work prefixes: 10.137.0.6/32',
       '+ work prefixes: 10.137.0.7/32',
       '- work egress-exceptions 0: action=accept dst4=198.51.100.1/32',

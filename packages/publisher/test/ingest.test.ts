@@ -100,6 +100,46 @@ describe('a pushed list', () => {
     ]);
   });
 
+  it('of names may stand for private addresses where the push says so, and where both lists do that are joined', () => {
+    const named = (more: string): string =>
+      `lists: { corp: { names: [a.example], resolve: firewall${more} } }\n`;
+    const resolveOf = (first: string, second: string, action: 'merge' | 'replace'): unknown => {
+      const before = pushTo(EMPTY_RULE_SET, pushOf({ 'a.yaml': named(first) }));
+      if (before.kind !== 'rule-set') throw new TypeError(before.kind);
+      const after = pushTo(before.ruleSet, pushOf({ 'b.yaml': named(second) }, { action }));
+      const list = after.kind === 'rule-set' ? after.ruleSet.lists.get('corp') : undefined;
+      return list?.kind === 'names' ? list.resolve : undefined;
+    };
+    const IS = ', private: true';
+    expect(resolveOf('', IS, 'replace')).toBe('firewall-private');
+    expect(resolveOf(IS, '', 'replace')).toBe('firewall');
+    expect(resolveOf(IS, '', 'merge')).toBe('firewall');
+    expect(resolveOf('', IS, 'merge')).toBe('firewall');
+    expect(resolveOf(IS, IS, 'merge')).toBe('firewall-private');
+  });
+
+  it('of a policy that is merged keeps how names are answered, until another word is said', () => {
+    const said = (words: string): string =>
+      `policies: { p: { prefixes: [10.0.0.1], ${words} egress: [accept] } }\n`;
+    const before = pushTo(
+      EMPTY_RULE_SET,
+      pushOf({ 'a.yaml': said('blocked: refused, unlisted: nxdomain,') }),
+    );
+    if (before.kind !== 'rule-set') throw new TypeError(before.kind);
+    const wordsAfter = (text: string, action: 'merge' | 'replace' | 'withdraw'): unknown => {
+      const after = pushTo(before.ruleSet, pushOf({ 'b.yaml': text }, { action }));
+      const policy = after.kind === 'rule-set' ? after.ruleSet.policies.get('p') : undefined;
+      return [policy?.blocked, policy?.unlisted];
+    };
+    expect(wordsAfter(said(''), 'merge')).toEqual(['refused', 'nxdomain']);
+    expect(wordsAfter(said('unlisted: answer,'), 'merge')).toEqual(['refused', 'answer']);
+    expect(wordsAfter(said(''), 'replace')).toEqual([undefined, undefined]);
+    expect(wordsAfter('policies: { p: { prefixes: [10.0.0.1], egress: [] } }', 'withdraw')).toEqual([
+      'refused',
+      'nxdomain',
+    ]);
+  });
+
   it('of names replaces a list of prefixes', () => {
     expect(shown(pushTo(HOSTS, pushOf({ 'hosts.txt': 'a.example\n' })))).toEqual({ hosts: ['a.example'] });
   });

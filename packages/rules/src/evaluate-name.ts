@@ -9,9 +9,10 @@
 
 import { type Environment, judgingPolicy, timeFor } from './evaluate.ts';
 import { namesOfFirewall } from './list.ts';
-import type { BlockedAnswer, NameTerms } from './name-terms.ts';
+import { nameTermsOf } from './name-terms.ts';
 import { type Names, nameTexts } from './names.ts';
 import {
+  type BlockedAnswer,
   COMMON_POLICY,
   type Policy,
   RULE_BLOCKS,
@@ -64,23 +65,21 @@ export interface NameRuleOrigin {
 /** What a name gets. Linear in the rules of the policies that judge it, and in their lists. */
 export function evaluateName(
   ruleSet: RuleSet,
-  terms: NameTerms,
   time: Omit<Environment, 'dns'>,
   question: NameQuestion,
 ): NameVerdict {
   const policy = askerPolicy(ruleSet, question.asker);
   if (policy === undefined && ruleSet.unmatched === undefined)
     return { action: 'none', answer: 'answer', policy: undefined, rule: undefined };
-  const said = <T>(of: ReadonlyMap<string, T>, otherwise: T): T =>
-    (policy && of.get(policy.name)) ?? of.get(COMMON_POLICY) ?? otherwise;
+  const terms = nameTermsOf(ruleSet.policies, policy);
   for (const block of RULE_BLOCKS) {
     const source = block === 'common' ? ruleSet.policies.get(COMMON_POLICY) : policy;
     const found = source && firstMatch(ruleSet, time, question, source, block);
     if (found === undefined) continue;
-    const answer = found.action === 'accept' ? 'answer' : said(terms.blocked, 'nxdomain');
+    const answer = found.action === 'accept' ? 'answer' : terms.blocked;
     return { action: found.action, answer, policy: policy?.name, rule: found.rule };
   }
-  const answer = said(terms.unlisted, 'answer');
+  const answer = terms.unlisted;
   return {
     action: answer === 'answer' ? 'accept' : 'drop',
     answer,

@@ -79,13 +79,11 @@ export {
   RESOLVED_LIST,
 } from './name.ts';
 export {
-  type BlockedAnswer,
   FIREWALL_NAME_ADDRESSES_MAX,
   NAME_ADDRESSES_MAX,
   NAME_QUBES_MAX,
-  type NameTerms,
-  NO_NAME_TERMS,
   nameRoomOf,
+  nameTermsOf,
   openedLists,
 } from './name-terms.ts';
 export {
@@ -116,6 +114,7 @@ export {
 export { atOnce, inTurns, Pace, PIECE_PARTS, type Pieces } from './pieces.ts';
 export {
   allRuns,
+  type BlockedAnswer,
   blocksOf,
   COMMON_POLICY,
   DEFAULT_POLICY,
@@ -138,6 +137,7 @@ export {
   runStarts,
   runsOf,
   sameMatch,
+  type UnlistedAnswer,
 } from './policy.ts';
 export {
   type Address,

@@ -1,27 +1,31 @@
 /**
- * What is said of names beside the lists and rules: how the firewall's own DNS answers, which no release
- * holds yet (PROTOCOL.md "Forms to come"); and which rules about names it cannot follow.
+ * What is said of names beside the rules: how the firewall's own DNS answers, and which rules about names it
+ * cannot follow.
  */
 
 import { canonicalPrefixes, columnFor, type List, namesOfFirewall, type PrefixSet } from './list.ts';
-import { COMMON_POLICY, DEFAULT_POLICY, type Policy, type Run } from './policy.ts';
+import {
+  type BlockedAnswer,
+  COMMON_POLICY,
+  DEFAULT_POLICY,
+  type Policy,
+  type Run,
+  type UnlistedAnswer,
+} from './policy.ts';
 import { bitsOf, PrefixBuilder, type Prefixes, strideOf } from './prefix.ts';
 import { isNarrowed, type RuleMatch } from './rule.ts';
 
-/** What is answered to a name that is blocked: that there is none, nothing, or the null address. */
-export type BlockedAnswer = 'nxdomain' | 'refused' | 'null';
-
-export interface NameTerms {
-  /** By policy, `common` among them. */
-  readonly blocked: ReadonlyMap<string, BlockedAnswer>;
-  /** Of names that no rule matches; likewise. */
-  readonly unlisted: ReadonlyMap<string, 'answer' | 'nxdomain'>;
+/** What a policy says of names; what it does not say, `common` does, else they are answered and NXDOMAIN. */
+export function nameTermsOf(
+  policies: ReadonlyMap<string, Policy>,
+  policy: Policy | undefined,
+): { readonly blocked: BlockedAnswer; readonly unlisted: UnlistedAnswer } {
+  const common = policies.get(COMMON_POLICY);
+  return {
+    blocked: policy?.blocked ?? common?.blocked ?? 'nxdomain',
+    unlisted: policy?.unlisted ?? common?.unlisted ?? 'answer',
+  };
 }
-
-export const NO_NAME_TERMS: NameTerms = {
-  blocked: new Map(),
-  unlisted: new Map(),
-};
 
 /** The lists that rules use and the firewall's own DNS knows, each with what is said of it. */
 function listed(
@@ -111,4 +115,41 @@ export function reasonsNotOfDns(
       `policy ${name} has src=@${list}: names that the firewall resolves are where traffic goes; say resolve: publisher for the list`,
   );
   return [...narrowed, ...sources];
+}
+
+/** Where DNS is asked, in the clear and by TLS or QUIC. */
+const DNS_PORTS = [
+  ['udp', 53],
+  ['tcp', 53],
+  ['tcp', 853],
+  ['udp', 853],
+] as const;
+
+/**
+ * What a policy that blocks names leaves open: resolvers of somebody else, who block none. A resolver that a
+ * rule names is meant.
+ */
+export function reasonLeftOpen(
+  policies: ReadonlyMap<string, Policy>,
+  policy: Policy,
+  lists: ReadonlyMap<string, List>,
+): string | undefined {
+  const common = policies.get(COMMON_POLICY)?.egress ?? [];
+  const runs = [...policy.exceptions.egress, ...common, ...policy.egress];
+  const blocks =
+    listed(runs, lists).some(({ match }) => match.action === 'drop') ||
+    nameTermsOf(policies, policy).unlisted === 'nxdomain';
+  if (!blocks) return undefined;
+  const open = DNS_PORTS.filter(([proto, port]) => {
+    const decides = runs.find(({ match, remote }) => remote.kind === 'any' && holds(match, proto, port));
+    return (decides?.match.action ?? policy.defaultAction) === 'accept';
+  });
+  if (open.length === 0) return undefined;
+  const shown = open.map(([proto, port]) => `${proto}/${port}`).join(', ');
+  return `policy ${policy.name} blocks names, and lets its qubes ask any other resolver (${shown}), which does not: drop these ports, behind an accept of the resolver that is meant`;
+}
+
+function holds({ proto, dns, ports, icmpType }: RuleMatch, of: 'udp' | 'tcp', port: number): boolean {
+  if (dns || icmpType !== undefined || (proto !== undefined && proto !== of)) return false;
+  return ports === undefined || (ports.first <= port && port <= ports.last);
 }

@@ -51,7 +51,14 @@ export interface Policy extends DirectedRuns {
   readonly defaultAction: Action;
   /** What is judged before `common`, which else has the first word. */
   readonly exceptions: DirectedRuns;
+  /** How DNS answers names that are blocked, and those that no rule names; absent: see nameTermsOf. */
+  readonly blocked?: BlockedAnswer;
+  readonly unlisted?: UnlistedAnswer;
 }
+
+/** What is answered to a name that is blocked: that there is none, nothing, or the null address. */
+export type BlockedAnswer = 'nxdomain' | 'refused' | 'null';
+export type UnlistedAnswer = 'answer' | 'nxdomain';
 
 /**
  * The blocks of rules that judge a qube, in their order; the judging policy's default action comes after the

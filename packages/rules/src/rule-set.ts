@@ -11,7 +11,7 @@ import {
   prefixCount,
 } from './list.ts';
 import { compareHostNames, RESOLVED_LIST } from './name.ts';
-import { reasonsNotOfDns, reasonsNotOpened } from './name-terms.ts';
+import { reasonLeftOpen, reasonsNotOfDns, reasonsNotOpened } from './name-terms.ts';
 import { hasWildcards, nameTexts } from './names.ts';
 import { atOnce, Pace, PIECE_PARTS, type Pieces } from './pieces.ts';
 import {
@@ -91,20 +91,29 @@ export const RuleSetProblemCode = {
   noPrefixes: 'policy-without-prefixes',
   oneFamily: 'policy-of-one-family',
   unmatchedOpen: 'unmatched-not-said',
+  resolversOpen: 'resolvers-open',
 } as const;
 export type RuleSetProblemCode = (typeof RuleSetProblemCode)[keyof typeof RuleSetProblemCode];
 
-/** Whether a rule set has lists of names that only the firewall's own DNS knows. */
-export function needsFirewallDns({ lists }: Pick<RuleSet, 'lists'>): boolean {
-  const known = dnsNeeds.get(lists);
-  if (known !== undefined) return known;
-  const needs = [...lists.values()].some((list) => namesOfFirewall(list) !== undefined);
-  dnsNeeds.set(lists, needs);
-  return needs;
+/** Whether a rule set says what only the firewall's own DNS can do: by lists of names, or of a policy. */
+export function needsFirewallDns({ lists, policies }: Pick<RuleSet, 'lists' | 'policies'>): boolean {
+  return hasDnsLists(lists) || saysOfNames(policies);
 }
 
-/** What was found of lists, which do not change. */
-const dnsNeeds = new WeakMap<RuleSet['lists'], boolean>();
+const hasDnsLists = ofValues((list: List) => namesOfFirewall(list) !== undefined);
+const saysOfNames = ofValues(
+  ({ blocked, unlisted }: Policy) => blocked !== undefined || unlisted !== undefined,
+);
+
+/** Whether something holds for a value of a map; looked at once, for maps that do not change. */
+function ofValues<T>(holds: (value: T) => boolean): (of: ReadonlyMap<string, T>) => boolean {
+  const known = new WeakMap<ReadonlyMap<string, T>, boolean>();
+  return (of) => {
+    const found = known.get(of) ?? [...of.values()].some(holds);
+    known.set(of, found);
+    return found;
+  };
+}
 
 /** What a name stands for; nothing if it was never resolved. */
 export function resolutionOf(ruleSet: RuleSet, name: string): PrefixSet {
@@ -255,7 +264,7 @@ function listUseProblem(part: string, name: string, list: List | undefined): Rul
   return fault(RuleSetProblemCode.tooManyNames, reason);
 }
 
-/** Rules that the firewall's DNS could not follow, or does not yet. */
+/** Rules that the firewall's DNS could not follow, or does not yet, and what goes past it. */
 function dnsProblems(ruleSet: RuleSet, use: RuleSetUse): readonly RuleSetProblem[] {
   if (!needsFirewallDns(ruleSet)) return [];
   const { policies, lists } = ruleSet;
@@ -263,7 +272,10 @@ function dnsProblems(ruleSet: RuleSet, use: RuleSetUse): readonly RuleSetProblem
     const problem = (code: RuleSetProblemCode) => (reason: string) => {
       return { severity: 'fault' as const, code, part: policy.name, reason };
     };
+    const open = policy.name === COMMON_POLICY ? undefined : reasonLeftOpen(policies, policy, lists);
+    const { resolversOpen } = RuleSetProblemCode;
     return [
+      ...(open === undefined ? [] : [{ ...problem(resolversOpen)(open), severity: 'warning' as const }]),
       ...reasonsNotOfDns(policy, lists).map(problem(RuleSetProblemCode.notOfDns)),
       ...(use === 'explain' ? [] : reasonsNotOpened(policy, lists)).map(
         problem(RuleSetProblemCode.notOpened),

@@ -89,6 +89,39 @@ describe('problems of a rule set', () => {
     ['a list in use by common', ruleSet([policy('common', [], ['drop dst=@l'])], { l: PREFIXES }), []],
     ['a missing list', ruleSet([policy('a', BOTH, ['drop dst=@l'])]), ['fault unknown-list a']],
     ['a list that nobody uses', ruleSet([], { l: PREFIXES }), ['warning unused-list l']],
+    ...(
+      [
+        ['accept everything', [], ['drop dst=@l', 'accept'], true],
+        ['drop all but the firewall', [], ['drop dst=@l', 'accept specialtarget=dns'], false],
+        ['accept the web alone', [], ['drop dst=@l', 'accept proto=tcp dstports=443'], false],
+        ['accept a resolver alone', [], ['drop dst=@l', 'accept dst4=9.9.9.9 proto=udp dstports=53'], false],
+        ['accept DNS by TLS', [], ['drop dst=@l', 'accept proto=tcp dstports=853'], true],
+        ['drop it first', ['drop dst=@l', 'drop proto=udp dstports=53'], ['accept proto=udp'], true],
+        [
+          'drop all of it first',
+          [
+            'drop dst=@l',
+            ...['udp', 'tcp'].flatMap((proto) => [
+              `drop proto=${proto} dstports=53`,
+              `drop proto=${proto} dstports=853`,
+            ]),
+          ],
+          ['accept'],
+          false,
+        ],
+      ] as const
+    ).map(([what, common, own, isOpen]): [string, RuleSet, readonly string[]] => [
+      `names blocked, and rules that ${what}`,
+      ruleSet([policy('a', BOTH, own), policy('common', [], common)], {
+        l: nameListOf(['a.test'], 'firewall'),
+      }),
+      isOpen ? ['warning resolvers-open a'] : [],
+    ]),
+    [
+      'names not listed refused, with everything else accepted',
+      ruleSet([{ ...policy('a', BOTH, []), defaultAction: 'accept', unlisted: 'nxdomain' }]),
+      ['warning resolvers-open a'],
+    ],
     [
       'names not to be resolved',
       ruleSet([policy('a', BOTH, ['drop dst=@l'])], { l: namesList(1, false) }),

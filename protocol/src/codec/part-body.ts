@@ -9,7 +9,7 @@
  *          unmatched     action u8
  *   patch  prefix list   v4 removed indices | v4 added column | v6 removed indices | v6 added column
  *          name list     a code of names
- *          policy        packed: flags u8 | (default action u8, prefix set) | egress splices | ingress splices
+ *          policy        packed: flags u8 | (base u8, prefix set) | egress splices | ingress splices
  *                        | (egress, ingress splices of the exceptions)
  *          resolutions   packed: count u32 | (length u8, name, present u8, prefix set if present)…
  *          unmatched     none: it is put
@@ -36,7 +36,7 @@ import { ByteWriter } from '../bytes/writer.ts';
 import { type PartBounds, uncountedOf } from '../content/budget.ts';
 import { canonicalBytes, decodeCanonical, readFlag, travelBytes } from '../content/canonical.ts';
 import { type Part, type PartId, PartKind, partCount, type Resolutions } from '../content/part.ts';
-import { RuleBounds, readAction, readHostName, writeAction } from '../content/policy.ts';
+import { RuleBounds, readAction, readBase, readHostName, writeAction, writeBase } from '../content/policy.ts';
 import { PLANE_COLUMNS, readPrefixSet, writePrefixSet } from '../content/prefix.ts';
 import { Work } from '../content/work.ts';
 import { ErrorCode } from '../error.ts';
@@ -149,7 +149,7 @@ function writePolicyPatch(
   const hasExceptions = exceptions.egress.length + exceptions.ingress.length > 0;
   writer.u8((hasHeader ? PolicyPatchFlag.header : 0) | (hasExceptions ? PolicyPatchFlag.exceptions : 0));
   if (hasHeader) {
-    writeAction(writer, after.defaultAction);
+    writeBase(writer, after);
     writePrefixSet(writer, after.prefixes);
   }
   writeSplices(writer, egress);
@@ -290,8 +290,8 @@ function patchedPolicy(reader: ByteReader, before: Policy, bounds: RuleBounds): 
   const hasExceptions = (flags & PolicyPatchFlag.exceptions) !== 0;
   const header =
     (flags & PolicyPatchFlag.header) !== 0
-      ? { defaultAction: readAction(reader), prefixes: readPrefixSet(reader) }
-      : { defaultAction: before.defaultAction, prefixes: before.prefixes };
+      ? { ...readBase(reader), prefixes: readPrefixSet(reader) }
+      : baseOf(before);
   const own = patchedRuns(reader, before, bounds);
   const exceptions = hasExceptions ? patchedRuns(reader, before.exceptions, bounds) : before.exceptions;
   if (hasExceptions && sameRuns(exceptions, before.exceptions)) {
@@ -302,6 +302,17 @@ function patchedPolicy(reader: ByteReader, before: Policy, bounds: RuleBounds): 
     throw reader.error('a patch that changes nothing');
   }
   return policy;
+}
+
+/** All of a policy but its name and its rules. */
+function baseOf({
+  name: _,
+  exceptions: _exceptions,
+  egress,
+  ingress,
+  ...base
+}: Policy): Omit<Policy, 'name' | 'exceptions' | 'egress' | 'ingress'> {
+  return base;
 }
 
 function patchedRuns(reader: ByteReader, before: DirectedRuns, bounds: RuleBounds): DirectedRuns {

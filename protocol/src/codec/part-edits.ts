@@ -122,7 +122,8 @@ function diffDirected(before: DirectedRuns, after: DirectedRuns): DirectedSplice
 
 /** Whether all but the rules is the same. */
 export function sameHeader(a: Policy, b: Policy): boolean {
-  return a.defaultAction === b.defaultAction && samePrefixSet(a.prefixes, b.prefixes);
+  const isSaid = a.defaultAction === b.defaultAction && a.blocked === b.blocked && a.unlisted === b.unlisted;
+  return isSaid && samePrefixSet(a.prefixes, b.prefixes);
 }
 
 function diffResolutions(before: Resolutions, after: Resolutions): (PartEdits & EditCounts) | undefined {

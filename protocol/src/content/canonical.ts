@@ -4,7 +4,7 @@
  *
  *   RCP1  prefix list   v4 count u32 | v6 count u32 | v4 words | v4 lengths | v6 words | v6 lengths
  *   RCN1  name list     resolve u8 | count u32 | keys
- *   RCQ1  policy        default action u8 | prefix set | egress runs | ingress runs
+ *   RCQ1  policy        base u8 | prefix set | egress runs | ingress runs
  *   RCQ2  with exceptions   the same | egress exceptions | ingress exceptions, not both empty
  *   RCA1  resolutions   count u32 | (length u8, name, prefix set)…
  *   RCU1  unmatched     action u8

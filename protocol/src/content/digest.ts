@@ -43,7 +43,7 @@ import {
   type RuleLeafLimits,
 } from './leaf.ts';
 import { type Part, PartKind, type Resolutions } from './part.ts';
-import { writeAction, writeRun } from './policy.ts';
+import { writeAction, writeBase, writeRun } from './policy.ts';
 import { PLAIN_COLUMNS, prefixBytes, writePrefixSet } from './prefix.ts';
 
 /** Where leaves end, ascending, and their hashes, one after the other. */
@@ -134,7 +134,7 @@ function policyDigest(policy: Policy, before: Policy | undefined): Uint8Array {
     return one && [one.egress, one.ingress, one.exceptions.egress, one.exceptions.ingress];
   }) as [readonly (readonly Run[])[], readonly (readonly Run[])[] | undefined]; // the first is there
   const head = new ByteWriter();
-  writeAction(head, policy.defaultAction);
+  writeBase(head, policy);
   head.bytes(prefixSetDigest(prefixes));
   return root(
     'RDQ1',

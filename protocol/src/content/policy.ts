@@ -6,6 +6,7 @@
 
 import {
   type Action,
+  type BlockedAnswer,
   type DirectedRuns,
   type Direction,
   isPartName,
@@ -19,6 +20,7 @@ import {
   type RunRemote,
   sameMatch,
   sumOfBlocks,
+  type UnlistedAnswer,
 } from '@rulecast/rules';
 import type { ByteReader } from '../bytes/reader.ts';
 import type { ByteWriter } from '../bytes/writer.ts';
@@ -71,7 +73,7 @@ export class RuleBounds {
 
 /** Appends what a policy says but for its exceptions; its name is not part of it. */
 export function writePolicy(writer: ByteWriter, policy: Policy, columns: ColumnForm): void {
-  writeAction(writer, policy.defaultAction);
+  writeBase(writer, policy);
   writePrefixSet(writer, policy.prefixes);
   writeDirectedRuns(writer, policy, columns);
 }
@@ -83,9 +85,34 @@ export function readPolicy(
   columns: ColumnForm,
   bounds: RuleBounds,
 ): Policy {
-  const defaultAction = readAction(reader);
+  const base = readBase(reader);
   const prefixes = readPrefixSet(reader);
-  return { name, prefixes, defaultAction, exceptions: NO_RUNS, ...readDirectedRuns(reader, columns, bounds) };
+  return { name, prefixes, ...base, exceptions: NO_RUNS, ...readDirectedRuns(reader, columns, bounds) };
+}
+
+/** What a policy says in a byte: its default action, and how names are answered. */
+export type PolicyBase = Pick<Policy, 'defaultAction' | 'blocked' | 'unlisted'>;
+
+/** By code; 0: it does not say. */
+const BLOCKED: readonly (BlockedAnswer | undefined)[] = [undefined, 'nxdomain', 'refused', 'null'];
+const UNLISTED: readonly (UnlistedAnswer | undefined)[] = [undefined, 'answer', 'nxdomain'];
+
+/** The default action, twice the code of `blocked`, and eight times that of `unlisted`. */
+export function writeBase(writer: ByteWriter, { defaultAction, blocked, unlisted }: PolicyBase): void {
+  const action = defaultAction === 'accept' ? 1 : 0;
+  writer.u8(action + 2 * BLOCKED.indexOf(blocked) + 8 * UNLISTED.indexOf(unlisted));
+}
+
+export function readBase(reader: ByteReader): PolicyBase {
+  const code = reader.u8();
+  if (code >> 3 >= UNLISTED.length) throw reader.error(`unknown default action and answers ${code}`);
+  const blocked = BLOCKED[(code >> 1) & 3];
+  const unlisted = UNLISTED[code >> 3];
+  return {
+    defaultAction: (code & 1) === 1 ? 'accept' : 'drop',
+    ...(blocked && { blocked }),
+    ...(unlisted && { unlisted }),
+  };
 }
 
 /** Egress, then ingress. */

@@ -37,8 +37,8 @@ export function* judgeOfFile(file: string, nowS: number): Generator<undefined, N
       throw error;
     }
   };
-  const document = parseDocument(file, read(file), nowS, readReferenced, { readsNameTerms: true });
-  const { lists, policies, unmatched, terms, rejects, rejectCount } = document;
+  const document = parseDocument(file, read(file), nowS, readReferenced);
+  const { lists, policies, unmatched, rejects, rejectCount } = document;
   const ruleSet = { lists, policies, unmatched, resolutions: new Map() };
   const faults = rejectCount > 0 ? [] : checkRuleSet(ruleSet, 'explain');
   const lines = [
@@ -51,7 +51,7 @@ export function* judgeOfFile(file: string, nowS: number): Generator<undefined, N
   ];
   if (lines.length > 0) throw new RulesError(lines.slice(0, LINES_MAX).join('\n'));
   for (let keys = 0; ; keys++) {
-    const judge = yield* NameJudge.of(ruleSet, terms, randomBytes(TABLE_KEY_BYTES));
+    const judge = yield* NameJudge.of(ruleSet, randomBytes(TABLE_KEY_BYTES));
     if (judge instanceof NameJudge) return judge;
     if (judge !== 'flooded' || keys === KEYS_MAX)
       throw new RulesError(`${file}: its names are in more combinations of lists than can be told apart`);

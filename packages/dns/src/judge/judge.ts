@@ -14,7 +14,6 @@ import {
   isPrivateName,
   judgingPolicy,
   type Names,
-  type NameTerms,
   NO_NAMES,
   namesAt,
   namesOf,
@@ -40,7 +39,6 @@ const UNJUDGED: NameJudgement = { action: 'none', answer: 'answer', policy: unde
 
 export class NameJudge {
   #ruleSet: RuleSet;
-  #terms: NameTerms;
   /** Numbers of what stands for names, by what it is: `@LIST`, or a name of rules. None is used again. */
   #subjects: ReadonlyMap<string, number>;
   #lastSubject: number;
@@ -51,14 +49,8 @@ export class NameJudge {
   readonly #programs = new Map<string, NameProgram>();
   readonly #policies = new Map<string, string>();
 
-  private constructor(
-    ruleSet: RuleSet,
-    terms: NameTerms,
-    subjects: ReadonlyMap<string, number>,
-    matcher: NameMatcher,
-  ) {
+  private constructor(ruleSet: RuleSet, subjects: ReadonlyMap<string, number>, matcher: NameMatcher) {
     this.#ruleSet = ruleSet;
-    this.#terms = terms;
     this.#subjects = subjects;
     this.#privateSubjects = privateSubjects(subjects, ruleSet);
     this.#lastSubject = subjects.size - 1;
@@ -71,7 +63,6 @@ export class NameJudge {
    */
   static *of(
     ruleSet: RuleSet,
-    terms: NameTerms,
     key: Uint8Array,
   ): Generator<undefined, NameJudge | Exclude<MatcherOutcome, 'done'>> {
     const keys = subjectKeys(ruleSet);
@@ -85,7 +76,7 @@ export class NameJudge {
       key,
     );
     const outcome = yield* matcher.fill(subjects);
-    return outcome === 'done' ? new NameJudge(ruleSet, terms, numbers, matcher) : outcome;
+    return outcome === 'done' ? new NameJudge(ruleSet, numbers, matcher) : outcome;
   }
 
   /**
@@ -95,7 +86,6 @@ export class NameJudge {
    */
   *follow(
     after: RuleSet,
-    terms: NameTerms,
     edits: ReadonlyMap<string, Omit<SubjectChange, 'subject'>> = new Map(),
   ): Generator<undefined, MatcherOutcome> {
     const before = this.#ruleSet;
@@ -117,7 +107,6 @@ export class NameJudge {
       if (!subjects.has(key)) changes.push({ subject, removed: subjectNames(key, before), added: NO_NAMES });
     return yield* this.#matcher.change(changes, () => {
       this.#ruleSet = after;
-      this.#terms = terms;
       this.#subjects = subjects;
       this.#privateSubjects = privateSubjects(subjects, after);
       this.#programs.clear();
@@ -189,7 +178,7 @@ export class NameJudge {
     if (known !== undefined && time.now < known.until) return known;
     const policy = this.#ruleSet.policies.get(name);
     if (policy === undefined && this.#ruleSet.unmatched === undefined) return undefined;
-    const program = programFor(this.#ruleSet, this.#terms, this.#subjects, policy, time);
+    const program = programFor(this.#ruleSet, this.#subjects, policy, time);
     this.#programs.set(name, program);
     return program;
   }

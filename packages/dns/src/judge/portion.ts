@@ -20,10 +20,10 @@ export function portionOf(ruleSet: RuleSet): RuleSet {
   const directed = ({ egress }: DirectedRuns): DirectedRuns => ({ egress: chosen(egress), ingress: [] });
   const policies = new Map(
     [...ruleSet.policies].map(([name, policy]): [string, Policy] => {
-      const { prefixes, exceptions } = policy;
+      const { exceptions } = policy;
       return [
         name,
-        { name, prefixes, defaultAction: 'drop', exceptions: directed(exceptions), ...directed(policy) },
+        { ...policy, defaultAction: 'drop', exceptions: directed(exceptions), ...directed(policy) },
       ];
     }),
   );

@@ -8,8 +8,8 @@ import {
   COMMON_POLICY,
   type Environment,
   isNarrowed,
-  type NameTerms,
   namesOfFirewall,
+  nameTermsOf,
   type Policy,
   RULE_BLOCKS,
   type RuleBlock,
@@ -17,6 +17,7 @@ import {
   type Run,
   runsOf,
   timeFor,
+  type UnlistedAnswer,
 } from '@rulecast/rules';
 
 /** Where a rule about names stands. */
@@ -37,7 +38,7 @@ export interface NameProgram {
   readonly accepts: ReadonlyMap<number, number>;
   readonly drops: ReadonlyMap<number, number>;
   readonly blocked: BlockedAnswer;
-  readonly unlisted: 'answer' | 'nxdomain';
+  readonly unlisted: UnlistedAnswer;
   /** Seconds since 1970 at which a rule ends that is in force; another program holds from then on. */
   readonly until: number;
 }
@@ -53,7 +54,6 @@ export function subjectKey({ match, remote }: Run, ruleSet: RuleSet): string | u
 /** The program of a policy at a time; undefined: of qubes that no policy names. */
 export function programFor(
   ruleSet: RuleSet,
-  terms: NameTerms,
   subjects: ReadonlyMap<string, number>,
   policy: Policy | undefined,
   time: Omit<Environment, 'dns'>,
@@ -76,9 +76,6 @@ export function programFor(
       rules.push({ action, policy: source.name, block, run, list });
     }
   }
-  const said = <T>(of: ReadonlyMap<string, T>, otherwise: T): T =>
-    (policy && of.get(policy.name)) ?? of.get(COMMON_POLICY) ?? otherwise;
-  const blocked = said(terms.blocked, 'nxdomain');
-  const unlisted = said(terms.unlisted, 'answer');
+  const { blocked, unlisted } = nameTermsOf(ruleSet.policies, policy);
   return { policy: policy?.name, rules, accepts, drops, blocked, unlisted, until };
 }

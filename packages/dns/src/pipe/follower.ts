@@ -6,7 +6,7 @@
  */
 
 import { type ByteStream, ErrorCode, ProtocolError, type Turn } from '@rulecast/protocol';
-import { type Address, checkRuleSet, EMPTY_RULE_SET, NO_NAME_TERMS, type RuleSet } from '@rulecast/rules';
+import { type Address, checkRuleSet, EMPTY_RULE_SET, type RuleSet } from '@rulecast/rules';
 import { NameJudge, type NameJudgement } from '../judge/judge.ts';
 import { type Changed, withSteps } from './change.ts';
 import { CHANGE_MAX_BYTES, type Change, FrameReader, frameOf, type PipeMessage } from './frame.ts';
@@ -129,12 +129,12 @@ export class NameFollower {
 
   async #goOver({ ruleSet, edits }: Changed): Promise<void> {
     if (this.#judge !== undefined && !this.#isStuck) {
-      const outcome = await this.#run(this.#judge.follow(ruleSet, NO_NAME_TERMS, edits));
+      const outcome = await this.#run(this.#judge.follow(ruleSet, edits));
       if (outcome === 'done') return;
       this.#isStuck = true;
     }
     for (let keys = 0; ; keys++) {
-      const judge = await this.#run(NameJudge.of(ruleSet, NO_NAME_TERMS, this.#options.key()));
+      const judge = await this.#run(NameJudge.of(ruleSet, this.#options.key()));
       if (judge instanceof NameJudge) {
         this.#judge = judge;
         this.#isStuck = false;

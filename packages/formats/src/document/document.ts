@@ -4,8 +4,8 @@
  * stands in.
  *
  *     lists:    NAME: { entries: […] } | { names: […], resolve } | { file, resolve }
- *     common:   { egress: RULES, ingress: RULES }
- *     policies: NAME: { prefixes: […], default: drop | accept, exceptions: { egress: RULES, ingress: RULES }, egress: RULES, ingress: RULES }
+ *     common:   { egress: RULES, ingress: RULES, blocked, unlisted }
+ *     policies: NAME: { prefixes: […], default: drop | accept, exceptions: { egress: RULES, ingress: RULES }, egress: RULES, ingress: RULES, blocked, unlisted }
  *     unmatched: drop | accept
  *     RULES:    a sequence of rule lines | { file }
  */
@@ -13,7 +13,6 @@
 import { posix } from 'node:path';
 import {
   type Action,
-  type BlockedAnswer,
   COMMON_POLICY,
   DEFAULT_POLICY,
   type DirectedRuns,
@@ -26,7 +25,6 @@ import {
   isPartName,
   type List,
   type NameList,
-  type NameTerms,
   NO_RUNS,
   nameListOf,
   newPrefixScratch,
@@ -40,7 +38,6 @@ import {
   prefixOf,
   prefixSetOf,
   RESOLVED_LIST,
-  RuleFault,
   RuleSetProblemCode,
   type Run,
   RunBuilder,
@@ -79,7 +76,6 @@ export const DocumentFault = {
   duplicatePrefix: RuleSetProblemCode.duplicatePrefix,
   reserved: RuleSetProblemCode.reservedPolicy,
   reservedList: RuleSetProblemCode.reservedList,
-  unsupported: RuleFault.unsupported,
 } as const;
 
 export interface RuleSetDocument {
@@ -88,8 +84,6 @@ export interface RuleSetDocument {
   readonly policies: ReadonlyMap<string, Policy>;
   /** Undefined if the document does not say it. */
   readonly unmatched: Action | undefined;
-  /** What it says of names; nothing unless these are read. */
-  readonly terms: NameTerms;
   /** The files it names, as `documentReferences` gives them. */
   readonly references: readonly string[];
   /** The first rejects. Lists and policies hold what could be read; use them only without any. */
@@ -118,11 +112,6 @@ export type DocumentEntrySink = (
 export interface DocumentOptions {
   readonly limits?: Partial<FormatLimits>;
   readonly onEntry?: DocumentEntrySink;
-  /**
-   * Whether to read what nothing enforces yet of names that the firewall resolves (PROTOCOL.md "Forms to
-   * come"); else it is refused, where it stands.
-   */
-  readonly readsNameTerms?: boolean;
 }
 
 /**
@@ -184,9 +173,6 @@ class DocumentReader {
   readonly #lists = new Map<string, List>();
   readonly #policies = new Map<string, Policy>();
   #unmatched: Action | undefined;
-  readonly #readsNameTerms: boolean;
-  readonly #blocked = new Map<string, BlockedAnswer>();
-  readonly #unlisted = new Map<string, 'answer' | 'nxdomain'>();
   readonly #encoder = new TextEncoder();
   readonly #scratch = newPrefixScratch();
   #place: PlaceOf = () => ({ line: 1, column: 1 });
@@ -197,7 +183,6 @@ class DocumentReader {
     this.#readReferenced = readReferenced;
     this.#limits = withLimits(options.limits);
     this.#onEntry = options.onEntry;
-    this.#readsNameTerms = options.readsNameTerms === true;
     this.#rejects = new RejectLog(this.#limits.rejectsKept);
   }
 
@@ -210,7 +195,6 @@ class DocumentReader {
       lists: this.#lists,
       policies: this.#policies,
       unmatched: this.#unmatched,
-      terms: { blocked: this.#blocked, unlisted: this.#unlisted },
       references: [...this.#references],
       rejects: this.#rejects.kept,
       rejectCount: this.#rejects.count,
@@ -377,41 +361,17 @@ class DocumentReader {
     }
   }
 
-  /** Refuses a key that has a meaning, which nothing enforces yet; PROTOCOL.md "Forms to come". */
-  #checkSupported(node: MappingNode, key: keyof typeof OF_NAMES): void {
-    const entry = node.entries.get(key);
-    const words: readonly string[] = OF_NAMES[key].enum;
-    if (entry?.value.kind !== 'text' || !words.includes(entry.value.value)) return; // other words are no form
-    const reason = `${key}: is not supported yet: leave it out`;
-    this.#reject(entry.keyOffset, DocumentFault.unsupported, reason);
-  }
-
   #policyOf(name: string, node: MappingNode): Policy {
-    this.#readNameTerms(name, node);
     if (name === DEFAULT_POLICY) this.#checkDefaultPolicy(node);
     const exceptions = childOf(node, 'exceptions');
     return {
       ...emptyPolicy(name),
+      ...nameTermsIn(node),
       prefixes: this.#prefixesOf(childOf(node, 'prefixes')),
       defaultAction: actionOf(childOf(node, 'default')),
       exceptions: name === COMMON_POLICY ? NO_RUNS : this.#directedRuns(exceptions),
       ...this.#directedRuns(node),
     };
-  }
-
-  #readNameTerms(name: string, node: MappingNode): void {
-    if (!this.#readsNameTerms) {
-      for (const key of ['blocked', 'unlisted'] as const) this.#checkSupported(node, key);
-      return;
-    }
-    const said = <T extends string>(key: string, words: readonly T[]): T | undefined => {
-      const value = childOf(node, key);
-      return words.find((word) => value?.kind === 'text' && value.value === word); // the schema refuses others
-    };
-    const blocked = said('blocked', OF_NAMES.blocked.enum);
-    const unlisted = said('unlisted', OF_NAMES.unlisted.enum);
-    if (blocked !== undefined) this.#blocked.set(name, blocked);
-    if (unlisted !== undefined) this.#unlisted.set(name, unlisted);
   }
 
   #directedRuns(node: TreeNode | undefined): DirectedRuns {
@@ -508,6 +468,17 @@ const reservedListReason = `no list may be called ${RESOLVED_LIST}: give it anot
 /** Whatever is not the word that accepts drops; the schema has refused other words. */
 function actionOf(node: TreeNode | undefined): Action {
   return node?.kind === 'text' && node.value === 'accept' ? 'accept' : 'drop';
+}
+
+/** What a policy says of names; the schema refuses other words. */
+function nameTermsIn(node: MappingNode): Pick<Policy, 'blocked' | 'unlisted'> {
+  const said = <T extends string>(key: string, words: readonly T[]): T | undefined => {
+    const value = childOf(node, key);
+    return words.find((word) => value?.kind === 'text' && value.value === word);
+  };
+  const blocked = said('blocked', OF_NAMES.blocked.enum);
+  const unlisted = said('unlisted', OF_NAMES.unlisted.enum);
+  return { ...(blocked && { blocked }), ...(unlisted && { unlisted }) };
 }
 
 function isOfFirewall(resolve: NameList['resolve']): boolean {

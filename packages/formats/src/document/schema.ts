@@ -14,17 +14,14 @@ const RULES = {
 
 const RULES_OF_BOTH = { egress: RULES, ingress: RULES } as const;
 
-/** Of keys that document.ts refuses: nobody is advised to write them. */
-const UNSUPPORTED = 'unsupported';
-
 /** Of `private: true` in a list of other names. */
 export const PRIVATE_MISPLACED =
   "private: is for names that the firewall's DNS knows: say resolve: firewall for this list, or leave it out";
 
-/** What a policy says of names, once the firewall has a DNS of its own; refused by document.ts until then. */
+/** What a policy says of names, to the firewall's own DNS. */
 export const OF_NAMES = {
-  blocked: { enum: ['nxdomain', 'refused', 'null'], $comment: UNSUPPORTED },
-  unlisted: { enum: ['answer', 'nxdomain'], $comment: UNSUPPORTED },
+  blocked: { enum: ['nxdomain', 'refused', 'null'] },
+  unlisted: { enum: ['answer', 'nxdomain'] },
 } as const;
 
 export const DOCUMENT_SCHEMA = {

@@ -126,9 +126,7 @@ function wordReason(node: TreeNode, schema: unknown): string {
 function knownKeys(error: ErrorObject): readonly string[] {
   const properties = new Map<string, unknown>(Object.entries(error.parentSchema ?? {})).get('properties');
   if (typeof properties !== 'object' || properties === null) return [];
-  return Object.entries(properties).flatMap(([key, schema]) =>
-    'not' in schema || '$comment' in schema ? [] : [key],
-  );
+  return Object.entries(properties).flatMap(([key, schema]) => ('not' in schema ? [] : [key]));
 }
 
 function unknownKeyReason(key: string, known: readonly string[]): string {

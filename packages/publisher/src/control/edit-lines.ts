@@ -56,7 +56,7 @@ function* wholeBlocks(op: EditBlock['op'], part: Part): Generator<EditBlock> {
     case PartKind.nameList: {
       const { list } = part;
       if (list.kind === 'names') {
-        if (list.resolve) yield resolveBlock(op, true);
+        if (list.resolve !== false) yield resolveBlock(op, list.resolve);
         yield { op, aspect: 'entries', lines: nameTexts(list.names) };
         return;
       }
@@ -65,7 +65,7 @@ function* wholeBlocks(op: EditBlock['op'], part: Part): Generator<EditBlock> {
     }
     case PartKind.policy: {
       const { policy } = part;
-      yield { op, aspect: 'default', lines: [policy.defaultAction] };
+      yield { op, aspect: 'default', lines: baseLines(policy) };
       yield { op, aspect: 'prefixes', lines: setLines(policy.prefixes) };
       for (const direction of DIRECTIONS) {
         const lines = ruleLines(policy.exceptions[direction], direction);
@@ -134,15 +134,27 @@ function* prefixBlocks(before: PrefixSet, { v4, v6 }: EditsOf<'prefixes'>): Gene
 }
 
 function resolveBlock(op: EditBlock['op'], resolve: NameList['resolve']): EditBlock {
-  return { op, aspect: 'resolve', lines: [`resolve: ${resolve}`] };
+  const isPrivate = resolve === 'firewall-private';
+  const said = isPrivate ? 'firewall, private: true' : resolve;
+  return { op, aspect: 'resolve', lines: [`resolve: ${said}`] };
+}
+
+/** What a policy says beside its prefixes and rules. */
+function baseLines({ defaultAction, blocked, unlisted }: Policy): readonly string[] {
+  return [
+    defaultAction,
+    ...(blocked === undefined ? [] : [`blocked: ${blocked}`]),
+    ...(unlisted === undefined ? [] : [`unlisted: ${unlisted}`]),
+  ];
 }
 
 /** All of a policy but its rules. */
 function* headerBlocks(before: Policy, after: Policy): Generator<EditBlock> {
-  if (before.defaultAction !== after.defaultAction) {
-    yield { op: 'removed', aspect: 'default', lines: [before.defaultAction] };
-    yield { op: 'added', aspect: 'default', lines: [after.defaultAction] };
-  }
+  const [old, next] = [baseLines(before), baseLines(after)];
+  const other = (lines: readonly string[], than: readonly string[]): readonly string[] =>
+    lines.filter((line) => !than.includes(line));
+  yield { op: 'removed', aspect: 'default', lines: other(old, next) };
+  yield { op: 'added', aspect: 'default', lines: other(next, old) };
   yield* setBlocks('prefixes', before.prefixes, after.prefixes, '');
 }
 

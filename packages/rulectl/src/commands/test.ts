@@ -283,13 +283,13 @@ function judgeNames(
   checkStdinOnce(files);
   const now = args.at === undefined ? Math.floor(terminal.nowMs() / 1000) : parseTime('--at', args.at);
   const questions = texts.map(questionOf);
-  const loaded = loadRuleSet(files, now, new Map(), 'read');
+  const loaded = loadRuleSet(files, now, new Map(), 'explain');
   if (loaded.kind === 'rejects') return refuse(loaded, args, terminal, 'name');
   for (const warning of loaded.warnings) terminal.complain(renderWarning(warning, terminal.colors));
   let isUnmet = false;
   for (const [i, question] of questions.entries()) {
     checkAsker(loaded.ruleSet, question);
-    const verdict = nameVerdictOf(loaded.ruleSet, loaded.terms, now, question);
+    const verdict = nameVerdictOf(loaded.ruleSet, now, question);
     const { answer } = verdict;
     const ok = args.expect === undefined || args.expect === answer.action;
     if (!ok) isUnmet = true;

@@ -14,11 +14,11 @@ import {
   type Direction,
   EMPTY_PREFIX_SET,
   EMPTY_RULE_SET,
-  type NameTerms,
   type PrefixSet,
   prefixListOf,
   type RuleSet,
   type RuleSetProblem,
+  type RuleSetUse,
   usedNames,
 } from '@rulecast/rules';
 import { type FileArgs, type PushFile, readPushFiles } from '../release/files.ts';
@@ -30,7 +30,6 @@ export type LoadedRuleSet =
   | {
       readonly kind: 'rule-set';
       readonly ruleSet: RuleSet;
-      readonly terms: NameTerms;
       readonly warnings: readonly RuleSetProblem[];
     }
   | {
@@ -53,6 +52,8 @@ export interface OfflineReading extends Partial<Omit<FileArgs, 'file'>> {
   readonly now: number;
   /** Lists that a publisher is said to have. */
   readonly knownLists?: readonly string[] | undefined;
+  /** Default `enforce`. */
+  readonly use?: RuleSetUse;
 }
 
 /**
@@ -61,8 +62,6 @@ export interface OfflineReading extends Partial<Omit<FileArgs, 'file'>> {
 export interface OfflinePush {
   /** Undefined where something is refused. */
   readonly ruleSet: RuleSet | undefined;
-  /** What they say of names; nothing unless the observer has these read. */
-  readonly terms: NameTerms;
   /** Of files; the first thousand of each. */
   readonly rejects: readonly RuleSetReject[];
   readonly rejectCount: number;
@@ -82,7 +81,7 @@ export function readOffline(
   reading: OfflineReading,
   observer: PushObserver = {},
 ): OfflinePush {
-  const { list, policy, format, direction, now, knownLists = [] } = reading;
+  const { list, policy, format, direction, now, knownLists = [], use = 'enforce' } = reading;
   const owners = new Map<string, string>(); // of parts: the file that has them
   const onFile = (file: PushedFile, read: ReadFile): void => {
     for (const part of partsOf(read, policy)) owners.set(part, file.name);
@@ -97,7 +96,6 @@ export function readOffline(
     const isRead = pushed.rejectCount === 0;
     const rejects = (result.kind === 'rejects' ? result.rejects : pushed.rejects).map(placed);
     return {
-      terms: pushed.terms,
       ruleSet: undefined,
       rejects: isRead ? [] : rejects,
       rejectCount: pushed.rejectCount,
@@ -110,7 +108,7 @@ export function readOffline(
     // Lists alone are there to be used by what the publisher has.
     return !isAssumed(part) && !(code === 'unused-list' && pushed.policies.size === 0);
   };
-  const problems = checkRuleSet(result.ruleSet, observer.nameTerms === 'read' ? 'explain' : 'enforce')
+  const problems = checkRuleSet(result.ruleSet, use)
     .filter(isTold)
     .map((problem) => ({
       ...problem,
@@ -121,7 +119,7 @@ export function readOffline(
     .map(({ file, code, part, reason }) => ({ file, line: 1, column: 1, code, part, reason }));
   const warnings = problems.filter(({ severity }) => severity !== 'fault');
   const ruleSet = faults.length === 0 ? result.ruleSet : undefined;
-  return { ruleSet, terms: pushed.terms, rejects: [], rejectCount: 0, faults, warnings };
+  return { ruleSet, rejects: [], rejectCount: 0, faults, warnings };
 }
 
 function partsOf(read: ReadFile, policy: string | undefined): Iterable<string> {
@@ -142,21 +140,20 @@ export function placeOf(files: readonly PushFile[], name: string): string {
 
 /**
  * The rule set that files make together. Throws CliError `refused` for lists alone, which are no rule set.
- * `nameTerms`: whether they may say of names what nothing enforces yet.
  */
 export function loadRuleSet(
   names: readonly string[],
   now: number,
   resolutions: ReadonlyMap<string, PrefixSet>,
-  nameTerms?: 'read',
+  use?: RuleSetUse,
 ): LoadedRuleSet {
-  const read = readOffline(readPushFiles({ file: names }, 'look'), { now }, { nameTerms });
-  const { ruleSet, terms, rejects, rejectCount, faults, warnings } = read;
+  const read = readOffline(readPushFiles({ file: names }, 'look'), { now, ...(use && { use }) });
+  const { ruleSet, rejects, rejectCount, faults, warnings } = read;
   if (ruleSet === undefined) {
     return { kind: 'rejects', rejects: [...rejects, ...faults], rejectCount: rejectCount + faults.length };
   }
   if (ruleSet.policies.size > 0 || ruleSet.unmatched !== undefined) {
-    return { kind: 'rule-set', ruleSet: { ...ruleSet, resolutions }, terms, warnings };
+    return { kind: 'rule-set', ruleSet: { ...ruleSet, resolutions }, warnings };
   }
   const text = `${names.map(shownName).join(', ')}: lists decide nothing alone: give a rule set document (YAML or JSON) with a rule that uses them, or a file of rule lines, too`;
   throw new CliError(ExitCode.refused, 'not-a-rule-set', text);

@@ -7,7 +7,6 @@ import {
   formatPrefix,
   formatRule,
   type NameQuestion,
-  type NameTerms,
   type NameVerdict,
   type Packet,
   type RuleBlock,
@@ -70,11 +69,10 @@ export interface OfflineNameAnswer extends Omit<OfflineAnswer, 'prefix'> {
 /** What a question gets, with the exact rule. */
 export function nameVerdictOf(
   ruleSet: RuleSet,
-  terms: NameTerms,
   now: number,
   question: NameQuestion,
 ): Omit<OfflineVerdict, 'answer'> & { readonly answer: OfflineNameAnswer } {
-  const { action, answer, policy, rule: origin } = evaluateName(ruleSet, terms, { now }, question);
+  const { action, answer, policy, rule: origin } = evaluateName(ruleSet, { now }, question);
   const owner = origin === undefined ? undefined : ruleSet.policies.get(origin.policy);
   const rule =
     origin === undefined || owner === undefined
