@@ -98,9 +98,13 @@ export function startSubscriberOf(trust, connect, name, args = [], launch = []) 
   return startDaemon(SUBSCRIBER, own, launch);
 }
 
-/** Starts `rulecast-dns`; resolves when it is ready. @param {readonly string[]} args */
-export function startDns(args) {
-  return startDaemon(DNS, args);
+/**
+ * Starts `rulecast-dns`; resolves when it is ready.
+ * @param {readonly string[]} args
+ * @param {readonly string[]} [launch] Put before its command line: to run it in a network namespace.
+ */
+export function startDns(args, launch = []) {
+  return startDaemon(DNS, args, launch);
 }
 
 /** Runs a publisher that is to end by itself. @param {readonly string[]} args */

@@ -87,13 +87,16 @@ describe('what is said of names', () => {
     expect(faults.map(({ code, reason }) => [code, reason.includes(words)])).toEqual([['not-of-dns', true]]);
   });
 
-  it('is refused where a rule would open addresses by name, but where it is only explained', () => {
-    const parts = read(`${DROP}"policies": {"p": {"exceptions": {"egress": ["accept dst=@a proto=tcp"]}}}}`);
-    const faultsFor = (use: 'enforce' | 'explain'): readonly string[] =>
-      checkRuleSet({ ...parts, resolutions: new Map() }, use)
+  it('is refused where a rule would open a resolver by name, but where it is only explained', () => {
+    const faultsFor = (rule: string, use: 'enforce' | 'explain'): readonly string[] => {
+      const parts = read(`${DROP}"policies": {"p": {"exceptions": {"egress": ["${rule}"]}}}}`);
+      return checkRuleSet({ ...parts, resolutions: new Map() }, use)
         .filter(({ severity }) => severity === 'fault')
         .map(({ code }) => code);
-    expect([faultsFor('enforce'), faultsFor('explain')]).toEqual([['accept-by-name'], []]);
+    };
+    const dns = 'accept dst=@a specialtarget=dns';
+    expect([faultsFor(dns, 'enforce'), faultsFor(dns, 'explain')]).toEqual([['accept-by-name'], []]);
+    expect(faultsFor('accept dst=@a proto=tcp', 'enforce')).toEqual([]);
   });
 
   it('of common holds for policies that say nothing, and the address is null where that is said', () => {

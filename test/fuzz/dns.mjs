@@ -288,9 +288,11 @@ function names(draw) {
   assert.equal(nameText(turned), nameText(name));
 }
 
+const LIST = { key: '0123456789abcdef', version: '89abcdef89abcdef' };
+
 /**
  * The proxy: whatever qubes send and upstreams answer, each question gets one answer at most, which is read
- * again; nothing waits once time has passed, and no query has two sockets.
+ * again; whatever is opened or not, nothing waits once time has passed, and no query has two sockets.
  * @param {Draw} draw
  */
 function proxied(draw) {
@@ -301,10 +303,13 @@ function proxied(draw) {
       answer: draw.of(/** @type {const} */ (['answer', 'answer', 'answer', 'nxdomain', 'refused', 'null'])),
     }),
     mayBePrivate: () => draw.oneIn(2),
+    opens: () => draw.of([[], [], [LIST], [LIST, LIST]]),
     randomBytes: (count) => draw.bytes(count),
   });
   /** @type {Map<number, Uint8Array>} */
   const open = new Map();
+  /** @type {number[]} */
+  const waits = [0];
   let questions = 0;
   let replies = 0;
   let nowMs = 0;
@@ -316,6 +321,7 @@ function proxied(draw) {
         assert.equal(second.read(effect.bytes), undefined, 'a question to an upstream is none');
         open.set(effect.query, effect.bytes);
       } else if (effect.kind === 'close') assert.ok(open.delete(effect.query));
+      else if (effect.kind === 'open') waits.push(effect.wait);
       else {
         replies++;
         assert.equal(second.read(effect.bytes), undefined, 'an answer to a qube is none');
@@ -332,6 +338,7 @@ function proxied(draw) {
       const transport = draw.of(/** @type {const} */ (['udp', 'tcp']));
       follow(proxy.ask({ asker, askerKey: 'q', transport }, draw.mutated(messageOf(draw, true)), nowMs));
     } else if (draw.oneIn(8)) follow(proxy.fail(query, nowMs));
+    else if (draw.oneIn(3)) follow(proxy.opened(draw.of(waits), draw.of([0, 0, 0, 1, 2, 3])));
     else follow(proxy.answer(query, draw.mutated(answerTo(draw, asked)), nowMs));
     nowMs += draw.below(900);
     follow(proxy.expire(nowMs));

@@ -22,7 +22,7 @@ import type { ProxyOptions } from './proxy/machine.ts';
 import { DnsServer } from './proxy/server.ts';
 
 /** What names are judged by. */
-interface Source extends Pick<ProxyOptions, 'judge' | 'mayBePrivate'> {
+interface Source extends Pick<ProxyOptions, 'judge' | 'opens' | 'mayBePrivate'> {
   close(): Promise<void>;
 }
 
@@ -46,6 +46,8 @@ async function main(): Promise<void> {
     upstreams,
     judge: source.judge,
     mayBePrivate: source.mayBePrivate,
+    ...(source.opens && { opens: source.opens }),
+    ...(argv.openings !== undefined && { openings: argv.openings }),
     randomBytes,
     nowMs: () => performance.now(),
   });

@@ -1,7 +1,8 @@
 /** The judge beside the reference evaluator of names. */
 
 import { parseDocument } from '@rulecast/formats';
-import { type Address, evaluateName, parseAddress } from '@rulecast/rules';
+import { listKeys } from '@rulecast/nftables/openings';
+import { type Address, evaluateName, namesOfFirewall, parseAddress } from '@rulecast/rules';
 import { expect, it } from 'vitest';
 import { Random } from '../../../test/kit/random.mjs';
 import { often } from '../../../test/thorough.ts';
@@ -106,3 +107,51 @@ it('says what the reference evaluator says, of any rule set, qube, name, aliases
     'none answer undefined',
   ]);
 });
+
+it.each<[string, string, readonly string[], number, readonly string[]]>([
+  ['10.137.0.5', 'a.example', [], 0, ['once', 'here', 'all']],
+  ['10.137.0.5', 'a.example', [], 10, ['here', 'all']], // a rule has ended
+  ['10.137.0.5', 'a.example', ['b.example'], 10, ['here']], // what it is an alias of is dropped before `all`
+  ['10.137.0.5', 'b.example', [], 0, []],
+  ['10.137.0.5', 'c.example', ['a.example'], 0, ['all']], // an accept is about the name that is asked for
+  ['10.137.0.5', 'a.net', [], 0, []],
+  ['10.137.0.6', 'a.example', [], 0, ['here']],
+  ['10.137.9.9', 'a.example', [], 0, []],
+])(
+  'opens for %s what is answered to %s, an alias of %j, at %i by the lists %j',
+  (qube, name, aliases, now, lists) => {
+    const names = { once: ['a.example'], here: ['a.example'], off: ['b.example'], all: ['.example'] };
+    const text = JSON.stringify({
+      lists: Object.fromEntries(
+        Object.entries(names).map(([list, of]) => [list, { names: of, resolve: 'firewall' }]),
+      ),
+      policies: {
+        p: {
+          prefixes: ['10.137.0.5'],
+          exceptions: { egress: ['accept expire=10 dst=@once'] },
+          egress: [
+            'accept dsthost=a.example',
+            'accept dst=@here proto=tcp dstports=443',
+            'drop dst=@off',
+            'accept dst=@all',
+          ],
+        },
+        q: { prefixes: ['10.137.0.6'], egress: ['accept dst=@here', 'drop dst=@all'] },
+      },
+      unmatched: 'accept',
+    });
+    const { rejects, ...parts } = parseDocument('f', Buffer.from(text), 0, () => undefined);
+    expect(rejects).toEqual([]);
+    const ruleSet = { ...parts, resolutions: new Map() };
+    const opened = judgeOf(ruleSet).openedBy(address(qube), nameBytes(name), 0, aliases.map(nameBytes), {
+      now,
+    });
+    const keyed = lists.map((list) => {
+      const found = namesOfFirewall(ruleSet.lists.get(list));
+      return found && listKeys(list, found);
+    });
+    expect([...opened].sort((a, b) => a.key.localeCompare(b.key))).toEqual(
+      [...keyed].sort((a, b) => (a?.key ?? '').localeCompare(b?.key ?? '')),
+    );
+  },
+);

@@ -1,11 +1,13 @@
 /** The proxy as steps: what goes in by hand, and dns-packet reads what comes out. */
 
+import { Outcome } from '@rulecast/nftables/openings';
 import { parseAddress } from '@rulecast/rules';
 import packet from 'dns-packet';
 import { describe, expect, it } from 'vitest';
+import type { OpenedList } from '../src/judge/judge.ts';
 import { nameText, turnCase } from '../src/message/name.ts';
 import { countersOf } from '../src/proxy/counters.ts';
-import { ATTEMPT_MS, ATTEMPTS_MAX, QUESTIONS_BURST, QUESTIONS_MAX } from '../src/proxy/limits.ts';
+import { ATTEMPT_MS, ATTEMPTS_MAX, OPEN_MS, QUESTIONS_BURST, QUESTIONS_MAX } from '../src/proxy/limits.ts';
 import { type Client, DnsProxy, type ProxyEffect, type Transport } from '../src/proxy/machine.ts';
 
 type Answer = ReturnType<Parameters<typeof proxyOf>[0]>;
@@ -15,6 +17,7 @@ const text = (name: Uint8Array): string => nameText(name);
 /** A proxy whose judge is told the name and its aliases, and two upstreams. */
 function proxyOf(
   judge: (name: string, aliases: readonly string[]) => 'answer' | 'nxdomain' | 'refused' | 'null',
+  opens?: (name: string) => readonly OpenedList[],
 ) {
   let seed = 1;
   return new DnsProxy<Client>({
@@ -24,6 +27,7 @@ function proxyOf(
       return { action: answer === 'answer' ? 'accept' : 'drop', answer };
     },
     mayBePrivate: () => false,
+    ...(opens && { opens: (_, name, at) => opens(text(name.subarray(at))) }),
     randomBytes: (count) => Uint8Array.from({ length: count }, () => (seed = (seed * 37 + 11) % 251)),
   });
 }
@@ -310,5 +314,155 @@ describe('a qube that asks too much', () => {
     for (let i = 0; i < 4096; i++) one.ask(qube(i), question('a.example'), 0);
     expect(one.ask(qube(5000), question('a.example'), 0)).toEqual([]);
     expect(one.ask(qube(5000), question('a.example'), 1000)).toHaveLength(1);
+  });
+});
+
+describe('an answer whose addresses have to be opened', () => {
+  const LISTS = [{ key: '0123456789abcdef', version: '89abcdef89abcdef' }];
+
+  /** A proxy of which the names below `deb.example` are opened, by lists that can be changed. */
+  function opening(address = '10.137.0.5') {
+    let lists = LISTS;
+    const proxy = proxyOf(
+      () => 'answer',
+      (name) => (name.endsWith('.deb.example') ? lists : []),
+    );
+    const asked = (
+      name: string,
+      answers: packet.Answer[],
+      type: packet.RecordType = 'A',
+      nowMs = 0,
+      flags = 0,
+    ) => {
+      const { query, bytes } = only(
+        proxy.ask(client('udp', address), question(name, { type, edns: 1232 }), nowMs),
+        'ask',
+      );
+      return proxy.answer(query, answered(bytes, answers, flags), nowMs);
+    };
+    return {
+      proxy,
+      asked,
+      use: (next: typeof LISTS) => {
+        lists = next;
+      },
+    };
+  }
+  const error = (effects: readonly ProxyEffect<Client>[]): unknown => {
+    const { rcode, additionals = [] } = reply(effects);
+    const [opt] = additionals as unknown as readonly { options: readonly { code: number; data: Buffer }[] }[];
+    return [rcode, opt?.options.find(({ code }) => code === 15)?.data.readUInt16BE(0)];
+  };
+  const NOT_OPEN = ['SERVFAIL', 23];
+
+  it('waits until all of them are, by every list, and goes then', () => {
+    const { proxy, asked, use } = opening();
+    use([...LISTS, { key: 'f'.repeat(16), version: '0'.repeat(16) }]);
+    const effects = asked('API.deb.example', [
+      CNAME('API.deb.example', 'n.cdn.example'),
+      A('n.cdn.example', 30),
+      { type: 'A', name: 'n.cdn.example', ttl: 300, data: '192.0.2.8' },
+      { type: 'TXT', name: 'n.cdn.example', ttl: 9000, data: 'x' },
+    ]);
+    const { wait, openings } = only(effects, 'open');
+    expect(effects.filter(({ kind }) => kind === 'reply')).toEqual([]);
+    expect(openings).toEqual(
+      [LISTS[0], { key: 'f'.repeat(16), version: '0'.repeat(16) }].map((list) => ({
+        ...list,
+        family: 4,
+        seconds: 330,
+        qube: Uint8Array.of(10, 137, 0, 5),
+        addresses: [Uint8Array.of(192, 0, 2, 7), Uint8Array.of(192, 0, 2, 8)],
+        label: 'api.deb.example',
+      })),
+    );
+    expect(proxy.opened(wait, Outcome.open)).toEqual([]);
+    const said = reply(proxy.opened(wait, Outcome.open));
+    expect([said.rcode, said.id, said.answers?.length]).toEqual(['NOERROR', 7, 4]);
+    expect(proxy.opened(wait, Outcome.open)).toEqual([]); // once
+    expect([proxy.deadlineMs, proxy.counts.answered]).toEqual([undefined, 1]);
+  });
+
+  it('is not held back where no rule accepts it by its name, or it has no address', () => {
+    const { asked } = opening();
+    expect(reply(asked('n.other.example', [A('n.other.example')])).answers).toHaveLength(1);
+    expect(reply(asked('n.deb.example', [])).rcode).toBe('NOERROR');
+    expect(
+      reply(asked('n.deb.example', [{ type: 'TXT', name: 'n.deb.example', data: 'x' }], 'TXT')).answers,
+    ).toHaveLength(1);
+    expect(reply(asked('n.deb.example', [], 'AAAA', 0, 3)).rcode).toBe('NXDOMAIN');
+  });
+
+  it.each<[string, packet.RecordType, packet.Answer]>([
+    ['10.137.0.5', 'AAAA', { type: 'AAAA', name: 'n.deb.example', data: '2001:db8::1' }],
+    ['fd00::5', 'A', A('n.deb.example')],
+  ])('of the other family than that of the qube %s is said to be none', (address, type, answer) => {
+    const said = reply(opening(address).asked('n.deb.example', [answer], type));
+    expect([said.rcode, said.answers, said.authorities?.length]).toEqual(['NOERROR', [], 1]);
+  });
+
+  it('is tried once more after 50 ms, by what is in force then, and fails after that', () => {
+    const { proxy, asked, use } = opening();
+    const { wait } = only(asked('n.deb.example', [A('n.deb.example')]), 'open');
+    expect(proxy.opened(wait, Outcome.later)).toEqual([]);
+    expect([proxy.deadlineMs, proxy.expire(OPEN_MS - 1)]).toEqual([OPEN_MS, []]);
+    use([{ key: LISTS[0]?.key ?? '', version: '1'.repeat(16) }]);
+    const again = only(proxy.expire(OPEN_MS), 'open');
+    expect(again.openings[0]?.version).toBe('1'.repeat(16));
+    expect(proxy.opened(wait, Outcome.open)).toEqual([]); // of the first time
+    expect(proxy.opened(again.wait, Outcome.later)).toEqual([]);
+    expect(error(proxy.expire(2 * OPEN_MS))).toEqual(NOT_OPEN);
+    expect([proxy.deadlineMs, proxy.counts.failed]).toEqual([undefined, 1]);
+    const silent = only(asked('n.deb.example', [A('n.deb.example')], 'A', 1000), 'open');
+    const last = only(proxy.expire(1000 + OPEN_MS), 'open'); // nothing came of the first
+    expect(reply(proxy.opened(last.wait, Outcome.open)).answers).toHaveLength(1);
+    expect(proxy.opened(silent.wait, Outcome.open)).toEqual([]);
+  });
+
+  it('goes as it is where no rule accepts it any more once it is tried again, and is blocked where one drops it', () => {
+    let verdict: Answer = 'answer';
+    let lists = LISTS;
+    const proxy = proxyOf(
+      () => verdict,
+      () => lists,
+    );
+    const held = (): void => {
+      const { query, bytes } = only(proxy.ask(client(), question('n.deb.example'), 0), 'ask');
+      only(proxy.answer(query, answered(bytes, [A('n.deb.example')]), 0), 'open');
+    };
+    held();
+    lists = [];
+    expect(reply(proxy.expire(OPEN_MS)).answers).toHaveLength(1);
+    lists = LISTS;
+    held();
+    verdict = 'nxdomain';
+    expect(reply(proxy.expire(OPEN_MS)).rcode).toBe('NXDOMAIN');
+  });
+
+  it.each([Outcome.refused, Outcome.full])('fails at once where the outcome is %i', (outcome) => {
+    const { proxy, asked } = opening();
+    const { wait } = only(asked('n.deb.example', [A('n.deb.example')]), 'open');
+    expect(error(proxy.opened(wait, outcome))).toEqual(NOT_OPEN);
+  });
+
+  it('of more addresses than may be open for a name fails', () => {
+    const { asked } = opening();
+    const many = Array.from(
+      { length: 65 },
+      (_, i) => ({ ...A('n.deb.example'), data: `192.0.2.${i}` }) as packet.Answer,
+    );
+    expect(error(asked('n.deb.example', many))).toEqual(NOT_OPEN);
+    only(asked('n.deb.example', many.slice(1)), 'open');
+  });
+
+  it('counts among the questions of its qube that wait', () => {
+    const { proxy, asked } = opening();
+    for (let i = 0; i < QUESTIONS_MAX; i++)
+      only(asked(`n${i}.deb.example`, [A(`n${i}.deb.example`)]), 'open');
+    expect(reply(proxy.ask(client(), question('other.example'), 0)).rcode).toBe('SERVFAIL');
+    only(proxy.ask(client('udp', '10.137.0.6'), question('other.example'), 0), 'ask');
+    proxy.expire(OPEN_MS);
+    proxy.expire(2 * OPEN_MS);
+    only(proxy.ask(client(), question('other.example'), 2 * OPEN_MS), 'ask');
   });
 });

@@ -9,11 +9,11 @@
  * - kernel/: commands and expressions of rules, netlink messages, sockets, and what is read back; used by the
  *   applier only;
  * - apply/: the applier's process, the messages it takes and how it checks them, the order of transactions,
- *   and the pipe to it;
+ *   the pipe to it, and what is open by name (opening, openings, door);
  * - sink/: where the subscriber puts a release: keeps the kernel at it, gives flows their marks, reads
  *   counts.
  *
- * applier-main.ts is the program `rulecast-applier`.
+ * applier-main.ts is the program `rulecast-applier`; openings.ts is what `rulecast-dns` says to it.
  */
 
 export {

@@ -1,4 +1,5 @@
-/** What `rulecast-dns` says to the applier, and how both call a list. Loads nothing of the kernel. */
+/** What `rulecast-dns` says to the applier, and how both call a list and a name. Loads no koffi. */
 
-export { AnswerReader, type Opening, Outcome, openingFrame } from './apply/opening.ts';
-export { listKeys } from './plan/name-set.ts';
+export { AnswerReader, type Opening, Outcome, openingFrame, openSecondsOf } from './apply/opening.ts';
+export { NAME_ADDRESSES_OF_ONE_MAX } from './limits.ts';
+export { listKeys, nameLabelOf } from './plan/name-set.ts';

@@ -220,6 +220,23 @@ describe('a rule set that is not sound is refused, and the head stays', () => {
     expect(committer.head?.manifest.version).toBe(2);
   });
 
+  it('more addresses by name than a kernel is given room for', async () => {
+    const { committer } = freshCommitter();
+    const names = nameListOf(['a.example'], 'firewall');
+    const accepting = (count: number): RuleSet => {
+      const runs = new RunBuilder();
+      const lists = Array.from({ length: count }, (_, i) => `l${i}`);
+      for (const list of lists)
+        runs.push({ ...RULE, action: 'accept', ports: undefined, remote: { kind: 'list', list } });
+      const policies = new Map([['default', { ...emptyPolicy('default'), egress: runs.build() }]]);
+      return { ...ONE, lists: new Map(lists.map((list) => [list, names])), policies };
+    };
+    await expect(committer.draft(accepting(5))).rejects.toMatchObject({ code: 'over-limit' });
+    await expect(committer.draft(accepting(5))).rejects.toThrow(/could hold 655360 addresses .*fewer lists/);
+    await committer.commit(await committer.draft(accepting(4)), PUSHED);
+    expect(committer.head?.manifest.version).toBe(1);
+  });
+
   it('10,000 parts with long names are not too many', async () => {
     const { committer } = freshCommitter();
     const lists = Array.from(

@@ -188,6 +188,7 @@ export {
   EMPTY_RULE_SET,
   leavesUnmatchedOpen,
   needsFirewallDns,
+  opensByName,
   RESOLVED_NAMES_MAX,
   type RuleSet,
   type RuleSetProblem,

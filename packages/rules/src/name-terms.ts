@@ -86,16 +86,16 @@ export function nameRoomOf({ family, lengths }: Prefixes): number {
   return Math.min(qubes, NAME_QUBES_MAX) * NAME_ADDRESSES_MAX;
 }
 
-/** What is wrong with the rules of a policy that would open addresses by name: nothing does so yet. */
+/** What is wrong with the rules of a policy that would open addresses by name, and cannot. */
 export function reasonsNotOpened(
   { name, exceptions, egress }: Policy,
   lists: ReadonlyMap<string, List>,
 ): readonly string[] {
   return listed([...exceptions.egress, ...egress], lists)
-    .filter(({ match }) => match.action === 'accept')
+    .filter(({ match }) => match.action === 'accept' && match.dns)
     .map(
       ({ list }) =>
-        `policy ${name} accepts ${list}, and nothing opens addresses by name yet: say resolve: publisher for the list`,
+        `policy ${name} accepts ${list} with specialtarget=dns, and no name opens a resolver: leave either out, or say resolve: publisher for the list`,
     );
 }
 

@@ -11,7 +11,7 @@ import {
   prefixCount,
 } from './list.ts';
 import { compareHostNames, RESOLVED_LIST } from './name.ts';
-import { reasonLeftOpen, reasonsNotOfDns, reasonsNotOpened } from './name-terms.ts';
+import { openedLists, reasonLeftOpen, reasonsNotOfDns, reasonsNotOpened } from './name-terms.ts';
 import { hasWildcards, nameTexts } from './names.ts';
 import { atOnce, Pace, PIECE_PARTS, type Pieces } from './pieces.ts';
 import {
@@ -113,6 +113,11 @@ function ofValues<T>(holds: (value: T) => boolean): (of: ReadonlyMap<string, T>)
     known.set(of, found);
     return found;
   };
+}
+
+/** Whether it has rules that accept by such lists, so that addresses are opened before they are told. */
+export function opensByName(ruleSet: Pick<RuleSet, 'lists' | 'policies'>): boolean {
+  return needsFirewallDns(ruleSet) && openedLists(ruleSet).size > 0;
 }
 
 /** What a name stands for; nothing if it was never resolved. */

@@ -133,6 +133,7 @@ function enforcementOptions(logger: Logger): EnforcementOptions {
     answer: argv.silent ? 'silent' : 'reject',
     flowMarks: argv.flowMarks,
     kernelMib: argv.kernelMib,
+    openings: argv.openings === undefined ? undefined : resolve(argv.openings),
     unowned: argv.unowned,
     user: argv.user,
     applierUser: argv.applierUser,

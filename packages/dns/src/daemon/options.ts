@@ -15,7 +15,7 @@ const ENVIRONMENT = {
 
 const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.meta.url))
   .usage(
-    '$0 --releases SOCKET --listen ADDRESS --upstream ADDRESS\n\nAnswers DNS, and blocks names for each qube as the release in force says, which a subscriber with --names SOCKET tells, or as a rule set document of this machine; addresses it blocks none.',
+    '$0 --releases SOCKET --listen ADDRESS --upstream ADDRESS\n\nAnswers DNS, and blocks names for each qube as the release in force says, which a subscriber with --names SOCKET tells, or as a rule set document of this machine; has the addresses of names that rules accept opened before it tells them.',
   )
   .option('releases', {
     type: 'string',
@@ -28,6 +28,12 @@ const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.met
     requiresArg: true,
     default: '600' as const,
     describe: 'Who may tell them: 600 processes of the same user, 660 those of its group as well',
+  })
+  .option('openings', {
+    type: 'string',
+    requiresArg: true,
+    describe:
+      'With --releases: Unix socket of the applier of rulecast-subscriber --openings, which opens addresses before they are told; names that rules accept are answered SERVFAIL without it',
   })
   .option('rules', {
     type: 'string',
@@ -58,6 +64,10 @@ const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.met
     '$0 --releases /run/rulecast/names.sock --listen 10.0.0.1 --upstream 9.9.9.9',
     'Beside rulecast-subscriber --names /run/rulecast/names.sock',
   )
+  .example(
+    '$0 --releases /run/rulecast/names.sock --openings /run/rulecast/openings.sock --listen 10.0.0.1 --upstream 9.9.9.9',
+    'Beside one with --names and --openings, to accept by name',
+  )
   .example('$0 --rules names.yaml --listen 10.0.0.1 --upstream 9.9.9.9', 'For the hosts behind a router')
   .example('$0 --rules names.yaml --listen 127.0.0.1:5353 --upstream [2620:fe::fe]:53', 'Other ports')
   .epilogue(
@@ -73,7 +83,9 @@ export const argv = programOptions('rulecast-dns', cli, {
 
 /** What is judged by. Throws ProgramError `usage` unless it is one thing. */
 export function sourceOf(): { readonly kind: 'releases' | 'rules'; readonly path: string } {
-  const { releases, rules } = argv;
+  const { releases, rules, openings } = argv;
+  if (openings !== undefined && releases === undefined)
+    throw usageError(`--openings ${openings} goes with --releases SOCKET: it is a release that opens`);
   if (releases !== undefined && rules === undefined) return { kind: 'releases', path: releases };
   if (rules !== undefined && releases === undefined) return { kind: 'rules', path: rules };
   throw usageError('write --releases SOCKET, or --rules FILE: what names are judged by');

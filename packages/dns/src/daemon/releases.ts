@@ -19,7 +19,7 @@ export async function followReleases(
   mode: number,
   logger: Logger,
   { nowS, counts }: Pick<FollowerOptions, 'nowS' | 'counts'>,
-): Promise<Pick<ProxyOptions, 'judge' | 'mayBePrivate'> & { close(): Promise<void> }> {
+): Promise<Pick<ProxyOptions, 'judge' | 'opens' | 'mayBePrivate'> & { close(): Promise<void> }> {
   const follower = new NameFollower({
     key: () => randomBytes(TABLE_KEY_BYTES),
     nowS,
@@ -32,6 +32,7 @@ export async function followReleases(
   return {
     judge: (asker, name, at, aliases) => follower.judge(asker, name, at, aliases),
     mayBePrivate: (name, at) => follower.mayBePrivate(name, at),
+    opens: (asker, name, at, aliases) => follower.opens(asker, name, at, aliases),
     close: () => listener.close(),
   };
 }

@@ -3,6 +3,7 @@
  * the matcher, and what stands for them through the program of the policy that judges the qube.
  */
 
+import { listKeys, type Opening } from '@rulecast/nftables/openings';
 import {
   type Address,
   allRuns,
@@ -32,6 +33,9 @@ export interface NameJudgement {
   /** Undefined: none matches. */
   readonly rule: NameRule | undefined;
 }
+
+/** What the kernel calls a list, in the state in which it is judged by. */
+export type OpenedList = Pick<Opening, 'key' | 'version'>;
 
 /** Qubes whose policy is remembered. Our choice: more than a firewall has. */
 const ASKERS_MAX = 4096;
@@ -149,6 +153,35 @@ export class NameJudge {
         if (this.#matcher.subjectsAt(i).some((subject) => this.#privateSubjects.has(subject))) return true;
     }
     return isPrivateName(nameText(name, at));
+  }
+
+  /**
+   * The lists by which rules accept a name for a qube, but for those behind a rule that drops it: by each of
+   * them its addresses are to be opened.
+   */
+  openedBy(
+    asker: Address,
+    name: Uint8Array,
+    at: number,
+    aliases: readonly Uint8Array[],
+    time: Omit<Environment, 'dns'>,
+  ): readonly OpenedList[] {
+    const program = this.#programOf(this.#policyOf(asker), time);
+    if (program === undefined || program.accepts.size === 0) return [];
+    let dropped = this.#lowest(program.drops, name, at);
+    for (const alias of aliases) dropped = Math.min(dropped, this.#lowest(program.drops, alias, 0));
+    const lists = new Set<string>();
+    for (let count = this.#matcher.look(name, at), i = 0; i < count; i++) {
+      for (const subject of this.#matcher.subjectsAt(i)) {
+        const rank = program.accepts.get(subject) ?? Number.POSITIVE_INFINITY;
+        const list = program.rules[rank]?.list;
+        if (rank < dropped && list !== undefined) lists.add(list);
+      }
+    }
+    return [...lists].flatMap((list) => {
+      const names = namesOfFirewall(this.#ruleSet.lists.get(list));
+      return names === undefined ? [] : [listKeys(list, names)];
+    });
   }
 
   /** The lowest rank that what stands for a name has. */

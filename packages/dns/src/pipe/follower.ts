@@ -7,7 +7,7 @@
 
 import { type ByteStream, ErrorCode, ProtocolError, type Turn } from '@rulecast/protocol';
 import { type Address, checkRuleSet, EMPTY_RULE_SET, type RuleSet } from '@rulecast/rules';
-import { NameJudge, type NameJudgement } from '../judge/judge.ts';
+import { NameJudge, type NameJudgement, type OpenedList } from '../judge/judge.ts';
 import { type Changed, withSteps } from './change.ts';
 import { CHANGE_MAX_BYTES, type Change, FrameReader, frameOf, type PipeMessage } from './frame.ts';
 
@@ -65,6 +65,11 @@ export class NameFollower {
   /** Whether a name may stand for private addresses. */
   mayBePrivate(name: Uint8Array, at: number): boolean {
     return this.#judge?.mayBePrivate(name, at) === true;
+  }
+
+  /** The lists by which the addresses of a name are to be opened for a qube. */
+  opens(asker: Address, name: Uint8Array, at: number, aliases: readonly Uint8Array[]): readonly OpenedList[] {
+    return this.#judge?.openedBy(asker, name, at, aliases, { now: this.#options.nowS() }) ?? [];
   }
 
   /**

@@ -12,6 +12,8 @@ export const ASKERS_MAX = 4096;
 /** How long an upstream may take, and how often one is asked for a question. */
 export const ATTEMPT_MS = 1500;
 export const ATTEMPTS_MAX = 3;
+/** How long an answer waits for its addresses to be opened, before it is tried once more. */
+export const OPEN_MS = 50;
 /** Names that an answer may make aliases of; beyond, it is none. */
 export const ALIASES_MAX = 64;
 /** How long a qube may keep that a name is blocked. */

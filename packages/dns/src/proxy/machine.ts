@@ -1,7 +1,7 @@
 /**
  * The proxy without its sockets: questions of qubes, answers of upstreams and time go in, and what to send to
  * whom comes out. Nothing is kept of an answer once it has gone: a cache would tell one qube what another
- * asked.
+ * asked. An answer whose addresses a rule accepts by name goes once they are in the kernel.
  *
  *   question ─judge─▶ drop: own answer
  *               │ accept
@@ -13,17 +13,26 @@
  *               │ failure, or silence for 1.5 s: the next upstream, three times at most, then SERVFAIL
  */
 
+import {
+  NAME_ADDRESSES_OF_ONE_MAX,
+  nameLabelOf,
+  type Opening,
+  Outcome,
+  openSecondsOf,
+} from '@rulecast/nftables/openings';
 import type { Address } from '@rulecast/rules';
-import type { NameJudgement } from '../judge/judge.ts';
+import type { NameJudgement, OpenedList } from '../judge/judge.ts';
 import type { NameRule } from '../judge/program.ts';
 import { MessageReader, Section } from '../message/message.ts';
-import { newNameScratch, readName, sameName, turnCase } from '../message/name.ts';
+import { nameText, newNameScratch, readName, sameName, turnCase } from '../message/name.ts';
 import { hasPrivate, writeWithoutPrivate } from '../message/private.ts';
 import {
+  CLASS_IN,
   ExtendedError,
   HEADER_BYTES,
   MESSAGE_MAX_BYTES,
   Rcode,
+  RecordType,
   WIRE_NAME_MAX_BYTES,
 } from '../message/wire.ts';
 import {
@@ -43,6 +52,7 @@ import {
   ATTEMPT_MS,
   ATTEMPTS_MAX,
   BLOCKED_TTL_S,
+  OPEN_MS,
   QUESTIONS_BURST,
   QUESTIONS_MAX,
   QUESTIONS_PER_S,
@@ -60,6 +70,9 @@ export interface Client {
   readonly transport: Transport;
 }
 
+/** What is to be opened, before whoever carries it has numbered it. */
+export type NewOpening = Omit<Opening, 'id'>;
+
 export type ProxyEffect<C extends Client> =
   /** Bytes are the receiver's. */
   | { readonly kind: 'reply'; readonly client: C; readonly bytes: Uint8Array }
@@ -71,6 +84,8 @@ export type ProxyEffect<C extends Client> =
       readonly transport: Transport;
       readonly bytes: Uint8Array;
     }
+  /** Have these opened, and hand in what comes of each under the same number: an answer waits for it. */
+  | { readonly kind: 'open'; readonly wait: number; readonly openings: readonly NewOpening[] }
   /** Nothing more is awaited of this query: close its socket. */
   | { readonly kind: 'close'; readonly query: number };
 
@@ -91,6 +106,18 @@ export interface ProxyOptions {
   ) => Judged | undefined;
   /** Whether the whole name at `at` may stand for private addresses. */
   readonly mayBePrivate: (name: Uint8Array, at: number) => boolean;
+  /**
+   * The lists by which the addresses of a name that may be answered are to be opened first; absent: nothing
+   * here opens any.
+   */
+  readonly opens?:
+    | ((
+        asker: Address,
+        name: Uint8Array,
+        at: number,
+        aliases: readonly Uint8Array[],
+      ) => readonly OpenedList[])
+    | undefined;
   /** So many bytes of chance that nobody can foresee. */
   readonly randomBytes: (count: number) => Uint8Array;
 }
@@ -123,6 +150,19 @@ interface Query<C extends Client> {
   readonly deadlineMs: number;
 }
 
+/** An answer that waits for its addresses to be opened. */
+interface Held<C extends Client> {
+  readonly client: C;
+  readonly asked: Uint8Array;
+  readonly answer: Uint8Array;
+  readonly isAgain: boolean;
+  readonly deadlineMs: number;
+  /** Openings of which nothing came yet. */
+  left: number;
+  /** The worst of what came. */
+  outcome: Outcome;
+}
+
 interface Asker {
   waiting: number;
   tokens: number;
@@ -138,6 +178,10 @@ const BLOCKED: Readonly<Record<'nxdomain' | 'refused' | 'null', OwnAnswer>> = {
 const WITHOUT_PRIVATE: OwnAnswer = { rcode: Rcode.ok, error: ExtendedError.blocked, ttl: BLOCKED_TTL_S };
 /** Transfers of whole zones, which go over many messages. */
 const TRANSFER_TYPES = [251, 252];
+/** What holds addresses beside those that are opened: answered as if there was none. */
+const HINT_TYPES: readonly number[] = [RecordType.svcb, RecordType.https, RecordType.any];
+const NO_DATA: OwnAnswer = { rcode: Rcode.ok, ttl: BLOCKED_TTL_S };
+const NOT_OPEN: OwnAnswer = { rcode: Rcode.failure, error: ExtendedError.network };
 /** What an upstream says that cannot answer: somebody else may. */
 const FAILURES: readonly number[] = [Rcode.failure, Rcode.notImplemented, Rcode.refused];
 
@@ -149,7 +193,9 @@ export class DnsProxy<C extends Client> {
   readonly #answer = new MessageReader();
   readonly #written = new Uint8Array(WRITTEN_MAX_BYTES);
   readonly #shortened = new Uint8Array(MESSAGE_MAX_BYTES);
+  readonly #held = new Map<number, Held<C>>();
   #lastQuery = 0;
+  #lastWait = 0;
   readonly counts: ProxyCounts = {
     questions: 0,
     blocked: 0,
@@ -169,7 +215,8 @@ export class DnsProxy<C extends Client> {
 
   /** When `expire` is due; undefined: nothing waits. Each query has its deadline as late as its turn. */
   get deadlineMs(): number | undefined {
-    return this.#queries.values().next().value?.deadlineMs;
+    const [query, held] = [this.#queries, this.#held].map((all) => all.values().next().value?.deadlineMs);
+    return query === undefined || held === undefined ? (query ?? held) : Math.min(query, held);
   }
 
   /** Takes what a qube sent. The bytes stay the caller's. */
@@ -202,7 +249,8 @@ export class DnsProxy<C extends Client> {
     const judged = this.#judged(client, []);
     if (judged !== undefined) return judged;
     if (TRANSFER_TYPES.includes(asked.type)) return { rcode: Rcode.refused };
-    if (asker.waiting < QUESTIONS_MAX && this.#queries.size < ALL_QUESTIONS_MAX) return undefined;
+    if (asker.waiting < QUESTIONS_MAX && this.#queries.size + this.#held.size < ALL_QUESTIONS_MAX)
+      return undefined;
     this.counts.refused++;
     return { rcode: Rcode.failure };
   }
@@ -220,7 +268,7 @@ export class DnsProxy<C extends Client> {
       return this.#retry(number, query, query.upstream, 'tcp', nowMs);
     if (FAILURES.includes(answer.rcode) && this.#mayRetry(query))
       return this.#retry(number, query, this.#nextUpstream(query), query.client.transport, nowMs);
-    return [...this.#end(number, query), this.#passOn(query)];
+    return [...this.#end(number, query), this.#passOn(query, nowMs)];
   }
 
   /** Whether the answer just read is one to a query, but for the case of its name. */
@@ -238,8 +286,7 @@ export class DnsProxy<C extends Client> {
   }
 
   /** What the qube gets for the answer just read; `#question` is what it asked. */
-  #passOn({ client }: Query<C>): ProxyEffect<C> {
-    const answer = this.#answer;
+  #passOn({ client, asked: question }: Query<C>, nowMs: number): ProxyEffect<C> {
     const asked = this.#question;
     const aliases = this.#aliases();
     if (aliases === undefined) {
@@ -249,6 +296,106 @@ export class DnsProxy<C extends Client> {
     const judged = this.#judged(client, aliases); // by what is in force now
     if (judged !== undefined) return this.#reply(client, asked, judged);
     if (!this.#leaveOutPrivate()) return this.#reply(client, asked, WITHOUT_PRIVATE);
+    const lists = this.#options.opens?.(client.asker, asked.bytes, HEADER_BYTES, aliases) ?? [];
+    const held = lists.length === 0 ? undefined : this.#heldBack(client, question, lists, false, nowMs);
+    return held ?? this.#answered(client);
+  }
+
+  /**
+   * What is done before the answer just read may go to the qube: it waits until its addresses are open, or
+   * another one goes. Undefined: it has none.
+   */
+  #heldBack(
+    client: C,
+    question: Uint8Array,
+    lists: readonly OpenedList[],
+    isAgain: boolean,
+    nowMs: number,
+  ): ProxyEffect<C> | undefined {
+    const [answer, asked] = [this.#answer, this.#question];
+    const { family, words } = client.asker;
+    const own = family === 4 ? RecordType.a : RecordType.aaaa;
+    const other = family === 4 ? RecordType.aaaa : RecordType.a;
+    // The qube's address of the other family is not known here: nothing could be opened for it.
+    if (asked.type === other || HINT_TYPES.includes(asked.type))
+      return answer.rcode === Rcode.ok ? this.#reply(client, asked, NO_DATA) : undefined;
+    const addresses: Uint8Array[] = [];
+    let ttl = 0;
+    for (let i = 0; i < answer.recordCount; i++) {
+      const isAddress = answer.types[i] === own && answer.classes[i] === CLASS_IN;
+      if (!isAddress || answer.sections[i] !== Section.answer) continue;
+      const start = answer.dataStarts[i]!; // of a record that was read
+      addresses.push(Uint8Array.from(answer.bytes.subarray(start, start + answer.dataLengths[i]!))); // likewise
+      ttl = Math.max(ttl, answer.ttls[i]!); // likewise
+    }
+    if (addresses.length === 0) return undefined;
+    if (addresses.length > NAME_ADDRESSES_OF_ONE_MAX) {
+      this.counts.failed++;
+      return this.#reply(client, asked, NOT_OPEN);
+    }
+    const wait = ++this.#lastWait;
+    const opening = {
+      family,
+      seconds: openSecondsOf(ttl),
+      qube: bytesOf(words),
+      addresses,
+      label: nameLabelOf(nameText(asked.bytes, HEADER_BYTES)),
+    };
+    this.#held.set(wait, {
+      client,
+      asked: question,
+      answer: answer.bytes,
+      isAgain,
+      deadlineMs: nowMs + OPEN_MS,
+      left: lists.length,
+      outcome: Outcome.open,
+    });
+    const asker = this.#askers.get(client.askerKey);
+    if (asker !== undefined) asker.waiting++;
+    return { kind: 'open', wait, openings: lists.map((list) => ({ ...opening, ...list })) };
+  }
+
+  /** Takes what came of an opening. */
+  opened(wait: number, outcome: Outcome): readonly ProxyEffect<C>[] {
+    const held = this.#held.get(wait);
+    if (held === undefined) return [];
+    held.left--;
+    if (outcome !== Outcome.open && held.outcome !== Outcome.refused) held.outcome = outcome;
+    if (held.left > 0 || held.outcome === Outcome.later) return []; // its time has not come
+    this.#release(wait, held);
+    return [held.outcome === Outcome.open ? this.#answered(held.client) : this.#notOpened(held)];
+  }
+
+  /** Ends a wait, and reads its question and answer again. */
+  #release(wait: number, { client, asked, answer }: Held<C>): void {
+    this.#held.delete(wait);
+    const asker = this.#askers.get(client.askerKey);
+    if (asker !== undefined) asker.waiting--;
+    this.#question.read(asked);
+    this.#answer.read(answer);
+  }
+
+  /** What is not open when its time has come is tried once more, by what is in force then. */
+  #late(wait: number, held: Held<C>, nowMs: number): ProxyEffect<C> {
+    this.#release(wait, held);
+    const { client, asked, isAgain } = held;
+    if (isAgain) return this.#notOpened(held);
+    const aliases = this.#aliases() ?? [];
+    const judged = this.#judged(client, aliases);
+    if (judged !== undefined) return this.#reply(client, this.#question, judged);
+    const lists = this.#options.opens?.(client.asker, this.#question.bytes, HEADER_BYTES, aliases) ?? [];
+    if (lists.length === 0) return this.#answered(client);
+    return this.#heldBack(client, asked, lists, true, nowMs) ?? this.#answered(client);
+  }
+
+  #notOpened({ client }: Held<C>): ProxyEffect<C> {
+    this.counts.failed++;
+    return this.#reply(client, this.#question, NOT_OPEN);
+  }
+
+  /** The answer just read goes to the qube that asked `#question`. */
+  #answered(client: C): ProxyEffect<C> {
+    const [answer, asked] = [this.#answer, this.#question];
     this.counts.answered++;
     readdress(answer.bytes, asked);
     const room = Math.min(EDNS_BYTES, Math.max(PLAIN_BYTES, asked.ednsBytes));
@@ -309,6 +456,10 @@ export class DnsProxy<C extends Client> {
     for (const [number, query] of [...this.#queries]) {
       if (query.deadlineMs > nowMs) break;
       effects.push(...this.#giveUp(number, query, nowMs));
+    }
+    for (const [wait, held] of [...this.#held]) {
+      if (held.deadlineMs > nowMs) break;
+      effects.push(this.#late(wait, held, nowMs));
     }
     return effects;
   }
@@ -401,4 +552,11 @@ export class DnsProxy<C extends Client> {
     }
     return this.#askers.size < before;
   }
+}
+
+function bytesOf(words: Uint32Array): Uint8Array {
+  const bytes = new Uint8Array(words.length * 4);
+  const view = new DataView(bytes.buffer);
+  for (const [at, word] of words.entries()) view.setUint32(at * 4, word);
+  return bytes;
 }

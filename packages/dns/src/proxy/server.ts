@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import { connect, createServer, isIPv6, type Server, type Socket } from 'node:net';
 import { parseAddress } from '@rulecast/rules';
 import { MessageStream } from '../message/stream.ts';
+import { ApplierSocket } from './applier.ts';
 import { countersOf } from './counters.ts';
 import {
   ALL_CONNECTIONS_MAX,
@@ -24,11 +25,14 @@ export interface DnsEndpoint {
   readonly port: number;
 }
 
-export interface DnsServerOptions extends Pick<ProxyOptions, 'judge' | 'mayBePrivate' | 'randomBytes'> {
+export interface DnsServerOptions
+  extends Pick<ProxyOptions, 'judge' | 'opens' | 'mayBePrivate' | 'randomBytes'> {
   /** UDP and TCP alike. */
   readonly listen: readonly DnsEndpoint[];
   /** One at least; asked in this order. */
   readonly upstreams: readonly DnsEndpoint[];
+  /** Path of the applier's socket; absent: nothing is opened, and what has to be is not answered. */
+  readonly openings?: string;
   /** Steady, in milliseconds. */
   readonly nowMs: () => number;
 }
@@ -49,13 +53,18 @@ export class DnsServer {
   readonly #servers: Server[] = [];
   readonly #connections = new Map<Socket, string>();
   readonly #upstreams = new Map<number, UpstreamSocket>();
+  readonly #applier: ApplierSocket | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
   private constructor(options: DnsServerOptions) {
     this.#options = options;
-    const { judge, mayBePrivate, randomBytes, upstreams } = options;
-    this.#proxy = new DnsProxy({ judge, mayBePrivate, randomBytes, upstreamCount: upstreams.length });
+    const { judge, opens, mayBePrivate, randomBytes, upstreams, openings } = options;
+    this.#proxy = new DnsProxy({ judge, opens, mayBePrivate, randomBytes, upstreamCount: upstreams.length });
+    if (openings !== undefined)
+      this.#applier = new ApplierSocket(openings, (wait, outcome) =>
+        this.#follow(this.#proxy.opened(wait, outcome)),
+      );
   }
 
   /** Listens. Rejects, with nothing left open, where it cannot. */
@@ -142,6 +151,9 @@ export class DnsServer {
         case 'ask':
           this.#askUpstream(effect);
           break;
+        case 'open':
+          this.#applier?.ask(effect.wait, effect.openings); // without one, its time runs out
+          break;
       }
     }
     this.#setTimer();
@@ -171,6 +183,7 @@ export class DnsServer {
     if (this.#isClosed) return;
     this.#isClosed = true;
     clearTimeout(this.#timer);
+    this.#applier?.close();
     for (const upstream of this.#upstreams.values()) upstream.close();
     for (const socket of this.#connections.keys()) socket.destroy();
     for (const datagrams of this.#datagrams) datagrams.close();

@@ -45,6 +45,8 @@ export interface NftSinkOptions {
    * rest of their packets need no judging; default true.
    */
   readonly flowMarks?: boolean;
+  /** Whether the applier was given `--openings`; default false. */
+  readonly opensNames?: boolean;
   /** Between looks that take in the elements of sets; default 5 minutes. */
   readonly checkEveryMs?: number;
   readonly logger?: SinkLogger;
@@ -102,6 +104,8 @@ function checkOptions(downstreamGroup: number, answer: string): void {
 export class NftSink {
   /** What begins no flow is dropped. */
   readonly judgesFlows = true;
+  /** Whether addresses can be opened by name. */
+  readonly opensNames: boolean;
   readonly #logger: SinkLogger;
   readonly #applier: ApplierClient;
   readonly #reconciler: Reconciler;
@@ -119,6 +123,7 @@ export class NftSink {
 
   constructor(options: NftSinkOptions) {
     this.#logger = options.logger ?? SILENT;
+    this.opensNames = options.opensNames ?? false;
     const { downstreamGroup = DOWNSTREAM_GROUP, answer = 'reject' } = options;
     checkOptions(downstreamGroup, answer);
     this.#applier = new ApplierClient(

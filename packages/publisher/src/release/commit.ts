@@ -32,10 +32,16 @@ import {
   checkPieces,
   EMPTY_RULE_SET,
   FIREWALL_CHAINS_MAX,
+  FIREWALL_NAME_ADDRESSES_MAX,
   FIREWALL_RULES_MAX,
   type FirewallLoad,
   firewallLoad,
   inTurns,
+  NAME_ADDRESSES_MAX,
+  NAME_QUBES_MAX,
+  nameRoomOf,
+  openedLists,
+  opensByName,
   type RuleSet,
   type RuleSetProblem,
   ruleSetOfSameRuns,
@@ -355,11 +361,24 @@ function notesOf({ changes }: ReleaseDraft, { cause, detail, by }: Origin): Rele
  * subscribers say of themselves.
  */
 async function checkFirewallLoad(ruleSet: RuleSet, turn: Turn): Promise<void> {
+  checkNameRoom(ruleSet);
   const { chains, rules } = await loadOf(ruleSet, turn);
   if (chains <= FIREWALL_CHAINS_MAX && rules <= FIREWALL_RULES_MAX) return;
   throw new ProtocolError(
     ErrorCode.overLimit,
     `a firewall would need ${chains} chains and ${rules} rules for this; the most is ${FIREWALL_CHAINS_MAX} and ${FIREWALL_RULES_MAX}: gather destinations in lists, or use fewer combinations of ports`,
+  );
+}
+
+/** Throws ProtocolError `over-limit` where qubes could hold more by names than a kernel is given. */
+function checkNameRoom(ruleSet: RuleSet): void {
+  if (!opensByName(ruleSet)) return;
+  let room = 0;
+  for (const { v4, v6 } of openedLists(ruleSet).values()) room += nameRoomOf(v4) + nameRoomOf(v6);
+  if (room <= FIREWALL_NAME_ADDRESSES_MAX) return;
+  throw new ProtocolError(
+    ErrorCode.overLimit,
+    `by the names that rules accept, qubes could hold ${room} addresses (${NAME_ADDRESSES_MAX} each of up to ${NAME_QUBES_MAX} qubes, by list and family); the most is ${FIREWALL_NAME_ADDRESSES_MAX}: accept them for fewer qubes, or by fewer lists`,
   );
 }
 

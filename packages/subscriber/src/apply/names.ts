@@ -20,6 +20,7 @@ export function sinkWithNames(sink: Sink | undefined, names: NameEnforcer): Sink
   let prepared: SinkRelease | undefined;
   return {
     ...(sink?.judgesFlows !== undefined && { judgesFlows: sink.judgesFlows }),
+    ...(sink?.opensNames !== undefined && { opensNames: sink.opensNames }),
     ...(sink?.counters && { counters: () => sink.counters?.() ?? {} }),
     ...(sink?.boot && { boot: (release: SinkRelease) => sink.boot?.(release) ?? Promise.resolve() }),
     async prepare(release) {

@@ -20,6 +20,8 @@ export interface SinkRelease {
 export interface Sink {
   /** It judges flows, and drops what begins none (`beginsFlow` of @rulecast/rules). */
   readonly judgesFlows?: boolean;
+  /** It has a socket at which DNS has addresses opened that rules accept by name. */
+  readonly opensNames?: boolean;
   /** Makes everything ready; enforces nothing yet. */
   prepare(release: SinkRelease): Promise<void>;
   /** Enforces what was prepared, all at once. */

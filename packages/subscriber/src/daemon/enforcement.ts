@@ -16,6 +16,8 @@ export interface EnforcementOptions {
   readonly unowned: boolean;
   /** Kernel memory that the tables may take. */
   readonly kernelMib: number;
+  /** Socket at which `rulecast-dns` has addresses opened; undefined: none are. */
+  readonly openings: string | undefined;
   /** Becomes this user once the applier runs; undefined: stays who it is. */
   readonly user: string | undefined;
   /** Whom the applier runs as; undefined: root, with one capability. Only with `user`. */
@@ -48,15 +50,27 @@ const ONLY_NET_ADMIN = [
 /** Starts the applier, then becomes `user` if there is one. Throws EnforcementError. */
 export async function startEnforcement(options: EnforcementOptions): Promise<NftSink> {
   const { createNftSink, applierCommand } = await import('@rulecast/nftables');
-  const { user, applierUser, downstreamGroup } = options;
+  const { user, applierUser, downstreamGroup, openings } = options;
   const numbers = ['--group', String(downstreamGroup), '--kernel-mib', String(options.kernelMib)];
-  const args = [...numbers, ...(options.unowned ? ['--unowned'] : [])];
+  const args = [
+    ...numbers,
+    ...(openings === undefined ? [] : ['--openings', openings]),
+    ...(options.unowned ? ['--unowned'] : []),
+  ];
   const account = user === undefined ? undefined : accountOf(user);
   if (account !== undefined && process.getuid?.() !== 0) {
     throw new EnforcementError('--user needs to be started as root: it gives the privileges up');
   }
   const { checkEveryMs, answer, flowMarks, logger } = options;
-  const sinkOptions: NftSinkOptions = { downstreamGroup, answer, flowMarks, checkEveryMs, logger };
+  const opensNames = openings !== undefined;
+  const sinkOptions: NftSinkOptions = {
+    downstreamGroup,
+    answer,
+    flowMarks,
+    checkEveryMs,
+    logger,
+    opensNames,
+  };
   if (account === undefined) return createNftSink({ ...sinkOptions, applier: applierCommand(args) });
   const plain = applierCommand(['--supervise', ...args]);
   const identity = applierUser === undefined ? [] : identityOf(accountOf(applierUser));

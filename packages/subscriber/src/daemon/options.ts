@@ -28,6 +28,7 @@ const ENVIRONMENT = {
     'stale-seconds',
     'dns',
     'names',
+    'openings',
     'enforce',
     'user',
     'applier-user',
@@ -115,6 +116,12 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
     requiresArg: true,
     describe:
       'Unix socket of rulecast-dns --releases, which then blocks the names of lists with resolve: firewall; without it no release that has such a list is taken',
+  })
+  .option('openings', {
+    type: 'string',
+    requiresArg: true,
+    describe:
+      'Path of a Unix socket of the applier at which rulecast-dns has addresses opened that rules accept by name, with --enforce and --names; without it no release with such a rule is taken',
   })
   .option('enforce', {
     type: 'boolean',
@@ -231,6 +238,10 @@ export function checkUsers(): void {
   if (argv.user !== undefined && !argv.enforce) {
     throw usageError(`--user ${argv.user} goes with --enforce: without it, start this as that user`);
   }
+  if (argv.openings !== undefined && (!argv.enforce || argv.names === undefined))
+    throw usageError(
+      `--openings ${argv.openings} goes with --enforce and --names SOCKET: what opens, and what is told of names`,
+    );
   if (argv.applierUser !== undefined && argv.user === undefined) {
     throw usageError(`--applier-user ${argv.applierUser} goes with --user NAME, whom the daemon becomes`);
   }

@@ -35,6 +35,7 @@ import {
   FLOWLESS_VERDICT,
   isPartName,
   needsFirewallDns,
+  opensByName,
   type Packet,
   type RuleSet,
 } from '@rulecast/rules';
@@ -303,6 +304,7 @@ class RunningSubscriber implements Subscriber {
           ...VERSION_1_CAPABILITIES,
           Capability.content,
           ...(this.#options.names === undefined ? [] : [Capability.firewallNames]),
+          ...(this.#opensNames ? [Capability.openedNames] : []),
         ],
         limits: {
           entries,
@@ -372,12 +374,19 @@ class RunningSubscriber implements Subscriber {
     });
   }
 
+  /** Whether what rules accept by name is opened here. */
+  get #opensNames(): boolean {
+    return this.#options.names !== undefined && this.#options.sink?.opensNames === true;
+  }
+
   /** For the publisher: a release whose enforcement is in doubt is not said to be in force. */
   #notEnforced(): string | undefined {
     const { active } = this.#activator;
     // Such a release is from a time when there was something to judge names.
     if (this.#options.names === undefined && active !== undefined && needsFirewallDns(active.ruleSet))
       return 'not enforced: nothing here blocks its names: start rulecast-dns, and this subscriber with --names SOCKET';
+    if (!this.#opensNames && active !== undefined && opensByName(active.ruleSet))
+      return 'not enforced: nothing here opens what rules accept by name: start this subscriber with --openings SOCKET';
     if (this.#closesStale && this.#freshness.standing === 'stale')
       return 'not enforced: everything is dropped, for nobody says that it is the newest (--stale closed)';
     const trouble = this.#sink?.trouble?.();

@@ -1,0 +1,76 @@
+/**
+ * A qube that asks for names, and connects to what it is told at once: each line of standard input is what to
+ * do, and is answered with how often what came of it.
+ *
+ *     {"server": "10.138.0.1", "domain": "deb.example", "from": 0, "count": 100, "type": "A"}
+ *     {"open": 98, "SERVFAIL": 2}        or refused: it was told an address, and could not connect to it
+ */
+
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { connect, isIPv6 } from 'node:net';
+import { createInterface } from 'node:readline';
+import packet from 'dns-packet';
+
+const DNS_PORT = 5353;
+const PORT = 443;
+const AT_ONCE = 4;
+const WAIT_MS = 5000;
+
+/** @param {string} server @param {string} name @param {packet.RecordType} type */
+async function asked(server, name, type) {
+  const socket = createSocket(isIPv6(server) ? 'udp6' : 'udp4');
+  const timer = setTimeout(() => socket.emit('message', undefined), WAIT_MS);
+  socket.send(
+    packet.encode({ type: 'query', id: 7, flags: packet.RECURSION_DESIRED, questions: [{ type, name }] }),
+    DNS_PORT,
+    server,
+  );
+  const [bytes] = await once(socket, 'message');
+  clearTimeout(timer);
+  socket.close();
+  if (bytes === undefined) return { rcode: 'SILENCE', addresses: [] };
+  const answer = /** @type {packet.DecodedPacket & { rcode: string }} */ (packet.decode(bytes));
+  const addresses = (answer.answers ?? []).flatMap((each) =>
+    each.type === 'A' || each.type === 'AAAA' ? [each.data] : [],
+  );
+  return { rcode: answer.rcode, addresses };
+}
+
+/** @param {string} address @returns {Promise<'open' | 'refused'>} */
+function connected(address) {
+  return new Promise((resolve) => {
+    const socket = connect(PORT, address);
+    socket.setTimeout(WAIT_MS, () => socket.destroy(new Error('no answer')));
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve('open');
+    });
+    socket.once('error', () => resolve('refused'));
+  });
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { server, domain, from = 0, count = 1, type = 'A', label, address } = JSON.parse(line);
+  /** @type {Record<string, number>} */
+  const seen = {};
+  const note = (/** @type {string} */ what) => {
+    seen[what] = (seen[what] ?? 0) + 1;
+  };
+  let next = from;
+  const work = async () => {
+    while (next < from + count) {
+      const name = `${label ?? `n${next}`}.${domain}`;
+      next++;
+      if (address !== undefined) {
+        note(await connected(address));
+        continue;
+      }
+      const { rcode, addresses } = await asked(server, name, type);
+      if (addresses.length === 0) note(rcode === 'NOERROR' ? 'NODATA' : rcode);
+      for (const each of addresses) note(await connected(each));
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  process.stdout.write(`${JSON.stringify(seen)}\n`);
+}

@@ -1,0 +1,135 @@
+/**
+ * Names that rules accept, end to end: publisher, subscriber with its applier, `rulecast-dns`, a resolver,
+ * and qubes that connect to what they are told at once. Nothing outside the namespaces is asked.
+ */
+
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { afterEach, describe, expect, it } from 'vitest';
+import { childrenOf, startEnforcer } from '../enforce/enforcer.ts';
+import { type Namespace, Network } from '../enforce/network.mjs';
+import { PERMITTED, rulectl, startDns } from '../processes.mjs';
+import { enforcementGap } from './namespaces.ts';
+import { Scene } from './scene.ts';
+
+const CLIENT = fileURLToPath(new URL('../enforce/names-client.mjs', import.meta.url));
+const UPSTREAM = fileURLToPath(new URL('../enforce/names-upstream.mjs', import.meta.url));
+const [DNS4, DNS6] = ['10.138.0.1', 'fd09:24ef:4179:ffff::1'];
+const POLICIES = {
+  a: ['10.137.0.5', 'fd09:24ef:4179:a::5'],
+  b: ['10.137.128.6', 'fd09:24ef:4179:b::6'],
+};
+const LISTENING = `require('net').createServer((s) => s.on('error', () => {}).end()).listen({ port: 443, host: '::', backlog: 4096 }, () => console.log('ready'))`;
+
+let network: Network | undefined;
+
+afterEach(async () => {
+  await network?.close();
+  network = undefined;
+});
+
+/** What a qube does, as test/enforce/names-client.mjs says. */
+type Client = (what: object) => Promise<Readonly<Record<string, number>>>;
+
+function clientIn(namespace: Namespace, server = DNS4): Client {
+  const child = namespace.spawn([process.execPath, CLIENT]);
+  const lines = createInterface({ input: child.stdout });
+  return async (what) => {
+    child.stdin.write(`${JSON.stringify({ server, domain: 'deb.example', ...what })}\n`);
+    const [line] = await once(lines, 'line');
+    return JSON.parse(String(line));
+  };
+}
+
+async function ready(namespace: Namespace, command: readonly string[]): Promise<void> {
+  await once(createInterface({ input: namespace.spawn(command).stdout }), 'line');
+}
+
+/** A house whose firewall opens by name, with qubes a and b. */
+async function opened() {
+  const scene = new Scene();
+  network = new Network();
+  const { router, links } = network;
+  const world = links.world.namespace;
+  world.run(
+    ['ip', '-batch', '-'],
+    'route add local 93.184.0.0/16 dev lo\nroute add local 2606:2800::/32 dev lo\n',
+  );
+  await ready(world, [process.execPath, '-e', LISTENING]);
+  await ready(router, [process.execPath, UPSTREAM, '5300']);
+  const [names, openings] = [scene.path('names.sock'), scene.path('openings.sock')];
+  await scene.publisher();
+  const listen = ['--listen', `${DNS4}:5353`, '--listen', `[${DNS6}]:5353`, '--upstream', '127.0.0.1:5300'];
+  scene.keep(await startDns(['--releases', names, '--openings', openings, ...listen], router.prefix));
+  const enforcer = await startEnforcer(scene, network, ['--names', names, '--openings', openings]);
+  const push = async (list: readonly string[], more: readonly string[] = []): Promise<string> => {
+    const egress = ['accept dst=@updates proto=tcp dstports=443', ...more];
+    const policies = Object.entries(POLICIES).map(([name, prefixes]) => [name, { prefixes, egress }]);
+    const rules = {
+      lists: { updates: { names: list, resolve: 'firewall' } },
+      policies: Object.fromEntries(policies),
+      unmatched: 'drop',
+    };
+    writeFileSync(scene.path('rules.json'), JSON.stringify(rules));
+    const args = ['push', scene.path('rules.json'), '--yes', '--require', 'firewall', ...PERMITTED];
+    const { code, stdout, stderr } = await rulectl(scene.directory, args);
+    expect([code, stdout + stderr]).toEqual([0, expect.stringContaining('applied by firewall')]);
+    return stdout + stderr;
+  };
+  const [a, b] = [clientIn(links.a.namespace), clientIn(links.b.namespace)];
+  return { scene, push, a, b, a6: clientIn(links.a.namespace, DNS6), enforcer };
+}
+
+describe.skipIf(enforcementGap() !== undefined)('a name that a rule accepts', () => {
+  it('is told once its addresses are open, to the qube that asked and to no other, whatever goes on', async () => {
+    const { push, a, b, a6, scene, enforcer } = await opened();
+    await push(['.deb.example']);
+    expect(await a({ count: 400 })).toEqual({ open: 400 });
+    expect(await b({ address: '93.184.0.7', count: 4 })).toEqual({ refused: 4 });
+    expect(await b({ from: 7 })).toEqual({ open: 1 });
+    expect(await a({ label: 'www' })).toEqual({ open: 1 }); // what it is an alias of is no matter
+    expect(await a6({ type: 'AAAA', count: 50 })).toEqual({ open: 50 });
+    // Nothing could be opened for them, so that they are not told.
+    expect(await a({ type: 'AAAA' })).toEqual({ NODATA: 1 });
+    expect(await a6({ type: 'A' })).toEqual({ NODATA: 1 });
+    expect(await a({ label: 'private' })).toEqual({ NODATA: 1 }); // left out
+    expect(await a({ label: 'many' })).toEqual({ SERVFAIL: 1 });
+    // No rule accepts it by its name: it is told, and judged as all are.
+    expect(await a({ domain: 'other.example', from: 5000 })).toEqual({ refused: 1 });
+    await scene.subscriber('plain', scene.listen, ['--names', scene.path('none.sock')]);
+    const { stdout } = await rulectl(scene.directory, ['status']);
+    expect(stdout).toMatch(/^firewall .* synced /m);
+    expect(stdout).toMatch(/^plain .*opened-names/m);
+
+    // While releases come and go.
+    expect(await b({ from: 30_000 })).toEqual({ open: 1 });
+    let isOver = false;
+    const asking = (async () => {
+      const seen: Record<string, number> = {};
+      for (let from = 0; !isOver; from += 20) {
+        const answers = [await a({ from, count: 20 }), await b({ address: '93.184.117.48', count: 4 })];
+        for (const [what, count] of answers.flatMap((each) => Object.entries(each)))
+          seen[what] = (seen[what] ?? 0) + count;
+      }
+      return seen;
+    })();
+    for (let i = 0; i < 5; i++) await push(['.deb.example'], [`accept dst4=198.51.100.${i}`]);
+    isOver = true;
+    const seen = await asking;
+    expect([Object.keys(seen), (seen['open'] ?? 0) > 50]).toEqual([['open'], true]);
+
+    // While nothing opens it, it is not told; what was open stays so.
+    const [applier, spare] = childrenOf(enforcer.process.pid);
+    for (const pid of [applier, spare]) if (pid !== undefined) process.kill(pid, 'SIGKILL');
+    const first = await a({ from: 100 });
+    expect([{ SERVFAIL: 1 }, { open: 1 }]).toContainEqual(first);
+    await expect.poll(() => a({ from: 200 }), { timeout: 10_000 }).toEqual({ open: 1 });
+    expect(await a({ address: '93.184.0.1' })).toEqual({ open: 1 }); // from before
+
+    await push(['other.example']);
+    expect(await a({ address: '93.184.0.1' })).toEqual({ refused: 1 });
+    expect(await a({ from: 1 })).toEqual({ refused: 1 }); // told, and no rule is about it
+  }, 60_000);
+});
