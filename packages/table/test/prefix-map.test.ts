@@ -18,7 +18,7 @@ import { ClassSets, type Cut, cutSpace } from '../src/classes/classes.ts';
 import { PredicateColumns } from '../src/classes/predicate-columns.ts';
 import { DEFAULT_TABLE_LIMITS } from '../src/limits.ts';
 import { measureMap, type PrefixMap, writeMap } from '../src/map/map.ts';
-import { ValueWidth, widthFor } from '../src/map/node.ts';
+import { Intervals, nodeShape, ValueWidth, widthFor } from '../src/map/node.ts';
 import type { MemoryViews } from '../src/memory/memory.ts';
 import { MapEngine } from './map-engine.ts';
 import { edgeAddresses } from './random-rule-set.ts';
@@ -246,6 +246,25 @@ describe('a class map', () => {
       }
     }
   });
+
+  // Networks of IPv6 stand close together: with fewer parts, many lookups took several comparisons.
+  it.each([
+    ['few', ValueWidth.none, 16, 2, 2],
+    ['300 hosts', ValueWidth.none, 300, 4, 10],
+    ['300 hosts in many lists', ValueWidth.half, 300, 4, 10],
+    ['1,000 networks', ValueWidth.word, 1000, 2, 12],
+    ['more than memory allows', ValueWidth.none, 1000, 2, 10],
+    ['every second address', ValueWidth.byte, 32_767, 2, 12],
+  ] as const)(
+    'has a node in as many parts as its boundaries crowd: %s',
+    (_, width, bounds, apart, partBits) => {
+      const intervals = new Intervals();
+      for (let i = 0; i <= bounds; i++) intervals.push(i * apart, i & 1);
+      const shape = nodeShape(intervals, width);
+      expect(shape.partBits).toBe(partBits);
+      expect(2 << partBits).toBeLessThanOrEqual(4 * (shape.bytes - (2 << partBits)));
+    },
+  );
 
   it('searches parts that are as crowded as can be', () => {
     // Alternate hosts in one corner of a slot: more boundaries in a part than one comparison tells apart.

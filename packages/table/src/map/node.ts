@@ -18,9 +18,9 @@
  * and the place of an interval says which: bounds then begin one place later in a node whose first value is
  * 1, and all values are the lowest bit of places.
  *
- * A part has more than 16 boundaries only where they crowd so that enough parts would take more memory than
- * the boundaries: the search then goes on with the next 16, and needs 16 such steps at most. Lanes after the
- * end of the bounds may hold anything: all lanes below the searched one are true, and the first false one
+ * A part has more than 16 boundaries only where they crowd so that enough parts would take much more memory
+ * than all the rest: the search then goes on with the next 16, and needs 16 such steps at most. Lanes after
+ * the end of the bounds may hold anything: all lanes below the searched one are true, and the first false one
  * ends the count.
  */
 
@@ -31,10 +31,8 @@ import { GRANULE_BYTES, type MemoryViews } from '../memory/memory.ts';
 export const LANES = 16;
 /** Fixed by the three bits that a value has for them. */
 const PART_BITS_MIN = 2;
-/**
- * Our choice: starts are at most as many as boundaries, but up to so many bits of them four times as many.
- */
-const FEW_PART_BITS = 8;
+/** Our choice: how much more memory the starts may take than the boundaries and their values. */
+const STARTS_FACTOR = 4;
 
 /**
  * How wide the values of a map are: 2^w bytes, or none at all where there are two, 0 and 1. Values that lead
@@ -121,7 +119,7 @@ export function nodeShape(intervals: Intervals, width: ValueWidth): NodeShape {
     for (let i = 0; i < count; i++) if (values[i]! >= limit) throw tooManyClasses(limit); // i < count
   }
   const bounds = count - 1;
-  const partBits = Math.min(partBitsFor(starts, bounds), mostPartBits(bounds));
+  const partBits = Math.min(partBitsFor(starts, bounds), mostPartBits(bounds, width));
   return shapeOf(bounds, partBits, width, width === ValueWidth.none && values[0] === 1 ? 1 : 0);
 }
 
@@ -140,9 +138,10 @@ function granuleBytes(bytes: number): number {
 }
 
 /** The most leading bits that part so many boundaries; even. */
-export function mostPartBits(bounds: number): number {
-  const bits = 31 - Math.clz32(bounds);
-  return Math.max(PART_BITS_MIN, Math.max(bits, Math.min(FEW_PART_BITS, bits + 2)) & ~1);
+export function mostPartBits(bounds: number, width: ValueWidth): number {
+  const bytes = bounds * (2 + (width === ValueWidth.none ? 0 : 1 << width));
+  const bits = 31 - Math.clz32((bytes * STARTS_FACTOR) / 2); // a start takes a half
+  return Math.max(PART_BITS_MIN, Math.min(bits, 16) & ~1);
 }
 
 /**

@@ -93,7 +93,7 @@ export class Splice {
         if (made.values[i]! >= limit) return undefined; // i < count
       }
     }
-    if (intervals < 2 || partBits > mostPartBits(intervals - 1)) return undefined;
+    if (intervals < 2 || partBits > mostPartBits(intervals - 1, width)) return undefined;
     const [window] = this.#windows;
     const value =
       window?.head === 0 && window.madeTo > window.madeFrom ? made.values[window.madeFrom] : old.value(0);
@@ -213,8 +213,8 @@ class SpliceWriter {
 
   /** Whether the parts that touch the chunks [from, to] have no more boundaries than they need have. */
   partsHold(from: number, to: number): boolean {
-    const { bounds, partBits, first } = this.#shape;
-    if (partBits === mostPartBits(bounds)) return true;
+    const { bounds, partBits, first, width } = this.#shape;
+    if (partBits === mostPartBits(bounds, width)) return true;
     const { halves, signedHalves } = this.#views;
     const parts = 1 << partBits;
     const last = Math.min(parts - 1, Math.floor(to / this.#partChunks));
