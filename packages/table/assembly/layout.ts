@@ -39,8 +39,8 @@ export const GROUP: usize = 20;
 export const IS_PLAIN: usize = 48;
 export const PORTS: usize = 16;
 export const SHAPELESS: usize = 20;
-export const PROTOCOL_BYTES: usize = 1028;
-export const PAGE_SHIFT: usize = 8;
+export const PROTOCOL_BYTES: usize = 4100;
+export const PAGE_SHIFT: usize = 6;
 export const TABLE_BYTES: usize = 16;
 
 // Sizes in bytes, as powers of two.

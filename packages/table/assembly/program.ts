@@ -61,10 +61,11 @@ function recordOf(blob: usize, index: i32): usize {
 /** The port class of a packet; `protocol` is 0 for tcp, 1 for udp, 2 for ICMP, 3 for all others. */
 // @ts-ignore: decorator
 @inline
-function portClassOf(blob: usize, index: usize, protocol: u32, detail: i32): u32 {
+function portClassOf(blob: usize, index: usize, protocol: u32, detail: i32, isShaped: bool): u32 {
   const port = min<u32>(detail, UNREADABLE);
   const page = blob + load<u32>(index + <usize>protocol * PROTOCOL_BYTES + (<usize>(port >> <u32>PAGE_SHIFT) << 2));
-  return load<u32>(page + (<usize>(port & PAGE_MASK) << 2));
+  const place = <usize>(port & PAGE_MASK);
+  return isShaped ? load<u16>(page + (place << 1)) : load<u32>(page + (place << 2));
 }
 
 /** What a program's rules for any address decide in a port class. */
@@ -102,13 +103,13 @@ export function decide(blob: usize, program: i32, classId: i32, protoBit: i32, d
   if (load<i32>(record, IS_PLAIN)) return load<i32>(record, BASE) + ~row;
   const shapeless = load<i32>(blob, SHAPELESS);
   if (shapeless == 0) return decideFrom(blob, record, classId, protoBit, detail);
-  const portClass = portClassOf(blob, at(blob, load<i32>(blob, PORTS)), ctz(protoBit), detail);
+  const portClass = portClassOf(blob, at(blob, load<i32>(blob, PORTS)), ctz(protoBit), detail, true);
   return finish(record, shaped(blob, shapeless, row, portClass), wildcardOf(blob, record, portClass));
 }
 
 /** The same where there are nodes, by a record and those that go on for it. */
 function decideFrom(blob: usize, first: usize, classId: i32, protoBit: i32, detail: i32): i32 {
-  const portClass = portClassOf(blob, at(blob, load<i32>(blob, PORTS)), ctz(protoBit), detail);
+  const portClass = portClassOf(blob, at(blob, load<i32>(blob, PORTS)), ctz(protoBit), detail, false);
   let record = first;
   while (true) {
     const own = evaluate(blob, rowOf(blob, record, classId), classId, protoBit, detail);
@@ -120,7 +121,7 @@ function decideFrom(blob: usize, first: usize, classId: i32, protoBit: i32, deta
 
 /** The same where predicates are shared out to groups: `classes` has a class in each. */
 export function decideGrouped(blob: usize, program: i32, classes: usize, protoBit: i32, detail: i32): i32 {
-  const portClass = portClassOf(blob, at(blob, load<i32>(blob, PORTS)), ctz(protoBit), detail);
+  const portClass = portClassOf(blob, at(blob, load<i32>(blob, PORTS)), ctz(protoBit), detail, false);
   let best = i32.MAX_VALUE; // above all codes
   let record = recordOf(blob, program);
   while (true) {
@@ -149,10 +150,21 @@ function protocolOf(proto: i32, icmp: i32): i32 {
   return select(0, select(1, select(2, 3, proto == icmp), proto == 17), proto == 6);
 }
 
+/** The same of many, a byte each; up to 15 bytes more are read, and written. */
+function protocolsOf(protos: usize, icmp: i32, out: usize, count: i32): void {
+  for (let i: usize = 0; i < <usize>count; i += 16) {
+    const sixteen = v128.load(protos + i);
+    const tcp = v128.and(i8x16.eq(sixteen, i8x16.splat(6)), i8x16.splat(3));
+    const udp = v128.and(i8x16.eq(sixteen, i8x16.splat(17)), i8x16.splat(2));
+    const own = v128.and(i8x16.eq(sixteen, i8x16.splat(<i8>icmp)), i8x16.splat(1));
+    v128.store(out + i, i8x16.sub(i8x16.splat(3), v128.or(v128.or(tcp, udp), own)));
+  }
+}
+
 /**
  * The codes of `count` packets, with the classes, protocol numbers and details of the columns; by the
  * programs of the column `programs`, or, if that is 0, all by `program`. A negative program's packets get
- * code 0. `scratch` is for 2 * `count` words.
+ * code 0. `scratch` is for two words of each, and 16 bytes more.
  */
 export function decideTile(
   blob: usize,
@@ -209,9 +221,11 @@ function shapedTile(
   const rows = at(blob, load<i32>(only));
   const mask = load<i32>(only, CLASS_MASK);
   const end = <usize>count << 2;
+  const protocols = scratch + end;
+  protocolsOf(protos, icmp, protocols, count);
   for (let i: usize = 0; i < end; i += 4) {
-    const protocol = protocolOf(load<u8>(protos + (i >> 2)), icmp);
-    store<u32>(scratch + i, portClassOf(blob, ports, protocol, load<i32>(details + i)));
+    const protocol = <u32>load<u8>(protocols + (i >> 2));
+    store<u32>(scratch + i, portClassOf(blob, ports, protocol, load<i32>(details + i), true));
     const classId = load<i32>(classes + i);
     if (hasPrograms) store<i32>(codes + i, rowOf(blob, recordOf(blob, max(load<i32>(programs + i), 0)), classId));
     else store<i32>(codes + i, load<i32>(at(rows, classId & mask)));
@@ -290,7 +304,7 @@ function nodeTile(
     const detail = load<i32>(details + i);
     const judge = hasPrograms ? load<i32>(programs + i) : 0;
     const record = hasPrograms ? recordOf(blob, max(judge, 0)) : only;
-    const wildcard = wildcardOf(blob, record, portClassOf(blob, ports, protocol, detail));
+    const wildcard = wildcardOf(blob, record, portClassOf(blob, ports, protocol, detail, false));
     let code = finish(record, load<u32>(codes + i), wildcard);
     if (code < 0) code = decideFrom(blob, recordOf(blob, ~code), load<i32>(classes + i), 1 << protocol, detail);
     store<i32>(codes + i, hasPrograms ? select(0, code, judge < 0) : code);

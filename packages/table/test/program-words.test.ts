@@ -65,15 +65,22 @@ interface Words {
   readonly shapeless?: number;
 }
 
-/** Port classes: 0 others; 1 tcp below 256, 2 from 256 on, 3 unreadable; 4 udp; 5 ICMP, 6 unreadable. */
-function portWords(at: number): number[] {
-  const pages = Array.from({ length: PORT_CLASSES }, (_, p) => new Array<number>(PAGE_PORTS).fill(p)).flat();
-  const pageOf = (p: number): number => (at + 4 * PORT_PAGES + p * PAGE_PORTS) * 4;
+/**
+ * Port classes: 0 others; 1 tcp below 256, 2 from 256 on, 3 unreadable; 4 udp; 5 ICMP, 6 unreadable. Pages
+ * are of halves beside shapes.
+ */
+function portWords(at: number, isShaped: boolean): number[] {
+  const pageWords = isShaped ? PAGE_PORTS / 2 : PAGE_PORTS;
+  const pages = Array.from({ length: PORT_CLASSES }, (_, p) =>
+    new Array<number>(pageWords).fill(isShaped ? p * 0x10001 : p),
+  ).flat();
+  const pageOf = (p: number): number => (at + 4 * PORT_PAGES + p * pageWords) * 4;
+  const last = PORT_PAGES - 1;
   const tcpIndex = Array.from({ length: PORT_PAGES }, (_, page) =>
-    pageOf(page === 0 ? 1 : page < 256 ? 2 : 3),
+    pageOf(page === last ? 3 : page * PAGE_PORTS < 256 ? 1 : 2),
   );
   const udpIndex = new Array<number>(PORT_PAGES).fill(pageOf(4));
-  const icmpIndex = Array.from({ length: PORT_PAGES }, (_, page) => pageOf(page < 256 ? 5 : 6));
+  const icmpIndex = Array.from({ length: PORT_PAGES }, (_, page) => pageOf(page < last ? 5 : 6));
   return [...tcpIndex, ...udpIndex, ...icmpIndex, ...new Array<number>(PORT_PAGES).fill(pageOf(0)), ...pages];
 }
 
@@ -88,7 +95,7 @@ function blobOf({
   const rowsAt = FIRST + words.length;
   const wildcardsAt = rowsAt + rows.length + 1;
   const portsAt = wildcardsAt + 2 * PORT_CLASSES;
-  const ports = portWords(portsAt);
+  const ports = portWords(portsAt, shapeless !== 0);
   const record = [rowsAt, rows.length === 1 ? 0 : -1, BASE, noMatch, wildcardsAt];
   const further = [rowsAt + rows.length, 0, BASE + 100, 7, wildcardsAt + PORT_CLASSES];
   const blob = new Int32Array(portsAt + ports.length);

@@ -351,7 +351,9 @@ describe('programs', () => {
   });
 
   it('of many rules for any address decide as the evaluator does at the edges of pages of ports', () => {
-    const edges = [0, 1, 255, 256, 257, 511, 512, 513, 1023, 1024, 65_279, 65_280, 65_281, 65_534, 65_535];
+    const edges = [
+      0, 1, 63, 64, 65, 255, 256, 257, 511, 512, 513, 1023, 1024, 65_279, 65_280, 65_281, 65_534, 65_535,
+    ];
     for (let seed = 0; seed < 20; seed++) {
       const random = new Random(seed);
       const rules = Array.from({ length: 24 + random.below(40) }, () => {

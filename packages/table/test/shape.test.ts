@@ -150,6 +150,18 @@ describe('programs with shapes', () => {
       checkPackets(table, ruleSet, ENVIRONMENT, [prefixOf(4, [0x0a000000], 8)], 3, 100);
     }
   });
+
+  it('are not made where there is room for none, and no program has need of one', () => {
+    // Pages of port classes beside shapes are not those beside nodes: once one kind was read as the other.
+    const rules = new RunBuilder();
+    for (const port of [80, 443, 8080])
+      rules.push({ ...plainRule('accept'), proto: 'tcp', ports: { first: port, last: port } });
+    const ruleSet = ofDefault(rules.build());
+    const table = new Table({ limits: { combined: 0 } });
+    table.flip(table.prepare(ruleSet, ENVIRONMENT));
+    expect(isShaped(table)).toBe(false);
+    checkPackets(table, ruleSet, ENVIRONMENT, [prefixOf(4, [0x0a000000], 8)], 9, 300);
+  });
 });
 
 function ofDefault(egress: Policy['egress'], lists: RuleSet['lists'] = new Map()): RuleSet {

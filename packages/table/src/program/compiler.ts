@@ -120,9 +120,10 @@ export class Programs {
     const words = this.#words;
     const ports = new PortClasses(parts, !isShaped);
     if (isShaped && ports.count > PORT_CLASSES_MAX) return undefined;
-    words.set(ProgramHeader.ports, ports.write(words));
+    words.set(ProgramHeader.ports, ports.write(words, isShaped));
     const shapes = isShaped ? new ShapeMaker(words, ports, limits.combined) : undefined;
     const nothing = shapes === undefined ? 0 : shapes.record(parts[0]!, new Int32Array(0), 0);
+    if (shapes?.isFull === true) return undefined; // also where no program needs another
     words.set(ProgramHeader.shapeless, nothing);
     const rows = new RowMaker(words, this.#classes, limits, ports, shapes);
     const made: PartRows[] = [];

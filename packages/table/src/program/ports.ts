@@ -2,9 +2,9 @@
  * Port classes: the ports of tcp and udp, and the types of ICMP, cut where what some runs ask begins or ends;
  * and by port class what a program's runs for any address decide.
  *
- *   index  by protocol (tcp, udp, icmp, others) 257 words: the first byte of a page, for the high byte of a port or type; the
+ *   index  by protocol (tcp, udp, icmp, others) 1025 words: the first byte of a page, for the high bits of a port or type; the
  *          last is for what cannot be read
- *   page   by the low byte a word: a port class
+ *   page   by the low 6 bits a port class: a half where programs have shapes, which are few, or else a word
  *   wildcards  by port class a word: a relative code, or NO_MATCH
  *
  * Pages that one interval fills, and equal columns of wildcards, are kept once.
@@ -71,10 +71,12 @@ export class PortClasses {
     return asks;
   }
 
-  /** Writes the index and its pages; returns where the index is. */
-  write(words: WordBuffer): number {
+  /** Writes the index and its pages, of halves or words; returns where the index is. */
+  write(words: WordBuffer, isNarrow: boolean): number {
     this.#known = new StretchIndex(words);
     const index: number[] = [];
+    const page = new (isNarrow ? Uint16Array : Uint32Array)(PAGE_PORTS);
+    const append = (): number => words.append(new Int32Array(page.buffer)) * 4;
     for (const [t, ports] of this.#edges.entries()) {
       const first = this.#firsts[t]!; // one of each protocol
       let at = 0; // the interval of the port at hand
@@ -82,21 +84,24 @@ export class PortClasses {
       for (let port = 0; port < PORTS; port += PAGE_PORTS) {
         if (ports[at + 1] === port) at++;
         if ((ports[at + 1] ?? PORTS) >= port + PAGE_PORTS) {
-          if (whole !== at) wholeAt = words.take(PAGE_PORTS, first + at);
+          page.fill(first + at);
+          if (whole !== at) wholeAt = append();
           whole = at;
-          index.push(wholeAt * 4);
+          index.push(wholeAt);
           continue;
         }
         for (let low = 0; low < PAGE_PORTS; low++) {
           if (ports[at + 1] === port + low) at++;
-          words.push(first + at);
+          page[low] = first + at;
         }
-        index.push((words.count - PAGE_PORTS) * 4);
+        index.push(append());
       }
-      index.push(words.take(PAGE_PORTS, first + ports.length) * 4);
+      page.fill(first + ports.length);
+      index.push(append());
     }
-    const others = words.take(PAGE_PORTS, 0) * 4;
-    for (let page = 0; page < PORT_PAGES; page++) index.push(others);
+    page.fill(0);
+    const others = append();
+    for (let i = 0; i < PORT_PAGES; i++) index.push(others);
     return words.append(Int32Array.from(index));
   }
 

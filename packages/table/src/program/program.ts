@@ -107,9 +107,12 @@ export const TABLE_WORDS = 4;
 /** The key of an empty slot. */
 export const TABLE_EMPTY = -1;
 
-/** Ports or types of a page, and pages of a protocol; the last is for what cannot be read. */
-export const PAGE_PORTS = 256;
-export const PORT_PAGES = 257;
+/**
+ * Ports or types of a page, and pages of a protocol; the last is for what cannot be read. Our choice: where
+ * the ports of packets vary, those of some hundred port classes stay in the first-level cache.
+ */
+export const PAGE_PORTS = 64;
+export const PORT_PAGES = 1025;
 /** In the first word of a record with a shape: it is above all codes. */
 export const SHAPE_BIT = -0x80000000;
 
