@@ -4,11 +4,13 @@
  * Debian's dpdk are.
  */
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { BlockList } from 'node:net';
 import { endianness, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { formatPrefixAt } from '@rulecast/rules';
 import CidrMatcher from 'cidr-matcher';
@@ -38,7 +40,7 @@ export const EAL_OPTIONS = [
  * @typedef {import('./table-sets.mjs').Trace} Trace
  *
  * @typedef {object} PeerResult
- * @property {string} peer
+ * @property {string} engine
  * @property {number} buildMs
  * @property {number | undefined} bytes
  * @property {ReadonlyMap<string, number>} rates Lookups a second by trace.
@@ -84,17 +86,17 @@ function* subnets(set) {
 }
 
 /**
- * @param {string} peer @param {ReadonlyMap<string, readonly string[]>} texts
+ * @param {string} engine @param {ReadonlyMap<string, readonly string[]>} texts
  * @param {() => { bytes: number | undefined, find: (text: string) => number }} build
  * @returns {PeerResult}
  */
-function measured(peer, texts, build) {
+function measured(engine, texts, build) {
   const start = performance.now();
   const { bytes, find } = build();
   const buildMs = performance.now() - start;
   const rates = new Map();
   for (const [trace, addresses] of texts) rates.set(trace, rateOf(addresses, find));
-  return { peer, buildMs, bytes, rates };
+  return { engine, buildMs, bytes, rates };
 }
 
 /**
@@ -133,7 +135,7 @@ function textsOf(family, words) {
   });
 }
 
-/** DPDK's FIB, built once for all sets of a run. */
+/** DPDK's FIB, compiled once for all sets of a run. */
 export class Dpdk {
   /** Why there is none; undefined if there is. @type {string | undefined} */
   missing;
@@ -157,35 +159,77 @@ export class Dpdk {
   }
 
   /**
-   * Its two forms; the second is left out where the processor, or DPDK, does without.
-   * @param {TableSet} set @param {readonly Trace[]} traces @param {number} runs @returns {PeerResult[]}
+   * Builds the FIB of a set, in a process of its own that looks traces up when told.
+   * @param {TableSet} set @param {readonly Trace[]} traces
    */
-  measure(set, traces, runs) {
+  async open(set, traces) {
     const prefixes = join(this.directory, 'prefixes');
     writeFileSync(prefixes, prefixRecords(set));
-    const [scalar, avx512] = [new Map(), new Map()];
-    let buildMs = 0;
-    let bytes = 0;
-    for (const trace of traces) {
-      const file = join(this.directory, 'trace');
-      writeFileSync(file, set.family === 4 ? trace.words : networkOrder(trace.words));
-      const args = [String(set.family), prefixes, file, String(runs), ...EAL_OPTIONS];
-      const out = execFileSync(this.program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
-      const result = JSON.parse(out);
-      scalar.set(trace.name, result.scalar);
-      if (result.avx512 !== null) avx512.set(trace.name, result.avx512);
-      buildMs = result.buildMs;
-      bytes = result.bytes;
-    }
-    const forms = [
-      { peer: 'DPDK rte_fib (C)', rates: scalar },
-      { peer: 'DPDK rte_fib, AVX-512 (C)', rates: avx512 },
-    ];
-    return forms.filter(({ rates }) => rates.size > 0).map((form) => ({ ...form, buildMs, bytes }));
+    const files = traces.map(({ name, words }, place) => {
+      const file = join(this.directory, `trace${place}`);
+      writeFileSync(file, set.family === 4 ? words : networkOrder(words));
+      return /** @type {const} */ ([name, file]);
+    });
+    const child = spawn(this.program, [String(set.family), prefixes, ...EAL_OPTIONS], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    const fib = new Fib(child, new Map(files));
+    await fib.built();
+    return fib;
   }
 
   close() {
     rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** The FIB of a set, in its process. */
+class Fib {
+  buildMs = 0;
+  bytes = 0;
+  #child;
+  #lines;
+  #files;
+
+  /**
+   * @param {import('node:child_process').ChildProcessByStdio<import('node:stream').Writable, import('node:stream').Readable, null>} child
+   * @param {ReadonlyMap<string, string>} files By trace.
+   */
+  constructor(child, files) {
+    this.#child = child;
+    this.#lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    this.#files = files;
+  }
+
+  async built() {
+    ({ buildMs: this.buildMs, bytes: this.bytes } = await this.#answer());
+  }
+
+  /**
+   * Lookups a second of its two forms; the second is left out where the processor, or DPDK, does without.
+   * @param {string} trace @returns {Promise<readonly (readonly [peer: string, rate: number])[]>}
+   */
+  async look(trace) {
+    this.#child.stdin.write(`${this.#files.get(trace)}\n`);
+    const { scalar, avx512 } = await this.#answer();
+    const forms = /** @type {const} */ ([
+      ['DPDK rte_fib (C)', scalar],
+      ['DPDK rte_fib, AVX-512 (C)', avx512],
+    ]);
+    return forms.filter(([, rate]) => rate !== null);
+  }
+
+  async #answer() {
+    const { done, value } = await this.#lines.next();
+    if (done === true) throw new Error('the process with rte_fib ended before it answered');
+    return JSON.parse(value);
+  }
+
+  /** Ends the process; there may be no second one of its kind beside it. */
+  async close() {
+    const ended = once(this.#child, 'close');
+    this.#child.stdin.end();
+    await ended;
   }
 }
 

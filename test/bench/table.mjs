@@ -36,21 +36,22 @@ import { denseSet, grownSet, randomHosts, realSet, traces } from './table-sets.m
  * @typedef {import('@rulecast/table').TableReader} TableReader
  * @typedef {import('@rulecast/rules').Prefixes} Prefixes
  * @typedef {import('@rulecast/rules').Rule} Rule
- * @typedef {{ engine: string, buildMs: number, bytes: number | undefined, rates: ReadonlyMap<string, number> }}
- *   Row
+ * @typedef {import('./table-peers.mjs').PeerResult} Row
  */
 
 const ENVIRONMENT = { now: 0, dns: [] };
 const TCP = 6;
 /** What there is to measure. @type {readonly string[]} */
-const PARTS = ['sets', 'deltas', 'policies', 'filters', 'readers'];
+const PARTS = ['sets', 'batches', 'deltas', 'policies', 'filters', 'readers'];
+/** Packets of small batches. */
+const BATCHES = [1, 8, 64];
 /** Lookups of one timed stretch. */
 const STRETCH = 2 ** 22;
 const READER_MS = 1500;
 const FLIPS_PER_SECOND = 20;
 
 /**
- * @param {readonly string[]} args `--runs N`, `--only sets,deltas,policies,filters,readers`, `--plots DIRECTORY`,
+ * @param {readonly string[]} args `--runs N`, `--only sets,batches,deltas,policies,filters,readers`, `--plots DIRECTORY`,
  *   `--filters FILE,FILE` of ClassBench's generator
  */
 export async function run(args) {
@@ -59,6 +60,7 @@ export async function run(args) {
   const plots = optionOf(args, '--plots');
   process.stdout.write(machineLine(runs));
   if (parts.includes('sets')) await benchSets(runs, plots);
+  if (parts.includes('batches')) benchBatches(runs);
   if (parts.includes('deltas')) benchDeltas(runs);
   if (parts.includes('policies')) benchPolicies(runs, plots);
   if (parts.includes('filters')) benchFilters(runs, optionOf(args, '--filters'));
@@ -82,11 +84,7 @@ async function benchSets(runs, plots) {
     for (const make of SETS) {
       const set = make();
       const inputs = traces(set);
-      const rows = [
-        ...ours(set, inputs, runs),
-        ...(dpdk.missing === undefined ? dpdk.measure(set, inputs, runs).map(renamed) : []),
-        ...javaScriptPeers(set, inputs).map(renamed),
-      ];
+      const rows = [...(await byTurns(set, inputs, runs, dpdk)), ...javaScriptPeers(set, inputs)];
       process.stdout.write(`\n### ${set.name}: ${grouped(set.entries)} prefixes\n\nM lookups/s.\n\n`);
       process.stdout.write(setTable(set, inputs, rows));
       charts.push({ set, inputs, rows });
@@ -105,11 +103,6 @@ const SETS = [
   () => realSet(6),
   () => grownSet(6, 200_000),
 ];
-
-/** @param {import('./table-peers.mjs').PeerResult} result @returns {Row} */
-function renamed({ peer, ...rest }) {
-  return { engine: peer, ...rest };
-}
 
 /** @param {TableSet} set @param {readonly Trace[]} inputs @param {readonly Row[]} rows */
 function setTable(set, inputs, rows) {
@@ -150,9 +143,53 @@ function ruleSetOf(set) {
   return { lists, policies: new Map([[policy.name, policy]]), resolutions: new Map(), unmatched: undefined };
 }
 
-/** @param {TableSet} set @param {readonly Trace[]} inputs @param {number} runs @returns {Row[]} */
-function ours(set, inputs, runs) {
-  const ruleSet = ruleSetOf(set);
+/**
+ * Our table through a reader, and rte_fib: all of them in each round, by turns.
+ * @param {TableSet} set @param {readonly Trace[]} inputs @param {number} runs @param {Dpdk} dpdk
+ * @returns {Promise<Row[]>}
+ */
+async function byTurns(set, inputs, runs, dpdk) {
+  const { subject, buildMs } = built(ruleSetOf(set), runs);
+  const reader = openReader(subject.handle());
+  const fib = dpdk.missing === undefined ? await dpdk.open(set, inputs) : undefined;
+  const looks = inputs.map(({ name, words }) => ({
+    name,
+    stretches: {
+      'Rulecast: verdicts, batched': verdictsOf(reader, set.family, words),
+      'Rulecast: verdicts, one a call': scalarOf(reader, set.family, words),
+      'Rulecast: sets alone, batched': classesOf(reader, set.family, words),
+    },
+  }));
+  /** By engine and trace. @type {Map<string, Map<string, number[]>>} */
+  const rates = new Map();
+  /** @param {string} engine @param {string} trace @param {number} value */
+  const note = (engine, trace, value) => {
+    const byTrace = rates.get(engine) ?? new Map();
+    rates.set(engine, byTrace.set(trace, [...(byTrace.get(trace) ?? []), value]));
+  };
+  for (let round = 0; round < runs; round++) {
+    for (const { name, stretches } of looks) {
+      for (const [engine, stretch] of Object.entries(stretches)) note(engine, name, rate(1, stretch));
+      for (const [form, value] of (await fib?.look(name)) ?? []) note(form, name, value);
+    }
+  }
+  await fib?.close();
+  reader.close();
+  const { bytes } = subject.stats();
+  return [...rates].map(([engine, byTrace]) => ({
+    engine,
+    ...(engine.startsWith('Rulecast')
+      ? { buildMs, bytes }
+      : { buildMs: fib?.buildMs ?? 0, bytes: fib?.bytes }),
+    rates: new Map([...byTrace].map(([trace, values]) => [trace, median(values)])),
+  }));
+}
+
+/**
+ * A table of a rule set, and how long one takes to build.
+ * @param {RuleSet} ruleSet @param {number} runs
+ */
+function built(ruleSet, runs) {
   const builds = [];
   let subject = new Table();
   for (let i = 0; i < runs; i++) {
@@ -161,22 +198,7 @@ function ours(set, inputs, runs) {
     subject.flip(subject.prepare(ruleSet, ENVIRONMENT));
     builds.push(performance.now() - start);
   }
-  const common = { buildMs: median(builds), bytes: subject.stats().bytes };
-  const batched = new Map();
-  const classes = new Map();
-  const scalar = new Map();
-  const reader = openReader(subject.handle());
-  for (const { name: trace, words } of inputs) {
-    batched.set(trace, rate(runs, verdictsOf(reader, set.family, words)));
-    classes.set(trace, rate(runs, classesOf(reader, set.family, words)));
-    scalar.set(trace, rate(runs, scalarOf(reader, set.family, words)));
-  }
-  reader.close();
-  return [
-    { engine: 'Rulecast: verdicts, batched', ...common, rates: batched },
-    { engine: 'Rulecast: verdicts, one a call', ...common, rates: scalar },
-    { engine: 'Rulecast: sets alone, batched', ...common, rates: classes },
-  ];
+  return { subject, buildMs: median(builds) };
 }
 
 /**
@@ -278,6 +300,33 @@ function scalarOf(subject, family, words) {
     if (loop(subject, signed, words) < 0) throw new RangeError('no count of drops is negative');
   };
   return { count, look };
+}
+
+// ── Small batches ──────────────────────────────────────────────────────────────────────────────────────────
+
+/** As a packet loop has them that takes what there is. @param {number} runs */
+function benchBatches(runs) {
+  const set = realSet(4);
+  const [trace] = traces(set);
+  if (trace === undefined) return;
+  const { words } = trace;
+  const { subject } = built(ruleSetOf(set), 1);
+  const reader = openReader(subject.handle());
+  const batch = reader.batch(set.family);
+  batch.protos.fill(TCP);
+  batch.details.fill(443);
+  const rows = BATCHES.map((size) => {
+    const look = () => {
+      for (let at = 0; at + size <= words.length; at += size) {
+        for (let i = 0; i < size; i++) batch.dst[i] = words[at + i] ?? 0;
+        batch.run(size);
+      }
+    };
+    return [`${size}`, (1e9 / rate(runs, { count: words.length, look })).toFixed(1)];
+  });
+  reader.close();
+  process.stdout.write(`\n### Small batches in place, ${set.name}, half hits\n\n`);
+  process.stdout.write(table(['packets', 'ns a packet'], rows));
 }
 
 // ── Deltas ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -408,20 +457,13 @@ function benchPolicies(runs, plots) {
   const rows = [];
   const groups = [];
   for (const { name, ruleSet, packets } of policies()) {
-    const compiles = [];
-    let subject = new Table();
-    for (let i = 0; i < Math.min(3, runs); i++) {
-      subject = new Table();
-      const start = performance.now();
-      subject.flip(subject.prepare(ruleSet, ENVIRONMENT));
-      compiles.push(performance.now() - start);
-    }
+    const { subject, buildMs } = built(ruleSet, Math.min(3, runs));
     const reader = openReader(subject.handle());
     const stretch = packetStretch(reader, 4, packets.dst, packets.protos, packets.details);
     const lookups = rate(runs, stretch);
     reader.close();
     const { bytes } = subject.stats();
-    rows.push([name, millions(lookups), ms(median(compiles)), grouped(bytes / 1024)]);
+    rows.push([name, millions(lookups), ms(buildMs), grouped(bytes / 1024)]);
     groups.push({ name, values: [lookups / 1e6] });
   }
   process.stdout.write('\n### Policies: whole packets, batched, M lookups/s\n\n');
@@ -521,14 +563,7 @@ function benchFilters(runs, files) {
 /** @param {import('./table-filters.mjs').FilterSet} set @param {number} runs @param {RteAcl} acl */
 function filterRow(set, runs, acl) {
   const { ruleSet, packets } = set;
-  const compiles = [];
-  let subject = new Table();
-  for (let i = 0; i < 3; i++) {
-    subject = new Table();
-    const start = performance.now();
-    subject.flip(subject.prepare(ruleSet, ENVIRONMENT));
-    compiles.push(performance.now() - start);
-  }
+  const { subject, buildMs } = built(ruleSet, 3);
   const reader = openReader(subject.handle());
   const stretch = packetStretch(reader, 4, packets.dst, packets.protos, packets.details, packets.src);
   const [ours, theirs] = [/** @type {number[]} */ ([]), /** @type {number[]} */ ([])];
@@ -551,7 +586,7 @@ function filterRow(set, runs, acl) {
     millions(median(ours)),
     millions(peer),
     ratio,
-    ms(median(compiles)),
+    ms(buildMs),
     its.ms,
     kib,
     its.kib,
@@ -579,9 +614,8 @@ async function benchReaders(runs) {
   const set = realSet(4);
   const [trace] = traces(set);
   if (trace === undefined) return;
-  const subject = new Table();
   const ruleSet = ruleSetOf(set);
-  subject.flip(subject.prepare(ruleSet, ENVIRONMENT));
+  const { subject } = built(ruleSet, 1);
   const other = changedSet(ruleSet, set, 1000, seededWords(43));
   /** @type {[number[], number[], number[]]} */
   const [one, two, flipped] = [[], [], []];
