@@ -17,6 +17,7 @@ const BENCHES = {
   matcher: 'names a second that the matcher of DNS judges, and what it takes to build, hold and change',
   names: 'bytes and time of lists of names, whole, as deltas and imported, beside xz and zstd',
   sources: 'how long the publisher stalls on a refresh of a million entries, and its memory',
+  start: 'what a start costs: of `rulectl status`, and of a firewall that has nothing on its disk; sizes',
   stalls: 'how long the event loops of both daemons stall during a push',
   table:
     'lookups a second, building, deltas and memory of the table, beside its twin, BlockList, maxmind, cidr-matcher and DPDK',

@@ -49,7 +49,11 @@ type RequiredField<T> = Field<T, false>;
 const UNPRINTABLE = /[\p{Cc}\p{Cs}]/u;
 const UNPRINTABLE_ALL = /[\p{Cc}\p{Cs}]/gu;
 
-const ajv = new Ajv({ strict: true });
+/**
+ * Every process pays for this when it starts. That the schemas are schemas is a test's to say: to check it
+ * here, the schema of schemas is compiled first, which took longer than all others together.
+ */
+const ajv = new Ajv({ strict: true, meta: false, validateSchema: false, code: { optimize: false } });
 ajv.addKeyword({
   keyword: 'byteLengths',
   schemaType: 'array',
