@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { symlinkSync, writeFileSync } from 'node:fs';
+import { statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -64,6 +64,19 @@ it('blocks by its document, reads it again when told, and keeps the old one wher
 });
 
 it.each([
+  [[], 0o600],
+  [['--releases-mode', '660'], 0o660],
+])('is told releases at a socket of its user, or of its group as well: %j', async (mode, bits) => {
+  const folder = temporaryDirectory();
+  const at = `127.0.0.1:${await freePort()}`;
+  const args = ['--releases', 'names.sock', ...mode, '--listen', at, '--upstream', '127.0.0.1:1'];
+  const child = start(args, folder);
+  const lines = createInterface({ input: child.stderr ?? process.stdin })[Symbol.asyncIterator]();
+  expect(JSON.parse((await lines.next()).value).msg).toBe('ready');
+  expect(statSync(join(folder, 'names.sock')).mode & 0o777).toBe(bits);
+});
+
+it.each([
   [
     ['--rules', '/dev/zero', '--listen', '127.0.0.1:1', '--upstream', '127.0.0.1'],
     1,
@@ -89,6 +102,11 @@ it.each([
   ],
   [['--rules', 'good.yaml', '--listen', '127.0.0.1'], 64, 'upstream'],
   [['--rules', 'good.yaml', '--listen', '192.0.2.1:5353', '--upstream', '127.0.0.1'], 1, 'EADDRNOTAVAIL'],
+  [
+    ['--releases', 'a', '--releases-mode', '666', '--listen', '127.0.0.1', '--upstream', '127.0.0.1'],
+    64,
+    '660',
+  ],
   [['--help'], 0, 'SIGHUP'],
 ])('ends with a sentence: %j', async (args, exit, words) => {
   const folder = temporaryDirectory();

@@ -24,6 +24,7 @@ const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.met
       'Path of the Unix socket to be told releases at, by a subscriber; until the first, each question is answered SERVFAIL',
   })
   .option('releases-mode', {
+    type: 'string', // else yargs makes a number of it, which is none of the words
     choices: ['600', '660'] as const,
     requiresArg: true,
     default: '600' as const,
