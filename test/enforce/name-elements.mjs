@@ -3,7 +3,7 @@
  * in, and answers each with a line: what was read, or how the kernel refused. For tests and benches.
  *
  *     {"verb": "add", "set": "n…", "elements": [{"key": [167772161, 16909060], "milliseconds": 90000, "label": "a.example"}]}
- *     {"verb": "destroy" | "read", …}
+ *     {"verb": "destroy" | "read" | "flows", …}
  */
 
 import { createInterface } from 'node:readline';
@@ -21,7 +21,15 @@ async function done({ verb, set, elements = [] }) {
   if (verb === 'make') netlink.run([addTable(TABLE, true), addSet(TABLE, set)]);
   else if (verb === 'add') netlink.run(renewNamed(TABLE, set, all));
   else if (verb === 'destroy') netlink.run([destroyNamed(TABLE, set, all)]);
-  else {
+  else if (verb === 'flows') {
+    /** @type {number[][]} */
+    const keys = [];
+    await netlink.flows(
+      (key) => keys.push([...key]),
+      async () => undefined,
+    );
+    return keys;
+  } else {
     const read = await netlink.named(TABLE, set, async () => undefined);
     return read.map((each) => ({ ...each, key: [...each.key] }));
   }

@@ -16,6 +16,7 @@ const DNS_PORT = 5353;
 const PORT = 443;
 const AT_ONCE = 4;
 const WAIT_MS = 5000;
+const TRIES = 5;
 
 /** @param {string} server @param {string} name @param {packet.RecordType} type */
 async function asked(server, name, type) {
@@ -35,6 +36,17 @@ async function asked(server, name, type) {
     each.type === 'A' || each.type === 'AAAA' ? [each.data] : [],
   );
   return { rcode: answer.rcode, addresses };
+}
+
+/**
+ * As resolvers do: who gets SERVFAIL asks again.
+ * @param {string} server @param {string} name @param {packet.RecordType} type
+ */
+async function answered(server, name, type) {
+  for (let tries = 1; ; tries++) {
+    const answer = await asked(server, name, type);
+    if (answer.rcode !== 'SERVFAIL' || tries === TRIES) return answer;
+  }
 }
 
 /** @param {string} address @returns {Promise<'open' | 'refused'>} */
@@ -66,7 +78,7 @@ for await (const line of createInterface({ input: process.stdin })) {
         note(await connected(address));
         continue;
       }
-      const { rcode, addresses } = await asked(server, name, type);
+      const { rcode, addresses } = await answered(server, name, type);
       if (addresses.length === 0) note(rcode === 'NOERROR' ? 'NODATA' : rcode);
       for (const each of addresses) note(await connected(each));
     }

@@ -98,10 +98,11 @@ describe.skipIf(enforcementGap() !== undefined)('a name that a rule accepts', ()
     expect(await a({ label: 'many' })).toEqual({ SERVFAIL: 1 });
     // No rule accepts it by its name: it is told, and judged as all are.
     expect(await a({ domain: 'other.example', from: 5000 })).toEqual({ refused: 1 });
-    await scene.subscriber('plain', scene.listen, ['--names', scene.path('none.sock')]);
+    const plain = await scene.subscriber('plain', scene.listen, ['--names', scene.path('none.sock')]);
     const { stdout } = await rulectl(scene.directory, ['status']);
     expect(stdout).toMatch(/^firewall .* synced /m);
     expect(stdout).toMatch(/^plain .*opened-names/m);
+    await plain.stop();
 
     // While releases come and go.
     expect(await b({ from: 30_000 })).toEqual({ open: 1 });

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { existsSync, statSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseRuleLines } from '@rulecast/formats';
 import type { NftRelease, NftSink } from '@rulecast/nftables';
 import { AnswerReader, listKeys, type Opening, Outcome, openingFrame } from '@rulecast/nftables/openings';
@@ -24,6 +25,7 @@ import { appliers, sinkIn } from '../enforce/sink.mjs';
 import { temporaryDirectory } from '../kit/directory.ts';
 import { enforcementGap } from './namespaces.ts';
 
+const ELEMENTS = fileURLToPath(new URL('../enforce/name-elements.mjs', import.meta.url));
 const NAMES = ['.deb.example'];
 const RULES = ['accept dst=@updates proto=tcp dstports=443'];
 /** The qubes a and b, and two addresses of the Internet. */
@@ -179,6 +181,13 @@ describe.skipIf(enforcementGap() !== undefined)('an address that a qube is told'
     ])
       expect(await other).toBe(false);
     expect(await firewall.sink.check()).toBe(false); // nothing that has to be repaired
+    // The flows to it are seen, by which it stays open.
+    const flows = firewall.network.router.run([process.execPath, ELEMENTS], '{"verb": "flows"}\n');
+    for (const [from, to] of [
+      [QUBES.a[0], FIRST],
+      [QUBES.a[1], FIRST6],
+    ] as const)
+      expect(JSON.parse(flows)).toContainEqual([...address(from).words, ...address(to).words]);
   });
 
   it('stays open while releases take the place of each other, and new ones open before the answer', async () => {

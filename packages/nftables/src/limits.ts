@@ -111,6 +111,11 @@ export const NAME_QUBE_NETWORKS_MAX = 262_144;
 export const OPEN_MIN_S = 60;
 export const OPEN_MAX_S = 86_400;
 export const OPEN_GRACE_S = 30;
+/**
+ * How often it is looked for flows to addresses that would end before the next look but one: these stay open
+ * for as long as such a flow is there. The look takes in all flows, and is left out where none ends.
+ */
+export const LIVE_EVERY_MS = 10_000;
 /** Elements of name sets that are carried over at a time. */
 export const CARRIED_ELEMENTS = 128;
 /** Most bytes of the JSON header and of the binary body of a message to the applier. */

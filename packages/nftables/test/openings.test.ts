@@ -67,6 +67,14 @@ class Kernel {
     return [{ key: Uint32Array.of(0x0a890006, 0x5db80000), milliseconds: 5000, label: 'old.example' }];
   }
 
+  flowKeys: readonly Uint32Array[] = [];
+  looks = 0;
+
+  async flows(take: (key: Uint32Array) => void): Promise<void> {
+    this.looks++;
+    for (const key of this.flowKeys) take(key);
+  }
+
   /** Addresses of a qube in a set, in their order. */
   of(qube: string, set = `rulecast_a ${SET}`): readonly string[] {
     const keys = [...(this.elements.get(set)?.keys() ?? [])];
@@ -79,6 +87,7 @@ async function opened(sets = SETS): Promise<{ readonly kernel: Kernel; readonly 
   const openings = new Openings({
     run: (commands) => kernel.run(commands),
     named: () => kernel.named(),
+    flows: (take) => kernel.flows(take),
     nowMs: () => kernel.nowMs,
   });
   await openings.prepare('rulecast_a', sets, async () => undefined);
@@ -132,7 +141,12 @@ describe('an address is opened', () => {
     kernel.failure = undefined;
     openings.forget();
     expect(openings.open(opening())).toBe(Outcome.later);
-    const none = new Openings({ run: () => undefined, named: () => kernel.named(), nowMs: () => 0 });
+    const none = new Openings({
+      run: () => undefined,
+      named: () => kernel.named(),
+      flows: async () => undefined,
+      nowMs: () => 0,
+    });
     expect(none.open(opening())).toBe(Outcome.later);
   });
 });
@@ -167,6 +181,35 @@ describe('what a qube may hold', () => {
     expect([of(1), of(2), of(3), of(1)]).toEqual([Outcome.open, Outcome.open, Outcome.full, Outcome.open]);
     kernel.nowMs += 90_000;
     expect(of(3)).toBe(Outcome.open);
+  });
+});
+
+describe('an address that would end', () => {
+  it('stays open for as long as a flow of its qube goes there, and no longer', async () => {
+    const { kernel, openings } = await opened();
+    openings.open(opening({ addresses: addresses(2), seconds: 90 }));
+    openings.open(opening({ qube: Uint8Array.of(10, 137, 0, 6), addresses: addresses(1), seconds: 90 }));
+    const QUBE = 0x0a890005;
+    kernel.flowKeys = [Uint32Array.of(QUBE, 0x5db80000), Uint32Array.of(QUBE, 0x5db80009)];
+    await openings.renewLive();
+    expect(kernel.looks).toBe(0); // nothing ends soon
+    const passing = async (): Promise<void> => {
+      kernel.nowMs += 75_000;
+      await openings.renewLive();
+    };
+    for (let i = 0; i < 10; i++) await passing();
+    expect(kernel.looks).toBe(10);
+    // A next table has it, and only it: the others have ended.
+    await openings.prepare('rulecast_b', SETS, async () => undefined);
+    expect(kernel.of('10,137,0,5', `rulecast_b ${SET}`)).toEqual(['93,184,0,0']);
+    expect(kernel.of('10,137,0,6', `rulecast_b ${SET}`)).toEqual([]);
+    openings.discard();
+    kernel.flowKeys = [];
+    await passing();
+    await passing();
+    kernel.elements.clear();
+    await openings.prepare('rulecast_b', SETS, async () => undefined);
+    expect(kernel.of('10,137,0,5', `rulecast_b ${SET}`)).toEqual([]);
   });
 });
 

@@ -9,7 +9,7 @@ import { classPieces, keyPieces, type Piece } from '../kernel/elements.ts';
 import { lookAtTable, NO_TABLE } from '../kernel/listing.ts';
 import { NativeError, openNetlink } from '../kernel/native.ts';
 import { Netlink } from '../kernel/netlink.ts';
-import { ALIVE_EVERY_MS, NOTICE_EVERY_MS } from '../limits.ts';
+import { ALIVE_EVERY_MS, LIVE_EVERY_MS, NOTICE_EVERY_MS } from '../limits.ts';
 import { checkRequest, RequestError } from './check.ts';
 import { Door } from './door.ts';
 import { FrameSplitter, type FromApplier, frameOf, parseFrame, type Reply, type Request } from './message.ts';
@@ -87,6 +87,7 @@ class Applier {
   #sending: Promise<void> = Promise.resolve();
   #busy = false;
   #cleaning = false;
+  #isRenewing = false;
 
   constructor(options: ApplierOptions, write: (bytes: Uint8Array) => Promise<void>) {
     this.#options = options;
@@ -95,6 +96,7 @@ class Applier {
     this.#timers = [
       setInterval(() => void this.#send({ alive: true }), ALIVE_EVERY_MS),
       setInterval(() => this.#notice(), NOTICE_EVERY_MS),
+      setInterval(() => void this.#renewLive(), LIVE_EVERY_MS),
     ];
     void this.#send({ alive: true });
   }
@@ -154,6 +156,14 @@ class Applier {
     } catch (error) {
       throwUnexpected(error); // the next time tries again
     }
+  }
+
+  /** One look at a time: where it takes longer than until the next, that is left out. */
+  async #renewLive(): Promise<void> {
+    if (this.#isRenewing) return;
+    this.#isRenewing = true;
+    await this.#kernel?.tables.openings.renewLive().catch(throwUnexpected); // else the next time tries again
+    this.#isRenewing = false;
   }
 
   /** What is not needed any more goes while there is nothing else to do. */

@@ -20,10 +20,10 @@ import {
 import type { Command } from '../kernel/commands.ts';
 import { destroyNamed, type NameElement, renewNamed } from '../kernel/name-elements.ts';
 import { NativeError } from '../kernel/native.ts';
-import { CARRIED_ELEMENTS, NAME_ADDRESSES_OF_ONE_MAX } from '../limits.ts';
+import { CARRIED_ELEMENTS, LIVE_EVERY_MS, NAME_ADDRESSES_OF_ONE_MAX } from '../limits.ts';
 import type { NameSet } from '../plan/change.ts';
 import { type NameLabel, parseNameSetName } from '../plan/name-set.ts';
-import { type Opening, Outcome } from './opening.ts';
+import { type Opening, Outcome, openSecondsOf } from './opening.ts';
 
 /** The kernel, as far as it is needed. */
 export interface OpeningsKernel {
@@ -31,6 +31,8 @@ export interface OpeningsKernel {
   run(commands: readonly Command[]): void;
   /** Rejects with NativeError. */
   named(table: string, set: string): Promise<readonly NameElement[]>;
+  /** The keys of all flows. Rejects with NativeError. */
+  flows(take: (key: Uint32Array) => void): Promise<void>;
   /** Steady. */
   nowMs(): number;
 }
@@ -178,6 +180,37 @@ export class Openings {
       if (mine.size === 0) held.delete(textOf(own));
     }
     return Outcome.open;
+  }
+
+  /**
+   * Keeps addresses open that would end soon, and that some flow goes to. Rejects with NativeError.
+   */
+  async renewLive(): Promise<void> {
+    const soonMs = this.#kernel.nowMs() + 2 * LIVE_EVERY_MS;
+    const ending = new Set<string>();
+    for (const [, , entry] of this.#openEntries()) if (entry.untilMs <= soonMs) ending.add(textOf(entry.key));
+    if (ending.size === 0) return;
+    const live = new Set<string>();
+    await this.#kernel.flows((key) => {
+      const text = textOf(key);
+      if (ending.has(text)) live.add(text);
+    });
+    const nowMs = this.#kernel.nowMs();
+    for (const [list, place, { key, label, untilMs }] of [...this.#openEntries()]) {
+      if (untilMs > soonMs || untilMs <= nowMs || !live.has(textOf(key))) continue;
+      const entry = { key, label, untilMs: nowMs + openSecondsOf(0) * 1000 };
+      for (const [table, set] of this.#targets(list, place.version))
+        this.#kernel.run(renewNamed(table, set, [elementOf(entry, nowMs)]));
+      put(this.#heldOf(list, place), place.family, entry);
+    }
+  }
+
+  /** What is open by the lists in force. */
+  *#openEntries(): Generator<readonly [string, Place, Entry]> {
+    for (const [list, place] of this.#current?.places ?? []) {
+      for (const mine of this.#held.get(identityOf(list, place))?.values() ?? [])
+        for (const entry of mine.values()) yield [list, place, entry];
+    }
   }
 
   /** Where an opening goes: the set in force, and the one that is about to be. */

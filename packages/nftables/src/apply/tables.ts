@@ -13,6 +13,7 @@
  * another one lets nothing pass until it is loaded again.
  */
 
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { type Family, strideOf } from '@rulecast/rules';
 import {
@@ -101,7 +102,8 @@ export class Tables {
     this.#options = options;
     this.openings = new Openings({
       run: (commands) => this.#run(commands),
-      named: (table, set) => netlink.named(table, set, async () => undefined),
+      named: (table, set) => netlink.named(table, set, nextTurn),
+      flows: (take) => netlink.flows(take, nextTurn),
       nowMs: () => performance.now(),
     });
     this.#generation = netlink.generation();

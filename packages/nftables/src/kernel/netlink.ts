@@ -44,6 +44,11 @@ const NLM_F_DUMP_INTR = 0x10;
 const BATCH_BEGIN = 16;
 const BATCH_END = 17;
 const GET_FLOW = (1 << 8) | 1; // of the connection table, subsystem 1
+/** Of a flow: both of its tuples, and in one of them the address that its packets come from. */
+const FLOW_ORIGINAL = 1;
+const FLOW_REPLY = 2;
+const SOURCE_4 = 1;
+const SOURCE_6 = 3;
 const VERBS = {
   add: NftMessage.newSetElem,
   delete: NftMessage.delSetElem,
@@ -271,6 +276,23 @@ export class Netlink {
     await this.all(GET_FLOW, [], () => take, turn, NFPROTO_UNSPEC);
     marks.delete(NO_FLOW_MARK);
     return [...marks];
+  }
+
+  /**
+   * Of every flow the address that began it and the one that replies, as keys of name sets; `turn` is awaited
+   * between pieces of the answer. Rejects with NativeError.
+   */
+  async flows(take: (key: Uint32Array) => void, turn: () => Promise<void>): Promise<void> {
+    const read = (body: Buffer): void => {
+      const [from, to] = [FLOW_ORIGINAL, FLOW_REPLY].map((tuple) => {
+        const address = within(attribute(body, tuple), 1);
+        return within(address, SOURCE_4) ?? within(address, SOURCE_6);
+      });
+      if (from === undefined || from.length !== to?.length) return;
+      const bytes = Buffer.concat([from, to]);
+      take(Uint32Array.from({ length: bytes.length / 4 }, (_, word) => bytes.readUInt32BE(word * 4)));
+    };
+    await this.all(GET_FLOW, [], () => read, turn, NFPROTO_UNSPEC);
   }
 
   // ── Transactions ─────────────────────────────────────────────────────────────────────────────────────────
