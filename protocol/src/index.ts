@@ -49,7 +49,7 @@ export {
   uncountedIn,
   workMax,
 } from './content/budget.ts';
-export { canonicalBytes, decodeCanonical } from './content/canonical.ts';
+export { canonicalBytes, canonicalPieces, decodeCanonical } from './content/canonical.ts';
 export { Capability, capabilitiesFor, VERSION_1_CAPABILITIES } from './content/capability.ts';
 export {
   type Catalogue,

@@ -4,6 +4,7 @@ import { parseDocument } from '@rulecast/formats';
 import { type ByteStream, encodeSnapshot, type SteadyClock } from '@rulecast/protocol';
 import {
   type Address,
+  atOnce,
   EMPTY_RULE_SET,
   evaluateName,
   nameListOf,
@@ -19,10 +20,17 @@ import { often } from '../../../test/thorough.ts';
 import { NameJudge } from '../src/judge/judge.ts';
 import { portionOf } from '../src/judge/portion.ts';
 import { nameBytes } from '../src/message/name.ts';
-import { type PartStep, stepsBetween, withSteps } from '../src/pipe/change.ts';
+import { changedPieces, type PartStep, stepsBetween } from '../src/pipe/change.ts';
 import { NameFeed } from '../src/pipe/feed.ts';
 import { NameFollower } from '../src/pipe/follower.ts';
-import { type Change, FrameReader, frameOf, type PipeMessage } from '../src/pipe/frame.ts';
+import {
+  type Change,
+  changePieces,
+  FrameReader,
+  frameOf,
+  type PipeMessage,
+  type ReadMessage,
+} from '../src/pipe/frame.ts';
 
 const LABELS = ['a', 'b', 'ads', 'x'];
 const NAMES = LABELS.flatMap((label) => [`${label}.example`, `${label}.a.example`, `${label}.net`]);
@@ -76,10 +84,10 @@ function randomRuleSet(random: Random): RuleSet {
 }
 
 /** What a message is once it went over a stream that cuts it anywhere. */
-function carried(message: PipeMessage, random: Random): PipeMessage {
+function carried(message: PipeMessage, random: Random): ReadMessage {
   const bytes = frameOf(message);
   const reader = new FrameReader(1 << 20);
-  const read: PipeMessage[] = [];
+  const read: ReadMessage[] = [];
   for (let at = 0; at < bytes.length; ) {
     const size = 1 + random.below(random.chance(0.5) ? 7 : 5000);
     read.push(...reader.feed(bytes.slice(at, at + size)));
@@ -90,9 +98,9 @@ function carried(message: PipeMessage, random: Random): PipeMessage {
   return only;
 }
 
-function changeOf(message: PipeMessage): Change {
+function changeOf(message: ReadMessage): Change {
   if (message.kind !== 'change') throw new TypeError(message.kind);
-  return message.change;
+  return atOnce(changePieces(message.body));
 }
 
 it('carries any rule set to any other, and each question between is judged by one of them whole', () => {
@@ -108,7 +116,7 @@ it('carries any rule set to any other, and each question between is judged by on
       const next = randomRuleSet(random);
       const change = { number: 1, isWhole: false, steps: stepsBetween(portion, portionOf(next)) };
       const there = changeOf(carried({ kind: 'change', change }, random));
-      const changed = withSteps(portion, there.steps);
+      const changed = atOnce(changedPieces(portion, there.steps));
       expect(encodeSnapshot(changed.ruleSet)).toEqual(encodeSnapshot(portionOf(next)));
       edits += changed.edits.size;
       const questions = Array.from({ length: 12 }, () => {
@@ -195,7 +203,7 @@ it.each([
   ['an edit of what was just put', [put, edit([], ['c.example'])]],
   ['a policy removed that is not there', [{ op: 'remove', id: { kind: 3, name: 'p' } }]],
 ] satisfies readonly (readonly [string, readonly PartStep[]])[])('refuses %s', (_, steps) => {
-  expect(() => withSteps(ADS, steps)).toThrow();
+  expect(() => atOnce(changedPieces(ADS, steps))).toThrow();
 });
 
 it.each([
@@ -216,7 +224,10 @@ it.each([
   ['keys that are none', '0d00000001010000000102016101000000ff00000000'],
 ])('refuses %s', (_, hex) => {
   const reader = new FrameReader(1000);
-  expect(() => [...reader.feed(Buffer.from(hex.replaceAll(' ', ''), 'hex'))]).toThrow();
+  expect(() => {
+    for (const message of reader.feed(Buffer.from(hex.replaceAll(' ', ''), 'hex')))
+      if (message.kind === 'change') atOnce(changePieces(message.body));
+  }).toThrow();
 });
 
 it('carries counters', () => {
@@ -241,7 +252,9 @@ it('reads any bytes to a message or a coded error, and any message that lost or 
         bytes.subarray(0, random.chance(0.8) ? bytes.length : random.below(bytes.length)),
       ))
         if (message.kind === 'change')
-          seen.add(`taken by ${withSteps(ADS, message.change.steps).edits.size}`);
+          seen.add(
+            `taken by ${atOnce(changedPieces(ADS, atOnce(changePieces(message.body)).steps)).edits.size}`,
+          );
     } catch (error) {
       seen.add(String((error as { readonly code?: unknown }).code));
     }

@@ -12,6 +12,7 @@
  */
 
 import { HOST_NAME_MAX_BYTES, LABEL_MAX_BYTES } from './name.ts';
+import { atOnce, type Pieces } from './pieces.ts';
 
 /** What stands in a key beside the characters of labels. */
 export const KeyByte = { self: 0, below: 1, both: 2, separator: 3 } as const;
@@ -227,10 +228,16 @@ export function namesAt({ bytes }: Names, indices: Uint32Array): Names {
  * remove is not there, or one to add is. Costs what changes, and a copy.
  */
 export function editNames(before: Names, removed: Names, added: Names): Names | undefined {
+  return atOnce(editPieces(before, removed, added));
+}
+
+/** The same in pieces. */
+export function* editPieces(before: Names, removed: Names, added: Names): Pieces<Names | undefined> {
   const [r, a] = [removed.bytes, added.bytes];
   const after = new KeyWriter(before.bytes.length + a.length);
   let from = 0;
-  for (let i = 0, j = 0; i < r.length || j < a.length; ) {
+  for (let i = 0, j = 0, looked = 1; i < r.length || j < a.length; looked++) {
+    if (looked % PIECE_EDITS === 0) yield undefined;
     const order = i >= r.length ? 1 : j >= a.length ? -1 : compareKeys(r, i, a, j);
     const at = order <= 0 ? placeOf(before.bytes, from, r, i) : placeOf(before.bytes, from, a, j);
     after.pushMany(before.bytes, from, at, 0); // counted below
@@ -266,6 +273,9 @@ function placeOf(bytes: Uint8Array, from: number, other: Uint8Array, at: number)
   return low;
 }
 
+/** Keys that are read, and places that are looked for in a column of a million, in some milliseconds. */
+const PIECE_KEYS = 8192;
+const PIECE_EDITS = 512;
 /** So many bytes are compared at once. */
 const STRETCH_BYTES = 4096;
 
@@ -365,6 +375,11 @@ export interface ColumnFault {
  * Bytes as a canonical column, or what is wrong with them. The bytes belong to the column from then on.
  */
 export function readNames(bytes: Uint8Array): Names | ColumnFault {
+  return atOnce(namePieces(bytes));
+}
+
+/** The same in pieces: a million names take a fifth of a second. */
+export function* namePieces(bytes: Uint8Array): Pieces<Names | ColumnFault> {
   let count = 0;
   let before = -1;
   for (let at = 0; at < bytes.length; ) {
@@ -374,7 +389,7 @@ export function readNames(bytes: Uint8Array): Names | ColumnFault {
       return { index: count, reason: 'is not above the one before' };
     before = at;
     at = end;
-    count++;
+    if (++count % PIECE_KEYS === 0) yield undefined;
   }
   return { count, bytes };
 }

@@ -11,14 +11,16 @@
  */
 
 import {
+  atOnce,
   compareHostNames,
   type DirectedRuns,
   type List,
   type NameList,
+  namePieces,
+  type Pieces,
   type Policy,
   type PrefixSet,
   prefixListOf,
-  readNames,
 } from '@rulecast/rules';
 import { ByteReader } from '../bytes/reader.ts';
 import { ByteWriter } from '../bytes/writer.ts';
@@ -131,18 +133,31 @@ export function decodeCanonical(
   columns: ColumnForm = PLAIN_COLUMNS,
   bounds: RuleBounds = new RuleBounds(),
 ): Part {
+  return atOnce(canonicalPieces(id, bytes, columns, bounds));
+}
+
+/** The same in pieces, where it is a list of names: of these there may be millions. */
+export function* canonicalPieces(
+  id: PartId,
+  bytes: Uint8Array,
+  columns: ColumnForm = PLAIN_COLUMNS,
+  bounds: RuleBounds = new RuleBounds(),
+): Pieces<Part> {
   const reader = new ByteReader(bytes, ErrorCode.badCanonical, partText(id));
   const tag = reader.text(4);
   const isLong = id.kind === PartKind.policy && tag === EXCEPTIONS_TAG;
   if (tag !== TAGS[id.kind] && !isLong) throw reader.error(`the tag is not ${TAGS[id.kind]}`);
-  const part = readPart(reader, id, columns, bounds, isLong);
+  const part =
+    id.kind === PartKind.nameList
+      ? { kind: id.kind, name: id.name, list: yield* nameListPieces(reader) }
+      : readPart(reader, { kind: id.kind, name: id.name }, columns, bounds, isLong);
   reader.end();
   return part;
 }
 
 function readPart(
   reader: ByteReader,
-  id: PartId,
+  id: PartId & { readonly kind: Exclude<PartKind, typeof PartKind.nameList> },
   columns: ColumnForm,
   bounds: RuleBounds,
   isLong: boolean,
@@ -150,8 +165,6 @@ function readPart(
   switch (id.kind) {
     case PartKind.prefixList:
       return { kind: id.kind, name: id.name, list: prefixListOf(readPrefixSet(reader)) };
-    case PartKind.nameList:
-      return { kind: id.kind, name: id.name, list: readNameList(reader) };
     case PartKind.policy:
       return {
         kind: id.kind,
@@ -181,12 +194,12 @@ function readPolicyWithExceptions(
   return { ...policy, exceptions };
 }
 
-function readNameList(reader: ByteReader): List {
+function* nameListPieces(reader: ByteReader): Pieces<List> {
   const code = reader.u8();
   const resolve = RESOLVE_WORDS[code];
   if (resolve === undefined) throw reader.error(`${code} where who resolves was expected`);
   const count = reader.count(2); // a name of one character
-  const names = readNames(reader.bytes(reader.remaining).slice());
+  const names = yield* namePieces(reader.bytes(reader.remaining).slice());
   if ('reason' in names) throw reader.error(`name ${names.index} ${names.reason}`, names.index);
   if (names.count !== count) throw reader.error(`${names.count} names, and ${count} announced`);
   return { kind: 'names', names, resolve };

@@ -17,12 +17,13 @@ import {
 import {
   diffNames,
   EMPTY_RULE_SET,
-  editNames,
+  editPieces,
   isOfPrivateNames,
   type List,
   type Names,
   namesAt,
   namesOfFirewall,
+  type Pieces,
   type RuleSet,
 } from '@rulecast/rules';
 
@@ -87,8 +88,8 @@ export interface Changed {
   readonly edits: ReadonlyMap<string, NameEdit>;
 }
 
-/** Throws ProtocolError for steps that do not fit, or say two things of one part. */
-export function withSteps(before: RuleSet, steps: readonly PartStep[]): Changed {
+/** In pieces. Throws ProtocolError for steps that do not fit, or say two things of one part. */
+export function* changedPieces(before: RuleSet, steps: readonly PartStep[]): Pieces<Changed> {
   const lists = new Map(before.lists);
   const policies = new Map(before.policies);
   const edits = new Map<string, NameEdit>();
@@ -102,7 +103,7 @@ export function withSteps(before: RuleSet, steps: readonly PartStep[]): Changed 
     if (step.op === 'edit') {
       const { list, removed, added } = step;
       give(`list ${list}`);
-      lists.set(list, edited(lists.get(list), step));
+      lists.set(list, yield* editedPieces(lists.get(list), step));
       edits.set(list, { removed, added });
       continue;
     }
@@ -120,10 +121,10 @@ export function withSteps(before: RuleSet, steps: readonly PartStep[]): Changed 
   return { ruleSet: { ...EMPTY_RULE_SET, lists, policies, unmatched }, edits };
 }
 
-function edited(list: List | undefined, { removed, added }: NameEdit): List {
+function* editedPieces(list: List | undefined, { removed, added }: NameEdit): Pieces<List> {
   if (list?.kind !== 'names' || namesOfFirewall(list) === undefined)
     throw misfit('an edit of no list that DNS knows');
-  const names = editNames(list.names, removed, added);
+  const names = yield* editPieces(list.names, removed, added);
   if (names === undefined) throw misfit('an edit that removes what is not there, or adds what is');
   return { ...list, names };
 }

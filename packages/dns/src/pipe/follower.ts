@@ -6,10 +6,17 @@
  */
 
 import { type ByteStream, ErrorCode, ProtocolError, type Turn } from '@rulecast/protocol';
-import { type Address, checkRuleSet, EMPTY_RULE_SET, type RuleSet } from '@rulecast/rules';
+import { type Address, checkPieces, EMPTY_RULE_SET, inTurns, type RuleSet } from '@rulecast/rules';
 import { NameJudge, type NameJudgement, type OpenedList } from '../judge/judge.ts';
-import { type Changed, withSteps } from './change.ts';
-import { CHANGE_MAX_BYTES, type Change, FrameReader, frameOf, type PipeMessage } from './frame.ts';
+import { type Changed, changedPieces } from './change.ts';
+import {
+  CHANGE_MAX_BYTES,
+  changePieces,
+  FrameReader,
+  frameOf,
+  type PipeMessage,
+  type ReadMessage,
+} from './frame.ts';
 
 export interface FollowerOptions {
   /** A new key for names, 16 bytes that nobody knows. */
@@ -99,19 +106,16 @@ export class NameFollower {
     }
   }
 
-  #take(following: Following, message: PipeMessage): void {
+  #take(following: Following, message: ReadMessage): void {
     if (message.kind === 'ask') {
       say(following.channel, { kind: 'counts', counts: this.#options.counts() });
       return say(following.channel, { kind: 'has', number: following.number });
     }
     if (message.kind !== 'change' || following.isChanging)
       throw new ProtocolError(ErrorCode.badMessage, `${message.kind}, which nobody asked for`);
-    const { change } = message;
-    if (!change.isWhole && following.number === 0)
-      throw new ProtocolError(ErrorCode.badBase, 'a change of nothing that is known here');
     following.isChanging = true;
     this.#turn = this.#turn
-      .then(() => this.#change(following, change))
+      .then(() => this.#change(following, message.body))
       .catch((error: unknown) => {
         following.fault = error;
         following.channel.close();
@@ -119,10 +123,15 @@ export class NameFollower {
   }
 
   /** A stream that ended meanwhile has nothing to say any more. */
-  async #change(following: Following, { number, isWhole, steps }: Change): Promise<void> {
+  async #change(following: Following, body: Uint8Array): Promise<void> {
     if (this.#current !== following || following.channel.state === 'disconnected') return;
-    const changed = withSteps(isWhole ? EMPTY_RULE_SET : this.#ruleSet, steps);
-    const fault = checkRuleSet(changed.ruleSet, 'explain').find(({ severity }) => severity === 'fault');
+    const { turn } = this.#options;
+    const { number, isWhole, steps } = await inTurns(changePieces(body), turn);
+    if (!isWhole && following.number === 0)
+      throw new ProtocolError(ErrorCode.badBase, 'a change of nothing that is known here');
+    const changed = await inTurns(changedPieces(isWhole ? EMPTY_RULE_SET : this.#ruleSet, steps), turn);
+    const problems = await inTurns(checkPieces(changed.ruleSet, 'explain'), turn);
+    const fault = problems.find(({ severity }) => severity === 'fault');
     if (fault !== undefined) throw new ProtocolError(ErrorCode.badRuleSet, fault.reason);
     await this.#goOver(changed);
     this.#ruleSet = changed.ruleSet;
@@ -134,12 +143,12 @@ export class NameFollower {
 
   async #goOver({ ruleSet, edits }: Changed): Promise<void> {
     if (this.#judge !== undefined && !this.#isStuck) {
-      const outcome = await this.#run(this.#judge.follow(ruleSet, edits));
+      const outcome = await inTurns(this.#judge.follow(ruleSet, edits), this.#options.turn);
       if (outcome === 'done') return;
       this.#isStuck = true;
     }
     for (let keys = 0; ; keys++) {
-      const judge = await this.#run(NameJudge.of(ruleSet, this.#options.key()));
+      const judge = await inTurns(NameJudge.of(ruleSet, this.#options.key()), this.#options.turn);
       if (judge instanceof NameJudge) {
         this.#judge = judge;
         this.#isStuck = false;
@@ -147,14 +156,6 @@ export class NameFollower {
       }
       if (judge !== 'flooded' || keys === KEYS_MAX)
         throw new Error('its names are in more combinations of lists than can be told apart');
-    }
-  }
-
-  async #run<T>(steps: Generator<undefined, T>): Promise<T> {
-    for (;;) {
-      const { done, value } = steps.next();
-      if (done === true) return value;
-      await this.#options.turn();
     }
   }
 }

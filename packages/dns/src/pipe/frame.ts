@@ -17,14 +17,14 @@ import {
   ByteReader,
   ByteWriter,
   canonicalBytes,
-  decodeCanonical,
+  canonicalPieces,
   ErrorCode,
   isPartKind,
   type PartId,
   PartKind,
   ProtocolError,
 } from '@rulecast/protocol';
-import { isPartName, type Names, readNames } from '@rulecast/rules';
+import { isPartName, type Names, namePieces, type Pieces } from '@rulecast/rules';
 import type { PartStep } from './change.ts';
 
 /** A change of more bytes is not sent, and not read: of twelve million names. */
@@ -52,6 +52,11 @@ export type PipeMessage =
   | { readonly kind: 'ask' }
   | { readonly kind: 'has'; readonly number: number }
   | { readonly kind: 'counts'; readonly counts: Readonly<Record<string, number>> };
+
+/** What is read; a change as bytes, of which changePieces makes one. */
+export type ReadMessage =
+  | Exclude<PipeMessage, { readonly kind: 'change' }>
+  | { readonly kind: 'change'; readonly body: Uint8Array };
 
 export function frameOf(message: PipeMessage): Uint8Array {
   const writer = new ByteWriter();
@@ -109,7 +114,7 @@ export class FrameReader {
   }
 
   /** The messages that end in these bytes. Throws ProtocolError for what is none; read no more then. */
-  *feed(bytes: Uint8Array): Generator<PipeMessage> {
+  *feed(bytes: Uint8Array): Generator<ReadMessage> {
     let at = 0;
     while (at < bytes.length) {
       if (this.#body === undefined) {
@@ -141,11 +146,11 @@ export class FrameReader {
   }
 }
 
-function messageOf(kind: number | undefined, body: Uint8Array): PipeMessage {
+function messageOf(kind: number | undefined, body: Uint8Array): ReadMessage {
   const reader = new ByteReader(body, ErrorCode.badMessage);
   switch (kind) {
     case Kind.change:
-      return { kind: 'change', change: readChange(reader) };
+      return { kind: 'change', body };
     case Kind.ask:
       reader.end();
       return { kind: 'ask' };
@@ -172,27 +177,30 @@ function readCounts(reader: ByteReader): Readonly<Record<string, number>> {
   return Object.fromEntries(counts);
 }
 
-function readChange(reader: ByteReader): Change {
+/** The change that the body of a frame says, in pieces. Throws ProtocolError where it is none. */
+export function* changePieces(body: Uint8Array): Pieces<Change> {
+  const reader = new ByteReader(body, ErrorCode.badMessage);
   const number = reader.u32();
   const whole = reader.u8();
   if (number === 0 || whole > 1) throw reader.error('a change without a number, or neither whole nor not');
   const steps: PartStep[] = [];
-  while (reader.remaining > 0) steps.push(readStep(reader));
+  while (reader.remaining > 0) steps.push(yield* stepPieces(reader));
   return { number, isWhole: whole === 1, steps };
 }
 
-function readStep(reader: ByteReader): PartStep {
+function* stepPieces(reader: ByteReader): Pieces<PartStep> {
   const op = reader.u8();
   switch (op) {
     case Op.edit: {
       const { name } = named(reader, PartKind.nameList);
-      return { op: 'edit', list: name, removed: readKeys(reader), added: readKeys(reader) };
+      const removed = yield* keyPieces(reader);
+      return { op: 'edit', list: name, removed, added: yield* keyPieces(reader) };
     }
     case Op.remove:
       return { op: 'remove', id: named(reader, reader.u8()) };
     case Op.put: {
       const id = named(reader, reader.u8());
-      return { op: 'put', part: decodeCanonical(id, readBytes(reader)) };
+      return { op: 'put', part: yield* canonicalPieces(id, readBytes(reader)) };
     }
     default:
       throw reader.error(`a step of kind ${op}`);
@@ -211,8 +219,8 @@ function readBytes(reader: ByteReader): Uint8Array {
   return reader.bytes(reader.count(1));
 }
 
-function readKeys(reader: ByteReader): Names {
-  const names = readNames(readBytes(reader));
+function* keyPieces(reader: ByteReader): Pieces<Names> {
+  const names = yield* namePieces(readBytes(reader));
   if ('reason' in names) throw reader.error(`name ${names.index} ${names.reason}`);
   return names;
 }
