@@ -7,6 +7,7 @@ import { renderChanges } from '../src/render/changes.ts';
 import { renderFileSummary, renderReject } from '../src/render/findings.ts';
 import { renderApplied, renderAppliedSummary, renderRelease } from '../src/render/release.ts';
 import { renderStatus } from '../src/render/status.ts';
+import { renderTable } from '../src/render/table.ts';
 import { renderVerdict } from '../src/render/verdict.ts';
 import {
   applied,
@@ -72,6 +73,27 @@ describe('numbers', () => {
     [1_234_567_890, '1,234.56 MB'],
   ])('%d bytes are %s', (bytes, text) => {
     expect(formatBytes(bytes)).toBe(text);
+  });
+});
+
+describe('tables', () => {
+  it('have columns as wide as what people see of them', () => {
+    const rows = [
+      ['ü', '1'],
+      ['漢字', '22'],
+      ['', '333'],
+    ];
+    expect(renderTable(['name', 'n'], rows, 1, PLAIN)).toBe(
+      ['name    n', 'ü       1', '漢字   22', '      333'].join('\n'),
+    );
+    expect(renderTable(['name', 'n'], rows, undefined, COLORED).split('\n')[1]).toBe('ü     1');
+  });
+
+  it('of 200,000 rows are as much work as their cells', () => {
+    const rows = Array.from({ length: 200_000 }, (_, i) => [`list list-${i}`, 'new', `${i}`]);
+    const text = renderTable(['part', 'what', '+added'], rows, 2, PLAIN);
+    expect(text.slice(-31)).toBe('\nlist list-199999  new   199999');
+    expect(text.split('\n')).toHaveLength(200_001);
   });
 });
 

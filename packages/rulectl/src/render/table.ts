@@ -1,45 +1,29 @@
-/** Tables without lines. Pure. */
+/** Tables without lines, which survive being copied and piped. Pure. */
 
-import Table from 'cli-table3';
+import stringWidth from 'string-width';
 import type { Colors } from '../terminal/terminal.ts';
 
-const NO_LINES = {
-  top: '',
-  'top-mid': '',
-  'top-left': '',
-  'top-right': '',
-  bottom: '',
-  'bottom-mid': '',
-  'bottom-left': '',
-  'bottom-right': '',
-  left: '',
-  'left-mid': '',
-  mid: '',
-  'mid-mid': '',
-  right: '',
-  'right-mid': '',
-  middle: '  ',
-};
+const BETWEEN = '  ';
 
-/** Columns without lines, which survive being copied and piped; from `firstNumber` on they are numbers. */
+/** Columns under a head, as wide as people see them; from `firstNumber` on they are numbers. */
 export function renderTable(
   head: readonly string[],
   rows: readonly (readonly string[])[],
   firstNumber: number | undefined,
   colors: Colors,
 ): string {
-  const table = new Table({
-    chars: NO_LINES,
-    style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [] },
-    colAligns: head.map((_, i) => (firstNumber !== undefined && i >= firstNumber ? 'right' : 'left')),
-  });
-  table.push(
-    head.map((text) => colors.bold(text)),
-    ...rows.map((row) => [...row]),
-  );
-  return table
-    .toString()
-    .split('\n')
-    .map((line) => line.trimEnd())
+  const lines = [head.map((text) => colors.bold(text)), ...rows];
+  const widths = head.map(() => 0);
+  for (const line of lines) {
+    for (const [i, text] of line.entries()) widths[i] = Math.max(widths[i] ?? 0, stringWidth(text));
+  }
+  return lines
+    .map((line) => {
+      const cells = line.map((text, i) => {
+        const blanks = ' '.repeat((widths[i] ?? 0) - stringWidth(text));
+        return firstNumber !== undefined && i >= firstNumber ? blanks + text : text + blanks;
+      });
+      return cells.join(BETWEEN).trimEnd();
+    })
     .join('\n');
 }
