@@ -72,6 +72,32 @@ describe.skipIf(toolGap() !== undefined)('npm run package', () => {
     expect(faults.filter((line) => !NO_FAULTS.some((tag) => line.includes(tag)))).toEqual([]);
   });
 
+  // Without a Fedora at hand: into an empty tree, where nothing that they ask for is, and no script can run.
+  it('gives RPMs that rpm installs, that ask for what Fedora has, and of which it leaves nothing', () => {
+    const root = mkdtempSync(join(tmpdir(), 'rulecast-packed-'));
+    outs.push(root);
+    const rpm = (...args: readonly string[]) =>
+      spawnSync('rpm', ['--root', root, ...args], { encoding: 'utf8' });
+    const names = ['rulecast', 'rulecast-firewall', 'rulecast-zeromq'];
+    expect(rpm('--initdb').status).toBe(0);
+    expect(rpm('-i', '--nodeps', '--noscripts', ...paths(out, '.rpm')).status).toBe(0);
+    const needed = [...rpm('-V', ...names).stdout.matchAll(/^\t(\S+).* is needed by/gm)].map(
+      ([, what]) => what,
+    );
+    expect(needed).toContain('nodejs');
+    const IN_FEDORA =
+      /^(\/bin\/sh|\/usr\/bin\/node|nodejs|nftables|util-linux|rtld\(.*|(ld-linux.*|lib[a-z+_]*)\.so\..*)$/;
+    expect(needed.filter((what) => !IN_FEDORA.test(what ?? ''))).toEqual([]);
+    expect(rpm('-V', '--nodeps', ...names).stdout).toBe(''); // each file as it was packed
+    const rulectl = join(root, 'usr/lib/rulecast/rulectl.js');
+    expect(execFileSync(process.execPath, [rulectl, '--version'], { encoding: 'utf8' })).toMatch(/^\d/);
+    expect(rpm('-e', '--noscripts', ...names).status).toBe(0);
+    const files = readdirSync(root, { recursive: true, encoding: 'utf8', withFileTypes: true }).filter(
+      (entry) => !entry.isDirectory() && !/\/(var\/lib\/rpm|etc)$/.test(entry.parentPath),
+    );
+    expect(files.map(({ name }) => name)).toEqual([]);
+  });
+
   it.each([
     [['--only', 'zip'], '--only is deb or rpm\n'],
     [['--out', 'a', '--out', 'b'], '--out is given twice\n'],
