@@ -47,11 +47,11 @@ let spliced cursor ~is_ingress rules =
 let patched_policy cursor (old : Part.policy) =
   let flags = u8 cursor in
   if flags > 3 then bad cursor "a flag of a patch";
-  let default, prefixes =
-    if flags land 1 = 0 then (old.default, old.prefixes)
+  let base, prefixes =
+    if flags land 1 = 0 then (old.base, old.prefixes)
     else
-      let default = Rule.action_of (flag cursor) in
-      (default, Column.read_set cursor)
+      let base = Part.read_base cursor in
+      (base, Column.read_set cursor)
   in
   let egress, a = spliced cursor ~is_ingress:false old.egress in
   let ingress, b = spliced cursor ~is_ingress:true old.ingress in
@@ -62,8 +62,8 @@ let patched_policy cursor (old : Part.policy) =
   let ingress_exceptions, d = exceptions old.ingress_exceptions ~is_ingress:true in
   finish cursor;
   if flags land 2 > 0 && c + d = 0 then bad cursor "exceptions without a splice";
-  if a + b + c + d = 0 && default = old.default && prefixes = old.prefixes then bad cursor "nothing changes";
-  Part.Policy { default; prefixes; egress; ingress; egress_exceptions; ingress_exceptions }
+  if a + b + c + d = 0 && base = old.base && prefixes = old.prefixes then bad cursor "nothing changes";
+  Part.Policy { base; prefixes; egress; ingress; egress_exceptions; ingress_exceptions }
 
 let patched_resolutions cursor old =
   let changes =

@@ -163,11 +163,22 @@ let rule ~is_ingress line =
 let rules ~is_ingress lines = Array.concat (List.map (rule ~is_ingress) lines)
 let action said = match said with "accept" -> Rule.Accept | "drop" -> Drop | said -> wrong "no action" said
 
+(* How names are answered, as the base of a policy has it. *)
+let answers json =
+  let said key words =
+    match member key json with
+    | `Null -> 0
+    | `String word when List.mem_assoc word words -> List.assoc word words
+    | _ -> wrong key ""
+  in
+  said "blocked" [ ("nxdomain", 2); ("refused", 4); ("null", 6) ]
+  + said "unlisted" [ ("answer", 8); ("nxdomain", 16) ]
+
 let policy ~default json =
   let exceptions = member "exceptions" json in
   Part.Policy
     {
-      default;
+      base = Rule.byte_of_action default + answers json;
       prefixes = set (texts "prefixes" json);
       egress = rules ~is_ingress:false (texts "egress" json);
       ingress = rules ~is_ingress:true (texts "ingress" json);
@@ -179,6 +190,7 @@ let resolve json =
   match member "resolve" json with
   | `Bool true -> 1
   | `String "firewall" -> 2
+  | `String "firewall-private" -> 3
   | `Bool false | `Null -> 0
   | _ -> wrong "resolve" ""
 

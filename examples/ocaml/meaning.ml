@@ -176,7 +176,7 @@ let judged firewall packet direction =
   else
     match (List.find_map in_block [ Exceptions; Common; Own ], policy, firewall.unmatched) with
     | Some verdict, _, _ -> verdict
-    | None, Some name, _ -> decided (Hashtbl.find firewall.policies name).default None
+    | None, Some name, _ -> decided (Part.default_action (Hashtbl.find firewall.policies name)) None
     | None, None, Some Drop -> decided Drop None
     | None, None, _ -> Nobody
 
@@ -210,8 +210,8 @@ let check_sound parts =
        match (Part.Map.mem (1, name) parts, Part.Map.find_opt (2, name) parts) with
        | true, _ -> ()
        | false, Some (Part.Names { resolve = 1; keys }) when Array.length keys <= 4096 -> ()
-       | false, Some (Names { resolve = 2; _ }) ->
-          if said.action = Accept || is_ingress || said.protocol <> 0 || said.is_dns then
+       | false, Some (Names { resolve = 2 | 3; _ }) ->
+          if is_ingress || said.is_dns || (said.action = Drop && said.protocol <> 0) then
             unsound "a rule that the firewall's DNS cannot follow"
        | _ -> unsound ("no list for rules: " ^ name))
     | _ -> ()
@@ -224,7 +224,7 @@ let check_sound parts =
     if kind <= 2 && name = "resolved" then unsound "a list is called resolved";
     match part with
     | Part.Names { resolve; keys } ->
-       if resolve <> 2 && Array.exists (fun key -> Names.end_of key > 0) keys then
+       if resolve < 2 && Array.exists (fun key -> Names.end_of key > 0) keys then
          unsound "a wildcard for rules"
     | Policy p ->
        if List.mem name [ "default"; "common" ] && p.prefixes <> Column.empty_set then

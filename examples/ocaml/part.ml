@@ -4,7 +4,7 @@
 open Cursor
 
 type policy = {
-  default : Rule.action;
+  base : int; (* the default action, and how names are answered *)
   prefixes : Column.set;
   egress : Rule.t array;
   ingress : Rule.t array;
@@ -47,20 +47,26 @@ let count = function
   | Resolutions names -> List.length names
   | Unmatched _ -> 1
 
+let default_action p = Rule.action_of (p.base land 1 = 1)
 let has_exceptions p = Array.length p.egress_exceptions + Array.length p.ingress_exceptions > 0
 
 (* ── Canonical bytes ── *)
 
+let read_base cursor =
+  let base = u8 cursor in
+  if base > 23 then bad cursor "a base";
+  base
+
 let read_policy cursor ~column =
   let is_2 = match take cursor 4 with "RCQ1" -> false | "RCQ2" -> true | _ -> bad cursor "no policy" in
-  let default = Rule.action_of (flag cursor) in
+  let base = read_base cursor in
   let prefixes = Column.read_set cursor in
   let runs is_ingress = Rule.read_runs cursor ~is_ingress ~column in
   let egress = runs false in
   let ingress = runs true in
   let egress_exceptions = if is_2 then runs false else [||] in
   let ingress_exceptions = if is_2 then runs true else [||] in
-  let policy = { default; prefixes; egress; ingress; egress_exceptions; ingress_exceptions } in
+  let policy = { base; prefixes; egress; ingress; egress_exceptions; ingress_exceptions } in
   if is_2 && not (has_exceptions policy) then bad cursor "RCQ2 without an exception";
   policy
 
@@ -90,7 +96,7 @@ let read ?(column = Column.read) cursor kind =
     | 2 ->
        tag cursor "RCN1";
        let resolve = u8 cursor in
-       if resolve > 2 then bad cursor "a resolve code";
+       if resolve > 3 then bad cursor "a resolve code";
        Names { resolve; keys = Names.read_keys cursor (u32 cursor) }
     | 3 -> Policy (read_policy cursor ~column)
     | 4 ->
@@ -125,7 +131,7 @@ let write b part =
   | Policy p ->
      let is_2 = has_exceptions p in
      Buffer.add_string b (if is_2 then "RCQ2" else "RCQ1");
-     Buffer.add_uint8 b (Rule.byte_of_action p.default);
+     Buffer.add_uint8 b p.base;
      Column.write_set b p.prefixes;
      List.iter runs
        ([ p.egress; p.ingress ] @ if is_2 then [ p.egress_exceptions; p.ingress_exceptions ] else [])
@@ -227,7 +233,7 @@ let digest = function
   | Names { resolve; keys } ->
      root "RDN1" (byte resolve) [ text_leaves "RLN1" 512 keys (fun b i -> Buffer.add_string b keys.(i)) ]
   | Policy p ->
-     let head = byte (Rule.byte_of_action p.default) ^ set_digest p.prefixes in
+     let head = byte p.base ^ set_digest p.prefixes in
      root "RDQ1" head
        (List.map rule_leaves [ p.egress; p.ingress; p.egress_exceptions; p.ingress_exceptions ])
   | Resolutions names ->
