@@ -3,7 +3,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ErrorCode } from '@rulecast/protocol';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { often } from '../../../test/thorough.ts';
 import { NODE_DISK } from '../src/state/disk.ts';
@@ -18,6 +18,10 @@ import {
   snapshotOf,
 } from './scripted-publisher.ts';
 import { nobody, RecordingSink, startedSubscriber } from './started.ts';
+import { TestClock } from './test-clock.ts';
+
+/** After which a second copy is tried again. */
+const MEND_MS = 30_000;
 
 const BOOTED = packetOf('egress', '172.16.0.1', '192.0.2.1');
 
@@ -40,6 +44,50 @@ async function stateAfter(
 function fileOf(release: ScriptedRelease): string {
   return `${Buffer.from(release.hash).toString('hex')}.release`;
 }
+
+describe('a second copy that could not be written', () => {
+  // One bad moment of the disk, and until the next release one damaged file was the end of the state.
+  it('is written once it can be, and keeps the release where its file is damaged then', async () => {
+    const publisher = new ScriptedPublisher();
+    const [one] = sampleReleases(publisher);
+    const stateDirectory = temporaryDirectory();
+    const copy = join(stateDirectory, 'copy', fileOf(one));
+    const later: (() => void)[] = [];
+    const clock = new TestClock();
+    let isFailing = true;
+    const subscriber = await startedSubscriber(publisher, {
+      stateDirectory,
+      disk: {
+        ...NODE_DISK,
+        async create(path) {
+          if (isFailing && path.startsWith(copy)) throw Object.assign(new Error('EIO'), { code: 'EIO' });
+          return NODE_DISK.create(path);
+        },
+      },
+      clock: {
+        monotonicMs: () => clock.monotonicMs(),
+        after(delayMs, work) {
+          if (delayMs === MEND_MS) later.push(work);
+          return delayMs === MEND_MS ? () => undefined : clock.after(delayMs, work);
+        },
+      },
+    });
+    const { peer } = await publisher.greeted();
+    await peer.bring(one, snapshotOf(one));
+    await vi.waitFor(() => expect(later).toHaveLength(1));
+    later.pop()?.(); // in vain, and for once more
+    await vi.waitFor(() => expect(later).toHaveLength(1));
+    expect(existsSync(copy)).toBe(false);
+    isFailing = false;
+    later.pop()?.();
+    await vi.waitFor(() => expect(existsSync(copy)).toBe(true));
+    await subscriber.close();
+    expect(later).toEqual([]);
+    writeFileSync(join(stateDirectory, fileOf(one)), 'damaged');
+    const again = await startedSubscriber(publisher, { stateDirectory, channel: nobody });
+    expectEnforces(again, one.ruleSet);
+  });
+});
 
 describe('a restart', () => {
   it('without a publisher enforces the same verdicts', async () => {

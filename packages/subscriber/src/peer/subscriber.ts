@@ -180,6 +180,8 @@ export interface Subscriber {
 
 /** After which closing, or opening again, is tried again that a sink refused. */
 const SHUT_RETRY_MS = 5_000;
+/** After which the second copy of the state is tried again that could not be written. */
+const MEND_MS = 30_000;
 /** Lists whose hits the publisher is told, and the longest name that fits a counter of `list.NAME`. */
 const LISTS_SHOWN = 24;
 const LIST_NAME_MAX = 27;
@@ -223,6 +225,9 @@ class RunningSubscriber implements Subscriber {
   #complaintCount = 0;
   #forkCount = 0; // how often another release of a number was seen that was in force here
   readonly #state: StateDirectory | undefined;
+  /** What was said last of its second copy; nothing once that is whole. */
+  #untidy = '';
+  #cancelMend: (() => void) | undefined;
   readonly #ruleClock: FirewallClock;
   readonly #clock: SteadyClock;
   #memory: Memory = NO_MEMORY;
@@ -334,17 +339,30 @@ class RunningSubscriber implements Subscriber {
   }
 
   #stateDirectory(): StateDirectory | undefined {
-    const { stateDirectory, disk, logger } = this.#options;
+    const { stateDirectory, disk } = this.#options;
     if (stateDirectory === undefined) return undefined;
     const events = {
       onDamage: (text: string) => this.#damaged(text),
-      onUntidy: (error: unknown) =>
-        logger.warn(
-          { err: error },
-          'the second copy of the state cannot be written, or old files not removed',
-        ),
+      onUntidy: (error: unknown) => this.#untidied(error),
     };
     return new StateDirectory(stateDirectory, events, disk);
+  }
+
+  /** Until the next release, or a start, one damaged file would be the end of a state without its copy. */
+  #untidied(error: unknown): void {
+    const text = String(error);
+    if (text !== this.#untidy) {
+      const what = 'the second copy of the state cannot be written, or old files not removed';
+      this.#options.logger.warn({ err: error }, what);
+    }
+    this.#untidy = text;
+    if (!this.#closing.signal.aborted)
+      this.#cancelMend ??= this.#clock.after(MEND_MS, () => void this.#mend());
+  }
+
+  async #mend(): Promise<void> {
+    this.#cancelMend = undefined;
+    if ((await this.#state?.mend()) === true) this.#untidy = '';
   }
 
   /** Told in the log, in the status, and by a counter in that of the publisher. */
@@ -519,6 +537,7 @@ class RunningSubscriber implements Subscriber {
     this.#freshness.close();
     this.#ruleEnds.stop();
     this.#session?.stop();
+    this.#cancelMend?.();
     await this.#running;
     this.#content.close();
     await this.#activator.close();

@@ -346,6 +346,27 @@ export class StateDirectory {
       .catch(this.#events.onUntidy);
   }
 
+  /**
+   * Brings the copy to what the directory says, after that could not be done; resolves with whether it is
+   * there. What fails is told again. The directory itself is left alone: a release may be coming into force.
+   */
+  mend(): Promise<boolean> {
+    const mended = this.#copying
+      .then(async () => {
+        if (this.#chain.files.length === 0) return true; // nothing is in force
+        const roots = formatRoots(this.#roots);
+        if (noteOf(this.#copy, 'roots') !== roots) await this.#copy.writeNote('roots', roots);
+        await this.#copyNow(undefined);
+        return true;
+      })
+      .catch((error: unknown) => {
+        this.#events.onUntidy(error);
+        return false;
+      });
+    this.#copying = mended.then(() => undefined);
+    return mended;
+  }
+
   /** Resolves when nothing is being written any more. */
   async settled(): Promise<void> {
     await this.#copying;
