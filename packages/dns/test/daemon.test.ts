@@ -13,8 +13,9 @@ import { freePort, rcodeOf } from '../../../test/kit/dns.ts';
 
 const BIN = fileURLToPath(new URL('../bin/rulecast-dns.js', import.meta.url));
 
-function start(args: readonly string[], cwd: string): ChildProcess {
-  const child = spawn(process.execPath, [BIN, ...args], { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+function start(args: readonly string[], cwd: string, variables: NodeJS.ProcessEnv = {}): ChildProcess {
+  const env = { ...process.env, ...variables };
+  const child = spawn(process.execPath, [BIN, ...args], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
   onTestFinished(() => void child.kill('SIGKILL'));
   return child;
 }
@@ -23,8 +24,9 @@ function start(args: readonly string[], cwd: string): ChildProcess {
 async function ended(
   args: readonly string[],
   cwd: string,
+  variables?: NodeJS.ProcessEnv,
 ): Promise<{ readonly exit: unknown; readonly said: string }> {
-  const child = start(args, cwd);
+  const child = start(args, cwd, variables);
   let said = '';
   for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk) => (said += chunk));
   const [exit] = await once(child, 'close');
@@ -74,6 +76,13 @@ it.each([
   const lines = createInterface({ input: child.stderr ?? process.stdin })[Symbol.asyncIterator]();
   expect(JSON.parse((await lines.next()).value).msg).toBe('ready');
   expect(statSync(join(folder, 'names.sock')).mode & 0o777).toBe(bits);
+});
+
+it('takes what the command line does not say from the environment', async () => {
+  const args = ['--rules', 'a', '--listen', '127.0.0.1', '--upstream', '127.0.0.1'];
+  const { exit, said } = await ended(args, temporaryDirectory(), { RULECAST_OPENINGS: 'openings.sock' });
+  expect(said).toContain('--openings openings.sock goes with --releases SOCKET');
+  expect(exit).toBe(64);
 });
 
 it.each([

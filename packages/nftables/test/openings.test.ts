@@ -134,6 +134,26 @@ describe('an address is opened', () => {
     expect(kernel.elements.size).toBe(0);
   });
 
+  it.each<[string, string, Outcome]>([
+    ['2606:2800:220:1::1', '26062800022000010000000000000001', Outcome.open],
+    [
+      '64:ff9b::93.184.216.34, as networks of IPv6 alone have it',
+      '0064ff9b00000000000000005db8d822',
+      Outcome.open,
+    ],
+    ['64:ff9b::10.137.0.6', '0064ff9b00000000000000000a890006', Outcome.refused],
+    ['::ffff:10.137.0.6', '00000000000000000000ffff0a890006', Outcome.refused],
+    ['fd00::1', 'fd000000000000000000000000000001', Outcome.refused],
+    ['::1', '00000000000000000000000000000001', Outcome.refused],
+  ])('of IPv6, where it is of the Internet: %s', async (_, address, outcome) => {
+    const qube = 'fd0924ef4179000a0000000000000005';
+    const set = `n${KEY}_6_1024_${VERSION}`;
+    const { openings } = await opened([{ set, qubes: [{ address: qube, length: 128 }] }]);
+    const bytes = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex, 'hex'));
+    const more = { family: 6, qube: bytes(qube), addresses: [bytes(address)] } as const;
+    expect(openings.open(opening(more))).toBe(outcome);
+  });
+
   it('not where the kernel does not take it, nor before or after anything is in force', async () => {
     const { kernel, openings } = await opened();
     kernel.failure = new NativeError('no', -1);

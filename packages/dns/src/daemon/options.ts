@@ -10,7 +10,7 @@ const PORT_MAX = 65_535;
 /** `RULECAST_RELEASES` for `--releases`, and so on, as a unit says them. */
 const ENVIRONMENT = {
   prefix: 'RULECAST',
-  options: ['releases', 'releases-mode', 'rules', 'listen', 'upstream', 'log-level'],
+  options: ['releases', 'releases-mode', 'openings', 'rules', 'listen', 'upstream', 'log-level'],
 };
 
 const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.meta.url))

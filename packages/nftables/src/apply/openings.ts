@@ -10,7 +10,7 @@
 import {
   canonicalPrefixes,
   type Family,
-  isSpecialPurpose,
+  isPrivateAddress,
   memberContaining,
   NAME_ADDRESSES_MAX,
   PrefixBuilder,
@@ -257,9 +257,9 @@ function isOf({ qubes }: Place, key: Uint32Array): boolean {
   return memberContaining(qubes, key) >= 0; // which begins with the address of the qube
 }
 
-/** Of the Internet: no name opens what is private, of a link, of this machine or of many. */
+/** No name opens what is private, of a link, of this machine or of many: as `rulecast-dns` tells none. */
 function isOpenable(family: Family, key: Uint32Array): boolean {
-  return !isSpecialPurpose(family, key.subarray(strideOf(family)), family === 4 ? 32 : 128);
+  return !isPrivateAddress({ family, words: key.subarray(strideOf(family)) });
 }
 
 /** What a qube holds that has not ended; undefined: too many others hold something. */
