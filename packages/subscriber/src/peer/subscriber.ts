@@ -352,7 +352,8 @@ class RunningSubscriber implements Subscriber {
   #untidied(error: unknown): void {
     const text = String(error);
     if (text !== this.#untidy) {
-      const what = 'the second copy of the state cannot be written, or old files not removed';
+      const what =
+        'the second copy of the state cannot be written, or old files not removed: tried again every 30 s';
       this.#options.logger.warn({ err: error }, what);
     }
     this.#untidy = text;

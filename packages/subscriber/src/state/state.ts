@@ -336,26 +336,22 @@ export class StateDirectory {
           const release = this.#copy.readRelease(file);
           if (release !== undefined) await this.#main.writeRelease(file, encodeRelease(release));
         }
-        for (const shelf of [this.#main, this.#copy]) {
-          const body = formatRoots(this.#roots);
-          if (noteOf(shelf, 'roots') !== body) await shelf.writeNote('roots', body);
-        }
+        await this.#healRoots(this.#main);
         if (!isMark(readMark(this.#main), mark)) await writeMark(this.#main, mark);
-        await this.#copyNow(undefined);
       })
       .catch(this.#events.onUntidy);
+    void this.mend();
   }
 
   /**
-   * Brings the copy to what the directory says, after that could not be done; resolves with whether it is
-   * there. What fails is told again. The directory itself is left alone: a release may be coming into force.
+   * Brings the copy to what the directory says; resolves with whether that is there. What fails is told. The
+   * directory itself is left alone: a release may be coming into force.
    */
   mend(): Promise<boolean> {
     const mended = this.#copying
       .then(async () => {
         if (this.#chain.files.length === 0) return true; // nothing is in force
-        const roots = formatRoots(this.#roots);
-        if (noteOf(this.#copy, 'roots') !== roots) await this.#copy.writeNote('roots', roots);
+        await this.#healRoots(this.#copy);
         await this.#copyNow(undefined);
         return true;
       })
@@ -365,6 +361,11 @@ export class StateDirectory {
       });
     this.#copying = mended.then(() => undefined);
     return mended;
+  }
+
+  async #healRoots(shelf: Shelf): Promise<void> {
+    const body = formatRoots(this.#roots);
+    if (noteOf(shelf, 'roots') !== body) await shelf.writeNote('roots', body);
   }
 
   /** Resolves when nothing is being written any more. */
