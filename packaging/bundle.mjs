@@ -19,6 +19,7 @@ import {
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { plainWidth } from '../packages/rulectl/plain-width.mjs';
 import { SOURCE_CONDITION } from '../rooms.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -118,8 +119,8 @@ export async function bundle(side, { folder, maps, version }) {
     conditions: [SOURCE_CONDITION],
     minifySyntax: true,
     legalComments: 'none', // licences are in a file of their own
-    external: ['msgpackr-extract', ...Object.keys(whole)], // msgpackr does without
-    plugins: [besideEachOther(names), nativesBeside],
+    external: Object.keys(whole),
+    plugins: [besideEachOther(names), nativesBeside, plainWidth],
     // Libraries in CommonJS ask for Node's own modules by `require`, which an ES module lacks.
     banner: {
       js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);",
@@ -204,6 +205,7 @@ function besideEachOther(names) {
  * @type {Readonly<Record<string, string>>}
  */
 const FINDERS = {
+  'msgpackr-extract': '', // msgpackr does without
   './src/static.js': "exports.loadStatic = () => require('./koffi.node');",
   'cmake-ts/build/loader': `exports.loadAddon = () => {
     try {

@@ -7,6 +7,7 @@
 import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { plainWidth } from './plain-width.mjs';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -21,6 +22,7 @@ await build({
   target: 'node20.19',
   minifySyntax: true,
   external: ['zeromq', 'msgpackr-extract'], // native: found beside their own files
+  plugins: [plainWidth],
   // Libraries in CommonJS ask for Node's own modules by `require`, which an ES module lacks.
   banner: {
     js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);",

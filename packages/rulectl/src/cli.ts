@@ -27,23 +27,6 @@ import {
   type WordRules,
 } from '@rulecast/program';
 import type { ArgumentsCamelCase, Argv } from 'yargs';
-import * as adopt from './commands/adopt.ts';
-import * as check from './commands/check.ts';
-import * as config from './commands/config.ts';
-import * as diff from './commands/diff.ts';
-import * as doctor from './commands/doctor.ts';
-import * as forget from './commands/forget.ts';
-import * as history from './commands/history.ts';
-import * as importing from './commands/import.ts';
-import * as keygen from './commands/keygen.ts';
-import * as keys from './commands/keys.ts';
-import * as list from './commands/list.ts';
-import * as lists from './commands/lists.ts';
-import * as push from './commands/push.ts';
-import * as refresh from './commands/refresh.ts';
-import * as rollback from './commands/rollback.ts';
-import * as status from './commands/status.ts';
-import * as test from './commands/test.ts';
 import { CliError, ExitCode, exitCodesHelp, usageError } from './terminal/exit.ts';
 import { STDIN_NAME } from './terminal/input.ts';
 import { Terminal } from './terminal/terminal.ts';
@@ -62,6 +45,31 @@ interface Command<A> {
   readonly builder: (yargs: Argv<GlobalArgs>) => Argv<A>;
   readonly run: (args: ArgumentsCamelCase<A>, terminal: Terminal) => Promise<ExitCode>;
 }
+type Add = <A extends object>(command: Command<A>) => void;
+
+/**
+ * The commands by name, as help lists them. A command line loads the one that it begins with: what the others
+ * need, such as readers of lists and of YAML, would take longer than `rulectl status` itself.
+ */
+const COMMANDS: ReadonlyMap<string, (add: Add) => Promise<void>> = new Map([
+  ['push', async (add) => add(await import('./commands/push.ts'))],
+  ['status', async (add) => add(await import('./commands/status.ts'))],
+  ['test', async (add) => add(await import('./commands/test.ts'))],
+  ['history', async (add) => add(await import('./commands/history.ts'))],
+  ['diff', async (add) => add(await import('./commands/diff.ts'))],
+  ['rollback', async (add) => add(await import('./commands/rollback.ts'))],
+  ['forget', async (add) => add(await import('./commands/forget.ts'))],
+  ['adopt', async (add) => add(await import('./commands/adopt.ts'))],
+  ['lists', async (add) => add(await import('./commands/lists.ts'))],
+  ['list', async (add) => add(await import('./commands/list.ts'))],
+  ['refresh', async (add) => add(await import('./commands/refresh.ts'))],
+  ['check', async (add) => add(await import('./commands/check.ts'))],
+  ['config', async (add) => add(await import('./commands/config.ts'))],
+  ['import', async (add) => add(await import('./commands/import.ts'))],
+  ['doctor', async (add) => add(await import('./commands/doctor.ts'))],
+  ['keygen', async (add) => add(await import('./commands/keygen.ts'))],
+  ['keys', async (add) => add(await import('./commands/keys.ts'))],
+]);
 
 const WORD_RULES: WordRules = {
   repeatable: new Set(['require', 'resolve', 'offline', 'known-list']),
@@ -73,7 +81,7 @@ const WORD_RULES: WordRules = {
 export async function runCli(args: readonly string[], environment: Environment): Promise<ExitCode> {
   const terminal = new Terminal(environment);
   try {
-    const parsed = parse(args, terminal);
+    const parsed = await parse(args, terminal);
     if (typeof parsed === 'string') terminal.out.line(parsed);
     const exit = typeof parsed === 'string' ? ExitCode.ok : await parsed();
     terminal.out.flush();
@@ -84,19 +92,42 @@ export async function runCli(args: readonly string[], environment: Environment):
 }
 
 /** What to do, or the text that --help or --version asks for. Throws CliError `usage`. */
-function parse(args: readonly string[], terminal: Terminal): Work | string {
-  let work: Work | undefined;
-  const cli = commandLine(terminal, (chosen) => {
-    work = chosen;
-  });
+async function parse(args: readonly string[], terminal: Terminal): Promise<Work | string> {
+  const cli = await commandLine(args[0], terminal);
   try {
     checkWords(args, WORD_RULES);
-    const { values, text } = parseWords(cli, maskWords(args));
-    checkSwitches(args, WORD_RULES, values);
-    return work ?? text;
+    const chosen = chosenBy(cli, maskWords(args));
+    if (typeof chosen === 'string') return chosen;
+    checkSwitches(args, WORD_RULES, chosen.values);
+    return chosen.work;
   } catch (error) {
     if (!(error instanceof ProgramError)) throw error;
     throw usageError(`${usageText(error, args[0])}\nTry: ${helpCommand(args)}`);
+  }
+}
+
+/**
+ * Ends what yargs does once it has found the command: it would go on to write down the help of that, in case
+ * it fails, which takes longer than reading the command line.
+ */
+class Chosen extends Error {
+  readonly values: Readonly<Record<string, unknown>>;
+  readonly work: Work;
+
+  constructor(values: Readonly<Record<string, unknown>>, work: Work) {
+    super('a command is chosen');
+    this.values = values;
+    this.work = work;
+  }
+}
+
+/** The command that words name, or the text that they ask for. */
+function chosenBy(cli: Argv<GlobalArgs>, words: readonly string[]): Chosen | string {
+  try {
+    return parseWords(cli, words).text;
+  } catch (error) {
+    if (error instanceof Chosen) return error;
+    throw error;
   }
 }
 
@@ -133,9 +164,10 @@ function unmaskWords<A extends object>(args: A): A {
   return Object.assign({ ...args }, Object.fromEntries(entries));
 }
 
-function commandLine(terminal: Terminal, choose: (work: Work) => void): Argv<GlobalArgs> {
+/** What rulectl takes; where `first` is a command, the other commands are left out. */
+async function commandLine(first: string | undefined, terminal: Terminal): Promise<Argv<GlobalArgs>> {
   const columns = terminal.outIsTty ? process.stdout.columns : HELP_MAX_COLUMNS;
-  const global = strictYargs('rulectl', new URL('../package.json', import.meta.url))
+  const cli = strictYargs('rulectl', new URL('../package.json', import.meta.url))
     .usage(
       '$0 COMMAND\n\nFirewall rule sets: check them, release them, and see what the firewalls do with them.',
     )
@@ -156,30 +188,18 @@ function commandLine(terminal: Terminal, choose: (work: Work) => void): Argv<Glo
       describe: "the publisher's public key, or a file that holds it",
     })
     .option('no-color', { type: 'boolean', describe: 'no colours; NO_COLOR=1 does the same' });
-  const add = <A extends object>(cli: Argv<GlobalArgs>, command: Command<A>): Argv<GlobalArgs> =>
+  const add: Add = (command) => {
     cli.command(
       command.command,
       command.describe,
       (own) => command.builder(own).epilogue(exitCodesHelp()), // yargs forgets it between commands
-      (commandArgs) => choose(() => command.run(unmaskWords(commandArgs), terminal)),
+      (values) => {
+        throw new Chosen(values, () => command.run(unmaskWords(values), terminal));
+      },
     );
-  let cli = add(global, push);
-  cli = add(cli, status);
-  cli = add(cli, test);
-  cli = add(cli, history);
-  cli = add(cli, diff);
-  cli = add(cli, rollback);
-  cli = add(cli, forget);
-  cli = add(cli, adopt);
-  cli = add(cli, lists);
-  cli = add(cli, list);
-  cli = add(cli, refresh);
-  cli = add(cli, check);
-  cli = add(cli, config);
-  cli = add(cli, importing);
-  cli = add(cli, doctor);
-  cli = add(cli, keygen);
-  cli = add(cli, keys);
+  };
+  const named = COMMANDS.get(first ?? '');
+  for (const load of named === undefined ? COMMANDS.values() : [named]) await load(add);
   return cli
     .example([
       ['$0 check office.yaml', 'before'],
@@ -208,29 +228,8 @@ function commandLine(terminal: Terminal, choose: (work: Work) => void): Argv<Glo
     .wrap(Math.min(HELP_MAX_COLUMNS, columns));
 }
 
-function helpCommand(args: readonly string[]): string {
-  const named = [
-    push,
-    status,
-    test,
-    history,
-    diff,
-    rollback,
-    forget,
-    adopt,
-    lists,
-    list,
-    refresh,
-    check,
-    config,
-    importing,
-    doctor,
-    keygen,
-    keys,
-  ]
-    .map(({ command }) => command.split(' ')[0])
-    .find((name) => name === args[0]);
-  return named === undefined ? 'rulectl --help' : `rulectl ${named} --help`;
+function helpCommand([first = '']: readonly string[]): string {
+  return COMMANDS.has(first) ? `rulectl ${first} --help` : 'rulectl --help';
 }
 
 /** Says what went wrong, to people and, with --json, to programs; returns the exit code. */

@@ -1,9 +1,9 @@
 /**
- * Fields of control messages: each says once what it may hold, and the schema, the TypeScript type and the
- * table in PROTOCOL.md all come from that, so that they cannot drift apart.
+ * Fields of control messages: each says once what it may hold, and the check, the TypeScript type and the
+ * table in PROTOCOL.md all come from that, so that they cannot drift apart. The checks are plain functions:
+ * to load a compiler of schemas, and to compile some, was a tenth of a `rulectl status`.
  */
 
-import { Ajv, type ValidateFunction } from 'ajv';
 import {
   ADDRESS_TEXT_MAX_BYTES,
   CAPABILITIES_MAX,
@@ -16,11 +16,11 @@ import {
   VERSION_MAX,
 } from '../limits.ts';
 
-/** JSON Schema 2020-12 with our keywords `byteLengths` and `textBytes`. */
-export type Schema = { readonly [keyword: string]: unknown };
+/** What is wrong with a value, or undefined: first where, as `/record/name`, then what. */
+export type Check = (value: unknown, place?: string) => string | undefined;
 
 export interface Field<T, Optional extends boolean = boolean> {
-  readonly schema: Schema;
+  readonly check: Check;
   readonly optional: Optional;
   /** What PROTOCOL.md calls the type. */
   readonly label: string;
@@ -49,27 +49,13 @@ type RequiredField<T> = Field<T, false>;
 const UNPRINTABLE = /[\p{Cc}\p{Cs}]/u;
 const UNPRINTABLE_ALL = /[\p{Cc}\p{Cs}]/gu;
 
-/**
- * Every process pays for this when it starts. That the schemas are schemas is a test's to say: to check it
- * here, the schema of schemas is compiled first, which took longer than all others together.
- */
-const ajv = new Ajv({ strict: true, meta: false, validateSchema: false, code: { optimize: false } });
-ajv.addKeyword({
-  keyword: 'byteLengths',
-  schemaType: 'array',
-  validate: (lengths: readonly number[], data: unknown): boolean =>
-    data instanceof Uint8Array && lengths.includes(data.length),
-});
-ajv.addKeyword({
-  keyword: 'textBytes',
-  type: 'string',
-  schemaType: 'number',
-  validate: (max: number, data: string): boolean =>
-    data.length <= max && Buffer.byteLength(data) <= max && !UNPRINTABLE.test(data),
-});
+/** A check by a condition alone. */
+function only(what: string, holds: (value: unknown) => boolean): Check {
+  return (value, place = '') => (holds(value) ? undefined : `${place || 'body'} is not ${what}`);
+}
 
 export const boolean: RequiredField<boolean> = {
-  schema: { type: 'boolean' },
+  check: only('true or false', (value) => typeof value === 'boolean'),
   optional: false,
   label: 'boolean',
 };
@@ -80,13 +66,13 @@ export const uint = integer(0, VERSION_MAX);
 export const duration: RequiredField<number> = { ...integer(0, DURATION_MAX_MS), label: 'duration' };
 /** A stable code: kebab case. */
 export const code: RequiredField<string> = {
-  schema: { type: 'string', textBytes: CODE_MAX_BYTES, pattern: '^[a-z][a-z0-9-]*$' },
+  check: only('a code', (value) => isText(value, CODE_MAX_BYTES) && /^[a-z][a-z0-9-]*$/.test(value)),
   optional: false,
   label: 'code',
 };
 /** Name of a peer, list or policy. */
 export const name: RequiredField<string> = {
-  schema: { type: 'string', textBytes: PEER_NAME_MAX_BYTES, pattern: '^[A-Za-z0-9][A-Za-z0-9._-]*$' },
+  check: only('a name', isName),
   optional: false,
   label: 'name',
 };
@@ -99,38 +85,63 @@ export const prefixText = textOf(ADDRESS_TEXT_MAX_BYTES);
 export const hexHash = hex(HASH_BYTES);
 
 export function integer(minimum: number, maximum: number): RequiredField<number> {
+  const isIn = (value: unknown): boolean =>
+    typeof value === 'number' && Number.isInteger(value) && value >= minimum && value <= maximum;
   const label = maximum === VERSION_MAX ? 'uint' : `${minimum}..${maximum}`;
-  return { schema: { type: 'integer', minimum, maximum }, optional: false, label };
+  return { check: only(`an integer from ${minimum} to ${maximum}`, isIn), optional: false, label };
 }
 
 export function bytes(...byteLengths: readonly number[]): RequiredField<Uint8Array> {
-  return { schema: { byteLengths }, optional: false, label: `bytes ${byteLengths.join(' or ')}` };
+  const label = `bytes ${byteLengths.join(' or ')}`;
+  const areThey = (value: unknown): boolean =>
+    value instanceof Uint8Array && byteLengths.includes(value.length);
+  return { check: only(label, areThey), optional: false, label };
 }
 
 /** Text of at most so many bytes of UTF-8, without control characters. */
 export function textOf(maxBytes: number): RequiredField<string> {
-  return { schema: { type: 'string', textBytes: maxBytes }, optional: false, label: `text ${maxBytes}` };
+  const check = only(`text of at most ${maxBytes} bytes`, (value) => isText(value, maxBytes));
+  return { check, optional: false, label: `text ${maxBytes}` };
+}
+
+function isText(value: unknown, maxBytes: number): value is string {
+  if (typeof value !== 'string' || value.length > maxBytes) return false;
+  return Buffer.byteLength(value) <= maxBytes && !UNPRINTABLE.test(value);
+}
+
+function isName(value: unknown): boolean {
+  return isText(value, PEER_NAME_MAX_BYTES) && /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(value);
 }
 
 export function hex(byteCount: number): RequiredField<string> {
-  const schema = { type: 'string', pattern: `^[0-9a-f]{${byteCount * 2}}$` };
-  return { schema, optional: false, label: `hex ${byteCount}` };
+  const digits = new RegExp(`^[0-9a-f]{${byteCount * 2}}$`);
+  const label = `hex ${byteCount}`;
+  const check = only(label, (value) => typeof value === 'string' && digits.test(value));
+  return { check, optional: false, label };
 }
 
 export function oneOf<const T extends string>(...values: readonly T[]): RequiredField<T> {
-  return { schema: { type: 'string', enum: values }, optional: false, label: values.join(', ') };
+  const label = values.join(', ');
+  const check = only(`one of ${label}`, (value) => values.some((known) => known === value));
+  return { check, optional: false, label };
 }
 
 export function listOf<T>(member: RequiredField<T>, most: number): RequiredField<readonly T[]> {
-  const schema = { type: 'array', items: member.schema, maxItems: most };
-  return { schema, optional: false, label: `list of at most ${most} ${member.label}` };
+  const label = `list of at most ${most} ${member.label}`;
+  const isList = only(label, (value) => Array.isArray(value) && value.length <= most);
+  const check: Check = (value, place = '') =>
+    isList(value, place) ??
+    firstFault((value as readonly unknown[]).entries(), (index, item) =>
+      member.check(item, `${place}/${index}`),
+    );
+  return { check, optional: false, label };
 }
 
 export function mapOf<F extends Fields>(fields: F): RequiredField<FieldValues<F>> {
   const label = `map {${Object.entries(fields)
     .map(([key, field]) => (field.optional ? `${key}?` : key))
     .join(', ')}}`;
-  return { schema: schemaOf(fields), optional: false, label };
+  return { check: checkOf(fields), optional: false, label };
 }
 
 export const protocolVersion: RequiredField<number> = integer(1, 255);
@@ -139,69 +150,71 @@ export const capabilities: RequiredField<readonly string[]> = listOf(code, CAPAB
 
 /** Names of counters, with their values. */
 export function countersOf(most: number): RequiredField<Readonly<Record<string, number>>> {
-  const schema = {
-    type: 'object',
-    maxProperties: most,
-    propertyNames: { type: 'string', pattern: '^[A-Za-z][A-Za-z0-9._-]{0,31}$' },
-    additionalProperties: uint.schema,
-  };
-  return { schema, optional: false, label: `map of at most ${most} counters` };
+  const label = `map of at most ${most} counters`;
+  const isFew = only(label, (value) => isMap(value) && Object.keys(value).length <= most);
+  const check: Check = (value, place = '') =>
+    isFew(value, place) ??
+    firstFault(Object.entries(value as object), (key, count) => {
+      const isCounter = /^[A-Za-z][A-Za-z0-9._-]{0,31}$/.test(key);
+      return isCounter
+        ? uint.check(count, `${place}/${key}`)
+        : `${place || 'body'} has a counter of another name`;
+    });
+  return { check, optional: false, label };
 }
 
 export function optional<T>(field: RequiredField<T>): Field<T, true> {
   return { ...field, optional: true };
 }
 
-/** The schema of a map of exactly these fields; `tag`, if given, is a further text field with one value. */
-export function schemaOf(fields: Fields, tag?: { readonly field: string; readonly value: string }): Schema {
-  const properties: Record<string, Schema> = {};
-  const required: string[] = [];
-  if (tag !== undefined) {
-    properties[tag.field] = { const: tag.value };
-    required.push(tag.field);
-  }
-  for (const [key, field] of Object.entries(fields)) {
-    properties[key] = field.schema;
-    if (!field.optional) required.push(key);
-  }
-  return { type: 'object', properties, required, additionalProperties: false };
-}
-
-/** A check of a schema, compiled when it is first used: a process speaks only some of the messages. */
-export function validator(schema: Schema): (value: unknown) => string | undefined {
-  let validate: ValidateFunction | undefined;
-  return (value) => {
-    validate ??= ajv.compile(schema);
-    if (validate(value)) return undefined;
-    const error = validate.errors?.[0];
-    return error === undefined ? 'is refused' : `${error.instancePath || 'body'} ${error.message ?? ''}`;
+/** A check of maps of exactly these fields, and those of `others`, which somebody else checks. */
+export function checkOf(fields: Fields, others: readonly string[] = []): Check {
+  const known = new Set([...Object.keys(fields), ...others]);
+  const isFieldMap = only('a map', isMap);
+  return (value, place = '') => {
+    const fault = isFieldMap(value, place);
+    if (fault !== undefined) return fault;
+    const map = value as Readonly<Record<string, unknown>>;
+    if (Object.keys(map).some((key) => !known.has(key)))
+      return `${place || 'body'} has a field that is unknown`;
+    return firstFault(Object.entries(fields), (key, field) => {
+      if (Object.hasOwn(map, key)) return field.check(map[key], `${place}/${key}`);
+      return field.optional ? undefined : `${place || 'body'} has no ${key}`;
+    });
   };
 }
 
 /**
  * A check of maps of one field, called as the tag, which is a map itself: its own field of that name says
- * which of `fieldsByTag` it has. Only what is met is compiled: all records at once take a start longer than
- * the push it waits for.
+ * which of `fieldsByTag` it has.
  */
-export function taggedValidator(
-  tag: string,
-  fieldsByTag: Readonly<Record<string, Fields>>,
-): (value: unknown) => string | undefined {
-  const outer = validator(schemaOf({ [tag]: { schema: { type: 'object' }, optional: false, label: 'map' } }));
-  const inner = new Map(
-    Object.entries(fieldsByTag).map(([value, fields]) => [
-      value,
-      validator(schemaOf(fields, { field: tag, value })),
-    ]),
-  );
-  return (value) => {
-    const fault = outer(value);
-    if (fault !== undefined) return fault;
-    const map = (value as Readonly<Record<string, Readonly<Record<string, unknown>>>>)[tag]; // so says the outer schema
-    const kind = map?.[tag];
-    const check = typeof kind === 'string' ? inner.get(kind) : undefined;
-    return check === undefined ? `/${tag} is of an unknown kind` : check(map);
+export function taggedCheck(tag: string, fieldsByTag: Readonly<Record<string, Fields>>): Check {
+  const byKind = new Map(Object.entries(fieldsByTag).map(([kind, fields]) => [kind, checkOf(fields, [tag])]));
+  const check = (map: unknown, place: string): string | undefined => {
+    const kind =
+      isMap(map) && Object.hasOwn(map, tag) ? (map as Readonly<Record<string, unknown>>)[tag] : undefined;
+    const own = typeof kind === 'string' ? byKind.get(kind) : undefined;
+    return own === undefined ? `${place} is of an unknown kind` : own(map, place);
   };
+  return checkOf({ [tag]: { check: (map, place = '') => check(map, place), optional: false, label: 'map' } });
+}
+
+/** Whether a value of a body is a map. */
+export function isMap(value: unknown): value is object {
+  return (
+    typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array)
+  );
+}
+
+function firstFault<K, V>(
+  entries: Iterable<readonly [K, V]>,
+  faultOf: (key: K, value: V) => string | undefined,
+): string | undefined {
+  for (const [key, value] of entries) {
+    const fault = faultOf(key, value);
+    if (fault !== undefined) return fault;
+  }
+  return undefined;
 }
 
 /**

@@ -1,6 +1,6 @@
 /**
  * Messages: what a frame's type and body mean, PROTOCOL.md "Messages". Control bodies are maps checked
- * against a schema; OFFER, PROOF, ROOT, FRESH and CHUNK are binary. Which message may come when is the
+ * against its fields; OFFER, PROOF, ROOT, FRESH and CHUNK are binary. Which message may come when is the
  * business of session.ts.
  */
 
@@ -22,7 +22,9 @@ import { CONTROL_FIELDS, type ControlRecord, RECORD_FIELDS } from './control.ts'
 import {
   boolean,
   bytes,
+  type Check,
   capabilities,
+  checkOf,
   code,
   countersOf,
   duration,
@@ -30,6 +32,7 @@ import {
   type FieldValues,
   hash,
   integer,
+  isMap,
   listOf,
   mapOf,
   name,
@@ -37,11 +40,9 @@ import {
   optional,
   partText,
   protocolVersion,
-  schemaOf,
-  taggedValidator,
+  taggedCheck,
   text,
   uint,
-  validator,
 } from './field.ts';
 import { PACKET_FIELDS, VERDICT_FIELDS } from './query.ts';
 
@@ -233,7 +234,6 @@ export interface EncodedMessage {
   readonly body: Uint8Array;
 }
 
-type Check = (value: unknown) => string | undefined;
 interface MapCodec {
   readonly names: readonly string[];
   readonly check: Check;
@@ -244,13 +244,13 @@ const MAP_CODECS = new Map<MessageKind, MapCodec>();
 for (const kind of kindsOf(MessageType)) KINDS.set(MessageType[kind], kind);
 for (const kind of kindsOf(MAP_FIELDS)) {
   const fields: Fields = MAP_FIELDS[kind];
-  MAP_CODECS.set(kind, { names: Object.keys(fields), check: validator(schemaOf(fields)) });
+  MAP_CODECS.set(kind, { names: Object.keys(fields), check: checkOf(fields) });
 }
-MAP_CODECS.set('record', { names: ['record'], check: taggedValidator('record', RECORD_FIELDS) });
+MAP_CODECS.set('record', { names: ['record'], check: taggedCheck('record', RECORD_FIELDS) });
 
 /**
  * The type and body of a message; a CHUNK's body is its bytes, not a copy. Throws TypeError if the message
- * breaks its schema or a rule of PROTOCOL.md, and RangeError if it does not fit: both are the caller's
+ * breaks its fields or a rule of PROTOCOL.md, and RangeError if it does not fit: both are the caller's
  * mistakes.
  */
 export function encodeMessage(message: Message): EncodedMessage {
@@ -292,7 +292,7 @@ export function decodeMessage(type: number, body: Uint8Array, onSkipped?: () => 
   const fields = withoutSkippable(decodeBody(body), onSkipped);
   const wrong = codec?.check(fields);
   if (wrong !== undefined) throw new ProtocolError(ErrorCode.badMessage, `${kind}: ${wrong}`);
-  const message = { kind, ...fields } as Message; // the schema of this kind has just accepted the fields
+  const message = { kind, ...fields } as Message; // the check of this kind has just accepted the fields
   const fault = ruleFault(message);
   if (fault !== undefined) throw new ProtocolError(ErrorCode.badMessage, `${kind}: ${fault}`);
   return message;
@@ -315,13 +315,7 @@ function withoutSkippable(body: object, onSkipped: (() => void) | undefined): Re
   return kept;
 }
 
-function isMap(value: unknown): value is object {
-  return (
-    typeof value === 'object' && value !== null && !(value instanceof Uint8Array) && !Array.isArray(value)
-  );
-}
-
-/** What a schema cannot say. */
+/** What no field says alone. */
 function ruleFault(message: Message): string | undefined {
   switch (message.kind) {
     case 'hello':
@@ -368,7 +362,7 @@ function encodeSigned(message: Signed): Uint8Array {
   return body;
 }
 
-/** Optional fields set to undefined are left out, in maps within maps as well, before the schema looks. */
+/** Optional fields set to undefined are left out, in maps within maps as well, before the check looks. */
 function withoutUndefined(value: BodyMap[string]): BodyMap[string] {
   if (typeof value !== 'object' || value instanceof Uint8Array || Array.isArray(value)) return value;
   const copy: Record<string, BodyMap[string]> = {};

@@ -22,13 +22,8 @@ import { parseTime } from '../offline/environment.ts';
 import { placeOf, type RuleSetReject, readOffline } from '../offline/rule-set.ts';
 import { type FileArgs, type PushFile, readPushFiles, withFileOptions } from '../release/files.ts';
 import { checkPartNames } from '../release/options.ts';
-import {
-  type FileSummary,
-  renderFileSummary,
-  renderReject,
-  renderSkipped,
-  renderWarning,
-} from '../render/findings.ts';
+import { type FileSummary, renderFileSummary, renderSkipped } from '../render/file.ts';
+import { renderReject, renderWarning } from '../render/findings.ts';
 import { ExitCode, usageError } from '../terminal/exit.ts';
 import type { Colors, Terminal } from '../terminal/terminal.ts';
 import * as push from './push.ts';

@@ -1,0 +1,34 @@
+/** What `rulectl check` says of a file, a line each. Pure. */
+
+import { SKIP_REASONS, type Skipped } from '@rulecast/formats';
+import { shownName } from '../terminal/input.ts';
+import type { Colors } from '../terminal/terminal.ts';
+import { formatAmount, formatCount } from './amounts.ts';
+
+/** What of a list was knowingly not used, from which line on. */
+export function renderSkipped(file: string, { code, count, line }: Skipped): string {
+  return `${shownName(file)}:${line}: not used: ${formatCount(count)} ${SKIP_REASONS[code]} (${code})`;
+}
+
+/** What `check` says of one file when it is through. */
+export interface FileSummary {
+  readonly file: string;
+  /** `list of prefixes`, `rules`, …. */
+  readonly what: string;
+  readonly rules: number;
+  readonly entries: number;
+  readonly rejects: number;
+  readonly warnings: number;
+}
+
+export function renderFileSummary(summary: FileSummary, colors: Colors): string {
+  const { rules, entries, rejects, warnings } = summary;
+  const counts = [
+    ...(rules > 0 ? [formatAmount(rules, 'rule')] : []),
+    ...(entries > 0 ? [formatAmount(entries, 'entry', 'entries')] : []),
+    ...(rules + entries === 0 ? ['nothing in it'] : []),
+    ...(warnings > 0 ? [formatAmount(warnings, 'warning')] : []),
+    rejects === 0 ? colors.green('nothing refused') : colors.red(`${formatCount(rejects)} refused`),
+  ];
+  return `${shownName(summary.file)}: ${summary.what}, ${counts.join(', ')}`;
+}
