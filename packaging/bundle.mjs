@@ -66,6 +66,7 @@ export const SIDES = {
     programs: {
       'rulecast-subscriber': 'packages/subscriber/src/daemon.ts',
       'rulecast-dns': 'packages/dns/src/daemon.ts',
+      'rulecast-names': 'packages/rulectl/src/firewall-names.ts',
       'rulecast-doctor': 'packages/rulectl/src/firewall-doctor.ts',
     },
     parts: [

@@ -59,6 +59,12 @@ const PROGRAMS = /** @type {const} */ ([
     summary: 'answer DNS for qubes, and block names',
   },
   {
+    name: 'rulecast-names',
+    side: 'firewall',
+    section: 8,
+    summary: 'list what is open by name',
+  },
+  {
     name: 'rulecast-doctor',
     side: 'firewall',
     section: 8,

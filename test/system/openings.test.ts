@@ -26,6 +26,7 @@ import { temporaryDirectory } from '../kit/directory.ts';
 import { enforcementGap } from './namespaces.ts';
 
 const ELEMENTS = fileURLToPath(new URL('../enforce/name-elements.mjs', import.meta.url));
+const RULECTL = fileURLToPath(new URL('../../packages/rulectl/dist/main.js', import.meta.url));
 const NAMES = ['.deb.example'];
 const RULES = ['accept dst=@updates proto=tcp dstports=443'];
 /** The qubes a and b, and two addresses of the Internet. */
@@ -181,6 +182,24 @@ describe.skipIf(enforcementGap() !== undefined)('an address that a qube is told'
     ])
       expect(await other).toBe(false);
     expect(await firewall.sink.check()).toBe(false); // nothing that has to be repaired
+    const listed = firewall.network.router.run([process.execPath, RULECTL, 'names', '--json']);
+    expect(
+      listed
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line)),
+    ).toEqual(
+      [
+        [QUBES.a[0], FIRST],
+        [QUBES.a[1], FIRST6],
+      ].map(([qube, each]) => ({
+        kind: 'name',
+        qube,
+        list: 'updates',
+        name: 'x.deb.example',
+        addresses: [{ address: each, leftS: expect.any(Number), agoS: expect.any(Number) }],
+      })),
+    );
     // The flows to it are seen, by which it stays open.
     const flows = firewall.network.router.run([process.execPath, ELEMENTS], '{"verb": "flows"}\n');
     for (const [from, to] of [

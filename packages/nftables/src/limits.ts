@@ -30,7 +30,7 @@ export const FLOW_MARKS_FREE_MIN = 64;
  * Changes whenever the same plan is rendered otherwise: then what a former version left in the kernel is
  * loaded anew.
  */
-export const RENDERING = 6;
+export const RENDERING = 7;
 
 /**
  * Up to so many members are a set that no release changes: another one takes its place, which costs 20 ms at

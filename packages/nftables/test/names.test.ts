@@ -27,10 +27,14 @@ const setOf = (family: 4 | 6, size: number, names: readonly string[] = NAMES): s
   nameSetName({ ...listKeys('updates', nameListOf(names, 'firewall').names), family, size });
 const networks = (plan: ReturnType<typeof planned>): Record<string, readonly string[]> =>
   Object.fromEntries(
-    [...plan.nameSets].map(([set, { family, words, lengths }]) => [
-      set,
-      Array.from(lengths, (length, i) => `${hexAt(words, i, family)}/${length}`),
-    ]),
+    [...plan.nameSets].map(
+      ([
+        set,
+        {
+          qubes: { family, words, lengths },
+        },
+      ]) => [set, Array.from(lengths, (length, i) => `${hexAt(words, i, family)}/${length}`)],
+    ),
   );
 
 describe('a rule that accepts by a list of names', () => {
@@ -159,7 +163,9 @@ describe('the check', () => {
     ['a list twice', [first, { ...first, set: first?.set.replace(/_\d+_/, '_1024_') }]],
     ['a qube of another family', [{ ...first, qubes: second?.qubes }]],
     ['a network that is too long', [{ ...first, qubes: [{ address: '0a000001', length: 33 }] }]],
-    ['no qubes', [{ set: first?.set }]],
+    ['no qubes', [{ set: first?.set, list: 'updates' }]],
+    ['a list of other letters', [{ ...first, list: 'a" ; flush ruleset' }]],
+    ['no name of a list', [{ ...first, list: '' }]],
     ['more room than any has', [{ ...first, set: first?.set.replace(/_\d+_/, '_65537_') }]],
   ])('refuses %s', (_, spoiled) => {
     expect(() => names(spoiled)).toThrow();

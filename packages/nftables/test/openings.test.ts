@@ -24,7 +24,7 @@ const QUBES: NameSet['qubes'] = [
   { address: '0a890005', length: 32 },
   { address: '0a890006', length: 32 },
 ];
-const SETS: readonly NameSet[] = [{ set: SET, qubes: QUBES }];
+const SETS: readonly NameSet[] = [{ set: SET, list: 'updates', qubes: QUBES }];
 
 const opening = (more: Partial<Opening> = {}): Opening => ({
   id: 7,
@@ -148,7 +148,7 @@ describe('an address is opened', () => {
   ])('of IPv6, where it is of the Internet: %s', async (_, address, outcome) => {
     const qube = 'fd0924ef4179000a0000000000000005';
     const set = `n${KEY}_6_1024_${VERSION}`;
-    const { openings } = await opened([{ set, qubes: [{ address: qube, length: 128 }] }]);
+    const { openings } = await opened([{ set, list: 'updates', qubes: [{ address: qube, length: 128 }] }]);
     const bytes = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex, 'hex'));
     const more = { family: 6, qube: bytes(qube), addresses: [bytes(address)] } as const;
     expect(openings.open(opening(more))).toBe(outcome);
@@ -195,7 +195,7 @@ describe('what a qube may hold', () => {
   });
 
   it('leaves room for as many qubes as the set has room for, until what they hold has ended', async () => {
-    const wide = [{ set: SET, qubes: [{ address: '0a890000', length: 16 }] }];
+    const wide = [{ set: SET, list: 'updates', qubes: [{ address: '0a890000', length: 16 }] }];
     const { kernel, openings } = await opened(wide);
     const of = (last: number): Outcome => openings.open(opening({ qube: Uint8Array.of(10, 137, 0, last) }));
     expect([of(1), of(2), of(3), of(1)]).toEqual([Outcome.open, Outcome.open, Outcome.full, Outcome.open]);
@@ -241,9 +241,13 @@ describe('a release', () => {
     kernel.nowMs += 30_000;
     const fewer = `n${KEY}_4_1024_${VERSION}`;
     let meanwhile = 0;
-    await openings.prepare('rulecast_b', [{ set: fewer, qubes: QUBES.slice(0, 1) }], async () => {
-      openings.open(opening({ addresses: addresses(1, 1000 + meanwhile++), label: 'b.example' }));
-    });
+    await openings.prepare(
+      'rulecast_b',
+      [{ set: fewer, list: 'updates', qubes: QUBES.slice(0, 1) }],
+      async () => {
+        openings.open(opening({ addresses: addresses(1, 1000 + meanwhile++), label: 'b.example' }));
+      },
+    );
     expect(meanwhile).toBeGreaterThan(0);
     openings.open(opening({ addresses: addresses(1, 2000) }));
     const next = `rulecast_b ${fewer}`;
@@ -272,7 +276,7 @@ describe('a release', () => {
     const { kernel, openings } = await opened();
     openings.open(opening());
     const set = `n${KEY}_4_2048_${OTHER}`;
-    await openings.prepare('rulecast_b', [{ set, qubes: QUBES }], async () => undefined);
+    await openings.prepare('rulecast_b', [{ set, list: 'updates', qubes: QUBES }], async () => undefined);
     openings.release();
     expect(kernel.of('10,137,0,5', `rulecast_b ${set}`)).toEqual([]);
     expect([openings.open(opening()), openings.open(opening({ version: OTHER }))]).toEqual([

@@ -55,6 +55,7 @@ const COMMANDS: ReadonlyMap<string, (add: Add) => Promise<void>> = new Map([
   ['push', async (add) => add(await import('./commands/push.ts'))],
   ['status', async (add) => add(await import('./commands/status.ts'))],
   ['test', async (add) => add(await import('./commands/test.ts'))],
+  ['names', async (add) => add(await import('./commands/names.ts'))],
   ['history', async (add) => add(await import('./commands/history.ts'))],
   ['diff', async (add) => add(await import('./commands/diff.ts'))],
   ['rollback', async (add) => add(await import('./commands/rollback.ts'))],

@@ -9,6 +9,7 @@ const COMMANDS = [
   'push',
   'status',
   'test',
+  'names',
   'history',
   'diff',
   'rollback',

@@ -18,6 +18,9 @@ import {
 } from '../plan/plan.ts';
 import type { Request } from './message.ts';
 
+/** What a list may be called: `nft` prints it between quotes, as it is. */
+const LIST_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+
 /** Something about a request is not as it must be; nothing of it was done. */
 export class RequestError extends Error {}
 
@@ -156,12 +159,13 @@ function checkNameSets(value: unknown): readonly NameSet[] {
   return list(value, RULES_MAX, 'nameSets').map((each) => {
     const fields = record(each, 'a name set');
     const set = named(fields['set'], isNameSetName, 'name set');
+    const ofList = named(fields['list'], isListName, 'list');
     const { key = '', family = 4 } = parseNameSetName(set) ?? {};
     if (seen.size === seen.add(`${key}_${family}`).size) throw new RequestError(`${set} is not the only one`);
     const qubes = list(fields['qubes'], NAME_QUBE_NETWORKS_MAX, 'qubes').map((one) => network(one, family));
     networks += qubes.length;
     if (networks > NAME_QUBE_NETWORKS_MAX) throw new RequestError('too many networks of qubes');
-    return { set, qubes };
+    return { set, list: ofList, qubes };
   });
 }
 
@@ -275,6 +279,7 @@ function tag(value: unknown): Tag {
 
 const isSetName = (name: string): boolean => parseSetName(name) !== undefined;
 const isNameSetName = (name: string): boolean => parseNameSetName(name) !== undefined;
+const isListName = (name: string): boolean => LIST_NAME.test(name);
 const isAnySetName = (name: string): boolean => isSetName(name) || isNameSetName(name);
 const isNameSetOf = (name: string, hexDigits: number): boolean =>
   parseNameSetName(name)?.family === (hexDigits === 8 ? 4 : 6);

@@ -50,6 +50,8 @@ const SetFlag = { interval: 4, map: 8, timeout: 16 } as const;
 const DataType = { ip4: 7, ip6: 8, protocol: 12, verdict: 0xffffff00 } as const;
 /** Bits of each type in that of a key of several. */
 const TYPE_BITS = 6;
+/** The type of a part of a set's user data that is its comment. */
+const SET_COMMENT = 7;
 export const OBJECT_COUNTER = 1;
 export const NF_ACCEPT = 1;
 export const FORWARD_HOOK = 2;
@@ -101,10 +103,13 @@ export function deleteCounter(table: string, counter: string): Command {
   return deleted(NftMessage.delObj, table, [2, counter], [3, OBJECT_COUNTER]);
 }
 
-/** A set or a map of addresses, which has the form that its name says. Throws TypeError for another name. */
-export function addSet(table: string, name: string): Command {
+/**
+ * A set or a map of addresses, which has the form that its name says; `list` is what a name set is of. Throws
+ * TypeError for another name.
+ */
+export function addSet(table: string, name: string, list = ''): Command {
   const named = parseNameSetName(name);
-  if (named !== undefined) return addNameSet(table, name, named);
+  if (named !== undefined) return addNameSet(table, name, named, list);
   const set = parseSetName(name);
   const map = parseClassMapName(name) ?? parseMapName(name);
   const { family } = set ?? map ?? {};
@@ -123,10 +128,12 @@ export function addSet(table: string, name: string): Command {
  * Of pairs of addresses, each with its time. There is room for twice as many as may be open: the kernel
  * counts those that have ended until it has taken them away, and those that take the place of others.
  */
-function addNameSet(table: string, name: string, { family, size }: NameSetName): Command {
+function addNameSet(table: string, name: string, { family, size }: NameSetName, list: string): Command {
   const type = family === 4 ? DataType.ip4 : DataType.ip6;
   const pair = type * 2 ** TYPE_BITS + type;
-  return setOf(table, name, SetFlag.timeout, pair, family === 4 ? 8 : 32, [9, [[1, size * 2]]]);
+  const comment = Uint8Array.of(SET_COMMENT, list.length + 1, ...Buffer.from(list, 'latin1'), 0);
+  const said: readonly Attribute[] = list === '' ? [] : [[13, comment]];
+  return setOf(table, name, SetFlag.timeout, pair, family === 4 ? 8 : 32, [9, [[1, size * 2]]], ...said);
 }
 
 /** A set of IP protocols, with its elements. */

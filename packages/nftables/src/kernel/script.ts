@@ -114,7 +114,8 @@ export function parseTagChain(name: string): Tag | undefined {
 function* objectCommands(change: Change, table: string): Generator<Command> {
   if (change.base === 'fresh') yield* frameCommands(change, table);
   for (const name of change.newCounters) yield addCounter(table, name);
-  for (const name of [...change.newSets, ...change.newMaps]) yield addSet(table, name);
+  const lists = new Map(change.nameSets?.map(({ set, list }) => [set, list]));
+  for (const name of [...change.newSets, ...change.newMaps]) yield addSet(table, name, lists.get(name));
   for (const name of change.newChains) yield addChain(table, name);
 }
 

@@ -11,7 +11,8 @@
  *   fold:     the added go into the large sets, and the removed out of them: no answer changes.
  *   clean-up: rules ask the large sets alone again; what nobody refers to any more goes.
  *
- * Only keys, numbers and columns: a change has no field that could hold a text from a rule set. The elements
+ * Only keys, numbers, columns, and the names of lists that open by name, whose letters are checked: a change has
+ * no field that could hold another text from a rule set. The elements
  * lie in the binary body that travels beside it, as columns of prefixes: little-endian words, then lengths.
  * The applier expands them.
  */
@@ -68,9 +69,11 @@ export interface Verdicts {
   readonly chains: readonly string[];
 }
 
-/** The networks of qubes that may have something in a name set. */
+/** A name set, and the networks of qubes that may have something in it. */
 export interface NameSet {
   readonly set: string;
+  /** The list that it is of, for people who look at the kernel: the one text of a rule set that gets there. */
+  readonly list: string;
   /** Addresses of 8 or 32 hex digits, host bits zero. */
   readonly qubes: readonly { readonly address: string; readonly length: number }[];
 }
@@ -131,7 +134,7 @@ export interface Transition {
  */
 interface Objects {
   readonly sets: ReadonlyMap<string, AddressSet>;
-  readonly nameSets: ReadonlyMap<string, Prefixes>;
+  readonly nameSets: Plan['nameSets'];
   readonly maps: ReadonlyMap<string, DispatchMap | ClassMap>;
   readonly chains: ReadonlyMap<string, readonly Step[]>;
   readonly counters: ReadonlySet<string>;
@@ -390,8 +393,9 @@ function difference(
 
 /** Name sets as a request has them. */
 export function nameSetsOf(sets: Plan['nameSets']): readonly NameSet[] {
-  return [...sets].map(([set, qubes]) => ({
+  return [...sets].map(([set, { list, qubes }]) => ({
     set,
+    list,
     qubes: Array.from(qubes.lengths, (length, i) => ({
       address: hexAt(qubes.words, i, qubes.family),
       length,

@@ -16,7 +16,8 @@
  * every other table still judges the packet.
  *
  * Objects are named by digests of what they are for, so that two plans of the same list agree on the name
- * without anything being remembered, and so that no text from a rule set reaches `nft`. Maps and sets have a
+ * without anything being remembered, and so that no text from a rule set reaches `nft` but the
+ * names of lists that open by name (name sets have them as comments). Maps and sets have a
  * digest of what is in them in their name, too: the kernel reads rules as they were when the packet came, but
  * looks into maps and sets as they are at that moment, so that what changes has to be another object. Large
  * sets alone change in place, by steps that change no verdict (change.ts).
@@ -127,11 +128,16 @@ export interface ClassMap {
   readonly chains: readonly string[];
 }
 
+/** A name set: the list that it is of, and the qubes that may have something in it. */
+export interface PlannedNameSet {
+  readonly list: string;
+  readonly qubes: Prefixes;
+}
+
 export interface Plan {
   /** By `setKey`, which names the family too. */
   readonly sets: ReadonlyMap<string, AddressSet>;
-  /** By name: the qubes that may have something in it. */
-  readonly nameSets: ReadonlyMap<string, Prefixes>;
+  readonly nameSets: ReadonlyMap<string, PlannedNameSet>;
   readonly maps: ReadonlyMap<string, DispatchMap>;
   readonly classMaps: ReadonlyMap<string, ClassMap>;
   readonly chains: ReadonlyMap<string, readonly Step[]>;

@@ -63,6 +63,7 @@ import {
   keyOf,
   mapName,
   type Plan,
+  type PlannedNameSet,
   type PlanRemote,
   type PlanRule,
   partChain,
@@ -197,7 +198,7 @@ interface Gathered {
 
 class Planner implements Plan, Basis {
   readonly sets = new Map<string, AddressSet>();
-  readonly nameSets = new Map<string, Prefixes>();
+  readonly nameSets = new Map<string, PlannedNameSet>();
   readonly maps = new Map<string, Map<string, string>>();
   readonly classMaps = new Map<string, ClassMap>();
   readonly chains = new Map<string, readonly Step[]>();
@@ -601,7 +602,7 @@ class Planner implements Plan, Basis {
     const qubes = this.#opened.get(list)?.[`v${family}`];
     if (action !== 'accept' || dns || qubes === undefined || qubes.lengths.length === 0) return [];
     const set = nameSetFor(list, names, qubes);
-    this.nameSets.set(set, qubes);
+    this.nameSets.set(set, { list, qubes });
     return [{ kind: 'told', set }];
   }
 

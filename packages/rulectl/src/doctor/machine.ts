@@ -7,6 +7,8 @@ import type { FileState, Machine } from './finding.ts';
 
 /** A program that takes longer has nothing to say. */
 const RUN_TIMEOUT_MS = 10_000;
+/** 64 qubes that each hold all that they may, as `nft` lists it, and then some. */
+const OUTPUT_MAX_BYTES = 67_108_864;
 const FILE_MAX_BYTES = 1_048_576;
 const PERMISSIONS = 0o777;
 
@@ -22,7 +24,11 @@ export function thisMachine(nowMs: number): Machine {
         return bavail * bsize;
       }),
     run(program, ...args) {
-      const { status, stdout } = spawnSync(program, args, { encoding: 'utf8', timeout: RUN_TIMEOUT_MS });
+      const { status, stdout } = spawnSync(program, args, {
+        encoding: 'utf8',
+        timeout: RUN_TIMEOUT_MS,
+        maxBuffer: OUTPUT_MAX_BYTES,
+      });
       return { status: status ?? undefined, stdout: stdout ?? '' };
     },
     nowMs,
