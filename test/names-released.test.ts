@@ -71,6 +71,19 @@ it('are blocked as long as rulecast-dns has the release, and else it is not said
     'NXDOMAIN',
   ]);
 
+  const judged = await rulectl(folder, [
+    'test',
+    'default ? x.b.example',
+    '--subscriber',
+    'fw',
+    '--expect',
+    'drop',
+  ]);
+  expect([judged.code, judged.stdout]).toEqual([
+    0,
+    expect.stringMatching(/answer +nxdomain[\s\S]*list +ads/),
+  ]);
+
   const terms = BLOCKING('*.b.example').replace(
     'default: accept,',
     'default: accept, blocked: refused, unlisted: nxdomain,',

@@ -10,6 +10,7 @@ import {
   evaluateName,
   type NameQuestion,
   type NameVerdict,
+  namesStandFor,
   type RuleSet,
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
@@ -44,6 +45,7 @@ const judged = (text: string, now = 0): string => textOf(evaluateName(ruleSet, {
 
 it.each(VECTORS.questions)('%s: %s', (question, verdict) => {
   expect(judged(question)).toBe(verdict);
+  expect(textOf(evaluateName(ruleSet, { now: 0 }, questionOf(question), namesStandFor))).toBe(verdict);
 });
 
 it('there are a dozen of them at least, of every answer but one', () => {

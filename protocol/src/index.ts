@@ -255,7 +255,10 @@ export {
 export {
   packetFromWire,
   packetToWire,
+  questionFromWire,
+  questionToWire,
   verdictToWire,
   type WirePacket,
+  type WireQuestion,
   type WireVerdict,
 } from './wire/query.ts';

@@ -827,6 +827,76 @@ describe('a test of the live table', () => {
     expect(await other.isQuiet()).toBe(true);
   });
 
+  const NAMES =
+    '{"lists": {"ads": {"names": [".ads.example"], "resolve": "firewall"}}, "unmatched": "drop", "policies": {"work": {"prefixes": ["10.137.0.5"], "egress": ["drop dst=@ads"]}}}';
+
+  /** What each is answered about a name, and the codes of what could not be. */
+  async function judged(
+    control: Endpoint,
+    question: NonNullable<MessageOf<'test'>['question']>,
+    subscriber?: string,
+  ) {
+    const rulectl = await ScriptedRulectl.connect(control);
+    await rulectl.send({ kind: 'test', question, subscriber });
+    const answer = await rulectl.answer();
+    return {
+      verdicts: recordsOf(answer, 'verdict'),
+      warnings: recordsOf(answer, 'warning').map(({ code, part }) => `${code} ${part}`),
+      end: answer.end.code,
+    };
+  }
+
+  it('of a name is by the release that each has in force, and asks nobody', async () => {
+    const { publisher, control, subscribers } = await house();
+    const { hash, manifest } = await release(publisher, { 'a.json': NAMES });
+    await release(publisher, { 'a.json': NAMES.replace('.ads', '.other') });
+    const { epoch, version } = manifest;
+    const fw = await ScriptedSubscriber.greet(subscribers, 'fw', { holds: { hash, epoch, version } });
+    await ScriptedSubscriber.greet(subscribers, 'fresh');
+    const asker = Uint8Array.of(10, 137, 0, 5);
+    const found = await judged(control, { asker, name: 'www.news.example', aliases: ['x.ads.example'] });
+    expect(found).toEqual({
+      verdicts: [
+        {
+          record: 'verdict',
+          subscriber: 'fw',
+          action: 'drop',
+          direction: 'egress',
+          policy: 'work',
+          rulePolicy: 'work',
+          block: 'own',
+          rule: 'action=drop dst=@ads',
+          ruleIndex: 0,
+          list: 'ads',
+          answer: 'nxdomain',
+          name: 'x.ads.example',
+          version,
+          hash: hex(hash),
+          generation: 0,
+        },
+      ],
+      warnings: ['no-such-subscriber subscriber fresh'],
+      end: 'ok',
+    });
+    const other = await judged(control, { policy: 'work', name: 'x.other.example', aliases: [] }, 'fw');
+    expect(other.verdicts).toMatchObject([{ action: 'accept', answer: 'answer', direction: 'egress' }]);
+    const stranger = await judged(
+      control,
+      { asker: Uint8Array.of(9, 9, 9, 9), name: 'a.example', aliases: [] },
+      'fw',
+    );
+    expect(stranger.verdicts).toMatchObject([{ action: 'accept', answer: 'answer' }]);
+    for (const [question, end] of [
+      [{ policy: 'nobody', name: 'a.example', aliases: [] }, 'no-such-part'],
+      [{ policy: 'common', name: 'a.example', aliases: [] }, 'no-such-part'],
+      [{ policy: 'work', name: 'A.example', aliases: [] }, 'bad-input'],
+      [{ policy: 'work', name: 'a.example', aliases: ['1.2'] }, 'bad-input'],
+    ] as const)
+      expect((await judged(control, question, 'fw')).end).toBe(end);
+    await fw.next('unsupported'); // the newer release: nothing was asked
+    expect(await fw.isQuiet()).toBe(true);
+  });
+
   it('is asked of all without a name; one that cannot answer is a warning', async () => {
     const { control, subscribers } = await house();
     const fw = await ScriptedSubscriber.greet(subscribers, 'fw');

@@ -188,7 +188,7 @@ describe('test', () => {
     const { src, dst } = packetToWire(parsed.packet);
     expect(asked.subscriber).toBeUndefined();
     expect(asked.packet).toMatchObject({ direction: 'egress', proto: 6, port: 443 });
-    expect([asked.packet.src, asked.packet.dst].map((address) => Buffer.from(address ?? []))).toEqual(
+    expect([asked.packet?.src, asked.packet?.dst].map((address) => Buffer.from(address ?? []))).toEqual(
       [src, dst].map((address) => Buffer.from(address ?? [])),
     );
     expect(stdout.split('\n').slice(0, 6)).toEqual([
@@ -203,13 +203,37 @@ describe('test', () => {
     expect(exit).toBe(0);
   });
 
+  it('asks for a name as well, and shows how it is answered', async () => {
+    const asked: MessageOf<'test'>[] = [];
+    const text = 'work ? www.news.example > ads.example';
+    const { exit, stdout } = await run(['test', text, '--expect', 'drop'], async (connection) => {
+      asked.push(await receive(connection, 'test'));
+      const said = { answer: 'nxdomain', name: 'ads.example', prefix: undefined } as const;
+      await sendRecords(connection, [verdict(said)]);
+      await done(connection);
+    });
+    expect(asked).toMatchObject([
+      { question: { policy: 'work', name: 'www.news.example', aliases: ['ads.example'] } },
+    ]);
+    expect(stdout.split('\n').slice(0, 7)).toEqual([
+      `${text}: drop`,
+      '  answer     nxdomain',
+      '  subscriber fw-a, version 13',
+      '  policy     work, egress',
+      '  rule       action=drop dst=@drop (number 3 of common)',
+      '  list       drop',
+      '  name       ads.example',
+    ]);
+    expect(exit).toBe(0);
+  });
+
   it('--json prints each verdict with its packet; one connection a packet', async () => {
     const asked: (string | undefined)[] = [];
     const { exit, stdout } = await run(
       ['test', '192.0.2.7', '2001:db8::1 icmp/128', '--json', '--subscriber', 'fw-a', '--direction', 'both'],
       async (connection) => {
         const { packet, subscriber } = await receive(connection, 'test');
-        asked.push(`${subscriber} ${packet.direction} ${packet.proto}`);
+        asked.push(`${subscriber} ${packet?.direction} ${packet?.proto}`);
         await sendRecords(connection, [verdict()]);
         await done(connection);
       },

@@ -62,11 +62,18 @@ export interface NameRuleOrigin {
   readonly name: string;
 }
 
-/** What a name gets. Linear in the rules of the policies that judge it, and in their lists. */
+/** Whether an entry of a list stands for a name. */
+export type Stands = (names: Names, name: string) => boolean;
+
+/**
+ * What a name gets. Linear in the rules of the policies that judge it, and in their lists unless `stands` is a
+ * faster one.
+ */
 export function evaluateName(
   ruleSet: RuleSet,
   time: Omit<Environment, 'dns'>,
   question: NameQuestion,
+  stands: Stands = standsByAll,
 ): NameVerdict {
   const policy = askerPolicy(ruleSet, question.asker);
   if (policy === undefined && ruleSet.unmatched === undefined)
@@ -74,7 +81,7 @@ export function evaluateName(
   const terms = nameTermsOf(ruleSet.policies, policy);
   for (const block of RULE_BLOCKS) {
     const source = block === 'common' ? ruleSet.policies.get(COMMON_POLICY) : policy;
-    const found = source && firstMatch(ruleSet, time, question, source, block);
+    const found = source && firstMatch(ruleSet, time, question, source, block, stands);
     if (found === undefined) continue;
     const answer = found.action === 'accept' ? 'answer' : terms.blocked;
     return { action: found.action, answer, policy: policy?.name, rule: found.rule };
@@ -99,13 +106,14 @@ function firstMatch(
   { name, aliases }: NameQuestion,
   policy: Policy,
   block: RuleBlock,
+  stands: Stands,
 ): { readonly action: RuleMatch['action']; readonly rule: NameRuleOrigin } | undefined {
   let index = 0;
   for (const run of runsOf(policy, 'egress', block)) {
     const { action, expire } = run.match;
     const isInForce = expire === undefined || timeFor(action, time) < expire;
     const asked = action === 'accept' ? [name] : [name, ...aliases];
-    const held = isInForce ? asked.find((one) => holds(ruleSet, run, one)) : undefined;
+    const held = isInForce ? asked.find((one) => holds(ruleSet, run, one, stands)) : undefined;
     if (held !== undefined) {
       const list = run.remote.kind === 'list' ? run.remote.list : undefined;
       return { action, rule: { policy: policy.name, block, index, list, name: held } };
@@ -119,7 +127,7 @@ function firstMatch(
  * Whether a rule is about a name. A drop that is narrowed to a protocol or ports is about packets: DNS has no
  * ports, and a name that is blocked is blocked for all of them.
  */
-function holds(ruleSet: RuleSet, { match, remote }: Run, name: string): boolean {
+function holds(ruleSet: RuleSet, { match, remote }: Run, name: string, stands: Stands): boolean {
   if (match.action === 'drop' && isNarrowed(match)) return false;
   switch (remote.kind) {
     case 'name':
@@ -133,8 +141,8 @@ function holds(ruleSet: RuleSet, { match, remote }: Run, name: string): boolean 
   }
 }
 
-/** Whether an entry of a list stands for a name. */
-function stands(names: Names, name: string): boolean {
+/** Asks all entries, one by one. */
+function standsByAll(names: Names, name: string): boolean {
   for (const entry of nameTexts(names)) {
     const isBelow = entry.startsWith('*.')
       ? name.endsWith(entry.slice(1))

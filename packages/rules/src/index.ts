@@ -25,7 +25,7 @@ export {
   timeFor,
   type Verdict,
 } from './evaluate.ts';
-export { evaluateName, type NameQuestion, type NameVerdict } from './evaluate-name.ts';
+export { evaluateName, type NameQuestion, type NameVerdict, type Stands } from './evaluate-name.ts';
 export {
   aggregatePrefixes,
   applyPrefixesDelta,
@@ -106,6 +106,7 @@ export {
   namePieces,
   namesAt,
   namesOf,
+  namesStandFor,
   nameTexts,
   readNames,
   sameNames,

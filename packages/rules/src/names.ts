@@ -117,6 +117,35 @@ export function hasWildcards({ bytes }: Names): boolean {
   return buffer.includes(KeyByte.below) || buffer.includes(KeyByte.both);
 }
 
+/**
+ * Whether an entry of a column stands for a name in normal form: for itself, or for what is below one of the
+ * names that it is below. Looks where the entries would be.
+ */
+export function namesStandFor({ bytes }: Names, name: string): boolean {
+  const labels = name.split('.').reverse();
+  return labels.some((_, i) => {
+    const key = Buffer.from(labels.slice(0, i + 1).join(SEPARATOR) + SELF, 'latin1');
+    const scope = scopeIn(bytes, key);
+    return scope === KeyByte.both || scope === (i + 1 < labels.length ? KeyByte.below : KeyByte.self);
+  });
+}
+
+const [SELF, SEPARATOR] = [KeyByte.self, KeyByte.separator].map((byte) => String.fromCharCode(byte));
+
+/** What the entry stands for that has the name of a key; undefined: there is none. */
+function scopeIn(bytes: Uint8Array, key: Uint8Array): number | undefined {
+  let [low, high] = [0, bytes.length];
+  while (low < high) {
+    const start = keyStart(bytes, ((low + high) >> 1) + 1);
+    const order = compareKeys(bytes, start, key, 0);
+    const end = keyEnd(bytes, start);
+    if (order === 0) return bytes[end - 1];
+    if (order < 0) low = end;
+    else high = start;
+  }
+  return undefined;
+}
+
 /** Whether two columns hold the same. */
 export function sameNames(a: Names, b: Names): boolean {
   return a.count === b.count && Buffer.compare(a.bytes, b.bytes) === 0;

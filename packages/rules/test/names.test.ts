@@ -12,6 +12,7 @@ import {
   NamesBuilder,
   namesAt,
   namesOf,
+  namesStandFor,
   nameTexts,
   readNames,
   sameNames,
@@ -29,6 +30,29 @@ const name = fc
   .map((labels) => `${labels.join('.')}.x`)
   .filter((text) => parseHostName(text).kind === 'name');
 const some = fc.uniqueArray(name, { maxLength: 60 });
+
+describe('what a column stands for', () => {
+  const entry = fc.tuple(fc.constantFrom('', '', '*.', '.'), name).map((parts) => parts.join(''));
+
+  it('is what its entries do, one by one', () => {
+    fc.assert(
+      fc.property(fc.array(entry, { maxLength: 60 }), fc.array(name, { maxLength: 30 }), (texts, asked) => {
+        const names = namesOf(texts);
+        for (const one of [...asked, ...texts.map((text) => text.replace(/^\*?\./, ''))]) {
+          const said = texts.some((text) => {
+            const isBelow = text.startsWith('.') || text.startsWith('*.');
+            return text === one || text === `.${one}` || (isBelow && one.endsWith(text.replace(/^\*/, '')));
+          });
+          expect([one, namesStandFor(names, one)]).toEqual([one, said]);
+        }
+      }),
+    );
+  });
+
+  it('is nothing where there is none', () => {
+    expect(namesStandFor(namesOf([]), 'a.example')).toBe(false);
+  });
+});
 
 describe('the canonical order', () => {
   it('is that of RFC 4034, label by label from the last', () => {

@@ -11,6 +11,7 @@
  * ```
  */
 
+import { HOST_NAME_MAX_BYTES } from '@rulecast/rules';
 import {
   BINDING_TEXT_MAX_BYTES,
   BINDINGS_MAX,
@@ -52,7 +53,7 @@ import {
   textOf,
   uint,
 } from './field.ts';
-import { PACKET_FIELDS, VERDICT_FIELDS } from './query.ts';
+import { PACKET_FIELDS, QUESTION_FIELDS, VERDICT_FIELDS } from './query.ts';
 
 const fileName = textOf(FILE_NAME_MAX_BYTES);
 /** What makes a release, as PUSH and ROLLBACK ask for it. */
@@ -119,7 +120,8 @@ export const CONTROL_FIELDS = {
     counters: optional(boolean),
   },
   test: {
-    packet: mapOf(PACKET_FIELDS),
+    packet: optional(mapOf(PACKET_FIELDS)),
+    question: optional(mapOf(QUESTION_FIELDS)),
     /** Ask this subscriber only; all connected ones without it. */
     subscriber: optional(name),
   },
@@ -409,6 +411,10 @@ export const RECORD_FIELDS = {
   verdict: {
     subscriber: name,
     ...VERDICT_FIELDS,
+    /** To a question: how it is answered. */
+    answer: optional(oneOf('answer', 'nxdomain', 'refused', 'null')),
+    /** The name that matched. */
+    name: optional(textOf(HOST_NAME_MAX_BYTES)),
     /** What is active there; absent before the first release. */
     version: optional(uint),
     hash: optional(hexHash),

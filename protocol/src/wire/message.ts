@@ -329,6 +329,13 @@ function ruleFault(message: Message): string | undefined {
         : undefined;
     case 'answer':
       return message.ok === (message.code === undefined) ? undefined : 'code says why, unless ok';
+    case 'test':
+      if ((message.packet === undefined) === (message.question === undefined))
+        return 'a packet or a question, and not both';
+      return message.question !== undefined &&
+        (message.question.asker === undefined) === (message.question.policy === undefined)
+        ? 'asker or policy says who asks, and not both'
+        : undefined;
     case 'status':
       return message.watch && message.counters === true ? 'counters are not watched' : undefined;
     case 'push':

@@ -1,14 +1,24 @@
 /**
- * Packets and verdicts on the wire: what QUERY asks and ANSWER says, PROTOCOL.md "QUERY".
+ * Packets, names and verdicts on the wire: what QUERY and TEST ask, and what is answered, PROTOCOL.md "QUERY" and
+ * "TEST".
  */
 
-import { type Address, formatPrefix, type Packet, RULE_BLOCKS, type Verdict } from '@rulecast/rules';
-import { RULE_TEXT_MAX_BYTES } from '../limits.ts';
+import {
+  type Address,
+  formatPrefix,
+  HOST_NAME_MAX_BYTES,
+  type NameQuestion,
+  type Packet,
+  RULE_BLOCKS,
+  type Verdict,
+} from '@rulecast/rules';
+import { ALIASES_ASKED_MAX, RULE_TEXT_MAX_BYTES } from '../limits.ts';
 import {
   boundText,
   bytes,
   type FieldValues,
   integer,
+  listOf,
   name,
   oneOf,
   optional,
@@ -27,6 +37,16 @@ export const PACKET_FIELDS = {
   icmpType: optional(integer(0, 255)),
 } as const;
 export type WirePacket = FieldValues<typeof PACKET_FIELDS>;
+
+/** A name in place of a packet; who asks is an address, or the policy that judges it. */
+export const QUESTION_FIELDS = {
+  asker: optional(bytes(4, 16)),
+  policy: optional(name),
+  name: textOf(HOST_NAME_MAX_BYTES),
+  /** What it is known to be an alias of. */
+  aliases: listOf(textOf(HOST_NAME_MAX_BYTES), ALIASES_ASKED_MAX),
+} as const;
+export type WireQuestion = FieldValues<typeof QUESTION_FIELDS>;
 
 export const VERDICT_FIELDS = {
   action: oneOf('accept', 'drop', 'none'),
@@ -89,6 +109,16 @@ export function verdictToWire(verdict: Verdict, ruleText: string | undefined): W
     list: rule.list,
     prefix: rule.prefix === undefined ? undefined : formatPrefix(rule.prefix),
   };
+}
+
+export function questionToWire({ asker, name, aliases }: NameQuestion): WireQuestion {
+  const who = asker === undefined ? {} : 'policy' in asker ? asker : { asker: addressBytes(asker) };
+  return { ...who, name, aliases };
+}
+
+export function questionFromWire({ asker, policy, name, aliases }: WireQuestion): NameQuestion {
+  const who = policy === undefined ? undefined : { policy };
+  return { asker: asker === undefined ? who : addressOf(asker), name, aliases };
 }
 
 function addressBytes(address: Address): Uint8Array {

@@ -1,25 +1,47 @@
-/** TEST: asks the live tables of subscribers about a packet. PROTOCOL.md "TEST". */
+/**
+ * TEST: asks the live tables of subscribers about a packet; a name is judged here, by the release that each of
+ * them has in force. PROTOCOL.md "TEST".
+ */
 
 import {
+  boundText,
   type ControlRecordOf,
   ErrorCode,
   hexOf,
   type MessageOf,
   ProtocolError,
+  questionFromWire,
+  RULE_TEXT_MAX_BYTES,
   type WirePacket,
+  type WireQuestion,
 } from '@rulecast/protocol';
+import {
+  COMMON_POLICY,
+  evaluateName,
+  formatRule,
+  type NameQuestion,
+  namesStandFor,
+  parseHostName,
+  ruleAt,
+  runsOf,
+} from '@rulecast/rules';
 import type { ControlExchange } from '../control/exchange.ts';
 import { noAnswer, noAnswerRecord } from '../control/no-answer.ts';
 import type { ControlParts } from '../control/parts.ts';
+import { UnknownReleaseError } from '../release/history.ts';
+import type { Publisher } from '../release/publisher.ts';
 import type { AskTable } from '../session/serve.ts';
+
+type VerdictRecord = ControlRecordOf<'verdict'>;
 
 /** Answers a TEST. Throws ProtocolError where the one subscriber asked, or all of them, cannot answer. */
 export async function answerTest(
-  request: MessageOf<'test'>,
+  { packet, question, subscriber: only }: MessageOf<'test'>,
   exchange: ControlExchange,
   { publisher, ask }: ControlParts,
 ): Promise<void> {
-  const names = request.subscriber === undefined ? publisher.subscribers.connected() : [request.subscriber];
+  const asked = question === undefined ? undefined : questionOf(question);
+  const names = only === undefined ? publisher.subscribers.connected() : [only];
   if (names.length === 0) {
     throw new ProtocolError(
       ErrorCode.noSuchSubscriber,
@@ -28,20 +50,17 @@ export async function answerTest(
   }
   for (const subscriber of names) {
     try {
-      await exchange.record(await askOne(subscriber, request.packet, ask));
+      if (asked !== undefined) await exchange.record(await judgeName(subscriber, asked, publisher));
+      if (packet !== undefined) await exchange.record(await askOne(subscriber, packet, ask));
     } catch (error) {
-      if (request.subscriber !== undefined) throw error;
+      if (only !== undefined) throw error;
       await exchange.record(noAnswerRecord(subscriber, error));
     }
   }
   await exchange.done('ok', '');
 }
 
-async function askOne(
-  subscriber: string,
-  packet: WirePacket,
-  ask: AskTable,
-): Promise<ControlRecordOf<'verdict'>> {
+async function askOne(subscriber: string, packet: WirePacket, ask: AskTable): Promise<VerdictRecord> {
   const answer = await ask(subscriber, packet);
   const { verdict, version, hash, generation } = answer;
   if (verdict === undefined) throw noAnswer(answer);
@@ -54,4 +73,74 @@ async function askOne(
     hash: hashText,
     generation: generation ?? 0,
   };
+}
+
+/** Throws ProtocolError `bad-input` for what is no name. */
+function questionOf(wire: WireQuestion): NameQuestion {
+  const question = questionFromWire(wire);
+  for (const name of [question.name, ...question.aliases]) {
+    const parsed = parseHostName(name);
+    if (parsed.kind === 'fault' || parsed.name !== name)
+      throw new ProtocolError(ErrorCode.badInput, `${JSON.stringify(name)} is no host name in normal form`);
+  }
+  return question;
+}
+
+/** What a subscriber's DNS is to do with a name. Rejects with ProtocolError. */
+async function judgeName(
+  subscriber: string,
+  question: NameQuestion,
+  publisher: Publisher,
+): Promise<VerdictRecord> {
+  const held = publisher.subscribers.holding().find(({ name }) => name === subscriber)?.held;
+  if (held === undefined)
+    throw new ProtocolError(
+      ErrorCode.noSuchSubscriber,
+      `${subscriber} is not connected, or has no release in force`,
+    );
+  const { version } = held;
+  const hash = hexOf(held.hash);
+  if (publisher.store.hashOf(held) !== hash) throw unknownRelease(subscriber, version);
+  const ruleSet = await publisher.history.ruleSetOf(version).catch((error: unknown) => {
+    throw error instanceof UnknownReleaseError ? unknownRelease(subscriber, version) : error;
+  });
+  const { asker } = question;
+  if (asker !== undefined && 'policy' in asker) {
+    const known = [...ruleSet.policies.keys()].filter((name) => name !== COMMON_POLICY);
+    if (!known.includes(asker.policy)) {
+      const text = `version ${version} has no policy ${asker.policy}: write the address of a qube, or one of ${known.join(', ') || 'those of a rule set'}`;
+      throw new ProtocolError(ErrorCode.noSuchPart, boundText(text));
+    }
+  }
+  const now = Math.floor(publisher.nowMs() / 1000);
+  const { action, answer, policy, rule } = evaluateName(ruleSet, { now }, question, namesStandFor);
+  const record = {
+    record: 'verdict',
+    subscriber,
+    action,
+    answer,
+    policy,
+    version,
+    hash,
+    generation: 0,
+  } as const;
+  const owner = rule === undefined ? undefined : ruleSet.policies.get(rule.policy);
+  if (action === 'none') return record;
+  if (rule === undefined || owner === undefined) return { ...record, direction: 'egress' };
+  const line = formatRule(ruleAt(runsOf(owner, 'egress', rule.block), rule.index), 'egress');
+  return {
+    ...record,
+    direction: 'egress',
+    rulePolicy: rule.policy,
+    block: rule.block,
+    rule: boundText(line, RULE_TEXT_MAX_BYTES),
+    ruleIndex: rule.index,
+    list: rule.list,
+    name: rule.name,
+  };
+}
+
+function unknownRelease(subscriber: string, version: number): ProtocolError {
+  const text = `${subscriber} has version ${version}, which is not kept here any more`;
+  return new ProtocolError(ErrorCode.unknownRelease, text);
 }

@@ -1,6 +1,6 @@
 /**
  * `rulectl test`: what happens to a packet, asked of the live tables, or of a file and the reference
- * evaluator; and to a name, of a file alone.
+ * evaluator; and to a name, by the releases that are in force, or by a file.
  */
 
 import {
@@ -13,7 +13,7 @@ import {
   parseQuestionText,
   QUESTION_TEXT_HELP,
 } from '@rulecast/formats';
-import { type ControlRecordOf, packetToWire } from '@rulecast/protocol';
+import { type ControlRecordOf, packetToWire, questionToWire } from '@rulecast/protocol';
 import {
   COMMON_POLICY,
   type Environment,
@@ -73,7 +73,7 @@ export interface TestArgs {
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<TestArgs> {
   return yargs
     .usage(
-      `$0 test PACKET...\n$0 test --offline FILE... [--packets FILE] [PACKET...]\n\nAsks the live tables of the subscribers through the publisher, or judges by a file alone.\n\n${PACKET_TEXT_HELP.replaceAll('\n', ' ')}\n\nWith --offline, a name is judged too, as docs/names.md says. ${QUESTION_TEXT_HELP.replaceAll('\n', ' ')}`,
+      `$0 test PACKET...\n$0 test --offline FILE... [--packets FILE] [PACKET...]\n\nAsks the live tables of the subscribers through the publisher, or judges by a file alone.\n\n${PACKET_TEXT_HELP.replaceAll('\n', ' ')}\n\nA name is judged as docs/names.md says, by the release that each subscriber has in force, whether or not its rulecast-dns works, which rulectl status says. ${QUESTION_TEXT_HELP.replaceAll('\n', ' ')}`,
     )
     .positional('packet', { type: 'string', array: true, describe: 'packets, or questions' })
     .option('direction', {
@@ -124,7 +124,7 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<TestArg
       ['$0 test --offline a.yaml --packets p.json', 'test a rule set before it is pushed'],
       ['$0 test --offline a.yaml --offline drop.txt …', 'several files, as push takes them together'],
       ['$0 test --offline a.rules --expect drop 192.0.2.7', 'ends with 1 if it gets anything else'],
-      ['$0 test --offline a.yaml "work ? ads.example"', 'whether a name is blocked'],
+      ['$0 test "work ? ads.example"', 'whether a name is blocked'],
       ['$0 test --offline a.rules --resolve a.com=192.0.2.7 …', 'with the addresses of a name'],
     ]);
 }
@@ -135,12 +135,10 @@ export async function run(args: TestArgs, terminal: Terminal): Promise<ExitCode>
   for (const option of ['packets', 'resolve', 'dns', 'at'] as const) {
     if (args[option] !== undefined) throw usageError(`--${option} goes with --offline FILE`);
   }
-  if (packets.some(isQuestionText))
-    throw usageError(
-      'names are judged by a file: give --offline FILE, since no firewall answers DNS itself yet',
-    );
   if (packets.length === 0)
-    throw usageError('name a packet, as in rulectl test "10.137.0.5 > 192.0.2.7 tcp/443"');
+    throw usageError(
+      'name a packet, as in rulectl test "10.137.0.5 > 192.0.2.7 tcp/443", or a name, as in rulectl test "work ? ads.example"',
+    );
   return runOnline(args, packets, terminal);
 }
 
@@ -155,17 +153,21 @@ function packetOf(text: string, direction: TestArgs['direction']): Packet {
 // ── Live ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 async function runOnline(args: TestArgs, texts: readonly string[], terminal: Terminal): Promise<ExitCode> {
-  const packets = texts.map((text) => packetOf(text, args.direction));
+  const asked = texts.map((text) =>
+    isQuestionText(text)
+      ? { question: questionToWire(questionOf(text)) }
+      : { packet: packetToWire(packetOf(text, args.direction)) },
+  );
   const patience = { nowMs: () => terminal.nowMs(), waitMs: (ms: number) => terminal.waitMs(ms) };
   const witnesses = new Witnesses();
   const counts = { verdicts: 0, missing: 0, unmet: 0 };
-  for (const [i, packet] of packets.entries()) {
+  for (const [i, one] of asked.entries()) {
     const text = texts[i] ?? '';
     const once: AskOnce = (subscriber, onRecord) =>
       ask({
         ...controlOf(args),
         timeoutMs: ANSWER_TIMEOUT_MS,
-        send: (connection) => connection.send({ kind: 'test', packet: packetToWire(packet), subscriber }),
+        send: (connection) => connection.send({ kind: 'test', ...one, subscriber }),
         onRecord,
       });
     const { verdicts, missing } = witnesses.complete(await askForVerdicts(once, args.subscriber, patience));
@@ -207,9 +209,8 @@ function tellMissing(
 }
 
 function viewOf(record: ControlRecordOf<'verdict'>): Parameters<typeof renderVerdict>[1] {
-  const { action, direction, policy, rulePolicy, block, rule, ruleIndex, list, prefix, subscriber, version } =
-    record;
-  return { action, direction, policy, rulePolicy, block, rule, ruleIndex, list, prefix, subscriber, version };
+  const { record: _kind, run: _run, hash: _hash, generation: _generation, ...view } = record;
+  return view;
 }
 
 // ── Offline ────────────────────────────────────────────────────────────────────────────────────────────────
