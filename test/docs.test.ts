@@ -242,6 +242,12 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
   'docs/names.md#What is there': async (text) => {
     const box = await fresh();
     box.write('names.yaml', text);
+    expect((await box.attempt('rulectl check names.yaml')).code).toBe(0);
+  },
+
+  'docs/names.md#What is there/2': async (text) => {
+    const box = await fresh();
+    box.write('names.yaml', text);
     const { code, stdout, stderr } = await box.attempt('rulectl check names.yaml');
     expect([code, `${stdout}${stderr}`]).toEqual([0, expect.not.stringContaining('unused-list')]);
   },

@@ -7,7 +7,6 @@ import { temporaryDirectory } from './kit/directory.ts';
 import { rulectl, rulectlOffline, startPublisher } from './processes.mjs';
 
 it.each([
-  ['{"policies": {"default": {"egress": ["accept dst=@resolved"]}}}', 'dst=@resolved', 50],
   ['{"lists": {"a": {"names": ["*.a.example"]}}}', 'wildcard', 29],
   ['{"policies": {"default": {"egress": ["drop dsthost=a.example private=true"]}}}', 'private=', 62],
 ])('is refused by check and push, with its place: %s', async (content, words, column) => {

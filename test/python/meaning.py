@@ -294,6 +294,10 @@ def fault(parts):
             rule = rule_of(kept)
             if rule.remote_kind != 4:
                 continue
+            if rule.remote == "resolved":
+                if not rule.action or kept not in policy[2] + policy[4] or rule.dns:
+                    return "resolved does not open here"
+                continue
             if (PREFIXES, rule.remote) in parts:
                 continue
             if (NAMES, rule.remote) not in parts:

@@ -133,5 +133,15 @@ describe.skipIf(enforcementGap() !== undefined)('a name that a rule accepts', ()
     await push(['other.example']);
     expect(await a({ address: '93.184.195.80' })).toEqual({ refused: 1 });
     expect(await a({ from: 1 })).toEqual({ refused: 1 }); // told, and no rule is about it
+
+    // All that is answered, to who asked.
+    await push(['.deb.example'], ['accept dst=@resolved proto=tcp dstports=443']);
+    expect(await a({ domain: 'any.example', from: 600, count: 50 })).toEqual({ open: 50 });
+    expect(await a({ from: 600 })).toEqual({ open: 1 }); // by its list, too
+    expect(await b({ address: '93.184.2.88' })).toEqual({ refused: 1 });
+    expect(await a({ address: '93.184.3.88' })).toEqual({ refused: 1 }); // of no answer
+    expect(await a({ domain: 'lan', label: 'private' })).toEqual({ refused: 1 }); // told, and not opened
+    expect(await a6({ type: 'AAAA', domain: 'any.example' })).toEqual({ open: 1 });
+    expect(await a({ domain: 'any.example', type: 'AAAA' })).toEqual({ NODATA: 1 });
   }, 180_000);
 });

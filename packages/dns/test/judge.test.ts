@@ -2,10 +2,11 @@
 
 import { parseDocument } from '@rulecast/formats';
 import { listKeys } from '@rulecast/nftables/openings';
-import { type Address, evaluateName, namesOfFirewall, parseAddress } from '@rulecast/rules';
+import { type Address, evaluateName, namesOpenedBy, parseAddress } from '@rulecast/rules';
 import { expect, it } from 'vitest';
 import { Random } from '../../../test/kit/random.mjs';
 import { often } from '../../../test/thorough.ts';
+import { portionOf } from '../src/judge/portion.ts';
 import { nameBytes } from '../src/message/name.ts';
 import { judgeOf } from './judge-of.ts';
 
@@ -108,6 +109,28 @@ it('says what the reference evaluator says, of any rule set, qube, name, aliases
   ]);
 });
 
+it('decides nothing of a name by an accept of all that is answered, which its portion keeps', () => {
+  const text = JSON.stringify({
+    lists: { ads: { names: ['ads.example'], resolve: 'firewall' } },
+    policies: {
+      p: { prefixes: ['10.137.0.5'], egress: ['accept dst=@resolved', 'drop dst=@ads', 'accept proto=udp'] },
+      q: { prefixes: ['10.137.0.6'], unlisted: 'nxdomain', egress: ['accept dst=@resolved'] },
+    },
+    unmatched: 'drop',
+  });
+  const { rejects, ...parts } = parseDocument('f', Buffer.from(text), 0, () => undefined);
+  expect(rejects).toEqual([]);
+  const portion = portionOf({ ...parts, resolutions: new Map() });
+  expect(portion.policies.get('p')?.egress).toHaveLength(2);
+  const judge = judgeOf(portion);
+  const answer = (qube: string, name: string): string =>
+    judge.judge(address(qube), nameBytes(name), 0, [], { now: 0 }).answer;
+  expect(answer('10.137.0.5', 'ads.example')).toBe('nxdomain');
+  expect(answer('10.137.0.5', 'a.example')).toBe('answer');
+  expect(answer('10.137.0.6', 'a.example')).toBe('nxdomain');
+  expect(judge.openedBy(address('10.137.0.5'), nameBytes('a.example'), 0, [], { now: 0 })).toHaveLength(1);
+});
+
 it.each<[string, string, readonly string[], number, readonly string[]]>([
   ['10.137.0.5', 'a.example', [], 0, ['once', 'here', 'all']],
   ['10.137.0.5', 'a.example', [], 10, ['here', 'all']], // a rule has ended
@@ -117,6 +140,9 @@ it.each<[string, string, readonly string[], number, readonly string[]]>([
   ['10.137.0.5', 'a.net', [], 0, []],
   ['10.137.0.6', 'a.example', [], 0, ['here']],
   ['10.137.9.9', 'a.example', [], 0, []],
+  ['10.137.0.7', 'a.example', [], 0, ['here', 'resolved']],
+  ['10.137.0.7', 'www.net', ['b.net'], 0, ['resolved']], // no rule is about it, and it is answered
+  ['10.137.0.7', 'a.example', [], 20, ['here']],
 ])(
   'opens for %s what is answered to %s, an alias of %j, at %i by the lists %j',
   (qube, name, aliases, now, lists) => {
@@ -137,6 +163,10 @@ it.each<[string, string, readonly string[], number, readonly string[]]>([
           ],
         },
         q: { prefixes: ['10.137.0.6'], egress: ['accept dst=@here', 'drop dst=@all'] },
+        r: {
+          prefixes: ['10.137.0.7'],
+          egress: ['accept dst=@resolved expire=20', 'accept dst=@here', 'drop dst=@all'],
+        },
       },
       unmatched: 'accept',
     });
@@ -147,8 +177,8 @@ it.each<[string, string, readonly string[], number, readonly string[]]>([
       now,
     });
     const keyed = lists.map((list) => {
-      const found = namesOfFirewall(ruleSet.lists.get(list));
-      return found && listKeys(list, found);
+      const found = namesOpenedBy(ruleSet.lists, list);
+      return found && { ...listKeys(list, found), ...(list === 'resolved' && { isOfAll: true }) };
     });
     expect([...opened].sort((a, b) => a.key.localeCompare(b.key))).toEqual(
       [...keyed].sort((a, b) => (a?.key ?? '').localeCompare(b?.key ?? '')),

@@ -18,6 +18,7 @@ const text = (name: Uint8Array): string => nameText(name);
 function proxyOf(
   judge: (name: string, aliases: readonly string[]) => 'answer' | 'nxdomain' | 'refused' | 'null',
   opens?: (name: string) => readonly OpenedList[],
+  mayBePrivate = false,
 ) {
   let seed = 1;
   return new DnsProxy<Client>({
@@ -26,7 +27,7 @@ function proxyOf(
       const answer = judge(text(name.subarray(at)), aliases.map(text));
       return { action: answer === 'answer' ? 'accept' : 'drop', answer };
     },
-    mayBePrivate: () => false,
+    mayBePrivate: () => mayBePrivate,
     ...(opens && { opens: (_, name, at) => opens(text(name.subarray(at))) }),
     randomBytes: (count) => Uint8Array.from({ length: count }, () => (seed = (seed * 37 + 11) % 251)),
   });
@@ -318,14 +319,15 @@ describe('a qube that asks too much', () => {
 });
 
 describe('an answer whose addresses have to be opened', () => {
-  const LISTS = [{ key: '0123456789abcdef', version: '89abcdef89abcdef' }];
+  const LISTS: readonly OpenedList[] = [{ key: '0123456789abcdef', version: '89abcdef89abcdef' }];
 
   /** A proxy of which the names below `deb.example` are opened, by lists that can be changed. */
-  function opening(address = '10.137.0.5') {
+  function opening(address = '10.137.0.5', mayBePrivate = false) {
     let lists = LISTS;
     const proxy = proxyOf(
       () => 'answer',
       (name) => (name.endsWith('.deb.example') ? lists : []),
+      mayBePrivate,
     );
     const asked = (
       name: string,
@@ -399,6 +401,19 @@ describe('an answer whose addresses have to be opened', () => {
   ])('of the other family than that of the qube %s is said to be none', (address, type, answer) => {
     const said = reply(opening(address).asked('n.deb.example', [answer], type));
     expect([said.rcode, said.answers, said.authorities?.length]).toEqual(['NOERROR', [], 1]);
+  });
+
+  it('opens no private address because it is answered, and tells it', () => {
+    const { asked, use } = opening('10.137.0.5', true);
+    const all = { key: 'e'.repeat(16), version: '0'.repeat(16), isOfAll: true };
+    const ofNetwork = { ...A('n.deb.example'), data: '10.0.0.1' } as packet.Answer;
+    use([all]);
+    expect(reply(asked('n.deb.example', [ofNetwork])).answers).toHaveLength(1);
+    const { openings } = only(asked('n.deb.example', [ofNetwork, A('n.deb.example')]), 'open');
+    expect(openings).toMatchObject([{ key: all.key, addresses: [Uint8Array.of(192, 0, 2, 7)] }]);
+    use([...LISTS, all]);
+    const both = only(asked('n.deb.example', [ofNetwork]), 'open');
+    expect(both.openings).toMatchObject([{ key: LISTS[0]?.key, addresses: [Uint8Array.of(10, 0, 0, 1)] }]);
   });
 
   it('is tried once more after 50 ms, by what is in force then, and fails after that', () => {

@@ -258,9 +258,9 @@ describe('parseDocument: what is refused, and where', () => {
     ['a name and those below it', 'lists: { a: { names: [.b.example] } }\n', ['1:23 unsupported']],
     ['a word that is none for blocked', 'policies: { p: { blocked: no } }\n', ['1:27 bad-value']],
     [
-      'addresses that the firewall resolved',
-      'policies:\n  default: { egress: ["accept dst=@resolved"] }\n',
-      ['2:35 unsupported'],
+      'addresses that the firewall resolved, where traffic comes from',
+      'policies:\n  a: { ingress: ["accept src=@resolved"] }\n',
+      ['2:30 bad-list-reference'],
     ],
     ['a list called resolved', 'lists: { resolved: { entries: [] } }\n', ['1:10 reserved-list']],
     ['a resolve that is none', 'lists: { a: { names: [], resolve: yes } }\n', ['1:35 bad-value']],

@@ -1,6 +1,6 @@
 /** Rules that accept by name: what is planned for them, and what the applier takes of it. */
 
-import { nameListOf } from '@rulecast/rules';
+import { NO_NAMES, nameListOf } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { checkRequest } from '../src/apply/check.ts';
 import { type Change, transition, wholeChange } from '../src/plan/change.ts';
@@ -142,6 +142,21 @@ describe('a rule that accepts by a list of names', () => {
     const many = bytesOf([{ ...WORK, prefixes: ['10.0.0.0/8'] }]);
     expect(one).toBeGreaterThan(1024 * 300);
     expect(many - one).toBeGreaterThan(63 * 1024 * 300);
+  });
+});
+
+describe('a rule that accepts all that was answered', () => {
+  it('asks a name set of its own, of the qubes whose policy says so', () => {
+    const work = { ...WORK, egress: ['accept dst=@resolved proto=tcp'] };
+    const plan = planned(ruleSet([work, { name: 'other', prefixes: ['10.137.0.9'] }]));
+    const set = nameSetName({ ...listKeys('resolved', NO_NAMES), family: 4, size: 2048 });
+    expect(plan.chains.get(policyChain('egress', 4, 'work'))?.[0]).toMatchObject({
+      remote: { kind: 'told', set },
+    });
+    expect([...plan.nameSets.values()].map(({ list, qubes }) => [list, qubes.lengths.length])).toEqual([
+      ['resolved', 2],
+      ['resolved', 1],
+    ]);
   });
 });
 

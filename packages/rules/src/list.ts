@@ -6,7 +6,8 @@
  * an entry stays the entry that somebody wrote.
  */
 
-import { type Names, namesOf } from './names.ts';
+import { RESOLVED_LIST } from './name.ts';
+import { type Names, NO_NAMES, namesOf } from './names.ts';
 import {
   bitsOf,
   comparePrefixAt,
@@ -50,6 +51,14 @@ export type List = PrefixList | NameList;
 export function namesOfFirewall(list: List | undefined): Names | undefined {
   if (list?.kind !== 'names') return undefined;
   return list.resolve === 'firewall' || list.resolve === 'firewall-private' ? list.names : undefined;
+}
+
+/**
+ * The names by which rules open addresses that name a list: of one that the firewall's own DNS knows, or none
+ * for `resolved`, which stands for every name that is answered. Undefined for any other list.
+ */
+export function namesOpenedBy(lists: ReadonlyMap<string, List>, name: string): Names | undefined {
+  return name === RESOLVED_LIST ? NO_NAMES : namesOfFirewall(lists.get(name));
 }
 
 /** Whether the names of a list may stand for private addresses in the firewall's own DNS. */

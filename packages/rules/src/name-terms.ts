@@ -3,7 +3,8 @@
  * cannot follow.
  */
 
-import { canonicalPrefixes, columnFor, type List, namesOfFirewall, type PrefixSet } from './list.ts';
+import { canonicalPrefixes, columnFor, type List, namesOpenedBy, type PrefixSet } from './list.ts';
+import { RESOLVED_LIST } from './name.ts';
 import {
   type BlockedAnswer,
   COMMON_POLICY,
@@ -27,13 +28,13 @@ export function nameTermsOf(
   };
 }
 
-/** The lists that rules use and the firewall's own DNS knows, each with what is said of it. */
+/** The lists that rules use and the firewall's own DNS knows, `resolved` among them, each with what is said of it. */
 function listed(
   runs: readonly Run[],
   lists: ReadonlyMap<string, List>,
 ): readonly { readonly match: RuleMatch; readonly list: string }[] {
   return runs.flatMap(({ match, remote }) =>
-    remote.kind === 'list' && namesOfFirewall(lists.get(remote.list)) !== undefined
+    remote.kind === 'list' && namesOpenedBy(lists, remote.list) !== undefined
       ? [{ match, list: remote.list }]
       : [],
   );
@@ -86,6 +87,11 @@ export function nameRoomOf({ family, lengths }: Prefixes): number {
   return Math.min(qubes, NAME_QUBES_MAX) * NAME_ADDRESSES_MAX;
 }
 
+/** What else there is to do about a rule that cannot be followed by name. */
+function otherwise(list: string): string {
+  return list === RESOLVED_LIST ? '' : ', or say resolve: publisher for the list';
+}
+
 /** What is wrong with the rules of a policy that would open addresses by name, and cannot. */
 export function reasonsNotOpened(
   { name, exceptions, egress }: Policy,
@@ -95,7 +101,7 @@ export function reasonsNotOpened(
     .filter(({ match }) => match.action === 'accept' && match.dns)
     .map(
       ({ list }) =>
-        `policy ${name} accepts ${list} with specialtarget=dns, and no name opens a resolver: leave either out, or say resolve: publisher for the list`,
+        `policy ${name} accepts @${list} with specialtarget=dns, and no name opens a resolver: leave either out${otherwise(list)}`,
     );
 }
 
@@ -104,15 +110,23 @@ export function reasonsNotOfDns(
   { name, exceptions, egress, ingress }: Policy,
   lists: ReadonlyMap<string, List>,
 ): readonly string[] {
-  const narrowed = listed([...exceptions.egress, ...egress], lists)
-    .filter(({ match }) => match.action === 'drop' && isNarrowed(match))
-    .map(
-      ({ list }) =>
-        `policy ${name} drops ${list} for some packets only, and DNS has no ports: drop it whole, or say resolve: publisher for the list`,
-    );
+  const drops = listed([...exceptions.egress, ...egress], lists).filter(
+    ({ match }) => match.action === 'drop',
+  );
+  const narrowed = drops.flatMap(({ match, list }) => {
+    if (list === RESOLVED_LIST)
+      return [
+        `policy ${name} drops @${RESOLVED_LIST}, which opens alone: accept it, and drop what is not to be answered by its names`,
+      ];
+    return isNarrowed(match)
+      ? [
+          `policy ${name} drops ${list} for some packets only, and DNS has no ports: drop it whole${otherwise(list)}`,
+        ]
+      : [];
+  });
   const sources = listed([...exceptions.ingress, ...ingress], lists).map(
     ({ list }) =>
-      `policy ${name} has src=@${list}: names that the firewall resolves are where traffic goes; say resolve: publisher for the list`,
+      `policy ${name} has src=@${list}: names that the firewall resolves are where traffic goes${otherwise(list)}`,
   );
   return [...narrowed, ...sources];
 }

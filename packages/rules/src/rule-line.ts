@@ -362,7 +362,10 @@ function secondRemote(draft: Draft, key: string, at: number): RuleLineFault {
 function takeList(draft: Draft, key: string, valueAt: number, end: number): RuleLineFault | undefined {
   const value = draft.text.slice(valueAt, end);
   const list = value.slice(1);
-  if (value === `@${RESOLVED_LIST}`) return resolvedFault(draft.direction, valueAt);
+  if (value === `@${RESOLVED_LIST}` && draft.direction === 'ingress') {
+    const reason = '@resolved names where traffic goes, so it belongs to egress rules: name a list';
+    return faultAt(valueAt, RuleFault.list, reason);
+  }
   if (value.startsWith('@') && isPartName(list)) {
     draft.remote = { kind: 'list', list };
     return undefined;
@@ -374,16 +377,6 @@ function takeList(draft: Draft, key: string, valueAt: number, end: number): Rule
   const suffix = !looksLikeAddress(value, 0, value.length) ? 'host' : value.includes(':') ? '6' : '4';
   const reason = `${key}= takes a list, as in ${key}=@NAME: for ${quoted(value)} write ${key}${suffix}=`;
   return faultAt(valueAt, RuleFault.list, reason);
-}
-
-/** Of `dst=@resolved`: addresses that the firewall's own DNS gave the qube. */
-function resolvedFault(direction: Direction, at: number): RuleLineFault {
-  if (direction === 'ingress') {
-    const reason = '@resolved names where traffic goes, so it belongs to egress rules: name a list';
-    return faultAt(at, RuleFault.list, reason);
-  }
-  const reason = 'dst=@resolved is not supported yet: name addresses, host names or a list';
-  return faultAt(at, RuleFault.unsupported, reason);
 }
 
 /** Whether a value of `dsthost=` is meant as an address: dom0 takes both there. */

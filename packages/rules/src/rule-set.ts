@@ -95,15 +95,24 @@ export const RuleSetProblemCode = {
 } as const;
 export type RuleSetProblemCode = (typeof RuleSetProblemCode)[keyof typeof RuleSetProblemCode];
 
-/** Whether a rule set says what only the firewall's own DNS can do: by lists of names, or of a policy. */
+/** Whether a rule set says what only the firewall's own DNS can do: by lists of names, or in a policy. */
 export function needsFirewallDns({ lists, policies }: Pick<RuleSet, 'lists' | 'policies'>): boolean {
-  return hasDnsLists(lists) || saysOfNames(policies);
+  return hasDnsLists(lists) || saysOfNames(policies) || opensResolved({ policies });
 }
 
 const hasDnsLists = ofValues((list: List) => namesOfFirewall(list) !== undefined);
 const saysOfNames = ofValues(
   ({ blocked, unlisted }: Policy) => blocked !== undefined || unlisted !== undefined,
 );
+
+const namesResolved = ofValues((policy: Policy) =>
+  blocksOf(policy).some((runs) => listsIn(runs).has(RESOLVED_LIST)),
+);
+
+/** Whether rules accept all that the firewall's own DNS answers. */
+export function opensResolved({ policies }: Pick<RuleSet, 'policies'>): boolean {
+  return namesResolved(policies);
+}
 
 /** Whether something holds for a value of a map; looked at once, for maps that do not change. */
 function ofValues<T>(holds: (value: T) => boolean): (of: ReadonlyMap<string, T>) => boolean {
@@ -254,6 +263,7 @@ function listUseProblem(part: string, name: string, list: List | undefined): Rul
     reason,
   });
   if (list === undefined) {
+    if (name === RESOLVED_LIST) return undefined;
     return fault(
       RuleSetProblemCode.unknownList,
       `policy ${part} uses list ${name}, which does not exist: push it too`,

@@ -127,7 +127,6 @@ describe('a line that is no rule', () => {
     ['accept specialtarget=dns specialtarget=dns', 'duplicate-option', 26],
     ['accept expire=1 expire=1', 'duplicate-option', 17],
     ['accept dst4=1.2.3.4 dst4=1.2.3.4', 'duplicate-option', 21],
-    ['accept dst=@resolved', 'unsupported', 12],
     ['accept dsthost=*.a.example', 'unsupported', 16],
     ['accept dsthost=.a.example', 'unsupported', 16],
     ['accept dsthost=a.example private=true', 'unsupported', 26],

@@ -3,7 +3,7 @@
  * PROTOCOL.md "Growth". Whoever lacks one is told, and keeps what it has.
  */
 
-import { asksNames, needsFirewallDns, opensByName, type RuleSet } from '@rulecast/rules';
+import { asksNames, needsFirewallDns, opensByName, opensResolved, type RuleSet } from '@rulecast/rules';
 
 export const Capability = {
   /** Lists of names, names in rules, and what they stand for. */
@@ -14,6 +14,8 @@ export const Capability = {
   firewallNames: 'firewall-names',
   /** Rules that accept by such lists: it opens what their names are answered with. */
   openedNames: 'opened-names',
+  /** Rules that accept all that its DNS answers. */
+  resolved: 'resolved',
   /** It inflates nothing: bodies and blocks come as they are. */
   noDeflate: 'no-deflate',
   /** It gives back what it has in force, where a publisher has lost that. */
@@ -42,5 +44,6 @@ export function capabilitiesFor(ruleSet: RuleSet): readonly Capability[] {
   if (unmatched !== undefined) needed.push(Capability.unmatched);
   if (needsFirewallDns(ruleSet)) needed.push(Capability.firewallNames);
   if (opensByName(ruleSet)) needed.push(Capability.openedNames);
+  if (opensResolved(ruleSet)) needed.push(Capability.resolved);
   return needed;
 }

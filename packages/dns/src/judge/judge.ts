@@ -19,6 +19,8 @@ import {
   namesAt,
   namesOf,
   namesOfFirewall,
+  namesOpenedBy,
+  RESOLVED_LIST,
   type RuleSet,
 } from '@rulecast/rules';
 import { type MatcherOutcome, NameMatcher, type SubjectChange } from '../match/matcher.ts';
@@ -35,7 +37,10 @@ export interface NameJudgement {
 }
 
 /** What the kernel calls a list, in the state in which it is judged by. */
-export type OpenedList = Pick<Opening, 'key' | 'version'>;
+export interface OpenedList extends Pick<Opening, 'key' | 'version'> {
+  /** No rule is about the name: it is open because it is answered. */
+  readonly isOfAll?: boolean;
+}
 
 /** Qubes whose policy is remembered. Our choice: more than a firewall has. */
 const ASKERS_MAX = 4096;
@@ -156,8 +161,8 @@ export class NameJudge {
   }
 
   /**
-   * The lists by which rules accept a name for a qube, but for those behind a rule that drops it: by each of
-   * them its addresses are to be opened.
+   * The lists by which rules accept a name for a qube that is answered, but for those behind a rule that drops
+   * it: by each of them its addresses are to be opened.
    */
   openedBy(
     asker: Address,
@@ -167,7 +172,7 @@ export class NameJudge {
     time: Omit<Environment, 'dns'>,
   ): readonly OpenedList[] {
     const program = this.#programOf(this.#policyOf(asker), time);
-    if (program === undefined || program.accepts.size === 0) return [];
+    if (program === undefined || (program.accepts.size === 0 && !program.opensAnswers)) return [];
     let dropped = this.#lowest(program.drops, name, at);
     for (const alias of aliases) dropped = Math.min(dropped, this.#lowest(program.drops, alias, 0));
     const lists = new Set<string>();
@@ -178,9 +183,12 @@ export class NameJudge {
         if (rank < dropped && list !== undefined) lists.add(list);
       }
     }
+    if (program.opensAnswers) lists.add(RESOLVED_LIST);
     return [...lists].flatMap((list) => {
-      const names = namesOfFirewall(this.#ruleSet.lists.get(list));
-      return names === undefined ? [] : [listKeys(list, names)];
+      const names = namesOpenedBy(this.#ruleSet.lists, list);
+      return names === undefined
+        ? []
+        : [{ ...listKeys(list, names), ...(list === RESOLVED_LIST && { isOfAll: true }) }];
     });
   }
 

@@ -8,7 +8,7 @@ import {
   type Run,
   usedLists,
 } from '@rulecast/rules';
-import { subjectKey } from './program.ts';
+import { opensAnswered, subjectKey } from './program.ts';
 
 /**
  * A rule set that says of every name what the whole one says, in fewer words: without addresses but those of
@@ -16,7 +16,7 @@ import { subjectKey } from './program.ts';
  */
 export function portionOf(ruleSet: RuleSet): RuleSet {
   const chosen = (runs: readonly Run[]): readonly Run[] =>
-    runs.filter((run) => subjectKey(run, ruleSet) !== undefined);
+    runs.filter((run) => subjectKey(run, ruleSet) !== undefined || opensAnswered(run));
   const directed = ({ egress }: DirectedRuns): DirectedRuns => ({ egress: chosen(egress), ingress: [] });
   const policies = new Map(
     [...ruleSet.policies].map(([name, policy]): [string, Policy] => {

@@ -11,6 +11,7 @@ import {
   namesOfFirewall,
   nameTermsOf,
   type Policy,
+  RESOLVED_LIST,
   RULE_BLOCKS,
   type RuleBlock,
   type RuleSet,
@@ -37,6 +38,8 @@ export interface NameProgram {
   /** Of the first accept, and of the first drop, that is about a subject. */
   readonly accepts: ReadonlyMap<number, number>;
   readonly drops: ReadonlyMap<number, number>;
+  /** A rule in force accepts all that is answered. */
+  readonly opensAnswers: boolean;
   readonly blocked: BlockedAnswer;
   readonly unlisted: UnlistedAnswer;
   /** Seconds since 1970 at which a rule ends that is in force; another program holds from then on. */
@@ -51,6 +54,11 @@ export function subjectKey({ match, remote }: Run, ruleSet: RuleSet): string | u
   return namesOfFirewall(ruleSet.lists.get(remote.list)) === undefined ? undefined : `@${remote.list}`;
 }
 
+/** Whether a rule opens all that is answered; it decides nothing of names. */
+export function opensAnswered({ match, remote }: Run): boolean {
+  return match.action === 'accept' && remote.kind === 'list' && remote.list === RESOLVED_LIST;
+}
+
 /** The program of a policy at a time; undefined: of qubes that no policy names. */
 export function programFor(
   ruleSet: RuleSet,
@@ -62,14 +70,19 @@ export function programFor(
   const accepts = new Map<number, number>();
   const drops = new Map<number, number>();
   let until = Number.POSITIVE_INFINITY;
+  let opensAnswers = false;
   for (const block of RULE_BLOCKS) {
     const source = block === 'common' ? ruleSet.policies.get(COMMON_POLICY) : policy;
     if (source === undefined) continue;
     for (const [run, one] of runsOf(source, 'egress', block).entries()) {
       const { action, expire } = one.match;
       const subject = subjects.get(subjectKey(one, ruleSet) ?? '');
-      if (subject === undefined || (expire !== undefined && timeFor(action, time) >= expire)) continue;
+      const opensAll = opensAnswered(one);
+      if (subject === undefined && !opensAll) continue;
+      if (expire !== undefined && timeFor(action, time) >= expire) continue;
       if (expire !== undefined) until = Math.min(until, expire);
+      opensAnswers ||= opensAll;
+      if (subject === undefined) continue;
       const ranks = action === 'accept' ? accepts : drops;
       if (!ranks.has(subject)) ranks.set(subject, rules.length);
       const list = one.remote.kind === 'list' ? one.remote.list : undefined;
@@ -77,5 +90,5 @@ export function programFor(
     }
   }
   const { blocked, unlisted } = nameTermsOf(ruleSet.policies, policy);
-  return { policy: policy?.name, rules, accepts, drops, blocked, unlisted, until };
+  return { policy: policy?.name, rules, accepts, drops, opensAnswers, blocked, unlisted, until };
 }

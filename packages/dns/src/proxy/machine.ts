@@ -20,7 +20,7 @@ import {
   Outcome,
   openSecondsOf,
 } from '@rulecast/nftables/openings';
-import type { Address } from '@rulecast/rules';
+import { type Address, isPrivateAddress } from '@rulecast/rules';
 import type { NameJudgement, OpenedList } from '../judge/judge.ts';
 import type { NameRule } from '../judge/program.ts';
 import { MessageReader, Section } from '../message/message.ts';
@@ -328,7 +328,10 @@ export class DnsProxy<C extends Client> {
       addresses.push(Uint8Array.from(answer.bytes.subarray(start, start + answer.dataLengths[i]!))); // likewise
       ttl = Math.max(ttl, answer.ttls[i]!); // likewise
     }
-    if (addresses.length === 0) return undefined;
+    // What is told of a private network is a matter of rules about its addresses.
+    const ofInternet = addresses.filter((address) => !isPrivateAddress({ family, words: wordsOf(address) }));
+    const opened = lists.filter(({ isOfAll }) => isOfAll !== true || ofInternet.length > 0);
+    if (addresses.length === 0 || opened.length === 0) return undefined;
     if (addresses.length > NAME_ADDRESSES_OF_ONE_MAX) {
       this.counts.failed++;
       return this.#reply(client, asked, NOT_OPEN);
@@ -338,7 +341,6 @@ export class DnsProxy<C extends Client> {
       family,
       seconds: openSecondsOf(ttl),
       qube: bytesOf(words),
-      addresses,
       label: nameLabelOf(nameText(asked.bytes, HEADER_BYTES)),
     };
     this.#held.set(wait, {
@@ -347,12 +349,15 @@ export class DnsProxy<C extends Client> {
       answer: answer.bytes,
       isAgain,
       deadlineMs: nowMs + OPEN_MS,
-      left: lists.length,
+      left: opened.length,
       outcome: Outcome.open,
     });
     const asker = this.#askers.get(client.askerKey);
     if (asker !== undefined) asker.waiting++;
-    return { kind: 'open', wait, openings: lists.map((list) => ({ ...opening, ...list })) };
+    const openings = opened.map(({ isOfAll, key, version }) => {
+      return { ...opening, key, version, addresses: isOfAll === true ? ofInternet : addresses };
+    });
+    return { kind: 'open', wait, openings };
   }
 
   /** Takes what came of an opening. */
@@ -552,6 +557,11 @@ export class DnsProxy<C extends Client> {
     }
     return this.#askers.size < before;
   }
+}
+
+function wordsOf(bytes: Uint8Array): Uint32Array {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  return Uint32Array.from({ length: bytes.length / 4 }, (_, word) => view.getUint32(word * 4));
 }
 
 function bytesOf(words: Uint32Array): Uint8Array {

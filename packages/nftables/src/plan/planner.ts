@@ -31,7 +31,7 @@ import {
   type ListChanges,
   type MatchClasses,
   memberContaining,
-  namesOfFirewall,
+  namesOpenedBy,
   nameTexts,
   openedLists,
   type Policy,
@@ -597,7 +597,7 @@ class Planner implements Plan, Basis {
    * other list. One that drops stops questions, and no packet.
    */
   #toldBy(list: string, { action, dns }: RuleMatch, family: Family): readonly PlanRemote[] | undefined {
-    const names = namesOfFirewall(this.#ruleSet.lists.get(list));
+    const names = namesOpenedBy(this.#ruleSet.lists, list);
     if (names === undefined) return undefined;
     const qubes = this.#opened.get(list)?.[`v${family}`];
     if (action !== 'accept' || dns || qubes === undefined || qubes.lengths.length === 0) return [];

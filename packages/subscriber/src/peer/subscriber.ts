@@ -309,7 +309,7 @@ class RunningSubscriber implements Subscriber {
           ...VERSION_1_CAPABILITIES,
           Capability.content,
           ...(this.#options.names === undefined ? [] : [Capability.firewallNames]),
-          ...(this.#opensNames ? [Capability.openedNames] : []),
+          ...(this.#opensNames ? [Capability.openedNames, Capability.resolved] : []),
         ],
         limits: {
           entries,
