@@ -66,8 +66,8 @@ export interface NameRuleOrigin {
 export type Stands = (names: Names, name: string) => boolean;
 
 /**
- * What a name gets. Linear in the rules of the policies that judge it, and in their lists unless `stands` is a
- * faster one.
+ * What a name gets. Linear in the rules of the policies that judge it, and in their lists unless `stands` is
+ * a faster one.
  */
 export function evaluateName(
   ruleSet: RuleSet,

@@ -28,7 +28,10 @@ export function nameTermsOf(
   };
 }
 
-/** The lists that rules use and the firewall's own DNS knows, `resolved` among them, each with what is said of it. */
+/**
+ * The lists that rules use and the firewall's own DNS knows, `resolved` among them, each with what is said of
+ * it.
+ */
 function listed(
   runs: readonly Run[],
   lists: ReadonlyMap<string, List>,

@@ -161,8 +161,8 @@ export class NameJudge {
   }
 
   /**
-   * The lists by which rules accept a name for a qube that is answered, but for those behind a rule that drops
-   * it: by each of them its addresses are to be opened.
+   * The lists by which rules accept a name for a qube that is answered, but for those behind a rule that
+   * drops it: by each of them its addresses are to be opened.
    */
   openedBy(
     asker: Address,

@@ -11,10 +11,9 @@
  *   fold:     the added go into the large sets, and the removed out of them: no answer changes.
  *   clean-up: rules ask the large sets alone again; what nobody refers to any more goes.
  *
- * Only keys, numbers, columns, and the names of lists that open by name, whose letters are checked: a change has
- * no field that could hold another text from a rule set. The elements
- * lie in the binary body that travels beside it, as columns of prefixes: little-endian words, then lengths.
- * The applier expands them.
+ * Only keys, numbers, columns, and the names of lists that open by name, whose letters are checked: a change
+ * has no field that could hold another text from a rule set. The elements lie in the binary body that travels
+ * beside it, as columns of prefixes: little-endian words, then lengths. The applier expands them.
  */
 
 import { PrefixBuilder, type Prefixes } from '@rulecast/rules';
@@ -72,7 +71,9 @@ export interface Verdicts {
 /** A name set, and the networks of qubes that may have something in it. */
 export interface NameSet {
   readonly set: string;
-  /** The list that it is of, for people who look at the kernel: the one text of a rule set that gets there. */
+  /**
+   * The list that it is of, for people who look at the kernel: the one text of a rule set that gets there.
+   */
   readonly list: string;
   /** Addresses of 8 or 32 hex digits, host bits zero. */
   readonly qubes: readonly { readonly address: string; readonly length: number }[];
