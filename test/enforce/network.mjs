@@ -99,6 +99,30 @@ export function missingForEnforcement(programs = []) {
   return nft.status === 0 ? undefined : `nft does not work: ${nft.stderr.trim()}`;
 }
 
+/** A table that lets each qube send by its own addresses alone, as `antispoof` of Qubes does. */
+export function antispoofTables() {
+  const qubes = HOSTS.filter(({ name }) => name !== 'world');
+  const table = (
+    /** @type {'ip' | 'ip6'} */ family,
+    /** @type {'ipv4_addr' | 'ipv6_addr'} */ type,
+    /** @type {readonly string[]} */ addresses,
+    /** @type {string} */ some,
+  ) => `table ${family} guard {
+  set allowed { type ifname . ${type}; elements = { ${qubes.map((qube, i) => `"${qube.interface}" . ${addresses[i]}`).join(', ')} } }
+  chain antispoof {
+    iifname . ${family} saddr @allowed accept
+    counter drop
+  }
+  chain prerouting {
+    type filter hook prerouting priority raw; policy accept;
+    iifgroup 2 ${some}goto antispoof
+  }
+}
+`;
+  const [four, six] = [qubes.map(({ address4 }) => address4), qubes.map(({ address6 }) => address6)];
+  return table('ip', 'ipv4_addr', four, '') + table('ip6', 'ipv6_addr', six, 'ip6 saddr != fe80::/10 ');
+}
+
 export class Namespace {
   /** @type {Set<import('node:child_process').ChildProcess>} */
   #children = new Set();

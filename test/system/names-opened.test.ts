@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { childrenOf, startEnforcer } from '../enforce/enforcer.ts';
-import { type Namespace, Network } from '../enforce/network.mjs';
+import { antispoofTables, type Namespace, Network } from '../enforce/network.mjs';
 import { PERMITTED, rulectl, startDns } from '../processes.mjs';
 import { enforcementGap } from './namespaces.ts';
 import { Scene } from './scene.ts';
@@ -59,6 +59,7 @@ async function opened() {
   );
   await ready(world, [process.execPath, '-e', LISTENING]);
   await ready(router, [process.execPath, UPSTREAM, '5300']);
+  router.nft(antispoofTables());
   const [names, openings] = [scene.path('names.sock'), scene.path('openings.sock')];
   await scene.publisher();
   const listen = ['--listen', `${DNS4}:5353`, '--listen', `[${DNS6}]:5353`, '--upstream', '127.0.0.1:5300'];

@@ -20,7 +20,7 @@ import {
 } from '@rulecast/rules';
 import { afterEach, describe, expect, it } from 'vitest';
 import { frameOf, segment } from '../enforce/frames.mjs';
-import { address, Network } from '../enforce/network.mjs';
+import { address, antispoofTables, Network } from '../enforce/network.mjs';
 import { appliers, sinkIn } from '../enforce/sink.mjs';
 import { temporaryDirectory } from '../kit/directory.ts';
 import { enforcementGap } from './namespaces.ts';
@@ -59,8 +59,11 @@ class Firewall {
     closers.push(() => this.sink.close());
   }
 
-  static async open(): Promise<Firewall> {
-    const firewall = new Firewall(await Network.open());
+  /** `guard`: what keeps qubes from sending by an address of another. */
+  static async open(guard = antispoofTables()): Promise<Firewall> {
+    const network = await Network.open();
+    if (guard !== '') network.router.nft(guard);
+    const firewall = new Firewall(network);
     await firewall.load();
     return firewall;
   }
@@ -248,6 +251,42 @@ describe.skipIf(enforcementGap() !== undefined)('an address that a qube is told'
     expect(await firewall.passes('a', FIRST)).toBe(false);
   });
 
+  it('is open to nobody while nothing checks who sends, and the status says so', async () => {
+    const firewall = await Firewall.open('');
+    const caller = await firewall.caller();
+    const opened = (): Promise<readonly Outcome[]> =>
+      caller
+        .open(QUBES.a[0], FIRST)
+        .then(async (first) => [first, await caller.open(QUBES.a[1], FIRST6)] as const);
+    const { refused, open } = Outcome;
+    const trouble = (): string => firewall.sink.trouble()?.text ?? '';
+    expect(await opened()).toEqual([refused, refused]);
+    expect(trouble()).toContain('over IPv4 and IPv6, since nothing in nftables keeps a qube');
+    expect(await firewall.passes('a', FIRST)).toBe(false);
+    const { router } = firewall.network;
+    const [four = '', six = ''] = antispoofTables().split(/(?=table ip6)/);
+    for (const [whole, spoilt] of [
+      ['counter drop', 'counter accept'], // nobody is dropped
+      ['goto antispoof', 'accept'], // nothing leads there
+      ['hook prerouting', 'hook input'], // what is forwarded does not come there
+      ['saddr @allowed', 'daddr @allowed'], // it asks where to
+      ['iifname . ip saddr @allowed', 'ip saddr 10.137.0.5'], // whoever sends
+    ] as const) {
+      router.nft(four.replace(whole, spoilt) + six);
+      await expect.poll(opened).toEqual([refused, open]);
+      router.nft('delete table ip guard\ndelete table ip6 guard\n');
+      await expect.poll(opened).toEqual([refused, refused]);
+    }
+    router.nft(four);
+    await expect.poll(opened).toEqual([open, refused]);
+    await expect.poll(trouble).toContain('over IPv6, since');
+    router.nft(six);
+    await expect.poll(opened).toEqual([open, open]);
+    expect(trouble()).toBe('');
+    router.run(['nft', 'flush', 'chain', 'ip', 'guard', 'antispoof']);
+    await expect.poll(opened).toEqual([refused, open]);
+  });
+
   it('stays open where the applier dies, and the next one goes on with it', async () => {
     const firewall = await Firewall.open();
     await (await firewall.caller()).open(QUBES.a[0], FIRST);
@@ -327,7 +366,7 @@ describe.skipIf(enforcementGap() !== undefined)('a rulecast-dns that somebody ha
       .poll(() => firewall.network.router.run(['nft', 'list', 'tables']).trim().split('\n').length, {
         timeout: 5000,
       })
-      .toBe(1); // those before are emptied
+      .toBe(3); // and those that check who sends: those before are emptied
     expect(await firewall.sink.check()).toBe(false);
   });
 });

@@ -16,6 +16,7 @@ rulecast-subscriber; its standard input and output carry a private protocol.
   --group N         link group of the interfaces of downstream qubes (default: ${DOWNSTREAM_GROUP})
   --kernel-mib N    kernel memory that the tables may take, in MiB (default: ${KERNEL_MIB})
   --openings SOCKET path of the socket at which rulecast-dns has addresses opened that it is about to tell
+  --sources-checked something that nftables does not show keeps qubes from sending by an address of another
   --unowned         make tables that anybody may change, as on kernels before 6.9
   --again           a table of ours was in force: without, let nothing pass
   --spare           wait, with everything loaded, to take the place of one that dies
@@ -24,7 +25,8 @@ rulecast-subscriber; its standard input and output carry a private protocol.
 
 const MOST: Readonly<Record<string, number>> = { '--group': GROUP_MAX, '--kernel-mib': KERNEL_MIB_MAX };
 const OPENINGS = '--openings';
-const WORDS = ['--supervise', '--unowned', '--again', '--spare', '--remove'];
+const SOURCES_CHECKED = '--sources-checked';
+const WORDS = [SOURCES_CHECKED, '--supervise', '--unowned', '--again', '--spare', '--remove'];
 const EXIT_USAGE = 64;
 
 const argv = process.argv.slice(2);
@@ -43,6 +45,7 @@ if (argv.includes('--supervise')) {
     downstreamGroup: Number(options['group'] ?? DOWNSTREAM_GROUP),
     kernelMib: Number(options['kernel-mib'] ?? KERNEL_MIB),
     unowned: argv.includes('--unowned'),
+    sourcesChecked: argv.includes(SOURCES_CHECKED),
     again: argv.includes('--again'),
     spare: argv.includes('--spare'),
     openings: options['openings'],

@@ -134,6 +134,7 @@ function enforcementOptions(logger: Logger): EnforcementOptions {
     flowMarks: argv.flowMarks,
     kernelMib: argv.kernelMib,
     openings: argv.openings === undefined ? undefined : resolve(argv.openings),
+    sourcesChecked: argv.sourcesChecked,
     unowned: argv.unowned,
     user: argv.user,
     applierUser: argv.applierUser,

@@ -12,6 +12,7 @@ import { Netlink } from '../kernel/netlink.ts';
 import { ALIVE_EVERY_MS, LIVE_EVERY_MS, NOTICE_EVERY_MS } from '../limits.ts';
 import { checkRequest, RequestError } from './check.ts';
 import { Door } from './door.ts';
+import { Guard } from './guard.ts';
 import { FrameSplitter, type FromApplier, frameOf, parseFrame, type Reply, type Request } from './message.ts';
 import { Outcome } from './opening.ts';
 import { Tables } from './tables.ts';
@@ -26,6 +27,8 @@ export interface ApplierOptions {
   readonly again: boolean;
   /** Waits for a first frame before it touches the kernel. */
   readonly spare: boolean;
+  /** Something that nftables does not show keeps qubes from sending by an address of another. */
+  readonly sourcesChecked: boolean;
   /** Path of the socket at which `rulecast-dns` asks; undefined: nothing opens by name. */
   readonly openings: string | undefined;
 }
@@ -88,6 +91,8 @@ class Applier {
   #busy = false;
   #cleaning = false;
   #isRenewing = false;
+  /** Of who sends; undefined: nothing opens by name, or it is said to be checked. */
+  #guard: Guard | undefined;
 
   constructor(options: ApplierOptions, write: (bytes: Uint8Array) => Promise<void>) {
     this.#options = options;
@@ -97,6 +102,7 @@ class Applier {
       setInterval(() => void this.#send({ alive: true }), ALIVE_EVERY_MS),
       setInterval(() => this.#notice(), NOTICE_EVERY_MS),
       setInterval(() => void this.#renewLive(), LIVE_EVERY_MS),
+      setInterval(() => void this.#look(), LIVE_EVERY_MS),
     ];
     void this.#send({ alive: true });
   }
@@ -115,7 +121,12 @@ class Applier {
    */
   async start(): Promise<void> {
     await this.#opened().catch(throwUnexpected);
-    this.#door?.open((opening) => this.#kernel?.tables.openings.open(opening) ?? Outcome.later);
+    await this.#look();
+    this.#door?.open((opening) => {
+      if (this.#kernel === undefined) return Outcome.later;
+      if (this.#guard?.holds(opening.family) === false) return Outcome.refused;
+      return this.#kernel.tables.openings.open(opening);
+    });
     void this.#clean();
   }
 
@@ -152,10 +163,22 @@ class Applier {
   #notice(): void {
     try {
       const noticed = this.#kernel?.tables.notice();
-      if (noticed !== undefined) void this.#send({ noticed });
+      if (noticed === undefined) return;
+      void this.#send({ noticed });
+      void this.#look();
     } catch (error) {
       throwUnexpected(error); // the next time tries again
     }
+  }
+
+  /** Whether somebody checks who sends. */
+  async #look(): Promise<void> {
+    if (this.#door === undefined || this.#options.sourcesChecked) return;
+    const netlink = this.#kernel?.netlink;
+    if (netlink === undefined) return;
+    this.#guard ??= new Guard((...asked) => netlink.all(...asked));
+    const isNews = await this.#guard.look(() => turn());
+    if (isNews) void this.#send({ unguarded: this.#guard.unguarded });
   }
 
   /** One look at a time: where it takes longer than until the next, that is left out. */

@@ -3,6 +3,7 @@
  * notices by itself.
  */
 
+import type { Family } from '@rulecast/rules';
 import { REQUEST_WAITS_MS } from '../limits.ts';
 import { type FromApplier, frameOf, parseFrame, type Reply, type Request } from './message.ts';
 import { type ApplierCommand, ApplierProcess } from './process.ts';
@@ -18,6 +19,8 @@ export interface ApplierEvents {
   /** A new applier runs in place of one that died. */
   readonly onRestart: () => void;
   readonly onNotice: (notice: Notice) => void;
+  /** No name opens anything in these families: nobody checks who sends. */
+  readonly onUnguarded: (families: readonly Family[]) => void;
   readonly onError: (text: string) => void;
 }
 
@@ -113,6 +116,7 @@ export class ApplierClient {
   #receive(message: FromApplier, body: Uint8Array): void {
     if ('alive' in message) return;
     if ('noticed' in message) this.#events.onNotice(message.noticed);
+    else if ('unguarded' in message) this.#events.onUnguarded(message.unguarded);
     else if ('died' in message) {
       this.#failAll('it ended');
       this.#say('it ended');

@@ -6,6 +6,7 @@
  * The applier trusts none of it. Its side of the checks is in check.ts; here is what any frame must be.
  */
 
+import type { Family } from '@rulecast/rules';
 import type { KernelState } from '../kernel/listing.ts';
 import { BODY_MAX_BYTES, HEADER_MAX_BYTES } from '../limits.ts';
 import type { Change, Elements, NameSet, Tag, Verdicts } from '../plan/change.ts';
@@ -60,6 +61,11 @@ export type FromApplier =
   | { readonly id: number; readonly reply: Reply }
   /** Somebody else changed what the kernel holds; not an answer to anything. */
   | { readonly noticed: Notice }
+  /**
+   * Families in which nobody checks who sends, so that no name opens anything. Said at a start, and when it
+   * changes.
+   */
+  | { readonly unguarded: readonly Family[] }
   /** Said every second, so that one that hangs is known by its silence. */
   | { readonly alive: true }
   /**

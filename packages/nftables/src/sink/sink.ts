@@ -4,7 +4,7 @@
  * applier, and leads to a check.
  */
 
-import type { Environment, ListChanges, RuleSet } from '@rulecast/rules';
+import type { Environment, Family, ListChanges, RuleSet } from '@rulecast/rules';
 import { ApplierClient } from '../apply/client.ts';
 import type { NftRun } from '../apply/message.ts';
 import type { ApplierCommand } from '../apply/process.ts';
@@ -114,6 +114,8 @@ export class NftSink {
     | { readonly step: Step; readonly planMs: number; readonly staged: NftRun | undefined }
     | undefined;
   #lastRun: NftRun | undefined;
+  /** Where nobody checks who sends. */
+  #unguarded: { readonly families: readonly Family[]; readonly sinceMs: number } | undefined;
   #bootTimer: NodeJS.Timeout | undefined;
   #saidAtMs = Number.NEGATIVE_INFINITY;
   #counted: Readonly<Record<string, number>> = {};
@@ -131,6 +133,9 @@ export class NftSink {
       {
         onRestart: () => this.#reconciler.checkSoon('structure'),
         onNotice: (notice) => this.#noticed(notice),
+        onUnguarded: (families) => {
+          this.#unguarded = { families, sinceMs: performance.now() };
+        },
         onError: (text) => {
           this.#reconciler.lost(text);
           this.#logger.error({}, text);
@@ -236,8 +241,19 @@ export class NftSink {
   /** Since when, and why, it is not known that what was committed last is enforced; undefined: it is. */
   trouble(): SinkTrouble | undefined {
     const { status } = this.#reconciler;
-    if (status.kind === 'enforced') return undefined;
+    if (status.kind === 'enforced') return this.#openingTrouble();
     return { text: status.text, forMs: performance.now() - status.sinceMs };
+  }
+
+  /** Why no name opens anything that is to. */
+  #openingTrouble(): SinkTrouble | undefined {
+    const { families = [], sinceMs = 0 } = this.#unguarded ?? {};
+    const sets = [...(this.#reconciler.desired?.plan.nameSets.values() ?? [])];
+    const missing = families.filter((family) => sets.some(({ qubes }) => qubes.family === family));
+    if (missing.length === 0) return undefined;
+    const shown = missing.map((family) => `IPv${family}`).join(' and ');
+    const text = `no name opens anything over ${shown}, since nothing in nftables keeps a qube from sending by the address of another: docs/names.md "What is there"`;
+    return { text, forMs: performance.now() - sinceMs };
   }
 
   /** Resolves when something is enforced: a release, or the boot mode. */

@@ -18,6 +18,8 @@ export interface EnforcementOptions {
   readonly kernelMib: number;
   /** Socket at which `rulecast-dns` has addresses opened; undefined: none are. */
   readonly openings: string | undefined;
+  /** No qube can send by the address of another, though no table shows that. */
+  readonly sourcesChecked: boolean;
   /** Becomes this user once the applier runs; undefined: stays who it is. */
   readonly user: string | undefined;
   /** Whom the applier runs as; undefined: root, with one capability. Only with `user`. */
@@ -55,6 +57,7 @@ export async function startEnforcement(options: EnforcementOptions): Promise<Nft
   const args = [
     ...numbers,
     ...(openings === undefined ? [] : ['--openings', openings]),
+    ...(options.sourcesChecked ? ['--sources-checked'] : []),
     ...(options.unowned ? ['--unowned'] : []),
   ];
   const account = user === undefined ? undefined : accountOf(user);

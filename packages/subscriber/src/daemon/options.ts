@@ -29,6 +29,7 @@ const ENVIRONMENT = {
     'dns',
     'names',
     'openings',
+    'sources-checked',
     'enforce',
     'user',
     'applier-user',
@@ -122,6 +123,12 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
     requiresArg: true,
     describe:
       'Path of a Unix socket of the applier at which rulecast-dns has addresses opened that rules accept by name, with --enforce and --names; without it no release with such a rule is taken',
+  })
+  .option('sources-checked', {
+    type: 'boolean',
+    default: false,
+    describe:
+      'With --openings: no qube can send by the address of another, though no table of nftables shows that, as it does on Qubes',
   })
   .option('enforce', {
     type: 'boolean',
