@@ -20,22 +20,38 @@ const TRIES = 5;
 
 /** @param {string} server @param {string} name @param {packet.RecordType} type */
 async function asked(server, name, type) {
+  const query = /** @type {packet.Packet} */ ({
+    type: 'query',
+    id: 7,
+    flags: packet.RECURSION_DESIRED,
+    questions: [{ type, name }],
+  });
   const socket = createSocket(isIPv6(server) ? 'udp6' : 'udp4');
   const timer = setTimeout(() => socket.emit('message', undefined), WAIT_MS);
-  socket.send(
-    packet.encode({ type: 'query', id: 7, flags: packet.RECURSION_DESIRED, questions: [{ type, name }] }),
-    DNS_PORT,
-    server,
-  );
+  socket.send(packet.encode(query), DNS_PORT, server);
   const [bytes] = await once(socket, 'message');
   clearTimeout(timer);
   socket.close();
   if (bytes === undefined) return { rcode: 'SILENCE', addresses: [] };
-  const answer = /** @type {packet.DecodedPacket & { rcode: string }} */ (packet.decode(bytes));
+  const first = packet.decode(bytes);
+  const whole = first.flag_tc ? await askedByTcp(server, query) : first;
+  const answer = /** @type {packet.DecodedPacket & { rcode: string }} */ (whole);
   const addresses = (answer.answers ?? []).flatMap((each) =>
     each.type === 'A' || each.type === 'AAAA' ? [each.data] : [],
   );
   return { rcode: answer.rcode, addresses };
+}
+
+/** @param {string} server @param {packet.Packet} query */
+async function askedByTcp(server, query) {
+  const socket = connect(DNS_PORT, server);
+  socket.write(packet.streamEncode(query));
+  let bytes = Buffer.alloc(0);
+  for await (const piece of socket) {
+    bytes = Buffer.concat([bytes, piece]);
+    if (bytes.length >= 2 && bytes.length >= 2 + bytes.readUInt16BE(0)) break;
+  }
+  return packet.streamDecode(bytes);
 }
 
 /**

@@ -5,21 +5,33 @@
  */
 
 import { createSocket } from 'node:dgram';
+import { createServer } from 'node:net';
 import packet from 'dns-packet';
 
 const socket = createSocket('udp4');
 socket.on('message', (bytes, from) => {
-  const { id, questions: [question] = [] } = packet.decode(bytes);
-  if (question === undefined) return;
+  const answer = answerTo(packet.decode(bytes));
+  if (answer !== undefined) socket.send(packet.encode(answer), from.port, from.address);
+});
+const server = createServer((stream) => {
+  stream.on('error', () => undefined);
+  stream.once('data', (bytes) => {
+    const answer = answerTo(packet.streamDecode(bytes)); // a question is one piece
+    if (answer !== undefined) stream.end(packet.streamEncode(answer));
+  });
+});
+const port = Number(process.argv[2]);
+socket.bind(port, '127.0.0.1', () => {
+  server.listen(port, '127.0.0.1', () => process.stdout.write('ready\n'));
+});
+
+/** @param {packet.Packet} asked @returns {packet.Packet | undefined} */
+function answerTo({ id, questions: [question] = [] }) {
+  if (question === undefined) return undefined;
   const answers = answersTo(question.name.toLowerCase(), question.name, question.type ?? 'A');
   const flags = packet.RECURSION_DESIRED | packet.RECURSION_AVAILABLE;
-  socket.send(
-    packet.encode({ type: 'response', id: id ?? 0, flags, questions: [question], answers }),
-    from.port,
-    from.address,
-  );
-});
-socket.bind(Number(process.argv[2]), '127.0.0.1', () => process.stdout.write('ready\n'));
+  return { type: 'response', id: id ?? 0, flags, questions: [question], answers };
+}
 
 /** @param {string} lower @param {string} name @param {string} type @returns {packet.Answer[]} */
 function answersTo(lower, name, type) {

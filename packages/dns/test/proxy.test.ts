@@ -322,7 +322,7 @@ describe('an answer whose addresses have to be opened', () => {
   const LISTS: readonly OpenedList[] = [{ key: '0123456789abcdef', version: '89abcdef89abcdef' }];
 
   /** A proxy of which the names below `deb.example` are opened, by lists that can be changed. */
-  function opening(address = '10.137.0.5', mayBePrivate = false) {
+  function opening(address = '10.137.0.5', mayBePrivate = false, transport: Transport = 'udp') {
     let lists = LISTS;
     const proxy = proxyOf(
       () => 'answer',
@@ -337,7 +337,7 @@ describe('an answer whose addresses have to be opened', () => {
       flags = 0,
     ) => {
       const { query, bytes } = only(
-        proxy.ask(client('udp', address), question(name, { type, edns: 1232 }), nowMs),
+        proxy.ask(client(transport, address), question(name, { type, edns: 1232 }), nowMs),
         'ask',
       );
       return proxy.answer(query, answered(bytes, answers, flags), nowMs);
@@ -460,14 +460,21 @@ describe('an answer whose addresses have to be opened', () => {
     expect(error(proxy.opened(wait, outcome))).toEqual(NOT_OPEN);
   });
 
-  it('of more addresses than may be open for a name fails', () => {
-    const { asked } = opening();
+  it('of more addresses than may be open for a name is told with as many, and its aliases', () => {
+    const { proxy, asked } = opening('10.137.0.5', false, 'tcp');
     const many = Array.from(
-      { length: 65 },
-      (_, i) => ({ ...A('n.deb.example'), data: `192.0.2.${i}` }) as packet.Answer,
+      { length: 70 },
+      (_, i) => ({ ...A('n.cdn.example', 30), data: `192.0.2.${i}` }) as packet.Answer,
     );
-    expect(error(asked('n.deb.example', many))).toEqual(NOT_OPEN);
-    only(asked('n.deb.example', many.slice(1)), 'open');
+    const all = [CNAME('n.deb.example', 'n.cdn.example'), ...many, A('other.example', 9000)];
+    const { wait, openings } = only(asked('n.deb.example', all), 'open');
+    const addresses = openings[0]?.addresses ?? [];
+    expect(addresses.map(String)).toEqual(Array.from({ length: 64 }, (_, i) => `192,0,2,${i}`));
+    expect(openings[0]?.seconds).toBe(90); // by what is told
+    const said = reply(proxy.opened(wait, Outcome.open));
+    expect(said.answers?.map(({ type }) => type)).toEqual(['CNAME', ...addresses.map(() => 'A')]);
+    expect([said.rcode, said.id]).toEqual(['NOERROR', 7]);
+    only(asked('n.deb.example', many.slice(6)), 'open');
   });
 
   it('counts among the questions of its qube that wait', () => {

@@ -23,6 +23,7 @@ import {
 import { type Address, isPrivateAddress } from '@rulecast/rules';
 import type { NameJudgement, OpenedList } from '../judge/judge.ts';
 import type { NameRule } from '../judge/program.ts';
+import { writeFewer } from '../message/fewer.ts';
 import { MessageReader, Section } from '../message/message.ts';
 import { nameText, newNameScratch, readName, sameName, turnCase } from '../message/name.ts';
 import { hasPrivate, writeWithoutPrivate } from '../message/private.ts';
@@ -319,6 +320,7 @@ export class DnsProxy<C extends Client> {
     // The qube's address of the other family is not known here: nothing could be opened for it.
     if (asked.type === other || HINT_TYPES.includes(asked.type))
       return answer.rcode === Rcode.ok ? this.#reply(client, asked, NO_DATA) : undefined;
+    this.#shorten(own);
     const addresses: Uint8Array[] = [];
     let ttl = 0;
     for (let i = 0; i < answer.recordCount; i++) {
@@ -332,10 +334,6 @@ export class DnsProxy<C extends Client> {
     const ofInternet = addresses.filter((address) => !isPrivateAddress({ family, words: wordsOf(address) }));
     const opened = lists.filter(({ isOfAll }) => isOfAll !== true || ofInternet.length > 0);
     if (addresses.length === 0 || opened.length === 0) return undefined;
-    if (addresses.length > NAME_ADDRESSES_OF_ONE_MAX) {
-      this.counts.failed++;
-      return this.#reply(client, asked, NOT_OPEN);
-    }
     const wait = ++this.#lastWait;
     const opening = {
       family,
@@ -358,6 +356,12 @@ export class DnsProxy<C extends Client> {
       return { ...opening, key, version, addresses: isOfAll === true ? ofInternet : addresses };
     });
     return { kind: 'open', wait, openings };
+  }
+
+  /** Leaves out of the answer what would be more addresses than a qube may use for one name. */
+  #shorten(type: number): void {
+    const byteCount = writeFewer(this.#answer, type, NAME_ADDRESSES_OF_ONE_MAX, this.#shortened);
+    if (byteCount > 0) this.#answer.read(this.#shortened.slice(0, byteCount));
   }
 
   /** Takes what came of an opening. */
