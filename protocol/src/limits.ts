@@ -244,8 +244,11 @@ export const TRANSFER_WINDOW_MIN_BYTES = 64 * 1024;
 export const CHUNK_BYTES = 65_512;
 /** One read of a channel: a whole frame of the largest size, since channels copy per read. */
 export const READ_BYTES = FRAME_HEADER_BYTES + FRAME_BODY_MAX_BYTES;
-/** Sessions of subscribers at once: state per subscriber is small, and no host here runs 256 firewalls. */
-export const SUBSCRIBERS_MAX = 256;
+/**
+ * Sessions of subscribers at once, of names that are bound to nothing: a fleet, for no host runs so many
+ * firewalls. One that reads nothing holds 0.4 MB at most, all of them 0.4 GB.
+ */
+export const SUBSCRIBERS_MAX = 1000;
 /** Control connections at once: each may hold a push in memory. */
 export const CONTROL_CONNECTIONS_MAX = 16;
 /** … and of one operator, apart from those: PROTOCOL.md "Operators". */

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { turns } from '../../test/kit/turns.ts';
 import {
+  CHUNK_BYTES,
   FRAME_HEADER_BYTES,
   FRAME_TIMEOUT_MS,
   SEND_QUEUE_MAX_BYTES,
@@ -51,6 +52,8 @@ async function receiveAll(connection: Connection): Promise<Received[]> {
     all.push(next);
   return all;
 }
+
+const PACED = async (): Promise<void> => undefined;
 
 describe('Connection', () => {
   it.each([1, 7, 24, 4096, 65_536, 1_000_000])(
@@ -128,15 +131,32 @@ describe('Connection', () => {
     expect(sent).toEqual({ bytes: all.length, sha256: sha256(all) });
   });
 
-  it('stops a transfer between two chunks', async () => {
-    const [left, right] = duplex(1 << 16).map((end) => new Connection(end)) as [Connection, Connection];
+  it.each([0, 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES])(
+    'sends a stream of %i bytes in chunks as large as may be',
+    async (size) => {
+      const [left, right] = duplex(1 << 20).map((end) => new Connection(end)) as [Connection, Connection];
+      const all = pattern(size);
+      const isWhole = await left.sendStream(all, () => false, PACED);
+      await left.send(END);
+      const { bytes, chunks } = await receiveTransfer(right);
+      const least = Array.from({ length: Math.ceil(size / CHUNK_BYTES) }, (_, i) => i);
+      expect(isWhole).toBe(true);
+      expect(sha256(bytes)).toEqual(sha256(all));
+      expect(chunks).toEqual(least.map((i) => Math.min(CHUNK_BYTES, size - i * CHUNK_BYTES)));
+    },
+  );
+
+  it.each([
+    [3, ['chunk', 'chunk', 'chunk', 'abort']],
+    [0, ['abort']],
+  ])('stops a stream after %i chunks', async (count, expected) => {
+    const [left, right] = duplex(1 << 20).map((end) => new Connection(end)) as [Connection, Connection];
     let asked = 0;
-    const options = { chunkBytes: 10, stopped: () => ++asked > 3 };
-    expect(await left.sendBytes([pattern(1000)], options)).toBeUndefined();
+    expect(await left.sendStream(pattern(5 * CHUNK_BYTES), () => ++asked > count, PACED)).toBe(false);
     await left.send({ kind: 'abort', code: 'superseded', text: '' });
     left.close();
     const kinds = (await receiveAll(right)).map((received) => received.message.kind);
-    expect(kinds).toEqual(['chunk', 'chunk', 'chunk', 'abort']);
+    expect(kinds).toEqual(expected);
   });
 
   it('hands on what was received before the end, then undefined', async () => {

@@ -289,9 +289,7 @@ async function transferred(stream) {
     digest.update(message.bytes);
     at += message.bytes.length;
   }
-  const sent = await sending;
-  if (sent === undefined || !digest.digest().equals(sent.sha256))
-    throw new Error('the stream arrived damaged');
+  if (!digest.digest().equals((await sending).sha256)) throw new Error('the stream arrived damaged');
   sender.close();
   receiver.close();
   await listener.close();

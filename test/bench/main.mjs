@@ -10,6 +10,7 @@ const BENCHES = {
   'end-to-end': 'a push from text to a table in force, stage by stage, and through three processes',
   enforce:
     'from a push to the first dropped packet, and forwarding rates, beside bare nft and ipset; as root',
+  fleet: 'from a commit to APPLIED of a thousand subscribers, and what they cost the publisher',
   formats:
     'bytes a second of each list importer, on real lists and a million lines, beside ipaddr.js and cidr-tools',
   hostile:

@@ -3,6 +3,7 @@
  * order.
  */
 
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PublisherConfig } from '@rulecast/formats';
 import {
@@ -19,13 +20,14 @@ import {
   usageError,
 } from '@rulecast/program';
 import { type Identity, IdentityError, readIdentity } from '@rulecast/program/identity';
-import { formatTrust } from '@rulecast/protocol';
+import { formatTrust, SUBSCRIBERS_MAX } from '@rulecast/protocol';
 import { isPartName } from '@rulecast/rules';
 import { ProxyError, SYSTEM_CLOCK } from '@rulecast/sources';
 import { EndpointError, EndpointInUseError, openCurveKeyPair } from '@rulecast/vchan';
 import { pino } from 'pino';
 import { readConfigFile } from './daemon/config-file.ts';
 import { argv, defaults, storeOptions } from './daemon/options.ts';
+import { placesFor } from './daemon/places.ts';
 import { type Settings, SettingsError, settingsOf } from './daemon/settings.ts';
 import { SourcesLink } from './daemon/sources-link.ts';
 import { dnsResolver, withFixedNames } from './names/resolve.ts';
@@ -89,7 +91,12 @@ async function main(out: Output): Promise<void> {
     });
     await publisher.renew();
     const sources = config === undefined ? undefined : newSources(publisher, config, settings, audit);
-    const sessions = await serveSubscribers(publisher, settings.listen, settings);
+    const places = placesFor(limitsOfProcess(), settings.bindings.all.length);
+    if (places < SUBSCRIBERS_MAX) {
+      const text = `there is room for ${places} subscribers, and not ${SUBSCRIBERS_MAX}: raise the limit of open files (LimitNOFILE= of the unit, ulimit -n)`;
+      logger.warn({ places }, text);
+    }
+    const sessions = await serveSubscribers(publisher, settings.listen, { ...settings, places });
     const control = await serveControl(publisher, settings.control, sessions.ask, {
       sources,
       curve: settings.controlCurve,
@@ -113,6 +120,15 @@ async function main(out: Output): Promise<void> {
     await lock.release();
   } catch (error) {
     throw endOf(error);
+  }
+}
+
+/** Undefined where the kernel does not tell. */
+function limitsOfProcess(): string | undefined {
+  try {
+    return readFileSync('/proc/self/limits', 'utf8');
+  } catch {
+    return undefined;
   }
 }
 

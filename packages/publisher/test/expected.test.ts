@@ -219,9 +219,9 @@ describe('what is known of subscribers', () => {
     const { subscribers } = freshPublisher();
     const old = subscribers.entry('firewall', 1);
     old.hasApplied = true;
-    for (let i = 0; i < 2000; i++) subscribers.entry(`stranger-${i}`, 10 + i);
+    for (let i = 0; i < 5000; i++) subscribers.entry(`stranger-${i}`, 10 + i);
     expect(subscribers.find('firewall')).toBe(old);
-    expect(subscribers.records(undefined, freshPublisher().store, 0)).toHaveLength(1024);
+    expect(subscribers.records(undefined, freshPublisher().store, 0)).toHaveLength(4096);
   });
 });
 

@@ -21,6 +21,8 @@ import { freshPublisher, release } from './fresh-publisher.ts';
 import { ScriptedRulectl } from './scripted-rulectl.ts';
 import { ScriptedSubscriber } from './scripted-subscriber.ts';
 
+/** More than may wait to say who they are. */
+const CROWD = 256;
 const HOSTS = { 'hosts.txt': '192.0.2.1\n' };
 
 /** A publisher on real sockets with a clock of the test's own, and what it logs. */
@@ -137,10 +139,10 @@ describe('a name that nobody is bound to', () => {
 });
 
 describe('connections that say nothing', () => {
-  it(`keep no subscriber out, ${SUBSCRIBERS_MAX} of them again and again`, async () => {
+  it(`keep no subscriber out, ${CROWD} of them again and again`, async () => {
     const { publisher, endpoint } = await house();
     for (let round = 0; round < 2; round++) {
-      await silent(endpoint, SUBSCRIBERS_MAX);
+      await silent(endpoint, CROWD);
       await ScriptedSubscriber.greet(endpoint, `fw-${round}`);
     }
     expect(publisher.subscribers.connected()).toEqual(['fw-0', 'fw-1']);
@@ -288,13 +290,13 @@ describe('a name that is bound', () => {
     expect(publisher.subscribers.connected()).toEqual(['fw1', 'work']);
   });
 
-  it(`has its place beside ${SUBSCRIBERS_MAX} others and ${SUBSCRIBERS_MAX} that are silent, as has rulectl`, async () => {
+  it(`has its place beside ${SUBSCRIBERS_MAX} others and ${CROWD} that are silent, as has rulectl`, async () => {
     const path = join(temporaryDirectory(), 'fw1.sock');
     const { publisher, endpoint, control } = await house([{ name: 'fw1', socket: { path, mode: 0o600 } }]);
     for (let i = 0; i < SUBSCRIBERS_MAX; i++) await ScriptedSubscriber.greet(endpoint, `crowd-${i}`);
-    await silent(endpoint, SUBSCRIBERS_MAX);
-    await silent({ kind: 'unix', path }, SUBSCRIBERS_MAX);
-    await silent(control, SUBSCRIBERS_MAX);
+    await silent(endpoint, CROWD);
+    await silent({ kind: 'unix', path }, CROWD);
+    await silent(control, CROWD);
     await ScriptedSubscriber.greet({ kind: 'unix', path }, 'fw1');
     expect(publisher.subscribers.connected()).toContain('fw1');
     const rulectl = await ScriptedRulectl.connect(control);

@@ -913,13 +913,20 @@ describe('sessions among each other', () => {
     expect(publisher.subscribers.connected()).toEqual(['stuck', 'deaf', 'good']);
   });
 
-  it(`are at most ${SUBSCRIBERS_MAX}`, async () => {
+  it(`are at most ${SUBSCRIBERS_MAX}, all of which are offered a release; one more hears why not`, async () => {
     const { publisher, endpoint } = await house();
     const all: ScriptedSubscriber[] = [];
     for (let i = 0; i < SUBSCRIBERS_MAX; i++) all.push(await ScriptedSubscriber.greet(endpoint, `fw-${i}`));
     const extra = await ScriptedSubscriber.connect(endpoint);
     await extra.hello('extra');
-    expect(await extra.next('bye')).toMatchObject({ code: 'too-many-connections', retryAfterMs: 5000 });
+    expect(await extra.next('bye')).toEqual({
+      kind: 'bye',
+      code: 'too-many-connections',
+      text: `all ${SUBSCRIBERS_MAX} places of this publisher for subscribers are taken`,
+      retryAfterMs: 5000,
+    });
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    for (const subscriber of all) expect((await subscriber.offer()).decoded.version).toBe(1);
     const gone = nextOutcome(publisher);
     all[7]?.channel.close();
     await gone;

@@ -3,9 +3,9 @@ import { Subscribers } from '../src/subscribers/subscribers.ts';
 import { SILENT } from './fresh-publisher.ts';
 
 describe('what is known of subscribers', () => {
-  it('is bounded: beyond 1,024 names the disconnected one unseen for longest is forgotten', () => {
+  it('is bounded: beyond 4,096 names the disconnected one unseen for longest is forgotten', () => {
     const subscribers = new Subscribers(SILENT);
-    for (let i = 0; i < 1024; i++) subscribers.entry(`fw-${i}`, 1000 + i);
+    for (let i = 0; i < 4096; i++) subscribers.entry(`fw-${i}`, 1000 + i);
     const oldest = subscribers.entry('fw-0', 0);
     oldest.connectedSinceMs = 1000;
     const second = subscribers.entry('fw-1', 0);

@@ -88,6 +88,24 @@ describe('who holds an older release', () => {
     expect(asked()).toBe(1);
   });
 
+  it('is sent the very bytes that all others are: of a step, a chain, what is composed, and a snapshot', async () => {
+    const { publisher, releases } = await flapping(20);
+    const { transfers } = transfersOf(publisher);
+    const broken = transfersOf(publisher, () => Promise.reject(new Error('the thread ended')));
+    const [first, head] = endsOf(releases);
+    const asked: readonly (() => ReturnType<Transfers['for']>)[] = [
+      () => transfers.for(head, releases.at(-2)?.hash),
+      () => broken.transfers.for(head, first.hash),
+      () => transfers.for(head, first.hash),
+      () => transfers.for(head, undefined),
+      () => transfers.for(head, undefined, true),
+    ];
+    const streams = await Promise.all(asked.map(async (ask) => (await ask()).stream));
+    for (const [i, ask] of asked.entries())
+      for (let again = 0; again < 3; again++) expect((await ask()).stream).toBe(streams[i]);
+    expect(new Set(streams).size).toBe(asked.length);
+  });
+
   it('is sent the chain where none can be composed, or too many are being', async () => {
     const { publisher, releases } = await flapping(40);
     const [first, head] = endsOf(releases);

@@ -175,7 +175,8 @@ describe('reconnecting', () => {
     const gone = once(subscriber.events, 'disconnected');
     await peer.send({ kind: 'bye', code: 'too-many-connections', text: 'full', retryAfterMs: 5000 });
     await gone;
-    expect(subscriber.status().lastError?.code).toBe('too-many-connections');
+    const told = { code: 'too-many-connections', text: 'the publisher ended the session: full' };
+    expect(subscriber.status().lastError).toMatchObject(told);
     await vi.advanceTimersByTimeAsync(4999);
     expect(publisher.connects).toBe(1);
     await vi.advanceTimersByTimeAsync(1);

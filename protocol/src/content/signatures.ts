@@ -19,8 +19,20 @@ export interface Signed {
   readonly content: Uint8Array;
 }
 
-/** An ed25519 key as its 32 bytes, of which the public half is looked at. Throws TypeError for any other. */
+/** Public halves by key: to ask for one takes longer than to sign. */
+const publicHalves = new WeakMap<KeyObject, Uint8Array>();
+
+/**
+ * An ed25519 key as its 32 bytes, of which the public half is looked at; nobody may write to them. Throws
+ * TypeError for any other.
+ */
 export function publicBytes(key: KeyObject): Uint8Array {
+  const known = publicHalves.get(key) ?? publicHalfOf(key);
+  publicHalves.set(key, known);
+  return known;
+}
+
+function publicHalfOf(key: KeyObject): Uint8Array {
   const publicKey = key.type === 'private' ? createPublicKey(key) : key;
   const { x } = publicKey.asymmetricKeyType === 'ed25519' ? publicKey.export({ format: 'jwk' }) : {};
   if (x === undefined) throw new TypeError('an ed25519 key was expected');

@@ -65,9 +65,6 @@ export interface SentBytes {
 export interface SendBytesOptions {
   /** Most bytes of a CHUNK, 1 to 65,512. */
   readonly chunkBytes?: number | undefined;
-  readonly transaction?: number | undefined;
-  /** Asked between chunks; true ends the transfer early. */
-  readonly stopped?: (() => boolean) | undefined;
 }
 
 export interface ConnectionOptions {
@@ -150,24 +147,36 @@ export class Connection {
   }
 
   /**
-   * Sends a stream of bytes as CHUNKs, each as large as may be. Other messages may come in between; BEGIN and
-   * END are the caller's. Resolves with undefined if it was stopped. Pieces must not change until it
-   * resolves. Rejects as `send` does, and with what `pieces` throws.
+   * Sends bytes that lie in one piece as CHUNKs, each as large as may be and a view of them: many connections
+   * may send the same. Before each `paced` is waited for, and `stopped` asked. Other messages may come in
+   * between; BEGIN and END are the caller's. The bytes must not change until it resolves, to false if it was
+   * stopped. Rejects as `send` does.
+   */
+  async sendStream(bytes: Uint8Array, stopped: () => boolean, paced: () => Promise<void>): Promise<boolean> {
+    for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
+      await paced();
+      if (stopped()) return false;
+      await this.send({ kind: 'chunk', bytes: bytes.subarray(at, at + CHUNK_BYTES) });
+    }
+    return !stopped();
+  }
+
+  /**
+   * Sends pieces of bytes in the same way, joined, and says what was sent. Rejects as `send` does, and with
+   * what `pieces` throws.
    */
   async sendBytes(
     pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-    options: SendBytesOptions = {},
-  ): Promise<SentBytes | undefined> {
-    const { chunkBytes = CHUNK_BYTES, transaction = 0, stopped = () => false } = options;
+    { chunkBytes = CHUNK_BYTES }: SendBytesOptions = {},
+  ): Promise<SentBytes> {
     const digest = createHash('sha256');
     let bytes = 0;
     for await (const chunk of chunksOf(pieces, chunkBytes)) {
-      if (stopped()) return undefined;
       digest.update(chunk);
       bytes += chunk.length;
-      await this.send({ kind: 'chunk', bytes: chunk }, transaction);
+      await this.send({ kind: 'chunk', bytes: chunk });
     }
-    return stopped() ? undefined : { bytes, sha256: Uint8Array.from(digest.digest()) };
+    return { bytes, sha256: Uint8Array.from(digest.digest()) };
   }
 
   /**

@@ -35,7 +35,7 @@ export interface SocketConfig {
   readonly group: ConfigText | undefined;
 }
 
-export const SUBSCRIBERS_MAX = 256;
+export const SUBSCRIBERS_MAX = 1000;
 /** 40 characters of Z85 (RFC 32). */
 const CURVE_KEY = /^[0-9A-Za-z.\-:+=^!/*?&<>()[\]{}@%$#]{40}$/;
 /** As Qubes names qubes. */

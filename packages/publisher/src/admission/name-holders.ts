@@ -15,10 +15,18 @@ export interface NameHolder {
 
 export class NameHolders<H extends NameHolder> {
   readonly #holders = new Map<string, H>();
+  /** The name that each has. */
+  readonly #names = new Map<H, string>();
+  readonly #isBound: (name: string) => boolean;
+  #unboundCount = 0;
 
-  /** Names that are held. */
-  names(): Iterable<string> {
-    return this.#holders.keys();
+  constructor(isBound: (name: string) => boolean) {
+    this.#isBound = isBound;
+  }
+
+  /** Names that are held and bound to nothing. */
+  get unboundCount(): number {
+    return this.#unboundCount;
   }
 
   holderOf(name: string): H | undefined {
@@ -35,7 +43,10 @@ export class NameHolders<H extends NameHolder> {
       if (holder?.isOpen === true && !isBound && (await holder.answers())) return false;
       // Another claimant may have been faster, and the claimant may have gone.
       if (!claimant.isOpen || this.#holders.get(name) !== holder) continue;
+      if (holder !== undefined) this.#names.delete(holder);
+      else if (!this.#isBound(name)) this.#unboundCount += 1;
       this.#holders.set(name, claimant);
+      this.#names.set(claimant, name);
       if (holder?.isOpen === true) holder.yieldName(isBound ? 'reconnected' : 'no-answer');
       return true;
     }
@@ -43,6 +54,10 @@ export class NameHolders<H extends NameHolder> {
 
   /** Call it when a session has ended. */
   release(holder: H): void {
-    for (const [name, current] of this.#holders) if (current === holder) this.#holders.delete(name);
+    const name = this.#names.get(holder);
+    if (name === undefined) return;
+    this.#names.delete(holder);
+    this.#holders.delete(name);
+    if (!this.#isBound(name)) this.#unboundCount -= 1;
   }
 }

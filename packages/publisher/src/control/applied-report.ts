@@ -73,12 +73,15 @@ export class AppliedReport {
     };
     if (!isNew) for (const name of this.#waiting) await this.#tellHeld(name, head, tell);
     let nowMs = this.#publisher.uptimeMs;
+    let untilMs = nowMs; // nobody is given up before; a thousand are not looked at after each answer
     let hasCome = false;
     while (!this.#outcomes.hasEnded && nowMs < this.#deadlineMs) {
-      for (const name of this.#waiting) if (nowMs >= this.#absentAtMs(name)) await tell(name, 'absent');
+      if (nowMs >= untilMs) {
+        for (const name of this.#waiting) if (nowMs >= this.#absentAtMs(name)) await tell(name, 'absent');
+        untilMs = this.#nextMs();
+      }
       const isOver = this.#waiting.size === 0 && (hasCome || nowMs >= this.#newcomerUntilMs);
       if (isOver) break;
-      const untilMs = this.#nextMs();
       const outcome = await this.#outcomes.next(untilMs - nowMs);
       if (outcome !== undefined) {
         if (!hasCome && this.#isNewcomer(outcome, head)) {
@@ -174,16 +177,16 @@ export class OutcomeLog {
   hasEnded = false;
   readonly #publisher: Publisher;
   readonly #awaited: ReadonlySet<string> | 'anybody';
-  #queue: readonly Outcome[] = [];
+  /** By what each is the last of. */
+  readonly #queue = new Map<string, Outcome>();
   #wake: (() => void) | undefined;
   readonly #listener = (outcome: Outcome): void => {
     const { subscriber, state } = outcome;
     const isAnybody = this.#awaited === 'anybody';
     if (!isAnybody && !this.#awaited.has(subscriber)) return;
-    const others = this.#queue.filter(
-      (one) => one.state !== state || !(isAnybody || one.subscriber === subscriber),
-    );
-    this.#queue = [...others, outcome];
+    const key = isAnybody ? state : `${state} ${subscriber}`;
+    this.#queue.delete(key); // and in again, as the newest
+    this.#queue.set(key, outcome);
     this.#wake?.();
   };
 
@@ -195,7 +198,7 @@ export class OutcomeLog {
 
   /** The next outcome, or undefined after `timeoutMs` or once ended. */
   async next(timeoutMs: number): Promise<Outcome | undefined> {
-    if (this.#queue.length === 0 && timeoutMs > 0 && !this.hasEnded) {
+    if (this.#queue.size === 0 && timeoutMs > 0 && !this.hasEnded) {
       await new Promise<void>((resolve) => {
         const cancel = this.#publisher.clock.after(timeoutMs, resolve);
         this.#wake = () => {
@@ -205,10 +208,11 @@ export class OutcomeLog {
       });
       this.#wake = undefined;
     }
-    const [first, ...others] = this.#queue;
+    const [first] = this.#queue;
     if (this.hasEnded || first === undefined) return undefined;
-    this.#queue = others;
-    return first;
+    const [key, outcome] = first;
+    this.#queue.delete(key);
+    return outcome;
   }
 
   /** Ends the waiting. */

@@ -77,6 +77,7 @@ import type {
   TouchedWarnings,
   VersionMoved,
 } from './outcome.ts';
+import { Pace } from './pace.ts';
 import { type PartFilter, restored } from './part-filter.ts';
 import { Transfers } from './transfer.ts';
 import { Turns } from './turns.ts';
@@ -187,6 +188,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   readonly #composer: ReleaseWorker;
   /** Of the event loop. */
   readonly turn: Turn;
+  /** Of what sessions want of it. */
+  readonly pace: Pace;
   /** What ages, waits and deadlines are measured by. */
   readonly clock: Clock;
   /** By the clock. */
@@ -211,12 +214,12 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   constructor(options: PublisherOptions) {
     super();
     if (!isPartName(options.name)) throw new TypeError(`"${options.name}" cannot name a publisher`);
-    this.setMaxListeners(0); // one a session; sessions are bounded by the server
     this.name = options.name;
     this.logger = options.logger;
     const { clock, random, turn } = { ...SYSTEM_HOST, ...options };
     this.clock = clock;
     this.turn = turn;
+    this.pace = new Pace(turn);
     this.#begunMs = clock.monotonicMs();
     this.#worker = new ReleaseWorker(options.workHost, turn);
     this.#composer = new ReleaseWorker(options.workHost, turn);
@@ -303,6 +306,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
    * here.
    */
   async attest(nonce: Uint8Array, head: Release | undefined): Promise<Signed | undefined> {
+    await this.pace.step();
     return attested(this.identity, nonce, head);
   }
 

@@ -14,6 +14,7 @@ import {
 import type { Release, Store } from '../store/store.ts';
 import type { Encoder } from './commit.ts';
 import { ComposedDeltas, type Composer } from './composed.ts';
+import { KeptStreams, keyOf } from './kept-streams.ts';
 
 export interface Transfer {
   readonly release: Release;
@@ -50,9 +51,13 @@ export class Transfers {
   readonly #store: Store;
   readonly #encoder: Encoder;
   readonly #composed: ComposedDeltas;
-  /** Of the release last asked for, perhaps still being encoded. */
-  #snapshot: { readonly release: Release; readonly transfer: Promise<Transfer> } | undefined;
-
+  /** By base and release. */
+  readonly #chains = new KeptStreams();
+  /** Plain or not, of the release last asked for, perhaps still being encoded. */
+  readonly #snapshots = new Map<
+    boolean,
+    { readonly release: Release; readonly transfer: Promise<Transfer> }
+  >();
   /** What those who are away will want, while it is being made. */
   #next: { readonly release: Release; readonly bases: readonly Uint8Array[] } | undefined;
 
@@ -72,10 +77,10 @@ export class Transfers {
     isPlain = false,
     has: Kept = undefined,
   ): Promise<Transfer> {
-    if (isPlain) return resumed(await this.#encoded(release, isPlain), has);
+    if (isPlain) return resumed(await this.#snapshotOf(release, isPlain), has);
     const deltas = base && (await this.#deltasFrom(base, release));
     if (deltas !== undefined && deltas.stream.length <= SNAPSHOT_UNASKED_BYTES) return deltas;
-    return smaller(deltas, resumed(await this.#snapshotOf(release), has));
+    return smaller(deltas, resumed(await this.#snapshotOf(release, isPlain), has));
   }
 
   /** Somebody holds `base` and will want the release: what is sent then is made now. Never rejects. */
@@ -120,30 +125,37 @@ export class Transfers {
     const isNext = this.#store.isBeforeHead(hash); // then one delta is both
     const short = this.#chain(release, base, isNext ? CHAIN_MAX_BYTES : CHAIN_UNASKED_BYTES);
     if (short !== undefined) return short;
-    const delta = await this.#composed.from(hash, release, () => this.#store.recipeOf(hash));
-    if (delta === undefined) return this.#chain(release, base, CHAIN_MAX_BYTES);
-    const composed = { release, base, stream: encodeChain([delta]), id: undefined, from: 0 };
-    return smaller(this.#chain(release, base, delta.length), composed);
+    const stream = await this.#composed.from(hash, release, () => this.#store.recipeOf(hash));
+    if (stream === undefined) return this.#chain(release, base, CHAIN_MAX_BYTES);
+    const composed = { release, base, stream, id: undefined, from: 0 };
+    return smaller(this.#chain(release, base, stream.length), composed);
   }
 
   #chain(release: Release, base: Uint8Array, limitBytes: number): Transfer | undefined {
     if (this.#store.headHash !== hexOf(release.hash)) return undefined;
+    const key = keyOf(hexOf(base), release);
+    const kept = this.#chains.get(key);
+    if (kept !== undefined && kept.length <= limitBytes)
+      return { release, base, stream: kept, id: undefined, from: 0 };
     const deltas = this.#store.chainFrom(hexOf(base), limitBytes);
     if (deltas === undefined || deltas.length === 0 || deltas.length > STEPS_MAX) return undefined;
-    return { release, base, stream: encodeChain(deltas), id: undefined, from: 0 };
+    const stream = encodeChain(deltas);
+    this.#chains.keep(key, stream);
+    return { release, base, stream, id: undefined, from: 0 };
   }
 
-  #snapshotOf(release: Release): Promise<Transfer> {
-    if (this.#snapshot?.release === release) return this.#snapshot.transfer;
-    const snapshot = { release, transfer: this.#encoded(release) };
-    this.#snapshot = snapshot;
+  #snapshotOf(release: Release, isPlain: boolean): Promise<Transfer> {
+    const known = this.#snapshots.get(isPlain);
+    if (known?.release === release) return known.transfer;
+    const snapshot = { release, transfer: this.#encoded(release, isPlain) };
+    this.#snapshots.set(isPlain, snapshot);
     snapshot.transfer.catch(() => {
-      if (this.#snapshot === snapshot) this.#snapshot = undefined; // the next who asks tries again
+      if (this.#snapshots.get(isPlain) === snapshot) this.#snapshots.delete(isPlain); // the next who asks tries again
     });
     return snapshot.transfer;
   }
 
-  async #encoded(release: Release, isPlain = false): Promise<Transfer> {
+  async #encoded(release: Release, isPlain: boolean): Promise<Transfer> {
     const { bytes, sha256 } = await this.#encoder.encodeSnapshot(release.ruleSet, isPlain);
     const id = sha256.slice(0, STREAM_ID_BYTES);
     return { release, base: undefined, stream: encodeChain([bytes]), id, from: 0 };

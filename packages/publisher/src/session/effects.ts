@@ -105,6 +105,7 @@ async function transfer(effect: EffectOf<'transfer'>, parts: Parts): Promise<voi
   try {
     await sendTransfer(connection, publisher.transfers, effect, {
       stopped: isStopped,
+      paced: () => publisher.pace.step(),
       begun: (isChain) => feed({ kind: 'transferBegun', transfer, isChain }),
       sent: () => feed({ kind: 'transferSent', transfer }),
     });

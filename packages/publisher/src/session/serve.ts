@@ -18,6 +18,7 @@ import { NameHolders } from '../admission/name-holders.ts';
 import { PendingConnections } from '../admission/pending.ts';
 import { busy, type Refusal, SILENT_TEXT } from '../admission/refusal.ts';
 import type { Publisher } from '../release/publisher.ts';
+import { Announcer } from './announce.ts';
 import { SubscriberSession } from './session.ts';
 
 /**
@@ -45,6 +46,8 @@ export interface SubscriberOptions {
   readonly curve?: CurveServerKeys | undefined;
   /** What names are bound to; their own sockets are listened on as well. Default: none is. */
   readonly bindings?: Bindings;
+  /** Sessions at once of names that are bound to nothing; default SUBSCRIBERS_MAX. */
+  readonly places?: number;
 }
 
 /** Serves subscribers on some endpoints. Throws what `listen` throws, having closed what was open. */
@@ -53,10 +56,10 @@ export async function serveSubscribers(
   endpoints: readonly Endpoint[],
   options: SubscriberOptions = {},
 ): Promise<ServedSubscribers> {
-  const { curve, bindings = new Bindings([]) } = options;
+  const { curve, bindings = new Bindings([]), places = SUBSCRIBERS_MAX } = options;
   publisher.subscribers.showBindings((name) => bindings.shownOf(name));
   const sessions = new Set<SubscriberSession>();
-  const holders = new NameHolders<SubscriberSession>();
+  const holders = new NameHolders<SubscriberSession>((name) => bindings.isBound(name));
   const pending = new PendingSubscribers(publisher.clock);
   const admit = async (
     session: SubscriberSession,
@@ -67,9 +70,8 @@ export async function serveSubscribers(
     const refusal = bindings.refusalOf(name, owner, peer);
     if (refusal !== undefined) return refusal;
     const isBound = owner !== undefined;
-    const unboundCount = [...holders.names()].filter((held) => !bindings.isBound(held)).length;
-    if (!isBound && holders.holderOf(name) === undefined && unboundCount >= SUBSCRIBERS_MAX) {
-      return busy(`at most ${SUBSCRIBERS_MAX} subscribers`);
+    if (!isBound && holders.holderOf(name) === undefined && holders.unboundCount >= places) {
+      return busy(`all ${places} places of this publisher for subscribers are taken`);
     }
     if (await holders.claim(name, session, isBound)) return undefined;
     const text = `${name} is connected, and answers`;
@@ -100,8 +102,11 @@ export async function serveSubscribers(
     for (const session of sessions)
       session.stop({ code: ErrorCode.shuttingDown, text: 'the publisher stops' });
   };
-  const places = placesOf(endpoints, bindings.all);
-  const served = await serveAll(publisher.logger, places, serve, stop, curve);
+  const listened = placesOf(endpoints, bindings.all);
+  const served = await serveAll(publisher.logger, listened, serve, stop, curve);
+  const announcer = new Announcer(sessions, publisher.pace);
+  const onRelease = (): Promise<void> => announcer.tell();
+  publisher.on('release', onRelease);
   const sessionOf = (subscriber: string): SubscriberSession => {
     const session = holders.holderOf(subscriber);
     if (session !== undefined) return session;
@@ -114,7 +119,11 @@ export async function serveSubscribers(
   };
   const askContent: AskContent = async (subscriber, piece) =>
     sessionOf(subscriber).ask({ packet: undefined, content: { piece } });
-  return { ask, askContent, close: served.close };
+  const close = (): Promise<void> => {
+    publisher.off('release', onRelease);
+    return served.close();
+  };
+  return { ask, askContent, close };
 }
 
 /**

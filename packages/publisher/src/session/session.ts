@@ -57,8 +57,6 @@ export class SubscriberSession implements NameHolder {
 
   /** Runs until the connection ends. */
   async run(): Promise<void> {
-    const onRelease = (): void => this.#feed({ kind: 'published' });
-    this.#publisher.on('release', onRelease);
     this.#feed({ kind: 'tick' });
     let fault: Fault | undefined;
     try {
@@ -71,13 +69,17 @@ export class SubscriberSession implements NameHolder {
       if (!(error instanceof ProtocolError)) throw error;
       if (error.code !== ErrorCode.disconnected) fault = { code: error.code, text: error.message };
     } finally {
-      this.#publisher.off('release', onRelease);
       const { skipped } = this.#connection;
       const subscriber = this.#notes.name;
       if (skipped > 0)
         this.#publisher.logger.info({ subscriber, skipped }, 'it said what nobody here knows: passed over');
       this.#feed({ kind: 'disconnected', ...(fault === undefined ? {} : { fault }) });
     }
+  }
+
+  /** There is another head. */
+  published(): void {
+    this.#feed({ kind: 'published' });
   }
 
   /** Ends the session with BYE. */

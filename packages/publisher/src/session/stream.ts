@@ -7,6 +7,8 @@ import type { EffectOf } from './state.ts';
 export interface StreamWatch {
   /** The transfer was given up. */
   readonly stopped: () => boolean;
+  /** Resolves when the next CHUNK may go: sessions share the event loop. */
+  readonly paced: () => Promise<void>;
   /** BEGIN goes next. */
   readonly begun: (isChain: boolean) => void;
   /** END is handed to the connection: the answer may be faster than its bytes. */
@@ -18,7 +20,7 @@ export async function sendTransfer(
   connection: Connection,
   transfers: Transfers,
   { release, base, isPlain, has }: EffectOf<'transfer'>,
-  { stopped, begun, sent }: StreamWatch,
+  { stopped, paced, begun, sent }: StreamWatch,
 ): Promise<void> {
   const made = await transfers.for(release, base, isPlain, has);
   if (stopped()) return;
@@ -32,8 +34,7 @@ export async function sendTransfer(
     stream: id,
     from: from === 0 ? undefined : from,
   });
-  const chunks = await connection.sendBytes([stream.subarray(from)], { stopped });
-  if (chunks === undefined || stopped()) return; // a NACK may have come since the last CHUNK was taken
+  if (!(await connection.sendStream(stream.subarray(from), stopped, paced))) return; // a NACK may have come
   const ended = connection.send({ kind: 'end' });
   sent();
   await ended;

@@ -30,7 +30,7 @@ export interface Outcome {
 }
 
 /** Remembered subscribers; beyond it the one unseen for longest is forgotten. */
-const ENTRIES_MAX = 1024;
+const ENTRIES_MAX = 4096;
 /** For whom something is made before they are back. Each release costs so many threads' work; our choice. */
 const AWAY_MS = 86_400_000;
 const AWAY_MAX = 4;

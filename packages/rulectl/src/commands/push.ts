@@ -145,7 +145,6 @@ async function sendPush(connection: Connection, plan: PushPlan, progress: Progre
         progress.show('sending', sentBytes, total);
       }),
     );
-    if (sent === undefined) return; // it is stopped by nobody here
     await connection.send({ kind: 'end', sha256: sent.sha256 });
   }
 }

@@ -2,8 +2,12 @@
 
 const NO_BYTES = new Uint8Array(0);
 
+/** What an idle channel keeps, once it has written: small messages need no more. Our choice. */
+const KEPT_BYTES = 2048;
+
 /**
- * The bytes accepted and not yet taken by the transport, in one circular buffer of fixed size.
+ * The bytes accepted and not yet taken by the transport, in one circular buffer, which grows to its capacity
+ * with what waits: of a thousand channels few have much to say at once.
  *
  * ```
  *   |......[head ── pending ── head + pending)......|      or wrapped:  |──)..........[head ──|
@@ -11,7 +15,6 @@ const NO_BYTES = new Uint8Array(0);
  */
 export class WriteRing {
   readonly capacityBytes: number;
-  /** Made at the first write: an idle channel costs no buffer. */
   #ring: Uint8Array = NO_BYTES;
   #head = 0;
   #pendingBytes = 0;
@@ -32,9 +35,10 @@ export class WriteRing {
   append(bytes: Uint8Array): number {
     const count = Math.min(bytes.length, this.spaceBytes);
     if (count === 0) return 0;
-    if (this.#ring.length === 0) this.#ring = new Uint8Array(this.capacityBytes);
-    const tail = (this.#head + this.#pendingBytes) % this.capacityBytes;
-    const beforeWrap = Math.min(count, this.capacityBytes - tail);
+    if (this.#pendingBytes + count > this.#ring.length) this.#grow(this.#pendingBytes + count);
+    const size = this.#ring.length;
+    const tail = (this.#head + this.#pendingBytes) % size;
+    const beforeWrap = Math.min(count, size - tail);
     this.#ring.set(bytes.subarray(0, beforeWrap), tail);
     if (beforeWrap < count) this.#ring.set(bytes.subarray(beforeWrap, count), 0);
     this.#pendingBytes += count;
@@ -46,14 +50,19 @@ export class WriteRing {
    * consumed.
    */
   peek(maxBytes: number): Uint8Array {
-    const end = Math.min(this.#head + Math.min(this.#pendingBytes, maxBytes), this.capacityBytes);
+    const end = Math.min(this.#head + Math.min(this.#pendingBytes, maxBytes), this.#ring.length);
     return this.#ring.subarray(this.#head, end);
   }
 
   /** Frees the oldest `byteCount` pending bytes. */
   consume(byteCount: number): void {
-    this.#head = (this.#head + byteCount) % this.capacityBytes;
     this.#pendingBytes -= byteCount;
+    this.#head = this.#pendingBytes === 0 ? 0 : (this.#head + byteCount) % this.#ring.length;
+  }
+
+  /** Lets go of a large buffer in which nothing waits. */
+  rest(): void {
+    if (this.#pendingBytes === 0 && this.#ring.length > KEPT_BYTES) this.#ring = NO_BYTES;
   }
 
   /** Drops what is pending, and the buffer. A view given out by `peek` keeps its bytes. */
@@ -61,5 +70,16 @@ export class WriteRing {
     this.#ring = NO_BYTES;
     this.#head = 0;
     this.#pendingBytes = 0;
+  }
+
+  /** To the next power of two, at most the capacity. What `peek` gave out stays as it is. */
+  #grow(leastBytes: number): void {
+    const size = Math.min(this.capacityBytes, Math.max(KEPT_BYTES, 2 ** Math.ceil(Math.log2(leastBytes))));
+    const ring = new Uint8Array(size);
+    const first = this.peek(this.#pendingBytes);
+    ring.set(first);
+    ring.set(this.#ring.subarray(0, this.#pendingBytes - first.length), first.length);
+    this.#ring = ring;
+    this.#head = 0;
   }
 }

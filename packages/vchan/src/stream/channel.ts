@@ -84,6 +84,8 @@ export class StreamChannel implements Channel {
   #closedHere = false;
   /** A piece of `#unsent` is with the output, which must not be given another before it reports. */
   #sending = false;
+  /** In the next turn the buffer of `#unsent` goes, unless something is written before. */
+  #isResting = false;
   /** The input has ended, and why is not known yet. */
   #explaining = false;
   /** Destroys the streams of a closed channel, or gives up on the last bytes of one whose output is gone. */
@@ -237,6 +239,17 @@ export class StreamChannel implements Channel {
       this.#unsent.consume(piece.length);
       this.#send();
       this.#writable.wake();
+      if (this.#unsent.pendingBytes === 0) this.#rest();
+    });
+  }
+
+  /** A stream that goes on fills the buffer again in this turn. */
+  #rest(): void {
+    if (this.#isResting) return;
+    this.#isResting = true;
+    setImmediate(() => {
+      this.#isResting = false;
+      this.#unsent.rest();
     });
   }
 }

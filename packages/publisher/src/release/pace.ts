@@ -1,0 +1,41 @@
+/**
+ * Shares the turns of the event loop among all sessions: a thousand that want something at once, an OFFER, a
+ * CHUNK, a signature, would hold up all else for as long as it takes them together.
+ */
+
+import type { Turn } from '@rulecast/protocol';
+
+/** In a turn: some milliseconds' work, and few enough turns for a thousand. Our choice. */
+const TURN_STEPS = 32;
+
+export class Pace {
+  readonly #turn: Turn;
+  #left = TURN_STEPS;
+  #isTurning = false;
+  /** First come, first served; one for each session at most. */
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(turn: Turn) {
+    this.#turn = turn;
+  }
+
+  /** Resolves when it is the caller's turn to do one such thing. */
+  step(): Promise<void> {
+    if (this.#left === 0) return new Promise((resolve) => void this.#waiting.push(resolve));
+    this.#left -= 1;
+    this.#renew();
+    return Promise.resolve();
+  }
+
+  #renew(): void {
+    if (this.#isTurning) return;
+    this.#isTurning = true;
+    void this.#turn().then(() => {
+      this.#isTurning = false;
+      const next = this.#waiting.splice(0, TURN_STEPS);
+      this.#left = TURN_STEPS - next.length;
+      for (const go of next) go();
+      if (next.length > 0) this.#renew();
+    });
+  }
+}
