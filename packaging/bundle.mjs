@@ -27,6 +27,9 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 /** The native library of ZeroMQ comes with a package of its own: few need it. */
 const ZEROMQ_ADDON = '/usr/lib/rulecast-zeromq/zeromq.node';
 
+/** For netlink in the applier, and for vchans by a library of Xen. */
+const KOFFI_ADDON = `node_modules/@koromix/koffi-linux-${process.arch}/linux_${process.arch}/koffi.node`;
+
 /**
  * Both sides. `programs` are what people and services call, by name; `parts` are what those start by URL: threads, and
  * the applier. `beside` are files that are loaded as they are, `whole` libraries that are not bundled, with
@@ -49,7 +52,7 @@ export const SIDES = {
       'packages/publisher/src/release/worker-thread.ts',
       'packages/sources/src/read/list-worker-thread.ts',
     ],
-    beside: { 'names.wasm': 'protocol/dist/names.wasm' },
+    beside: { 'names.wasm': 'protocol/dist/names.wasm', 'koffi.node': KOFFI_ADDON },
     // Bundled by esbuild, reading a range of keys never ends.
     whole: {
       lmdb: /^(util\/)?[a-z-]+\.js$/,
@@ -78,7 +81,7 @@ export const SIDES = {
       'engine.wasm': 'packages/table/dist/engine.wasm',
       'matcher.wasm': 'packages/dns/dist/matcher.wasm',
       'names.wasm': 'protocol/dist/names.wasm',
-      'koffi.node': `node_modules/@koromix/koffi-linux-${process.arch}/linux_${process.arch}/koffi.node`,
+      'koffi.node': KOFFI_ADDON,
     },
     whole: {},
   },

@@ -269,6 +269,19 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     expect(await box.run(text)).toMatch(/policy default, egress: /);
   },
 
+  // No library of Xen is here: each end says so.
+  'docs/qubes.md#A vchan without qrexec': async (text) => {
+    const box = await fresh();
+    await box.run('rulecast-publisher --state ./p --init > trust');
+    const [publisher = '', ...subscribers] = text.trim().split('\n');
+    const { code, stderr } = await box.attempt(publisher);
+    expect(code).not.toBe(0);
+    expect(stderr).toContain('libvchan-xen.so cannot be used');
+    await box.run(subscribers.join('\n'));
+    for (const library of ['libvchan-xen.so', 'libxenvchan.so'])
+      await box.logged(({ msg }) => String(msg).startsWith(`${library} cannot be used`));
+  },
+
   'docs/qubes.md#Moving over from qvm-firewall': async (text) => {
     const box = await fresh();
     box.stub('qvm-firewall', `[ "$2 $3" = 'list --raw' ] && cat <<'END'\n${qubesRules()}END\n`);

@@ -256,6 +256,16 @@ describe('doctor', () => {
     ],
     ...OPERATORS,
     ...NAMES,
+    [
+      'a library that is not installed',
+      'endpoint',
+      'qubes-libvchan-xen',
+      {
+        texts: {
+          '/etc/rulecast/subscriber.env': 'RULECAST_CONNECT=vchan:3:4711?library=libvchan-xen.so\n',
+        },
+      },
+    ],
     ['no device of Xen', 'xen', 'qrexec-client-vm', { states: { '/dev/xen/gntdev': undefined } }],
     ['a user without the group', 'xen', 'usermod', { runs: { 'id rulecast': 'rulecast\n' } }],
     ['no anti-spoofing', 'anti-spoofing', 'qubes-network', { runs: { 'nft qubes': 'chain forward {}' } }],

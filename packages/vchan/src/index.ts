@@ -8,7 +8,7 @@
  * - `channel/`: the interface, endpoints, the bounded pieces that every channel is made of, and the channel
  *   within a process.
  * - `stream/`: over streams of the kernel: Unix sockets and the care of their files, pipes, a program of
- *   one's own, qrexec, and what libvchan-socket does.
+ *   one's own, qrexec, what libvchan-socket does, and Xen's vchans by their library.
  * - `zeromq/`: over ZeroMQ's messages, bounded by credit, with keys.
  */
 export {

@@ -73,6 +73,11 @@ export async function connect(endpoint: Endpoint, options: ConnectOptions = {}):
       throw new EndpointError('cannot-connect', message);
     }
     case 'vchan': {
+      if (endpoint.library !== undefined) {
+        const { connectLibvchan, loadLibvchan } = await import('./stream/libvchan.ts');
+        const library = loadLibvchan(endpoint.library, process.env['VCHAN_DOMAIN']);
+        return connectLibvchan(library, endpoint, { bufferBytes, timeoutMs, signal });
+      }
       const { connectVchan } = await import('./stream/vchan-socket.ts');
       return connectVchan(endpoint, { bufferBytes, timeoutMs, signal, environment: process.env });
     }
@@ -116,6 +121,11 @@ export async function listen(endpoint: Endpoint, options: ListenOptions = {}): P
       return listenQrexec(endpoint, { bufferBytes, backlog, ...file });
     }
     case 'vchan': {
+      if (endpoint.library !== undefined) {
+        const { listenLibvchan, loadLibvchan } = await import('./stream/libvchan.ts');
+        const library = loadLibvchan(endpoint.library, process.env['VCHAN_DOMAIN']);
+        return listenLibvchan(library, endpoint, { bufferBytes, onError: file.onError });
+      }
       const { listenVchan } = await import('./stream/vchan-socket.ts');
       return listenVchan(endpoint, { bufferBytes, backlog, ...file, environment: process.env });
     }

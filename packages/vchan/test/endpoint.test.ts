@@ -30,6 +30,16 @@ describe('an endpoint URL', () => {
     ['unix:/a&b', { kind: 'unix', path: '/a&b' }, 'unix:/a%26b'],
     ['vchan:3:42', { kind: 'vchan', domainId: 3, port: 42 }, 'vchan:3:42'],
     [
+      'vchan:3:42?library=libvchan-xen.so&buffer=4KiB',
+      { kind: 'vchan', domainId: 3, port: 42, library: 'libvchan-xen.so', bufferBytes: 4_096 },
+      'vchan:3:42?buffer=4096&library=libvchan-xen.so',
+    ],
+    [
+      'vchan:3:42?library=libxenvchan.so.4.17',
+      { kind: 'vchan', domainId: 3, port: 42, library: 'libxenvchan.so.4.17' },
+      'vchan:3:42?library=libxenvchan.so.4.17',
+    ],
+    [
       'vchan:0:2147483647?buffer=4KiB',
       { kind: 'vchan', domainId: 0, port: 2_147_483_647, bufferBytes: 4_096 },
       'vchan:0:2147483647?buffer=4096',
@@ -90,6 +100,10 @@ describe('an endpoint URL', () => {
     ['zmq+tcp:*:5555', 'bad-address', 'must be an IPv4 address'],
     ['zmq+tcp:127.0.0.1:65536', 'bad-address', 'from 0 to 65535'],
     ['vchan:3', 'bad-address', 'is not vchan:DOMAIN:PORT'],
+    ['vchan:3:42?library=/tmp/libvchan-xen.so', 'bad-option', 'library= is said once, libvchan-xen.so or'],
+    ['vchan:3:42?library=', 'bad-option', 'library= is said once'],
+    ['vchan:3:42?library=libvchan-xen.so&library=libxenvchan.so', 'bad-option', 'library= is said once'],
+    ['unix:/a?library=libvchan-xen.so', 'bad-option', 'is not buffer=SIZE'],
     ['vchan:-1:2', 'bad-address', 'is not vchan:DOMAIN:PORT'],
     ['vchan:2147483648:2', 'bad-address', 'from 0 to 2147483647'],
     ['vchan:1:2147483648', 'bad-address', 'port 2147483648'],

@@ -1,6 +1,6 @@
 /**
- * Sockets of the kernel's netfilter netlink, by the C library's functions through koffi. The one place that
- * imports koffi; only the process that has CAP_NET_ADMIN loads it.
+ * Sockets of the kernel's netfilter netlink, by the C library's functions through koffi: loaded only by the
+ * process that has CAP_NET_ADMIN.
  */
 
 import { getSystemErrorMap } from 'node:util';

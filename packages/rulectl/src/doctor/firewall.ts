@@ -68,7 +68,14 @@ function endpointOf(machine: Machine): Finding {
       'RULECAST_CONNECT=exec:qrexec-client-vm?arg=QUBE&arg=rulecast.Subscribe',
     );
   try {
-    parseEndpoint(said);
+    const endpoint = parseEndpoint(said);
+    const library = endpoint.kind === 'vchan' ? endpoint.library : undefined;
+    if (library !== undefined && !machine.run('/sbin/ldconfig', '-p').stdout.includes(`\t${library} `))
+      return fault(
+        'endpoint',
+        `${library} is not installed, by which it connects`,
+        'install it, of Qubes: qubes-libvchan-xen; or use exec:qrexec-client-vm',
+      );
     return good('endpoint', `it connects to ${said}`);
   } catch (error) {
     if (!(error instanceof EndpointError)) throw error;

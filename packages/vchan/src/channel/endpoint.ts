@@ -5,7 +5,8 @@
  *   unix:/absolute/path.sock          a Unix stream socket
  *   qrexec:/absolute/path.sock        a Unix socket that qrexec connects to for each call of a service; to listen only
  *   memory:NAME                       inside this process, for tests and embedding
- *   vchan:DOMAIN:PORT                 Qubes' libvchan-socket: the domain at the other end, and a port
+ *   vchan:DOMAIN:PORT                 a vchan: the domain at the other end, and a port; as libvchan-socket does it,
+ *                                     or with ?library=libvchan-xen.so or libxenvchan.so as Xen does
  *   stdio:                            this process's standard input and output: what qrexec gives a service
  *   exec:COMMAND?arg=A&arg=B          a program that is started and spoken to over its standard input and output
  *   zmq+ipc:/absolute/path.sock       ZeroMQ over a Unix socket
@@ -27,6 +28,9 @@ export const MAX_SOCKET_PATH_BYTES = 107;
 
 /** Domain ids and ports are C ints. */
 const MAX_VCHAN_NUMBER = 2_147_483_647;
+
+/** Libraries by which a vchan of Xen is made, by name: the loader knows where they lie. */
+const LIBRARY = /^lib(?:vchan-xen|xenvchan)\.so(?:\.[0-9]{1,3}){0,2}$/;
 
 // Our choice.
 
@@ -73,6 +77,8 @@ export interface VchanEndpoint {
   readonly domainId: number;
   /** 0..2^31-1; agreed between the two ends, no TCP port. */
   readonly port: number;
+  /** Name of the library that makes it, as `LIBRARY` has them; without one, what libvchan-socket does. */
+  readonly library?: string;
   /** Buffer of each direction, in bytes; the default if absent. */
   readonly bufferBytes?: number;
 }
@@ -183,7 +189,7 @@ export function parseEndpoint(text: string): Endpoint {
       checkMemoryName(address);
       return { kind, name: address, ...parseQuery(text, query) };
     case 'vchan':
-      return { kind, ...parseVchanAddress(text, address), ...parseQuery(text, query) };
+      return { kind, ...parseVchanAddress(text, address), ...parseVchanQuery(text, query) };
     case 'stdio':
       if (address !== '') throw badAddress(text, 'stdio: takes no address');
       return { kind, ...parseQuery(text, query) };
@@ -208,8 +214,11 @@ export function formatEndpoint(endpoint: Endpoint): string {
       return `${endpoint.kind}:${encodePart(endpoint.path)}${query}`;
     case 'memory':
       return `memory:${endpoint.name}${query}`;
-    case 'vchan':
-      return `vchan:${endpoint.domainId}:${endpoint.port}${query}`;
+    case 'vchan': {
+      const options = [query.slice(1), endpoint.library === undefined ? '' : `library=${endpoint.library}`];
+      const said = options.filter((option) => option !== '').join('&');
+      return `vchan:${endpoint.domainId}:${endpoint.port}${said === '' ? '' : `?${said}`}`;
+    }
     case 'stdio':
       return `stdio:${query}`;
     case 'exec': {
@@ -327,6 +336,24 @@ function parseVchanAddress(
   const port = Number(match[2]);
   checkVchanNumbers(domainId, port);
   return { domainId, port };
+}
+
+function parseVchanQuery(
+  text: string,
+  query: string | undefined,
+): Pick<VchanEndpoint, 'bufferBytes' | 'library'> {
+  const options = query === undefined ? [] : query.split('&');
+  const [library, second] = options
+    .filter((option) => option.startsWith('library='))
+    .map((option) => option.slice('library='.length));
+  const others = options.filter((option) => !option.startsWith('library='));
+  if (second !== undefined || (library !== undefined && !LIBRARY.test(library)))
+    throw new EndpointError(
+      'bad-option',
+      `endpoint ${JSON.stringify(text)}: library= is said once, libvchan-xen.so or libxenvchan.so, perhaps with its version`,
+    );
+  const rest = parseQuery(text, others.length === 0 ? undefined : others.join('&'));
+  return library === undefined ? rest : { ...rest, library };
 }
 
 function parseTcpAddress(text: string, rest: string): { readonly address: string; readonly port: number } {

@@ -12,7 +12,7 @@
  * closes a socket, and with it what the kernel still held for us; a peer that closes in an orderly way
  * therefore goes on taking our bytes for a while.
  */
-import type net from 'node:net';
+import type { Readable, Writable } from 'node:stream';
 import {
   type Channel,
   type ChannelRole,
@@ -47,10 +47,10 @@ export const LINGER_MS = 5_000;
  */
 const LAST_BYTES_MS = 1_000;
 
-/** Where bytes come from and go to; for a socket, the same one twice. Neither has listeners yet. */
+/** Where bytes come from and go to; of a socket or vchan, the same one twice. Neither has listeners yet. */
 export interface Streams {
-  readonly input: net.Socket;
-  readonly output: net.Socket;
+  readonly input: Readable;
+  readonly output: Writable;
 }
 
 export interface StreamHooks {
@@ -71,8 +71,8 @@ export class StreamChannel implements Channel {
   readonly peer: PeerIdentity;
   readonly readCapacityBytes: number;
   readonly writeCapacityBytes: number;
-  readonly #input: net.Socket;
-  readonly #output: net.Socket;
+  readonly #input: Readable;
+  readonly #output: Writable;
   readonly #hooks: StreamHooks;
   readonly #received = new ChunkQueue();
   readonly #unsent: WriteRing;
@@ -114,7 +114,7 @@ export class StreamChannel implements Channel {
     input.on('close', () => {
       if (!this.#explaining) this.#onGone('closed by the peer');
     });
-    if (output === input) return;
+    if (Object.is(output, input)) return;
     output.on('error', (error) => this.#onOutputLost(error.message));
     output.on('close', () => this.#onOutputLost('closed by the peer'));
   }

@@ -1,0 +1,394 @@
+/**
+ * Channels by the vchans of Xen: Qubes' libvchan-xen, or the libxenvchan that it is made of, loaded by name
+ * when an endpoint asks for one. After their headers, and qubes-core-vchan-xen (vchan/init.c, io.c):
+ *
+ * ```
+ *   channel.ts ═Duplex═ libvchan_write ─▶ rings that both domains have ═▶ the other end
+ *                       libvchan_read ◀─
+ *   poll(2) on one thread of libuv's, for all vchans ─event─▶ libvchan_wait takes it ─▶ pump: read, write
+ * ```
+ * - A library's calls may block where a ring is full or empty, so it is asked for room and data first;
+ *   waiting for an event blocks, so the descriptor is polled first.
+ * - The event is taken before the rings are looked at: what happens later is another event.
+ * - There is no half-close. What lies in a ring can still be read when the other end is gone.
+ * - A domain that is destroyed tells nobody, so that each vchan is looked at now and then.
+ */
+import { Duplex } from 'node:stream';
+import koffi from 'koffi';
+import { AcceptQueue } from '../channel/accept-queue.ts';
+import {
+  abortedError,
+  type Channel,
+  ChannelConnectError,
+  type ChannelRole,
+  type Listener,
+} from '../channel/channel.ts';
+import { checkBufferBytes, EndpointError, formatEndpoint, type VchanEndpoint } from '../channel/endpoint.ts';
+import { StreamChannel } from './channel.ts';
+import { type ConnectSocketOptions, checkTimeout } from './socket.ts';
+
+// Fixed by libvchan, and by Linux.
+
+/** `libvchan_is_open`; 0 is disconnected. */
+const [CONNECTED, WAITING] = [1, 2];
+const POLLIN = 1;
+/** `struct pollfd`: descriptor, events, what happened. */
+const POLLFD = { bytes: 8, events: 4, happened: 6 } as const;
+/** Of `eventfd`. */
+const [EFD_CLOEXEC, EFD_NONBLOCK] = [0o2000000, 0o4000];
+
+// Our choice.
+
+/** What the rings hold at most; Xen shares no more than some megabytes with all of a domain's peers. */
+const RING_BYTES = 65_536;
+/** How often a client looks for its server. */
+const RETRY_MS = 100;
+/** How long the thread waits at most, and so the end of the process for it. */
+const POLL_MS = 500;
+
+/** An end of a vchan, as a library has it: a pointer. */
+type Control = bigint;
+
+/** What is asked of a library. */
+export interface Libvchan {
+  /** Undefined: it cannot be served. */
+  readonly serve: (domainId: number, port: number, bytes: number) => Control | undefined;
+  /** Begins to look for a server: `look` is called until it gives the end, or throws, or else `giveUp`. */
+  readonly dial: (
+    domainId: number,
+    port: number,
+  ) => { readonly look: () => Control | undefined; readonly giveUp: () => void };
+  readonly read: (control: Control, into: Uint8Array, size: number) => number;
+  readonly write: (control: Control, bytes: Uint8Array, size: number) => number;
+  readonly wait: (control: Control) => number;
+  readonly close: (control: Control) => void;
+  readonly descriptor: (control: Control) => number;
+  readonly isOpen: (control: Control) => number;
+  readonly dataReady: (control: Control) => number;
+  readonly bufferSpace: (control: Control) => number;
+}
+
+/**
+ * Loads a library by its name. Throws EndpointError.
+ * @param ownId Of this domain, which libxenvchan has to be told.
+ */
+export function loadLibvchan(name: string, ownId: string | undefined): Libvchan {
+  const isXens = /(^|\/)libxenvchan/.test(name);
+  if (isXens && !/^[0-9]{1,5}$/.test(ownId ?? ''))
+    throw new EndpointError(
+      'bad-environment',
+      `${name} needs VCHAN_DOMAIN: the id of this domain, in decimals`,
+    );
+  try {
+    const library = koffi.load(name);
+    // biome-ignore lint/suspicious/noExplicitAny: what a function of C takes and gives, its declaration says.
+    const of = (result: string, call: string, args: string): any =>
+      library.func(`${result} ${isXens ? 'libxenvchan' : 'libvchan'}_${call}(${args})`);
+    return {
+      ...(isXens ? endsOfXen(of, Number(ownId)) : endsOfQubes(of)),
+      read: of('int', 'read', 'void *, void *, size_t'),
+      write: of('int', 'write', 'void *, const void *, size_t'),
+      wait: of('int', 'wait', 'void *'),
+      close: of('void', 'close', 'void *'),
+      descriptor: of('int', 'fd_for_select', 'void *'),
+      isOpen: of('int', 'is_open', 'void *'),
+      dataReady: of('int', 'data_ready', 'void *'),
+      bufferSpace: of('int', 'buffer_space', 'void *'),
+    };
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    const message = `${name} cannot be used: ${why}. Install it (of Qubes 4.2: qubes-libvchan-xen), or use qrexec: exec:qrexec-client-vm?arg=QUBE&arg=SERVICE`;
+    throw new EndpointError('cannot-connect', message, { cause });
+  }
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: as above.
+type Declare = (result: string, call: string, args: string) => any;
+
+function endsOfQubes(of: Declare): Pick<Libvchan, 'serve' | 'dial'> {
+  const serve = of('void *', 'server_init', 'int, int, size_t, size_t');
+  const begin = of('void *', 'client_init_async', 'int, int, void *');
+  const finish = of('int', 'client_init_async_finish', 'void *, bool');
+  const close = of('void', 'close', 'void *');
+  return {
+    serve: (domainId, port, bytes) => serve(domainId, port, bytes, bytes) ?? undefined,
+    dial: (domainId, port) => {
+      const control: Control | null = begin(domainId, port, Buffer.alloc(4)); // a descriptor that says when to look
+      return {
+        look: () => {
+          const left = control === null ? -1 : finish(control, true);
+          if (left < 0) throw new Error('the library refuses it');
+          return left === 0 && control !== null ? control : undefined;
+        },
+        giveUp: () => control !== null && close(control),
+      };
+    },
+  };
+}
+
+function endsOfXen(of: Declare, ownId: number): Pick<Libvchan, 'serve' | 'dial'> {
+  const serve = of('void *', 'server_init', 'void *, int, const char *, size_t, size_t');
+  const connect = of('void *', 'client_init', 'void *, int, const char *');
+  return {
+    serve: (domainId, port, bytes) =>
+      serve(null, domainId, `data/vchan/${domainId}/${port}`, bytes, bytes) ?? undefined,
+    dial: (domainId, port) => ({
+      look: () =>
+        connect(null, domainId, `/local/domain/${domainId}/data/vchan/${ownId}/${port}`) ?? undefined,
+      giveUp: () => undefined,
+    }),
+  };
+}
+
+/** Waits for descriptors on one of the four threads that libuv has for files, whatever vchans there are. */
+class Poller {
+  readonly #c = declareLibc();
+  /** Rings when there is something else to wait for. */
+  readonly #bell: number = this.#c.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  readonly #watched = new Map<number, (isSignalled: boolean) => void>();
+  #turn: Promise<void> | undefined;
+
+  /** `look` is told whether there is an event, and now and then that there is none. */
+  watch(descriptor: number, look: (isSignalled: boolean) => void): void {
+    this.#watched.set(descriptor, look);
+    this.#ring();
+    if (this.#turn === undefined) void this.#go();
+  }
+
+  /** Resolves when nobody waits for the descriptor any more, so that it may be closed. */
+  async leave(descriptor: number): Promise<void> {
+    this.#watched.delete(descriptor);
+    this.#ring();
+    await this.#turn;
+  }
+
+  #ring(): void {
+    this.#c.write(this.#bell, new BigUint64Array([1n]), 8);
+  }
+
+  async #go(): Promise<void> {
+    while (this.#watched.size > 0) {
+      this.#turn = this.#wait();
+      await this.#turn;
+    }
+    this.#turn = undefined;
+  }
+
+  async #wait(): Promise<void> {
+    const descriptors = [this.#bell, ...this.#watched.keys()];
+    const polled = Buffer.alloc(descriptors.length * POLLFD.bytes);
+    for (const [i, descriptor] of descriptors.entries()) {
+      polled.writeInt32LE(descriptor, i * POLLFD.bytes);
+      polled.writeInt16LE(POLLIN, i * POLLFD.bytes + POLLFD.events);
+    }
+    const count = await new Promise<number>((resolve) => {
+      this.#c.poll.async(polled, descriptors.length, POLL_MS, (_error: unknown, n: number) => resolve(n));
+    });
+    this.#c.read(this.#bell, new BigUint64Array(1), 8);
+    for (const [i, descriptor] of descriptors.entries()) {
+      const isSignalled = polled.readInt16LE(i * POLLFD.bytes + POLLFD.happened) !== 0;
+      if (isSignalled || count === 0) this.#watched.get(descriptor)?.(isSignalled);
+    }
+  }
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: as above.
+function declareLibc(): Readonly<Record<'poll' | 'eventfd' | 'read' | 'write', any>> {
+  const libc = koffi.load('libc.so.6');
+  return {
+    poll: libc.func('int poll(void *, unsigned long, int)'),
+    eventfd: libc.func('int eventfd(unsigned int, int)'),
+    read: libc.func('intptr_t read(int, void *, size_t)'),
+    write: libc.func('intptr_t write(int, const void *, size_t)'),
+  };
+}
+
+let poller: Poller | undefined;
+function sharedPoller(): Poller {
+  poller ??= new Poller();
+  return poller;
+}
+
+/** An end of a vchan as a stream, of which channel.ts makes a channel as of a socket. */
+class VchanStream extends Duplex {
+  readonly #library: Libvchan;
+  readonly #control: Control;
+  readonly #descriptor: number;
+  #wantsMore = false;
+  #isOver = false;
+  /** Not in the ring yet. */
+  #unsent: { bytes: Uint8Array; readonly done: (error?: Error) => void } | undefined;
+
+  constructor(library: Libvchan, control: Control) {
+    super({ allowHalfOpen: false, highWaterMark: RING_BYTES });
+    this.#library = library;
+    this.#control = control;
+    this.#descriptor = library.descriptor(control);
+    sharedPoller().watch(this.#descriptor, (isSignalled) => {
+      if (isSignalled && library.wait(control) < 0) this.destroy(new Error('the library failed'));
+      else this.#pump();
+    });
+  }
+
+  override _read(): void {
+    this.#wantsMore = true;
+    this.#pump();
+  }
+
+  override _write(bytes: Uint8Array, _encoding: string, done: (error?: Error) => void): void {
+    this.#unsent = { bytes, done };
+    this.#pump();
+  }
+
+  /** All is in the ring; there is no half-close. */
+  override _final(done: () => void): void {
+    done();
+    this.destroy();
+  }
+
+  /** Gives the end back, when nobody waits for its descriptor. */
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    void sharedPoller()
+      .leave(this.#descriptor)
+      .then(() => {
+        this.#library.close(this.#control);
+        done(error);
+      });
+  }
+
+  /** Moves what can be moved, then sees whether the other end is there: reading may take an event away. */
+  #pump(): void {
+    if (this.destroyed || this.#isOver) return;
+    while ((this.#wantsMore && this.#receive()) || this.#send());
+    if (this.#library.isOpen(this.#control) === CONNECTED) return;
+    while (this.#receive()); // more than is wanted: the ring goes with this end
+    this.#isOver = true;
+    this.push(null);
+  }
+
+  #receive(): boolean {
+    const size = Math.min(RING_BYTES, this.#library.dataReady(this.#control));
+    if (size <= 0) return false;
+    const bytes = Buffer.allocUnsafeSlow(size);
+    const count = this.#library.read(this.#control, bytes, size);
+    if (count <= 0) return false;
+    this.#wantsMore = false;
+    if (this.push(bytes.subarray(0, count))) this.#wantsMore = true;
+    return true;
+  }
+
+  #send(): boolean {
+    const unsent = this.#unsent;
+    const roomBytes = unsent === undefined ? 0 : this.#library.bufferSpace(this.#control);
+    if (unsent === undefined || roomBytes <= 0) return false;
+    const size = Math.min(roomBytes, unsent.bytes.length);
+    const count = this.#library.write(this.#control, unsent.bytes, size);
+    if (count <= 0) return false;
+    unsent.bytes = unsent.bytes.subarray(count);
+    if (unsent.bytes.length > 0) return true;
+    this.#unsent = undefined;
+    unsent.done();
+    return true;
+  }
+}
+
+function channelOf(
+  role: ChannelRole,
+  name: string,
+  library: Libvchan,
+  control: Control,
+  bufferBytes: number,
+  onDisconnect: () => void = () => undefined,
+): Channel {
+  const stream = new VchanStream(library, control);
+  stream.once('close', onDisconnect); // another server takes the place of one that is gone
+  return new StreamChannel(role, { name }, { input: stream, output: stream }, bufferBytes);
+}
+
+/**
+ * Connects as the client of a domain, and waits for its server until the time is up.
+ * @throws ChannelConnectError; RangeError for a bad option.
+ */
+export async function connectLibvchan(
+  library: Libvchan,
+  endpoint: VchanEndpoint,
+  options: ConnectSocketOptions,
+): Promise<Channel> {
+  checkTimeout(options.timeoutMs);
+  const bufferBytes = checkBufferBytes(options.bufferBytes ?? endpoint.bufferBytes);
+  const url = formatEndpoint(endpoint);
+  const deadlineMs = performance.now() + options.timeoutMs;
+  const { look, giveUp } = library.dial(endpoint.domainId, endpoint.port);
+  const failed = (why: string, cause?: unknown): ChannelConnectError =>
+    new ChannelConnectError(
+      'connect-failed',
+      `${url}: ${why}; is /dev/xen there, and may this user use it?`,
+      { cause },
+    );
+  let control: Control | undefined;
+  try {
+    for (control = look(); control === undefined; control = look()) {
+      if (options.signal?.aborted) throw abortedError(url, options.signal);
+      if (performance.now() + RETRY_MS >= deadlineMs) throw failed('no server has appeared');
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    }
+  } catch (error) {
+    giveUp();
+    throw error instanceof ChannelConnectError
+      ? error
+      : failed(error instanceof Error ? error.message : '', error);
+  }
+  return channelOf('client', url, library, control, bufferBytes);
+}
+
+/** Serves one client of a domain after the other. @throws EndpointError, RangeError for a bad option. */
+export function listenLibvchan(
+  library: Libvchan,
+  endpoint: VchanEndpoint,
+  options: { readonly bufferBytes: number | undefined; readonly onError: (error: Error) => void },
+): Listener {
+  const bufferBytes = checkBufferBytes(options.bufferBytes ?? endpoint.bufferBytes);
+  const url = formatEndpoint(endpoint);
+  const arrived = new AcceptQueue(url, 1);
+  let [count, isClosed, stop] = [0, false, async (): Promise<void> => undefined];
+  const serve = (): void => {
+    const control = library.serve(endpoint.domainId, endpoint.port, Math.min(bufferBytes, RING_BYTES));
+    if (control === undefined) {
+      const message = `${url} cannot be served; is that domain there, and /dev/xen, and may this user use it?`;
+      throw new EndpointError('cannot-listen', message);
+    }
+    const descriptor = library.descriptor(control);
+    const leave = (): Promise<void> => sharedPoller().leave(descriptor);
+    stop = () => leave().then(() => library.close(control));
+    sharedPoller().watch(descriptor, (isSignalled) => {
+      if (isSignalled) library.wait(control);
+      const state = library.isOpen(control);
+      if (state === WAITING) return;
+      stop = async () => undefined;
+      count += 1;
+      // It watches the descriptor from now on.
+      arrived.add(channelOf('server', `${url}#${count}`, library, control, bufferBytes, next));
+    });
+  };
+  const next = (): void => {
+    if (isClosed) return;
+    try {
+      serve();
+    } catch (error) {
+      options.onError(error instanceof Error ? error : new Error(String(error)));
+      arrived.close();
+    }
+  };
+  serve();
+  return {
+    endpoint,
+    accept: () => arrived.next(),
+    close: async () => {
+      isClosed = true;
+      const stopping = stop;
+      stop = async () => undefined;
+      arrived.close();
+      await stopping();
+    },
+  };
+}
