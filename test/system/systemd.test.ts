@@ -130,27 +130,31 @@ describe.skipIf(systemdGap() !== undefined)('the units of packaging/systemd', ()
     expect(booted.rules()).toContain('203.0.113.1');
   });
 
-  it('block names, by a process that may no more than have port 53', async () => {
+  it('block and open names, by a process that may no more than have port 53', async () => {
     const scene = new Scene();
     const publisher = await scene.publisher();
     const booted = await installed(scene);
     machine = booted;
     booted.run(`cat > /etc/rulecast/dns.env <<'END'
 ${blockText('packaging/systemd/README.md#The firewall side under systemd/2').replace('10.0.0.1', '127.0.0.1')}END
-      sed -i 's|$| --names /run/rulecast-dns/names.sock|' /etc/rulecast/subscriber.env
+      sed -i 's|$| --names /run/rulecast-dns/names.sock --openings /run/rulecast-openings/openings.sock --sources-checked|' /etc/rulecast/subscriber.env
       systemctl start rulecast-dns ${UNIT}`);
-    const asked = (): string => booted.run('dig +noall +comments +tries=1 @127.0.0.1 x.ads.example');
+    const question = 'dig +noall +comments +tries=1 @127.0.0.1 x.ads.example';
+    const asked = (): string => booted.run(question);
     expect(asked()).toContain('SERVFAIL'); // it was told nothing
     await connected(booted, publisher);
     const text = JSON.stringify({
-      lists: { ads: { names: ['.ads.example'], resolve: 'firewall' } },
+      lists: {
+        ads: { names: ['.ads.example'], resolve: 'firewall' },
+        updates: { names: ['.deb.example'], resolve: 'firewall' },
+      },
       common: { egress: ['drop dst=@ads'] },
       unmatched: 'accept',
-      policies: { one: { prefixes: ['10.9.9.9'], egress: ['accept'] } },
+      policies: { one: { prefixes: ['10.9.9.9'], egress: ['accept dst=@updates'] } },
     });
     const { code, stdout, stderr } = await rulectl(
       scene.directory,
-      ['push', '--require', 'sys-firewall', '-'],
+      ['push', '--require', 'sys-firewall', '--yes', '-'],
       text,
     );
     expect([code, `${stdout}${stderr}`]).toEqual([0, expect.stringContaining('applied')]);
@@ -161,9 +165,12 @@ ${blockText('packaging/systemd/README.md#The firewall side under systemd/2').rep
     expect(booted.run('stat -c "%U %G %a" /run/rulecast-dns /run/rulecast-dns/names.sock')).toBe(
       'rulecast-dns rulecast-dns 750\nrulecast-dns rulecast-dns 660\n',
     );
+    expect(booted.run('stat -c "%U %G %a" /run/rulecast-openings /run/rulecast-openings/openings.sock')).toBe(
+      'rulecast-applier rulecast-applier 750\nrulecast-applier rulecast-applier 660\n',
+    );
+    expect(booted.run('ss -xH state connected')).toContain('/run/rulecast-openings/openings.sock');
     booted.run(`kill -9 ${pid}`);
-    await eventually(async () => booted.attempt('systemctl is-active rulecast-dns').status === 0);
-    await eventually(async () => asked().includes('NXDOMAIN')); // it was told anew
+    await eventually(async () => booted.attempt(question).stdout.includes('NXDOMAIN')); // told anew
   });
 
   it('start in a qube only where dom0 says so', async () => {

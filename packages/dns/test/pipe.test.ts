@@ -299,13 +299,13 @@ async function settled(): Promise<void> {
   for (let i = 0; i < 30; i++) await new Promise((resolve) => setImmediate(resolve));
 }
 
-function follower(): NameFollower {
+function follower(opens?: () => number): NameFollower {
   return new NameFollower({
     key: () => new Uint8Array(16),
     nowS: () => 0,
     turn: () => new Promise((resolve) => setImmediate(resolve)),
     onTurn: () => undefined,
-    counts: () => ({ dnsQuestions: 3, 'dnsList.ads': 2 }),
+    counts: () => ({ dnsQuestions: 3, 'dnsList.ads': 2, ...(opens && { dnsOpens: opens() }) }),
   });
 }
 
@@ -376,6 +376,32 @@ describe('a feed and a follower', () => {
     expect(answerOf(dns, 'x.b.example')).toBe('nxdomain');
     expect(world.feed.counters()).toEqual({}); // of nobody
     expect(world.feed.trouble()?.text).toContain('does not block its names: ');
+  });
+
+  it('say that nothing is opened where the applier is not reached and rules accept by name', async () => {
+    let opens = 0;
+    const world = house(follower(() => opens));
+    const accepting = (remote: string): RuleSet =>
+      ruleSetOf({
+        lists: { updates: { names: ['a.example'], resolve: 'firewall' } },
+        policies: { default: { egress: [`accept ${remote}`] } },
+      });
+    await settled();
+    await world.feed.follow(accepting('dst=@updates'));
+    await world.clock.pass(3_000);
+    expect(world.feed.trouble()?.text).toContain('give it --openings');
+    expect(world.feed.counters()).toEqual({ dnsQuestions: 3, 'dnsList.ads': 2 });
+    await world.clock.pass(4_000);
+    expect(world.feed.trouble()?.forMs).toBeGreaterThan(4_000);
+    opens = 1;
+    await world.clock.pass(2_000);
+    expect(world.feed.trouble()).toBeUndefined();
+    opens = 0;
+    await world.feed.follow(accepting('dst4=192.0.2.1'));
+    await world.clock.pass(2_000);
+    expect(world.feed.trouble()).toBeUndefined(); // nothing is to be opened
+    await world.feed.follow(accepting('dst=@resolved'));
+    expect(world.feed.trouble()?.text).toContain('give it --openings');
   });
 
   it('say that names are not judged where nobody listens, and say all of it to who comes', async () => {

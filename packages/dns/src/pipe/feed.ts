@@ -5,8 +5,9 @@
  */
 
 import type { ByteStream, SteadyClock } from '@rulecast/protocol';
-import { EMPTY_RULE_SET, needsFirewallDns, type RuleSet } from '@rulecast/rules';
+import { EMPTY_RULE_SET, needsFirewallDns, opensByName, type RuleSet } from '@rulecast/rules';
 import { portionOf } from '../judge/portion.ts';
+import { OPENS } from '../proxy/counters.ts';
 import { stepsBetween } from './change.ts';
 import { CHANGE_MAX_BYTES, FrameReader, frameOf, SAID_MAX_BYTES } from './frame.ts';
 
@@ -46,6 +47,8 @@ export class NameFeed {
   #hasTaken = false;
   /** What DNS counted, as it said last on the stream that is open. */
   #counts: Readonly<Record<string, number>> = {};
+  /** Since when nothing opens what rules accept by name; undefined: it is opened, or nobody has said. */
+  #opensNothingSinceMs: number | undefined;
   #reason = 'it was not reached yet';
   /** Since when what is wanted is not what it has; undefined: it is. */
   #behindSinceMs: number | undefined;
@@ -75,13 +78,19 @@ export class NameFeed {
   }
 
   /**
-   * Why names are not judged by what is in force, and for how long; undefined: they are, or nothing that is
-   * in force needs it.
+   * Why names are not judged by what is in force, or not opened, and for how long; undefined: they are, or
+   * nothing that is in force needs it.
    */
   trouble(): { readonly text: string; readonly forMs: number } | undefined {
-    if (this.#behindSinceMs === undefined || this.#wanted === undefined) return undefined;
-    if (!needsFirewallDns(this.#wanted.portion)) return undefined;
-    const forMs = this.#options.clock.monotonicMs() - this.#behindSinceMs;
+    if (this.#wanted === undefined || !needsFirewallDns(this.#wanted.portion)) return undefined;
+    const nowMs = this.#options.clock.monotonicMs();
+    if (this.#behindSinceMs === undefined) {
+      if (this.#opensNothingSinceMs === undefined || !opensByName(this.#wanted.portion)) return undefined;
+      const text =
+        'rulecast-dns does not reach the applier, and answers SERVFAIL to what rules accept by name: give it --openings, and the socket that the subscriber has there';
+      return { text, forMs: nowMs - this.#opensNothingSinceMs };
+    }
+    const forMs = nowMs - this.#behindSinceMs;
     const why = this.#isOpen ? 'it has not taken this release yet' : this.#reason;
     return { text: `rulecast-dns does not block its names: ${why}`, forMs };
   }
@@ -122,7 +131,7 @@ export class NameFeed {
         this.#reason = error instanceof Error ? error.message : String(error);
       }
       this.#isOpen = false;
-      this.#counts = {};
+      this.#takeCounts({});
       this.#sent = undefined;
       this.#taken = 0;
       this.#look();
@@ -194,7 +203,7 @@ export class NameFeed {
       if (bytes.length === 0) await channel.waitReadable();
       for (const message of frames.feed(bytes)) {
         if (message.kind === 'counts') {
-          this.#counts = message.counts;
+          this.#takeCounts(message.counts);
           continue;
         }
         if (message.kind !== 'has') throw new Error('it sends what only a subscriber does');
@@ -207,6 +216,12 @@ export class NameFeed {
         if (isNews) this.#wake();
       }
     }
+  }
+
+  #takeCounts({ [OPENS]: opens, ...counts }: Readonly<Record<string, number>>): void {
+    this.#counts = counts;
+    if (opens !== 0) this.#opensNothingSinceMs = undefined;
+    else this.#opensNothingSinceMs ??= this.#options.clock.monotonicMs();
   }
 
   /** Whether it has what is wanted, and since when it has not. */

@@ -57,6 +57,10 @@ export class ApplierSocket {
     this.#onOutcome(wait, outcome);
   }
 
+  get isConnected(): boolean {
+    return this.#socket !== undefined;
+  }
+
   ask(wait: number, openings: readonly NewOpening[]): void {
     for (const opening of openings) {
       const id = (this.#lastId % ID_MAX) + 1;

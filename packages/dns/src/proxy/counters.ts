@@ -4,6 +4,11 @@ import type { Client, DnsProxy } from './machine.ts';
 
 /** Lists and qubes that are told. Our choice: what happens most, beside the counters of packets. */
 const SHOWN = 8;
+/**
+ * Beside what is counted: 1 where the applier is reached, 0 where nothing is opened. For the subscriber
+ * alone.
+ */
+export const OPENS = 'dnsOpens';
 /** A counter's name has so many characters at most. */
 const NAME_MAX = 32;
 

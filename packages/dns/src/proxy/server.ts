@@ -9,7 +9,7 @@ import { connect, createServer, isIPv6, type Server, type Socket } from 'node:ne
 import { parseAddress } from '@rulecast/rules';
 import { MessageStream } from '../message/stream.ts';
 import { ApplierSocket } from './applier.ts';
-import { countersOf } from './counters.ts';
+import { countersOf, OPENS } from './counters.ts';
 import {
   ALL_CONNECTIONS_MAX,
   ALL_QUESTIONS_MAX,
@@ -83,9 +83,9 @@ export class DnsServer {
     return this.#proxy.counts;
   }
 
-  /** By name. */
+  /** By name, and whether anything opens what rules accept by name. */
   get counters(): Readonly<Record<string, number>> {
-    return countersOf(this.#proxy);
+    return { ...countersOf(this.#proxy), [OPENS]: this.#applier?.isConnected === true ? 1 : 0 };
   }
 
   async #listenAt({ address, port }: DnsEndpoint): Promise<void> {

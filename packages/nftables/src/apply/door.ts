@@ -15,6 +15,8 @@ const PIECE_ADDRESSES = 64;
 /** Bytes of answers that wait for who does not read them; beyond, it is none. */
 const UNREAD_MAX_BYTES = 65_536;
 const MODE = 0o660;
+/** After so long a work it rests as long: whoever asks without end has half of the applier at most. */
+const REST_AFTER_MS = 4;
 
 export class Door {
   readonly #path: string;
@@ -22,6 +24,8 @@ export class Door {
   #caller: Socket | undefined;
   #again: NodeJS.Timeout | undefined;
   #said = '';
+  /** What it has worked since it rested. */
+  #workedMs = 0;
 
   constructor(path: string) {
     this.#path = path;
@@ -72,6 +76,7 @@ export class Door {
   #answer(socket: Socket, openings: Iterator<Opening>, answer: (opening: Opening) => Outcome): void {
     if (socket.destroyed) return;
     const answers: Uint8Array[] = [];
+    const startMs = performance.now();
     try {
       for (let left = PIECE_ADDRESSES; left > 0; ) {
         const next = openings.next();
@@ -88,7 +93,13 @@ export class Door {
     else {
       socket.write(Buffer.concat(answers));
       if (socket.writableLength > UNREAD_MAX_BYTES) socket.destroy();
-      setImmediate(() => this.#answer(socket, openings, answer));
+      this.#workedMs += performance.now() - startMs;
+      const next = (): void => this.#answer(socket, openings, answer);
+      if (this.#workedMs < REST_AFTER_MS) setImmediate(next);
+      else {
+        setTimeout(next, this.#workedMs);
+        this.#workedMs = 0;
+      }
     }
   }
 
