@@ -241,6 +241,32 @@ function denseSets(listCount: number): PrefixSet[] {
   return builders.map((builder) => ({ v4: canonicalPrefixes(builder.build()), v6: emptyPrefixes(6) }));
 }
 
+it('an edit loses no node for which memory had to grow', () => {
+  const table = new Table();
+  const hosts = new PrefixBuilder(4);
+  const ruleSetOf = (): RuleSet => byLists([{ v4: canonicalPrefixes(hosts.build()), v6: emptyPrefixes(6) }]);
+  hosts.push4(0x0a000000, 32);
+  const policies = ruleSetOf().policies;
+  table.flip(table.prepare({ ...ruleSetOf(), policies }, ENVIRONMENT));
+  const before = table.stats().reservedBytes;
+  const words: number[] = [];
+  for (let step = 0; step < 24; step++) {
+    // Each slot gets a node, of more bytes than are there beyond the end.
+    for (let host = 0; host < 120 * 128; host++) {
+      const word = (0x1000 + step * 120 + (host >> 7)) * 0x10000 + (host & 127) * 0x200;
+      words.push(word);
+      hosts.push4(word, 32);
+    }
+    const prepared = table.prepare({ ...ruleSetOf(), policies }, ENVIRONMENT);
+    expect(prepared.isEdit).toBe(true);
+    table.flip(prepared);
+  }
+  expect(table.stats().reservedBytes).toBeGreaterThan(before);
+  const classes = new Uint32Array(words.length);
+  table.reader.classOfBatch(4, Uint32Array.from(words), words.length, classes);
+  expect(classes.indexOf(0)).toBe(-1);
+});
+
 describe('edits of large tables', () => {
   it.each([
     [1, often(100, 400)],

@@ -223,7 +223,8 @@ export class MapEditor {
     if (old !== undefined) this.#drop(old);
     if (made.count === 1) return made.values[0]!; // there is one
     const shape = nodeShape(made, this.#width);
-    return writeNode(this.#memory.views, this.#take(shape), made, shape);
+    const address = this.#take(shape); // for which memory may grow, and get other views
+    return writeNode(this.#memory.views, address, made, shape);
   }
 
   /** A class with what is toggled now. */
