@@ -150,26 +150,43 @@ export function ruleAt(runs: readonly Run[], index: number): Rule {
   throw new RangeError(`no rule ${index}: there are ${before}`);
 }
 
-/** Of blocks with fewer runs, all is found out again as soon as it is compared. */
+/** Blocks with fewer runs are shared as a whole: all else about them is found out again in no time. */
 const SHARED_MIN = 32;
 
 /**
  * The same policy; runs that a long block begins and ends with as that of `before` does are the objects of
- * `before`, so that what is known of them need not be found out again. `after` itself where none are.
+ * `before`, so that what is known of them need not be found out again. `before` where it says the same,
+ * `after` where nothing of it is shared.
  */
 export function policyOfSameRuns(before: Policy, after: Policy): Policy {
   const old = blocksOf(before);
   const own = blocksOf(after);
-  const [outEgress = [], outIngress = [], egress = [], ingress = []] = own.map((runs, at) => {
-    return blockOfSame(old[at] ?? [], runs);
-  });
+  const shared = own.map((runs, at) => blockOfSame(old[at] ?? [], runs));
+  if (shared.every((runs, at) => runs === old[at]) && sayTheSame(before, after)) return before;
+  const [outEgress = [], outIngress = [], egress = [], ingress = []] = shared;
   if ([outEgress, outIngress, egress, ingress].every((runs, at) => runs === own[at])) return after;
   return { ...after, exceptions: { egress: outEgress, ingress: outIngress }, egress, ingress };
 }
 
+/** Whether two policies are alike but for their runs. */
+function sayTheSame(a: Policy, b: Policy): boolean {
+  return (
+    a.name === b.name &&
+    a.defaultAction === b.defaultAction &&
+    a.blocked === b.blocked &&
+    a.unlisted === b.unlisted &&
+    samePrefixes(a.prefixes.v4, b.prefixes.v4) &&
+    samePrefixes(a.prefixes.v6, b.prefixes.v6)
+  );
+}
+
 function blockOfSame(before: readonly Run[], after: readonly Run[]): readonly Run[] {
   const least = Math.min(before.length, after.length);
-  if (least < SHARED_MIN || before === after) return after;
+  if (before === after) return after;
+  if (least < SHARED_MIN) {
+    const isSame = before.length === after.length && before.every((run, at) => sameRun(run, after[at]!)); // of one length
+    return isSame ? before : after;
+  }
   let head = 0;
   while (head < least && sameRun(before[head]!, after[head]!)) head++; // within both, here and below
   if (head === before.length && head === after.length) return before;

@@ -1,7 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
-import { type Run, ruleCount, runRuleCount, runStarts } from '../src/policy.ts';
-import { columnOf } from '../src/prefix.ts';
+import { prefixSetOf } from '../src/list.ts';
+import {
+  emptyPolicy,
+  type Policy,
+  policyOfSameRuns,
+  type Run,
+  ruleCount,
+  runRuleCount,
+  runStarts,
+} from '../src/policy.ts';
+import { columnOf, prefixOf } from '../src/prefix.ts';
 import { commonEnds, madeOf, mentionsOfBlocks, sumOfBlocks } from '../src/run-blocks.ts';
 
 const MATCH = {
@@ -57,5 +66,37 @@ describe('blocks of runs', () => {
         );
       }),
     );
+  });
+});
+
+describe('a policy that was read again', () => {
+  const made = (change: Partial<Policy> = {}, last = run(1, 'b')): Policy => ({
+    ...emptyPolicy('work'),
+    prefixes: prefixSetOf([prefixOf(4, [0x0a000000], 24)]),
+    egress: [run(2, undefined), run(1, 'a'), last],
+    ...change,
+  });
+
+  it('is the one before where it says the same', () => {
+    const before = made();
+    expect(policyOfSameRuns(before, made())).toBe(before);
+    const long = { egress: Array.from({ length: 40 }, () => run(1, 'a')) };
+    const many = made(long);
+    expect(policyOfSameRuns(many, made({ egress: [...long.egress] }))).toBe(many);
+  });
+
+  it.each<readonly [string, Policy]>([
+    ['a rule', made({}, run(1, 'c'))],
+    ['a rule more', made({ egress: [...made().egress, run(1, 'a')] })],
+    ['a rule of an exception', made({ exceptions: { egress: [run(1, 'a')], ingress: [] } })],
+    ['its default action', made({ defaultAction: 'accept' })],
+    ['a prefix', made({ prefixes: prefixSetOf([prefixOf(4, [0x0a000000], 25)]) })],
+    ['how it answers blocked names', made({ blocked: 'refused' })],
+    ['how it answers unlisted names', made({ unlisted: 'nxdomain' })],
+  ])('is another where %s differs, and says what was read', (_, after) => {
+    const before = made();
+    const shared = policyOfSameRuns(before, after);
+    expect(shared).not.toBe(before);
+    expect(shared).toEqual(after);
   });
 });
