@@ -2,8 +2,8 @@
  * The table: the writer's face. Compiles a rule set beside the one in force, and swaps it in at once.
  *
  * One thread writes a table. It looks up through the table's own reader; each other thread opens one
- * (lookup/reader.ts). A change of some lists is made in place, in as little time as it is small
- * (edit/edit.ts); whatever else is compiled in full, which for large rule sets is best done with
+ * (lookup/reader.ts). A change of some lists, or of some rules, is made in place, in as little time as it is
+ * small (edit/edit.ts); whatever else is compiled in full, which for large rule sets is best done with
  * `prepareAsync`, in a thread that the table keeps for it (compile/compiler.ts).
  */
 
@@ -17,10 +17,11 @@ import {
 import { ruleColumns } from './classes/rule-columns.ts';
 import { Compiler, closedError } from './compile/compiler.ts';
 import { isSmall } from './compile/cost.ts';
-import { editBetween, type MapEdit, type Situation } from './edit/edit.ts';
+import { type Edit, editBetween, type Situation } from './edit/edit.ts';
+import { runsMore } from './edit/programs.ts';
 import { EditState } from './edit/state.ts';
 import type { Image, NamesSection } from './image/header.ts';
-import { compileImage, type ImageSizes, writeImage } from './image/image.ts';
+import { compileImage, type EditBase, type ImageSizes, writeImage } from './image/image.ts';
 import { bytesOf, type ImagePieces } from './image/pieces.ts';
 import { type EditResult, TableSpace } from './image/space.ts';
 import { DEFAULT_TABLE_LIMITS, TableLimitCode, TableLimitError, type TableLimits } from './limits.ts';
@@ -70,7 +71,7 @@ export interface TableStats extends ImageSizes {
   readonly reservedBytes: number;
   /** Bytes in use: of the generation in force, the next one, and those that readers still look at. */
   readonly liveBytes: number;
-  /** Lookups since the rules were compiled last. */
+  /** Lookups since rules changed last. */
   readonly hits: number;
 }
 
@@ -86,6 +87,8 @@ interface Generation {
   readonly image: Image;
   readonly names: NamesSection;
   readonly prepared: Prepared;
+  /** Whether its hits are those of the generation before, and what came since. */
+  readonly countsOn: boolean;
   /** What edits from it start with. */
   readonly state: EditState;
 }
@@ -200,7 +203,7 @@ export class Table {
     }
     const { image, names } = this.#current;
     this.#space.flip();
-    if (!prepared.isEdit) this.#fading = [...this.#fading, { image, names, since: prepared.generation }];
+    if (!next.countsOn) this.#fading = [...this.#fading, { image, names, since: prepared.generation }];
     this.#current = next;
     this.#reader.see(next.image);
     this.#next = undefined;
@@ -310,19 +313,29 @@ export class Table {
       entries: sizes.entries + change.entries,
       boundaries4: sizes.boundaries4 + made.bounds4,
       boundaries6: sizes.boundaries6 + made.bounds6,
-      programWords: state.programWords ?? sizes.programWords,
+      predicates: sets.predicateCount,
+      runs: change.blocks.reduce((runs, block) => runs + runsMore(made.image.programs, block), sizes.runs),
+      programWords: state.programWords,
     };
-    return { image: made.image, names, state, prepared: preparedOf(made.image, after, newSizes, true) };
+    const isSame = change.blocks.length === 0;
+    return {
+      image: made.image,
+      names,
+      state,
+      countsOn: isSame,
+      prepared: preparedOf(made.image, after, newSizes, true),
+    };
   }
 
   /** An edit made; undefined if a full compile is better. Throws TableLimitError where memory is short. */
-  #applied(after: Situation, { toggles4, toggles6 }: MapEdit): EditResult | undefined {
-    const { image, state } = this.#current;
+  #applied(after: Situation, { toggles4, toggles6, blocks }: Edit): EditResult | undefined {
+    const { state } = this.#current;
     const { sets } = state;
     if (sets === undefined) return undefined;
-    const order = { generation: this.#nextNumber, toggles4, toggles6, sets };
+    const copiesPrograms = blocks.length > 0;
+    const order = { generation: this.#nextNumber, toggles4, toggles6, sets, copiesPrograms };
     try {
-      return this.#space.applyEdit(order, () => state.programsFor(image, after.ruleSet, after.environment));
+      return this.#space.applyEdit(order, (words) => state.editPrograms(words, after.ruleSet, blocks));
     } catch (error) {
       // Classes that nobody uses any more may be what is too much.
       if (error instanceof TableLimitError && error.code !== TableLimitCode.bytes) return undefined;
@@ -336,7 +349,7 @@ export class Table {
     writeImage(compiled, generation, this.#space.memory.views, places);
     const image = this.#space.open(compiled.pieces, places);
     const sizes = { ...compiled.sizes, bytes: bytesOf(compiled.pieces, places) };
-    return generationOf(image, after, sizes, new EditState(compiled.edit, this.#limits));
+    return generationOf(image, after, sizes, compiled.edit, this.#limits);
   }
 
   async #compileThere(after: Situation, generation: number): Promise<Generation> {
@@ -354,7 +367,7 @@ export class Table {
       if (taken === undefined) throw new TypeError('an image was written nowhere');
       const image = space.open(taken.pieces, taken.places);
       const placed = { ...sizes, bytes: bytesOf(taken.pieces, taken.places) };
-      return generationOf(image, after, placed, new EditState(edit, this.#limits));
+      return generationOf(image, after, placed, edit, this.#limits);
     } catch (error) {
       for (const { pieces, places } of takings) space.untake(pieces, places);
       throw error;
@@ -387,6 +400,14 @@ function preparedOf(
   return { generation, ruleSet, environment, sizes, isEdit };
 }
 
-function generationOf(image: Image, after: Situation, sizes: ImageSizes, state: EditState): Generation {
-  return { image, names: readNames(image), prepared: preparedOf(image, after, sizes, false), state };
+function generationOf(
+  image: Image,
+  after: Situation,
+  sizes: ImageSizes,
+  base: EditBase,
+  limits: TableLimits,
+): Generation {
+  const names = readNames(image);
+  const state = new EditState(base, names.lists, limits, sizes.programWords);
+  return { image, names, prepared: preparedOf(image, after, sizes, false), countsOn: false, state };
 }

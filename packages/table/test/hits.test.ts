@@ -13,11 +13,10 @@ import {
   RunBuilder,
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import { type Image, openImage, shareBytes, shareCount, shareOf } from '../src/image/header.ts';
+import { shareBytes, shareCount, shareOf } from '../src/image/header.ts';
 import { openReader, Table } from '../src/index.ts';
-import { ControlField, READER_SLOTS } from '../src/memory/control.ts';
-import { TableMemory } from '../src/memory/memory.ts';
-import { ENVIRONMENT, FIRST, hostPacket, release, shuttlePolicies, withHost } from './release.ts';
+import { READER_SLOTS } from '../src/memory/control.ts';
+import { ENVIRONMENT, FIRST, hostPacket, imageOf, release, shuttlePolicies, withHost } from './release.ts';
 
 const HOSTS = 500;
 /** At most a sixty-fourth of this may be shares: enough for lists, not for policies of thousands of runs. */
@@ -45,11 +44,6 @@ function tableOf(ruleSet: RuleSet, maxBytes = 2 ** 30): Table {
   const table = new Table({ maxBytes });
   table.flip(table.prepare(ruleSet, ENVIRONMENT));
   return table;
-}
-
-function imageOf(table: Table): Image {
-  const { views } = new TableMemory(table.handle().memory);
-  return openImage(views, views.words[ControlField.header]!, undefined); // the control block is there
 }
 
 /**
@@ -129,7 +123,7 @@ describe('hits that threads count at once', () => {
     expect(table.hits().lists.get('release-1')).toBe(400);
   });
 
-  it('those before and after an edit made programs anew are counted together', () => {
+  it('those before and after an edit brought classes are counted together', () => {
     const hostsFrom = (first: number): List =>
       prefixListOf(prefixSetOf([0, 1, 2].map((i) => prefixOf(4, [FIRST + (first + i) * 1024], 32))));
     const rulesOf = (first: number): RuleSet => ({
@@ -147,7 +141,7 @@ describe('hits that threads count at once', () => {
     for (let i = 0; i < 10; i++) reader.lookup4(0, undefined, FIRST, 6, 443);
     const prepared = table.prepare(rulesOf(2), ENVIRONMENT); // a host of both lists
     table.flip(prepared);
-    expect([prepared.isEdit, imageOf(table).places.programs === before]).toEqual([true, false]);
+    expect([prepared.isEdit, imageOf(table).places.programs === before]).toEqual([true, true]);
     reader.lookup4(0, undefined, FIRST, 6, 443);
     reader.close();
     expect(table.hits().lists.get('release-1')).toBe(11);
@@ -219,7 +213,7 @@ describe('shares of the hits', () => {
   });
 
   it('are in the bytes of the table, and forgone where the maximum is short', () => {
-    const outcomes = 4096 + 2; // a default action and none
+    const { outcomeCount: outcomes } = imageOf(tableOf(manyRuns(4096))).places;
     const [wide, narrow] = [2 ** 30, NARROW_BYTES].map((maxBytes) =>
       tableOf(manyRuns(4096), maxBytes).stats(),
     );
@@ -241,7 +235,9 @@ describe('shares of the hits', () => {
     for (let step = 2 ** 20; step >= 64; step /= 2) if (bytesWithin(maxBytes + step) === 0) maxBytes += step;
     const rest = bytesWithin(maxBytes + 64);
     expect(bytesWithin(maxBytes)).toBe(0);
-    expect(whole - rest).toBe((READER_SLOTS + 1) * shareBytes(3));
-    expect(bytesWithin(whole + 2 ** 16)).toBe(whole);
+    expect(whole - rest).toBe(
+      (READER_SLOTS + 1) * shareBytes(imageOf(tableOf(release(1))).places.outcomeCount),
+    );
+    expect(bytesWithin(2 ** 20)).toBe(whole);
   });
 });

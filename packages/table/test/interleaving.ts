@@ -93,6 +93,7 @@ class ShuttleWriter {
   readonly #table: Table;
   readonly #sides: readonly [PrefixSet, PrefixSet];
   #policies = shuttlePolicies('first');
+  #unmatched: RuleSet['unmatched'];
 
   constructor(table: Table, { hosts, seed }: InterleavingOptions) {
     this.#table = table;
@@ -110,7 +111,8 @@ class ShuttleWriter {
     const { random } = this;
     const table = this.#table;
     const isFull = random.chance(0.02);
-    if (isFull) this.#policies = shuttlePolicies(`from ${this.flips}`);
+    if (isFull) this.#unmatched = this.#unmatched === undefined ? 'drop' : undefined; // which no packet meets
+    if (random.chance(0.1)) this.#policies = shuttlePolicies(`from ${this.flips}`); // other rules, all alike
     const isOdd = (this.flips + 1) % 2 === 1;
     const lists: RuleSet['lists'] = new Map(
       [0, 1].map((list) => {
@@ -118,7 +120,12 @@ class ShuttleWriter {
         return [`release-${list}`, prefixListOf({ v4: unionPrefixes(side.v4, this.#others()), v6: side.v6 })];
       }),
     );
-    const ruleSet = { lists, policies: this.#policies, resolutions: NO_RESOLUTIONS, unmatched: undefined };
+    const ruleSet = {
+      lists,
+      policies: this.#policies,
+      resolutions: NO_RESOLUTIONS,
+      unmatched: this.#unmatched,
+    };
     const prepared =
       isFull || random.chance(0.5)
         ? await table.prepareAsync(ruleSet, ENVIRONMENT)

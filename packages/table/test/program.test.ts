@@ -27,7 +27,6 @@ import {
   type TableLimits,
 } from '../src/limits.ts';
 import { detailOf, UNREADABLE } from '../src/lookup/verdict.ts';
-import { compilePrograms } from '../src/program/compiler.ts';
 import { blockPolicy, originOf, programField } from '../src/program/origin.ts';
 import { NO_MATCH, NODE_KIND_MASK, NODE_OFFSET_SHIFT } from '../src/program/program.ts';
 import { edgePacket, programCase } from './program-case.ts';
@@ -306,7 +305,7 @@ describe('programs', () => {
         })),
       );
     const [one, many] = [1, 500].map((count) => compile(qubes(count), ENVIRONMENT).programs.usedWords);
-    expect((many ?? 0) - (one ?? 0)).toBe(499 * (16 + 4));
+    expect((many ?? 0) - (one ?? 0)).toBe(499 * (16 + 8));
   });
 
   it('keep `common` once where it would multiply classes and programs', () => {
@@ -441,93 +440,6 @@ describe('programs', () => {
   });
 });
 
-describe('classes that come later', () => {
-  /** Lists of few networks each, and policies that use them. */
-  function listCase(random: Random): ReturnType<typeof programCase> {
-    return programCase(random, 60, 0.6);
-  }
-
-  it.each<readonly [string, Partial<TableLimits>]>([
-    ['in rows', {}],
-    ['in lists of predicates', { rows: 0 }],
-    ['where nothing is combined', { combined: 0 }],
-  ])('are decided in place as by programs compiled with them: %s', (_, limits) => {
-    for (let seed = 0; seed < often(5, 15); seed++) {
-      const random = new Random(seed);
-      const { ruleSet, environment } = listCase(random);
-      const compiled = compile(ruleSet, environment, limits);
-      const { programs, sets, outlines, groups } = compiled;
-      const [own] = sets;
-      if (own === undefined || own.predicateCount === 0) continue;
-      const inForce = programs.blob.slice();
-      const before = allCodes(compiled, inForce);
-      const knownCount = own.count;
-      expect(programs.extend(inForce)).toBe(true);
-      expect(inForce).toEqual(programs.blob);
-      for (let round = 0; round < 3; round++) {
-        for (let i = 0; i < 8; i++) own.toggled(random.below(own.count), [random.below(own.predicateCount)]);
-        const isTaken = programs.extend(inForce);
-        const anew = compilePrograms(outlines, groups, sets, compiled.limits);
-        // Refused is only a class that needs a map where there may be none, so that predicates are compared.
-        const kinds = (blob: Int32Array): readonly string[] => outlines.all.map((__, p) => rowKind(blob, p));
-        const comparesMore = kinds(anew.blob).join() !== kinds(programs.blob).join();
-        expect(isTaken, `seed ${seed}`).toBe(!(limits.combined === 0 && comparesMore));
-        if (!isTaken) break;
-        expect(allCodes(compiled, inForce), `seed ${seed}`).toEqual(
-          allCodes({ ...compiled, programs: anew }),
-        );
-      }
-      const known = outlines.all.flatMap((__, program) => {
-        const each = Object.values(ProtoBit).length * DETAILS.length;
-        return allCodes(compiled, inForce).slice(
-          program * own.count * each,
-          (program * own.count + knownCount) * each,
-        );
-      });
-      expect(known).toEqual(before);
-    }
-  });
-
-  it('are taken into tables of classes while they have room, and refused once they have not', () => {
-    const compiled = compile(policySet(manyPolicies(60, 200)), ENVIRONMENT, { combined: 0 }); // no shapes
-    const { programs, sets, outlines, groups } = compiled;
-    const own = sets[0];
-    if (own === undefined) throw new TypeError('no classes');
-    expect(rowKind(programs.blob, 0)).toBe('classes');
-    const inForce = programs.blob.slice();
-    const random = new Random(5);
-    let isTaken = true;
-    for (let rounds = 0; isTaken && rounds < 1000; rounds++) {
-      // Predicates 0 to 199 are the first policy's: its table fills, the others' do not.
-      for (let i = 0; i < 5; i++) own.toggled(random.below(own.count), [random.below(200)]);
-      isTaken = programs.extend(inForce);
-      if (!isTaken) break;
-      const anew = compilePrograms(outlines, groups, sets, compiled.limits);
-      const questions = Array.from({ length: own.count }, (_, classId) =>
-        [0, 1, 59].map((program): Question => [program, classId, ProtoBit.tcp, 80]),
-      ).flat();
-      expect(engine.decideEach(inForce, questions)).toEqual(engine.decideEach(anew.blob, questions));
-    }
-    expect(isTaken).toBe(false);
-  });
-
-  it('are refused where rows have no room for them', () => {
-    const { programs, sets } = compile(policySet(manyPolicies(2, 8)), ENVIRONMENT); // 13 predicates, so up to 2^13 classes
-    const own = sets[0];
-    if (own === undefined) throw new TypeError('no classes');
-    const room = own.count + (own.count >> 3) + 64;
-    const blob = programs.blob.slice();
-    const random = new Random(2);
-    const growTo = (count: number): void => {
-      while (own.count < count) own.toggled(random.below(own.count), [random.below(own.predicateCount)]);
-    };
-    growTo(room);
-    expect(programs.extend(blob)).toBe(true);
-    growTo(room + 1);
-    expect(programs.extend(blob)).toBe(false);
-  });
-});
-
 describe('limits of programs', () => {
   const ruleSet = policySet(manyPolicies(3, 20));
   const whole = compile(ruleSet, ENVIRONMENT);
@@ -539,9 +451,10 @@ describe('limits of programs', () => {
   });
 
   it('outcomes: what fits exactly is taken, one less refused', () => {
-    const { outcomeCount } = whole.programs;
-    expect(limitOf(() => compile(ruleSet, ENVIRONMENT, { outcomes: outcomeCount }))).toBe('none');
-    expect(limitOf(() => compile(ruleSet, ENVIRONMENT, { outcomes: outcomeCount - 1 }))).toBe(
+    const outcomes = whole.programs.runCount + whole.outlines.all.length + 1; // with no label to spare
+    expect(whole.programs.outcomeCount).toBeGreaterThan(outcomes);
+    expect(compile(ruleSet, ENVIRONMENT, { outcomes }).programs.outcomeCount).toBe(outcomes);
+    expect(limitOf(() => compile(ruleSet, ENVIRONMENT, { outcomes: outcomes - 1 }))).toBe(
       'too-many-outcomes',
     );
   });

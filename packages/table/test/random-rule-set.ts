@@ -112,7 +112,7 @@ export function randomTime(random: Random): Pick<Environment, 'now' | 'earliest'
   return { now, earliest: now - random.pick([0, 0, 1, 2]) };
 }
 
-function randomRule(random: Random, anyPrefix: () => Prefix): Rule {
+export function randomRule(random: Random, anyPrefix: () => Prefix): Rule {
   const kind = random.pick(['prefix', 'prefix', 'prefix', 'list', 'list', 'name', 'any'] as const);
   const remote: Remote =
     kind === 'prefix'

@@ -13,6 +13,10 @@ import {
   RunBuilder,
   unionPrefixes,
 } from '@rulecast/rules';
+import { type Image, openImage } from '../src/image/header.ts';
+import type { Table } from '../src/index.ts';
+import { ControlField } from '../src/memory/control.ts';
+import { TableMemory } from '../src/memory/memory.ts';
 
 export const ENVIRONMENT: Environment = { now: 0, dns: [] };
 export const HOSTS = 4096;
@@ -81,4 +85,10 @@ export function withHost(ruleSet: RuleSet, index: number): RuleSet {
 export function hostPacket(index: number): Packet {
   const dst = prefixOf(4, [FIRST + index * 1024], 32);
   return { direction: 'egress', src: undefined, dst, proto: 6, port: 443, icmpType: undefined };
+}
+
+/** The generation in force, as its writer and its readers see it. */
+export function imageOf(table: Table): Image {
+  const { views } = new TableMemory(table.handle().memory);
+  return openImage(views, views.words[ControlField.header] ?? 0, undefined);
 }

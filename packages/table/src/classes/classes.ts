@@ -63,9 +63,10 @@ export interface PackedClassSets {
  */
 export class ClassSets {
   readonly #limits: TableLimits;
-  readonly #isOn: Uint8Array; // by predicate: whether it is in the set under construction
-  readonly #place: Uint32Array; // by predicate: where it stands in `current`
-  readonly #current: Uint32Array; // the set under construction, in no order
+  #predicateCount: number;
+  #isOn: Uint8Array<ArrayBuffer>; // by predicate: whether it is in the set under construction
+  #place: Uint32Array<ArrayBuffer>; // by predicate: where it stands in `current`
+  #current: Uint32Array<ArrayBuffer>; // the set under construction, in no order
   #currentCount = 0;
   #currentHash = 0;
   #starts: Uint32Array<ArrayBuffer> = new Uint32Array(64); // class c holds members [starts[c], starts[c + 1])
@@ -76,6 +77,7 @@ export class ClassSets {
 
   constructor(predicateCount: number, limits: TableLimits) {
     this.#limits = limits;
+    this.#predicateCount = predicateCount;
     this.#isOn = new Uint8Array(predicateCount);
     this.#place = new Uint32Array(predicateCount);
     this.#current = new Uint32Array(predicateCount);
@@ -87,7 +89,20 @@ export class ClassSets {
   }
 
   get predicateCount(): number {
-    return this.#isOn.length;
+    return this.#predicateCount;
+  }
+
+  /** A predicate more, which holds in no class yet. */
+  addPredicate(): number {
+    const predicate = this.#predicateCount++;
+    if (predicate >= this.#isOn.length) {
+      const isOn = new Uint8Array(predicate * 2 + 16);
+      isOn.set(this.#isOn);
+      this.#isOn = isOn;
+      this.#place = grown(this.#place, isOn.length);
+      this.#current = grown(this.#current, isOn.length);
+    }
+    return predicate;
   }
 
   /** The predicates of a class, in no order. A view; do not keep. */

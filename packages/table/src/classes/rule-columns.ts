@@ -257,7 +257,8 @@ function copyInto(into: Uint32Array | Uint8Array, at: number, from: Uint32Array 
   else for (let i = 0; i < from.length; i++) into[at + i] = from[i]!; // i < length
 }
 
-function checksOf(match: RuleMatch): number {
+/** What a run's checks are. */
+export function checksOf(match: RuleMatch): number {
   const asksDetail = match.dns || match.ports !== undefined || match.icmpType !== undefined;
   return (
     protosOf(match) |
@@ -275,8 +276,8 @@ function protosOf(match: RuleMatch): number {
   return protos;
 }
 
-/** The ports or ICMP types that a rule leaves possible. */
-function rangeOf(match: RuleMatch): number {
+/** The ports or ICMP types that a rule leaves possible, as in `ranges`. */
+export function rangeOf(match: RuleMatch): number {
   if (match.icmpType !== undefined) return packRange(match.icmpType, match.icmpType);
   const first = match.ports?.first ?? 0;
   const last = match.ports?.last ?? 0xffff;

@@ -2,13 +2,14 @@
  * Edits between rule sets: which prefixes joined or left which predicate, where nothing else changed.
  *
  * Parts that did not change are the same objects, so only the columns of lists that changed are compared,
- * most of which in stretches at once. Whatever cannot be said as prefixes that join and leave known
- * predicates is no edit here: other rules than before but for their prefixes (policy.ts), rules that expire,
- * a list or name that had no address when it was compiled. That is compiled in full, and so is what is said
- * of qubes that no policy names.
+ * most of which in stretches at once. Rules that came ask about predicates of their own, or of lists and
+ * names that are known; those of rules that went stay, and nobody asks about them. What cannot be said so is
+ * no edit here: rules that expire, a list or name that had no address when it was compiled, a rule for
+ * everything that went. That is compiled in full, and so is what is said of qubes that no policy names.
  */
 
 import {
+  canonicalPrefixes,
   comparePrefixAt,
   EMPTY_PREFIX_SET,
   type Environment,
@@ -22,14 +23,19 @@ import {
   type PrefixSet,
   prefixCount,
   type RuleSet,
+  type Run,
+  sameMatch,
   strideOf,
   timeFor,
 } from '@rulecast/rules';
 import { type Boundaries, boundariesOf } from '../classes/classes.ts';
-import { setOfAddresses, setOfList } from '../classes/predicate.ts';
+import { ANY_ADDRESS, NO_ADDRESS, setOfAddresses, setOfList } from '../classes/predicate.ts';
 import { PredicateColumns } from '../classes/predicate-columns.ts';
+import { ALL_PROTOS, ASKS_DETAIL, ASKS_DNS, checksOf } from '../classes/rule-columns.ts';
 import type { EditBase, NextExpiry } from '../image/image.ts';
-import { changedRuns, type RunPredicates } from './policy.ts';
+import type { BlockPredicates } from '../program/outline.ts';
+import { type BlockChange, type BlockNumbers, changedBlocks, changedColumns } from './policy.ts';
+import type { BlockEdit } from './programs.ts';
 
 /** A rule set in an environment. */
 export interface Situation {
@@ -37,10 +43,12 @@ export interface Situation {
   readonly environment: Environment;
 }
 
-/** What turns the maps of one situation into those of another. */
-export interface MapEdit {
+/** What turns one situation into another. */
+export interface Edit {
   readonly toggles4: Boundaries;
   readonly toggles6: Boundaries;
+  /** Which runs gave way to which others. */
+  readonly blocks: readonly BlockEdit[];
   /** How many prefixes all predicates have more. */
   readonly entries: number;
 }
@@ -60,23 +68,26 @@ const DELTA_WEIGHT_MAX = 2 ** 14;
 export function editBetween(
   before: Situation,
   after: Situation,
-  { sources, runs: predicates }: EditPredicates,
+  predicates: EditPredicates,
   nextExpiry: NextExpiry,
   changes: ListChanges | undefined,
-): MapEdit | undefined {
+): Edit | undefined {
   for (const action of ['accept', 'drop'] as const) {
     const now = timeFor(action, after.environment);
     if (now < timeFor(action, before.environment) || now >= nextExpiry[action]) return undefined;
   }
   if (before.ruleSet.unmatched !== after.ruleSet.unmatched) return undefined;
-  const runs = changedRuns(before.ruleSet.policies, after.ruleSet.policies, predicates);
-  if (runs === undefined) return undefined;
+  const changed = changedBlocks(before.ruleSet.policies, after.ruleSet.policies, predicates.numbers);
+  if (changed === undefined) return undefined;
   const collector = new ToggleCollector();
-  for (const { predicate, before: was, after: is } of runs) {
-    if (!collector.add(predicate, { before: ofFamily(was), after: ofFamily(is), known: undefined }))
-      return undefined;
+  const blocks: BlockEdit[] = [];
+  for (const change of changed) {
+    if (isOfPrefixes(change, predicates, collector)) continue;
+    const edit = blockEdit(change, predicates, collector);
+    if (edit === undefined) return undefined;
+    blocks.push(edit);
   }
-  for (const source of candidates(before, after, sources)) {
+  for (const source of candidates(before, after, predicates.sources)) {
     const change = changeOf(source, before, after, changes);
     if (change === undefined) continue;
     const { predicate } = source;
@@ -86,13 +97,96 @@ export function editBetween(
     }
     if (!collector.add(predicate, change)) return undefined;
   }
-  return collector.edit();
+  return collector.isMuch ? undefined : { ...collector.edit(), blocks };
 }
 
 /** Which predicate is which. */
 export interface EditPredicates {
   readonly sources: PredicateSources;
-  readonly runs: RunPredicates;
+  readonly numbers: BlockNumbers;
+  /** By block. */
+  readonly blocks: readonly BlockPredicates[];
+  /** A new one, of no address yet. */
+  readonly add: () => number;
+}
+
+/**
+ * Whether the runs of a block are those that were there but for their prefixes, as most changes of a rule
+ * file are; then it is taken in, and programs are as they were.
+ */
+function isOfPrefixes(
+  { block, first, removed, added }: BlockChange,
+  { blocks }: EditPredicates,
+  collector: ToggleCollector,
+): boolean {
+  const own = blocks[block]?.predicates;
+  if (own === undefined || removed.length !== added.length) return false;
+  const all = removed.map((run, i) => {
+    const other = added[i]!; // of the same length
+    const columns = sameMatch(run.match, other.match) ? changedColumns(run, other) : 'differ';
+    return { columns, predicate: own[first + i]! }; // a run of the block
+  });
+  const isFree = new Set(all.map(({ predicate }) => predicate));
+  if (isFree.size < all.length) return false;
+  for (const { columns, predicate } of all) {
+    if (columns === 'differ' || predicate < 0) return false;
+    if (columns !== 'same' && isShared(predicate, blocks)) return false;
+  }
+  for (const { columns, predicate } of all) {
+    if (columns === 'same' || columns === 'differ') continue;
+    const [was, is] = columns.map((column) => ofFamily(canonicalPrefixes(column)));
+    if (was !== undefined && is !== undefined)
+      collector.add(predicate, { before: was, after: is, known: undefined });
+  }
+  return true;
+}
+
+/** Whether several runs ask about a predicate. */
+function isShared(predicate: number, blocks: readonly BlockPredicates[]): boolean {
+  let runs = 0;
+  for (const { predicates } of blocks) {
+    for (let at = predicates.indexOf(predicate); at >= 0; at = predicates.indexOf(predicate, at + 1)) runs++;
+  }
+  return runs > 1;
+}
+
+/** The runs that came, with their predicates; undefined where there are none for them. */
+function blockEdit(
+  { block, first, removed, added }: BlockChange,
+  predicates: EditPredicates,
+  collector: ToggleCollector,
+): BlockEdit | undefined {
+  // What comes after a rule for everything was left out.
+  if (removed.some(isForAll) && !added.some(isForAll)) return undefined;
+  const runs: { predicate: number; list: string | undefined }[] = [];
+  for (const run of added) {
+    const predicate = predicateOf(run, predicates, collector);
+    if (predicate === undefined) return undefined;
+    runs.push({ predicate, list: run.remote.kind === 'list' ? run.remote.list : undefined });
+  }
+  return { block, first, removed: removed.length, added: runs };
+}
+
+function isForAll({ match, remote }: Run): boolean {
+  return remote.kind === 'any' && (checksOf(match) & (ALL_PROTOS | ASKS_DETAIL)) === ALL_PROTOS;
+}
+
+function predicateOf(
+  { match, remote }: Run,
+  { sources, add }: EditPredicates,
+  collector: ToggleCollector,
+): number | undefined {
+  const checks = checksOf(match);
+  if (match.expire !== undefined) return undefined;
+  if ((checks & ALL_PROTOS) === 0) return NO_ADDRESS;
+  if (remote.kind === 'list') return sources.byList.get(remote.list)?.predicate;
+  if (remote.kind === 'name') return sources.byHost.get(remote.name)?.predicate;
+  if (remote.kind === 'any') return (checks & ASKS_DNS) === 0 ? ANY_ADDRESS : sources.dns?.predicate;
+  if (remote.prefixes.lengths.length === 0) return NO_ADDRESS;
+  const predicate = add();
+  const after = ofFamily(canonicalPrefixes(remote.prefixes));
+  collector.add(predicate, { before: EMPTY_PREFIX_SET, after, known: undefined });
+  return predicate;
 }
 
 /** Where the addresses of a predicate come from: a list, a name, or the environment. */
@@ -107,6 +201,7 @@ interface PredicateSource {
 export class PredicateSources {
   readonly all: readonly PredicateSource[];
   readonly byList: ReadonlyMap<string, PredicateSource>;
+  readonly byHost: ReadonlyMap<string, PredicateSource>;
   readonly dns: PredicateSource | undefined;
 
   /** `named` as of `Predicates.byName`. */
@@ -115,9 +210,10 @@ export class PredicateSources {
       const kind = key === 'dns' ? 'dns' : key.startsWith('name ') ? 'name' : 'list';
       return { kind, name: key.slice(kind.length + 1), predicate };
     });
-    this.byList = new Map(
-      this.all.flatMap((source) => (source.kind === 'list' ? [[source.name, source]] : [])),
-    );
+    const byName = (wanted: PredicateSource['kind']): ReadonlyMap<string, PredicateSource> =>
+      new Map(this.all.flatMap((source) => (source.kind === wanted ? [[source.name, source]] : [])));
+    this.byList = byName('list');
+    this.byHost = byName('name');
     this.dns = this.all.find(({ kind }) => kind === 'dns');
   }
 }
@@ -212,13 +308,18 @@ class ToggleCollector {
   readonly #v6 = new PredicateColumns(6);
   readonly #predicates: number[] = []; // by predicate of the columns: the one that it toggles
   #entries = 0;
+  /** Whether it is more than an edit takes; then it is good for nothing. */
+  isMuch = false;
   #weight = 0;
 
   /** Takes in a change; false if that makes too much. */
   add(predicate: number, { before, after, known }: SetChange): boolean {
     const v4 = this.#changed(before.v4, after.v4, known?.v4);
     const v6 = v4 && this.#changed(before.v6, after.v6, known?.v6);
-    if (v4 === undefined || v6 === undefined) return false;
+    if (v4 === undefined || v6 === undefined) {
+      this.isMuch = true;
+      return false;
+    }
     this.#v4.push(v4.left);
     this.#v6.push(v6.left);
     this.#v4.push(v4.joined);
@@ -228,7 +329,7 @@ class ToggleCollector {
     return true;
   }
 
-  edit(): MapEdit {
+  edit(): Omit<Edit, 'blocks'> {
     return { toggles4: this.#toggles(this.#v4), toggles6: this.#toggles(this.#v6), entries: this.#entries };
   }
 

@@ -1,12 +1,12 @@
 /**
- * Edits of policies: rules that came to a run or left it, which is what most changes of a rule file are. A
- * policy that has the same runs but for the prefixes of some differs from what it was like a list does;
- * anything else is compiled in full.
+ * Edits of policies: which runs gave way to which others. All else that a policy says has to be as it was,
+ * and so have to be the policies; else they are compiled in full.
  */
 
 import {
-  canonicalPrefixes,
+  commonEnds,
   type Direction,
+  judgesIngress,
   type Policy,
   type Prefixes,
   type RuleSet,
@@ -19,50 +19,40 @@ import {
 import type { BlockPredicates } from '../program/outline.ts';
 import { DIRECTIONS } from '../program/program.ts';
 
-/** The prefixes of runs that share a predicate of nobody else. */
-interface RunChange {
-  readonly predicate: number;
-  /** Canonical. */
-  readonly before: Prefixes;
-  readonly after: Prefixes;
+/** In a block, the runs [first, first + removed.length) gave way to others. */
+export interface BlockChange {
+  readonly block: number;
+  readonly first: number;
+  readonly removed: readonly Run[];
+  readonly added: readonly Run[];
 }
 
-/** Which predicate each run of a compiled rule set has. */
-export class RunPredicates {
-  readonly #blocks: readonly BlockPredicates[];
-  readonly #predicateCount: number;
-  #uses: Uint8Array | undefined; // by predicate: its runs, 2 for more than one; once asked for
+/** Which block of a compiled rule set is which. */
+export class BlockNumbers {
+  readonly #numbers: ReadonlyMap<string, number>;
 
-  constructor(blocks: readonly BlockPredicates[], predicateCount: number) {
-    this.#blocks = blocks;
-    this.#predicateCount = predicateCount;
+  constructor(blocks: readonly BlockPredicates[]) {
+    this.#numbers = new Map(
+      blocks.map(({ policy, block, direction }, number) => [keyOf(policy, block, direction), number]),
+    );
   }
 
-  of(policy: string, block: BlockPredicates['block'], direction: Direction): Int32Array | undefined {
-    const isIt = (other: BlockPredicates): boolean =>
-      other.policy === policy && other.block === block && other.direction === direction;
-    return this.#blocks.find(isIt)?.predicates;
-  }
-
-  isShared(predicate: number): boolean {
-    if (this.#uses === undefined) {
-      const uses = new Uint8Array(this.#predicateCount);
-      for (const { predicates } of this.#blocks) {
-        for (const used of predicates) if (used >= 0 && uses[used]! < 2) uses[used]!++; // used < predicateCount
-      }
-      this.#uses = uses;
-    }
-    return this.#uses[predicate] === 2;
+  of(policy: string, block: BlockPredicates['block'], direction: Direction): number | undefined {
+    return this.#numbers.get(keyOf(policy, block, direction));
   }
 }
 
-/** What turns the policies into others; undefined if that takes more than other prefixes of runs. */
-export function changedRuns(
+function keyOf(policy: string, block: BlockPredicates['block'], direction: Direction): string {
+  return `${block} ${direction} ${policy}`;
+}
+
+/** What turns the policies into others; undefined if that takes more than other runs in the same blocks. */
+export function changedBlocks(
   before: RuleSet['policies'],
   after: RuleSet['policies'],
-  predicates: RunPredicates,
-): readonly RunChange[] | undefined {
-  const changes: RunChange[] = [];
+  numbers: BlockNumbers,
+): readonly BlockChange[] | undefined {
+  const changes: BlockChange[] = [];
   if (before === after) return changes;
   if (before.size !== after.size) return undefined;
   const others = after.entries();
@@ -70,53 +60,46 @@ export function changedRuns(
     const other = others.next();
     if (other.done === true || other.value[0] !== name) return undefined;
     if (other.value[1] === policy) continue;
-    if (!addChanges(policy, other.value[1], predicates, changes)) return undefined;
+    if (!addChanges(policy, other.value[1], numbers, changes)) return undefined;
   }
   return changes;
 }
 
-function addChanges(before: Policy, after: Policy, predicates: RunPredicates, changes: RunChange[]): boolean {
+function addChanges(before: Policy, after: Policy, numbers: BlockNumbers, changes: BlockChange[]): boolean {
   if (before.name !== after.name || before.defaultAction !== after.defaultAction) return false;
   if (!samePrefixSet(before.prefixes, after.prefixes)) return false;
+  if (judgesIngress(before) !== judgesIngress(after)) return false;
   for (const direction of DIRECTIONS) {
-    for (const block of ['exceptions', 'own'] as const) {
-      const own = predicates.of(before.name, block, direction);
-      const [runs, others] = [before, after].map((policy) => runsOf(policy, direction, block));
-      if (!addBlockChanges(runs ?? [], others ?? [], own, predicates, changes)) return false;
+    for (const stands of ['exceptions', 'own'] as const) {
+      const [runs = [], others = []] = [before, after].map((policy) => runsOf(policy, direction, stands));
+      const block = numbers.of(before.name, stands, direction);
+      const [head, tail] = sameEnds(runs, others);
+      if (head === runs.length && head === others.length) continue;
+      if (block === undefined) return false;
+      const removed = runs.slice(head, runs.length - tail);
+      changes.push({ block, first: head, removed, added: others.slice(head, others.length - tail) });
     }
   }
   return true;
 }
 
-/** `own`: the predicates of the runs before. */
-function addBlockChanges(
-  runs: readonly Run[],
-  others: readonly Run[],
-  own: Int32Array | undefined,
-  predicates: RunPredicates,
-  changes: RunChange[],
-): boolean {
-  if (runs === others) return true;
-  if (runs.length !== others.length) return false;
-  for (const [i, run] of runs.entries()) {
-    const other = others[i]!; // of the same length
-    if (run === other) continue;
-    if (!sameMatch(run.match, other.match)) return false;
-    const columns = changedColumns(run, other);
-    if (columns === 'differ') return false;
-    if (columns === 'same') continue;
-    const [was, is] = columns;
-    const predicate = own?.[i];
-    if (predicate === undefined || (predicate < 0 && was.lengths.length === 0)) return false;
-    if (predicate < 0) continue; // a run that matches nothing, whatever its prefixes
-    if (predicates.isShared(predicate)) return false;
-    changes.push({ predicate, before: canonicalPrefixes(was), after: canonicalPrefixes(is) });
-  }
-  return true;
+/** How many runs two blocks begin and end with that say the same. */
+function sameEnds(runs: readonly Run[], others: readonly Run[]): readonly [head: number, tail: number] {
+  if (runs === others) return [runs.length, 0];
+  let { head, tail } = commonEnds(runs, others);
+  const least = Math.min(runs.length, others.length);
+  while (head + tail < least && isSame(runs[head]!, others[head]!)) head++; // within both, as below
+  while (head + tail < least && isSame(runs[runs.length - 1 - tail]!, others[others.length - 1 - tail]!))
+    tail++;
+  return [head, tail];
+}
+
+function isSame(run: Run, other: Run): boolean {
+  return run === other || (sameMatch(run.match, other.match) && changedColumns(run, other) === 'same');
 }
 
 /** The prefixes of two runs that differ in nothing else. */
-function changedColumns(
+export function changedColumns(
   { remote }: Run,
   { remote: other }: Run,
 ): readonly [Prefixes, Prefixes] | 'same' | 'differ' {
@@ -125,9 +108,9 @@ function changedColumns(
     if (prefixes.family !== other.prefixes.family) return 'differ';
     return samePrefixes(prefixes, other.prefixes) ? 'same' : [prefixes, other.prefixes];
   }
-  const isSame =
+  const isEqual =
     (remote.kind === 'any' && other.kind === 'any') ||
     (remote.kind === 'name' && other.kind === 'name' && remote.name === other.name) ||
     (remote.kind === 'list' && other.kind === 'list' && remote.list === other.list);
-  return isSame ? 'same' : 'differ';
+  return isEqual ? 'same' : 'differ';
 }

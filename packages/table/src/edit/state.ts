@@ -1,38 +1,21 @@
 /**
  * What the writer's thread keeps of a full compile, so that edits can follow: which predicate is which, the
- * classes, and, once an edit brings new classes, the programs. The prefixes themselves are the rule set's,
- * and the map's.
+ * classes, and how far the programs know them. The prefixes themselves are the rule set's, and the map's.
  */
 
-import {
-  allRuns,
-  EMPTY_PREFIX_SET,
-  type Environment,
-  type PrefixSet,
-  prefixListOf,
-  prefixOf,
-  prefixSetOf,
-  type RuleSet,
-} from '@rulecast/rules';
+import type { RuleSet } from '@rulecast/rules';
 import { ClassSets } from '../classes/classes.ts';
-import { Predicates } from '../classes/predicate.ts';
-import { ruleColumns } from '../classes/rule-columns.ts';
-import type { Image } from '../image/header.ts';
 import type { EditBase } from '../image/image.ts';
 import type { TableLimits } from '../limits.ts';
-import { compilePrograms, type Programs } from '../program/compiler.ts';
-import { ProgramOutlines } from '../program/outline.ts';
+import { roomFor } from '../program/class.ts';
+import { PortClasses } from '../program/ports.ts';
 import { type EditPredicates, PredicateSources } from './edit.ts';
-import { RunPredicates } from './policy.ts';
+import { BlockNumbers } from './policy.ts';
+import { type BlockEdit, editPrograms, type ProgramBase, type ProgramState } from './programs.ts';
 
 /**
- * Runs whose programs may be compiled in place, when new classes do not fit the ones in force. Our choice: a
- * few milliseconds.
- */
-const PLACED_RUNS = 4096;
-/**
- * Classes after which a table is compiled in full, in proportion to what it had: most of them will be of no
- * address any more.
+ * Classes and predicates after which a table is compiled in full, in proportion to what it had: most of them
+ * will be of no address any more.
  */
 const WORN_FACTOR = 4;
 const WORN_CLASSES = 4096;
@@ -41,33 +24,51 @@ export class EditState {
   readonly base: EditBase;
   /** All classes since the full compile; undefined where there can be no edit. */
   readonly sets: ClassSets | undefined;
-  /** Where the predicates that an edit may change come from. */
-  readonly predicates: EditPredicates;
-  readonly #limits: TableLimits;
-  readonly #firstClasses: number;
-  /** How many classes the programs in force know. */
-  #knownClasses: number;
-  #programs: Programs | undefined; // those in force, once they are at hand
-  #nextPrograms: Programs | undefined; // those of what is prepared
+  readonly #sources: PredicateSources;
+  readonly #numbers: BlockNumbers;
+  readonly #programs: ProgramBase | undefined;
+  readonly #first: { readonly classes: number; readonly predicates: number };
+  #known: ProgramState; // of what is in force
+  #next: ProgramState | undefined; // of what is prepared
 
-  constructor(base: EditBase, limits: TableLimits) {
+  /** `listNames` and `usedWords` of the programs are those of the full compile. */
+  constructor(base: EditBase, listNames: readonly string[], limits: TableLimits, usedWords: number) {
     this.base = base;
-    this.#limits = limits;
-    const runs = new RunPredicates(base.runs, base.sets?.predicateCount ?? 0);
-    this.predicates = { sources: new PredicateSources(base.named), runs };
-    this.sets = base.sets === undefined ? undefined : ClassSets.unpack(base.sets);
-    this.#firstClasses = this.sets?.count ?? 0;
-    this.#knownClasses = this.#firstClasses;
+    this.#sources = new PredicateSources(base.named);
+    this.#numbers = new BlockNumbers(base.blocks);
+    const sets = base.sets === undefined ? undefined : ClassSets.unpack(base.sets);
+    this.sets = sets;
+    const classes = sets?.count ?? 0;
+    this.#first = { classes, predicates: sets?.predicateCount ?? 0 };
+    this.#known = { blocks: base.blocks, usedWords, classes, room: roomFor(classes) };
+    const dnsPredicate = this.#sources.dns?.predicate ?? -1;
+    const ports = new PortClasses(base.asks);
+    this.#programs = sets && { sets, dnsPredicate, ports, listNames, limits };
   }
 
-  /** Whether so many classes have come since that a full compile pays. */
+  /** Where the predicates that an edit may change come from. */
+  get predicates(): EditPredicates {
+    const { sets } = this;
+    return {
+      sources: this.#sources,
+      numbers: this.#numbers,
+      blocks: this.#known.blocks,
+      add: () => sets?.addPredicate() ?? -1,
+    };
+  }
+
+  /** Whether so much has come since that a full compile pays. */
   isWorn(): boolean {
-    return this.sets !== undefined && this.sets.count > this.#firstClasses * WORN_FACTOR + WORN_CLASSES;
+    const { sets } = this;
+    if (sets === undefined) return false;
+    const { classes, predicates } = this.#first;
+    const isMuch = (count: number, first: number): boolean => count > first * WORN_FACTOR + WORN_CLASSES;
+    return isMuch(sets.count, classes) || isMuch(sets.predicateCount, predicates);
   }
 
-  /** Words of the programs, where an edit changed them. */
-  get programWords(): number | undefined {
-    return (this.#nextPrograms ?? this.#programs)?.usedWords;
+  /** Words of the programs, with what edits added. */
+  get programWords(): number {
+    return (this.#next ?? this.#known).usedWords;
   }
 
   /** By class, 1 where a predicate holds. */
@@ -81,73 +82,27 @@ export class EditState {
   }
 
   /**
-   * Makes the programs know all classes: in place where they have room, which no reader notices; else returns
-   * new ones. Undefined if there is nothing to do, 'full' if a full compile is better. Throws
-   * TableLimitError.
+   * Makes programs know all classes, and other runs, which takes a copy of those in force; classes alone are
+   * put into those, which no reader notices. False if a full compile is better.
    */
-  programsFor(image: Image, ruleSet: RuleSet, environment: Environment): Programs | undefined | 'full' {
-    const { sets } = this;
-    if (sets === undefined || sets.count === this.#knownClasses) return undefined;
-    if (this.#programs?.extend(image.programs) === true) {
-      this.#knownClasses = sets.count;
-      return undefined;
-    }
-    const made = this.#compiled(sets, ruleSet, environment);
-    if (made === undefined || made.outcomeCount !== image.places.outcomeCount) return 'full';
-    this.#nextPrograms = made;
-    return made;
+  editPrograms(blob: Int32Array, ruleSet: RuleSet, blocks: readonly BlockEdit[]): boolean {
+    const base = this.#programs;
+    if (base === undefined) return false;
+    if (blocks.length === 0 && base.sets.count === this.#known.classes) return true;
+    const state = editPrograms(blob, this.#known, base, ruleSet, blocks);
+    if (blocks.length === 0) this.#known = state ?? this.#known;
+    else this.#next = state;
+    return state !== undefined;
   }
 
   /** What was prepared is in force. */
   settle(): void {
-    if (this.#nextPrograms === undefined) return;
-    this.#programs = this.#nextPrograms;
-    this.#nextPrograms = undefined;
-    this.#knownClasses = this.sets?.count ?? 0;
+    this.#known = this.#next ?? this.#known;
+    this.#next = undefined;
   }
 
   /** What was prepared is forgotten. */
   abandon(): void {
-    this.#nextPrograms = undefined;
+    this.#next = undefined;
   }
-
-  /**
-   * The programs over the classes of today; undefined if that would take long, or predicates are not as they
-   * were.
-   */
-  #compiled(sets: ClassSets, ruleSet: RuleSet, environment: Environment): Programs | undefined {
-    let runs = 0;
-    for (const policy of ruleSet.policies.values()) runs += allRuns(policy).length;
-    if (runs > PLACED_RUNS) return undefined;
-    // Which number a predicate has depends on which had addresses at all when they were numbered, not on
-    // which addresses.
-    const { lists, resolutions, dns } = standIns(this.base.named);
-    const rules = ruleColumns({ ...ruleSet, lists, resolutions });
-    const predicates = new Predicates(rules);
-    const outlines = new ProgramOutlines(rules, { ...environment, dns }, predicates);
-    const isSame =
-      predicates.count === sets.predicateCount &&
-      predicates.byName.size === this.base.named.length &&
-      this.base.named.every(([key, predicate]) => predicates.byName.get(key) === predicate);
-    return isSame ? compilePrograms(outlines, outlines.grouped(1), [sets], this.#limits) : undefined;
-  }
-}
-
-/** Lists, names and DNS addresses that are numbered like those that a full compile met. */
-function standIns(
-  named: EditBase['named'],
-): Pick<RuleSet, 'lists' | 'resolutions'> & Pick<Environment, 'dns'> {
-  const address = prefixOf(4, [0], 32);
-  const some = prefixSetOf([address]);
-  const lists = new Map<string, ReturnType<typeof prefixListOf>>();
-  const resolutions = new Map<string, PrefixSet>();
-  let dns: Environment['dns'] = [];
-  for (const [key, predicate] of named) {
-    const name = key.slice(key.indexOf(' ') + 1);
-    const set = predicate < 0 ? EMPTY_PREFIX_SET : some;
-    if (key === 'dns') dns = predicate < 0 ? [] : [{ family: 4, words: address.words }];
-    else if (key.startsWith('list ')) lists.set(name, prefixListOf(set));
-    else resolutions.set(name, set);
-  }
-  return { lists, resolutions, dns };
 }

@@ -4,7 +4,7 @@
  * writing cannot refuse.
  */
 
-import { type Action, COMMON_POLICY, type Environment, RULE_BLOCKS, timeFor } from '@rulecast/rules';
+import { type Action, type Environment, timeFor } from '@rulecast/rules';
 import { ClassSets, type Cut, cutSpace, type PackedClassSets } from '../classes/classes.ts';
 import { Predicates } from '../classes/predicate.ts';
 import { ACCEPTS, allColumns, type RuleColumns } from '../classes/rule-columns.ts';
@@ -58,8 +58,10 @@ export interface EditBase {
    * no address.
    */
   readonly named: readonly (readonly [key: string, predicate: number])[];
-  /** The predicates of all runs. */
-  readonly runs: readonly BlockPredicates[];
+  /** The predicates of all runs, by the number of their block. */
+  readonly blocks: readonly BlockPredicates[];
+  /** Those of the programs. */
+  readonly asks: readonly number[];
   /** Undefined where there are several groups: such tables are compiled in full. */
   readonly sets: PackedClassSets | undefined;
   /** When the next rule of each action expires, in seconds since 1970, or infinity. */
@@ -133,13 +135,14 @@ export function compileImage(
     predicates: predicates.count,
     boundaries4: maps.reduce((sum, { v4 }) => sum + v4.shape.bounds, 0),
     boundaries6: maps.reduce((sum, { v6 }) => sum + v6.shape.bounds, 0),
-    runs: programs.outcomeCount - 1 - outlines.all.length,
+    runs: programs.runCount,
     programs: outlines.all.length,
     programWords: programs.usedWords,
   };
   const edit: EditBase = {
     named: [...predicates.byName],
-    runs: blockPredicates(outlines),
+    blocks: blockPredicates(outlines),
+    asks: programs.asks,
     sets: sets.length === 1 ? sets[0]?.pack() : undefined,
     nextExpiry: nextExpiry(rules, environment),
   };
@@ -189,19 +192,10 @@ function cutGroups(
   throw refusal;
 }
 
-function blockPredicates({ all, blocks }: ProgramOutlines): readonly BlockPredicates[] {
-  const found = new Map<number, BlockPredicates>();
-  for (const outline of all) {
-    const { policy, direction } = outline;
-    for (const kind of RULE_BLOCKS) {
-      const block = blocks[outline[kind]];
-      if (block === undefined || found.has(outline[kind])) continue;
-      const name = kind === 'common' || policy === undefined ? COMMON_POLICY : policy.name;
-      const stands = kind === 'exceptions' ? kind : 'own';
-      found.set(outline[kind], { policy: name, block: stands, direction, predicates: block.predicates });
-    }
-  }
-  return [...found.values()];
+function blockPredicates({ blocks, policies }: ProgramOutlines): readonly BlockPredicates[] {
+  return blocks.map(({ policy, block, direction, predicates }) => {
+    return { policy: policies[policy]?.name ?? '', block, direction, predicates };
+  });
 }
 
 function nextExpiry({ policies }: RuleColumns, environment: Environment): NextExpiry {

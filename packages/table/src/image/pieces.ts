@@ -18,8 +18,18 @@ export interface ImagePieces {
   readonly shares: number;
 }
 
+export const NO_PIECES: ImagePieces = {
+  header: 0,
+  directories: [],
+  nodes: 0,
+  owners: 0,
+  programs: 0,
+  hits: 0,
+  shares: 0,
+};
+
 /** A piece of memory. */
-export interface Piece {
+interface Piece {
   readonly address: number;
   readonly bytes: number;
 }

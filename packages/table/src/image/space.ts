@@ -27,7 +27,7 @@ import { type Hold, ReaderHolds, restHere, TablePinnedError } from '../memory/do
 import { Heap } from '../memory/heap.ts';
 import { type Move, moverOf, OVERREAD_BYTES, TableMemory, type WasmModule } from '../memory/memory.ts';
 import { generationAt, headerBytes, type Image, openImage, writeHeader } from './header.ts';
-import { type ImagePieces, type Piece, pieceList, takePieces } from './pieces.ts';
+import { type ImagePieces, NO_PIECES, pieceList, takePieces } from './pieces.ts';
 
 const DIRECTORY_BYTES = DIRECTORY_SLOTS * 4;
 /** Slots from which on a whole directory is copied rather than each of them. */
@@ -72,9 +72,13 @@ interface Pending {
 interface PendingEdit {
   readonly changes: NodeChanges;
   readonly maps: readonly [MapChange | undefined, MapChange | undefined];
-  /** The programs, if they are new. */
-  readonly programs: Piece | undefined;
+  /** Undefined: those before go on. */
+  readonly programs: NewPrograms | undefined;
 }
+
+/** What other rules have for themselves: a copy of the programs, and hit counters that begin anew. */
+type NewPrograms = Pick<ImagePieces, 'programs' | 'hits' | 'shares'>;
+const NEW_PIECES = ['programs', 'hits', 'shares'] as const;
 
 interface MapChange {
   readonly address: number;
@@ -87,11 +91,8 @@ interface EditOrder {
   readonly toggles4: Boundaries | undefined;
   readonly toggles6: Boundaries | undefined;
   readonly sets: ClassSets;
-}
-
-/** Words that go in place of the programs in force, with the same names and outcomes. */
-interface NewPrograms {
-  readonly blob: Int32Array;
+  /** Whether programs are changed, which is done to a copy. */
+  readonly copiesPrograms: boolean;
 }
 
 export class TableSpace {
@@ -159,18 +160,18 @@ export class TableSpace {
   }
 
   /**
-   * Makes the next generation from the one in force, which has one group. `programs` is asked once the
-   * classes are known; if it wants a full compile instead, there is none. Throws TableLimitError; then
+   * Makes the next generation from the one in force, which has one group. `editPrograms` is given the words
+   * of the programs once the classes are known; if it says no, there is none. Throws TableLimitError; then
    * nothing changed.
    */
-  applyEdit(order: EditOrder, programs: () => NewPrograms | undefined | 'full'): EditResult | undefined {
+  applyEdit(order: EditOrder, editPrograms: (words: Int32Array) => boolean): EditResult | undefined {
     this.discard();
     this.reclaim();
     const before = this.#inForce();
     const changes = new NodeChanges();
     const maps: [MapChange | undefined, MapChange | undefined] = [undefined, undefined];
     const bounds = [0, 0];
-    let newPrograms: Piece | undefined;
+    let programs: NewPrograms | undefined;
     let header = 0;
     try {
       for (const family of [0, 1] as const) {
@@ -180,32 +181,29 @@ export class TableSpace {
         maps[family] = this.#editMap(family, toggles, order.sets, changes);
         bounds[family] = changes.bounds - boundsBefore;
       }
-      const made = programs();
-      if (made === 'full') {
-        this.#undo({ changes, maps, programs: undefined });
+      if (order.copiesPrograms) programs = this.#copyPrograms(before);
+      const { programWords } = before.image.places;
+      const first = (programs?.programs ?? before.places.programs) >>> 2;
+      if (!editPrograms(this.memory.views.words.subarray(first, first + programWords))) {
+        this.#undo({ changes, maps, programs });
         return undefined;
       }
-      if (made !== undefined) newPrograms = this.#placePrograms(before, made.blob);
       header = this.#heap.take(headerBytes(1), LINE_BYTES);
     } catch (error) {
-      this.#undo({ changes, maps, programs: newPrograms });
+      this.#undo({ changes, maps, programs });
       throw error;
     }
-    const image = this.#writeEdit(header, order.generation, before, maps, newPrograms);
-    const places: ImagePieces = {
-      ...before.places,
-      header,
-      directories: [[image.map4.directory, image.map6.directory]],
-      programs: image.places.programs,
-    };
+    const image = this.#writeEdit(header, order.generation, before, maps, programs);
+    const directories = [[image.map4.directory, image.map6.directory]] as const;
+    const places: ImagePieces = { ...before.places, ...programs, header, directories };
     const bytes: ImagePieces = {
       ...before.bytes,
       directories: [[(image.map4.slotMask + 1) * 4, (image.map6.slotMask + 1) * 4]],
-      programs: newPrograms?.bytes ?? before.bytes.programs,
+      shares: places.shares === 0 ? 0 : before.bytes.shares,
     };
-    this.#pending = { image, bytes, places, edit: { changes, maps, programs: newPrograms } };
+    this.#pending = { image, bytes, places, edit: { changes, maps, programs } };
     const slots = (of: Image): number => of.map4.slotMask + of.map6.slotMask;
-    const grown = (slots(image) - slots(before.image)) * 4 + bytes.programs - before.bytes.programs;
+    const grown = (slots(image) - slots(before.image)) * 4 + bytes.shares - before.bytes.shares;
     return { image, bytes: changes.bytes + grown, bounds4: bounds[0] ?? 0, bounds6: bounds[1] ?? 0 };
   }
 
@@ -369,7 +367,10 @@ export class TableSpace {
     for (let i = 0; i < dropped.length; i += 2) this.#retire(dropped[i]!, dropped[i + 1]!, generation); // in pairs
     if (dropped.length + edit.changes.taken.length > 0) this.#hasOriginalNodes = false;
     this.#retire(before.places.header, before.bytes.header, generation);
-    if (edit.programs !== undefined) this.#retire(before.places.programs, before.bytes.programs, generation);
+    if (edit.programs !== undefined) {
+      for (const name of NEW_PIECES)
+        if (before.places[name] > 0) this.#retire(before.places[name], before.bytes[name], generation);
+    }
     for (const family of [0, 1] as const) {
       const change = edit.maps[family];
       if (change === undefined) continue;
@@ -385,7 +386,10 @@ export class TableSpace {
   #undo({ changes, maps, programs }: PendingEdit): void {
     const { taken } = changes;
     for (let i = 0; i < taken.length; i += 2) this.#heap.giveBack(taken[i]!, taken[i + 1]!); // in pairs
-    if (programs !== undefined) this.#heap.giveBack(programs.address, programs.bytes);
+    const { bytes } = this.#inForce();
+    if (programs !== undefined) {
+      for (const name of NEW_PIECES) if (programs[name] > 0) this.#heap.giveBack(programs[name], bytes[name]);
+    }
     for (const family of [0, 1] as const) {
       const change = maps[family];
       if (change !== undefined) this.#keepSpare(family, change);
@@ -453,15 +457,19 @@ export class TableSpace {
     return address;
   }
 
-  /** Puts words and the names in force into a piece of their own. */
-  #placePrograms({ image }: Pending, blob: Int32Array): Piece {
-    const { names, nameBytes } = image.places;
-    const bytes = blob.byteLength + nameBytes;
-    const address = this.#heap.take(bytes, LINE_BYTES);
-    const { views } = this.memory;
-    views.words.set(blob, address >>> 2);
-    views.bytes.copyWithin(address + blob.byteLength, names, names + nameBytes);
-    return { address, bytes };
+  /** Copies the programs in force, with their names, and takes hit counters. */
+  #copyPrograms({ bytes, places }: Pending): NewPrograms {
+    const made = takePieces(this.#heap, {
+      ...NO_PIECES,
+      programs: bytes.programs,
+      hits: bytes.hits,
+      shares: bytes.shares,
+    });
+    this.#move(made.programs, places.programs, bytes.programs);
+    const { words } = this.memory.views;
+    words.fill(0, made.hits >>> 2, (made.hits + bytes.hits) >>> 2);
+    if (made.shares > 0) words.fill(0, made.shares >>> 2, (made.shares + bytes.shares) >>> 2);
+    return { programs: made.programs, hits: made.hits, shares: made.shares };
   }
 
   #writeEdit(
@@ -469,7 +477,7 @@ export class TableSpace {
     generation: number,
     { image }: Pending,
     maps: PendingEdit['maps'],
-    programs: Piece | undefined,
+    made: NewPrograms | undefined,
   ): Image {
     const mapOf = (change: MapChange | undefined, map: PrefixMap): PrefixMap =>
       change === undefined ? map : { ...map, directory: change.address, slotMask: DIRECTORY_SLOTS - 1 };
@@ -478,13 +486,12 @@ export class TableSpace {
       ...places,
       generation,
       groups: [{ v4: mapOf(maps[0], image.map4), v6: mapOf(maps[1], image.map6) }],
-      ...(programs === undefined
-        ? {}
-        : {
-            programs: programs.address,
-            programWords: (programs.bytes - places.nameBytes) / 4,
-            names: programs.address + programs.bytes - places.nameBytes,
-          }),
+      ...(made && {
+        ...made,
+        names: made.programs + places.names - places.programs,
+        shareCount: made.shares === 0 ? 0 : places.shareCount,
+        hitsSince: generation,
+      }),
     });
     return openImage(this.memory.views, header, image);
   }

@@ -8,7 +8,7 @@
 
 import { type Direction, RULE_BLOCKS } from '@rulecast/rules';
 import { type Image, type NamesSection, shareBytes } from '../image/header.ts';
-import { BLOCK_FIELDS, blockRunCount, listOf, programCount, programField } from '../program/origin.ts';
+import { BLOCK_FIELDS, blockRoom, listOf, programCount, programField, runOf } from '../program/origin.ts';
 import { DIRECTIONS, type ProgramField } from '../program/program.ts';
 
 /** What one policy's program in one direction has decided since its generation began. */
@@ -57,8 +57,12 @@ export function programHits(
     let end = first + 1;
     const hitsOf = (field: keyof typeof ProgramField): readonly number[] => {
       const start = end;
-      end += blockRunCount(programs, programField(programs, program, field));
-      return [...hits.subarray(start, end)];
+      const block = programField(programs, program, field);
+      end += blockRoom(programs, block);
+      const ofRuns: number[] = [];
+      for (let outcome = start; outcome < end; outcome++)
+        if (runOf(programs, block, outcome - start) >= 0) ofRuns.push(hits[outcome] ?? 0);
+      return ofRuns;
     };
     return {
       policy: names.policies[programField(programs, program, 'policy')],
@@ -76,17 +80,18 @@ export function addListHits(
   image: Image,
   names: NamesSection,
   totals: Map<string, number>,
-  hits = sumHits(image),
+  known?: Float64Array,
 ): void {
-  const { programs } = image;
   if (names.lists.length === 0) return;
+  const { programs } = image;
+  const hits = known ?? sumHits(image);
   for (let program = 0; program < programCount(programs); program++) {
     let outcome = programField(programs, program, 'firstOutcome') + 1;
     for (const kind of RULE_BLOCKS) {
       const block = programField(programs, program, BLOCK_FIELDS[kind]);
-      const count = blockRunCount(programs, block);
-      for (let run = 0; run < count; run++, outcome++) {
-        const list = names.lists[listOf(programs, block, run)];
+      const room = blockRoom(programs, block);
+      for (let label = 0; label < room; label++, outcome++) {
+        const list = names.lists[listOf(programs, block, label)];
         if (list !== undefined) totals.set(list, (totals.get(list) ?? 0) + (hits[outcome] ?? 0));
       }
     }

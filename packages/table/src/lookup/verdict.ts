@@ -70,7 +70,7 @@ export function detailOf({ proto, port, icmpType }: Packet): number {
 export function decodeVerdict(image: Image, names: NamesSection, code: number): TableVerdict {
   const origin = originOf(image.programs, image.places.outcomeCount, code);
   const block = origin?.block;
-  const list = block === undefined || origin === undefined ? -1 : listOf(image.programs, block, origin.run);
+  const list = block === undefined || origin === undefined ? -1 : listOf(image.programs, block, origin.label);
   const action = code & CODE_ACTION_MASK;
   return {
     action: action === CodeAction.none ? 'none' : action === CodeAction.accept ? 'accept' : 'drop',

@@ -5,19 +5,18 @@
 
 import type { ClassSets } from '../classes/classes.ts';
 import { ASKS_DNS } from '../classes/rule-columns.ts';
-import type { ProgramPart } from './part.ts';
+import { asksNothing, type ProgramPart } from './part.ts';
 import type { WordBuffer } from './words.ts';
 
 /** Classes for which rows have room when there are `count`: an eighth more, for those that edits bring. */
-function roomFor(count: number): number {
+export function roomFor(count: number): number {
   return count + (count >> 3) + 64;
 }
 
 export class GroupClasses {
   /** How many classes have room in rows. */
   readonly room: number;
-  /** How many classes are known here; the sets may have got more since. */
-  count: number;
+  readonly count: number;
   /** Of the part at hand, its predicates, each once. */
   predicates: number[] = [];
   /** The classes that those hold in, after `touch`. */
@@ -27,7 +26,6 @@ export class GroupClasses {
   /** What was collected last. */
   runs = new Int32Array(64);
   readonly #sets: ClassSets;
-  readonly #dnsPredicate: number;
   readonly #dnsClasses = new Set<number>();
   readonly #starts: Uint32Array; // predicate p holds in classes [starts[p], starts[p + 1])
   readonly #classes: Uint32Array;
@@ -40,7 +38,6 @@ export class GroupClasses {
 
   constructor(sets: ClassSets, dnsPredicate: number) {
     this.#sets = sets;
-    this.#dnsPredicate = dnsPredicate;
     this.count = sets.count;
     this.room = roomFor(sets.count);
     this.#starts = new Uint32Array(sets.predicateCount + 2);
@@ -151,7 +148,7 @@ export class GroupClasses {
       // The predicate is of the group, and its runs of the part at hand.
       for (let run = this.#heads[predicate]!; run >= 0 && run < last; run = this.#next[run]!) {
         if (!isDns && (part.checks[run]! & ASKS_DNS) !== 0) continue;
-        if (part.asksNothing(run)) last = run;
+        if (asksNothing(part, run)) last = run;
         if (count === this.runs.length) this.runs = doubled(this.runs);
         this.runs[count++] = run;
       }
@@ -174,14 +171,6 @@ export class GroupClasses {
       words.set(lists + classId, this.#memberList(words, classId));
     this.#lists = lists;
     return lists;
-  }
-
-  /** Takes in a class that the sets have got since, and its members if lists of them are kept. */
-  follow(words: WordBuffer, put: (at: number, word: number) => void): void {
-    const classId = this.count++;
-    if (this.#dnsPredicate >= 0 && this.#sets.membersOf(classId).includes(this.#dnsPredicate))
-      this.#dnsClasses.add(classId);
-    if (this.#lists >= 0) put(this.#lists + classId, this.#memberList(words, classId));
   }
 
   #memberList(words: WordBuffer, classId: number): number {

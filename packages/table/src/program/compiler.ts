@@ -4,8 +4,8 @@
  *   blocks ─▶ parts (part.ts) ─▶ port classes (ports.ts) ─▶ rows (rows.ts) ─▶ shapes (shape.ts) or nodes (node.ts)
  *
  * Equal parts are made once: qubes of one template share all, and where `common` would multiply classes and
- * programs it is a part of its own, shared by all. Classes that come later, by edits, are added in place;
- * rules that change compile anew.
+ * programs it is a part of its own, shared by all. Classes that come later, and rules that change, are put
+ * into what was compiled (edit/programs.ts).
  */
 
 import type { Action } from '@rulecast/rules';
@@ -14,6 +14,7 @@ import { ANY_ADDRESS } from '../classes/predicate.ts';
 import { RemoteKind } from '../classes/rule-columns.ts';
 import { reachableLimits, TableLimitCode, TableLimitError, type TableLimits } from '../limits.ts';
 import { GroupClasses } from './class.ts';
+import { DENSE, type Labels, SPACED } from './labels.ts';
 import {
   type Block,
   blocksOf,
@@ -22,7 +23,7 @@ import {
   type ProgramOutlines,
 } from './outline.ts';
 import { ProgramPart } from './part.ts';
-import { PortClasses } from './ports.ts';
+import { askKeys, PortClasses } from './ports.ts';
 import {
   BLOCK_WORDS,
   BlockField,
@@ -41,10 +42,11 @@ import { PORT_CLASSES_MAX, ShapeMaker } from './shape.ts';
 import { WordBuffer } from './words.ts';
 
 /**
- * Our choice: words left free at the end, for the nodes of classes that edits bring: an eighth, and as many
- * as this.
+ * Our choice: words left free at the end, for what edits bring: an eighth, and as many as this.
  */
 const SPARE_WORDS = 4096;
+/** Of a record that decides by all blocks of its program. */
+const ALL_BLOCKS = 7;
 /** Our choice: rows up to which `common` is compiled into each program, which then answers with one row. */
 const JOINED_ROWS = 2 ** 20;
 
@@ -67,14 +69,14 @@ export class Programs {
   readonly blob: Int32Array;
   /** One more than the largest outcome. */
   readonly outcomeCount: number;
+  /** Runs over all programs, common ones once per program. */
+  readonly runCount: number;
   readonly policyNames: readonly string[];
   readonly listNames: readonly string[];
+  /** What runs ask, by which their port classes are told again (ports.ts). */
+  readonly asks: readonly number[];
   readonly #words: WordBuffer;
   readonly #classes: readonly GroupClasses[];
-  readonly #sets: readonly ClassSets[];
-  readonly #rows: RowMaker;
-  readonly #made: readonly PartRows[];
-  readonly #asked: PartRows[][][] = []; // by group and predicate: the parts that ask about it, once needed
 
   constructor(
     outlines: ProgramOutlines,
@@ -82,7 +84,6 @@ export class Programs {
     sets: readonly ClassSets[],
     limits: TableLimits,
   ) {
-    this.#sets = sets;
     this.#words = new WordBuffer(limits.lists, () => {
       return new TableLimitError(TableLimitCode.lists, limits.lists, 'words of all policies');
     });
@@ -102,12 +103,12 @@ export class Programs {
       made = this.#compiled(parts, limits, false);
     }
     if (made === undefined) throw new TypeError('rows without shapes are always made');
-    this.#rows = made.rows;
-    this.#made = made.parts;
-    this.#writeRecords(outlines, chains, new Map(this.#made.map((rows) => [rows.part, rows])));
+    this.#writeRecords(outlines, chains, new Map(made.parts.map((rows) => [rows.part, rows])));
+    this.asks = made.ports.keys;
     this.outcomeCount = chains.outcomeCount;
+    this.runCount = chains.runCount;
     this.policyNames = outlines.policies.map(({ name }) => name);
-    this.listNames = this.#writeBlocks(outlines.blocks);
+    this.listNames = this.#writeBlocks(outlines.blocks, chains.labels);
     this.blob = this.#words.withSpare((this.#words.count >> 3) + SPARE_WORDS);
   }
 
@@ -116,9 +117,9 @@ export class Programs {
     parts: readonly ProgramPart[],
     limits: TableLimits,
     isShaped: boolean,
-  ): { readonly rows: RowMaker; readonly parts: readonly PartRows[] } | undefined {
+  ): { readonly ports: PortClasses; readonly parts: readonly PartRows[] } | undefined {
     const words = this.#words;
-    const ports = new PortClasses(parts, !isShaped);
+    const ports = new PortClasses(askKeys(parts, !isShaped));
     if (isShaped && ports.count > PORT_CLASSES_MAX) return undefined;
     words.set(ProgramHeader.ports, ports.write(words, isShaped));
     const shapes = isShaped ? new ShapeMaker(words, ports, limits.combined) : undefined;
@@ -132,54 +133,12 @@ export class Programs {
       if (one === undefined) return undefined;
       made.push(one);
     }
-    return { rows, parts: made };
+    return { ports, parts: made };
   }
 
   /** How many words are used. */
   get usedWords(): number {
     return this.#words.count;
-  }
-
-  /**
-   * Takes in the classes that the sets have got since, for the same outlines: in `blob`, a copy of ours that
-   * readers may be deciding by, of classes known so far. False if they do not fit, and these programs are to
-   * be compiled anew. Costs nothing if there are none.
-   */
-  extend(blob: Int32Array): boolean {
-    const start = this.#words.count;
-    const put = (at: number, word: number): void => {
-      this.#words.set(at, word);
-      if (at < start) blob[at] = word;
-    };
-    for (const [group, classes] of this.#classes.entries()) {
-      const sets = this.#sets[group]!; // one of each group
-      if (sets.count > classes.room) return false;
-      while (classes.count < sets.count) {
-        const classId = classes.count;
-        classes.follow(this.#words, put);
-        const parts = new Set<PartRows>();
-        for (const predicate of sets.membersOf(classId)) {
-          for (const part of this.#askedBy(group, predicate)) parts.add(part);
-        }
-        // Nodes go to the end before what leads to them is stored.
-        for (const part of parts) if (!this.#rows.add(part, classId, put)) return false;
-        if (this.#words.count > blob.length) return false;
-      }
-    }
-    blob.set(this.#words.view().subarray(start), start);
-    return true;
-  }
-
-  /** The parts with a run that asks about a predicate of a group. */
-  #askedBy(group: number, predicate: number): readonly PartRows[] {
-    if (this.#asked.length === 0) {
-      for (const { predicateCount } of this.#sets)
-        this.#asked.push(Array.from({ length: predicateCount }, () => []));
-      for (const rows of this.#made) {
-        for (const asked of new Set(rows.part.predicates)) this.#asked[rows.part.group]?.[asked]?.push(rows);
-      }
-    }
-    return this.#asked[group]?.[predicate] ?? [];
   }
 
   #writeRecords(outlines: ProgramOutlines, chains: Chains, made: ReadonlyMap<ProgramPart, PartRows>): void {
@@ -191,7 +150,7 @@ export class Programs {
     for (const [index, outline] of programs.entries()) {
       const { firstOutcome, links } = chains.chains[index]!; // one of each program
       const groupMask = links.reduce((mask, { part }) => mask | (1 << part.group), 0);
-      for (const [l, { part, base }] of links.entries()) {
+      for (const [l, { part, base, blockMask }] of links.entries()) {
         const record = l === 0 ? index : further - 1;
         const put = (name: keyof typeof ProgramField, value: number): void =>
           words.set(PROGRAM_HEADER_WORDS + record * PROGRAM_WORDS + ProgramField[name], value);
@@ -209,30 +168,40 @@ export class Programs {
         put('commonBlock', outline.common);
         put('ownBlock', outline.own);
         put('groupMask', groupMask);
+        put('blockMask', blockMask);
         put('isPlain', part.isPlain && (rows.kind === 'rows' || rows.kind === 'one') ? 1 : 0);
       }
     }
+    words.set(ProgramHeader.recordCount, further);
   }
 
-  /** Writes the records of blocks and the lists of their runs; returns the names of lists. */
-  #writeBlocks(blocks: readonly Block[]): readonly string[] {
+  /** Writes the records of blocks, and what has which label; returns the names of lists. */
+  #writeBlocks(blocks: readonly Block[], labels: Labels): readonly string[] {
     const words = this.#words;
     const records = words.take(blocks.length * BLOCK_WORDS, 0);
-    const runLists = words.count;
     words.set(ProgramHeader.blocks, records);
-    words.set(ProgramHeader.runLists, runLists);
     const places = new Map<string, number>();
+    const known = new Map<number, number>(); // by runs: which labels have as many
     for (const [index, { policy, runs }] of blocks.entries()) {
-      const record = records + index * BLOCK_WORDS;
+      const put = (name: keyof typeof BlockField, value: number): void =>
+        words.set(records + index * BLOCK_WORDS + BlockField[name], value);
       const hasLists = runs.kinds.includes(RemoteKind.list);
-      words.set(record + BlockField.policy, policy);
-      words.set(record + BlockField.runCount, runs.count);
-      words.set(record + BlockField.firstRunList, hasLists ? words.count - runLists : -1);
-      if (!hasLists) continue;
+      const room = labels.room(runs.count);
+      const runsAt = known.get(runs.count) ?? words.take(room, -1);
+      known.set(runs.count, runsAt);
+      const listsAt = hasLists ? words.take(room, -1) : -1;
+      put('policy', policy);
+      put('runCount', runs.count);
+      put('room', room);
+      put('runs', runsAt);
+      put('lists', listsAt);
       for (let run = 0; run < runs.count; run++) {
+        words.set(runsAt + labels.of(run), run);
         const list = runs.kinds[run] === RemoteKind.list ? runs.names[runs.remotes[run]!] : undefined; // run < count
-        if (list !== undefined && !places.has(list)) places.set(list, places.size);
-        words.push(list === undefined ? -1 : (places.get(list) ?? -1));
+        if (list === undefined) continue;
+        const place = places.get(list) ?? places.size;
+        places.set(list, place);
+        words.set(listsAt + labels.of(run), place);
       }
     }
     return [...places.keys()];
@@ -242,7 +211,11 @@ export class Programs {
 /** A program's records: their parts, and what is added to the codes of each. */
 interface Chain {
   readonly firstOutcome: number;
-  readonly links: readonly { readonly part: ProgramPart; readonly base: number }[];
+  readonly links: readonly {
+    readonly part: ProgramPart;
+    readonly base: number;
+    readonly blockMask: number;
+  }[];
 }
 
 /** The parts of all programs, each once, and how they hang together. */
@@ -250,6 +223,8 @@ class Chains {
   readonly chains: readonly Chain[];
   /** One more than the largest outcome. */
   readonly outcomeCount: number;
+  readonly runCount: number;
+  readonly labels: Labels;
   readonly #outlines: ProgramOutlines;
   readonly #groups: PredicateGroups;
   readonly #isJoined: boolean;
@@ -260,33 +235,52 @@ class Chains {
     this.#outlines = outlines;
     this.#groups = groups;
     this.#isJoined = groups.groups.length === 1 && outlines.all.length * rowsEach <= JOINED_ROWS;
-    let firstOutcome = 1; // outcome 0 would make code 0
+    const sum = (count: (runs: number) => number): number =>
+      outlines.all.reduce((all, outline) => all + this.#sumOf(outline, count), 0);
+    const most = outcomesMax - 1 - outlines.all.length; // outcome 0 would make code 0, and each has a default
+    this.runCount = sum(DENSE.room);
+    if (this.runCount > most)
+      throw new TableLimitError(TableLimitCode.outcomes, outcomesMax, 'runs over all policies');
+    this.labels = sum(SPACED.room) > most ? DENSE : SPACED;
+    let firstOutcome = 1;
     this.chains = outlines.all.map((outline) => {
-      const runs = blocksOf(outline).reduce((sum, block) => sum + this.#runCount(block), 0);
-      if (firstOutcome + runs + 1 > outcomesMax)
-        throw new TableLimitError(TableLimitCode.outcomes, outcomesMax, 'runs over all policies');
       const chain = this.#chain(outline, firstOutcome);
-      firstOutcome += runs + 1;
+      firstOutcome += 1 + this.#sumOf(outline, this.labels.room);
       return chain;
     });
     this.outcomeCount = firstOutcome;
   }
 
+  /** Over the blocks of a program. */
+  #sumOf(outline: ProgramOutline, count: (runs: number) => number): number {
+    return blocksOf(outline).reduce((sum, block) => sum + this.#labelled(block, count), 0);
+  }
+
+  #labelled(block: number, count: (runs: number) => number): number {
+    const found = this.#outlines.blocks[block];
+    return found === undefined ? 0 : count(found.runs.count);
+  }
+
   #chain(outline: ProgramOutline, firstOutcome: number): Chain {
     const base = firstOutcome << CODE_ACTION_BITS;
     const hasOne =
-      this.#groups.groups.length === 1 && (this.#runCount(outline.common) === 0 || this.#isJoined);
+      this.#groups.groups.length === 1 &&
+      (this.#labelled(outline.common, DENSE.room) === 0 || this.#isJoined);
     if (hasOne) {
       const byDefault = outline.otherwise === 'none' ? NO_MATCH : actionCode(outline.otherwise);
-      return { firstOutcome, links: [{ part: this.#part(blocksOf(outline), 0, byDefault), base }] };
+      return {
+        firstOutcome,
+        links: [{ part: this.#part(blocksOf(outline), 0, byDefault), base, blockMask: ALL_BLOCKS }],
+      };
     }
-    let outcome = firstOutcome; // one below that of the block's first run
-    const links = blocksOf(outline).flatMap((block) => {
+    let outcome = firstOutcome; // one below that of the block's first label
+    const links = blocksOf(outline).flatMap((block, place) => {
       const blockBase = outcome << CODE_ACTION_BITS;
-      outcome += this.#runCount(block);
-      return this.#spread(block).map((part) => ({ part, base: blockBase }));
+      outcome += this.#labelled(block, this.labels.room);
+      return this.#spread(block).map((part) => ({ part, base: blockBase, blockMask: 1 << place }));
     });
-    return { firstOutcome, links: links.length > 0 ? links : [{ part: this.#part([], 0, NO_MATCH), base }] };
+    const none = { part: this.#part([], 0, NO_MATCH), base, blockMask: 0 };
+    return { firstOutcome, links: links.length > 0 ? links : [none] };
   }
 
   /** A part for each group that a block has predicates in; the first has the runs for any address too. */
@@ -311,6 +305,7 @@ class Chains {
           group,
           group === 0,
           byDefault,
+          this.labels,
         ),
       );
       this.#byBlocks.set(key, part);
@@ -325,10 +320,6 @@ class Chains {
     if (equal !== undefined) return equal;
     this.#byHash.set(part.hash, [...alike, part]);
     return part;
-  }
-
-  #runCount(block: number): number {
-    return this.#outlines.blocks[block]?.runs.count ?? 0;
   }
 
   #blocks(block: number): readonly Block[] {

@@ -6,7 +6,7 @@
  */
 
 import { ALL_PROTOS, ASKS_DETAIL, ProtoBit } from '../classes/rule-columns.ts';
-import type { ProgramPart } from './part.ts';
+import { asksNothing, type Candidates } from './part.ts';
 import { dropOf } from './ports.ts';
 import { LIST_RUNS, NO_MATCH, NODE_OFFSET_SHIFT, NodeKind } from './program.ts';
 import { StretchIndex, type WordBuffer } from './words.ts';
@@ -41,14 +41,14 @@ export class NodeMaker {
   }
 
   /** What `count` runs decide, of which only the last may ask nothing: a row. */
-  node(part: ProgramPart, runs: Int32Array, count: number): number {
-    const last = count > 0 && part.asksNothing(runs[count - 1]!) ? runs[count - 1]! : -1; // count > 0
+  node(part: Candidates, runs: Int32Array, count: number): number {
+    const last = count > 0 && asksNothing(part, runs[count - 1]!) ? runs[count - 1]! : -1; // count > 0
     const end = last < 0 ? NO_MATCH : part.codeOf(last);
     const asking = last < 0 ? count : count - 1;
     return asking <= LIST_RUNS ? this.#list(part, runs, asking, end) : this.#map(part, runs, asking, end);
   }
 
-  #list(part: ProgramPart, runs: Int32Array, count: number, end: number): number {
+  #list(part: Candidates, runs: Int32Array, count: number, end: number): number {
     const [firsts, lasts, asked, codes]: [number[], number[], number[], number[]] = [[], [], [], []];
     let decided = 0; // protocols that some run before decides whatever the port
     for (let i = 0; i < count && decided !== ALL_PROTOS; i++) {
@@ -74,7 +74,7 @@ export class NodeMaker {
     return (this.#known.intern(start) << NODE_OFFSET_SHIFT) | NodeKind.list;
   }
 
-  #map(part: ProgramPart, runs: Int32Array, count: number, end: number): number {
+  #map(part: Candidates, runs: Int32Array, count: number, end: number): number {
     const before = this.#words.count;
     const protocols = PROTOCOLS.map((bit) => this.#intervals(part, runs, count, end, bit));
     const [first = 0] = protocols;
@@ -87,7 +87,7 @@ export class NodeMaker {
   }
 
   /** What the runs decide for one protocol: ~code, or where its intervals are. */
-  #intervals(part: ProgramPart, runs: Int32Array, count: number, end: number, bit: number): number {
+  #intervals(part: Candidates, runs: Int32Array, count: number, end: number, bit: number): number {
     const paint = this.#paint;
     const words = this.#words;
     const unreadable = this.#paintRuns(part, runs, count, end, bit);
@@ -104,7 +104,7 @@ export class NodeMaker {
    * Paints what the runs decide for one protocol; returns the code where ports cannot be read, or -1 if that
    * is no matter.
    */
-  #paintRuns(part: ProgramPart, runs: Int32Array, count: number, end: number, bit: number): number {
+  #paintRuns(part: Candidates, runs: Int32Array, count: number, end: number, bit: number): number {
     const paint = this.#paint;
     paint.clear();
     let base = end;

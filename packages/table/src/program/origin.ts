@@ -26,6 +26,7 @@ interface CodeOrigin {
   readonly block: number | undefined;
   /** What that block is to the judging policy. */
   readonly kind: RuleBlock | undefined;
+  readonly label: number;
   readonly run: number;
 }
 
@@ -50,18 +51,23 @@ export function blockPolicy(blob: Int32Array, block: number): number {
   return blockField(blob, block, 'policy');
 }
 
-/** How many runs a block has; 0 for block -1. */
-export function blockRunCount(blob: Int32Array, block: number): number {
-  return block < 0 ? 0 : blockField(blob, block, 'runCount');
+/** How many labels a block has; 0 for block -1. */
+export function blockRoom(blob: Int32Array, block: number): number {
+  return block < 0 ? 0 : blockField(blob, block, 'room');
 }
 
-/** The place of a run's list among the names of lists, or -1. */
-export function listOf(blob: Int32Array, block: number, run: number): number {
-  const first = blockField(blob, block, 'firstRunList');
-  return first < 0 ? -1 : blob[blob[ProgramHeader.runLists]! + first + run]!; // within the block's run lists
+/** The run that has a label of a block, or -1. */
+export function runOf(blob: Int32Array, block: number, label: number): number {
+  return blob[blockField(blob, block, 'runs') + label]!; // within the block's room
 }
 
-function blockField(blob: Int32Array, block: number, field: keyof typeof BlockField): number {
+/** The place of the list of a label's run among the names of lists, or -1. */
+export function listOf(blob: Int32Array, block: number, label: number): number {
+  const first = blockField(blob, block, 'lists');
+  return first < 0 ? -1 : blob[first + label]!; // within the block's room
+}
+
+export function blockField(blob: Int32Array, block: number, field: keyof typeof BlockField): number {
   return blob[blob[ProgramHeader.blocks]! + block * BLOCK_WORDS + BlockField[field]]!; // the caller's block exists
 }
 
@@ -83,15 +89,18 @@ export function originOf(blob: Int32Array, outcomeCount: number, code: number): 
   }
   const direction = DIRECTIONS[programField(blob, program, 'direction')] ?? 'egress';
   const origin = { program, policy: programField(blob, program, 'policy'), direction };
-  let run = outcome - programField(blob, program, 'firstOutcome') - 1;
-  if (run >= 0) {
-    for (const kind of RULE_BLOCKS) {
-      const block = programField(blob, program, BLOCK_FIELDS[kind]);
-      const count = blockRunCount(blob, block);
-      if (run < count) return { ...origin, block, kind, run };
-      run -= count;
+  let label = outcome - programField(blob, program, 'firstOutcome') - 1;
+  if (label < 0) return { ...origin, block: undefined, kind: undefined, label, run: -1 };
+  for (const kind of RULE_BLOCKS) {
+    const block = programField(blob, program, BLOCK_FIELDS[kind]);
+    const room = blockRoom(blob, block);
+    if (label >= room) {
+      label -= room;
+      continue;
     }
-    throw new RangeError(`no verdict has the code ${code}`);
+    const run = runOf(blob, block, label);
+    if (run >= 0) return { ...origin, block, kind, label, run };
+    break;
   }
-  return { ...origin, block: undefined, kind: undefined, run: -1 };
+  throw new RangeError(`no verdict has the code ${code}`);
 }

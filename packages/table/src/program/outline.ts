@@ -23,7 +23,6 @@ import {
   ACCEPTS,
   ALL_PROTOS,
   ASKS_DNS,
-  type DirectedColumns,
   type PolicyColumns,
   RemoteKind,
   type RuleColumns,
@@ -35,6 +34,9 @@ import { DIRECTIONS } from './program.ts';
 /** The runs of one policy in one block and direction, in an environment. */
 export interface Block {
   readonly policy: number;
+  /** Of the policy's own, as `common`'s rules are `common`'s. */
+  readonly block: 'exceptions' | 'own';
+  readonly direction: Direction;
   readonly runs: RunColumns;
   /** By run: a predicate, ANY_ADDRESS or NO_ADDRESS. */
   readonly predicates: Int32Array;
@@ -64,8 +66,7 @@ export function blocksOf({ exceptions, common, own }: ProgramOutline): readonly 
  */
 export interface BlockPredicates {
   readonly policy: string;
-  /** Of the policy's own, as `common`'s rules are `common`'s. */
-  readonly block: 'exceptions' | 'own';
+  readonly block: Block['block'];
   readonly direction: Direction;
   readonly predicates: Int32Array;
 }
@@ -100,7 +101,7 @@ export class ProgramOutlines {
           policy,
           direction,
           otherwise: policy.defaultAction,
-          exceptions: exceptions > 0 ? this.#block(policy, direction, policy.exceptions) : -1,
+          exceptions: exceptions > 0 ? this.#block(policy, direction, 'exceptions') : -1,
           common: commonBlock,
           own: this.#block(policy, direction),
         });
@@ -128,12 +129,14 @@ export class ProgramOutlines {
     return new PredicateGroups(this.#predicates, this.dnsPredicate, count);
   }
 
-  #block(policy: PolicyColumns, direction: Direction, block: DirectedColumns = policy): number {
-    const runs = block[direction];
+  #block(policy: PolicyColumns, direction: Direction, block: Block['block'] = 'own'): number {
+    const { [direction]: runs } = block === 'own' ? policy : policy.exceptions;
     const predicates = new Int32Array(runs.count);
     const prefixes = new RunPrefixes(runs);
     for (let run = 0; run < runs.count; run++) predicates[run] = this.#predicateOf(runs, run, prefixes);
-    return this.blocks.push({ policy: this.policies.indexOf(policy), runs, predicates }) - 1;
+    return (
+      this.blocks.push({ policy: this.policies.indexOf(policy), block, direction, runs, predicates }) - 1
+    );
   }
 
   #predicateOf(runs: RunColumns, run: number, runPrefixes: RunPrefixes): number {

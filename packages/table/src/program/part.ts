@@ -3,15 +3,36 @@
  * program has one part, or a chain of them: its exceptions, `common` and its own, and each of them once a
  * group of predicates (outline.ts).
  *
- * Codes are relative: the run at position p has outcome p + 1, so that parts of equal runs are one part.
+ * Codes are relative: the run with label l has outcome l + 1, the labels of its blocks being one after the
+ * other, so that parts of equal runs are one part.
  */
 
 import { ANY_ADDRESS, NO_ADDRESS } from '../classes/predicate.ts';
 import { ACCEPTS, ALL_PROTOS, ASKS_DETAIL, ASKS_DNS } from '../classes/rule-columns.ts';
+import type { Labels } from './labels.ts';
 import type { Block, PredicateGroups } from './outline.ts';
 import { CODE_ACTION_BITS, CodeAction, NO_MATCH } from './program.ts';
 
-export class ProgramPart {
+/** Runs in their order, as making nodes reads them. */
+export interface Candidates {
+  /** By position, as in RunColumns. */
+  readonly checks: ArrayLike<number>;
+  readonly ranges: ArrayLike<number>;
+  /** By position: outcome and action, relative to the part's. */
+  codeOf(position: number): number;
+}
+
+/** Whether the run at a position matches whatever a packet has besides its remote address. */
+export function asksNothing({ checks }: Pick<Candidates, 'checks'>, position: number): boolean {
+  return (checks[position]! & (ALL_PROTOS | ASKS_DETAIL)) === ALL_PROTOS; // a position of the part
+}
+
+/** The relative code of a run, by its label among those of its part, and its checks. */
+export function codeOfRun(label: number, checks: number): number {
+  return ((label + 1) << CODE_ACTION_BITS) | ((checks & ACCEPTS) === 0 ? CodeAction.drop : CodeAction.accept);
+}
+
+export class ProgramPart implements Candidates {
   readonly group: number;
   readonly count: number;
   /**
@@ -19,9 +40,10 @@ export class ProgramPart {
    * reach.
    */
   readonly predicates: Int32Array;
-  /** By position, as in RunColumns. */
   readonly checks: Uint8Array;
   readonly ranges: Uint32Array;
+  /** By position: the place of its label among those of all blocks of the part. */
+  readonly labels: Int32Array;
   /** Positions of the runs for any address, to the first that asks nothing. */
   readonly wildcards: Int32Array;
   /** What is decided where no run matches: a relative code, or NO_MATCH if that is the record's business. */
@@ -48,6 +70,7 @@ export class ProgramPart {
     group: number,
     hasWildcards: boolean,
     defaultCode: number,
+    labels: Labels,
   ) {
     this.group = group;
     this.defaultCode = defaultCode;
@@ -55,12 +78,16 @@ export class ProgramPart {
     this.predicates = new Int32Array(this.count);
     this.checks = new Uint8Array(this.count);
     this.ranges = new Uint32Array(this.count);
+    this.labels = new Int32Array(this.count);
     let at = 0;
+    let firstLabel = 0;
     for (const { runs, predicates } of blocks) {
       this.predicates.set(predicates, at);
       this.checks.set(runs.checks, at);
       this.ranges.set(runs.ranges, at);
+      for (let run = 0; run < runs.count; run++) this.labels[at + run] = firstLabel + labels.of(run);
       at += runs.count;
+      firstLabel += labels.room(runs.count);
     }
     const wildcards: number[] = [];
     let end = this.count; // of what can be reached
@@ -70,10 +97,10 @@ export class ProgramPart {
       const predicate = this.predicates[p]!; // p < count, as all positions below
       if (p >= end) this.predicates[p] = NO_ADDRESS;
       if (this.predicates[p] === NO_ADDRESS) continue;
-      if (!this.asksNothing(p)) isPlain = false;
+      if (!asksNothing(this, p)) isPlain = false;
       if (predicate === ANY_ADDRESS) {
         wildcards.push(p);
-        if (this.asksNothing(p)) end = p + 1;
+        if (asksNothing(this, p)) end = p + 1;
       } else {
         this.predicates[p] = groups.localIn(group, predicate);
         if ((this.checks[p]! & ASKS_DNS) !== 0) dnsRuns++;
@@ -86,33 +113,14 @@ export class ProgramPart {
     this.hash = this.#hashOf();
   }
 
-  /** Whether the run at a position matches whatever a packet has besides its remote address. */
-  asksNothing(position: number): boolean {
-    return (this.checks[position]! & (ALL_PROTOS | ASKS_DETAIL)) === ALL_PROTOS;
-  }
-
   codeOf(position: number): number {
-    const action = (this.checks[position]! & ACCEPTS) !== 0 ? CodeAction.accept : CodeAction.drop;
-    return ((position + 1) << CODE_ACTION_BITS) | action;
+    return codeOfRun(this.labels[position]!, this.checks[position]!); // p < count
   }
 
   /** What remains where none of the wildcards that ask something matches. */
   get wildcardsEnd(): number {
     const last = this.wildcards.at(-1);
-    return last !== undefined && this.asksNothing(last) ? this.codeOf(last) : NO_MATCH;
-  }
-
-  /** How many wildcards ask something and stand before a position. */
-  wildcardsBefore(position: number): number {
-    let low = 0;
-    let high = this.wildcards.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.wildcards[middle]! < position)
-        low = middle + 1; // middle < length
-      else high = middle;
-    }
-    return low > 0 && this.asksNothing(this.wildcards[low - 1]!) ? low - 1 : low;
+    return last !== undefined && asksNothing(this, last) ? this.codeOf(last) : NO_MATCH;
   }
 
   /** Whether another part of the same classes decides alike. */
@@ -122,7 +130,7 @@ export class ProgramPart {
     if (other.wildcards.length !== this.wildcards.length) return false;
     for (let p = 0; p < this.count; p++) {
       if (other.predicates[p] !== this.predicates[p] || other.checks[p] !== this.checks[p]) return false;
-      if (other.ranges[p] !== this.ranges[p]) return false;
+      if (other.ranges[p] !== this.ranges[p] || other.labels[p] !== this.labels[p]) return false;
     }
     return true;
   }

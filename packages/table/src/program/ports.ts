@@ -11,7 +11,7 @@
  */
 
 import { ALL_PROTOS, ASKS_DETAIL, ProtoBit } from '../classes/rule-columns.ts';
-import type { ProgramPart } from './part.ts';
+import type { Candidates, ProgramPart } from './part.ts';
 import { CODE_ACTION_MASK, CodeAction, NO_MATCH, PAGE_PORTS, PORT_PAGES } from './program.ts';
 import { StretchIndex, type WordBuffer } from './words.ts';
 
@@ -36,20 +36,13 @@ export class PortClasses {
   readonly #askOf: ReadonlyMap<number, number>; // by checks and range
   readonly #edges: readonly (readonly number[])[]; // by protocol
   readonly #firsts: readonly number[]; // by protocol: its first class; the one for what cannot be read is its last
-  #loaded: { readonly part: ProgramPart; readonly asks: Int32Array } | undefined;
+  #loaded: { readonly part: Candidates; readonly asks: Int32Array } | undefined;
   #known: StretchIndex | undefined;
 
-  /** Those that the runs of some parts make, or of them only the ones for any address. */
-  constructor(parts: readonly ProgramPart[], onlyWildcards: boolean) {
-    const askOf = new Map<number, number>();
-    for (const part of parts) {
-      for (const position of onlyWildcards ? part.wildcards : part.predicates.keys()) {
-        const key = askKey(part, position);
-        if (!askOf.has(key)) askOf.set(key, askOf.size);
-      }
-    }
-    this.#askOf = askOf;
-    const keys = [...askOf.keys()].map(askParts);
+  /** Those that what some runs ask makes, each once (`askKeys`). */
+  constructor(askKeys: readonly number[]) {
+    this.#askOf = new Map(askKeys.map((key, ask) => [key, ask]));
+    const keys = askKeys.map(askParts);
     this.#edges = PROTOCOLS.map((bit) => edgesOf(keys, bit));
     const firsts: number[] = [];
     let count = 1;
@@ -63,8 +56,13 @@ export class PortClasses {
     this.asks = keys.map((key) => this.#ask(key, places));
   }
 
-  /** By position of a part, which ask its run is; -1 where it was left out. */
-  asksOf(part: ProgramPart): Int32Array {
+  /** By number of the ask, what `askKeys` gave. */
+  get keys(): readonly number[] {
+    return [...this.#askOf.keys()];
+  }
+
+  /** By position, which ask a run is; -1 where it is none of these. */
+  asksOf(part: Candidates): Int32Array {
     if (this.#loaded?.part === part) return this.#loaded.asks;
     const asks = Int32Array.from(part.checks, (_, position) => this.#askOf.get(askKey(part, position)) ?? -1);
     this.#loaded = { part, asks };
@@ -105,12 +103,12 @@ export class PortClasses {
     return words.append(Int32Array.from(index));
   }
 
-  /** By port class what the runs of a part for any address decide; returns where that is. After `write`. */
-  wildcards(part: ProgramPart, words: WordBuffer): number {
+  /** By port class what runs for any address, at these positions, decide; returns where that is. */
+  wildcards(part: Candidates, positions: Int32Array, words: WordBuffer): number {
     const codes = new Int32Array(this.count).fill(NO_MATCH);
     const asks = this.asksOf(part);
-    for (let w = part.wildcards.length - 1; w >= 0; w--) {
-      const position = part.wildcards[w]!; // w < length
+    for (let w = positions.length - 1; w >= 0; w--) {
+      const position = positions[w]!; // w < length
       const { classes, unreadable } = this.asks[asks[position]!]!; // wildcards are never left out
       const code = part.codeOf(position);
       for (let i = 0; i < classes.length; i += 2) codes.fill(code, classes[i], classes[i + 1]);
@@ -151,8 +149,17 @@ interface AskParts {
   readonly last: number;
 }
 
-/** A number for what a run asks; exact. */
-function askKey(part: ProgramPart, position: number): number {
+/** What the runs of some parts ask, or of them only those for any address: a number for each, exact. */
+export function askKeys(parts: readonly ProgramPart[], onlyWildcards: boolean): readonly number[] {
+  const keys = new Set<number>();
+  for (const part of parts) {
+    for (const position of onlyWildcards ? part.wildcards : part.predicates.keys())
+      keys.add(askKey(part, position));
+  }
+  return [...keys];
+}
+
+function askKey(part: Candidates, position: number): number {
   const asks = part.checks[position]! & ASKS; // a position of the part
   return (asks & ASKS_DETAIL) === 0 ? asks : part.ranges[position]! * 32 + asks; // likewise
 }

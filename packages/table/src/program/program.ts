@@ -3,7 +3,7 @@
  * 32-bit words that lies anywhere, since all places in it are word offsets from its start. compiler.ts makes
  * it, assembly/program.ts reads it.
  *
- *   header │ records, one a program │ blocks │ run lists │ port classes, wildcards, rows, nodes, tables …
+ *   header │ records, one a program │ port classes, wildcards, rows, nodes, tables … │ blocks, their labels, some to spare
  *
  *   record ─┬─▶ rows[class & mask] ─┬─ negative: ~code, whatever else the packet has; NO_MATCH: nothing of its own
  *           │                       └─ offset of a record with a shape (shape.ts), where all programs have those; or else a
@@ -19,9 +19,9 @@
  * The lesser of what the row and the wildcards decide is what comes first.
  *
  * A code names a verdict: `outcome << 2 | action`. Within nodes it is relative, outcome 1 being the first
- * run, so that programs of equal rules share them; a record's `base` is added in the end. A program's
- * outcomes are numbered from its `firstOutcome`: its default action, then the runs of the policy's
- * exceptions, of `common`, and the policy's own. Code 0 is the verdict none.
+ * label, so that programs of equal rules share them; a record's `base` is added in the end. A program's
+ * outcomes are numbered from its `firstOutcome`: its default action, then the labels (labels.ts) of the runs
+ * of the policy's exceptions, of `common`, and the policy's own. Code 0 is the verdict none.
  *
  * Where nothing matches, a record has its default's code, code 0 if that is no action, or ~r: record r goes
  * on.
@@ -40,8 +40,8 @@ export const ProgramHeader = {
   programCount: 0,
   /** Offset of the blocks. */
   blocks: 1,
-  /** Offset of the lists of runs. */
-  runLists: 2,
+  /** How many records there are. */
+  recordCount: 2,
   /** How many groups of predicates there are; if more than one, decideGrouped decides. */
   groupCount: 3,
   /** Offset of the index of port classes (ports.ts). */
@@ -77,15 +77,23 @@ export const ProgramField = {
   /** 1 if its rows are codes that decide, and wildcards need not be looked at. */
   isPlain: 12,
   exceptionsBlock: 13,
+  /** Which blocks the record decides by, a bit for each: 1 exceptions, 2 `common`, 4 own. */
+  blockMask: 14,
 } as const;
 export const PROGRAM_WORDS = 16;
 
-/**
- * The words of a block's record: the runs of one policy in one direction. `firstRunList` is -1 if none has a
- * list.
- */
-export const BlockField = { policy: 0, runCount: 1, firstRunList: 2 } as const;
-export const BLOCK_WORDS = 4;
+/** The words of a block's record: the runs of one policy in one direction. */
+export const BlockField = {
+  policy: 0,
+  runCount: 1,
+  /** How many labels it has. */
+  room: 2,
+  /** Offset of a word for each label: the run that has it, or -1. */
+  runs: 3,
+  /** Offset of a word for each label: the list of its run, or -1; -1 itself if no run has a list. */
+  lists: 4,
+} as const;
+export const BLOCK_WORDS = 8;
 
 export const DIRECTIONS = ['egress', 'ingress'] as const;
 

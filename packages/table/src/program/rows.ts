@@ -14,7 +14,7 @@
 import type { TableLimits } from '../limits.ts';
 import type { GroupClasses } from './class.ts';
 import { NodeMaker } from './node.ts';
-import type { ProgramPart } from './part.ts';
+import { asksNothing, type ProgramPart } from './part.ts';
 import type { PortClasses } from './ports.ts';
 import {
   CODE_ACTION_MASK,
@@ -48,7 +48,7 @@ const SHAPED_ROWS = 2 ** 21;
  * Words of a slot: the class and its row; the predicate, its node without and with DNS runs, and their least
  * code.
  */
-const CLASS_SLOT_WORDS = 2;
+export const CLASS_SLOT_WORDS = 2;
 const MEMBER_SLOT_WORDS = 4;
 
 /** How the records of a part find their nodes. */
@@ -61,10 +61,6 @@ export interface PartRows {
   readonly wildcards: number;
   /** The row of a class in which no run but the wildcards can match. */
   readonly elsewhere: number;
-  /** Of `classes`: the offset of the hash table, its slots, and how many of them are taken. */
-  readonly table: number;
-  readonly slots: number;
-  taken: number;
 }
 
 /** What a part's runs of one predicate decide. */
@@ -104,10 +100,10 @@ export class RowMaker {
   /** Undefined where shapes take too much; what was made is then of no use. */
   make(part: ProgramPart): PartRows | undefined {
     const group = this.#load(part);
-    const wildcards = this.#ports.wildcards(part, this.#words);
+    const wildcards = this.#ports.wildcards(part, part.wildcards, this.#words);
     const end = part.wildcardsEnd === NO_MATCH ? part.defaultCode : part.wildcardsEnd;
     const elsewhere = ~(part.isPlain ? end : NO_MATCH);
-    const rest = { part, wildcards, elsewhere, table: 0, slots: 0, taken: 0 };
+    const rest = { part, wildcards, elsewhere };
     if (group.predicates.length === 0)
       return { ...rest, kind: 'one', rows: this.#words.take(1, elsewhere), classMask: 0 };
     const start = this.#words.count;
@@ -143,12 +139,12 @@ export class RowMaker {
     for (const classId of touched) {
       group.holdTouched(classId);
       const row = this.#row(group, part, elsewhere, classId);
-      const slot = this.#freeSlot(table, classId, CLASS_SLOT_WORDS);
+      const slot = slotOf(this.#words, table, classId, CLASS_SLOT_WORDS);
       this.#words.set(slot, classId);
       this.#words.set(slot + 1, row);
     }
     const rows = this.#words.take(1, (table << NODE_OFFSET_SHIFT) | NodeKind.table);
-    return { ...rest, kind: 'classes', rows, classMask: 0, table, slots, taken: touched.length };
+    return { ...rest, kind: 'classes', rows, classMask: 0 };
   }
 
   /** Makes a row for every class; returns the offset of the first. */
@@ -179,37 +175,13 @@ export class RowMaker {
     return group;
   }
 
-  /**
-   * Makes the row of a class that came later, in which some predicate of the part holds. `put` stores a word
-   * that is not new. False if there is no room.
-   */
-  add(made: PartRows, classId: number, put: (at: number, word: number) => void): boolean {
-    if (made.kind !== 'rows' && made.kind !== 'classes') return true;
-    const group = this.#load(made.part);
-    group.hold(classId);
-    if (group.held.length === 0) return true;
-    const row = this.#row(group, made.part, made.elsewhere, classId);
-    if (this.#shapes?.isFull === true || this.#isOver) return false;
-    if (made.kind === 'rows') {
-      put(made.rows + classId, row);
-      return true;
-    }
-    if ((made.taken + 1) * 2 > made.slots) return false;
-    made.taken++;
-    const slot = this.#freeSlot(made.table, classId, CLASS_SLOT_WORDS);
-    // A reader that meets the slot half made looks for another class, and goes on either way.
-    put(slot + 1, row);
-    put(slot, classId);
-    return true;
-  }
-
   /** The row of the class at hand. */
   #row(group: GroupClasses, part: ProgramPart, elsewhere: number, classId: number): number {
     if (this.#isOver || this.#shapes?.isFull === true) return elsewhere;
     const count = group.collect(part, group.held, group.isDnsIn(part, classId));
     if (count === 0) return elsewhere;
     const { runs } = group;
-    if (part.asksNothing(runs[0]!)) return ~part.codeOf(runs[0]!); // count > 0
+    if (asksNothing(part, runs[0]!)) return ~part.codeOf(runs[0]!); // count > 0
     if (this.#shapes !== undefined) return this.#shapes.record(part, runs, count);
     this.#isOver = count > LIST_RUNS && !this.#nodes.hasRoom;
     return this.#isOver ? elsewhere : this.#nodes.node(part, runs, count);
@@ -232,7 +204,7 @@ export class RowMaker {
     });
     const table = this.#table(TableKind.members, slotsFor(predicates.length), MEMBER_SLOT_WORDS, lists);
     for (const { predicate, plain, dns } of made) {
-      const slot = this.#freeSlot(table, predicate, MEMBER_SLOT_WORDS);
+      const slot = slotOf(this.#words, table, predicate, MEMBER_SLOT_WORDS);
       this.#words.set(slot, predicate);
       this.#words.set(slot + 1, plain.word);
       this.#words.set(slot + 2, dns.word);
@@ -252,13 +224,15 @@ export class RowMaker {
     this.#words.take(slots * slotWords, TABLE_EMPTY);
     return table;
   }
+}
 
-  #freeSlot(table: number, key: number, slotWords: number): number {
-    const words = this.#words;
-    const mask = words.at(table + 2);
-    let slot = tableHash(key, words.at(table + 1));
-    while (words.at(table + TABLE_WORDS + slot * slotWords) !== TABLE_EMPTY) slot = (slot + 1) & mask;
-    return table + TABLE_WORDS + slot * slotWords;
+/** The slot of a key in a hash table, or the free one that it would have. */
+export function slotOf(words: WordBuffer, table: number, key: number, slotWords: number): number {
+  const mask = words.at(table + 2);
+  for (let slot = tableHash(key, words.at(table + 1)); ; slot = (slot + 1) & mask) {
+    const at = table + TABLE_WORDS + slot * slotWords;
+    const there = words.at(at);
+    if (there === key || there === TABLE_EMPTY) return at;
   }
 }
 

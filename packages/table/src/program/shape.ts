@@ -11,7 +11,7 @@
  * shaped, and nodes (node.ts) decide.
  */
 
-import type { ProgramPart } from './part.ts';
+import type { Candidates } from './part.ts';
 import { dropOf, type PortClasses } from './ports.ts';
 import { SHAPE_BIT } from './program.ts';
 import { StretchIndex, type WordBuffer } from './words.ts';
@@ -57,7 +57,7 @@ export class ShapeMaker {
   }
 
   /** The record of a class in which `count` runs hold: their positions, ascending; 0 if there is no room. */
-  record(part: ProgramPart, runs: Int32Array, count: number): number {
+  record(part: Candidates, runs: Int32Array, count: number): number {
     this.#looks += count;
     if (count > this.#sequence.length) this.#sequence = new Int32Array(count * 2);
     const asks = this.#ports.asksOf(part);

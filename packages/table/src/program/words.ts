@@ -3,7 +3,7 @@
 /** A growing Int32Array with an end. */
 export class WordBuffer {
   count = 0;
-  #words = new Int32Array(1024);
+  #words: Int32Array = new Int32Array(1024);
   readonly #limit: number;
   readonly #error: () => Error;
 
@@ -11,6 +11,14 @@ export class WordBuffer {
   constructor(limit = Number.POSITIVE_INFINITY, error: () => Error = () => new RangeError('unlimited')) {
     this.#limit = limit;
     this.#error = error;
+  }
+
+  /** Goes on after the first `count` of some words, to their end, in place; then throws `error()`. */
+  static over(words: Int32Array, count: number, error: () => Error): WordBuffer {
+    const buffer = new WordBuffer(words.length, error);
+    buffer.#words = words;
+    buffer.count = count;
+    return buffer;
   }
 
   push(word: number): void {

@@ -1,0 +1,61 @@
+/**
+ * Labels: by which number each run of a block counts and is compared. They ascend in the order of runs, and
+ * leave some free between them, so that a run that comes later has a number between those of its neighbours,
+ * and none of theirs changes, or few do (edit/programs.ts).
+ */
+
+/** Free ones before the first run. Our choice, as those below: many rules come at the top. */
+const FREE_BEFORE = 4;
+const FREE_AFTER = 4;
+/** One is left free after 2 ** this many runs, which is the part that hit counters take more for it. */
+const FREE_SHIFT = 3;
+
+/** How the runs of blocks are numbered when they are compiled. */
+export interface Labels {
+  /** How many labels a block of so many runs has. */
+  readonly room: (runs: number) => number;
+  readonly of: (run: number) => number;
+}
+
+export const SPACED: Labels = {
+  room: (runs) => FREE_BEFORE + runs + (runs >> FREE_SHIFT) + FREE_AFTER,
+  of: (run) => FREE_BEFORE + run + (run >> FREE_SHIFT),
+};
+
+/** With none left free: where there would be too many. */
+export const DENSE: Labels = { room: (runs) => runs, of: (run) => run };
+
+/** Runs that may get other labels for one that comes. Our choice: each has rows to be made anew. */
+const MOVED_MAX = 512;
+
+/**
+ * The labels of a block in which the runs [first, first + removed) gave way to `added` others; undefined if
+ * there is no room. Of the rest, few get others.
+ */
+export function relabelled(
+  labels: Int32Array,
+  first: number,
+  removed: number,
+  added: number,
+  room: number,
+): Int32Array | undefined {
+  const after = new Int32Array(labels.length - removed + added);
+  after.set(labels.subarray(0, first));
+  after.set(labels.subarray(first + removed), first + added);
+  if (added === 0) return after;
+  let from = first; // the runs [from, to) get labels within (below, above)
+  let to = first + added;
+  for (;;) {
+    const below = from === 0 ? -1 : after[from - 1]!; // from - 1 < length
+    const above = to === after.length ? room : after[to]!; // to < length
+    const free = above - below - 1;
+    if (free >= to - from) {
+      const step = (free + 1) / (to - from + 1);
+      for (let run = from; run < to; run++) after[run] = below + Math.floor(step * (run - from + 1));
+      return after;
+    }
+    if (to - from >= MOVED_MAX + added || (from === 0 && to === after.length)) return undefined;
+    from = Math.max(0, from - (to - from));
+    to = Math.min(after.length, to + (to - from));
+  }
+}
