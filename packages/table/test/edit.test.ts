@@ -10,6 +10,7 @@ import {
   evaluate,
   type Family,
   type Packet,
+  type Policy,
   type Prefix,
   PrefixBuilder,
   type Prefixes,
@@ -631,6 +632,36 @@ describe('an edit of rules', () => {
     proto: i % 3 === 0 ? 'tcp' : undefined,
     ports: i % 3 === 0 ? { first: 443, last: 443 } : undefined,
     remote: { kind: 'prefix', prefix: prefixOf(4, [at], 32) },
+  });
+
+  it('that makes rows for all of many policies is compiled in full', () => {
+    const everywhere = prefixSetOf([prefixOf(4, [0], 1), prefixOf(4, [0x80000000], 1)]);
+    const policies = (count: number, common: readonly Rule[]): RuleSet['policies'] =>
+      new Map([
+        ['common', { ...emptyPolicy('common'), egress: runsFrom(common) }],
+        ...Array.from({ length: count }, (_, p): [string, Policy] => {
+          const hosts = Array.from({ length: 50 }, (__, i) => host(i, 0x0a000000 + p * 50 + i));
+          const prefixes = prefixSetOf([prefixOf(4, [0xc0a80000 + p], 32)]);
+          return [`p${p}`, { ...emptyPolicy(`p${p}`), prefixes, egress: runsFrom(hosts) }];
+        }),
+      ]);
+    const asked: Rule = { ...MATCH, proto: 'tcp', remote: { kind: 'list', list: 'l0' } };
+    const other: Rule = { ...asked, ports: { first: 443, last: 443 } };
+    for (const [count, isPlaced] of [
+      [10, true],
+      [60, false],
+    ] as const) {
+      const table = new Table();
+      const ruleSetOf = (common: readonly Rule[]): RuleSet => ({
+        ...EMPTY_RULE_SET,
+        lists: new Map([['l0', prefixListOf(everywhere)]]),
+        policies: policies(count, common),
+      });
+      table.flip(table.prepare(ruleSetOf([asked]), ENVIRONMENT));
+      expect(table.prepare(ruleSetOf([asked, other]), ENVIRONMENT).isEdit, `${count} policies`).toBe(
+        isPlaced,
+      );
+    }
   });
 
   it('keeps up with rules that come one by one at one place, and counts for each of them', () => {

@@ -43,8 +43,9 @@ import { CLASS_SLOT_WORDS, slotOf } from '../program/rows.ts';
 import { ShapeMaker } from '../program/shape.ts';
 import { WordBuffer } from '../program/words.ts';
 
-/** Classes whose rows may be made anew. Our choice: a microsecond or two each. */
+/** Classes looked at, and rows made of them for all parts. Our choice: a microsecond or two each. */
 const CLASSES_MAX = 2 ** 12;
+const ROWS_MAX = 2 ** 13;
 
 /** In a block, the runs [first, first + removed) gave way to some that ask about these predicates. */
 export interface BlockEdit {
@@ -116,6 +117,7 @@ class ProgramEditor {
   readonly #shapes: ShapeMaker | undefined;
   readonly #nodes: NodeMaker;
   #room: number;
+  #rowCount = 0;
   readonly #labels: Int32Array[] = []; // by block and run, once known
   readonly #ends: (number | undefined)[] = []; // by block: its first run after which none is asked
   /** By predicate, chained: the runs that ask about it, where that matters. */
@@ -430,8 +432,9 @@ class ProgramEditor {
     const isDns = dnsPredicate >= 0 && sets.membersOf(classId).includes(dnsPredicate);
     const isNew = classId >= this.#state.classes;
     for (const part of parts) {
-      if (part.isChanged || (isNew && part.blocks.some((block) => holding.has(block))))
-        this.#store(part, classId, this.#row(part, holding, isDns));
+      if (!part.isChanged && !(isNew && part.blocks.some((block) => holding.has(block)))) continue;
+      if (++this.#rowCount > ROWS_MAX) throw new Unfit();
+      this.#store(part, classId, this.#row(part, holding, isDns));
     }
   }
 

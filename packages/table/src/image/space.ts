@@ -37,6 +37,8 @@ const COPIED_SLOTS = 4096;
  * a directory is nearly all.
  */
 const HELD_BYTES = 2 ** 22;
+/** Programs that are copied. Our choice: 5 ms, of a thread that others wait for. */
+const COPIED_BYTES = 2 ** 25;
 /** How long one sleep of the waiting writer lasts. A look takes microseconds, a large batch milliseconds. */
 const WAIT_STEP_MS = 1;
 
@@ -168,6 +170,7 @@ export class TableSpace {
     this.discard();
     this.reclaim();
     const before = this.#inForce();
+    if (order.copiesPrograms && before.bytes.programs > COPIED_BYTES) return undefined;
     const changes = new NodeChanges();
     const maps: [MapChange | undefined, MapChange | undefined] = [undefined, undefined];
     const bounds = [0, 0];
