@@ -89,6 +89,13 @@ describe.skipIf(enforcementGap() !== undefined)('a name that a rule accepts', ()
     await push(['.deb.example']);
     expect(await a({ count: 400 })).toEqual({ open: 400 });
     expect(await b({ address: '93.184.0.7', count: 4 })).toEqual({ refused: 4 });
+    const tested = async (packet: string): Promise<string> =>
+      (await rulectl(scene.directory, ['test', packet])).stdout;
+    const accepted =
+      /: accept\n[\s\S]*rule +action=accept dst=@updates .*\n +list +updates\n +prefix +93\.184\.0\.7\/32/;
+    expect(await tested(`${POLICIES.a[0]} > 93.184.0.7 tcp/443`)).toMatch(accepted);
+    for (const other of ['10.137.128.6 > 93.184.0.7 tcp/443', '10.137.0.5 > 93.184.0.7 tcp/80'])
+      expect(await tested(other)).toContain(': drop\n');
     expect(await b({ from: 7 })).toEqual({ open: 1 });
     expect(await a({ label: 'www' })).toEqual({ open: 1 }); // what it is an alias of is no matter
     expect(await a6({ type: 'AAAA', count: 50 })).toEqual({ open: 50 });

@@ -203,6 +203,15 @@ describe.skipIf(enforcementGap() !== undefined)('an address that a qube is told'
         addresses: [{ address: each, leftS: expect.any(Number), agoS: expect.any(Number) }],
       })),
     );
+    const told = (qube: string, to: string) => firewall.sink.toldTo(address(qube), address(to));
+    expect(await told(QUBES.a[0], FIRST)).toEqual(['updates']);
+    expect(await told(QUBES.a[1], FIRST6)).toEqual(['updates']);
+    for (const [qube, to] of [
+      [QUBES.b[0], FIRST],
+      [QUBES.a[0], SECOND],
+      [QUBES.a[0], FIRST6],
+    ] as const)
+      expect(await told(qube, to)).toEqual([]);
     // The flows to it are seen, by which it stays open.
     const flows = firewall.network.router.run([process.execPath, ELEMENTS], '{"verb": "flows"}\n');
     for (const [from, to] of [

@@ -3,7 +3,7 @@
  * obvious. Every fast path is tested against it.
  */
 
-import { columnFor, memberContaining, type PrefixSet } from './list.ts';
+import { columnFor, memberContaining, namesOpenedBy, type PrefixSet } from './list.ts';
 import { nameTexts } from './names.ts';
 import {
   COMMON_POLICY,
@@ -16,7 +16,7 @@ import {
   runRuleCount,
   runsOf,
 } from './policy.ts';
-import { type Address, containsAt, type Prefix, prefixAt, sameAddress } from './prefix.ts';
+import { type Address, bitsOf, containsAt, type Prefix, prefixAt, sameAddress } from './prefix.ts';
 import type { Action, Direction, RuleMatch } from './rule.ts';
 import { type RuleSet, resolutionOf } from './rule-set.ts';
 
@@ -111,24 +111,39 @@ export function beginsFlow({ dst: { family }, proto, port, icmpType }: Packet): 
 /** Of what begins no flow and belongs to none: no rule was asked. */
 export const FLOWLESS_VERDICT: Verdict = { action: 'drop', by: undefined };
 
+/** Whether the qube was told the remote address for a name of a list, and may use it still. */
+export type Told = (list: string) => boolean;
+
+const NOTHING_TOLD: Told = () => false;
+
 /**
  * What an enforcing firewall does with a packet that belongs to no flow yet: it judges flows, so what begins
  * none it drops, whatever the rules say. The rest of a flow gets what its first packet does.
  */
-export function evaluateFlow(ruleSet: RuleSet, environment: Environment, packet: Packet): Verdict {
-  return beginsFlow(packet) ? evaluate(ruleSet, environment, packet) : FLOWLESS_VERDICT;
+export function evaluateFlow(
+  ruleSet: RuleSet,
+  environment: Environment,
+  packet: Packet,
+  told: Told = NOTHING_TOLD,
+): Verdict {
+  return beginsFlow(packet) ? evaluate(ruleSet, environment, packet, told) : FLOWLESS_VERDICT;
 }
 
 /**
  * What a packet gets, judged both ways unless its direction is one of the two. Linear in the rules of the
  * policies that judge it.
  */
-export function evaluate(ruleSet: RuleSet, environment: Environment, packet: Packet): Verdict {
+export function evaluate(
+  ruleSet: RuleSet,
+  environment: Environment,
+  packet: Packet,
+  told: Told = NOTHING_TOLD,
+): Verdict {
   if (packet.direction === 'egress' || packet.direction === 'ingress') {
-    return judge(ruleSet, environment, packet, packet.direction);
+    return judge(ruleSet, environment, packet, packet.direction, told);
   }
-  const egress = judge(ruleSet, environment, packet, 'egress');
-  const ingress = judge(ruleSet, environment, packet, 'ingress');
+  const egress = judge(ruleSet, environment, packet, 'egress', told);
+  const ingress = judge(ruleSet, environment, packet, 'ingress', told);
   for (const action of ['drop', 'accept'] as const) {
     if (egress.action === action) return egress;
     if (ingress.action === action) return ingress;
@@ -136,14 +151,20 @@ export function evaluate(ruleSet: RuleSet, environment: Environment, packet: Pac
   return NO_VERDICT;
 }
 
-function judge(ruleSet: RuleSet, environment: Environment, packet: Packet, direction: Direction): Verdict {
+function judge(
+  ruleSet: RuleSet,
+  environment: Environment,
+  packet: Packet,
+  direction: Direction,
+  told: Told,
+): Verdict {
   const policy = judgingPolicy(ruleSet, direction === 'egress' ? packet.src : packet.dst, direction);
   const otherwise = policy === undefined ? unmatchedAction(ruleSet, direction) : policy.defaultAction;
   if (otherwise === undefined) return NO_VERDICT;
   for (const block of RULE_BLOCKS) {
     const source = block === 'common' ? ruleSet.policies.get(COMMON_POLICY) : policy;
     if (source === undefined) continue;
-    const decision = firstMatch(ruleSet, environment, packet, direction, source, block);
+    const decision = firstMatch(ruleSet, environment, packet, direction, source, block, told);
     if (decision !== undefined) {
       return { action: decision.action, by: { direction, policy: policy?.name, rule: decision.rule } };
     }
@@ -193,12 +214,15 @@ function firstMatch(
   direction: Direction,
   policy: Policy,
   block: RuleBlock,
+  told: Told,
 ): Decision | undefined {
+  const opens = (list: string): boolean =>
+    direction === 'egress' && namesOpenedBy(ruleSet.lists, list) !== undefined && told(list);
   const remote = direction === 'egress' ? packet.dst : packet.src;
   let before = 0; // rules in the runs before this one
   for (const [index, run] of runsOf(policy, direction, block).entries()) {
     const fit = fitOf(run.match, environment, packet, remote);
-    const hit = fit === 'no' ? undefined : remoteHit(ruleSet, run, remote);
+    const hit = fit === 'no' ? undefined : (remoteHit(ruleSet, run, remote) ?? toldHit(run, remote, opens));
     if (hit !== undefined) {
       return {
         action: fit === 'unreadable' ? 'drop' : run.match.action,
@@ -256,6 +280,13 @@ interface RemoteHit {
   readonly offset: number;
   readonly list: string | undefined;
   readonly prefix: Prefix | undefined;
+}
+
+/** By a list of names: an accept of what the qube was told. */
+function toldHit({ match, remote }: Run, address: Address | undefined, opens: Told): RemoteHit | undefined {
+  if (match.action !== 'accept' || match.dns || remote.kind !== 'list') return undefined;
+  if (address === undefined || !opens(remote.list)) return undefined;
+  return { offset: 0, list: remote.list, prefix: { ...address, length: bitsOf(address.family) } };
 }
 
 function remoteHit(ruleSet: RuleSet, run: Run, address: Address | undefined): RemoteHit | undefined {

@@ -22,6 +22,7 @@ export {
   judgingPolicy,
   type Packet,
   type RuleOrigin,
+  type Told,
   timeFor,
   type Verdict,
 } from './evaluate.ts';

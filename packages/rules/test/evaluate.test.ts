@@ -556,3 +556,34 @@ describe('the first packet of a flow', () => {
     expect(verdict).toEqual(expected ? evaluate(all, ENVIRONMENT, given) : { action: 'drop', by: undefined });
   });
 });
+
+describe('what a qube was told by name', () => {
+  const lists = {
+    updates: nameListOf(['a.example'], 'firewall'),
+    plain: prefixListOf(prefixes()),
+    own: nameListOf(['a.example'], true),
+  };
+  const judgedTold = (lines: readonly string[], told: readonly string[]): string => {
+    const set = ruleSet({ work: { prefixes: ['10.1.0.0/16'], egress: lines } }, lists);
+    const to = packet({ src: '10.1.2.3', dst: '203.0.113.7' });
+    return brief(evaluateFlow(set, ENVIRONMENT, to, (list) => told.includes(list)));
+  };
+
+  it.each<[string, readonly string[], readonly string[], RegExp]>([
+    [
+      'is accepted by its list',
+      ['accept dst=@updates'],
+      ['updates'],
+      /^accept .*updates.*203\.0\.113\.7\/32/,
+    ],
+    ['as all that is resolved', ['accept dst=@resolved'], ['resolved'], /^accept .*resolved/],
+    ['not by another list', ['accept dst=@updates'], ['resolved'], /^drop/],
+    ['nor for other ports', ['accept dst=@updates proto=tcp dstports=80'], ['updates'], /^drop/],
+    ['nor behind what drops it', ['drop dst4=203.0.113.7', 'accept dst=@updates'], ['updates'], /^drop/],
+    ['no drop is about packets', ['drop dst=@updates', 'accept'], ['updates'], /^accept(?!.*updates)/],
+    ['and no list of addresses', ['accept dst=@plain'], ['plain'], /^drop/],
+    ['or that the publisher resolves', ['accept dst=@own'], ['own'], /^drop/],
+  ])('%s: %j', (_, lines, told, expected) => {
+    expect(judgedTold(lines, told)).toMatch(expected);
+  });
+});

@@ -10,9 +10,11 @@
 import {
   EMPTY_RULE_SET,
   type Environment,
+  evaluate,
   type ListChanges,
   type Packet,
   type RuleSet,
+  type Told,
 } from '@rulecast/rules';
 import { ruleColumns } from './classes/rule-columns.ts';
 import { Compiler, closedError } from './compile/compiler.ts';
@@ -26,7 +28,7 @@ import { bytesOf, type ImagePieces } from './image/pieces.ts';
 import { type EditResult, TableSpace } from './image/space.ts';
 import { DEFAULT_TABLE_LIMITS, TableLimitCode, TableLimitError, type TableLimits } from './limits.ts';
 import { engineModule } from './lookup/engine.ts';
-import { type Explanation, explainVerdict } from './lookup/explain.ts';
+import { type Explanation, explainTold, explainVerdict } from './lookup/explain.ts';
 import { addListHits, programHits, sumHits, type TableHits } from './lookup/hits.ts';
 import { TableReader } from './lookup/reader.ts';
 import { readNames } from './lookup/verdict.ts';
@@ -220,8 +222,18 @@ export class Table {
     return this.#current.state.classesOf(`list ${name}`);
   }
 
-  /** Exactly what decided, down to the rule and the prefix. Not counted as a hit. */
-  explain(packet: Packet): Explanation {
+  /**
+   * Exactly what decided, down to the rule and the prefix. Not counted as a hit. `told`: what the qube was
+   * told by name, of which the table knows nothing; then the reference evaluator decides.
+   */
+  explain(packet: Packet, told?: Told): Explanation {
+    const { prepared } = this.#current;
+    if (told !== undefined)
+      return explainTold(
+        prepared.ruleSet,
+        evaluate(prepared.ruleSet, prepared.environment, packet, told),
+        prepared.generation,
+      );
     return explainVerdict(this.#current.prepared.ruleSet, packet, this.#reader.judge(packet));
   }
 

@@ -224,6 +224,10 @@ class Applier {
       case 'names':
         await kernel.tables.adoptNames(request.nameSets);
         return { reply: { kind: 'done' } };
+      case 'told': {
+        const lists = kernel.tables.openings.listsOf(request.qube, request.address);
+        return { reply: { kind: 'told', lists } };
+      }
       case 'counters':
         return { reply: { kind: 'counters', counters: kernel.tables.counts() } };
       case 'marks':

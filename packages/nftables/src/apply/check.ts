@@ -47,6 +47,11 @@ export function checkRequest(value: unknown, body: Uint8Array): Request {
       };
     case 'names':
       return { kind: 'names', nameSets: checkNameSets(fields['nameSets']) };
+    case 'told': {
+      const qube = fields['qube'];
+      const digits = typeof qube === 'string' && qube.length === 32 ? 32 : 8;
+      return { kind: 'told', qube: hex(qube, digits), address: hex(fields['address'], digits) };
+    }
     case 'counters':
     case 'marks':
     case 'discard':

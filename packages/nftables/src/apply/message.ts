@@ -34,6 +34,8 @@ export type Request =
     }
   /** What may be opened by name in the table in force, to an applier that did not make it. */
   | { readonly kind: 'names'; readonly nameSets: readonly NameSet[] }
+  /** By which lists an address is open to a qube; 8 or 32 hex digits each. */
+  | { readonly kind: 'told'; readonly qube: string; readonly address: string }
   | { readonly kind: 'counters' }
   | { readonly kind: 'marks' };
 
@@ -46,6 +48,7 @@ export interface NftRun {
 export type Reply =
   | { readonly kind: 'applied'; readonly run: NftRun }
   | { readonly kind: 'done' }
+  | { readonly kind: 'told'; readonly lists: readonly string[] }
   | { readonly kind: 'state'; readonly state: KernelState }
   | { readonly kind: 'counters'; readonly counters: Readonly<Record<string, readonly [number, number]>> }
   /** Those that flows have, as in a tag. */

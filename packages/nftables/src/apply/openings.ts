@@ -50,6 +50,8 @@ type Held = Map<string, Map<string, Entry>>;
 /** A name set of a table. */
 interface Place {
   readonly set: string;
+  /** Its name. */
+  readonly list: string;
   readonly family: Family;
   readonly version: string;
   readonly qubes: Prefixes;
@@ -182,6 +184,19 @@ export class Openings {
     return Outcome.open;
   }
 
+  /** The lists by which an address is open to a qube, in hex digits. */
+  listsOf(qube: string, address: string): readonly string[] {
+    const [of, to] = [qube, address].map((digits) => textOf(wordsOf(Buffer.from(digits, 'hex'))));
+    const nowMs = this.#kernel.nowMs();
+    return [...(this.#current?.places ?? [])].flatMap(([list, place]) => {
+      const entry = this.#held
+        .get(identityOf(list, place))
+        ?.get(of ?? '')
+        ?.get(to ?? '');
+      return entry !== undefined && entry.untilMs > nowMs ? [place.list] : [];
+    });
+  }
+
   /**
    * Keeps addresses open that would end soon, and that some flow goes to. Rejects with NativeError.
    */
@@ -236,14 +251,14 @@ export class Openings {
 }
 
 function tableOf(name: string, sets: readonly NameSet[]): Table {
-  const places = sets.flatMap(({ set, qubes }) => {
+  const places = sets.flatMap(({ set, list, qubes }) => {
     const parsed = parseNameSetName(set);
     if (parsed === undefined) return [];
     const { key, family, size, version } = parsed;
     const column = new PrefixBuilder(family, qubes.length);
     for (const { address, length } of qubes) column.push(wordsOf(Buffer.from(address, 'hex')), 0, length);
     const most = Math.max(1, Math.floor(size / NAME_ADDRESSES_MAX));
-    const place: Place = { set, family, version, qubes: canonicalPrefixes(column.build()), most };
+    const place: Place = { set, list, family, version, qubes: canonicalPrefixes(column.build()), most };
     return [[`${key}_${family}`, place] as const];
   });
   return { name, places: new Map(places) };

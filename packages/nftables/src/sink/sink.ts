@@ -4,12 +4,13 @@
  * applier, and leads to a check.
  */
 
-import type { Environment, Family, ListChanges, RuleSet } from '@rulecast/rules';
+import type { Address, Environment, Family, ListChanges, RuleSet } from '@rulecast/rules';
 import { ApplierClient } from '../apply/client.ts';
 import type { NftRun } from '../apply/message.ts';
 import type { ApplierCommand } from '../apply/process.ts';
 import type { Notice } from '../apply/tables.ts';
 import { DOWNSTREAM_GROUP, GROUP_MAX } from '../limits.ts';
+import { hexAt } from '../plan/plan.ts';
 import { FlowMarks } from './flow-marks.ts';
 import { hitsFrom, type NftHits, sumsOf } from './hits.ts';
 import { Reconciler, type Step } from './reconciler.ts';
@@ -259,6 +260,14 @@ export class NftSink {
   /** Resolves when something is enforced: a release, or the boot mode. */
   enforcing(): Promise<void> {
     return this.#reconciler.enforcing;
+  }
+
+  /** The lists of names by which an address is open to a qube now. Rejects with ApplierError. */
+  async toldTo(qube: Address, address: Address): Promise<readonly string[]> {
+    if (qube.family !== address.family) return [];
+    const [of, to] = [qube, address].map(({ words, family }) => hexAt(words, 0, family));
+    const { reply } = await this.#applier.ask({ kind: 'told', qube: of ?? '', address: to ?? '' }, 'told');
+    return reply.lists;
   }
 
   /** Reads the counters back. Rejects with ApplierError. */

@@ -21,6 +21,9 @@ export function sinkWithNames(sink: Sink | undefined, names: NameEnforcer): Sink
   return {
     ...(sink?.judgesFlows !== undefined && { judgesFlows: sink.judgesFlows }),
     ...(sink?.opensNames !== undefined && { opensNames: sink.opensNames }),
+    ...(sink?.toldTo && {
+      toldTo: (qube, address) => sink.toldTo?.(qube, address) ?? Promise.resolve([]),
+    }),
     ...(sink?.counters && { counters: () => sink.counters?.() ?? {} }),
     ...(sink?.boot && { boot: (release: SinkRelease) => sink.boot?.(release) ?? Promise.resolve() }),
     async prepare(release) {

@@ -1,6 +1,6 @@
 /** What enforces a release outside this process, as the subscriber needs it (nftables is one). */
 
-import type { Environment, ListChanges, RuleSet } from '@rulecast/rules';
+import type { Address, Environment, ListChanges, RuleSet } from '@rulecast/rules';
 
 /** What a sink is to enforce. */
 export interface SinkRelease {
@@ -35,6 +35,8 @@ export interface Sink {
   boot?(release: SinkRelease): Promise<void>;
   /** Since when, and why, what was committed last is not enforced, or not known to be; undefined: it is. */
   trouble?(): { readonly text: string; readonly forMs: number } | undefined;
+  /** The lists of names by which an address is open to a qube now. May reject. */
+  toldTo?(qube: Address, address: Address): Promise<readonly string[]>;
   /**
    * What `rulectl status --counters` shows of the sink, in place of the lookups of the table: at most 61, by
    * names of 1 to 32 of `A-Z a-z 0-9 . _ -`, the first a letter.

@@ -7,7 +7,8 @@ import type { Content } from './content.ts';
 import type { Answer, Question } from './states.ts';
 
 export interface AnswerHost {
-  explain(packet: Packet): Explanation;
+  /** May reject: a sink is asked for what a qube was told. */
+  explain(packet: Packet): Promise<Explanation>;
   /** May reject: a sink is asked too. */
   counters(): Promise<Readonly<Record<string, number>>>;
   readonly content: Content;
@@ -19,11 +20,11 @@ export async function answerTo(
   host: AnswerHost,
   skipped: number,
 ): Promise<Answer> {
-  if (packet !== undefined) {
-    const { verdict, rule, generation } = host.explain(packetFromWire(packet));
-    return { kind: 'verdict', verdict: verdictToWire(verdict, rule), generation };
-  }
   try {
+    if (packet !== undefined) {
+      const { verdict, rule, generation } = await host.explain(packetFromWire(packet));
+      return { kind: 'verdict', verdict: verdictToWire(verdict, rule), generation };
+    }
     if (content !== undefined) return await contentFor(content, host.content);
     const stats = await host.counters();
     return { kind: 'stats', stats: skipped === 0 ? stats : { ...stats, skipped } };

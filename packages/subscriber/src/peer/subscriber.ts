@@ -38,6 +38,7 @@ import {
   opensByName,
   type Packet,
   type RuleSet,
+  type Told,
 } from '@rulecast/rules';
 import {
   type Explanation,
@@ -323,7 +324,7 @@ class RunningSubscriber implements Subscriber {
       nowMs: this.#nowMs,
       logger,
       staging: new Staging(),
-      explain: (packet) => this.explain(packet),
+      explain: (packet) => this.#explainLive(packet),
       generation: () => this.#table.stats().generation,
       counters: () => this.#counters(),
       content: this.#content,
@@ -507,7 +508,20 @@ class RunningSubscriber implements Subscriber {
   }
 
   explain(packet: Packet): Explanation {
-    const explained = this.#table.explain(packet);
+    return this.#explained(packet, undefined);
+  }
+
+  /** With what the qube was told by name, where there is such. Rejects where the sink does. */
+  async #explainLive(packet: Packet): Promise<Explanation> {
+    const { src, dst, direction } = packet;
+    const { active } = this.#activator;
+    const isAsked = direction !== 'ingress' && active !== undefined && opensByName(active.ruleSet);
+    const lists = new Set(isAsked && src ? await this.#options.sink?.toldTo?.(src, dst) : []);
+    return this.#explained(packet, lists.size === 0 ? undefined : (list) => lists.has(list));
+  }
+
+  #explained(packet: Packet, told: Told | undefined): Explanation {
+    const explained = this.#table.explain(packet, told);
     if (this.#options.sink?.judgesFlows !== true || beginsFlow(packet)) return explained;
     return { ...explained, verdict: FLOWLESS_VERDICT, rule: undefined };
   }

@@ -64,6 +64,15 @@ export function explainVerdict(ruleSet: RuleSet, packet: Packet, found: TableVer
   return { verdict: { action, by: { direction, policy, rule } }, rule: line, generation };
 }
 
+/** The same of a verdict by the reference evaluator. */
+export function explainTold(ruleSet: RuleSet, verdict: Verdict, generation: number): Explanation {
+  const { by } = verdict;
+  const policy = by?.rule === undefined ? undefined : ruleSet.policies.get(by.rule.policy);
+  if (by?.rule === undefined || policy === undefined) return { verdict, rule: undefined, generation };
+  const rule = ruleAt(runsOf(policy, by.direction, by.rule.block), by.rule.index);
+  return { verdict, rule: formatRule(rule, by.direction), generation };
+}
+
 function runsOfVerdict(ruleSet: RuleSet, { rulePolicy, block, direction }: TableVerdict): readonly Run[] {
   const policy = rulePolicy === undefined ? undefined : ruleSet.policies.get(rulePolicy);
   return policy === undefined || direction === undefined ? [] : runsOf(policy, direction, block);
