@@ -19,6 +19,7 @@ const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
   'packaging/systemd/README.md#The firewall side under systemd': 'test/system/systemd.test.ts',
   'examples/ocaml/README.md#A reader in OCaml': 'test/system/ocaml.test.ts',
   'packaging/systemd/README.md#The firewall side under systemd/2': 'test/system/systemd.test.ts',
+  'packaging/systemd/README.md#A signer with a user of its own': 'test/system/packages.test.ts',
   'packaging/README.md#Packages': 'test/system/packages.test.ts',
   'packaging/README.md#Packages/2': 'test/system/packages.test.ts',
   'packaging/README.md#Packages/3': 'test/system/packages.test.ts',
@@ -272,7 +273,7 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
   // No library of Xen is here: each end says so.
   'docs/qubes.md#A vchan without qrexec': async (text) => {
     const box = await fresh();
-    await box.run('rulecast-publisher --state ./p --init > trust');
+    await box.run('rulecast-publisher --state ./publisher --init > trust');
     const [publisher = '', ...subscribers] = text.trim().split('\n');
     const { code, stderr } = await box.attempt(publisher);
     expect(code).not.toBe(0);

@@ -177,6 +177,43 @@ describe.skipIf(toolGap() !== undefined)('npm run package', () => {
       expect(on.run('tar -tzf rulecast.tar.gz')).toContain('publisher/identity');
     });
 
+    it('sign as a user of its own, by what the manual says, whose key nobody else reads', async () => {
+      const scene = new Scene();
+      const [management = ''] = paths(out, '.deb').filter((path) => /\/rulecast_/.test(path));
+      copyFileSync(management, scene.path(basename(management)));
+      const on = await Machine.boot(scene);
+      machine = on;
+      on.run(`rm -f /usr/sbin/policy-rc.d
+        dpkg --force-depends -i /srv/*.deb
+        systemctl start rulecast-publisher`);
+      const before = on.run('rulecast-publisher --print-trust --config /etc/rulecast/publisher.yaml');
+      on.run(blockText('packaging/systemd/README.md#A signer with a user of its own'));
+      const push = (address: string): string =>
+        on.run(`printf 'drop dst4=${address}\naccept\n' | rulectl push --policy default --wait released -`);
+      push('203.0.113.1');
+      expect(on.run('rulecast-publisher --print-trust --config /etc/rulecast/publisher.yaml')).toBe(before);
+      const [pid = ''] = on.run('pgrep -u rulecast-signer node').split('\n');
+      on.run(`systemd-analyze security --no-pager --threshold=30 $(ps -o unit= -p ${pid})`);
+      expect(on.run(`sed -n 's/^Cap\\(Eff\\|Bnd\\)://p' /proc/${pid}/status`)).toMatch(/^(\t0{16}\n){2}$/);
+
+      const opened = (user: string, path: string): string =>
+        on
+          .attempt(`runuser -u ${user} -- node -e '
+          require("net").connect("${path}").on("connect", () => process.exit(0)).on("error", ({ code }) => { console.log(code); process.exit(1); })'`)
+          .stdout.trim();
+      for (const user of ['rulecast-publisher', 'nobody']) {
+        const files = '/var/lib/rulecast/signer/identity /var/lib/rulecast/signer/root-*.key';
+        expect(on.attempt(`runuser -u ${user} -- sh -c 'cat ${files}'`).stdout).toBe('');
+        expect(on.attempt(`runuser -u ${user} -- kill -0 ${pid}`).status).not.toBe(0);
+      }
+      expect(opened('nobody', '/run/rulecast-signer/signer.sock')).toBe('EACCES');
+
+      on.run(`kill -9 ${pid}`);
+      push('203.0.113.2'); // another is started
+      expect(on.run('pgrep -u rulecast-signer node')).not.toContain(pid);
+      expect(on.run('rulectl status')).toMatch(/version 2|\b2\b/);
+    });
+
     it('block an address by what the manual says, upgrade with the rules in force, and leave nothing', async () => {
       const scene = new Scene();
       for (const path of paths(out, '.deb')) {
