@@ -7,9 +7,9 @@
  * Begin with message/wire.ts, the numbers; then name, message (reading), writer, private (addresses that are
  * left out), and stream (messages behind one another). Then match/matcher.ts, which lists stand for a name,
  * and what it is made of: classes, and table. judge/judge.ts says what a qube gets, by the programs of
- * policies. proxy/machine.ts is all of it without sockets, which server.ts and applier.ts have; daemon.ts is
- * the program. pipe/ has it follow releases: change.ts (what one has other than another), frame.ts, then
- * feed.ts at the subscriber and follower.ts here.
+ * policies. proxy/machine.ts is all of it without sockets, which server.ts, upstream.ts and applier.ts have;
+ * daemon.ts is the program. pipe/ has it follow releases: change.ts (what one has other than another),
+ * frame.ts, then feed.ts at the subscriber and follower.ts here.
  */
 
 export { NameMatcher } from './match/matcher.ts';

@@ -32,6 +32,8 @@ function judge(): NameJudge {
 interface Upstream {
   readonly port: number;
   readonly asked: string[];
+  /** From which each question by datagram came. */
+  readonly ports: number[];
 }
 
 /**
@@ -40,6 +42,7 @@ interface Upstream {
  */
 async function upstream(): Promise<Upstream> {
   const asked: string[] = [];
+  const ports: number[] = [];
   const answer = (bytes: Buffer, transport: string): Buffer => {
     const { id = 0, questions = [] } = packet.decode(bytes);
     const name = questions[0]?.name ?? '';
@@ -67,7 +70,10 @@ async function upstream(): Promise<Upstream> {
     });
   };
   const datagrams: Datagrams = createSocket('udp4');
-  datagrams.on('message', (bytes, from) => datagrams.send(answer(bytes, 'udp'), from.port, from.address));
+  datagrams.on('message', (bytes, from) => {
+    ports.push(from.port);
+    datagrams.send(answer(bytes, 'udp'), from.port, from.address);
+  });
   datagrams.bind(0, '127.0.0.1');
   await once(datagrams, 'listening');
   const { port } = datagrams.address();
@@ -84,7 +90,7 @@ async function upstream(): Promise<Upstream> {
     datagrams.close();
     streams.close();
   });
-  return { port, asked };
+  return { port, asked, ports };
 }
 
 function framed(bytes: Uint8Array): Buffer {
@@ -197,6 +203,24 @@ it('takes nothing from port 0, and goes on', async () => {
   own.emit('message', query('a.ads.example', 1), from);
   expect(server.counts.questions).toBe(0);
   expect(rcodeOf(await ask(port, '127.0.0.5', 'a.ads.example'))).toBe('NXDOMAIN');
+});
+
+it("asks each question from a port of its own, which is nobody's after the answer", async () => {
+  const { port: upstreamPort, ports } = await upstream();
+  const { port } = await proxyBefore(upstreamPort);
+  for (let i = 0; i < 60; i++) await ask(port, '127.0.0.6', 'a.example');
+  expect(ports).toHaveLength(60);
+  expect(new Set(ports).size).toBeGreaterThan(56); // of some 28,000, drawn at random
+  const after = createSocket('udp4').bind(ports.at(-1), '127.0.0.1');
+  await once(after, 'listening');
+  after.close();
+});
+
+it('goes on after upstreams where nobody listens, time and again', async () => {
+  const { port: upstreamPort, asked } = await upstream();
+  const { port } = await proxyBefore(await freePort(), upstreamPort);
+  for (let i = 0; i < 20; i++) expect((await ask(port, '127.0.0.6', 'a.example')).answers).toHaveLength(3);
+  expect(asked).toHaveLength(20);
 });
 
 it('asks the next upstream where nobody listens', async () => {

@@ -2,7 +2,7 @@
 
 import { programOptions, strictYargs, usageError } from '@rulecast/program';
 import { formatAddress, parseAddress } from '@rulecast/rules';
-import type { DnsEndpoint } from '../proxy/server.ts';
+import type { DnsEndpoint } from '../proxy/upstream.ts';
 
 const DNS_PORT = 53;
 const PORT_MAX = 65_535;

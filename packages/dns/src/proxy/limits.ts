@@ -7,6 +7,8 @@ export const QUESTIONS_PER_S = 500;
 export const QUESTIONS_BURST = 1000;
 /** Questions of all qubes that wait: each has a socket. */
 export const ALL_QUESTIONS_MAX = 4096;
+/** Sockets that wait for the next question. */
+export const IDLE_SOCKETS_MAX = 256;
 /** Qubes of which something is remembered; those that ask nothing are forgotten first. */
 export const ASKERS_MAX = 4096;
 /** How long an upstream may take, and how often one is asked for a question. */

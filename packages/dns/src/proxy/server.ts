@@ -1,11 +1,8 @@
-/**
- * The sockets of the proxy: where qubes ask, and one for each question to an upstream, so that whoever would
- * forge an answer has to guess its port too. An edge: what to do is machine.ts.
- */
+/** The sockets at which qubes ask. An edge: what to do is machine.ts, how upstreams are asked upstream.ts. */
 
 import { createSocket, type Socket as Datagrams } from 'node:dgram';
 import { once } from 'node:events';
-import { connect, createServer, isIPv6, type Server, type Socket } from 'node:net';
+import { createServer, isIPv6, type Server, type Socket } from 'node:net';
 import { parseAddress } from '@rulecast/rules';
 import { MessageStream } from '../message/stream.ts';
 import { ApplierSocket } from './applier.ts';
@@ -18,12 +15,14 @@ import {
   UNREAD_MAX_BYTES,
 } from './limits.ts';
 import { type Client, DnsProxy, type ProxyCounts, type ProxyEffect, type ProxyOptions } from './machine.ts';
-
-/** An IP address and a port of it. */
-export interface DnsEndpoint {
-  readonly address: string;
-  readonly port: number;
-}
+import {
+  ADDRESSES_ONLY,
+  type Asking,
+  askByStream,
+  type DnsEndpoint,
+  framed,
+  UpstreamSockets,
+} from './upstream.ts';
 
 export interface DnsServerOptions
   extends Pick<ProxyOptions, 'judge' | 'opens' | 'mayBePrivate' | 'randomBytes'> {
@@ -41,18 +40,14 @@ interface SocketClient extends Client {
   readonly reply: (bytes: Uint8Array) => void;
 }
 
-/** What an upstream's socket is to the proxy. */
-interface UpstreamSocket {
-  close(): void;
-}
-
 export class DnsServer {
   readonly #options: DnsServerOptions;
   readonly #proxy: DnsProxy<SocketClient>;
   readonly #datagrams: Datagrams[] = [];
   readonly #servers: Server[] = [];
   readonly #connections = new Map<Socket, string>();
-  readonly #upstreams = new Map<number, UpstreamSocket>();
+  readonly #upstreams = new Map<number, Asking>();
+  readonly #upstreamSockets = new UpstreamSockets();
   readonly #applier: ApplierSocket | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
@@ -89,7 +84,7 @@ export class DnsServer {
   }
 
   async #listenAt({ address, port }: DnsEndpoint): Promise<void> {
-    const datagrams = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
+    const datagrams = createSocket({ type: isIPv6(address) ? 'udp6' : 'udp4', ...ADDRESSES_ONLY });
     this.#datagrams.push(datagrams);
     datagrams.on('message', (bytes, from) => {
       if (from.port === 0) return; // from a raw socket: nothing can be sent there
@@ -100,9 +95,10 @@ export class DnsServer {
     });
     const server = createServer((socket) => this.#accept(socket));
     this.#servers.push(server);
-    datagrams.bind(port, address);
+    const listening = Promise.all([once(datagrams, 'listening'), once(server, 'listening')]);
+    datagrams.bind(port, address); // which may be done at once
     server.listen(port, address);
-    await Promise.all([once(datagrams, 'listening'), once(server, 'listening')]);
+    await listening;
     for (const one of [datagrams, server]) one.on('error', () => undefined); // of one packet or connection
   }
 
@@ -166,7 +162,7 @@ export class DnsServer {
       this.#follow(this.#proxy.answer(query, answer, this.#options.nowMs()));
     };
     const onFailure = (): void => this.#follow(this.#proxy.fail(query, this.#options.nowMs()));
-    const ask = transport === 'udp' ? askByDatagram : askByStream;
+    const ask = transport === 'udp' ? this.#upstreamSockets.ask : askByStream;
     this.#upstreams.set(query, ask(endpoint, bytes, onAnswer, onFailure));
   }
 
@@ -185,50 +181,11 @@ export class DnsServer {
     clearTimeout(this.#timer);
     this.#applier?.close();
     for (const upstream of this.#upstreams.values()) upstream.close();
+    this.#upstreamSockets.close();
     for (const socket of this.#connections.keys()) socket.destroy();
     for (const datagrams of this.#datagrams) datagrams.close();
     await Promise.all(
       this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
     );
   }
-}
-
-type Ask = (
-  endpoint: DnsEndpoint,
-  bytes: Uint8Array,
-  onAnswer: (answer: Uint8Array) => void,
-  onFailure: () => void,
-) => UpstreamSocket;
-
-/** The socket is connected: the kernel takes nothing from anybody else. */
-const askByDatagram: Ask = ({ address, port }, bytes, onAnswer, onFailure) => {
-  const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
-  let isOpen = true;
-  socket.on('message', (answer) => onAnswer(answer));
-  socket.on('error', onFailure);
-  socket.connect(port, address, () => {
-    if (isOpen) socket.send(bytes, (error) => error !== null && isOpen && onFailure());
-  });
-  return {
-    close: () => {
-      if (isOpen) socket.close();
-      isOpen = false;
-    },
-  };
-};
-
-const askByStream: Ask = ({ address, port }, bytes, onAnswer, onFailure) => {
-  const socket = connect(port, address);
-  const stream = new MessageStream();
-  socket.write(framed(bytes));
-  socket.on('data', (chunk) => {
-    for (const answer of stream.feed(chunk)) onAnswer(Uint8Array.from(answer));
-  });
-  socket.on('error', () => undefined); // `close` comes after it
-  socket.on('close', onFailure);
-  return { close: () => socket.destroy() };
-};
-
-function framed(bytes: Uint8Array): Uint8Array {
-  return Buffer.concat([Uint8Array.of(bytes.length >> 8, bytes.length & 0xff), bytes]);
 }

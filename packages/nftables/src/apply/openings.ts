@@ -44,8 +44,35 @@ interface Entry {
   readonly untilMs: number;
 }
 
-/** By qube, by address. */
-type Held = Map<string, Map<string, Entry>>;
+/** What a qube holds, by address, and how much of it is of each name: it is asked at every opening. */
+class Holding extends Map<string, Entry> {
+  readonly #ofNames = new Map<NameLabel, number>();
+
+  countOf(label: NameLabel): number {
+    return this.#ofNames.get(label) ?? 0;
+  }
+
+  override set(address: string, entry: Entry): this {
+    this.#count(this.get(address), -1);
+    this.#count(entry, 1);
+    return super.set(address, entry);
+  }
+
+  override delete(address: string): boolean {
+    this.#count(this.get(address), -1);
+    return super.delete(address);
+  }
+
+  #count(entry: Entry | undefined, more: 1 | -1): void {
+    if (entry === undefined) return;
+    const count = this.countOf(entry.label) + more;
+    if (count > 0) this.#ofNames.set(entry.label, count);
+    else this.#ofNames.delete(entry.label);
+  }
+}
+
+/** By qube. */
+type Held = Map<string, Holding>;
 
 /** A name set of a table. */
 interface Place {
@@ -166,7 +193,7 @@ export class Openings {
     const untilMs = nowMs + seconds * 1000;
     const entries = keys.map((pair): Entry => ({ key: pair, label, untilMs }));
     const added = new Map(entries.map((entry) => [addressText(family, entry.key), entry]));
-    const gone = [...withoutRoom(mine, added, label)];
+    const gone = [...withoutRoom(mine, added, label, nowMs)];
     try {
       for (const [table, set] of this.#targets(list, version)) {
         const out = gone.length === 0 ? [] : [destroyNamed(table, set, gone)];
@@ -202,6 +229,8 @@ export class Openings {
    */
   async renewLive(): Promise<void> {
     const soonMs = this.#kernel.nowMs() + 2 * LIVE_EVERY_MS;
+    for (const held of this.#held.values())
+      for (const qube of [...held.keys()]) prune(held, qube, this.#kernel.nowMs());
     const ending = new Set<string>();
     for (const [, , entry] of this.#openEntries()) if (entry.untilMs <= soonMs) ending.add(textOf(entry.key));
     if (ending.size === 0) return;
@@ -277,31 +306,40 @@ function isOpenable(family: Family, key: Uint32Array): boolean {
   return !isPrivateAddress({ family, words: key.subarray(strideOf(family)) });
 }
 
-/** What a qube holds that has not ended; undefined: too many others hold something. */
-function heldBy(held: Held, { most }: Place, qube: string, nowMs: number): Map<string, Entry> | undefined {
+/** What a qube holds, some of which may have ended; undefined: too many others hold something. */
+function heldBy(held: Held, { most }: Place, qube: string, nowMs: number): Holding | undefined {
   const known = held.get(qube);
   if (known === undefined && held.size >= most) for (const each of held.keys()) prune(held, each, nowMs);
   if (known === undefined && held.size >= most) return undefined;
-  prune(held, qube, nowMs);
-  const mine = held.get(qube) ?? new Map<string, Entry>();
+  const mine = known ?? new Holding();
   held.set(qube, mine);
   return mine;
 }
 
 function prune(held: Held, qube: string, nowMs: number): void {
   const all = held.get(qube);
-  for (const [address, { untilMs }] of all ?? []) if (untilMs <= nowMs) all?.delete(address);
+  if (all !== undefined) forgetEnded(all, nowMs);
   if (all?.size === 0) held.delete(qube);
+}
+
+function forgetEnded(mine: Holding, nowMs: number): void {
+  for (const [address, { untilMs }] of mine) if (untilMs <= nowMs) mine.delete(address);
 }
 
 /** What ends first of what a qube holds, so that there is room for more: of the same name, and of all. */
 function withoutRoom(
-  mine: ReadonlyMap<string, Entry>,
+  mine: Holding,
   added: ReadonlyMap<string, Entry>,
   label: NameLabel,
+  nowMs: number,
 ): ReadonlySet<Entry> {
   const gone = new Set<Entry>();
-  if (mine.size + added.size <= NAME_ADDRESSES_OF_ONE_MAX) return gone;
+  const newCount = [...added.keys()].filter((address) => !mine.has(address)).length;
+  const isRoom =
+    mine.size + newCount <= NAME_ADDRESSES_MAX &&
+    mine.countOf(label) + added.size <= NAME_ADDRESSES_OF_ONE_MAX;
+  if (isRoom) return gone; // as nearly always, and without a look at a thousand
+  forgetEnded(mine, nowMs);
   const others = [...mine].flatMap(([address, entry]) => (added.has(address) ? [] : [entry]));
   const ofName = others.filter((each) => each.label === label);
   for (const each of firstToEnd(ofName, ofName.length + added.size - NAME_ADDRESSES_OF_ONE_MAX))
@@ -317,7 +355,7 @@ function firstToEnd(entries: readonly Entry[], count: number): readonly Entry[] 
 
 function put(held: Held, family: Family, entry: Entry): void {
   const qube = textOf(entry.key.subarray(0, strideOf(family)));
-  const mine = held.get(qube) ?? new Map<string, Entry>();
+  const mine = held.get(qube) ?? new Holding();
   held.set(qube, mine);
   mine.set(addressText(family, entry.key), entry);
 }

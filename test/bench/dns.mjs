@@ -1,0 +1,331 @@
+/**
+ * `npm run bench -- dns [--runs N] [--only PARTS]`, as root: `rulecast-dns` beside dnsmasq and unbound, all
+ * with the same upstream, in turn in each round. It keeps no answer, so that the others are measured without
+ * a cache, and with one. Who asks and who is asked is native/dns.c.
+ */
+
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { antispoofTables, missingForEnforcement, Network } from '../enforce/network.mjs';
+import { millionHosts } from '../inputs.mjs';
+import {
+  ADDRESS,
+  cpuUsOf,
+  Firewall,
+  OPENED,
+  residentMb,
+  startDnsmasq,
+  startUnbound,
+  UPSTREAM_PORT,
+} from './dns-servers.mjs';
+import { grouped, machineLine, median, partsOf, runsOf, table } from './report.mjs';
+
+const PARTS = ['forward', 'busy', 'connect', 'memory'];
+const SOURCE = fileURLToPath(new URL('native/dns.c', import.meta.url));
+const CLIENT = fileURLToPath(new URL('../enforce/names-client.mjs', import.meta.url));
+/** As many as may hold addresses of a list at a time, each with 500 questions a second. */
+const QUBES = 64;
+const NAMES = 1000;
+const FIRST = '10.137.0.5';
+const OTHER = '10.137.128.6';
+const FLOOD_RATE = 50_000;
+const QUIET_RATE = 200;
+const CONNECTIONS = 20_000;
+/** Below what a qube may ask in a second. */
+const CONNECTIONS_AT_ONCE = 450;
+const LISTENING = `require('net').createServer((s) => s.on('error', () => {}).end()).listen({ port: 443, backlog: 4096 }, () => console.log('ready'))`;
+const SET = 'told';
+/** How long a resolver may take to read a million names. */
+const READING_MAX_S = 60;
+
+/**
+ * @typedef {object} Asked What `dns ask` tells; times in microseconds.
+ * @property {number} asked @property {number} answered @property {number} lost @property {number} seconds
+ * @property {number} p50 @property {number} p90 @property {number} p99 @property {number} max
+ * @property {number} ok @property {number} failed @property {number} noName
+ */
+
+/** @param {readonly string[]} args */
+export async function run(args) {
+  const missing = missingForEnforcement(['dnsmasq', 'unbound', 'cc']);
+  if (missing !== undefined) {
+    process.stderr.write(`bench dns cannot run here: ${missing}\n`);
+    process.exitCode = 1;
+    return;
+  }
+  const [runs, parts] = [runsOf(args, 3), partsOf(args, PARTS)];
+  process.stdout.write(machineLine(runs));
+  const bench = await Bench.open();
+  try {
+    if (parts.includes('forward')) await bench.forward(runs);
+    if (parts.includes('busy')) await bench.busy(runs);
+    if (parts.includes('connect')) await bench.connect();
+    if (parts.includes('memory')) await bench.memory();
+  } finally {
+    await bench.close();
+  }
+}
+
+/** A firewall in a network, with an upstream beside it. */
+class Bench {
+  static async open() {
+    const directory = mkdtempSync(join(tmpdir(), 'rulecast-dns-'));
+    const program = join(directory, 'dns');
+    execFileSync('cc', ['-O2', '-o', program, SOURCE]);
+    const network = new Network();
+    const { router, links } = network;
+    for (const [link, range] of /** @type {const} */ ([
+      [links.a, '10.137.0.0/17'],
+      [links.b, '10.137.128.0/17'],
+      [links.world, '93.184.0.0/16'],
+    ]))
+      link.namespace.run(['ip', 'route', 'add', 'local', range, 'dev', 'lo']);
+    const others = Array.from({ length: QUBES - 1 }, (_, i) => `"vif-a" . 10.137.0.${6 + i}`);
+    router.nft(`${antispoofTables()}add element ip guard allowed { ${others.join(', ')} }\n`);
+    await ready(router, [program, 'upstream', '127.0.0.1', `${UPSTREAM_PORT}`]);
+    const firewall = await Firewall.start(directory, network);
+    const bench = new Bench(directory, program, network, firewall);
+    await bench.rules(['never.example']);
+    return bench;
+  }
+
+  /** @param {string} directory @param {string} program @param {Network} network @param {Firewall} firewall */
+  constructor(directory, program, network, firewall) {
+    this.directory = directory;
+    this.program = program;
+    this.network = network;
+    this.firewall = firewall;
+  }
+
+  /** @param {readonly string[]} blocked */
+  async rules(blocked) {
+    const egress = ['drop dst=@ads', 'accept dst=@updates proto=tcp dstports=443'];
+    const policies = {
+      a: { prefixes: ['10.137.0.0/17'], egress },
+      b: { prefixes: ['10.137.128.0/17'], egress },
+    };
+    const lists = {
+      updates: { names: [`.${OPENED}`], resolve: 'firewall' },
+      ads: { file: 'ads.txt', resolve: 'firewall' },
+    };
+    writeFileSync(join(this.directory, 'ads.txt'), `${blocked.join('\n')}\n`);
+    await this.firewall.push('rules.json', JSON.stringify({ lists, policies, unmatched: 'drop' }));
+  }
+
+  /**
+   * @param {{ readonly port: number }} server
+   * @param {{ readonly from?: 'a' | 'b', readonly first?: string, readonly clients?: number, readonly slots?: number,
+   *   readonly rate?: number, readonly seconds: number, readonly domain: string, readonly names?: number }} how
+   * @returns {Promise<Asked>}
+   */
+  async ask(
+    { port },
+    { from = 'a', first = FIRST, clients = 1, slots = 1, rate = 0, seconds, domain, names = NAMES },
+  ) {
+    const what = [port, first, clients, slots, rate, seconds, names].map(String);
+    const child = this.network.links[from].namespace.spawn([this.program, 'ask', ADDRESS, ...what, domain]);
+    const [line] = await once(createInterface({ input: child.stdout }), 'line');
+    return JSON.parse(String(line));
+  }
+
+  /** @param {number} runs */
+  async forward(runs) {
+    const { network, directory, firewall } = this;
+    network.router.nft(
+      `table inet bench {\n  set ${SET} { type ipv4_addr; flags timeout; timeout 2m; size 65535; }\n}\n`,
+    );
+    const nftset = `bench#${SET}`;
+    const servers = [
+      { name: 'rulecast-dns', server: firewall, domain: 'other.example' },
+      {
+        name: 'dnsmasq, no cache',
+        server: await startDnsmasq(network, { port: 5354, cache: 0 }),
+        domain: 'other.example',
+      },
+      {
+        name: 'unbound, no cache',
+        server: await startUnbound(network, directory, { port: 5355, isCaching: false }),
+        domain: 'other.example',
+      },
+      { name: 'rulecast-dns, opened', server: firewall, domain: OPENED },
+      {
+        name: 'dnsmasq, no cache, nftset',
+        server: await startDnsmasq(network, { port: 5356, cache: 0, nftset }),
+        domain: OPENED,
+      },
+      {
+        name: 'dnsmasq, cache',
+        server: await startDnsmasq(network, { port: 5357, cache: 10_000 }),
+        domain: 'other.example',
+      },
+      {
+        name: 'unbound, cache',
+        server: await startUnbound(network, directory, { port: 5358, isCaching: true }),
+        domain: 'other.example',
+      },
+    ];
+    /** @type {Map<string, { quiet: Asked, full: Asked, cpuUs: number }[]>} */
+    const found = new Map(servers.map(({ name }) => [name, []]));
+    for (let i = 0; i <= runs; i++) {
+      for (const { name, server, domain } of servers) {
+        const quiet = await this.ask(server, { rate: QUIET_RATE, seconds: 1.5, domain });
+        const before = cpuUsOf(server.pids);
+        const full = await this.ask(server, { clients: QUBES, slots: QUBES, seconds: 2.5, domain });
+        if (i > 0) found.get(name)?.push({ quiet, full, cpuUs: cpuUsOf(server.pids) - before }); // the first warms
+      }
+    }
+    for (const { server } of servers) if (server !== firewall) await server.stop();
+    const rows = [...found].map(([name, rounds]) => {
+      const of = (/** @type {(round: { quiet: Asked, full: Asked, cpuUs: number }) => number} */ value) =>
+        median(rounds.map(value));
+      return [
+        name,
+        `${of(({ quiet }) => quiet.p50)}`,
+        `${of(({ quiet }) => quiet.p99)}`,
+        grouped(of(({ full }) => full.answered / full.seconds)),
+        grouped(of(({ full, cpuUs }) => (1e6 * full.answered) / cpuUs)),
+        of(({ full, cpuUs }) => cpuUs / full.answered).toFixed(1),
+        `${of(({ full }) => full.p50)}`,
+        `${rounds.reduce((sum, { full }) => sum + full.answered - full.ok + full.lost, 0)}`,
+      ];
+    });
+    const text = `\nOne qube asks ${QUIET_RATE} a second, then ${QUBES} qubes ask again and again; of ${NAMES} names.\n\n`;
+    const head = [
+      '',
+      'p50, µs',
+      'p99, µs',
+      'a second',
+      'a second of CPU',
+      'CPU each, µs',
+      'p50 under load, µs',
+      'failed or lost',
+    ];
+    process.stdout.write(text + table(head, rows));
+  }
+
+  /** @param {number} runs */
+  async busy(runs) {
+    const million = millionHosts(1_000_000, 20).text;
+    /** @type {[string, Asked[], string][]} */
+    const rows = [
+      ['quiet', [], ''],
+      [`beside one of ${grouped(FLOOD_RATE)} a second`, [], ''],
+      ['while a million addresses load', [], ''],
+    ];
+    const quiet = { from: /** @type {const} */ ('b'), first: OTHER, rate: QUIET_RATE, domain: OPENED };
+    for (let i = 0; i < runs; i++) {
+      rows[0]?.[1].push(await this.ask(this.firewall, { ...quiet, seconds: 3 }));
+      const flood = this.ask(this.firewall, { slots: 4, rate: FLOOD_RATE, seconds: 4, domain: OPENED });
+      await pause(500);
+      rows[1]?.[1].push(await this.ask(this.firewall, { ...quiet, seconds: 3 }));
+      const { asked, seconds } = await flood;
+      if (rows[1] !== undefined) rows[1][2] = grouped(asked / seconds);
+      const beganMs = performance.now();
+      const loading = this.firewall.push('hosts.txt', million.replace(/^\d+/, `${1 + i}`));
+      const loads = this.ask(this.firewall, { ...quiet, seconds: 6 });
+      await loading;
+      if (rows[2] !== undefined) rows[2][2] = `${((performance.now() - beganMs) / 1000).toFixed(1)} s`;
+      rows[2]?.[1].push(await loads);
+    }
+    const head = ['answers of one qube, opened', 'p50, µs', 'p99, µs', 'the longest', 'lost', ''];
+    process.stdout.write('\n');
+    process.stdout.write(
+      table(
+        head,
+        rows.map(([what, found, more]) => [
+          what,
+          .../** @type {const} */ (['p50', 'p99', 'max']).map((key) =>
+            grouped(median(found.map((one) => one[key]))),
+          ),
+          `${found.reduce((sum, one) => sum + one.asked - one.answered, 0)}`,
+          more,
+        ]),
+      ),
+    );
+  }
+
+  /** Each address is connected to as soon as it is told. */
+  async connect() {
+    const { links } = this.network;
+    await ready(links.world.namespace, [process.execPath, '-e', LISTENING]);
+    const client = links.a.namespace.spawn([process.execPath, CLIENT]);
+    const lines = createInterface({ input: client.stdout });
+    /** @type {Record<string, number>} */
+    const seen = {};
+    for (let from = 0; from < CONNECTIONS; from += CONNECTIONS_AT_ONCE) {
+      const second = pause(1000);
+      const count = Math.min(CONNECTIONS_AT_ONCE, CONNECTIONS - from);
+      client.stdin.write(`${JSON.stringify({ server: ADDRESS, domain: OPENED, from, count })}\n`);
+      const [line] = await once(lines, 'line');
+      for (const [what, count] of Object.entries(JSON.parse(String(line))))
+        seen[what] = (seen[what] ?? 0) + Number(count);
+      await second;
+    }
+    client.kill('SIGKILL');
+    process.stdout.write(
+      `\n${grouped(CONNECTIONS)} connections right after the answer: ${JSON.stringify(seen)}\n`,
+    );
+  }
+
+  async memory() {
+    /** @type {string[][]} */
+    const rows = [];
+    for (const count of [1, 100_000, 1_000_000]) {
+      const names = Array.from({ length: count }, (_, i) => `host-${i}.ads-${i % 997}.example`);
+      await this.rules(names);
+      const ours = residentMb(this.firewall.dnsPid);
+      const lines = {
+        dnsmasq: join(this.directory, 'dnsmasq.conf'),
+        unbound: join(this.directory, 'blocked.conf'),
+      };
+      writeFileSync(lines.dnsmasq, names.map((name) => `address=/${name}/\n`).join(''));
+      writeFileSync(lines.unbound, names.map((name) => `local-zone: "${name}" always_nxdomain\n`).join(''));
+      const dnsmasq = await startDnsmasq(this.network, { port: 5361, cache: 0, file: lines.dnsmasq });
+      const unbound = await startUnbound(this.network, this.directory, {
+        port: 5362,
+        isCaching: false,
+        file: lines.unbound,
+      });
+      /** @type {number[]} */
+      const theirs = [];
+      for (const server of [dnsmasq, unbound]) {
+        for (let tries = 0; !this.isBlocking(server, names[0] ?? ''); tries++) {
+          if (tries === READING_MAX_S) throw new Error('a resolver does not block');
+          await pause(1000);
+        }
+        theirs.push(residentMb(server.pids[0] ?? 0));
+        await server.stop();
+      }
+      rows.push([grouped(count), ours.toFixed(0), ...theirs.map((mb) => mb.toFixed(0))]);
+    }
+    process.stdout.write('\nResident MB with so many names blocked.\n\n');
+    process.stdout.write(table(['names', 'rulecast-dns', 'dnsmasq', 'unbound'], rows));
+  }
+
+  /** @param {{ readonly port: number }} server @param {string} name */
+  isBlocking({ port }, name) {
+    try {
+      const dig = ['dig', '+tries=1', '+time=1', '-p', `${port}`, `@${ADDRESS}`, name];
+      return this.network.links.a.namespace.run(dig).includes('NXDOMAIN');
+    } catch {
+      return false; // it is still reading
+    }
+  }
+
+  async close() {
+    await this.firewall.stop();
+    await this.network.close();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** @param {import('../enforce/network.mjs').Namespace} namespace @param {readonly string[]} command */
+async function ready(namespace, command) {
+  await once(createInterface({ input: namespace.spawn(command).stdout }), 'line');
+}
