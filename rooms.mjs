@@ -77,7 +77,7 @@ export const ROOMS = {
 
   'packages/program': ['directory.ts', 'keys'],
 
-  'packages/dns': ['message', 'match', 'judge', 'proxy', 'pipe', 'daemon'],
+  'packages/dns': ['message', 'match', 'judge', 'proxy', 'pipe', 'net', 'daemon'],
 
   'packages/publisher': [
     'host.ts',

@@ -70,6 +70,7 @@ export const SIDES = {
       'rulecast-subscriber': 'packages/subscriber/src/daemon.ts',
       'rulecast-dns': 'packages/dns/src/daemon.ts',
       'rulecast-names': 'packages/rulectl/src/firewall-names.ts',
+      'rulecast-dns-net': 'packages/dns/src/net-main.ts',
       'rulecast-doctor': 'packages/rulectl/src/firewall-doctor.ts',
     },
     parts: [

@@ -65,6 +65,12 @@ const PROGRAMS = /** @type {const} */ ([
     summary: 'list what is open by name',
   },
   {
+    name: 'rulecast-dns-net',
+    side: 'firewall',
+    section: 8,
+    summary: 'make the network namespace in which rulecast-dns is asked',
+  },
+  {
     name: 'rulecast-doctor',
     side: 'firewall',
     section: 8,
@@ -246,6 +252,8 @@ function buildDebian() {
   as('rulecast-publisher.service', 'rulecast.rulecast-publisher.service');
   as('rulecast-subscriber.service', 'rulecast-firewall.rulecast-subscriber.service');
   as('rulecast-dns.service', 'rulecast-firewall.rulecast-dns.service');
+  as('rulecast-dns.socket', 'rulecast-firewall.rulecast-dns.socket');
+  as('rulecast-dns-net.service', 'rulecast-firewall.rulecast-dns-net.service');
   as('rulecast-boot.service', 'rulecast-firewall.rulecast-boot.service');
   as('management.sysusers', 'rulecast.sysusers');
   as('management.tmpfiles', 'rulecast.tmpfiles');

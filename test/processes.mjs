@@ -14,6 +14,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const PUBLISHER = join(ROOT, 'packages/publisher/bin/rulecast-publisher.js');
 const SUBSCRIBER = join(ROOT, 'packages/subscriber/bin/rulecast-subscriber.js');
 const DNS = join(ROOT, 'packages/dns/bin/rulecast-dns.js');
+const DNS_NET = join(ROOT, 'packages/dns/bin/rulecast-dns-net.js');
 const RULECTL = join(ROOT, 'packages/rulectl/bin/rulectl.js');
 
 /** How long a daemon may take to say that it is ready. */
@@ -105,6 +106,11 @@ export function startSubscriberOf(trust, connect, name, args = [], launch = []) 
  */
 export function startDns(args, launch = []) {
   return startDaemon(DNS, args, launch);
+}
+
+/** What makes the namespace in which `rulecast-dns` is asked, as a command. @param {readonly string[]} args */
+export function dnsNetCommand(args) {
+  return [process.execPath, DNS_NET, ...args];
 }
 
 /** Runs a publisher that is to end by itself. @param {readonly string[]} args */

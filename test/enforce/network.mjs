@@ -17,10 +17,13 @@ import { fileURLToPath } from 'node:url';
 import { IpProtocol, parseAddress } from '@rulecast/rules';
 import { namespacePrefix } from '../run/run.mjs';
 import { frameOf, segment } from './frames.mjs';
+import { qubesDnat, qubesMasquerade } from './qubes-tables.mjs';
 
 const PUMP = fileURLToPath(new URL('./frame-pump.py', import.meta.url));
 const IP = 'ip';
 const PROGRAMS = [IP, 'nft', 'nsenter', 'conntrack', 'python3'];
+/** What qubes have for resolvers. */
+const ASKED = ['10.139.1.1', '10.139.1.2'];
 /** The group of the interfaces that lead to downstream qubes (vif-route-qubes sets it). */
 const QUBES_GROUP = 2;
 const LONGEST_COMMAND_MS = 120_000;
@@ -237,7 +240,7 @@ export class Network {
     const [a, b, world] = HOSTS.map((host, index) => attach(this.router, base, host, index));
     if (a === undefined || b === undefined || world === undefined) throw new Error('three hosts');
     this.links = { a, b, world };
-    if (resolver !== undefined) this.router.nft(qubesNat(resolver));
+    if (resolver !== undefined) this.router.nft(qubesMasquerade(4) + qubesDnat(4, ASKED, [resolver]));
     if (forwarding) this.startForwarding();
   }
 
@@ -375,24 +378,6 @@ route add default via ${router6} dev eth0 onlink
 `,
   );
   return { namespace, interface: dev, routerMac, hostMac, address4, address6, router4, router6 };
-}
-
-/** What a net qube of Qubes does to addresses, in our own words. @param {string} resolver */
-function qubesNat(resolver) {
-  return `table ip qubes {
-  chain dnat-dns {
-    type nat hook prerouting priority dstnat; policy accept;
-    ip daddr { 10.139.1.1, 10.139.1.2 } udp dport 53 dnat to ${resolver}
-    ip daddr { 10.139.1.1, 10.139.1.2 } tcp dport 53 dnat to ${resolver}
-  }
-  chain postrouting {
-    type nat hook postrouting priority srcnat; policy accept;
-    oifgroup ${QUBES_GROUP} accept
-    oifname "lo" accept
-    masquerade
-  }
-}
-`;
 }
 
 /**

@@ -90,6 +90,44 @@ table ip qubes-firewall {
 `;
 }
 
+/**
+ * DNAT of DNS anew, as whenever the resolvers of the firewall change: what is asked of one address is
+ * asked of another, by turns.
+ * @param {4 | 6} family @param {readonly string[]} asked @param {readonly string[]} resolvers
+ */
+export function qubesDnat(family, asked, resolvers) {
+  const ip = family === 4 ? 'ip' : 'ip6';
+  const rules = asked.flatMap((address, index) =>
+    ['udp', 'tcp'].map(
+      (proto) =>
+        `${ip} daddr ${address} ${proto} dport 53 dnat to ${resolvers[index % resolvers.length] ?? ''}`,
+    ),
+  );
+  return `add table ${ip} qubes
+add chain ${ip} qubes dnat-dns
+delete chain ${ip} qubes dnat-dns
+table ${ip} qubes {
+  chain dnat-dns {
+    type nat hook prerouting priority dstnat; policy accept;
+    ${rules.join('\n    ')}
+  }
+}
+`;
+}
+
+/** What goes elsewhere than to a qube gets the address of this one. @param {4 | 6} family */
+export function qubesMasquerade(family) {
+  return `table ${family === 4 ? 'ip' : 'ip6'} qubes {
+  chain postrouting {
+    type nat hook postrouting priority srcnat; policy accept;
+    oifgroup 2 accept
+    oif lo accept
+    masquerade
+  }
+}
+`;
+}
+
 /** @param {string} address */
 function chainOf(address) {
   return `qbs-${address.replaceAll('.', '-')}`;

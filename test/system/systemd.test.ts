@@ -20,15 +20,17 @@ const CONNECT_MS = 20_000;
  */
 const INSTALL = `
   cd /opt/rulecast/packaging/systemd
-  install -D -m 644 -t /usr/lib/systemd/system rulecast-boot.service rulecast-subscriber.service rulecast-dns.service
+  install -D -m 644 -t /usr/lib/systemd/system rulecast-boot.service rulecast-subscriber.service rulecast-dns.service \
+    rulecast-dns.socket rulecast-dns-net.service
   install -D -m 644 -t /usr/lib/rulecast-firewall boot-closed.nft
   install -D -m 644 firewall.sysusers /usr/lib/sysusers.d/rulecast-firewall.conf
   install -D -m 644 firewall.tmpfiles /usr/lib/tmpfiles.d/rulecast-firewall.conf
-  for unit in boot subscriber dns; do
-    install -D -m 644 -t /usr/lib/systemd/system/rulecast-$unit.service.d ../qubes/firewall/30_qubes.conf
+  for unit in boot.service subscriber.service dns.service dns.socket dns-net.service; do
+    install -D -m 644 -t /usr/lib/systemd/system/rulecast-$unit.d ../qubes/firewall/30_qubes.conf
   done
   ln -s /opt/rulecast/packages/subscriber/bin/rulecast-subscriber.js /usr/sbin/rulecast-subscriber
   ln -s /opt/rulecast/packages/dns/bin/rulecast-dns.js /usr/sbin/rulecast-dns
+  ln -s /opt/rulecast/packages/dns/bin/rulecast-dns-net.js /usr/sbin/rulecast-dns-net
   install -D -m 644 /srv/trust /etc/rulecast/trust
   cat > /etc/rulecast/subscriber.env <<'END'
 ${blockText('packaging/systemd/README.md#The firewall side under systemd')}END
@@ -171,6 +173,31 @@ ${blockText('packaging/systemd/README.md#The firewall side under systemd/2').rep
     expect(booted.run('ss -xH state connected')).toContain('/run/rulecast-openings/openings.sock');
     booted.run(`kill -9 ${pid}`);
     await eventually(async () => booted.attempt(question).stdout.includes('NXDOMAIN')); // told anew
+  });
+
+  it('have DNS asked in a network namespace of its own, which goes with its units', async () => {
+    const scene = new Scene();
+    await scene.publisher();
+    const booted = await installed(scene);
+    machine = booted;
+    booted.run(`mkdir -p /run/netns && echo RULECAST_OPTIONS=--upstream 9.9.9.9 > /etc/rulecast/dns.env
+      systemctl start rulecast-dns.socket rulecast-dns`);
+    // It is outside, and its sockets inside: whatever is asked there, of any address, is answered.
+    expect(booted.run('ss -Hlntu sport = 53')).toBe('');
+    const routed = 'ip route replace 10.139.1.1 dev rulecast-dns via 169.254.53.2';
+    for (const server of ['169.254.53.2', '10.139.1.1'])
+      for (const way of ['+notcp', '+tcp'])
+        expect(booted.run(`${routed}; dig ${way} +noall +comments +tries=1 @${server} x.example`)).toContain(
+          'SERVFAIL',
+        );
+    booted.run('systemctl restart rulecast-dns-net');
+    expect(booted.run(`${routed}; dig +noall +comments +tries=1 @10.139.1.1 x.example`)).toContain(
+      'SERVFAIL',
+    );
+    booted.run('systemctl stop rulecast-dns-net');
+    expect(booted.run('ip rule; ip -6 rule; ls /run/netns; ip -br link')).not.toMatch(
+      /0x530000|rulecast-dns/,
+    );
   });
 
   it('start in a qube only where dom0 says so', async () => {

@@ -4,6 +4,7 @@
  */
 
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import {
   EXIT_FAILED,
@@ -14,7 +15,7 @@ import {
   stopSignal,
 } from '@rulecast/program';
 import { type Logger, pino } from 'pino';
-import { argv, endpointsOf, sourceOf } from './daemon/options.ts';
+import { argv, endpointsOf, socketsOf, sourceOf } from './daemon/options.ts';
 import { followReleases } from './daemon/releases.ts';
 import { judgeOfFile, RulesError } from './daemon/rules.ts';
 import type { NameJudge } from './judge/judge.ts';
@@ -26,6 +27,9 @@ interface Source extends Pick<ProxyOptions, 'judge' | 'opens' | 'mayBePrivate'> 
   close(): Promise<void>;
 }
 
+/** Where the kernel has IPv6: sockets are of both families then. */
+const IPV6_INTERFACES = '/proc/self/net/if_inet6';
+
 await runProgram('rulecast-dns', main);
 
 async function main(): Promise<void> {
@@ -34,6 +38,7 @@ async function main(): Promise<void> {
     logger.warn({ err: error }, 'the service manager could not be told');
   });
   const [listen, upstreams] = [endpointsOf('listen'), endpointsOf('upstream')];
+  const sockets = socketsOf();
   const { kind, path } = sourceOf();
   const mode = Number.parseInt(argv.releasesMode, 8);
   let server: DnsServer | undefined;
@@ -43,6 +48,8 @@ async function main(): Promise<void> {
     : followReleases(path, mode, logger, { nowS, counts }));
   server = await DnsServer.listen({
     listen,
+    sockets,
+    hasIpv6: existsSync(IPV6_INTERFACES),
     upstreams,
     judge: source.judge,
     mayBePrivate: source.mayBePrivate,

@@ -13,7 +13,8 @@
  * - sink/: where the subscriber puts a release: keeps the kernel at it, gives flows their marks, reads
  *   counts.
  *
- * applier-main.ts is the program `rulecast-applier`; openings.ts is what `rulecast-dns` says to it.
+ * applier-main.ts is the program `rulecast-applier`; openings.ts is what `rulecast-dns` says to it, and
+ * capture.ts what it and `rulecast-dns-net` call the way there.
  */
 
 export {

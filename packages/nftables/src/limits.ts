@@ -15,6 +15,16 @@ export const TABLES = ['rulecast_a', 'rulecast_b'] as const;
  * Lets nothing pass from or to downstream qubes: at boot (packaging/systemd), and where ours was taken away.
  */
 export const CLOSED_TABLE = 'rulecast_closed';
+/** Our third: takes DNS of qubes to where `rulecast-dns` is asked, while a release needs that. */
+export const CAPTURE_TABLE = 'rulecast_dns';
+/** The link that leads there, and the byte of a packet's mark by which routing knows what goes there. */
+export const CAPTURE_LINK = 'rulecast-dns';
+export const CAPTURE_MARK = 0x00530000;
+export const CAPTURE_MARK_BITS = 0x00ff0000;
+/** Addresses of resolvers that are taken over. */
+export const CAPTURED_MAX = 64;
+/** How often it is looked whether the mark still leads there, which takes some 10 µs. */
+export const CAPTURE_LOOK_EVERY_MS = 1000;
 /** Of our base chain: before the `filter` priority 0 of Qubes' own. */
 export const HOOK_PRIORITY = -10;
 /** The byte of a connection mark that is ours, as its lowest bit; and the values that it takes. */

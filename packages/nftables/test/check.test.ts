@@ -52,6 +52,19 @@ describe('the check', () => {
       expect(checkRequest({ ...request(), kind }, BODY)).toEqual({ kind, change: WHOLE.change });
     const { tag } = WHOLE.change;
     expect(checkRequest({ kind: 'release', tag }, BODY)).toEqual({ kind: 'release', tag });
+    for (const resolvers of [null, [], ['0a8b0101', 'fd'.repeat(16)]])
+      expect(checkRequest({ kind: 'capture', resolvers }, BODY)).toEqual({ kind: 'capture', resolvers });
+  });
+
+  it.each([
+    ['no resolvers', undefined],
+    ['a text', '0a8b0101'],
+    ['an address of neither family', ['0a8b01']],
+    ['no hex', ['0a8b010x']],
+    ['a number', [1]],
+    ['more than are captured', Array(65).fill('0a8b0101')],
+  ])('captures no DNS of %s', (_, resolvers) => {
+    expect(() => checkRequest({ kind: 'capture', resolvers }, BODY)).toThrow(RequestError);
   });
 
   const injection = 'x; delete table inet qubes';

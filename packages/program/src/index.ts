@@ -22,6 +22,7 @@ export {
 export { LockedError, lockDirectory } from './lock.ts';
 export { LogStream } from './log-stream.ts';
 export { Output, OutputClosedError, OutputFailedError } from './output.ts';
+export { passedSockets } from './passed-sockets.ts';
 export { programOptions, runProgram } from './run.ts';
 export { serviceManager } from './service.ts';
 export { readSmallFile } from './small-file.ts';

@@ -143,6 +143,11 @@ const NAMED = {
   '/etc/rulecast/subscriber.env':
     'RULECAST_OPTIONS=--connect unix:/run/a.sock --names /run/rulecast-dns/names.sock\n',
 };
+const CAPTURED = {
+  '/etc/rulecast/subscriber.env': NAMED['/etc/rulecast/subscriber.env'].replace('\n', ' --dns-mode own\n'),
+};
+const NAMES_SOCKET = { '/run/rulecast-dns/names.sock': { kind: 'socket', mode: 0o660 } } as const;
+const DNS_UNITS = { 'systemctl rulecast-dns': ACTIVE, 'systemctl rulecast-dns.socket': ACTIVE };
 const NAMES: readonly [string, string, string, Change][] = [
   [
     'rulecast-dns without a subscriber',
@@ -161,6 +166,26 @@ const NAMES: readonly [string, string, string, Change][] = [
     'names',
     '--releases',
     { texts: NAMED, runs: { 'systemctl rulecast-dns': ACTIVE } },
+  ],
+  [
+    'no socket that qubes could ask',
+    'unit',
+    'enable --now rulecast-dns.socket',
+    {
+      texts: CAPTURED,
+      runs: { ...DNS_UNITS, 'systemctl rulecast-dns.socket': ACTIVE.replace('=active', '=inactive') },
+      states: NAMES_SOCKET,
+    },
+  ],
+  [
+    'no way to it',
+    'capture',
+    'restart rulecast-dns-net',
+    {
+      texts: CAPTURED,
+      runs: DNS_UNITS,
+      states: { ...NAMES_SOCKET, '/run/netns/rulecast-dns': { kind: 'file', mode: 0o444 } },
+    },
   ],
 ];
 
@@ -291,6 +316,11 @@ describe('doctor', () => {
     const runs = { 'systemctl rulecast-dns': ACTIVE };
     const states = { '/run/rulecast-dns/names.sock': { kind: 'socket', mode: 0o660 } } as const;
     expect(troubles(spoilt({ texts: NAMED, runs, states }))).toEqual([]);
+    const way = {
+      '/run/netns/rulecast-dns': { kind: 'file', mode: 0o444 },
+      '/sys/class/net/rulecast-dns': { kind: 'folder', mode: 0o755 },
+    } as const;
+    expect(troubles(spoilt({ texts: CAPTURED, runs: DNS_UNITS, states: { ...states, ...way } }))).toEqual([]);
   });
 
   it('asks QubesDB where the settings do, and finds what it does not have', () => {

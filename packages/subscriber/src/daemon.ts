@@ -135,6 +135,7 @@ function enforcementOptions(logger: Logger): EnforcementOptions {
     kernelMib: argv.kernelMib,
     openings: argv.openings === undefined ? undefined : resolve(argv.openings),
     sourcesChecked: argv.sourcesChecked,
+    capturesDns: argv.dnsMode === 'own',
     unowned: argv.unowned,
     user: argv.user,
     applierUser: argv.applierUser,

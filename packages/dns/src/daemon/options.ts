@@ -1,6 +1,6 @@
 /** The command line of `rulecast-dns`. */
 
-import { programOptions, strictYargs, usageError } from '@rulecast/program';
+import { passedSockets, programOptions, strictYargs, usageError } from '@rulecast/program';
 import { formatAddress, parseAddress } from '@rulecast/rules';
 import type { DnsEndpoint } from '../proxy/upstream.ts';
 
@@ -15,7 +15,7 @@ const ENVIRONMENT = {
 
 const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.meta.url))
   .usage(
-    '$0 --releases SOCKET --listen ADDRESS --upstream ADDRESS\n\nAnswers DNS, and blocks names for each qube as the release in force says, which a subscriber with --names SOCKET tells, or as a rule set document of this machine; has the addresses of names that rules accept opened before it tells them.',
+    '$0 --releases SOCKET [--listen ADDRESS] --upstream ADDRESS\n\nAnswers DNS, and blocks names for each qube as the release in force says, which a subscriber with --names SOCKET tells, or as a rule set document of this machine; has the addresses of names that rules accept opened before it tells them.',
   )
   .option('releases', {
     type: 'string',
@@ -45,8 +45,9 @@ const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.met
     type: 'string',
     array: true,
     requiresArg: true,
-    demandOption: true,
-    describe: 'Address to be asked at, by UDP and TCP; may be repeated',
+    default: [],
+    describe:
+      'Address to be asked at, by UDP and TCP; may be repeated. Without any, at the sockets that the service manager has bound (rulecast-dns.socket)',
   })
   .option('upstream', {
     type: 'string',
@@ -90,6 +91,19 @@ export function sourceOf(): { readonly kind: 'releases' | 'rules'; readonly path
   if (releases !== undefined && rules === undefined) return { kind: 'releases', path: releases };
   if (rules !== undefined && releases === undefined) return { kind: 'rules', path: rules };
   throw usageError('write --releases SOCKET, or --rules FILE: what names are judged by');
+}
+
+/**
+ * The sockets that the service manager has bound to be asked at. Throws ProgramError `usage` where nobody
+ * could ask.
+ */
+export function socketsOf(): readonly number[] {
+  const sockets = passedSockets(process.env, process.pid);
+  if (sockets.length === 0 && argv.listen.length === 0)
+    throw usageError(
+      'write --listen ADDRESS, where it is asked; or start rulecast-dns.socket, which has it asked by qubes that ask their resolvers',
+    );
+  return sockets;
 }
 
 /** The endpoints of an option. Throws ProgramError `usage`. */

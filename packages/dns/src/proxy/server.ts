@@ -28,6 +28,12 @@ export interface DnsServerOptions
   extends Pick<ProxyOptions, 'judge' | 'opens' | 'mayBePrivate' | 'randomBytes'> {
   /** UDP and TCP alike. */
   readonly listen: readonly DnsEndpoint[];
+  /**
+   * Descriptors of sockets that somebody bound, of UDP or TCP, which take both families where there are
+   * both.
+   */
+  readonly sockets?: readonly number[];
+  readonly hasIpv6?: boolean;
   /** One at least; asked in this order. */
   readonly upstreams: readonly DnsEndpoint[];
   /** Path of the applier's socket; absent: nothing is opened, and what has to be is not answered. */
@@ -67,6 +73,7 @@ export class DnsServer {
     const server = new DnsServer(options);
     try {
       for (const endpoint of options.listen) await server.#listenAt(endpoint);
+      for (const fd of options.sockets ?? []) await server.#listenOn(fd);
     } catch (error) {
       await server.close();
       throw error;
@@ -84,7 +91,37 @@ export class DnsServer {
   }
 
   async #listenAt({ address, port }: DnsEndpoint): Promise<void> {
-    const datagrams = createSocket({ type: isIPv6(address) ? 'udp6' : 'udp4', ...ADDRESSES_ONLY });
+    const datagrams = this.#newDatagrams(isIPv6(address));
+    const server = this.#newServer();
+    const heard = Promise.all([this.#listening(datagrams), this.#listening(server)]);
+    datagrams.bind(port, address); // which may be done at once
+    server.listen(port, address);
+    await heard;
+  }
+
+  /** Of which kind it is, only who tries knows. */
+  async #listenOn(fd: number): Promise<void> {
+    const datagrams = this.#newDatagrams(this.#options.hasIpv6 ?? true);
+    const heard = this.#listening(datagrams); // which is said before this returns
+    try {
+      datagrams.bind({ fd });
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'ERR_INVALID_FD_TYPE')) throw error;
+      this.#datagrams.pop()?.close();
+      const server = this.#newServer();
+      server.listen({ fd });
+      return this.#listening(server);
+    }
+    await heard;
+  }
+
+  async #listening(socket: Datagrams | Server): Promise<void> {
+    await once(socket, 'listening');
+    socket.on('error', () => undefined); // of one packet or connection
+  }
+
+  #newDatagrams(isOf6: boolean): Datagrams {
+    const datagrams = createSocket({ type: isOf6 ? 'udp6' : 'udp4', ...ADDRESSES_ONLY });
     this.#datagrams.push(datagrams);
     datagrams.on('message', (bytes, from) => {
       if (from.port === 0) return; // from a raw socket: nothing can be sent there
@@ -93,13 +130,13 @@ export class DnsServer {
       };
       this.#take(from.address, 'udp', bytes, reply);
     });
+    return datagrams;
+  }
+
+  #newServer(): Server {
     const server = createServer((socket) => this.#accept(socket));
     this.#servers.push(server);
-    const listening = Promise.all([once(datagrams, 'listening'), once(server, 'listening')]);
-    datagrams.bind(port, address); // which may be done at once
-    server.listen(port, address);
-    await listening;
-    for (const one of [datagrams, server]) one.on('error', () => undefined); // of one packet or connection
+    return server;
   }
 
   #accept(socket: Socket): void {

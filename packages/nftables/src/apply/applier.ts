@@ -7,9 +7,11 @@
 import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises';
 import { classPieces, keyPieces, type Piece } from '../kernel/elements.ts';
 import { lookAtTable, NO_TABLE } from '../kernel/listing.ts';
-import { NativeError, openNetlink } from '../kernel/native.ts';
+import { NativeError, NetlinkFamily, openNetlink } from '../kernel/native.ts';
 import { Netlink } from '../kernel/netlink.ts';
-import { ALIVE_EVERY_MS, LIVE_EVERY_MS, NOTICE_EVERY_MS } from '../limits.ts';
+import { Routes } from '../kernel/routes.ts';
+import { ALIVE_EVERY_MS, CAPTURE_LOOK_EVERY_MS, LIVE_EVERY_MS, NOTICE_EVERY_MS } from '../limits.ts';
+import { Capture } from './capture.ts';
 import { checkRequest, RequestError } from './check.ts';
 import { Door } from './door.ts';
 import { Guard } from './guard.ts';
@@ -77,6 +79,7 @@ interface Answer {
 interface Kernel {
   readonly netlink: Netlink;
   readonly tables: Tables;
+  readonly capture: Capture;
 }
 
 class Applier {
@@ -103,6 +106,7 @@ class Applier {
       setInterval(() => this.#notice(), NOTICE_EVERY_MS),
       setInterval(() => void this.#renewLive(), LIVE_EVERY_MS),
       setInterval(() => void this.#look(), LIVE_EVERY_MS),
+      setInterval(() => this.#kernel?.capture.look(), CAPTURE_LOOK_EVERY_MS),
     ];
     void this.#send({ alive: true });
   }
@@ -134,7 +138,15 @@ class Applier {
     if (this.#kernel !== undefined) return this.#kernel;
     this.#netlink ??= new Netlink(openNetlink);
     const tables = await Tables.open(this.#netlink, this.#options);
-    this.#kernel = { netlink: this.#netlink, tables };
+    const capture = new Capture({
+      netlink: this.#netlink,
+      tables,
+      routes: () => new Routes(openNetlink(NetlinkFamily.route)),
+      downstreamGroup: this.#options.downstreamGroup,
+      turn: () => turn(),
+      tell: (captured) => void this.#send({ captured }),
+    });
+    this.#kernel = { netlink: this.#netlink, tables, capture };
     return this.#kernel;
   }
 
@@ -166,6 +178,7 @@ class Applier {
       if (noticed === undefined) return;
       void this.#send({ noticed });
       void this.#look();
+      void this.#kernel?.capture.follow();
     } catch (error) {
       throwUnexpected(error); // the next time tries again
     }
@@ -228,6 +241,9 @@ class Applier {
         const lists = kernel.tables.openings.listsOf(request.qube, request.address);
         return { reply: { kind: 'told', lists } };
       }
+      case 'capture':
+        await kernel.capture.want(request.resolvers ?? undefined);
+        return { reply: { kind: 'done' } };
       case 'counters':
         return { reply: { kind: 'counters', counters: kernel.tables.counts() } };
       case 'marks':

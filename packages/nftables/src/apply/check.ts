@@ -4,7 +4,14 @@
  */
 
 import { bitsOf, type Family } from '@rulecast/rules';
-import { ELEMENTS_MAX, FLOW_MARK_MAX, NAME_QUBE_NETWORKS_MAX, NO_FLOW_MARK, RULES_MAX } from '../limits.ts';
+import {
+  CAPTURED_MAX,
+  ELEMENTS_MAX,
+  FLOW_MARK_MAX,
+  NAME_QUBE_NETWORKS_MAX,
+  NO_FLOW_MARK,
+  RULES_MAX,
+} from '../limits.ts';
 import type { Change, Elements, NameSet, Tag, Verdicts } from '../plan/change.ts';
 import { parseNameSetName } from '../plan/name-set.ts';
 import {
@@ -51,6 +58,16 @@ export function checkRequest(value: unknown, body: Uint8Array): Request {
       const qube = fields['qube'];
       const digits = typeof qube === 'string' && qube.length === 32 ? 32 : 8;
       return { kind: 'told', qube: hex(qube, digits), address: hex(fields['address'], digits) };
+    }
+    case 'capture': {
+      const resolvers = fields['resolvers'];
+      if (resolvers === null) return { kind: 'capture', resolvers };
+      return {
+        kind: 'capture',
+        resolvers: list(resolvers, CAPTURED_MAX, 'resolvers').map((each) =>
+          hex(each, typeof each === 'string' && each.length === 32 ? 32 : 8),
+        ),
+      };
     }
     case 'counters':
     case 'marks':

@@ -21,6 +21,8 @@ export interface ApplierEvents {
   readonly onNotice: (notice: Notice) => void;
   /** No name opens anything in these families: nobody checks who sends. */
   readonly onUnguarded: (families: readonly Family[]) => void;
+  /** Why what qubes ask does not come to `rulecast-dns`; empty: it does, or is not captured. */
+  readonly onCaptured: (text: string) => void;
   readonly onError: (text: string) => void;
 }
 
@@ -117,6 +119,7 @@ export class ApplierClient {
     if ('alive' in message) return;
     if ('noticed' in message) this.#events.onNotice(message.noticed);
     else if ('unguarded' in message) this.#events.onUnguarded(message.unguarded);
+    else if ('captured' in message) this.#events.onCaptured(message.captured);
     else if ('died' in message) {
       this.#failAll('it ended');
       this.#say('it ended');

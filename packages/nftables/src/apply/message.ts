@@ -36,6 +36,11 @@ export type Request =
   | { readonly kind: 'names'; readonly nameSets: readonly NameSet[] }
   /** By which lists an address is open to a qube; 8 or 32 hex digits each. */
   | { readonly kind: 'told'; readonly qube: string; readonly address: string }
+  /**
+   * Takes what qubes ask of these resolvers, 8 or 32 hex digits each, and of those that Qubes asks for
+   * them, to where `rulecast-dns` is asked; null: of none.
+   */
+  | { readonly kind: 'capture'; readonly resolvers: readonly string[] | null }
   | { readonly kind: 'counters' }
   | { readonly kind: 'marks' };
 
@@ -69,6 +74,11 @@ export type FromApplier =
    * changes.
    */
   | { readonly unguarded: readonly Family[] }
+  /**
+   * Why what qubes ask does not come to `rulecast-dns`; empty: it does, or is not captured. Said once
+   * each.
+   */
+  | { readonly captured: string }
   /** Said every second, so that one that hangs is known by its silence. */
   | { readonly alive: true }
   /**

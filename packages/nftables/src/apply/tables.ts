@@ -29,7 +29,14 @@ import { destroyNamed } from '../kernel/name-elements.ts';
 import { NativeError } from '../kernel/native.ts';
 import type { Netlink, TableInfo } from '../kernel/netlink.ts';
 import { BASE_CHAIN, closedRules, scriptOf } from '../kernel/script.ts';
-import { CARRIED_ELEMENTS, CLOSED_TABLE, PIECE_COMMANDS, PIECE_ELEMENTS, TABLES } from '../limits.ts';
+import {
+  CAPTURE_TABLE,
+  CARRIED_ELEMENTS,
+  CLOSED_TABLE,
+  PIECE_COMMANDS,
+  PIECE_ELEMENTS,
+  TABLES,
+} from '../limits.ts';
 import type { Change, NameSet, Tag } from '../plan/change.ts';
 import { kernelBytesOf } from '../plan/memory.ts';
 import { parseNameSetName } from '../plan/name-set.ts';
@@ -125,7 +132,7 @@ export class Tables {
   // ── What earlier appliers left ───────────────────────────────────────────────────────────────────────────
 
   async #adopt(): Promise<void> {
-    const ours = [...TABLES, CLOSED_TABLE] as readonly string[];
+    const ours = [...TABLES, CLOSED_TABLE, CAPTURE_TABLE] as readonly string[];
     for (const { name } of this.#netlink.tables().filter((each) => ours.includes(each.name)))
       await this.#adoptTable(name);
     const left = this.#netlink.tables().filter(({ name }) => (TABLES as readonly string[]).includes(name));
@@ -388,7 +395,7 @@ export class Tables {
   /** Deletes all tables of ours. Throws NativeError. */
   remove(): void {
     this.#current = undefined;
-    for (const name of [...TABLES, CLOSED_TABLE]) this.#delete(name);
+    for (const name of [...TABLES, CLOSED_TABLE, CAPTURE_TABLE]) this.#delete(name);
   }
 
   /** If it is there. */
@@ -442,6 +449,22 @@ export class Tables {
     const now = this.#netlink.generation();
     if (now !== this.#generation) this.#foreign = true;
     this.#generation = now;
+  }
+
+  // ── Beside releases ──────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Has a table that is no release's be what some commands make of it, in one transaction. Throws
+   * NativeError.
+   */
+  put(table: string, commandsOf: (isOwned: boolean) => Iterable<Command>): void {
+    const before = this.#find(table) === undefined ? [] : [deleteTable(table)];
+    this.#run([...before, ...commandsOf(this.#owns)]);
+  }
+
+  /** Deletes a table that is no release's, if it is there. Throws NativeError. */
+  drop(table: string): void {
+    this.#delete(table);
   }
 
   // ── What there is ────────────────────────────────────────────────────────────────────────────────────────

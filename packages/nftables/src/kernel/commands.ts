@@ -56,6 +56,14 @@ export const OBJECT_COUNTER = 1;
 export const NF_ACCEPT = 1;
 export const FORWARD_HOOK = 2;
 export const HOOK_TYPE = 'filter';
+/** Where packets come into a chain, in which order among others, and what it may do. */
+export interface Hook {
+  readonly number: number;
+  readonly priority: number;
+  readonly type: 'filter' | 'nat';
+}
+/** Of releases: packets on their way through. */
+const FORWARD: Hook = { number: FORWARD_HOOK, priority: HOOK_PRIORITY, type: HOOK_TYPE };
 
 /** Makes a table, or takes it over. */
 export function addTable(table: string, isOwned: boolean): Command {
@@ -71,13 +79,17 @@ export function addChain(table: string, chain: string): Command {
   return created(NftMessage.newChain, table, [3, chain]);
 }
 
-/** A chain that packets come into which are forwarded, and that accepts. */
-export function addBaseChain(table: string, chain: string): Command {
+/** A chain that packets come into, and that accepts. */
+export function addBaseChain(
+  table: string,
+  chain: string,
+  { number, priority, type }: Hook = FORWARD,
+): Command {
   const hook: Attribute[] = [
-    [1, FORWARD_HOOK],
-    [2, HOOK_PRIORITY],
+    [1, number],
+    [2, priority],
   ];
-  return created(NftMessage.newChain, table, [3, chain], [4, hook], [5, NF_ACCEPT], [7, HOOK_TYPE]);
+  return created(NftMessage.newChain, table, [3, chain], [4, hook], [5, NF_ACCEPT], [7, type]);
 }
 
 export function deleteChain(table: string, chain: string): Command {

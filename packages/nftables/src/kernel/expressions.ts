@@ -12,7 +12,15 @@ export type Expression = readonly [readonly [1, string], readonly [2, readonly A
 export type Value = Uint8Array | number;
 
 /** What is known of a packet by itself. */
-export const Meta = { family: 15, protocol: 16, inGroup: 21, outGroup: 22 } as const;
+export const Meta = {
+  mark: 3,
+  inName: 6,
+  outName: 7,
+  family: 15,
+  protocol: 16,
+  inGroup: 21,
+  outGroup: 22,
+} as const;
 /** What the connection table says of its flow. */
 export const Ct = {
   state: 0,
@@ -32,6 +40,7 @@ export const CtState = { invalid: 1, established: 2, new: 8, untracked: 64 } as 
 export const Reject = { tcpReset: { type: 1, code: 0 }, adminProhibited: { type: 2, code: 3 } } as const;
 
 const REGISTER = 1;
+const INTERFACE_NAME_BYTES = 16;
 /** Where the second of two addresses lies behind the first: registers of 4 bytes, and of 16. */
 const BEHIND_REGISTER = { 4: 9, 6: 2 } as const;
 const VERDICT_REGISTER = 0;
@@ -39,6 +48,8 @@ const TRANSPORT_HEADER = 2;
 const Comparison = { equal: 0, unequal: 1 } as const;
 const INVERTED = 1;
 const COUNTER = 1;
+const SOURCE_NAT = 0;
+export const NFPROTO = { 4: 2, 6: 10 } as const;
 export const VerdictCode = { drop: 0, accept: 1, jump: -3, goto: -4 } as const;
 
 export function meta(key: number): Expression {
@@ -58,6 +69,16 @@ export function ctBehind(key: number, direction: number, family: 4 | 6): Express
 
 export function setMark(): Expression {
   return expression('ct', [2, Ct.mark], [4, REGISTER]);
+}
+
+/** Of the packet, not of its flow. */
+export function setPacketMark(): Expression {
+  return expression('meta', [2, Meta.mark], [3, REGISTER]);
+}
+
+/** Gives the flow the address of the register to come from, which no later chain does then. */
+export function sourceFrom(family: 4 | 6): Expression {
+  return expression('nat', [1, SOURCE_NAT], [2, NFPROTO[family]], [3, REGISTER]);
 }
 
 /** Bytes of the header of the protocol above IP. */
@@ -149,6 +170,13 @@ export function half(number: number): Uint8Array {
 /** As marks, states and groups are, in the order of the machine. */
 export function machineWord(number: number): Uint8Array {
   return Uint8Array.of(number & 255, (number >> 8) & 255, (number >> 16) & 255, number >>> 24);
+}
+
+/** The name of an interface, as the kernel has it: with zeros up to its full length. */
+export function interfaceName(name: string): Uint8Array {
+  const bytes = new Uint8Array(INTERFACE_NAME_BYTES);
+  bytes.set(Buffer.from(name, 'latin1'));
+  return bytes;
 }
 
 function value(compared: Value): readonly Attribute[] {

@@ -1,6 +1,6 @@
 /**
- * Sockets of the kernel's netfilter netlink, by the C library's functions through koffi: loaded only by the
- * process that has CAP_NET_ADMIN.
+ * Sockets of the kernel's netlink, by the C library's functions through koffi: loaded only by the process
+ * that has CAP_NET_ADMIN.
  */
 
 import { getSystemErrorMap } from 'node:util';
@@ -37,7 +37,8 @@ export interface NetlinkSocket {
 const AF_NETLINK = 16;
 const SOCK_RAW = 3;
 const SOCK_CLOEXEC = 0o2000000;
-const NETLINK_NETFILTER = 12;
+/** What is talked to: routing, or netfilter. */
+export const NetlinkFamily = { route: 0, netfilter: 12 } as const;
 const SOL_SOCKET = 1;
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
@@ -58,8 +59,8 @@ const c = {
 };
 
 /** Opens a socket, which no program that is started gets. Throws NativeError. */
-export function openNetlink(): NetlinkSocket {
-  const fd = c.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER) as number;
+export function openNetlink(family: number = NetlinkFamily.netfilter): NetlinkSocket {
+  const fd = c.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, family) as number;
   if (fd < 0) throw failure('socket');
   const address = new Uint8Array(12); // sockaddr_nl: the kernel gives the port, no groups
   address[0] = AF_NETLINK;

@@ -49,6 +49,7 @@ import {
   machineWord,
   masked,
   meta,
+  NFPROTO,
   Reject,
   reject,
   setMark,
@@ -61,7 +62,7 @@ import {
  * The protocols that have ports, for rules of both. A set without a name in each rule would be an object of
  * its own, and the kernel looks through all of them for a name: 5,800 rules took 3.7 s.
  */
-const PORT_PROTOCOLS_SET = 'port_protocols';
+export const PORT_PROTOCOLS_SET = 'port_protocols';
 /** Where dropped packets go. */
 export const DENY_CHAIN = 'deny';
 /** Where packets come in, and where they go on that nothing objects to on their way from a qube. */
@@ -157,7 +158,7 @@ export function ruleCount(chains: Iterable<readonly Step[]>, options: ChangeOpti
 
 // ── What every plan has ────────────────────────────────────────────────────────────────────────────────────
 
-type Rule = readonly Expression[];
+export type Rule = readonly Expression[];
 
 const ACCEPT = verdict('accept');
 const DROP = verdict('drop');
@@ -166,7 +167,6 @@ const TCP = equals(byte(6));
 /** Bits of the byte of a TCP header that has them. */
 const TCP_FLAGS_AT = 13;
 const TcpFlag = { fin: 1, syn: 2, rst: 4, ack: 16 } as const;
-const NFPROTO = { 4: 2, 6: 10 } as const;
 
 /** All but the base chain: what follows it, and what happens to dropped packets. */
 function* frameCommands(options: ChangeOptions, table: string): Generator<Command> {
@@ -178,7 +178,7 @@ function* frameCommands(options: ChangeOptions, table: string): Generator<Comman
   yield* addRules(table, NEXT_CHAIN, nextRules(options));
 }
 
-function addRules(table: string, chain: string, rules: readonly Rule[]): readonly Command[] {
+export function addRules(table: string, chain: string, rules: readonly Rule[]): readonly Command[] {
   return rules.map((rule) => addRule(table, chain, rule));
 }
 
@@ -277,11 +277,11 @@ export function closedRules(downstreamGroup: number): readonly Rule[] {
   return [Meta.inGroup, Meta.outGroup].map((key) => [meta(key), isOurs, reject(Reject.adminProhibited)]);
 }
 
-function goes(direction: keyof typeof CtDirection): Rule {
+export function goes(direction: keyof typeof CtDirection): Rule {
   return [ct(Ct.direction), equals(byte(CtDirection[direction]))];
 }
 
-function isOf(family: Family): Rule {
+export function isOf(family: Family): Rule {
   return [meta(Meta.family), equals(byte(NFPROTO[family]))];
 }
 
@@ -342,8 +342,9 @@ function planRule(rule: PlanRule, isEgress: boolean, family: Family): Rule {
   return out;
 }
 
-const PROTOCOL = ct(Ct.protocol, CtDirection.original);
-const HAS_PORTS = isIn(PORT_PROTOCOLS_SET);
+/** Of the flow. */
+export const PROTOCOL = ct(Ct.protocol, CtDirection.original);
+export const HAS_PORTS = isIn(PORT_PROTOCOLS_SET);
 const PORT = ct(Ct.srcPort, CtDirection.reply);
 const ICMP = ct(Ct.dstPort, CtDirection.original);
 /** Behind the address of the qube, the one that replies come from: a pair, as name sets have them. */

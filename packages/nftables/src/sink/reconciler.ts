@@ -12,7 +12,7 @@
  */
 
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Environment } from '@rulecast/rules';
+import { type Environment, needsFirewallDns } from '@rulecast/rules';
 import { type ApplierClient, ApplierError } from '../apply/client.ts';
 import type { NftRun, Request } from '../apply/message.ts';
 import type { KernelState } from '../kernel/listing.ts';
@@ -40,6 +40,7 @@ import {
 } from '../plan/change.ts';
 import { capacityOf } from '../plan/layout.ts';
 import {
+  hexAt,
   keyOf,
   type Plan,
   parseClassMapName,
@@ -58,6 +59,8 @@ export interface Desired {
   readonly tag: Tag;
   readonly counters: readonly CounterIndex[];
   readonly basis: Basis;
+  /** Resolvers whose questions are captured, in hex; null: none are. */
+  readonly resolvers: readonly string[] | null;
 }
 
 /** What it holds of that, as far as we know. */
@@ -98,6 +101,7 @@ export class Reconciler {
   readonly #applier: ApplierClient;
   readonly #options: Omit<ChangeOptions, 'tag'>;
   readonly #marks: FlowMarks | undefined;
+  readonly #capturesDns: boolean;
   readonly #logger: SinkLogger;
   #desired: Desired | undefined;
   #realised: Realised = STALE;
@@ -118,12 +122,13 @@ export class Reconciler {
   constructor(
     applier: ApplierClient,
     options: Omit<ChangeOptions, 'tag'>,
-    marks: FlowMarks | undefined,
+    { marks, capturesDns }: { readonly marks: FlowMarks | undefined; readonly capturesDns: boolean },
     logger: SinkLogger,
   ) {
     this.#applier = applier;
     this.#options = options;
     this.#marks = marks;
+    this.#capturesDns = capturesDns;
     this.#logger = logger;
   }
 
@@ -161,7 +166,9 @@ export class Reconciler {
       conditions: this.#conditions(plan, environment),
       mark: this.#marks?.next() ?? NO_FLOW_MARK,
     };
-    const next = { plan, tag, counters, basis };
+    const isCaptured = this.#capturesDns && needsFirewallDns(ruleSet);
+    const resolvers = isCaptured ? environment.dns.map(({ words, family }) => hexAt(words, 0, family)) : null;
+    const next = { plan, tag, counters, basis, resolvers };
     if (desired !== undefined && this.#realised.kind === 'in-force') {
       if (sameTag(desired.tag, tag)) return { next, first: undefined, afterwards: [] };
       const { release: first, afterwards } = transition(desired, plan, { ...this.#options, tag });
@@ -200,6 +207,8 @@ export class Reconciler {
    */
   async realise({ next, first, afterwards }: Step): Promise<NftRun | undefined> {
     if (first === undefined) return undefined;
+    // Before names are judged, and until no release does that.
+    if (next.resolvers !== null) await this.#capture(next);
     const run = await this.#loadOrAll(first, afterwards, next);
     this.#marks?.take(next.tag.mark);
     this.#desired = next;
@@ -304,6 +313,7 @@ export class Reconciler {
     const desired = this.#desired;
     if (desired === undefined || this.#closed) return false;
     const drift = await this.#driftFrom(desired, depth);
+    await this.#capture(desired);
     if (drift === undefined) {
       await this.#sayNames(desired.plan);
       return false;
@@ -319,6 +329,11 @@ export class Reconciler {
     this.#leaveAt((await this.look()).fingerprint);
     this.#logger.info({ release }, 'the kernel is repaired');
     return true;
+  }
+
+  /** Says whose questions are captured; to say it again costs a look. Rejects with ApplierError. */
+  async #capture({ resolvers }: Desired): Promise<void> {
+    if (this.#capturesDns) await this.#applier.ask({ kind: 'capture', resolvers }, 'done');
   }
 
   /** To an applier that may be another than the one that made the table. */

@@ -48,6 +48,11 @@ export interface NftSinkOptions {
   readonly flowMarks?: boolean;
   /** Whether the applier was given `--openings`; default false. */
   readonly opensNames?: boolean;
+  /**
+   * Whether what qubes ask of their resolvers is taken to `rulecast-dns` while a release needs that; default
+   * false.
+   */
+  readonly capturesDns?: boolean;
   /** Between looks that take in the elements of sets; default 5 minutes. */
   readonly checkEveryMs?: number;
   readonly logger?: SinkLogger;
@@ -117,6 +122,8 @@ export class NftSink {
   #lastRun: NftRun | undefined;
   /** Where nobody checks who sends. */
   #unguarded: { readonly families: readonly Family[]; readonly sinceMs: number } | undefined;
+  /** Why DNS of qubes, which is captured, does not come to `rulecast-dns`. */
+  #uncaptured: { readonly text: string; readonly sinceMs: number } | undefined;
   #bootTimer: NodeJS.Timeout | undefined;
   #saidAtMs = Number.NEGATIVE_INFINITY;
   #counted: Readonly<Record<string, number>> = {};
@@ -137,6 +144,7 @@ export class NftSink {
         onUnguarded: (families) => {
           this.#unguarded = { families, sinceMs: performance.now() };
         },
+        onCaptured: (text) => this.#captured(text),
         onError: (text) => {
           this.#reconciler.lost(text);
           this.#logger.error({}, text);
@@ -144,7 +152,13 @@ export class NftSink {
       },
     );
     const marks = options.flowMarks === false ? undefined : new FlowMarks();
-    this.#reconciler = new Reconciler(this.#applier, { downstreamGroup, answer }, marks, this.#logger);
+    const { capturesDns = false } = options;
+    this.#reconciler = new Reconciler(
+      this.#applier,
+      { downstreamGroup, answer },
+      { marks, capturesDns },
+      this.#logger,
+    );
     this.#checkTimer = setInterval(
       () => this.#reconciler.checkSoon('elements'),
       options.checkEveryMs ?? CHECK_EVERY_MS,
@@ -242,8 +256,19 @@ export class NftSink {
   /** Since when, and why, it is not known that what was committed last is enforced; undefined: it is. */
   trouble(): SinkTrouble | undefined {
     const { status } = this.#reconciler;
-    if (status.kind === 'enforced') return this.#openingTrouble();
+    if (status.kind === 'enforced') return this.#captureTrouble() ?? this.#openingTrouble();
     return { text: status.text, forMs: performance.now() - status.sinceMs };
+  }
+
+  #captured(text: string): void {
+    if (text === '') this.#logger.info({}, 'DNS of qubes comes to rulecast-dns, or is not captured');
+    else this.#logger.warn({ reason: text }, 'no DNS of qubes is answered');
+    this.#uncaptured = text === '' ? undefined : { text, sinceMs: performance.now() };
+  }
+
+  #captureTrouble(): SinkTrouble | undefined {
+    const trouble = this.#uncaptured;
+    return trouble && { text: trouble.text, forMs: performance.now() - trouble.sinceMs };
   }
 
   /** Why no name opens anything that is to. */

@@ -10,6 +10,8 @@ const TRUST = '/etc/rulecast/trust';
 const SETTINGS = '/etc/rulecast/subscriber.env';
 const STATE = '/var/lib/rulecast/subscriber';
 const NAMES_SOCKET = '/run/rulecast-dns/names.sock';
+const DNS_NAMESPACE = '/run/netns/rulecast-dns';
+const DNS_LINK = '/sys/class/net/rulecast-dns';
 const QUBESDB = 'qubesdb:';
 const XEN = ['evtchn', 'gntalloc', 'gntdev', 'xenbus'].map((name) => `/dev/xen/${name}`);
 /** The first that has tables which are owned for good. */
@@ -51,8 +53,8 @@ function trustOf(machine: Machine): Finding {
 }
 
 /** What the settings say of an option, and QubesDB where they name it. */
-function settingOf(machine: Machine, option: 'trust' | 'connect' | 'names'): string | undefined {
-  const variable = `RULECAST_${option.toUpperCase()}`;
+function settingOf(machine: Machine, option: 'trust' | 'connect' | 'names' | 'dns-mode'): string | undefined {
+  const variable = `RULECAST_${option.toUpperCase().replace('-', '_')}`;
   const written = new RegExp(`^(?:${variable}=|RULECAST_OPTIONS=.*--${option}[ =])(\\S+)`, 'm');
   const said = written.exec(machine.text(SETTINGS) ?? '')?.[1];
   if (said?.startsWith(QUBESDB) !== true) return said;
@@ -144,9 +146,24 @@ function namesOf(machine: Machine): readonly Finding[] {
   }
   const unit = unitOf(machine, 'rulecast-dns');
   if (unit.result !== 'good' && said === NAMES_SOCKET) return [unit];
-  if (machine.state(said)?.kind === 'socket') return [good('names', `rulecast-dns is told at ${said}`)];
+  const captured = capturedOf(machine);
+  if (machine.state(said)?.kind === 'socket')
+    return [good('names', `rulecast-dns is told at ${said}`), ...captured];
   const remedy = 'journalctl -u rulecast-dns: it makes the socket, as --releases says';
   return [fault('names', `there is no socket ${said}: no name is blocked`, remedy)];
+}
+
+/** Whether qubes that ask their resolvers are answered, where somebody wants that. */
+function capturedOf(machine: Machine): readonly Finding[] {
+  if (settingOf(machine, 'dns-mode') !== 'own') return [];
+  const unit = unitOf(machine, 'rulecast-dns.socket');
+  if (unit.result !== 'good') return [unit];
+  if (machine.state(DNS_NAMESPACE) !== undefined && machine.state(DNS_LINK) !== undefined)
+    return [good('capture', 'what qubes ask of their resolvers is taken to rulecast-dns')];
+  const remedy = 'systemctl restart rulecast-dns-net';
+  return [
+    fault('capture', `there is no ${DNS_NAMESPACE} or no ${DNS_LINK}: no DNS of qubes is answered`, remedy),
+  ];
 }
 
 function xenOf(machine: Machine): Finding {

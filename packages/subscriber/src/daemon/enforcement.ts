@@ -20,6 +20,8 @@ export interface EnforcementOptions {
   readonly openings: string | undefined;
   /** No qube can send by the address of another, though no table shows that. */
   readonly sourcesChecked: boolean;
+  /** Whether DNS of qubes is taken to `rulecast-dns`. */
+  readonly capturesDns: boolean;
   /** Becomes this user once the applier runs; undefined: stays who it is. */
   readonly user: string | undefined;
   /** Whom the applier runs as; undefined: root, with one capability. Only with `user`. */
@@ -64,7 +66,7 @@ export async function startEnforcement(options: EnforcementOptions): Promise<Nft
   if (account !== undefined && process.getuid?.() !== 0) {
     throw new EnforcementError('--user needs to be started as root: it gives the privileges up');
   }
-  const { checkEveryMs, answer, flowMarks, logger } = options;
+  const { checkEveryMs, answer, flowMarks, capturesDns, logger } = options;
   const opensNames = openings !== undefined;
   const sinkOptions: NftSinkOptions = {
     downstreamGroup,
@@ -73,6 +75,7 @@ export async function startEnforcement(options: EnforcementOptions): Promise<Nft
     checkEveryMs,
     logger,
     opensNames,
+    capturesDns,
   };
   if (account === undefined) return createNftSink({ ...sinkOptions, applier: applierCommand(args) });
   const plain = applierCommand(['--supervise', ...args]);

@@ -28,6 +28,7 @@ const ENVIRONMENT = {
     'stale-seconds',
     'dns',
     'names',
+    'dns-mode',
     'openings',
     'sources-checked',
     'enforce',
@@ -117,6 +118,13 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
     requiresArg: true,
     describe:
       'Unix socket of rulecast-dns --releases, which then blocks the names of lists with resolve: firewall; without it no release that has such a list is taken',
+  })
+  .option('dns-mode', {
+    requiresArg: true,
+    choices: ['own', 'router', 'off'] as const,
+    describe:
+      'With --names, how questions come to rulecast-dns while a release needs it: own, what qubes ask of the addresses of --dns, and of those that Qubes asks for them, is taken to rulecast-dns.socket or dropped (with --enforce); router, they are told to ask it. Without --names: off',
+    defaultDescription: 'router with --names, else off',
   })
   .option('openings', {
     type: 'string',
@@ -248,6 +256,12 @@ export function checkUsers(): void {
   if (argv.openings !== undefined && (!argv.enforce || argv.names === undefined))
     throw usageError(
       `--openings ${argv.openings} goes with --enforce and --names SOCKET: what opens, and what is told of names`,
+    );
+  if (argv.dnsMode === 'own' && (!argv.enforce || argv.names === undefined))
+    throw usageError('--dns-mode own goes with --enforce and --names SOCKET: what captures, and who answers');
+  if ((argv.dnsMode === 'off') === (argv.names !== undefined) && argv.dnsMode !== undefined)
+    throw usageError(
+      `--dns-mode ${argv.dnsMode} goes ${argv.names === undefined ? 'with' : 'without'} --names SOCKET: who answers`,
     );
   if (argv.applierUser !== undefined && argv.user === undefined) {
     throw usageError(`--applier-user ${argv.applierUser} goes with --user NAME, whom the daemon becomes`);

@@ -1,0 +1,133 @@
+/**
+ * The capture of DNS: keeps its table at the resolvers that qubes ask, as the sink says and as Qubes
+ * translates them, and looks whether what is marked there still leads to `rulecast-dns`. Where it does
+ * not, the table lets no question pass (kernel/capture-script.ts); here it is said why.
+ */
+
+import { captureCommands } from '../kernel/capture-script.ts';
+import { qubesResolvers } from '../kernel/dnat.ts';
+import { lookAtTable } from '../kernel/listing.ts';
+import { NativeError } from '../kernel/native.ts';
+import type { Netlink } from '../kernel/netlink.ts';
+import type { Routes } from '../kernel/routes.ts';
+import { CAPTURE_LINK, CAPTURE_MARK, CAPTURE_TABLE, CAPTURED_MAX } from '../limits.ts';
+import type { Tables } from './tables.ts';
+
+export interface CaptureWorld {
+  readonly netlink: Netlink;
+  readonly tables: Pick<Tables, 'put' | 'drop'>;
+  /** Opened once something is captured. */
+  readonly routes: () => Pick<Routes, 'link' | 'wayOf'>;
+  readonly downstreamGroup: number;
+  readonly turn: () => Promise<void>;
+  /** Why questions do not come to `rulecast-dns`; empty: they do. */
+  readonly tell: (text: string) => void;
+}
+
+export class Capture {
+  readonly #world: CaptureWorld;
+  #routes: Pick<Routes, 'link' | 'wayOf'> | undefined;
+  /** As the sink said; undefined: nothing is captured, or nothing was said yet. */
+  #asked: readonly string[] | undefined;
+  /** What the table was made of, and what it looked like then. */
+  #made: { readonly resolvers: readonly string[]; readonly fingerprint: string } | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+  #isFollowing = false;
+  #told = '';
+
+  constructor(world: CaptureWorld) {
+    this.#world = world;
+  }
+
+  /** Captures what is asked of these resolvers; undefined: nothing. Rejects with NativeError. */
+  want(resolvers: readonly string[] | undefined): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#asked = resolvers;
+      if (resolvers === undefined) {
+        this.#made = undefined;
+        this.#world.tables.drop(CAPTURE_TABLE);
+        this.#tell('');
+      } else await this.#make();
+      this.look();
+    });
+  }
+
+  /**
+   * Somebody changed something: what Qubes asks, or our table. One at a time; what comes meanwhile, once
+   * more.
+   */
+  async follow(): Promise<void> {
+    if (this.#isFollowing || this.#asked === undefined) return;
+    this.#isFollowing = true;
+    await this.#inTurn(async () => {
+      this.#isFollowing = false;
+      if (this.#asked === undefined) return;
+      await this.#make();
+      this.look();
+    }).catch((error: unknown) => {
+      if (!(error instanceof NativeError)) throw error;
+      this.#tell(`the resolvers that qubes ask cannot be followed: ${error.message}`);
+    });
+  }
+
+  #inTurn(step: () => Promise<void>): Promise<void> {
+    const result = this.#turn.then(step);
+    this.#turn = result.catch(() => undefined);
+    return result;
+  }
+
+  async #make(): Promise<void> {
+    const { netlink, tables, downstreamGroup, turn } = this.#world;
+    const translated = await qubesResolvers(netlink, turn);
+    const resolvers = [...new Set([...(this.#asked ?? []), ...translated])].sort();
+    if (resolvers.length > CAPTURED_MAX)
+      throw new NativeError(
+        `${resolvers.length} resolvers are too many to be captured: at most ${CAPTURED_MAX}`,
+      );
+    const isSame = this.#made?.resolvers.join() === resolvers.join();
+    if (isSame && (await this.#fingerprint()) === this.#made?.fingerprint) return;
+    tables.put(CAPTURE_TABLE, (isOwned) => captureCommands(resolvers, { downstreamGroup, isOwned }));
+    this.#made = { resolvers, fingerprint: await this.#fingerprint() };
+  }
+
+  async #fingerprint(): Promise<string> {
+    const { netlink, turn } = this.#world;
+    return (await lookAtTable(netlink, CAPTURE_TABLE, [], [], turn)).state.fingerprint;
+  }
+
+  /** Looks whether questions come to `rulecast-dns`, and tells what is new about it. */
+  look(): void {
+    if (this.#made === undefined) return;
+    try {
+      this.#tell(this.#trouble(this.#made.resolvers) ?? '');
+    } catch (error) {
+      if (!(error instanceof NativeError)) throw error;
+      this.#tell(`it cannot be seen whether DNS of qubes comes to rulecast-dns: ${error.message}`);
+    }
+  }
+
+  #trouble(resolvers: readonly string[]): string | undefined {
+    this.#routes ??= this.#world.routes();
+    const link = this.#routes.link(CAPTURE_LINK);
+    if (link === undefined)
+      return `no DNS of qubes is answered: there is no link ${CAPTURE_LINK}: start rulecast-dns-net`;
+    if (!link.isConnected)
+      return `no DNS of qubes is answered: the link ${CAPTURE_LINK} leads nowhere: restart rulecast-dns-net`;
+    for (const resolver of resolvers) {
+      const address = Buffer.from(resolver, 'hex');
+      const family = address.length === 4 ? 4 : 6;
+      const way = this.#routes.wayOf(family, address, CAPTURE_MARK);
+      if (way.kind === 'here')
+        return `DNS of qubes is not answered where they ask an address of this firewall, by IPv${family}: give the resolver another address`;
+      if (way.kind !== 'link' || way.index !== link.index)
+        return `no DNS of qubes is answered by IPv${family}: marked packets do not leave by ${CAPTURE_LINK}, ip rule or ip route was changed: restart rulecast-dns-net`;
+    }
+    return undefined;
+  }
+
+  #tell(text: string): void {
+    if (text === this.#told) return;
+    this.#told = text;
+    this.#world.tell(text);
+  }
+}

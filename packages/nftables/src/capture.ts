@@ -1,0 +1,3 @@
+/** By what `rulecast-dns-net` and the applier mean the same. Loads no koffi. */
+
+export { CAPTURE_LINK, CAPTURE_MARK, CAPTURE_MARK_BITS } from './limits.ts';

@@ -1,0 +1,108 @@
+/**
+ * The table that takes DNS of qubes to where `rulecast-dns` is asked, and lets nobody else answer it:
+ *
+ *   taken   after Qubes' DNAT: a question of a qube to a resolver that is taken over gets our mark, by which routing knows it
+ *   guard   on its way through: what is such a question leaves by our link, or not at all
+ *   input   what this host itself would answer: not at all
+ *   keep    before Qubes masquerades: the qube's address stays, or all qubes would look alike
+ *
+ * Each chain judges for itself, so that none depends on another one, on routes, or on who changed them.
+ */
+
+import { CAPTURE_LINK, CAPTURE_MARK, CAPTURE_MARK_BITS, CAPTURE_TABLE } from '../limits.ts';
+import { addBaseChain, addChain, addProtocolSet, addTable, type Command, type Hook } from './commands.ts';
+import {
+  Ct,
+  CtDirection,
+  ct,
+  equals,
+  half,
+  interfaceName,
+  Meta,
+  machineWord,
+  masked,
+  meta,
+  setPacketMark,
+  sourceFrom,
+  verdict,
+} from './expressions.ts';
+import { addRules, goes, HAS_PORTS, isOf, PORT_PROTOCOLS_SET, PROTOCOL, type Rule } from './script.ts';
+
+/** Which are questions to a resolver that is taken over. */
+const QUESTIONS_CHAIN = 'questions';
+/** Qubes' chains have 0 and, for NAT, -100 and 100; ours of releases -10. */
+const HOOKS = {
+  taken: { number: 0, priority: -99, type: 'filter' },
+  input: { number: 1, priority: -11, type: 'filter' },
+  guard: { number: 2, priority: -11, type: 'filter' },
+  keep: { number: 4, priority: 98, type: 'nat' },
+} as const satisfies Readonly<Record<string, Hook>>;
+const DNS_PORT = 53;
+
+const DROP = verdict('drop');
+const LEAVES = [meta(Meta.outName), equals(interfaceName(CAPTURE_LINK))];
+const COMES = [meta(Meta.inName), equals(interfaceName(CAPTURE_LINK))];
+const IS_MARKED = [
+  meta(Meta.mark),
+  masked(machineWord(CAPTURE_MARK_BITS)),
+  equals(machineWord(CAPTURE_MARK)),
+];
+const MARKING = [
+  meta(Meta.mark),
+  masked(machineWord(~CAPTURE_MARK_BITS), machineWord(CAPTURE_MARK)),
+  setPacketMark(),
+];
+
+/** Makes the table, which is not there. `addresses` are of resolvers, 8 or 32 hex digits. */
+export function captureCommands(
+  addresses: readonly string[],
+  { downstreamGroup, isOwned }: { readonly downstreamGroup: number; readonly isOwned: boolean },
+): readonly Command[] {
+  const table = CAPTURE_TABLE;
+  const isOfQube = [meta(Meta.inGroup), equals(machineWord(downstreamGroup))];
+  const asks: Rule = [
+    ...isOfQube,
+    ...goes('original'),
+    PROTOCOL,
+    HAS_PORTS,
+    verdict('jump', QUESTIONS_CHAIN),
+  ];
+  const rules: Readonly<Record<keyof typeof HOOKS, readonly Rule[]>> = {
+    taken: [asks],
+    input: [asks, [...IS_MARKED, DROP]],
+    guard: [
+      [...COMES, ...goes('original'), DROP], // it answers, and asks nobody
+      [...LEAVES, ...IS_MARKED, verdict('accept')],
+      [...LEAVES, DROP],
+      asks,
+      [...IS_MARKED, DROP],
+    ],
+    keep: ([4, 6] as const).map((family) => [
+      ...LEAVES,
+      ...isOf(family),
+      ct(family === 4 ? Ct.src4 : Ct.src6, CtDirection.original),
+      sourceFrom(family),
+    ]),
+  };
+  return [
+    addTable(table, isOwned),
+    ...addProtocolSet(table, PORT_PROTOCOLS_SET, [6, 17]),
+    addChain(table, QUESTIONS_CHAIN),
+    ...addRules(table, QUESTIONS_CHAIN, addresses.flatMap(questionsTo)),
+    ...(Object.keys(HOOKS) as (keyof typeof HOOKS)[]).flatMap((chain) => [
+      addBaseChain(table, chain, HOOKS[chain]),
+      ...addRules(table, chain, rules[chain]),
+    ]),
+  ];
+}
+
+/** By where they go, and by where the qube sent them, whatever DNAT makes of that. */
+function questionsTo(address: string): readonly Rule[] {
+  const bytes = Buffer.from(address, 'hex');
+  const [replies, asked] = bytes.length === 4 ? [Ct.src4, Ct.dst4] : [Ct.src6, Ct.dst6];
+  const [port, { reply, original }] = [equals(half(DNS_PORT)), CtDirection];
+  return [
+    [ct(Ct.srcPort, reply), port, ct(replies, reply), equals(bytes), ...MARKING],
+    [ct(Ct.dstPort, original), port, ct(asked, original), equals(bytes), ...MARKING],
+  ];
+}

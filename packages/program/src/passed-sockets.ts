@@ -1,0 +1,18 @@
+/** The sockets that a service manager bound for this program, as sd_listen_fds(3) has them. */
+
+const FIRST = 3;
+const MOST = 64;
+
+/**
+ * Their descriptors; none where the environment names no sockets, or another process. They are taken out of
+ * it: what this program starts has none.
+ */
+export function passedSockets(
+  environment: Record<string, string | undefined>,
+  pid: number,
+): readonly number[] {
+  const { LISTEN_FDS: count = '', LISTEN_PID: owner } = environment;
+  for (const name of ['LISTEN_FDS', 'LISTEN_PID', 'LISTEN_FDNAMES']) delete environment[name];
+  if (owner !== String(pid) || !/^\d{1,2}$/.test(count) || Number(count) > MOST) return [];
+  return Array.from({ length: Number(count) }, (_, index) => FIRST + index);
+}

@@ -1,0 +1,278 @@
+/**
+ * DNS that is captured, beside the tables of Qubes: qubes ask the resolvers that Qubes gives them, and
+ * `rulecast-dns` answers, or nobody. Nothing outside the namespaces is asked.
+ */
+
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterEach, describe, expect, it } from 'vitest';
+import { ENFORCER, startEnforcer } from '../enforce/enforcer.ts';
+import { type Namespace, Network } from '../enforce/network.mjs';
+import { qubesDnat, qubesMasquerade, qubesTables } from '../enforce/qubes-tables.mjs';
+import { type Daemon, dnsNetCommand, startDns } from '../processes.mjs';
+import { namespacePrefix } from '../run/run.mjs';
+import { enforcementGap } from './namespaces.ts';
+import { Scene } from './scene.ts';
+
+const STREAM = fileURLToPath(new URL('../enforce/dns-stream.mjs', import.meta.url));
+const WORLD = fileURLToPath(new URL('../enforce/dns-world.mjs', import.meta.url));
+const LISTENING = fileURLToPath(new URL('../enforce/listening.py', import.meta.url));
+/** What qubes ask, and who is asked for them: not 10.139.1.1, as behind a VPN. */
+const ASKED = { 4: ['10.139.1.1', '10.139.1.2'], 6: ['fd53::1'] } as const;
+const RESOLVERS = { 4: ['10.53.0.9'], 6: ['2001:db8:53::9'] } as const;
+const OTHERS = { 4: ['10.53.0.10'], 6: ['2001:db8:53::10'] } as const;
+const EVERY = [...ASKED[4], ...ASKED[6], ...RESOLVERS[4], ...RESOLVERS[6]];
+const QUBES = [
+  { interface: 'vif-a', address: '10.137.0.5' },
+  { interface: 'vif-b', address: '10.137.128.6' },
+];
+const PREFIXES = {
+  a: ['10.137.0.5', 'fd09:24ef:4179:a::5'],
+  b: ['10.137.128.6', 'fd09:24ef:4179:b::6'],
+} as const;
+
+let house: House | undefined;
+
+afterEach(async () => {
+  house?.net('--remove');
+  await house?.network.close();
+  house = undefined;
+});
+
+async function ready(namespace: Namespace, command: readonly string[]): Promise<void> {
+  await once(createInterface({ input: namespace.spawn(command).stdout }), 'line');
+}
+
+/** What dig is told: the status, or why there is none. */
+async function dig(
+  from: Namespace,
+  server: string,
+  name: string,
+  ...more: readonly string[]
+): Promise<string> {
+  const [program = '', ...args] = [...from.prefix, 'dig', '+tries=1', '+time=2', ...more, `@${server}`, name];
+  const { stdout } = await promisify(execFile)(program, args).catch((error) => error as { stdout: string });
+  return (
+    /status: (\w+)/.exec(stdout)?.[1] ??
+    /timed out|refused|unreachable|no servers/.exec(stdout)?.[0] ??
+    stdout
+  );
+}
+
+/** A firewall whose qubes a and b ask Qubes' resolvers; the policy of a blocks names. */
+class House {
+  readonly scene: Scene;
+  readonly network: Network;
+  readonly namespace = `${namespacePrefix()}dns`;
+  dns: Daemon | undefined;
+  enforcer: Daemon | undefined;
+
+  private constructor(scene: Scene, of: Network) {
+    this.scene = scene;
+    this.network = of;
+  }
+
+  static async open(version: '4.2' | '4.3', options: readonly string[] = []): Promise<House> {
+    house = new House(new Scene(), new Network());
+    const { router, links } = house.network;
+    router.nft(qubesTables(version, QUBES));
+    house.resolvers(RESOLVERS);
+    router.nft(qubesMasquerade(4) + qubesMasquerade(6));
+    const world = links.world.namespace;
+    const addresses = [RESOLVERS, OTHERS].flatMap((each) => [...each[4], ...each[6]]);
+    world.run(
+      ['ip', '-batch', '-'],
+      addresses.map((each) => `addr add ${each} dev lo${each.includes(':') ? ' nodad' : ''}\n`).join(''),
+    );
+    await ready(world, [process.execPath, WORLD, ...addresses]);
+    house.net();
+    await house.startDns();
+    await house.scene.publisher();
+    const dns = [...ASKED[4], ...ASKED[6]].join();
+    house.enforcer = await startEnforcer(house.scene, house.network, [
+      ...['--names', house.scene.path('names.sock'), '--dns-mode', 'own', '--dns', dns],
+      ...options,
+    ]);
+    return house;
+  }
+
+  resolvers(to: typeof RESOLVERS | typeof OTHERS): void {
+    this.network.router.nft(qubesDnat(4, ASKED[4], to[4]) + qubesDnat(6, ASKED[6], to[6]));
+  }
+
+  net(...more: readonly string[]): void {
+    this.network.router.run(dnsNetCommand(['--namespace', this.namespace, ...more]));
+  }
+
+  /** As its units do: asked in the namespace, asking from the firewall itself. */
+  async startDns(): Promise<void> {
+    const bound = ['nsenter', `--net=/run/netns/${this.namespace}`, 'python3', LISTENING];
+    const launch = [...bound, ...this.network.router.prefix];
+    const args = ['--releases', this.scene.path('names.sock'), '--upstream', RESOLVERS[4][0]];
+    this.dns = this.scene.keep(await startDns(args, launch));
+  }
+
+  async push(
+    a: readonly string[],
+    lists: object = { ads: { names: ['.ads.example'], resolve: 'firewall' } },
+  ) {
+    const policies = {
+      a: { prefixes: PREFIXES.a, egress: a, default: 'accept' },
+      b: { prefixes: PREFIXES.b, egress: [], default: 'accept' },
+    };
+    const document = { lists, policies, unmatched: 'drop' };
+    const { records, ending } = await this.scene.control.pushText('rules.json', JSON.stringify(document));
+    expect(ending, JSON.stringify(records)).toMatchObject({ kind: 'done' });
+    await this.scene.control.synced(ENFORCER);
+  }
+
+  get a(): Namespace {
+    return this.network.links.a.namespace;
+  }
+
+  get b(): Namespace {
+    return this.network.links.b.namespace;
+  }
+
+  /** Asks for a blocked name all the time; `since` is what was answered since the last time. */
+  stream(servers: readonly string[]): () => Promise<Readonly<Record<string, number>>> {
+    const child = this.a.spawn([process.execPath, STREAM, 'x.ads.example', ...servers]);
+    const lines = createInterface({ input: child.stdout });
+    return async () => {
+      child.stdin.write('\n');
+      const [line] = await once(lines, 'line');
+      return JSON.parse(String(line));
+    };
+  }
+
+  /** Resolves once it is said why DNS is not answered, or, without words, that it is. */
+  async says(words: RegExp | undefined): Promise<void> {
+    const last = (): string => {
+      const said = this.enforcer?.log.filter(({ msg }) => /^(no )?DNS of qubes/.test(String(msg))).at(-1);
+      return String(said?.['reason'] ?? '');
+    };
+    await expect.poll(last, { timeout: 10_000, interval: 100 }).toMatch(words ?? /^$/);
+  }
+}
+
+const sum = (counts: Readonly<Record<string, number>>, rcode: string): number =>
+  Object.entries(counts).reduce((all, [key, count]) => all + (key.startsWith(`${rcode} `) ? count : 0), 0);
+
+describe.skipIf(enforcementGap() !== undefined)('DNS of qubes', () => {
+  it.each(['4.2', '4.3'] as const)(
+    'is answered by rulecast-dns alone, beside the tables of Qubes %s',
+    async (version) => {
+      const opened = await House.open(version);
+      const { router } = opened.network;
+      const theirs = (): string => router.run(['nft', '-s', 'list', 'ruleset', 'ip']);
+      const before = theirs();
+      // A release without names takes nothing: the resolver is asked.
+      await opened.push([], {});
+      expect(await dig(opened.a, ASKED[4][0], 'x.ads.example')).toBe('NOERROR');
+      expect(router.run(['nft', 'list', 'tables'])).not.toContain('rulecast_dns');
+
+      await opened.push(['drop dst=@ads']);
+      for (const server of EVERY) {
+        expect([server, await dig(opened.a, server, 'x.ads.example')]).toEqual([server, 'NXDOMAIN']);
+        expect([server, await dig(opened.b, server, 'x.ads.example')]).toEqual([server, 'NOERROR']); // as another qube
+        expect([server, await dig(opened.a, server, 'good.example', '+tcp')]).toEqual([server, 'NOERROR']);
+      }
+      expect(theirs()).toBe(before);
+      // What is not a question of a qube is left alone.
+      const other = `require('net').connect(5300, process.argv[1]).on('data', (text) => process.stdout.write(text)).write('?')`;
+      for (const server of [...RESOLVERS[4], ...RESOLVERS[6]]) {
+        expect(opened.a.run([process.execPath, '-e', other, server])).toBe('other\n');
+        expect(await dig(router, server, 'x.ads.example')).toBe('NOERROR');
+      }
+      // Rules of packets hold for DNS as before: Qubes', and ours.
+      router.nft(
+        `insert rule ip qubes custom-forward ip saddr 10.137.0.5 ip daddr ${RESOLVERS[4][0]} udp dport 53 drop\n`,
+      );
+      expect(await dig(opened.a, ASKED[4][0], 'good.example')).toBe('timed out');
+      router.nft('flush chain ip qubes custom-forward\n');
+      expect(await dig(opened.a, ASKED[4][0], 'good.example')).toBe('NOERROR');
+      await opened.push(['drop specialtarget=dns', 'drop dst=@ads']);
+      expect(await dig(opened.a, ASKED[4][0], 'good.example')).not.toBe('NOERROR');
+      expect(await dig(opened.b, ASKED[4][0], 'good.example')).toBe('NOERROR');
+      await opened.push([], {});
+      expect(await dig(opened.a, ASKED[4][0], 'x.ads.example')).toBe('NOERROR');
+    },
+    120_000,
+  );
+
+  it('is answered by nobody else, whatever is taken away', async () => {
+    const opened = await House.open('4.3');
+    const { router } = opened.network;
+    await opened.push(['drop dst=@ads']);
+    await opened.says(undefined);
+    let since = opened.stream(EVERY);
+    const isTold: Parameters<typeof opened.scene.control.until>[0] = ({ subscribers: [one] }) =>
+      one?.matches === false && /by IPv4: marked/.test(one.lastError?.text ?? '');
+    /** Nothing was answered but that there is no such name. */
+    const blocked = async (): Promise<number> => {
+      const counts = await since();
+      expect(Object.keys(counts).filter((key) => !key.startsWith('NXDOMAIN '))).toEqual([]);
+      return sum(counts, 'NXDOMAIN');
+    };
+    const ip = (...lines: readonly string[]): unknown => router.run(['ip', '-batch', '-'], lines.join('\n'));
+    const answers = async (): Promise<void> => {
+      await expect.poll(blocked, { timeout: 20_000, interval: 200 }).toBeGreaterThan(20);
+    };
+    await answers();
+    const rule = 'pref 53 fwmark 0x530000/0xff0000 lookup 5353';
+    const way = (family: 4 | 6): string =>
+      `default via ${family === 4 ? '169.254.53.2' : 'fd5a:5e53:5300::2'} dev rulecast-dns metric 1 table 5353`;
+    for (const family of [4, 6] as const) {
+      const said = new RegExp(`by IPv${family}: marked packets do not leave`);
+      const last = `unreachable default metric 4294967295 table 5353`;
+      for (const [take, put] of [
+        [[`-${family} rule del ${rule}`], [`-${family} rule add ${rule}`]],
+        [[`-${family} route del ${way(family)}`], [`-${family} route add ${way(family)}`]],
+        [
+          [`-${family} route del ${last}`, `-${family} route del ${way(family)}`],
+          [`-${family} route add ${last}`, `-${family} route add ${way(family)}`],
+        ],
+      ] as const) {
+        for (const line of take) router.run(['ip', ...line.split(' ')]);
+        await opened.says(said);
+        await blocked();
+        if (family === 4 && take[0]?.includes('rule')) await opened.scene.control.until(isTold);
+        for (const line of put) router.run(['ip', ...line.split(' ')]);
+        await opened.says(undefined);
+        await answers();
+      }
+    }
+    // The tables are ours alone.
+    for (const chain of ['taken', 'guard', 'input', 'keep', 'questions'])
+      expect(() => router.run(['nft', 'delete', 'chain', 'inet', 'rulecast_dns', chain])).toThrow(
+        'not permitted',
+      );
+    expect(() => router.run(['nft', 'delete', 'table', 'inet', 'rulecast_dns'])).toThrow('not permitted');
+    // Resolvers of the firewall that change are followed.
+    opened.resolvers(OTHERS);
+    await expect.poll(() => dig(opened.a, OTHERS[4][0], 'x.ads.example')).toBe('NXDOMAIN');
+    expect(await dig(opened.a, OTHERS[6][0], 'x.ads.example')).toBe('NXDOMAIN');
+    since = opened.stream([...ASKED[4], ...ASKED[6], ...OTHERS[4], ...OTHERS[6]]);
+    await answers();
+    // Without its name the namespace is there while it is used; without the link it is of no use.
+    router.run(['ip', 'netns', 'del', opened.namespace]);
+    await answers();
+    ip('link set rulecast-dns down');
+    await opened.says(/leads nowhere|do not leave/);
+    await blocked();
+    router.run(['ip', 'link', 'del', 'rulecast-dns']);
+    await opened.says(/no link rulecast-dns/);
+    await blocked();
+    await opened.dns?.kill();
+    opened.net();
+    await opened.startDns();
+    await opened.says(undefined);
+    await answers();
+    await opened.dns?.kill();
+    await blocked();
+    expect(sum(await since(), 'NXDOMAIN')).toBe(0);
+  }, 180_000);
+});
