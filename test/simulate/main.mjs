@@ -204,7 +204,7 @@ if (violated !== undefined) {
   for (const line of lines.slice(-60)) say(`  ${line}`);
   say(`seed ${seed}: ${violation?.text}`);
   const faults = options.faults === undefined ? '' : ` --faults ${options.faults.join(',')}`;
-  const wanted = violated.wanted === undefined ? '' : ` --want '${violated.wanted.join(';')}'`;
+  const wanted = violated.wanted?.length ? ` --want '${violated.wanted.join(';')}'` : '';
   const command = `npm run simulate -- --seed ${seed} --hours ${options.hours}${faults}${wanted}`;
   say(`again: ${command}`);
   if (options.isShrinking && trace !== '') {

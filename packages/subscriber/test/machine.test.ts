@@ -581,7 +581,7 @@ class World {
     return judgeOffer(
       message,
       this.state,
-      { verifyOffer, hasFloor: () => true, generation: () => 1 },
+      { verifyOffer, floor: () => this.held, generation: () => 1 },
       this.nowMs,
     );
   }

@@ -1,11 +1,13 @@
 /** Whom a subscriber believes: roots, one after the other, before anything that they allow. */
 
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { type MessageOf, type Root, type SignedRoot, signBytes } from '@rulecast/protocol';
 import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { freshKey, rootOf, signedRoot } from '../../../test/kit/roots.mjs';
 import { sampleRuleSet } from './sample.ts';
-import { type Peer, ScriptedPublisher, sampleReleases } from './scripted-publisher.ts';
+import { type Peer, ScriptedPublisher, type ScriptedRelease, sampleReleases } from './scripted-publisher.ts';
 import { startedSubscriber } from './started.ts';
 
 /** The root after the publisher's, signed by its key, and by those given. */
@@ -145,6 +147,38 @@ describe('a subscriber', () => {
     expect(await again.receive('nack')).toMatchObject({ code: 'bad-signature' });
     await again.fresh({ root: root.hash }, key); // the floor counts no more
     await again.bring({ ...two, signatures: signBytes(two.bytes, key) });
+  });
+
+  // Found by seed 972037 of the simulator: a publisher restored from a backup stayed below it.
+  it('tells of what was in force by a HELLO of its own, where a root that it had lost lets that count', async () => {
+    const publisher = new ScriptedPublisher();
+    const stateDirectory = temporaryDirectory();
+    const before = await startedSubscriber(publisher, { stateDirectory });
+    const { peer } = await publisher.greeted();
+    const key = freshKey();
+    const { roles } = rootOf(publisher.trust.lineage, key);
+    const { root: rootRole } = rootOf(publisher.trust.lineage, publisher.privateKey).roles;
+    const root = nextRoot(publisher, { roles: { ...roles, root: rootRole } });
+    await send(peer, root);
+    await peer.fresh({ root: root.hash }, key);
+    const [low, high] = [2, 9].map((version) => {
+      const release = publisher.release(sampleRuleSet(version), { version });
+      return { ...release, signatures: signBytes(release.bytes, key) };
+    }) as [ScriptedRelease, ScriptedRelease];
+    peer.isFirst = false;
+    await peer.bring(high);
+    await before.close();
+    for (const file of ['roots', join('copy', 'roots')]) rmSync(join(stateDirectory, file));
+    await startedSubscriber(publisher, { stateDirectory });
+    const { peer: again, hello } = await welcomed(publisher);
+    expect(hello).not.toHaveProperty('floor');
+    await send(again, publisher.root);
+    await send(again, root);
+    await again.offer(low);
+    expect(await again.ended()).toBe('not-newer');
+    const next = await publisher.peer();
+    const { hash, manifest } = high;
+    expect((await next.receive('hello')).floor).toEqual({ hash, epoch: 0, version: manifest.version });
   });
 
   it('begins at the root of another trust line, if that is one of those it followed', async () => {

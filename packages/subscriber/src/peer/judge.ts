@@ -9,16 +9,17 @@ import {
   ProtocolError,
 } from '@rulecast/protocol';
 import type { VerifiedOffer } from '../apply/offer.ts';
+import type { ActiveMark } from '../state/state.ts';
 import { checkNewest } from './freshness.ts';
 import { pauseLeftMs } from './patience.ts';
 import { refusalOf } from './refusals.ts';
-import { nackOfTrouble, type OfferEvent, type State } from './states.ts';
+import { isSame, nackOfTrouble, type OfferEvent, type State, type TableEvent } from './states.ts';
 
 export interface Judge {
   /** Checks signature, manifest, lineage, order and limits. Throws ProtocolError. */
   verifyOffer(manifestBytes: Uint8Array, signatures: Uint8Array): VerifiedOffer;
-  /** The newest that ever was in force counts. */
-  hasFloor(): boolean;
+  /** The newest that ever was in force, where it counts. */
+  floor(): Pick<ActiveMark, 'hash'> | undefined;
   /** The state of the table in force. */
   generation(): number;
 }
@@ -29,7 +30,7 @@ export function judgeOffer(
   state: Exclude<State, { readonly kind: 'closed' }>,
   judge: Judge,
   nowMs: number,
-): OfferEvent {
+): OfferEvent | Extract<TableEvent, { kind: 'stop' }> {
   const { held, trouble, memory } = state;
   const hash = manifestHash(manifest);
   const nack = { kind: 'nack', hash, retry: 'later', keeps: held?.hash } as const;
@@ -44,7 +45,7 @@ export function judgeOffer(
     const offer = judge.verifyOffer(manifest, signatures);
     const { epoch, version } = offer.manifest;
     isOfConnection = true;
-    checkNewest({ hash, epoch, version }, state.known, judge.hasFloor());
+    checkNewest({ hash, epoch, version }, state.known, judge.floor() !== undefined);
     const leftMs = pauseLeftMs(memory.patience, nowMs);
     if (leftMs === 0) return { kind: 'offer', offer };
     const text = `streams of this channel did not verify: nothing is wanted for ${leftMs} ms`;
@@ -53,6 +54,10 @@ export function judgeOffer(
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
     const { code, message } = error;
+    if (isUntold(judge.floor(), state) && (code === ErrorCode.notNewer || code === ErrorCode.forked)) {
+      // A root of this connection let it count. The publisher has to hear of it, or it stays below for ever.
+      return { kind: 'stop', reason: { code, text: boundText(`${message}; the next HELLO says so`) } };
+    }
     // The same manifest may come with good signatures, which anybody can spoil; the next root may grant it.
     const isForGood =
       !isOfConnection && code !== ErrorCode.badSignature && code !== ErrorCode.epochNotGranted;
@@ -61,4 +66,14 @@ export function judgeOffer(
     const said = { ...nack, code, text: boundText(message), retry, retryAfterMs } as const;
     return { kind: 'offerRefused', nack: said, isForGood };
   }
+}
+
+/** Whether the publisher does not know that it was in force here: neither HELLO said so nor APPLIED. */
+function isUntold(
+  floor: Pick<ActiveMark, 'hash'> | undefined,
+  { held, floor: said }: Exclude<State, { readonly kind: 'closed' }>,
+): boolean {
+  return (
+    floor !== undefined && ![held, said].some((told) => told !== undefined && isSame(told.hash, floor.hash))
+  );
 }

@@ -30,7 +30,7 @@ export function eventOf(
     case 'offer': {
       const judge = {
         verifyOffer: activator.verifyOffer.bind(activator),
-        hasFloor: () => activator.floor !== undefined,
+        floor: () => activator.floor,
         generation: host.generation,
       };
       return judgeOffer(message, state, judge, nowMs);
