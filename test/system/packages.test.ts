@@ -245,6 +245,18 @@ END
       expect(on.rules()).toContain('203.0.113.1');
       expect(on.run('rulectl status')).toMatch(/^here +socket +synced/m);
 
+      on.run(`cat > /etc/rulecast/dns.env <<'END'
+${blockText('packaging/systemd/README.md#The firewall side under systemd/2').replace('10.0.0.1', '127.0.0.1')}END
+        sed -i 's|$| --names /run/rulecast-dns/names.sock|' /etc/rulecast/subscriber.env
+        systemctl enable --now rulecast-dns
+        systemctl restart rulecast-subscriber
+        cat > /srv/names.json <<'END'
+{ "lists": { "ads": { "names": [".ads.example"], "resolve": "firewall" } }, "common": { "egress": ["drop dst=@ads"] } }
+END
+        rulectl push --require here /srv/names.json`);
+      const asked = (): string => on.attempt('dig +noall +comments +tries=1 @127.0.0.1 x.ads.example').stdout;
+      await eventually(async () => asked().includes('NXDOMAIN'));
+
       const watch = `while [ ! -e /srv/stop ]; do
           nft list ruleset | grep -q 203.0.113.1 || echo gone; sleep 0.02; done > /srv/watched 2>&1 & `;
       on.run(`${watch} dpkg --force-depends -i /srv/*.deb >/srv/upgrade 2>&1; touch /srv/stop`);
@@ -253,10 +265,15 @@ END
       expect(on.rules()).toContain('203.0.113.1');
       const ready = (service: string): number =>
         on.run(`journalctl -o cat -u ${service}`).split('"ready"').length - 1;
-      expect([ready('rulecast-publisher'), ready('rulecast-subscriber')]).toEqual([3, 2]); // started anew
+      const units = ['rulecast-publisher', 'rulecast-subscriber', 'rulecast-dns'];
+      await eventually(async () => asked().includes('NXDOMAIN'));
+      expect(units.map(ready)).toEqual([3, 3, 2]); // started anew
 
       on.run('dpkg --remove rulecast-firewall rulecast');
       expect(on.rules()).not.toContain('rulecast');
+      expect(on.attempt(`systemctl is-active ${units.join(' ')}`).stdout).toBe('inactive\n'.repeat(3));
+      expect(on.attempt('ls -d /run/rulecast* /usr/lib/systemd/system/rulecast*').stdout).toBe('');
+      expect(on.run("ss -Hlun 'sport = :53'")).toBe('');
       expect(on.attempt('pgrep -f "[l]ib/rulecast"').stdout).toBe('');
       expect(on.run('ls /var/lib/rulecast/publisher')).toContain('identity');
       on.run('dpkg --purge rulecast-firewall rulecast');
