@@ -46,7 +46,8 @@ export class Ledger {
   /** Publishers that had a wrong bit: what they released before may not be there. */
   readonly forgetful = new Set<string>();
   readonly #byNumber = new Map<string, string>();
-  readonly #abandoned = new Set<string>();
+  /** Of each publisher. */
+  readonly #abandoned = new Map<string, Set<string>>();
   readonly #spells = new Map<string, Spell[]>();
 
   /** A publisher made a release, of the one before. Returns another one of its number, if there is one. */
@@ -78,21 +79,24 @@ export class Ledger {
     return false;
   }
 
-  /** What was released above that is not there any more, nor known to be. */
-  abandonAbove(number: Numbered): void {
-    for (const published of this.published.values()) {
-      if (isBelow(number, published)) this.#abandoned.add(published.hash);
-    }
+  /** A publisher has nothing any more of what was released above, nor knows that it was. */
+  abandonAbove(number: Numbered, by: string): void {
+    const above = [...this.published.values()].filter((published) => isBelow(number, published));
+    this.#abandoned.set(by, new Set([...this.#abandonedBy(by), ...above.map(({ hash }) => hash)]));
   }
 
-  /** A release is there again, and known is what led to it. */
-  foundAgain(hash: string): void {
+  /** It has a release again, and knows what led to it: another of the same key may not. */
+  foundAgain(hash: string, by: string): void {
     for (let at = this.published.get(hash); at !== undefined; at = this.published.get(at.parent ?? ''))
-      this.#abandoned.delete(at.hash);
+      this.#abandonedBy(by).delete(at.hash);
   }
 
-  isAbandoned({ hash }: Published): boolean {
-    return this.#abandoned.has(hash);
+  isAbandoned({ hash }: Published, by: string): boolean {
+    return this.#abandonedBy(by).has(hash);
+  }
+
+  #abandonedBy(by: string): Set<string> {
+    return this.#abandoned.get(by) ?? new Set();
   }
 
   /** A subscriber says that this is in force. */

@@ -171,7 +171,7 @@ export class PublisherNode {
   }
 
   #hasBack(process: Process, { hash, manifest }: Release): void {
-    this.#place.ledger.foundAgain(hexOf(hash));
+    this.#place.ledger.foundAgain(hexOf(hash), this.name);
     this.#acknowledged = { epoch: manifest.epoch, version: manifest.version };
     this.#place.note(`${process.name} has ${manifest.epoch}/${manifest.version} back`);
   }
@@ -253,7 +253,7 @@ export class PublisherNode {
     this.#acknowledged = acknowledged;
     this.#mayStartOver = false;
     this.#mayAdopt = false;
-    this.#place.ledger.abandonAbove(acknowledged ?? { epoch: 0, version: 0 });
+    this.#place.ledger.abandonAbove(acknowledged ?? { epoch: 0, version: 0 }, this.name);
     this.isDamaged = false;
   }
 
@@ -265,7 +265,7 @@ export class PublisherNode {
   loseStore(adopts = false): void {
     this.databases.restore();
     this.#acknowledged = undefined;
-    this.#place.ledger.abandonAbove({ epoch: 0, version: 0 });
+    this.#place.ledger.abandonAbove({ epoch: 0, version: 0 }, this.name);
     this.#mayStartOver = !adopts;
     this.#mayAdopt = adopts;
     this.isDamaged = false;

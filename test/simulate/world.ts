@@ -367,7 +367,7 @@ export class World {
       ? undefined
       : other.by !== by
         ? 'twin'
-        : this.ledger.isAbandoned(other)
+        : this.ledger.isAbandoned(other, by)
           ? 'restored'
           : undefined;
     if (why === undefined)

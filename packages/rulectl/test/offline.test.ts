@@ -472,9 +472,4 @@ describe('test --offline of names', () => {
     expect(stderr).toContain(words);
     expect(exit).toBe(code);
   });
-
-  it('is for files so far', async () => {
-    const { exit, stderr } = await rulectl(['test', 'work ? ads.example'], { cwd: folder.path });
-    expect([exit, stderr.includes('give --offline FILE')]).toEqual([64, true]);
-  });
 });

@@ -149,16 +149,15 @@ export class Connection {
   /**
    * Sends bytes that lie in one piece as CHUNKs, each as large as may be and a view of them: many connections
    * may send the same. Before each `paced` is waited for, and `stopped` asked. Other messages may come in
-   * between; BEGIN and END are the caller's. The bytes must not change until it resolves, to false if it was
-   * stopped. Rejects as `send` does.
+   * between; BEGIN and END are the caller's, who has to ask `stopped` again right before END. The
+   * bytes must not change until it resolves. Rejects as `send` does.
    */
-  async sendStream(bytes: Uint8Array, stopped: () => boolean, paced: () => Promise<void>): Promise<boolean> {
+  async sendStream(bytes: Uint8Array, stopped: () => boolean, paced: () => Promise<void>): Promise<void> {
     for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
       await paced();
-      if (stopped()) return false;
+      if (stopped()) return;
       await this.send({ kind: 'chunk', bytes: bytes.subarray(at, at + CHUNK_BYTES) });
     }
-    return !stopped();
   }
 
   /**

@@ -34,7 +34,8 @@ export async function sendTransfer(
     stream: id,
     from: from === 0 ? undefined : from,
   });
-  if (!(await connection.sendStream(stream.subarray(from), stopped, paced))) return; // a NACK may have come
+  await connection.sendStream(stream.subarray(from), stopped, paced);
+  if (stopped()) return; // asked right before END: a NACK may have come since the last CHUNK was taken
   const ended = connection.send({ kind: 'end' });
   sent();
   await ended;
