@@ -86,7 +86,7 @@ describe.skipIf(toolGap() !== undefined)('npm run package', () => {
     );
     expect(needed).toContain('nodejs');
     const IN_FEDORA =
-      /^(\/bin\/sh|\/usr\/bin\/node|nodejs|nftables|util-linux|rtld\(.*|(ld-linux.*|lib[a-z+_]*)\.so\..*)$/;
+      /^(\/bin\/sh|\/usr\/bin\/node|nodejs|nftables|iproute|util-linux|rtld\(.*|(ld-linux.*|lib[a-z+_]*)\.so\..*)$/;
     expect(needed.filter((what) => !IN_FEDORA.test(what ?? ''))).toEqual([]);
     expect(rpm('-V', '--nodeps', ...names).stdout).toBe(''); // each file as it was packed
     const rulectl = join(root, 'usr/lib/rulecast/rulectl.js');
