@@ -48,6 +48,7 @@ export class Ledger {
   readonly #byNumber = new Map<string, string>();
   /** Of each publisher. */
   readonly #abandoned = new Map<string, Set<string>>();
+  readonly #takenBack = new Set<string>();
   readonly #spells = new Map<string, Spell[]>();
 
   /** A publisher made a release, of the one before. Returns another one of its number, if there is one. */
@@ -71,10 +72,15 @@ export class Ledger {
     return this.published.get(other ?? '');
   }
 
-  /** Whether a release was made of another, over whatever came between; else they are of two branches. */
+  /**
+   * Whether a release was made of another, over whatever came between; else they are of two branches. What led
+   * to one that was taken back is known to nobody, so that it may be of any below it.
+   */
   comesOf(hash: string, from: string): boolean {
+    const before = this.published.get(from);
     for (let at = this.published.get(hash); at !== undefined; at = this.published.get(at.parent ?? '')) {
       if (at.hash === from) return true;
+      if (this.#takenBack.has(at.hash) && before !== undefined && isBelow(before, at)) return true;
     }
     return false;
   }
@@ -87,6 +93,7 @@ export class Ledger {
 
   /** It has a release again, and knows what led to it: another of the same key may not. */
   foundAgain(hash: string, by: string): void {
+    this.#takenBack.add(hash);
     for (let at = this.published.get(hash); at !== undefined; at = this.published.get(at.parent ?? ''))
       this.#abandonedBy(by).delete(at.hash);
   }
