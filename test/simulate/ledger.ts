@@ -73,8 +73,8 @@ export class Ledger {
   }
 
   /**
-   * Whether a release was made of another, over whatever came between; else they are of two branches. What led
-   * to one that was taken back is known to nobody, so that it may be of any below it.
+   * Whether a release was made of another, over whatever came between; else they are of two branches.
+   * Nobody knows what led to one that was taken back: it may be of any below it.
    */
   comesOf(hash: string, from: string): boolean {
     const before = this.published.get(from);
