@@ -73,9 +73,9 @@ export async function connect(endpoint: Endpoint, options: ConnectOptions = {}):
       throw new EndpointError('cannot-connect', message);
     }
     case 'vchan': {
-      if (endpoint.library !== undefined) {
+      if (endpoint.soname !== undefined) {
         const { connectLibvchan, loadLibvchan } = await import('./stream/libvchan.ts');
-        const library = loadLibvchan(endpoint.library, process.env['VCHAN_DOMAIN']);
+        const library = loadLibvchan(endpoint.soname, process.env['VCHAN_DOMAIN']);
         return connectLibvchan(library, endpoint, { bufferBytes, timeoutMs, signal });
       }
       const { connectVchan } = await import('./stream/vchan-socket.ts');
@@ -121,9 +121,9 @@ export async function listen(endpoint: Endpoint, options: ListenOptions = {}): P
       return listenQrexec(endpoint, { bufferBytes, backlog, ...file });
     }
     case 'vchan': {
-      if (endpoint.library !== undefined) {
+      if (endpoint.soname !== undefined) {
         const { listenLibvchan, loadLibvchan } = await import('./stream/libvchan.ts');
-        const library = loadLibvchan(endpoint.library, process.env['VCHAN_DOMAIN']);
+        const library = loadLibvchan(endpoint.soname, process.env['VCHAN_DOMAIN']);
         return listenLibvchan(library, endpoint, { bufferBytes, onError: file.onError });
       }
       const { listenVchan } = await import('./stream/vchan-socket.ts');

@@ -31,12 +31,12 @@ describe('an endpoint URL', () => {
     ['vchan:3:42', { kind: 'vchan', domainId: 3, port: 42 }, 'vchan:3:42'],
     [
       'vchan:3:42?library=libvchan-xen.so&buffer=4KiB',
-      { kind: 'vchan', domainId: 3, port: 42, library: 'libvchan-xen.so', bufferBytes: 4_096 },
+      { kind: 'vchan', domainId: 3, port: 42, soname: 'libvchan-xen.so', bufferBytes: 4_096 },
       'vchan:3:42?buffer=4096&library=libvchan-xen.so',
     ],
     [
       'vchan:3:42?library=libxenvchan.so.4.17',
-      { kind: 'vchan', domainId: 3, port: 42, library: 'libxenvchan.so.4.17' },
+      { kind: 'vchan', domainId: 3, port: 42, soname: 'libxenvchan.so.4.17' },
       'vchan:3:42?library=libxenvchan.so.4.17',
     ],
     [

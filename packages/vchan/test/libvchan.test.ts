@@ -47,7 +47,7 @@ const endpointOf = (port: number): VchanEndpoint => ({
   kind: 'vchan',
   domainId: 1,
   port,
-  library: 'libvchan-xen.so',
+  soname: 'libvchan-xen.so',
 });
 const DIAL = { bufferBytes: undefined, timeoutMs: 50_000, signal: undefined };
 const QUIET = { bufferBytes: undefined, onError: () => undefined };
@@ -102,9 +102,9 @@ describe.skipIf(!isThere)('a vchan by its library', () => {
   });
 
   it('is made by Xen’s own library as well', async () => {
-    const xen = compiled('libxenvchan-stub.so');
-    const dialled = connectLibvchan(xen.library, endpointOf(4), DIAL); // looks again until it is served
-    const listener = listenLibvchan(xen.library, endpointOf(4), QUIET);
+    const { library: xens, openEnds: openXens } = compiled('libxenvchan-stub.so');
+    const dialled = connectLibvchan(xens, endpointOf(4), DIAL); // looks again until it is served
+    const listener = listenLibvchan(xens, endpointOf(4), QUIET);
     const [client, server] = await Promise.all([dialled, listener.accept()]);
     server.write(Uint8Array.of(5, 6));
     server.close();
@@ -113,7 +113,7 @@ describe.skipIf(!isThere)('a vchan by its library', () => {
     expect(client.closeReason).toBe('closed by the peer');
     client.close();
     await listener.close();
-    await until(() => xen.openEnds() === 0);
+    await until(() => openXens() === 0);
   });
 
   it('waits for a server no longer than it may, and stops when it is told', async () => {
@@ -140,7 +140,7 @@ describe('a library that is not there', () => {
     ['libvchan-xen.so', /libvchan-xen\.so cannot be used: .*qubes-libvchan-xen.*exec:qrexec-client-vm/],
     ['libxenvchan.so', /libxenvchan\.so needs VCHAN_DOMAIN/],
   ])('is said so: %s', async (name, said) => {
-    const endpoint: VchanEndpoint = { ...endpointOf(1), library: name };
+    const endpoint: VchanEndpoint = { ...endpointOf(1), soname: name };
     await expect(connect(endpoint)).rejects.toThrow(said);
     await expect(listen(endpoint)).rejects.toThrow(said);
   });

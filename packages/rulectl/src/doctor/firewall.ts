@@ -71,11 +71,11 @@ function endpointOf(machine: Machine): Finding {
     );
   try {
     const endpoint = parseEndpoint(said);
-    const library = endpoint.kind === 'vchan' ? endpoint.library : undefined;
-    if (library !== undefined && !machine.run('/sbin/ldconfig', '-p').stdout.includes(`\t${library} `))
+    const soname = endpoint.kind === 'vchan' ? endpoint.soname : undefined;
+    if (soname !== undefined && !machine.run('/sbin/ldconfig', '-p').stdout.includes(`\t${soname} `))
       return fault(
         'endpoint',
-        `${library} is not installed, by which it connects`,
+        `${soname} is not installed, by which it connects`,
         'install it, of Qubes: qubes-libvchan-xen; or use exec:qrexec-client-vm',
       );
     return good('endpoint', `it connects to ${said}`);

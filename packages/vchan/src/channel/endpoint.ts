@@ -78,7 +78,7 @@ export interface VchanEndpoint {
   /** 0..2^31-1; agreed between the two ends, no TCP port. */
   readonly port: number;
   /** Name of the library that makes it, as `LIBRARY` has them; without one, what libvchan-socket does. */
-  readonly library?: string;
+  readonly soname?: string;
   /** Buffer of each direction, in bytes; the default if absent. */
   readonly bufferBytes?: number;
 }
@@ -215,7 +215,7 @@ export function formatEndpoint(endpoint: Endpoint): string {
     case 'memory':
       return `memory:${endpoint.name}${query}`;
     case 'vchan': {
-      const options = [query.slice(1), endpoint.library === undefined ? '' : `library=${endpoint.library}`];
+      const options = [query.slice(1), endpoint.soname === undefined ? '' : `library=${endpoint.soname}`];
       const said = options.filter((option) => option !== '').join('&');
       return `vchan:${endpoint.domainId}:${endpoint.port}${said === '' ? '' : `?${said}`}`;
     }
@@ -341,19 +341,19 @@ function parseVchanAddress(
 function parseVchanQuery(
   text: string,
   query: string | undefined,
-): Pick<VchanEndpoint, 'bufferBytes' | 'library'> {
+): Pick<VchanEndpoint, 'bufferBytes' | 'soname'> {
   const options = query === undefined ? [] : query.split('&');
-  const [library, second] = options
+  const [soname, second] = options
     .filter((option) => option.startsWith('library='))
     .map((option) => option.slice('library='.length));
   const others = options.filter((option) => !option.startsWith('library='));
-  if (second !== undefined || (library !== undefined && !LIBRARY.test(library)))
+  if (second !== undefined || (soname !== undefined && !LIBRARY.test(soname)))
     throw new EndpointError(
       'bad-option',
       `endpoint ${JSON.stringify(text)}: library= is said once, libvchan-xen.so or libxenvchan.so, perhaps with its version`,
     );
   const rest = parseQuery(text, others.length === 0 ? undefined : others.join('&'));
-  return library === undefined ? rest : { ...rest, library };
+  return soname === undefined ? rest : { ...rest, soname };
 }
 
 function parseTcpAddress(text: string, rest: string): { readonly address: string; readonly port: number } {
