@@ -137,6 +137,17 @@ function changed(random: Random, set: PrefixSet, pool: () => Prefix): PrefixSet 
   return { v4: next('v4'), v6: next('v6') };
 }
 
+/** Prefixes of which a share was seen before; all are, then. */
+function poolOf(random: Random, seen: Prefix[], share: number): () => Prefix {
+  return () => {
+    const prefix = random.chance(share)
+      ? random.pick(seen)
+      : randomPrefix(random, random.chance(0.5) ? 4 : 6);
+    seen.push(prefix);
+    return prefix;
+  };
+}
+
 describe('an edit', () => {
   it('answers like the evaluator at all edges, after any number of edits of any lists, names and DNS addresses', () => {
     const table = new Table();
@@ -146,13 +157,7 @@ describe('an edit', () => {
       let { ruleSet, environment } = first;
       const random = new Random(seed ^ 0xde17a);
       const seen = [...first.prefixes];
-      const pool = (): Prefix => {
-        const prefix = random.chance(0.4)
-          ? random.pick(seen)
-          : randomPrefix(random, random.chance(0.5) ? 4 : 6);
-        seen.push(prefix);
-        return prefix;
-      };
+      const pool = poolOf(random, seen, 0.4);
       table.flip(table.prepare(ruleSet, environment));
       for (let step = 0; step < 8; step++) {
         const lists = new Map(ruleSet.lists);
@@ -578,13 +583,7 @@ describe('an edit of rules', () => {
       let { ruleSet } = first;
       const random = new Random(seed ^ 0x5e7);
       const seen = [...first.prefixes];
-      const pool = (): Prefix => {
-        const prefix = random.chance(0.5)
-          ? random.pick(seen)
-          : randomPrefix(random, random.chance(0.5) ? 4 : 6);
-        seen.push(prefix);
-        return prefix;
-      };
+      const pool = poolOf(random, seen, 0.5);
       // Rules that never end; those that do are compiled.
       const rule = (): Rule => ({ ...randomRule(random, pool), expire: undefined });
       const table = new Table({ limits });

@@ -95,12 +95,13 @@ class Applier {
   #cleaning = false;
   #isRenewing = false;
   /** Of who sends; undefined: nothing opens by name, or it is said to be checked. */
-  #guard: Guard | undefined;
+  readonly #guard: Guard | undefined;
 
   constructor(options: ApplierOptions, write: (bytes: Uint8Array) => Promise<void>) {
     this.#options = options;
     this.#write = write;
     this.#door = options.openings === undefined ? undefined : new Door(options.openings);
+    this.#guard = this.#door === undefined || options.sourcesChecked ? undefined : new Guard();
     this.#timers = [
       setInterval(() => void this.#send({ alive: true }), ALIVE_EVERY_MS),
       setInterval(() => this.#notice(), NOTICE_EVERY_MS),
@@ -186,11 +187,12 @@ class Applier {
 
   /** Whether somebody checks who sends. */
   async #look(): Promise<void> {
-    if (this.#door === undefined || this.#options.sourcesChecked) return;
     const netlink = this.#kernel?.netlink;
-    if (netlink === undefined) return;
-    this.#guard ??= new Guard((...asked) => netlink.all(...asked));
-    const isNews = await this.#guard.look(() => turn());
+    if (this.#guard === undefined || netlink === undefined) return;
+    const isNews = await this.#guard.look(
+      (...asked) => netlink.all(...asked),
+      () => turn(),
+    );
     if (isNews) void this.#send({ unguarded: this.#guard.unguarded });
   }
 

@@ -18,14 +18,9 @@ export type ReadAll = Netlink['all'];
 
 /** Looks again and again; until it has been seen that sources are checked, they are not. */
 export class Guard {
-  readonly #all: ReadAll;
   readonly #held = new Set<Family>();
   #isLooking = false;
   #hasLooked = false;
-
-  constructor(all: ReadAll) {
-    this.#all = all;
-  }
 
   /** Whether no qube can send by the address of another. */
   holds(family: Family): boolean {
@@ -40,13 +35,13 @@ export class Guard {
    * One look at a time. Whether what there is to say is another than before. What cannot be read, because
    * somebody changes the ruleset all the time, is as it was.
    */
-  async look(turn: () => Promise<void>): Promise<boolean> {
+  async look(all: ReadAll, turn: () => Promise<void>): Promise<boolean> {
     if (this.#isLooking) return false;
     this.#isLooking = true;
     const before = this.#hasLooked ? this.unguarded.join() : undefined;
     try {
       for (const family of FAMILIES) {
-        if (await checksSources(this.#all, family, turn)) this.#held.add(family);
+        if (await checksSources(all, family, turn)) this.#held.add(family);
         else this.#held.delete(family);
       }
     } catch (error) {
@@ -86,11 +81,7 @@ interface Chain {
 }
 
 /** Rejects with NativeError. `turn` is awaited between pieces of long answers. */
-export async function checksSources(
-  all: ReadAll,
-  family: Family,
-  turn: () => Promise<void>,
-): Promise<boolean> {
+async function checksSources(all: ReadAll, family: Family, turn: () => Promise<void>): Promise<boolean> {
   for (const tables of TABLE_FAMILIES[family]) {
     const pairs = await pairSets(all, tables, PAIR_TYPES[family], turn);
     for (const [table, sets] of pairs) {
