@@ -209,7 +209,9 @@ if (violated !== undefined) {
   say(`again: ${command}`);
   if (options.isShrinking && trace !== '') {
     const kept = await shrunk(file, options, violated);
-    say(`it takes ${kept.length} of ${violated.actionCount} actions: ${command} --only ${kept.join(',')}`);
+    const { actionCount } = violated;
+    if (kept.length === actionCount) say(`it takes all of the ${actionCount} actions`);
+    else say(`it takes ${kept.length} of ${actionCount} actions: ${command} --only ${kept.join(',')}`);
   }
   say(lastLine(tally, tookS));
   process.exit(1);

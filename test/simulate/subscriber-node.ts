@@ -53,8 +53,9 @@ export class SubscriberNode {
   readonly troubles: Troubles;
   process: Process;
   subscriber: Subscriber | undefined;
-  /** Files that were damaged in this life. */
+  /** Files that were damaged since the last start began, and those before, of which it has to tell. */
   #flips = 0;
+  #flipsBefore = 0;
   /** What an earlier life left damaged is not written again yet. */
   #isUnhealed = false;
   /** When a clock or the disk of it was last in trouble: what depends on them may be late. */
@@ -101,6 +102,8 @@ export class SubscriberNode {
     this.#branch = '';
     this.#endedAt = 0;
     this.#looked = NEVER;
+    this.#flipsBefore += this.#flips; // those while it starts may be of what it has read
+    this.#flips = 0;
     const { process } = this;
     const { trust, name, random, logger, transferBytesMax = TRANSFER_BYTES, connect } = this.#place;
     air.as(process, () => {
@@ -135,9 +138,9 @@ export class SubscriberNode {
     const { epoch = 0, version = 0, hash } = subscriber.status();
     this.#place.note(`${process.name} has ${epoch}/${version}`);
     const kept = this.#kept;
-    const damage = this.#flips + (this.#isUnhealed ? 1 : 0);
+    const damage = this.#flipsBefore + this.#flips + (this.#isUnhealed ? 1 : 0);
     this.#isUnhealed = damage > 0;
-    this.#flips = 0;
+    this.#flipsBefore = 0;
     this.#healedAtMs = air.nowMs + HEALED_MS;
     this.#kept = hash === undefined ? undefined : { epoch, version };
     if (kept !== undefined && damage < 2 && isBelow({ epoch, version }, kept)) {
@@ -153,7 +156,7 @@ export class SubscriberNode {
     this.#place.note(`${process.name} could not start: ${String(error)}`);
     process.isAlive = false;
     this.restartIn(2000);
-    if (air.nowMs > this.troubles.failing.untilMs && this.#flips === 0)
+    if (air.nowMs > this.troubles.failing.untilMs && this.#flipsBefore + this.#flips === 0)
       throw new Violation('cannot-start', `${process.name}: ${String(error)}`);
   }
 
@@ -232,6 +235,7 @@ export class SubscriberNode {
   #forget(): void {
     this.#kept = undefined;
     this.#flips = 0;
+    this.#flipsBefore = 0;
     this.#isUnhealed = false;
   }
 
