@@ -1,7 +1,7 @@
 /** `rulecast-dns-net`: makes the network namespace in which `rulecast-dns` is asked, as root, and ends. */
 
-import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
 import {
   EXIT_FAILED,
   ProgramError,
@@ -10,23 +10,24 @@ import {
   strictYargs,
   usageError,
 } from '@rulecast/program';
-import { type Step, stepsToMake, stepsToRemove } from './net/steps.ts';
+import { foreignRouting, foreignThing } from './net/others.ts';
+import { type Command, type Step, stepsToMake, undoing } from './net/steps.ts';
 
 const cli = strictYargs('rulecast-dns-net', new URL('../package.json', import.meta.url))
   .usage(
-    '$0 [--remove]\n\nMakes the network namespace in which rulecast-dns is asked by qubes that ask their resolvers, and the route to it of what rulecast-subscriber --dns-mode own marks; anew where they are there. Needs root, iproute2 and nftables.',
+    '$0 [--remove]\n\nMakes the network namespace in which rulecast-dns is asked by qubes that ask their resolvers, and the route to it of what rulecast-subscriber --dns-mode own marks; anew where they are there. Leaves alone what it did not make, and says what of that is in its way. Needs root, iproute2 and nftables.',
   )
   .option('remove', { type: 'boolean', default: false, describe: 'Take all of it away' })
   .option('namespace', {
     type: 'string',
     requiresArg: true,
     default: 'rulecast-dns',
-    describe: 'Name of the namespace, below /run/netns',
+    describe: 'Name of the namespace, below /run/netns; one that it did not make is refused',
   })
   .example('$0', 'As rulecast-dns-net.service does')
   .example('ip netns exec rulecast-dns ss -lntu', 'What is asked there')
   .epilogue(
-    'Exit codes: 0 done, 1 the machine does not take it, and then nothing of it is there, 64 usage, 70 a bug, 74 the output cannot be written.',
+    'Exit codes: 0 done; 1 something of somebody else is in the way, and then nothing was changed, or the machine does not take it, and then nothing of it is there; 64 usage, 70 a bug, 74 the output cannot be written.',
   );
 
 const argv = programOptions('rulecast-dns-net', cli, { repeatable: [], variables: {} });
@@ -34,6 +35,8 @@ const argv = programOptions('rulecast-dns-net', cli, { repeatable: [], variables
 const STEP_MS = 30_000;
 /** Where they are looked for by whom systemd or sudo starts with less. */
 const PATH = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin:/usr/bin:/bin`;
+/** Where names of network namespaces are. */
+const NAMES = '/run/netns';
 const IPV6_SETTING = '/proc/sys/net/ipv6/conf/all/disable_ipv6';
 const REVERSE_PATH_SETTING = '/proc/sys/net/ipv4/conf/all/rp_filter';
 
@@ -43,36 +46,53 @@ async function main(): Promise<void> {
   const { namespace } = argv;
   if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/.test(namespace))
     throw usageError(`--namespace ${namespace}: 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`);
-  const options = { namespace, hasIpv6: setting(IPV6_SETTING) === '0' };
-  const remove = (): void => {
-    for (const step of stepsToRemove({ ...options, hasIpv6: true })) run(step);
-  };
-  remove();
+  const hasIpv6 = setting(IPV6_SETTING) === '0';
+  const foreign =
+    foreignThing(look, namespace, existsSync(`${NAMES}/${namespace}`)) ??
+    (argv.remove ? undefined : foreignRouting(look, 4)) ??
+    (argv.remove || !hasIpv6 ? undefined : foreignRouting(look, 6));
+  if (foreign !== undefined) throw new ProgramError(EXIT_FAILED, foreign);
+  for (const command of undoing(stepsToMake({ namespace, hasIpv6: true }))) tried(command);
   if (argv.remove) return;
   if (setting(REVERSE_PATH_SETTING) === '1')
     throw new ProgramError(
       EXIT_FAILED,
       'net.ipv4.conf.all.rp_filter is 1, by which the kernel drops what rulecast-dns answers in the name of a resolver: set it to 2 (loose) or 0',
     );
+  const done: Step[] = [];
   try {
-    for (const step of stepsToMake(options)) run(step);
+    for (const step of stepsToMake({ namespace, hasIpv6 })) {
+      run(step.command, step.input);
+      done.push(step);
+    }
   } catch (error) {
-    remove();
+    for (const command of undoing(done)) tried(command);
     throw error;
   }
 }
 
-/** Throws ProgramError. */
-function run({ command: [program, ...args], input = '', mayFail = false }: Step): void {
-  const { status, stderr, error } = spawnSync(program, args, {
-    input,
-    encoding: 'utf8',
-    timeout: STEP_MS,
-    env: { PATH, LC_ALL: 'C' },
-  });
-  if (status === 0 || (mayFail && error === undefined)) return;
+/** What a command says; undefined: what it is asked for is not there. Throws ProgramError. */
+function look(command: Command): string | undefined {
+  return run(command, '', /does not exist/);
+}
+
+function run(command: Command, input = '', absent?: RegExp): string | undefined {
+  const { status, stdout, stderr, error } = ran(command, input);
+  if (status === 0) return stdout;
+  if (absent?.test(stderr ?? '')) return undefined;
   const said = stderr?.trim() || error?.message || `it ended with ${status}`;
-  throw new ProgramError(EXIT_FAILED, `${[program, ...args].join(' ')}: ${said}`);
+  throw new ProgramError(EXIT_FAILED, `${command.join(' ')}: ${said}`);
+}
+
+/** What it takes away may not be there. Throws ProgramError where it cannot be started, or hangs. */
+function tried(command: Command): void {
+  const { error } = ran(command);
+  if (error !== undefined) throw new ProgramError(EXIT_FAILED, `${command.join(' ')}: ${error.message}`);
+}
+
+function ran([program, ...args]: Command, input = ''): SpawnSyncReturns<string> {
+  const env = { PATH, LC_ALL: 'C' };
+  return spawnSync(program, args, { input, encoding: 'utf8', timeout: STEP_MS, env });
 }
 
 /** Undefined where the kernel has no such thing. */

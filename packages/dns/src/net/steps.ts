@@ -8,12 +8,13 @@
 
 import { CAPTURE_LINK, CAPTURE_MARK, CAPTURE_MARK_BITS } from '@rulecast/nftables/capture';
 
-/** A command, and its standard input. */
+export type Command = readonly [string, ...string[]];
+
+/** A command, its standard input, and what undoes all that it does. */
 export interface Step {
-  readonly command: readonly [string, ...string[]];
+  readonly command: Command;
   readonly input?: string;
-  /** What it takes away may not be there. */
-  readonly mayFail?: boolean;
+  readonly undo?: Command;
 }
 
 export interface NetOptions {
@@ -23,8 +24,11 @@ export interface NetOptions {
 }
 
 /** Before those that VPNs make; after what is local. */
-const RULE_PRIORITY = 53;
-const ROUTING_TABLE = 5353;
+export const RULE_PRIORITY = 53;
+export const ROUTING_TABLE = 5353;
+/** By what they are known to be ours: a table within the namespace, and the address of the link to it. */
+export const NAMESPACE_TABLE = 'rulecast_dns_net';
+export const NEAR_MAC = '02:53:72:75:6c:65';
 /** Of both ends of the link. Nobody else is asked there. */
 const NEAR = { 4: '169.254.53.1', 6: 'fd5a:5e53:5300::1' } as const;
 const FAR = { 4: '169.254.53.2', 6: 'fd5a:5e53:5300::2' } as const;
@@ -35,7 +39,7 @@ const LAST_METRIC = 4_294_967_295;
 const FLOW_SECONDS = 20;
 
 /** Only DNS, whatever address was asked, and nothing from here. */
-const RULES = `table inet rulecast_dns {
+const RULES = `table inet ${NAMESPACE_TABLE} {
   chain questions {
     type nat hook prerouting priority dstnat; policy accept;
     iifname "${FAR_LINK}" meta l4proto { tcp, udp } redirect to :53
@@ -61,22 +65,24 @@ export function stepsToMake({ namespace, hasIpv6 }: NetOptions): readonly Step[]
     command: ['ip', ...prefix, '-batch', '-'],
     input: `${lines.join('\n')}\n`,
   });
-  const within = (...command: readonly string[]): Step['command'] => [
-    'ip',
-    'netns',
-    'exec',
-    namespace,
-    ...command,
-  ];
+  const undone = (object: 'route' | 'rule', family: 4 | 6, what: string): Step => {
+    const command = (verb: 'add' | 'del'): Command => ['ip', `-${family}`, object, verb, ...what.split(' ')];
+    return { command: command('add'), undo: command('del') };
+  };
+  const within = (...command: readonly string[]): Command => ['ip', 'netns', 'exec', namespace, ...command];
+  const peer = ['peer', 'name', FAR_LINK, 'netns', namespace];
   return [
-    ...families.map((family) => batch([`route add ${LAST_ROUTE}`, `rule add ${RULE}`], [`-${family}`])),
-    { command: ['ip', 'netns', 'add', namespace] },
+    ...families.flatMap((family) => [undone('route', family, LAST_ROUTE), undone('rule', family, RULE)]),
+    { command: ['ip', 'netns', 'add', namespace], undo: ['ip', 'netns', 'del', namespace] },
+    { command: within('nft', '-f', '-'), input: RULES },
+    {
+      command: ['ip', ...`link add ${CAPTURE_LINK} address ${NEAR_MAC} type veth`.split(' '), ...peer],
+      undo: ['ip', 'link', 'del', CAPTURE_LINK],
+    },
     batch([
-      `link add ${CAPTURE_LINK} type veth peer name ${FAR_LINK} netns ${namespace}`,
       `link set ${CAPTURE_LINK} group 0 up`,
       ...families.map((family) => addressLine(NEAR, family, CAPTURE_LINK)),
     ]),
-    { command: within('nft', '-f', '-'), input: RULES },
     ...['nf_conntrack_udp_timeout', 'nf_conntrack_udp_timeout_stream'].map(
       (setting): Step => ({
         command: within('sh', '-c', `echo ${FLOW_SECONDS} > /proc/sys/net/netfilter/${setting}`),
@@ -110,15 +116,7 @@ function addressLine(of: typeof NEAR | typeof FAR, family: 4 | 6, link: string):
   return `addr add ${of[family]}/${LENGTH[family]} dev ${link}${family === 6 ? ' nodad' : ''}`;
 }
 
-/** Takes all of it away, as far as it is there. */
-export function stepsToRemove({ namespace, hasIpv6 }: NetOptions): readonly Step[] {
-  const gone = (...command: Step['command']): Step => ({ command, mayFail: true });
-  return [
-    gone('ip', 'link', 'del', CAPTURE_LINK),
-    gone('ip', 'netns', 'del', namespace),
-    ...(hasIpv6 ? ['-4', '-6'] : ['-4']).flatMap((family) => [
-      gone('ip', family, 'rule', 'del', ...RULE.split(' ')),
-      gone('ip', family, 'route', 'del', ...LAST_ROUTE.split(' ')),
-    ]),
-  ];
+/** What undoes steps, the last one first. Each fails where it is not there. */
+export function undoing(steps: readonly Step[]): readonly Command[] {
+  return steps.flatMap(({ undo }) => (undo === undefined ? [] : [undo])).reverse();
 }
