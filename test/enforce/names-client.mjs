@@ -2,7 +2,7 @@
  * A qube that asks for names, and connects to what it is told at once: each line of standard input is what to
  * do, and is answered with how often what came of it.
  *
- *     {"server": "10.138.0.1", "domain": "deb.example", "from": 0, "count": 100, "type": "A"}
+ *     {"server": "10.138.0.1", "domain": "deb.example", "from": 0, "count": 100, "type": "A", "port": 5353}
  *     {"open": 98, "SERVFAIL": 2}        or refused: it was told an address, and could not connect to it
  */
 
@@ -12,13 +12,14 @@ import { connect, isIPv6 } from 'node:net';
 import { createInterface } from 'node:readline';
 import packet from 'dns-packet';
 
-const DNS_PORT = 5353;
 const PORT = 443;
 const AT_ONCE = 4;
 const WAIT_MS = 5000;
 const TRIES = 5;
 
-/** @param {string} server @param {string} name @param {packet.RecordType} type */
+/** @typedef {{ readonly address: string, readonly port: number }} Server */
+
+/** @param {Server} server @param {string} name @param {packet.RecordType} type */
 async function asked(server, name, type) {
   const query = /** @type {packet.Packet} */ ({
     type: 'query',
@@ -26,9 +27,9 @@ async function asked(server, name, type) {
     flags: packet.RECURSION_DESIRED,
     questions: [{ type, name }],
   });
-  const socket = createSocket(isIPv6(server) ? 'udp6' : 'udp4');
+  const socket = createSocket(isIPv6(server.address) ? 'udp6' : 'udp4');
   const timer = setTimeout(() => socket.emit('message', undefined), WAIT_MS);
-  socket.send(packet.encode(query), DNS_PORT, server);
+  socket.send(packet.encode(query), server.port, server.address);
   const [bytes] = await once(socket, 'message');
   clearTimeout(timer);
   socket.close();
@@ -42,9 +43,9 @@ async function asked(server, name, type) {
   return { rcode: answer.rcode, addresses };
 }
 
-/** @param {string} server @param {packet.Packet} query */
+/** @param {Server} server @param {packet.Packet} query */
 async function askedByTcp(server, query) {
-  const socket = connect(DNS_PORT, server);
+  const socket = connect(server.port, server.address);
   socket.write(packet.streamEncode(query));
   let bytes = Buffer.alloc(0);
   for await (const piece of socket) {
@@ -56,7 +57,7 @@ async function askedByTcp(server, query) {
 
 /**
  * As resolvers do: who gets SERVFAIL asks again.
- * @param {string} server @param {string} name @param {packet.RecordType} type
+ * @param {Server} server @param {string} name @param {packet.RecordType} type
  */
 async function answered(server, name, type) {
   for (let tries = 1; ; tries++) {
@@ -79,7 +80,7 @@ function connected(address) {
 }
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const { server, domain, from = 0, count = 1, type = 'A', label, address } = JSON.parse(line);
+  const { server, port = 5353, domain, from = 0, count = 1, type = 'A', label, address } = JSON.parse(line);
   /** @type {Record<string, number>} */
   const seen = {};
   const note = (/** @type {string} */ what) => {
@@ -94,7 +95,7 @@ for await (const line of createInterface({ input: process.stdin })) {
         note(await connected(address));
         continue;
       }
-      const { rcode, addresses } = await answered(server, name, type);
+      const { rcode, addresses } = await answered({ address: server, port }, name, type);
       if (addresses.length === 0) note(rcode === 'NOERROR' ? 'NODATA' : rcode);
       for (const each of addresses) note(await connected(each));
     }

@@ -8,6 +8,7 @@
  * @typedef {object} Qube Downstream.
  * @property {string} interface
  * @property {string} address IPv4.
+ * @property {string} [address6] In addition.
  */
 
 /** @param {'4.2' | '4.3'} version @param {readonly Qube[]} qubes each may send whatever `qubes-firewall` lets it */
@@ -74,7 +75,27 @@ table ip qubes-firewall {
     oifname != "vif*" ip daddr { ${addresses} } drop
   }
 }
-${qubes.map(({ address }) => qubesRules(address, [])).join('')}`;
+${qubes.map(({ address }) => qubesRules(address, [])).join('')}${antispoof6(qubes)}`;
+}
+
+/** What checks sources of IPv6: a qube without an address there sends nothing. @param {readonly Qube[]} qubes */
+function antispoof6(qubes) {
+  const own = qubes.flatMap((qube) => (qube.address6 === undefined ? [] : [[qube.interface, qube.address6]]));
+  if (own.length === 0) return '';
+  return `table ip6 qubes {
+  set downstream { type ipv6_addr; elements = { ${own.map(([, address]) => address).join(', ')} } }
+  set allowed { type ifname . ipv6_addr; elements = { ${own.map(([name, address]) => `"${name}" . ${address}`).join(', ')} } }
+  chain antispoof {
+    iifname . ip6 saddr @allowed accept
+    counter drop
+  }
+  chain prerouting {
+    type filter hook prerouting priority raw; policy accept;
+    iifgroup 2 goto antispoof
+    ip6 saddr @downstream counter drop
+  }
+}
+`;
 }
 
 /** The rules of one qube anew, as after a change in dom0 or of what a name stands for. @param {string} address @param {readonly string[]} dropped */

@@ -26,9 +26,13 @@ const RESOLVERS = { 4: ['10.53.0.9'], 6: ['2001:db8:53::9'] } as const;
 const OTHERS = { 4: ['10.53.0.10'], 6: ['2001:db8:53::10'] } as const;
 const EVERY = [...ASKED[4], ...ASKED[6], ...RESOLVERS[4], ...RESOLVERS[6]];
 const QUBES = [
-  { interface: 'vif-a', address: '10.137.0.5' },
-  { interface: 'vif-b', address: '10.137.128.6' },
+  { interface: 'vif-a', address: '10.137.0.5', address6: 'fd09:24ef:4179:a::5' },
+  { interface: 'vif-b', address: '10.137.128.6', address6: 'fd09:24ef:4179:b::6' },
 ];
+/** Asks for names, and connects to what it is told. */
+const CLIENT = fileURLToPath(new URL('../enforce/names-client.mjs', import.meta.url));
+const TOLD6 = '2606:2800:220:1::1';
+const SERVING = `require('net').createServer((s) => s.on('error', () => {}).end()).listen({ port: 443, host: '::' }, () => console.log('ready'))`;
 const PREFIXES = {
   a: ['10.137.0.5', 'fd09:24ef:4179:a::5'],
   b: ['10.137.128.6', 'fd09:24ef:4179:b::6'],
@@ -89,11 +93,13 @@ class House {
     );
     await ready(world, [process.execPath, WORLD, ...addresses]);
     house.net();
-    await house.startDns();
+    const openings = house.scene.path('openings.sock');
+    await house.startDns(['--openings', openings]);
     await house.scene.publisher();
     const dns = [...ASKED[4], ...ASKED[6]].join();
     house.enforcer = await startEnforcer(house.scene, house.network, [
       ...['--names', house.scene.path('names.sock'), '--dns-mode', 'own', '--dns', dns],
+      ...['--openings', openings],
       ...options,
     ]);
     return house;
@@ -108,25 +114,34 @@ class House {
   }
 
   /** As its units do: asked in the namespace, asking from the firewall itself. */
-  async startDns(): Promise<void> {
+  async startDns(more: readonly string[] = []): Promise<void> {
     const bound = ['nsenter', `--net=/run/netns/${this.namespace}`, 'python3', LISTENING];
     const launch = [...bound, ...this.network.router.prefix];
-    const args = ['--releases', this.scene.path('names.sock'), '--upstream', RESOLVERS[4][0]];
+    const args = ['--releases', this.scene.path('names.sock'), '--upstream', RESOLVERS[4][0], ...more];
     this.dns = this.scene.keep(await startDns(args, launch));
   }
 
   async push(
     a: readonly string[],
     lists: object = { ads: { names: ['.ads.example'], resolve: 'firewall' } },
+    b: readonly string[] = [],
   ) {
     const policies = {
       a: { prefixes: PREFIXES.a, egress: a, default: 'accept' },
-      b: { prefixes: PREFIXES.b, egress: [], default: 'accept' },
+      b: { prefixes: PREFIXES.b, egress: b, default: 'accept' },
     };
     const document = { lists, policies, unmatched: 'drop' };
     const { records, ending } = await this.scene.control.pushText('rules.json', JSON.stringify(document));
     expect(ending, JSON.stringify(records)).toMatchObject({ kind: 'done' });
     await this.scene.control.synced(ENFORCER);
+  }
+
+  /** What comes of asking a resolver of Qubes for a name, or of connecting to an address. */
+  async connects(from: Namespace, what: object): Promise<unknown> {
+    const child = from.spawn([process.execPath, CLIENT]);
+    child.stdin.end(`${JSON.stringify({ server: ASKED[4][0], port: 53, domain: 'deb.example', ...what })}\n`);
+    const [line] = await once(createInterface({ input: child.stdout }), 'line');
+    return JSON.parse(String(line));
   }
 
   get a(): Namespace {
@@ -199,6 +214,34 @@ describe.skipIf(enforcementGap() !== undefined)('DNS of qubes', () => {
       expect(await dig(opened.b, ASKED[4][0], 'good.example')).toBe('NOERROR');
       await opened.push([], {});
       expect(await dig(opened.a, ASKED[4][0], 'x.ads.example')).toBe('NOERROR');
+    },
+    120_000,
+  );
+
+  it.each(['4.2', '4.3'] as const)(
+    'opens what a qube is told, of either family, to it alone, beside the tables of Qubes %s',
+    async (version) => {
+      const opened = await House.open(version);
+      const { router, links } = opened.network;
+      const world = links.world.namespace;
+      const local = ['93.184.0.0/16', '2606:2800::/32'].map((each) => `route add local ${each} dev lo\n`);
+      world.run(['ip', '-batch', '-'], local.join(''));
+      await ready(world, [process.execPath, '-e', SERVING]);
+      const lists = { updates: { names: ['.deb.example'], resolve: 'firewall' } };
+      const rules = ['accept dst=@updates proto=tcp dstports=443', 'drop proto=tcp dstports=443'];
+      await opened.push(rules, lists, rules);
+      const [a, b] = [opened.a, opened.b].map((from) => (what: object) => opened.connects(from, what));
+      for (const type of ['A', 'AAAA']) expect([type, await a?.({ type })]).toEqual([type, { open: 1 }]);
+      expect(await a?.({ type: 'AAAA', server: ASKED[6][0] })).toEqual({ open: 1 });
+      expect(await a?.({ type: 'A', server: ASKED[6][0] })).toEqual({ open: 1 });
+      expect([await a?.({ address: TOLD6 }), await b?.({ address: TOLD6 })]).toEqual([
+        { open: 1 },
+        { refused: 1 }, // which was told nothing
+      ]);
+      // A qube without an address of IPv6 is told that there is none.
+      router.nft(`delete element ip6 qubes allowed { "vif-a" . ${PREFIXES.a[1]} }\n`);
+      await expect.poll(() => a?.({ type: 'AAAA' }), { timeout: 5000 }).toEqual({ NODATA: 1 });
+      expect(await b?.({ type: 'AAAA' })).toEqual({ open: 1 });
     },
     120_000,
   );

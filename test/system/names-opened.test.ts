@@ -80,12 +80,12 @@ async function opened() {
     return stdout + stderr;
   };
   const [a, b] = [clientIn(links.a.namespace), clientIn(links.b.namespace)];
-  return { scene, push, a, b, a6: clientIn(links.a.namespace, DNS6), enforcer };
+  return { scene, push, a, b, a6: clientIn(links.a.namespace, DNS6), enforcer, router };
 }
 
 describe.skipIf(enforcementGap() !== undefined)('a name that a rule accepts', () => {
   it('is told once its addresses are open, to the qube that asked and to no other, whatever goes on', async () => {
-    const { push, a, b, a6, scene, enforcer } = await opened();
+    const { push, a, b, a6, scene, enforcer, router } = await opened();
     await push(['.deb.example']);
     expect(await a({ count: 400 })).toEqual({ open: 400 });
     expect(await b({ address: '93.184.0.7', count: 4 })).toEqual({ refused: 4 });
@@ -99,9 +99,21 @@ describe.skipIf(enforcementGap() !== undefined)('a name that a rule accepts', ()
     expect(await b({ from: 7 })).toEqual({ open: 1 });
     expect(await a({ label: 'www' })).toEqual({ open: 1 }); // what it is an alias of is no matter
     expect(await a6({ type: 'AAAA', count: 50 })).toEqual({ open: 50 });
-    // Nothing could be opened for them, so that they are not told.
-    expect(await a({ type: 'AAAA' })).toEqual({ NODATA: 1 });
-    expect(await a6({ type: 'A' })).toEqual({ NODATA: 1 });
+    // By whichever of its addresses it asks, as its interface says which these are, and else its policy.
+    const guard = (text: string): void => router.nft(`${text}\n`);
+    const six = `element ip6 guard allowed { "vif-a" . ${POLICIES.a[1]} }`;
+    const third = 'element ip guard allowed { "vif-a" . 10.137.0.99 }';
+    expect(await a({ type: 'AAAA', from: 70, count: 50 })).toEqual({ open: 50 });
+    expect(await b({ address: '2606:2800:220:1::46', count: 4 })).toEqual({ refused: 4 });
+    expect(await a6({ type: 'A', from: 700 })).toEqual({ open: 1 });
+    expect(await b({ address: '93.184.2.188' })).toEqual({ refused: 1 });
+    guard(`add ${third}`);
+    expect(await a({ type: 'AAAA', from: 130 })).toEqual({ open: 1 });
+    guard(`delete ${third}; delete ${six}`);
+    const isAlone = async (): Promise<unknown> => a({ type: 'AAAA', from: 140 });
+    await expect.poll(isAlone, { timeout: 5000 }).toEqual({ NODATA: 1 }); // it has none, nor a stranger's
+    guard(`add ${six}`);
+    await expect.poll(isAlone, { timeout: 5000 }).toEqual({ open: 1 });
     expect(await a({ label: 'private' })).toEqual({ NODATA: 1 }); // left out
     expect(await a({ label: 'many' })).toEqual({ open: 64 }); // of 65, no more is told than is open
     // No rule accepts it by its name: it is told, and judged as all are.
@@ -150,6 +162,7 @@ describe.skipIf(enforcementGap() !== undefined)('a name that a rule accepts', ()
     expect(await a({ address: '93.184.3.88' })).toEqual({ refused: 1 }); // of no answer
     expect(await a({ domain: 'lan', label: 'private' })).toEqual({ refused: 1 }); // told, and not opened
     expect(await a6({ type: 'AAAA', domain: 'any.example' })).toEqual({ open: 1 });
-    expect(await a({ domain: 'any.example', type: 'AAAA' })).toEqual({ NODATA: 1 });
+    expect(await a({ domain: 'any.example', type: 'AAAA', from: 800 })).toEqual({ open: 1 });
+    expect(await b({ address: '2606:2800:220:1::320' })).toEqual({ refused: 1 });
   }, 180_000);
 });

@@ -212,6 +212,9 @@ describe.skipIf(enforcementGap() !== undefined)('an address that a qube is told'
       [QUBES.a[0], FIRST6],
     ] as const)
       expect(await told(qube, to)).toEqual([]);
+    // By its other address, which its interface tells.
+    expect(await caller.open(QUBES.b[0], FIRST6)).toBe(Outcome.open);
+    expect(await firewall.passes('b', FIRST6)).toBe(true);
     // The flows to it are seen, by which it stays open.
     const flows = firewall.network.router.run([process.execPath, ELEMENTS], '{"verb": "flows"}\n');
     for (const [from, to] of [
@@ -289,6 +292,7 @@ describe.skipIf(enforcementGap() !== undefined)('an address that a qube is told'
     router.nft(four);
     await expect.poll(opened).toEqual([open, refused]);
     await expect.poll(trouble).toContain('over IPv6, since');
+    expect(await caller.open(QUBES.a[0], FIRST6)).toBe(Outcome.unknown);
     router.nft(six);
     await expect.poll(opened).toEqual([open, open]);
     expect(trouble()).toBe('');

@@ -145,7 +145,7 @@ it('is counted by list, and by the qube that asked, most first and eight of each
   expect(counters).toMatchObject({ dnsQuestions: 79, dnsBlocked: 79, dnsAnswered: 0, 'dnsList.l12': 12 });
   expect(
     Object.entries(counters)
-      .slice(6)
+      .slice(7)
       .map(([name]) => name),
   ).toEqual([
     ...[12, 11, 10, 9, 8, 7, 6, 5].map((i) => `dnsList.l${i}`),
@@ -395,13 +395,23 @@ describe('an answer whose addresses have to be opened', () => {
     expect(reply(asked('n.deb.example', [], 'AAAA', 0, 3)).rcode).toBe('NXDOMAIN');
   });
 
-  it.each<[string, packet.RecordType, packet.Answer]>([
-    ['10.137.0.5', 'AAAA', { type: 'AAAA', name: 'n.deb.example', data: '2001:db8::1' }],
-    ['fd00::5', 'A', A('n.deb.example')],
-  ])('of the other family than that of the qube %s is said to be none', (address, type, answer) => {
-    const said = reply(opening(address).asked('n.deb.example', [answer], type));
-    expect([said.rcode, said.answers, said.authorities?.length]).toEqual(['NOERROR', [], 1]);
-  });
+  it.each<[string, packet.RecordType, packet.Answer, 4 | 6]>([
+    ['10.137.0.5', 'AAAA', { type: 'AAAA', name: 'n.deb.example', data: '2001:db8::1' }, 6],
+    ['fd00::5', 'A', A('n.deb.example'), 4],
+  ])(
+    'is of the family that it names, whichever the qube %s asked by; where its address there is not known, there is none',
+    (address, type, answer, family) => {
+      const { proxy, asked } = opening(address);
+      const { wait, openings } = only(asked('n.deb.example', [answer], type), 'open');
+      expect(openings).toMatchObject([{ family, qube: { length: family === 4 ? 16 : 4 } }]);
+      expect(reply(proxy.opened(wait, Outcome.open)).answers).toHaveLength(1);
+      const other = only(asked('n.deb.example', [answer], type), 'open');
+      const effects = proxy.opened(other.wait, Outcome.unknown);
+      const said = reply(effects);
+      expect([error(effects), said.answers, said.authorities?.length]).toEqual([['NOERROR', 21], [], 1]);
+      expect([proxy.counts.otherFamily, proxy.counts.failed]).toEqual([1, 0]);
+    },
+  );
 
   it('opens no private address because it is answered, and tells it', () => {
     const { asked, use } = opening('10.137.0.5', true);

@@ -9,7 +9,7 @@
  * - kernel/: commands and expressions of rules, netlink messages, sockets, and what is read back; used by the
  *   applier only;
  * - apply/: the applier's process, the messages it takes and how it checks them, the order of transactions,
- *   the pipe to it, and what is open by name (opening, openings, door);
+ *   the pipe to it, and what is open by name (opening, openings, door) and for whom (guard, interfaces);
  * - sink/: where the subscriber puts a release: keeps the kernel at it, gives flows their marks, reads
  *   counts.
  *

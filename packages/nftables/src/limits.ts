@@ -115,6 +115,11 @@ export const KERNEL_MIB = 512;
 export const KERNEL_MIB_MAX = 65_536;
 /** Addresses that one qube may hold for one name of a list: the next ones take the place of the first. */
 export const NAME_ADDRESSES_OF_ONE_MAX = 64;
+/**
+ * Addresses that may be checked to come by some interface: with more, none is known to be of the same qube as
+ * another.
+ */
+export const ALLOWED_MAX = 4096;
 /** Networks of qubes that all name sets may be for. */
 export const NAME_QUBE_NETWORKS_MAX = 262_144;
 /** How long an address may be used that a qube was told, and the grace beyond that, in seconds. */

@@ -57,6 +57,17 @@ describe('a rule that accepts by a list of names', () => {
     });
   });
 
+  it.each<[string, readonly string[], readonly (readonly [string, string])[]]>([
+    ['one address of each family', ['10.0.0.1', 'fd00::5'], [['0a000001', `fd${'0'.repeat(29)}5`]]],
+    ['two of one', ['10.0.0.1', '10.0.0.2', 'fd00::5'], []],
+    ['a network', ['10.0.0.1', 'fd00::/64'], []],
+    ['one address', ['10.0.0.1'], []],
+  ])('says which addresses are one qube, where its policy is for %s', (_, prefixes, pairs) => {
+    const other = { name: 'other', prefixes: ['10.0.0.9', 'fd00::9'] };
+    const change = wholeChange(planned(rulesOf([{ ...WORK, prefixes }, other])), OPTIONS).change;
+    expect(change.nameSets?.flatMap((each) => each.pairs)).toEqual(pairs);
+  });
+
   it.each<[string, readonly SamplePolicy[], Record<string, readonly string[]>]>([
     [
       'of no policy with prefixes in a family, has no set there',
@@ -177,6 +188,9 @@ describe('the check', () => {
     ['a set of another form', [{ ...first, set: 's0123456789abcdef_4_i_00000000' }]],
     ['a list twice', [first, { ...first, set: first?.set.replace(/_\d+_/, '_1024_') }]],
     ['a qube of another family', [{ ...first, qubes: second?.qubes }]],
+    ['two addresses of a family for one qube', [{ ...first, pairs: [['0a000001', '0a000002']] }]],
+    ['a qube of three addresses', [{ ...first, pairs: [['0a000001', `fd${'0'.repeat(29)}5`, '']] }]],
+    ['no pairs', [{ set: first?.set, list: 'updates', qubes: [] }]],
     ['a network that is too long', [{ ...first, qubes: [{ address: '0a000001', length: 33 }] }]],
     ['no qubes', [{ set: first?.set, list: 'updates' }]],
     ['a list of other letters', [{ ...first, list: 'a" ; flush ruleset' }]],

@@ -24,7 +24,7 @@ const QUBES: NameSet['qubes'] = [
   { address: '0a890005', length: 32 },
   { address: '0a890006', length: 32 },
 ];
-const SETS: readonly NameSet[] = [{ set: SET, list: 'updates', qubes: QUBES }];
+const SETS: readonly NameSet[] = [{ set: SET, list: 'updates', qubes: QUBES, pairs: [] }];
 
 const opening = (more: Partial<Opening> = {}): Opening => ({
   id: 7,
@@ -37,8 +37,11 @@ const opening = (more: Partial<Opening> = {}): Opening => ({
   label: 'api.example',
   ...more,
 });
+const QUBE_4 = Uint8Array.of(10, 137, 0, 5);
 const addresses = (count: number, from = 0): readonly Uint8Array[] =>
   Array.from({ length: count }, (_, i) => Uint8Array.of(93, 184, (from + i) >> 8, (from + i) & 255));
+
+const SIX = [Uint8Array.from(Buffer.from('26062800022000010000000000000001', 'hex'))];
 
 /** A kernel of name sets, which are there once an element is asked for. */
 class Kernel {
@@ -108,10 +111,11 @@ describe('an address is opened', () => {
     ['another list', { key: OTHER }, Outcome.later],
     ['another state of the list', { version: OTHER }, Outcome.later],
     [
-      'another family',
+      'another family, in which it is not in force',
       { family: 6, qube: new Uint8Array(16), addresses: [new Uint8Array(16)] },
       Outcome.later,
     ],
+    ['another family, of which no address is known', { family: 6, addresses: SIX }, Outcome.unknown],
     ...[
       [10, 0, 0, 1],
       [10, 137, 0, 6],
@@ -148,7 +152,9 @@ describe('an address is opened', () => {
   ])('of IPv6, where it is of the Internet: %s', async (_, address, outcome) => {
     const qube = 'fd0924ef4179000a0000000000000005';
     const set = `n${KEY}_6_1024_${VERSION}`;
-    const { openings } = await opened([{ set, list: 'updates', qubes: [{ address: qube, length: 128 }] }]);
+    const { openings } = await opened([
+      { set, list: 'updates', qubes: [{ address: qube, length: 128 }], pairs: [] },
+    ]);
     const bytes = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex, 'hex'));
     const more = { family: 6, qube: bytes(qube), addresses: [bytes(address)] } as const;
     expect(openings.open(opening(more))).toBe(outcome);
@@ -195,12 +201,81 @@ describe('what a qube may hold', () => {
   });
 
   it('leaves room for as many qubes as the set has room for, until what they hold has ended', async () => {
-    const wide = [{ set: SET, list: 'updates', qubes: [{ address: '0a890000', length: 16 }] }];
+    const wide = [{ set: SET, list: 'updates', qubes: [{ address: '0a890000', length: 16 }], pairs: [] }];
     const { kernel, openings } = await opened(wide);
     const of = (last: number): Outcome => openings.open(opening({ qube: Uint8Array.of(10, 137, 0, last) }));
     expect([of(1), of(2), of(3), of(1)]).toEqual([Outcome.open, Outcome.open, Outcome.full, Outcome.open]);
     kernel.nowMs += 90_000;
     expect(of(3)).toBe(Outcome.open);
+  });
+});
+
+describe('a qube that has an address of each family', () => {
+  const [FOUR, SIX_OF] = ['0a890005', 'fd0924ef4179000a0000000000000005'];
+  const SET_6 = `n${KEY}_6_2048_${VERSION}`;
+  const six = { address: SIX_OF, length: 128 };
+  const neighbour = { address: 'fd0924ef4179000b0000000000000006', length: 128 };
+  const both = (pairs: NameSet['pairs'], qubes = [six, neighbour]): readonly NameSet[] => [
+    { set: SET, list: 'updates', qubes: QUBES, pairs },
+    { set: SET_6, list: 'updates', qubes, pairs: [] },
+  ];
+  const own = [...Buffer.from(SIX_OF, 'hex')].join();
+  const { open, unknown, refused } = Outcome;
+  const aaaa = opening({ family: 6, addresses: SIX });
+
+  it.each<[string, NameSet['pairs'], string | undefined, Outcome]>([
+    ['as its interface says', [], SIX_OF, open],
+    ['as the release says, where no interface does', [[FOUR, SIX_OF]], undefined, open],
+    ['not where its interface says that it has none', [[FOUR, SIX_OF]], '', unknown],
+    ['not where nothing says so', [], undefined, unknown],
+    ['not where the other is of no policy that uses the list', [], `${SIX_OF.slice(0, -1)}7`, unknown],
+  ])('has opened by one what it was told by the other, %s', async (_, pairs, said, outcome) => {
+    const { kernel, openings } = await opened(both(pairs));
+    expect(openings.open(aaaa, said)).toBe(outcome);
+    const there = kernel.of(own, `rulecast_a ${SET_6}`);
+    expect(there).toEqual(outcome === open ? [[...(SIX[0] ?? [])].join()] : []);
+    expect(kernel.elements.get(`rulecast_a ${SET_6}`)?.size ?? 0).toBe(there.length); // a neighbour has nothing
+  });
+
+  it('has the same the other way round, and nothing private', async () => {
+    const { kernel, openings } = await opened(both([[FOUR, SIX_OF]]));
+    const qube = Uint8Array.from(Buffer.from(SIX_OF, 'hex'));
+    expect(openings.open(opening({ qube }))).toBe(open);
+    expect(kernel.of('10,137,0,5')).toEqual(['93,184,216,34']);
+    expect(openings.open(opening({ qube, addresses: [Uint8Array.of(10, 137, 0, 6)] }))).toBe(refused);
+    expect(openings.open(opening({ qube: Uint8Array.from(Buffer.from(neighbour.address, 'hex')) }))).toBe(
+      unknown,
+    );
+    expect(
+      openings.open(
+        opening({ qube: QUBE_4.map((byte, i) => (i === 3 ? 7 : byte)), family: 6, addresses: SIX }),
+      ),
+    ).toBe(refused);
+  });
+
+  it('holds no more by both than one may: what ends first goes, of either', async () => {
+    const { kernel, openings } = await opened(both([[FOUR, SIX_OF]]));
+    const counts = () => [kernel.of('10,137,0,5').length, kernel.of(own, `rulecast_a ${SET_6}`).length];
+    const sixes = (from: number): readonly Uint8Array[] =>
+      addresses(64, from).map((four) => Uint8Array.of(...(SIX[0]?.subarray(0, 12) ?? []), ...four));
+    openings.open(opening({ addresses: addresses(40) }));
+    kernel.nowMs++;
+    openings.open({ ...aaaa, addresses: sixes(0).slice(0, 40) });
+    expect(counts()).toEqual([24, 40]); // of a name
+    for (let i = 1; i <= 16; i++) {
+      kernel.nowMs++;
+      const more = { label: `n${i}.example`, seconds: 86_430 };
+      openings.open(
+        i % 2 === 0
+          ? opening({ ...more, addresses: addresses(64, i * 64) })
+          : opening({ ...more, family: 6, addresses: sixes(i * 64) }),
+      );
+    }
+    expect(counts()).toEqual([512, 512]); // of a list
+    openings.open(opening({ qube: Uint8Array.of(10, 137, 0, 6), label: 'neighbour.example' }));
+    for (let i = 20; i < 40; i++)
+      openings.open(opening({ label: `n${i}.example`, seconds: 86_430, addresses: addresses(64, i * 64) }));
+    expect([...counts(), kernel.of('10,137,0,6').length]).toEqual([1024, 0, 1]);
   });
 });
 
@@ -243,7 +318,7 @@ describe('a release', () => {
     let meanwhile = 0;
     await openings.prepare(
       'rulecast_b',
-      [{ set: fewer, list: 'updates', qubes: QUBES.slice(0, 1) }],
+      [{ set: fewer, list: 'updates', qubes: QUBES.slice(0, 1), pairs: [] }],
       async () => {
         openings.open(opening({ addresses: addresses(1, 1000 + meanwhile++), label: 'b.example' }));
       },
@@ -276,7 +351,11 @@ describe('a release', () => {
     const { kernel, openings } = await opened();
     openings.open(opening());
     const set = `n${KEY}_4_2048_${OTHER}`;
-    await openings.prepare('rulecast_b', [{ set, list: 'updates', qubes: QUBES }], async () => undefined);
+    await openings.prepare(
+      'rulecast_b',
+      [{ set, list: 'updates', qubes: QUBES, pairs: [] }],
+      async () => undefined,
+    );
     openings.release();
     expect(kernel.of('10,137,0,5', `rulecast_b ${set}`)).toEqual([]);
     expect([openings.open(opening()), openings.open(opening({ version: OTHER }))]).toEqual([
@@ -305,7 +384,7 @@ describe('a request', () => {
 
   it('is laid out as it says', () => {
     expect(Buffer.from(openingFrame(opening())).toString('hex')).toBe(
-      `002d 00000007 04 01 0000005a ${KEY} ${VERSION} 0a890005 5db8d822 6170692e6578616d706c65`.replaceAll(
+      `002e 00000007 04 04 01 0000005a ${KEY} ${VERSION} 0a890005 5db8d822 6170692e6578616d706c65`.replaceAll(
         ' ',
         '',
       ),
@@ -314,19 +393,20 @@ describe('a request', () => {
   });
 
   it('is read as it was written, in whatever pieces it comes', () => {
-    const all = Buffer.concat([opening(), six, opening({ addresses: addresses(64) })].map(openingFrame));
+    const requests = [opening(), six, opening({ addresses: addresses(64) }), { ...six, qube: QUBE_4 }];
+    const all = Buffer.concat(requests.map(openingFrame));
     for (const size of [1, 7, all.length]) {
       const reader = new OpeningReader();
       const read: Opening[] = [];
       for (let at = 0; at < all.length; at += size) read.push(...reader.feed(all.subarray(at, at + size)));
-      expect(read).toEqual([opening(), six, opening({ addresses: addresses(64) })]);
+      expect(read).toEqual(requests);
     }
     const answers = [...new AnswerReader().feed(Buffer.concat([answerFrame(1, 0), answerFrame(2, 3)]))];
     expect(answers).toEqual([
       { id: 1, outcome: Outcome.open },
       { id: 2, outcome: Outcome.later },
     ]);
-    expect(() => [...new AnswerReader().feed(Uint8Array.of(0, 0, 0, 1, 4))]).toThrow(OpeningError);
+    expect(() => [...new AnswerReader().feed(Uint8Array.of(0, 0, 0, 1, 5))]).toThrow(OpeningError);
   });
 
   it.each<[string, Partial<Opening>]>([
@@ -355,7 +435,8 @@ describe('a request', () => {
           try {
             for (const { seconds, addresses: all, qube, label } of new OpeningReader().feed(bytes)) {
               expect(seconds >= 60 && seconds <= 86_430 && all.length >= 1 && all.length <= 64).toBe(true);
-              expect(all.every(({ length }) => length === qube.length)).toBe(true);
+              expect([4, 16]).toContain(qube.length);
+              expect(all.every(({ length }) => length === 4 || length === 16)).toBe(true);
               expect(label).toMatch(/^[a-z0-9_.-]{1,127}$/);
             }
           } catch (error) {

@@ -50,6 +50,12 @@ export const NAME_QUBES_MAX = 64;
 /** Addresses that all lists of a firewall may open together: some 160 MB of its kernel's memory. */
 export const FIREWALL_NAME_ADDRESSES_MAX = 524_288;
 
+/** Qubes that may have addresses opened by a list. */
+export interface OpenedFor extends PrefixSet {
+  /** Of each policy that names one qube by one address of each family, and nothing else: these two. */
+  readonly pairs: readonly PrefixSet[];
+}
+
 /** The lists of names that rules open addresses by: the qubes of the policies that have these rules. */
 export function openedLists({
   policies,
@@ -57,15 +63,23 @@ export function openedLists({
 }: {
   readonly policies: ReadonlyMap<string, Policy>;
   readonly lists: ReadonlyMap<string, List>;
-}): ReadonlyMap<string, PrefixSet> {
-  const opened = new Map<string, { readonly v4: PrefixBuilder; readonly v6: PrefixBuilder }>();
+}): ReadonlyMap<string, OpenedFor> {
+  const opened = new Map<
+    string,
+    { readonly v4: PrefixBuilder; readonly v6: PrefixBuilder; readonly pairs: PrefixSet[] }
+  >();
   for (const { name, prefixes, exceptions, egress } of policies.values()) {
     const accepted = listed([...exceptions.egress, ...egress], lists).filter(
       ({ match }) => match.action === 'accept',
     );
     for (const list of new Set(accepted.map((each) => each.list))) {
-      const columns = opened.get(list) ?? { v4: new PrefixBuilder(4), v6: new PrefixBuilder(6) };
+      const columns = opened.get(list) ?? {
+        v4: new PrefixBuilder(4),
+        v6: new PrefixBuilder(6),
+        pairs: [],
+      };
       opened.set(list, columns);
+      if (isOneHost(prefixes.v4) && isOneHost(prefixes.v6)) columns.pairs.push(prefixes);
       for (const family of [4, 6] as const) {
         const column = columns[`v${family}`];
         if (name === DEFAULT_POLICY || name === COMMON_POLICY)
@@ -76,11 +90,15 @@ export function openedLists({
     }
   }
   return new Map(
-    [...opened].map(([list, { v4, v6 }]) => [
+    [...opened].map(([list, { v4, v6, pairs }]) => [
       list,
-      { v4: canonicalPrefixes(v4.build()), v6: canonicalPrefixes(v6.build()) },
+      { v4: canonicalPrefixes(v4.build()), v6: canonicalPrefixes(v6.build()), pairs },
     ]),
   );
+}
+
+function isOneHost({ family, lengths }: Prefixes): boolean {
+  return lengths.length === 1 && lengths[0] === bitsOf(family);
 }
 
 /** Addresses that some qubes may hold by one list in one family. */

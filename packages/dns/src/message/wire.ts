@@ -62,5 +62,11 @@ export const CLASS_IN = 1;
 
 /** Extended error code, its option within an OPT record, and the codes that are told. */
 export const EDE_OPTION = 15;
-export const ExtendedError = { notReady: 14, blocked: 15, noReachableAuthority: 22, network: 23 } as const;
+export const ExtendedError = {
+  notReady: 14,
+  blocked: 15,
+  notSupported: 21,
+  noReachableAuthority: 22,
+  network: 23,
+} as const;
 export type ExtendedError = (typeof ExtendedError)[keyof typeof ExtendedError];

@@ -26,6 +26,7 @@ export function countersOf({
     dnsAnswered: counts.answered,
     dnsBlocked: counts.blocked,
     dnsPrivate: counts.private,
+    dnsOtherFamily: counts.otherFamily,
     dnsFailed: counts.failed,
     dnsRefused: counts.refused,
     ...Object.fromEntries(blocked.lists.most(SHOWN).flatMap((one) => named('dnsList', one))),

@@ -130,6 +130,8 @@ export interface ProxyCounts {
   answered: number;
   /** Answers that private addresses were left out of; what was left, or that nothing was, was told. */
   private: number;
+  /** Answers that were said to be none, since no address of the qube is known in their family. */
+  otherFamily: number;
   /** Nobody could be asked, or nobody answered. */
   failed: number;
   /** Beyond a bound. */
@@ -179,10 +181,14 @@ const BLOCKED: Readonly<Record<'nxdomain' | 'refused' | 'null', OwnAnswer>> = {
 const WITHOUT_PRIVATE: OwnAnswer = { rcode: Rcode.ok, error: ExtendedError.blocked, ttl: BLOCKED_TTL_S };
 /** Transfers of whole zones, which go over many messages. */
 const TRANSFER_TYPES = [251, 252];
+const ADDRESS_TYPES = { 4: RecordType.a, 6: RecordType.aaaa } as const;
 /** What holds addresses beside those that are opened: answered as if there was none. */
 const HINT_TYPES: readonly number[] = [RecordType.svcb, RecordType.https, RecordType.any];
 const NO_DATA: OwnAnswer = { rcode: Rcode.ok, ttl: BLOCKED_TTL_S };
 const NOT_OPEN: OwnAnswer = { rcode: Rcode.failure, error: ExtendedError.network };
+/** Of addresses of a family in which none of the qube's is known, so that nothing could be opened for it. */
+const OTHER_FAMILY: OwnAnswer = { ...NO_DATA, error: ExtendedError.notSupported };
+const FAMILIES = [4, 6] as const;
 /** What an upstream says that cannot answer: somebody else may. */
 const FAILURES: readonly number[] = [Rcode.failure, Rcode.notImplemented, Rcode.refused];
 
@@ -202,6 +208,7 @@ export class DnsProxy<C extends Client> {
     blocked: 0,
     answered: 0,
     private: 0,
+    otherFamily: 0,
     failed: 0,
     refused: 0,
     ignored: 0,
@@ -314,48 +321,49 @@ export class DnsProxy<C extends Client> {
     nowMs: number,
   ): ProxyEffect<C> | undefined {
     const [answer, asked] = [this.#answer, this.#question];
-    const { family, words } = client.asker;
-    const own = family === 4 ? RecordType.a : RecordType.aaaa;
-    const other = family === 4 ? RecordType.aaaa : RecordType.a;
-    // The qube's address of the other family is not known here: nothing could be opened for it.
-    if (asked.type === other || HINT_TYPES.includes(asked.type))
+    if (HINT_TYPES.includes(asked.type))
       return answer.rcode === Rcode.ok ? this.#reply(client, asked, NO_DATA) : undefined;
-    this.#shorten(own);
-    const addresses: Uint8Array[] = [];
-    let ttl = 0;
-    for (let i = 0; i < answer.recordCount; i++) {
-      const isAddress = answer.types[i] === own && answer.classes[i] === CLASS_IN;
-      if (!isAddress || answer.sections[i] !== Section.answer) continue;
-      const start = answer.dataStarts[i]!; // of a record that was read
-      addresses.push(Uint8Array.from(answer.bytes.subarray(start, start + answer.dataLengths[i]!))); // likewise
-      ttl = Math.max(ttl, answer.ttls[i]!); // likewise
-    }
-    // What is told of a private network is a matter of rules about its addresses.
-    const ofInternet = addresses.filter((address) => !isPrivateAddress({ family, words: wordsOf(address) }));
-    const opened = lists.filter(({ isOfAll }) => isOfAll !== true || ofInternet.length > 0);
-    if (addresses.length === 0 || opened.length === 0) return undefined;
+    for (const family of FAMILIES) this.#shorten(ADDRESS_TYPES[family]);
+    const openings = this.#openingsOf(client, lists);
+    if (openings.length === 0) return undefined;
     const wait = ++this.#lastWait;
-    const opening = {
-      family,
-      seconds: openSecondsOf(ttl),
-      qube: bytesOf(words),
-      label: nameLabelOf(nameText(asked.bytes, HEADER_BYTES)),
-    };
     this.#held.set(wait, {
       client,
       asked: question,
       answer: answer.bytes,
       isAgain,
       deadlineMs: nowMs + OPEN_MS,
-      left: opened.length,
+      left: openings.length,
       outcome: Outcome.open,
     });
     const asker = this.#askers.get(client.askerKey);
     if (asker !== undefined) asker.waiting++;
-    const openings = opened.map(({ isOfAll, key, version }) => {
-      return { ...opening, key, version, addresses: isOfAll === true ? ofInternet : addresses };
-    });
     return { kind: 'open', wait, openings };
+  }
+
+  /** What is to be opened for the answer just read, of whichever family it is, by each of some lists. */
+  #openingsOf({ asker }: C, lists: readonly OpenedList[]): readonly NewOpening[] {
+    const answer = this.#answer;
+    const qube = bytesOf(asker.words);
+    const label = nameLabelOf(nameText(this.#question.bytes, HEADER_BYTES));
+    return FAMILIES.flatMap((family) => {
+      const addresses: Uint8Array[] = [];
+      let ttl = 0;
+      for (let i = 0; i < answer.recordCount; i++) {
+        const isAddress = answer.types[i] === ADDRESS_TYPES[family] && answer.classes[i] === CLASS_IN;
+        if (!isAddress || answer.sections[i] !== Section.answer) continue;
+        const start = answer.dataStarts[i]!; // of a record that was read
+        addresses.push(Uint8Array.from(answer.bytes.subarray(start, start + answer.dataLengths[i]!))); // likewise
+        ttl = Math.max(ttl, answer.ttls[i]!); // likewise
+      }
+      // What is told of a private network is a matter of rules about its addresses.
+      const ofInternet = addresses.filter((each) => !isPrivateAddress({ family, words: wordsOf(each) }));
+      return lists.flatMap(({ isOfAll, key, version }) => {
+        const some = isOfAll === true ? ofInternet : addresses;
+        if (some.length === 0) return [];
+        return [{ family, key, version, qube, addresses: some, seconds: openSecondsOf(ttl), label }];
+      });
+    });
   }
 
   /** Leaves out of the answer what would be more addresses than a qube may use for one name. */
@@ -397,9 +405,10 @@ export class DnsProxy<C extends Client> {
     return this.#heldBack(client, asked, lists, true, nowMs) ?? this.#answered(client);
   }
 
-  #notOpened({ client }: Held<C>): ProxyEffect<C> {
-    this.counts.failed++;
-    return this.#reply(client, this.#question, NOT_OPEN);
+  #notOpened({ client, outcome }: Held<C>): ProxyEffect<C> {
+    const isOther = outcome === Outcome.unknown;
+    this.counts[isOther ? 'otherFamily' : 'failed']++;
+    return this.#reply(client, this.#question, isOther ? OTHER_FAMILY : NOT_OPEN);
   }
 
   /** The answer just read goes to the qube that asked `#question`. */

@@ -16,7 +16,7 @@ import { checkRequest, RequestError } from './check.ts';
 import { Door } from './door.ts';
 import { Guard } from './guard.ts';
 import { FrameSplitter, type FromApplier, frameOf, parseFrame, type Reply, type Request } from './message.ts';
-import { Outcome } from './opening.ts';
+import { type Opening, Outcome } from './opening.ts';
 import { Tables } from './tables.ts';
 
 export interface ApplierOptions {
@@ -127,12 +127,17 @@ class Applier {
   async start(): Promise<void> {
     await this.#opened().catch(throwUnexpected);
     await this.#look();
-    this.#door?.open((opening) => {
-      if (this.#kernel === undefined) return Outcome.later;
-      if (this.#guard?.holds(opening.family) === false) return Outcome.refused;
-      return this.#kernel.tables.openings.open(opening);
-    });
+    this.#door?.open((opening) => this.#open(opening));
     void this.#clean();
+  }
+
+  #open(opening: Opening): Outcome {
+    const { family, qube } = opening;
+    if (this.#kernel === undefined) return Outcome.later;
+    if (this.#guard?.holds(qube.length === 4 ? 4 : 6) === false) return Outcome.refused;
+    if (this.#guard?.holds(family) === false) return Outcome.unknown; // whoever sends by the other address
+    const other = this.#guard?.otherOf(Buffer.from(qube).toString('hex'));
+    return this.#kernel.tables.openings.open(opening, other);
   }
 
   async #opened(): Promise<Kernel> {
@@ -176,9 +181,9 @@ class Applier {
   #notice(): void {
     try {
       const noticed = this.#kernel?.tables.notice();
+      if (noticed !== undefined || this.#guard?.isOvertaken === true) void this.#look();
       if (noticed === undefined) return;
       void this.#send({ noticed });
-      void this.#look();
       void this.#kernel?.capture.follow();
     } catch (error) {
       throwUnexpected(error); // the next time tries again

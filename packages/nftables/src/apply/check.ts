@@ -187,7 +187,12 @@ function checkNameSets(value: unknown): readonly NameSet[] {
     const qubes = list(fields['qubes'], NAME_QUBE_NETWORKS_MAX, 'qubes').map((one) => network(one, family));
     networks += qubes.length;
     if (networks > NAME_QUBE_NETWORKS_MAX) throw new RequestError('too many networks of qubes');
-    return { set, list: ofList, qubes };
+    const pairs = list(fields['pairs'], NAME_QUBE_NETWORKS_MAX - networks, 'pairs').map((one) => {
+      const [four, six] = list(one, 2, 'addresses of a qube');
+      return [hex(four, 8), hex(six, 32)] as const;
+    });
+    networks += pairs.length;
+    return { set, list: ofList, qubes, pairs };
   });
 }
 

@@ -2,14 +2,14 @@
  * What `rulecast-dns` asks of the applier, over a socket of its own: to open an address for a qube that it is
  * about to tell it, and nothing else. Numbers are big-endian.
  *
- *     request   u16 bytes that follow │ u32 id │ u8 family │ u8 addresses │ u32 seconds │ list 8 │ version 8
- *               │ address of the qube │ addresses │ label, the rest
+ *     request   u16 bytes that follow │ u32 id │ u8 family of the qube │ u8 family │ u8 addresses
+ *               │ u32 seconds │ list 8 │ version 8 │ address of the qube │ addresses │ label, the rest
  *     answer    u32 id │ u8 outcome
  *
  * Nothing here loads what the applier needs: whoever asks has none of its rights.
  */
 
-import type { Family } from '@rulecast/rules';
+import { bitsOf, type Family } from '@rulecast/rules';
 import { NAME_ADDRESSES_OF_ONE_MAX, OPEN_GRACE_S, OPEN_MAX_S, OPEN_MIN_S } from '../limits.ts';
 import { isNameLabel, type NameLabel } from '../plan/name-set.ts';
 import type { Key } from '../plan/plan.ts';
@@ -17,13 +17,14 @@ import type { Key } from '../plan/plan.ts';
 export interface Opening {
   /** Comes back with the answer. */
   readonly id: number;
+  /** Of the addresses. The qube's of that family may be another than the one that it asked by. */
   readonly family: Family;
   /** How long, grace included. */
   readonly seconds: number;
   /** Which list, and which state of it: as in the name of its set. */
   readonly key: Key;
   readonly version: Key;
-  /** 4 or 16 bytes. */
+  /** By which it asked: 4 or 16 bytes. */
   readonly qube: Uint8Array;
   /** From 1 to NAME_ADDRESSES_OF_ONE_MAX, of as many bytes each. */
   readonly addresses: readonly Uint8Array[];
@@ -39,12 +40,14 @@ export const Outcome = {
   full: 2,
   /** Not in what is in force: it may be soon, when both have the same release. */
   later: 3,
+  /** No address of the qube is known in that family, or none that the list is for. */
+  unknown: 4,
 } as const;
 export type Outcome = (typeof Outcome)[keyof typeof Outcome];
 
 export const ANSWER_BYTES = 5;
 const LENGTH_BYTES = 2;
-const HEAD_BYTES = 26;
+const HEAD_BYTES = 27;
 const KEY_BYTES = 8;
 const REQUEST_MAX_BYTES = HEAD_BYTES + 16 + NAME_ADDRESSES_OF_ONE_MAX * 16 + 127;
 
@@ -62,10 +65,11 @@ export function openingFrame(opening: Opening): Uint8Array {
   const bytes = Buffer.concat([head, qube, ...addresses, Buffer.from(label, 'latin1')]);
   bytes.writeUInt16BE(bytes.length - LENGTH_BYTES, 0);
   bytes.writeUInt32BE(id, 2);
-  bytes[6] = family;
-  bytes[7] = addresses.length;
-  bytes.writeUInt32BE(seconds, 8);
-  bytes.write(key + version, 12, 'hex');
+  bytes[6] = qube.length === 4 ? 4 : 6;
+  bytes[7] = family;
+  bytes[8] = addresses.length;
+  bytes.writeUInt32BE(seconds, 9);
+  bytes.write(key + version, 13, 'hex');
   return bytes;
 }
 
@@ -112,29 +116,30 @@ export class AnswerReader {
 }
 
 function openingIn(bytes: Buffer): Opening {
-  const family = bytes[4] === 4 ? 4 : 6;
-  const size = family === 4 ? 4 : 16;
-  const count = bytes[5] ?? 0;
-  const seconds = bytes.readUInt32BE(6);
-  const at = (index: number): number => HEAD_BYTES + index * size;
-  const label = bytes.toString('latin1', Math.min(bytes.length, at(1 + count)));
+  const [ofQube, family] = [bytes[4] === 4 ? 4 : 6, bytes[5] === 4 ? 4 : 6] as const;
+  const [qubeBytes, size] = [ofQube, family].map((each) => bitsOf(each) / 8) as [number, number];
+  const count = bytes[6] ?? 0;
+  const seconds = bytes.readUInt32BE(7);
+  const at = (index: number): number => HEAD_BYTES + qubeBytes + index * size;
+  const label = bytes.toString('latin1', Math.min(bytes.length, at(count)));
   const isSound =
-    bytes[4] === family &&
+    bytes[4] === ofQube &&
+    bytes[5] === family &&
     count > 0 &&
     count <= NAME_ADDRESSES_OF_ONE_MAX &&
     seconds >= OPEN_MIN_S &&
     seconds <= OPEN_MAX_S + OPEN_GRACE_S &&
     isNameLabel(label);
   if (!isSound) throw new OpeningError('a request that is none');
-  const part = (index: number): Uint8Array => Uint8Array.from(bytes.subarray(at(index), at(index + 1)));
+  const part = (from: number, to: number): Uint8Array => Uint8Array.from(bytes.subarray(from, to));
   return {
     id: bytes.readUInt32BE(0),
     family,
     seconds,
-    key: bytes.toString('hex', 10, 10 + KEY_BYTES),
-    version: bytes.toString('hex', 10 + KEY_BYTES, HEAD_BYTES),
-    qube: part(0),
-    addresses: Array.from({ length: count }, (_, index) => part(index + 1)),
+    key: bytes.toString('hex', 11, 11 + KEY_BYTES),
+    version: bytes.toString('hex', 11 + KEY_BYTES, HEAD_BYTES),
+    qube: part(HEAD_BYTES, at(0)),
+    addresses: Array.from({ length: count }, (_, index) => part(at(index), at(index + 1))),
     label,
   };
 }

@@ -4,7 +4,9 @@
  *
  * Who asks is `rulecast-dns`, which reads what qubes send, and is not trusted: a qube is one of a policy that
  * uses the list, in the state in which it is in force; an address is one of the Internet; how much a qube may
- * hold is counted here. What goes beyond takes the place of the qube's own.
+ * hold is counted here, by both its addresses together. What goes beyond takes the place of the qube's own.
+ * Which address of the other family it has is known here, too, and not to who asks: by the interface that
+ * both come by, else by the release.
  */
 
 import {
@@ -90,6 +92,15 @@ interface Table {
   readonly name: string;
   /** By list and family. */
   readonly places: ReadonlyMap<string, Place>;
+  /** By address of a qube its other one, in hex digits, as the release says. */
+  readonly others: ReadonlyMap<string, string>;
+}
+
+/** One address of a qube, and where it has what it holds by a list. */
+interface Side {
+  readonly list: string;
+  readonly place: Place;
+  readonly own: Uint32Array;
 }
 
 export class Openings {
@@ -178,28 +189,36 @@ export class Openings {
 
   // ── Openings ─────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Opens all addresses of a request in the kernel, or none of them. */
-  open({ family, key, version, qube, addresses, seconds, label }: Opening): Outcome {
-    const list = `${key}_${family}`;
-    const place = this.#current?.places.get(list);
-    if (place === undefined || place.version !== version) return Outcome.later;
-    const own = wordsOf(qube);
+  /**
+   * Opens all addresses of a request in the kernel, or none of them. `other`: the qube's address of the other
+   * family as its interface says, 8 or 32 hex digits; empty: it has none; undefined: the release is asked.
+   */
+  open({ family, key, version, qube, addresses, seconds, label }: Opening, other?: string): Outcome {
+    const asked = this.#sideOf(key, version, qube);
+    if (asked === undefined) return Outcome.later;
+    if (!isOf(asked.place, asked.own)) return Outcome.refused;
+    const beside = this.#sideOf(key, version, this.#otherOf(qube, other));
+    const [side, rest] = asked.place.family === family ? [asked, beside] : [beside, asked];
+    if (side === undefined || !isOf(side.place, side.own)) return Outcome.unknown;
+    const { place, list, own } = side;
     const keys = addresses.map((address) => Uint32Array.of(...own, ...wordsOf(address)));
-    if (!isOf(place, own) || !keys.every((pair) => isOpenable(family, pair))) return Outcome.refused;
+    if (!keys.every((pair) => isOpenable(family, pair))) return Outcome.refused;
     const nowMs = this.#kernel.nowMs();
     const held = this.#heldOf(list, place);
     const mine = heldBy(held, place, textOf(own), nowMs);
     if (mine === undefined) return Outcome.full;
+    const its = rest && this.#held.get(identityOf(rest.list, rest.place))?.get(textOf(rest.own));
     const untilMs = nowMs + seconds * 1000;
     const entries = keys.map((pair): Entry => ({ key: pair, label, untilMs }));
     const added = new Map(entries.map((entry) => [addressText(family, entry.key), entry]));
-    const gone = [...withoutRoom(mine, added, label, nowMs)];
+    const gone = withoutRoom(mine, its, added, label, nowMs);
     try {
+      if (rest !== undefined && its !== undefined) this.#take(rest, its, gone.its);
       for (const [table, set] of this.#targets(list, version)) {
-        const out = gone.length === 0 ? [] : [destroyNamed(table, set, gone)];
+        const out = gone.mine.length === 0 ? [] : [destroyNamed(table, set, gone.mine)];
         const elements = entries.map((entry) => elementOf(entry, nowMs));
         this.#kernel.run([...out, ...renewNamed(table, set, elements)]);
-        for (const entry of gone) mine.delete(addressText(family, entry.key));
+        for (const entry of gone.mine) mine.delete(addressText(family, entry.key));
         for (const entry of entries) put(held, family, entry);
       }
     } catch (error) {
@@ -209,6 +228,27 @@ export class Openings {
       if (mine.size === 0) held.delete(textOf(own));
     }
     return Outcome.open;
+  }
+
+  /** Closes some of what a qube holds by one of its addresses. Throws NativeError. */
+  #take({ list, place }: Side, mine: Holding, gone: readonly Entry[]): void {
+    if (gone.length === 0) return;
+    for (const [table, set] of this.#targets(list, place.version))
+      this.#kernel.run([destroyNamed(table, set, gone)]);
+    for (const entry of gone) mine.delete(addressText(place.family, entry.key));
+  }
+
+  /** Where an address of a qube has what it holds by a list; undefined: nowhere in what is in force. */
+  #sideOf(key: string, version: string, qube: Uint8Array | undefined): Side | undefined {
+    if (qube === undefined) return undefined;
+    const list = `${key}_${qube.length === 4 ? 4 : 6}`;
+    const place = this.#current?.places.get(list);
+    return place?.version === version ? { list, place, own: wordsOf(qube) } : undefined;
+  }
+
+  #otherOf(qube: Uint8Array, said: string | undefined): Uint8Array | undefined {
+    const other = said ?? this.#current?.others.get(Buffer.from(qube).toString('hex')) ?? '';
+    return other === '' ? undefined : Buffer.from(other, 'hex');
   }
 
   /** The lists by which an address is open to a qube, in hex digits. */
@@ -290,7 +330,10 @@ function tableOf(name: string, sets: readonly NameSet[]): Table {
     const place: Place = { set, list, family, version, qubes: canonicalPrefixes(column.build()), most };
     return [[`${key}_${family}`, place] as const];
   });
-  return { name, places: new Map(places) };
+  const others = sets.flatMap(({ pairs }) =>
+    pairs.flatMap(([four, six]) => [[four, six] as const, [six, four] as const]),
+  );
+  return { name, places: new Map(places), others: new Map(others) };
 }
 
 function identityOf(list: string, { version }: Place): string {
@@ -326,27 +369,32 @@ function forgetEnded(mine: Holding, nowMs: number): void {
   for (const [address, { untilMs }] of mine) if (untilMs <= nowMs) mine.delete(address);
 }
 
-/** What ends first of what a qube holds, so that there is room for more: of the same name, and of all. */
+/**
+ * What ends first of what a qube holds by either of its addresses, so that there is room for more: of the
+ * same name, and of all. `its`: by the one of the other family than what is added.
+ */
 function withoutRoom(
   mine: Holding,
+  its: Holding | undefined,
   added: ReadonlyMap<string, Entry>,
   label: NameLabel,
   nowMs: number,
-): ReadonlySet<Entry> {
-  const gone = new Set<Entry>();
+): { readonly mine: readonly Entry[]; readonly its: readonly Entry[] } {
   const newCount = [...added.keys()].filter((address) => !mine.has(address)).length;
   const isRoom =
-    mine.size + newCount <= NAME_ADDRESSES_MAX &&
-    mine.countOf(label) + added.size <= NAME_ADDRESSES_OF_ONE_MAX;
-  if (isRoom) return gone; // as nearly always, and without a look at a thousand
+    mine.size + (its?.size ?? 0) + newCount <= NAME_ADDRESSES_MAX &&
+    mine.countOf(label) + (its?.countOf(label) ?? 0) + added.size <= NAME_ADDRESSES_OF_ONE_MAX;
+  if (isRoom) return { mine: [], its: [] }; // as nearly always, and without a look at a thousand
   forgetEnded(mine, nowMs);
-  const others = [...mine].flatMap(([address, entry]) => (added.has(address) ? [] : [entry]));
+  if (its !== undefined) forgetEnded(its, nowMs);
+  const ofMine = [...mine].flatMap(([address, entry]) => (added.has(address) ? [] : [entry]));
+  const others = [...ofMine, ...(its?.values() ?? [])];
   const ofName = others.filter((each) => each.label === label);
-  for (const each of firstToEnd(ofName, ofName.length + added.size - NAME_ADDRESSES_OF_ONE_MAX))
-    gone.add(each);
+  const gone = new Set(firstToEnd(ofName, ofName.length + added.size - NAME_ADDRESSES_OF_ONE_MAX));
   const left = others.filter((each) => !gone.has(each));
   for (const each of firstToEnd(left, left.length + added.size - NAME_ADDRESSES_MAX)) gone.add(each);
-  return gone;
+  const isGone = (entry: Entry): boolean => gone.has(entry);
+  return { mine: ofMine.filter(isGone), its: [...(its?.values() ?? [])].filter(isGone) };
 }
 
 function firstToEnd(entries: readonly Entry[], count: number): readonly Entry[] {

@@ -77,6 +77,8 @@ export interface NameSet {
   readonly list: string;
   /** Addresses of 8 or 32 hex digits, host bits zero. */
   readonly qubes: readonly { readonly address: string; readonly length: number }[];
+  /** Qubes that have both these addresses: of a set of IPv4, and for the one of IPv6 too. */
+  readonly pairs: readonly (readonly [four: string, six: string])[];
 }
 
 /** One release of a table. The order in which it is done is in script.ts and tables.ts. */
@@ -394,9 +396,10 @@ function difference(
 
 /** Name sets as a request has them. */
 export function nameSetsOf(sets: Plan['nameSets']): readonly NameSet[] {
-  return [...sets].map(([set, { list, qubes }]) => ({
+  return [...sets].map(([set, { list, qubes, pairs }]) => ({
     set,
     list,
+    pairs: pairs.map(({ v4, v6 }) => [hexAt(v4.words, 0, 4), hexAt(v6.words, 0, 6)] as const),
     qubes: Array.from(qubes.lengths, (length, i) => ({
       address: hexAt(qubes.words, i, qubes.family),
       length,

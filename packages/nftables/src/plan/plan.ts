@@ -24,7 +24,7 @@
  */
 
 import { createHash, hash } from 'node:crypto';
-import { type Direction, type Family, type Prefixes, strideOf } from '@rulecast/rules';
+import { type Direction, type Family, type Prefixes, type PrefixSet, strideOf } from '@rulecast/rules';
 
 /** 16 hex digits. */
 export type Key = string;
@@ -132,6 +132,8 @@ export interface ClassMap {
 export interface PlannedNameSet {
   readonly list: string;
   readonly qubes: Prefixes;
+  /** Those of these qubes that a policy names alone, by their addresses of both families. */
+  readonly pairs: readonly PrefixSet[];
 }
 
 export interface Plan {

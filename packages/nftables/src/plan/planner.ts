@@ -38,7 +38,6 @@ import {
   PrefixBuilder,
   type Prefixes,
   type PrefixesDelta,
-  type PrefixSet,
   type RuleBlock,
   type RuleMatch,
   type RuleSet,
@@ -212,7 +211,7 @@ class Planner implements Plan, Basis {
   readonly #changes: ListChanges | undefined;
   readonly #before: Basis | undefined;
   readonly #columns = new Map<string, Prefixes>(); // of lists
-  readonly #opened: ReadonlyMap<string, PrefixSet>;
+  readonly #opened: ReturnType<typeof openedLists>;
   readonly #dispatches = new Map<string, Map<string, string>>(); // by direction, family and length
   #ruleTotal = 0;
 
@@ -599,10 +598,11 @@ class Planner implements Plan, Basis {
   #toldBy(list: string, { action, dns }: RuleMatch, family: Family): readonly PlanRemote[] | undefined {
     const names = namesOpenedBy(this.#ruleSet.lists, list);
     if (names === undefined) return undefined;
-    const qubes = this.#opened.get(list)?.[`v${family}`];
+    const opened = this.#opened.get(list);
+    const qubes = opened?.[`v${family}`];
     if (action !== 'accept' || dns || qubes === undefined || qubes.lengths.length === 0) return [];
     const set = nameSetFor(list, names, qubes);
-    this.nameSets.set(set, { list, qubes });
+    this.nameSets.set(set, { list, qubes, pairs: family === 4 ? (opened?.pairs ?? []) : [] });
     return [{ kind: 'told', set }];
   }
 

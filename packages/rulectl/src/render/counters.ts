@@ -29,6 +29,7 @@ const NAME_COUNTERS: readonly CounterWord[] = [
   { name: 'dnsAnswered', label: 'DNS answered', format: formatQuestions },
   { name: 'dnsBlocked', label: 'DNS blocked', format: formatQuestions },
   { name: 'dnsPrivate', label: 'private left out', format: formatQuestions },
+  { name: 'dnsOtherFamily', label: 'no such address', format: formatQuestions },
   { name: 'dnsFailed', label: 'no upstream', format: formatQuestions },
   { name: 'dnsRefused', label: 'too many', format: formatQuestions },
 ];
