@@ -6,12 +6,14 @@ import socket
 import sys
 
 FIRST = 3
+RCVBUFFORCE = 33
 
 
 def bound(kind):
     one = socket.socket(socket.AF_INET6, kind)
     one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    one.setsockopt(socket.SOL_SOCKET, RCVBUFFORCE, 1 << 20)
     one.bind(("::", 53))
     return one
 

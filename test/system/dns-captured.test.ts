@@ -6,9 +6,11 @@
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
+import { QUESTIONS_PER_S, SENDERS_PER_S } from '../../packages/nftables/src/limits.ts';
 import { ENFORCER, startEnforcer } from '../enforce/enforcer.ts';
 import { type Namespace, Network } from '../enforce/network.mjs';
 import { qubesDnat, qubesMasquerade, qubesTables } from '../enforce/qubes-tables.mjs';
@@ -18,8 +20,12 @@ import { enforcementGap } from './namespaces.ts';
 import { Scene } from './scene.ts';
 
 const STREAM = fileURLToPath(new URL('../enforce/dns-stream.mjs', import.meta.url));
+const FLOOD = fileURLToPath(new URL('../enforce/dns-flood.py', import.meta.url));
 const WORLD = fileURLToPath(new URL('../enforce/dns-world.mjs', import.meta.url));
 const LISTENING = fileURLToPath(new URL('../enforce/listening.py', import.meta.url));
+/** Questions of a qube that asks too much, and of the other one meanwhile. */
+const SENT = 20_000;
+const OF_OTHER = 100;
 /** What qubes ask, and who is asked for them: not 10.139.1.1, as behind a VPN. */
 const ASKED = { 4: ['10.139.1.1', '10.139.1.2'], 6: ['fd53::1'] } as const;
 const RESOLVERS = { 4: ['10.53.0.9'], 6: ['2001:db8:53::9'] } as const;
@@ -161,6 +167,14 @@ class House {
       const [line] = await once(lines, 'line');
       return JSON.parse(String(line));
     };
+  }
+
+  /** How many packets were beyond a rate, and how many senders have one. */
+  beyond(): { readonly packets: number; readonly senders: number } {
+    const listed = (kind: string, name: string): string =>
+      this.network.router.run(['nft', 'list', kind, 'inet', 'rulecast_dns', name]);
+    const [, packets] = /packets (\d+)/.exec(listed('counter', 'beyond_rate')) ?? [];
+    return { packets: Number(packets), senders: listed('set', 'senders4').split(' limit rate ').length - 1 };
   }
 
   /** Resolves once it is said why DNS is not answered, or, without words, that it is. */
@@ -318,4 +332,44 @@ describe.skipIf(enforcementGap() !== undefined)('DNS of qubes', () => {
     await blocked();
     expect(sum(await since(), 'NXDOMAIN')).toBe(0);
   }, 180_000);
+
+  it('is answered for one qube, whatever another one asks', async () => {
+    const opened = await House.open('4.3');
+    const { a, b } = opened;
+    const { router } = opened.network;
+    await opened.push(['drop dst=@ads']);
+    const [server] = ASKED[4];
+    const [own] = PREFIXES.a;
+    const beganMs = performance.now();
+    /** What a qube may have been let through since. */
+    const most = (perSecond: number): number => perSecond * (1 + (performance.now() - beganMs) / 1000);
+    /** Has a send too much; b is answered all the same. */
+    const beside = async (kind: 'udp' | 'tcp', addresses: number, sent: number): Promise<void> => {
+      const names = Array.from({ length: OF_OTHER }, (_, i) => `n${i}.example\n`).join('');
+      const flood = a.spawn(['python3', FLOOD, kind, server, own, `${addresses}`, `${sent}`]);
+      const flooded = once(flood, 'exit');
+      const how = kind === 'tcp' ? '+tcp' : '+notcp';
+      const asking = b.spawn(['dig', '-f', '-', `@${server}`, '+tries=1', '+time=5', how]);
+      const said = text(asking.stdout);
+      asking.stdin.end(names);
+      expect((await said).match(/status: NOERROR/g)).toHaveLength(OF_OTHER);
+      expect(await flooded).toEqual([0, null]);
+    };
+
+    await beside('udp', 1, SENT);
+    expect(opened.beyond().packets).toBeGreaterThan(0);
+    const before = opened.beyond().packets;
+    await beside('tcp', 1, SENT / 4);
+    expect(opened.beyond().packets).toBeGreaterThan(before);
+    // Where nothing keeps a qube to its address, it does not take the room of those that begin to ask.
+    router.nft('flush chain ip qubes antispoof\n');
+    await beside('udp', SENT / 4, SENT / 2);
+    expect(opened.beyond().senders).toBeLessThanOrEqual(most(SENDERS_PER_S) + 2);
+    expect(await dig(a, server, 'good.example')).toBe('NOERROR');
+    await opened.dns?.stop();
+    const questions = Number(opened.dns?.log.at(-1)?.['questions']);
+    const forged = most(SENDERS_PER_S) * 2;
+    expect(questions).toBeGreaterThan(QUESTIONS_PER_S);
+    expect(questions).toBeLessThanOrEqual(most(QUESTIONS_PER_S) + forged + 3 * OF_OTHER);
+  }, 90_000);
 });

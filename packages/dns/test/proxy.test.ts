@@ -1,5 +1,6 @@
 /** The proxy as steps: what goes in by hand, and dns-packet reads what comes out. */
 
+import { QUESTIONS_PER_S } from '@rulecast/nftables/capture';
 import { Outcome } from '@rulecast/nftables/openings';
 import { parseAddress } from '@rulecast/rules';
 import packet from 'dns-packet';
@@ -7,7 +8,7 @@ import { describe, expect, it } from 'vitest';
 import type { OpenedList } from '../src/judge/judge.ts';
 import { nameText, turnCase } from '../src/message/name.ts';
 import { countersOf } from '../src/proxy/counters.ts';
-import { ATTEMPT_MS, ATTEMPTS_MAX, OPEN_MS, QUESTIONS_BURST, QUESTIONS_MAX } from '../src/proxy/limits.ts';
+import { ATTEMPT_MS, ATTEMPTS_MAX, OPEN_MS, QUESTIONS_MAX } from '../src/proxy/limits.ts';
 import { type Client, DnsProxy, type ProxyEffect, type Transport } from '../src/proxy/machine.ts';
 
 type Answer = ReturnType<Parameters<typeof proxyOf>[0]>;
@@ -302,9 +303,9 @@ describe('a qube that asks too much', () => {
   it('is not answered beyond its rate, until time has passed', () => {
     const one = proxyOf((): Answer => 'nxdomain');
     let replies = 0;
-    for (let i = 0; i < QUESTIONS_BURST + 50; i++)
+    for (let i = 0; i < QUESTIONS_PER_S + 50; i++)
       replies += one.ask(client(), question('a.example'), 0).length;
-    expect(replies).toBe(QUESTIONS_BURST);
+    expect(replies).toBe(QUESTIONS_PER_S);
     expect(one.ask(client('udp', '10.137.0.6'), question('a.example'), 0)).toHaveLength(1);
     expect(one.ask(client(), question('a.example'), 10)).toHaveLength(1);
   });

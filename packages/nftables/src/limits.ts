@@ -23,6 +23,21 @@ export const CAPTURE_MARK = 0x00530000;
 export const CAPTURE_MARK_BITS = 0x00ff0000;
 /** Addresses of resolvers that are taken over. */
 export const CAPTURED_MAX = 64;
+/**
+ * Questions of one qube in a second, which may come at once: a fifth of what the socket has room for that all
+ * ask. Beyond, they are lost. TCP counts by its connections in the kernel, and by their questions in
+ * `rulecast-dns`.
+ */
+export const QUESTIONS_PER_S = 500;
+/**
+ * Senders that a link may bring in a second, beside those that are counted already: a qube that forges the
+ * addresses of others takes no more room among them than this, for as long as each is remembered.
+ */
+export const SENDERS_PER_S = 500;
+/** Longer than it takes to earn a second's questions again: who is forgotten is as if it had never asked. */
+export const SENDER_REMEMBERED_MS = 2000;
+/** Senders of a family, and links: some 200 bytes each in the kernel, once there are as many. */
+export const SENDERS_MAX = 16_384;
 /** How often it is looked whether the mark still leads there, which takes some 10 µs. */
 export const CAPTURE_LOOK_EVERY_MS = 1000;
 /** Of our base chain: before the `filter` priority 0 of Qubes' own. */

@@ -1,10 +1,12 @@
-/** Bounds of the proxy. All of them our choice. */
+/** Bounds of the proxy. All of them our choice; `QUESTIONS_PER_S` of a qube is that of the kernel. */
 
 /** Questions of one qube that wait for an upstream; beyond, SERVFAIL. */
 export const QUESTIONS_MAX = 256;
-/** Questions of one qube in a second, and at once; beyond, they are not answered, as if lost. */
-export const QUESTIONS_PER_S = 500;
-export const QUESTIONS_BURST = 1000;
+/**
+ * Room for questions that were not read yet, some 2,700 of them; as much of it as the kernel gives
+ * (`net.core.rmem_max`), unless whoever bound the socket has seen to it (rulecast-dns.socket).
+ */
+export const RECEIVED_BYTES = 2_097_152;
 /** Questions of all qubes that wait: each has a socket. */
 export const ALL_QUESTIONS_MAX = 4096;
 /** Sockets that wait for the next question. */

@@ -13,6 +13,7 @@
  *               │ failure, or silence for 1.5 s: the next upstream, three times at most, then SERVFAIL
  */
 
+import { QUESTIONS_PER_S } from '@rulecast/nftables/capture';
 import {
   NAME_ADDRESSES_OF_ONE_MAX,
   nameLabelOf,
@@ -54,9 +55,7 @@ import {
   ATTEMPTS_MAX,
   BLOCKED_TTL_S,
   OPEN_MS,
-  QUESTIONS_BURST,
   QUESTIONS_MAX,
-  QUESTIONS_PER_S,
 } from './limits.ts';
 import { Tally } from './tally.ts';
 
@@ -551,12 +550,12 @@ export class DnsProxy<C extends Client> {
     const known = this.#askers.get(key);
     if (known !== undefined) {
       const earned = (Math.max(0, nowMs - known.atMs) * QUESTIONS_PER_S) / 1000;
-      known.tokens = Math.min(QUESTIONS_BURST, known.tokens + earned);
+      known.tokens = Math.min(QUESTIONS_PER_S, known.tokens + earned);
       known.atMs = nowMs;
       return known;
     }
     if (this.#askers.size >= ASKERS_MAX && !this.#forgetIdle(nowMs)) return undefined;
-    const asker = { waiting: 0, tokens: QUESTIONS_BURST, atMs: nowMs };
+    const asker = { waiting: 0, tokens: QUESTIONS_PER_S, atMs: nowMs };
     this.#askers.set(key, asker);
     return asker;
   }
@@ -565,7 +564,7 @@ export class DnsProxy<C extends Client> {
   #forgetIdle(nowMs: number): boolean {
     const before = this.#askers.size;
     for (const [key, { waiting, tokens, atMs }] of this.#askers) {
-      const isFull = tokens + ((nowMs - atMs) * QUESTIONS_PER_S) / 1000 >= QUESTIONS_BURST;
+      const isFull = tokens + ((nowMs - atMs) * QUESTIONS_PER_S) / 1000 >= QUESTIONS_PER_S;
       if (waiting === 0 && isFull) this.#askers.delete(key);
     }
     return this.#askers.size < before;

@@ -12,6 +12,7 @@ import {
   ALL_QUESTIONS_MAX,
   CONNECTIONS_MAX,
   IDLE_MS,
+  RECEIVED_BYTES,
   UNREAD_MAX_BYTES,
 } from './limits.ts';
 import { type Client, DnsProxy, type ProxyCounts, type ProxyEffect, type ProxyOptions } from './machine.ts';
@@ -97,6 +98,7 @@ export class DnsServer {
     datagrams.bind(port, address); // which may be done at once
     server.listen(port, address);
     await heard;
+    roomy(datagrams);
   }
 
   /** Of which kind it is, only who tries knows. */
@@ -113,6 +115,7 @@ export class DnsServer {
       return this.#listening(server);
     }
     await heard;
+    roomy(datagrams);
   }
 
   async #listening(socket: Datagrams | Server): Promise<void> {
@@ -225,4 +228,9 @@ export class DnsServer {
       this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
     );
   }
+}
+
+/** Linux says twice of what it was asked for, which is what it has. */
+function roomy(datagrams: Datagrams): void {
+  if (datagrams.getRecvBufferSize() < RECEIVED_BYTES) datagrams.setRecvBufferSize(RECEIVED_BYTES / 2);
 }

@@ -1,7 +1,8 @@
 /**
  * The table that takes DNS of qubes to where `rulecast-dns` is asked, and lets nobody else answer it:
  *
- *   taken   after Qubes' DNAT: a question of a qube to a resolver that is taken over gets our mark, by which routing knows it
+ *   taken   after Qubes' DNAT: a question of a qube to a resolver that is taken over gets our mark, by which routing knows it;
+ *           what a qube asks beyond its rate is dropped here, for all share the socket that it would come to
  *   guard   on its way through: what is such a question leaves by our link, or not at all
  *   input   what this host itself would answer: not at all
  *   keep    before Qubes masquerades: the qube's address stays, or all qubes would look alike
@@ -9,27 +10,64 @@
  * Each chain judges for itself, so that none depends on another one, on routes, or on who changed them.
  */
 
-import { CAPTURE_LINK, CAPTURE_MARK, CAPTURE_MARK_BITS, CAPTURE_TABLE } from '../limits.ts';
-import { addBaseChain, addChain, addProtocolSet, addTable, type Command, type Hook } from './commands.ts';
+import {
+  CAPTURE_LINK,
+  CAPTURE_MARK,
+  CAPTURE_MARK_BITS,
+  CAPTURE_TABLE,
+  QUESTIONS_PER_S,
+  SENDER_REMEMBERED_MS,
+  SENDERS_MAX,
+  SENDERS_PER_S,
+} from '../limits.ts';
+import {
+  addBaseChain,
+  addChain,
+  addCounter,
+  addNotedSet,
+  addProtocolSet,
+  addTable,
+  type Command,
+  type Hook,
+} from './commands.ts';
 import {
   Ct,
   CtDirection,
+  CtState,
+  counts,
   ct,
   equals,
   half,
   interfaceName,
+  isIn,
+  isWithinRate,
   Meta,
   machineWord,
   masked,
   meta,
+  metaBehind,
   setPacketMark,
   sourceFrom,
   verdict,
 } from './expressions.ts';
-import { addRules, goes, HAS_PORTS, isOf, PORT_PROTOCOLS_SET, PROTOCOL, type Rule } from './script.ts';
+import {
+  addRules,
+  goes,
+  HAS_PORTS,
+  isOf,
+  isOfState,
+  PORT_PROTOCOLS_SET,
+  PROTOCOL,
+  type Rule,
+  TCP,
+} from './script.ts';
 
 /** Which are questions to a resolver that is taken over. */
 const QUESTIONS_CHAIN = 'questions';
+/** Of questions beyond a rate. */
+const BEYOND_COUNTER = 'beyond_rate';
+/** Links, by the senders that they bring; senders are in sets of their family. */
+const LINKS_SET = 'links';
 /** Qubes' chains have 0 and, for NAT, -100 and 100; ours of releases -10. */
 const HOOKS = {
   taken: { number: 0, priority: -99, type: 'filter' },
@@ -39,6 +77,8 @@ const HOOKS = {
 } as const satisfies Readonly<Record<string, Hook>>;
 const DNS_PORT = 53;
 
+const FAMILIES = [4, 6] as const;
+const ACCEPT = verdict('accept');
 const DROP = verdict('drop');
 const LEAVES = [meta(Meta.outName), equals(interfaceName(CAPTURE_LINK))];
 const COMES = [meta(Meta.inName), equals(interfaceName(CAPTURE_LINK))];
@@ -68,16 +108,19 @@ export function captureCommands(
     verdict('jump', QUESTIONS_CHAIN),
   ];
   const rules: Readonly<Record<keyof typeof HOOKS, readonly Rule[]>> = {
-    taken: [asks],
+    taken: [
+      asks,
+      ...FAMILIES.map((family) => [...IS_MARKED, ...isOf(family), verdict('goto', sendersChain(family))]),
+    ],
     input: [asks, [...IS_MARKED, DROP]],
     guard: [
       [...COMES, ...goes('original'), DROP], // it answers, and asks nobody
-      [...LEAVES, ...IS_MARKED, verdict('accept')],
+      [...LEAVES, ...IS_MARKED, ACCEPT],
       [...LEAVES, DROP],
       asks,
       [...IS_MARKED, DROP],
     ],
-    keep: ([4, 6] as const).map((family) => [
+    keep: FAMILIES.map((family) => [
       ...LEAVES,
       ...isOf(family),
       ct(family === 4 ? Ct.src4 : Ct.src6, CtDirection.original),
@@ -89,10 +132,50 @@ export function captureCommands(
     ...addProtocolSet(table, PORT_PROTOCOLS_SET, [6, 17]),
     addChain(table, QUESTIONS_CHAIN),
     ...addRules(table, QUESTIONS_CHAIN, addresses.flatMap(questionsTo)),
+    ...rateCommands(table),
     ...(Object.keys(HOOKS) as (keyof typeof HOOKS)[]).flatMap((chain) => [
       addBaseChain(table, chain, HOOKS[chain]),
       ...addRules(table, chain, rules[chain]),
     ]),
+  ];
+}
+
+const sendersChain = (family: 4 | 6): string => `senders${family}`;
+const rateChain = (family: 4 | 6): string => `rate${family}`;
+
+/**
+ * Each sender has a rate of its own. One that is not counted yet has to be within that of its link, so that
+ * no qube fills the sets with addresses that it forges, and shuts out those that begin to ask.
+ */
+function rateCommands(table: string): readonly Command[] {
+  const room = { size: SENDERS_MAX, milliseconds: SENDER_REMEMBERED_MS };
+  const beyond: Rule = [counts(BEYOND_COUNTER), DROP];
+  const made = (family: 4 | 6): readonly Command[] => {
+    const [set, counted] = [sendersChain(family), verdict('goto', rateChain(family))];
+    const sender = [
+      ct(family === 4 ? Ct.src4 : Ct.src6, CtDirection.original),
+      metaBehind(Meta.inIndex, family),
+    ];
+    return [
+      addNotedSet(table, set, family, room),
+      addChain(table, rateChain(family)),
+      ...addRules(table, rateChain(family), [
+        [...sender, isWithinRate(set, QUESTIONS_PER_S), ACCEPT],
+        beyond,
+      ]),
+      addChain(table, sendersChain(family)),
+      ...addRules(table, sendersChain(family), [
+        [PROTOCOL, TCP, ...isOfState(CtState.established), ACCEPT],
+        [...sender, isIn(set), counted],
+        [meta(Meta.inIndex), isWithinRate(LINKS_SET, SENDERS_PER_S), counted],
+        beyond,
+      ]),
+    ];
+  };
+  return [
+    addCounter(table, BEYOND_COUNTER),
+    addNotedSet(table, LINKS_SET, undefined, room),
+    ...FAMILIES.flatMap(made),
   ];
 }
 

@@ -5,7 +5,7 @@ import { capacityOf } from '../plan/layout.ts';
 import { type NameSetName, parseNameSetName } from '../plan/name-set.ts';
 import { parseClassMapName, parseMapName, parseSetName } from '../plan/plan.ts';
 import type { Attribute } from './attributes.ts';
-import type { Expression } from './expressions.ts';
+import { doubleWord, type Expression } from './expressions.ts';
 
 /** One message. */
 export interface Command {
@@ -45,9 +45,9 @@ export const MessageFlag = { request: 1, ack: 4, dump: 0x300, create: 0x400, app
 
 /** Of a table: it belongs to a socket, and stays when that is closed. */
 export const TableFlag = { owner: 2, persist: 4 } as const;
-const SetFlag = { interval: 4, map: 8, timeout: 16 } as const;
+const SetFlag = { interval: 4, map: 8, timeout: 16, noted: 32 } as const;
 /** Types of keys and data, as the `nft` program has numbered them. */
-const DataType = { ip4: 7, ip6: 8, protocol: 12, verdict: 0xffffff00 } as const;
+const DataType = { ip4: 7, ip6: 8, protocol: 12, interface: 20, verdict: 0xffffff00 } as const;
 /** Bits of each type in that of a key of several. */
 const TYPE_BITS = 6;
 /** The type of a part of a set's user data that is its comment. */
@@ -146,6 +146,24 @@ function addNameSet(table: string, name: string, { family, size }: NameSetName, 
   const comment = Uint8Array.of(SET_COMMENT, list.length + 1, ...Buffer.from(list, 'latin1'), 0);
   const said: readonly Attribute[] = list === '' ? [] : [[13, comment]];
   return setOf(table, name, SetFlag.timeout, pair, family === 4 ? 8 : 32, [9, [[1, size * 2]]], ...said);
+}
+
+/**
+ * A set that rules note interfaces in, or addresses of a family, each with the interface that it came by;
+ * what is not noted again for so long is forgotten.
+ */
+export function addNotedSet(
+  table: string,
+  name: string,
+  family: 4 | 6 | undefined,
+  { size, milliseconds }: { readonly size: number; readonly milliseconds: number },
+): Command {
+  const address = { none: 0, 4: DataType.ip4, 6: DataType.ip6 }[family ?? 'none'];
+  const type = address * 2 ** TYPE_BITS + DataType.interface;
+  const bytes = { none: 4, 4: 8, 6: 20 }[family ?? 'none'];
+  const room: readonly Attribute[] = [[1, size]];
+  const flags = SetFlag.timeout | SetFlag.noted;
+  return setOf(table, name, flags, type, bytes, [9, room], [11, doubleWord(milliseconds)]);
 }
 
 /** A set of IP protocols, with its elements. */

@@ -14,6 +14,7 @@ export type Value = Uint8Array | number;
 /** What is known of a packet by itself. */
 export const Meta = {
   mark: 3,
+  inIndex: 4,
   inName: 6,
   outName: 7,
   family: 15,
@@ -49,11 +50,19 @@ const Comparison = { equal: 0, unequal: 1 } as const;
 const INVERTED = 1;
 const COUNTER = 1;
 const SOURCE_NAT = 0;
+const BY_PACKETS = 0;
+/** Adds an element, or has one stay for longer. */
+const UPDATE = 1;
 export const NFPROTO = { 4: 2, 6: 10 } as const;
 export const VerdictCode = { drop: 0, accept: 1, jump: -3, goto: -4 } as const;
 
 export function meta(key: number): Expression {
   return expression('meta', [1, REGISTER], [2, key]);
+}
+
+/** Behind the address that a register has, as part of the same key. */
+export function metaBehind(key: number, family: 4 | 6): Expression {
+  return expression('meta', [1, BEHIND_REGISTER[family]], [2, key]);
 }
 
 /** Of a direction: from the tuple of that direction, which is the same for all packets of a flow. */
@@ -115,6 +124,21 @@ export function isIn(set: string): Expression {
   return expression('lookup', [1, set], [2, REGISTER]);
 }
 
+/**
+ * Whether the register has come in not more packets than so many in a second, which is noted in a set. Not so
+ * where the set has no room for it: what cannot be counted does not pass.
+ */
+export function isWithinRate(set: string, perSecond: number): Expression {
+  const limit = expression(
+    'limit',
+    [1, doubleWord(perSecond)],
+    [2, doubleWord(1)],
+    [3, perSecond],
+    [4, BY_PACKETS],
+  );
+  return expression('dynset', [1, set], [3, UPDATE], [4, REGISTER], [7, limit]);
+}
+
 export function isNotIn(set: string): Expression {
   return expression('lookup', [1, set], [2, REGISTER], [5, INVERTED]);
 }
@@ -165,6 +189,13 @@ const HALVES: Uint8Array[] = [];
 export function half(number: number): Uint8Array {
   HALVES[number] ??= Uint8Array.of(number >> 8, number & 255);
   return HALVES[number];
+}
+
+/** As rates and times are, in the order of the network. */
+export function doubleWord(number: number): Uint8Array {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64BE(BigInt(number));
+  return bytes;
 }
 
 /** As marks, states and groups are, in the order of the machine. */

@@ -163,7 +163,7 @@ export type Rule = readonly Expression[];
 const ACCEPT = verdict('accept');
 const DROP = verdict('drop');
 const FLOW_MARK_BITS = FLOW_MARK_UNIT * FLOW_MARK_MAX;
-const TCP = equals(byte(6));
+export const TCP = equals(byte(6));
 /** Bits of the byte of a TCP header that has them. */
 const TCP_FLAGS_AT = 13;
 const TcpFlag = { fin: 1, syn: 2, rst: 4, ack: 16 } as const;
@@ -286,7 +286,7 @@ export function isOf(family: Family): Rule {
 }
 
 /** Any of them. */
-function isOfState(states: number): Rule {
+export function isOfState(states: number): Rule {
   return [ct(Ct.state), masked(machineWord(states)), differs(machineWord(0))];
 }
 
