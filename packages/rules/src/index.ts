@@ -142,6 +142,7 @@ export {
   runStarts,
   runsOf,
   sameMatch,
+  sameRun,
   type UnlistedAnswer,
 } from './policy.ts';
 export {

@@ -201,7 +201,7 @@ function blockOfSame(before: readonly Run[], after: readonly Run[]): readonly Ru
   return made;
 }
 
-function sameRun(a: Run, b: Run): boolean {
+export function sameRun(a: Run, b: Run): boolean {
   if (a === b) return true;
   const [p, q] = [a.remote, b.remote];
   if (p.kind !== q.kind || !sameMatch(a.match, b.match)) return false;

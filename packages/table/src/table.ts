@@ -22,6 +22,7 @@ import { isSmall } from './compile/cost.ts';
 import { type Edit, editBetween, type Situation } from './edit/edit.ts';
 import { runsMore } from './edit/programs.ts';
 import { EditState } from './edit/state.ts';
+import type { Made } from './edit/succession.ts';
 import type { Image, NamesSection } from './image/header.ts';
 import { compileImage, type EditBase, type ImageSizes, writeImage } from './image/image.ts';
 import { bytesOf, type ImagePieces } from './image/pieces.ts';
@@ -29,7 +30,8 @@ import { type EditResult, TableSpace } from './image/space.ts';
 import { DEFAULT_TABLE_LIMITS, TableLimitCode, TableLimitError, type TableLimits } from './limits.ts';
 import { engineModule } from './lookup/engine.ts';
 import { type Explanation, explainTold, explainVerdict } from './lookup/explain.ts';
-import { addListHits, programHits, sumHits, type TableHits } from './lookup/hits.ts';
+import { listsOf, programHits, type TableHits } from './lookup/hits.ts';
+import { PastHits } from './lookup/past-hits.ts';
 import { TableReader } from './lookup/reader.ts';
 import { readNames } from './lookup/verdict.ts';
 import type { TableHandle } from './memory/double-buffer.ts';
@@ -73,7 +75,7 @@ export interface TableStats extends ImageSizes {
   readonly reservedBytes: number;
   /** Bytes in use: of the generation in force, the next one, and those that readers still look at. */
   readonly liveBytes: number;
-  /** Lookups since rules changed last. */
+  /** Lookups over all generations. */
   readonly hits: number;
 }
 
@@ -95,13 +97,6 @@ interface Generation {
   readonly state: EditState;
 }
 
-/** An image out of sight whose hits may still grow, and the generation that took its place. */
-interface Fading {
-  readonly image: Image;
-  readonly names: NamesSection;
-  readonly since: number;
-}
-
 /** Memory taken for an image. */
 interface Taken {
   readonly pieces: ImagePieces;
@@ -120,8 +115,7 @@ export class Table {
   #isClosed = false;
   #current: Generation;
   #next: Generation | undefined;
-  #fading: readonly Fading[] = [];
-  readonly #pastListHits = new Map<string, number>(); // of images that are gone
+  readonly #past = new PastHits();
 
   /**
    * A table of generation 0, which holds the empty rule set: every verdict is `none`. Throws
@@ -130,7 +124,7 @@ export class Table {
   constructor(options: TableOptions = {}) {
     this.#code = engineModule();
     this.#space = new TableSpace(this.#code, options.maxBytes ?? DEFAULT_MAX_BYTES, (floor, safe) =>
-      this.#keepHits(floor, safe),
+      this.#past.keep((since) => since > floor && since <= safe),
     );
     this.#reader = new TableReader(this.#space.memory, this.#code, undefined);
     this.#limits = { ...DEFAULT_TABLE_LIMITS, ...options.limits };
@@ -203,9 +197,8 @@ export class Table {
     if (this.#preparing > 0 || next?.prepared !== prepared) {
       throw new TypeError(`generation ${prepared.generation} is not what the table prepared last`);
     }
-    const { image, names } = this.#current;
+    if (!next.countsOn) this.#past.replace(madeOf(this.#current), madeOf(next), prepared.isEdit);
     this.#space.flip();
-    if (!next.countsOn) this.#fading = [...this.#fading, { image, names, since: prepared.generation }];
     this.#current = next;
     this.#reader.see(next.image);
     this.#next = undefined;
@@ -239,22 +232,25 @@ export class Table {
 
   stats(): TableStats {
     const { image, prepared } = this.#current;
+    const { hits, gone } = this.#past.upTo(image);
     return {
       ...prepared.sizes,
       generation: prepared.generation,
       reservedBytes: this.#space.reservedBytes,
       liveBytes: this.#space.liveBytes,
-      hits: sumHits(image).reduce((sum, count) => sum + count, 0),
+      hits: hits.reduce((sum, count) => sum + count, gone),
     };
   }
 
-  /** Hit counts of all threads together, exact. */
+  /**
+   * Hit counts of all threads together, exact. Whatever changes besides, a rule keeps its hits as long as it
+   * says the same in the same block of the same policy, or only its addresses are others.
+   */
   hits(): TableHits {
     const { image, names, prepared } = this.#current;
-    const lists = new Map(this.#pastListHits);
-    for (const faded of this.#fading) addListHits(faded.image, faded.names, lists);
-    const hits = sumHits(image);
-    addListHits(image, names, lists, hits);
+    const { hits, lists } = this.#past.upTo(image);
+    for (const [outcome, list] of listsOf({ image, names }))
+      lists.set(list, (lists.get(list) ?? 0) + (hits[outcome] ?? 0));
     const programs = programHits(image, names, hits);
     return { generation: prepared.generation, none: hits[0] ?? 0, programs, lists };
   }
@@ -392,15 +388,10 @@ export class Table {
     this.#next = undefined;
     this.#space.discard();
   }
+}
 
-  /** Keeps the list hits of images that no reader can see any more, just before their memory is free. */
-  #keepHits(floor: number, safeGeneration: number): void {
-    const isGone = ({ since }: Fading): boolean => since > floor && since <= safeGeneration;
-    for (const faded of this.#fading) {
-      if (isGone(faded)) addListHits(faded.image, faded.names, this.#pastListHits);
-    }
-    this.#fading = this.#fading.filter((faded) => !isGone(faded));
-  }
+function madeOf({ image, names, prepared: { ruleSet } }: Generation): Made {
+  return { image, names, ruleSet };
 }
 
 function preparedOf(

@@ -1,21 +1,31 @@
-/** Hit counters of many readers: none is lost, whoever counts at the same time. */
+/** Hit counters of many readers: none is lost, whoever counts at the same time, and whatever rules change. */
 
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import {
+  type Direction,
   emptyPolicy,
+  evaluate,
   type List,
+  type Policy,
   plainRule,
   prefixListOf,
   prefixOf,
   prefixSetOf,
+  type Rule,
   type RuleSet,
   RunBuilder,
+  ruleOfRun,
+  runRuleCount,
+  runsOf,
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
+import { Random } from '../../../test/kit/random.mjs';
+import { often } from '../../../test/thorough.ts';
 import { shareBytes, shareCount, shareOf } from '../src/image/header.ts';
-import { openReader, Table } from '../src/index.ts';
+import { openReader, Table, type TableLimits } from '../src/index.ts';
 import { READER_SLOTS } from '../src/memory/control.ts';
+import { edgeAddresses, randomCase, randomPacket, randomPrefix, randomRule } from './random-rule-set.ts';
 import { ENVIRONMENT, FIRST, hostPacket, imageOf, release, shuttlePolicies, withHost } from './release.ts';
 
 const HOSTS = 500;
@@ -170,7 +180,8 @@ describe('hits that threads count at once', () => {
     while (imageOf(table).places.hits !== before && flips < 100);
     expect(flips).toBeLessThan(100);
     reader.close();
-    expect(table.stats().hits).toBe(0);
+    expect(table.hits().programs).toMatchObject([{ own: [0, 0], defaultAction: 0 }]);
+    expect(table.hits().lists.get('release-1')).toBe(10);
   });
 
   it('more than a word holds are counted without a share', () => {
@@ -185,6 +196,244 @@ describe('hits that threads count at once', () => {
     counts[counts.indexOf(1n)] = 2n ** 32n - 1n;
     for (let i = 0; i < 64; i++) table.reader.lookup4(0, undefined, FIRST, 6, 443);
     expect(table.hits().programs[0]?.own[0]).toBe(2 ** 32 - 1 + 64);
+  });
+});
+
+describe('hits over a change of rules', () => {
+  const host = (at: number, action: Rule['action'] = 'drop', more: Partial<Rule> = {}): Rule => ({
+    ...plainRule(action),
+    remote: { kind: 'prefix', prefix: prefixOf(4, [FIRST + at * 1024], 32) },
+    ...more,
+  });
+  const ruleSetOf = (...rules: readonly Rule[]): RuleSet => {
+    const runs = new RunBuilder();
+    for (const rule of rules) runs.push(rule);
+    const policies = new Map([['default', { ...emptyPolicy('default'), egress: runs.build() }]]);
+    return { lists: new Map(), policies, resolutions: new Map(), unmatched: undefined };
+  };
+  const a = host(1, 'drop', { comment: 'a' });
+  const b = host(2, 'accept', { comment: 'b' });
+  const c = host(3, 'drop', { comment: 'c' });
+  const d = host(4, 'accept', { comment: 'd' });
+  const web = { proto: 'tcp', ports: { first: 443, last: 443 } } as const;
+
+  it.each<readonly [string, readonly Rule[], readonly Rule[], readonly number[]]>([
+    ['one that comes before all', [a, b, c], [d, a, b, c], [0, 1, 2, 3]],
+    ['one that comes between', [a, b, c], [a, d, b, c], [1, 0, 2, 3]],
+    ['one that goes', [a, b, c], [a, c], [1, 3]],
+    ['one for another', [a, b, c], [a, d, c], [1, 0, 3]],
+    ['another place', [a, b, c], [c, b, a], [3, 2, 1]],
+    ['another place, for all but the last', [a, b, c, d], [b, c, d, a], [2, 3, 4, 1]],
+    ['an address', [a, b, c], [a, host(9, 'accept', { comment: 'b' }), c], [1, 2, 3]],
+    [
+      'an address, after one that comes',
+      [a, b, c],
+      [d, a, host(9, 'accept', { comment: 'b' }), c],
+      [0, 1, 2, 3],
+    ],
+    ['a port that no rule asked about', [a, b, c], [a, b, { ...c, ...web }], [1, 2, 0]],
+    ['an action', [a, b, c], [a, { ...b, action: 'drop' }, c], [1, 0, 3]],
+    ['nothing but a comment', [a, b, c], [a, { ...b, comment: 'new' }, c], [1, 0, 3]],
+    ['many that say the same', [a, b, a, b], [b, a, b], [2, 0, 0]],
+  ])('stay for all others: %s', (_, before, after, expected) => {
+    const table = tableOf(ruleSetOf(...before));
+    const reader = openReader(table.handle());
+    const hit = (): void => {
+      for (const [i, at] of [1, 2, 2, 3, 3, 3, 4, 4, 4, 4, 20].entries())
+        (i % 2 === 0 ? reader : table.reader).lookup4(0, undefined, FIRST + at * 1024, 6, 443);
+    };
+    hit();
+    const held = openReader(table.handle());
+    held.lookup4(0, undefined, FIRST + 21 * 1024, 6, 443); // and stays in it
+    const lookups = table.stats().hits;
+    table.flip(table.prepare(ruleSetOf(...after), ENVIRONMENT));
+    expect(table.hits().programs[0]?.own).toEqual(expected);
+    for (let round = 0; round < 3; round++) {
+      if (round === 1) held.rest();
+      table.flip(table.prepare(ruleSetOf(...after), { ...ENVIRONMENT, dns: [prefixOf(4, [round], 32)] }));
+      expect(table.hits().programs[0]?.own, `${round}`).toEqual(expected);
+    }
+    expect(table.stats().hits).toBe(lookups);
+    hit();
+    expect(table.stats().hits).toBe(lookups + 11);
+    reader.close();
+  });
+
+  it('stay where so many come at one place that others get other labels', () => {
+    let rules = Array.from({ length: 300 }, (_, i) => host(i, i % 2 === 0 ? 'accept' : 'drop'));
+    const table = tableOf(ruleSetOf(...rules));
+    for (let i = 0; i < 300; i++) for (let n = 0; n <= i % 7; n++) table.reader.lookup(hostPacket(i));
+    let edits = 0;
+    for (let i = 0; i < 120; i++) {
+      rules = rules.toSpliced(150, 0, host(1000 + i, 'drop', { comment: `new ${i}` }));
+      const prepared = table.prepare(ruleSetOf(...rules), ENVIRONMENT);
+      if (prepared.isEdit) edits++;
+      table.flip(prepared);
+    }
+    const counts = Array.from({ length: 300 }, (_, i) => (i % 7) + 1);
+    expect(table.hits().programs[0]?.own).toEqual(counts.toSpliced(150, 0, ...Array<number>(120).fill(0)));
+    expect(edits).toBeGreaterThan(100);
+  });
+
+  it('begin anew for a default action that is another one, and go on for one that is not', () => {
+    const table = tableOf(ruleSetOf(a));
+    table.reader.lookup(hostPacket(2));
+    const withDefault = (ruleSet: RuleSet, defaultAction: Policy['defaultAction']): RuleSet => ({
+      ...ruleSet,
+      policies: new Map([...ruleSet.policies].map(([name, policy]) => [name, { ...policy, defaultAction }])),
+    });
+    const after = [a, b].map((rule) => ruleSetOf(rule));
+    for (const [ruleSet, action, expected] of [
+      [after[1], 'drop', 1],
+      [after[0], 'drop', 1],
+      [after[0], 'accept', 0],
+    ] as const) {
+      table.flip(table.prepare(withDefault(ruleSet ?? ruleSetOf(), action), ENVIRONMENT));
+      expect(table.hits().programs[0]?.defaultAction).toBe(expected);
+    }
+    expect(table.stats().hits).toBe(1);
+  });
+
+  /** The policy with other rules in each block that it may have. */
+  function withRules(policy: Policy, change: (rules: readonly Rule[]) => readonly Rule[]): Policy {
+    const changed = (direction: Direction, block: 'exceptions' | 'own'): Policy['egress'] => {
+      const mayHave =
+        (policy.name !== 'default' || direction === 'egress') &&
+        (policy.name !== 'common' || block === 'own');
+      const runs = new RunBuilder();
+      const rules = runsOf(policy, direction, block).flatMap((run) =>
+        Array.from({ length: runRuleCount(run) }, (_, i) => ruleOfRun(run, i)),
+      );
+      for (const rule of mayHave ? change(rules) : rules) runs.push(rule);
+      return runs.build();
+    };
+    const exceptions = { egress: changed('egress', 'exceptions'), ingress: changed('ingress', 'exceptions') };
+    return { ...policy, exceptions, egress: changed('egress', 'own'), ingress: changed('ingress', 'own') };
+  }
+
+  const withPolicy = (ruleSet: RuleSet, policy: Policy): RuleSet => ({
+    ...ruleSet,
+    policies: new Map([...ruleSet.policies, [policy.name, policy]]),
+  });
+
+  /** By what decides, what a table counted. Each rule has a comment of its own. */
+  function foundIn(table: Table, { policies }: RuleSet): Map<string, number> {
+    const found = new Map<string, number>();
+    for (const { policy, direction, defaultAction, ...hits } of table.hits().programs) {
+      found.set(`${policy} ${direction} default`, defaultAction);
+      for (const block of ['exceptions', 'common', 'own'] as const) {
+        const of = policies.get(block === 'common' ? 'common' : (policy ?? ''));
+        const runs = of === undefined ? [] : runsOf(of, direction, block);
+        expect(hits[block].length).toBe(runs.length);
+        for (const [run, count] of hits[block].entries())
+          found.set(`${policy} ${direction} ${block} ${runs[run]?.match.comment}`, count);
+      }
+    }
+    return found;
+  }
+
+  it.each<readonly [string, Partial<TableLimits>]>([
+    ['shapes', {}],
+    ['lists and maps', { combined: 0 }],
+    ['members', { combined: 0, rows: 0 }],
+    ['groups', { classes: 12 }],
+  ])('are those that the evaluator gives, for rules, defaults and lists: %s', (_, limits) => {
+    let edits = 0;
+    for (let seed = 1; seed <= often(6, 60); seed++) {
+      const { environment, ...first } = randomCase(seed, seed % 2 === 0 ? 100 : 30);
+      const random = new Random(seed ^ 0x417);
+      let made = 0;
+      const named = (rule: Rule): Rule => ({ ...rule, expire: undefined, comment: `${made++}` });
+      const rule = (): Rule => named(randomRule(random, () => randomPrefix(random, 4)));
+      const addresses = edgeAddresses(first.prefixes);
+      let { ruleSet } = first;
+      for (const policy of first.ruleSet.policies.values())
+        ruleSet = withPolicy(
+          ruleSet,
+          withRules(policy, (rules) => rules.map(named)),
+        );
+      const table = new Table({ limits });
+      const readers = [table.reader, openReader(table.handle())];
+      table.flip(table.prepare(ruleSet, environment));
+      const tally = new Map<string, number>(); // of what is in force
+      const lists = new Map<string, number>();
+      let [none, all] = [0, 0];
+      const look = (reader = random.pick(readers)): void => {
+        const packet = randomPacket(random, addresses);
+        reader.lookup(packet);
+        all++;
+        const { by } = evaluate(ruleSet, environment, packet);
+        if (by === undefined) {
+          none++;
+          return;
+        }
+        const { policy, direction, rule: origin } = by;
+        const of = origin && ruleSet.policies.get(origin.policy);
+        const run = of && runsOf(of, direction, origin.block)[origin.run];
+        const key = `${policy} ${direction} ${origin === undefined ? 'default' : `${origin.block} ${run?.match.comment}`}`;
+        tally.set(key, (tally.get(key) ?? 0) + 1);
+        if (origin?.list !== undefined) lists.set(origin.list, (lists.get(origin.list) ?? 0) + 1);
+      };
+      for (let step = 0; step < 10; step++) {
+        for (let i = 0; i < 40; i++) look();
+        const policy = random.pick([...ruleSet.policies.values()]);
+        if (random.chance(0.15)) {
+          const defaultAction = policy.defaultAction === 'accept' ? 'drop' : 'accept';
+          ruleSet = withPolicy(ruleSet, { ...policy, defaultAction });
+          for (const direction of ['egress', 'ingress']) tally.delete(`${policy.name} ${direction} default`);
+        } else if (random.chance(0.1) && ruleSet.policies.size > 1) {
+          ruleSet = {
+            ...ruleSet,
+            policies: new Map([...ruleSet.policies].filter(([name]) => name !== policy.name)),
+          };
+        } else {
+          const changed = withRules(policy, (rules) => {
+            if (random.chance(0.5)) return rules;
+            const gone = rules.toSpliced(random.below(rules.length + 1), random.below(3));
+            const moved = gone.splice(random.below(gone.length + 1), random.below(2));
+            gone.splice(random.below(gone.length + 1), 0, ...moved);
+            return gone.toSpliced(
+              random.below(gone.length + 1),
+              0,
+              ...Array.from({ length: random.below(3) }, rule),
+            );
+          });
+          ruleSet = withPolicy(ruleSet, changed);
+        }
+        const prepared = table.prepare(ruleSet, environment);
+        if (prepared.isEdit) edits++;
+        table.flip(prepared);
+        if (random.chance(0.4)) readers[1] = openReader(table.handle()); // that before holds what it holds
+        look();
+        const found = foundIn(table, ruleSet);
+        for (const key of tally.keys()) if (!found.has(key)) tally.delete(key); // what went
+        for (const [key, count] of found) if (count === 0) found.delete(key);
+        expect(found, `seed ${seed}, step ${step}`).toEqual(tally);
+        expect(table.hits().none).toBe(none);
+        expect(new Map([...table.hits().lists].filter(([, count]) => count > 0))).toEqual(lists);
+        expect(table.stats().hits).toBe(all);
+      }
+    }
+    expect(edits).toBeGreaterThan(limits.classes === undefined ? 10 : -1); // with groups there are none
+  });
+
+  it('stay while other threads count', async () => {
+    const hosts = Array.from({ length: HOSTS }, (__, i) => host(i, i % 2 === 0 ? 'accept' : 'drop'));
+    const table = tableOf(ruleSetOf(...hosts));
+    let [flips, at, edits] = [0, 0, 0];
+    await lookUp(table, 3, 300, () => {
+      at = flips++ % HOSTS;
+      const prepared = table.prepare(
+        ruleSetOf(...hosts.toSpliced(at, 0, host(HOSTS + 7, 'drop', { comment: `${flips}` }))),
+        ENVIRONMENT,
+      );
+      if (prepared.isEdit) edits++;
+      table.flip(prepared);
+    });
+    expect(edits).toBeGreaterThan(0);
+    const [program] = table.hits().programs;
+    expect(program?.own.toSpliced(at, 1)).toEqual(Array<number>(HOSTS).fill(3 * 300));
+    expect(program?.defaultAction).toBe(3 * 300 * HOSTS);
   });
 });
 

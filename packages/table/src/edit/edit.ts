@@ -24,7 +24,7 @@ import {
   prefixCount,
   type RuleSet,
   type Run,
-  sameMatch,
+  samePrefixes,
   strideOf,
   timeFor,
 } from '@rulecast/rules';
@@ -34,8 +34,9 @@ import { PredicateColumns } from '../classes/predicate-columns.ts';
 import { ALL_PROTOS, ASKS_DETAIL, ASKS_DNS, checksOf } from '../classes/rule-columns.ts';
 import type { EditBase, NextExpiry } from '../image/image.ts';
 import type { BlockPredicates } from '../program/outline.ts';
-import { type BlockChange, type BlockNumbers, changedBlocks, changedColumns } from './policy.ts';
+import { type BlockChange, type BlockNumbers, changedBlocks } from './policy.ts';
 import type { BlockEdit } from './programs.ts';
+import { pairedRuns } from './run-pairs.ts';
 
 /** A rule set in an environment. */
 export interface Situation {
@@ -119,25 +120,21 @@ function isOfPrefixes(
   { blocks }: EditPredicates,
   collector: ToggleCollector,
 ): boolean {
-  const own = blocks[block]?.predicates;
+  const own = blocks[block]?.predicates.subarray(first, first + removed.length);
   if (own === undefined || removed.length !== added.length) return false;
-  const all = removed.map((run, i) => {
-    const other = added[i]!; // of the same length
-    const columns = sameMatch(run.match, other.match) ? changedColumns(run, other) : 'differ';
-    return { columns, predicate: own[first + i]! }; // a run of the block
-  });
-  const isFree = new Set(all.map(({ predicate }) => predicate));
-  if (isFree.size < all.length) return false;
-  for (const { columns, predicate } of all) {
-    if (columns === 'differ' || predicate < 0) return false;
-    if (columns !== 'same' && isShared(predicate, blocks)) return false;
+  if (own.some((predicate) => predicate < 0) || new Set(own).size < own.length) return false;
+  if (pairedRuns(removed, added).some((other, run) => other !== run)) return false;
+  const changes: [predicate: number, change: SetChange][] = [];
+  for (const [run, predicate] of own.entries()) {
+    const [was, is] = [removed[run]!, added[run]!].map(({ remote }) => remote); // of the same length
+    if (was?.kind !== 'prefixes' || is?.kind !== 'prefixes' || samePrefixes(was.prefixes, is.prefixes))
+      continue;
+    if (isShared(predicate, blocks)) return false;
+    const [before, after] = [was, is].map(({ prefixes }) => ofFamily(canonicalPrefixes(prefixes)));
+    if (before !== undefined && after !== undefined)
+      changes.push([predicate, { before, after, known: undefined }]);
   }
-  for (const { columns, predicate } of all) {
-    if (columns === 'same' || columns === 'differ') continue;
-    const [was, is] = columns.map((column) => ofFamily(canonicalPrefixes(column)));
-    if (was !== undefined && is !== undefined)
-      collector.add(predicate, { before: was, after: is, known: undefined });
-  }
+  for (const [predicate, change] of changes) collector.add(predicate, change);
   return true;
 }
 

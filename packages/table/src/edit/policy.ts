@@ -4,20 +4,17 @@
  */
 
 import {
-  commonEnds,
   type Direction,
   judgesIngress,
   type Policy,
-  type Prefixes,
   type RuleSet,
   type Run,
   runsOf,
-  sameMatch,
-  samePrefixes,
   samePrefixSet,
 } from '@rulecast/rules';
 import type { BlockPredicates } from '../program/outline.ts';
 import { DIRECTIONS } from '../program/program.ts';
+import { sameEnds } from './run-pairs.ts';
 
 /** In a block, the runs [first, first + removed.length) gave way to others. */
 export interface BlockChange {
@@ -81,36 +78,4 @@ function addChanges(before: Policy, after: Policy, numbers: BlockNumbers, change
     }
   }
   return true;
-}
-
-/** How many runs two blocks begin and end with that say the same. */
-function sameEnds(runs: readonly Run[], others: readonly Run[]): readonly [head: number, tail: number] {
-  if (runs === others) return [runs.length, 0];
-  let { head, tail } = commonEnds(runs, others);
-  const least = Math.min(runs.length, others.length);
-  while (head + tail < least && isSame(runs[head]!, others[head]!)) head++; // within both, as below
-  while (head + tail < least && isSame(runs[runs.length - 1 - tail]!, others[others.length - 1 - tail]!))
-    tail++;
-  return [head, tail];
-}
-
-function isSame(run: Run, other: Run): boolean {
-  return run === other || (sameMatch(run.match, other.match) && changedColumns(run, other) === 'same');
-}
-
-/** The prefixes of two runs that differ in nothing else. */
-export function changedColumns(
-  { remote }: Run,
-  { remote: other }: Run,
-): readonly [Prefixes, Prefixes] | 'same' | 'differ' {
-  if (remote.kind === 'prefixes' && other.kind === 'prefixes') {
-    const { prefixes } = remote;
-    if (prefixes.family !== other.prefixes.family) return 'differ';
-    return samePrefixes(prefixes, other.prefixes) ? 'same' : [prefixes, other.prefixes];
-  }
-  const isEqual =
-    (remote.kind === 'any' && other.kind === 'any') ||
-    (remote.kind === 'name' && other.kind === 'name' && remote.name === other.name) ||
-    (remote.kind === 'list' && other.kind === 'list' && remote.list === other.list);
-  return isEqual ? 'same' : 'differ';
 }

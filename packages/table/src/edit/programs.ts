@@ -19,7 +19,7 @@ import type { TableLimits } from '../limits.ts';
 import { roomFor } from '../program/class.ts';
 import { relabelled } from '../program/labels.ts';
 import { NodeMaker } from '../program/node.ts';
-import { BLOCK_FIELDS, blockField, programCount, programField } from '../program/origin.ts';
+import { BLOCK_FIELDS, blockField, labelsOf, programCount, programField } from '../program/origin.ts';
 import type { BlockPredicates } from '../program/outline.ts';
 import { asksNothing, type Candidates, codeOfRun } from '../program/part.ts';
 import type { PortClasses } from '../program/ports.ts';
@@ -226,15 +226,8 @@ class ProgramEditor {
 
   /** By run. */
   #labelsOf(block: number): Int32Array {
-    let labels = this.#labels[block];
-    if (labels === undefined) {
-      labels = new Int32Array(blockField(this.#blob, block, 'runCount'));
-      const runsAt = blockField(this.#blob, block, 'runs');
-      const end = runsAt + blockField(this.#blob, block, 'room');
-      for (let at = runsAt; at < end; at++) if (this.#blob[at]! >= 0) labels[this.#blob[at]!] = at - runsAt; // below the end
-      this.#labels[block] = labels;
-    }
-    return labels;
+    this.#labels[block] ??= labelsOf(this.#blob, block);
+    return this.#labels[block];
   }
 
   /** The classes that are new, or that some predicates hold in. */

@@ -78,7 +78,7 @@ interface PendingEdit {
   readonly programs: NewPrograms | undefined;
 }
 
-/** What other rules have for themselves: a copy of the programs, and hit counters that begin anew. */
+/** What other rules have for themselves: a copy of the programs, and hit counters. */
 type NewPrograms = Pick<ImagePieces, 'programs' | 'hits' | 'shares'>;
 const NEW_PIECES = ['programs', 'hits', 'shares'] as const;
 

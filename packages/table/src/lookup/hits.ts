@@ -7,16 +7,20 @@
  */
 
 import { type Direction, RULE_BLOCKS } from '@rulecast/rules';
+import type { Made } from '../edit/succession.ts';
 import { type Image, type NamesSection, shareBytes } from '../image/header.ts';
 import { BLOCK_FIELDS, blockRoom, listOf, programCount, programField, runOf } from '../program/origin.ts';
 import { DIRECTIONS, type ProgramField } from '../program/program.ts';
 
-/** What one policy's program in one direction has decided since its generation began. */
+/** What one policy's program in one direction has decided since it has these rules. */
 export interface ProgramHits {
   /** Undefined: of qubes that no policy judges, of which the rule set says something. */
   readonly policy: string | undefined;
   readonly direction: Direction;
-  /** Where no run matched. Always 0 where that makes no verdict (`unmatched: accept`). */
+  /**
+   * Where no run matched, since the action is this. Always 0 where that makes no verdict (`unmatched:
+   * accept`).
+   */
   readonly defaultAction: number;
   /** By run of the policy's exceptions. */
   readonly exceptions: readonly number[];
@@ -28,7 +32,7 @@ export interface ProgramHits {
 
 export interface TableHits {
   readonly generation: number;
-  /** Verdicts of this generation that no policy gave. */
+  /** Verdicts that no policy gave, over all generations of this table. */
   readonly none: number;
   readonly programs: readonly ProgramHits[];
   /** By list, over all generations of this table. */
@@ -41,7 +45,14 @@ export function sumHits({ views, places }: Image): Float64Array {
   const sums = new Float64Array(outcomeCount);
   for (let share = -1; share < shareCount; share++) {
     const first = (share < 0 ? hits : shares + share * shareBytes(outcomeCount)) / 8;
-    for (let i = 0; i < outcomeCount; i++) sums[i]! += Number(views.longs[first + i]!); // within it, each in one load
+    const halves = views.words.subarray(first * 2, (first + outcomeCount) * 2);
+    for (let i = 0; i < outcomeCount; i++) {
+      // The low half first: where the high one is 0 then, it was. To ask for both takes five times as long.
+      const low = halves[i * 2]! >>> 0; // two for each
+      if (halves[i * 2 + 1] !== 0)
+        sums[i]! += Number(views.longs[first + i]!); // as many
+      else if (low !== 0) sums[i]! += low;
+    }
   }
   return sums;
 }
@@ -75,16 +86,10 @@ export function programHits(
   });
 }
 
-/** Adds what an image counted for its lists to `totals`. */
-export function addListHits(
-  image: Image,
-  names: NamesSection,
-  totals: Map<string, number>,
-  known?: Float64Array,
-): void {
-  if (names.lists.length === 0) return;
-  const { programs } = image;
-  const hits = known ?? sumHits(image);
+/** By outcome that a list decides, its name. */
+export function listsOf({ image: { programs }, names }: Pick<Made, 'image' | 'names'>): Map<number, string> {
+  const lists = new Map<number, string>();
+  if (names.lists.length === 0) return lists;
   for (let program = 0; program < programCount(programs); program++) {
     let outcome = programField(programs, program, 'firstOutcome') + 1;
     for (const kind of RULE_BLOCKS) {
@@ -92,8 +97,9 @@ export function addListHits(
       const room = blockRoom(programs, block);
       for (let label = 0; label < room; label++, outcome++) {
         const list = names.lists[listOf(programs, block, label)];
-        if (list !== undefined) totals.set(list, (totals.get(list) ?? 0) + (hits[outcome] ?? 0));
+        if (list !== undefined) lists.set(outcome, list);
       }
     }
   }
+  return lists;
 }

@@ -61,6 +61,15 @@ export function runOf(blob: Int32Array, block: number, label: number): number {
   return blob[blockField(blob, block, 'runs') + label]!; // within the block's room
 }
 
+/** By run of a block its label. */
+export function labelsOf(blob: Int32Array, block: number): Int32Array {
+  const labels = new Int32Array(blockField(blob, block, 'runCount'));
+  const runs = blob.subarray(blockField(blob, block, 'runs'));
+  const room = blockRoom(blob, block);
+  for (let label = 0; label < room; label++) if (runs[label]! >= 0) labels[runs[label]!] = label; // below the room
+  return labels;
+}
+
 /** The place of the list of a label's run among the names of lists, or -1. */
 export function listOf(blob: Int32Array, block: number, label: number): number {
   const first = blockField(blob, block, 'lists');
