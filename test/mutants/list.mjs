@@ -87,9 +87,9 @@ export const MUTANTS = [
   {
     name: 'a commit that failed moves the floor of the subscriber',
     path: ACTIVATOR,
-    find: '        await state?.writeCandidate(effect.stored);\n',
+    find: '    const writing = state?.writeCandidate(stored);\n',
     replace:
-      '        const { manifestBytes, signatures } = effect.stored;\n        const { lineage } = this.#options.keyring.trust;\n        const begun = markOf(verifySigned(manifestBytes, signatures, lineage, () => true));\n        this.#floor.mark = { ...begun, hash: new Uint8Array(32) };\n        await state?.writeCandidate(effect.stored);\n',
+      '    const { manifestBytes, signatures } = stored;\n    const { lineage } = this.#options.keyring.trust;\n    const begun = markOf(verifySigned(manifestBytes, signatures, lineage, () => true));\n    this.#floor.mark = { ...begun, hash: new Uint8Array(32) };\n    const writing = state?.writeCandidate(stored);\n',
     suites: ['packages/subscriber/test/refusal.test.ts'],
   },
   {

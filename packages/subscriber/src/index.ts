@@ -4,7 +4,8 @@
  * To read, begin with apply/commit.ts, which has the order of a commit, then peer/machine.ts, which is a
  * connection without clock and channel, peer/session.ts, which gives it both, and peer/subscriber.ts.
  *
- *   OFFER ─WANT─▶ BEGIN CHUNK… END ─▶ stage ─▶ verify ─▶ compile, sink.prepare ─▶ candidate on disk ─▶ sink.commit ─▶ flip ─▶ APPLIED
+ *   OFFER ─WANT─▶ BEGIN CHUNK… END ─▶ stage ─▶ verify, draft on disk ─▶ compile, sink.prepare, candidate on disk ─▶
+ *   sink.commit ─▶ flip ─▶ mark on disk ─▶ APPLIED
  *
  * verify/  the bytes of a transfer, and whether they make what was signed
  * clock/   when rules end, by clocks of which one may be set

@@ -46,44 +46,38 @@ const SNAPSHOT = new Uint8Array(99);
 
 /** What comes of an effect that succeeds. */
 const OUTCOMES: Readonly<Record<CommitEffect['kind'], CommitEvent>> = {
-  verify: { kind: 'verified', ruleSet: EMPTY_RULE_SET, changes: new Map() },
-  rest: { kind: 'rested' },
+  verify: { kind: 'verified', ruleSet: EMPTY_RULE_SET, changes: new Map(), verifyMs: 10 },
   encode: { kind: 'encoded', stream: SNAPSHOT },
-  prepare: { kind: 'prepared', prepared: PREPARED },
-  write: { kind: 'written' },
+  prepare: { kind: 'prepared', prepared: PREPARED, compileMs: 20 },
   commit: { kind: 'committed' },
-  flip: { kind: 'flipped', generation: 4 },
+  flip: { kind: 'flipped', generation: 4, flipMs: 30 },
   mark: { kind: 'marked', persisted: true },
   undo: { kind: 'undone' },
 };
 /** The effect that each state waits for. */
 const WAITS = {
   verifying: 'verify',
-  resting: 'rest',
   encoding: 'encode',
   preparing: 'prepare',
-  writing: 'write',
   committing: 'commit',
   flipping: 'flip',
   marking: 'mark',
   undoing: 'undo',
 } as const;
-const MAY_FAIL = ['verify', 'prepare', 'encode', 'write', 'commit'] as const;
+const MAY_FAIL = ['verify', 'encode', 'prepare', 'commit'] as const;
 
-/** Runs to the end; `fails` says with what an effect fails, if it does. Each effect takes 10 ms. */
+/** Runs to the end; `fails` says with what an effect fails, if it does. */
 function run(
   keepsStream: boolean,
   fails: (effect: CommitEffect['kind']) => unknown = () => undefined,
 ): { readonly end: Commit; readonly effects: readonly CommitEffect[] } {
   const effects: CommitEffect[] = [];
-  let nowMs = 1000;
-  let step: CommitStep = beginCommit(CANDIDATE, keepsStream, nowMs);
+  let step: CommitStep = beginCommit(CANDIDATE, keepsStream);
   while (step.effect !== undefined) {
     effects.push(step.effect);
-    nowMs += 10;
     const cause = fails(step.effect.kind);
     const event = cause === undefined ? OUTCOMES[step.effect.kind] : ({ kind: 'failed', cause } as const);
-    step = stepCommit(step.state, event, nowMs);
+    step = stepCommit(step.state, event);
   }
   return { end: step.state, effects };
 }
@@ -93,21 +87,21 @@ function kindsOf(effects: readonly CommitEffect[]): readonly string[] {
 }
 
 describe('a release that comes into force', () => {
-  const first = ['verify', 'rest', 'prepare'];
-  const last = ['write', 'commit', 'flip', 'mark'];
+  const last = ['prepare', 'commit', 'flip', 'mark'];
 
   it.each([
-    ['as it came', true, [...first, ...last]],
-    ['as a snapshot, where its base has no file', false, [...first, 'encode', ...last]],
+    ['as it came', true, ['verify', ...last]],
+    ['as a snapshot, where its base has no file', false, ['verify', 'encode', ...last]],
   ] as const)('is on disk %s, before it is enforced, before it is in force', (_, keepsStream, order) => {
     const { end, effects } = run(keepsStream);
     expect(kindsOf(effects)).toEqual(order);
-    const figures = { verifyMs: 10, compileMs: 20, flipMs: 10, generation: 4 };
+    const figures = { verifyMs: 10, compileMs: 20, flipMs: 30, generation: 4 };
     expect(end).toEqual({ kind: 'done', figures, persisted: true });
     const { hash, manifestBytes, signatures } = CANDIDATE.offer;
     const { base, stream } = keepsStream ? CANDIDATE : { base: undefined, stream: SNAPSHOT };
     const stored = { hash, manifestBytes, signatures, base, stream };
-    expect(effects).toContainEqual({ kind: 'write', stored });
+    expect(effects[0]).toMatchObject({ kind: 'verify', draft: keepsStream ? stored : undefined });
+    expect(effects).toContainEqual(expect.objectContaining({ kind: 'prepare', stored }));
     expect(effects.at(-1)).toEqual({ kind: 'mark', stored });
   });
 });
@@ -119,9 +113,10 @@ describe('a step that fails', () => {
     ['verify', new ProtocolError(ErrorCode.badDigest, 'a part'), 'bad-digest', 'stream', false],
     ['verify', new RangeError('memory'), 'out-of-memory', 'stream', false],
     ['verify', other, 'internal', 'stream', false],
+    ['verify', new StateError('full'), 'storage-failed', 'host', false],
     ['prepare', new RefusedError(ErrorCode.compileFailed, 'host', other), 'compile-failed', 'host', true],
     ['prepare', other, 'sink-failed', 'host', true],
-    ['write', new StateError('full'), 'storage-failed', 'host', true],
+    ['prepare', new StateError('full'), 'storage-failed', 'host', true],
     ['commit', other, 'sink-failed', 'host', true],
   ] as const)('%s, by %s: %s, of the %s', (at, cause, code, blame, isUndone) => {
     const { end, effects } = run(true, (effect) => (effect === at ? cause : undefined));
@@ -134,7 +129,7 @@ describe('a step that fails', () => {
   it('encode: refused by what was thrown', () => {
     const { end, effects } = run(false, (effect) => (effect === 'encode' ? other : undefined));
     expect(end).toEqual({ kind: 'refused', error: other });
-    expect(kindsOf(effects)).toEqual(['verify', 'rest', 'prepare', 'encode', 'undo']);
+    expect(kindsOf(effects)).toEqual(['verify', 'encode']);
   });
 });
 
@@ -152,7 +147,7 @@ describe('whichever steps fail', () => {
       const isInForce = done.includes('flip');
       expect(end.kind).toBe(isInForce ? 'done' : 'refused');
       expect(done.includes('mark')).toBe(isInForce);
-      if (isInForce) expect(done.slice(-4)).toEqual(['write', 'commit', 'flip', 'mark']);
+      if (isInForce) expect(done.slice(-4)).toEqual(['prepare', 'commit', 'flip', 'mark']);
       // What the sink made ready is committed or forgotten, once.
       const isMade = done.includes('prepare');
       expect(done.filter((kind) => kind === 'undo' || kind === 'flip')).toHaveLength(isMade ? 1 : 0);
@@ -163,14 +158,10 @@ describe('whichever steps fail', () => {
 describe('each outcome in each state', () => {
   /** The state that waits for an effect. */
   function waitingFor(effect: CommitEffect['kind']): Commit {
-    let step = beginCommit(CANDIDATE, effect !== 'encode', 0);
+    let step = beginCommit(CANDIDATE, effect !== 'encode');
     while (step.effect !== undefined && step.effect.kind !== effect) {
       const isToFail = effect === 'undo' && step.effect.kind === 'commit';
-      step = stepCommit(
-        step.state,
-        isToFail ? { kind: 'failed', cause: 'x' } : OUTCOMES[step.effect.kind],
-        0,
-      );
+      step = stepCommit(step.state, isToFail ? { kind: 'failed', cause: 'x' } : OUTCOMES[step.effect.kind]);
     }
     return step.state;
   }
@@ -183,12 +174,12 @@ describe('each outcome in each state', () => {
     for (const event of events) {
       const isDue = event === OUTCOMES[effect];
       const isFailure = event.kind === 'failed' && MAY_FAIL.some((one) => one === effect);
-      if (isDue || isFailure) expect(stepCommit(state, event, 0).state.kind).not.toBe(kind);
-      else expect(() => stepCommit(state, event, 0)).toThrow(`commit: ${event.kind} while ${kind}`);
+      if (isDue || isFailure) expect(stepCommit(state, event).state.kind).not.toBe(kind);
+      else expect(() => stepCommit(state, event)).toThrow(`commit: ${event.kind} while ${kind}`);
     }
   });
 
   it.each([run(true).end, run(true, () => new Error('x')).end])('the end: %o', (end) => {
-    for (const event of events) expect(() => stepCommit(end, event, 0)).toThrow('commit: ');
+    for (const event of events) expect(() => stepCommit(end, event)).toThrow('commit: ');
   });
 });

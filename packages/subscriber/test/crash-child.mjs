@@ -11,11 +11,11 @@
  */
 
 import { readFileSync, writeSync } from 'node:fs';
-import fileSystem from 'node:fs/promises';
-import { syncBuiltinESMExports } from 'node:module';
 import { Connection, PROTOCOL_VERSION, parseTrust } from '@rulecast/protocol';
 import { createMemoryPair } from '@rulecast/vchan';
 import { pino } from 'pino';
+import { createSubscriber } from '../dist/index.js';
+import { NODE_DISK } from '../dist/state/disk.js';
 
 const [inputPath = '', stateDirectory = '', stepText = '0'] = process.argv.slice(2);
 const input = JSON.parse(readFileSync(inputPath, 'utf8'));
@@ -31,37 +31,39 @@ async function at(half) {
   await new Promise(() => undefined); // the signal is on its way: nothing more happens here
 }
 
-const { open, rename } = fileSystem;
-Object.assign(fileSystem, {
-  async open(...args) {
+/** @type {import('../dist/state/disk.js').Disk} */
+const disk = {
+  ...NODE_DISK,
+  async create(path) {
     await at();
-    const handle = await open(...args);
-    const writev = handle.writev.bind(handle);
-    const sync = handle.sync.bind(handle);
-    return Object.assign(handle, {
+    const file = await NODE_DISK.create(path);
+    return {
       async writev(chunks) {
         const bytes = Buffer.concat(chunks);
         let start = 0;
         for (const { length } of chunks) {
           const cut = start + (length >> 1);
-          await at(() => writev([bytes.subarray(0, cut)]));
+          await at(() => file.writev([bytes.subarray(0, cut)]));
           start += length;
         }
-        return writev(chunks);
+        return file.writev(chunks);
       },
       async sync() {
         await at();
-        return sync();
+        return file.sync();
       },
-    });
+      close: () => file.close(),
+    };
   },
-  async rename(...args) {
+  async syncDirectory(path) {
     await at();
-    return rename(...args);
+    return NODE_DISK.syncDirectory(path);
   },
-});
-syncBuiltinESMExports(); // before the subscriber is loaded
-const { createSubscriber } = await import('../dist/index.js');
+  async rename(from, to) {
+    await at();
+    return NODE_DISK.rename(from, to);
+  },
+};
 
 const trust = parseTrust(input.trust);
 if (trust === undefined) throw new Error('no trust line');
@@ -72,6 +74,7 @@ const subscriber = await createSubscriber({
   name: 'crash',
   logger: pino({ level: 'silent' }),
   stateDirectory,
+  disk,
   nonce: () => bytesOf(input.nonce),
   sink: { prepare: () => at(), commit: () => at(), discard: () => Promise.resolve() },
 });

@@ -1,6 +1,6 @@
 /** Releases that are bad, or come at a bad time: what was in force stays, and the NACK says what is wrong. */
 
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   diffRuleSets,
@@ -408,15 +408,23 @@ async function refusedTransfer(
   return peer.receive('nack');
 }
 
+function files(directory: string): readonly string[] {
+  return readdirSync(directory).sort();
+}
+
 const LIMITS = { entriesMax: 60, transferBytesMax: 4096 } as const;
 
 describe('a transfer is refused, and what is in force stays:', () => {
   it.each([...BAD_CONTENT, ...WRONG_STREAMS, ...BAD_STREAMS])(
     '$title',
     async ({ code, retry, part, spoil }) => {
-      const { publisher, subscriber, peer, held, sink, expectHeld } = await holding(LIMITS);
+      const stateDirectory = temporaryDirectory();
+      const world = await holding({ ...LIMITS, stateDirectory });
+      const { publisher, subscriber, peer, held, sink, expectHeld } = world;
+      const before = files(stateDirectory);
       const { release, transfer } = spoil(publisher, held);
       const nack = await refusedTransfer(peer, release, transfer);
+      expect(files(stateDirectory)).toEqual(before);
       expect(nack).toMatchObject({ hash: release.hash, code, retry, keeps: held.hash });
       if (part !== undefined) expect(nack.part).toBe(part);
       expectHeld(code);
@@ -595,8 +603,6 @@ describe('a transfer is refused, and what is in force stays:', () => {
 });
 
 describe("the subscriber's own trouble refuses a release for now, and what is in force stays:", () => {
-  const files = (directory: string): readonly string[] => readdirSync(directory).sort();
-
   async function refusedThenTaken(
     code: string,
     world: Awaited<ReturnType<typeof holding>>,
@@ -648,7 +654,7 @@ describe("the subscriber's own trouble refuses a release for now, and what is in
     };
     const flip = vi.spyOn(Table.prototype, 'flip');
     await refusedThenTaken('sink-failed', world, ['prepare', 'commit', 'discard'], () => {
-      expect(during).toHaveLength(before.length + 1);
+      expect(during).toHaveLength(before.length + 2); // and the draft of its mark
       expect(files(directory)).toEqual(before);
       expect(flip).not.toHaveBeenCalled();
       world.sink.onCommit = () => undefined;
@@ -661,7 +667,22 @@ describe("the subscriber's own trouble refuses a release for now, and what is in
     const world = await holding({ stateDirectory: directory });
     rmSync(directory, { recursive: true });
     writeFileSync(directory, 'in the way');
-    await refusedThenTaken('storage-failed', world, ['prepare', 'discard'], () => rmSync(directory));
+    await refusedThenTaken('storage-failed', world, [], () => rmSync(directory));
+  });
+
+  it('the draft cannot be written: nothing of it is left, and nothing is prepared', async () => {
+    const directory = temporaryDirectory();
+    const world = await holding({ stateDirectory: directory });
+    const before = files(directory);
+    const inTheWay = join(
+      directory,
+      `${Buffer.from(good(world.publisher).hash).toString('hex')}.release.part`,
+    );
+    mkdirSync(inTheWay);
+    await refusedThenTaken('storage-failed', world, [], () => {
+      rmdirSync(inTheWay);
+      expect(files(directory)).toEqual(before);
+    });
   });
 
   it('the candidate cannot be written, and leaves no draft', async () => {

@@ -215,7 +215,7 @@ describe('the commit order', () => {
       steps.push({
         step,
         flipped: subscriber.lookup(packetOf('egress', '10.137.0.5', '192.0.2.1')).generation > before,
-        onDisk: readdirSync(directory).includes(`${hex(two.hash)}.release`),
+        files: readdirSync(directory).filter((name) => name.startsWith(hex(two.hash))),
         marked: readFileSync(join(directory, 'active'), 'utf8').includes(hex(two.bytes)),
       });
     };
@@ -230,7 +230,15 @@ describe('the commit order', () => {
       note('flip');
       return flip.apply(this, args);
     });
-    const { writeCandidate, markActive } = StateDirectory.prototype;
+    const { draft, writeCandidate, markActive } = StateDirectory.prototype;
+    vi.spyOn(StateDirectory.prototype, 'draft').mockImplementation(async function (
+      this: StateDirectory,
+      ...args
+    ) {
+      note('draft');
+      await draft.apply(this, args);
+      note('drafted');
+    });
     vi.spyOn(StateDirectory.prototype, 'writeCandidate').mockImplementation(async function (
       this: StateDirectory,
       ...args
@@ -248,14 +256,17 @@ describe('the commit order', () => {
     await peer.bring(two, chainOf(one, two));
     note('APPLIED');
 
+    const [drafted, written] = [[`${hex(two.hash)}.release.part`], [`${hex(two.hash)}.release`]];
     expect(steps).toEqual([
-      { step: 'compile', flipped: false, onDisk: false, marked: false },
-      { step: 'sink.prepare', flipped: false, onDisk: false, marked: false },
-      { step: 'candidate', flipped: false, onDisk: false, marked: false },
-      { step: 'sink.commit', flipped: false, onDisk: true, marked: false },
-      { step: 'flip', flipped: false, onDisk: true, marked: false },
-      { step: 'mark', flipped: true, onDisk: true, marked: false },
-      { step: 'APPLIED', flipped: true, onDisk: true, marked: true },
+      { step: 'draft', flipped: false, files: [], marked: false },
+      { step: 'drafted', flipped: false, files: drafted, marked: false },
+      { step: 'candidate', flipped: false, files: drafted, marked: false },
+      { step: 'compile', flipped: false, files: written, marked: false },
+      { step: 'sink.prepare', flipped: false, files: written, marked: false },
+      { step: 'sink.commit', flipped: false, files: written, marked: false },
+      { step: 'flip', flipped: false, files: written, marked: false },
+      { step: 'mark', flipped: true, files: written, marked: false },
+      { step: 'APPLIED', flipped: true, files: written, marked: true },
     ]);
   });
 

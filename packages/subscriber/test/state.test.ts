@@ -266,7 +266,8 @@ describe('a chain', () => {
     const three = stored(3, 100);
     await put(state, one, two);
     await state.writeCandidate(three);
-    expect(await filesOf(state, directory)).toHaveLength(4);
+    const candidate = ['active', 'active.part', ...[one, two, three].map(fileOf)];
+    expect(await filesOf(state, directory)).toEqual(candidate.sort());
     await state.markActive(three);
     expect(await filesOf(state, directory)).toEqual(['active', fileOf(three)].sort());
     expect(state.isChainHeavy(0)).toBe(false);

@@ -95,6 +95,8 @@ export interface ActivatorOptions {
   readonly onUncompacted: (error: unknown) => void;
 }
 
+type Effect<Kind> = Extract<CommitEffect, { readonly kind: Kind }>;
+
 export class Activator {
   active: ActiveRelease | undefined;
   /** What the table in force was compiled for. */
@@ -186,14 +188,12 @@ export class Activator {
   }
 
   async #applyNow(candidate: Candidate): Promise<ApplyReport> {
-    const { clock, state } = this.#options;
+    const { state } = this.#options;
     // Else there is no chain of files that the stream can go on.
     const isChained = this.active?.persisted === true && state?.isChainFull === false;
     const keepsStream = state === undefined || candidate.base === undefined || isChained;
-    let step = beginCommit(candidate, keepsStream, clock.monotonicMs());
-    while (step.effect !== undefined) {
-      step = stepCommit(step.state, await this.#do(step.effect), clock.monotonicMs());
-    }
+    let step = beginCommit(candidate, keepsStream);
+    while (step.effect !== undefined) step = stepCommit(step.state, await this.#do(step.effect));
     const end = step.state;
     if (end.kind === 'refused') throw end.error;
     if (end.kind !== 'done' || this.active === undefined) throw new Error(`a commit ended ${end.kind}`);
@@ -206,7 +206,7 @@ export class Activator {
   async #do(effect: CommitEffect): Promise<CommitEvent> {
     switch (effect.kind) {
       case 'flip':
-        return { kind: 'flipped', generation: this.#putInForce(effect) };
+        return { kind: 'flipped', ...this.#putInForce(effect) };
       case 'mark':
         return { kind: 'marked', persisted: await this.#markActive(effect.stored) };
       case 'undo':
@@ -221,37 +221,70 @@ export class Activator {
   async #try(
     effect: Exclude<CommitEffect, { readonly kind: 'flip' | 'mark' | 'undo' }>,
   ): Promise<CommitEvent> {
-    const { sink, state, turn } = this.#options;
     switch (effect.kind) {
       case 'verify':
-        return { kind: 'verified', ...(await this.#verified(effect.candidate)) };
-      case 'rest':
-        await turn();
-        return { kind: 'rested' };
-      case 'prepare': {
-        const { offer, ruleSet, changes } = effect;
-        return {
-          kind: 'prepared',
-          prepared: await this.#prepare(offer.hash, offer.manifest, ruleSet, changes),
-        };
-      }
+        return { kind: 'verified', ...(await this.#verifiedAndDrafted(effect)) };
       case 'encode':
         return { kind: 'encoded', stream: await this.#verifier.snapshot(effect.ruleSet) };
-      case 'write':
-        await state?.writeCandidate(effect.stored);
-        return { kind: 'written' };
+      case 'prepare':
+        return { kind: 'prepared', ...(await this.#preparedAndWritten(effect)) };
       case 'commit':
-        await sink?.commit();
+        await this.#options.sink?.commit();
         return { kind: 'committed' };
     }
   }
 
+  /** Neither waits for the other; the flush is under way when verifying takes this thread. */
+  async #verifiedAndDrafted({
+    candidate,
+    draft,
+  }: Effect<'verify'>): Promise<Verified & { readonly verifyMs: number }> {
+    const { state, turn } = this.#options;
+    const drafting = draft && state?.draft(draft);
+    const verifying = turn().then(() => this.#timed(() => this.#verified(candidate)));
+    const [verified, drafted] = await Promise.allSettled([verifying, drafting]);
+    if (verified.status === 'fulfilled' && drafted.status === 'fulfilled') {
+      const [made, verifyMs] = verified.value;
+      return { ...made, verifyMs };
+    }
+    state?.dropCandidate(candidate.offer.hash);
+    throw [verified, drafted].flatMap((one) => (one.status === 'rejected' ? [one.reason] : []))[0];
+  }
+
+  /** Likewise. */
+  async #preparedAndWritten({
+    offer,
+    ruleSet,
+    changes,
+    stored,
+  }: Effect<'prepare'>): Promise<{ readonly prepared: Prepared; readonly compileMs: number }> {
+    const { state, turn } = this.#options;
+    const writing = state?.writeCandidate(stored);
+    const preparing = turn().then(() =>
+      this.#timed(() => this.#prepare(offer.hash, offer.manifest, ruleSet, changes)),
+    );
+    const [made, written] = await Promise.allSettled([preparing, writing]);
+    if (made.status === 'rejected') throw made.reason;
+    if (written.status === 'rejected') throw written.reason;
+    const [prepared, compileMs] = made.value;
+    return { prepared, compileMs };
+  }
+
+  async #timed<T>(work: () => Promise<T>): Promise<readonly [T, number]> {
+    const { clock } = this.#options;
+    const sinceMs = clock.monotonicMs();
+    const made = await work();
+    return [made, clock.monotonicMs() - sinceMs];
+  }
+
   /** From here on lookups are answered by it, so it is said to be in force, though not yet marked on disk. */
-  #putInForce({ offer, ruleSet, prepared }: Extract<CommitEffect, { readonly kind: 'flip' }>): number {
+  #putInForce({ offer, ruleSet, prepared }: Effect<'flip'>): Pick<CommitFigures, 'generation' | 'flipMs'> {
+    const { clock, nowMs } = this.#options;
+    const sinceMs = clock.monotonicMs();
     const generation = this.#flip(prepared);
     this.#floor.mark = markOf(offer);
-    this.active = { ...offer, ruleSet, persisted: false, appliedAtMs: this.#options.nowMs() };
-    return generation;
+    this.active = { ...offer, ruleSet, persisted: false, appliedAtMs: nowMs() };
+    return { generation, flipMs: clock.monotonicMs() - sinceMs };
   }
 
   async #verified({ base, stream, offer }: Candidate): Promise<Verified> {

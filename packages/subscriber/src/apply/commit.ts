@@ -1,15 +1,17 @@
 /**
  * The commit order as a pure machine: one thing is done at a time, its outcome makes the next.
  *
- *   verifying ─▶ resting ─▶ preparing ─▶ encoding? ─▶ writing ─▶ committing ─▶ flipping ─▶ marking ─▶ done
- *       │                       │            │           │           │
- *       │                       └────────────┴───────────┴───────────┴─ failed ─▶ undoing ─▶ refused
- *       └─ failed ─▶ refused
+ *   verifying ─▶ encoding? ─▶ preparing ─▶ committing ─▶ flipping ─▶ marking ─▶ done
+ *       │            │            │            │
+ *       │            │            └────────────┴─ failed ─▶ undoing ─▶ refused
+ *       └────────────┴─ failed ─▶ refused
  *
- * What is prepared are table and sink, beside each other: each takes what a large release takes longest.
- * Nothing is in force before the flip, which cannot fail; nothing is refused after it. What goes to disk is
- * there before the sink commits, so that a restart never finds less than what was enforced. It has no clock
- * and no disk: activator.ts has them.
+ * What is verified is drafted meanwhile: its bytes are on disk beside the place that they get if they are
+ * what was signed. What is prepared are table, sink and disk, beside each other: each takes what a large
+ * release takes longest, and what a small one takes is to wait for the disk. Nothing is in force before the
+ * flip, which cannot fail; nothing is refused after it. What goes to disk is there before the sink commits,
+ * so that a restart never finds less than what was enforced. It has no clock and no disk: activator.ts has
+ * them.
  */
 
 import { ErrorCode, ProtocolError } from '@rulecast/protocol';
@@ -57,71 +59,77 @@ export interface CommitFigures {
   readonly generation: number;
 }
 
-/** What is to be known from the beginning to the end. */
-interface Plan {
-  readonly candidate: Candidate;
-  /** Whether the stream may go to disk as it came: its base has a file there, and the chain has room. */
-  readonly keepsStream: boolean;
-}
-
 /** Verified. */
-interface Sound extends Plan {
+interface Sound {
+  readonly candidate: Candidate;
   readonly ruleSet: RuleSet;
   readonly changes: ListChanges;
   readonly verifyMs: number;
 }
 
-/** With a table that is compiled, and a sink that is ready. */
-interface Ready extends Sound {
+/** With what is to be on disk. */
+interface Storable extends Sound {
+  readonly stored: StoredRelease;
+}
+
+/** With a table that is compiled, a sink that is ready, and a file that is written. */
+interface Ready extends Storable {
   readonly prepared: Prepared;
   readonly compileMs: number;
 }
 
-/** With what is to be on disk. */
-interface Storable extends Ready {
-  readonly stored: StoredRelease;
-}
-
 export type Commit =
-  | (Plan & { readonly kind: 'verifying'; readonly sinceMs: number })
-  | (Sound & { readonly kind: 'resting' | 'preparing'; readonly sinceMs: number })
-  | (Ready & { readonly kind: 'encoding' })
-  | (Storable & { readonly kind: 'writing' | 'committing' })
-  | (Storable & { readonly kind: 'flipping'; readonly sinceMs: number })
+  | { readonly kind: 'verifying'; readonly candidate: Candidate; readonly draft: StoredRelease | undefined }
+  | (Sound & { readonly kind: 'encoding' })
+  | (Storable & { readonly kind: 'preparing' })
+  | (Ready & { readonly kind: 'committing' })
+  | (Ready & { readonly kind: 'flipping' })
   | { readonly kind: 'undoing'; readonly error: unknown }
   | { readonly kind: 'marking'; readonly figures: CommitFigures }
   | { readonly kind: 'done'; readonly figures: CommitFigures; readonly persisted: boolean }
   /** A RefusedError, or what was thrown where nobody is known to be at fault. */
   | { readonly kind: 'refused'; readonly error: unknown };
 
-/** The outcome of what was to be done last. */
+/** The outcome of what was to be done last, and how long that took. */
 export type CommitEvent =
-  | { readonly kind: 'verified'; readonly ruleSet: RuleSet; readonly changes: ListChanges }
-  | { readonly kind: 'rested' }
-  | { readonly kind: 'prepared'; readonly prepared: Prepared }
+  | {
+      readonly kind: 'verified';
+      readonly ruleSet: RuleSet;
+      readonly changes: ListChanges;
+      /** Without what drafting took beyond it. */
+      readonly verifyMs: number;
+    }
   | { readonly kind: 'encoded'; readonly stream: Uint8Array }
-  | { readonly kind: 'written' }
+  | {
+      readonly kind: 'prepared';
+      readonly prepared: Prepared;
+      /** Of table and sink. */
+      readonly compileMs: number;
+    }
   | { readonly kind: 'committed' }
-  | { readonly kind: 'flipped'; readonly generation: number }
+  | { readonly kind: 'flipped'; readonly generation: number; readonly flipMs: number }
   | { readonly kind: 'marked'; readonly persisted: boolean }
   | { readonly kind: 'undone' }
   | { readonly kind: 'failed'; readonly cause: unknown };
 
 /** The one thing that is to be done. */
 export type CommitEffect =
-  | { readonly kind: 'verify'; readonly candidate: Candidate }
-  /** Lets the event loop go on: what is verified and compiled in place are two stretches, not one. */
-  | { readonly kind: 'rest' }
-  /** The table is compiled, and the sink makes ready. */
+  | {
+      readonly kind: 'verify';
+      readonly candidate: Candidate;
+      /** Is written meanwhile, beside its place; gone again where the effect fails. */
+      readonly draft: StoredRelease | undefined;
+    }
+  /** Makes a snapshot for the disk. */
+  | { readonly kind: 'encode'; readonly ruleSet: RuleSet }
+  /** The table is compiled, the sink makes ready, and what was drafted gets its name. */
   | {
       readonly kind: 'prepare';
       readonly offer: VerifiedOffer;
       readonly ruleSet: RuleSet;
       readonly changes: ListChanges;
+      readonly stored: StoredRelease;
     }
-  /** Makes a snapshot for the disk. */
-  | { readonly kind: 'encode'; readonly ruleSet: RuleSet }
-  | { readonly kind: 'write'; readonly stored: StoredRelease }
   /** The sink enforces. */
   | { readonly kind: 'commit' }
   /** Forgets what the sink made ready, and what was written. */
@@ -141,16 +149,18 @@ export interface CommitStep {
   readonly effect: CommitEffect | undefined;
 }
 
-export function beginCommit(candidate: Candidate, keepsStream: boolean, nowMs: number): CommitStep {
+/** `keepsStream`: the stream may go to disk as it came: its base has a file there, and the chain has room. */
+export function beginCommit(candidate: Candidate, keepsStream: boolean): CommitStep {
+  const draft = keepsStream ? storedOf(candidate.offer, candidate) : undefined;
   return {
-    state: { kind: 'verifying', candidate, keepsStream, sinceMs: nowMs },
-    effect: { kind: 'verify', candidate },
+    state: { kind: 'verifying', candidate, draft },
+    effect: { kind: 'verify', candidate, draft },
   };
 }
 
 /** Throws Error for an event that is no outcome of what the state waits for. */
-export function stepCommit(state: Commit, event: CommitEvent, nowMs: number): CommitStep {
-  const next = event.kind === 'failed' ? failedCommit(state, event.cause) : advance(state, event, nowMs);
+export function stepCommit(state: Commit, event: CommitEvent): CommitStep {
+  const next = event.kind === 'failed' ? failedCommit(state, event.cause) : advance(state, event);
   if (next === undefined) throw new Error(`commit: ${event.kind} while ${state.kind}`);
   return next;
 }
@@ -158,43 +168,37 @@ export function stepCommit(state: Commit, event: CommitEvent, nowMs: number): Co
 function advance(
   state: Commit,
   event: Exclude<CommitEvent, { readonly kind: 'failed' }>,
-  nowMs: number,
 ): CommitStep | undefined {
   switch (event.kind) {
     case 'verified': {
       if (state.kind !== 'verifying') return undefined;
-      const { candidate, keepsStream, sinceMs } = state;
-      const { ruleSet, changes } = event;
-      const sound = { candidate, keepsStream, ruleSet, changes, verifyMs: nowMs - sinceMs };
-      return { state: { kind: 'resting', ...sound, sinceMs: nowMs }, effect: { kind: 'rest' } };
+      const { candidate, draft } = state;
+      const { ruleSet, changes, verifyMs } = event;
+      const sound = { candidate, ruleSet, changes, verifyMs };
+      if (draft !== undefined) return prepare(sound, draft);
+      return { state: { ...sound, kind: 'encoding' }, effect: { kind: 'encode', ruleSet } };
     }
-    case 'rested': {
-      if (state.kind !== 'resting') return undefined;
-      const { candidate, ruleSet, changes } = state;
-      const effect: CommitEffect = { kind: 'prepare', offer: candidate.offer, ruleSet, changes };
-      return { state: { ...state, kind: 'preparing' }, effect };
-    }
-    case 'prepared':
-      return state.kind === 'preparing' ? prepared(state, event.prepared, nowMs) : undefined;
     case 'encoded': {
       if (state.kind !== 'encoding') return undefined;
-      return write(state, { base: undefined, stream: event.stream });
+      const { stream } = event;
+      return prepare(state, storedOf(state.candidate.offer, { base: undefined, stream }));
     }
-    case 'written': {
-      if (state.kind !== 'writing') return undefined;
-      return { state: { ...state, kind: 'committing' }, effect: { kind: 'commit' } };
+    case 'prepared': {
+      if (state.kind !== 'preparing') return undefined;
+      const { prepared, compileMs } = event;
+      return { state: { ...state, kind: 'committing', prepared, compileMs }, effect: { kind: 'commit' } };
     }
     case 'committed': {
       if (state.kind !== 'committing') return undefined;
       const { candidate, ruleSet, prepared } = state;
       const effect: CommitEffect = { kind: 'flip', offer: candidate.offer, ruleSet, prepared };
-      return { state: { ...state, kind: 'flipping', sinceMs: nowMs }, effect };
+      return { state: { ...state, kind: 'flipping' }, effect };
     }
     case 'flipped': {
       if (state.kind !== 'flipping') return undefined;
-      const { verifyMs, compileMs, sinceMs, stored } = state;
-      const { generation } = event;
-      const figures = { verifyMs, compileMs, flipMs: nowMs - sinceMs, generation };
+      const { verifyMs, compileMs, stored } = state;
+      const { generation, flipMs } = event;
+      const figures = { verifyMs, compileMs, flipMs, generation };
       return { state: { kind: 'marking', figures }, effect: { kind: 'mark', stored } };
     }
     case 'marked': {
@@ -208,32 +212,27 @@ function advance(
   }
 }
 
-function prepared(
-  { candidate, keepsStream, ruleSet, changes, verifyMs, sinceMs }: Sound & { readonly sinceMs: number },
-  made: Prepared,
-  nowMs: number,
-): CommitStep {
-  const compileMs = nowMs - sinceMs;
-  const ready: Ready = { candidate, keepsStream, ruleSet, changes, verifyMs, prepared: made, compileMs };
-  if (keepsStream) return write(ready, candidate);
-  return { state: { ...ready, kind: 'encoding' }, effect: { kind: 'encode', ruleSet } };
+function prepare(sound: Sound, stored: StoredRelease): CommitStep {
+  const { candidate, ruleSet, changes } = sound;
+  const effect: CommitEffect = { kind: 'prepare', offer: candidate.offer, ruleSet, changes, stored };
+  return { state: { ...sound, kind: 'preparing', stored }, effect };
 }
 
-function write(ready: Ready, { base, stream }: Pick<Candidate, 'base' | 'stream'>): CommitStep {
-  const { hash, manifestBytes, signatures } = ready.candidate.offer;
-  const stored = { hash, manifestBytes, signatures, base, stream };
-  return { state: { ...ready, kind: 'writing', stored }, effect: { kind: 'write', stored } };
+function storedOf(
+  { hash, manifestBytes, signatures }: VerifiedOffer,
+  { base, stream }: Pick<Candidate, 'base' | 'stream'>,
+): StoredRelease {
+  return { hash, manifestBytes, signatures, base, stream };
 }
 
 /** Undefined where nothing may fail. */
 function failedCommit(state: Commit, cause: unknown): CommitStep | undefined {
   switch (state.kind) {
     case 'verifying':
-      return refused(verifyFault(cause));
+      return refused(cause instanceof StateError ? hostFault(cause) : verifyFault(cause));
     case 'encoding':
-      return undo(state, cause);
+      return refused(cause);
     case 'preparing':
-    case 'writing':
     case 'committing':
       return undo(state, cause instanceof RefusedError ? cause : hostFault(cause));
     default:
@@ -241,7 +240,7 @@ function failedCommit(state: Commit, cause: unknown): CommitStep | undefined {
   }
 }
 
-function undo({ candidate }: Plan, error: unknown): CommitStep {
+function undo({ candidate }: Sound, error: unknown): CommitStep {
   return { state: { kind: 'undoing', error }, effect: { kind: 'undo', hash: candidate.offer.hash } };
 }
 

@@ -2,10 +2,26 @@
  * What the state directory needs of a file system, and the file system of Node that gives it. Every call
  * fails with the error of the file system, whose `code` says why. What was written is on disk after `sync` of
  * the file, and its name after `syncDirectory`; before that a crash may lose it, or leave a part.
+ *
+ * That of Node waits in a thread for what waits for the disk. The rest changes the kernel's memory alone and
+ * is done at once: each way to a thread and back would wait for what else this one does, such as compiling,
+ * and a flush is to be under way meanwhile.
  */
 
-import { readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import {
+  closeSync,
+  fsync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writev,
+  writevSync,
+} from 'node:fs';
+import { promisify } from 'node:util';
 import { makeDirectory } from '@rulecast/program/directory';
 
 /** A file that is being written. */
@@ -39,26 +55,45 @@ export interface Disk {
   removeTree(path: string): void;
 }
 
+/** So much is copied to the kernel in microseconds. */
+const WRITTEN_AT_ONCE_BYTES = 64 * 1024;
+
+const flush = promisify(fsync);
+const writeAll = promisify(writev);
+
+/** Of an open descriptor. */
+function openFile(file: number): OpenFile {
+  return {
+    async writev(chunks) {
+      const bytes = chunks.reduce((sum, { length }) => sum + length, 0);
+      const isShort = bytes <= WRITTEN_AT_ONCE_BYTES;
+      return isShort ? { bytesWritten: writevSync(file, chunks) } : writeAll(file, chunks);
+    },
+    sync: () => flush(file),
+    close: async () => closeSync(file),
+  };
+}
+
 export const NODE_DISK: Disk = {
   makeDirectory,
   async remakeDirectory(path) {
-    await mkdir(path, { recursive: true, mode: 0o700 });
+    mkdirSync(path, { recursive: true, mode: 0o700 });
   },
   list: (directory) => readdirSync(directory),
   read: (path) => readFileSync(path),
   changedMs: (path) => statSync(path).ctimeMs,
-  create: (path) => open(path, 'w', 0o600),
+  create: async (path) => openFile(openSync(path, 'w', 0o600)),
   async syncDirectory(path) {
-    const directory = await open(path, 'r');
+    const directory = openSync(path, 'r');
     try {
-      await directory.sync();
+      await flush(directory);
     } finally {
-      await directory.close();
+      closeSync(directory);
     }
   },
-  rename,
+  rename: async (from, to) => renameSync(from, to),
   renameNow: renameSync,
-  remove: (path) => rm(path, { force: true }),
+  remove: async (path) => rmSync(path, { force: true }),
   removeNow: (path) => rmSync(path, { force: true }),
   removeTree: (path) => rmSync(path, { recursive: true, force: true }),
 };

@@ -50,8 +50,9 @@ export class Shelf {
   }
 
   /** On disk when it resolves. Rejects with the error of the file system. */
-  writeNote(name: string, body: string): Promise<void> {
-    return this.#replaceFile(name, [Buffer.from(`${body}${sha256(Buffer.from(body)).toString('hex')}\n`)]);
+  async writeNote(name: string, body: string): Promise<void> {
+    await this.draft([[name, noteChunks(body)]]);
+    await this.place(name);
   }
 
   /** The file names of all releases, intact or not; none where there is no directory. Throws StateError. */
@@ -70,13 +71,18 @@ export class Shelf {
   }
 
   /** On disk when it resolves. Rejects with the error of the file system. */
-  writeRelease(file: string, chunks: readonly Uint8Array[]): Promise<void> {
-    return this.#replaceFile(file, chunks);
+  async writeRelease(file: string, chunks: readonly Uint8Array[]): Promise<void> {
+    await this.draft([[file, chunks]]);
+    await this.place(file);
   }
 
   remove(file: string): void {
-    this.#disk.removeNow(join(this.#directory, `${file}.part`));
+    this.removeDraft(file);
     this.#disk.removeNow(join(this.#directory, file));
+  }
+
+  removeDraft(file: string): void {
+    this.#disk.removeNow(join(this.#directory, draftName(file)));
   }
 
   /** Removes all releases but these, and drafts. */
@@ -146,12 +152,19 @@ export class Shelf {
     this.#isRooted = true;
   }
 
-  /** Writes beside the place, flushes, renames, flushes the directory: old or new, never half. */
-  async #replaceFile(name: string, chunks: readonly Uint8Array[]): Promise<void> {
+  /**
+   * Writes files beside their places, and flushes them, each beside the others: with `place` they are there,
+   * old or new, never half. Rejects with the error of the file system once none is being written any more.
+   */
+  async draft(files: readonly (readonly [name: string, chunks: readonly Uint8Array[]])[]): Promise<void> {
     await this.#disk.remakeDirectory(this.#directory);
     await this.#root();
-    const path = join(this.#directory, name);
-    const draft = `${path}.part`;
+    const all = await Promise.allSettled(files.map(([name, chunks]) => this.#draftOne(name, chunks)));
+    for (const one of all) if (one.status === 'rejected') throw one.reason;
+  }
+
+  async #draftOne(name: string, chunks: readonly Uint8Array[]): Promise<void> {
+    const draft = join(this.#directory, draftName(name));
     try {
       const file = await this.#disk.create(draft);
       try {
@@ -162,13 +175,32 @@ export class Shelf {
       } finally {
         await file.close();
       }
-      await this.#disk.rename(draft, path);
     } catch (error) {
       await this.#disk.remove(draft).catch(() => undefined); // it may be what fills the disk
       throw error;
     }
+  }
+
+  /** A draft takes its place; on disk when it resolves. Rejects with the error of the file system. */
+  async place(name: string): Promise<void> {
+    const draft = join(this.#directory, draftName(name));
+    try {
+      await this.#disk.rename(draft, join(this.#directory, name));
+    } catch (error) {
+      await this.#disk.remove(draft).catch(() => undefined);
+      throw error;
+    }
     await this.#disk.syncDirectory(this.#directory);
   }
+}
+
+function draftName(name: string): string {
+  return `${name}.part`;
+}
+
+/** The chunks of a note. */
+export function noteChunks(body: string): readonly Uint8Array[] {
+  return [Buffer.from(`${body}${sha256(Buffer.from(body)).toString('hex')}\n`)];
 }
 
 /** What may be done about a failure to read; empty where that is not known. */

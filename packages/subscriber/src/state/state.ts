@@ -3,6 +3,7 @@
  *
  *   active                one small text file: the signed manifest in force, and so the floor; replaced by rename
  *   <hash>.release        one file a release, written before the release is in force
+ *   *.part                both of them, written and flushed while it is verified that they may have their names
  *   clock                 one small text file: what clock.ts keeps of this boot
  *   roots                 a text file: whom it believes, a root a line, from that of the trust line on
  *   copy/                 all of this once more, written right after it
@@ -32,7 +33,7 @@ import {
 import type { StoredClock } from '../clock/clock.ts';
 import { type Disk, NODE_DISK } from './disk.ts';
 import { encodeRelease, fileName, type StoredRelease, signedIn } from './release-file.ts';
-import { Shelf, StateError } from './shelf.ts';
+import { noteChunks, Shelf, StateError } from './shelf.ts';
 
 export type { StoredRelease } from './release-file.ts';
 export { StateError } from './shelf.ts';
@@ -74,6 +75,7 @@ const CHAIN_MAX_WEIGHT = 2;
 const CHAIN_LIGHT_BYTES = 64 * 1024;
 /** What a snapshot weighs by entry at least, but for lists of neighbours: 0.8 to 1.7 bytes were measured. */
 const SNAPSHOT_ENTRY_BYTES = 1;
+const MARK = 'active';
 const MARK_NOTE = /^rulecast-active 4\n([0-9a-f]{2,65536})\n$/;
 /** Of releases, or with floors, that cannot be read any more. */
 const OLD_MARK_NOTE = /^rulecast-active [123]\n/;
@@ -92,6 +94,7 @@ export class StateDirectory {
   readonly #copy: Shelf;
   readonly #events: StateEvents;
   #mark: SignedManifest | undefined; // what both shelves are to say
+  #drafted: StoredRelease | undefined; // it and its mark are flushed, and have no names yet
   #copied: ReadonlySet<string> = new Set(); // files that the copy has
   #copying: Promise<void> = Promise.resolve();
   #roots: readonly Signed[] = []; // what both shelves are to say
@@ -147,7 +150,7 @@ export class StateDirectory {
 
   /** Throws StateError where the directory is of a version whose releases are of another form. */
   #checkForm(): void {
-    if (![this.#main, this.#copy].some((shelf) => OLD_MARK_NOTE.test(shelf.readNote('active') ?? ''))) return;
+    if (![this.#main, this.#copy].some((shelf) => OLD_MARK_NOTE.test(shelf.readNote(MARK) ?? ''))) return;
     throw new StateError(
       `the state directory ${this.#directory} is of another version of Rulecast, whose releases this one cannot read: the next release of the publisher takes its place`,
     );
@@ -221,11 +224,34 @@ export class StateDirectory {
 
   // ── Writing ──────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Writes a release that may come into force next; on disk when it resolves. Throws StateError. */
-  async writeCandidate(release: StoredRelease): Promise<void> {
+  /**
+   * Writes what a release that may come into force next will be kept and marked by, beside the places of
+   * both: what is left then is to give them their names. On disk when it resolves. Throws StateError.
+   */
+  async draft(release: StoredRelease): Promise<void> {
     await this.#copying; // of the one before: at most one release waits for its copy
+    this.#drafted = undefined;
+    await this.#written(() =>
+      this.#main.draft([
+        [fileName(release.hash), encodeRelease(release)],
+        [MARK, noteChunks(markBody(release))],
+      ]),
+    );
+    this.#drafted = release;
+  }
+
+  /**
+   * Gives the file of a release that may come into force next its name, after drafting it if it was not; on
+   * disk when it resolves. Throws StateError.
+   */
+  async writeCandidate(release: StoredRelease): Promise<void> {
+    if (this.#drafted !== release) await this.draft(release);
+    await this.#written(() => this.#main.place(fileName(release.hash)));
+  }
+
+  async #written(write: () => Promise<void>): Promise<void> {
     try {
-      await this.#main.writeRelease(fileName(release.hash), encodeRelease(release));
+      await write();
     } catch (cause) {
       throw new StateError(`cannot write to the state directory ${this.#directory}; is the disk full?`, {
         cause,
@@ -238,8 +264,10 @@ export class StateDirectory {
    * StateError.
    */
   async markActive(release: StoredRelease): Promise<void> {
+    const isDrafted = this.#drafted === release;
+    this.#drafted = undefined;
     try {
-      await writeMark(this.#main, release);
+      await (isDrafted ? this.#main.place(MARK) : writeMark(this.#main, release));
     } catch (cause) {
       throw new StateError(`cannot mark the release active in ${this.#directory}; is the disk full?`, {
         cause,
@@ -262,8 +290,9 @@ export class StateDirectory {
    * StateError.
    */
   async compact(release: StoredRelease): Promise<void> {
-    await this.writeCandidate(release);
+    await this.#copying;
     const file = fileName(release.hash);
+    await this.#written(() => this.#main.writeRelease(file, encodeRelease(release)));
     this.#startChain(file, release.stream.length);
     this.#tidy();
     this.#copyLater(release);
@@ -284,12 +313,14 @@ export class StateDirectory {
   }
 
   /**
-   * Removes a candidate that did not come into force, if it can; a later release clears what is left. Does
-   * not throw.
+   * Removes a candidate that did not come into force, drafted or written, if it can; a later release clears
+   * what is left. Does not throw.
    */
   dropCandidate(hash: Uint8Array): void {
     const file = fileName(hash);
+    this.#drafted = undefined;
     try {
+      for (const draft of [MARK, file]) this.#main.removeDraft(draft);
       if (!this.#chain.files.includes(file)) this.#main.remove(file);
     } catch {
       // The directory itself is in trouble, which the failed write has told already.
@@ -410,7 +441,7 @@ function noteOf(shelf: Shelf, name: 'clock' | 'roots'): string | undefined {
 }
 
 function readMark(shelf: Shelf): ActiveMark | undefined {
-  const match = MARK_NOTE.exec(shelf.readNote('active') ?? '');
+  const match = MARK_NOTE.exec(shelf.readNote(MARK) ?? '');
   if (match === null) return undefined;
   const signed = signedIn(Buffer.from(match[1] ?? '', 'hex'));
   if (signed === undefined) return undefined;
@@ -419,9 +450,13 @@ function readMark(shelf: Shelf): ActiveMark | undefined {
   return { lineage, hash: manifestHash(manifestBytes), epoch, version, manifestBytes, signatures };
 }
 
-function writeMark(shelf: Shelf, { signatures, manifestBytes }: SignedManifest): Promise<void> {
+function writeMark(shelf: Shelf, marked: SignedManifest): Promise<void> {
+  return shelf.writeNote(MARK, markBody(marked));
+}
+
+function markBody({ signatures, manifestBytes }: SignedManifest): string {
   const signed = hexOf(joinSigned({ signatures, content: manifestBytes }));
-  return shelf.writeNote('active', `rulecast-active 4\n${signed}\n`);
+  return `rulecast-active 4\n${signed}\n`;
 }
 
 /** Whether two files of one release start from the same one. */
