@@ -157,7 +157,6 @@ async function byTurns(set, inputs, runs, dpdk) {
     stretches: {
       'Rulecast: verdicts, batched': verdictsOf(reader, set.family, words),
       'Rulecast: verdicts, one a call': scalarOf(reader, set.family, words),
-      'Rulecast: sets alone, batched': classesOf(reader, set.family, words),
     },
   }));
   /** By engine and trace. @type {Map<string, Map<string, number[]>>} */
@@ -266,13 +265,6 @@ function packetStretch(subject, family, dst, protos, details, src) {
     }
   };
   return { count: total, look };
-}
-
-/** @param {TableReader} subject @param {4 | 6} family @param {Uint32Array} words */
-function classesOf(subject, family, words) {
-  const count = words.length / (family === 4 ? 1 : 4);
-  const classes = new Uint32Array(count);
-  return { count, look: () => subject.classOfBatch(family, words, count, classes) };
 }
 
 let scalarTexts = 0;

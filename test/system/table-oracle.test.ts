@@ -127,10 +127,9 @@ it(
       {},
       { rows: 0 },
       { combined: 0, pairs: 40 },
-      { classMembers: 40, combined: 30 },
+      { combined: 30 },
     ];
     const subjects = limits.map((own) => new Subject(own));
-    const groupCounts = new Set<number>();
     let [lookups, sets, refused] = [0, 0, 0];
     for (let seed = SEED; lookups < LOOKUPS; seed++) {
       const random = new Random(seed);
@@ -143,7 +142,6 @@ it(
         refused++;
         continue;
       }
-      groupCounts.add(subject.table.stats().groups);
       sets++;
       for (let b = 0; b < BATCHES_PER_SET; b++) {
         const batch = anyPackets(
@@ -157,10 +155,7 @@ it(
       }
     }
     const seen = subjects.map(({ seen }) => ({ ...seen }));
-    console.log(
-      `${lookups} lookups in ${sets} sets, ${refused} more refused; groups ${[...groupCounts]}; ${JSON.stringify(seen)}`,
-    );
-    expect(Math.max(...groupCounts)).toBeGreaterThan(1);
+    console.log(`${lookups} lookups in ${sets} sets, ${refused} more refused; ${JSON.stringify(seen)}`);
     expect(refused).toBeLessThan(sets / 4);
     for (const { accept, drop, none } of seen) {
       for (const count of [accept, drop, none]) expect(count).toBeGreaterThan(LOOKUPS / 200);

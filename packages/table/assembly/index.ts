@@ -10,10 +10,6 @@
  */
 
 export {
-  classesOf,
-  classesOfRest,
-  classOf4,
-  classOf6,
   egress4,
   judgePacket,
   lookup4,

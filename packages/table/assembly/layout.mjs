@@ -5,7 +5,7 @@
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { ASKS_DETAIL } from '../dist/classes/rule-columns.js';
-import { GROUP_WORDS, GroupField, HEADER_WORDS, HeaderField } from '../dist/image/header.js';
+import { HeaderField } from '../dist/image/header.js';
 import { SHARE_BYTE } from '../dist/lookup/engine.js';
 import { LookupDirection } from '../dist/lookup/verdict.js';
 import { ValueWidth } from '../dist/map/node.js';
@@ -31,9 +31,7 @@ import {
   TableKind,
 } from '../dist/program/program.js';
 
-const groups = HEADER_WORDS * 4;
 const HEADER = {
-  GROUP_COUNT: HeaderField.groupCount * 4,
   OWNER4: HeaderField.owner4 * 4,
   OWNER4_MASK: HeaderField.owner4Mask * 4,
   OWNER6: HeaderField.owner6 * 4,
@@ -44,11 +42,10 @@ const HEADER = {
   SHARES: HeaderField.shares * 4,
   SHARE_COUNT: HeaderField.shareCount * 4,
   SHARE_BYTES: HeaderField.shareBytes * 4,
-  GROUPS: groups,
-  MAP4: groups + GroupField.map4 * 4,
-  MAP4_MASK: groups + GroupField.map4Mask * 4,
-  MAP6: groups + GroupField.map6 * 4,
-  MAP6_MASK: groups + GroupField.map6Mask * 4,
+  MAP4: HeaderField.map4 * 4,
+  MAP4_MASK: HeaderField.map4Mask * 4,
+  MAP6: HeaderField.map6 * 4,
+  MAP6_MASK: HeaderField.map6Mask * 4,
 };
 const OWNER = { EGRESS_FIELD: OwnerField.egress * 4, INGRESS_FIELD: OwnerField.ingress * 4 };
 const SHARED = { IN_FORCE: ControlField.header * 4, SHARE_INDEX: SHARE_BYTE };
@@ -58,7 +55,6 @@ const RECORD = {
   BASE: ProgramField.base * 4,
   NO_MATCH_FIELD: ProgramField.noMatch * 4,
   WILDCARDS: ProgramField.wildcards * 4,
-  GROUP: ProgramField.group * 4,
   IS_PLAIN: ProgramField.isPlain * 4,
   PORTS: ProgramHeader.ports * 4,
   SHAPELESS: ProgramHeader.shapeless * 4,
@@ -67,7 +63,6 @@ const RECORD = {
   TABLE_BYTES: TABLE_WORDS * 4,
 };
 const SHIFTS = {
-  GROUP_SHIFT: shiftOf(GROUP_WORDS * 4),
   OWNER_SHIFT: shiftOf(OWNER_WORDS * 4),
   RECORD_SHIFT: shiftOf(PROGRAM_WORDS * 4),
 };
@@ -97,7 +92,7 @@ const text = `/**
  * there, or where it says.
  */
 
-${section('Of a header, in bytes; GROUPS is where the maps of the first group are.', 'usize', HEADER)}
+${section('Of a header, in bytes.', 'usize', HEADER)}
 ${section('Of the record of an owner, in bytes.', 'usize', OWNER)}
 ${section('Of all memory, where the header in force is; of scratch memory, where its reader’s share is. In bytes.', 'usize', SHARED)}
 ${section('Of programs, in bytes.', 'usize', RECORD)}

@@ -3,8 +3,7 @@
  * there, or where it says.
  */
 
-// Of a header, in bytes; GROUPS is where the maps of the first group are.
-export const GROUP_COUNT: usize = 4;
+// Of a header, in bytes.
 export const OWNER4: usize = 8;
 export const OWNER4_MASK: usize = 12;
 export const OWNER6: usize = 16;
@@ -15,11 +14,10 @@ export const HITS: usize = 36;
 export const SHARES: usize = 52;
 export const SHARE_COUNT: usize = 56;
 export const SHARE_BYTES: usize = 60;
-export const GROUPS: usize = 96;
-export const MAP4: usize = 96;
-export const MAP4_MASK: usize = 100;
-export const MAP6: usize = 104;
-export const MAP6_MASK: usize = 108;
+export const MAP4: usize = 68;
+export const MAP4_MASK: usize = 72;
+export const MAP6: usize = 76;
+export const MAP6_MASK: usize = 80;
 
 // Of the record of an owner, in bytes.
 export const EGRESS_FIELD: usize = 0;
@@ -35,16 +33,14 @@ export const CLASS_MASK: usize = 4;
 export const BASE: usize = 8;
 export const NO_MATCH_FIELD: usize = 12;
 export const WILDCARDS: usize = 16;
-export const GROUP: usize = 20;
-export const IS_PLAIN: usize = 48;
-export const PORTS: usize = 16;
-export const SHAPELESS: usize = 20;
+export const IS_PLAIN: usize = 40;
+export const PORTS: usize = 12;
+export const SHAPELESS: usize = 16;
 export const PROTOCOL_BYTES: usize = 4100;
 export const PAGE_SHIFT: usize = 6;
 export const TABLE_BYTES: usize = 16;
 
 // Sizes in bytes, as powers of two.
-export const GROUP_SHIFT: usize = 4;
 export const OWNER_SHIFT: usize = 3;
 export const RECORD_SHIFT: usize = 6;
 

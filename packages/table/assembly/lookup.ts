@@ -13,9 +13,6 @@ import {
   DROP,
   EGRESS,
   EGRESS_FIELD,
-  GROUPS,
-  GROUP_COUNT,
-  GROUP_SHIFT,
   HITS,
   IN_FORCE,
   INGRESS,
@@ -44,7 +41,7 @@ import {
   SHARE_COUNT,
 } from './layout';
 import { find4, find6, TILE, tile4, tile6 } from './map';
-import { decide, decideGrouped, decideTile, protoBitOf } from './program';
+import { decide, decideTile, protoBitOf } from './program';
 
 /** What a lookup answers that saw a flip; below all codes. */
 const RENEW = -1;
@@ -67,7 +64,6 @@ const TILE_BYTES: usize = <usize>TILE << 2;
 const CLASSES: usize = LISTS + TILE_BYTES * 2;
 const TILE_PROGRAMS: usize = CLASSES + TILE_BYTES; // first the owners' classes
 const SECOND_CODES: usize = TILE_PROGRAMS + TILE_BYTES;
-const GROUP_CLASSES: usize = SECOND_CODES + TILE_BYTES;
 
 /** Whether the generation that a reader holds is in force. */
 // @ts-ignore: decorator
@@ -85,7 +81,7 @@ export function open(room: usize): void {
   const program = load<i32>(load<u32>(image, OWNERS), EGRESS_FIELD);
   const blob = <usize>load<u32>(image, PROGRAMS);
   const record = blob + PROGRAM_HEADER + (<usize>max(program, 0) << RECORD_SHIFT);
-  const isPlain = program >= 0 && load<i32>(image, GROUP_COUNT) == 1 && load<i32>(record, IS_PLAIN) != 0;
+  const isPlain = program >= 0 && load<i32>(record, IS_PLAIN) != 0;
   store<u32>(room, u32(isPlain), PLAIN);
   store<u32>(room, <u32>blob + (load<u32>(record) << 2), ROWS);
   store<u32>(room, load<u32>(record, CLASS_MASK), ROW_MASK);
@@ -106,41 +102,13 @@ function stricter(egress: i32, ingress: i32): i32 {
   return egress == NO_VERDICT ? ingress : egress;
 }
 
-/** The class of an address in the first group; `at` is an IPv4 address, or where an IPv6 one is. */
+/** The class of an address; `at` is an IPv4 address, or where an IPv6 one is. */
 // @ts-ignore: decorator
 @inline
 function classOf(image: usize, family: i32, at: u32): i32 {
   return family == 4
     ? find4(load<u32>(image, MAP4), load<u32>(image, MAP4_MASK), at)
     : find6(load<u32>(image, MAP6), load<u32>(image, MAP6_MASK), at);
-}
-
-/**
- * Judges by the classes that the address has in all groups; they are noted in the reader's scratch memory.
- */
-function judgeGrouped(
-  image: usize,
-  family: i32,
-  program: i32,
-  hasRemote: bool,
-  remote: u32,
-  bit: i32,
-  detail: i32,
-  scratch: usize,
-): i32 {
-  const count = load<i32>(image, GROUP_COUNT);
-  const classes = scratch + GROUP_CLASSES;
-  for (let group = 0; group < count; group++) {
-    const maps = image + GROUPS + (<usize>group << GROUP_SHIFT);
-    let classId = 0;
-    if (hasRemote)
-      classId =
-        family == 4
-          ? find4(load<u32>(maps), load<u32>(maps, 4), remote)
-          : find6(load<u32>(maps, 8), load<u32>(maps, 12), remote);
-    store<i32>(classes + (<usize>group << 2), classId);
-  }
-  return decideGrouped(load<u32>(image, PROGRAMS), program, classes, bit, detail);
 }
 
 /** The code of what a program does with one packet. */
@@ -154,11 +122,8 @@ function judge(
   remote: u32,
   bit: i32,
   detail: i32,
-  scratch: usize,
 ): i32 {
   if (program < 0) return NO_VERDICT;
-  if (load<i32>(image, GROUP_COUNT) > 1)
-    return judgeGrouped(image, family, program, hasRemote, remote, bit, detail, scratch);
   const classId = hasRemote ? classOf(image, family, remote) : 0;
   return decide(load<u32>(image, PROGRAMS), program, classId, bit, detail);
 }
@@ -188,17 +153,16 @@ function lookup(
   dst: u32,
   proto: i32,
   detail: i32,
-  scratch: usize,
 ): i32 {
   const bit = protoBitOf(proto, icmpOf(dstFamily));
   let code = NO_VERDICT;
   if (direction != INGRESS) {
     const program = programOf(image, srcFamily, hasSrc, src, EGRESS_FIELD);
-    code = judge(image, dstFamily, program, true, dst, bit, detail, scratch);
+    code = judge(image, dstFamily, program, true, dst, bit, detail);
     if (direction == EGRESS) return code;
   }
   const program = programOf(image, dstFamily, true, dst, INGRESS_FIELD);
-  return stricter(code, judge(image, srcFamily, program, hasSrc, src, bit, detail, scratch));
+  return stricter(code, judge(image, srcFamily, program, hasSrc, src, bit, detail));
 }
 
 /**
@@ -217,7 +181,7 @@ export function judgePacket(
   isHit: bool,
 ): i32 {
   if (!isHeld(room)) return RENEW;
-  const code = lookup(load<u32>(room), direction, srcFamily, srcFamily != 0, src, dstFamily, dst, proto, detail, room);
+  const code = lookup(load<u32>(room), direction, srcFamily, srcFamily != 0, src, dstFamily, dst, proto, detail);
   if (isHit) count(room, code, 1);
   return code;
 }
@@ -251,7 +215,7 @@ export function lookup4(
   detail: i32,
 ): i32 {
   if (!isHeld(room)) return RENEW;
-  const code = lookup(load<u32>(room), direction, 4, hasSrc, src, 4, dst, proto, detail, room);
+  const code = lookup(load<u32>(room), direction, 4, hasSrc, src, 4, dst, proto, detail);
   count(room, code, 1);
   return code;
 }
@@ -267,7 +231,7 @@ export function egress4(room: usize, dst: u32, proto: i32, detail: i32): i32 {
   else {
     const image = <usize>load<u32>(room);
     const program = load<i32>(load<u32>(image, OWNERS), EGRESS_FIELD);
-    code = judge(image, 4, program, true, dst, protoBitOf(proto, icmpOf(4)), detail, room);
+    code = judge(image, 4, program, true, dst, protoBitOf(proto, icmpOf(4)), detail);
   }
   count(room, code, 1);
   return code;
@@ -284,21 +248,9 @@ export function lookup6(
   detail: i32,
 ): i32 {
   if (!isHeld(room)) return RENEW;
-  const code = lookup(load<u32>(room), direction, 6, hasSrc, <u32>src, 6, <u32>dst, proto, detail, room);
+  const code = lookup(load<u32>(room), direction, 6, hasSrc, <u32>src, 6, <u32>dst, proto, detail);
   count(room, code, 1);
   return code;
-}
-
-/** The class of an IPv6 address in the first group; `at` is where its four words are. */
-export function classOf6(room: usize, at: usize): i32 {
-  if (!isHeld(room)) return RENEW;
-  const image = <usize>load<u32>(room);
-  return find6(load<u32>(image, MAP6), load<u32>(image, MAP6_MASK), at);
-}
-
-/** The class of an IPv4 address in the first group. */
-export function classOf4(room: usize, address: u32): i32 {
-  return isHeld(room) ? find4(load<u32>(room, DIRECTORY), load<u32>(room, MASK), address) : RENEW;
 }
 
 /**
@@ -335,43 +287,12 @@ function judgeTile(
       store<i32>(programs + i, load<i32>(owners + (<usize>load<u32>(programs + i) << OWNER_SHIFT)));
     }
   }
-  if (load<i32>(image, GROUP_COUNT) > 1) {
-    judgeTileGrouped(image, family, programs, only, remote, protos, details, codes, count, scratch);
-    return;
-  }
   const classes = scratch + CLASSES;
   if (remote == 0) memory.fill(classes, 0, end);
   else if (family == 4)
     tile4(load<u32>(image, MAP4), load<u32>(image, MAP4_MASK), remote, count, classes, scratch + LISTS);
   else tile6(load<u32>(image, MAP6), load<u32>(image, MAP6_MASK), remote, count, classes, scratch + LISTS);
   decideTile(blob, programs, only, classes, protos, icmpOf(family), details, codes, count, scratch + LISTS);
-}
-
-/** The same where predicates are shared out to groups: packet by packet. */
-function judgeTileGrouped(
-  image: usize,
-  family: i32,
-  programs: usize,
-  only: i32,
-  remote: usize,
-  protos: usize,
-  details: usize,
-  codes: usize,
-  count: i32,
-  scratch: usize,
-): void {
-  for (let i: usize = 0, end = <usize>count; i < end; i++) {
-    const at = i << 2;
-    const program = programs == 0 ? only : load<i32>(programs + at);
-    let code = NO_VERDICT;
-    if (program >= 0) {
-      const bit = protoBitOf(load<u8>(protos + i), icmpOf(family));
-      const hasRemote = remote != 0;
-      const address = family == 6 ? <u32>remote + (<u32>at << 2) : hasRemote ? load<u32>(remote + at) : 0;
-      code = judgeGrouped(image, family, program, hasRemote, address, bit, load<i32>(details + at), scratch);
-    }
-    store<i32>(codes + at, code);
-  }
 }
 
 /** Four words are the sum of the lanes. */
@@ -567,23 +488,4 @@ function plainOfTwo(room: usize, dst: usize, codes: usize, packetCount: i32): vo
   sum += sumOf(sums);
   count(room, code0, <u32>packetCount - sum);
   count(room, code1, sum);
-}
-
-/** The classes, in the first group, of many addresses. */
-export function classesOf(room: usize, family: i32, addresses: usize, out: usize, count: i32): i32 {
-  return isHeld(room) ? classesOfRest(room, family, addresses, out, count) : RENEW;
-}
-
-/** The same of the generation held, whatever is in force. */
-export function classesOfRest(room: usize, family: i32, addresses: usize, out: usize, count: i32): i32 {
-  const image = <usize>load<u32>(room);
-  for (let i = 0; i < count; i += TILE) {
-    const at = <usize>i << 2;
-    const left = min(count - i, TILE);
-    if (family == 4)
-      tile4(load<u32>(image, MAP4), load<u32>(image, MAP4_MASK), addresses + at, left, out + at, room + LISTS);
-    else
-      tile6(load<u32>(image, MAP6), load<u32>(image, MAP6_MASK), addresses + (at << 2), left, out + at, room + LISTS);
-  }
-  return 0;
 }

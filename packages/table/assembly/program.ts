@@ -13,7 +13,6 @@ import {
   BASE,
   CLASS_MASK,
   DROP,
-  GROUP,
   IS_PLAIN,
   KIND_MASK,
   LIST,
@@ -116,25 +115,6 @@ function decideFrom(blob: usize, first: usize, classId: i32, protoBit: i32, deta
     const code = finish(record, own, wildcardOf(blob, record, portClass));
     if (code >= 0) return code;
     record = recordOf(blob, ~code);
-  }
-}
-
-/** The same where predicates are shared out to groups: `classes` has a class in each. */
-export function decideGrouped(blob: usize, program: i32, classes: usize, protoBit: i32, detail: i32): i32 {
-  const portClass = portClassOf(blob, at(blob, load<i32>(blob, PORTS)), ctz(protoBit), detail, false);
-  let best = i32.MAX_VALUE; // above all codes
-  let record = recordOf(blob, program);
-  while (true) {
-    const base = load<i32>(record, BASE);
-    if (base < best) {
-      const classId = load<i32>(at(classes, load<i32>(record, GROUP)));
-      const own = evaluate(blob, rowOf(blob, record, classId), classId, protoBit, detail);
-      const code = <i32>min<u32>(own, wildcardOf(blob, record, portClass));
-      if (code != NO_MATCH && base + code < best) best = base + code;
-    }
-    const noMatch = load<i32>(record, NO_MATCH_FIELD);
-    if (noMatch >= 0) return best == i32.MAX_VALUE ? noMatch : best;
-    record = recordOf(blob, ~noMatch);
   }
 }
 

@@ -14,12 +14,9 @@ export const TableLimitCode = {
 export type TableLimitCode = (typeof TableLimitCode)[keyof typeof TableLimitCode];
 
 export interface TableLimits {
-  /** Distinct address classes, in each group of predicates. */
+  /** Distinct address classes. */
   readonly classes: number;
-  /**
-   * Predicates summed over all classes, of which several groups get an equal part each; transient, 4 bytes
-   * each.
-   */
+  /** Predicates summed over all classes; 4 bytes each, in the heap. */
   readonly classMembers: number;
   /**
    * Words of programs' rows by class; 4 bytes each. Beyond, a program looks at the predicates of a class one

@@ -208,14 +208,6 @@ export class Table {
   }
 
   /**
-   * By class, 1 where its addresses are in a list. Undefined if no rule in force uses the list, or the table
-   * has several groups of predicates. Within this generation only.
-   */
-  classesOfList(name: string): Uint8Array | undefined {
-    return this.#current.state.classesOf(`list ${name}`);
-  }
-
-  /**
    * Exactly what decided, down to the rule and the prefix. Not counted as a hit. `told`: what the qube was
    * told by name, of which the table knows nothing; then the reference evaluator decides.
    */
@@ -308,7 +300,7 @@ export class Table {
   #edit(after: Situation, changes: ListChanges | undefined): Generation | undefined {
     const { prepared, names, state } = this.#current;
     const { sets } = state;
-    if (sets === undefined || state.isWorn() || this.#space.isCrowded()) return undefined;
+    if (state.isWorn() || this.#space.isCrowded()) return undefined;
     const change = editBetween(prepared, after, state.predicates, state.base.nextExpiry, changes);
     if (change === undefined) return undefined;
     const made = this.#applied(after, change);
@@ -339,7 +331,6 @@ export class Table {
   #applied(after: Situation, { toggles4, toggles6, blocks }: Edit): EditResult | undefined {
     const { state } = this.#current;
     const { sets } = state;
-    if (sets === undefined) return undefined;
     const copiesPrograms = blocks.length > 0;
     const order = { generation: this.#nextNumber, toggles4, toggles6, sets, copiesPrograms };
     try {

@@ -35,6 +35,7 @@ import { describe, expect, it } from 'vitest';
 import { Random } from '../../../test/kit/random.mjs';
 import { often } from '../../../test/thorough.ts';
 import { LookupDirection, Table, TableLimitCode, type TableLimits, UNREADABLE } from '../src/index.ts';
+import { decidingLists } from './lists.ts';
 import {
   edgeAddresses,
   neighbour,
@@ -272,9 +273,7 @@ it('an edit loses no node for which memory had to grow', () => {
     table.flip(prepared);
   }
   expect(table.stats().reservedBytes).toBeGreaterThan(before);
-  const classes = new Uint32Array(words.length);
-  table.reader.classOfBatch(4, Uint32Array.from(words), words.length, classes);
-  expect(classes.indexOf(0)).toBe(-1);
+  expect(new Set(decidingLists(table, 4, Uint32Array.from(words)))).toEqual(new Set(['l0']));
 });
 
 describe('edits of large tables', () => {
@@ -324,13 +323,8 @@ describe('edits of large tables', () => {
       words.push(address.words[0] ?? 0, (address.words[0] ?? 0) + 2, (address.words[0] ?? 0) + 4);
     }
     for (let i = 0; i < 200_000; i++) words.push(0xac100000 + random.below(2 ** 20));
-    const classes = [table, full].map((one) => {
-      const found = new Uint32Array(words.length);
-      one.reader.classOfBatch(4, Uint32Array.from(words), words.length, found);
-      const lists = Array.from({ length: 250 }, (_, i) => one.classesOfList(`l${i}`));
-      return Array.from(found, (classId) => lists.findIndex((list) => list?.[classId] === 1));
-    });
-    expect(classes[0]).toEqual(classes[1]);
+    const [edited, anew] = [table, full].map((one) => decidingLists(one, 4, Uint32Array.from(words)));
+    expect(edited).toEqual(anew);
   });
 
   it('use no more memory after a change and its reverse', () => {

@@ -19,15 +19,15 @@ import { detailOf } from '../src/lookup/verdict.ts';
 import { compileWasm, instantiateWasm, TableMemory } from '../src/memory/memory.ts';
 import { compilePrograms, type Programs } from '../src/program/compiler.ts';
 import { programField } from '../src/program/origin.ts';
-import { type PredicateGroups, ProgramOutlines } from '../src/program/outline.ts';
+import { ProgramOutlines } from '../src/program/outline.ts';
 import { NODE_KIND_MASK, NODE_OFFSET_SHIFT, NodeKind, TableKind } from '../src/program/program.ts';
 import { compiledAssembly } from './assembly.ts';
 
 export interface Compiled {
   readonly outlines: ProgramOutlines;
-  readonly groups: PredicateGroups;
-  readonly sets: readonly ClassSets[];
-  readonly cuts: readonly { readonly v4: Cut; readonly v6: Cut }[];
+  readonly sets: ClassSets;
+  readonly v4: Cut;
+  readonly v6: Cut;
   readonly limits: TableLimits;
   readonly programs: Programs;
 }
@@ -36,34 +36,18 @@ export function compile(
   ruleSet: RuleSet,
   environment: Environment,
   limits: Partial<TableLimits> = {},
-  groupCount = 1,
 ): Compiled {
   const all = { ...DEFAULT_TABLE_LIMITS, ...limits };
   const rules = ruleColumns(ruleSet);
-  const outlines = new ProgramOutlines(rules, environment, new Predicates(rules));
-  const groups = outlines.grouped(groupCount);
-  const sets = groups.groups.map(({ count }) => new ClassSets(count, all));
-  const cuts = groups.groups.map(({ v4, v6 }, group) => {
-    const own = sets[group];
-    if (own === undefined) throw new RangeError(`no group ${group}`);
-    return { v4: cutSpace(v4, own), v6: cutSpace(v6, own) };
-  });
-  return {
-    outlines,
-    groups,
-    sets,
-    cuts,
-    limits: all,
-    programs: compilePrograms(outlines, groups, sets, all),
-  };
+  const predicates = new Predicates(rules);
+  const outlines = new ProgramOutlines(rules, environment, predicates);
+  const sets = new ClassSets(predicates.count, all);
+  const [v4, v6] = [cutSpace(predicates.v4, sets), cutSpace(predicates.v6, sets)];
+  return { outlines, sets, v4, v6, limits: all, programs: compilePrograms(outlines, sets, all) };
 }
 
-/** The class of an address in each group. */
-export function classesOf({ cuts }: Compiled, address: Address | undefined): Int32Array {
-  return Int32Array.from(cuts, ({ v4, v6 }) => {
-    if (address === undefined) return 0;
-    return classIn(address.family === 4 ? v4 : v6, address.words);
-  });
+export function classOf({ v4, v6 }: Compiled, address: Address | undefined): number {
+  return address === undefined ? 0 : classIn(address.family === 4 ? v4 : v6, address.words);
 }
 
 function classIn({ family, starts, classes, count }: Cut, words: Uint32Array): number {
@@ -105,17 +89,11 @@ export function rowKind(blob: Int32Array, program: number): 'one' | 'rows' | 'cl
 
 const TILE = 64;
 const ENTRY = `
-  import { decide, decideGrouped, decideTile } from './program';
+  import { decide, decideTile } from './program';
   export function decideAll(blob: usize, packets: usize, count: i32, out: usize): void {
     for (let i = 0; i < count; i++) {
       const p = packets + (i << 4);
       store<i32>(out + (i << 2), decide(blob, load<i32>(p), load<i32>(p, 12), load<i32>(p, 4), load<i32>(p, 8)));
-    }
-  }
-  export function decideAllGrouped(blob: usize, groups: i32, packets: usize, count: i32, out: usize): void {
-    for (let i = 0; i < count; i++) {
-      const p = packets + i * (12 + (groups << 2));
-      store<i32>(out + (i << 2), decideGrouped(blob, load<i32>(p), p + 12, load<i32>(p, 4), load<i32>(p, 8)));
     }
   }
   export function decideTiles(blob: usize, programs: usize, program: i32, classes: usize, protos: usize, icmp: i32, details: usize,
@@ -160,23 +138,21 @@ export class ProgramEngine {
 
   /** The code of a packet that a program judges. */
   codeOf(compiled: Compiled, program: number, packet: Packet): number {
-    const classes = classesOf(compiled, packet.direction === 'egress' ? packet.dst : packet.src);
-    const asked = [program, protoBitOf(packet.dst.family, packet.proto), detailOf(packet), ...classes];
-    return this.decideAll(compiled.programs.blob, classes.length, Int32Array.from(asked))[0] ?? -1;
+    const classId = classOf(compiled, packet.direction === 'egress' ? packet.dst : packet.src);
+    const asked = [program, protoBitOf(packet.dst.family, packet.proto), detailOf(packet), classId];
+    return this.decideAll(compiled.programs.blob, Int32Array.from(asked))[0] ?? -1;
   }
 
-  /** The codes of programs with one group of predicates. */
   decideEach(blob: Int32Array, questions: readonly Question[]): number[] {
     const asked = questions.flatMap(([program, classId, bit, detail]) => [program, bit, detail, classId]);
-    return [...this.decideAll(blob, 1, Int32Array.from(asked))];
+    return [...this.decideAll(blob, Int32Array.from(asked))];
   }
 
-  /** The codes of many packets; each is a program, a protocol bit, a detail and the classes in all groups. */
-  decideAll(blob: Int32Array, groupCount: number, packets: Int32Array): Int32Array {
-    const count = packets.length / (3 + groupCount);
+  /** The codes of many packets; each is a program, a protocol bit, a detail and a class. */
+  decideAll(blob: Int32Array, packets: Int32Array): Int32Array {
+    const count = packets.length / 4;
     const [at, from, out] = this.#place([blob, packets, new Int32Array(count)]);
-    if (groupCount === 1) this.#run('decideAll', at, from, count, out);
-    else this.#run('decideAllGrouped', at, groupCount, from, count, out);
+    this.#run('decideAll', at, from, count, out);
     return this.#memory.views.words.slice(out >>> 2, (out >>> 2) + count);
   }
 

@@ -32,7 +32,7 @@ import { NO_MATCH, NODE_KIND_MASK, NODE_OFFSET_SHIFT } from '../src/program/prog
 import { edgePacket, programCase } from './program-case.ts';
 import {
   type Compiled,
-  classesOf,
+  classOf,
   compile,
   ProgramEngine,
   programOf,
@@ -82,16 +82,15 @@ beforeAll(async () => {
 
 interface CheckOptions {
   readonly limits?: Partial<TableLimits>;
-  readonly groups?: number;
   readonly rules?: number;
 }
 
 /** Compares engine and evaluator on packets at the edges of seeded rule sets, one by one and many at once. */
-function check(seeds: number, packets: number, { limits = {}, groups = 1, rules = 64 }: CheckOptions): void {
+function check(seeds: number, packets: number, { limits = {}, rules = 64 }: CheckOptions): void {
   for (let seed = 0; seed < seeds; seed++) {
     const random = new Random(seed);
     const one = programCase(random, rules, random.pick([0.2, 0.5, 0.8, 1]));
-    const compiled = compile(one.ruleSet, one.environment, limits, groups);
+    const compiled = compile(one.ruleSet, one.environment, limits);
     const words: number[] = [];
     const codes: number[] = [];
     for (let i = 0; i < packets; i++) {
@@ -106,15 +105,14 @@ function check(seeds: number, packets: number, { limits = {}, groups = 1, rules 
         program,
         protoBitOf(packet.dst.family, packet.proto),
         detailOf(packet),
-        ...classesOf(compiled, remote),
+        classOf(compiled, remote),
       );
       codes.push(code);
     }
     expect(codes.length > 0 || compiled.outlines.all.length === 0).toBe(true);
-    expect(
-      [...engine.decideAll(compiled.programs.blob, groups, Int32Array.from(words))],
-      `seed ${seed}`,
-    ).toEqual(codes);
+    expect([...engine.decideAll(compiled.programs.blob, Int32Array.from(words))], `seed ${seed}`).toEqual(
+      codes,
+    );
   }
 }
 
@@ -152,7 +150,7 @@ function manyPolicies(count: number, each: number): readonly Policy[] {
 function allCodes({ programs, sets, outlines }: Compiled, blob = programs.blob): number[] {
   const questions: Question[] = [];
   for (let program = 0; program < outlines.all.length; program++) {
-    for (let classId = 0; classId < (sets[0]?.count ?? 0); classId++) {
+    for (let classId = 0; classId < sets.count; classId++) {
       for (const bit of Object.values(ProtoBit)) {
         for (const detail of DETAILS) questions.push([program, classId, bit, detail]);
       }
@@ -179,13 +177,9 @@ describe('programs', () => {
     ['where shapes are not made, nor maps for classes', { limits: { combined: 0 } }],
     ['where shapes are not made, and maps for few classes', { limits: { combined: 100 } }],
     ['where there are neither rows nor such maps', { limits: { combined: 0, rows: 0 } }],
-    ['in two groups', { groups: 2 }],
-    ['in seven groups', { groups: 7 }],
-    ['in seven groups without rows', { groups: 7, limits: { rows: 0, combined: 0 } }],
     ['of many rules', { rules: 400 }],
     ['of many rules in few maps', { rules: 400, limits: { combined: 2000 } }],
     ['of many rules that are not combined', { rules: 400, limits: { combined: 0 } }],
-    ['of many rules in three groups', { rules: 400, groups: 3 }],
   ])('decide as the evaluator does: %s', (_, options) => {
     check(often(10, 30), 120, options);
   });
@@ -230,7 +224,7 @@ describe('programs', () => {
       const programCount = compiled.outlines.all.length;
       const count = 1 + random.below(400);
       const column = (next: () => number): Int32Array => Int32Array.from({ length: count }, next);
-      const classes = column(() => random.below(compiled.sets[0]?.count ?? 1));
+      const classes = column(() => random.below(compiled.sets.count));
       const protos = Uint8Array.from({ length: count }, () => random.pick([1, 6, 17, 58, 47]));
       const details = column(() => random.pick(DETAILS));
       const mixed = column(() => random.below(programCount + 1) - 1);
@@ -267,13 +261,13 @@ describe('programs', () => {
         random.below(60),
         random.pick(Object.values(ProtoBit)),
         random.pick(DETAILS),
-        random.below(tables.sets[0]?.count ?? 1),
+        random.below(tables.sets.count),
       );
     }
     const packets = Int32Array.from(words);
-    const codes = engine.decideAll(tables.programs.blob, 1, packets);
+    const codes = engine.decideAll(tables.programs.blob, packets);
     for (const other of [members, shaped])
-      expect([...engine.decideAll(other.programs.blob, 1, packets)]).toEqual([...codes]);
+      expect([...engine.decideAll(other.programs.blob, packets)]).toEqual([...codes]);
     const own = compile(policySet(manyPolicies(60, 200).slice(0, 1)), ENVIRONMENT);
     expect(kinds(own)).toEqual(['rows']);
     // Policy 0 alone answers as among the others.
@@ -380,7 +374,7 @@ describe('programs', () => {
           const code = engine.codeOf(compiled, 0, packet);
           expect(worded(compiled, code), `seed ${seed}, ${proto} ${detail}`).toEqual(verdict);
           const words = Int32Array.of(0, protoBitOf(4, proto), detail, 0);
-          expect(engine.decideAll(compiled.programs.blob, 1, words)[0]).toBe(code);
+          expect(engine.decideAll(compiled.programs.blob, words)[0]).toBe(code);
         }
       }
     }
@@ -417,7 +411,7 @@ describe('programs', () => {
       proto: random.pick([1, 6, 6, 17, 47]),
       detail: random.pick([UNREADABLE, 0, 50, 61, 80, 101, 443, random.below(2000)]),
     }));
-    const classes = Int32Array.from(packets, ({ dst }) => classesOf(compiled, dst)[0] ?? 0);
+    const classes = Int32Array.from(packets, ({ dst }) => classOf(compiled, dst));
     const protos = Uint8Array.from(packets, ({ proto }) => proto);
     const details = Int32Array.from(packets, ({ detail }) => detail);
     const programs = Int32Array.from(packets, ({ program }) => program);
@@ -486,10 +480,10 @@ describe('limits of programs', () => {
   });
 
   it.each([
-    ['rows', 3 * (whole.sets[0]?.count ?? 0)],
+    ['rows', 3 * whole.sets.count],
     ['pairs', 60],
   ] as const)('%s: beyond, programs look at predicates one by one, with equal answers', (name, enough) => {
-    const room = (whole.sets[0]?.count ?? 0) + ((whole.sets[0]?.count ?? 0) >> 3) + 64;
+    const room = whole.sets.count + (whole.sets.count >> 3) + 64;
     const exact = name === 'rows' ? 3 * room : enough;
     const kinds = (limit: number): readonly string[] => {
       const compiled = compile(ruleSet, ENVIRONMENT, { [name]: limit });
@@ -545,11 +539,11 @@ describe('limits of programs', () => {
       0,
       ProtoBit.tcp,
       random.chance(0.05) ? UNREADABLE : random.below(65_536),
-      random.below(whole.sets[0]?.count ?? 1),
+      random.below(whole.sets.count),
     ]).flat();
     const packets = Int32Array.from(words);
-    const codes = engine.decideAll(whole.programs.blob, 1, packets);
-    expect([...engine.decideAll(few.programs.blob, 1, packets)]).toEqual([...codes]);
+    const codes = engine.decideAll(whole.programs.blob, packets);
+    expect([...engine.decideAll(few.programs.blob, packets)]).toEqual([...codes]);
   });
 
   it.each([
@@ -570,52 +564,13 @@ describe('limits of programs', () => {
   });
 
   it('classes: what fits exactly is taken, one less refused', () => {
-    const count = whole.sets[0]?.count ?? 0;
-    const members = whole.sets[0]?.firstMember(count) ?? 0;
+    const count = whole.sets.count;
+    const members = whole.sets.firstMember(count);
     expect(limitOf(() => compile(ruleSet, ENVIRONMENT, { classes: count }))).toBe('none');
     expect(limitOf(() => compile(ruleSet, ENVIRONMENT, { classes: count - 1 }))).toBe('too-many-classes');
     expect(limitOf(() => compile(ruleSet, ENVIRONMENT, { classMembers: members }))).toBe('none');
     expect(limitOf(() => compile(ruleSet, ENVIRONMENT, { classMembers: members - 1 }))).toBe(
       'classes-too-large',
     );
-  });
-
-  it('overlapping lists make fewer classes in groups, and equal answers', () => {
-    const random = new Random(9);
-    const hosts = Array.from({ length: 3000 }, () => prefixOf(4, [random.word()], 32));
-    const names = Array.from({ length: 24 }, (_, l) => `l${l}`);
-    const lists = new Map(
-      names.map((name) => [
-        name,
-        prefixListOf(prefixSetOf([...hosts.filter(() => random.chance(0.5)), prefixOf(4, [0], 1)])),
-      ]),
-    );
-    const egress = egressOf(
-      names.map((list, l) => ({
-        ...PLAIN,
-        action: l % 2 === 0 ? 'drop' : 'accept',
-        remote: { kind: 'list', list },
-        proto: l % 3 === 0 ? 'tcp' : undefined,
-      })),
-    );
-    const set = policySet([{ ...emptyPolicy('default'), egress }], { lists });
-    const limits = { classMembers: 10_000 };
-    expect(limitOf(() => compile(set, ENVIRONMENT, limits))).toBe('classes-too-large');
-    const grouped = compile(set, ENVIRONMENT, limits, 8);
-    const alone = compile(set, ENVIRONMENT);
-    for (const host of [...hosts, ...hosts.map(() => prefixOf(4, [random.word()], 32))]) {
-      for (const proto of [6, 17]) {
-        const packet = {
-          direction: 'egress',
-          src: undefined,
-          dst: host,
-          proto,
-          port: 80,
-          icmpType: undefined,
-        } as const;
-        if (engine.codeOf(grouped, 0, packet) !== engine.codeOf(alone, 0, packet))
-          expect.fail(`to ${host.words}`);
-      }
-    }
   });
 });

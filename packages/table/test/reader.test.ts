@@ -44,7 +44,6 @@ describe('a table reader', () => {
       expect(reader.decode(code, generation)?.action).toBe(action);
       expect(reader.decode(code, generation - 1)).toBeUndefined();
       expect(reader.generation()).toBe(generation);
-      expect(reader.classOf(hostPacket(1).dst)).toBe(table.reader.classOf(hostPacket(1).dst));
     }
     reader.close();
   });
@@ -248,18 +247,11 @@ describe('a table reader', () => {
         expect(out.generation).toBe(1);
         expect([...columns.codes.subarray(0, count)]).toEqual([...copied.codes]);
       }
-      const classes = new Uint32Array(columns.capacity);
-      reader.classOfBatch(family, columns.dst, columns.capacity, classes);
-      for (let i = 0; i < columns.capacity; i += 17) {
-        const address = { family, words: columns.dst.slice(i * words, (i + 1) * words) };
-        expect(classes[i]).toBe(reader.classOf(address));
-      }
       const short = { family, direction: 0, count: columns.capacity + 1, src: undefined } as const;
       const { dst, protos, details, codes } = columns;
       expect(() => reader.lookupBatch({ ...short, dst, protos, details }, { codes, generation: 0 })).toThrow(
         RangeError,
       );
-      expect(() => reader.classOfBatch(family, dst, short.count, codes)).toThrow(RangeError);
       reader.close();
     },
   );

@@ -362,11 +362,7 @@ describe('a table', () => {
     }
     const table = new Table();
     table.flip(table.prepare(byDefault(rules.build()), ENVIRONMENT));
-    const classes = ['10.0.0.0', '10.0.1.255', '10.0.2.0', '9.255.255.255', '::1'].map((text) =>
-      table.reader.classOf(address(text)),
-    );
-    expect(classes).toEqual([1, 1, 0, 0, 0]);
-    expect(table.stats()).toMatchObject({ classes: 2, groups: 1, boundaries4: 1, boundaries6: 0 });
+    expect(table.stats()).toMatchObject({ classes: 2, boundaries4: 1, boundaries6: 0 });
   });
 
   it('flips to what was prepared last and to nothing else', () => {
@@ -414,8 +410,8 @@ describe('limits of a table', () => {
 
   it.each([
     ['outcomes', TableLimitCode.outcomes, 10], // eight runs, the default action, and none
-    ['classes', TableLimitCode.classes, 2], // a class for the one predicate of a group, and the one of no predicate
-    ['classMembers', TableLimitCode.classMembers, 8], // one for each of eight groups
+    ['classes', TableLimitCode.classes, 9], // that of no predicate too
+    ['classMembers', TableLimitCode.classMembers, 36], // 1 + … + 8
   ] as const)('%s: what fits exactly is taken, one less refused and nothing changed', (name, code, exact) => {
     const prepare = (limits: Partial<TableLimits>): unknown => {
       const table = new Table({ limits });
@@ -427,26 +423,6 @@ describe('limits of a table', () => {
     };
     expect(limitOf(() => prepare({ [name]: exact }))).toBe('none');
     expect(limitOf(() => prepare({ [name]: exact - 1 }))).toBe(code);
-  });
-
-  // The rule set's 1 + 8 classes have 1 + … + 8 predicates.
-  it.each([
-    ['classes', 9, 8],
-    ['classMembers', 36, 35],
-  ] as const)('more %s than %i are shared out to groups with the same answers', (name, one, two) => {
-    const tables = [one, two].map((limit) => new Table({ limits: { [name]: limit } }));
-    for (const table of tables) table.flip(table.prepare(ruleSet, ENVIRONMENT));
-    expect(tables.map((table) => table.stats().groups)).toEqual([1, 2]);
-    for (let i = 0; i < 16; i++) {
-      for (const dst of [`10.${2 ** i - 1}.0.0`, `10.${2 ** i}.0.0`, `9.255.255.${i}`]) {
-        if (parseAddress(dst) === undefined) continue;
-        const expected = worded(evaluate(ruleSet, ENVIRONMENT, egressTo(dst)), 1);
-        for (const table of tables) {
-          expect(table.reader.lookup(egressTo(dst))).toEqual(expected);
-          expect(table.reader.decode(codeOf(table, egressTo(dst)))).toEqual(expected);
-        }
-      }
-    }
   });
 
   it('an image larger than the reserved space is refused, and the one in force goes on', () => {

@@ -57,23 +57,6 @@ export class PredicateColumns {
     this.#close(end);
   }
 
-  /** Appends a predicate of other columns of the family. */
-  pushFrom(other: PredicateColumns, predicate: number): void {
-    const start = other.starts[predicate]!; // the caller's predicate exists
-    this.pushSpan(
-      other.words,
-      start * strideOf(this.family),
-      other.lengths,
-      start,
-      other.entriesOf(predicate),
-    );
-  }
-
-  /** How many prefixes a predicate has. */
-  entriesOf(predicate: number): number {
-    return this.starts[predicate + 1]! - this.starts[predicate]!; // the caller's predicate exists
-  }
-
   /**
    * Takes a column as its own: the one large list of most rule sets. More entries make it grow, and thereby
    * copy.

@@ -10,7 +10,7 @@
 
 import {
   canonicalPrefixes,
-  comparePrefixAt,
+  diffPrefixes,
   EMPTY_PREFIX_SET,
   type Environment,
   type Family,
@@ -25,7 +25,6 @@ import {
   type RuleSet,
   type Run,
   samePrefixes,
-  strideOf,
   timeFor,
 } from '@rulecast/rules';
 import { type Boundaries, boundariesOf } from '../classes/classes.ts';
@@ -54,8 +53,6 @@ export interface Edit {
   readonly entries: number;
 }
 
-/** Prefixes of a column that are compared at once. */
-const STRETCH_ENTRIES = 1024;
 /**
  * The most work of an edit, in slots or nodes that may have to be made anew, a microsecond or two each: more
  * blocks a thread for longer than anybody should notice, and is compiled in full.
@@ -339,39 +336,14 @@ class ToggleCollector {
 
   #changed(before: Prefixes, after: Prefixes, known: PrefixesDelta | undefined): Changed | undefined {
     if (before === after) return { left: undefined, joined: undefined };
-    const changed = known === undefined ? this.#compared(before, after) : knownChange(before, known);
-    if (changed === undefined) return undefined;
+    const { removed, added: joined } = known ?? diffPrefixes(before, after);
+    const left = new PrefixBuilder(before.family, removed.length);
+    for (const index of removed) left.push(before.words, index, before.lengths[index]!); // an entry of those before
+    const changed = { left: left.build(), joined };
     for (const column of [changed.left, changed.joined]) {
       for (const length of column?.lengths ?? []) this.#weight += weightOf(before.family, length);
     }
     return this.#weight > DELTA_WEIGHT_MAX ? undefined : changed;
-  }
-
-  /** What two canonical columns have apart; undefined if that is more than an edit takes. */
-  #compared(before: Prefixes, after: Prefixes): Changed | undefined {
-    const left = new PrefixBuilder(before.family, 16);
-    const joined = new PrefixBuilder(before.family, 16);
-    const beforeCount = before.lengths.length;
-    const afterCount = after.lengths.length;
-    let i = 0;
-    let j = 0;
-    for (;;) {
-      while (sameStretch(before, i, after, j)) {
-        i += STRETCH_ENTRIES;
-        j += STRETCH_ENTRIES;
-      }
-      const same = sameCount(before, i, after, j, STRETCH_ENTRIES);
-      i += same;
-      j += same;
-      if (same === STRETCH_ENTRIES) continue;
-      if (i >= beforeCount && j >= afterCount) break;
-      const order = i >= beforeCount ? 1 : j >= afterCount ? -1 : comparePrefixAt(before, i, after, j);
-      if (order < 0)
-        left.push(before.words, i, before.lengths[i++]!); // below the count
-      else joined.push(after.words, j, after.lengths[j++]!); // likewise
-      if (left.count + joined.count > DELTA_WEIGHT_MAX) return undefined;
-    }
-    return { left: left.build(), joined: joined.build() };
   }
 }
 
@@ -379,63 +351,6 @@ class ToggleCollector {
 interface Changed {
   readonly left: Prefixes | undefined;
   readonly joined: Prefixes | undefined;
-}
-
-function knownChange(before: Prefixes, { removed, added }: PrefixesDelta): Changed {
-  const left = new PrefixBuilder(before.family, removed.length);
-  for (const index of removed) left.push(before.words, index, before.lengths[index]!); // the caller's index
-  return { left: left.build(), joined: added };
-}
-
-/** Whether two columns have the same next entries; false near their ends. */
-function sameStretch(before: Prefixes, i: number, after: Prefixes, j: number): boolean {
-  const stride = strideOf(before.family);
-  const endI = i + STRETCH_ENTRIES;
-  const endJ = j + STRETCH_ENTRIES;
-  if (endI > before.lengths.length || endJ > after.lengths.length) return false;
-  if (before.words[i * stride + stride - 1] !== after.words[j * stride + stride - 1]) return false; // seldom further
-  return (
-    sameBytes(before.words, i * stride * 4, after.words, j * stride * 4, STRETCH_ENTRIES * stride * 4) &&
-    sameBytes(before.lengths, i, after.lengths, j, STRETCH_ENTRIES)
-  );
-}
-
-/** How many of the next entries, at most `most`, two columns have alike. */
-function sameCount(before: Prefixes, i: number, after: Prefixes, j: number, most: number): number {
-  const end = Math.min(most, before.lengths.length - i, after.lengths.length - j);
-  return before.family === 4 ? sameCount4(before, i, after, j, end) : sameCount6(before, i, after, j, end);
-}
-
-function sameCount4(before: Prefixes, i: number, after: Prefixes, j: number, end: number): number {
-  const { words, lengths } = before;
-  const { words: otherWords, lengths: otherLengths } = after;
-  let same = 0;
-  while (
-    same < end &&
-    words[i + same] === otherWords[j + same] &&
-    lengths[i + same] === otherLengths[j + same]
-  ) {
-    same++;
-  }
-  return same;
-}
-
-function sameCount6(before: Prefixes, i: number, after: Prefixes, j: number, end: number): number {
-  let same = 0;
-  while (same < end && comparePrefixAt(before, i + same, after, j + same) === 0) same++;
-  return same;
-}
-
-/** Compares bytes as memory, a hundred times faster than entry by entry. */
-function sameBytes(
-  a: Uint32Array | Uint8Array,
-  atA: number,
-  b: Uint32Array | Uint8Array,
-  atB: number,
-  bytes: number,
-): boolean {
-  const first = Buffer.from(a.buffer, a.byteOffset + atA, bytes);
-  return first.equals(new Uint8Array(b.buffer, b.byteOffset + atB, bytes));
 }
 
 /** How many slots or nodes a prefix covers at most. */

@@ -22,11 +22,11 @@ const WORN_CLASSES = 4096;
 
 export class EditState {
   readonly base: EditBase;
-  /** All classes since the full compile; undefined where there can be no edit. */
-  readonly sets: ClassSets | undefined;
+  /** All classes since the full compile. */
+  readonly sets: ClassSets;
   readonly #sources: PredicateSources;
   readonly #numbers: BlockNumbers;
-  readonly #programs: ProgramBase | undefined;
+  readonly #programs: ProgramBase;
   readonly #first: { readonly classes: number; readonly predicates: number };
   #known: ProgramState; // of what is in force
   #next: ProgramState | undefined; // of what is prepared
@@ -36,14 +36,14 @@ export class EditState {
     this.base = base;
     this.#sources = new PredicateSources(base.named);
     this.#numbers = new BlockNumbers(base.blocks);
-    const sets = base.sets === undefined ? undefined : ClassSets.unpack(base.sets);
+    const sets = ClassSets.unpack(base.sets);
     this.sets = sets;
-    const classes = sets?.count ?? 0;
-    this.#first = { classes, predicates: sets?.predicateCount ?? 0 };
+    const classes = sets.count;
+    this.#first = { classes, predicates: sets.predicateCount };
     this.#known = { blocks: base.blocks, usedWords, classes, room: roomFor(classes) };
     const dnsPredicate = this.#sources.dns?.predicate ?? -1;
     const ports = new PortClasses(base.asks);
-    this.#programs = sets && { sets, dnsPredicate, ports, listNames, limits };
+    this.#programs = { sets, dnsPredicate, ports, listNames, limits };
   }
 
   /** Where the predicates that an edit may change come from. */
@@ -53,14 +53,13 @@ export class EditState {
       sources: this.#sources,
       numbers: this.#numbers,
       blocks: this.#known.blocks,
-      add: () => sets?.addPredicate() ?? -1,
+      add: () => sets.addPredicate(),
     };
   }
 
   /** Whether so much has come since that a full compile pays. */
   isWorn(): boolean {
     const { sets } = this;
-    if (sets === undefined) return false;
     const { classes, predicates } = this.#first;
     const isMuch = (count: number, first: number): boolean => count > first * WORN_FACTOR + WORN_CLASSES;
     return isMuch(sets.count, classes) || isMuch(sets.predicateCount, predicates);
@@ -71,23 +70,12 @@ export class EditState {
     return (this.#next ?? this.#known).usedWords;
   }
 
-  /** By class, 1 where a predicate holds. */
-  classesOf(key: string): Uint8Array | undefined {
-    const { sets } = this;
-    const predicate = this.base.named.find(([name]) => name === key)?.[1];
-    if (sets === undefined || predicate === undefined) return undefined;
-    return Uint8Array.from({ length: sets.count }, (_, classId) =>
-      sets.membersOf(classId).includes(predicate) ? 1 : 0,
-    );
-  }
-
   /**
    * Makes programs know all classes, and other runs, which takes a copy of those in force; classes alone are
    * put into those, which no reader notices. False if a full compile is better.
    */
   editPrograms(blob: Int32Array, ruleSet: RuleSet, blocks: readonly BlockEdit[]): boolean {
     const base = this.#programs;
-    if (base === undefined) return false;
     if (blocks.length === 0 && base.sets.count === this.#known.classes) return true;
     const state = editPrograms(blob, this.#known, base, ruleSet, blocks);
     if (blocks.length === 0) this.#known = state ?? this.#known;

@@ -1,7 +1,7 @@
 /**
  * The header of a generation, which says where in the heap everything of it is.
  *
- *   header   words 0 to 23: HeaderField; then by group of predicates GROUP_WORDS words: GroupField
+ *   header   words: HeaderField
  *
  *   destination map ─ class ─┐
  *                            ├▶ programs ─▶ code ─▶ names; hits or share of them [code >> 2]
@@ -22,7 +22,6 @@ import type { MemoryViews } from '../memory/memory.ts';
  */
 export const HeaderField = {
   generation: 0,
-  groupCount: 1,
   owner4: 2,
   owner4Mask: 3,
   owner6: 4,
@@ -48,13 +47,13 @@ export const HeaderField = {
   shareBytes: 15,
   /** The generation that the hits count from: the one that the programs were compiled for. */
   hitsSince: 16,
+  map4: 17,
+  map4Mask: 18,
+  map6: 19,
+  map6Mask: 20,
 } as const;
-export const HEADER_WORDS = 24;
-/** The words of a group's maps. */
-export const GroupField = { map4: 0, map4Mask: 1, map6: 2, map6Mask: 3 } as const;
-export const GROUP_WORDS = 4;
-/** The most groups of predicates. Our choice: each is a map more to look at. */
-export const GROUPS_MAX = 16;
+/** In whole cache lines. */
+export const HEADER_BYTES = 128;
 
 /**
  * Bytes of all shares of an image: as many as of the rest of it, but at least and at most these. Our choice:
@@ -91,16 +90,11 @@ export interface NamesSection {
   readonly lists: readonly string[];
 }
 
-/** The address maps of a group of predicates. */
-interface GroupMaps {
-  readonly v4: PrefixMap;
-  readonly v6: PrefixMap;
-}
-
 /** Where everything of a generation is. */
 export interface ImagePlaces {
   readonly generation: number;
-  readonly groups: readonly GroupMaps[];
+  readonly map4: PrefixMap;
+  readonly map6: PrefixMap;
   readonly owner4: PrefixMap;
   readonly owner6: PrefixMap;
   readonly owners: number;
@@ -116,10 +110,6 @@ export interface ImagePlaces {
   readonly nameBytes: number;
 }
 
-export function headerBytes(groupCount: number): number {
-  return (HEADER_WORDS + groupCount * GROUP_WORDS) * 4;
-}
-
 /** Writes a header; nobody else may look at these bytes yet. */
 export function writeHeader({ words }: MemoryViews, at: number, places: ImagePlaces): void {
   const first = at >>> 2;
@@ -127,7 +117,10 @@ export function writeHeader({ words }: MemoryViews, at: number, places: ImagePla
     words[first + HeaderField[field]] = value;
   };
   set('generation', places.generation);
-  set('groupCount', places.groups.length);
+  set('map4', places.map4.directory);
+  set('map4Mask', maskOf(places.map4));
+  set('map6', places.map6.directory);
+  set('map6Mask', maskOf(places.map6));
   set('owner4', places.owner4.directory);
   set('owner4Mask', maskOf(places.owner4));
   set('owner6', places.owner6.directory);
@@ -143,13 +136,6 @@ export function writeHeader({ words }: MemoryViews, at: number, places: ImagePla
   set('shareCount', places.shareCount);
   set('hitsSince', places.hitsSince);
   set('shareBytes', shareBytes(places.outcomeCount));
-  for (const [index, { v4, v6 }] of places.groups.entries()) {
-    const group = first + HEADER_WORDS + index * GROUP_WORDS;
-    words[group + GroupField.map4] = v4.directory;
-    words[group + GroupField.map4Mask] = maskOf(v4);
-    words[group + GroupField.map6] = v6.directory;
-    words[group + GroupField.map6Mask] = maskOf(v6);
-  }
 }
 
 function maskOf({ slotMask, width }: PrefixMap): number {
@@ -167,18 +153,11 @@ export function generationAt({ words }: MemoryViews, header: number): number {
 
 function readHeader({ words }: MemoryViews, at: number): ImagePlaces {
   const first = at >>> 2;
-  const word = (index: number): number => words[first + index]! >>> 0; // within the header
-  const get = (field: keyof typeof HeaderField): number => word(HeaderField[field]);
-  const groups = Array.from({ length: get('groupCount') }, (_, index) => {
-    const group = HEADER_WORDS + index * GROUP_WORDS;
-    return {
-      v4: mapOf(word(group + GroupField.map4), word(group + GroupField.map4Mask)),
-      v6: mapOf(word(group + GroupField.map6), word(group + GroupField.map6Mask)),
-    };
-  });
+  const get = (field: keyof typeof HeaderField): number => words[first + HeaderField[field]]! >>> 0; // within the header
   return {
     generation: get('generation'),
-    groups,
+    map4: mapOf(get('map4'), get('map4Mask')),
+    map6: mapOf(get('map6'), get('map6Mask')),
     owner4: mapOf(get('owner4'), get('owner4Mask')),
     owner6: mapOf(get('owner6'), get('owner6Mask')),
     owners: get('owners'),
@@ -201,7 +180,6 @@ export interface Image {
   readonly generation: number;
   readonly views: MemoryViews;
   readonly places: ImagePlaces;
-  /** The first group's maps, which are the only ones of most tables. */
   readonly map4: PrefixMap;
   readonly map6: PrefixMap;
   readonly programs: Int32Array;
@@ -210,15 +188,14 @@ export interface Image {
 /** The generation whose header is at `at`. Takes the views of `before` where they are of the same bytes. */
 export function openImage(views: MemoryViews, at: number, before: Image | undefined): Image {
   const places = readHeader(views, at);
-  const { programs, programWords, owner4, owner6 } = places;
-  const maps = places.groups[0] ?? { v4: owner4, v6: owner6 }; // every image has a group
+  const { map4, map6, programs, programWords } = places;
   return {
     at,
     generation: places.generation,
     views,
     places,
-    map4: maps.v4,
-    map6: maps.v6,
+    map4,
+    map6,
     programs:
       before?.places.programs === programs && before.programs.length === programWords
         ? before.programs

@@ -8,7 +8,7 @@ import { type Action, type Environment, timeFor } from '@rulecast/rules';
 import { ClassSets, type Cut, cutSpace, type PackedClassSets } from '../classes/classes.ts';
 import { Predicates } from '../classes/predicate.ts';
 import { ACCEPTS, allColumns, type RuleColumns } from '../classes/rule-columns.ts';
-import { TableLimitCode, TableLimitError, type TableLimits } from '../limits.ts';
+import type { TableLimits } from '../limits.ts';
 import { type MapShape, measureMap, type PrefixMap, writeMap } from '../map/map.ts';
 import { type ValueWidth, widthFor } from '../map/node.ts';
 import { GRANULE_BYTES, type MemoryViews } from '../memory/memory.ts';
@@ -17,8 +17,7 @@ import type { BlockPredicates } from '../program/outline.ts';
 import { ProgramOutlines } from '../program/outline.ts';
 import { compileOwners, type Owners } from '../program/owner.ts';
 import {
-  GROUPS_MAX,
-  headerBytes,
+  HEADER_BYTES,
   type ImagePlaces,
   type NamesSection,
   shareBytes,
@@ -33,8 +32,6 @@ export interface ImageSizes {
   readonly bytes: number;
   /** Distinct classes of remote addresses that were ever told apart since the last full compile. */
   readonly classes: number;
-  /** Groups of predicates, each with maps of its own. */
-  readonly groups: number;
   /** Prefixes of all predicates: lists, names, runs' own, DNS. */
   readonly entries: number;
   readonly predicates: number;
@@ -62,8 +59,7 @@ export interface EditBase {
   readonly blocks: readonly BlockPredicates[];
   /** Those of the programs. */
   readonly asks: readonly number[];
-  /** Undefined where there are several groups: such tables are compiled in full. */
-  readonly sets: PackedClassSets | undefined;
+  readonly sets: PackedClassSets;
   /** When the next rule of each action expires, in seconds since 1970, or infinity. */
   readonly nextExpiry: NextExpiry;
 }
@@ -74,7 +70,8 @@ export interface CompiledImage {
   /** Bytes. */
   readonly pieces: ImagePieces;
   readonly edit: EditBase;
-  readonly groups: readonly MeasuredGroup[];
+  readonly map4: MeasuredMap;
+  readonly map6: MeasuredMap;
   readonly owners: Owners;
   readonly owner4: MeasuredMap;
   readonly owner6: MeasuredMap;
@@ -88,14 +85,6 @@ interface MeasuredMap {
   readonly shape: MapShape;
 }
 
-interface MeasuredGroup {
-  readonly v4: MeasuredMap;
-  readonly v6: MeasuredMap;
-}
-
-/** Our choice: groups tried in turn, until classes fit. Each more is a map more to look at. */
-const GROUP_COUNTS = [1, 2, 4, 8, GROUPS_MAX] as const;
-
 /** Compiles a rule set. Throws TableLimitError. */
 export function compileImage(
   rules: RuleColumns,
@@ -104,21 +93,21 @@ export function compileImage(
 ): CompiledImage {
   const predicates = new Predicates(rules);
   const outlines = new ProgramOutlines(rules, environment, predicates);
-  const { cuts, sets, groups } = cutGroups(outlines, limits);
-  const programs = compilePrograms(outlines, groups, sets, limits);
+  const sets = new ClassSets(predicates.count, limits);
+  const cuts = [cutSpace(predicates.v4, sets), cutSpace(predicates.v6, sets)] as const;
+  const programs = compilePrograms(outlines, sets, limits);
   const owners = compileOwners(outlines, limits);
-  const maps = cuts.map(([v4, v6], group) => {
-    const most = classesWithin(sets[group]!); // one of each group
-    return { v4: measured(v4, most), v6: measured(v6, most) };
-  });
+  const most = classesWithin(sets);
+  const [map4, map6] = [measured(cuts[0], most), measured(cuts[1], most)];
   const owner4 = measured(owners.v4, owners.classCount);
   const owner6 = measured(owners.v6, owners.classCount);
   const names: NamesSection = { policies: programs.policyNames, lists: programs.listNames };
   const nameBytes = new TextEncoder().encode(JSON.stringify(names));
   const rest: ImagePieces = {
-    header: headerBytes(maps.length),
-    directories: maps.map(({ v4, v6 }) => [v4.shape.slots * 4, v6.shape.slots * 4]),
-    nodes: maps.reduce((sum, { v4, v6 }) => sum + v4.shape.nodeBytes + v6.shape.nodeBytes, 0),
+    header: HEADER_BYTES,
+    directory4: map4.shape.slots * 4,
+    directory6: map6.shape.slots * 4,
+    nodes: map4.shape.nodeBytes + map6.shape.nodeBytes,
     owners: [owner4, owner6].reduce((sum, { shape }) => sum + mapBytes(shape), 0) + owners.records.byteLength,
     programs: programs.blob.byteLength + nameBytes.length,
     hits: programs.outcomeCount * 8,
@@ -129,12 +118,11 @@ export function compileImage(
   const pieces: ImagePieces = { ...rest, shares };
   const sizes: ImageSizes = {
     bytes: bytesOf(pieces, pieces),
-    classes: sets.reduce((sum, { count }) => sum + count, 0),
-    groups: maps.length,
+    classes: sets.count,
     entries: predicates.entryCount,
     predicates: predicates.count,
-    boundaries4: maps.reduce((sum, { v4 }) => sum + v4.shape.bounds, 0),
-    boundaries6: maps.reduce((sum, { v6 }) => sum + v6.shape.bounds, 0),
+    boundaries4: map4.shape.bounds,
+    boundaries6: map6.shape.bounds,
     runs: programs.runCount,
     programs: outlines.all.length,
     programWords: programs.usedWords,
@@ -143,10 +131,10 @@ export function compileImage(
     named: [...predicates.byName],
     blocks: blockPredicates(outlines),
     asks: programs.asks,
-    sets: sets.length === 1 ? sets[0]?.pack() : undefined,
+    sets: sets.pack(),
     nextExpiry: nextExpiry(rules, environment),
   };
-  return { sizes, pieces, edit, groups: maps, owners, owner4, owner6, programs, names: nameBytes };
+  return { sizes, pieces, edit, map4, map6, owners, owner4, owner6, programs, names: nameBytes };
 }
 
 /**
@@ -159,37 +147,6 @@ function classesWithin({ count, predicateCount }: ClassSets): number {
 function measured(cut: Cut, classCount: number): MeasuredMap {
   const width = widthFor(cut.family, classCount);
   return { cut, width, shape: measureMap(cut, width) };
-}
-
-/** The cuts of as few groups of predicates as have classes within the limits. Throws TableLimitError. */
-function cutGroups(
-  outlines: ProgramOutlines,
-  limits: TableLimits,
-): {
-  readonly groups: ReturnType<ProgramOutlines['grouped']>;
-  readonly sets: readonly ClassSets[];
-  readonly cuts: readonly (readonly [v4: Cut, v6: Cut])[];
-} {
-  let refusal: unknown;
-  for (const groupCount of GROUP_COUNTS) {
-    const groups = outlines.grouped(groupCount);
-    const each = { ...limits, classMembers: Math.floor(limits.classMembers / groupCount) };
-    try {
-      const sets = groups.groups.map(({ count }) => new ClassSets(count, each));
-      const cuts = groups.groups.map(({ v4, v6 }, index) => {
-        const own = sets[index]!; // one of each group
-        return [cutSpace(v4, own), cutSpace(v6, own)] as const;
-      });
-      return { groups, sets, cuts };
-    } catch (error) {
-      const isOfClasses =
-        error instanceof TableLimitError &&
-        (error.code === TableLimitCode.classes || error.code === TableLimitCode.classMembers);
-      if (!isOfClasses) throw error;
-      refusal ??= error;
-    }
-  }
-  throw refusal;
 }
 
 function blockPredicates({ blocks, policies }: ProgramOutlines): readonly BlockPredicates[] {
@@ -233,10 +190,8 @@ export function writeImage(
     nodesAt += shape.nodeBytes;
     return map;
   };
-  const groups = compiled.groups.map(({ v4, v6 }, index) => {
-    const [at4, at6] = places.directories[index]!; // the same groups
-    return { v4: written(v4, at4), v6: written(v6, at6) };
-  });
+  const map4 = written(compiled.map4, places.directory4);
+  const map6 = written(compiled.map6, places.directory6);
   const owner6At = places.owners + mapBytes(compiled.owner4.shape);
   const recordsAt = owner6At + mapBytes(compiled.owner6.shape);
   nodesAt = owner6At - compiled.owner4.shape.nodeBytes;
@@ -252,7 +207,8 @@ export function writeImage(
   views.longs.fill(0n, places.shares >>> 3, (places.shares + sharesBytes) >>> 3);
   const all: ImagePlaces = {
     generation,
-    groups,
+    map4,
+    map6,
     owner4,
     owner6,
     owners: recordsAt,

@@ -7,9 +7,9 @@ import type { Heap } from '../memory/heap.ts';
 /** Bytes of each piece of memory that an image needs, or, once they are taken, the first byte of each. */
 export interface ImagePieces {
   readonly header: number;
-  /** By group: the directories of its two maps. */
-  readonly directories: readonly (readonly [v4: number, v6: number])[];
-  /** All nodes of all groups. */
+  readonly directory4: number;
+  readonly directory6: number;
+  /** Of both maps. */
   readonly nodes: number;
   readonly owners: number;
   readonly programs: number;
@@ -20,13 +20,16 @@ export interface ImagePieces {
 
 export const NO_PIECES: ImagePieces = {
   header: 0,
-  directories: [],
+  directory4: 0,
+  directory6: 0,
   nodes: 0,
   owners: 0,
   programs: 0,
   hits: 0,
   shares: 0,
 };
+
+const NAMES = Object.keys(NO_PIECES) as readonly (keyof ImagePieces)[];
 
 /** A piece of memory. */
 interface Piece {
@@ -41,14 +44,7 @@ export function bytesOf(bytes: ImagePieces, places: ImagePieces): number {
 
 /** The pieces that an image has, nodes included, from their bytes and their places. */
 export function pieceList(bytes: ImagePieces, places: ImagePieces): readonly Piece[] {
-  const pieces: Piece[] = [{ address: places.header, bytes: bytes.header }];
-  for (const [index, pair] of bytes.directories.entries()) {
-    const at = places.directories[index]!; // the same groups
-    pieces.push({ address: at[0], bytes: pair[0] }, { address: at[1], bytes: pair[1] });
-  }
-  for (const name of ['nodes', 'owners', 'programs', 'hits', 'shares'] as const) {
-    pieces.push({ address: places[name], bytes: bytes[name] });
-  }
+  const pieces = NAMES.map((name) => ({ address: places[name], bytes: bytes[name] }));
   return pieces.filter(({ address, bytes: size }) => size > 0 && address > 0);
 }
 
@@ -71,7 +67,8 @@ export function takePieces(heap: Heap, bytes: ImagePieces): ImagePieces {
   try {
     return {
       header: take(bytes.header),
-      directories: bytes.directories.map(([v4, v6]) => [take(v4), take(v6)]),
+      directory4: take(bytes.directory4),
+      directory6: take(bytes.directory6),
       nodes: take(bytes.nodes),
       owners: take(bytes.owners),
       programs: take(bytes.programs),

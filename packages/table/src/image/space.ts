@@ -26,7 +26,7 @@ import { HEAP_FIRST_BYTE, LINE_BYTES } from '../memory/control.ts';
 import { type Hold, ReaderHolds, restHere, TablePinnedError } from '../memory/double-buffer.ts';
 import { Heap } from '../memory/heap.ts';
 import { type Move, moverOf, OVERREAD_BYTES, TableMemory, type WasmModule } from '../memory/memory.ts';
-import { generationAt, headerBytes, type Image, openImage, writeHeader } from './header.ts';
+import { generationAt, HEADER_BYTES, type Image, openImage, writeHeader } from './header.ts';
 import { type ImagePieces, NO_PIECES, pieceList, takePieces } from './pieces.ts';
 
 const DIRECTORY_BYTES = DIRECTORY_SLOTS * 4;
@@ -162,7 +162,7 @@ export class TableSpace {
   }
 
   /**
-   * Makes the next generation from the one in force, which has one group. `editPrograms` is given the words
+   * Makes the next generation from the one in force. `editPrograms` is given the words
    * of the programs once the classes are known; if it says no, there is none. Throws TableLimitError; then
    * nothing changed.
    */
@@ -191,17 +191,19 @@ export class TableSpace {
         this.#undo({ changes, maps, programs });
         return undefined;
       }
-      header = this.#heap.take(headerBytes(1), LINE_BYTES);
+      header = this.#heap.take(HEADER_BYTES, LINE_BYTES);
     } catch (error) {
       this.#undo({ changes, maps, programs });
       throw error;
     }
     const image = this.#writeEdit(header, order.generation, before, maps, programs);
-    const directories = [[image.map4.directory, image.map6.directory]] as const;
-    const places: ImagePieces = { ...before.places, ...programs, header, directories };
+    const { map4, map6 } = image;
+    const directories = { directory4: map4.directory, directory6: map6.directory };
+    const places: ImagePieces = { ...before.places, ...programs, header, ...directories };
     const bytes: ImagePieces = {
       ...before.bytes,
-      directories: [[(image.map4.slotMask + 1) * 4, (image.map6.slotMask + 1) * 4]],
+      directory4: (map4.slotMask + 1) * 4,
+      directory6: (map6.slotMask + 1) * 4,
       shares: places.shares === 0 ? 0 : before.bytes.shares,
     };
     this.#pending = { image, bytes, places, edit: { changes, maps, programs } };
@@ -488,7 +490,8 @@ export class TableSpace {
     writeHeader(this.memory.views, header, {
       ...places,
       generation,
-      groups: [{ v4: mapOf(maps[0], image.map4), v6: mapOf(maps[1], image.map6) }],
+      map4: mapOf(maps[0], image.map4),
+      map6: mapOf(maps[1], image.map6),
       ...(made && {
         ...made,
         names: made.programs + places.names - places.programs,

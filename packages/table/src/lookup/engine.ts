@@ -65,9 +65,7 @@ export interface PacketColumns {
   readonly capacity: number;
 }
 
-/**
- * What assembly/lookup.ts keeps: 128 bytes, five words for each of 256 packets, a word for each of 16 groups.
- */
+/** What assembly/lookup.ts keeps, at most: 128 bytes, five words for each of 256 packets, and some. */
 const LISTS_BYTES = 6144;
 /** The second word says which share of the hits is the reader's; the first one is the header held. */
 export const SHARE_BYTE = 4;
@@ -121,10 +119,6 @@ interface EngineExports {
   ) => number;
   /** The same of the generation held, whatever is in force. */
   readonly lookupRest: EngineExports['lookupAll'];
-  readonly classOf4: (room: number, address: number) => number;
-  readonly classOf6: (room: number, at: number) => number;
-  readonly classesOf: (room: number, family: number, addresses: number, out: number, count: number) => number;
-  readonly classesOfRest: EngineExports['classesOf'];
 }
 
 /** Lookups of one thread, through the scratch memory of a reader's slot. */
@@ -263,36 +257,6 @@ export class Engine {
     const [detailsAt, codesAt] = [details.byteOffset, codes.byteOffset];
     return (direction, hasSrc, count) =>
       lookupAll(room, family, direction, hasSrc ? srcAt : 0, dstAt, protosAt, detailsAt, codesAt, count);
-  }
-
-  /** The class of an address in the first group. */
-  classOf({ family, words }: Address): number {
-    return family === 4
-      ? this.#exports.classOf4(this.#room, words[0]!) // an IPv4 address has one word
-      : this.#exports.classOf6(this.#room, placed({ family, words }, this.#staged6.dst));
-  }
-
-  /**
-   * Fills `out` with the classes of `count` addresses in the first group, all of one generation. Throws
-   * RangeError where a column is too short.
-   */
-  classesOf(family: Family, addresses: Uint32Array, count: number, out: Uint32Array): number {
-    const { classesOf: all, classesOfRest } = this.#exports;
-    const room = this.#room;
-    const stride = strideOf(family);
-    if (addresses.length < count * stride || out.length < count)
-      throw new RangeError(`a column has less than ${count} addresses or classes`);
-    if (this.#isOurs(addresses) && this.#isOurs(out))
-      return all(room, family, addresses.byteOffset, out.byteOffset, count);
-    const staged = family === 4 ? this.#staged4 : this.#staged6;
-    for (let from = 0; from < count; from += STAGED_PACKETS) {
-      const to = Math.min(count, from + STAGED_PACKETS);
-      staged.dst.set(addresses.subarray(from * stride, to * stride));
-      const look = from === 0 ? all : classesOfRest;
-      if (look(room, family, staged.dst.byteOffset, staged.codes.byteOffset, to - from) < 0) return -1;
-      out.set(staged.codes.subarray(0, to - from), from);
-    }
-    return 0;
   }
 
   /** Columns to fill, always at the same place. */

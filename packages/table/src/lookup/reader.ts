@@ -6,7 +6,7 @@
  * and is told of each flip.
  */
 
-import type { Address, Family, Packet } from '@rulecast/rules';
+import type { Family, Packet } from '@rulecast/rules';
 import { generationAt, type Image, type NamesSection, openImage } from '../image/header.ts';
 import { ControlField, heldWord, READER_SLOTS } from '../memory/control.ts';
 import { ReaderHold, type TableHandle } from '../memory/double-buffer.ts';
@@ -154,26 +154,6 @@ export class TableReader {
   decode(code: number, generation = this.#lookupGeneration): TableVerdict | undefined {
     const image = this.#inForce();
     return image.generation === generation ? decodeVerdict(image, this.#namesOf(image), code) : undefined;
-  }
-
-  /**
-   * The class of an address as the remote side; 0 if no rule asks about it. Within this generation only. Of a
-   * table with several groups of predicates (see `Table.stats`), in the first of them.
-   */
-  classOf(address: Address): number {
-    for (;;) {
-      const classId = this.#engine.classOf(address);
-      if (classId >= 0) return classId;
-      this.#renew();
-    }
-  }
-
-  /**
-   * The classes of many addresses of a family, one or four words each, all of `lookupGeneration`. Throws
-   * RangeError where a column is too short.
-   */
-  classOfBatch(family: Family, addresses: Uint32Array, count: number, classes: Uint32Array): void {
-    while (this.#engine.classesOf(family, addresses, count, classes) < 0) this.#renew();
   }
 
   /** The generation in force. */

@@ -1,19 +1,19 @@
 /**
- * The classes of a group, turned round: which classes a predicate holds in; and with the runs of one part at
+ * The classes, turned round: which of them a predicate holds in; and with the runs of one part at
  * hand, which of them hold in a class.
  */
 
 import type { ClassSets } from '../classes/classes.ts';
 import { ASKS_DNS } from '../classes/rule-columns.ts';
 import { asksNothing, type ProgramPart } from './part.ts';
-import type { WordBuffer } from './words.ts';
+import { doubled, type WordBuffer } from './words.ts';
 
 /** Classes for which rows have room when there are `count`: an eighth more, for those that edits bring. */
 export function roomFor(count: number): number {
   return count + (count >> 3) + 64;
 }
 
-export class GroupClasses {
+export class ProgramClasses {
   /** How many classes have room in rows. */
   readonly room: number;
   readonly count: number;
@@ -68,7 +68,7 @@ export class GroupClasses {
     for (let p = part.count - 1; p >= 0; p--) {
       const predicate = part.predicates[p]!; // p < count
       if (predicate < 0) continue;
-      const head = this.#heads[predicate]!; // a predicate of the group
+      const head = this.#heads[predicate]!; // a predicate
       if (head < 0) this.predicates.push(predicate);
       this.#next[p] = head;
       this.#heads[predicate] = p;
@@ -83,7 +83,7 @@ export class GroupClasses {
   /** How many of them are of a predicate of the part. */
   pairs(): number {
     let pairs = 0;
-    for (const p of this.predicates) pairs += this.#starts[p + 1]! - this.#starts[p]!; // a predicate of the group
+    for (const p of this.predicates) pairs += this.#starts[p + 1]! - this.#starts[p]!; // a predicate
     return pairs;
   }
 
@@ -128,7 +128,7 @@ export class GroupClasses {
     const end = sets.firstMember(classId + 1);
     for (let m = sets.firstMember(classId); m < end; m++) {
       const predicate = sets.memberAt(m);
-      if (this.#heads[predicate]! >= 0) this.held.push(predicate); // a predicate of the group
+      if (this.#heads[predicate]! >= 0) this.held.push(predicate); // a predicate
     }
   }
 
@@ -145,7 +145,7 @@ export class GroupClasses {
     let count = 0;
     let last = part.count; // the first run that asks nothing, of those looked at
     for (const predicate of predicates) {
-      // The predicate is of the group, and its runs of the part at hand.
+      // The predicate is there, and its runs are of the part at hand.
       for (let run = this.#heads[predicate]!; run >= 0 && run < last; run = this.#next[run]!) {
         if (!isDns && (part.checks[run]! & ASKS_DNS) !== 0) continue;
         if (asksNothing(part, run)) last = run;
@@ -181,12 +181,6 @@ export class GroupClasses {
     for (let m = sets.firstMember(classId); m < end; m++) words.push(sets.memberAt(m));
     return (at << 1) | (this.#dnsClasses.has(classId) ? 1 : 0);
   }
-}
-
-function doubled(numbers: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
-  const longer = new Int32Array(numbers.length * 2);
-  longer.set(numbers);
-  return longer;
 }
 
 /** Few numbers are nearly always in order, and a call out of JavaScript would cost more than sorting them. */

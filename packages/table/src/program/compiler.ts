@@ -10,18 +10,11 @@
 
 import type { Action } from '@rulecast/rules';
 import type { ClassSets } from '../classes/classes.ts';
-import { ANY_ADDRESS } from '../classes/predicate.ts';
 import { RemoteKind } from '../classes/rule-columns.ts';
 import { reachableLimits, TableLimitCode, TableLimitError, type TableLimits } from '../limits.ts';
-import { GroupClasses } from './class.ts';
+import { ProgramClasses } from './class.ts';
 import { DENSE, type Labels, SPACED } from './labels.ts';
-import {
-  type Block,
-  blocksOf,
-  type PredicateGroups,
-  type ProgramOutline,
-  type ProgramOutlines,
-} from './outline.ts';
+import { type Block, blocksOf, type ProgramOutline, type ProgramOutlines } from './outline.ts';
 import { ProgramPart } from './part.ts';
 import { askKeys, PortClasses } from './ports.ts';
 import {
@@ -50,17 +43,9 @@ const ALL_BLOCKS = 7;
 /** Our choice: rows up to which `common` is compiled into each program, which then answers with one row. */
 const JOINED_ROWS = 2 ** 20;
 
-/**
- * Turns outlines into programs. `sets` are the classes of each group of `groups`; a program's classes are
- * numbers in them. Throws TableLimitError.
- */
-export function compilePrograms(
-  outlines: ProgramOutlines,
-  groups: PredicateGroups,
-  sets: readonly ClassSets[],
-  limits: TableLimits,
-): Programs {
-  return new Programs(outlines, groups, sets, reachableLimits(limits));
+/** Turns outlines into programs of the classes `sets`. Throws TableLimitError. */
+export function compilePrograms(outlines: ProgramOutlines, sets: ClassSets, limits: TableLimits): Programs {
+  return new Programs(outlines, sets, reachableLimits(limits));
 }
 
 /** All programs of a rule set. */
@@ -76,27 +61,20 @@ export class Programs {
   /** What runs ask, by which their port classes are told again (ports.ts). */
   readonly asks: readonly number[];
   readonly #words: WordBuffer;
-  readonly #classes: readonly GroupClasses[];
+  readonly #classes: ProgramClasses;
 
-  constructor(
-    outlines: ProgramOutlines,
-    groups: PredicateGroups,
-    sets: readonly ClassSets[],
-    limits: TableLimits,
-  ) {
+  constructor(outlines: ProgramOutlines, sets: ClassSets, limits: TableLimits) {
     this.#words = new WordBuffer(limits.lists, () => {
       return new TableLimitError(TableLimitCode.lists, limits.lists, 'words of all policies');
     });
-    this.#classes = groups.groups.map(({ dnsPredicate }, group) => {
-      return new GroupClasses(sets[group]!, dnsPredicate); // one of each group
-    });
-    const chains = new Chains(outlines, groups, this.#classes[0]?.room ?? 0, limits.outcomes);
+    this.#classes = new ProgramClasses(sets, outlines.dnsPredicate);
+    const chains = new Chains(outlines, this.#classes.room, limits.outcomes);
     const records = chains.chains.reduce((sum, { links }) => sum + links.length, 0);
     // One record at least, for decideTile to look at where no program judges.
     this.#words.take(PROGRAM_HEADER_WORDS + Math.max(records, 1) * PROGRAM_WORDS, 0);
     const parts = [...new Set(chains.chains.flatMap(({ links }) => links.map(({ part }) => part)))];
     const start = this.#words.count;
-    const hasOneRecordEach = this.#classes.length === 1 && records === chains.chains.length && records > 0;
+    const hasOneRecordEach = records === chains.chains.length && records > 0;
     let made = hasOneRecordEach ? this.#compiled(parts, limits, true) : undefined;
     if (made === undefined) {
       this.#words.count = start;
@@ -145,11 +123,9 @@ export class Programs {
     const words = this.#words;
     const { all: programs } = outlines;
     words.set(ProgramHeader.programCount, programs.length);
-    words.set(ProgramHeader.groupCount, this.#classes.length);
     let further = programs.length; // records that go on for others
     for (const [index, outline] of programs.entries()) {
       const { firstOutcome, links } = chains.chains[index]!; // one of each program
-      const groupMask = links.reduce((mask, { part }) => mask | (1 << part.group), 0);
       for (const [l, { part, base, blockMask }] of links.entries()) {
         const record = l === 0 ? index : further - 1;
         const put = (name: keyof typeof ProgramField, value: number): void =>
@@ -160,14 +136,12 @@ export class Programs {
         put('base', base);
         put('noMatch', l + 1 < links.length ? ~further++ : otherwiseCode(outline, firstOutcome));
         put('wildcards', rows.wildcards);
-        put('group', part.group);
         put('firstOutcome', firstOutcome);
         put('policy', outline.policy === undefined ? -1 : outlines.policies.indexOf(outline.policy));
         put('direction', DIRECTIONS.indexOf(outline.direction));
         put('exceptionsBlock', outline.exceptions);
         put('commonBlock', outline.common);
         put('ownBlock', outline.own);
-        put('groupMask', groupMask);
         put('blockMask', blockMask);
         put('isPlain', part.isPlain && (rows.kind === 'rows' || rows.kind === 'one') ? 1 : 0);
       }
@@ -226,15 +200,13 @@ class Chains {
   readonly runCount: number;
   readonly labels: Labels;
   readonly #outlines: ProgramOutlines;
-  readonly #groups: PredicateGroups;
   readonly #isJoined: boolean;
   readonly #byHash = new Map<number, ProgramPart[]>();
   readonly #byBlocks = new Map<string, ProgramPart>();
 
-  constructor(outlines: ProgramOutlines, groups: PredicateGroups, rowsEach: number, outcomesMax: number) {
+  constructor(outlines: ProgramOutlines, rowsEach: number, outcomesMax: number) {
     this.#outlines = outlines;
-    this.#groups = groups;
-    this.#isJoined = groups.groups.length === 1 && outlines.all.length * rowsEach <= JOINED_ROWS;
+    this.#isJoined = outlines.all.length * rowsEach <= JOINED_ROWS;
     const sum = (count: (runs: number) => number): number =>
       outlines.all.reduce((all, outline) => all + this.#sumOf(outline, count), 0);
     const most = outcomesMax - 1 - outlines.all.length; // outcome 0 would make code 0, and each has a default
@@ -263,47 +235,32 @@ class Chains {
 
   #chain(outline: ProgramOutline, firstOutcome: number): Chain {
     const base = firstOutcome << CODE_ACTION_BITS;
-    const hasOne =
-      this.#groups.groups.length === 1 &&
-      (this.#labelled(outline.common, DENSE.room) === 0 || this.#isJoined);
-    if (hasOne) {
+    if (this.#isJoined || this.#labelled(outline.common, DENSE.room) === 0) {
       const byDefault = outline.otherwise === 'none' ? NO_MATCH : actionCode(outline.otherwise);
       return {
         firstOutcome,
-        links: [{ part: this.#part(blocksOf(outline), 0, byDefault), base, blockMask: ALL_BLOCKS }],
+        links: [{ part: this.#part(blocksOf(outline), byDefault), base, blockMask: ALL_BLOCKS }],
       };
     }
     let outcome = firstOutcome; // one below that of the block's first label
     const links = blocksOf(outline).flatMap((block, place) => {
       const blockBase = outcome << CODE_ACTION_BITS;
       outcome += this.#labelled(block, this.labels.room);
-      return this.#spread(block).map((part) => ({ part, base: blockBase, blockMask: 1 << place }));
+      const part = this.#part([block], NO_MATCH);
+      const isAsked = part.asksAddress || part.wildcards.length > 0;
+      return isAsked ? [{ part, base: blockBase, blockMask: 1 << place }] : [];
     });
-    const none = { part: this.#part([], 0, NO_MATCH), base, blockMask: 0 };
+    const none = { part: this.#part([], NO_MATCH), base, blockMask: 0 };
     return { firstOutcome, links: links.length > 0 ? links : [none] };
   }
 
-  /** A part for each group that a block has predicates in; the first has the runs for any address too. */
-  #spread(block: number): readonly ProgramPart[] {
-    const parts: ProgramPart[] = [];
-    const hasWildcards = this.#blocks(block)[0]?.predicates.includes(ANY_ADDRESS) === true;
-    for (let group = 0; group < this.#groups.groups.length; group++) {
-      const part = this.#part([block], group, NO_MATCH);
-      if ((group === 0 && hasWildcards) || part.asksAddress) parts.push(part);
-    }
-    return parts;
-  }
-
-  #part(blocks: readonly number[], group: number, byDefault: number): ProgramPart {
-    const key = `${blocks.join()} ${group} ${byDefault}`;
+  #part(blocks: readonly number[], byDefault: number): ProgramPart {
+    const key = `${blocks.join()} ${byDefault}`;
     let part = this.#byBlocks.get(key);
     if (part === undefined) {
       part = this.#known(
         new ProgramPart(
           blocks.flatMap((block) => this.#blocks(block)),
-          this.#groups,
-          group,
-          group === 0,
           byDefault,
           this.labels,
         ),

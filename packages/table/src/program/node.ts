@@ -9,7 +9,7 @@ import { ALL_PROTOS, ASKS_DETAIL, ProtoBit } from '../classes/rule-columns.ts';
 import { asksNothing, type Candidates } from './part.ts';
 import { dropOf } from './ports.ts';
 import { LIST_RUNS, NO_MATCH, NODE_OFFSET_SHIFT, NodeKind } from './program.ts';
-import { StretchIndex, type WordBuffer } from './words.ts';
+import { doubled, StretchIndex, type WordBuffer } from './words.ts';
 
 const PORT_MAX = 0xffff;
 /** In the order of a map's words. */
@@ -133,7 +133,7 @@ class IntervalPaint {
   firsts = new Int32Array(64);
   codes = new Int32Array(64);
   #next = new Int32Array(64); // the first interval from here on that is not painted
-  #ranges = new Uint32Array(32);
+  #ranges = new Int32Array(32);
   #rangeCodes = new Int32Array(32);
   /** How many intervals there are, after `finish`. */
   count = 0;
@@ -147,12 +147,8 @@ class IntervalPaint {
   add(range: number, code: number): void {
     if ((range & PORT_MAX) > range >>> 16) return;
     if (this.#rangeCount === this.#ranges.length) {
-      const ranges = new Uint32Array(this.#rangeCount * 2);
-      const codes = new Int32Array(this.#rangeCount * 2);
-      ranges.set(this.#ranges);
-      codes.set(this.#rangeCodes);
-      this.#ranges = ranges;
-      this.#rangeCodes = codes;
+      this.#ranges = doubled(this.#ranges);
+      this.#rangeCodes = doubled(this.#rangeCodes);
     }
     this.#ranges[this.#rangeCount] = range;
     this.#rangeCodes[this.#rangeCount++] = code;

@@ -1,12 +1,6 @@
 /**
  * Outlines: which programs a rule set has, and which predicate each of their runs asks about in an
  * environment. Making an outline registers every predicate; programs are made once classes exist.
- *
- * Predicates that overlap much make more classes, or classes of more predicates, than a table takes. They are
- * then shared out to groups, each with classes, and so address maps, of its own: n addresses of one group and
- * m of another are n + m classes, not n * m. A program then finds the class of an address in each group that
- * it has predicates in, and the least code decides (program.ts), so that grouping is exact whatever goes
- * where.
  */
 
 import {
@@ -18,7 +12,6 @@ import {
   timeFor,
 } from '@rulecast/rules';
 import { ANY_ADDRESS, NO_ADDRESS, type Predicates } from '../classes/predicate.ts';
-import { PredicateColumns } from '../classes/predicate-columns.ts';
 import {
   ACCEPTS,
   ALL_PROTOS,
@@ -121,14 +114,6 @@ export class ProgramOutlines {
     }
   }
 
-  /**
-   * The predicates shared out to `count` groups, by the order of their first use and about as many prefixes
-   * each.
-   */
-  grouped(count = 1): PredicateGroups {
-    return new PredicateGroups(this.#predicates, this.dnsPredicate, count);
-  }
-
   #block(policy: PolicyColumns, direction: Direction, block: Block['block'] = 'own'): number {
     const { [direction]: runs } = block === 'own' ? policy : policy.exceptions;
     const predicates = new Int32Array(runs.count);
@@ -151,65 +136,5 @@ export class ProgramOutlines {
     if (kind === RemoteKind.name) return this.#predicates.ofName(name);
     if (kind === RemoteKind.list) return this.#predicates.ofList(name);
     return (checks & ASKS_DNS) !== 0 ? this.dnsPredicate : ANY_ADDRESS;
-  }
-}
-
-/** The predicates that share a map, by numbers of their own. */
-interface PredicateGroup {
-  readonly v4: PredicateColumns;
-  readonly v6: PredicateColumns;
-  readonly count: number;
-  /** The DNS addresses, which every group has, or NO_ADDRESS. */
-  readonly dnsPredicate: number;
-}
-
-/** Which group each predicate is in, and its number there. */
-export class PredicateGroups {
-  readonly groups: readonly PredicateGroup[];
-  readonly #homes: Uint8Array | undefined; // by predicate: its group; undefined if there is only one
-  readonly #locals: Int32Array | undefined; // by predicate: its number in that group
-
-  constructor(predicates: Predicates, dnsPredicate: number, groupCount: number) {
-    const { v4, v6, count } = predicates;
-    if (groupCount === 1) {
-      this.groups = [{ v4, v6, count, dnsPredicate }];
-      this.#homes = undefined;
-      this.#locals = undefined;
-      return;
-    }
-    const homes = new Uint8Array(count);
-    const locals = new Int32Array(count);
-    const columns = Array.from({ length: groupCount }, () => ({
-      v4: new PredicateColumns(4),
-      v6: new PredicateColumns(6),
-    }));
-    let before = 0; // prefixes of the predicates before
-    for (let predicate = 0; predicate < count; predicate++) {
-      const home = Math.min(groupCount - 1, Math.floor((before * groupCount) / predicates.entryCount));
-      const group = columns[home]!; // home < groupCount
-      homes[predicate] = home;
-      locals[predicate] = group.v4.count;
-      group.v4.pushFrom(v4, predicate);
-      group.v6.pushFrom(v6, predicate);
-      before += v4.entriesOf(predicate) + v6.entriesOf(predicate);
-    }
-    this.#homes = homes;
-    this.#locals = locals;
-    this.groups = columns.map((group, index) => {
-      let dns = dnsPredicate;
-      if (dns >= 0 && homes[dns] === index) dns = locals[dns] ?? dns;
-      else if (dns >= 0) {
-        dns = group.v4.count;
-        group.v4.pushFrom(v4, dnsPredicate);
-        group.v6.pushFrom(v6, dnsPredicate);
-      }
-      return { ...group, count: group.v4.count, dnsPredicate: dns };
-    });
-  }
-
-  /** The number of a predicate in a group; NO_ADDRESS if its group is another. */
-  localIn(group: number, predicate: number): number {
-    if (this.#homes === undefined || this.#locals === undefined) return predicate;
-    return this.#homes[predicate] === group ? (this.#locals[predicate] ?? NO_ADDRESS) : NO_ADDRESS;
   }
 }

@@ -1,7 +1,6 @@
 /**
  * Parts: the runs that one record of the programs decides among, side by side, as making nodes reads them. A
- * program has one part, or a chain of them: its exceptions, `common` and its own, and each of them once a
- * group of predicates (outline.ts).
+ * program has one part, or a chain of them: its exceptions, `common` and its own.
  *
  * Codes are relative: the run with label l has outcome l + 1, the labels of its blocks being one after the
  * other, so that parts of equal runs are one part.
@@ -10,7 +9,7 @@
 import { ANY_ADDRESS, NO_ADDRESS } from '../classes/predicate.ts';
 import { ACCEPTS, ALL_PROTOS, ASKS_DETAIL, ASKS_DNS } from '../classes/rule-columns.ts';
 import type { Labels } from './labels.ts';
-import type { Block, PredicateGroups } from './outline.ts';
+import type { Block } from './outline.ts';
 import { CODE_ACTION_BITS, CodeAction, NO_MATCH } from './program.ts';
 
 /** Runs in their order, as making nodes reads them. */
@@ -33,11 +32,9 @@ export function codeOfRun(label: number, checks: number): number {
 }
 
 export class ProgramPart implements Candidates {
-  readonly group: number;
   readonly count: number;
   /**
-   * By position: a predicate of the group, ANY_ADDRESS, or NO_ADDRESS for what this part leaves out or cannot
-   * reach.
+   * By position: a predicate, ANY_ADDRESS, or NO_ADDRESS for what is never reached.
    */
   readonly predicates: Int32Array;
   readonly checks: Uint8Array;
@@ -60,19 +57,7 @@ export class ProgramPart implements Candidates {
   /** A hash of all the above. */
   readonly hash: number;
 
-  /**
-   * The runs of `blocks`, as far as their predicates are in the group; those for any address only if
-   * `hasWildcards`.
-   */
-  constructor(
-    blocks: readonly Block[],
-    groups: PredicateGroups,
-    group: number,
-    hasWildcards: boolean,
-    defaultCode: number,
-    labels: Labels,
-  ) {
-    this.group = group;
+  constructor(blocks: readonly Block[], defaultCode: number, labels: Labels) {
     this.defaultCode = defaultCode;
     this.count = blocks.reduce((sum, { runs }) => sum + runs.count, 0);
     this.predicates = new Int32Array(this.count);
@@ -102,11 +87,10 @@ export class ProgramPart implements Candidates {
         wildcards.push(p);
         if (asksNothing(this, p)) end = p + 1;
       } else {
-        this.predicates[p] = groups.localIn(group, predicate);
         if ((this.checks[p]! & ASKS_DNS) !== 0) dnsRuns++;
       }
     }
-    this.wildcards = Int32Array.from(hasWildcards ? wildcards : []);
+    this.wildcards = Int32Array.from(wildcards);
     this.asksAddress = this.predicates.some((predicate) => predicate >= 0);
     this.asksDns = dnsRuns > 0;
     this.isPlain = isPlain && (defaultCode !== NO_MATCH || this.wildcardsEnd !== NO_MATCH);
@@ -126,8 +110,8 @@ export class ProgramPart implements Candidates {
   /** Whether another part of the same classes decides alike. */
   sameAs(other: ProgramPart): boolean {
     if (other.hash !== this.hash || other.count !== this.count) return false;
-    if (other.group !== this.group || other.defaultCode !== this.defaultCode) return false;
-    if (other.wildcards.length !== this.wildcards.length) return false;
+    if (other.defaultCode !== this.defaultCode || other.wildcards.length !== this.wildcards.length)
+      return false;
     for (let p = 0; p < this.count; p++) {
       if (other.predicates[p] !== this.predicates[p] || other.checks[p] !== this.checks[p]) return false;
       if (other.ranges[p] !== this.ranges[p] || other.labels[p] !== this.labels[p]) return false;
@@ -136,7 +120,7 @@ export class ProgramPart implements Candidates {
   }
 
   #hashOf(): number {
-    let hash = mix(mix(this.group, this.defaultCode), this.wildcards.length);
+    let hash = mix(this.defaultCode, this.wildcards.length);
     for (let p = 0; p < this.count; p++) {
       hash = mix(mix(hash, this.predicates[p]!), this.ranges[p]! ^ (this.checks[p]! << 13));
     }

@@ -32,7 +32,7 @@ interface Ask {
 export class PortClasses {
   /** How many there are; the first is that of the other protocols. */
   readonly count: number;
-  readonly asks: readonly Ask[];
+  readonly #asks: readonly Ask[];
   readonly #askOf: ReadonlyMap<number, number>; // by checks and range
   readonly #edges: readonly (readonly number[])[]; // by protocol
   readonly #firsts: readonly number[]; // by protocol: its first class; the one for what cannot be read is its last
@@ -53,7 +53,7 @@ export class PortClasses {
     this.#firsts = firsts;
     this.count = count;
     const places = this.#edges.map((ports) => new Map(ports.map((port, i) => [port, i])));
-    this.asks = keys.map((key) => this.#ask(key, places));
+    this.#asks = keys.map((key) => this.#ask(key, places));
   }
 
   /** By number of the ask, what `askKeys` gave. */
@@ -105,17 +105,25 @@ export class PortClasses {
 
   /** By port class what runs for any address, at these positions, decide; returns where that is. */
   wildcards(part: Candidates, positions: Int32Array, words: WordBuffer): number {
-    const codes = new Int32Array(this.count).fill(NO_MATCH);
     const asks = this.asksOf(part);
-    for (let w = positions.length - 1; w >= 0; w--) {
-      const position = positions[w]!; // w < length
-      const { classes, unreadable } = this.asks[asks[position]!]!; // wildcards are never left out
-      const code = part.codeOf(position);
-      for (let i = 0; i < classes.length; i += 2) codes.fill(code, classes[i], classes[i + 1]);
-      for (const p of unreadable) codes[p] = dropOf(code);
-    }
+    const codes = this.decidedBy(positions.map((position) => asks[position]!)).map((decides) => {
+      if (decides < 0) return NO_MATCH;
+      const code = part.codeOf(positions[decides >> 1]!); // what decides is one of them
+      return (decides & 1) === 0 ? code : dropOf(code);
+    });
     const start = words.append(codes);
     return this.#known?.intern(start) ?? start;
+  }
+
+  /** By port class the place of the first of some asks that matches, twice, plus 1 for a drop; or -1. */
+  decidedBy(asks: Int32Array): Int32Array {
+    const first = new Int32Array(this.count).fill(-1);
+    for (let place = asks.length - 1; place >= 0; place--) {
+      const { classes, unreadable } = this.#asks[asks[place]!]!; // asks of the cut
+      for (let i = 0; i < classes.length; i += 2) first.fill(place * 2, classes[i], classes[i + 1]);
+      for (const p of unreadable) first[p] = place * 2 + 1;
+    }
+    return first;
   }
 
   #ask({ asks, first, last }: AskParts, places: readonly ReadonlyMap<number, number>[]): Ask {

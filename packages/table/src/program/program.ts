@@ -42,12 +42,10 @@ export const ProgramHeader = {
   blocks: 1,
   /** How many records there are. */
   recordCount: 2,
-  /** How many groups of predicates there are; if more than one, decideGrouped decides. */
-  groupCount: 3,
   /** Offset of the index of port classes (ports.ts). */
-  ports: 4,
+  ports: 3,
   /** Offset of a record that decides nothing, where all programs are shaped (shape.ts); else 0. */
-  shapeless: 5,
+  shapeless: 4,
 } as const;
 export const PROGRAM_HEADER_WORDS = 16;
 
@@ -62,23 +60,19 @@ export const ProgramField = {
   noMatch: 3,
   /** By port class what the rules for any address decide: the offset of the first. */
   wildcards: 4,
-  /** The group whose classes it reads. */
-  group: 5,
-  firstOutcome: 6,
+  firstOutcome: 5,
   /** -1: it judges qubes that no policy does. */
-  policy: 7,
+  policy: 6,
   /** A Direction's place in DIRECTIONS. */
-  direction: 8,
+  direction: 7,
   /** Blocks, or -1. */
-  commonBlock: 9,
-  ownBlock: 10,
-  /** A bit for each group that the program's records read. */
-  groupMask: 11,
+  commonBlock: 8,
+  ownBlock: 9,
   /** 1 if its rows are codes that decide, and wildcards need not be looked at. */
-  isPlain: 12,
-  exceptionsBlock: 13,
+  isPlain: 10,
+  exceptionsBlock: 11,
   /** Which blocks the record decides by, a bit for each: 1 exceptions, 2 `common`, 4 own. */
-  blockMask: 14,
+  blockMask: 12,
 } as const;
 export const PROGRAM_WORDS = 16;
 

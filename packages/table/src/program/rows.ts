@@ -4,7 +4,7 @@
  *   one      no run asks about an address: one row for all classes
  *   rows     a row for every class
  *   classes  a hash table of the classes that the part's predicates hold in, where those are few of many
- *   members  a hash table of the part's predicates, and for each class, shared by all parts of the group, a list of the
+ *   members  a hash table of the part's predicates, and for each class, shared by all parts, a list of the
  *            predicates that hold in it; what each of them decides is compared at lookup
  *
  * The last takes words in proportion to runs and class members however many programs there are, and is what
@@ -12,7 +12,7 @@
  */
 
 import type { TableLimits } from '../limits.ts';
-import type { GroupClasses } from './class.ts';
+import type { ProgramClasses } from './class.ts';
 import { NodeMaker } from './node.ts';
 import { asksNothing, type ProgramPart } from './part.ts';
 import type { PortClasses } from './ports.ts';
@@ -74,17 +74,16 @@ export class RowMaker {
   readonly #words: WordBuffer;
   readonly #nodes: NodeMaker;
   readonly #limits: TableLimits;
-  readonly #groups: readonly GroupClasses[];
+  readonly #classes: ProgramClasses;
   readonly #ports: PortClasses;
   readonly #shapes: ShapeMaker | undefined; // where all rows are codes or records with shapes
-  #loaded: ProgramPart | undefined;
   #rowWords = 0;
   #pairCount = 0;
   #isOver = false; // whether there is no room for a map of a class
 
   constructor(
     words: WordBuffer,
-    groups: readonly GroupClasses[],
+    classes: ProgramClasses,
     limits: TableLimits,
     ports: PortClasses,
     shapes: ShapeMaker | undefined,
@@ -92,53 +91,57 @@ export class RowMaker {
     this.#shapes = shapes;
     this.#words = words;
     this.#nodes = new NodeMaker(words, limits.combined);
-    this.#groups = groups;
+    this.#classes = classes;
     this.#limits = limits;
     this.#ports = ports;
   }
 
   /** Undefined where shapes take too much; what was made is then of no use. */
   make(part: ProgramPart): PartRows | undefined {
-    const group = this.#load(part);
+    const classes = this.#classes;
+    classes.load(part);
     const wildcards = this.#ports.wildcards(part, part.wildcards, this.#words);
     const end = part.wildcardsEnd === NO_MATCH ? part.defaultCode : part.wildcardsEnd;
     const elsewhere = ~(part.isPlain ? end : NO_MATCH);
     const rest = { part, wildcards, elsewhere };
-    if (group.predicates.length === 0)
+    if (classes.predicates.length === 0)
       return { ...rest, kind: 'one', rows: this.#words.take(1, elsewhere), classMask: 0 };
     const start = this.#words.count;
-    const made = this.#byClass(group, rest);
+    const made = this.#byClass(classes, rest);
     if (this.#shapes !== undefined) return made;
     if (made !== undefined && !this.#isOver) return made;
     this.#nodes.forget(start);
     this.#isOver = false;
-    return { ...rest, kind: 'members', rows: this.#members(group, part), classMask: 0 };
+    return { ...rest, kind: 'members', rows: this.#members(classes, part), classMask: 0 };
   }
 
   /** Makes rows by class; undefined if they would be too many. */
-  #byClass(group: GroupClasses, rest: Omit<PartRows, 'kind' | 'rows' | 'classMask'>): PartRows | undefined {
+  #byClass(
+    classes: ProgramClasses,
+    rest: Omit<PartRows, 'kind' | 'rows' | 'classMask'>,
+  ): PartRows | undefined {
     const { part, elsewhere } = rest;
-    const pairs = group.pairs();
-    const tableWords = tableWordsFor(group, pairs);
+    const pairs = classes.pairs();
+    const tableWords = tableWordsFor(classes, pairs);
     const isShaped = this.#shapes !== undefined;
-    const isDense = isDenseIn(group, pairs) || (isShaped && this.#rowWords + group.room <= SHAPED_ROWS);
-    const needed = isDense ? group.room : tableWords;
+    const isDense = isDenseIn(classes, pairs) || (isShaped && this.#rowWords + classes.room <= SHAPED_ROWS);
+    const needed = isDense ? classes.room : tableWords;
     const isMuch =
       this.#rowWords + needed > this.#limits.rows || this.#pairCount + pairs > this.#limits.pairs;
     if (isMuch || (isShaped && !isDense)) return undefined;
     this.#rowWords += needed;
     this.#pairCount += pairs;
     if (isDense) {
-      const rows = this.#dense(group, part, elsewhere, pairs);
+      const rows = this.#dense(classes, part, elsewhere, pairs);
       return this.#shapes?.isFull === true ? undefined : { ...rest, kind: 'rows', rows, classMask: -1 };
     }
-    group.touch();
-    const { touched } = group;
+    classes.touch();
+    const { touched } = classes;
     const slots = slotsFor(touched.length + 8);
     const table = this.#table(TableKind.classes, slots, CLASS_SLOT_WORDS, elsewhere);
     for (const classId of touched) {
-      group.holdTouched(classId);
-      const row = this.#row(group, part, elsewhere, classId);
+      classes.holdTouched(classId);
+      const row = this.#row(classes, part, elsewhere, classId);
       const slot = slotOf(this.#words, table, classId, CLASS_SLOT_WORDS);
       this.#words.set(slot, classId);
       this.#words.set(slot + 1, row);
@@ -148,39 +151,30 @@ export class RowMaker {
   }
 
   /** Makes a row for every class; returns the offset of the first. */
-  #dense(group: GroupClasses, part: ProgramPart, elsewhere: number, pairs: number): number {
-    const rows = this.#words.take(group.room, elsewhere);
-    if (group.allPairs <= pairs * SWEPT_FACTOR) {
-      for (let classId = 0; classId < group.count; classId++) {
-        group.hold(classId);
-        if (group.held.length > 0)
-          this.#words.set(rows + classId, this.#row(group, part, elsewhere, classId));
+  #dense(classes: ProgramClasses, part: ProgramPart, elsewhere: number, pairs: number): number {
+    const rows = this.#words.take(classes.room, elsewhere);
+    if (classes.allPairs <= pairs * SWEPT_FACTOR) {
+      for (let classId = 0; classId < classes.count; classId++) {
+        classes.hold(classId);
+        if (classes.held.length > 0)
+          this.#words.set(rows + classId, this.#row(classes, part, elsewhere, classId));
       }
       return rows;
     }
-    group.touch();
-    for (const classId of group.touched) {
-      group.holdTouched(classId);
-      this.#words.set(rows + classId, this.#row(group, part, elsewhere, classId));
+    classes.touch();
+    for (const classId of classes.touched) {
+      classes.holdTouched(classId);
+      this.#words.set(rows + classId, this.#row(classes, part, elsewhere, classId));
     }
     return rows;
   }
 
-  /** Puts a part at hand. */
-  #load(part: ProgramPart): GroupClasses {
-    const group = this.#groups[part.group]!; // a group of the outline
-    if (this.#loaded === part) return group;
-    group.load(part);
-    this.#loaded = part;
-    return group;
-  }
-
   /** The row of the class at hand. */
-  #row(group: GroupClasses, part: ProgramPart, elsewhere: number, classId: number): number {
+  #row(classes: ProgramClasses, part: ProgramPart, elsewhere: number, classId: number): number {
     if (this.#isOver || this.#shapes?.isFull === true) return elsewhere;
-    const count = group.collect(part, group.held, group.isDnsIn(part, classId));
+    const count = classes.collect(part, classes.held, classes.isDnsIn(part, classId));
     if (count === 0) return elsewhere;
-    const { runs } = group;
+    const { runs } = classes;
     if (asksNothing(part, runs[0]!)) return ~part.codeOf(runs[0]!); // count > 0
     if (this.#shapes !== undefined) return this.#shapes.record(part, runs, count);
     this.#isOver = count > LIST_RUNS && !this.#nodes.hasRoom;
@@ -188,19 +182,19 @@ export class RowMaker {
   }
 
   /** What a part's runs of one predicate decide, in DNS classes or in others. */
-  #nodeOf(group: GroupClasses, part: ProgramPart, predicate: number, isDns: boolean): PredicateNode {
-    const count = group.collect(part, [predicate], isDns);
-    const least = count === 0 ? NO_MATCH : part.codeOf(group.runs[0]!) & ~CODE_ACTION_MASK; // count > 0
-    return { word: this.#nodes.node(part, group.runs, count), least };
+  #nodeOf(classes: ProgramClasses, part: ProgramPart, predicate: number, isDns: boolean): PredicateNode {
+    const count = classes.collect(part, [predicate], isDns);
+    const least = count === 0 ? NO_MATCH : part.codeOf(classes.runs[0]!) & ~CODE_ACTION_MASK; // count > 0
+    return { word: this.#nodes.node(part, classes.runs, count), least };
   }
 
   /** Makes the table of a part's predicates; returns the offset of its one row. */
-  #members(group: GroupClasses, part: ProgramPart): number {
-    const lists = group.memberLists(this.#words);
-    const { predicates } = group;
+  #members(classes: ProgramClasses, part: ProgramPart): number {
+    const lists = classes.memberLists(this.#words);
+    const { predicates } = classes;
     const made = predicates.map((predicate) => {
-      const plain = this.#nodeOf(group, part, predicate, false);
-      return { predicate, plain, dns: part.asksDns ? this.#nodeOf(group, part, predicate, true) : plain };
+      const plain = this.#nodeOf(classes, part, predicate, false);
+      return { predicate, plain, dns: part.asksDns ? this.#nodeOf(classes, part, predicate, true) : plain };
     });
     const table = this.#table(TableKind.members, slotsFor(predicates.length), MEMBER_SLOT_WORDS, lists);
     for (const { predicate, plain, dns } of made) {
@@ -237,13 +231,13 @@ export function slotOf(words: WordBuffer, table: number, key: number, slotWords:
 }
 
 /** Words of a hash table of the classes that predicates with so many pairs may hold in. */
-function tableWordsFor({ room }: GroupClasses, pairs: number): number {
+function tableWordsFor({ room }: ProgramClasses, pairs: number): number {
   return TABLE_WORDS + CLASS_SLOT_WORDS * slotsFor(Math.min(pairs, room));
 }
 
 /** Whether a row for every class is better. */
-function isDenseIn(group: GroupClasses, pairs: number): boolean {
-  return group.room <= ROWS_SMALL || group.room <= tableWordsFor(group, pairs) * ROWS_FACTOR;
+function isDenseIn(classes: ProgramClasses, pairs: number): boolean {
+  return classes.room <= ROWS_SMALL || classes.room <= tableWordsFor(classes, pairs) * ROWS_FACTOR;
 }
 
 /** A power of two, at least twice as many. */

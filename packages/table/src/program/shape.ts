@@ -96,12 +96,7 @@ export class ShapeMaker {
   }
 
   #made(asks: Int32Array): Shape {
-    const first = new Int32Array(this.#ports.count).fill(-1); // by port class: the run that decides, twice, plus 1 for a drop
-    for (let run = asks.length - 1; run >= 0; run--) {
-      const { classes, unreadable } = this.#ports.asks[asks[run]!]!; // asks of the cut
-      for (let i = 0; i < classes.length; i += 2) first.fill(run * 2, classes[i], classes[i + 1]);
-      for (const p of unreadable) first[p] = run * 2 + 1;
-    }
+    const first = this.#ports.decidedBy(asks);
     const places = new Int32Array(asks.length * 2); // by what decides: the word of the record
     const codes: { run: number; isDrop: boolean }[] = [];
     const bytes = new Uint8Array(Math.ceil(this.#ports.count / 4) * 4);
