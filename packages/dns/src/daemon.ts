@@ -3,19 +3,20 @@
  * set document of this machine; opening addresses is to come.
  */
 
-import { randomBytes } from 'node:crypto';
+import { randomBytes, X509Certificate } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import {
   EXIT_FAILED,
   LogStream,
   ProgramError,
+  readSmallFile,
   runProgram,
   serviceManager,
   stopSignal,
 } from '@rulecast/program';
 import { type Logger, pino } from 'pino';
-import { argv, endpointsOf, socketsOf, sourceOf } from './daemon/options.ts';
+import { argv, listenEndpoints, socketsOf, sourceOf, upstreamsOf } from './daemon/options.ts';
 import { followReleases } from './daemon/releases.ts';
 import { judgeOfFile, RulesError } from './daemon/rules.ts';
 import type { NameJudge } from './judge/judge.ts';
@@ -30,6 +31,9 @@ interface Source extends Pick<ProxyOptions, 'judge' | 'opens' | 'mayBePrivate'> 
 /** Where the kernel has IPv6: sockets are of both families then. */
 const IPV6_INTERFACES = '/proc/self/net/if_inet6';
 
+/** Ten times what systems have. */
+const CERTIFICATES_MAX_BYTES = 4_194_304;
+
 await runProgram('rulecast-dns', main);
 
 async function main(): Promise<void> {
@@ -37,9 +41,10 @@ async function main(): Promise<void> {
   const manager = serviceManager(process.env, (error) => {
     logger.warn({ err: error }, 'the service manager could not be told');
   });
-  const [listen, upstreams] = [endpointsOf('listen'), endpointsOf('upstream')];
+  const [listen, upstreams] = [listenEndpoints(), upstreamsOf()];
   const sockets = socketsOf();
   const { kind, path } = sourceOf();
+  const upstreamCa = argv.upstreamCa === undefined ? undefined : certificatesOf(argv.upstreamCa);
   const mode = Number.parseInt(argv.releasesMode, 8);
   let server: DnsServer | undefined;
   const counts = (): DnsServer['counters'] => server?.counters ?? {};
@@ -51,6 +56,12 @@ async function main(): Promise<void> {
     sockets,
     hasIpv6: existsSync(IPV6_INTERFACES),
     upstreams,
+    ...(upstreamCa !== undefined && { upstreamCa }),
+    tellOfUpstream: (index, reason) => {
+      const upstream = argv.upstream[index];
+      if (reason === undefined) logger.info({ upstream }, 'the upstream is connected to again');
+      else logger.warn({ upstream, reason }, 'the upstream cannot be connected to');
+    },
     judge: source.judge,
     mayBePrivate: source.mayBePrivate,
     ...(source.opens && { opens: source.opens }),
@@ -67,6 +78,20 @@ async function main(): Promise<void> {
   await server.close();
   await source.close();
   process.exit(0); // whatever is being read
+}
+
+/** The text of a file of certificates. Throws ProgramError where there are none, or something else. */
+function certificatesOf(file: string): string {
+  try {
+    const text = readSmallFile(file, CERTIFICATES_MAX_BYTES).toString('latin1');
+    const all = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+    for (const one of all) new X509Certificate(one);
+    if (all.length > 0) return all.join('\n');
+    throw new TypeError('it has no certificates as PEM');
+  } catch (error) {
+    const said = error instanceof Error ? error.message : String(error);
+    throw new ProgramError(EXIT_FAILED, `--upstream-ca ${file}: ${said}`, { cause: error });
+  }
 }
 
 function nowS(): number {

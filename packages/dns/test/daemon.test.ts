@@ -10,6 +10,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { blockText } from '../../../test/docs/blocks.ts';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { freePort, rcodeOf } from '../../../test/kit/dns.ts';
+import { tlsUpstream } from './tls-upstream.ts';
 
 const BIN = fileURLToPath(new URL('../bin/rulecast-dns.js', import.meta.url));
 
@@ -78,6 +79,44 @@ it.each([
   expect(statSync(join(folder, 'names.sock')).mode & 0o777).toBe(bits);
 });
 
+it('asks over TLS, by whom a file trusts, and says why it cannot', async () => {
+  const folder = temporaryDirectory();
+  writeFileSync(join(folder, 'names.yaml'), DOCUMENT('ads.example').replace('unlisted: nxdomain, ', ''));
+  const { at, asked } = await tlsUpstream();
+  const port = await freePort();
+  const args = (name: string): readonly string[] => [
+    ...[
+      '--rules',
+      'names.yaml',
+      '--listen',
+      `127.0.0.1:${port}`,
+      '--upstream',
+      `tls://127.0.0.1:${at.port}#${name}`,
+    ],
+    ...[
+      '--upstream-ca',
+      fileURLToPath(new URL('../../../test/fixtures/tls/dns-authority.pem', import.meta.url)),
+    ],
+  ];
+  for (const [name, rcode] of [
+    ['dns.example', 'NOERROR'],
+    ['other.example', 'SERVFAIL'],
+  ] as const) {
+    const child = start(args(name), folder);
+    const lines = createInterface({ input: child.stderr ?? process.stdin })[Symbol.asyncIterator]();
+    const said = async (): Promise<unknown> => JSON.parse((await lines.next()).value);
+    expect(await said()).toMatchObject({ msg: 'ready' });
+    expect(await rcodeOf(port, 'a.example')).toBe(rcode);
+    if (rcode === 'SERVFAIL') {
+      const reason = expect.stringContaining('other.example');
+      expect(await said()).toMatchObject({ msg: 'the upstream cannot be connected to', reason });
+    }
+    child.kill('SIGTERM');
+    expect(await once(child, 'close')).toEqual([0, null]);
+  }
+  expect(asked).toHaveLength(1);
+});
+
 it('takes what the command line does not say from the environment', async () => {
   const args = ['--rules', 'a', '--listen', '127.0.0.1', '--upstream', '127.0.0.1'];
   const { exit, said } = await ended(args, temporaryDirectory(), { RULECAST_OPENINGS: 'openings.sock' });
@@ -110,6 +149,25 @@ it.each([
     '--upstream 127.0.0.1:70000',
   ],
   [['--rules', 'good.yaml', '--listen', '127.0.0.1'], 64, 'upstream'],
+  ...['tls://dns.quad9.net', 'tls://9.9.9.9', 'tls://9.9.9.9#9.9.9.9', '9.9.9.9#dns.quad9.net'].map(
+    (upstream): [string[], number, string] => [
+      ['--rules', 'good.yaml', '--listen', '127.0.0.1', '--upstream', upstream],
+      64,
+      `--upstream ${upstream}: write `,
+    ],
+  ),
+  ...(
+    [
+      [['tls://9.9.9.9#dns.quad9.net', '--upstream', '9.9.9.9'], 64, 'all of them with tls://, or none'],
+      [['9.9.9.9', '--upstream-ca', 'good.yaml'], 64, '--upstream-ca good.yaml goes with'],
+      [['tls://9.9.9.9#dns.quad9.net', '--upstream-ca', 'good.yaml'], 1, 'has no certificates'],
+      [['tls://9.9.9.9#dns.quad9.net', '--upstream-ca', '/dev/zero'], 1, '/dev/zero has more than'],
+    ] as const
+  ).map(([words, exit, said]): [string[], number, string] => [
+    ['--rules', 'good.yaml', '--listen', '127.0.0.1', '--upstream', ...words],
+    exit,
+    said,
+  ]),
   [['--rules', 'good.yaml', '--listen', '192.0.2.1:5353', '--upstream', '127.0.0.1'], 1, 'EADDRNOTAVAIL'],
   [
     ['--releases', 'a', '--releases-mode', '666', '--listen', '127.0.0.1', '--upstream', '127.0.0.1'],

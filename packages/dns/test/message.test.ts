@@ -224,7 +224,8 @@ describe('what is written', () => {
     const long = nameBytes([...Array.from({ length: 3 }, () => 'x'.repeat(63)), 'y'.repeat(61)].join('.'));
     const asked = bytesOf(`1234 0100 0001 0000 0000 0001 ${hexOf(long)} 0001 0001 ${OPT}`);
     const used = writeAnswer(read(asked), { rcode: Rcode.noName, error: 15, ttl: 60 }, out);
-    expect(used).toBe(WRITTEN_MAX_BYTES);
+    expect(used).toBe(322);
+    expect(writeQuestion(read(asked), 1, out, true)).toBe(WRITTEN_MAX_BYTES);
   });
 });
 

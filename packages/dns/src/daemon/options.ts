@@ -2,15 +2,28 @@
 
 import { passedSockets, programOptions, strictYargs, usageError } from '@rulecast/program';
 import { formatAddress, parseAddress } from '@rulecast/rules';
-import type { DnsEndpoint } from '../proxy/upstream.ts';
+import type { DnsEndpoint, DnsUpstream } from '../proxy/upstream.ts';
 
 const DNS_PORT = 53;
+const TLS_PORT = 853;
+/** A name that a certificate can be for: of letters, so that it is no address. */
+const TLS_NAME =
+  /^(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$/i;
 const PORT_MAX = 65_535;
 
 /** `RULECAST_RELEASES` for `--releases`, and so on, as a unit says them. */
 const ENVIRONMENT = {
   prefix: 'RULECAST',
-  options: ['releases', 'releases-mode', 'openings', 'rules', 'listen', 'upstream', 'log-level'],
+  options: [
+    'releases',
+    'releases-mode',
+    'openings',
+    'rules',
+    'listen',
+    'upstream',
+    'upstream-ca',
+    'log-level',
+  ],
 };
 
 const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.meta.url))
@@ -54,7 +67,14 @@ const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.met
     array: true,
     requiresArg: true,
     demandOption: true,
-    describe: 'Resolver that knows the answers; the next one is asked where one fails',
+    describe:
+      'Resolver that knows the answers; the next one is asked where one fails. tls://ADDRESS[:PORT]#NAME is asked over TLS, with a certificate for NAME, or not at all; then all of them are to be',
+  })
+  .option('upstream-ca', {
+    type: 'string',
+    requiresArg: true,
+    describe:
+      'File of certificates (PEM) of who is trusted to say that an upstream over TLS is NAME, in place of whom Node trusts',
   })
   .option('log-level', {
     choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const,
@@ -71,6 +91,10 @@ const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.met
     'Beside one with --names and --openings, to accept by name',
   )
   .example('$0 --rules names.yaml --listen 10.0.0.1 --upstream 9.9.9.9', 'For the hosts behind a router')
+  .example(
+    '$0 --rules names.yaml --listen 10.0.0.1 --upstream tls://9.9.9.9#dns.quad9.net --upstream tls://[2620:fe::fe]#dns.quad9.net',
+    'Upstreams over TLS',
+  )
   .example('$0 --rules names.yaml --listen 127.0.0.1:5353 --upstream [2620:fe::fe]:53', 'Other ports')
   .epilogue(
     'Environment: what the command line does not say is taken from RULECAST_RELEASES, RULECAST_LISTEN and so on, one variable an option; an empty one is none.\n\nExit codes: 0 stopped by SIGINT or SIGTERM, 1 the document is refused, or an address or the socket cannot be had, 64 usage, 70 a bug, 74 the output cannot be written.',
@@ -106,22 +130,49 @@ export function socketsOf(): readonly number[] {
   return sockets;
 }
 
-/** The endpoints of an option. Throws ProgramError `usage`. */
-export function endpointsOf(option: 'listen' | 'upstream'): readonly DnsEndpoint[] {
-  return argv[option].map((text) => {
-    const endpoint = endpointOf(text);
-    if (endpoint !== undefined) return endpoint;
+/** Where it is asked. Throws ProgramError `usage`. */
+export function listenEndpoints(): readonly DnsEndpoint[] {
+  return argv.listen.map((text) => knownEndpoint('listen', text));
+}
+
+/** Throws ProgramError `usage`. */
+export function upstreamsOf(): readonly DnsUpstream[] {
+  const upstreams = argv.upstream.map(
+    (text): DnsUpstream => (text.startsWith('tls:') ? tlsUpstreamOf(text) : knownEndpoint('upstream', text)),
+  );
+  const overTls = upstreams.filter(({ tlsName }) => tlsName !== undefined);
+  if (overTls.length > 0 && overTls.length < upstreams.length)
     throw usageError(
-      `--${option} ${text}: write an IP address, and behind it a port if it is not 53, as in 192.0.2.1:5353 or [2001:db8::1]:5353`,
+      '--upstream: write all of them with tls://, or none: whoever can cut the way to one over TLS would have the other asked, and read that',
     );
-  });
+  if (argv.upstreamCa !== undefined && overTls.length === 0)
+    throw usageError(`--upstream-ca ${argv.upstreamCa} goes with --upstream tls://ADDRESS#NAME`);
+  return upstreams;
+}
+
+function knownEndpoint(option: 'listen' | 'upstream', text: string): DnsEndpoint {
+  const endpoint = endpointOf(text, DNS_PORT);
+  if (endpoint !== undefined) return endpoint;
+  throw usageError(
+    `--${option} ${text}: write an IP address, and behind it a port if it is not 53, as in 192.0.2.1:5353 or [2001:db8::1]:5353${option === 'upstream' ? ', or tls://192.0.2.1#NAME' : ''}`,
+  );
+}
+
+/** `tls://`, an endpoint, and `#` with the name behind it. */
+function tlsUpstreamOf(text: string): DnsUpstream {
+  const [, at = '', tlsName = ''] = /^tls:\/\/([^#]*)#(.*)$/.exec(text) ?? [];
+  const endpoint = endpointOf(at, TLS_PORT);
+  if (endpoint !== undefined && TLS_NAME.test(tlsName)) return { ...endpoint, tlsName };
+  throw usageError(
+    `--upstream ${text}: write tls://, its IP address, a port behind it if it is not 853, and # with the name that its certificate is for, as in tls://9.9.9.9#dns.quad9.net`,
+  );
 }
 
 /** `192.0.2.1`, `192.0.2.1:53`, `2001:db8::1` or `[2001:db8::1]:53`. */
-function endpointOf(text: string): DnsEndpoint | undefined {
+function endpointOf(text: string, usualPort: number): DnsEndpoint | undefined {
   const match = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d{1,5}))?$/.exec(text);
   const address = parseAddress(match?.[1] ?? match?.[2] ?? text);
-  const port = Number(match?.[3] ?? DNS_PORT);
+  const port = Number(match?.[3] ?? usualPort);
   if (address === undefined || port < 1 || port > PORT_MAX) return undefined;
   return { address: formatAddress(address), port };
 }

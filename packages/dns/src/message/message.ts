@@ -12,6 +12,7 @@ import {
   HEADER_BYTES,
   MESSAGE_MAX_BYTES,
   OPCODE_MASK,
+  OPTION_BYTES,
   QUESTION_FIELDS_BYTES,
   RCODE_MASK,
   RECORD_FIELDS_BYTES,
@@ -188,7 +189,7 @@ export class MessageReader {
 /** Whether bytes are options of OPT: a code, a length and so many bytes each. */
 function areOptions(bytes: Uint8Array, start: number, end: number): boolean {
   let at = start;
-  while (at + 4 <= end) at += 4 + u16(bytes, at + 2);
+  while (at + OPTION_BYTES <= end) at += OPTION_BYTES + u16(bytes, at + 2);
   return at === end;
 }
 

@@ -60,6 +60,11 @@ export class MessageStream {
   }
 }
 
+/** With its length before it. */
+export function framed(bytes: Uint8Array): Uint8Array {
+  return Buffer.concat([Uint8Array.of(bytes.length >> 8, bytes.length & 0xff), bytes]);
+}
+
 function lengthAt(bytes: Uint8Array, at: number): number {
   return (bytes[at]! << 8) | bytes[at + 1]!; // the caller has looked
 }

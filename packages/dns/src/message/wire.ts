@@ -16,8 +16,9 @@ export const HEADER_BYTES = 12;
 export const QUESTION_FIELDS_BYTES = 4;
 /** Type, class, time to live and length, behind the name of a record. */
 export const RECORD_FIELDS_BYTES = 10;
-/** An OPT record without options. */
+/** An OPT record without options, and an option without data. */
 export const OPT_BYTES = 11;
+export const OPTION_BYTES = 4;
 
 /** What a length byte is that begins a pointer: its two highest bits; RFC 1035 §4.1.4. */
 export const POINTER_BITS = 0xc0;
@@ -60,6 +61,8 @@ export const RecordType = {
 } as const;
 export const CLASS_IN = 1;
 
+/** The option of OPT that hides how long a message is: RFC 7830. */
+export const PADDING_OPTION = 12;
 /** Extended error code, its option within an OPT record, and the codes that are told. */
 export const EDE_OPTION = 15;
 export const ExtendedError = {

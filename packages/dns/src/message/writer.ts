@@ -12,10 +12,11 @@ import {
   Flag,
   HEADER_BYTES,
   OPT_BYTES,
+  OPTION_BYTES,
+  PADDING_OPTION,
   QUESTION_FIELDS_BYTES,
   RCODE_MASK,
   type Rcode,
-  RECORD_FIELDS_BYTES,
   RecordType,
   WIRE_NAME_MAX_BYTES,
 } from './wire.ts';
@@ -33,28 +34,30 @@ const QUESTION_NAME = 0xc000 | HEADER_BYTES;
 const SOA_DATA_BYTES = 22;
 const SOA_NUMBERS_MIDDLE = [1, 1800, 900, 604_800]; // serial, refresh, retry, expire: nobody transfers it
 const EDE_BYTES = 6;
+/** So that what is asked does not show by its length: RFC 8467 §4.1. */
+const PADDED_BYTES = 128;
 
-/** Enough for every message that is written here. */
+/** Enough for every message that is written here: the longest is a padded question. */
 export const WRITTEN_MAX_BYTES =
-  HEADER_BYTES +
-  WIRE_NAME_MAX_BYTES +
-  QUESTION_FIELDS_BYTES +
-  (2 + RECORD_FIELDS_BYTES + SOA_DATA_BYTES) +
-  (OPT_BYTES + EDE_BYTES);
+  Math.ceil(
+    (HEADER_BYTES + WIRE_NAME_MAX_BYTES + QUESTION_FIELDS_BYTES + OPT_BYTES + OPTION_BYTES) / PADDED_BYTES,
+  ) * PADDED_BYTES;
 
 /** Bits of a question that go on to the upstream: what its asker wants, and nothing about the asker. */
 const PASSED_FLAGS = Flag.recursionDesired | Flag.authenticData | Flag.checkingDisabled;
 
 /**
  * The question of a message, for an upstream: its bits, name, type and class as they are, and OPT with our
- * size and without options if there was one. Its name starts behind the header. The bytes used of `out`.
+ * size and without options if there was one; padded, it has one. Its name starts behind the header. The bytes
+ * used of `out`.
  */
-export function writeQuestion(asked: MessageReader, id: number, out: Uint8Array): number {
+export function writeQuestion(asked: MessageReader, id: number, out: Uint8Array, isPadded = false): number {
   const writer = new Cursor(out);
-  writer.header(id, asked.flags & PASSED_FLAGS, 0, 0, asked.opt < 0 ? 0 : 1);
+  const hasOpt = isPadded || asked.opt >= 0;
+  writer.header(id, asked.flags & PASSED_FLAGS, 0, 0, hasOpt ? 1 : 0);
   writer.question(asked);
-  if (asked.opt >= 0)
-    writer.opt(Math.min(EDNS_BYTES, Math.max(PLAIN_BYTES, asked.ednsBytes)), asked.isDnssecOk);
+  if (hasOpt) writer.opt(Math.min(EDNS_BYTES, Math.max(PLAIN_BYTES, asked.ednsBytes)), asked.isDnssecOk);
+  if (isPadded) writer.padding();
   return writer.at;
 }
 
@@ -180,5 +183,17 @@ export class Cursor {
     this.u16(EDE_OPTION);
     this.u16(2);
     this.u16(error);
+  }
+
+  /** An option behind the OPT without any that was written last. */
+  padding(): void {
+    const end = Math.ceil((this.at + OPTION_BYTES) / PADDED_BYTES) * PADDED_BYTES;
+    const optionsAt = this.at;
+    this.at -= 2; // what says how long they are
+    this.u16(end - optionsAt);
+    this.u16(PADDING_OPTION);
+    this.u16(end - optionsAt - OPTION_BYTES);
+    this.#out.fill(0, this.at, end);
+    this.at = end;
   }
 }

@@ -7,7 +7,7 @@ export const QUESTIONS_MAX = 256;
  * (`net.core.rmem_max`), unless whoever bound the socket has seen to it (rulecast-dns.socket).
  */
 export const RECEIVED_BYTES = 2_097_152;
-/** Questions of all qubes that wait: each has a socket. */
+/** Questions of all qubes that wait. */
 export const ALL_QUESTIONS_MAX = 4096;
 /** Sockets that wait for the next question. */
 export const IDLE_SOCKETS_MAX = 256;
@@ -16,15 +16,28 @@ export const ASKERS_MAX = 4096;
 /** How long an upstream may take, and how often one is asked for a question. */
 export const ATTEMPT_MS = 1500;
 export const ATTEMPTS_MAX = 3;
+/**
+ * Of an upstream over TLS: how long its connection may take to be there, and be silent while something waits,
+ * which is shorter than an attempt, so that the next one is by another connection.
+ */
+export const CONNECT_MS = 3000;
+export const SILENT_MS = 1400;
+/**
+ * How long none is made after one that was refused, or ended before anything came: twice as long each time,
+ * up to the longest. A question waits for the end of a pause that is short; else the next upstream is asked.
+ */
+export const PAUSE_MS = 100;
+export const PAUSE_LONGEST_MS = 3200;
+export const PAUSE_WAITED_MS = 400;
 /** How long an answer waits for its addresses to be opened, before it is tried once more. */
 export const OPEN_MS = 50;
 /** Names that an answer may make aliases of; beyond, it is none. */
 export const ALIASES_MAX = 64;
 /** How long a qube may keep that a name is blocked. */
 export const BLOCKED_TTL_S = 60;
-/** TCP connections of one qube, of all, and how long one may be idle. */
+/** TCP connections of one qube, of all, and how long one may be idle; one to an upstream likewise. */
 export const CONNECTIONS_MAX = 16;
 export const ALL_CONNECTIONS_MAX = 1024;
 export const IDLE_MS = 10_000;
-/** Bytes of answers that wait for a connection that is not read; beyond, it ends. */
+/** Bytes that wait for a connection that is not read; beyond, it ends. */
 export const UNREAD_MAX_BYTES = 256 * 1024;

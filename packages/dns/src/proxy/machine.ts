@@ -25,6 +25,7 @@ import { type Address, isPrivateAddress } from '@rulecast/rules';
 import type { NameJudgement, OpenedList } from '../judge/judge.ts';
 import type { NameRule } from '../judge/program.ts';
 import { writeFewer } from '../message/fewer.ts';
+import { withoutOurs } from '../message/hop.ts';
 import { MessageReader, Section } from '../message/message.ts';
 import { nameText, newNameScratch, readName, sameName, turnCase } from '../message/name.ts';
 import { hasPrivate, writeWithoutPrivate } from '../message/private.ts';
@@ -60,6 +61,8 @@ import {
 import { Tally } from './tally.ts';
 
 export type Transport = 'udp' | 'tcp';
+/** How an upstream is asked. */
+export type UpstreamTransport = Transport | 'tls';
 
 /** Where a question came from; the machine gives it back with the answer, and looks at no more than this. */
 export interface Client {
@@ -76,12 +79,12 @@ export type NewOpening = Omit<Opening, 'id'>;
 export type ProxyEffect<C extends Client> =
   /** Bytes are the receiver's. */
   | { readonly kind: 'reply'; readonly client: C; readonly bytes: Uint8Array }
-  /** Send this from a new socket to an upstream, and hand in what comes back under the same number. */
+  /** Send this to an upstream, and hand in what comes back under the same number. */
   | {
       readonly kind: 'ask';
       readonly query: number;
       readonly upstream: number;
-      readonly transport: Transport;
+      readonly transport: UpstreamTransport;
       readonly bytes: Uint8Array;
     }
   /** Have these opened, and hand in what comes of each under the same number: an answer waits for it. */
@@ -97,6 +100,8 @@ export interface Judged extends Pick<NameJudgement, 'answer'> {
 export interface ProxyOptions {
   /** How many there are; they are asked in their order. */
   readonly upstreamCount: number;
+  /** Whether all of them are asked over TLS, each question padded. */
+  readonly isOverTls?: boolean;
   /** What a name gets; undefined: nothing says so yet, and nothing is answered. */
   readonly judge: (
     asker: Address,
@@ -147,7 +152,7 @@ interface Query<C extends Client> {
   /** The name in the case in which it goes out; whoever answers has seen it. */
   readonly name: Uint8Array;
   readonly upstream: number;
-  readonly transport: Transport;
+  readonly transport: UpstreamTransport;
   readonly attempt: number;
   readonly deadlineMs: number;
 }
@@ -414,11 +419,12 @@ export class DnsProxy<C extends Client> {
   #answered(client: C): ProxyEffect<C> {
     const [answer, asked] = [this.#answer, this.#question];
     this.counts.answered++;
-    readdress(answer.bytes, asked);
+    const bytes = withoutOurs(answer, asked.opt >= 0);
+    readdress(bytes, asked);
     const room = Math.min(EDNS_BYTES, Math.max(PLAIN_BYTES, asked.ednsBytes));
-    if (client.transport === 'tcp' || (answer.bytes.length <= room && !answer.isTruncated))
-      return { kind: 'reply', client, bytes: answer.bytes };
-    answer.read(answer.bytes); // whose id it has now
+    if (client.transport === 'tcp' || (bytes.length <= room && !answer.isTruncated))
+      return { kind: 'reply', client, bytes };
+    answer.read(bytes); // whose id it has now
     return { kind: 'reply', client, bytes: this.#written.slice(0, writeTruncated(answer, this.#written)) };
   }
 
@@ -519,13 +525,15 @@ export class DnsProxy<C extends Client> {
     client: C,
     asked: Uint8Array,
     upstream: number,
-    transport: Transport,
+    plainly: Transport,
     attempt: number,
     nowMs: number,
   ): ProxyEffect<C> {
     const random = this.#options.randomBytes(2 + Math.ceil(WIRE_NAME_MAX_BYTES / 8));
     const id = (random[0]! << 8) | random[1]!; // so many were asked for
-    const bytes = this.#written.slice(0, writeQuestion(this.#question, id, this.#written));
+    const transport = this.#options.isOverTls === true ? 'tls' : plainly;
+    const length = writeQuestion(this.#question, id, this.#written, transport === 'tls');
+    const bytes = this.#written.slice(0, length);
     turnCase(bytes, HEADER_BYTES, this.#question.nameEnd, random.subarray(2));
     const name = bytes.slice(HEADER_BYTES, this.#question.nameEnd);
     const number = ++this.#lastQuery;

@@ -4,7 +4,7 @@ import { createSocket, type Socket as Datagrams } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, isIPv6, type Server, type Socket } from 'node:net';
 import { parseAddress } from '@rulecast/rules';
-import { MessageStream } from '../message/stream.ts';
+import { framed, MessageStream } from '../message/stream.ts';
 import { ApplierSocket } from './applier.ts';
 import { countersOf, OPENS } from './counters.ts';
 import {
@@ -16,12 +16,13 @@ import {
   UNREAD_MAX_BYTES,
 } from './limits.ts';
 import { type Client, DnsProxy, type ProxyCounts, type ProxyEffect, type ProxyOptions } from './machine.ts';
+import { TlsUpstream } from './tls.ts';
 import {
   ADDRESSES_ONLY,
   type Asking,
   askByStream,
   type DnsEndpoint,
-  framed,
+  type DnsUpstream,
   UpstreamSockets,
 } from './upstream.ts';
 
@@ -35,8 +36,12 @@ export interface DnsServerOptions
    */
   readonly sockets?: readonly number[];
   readonly hasIpv6?: boolean;
-  /** One at least; asked in this order. */
-  readonly upstreams: readonly DnsEndpoint[];
+  /** One at least, all over TLS or none; asked in this order. */
+  readonly upstreams: readonly DnsUpstream[];
+  /** Who is trusted to say that an upstream over TLS is one, as PEM; absent: whom Node trusts. */
+  readonly upstreamCa?: string;
+  /** Why one over TLS, by its index, cannot be connected to; without a reason: it can again. */
+  readonly tellOfUpstream?: (index: number, why: string | undefined) => void;
   /** Path of the applier's socket; absent: nothing is opened, and what has to be is not answered. */
   readonly openings?: string;
   /** Steady, in milliseconds. */
@@ -55,6 +60,8 @@ export class DnsServer {
   readonly #connections = new Map<Socket, string>();
   readonly #upstreams = new Map<number, Asking>();
   readonly #upstreamSockets = new UpstreamSockets();
+  /** By their index. */
+  readonly #tlsUpstreams: readonly (TlsUpstream | undefined)[];
   readonly #applier: ApplierSocket | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
@@ -62,7 +69,15 @@ export class DnsServer {
   private constructor(options: DnsServerOptions) {
     this.#options = options;
     const { judge, opens, mayBePrivate, randomBytes, upstreams, openings } = options;
-    this.#proxy = new DnsProxy({ judge, opens, mayBePrivate, randomBytes, upstreamCount: upstreams.length });
+    const upstreamCount = upstreams.length;
+    const isOverTls = upstreams.some(({ tlsName }) => tlsName !== undefined);
+    this.#proxy = new DnsProxy({ judge, opens, mayBePrivate, randomBytes, upstreamCount, isOverTls });
+    this.#tlsUpstreams = upstreams.map((endpoint, index) => {
+      const { upstreamCa: ca, nowMs, tellOfUpstream } = options;
+      const tell = (why: string | undefined): void => tellOfUpstream?.(index, why);
+      const name = endpoint.tlsName;
+      return name === undefined ? undefined : new TlsUpstream({ endpoint, name, ca, nowMs, tell });
+    });
     if (openings !== undefined)
       this.#applier = new ApplierSocket(openings, (wait, outcome) =>
         this.#follow(this.#proxy.opened(wait, outcome)),
@@ -202,7 +217,8 @@ export class DnsServer {
       this.#follow(this.#proxy.answer(query, answer, this.#options.nowMs()));
     };
     const onFailure = (): void => this.#follow(this.#proxy.fail(query, this.#options.nowMs()));
-    const ask = transport === 'udp' ? this.#upstreamSockets.ask : askByStream;
+    const byTls = this.#tlsUpstreams[upstream]?.ask;
+    const ask = byTls ?? (transport === 'udp' ? this.#upstreamSockets.ask : askByStream);
     this.#upstreams.set(query, ask(endpoint, bytes, onAnswer, onFailure));
   }
 
@@ -222,6 +238,7 @@ export class DnsServer {
     this.#applier?.close();
     for (const upstream of this.#upstreams.values()) upstream.close();
     this.#upstreamSockets.close();
+    for (const upstream of this.#tlsUpstreams) upstream?.close();
     for (const socket of this.#connections.keys()) socket.destroy();
     for (const datagrams of this.#datagrams) datagrams.close();
     await Promise.all(

@@ -7,13 +7,18 @@
 
 import { createSocket, type Socket as Datagrams, type SocketOptions } from 'node:dgram';
 import { connect, isIPv6 } from 'node:net';
-import { MessageStream } from '../message/stream.ts';
+import { framed, MessageStream } from '../message/stream.ts';
 import { IDLE_SOCKETS_MAX } from './limits.ts';
 
 /** An IP address and a port of it. */
 export interface DnsEndpoint {
   readonly address: string;
   readonly port: number;
+}
+
+/** With a name it is asked over TLS, or not at all, and that is what its certificate has to be for. */
+export interface DnsUpstream extends DnsEndpoint {
+  readonly tlsName?: string;
 }
 
 /** A question that is under way. */
@@ -119,8 +124,3 @@ export const askByStream: Ask = ({ address, port }, bytes, onAnswer, onFailure) 
   socket.on('close', onFailure);
   return { close: () => socket.destroy() };
 };
-
-/** With its length before it, as streams carry messages. */
-export function framed(bytes: Uint8Array): Uint8Array {
-  return Buffer.concat([Uint8Array.of(bytes.length >> 8, bytes.length & 0xff), bytes]);
-}
