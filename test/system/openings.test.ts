@@ -13,9 +13,11 @@ import {
   EMPTY_RULE_SET,
   emptyPolicy,
   IpProtocol,
+  type List,
   nameListOf,
   type Policy,
   parsePrefix,
+  prefixListOf,
   prefixSetOf,
 } from '@rulecast/rules';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -35,6 +37,10 @@ const QUBES = {
   b: ['10.137.128.6', 'fd09:24ef:4179:b::6'],
 } as const;
 const [FIRST, SECOND] = ['93.184.216.34', '93.184.216.35'];
+/** So much that a release is a change of the table in force. */
+const MANY = prefixListOf(
+  prefixSetOf(Array.from({ length: 12_000 }, (_, i) => prefix(`198.18.${i >> 8}.${i & 255}`))),
+);
 const FIRST6 = '2606:2800:220:1::1';
 
 const closers: (() => Promise<unknown>)[] = [];
@@ -46,7 +52,7 @@ afterEach(async () => {
 /** The router of a firewall with an applier that opens by name. */
 class Firewall {
   readonly network: Network;
-  readonly sink: NftSink;
+  sink: NftSink;
   readonly path = join(temporaryDirectory(), 'openings.sock');
   #releases = 0;
   #marks = 0;
@@ -54,9 +60,18 @@ class Firewall {
 
   private constructor(network: Network) {
     this.network = network;
-    this.sink = sinkIn(network, {}, ['--openings', this.path]);
+    this.sink = this.#newSink();
     closers.push(() => network.close());
     closers.push(() => this.sink.close());
+  }
+
+  #newSink(): NftSink {
+    return sinkIn(this.network, {}, ['--openings', this.path]);
+  }
+
+  async restart(): Promise<void> {
+    await this.sink.close();
+    this.sink = this.#newSink();
   }
 
   /** `guard`: what keeps qubes from sending by an address of another. */
@@ -75,7 +90,10 @@ class Firewall {
       const prefixes = prefixSetOf(texts.map(prefix));
       return [name, { ...emptyPolicy(name), prefixes, egress: runs }];
     });
-    const lists = new Map([['updates', nameListOf(names, 'firewall')]]);
+    const lists = new Map<string, List>([
+      ['updates', nameListOf(names, 'firewall')],
+      ['many', MANY],
+    ]);
     const hash = createHash('sha256')
       .update(`${++this.#releases}`)
       .digest();
@@ -142,18 +160,21 @@ class Caller {
 
 function openingOf(id: number, qube: string, to: string, more: Partial<Opening>): Opening {
   const { family } = address(to);
-  const keys = listKeys('updates', nameListOf(NAMES, 'firewall').names);
   const addresses = [bytesOf(to)];
   return {
     id,
     family,
     seconds: 90,
-    ...keys,
+    ...keysOf(NAMES),
     qube: bytesOf(qube),
     addresses,
     label: 'x.deb.example',
     ...more,
   };
+}
+
+function keysOf(names: readonly string[]): Pick<Opening, 'key' | 'version'> {
+  return listKeys('updates', nameListOf(names, 'firewall').names);
 }
 
 function bytesOf(text: string): Uint8Array {
@@ -250,7 +271,51 @@ describe.skipIf(enforcementGap() !== undefined)('an address that a qube is told'
     expect([swaps > 10, opened > 100, sent > 1000]).toEqual([true, true, true]);
   });
 
-  it('is closed by the release that changes its list, at once', async () => {
+  it.each(['by another table', 'in its table'])(
+    'stays open over releases %s for as long as its list has the name, and is closed by the one that has not, at once',
+    async (how) => {
+      const firewall = await Firewall.open();
+      const isLarge = how === 'in its table';
+      const rules = [...RULES, ...(isLarge ? ['drop dst=@many'] : [])];
+      const caller = await firewall.caller();
+      await firewall.load(NAMES, rules);
+      const open = (to: string, label: string, names = NAMES): Promise<Outcome> =>
+        caller.open(QUBES.a[0], to, { label, ...keysOf(names) });
+      await open(FIRST, 'x.deb.example');
+      await open(SECOND, 'y.deb.example');
+      const passing = async (): Promise<readonly boolean[]> => [
+        await firewall.passes('a', FIRST),
+        await firewall.passes('a', SECOND),
+      ];
+      const longer = ['*.deb.example', 'other.example'];
+      const table = firewall.network.router.table();
+      await firewall.load(longer, rules);
+      expect(firewall.network.router.table() === table).toBe(isLarge);
+      expect(await passing()).toEqual([true, true]);
+      // Said of the state before, which rulecast-dns judges by for a moment yet.
+      const third = '93.184.216.36';
+      expect(await open(third, 'deb.example')).toBe(Outcome.later);
+      expect(await open(third, 'z.deb.example')).toBe(Outcome.open);
+      await firewall.load(['y.deb.example', 'other.example'], rules);
+      expect(await passing()).toEqual([false, true]);
+      expect(await firewall.passes('a', third)).toBe(false);
+      expect(await open(FIRST, 'x.deb.example', longer)).toBe(Outcome.later);
+      expect(await open(SECOND, 'y.deb.example', longer)).toBe(Outcome.open);
+      expect(await firewall.sink.check()).toBe(false);
+      await firewall.sink.settled();
+      const sets = firewall.network.router.run([
+        'nft',
+        '-t',
+        'list',
+        'table',
+        'inet',
+        firewall.network.router.table(),
+      ]);
+      expect([...sets.matchAll(/set n[0-9a-f]{16}_4_/g)]).toHaveLength(1);
+    },
+  );
+
+  it('is closed where its list or rule goes, and stays so', async () => {
     const firewall = await Firewall.open();
     const caller = await firewall.caller();
     await caller.open(QUBES.a[0], FIRST);
@@ -298,6 +363,20 @@ describe.skipIf(enforcementGap() !== undefined)('an address that a qube is told'
     expect(trouble()).toBe('');
     router.run(['nft', 'flush', 'chain', 'ip', 'guard', 'antispoof']);
     await expect.poll(opened).toEqual([refused, open]);
+  });
+
+  it('stays open over a restart of the subscriber and its applier, by what is in the kernel', async () => {
+    const firewall = await Firewall.open();
+    await (await firewall.caller()).open(QUBES.a[0], FIRST);
+    for (const names of [NAMES, ['x.deb.example']]) {
+      await firewall.restart();
+      expect(await firewall.passes('a', FIRST)).toBe(true);
+      await firewall.load(names);
+      expect(await firewall.passes('a', FIRST)).toBe(true);
+    }
+    await firewall.restart();
+    await firewall.load(['y.deb.example']);
+    expect(await firewall.passes('a', FIRST)).toBe(false);
   });
 
   it('stays open where the applier dies, and the next one goes on with it', async () => {

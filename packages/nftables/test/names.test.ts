@@ -1,9 +1,15 @@
 /** Rules that accept by name: what is planned for them, and what the applier takes of it. */
 
-import { NO_NAMES, nameListOf } from '@rulecast/rules';
+import { NO_NAMES, nameListOf, namesOf, nameTexts } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import { checkRequest } from '../src/apply/check.ts';
-import { type Change, transition, wholeChange } from '../src/plan/change.ts';
+import { checkRequest, RequestError } from '../src/apply/check.ts';
+import {
+  type Change,
+  type ChangeWithBody,
+  type ColumnInBody,
+  transition,
+  wholeChange,
+} from '../src/plan/change.ts';
 import { kernelBytesOf } from '../src/plan/memory.ts';
 import { listKeys, nameSetName, parseNameSetName } from '../src/plan/name-set.ts';
 import { hexAt, policyChain } from '../src/plan/plan.ts';
@@ -144,6 +150,36 @@ describe('a rule that accepts by a list of names', () => {
     expect(other.oldSets).toEqual([setOf(4, 2048), setOf(6, 1024)]);
   });
 
+  it('is told what is left of a list that changes, once for both families, and of no other', () => {
+    const before = planned(rulesOf([WORK]));
+    const leftOf = ({ change, body }: ChangeWithBody) => {
+      const bytes = Buffer.concat(body);
+      const texts = (column: ColumnInBody | null | undefined) =>
+        column && [...nameTexts({ bytes: bytes.subarray(column.at, column.at + column.byteCount) })];
+      return change.nameSets?.map(
+        ({ left }) => left && { from: left.from, gone: texts(left.gone), kept: texts(left.kept) },
+      );
+    };
+    const to = { ...OPTIONS, tag: { ...OPTIONS.tag, mark: 8 } };
+    const after = (names: readonly string[]) => plannedAfter(rulesOf([WORK], names), before);
+    const { release, afterwards } = transition(
+      { plan: before, tag: OPTIONS.tag },
+      after(['*.b.example', 'c.example']),
+      to,
+    );
+    const from = listKeys('updates', nameListOf(NAMES, 'firewall').names).version;
+    const left = { from, gone: ['a.example'], kept: ['c.example'] };
+    expect(leftOf(release)).toEqual([left, left]);
+    for (const each of afterwards) expect([undefined, [undefined, undefined]]).toContainEqual(leftOf(each));
+    expect(leftOf(wholeChange(after(['*.b.example', 'c.example']), to, before))).toEqual([left, left]);
+    expect(leftOf(wholeChange(after(NAMES), to, before))).toEqual([undefined, undefined]);
+    const many = Array.from({ length: 60_000 }, (_, i) => `n${i}.very-long-name.example`);
+    expect(leftOf(wholeChange(after(many), to, before))).toEqual([undefined, undefined]);
+    // Of whatever is in force where nobody knows.
+    const whole = { from: null, gone: null, kept: NAMES };
+    expect(leftOf(wholeChange(before, to))).toEqual([whole, whole]);
+  });
+
   it('counts with all that it may open in the memory of the kernel', () => {
     const bytesOf = (policies: readonly SamplePolicy[]): number => {
       const { change, body } = wholeChange(planned(rulesOf(policies)), OPTIONS);
@@ -172,15 +208,41 @@ describe('a rule that accepts all that was answered', () => {
 });
 
 describe('the check', () => {
-  const { change } = wholeChange(planned(rulesOf([WORK])), OPTIONS);
+  const { change, body } = wholeChange(planned(rulesOf([WORK])), OPTIONS);
+  const whole = new Uint8Array(Buffer.concat(body));
   const [first, second] = change.nameSets ?? [];
   const names = (nameSets: unknown): unknown => checkRequest({ kind: 'names', nameSets }, new Uint8Array(0));
 
   it('takes name sets as they are planned', () => {
-    const body = new Uint8Array(Buffer.concat(wholeChange(planned(rulesOf([WORK])), OPTIONS).body));
     const request = JSON.parse(JSON.stringify({ kind: 'apply', change }));
-    expect(checkRequest(request, body)).toEqual({ kind: 'apply', change });
-    expect(names(change.nameSets)).toEqual({ kind: 'names', nameSets: change.nameSets });
+    expect(checkRequest(request, whole)).toEqual({ kind: 'apply', change });
+    const nameSets = change.nameSets?.map(({ left: _, ...rest }) => rest);
+    expect(names(change.nameSets)).toEqual({ kind: 'names', nameSets }); // nothing is left of a list by that
+  });
+
+  const { kept } = first?.left ?? {};
+  it.each<[string, unknown]>([
+    ['words', 'all'],
+    ['another state', { ...first?.left, from: 'any' }],
+    ['no state', { kept }],
+    ['no columns', { from: null, gone: null }],
+    ['a column outside the body', { from: null, gone: null, kept: { at: whole.length, byteCount: 1 } }],
+    ['a piece of a column', { from: null, gone: null, kept: { at: kept?.at, byteCount: 3 } }],
+  ])('refuses %s in place of what is left of a list', (_, left) => {
+    const spoiled = { kind: 'apply', change: { ...change, nameSets: [{ ...first, left }] } };
+    expect(() => checkRequest(spoiled, whole)).toThrow(RequestError);
+  });
+
+  it('refuses more names than may be left, and names in no order', () => {
+    const checked = (bytes: Uint8Array): unknown => {
+      const left = { from: null, gone: null, kept: { at: 0, byteCount: bytes.length } };
+      const spoiled = { kind: 'apply', change: { ...change, nameSets: [{ ...first, left }] } };
+      return checkRequest(spoiled, bytes);
+    };
+    const many = Array.from({ length: 60_000 }, (_, i) => `n${i}.very-long-name.example`);
+    expect(() => checked(namesOf(many).bytes)).toThrow('too many names');
+    const columns = ['b.example', 'a.example'].map((name) => namesOf([name]).bytes);
+    expect(() => checked(Buffer.concat(columns))).toThrow('no column');
   });
 
   it.each<[string, unknown]>([

@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
+import { namesOf } from '../../rules/src/index.ts';
 import {
   AnswerReader,
   answerFrame,
@@ -26,6 +27,8 @@ const QUBES: NameSet['qubes'] = [
 ];
 const SETS: readonly NameSet[] = [{ set: SET, list: 'updates', qubes: QUBES, pairs: [] }];
 
+const NO_BODY = new Uint8Array(0);
+
 const opening = (more: Partial<Opening> = {}): Opening => ({
   id: 7,
   family: 4,
@@ -46,6 +49,7 @@ const SIX = [Uint8Array.from(Buffer.from('26062800022000010000000000000001', 'he
 /** A kernel of name sets, which are there once an element is asked for. */
 class Kernel {
   nowMs = 1000;
+  inForce: { readonly name: string; readonly sets: readonly string[] } | undefined;
   failure: NativeError | undefined;
   readonly elements = new Map<string, Map<string, string>>();
 
@@ -66,7 +70,10 @@ class Kernel {
     }
   }
 
+  whileRead = (): unknown => undefined;
+
   async named(): Promise<readonly NameElement[]> {
+    this.whileRead();
     return [{ key: Uint32Array.of(0x0a890006, 0x5db80000), milliseconds: 5000, label: 'old.example' }];
   }
 
@@ -89,11 +96,12 @@ async function opened(sets = SETS): Promise<{ readonly kernel: Kernel; readonly 
   const kernel = new Kernel();
   const openings = new Openings({
     run: (commands) => kernel.run(commands),
+    inForce: () => kernel.inForce,
     named: () => kernel.named(),
     flows: (take) => kernel.flows(take),
     nowMs: () => kernel.nowMs,
   });
-  await openings.prepare('rulecast_a', sets, async () => undefined);
+  await openings.prepare('rulecast_a', sets, NO_BODY, async () => undefined);
   openings.release();
   return { kernel, openings };
 }
@@ -169,6 +177,7 @@ describe('an address is opened', () => {
     expect(openings.open(opening())).toBe(Outcome.later);
     const none = new Openings({
       run: () => undefined,
+      inForce: () => undefined,
       named: () => kernel.named(),
       flows: async () => undefined,
       nowMs: () => 0,
@@ -295,7 +304,7 @@ describe('an address that would end', () => {
     for (let i = 0; i < 10; i++) await passing();
     expect(kernel.looks).toBe(10);
     // A next table has it, and only it: the others have ended.
-    await openings.prepare('rulecast_b', SETS, async () => undefined);
+    await openings.prepare('rulecast_b', SETS, NO_BODY, async () => undefined);
     expect(kernel.of('10,137,0,5', `rulecast_b ${SET}`)).toEqual(['93,184,0,0']);
     expect(kernel.of('10,137,0,6', `rulecast_b ${SET}`)).toEqual([]);
     openings.discard();
@@ -303,7 +312,7 @@ describe('an address that would end', () => {
     await passing();
     await passing();
     kernel.elements.clear();
-    await openings.prepare('rulecast_b', SETS, async () => undefined);
+    await openings.prepare('rulecast_b', SETS, NO_BODY, async () => undefined);
     expect(kernel.of('10,137,0,5', `rulecast_b ${SET}`)).toEqual([]);
   });
 });
@@ -319,6 +328,7 @@ describe('a release', () => {
     await openings.prepare(
       'rulecast_b',
       [{ set: fewer, list: 'updates', qubes: QUBES.slice(0, 1), pairs: [] }],
+      NO_BODY,
       async () => {
         openings.open(opening({ addresses: addresses(1, 1000 + meanwhile++), label: 'b.example' }));
       },
@@ -339,7 +349,7 @@ describe('a release', () => {
 
   it('that is given up leaves what is open as it is', async () => {
     const { kernel, openings } = await opened();
-    await openings.prepare('rulecast_b', SETS, async () => undefined);
+    await openings.prepare('rulecast_b', SETS, NO_BODY, async () => undefined);
     openings.discard();
     openings.open(opening());
     expect([kernel.of('10,137,0,5').length, kernel.of('10,137,0,5', `rulecast_b ${SET}`).length]).toEqual([
@@ -354,6 +364,7 @@ describe('a release', () => {
     await openings.prepare(
       'rulecast_b',
       [{ set, list: 'updates', qubes: QUBES, pairs: [] }],
+      NO_BODY,
       async () => undefined,
     );
     openings.release();
@@ -364,13 +375,165 @@ describe('a release', () => {
     ]);
   });
 
+  describe('whose list is another', () => {
+    const set = `n${KEY}_4_2048_${OTHER}`;
+    const inNext = `rulecast_b ${set}`;
+
+    /** The set after `gone` left the list and `kept` joined it. */
+    function changed(
+      from: string | null,
+      gone: readonly string[] | undefined,
+      kept: readonly string[],
+    ): readonly [readonly NameSet[], Uint8Array] {
+      const [a, b] = [namesOf(gone ?? []).bytes, namesOf(kept).bytes];
+      const left = {
+        from,
+        gone: gone === undefined ? null : { at: 0, byteCount: a.length },
+        kept: { at: a.length, byteCount: b.length },
+      };
+      return [[{ set, list: 'updates', qubes: QUBES, pairs: [], left }], Buffer.concat([a, b])];
+    }
+
+    async function prepared(openings: Openings, ...change: Parameters<typeof changed>): Promise<void> {
+      await openings.prepare('rulecast_b', ...changed(...change), async () => undefined);
+    }
+
+    const HASH = 'ab'.repeat(32);
+    const LABELS = ['api.example', 'x.cdn.example', 'y.cdn.example', HASH];
+
+    async function withLabels(): Promise<Awaited<ReturnType<typeof opened>>> {
+      const all = await opened();
+      for (const [i, label] of LABELS.entries())
+        all.openings.open(opening({ label, addresses: addresses(1, i) }));
+      return all;
+    }
+
+    it.each<[string, Parameters<typeof changed>, readonly number[]]>([
+      ['what is still named', [VERSION, ['api.example'], []], [1, 2]],
+      ['what another entry names', [VERSION, ['.cdn.example'], ['y.cdn.example']], [0, 2]],
+      ['what a name that joined stands for', [VERSION, ['.cdn.example'], ['*.cdn.example']], [0, 1, 2]],
+      ['what is named, whatever it was before', [null, undefined, ['.cdn.example', 'no.example']], [1, 2]],
+      ['nothing of a state that was not the one in force', [OTHER, ['no.example'], LABELS.slice(0, 3)], []],
+    ])('carries over %s, and at the switch no more is known', async (_, change, left) => {
+      const { kernel, openings } = await withLabels();
+      await prepared(openings, ...change);
+      const shown = (which: readonly number[]): readonly string[] => which.map((i) => addresses(1, i).join());
+      expect(kernel.of('10,137,0,5', inNext)).toEqual(shown(left));
+      expect(kernel.of('10,137,0,5')).toEqual(shown([0, 1, 2, 3])); // until the switch
+      openings.release();
+      const told = addresses(4).filter(
+        (each) => openings.listsOf('0a890005', Buffer.from(each).toString('hex')).length > 0,
+      );
+      expect(told.map((each) => each.join())).toEqual(shown(left));
+    });
+
+    it('opens what is still named in both tables until the switch, and what is not in the one in force', async () => {
+      const { kernel, openings } = await opened();
+      await prepared(openings, VERSION, ['api.example'], []);
+      expect(openings.open(opening({ label: 'x.cdn.example' }))).toBe(Outcome.open);
+      expect(openings.open(opening({ addresses: addresses(1, 7) }))).toBe(Outcome.open);
+      expect(kernel.of('10,137,0,5')).toEqual(['93,184,216,34', '93,184,0,7']);
+      expect(kernel.of('10,137,0,5', inNext)).toEqual(['93,184,216,34']);
+      expect(openings.open(opening({ version: OTHER }))).toBe(Outcome.later);
+    });
+
+    it('gives way in both tables, also for what is in one alone', async () => {
+      const { kernel, openings } = await opened();
+      for (let i = 0; i < 16; i++)
+        openings.open(opening({ addresses: addresses(64, i * 64), label: `${i}.cdn.example` }));
+      await prepared(openings, VERSION, ['api.example'], []);
+      expect(await openings.open(opening({ addresses: addresses(2, 2000) }))).toBe(Outcome.open);
+      expect([kernel.of('10,137,0,5').length, kernel.of('10,137,0,5', inNext).length]).toEqual([1024, 1022]);
+    });
+
+    it('takes what is said of the state before, where the name is still in it, until another comes', async () => {
+      const { kernel, openings } = await opened();
+      await prepared(openings, VERSION, ['api.example'], []);
+      openings.release();
+      const asked = (): readonly Outcome[] =>
+        [{ label: 'x.cdn.example' }, {}, { label: HASH }, { version: OTHER }].map((more) =>
+          openings.open(opening({ addresses: addresses(1), ...more })),
+        );
+      const { open, later } = Outcome;
+      expect(asked()).toEqual([open, later, later, open]);
+      expect(kernel.of('10,137,0,5', inNext)).toEqual(['93,184,0,0']);
+      // To say again who may open what, and what follows in the same table, changes nothing.
+      const [sets] = changed(null, undefined, []);
+      const same = sets.map(({ left: _, ...rest }) => rest);
+      await openings.adopt('rulecast_b', same);
+      await openings.prepare('rulecast_b', same, NO_BODY, async () => undefined);
+      openings.release();
+      expect(asked()).toEqual([open, later, later, open]);
+      await openings.prepare('rulecast_a', same, NO_BODY, async () => undefined);
+      openings.release();
+      expect(asked()).toEqual([later, later, later, open]);
+    });
+
+    it('carries nothing over to qubes that may not any more, not even when they may again', async () => {
+      const { kernel, openings } = await opened();
+      openings.open(opening());
+      for (const [table, qubes] of [
+        ['rulecast_b', QUBES.slice(1)],
+        ['rulecast_a', QUBES],
+      ] as const) {
+        kernel.elements.clear();
+        await openings.prepare(
+          table,
+          [{ set: SET, list: 'updates', qubes, pairs: [] }],
+          NO_BODY,
+          async () => undefined,
+        );
+        openings.release();
+        expect([...kernel.elements]).toEqual([]);
+      }
+    });
+  });
+
+  it('of an applier that was told nothing yet carries over what it finds in the kernel', async () => {
+    for (const [found, left] of [
+      [{ name: 'rulecast_a', sets: [SET] }, ['93,184,0,0']],
+      [undefined, []],
+    ] as const) {
+      const kernel = new Kernel();
+      kernel.inForce = found;
+      const openings = new Openings({
+        run: (commands) => kernel.run(commands),
+        inForce: () => kernel.inForce,
+        named: () => kernel.named(),
+        flows: (take) => kernel.flows(take),
+        nowMs: () => kernel.nowMs,
+      });
+      let during: Outcome = Outcome.open;
+      await openings.prepare('rulecast_b', SETS, NO_BODY, async () => {
+        during = openings.open(opening());
+      });
+      expect(kernel.of('10,137,0,6', `rulecast_b ${SET}`)).toEqual(left);
+      expect(during).toBe(found === undefined ? Outcome.open : Outcome.later);
+      openings.release();
+      expect(openings.open(opening())).toBe(Outcome.open);
+    }
+  });
+
   it('that another applier made is known by what is in the kernel', async () => {
     const { kernel, openings } = await opened([]);
     expect(openings.open(opening())).toBe(Outcome.later);
     await openings.adopt('rulecast_a', SETS);
     expect(openings.open(opening())).toBe(Outcome.open);
-    await openings.prepare('rulecast_b', SETS, async () => undefined);
+    await openings.prepare('rulecast_b', SETS, NO_BODY, async () => undefined);
     expect(kernel.of('10,137,0,6', `rulecast_b ${SET}`)).toEqual(['93,184,0,0']);
+  });
+
+  it('is read beside what is opened meanwhile, of which nothing is forgotten', async () => {
+    const { kernel, openings } = await opened();
+    kernel.whileRead = () =>
+      openings.open(opening({ qube: Uint8Array.of(10, 137, 0, 6), addresses: addresses(2) }));
+    await openings.adopt('rulecast_a', SETS);
+    await openings.prepare('rulecast_b', SETS, NO_BODY, async () => undefined);
+    const carried = kernel.elements.get(`rulecast_b ${SET}`);
+    expect([...(carried?.keys() ?? [])]).toEqual(['10,137,0,6,93,184,0,0', '10,137,0,6,93,184,0,1']);
+    expect(carried?.get('10,137,0,6,93,184,0,0')).toContain(
+      JSON.stringify([...Buffer.from('api.example')]).slice(1, -1),
+    );
   });
 });
 

@@ -116,6 +116,7 @@ export {
   subtractNames,
   unionNames,
 } from './names.ts';
+export { bytesOfLeft, isLeft, leftBetween, type NamesLeft } from './names-left.ts';
 export { atOnce, inTurns, Pace, PIECE_PARTS, type Pieces } from './pieces.ts';
 export {
   allRuns,

@@ -107,7 +107,7 @@ export function entryTextAt(bytes: Uint8Array, at: number): string {
 }
 
 /** The texts of a column, in its order. */
-export function* nameTexts({ bytes }: Names): Generator<string> {
+export function* nameTexts({ bytes }: Pick<Names, 'bytes'>): Generator<string> {
   for (let at = 0; at < bytes.length; at = keyEnd(bytes, at)) yield entryTextAt(bytes, at);
 }
 
@@ -121,29 +121,48 @@ export function hasWildcards({ bytes }: Names): boolean {
  * Whether an entry of a column stands for a name in normal form: for itself, or for what is below one of the
  * names that it is below. Looks where the entries would be.
  */
-export function namesStandFor({ bytes }: Names, name: string): boolean {
-  const labels = name.split('.').reverse();
-  return labels.some((_, i) => {
-    const key = Buffer.from(labels.slice(0, i + 1).join(SEPARATOR) + SELF, 'latin1');
-    const scope = scopeIn(bytes, key);
-    return scope === KeyByte.both || scope === (i + 1 < labels.length ? KeyByte.below : KeyByte.self);
-  });
+export function namesStandFor({ bytes }: Pick<Names, 'bytes'>, name: string): boolean {
+  for (let at = 0; at >= 0; at = name.indexOf('.', at) + 1 || -1) {
+    const scope = scopeIn(bytes, keyOf(name.slice(at), KeyByte.self));
+    if (scope === KeyByte.both || scope === (at > 0 ? KeyByte.below : KeyByte.self)) return true;
+  }
+  return false;
 }
 
-const [SELF, SEPARATOR] = [KeyByte.self, KeyByte.separator].map((byte) => String.fromCharCode(byte));
+const SEPARATOR = String.fromCharCode(KeyByte.separator);
 
 /** What the entry stands for that has the name of a key; undefined: there is none. */
 function scopeIn(bytes: Uint8Array, key: Uint8Array): number | undefined {
-  let [low, high] = [0, bytes.length];
-  while (low < high) {
-    const start = keyStart(bytes, ((low + high) >> 1) + 1);
-    const order = compareKeys(bytes, start, key, 0);
-    const end = keyEnd(bytes, start);
-    if (order === 0) return bytes[end - 1];
-    if (order < 0) low = end;
-    else high = start;
-  }
-  return undefined;
+  const at = placeOf(bytes, 0, key, 0);
+  return isAt(bytes, at, key) ? bytes[keyEnd(bytes, at) - 1] : undefined;
+}
+
+function isAt(bytes: Uint8Array, at: number, key: Uint8Array): boolean {
+  return at < bytes.length && compareKeys(bytes, at, key, 0) === 0;
+}
+
+/** The entry of a column that has a name in normal form, as text; undefined: there is none. */
+export function entryOf({ bytes }: Names, name: string): string | undefined {
+  const key = keyOf(name, KeyByte.self);
+  const at = placeOf(bytes, 0, key, 0);
+  return isAt(bytes, at, key) ? entryTextAt(bytes, at) : undefined;
+}
+
+/** The entries of a column whose names are below another: a part of it. */
+export function namesBelow({ bytes }: Names, name: string): Pick<Names, 'bytes'> {
+  const { separator, self } = KeyByte;
+  const [from, to] = [separator, separator + 1].map((next) => placeOf(bytes, 0, keyOf(name, next, self), 0));
+  return { bytes: bytes.subarray(from, to) };
+}
+
+/** Whether the text of an entry stands for more than the name itself. */
+export function isWildcardEntry(text: string): boolean {
+  return text.startsWith('*') || text.startsWith('.');
+}
+
+function keyOf(name: string, ...end: readonly number[]): Uint8Array {
+  const labels = name.split('.').reverse().join(SEPARATOR);
+  return Buffer.from(labels + String.fromCharCode(...end), 'latin1');
 }
 
 /** Whether two columns hold the same. */

@@ -3,16 +3,17 @@
  * references that exist. What passes can change our tables and nothing else, whoever sent it.
  */
 
-import { bitsOf, type Family } from '@rulecast/rules';
+import { bitsOf, type Family, readNames } from '@rulecast/rules';
 import {
   CAPTURED_MAX,
   ELEMENTS_MAX,
   FLOW_MARK_MAX,
   NAME_QUBE_NETWORKS_MAX,
+  NAMES_LEFT_MAX_BYTES,
   NO_FLOW_MARK,
   RULES_MAX,
 } from '../limits.ts';
-import type { Change, Elements, NameSet, Tag, Verdicts } from '../plan/change.ts';
+import type { Change, ColumnInBody, Elements, LeftInBody, NameSet, Tag, Verdicts } from '../plan/change.ts';
 import { parseNameSetName } from '../plan/name-set.ts';
 import {
   isCounterName,
@@ -53,7 +54,7 @@ export function checkRequest(value: unknown, body: Uint8Array): Request {
         ),
       };
     case 'names':
-      return { kind: 'names', nameSets: checkNameSets(fields['nameSets']) };
+      return { kind: 'names', nameSets: checkNameSets(fields['nameSets'], undefined) };
     case 'told': {
       const qube = fields['qube'];
       const digits = typeof qube === 'string' && qube.length === 32 ? 32 : 8;
@@ -112,7 +113,7 @@ function checkChange(value: unknown, body: Uint8Array): Change {
       return checked;
     }),
     keys: list(fields['keys'], ELEMENTS_MAX, 'keys').map(mapKey),
-    ...(fields['nameSets'] !== undefined && { nameSets: checkNameSets(fields['nameSets']) }),
+    ...(fields['nameSets'] !== undefined && { nameSets: checkNameSets(fields['nameSets'], body) }),
     oldMaps: names('oldMaps', isMapName),
     oldChains: names('oldChains', isChainName),
     oldSets: names('oldSets', isAnySetName),
@@ -174,8 +175,9 @@ function checkVerdicts(value: unknown, body: Uint8Array): Verdicts {
   return { map, at, count, chains };
 }
 
-/** One set a list and family, and not too many qubes in all. */
-function checkNameSets(value: unknown): readonly NameSet[] {
+/** One set a list and family, not too many qubes in all, and names where there is a body. */
+function checkNameSets(value: unknown, body: Uint8Array | undefined): readonly NameSet[] {
+  const column = body && columnsIn(body);
   const seen = new Set<string>();
   let networks = 0;
   return list(value, RULES_MAX, 'nameSets').map((each) => {
@@ -192,8 +194,35 @@ function checkNameSets(value: unknown): readonly NameSet[] {
       return [hex(four, 8), hex(six, 32)] as const;
     });
     networks += pairs.length;
-    return { set, list: ofList, qubes, pairs };
+    if (column === undefined || fields['left'] === undefined) return { set, list: ofList, qubes, pairs };
+    return { set, list: ofList, qubes, pairs, left: checkLeft(fields['left'], column) };
   });
+}
+
+function checkLeft(value: unknown, column: (value: unknown) => ColumnInBody): LeftInBody {
+  const { from, gone, kept } = record(value, 'what is left') as Partial<Record<keyof LeftInBody, unknown>>;
+  return {
+    from: from === null ? null : hex(from, 16),
+    gone: gone === null ? null : column(gone),
+    kept: column(kept),
+  };
+}
+
+/** Reads columns of names in a body, each once: a list has two sets. */
+function columnsIn(body: Uint8Array): (value: unknown) => ColumnInBody {
+  const read = new Set<string>();
+  let bytes = 0;
+  return (value) => {
+    const fields = record(value, 'a column of names');
+    const at = integer(fields['at'], 0, body.length, 'at');
+    const byteCount = integer(fields['byteCount'], 0, body.length - at, 'byteCount');
+    if (read.size === read.add(`${at} ${byteCount}`).size) return { at, byteCount };
+    bytes += byteCount;
+    if (bytes > NAMES_LEFT_MAX_BYTES) throw new RequestError('too many names that are left of lists');
+    if ('reason' in readNames(body.subarray(at, at + byteCount)))
+      throw new RequestError('no column of names');
+    return { at, byteCount };
+  };
 }
 
 function network(value: unknown, family: Family): NameSet['qubes'][number] {

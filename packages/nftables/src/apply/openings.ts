@@ -12,9 +12,11 @@
 import {
   canonicalPrefixes,
   type Family,
+  isLeft,
   isPrivateAddress,
   memberContaining,
   NAME_ADDRESSES_MAX,
+  type Names,
   PrefixBuilder,
   type Prefixes,
   strideOf,
@@ -22,15 +24,18 @@ import {
 import type { Command } from '../kernel/commands.ts';
 import { destroyNamed, type NameElement, renewNamed } from '../kernel/name-elements.ts';
 import { NativeError } from '../kernel/native.ts';
-import { CARRIED_ELEMENTS, LIVE_EVERY_MS, NAME_ADDRESSES_OF_ONE_MAX } from '../limits.ts';
-import type { NameSet } from '../plan/change.ts';
-import { type NameLabel, parseNameSetName } from '../plan/name-set.ts';
+import { CARRIED_ELEMENTS, LABELS_KNOWN_MAX, LIVE_EVERY_MS, NAME_ADDRESSES_OF_ONE_MAX } from '../limits.ts';
+import type { ColumnInBody, LeftInBody, NameSet } from '../plan/change.ts';
+import { isReadable, type NameLabel, parseNameSetName } from '../plan/name-set.ts';
+import type { Key } from '../plan/plan.ts';
 import { type Opening, Outcome, openSecondsOf } from './opening.ts';
 
 /** The kernel, as far as it is needed. */
 export interface OpeningsKernel {
   /** One transaction. Throws NativeError. */
   run(commands: readonly Command[]): void;
+  /** The table in force, and its name sets. Throws NativeError. */
+  inForce(): { readonly name: string; readonly sets: readonly string[] } | undefined;
   /** Rejects with NativeError. */
   named(table: string, set: string): Promise<readonly NameElement[]>;
   /** The keys of all flows. Rejects with NativeError. */
@@ -86,6 +91,15 @@ interface Place {
   readonly qubes: Prefixes;
   /** Qubes that may hold something. */
   readonly most: number;
+  /** Of a list that came in place of another state of it. */
+  readonly left: Left | undefined;
+}
+
+/** Of an element of which state it is known whether its name is still in the list. */
+interface Left {
+  /** Null: of whichever. */
+  readonly from: Key | null;
+  has(label: NameLabel): boolean;
 }
 
 interface Table {
@@ -103,12 +117,21 @@ interface Side {
   readonly own: Uint32Array;
 }
 
+/** A set of the kernel, and whether something goes there. */
+interface Target {
+  readonly table: string;
+  readonly set: string;
+  readonly takes: boolean;
+}
+
 export class Openings {
   readonly #kernel: OpeningsKernel;
   #current: Table | undefined;
   /** Made, and not in force yet; may be in the same table of the kernel. */
   #next: Table | undefined;
-  /** By list, family and version. What is here may have ended in the kernel, and not the other way round. */
+  /** What the next comes in place of: the one in force, also where nobody has said yet who may open what. */
+  #former: Table | undefined;
+  /** By list and family. What is here may have ended in the kernel, and not the other way round. */
   readonly #held = new Map<string, Held>();
 
   constructor(kernel: OpeningsKernel) {
@@ -121,17 +144,25 @@ export class Openings {
    * The sets of a table are made: what is open and still may be is carried over, and from now on new ones go
    * to both. `turn` is awaited between pieces. Rejects with NativeError.
    */
-  async prepare(name: string, sets: readonly NameSet[], turn: () => Promise<unknown>): Promise<void> {
-    const next = tableOf(name, sets);
+  async prepare(
+    name: string,
+    sets: readonly NameSet[],
+    body: Uint8Array,
+    turn: () => Promise<unknown>,
+  ): Promise<void> {
+    const former = this.#current ?? (await this.#found());
+    const next = this.#known(tableOf(name, sets, body));
+    this.#former = former;
     this.#next = next;
     for (const [list, place] of next.places) {
-      const isThere = this.#current?.name === name && this.#current.places.get(list)?.set === place.set;
-      const held = this.#held.get(identityOf(list, place));
-      if (isThere || held === undefined) continue;
-      for (const mine of [...held.values()]) {
+      const was = former?.places.get(list);
+      const isThere = former?.name === name && was?.set === place.set;
+      if (was === undefined || isThere) continue;
+      for (const mine of [...(this.#held.get(list)?.values() ?? [])]) {
         const entries = [...mine];
         for (let from = 0; from < entries.length; from += CARRIED_ELEMENTS) {
-          this.#carry(place, name, mine, entries.slice(from, from + CARRIED_ELEMENTS));
+          const some = entries.slice(from, from + CARRIED_ELEMENTS);
+          this.#carry(was, place, name, mine, some);
           await turn();
         }
       }
@@ -140,6 +171,7 @@ export class Openings {
 
   /** Carries what a qube held at the begin, and still does: what came since is in both tables. */
   #carry(
+    was: Place,
     place: Place,
     table: string,
     mine: ReadonlyMap<string, Entry>,
@@ -147,44 +179,75 @@ export class Openings {
   ): void {
     const nowMs = this.#kernel.nowMs();
     const left = entries.flatMap(([address, entry]) => {
-      const isLeft = mine.get(address) === entry && entry.untilMs > nowMs && isOf(place, entry.key);
-      return isLeft ? [elementOf(entry, nowMs)] : [];
+      const isHeld = mine.get(address) === entry && entry.untilMs > nowMs;
+      const stays = isHeld && isOf(place, entry.key) && isStillIn(was, place, entry.label);
+      return stays ? [elementOf(entry, nowMs)] : [];
     });
     if (left.length > 0) this.#kernel.run(renewNamed(table, place.set, left));
   }
 
   /** What was prepared is in force. */
   release(): void {
-    this.#current = this.#next;
+    const [former, next] = [this.#former, this.#next];
+    this.#current = next;
     this.#next = undefined;
-    const known = new Set([...(this.#current?.places ?? [])].map(([list, place]) => identityOf(list, place)));
-    for (const identity of this.#held.keys()) if (!known.has(identity)) this.#held.delete(identity);
+    this.#former = undefined;
+    for (const [list, held] of this.#held) {
+      const [was, place] = [former?.places.get(list), next?.places.get(list)];
+      if (was === undefined || place === undefined) this.#held.delete(list);
+      else if (was !== place) keepCarried(held, was, place);
+    }
   }
 
   discard(): void {
     this.#next = undefined;
+    this.#former = undefined;
   }
 
   /** Nothing is in force. */
   forget(): void {
     this.#current = undefined;
-    this.#next = undefined;
+    this.discard();
     this.#held.clear();
   }
 
-  /** A table that another applier made: what is open there is read. Rejects with NativeError. */
+  /** Who may open what in a table that another applier made. Rejects with NativeError. */
   async adopt(name: string, sets: readonly NameSet[]): Promise<void> {
-    const table = tableOf(name, sets);
-    for (const [list, place] of table.places) {
-      const identity = identityOf(list, place);
-      if (this.#held.has(identity)) continue;
-      const elements = await this.#kernel.named(name, place.set);
-      const held: Held = new Map();
-      for (const { key, label, milliseconds } of elements)
-        put(held, place.family, { key, label, untilMs: this.#kernel.nowMs() + milliseconds });
-      this.#held.set(identity, held);
-    }
+    const table = this.#known(tableOf(name, sets, new Uint8Array(0)));
+    await this.#read(table);
     this.#current = table;
+  }
+
+  /** What another applier left in force: what is open there is read. */
+  async #found(): Promise<Table | undefined> {
+    const found = this.#kernel.inForce();
+    if (found === undefined) return undefined;
+    const sets = found.sets.map((set): NameSet => ({ set, list: '', qubes: [], pairs: [] }));
+    const table = tableOf(found.name, sets, new Uint8Array(0));
+    await this.#read(table);
+    return table;
+  }
+
+  async #read({ name, places }: Table): Promise<void> {
+    for (const [list, place] of places) {
+      if (this.#held.has(list)) continue;
+      const elements = await this.#kernel.named(name, place.set);
+      const held = this.#heldOf(list); // where something was opened meanwhile, that is the newer
+      for (const { key, label, milliseconds } of elements) {
+        const entry = { key, label, untilMs: this.#kernel.nowMs() + milliseconds };
+        if (entryIn(held, place.family, key) === undefined) put(held, place.family, entry);
+      }
+    }
+  }
+
+  /** With what is known already of sets that are in force. */
+  #known({ name, places, others }: Table): Table {
+    const current = this.#current?.name === name ? this.#current.places : undefined;
+    const known = [...places].map(([list, place]): [string, Place] => {
+      const was = current?.get(list);
+      return [list, was?.set === place.set ? { ...place, left: was.left } : place];
+    });
+    return { name, places: new Map(known), others };
   }
 
   // ── Openings ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -194,30 +257,31 @@ export class Openings {
    * family as its interface says, 8 or 32 hex digits; empty: it has none; undefined: the release is asked.
    */
   open({ family, key, version, qube, addresses, seconds, label }: Opening, other?: string): Outcome {
-    const asked = this.#sideOf(key, version, qube);
+    const asked = this.#sideOf(key, version, label, qube);
     if (asked === undefined) return Outcome.later;
     if (!isOf(asked.place, asked.own)) return Outcome.refused;
-    const beside = this.#sideOf(key, version, this.#otherOf(qube, other));
+    const beside = this.#sideOf(key, version, label, this.#otherOf(qube, other));
     const [side, rest] = asked.place.family === family ? [asked, beside] : [beside, asked];
     if (side === undefined || !isOf(side.place, side.own)) return Outcome.unknown;
     const { place, list, own } = side;
     const keys = addresses.map((address) => Uint32Array.of(...own, ...wordsOf(address)));
     if (!keys.every((pair) => isOpenable(family, pair))) return Outcome.refused;
     const nowMs = this.#kernel.nowMs();
-    const held = this.#heldOf(list, place);
+    const held = this.#heldOf(list);
     const mine = heldBy(held, place, textOf(own), nowMs);
     if (mine === undefined) return Outcome.full;
-    const its = rest && this.#held.get(identityOf(rest.list, rest.place))?.get(textOf(rest.own));
+    const its = rest && this.#held.get(rest.list)?.get(textOf(rest.own));
     const untilMs = nowMs + seconds * 1000;
     const entries = keys.map((pair): Entry => ({ key: pair, label, untilMs }));
     const added = new Map(entries.map((entry) => [addressText(family, entry.key), entry]));
     const gone = withoutRoom(mine, its, added, label, nowMs);
     try {
       if (rest !== undefined && its !== undefined) this.#take(rest, its, gone.its);
-      for (const [table, set] of this.#targets(list, version)) {
+      for (const { table, set, takes } of this.#targets(list, label)) {
         const out = gone.mine.length === 0 ? [] : [destroyNamed(table, set, gone.mine)];
         const elements = entries.map((entry) => elementOf(entry, nowMs));
-        this.#kernel.run([...out, ...renewNamed(table, set, elements)]);
+        const commands = [...out, ...(takes ? renewNamed(table, set, elements) : [])];
+        if (commands.length > 0) this.#kernel.run(commands);
         for (const entry of gone.mine) mine.delete(addressText(family, entry.key));
         for (const entry of entries) put(held, family, entry);
       }
@@ -233,17 +297,17 @@ export class Openings {
   /** Closes some of what a qube holds by one of its addresses. Throws NativeError. */
   #take({ list, place }: Side, mine: Holding, gone: readonly Entry[]): void {
     if (gone.length === 0) return;
-    for (const [table, set] of this.#targets(list, place.version))
-      this.#kernel.run([destroyNamed(table, set, gone)]);
+    for (const { table, set } of this.#targets(list)) this.#kernel.run([destroyNamed(table, set, gone)]);
     for (const entry of gone) mine.delete(addressText(place.family, entry.key));
   }
 
   /** Where an address of a qube has what it holds by a list; undefined: nowhere in what is in force. */
-  #sideOf(key: string, version: string, qube: Uint8Array | undefined): Side | undefined {
+  #sideOf(key: Key, version: Key, label: NameLabel, qube: Uint8Array | undefined): Side | undefined {
     if (qube === undefined) return undefined;
     const list = `${key}_${qube.length === 4 ? 4 : 6}`;
     const place = this.#current?.places.get(list);
-    return place?.version === version ? { list, place, own: wordsOf(qube) } : undefined;
+    if (place === undefined || !isSaidOf(place, version, label)) return undefined;
+    return { list, place, own: wordsOf(qube) };
   }
 
   #otherOf(qube: Uint8Array, said: string | undefined): Uint8Array | undefined {
@@ -257,7 +321,7 @@ export class Openings {
     const nowMs = this.#kernel.nowMs();
     return [...(this.#current?.places ?? [])].flatMap(([list, place]) => {
       const entry = this.#held
-        .get(identityOf(list, place))
+        .get(list)
         ?.get(of ?? '')
         ?.get(to ?? '');
       return entry !== undefined && entry.untilMs > nowMs ? [place.list] : [];
@@ -283,51 +347,59 @@ export class Openings {
     for (const [list, place, { key, label, untilMs }] of [...this.#openEntries()]) {
       if (untilMs > soonMs || untilMs <= nowMs || !live.has(textOf(key))) continue;
       const entry = { key, label, untilMs: nowMs + openSecondsOf(0) * 1000 };
-      for (const [table, set] of this.#targets(list, place.version))
-        this.#kernel.run(renewNamed(table, set, [elementOf(entry, nowMs)]));
-      put(this.#heldOf(list, place), place.family, entry);
+      for (const { table, set, takes } of this.#targets(list, label))
+        if (takes) this.#kernel.run(renewNamed(table, set, [elementOf(entry, nowMs)]));
+      put(this.#heldOf(list), place.family, entry);
     }
   }
 
   /** What is open by the lists in force. */
   *#openEntries(): Generator<readonly [string, Place, Entry]> {
     for (const [list, place] of this.#current?.places ?? []) {
-      for (const mine of this.#held.get(identityOf(list, place))?.values() ?? [])
+      for (const mine of this.#held.get(list)?.values() ?? [])
         for (const entry of mine.values()) yield [list, place, entry];
     }
   }
 
-  /** Where an opening goes: the set in force, and the one that is about to be. */
-  #targets(list: string, version: string): readonly (readonly [string, string])[] {
-    return [this.#current, this.#next].flatMap((table, index, both) => {
-      const place = table?.places.get(list);
-      if (table === undefined || place?.version !== version) return [];
-      const isSame =
-        index === 1 && both[0]?.name === table.name && both[0].places.get(list)?.set === place.set;
-      return isSame ? [] : [[table.name, place.set] as const];
-    });
+  /** The set in force, and the one that is about to be, which takes what it still has the name of. */
+  #targets(list: string, label?: NameLabel): readonly Target[] {
+    const [current, next] = [this.#current, this.#next];
+    const [place, following] = [current?.places.get(list), next?.places.get(list)];
+    if (current === undefined || place === undefined) return [];
+    const target = { table: current.name, set: place.set, takes: true };
+    const isBoth = current.name === next?.name && place.set === following?.set;
+    if (next === undefined || following === undefined || isBoth) return [target];
+    const takes = label !== undefined && isStillIn(place, following, label);
+    return [target, { table: next.name, set: following.set, takes }];
   }
 
-  #heldOf(list: string, place: Place): Held {
-    const identity = identityOf(list, place);
-    let held = this.#held.get(identity);
+  #heldOf(list: string): Held {
+    let held = this.#held.get(list);
     if (held === undefined) {
       held = new Map();
-      this.#held.set(identity, held);
+      this.#held.set(list, held);
     }
     return held;
   }
 }
 
-function tableOf(name: string, sets: readonly NameSet[]): Table {
-  const places = sets.flatMap(({ set, list, qubes }) => {
+function tableOf(name: string, sets: readonly NameSet[], body: Uint8Array): Table {
+  const places = sets.flatMap(({ set, list, qubes, left }) => {
     const parsed = parseNameSetName(set);
     if (parsed === undefined) return [];
     const { key, family, size, version } = parsed;
     const column = new PrefixBuilder(family, qubes.length);
     for (const { address, length } of qubes) column.push(wordsOf(Buffer.from(address, 'hex')), 0, length);
     const most = Math.max(1, Math.floor(size / NAME_ADDRESSES_MAX));
-    const place: Place = { set, list, family, version, qubes: canonicalPrefixes(column.build()), most };
+    const place: Place = {
+      set,
+      list,
+      family,
+      version,
+      qubes: canonicalPrefixes(column.build()),
+      most,
+      left: left && leftIn(left, body),
+    };
     return [[`${key}_${family}`, place] as const];
   });
   const others = sets.flatMap(({ pairs }) =>
@@ -336,8 +408,48 @@ function tableOf(name: string, sets: readonly NameSet[]): Table {
   return { name, places: new Map(places), others: new Map(others) };
 }
 
-function identityOf(list: string, { version }: Place): string {
-  return `${list}_${version}`;
+/** What is said of the names of a list, each of which is looked up once. */
+function leftIn({ from, gone, kept }: LeftInBody, body: Uint8Array): Left {
+  const column = ({ at, byteCount }: ColumnInBody): Names => ({
+    count: byteCount, // of which nobody asks
+    bytes: body.subarray(at, at + byteCount),
+  });
+  const left = { gone: gone === null ? undefined : column(gone), kept: column(kept) };
+  const known = new Map<NameLabel, boolean>();
+  return {
+    from,
+    has(label) {
+      let is = known.get(label);
+      if (is === undefined) {
+        is = isReadable(label) && isLeft(left, label);
+        if (known.size >= LABELS_KNOWN_MAX) known.clear();
+        known.set(label, is);
+      }
+      return is;
+    },
+  };
+}
+
+/** Whether what is said of one state of a list holds in the one in force. */
+function isSaidOf({ version, left }: Place, said: Key, label: NameLabel): boolean {
+  return version === said || (left?.from === said && left.has(label));
+}
+
+/** Whether a name that one set is of is in the list of the next, too. */
+function isStillIn(was: Place, { version, left }: Place, label: NameLabel): boolean {
+  if (was.version === version) return true;
+  return left !== undefined && (left.from === null || left.from === was.version) && left.has(label);
+}
+
+/** Forgets what was not carried from one set to the next. */
+function keepCarried(held: Held, was: Place, place: Place): void {
+  for (const [qube, mine] of held) {
+    const [one] = mine.values();
+    if (one === undefined || !isOf(place, one.key)) held.delete(qube);
+    else if (was.version !== place.version)
+      for (const [address, { label }] of mine) if (!isStillIn(was, place, label)) mine.delete(address);
+    if (mine.size === 0) held.delete(qube);
+  }
 }
 
 function isOf({ qubes }: Place, key: Uint32Array): boolean {
@@ -406,6 +518,10 @@ function put(held: Held, family: Family, entry: Entry): void {
   const mine = held.get(qube) ?? new Holding();
   held.set(qube, mine);
   mine.set(addressText(family, entry.key), entry);
+}
+
+function entryIn(held: Held, family: Family, key: Uint32Array): Entry | undefined {
+  return held.get(textOf(key.subarray(0, strideOf(family))))?.get(addressText(family, key));
 }
 
 function addressText(family: Family, key: Uint32Array): string {

@@ -109,6 +109,7 @@ export class Tables {
     this.#options = options;
     this.openings = new Openings({
       run: (commands) => this.#run(commands),
+      inForce: () => this.#nameSets(),
       named: (table, set) => netlink.named(table, set, nextTurn),
       flows: (take) => netlink.flows(take, nextTurn),
       nowMs: () => performance.now(),
@@ -173,7 +174,7 @@ export class Tables {
     const { name } = this.#current;
     try {
       await this.#fill(name, change, body, turn);
-      if (change.nameSets !== undefined) await this.openings.prepare(name, change.nameSets, turn);
+      if (change.nameSets !== undefined) await this.openings.prepare(name, change.nameSets, body, turn);
       this.#run(scriptOf(change, name).release);
     } catch (error) {
       this.openings.discard();
@@ -199,7 +200,7 @@ export class Tables {
     try {
       this.#run([addTable(name, this.#owns)]);
       await this.#fill(name, change, body, turn);
-      await this.openings.prepare(name, change.nameSets ?? [], turn);
+      await this.openings.prepare(name, change.nameSets ?? [], body, turn);
     } catch (error) {
       this.discardStaged();
       throw error;
@@ -495,6 +496,12 @@ export class Tables {
     const counts = sumOf([Object.fromEntries(this.#carried), this.#netlink.counters(rubbish.table)]);
     for (const [name, count] of Object.entries(counts)) this.#carried.set(name, count);
     rubbish.isCarried = true;
+  }
+
+  #nameSets(): { readonly name: string; readonly sets: readonly string[] } | undefined {
+    const name = this.#current?.name;
+    if (name === undefined) return undefined;
+    return { name, sets: this.#netlink.sets(name).filter((set) => parseNameSetName(set) !== undefined) };
   }
 
   #isHooked(table: string): boolean {

@@ -16,16 +16,19 @@
  * beside it, as columns of prefixes: little-endian words, then lengths. The applier expands them.
  */
 
-import { PrefixBuilder, type Prefixes } from '@rulecast/rules';
-import { PROBED_ELEMENTS } from '../limits.ts';
+import { bytesOfLeft, leftBetween, type Names, PrefixBuilder, type Prefixes } from '@rulecast/rules';
+import { NAMES_LEFT_MAX_BYTES, PROBED_ELEMENTS } from '../limits.ts';
 import { loadsOf } from './layout.ts';
+import { listKeys } from './name-set.ts';
 import {
   type AddressSet,
   type ClassMap,
   type DispatchMap,
   hexAt,
+  type Key,
   keyOf,
   type Plan,
+  type PlannedNameSet,
   type Step,
   setKey,
   setNames,
@@ -79,6 +82,22 @@ export interface NameSet {
   readonly qubes: readonly { readonly address: string; readonly length: number }[];
   /** Qubes that have both these addresses: of a set of IPv4, and for the one of IPv6 too. */
   readonly pairs: readonly (readonly [four: string, six: string])[];
+  /** Of a list that is in another state than before, where it is known which of its names are left. */
+  readonly left?: LeftInBody;
+}
+
+/** Which names are left of a list (names-left.ts of @rulecast/rules), as columns in the body. */
+export interface LeftInBody {
+  /** The state that it was in; null: whichever. */
+  readonly from: Key | null;
+  /** Null: all of them. */
+  readonly gone: ColumnInBody | null;
+  readonly kept: ColumnInBody;
+}
+
+export interface ColumnInBody {
+  readonly at: number;
+  readonly byteCount: number;
 }
 
 /** One release of a table. The order in which it is done is in script.ts and tables.ts. */
@@ -151,9 +170,9 @@ const NOTHING: Objects = {
   counters: new Set(),
 };
 
-/** The whole of a plan, in place of whatever is there. */
-export function wholeChange(plan: Plan, options: ChangeOptions): ChangeWithBody {
-  return difference(NOTHING, objectsOf(plan), { ...options, base: 'fresh' });
+/** The whole of a plan, in place of whatever is there: of `before`, or of something that nobody knows. */
+export function wholeChange(plan: Plan, options: ChangeOptions, before?: Plan): ChangeWithBody {
+  return difference(NOTHING, objectsOf(plan), { ...options, base: 'fresh', namesOf: before ?? 'unknown' });
 }
 
 /**
@@ -168,7 +187,12 @@ export function transition(
   const old = objectsOf(before.plan);
   const final = objectsOf(after);
   const between = overlaid(after);
-  const release = difference(old, between, { ...options, base: before.tag, keepsOld: true });
+  const release = difference(old, between, {
+    ...options,
+    base: before.tag,
+    keepsOld: true,
+    namesOf: before.plan,
+  });
   const same = { ...options, base: options.tag };
   const fold = foldOf(after, same);
   const cleanUp = difference(union(old, between), final, same);
@@ -349,12 +373,14 @@ interface DifferenceOptions extends ChangeOptions {
   readonly base: 'fresh' | Tag;
   /** What is not in the second stays. */
   readonly keepsOld?: boolean;
+  /** Whose lists it is told of which names are left; absent: none changes. */
+  readonly namesOf?: Plan | 'unknown';
 }
 
 function difference(
   from: Objects,
   to: Objects,
-  { keepsOld = false, ...options }: DifferenceOptions,
+  { keepsOld = false, namesOf: before, ...options }: DifferenceOptions,
   body = new Body(),
 ): ChangeWithBody {
   const fresh = <T>(a: ReadonlyMap<string, unknown>, b: ReadonlyMap<string, T>): string[] =>
@@ -385,7 +411,7 @@ function difference(
     added: body.added,
     verdicts: body.verdicts,
     keys,
-    ...(to !== NOTHING && { nameSets: nameSetsOf(to.nameSets) }),
+    ...(to !== NOTHING && { nameSets: nameSetsOf(to.nameSets, before && leftPut(body, before)) }),
     oldMaps: old(from.maps, to.maps),
     oldChains: old(from.chains, to.chains),
     oldSets: [...old(from.sets, to.sets), ...old(from.nameSets, to.nameSets)],
@@ -395,16 +421,44 @@ function difference(
 }
 
 /** Name sets as a request has them. */
-export function nameSetsOf(sets: Plan['nameSets']): readonly NameSet[] {
-  return [...sets].map(([set, { list, qubes, pairs }]) => ({
-    set,
-    list,
-    pairs: pairs.map(({ v4, v6 }) => [hexAt(v4.words, 0, 4), hexAt(v6.words, 0, 6)] as const),
-    qubes: Array.from(qubes.lengths, (length, i) => ({
-      address: hexAt(qubes.words, i, qubes.family),
-      length,
-    })),
-  }));
+export function nameSetsOf(
+  sets: Plan['nameSets'],
+  leftOf: (each: PlannedNameSet) => LeftInBody | undefined = () => undefined,
+): readonly NameSet[] {
+  return [...sets].map(([set, each]) => {
+    const { list, qubes, pairs } = each;
+    const left = leftOf(each);
+    return {
+      set,
+      list,
+      pairs: pairs.map(({ v4, v6 }) => [hexAt(v4.words, 0, 4), hexAt(v6.words, 0, 6)] as const),
+      qubes: Array.from(qubes.lengths, (length, i) => ({
+        address: hexAt(qubes.words, i, qubes.family),
+        length,
+      })),
+      ...(left !== undefined && { left }),
+    };
+  });
+}
+
+/** Puts what is left of each list that changes into a body: once for both families, if there is room. */
+function leftPut(body: Body, before: Plan | 'unknown'): (each: PlannedNameSet) => LeftInBody | undefined {
+  const known = before === 'unknown' ? undefined : before.nameSets.values();
+  const former = known && new Map([...known].map(({ list, names }) => [list, names]));
+  const put = new Map<string, LeftInBody | undefined>();
+  let room = NAMES_LEFT_MAX_BYTES;
+  return ({ list, names }) => {
+    if (put.has(list)) return put.get(list);
+    const was = former?.get(list);
+    const from = was === undefined ? null : listKeys(list, was).version;
+    const isOther = from === null ? former === undefined : from !== listKeys(list, names).version;
+    const left = isOther ? leftBetween(was, names, room) : undefined;
+    if (left !== undefined) room -= bytesOfLeft(left);
+    const { gone, kept } = left ?? {};
+    const column = (of: Names): ColumnInBody => ({ at: body.putBytes(of.bytes), byteCount: of.bytes.length });
+    put.set(list, kept && { from, gone: gone === undefined ? null : column(gone), kept: column(kept) });
+    return put.get(list);
+  };
 }
 
 function foldOf(plan: Plan, options: DifferenceOptions): ChangeWithBody {
@@ -457,6 +511,14 @@ class Body {
     this.elementCount += count;
     for (const { buffer, byteOffset, byteLength } of [words, verdicts])
       this.#append(new Uint8Array(buffer, byteOffset, byteLength));
+  }
+
+  /** Where they are. */
+  putBytes(bytes: Uint8Array): number {
+    const at = this.#bytes;
+    this.#append(bytes);
+    this.#append(new Uint8Array(-bytes.length & 3));
+    return at;
   }
 
   #append(piece: Uint8Array): void {

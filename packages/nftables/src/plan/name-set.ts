@@ -74,6 +74,11 @@ export function nameLabelOf(name: string): NameLabel {
   return isNameLabel(name) ? name : createHash('sha256').update(name, 'latin1').digest('hex');
 }
 
+/** Whether a label is the name itself. */
+export function isReadable(label: NameLabel): boolean {
+  return !/^[0-9a-f]{64}$/.test(label);
+}
+
 export function isNameLabel(text: string): boolean {
   return text.length <= LABEL_MAX && /^[a-z0-9_.-]+$/.test(text);
 }

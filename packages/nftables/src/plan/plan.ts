@@ -24,7 +24,14 @@
  */
 
 import { createHash, hash } from 'node:crypto';
-import { type Direction, type Family, type Prefixes, type PrefixSet, strideOf } from '@rulecast/rules';
+import {
+  type Direction,
+  type Family,
+  type Names,
+  type Prefixes,
+  type PrefixSet,
+  strideOf,
+} from '@rulecast/rules';
 
 /** 16 hex digits. */
 export type Key = string;
@@ -131,6 +138,7 @@ export interface ClassMap {
 /** A name set: the list that it is of, and the qubes that may have something in it. */
 export interface PlannedNameSet {
   readonly list: string;
+  readonly names: Names;
   readonly qubes: Prefixes;
   /** Those of these qubes that a policy names alone, by their addresses of both families. */
   readonly pairs: readonly PrefixSet[];

@@ -602,7 +602,7 @@ class Planner implements Plan, Basis {
     const qubes = opened?.[`v${family}`];
     if (action !== 'accept' || dns || qubes === undefined || qubes.lengths.length === 0) return [];
     const set = nameSetFor(list, names, qubes);
-    this.nameSets.set(set, { list, qubes, pairs: family === 4 ? (opened?.pairs ?? []) : [] });
+    this.nameSets.set(set, { list, names, qubes, pairs: family === 4 ? (opened?.pairs ?? []) : [] });
     return [{ kind: 'told', set }];
   }
 

@@ -233,7 +233,7 @@ export class Reconciler {
   }
 
   #whole({ plan, tag }: Desired): ChangeWithBody {
-    return wholeChange(plan, { ...this.#options, tag });
+    return wholeChange(plan, { ...this.#options, tag }, this.#desired?.plan);
   }
 
   /** What was in force still is where it fails; but of its table we know less. */
