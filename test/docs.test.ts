@@ -23,6 +23,8 @@ const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
   'packaging/README.md#Packages': 'test/system/packages.test.ts',
   'packaging/README.md#Packages/2': 'test/system/packages.test.ts',
   'packaging/README.md#Packages/3': 'test/system/packages.test.ts',
+  'packaging/README.md#From Rulecast 0.1': 'test/system/packages.test.ts',
+  'packaging/README.md#From Rulecast 0.1/2': 'test/system/packages.test.ts',
   ...inQubes(
     'In the templates',
     'In the templates/2',

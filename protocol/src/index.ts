@@ -229,7 +229,7 @@ export {
   stepSubscriber,
   type Transition,
 } from './peer/session.ts';
-export { formatTrust, parseTrust, type Trust } from './peer/trust.ts';
+export { formatTrust, parseTrust, type Trust, trustFault } from './peer/trust.ts';
 export {
   type ControlRecord,
   type ControlRecordOf,

@@ -22,7 +22,7 @@ import {
 } from '../src/content/signatures.ts';
 import { ROOTS_MAX, SIGNATURES_MAX } from '../src/limits.ts';
 import { formatRoots, parseRoots } from '../src/peer/root-file.ts';
-import { formatTrust, parseTrust } from '../src/peer/trust.ts';
+import { formatTrust, parseTrust, trustFault } from '../src/peer/trust.ts';
 import { bytesOfHex, hexOf } from './part-spec.ts';
 
 const LINEAGE = Uint8Array.from({ length: 16 }, (_, i) => i);
@@ -219,5 +219,10 @@ describe('a trust line', () => {
     `${line} ${line}`,
   ])('is nothing else: %s', (text) => {
     expect(parseTrust(text)).toBeUndefined();
+  });
+
+  it('is told apart from one of Rulecast 0.1, which somebody has to replace', () => {
+    expect(trustFault(`rulecast1:${'0f'.repeat(16)}:${'A'.repeat(43)}\n`)).toContain('of Rulecast 0.1');
+    expect(trustFault(line.slice(1))).toBe('no trust line');
   });
 });

@@ -12,6 +12,8 @@ import type { Scene } from './scene.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const BOOT = fileURLToPath(new URL('systemd-boot.sh', import.meta.url));
+/** Of the machine's own programs: npx has put those of the checkout before them. */
+const PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
 const NAMESPACES = ['--mount', '--pid', '--net', '--uts', '--ipc', '--cgroup', '--fork', '--kill-child'];
 
 /**
@@ -84,7 +86,7 @@ export class Machine {
       '-ec',
       commands,
     ];
-    return spawnSync('nsenter', inside, { encoding: 'utf8', timeout: 60_000 });
+    return spawnSync('nsenter', inside, { encoding: 'utf8', timeout: 60_000, env: { PATH } });
   }
 
   rules(): string {

@@ -5,7 +5,15 @@
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,6 +22,7 @@ import { blockText } from '../docs/blocks.ts';
 import { eventually } from '../enforce/enforcer.ts';
 import { Machine, systemdGap } from './machine.ts';
 import { Scene } from './scene.ts';
+import { ask, DROPPED, expectAnswers, unpackBefore, upgradeGap, wire } from './upgraded.ts';
 
 const COMMAND = fileURLToPath(new URL('../../packaging/main.mjs', import.meta.url));
 const TOOLS = ['dh', 'dpkg-buildpackage', 'lintian', 'rpmbuild', 'rpmlint', 'man'];
@@ -30,6 +39,10 @@ const NO_FAULTS = [
   'no-url-tag',
   'no-documentation',
 ];
+
+const SUBSCRIBERS = `subscribers:
+  here: { socket: { path: /run/rulecast/here.sock, mode: 0660, group: rulecast } }
+`;
 
 describe.skipIf(toolGap() !== undefined)('npm run package', () => {
   const outs: string[] = [];
@@ -235,9 +248,7 @@ describe.skipIf(toolGap() !== undefined)('npm run package', () => {
       manual('packaging/README.md#Packages/3');
       on.run(`usermod -a -G rulecast rulecast-publisher
         cat >> /etc/rulecast/publisher.yaml <<'END'
-subscribers:
-  here: { socket: { path: /run/rulecast/here.sock, mode: 0660, group: rulecast } }
-END
+${SUBSCRIBERS}END
         rulectl config check /etc/rulecast/publisher.yaml
         systemctl restart rulecast-publisher`);
       await eventually(async () => on.attempt('test -S /run/rulecast/here.sock').status === 0);
@@ -279,6 +290,116 @@ END
       on.run('dpkg --purge rulecast-firewall rulecast');
       expect(on.attempt('ls -d /var/lib/rulecast /etc/rulecast /usr/lib/rulecast*').stdout).toBe('');
     });
+
+    // Everything is as the first commit left it whose state is read today: nobody has to do anything.
+    it.skipIf(upgradeGap() !== undefined)(
+      'go on with the state of packages before, and no packet sees the upgrade',
+      async () => {
+        const scene = new Scene();
+        const on = await runningBefore(scene, 'floor');
+        const kept = (): readonly string[] => [
+          on.run('rulecast-publisher --print-trust --config /etc/rulecast/publisher.yaml'),
+          on.run('rulectl history | sed "s/ by / /; s/ - / /"').replaceAll(/ +/g, ' '),
+          on.run('sha256sum $(find /etc/rulecast -type f ! -name "*.dpkg-dist" | sort)'),
+          on.run('systemctl is-enabled rulecast-publisher rulecast-subscriber rulecast-boot'),
+        ];
+        const before = kept();
+        await ask(on, scene);
+        upgrade(on);
+        await eventually(async () => /^here .*synced +3 /m.test(on.attempt('rulectl status').stdout));
+        expect(kept()).toEqual(before);
+        const log = on.run('journalctl -o cat -u rulecast-subscriber');
+        expect(log).toContain('the kernel keeps the release it has until there is one');
+        expect(log).toContain('"epoch":1,"version":3,"msg":"restored the release that was in force"');
+        expect(log).not.toContain('"level":50');
+        await expectAnswers(scene);
+
+        on.run('rulectl push --list some --require here - < /srv/three');
+        expect(on.run('rulectl rollback 1 --yes')).toContain('version 5 (epoch 1)');
+        await eventually(async () => /^here .*synced +5 /m.test(on.attempt('rulectl status').stdout));
+        await expectAnswers(scene);
+      },
+    );
+
+    // Of the first commit that makes packages: signed otherwise, by keys that no root names.
+    it.skipIf(upgradeGap() !== undefined)(
+      'say what to do about the state of the first packages, touch nothing of it, and leave the rules in force',
+      async () => {
+        const scene = new Scene();
+        const on = await runningBefore(scene, 'first');
+        const kept = (): string =>
+          on.run(`sha256sum /var/lib/rulecast/publisher/identity \
+            $(find /etc/rulecast /var/lib/rulecast/subscriber -type f ! -name '*.dpkg-dist' | sort)
+          systemctl is-enabled rulecast-publisher rulecast-subscriber rulecast-boot`);
+        const before = kept();
+        await ask(on, scene);
+        upgrade(on);
+        const says = (unit: string, sentence: string): Promise<void> =>
+          eventually(async () => on.run(`journalctl -o cat -u ${unit}`).includes(sentence));
+        await says('rulecast-publisher', 'identity is of Rulecast 0.1');
+        await says('rulecast-subscriber', '/etc/rulecast/trust holds a trust line of Rulecast 0.1');
+        expect(on.attempt('systemctl is-failed rulecast-subscriber').stdout).toBe('failed\n');
+        expect(on.attempt('rulecast-doctor').stdout).toContain('a trust line of Rulecast 0.1');
+        expect(kept()).toBe(before);
+        await expectAnswers(scene);
+
+        on.run(`dpkg --force-confold --force-depends -i /srv/before/*.deb
+        systemctl daemon-reload
+        systemctl restart rulecast-publisher rulecast-subscriber`);
+        await eventually(async () => /^here .*synced +3 /m.test(on.attempt('rulectl status').stdout));
+        await expectAnswers(scene);
+        upgrade(on);
+
+        const trust = on.run(blockText('packaging/README.md#From Rulecast 0.1')).trimEnd().split('\n').at(-1);
+        on.run(`echo '${trust}' > /etc/rulecast/trust`);
+        on.run(blockText('packaging/README.md#From Rulecast 0.1/2'));
+        await eventually(async () => /^here .*- +-/m.test(on.attempt('rulectl status').stdout));
+        await expectAnswers(scene);
+        on.run(`rulectl push --policy default --require here - < /srv/rules`);
+        expect(on.run('rulectl status')).toMatch(/^here .*synced +1 /m);
+        await expectAnswers(scene);
+      },
+    );
+
+    /** A machine with packages of before, of which a firewall enforces the third release. */
+    async function runningBefore(scene: Scene, which: 'first' | 'floor'): Promise<Machine> {
+      unpackBefore(scene, which);
+      mkdirSync(scene.path('now'));
+      for (const path of paths(out, '.deb'))
+        if (!path.includes('zeromq')) copyFileSync(path, scene.path('now', basename(path)));
+      writeFileSync(scene.path('rules'), `drop dst4=${DROPPED}\naccept\n`);
+      for (const [file, lines] of [
+        ['one', 1],
+        ['two', 2],
+        ['three', 3],
+      ] as const)
+        writeFileSync(
+          scene.path(file),
+          ['198.51.100.0/24', '192.0.2.0/24', '2001:db8::/32'].slice(0, lines).join('\n'),
+        );
+      const on = await Machine.boot(scene);
+      machine = on;
+      wire(on);
+      on.run(`rm -f /usr/sbin/policy-rc.d
+        dpkg --force-depends -i /srv/before/*.deb
+        cat >> /etc/rulecast/publisher.yaml <<'END'
+${SUBSCRIBERS}END
+        usermod -a -G rulecast rulecast-publisher
+        systemctl enable --now rulecast-publisher`);
+      await eventually(async () => on.attempt('test -S /run/rulecast/here.sock').status === 0);
+      on.run(`rulecast-publisher --config /etc/rulecast/publisher.yaml --print-trust > /etc/rulecast/trust
+        echo 'RULECAST_OPTIONS=--connect unix:/run/rulecast/here.sock --name here' > /etc/rulecast/subscriber.env
+        systemctl enable --now rulecast-boot rulecast-subscriber
+        rulectl push --policy default --require here - < /srv/rules
+        for file in one two; do rulectl push --list some --require here - < /srv/$file; done`);
+      expect(on.run('rulectl status')).toMatch(/^here .*synced +3 /m);
+      return on;
+    }
+
+    /** Changes to the configuration stay, as dpkg has it by default. */
+    function upgrade(on: Machine): void {
+      on.run('dpkg --force-confold --force-depends -i /srv/now/*.deb');
+    }
   });
 });
 

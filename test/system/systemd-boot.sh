@@ -10,6 +10,7 @@ mount -t tmpfs tmpfs "$work"
 mkdir "$work/upper" "$work/work" "$work/root"
 mount -t overlay overlay -o "lowerdir=/,upperdir=$work/upper,workdir=$work/work" "$work/root"
 cd "$work/root"
+rm -rf var/lib/rulecast etc/rulecast # of this view: whatever was installed here is not the machine's
 
 mount -t proc proc proc
 mount -t sysfs -o ro sysfs sys

@@ -149,6 +149,12 @@ describe('a file that is no identity is refused and left as it is', () => {
     expect(readFileSync(path, 'utf8')).toBe(text);
   });
 
+  it('of Rulecast 0.1, with what to do', () => {
+    const path = join(temporaryDirectory(), 'identity');
+    writeFileSync(path, `rulecast-identity 1\n${lineage}\n${pem}`, { mode: 0o600 });
+    expect(() => openIdentity(path)).toThrow(/is of Rulecast 0\.1, .*install that again, or move/);
+  });
+
   it('cut off at any byte', () => {
     const path = join(temporaryDirectory(), 'identity');
     openIdentity(path);

@@ -19,7 +19,7 @@ import {
   stopSignal,
   usageError,
 } from '@rulecast/program';
-import { parseTrust, STEADY_CLOCK, type Trust } from '@rulecast/protocol';
+import { parseTrust, STEADY_CLOCK, type Trust, trustFault } from '@rulecast/protocol';
 import { type Address, formatAddress, isPartName, parseAddress } from '@rulecast/rules';
 import { TableEngineError } from '@rulecast/table';
 import {
@@ -213,7 +213,7 @@ function readTrust(text: string | undefined): Trust {
     });
   }
   const trust = parseTrust(content);
-  if (trust === undefined) throw usageError(`--trust: ${text} does not hold a trust line`);
+  if (trust === undefined) throw usageError(`--trust: ${text} holds ${trustFault(content)}`);
   return trust;
 }
 

@@ -8,6 +8,8 @@
 import { hexOf } from '../bytes/words.ts';
 
 const TRUST_LINE = /^rulecast2:([0-9a-f]{32}):([0-9a-f]{64})$/;
+/** Of Rulecast 0.1, whose publishers had one key and no roots. */
+const FORMER_LINE = /^rulecast1:/;
 
 export interface Trust {
   /** 16 bytes, made with the first root. */
@@ -27,4 +29,11 @@ export function parseTrust(text: string): Trust | undefined {
     .slice(1)
     .map((hex) => new Uint8Array(Buffer.from(hex, 'hex')));
   return lineage === undefined || rootHash === undefined ? undefined : { lineage, rootHash };
+}
+
+/** What a text is that is no trust line, for people. */
+export function trustFault(text: string): string {
+  return FORMER_LINE.test(text.trim())
+    ? 'a trust line of Rulecast 0.1, which says nothing of the publisher of now: put what rulecast-publisher --print-trust prints in its place'
+    : 'no trust line';
 }

@@ -63,6 +63,8 @@ export class IdentityError extends Error {
 }
 
 const HEADER = 'rulecast-identity 2';
+/** Of Rulecast 0.1: one key, which no root names, and releases in a form that is not read any more. */
+const FORMER_HEADER = 'rulecast-identity 1\n';
 /** Epochs that the first root grants beyond the first: each is used by a state that was lost, or set back. */
 const EPOCHS_GRANTED = 16;
 
@@ -209,7 +211,9 @@ function identityIn(path: string, text: string): Omit<Identity, 'hasRootKey'> {
   const found = parseRoots(rootLines ?? '');
   if (lineageHex === undefined || pems === undefined || found === undefined) {
     throw new IdentityError(
-      `${path} is no identity file; restore it from a backup or move it away to start a new lineage`,
+      text.startsWith(FORMER_HEADER)
+        ? `${path} is of Rulecast 0.1, whose keys and releases this version cannot read: install that again, or move the identity and the store away, give every firewall the new trust line, and push again`
+        : `${path} is no identity file; restore it from a backup or move it away to start a new lineage`,
     );
   }
   const lineage = new Uint8Array(Buffer.from(lineageHex, 'hex'));

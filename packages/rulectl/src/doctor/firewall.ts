@@ -1,6 +1,6 @@
 /** Where the subscriber is: whom it trusts, whom it calls, and whether the kernel enforces. */
 
-import { parseTrust } from '@rulecast/protocol';
+import { parseTrust, trustFault } from '@rulecast/protocol';
 import { EndpointError, parseEndpoint } from '@rulecast/vchan';
 import { clockOf, diskOf, nodeOf, qubeOf, qubeTypeOf, unitOf } from './common.ts';
 import { doubt, type Finding, fault, good, isAtLeast, type Machine } from './finding.ts';
@@ -49,7 +49,7 @@ function trustOf(machine: Machine): Finding {
   const remedy = `put into ${TRUST} what rulecast-publisher --print-trust prints, in the template of a qube`;
   if (text === undefined) return fault('trust', `there is no ${said}`, remedy);
   if (parseTrust(text) !== undefined) return good('trust', 'there is a trust line');
-  return fault('trust', `${said.slice(0, 80)} holds no trust line`, remedy);
+  return fault('trust', `${said.slice(0, 80)} holds ${trustFault(text)}`, remedy);
 }
 
 /** What the settings say of an option, and QubesDB where they name it. */
