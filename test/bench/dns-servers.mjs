@@ -3,7 +3,9 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import {
+  dnsNetCommand,
   endpointsIn,
   PERMITTED,
   rulectl,
@@ -13,8 +15,11 @@ import {
   trustOf,
 } from '../processes.mjs';
 
+const LISTENING = fileURLToPath(new URL('../enforce/listening.py', import.meta.url));
 export const UPSTREAM_PORT = 5300;
 export const ADDRESS = '10.138.0.1';
+/** Whom qubes ask that do not ask us. */
+export const CAPTURED = { address: '10.139.1.1', port: 53 };
 /** Of the names that are opened, by ours and by dnsmasq's nftset. */
 export const OPENED = 'deb.example';
 const SETTLED_MS = 500;
@@ -26,7 +31,10 @@ const SETTLED_MS = 500;
  * @property {() => Promise<void>} stop
  */
 
-/** The firewall that qubes have: publisher, subscriber with its applier, and `rulecast-dns`. */
+/**
+ * The firewall that qubes have: publisher, subscriber with its applier, and `rulecast-dns`, which is asked at
+ * an address of its own, and is who answers for CAPTURED.
+ */
 export class Firewall {
   port = 5353;
   /** @type {import('../processes.mjs').Daemon[]} */
@@ -34,11 +42,16 @@ export class Firewall {
 
   /** @param {string} directory @param {import('../enforce/network.mjs').Network} network */
   static async start(directory, { router }) {
-    const firewall = new Firewall(directory);
+    const namespace = `${router.name}-dns`;
+    const net = (/** @type {readonly string[]} */ ...more) =>
+      router.run(dnsNetCommand(['--namespace', namespace, ...more]));
+    net();
+    const firewall = new Firewall(directory, () => net('--remove'));
     const [names, openings] = [join(directory, 'names.sock'), join(directory, 'openings.sock')];
     const publisher = await startPublisher(directory);
     const listen = ['--listen', `${ADDRESS}:${firewall.port}`, '--upstream', `127.0.0.1:${UPSTREAM_PORT}`];
-    const dns = await startDns(['--releases', names, '--openings', openings, ...listen], router.prefix);
+    const launch = ['nsenter', `--net=/run/netns/${namespace}`, 'python3', LISTENING, ...router.prefix];
+    const dns = await startDns(['--releases', names, '--openings', openings, ...listen], launch);
     const own = [
       '--state',
       join(directory, 'firewall'),
@@ -47,6 +60,7 @@ export class Firewall {
       names,
       '--openings',
       openings,
+      ...['--dns-mode', 'own', '--dns', CAPTURED.address],
     ];
     const { listen: at } = endpointsIn(directory);
     const subscriber = await startSubscriberOf(await trustOf(directory), at, 'firewall', own, router.prefix);
@@ -54,9 +68,10 @@ export class Firewall {
     return firewall;
   }
 
-  /** @param {string} directory */
-  constructor(directory) {
+  /** @param {string} directory @param {() => void} removed */
+  constructor(directory, removed) {
     this.directory = directory;
+    this.removed = removed;
   }
 
   /** `rulecast-dns`, and the applier, which is a child of the subscriber. */
@@ -85,6 +100,7 @@ export class Firewall {
 
   async stop() {
     for (const daemon of this.#daemons) await daemon.kill();
+    this.removed();
   }
 }
 

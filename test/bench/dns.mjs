@@ -16,6 +16,7 @@ import { antispoofTables, missingForEnforcement, Network } from '../enforce/netw
 import { millionHosts } from '../inputs.mjs';
 import {
   ADDRESS,
+  CAPTURED,
   cpuUsOf,
   Firewall,
   OPENED,
@@ -105,7 +106,11 @@ class Bench {
 
   /** @param {readonly string[]} blocked */
   async rules(blocked) {
-    const egress = ['drop dst=@ads', 'accept dst=@updates proto=tcp dstports=443'];
+    const egress = [
+      'drop dst=@ads',
+      'accept specialtarget=dns',
+      'accept dst=@updates proto=tcp dstports=443',
+    ];
     const policies = {
       a: { prefixes: ['10.137.0.0/17'], egress },
       b: { prefixes: ['10.137.128.0/17'], egress },
@@ -119,17 +124,17 @@ class Bench {
   }
 
   /**
-   * @param {{ readonly port: number }} server
+   * @param {{ readonly port: number, readonly address?: string }} server
    * @param {{ readonly from?: 'a' | 'b', readonly first?: string, readonly clients?: number, readonly slots?: number,
    *   readonly rate?: number, readonly seconds: number, readonly domain: string, readonly names?: number }} how
    * @returns {Promise<Asked>}
    */
   async ask(
-    { port },
+    { port, address = ADDRESS },
     { from = 'a', first = FIRST, clients = 1, slots = 1, rate = 0, seconds, domain, names = NAMES },
   ) {
     const what = [port, first, clients, slots, rate, seconds, names].map(String);
-    const child = this.network.links[from].namespace.spawn([this.program, 'ask', ADDRESS, ...what, domain]);
+    const child = this.network.links[from].namespace.spawn([this.program, 'ask', address, ...what, domain]);
     const [line] = await once(createInterface({ input: child.stdout }), 'line');
     return JSON.parse(String(line));
   }
@@ -214,24 +219,32 @@ class Bench {
     const million = millionHosts(1_000_000, 20).text;
     /** @type {[string, Asked[], string][]} */
     const rows = [
+      ['while a million addresses load', [], ''],
       ['quiet', [], ''],
       [`beside one of ${grouped(FLOOD_RATE)} a second`, [], ''],
-      ['while a million addresses load', [], ''],
+      ['captured, quiet', [], ''],
+      [`captured, beside one of ${grouped(FLOOD_RATE)} a second`, [], ''],
     ];
     const quiet = { from: /** @type {const} */ ('b'), first: OTHER, rate: QUIET_RATE, domain: OPENED };
     for (let i = 0; i < runs; i++) {
-      rows[0]?.[1].push(await this.ask(this.firewall, { ...quiet, seconds: 3 }));
-      const flood = this.ask(this.firewall, { slots: 4, rate: FLOOD_RATE, seconds: 4, domain: OPENED });
-      await pause(500);
-      rows[1]?.[1].push(await this.ask(this.firewall, { ...quiet, seconds: 3 }));
-      const { asked, seconds } = await flood;
-      if (rows[1] !== undefined) rows[1][2] = grouped(asked / seconds);
       const beganMs = performance.now();
       const loading = this.firewall.push('hosts.txt', million.replace(/^\d+/, `${1 + i}`));
       const loads = this.ask(this.firewall, { ...quiet, seconds: 6 });
       await loading;
-      if (rows[2] !== undefined) rows[2][2] = `${((performance.now() - beganMs) / 1000).toFixed(1)} s`;
-      rows[2]?.[1].push(await loads);
+      if (rows[0] !== undefined) rows[0][2] = `${((performance.now() - beganMs) / 1000).toFixed(1)} s`;
+      rows[0]?.[1].push(await loads);
+      for (const [server, at] of /** @type {const} */ ([
+        [this.firewall, 1],
+        [CAPTURED, 3],
+      ])) {
+        rows[at]?.[1].push(await this.ask(server, { ...quiet, seconds: 3 }));
+        const flood = this.ask(server, { slots: 4, rate: FLOOD_RATE, seconds: 4, domain: OPENED });
+        await pause(500);
+        const row = rows[at + 1];
+        row?.[1].push(await this.ask(server, { ...quiet, seconds: 3 }));
+        const { asked, seconds } = await flood;
+        if (row !== undefined) row[2] = grouped(asked / seconds);
+      }
     }
     const head = ['answers of one qube, opened', 'p50, µs', 'p99, µs', 'the longest', 'lost', ''];
     process.stdout.write('\n');

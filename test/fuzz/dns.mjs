@@ -322,7 +322,7 @@ function proxied(draw) {
         open.set(effect.query, effect.bytes);
       } else if (effect.kind === 'close') assert.ok(open.delete(effect.query));
       else if (effect.kind === 'open') waits.push(effect.wait);
-      else {
+      else if (effect.kind === 'reply') {
         replies++;
         assert.equal(second.read(effect.bytes), undefined, 'an answer to a qube is none');
         assert.ok(second.isResponse);

@@ -16,6 +16,7 @@ import {
   stopSignal,
 } from '@rulecast/program';
 import { type Logger, pino } from 'pino';
+import { drawnAhead } from './daemon/chance.ts';
 import { argv, listenEndpoints, socketsOf, sourceOf, upstreamsOf } from './daemon/options.ts';
 import { followReleases } from './daemon/releases.ts';
 import { judgeOfFile, RulesError } from './daemon/rules.ts';
@@ -66,7 +67,7 @@ async function main(): Promise<void> {
     mayBePrivate: source.mayBePrivate,
     ...(source.opens && { opens: source.opens }),
     ...(argv.openings !== undefined && { openings: argv.openings }),
-    randomBytes,
+    randomBytes: drawnAhead(randomBytes),
     nowMs: () => performance.now(),
   });
   const stop = stopSignal(); // before anybody is told that it runs, and may end it

@@ -307,6 +307,9 @@ describe('a qube that asks too much', () => {
       replies += one.ask(client(), question('a.example'), 0).length;
     expect(replies).toBe(QUESTIONS_PER_S);
     expect(one.ask(client('udp', '10.137.0.6'), question('a.example'), 0)).toHaveLength(1);
+    expect(one.ask(client('tcp'), question('a.example'), 0)).toEqual([
+      { kind: 'end', client: client('tcp') },
+    ]);
     expect(one.ask(client(), question('a.example'), 10)).toHaveLength(1);
   });
 

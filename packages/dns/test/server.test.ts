@@ -6,6 +6,7 @@ import { Resolver } from 'node:dns/promises';
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { parseDocument } from '@rulecast/formats';
+import { QUESTIONS_PER_S } from '@rulecast/nftables/capture';
 import packet from 'dns-packet';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { freePort } from '../../../test/kit/dns.ts';
@@ -236,6 +237,20 @@ it('takes so many connections of a qube, and others of another', async () => {
   const refused = await connected(port, '127.0.0.5');
   if (!refused.closed) await once(refused, 'close');
   const other = await connected(port, '127.0.0.6');
+  other.write(framed(query('a.example', 1)));
+  const [chunk] = await once(other, 'data');
+  expect(chunk.length).toBeGreaterThan(12);
+});
+
+it('ends a connection that asks beyond its rate, and no other', async () => {
+  const { server, port } = await proxyBefore((await upstream()).port);
+  const [one, other] = [await connected(port, '127.0.0.5'), await connected(port, '127.0.0.6')];
+  one.resume(); // it reads its answers
+  const questions = Array.from({ length: 50 * QUESTIONS_PER_S }, (_, i) => framed(query('a.ads.example', i)));
+  one.write(Buffer.concat(questions));
+  if (!one.closed) await once(one, 'close');
+  expect(server.counts).toMatchObject({ refused: 1 });
+  expect(server.counts.blocked).toBeGreaterThanOrEqual(QUESTIONS_PER_S);
   other.write(framed(query('a.example', 1)));
   const [chunk] = await once(other, 'data');
   expect(chunk.length).toBeGreaterThan(12);

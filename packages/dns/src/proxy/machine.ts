@@ -79,6 +79,8 @@ export type NewOpening = Omit<Opening, 'id'>;
 export type ProxyEffect<C extends Client> =
   /** Bytes are the receiver's. */
   | { readonly kind: 'reply'; readonly client: C; readonly bytes: Uint8Array }
+  /** It asked too much: read no more from its connection, whose questions nothing else bounds. */
+  | { readonly kind: 'end'; readonly client: C }
   /** Send this to an upstream, and hand in what comes back under the same number. */
   | {
       readonly kind: 'ask';
@@ -237,7 +239,7 @@ export class DnsProxy<C extends Client> {
     const asker = this.#askerOf(client.askerKey, nowMs);
     if (asker === undefined || asker.tokens < 1) {
       this.counts.refused++;
-      return [];
+      return client.transport === 'tcp' ? [{ kind: 'end', client }] : [];
     }
     asker.tokens--;
     const asked = this.#question;

@@ -50,6 +50,7 @@ export interface DnsServerOptions
 
 interface SocketClient extends Client {
   readonly reply: (bytes: Uint8Array) => void;
+  readonly end: () => void;
 }
 
 export class DnsServer {
@@ -64,6 +65,8 @@ export class DnsServer {
   readonly #tlsUpstreams: readonly (TlsUpstream | undefined)[];
   readonly #applier: ApplierSocket | undefined;
   #timer: NodeJS.Timeout | undefined;
+  /** When it is due. */
+  #timerMs = Number.POSITIVE_INFINITY;
   #isClosed = false;
 
   private constructor(options: DnsServerOptions) {
@@ -144,9 +147,9 @@ export class DnsServer {
     datagrams.on('message', (bytes, from) => {
       if (from.port === 0) return; // from a raw socket: nothing can be sent there
       const reply = (answer: Uint8Array): void => {
-        if (!this.#isClosed) datagrams.send(answer, from.port, from.address, () => undefined); // it may be lost
+        if (!this.#isClosed) datagrams.send(answer, from.port, from.address); // it may be lost
       };
-      this.#take(from.address, 'udp', bytes, reply);
+      this.#take(from.address, 'udp', bytes, { reply, end: () => undefined });
     });
     return datagrams;
   }
@@ -172,7 +175,10 @@ export class DnsServer {
     };
     socket.setTimeout(IDLE_MS, () => socket.destroy());
     socket.on('data', (chunk) => {
-      for (const bytes of stream.feed(chunk)) this.#take(from, 'tcp', bytes, reply);
+      for (const bytes of stream.feed(chunk)) {
+        if (socket.destroyed) return;
+        this.#take(from, 'tcp', bytes, { reply, end: () => socket.destroy() });
+      }
     });
     socket.on('error', () => undefined); // `close` comes after it
     socket.on('close', () => this.#connections.delete(socket));
@@ -182,11 +188,11 @@ export class DnsServer {
     from: string,
     transport: 'udp' | 'tcp',
     bytes: Uint8Array,
-    reply: (answer: Uint8Array) => void,
+    to: Pick<SocketClient, 'reply' | 'end'>,
   ): void {
     const asker = parseAddress(from);
     if (asker === undefined || this.#isClosed) return; // with a zone behind it: no qube has such an address
-    this.#follow(this.#proxy.ask({ asker, askerKey: from, transport, reply }, bytes, this.#options.nowMs()));
+    this.#follow(this.#proxy.ask({ asker, askerKey: from, transport, ...to }, bytes, this.#options.nowMs()));
   }
 
   #follow(effects: readonly ProxyEffect<SocketClient>[]): void {
@@ -194,6 +200,9 @@ export class DnsServer {
       switch (effect.kind) {
         case 'reply':
           effect.client.reply(effect.bytes);
+          break;
+        case 'end':
+          effect.client.end();
           break;
         case 'close':
           this.#upstreams.get(effect.query)?.close();
@@ -222,12 +231,17 @@ export class DnsServer {
     this.#upstreams.set(query, ask(endpoint, bytes, onAnswer, onFailure));
   }
 
+  /** One that is due before anything is stays: nearly always a question is answered long before. */
   #setTimer(): void {
+    const { deadlineMs = Number.POSITIVE_INFINITY } = this.#proxy;
+    if (deadlineMs >= this.#timerMs || this.#isClosed) return;
     clearTimeout(this.#timer);
-    const { deadlineMs } = this.#proxy;
-    if (deadlineMs === undefined || this.#isClosed) return;
-    const waitMs = Math.max(0, deadlineMs - this.#options.nowMs());
-    this.#timer = setTimeout(() => this.#follow(this.#proxy.expire(this.#options.nowMs())), waitMs);
+    this.#timerMs = deadlineMs;
+    const expire = (): void => {
+      this.#timerMs = Number.POSITIVE_INFINITY;
+      this.#follow(this.#proxy.expire(this.#options.nowMs()));
+    };
+    this.#timer = setTimeout(expire, Math.max(0, deadlineMs - this.#options.nowMs()));
   }
 
   /** Ends everything that is open; questions that wait get no answer. */

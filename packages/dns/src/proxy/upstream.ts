@@ -6,7 +6,7 @@
  */
 
 import { createSocket, type Socket as Datagrams, type SocketOptions } from 'node:dgram';
-import { connect, isIPv6 } from 'node:net';
+import { connect } from 'node:net';
 import { framed, MessageStream } from '../message/stream.ts';
 import { IDLE_SOCKETS_MAX } from './limits.ts';
 
@@ -38,7 +38,7 @@ type Family = 'udp4' | 'udp6';
 
 /** Addresses are all that is asked for or answered to: Node would look them up, a turn later. */
 export const ADDRESSES_ONLY = {
-  lookup: (address, _, callback) => callback(null, address, isIPv6(address) ? 6 : 4),
+  lookup: (address, family, callback) => callback(null, address, Number(family)),
 } as const satisfies Pick<SocketOptions, 'lookup'>;
 
 export class UpstreamSockets {
@@ -46,7 +46,7 @@ export class UpstreamSockets {
   #isClosed = false;
 
   readonly ask: Ask = (endpoint, bytes, onAnswer, onFailure) => {
-    const family = isIPv6(endpoint.address) ? 'udp6' : 'udp4';
+    const family = endpoint.address.includes(':') ? 'udp6' : 'udp4'; // as `formatAddress` writes it
     const socket = this.#idle[family].pop() ?? new OneSocket(family);
     socket.ask(endpoint, bytes, onAnswer, onFailure);
     return { close: () => this.#release(socket, family) };
