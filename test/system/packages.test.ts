@@ -255,6 +255,9 @@ ${SUBSCRIBERS}END
       on.run("printf 'drop dst4=203.0.113.1\\naccept\\n' | rulectl push --policy default --require here -");
       expect(on.rules()).toContain('203.0.113.1');
       expect(on.run('rulectl status')).toMatch(/^here +socket +synced/m);
+      on.run(
+        'systemd-analyze security --no-pager --threshold=30 rulecast-publisher rulecast-subscriber rulecast-boot',
+      );
 
       on.run(`cat > /etc/rulecast/dns.env <<'END'
 ${blockText('packaging/systemd/README.md#The firewall side under systemd/2').replace('10.0.0.1', '127.0.0.1')}END
@@ -318,6 +321,8 @@ END
         expect(on.run('rulectl rollback 1 --yes')).toContain('version 5 (epoch 1)');
         await eventually(async () => /^here .*synced +5 /m.test(on.attempt('rulectl status').stdout));
         await expectAnswers(scene);
+        on.run('dpkg --remove rulecast-firewall');
+        await expectAnswers(scene, true);
       },
     );
 
