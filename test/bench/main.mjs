@@ -6,6 +6,7 @@ import { openRun } from '../run/run.mjs';
 
 const BENCHES = {
   bystanders: 'from a commit to APPLIED of five subscribers, beside a stopped, a slow and an attacking one',
+  channels: 'bytes a second through a vchan by its library, which is a stub, beside a Unix socket',
   dns: 'questions a second, latency and memory of rulecast-dns, beside dnsmasq and unbound; as root',
   elements: 'how long until the kernel has an address that a qube was told, beside nft; as root',
   'end-to-end': 'a push from text to a table in force, stage by stage, and through three processes',

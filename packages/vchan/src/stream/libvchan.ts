@@ -14,15 +14,10 @@
  * - A domain that is destroyed tells nobody, so that each vchan is looked at now and then.
  */
 import { Duplex } from 'node:stream';
+import { setTimeout as wait } from 'node:timers/promises';
 import koffi from 'koffi';
 import { AcceptQueue } from '../channel/accept-queue.ts';
-import {
-  abortedError,
-  type Channel,
-  ChannelConnectError,
-  type ChannelRole,
-  type Listener,
-} from '../channel/channel.ts';
+import { abortedError, type Channel, ChannelConnectError, type Listener } from '../channel/channel.ts';
 import { checkBufferBytes, EndpointError, formatEndpoint, type VchanEndpoint } from '../channel/endpoint.ts';
 import { StreamChannel } from './channel.ts';
 import { type ConnectSocketOptions, checkTimeout } from './socket.ts';
@@ -51,13 +46,10 @@ type Control = bigint;
 
 /** What is asked of a library. */
 export interface Libvchan {
-  /** Undefined: it cannot be served. */
-  readonly serve: (domainId: number, port: number, bytes: number) => Control | undefined;
-  /** Begins to look for a server: `look` is called until it gives the end, or throws, or else `giveUp`. */
-  readonly dial: (
-    domainId: number,
-    port: number,
-  ) => { readonly look: () => Control | undefined; readonly giveUp: () => void };
+  /** Null: it cannot be served. */
+  readonly serve: (domainId: number, port: number, bytes: number) => Control | null;
+  /** Begins to look for a server: `look` until it gives the end, or else `giveUp`. Both may throw. */
+  readonly dial: (domainId: number, port: number) => Dialling;
   readonly read: (control: Control, into: Uint8Array, size: number) => number;
   readonly write: (control: Control, bytes: Uint8Array, size: number) => number;
   readonly wait: (control: Control) => number;
@@ -68,21 +60,27 @@ export interface Libvchan {
   readonly bufferSpace: (control: Control) => number;
 }
 
+interface Dialling {
+  readonly look: () => Control | null;
+  readonly giveUp: () => void;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: what a function of C takes and gives, its declaration says.
+type Declare = (result: string, call: string, args: string) => any;
+
 /**
  * Loads a library by its name. Throws EndpointError.
  * @param ownId Of this domain, which libxenvchan has to be told.
  */
-export function loadLibvchan(name: string, ownId: string | undefined): Libvchan {
+export function loadLibvchan(name: string, ownId = ''): Libvchan {
   const isXens = /(^|\/)libxenvchan/.test(name);
-  if (isXens && !/^[0-9]{1,5}$/.test(ownId ?? ''))
-    throw new EndpointError(
-      'bad-environment',
-      `${name} needs VCHAN_DOMAIN: the id of this domain, in decimals`,
-    );
+  if (isXens && !/^[0-9]{1,5}$/.test(ownId)) {
+    const message = `${name} needs VCHAN_DOMAIN: the id of this domain, in decimals`;
+    throw new EndpointError('bad-environment', message);
+  }
   try {
     const library = koffi.load(name);
-    // biome-ignore lint/suspicious/noExplicitAny: what a function of C takes and gives, its declaration says.
-    const of = (result: string, call: string, args: string): any =>
+    const of: Declare = (result, call, args) =>
       library.func(`${result} ${isXens ? 'libxenvchan' : 'libvchan'}_${call}(${args})`);
     return {
       ...(isXens ? endsOfXen(of, Number(ownId)) : endsOfQubes(of)),
@@ -96,14 +94,10 @@ export function loadLibvchan(name: string, ownId: string | undefined): Libvchan 
       bufferSpace: of('int', 'buffer_space', 'void *'),
     };
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    const message = `${name} cannot be used: ${why}. Install it (of Qubes 4.2: qubes-libvchan-xen), or use qrexec: exec:qrexec-client-vm?arg=QUBE&arg=SERVICE`;
+    const message = `${name} cannot be used: ${textOf(cause)}. Install it (of Qubes 4.2: qubes-libvchan-xen), or use qrexec: exec:qrexec-client-vm?arg=QUBE&arg=SERVICE`;
     throw new EndpointError('cannot-connect', message, { cause });
   }
 }
-
-// biome-ignore lint/suspicious/noExplicitAny: as above.
-type Declare = (result: string, call: string, args: string) => any;
 
 function endsOfQubes(of: Declare): Pick<Libvchan, 'serve' | 'dial'> {
   const serve = of('void *', 'server_init', 'int, int, size_t, size_t');
@@ -111,17 +105,15 @@ function endsOfQubes(of: Declare): Pick<Libvchan, 'serve' | 'dial'> {
   const finish = of('int', 'client_init_async_finish', 'void *, bool');
   const close = of('void', 'close', 'void *');
   return {
-    serve: (domainId, port, bytes) => serve(domainId, port, bytes, bytes) ?? undefined,
+    serve: (domainId, port, bytes) => serve(domainId, port, bytes, bytes),
     dial: (domainId, port) => {
       const control: Control | null = begin(domainId, port, Buffer.alloc(4)); // a descriptor that says when to look
-      return {
-        look: () => {
-          const left = control === null ? -1 : finish(control, true);
-          if (left < 0) throw new Error('the library refuses it');
-          return left === 0 && control !== null ? control : undefined;
-        },
-        giveUp: () => control !== null && close(control),
+      const look = (): Control | null => {
+        const left = control === null ? -1 : finish(control, true);
+        if (left < 0) throw new Error('the library refuses it');
+        return left === 0 ? control : null;
       };
+      return { look, giveUp: () => control !== null && close(control) };
     },
   };
 }
@@ -130,40 +122,41 @@ function endsOfXen(of: Declare, ownId: number): Pick<Libvchan, 'serve' | 'dial'>
   const serve = of('void *', 'server_init', 'void *, int, const char *, size_t, size_t');
   const connect = of('void *', 'client_init', 'void *, int, const char *');
   return {
-    serve: (domainId, port, bytes) =>
-      serve(null, domainId, `data/vchan/${domainId}/${port}`, bytes, bytes) ?? undefined,
-    dial: (domainId, port) => ({
-      look: () =>
-        connect(null, domainId, `/local/domain/${domainId}/data/vchan/${ownId}/${port}`) ?? undefined,
-      giveUp: () => undefined,
-    }),
+    serve: (domainId, port, bytes) => serve(null, domainId, `data/vchan/${domainId}/${port}`, bytes, bytes),
+    dial: (domainId, port) => {
+      const path = `/local/domain/${domainId}/data/vchan/${ownId}/${port}`;
+      return { look: () => connect(null, domainId, path), giveUp: () => undefined };
+    },
   };
+}
+
+function textOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
 }
 
 /** Waits for descriptors on one of the four threads that libuv has for files, whatever vchans there are. */
 class Poller {
-  readonly #c = declareLibc();
+  readonly #libc = koffi.load('libc.so.6');
+  readonly #poll = this.#libc.func('int poll(void *, unsigned long, int)');
+  readonly #read = this.#libc.func('intptr_t read(int, void *, size_t)');
+  readonly #write = this.#libc.func('intptr_t write(int, const void *, size_t)');
   /** Rings when there is something else to wait for. */
-  readonly #bell: number = this.#c.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  readonly #bell: number = this.#libc.func('int eventfd(unsigned int, int)')(0, EFD_CLOEXEC | EFD_NONBLOCK);
   readonly #watched = new Map<number, (isSignalled: boolean) => void>();
   #turn: Promise<void> | undefined;
 
   /** `look` is told whether there is an event, and now and then that there is none. */
   watch(descriptor: number, look: (isSignalled: boolean) => void): void {
     this.#watched.set(descriptor, look);
-    this.#ring();
+    this.#write(this.#bell, new BigUint64Array([1n]), 8);
     if (this.#turn === undefined) void this.#go();
   }
 
   /** Resolves when nobody waits for the descriptor any more, so that it may be closed. */
   async leave(descriptor: number): Promise<void> {
     this.#watched.delete(descriptor);
-    this.#ring();
+    this.#write(this.#bell, new BigUint64Array([1n]), 8);
     await this.#turn;
-  }
-
-  #ring(): void {
-    this.#c.write(this.#bell, new BigUint64Array([1n]), 8);
   }
 
   async #go(): Promise<void> {
@@ -182,9 +175,9 @@ class Poller {
       polled.writeInt16LE(POLLIN, i * POLLFD.bytes + POLLFD.events);
     }
     const count = await new Promise<number>((resolve) => {
-      this.#c.poll.async(polled, descriptors.length, POLL_MS, (_error: unknown, n: number) => resolve(n));
+      this.#poll.async(polled, descriptors.length, POLL_MS, (_error: unknown, n: number) => resolve(n));
     });
-    this.#c.read(this.#bell, new BigUint64Array(1), 8);
+    this.#read(this.#bell, new BigUint64Array(1), 8);
     for (const [i, descriptor] of descriptors.entries()) {
       const isSignalled = polled.readInt16LE(i * POLLFD.bytes + POLLFD.happened) !== 0;
       if (isSignalled || count === 0) this.#watched.get(descriptor)?.(isSignalled);
@@ -192,21 +185,10 @@ class Poller {
   }
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: as above.
-function declareLibc(): Readonly<Record<'poll' | 'eventfd' | 'read' | 'write', any>> {
-  const libc = koffi.load('libc.so.6');
-  return {
-    poll: libc.func('int poll(void *, unsigned long, int)'),
-    eventfd: libc.func('int eventfd(unsigned int, int)'),
-    read: libc.func('intptr_t read(int, void *, size_t)'),
-    write: libc.func('intptr_t write(int, const void *, size_t)'),
-  };
-}
-
-let poller: Poller | undefined;
-function sharedPoller(): Poller {
-  poller ??= new Poller();
-  return poller;
+let shared: Poller | undefined;
+function poller(): Poller {
+  shared ??= new Poller();
+  return shared;
 }
 
 /** An end of a vchan as a stream, of which channel.ts makes a channel as of a socket. */
@@ -214,17 +196,20 @@ class VchanStream extends Duplex {
   readonly #library: Libvchan;
   readonly #control: Control;
   readonly #descriptor: number;
+  /** Tells that the other end is there for the first time; undefined once it was. */
+  #meet: (() => void) | undefined;
   #wantsMore = false;
   #isOver = false;
   /** Not in the ring yet. */
   #unsent: { bytes: Uint8Array; readonly done: (error?: Error) => void } | undefined;
 
-  constructor(library: Libvchan, control: Control) {
+  constructor(library: Libvchan, control: Control, meet?: () => void) {
     super({ allowHalfOpen: false, highWaterMark: RING_BYTES });
     this.#library = library;
     this.#control = control;
+    this.#meet = meet;
     this.#descriptor = library.descriptor(control);
-    sharedPoller().watch(this.#descriptor, (isSignalled) => {
+    poller().watch(this.#descriptor, (isSignalled) => {
       if (isSignalled && library.wait(control) < 0) this.destroy(new Error('the library failed'));
       else this.#pump();
     });
@@ -247,18 +232,21 @@ class VchanStream extends Duplex {
   }
 
   /** Gives the end back, when nobody waits for its descriptor. */
-  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    void sharedPoller()
-      .leave(this.#descriptor)
-      .then(() => {
-        this.#library.close(this.#control);
-        done(error);
-      });
+  override async _destroy(error: Error | null, done: (error: Error | null) => void): Promise<void> {
+    await poller().leave(this.#descriptor);
+    this.#library.close(this.#control);
+    done(error);
   }
 
   /** Moves what can be moved, then sees whether the other end is there: reading may take an event away. */
   #pump(): void {
     if (this.destroyed || this.#isOver) return;
+    if (this.#meet !== undefined) {
+      if (this.#library.isOpen(this.#control) === WAITING) return;
+      const meet = this.#meet;
+      this.#meet = undefined;
+      meet();
+    }
     while ((this.#wantsMore && this.#receive()) || this.#send());
     if (this.#library.isOpen(this.#control) === CONNECTED) return;
     while (this.#receive()); // more than is wanted: the ring goes with this end
@@ -281,8 +269,7 @@ class VchanStream extends Duplex {
     const unsent = this.#unsent;
     const roomBytes = unsent === undefined ? 0 : this.#library.bufferSpace(this.#control);
     if (unsent === undefined || roomBytes <= 0) return false;
-    const size = Math.min(roomBytes, unsent.bytes.length);
-    const count = this.#library.write(this.#control, unsent.bytes, size);
+    const count = this.#library.write(this.#control, unsent.bytes, Math.min(roomBytes, unsent.bytes.length));
     if (count <= 0) return false;
     unsent.bytes = unsent.bytes.subarray(count);
     if (unsent.bytes.length > 0) return true;
@@ -292,19 +279,6 @@ class VchanStream extends Duplex {
   }
 }
 
-function channelOf(
-  role: ChannelRole,
-  name: string,
-  library: Libvchan,
-  control: Control,
-  bufferBytes: number,
-  onDisconnect: () => void = () => undefined,
-): Channel {
-  const stream = new VchanStream(library, control);
-  stream.once('close', onDisconnect); // another server takes the place of one that is gone
-  return new StreamChannel(role, { name }, { input: stream, output: stream }, bufferBytes);
-}
-
 /**
  * Connects as the client of a domain, and waits for its server until the time is up.
  * @throws ChannelConnectError; RangeError for a bad option.
@@ -312,33 +286,28 @@ function channelOf(
 export async function connectLibvchan(
   library: Libvchan,
   endpoint: VchanEndpoint,
-  options: ConnectSocketOptions,
+  { timeoutMs, signal, ...options }: ConnectSocketOptions,
 ): Promise<Channel> {
-  checkTimeout(options.timeoutMs);
+  checkTimeout(timeoutMs);
   const bufferBytes = checkBufferBytes(options.bufferBytes ?? endpoint.bufferBytes);
   const url = formatEndpoint(endpoint);
-  const deadlineMs = performance.now() + options.timeoutMs;
+  const deadlineMs = performance.now() + timeoutMs;
   const { look, giveUp } = library.dial(endpoint.domainId, endpoint.port);
-  const failed = (why: string, cause?: unknown): ChannelConnectError =>
-    new ChannelConnectError(
-      'connect-failed',
-      `${url}: ${why}; is /dev/xen there, and may this user use it?`,
-      { cause },
-    );
-  let control: Control | undefined;
+  let control: Control | null;
   try {
-    for (control = look(); control === undefined; control = look()) {
-      if (options.signal?.aborted) throw abortedError(url, options.signal);
-      if (performance.now() + RETRY_MS >= deadlineMs) throw failed('no server has appeared');
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    for (control = look(); control === null; control = look()) {
+      if (signal?.aborted) throw abortedError(url, signal);
+      if (performance.now() + RETRY_MS >= deadlineMs) throw new Error('no server has appeared');
+      await wait(RETRY_MS);
     }
-  } catch (error) {
+  } catch (cause) {
     giveUp();
-    throw error instanceof ChannelConnectError
-      ? error
-      : failed(error instanceof Error ? error.message : '', error);
+    if (cause instanceof ChannelConnectError) throw cause;
+    const message = `${url}: ${textOf(cause)}; is /dev/xen there, and may this user use it?`;
+    throw new ChannelConnectError('connect-failed', message, { cause });
   }
-  return channelOf('client', url, library, control, bufferBytes);
+  const stream = new VchanStream(library, control);
+  return new StreamChannel('client', { name: url }, { input: stream, output: stream }, bufferBytes);
 }
 
 /** Serves one client of a domain after the other. @throws EndpointError, RangeError for a bad option. */
@@ -350,25 +319,22 @@ export function listenLibvchan(
   const bufferBytes = checkBufferBytes(options.bufferBytes ?? endpoint.bufferBytes);
   const url = formatEndpoint(endpoint);
   const arrived = new AcceptQueue(url, 1);
-  let [count, isClosed, stop] = [0, false, async (): Promise<void> => undefined];
+  let [count, isClosed] = [0, false];
+  /** Nobody has come to it yet. */
+  let waiting: VchanStream | undefined;
   const serve = (): void => {
     const control = library.serve(endpoint.domainId, endpoint.port, Math.min(bufferBytes, RING_BYTES));
-    if (control === undefined) {
+    if (control === null) {
       const message = `${url} cannot be served; is that domain there, and /dev/xen, and may this user use it?`;
       throw new EndpointError('cannot-listen', message);
     }
-    const descriptor = library.descriptor(control);
-    const leave = (): Promise<void> => sharedPoller().leave(descriptor);
-    stop = () => leave().then(() => library.close(control));
-    sharedPoller().watch(descriptor, (isSignalled) => {
-      if (isSignalled) library.wait(control);
-      const state = library.isOpen(control);
-      if (state === WAITING) return;
-      stop = async () => undefined;
-      count += 1;
-      // It watches the descriptor from now on.
-      arrived.add(channelOf('server', `${url}#${count}`, library, control, bufferBytes, next));
+    const stream = new VchanStream(library, control, () => {
+      waiting = undefined;
+      const name = `${url}#${++count}`;
+      arrived.add(new StreamChannel('server', { name }, { input: stream, output: stream }, bufferBytes));
     });
+    stream.once('close', next); // another takes the place of one that is gone
+    waiting = stream;
   };
   const next = (): void => {
     if (isClosed) return;
@@ -385,10 +351,11 @@ export function listenLibvchan(
     accept: () => arrived.next(),
     close: async () => {
       isClosed = true;
-      const stopping = stop;
-      stop = async () => undefined;
       arrived.close();
-      await stopping();
+      const stream = waiting;
+      if (stream === undefined) return;
+      waiting = undefined;
+      await new Promise<void>((resolve) => stream.once('close', resolve).destroy());
     },
   };
 }
