@@ -23,12 +23,7 @@ import {
   type Verdict,
 } from '@rulecast/rules';
 import { expect, it } from 'vitest';
-import {
-  Table,
-  TableLimitError,
-  type TableLimits,
-  type TableVerdict,
-} from '../../packages/table/src/index.ts';
+import { Table, type TableLimits, type TableVerdict } from '../../packages/table/src/index.ts';
 import { programCase } from '../../packages/table/test/program-case.ts';
 import { edgeAddresses, randomCase, randomPrefix } from '../../packages/table/test/random-rule-set.ts';
 import { classBenchRules, defaultPolicyOf } from '../bench/classbench.mjs';
@@ -130,18 +125,12 @@ it(
       { combined: 30 },
     ];
     const subjects = limits.map((own) => new Subject(own));
-    let [lookups, sets, refused] = [0, 0, 0];
+    let [lookups, sets] = [0, 0];
     for (let seed = SEED; lookups < LOOKUPS; seed++) {
       const random = new Random(seed);
       const { ruleSet, environment, addresses } = anyCase(random, seed);
       const subject = random.pick(subjects);
-      try {
-        subject.load(ruleSet, environment);
-      } catch (error) {
-        if (!(error instanceof TableLimitError)) throw error;
-        refused++;
-        continue;
-      }
+      subject.load(ruleSet, environment);
       sets++;
       for (let b = 0; b < BATCHES_PER_SET; b++) {
         const batch = anyPackets(
@@ -155,8 +144,7 @@ it(
       }
     }
     const seen = subjects.map(({ seen }) => ({ ...seen }));
-    console.log(`${lookups} lookups in ${sets} sets, ${refused} more refused; ${JSON.stringify(seen)}`);
-    expect(refused).toBeLessThan(sets / 4);
+    console.log(`${lookups} lookups in ${sets} sets; ${JSON.stringify(seen)}`);
     for (const { accept, drop, none } of seen) {
       for (const count of [accept, drop, none]) expect(count).toBeGreaterThan(LOOKUPS / 200);
     }
