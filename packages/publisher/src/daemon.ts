@@ -46,6 +46,8 @@ const EXIT_CONFIG = 78;
 /** How long a publisher that is just starting may take to make its identity, and how often to look. */
 const IDENTITY_WAIT_MS = 10_000;
 const IDENTITY_LOOK_MS = 50;
+/** So long after a start, for which subscribers wait, a thread is made ready that pushes would wait for. */
+const READY_AFTER_MS = 1000;
 
 await runProgram('rulecast-publisher', main);
 
@@ -107,10 +109,12 @@ async function main(out: Output): Promise<void> {
     const stop = stopSignal(); // before anybody is told that it runs, and may end it
     logger.info({ epoch, version, listen: settings.listenTexts, control: settings.controlTexts }, 'ready');
     manager.ready();
+    const cancelReady = SYSTEM_CLOCK.after(READY_AFTER_MS, () => void publisher.keepReady());
     await sources?.start();
     await stop;
     manager.stopping();
     logger.info('stopping');
+    cancelReady();
     await control.close();
     await sources?.close();
     await sessions.close();

@@ -4,7 +4,7 @@
  */
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openIdentity } from '@rulecast/program/identity';
@@ -169,6 +169,50 @@ describe('the record', () => {
     writeFileSync(join(directory, 'last.0123456789ab'), '{"epoch":9');
     expect(readRecord(directory, LINEAGE)).toEqual(record);
     expect(readdirSync(directory)).toEqual(['last', 'reserve']);
+  });
+
+  it('is the last of some lines, of which one that was cut off does not count, and goes with the next', () => {
+    const directory = temporaryDirectory();
+    const text = (): string => readFileSync(join(directory, 'last'), 'utf8');
+    const record = (version: number): SignerRecord => ({
+      epoch: 2,
+      version,
+      previousVersion: version - 1,
+      hash: 'ab'.repeat(32),
+    });
+    for (const version of [7, 8, 9]) writeRecord(directory, LINEAGE, record(version));
+    const whole = text();
+    expect(whole.split('\n')).toHaveLength(4);
+    expect(readRecord(directory, LINEAGE)).toEqual(record(9));
+    for (let cut = 1; cut < 20; cut++) {
+      writeFileSync(join(directory, 'last'), `${whole}${whole.slice(0, cut)}`);
+      expect(readRecord(directory, LINEAGE)).toEqual(record(9));
+    }
+    writeRecord(directory, LINEAGE, record(10));
+    expect(text().split('\n')).toHaveLength(2);
+    expect(readRecord(directory, LINEAGE)).toEqual(record(10));
+    for (let version = 11; version <= 230; version++) writeRecord(directory, LINEAGE, record(version));
+    expect(text().length).toBeLessThan(10_000); // it began anew
+    expect(readRecord(directory, LINEAGE)).toEqual(record(230));
+  });
+
+  it('with any one byte changed signs what it signed before, or nothing', () => {
+    const directory = temporaryDirectory();
+    for (const version of [1, 2])
+      writeRecord(directory, LINEAGE, { epoch: 1, version, previousVersion: version - 1, hash: 'ab' });
+    const bytes = readFileSync(join(directory, 'last'));
+    for (let at = 0; at < bytes.length; at++) {
+      const spoiled = Buffer.from(bytes);
+      spoiled[at] = 0x7f;
+      writeFileSync(join(directory, 'last'), spoiled);
+      let version: number | undefined;
+      try {
+        version = readRecord(directory, LINEAGE)?.version;
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'identity' });
+      }
+      expect([undefined, 2]).toContain(version);
+    }
   });
 
   // An identity that took the place of another was refused its first numbers.

@@ -6,9 +6,10 @@ import {
   encodeDelta,
   encodeSnapshot,
 } from '@rulecast/protocol';
-import { prefixListOf, prefixOf, prefixSetOf } from '@rulecast/rules';
+import { EMPTY_PREFIX_SET, prefixListOf, prefixOf, prefixSetOf } from '@rulecast/rules';
 import { describe, expect, it, vi } from 'vitest';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
+import type { NameAnswer } from '../src/names/resolve.ts';
 import type { Composer } from '../src/release/composed.ts';
 import type { Publisher } from '../src/release/publisher.ts';
 import { Transfers } from '../src/release/transfer.ts';
@@ -266,5 +267,25 @@ describe('who is away', () => {
     await release(publisher, { 'hosts.txt': '192.0.2.2\n' });
     expect(Array.from({ length: 60 }, due).at(-2)).toBe(1);
     expect(due()).toBe(2);
+  });
+
+  it('waits while the next release is on its way', async () => {
+    const clock = new FakeClock();
+    let answer: (answer: NameAnswer) => void = () => undefined;
+    const answered = new Promise<NameAnswer>((resolve) => {
+      answer = resolve;
+    });
+    const resolve = vi.fn(() => answered);
+    const publisher = freshPublisher({ clock, resolve });
+    const prepared = vi.spyOn(publisher.transfers, 'prepareRecent');
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    const next = release(publisher, { 'default.rules': 'accept dsthost=a.example\n' });
+    await vi.waitFor(() => expect(resolve).toHaveBeenCalled());
+    clock.advance(1000);
+    expect(prepared).not.toHaveBeenCalled();
+    answer(EMPTY_PREFIX_SET);
+    await next;
+    clock.advance(1000);
+    expect(prepared).toHaveBeenCalledOnce();
   });
 });

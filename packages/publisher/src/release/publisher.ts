@@ -153,8 +153,8 @@ interface DeskWork extends Pick<Releasing, 'guards'> {
 
 /**
  * Once nothing was released for so long, what unknown subscribers may lack is made, unless the known are
- * still busy with theirs: a machine has few processors. For the slowest of those nobody waits longer than a
- * minute.
+ * still busy with theirs, or the next release is on its way: a machine has few processors. Nobody waits
+ * longer than a minute for those.
  */
 const RECENT_AFTER_MS = 1000;
 const RECENT_WAITS_MAX = 60;
@@ -281,6 +281,11 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   /** How long it runs, in milliseconds, whatever the wall clock is set to. */
   get uptimeMs(): number {
     return this.clock.monotonicMs() - this.#begunMs;
+  }
+
+  /** From now on what a push waits for is ready before it comes. Never rejects. */
+  keepReady(): Promise<void> {
+    return this.#worker.keepReady();
   }
 
   /** The newest release; undefined before the first. */
@@ -810,7 +815,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
 
   #prepareRecentAfter(release: Release, waits: number): void {
     this.#cancelRecent = this.clock.after(RECENT_AFTER_MS, () => {
-      if (waits > 1 && this.subscribers.isReceiving) this.#prepareRecentAfter(release, waits - 1);
+      const isBusy = this.subscribers.isReceiving || this.#turns.isBusy;
+      if (waits > 1 && isBusy) this.#prepareRecentAfter(release, waits - 1);
       else void this.transfers.prepareRecent(release); // never rejects
     });
   }

@@ -16,8 +16,8 @@ interface Saying {
 
 let saying: Iterator<Saying, undefined> | undefined;
 
-parentPort?.on('message', (message: ThreadMessage) => {
-  if (message.kind !== 'more') saying = sayings(work(message));
+parentPort?.on('message', async (message: ThreadMessage) => {
+  if (message.kind !== 'more') saying = sayings(await work(message));
   const next = saying?.next();
   if (next?.value !== undefined) parentPort?.postMessage(next.value.said, next.value.buffers);
 });

@@ -5,7 +5,7 @@
  */
 
 import { createHash } from 'node:crypto';
-import { type PushedParts, type PushInput, readPushed } from '@rulecast/formats';
+import type { PushedParts, PushInput } from '@rulecast/formats';
 import {
   applyChain,
   applyDeltas,
@@ -122,17 +122,24 @@ const LIMITS = { heapMib: 3072, deadlineMs: 600_000 } as const satisfies WorkLim
 const VERIFY_LEAST_MIB = 128;
 const VERIFY_MS = 40_000;
 const NOTHING: Totals = { parts: 0, prefixes: 0, others: 0, bytes: 0 };
-/** A thread costs 20 MB; pushes come one after another, or not for hours. */
+/** A thread that has worked holds what it worked on; pushes come one after another, or not for hours. */
 const REST_MS = 30_000;
+/** Enough for an engine to compile what reads them, in some milliseconds. */
+const SAMPLE_LINES = 2000;
 /** Also when this file runs from src, as in tests: only the built thread loads on Node 20. */
 const THREAD_FILE = new URL('../../dist/release/worker-thread.js', import.meta.url);
 
-/** Does a piece of work on the thread it is called on. Throws nothing that a request can bring about. */
-export function work(request: WorkRequest): WorkAnswer {
+/**
+ * Does a piece of work on the thread it is called on. Rejects with nothing that a request can bring about.
+ * The readers are loaded by who reads: they, with their libraries, are most of what a thread would load.
+ */
+export async function work(request: WorkRequest): Promise<WorkAnswer> {
   try {
     switch (request.kind) {
-      case 'read':
+      case 'read': {
+        const { readPushed } = await import('@rulecast/formats');
         return { kind: 'parts', parts: readPushed(request.input, request.now) };
+      }
       case 'encode':
         return { kind: 'change', ...encodeChange(request.change, request.isPlain) };
       case 'rebuild':
@@ -191,6 +198,8 @@ function compared(before: PastContent, after: PastContent, only: PartFilter): Co
 export interface WorkHost {
   /** `owned` may be gone afterwards. Rejects with ThreadError. */
   ask(request: WorkRequest, limits: WorkLimits, owned: readonly ArrayBuffer[]): Promise<WorkAnswer>;
+  /** From now on work does not wait for what it takes to do it. Never rejects. */
+  keepReady?(): Promise<void>;
   /** Resolves when nothing is being done. */
   settled(): Promise<void>;
   close(): Promise<void>;
@@ -198,7 +207,7 @@ export interface WorkHost {
 
 /** @public For a host that has no threads to give, such as a simulation: the work is done at once. */
 export const WORK_IN_PLACE: WorkHost = {
-  ask: async (request) => work(request),
+  ask: (request) => work(request),
   settled: () => Promise.resolve(),
   close: () => Promise.resolve(),
 };
@@ -212,9 +221,23 @@ function workThread(): WorkHost {
         line.post(request, owned);
         return wholeAnswer(line);
       }),
+    keepReady: () => host.keepReady(LIMITS, rehearse),
     settled: () => host.settled(),
     close: () => host.close(),
   };
+}
+
+/** Reads and encodes a list: what that takes is loaded then, and most of it compiled. */
+async function rehearse(line: ThreadLine<ThreadSaid>): Promise<void> {
+  const lines = Array.from({ length: SAMPLE_LINES }, (_, i) => `10.${i >> 8}.${i & 255}.1`);
+  const file = { name: 'sample.txt', role: 'pushed', bytes: Buffer.from(lines.join('\n')) } as const;
+  const names = { list: undefined, policy: undefined, replaceAll: false } as const;
+  line.post({ kind: 'read', input: { action: 'replace', ...names, files: [file] }, now: 0 });
+  const read = await wholeAnswer(line);
+  if (read.kind !== 'parts') throw unexpected(read);
+  const [change] = diffRuleSets(EMPTY_RULE_SET, { ...EMPTY_RULE_SET, lists: read.parts.lists }).changes;
+  line.post({ kind: 'encode', change, isPlain: false });
+  await wholeAnswer(line);
 }
 
 /** An answer, with the parts that were said before it. */
@@ -240,6 +263,11 @@ export class ReleaseWorker {
   constructor(host: WorkHost = workThread(), turn: Turn = systemTurn) {
     this.#host = host;
     this.#turn = turn;
+  }
+
+  /** From now on nothing waits for a thread to start. Never rejects. */
+  async keepReady(): Promise<void> {
+    await this.#host.keepReady?.();
   }
 
   /**

@@ -1,9 +1,24 @@
 /**
  * The last number that was signed, on disk: in a directory beside the identity, for it goes with the key. A
  * file that is there and cannot be read signs nothing: what it said may have been above all.
+ *
+ * Each number is a line at the end of the file, which is one flush, where another file in its place is two,
+ * and a release waits for them. A last line that has no end was cut off, and never answered.
  */
 
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { IdentityError, replaceFile } from '@rulecast/program/identity';
 import { hexOf } from '@rulecast/protocol';
@@ -15,6 +30,9 @@ const NAME = 'last';
 /** A block of the disk for the next number: a store that has filled it may still take a small release. */
 const RESERVE = 'reserve';
 const RESERVE_BYTES = 4096;
+/** A longer file begins anew with the next number: 200 numbers, and a few pages for who reads it. */
+const FILE_MAX_BYTES = 32 * 1024;
+const NEWLINE = 10;
 
 /** Where it is, for an identity file. */
 export function recordDirectory(identityFile: string): string {
@@ -29,18 +47,34 @@ export function readRecord(directory: string, lineage: Uint8Array): SignerRecord
   for (const name of readdirSync(directory)) if (name.startsWith(`${NAME}.`)) rmSync(join(directory, name));
   const file = fileIn(directory);
   if (!existsSync(file)) return undefined;
+  const records = linesIn(file).map((line) => recordIn(file, line));
+  const last = records.at(-1);
+  if (last === undefined) throw damaged(file);
+  const { lineage: own, ...record } = last;
+  return own === hexOf(lineage) ? record : undefined; // the numbers of another lineage are others
+}
+
+/** Those that are whole: no line has a brace but at its end. Throws IdentityError for a file without any. */
+function linesIn(file: string): readonly string[] {
+  const lines = readFileSync(file, 'utf8').split('\n');
+  const end = lines.pop() ?? '';
+  const isCut = end === '' || (lines.length > 0 && !end.includes('}'));
+  return isCut ? lines : [...lines, end];
+}
+
+/** Throws IdentityError. */
+function recordIn(file: string, line: string): SignerRecord & { readonly lineage: string } {
   let value: unknown;
   try {
-    value = JSON.parse(readFileSync(file, 'utf8'));
+    value = JSON.parse(line);
   } catch (cause) {
     throw damaged(file, cause);
   }
   if (!isNumber(value)) throw damaged(file);
   const record: SignedNumber & { readonly hash?: unknown; readonly lineage?: unknown } = value;
-  if (typeof record.hash !== 'string' || typeof record.lineage !== 'string') throw damaged(file);
-  if (record.lineage !== hexOf(lineage)) return undefined; // whose numbers are others
-  const { epoch, version, previousVersion, hash } = record;
-  return { epoch, version, previousVersion, hash };
+  const { epoch, version, previousVersion, hash, lineage } = record;
+  if (typeof hash !== 'string' || typeof lineage !== 'string') throw damaged(file);
+  return { epoch, version, previousVersion, hash, lineage };
 }
 
 /** Returns when it is on disk. Throws IdentityError. */
@@ -49,13 +83,30 @@ export function writeRecord(directory: string, lineage: Uint8Array, record: Sign
   const line = lineOf({ lineage: hexOf(lineage), ...record });
   const reserve = join(directory, RESERVE);
   try {
-    replaceFile(file, line);
+    if (!appended(file, line)) replaceFile(file, line);
   } catch (error) {
     if (!existsSync(reserve)) throw error;
     rmSync(reserve);
     replaceFile(file, line);
   }
   keepReserve(reserve);
+}
+
+/** Whether it is the last line of that file now, on disk. Throws errors of the file system. */
+function appended(file: string, line: string): boolean {
+  if (!existsSync(file)) return false;
+  const open = openSync(file, 'a+');
+  try {
+    const { size } = fstatSync(open);
+    const end = Buffer.alloc(1);
+    if (size === 0 || size + line.length > FILE_MAX_BYTES) return false;
+    if (readSync(open, end, 0, 1, size - 1) !== 1 || end[0] !== NEWLINE) return false; // of a line that was cut off
+    if (writeSync(open, line) !== line.length) throw new Error('cut short');
+    fsyncSync(open);
+    return true;
+  } finally {
+    closeSync(open);
+  }
 }
 
 /** Where there is room for it; without it only a full disk is worse off. */
