@@ -1,6 +1,6 @@
 /**
  * A resolver that knows names by their first label, whatever comes behind: `n7` has an address of its own,
- * `many` has 65, `private` one of a qube, and `www` is an alias of `n1` of another domain. On 127.0.0.1; its
+ * `many` has 65, `private` one of a qube, `inner` one of a network behind, and `www` is an alias of `n1` of another domain. On 127.0.0.1; its
  * argument is the port.
  */
 
@@ -43,6 +43,7 @@ function answersTo(lower, name, type) {
   const number = Number(/^n(\d+)$/.exec(label)?.[1] ?? 0);
   if (type === 'AAAA') return [{ type, name, ttl: 60, data: `2606:2800:220:1::${number.toString(16)}` }];
   if (type !== 'A') return [];
+  if (label === 'inner') return [{ type, name, ttl: 60, data: '10.55.0.1' }];
   if (label === 'private') return [{ type, name, ttl: 60, data: '10.137.128.6' }];
   const count = label === 'many' ? 65 : 1;
   return Array.from({ length: count }, (_, i) => {

@@ -55,7 +55,7 @@ async function opened() {
   const world = links.world.namespace;
   world.run(
     ['ip', '-batch', '-'],
-    'route add local 93.184.0.0/16 dev lo\nroute add local 2606:2800::/32 dev lo\n',
+    'route add local 93.184.0.0/16 dev lo\nroute add local 2606:2800::/32 dev lo\nroute add local 10.55.0.0/16 dev lo\n',
   );
   await ready(world, [process.execPath, '-e', LISTENING]);
   await ready(router, [process.execPath, UPSTREAM, '5300']);
@@ -66,10 +66,14 @@ async function opened() {
   scene.keep(await startDns(['--releases', names, '--openings', openings, ...listen], router.prefix));
   const enforcer = await startEnforcer(scene, network, ['--names', names, '--openings', openings]);
   const push = async (list: readonly string[], more: readonly string[] = []): Promise<string> => {
-    const egress = ['accept dst=@updates proto=tcp dstports=443', ...more];
+    const accepts = ['updates', 'corp'].map((name) => `accept dst=@${name} proto=tcp dstports=443`);
+    const egress = [...accepts, ...more];
     const policies = Object.entries(POLICIES).map(([name, prefixes]) => [name, { prefixes, egress }]);
     const rules = {
-      lists: { updates: { names: list, resolve: 'firewall' } },
+      lists: {
+        updates: { names: list, resolve: 'firewall' },
+        corp: { names: ['.corp.example'], resolve: 'firewall', private: true },
+      },
       policies: Object.fromEntries(policies),
       unmatched: 'drop',
     };
@@ -114,7 +118,9 @@ describe.skipIf(enforcementGap() !== undefined)('a name that a rule accepts', ()
     await expect.poll(isAlone, { timeout: 5000 }).toEqual({ NODATA: 1 }); // it has none, nor a stranger's
     guard(`add ${six}`);
     await expect.poll(isAlone, { timeout: 5000 }).toEqual({ open: 1 });
-    expect(await a({ label: 'private' })).toEqual({ NODATA: 1 }); // left out
+    expect(await a({ label: 'inner' })).toEqual({ NODATA: 1 }); // left out
+    expect(await a({ label: 'inner', domain: 'corp.example' })).toEqual({ open: 1 }); // by a list that says so
+    expect(await b({ address: '10.55.0.1' })).toEqual({ refused: 1 });
     expect(await a({ label: 'many' })).toEqual({ open: 64 }); // of 65, no more is told than is open
     // No rule accepts it by its name: it is told, and judged as all are.
     expect(await a({ domain: 'other.example', from: 5000 })).toEqual({ refused: 1 });

@@ -149,7 +149,10 @@ it.each<[string, string, readonly string[], number, readonly string[]]>([
     const names = { once: ['a.example'], here: ['a.example'], off: ['b.example'], all: ['.example'] };
     const text = JSON.stringify({
       lists: Object.fromEntries(
-        Object.entries(names).map(([list, of]) => [list, { names: of, resolve: 'firewall' }]),
+        Object.entries(names).map(([list, of]) => [
+          list,
+          { names: of, resolve: 'firewall', ...(list === 'all' && { private: true }) },
+        ]),
       ),
       policies: {
         p: {
@@ -178,7 +181,9 @@ it.each<[string, string, readonly string[], number, readonly string[]]>([
     });
     const keyed = lists.map((list) => {
       const found = namesOpenedBy(ruleSet.lists, list);
-      return found && { ...listKeys(list, found), ...(list === 'resolved' && { isOfAll: true }) };
+      const isPrivate = list === 'all';
+      const marks = { ...(list === 'resolved' && { isOfAll: true }), ...(isPrivate && { isPrivate }) };
+      return found && { ...listKeys(list, found, isPrivate), ...marks };
     });
     expect([...opened].sort((a, b) => a.key.localeCompare(b.key))).toEqual(
       [...keyed].sort((a, b) => (a?.key ?? '').localeCompare(b?.key ?? '')),

@@ -430,6 +430,20 @@ describe('an answer whose addresses have to be opened', () => {
     expect(both.openings).toMatchObject([{ key: LISTS[0]?.key, addresses: [Uint8Array.of(10, 0, 0, 1)] }]);
   });
 
+  it('opens a private address by the lists that say so alone, and what else there is by all', () => {
+    const { asked, use } = opening('10.137.0.5', true);
+    const corp = { key: 'c'.repeat(16), version: '0'.repeat(16), isPrivate: true };
+    const ofNetwork = { ...A('n.deb.example'), data: '10.0.0.1' } as packet.Answer;
+    use([...LISTS, corp]);
+    const { openings } = only(asked('n.deb.example', [ofNetwork]), 'open');
+    expect(openings).toMatchObject([{ key: corp.key, addresses: [Uint8Array.of(10, 0, 0, 1)] }]);
+    const both = only(asked('n.deb.example', [ofNetwork, A('n.deb.example')]), 'open').openings;
+    expect(both.map(({ key, addresses }) => [key, addresses.length])).toEqual([
+      [LISTS[0]?.key, 1],
+      [corp.key, 2],
+    ]);
+  });
+
   it('is tried once more after 50 ms, by what is in force then, and fails after that', () => {
     const { proxy, asked, use } = opening();
     const { wait } = only(asked('n.deb.example', [A('n.deb.example')]), 'open');

@@ -30,7 +30,7 @@ const WORK: SamplePolicy = {
 const rulesOf = (policies: readonly SamplePolicy[], names: readonly string[] = NAMES) =>
   ruleSet(policies, { updates: nameListOf(names, 'firewall') });
 const setOf = (family: 4 | 6, size: number, names: readonly string[] = NAMES): string =>
-  nameSetName({ ...listKeys('updates', nameListOf(names, 'firewall').names), family, size });
+  nameSetName({ ...listKeys('updates', nameListOf(names, 'firewall').names, false), family, size });
 const networks = (plan: ReturnType<typeof planned>): Record<string, readonly string[]> =>
   Object.fromEntries(
     [...plan.nameSets].map(
@@ -61,6 +61,17 @@ describe('a rule that accepts by a list of names', () => {
       [setOf(4, 2048)]: ['0a890005/32', '0a890006/32'],
       [setOf(6, 1024)]: ['fd000000000000000000000000000005/128'],
     });
+  });
+
+  it('says whether its names may stand for private addresses, as another state of the list', () => {
+    const lists = { updates: nameListOf(NAMES, 'firewall-private') };
+    const { change } = wholeChange(planned(ruleSet([WORK], lists)), OPTIONS);
+    const keys = listKeys('updates', lists.updates.names, true);
+    expect(change.nameSets?.map(({ set, isPrivate }) => [set, isPrivate])).toEqual([
+      [nameSetName({ ...keys, family: 4, size: 2048 }), true],
+      [nameSetName({ ...keys, family: 6, size: 1024 }), true],
+    ]);
+    expect(change.nameSets?.map(({ set }) => set)).not.toContain(setOf(4, 2048));
   });
 
   it.each<[string, readonly string[], readonly (readonly [string, string])[]]>([
@@ -167,7 +178,7 @@ describe('a rule that accepts by a list of names', () => {
       after(['*.b.example', 'c.example']),
       to,
     );
-    const from = listKeys('updates', nameListOf(NAMES, 'firewall').names).version;
+    const from = listKeys('updates', nameListOf(NAMES, 'firewall').names, false).version;
     const left = { from, gone: ['a.example'], kept: ['c.example'] };
     expect(leftOf(release)).toEqual([left, left]);
     for (const each of afterwards) expect([undefined, [undefined, undefined]]).toContainEqual(leftOf(each));
@@ -196,7 +207,7 @@ describe('a rule that accepts all that was answered', () => {
   it('asks a name set of its own, of the qubes whose policy says so', () => {
     const work = { ...WORK, egress: ['accept dst=@resolved proto=tcp'] };
     const plan = planned(ruleSet([work, { name: 'other', prefixes: ['10.137.0.9'] }]));
-    const set = nameSetName({ ...listKeys('resolved', NO_NAMES), family: 4, size: 2048 });
+    const set = nameSetName({ ...listKeys('resolved', NO_NAMES, false), family: 4, size: 2048 });
     expect(plan.chains.get(policyChain('egress', 4, 'work'))?.[0]).toMatchObject({
       remote: { kind: 'told', set },
     });
@@ -250,6 +261,7 @@ describe('the check', () => {
     ['a set of another form', [{ ...first, set: 's0123456789abcdef_4_i_00000000' }]],
     ['a list twice', [first, { ...first, set: first?.set.replace(/_\d+_/, '_1024_') }]],
     ['a qube of another family', [{ ...first, qubes: second?.qubes }]],
+    ['another word than yes or no', [{ ...first, isPrivate: 'true' }]],
     ['two addresses of a family for one qube', [{ ...first, pairs: [['0a000001', '0a000002']] }]],
     ['a qube of three addresses', [{ ...first, pairs: [['0a000001', `fd${'0'.repeat(29)}5`, '']] }]],
     ['no pairs', [{ set: first?.set, list: 'updates', qubes: [] }]],

@@ -25,7 +25,7 @@ const QUBES: NameSet['qubes'] = [
   { address: '0a890005', length: 32 },
   { address: '0a890006', length: 32 },
 ];
-const SETS: readonly NameSet[] = [{ set: SET, list: 'updates', qubes: QUBES, pairs: [] }];
+const SETS: readonly NameSet[] = [{ set: SET, list: 'updates', isPrivate: false, qubes: QUBES, pairs: [] }];
 
 const NO_BODY = new Uint8Array(0);
 
@@ -161,7 +161,7 @@ describe('an address is opened', () => {
     const qube = 'fd0924ef4179000a0000000000000005';
     const set = `n${KEY}_6_1024_${VERSION}`;
     const { openings } = await opened([
-      { set, list: 'updates', qubes: [{ address: qube, length: 128 }], pairs: [] },
+      { set, list: 'updates', isPrivate: false, qubes: [{ address: qube, length: 128 }], pairs: [] },
     ]);
     const bytes = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex, 'hex'));
     const more = { family: 6, qube: bytes(qube), addresses: [bytes(address)] } as const;
@@ -184,6 +184,40 @@ describe('an address is opened', () => {
     });
     expect(none.open(opening())).toBe(Outcome.later);
   });
+});
+
+it.each<[string, boolean, Outcome]>([
+  ['10.137.0.9', true, Outcome.open],
+  ['100.64.0.1', true, Outcome.open],
+  ['172.16.0.1', true, Outcome.open],
+  ['192.168.1.1', true, Outcome.open],
+  ['93.184.216.34', true, Outcome.open],
+  ['192.168.1.1', false, Outcome.refused],
+  ['127.0.0.1', true, Outcome.refused],
+  ['169.254.169.254', true, Outcome.refused],
+  ['0.0.0.0', true, Outcome.refused],
+  ['192.0.0.1', true, Outcome.refused],
+  ['224.0.0.1', true, Outcome.refused],
+  ['255.255.255.255', true, Outcome.refused],
+])('%s by a list whose names may be private: %s', async (address, isPrivate, outcome) => {
+  const { openings } = await opened([{ set: SET, list: 'updates', isPrivate, qubes: QUBES, pairs: [] }]);
+  const asked = opening({ addresses: [Uint8Array.from(address.split('.').map(Number))] });
+  expect(openings.open(asked)).toBe(outcome);
+});
+
+it.each<[string, Outcome]>([
+  ['fd000000000000000000000000000001', Outcome.open],
+  ['fe800000000000000000000000000001', Outcome.refused],
+  ['00000000000000000000000000000001', Outcome.refused],
+  ['00000000000000000000ffff0a890006', Outcome.refused],
+  ['0064ff9b00000000000000000a890006', Outcome.refused],
+  ['ff020000000000000000000000000001', Outcome.refused],
+])('%s of IPv6 by a list whose names may be private', async (address, outcome) => {
+  const qube = 'fd0924ef4179000a0000000000000005';
+  const set = { set: `n${KEY}_6_1024_${VERSION}`, list: 'corp', isPrivate: true, pairs: [] };
+  const { openings } = await opened([{ ...set, qubes: [{ address: qube, length: 128 }] }]);
+  const bytes = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex, 'hex'));
+  expect(openings.open(opening({ family: 6, qube: bytes(qube), addresses: [bytes(address)] }))).toBe(outcome);
 });
 
 describe('what a qube may hold', () => {
@@ -210,7 +244,15 @@ describe('what a qube may hold', () => {
   });
 
   it('leaves room for as many qubes as the set has room for, until what they hold has ended', async () => {
-    const wide = [{ set: SET, list: 'updates', qubes: [{ address: '0a890000', length: 16 }], pairs: [] }];
+    const wide = [
+      {
+        set: SET,
+        list: 'updates',
+        isPrivate: false,
+        qubes: [{ address: '0a890000', length: 16 }],
+        pairs: [],
+      },
+    ];
     const { kernel, openings } = await opened(wide);
     const of = (last: number): Outcome => openings.open(opening({ qube: Uint8Array.of(10, 137, 0, last) }));
     expect([of(1), of(2), of(3), of(1)]).toEqual([Outcome.open, Outcome.open, Outcome.full, Outcome.open]);
@@ -225,8 +267,8 @@ describe('a qube that has an address of each family', () => {
   const six = { address: SIX_OF, length: 128 };
   const neighbour = { address: 'fd0924ef4179000b0000000000000006', length: 128 };
   const both = (pairs: NameSet['pairs'], qubes = [six, neighbour]): readonly NameSet[] => [
-    { set: SET, list: 'updates', qubes: QUBES, pairs },
-    { set: SET_6, list: 'updates', qubes, pairs: [] },
+    { set: SET, list: 'updates', isPrivate: false, qubes: QUBES, pairs },
+    { set: SET_6, list: 'updates', isPrivate: false, qubes, pairs: [] },
   ];
   const own = [...Buffer.from(SIX_OF, 'hex')].join();
   const { open, unknown, refused } = Outcome;
@@ -327,7 +369,7 @@ describe('a release', () => {
     let meanwhile = 0;
     await openings.prepare(
       'rulecast_b',
-      [{ set: fewer, list: 'updates', qubes: QUBES.slice(0, 1), pairs: [] }],
+      [{ set: fewer, list: 'updates', isPrivate: false, qubes: QUBES.slice(0, 1), pairs: [] }],
       NO_BODY,
       async () => {
         openings.open(opening({ addresses: addresses(1, 1000 + meanwhile++), label: 'b.example' }));
@@ -363,7 +405,7 @@ describe('a release', () => {
     const set = `n${KEY}_4_2048_${OTHER}`;
     await openings.prepare(
       'rulecast_b',
-      [{ set, list: 'updates', qubes: QUBES, pairs: [] }],
+      [{ set, list: 'updates', isPrivate: false, qubes: QUBES, pairs: [] }],
       NO_BODY,
       async () => undefined,
     );
@@ -391,7 +433,7 @@ describe('a release', () => {
         gone: gone === undefined ? null : { at: 0, byteCount: a.length },
         kept: { at: a.length, byteCount: b.length },
       };
-      return [[{ set, list: 'updates', qubes: QUBES, pairs: [], left }], Buffer.concat([a, b])];
+      return [[{ set, list: 'updates', qubes: QUBES, isPrivate: false, pairs: [], left }], Buffer.concat([a, b])];
     }
 
     async function prepared(openings: Openings, ...change: Parameters<typeof changed>): Promise<void> {
@@ -479,7 +521,7 @@ describe('a release', () => {
         kernel.elements.clear();
         await openings.prepare(
           table,
-          [{ set: SET, list: 'updates', qubes, pairs: [] }],
+          [{ set: SET, list: 'updates', qubes, isPrivate: false, pairs: [] }],
           NO_BODY,
           async () => undefined,
         );

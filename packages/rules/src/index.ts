@@ -174,7 +174,7 @@ export {
   strideOf,
   wordMask,
 } from './prefix.ts';
-export { isPrivateAddress, isPrivateName } from './private-address.ts';
+export { isNetworkAddress, isPrivateAddress, isPrivateName } from './private-address.ts';
 export {
   type Action,
   type Direction,

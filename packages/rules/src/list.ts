@@ -61,7 +61,10 @@ export function namesOpenedBy(lists: ReadonlyMap<string, List>, name: string): N
   return name === RESOLVED_LIST ? NO_NAMES : namesOfFirewall(lists.get(name));
 }
 
-/** Whether the names of a list may stand for private addresses in the firewall's own DNS. */
+/**
+ * Whether the names of a list may stand for private addresses in the firewall's own DNS, and rules that accept
+ * it open these.
+ */
 export function isOfPrivateNames(list: List | undefined): boolean {
   return list?.kind === 'names' && list.resolve === 'firewall-private';
 }

@@ -41,23 +41,37 @@ const PRIVATE_ZONES = [
   'ipv4only.arpa',
 ];
 
+/** Where hosts of networks of one's own are, as `PRIVATE_PREFIXES` has them. */
+const NETWORK_PREFIXES = ['10.0.0.0/8', '100.64.0.0/10', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7'];
+
 let privateSpace: PrefixSet | undefined;
+let networkSpace: PrefixSet | undefined;
 
 /**
  * Whether an address is loopback, unspecified, link-local, private or of no host at all; also one of IPv6
  * that holds such a one of IPv4.
  */
 export function isPrivateAddress({ family, words }: Address): boolean {
-  privateSpace ??= prefixSetOf(
-    PRIVATE_PREFIXES.map((text) => {
+  privateSpace ??= spaceOf(PRIVATE_PREFIXES);
+  if (memberContaining(columnFor(privateSpace, family), words) >= 0) return true;
+  const embedded = family === 6 ? embeddedIPv4(words) : undefined;
+  return embedded !== undefined && memberContaining(privateSpace.v4, Uint32Array.of(embedded)) >= 0;
+}
+
+/** Whether an address is one that hosts of networks of one's own have: private, and not special otherwise. */
+export function isNetworkAddress({ family, words }: Address): boolean {
+  networkSpace ??= spaceOf(NETWORK_PREFIXES);
+  return memberContaining(columnFor(networkSpace, family), words) >= 0;
+}
+
+function spaceOf(texts: readonly string[]): PrefixSet {
+  return prefixSetOf(
+    texts.map((text) => {
       const prefix = parsePrefix(text);
       if (typeof prefix === 'string') throw new TypeError(`${text} is no prefix`);
       return prefix;
     }),
   );
-  if (memberContaining(columnFor(privateSpace, family), words) >= 0) return true;
-  const embedded = family === 6 ? embeddedIPv4(words) : undefined;
-  return embedded !== undefined && memberContaining(privateSpace.v4, Uint32Array.of(embedded)) >= 0;
 }
 
 /** The IPv4 address within one of IPv6: RFC 4291 §2.5.5 (both), RFC 6052 §2.1, RFC 3056. */

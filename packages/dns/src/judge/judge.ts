@@ -40,6 +40,8 @@ export interface NameJudgement {
 export interface OpenedList extends Pick<Opening, 'key' | 'version'> {
   /** No rule is about the name: it is open because it is answered. */
   readonly isOfAll?: boolean;
+  /** Private addresses are opened by it, too. */
+  readonly isPrivate?: boolean;
 }
 
 /** Qubes whose policy is remembered. Our choice: more than a firewall has. */
@@ -186,9 +188,10 @@ export class NameJudge {
     if (program.opensAnswers) lists.add(RESOLVED_LIST);
     return [...lists].flatMap((list) => {
       const names = namesOpenedBy(this.#ruleSet.lists, list);
-      return names === undefined
-        ? []
-        : [{ ...listKeys(list, names), ...(list === RESOLVED_LIST && { isOfAll: true }) }];
+      if (names === undefined) return [];
+      const isPrivate = isOfPrivateNames(this.#ruleSet.lists.get(list));
+      const marks = { ...(list === RESOLVED_LIST && { isOfAll: true }), ...(isPrivate && { isPrivate }) };
+      return [{ ...listKeys(list, names, isPrivate), ...marks }];
     });
   }
 

@@ -362,10 +362,11 @@ export class DnsProxy<C extends Client> {
         addresses.push(Uint8Array.from(answer.bytes.subarray(start, start + answer.dataLengths[i]!))); // likewise
         ttl = Math.max(ttl, answer.ttls[i]!); // likewise
       }
-      // What is told of a private network is a matter of rules about its addresses.
+      // What is told of a private network is a matter of rules about its addresses, or of a list that says so.
       const ofInternet = addresses.filter((each) => !isPrivateAddress({ family, words: wordsOf(each) }));
-      return lists.flatMap(({ isOfAll, key, version }) => {
-        const some = isOfAll === true ? ofInternet : addresses;
+      const hasPrivate = lists.some(({ isPrivate }) => isPrivate === true);
+      return lists.flatMap(({ isOfAll, isPrivate, key, version }) => {
+        const some = isOfAll === true || (hasPrivate && isPrivate !== true) ? ofInternet : addresses;
         if (some.length === 0) return [];
         return [{ family, key, version, qube, addresses: some, seconds: openSecondsOf(ttl), label }];
       });

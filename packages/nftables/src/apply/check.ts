@@ -194,8 +194,10 @@ function checkNameSets(value: unknown, body: Uint8Array | undefined): readonly N
       return [hex(four, 8), hex(six, 32)] as const;
     });
     networks += pairs.length;
-    if (column === undefined || fields['left'] === undefined) return { set, list: ofList, qubes, pairs };
-    return { set, list: ofList, qubes, pairs, left: checkLeft(fields['left'], column) };
+    const isPrivate = flag(fields['isPrivate'], 'isPrivate');
+    const checked = { set, list: ofList, isPrivate, qubes, pairs };
+    if (column === undefined || fields['left'] === undefined) return checked;
+    return { ...checked, left: checkLeft(fields['left'], column) };
   });
 }
 
@@ -371,6 +373,11 @@ function oneOf<T extends string>(value: unknown, values: readonly T[], what: str
   const found = values.find((each) => each === value);
   if (found === undefined) throw new RequestError(`${what} must be one of ${values.join(', ')}`);
   return found;
+}
+
+function flag(value: unknown, what: string): boolean {
+  if (typeof value !== 'boolean') throw new RequestError(`${what} must be true or false`);
+  return value;
 }
 
 function hex(value: unknown, digits: number): string {

@@ -3,7 +3,8 @@
  * moment when another one is nearly made in those of both, so that none is missing at the switch.
  *
  * Who asks is `rulecast-dns`, which reads what qubes send, and is not trusted: a qube is one of a policy that
- * uses the list, in the state in which it is in force; an address is one of the Internet; how much a qube may
+ * uses the list, in the state in which it is in force; an address is one of the Internet, or of a network of
+ * one's own where the release says so of the list; how much a qube may
  * hold is counted here, by both its addresses together. What goes beyond takes the place of the qube's own.
  * Which address of the other family it has is known here, too, and not to who asks: by the interface that
  * both come by, else by the release.
@@ -13,6 +14,7 @@ import {
   canonicalPrefixes,
   type Family,
   isLeft,
+  isNetworkAddress,
   isPrivateAddress,
   memberContaining,
   NAME_ADDRESSES_MAX,
@@ -86,6 +88,7 @@ interface Place {
   readonly set: string;
   /** Its name. */
   readonly list: string;
+  readonly isPrivate: boolean;
   readonly family: Family;
   readonly version: string;
   readonly qubes: Prefixes;
@@ -117,11 +120,11 @@ interface Side {
   readonly own: Uint32Array;
 }
 
-/** A set of the kernel, and whether something goes there. */
+/** A set of the kernel, and what goes there. */
 interface Target {
   readonly table: string;
   readonly set: string;
-  readonly takes: boolean;
+  readonly takes: readonly Entry[];
 }
 
 export class Openings {
@@ -180,7 +183,7 @@ export class Openings {
     const nowMs = this.#kernel.nowMs();
     const left = entries.flatMap(([address, entry]) => {
       const isHeld = mine.get(address) === entry && entry.untilMs > nowMs;
-      const stays = isHeld && isOf(place, entry.key) && isStillIn(was, place, entry.label);
+      const stays = isHeld && isOf(place, entry.key) && isStillIn(was, place, entry);
       return stays ? [elementOf(entry, nowMs)] : [];
     });
     if (left.length > 0) this.#kernel.run(renewNamed(table, place.set, left));
@@ -222,7 +225,7 @@ export class Openings {
   async #found(): Promise<Table | undefined> {
     const found = this.#kernel.inForce();
     if (found === undefined) return undefined;
-    const sets = found.sets.map((set): NameSet => ({ set, list: '', qubes: [], pairs: [] }));
+    const sets = found.sets.map((set): NameSet => ({ set, list: '', isPrivate: false, qubes: [], pairs: [] }));
     const table = tableOf(found.name, sets, new Uint8Array(0));
     await this.#read(table);
     return table;
@@ -265,7 +268,7 @@ export class Openings {
     if (side === undefined || !isOf(side.place, side.own)) return Outcome.unknown;
     const { place, list, own } = side;
     const keys = addresses.map((address) => Uint32Array.of(...own, ...wordsOf(address)));
-    if (!keys.every((pair) => isOpenable(family, pair))) return Outcome.refused;
+    if (!keys.every((pair) => isOpenable(place, pair))) return Outcome.refused;
     const nowMs = this.#kernel.nowMs();
     const held = this.#heldOf(list);
     const mine = heldBy(held, place, textOf(own), nowMs);
@@ -277,10 +280,10 @@ export class Openings {
     const gone = withoutRoom(mine, its, added, label, nowMs);
     try {
       if (rest !== undefined && its !== undefined) this.#take(rest, its, gone.its);
-      for (const { table, set, takes } of this.#targets(list, label)) {
+      for (const { table, set, takes } of this.#targets(list, entries)) {
         const out = gone.mine.length === 0 ? [] : [destroyNamed(table, set, gone.mine)];
-        const elements = entries.map((entry) => elementOf(entry, nowMs));
-        const commands = [...out, ...(takes ? renewNamed(table, set, elements) : [])];
+        const elements = takes.map((entry) => elementOf(entry, nowMs));
+        const commands = [...out, ...(elements.length > 0 ? renewNamed(table, set, elements) : [])];
         if (commands.length > 0) this.#kernel.run(commands);
         for (const entry of gone.mine) mine.delete(addressText(family, entry.key));
         for (const entry of entries) put(held, family, entry);
@@ -347,8 +350,8 @@ export class Openings {
     for (const [list, place, { key, label, untilMs }] of [...this.#openEntries()]) {
       if (untilMs > soonMs || untilMs <= nowMs || !live.has(textOf(key))) continue;
       const entry = { key, label, untilMs: nowMs + openSecondsOf(0) * 1000 };
-      for (const { table, set, takes } of this.#targets(list, label))
-        if (takes) this.#kernel.run(renewNamed(table, set, [elementOf(entry, nowMs)]));
+      for (const { table, set, takes } of this.#targets(list, [entry]))
+        if (takes.length > 0) this.#kernel.run(renewNamed(table, set, [elementOf(entry, nowMs)]));
       put(this.#heldOf(list), place.family, entry);
     }
   }
@@ -362,14 +365,14 @@ export class Openings {
   }
 
   /** The set in force, and the one that is about to be, which takes what it still has the name of. */
-  #targets(list: string, label?: NameLabel): readonly Target[] {
+  #targets(list: string, entries: readonly Entry[] = []): readonly Target[] {
     const [current, next] = [this.#current, this.#next];
     const [place, following] = [current?.places.get(list), next?.places.get(list)];
     if (current === undefined || place === undefined) return [];
-    const target = { table: current.name, set: place.set, takes: true };
+    const target = { table: current.name, set: place.set, takes: entries };
     const isBoth = current.name === next?.name && place.set === following?.set;
     if (next === undefined || following === undefined || isBoth) return [target];
-    const takes = label !== undefined && isStillIn(place, following, label);
+    const takes = entries.filter((entry) => isStillIn(place, following, entry));
     return [target, { table: next.name, set: following.set, takes }];
   }
 
@@ -384,7 +387,7 @@ export class Openings {
 }
 
 function tableOf(name: string, sets: readonly NameSet[], body: Uint8Array): Table {
-  const places = sets.flatMap(({ set, list, qubes, left }) => {
+  const places = sets.flatMap(({ set, list, isPrivate, qubes, left }) => {
     const parsed = parseNameSetName(set);
     if (parsed === undefined) return [];
     const { key, family, size, version } = parsed;
@@ -394,6 +397,7 @@ function tableOf(name: string, sets: readonly NameSet[], body: Uint8Array): Tabl
     const place: Place = {
       set,
       list,
+      isPrivate,
       family,
       version,
       qubes: canonicalPrefixes(column.build()),
@@ -435,9 +439,11 @@ function isSaidOf({ version, left }: Place, said: Key, label: NameLabel): boolea
   return version === said || (left?.from === said && left.has(label));
 }
 
-/** Whether a name that one set is of is in the list of the next, too. */
-function isStillIn(was: Place, { version, left }: Place, label: NameLabel): boolean {
+/** Whether a name that one set is of is in the list of the next, too, which may open its address. */
+function isStillIn(was: Place, next: Place, { key, label }: Entry): boolean {
+  const { version, left } = next;
   if (was.version === version) return true;
+  if (!isOpenable(next, key)) return false;
   return left !== undefined && (left.from === null || left.from === was.version) && left.has(label);
 }
 
@@ -447,7 +453,7 @@ function keepCarried(held: Held, was: Place, place: Place): void {
     const [one] = mine.values();
     if (one === undefined || !isOf(place, one.key)) held.delete(qube);
     else if (was.version !== place.version)
-      for (const [address, { label }] of mine) if (!isStillIn(was, place, label)) mine.delete(address);
+      for (const [address, entry] of mine) if (!isStillIn(was, place, entry)) mine.delete(address);
     if (mine.size === 0) held.delete(qube);
   }
 }
@@ -456,9 +462,10 @@ function isOf({ qubes }: Place, key: Uint32Array): boolean {
   return memberContaining(qubes, key) >= 0; // which begins with the address of the qube
 }
 
-/** No name opens what is private, of a link, of this machine or of many: as `rulecast-dns` tells none. */
-function isOpenable(family: Family, key: Uint32Array): boolean {
-  return !isPrivateAddress({ family, words: key.subarray(strideOf(family)) });
+/** No name opens what is private but by such a list, and none at all what is of a link or of this machine. */
+function isOpenable({ family, isPrivate }: Place, key: Uint32Array): boolean {
+  const address = { family, words: key.subarray(strideOf(family)) };
+  return !isPrivateAddress(address) || (isPrivate && isNetworkAddress(address));
 }
 
 /** What a qube holds, some of which may have ended; undefined: too many others hold something. */

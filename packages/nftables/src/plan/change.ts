@@ -78,6 +78,8 @@ export interface NameSet {
    * The list that it is of, for people who look at the kernel: the one text of a rule set that gets there.
    */
   readonly list: string;
+  /** The release says of the list that its names may stand for private addresses. */
+  readonly isPrivate: boolean;
   /** Addresses of 8 or 32 hex digits, host bits zero. */
   readonly qubes: readonly { readonly address: string; readonly length: number }[];
   /** Qubes that have both these addresses: of a set of IPv4, and for the one of IPv6 too. */
@@ -426,11 +428,12 @@ export function nameSetsOf(
   leftOf: (each: PlannedNameSet) => LeftInBody | undefined = () => undefined,
 ): readonly NameSet[] {
   return [...sets].map(([set, each]) => {
-    const { list, qubes, pairs } = each;
+    const { list, isPrivate, qubes, pairs } = each;
     const left = leftOf(each);
     return {
       set,
       list,
+      isPrivate,
       pairs: pairs.map(({ v4, v6 }) => [hexAt(v4.words, 0, 4), hexAt(v6.words, 0, 6)] as const),
       qubes: Array.from(qubes.lengths, (length, i) => ({
         address: hexAt(qubes.words, i, qubes.family),
@@ -444,15 +447,15 @@ export function nameSetsOf(
 /** Puts what is left of each list that changes into a body: once for both families, if there is room. */
 function leftPut(body: Body, before: Plan | 'unknown'): (each: PlannedNameSet) => LeftInBody | undefined {
   const known = before === 'unknown' ? undefined : before.nameSets.values();
-  const former = known && new Map([...known].map(({ list, names }) => [list, names]));
+  const former = known && new Map([...known].map((each) => [each.list, each]));
   const put = new Map<string, LeftInBody | undefined>();
   let room = NAMES_LEFT_MAX_BYTES;
-  return ({ list, names }) => {
+  return ({ list, names, isPrivate }) => {
     if (put.has(list)) return put.get(list);
     const was = former?.get(list);
-    const from = was === undefined ? null : listKeys(list, was).version;
-    const isOther = from === null ? former === undefined : from !== listKeys(list, names).version;
-    const left = isOther ? leftBetween(was, names, room) : undefined;
+    const from = was === undefined ? null : listKeys(list, was.names, was.isPrivate).version;
+    const isOther = from === null ? former === undefined : from !== listKeys(list, names, isPrivate).version;
+    const left = isOther ? leftBetween(was?.names, names, room) : undefined;
     if (left !== undefined) room -= bytesOfLeft(left);
     const { gone, kept } = left ?? {};
     const column = (of: Names): ColumnInBody => ({ at: body.putBytes(of.bytes), byteCount: of.bytes.length });

@@ -35,21 +35,28 @@ const SIZE_MAX = NAME_ADDRESSES_MAX * NAME_QUBES_MAX;
 /** The longest comment of an element that the `nft` program reads again, without the zero behind it. */
 const LABEL_MAX = 127;
 
-/** What a list is called in the kernel: by its name, and by what is in it. */
-export function listKeys(list: string, names: Names): Pick<NameSetName, 'key' | 'version'> {
+/**
+ * What a list is called in the kernel: by its name, by what is in it, and by whether its names may stand for
+ * private addresses.
+ */
+export function listKeys(
+  list: string,
+  names: Names,
+  isPrivate: boolean,
+): Pick<NameSetName, 'key' | 'version'> {
   let version = versions.get(names);
   if (version === undefined) {
     version = createHash('sha256').update(names.bytes).digest('hex').slice(0, 16);
     versions.set(names, version);
   }
-  return { key: keyOf(`names ${list}`), version };
+  return { key: keyOf(`names ${list}`), version: isPrivate ? keyOf(`private ${version}`) : version };
 }
 
 const versions = new WeakMap<Names, Key>();
 
 /** The set of a list in one family, for some qubes, of which there is one at least. */
-export function nameSetFor(list: string, names: Names, qubes: Prefixes): string {
-  return nameSetName({ ...listKeys(list, names), family: qubes.family, size: nameRoomOf(qubes) });
+export function nameSetFor(list: string, names: Names, isPrivate: boolean, qubes: Prefixes): string {
+  return nameSetName({ ...listKeys(list, names, isPrivate), family: qubes.family, size: nameRoomOf(qubes) });
 }
 
 export function nameSetName({ key, family, size, version }: NameSetName): string {

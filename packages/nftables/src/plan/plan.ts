@@ -139,6 +139,8 @@ export interface ClassMap {
 export interface PlannedNameSet {
   readonly list: string;
   readonly names: Names;
+  /** Its names may stand for private addresses, which are opened then. */
+  readonly isPrivate: boolean;
   readonly qubes: Prefixes;
   /** Those of these qubes that a policy names alone, by their addresses of both families. */
   readonly pairs: readonly PrefixSet[];

@@ -25,6 +25,7 @@ import {
   FIREWALL_RULES_MAX,
   IpProtocol,
   isOf,
+  isOfPrivateNames,
   isUnconditional,
   judgesIngress,
   type ListChange,
@@ -601,8 +602,10 @@ class Planner implements Plan, Basis {
     const opened = this.#opened.get(list);
     const qubes = opened?.[`v${family}`];
     if (action !== 'accept' || dns || qubes === undefined || qubes.lengths.length === 0) return [];
-    const set = nameSetFor(list, names, qubes);
-    this.nameSets.set(set, { list, names, qubes, pairs: family === 4 ? (opened?.pairs ?? []) : [] });
+    const isPrivate = isOfPrivateNames(this.#ruleSet.lists.get(list));
+    const set = nameSetFor(list, names, isPrivate, qubes);
+    const pairs = family === 4 ? (opened?.pairs ?? []) : [];
+    this.nameSets.set(set, { list, names, isPrivate, qubes, pairs });
     return [{ kind: 'told', set }];
   }
 
