@@ -260,5 +260,6 @@ export {
   verdictToWire,
   type WirePacket,
   type WireQuestion,
+  type WireTold,
   type WireVerdict,
 } from './wire/query.ts';

@@ -126,6 +126,34 @@ describe('decodeMessage', () => {
     );
   });
 
+  it('takes a field that may be passed over where it is known, and there alone', () => {
+    const told = { name: 'api.example', agoS: 41 };
+    let skipped = 0;
+    const read = (body: BodyMap): unknown =>
+      decodeMessage(MessageType.answer, encodeBody(body), () => skipped++);
+    expect(read({ ok: true, '+told': told, '+later': 1 })).toEqual({
+      kind: 'answer',
+      ok: true,
+      '+told': told,
+    });
+    expect(read({ ok: true, verdict: { action: 'none', '+told': told } })).toEqual({
+      kind: 'answer',
+      ok: true,
+      verdict: { action: 'none' },
+    });
+    expect(skipped).toBe(2);
+    for (const bad of [
+      1,
+      { name: 'a' },
+      { ...told, agoS: -1 },
+      { ...told, more: 1 },
+      { ...told, name: 'a\nb' },
+    ])
+      expect(codeOf(() => read({ ok: true, '+told': bad }))).toBe(ErrorCode.badMessage);
+    const { body } = encodeMessage({ kind: 'answer', ok: true, '+told': told });
+    expect(decodeBody(body)).toEqual({ ok: true, '+told': told });
+  });
+
   it('keeps nothing of the frame but the bytes of a chunk', () => {
     const body = fromHex(vectors.valid.find(({ name }) => name === 'end of a file')?.bodyHex ?? '');
     const message = decodeMessage(MessageType.end, body);

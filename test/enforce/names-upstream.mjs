@@ -1,7 +1,7 @@
 /**
  * A resolver that knows names by their first label, whatever comes behind: `n7` has an address of its own,
- * `many` has 65, `private` one of a qube, `inner` one of a network behind, and `www` is an alias of `n1` of another domain. On 127.0.0.1; its
- * argument is the port.
+ * `many` has 65, `private` one of a qube, `inner` one of a network behind, and `www` is an alias of `n1` of
+ * another domain. On 127.0.0.1; its argument is the port.
  */
 
 import { createSocket } from 'node:dgram';

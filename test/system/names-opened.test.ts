@@ -96,7 +96,7 @@ describe.skipIf(enforcementGap() !== undefined)('a name that a rule accepts', ()
     const tested = async (packet: string): Promise<string> =>
       (await rulectl(scene.directory, ['test', packet])).stdout;
     const accepted =
-      /: accept\n[\s\S]*rule +action=accept dst=@updates .*\n +list +updates\n +prefix +93\.184\.0\.7\/32/;
+      /: accept\n[\s\S]*rule +action=accept dst=@updates .*\n +list +updates\n +prefix +93\.184\.0\.7\/32\n +resolved +as n7\.deb\.example, \d+ s ago/;
     expect(await tested(`${POLICIES.a[0]} > 93.184.0.7 tcp/443`)).toMatch(accepted);
     for (const other of ['10.137.128.6 > 93.184.0.7 tcp/443', '10.137.0.5 > 93.184.0.7 tcp/80'])
       expect(await tested(other)).toContain(': drop\n');

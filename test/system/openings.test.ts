@@ -225,8 +225,9 @@ describe.skipIf(enforcementGap() !== undefined)('an address that a qube is told'
       })),
     );
     const told = (qube: string, to: string) => firewall.sink.toldTo(address(qube), address(to));
-    expect(await told(QUBES.a[0], FIRST)).toEqual(['updates']);
-    expect(await told(QUBES.a[1], FIRST6)).toEqual(['updates']);
+    const saying = [{ list: 'updates', name: 'x.deb.example', agoS: expect.any(Number) }];
+    expect(await told(QUBES.a[0], FIRST)).toEqual(saying);
+    expect(await told(QUBES.a[1], FIRST6)).toEqual(saying);
     for (const [qube, to] of [
       [QUBES.b[0], FIRST],
       [QUBES.a[0], SECOND],

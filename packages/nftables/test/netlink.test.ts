@@ -298,7 +298,7 @@ describe('an answer', () => {
     ['of letters that nft would not read', '04 612262 00', []],
   ])('has an element with its name %s', (_, comment, labels) => {
     const element = hex(
-      '1000 0180 0c00 0100 0a890005 5db8d822 0c00 0500 0000000000000064 0a00 0600 00',
+      '1000 0180 0c00 0100 0a890005 5db8d822 0c00 0400 0000000000000096 0c00 0500 0000000000000064 0a00 0600 00',
       comment,
       '0000',
     );
@@ -307,7 +307,10 @@ describe('an answer', () => {
     const body = Buffer.from(hex('01 00 0000', list, length, element), 'hex');
     const read = [...namedIn(body, 'n0123456789abcdef_4_65536_89abcdef89abcdef')];
     expect(read).toEqual(
-      labels.map((label) => ({ key: Uint32Array.of(0x0a890005, 0x5db8d822), milliseconds: 100, label })),
+      labels.map((label) => {
+        const key = Uint32Array.of(0x0a890005, 0x5db8d822);
+        return { key, milliseconds: 100, label, agoMs: 50 };
+      }),
     );
   });
 

@@ -15,7 +15,7 @@ import {
 } from '../src/apply/opening.ts';
 import { Openings } from '../src/apply/openings.ts';
 import type { Command } from '../src/kernel/commands.ts';
-import type { NameElement } from '../src/kernel/name-elements.ts';
+import type { ReadNameElement } from '../src/kernel/name-elements.ts';
 import { NativeError } from '../src/kernel/native.ts';
 import type { NameSet } from '../src/plan/change.ts';
 
@@ -72,9 +72,10 @@ class Kernel {
 
   whileRead = (): unknown => undefined;
 
-  async named(): Promise<readonly NameElement[]> {
+  async named(): Promise<readonly ReadNameElement[]> {
     this.whileRead();
-    return [{ key: Uint32Array.of(0x0a890006, 0x5db80000), milliseconds: 5000, label: 'old.example' }];
+    const key = Uint32Array.of(0x0a890006, 0x5db80000);
+    return [{ key, milliseconds: 5000, label: 'old.example', agoMs: 41_000 }];
   }
 
   flowKeys: readonly Uint32Array[] = [];
@@ -339,12 +340,17 @@ describe('an address that would end', () => {
     kernel.flowKeys = [Uint32Array.of(QUBE, 0x5db80000), Uint32Array.of(QUBE, 0x5db80009)];
     await openings.renewLive();
     expect(kernel.looks).toBe(0); // nothing ends soon
+    const told = (to: string) => openings.toldOf('0a890005', to);
     const passing = async (): Promise<void> => {
       kernel.nowMs += 75_000;
       await openings.renewLive();
     };
+    expect(told('5db80001')).toEqual([{ list: 'updates', name: 'api.example', agoS: 0 }]);
     for (let i = 0; i < 10; i++) await passing();
     expect(kernel.looks).toBe(10);
+    // Since it was told, whatever keeps it open.
+    expect(told('5db80000')).toEqual([{ list: 'updates', name: 'api.example', agoS: 750 }]);
+    expect([told('5db80001'), told('5db80009')]).toEqual([[], []]);
     // A next table has it, and only it: the others have ended.
     await openings.prepare('rulecast_b', SETS, NO_BODY, async () => undefined);
     expect(kernel.of('10,137,0,5', `rulecast_b ${SET}`)).toEqual(['93,184,0,0']);
@@ -433,7 +439,10 @@ describe('a release', () => {
         gone: gone === undefined ? null : { at: 0, byteCount: a.length },
         kept: { at: a.length, byteCount: b.length },
       };
-      return [[{ set, list: 'updates', qubes: QUBES, isPrivate: false, pairs: [], left }], Buffer.concat([a, b])];
+      return [
+        [{ set, list: 'updates', qubes: QUBES, isPrivate: false, pairs: [], left }],
+        Buffer.concat([a, b]),
+      ];
     }
 
     async function prepared(openings: Openings, ...change: Parameters<typeof changed>): Promise<void> {
@@ -464,7 +473,7 @@ describe('a release', () => {
       expect(kernel.of('10,137,0,5')).toEqual(shown([0, 1, 2, 3])); // until the switch
       openings.release();
       const told = addresses(4).filter(
-        (each) => openings.listsOf('0a890005', Buffer.from(each).toString('hex')).length > 0,
+        (each) => openings.toldOf('0a890005', Buffer.from(each).toString('hex')).length > 0,
       );
       expect(told.map((each) => each.join())).toEqual(shown(left));
     });
@@ -560,6 +569,9 @@ describe('a release', () => {
     const { kernel, openings } = await opened([]);
     expect(openings.open(opening())).toBe(Outcome.later);
     await openings.adopt('rulecast_a', SETS);
+    expect(openings.toldOf('0a890006', '5db80000')).toEqual([
+      { list: 'updates', name: 'old.example', agoS: 41 },
+    ]);
     expect(openings.open(opening())).toBe(Outcome.open);
     await openings.prepare('rulecast_b', SETS, NO_BODY, async () => undefined);
     expect(kernel.of('10,137,0,6', `rulecast_b ${SET}`)).toEqual(['93,184,0,0']);

@@ -805,7 +805,9 @@ describe('a test of the live table', () => {
     const fw = await ScriptedSubscriber.greet(subscribers, 'fw');
     const other = await ScriptedSubscriber.greet(subscribers, 'other');
     const rulectl = await test(control, 'fw');
-    await answerQuery(fw, { verdict: VERDICT, version: 3, hash: new Uint8Array(32), generation: 8 });
+    const told = { name: 'api.example', agoS: 41 };
+    const active = { version: 3, hash: new Uint8Array(32), generation: 8 };
+    await answerQuery(fw, { verdict: VERDICT, '+told': told, ...active });
     const answer = await rulectl.answer();
     expect(recordsOf(answer, 'verdict')).toEqual([
       {
@@ -818,6 +820,7 @@ describe('a test of the live table', () => {
         rule: 'action=drop',
         ruleIndex: 0,
         run: 0,
+        told,
         version: 3,
         hash: '0'.repeat(64),
         generation: 8,

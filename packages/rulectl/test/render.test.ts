@@ -228,6 +228,8 @@ describe('verdicts', () => {
   it('say that an exception decided, and that common did for a qube that no policy names', () => {
     const exception = { policy: 'work', rulePolicy: 'work', block: 'exceptions', ruleIndex: 0 } as const;
     expect(renderVerdict('x', verdict(exception), PLAIN)).toContain('action=drop dst=@drop (exception 1)\n');
+    const told = verdict({ action: 'accept', told: { name: 'api.example', agoS: 41 } });
+    expect(renderVerdict('x', told, PLAIN)).toMatch(/\n {2}resolved {3}as api\.example, 41 s ago$/);
     const unnamed = renderVerdict('x', verdict({ policy: undefined, block: 'common' }), PLAIN);
     expect(unnamed).toContain('  policy     none names this qube, egress\n');
     expect(unnamed).toContain('(number 3 of common)\n');

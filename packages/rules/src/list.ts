@@ -62,8 +62,8 @@ export function namesOpenedBy(lists: ReadonlyMap<string, List>, name: string): N
 }
 
 /**
- * Whether the names of a list may stand for private addresses in the firewall's own DNS, and rules that accept
- * it open these.
+ * Whether the names of a list may stand for private addresses in the firewall's own DNS, and rules that
+ * accept it open these.
  */
 export function isOfPrivateNames(list: List | undefined): boolean {
   return list?.kind === 'names' && list.resolve === 'firewall-private';

@@ -53,7 +53,7 @@ import {
   textOf,
   uint,
 } from './field.ts';
-import { PACKET_FIELDS, QUESTION_FIELDS, VERDICT_FIELDS } from './query.ts';
+import { PACKET_FIELDS, QUESTION_FIELDS, TOLD_FIELDS, VERDICT_FIELDS } from './query.ts';
 
 const fileName = textOf(FILE_NAME_MAX_BYTES);
 /** What makes a release, as PUSH and ROLLBACK ask for it. */
@@ -415,6 +415,8 @@ export const RECORD_FIELDS = {
     answer: optional(oneOf('answer', 'nxdomain', 'refused', 'null')),
     /** The name that matched. */
     name: optional(textOf(HOST_NAME_MAX_BYTES)),
+    /** Of a packet that a list of names accepts. */
+    told: optional(mapOf(TOLD_FIELDS)),
     /** What is active there; absent before the first release. */
     version: optional(uint),
     hash: optional(hexHash),

@@ -44,7 +44,7 @@ import {
   text,
   uint,
 } from './field.ts';
-import { PACKET_FIELDS, VERDICT_FIELDS } from './query.ts';
+import { PACKET_FIELDS, TOLD_FIELDS, VERDICT_FIELDS } from './query.ts';
 
 /** The type byte of each message. From 64 on: control. */
 export const MessageType = {
@@ -180,6 +180,7 @@ export const SESSION_FIELDS = {
   answer: {
     ok: boolean,
     verdict: optional(mapOf(VERDICT_FIELDS)),
+    '+told': optional(mapOf(TOLD_FIELDS)),
     hash: optional(hash),
     version: optional(uint),
     epoch: optional(uint),
@@ -289,7 +290,7 @@ export function decodeMessage(type: number, body: Uint8Array, onSkipped?: () => 
   // Copies: a manifest is kept for as long as its release, the frame is not.
   if (isSignedKind(kind)) return { kind, ...splitSigned(body) };
   const codec = MAP_CODECS.get(kind);
-  const fields = withoutSkippable(decodeBody(body), onSkipped);
+  const fields = withoutSkippable(decodeBody(body), codec?.names ?? [], onSkipped);
   const wrong = codec?.check(fields);
   if (wrong !== undefined) throw new ProtocolError(ErrorCode.badMessage, `${kind}: ${wrong}`);
   const message = { kind, ...fields } as Message; // the check of this kind has just accepted the fields
@@ -303,14 +304,18 @@ export function isSkippable(type: number): boolean {
   return type >= SKIPPABLE_TYPE_MIN && !KINDS.has(type);
 }
 
-/** How the name of a field begins that may be passed over; none of ours has such a name. */
+/** How the name of a field begins that may be passed over. */
 const SKIPPABLE_MARK = '+';
 
-function withoutSkippable(body: object, onSkipped: (() => void) | undefined): Record<string, unknown> {
+function withoutSkippable(
+  body: object,
+  known: readonly string[],
+  onSkipped: (() => void) | undefined,
+): Record<string, unknown> {
   const kept: Record<string, unknown> = {};
   for (const [field, value] of Object.entries(body)) {
-    if (field.startsWith(SKIPPABLE_MARK)) onSkipped?.();
-    else kept[field] = isMap(value) ? withoutSkippable(value, onSkipped) : value;
+    if (field.startsWith(SKIPPABLE_MARK) && !known.includes(field)) onSkipped?.();
+    else kept[field] = isMap(value) ? withoutSkippable(value, [], onSkipped) : value;
   }
   return kept;
 }

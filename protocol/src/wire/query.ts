@@ -69,6 +69,10 @@ export const VERDICT_FIELDS = {
 } as const;
 export type WireVerdict = FieldValues<typeof VERDICT_FIELDS>;
 
+/** By which name, and how long ago, a qube was told the address that a rule accepts for that. */
+export const TOLD_FIELDS = { name: textOf(HOST_NAME_MAX_BYTES), agoS: uint } as const;
+export type WireTold = FieldValues<typeof TOLD_FIELDS>;
+
 export function packetToWire(packet: Packet): WirePacket {
   return {
     direction: packet.direction,

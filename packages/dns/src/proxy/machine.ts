@@ -362,7 +362,7 @@ export class DnsProxy<C extends Client> {
         addresses.push(Uint8Array.from(answer.bytes.subarray(start, start + answer.dataLengths[i]!))); // likewise
         ttl = Math.max(ttl, answer.ttls[i]!); // likewise
       }
-      // What is told of a private network is a matter of rules about its addresses, or of a list that says so.
+      // What is told of a private network is a matter of rules about its addresses, or of such a list.
       const ofInternet = addresses.filter((each) => !isPrivateAddress({ family, words: wordsOf(each) }));
       const hasPrivate = lists.some(({ isPrivate }) => isPrivate === true);
       return lists.flatMap(({ isOfAll, isPrivate, key, version }) => {

@@ -245,8 +245,8 @@ class Applier {
         await kernel.tables.adoptNames(request.nameSets);
         return { reply: { kind: 'done' } };
       case 'told': {
-        const lists = kernel.tables.openings.listsOf(request.qube, request.address);
-        return { reply: { kind: 'told', lists } };
+        const names = kernel.tables.openings.toldOf(request.qube, request.address);
+        return { reply: { kind: 'told', names } };
       }
       case 'capture':
         await kernel.capture.want(request.resolvers ?? undefined);

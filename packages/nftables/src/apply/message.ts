@@ -34,7 +34,7 @@ export type Request =
     }
   /** What may be opened by name in the table in force, to an applier that did not make it. */
   | { readonly kind: 'names'; readonly nameSets: readonly NameSet[] }
-  /** By which lists an address is open to a qube; 8 or 32 hex digits each. */
+  /** By which lists an address is open to a qube, and as what; 8 or 32 hex digits each. */
   | { readonly kind: 'told'; readonly qube: string; readonly address: string }
   /**
    * Takes what qubes ask of these resolvers, 8 or 32 hex digits each, and of those that Qubes asks for
@@ -43,6 +43,18 @@ export type Request =
   | { readonly kind: 'capture'; readonly resolvers: readonly string[] | null }
   | { readonly kind: 'counters' }
   | { readonly kind: 'marks' };
+
+/** An address that is open to a qube. */
+export interface ToldName {
+  readonly list: string;
+  /** As which the qube was told it; or a digest, where the kernel is not told the name. */
+  readonly name: string;
+  /**
+   * Since then, in seconds; where an applier found it in the kernel, since it was put there: by another
+   * applier, for a release, or for a flow.
+   */
+  readonly agoS: number;
+}
 
 export interface NftRun {
   readonly milliseconds: number;
@@ -53,7 +65,7 @@ export interface NftRun {
 export type Reply =
   | { readonly kind: 'applied'; readonly run: NftRun }
   | { readonly kind: 'done' }
-  | { readonly kind: 'told'; readonly lists: readonly string[] }
+  | { readonly kind: 'told'; readonly names: readonly ToldName[] }
   | { readonly kind: 'state'; readonly state: KernelState }
   | { readonly kind: 'counters'; readonly counters: Readonly<Record<string, readonly [number, number]>> }
   /** Those that flows have, as in a tag. */

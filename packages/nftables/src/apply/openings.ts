@@ -24,12 +24,13 @@ import {
   strideOf,
 } from '@rulecast/rules';
 import type { Command } from '../kernel/commands.ts';
-import { destroyNamed, type NameElement, renewNamed } from '../kernel/name-elements.ts';
+import { destroyNamed, type NameElement, type ReadNameElement, renewNamed } from '../kernel/name-elements.ts';
 import { NativeError } from '../kernel/native.ts';
 import { CARRIED_ELEMENTS, LABELS_KNOWN_MAX, LIVE_EVERY_MS, NAME_ADDRESSES_OF_ONE_MAX } from '../limits.ts';
 import type { ColumnInBody, LeftInBody, NameSet } from '../plan/change.ts';
 import { isReadable, type NameLabel, parseNameSetName } from '../plan/name-set.ts';
 import type { Key } from '../plan/plan.ts';
+import type { ToldName } from './message.ts';
 import { type Opening, Outcome, openSecondsOf } from './opening.ts';
 
 /** The kernel, as far as it is needed. */
@@ -39,7 +40,7 @@ export interface OpeningsKernel {
   /** The table in force, and its name sets. Throws NativeError. */
   inForce(): { readonly name: string; readonly sets: readonly string[] } | undefined;
   /** Rejects with NativeError. */
-  named(table: string, set: string): Promise<readonly NameElement[]>;
+  named(table: string, set: string): Promise<readonly ReadNameElement[]>;
   /** The keys of all flows. Rejects with NativeError. */
   flows(take: (key: Uint32Array) => void): Promise<void>;
   /** Steady. */
@@ -50,6 +51,8 @@ export interface OpeningsKernel {
 interface Entry {
   readonly key: Uint32Array;
   readonly label: NameLabel;
+  /** When the qube was told it. */
+  readonly sinceMs: number;
   readonly untilMs: number;
 }
 
@@ -225,7 +228,9 @@ export class Openings {
   async #found(): Promise<Table | undefined> {
     const found = this.#kernel.inForce();
     if (found === undefined) return undefined;
-    const sets = found.sets.map((set): NameSet => ({ set, list: '', isPrivate: false, qubes: [], pairs: [] }));
+    const sets = found.sets.map(
+      (set): NameSet => ({ set, list: '', isPrivate: false, qubes: [], pairs: [] }),
+    );
     const table = tableOf(found.name, sets, new Uint8Array(0));
     await this.#read(table);
     return table;
@@ -236,8 +241,9 @@ export class Openings {
       if (this.#held.has(list)) continue;
       const elements = await this.#kernel.named(name, place.set);
       const held = this.#heldOf(list); // where something was opened meanwhile, that is the newer
-      for (const { key, label, milliseconds } of elements) {
-        const entry = { key, label, untilMs: this.#kernel.nowMs() + milliseconds };
+      for (const { key, label, milliseconds, agoMs } of elements) {
+        const nowMs = this.#kernel.nowMs();
+        const entry = { key, label, sinceMs: nowMs - agoMs, untilMs: nowMs + milliseconds };
         if (entryIn(held, place.family, key) === undefined) put(held, place.family, entry);
       }
     }
@@ -275,7 +281,7 @@ export class Openings {
     if (mine === undefined) return Outcome.full;
     const its = rest && this.#held.get(rest.list)?.get(textOf(rest.own));
     const untilMs = nowMs + seconds * 1000;
-    const entries = keys.map((pair): Entry => ({ key: pair, label, untilMs }));
+    const entries = keys.map((pair): Entry => ({ key: pair, label, sinceMs: nowMs, untilMs }));
     const added = new Map(entries.map((entry) => [addressText(family, entry.key), entry]));
     const gone = withoutRoom(mine, its, added, label, nowMs);
     try {
@@ -318,8 +324,8 @@ export class Openings {
     return other === '' ? undefined : Buffer.from(other, 'hex');
   }
 
-  /** The lists by which an address is open to a qube, in hex digits. */
-  listsOf(qube: string, address: string): readonly string[] {
+  /** The lists by which an address is open to a qube, in hex digits; and as what it was told it. */
+  toldOf(qube: string, address: string): readonly ToldName[] {
     const [of, to] = [qube, address].map((digits) => textOf(wordsOf(Buffer.from(digits, 'hex'))));
     const nowMs = this.#kernel.nowMs();
     return [...(this.#current?.places ?? [])].flatMap(([list, place]) => {
@@ -327,7 +333,9 @@ export class Openings {
         .get(list)
         ?.get(of ?? '')
         ?.get(to ?? '');
-      return entry !== undefined && entry.untilMs > nowMs ? [place.list] : [];
+      if (entry === undefined || entry.untilMs <= nowMs) return [];
+      const agoS = Math.floor(Math.max(0, nowMs - entry.sinceMs) / 1000);
+      return [{ list: place.list, name: entry.label, agoS }];
     });
   }
 
@@ -347,9 +355,9 @@ export class Openings {
       if (ending.has(text)) live.add(text);
     });
     const nowMs = this.#kernel.nowMs();
-    for (const [list, place, { key, label, untilMs }] of [...this.#openEntries()]) {
-      if (untilMs > soonMs || untilMs <= nowMs || !live.has(textOf(key))) continue;
-      const entry = { key, label, untilMs: nowMs + openSecondsOf(0) * 1000 };
+    for (const [list, place, old] of [...this.#openEntries()]) {
+      if (old.untilMs > soonMs || old.untilMs <= nowMs || !live.has(textOf(old.key))) continue;
+      const entry = { ...old, untilMs: nowMs + openSecondsOf(0) * 1000 };
       for (const { table, set, takes } of this.#targets(list, [entry]))
         if (takes.length > 0) this.#kernel.run(renewNamed(table, set, [elementOf(entry, nowMs)]));
       put(this.#heldOf(list), place.family, entry);

@@ -15,6 +15,12 @@ export interface NameElement {
   readonly label: NameLabel;
 }
 
+/** As it was read. */
+export interface ReadNameElement extends NameElement {
+  /** Since when it has its time. */
+  readonly agoMs: number;
+}
+
 /** The type of a part of user data that is a comment. */
 const COMMENT = 0;
 
@@ -59,15 +65,17 @@ export function destroyNamed(
 }
 
 /** The elements in a message about a set, with the time that is left to them. */
-export function* namedIn(body: Buffer, set: string): Generator<NameElement> {
+export function* namedIn(body: Buffer, set: string): Generator<ReadNameElement> {
   const words = strideOf(parseNameSetName(set)?.family ?? 4) * 2;
   for (const { value } of attributesOf(attribute(body, 3))) {
     const bytes = within(within(value, 1), 1);
-    const left = within(value, 5);
+    const [whole, left] = [within(value, 4), within(value, 5)];
     const label = commentIn(within(value, 6));
     if (bytes?.length !== words * 4 || left?.length !== 8 || label === undefined) continue; // none of ours
     const key = Uint32Array.from({ length: words }, (_, word) => bytes.readUInt32BE(word * 4));
-    yield { key, milliseconds: Number(left.readBigUInt64BE(0)), label };
+    const milliseconds = Number(left.readBigUInt64BE(0));
+    const all = whole?.length === 8 ? Number(whole.readBigUInt64BE(0)) : milliseconds;
+    yield { key, milliseconds, label, agoMs: Math.max(0, all - milliseconds) };
   }
 }
 

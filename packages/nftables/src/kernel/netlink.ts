@@ -18,7 +18,7 @@ import {
 import { type Command, MessageFlag, NftMessage, OBJECT_COUNTER, TableFlag } from './commands.ts';
 import type { Piece } from './elements.ts';
 import { VerdictCode, verdictData } from './expressions.ts';
-import { type NameElement, namedIn } from './name-elements.ts';
+import { namedIn, type ReadNameElement } from './name-elements.ts';
 import { NativeError, type NetlinkSocket } from './native.ts';
 
 export interface TableInfo {
@@ -169,8 +169,8 @@ export class Netlink {
   /**
    * All elements of a name set; `turn` is awaited between pieces of the answer. Rejects with NativeError.
    */
-  async named(table: string, set: string, turn: () => Promise<void>): Promise<readonly NameElement[]> {
-    let found: NameElement[] = [];
+  async named(table: string, set: string, turn: () => Promise<void>): Promise<readonly ReadNameElement[]> {
+    let found: ReadNameElement[] = [];
     const start = (): ((body: Buffer) => void) => {
       found = [];
       return (body) => found.push(...namedIn(body, set));

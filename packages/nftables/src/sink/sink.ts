@@ -6,7 +6,7 @@
 
 import type { Address, Environment, Family, ListChanges, RuleSet } from '@rulecast/rules';
 import { ApplierClient } from '../apply/client.ts';
-import type { NftRun } from '../apply/message.ts';
+import type { NftRun, ToldName } from '../apply/message.ts';
 import type { ApplierCommand } from '../apply/process.ts';
 import type { Notice } from '../apply/tables.ts';
 import { DOWNSTREAM_GROUP, GROUP_MAX } from '../limits.ts';
@@ -287,12 +287,12 @@ export class NftSink {
     return this.#reconciler.enforcing;
   }
 
-  /** The lists of names by which an address is open to a qube now. Rejects with ApplierError. */
-  async toldTo(qube: Address, address: Address): Promise<readonly string[]> {
+  /** The lists of names by which an address is open to a qube now, and as what. Rejects with ApplierError. */
+  async toldTo(qube: Address, address: Address): Promise<readonly ToldName[]> {
     if (qube.family !== address.family) return [];
     const [of, to] = [qube, address].map(({ words, family }) => hexAt(words, 0, family));
     const { reply } = await this.#applier.ask({ kind: 'told', qube: of ?? '', address: to ?? '' }, 'told');
-    return reply.lists;
+    return reply.names;
   }
 
   /** Reads the counters back. Rejects with ApplierError. */

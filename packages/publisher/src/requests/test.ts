@@ -62,13 +62,14 @@ export async function answerTest(
 
 async function askOne(subscriber: string, packet: WirePacket, ask: AskTable): Promise<VerdictRecord> {
   const answer = await ask(subscriber, packet);
-  const { verdict, version, hash, generation } = answer;
+  const { verdict, '+told': told, version, hash, generation } = answer;
   if (verdict === undefined) throw noAnswer(answer);
   const hashText = hash === undefined ? undefined : hexOf(hash);
   return {
     record: 'verdict',
     subscriber,
     ...verdict,
+    told,
     version,
     hash: hashText,
     generation: generation ?? 0,

@@ -2,7 +2,7 @@
 
 import type { RuleBlock } from '@rulecast/rules';
 import type { Colors } from '../terminal/terminal.ts';
-import { formatCount } from './amounts.ts';
+import { formatAge, formatCount } from './amounts.ts';
 
 /** A verdict of a subscriber or of the reference evaluator. */
 export interface VerdictView {
@@ -17,6 +17,8 @@ export interface VerdictView {
   readonly ruleIndex?: number | undefined;
   readonly list?: string | undefined;
   readonly prefix?: string | undefined;
+  /** By which name the qube was told the address, and how long ago. */
+  readonly told?: { readonly name: string; readonly agoS: number } | undefined;
   /** Of a name: how it is answered. */
   readonly answer?: string | undefined;
   /** The name that matched. */
@@ -51,6 +53,8 @@ export function renderVerdict(packet: string, verdict: VerdictView, colors: Colo
   if (verdict.list !== undefined) add('list', verdict.list);
   if (verdict.prefix !== undefined) add('prefix', verdict.prefix);
   if (verdict.name !== undefined) add('name', verdict.name);
+  const { told } = verdict;
+  if (told !== undefined) add('resolved', `as ${told.name}, ${formatAge(told.agoS * 1000)} ago`);
   return lines.join('\n');
 }
 

@@ -13,6 +13,14 @@ export interface SinkRelease {
   readonly changes?: ListChanges;
 }
 
+/** A list of names by which an address is open to a qube. */
+export interface ToldName {
+  readonly list: string;
+  /** As which it was told it, and how many seconds ago. */
+  readonly name: string;
+  readonly agoS: number;
+}
+
 /**
  * One at most is embedded, since it may refuse: prepare and commit may throw, and then what was enforced
  * before stays enforced. The calls come one after the other: prepare, then commit or discard.
@@ -36,7 +44,7 @@ export interface Sink {
   /** Since when, and why, what was committed last is not enforced, or not known to be; undefined: it is. */
   trouble?(): { readonly text: string; readonly forMs: number } | undefined;
   /** The lists of names by which an address is open to a qube now. May reject. */
-  toldTo?(qube: Address, address: Address): Promise<readonly string[]>;
+  toldTo?(qube: Address, address: Address): Promise<readonly ToldName[]>;
   /**
    * What `rulectl status --counters` shows of the sink, in place of the lookups of the table: at most 61, by
    * names of 1 to 32 of `A-Z a-z 0-9 . _ -`, the first a letter.

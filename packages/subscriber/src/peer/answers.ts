@@ -3,12 +3,18 @@
 import { ErrorCode, packetFromWire, verdictToWire } from '@rulecast/protocol';
 import type { Packet } from '@rulecast/rules';
 import type { Explanation } from '@rulecast/table';
+import type { ToldName } from '../apply/sink.ts';
 import type { Content } from './content.ts';
 import type { Answer, Question } from './states.ts';
 
+/** An explanation, and by which name the address is open that a rule accepts for that. */
+export interface LiveExplanation extends Explanation {
+  readonly told: ToldName | undefined;
+}
+
 export interface AnswerHost {
   /** May reject: a sink is asked for what a qube was told. */
-  explain(packet: Packet): Promise<Explanation>;
+  explain(packet: Packet): Promise<LiveExplanation>;
   /** May reject: a sink is asked too. */
   counters(): Promise<Readonly<Record<string, number>>>;
   readonly content: Content;
@@ -22,8 +28,9 @@ export async function answerTo(
 ): Promise<Answer> {
   try {
     if (packet !== undefined) {
-      const { verdict, rule, generation } = await host.explain(packetFromWire(packet));
-      return { kind: 'verdict', verdict: verdictToWire(verdict, rule), generation };
+      const { verdict, rule, told, generation } = await host.explain(packetFromWire(packet));
+      const saying = told && { name: told.name, agoS: told.agoS };
+      return { kind: 'verdict', verdict: verdictToWire(verdict, rule), told: saying, generation };
     }
     if (content !== undefined) return await contentFor(content, host.content);
     const stats = await host.counters();

@@ -48,8 +48,8 @@ export function answered(
   const after = { ...state, askedCount };
   switch (answer.kind) {
     case 'verdict': {
-      const { verdict, generation } = answer;
-      const message: Message = { kind: 'answer', ok: true, verdict, ...active, generation };
+      const { verdict, told, generation } = answer;
+      const message: Message = { kind: 'answer', ok: true, verdict, '+told': told, ...active, generation };
       return { state: after, effects: [send(message, transaction)] };
     }
     case 'stats': {

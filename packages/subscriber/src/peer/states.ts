@@ -13,6 +13,7 @@ import {
   type Pulse,
   type QueryRate,
   type WirePacket,
+  type WireTold,
   type WireVerdict,
 } from '@rulecast/protocol';
 import type { Blame } from '../apply/commit.ts';
@@ -210,7 +211,12 @@ export type Outcome =
 
 /** To what was asked, once. */
 export type Answer =
-  | { readonly kind: 'verdict'; readonly verdict: WireVerdict; readonly generation: number }
+  | {
+      readonly kind: 'verdict';
+      readonly verdict: WireVerdict;
+      readonly told?: WireTold | undefined;
+      readonly generation: number;
+    }
   | { readonly kind: 'stats'; readonly stats: Readonly<Record<string, number>> }
   | { readonly kind: 'length'; readonly hash: Uint8Array; readonly bytes: number }
   /** Of the content. */

@@ -54,7 +54,7 @@ import { Activator, type ApplyReport, type ReleaseVerifier } from '../apply/acti
 import { bootRuleSet } from '../apply/boot.ts';
 import { Keyring } from '../apply/keyring.ts';
 import { type NameEnforcer, sinkWithNames } from '../apply/names.ts';
-import type { Sink } from '../apply/sink.ts';
+import type { Sink, ToldName } from '../apply/sink.ts';
 import { type Clocks, FirewallClock } from '../clock/clock.ts';
 import { RuleEnds } from '../clock/rule-ends.ts';
 import { systemClocks, systemNonce, systemRandom, systemWallMs } from '../clock/system.ts';
@@ -62,6 +62,7 @@ import type { Disk } from '../state/disk.ts';
 import { StateDirectory } from '../state/state.ts';
 import { Staging } from '../verify/stage.ts';
 import { Verifier } from '../verify/verifier.ts';
+import type { LiveExplanation } from './answers.ts';
 import { Content } from './content.ts';
 import { FreshnessWatch, type Standing } from './freshness-watch.ts';
 import { type Attempt, afterAttempt, FIRST_BACKOFF } from './reconnect.ts';
@@ -512,12 +513,18 @@ class RunningSubscriber implements Subscriber {
   }
 
   /** With what the qube was told by name, where there is such. Rejects where the sink does. */
-  async #explainLive(packet: Packet): Promise<Explanation> {
+  async #explainLive(packet: Packet): Promise<LiveExplanation> {
     const { src, dst, direction } = packet;
     const { active } = this.#activator;
     const isAsked = direction !== 'ingress' && active !== undefined && opensByName(active.ruleSet);
-    const lists = new Set(isAsked && src ? await this.#options.sink?.toldTo?.(src, dst) : []);
-    return this.#explained(packet, lists.size === 0 ? undefined : (list) => lists.has(list));
+    const names = (isAsked && src ? await this.#options.sink?.toldTo?.(src, dst) : undefined) ?? [];
+    const named = (list: string | undefined): ToldName | undefined =>
+      names.find((each) => each.list === list);
+    const explained = this.#explained(
+      packet,
+      names.length === 0 ? undefined : (list) => named(list) !== undefined,
+    );
+    return { ...explained, told: named(explained.verdict.by?.rule?.list) };
   }
 
   #explained(packet: Packet, told: Told | undefined): Explanation {
