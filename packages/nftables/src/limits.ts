@@ -151,6 +151,11 @@ export const LIVE_EVERY_MS = 10_000;
  * opened is closed. Some 50,000 names, which the applier reads in 10 ms.
  */
 export const NAMES_LEFT_MAX_BYTES = 1_048_576;
+/**
+ * Openings that wait for a look at flows, since something has to give way for them; and those of one qube.
+ */
+export const LOOKS_MAX = 1024;
+export const LOOKS_OF_ONE_MAX = 16;
 /** Names that are remembered to be left in a list, or not, so that they are looked up once. */
 export const LABELS_KNOWN_MAX = 65_536;
 /** Elements of name sets that are carried over at a time. */

@@ -80,9 +80,13 @@ class Kernel {
 
   flowKeys: readonly Uint32Array[] = [];
   looks = 0;
+  rested = 0;
+  noFlows: NativeError | undefined;
 
   async flows(take: (key: Uint32Array) => void): Promise<void> {
     this.looks++;
+    await undefined;
+    if (this.noFlows !== undefined) throw this.noFlows;
     for (const key of this.flowKeys) take(key);
   }
 
@@ -101,6 +105,9 @@ async function opened(sets = SETS): Promise<{ readonly kernel: Kernel; readonly 
     named: () => kernel.named(),
     flows: (take) => kernel.flows(take),
     nowMs: () => kernel.nowMs,
+    pause: async (milliseconds) => {
+      kernel.rested += milliseconds;
+    },
   });
   await openings.prepare('rulecast_a', sets, NO_BODY, async () => undefined);
   openings.release();
@@ -182,6 +189,7 @@ describe('an address is opened', () => {
       named: () => kernel.named(),
       flows: async () => undefined,
       nowMs: () => 0,
+      pause: async () => undefined,
     });
     expect(none.open(opening())).toBe(Outcome.later);
   });
@@ -226,7 +234,7 @@ describe('what a qube may hold', () => {
     const { kernel, openings } = await opened();
     for (let i = 0; i < 1000; i++) {
       kernel.nowMs++;
-      expect(openings.open(opening({ addresses: addresses(1, i) }))).toBe(Outcome.open);
+      expect(await openings.open(opening({ addresses: addresses(1, i) }))).toBe(Outcome.open);
     }
     expect(kernel.of('10,137,0,5')).toEqual(addresses(64, 936).map((each) => each.join()));
   });
@@ -237,11 +245,66 @@ describe('what a qube may hold', () => {
     for (let i = 0; i < 6400 / 64; i++) {
       kernel.nowMs++;
       const flood = opening({ addresses: addresses(64, i * 64), label: `n${i}.example`, seconds: 86_430 });
-      expect(openings.open(flood)).toBe(Outcome.open);
+      expect(await openings.open(flood)).toBe(Outcome.open);
     }
     expect(kernel.of('10,137,0,5')).toHaveLength(1024);
     expect(kernel.of('10,137,0,6')).toEqual(['93,184,216,34']);
     expect(openings.open(opening({ qube: Uint8Array.of(10, 137, 0, 6) }))).toBe(Outcome.open);
+  });
+
+  it('gives way but where a flow goes, and opens nothing where flows go to all of it', async () => {
+    const { kernel, openings } = await opened();
+    openings.open(opening({ addresses: addresses(64) }));
+    const flowTo = (i: number): Uint32Array => Uint32Array.of(0x0a890005, 0x5db80000 + i);
+    kernel.flowKeys = [0, 1, 2, 3].map(flowTo);
+    kernel.nowMs++;
+    expect(kernel.looks).toBe(0);
+    expect(await openings.open(opening({ addresses: addresses(2, 100) }))).toBe(Outcome.open);
+    const left = [...addresses(4), ...addresses(58, 6), ...addresses(2, 100)].map((each) => each.join());
+    expect([kernel.looks, kernel.of('10,137,0,5')]).toEqual([1, left]);
+    // Another's flows, and one's own to somewhere else, spare nothing.
+    kernel.flowKeys = [...kernel.flowKeys, Uint32Array.of(0x0a890006, 0x5db80006), flowTo(5000)];
+    expect(await openings.open(opening({ addresses: addresses(60, 200) }))).toBe(Outcome.open);
+    expect(kernel.of('10,137,0,5').slice(0, 4)).toEqual(addresses(4).map((each) => each.join()));
+    const before = kernel.of('10,137,0,5');
+    expect(await openings.open(opening({ addresses: addresses(61, 300) }))).toBe(Outcome.full);
+    kernel.flowKeys = [...addresses(4), ...addresses(60, 200)].map((_, i) => flowTo(i < 4 ? i : 196 + i));
+    expect(await openings.open(opening({ addresses: addresses(1, 300) }))).toBe(Outcome.full);
+    expect(kernel.of('10,137,0,5')).toEqual(before);
+    // Of another name there is room; of the list there is none.
+    expect(openings.open(opening({ addresses: addresses(64, 1000), label: 'b.example' }))).toBe(Outcome.open);
+    for (let i = 2; i < 16; i++)
+      openings.open(opening({ addresses: addresses(64, i * 1000), label: `${i}.example` }));
+    expect(kernel.of('10,137,0,5')).toHaveLength(1024);
+    kernel.flowKeys = kernel.of('10,137,0,5').map((text) => {
+      return Uint32Array.of(0x0a890005, Buffer.from(text.split(',').map(Number)).readUInt32BE());
+    });
+    expect(await openings.open(opening({ addresses: addresses(1, 20_000), label: 'c.example' }))).toBe(
+      Outcome.full,
+    );
+    kernel.flowKeys = kernel.flowKeys.slice(1);
+    expect(await openings.open(opening({ addresses: addresses(1, 20_000), label: 'c.example' }))).toBe(
+      Outcome.open,
+    );
+    expect(kernel.of('10,137,0,5')).toHaveLength(1024);
+  });
+
+  it('waits for one look with others, a few of each qube, and for no longer than the kernel takes', async () => {
+    const { kernel, openings } = await opened();
+    openings.open(opening({ addresses: addresses(64) }));
+    const more = (i: number): Outcome | Promise<Outcome> =>
+      openings.open(opening({ addresses: addresses(1, 100 + i) }));
+    const first = more(0);
+    const next = Array.from({ length: 17 }, (_, i) => more(1 + i));
+    expect(next[16]).toBe(Outcome.later);
+    expect(openings.open(opening({ addresses: addresses(1) }))).toBe(Outcome.open); // has its room
+    expect(openings.open(opening({ qube: Uint8Array.of(10, 137, 0, 6) }))).toBe(Outcome.open); // likewise
+    expect(new Set(await Promise.all([first, ...next.slice(0, 16)]))).toEqual(new Set([Outcome.open]));
+    expect(kernel.looks).toBe(2);
+    kernel.noFlows = new NativeError('no', -1);
+    expect(await more(50)).toBe(Outcome.later);
+    kernel.noFlows = undefined;
+    expect(await more(50)).toBe(Outcome.open);
   });
 
   it('leaves room for as many qubes as the set has room for, until what they hold has ended', async () => {
@@ -255,7 +318,7 @@ describe('what a qube may hold', () => {
       },
     ];
     const { kernel, openings } = await opened(wide);
-    const of = (last: number): Outcome => openings.open(opening({ qube: Uint8Array.of(10, 137, 0, last) }));
+    const of = (last: number): unknown => openings.open(opening({ qube: Uint8Array.of(10, 137, 0, last) }));
     expect([of(1), of(2), of(3), of(1)]).toEqual([Outcome.open, Outcome.open, Outcome.full, Outcome.open]);
     kernel.nowMs += 90_000;
     expect(of(3)).toBe(Outcome.open);
@@ -310,23 +373,25 @@ describe('a qube that has an address of each family', () => {
     const counts = () => [kernel.of('10,137,0,5').length, kernel.of(own, `rulecast_a ${SET_6}`).length];
     const sixes = (from: number): readonly Uint8Array[] =>
       addresses(64, from).map((four) => Uint8Array.of(...(SIX[0]?.subarray(0, 12) ?? []), ...four));
-    openings.open(opening({ addresses: addresses(40) }));
+    await openings.open(opening({ addresses: addresses(40) }));
     kernel.nowMs++;
-    openings.open({ ...aaaa, addresses: sixes(0).slice(0, 40) });
+    await openings.open({ ...aaaa, addresses: sixes(0).slice(0, 40) });
     expect(counts()).toEqual([24, 40]); // of a name
     for (let i = 1; i <= 16; i++) {
       kernel.nowMs++;
       const more = { label: `n${i}.example`, seconds: 86_430 };
-      openings.open(
+      await openings.open(
         i % 2 === 0
           ? opening({ ...more, addresses: addresses(64, i * 64) })
           : opening({ ...more, family: 6, addresses: sixes(i * 64) }),
       );
     }
     expect(counts()).toEqual([512, 512]); // of a list
-    openings.open(opening({ qube: Uint8Array.of(10, 137, 0, 6), label: 'neighbour.example' }));
+    await openings.open(opening({ qube: Uint8Array.of(10, 137, 0, 6), label: 'neighbour.example' }));
     for (let i = 20; i < 40; i++)
-      openings.open(opening({ label: `n${i}.example`, seconds: 86_430, addresses: addresses(64, i * 64) }));
+      await openings.open(
+        opening({ label: `n${i}.example`, seconds: 86_430, addresses: addresses(64, i * 64) }),
+      );
     expect([...counts(), kernel.of('10,137,0,6').length]).toEqual([1024, 0, 1]);
   });
 });
@@ -501,7 +566,7 @@ describe('a release', () => {
       const { kernel, openings } = await opened();
       await prepared(openings, VERSION, ['api.example'], []);
       openings.release();
-      const asked = (): readonly Outcome[] =>
+      const asked = (): readonly unknown[] =>
         [{ label: 'x.cdn.example' }, {}, { label: HASH }, { version: OTHER }].map((more) =>
           openings.open(opening({ addresses: addresses(1), ...more })),
         );
@@ -553,13 +618,14 @@ describe('a release', () => {
         named: () => kernel.named(),
         flows: (take) => kernel.flows(take),
         nowMs: () => kernel.nowMs,
+        pause: async () => undefined,
       });
-      let during: Outcome = Outcome.open;
+      let during: unknown;
       await openings.prepare('rulecast_b', SETS, NO_BODY, async () => {
         during = openings.open(opening());
       });
       expect(kernel.of('10,137,0,6', `rulecast_b ${SET}`)).toEqual(left);
-      expect(during).toBe(found === undefined ? Outcome.open : Outcome.later);
+      expect(during).toBe(found === undefined ? undefined : Outcome.later);
       openings.release();
       expect(openings.open(opening())).toBe(Outcome.open);
     }

@@ -28,6 +28,7 @@ export function countersOf({
     dnsPrivate: counts.private,
     dnsOtherFamily: counts.otherFamily,
     dnsFailed: counts.failed,
+    dnsFull: counts.full,
     dnsRefused: counts.refused,
     ...Object.fromEntries(blocked.lists.most(SHOWN).flatMap((one) => named('dnsList', one))),
     ...Object.fromEntries(blocked.qubes.most(SHOWN).flatMap((one) => named('dnsQube', one))),

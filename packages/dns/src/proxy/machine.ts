@@ -140,6 +140,8 @@ export interface ProxyCounts {
   otherFamily: number;
   /** Nobody could be asked, or nobody answered. */
   failed: number;
+  /** Answers for whose addresses there was no room, which failed, too. */
+  full: number;
   /** Beyond a bound. */
   refused: number;
   /** No message, or none that belongs here. */
@@ -216,6 +218,7 @@ export class DnsProxy<C extends Client> {
     private: 0,
     otherFamily: 0,
     failed: 0,
+    full: 0,
     refused: 0,
     ignored: 0,
   };
@@ -415,6 +418,7 @@ export class DnsProxy<C extends Client> {
   #notOpened({ client, outcome }: Held<C>): ProxyEffect<C> {
     const isOther = outcome === Outcome.unknown;
     this.counts[isOther ? 'otherFamily' : 'failed']++;
+    if (outcome === Outcome.full) this.counts.full++;
     return this.#reply(client, this.#question, isOther ? OTHER_FAMILY : NOT_OPEN);
   }
 

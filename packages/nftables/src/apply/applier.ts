@@ -131,7 +131,7 @@ class Applier {
     void this.#clean();
   }
 
-  #open(opening: Opening): Outcome {
+  #open(opening: Opening): Outcome | Promise<Outcome> {
     const { family, qube } = opening;
     if (this.#kernel === undefined) return Outcome.later;
     if (this.#guard?.holds(qube.length === 4 ? 4 : 6) === false) return Outcome.refused;

@@ -1,7 +1,7 @@
 /**
  * The socket at which `rulecast-dns` asks for openings: one connection, the newest, each request answered
- * before the next is looked at. Whoever can connect may open addresses for qubes, within what `Openings`
- * allows: the file is for the applier's user and group alone.
+ * before the next is looked at, but those that have to wait. Whoever can connect may open addresses for
+ * qubes, within what `Openings` allows: the file is for the applier's user and group alone.
  */
 
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
@@ -10,6 +10,8 @@ import { answerFrame, type Opening, OpeningReader, type Outcome } from './openin
 
 /** Between attempts to listen. */
 const AGAIN_MS = 1000;
+type Answering = (opening: Opening) => Outcome | Promise<Outcome>;
+
 /** Addresses that are opened at a time, which takes some 1.5 ms at worst. */
 const PIECE_ADDRESSES = 64;
 /** Bytes of answers that wait for who does not read them; beyond, it is none. */
@@ -32,7 +34,7 @@ export class Door {
   }
 
   /** Listens, again and again where it cannot: what is enforced does not depend on it. */
-  open(answer: (opening: Opening) => Outcome): void {
+  open(answer: Answering): void {
     const server = createServer((socket) => this.#serve(socket, answer));
     this.#server = server;
     server.on('error', (error) => {
@@ -61,7 +63,7 @@ export class Door {
     this.#said = text;
   }
 
-  #serve(socket: Socket, answer: (opening: Opening) => Outcome): void {
+  #serve(socket: Socket, answer: Answering): void {
     this.#caller?.destroy();
     this.#caller = socket;
     const reader = new OpeningReader();
@@ -73,26 +75,29 @@ export class Door {
   }
 
   /** A piece at a time, between which the applier does what it is there for. */
-  #answer(socket: Socket, openings: Iterator<Opening>, answer: (opening: Opening) => Outcome): void {
+  #answer(socket: Socket, openings: Iterator<Opening>, answer: Answering): void {
     if (socket.destroyed) return;
     const answers: Uint8Array[] = [];
     const startMs = performance.now();
+    let taken = 0;
     try {
-      for (let left = PIECE_ADDRESSES; left > 0; ) {
+      while (taken < PIECE_ADDRESSES) {
         const next = openings.next();
         if (next.done === true) break;
-        answers.push(answerFrame(next.value.id, answer(next.value)));
-        left -= next.value.addresses.length;
+        const { id, addresses } = next.value;
+        const outcome = answer(next.value);
+        if (typeof outcome === 'number') answers.push(answerFrame(id, outcome));
+        else this.#answerLater(socket, id, outcome);
+        taken += addresses.length;
       }
     } catch (error) {
       socket.destroy(); // it does not speak as rulecast-dns does, or the fault is ours: nothing opens
       this.#say(error);
       return;
     }
-    if (answers.length === 0) socket.resume();
+    if (taken === 0) socket.resume();
     else {
-      socket.write(Buffer.concat(answers));
-      if (socket.writableLength > UNREAD_MAX_BYTES) socket.destroy();
+      write(socket, Buffer.concat(answers));
       this.#workedMs += performance.now() - startMs;
       const next = (): void => this.#answer(socket, openings, answer);
       if (this.#workedMs < REST_AFTER_MS) setImmediate(next);
@@ -103,9 +108,25 @@ export class Door {
     }
   }
 
+  #answerLater(socket: Socket, id: number, outcome: Promise<Outcome>): void {
+    outcome.then(
+      (came) => write(socket, answerFrame(id, came)),
+      (error) => {
+        socket.destroy(); // the fault is ours: nothing opens
+        this.#say(error);
+      },
+    );
+  }
+
   close(): void {
     clearTimeout(this.#again);
     this.#caller?.destroy();
     this.#server?.close();
   }
+}
+
+function write(socket: Socket, bytes: Uint8Array): void {
+  if (socket.destroyed) return;
+  socket.write(bytes);
+  if (socket.writableLength > UNREAD_MAX_BYTES) socket.destroy();
 }

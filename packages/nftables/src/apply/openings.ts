@@ -26,14 +26,21 @@ import {
 import type { Command } from '../kernel/commands.ts';
 import { destroyNamed, type NameElement, type ReadNameElement, renewNamed } from '../kernel/name-elements.ts';
 import { NativeError } from '../kernel/native.ts';
-import { CARRIED_ELEMENTS, LABELS_KNOWN_MAX, LIVE_EVERY_MS, NAME_ADDRESSES_OF_ONE_MAX } from '../limits.ts';
+import {
+  CARRIED_ELEMENTS,
+  LABELS_KNOWN_MAX,
+  LIVE_EVERY_MS,
+  LOOKS_MAX,
+  LOOKS_OF_ONE_MAX,
+  NAME_ADDRESSES_OF_ONE_MAX,
+} from '../limits.ts';
 import type { ColumnInBody, LeftInBody, NameSet } from '../plan/change.ts';
 import { isReadable, type NameLabel, parseNameSetName } from '../plan/name-set.ts';
 import type { Key } from '../plan/plan.ts';
 import type { ToldName } from './message.ts';
 import { type Opening, Outcome, openSecondsOf } from './opening.ts';
 
-/** The kernel, as far as it is needed. */
+/** The kernel and time, as far as they are needed. */
 export interface OpeningsKernel {
   /** One transaction. Throws NativeError. */
   run(commands: readonly Command[]): void;
@@ -41,10 +48,19 @@ export interface OpeningsKernel {
   inForce(): { readonly name: string; readonly sets: readonly string[] } | undefined;
   /** Rejects with NativeError. */
   named(table: string, set: string): Promise<readonly ReadNameElement[]>;
-  /** The keys of all flows. Rejects with NativeError. */
+  /** The keys of all flows that may go on. Rejects with NativeError. */
   flows(take: (key: Uint32Array) => void): Promise<void>;
   /** Steady. */
   nowMs(): number;
+  pause(milliseconds: number): Promise<unknown>;
+}
+
+/** An opening for which something has to give way, and who is told what came of it. */
+interface Waiting {
+  readonly opening: Opening;
+  readonly other: string | undefined;
+  readonly qube: string;
+  readonly tell: (outcome: Outcome) => void;
 }
 
 /** One address that a qube may use. */
@@ -82,6 +98,9 @@ class Holding extends Map<string, Entry> {
     else this.#ofNames.delete(entry.label);
   }
 }
+
+/** What comes of an opening while it is not known which flows there are. */
+const NEEDS_LOOK = 'needs-look';
 
 /** By qube. */
 type Held = Map<string, Holding>;
@@ -139,6 +158,9 @@ export class Openings {
   #former: Table | undefined;
   /** By list and family. What is here may have ended in the kernel, and not the other way round. */
   readonly #held = new Map<string, Held>();
+  /** Those that wait for the next look at flows. */
+  #waiting: Waiting[] = [];
+  #isLooking = false;
 
   constructor(kernel: OpeningsKernel) {
     this.#kernel = kernel;
@@ -264,8 +286,63 @@ export class Openings {
   /**
    * Opens all addresses of a request in the kernel, or none of them. `other`: the qube's address of the other
    * family as its interface says, 8 or 32 hex digits; empty: it has none; undefined: the release is asked.
+   * What gives way for them is none that a flow goes to, so that flows may have to be looked at first.
    */
-  open({ family, key, version, qube, addresses, seconds, label }: Opening, other?: string): Outcome {
+  open(opening: Opening, other?: string): Outcome | Promise<Outcome> {
+    const outcome = this.#open(opening, other, undefined);
+    if (outcome !== NEEDS_LOOK) return outcome;
+    const qube = textOf(wordsOf(opening.qube));
+    const own = this.#waiting.filter((each) => each.qube === qube).length;
+    if (own >= LOOKS_OF_ONE_MAX || this.#waiting.length >= LOOKS_MAX) return Outcome.later;
+    return new Promise((tell) => {
+      this.#waiting.push({ opening, other, qube, tell });
+      void this.#look();
+    });
+  }
+
+  /** Looks at flows for all that wait, one look after the other, and rests as long as each takes. */
+  async #look(): Promise<void> {
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    while (this.#waiting.length > 0) {
+      const waiting = this.#waiting;
+      this.#waiting = [];
+      const startMs = this.#kernel.nowMs();
+      const live = await this.#liveOf(waiting);
+      for (const { opening, other, tell } of waiting) {
+        const outcome = live === undefined ? Outcome.later : this.#open(opening, other, live);
+        tell(outcome === NEEDS_LOOK ? Outcome.later : outcome);
+        await this.#kernel.pause(0); // others have their turn
+      }
+      await this.#kernel.pause(this.#kernel.nowMs() - startMs);
+    }
+    this.#isLooking = false;
+  }
+
+  /** Pairs of qubes that wait and where their flows go; undefined: the kernel does not say. */
+  async #liveOf(waiting: readonly Waiting[]): Promise<ReadonlySet<string> | undefined> {
+    const qubes = new Set<string>();
+    for (const { opening, other } of waiting) {
+      for (const each of [opening.qube, this.#otherOf(opening.qube, other)])
+        if (each !== undefined) qubes.add(textOf(wordsOf(each)));
+    }
+    const live = new Set<string>();
+    try {
+      await this.#kernel.flows((key) => {
+        if (qubes.has(textOf(key.subarray(0, key.length / 2)))) live.add(textOf(key));
+      });
+      return live;
+    } catch (error) {
+      if (!(error instanceof NativeError)) throw error;
+      return undefined;
+    }
+  }
+
+  #open(
+    { family, key, version, qube, addresses, seconds, label }: Opening,
+    other: string | undefined,
+    live: ReadonlySet<string> | undefined,
+  ): Outcome | typeof NEEDS_LOOK {
     const asked = this.#sideOf(key, version, label, qube);
     if (asked === undefined) return Outcome.later;
     if (!isOf(asked.place, asked.own)) return Outcome.refused;
@@ -283,8 +360,9 @@ export class Openings {
     const untilMs = nowMs + seconds * 1000;
     const entries = keys.map((pair): Entry => ({ key: pair, label, sinceMs: nowMs, untilMs }));
     const added = new Map(entries.map((entry) => [addressText(family, entry.key), entry]));
-    const gone = withoutRoom(mine, its, added, label, nowMs);
     try {
+      const gone = withoutRoom(mine, its, added, label, nowMs, live);
+      if (gone === NEEDS_LOOK || gone === Outcome.full) return gone;
       if (rest !== undefined && its !== undefined) this.#take(rest, its, gone.its);
       for (const { table, set, takes } of this.#targets(list, entries)) {
         const out = gone.mine.length === 0 ? [] : [destroyNamed(table, set, gone.mine)];
@@ -497,8 +575,9 @@ function forgetEnded(mine: Holding, nowMs: number): void {
 }
 
 /**
- * What ends first of what a qube holds by either of its addresses, so that there is room for more: of the
- * same name, and of all. `its`: by the one of the other family than what is added.
+ * What gives way of what a qube holds by either of its addresses, so that there is room for more, of the same
+ * name and of all: what ends first of that to which no flow goes. Where it has to be known which does, `live`
+ * says so. `its`: by the address of the other family than what is added.
  */
 function withoutRoom(
   mine: Holding,
@@ -506,22 +585,50 @@ function withoutRoom(
   added: ReadonlyMap<string, Entry>,
   label: NameLabel,
   nowMs: number,
-): { readonly mine: readonly Entry[]; readonly its: readonly Entry[] } {
-  const newCount = [...added.keys()].filter((address) => !mine.has(address)).length;
-  const isRoom =
-    mine.size + (its?.size ?? 0) + newCount <= NAME_ADDRESSES_MAX &&
-    mine.countOf(label) + (its?.countOf(label) ?? 0) + added.size <= NAME_ADDRESSES_OF_ONE_MAX;
-  if (isRoom) return { mine: [], its: [] }; // as nearly always, and without a look at a thousand
+  live: ReadonlySet<string> | undefined,
+):
+  | { readonly mine: readonly Entry[]; readonly its: readonly Entry[] }
+  | typeof NEEDS_LOOK
+  | typeof Outcome.full {
+  // As nearly always, and without a look at a thousand.
+  if (isRoom(mine, its, added, label)) return { mine: [], its: [] };
   forgetEnded(mine, nowMs);
   if (its !== undefined) forgetEnded(its, nowMs);
+  if (isRoom(mine, its, added, label)) return { mine: [], its: [] };
+  if (live === undefined) return NEEDS_LOOK;
   const ofMine = [...mine].flatMap(([address, entry]) => (added.has(address) ? [] : [entry]));
   const others = [...ofMine, ...(its?.values() ?? [])];
-  const ofName = others.filter((each) => each.label === label);
-  const gone = new Set(firstToEnd(ofName, ofName.length + added.size - NAME_ADDRESSES_OF_ONE_MAX));
-  const left = others.filter((each) => !gone.has(each));
-  for (const each of firstToEnd(left, left.length + added.size - NAME_ADDRESSES_MAX)) gone.add(each);
+  const gone = new Set<Entry>();
+  for (const [some, most] of [
+    [others.filter((each) => each.label === label), NAME_ADDRESSES_OF_ONE_MAX],
+    [others, NAME_ADDRESSES_MAX],
+  ] as const) {
+    const left = some.filter((each) => !gone.has(each));
+    const tooMany = left.length + added.size - most;
+    const idle = left.filter(({ key }) => !live.has(textOf(key)));
+    if (idle.length < tooMany) return Outcome.full;
+    for (const each of firstToEnd(idle, tooMany)) gone.add(each);
+  }
   const isGone = (entry: Entry): boolean => gone.has(entry);
   return { mine: ofMine.filter(isGone), its: [...(its?.values() ?? [])].filter(isGone) };
+}
+
+function isRoom(
+  mine: Holding,
+  its: Holding | undefined,
+  added: ReadonlyMap<string, Entry>,
+  label: NameLabel,
+): boolean {
+  let [more, moreOfName] = [0, 0];
+  for (const address of added.keys()) {
+    const entry = mine.get(address);
+    if (entry === undefined) more++;
+    if (entry?.label !== label) moreOfName++;
+  }
+  return (
+    mine.size + (its?.size ?? 0) + more <= NAME_ADDRESSES_MAX &&
+    mine.countOf(label) + (its?.countOf(label) ?? 0) + moreOfName <= NAME_ADDRESSES_OF_ONE_MAX
+  );
 }
 
 function firstToEnd(entries: readonly Entry[], count: number): readonly Entry[] {

@@ -13,7 +13,7 @@
  * another one lets nothing pass until it is loaded again.
  */
 
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { type Family, strideOf } from '@rulecast/rules';
 import {
@@ -113,6 +113,7 @@ export class Tables {
       named: (table, set) => netlink.named(table, set, nextTurn),
       flows: (take) => netlink.flows(take, nextTurn),
       nowMs: () => performance.now(),
+      pause: (milliseconds) => pause(milliseconds),
     });
     this.#generation = netlink.generation();
     this.#owns = !options.unowned && this.#canOwn();

@@ -47,6 +47,9 @@ const GET_FLOW = (1 << 8) | 1; // of the connection table, subsystem 1
 /** Of a flow: both of its tuples, and in one of them the address that its packets come from. */
 const FLOW_ORIGINAL = 1;
 const FLOW_REPLY = 2;
+/** And the state of one of TCP, which is over in the last two. */
+const FLOW_PROTOCOL = 4;
+const TCP_STATES_OVER: readonly (number | undefined)[] = [7, 8];
 const SOURCE_4 = 1;
 const SOURCE_6 = 3;
 const VERBS = {
@@ -279,11 +282,13 @@ export class Netlink {
   }
 
   /**
-   * Of every flow the address that began it and the one that replies, as keys of name sets; `turn` is awaited
-   * between pieces of the answer. Rejects with NativeError.
+   * Of every flow that may go on the address that began it and the one that replies, as keys of name sets;
+   * `turn` is awaited between pieces of the answer. Rejects with NativeError.
    */
   async flows(take: (key: Uint32Array) => void, turn: () => Promise<void>): Promise<void> {
     const read = (body: Buffer): void => {
+      const ofTcp = within(attribute(body, FLOW_PROTOCOL), 1);
+      if (TCP_STATES_OVER.includes(within(ofTcp, 1)?.[0])) return;
       const [from, to] = [FLOW_ORIGINAL, FLOW_REPLY].map((tuple) => {
         const address = within(attribute(body, tuple), 1);
         return within(address, SOURCE_4) ?? within(address, SOURCE_6);

@@ -31,6 +31,7 @@ const NAME_COUNTERS: readonly CounterWord[] = [
   { name: 'dnsPrivate', label: 'private left out', format: formatQuestions },
   { name: 'dnsOtherFamily', label: 'no such address', format: formatQuestions },
   { name: 'dnsFailed', label: 'no upstream', format: formatQuestions },
+  { name: 'dnsFull', label: 'no room', format: formatQuestions },
   { name: 'dnsRefused', label: 'too many', format: formatQuestions },
 ];
 const COST_COUNTERS: readonly CounterWord[] = [
