@@ -292,6 +292,28 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     expect(await box.run(text)).toContain('nothing refused');
   },
 
+  'docs/qubes.md#Blocked names': async (text) => {
+    const box = await fresh();
+    box.stub('systemctl', 'echo "$@" >> asked\n');
+    box.write('block.sh', text.replaceAll('/etc/rulecast', box.path()));
+    await box.run('sh -e block.sh');
+    expect(readFileSync(box.path('asked'), 'utf8')).toBe('enable rulecast-dns.socket rulecast-dns\n');
+    expect(readFileSync(box.path('dns.env'), 'utf8')).toBe(
+      'RULECAST_OPTIONS=--upstream 10.139.1.1 --upstream 10.139.1.2\n',
+    );
+    // Each variable is an option of the subscriber: what it lacks here is what its unit says.
+    const variables = readFileSync(box.path('subscriber.env'), 'utf8').trim().split('\n');
+    const { code, stderr } = await box.attempt(`env ${variables.join(' ')} rulecast-subscriber --trust none`);
+    expect([code, stderr]).toEqual([64, expect.stringContaining('openings.sock goes with --enforce')]);
+  },
+
+  'docs/qubes.md#Blocked names/2': async (text) => {
+    const box = await fresh();
+    const offline = text.replace('rulectl push --require sys-firewall', 'rulectl check');
+    box.write('block.sh', offline.replace('rulectl test', 'rulectl test --offline names.yaml'));
+    expect(await box.run('sh -e block.sh')).toMatch(/x\.ads\.example: drop\n +answer +nxdomain$/m);
+  },
+
   'docs/qubes.md#By Salt': async (text) => {
     const box = await fresh();
     box.stub('qvm-run', '[ "$1 $2" = "--pass-io build" ] && exec sh -c "$3"\n');

@@ -113,6 +113,26 @@ it.runIf(isThere())('the Salt formula says what the manual says to do by hand', 
   expect(lines('In the templates')[0]).toContain(`_${version}_`);
 });
 
+it.runIf(isThere())('and has firewalls answer DNS where it says whom they ask', () => {
+  const template = (pillar: object): readonly State[] => statesOf(rendered(pillar)['firewall-template.sls']);
+  const [without, states] = [template({}), template({ dns: ['10.139.1.1', '10.139.1.2'] })];
+  const linesOf = (all: readonly State[], file: string): readonly string[] => {
+    const contents = all.find(({ id }) => id === file)?.said['contents'] ?? [];
+    return (Array.isArray(contents) ? contents : [contents]).map(String);
+  };
+  const [environment, own] = ['/etc/rulecast/subscriber.env', '/etc/rulecast/dns.env'];
+  const more = linesOf(states, environment).filter((line) => !linesOf(without, environment).includes(line));
+  const units = of(states, 'service.enabled').map(({ id }) => id);
+  expect([
+    `echo '${linesOf(states, own)}' > ${own}`,
+    `cat >> ${environment} <<'END'`,
+    ...more,
+    'END',
+    `systemctl enable ${units.slice(of(without, 'service.enabled').length).join(' ')}`,
+  ]).toEqual(lines('Blocked names'));
+  expect(linesOf(without, own)).toEqual([]);
+});
+
 it.runIf(isThere())(
   'and has dom0 say to each firewall where to call, and whom to trust once that is known',
   () => {

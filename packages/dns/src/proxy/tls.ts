@@ -152,6 +152,8 @@ export class TlsUpstream {
     this.#isClosed = true;
     clearTimeout(this.#timer);
     this.#waiting.clear();
-    this.#end();
+    const socket = this.#socket;
+    this.#socket = undefined; // nothing is told of it
+    socket?.destroy();
   }
 }
