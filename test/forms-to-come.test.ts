@@ -8,7 +8,7 @@ import { rulectl, rulectlOffline, startPublisher } from './processes.mjs';
 
 it.each([
   ['{"lists": {"a": {"names": ["*.a.example"]}}}', 'wildcard', 29],
-  ['{"policies": {"default": {"egress": ["drop dsthost=a.example private=true"]}}}', 'private=', 62],
+  ['{"policies": {"default": {"egress": ["drop dsthost=*.a.example"]}}}', 'wildcard', 52],
 ])('is refused by check and push, with its place: %s', async (content, words, column) => {
   const directory = temporaryDirectory();
   const publisher = await startPublisher(directory);

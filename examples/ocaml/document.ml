@@ -125,7 +125,8 @@ let rule ~is_ingress line =
          + flag 2 ports
          + flag 4 (find "icmptype")
          + flag 8 (find "expire")
-         + flag 16 comment);
+         + flag 16 comment
+         + flag 32 (find "private"));
        Option.iter
          (fun (first, last) ->
            Cursor.put_le b 2 first;

@@ -13,6 +13,7 @@ type said = {
   ports : (int * int) option;
   icmp_type : int option;
   expiry : int option;
+  is_private : bool;
 }
 
 type remote = Any | Prefix of Address.family * Address.prefix | Host of string | List of string
@@ -48,7 +49,7 @@ let read_said cursor ~is_ingress =
   let expiry = field 8 u64 in
   ignore (field 16 comment);
   let need holds text = if not holds then bad cursor text in
-  need (List.mem protocol [ 0; 1; 6; 17 ] && flags < 32) "a protocol or a flag";
+  need (List.mem protocol [ 0; 1; 6; 17 ] && flags < 64) "a protocol or a flag";
   let sound (first, last) =
     first <= last && (is_dns || protocol = 6 || protocol = 17) && ((not is_dns) || (first, last) = (53, 53))
   in
@@ -64,6 +65,7 @@ let read_said cursor ~is_ingress =
     ports;
     icmp_type;
     expiry;
+    is_private = flags land 32 > 0;
   }
 
 (* Two rules of one run. *)
@@ -99,6 +101,9 @@ let read_runs cursor ~is_ingress ~column =
          [| { said; remote = List name } |]
       | _ -> bad cursor "a kind of remote"
     in
+    (match run.(0).remote with
+    | Host _ -> ()
+    | _ -> if said.is_private then bad cursor "private without a host name");
     (match !runs with
     | before :: _ when is_joined before.(0) run.(0) -> bad cursor "two runs that are one"
     | _ -> ());

@@ -186,7 +186,8 @@ function run(lines: readonly string[], columns: typeof column): readonly string[
     (first === undefined ? 0 : 2) +
     (icmpType === undefined ? 0 : 4) +
     (expire === undefined ? 0 : 8) +
-    (comment === undefined ? 0 : 16);
+    (comment === undefined ? 0 : 16) +
+    (value('private') === 'true' ? 32 : 0);
   const fields = [
     value('action') === 'accept' ? '01' : '00',
     { icmp: '01', tcp: '06', udp: '11' }[value('proto') ?? ''] ?? '00',

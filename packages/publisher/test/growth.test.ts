@@ -49,6 +49,22 @@ describe('a subscriber that lacks what the head needs', () => {
     expect((await subscriber.take()).offer.decoded.version).toBe(3);
   });
 
+  it('is not offered a rule that says of its name that it may be private, unless it knows such', async () => {
+    const { publisher, endpoint } = await house();
+    const egress = 'accept dsthost=nas.example private=true';
+    await release(publisher, { 'a.yaml': `policies: { default: { egress: [${egress}] } }\n` });
+    const less = await ScriptedSubscriber.greet(endpoint, 'less', { capabilities: ['names'] });
+    expect(await less.next('unsupported')).toMatchObject({ capabilities: ['private-rules'] });
+    const more = await ScriptedSubscriber.greet(endpoint, 'more', {
+      capabilities: ['names', 'private-rules'],
+    });
+    const offer = await more.offer();
+    await more.want(offer);
+    const { ruleSet } = await more.receiveTransfer(offer);
+    const [run] = ruleSet.policies.get('default')?.egress ?? [];
+    expect(run?.match.isPrivate).toBe(true);
+  });
+
   it('is one that lists nothing at all in its list, and none that has no list', async () => {
     const { publisher, endpoint } = await house();
     await release(publisher, UNMATCHED);

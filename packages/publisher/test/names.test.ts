@@ -113,6 +113,26 @@ describe('a name', () => {
     expect(script.asked).toHaveLength(2);
   });
 
+  it('may stand for private addresses while a rule says so, and is asked for anew when that changes', async () => {
+    const asked: unknown[] = [];
+    const script = new Script({
+      resolve: (name, mayBePrivate) => {
+        asked.push(mayBePrivate);
+        const answer = { ...prefixes('192.168.1.1'), ttlMs: 60_000 };
+        return mayBePrivate === true
+          ? Promise.resolve(answer)
+          : Promise.reject(new Error(`${name} is private`));
+      },
+    });
+    const [said, unsaid] = [' private=true', ''].map((more) => rulesOf([`accept dsthost=a.example${more}`]));
+    if (said === undefined || unsaid === undefined) throw new TypeError();
+    expect((await script.settled(unsaid)).shown).toEqual({});
+    expect((await script.settled(said)).shown).toEqual({ 'a.example': '192.168.1.1' });
+    expect((await script.settled(said)).shown).toEqual({ 'a.example': '192.168.1.1' });
+    expect((await script.settled(unsaid)).shown).toEqual({});
+    expect(asked).toEqual([false, true, false]);
+  });
+
   it.each([
     [0, 0, 30_000],
     [29, 0, 30_000],

@@ -21,6 +21,13 @@ describe('a name of the Internet', () => {
     return dnsResolver([dns.server], { ...PATIENT, privateZones })(name);
   }
 
+  it('stands for private addresses where a rule says so', async () => {
+    const dns = await serveDns({ 'a.example': { records: [a('192.168.1.1')] } });
+    const resolve = dnsResolver([dns.server], PATIENT);
+    expect(await resolve('a.example', true)).toEqual({ ...prefixes('192.168.1.1'), ttlMs: 60_000 });
+    await expect(resolve('a.example', false)).rejects.toThrow('private=true');
+  });
+
   it('does not stand for private addresses', async () => {
     const mixed = await resolved('a.example', ['192.0.2.1', '127.0.0.1', '10.139.1.1', '0.0.0.0']);
     expect(mixed).toEqual({ ...prefixes('192.0.2.1'), ttlMs: 60_000 });

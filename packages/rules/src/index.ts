@@ -197,6 +197,7 @@ export {
   needsFirewallDns,
   opensByName,
   opensResolved,
+  privateNames,
   RESOLVED_NAMES_MAX,
   type RuleSet,
   type RuleSetProblem,

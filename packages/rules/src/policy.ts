@@ -219,14 +219,15 @@ export function sameMatch(a: RuleMatch, b: RuleMatch): boolean {
     a.ports?.last === b.ports?.last &&
     a.icmpType === b.icmpType &&
     a.expire === b.expire &&
-    a.comment === b.comment
+    a.comment === b.comment &&
+    a.isPrivate === b.isPrivate
   );
 }
 
 /** What a rule says besides its remote side, in an object of its own. */
 function matchOf(rule: RuleMatch): RuleMatch {
-  const { action, proto, dns, ports, icmpType, expire, comment } = rule;
-  return { action, proto, dns, ports, icmpType, expire, comment };
+  const { action, proto, dns, ports, icmpType, expire, comment, isPrivate } = rule;
+  return { action, proto, dns, ports, icmpType, expire, comment, ...(isPrivate === true && { isPrivate }) };
 }
 
 /** Gathers rules, in their order, into runs. */

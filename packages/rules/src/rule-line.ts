@@ -54,6 +54,7 @@ export const RuleFault = {
   icmpType: 'bad-icmptype',
   expire: 'bad-expire',
   comment: 'bad-comment',
+  private: 'bad-private',
   portsWithoutProto: 'ports-without-proto',
   icmpTypeWithoutIcmp: 'icmptype-without-icmp',
   dnsWithIcmp: 'dns-with-icmp',
@@ -119,6 +120,8 @@ interface Draft {
   icmpType: number | undefined;
   icmpTypeAt: number;
   expire: number | undefined;
+  isPrivate: boolean;
+  privateAt: number;
   comment: string | undefined;
 }
 
@@ -170,6 +173,8 @@ function newDraft(text: string, direction: Direction, now: number): Draft {
     icmpType: undefined,
     icmpTypeAt: -1,
     expire: undefined,
+    isPrivate: false,
+    privateAt: -1,
     comment: undefined,
   };
 }
@@ -205,7 +210,7 @@ function takeToken(draft: Draft, start: number, end: number): RuleLineFault | un
     case 'expire':
       return takeExpire(draft, value, start, valueAt);
     case 'private':
-      return privateFault(value, start, valueAt);
+      return takePrivate(draft, value, start, valueAt);
     case 'comment':
       return takeComment(draft, value, valueAt);
     default:
@@ -298,13 +303,15 @@ function takeExpire(draft: Draft, value: string, at: number, valueAt: number): R
 }
 
 /** Whether a name may stand for addresses that are nobody's on the Internet. */
-function privateFault(value: string, at: number, valueAt: number): RuleLineFault {
-  if (value === 'true' || value === 'false') {
-    const reason =
-      'private= is not supported yet: leave it out; names of zones of your own, dns: private-zones:, may have private addresses';
-    return faultAt(at, RuleFault.unsupported, reason);
+function takePrivate(draft: Draft, value: string, at: number, valueAt: number): RuleLineFault | undefined {
+  if (draft.privateAt >= 0) return duplicate('private', at);
+  if (value !== 'true' && value !== 'false') {
+    const reason = `${quoted(value)} is nothing for private=: write private=true, or leave it out`;
+    return faultAt(valueAt, RuleFault.private, reason);
   }
-  return faultAt(valueAt, RuleFault.unknown, `${quoted(value)} is nothing for private=: leave it out`);
+  draft.isPrivate = value === 'true';
+  draft.privateAt = at;
+  return undefined;
 }
 
 /** The rest of the line; spaces around it belong to the line. An empty comment is none, as in dom0. */
@@ -333,7 +340,7 @@ function unknownOption(draft: Draft, key: string, at: number): RuleLineFault {
     return faultAt(at, RuleFault.otherDirection, reason);
   }
   const remotes = [...REMOTE_OPTIONS[draft.direction].keys()].filter((name) => name !== 'dstname').join(', ');
-  const reason = `${quoted(key)} is no option: remove it; options are action, ${remotes}, proto, specialtarget, dstports, icmptype, expire, comment`;
+  const reason = `${quoted(key)} is no option: remove it; options are action, ${remotes}, proto, specialtarget, dstports, icmptype, expire, private, comment`;
   return faultAt(at, RuleFault.unknown, reason);
 }
 
@@ -491,11 +498,18 @@ function finish(draft: Draft): RuleResult {
   const fault =
     draft.portsAt >= 0 || draft.icmpTypeAt >= 0 || draft.dnsAt >= 0 ? combinationFault(draft) : undefined;
   if (fault !== undefined) return fault;
+  if (draft.privateAt >= 0 && remote.kind !== 'name') {
+    const stem = REMOTE_STEM[draft.direction];
+    const reason = `private= is about the name of ${stem}host=: leave it out, or of a list say private: true where it is defined`;
+    return faultAt(draft.privateAt, RuleFault.private, reason);
+  }
   const dns = draft.dnsAt >= 0;
   // specialtarget=dns says port 53 itself; dom0 keeps the option only beside a protocol, so that the export
   // must not print it.
   const ports = dns && proto === undefined ? undefined : draft.ports;
-  return { kind: 'rule', rule: { action, proto, dns, ports, icmpType, expire, comment, remote } };
+  const isPrivate = draft.isPrivate && ({ isPrivate: true } as const);
+  const rule = { action, proto, dns, ports, icmpType, expire, comment, ...isPrivate, remote };
+  return { kind: 'rule', rule };
 }
 
 function combinationFault(draft: Draft): RuleLineFault | undefined {

@@ -137,6 +137,18 @@ export function resolutionOf(ruleSet: RuleSet, name: string): PrefixSet {
 const listsIn = mentionsOfBlocks(({ remote }: Run) => (remote.kind === 'list' ? remote.list : undefined));
 const namesIn = mentionsOfBlocks(({ remote }: Run) => (remote.kind === 'name' ? remote.name : undefined));
 
+const privateNamesIn = mentionsOfBlocks(({ match, remote }: Run) =>
+  match.isPrivate === true && remote.kind === 'name' ? remote.name : undefined,
+);
+
+/** The names of which a rule of some policies says that they may stand for private addresses. */
+export function privateNames(policies: Iterable<Policy>): Set<string> {
+  const names = new Set<string>();
+  for (const policy of policies)
+    for (const runs of blocksOf(policy)) for (const name of privateNamesIn(runs)) names.add(name);
+  return names;
+}
+
 /** Whether a rule of a policy is for a name. */
 export function asksNames(policy: Policy): boolean {
   return blocksOf(policy).some((runs) => namesIn(runs).size > 0);

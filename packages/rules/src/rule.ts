@@ -27,6 +27,8 @@ export interface RuleMatch {
   /** Seconds since 1970; the rule is in force while the clock is below it. */
   readonly expire: number | undefined;
   readonly comment: string | undefined;
+  /** `private=true`, beside a host name alone: it may stand for private addresses. Absent: it may not. */
+  readonly isPrivate?: true;
 }
 
 /** The remote side of one rule: the destination of egress, the source of ingress. */
@@ -73,6 +75,7 @@ export function formatRule(rule: Rule, direction: Direction): string {
   if (rule.dns) line += ' specialtarget=dns';
   if (rule.ports !== undefined) line += ` dstports=${rule.ports.first}-${rule.ports.last}`;
   if (rule.icmpType !== undefined) line += ` icmptype=${rule.icmpType}`;
+  if (rule.isPrivate === true) line += ' private=true';
   if (rule.comment !== undefined) line += ` comment=${rule.comment}`;
   return line;
 }

@@ -81,5 +81,10 @@ export function ruleArbitrary(direction: Direction): fc.Arbitrary<Rule> {
       ),
       comment: fc.option(comment, { nil: undefined }),
     })
-    .map(({ narrowing, ...rest }) => ({ ...rest, ...narrowing }));
+    .map(({ narrowing, ...rest }): Rule => ({ ...rest, ...narrowing }))
+    .chain((rule) =>
+      rule.remote.kind === 'name'
+        ? fc.boolean().map((isPrivate): Rule => ({ ...rule, ...(isPrivate && { isPrivate }) }))
+        : fc.constant(rule),
+    );
 }

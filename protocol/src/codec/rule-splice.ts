@@ -102,9 +102,10 @@ function interned<Key>(ids: Map<Key, number>, key: Key): number {
 }
 
 function matchKey({ match, remote }: Run): string {
-  const { action, proto, dns, ports, icmpType, expire, comment }: RuleMatch = match;
+  const { action, proto, dns, ports, icmpType, expire, comment, isPrivate }: RuleMatch = match;
   const kind = remote.kind === 'prefixes' ? remote.prefixes.family : remote.kind;
-  return JSON.stringify([kind, action, proto, dns, ports?.first, ports?.last, icmpType, expire, comment]);
+  const [first, last] = [ports?.first, ports?.last];
+  return JSON.stringify([kind, action, proto, dns, first, last, icmpType, expire, comment, isPrivate]);
 }
 
 function sameRule(a: RuleColumn, i: number, b: RuleColumn, j: number): boolean {

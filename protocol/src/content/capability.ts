@@ -3,7 +3,14 @@
  * PROTOCOL.md "Growth". Whoever lacks one is told, and keeps what it has.
  */
 
-import { asksNames, needsFirewallDns, opensByName, opensResolved, type RuleSet } from '@rulecast/rules';
+import {
+  asksNames,
+  needsFirewallDns,
+  opensByName,
+  opensResolved,
+  privateNames,
+  type RuleSet,
+} from '@rulecast/rules';
 
 export const Capability = {
   /** Lists of names, names in rules, and what they stand for. */
@@ -16,6 +23,8 @@ export const Capability = {
   openedNames: 'opened-names',
   /** Rules that accept all that its DNS answers. */
   resolved: 'resolved',
+  /** Rules that say of their host name that it may stand for private addresses. */
+  privateRules: 'private-rules',
   /** It inflates nothing: bodies and blocks come as they are. */
   noDeflate: 'no-deflate',
   /** It gives back what it has in force, where a publisher has lost that. */
@@ -45,5 +54,6 @@ export function capabilitiesFor(ruleSet: RuleSet): readonly Capability[] {
   if (needsFirewallDns(ruleSet)) needed.push(Capability.firewallNames);
   if (opensByName(ruleSet)) needed.push(Capability.openedNames);
   if (opensResolved(ruleSet)) needed.push(Capability.resolved);
+  if (privateNames(all).size > 0) needed.push(Capability.privateRules);
   return needed;
 }

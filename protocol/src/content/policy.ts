@@ -40,8 +40,8 @@ const PROTOS: ReadonlyMap<number, Proto | undefined> = new Map([
 ]);
 
 /** Which fields of a match follow; the other bits are zero. */
-const MatchFlag = { dns: 1, ports: 2, icmpType: 4, expire: 8, comment: 16 } as const;
-const MATCH_FLAGS = 31;
+const MatchFlag = { dns: 1, ports: 2, icmpType: 4, expire: 8, comment: 16, private: 32 } as const;
+const MATCH_FLAGS = 63;
 
 const RemoteKind = { any: 0, prefixes4: 1, prefixes6: 2, name: 3, list: 4 } as const;
 
@@ -199,6 +199,8 @@ export function readRuns(
     bounds.meter.spend(Work.run);
     const match = readMatch(reader, direction, i);
     const run = { match, remote: readRemote(reader, i, columns, bounds) };
+    if (match.isPrivate === true && run.remote.kind !== 'name')
+      throw reader.error(`private without a host name in ${direction} run ${i}`, i);
     const before = runs.at(-1);
     if (before !== undefined && mergeable(before, run)) {
       throw reader.error(`${direction} runs ${i - 1} and ${i} are one`, i);
@@ -223,7 +225,7 @@ export function mergeable(a: Run, b: Run): boolean {
  * length u16, bytes The fields after the flags stand there only if their flag is set.
  */
 function writeMatch(writer: ByteWriter, match: RuleMatch): void {
-  const { dns, ports, icmpType, expire, comment } = match;
+  const { dns, ports, icmpType, expire, comment, isPrivate } = match;
   writeAction(writer, match.action);
   writer.u8(match.proto === undefined ? 0 : PROTO_CODES[match.proto]);
   writer.u8(
@@ -231,7 +233,8 @@ function writeMatch(writer: ByteWriter, match: RuleMatch): void {
       (ports === undefined ? 0 : MatchFlag.ports) |
       (icmpType === undefined ? 0 : MatchFlag.icmpType) |
       (expire === undefined ? 0 : MatchFlag.expire) |
-      (comment === undefined ? 0 : MatchFlag.comment),
+      (comment === undefined ? 0 : MatchFlag.comment) |
+      (isPrivate === true ? MatchFlag.private : 0),
   );
   if (ports !== undefined) {
     writer.u16(ports.first);
@@ -260,6 +263,7 @@ function readMatch(reader: ByteReader, direction: Direction, run: number): RuleM
     icmpType: flags & MatchFlag.icmpType ? reader.u8() : undefined,
     expire: flags & MatchFlag.expire ? reader.u64() : undefined,
     comment: flags & MatchFlag.comment ? reader.text(reader.u16()) : undefined,
+    ...((flags & MatchFlag.private) !== 0 && { isPrivate: true as const }),
   };
   const fault = matchFault(match, direction);
   if (fault !== undefined) throw reader.error(`${fault} in ${direction} run ${run}`, run);

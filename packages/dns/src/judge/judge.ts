@@ -20,6 +20,7 @@ import {
   namesOf,
   namesOfFirewall,
   namesOpenedBy,
+  privateNames,
   RESOLVED_LIST,
   type RuleSet,
 } from '@rulecast/rules';
@@ -53,7 +54,7 @@ export class NameJudge {
   /** Numbers of what stands for names, by what it is: `@LIST`, or a name of rules. None is used again. */
   #subjects: ReadonlyMap<string, number>;
   #lastSubject: number;
-  /** Of lists whose names may stand for private addresses. */
+  /** Of lists and names of rules that may stand for private addresses. */
   #privateSubjects: ReadonlySet<number>;
   readonly #matcher: NameMatcher;
   /** By policy; '' is that of qubes which no policy names. */
@@ -241,9 +242,13 @@ function subjectKeys(ruleSet: RuleSet): readonly string[] {
   return [...keys];
 }
 
-function privateSubjects(subjects: ReadonlyMap<string, number>, { lists }: RuleSet): ReadonlySet<number> {
-  const ofPrivate = [...subjects].filter(
-    ([key]) => key.startsWith('@') && isOfPrivateNames(lists.get(key.slice(1))),
+function privateSubjects(
+  subjects: ReadonlyMap<string, number>,
+  { lists, policies }: RuleSet,
+): ReadonlySet<number> {
+  const names = privateNames(policies.values());
+  const ofPrivate = [...subjects].filter(([key]) =>
+    key.startsWith('@') ? isOfPrivateNames(lists.get(key.slice(1))) : names.has(key),
   );
   return new Set(ofPrivate.map(([, number]) => number));
 }

@@ -808,7 +808,7 @@ function counterOf(run: Run, place: string, seen: Map<string, number>): string {
 
 /** What makes a run the same run in the next release, though its own prefixes may have changed. */
 function runText(run: Run): string {
-  const { action, proto, dns, ports, icmpType, expire, comment = '' } = run.match;
+  const { action, proto, dns, ports, icmpType, expire, comment = '', isPrivate } = run.match;
   const { remote } = run;
   const target =
     remote.kind === 'list'
@@ -820,7 +820,7 @@ function runText(run: Run): string {
           : '';
   const { first, last } = ports ?? {};
   // Names have no space, and the comment is the last.
-  return `${action} ${proto} ${dns} ${first} ${last} ${icmpType} ${expire} ${remote.kind} ${target} ${comment}`;
+  return `${action} ${proto} ${dns} ${first} ${last} ${icmpType} ${expire} ${remote.kind}${isPrivate === true ? '!' : ''} ${target} ${comment}`;
 }
 
 /** What a column of addresses is for; own prefixes are for their run. */

@@ -23,6 +23,7 @@ import {
   prefixAt,
   prefixCount,
   prefixSetOf,
+  privateNames,
   type RuleSet,
   type Run,
   usedNames,
@@ -135,6 +136,8 @@ export class Names {
   readonly #random: () => number;
   readonly #acceptAgeMs: number;
   readonly #entries = new Map<string, Entry>();
+  /** Names of which a rule says that they may stand for private addresses. */
+  #privateNames: ReadonlySet<string> = new Set();
   readonly #questions: Questions;
   readonly #closing = new AbortController();
 
@@ -158,6 +161,7 @@ export class Names {
 
   /** Likewise, without what comes of it. */
   async bring(ruleSet: RuleSet, isBrought: (name: string) => boolean): Promise<void> {
+    this.#learn(ruleSet);
     const nowMs = this.#clock.monotonicMs();
     const due = usedNames(ruleSet).filter((name) => {
       const entry = this.#entries.get(name);
@@ -172,12 +176,21 @@ export class Names {
    * throws.
    */
   async refresh(ruleSet: RuleSet): Promise<void> {
+    this.#learn(ruleSet);
     const soonMs = this.#clock.monotonicMs() + NAME_LIMITS.batchMs;
     const due = usedNames(ruleSet).filter((name) => {
       const entry = this.#entries.get(name);
       return entry === undefined || (entry.dueAtMs !== undefined && entry.dueAtMs <= soonMs);
     });
     await this.#askFor(due, ruleSet, 'back');
+  }
+
+  /** A name of which another thing is said than before is asked for anew. */
+  #learn({ policies }: RuleSet): void {
+    const before = this.#privateNames;
+    this.#privateNames = privateNames(policies.values());
+    for (const name of new Set([...before, ...this.#privateNames]))
+      if (before.has(name) !== this.#privateNames.has(name)) this.#entries.delete(name);
   }
 
   /** How long until a name of a rule set is due that is not being asked for; undefined where none ever is. */
@@ -309,10 +322,12 @@ export class Names {
   }
 
   async #ask(name: string): Promise<void> {
+    const mayBePrivate = this.#privateNames.has(name);
     try {
-      const answer = await this.#resolve(name);
+      const answer = await this.#resolve(name, mayBePrivate);
       const entry = this.#entries.get(name);
       if (entry === undefined) return; // nobody uses it any more
+      if (this.#privateNames.has(name) !== mayBePrivate) return; // what it may be is said otherwise by now
       const { failed, ttlMs } = answer;
       this.#take(entry, addressesOf(answer, entry.answers.at(-1)?.set ?? entry.before));
       this.#good(entry, failed?.family, ttlMs);

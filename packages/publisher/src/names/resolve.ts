@@ -28,8 +28,11 @@ export interface NameAnswer extends PrefixSet {
   readonly failed?: { readonly family: 'v4' | 'v6'; readonly reason: string };
 }
 
-/** Finds the addresses of one name; an empty set is an answer, a failure throws. */
-export type ResolveName = (name: string) => Promise<NameAnswer>;
+/**
+ * Finds the addresses of one name, which may be private where that is said; an empty set is an answer, a
+ * failure throws.
+ */
+export type ResolveName = (name: string, mayBePrivate?: boolean) => Promise<NameAnswer>;
 
 /** One query's time, and how often it is sent: a push waits for the slowest name that it brings. */
 const TIMEOUT_MS = 2000;
@@ -57,8 +60,8 @@ type FamilyAnswer =
 /**
  * Asks DNS: the servers of resolv.conf, or those given, as `192.0.2.1`, `192.0.2.1:53` or `[2001:db8::1]:53`.
  * Answers that are cut short are asked for again by TCP. A name without any address is a failure, like one
- * that nobody knows. A name of the Internet does not stand for private addresses, whoever says so: a rule
- * would open or close the networks beside it. Throws TypeError for a bad server.
+ * that nobody knows. A name of the Internet does not stand for private addresses unless a rule or a zone says
+ * so: a rule would open or close the networks beside it. Throws TypeError for a bad server.
  */
 export function dnsResolver(servers?: readonly string[], options: DnsOptions = {}): ResolveName {
   const { timeoutMs = TIMEOUT_MS, tries = TRIES, privateZones = [] } = options;
@@ -71,9 +74,9 @@ export function dnsResolver(servers?: readonly string[], options: DnsOptions = {
     return resolver;
   };
   newResolver(); // throws for a bad server now, not at the first name
-  return async (name) => {
+  return async (name, isSaid = false) => {
     const resolver = newResolver();
-    const mayBePrivate = isPrivateName(name) || privateZones.some((zone) => isWithin(name, zone));
+    const mayBePrivate = isSaid || isPrivateName(name) || privateZones.some((zone) => isWithin(name, zone));
     const [v4, v6] = await Promise.all([
       familyAnswer(resolver.resolve4(name, { ttl: true }), mayBePrivate),
       familyAnswer(resolver.resolve6(name, { ttl: true }), mayBePrivate),
@@ -113,7 +116,7 @@ async function familyAnswer(
     const records = mayBePrivate ? all : all.filter(({ address }) => !isPrivateText(address));
     const [first] = all;
     if (first !== undefined && records.length === 0) {
-      const reason = `it stands for ${first.address}, a private address: name its zone in dns: private-zones: if that is meant`;
+      const reason = `it stands for ${first.address}, a private address: say private=true in its rules, or name its zone in dns: private-zones:, if that is meant`;
       return { kind: 'failed', reason };
     }
     const prefixes = records.map(({ address }) => hostPrefix(address));
@@ -148,7 +151,7 @@ function hostPrefix(text: string): Prefix {
 
 /** Answers some names from a table and the rest by another resolver. */
 export function withFixedNames(fixed: ReadonlyMap<string, PrefixSet>, resolve: ResolveName): ResolveName {
-  return async (name) => fixed.get(name) ?? (await resolve(name));
+  return async (name, ...said) => fixed.get(name) ?? (await resolve(name, ...said));
 }
 
 /** The addresses alone, without for how long; `before` takes the place of a family that failed. */

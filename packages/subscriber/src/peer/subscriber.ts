@@ -310,6 +310,7 @@ class RunningSubscriber implements Subscriber {
         capabilities: [
           ...VERSION_1_CAPABILITIES,
           Capability.content,
+          Capability.privateRules,
           ...(this.#options.names === undefined ? [] : [Capability.firewallNames]),
           ...(this.#opensNames ? [Capability.openedNames, Capability.resolved] : []),
         ],
