@@ -17,7 +17,10 @@ const PIECE_ADDRESSES = 64;
 /** Bytes of answers that wait for who does not read them; beyond, it is none. */
 const UNREAD_MAX_BYTES = 65_536;
 const MODE = 0o660;
-/** After so long a work it rests as long: whoever asks without end has half of the applier at most. */
+/**
+ * After so much work of the processor, less the time between, it rests as long: whoever asks without end has
+ * half of the applier at most, and whoever asks now and then does not wait.
+ */
 const REST_AFTER_MS = 4;
 
 export class Door {
@@ -26,8 +29,9 @@ export class Door {
   #caller: Socket | undefined;
   #again: NodeJS.Timeout | undefined;
   #said = '';
-  /** What it has worked since it rested. */
+  /** What it has worked that it has not rested for, as of when. */
   #workedMs = 0;
+  #asOfMs = 0;
 
   constructor(path: string) {
     this.#path = path;
@@ -67,10 +71,7 @@ export class Door {
     this.#caller?.destroy();
     this.#caller = socket;
     const reader = new OpeningReader();
-    socket.on('data', (bytes) => {
-      socket.pause();
-      this.#answer(socket, reader.feed(bytes), answer);
-    });
+    socket.on('data', (bytes) => this.#answer(socket, reader.feed(bytes), answer));
     socket.on('error', () => undefined); // `close` comes after it
   }
 
@@ -78,11 +79,12 @@ export class Door {
   #answer(socket: Socket, openings: Iterator<Opening>, answer: Answering): void {
     if (socket.destroyed) return;
     const answers: Uint8Array[] = [];
-    const startMs = performance.now();
-    let taken = 0;
+    const [startMs, before] = [performance.now(), process.cpuUsage()];
+    let [taken, isWhole] = [0, false];
     try {
       while (taken < PIECE_ADDRESSES) {
         const next = openings.next();
+        isWhole = next.done === true;
         if (next.done === true) break;
         const { id, addresses } = next.value;
         const outcome = answer(next.value);
@@ -95,17 +97,26 @@ export class Door {
       this.#say(error);
       return;
     }
-    if (taken === 0) socket.resume();
-    else {
-      write(socket, Buffer.concat(answers));
-      this.#workedMs += performance.now() - startMs;
-      const next = (): void => this.#answer(socket, openings, answer);
-      if (this.#workedMs < REST_AFTER_MS) setImmediate(next);
-      else {
-        setTimeout(next, this.#workedMs);
-        this.#workedMs = 0;
-      }
+    if (answers.length > 0) write(socket, Buffer.concat(answers));
+    const { user, system } = process.cpuUsage(before);
+    const restMs = this.#rest(startMs, (user + system) / 1000);
+    if (isWhole && restMs === 0) {
+      if (socket.isPaused()) socket.resume();
+      return;
     }
+    socket.pause();
+    const next = (): void => this.#answer(socket, openings, answer);
+    if (restMs === 0) setImmediate(next);
+    else setTimeout(next, restMs);
+  }
+
+  /** How long it rests now, having worked so much since then. */
+  #rest(sinceMs: number, workedMs: number): number {
+    const owedMs = Math.max(0, this.#workedMs - (sinceMs - this.#asOfMs)) + workedMs;
+    const restMs = owedMs < REST_AFTER_MS ? 0 : owedMs;
+    this.#workedMs = restMs === 0 ? owedMs : 0;
+    this.#asOfMs = performance.now() + restMs;
+    return restMs;
   }
 
   #answerLater(socket: Socket, id: number, outcome: Promise<Outcome>): void {

@@ -1,0 +1,54 @@
+/** Where `rulecast-dns` asks: a socket, and whoever answers in place of the kernel. */
+
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it, onTestFinished } from 'vitest';
+import { Door } from '../src/apply/door.ts';
+import { AnswerReader, type Opening, Outcome, openingFrame } from '../src/apply/opening.ts';
+
+const COUNT = 5000;
+const ASKED: Omit<Opening, 'id'> = {
+  family: 4,
+  seconds: 90,
+  key: '0'.repeat(16),
+  version: '1'.repeat(16),
+  qube: Uint8Array.of(10, 137, 0, 5),
+  addresses: [Uint8Array.of(93, 184, 0, 1)],
+  label: 'deb.example',
+};
+
+it('answers each request of a flood once, in order, and those that come after it', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'rulecast-door-'));
+  const path = join(directory, 'door.sock');
+  const door = new Door(path);
+  onTestFinished(() => {
+    door.close();
+    rmSync(directory, { recursive: true });
+  });
+  const seen: number[] = [];
+  door.open(({ id, label }) => {
+    seen.push(id);
+    return label === ASKED.label ? Outcome.open : Outcome.refused;
+  });
+  await expect.poll(() => existsSync(path)).toBe(true);
+  const socket = connect(path);
+  await once(socket, 'connect');
+  const answers: number[] = [];
+  const reader = new AnswerReader();
+  socket.on('data', (bytes) => {
+    for (const { id, outcome } of reader.feed(bytes)) answers.push(outcome === Outcome.open ? id : -id);
+  });
+  const ids = Array.from({ length: COUNT }, (_, i) => i + 1);
+  socket.write(Buffer.concat(ids.map((id) => openingFrame({ ...ASKED, id }))));
+  await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(COUNT);
+  for (let id = COUNT + 1; id <= COUNT + 5; id++) {
+    socket.write(openingFrame({ ...ASKED, id }));
+    await expect.poll(() => answers.at(-1)).toBe(id);
+  }
+  expect(answers).toEqual(Array.from({ length: COUNT + 5 }, (_, i) => i + 1));
+  expect(seen).toEqual(answers);
+  socket.destroy();
+});
