@@ -5,6 +5,7 @@
 
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
@@ -39,6 +40,9 @@ const QUBES = [
 const CLIENT = fileURLToPath(new URL('../enforce/names-client.mjs', import.meta.url));
 const TOLD6 = '2606:2800:220:1::1';
 const SERVING = `require('net').createServer((s) => s.on('error', () => {}).end()).listen({ port: 443, host: '::' }, () => console.log('ready'))`;
+const HELLO = `require('http').createServer((_, answer) => answer.end('hello')).listen(443, '::', () => console.log('ready'))`;
+/** A resolver that knows names by their first label. */
+const UPSTREAM = fileURLToPath(new URL('../enforce/names-upstream.mjs', import.meta.url));
 const PREFIXES = {
   a: ['10.137.0.5', 'fd09:24ef:4179:a::5'],
   b: ['10.137.128.6', 'fd09:24ef:4179:b::6'],
@@ -72,11 +76,67 @@ async function dig(
   );
 }
 
+/** What forwards from port 5301 of an address to a resolver that knows some names. */
+function forwarder(program: 'unbound' | 'dnsmasq', address: string, scene: Scene): readonly string[] {
+  if (program === 'dnsmasq') {
+    const own = ['--no-resolv', '--no-hosts', '--no-poll', '--user=root', '--bind-interfaces', '--pid-file='];
+    const where = [`--listen-address=${address}`, '--port=5301', '--server=127.0.0.1#5302'];
+    return ['dnsmasq', '-k', '--conf-file=/dev/null', ...own, ...where];
+  }
+  const path = scene.path('unbound.conf');
+  writeFileSync(
+    path,
+    `server:
+  interface: ${address}@5301
+  access-control: 0.0.0.0/0 allow
+  do-daemonize: no
+  chroot: ""
+  username: ""
+  pidfile: ""
+  use-syslog: no
+  num-threads: 1
+  module-config: "iterator"
+  do-not-query-localhost: no
+forward-zone:
+  name: "."
+  forward-addr: 127.0.0.1@5302
+`,
+  );
+  return ['unbound', '-d', '-c', path];
+}
+
+/** What a program of a qube says whose resolver is `server`, or how it ends. */
+async function asResolved(
+  { scene }: House,
+  from: Namespace,
+  server: string,
+  command: readonly string[],
+): Promise<string> {
+  const path = scene.path('resolv.conf');
+  writeFileSync(path, `nameserver ${server}\noptions timeout:2 attempts:1\n`);
+  const script = 'mount --bind "$0" /etc/resolv.conf; exec "$@"';
+  const [program = '', ...args] = [
+    ...from.prefix,
+    'unshare',
+    '--mount',
+    'sh',
+    '-ec',
+    script,
+    path,
+    ...command,
+  ];
+  return promisify(execFile)(program, args).then(
+    ({ stdout }) => stdout.trim(),
+    ({ code }) => `ended with ${code}`,
+  );
+}
+
 /** A firewall whose qubes a and b ask Qubes' resolvers; the policy of a blocks names. */
 class House {
   readonly scene: Scene;
   readonly network: Network;
   readonly namespace = `${namespacePrefix()}dns`;
+  upstream: string = RESOLVERS[4][0];
   dns: Daemon | undefined;
   enforcer: Daemon | undefined;
 
@@ -123,7 +183,7 @@ class House {
   async startDns(more: readonly string[] = []): Promise<void> {
     const bound = ['nsenter', `--net=/run/netns/${this.namespace}`, 'python3', LISTENING];
     const launch = [...bound, ...this.network.router.prefix];
-    const args = ['--releases', this.scene.path('names.sock'), '--upstream', RESOLVERS[4][0], ...more];
+    const args = ['--releases', this.scene.path('names.sock'), '--upstream', this.upstream, ...more];
     this.dns = this.scene.keep(await startDns(args, launch));
   }
 
@@ -256,6 +316,60 @@ describe.skipIf(enforcementGap() !== undefined)('DNS of qubes', () => {
       router.nft(`delete element ip6 qubes allowed { "vif-a" . ${PREFIXES.a[1]} }\n`);
       await expect.poll(() => a?.({ type: 'AAAA' }), { timeout: 5000 }).toEqual({ NODATA: 1 });
       expect(await b?.({ type: 'AAAA' })).toEqual({ open: 1 });
+    },
+    120_000,
+  );
+
+  it.each(['unbound', 'dnsmasq'] as const)(
+    'is answered to dig, curl and getent alike, by what %s says',
+    async (program) => {
+      const opened = await House.open('4.3');
+      const world = opened.network.links.world.namespace;
+      const local = ['93.184.0.0/16', '2606:2800::/32'].map((each) => `route add local ${each} dev lo\n`);
+      world.run(['ip', '-batch', '-'], local.join(''));
+      await ready(world, [process.execPath, '-e', HELLO]);
+      await ready(world, [process.execPath, UPSTREAM, '5302']);
+      const address = program === 'unbound' ? RESOLVERS[4][0] : RESOLVERS[6][0];
+      world.spawn(forwarder(program, address, opened.scene));
+      await expect.poll(() => dig(world, address, 'n1.deb.example', '-p', '5301')).toBe('NOERROR');
+      await opened.dns?.stop();
+      opened.upstream = program === 'unbound' ? `${address}:5301` : `[${address}]:5301`;
+      await opened.startDns(['--openings', opened.scene.path('openings.sock')]);
+      const lists = {
+        updates: { names: ['.deb.example'], resolve: 'firewall' },
+        ads: { names: ['.ads.example', 'n1.cdn.example'], resolve: 'firewall' },
+      };
+      await opened.push(
+        ['accept dst=@updates proto=tcp dstports=443', 'drop dst=@ads', 'drop proto=tcp dstports=443'],
+        lists,
+      );
+      const { a } = opened;
+      for (const server of [ASKED[4][0], ASKED[6][0]]) {
+        const said = (...command: readonly string[]) => asResolved(opened, a, server, command);
+        const number = server === ASKED[4][0] ? 20 : 30;
+        for (const family of [4, 6]) {
+          const name = `n${number + family}.deb.example`;
+          expect([server, family, await said('curl', '-s', `-${family}`, `http://${name}:443/`)]).toEqual([
+            server,
+            family,
+            'hello',
+          ]);
+          const other = `n${number + family + 4}.deb.example`;
+          expect(await said('getent', `ahostsv${family}`, other)).toContain(
+            family === 4 ? `93.184.0.${number + 8} ` : `2606:2800:220:1::${(number + 10).toString(16)} `,
+          );
+        }
+        expect(await said('curl', '-s', 'http://www.deb.example:443/')).toBe('hello'); // an alias of a blocked one
+        expect(await said('curl', '-s', 'http://n900.other.example:443/')).toBe('ended with 7'); // told, not opened
+        for (const blocked of ['x.ads.example', 'www.news.example']) {
+          expect(await said('curl', '-s', `http://${blocked}:443/`)).toBe('ended with 6'); // no such name
+          expect(await said('getent', 'ahosts', blocked)).toBe('ended with 2');
+          expect(await dig(a, server, blocked)).toBe('NXDOMAIN');
+        }
+        // Too long for a datagram: by TCP.
+        const many = await said('dig', '+noedns', '+short', 'many.deb.example');
+        expect(many.split('\n')).toHaveLength(64);
+      }
     },
     120_000,
   );
