@@ -58,7 +58,14 @@ export {
   type PartRecord,
   type Totals,
 } from './content/catalogue.ts';
-export { contentOf, digestOf, noteDigest } from './content/digest.ts';
+export {
+  contentOf,
+  digestOf,
+  type Leaves,
+  leavesIn,
+  noteDigest,
+  noteLeaves,
+} from './content/digest.ts';
 export {
   compareRelease,
   decodeManifest,

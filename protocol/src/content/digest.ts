@@ -47,9 +47,11 @@ import { writeAction, writeBase, writeRun } from './policy.ts';
 import { PLAIN_COLUMNS, prefixBytes, writePrefixSet } from './prefix.ts';
 
 /** Where leaves end, ascending, and their hashes, one after the other. */
-interface Leaves {
+export interface Leaves {
   readonly ends: Uint32Array;
   readonly hashes: Uint8Array;
+  /** Of names: where leaves end in their bytes. */
+  readonly byteEnds?: Uint32Array;
 }
 
 const NO_LEAVES: Leaves = { ends: new Uint32Array(0), hashes: new Uint8Array(0) };
@@ -79,6 +81,37 @@ export function digestOf(part: Part, before?: Part): Uint8Array {
 /** Takes over the digest of a part, of which this value is a copy. */
 export function noteDigest(part: Part, digest: Uint8Array): void {
   digests.set(contentOf(part), digest);
+}
+
+/** The leaves of a part that are known; for a copy of it, which another thread makes. */
+export function leavesIn(part: Part): readonly (Leaves | undefined)[] {
+  return leafOwners(part).map((owner) => leavesOf.get(owner));
+}
+
+/** Takes over leaves of a part, of which this value is a copy: what comes of it hashes its own alone. */
+export function noteLeaves(part: Part, leaves: readonly (Leaves | undefined)[]): void {
+  for (const [i, owner] of leafOwners(part).entries()) {
+    const own = leaves[i];
+    if (own !== undefined) leavesOf.set(owner, own);
+  }
+}
+
+/** The columns, names and runs of a part, in an order of their own. */
+function leafOwners(part: Part): readonly object[] {
+  switch (part.kind) {
+    case PartKind.prefixList:
+    case PartKind.nameList: {
+      const { list } = part;
+      return list.kind === 'prefixes' ? [list.v4.words, list.v6.words] : [list.names];
+    }
+    case PartKind.policy: {
+      const { prefixes, egress, ingress, exceptions } = part.policy;
+      return [prefixes.v4.words, prefixes.v6.words, egress, ingress, exceptions.egress, exceptions.ingress];
+    }
+    case PartKind.resolutions:
+    case PartKind.unmatched:
+      return []; // hashed as a whole
+  }
 }
 
 /**
@@ -255,20 +288,15 @@ export function nameLeaves(names: Names, before?: Names, most: number = LEAF_ENT
   const starts = keyStarts(names);
   const keyAt = (i: number): Uint8Array => names.bytes.subarray(starts[i], starts[i + 1]);
   const old = before === undefined ? undefined : new OldNames(before);
-  const leaves = leavesBy(cutSorted(byteKeys(names.count, keyAt), most), (start, end) => {
+  const hashed = leavesBy(cutSorted(byteKeys(names.count, keyAt), most), (start, end) => {
     const bytes = names.bytes.subarray(starts[start], starts[end]);
     return old?.hashOf(bytes) ?? sha256(nameLeaf(bytes, end - start));
   });
+  const byteEnds = Uint32Array.from(hashed.ends, (end) => starts[end]!); // an end is at most the count
+  const leaves = { ...hashed, byteEnds };
   leavesOf.set(names, leaves);
-  nameStarts.set(
-    leaves,
-    Uint32Array.from(leaves.ends, (end) => starts[end]!),
-  ); // an end is at most the count
   return leaves;
 }
-
-/** Where leaves of names end in their bytes. */
-const nameStarts = new WeakMap<Leaves, Uint32Array>();
 
 /** Where keys start, and where the last one ends. */
 function keyStarts({ count, bytes }: Names): Uint32Array {
@@ -295,7 +323,7 @@ class OldNames {
   constructor(names: Names) {
     this.#bytes = names.bytes;
     this.#leaves = leavesOf.get(names);
-    this.#ends = (this.#leaves && nameStarts.get(this.#leaves)) ?? new Uint32Array(0);
+    this.#ends = this.#leaves?.byteEnds ?? new Uint32Array(0);
   }
 
   /** The hash of the leaf with just these keys; undefined: there is none. */

@@ -35,8 +35,10 @@ import {
   type Claim,
   digestsOf,
   noteDigests,
+  type PartLeaves,
   SignedFault,
   snapshotStream,
+  takeLeaves,
   type Verified,
   verifyPieces,
 } from './verify.ts';
@@ -65,6 +67,8 @@ export type VerifierAnswer =
       readonly changed: ChangedRuleSet;
       /** Of all parts, in their order. */
       readonly digests: Uint8Array;
+      /** Of those that changed. */
+      readonly leaves: PartLeaves;
     }
   | { readonly kind: 'stream'; readonly stream: Uint8Array }
   | {
@@ -160,6 +164,7 @@ export class Verifier {
     if (answer.kind !== 'verified') throw unexpected(answer);
     const ruleSet = merged(claim.base, answer.changed);
     noteDigests(ruleSet, answer.digests);
+    takeLeaves(ruleSet, answer.leaves);
     return { ruleSet, changes: new Map() }; // of copies, which are nobody's lists
   }
 

@@ -5,7 +5,7 @@ import { ProtocolError } from '@rulecast/protocol';
 import type { List, RuleSet } from '@rulecast/rules';
 import { givenAway } from '@rulecast/threads';
 import type { ChangedRuleSet, VerifierAnswer, VerifierRequest } from './verifier.ts';
-import { digestsOf, noteDigests, SignedFault, snapshotStream, verify } from './verify.ts';
+import { digestsOf, leavesFrom, noteDigests, SignedFault, snapshotStream, verify } from './verify.ts';
 
 parentPort?.on('message', (request: VerifierRequest) => {
   const moved = new Set<ArrayBuffer>();
@@ -24,8 +24,8 @@ function answerTo(request: VerifierRequest, moved: Set<ArrayBuffer>): VerifierAn
     const { claim, baseDigests } = request;
     noteDigests(claim.base, baseDigests);
     const { ruleSet } = verify(claim);
-    const digests = digestsOf(ruleSet);
-    return { kind: 'verified', changed: changedFrom(claim.base, ruleSet, moved), digests };
+    const [digests, leaves] = [digestsOf(ruleSet), leavesFrom(claim.base, ruleSet)];
+    return { kind: 'verified', changed: changedFrom(claim.base, ruleSet, moved), digests, leaves };
   } catch (error) {
     if (error instanceof ProtocolError) {
       const { code, message, part, entry } = error;

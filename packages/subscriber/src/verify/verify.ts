@@ -9,12 +9,16 @@ import {
   catalogueOf,
   cataloguePieces,
   chainPieces,
+  contentOf,
   decodeManifest,
   ErrorCode,
   encodeChain,
   encodeSnapshot,
   HASH_BYTES,
+  type Leaves,
+  leavesIn,
   noteDigest,
+  noteLeaves,
   PartKind,
   ProtocolError,
   partsOf,
@@ -92,6 +96,32 @@ export function digestsOf(ruleSet: RuleSet): Uint8Array {
 export function noteDigests(ruleSet: RuleSet, digests: Uint8Array): void {
   for (const [i, part] of partsOf(ruleSet).entries())
     noteDigest(part, digests.slice(i * HASH_BYTES, (i + 1) * HASH_BYTES));
+}
+
+/** Of a part, by its place among all, the leaves of what it was hashed by. */
+export type PartLeaves = readonly (readonly [at: number, leaves: readonly (Leaves | undefined)[]])[];
+
+/** Fewer leaves of a part are hashed anew in less time than it takes to hand them over. */
+const LEAVES_LEAST = 16;
+
+/** Of the parts that `base` has not, or not as they are, and that took long to hash. */
+export function leavesFrom(base: RuleSet, ruleSet: RuleSet): PartLeaves {
+  const old = new Set(partsOf(base).map(contentOf));
+  return partsOf(ruleSet).flatMap((part, at) => {
+    if (old.has(contentOf(part))) return [];
+    const leaves = leavesIn(part);
+    const isLong = leaves.some((one) => one !== undefined && one.ends.length >= LEAVES_LEAST);
+    return isLong ? [[at, leaves] as const] : [];
+  });
+}
+
+/** Takes over leaves of what this is a copy of: so the first delta upon it hashes its own alone. */
+export function takeLeaves(ruleSet: RuleSet, all: PartLeaves): void {
+  const parts = all.length === 0 ? [] : partsOf(ruleSet);
+  for (const [at, leaves] of all) {
+    const part = parts[at];
+    if (part !== undefined) noteLeaves(part, leaves);
+  }
 }
 
 /** A whole release as a stream that starts from nothing. */
