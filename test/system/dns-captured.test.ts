@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
 import { QUESTIONS_PER_S, SENDERS_PER_S } from '../../packages/nftables/src/limits.ts';
-import { ENFORCER, startEnforcer } from '../enforce/enforcer.ts';
+import { childrenOf, ENFORCER, startEnforcer } from '../enforce/enforcer.ts';
 import { type Namespace, Network } from '../enforce/network.mjs';
 import { qubesDnat, qubesMasquerade, qubesTables } from '../enforce/qubes-tables.mjs';
 import { type Daemon, dnsNetCommand, startDns } from '../processes.mjs';
@@ -486,4 +486,46 @@ describe.skipIf(enforcementGap() !== undefined)('DNS of qubes', () => {
     expect(questions).toBeGreaterThan(QUESTIONS_PER_S);
     expect(questions).toBeLessThanOrEqual(most(QUESTIONS_PER_S) + forged + 3 * OF_OTHER);
   }, 90_000);
+
+  it('is taken again where somebody takes the table, or part of it, that anybody may change', async () => {
+    const opened = await House.open('4.3', ['--unowned']);
+    const { router } = opened.network;
+    await opened.push(['drop dst=@ads']);
+    await opened.says(undefined);
+    const since = opened.stream(EVERY);
+    const table = (): string => {
+      try {
+        return router.run(['nft', '-s', '-t', 'list', 'table', 'inet', 'rulecast_dns']);
+      } catch {
+        return ''; // just now
+      }
+    };
+    const intact = table();
+    expect(intact).toContain('chain guard');
+    const [one] = childrenOf(opened.enforcer?.process.pid);
+    const killed = (): void => void process.kill(one ?? 0, 'SIGKILL');
+    for (const [command, before] of [
+      ['flush chain inet rulecast_dns questions'],
+      ['delete chain inet rulecast_dns taken'],
+      ['delete chain inet rulecast_dns guard'],
+      ['delete chain inet rulecast_dns keep'],
+      ['delete table inet rulecast_dns'],
+      ['delete table inet rulecast_dns', killed],
+    ] as const) {
+      before?.();
+      router.nft(`${command}\n`);
+      const again = { timeout: 10_000, interval: 20, message: `after ${command}, ${before?.name}` };
+      await expect.poll(table, again).toBe(intact);
+      // Until it was noticed, others could answer: such a kernel keeps nobody from it.
+      const others = (told: Readonly<Record<string, number>>): readonly string[] =>
+        Object.keys(told).filter((key) => !key.startsWith('NXDOMAIN '));
+      await expect.poll(async () => others(await since()), { timeout: 10_000, interval: 200 }).toEqual([]);
+      const counts = async (): Promise<number> => {
+        const told = await since();
+        expect([command, others(told)]).toEqual([command, []]);
+        return sum(told, 'NXDOMAIN');
+      };
+      await expect.poll(counts, { timeout: 20_000, interval: 200 }).toBeGreaterThan(20);
+    }
+  }, 120_000);
 });

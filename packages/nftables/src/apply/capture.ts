@@ -30,7 +30,7 @@ export class Capture {
   /** As the sink said; undefined: nothing is captured, or nothing was said yet. */
   #asked: readonly string[] | undefined;
   /** What the table was made of, and what it looked like then. */
-  #made: { readonly resolvers: readonly string[]; readonly fingerprint: string } | undefined;
+  #made: { readonly resolvers: readonly string[]; readonly fingerprint: string | undefined } | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   #isFollowing = false;
   #told = '';
@@ -85,13 +85,16 @@ export class Capture {
         `${resolvers.length} resolvers are too many to be captured: at most ${CAPTURED_MAX}`,
       );
     const isSame = this.#made?.resolvers.join() === resolvers.join();
-    if (isSame && (await this.#fingerprint()) === this.#made?.fingerprint) return;
+    const found = isSame ? await this.#fingerprint() : undefined;
+    if (found !== undefined && found === this.#made?.fingerprint) return;
     tables.put(CAPTURE_TABLE, (isOwned) => captureCommands(resolvers, { downstreamGroup, isOwned }));
     this.#made = { resolvers, fingerprint: await this.#fingerprint() };
   }
 
-  async #fingerprint(): Promise<string> {
+  /** Of the table; undefined: it is not there. */
+  async #fingerprint(): Promise<string | undefined> {
     const { netlink, turn } = this.#world;
+    if (!netlink.tables().some(({ name }) => name === CAPTURE_TABLE)) return undefined;
     return (await lookAtTable(netlink, CAPTURE_TABLE, [], [], turn)).state.fingerprint;
   }
 
