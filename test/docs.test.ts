@@ -309,8 +309,10 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
 
   'docs/qubes.md#Blocked names/2': async (text) => {
     const box = await fresh();
-    const offline = text.replace('rulectl push --require sys-firewall', 'rulectl check');
-    box.write('block.sh', offline.replace('rulectl test', 'rulectl test --offline names.yaml'));
+    box.write('blocked.txt', '203.0.113.0/24\n'); // as the page has pushed it
+    const offline = text.replace('rulectl push --require sys-firewall', 'rulectl check --known-list blocked');
+    const files = '--offline blocked.txt --offline names.yaml';
+    box.write('block.sh', offline.replace('rulectl test', `rulectl test ${files}`));
     expect(await box.run('sh -e block.sh')).toMatch(/x\.ads\.example: drop\n +answer +nxdomain$/m);
   },
 
@@ -318,7 +320,8 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     const box = await fresh();
     box.stub('qvm-run', '[ "$1 $2" = "--pass-io build" ] && exec sh -c "$3"\n');
     box.stub('sudo', 'exec "$@"\n');
-    const packages = ['rulecast_0.1.0_amd64.deb', 'rulecast-firewall_0.1.0_amd64.deb'];
+    const packages = text.match(/rulecast\S*_amd64\.deb/g) ?? [];
+    expect(packages).toHaveLength(2);
     for (const name of packages) box.write(`rulecast/packed/${name}`, name);
     symlinkSync(join(ROOT, 'packaging'), box.path('rulecast/packaging'));
     await box.run(text.replaceAll('/srv/salt', box.path('srv')));
