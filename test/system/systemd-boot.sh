@@ -1,16 +1,17 @@
 #!/bin/sh
 # Boots systemd over a copy-on-write view of this machine. Run it in mount, PID, network, UTS, IPC and cgroup namespaces of its own:
-#   systemd-boot.sh WORK CHECKOUT SHARED NODE
-# WORK is an empty directory; CHECKOUT is seen at /opt/rulecast, SHARED at /srv, NODE as /usr/bin/node. Ends when its first process does.
+#   systemd-boot.sh WORK CHECKOUT SHARED NODE [TREE]
+# WORK is an empty directory; CHECKOUT is seen at /opt/rulecast, SHARED at /srv, NODE as /usr/bin/node. The view is of TREE, where that is
+# said. Ends when its first process does.
 set -e
-work=$1 checkout=$2 shared=$3 node=$4
+work=$1 checkout=$2 shared=$3 node=$4 tree=${5:-/}
 
 mount --make-rprivate /
 mount -t tmpfs tmpfs "$work"
 mkdir "$work/upper" "$work/work" "$work/root"
-mount -t overlay overlay -o "lowerdir=/,upperdir=$work/upper,workdir=$work/work" "$work/root"
+mount -t overlay overlay -o "lowerdir=$tree,upperdir=$work/upper,workdir=$work/work" "$work/root"
 cd "$work/root"
-rm -rf var/lib/rulecast etc/rulecast # of this view: whatever was installed here is not the machine's
+[ "$tree" != / ] || rm -rf var/lib/rulecast etc/rulecast # of this view: whatever is installed here is not the machine's
 
 mount -t proc proc proc
 mount -t sysfs -o ro sysfs sys

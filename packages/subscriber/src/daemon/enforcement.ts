@@ -85,7 +85,7 @@ export async function startEnforcement(options: EnforcementOptions): Promise<Nft
     args: [...identity, ...ONLY_NET_ADMIN, plain.program, ...plain.args],
   };
   const sink = createNftSink({ ...sinkOptions, applier });
-  giveUpPrivileges(account, options.stateDirectory);
+  await giveUpPrivileges(account, options.stateDirectory);
   return sink;
 }
 
@@ -101,15 +101,22 @@ function identityOf({ uid, gid }: Account): readonly string[] {
   return [`--reuid=${uid}`, `--regid=${gid}`, '--clear-groups'];
 }
 
-/** For good: no saved id, no group of root's and no capability is left to come back with. */
-function giveUpPrivileges({ name, uid, gid }: Account, stateDirectory: string | undefined): void {
+/** For good. Throws EnforcementError. */
+async function giveUpPrivileges(
+  { name, uid, gid }: Account,
+  stateDirectory: string | undefined,
+): Promise<void> {
   if (stateDirectory !== undefined) {
     makeDirectory(stateDirectory);
     chownSync(stateDirectory, uid, gid);
   }
-  process.setgroups?.([gid, ...groupsOf(name)]); // such as qubes, whose members may speak to Xen
-  process.setgid?.(gid);
-  process.setuid?.(uid);
+  const { becomeForGood } = await import('./privileges.ts'); // loads koffi
+  const groups = [gid, ...groupsOf(name)]; // such as qubes, whose members may speak to Xen
+  try {
+    becomeForGood({ uid, gid, groups });
+  } catch (cause) {
+    throw new EnforcementError(`cannot become ${name}: ${(cause as Error).message}`, { cause });
+  }
   process.env['HOME'] = '/';
 }
 
