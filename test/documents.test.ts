@@ -79,6 +79,10 @@ function anchorsOf(document: string): readonly string[] {
 describe.each(DOCUMENTS)('%s', (document) => {
   const text = textOf(document);
 
+  it('has nothing that a merge left open', () => {
+    expect(textOf(document)).not.toMatch(/^(<{7}|={7}|>{7})( |$)/m);
+  });
+
   it('names files and folders that are there', () => {
     expect(pathsFromRoot(text).filter((path) => !isThere(path))).toEqual([]);
   });

@@ -156,6 +156,11 @@ export const NAMES_LEFT_MAX_BYTES = 1_048_576;
  */
 export const LOOKS_MAX = 1024;
 export const LOOKS_OF_ONE_MAX = 16;
+/**
+ * With less than this part of it left, what gives way is looked for before an opening has to wait, and twice
+ * as much of it is made free: a look takes 0.01 to 0.3 s, which is longer than an answer waits.
+ */
+export const ROOM_AHEAD = 8;
 /** Names that are remembered to be left in a list, or not, so that they are looked up once. */
 export const LABELS_KNOWN_MAX = 65_536;
 /** Elements of name sets that are carried over at a time. */

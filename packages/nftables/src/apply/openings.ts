@@ -33,6 +33,7 @@ import {
   LOOKS_MAX,
   LOOKS_OF_ONE_MAX,
   NAME_ADDRESSES_OF_ONE_MAX,
+  ROOM_AHEAD,
 } from '../limits.ts';
 import type { ColumnInBody, LeftInBody, NameSet } from '../plan/change.ts';
 import { isReadable, type NameLabel, parseNameSetName } from '../plan/name-set.ts';
@@ -72,9 +73,15 @@ interface Entry {
   readonly untilMs: number;
 }
 
+/** With more, room is made ahead: of a list, and of a name. */
+const CROWDED_AT = NAME_ADDRESSES_MAX - aheadOf(NAME_ADDRESSES_MAX);
+const NAME_CROWDED_AT = NAME_ADDRESSES_OF_ONE_MAX - aheadOf(NAME_ADDRESSES_OF_ONE_MAX);
+
 /** What a qube holds, by address, and how much of it is of each name: it is asked at every opening. */
 class Holding extends Map<string, Entry> {
   readonly #ofNames = new Map<NameLabel, number>();
+  /** With more, by both addresses of the qube, it is looked for what may give way. */
+  crowdedAt = CROWDED_AT;
 
   countOf(label: NameLabel): number {
     return this.#ofNames.get(label) ?? 0;
@@ -101,6 +108,8 @@ class Holding extends Map<string, Entry> {
 
 /** What comes of an opening while it is not known which flows there are. */
 const NEEDS_LOOK = 'needs-look';
+/** It is open; and before there is no room for the next, it had better be known which flows there are. */
+const MAKES_ROOM = 'makes-room';
 
 /** By qube. */
 type Held = Map<string, Holding>;
@@ -290,14 +299,22 @@ export class Openings {
    */
   open(opening: Opening, other?: string): Outcome | Promise<Outcome> {
     const outcome = this.#open(opening, other, undefined);
-    if (outcome !== NEEDS_LOOK) return outcome;
+    if (outcome !== NEEDS_LOOK && outcome !== MAKES_ROOM) return outcome;
     const qube = textOf(wordsOf(opening.qube));
     const own = this.#waiting.filter((each) => each.qube === qube).length;
+    if (outcome === MAKES_ROOM) {
+      const nothing = { ...opening, addresses: [] }; // but room for the next
+      const tell = (): void => undefined;
+      if (own === 0 && this.#waiting.length < LOOKS_MAX) this.#wait({ opening: nothing, other, qube, tell });
+      return Outcome.open;
+    }
     if (own >= LOOKS_OF_ONE_MAX || this.#waiting.length >= LOOKS_MAX) return Outcome.later;
-    return new Promise((tell) => {
-      this.#waiting.push({ opening, other, qube, tell });
-      void this.#look();
-    });
+    return new Promise((tell) => this.#wait({ opening, other, qube, tell }));
+  }
+
+  #wait(waiting: Waiting): void {
+    this.#waiting.push(waiting);
+    void this.#look();
   }
 
   /** Looks at flows for all that wait, one look after the other, and rests as long as each takes. */
@@ -311,7 +328,7 @@ export class Openings {
       const live = await this.#liveOf(waiting);
       for (const { opening, other, tell } of waiting) {
         const outcome = live === undefined ? Outcome.later : this.#open(opening, other, live);
-        tell(outcome === NEEDS_LOOK ? Outcome.later : outcome);
+        tell(typeof outcome === 'string' ? Outcome.later : outcome);
         await this.#kernel.pause(0); // others have their turn
       }
       await this.#kernel.pause(this.#kernel.nowMs() - startMs);
@@ -342,7 +359,7 @@ export class Openings {
     { family, key, version, qube, addresses, seconds, label }: Opening,
     other: string | undefined,
     live: ReadonlySet<string> | undefined,
-  ): Outcome | typeof NEEDS_LOOK {
+  ): Outcome | typeof NEEDS_LOOK | typeof MAKES_ROOM {
     const asked = this.#sideOf(key, version, label, qube);
     if (asked === undefined) return Outcome.later;
     if (!isOf(asked.place, asked.own)) return Outcome.refused;
@@ -378,6 +395,13 @@ export class Openings {
     } finally {
       if (mine.size === 0) held.delete(textOf(own));
     }
+    const [all, ofName] = [mine.size + (its?.size ?? 0), mine.countOf(label) + (its?.countOf(label) ?? 0)];
+    if (live === undefined) {
+      const isNameCrowded = ofName > Math.max(NAME_CROWDED_AT, added.size);
+      return all > mine.crowdedAt || isNameCrowded ? MAKES_ROOM : Outcome.open;
+    }
+    // Where flows keep nearly all of it, not every opening looks again.
+    mine.crowdedAt = Math.max(CROWDED_AT, Math.ceil((all + NAME_ADDRESSES_MAX) / 2));
     return Outcome.open;
   }
 
@@ -577,7 +601,8 @@ function forgetEnded(mine: Holding, nowMs: number): void {
 /**
  * What gives way of what a qube holds by either of its addresses, so that there is room for more, of the same
  * name and of all: what ends first of that to which no flow goes. Where it has to be known which does, `live`
- * says so. `its`: by the address of the other family than what is added.
+ * says so, and room is made for the next ones, too. `its`: by the address of the other family than what is
+ * added.
  */
 function withoutRoom(
   mine: Holding,
@@ -591,11 +616,10 @@ function withoutRoom(
   | typeof NEEDS_LOOK
   | typeof Outcome.full {
   // As nearly always, and without a look at a thousand.
-  if (isRoom(mine, its, added, label)) return { mine: [], its: [] };
+  if (live === undefined && isRoom(mine, its, added, label)) return { mine: [], its: [] };
   forgetEnded(mine, nowMs);
   if (its !== undefined) forgetEnded(its, nowMs);
-  if (isRoom(mine, its, added, label)) return { mine: [], its: [] };
-  if (live === undefined) return NEEDS_LOOK;
+  if (live === undefined) return isRoom(mine, its, added, label) ? { mine: [], its: [] } : NEEDS_LOOK;
   const ofMine = [...mine].flatMap(([address, entry]) => (added.has(address) ? [] : [entry]));
   const others = [...ofMine, ...(its?.values() ?? [])];
   const gone = new Set<Entry>();
@@ -604,10 +628,10 @@ function withoutRoom(
     [others, NAME_ADDRESSES_MAX],
   ] as const) {
     const left = some.filter((each) => !gone.has(each));
-    const tooMany = left.length + added.size - most;
+    const count = left.length + added.size;
     const idle = left.filter(({ key }) => !live.has(textOf(key)));
-    if (idle.length < tooMany) return Outcome.full;
-    for (const each of firstToEnd(idle, tooMany)) gone.add(each);
+    if (idle.length < count - most) return Outcome.full;
+    for (const each of firstToEnd(idle, count - (most - 2 * aheadOf(most)))) gone.add(each);
   }
   const isGone = (entry: Entry): boolean => gone.has(entry);
   return { mine: ofMine.filter(isGone), its: [...(its?.values() ?? [])].filter(isGone) };
@@ -629,6 +653,11 @@ function isRoom(
     mine.size + (its?.size ?? 0) + more <= NAME_ADDRESSES_MAX &&
     mine.countOf(label) + (its?.countOf(label) ?? 0) + moreOfName <= NAME_ADDRESSES_OF_ONE_MAX
   );
+}
+
+/** Room for what is told while flows are looked at. */
+function aheadOf(most: number): number {
+  return most / ROOM_AHEAD;
 }
 
 function firstToEnd(entries: readonly Entry[], count: number): readonly Entry[] {
