@@ -6,6 +6,7 @@
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { childrenOf, startEnforcer } from '../enforce/enforcer.ts';
@@ -22,6 +23,13 @@ const POLICIES = {
   b: ['10.137.128.6', 'fd09:24ef:4179:b::6'],
 };
 const LISTENING = `require('net').createServer((s) => s.on('error', () => {}).end()).listen({ port: 443, host: '::', backlog: 4096 }, () => console.log('ready'))`;
+
+/** Releases that take the place of each other, how often, and connections right after an answer meanwhile. */
+const RELEASES = 30;
+const SWAPPED_EVERY_MS = 100;
+const CONNECTIONS = 1200;
+/** Not all that a qube may hold: 200 at once leave no time to make room. */
+const NAMES = 800;
 
 let network: Network | undefined;
 
@@ -47,6 +55,20 @@ async function ready(namespace: Namespace, command: readonly string[]): Promise<
   await once(createInterface({ input: namespace.spawn(command).stdout }), 'line');
 }
 
+function documentOf(names: readonly string[], more: readonly string[]): object {
+  const accepts = ['updates', 'corp'].map((name) => `accept dst=@${name} proto=tcp dstports=443`);
+  const egress = [...accepts, ...more];
+  const policies = Object.entries(POLICIES).map(([name, prefixes]) => [name, { prefixes, egress }]);
+  return {
+    lists: {
+      updates: { names, resolve: 'firewall' },
+      corp: { names: ['.corp.example'], resolve: 'firewall', private: true },
+    },
+    policies: Object.fromEntries(policies),
+    unmatched: 'drop',
+  };
+}
+
 /** A house whose firewall opens by name, with qubes a and b. */
 async function opened() {
   const scene = new Scene();
@@ -66,18 +88,7 @@ async function opened() {
   scene.keep(await startDns(['--releases', names, '--openings', openings, ...listen], router.prefix));
   const enforcer = await startEnforcer(scene, network, ['--names', names, '--openings', openings]);
   const push = async (list: readonly string[], more: readonly string[] = []): Promise<string> => {
-    const accepts = ['updates', 'corp'].map((name) => `accept dst=@${name} proto=tcp dstports=443`);
-    const egress = [...accepts, ...more];
-    const policies = Object.entries(POLICIES).map(([name, prefixes]) => [name, { prefixes, egress }]);
-    const rules = {
-      lists: {
-        updates: { names: list, resolve: 'firewall' },
-        corp: { names: ['.corp.example'], resolve: 'firewall', private: true },
-      },
-      policies: Object.fromEntries(policies),
-      unmatched: 'drop',
-    };
-    writeFileSync(scene.path('rules.json'), JSON.stringify(rules));
+    writeFileSync(scene.path('rules.json'), JSON.stringify(documentOf(list, more)));
     const args = ['push', scene.path('rules.json'), '--yes', '--require', 'firewall', ...PERMITTED];
     const { code, stdout, stderr } = await rulectl(scene.directory, args);
     expect([code, stdout + stderr]).toEqual([0, expect.stringContaining('applied by firewall')]);
@@ -172,4 +183,51 @@ describe.skipIf(enforcementGap() !== undefined)('a name that a rule accepts', ()
     expect(await a({ domain: 'any.example', type: 'AAAA', from: 800 })).toEqual({ open: 1 });
     expect(await b({ address: '2606:2800:220:1::320' })).toEqual({ refused: 1 });
   }, 180_000);
+
+  it.each<[string, (release: number) => Parameters<typeof documentOf>]>([
+    ['rules', (release) => [['.deb.example'], [`accept dst4=198.51.100.${release % 250}`]]],
+    ['its list', (release) => [['.deb.example', `n${release}.example`], []]],
+  ])(
+    'is open from the answer on, and long after, while each 100 ms a release changes %s',
+    async (_, next) => {
+      const { scene, a, b } = await opened();
+      let releases = 0;
+      const swap = async (): Promise<void> => {
+        const document = JSON.stringify(documentOf(...next(releases++)));
+        const { ending } = await scene.control.pushText('rules.json', document);
+        expect(ending).toMatchObject({ kind: 'done' });
+      };
+      await swap();
+      await expect.poll(() => b({ count: 400 }), { timeout: 10_000 }).toEqual({ open: 400 });
+      let isOver = false;
+      /** Connects again and again, not more often than questions of a qube are answered. */
+      const [atOnce, later]: [Record<string, number>, Record<string, number>] = [{}, {}];
+      const connecting = async (
+        client: Client,
+        seen: Record<string, number>,
+        isAgain: boolean,
+      ): Promise<void> => {
+        for (let from = 0; !isOver; from += 200) {
+          const due = pause(isAgain ? 0 : 450);
+          const answers = await client({ from: from % (isAgain ? 400 : NAMES), count: 200, again: isAgain });
+          for (const [what, count] of Object.entries(answers)) seen[what] = (seen[what] ?? 0) + count;
+          await due;
+        }
+      };
+      const connected = Promise.all([connecting(a, atOnce, false), connecting(b, later, true)]);
+      const goesOn = (): boolean => releases < RELEASES || !atOnce['open'] || atOnce['open'] < CONNECTIONS;
+      while (goesOn()) {
+        const due = pause(SWAPPED_EVERY_MS);
+        await swap();
+        await due;
+      }
+      isOver = true;
+      await connected;
+      const { SERVFAIL = 0, ...told } = atOnce; // beside other work some answers are late, and say so
+      expect([Object.keys(told), Object.keys(later)]).toEqual([['open'], ['open']]);
+      expect(SERVFAIL).toBeLessThan(CONNECTIONS / 10);
+      expect(later['open']).toBeGreaterThan(CONNECTIONS / 4);
+    },
+    120_000,
+  );
 });

@@ -78,6 +78,7 @@ class Kernel {
     return [{ key, milliseconds: 5000, label: 'old.example', agoMs: 41_000 }];
   }
 
+  whileLooked = async (): Promise<void> => undefined;
   flowKeys: readonly Uint32Array[] = [];
   looks = 0;
   rested = 0;
@@ -85,7 +86,7 @@ class Kernel {
 
   async flows(take: (key: Uint32Array) => void): Promise<void> {
     this.looks++;
-    await undefined;
+    await this.whileLooked();
     if (this.noFlows !== undefined) throw this.noFlows;
     for (const key of this.flowKeys) take(key);
   }
@@ -584,6 +585,17 @@ describe('a release', () => {
       await prepared(openings, VERSION, ['api.example'], []);
       expect(await openings.open(opening({ addresses: addresses(2, 2000) }))).toBe(Outcome.open);
       expect([kernel.of('10,137,0,5').length, kernel.of('10,137,0,5', inNext).length]).toEqual([754, 752]);
+    });
+
+    it('has room made ahead whatever states of its list came meanwhile', async () => {
+      const { kernel, openings } = await opened();
+      kernel.whileLooked = async () => {
+        await prepared(openings, null, ['api.example'], []);
+        openings.release();
+      };
+      for (let i = 0; i < 15; i++)
+        openings.open(opening({ addresses: addresses(64, i * 64), label: `${i}.cdn.example` }));
+      await expect.poll(() => kernel.of('10,137,0,5', inNext).length).toBe(768);
     });
 
     it('takes what is said of the state before, where the name is still in it, until another comes', async () => {

@@ -360,10 +360,11 @@ export class Openings {
     other: string | undefined,
     live: ReadonlySet<string> | undefined,
   ): Outcome | typeof NEEDS_LOOK | typeof MAKES_ROOM {
-    const asked = this.#sideOf(key, version, label, qube);
+    const state = addresses.length === 0 ? undefined : version; // of room it is no matter
+    const asked = this.#sideOf(key, state, label, qube);
     if (asked === undefined) return Outcome.later;
     if (!isOf(asked.place, asked.own)) return Outcome.refused;
-    const beside = this.#sideOf(key, version, label, this.#otherOf(qube, other));
+    const beside = this.#sideOf(key, state, label, this.#otherOf(qube, other));
     const [side, rest] = asked.place.family === family ? [asked, beside] : [beside, asked];
     if (side === undefined || !isOf(side.place, side.own)) return Outcome.unknown;
     const { place, list, own } = side;
@@ -412,12 +413,17 @@ export class Openings {
     for (const entry of gone) mine.delete(addressText(place.family, entry.key));
   }
 
-  /** Where an address of a qube has what it holds by a list; undefined: nowhere in what is in force. */
-  #sideOf(key: Key, version: Key, label: NameLabel, qube: Uint8Array | undefined): Side | undefined {
+  /** Where an address of a qube has what it holds by a list, or a state of it; undefined: nowhere. */
+  #sideOf(
+    key: Key,
+    state: Key | undefined,
+    label: NameLabel,
+    qube: Uint8Array | undefined,
+  ): Side | undefined {
     if (qube === undefined) return undefined;
     const list = `${key}_${qube.length === 4 ? 4 : 6}`;
     const place = this.#current?.places.get(list);
-    if (place === undefined || !isSaidOf(place, version, label)) return undefined;
+    if (place === undefined || (state !== undefined && !isSaidOf(place, state, label))) return undefined;
     return { list, place, own: wordsOf(qube) };
   }
 
