@@ -87,13 +87,22 @@ async function opened() {
   const listen = ['--listen', `${DNS4}:5353`, '--listen', `[${DNS6}]:5353`, '--upstream', '127.0.0.1:5300'];
   scene.keep(await startDns(['--releases', names, '--openings', openings, ...listen], router.prefix));
   const enforcer = await startEnforcer(scene, network, ['--names', names, '--openings', openings]);
-  const push = async (list: readonly string[], more: readonly string[] = []): Promise<string> => {
+  const tryPush = (list: readonly string[], more: readonly string[] = []) => {
     writeFileSync(scene.path('rules.json'), JSON.stringify(documentOf(list, more)));
-    const args = ['push', scene.path('rules.json'), '--yes', '--require', 'firewall', ...PERMITTED];
-    const { code, stdout, stderr } = await rulectl(scene.directory, args);
+    return rulectl(scene.directory, [
+      ...['push', scene.path('rules.json'), '--yes', '--require', 'firewall'],
+      ...PERMITTED,
+    ]);
+  };
+  const push = async (list: readonly string[], more: readonly string[] = []): Promise<string> => {
+    const { code, stdout, stderr } = await tryPush(list, more);
     expect([code, stdout + stderr]).toEqual([0, expect.stringContaining('applied by firewall')]);
     return stdout + stderr;
   };
+  // Until rulecast-dns has found the applier, such a release is not taken.
+  let tries = 0;
+  const first = async () => (await tryPush([`first${tries++}.example`])).code;
+  await expect.poll(first, { timeout: 30_000 }).toBe(0);
   const [a, b] = [clientIn(links.a.namespace), clientIn(links.b.namespace)];
   return { scene, push, a, b, a6: clientIn(links.a.namespace, DNS6), enforcer, router };
 }
