@@ -387,8 +387,9 @@ describe('a feed and a follower', () => {
         policies: { default: { egress: [`accept ${remote}`] } },
       });
     await settled();
-    await world.feed.follow(accepting('dst=@updates'));
+    const followed = world.feed.follow(accepting('dst=@updates')); // for as long as a commit waits
     await world.clock.pass(3_000);
+    await followed;
     expect(world.feed.trouble()?.text).toContain('give it --openings');
     expect(world.feed.counters()).toEqual({ dnsQuestions: 3, 'dnsList.ads': 2 });
     await world.clock.pass(4_000);
@@ -400,8 +401,21 @@ describe('a feed and a follower', () => {
     await world.feed.follow(accepting('dst4=192.0.2.1'));
     await world.clock.pass(2_000);
     expect(world.feed.trouble()).toBeUndefined(); // nothing is to be opened
-    await world.feed.follow(accepting('dst=@resolved'));
-    expect(world.feed.trouble()?.text).toContain('give it --openings');
+    // A commit waits for the applier to be reached, as it is a moment after the start.
+    let isFollowed = false;
+    const resolved = world.feed.follow(accepting('dst=@resolved')).then(() => {
+      isFollowed = true;
+    });
+    await world.clock.pass(500);
+    expect([isFollowed, world.feed.trouble()?.text]).toEqual([
+      false,
+      expect.stringContaining('give it --openings'),
+    ]);
+    opens = 1;
+    await world.clock.pass(2_400); // it is asked what it has each two seconds
+    expect(isFollowed).toBe(true);
+    await resolved;
+    expect(world.feed.trouble()).toBeUndefined();
   });
 
   it('say that names are not judged where nobody listens, and say all of it to who comes', async () => {

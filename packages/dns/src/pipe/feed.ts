@@ -62,7 +62,8 @@ export class NameFeed {
   }
 
   /**
-   * A rule set is in force: names are to be judged by it. Resolves once they are, or it is no use to wait.
+   * A rule set is in force: names are to be judged by it. Resolves once they are, and opened, or it is no use
+   * to wait.
    */
   async follow(ruleSet: RuleSet): Promise<void> {
     const number = ((this.#wanted?.number ?? 0) % NUMBER_MAX) + 1;
@@ -70,7 +71,8 @@ export class NameFeed {
     this.#behindSinceMs ??= this.#options.clock.monotonicMs();
     this.#wake();
     const untilMs = this.#options.clock.monotonicMs() + TAKE_MS;
-    while (this.#isOpen && !this.#closing.signal.aborted && this.#behindSinceMs !== undefined) {
+    const isDue = (): boolean => this.#behindSinceMs !== undefined || this.trouble() !== undefined;
+    while (this.#isOpen && !this.#closing.signal.aborted && isDue()) {
       const leftMs = untilMs - this.#options.clock.monotonicMs();
       if (leftMs <= 0) return;
       await this.#change(leftMs);
@@ -220,8 +222,10 @@ export class NameFeed {
 
   #takeCounts({ [OPENS]: opens, ...counts }: Readonly<Record<string, number>>): void {
     this.#counts = counts;
-    if (opens !== 0) this.#opensNothingSinceMs = undefined;
-    else this.#opensNothingSinceMs ??= this.#options.clock.monotonicMs();
+    if (opens !== 0 && this.#opensNothingSinceMs !== undefined) {
+      this.#opensNothingSinceMs = undefined;
+      this.#wake();
+    } else if (opens === 0) this.#opensNothingSinceMs ??= this.#options.clock.monotonicMs();
   }
 
   /** Whether it has what is wanted, and since when it has not. */
