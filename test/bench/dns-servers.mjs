@@ -4,6 +4,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { dnsmasqCommand, unboundCommand } from '../kit/forwarders.mjs';
 import {
   dnsNetCommand,
   endpointsIn,
@@ -109,17 +110,14 @@ export class Firewall {
  * @param {{ readonly port: number, readonly cache: number, readonly nftset?: string, readonly file?: string }} options
  */
 export function startDnsmasq(network, { port, cache, nftset, file }) {
-  return started(network, port, [
-    ...['dnsmasq', '-k', '--no-resolv', '--no-hosts', '--no-poll', '--user=root', '--bind-interfaces'],
-    ...[`--listen-address=${ADDRESS}`, `--port=${port}`, `--server=127.0.0.1#${UPSTREAM_PORT}`],
-    ...[
-      `--cache-size=${cache}`,
-      '--dns-forward-max=4096',
-      `--conf-file=${file ?? '/dev/null'}`,
-      '--pid-file=',
-    ],
-    ...(nftset === undefined ? [] : [`--nftset=/${OPENED}/4#inet#${nftset}`]),
-  ]);
+  return started(
+    network,
+    port,
+    dnsmasqCommand({ address: ADDRESS, port, upstreamPort: UPSTREAM_PORT }, [
+      ...[`--cache-size=${cache}`, '--dns-forward-max=4096', `--conf-file=${file ?? '/dev/null'}`],
+      ...(nftset === undefined ? [] : [`--nftset=/${OPENED}/4#inet#${nftset}`]),
+    ]),
+  );
 }
 
 /**
@@ -128,30 +126,16 @@ export function startDnsmasq(network, { port, cache, nftset, file }) {
  * @param {{ readonly port: number, readonly isCaching: boolean, readonly file?: string }} options
  */
 export function startUnbound(network, directory, { port, isCaching, file }) {
-  const path = join(directory, `unbound-${port}.conf`);
-  writeFileSync(
-    path,
-    `server:
-  interface: ${ADDRESS}@${port}
-  access-control: 0.0.0.0/0 allow
-  do-daemonize: no
-  chroot: ""
-  username: ""
-  pidfile: ""
-  use-syslog: no
-  verbosity: 0
-  num-threads: 1
-  module-config: "iterator"
-  do-not-query-localhost: no
-  outgoing-range: 4096
-  num-queries-per-thread: 4096
-${file === undefined ? '' : `  include: ${file}\n`}forward-zone:
-  name: "."
-  forward-addr: 127.0.0.1@${UPSTREAM_PORT}
-  forward-no-cache: ${isCaching ? 'no' : 'yes'}
-`,
+  const include = file === undefined ? '' : `  include: ${file}\n`;
+  const where = { address: ADDRESS, port, upstreamPort: UPSTREAM_PORT };
+  return started(
+    network,
+    port,
+    unboundCommand(where, join(directory, `unbound-${port}.conf`), {
+      server: `  outgoing-range: 4096\n  num-queries-per-thread: 4096\n${include}`,
+      zone: `  forward-no-cache: ${isCaching ? 'no' : 'yes'}\n`,
+    }),
   );
-  return started(network, port, ['unbound', '-d', '-c', path]);
 }
 
 /**

@@ -15,6 +15,7 @@ import { QUESTIONS_PER_S, SENDERS_PER_S } from '../../packages/nftables/src/limi
 import { childrenOf, ENFORCER, startEnforcer } from '../enforce/enforcer.ts';
 import { type Namespace, Network } from '../enforce/network.mjs';
 import { qubesDnat, qubesMasquerade, qubesTables } from '../enforce/qubes-tables.mjs';
+import { dnsmasqCommand, unboundCommand } from '../kit/forwarders.mjs';
 import { type Daemon, dnsNetCommand, startDns } from '../processes.mjs';
 import { namespacePrefix } from '../run/run.mjs';
 import { enforcementGap } from './namespaces.ts';
@@ -78,31 +79,9 @@ async function dig(
 
 /** What forwards from port 5301 of an address to a resolver that knows some names. */
 function forwarder(program: 'unbound' | 'dnsmasq', address: string, scene: Scene): readonly string[] {
-  if (program === 'dnsmasq') {
-    const own = ['--no-resolv', '--no-hosts', '--no-poll', '--user=root', '--bind-interfaces', '--pid-file='];
-    const where = [`--listen-address=${address}`, '--port=5301', '--server=127.0.0.1#5302'];
-    return ['dnsmasq', '-k', '--conf-file=/dev/null', ...own, ...where];
-  }
-  const path = scene.path('unbound.conf');
-  writeFileSync(
-    path,
-    `server:
-  interface: ${address}@5301
-  access-control: 0.0.0.0/0 allow
-  do-daemonize: no
-  chroot: ""
-  username: ""
-  pidfile: ""
-  use-syslog: no
-  num-threads: 1
-  module-config: "iterator"
-  do-not-query-localhost: no
-forward-zone:
-  name: "."
-  forward-addr: 127.0.0.1@5302
-`,
-  );
-  return ['unbound', '-d', '-c', path];
+  const where = { address, port: 5301, upstreamPort: 5302 };
+  if (program === 'dnsmasq') return dnsmasqCommand(where, ['--conf-file=/dev/null']);
+  return unboundCommand(where, scene.path('unbound.conf'));
 }
 
 /** What a program of a qube says whose resolver is `server`, or how it ends. */
@@ -367,8 +346,10 @@ describe.skipIf(enforcementGap() !== undefined)('DNS of qubes', () => {
           expect(await dig(a, server, blocked)).toBe('NXDOMAIN');
         }
         // Too long for a datagram: by TCP.
-        const many = await said('dig', '+noedns', '+short', 'many.deb.example');
-        expect(many.split('\n')).toHaveLength(64);
+        // On a busy machine 64 addresses may take longer than an answer waits: it is asked again.
+        const many = async (): Promise<number> =>
+          (await said('dig', '+noedns', '+short', 'many.deb.example')).split('\n').length;
+        await expect.poll(many, { timeout: 10_000 }).toBe(64);
       }
     },
     120_000,
