@@ -1,4 +1,4 @@
-/** Commands of resolvers that keep nothing and forward all to one upstream of this host, in the foreground. */
+/** Commands of resolvers that keep nothing and forward all to one upstream of this host. */
 
 import { writeFileSync } from 'node:fs';
 
