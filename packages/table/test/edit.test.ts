@@ -48,6 +48,8 @@ import {
 
 const ENVIRONMENT: Environment = { now: 1000, dns: [] };
 const MATCH = plainRule('drop');
+/** Copies of a packet that are looked up at once: some in vectors, and some besides. */
+const BATCH = 11;
 /** Classes that values of a byte tell apart. */
 const BYTE_CLASSES = 256;
 
@@ -88,15 +90,19 @@ function codesOf(table: Table, { direction, src, dst, proto, port, icmpType }: P
     dst.family === 4
       ? table.reader.lookup4(way, src?.words[0], dst.words[0] ?? 0, proto, detail)
       : table.reader.lookup6(way, src?.words, 0, dst.words, 0, proto, detail);
-  const out = { codes: new Uint32Array(1), generation: 0 };
+  const out = { codes: new Uint32Array(BATCH), generation: 0 };
   const columns = {
-    src: src?.words,
-    dst: dst.words,
-    protos: Uint8Array.of(proto),
-    details: Int32Array.of(detail),
+    src: src && repeated(src.words),
+    dst: repeated(dst.words),
+    protos: new Uint8Array(BATCH).fill(proto),
+    details: new Int32Array(BATCH).fill(detail),
   };
-  table.reader.lookupBatch({ family: dst.family, direction: way, count: 1, ...columns }, out);
-  return [one, out.codes[0] ?? -1];
+  table.reader.lookupBatch({ family: dst.family, direction: way, count: BATCH, ...columns }, out);
+  return [one, ...new Set(out.codes)];
+}
+
+function repeated(words: Uint32Array): Uint32Array {
+  return Uint32Array.from({ length: words.length * BATCH }, (_, i) => words[i % words.length] ?? 0);
 }
 
 /** Checks a table against the evaluator. */
@@ -626,6 +632,25 @@ describe('an edit of rules', () => {
     ports: i % 3 === 0 ? { first: 443, last: 443 } : undefined,
     remote: { kind: 'prefix', prefix: prefixOf(4, [at], 32) },
   });
+
+  // A rule that came beside the only list had no effect, or batches answered with codes that there are not.
+  it.each(['10.0.0.0/8', '10.0.0.0/16', '10.0.0.0/24', '10.0.0.1/32'])(
+    'brings a third class to a table of two: %s',
+    (text) => {
+      const only: Rule = { ...MATCH, remote: { kind: 'list', list: 'l0' } };
+      const more: Rule = { ...MATCH, remote: { kind: 'prefix', prefix: parsed(text) } };
+      const ruleSetOf = (rules: readonly Rule[]): RuleSet => ({
+        ...byLists([prefixSetOf([parsed('10.1.0.0/24')])]),
+        policies: new Map([['default', { ...emptyPolicy('default'), egress: runsFrom(rules) }]]),
+      });
+      const table = new Table();
+      table.flip(table.prepare(ruleSetOf([only]), ENVIRONMENT));
+      const after = ruleSetOf([only, more]);
+      table.flip(table.prepare(after, ENVIRONMENT));
+      for (const address of ['9.255.255.255/32', '10.0.0.1/32', '10.1.0.1/32', '10.1.1.0/32', '11.0.0.0/32'])
+        checkPacket(table, after, ENVIRONMENT, egressTo(parsed(address)), address);
+    },
+  );
 
   it('that makes rows for all of many policies is compiled in full', () => {
     const everywhere = prefixSetOf([prefixOf(4, [0], 1), prefixOf(4, [0x80000000], 1)]);

@@ -17,7 +17,7 @@ import type { Heap } from '../memory/heap.ts';
 import type { Move, TableMemory } from '../memory/memory.ts';
 import { Chunks } from './chunks.ts';
 import { DIRECTORY_SLOTS } from './map.ts';
-import { Intervals, type NodeShape, NodeView, nodeShape, ValueWidth, writeNode } from './node.ts';
+import { checkValue, Intervals, type NodeShape, NodeView, nodeShape, ValueWidth, writeNode } from './node.ts';
 import { Splice } from './splice.ts';
 
 /**
@@ -94,6 +94,7 @@ export class MapEditor {
     this.#toggled.length = 0;
     const first = directory >>> 2;
     const set = (slot: number, value: number): void => {
+      checkValue(value, width); // classes that answer at once, without a node
       touched.push(slot);
       this.#memory.views.words[first + slot] = value;
     };

@@ -49,6 +49,12 @@ export function widthFor(family: 4 | 6, classCount: number): ValueWidth {
   return classCount <= 2 ** 16 ? ValueWidth.half : ValueWidth.word;
 }
 
+/** The values of a map are below it. */
+export function valueLimit(width: ValueWidth): number {
+  if (width === ValueWidth.word) return Number.POSITIVE_INFINITY;
+  return width === ValueWidth.none ? 2 : 2 ** (8 << width);
+}
+
 /**
  * Intervals of 16 bits of addresses, in order: `starts[0]` is 0, neighbours have different values. Scratch,
  * used over and over.
@@ -114,17 +120,17 @@ export interface NodeShape {
 /** The layout of a node of at least two intervals. Throws TableLimitError if a value is too wide. */
 export function nodeShape(intervals: Intervals, width: ValueWidth): NodeShape {
   const { starts, values, count } = intervals;
-  if (width < ValueWidth.word) {
-    const limit = 2 ** (8 << width);
-    for (let i = 0; i < count; i++) if (values[i]! >= limit) throw tooManyClasses(limit); // i < count
-  }
+  for (let i = 0; i < count; i++) checkValue(values[i]!, width); // i < count
   const bounds = count - 1;
   const partBits = Math.min(partBitsFor(starts, bounds), mostPartBits(bounds, width));
   return shapeOf(bounds, partBits, width, width === ValueWidth.none && values[0] === 1 ? 1 : 0);
 }
 
-function tooManyClasses(limit: number): TableLimitError {
-  return new TableLimitError(TableLimitCode.classes, limit, 'address classes in a map of this width');
+/** Throws TableLimitError for a value that a map of this width cannot tell apart from all others. */
+export function checkValue(value: number, width: ValueWidth): void {
+  const limit = valueLimit(width);
+  if (value >= limit)
+    throw new TableLimitError(TableLimitCode.classes, limit, 'address classes in a map of this width');
 }
 
 export function shapeOf(bounds: number, partBits: number, width: ValueWidth, first: 0 | 1): NodeShape {

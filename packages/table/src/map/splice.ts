@@ -17,6 +17,7 @@ import {
   type NodeView,
   shapeOf,
   ValueWidth,
+  valueLimit,
 } from './node.ts';
 
 /** Values of 16 bits. */
@@ -85,11 +86,11 @@ export class Splice {
   shape(): NodeShape | undefined {
     const { old, made } = this;
     const { width, partBits } = old.shape;
-    const limit = width === ValueWidth.none ? 2 : 2 ** (8 << width);
+    const limit = valueLimit(width);
     let intervals = old.count;
     for (const { head, tail, madeFrom, madeTo } of this.#windows) {
       intervals += madeTo - madeFrom - (tail - head);
-      for (let i = madeFrom; i < madeTo && width !== ValueWidth.word; i++) {
+      for (let i = madeFrom; i < madeTo; i++) {
         if (made.values[i]! >= limit) return undefined; // i < count
       }
     }
