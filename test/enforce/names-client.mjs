@@ -40,9 +40,24 @@ async function asked(server, name, type) {
   const whole = first.flag_tc ? await askedByTcp(server, query) : first;
   const answer = /** @type {packet.DecodedPacket & { rcode: string }} */ (whole);
   const addresses = (answer.answers ?? []).flatMap((each) =>
-    each.type === 'A' || each.type === 'AAAA' ? [each.data] : [],
+    each.type === 'A' || each.type === 'AAAA' ? [each.data] : hintsOf(/** @type {any} */ (each)),
   );
   return { rcode: answer.rcode, addresses };
+}
+
+/**
+ * What a service of the name itself (HTTPS) has as hints, one of each family.
+ * @param {{ readonly type: string, readonly data: Buffer }} answer
+ */
+function hintsOf({ type, data }) {
+  if (type !== 'UNKNOWN_65') return [];
+  const hints = [];
+  for (let at = 3; at < data.length; at += 4 + data.readUInt16BE(at + 2)) {
+    const value = data.subarray(at + 4, at + 4 + data.readUInt16BE(at + 2));
+    const words = Array.from({ length: value.length / 2 }, (_, i) => value.readUInt16BE(i * 2).toString(16));
+    hints.push(value.length === 4 ? value.join('.') : words.join(':'));
+  }
+  return hints;
 }
 
 /** @param {Server} server @param {packet.Packet} query */

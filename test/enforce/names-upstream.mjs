@@ -1,7 +1,8 @@
 /**
  * A resolver that knows names by their first label, whatever comes behind: `n7` has an address of its own,
  * `many` has 65, `private` one of a qube, `inner` one of a network behind, and `www` is an alias of `n1` of
- * another domain. On 127.0.0.1; its argument is the port.
+ * another domain. A service (HTTPS, UNKNOWN_65) has the address of each family as a hint. On 127.0.0.1; its
+ * argument is the port.
  */
 
 import { createSocket } from 'node:dgram';
@@ -41,6 +42,14 @@ function answersTo(lower, name, type) {
     return [{ type: 'CNAME', name, ttl: 60, data: target }, ...answersTo(target, target, type)];
   }
   const number = Number(/^n(\d+)$/.exec(label)?.[1] ?? 0);
+  if (type === 'UNKNOWN_65') {
+    const [four, six] = [
+      [93, 184, number >> 8, number & 255],
+      [38, 6, 40, 0, 2, 32, 0, 1, 0, 0, 0, 0, 0, 0],
+    ];
+    const hints = [0, 4, 0, 4, ...four, 0, 6, 0, 16, ...six, number >> 8, number & 255];
+    return [/** @type {any} */ ({ type, name, ttl: 60, data: Buffer.from([0, 1, 0, ...hints]) })];
+  }
   if (type === 'AAAA') return [{ type, name, ttl: 60, data: `2606:2800:220:1::${number.toString(16)}` }];
   if (type !== 'A') return [];
   if (label === 'inner') return [{ type, name, ttl: 60, data: '10.55.0.1' }];

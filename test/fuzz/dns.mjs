@@ -341,7 +341,8 @@ function proxied(draw) {
       const transport = draw.of(/** @type {const} */ (['udp', 'tcp']));
       follow(proxy.ask({ asker, askerKey: 'q', transport }, draw.mutated(messageOf(draw, true)), nowMs));
     } else if (draw.oneIn(8)) follow(proxy.fail(query, nowMs));
-    else if (draw.oneIn(3)) follow(proxy.opened(draw.of(waits), draw.of([0, 0, 0, 1, 2, 3])));
+    else if (draw.oneIn(3))
+      follow(proxy.opened(draw.of(waits), draw.below(3), draw.of([0, 0, 0, 1, 2, 3, [true, false, true]])));
     else follow(proxy.answer(query, draw.mutated(answerTo(draw, asked)), nowMs));
     nowMs += draw.below(900);
     follow(proxy.expire(nowMs));
@@ -385,11 +386,124 @@ function answerTo(draw, asked) {
   return Buffer.concat([head, ...records, Buffer.from(opt)]);
 }
 
+/**
+ * Whatever an answer holds, a qube is told by it no address that was not opened for it by every list.
+ * @param {Draw} draw
+ */
+function opened(draw) {
+  const type = draw.of([A, HTTPS, HTTPS, SVCB]);
+  const proxy = new DnsProxy({
+    upstreamCount: 1,
+    judge: () => ({ action: 'accept', answer: 'answer' }),
+    mayBePrivate: () => true,
+    opens: (_, name, at) => (name[at] === 1 ? [LIST, LIST] : []), // names that begin with one letter
+    randomBytes: (count) => draw.bytes(count),
+  });
+  const question = Buffer.from([0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, ...NAME, 0, type, 0, 1]);
+  const asker = { family: /** @type {const} */ (4), words: Uint32Array.of(0x0a890005) };
+  const [asked] = proxy.ask({ asker, askerKey: 'q', transport: 'tcp' }, question, 0);
+  assert.ok(asked?.kind === 'ask');
+  const head = Buffer.from(asked.bytes.subarray(0, HEADER_BYTES + NAME.length + 4));
+  head.writeUInt16BE(0x8180, 2);
+  const counts = [draw.below(draw.oneIn(20) ? 40 : 4), 0, draw.below(2)];
+  for (const [i, count] of counts.entries()) head.writeUInt16BE(count, 6 + i * 2);
+  const records = counts.flatMap((count) => Array.from({ length: count }, () => addressRecord(draw)));
+  const effects = [...proxy.answer(asked.query, draw.mutated(Buffer.concat([head, ...records])), 1)];
+  /** @type {Map<string, boolean>} */
+  const isOpen = new Map();
+  for (const effect of effects) {
+    if (effect.kind !== 'open') continue;
+    for (const [index, { addresses }] of effect.openings.entries()) {
+      assert.ok(addresses.length > 0 && addresses.length <= 64);
+      const which = addresses.map(() => draw.oneIn(2));
+      const outcome = draw.of(/** @type {const} */ ([0, 0, 0, 1, 2, 4, which]));
+      for (const [i, address] of addresses.entries()) {
+        const key = address.join();
+        const is = typeof outcome === 'number' ? outcome === 0 : outcome[i] === true;
+        isOpen.set(key, is && isOpen.get(key) !== false);
+      }
+      effects.push(...proxy.opened(effect.wait, index, outcome));
+    }
+  }
+  const replies = effects.flatMap((effect) => (effect.kind === 'reply' ? [effect.bytes] : []));
+  assert.ok(replies.length === (effects.length === 0 ? 0 : 1));
+  for (const bytes of replies) {
+    assert.equal(second.read(bytes), undefined);
+    for (let i = 0; i < second.recordCount; i++) {
+      const isOther = type === A && (second.sections[i] !== 0 || ![A, AAAA].includes(second.types[i] ?? 0));
+      if (second.classes[i] !== 1 || isOther) continue;
+      for (const address of addressesOf(second, i))
+        assert.equal(isOpen.get(address), true, 'it was not opened');
+    }
+  }
+}
+
+const NAME = [1, 0x6e, 7, ...Buffer.from('example'), 0];
+
+/** Of the name that is asked for. @param {Draw} draw */
+function addressRecord(draw) {
+  const type = draw.of([A, AAAA, CNAME, HTTPS, HTTPS, HTTPS, SVCB]);
+  const four = () => [192, 0, 2, draw.below(80)];
+  const six = () => [0x20, 1, 0x0d, 0xb8, ...new Array(11).fill(0), draw.below(9)];
+  const target = draw.of([[0], [0], NAME, [0xc0, HEADER_BYTES], [1, 0x6d, 0], [3, 0x63, 0x64, 0x6e, 0]]);
+  /** @param {number} key @param {readonly number[]} value */
+  const parameter = (key, value) =>
+    draw.oneIn(3) ? [] : [0, key, value.length >> 8, value.length & 255, ...value];
+  const some = (/** @type {() => number[]} */ of) => Array.from({ length: draw.below(5) }, of).flat();
+  const data =
+    type === A
+      ? four()
+      : type === AAAA
+        ? six()
+        : type === CNAME
+          ? target
+          : [
+              ...[0, draw.below(3), ...target, ...(draw.oneIn(5) ? parameter(0, [0, draw.of([4, 6])]) : [])],
+              ...[...parameter(1, [2, 0x68, 0x32]), ...parameter(4, some(four)), ...parameter(6, some(six))],
+            ];
+  return Buffer.from([
+    0xc0,
+    HEADER_BYTES,
+    0,
+    type,
+    0,
+    1,
+    0,
+    0,
+    0,
+    60,
+    data.length >> 8,
+    data.length & 255,
+    ...data,
+  ]);
+}
+
+/** The addresses of a record, and of a service all of its hints. @param {MessageReader} message @param {number} index */
+function addressesOf(message, index) {
+  const start = message.dataStarts[index] ?? 0;
+  const data = Buffer.from(message.bytes.subarray(start, start + (message.dataLengths[index] ?? 0)));
+  const type = message.types[index];
+  if (type === A || type === AAAA) return [data.join()];
+  if (type !== HTTPS && type !== SVCB) return [];
+  let at = 2;
+  while (data[at] !== 0 && (data[at] ?? 0) < 0xc0) at += 1 + (data[at] ?? 0);
+  at += data[at] === 0 ? 1 : 2;
+  const found = [];
+  while (at < data.length) {
+    const value = data.subarray(at + 4, at + 4 + data.readUInt16BE(at + 2));
+    const size = [0, 0, 0, 0, 4, 0, 16][data.readUInt16BE(at)] ?? 0;
+    for (let i = 0; size > 0 && i < value.length; i += size) found.push(value.subarray(i, i + size).join());
+    at += 4 + value.length;
+  }
+  return found;
+}
+
 /** By name, with how many of a hundred inputs each gets. */
 export const DNS_DECODERS = /** @type {const} */ ({
-  messages: { share: 55, run: messages },
+  messages: { share: 45, run: messages },
   written: { share: 15, run: written },
   streams: { share: 5, run: streams },
   names: { share: 10, run: names },
   proxied: { share: 15, run: proxied },
+  opened: { share: 10, run: opened },
 });

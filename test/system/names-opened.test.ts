@@ -123,6 +123,9 @@ describe.skipIf(enforcementGap() !== undefined)('a name that a rule accepts', ()
     expect(await b({ from: 7 })).toEqual({ open: 1 });
     expect(await a({ label: 'www' })).toEqual({ open: 1 }); // what it is an alias of is no matter
     expect(await a6({ type: 'AAAA', count: 50 })).toEqual({ open: 50 });
+    // Hints of a service (HTTPS), of both families.
+    expect(await a({ type: 'UNKNOWN_65', from: 900, count: 20 })).toEqual({ open: 40 });
+    expect(await b({ address: '93.184.3.132' })).toEqual({ refused: 1 });
     // By whichever of its addresses it asks, as its interface says which these are, and else its policy.
     const guard = (text: string): void => router.nft(`${text}\n`);
     const six = `element ip6 guard allowed { "vif-a" . ${POLICIES.a[1]} }`;
@@ -136,6 +139,7 @@ describe.skipIf(enforcementGap() !== undefined)('a name that a rule accepts', ()
     guard(`delete ${third}; delete ${six}`);
     const isAlone = async (): Promise<unknown> => a({ type: 'AAAA', from: 140 });
     await expect.poll(isAlone, { timeout: 5000 }).toEqual({ NODATA: 1 }); // it has none, nor a stranger's
+    expect(await a({ type: 'UNKNOWN_65', from: 950 })).toEqual({ open: 1 }); // the other hint is left out
     guard(`add ${six}`);
     await expect.poll(isAlone, { timeout: 5000 }).toEqual({ open: 1 });
     expect(await a({ label: 'inner' })).toEqual({ NODATA: 1 }); // left out

@@ -4,9 +4,9 @@
  *
  *     question ─message: read─▶ name ─match─▶ lists ─judge─▶ own answer, or ─proxy─▶ upstream ─▶ aliases ─judge─▶ answer
  *
- * Begin with message/wire.ts, the numbers; then name, message (reading), writer, private (addresses that
- * are left out), hop (what was for the way to us), and stream (messages behind one another). Then
- * match/matcher.ts, which lists stand for a name, and what it is made of: classes, and table.
+ * Begin with message/wire.ts, the numbers; then name, message (reading), addresses, writer, without
+ * (addresses that are left out), hop (what was for the way to us), and stream (messages behind one
+ * another). Then match/matcher.ts, which lists stand for a name, and what it is made of: classes, and table.
  * judge/judge.ts says what a qube gets, by the programs of policies. proxy/machine.ts is all of it without
  * sockets, and line.ts of an upstream over TLS; sockets have server.ts, upstream.ts, tls.ts and
  * applier.ts; daemon.ts is the program. pipe/ has it follow releases: change.ts (what one has other than

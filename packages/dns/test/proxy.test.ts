@@ -378,10 +378,11 @@ describe('an answer whose addresses have to be opened', () => {
         label: 'api.deb.example',
       })),
     );
-    expect(proxy.opened(wait, Outcome.open)).toEqual([]);
-    const said = reply(proxy.opened(wait, Outcome.open));
+    expect(proxy.opened(wait, 1, Outcome.open)).toEqual([]);
+    expect([proxy.opened(wait, 1, Outcome.open), proxy.opened(wait, 2, Outcome.open)]).toEqual([[], []]);
+    const said = reply(proxy.opened(wait, 0, Outcome.open));
     expect([said.rcode, said.id, said.answers?.length]).toEqual(['NOERROR', 7, 4]);
-    expect(proxy.opened(wait, Outcome.open)).toEqual([]); // once
+    expect(proxy.opened(wait, 0, Outcome.open)).toEqual([]); // once
     expect([proxy.deadlineMs, proxy.counts.answered]).toEqual([undefined, 1]);
   });
 
@@ -404,9 +405,9 @@ describe('an answer whose addresses have to be opened', () => {
       const { proxy, asked } = opening(address);
       const { wait, openings } = only(asked('n.deb.example', [answer], type), 'open');
       expect(openings).toMatchObject([{ family, qube: { length: family === 4 ? 16 : 4 } }]);
-      expect(reply(proxy.opened(wait, Outcome.open)).answers).toHaveLength(1);
+      expect(reply(proxy.opened(wait, 0, Outcome.open)).answers).toHaveLength(1);
       const other = only(asked('n.deb.example', [answer], type), 'open');
-      const effects = proxy.opened(other.wait, Outcome.unknown);
+      const effects = proxy.opened(other.wait, 0, Outcome.unknown);
       const said = reply(effects);
       expect([error(effects), said.answers, said.authorities?.length]).toEqual([['NOERROR', 21], [], 1]);
       expect([proxy.counts.otherFamily, proxy.counts.failed]).toEqual([1, 0]);
@@ -443,19 +444,19 @@ describe('an answer whose addresses have to be opened', () => {
   it('is tried once more after 50 ms, by what is in force then, and fails after that', () => {
     const { proxy, asked, use } = opening();
     const { wait } = only(asked('n.deb.example', [A('n.deb.example')]), 'open');
-    expect(proxy.opened(wait, Outcome.later)).toEqual([]);
+    expect(proxy.opened(wait, 0, Outcome.later)).toEqual([]);
     expect([proxy.deadlineMs, proxy.expire(OPEN_MS - 1)]).toEqual([OPEN_MS, []]);
     use([{ key: LISTS[0]?.key ?? '', version: '1'.repeat(16) }]);
     const again = only(proxy.expire(OPEN_MS), 'open');
     expect(again.openings[0]?.version).toBe('1'.repeat(16));
-    expect(proxy.opened(wait, Outcome.open)).toEqual([]); // of the first time
-    expect(proxy.opened(again.wait, Outcome.later)).toEqual([]);
+    expect(proxy.opened(wait, 0, Outcome.open)).toEqual([]); // of the first time
+    expect(proxy.opened(again.wait, 0, Outcome.later)).toEqual([]);
     expect(error(proxy.expire(2 * OPEN_MS))).toEqual(NOT_OPEN);
     expect([proxy.deadlineMs, proxy.counts.failed]).toEqual([undefined, 1]);
     const silent = only(asked('n.deb.example', [A('n.deb.example')], 'A', 1000), 'open');
     const last = only(proxy.expire(1000 + OPEN_MS), 'open'); // nothing came of the first
-    expect(reply(proxy.opened(last.wait, Outcome.open)).answers).toHaveLength(1);
-    expect(proxy.opened(silent.wait, Outcome.open)).toEqual([]);
+    expect(reply(proxy.opened(last.wait, 0, Outcome.open)).answers).toHaveLength(1);
+    expect(proxy.opened(silent.wait, 0, Outcome.open)).toEqual([]);
   });
 
   it('goes as it is where no rule accepts it any more once it is tried again, and is blocked where one drops it', () => {
@@ -481,7 +482,7 @@ describe('an answer whose addresses have to be opened', () => {
   it.each([Outcome.refused, Outcome.full])('fails at once where the outcome is %i', (outcome) => {
     const { proxy, asked } = opening();
     const { wait } = only(asked('n.deb.example', [A('n.deb.example')]), 'open');
-    expect(error(proxy.opened(wait, outcome))).toEqual(NOT_OPEN);
+    expect(error(proxy.opened(wait, 0, outcome))).toEqual(NOT_OPEN);
     expect([proxy.counts.failed, proxy.counts.full]).toEqual([1, outcome === Outcome.full ? 1 : 0]);
   });
 
@@ -491,15 +492,222 @@ describe('an answer whose addresses have to be opened', () => {
       { length: 70 },
       (_, i) => ({ ...A('n.cdn.example', 30), data: `192.0.2.${i}` }) as packet.Answer,
     );
-    const all = [CNAME('n.deb.example', 'n.cdn.example'), ...many, A('other.example', 9000)];
+    const all = [
+      CNAME('n.deb.example', 'n.cdn.example'),
+      ...many,
+      { ...A('other.example', 9000), data: '192.0.2.99' } as packet.Answer,
+    ];
     const { wait, openings } = only(asked('n.deb.example', all), 'open');
     const addresses = openings[0]?.addresses ?? [];
     expect(addresses.map(String)).toEqual(Array.from({ length: 64 }, (_, i) => `192,0,2,${i}`));
     expect(openings[0]?.seconds).toBe(90); // by what is told
-    const said = reply(proxy.opened(wait, Outcome.open));
+    const said = reply(proxy.opened(wait, 0, Outcome.open));
     expect(said.answers?.map(({ type }) => type)).toEqual(['CNAME', ...addresses.map(() => 'A')]);
     expect([said.rcode, said.id]).toEqual(['NOERROR', 7]);
     only(asked('n.deb.example', many.slice(6)), 'open');
+  });
+
+  it('is told with the addresses that there was room for, by every list, and fails without any', () => {
+    const { proxy, asked, use } = opening();
+    const three = [7, 8, 9].map((i) => ({ ...A('n.cdn.example'), data: `192.0.2.${i}` }) as packet.Answer);
+    const all = [CNAME('n.deb.example', 'n.cdn.example'), ...three];
+    const { wait } = only(asked('n.deb.example', all), 'open');
+    const said = reply(proxy.opened(wait, 0, [false, true, true]));
+    expect(said.answers?.map((each) => 'data' in each && each.data)).toEqual([
+      'n.cdn.example',
+      '192.0.2.8',
+      '192.0.2.9',
+    ]);
+    expect([said.rcode, said.id, said.authorities, proxy.counts.full]).toEqual(['NOERROR', 7, [], 1]);
+    use([...LISTS, { key: 'f'.repeat(16), version: '0'.repeat(16) }]);
+    const both = only(asked('n.deb.example', all), 'open');
+    proxy.opened(both.wait, 0, [false, true, true]);
+    expect(
+      reply(proxy.opened(both.wait, 1, [true, true])).answers?.map((each) => 'data' in each && each.data),
+    ) //
+      .toEqual(['n.cdn.example', '192.0.2.8']);
+    const none = only(asked('n.deb.example', all), 'open');
+    proxy.opened(none.wait, 0, [false, true]);
+    expect(error(proxy.opened(none.wait, 1, [true, false, true]))).toEqual(NOT_OPEN);
+    expect(proxy.counts).toMatchObject({ full: 3, failed: 1, answered: 2 });
+  });
+
+  it('is told with what is open when its time has come twice', () => {
+    const { proxy, asked } = opening();
+    const both = [A('n.deb.example'), { type: 'AAAA', name: 'n.deb.example', data: '2001:db8::1' }] as const;
+    const { wait } = only(asked('n.deb.example', [...both]), 'open');
+    proxy.opened(wait, 0, Outcome.open);
+    const again = only(proxy.expire(OPEN_MS), 'open');
+    expect(again.openings.map(({ family }) => family)).toEqual([4, 6]);
+    expect(proxy.opened(again.wait, 0, Outcome.open)).toEqual([]);
+    expect(reply(proxy.expire(2 * OPEN_MS)).answers?.map(({ type }) => type)).toEqual(['A']);
+  });
+
+  describe('of a service', () => {
+    const HTTPS = 'UNKNOWN_65' as packet.RecordType;
+    const KEYS = { mandatory: 0, alpn: 1, ipv4hint: 4, ipv6hint: 6 } as const;
+    const SIX = '20010db8000000000000000000000001';
+
+    /** `target`: '.' is the name itself; hints are addresses in hex digits. */
+    function service(
+      target: string,
+      parameters: Partial<Record<keyof typeof KEYS, string>>,
+      priority = 1,
+      ttl = 300,
+    ): packet.Answer {
+      const words = (...values: readonly number[]): number[] =>
+        values.flatMap((each) => [each >> 8, each & 255]);
+      const name =
+        target === '.' ? [] : target.split('.').flatMap((label) => [label.length, ...Buffer.from(label)]);
+      const values = Object.entries(parameters).flatMap(([key, hex]) => {
+        const value = Buffer.from(hex, 'hex');
+        return [...words(KEYS[key as keyof typeof KEYS], value.length), ...value];
+      });
+      const data = Buffer.from([...words(priority), ...name, 0, ...values]);
+      return { type: HTTPS, name: 'n.deb.example', ttl, data } as never;
+    }
+    const datas = (effects: readonly ProxyEffect<Client>[]): unknown =>
+      reply(effects).answers?.map((each) => (each as unknown as { data: Buffer }).data.toString('hex'));
+    const dataOf = (answer: packet.Answer): string =>
+      (answer as unknown as { data: Buffer }).data.toString('hex');
+
+    it('has its hints opened, as addresses of the name asked for, and goes as it is', () => {
+      const { proxy, asked } = opening();
+      const answers = [
+        service('.', { alpn: '026832', ipv4hint: 'c0000207c0000208', ipv6hint: SIX }),
+        service('N.deb.example', { ipv4hint: 'c0000208c0000209' }, 2, 60),
+      ];
+      const { wait, openings } = only(asked('n.deb.example', answers, HTTPS), 'open');
+      expect(openings).toEqual([
+        {
+          ...LISTS[0],
+          family: 4,
+          seconds: 330,
+          qube: Uint8Array.of(10, 137, 0, 5),
+          addresses: [7, 8, 9].map((last) => Uint8Array.of(192, 0, 2, last)),
+          label: 'n.deb.example',
+        },
+        {
+          ...LISTS[0],
+          family: 6,
+          seconds: 330,
+          qube: Uint8Array.of(10, 137, 0, 5),
+          addresses: [Uint8Array.from(Buffer.from(SIX, 'hex'))],
+          label: 'n.deb.example',
+        },
+      ]);
+      expect(proxy.opened(wait, 1, Outcome.open)).toEqual([]);
+      expect(datas(proxy.opened(wait, 0, Outcome.open))).toEqual(answers.map(dataOf));
+    });
+
+    it.each<[string, readonly (Outcome | readonly boolean[])[], object]>([
+      [
+        'of the family that the qube is not known in',
+        [Outcome.open, Outcome.unknown],
+        { ipv4hint: 'c0000207c0000208' },
+      ],
+      ['for which there is no room', [[true, false], Outcome.full], { ipv4hint: 'c0000207' }],
+      ['that are refused', [Outcome.refused, Outcome.open], { ipv6hint: SIX }],
+      ['and all of them', [Outcome.refused, Outcome.refused], {}],
+    ])('is told without hints %s', (_, outcomes, left) => {
+      const { proxy, asked } = opening();
+      const all = service('.', { alpn: '026832', ipv4hint: 'c0000207c0000208', ipv6hint: SIX });
+      const { wait } = only(asked('n.deb.example', [all], HTTPS), 'open');
+      const effects = outcomes.map((outcome, index) => proxy.opened(wait, index, outcome));
+      expect(datas(effects[1] ?? [])).toEqual([dataOf(service('.', { alpn: '026832', ...left }))]);
+      expect([proxy.counts.answered, proxy.counts.failed]).toEqual([1, 0]);
+    });
+
+    it('is said to be none where its client has to know hints that are not open', () => {
+      const { proxy, asked } = opening();
+      const all = service('.', { mandatory: '0004', ipv4hint: 'c0000207' });
+      const { wait } = only(asked('n.deb.example', [all], HTTPS), 'open');
+      const said = reply(proxy.opened(wait, 0, Outcome.full));
+      expect([said.rcode, said.answers, said.authorities?.length]).toEqual(['NOERROR', [], 1]);
+    });
+
+    it('at another name is told where that is open by itself, and else left out', () => {
+      const { asked } = opening();
+      const [own, open, alias, other] = [
+        service('.', { alpn: '026832' }),
+        service('m.deb.example', { alpn: '026832' }, 2),
+        service('m.deb.example', {}, 0),
+        service('n.cdn.example', { ipv4hint: 'c0000209' }, 3),
+      ];
+      expect(datas(asked('n.deb.example', [own, open, alias, other], HTTPS))).toEqual(
+        [own, open, alias].map(dataOf),
+      );
+      const none = reply(asked('n.deb.example', [other], HTTPS));
+      expect([none.rcode, none.answers, none.authorities?.length]).toEqual(['NOERROR', [], 1]);
+      expect(datas(asked('n.other.example', [other], HTTPS))).toEqual([dataOf(other)]); // no rule accepts it by name
+    });
+
+    it('has no more addresses opened than any answer, of both families together', () => {
+      const { proxy, asked } = opening('10.137.0.5', false, 'tcp');
+      const fours = Array.from({ length: 60 }, (_, i) => `c00002${Buffer.of(i).toString('hex')}`).join('');
+      const sixes = Array.from({ length: 10 }, (_, i) => `20010db8${'00'.repeat(11)}0${i}`);
+      const all = service('.', { ipv4hint: fours, ipv6hint: sixes.join('') });
+      const { wait, openings } = only(asked('n.deb.example', [all], HTTPS), 'open');
+      expect(openings.map(({ addresses }) => addresses.length)).toEqual([60, 4]);
+      proxy.opened(wait, 0, Outcome.open);
+      expect(datas(proxy.opened(wait, 1, Outcome.open))).toEqual([
+        dataOf(service('.', { ipv4hint: fours, ipv6hint: sixes.slice(0, 4).join('') })),
+      ]);
+    });
+
+    it('is told without the addresses beside it that are not open', () => {
+      const { proxy } = opening();
+      const own = service('.', { ipv4hint: 'c0000207' });
+      const exchanged = (beside: packet.Answer): packet.DecodedPacket => {
+        const { query, bytes } = only(
+          proxy.ask(client(), question('n.deb.example', { type: HTTPS }), 0),
+          'ask',
+        );
+        const { id, questions } = packet.decode(Buffer.from(bytes));
+        const message = { type: 'response', id: id ?? 0, flags: packet.RECURSION_DESIRED } as const;
+        const answer = packet.encode({
+          ...message,
+          questions: questions ?? [],
+          answers: [own],
+          additionals: [beside],
+        });
+        const { wait } = only(proxy.answer(query, answer, 0), 'open');
+        return reply(proxy.opened(wait, 0, Outcome.open));
+      };
+      expect(exchanged(A('n.deb.example')).additionals).toHaveLength(1);
+      const said = exchanged({ ...A('n.deb.example'), data: '192.0.2.9' } as packet.Answer);
+      expect([said.answers?.length, said.additionals]).toEqual([1, []]);
+    });
+
+    it.each([
+      ['parameters that are cut off', 'c0'],
+      ['hints of half an address', '000400020102'],
+    ])('is said to be none that has %s', (_, hex) => {
+      const { asked } = opening();
+      const broken = {
+        type: HTTPS,
+        name: 'n.deb.example',
+        ttl: 9,
+        data: Buffer.from(`000100${hex}`, 'hex'),
+      } as never;
+      expect(reply(asked('n.deb.example', [broken], HTTPS)).answers).toEqual([]);
+    });
+
+    it('is nothing to wait for where there is none', () => {
+      const { asked } = opening();
+      expect(
+        reply(asked('n.deb.example', [CNAME('n.deb.example', 'm.deb.example')], HTTPS)).answers,
+      ).toHaveLength(1);
+      expect(reply(asked('n.deb.example', [], HTTPS, 0, 3)).rcode).toBe('NXDOMAIN');
+    });
+
+    it('is among all that there is of a name said to be nothing', () => {
+      const { asked } = opening();
+      const said = reply(
+        asked('n.deb.example', [A('n.deb.example'), service('.', {})], 'ANY' as packet.RecordType),
+      );
+      expect([said.rcode, said.answers]).toEqual(['NOERROR', []]);
+    });
   });
 
   it('counts among the questions of its qube that wait', () => {

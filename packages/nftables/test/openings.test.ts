@@ -8,6 +8,7 @@ import {
   answerFrame,
   type Opening,
   OpeningError,
+  type OpeningOutcome,
   OpeningReader,
   Outcome,
   openingFrame,
@@ -291,7 +292,6 @@ describe('what a qube may hold', () => {
     expect(await openings.open(opening({ addresses: addresses(60, 200) }))).toBe(Outcome.open);
     expect(kernel.of('10,137,0,5').slice(0, 4)).toEqual(addresses(4).map((each) => each.join()));
     const before = kernel.of('10,137,0,5');
-    expect(await openings.open(opening({ addresses: addresses(61, 300) }))).toBe(Outcome.full);
     kernel.flowKeys = [...addresses(4), ...addresses(60, 200)].map((_, i) => flowTo(i < 4 ? i : 196 + i));
     expect(await openings.open(opening({ addresses: addresses(1, 300) }))).toBe(Outcome.full);
     expect(kernel.of('10,137,0,5')).toEqual(before);
@@ -312,10 +312,65 @@ describe('what a qube may hold', () => {
     expect(kernel.of('10,137,0,5')).toHaveLength(1024);
   });
 
+  it('gives way for as many as there is room for, and first for what the qube has already', async () => {
+    const { kernel, openings } = await opened();
+    const flowTo = (each: Uint8Array): Uint32Array =>
+      Uint32Array.of(0x0a890005, Buffer.from(each).readUInt32BE());
+    openings.open(opening({ addresses: addresses(62) }));
+    kernel.flowKeys = addresses(61).map(flowTo);
+    kernel.nowMs++;
+    // One has no flow, and there is room for two more: the last is one that the qube has.
+    const asked = [...addresses(4, 100), ...addresses(1, 5)];
+    const outcome = await openings.open(opening({ addresses: asked, seconds: 600 }));
+    expect(outcome).toEqual([true, true, true, false, true]);
+    const [, , ...others] = [...addresses(3, 100), ...addresses(61)].map((each) => each.join());
+    expect(new Set(kernel.of('10,137,0,5'))).toEqual(
+      new Set([
+        ...addresses(3, 100)
+          .slice(0, 2)
+          .map((each) => each.join()),
+        ...others,
+      ]),
+    );
+    // Each of it has a flow: what it has stays open, for as long as it is told now, and nothing new is.
+    kernel.flowKeys = [...addresses(61), ...addresses(3, 100)].map(flowTo);
+    const again = [...addresses(1, 200), ...addresses(1, 7)];
+    expect(await openings.open(opening({ addresses: again, seconds: 900 }))).toEqual([false, true]);
+    kernel.nowMs += 800_000;
+    expect([0x5db80007, 0x5db80008].map((to) => openings.toldOf('0a890005', to.toString(16)).length)).toEqual(
+      [1, 0],
+    );
+    kernel.nowMs -= 800_000;
+    expect(await openings.open(opening({ addresses: addresses(2, 200) }))).toBe(Outcome.full);
+    // What it has as another name takes room of this one.
+    openings.open(opening({ addresses: addresses(1, 500), label: 'b.example' }));
+    expect(await openings.open(opening({ addresses: addresses(1, 500) }))).toBe(Outcome.full);
+    expect(openings.toldOf('0a890005', '5db801f4')).toMatchObject([{ name: 'b.example' }]);
+  });
+
+  it('has room for some of an answer where flows go to nearly all of the list', async () => {
+    const { kernel, openings } = await opened();
+    kernel.flowKeys = addresses(1024).map((each) =>
+      Uint32Array.of(0x0a890005, Buffer.from(each).readUInt32BE()),
+    );
+    for (let i = 0; i < 16; i++)
+      await openings.open(opening({ addresses: addresses(64, i * 64), label: `${i}.example` }));
+    expect(kernel.of('10,137,0,5')).toHaveLength(1024);
+    kernel.flowKeys = kernel.flowKeys.slice(2);
+    const more = opening({ addresses: addresses(5, 20_000), label: 'c.example' });
+    expect(await openings.open(more)).toEqual([true, true, false, false, false]);
+    const held = kernel.of('10,137,0,5');
+    expect([held.length, held.includes('93,184,0,0'), held.includes('93,184,0,2')]).toEqual([
+      1024,
+      false,
+      true,
+    ]);
+  });
+
   it('waits for one look with others, a few of each qube, and for no longer than the kernel takes', async () => {
     const { kernel, openings } = await opened();
     openings.open(opening({ addresses: addresses(64) }));
-    const more = (i: number): Outcome | Promise<Outcome> =>
+    const more = (i: number): OpeningOutcome | Promise<OpeningOutcome> =>
       openings.open(opening({ addresses: addresses(1, 100 + i) }));
     const first = more(0);
     const next = Array.from({ length: 17 }, (_, i) => more(1 + i));
@@ -708,7 +763,9 @@ describe('a request', () => {
         '',
       ),
     );
-    expect(Buffer.from(answerFrame(7, Outcome.full)).toString('hex')).toBe('0000000702');
+    expect(Buffer.from(answerFrame(7, Outcome.full)).toString('hex')).toBe('00000007020000000000000000');
+    const ninth = Array.from({ length: 10 }, (_, i) => i === 1 || i === 9);
+    expect(Buffer.from(answerFrame(7, ninth)).toString('hex')).toBe('00000007050202000000000000');
   });
 
   it('is read as it was written, in whatever pieces it comes', () => {
@@ -720,12 +777,22 @@ describe('a request', () => {
       for (let at = 0; at < all.length; at += size) read.push(...reader.feed(all.subarray(at, at + size)));
       expect(read).toEqual(requests);
     }
-    const answers = [...new AnswerReader().feed(Buffer.concat([answerFrame(1, 0), answerFrame(2, 3)]))];
-    expect(answers).toEqual([
+    const some = Array.from({ length: 64 }, (_, i) => i % 3 === 0 || i === 62);
+    const said = Buffer.concat([answerFrame(1, 0), answerFrame(2, some), answerFrame(3, 3)]);
+    const expected = [
       { id: 1, outcome: Outcome.open },
-      { id: 2, outcome: Outcome.later },
-    ]);
-    expect(() => [...new AnswerReader().feed(Uint8Array.of(0, 0, 0, 1, 5))]).toThrow(OpeningError);
+      { id: 2, outcome: some },
+      { id: 3, outcome: Outcome.later },
+    ];
+    for (const size of [1, 7, said.length]) {
+      const reader = new AnswerReader();
+      const answers: unknown[] = [];
+      for (let at = 0; at < said.length; at += size)
+        answers.push(...reader.feed(said.subarray(at, at + size)));
+      expect(answers).toEqual(expected);
+    }
+    const none = Uint8Array.of(0, 0, 0, 1, 6, ...new Uint8Array(8));
+    expect(() => [...new AnswerReader().feed(none)]).toThrow(OpeningError);
   });
 
   it.each<[string, Partial<Opening>]>([

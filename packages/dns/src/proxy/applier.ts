@@ -4,7 +4,7 @@
  */
 
 import { connect, type Socket } from 'node:net';
-import { AnswerReader, Outcome, openingFrame } from '@rulecast/nftables/openings';
+import { AnswerReader, type OpeningOutcome, Outcome, openingFrame } from '@rulecast/nftables/openings';
 import type { NewOpening } from './machine.ts';
 
 /** Between attempts to connect. */
@@ -13,17 +13,20 @@ const AGAIN_MS = 100;
 const UNREAD_MAX_BYTES = 1_048_576;
 const ID_MAX = 0xffff_ffff;
 
+/** `index`: of the opening among those of the wait. */
+type OnOutcome = (wait: number, index: number, outcome: OpeningOutcome) => void;
+
 export class ApplierSocket {
   readonly #path: string;
-  readonly #onOutcome: (wait: number, outcome: Outcome) => void;
+  readonly #onOutcome: OnOutcome;
   /** What waits for an answer, by the number of the request. */
-  readonly #asked = new Map<number, number>();
+  readonly #asked = new Map<number, { readonly wait: number; readonly index: number }>();
   #socket: Socket | undefined;
   #again: NodeJS.Timeout | undefined;
   #lastId = 0;
 
   /** `onOutcome` is told once for each opening, also from within `ask`. */
-  constructor(path: string, onOutcome: (wait: number, outcome: Outcome) => void) {
+  constructor(path: string, onOutcome: OnOutcome) {
     this.#path = path;
     this.#onOutcome = onOutcome;
     this.#connect();
@@ -50,11 +53,11 @@ export class ApplierSocket {
     });
   }
 
-  #take(id: number, outcome: Outcome): void {
-    const wait = this.#asked.get(id);
-    if (wait === undefined) return;
+  #take(id: number, outcome: OpeningOutcome): void {
+    const asked = this.#asked.get(id);
+    if (asked === undefined) return;
     this.#asked.delete(id);
-    this.#onOutcome(wait, outcome);
+    this.#onOutcome(asked.wait, asked.index, outcome);
   }
 
   get isConnected(): boolean {
@@ -62,10 +65,10 @@ export class ApplierSocket {
   }
 
   ask(wait: number, openings: readonly NewOpening[]): void {
-    for (const opening of openings) {
+    for (const [index, opening] of openings.entries()) {
       const id = (this.#lastId % ID_MAX) + 1;
       this.#lastId = id;
-      this.#asked.set(id, wait);
+      this.#asked.set(id, { wait, index });
       const isAsked = this.#socket !== undefined && this.#socket.writableLength < UNREAD_MAX_BYTES;
       if (isAsked) this.#socket?.write(openingFrame({ ...opening, id }));
       else this.#take(id, Outcome.later);

@@ -8,7 +8,7 @@
  *               ▼
  *           asked of an upstream, with an id, a socket and a case of its own
  *               │ answer ─judge with aliases─▶ drop: own answer; else the answer, as it was asked, without
- *               │         private addresses unless a list says that the name has such
+ *               │         private addresses unless a list says that the name has such, and what is not open
  *               │ cut short, or of another case: by TCP
  *               │ failure, or silence for 1.5 s: the next upstream, three times at most, then SERVFAIL
  */
@@ -18,19 +18,18 @@ import {
   NAME_ADDRESSES_OF_ONE_MAX,
   nameLabelOf,
   type Opening,
+  type OpeningOutcome,
   Outcome,
   openSecondsOf,
 } from '@rulecast/nftables/openings';
-import { type Address, isPrivateAddress } from '@rulecast/rules';
+import type { Address } from '@rulecast/rules';
 import type { NameJudgement, OpenedList } from '../judge/judge.ts';
 import type { NameRule } from '../judge/program.ts';
-import { writeFewer } from '../message/fewer.ts';
+import { addressesTold, addressKey, type ToldAddress } from '../message/addresses.ts';
 import { withoutOurs } from '../message/hop.ts';
 import { MessageReader, Section } from '../message/message.ts';
 import { nameText, newNameScratch, readName, sameName, turnCase } from '../message/name.ts';
-import { hasPrivate, writeWithoutPrivate } from '../message/private.ts';
 import {
-  CLASS_IN,
   ExtendedError,
   HEADER_BYTES,
   MESSAGE_MAX_BYTES,
@@ -38,6 +37,7 @@ import {
   RecordType,
   WIRE_NAME_MAX_BYTES,
 } from '../message/wire.ts';
+import { isWhole, PUBLIC, type Telling, writeWithout } from '../message/without.ts';
 import {
   EDNS_BYTES,
   type OwnAnswer,
@@ -89,7 +89,7 @@ export type ProxyEffect<C extends Client> =
       readonly transport: UpstreamTransport;
       readonly bytes: Uint8Array;
     }
-  /** Have these opened, and hand in what comes of each under the same number: an answer waits for it. */
+  /** Have these opened, and hand in what comes of each under its index: an answer waits for it. */
   | { readonly kind: 'open'; readonly wait: number; readonly openings: readonly NewOpening[] }
   /** Nothing more is awaited of this query: close its socket. */
   | { readonly kind: 'close'; readonly query: number };
@@ -140,7 +140,7 @@ export interface ProxyCounts {
   otherFamily: number;
   /** Nobody could be asked, or nobody answered. */
   failed: number;
-  /** Answers for whose addresses there was no room, which failed, too. */
+  /** Answers that addresses were left out of for which there was no room; without any they failed, too. */
   full: number;
   /** Beyond a bound. */
   refused: number;
@@ -168,10 +168,9 @@ interface Held<C extends Client> {
   readonly answer: Uint8Array;
   readonly isAgain: boolean;
   readonly deadlineMs: number;
-  /** Openings of which nothing came yet. */
-  left: number;
-  /** The worst of what came. */
-  outcome: Outcome;
+  readonly openings: readonly NewOpening[];
+  /** By their index. */
+  readonly outcomes: Map<number, OpeningOutcome>;
 }
 
 interface Asker {
@@ -189,9 +188,8 @@ const BLOCKED: Readonly<Record<'nxdomain' | 'refused' | 'null', OwnAnswer>> = {
 const WITHOUT_PRIVATE: OwnAnswer = { rcode: Rcode.ok, error: ExtendedError.blocked, ttl: BLOCKED_TTL_S };
 /** Transfers of whole zones, which go over many messages. */
 const TRANSFER_TYPES = [251, 252];
-const ADDRESS_TYPES = { 4: RecordType.a, 6: RecordType.aaaa } as const;
-/** What holds addresses beside those that are opened: answered as if there was none. */
-const HINT_TYPES: readonly number[] = [RecordType.svcb, RecordType.https, RecordType.any];
+/** What is of use without addresses: it goes without those that are not open. */
+const SERVICE_TYPES: readonly number[] = [RecordType.svcb, RecordType.https];
 const NO_DATA: OwnAnswer = { rcode: Rcode.ok, ttl: BLOCKED_TTL_S };
 const NOT_OPEN: OwnAnswer = { rcode: Rcode.failure, error: ExtendedError.network };
 /** Of addresses of a family in which none of the qube's is known, so that nothing could be opened for it. */
@@ -330,10 +328,12 @@ export class DnsProxy<C extends Client> {
     nowMs: number,
   ): ProxyEffect<C> | undefined {
     const [answer, asked] = [this.#answer, this.#question];
-    if (HINT_TYPES.includes(asked.type))
+    // All that there is may have addresses anywhere: it is said to be nothing.
+    if (asked.type === RecordType.any)
       return answer.rcode === Rcode.ok ? this.#reply(client, asked, NO_DATA) : undefined;
-    for (const family of FAMILIES) this.#shorten(ADDRESS_TYPES[family]);
-    const openings = this.#openingsOf(client, lists);
+    const told = this.#narrowed(client);
+    if (told === undefined) return this.#reply(client, asked, NO_DATA);
+    const openings = this.#openingsOf(client, lists, told);
     if (openings.length === 0) return undefined;
     const wait = ++this.#lastWait;
     this.#held.set(wait, {
@@ -342,55 +342,71 @@ export class DnsProxy<C extends Client> {
       answer: answer.bytes,
       isAgain,
       deadlineMs: nowMs + OPEN_MS,
-      left: openings.length,
-      outcome: Outcome.open,
+      openings,
+      outcomes: new Map(),
     });
     const asker = this.#askers.get(client.askerKey);
     if (asker !== undefined) asker.waiting++;
     return { kind: 'open', wait, openings };
   }
 
-  /** What is to be opened for the answer just read, of whichever family it is, by each of some lists. */
-  #openingsOf({ asker }: C, lists: readonly OpenedList[]): readonly NewOpening[] {
-    const answer = this.#answer;
+  /**
+   * Leaves out of the answer what could not be opened, whatever comes: more addresses than a qube may use for
+   * one name, and of services those of other names that are not open to it by themselves, and addresses that
+   * stand beside them. The addresses left; undefined: nothing is.
+   */
+  #narrowed({ asker }: C): readonly ToldAddress[] | undefined {
+    const [answer, asked] = [this.#answer, this.#question];
+    const isService = SERVICE_TYPES.includes(asked.type);
+    const target = (bytes: Uint8Array, at: number): boolean => {
+      const name = newNameScratch();
+      const length = readName(bytes, at, name);
+      const isOwn = length === asked.nameEnd - HEADER_BYTES;
+      if (isOwn && sameName(name, asked.bytes.subarray(HEADER_BYTES), length)) return true;
+      return (this.#options.opens?.(asker, name.slice(0, length), 0, []) ?? []).length > 0;
+    };
+    if (isService && !this.#leaveOut({ address: () => true, target })) return undefined;
+    const told = addressesTold(answer);
+    if (told.size <= NAME_ADDRESSES_OF_ONE_MAX && !isService) return [...told.values()];
+    const some = new Map([...told].slice(0, NAME_ADDRESSES_OF_ONE_MAX));
+    return this.#leaveOut({ address: (bytes) => some.has(addressKey(bytes)) })
+      ? [...some.values()]
+      : undefined;
+  }
+
+  /** What is to be opened for the answer just read by each of some lists. */
+  #openingsOf(
+    { asker }: C,
+    lists: readonly OpenedList[],
+    told: readonly ToldAddress[],
+  ): readonly NewOpening[] {
     const qube = bytesOf(asker.words);
     const label = nameLabelOf(nameText(this.#question.bytes, HEADER_BYTES));
     return FAMILIES.flatMap((family) => {
-      const addresses: Uint8Array[] = [];
-      let ttl = 0;
-      for (let i = 0; i < answer.recordCount; i++) {
-        const isAddress = answer.types[i] === ADDRESS_TYPES[family] && answer.classes[i] === CLASS_IN;
-        if (!isAddress || answer.sections[i] !== Section.answer) continue;
-        const start = answer.dataStarts[i]!; // of a record that was read
-        addresses.push(Uint8Array.from(answer.bytes.subarray(start, start + answer.dataLengths[i]!))); // likewise
-        ttl = Math.max(ttl, answer.ttls[i]!); // likewise
-      }
+      const ofFamily = told.filter((each) => each.family === family);
+      if (ofFamily.length === 0) return [];
+      const addresses = ofFamily.map(({ bytes }) => bytes);
+      const seconds = openSecondsOf(Math.max(...ofFamily.map(({ ttl }) => ttl)));
       // What is told of a private network is a matter of rules about its addresses, or of such a list.
-      const ofInternet = addresses.filter((each) => !isPrivateAddress({ family, words: wordsOf(each) }));
+      const ofInternet = addresses.filter(PUBLIC.address);
       const hasPrivate = lists.some(({ isPrivate }) => isPrivate === true);
       return lists.flatMap(({ isOfAll, isPrivate, key, version }) => {
         const some = isOfAll === true || (hasPrivate && isPrivate !== true) ? ofInternet : addresses;
-        if (some.length === 0) return [];
-        return [{ family, key, version, qube, addresses: some, seconds: openSecondsOf(ttl), label }];
+        return some.length === 0 ? [] : [{ family, key, version, qube, addresses: some, seconds, label }];
       });
     });
   }
 
-  /** Leaves out of the answer what would be more addresses than a qube may use for one name. */
-  #shorten(type: number): void {
-    const byteCount = writeFewer(this.#answer, type, NAME_ADDRESSES_OF_ONE_MAX, this.#shortened);
-    if (byteCount > 0) this.#answer.read(this.#shortened.slice(0, byteCount));
-  }
-
-  /** Takes what came of an opening. */
-  opened(wait: number, outcome: Outcome): readonly ProxyEffect<C>[] {
+  /** Takes what came of an opening, by its index among those of a wait. */
+  opened(wait: number, index: number, outcome: OpeningOutcome): readonly ProxyEffect<C>[] {
     const held = this.#held.get(wait);
-    if (held === undefined) return [];
-    held.left--;
-    if (outcome !== Outcome.open && held.outcome !== Outcome.refused) held.outcome = outcome;
-    if (held.left > 0 || held.outcome === Outcome.later) return []; // its time has not come
+    if (held === undefined || held.openings[index] === undefined || held.outcomes.has(index)) return [];
+    held.outcomes.set(index, outcome);
+    const { outcomes, openings } = held;
+    const isLate = outcomes.size < openings.length || [...outcomes.values()].includes(Outcome.later);
+    if (isLate) return []; // its time has not come
     this.#release(wait, held);
-    return [held.outcome === Outcome.open ? this.#answered(held.client) : this.#notOpened(held)];
+    return [this.#settled(held)];
   }
 
   /** Ends a wait, and reads its question and answer again. */
@@ -406,7 +422,7 @@ export class DnsProxy<C extends Client> {
   #late(wait: number, held: Held<C>, nowMs: number): ProxyEffect<C> {
     this.#release(wait, held);
     const { client, asked, isAgain } = held;
-    if (isAgain) return this.#notOpened(held);
+    if (isAgain) return this.#settled(held);
     const aliases = this.#aliases() ?? [];
     const judged = this.#judged(client, aliases);
     if (judged !== undefined) return this.#reply(client, this.#question, judged);
@@ -415,11 +431,22 @@ export class DnsProxy<C extends Client> {
     return this.#heldBack(client, asked, lists, true, nowMs) ?? this.#answered(client);
   }
 
-  #notOpened({ client, outcome }: Held<C>): ProxyEffect<C> {
-    const isOther = outcome === Outcome.unknown;
+  /** What goes when a wait has ended: the answer just read, with those addresses that every list opened. */
+  #settled({ client, openings, outcomes }: Held<C>): ProxyEffect<C> {
+    const shut = new Set<string>();
+    for (const [index, { addresses }] of openings.entries()) {
+      const outcome = outcomes.get(index);
+      for (const [i, bytes] of addresses.entries()) if (!isOpenBy(outcome, i)) shut.add(addressKey(bytes));
+    }
+    if (shut.size === 0) return this.#answered(client);
+    const came = openings.map((_, index) => outcomes.get(index));
+    if (came.some((outcome) => outcome === Outcome.full || typeof outcome === 'object')) this.counts.full++;
+    if (this.#leaveOut({ address: (bytes) => !shut.has(addressKey(bytes)) })) return this.#answered(client);
+    const asked = this.#question;
+    if (SERVICE_TYPES.includes(asked.type)) return this.#reply(client, asked, NO_DATA);
+    const isOther = came.every((outcome) => outcome === Outcome.open || outcome === Outcome.unknown);
     this.counts[isOther ? 'otherFamily' : 'failed']++;
-    if (outcome === Outcome.full) this.counts.full++;
-    return this.#reply(client, this.#question, isOther ? OTHER_FAMILY : NOT_OPEN);
+    return this.#reply(client, asked, isOther ? OTHER_FAMILY : NOT_OPEN);
   }
 
   /** The answer just read goes to the qube that asked `#question`. */
@@ -437,10 +464,17 @@ export class DnsProxy<C extends Client> {
 
   /** Leaves out of the answer what the name of `#question` may not stand for. Whether anything is left. */
   #leaveOutPrivate(): boolean {
-    const answer = this.#answer;
-    if (!hasPrivate(answer) || this.#options.mayBePrivate(this.#question.bytes, HEADER_BYTES)) return true;
+    const isPublic = isWhole(this.#answer, PUBLIC);
+    if (isPublic || this.#options.mayBePrivate(this.#question.bytes, HEADER_BYTES)) return true;
     this.counts.private++;
-    const byteCount = writeWithoutPrivate(answer, this.#shortened);
+    return this.#leaveOut(PUBLIC);
+  }
+
+  /** Leaves out of the answer what may not be told. Whether anything is left. */
+  #leaveOut(telling: Telling): boolean {
+    const answer = this.#answer;
+    if (isWhole(answer, telling)) return true;
+    const byteCount = writeWithout(answer, telling, this.#shortened);
     return byteCount > 0 && answer.read(this.#shortened.slice(0, byteCount)) === undefined;
   }
 
@@ -586,9 +620,9 @@ export class DnsProxy<C extends Client> {
   }
 }
 
-function wordsOf(bytes: Uint8Array): Uint32Array {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  return Uint32Array.from({ length: bytes.length / 4 }, (_, word) => view.getUint32(word * 4));
+/** Whether an address is open, by its index in an opening of which this came, or nothing yet. */
+function isOpenBy(outcome: OpeningOutcome | undefined, index: number): boolean {
+  return typeof outcome === 'object' ? outcome[index] === true : outcome === Outcome.open;
 }
 
 function bytesOf(words: Uint32Array): Uint8Array {

@@ -82,9 +82,7 @@ export class DnsServer {
       return name === undefined ? undefined : new TlsUpstream({ endpoint, name, ca, nowMs, tell });
     });
     if (openings !== undefined)
-      this.#applier = new ApplierSocket(openings, (wait, outcome) =>
-        this.#follow(this.#proxy.opened(wait, outcome)),
-      );
+      this.#applier = new ApplierSocket(openings, (...came) => this.#follow(this.#proxy.opened(...came)));
   }
 
   /** Listens. Rejects, with nothing left open, where it cannot. */

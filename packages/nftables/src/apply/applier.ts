@@ -16,7 +16,7 @@ import { checkRequest, RequestError } from './check.ts';
 import { Door } from './door.ts';
 import { Guard } from './guard.ts';
 import { FrameSplitter, type FromApplier, frameOf, parseFrame, type Reply, type Request } from './message.ts';
-import { type Opening, Outcome } from './opening.ts';
+import { type Opening, type OpeningOutcome, Outcome } from './opening.ts';
 import { Tables } from './tables.ts';
 
 export interface ApplierOptions {
@@ -131,7 +131,7 @@ class Applier {
     void this.#clean();
   }
 
-  #open(opening: Opening): Outcome | Promise<Outcome> {
+  #open(opening: Opening): OpeningOutcome | Promise<OpeningOutcome> {
     const { family, qube } = opening;
     if (this.#kernel === undefined) return Outcome.later;
     if (this.#guard?.holds(qube.length === 4 ? 4 : 6) === false) return Outcome.refused;

@@ -6,11 +6,11 @@
 
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
-import { answerFrame, type Opening, OpeningReader, type Outcome } from './opening.ts';
+import { answerFrame, type Opening, type OpeningOutcome, OpeningReader } from './opening.ts';
 
 /** Between attempts to listen. */
 const AGAIN_MS = 1000;
-type Answering = (opening: Opening) => Outcome | Promise<Outcome>;
+type Answering = (opening: Opening) => OpeningOutcome | Promise<OpeningOutcome>;
 
 /** Addresses that are opened at a time, which takes some 1.5 ms at worst. */
 const PIECE_ADDRESSES = 64;
@@ -88,8 +88,8 @@ export class Door {
         if (next.done === true) break;
         const { id, addresses } = next.value;
         const outcome = answer(next.value);
-        if (typeof outcome === 'number') answers.push(answerFrame(id, outcome));
-        else this.#answerLater(socket, id, outcome);
+        if (outcome instanceof Promise) this.#answerLater(socket, id, outcome);
+        else answers.push(answerFrame(id, outcome));
         taken += addresses.length;
       }
     } catch (error) {
@@ -119,7 +119,7 @@ export class Door {
     return restMs;
   }
 
-  #answerLater(socket: Socket, id: number, outcome: Promise<Outcome>): void {
+  #answerLater(socket: Socket, id: number, outcome: Promise<OpeningOutcome>): void {
     outcome.then(
       (came) => write(socket, answerFrame(id, came)),
       (error) => {

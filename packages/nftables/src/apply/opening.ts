@@ -4,7 +4,7 @@
  *
  *     request   u16 bytes that follow │ u32 id │ u8 family of the qube │ u8 family │ u8 addresses
  *               │ u32 seconds │ list 8 │ version 8 │ address of the qube │ addresses │ label, the rest
- *     answer    u32 id │ u8 outcome
+ *     answer    u32 id │ u8 outcome │ which 8: bit `i & 7` of byte `i >> 3` says of address i that it is open
  *
  * Nothing here loads what the applier needs: whoever asks has none of its rights.
  */
@@ -46,8 +46,14 @@ export const Outcome = {
   unknown: 4,
 } as const;
 export type Outcome = (typeof Outcome)[keyof typeof Outcome];
+/** Of all addresses of an opening; or, where there was room for some, whether each is in the kernel. */
+export type OpeningOutcome = Outcome | readonly boolean[];
 
-export const ANSWER_BYTES = 5;
+/** What stands on the wire for an outcome of each address; of all others `which` is nothing. */
+const SOME = 5;
+const WHICH_BYTES = NAME_ADDRESSES_OF_ONE_MAX / 8;
+const WHICH_AT = 5;
+export const ANSWER_BYTES = WHICH_AT + WHICH_BYTES;
 const LENGTH_BYTES = 2;
 const HEAD_BYTES = 27;
 const KEY_BYTES = 8;
@@ -75,10 +81,12 @@ export function openingFrame(opening: Opening): Uint8Array {
   return bytes;
 }
 
-export function answerFrame(id: number, outcome: Outcome): Uint8Array {
+export function answerFrame(id: number, outcome: OpeningOutcome): Uint8Array {
   const bytes = Buffer.alloc(ANSWER_BYTES);
   bytes.writeUInt32BE(id, 0);
-  bytes[4] = outcome;
+  bytes[4] = typeof outcome === 'number' ? outcome : SOME;
+  if (typeof outcome === 'number') return bytes;
+  for (const [i, isOpen] of outcome.entries()) if (isOpen) bytes[WHICH_AT + (i >> 3)]! |= 1 << (i & 7); // of an address that there is
   return bytes;
 }
 
@@ -105,16 +113,22 @@ export class OpeningReader {
 export class AnswerReader {
   #held: Buffer = Buffer.alloc(0);
 
-  *feed(bytes: Uint8Array): Generator<{ readonly id: number; readonly outcome: Outcome }> {
+  *feed(bytes: Uint8Array): Generator<{ readonly id: number; readonly outcome: OpeningOutcome }> {
     const all = Buffer.concat([this.#held, bytes]);
     const whole = all.length - (all.length % ANSWER_BYTES);
     this.#held = all.subarray(whole);
     for (let at = 0; at < whole; at += ANSWER_BYTES) {
-      const outcome = Object.values(Outcome).find((each) => each === all[at + 4]);
+      const said = all[at + 4];
+      const outcome = said === SOME ? whichOf(all, at) : Object.values(Outcome).find((each) => each === said);
       if (outcome === undefined) throw new OpeningError('an answer that there is not');
       yield { id: all.readUInt32BE(at), outcome };
     }
   }
+}
+
+function whichOf(bytes: Uint8Array, at: number): readonly boolean[] {
+  const isOpen = (i: number): boolean => (bytes[at + WHICH_AT + (i >> 3)]! & (1 << (i & 7))) !== 0; // whole
+  return Array.from({ length: NAME_ADDRESSES_OF_ONE_MAX }, (_, i) => isOpen(i));
 }
 
 function openingIn(bytes: Buffer): Opening {

@@ -39,7 +39,7 @@ import type { ColumnInBody, LeftInBody, NameSet } from '../plan/change.ts';
 import { isReadable, type NameLabel, parseNameSetName } from '../plan/name-set.ts';
 import type { Key } from '../plan/plan.ts';
 import type { ToldName } from './message.ts';
-import { type Opening, Outcome, openSecondsOf } from './opening.ts';
+import { type Opening, type OpeningOutcome, Outcome, openSecondsOf } from './opening.ts';
 
 /** The kernel and time, as far as they are needed. */
 export interface OpeningsKernel {
@@ -61,7 +61,7 @@ interface Waiting {
   readonly opening: Opening;
   readonly other: string | undefined;
   readonly qube: string;
-  readonly tell: (outcome: Outcome) => void;
+  readonly tell: (outcome: OpeningOutcome) => void;
 }
 
 /** One address that a qube may use. */
@@ -293,11 +293,12 @@ export class Openings {
   // ── Openings ─────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Opens all addresses of a request in the kernel, or none of them. `other`: the qube's address of the other
-   * family as its interface says, 8 or 32 hex digits; empty: it has none; undefined: the release is asked.
-   * What gives way for them is none that a flow goes to, so that flows may have to be looked at first.
+   * Opens all addresses of a request in the kernel, or those for which there is room, or none of them.
+   * `other`: the qube's address of the other family as its interface says, 8 or 32 hex digits; empty: it has
+   * none; undefined: the release is asked. What gives way for them is none that a flow goes to, so that flows
+   * may have to be looked at first.
    */
-  open(opening: Opening, other?: string): Outcome | Promise<Outcome> {
+  open(opening: Opening, other?: string): OpeningOutcome | Promise<OpeningOutcome> {
     const outcome = this.#open(opening, other, undefined);
     if (outcome !== NEEDS_LOOK && outcome !== MAKES_ROOM) return outcome;
     const qube = textOf(wordsOf(opening.qube));
@@ -359,7 +360,7 @@ export class Openings {
     { family, key, version, qube, addresses, seconds, label }: Opening,
     other: string | undefined,
     live: ReadonlySet<string> | undefined,
-  ): Outcome | typeof NEEDS_LOOK | typeof MAKES_ROOM {
+  ): OpeningOutcome | typeof NEEDS_LOOK | typeof MAKES_ROOM {
     const state = addresses.length === 0 ? undefined : version; // of room it is no matter
     const asked = this.#sideOf(key, state, label, qube);
     if (asked === undefined) return Outcome.later;
@@ -378,17 +379,20 @@ export class Openings {
     const untilMs = nowMs + seconds * 1000;
     const entries = keys.map((pair): Entry => ({ key: pair, label, sinceMs: nowMs, untilMs }));
     const added = new Map(entries.map((entry) => [addressText(family, entry.key), entry]));
+    let takes: ReadonlyMap<string, Entry> = added;
     try {
       const gone = withoutRoom(mine, its, added, label, nowMs, live);
       if (gone === NEEDS_LOOK || gone === Outcome.full) return gone;
+      takes = gone.takes;
+      const taken = [...takes.values()];
       if (rest !== undefined && its !== undefined) this.#take(rest, its, gone.its);
-      for (const { table, set, takes } of this.#targets(list, entries)) {
+      for (const { table, set, takes: some } of this.#targets(list, taken)) {
         const out = gone.mine.length === 0 ? [] : [destroyNamed(table, set, gone.mine)];
-        const elements = takes.map((entry) => elementOf(entry, nowMs));
+        const elements = some.map((entry) => elementOf(entry, nowMs));
         const commands = [...out, ...(elements.length > 0 ? renewNamed(table, set, elements) : [])];
         if (commands.length > 0) this.#kernel.run(commands);
         for (const entry of gone.mine) mine.delete(addressText(family, entry.key));
-        for (const entry of entries) put(held, family, entry);
+        for (const entry of taken) put(held, family, entry);
       }
     } catch (error) {
       if (!(error instanceof NativeError)) throw error;
@@ -403,7 +407,8 @@ export class Openings {
     }
     // Where flows keep nearly all of it, not every opening looks again.
     mine.crowdedAt = Math.max(CROWDED_AT, Math.ceil((all + NAME_ADDRESSES_MAX) / 2));
-    return Outcome.open;
+    if (takes.size === added.size) return Outcome.open;
+    return entries.map((entry) => takes.has(addressText(family, entry.key)));
   }
 
   /** Closes some of what a qube holds by one of its addresses. Throws NativeError. */
@@ -607,8 +612,8 @@ function forgetEnded(mine: Holding, nowMs: number): void {
 /**
  * What gives way of what a qube holds by either of its addresses, so that there is room for more, of the same
  * name and of all: what ends first of that to which no flow goes. Where it has to be known which does, `live`
- * says so, and room is made for the next ones, too. `its`: by the address of the other family than what is
- * added.
+ * says so, and room is made for the next ones, too; then `takes` is what of it there is room for. `its`: by
+ * the address of the other family than what is added.
  */
 function withoutRoom(
   mine: Holding,
@@ -618,15 +623,22 @@ function withoutRoom(
   nowMs: number,
   live: ReadonlySet<string> | undefined,
 ):
-  | { readonly mine: readonly Entry[]; readonly its: readonly Entry[] }
+  | {
+      readonly takes: ReadonlyMap<string, Entry>;
+      readonly mine: readonly Entry[];
+      readonly its: readonly Entry[];
+    }
   | typeof NEEDS_LOOK
   | typeof Outcome.full {
   // As nearly always, and without a look at a thousand.
-  if (live === undefined && isRoom(mine, its, added, label)) return { mine: [], its: [] };
+  const all = { takes: added, mine: [], its: [] };
+  if (live === undefined && isRoom(mine, its, added, label)) return all;
   forgetEnded(mine, nowMs);
   if (its !== undefined) forgetEnded(its, nowMs);
-  if (live === undefined) return isRoom(mine, its, added, label) ? { mine: [], its: [] } : NEEDS_LOOK;
-  const ofMine = [...mine].flatMap(([address, entry]) => (added.has(address) ? [] : [entry]));
+  if (live === undefined) return isRoom(mine, its, added, label) ? all : NEEDS_LOOK;
+  const takes = admitted(mine, its, added, label, live);
+  if (takes.size === 0 && added.size > 0) return Outcome.full;
+  const ofMine = [...mine].flatMap(([address, entry]) => (takes.has(address) ? [] : [entry]));
   const others = [...ofMine, ...(its?.values() ?? [])];
   const gone = new Set<Entry>();
   for (const [some, most] of [
@@ -634,13 +646,35 @@ function withoutRoom(
     [others, NAME_ADDRESSES_MAX],
   ] as const) {
     const left = some.filter((each) => !gone.has(each));
-    const count = left.length + added.size;
+    const count = left.length + takes.size;
     const idle = left.filter(({ key }) => !live.has(textOf(key)));
-    if (idle.length < count - most) return Outcome.full;
     for (const each of firstToEnd(idle, count - (most - 2 * aheadOf(most)))) gone.add(each);
   }
   const isGone = (entry: Entry): boolean => gone.has(entry);
-  return { mine: ofMine.filter(isGone), its: [...(its?.values() ?? [])].filter(isGone) };
+  return { takes, mine: ofMine.filter(isGone), its: [...(its?.values() ?? [])].filter(isGone) };
+}
+
+/**
+ * What of it there is room for, once all that no flow goes to has given way: first what the qube has already,
+ * which takes none, of this name and then of others.
+ */
+function admitted(
+  mine: Holding,
+  its: Holding | undefined,
+  added: ReadonlyMap<string, Entry>,
+  label: NameLabel,
+  live: ReadonlySet<string>,
+): ReadonlyMap<string, Entry> {
+  const held = [...mine].flatMap(([address, entry]) => (added.has(address) ? [] : [entry]));
+  const used = [...held, ...(its?.values() ?? [])].filter(({ key }) => live.has(textOf(key)));
+  const usedOfName = used.filter((each) => each.label === label);
+  const room = Math.min(NAME_ADDRESSES_OF_ONE_MAX - usedOfName.length, NAME_ADDRESSES_MAX - used.length);
+  if (room >= added.size) return added;
+  const rank = ([address]: readonly [string, Entry]): number => {
+    const entry = mine.get(address);
+    return entry?.label === label ? 0 : entry === undefined ? 2 : 1;
+  };
+  return new Map([...added].sort((a, b) => rank(a) - rank(b)).slice(0, Math.max(0, room)));
 }
 
 function isRoom(

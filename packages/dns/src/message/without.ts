@@ -1,14 +1,13 @@
 /**
- * Answers without the private addresses in them: a name of the Internet that stands for one would have a
- * browser carry its pages into the networks beside it (DNS rebinding). Addresses are those of A and AAAA, and
- * the hints of SVCB and HTTPS (RFC 9460).
- *
- *   service    priority 2 │ target name │ (key 2, length 2, value) …       keys ascend; 4: IPv4 hints, 6: IPv6
+ * Answers without some of their addresses, whether of A and AAAA or the hints of SVCB and HTTPS: private ones,
+ * since a name of the Internet that stands for one would have a browser carry its pages into the networks
+ * beside it (DNS rebinding); and those that a qube may not use.
  */
 
-import { type Family, isPrivateAddress, strideOf } from '@rulecast/rules';
+import { isPrivateAddress } from '@rulecast/rules';
+import { addressesIn, addressOf, Parameter, parametersOf, type ServiceParameter } from './addresses.ts';
 import { type MessageReader, Section } from './message.ts';
-import { nameEnd, newNameScratch, readName } from './name.ts';
+import { newNameScratch, readName } from './name.ts';
 import {
   CLASS_IN,
   Flag,
@@ -20,24 +19,33 @@ import {
 } from './wire.ts';
 import { Cursor, EDNS_BYTES } from './writer.ts';
 
-/** Keys of the parameters of a service that matter here: which ones its clients have to know, and hints. */
-const Parameter = { mandatory: 0, ipv4hint: 4, ipv6hint: 6 } as const;
-const PARAMETER_FIELDS_BYTES = 4;
 /** What a record takes beside its data, and the target within that, with both names written out. */
 const RECORD_MAX_BYTES = 2 * WIRE_NAME_MAX_BYTES + RECORD_FIELDS_BYTES;
 
-/** Whether an answer has a private address anywhere, or a service whose parameters cannot be read. */
-export function hasPrivate(answer: MessageReader): boolean {
-  for (let i = 0; i < answer.recordCount; i++) if (isTouched(answer, i)) return true;
-  return false;
+/** What of an answer may be told. */
+export interface Telling {
+  /** Of 4 or 16 bytes, which stay the answer's. */
+  readonly address: (bytes: Uint8Array) => boolean;
+  /** Whether a service may send to the name that starts there; absent: to any. */
+  readonly target?: (bytes: Uint8Array, at: number) => boolean;
+}
+
+export const PUBLIC: Telling = {
+  address: (bytes) => !isPrivateAddress(addressOf(bytes)),
+};
+
+/** Whether all of an answer may be told; not so where it has a service whose parameters cannot be read. */
+export function isWhole(answer: MessageReader, telling: Telling): boolean {
+  for (let i = 0; i < answer.recordCount; i++) if (isTouched(answer, i, telling)) return false;
+  return true;
 }
 
 /**
- * Writes an answer without its private addresses: of its records the addresses, aliases and services that are
+ * Writes an answer without what may not be told: of its records the addresses, aliases and services that are
  * left, or all that stands before its authority where none of them is touched. It says no more that anybody
  * has vouched for it. The bytes used of `out`, which has MESSAGE_MAX_BYTES; 0: nothing but aliases is left.
  */
-export function writeWithoutPrivate(answer: MessageReader, out: Uint8Array): number {
+export function writeWithout(answer: MessageReader, telling: Telling, out: Uint8Array): number {
   const writer = new Cursor(out);
   writer.header(answer.id, answer.flags & ~Flag.authenticData, 0, 0, answer.opt < 0 ? 0 : 1);
   writer.question(answer);
@@ -46,11 +54,11 @@ export function writeWithoutPrivate(answer: MessageReader, out: Uint8Array): num
     .filter((of) => of === Section.answer).length;
   let written = 0;
   let found = 0;
-  if (Array.from({ length: answers }, (_, i) => i).some((i) => isTouched(answer, i))) {
+  if (Array.from({ length: answers }, (_, i) => i).some((i) => isTouched(answer, i, telling))) {
     for (let i = 0; i < answers; i++) {
       const isRoom = writer.at + RECORD_MAX_BYTES + answer.dataLengths[i]! + OPT_BYTES <= MESSAGE_MAX_BYTES; // of a record that was read
       if (!isRoom) return 0;
-      if (!writeRecord(answer, i, writer)) continue;
+      if (!writeRecord(answer, i, telling, writer)) continue;
       written++;
       if (answer.types[i] !== RecordType.cname) found++;
     }
@@ -67,18 +75,17 @@ export function writeWithoutPrivate(answer: MessageReader, out: Uint8Array): num
   return writer.at;
 }
 
-/** Whether a record has private addresses, or may have. */
-function isTouched(answer: MessageReader, index: number): boolean {
+/** Whether a record has something that may not be told, or may have. */
+function isTouched(answer: MessageReader, index: number, telling: Telling): boolean {
   if (answer.classes[index] !== CLASS_IN) return false;
-  const data = dataOf(answer, index);
   switch (answer.types[index]) {
     case RecordType.a:
     case RecordType.aaaa:
-      return publicOf(data, data.length === 4 ? 4 : 6).length < data.length;
+      return !telling.address(dataOf(answer, index));
     case RecordType.svcb:
     case RecordType.https: {
-      const parameters = parametersOf(answer, index);
-      return parameters === undefined || parameters.some(({ value, left }) => left.length < value.length);
+      const parameters = servingOf(answer, index, telling);
+      return parameters === undefined || parameters.some((each) => leftOf(each, telling) !== each.value);
     }
     default:
       return false;
@@ -86,13 +93,13 @@ function isTouched(answer: MessageReader, index: number): boolean {
 }
 
 /** Writes what is left of a record. Whether anything is: other types may hold names that point elsewhere. */
-function writeRecord(answer: MessageReader, index: number, writer: Cursor): boolean {
+function writeRecord(answer: MessageReader, index: number, telling: Telling, writer: Cursor): boolean {
   const type = answer.types[index];
   if (answer.classes[index] !== CLASS_IN) return false;
   switch (type) {
     case RecordType.a:
     case RecordType.aaaa:
-      if (isTouched(answer, index)) return false;
+      if (isTouched(answer, index, telling)) return false;
       writeFields(answer, index, writer, [dataOf(answer, index)]);
       return true;
     case RecordType.cname:
@@ -100,7 +107,7 @@ function writeRecord(answer: MessageReader, index: number, writer: Cursor): bool
       return true;
     case RecordType.svcb:
     case RecordType.https: {
-      const left = parametersLeft(answer, index);
+      const left = parametersLeft(answer, index, telling);
       if (left === undefined) return false;
       const start = answer.dataStarts[index]!; // likewise
       const pieces = [answer.bytes.subarray(start, start + 2), wholeName(answer, start + 2), ...left];
@@ -136,39 +143,29 @@ function wholeName({ bytes }: MessageReader, at: number): Uint8Array {
   return name.slice(0, readName(bytes, at, name));
 }
 
-interface ServiceParameter {
-  readonly key: number;
-  readonly value: Uint8Array;
-  /** What of the value may stay. */
-  readonly left: Uint8Array;
+/** The parameters of a service; undefined: they cannot be read, or are of a name that may not be told. */
+function servingOf(
+  answer: MessageReader,
+  index: number,
+  { target }: Telling,
+): readonly ServiceParameter[] | undefined {
+  const at = answer.targetOf(index);
+  return at >= 0 && target?.(answer.bytes, at) === false ? undefined : parametersOf(answer, index);
 }
 
-/** Of a service that was read; undefined: they are none. */
-function parametersOf(answer: MessageReader, index: number): readonly ServiceParameter[] | undefined {
-  const data = dataOf(answer, index);
-  const view = new DataView(data.buffer, data.byteOffset, data.length);
-  const parameters: ServiceParameter[] = [];
-  const start = answer.dataStarts[index]!; // of a record that was read
-  for (let at = nameEnd(answer.bytes, start + 2) - start; at < data.length; ) {
-    if (at + PARAMETER_FIELDS_BYTES > data.length) return undefined;
-    const end = at + PARAMETER_FIELDS_BYTES + view.getUint16(at + 2);
-    if (end > data.length) return undefined;
-    const key = view.getUint16(at);
-    const value = data.subarray(at + PARAMETER_FIELDS_BYTES, end);
-    const family = key === Parameter.ipv4hint ? 4 : key === Parameter.ipv6hint ? 6 : undefined;
-    if (family !== undefined && (value.length === 0 || value.length % (strideOf(family) * 4) !== 0))
-      return undefined;
-    parameters.push({ key, value, left: family === undefined ? value : publicOf(value, family) });
-    at = end;
-  }
-  return parameters;
-}
-
-/** The parameters of a service without private hints, as bytes; undefined: nothing of it is of use. */
-function parametersLeft(answer: MessageReader, index: number): readonly Uint8Array[] | undefined {
-  const parameters = parametersOf(answer, index);
+/** The parameters of a service that are left, as bytes; undefined: nothing of it is of use. */
+function parametersLeft(
+  answer: MessageReader,
+  index: number,
+  telling: Telling,
+): readonly Uint8Array[] | undefined {
+  const parameters = servingOf(answer, index, telling)?.map((each) => ({
+    ...each,
+    left: leftOf(each, telling),
+  }));
   if (parameters === undefined) return undefined;
-  const isGone = ({ value, left }: ServiceParameter): boolean => left.length === 0 && value.length > 0;
+  const isGone = ({ value, left }: (typeof parameters)[number]): boolean =>
+    left.length === 0 && value.length > 0;
   const gone = parameters.filter(isGone).map(({ key }) => key);
   const mandatory = parameters.find(({ key }) => key === Parameter.mandatory)?.value ?? new Uint8Array(0);
   for (let at = 0; at + 1 < mandatory.length; at += 2)
@@ -181,14 +178,10 @@ function parametersLeft(answer: MessageReader, index: number): readonly Uint8Arr
     ]);
 }
 
-/** The addresses of a column that are not private. */
-function publicOf(bytes: Uint8Array, family: Family): Uint8Array {
-  const size = strideOf(family) * 4;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const left: number[] = [];
-  for (let at = 0; at < bytes.length; at += size) {
-    const words = Uint32Array.from({ length: size / 4 }, (_, i) => view.getUint32(at + i * 4));
-    if (!isPrivateAddress({ family, words })) left.push(...bytes.subarray(at, at + size));
-  }
-  return left.length === bytes.length ? bytes : Uint8Array.from(left);
+/** What of a parameter's value may be told: itself, if all of it. */
+function leftOf({ family, value }: ServiceParameter, { address }: Telling): Uint8Array {
+  if (family === undefined) return value;
+  const left = [...addressesIn(value, family)].filter(address);
+  const byteCount = left.reduce((sum, { length }) => sum + length, 0);
+  return byteCount === value.length ? value : Buffer.concat(left);
 }
