@@ -1,7 +1,7 @@
 /**
- * Answers without some of their addresses, whether of A and AAAA or the hints of SVCB and HTTPS: private ones,
- * since a name of the Internet that stands for one would have a browser carry its pages into the networks
- * beside it (DNS rebinding); and those that a qube may not use.
+ * Answers without some of their addresses, of A and AAAA and the hints of SVCB and HTTPS: private ones, since
+ * a name of the Internet that stands for one would have a browser carry its pages into the networks beside it
+ * (DNS rebinding); and those that a qube may not use.
  */
 
 import { isPrivateAddress } from '@rulecast/rules';
