@@ -7,12 +7,16 @@
  * `prepareAsync`, in a thread that the table keeps for it (compile/compiler.ts).
  */
 
+import { setImmediate } from 'node:timers/promises';
 import {
+  atOnce,
   EMPTY_RULE_SET,
   type Environment,
   evaluate,
+  inTurns,
   type ListChanges,
   type Packet,
+  type Pieces,
   type RuleSet,
   type Told,
 } from '@rulecast/rules';
@@ -22,7 +26,7 @@ import { isSmall } from './compile/cost.ts';
 import { type Edit, editBetween, type Situation } from './edit/edit.ts';
 import { runsMore } from './edit/programs.ts';
 import { EditState } from './edit/state.ts';
-import type { Made } from './edit/succession.ts';
+import { type Made, type RunPairs, runPairPieces } from './edit/succession.ts';
 import type { Image, NamesSection } from './image/header.ts';
 import { compileImage, type EditBase, type ImageSizes, writeImage } from './image/image.ts';
 import { bytesOf, type ImagePieces } from './image/pieces.ts';
@@ -31,7 +35,7 @@ import { DEFAULT_TABLE_LIMITS, TableLimitCode, TableLimitError, type TableLimits
 import { engineModule } from './lookup/engine.ts';
 import { type Explanation, explainTold, explainVerdict } from './lookup/explain.ts';
 import { listsOf, programHits, type TableHits } from './lookup/hits.ts';
-import { PastHits } from './lookup/past-hits.ts';
+import { PastHits, type Replaced, replacedPieces } from './lookup/past-hits.ts';
 import { TableReader } from './lookup/reader.ts';
 import { readNames } from './lookup/verdict.ts';
 import type { TableHandle } from './memory/double-buffer.ts';
@@ -91,8 +95,8 @@ interface Generation {
   readonly image: Image;
   readonly names: NamesSection;
   readonly prepared: Prepared;
-  /** Whether its hits are those of the generation before, and what came since. */
-  readonly countsOn: boolean;
+  /** What becomes of the counters in force once it is; undefined: it goes on with them. */
+  readonly replaced: Replaced | undefined;
   /** What edits from it start with. */
   readonly state: EditState;
 }
@@ -155,7 +159,9 @@ export class Table {
     if (this.#preparing > 0) throw new TypeError('prepare was called before prepareAsync had settled');
     this.#discard();
     const after = { ruleSet, environment };
-    const make = (): Generation => this.#edit(after, changes) ?? this.#compileHere(after, this.#nextNumber);
+    const make = (): Generation =>
+      this.#edit(after, changes) ??
+      atOnce(this.#succeeding(this.#compileHere(after, this.#nextNumber), new Map()));
     try {
       this.#next = make();
     } catch (error) {
@@ -197,7 +203,7 @@ export class Table {
     if (this.#preparing > 0 || next?.prepared !== prepared) {
       throw new TypeError(`generation ${prepared.generation} is not what the table prepared last`);
     }
-    if (!next.countsOn) this.#past.replace(madeOf(this.#current), madeOf(next), prepared.isEdit);
+    if (next.replaced !== undefined) this.#past.replace(next.replaced);
     this.#space.flip();
     this.#current = next;
     this.#reader.see(next.image);
@@ -289,9 +295,30 @@ export class Table {
   async #make(after: Situation, changes: ListChanges | undefined): Promise<Generation> {
     const edit = this.#edit(after, changes);
     if (edit !== undefined) return edit;
-    return isSmall(after.ruleSet)
-      ? this.#compileHere(after, this.#nextNumber)
-      : this.#compileThere(after, this.#nextNumber);
+    if (isSmall(after.ruleSet))
+      return this.#inTurns(this.#succeeding(this.#compileHere(after, this.#nextNumber), new Map()));
+    // Neither waits for the other: which rules go on is found out here, while the thread compiles.
+    const [compiled, pairs] = await Promise.allSettled([
+      this.#compileThere(after, this.#nextNumber),
+      this.#inTurns(runPairPieces(this.#current.prepared.ruleSet, after.ruleSet)),
+    ]);
+    if (compiled.status === 'rejected') throw compiled.reason;
+    if (pairs.status === 'rejected') throw pairs.reason;
+    return this.#inTurns(this.#succeeding(compiled.value, pairs.value));
+  }
+
+  /** A generation that was compiled in full, with what its flip makes of the counters in force. */
+  *#succeeding(next: Generation, known: RunPairs): Pieces<Generation> {
+    const replaced = yield* replacedPieces(madeOf(this.#current), madeOf(next), false, known);
+    return { ...next, replaced };
+  }
+
+  /** Throws TableWorkerError once the table is closed. */
+  #inTurns<T>(pieces: Pieces<T>): Promise<T> {
+    return inTurns(pieces, async () => {
+      await setImmediate();
+      if (this.#isClosed) throw closedError();
+    });
   }
 
   /**
@@ -317,14 +344,12 @@ export class Table {
       runs: change.blocks.reduce((runs, block) => runs + runsMore(made.image.programs, block), sizes.runs),
       programWords: state.programWords,
     };
-    const isSame = change.blocks.length === 0;
-    return {
-      image: made.image,
-      names,
-      state,
-      countsOn: isSame,
-      prepared: preparedOf(made.image, after, newSizes, true),
-    };
+    const next = { image: made.image, names, state, prepared: preparedOf(made.image, after, newSizes, true) };
+    const countsOn = change.blocks.length === 0;
+    const replaced = countsOn
+      ? undefined
+      : atOnce(replacedPieces(madeOf(this.#current), madeOf(next), true, new Map()));
+    return { ...next, replaced };
   }
 
   /** An edit made; undefined if a full compile is better. Throws TableLimitError where memory is short. */
@@ -381,7 +406,7 @@ export class Table {
   }
 }
 
-function madeOf({ image, names, prepared: { ruleSet } }: Generation): Made {
+function madeOf({ image, names, prepared: { ruleSet } }: Omit<Generation, 'replaced' | 'state'>): Made {
   return { image, names, ruleSet };
 }
 
@@ -403,5 +428,5 @@ function generationOf(
 ): Generation {
   const names = readNames(image);
   const state = new EditState(base, names.lists, limits, sizes.programWords);
-  return { image, names, prepared: preparedOf(image, after, sizes, false), countsOn: false, state };
+  return { image, names, prepared: preparedOf(image, after, sizes, false), replaced: undefined, state };
 }

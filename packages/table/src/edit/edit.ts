@@ -58,6 +58,11 @@ export interface Edit {
  * blocks a thread for longer than anybody should notice, and is compiled in full.
  */
 const DELTA_WEIGHT_MAX = 2 ** 14;
+/**
+ * The most runs that went and came. Our choice: to look at each takes 8 µs, and programs with more of them
+ * are compiled in full in the end (edit/programs.ts).
+ */
+const RUNS_MAX = 2 ** 12;
 
 /**
  * The edit between two situations; undefined if it is none, or too much to be made in place. `nextExpiry` is
@@ -76,7 +81,7 @@ export function editBetween(
   }
   if (before.ruleSet.unmatched !== after.ruleSet.unmatched) return undefined;
   const changed = changedBlocks(before.ruleSet.policies, after.ruleSet.policies, predicates.numbers);
-  if (changed === undefined) return undefined;
+  if (changed === undefined || runsIn(changed) > RUNS_MAX) return undefined;
   const collector = new ToggleCollector();
   const blocks: BlockEdit[] = [];
   for (const change of changed) {
@@ -96,6 +101,10 @@ export function editBetween(
     if (!collector.add(predicate, change)) return undefined;
   }
   return collector.isMuch ? undefined : { ...collector.edit(), blocks };
+}
+
+function runsIn(changes: readonly BlockChange[]): number {
+  return changes.reduce((sum, { removed, added }) => sum + removed.length + added.length, 0);
 }
 
 /** Which predicate is which. */
@@ -126,7 +135,7 @@ function isOfPrefixes(
     const [was, is] = [removed[run]!, added[run]!].map(({ remote }) => remote); // of the same length
     if (was?.kind !== 'prefixes' || is?.kind !== 'prefixes' || samePrefixes(was.prefixes, is.prefixes))
       continue;
-    if (isShared(predicate, blocks)) return false;
+    if (usesOf(blocks)[predicate] !== 1) return false;
     const [before, after] = [was, is].map(({ prefixes }) => ofFamily(canonicalPrefixes(prefixes)));
     if (before !== undefined && after !== undefined)
       changes.push([predicate, { before, after, known: undefined }]);
@@ -135,14 +144,21 @@ function isOfPrefixes(
   return true;
 }
 
-/** Whether several runs ask about a predicate. */
-function isShared(predicate: number, blocks: readonly BlockPredicates[]): boolean {
-  let runs = 0;
-  for (const { predicates } of blocks) {
-    for (let at = predicates.indexOf(predicate); at >= 0; at = predicates.indexOf(predicate, at + 1)) runs++;
-  }
-  return runs > 1;
+/** By predicate, how many runs ask about it, as far as two. Found out once for blocks. */
+function usesOf(blocks: readonly BlockPredicates[]): Uint8Array {
+  const known = usesKnown.get(blocks);
+  if (known !== undefined) return known;
+  let most = -1;
+  for (const { predicates } of blocks) for (const predicate of predicates) most = Math.max(most, predicate);
+  const uses = new Uint8Array(most + 1);
+  for (const { predicates } of blocks)
+    for (const predicate of predicates)
+      if (predicate >= 0) uses[predicate] = Math.min(2, uses[predicate]! + 1); // predicate <= most
+  usesKnown.set(blocks, uses);
+  return uses;
 }
+
+const usesKnown = new WeakMap<readonly BlockPredicates[], Uint8Array>();
 
 /** The runs that came, with their predicates; undefined where there are none for them. */
 function blockEdit(

@@ -4,7 +4,15 @@
  * the same name; a default action while it is the same.
  */
 
-import { type Direction, RULE_BLOCKS, type RuleBlock, type RuleSet, type Run, runsOf } from '@rulecast/rules';
+import {
+  type Direction,
+  type Pieces,
+  RULE_BLOCKS,
+  type RuleBlock,
+  type RuleSet,
+  type Run,
+  runsOf,
+} from '@rulecast/rules';
 import type { Image, NamesSection } from '../image/header.ts';
 import {
   BLOCK_FIELDS,
@@ -15,7 +23,7 @@ import {
   programField,
 } from '../program/origin.ts';
 import { DIRECTIONS } from '../program/program.ts';
-import { pairedRuns } from './run-pairs.ts';
+import { Looks, pairedRunPieces } from './run-pairs.ts';
 
 /** A generation, and what it was made of. */
 export interface Made {
@@ -32,14 +40,51 @@ export interface Succession {
   readonly restStays: boolean;
 }
 
-/** After an edit, only labels of other runs are others. That no policy judged is an outcome of both. */
-export function succession(before: Made, after: Made, isEdit: boolean): Succession {
+/** By block of a rule set, which of its runs is which of the same block of another. */
+export type RunPairs = ReadonlyMap<string, Int32Array>;
+
+/** What a succession has to find out of two rule sets, before the second has an image. */
+export function* runPairPieces(before: RuleSet, after: RuleSet): Pieces<RunPairs> {
+  const looks = new Looks();
+  const pairs = new Map<string, Int32Array>();
+  for (const [name, policy] of before.policies) {
+    const other = after.policies.get(name);
+    if (other === undefined) continue;
+    for (const direction of DIRECTIONS) {
+      for (const kind of ['exceptions', 'own'] as const) {
+        if (looks.isOver) yield;
+        const [runs, others] = [runsOf(policy, direction, kind), runsOf(other, direction, kind)];
+        if (runs.length > 0 && others.length > 0)
+          pairs.set(blockKey(name, direction, kind), yield* pairedRunPieces(runs, others, looks));
+      }
+    }
+  }
+  return pairs;
+}
+
+/** The runs of `common` are that policy's own. */
+function blockKey(policy: string, direction: Direction, kind: RuleBlock): string {
+  return `${direction} ${kind === 'exceptions' ? kind : 'own'} ${policy}`;
+}
+
+/**
+ * The succession of two generations, in pieces. After an edit, only labels of other runs are others. That no
+ * policy judged is an outcome of both. What is not in `known` is found out here.
+ */
+export function* successionPieces(
+  before: Made,
+  after: Made,
+  isEdit: boolean,
+  known: RunPairs,
+): Pieces<Succession> {
+  const looks = new Looks();
   const pairs = isEdit ? [] : [0, 0];
   const [blob, others] = [before.image.programs, after.image.programs];
   const places = new Map<string, number>();
   for (let other = 0; other < programCount(others); other++) places.set(keyOf(after, other), other);
-  const known = new Map<number, readonly number[]>(); // by block
+  const labelled = new Map<number, readonly number[]>(); // by block
   for (let program = 0; program < programCount(blob); program++) {
+    if (looks.isOver) yield;
     const other = places.get(keyOf(before, program));
     if (other === undefined) continue;
     let outcome = programField(blob, program, 'firstOutcome');
@@ -52,11 +97,15 @@ export function succession(before: Made, after: Made, isEdit: boolean): Successi
       const nextBlock = programField(others, other, BLOCK_FIELDS[kind]);
       if (block >= 0 && nextBlock >= 0) {
         const direction = DIRECTIONS[programField(blob, program, 'direction')] ?? 'egress';
+        const blocks = [
+          { ...before, block },
+          { ...after, block: nextBlock },
+        ] as const;
         const labels =
-          known.get(block) ??
-          labelPairs({ ...before, block }, { ...after, block: nextBlock }, direction, kind, isEdit);
-        known.set(block, labels);
+          labelled.get(block) ?? (yield* labelPairPieces(...blocks, direction, kind, isEdit, known, looks));
+        labelled.set(block, labels);
         for (let i = 0; i < labels.length; i += 2) {
+          if (looks.isOver) yield;
           const [label, next] = [labels[i]!, labels[i + 1]!]; // in pairs
           pairs.push(outcome + label, next < 0 ? -1 : nextOutcome + next);
         }
@@ -83,20 +132,24 @@ function defaultOf({ image, names, ruleSet }: Made, program: number): string | u
 type MadeBlock = Made & { readonly block: number };
 
 /** The same by label of a block, of its runs; of an edit only what is not as it was. */
-function labelPairs(
+function* labelPairPieces(
   before: MadeBlock,
   after: MadeBlock,
   direction: Direction,
   kind: RuleBlock,
   isEdit: boolean,
-): readonly number[] {
+  known: RunPairs,
+  looks: Looks,
+): Pieces<readonly number[]> {
   const found: number[] = [];
-  const [runs = [], others = []] = [before, after].map((made) => runsOfBlock(made, direction, kind));
+  const [runs, others] = [runsOfBlock(before, direction, kind), runsOfBlock(after, direction, kind)];
   if (isEdit && runs === others) return found;
-  const pairs = pairedRuns(runs, others);
+  const key = blockKey(policyOf(before), direction, kind);
+  const pairs = known.get(key) ?? (yield* pairedRunPieces(runs, others, looks));
   const labels = labelsOf(before.image.programs, before.block);
   const nextLabels = labelsOf(after.image.programs, after.block);
   for (let run = 0; run < pairs.length; run++) {
+    if (looks.isOver) yield;
     const label = labels[run]!; // a run of the block, and of the other below
     const next = pairs[run]! < 0 ? -1 : nextLabels[pairs[run]!]!;
     if (isEdit ? next !== label : next >= 0) found.push(label, next);
@@ -104,11 +157,12 @@ function labelPairs(
   return found;
 }
 
-function runsOfBlock(
-  { image, names, ruleSet, block }: MadeBlock,
-  direction: Direction,
-  kind: RuleBlock,
-): readonly Run[] {
-  const policy = ruleSet.policies.get(names.policies[blockPolicy(image.programs, block)] ?? '');
+/** The name of the policy whose runs a block has. */
+function policyOf({ image, names, block }: MadeBlock): string {
+  return names.policies[blockPolicy(image.programs, block)] ?? '';
+}
+
+function runsOfBlock(made: MadeBlock, direction: Direction, kind: RuleBlock): readonly Run[] {
+  const policy = made.ruleSet.policies.get(policyOf(made));
   return policy === undefined ? [] : runsOf(policy, direction, kind);
 }

@@ -7,12 +7,13 @@
  * Once no reader can be in the first ones, they are added to the sums, which take the next step.
  */
 
-import { type Made, type Succession, succession } from '../edit/succession.ts';
+import type { Pieces } from '@rulecast/rules';
+import { type Made, type RunPairs, type Succession, successionPieces } from '../edit/succession.ts';
 import type { Image } from '../image/header.ts';
 import { listsOf, sumHits } from './hits.ts';
 
-/** Counters that others took the place of. */
-interface Replaced {
+/** Counters that others take the place of. */
+export interface Replaced {
   readonly image: Image;
   /** The generation that took their place, and how many outcomes that has. */
   readonly since: number;
@@ -22,6 +23,27 @@ interface Replaced {
   readonly lists: ReadonlyMap<number, string>;
   /** What they counted, once no reader can be in them. */
   hits: Float64Array | undefined;
+}
+
+/**
+ * What is to be known of the counters in force before those of another generation take their place; `isEdit`:
+ * most outcomes are what they were. In pieces, so that the flip only takes it over.
+ */
+export function* replacedPieces(
+  before: Made,
+  after: Made,
+  isEdit: boolean,
+  known: RunPairs,
+): Pieces<Replaced> {
+  const { generation: since, places } = after.image;
+  return {
+    image: before.image,
+    since,
+    nextCount: places.outcomeCount,
+    succession: yield* successionPieces(before, after, isEdit, known),
+    lists: listsOf(before),
+    hits: undefined,
+  };
 }
 
 /** What was decided so far. */
@@ -37,17 +59,8 @@ export class PastHits {
   readonly #sums: Sums = { hits: new Float64Array(0), lists: new Map(), gone: 0 }; // by outcome of the first of those replaced, or of that in force
   #replaced: readonly Replaced[] = [];
 
-  /** Other counters take the place of those in force; `isEdit`: most outcomes are what they were. */
-  replace(before: Made, after: Made, isEdit: boolean): void {
-    const { generation: since, places } = after.image;
-    const one = {
-      image: before.image,
-      since,
-      nextCount: places.outcomeCount,
-      succession: succession(before, after, isEdit),
-      lists: listsOf(before),
-      hits: undefined,
-    };
+  /** Other counters have taken the place of these, which were in force. */
+  replace(one: Replaced): void {
     this.#replaced = [...this.#replaced, one];
   }
 
