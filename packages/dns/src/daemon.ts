@@ -4,7 +4,6 @@
  */
 
 import { randomBytes, X509Certificate } from 'node:crypto';
-import { existsSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import {
   EXIT_FAILED,
@@ -29,9 +28,6 @@ interface Source extends Pick<ProxyOptions, 'judge' | 'opens' | 'mayBePrivate'> 
   close(): Promise<void>;
 }
 
-/** Where the kernel has IPv6: sockets are of both families then. */
-const IPV6_INTERFACES = '/proc/self/net/if_inet6';
-
 /** Ten times what systems have. */
 const CERTIFICATES_MAX_BYTES = 4_194_304;
 
@@ -55,7 +51,6 @@ async function main(): Promise<void> {
   server = await DnsServer.listen({
     listen,
     sockets,
-    hasIpv6: existsSync(IPV6_INTERFACES),
     upstreams,
     ...(upstreamCa !== undefined && { upstreamCa }),
     tellOfUpstream: (index, reason) => {

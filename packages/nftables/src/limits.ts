@@ -131,6 +131,11 @@ export const KERNEL_MIB_MAX = 65_536;
 /** Addresses that one qube may hold for one name of a list: the next ones take the place of the first. */
 export const NAME_ADDRESSES_OF_ONE_MAX = 64;
 /**
+ * Addresses that are opened in one transaction, which takes some 1.5 ms at worst, and which fit into one
+ * message as a list of elements.
+ */
+export const OPENED_TOGETHER = 128;
+/**
  * Addresses that may be checked to come by some interface: with more, none is known to be of the same qube as
  * another.
  */

@@ -47,6 +47,9 @@ const addresses = (count: number, from = 0): readonly Uint8Array[] =>
 
 const SIX = [Uint8Array.from(Buffer.from('26062800022000010000000000000001', 'hex'))];
 
+/** What a transaction that has this label is refused for. */
+const REFUSED_LABEL = 'refused.example';
+
 /** A kernel of name sets, which are there once an element is asked for. */
 class Kernel {
   nowMs = 1000;
@@ -54,16 +57,23 @@ class Kernel {
   failure: NativeError | undefined;
   readonly elements = new Map<string, Map<string, string>>();
 
+  /** How many changes were done, or refused. */
+  runs = 0;
+
   run(commands: readonly Command[]): void {
+    this.runs++;
     if (this.failure !== undefined) throw this.failure;
+    const labels = Buffer.from(
+      JSON.stringify([...REFUSED_LABEL].map((each) => each.charCodeAt(0))).slice(1, -1),
+    );
+    if (JSON.stringify(commands, bytesAsLists).includes(String(labels)))
+      throw new NativeError('refused', -28);
     for (const { type, attributes } of commands) {
       const [table, set] = [attributes[0]?.[1], attributes[1]?.[1]];
       const elements = this.elements.get(`${table} ${set}`) ?? new Map<string, string>();
       this.elements.set(`${table} ${set}`, elements);
       for (const [, element] of (attributes[2]?.[1] ?? []) as readonly [number, readonly unknown[]][]) {
-        const text = JSON.stringify(element, (_, value) =>
-          value instanceof Uint8Array ? [...value] : value,
-        );
+        const text = JSON.stringify(element, bytesAsLists);
         const [, key = ''] = /\[1,\[\[1,\[\[1,\[([\d,]+)/.exec(`[1,${text}`) ?? [];
         if ((type & 255) === 30) elements.delete(key);
         else elements.set(key, text);
@@ -99,6 +109,10 @@ class Kernel {
   }
 }
 
+function bytesAsLists(_: string, value: unknown): unknown {
+  return value instanceof Uint8Array ? [...value] : value;
+}
+
 async function opened(sets = SETS): Promise<{ readonly kernel: Kernel; readonly openings: Openings }> {
   const kernel = new Kernel();
   const openings = new Openings({
@@ -115,6 +129,69 @@ async function opened(sets = SETS): Promise<{ readonly kernel: Kernel; readonly 
   openings.release();
   return { kernel, openings };
 }
+
+describe('what is asked together', () => {
+  const of = (last: number, more: Partial<Opening> = {}): { readonly opening: Opening } => ({
+    opening: opening({ qube: Uint8Array.of(10, 137, 0, last), ...more }),
+  });
+
+  it('is opened in one transaction, each for the qube that asked', async () => {
+    const { kernel, openings } = await opened();
+    const asked = [of(5), of(6, { addresses: addresses(3) }), of(5), of(5, { addresses: addresses(2, 40) })];
+    expect(openings.openAll(asked)).toEqual([Outcome.open, Outcome.open, Outcome.open, Outcome.open]);
+    expect(kernel.runs).toBe(1);
+    expect(kernel.of('10,137,0,5')).toEqual(['93,184,216,34', '93,184,0,40', '93,184,0,41']);
+    expect(kernel.of('10,137,0,6')).toEqual(['93,184,0,0', '93,184,0,1', '93,184,0,2']);
+  });
+
+  it('has outcomes of its own, and what is refused of it opens nothing', async () => {
+    const { kernel, openings } = await opened();
+    const asked = [
+      of(7),
+      of(5),
+      of(6, { version: OTHER }),
+      of(6, { addresses: [Uint8Array.of(127, 0, 0, 1)] }),
+    ];
+    expect(openings.openAll(asked)).toEqual([Outcome.refused, Outcome.open, Outcome.later, Outcome.refused]);
+    expect([kernel.runs, kernel.of('10,137,0,5'), kernel.of('10,137,0,6')]).toEqual([
+      1,
+      ['93,184,216,34'],
+      [],
+    ]);
+  });
+
+  it('is opened one by one where the kernel refuses all of it, so that none fails by another', async () => {
+    const { kernel, openings } = await opened();
+    const bad = of(6, { label: REFUSED_LABEL, addresses: addresses(1, 7) });
+    const again = of(5, { label: REFUSED_LABEL });
+    expect(openings.openAll([of(5), bad, again, of(6)])).toEqual([
+      Outcome.open,
+      Outcome.later,
+      Outcome.later,
+      Outcome.open,
+    ]);
+    expect(kernel.runs).toBe(5);
+    expect(kernel.of('10,137,0,5')).toEqual(['93,184,216,34']);
+    expect(kernel.of('10,137,0,6')).toEqual(['93,184,216,34']);
+    const told = (qube: string, address: string): unknown =>
+      openings.toldOf(qube, address).map(({ name }) => name);
+    expect(told('0a890005', '5db8d822')).toEqual(['api.example']); // as before the one that was refused
+    expect(told('0a890006', '5db80007')).toEqual([]);
+  });
+
+  it('is held as it was where the kernel refuses it, so that a qube has room for as much as before', async () => {
+    const { kernel, openings } = await opened();
+    openings.openAll([of(5, { addresses: addresses(60) })]);
+    kernel.failure = new NativeError('refused', -28);
+    expect(openings.openAll([of(5, { addresses: addresses(4, 100) }), of(6)])).toEqual([
+      Outcome.later,
+      Outcome.later,
+    ]);
+    kernel.failure = undefined;
+    expect(openings.openAll([of(5, { addresses: addresses(4, 200) })])).toEqual([Outcome.open]);
+    expect(kernel.of('10,137,0,5')).toHaveLength(64);
+  });
+});
 
 describe('an address is opened', () => {
   it('for the qube that was told it, and for no other', async () => {
@@ -792,7 +869,7 @@ describe('a request', () => {
       expect(answers).toEqual(expected);
     }
     const none = Uint8Array.of(0, 0, 0, 1, 6, ...new Uint8Array(8));
-    expect(() => [...new AnswerReader().feed(none)]).toThrow(OpeningError);
+    expect(() => new AnswerReader().feed(none)).toThrow(OpeningError);
   });
 
   it.each<[string, Partial<Opening>]>([

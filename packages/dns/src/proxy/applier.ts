@@ -1,16 +1,20 @@
 /**
  * The applier, which has addresses in the kernel before a qube is told them: a socket that is connected to
- * again and again. An edge: when to ask, and what to make of the outcome, is machine.ts.
+ * again and again. What is asked in a turn goes out together. An edge: when to ask, and what to make of the
+ * outcome, is machine.ts.
  */
 
-import { connect, type Socket } from 'node:net';
 import { AnswerReader, type OpeningOutcome, Outcome, openingFrame } from '@rulecast/nftables/openings';
 import type { NewOpening } from './machine.ts';
+import { AGAIN, close, openStream, receive, SocketError, send } from './native.ts';
+import type { Watch } from './watch.ts';
 
 /** Between attempts to connect. */
 const AGAIN_MS = 100;
 /** Bytes of requests that it does not read; beyond, nothing more is asked. */
 const UNREAD_MAX_BYTES = 1_048_576;
+/** Of answers, that are read at a time. */
+const READ_BYTES = 16_384;
 const ID_MAX = 0xffff_ffff;
 
 /** `index`: of the opening among those of the wait. */
@@ -18,39 +22,78 @@ type OnOutcome = (wait: number, index: number, outcome: OpeningOutcome) => void;
 
 export class ApplierSocket {
   readonly #path: string;
+  readonly #watch: Watch;
   readonly #onOutcome: OnOutcome;
   /** What waits for an answer, by the number of the request. */
   readonly #asked = new Map<number, { readonly wait: number; readonly index: number }>();
-  #socket: Socket | undefined;
+  readonly #read = new Uint8Array(READ_BYTES);
+  /** Undefined: it is not connected. */
+  #fd: number | undefined;
+  #reader = new AnswerReader();
+  /** What it has not taken yet. */
+  #unsent: Uint8Array[] = [];
+  #unsentBytes = 0;
+  #isToFlush = false;
+  /** It takes no more until there is room. */
+  #isFull = false;
   #again: NodeJS.Timeout | undefined;
   #lastId = 0;
 
   /** `onOutcome` is told once for each opening, also from within `ask`. */
-  constructor(path: string, onOutcome: OnOutcome) {
+  constructor(path: string, watch: Watch, onOutcome: OnOutcome) {
     this.#path = path;
+    this.#watch = watch;
     this.#onOutcome = onOutcome;
     this.#connect();
   }
 
   #connect(): void {
-    const socket = connect(this.#path);
-    const reader = new AnswerReader();
-    socket.on('connect', () => {
-      this.#socket = socket;
-    });
-    socket.on('data', (bytes) => {
-      try {
-        for (const { id, outcome } of reader.feed(bytes)) this.#take(id, outcome);
-      } catch {
-        socket.destroy(); // it is no applier
-      }
-    });
-    socket.on('error', () => undefined); // `close` comes after it
-    socket.on('close', () => {
-      this.#socket = undefined;
-      for (const id of [...this.#asked.keys()]) this.#take(id, Outcome.later);
-      this.#again = setTimeout(() => this.#connect(), AGAIN_MS);
-    });
+    try {
+      const fd = openStream(this.#path);
+      this.#fd = fd;
+      this.#watch.add(fd, () => this.#ready(fd));
+    } catch (error) {
+      if (!(error instanceof SocketError)) throw error;
+      this.#lose();
+    }
+  }
+
+  /** Nothing is told of what it was asked any more: all of it is tried once more, by another one. */
+  #lose(): void {
+    this.#disconnect();
+    for (const id of [...this.#asked.keys()]) this.#take(id, Outcome.later);
+    this.#again = setTimeout(() => this.#connect(), AGAIN_MS);
+  }
+
+  #disconnect(): void {
+    const fd = this.#fd;
+    this.#fd = undefined;
+    this.#reader = new AnswerReader();
+    this.#unsent = [];
+    this.#unsentBytes = 0;
+    this.#isFull = false;
+    if (fd === undefined) return;
+    this.#watch.delete(fd);
+    close(fd);
+  }
+
+  #ready(fd: number): void {
+    if (this.#fd !== fd) return;
+    if (this.#unsentBytes > 0) this.#flush();
+    const count = receive(fd, this.#read);
+    if (count === AGAIN || this.#fd !== fd) return;
+    if (count <= 0) return this.#lose();
+    const answers = this.#answersIn(this.#read.subarray(0, count));
+    if (answers === undefined) return this.#lose(); // it is no applier
+    for (const { id, outcome } of answers) this.#take(id, outcome);
+  }
+
+  #answersIn(bytes: Uint8Array): ReturnType<AnswerReader['feed']> | undefined {
+    try {
+      return this.#reader.feed(bytes);
+    } catch {
+      return undefined;
+    }
   }
 
   #take(id: number, outcome: OpeningOutcome): void {
@@ -61,7 +104,7 @@ export class ApplierSocket {
   }
 
   get isConnected(): boolean {
-    return this.#socket !== undefined;
+    return this.#fd !== undefined;
   }
 
   ask(wait: number, openings: readonly NewOpening[]): void {
@@ -69,14 +112,38 @@ export class ApplierSocket {
       const id = (this.#lastId % ID_MAX) + 1;
       this.#lastId = id;
       this.#asked.set(id, { wait, index });
-      const isAsked = this.#socket !== undefined && this.#socket.writableLength < UNREAD_MAX_BYTES;
-      if (isAsked) this.#socket?.write(openingFrame({ ...opening, id }));
-      else this.#take(id, Outcome.later);
+      if (this.#fd === undefined || this.#unsentBytes >= UNREAD_MAX_BYTES) this.#take(id, Outcome.later);
+      else this.#put(openingFrame({ ...opening, id }));
     }
   }
 
+  #put(frame: Uint8Array): void {
+    this.#unsent.push(frame);
+    this.#unsentBytes += frame.length;
+    if (this.#isToFlush) return;
+    this.#isToFlush = true;
+    queueMicrotask(() => {
+      this.#isToFlush = false;
+      if (!this.#isFull) this.#flush();
+    });
+  }
+
+  #flush(): void {
+    const fd = this.#fd;
+    if (fd === undefined || this.#unsentBytes === 0) return;
+    const bytes = Buffer.concat(this.#unsent);
+    const sent = send(fd, bytes);
+    if (sent < 0 && sent !== AGAIN) return this.#lose();
+    const left = bytes.subarray(Math.max(0, sent));
+    const isFull = left.length > 0;
+    this.#unsent = isFull ? [left] : [];
+    this.#unsentBytes = left.length;
+    if (isFull !== this.#isFull) this.#watch.change(fd, isFull);
+    this.#isFull = isFull;
+  }
+
   close(): void {
-    this.#socket?.removeAllListeners('close').destroy();
+    this.#disconnect();
     clearTimeout(this.#again);
     this.#asked.clear();
   }

@@ -1,30 +1,27 @@
-/** The sockets at which qubes ask. An edge: what to do is machine.ts, how upstreams are asked upstream.ts. */
+/**
+ * Where qubes ask, and what is done with what comes. An edge: what to do is machine.ts, how upstreams are
+ * asked upstream.ts.
+ */
 
-import { createSocket, type Socket as Datagrams } from 'node:dgram';
 import { once } from 'node:events';
-import { createServer, isIPv6, type Server, type Socket } from 'node:net';
-import { parseAddress } from '@rulecast/rules';
+import { createServer, type Server, type Socket } from 'node:net';
+import { formatAddress, parseAddress } from '@rulecast/rules';
 import { framed, MessageStream } from '../message/stream.ts';
 import { ApplierSocket } from './applier.ts';
 import { countersOf, OPENS } from './counters.ts';
+import { QuestionSocket, type SocketClient, type TakeQuestion } from './datagrams.ts';
 import {
   ALL_CONNECTIONS_MAX,
   ALL_QUESTIONS_MAX,
   CONNECTIONS_MAX,
   IDLE_MS,
-  RECEIVED_BYTES,
   UNREAD_MAX_BYTES,
 } from './limits.ts';
-import { type Client, DnsProxy, type ProxyCounts, type ProxyEffect, type ProxyOptions } from './machine.ts';
+import { DnsProxy, type ProxyCounts, type ProxyEffect, type ProxyOptions } from './machine.ts';
+import { isOfDatagrams } from './native.ts';
 import { TlsUpstream } from './tls.ts';
-import {
-  ADDRESSES_ONLY,
-  type Asking,
-  askByStream,
-  type DnsEndpoint,
-  type DnsUpstream,
-  UpstreamSockets,
-} from './upstream.ts';
+import { type Asking, askByStream, type DnsEndpoint, type DnsUpstream, UpstreamSockets } from './upstream.ts';
+import { Watch } from './watch.ts';
 
 export interface DnsServerOptions
   extends Pick<ProxyOptions, 'judge' | 'opens' | 'mayBePrivate' | 'randomBytes'> {
@@ -35,7 +32,6 @@ export interface DnsServerOptions
    * both.
    */
   readonly sockets?: readonly number[];
-  readonly hasIpv6?: boolean;
   /** One at least, all over TLS or none; asked in this order. */
   readonly upstreams: readonly DnsUpstream[];
   /** Who is trusted to say that an upstream over TLS is one, as PEM; absent: whom Node trusts. */
@@ -48,19 +44,15 @@ export interface DnsServerOptions
   readonly nowMs: () => number;
 }
 
-interface SocketClient extends Client {
-  readonly reply: (bytes: Uint8Array) => void;
-  readonly end: () => void;
-}
-
 export class DnsServer {
   readonly #options: DnsServerOptions;
   readonly #proxy: DnsProxy<SocketClient>;
-  readonly #datagrams: Datagrams[] = [];
+  readonly #watch = new Watch();
+  readonly #datagrams: QuestionSocket[] = [];
   readonly #servers: Server[] = [];
   readonly #connections = new Map<Socket, string>();
   readonly #upstreams = new Map<number, Asking>();
-  readonly #upstreamSockets = new UpstreamSockets();
+  readonly #upstreamSockets = new UpstreamSockets(this.#watch);
   /** By their index. */
   readonly #tlsUpstreams: readonly (TlsUpstream | undefined)[];
   readonly #applier: ApplierSocket | undefined;
@@ -82,7 +74,9 @@ export class DnsServer {
       return name === undefined ? undefined : new TlsUpstream({ endpoint, name, ca, nowMs, tell });
     });
     if (openings !== undefined)
-      this.#applier = new ApplierSocket(openings, (...came) => this.#follow(this.#proxy.opened(...came)));
+      this.#applier = new ApplierSocket(openings, this.#watch, (...came) =>
+        this.#follow(this.#proxy.opened(...came)),
+      );
   }
 
   /** Listens. Rejects, with nothing left open, where it cannot. */
@@ -107,49 +101,26 @@ export class DnsServer {
     return { ...countersOf(this.#proxy), [OPENS]: this.#applier?.isConnected === true ? 1 : 0 };
   }
 
-  async #listenAt({ address, port }: DnsEndpoint): Promise<void> {
-    const datagrams = this.#newDatagrams(isIPv6(address));
+  async #listenAt(endpoint: DnsEndpoint): Promise<void> {
+    this.#datagrams.push(QuestionSocket.at(endpoint, this.#watch, this.#takeDatagram));
     const server = this.#newServer();
-    const heard = Promise.all([this.#listening(datagrams), this.#listening(server)]);
-    datagrams.bind(port, address); // which may be done at once
-    server.listen(port, address);
-    await heard;
-    roomy(datagrams);
+    server.listen(endpoint.port, endpoint.address);
+    await this.#listening(server);
   }
 
-  /** Of which kind it is, only who tries knows. */
   async #listenOn(fd: number): Promise<void> {
-    const datagrams = this.#newDatagrams(this.#options.hasIpv6 ?? true);
-    const heard = this.#listening(datagrams); // which is said before this returns
-    try {
-      datagrams.bind({ fd });
-    } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'ERR_INVALID_FD_TYPE')) throw error;
-      this.#datagrams.pop()?.close();
-      const server = this.#newServer();
-      server.listen({ fd });
-      return this.#listening(server);
+    if (isOfDatagrams(fd)) {
+      this.#datagrams.push(new QuestionSocket(fd, this.#watch, this.#takeDatagram));
+      return;
     }
-    await heard;
-    roomy(datagrams);
+    const server = this.#newServer();
+    server.listen({ fd });
+    await this.#listening(server);
   }
 
-  async #listening(socket: Datagrams | Server): Promise<void> {
-    await once(socket, 'listening');
-    socket.on('error', () => undefined); // of one packet or connection
-  }
-
-  #newDatagrams(isOf6: boolean): Datagrams {
-    const datagrams = createSocket({ type: isOf6 ? 'udp6' : 'udp4', ...ADDRESSES_ONLY });
-    this.#datagrams.push(datagrams);
-    datagrams.on('message', (bytes, from) => {
-      if (from.port === 0) return; // from a raw socket: nothing can be sent there
-      const reply = (answer: Uint8Array): void => {
-        if (!this.#isClosed) datagrams.send(answer, from.port, from.address); // it may be lost
-      };
-      this.#take(from.address, 'udp', bytes, { reply, end: () => undefined });
-    });
-    return datagrams;
+  async #listening(server: Server): Promise<void> {
+    await once(server, 'listening');
+    server.on('error', () => undefined); // of one connection
   }
 
   #newServer(): Server {
@@ -159,9 +130,10 @@ export class DnsServer {
   }
 
   #accept(socket: Socket): void {
-    const from = socket.remoteAddress ?? '';
+    const asker = parseAddress(socket.remoteAddress ?? '');
+    const from = asker === undefined ? '' : formatAddress(asker);
     const ofSame = [...this.#connections.values()].filter((other) => other === from).length;
-    if (ofSame >= CONNECTIONS_MAX || this.#connections.size >= ALL_CONNECTIONS_MAX) {
+    if (asker === undefined || ofSame >= CONNECTIONS_MAX || this.#connections.size >= ALL_CONNECTIONS_MAX) {
       socket.destroy();
       return;
     }
@@ -175,22 +147,17 @@ export class DnsServer {
     socket.on('data', (chunk) => {
       for (const bytes of stream.feed(chunk)) {
         if (socket.destroyed) return;
-        this.#take(from, 'tcp', bytes, { reply, end: () => socket.destroy() });
+        this.#take({ asker, askerKey: from, transport: 'tcp', reply, end: () => socket.destroy() }, bytes);
       }
     });
     socket.on('error', () => undefined); // `close` comes after it
     socket.on('close', () => this.#connections.delete(socket));
   }
 
-  #take(
-    from: string,
-    transport: 'udp' | 'tcp',
-    bytes: Uint8Array,
-    to: Pick<SocketClient, 'reply' | 'end'>,
-  ): void {
-    const asker = parseAddress(from);
-    if (asker === undefined || this.#isClosed) return; // with a zone behind it: no qube has such an address
-    this.#follow(this.#proxy.ask({ asker, askerKey: from, transport, ...to }, bytes, this.#options.nowMs()));
+  readonly #takeDatagram: TakeQuestion = (client, bytes) => this.#take(client, bytes);
+
+  #take(client: SocketClient, bytes: Uint8Array): void {
+    if (!this.#isClosed) this.#follow(this.#proxy.ask(client, bytes, this.#options.nowMs()));
   }
 
   #follow(effects: readonly ProxyEffect<SocketClient>[]): void {
@@ -253,13 +220,9 @@ export class DnsServer {
     for (const upstream of this.#tlsUpstreams) upstream?.close();
     for (const socket of this.#connections.keys()) socket.destroy();
     for (const datagrams of this.#datagrams) datagrams.close();
+    this.#watch.close();
     await Promise.all(
       this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
     );
   }
-}
-
-/** Linux says twice of what it was asked for, which is what it has. */
-function roomy(datagrams: Datagrams): void {
-  if (datagrams.getRecvBufferSize() < RECEIVED_BYTES) datagrams.setRecvBufferSize(RECEIVED_BYTES / 2);
 }

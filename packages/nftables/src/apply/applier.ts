@@ -17,6 +17,7 @@ import { Door } from './door.ts';
 import { Guard } from './guard.ts';
 import { FrameSplitter, type FromApplier, frameOf, parseFrame, type Reply, type Request } from './message.ts';
 import { type Opening, type OpeningOutcome, Outcome } from './opening.ts';
+import type { Asked } from './openings.ts';
 import { Tables } from './tables.ts';
 
 export interface ApplierOptions {
@@ -127,17 +128,27 @@ class Applier {
   async start(): Promise<void> {
     await this.#opened().catch(throwUnexpected);
     await this.#look();
-    this.#door?.open((opening) => this.#open(opening));
+    this.#door?.open((openings) => this.#open(openings));
     void this.#clean();
   }
 
-  #open(opening: Opening): OpeningOutcome | Promise<OpeningOutcome> {
-    const { family, qube } = opening;
-    if (this.#kernel === undefined) return Outcome.later;
+  #open(all: readonly Opening[]): readonly (OpeningOutcome | Promise<OpeningOutcome>)[] {
+    const openings = this.#kernel?.tables.openings;
+    if (openings === undefined) return all.map(() => Outcome.later);
+    const refusals = all.map((opening) => this.#refusalOf(opening));
+    const asked = all.flatMap((opening, index): readonly Asked[] => {
+      if (refusals[index] !== undefined) return [];
+      return [{ opening, other: this.#guard?.otherOf(Buffer.from(opening.qube).toString('hex')) }];
+    });
+    const opened = openings.openAll(asked).values();
+    return refusals.map((refusal) => refusal ?? opened.next().value ?? Outcome.later);
+  }
+
+  /** Of what is not even looked at. */
+  #refusalOf({ family, qube }: Opening): Outcome | undefined {
     if (this.#guard?.holds(qube.length === 4 ? 4 : 6) === false) return Outcome.refused;
     if (this.#guard?.holds(family) === false) return Outcome.unknown; // whoever sends by the other address
-    const other = this.#guard?.otherOf(Buffer.from(qube).toString('hex'));
-    return this.#kernel.tables.openings.open(opening, other);
+    return undefined;
   }
 
   async #opened(): Promise<Kernel> {

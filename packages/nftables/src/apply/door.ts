@@ -1,19 +1,19 @@
 /**
- * The socket at which `rulecast-dns` asks for openings: one connection, the newest, each request answered
- * before the next is looked at, but those that have to wait. Whoever can connect may open addresses for
+ * The socket at which `rulecast-dns` asks for openings: one connection, the newest. What came together is
+ * opened and answered together, in order, but what has to wait. Whoever can connect may open addresses for
  * qubes, within what `Openings` allows: the file is for the applier's user and group alone.
  */
 
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
+import { NAME_ADDRESSES_OF_ONE_MAX, OPENED_TOGETHER } from '../limits.ts';
 import { answerFrame, type Opening, type OpeningOutcome, OpeningReader } from './opening.ts';
 
 /** Between attempts to listen. */
 const AGAIN_MS = 1000;
-type Answering = (opening: Opening) => OpeningOutcome | Promise<OpeningOutcome>;
+/** An outcome for each. */
+type Answering = (openings: readonly Opening[]) => readonly (OpeningOutcome | Promise<OpeningOutcome>)[];
 
-/** Addresses that are opened at a time, which takes some 1.5 ms at worst. */
-const PIECE_ADDRESSES = 64;
 /** Bytes of answers that wait for who does not read them; beyond, it is none. */
 const UNREAD_MAX_BYTES = 65_536;
 const MODE = 0o660;
@@ -78,26 +78,23 @@ export class Door {
   /** A piece at a time, between which the applier does what it is there for. */
   #answer(socket: Socket, openings: Iterator<Opening>, answer: Answering): void {
     if (socket.destroyed) return;
-    const answers: Uint8Array[] = [];
     const [startMs, before] = [performance.now(), process.cpuUsage()];
-    let [taken, isWhole] = [0, false];
+    let isWhole = false;
     try {
-      while (taken < PIECE_ADDRESSES) {
+      const piece: Opening[] = [];
+      for (let taken = 0; taken < OPENED_TOGETHER - NAME_ADDRESSES_OF_ONE_MAX; ) {
         const next = openings.next();
         isWhole = next.done === true;
         if (next.done === true) break;
-        const { id, addresses } = next.value;
-        const outcome = answer(next.value);
-        if (outcome instanceof Promise) this.#answerLater(socket, id, outcome);
-        else answers.push(answerFrame(id, outcome));
-        taken += addresses.length;
+        piece.push(next.value);
+        taken += next.value.addresses.length;
       }
+      if (piece.length > 0) this.#tell(socket, piece, answer(piece));
     } catch (error) {
       socket.destroy(); // it does not speak as rulecast-dns does, or the fault is ours: nothing opens
       this.#say(error);
       return;
     }
-    if (answers.length > 0) write(socket, Buffer.concat(answers));
     const { user, system } = process.cpuUsage(before);
     const restMs = this.#rest(startMs, (user + system) / 1000);
     if (isWhole && restMs === 0) {
@@ -117,6 +114,20 @@ export class Door {
     this.#workedMs = restMs === 0 ? owedMs : 0;
     this.#asOfMs = performance.now() + restMs;
     return restMs;
+  }
+
+  #tell(
+    socket: Socket,
+    piece: readonly Opening[],
+    outcomes: readonly (OpeningOutcome | Promise<OpeningOutcome>)[],
+  ): void {
+    const answers: Uint8Array[] = [];
+    for (const [index, outcome] of outcomes.entries()) {
+      const { id } = piece[index]!; // one for each
+      if (outcome instanceof Promise) this.#answerLater(socket, id, outcome);
+      else answers.push(answerFrame(id, outcome));
+    }
+    if (answers.length > 0) write(socket, Buffer.concat(answers));
   }
 
   #answerLater(socket: Socket, id: number, outcome: Promise<OpeningOutcome>): void {

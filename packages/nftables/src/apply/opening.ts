@@ -48,6 +48,8 @@ export const Outcome = {
 export type Outcome = (typeof Outcome)[keyof typeof Outcome];
 /** Of all addresses of an opening; or, where there was room for some, whether each is in the kernel. */
 export type OpeningOutcome = Outcome | readonly boolean[];
+/** By their numbers, which leave none out. */
+const OUTCOMES: readonly Outcome[] = Object.values(Outcome);
 
 /** What stands on the wire for an outcome of each address; of all others `which` is nothing. */
 const SOME = 5;
@@ -109,20 +111,22 @@ export class OpeningReader {
   }
 }
 
-/** The answers of a stream. Throws OpeningError for an outcome that there is not. */
+/** The answers of a stream. */
 export class AnswerReader {
   #held: Buffer = Buffer.alloc(0);
 
-  *feed(bytes: Uint8Array): Generator<{ readonly id: number; readonly outcome: OpeningOutcome }> {
-    const all = Buffer.concat([this.#held, bytes]);
+  /** Those that end in these bytes. Throws OpeningError for an outcome that there is not. */
+  feed(bytes: Uint8Array): readonly { readonly id: number; readonly outcome: OpeningOutcome }[] {
+    const all = this.#held.length === 0 ? Buffer.from(bytes) : Buffer.concat([this.#held, bytes]);
     const whole = all.length - (all.length % ANSWER_BYTES);
     this.#held = all.subarray(whole);
-    for (let at = 0; at < whole; at += ANSWER_BYTES) {
-      const said = all[at + 4];
-      const outcome = said === SOME ? whichOf(all, at) : Object.values(Outcome).find((each) => each === said);
+    return Array.from({ length: whole / ANSWER_BYTES }, (_, index) => {
+      const at = index * ANSWER_BYTES;
+      const said = all[at + 4]!; // of ANSWER_BYTES
+      const outcome = said === SOME ? whichOf(all, at) : OUTCOMES[said];
       if (outcome === undefined) throw new OpeningError('an answer that there is not');
-      yield { id: all.readUInt32BE(at), outcome };
-    }
+      return { id: all.readUInt32BE(at), outcome };
+    });
   }
 }
 

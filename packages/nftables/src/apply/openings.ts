@@ -56,10 +56,18 @@ export interface OpeningsKernel {
   pause(milliseconds: number): Promise<unknown>;
 }
 
-/** An opening for which something has to give way, and who is told what came of it. */
-interface Waiting {
+/** What is to be opened. */
+export interface Asked {
   readonly opening: Opening;
-  readonly other: string | undefined;
+  /**
+   * The qube's address of the other family as its interface says, 8 or 32 hex digits; empty: it has none;
+   * undefined: the release is asked.
+   */
+  readonly other?: string | undefined;
+}
+
+/** An opening for which something has to give way, and who is told what came of it. */
+interface Waiting extends Asked {
   readonly qube: string;
   readonly tell: (outcome: OpeningOutcome) => void;
 }
@@ -111,8 +119,51 @@ const NEEDS_LOOK = 'needs-look';
 /** It is open; and before there is no room for the next, it had better be known which flows there are. */
 const MAKES_ROOM = 'makes-room';
 
+type Opened = OpeningOutcome | typeof NEEDS_LOOK | typeof MAKES_ROOM;
+
 /** By qube. */
 type Held = Map<string, Holding>;
+
+/** What the kernel is to do at once, and how it is undone here where it does not. */
+class Change {
+  readonly #destroyed: Command[] = [];
+  readonly #renewed = new Map<string, { table: string; set: string; elements: Map<string, NameElement> }>();
+  readonly #before: (readonly [Held, Family, Uint32Array, Entry | undefined])[] = [];
+
+  destroy(table: string, set: string, gone: readonly Entry[]): void {
+    if (gone.length > 0) this.#destroyed.push(destroyNamed(table, set, gone));
+  }
+
+  /** Of one that comes twice, what was said last. */
+  renew(table: string, set: string, element: NameElement): void {
+    const at = `${table} ${set}`;
+    const known = this.#renewed.get(at) ?? { table, set, elements: new Map() };
+    this.#renewed.set(at, known);
+    known.elements.set(textOf(element.key), element);
+  }
+
+  /** Undefined: it is held no more. */
+  hold(held: Held, family: Family, key: Uint32Array, entry: Entry | undefined): void {
+    this.#before.push([held, family, key, entryIn(held, family, key)]);
+    if (entry !== undefined) put(held, family, entry);
+    else held.get(qubeText(family, key))?.delete(addressText(family, key));
+  }
+
+  get commands(): readonly Command[] {
+    const renewed = [...this.#renewed.values()].flatMap(({ table, set, elements }) =>
+      renewNamed(table, set, [...elements.values()]),
+    );
+    return [...this.#destroyed, ...renewed];
+  }
+
+  undo(): void {
+    for (const [held, family, key, before] of this.#before.reverse()) {
+      if (before !== undefined) put(held, family, before);
+      else held.get(qubeText(family, key))?.delete(addressText(family, key));
+      deleteEmpty(held, qubeText(family, key));
+    }
+  }
+}
 
 /** A name set of a table. */
 interface Place {
@@ -293,17 +344,47 @@ export class Openings {
   // ── Openings ─────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Opens all addresses of a request in the kernel, or those for which there is room, or none of them.
-   * `other`: the qube's address of the other family as its interface says, 8 or 32 hex digits; empty: it has
-   * none; undefined: the release is asked. What gives way for them is none that a flow goes to, so that flows
-   * may have to be looked at first.
+   * Opens all addresses of a request in the kernel, or those for which there is room, or none of them. What
+   * gives way for them is none that a flow goes to, so that flows may have to be looked at first.
    */
   open(opening: Opening, other?: string): OpeningOutcome | Promise<OpeningOutcome> {
-    const outcome = this.#open(opening, other, undefined);
-    if (outcome !== NEEDS_LOOK && outcome !== MAKES_ROOM) return outcome;
+    return this.openAll([{ opening, other }])[0] ?? Outcome.later;
+  }
+
+  /**
+   * Likewise several, of OPENED_TOGETHER addresses at most: in one transaction, and one by one where the
+   * kernel refuses that, so that none fails by another. An outcome for each.
+   */
+  openAll(asked: readonly Asked[]): readonly (OpeningOutcome | Promise<OpeningOutcome>)[] {
+    return this.#openTogether(asked).map((outcome, index) => this.#outcomeOf(asked[index]!, outcome)); // as many
+  }
+
+  #openTogether(asked: readonly Asked[]): readonly Opened[] {
+    const change = new Change();
+    const outcomes = asked.map((each) => this.#open(each, undefined, change));
+    if (this.#run(change)) return outcomes;
+    return asked.length === 1 ? [Outcome.later] : asked.flatMap((each) => this.#openTogether([each]));
+  }
+
+  /** Whether the kernel has done it; else it is as it was. */
+  #run(change: Change): boolean {
+    const { commands } = change;
+    try {
+      if (commands.length > 0) this.#kernel.run(commands);
+      return true;
+    } catch (error) {
+      if (!(error instanceof NativeError)) throw error;
+      change.undo();
+      return false;
+    }
+  }
+
+  #outcomeOf(asked: Asked, opened: Opened): OpeningOutcome | Promise<OpeningOutcome> {
+    if (opened !== NEEDS_LOOK && opened !== MAKES_ROOM) return opened;
+    const { opening, other } = asked;
     const qube = textOf(wordsOf(opening.qube));
     const own = this.#waiting.filter((each) => each.qube === qube).length;
-    if (outcome === MAKES_ROOM) {
+    if (opened === MAKES_ROOM) {
       const nothing = { ...opening, addresses: [] }; // but room for the next
       const tell = (): void => undefined;
       if (own === 0 && this.#waiting.length < LOOKS_MAX) this.#wait({ opening: nothing, other, qube, tell });
@@ -327,9 +408,10 @@ export class Openings {
       this.#waiting = [];
       const startMs = this.#kernel.nowMs();
       const live = await this.#liveOf(waiting);
-      for (const { opening, other, tell } of waiting) {
-        const outcome = live === undefined ? Outcome.later : this.#open(opening, other, live);
-        tell(typeof outcome === 'string' ? Outcome.later : outcome);
+      for (const each of waiting) {
+        const change = new Change();
+        const opened = live === undefined ? Outcome.later : this.#open(each, live, change);
+        each.tell(this.#run(change) && typeof opened !== 'string' ? opened : Outcome.later);
         await this.#kernel.pause(0); // others have their turn
       }
       await this.#kernel.pause(this.#kernel.nowMs() - startMs);
@@ -356,11 +438,12 @@ export class Openings {
     }
   }
 
+  /** Puts into `change` what the kernel is to do, and holds it as if it had. */
   #open(
-    { family, key, version, qube, addresses, seconds, label }: Opening,
-    other: string | undefined,
+    { opening: { family, key, version, qube, addresses, seconds, label }, other }: Asked,
     live: ReadonlySet<string> | undefined,
-  ): OpeningOutcome | typeof NEEDS_LOOK | typeof MAKES_ROOM {
+    change: Change,
+  ): Opened {
     const state = addresses.length === 0 ? undefined : version; // of room it is no matter
     const asked = this.#sideOf(key, state, label, qube);
     if (asked === undefined) return Outcome.later;
@@ -379,27 +462,24 @@ export class Openings {
     const untilMs = nowMs + seconds * 1000;
     const entries = keys.map((pair): Entry => ({ key: pair, label, sinceMs: nowMs, untilMs }));
     const added = new Map(entries.map((entry) => [addressText(family, entry.key), entry]));
-    let takes: ReadonlyMap<string, Entry> = added;
-    try {
-      const gone = withoutRoom(mine, its, added, label, nowMs, live);
-      if (gone === NEEDS_LOOK || gone === Outcome.full) return gone;
-      takes = gone.takes;
-      const taken = [...takes.values()];
-      if (rest !== undefined && its !== undefined) this.#take(rest, its, gone.its);
-      for (const { table, set, takes: some } of this.#targets(list, taken)) {
-        const out = gone.mine.length === 0 ? [] : [destroyNamed(table, set, gone.mine)];
-        const elements = some.map((entry) => elementOf(entry, nowMs));
-        const commands = [...out, ...(elements.length > 0 ? renewNamed(table, set, elements) : [])];
-        if (commands.length > 0) this.#kernel.run(commands);
-        for (const entry of gone.mine) mine.delete(addressText(family, entry.key));
-        for (const entry of taken) put(held, family, entry);
-      }
-    } catch (error) {
-      if (!(error instanceof NativeError)) throw error;
-      return Outcome.later;
-    } finally {
-      if (mine.size === 0) held.delete(textOf(own));
+    const gone = withoutRoom(mine, its, added, label, nowMs, live);
+    if (gone === NEEDS_LOOK || gone === Outcome.full) {
+      deleteEmpty(held, textOf(own));
+      return gone;
     }
+    if (rest !== undefined)
+      for (const { table, set } of this.#targets(rest.list)) change.destroy(table, set, gone.its);
+    const taken = [...gone.takes.values()];
+    for (const { table, set, takes } of this.#targets(list, taken)) {
+      change.destroy(table, set, gone.mine);
+      for (const entry of takes) change.renew(table, set, elementOf(entry, nowMs));
+    }
+    if (rest !== undefined)
+      for (const entry of gone.its)
+        change.hold(this.#heldOf(rest.list), rest.place.family, entry.key, undefined);
+    for (const entry of gone.mine) change.hold(held, family, entry.key, undefined);
+    for (const entry of taken) change.hold(held, family, entry.key, entry);
+    deleteEmpty(held, textOf(own));
     const [all, ofName] = [mine.size + (its?.size ?? 0), mine.countOf(label) + (its?.countOf(label) ?? 0)];
     if (live === undefined) {
       const isNameCrowded = ofName > Math.max(NAME_CROWDED_AT, added.size);
@@ -407,15 +487,8 @@ export class Openings {
     }
     // Where flows keep nearly all of it, not every opening looks again.
     mine.crowdedAt = Math.max(CROWDED_AT, Math.ceil((all + NAME_ADDRESSES_MAX) / 2));
-    if (takes.size === added.size) return Outcome.open;
-    return entries.map((entry) => takes.has(addressText(family, entry.key)));
-  }
-
-  /** Closes some of what a qube holds by one of its addresses. Throws NativeError. */
-  #take({ list, place }: Side, mine: Holding, gone: readonly Entry[]): void {
-    if (gone.length === 0) return;
-    for (const { table, set } of this.#targets(list)) this.#kernel.run([destroyNamed(table, set, gone)]);
-    for (const entry of gone) mine.delete(addressText(place.family, entry.key));
+    if (taken.length === added.size) return Outcome.open;
+    return entries.map((entry) => gone.takes.has(addressText(family, entry.key)));
   }
 
   /** Where an address of a qube has what it holds by a list, or a state of it; undefined: nowhere. */
@@ -705,14 +778,22 @@ function firstToEnd(entries: readonly Entry[], count: number): readonly Entry[] 
 }
 
 function put(held: Held, family: Family, entry: Entry): void {
-  const qube = textOf(entry.key.subarray(0, strideOf(family)));
+  const qube = qubeText(family, entry.key);
   const mine = held.get(qube) ?? new Holding();
   held.set(qube, mine);
   mine.set(addressText(family, entry.key), entry);
 }
 
+function deleteEmpty(held: Held, qube: string): void {
+  if (held.get(qube)?.size === 0) held.delete(qube);
+}
+
 function entryIn(held: Held, family: Family, key: Uint32Array): Entry | undefined {
-  return held.get(textOf(key.subarray(0, strideOf(family))))?.get(addressText(family, key));
+  return held.get(qubeText(family, key))?.get(addressText(family, key));
+}
+
+function qubeText(family: Family, key: Uint32Array): string {
+  return textOf(key.subarray(0, strideOf(family)));
 }
 
 function addressText(family: Family, key: Uint32Array): string {
