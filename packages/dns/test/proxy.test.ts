@@ -242,6 +242,42 @@ describe('a name that is not', () => {
     expect(one.deadlineMs).toBeUndefined();
   });
 
+  it('waits for no upstream that is dead, but for the first questions and one now and then', () => {
+    const one = proxy();
+    let nowMs = 0;
+    /** Where the first upstream is silent and the second answers: how long a question takes. */
+    const waited = (): number => {
+      nowMs += 100;
+      const startMs = nowMs;
+      let asked = only(one.ask(client(), question('a.example'), nowMs), 'ask');
+      while (asked.upstream === 0) {
+        nowMs += ATTEMPT_MS;
+        asked = only(one.expire(nowMs), 'ask');
+      }
+      expect(
+        reply(one.answer(asked.query, answered(asked.bytes, [A('a.example')]), nowMs)).answers,
+      ).toHaveLength(1);
+      return nowMs - startMs;
+    };
+    const waits = Array.from({ length: 300 }, waited);
+    expect(waits.slice(0, 3)).toEqual([ATTEMPT_MS, ATTEMPT_MS, ATTEMPT_MS]);
+    expect(waits.slice(3).filter((each) => each > 0)).toHaveLength(5); // after 1, 2, 4, 8 and 16 s of 42
+    expect(one.unanswered).toEqual([8, 0]);
+    expect(countersOf(one)).toMatchObject({ 'dnsUpstream.1': 8, dnsFailed: 0 });
+    expect(Object.keys(countersOf(one))).not.toContain('dnsUpstream.2');
+  });
+
+  it('is asked of an upstream again that fails, since it answers', () => {
+    const one = proxy();
+    for (let i = 0; i < 10; i++) {
+      const asked = only(one.ask(client(), question('a.example'), i), 'ask');
+      expect(asked.upstream).toBe(0);
+      const next = only(one.answer(asked.query, answered(asked.bytes, [], 2), i), 'ask'); // SERVFAIL
+      one.answer(next.query, answered(next.bytes, [A('a.example')]), i);
+    }
+    expect(one.unanswered).toEqual([0, 0]);
+  });
+
   it('fails with an answer that makes more aliases than are looked at', () => {
     const one = proxy();
     const asked = only(one.ask(client('tcp'), question('a.example'), 0), 'ask');

@@ -370,7 +370,10 @@ describe('status', () => {
 
   it('shows what was asked of DNS, and what was blocked by which list and for whom', () => {
     const told = counters({
-      counters: { dnsQuestions: 9, dnsBlocked: 3, 'dnsList.ads': 2, 'dnsQube.10.137.0.5': 3, dnsFailed: 0 },
+      counters: {
+        ...{ dnsQuestions: 9, dnsBlocked: 3, 'dnsList.ads': 2, 'dnsQube.10.137.0.5': 3, dnsFailed: 0 },
+        'dnsUpstream.1': 4,
+      },
     });
     expect(linesOf([told])).toEqual([
       '',
@@ -378,6 +381,7 @@ describe('status', () => {
       '  DNS asked                   9 questions',
       '  DNS blocked                 3 questions',
       '  no upstream                 0 questions',
+      '  no answer of upstream 1     4 questions',
       '  DNS blocked by ads          2 questions',
       '  DNS blocked for 10.137.0.5  3 questions',
     ]);

@@ -12,11 +12,15 @@ export const OPENS = 'dnsOpens';
 /** A counter's name has so many characters at most. */
 const NAME_MAX = 32;
 
-/** Counters by name: `dnsBlocked`, `dnsList.NAME`, `dnsQube.ADDRESS` with `-` for `:`, and so on. */
+/**
+ * Counters by name: `dnsBlocked`, `dnsList.NAME`, `dnsQube.ADDRESS` with `-` for `:`, `dnsUpstream.1` of the
+ * first one that is asked, and so on.
+ */
 export function countersOf({
   counts,
   blocked,
-}: Pick<DnsProxy<Client>, 'counts' | 'blocked'>): Readonly<Record<string, number>> {
+  unanswered,
+}: Pick<DnsProxy<Client>, 'counts' | 'blocked' | 'unanswered'>): Readonly<Record<string, number>> {
   const named = (what: string, [key, count]: readonly [string, number]): readonly [string, number][] => {
     const name = `${what}.${key.replaceAll(':', '-')}`;
     return name.length > NAME_MAX ? [] : [[name, count]];
@@ -30,6 +34,12 @@ export function countersOf({
     dnsFailed: counts.failed,
     dnsFull: counts.full,
     dnsRefused: counts.refused,
+    ...Object.fromEntries(
+      unanswered
+        .map((count, index): readonly [string, number] => [`dnsUpstream.${index + 1}`, count])
+        .filter(([, count]) => count > 0)
+        .slice(0, SHOWN),
+    ),
     ...Object.fromEntries(blocked.lists.most(SHOWN).flatMap((one) => named('dnsList', one))),
     ...Object.fromEntries(blocked.qubes.most(SHOWN).flatMap((one) => named('dnsQube', one))),
   };

@@ -17,6 +17,14 @@ export const ASKERS_MAX = 4096;
 export const ATTEMPT_MS = 1500;
 export const ATTEMPTS_MAX = 3;
 /**
+ * Questions in a row that an upstream does not answer before it is down, and for how long then: twice as long
+ * each time, up to the longest. An attempt is longer than the first pause and shorter than the next ones, so
+ * that no two questions are tried at a time.
+ */
+export const UNANSWERED_MAX = 3;
+export const DOWN_MS = 1000;
+export const DOWN_LONGEST_MS = 30_000;
+/**
  * Of an upstream over TLS: how long its connection may take to be there, and be silent while something waits,
  * which is shorter than an attempt, so that the next one is by another connection.
  */

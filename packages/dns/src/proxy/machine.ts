@@ -10,7 +10,8 @@
  *               │ answer ─judge with aliases─▶ drop: own answer; else the answer, as it was asked, without
  *               │         private addresses unless a list says that the name has such, and what is not open
  *               │ cut short, or of another case: by TCP
- *               │ failure, or silence for 1.5 s: the next upstream, three times at most, then SERVFAIL
+ *               │ failure, or silence for 1.5 s: the next upstream that answers, three times at most, then
+ *               │         SERVFAIL
  */
 
 import { QUESTIONS_PER_S } from '@rulecast/nftables/capture';
@@ -59,6 +60,7 @@ import {
   QUESTIONS_MAX,
 } from './limits.ts';
 import { Tally } from './tally.ts';
+import { Upstreams } from './upstreams.ts';
 
 export type Transport = 'udp' | 'tcp';
 /** How an upstream is asked. */
@@ -100,7 +102,7 @@ export interface Judged extends Pick<NameJudgement, 'answer'> {
 }
 
 export interface ProxyOptions {
-  /** How many there are; they are asked in their order. */
+  /** How many there are; they are asked in their order, but for those that do not answer. */
   readonly upstreamCount: number;
   /** Whether all of them are asked over TLS, each question padded. */
   readonly isOverTls?: boolean;
@@ -201,6 +203,7 @@ const FAILURES: readonly number[] = [Rcode.failure, Rcode.notImplemented, Rcode.
 export class DnsProxy<C extends Client> {
   readonly #options: ProxyOptions;
   readonly #queries = new Map<number, Query<C>>();
+  readonly #upstreams: Upstreams;
   readonly #askers = new Map<string, Asker>();
   readonly #question = new MessageReader();
   readonly #answer = new MessageReader();
@@ -226,6 +229,12 @@ export class DnsProxy<C extends Client> {
 
   constructor(options: ProxyOptions) {
     this.#options = options;
+    this.#upstreams = new Upstreams(options.upstreamCount);
+  }
+
+  /** Questions that each upstream did not answer. */
+  get unanswered(): readonly number[] {
+    return this.#upstreams.unanswered;
   }
 
   /** When `expire` is due; undefined: nothing waits. Each query has its deadline as late as its turn. */
@@ -251,7 +260,8 @@ export class DnsProxy<C extends Client> {
     const own = this.#ownAnswer(client, asker);
     if (own !== undefined) return [this.#reply(client, asked, own)];
     asker.waiting++;
-    return [this.#send(client, Uint8Array.from(bytes), 0, client.transport, 0, nowMs)];
+    const upstream = this.#upstreams.first(nowMs);
+    return [this.#send(client, Uint8Array.from(bytes), upstream, client.transport, 0, nowMs)];
   }
 
   /** What is said to the question just read without asking anybody; undefined: an upstream is asked. */
@@ -281,8 +291,9 @@ export class DnsProxy<C extends Client> {
     const isSameCase = query.name.every((byte, i) => byte === bytes[HEADER_BYTES + i]);
     if (!isSameCase && query.transport === 'udp')
       return this.#retry(number, query, query.upstream, 'tcp', nowMs);
+    this.#upstreams.heard(query.upstream, nowMs);
     if (FAILURES.includes(answer.rcode) && this.#mayRetry(query))
-      return this.#retry(number, query, this.#nextUpstream(query), query.client.transport, nowMs);
+      return this.#retryElsewhere(number, query, nowMs);
     return [...this.#end(number, query), this.#passOn(query, nowMs)];
   }
 
@@ -529,8 +540,8 @@ export class DnsProxy<C extends Client> {
   }
 
   #giveUp(number: number, query: Query<C>, nowMs: number): readonly ProxyEffect<C>[] {
-    if (this.#mayRetry(query))
-      return this.#retry(number, query, this.#nextUpstream(query), query.client.transport, nowMs);
+    this.#upstreams.missed(query.upstream, query.deadlineMs - ATTEMPT_MS, nowMs);
+    if (this.#mayRetry(query)) return this.#retryElsewhere(number, query, nowMs);
     this.counts.failed++;
     this.#question.read(query.asked);
     const own = { rcode: Rcode.failure, error: ExtendedError.noReachableAuthority } as const;
@@ -541,8 +552,9 @@ export class DnsProxy<C extends Client> {
     return attempt + 1 < ATTEMPTS_MAX;
   }
 
-  #nextUpstream({ upstream }: Query<C>): number {
-    return (upstream + 1) % this.#options.upstreamCount;
+  #retryElsewhere(number: number, query: Query<C>, nowMs: number): readonly ProxyEffect<C>[] {
+    const { upstream, client } = query;
+    return this.#retry(number, query, this.#upstreams.after(upstream, nowMs), client.transport, nowMs);
   }
 
   #retry(

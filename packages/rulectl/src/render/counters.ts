@@ -53,8 +53,12 @@ const KNOWN_COUNTERS: ReadonlySet<string> = new Set(
  * they are shown.
  */
 const NAMED_PACKETS = ['list', 'policy', 'rule'] as const;
-/** Names blocked: by a list, and for a qube. */
-const NAMED_QUESTIONS = { dnsList: 'DNS blocked by', dnsQube: 'DNS blocked for' } as const;
+/** Unanswered by an upstream, by its place in their order; names blocked by a list, and for a qube. */
+const NAMED_QUESTIONS = {
+  dnsUpstream: 'no answer of upstream',
+  dnsList: 'DNS blocked by',
+  dnsQube: 'DNS blocked for',
+} as const;
 
 function formatQuestions(count: number): string {
   return formatAmount(count, 'question');

@@ -1,0 +1,76 @@
+/**
+ * Which upstream is asked: the first of those that answer. Else each question would wait for one that is
+ * dead.
+ *
+ *     up ── several questions in a row unanswered, and nothing heard since ──▶ down for a pause
+ *     ▲                                                                        │ it is over: one question
+ *     └────────────────────────────── any answer ──────────────────────────────┤
+ *                                                                              └──▶ down, twice as long
+ *
+ * Where all are down they are asked in turn, as if none was.
+ */
+
+import { DOWN_LONGEST_MS, DOWN_MS, UNANSWERED_MAX } from './limits.ts';
+
+interface State {
+  /** In a row, while it is up. */
+  unanswered: number;
+  heardMs: number;
+  /** 0: it is up. */
+  pauseMs: number;
+  /** When the pause began. */
+  sinceMs: number;
+}
+
+export class Upstreams {
+  readonly #states: readonly State[];
+  /** Questions that each did not answer, since the start. */
+  readonly unanswered: number[];
+
+  constructor(count: number) {
+    const state = { unanswered: 0, heardMs: Number.NEGATIVE_INFINITY, pauseMs: 0, sinceMs: 0 };
+    this.#states = Array.from({ length: count }, () => ({ ...state }));
+    this.unanswered = this.#states.map(() => 0);
+  }
+
+  /** The one that a question is asked of first. */
+  first(nowMs: number): number {
+    return this.#oneOf(0, this.#states.length, nowMs);
+  }
+
+  /** The one that a question is asked of after another one. */
+  after(upstream: number, nowMs: number): number {
+    return this.#oneOf(upstream + 1, this.#states.length - 1, nowMs);
+  }
+
+  #oneOf(start: number, count: number, nowMs: number): number {
+    const inTurn = Array.from({ length: Math.max(1, count) }, (_, i) => (start + i) % this.#states.length);
+    return inTurn.find((upstream) => this.#takes(upstream, nowMs)) ?? inTurn[0] ?? 0;
+  }
+
+  /** Whether one is to be asked; of one that is down, once for each pause. */
+  #takes(upstream: number, nowMs: number): boolean {
+    const state = this.#states[upstream]!; // of one that there is
+    if (state.pauseMs === 0) return true;
+    const passedMs = nowMs - state.sinceMs;
+    if (passedMs >= 0 && passedMs < state.pauseMs) return false; // a clock that was set back ends a pause
+    state.sinceMs = nowMs;
+    state.pauseMs = Math.min(DOWN_LONGEST_MS, state.pauseMs * 2);
+    return true;
+  }
+
+  /** It answered, whatever. */
+  heard(upstream: number, nowMs: number): void {
+    const state = this.#states[upstream]!; // of one that there is
+    Object.assign(state, { unanswered: 0, heardMs: nowMs, pauseMs: 0 });
+  }
+
+  /** It did not answer what it was asked then. */
+  missed(upstream: number, askedMs: number, nowMs: number): void {
+    this.unanswered[upstream]!++; // of one that there is
+    const state = this.#states[upstream]!; // likewise
+    const isHeardSince = state.heardMs >= askedMs && state.heardMs <= nowMs;
+    if (state.pauseMs > 0 || isHeardSince || ++state.unanswered < UNANSWERED_MAX) return;
+    Object.assign(state, { unanswered: 0, pauseMs: DOWN_MS, sinceMs: nowMs });
+  }
+}
