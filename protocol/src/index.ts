@@ -109,14 +109,12 @@ export {
 export {
   joinSignatures,
   joinSigned,
-  keyIdOf,
-  publicBytes,
   type Signed,
   signaturesBytes,
-  signBytes,
   signersIn,
   splitSigned,
-} from './content/signatures.ts';
+} from './content/signature-block.ts';
+export { keyIdOf, publicBytes, signBytes } from './content/signatures.ts';
 export { encodeStatement, readStatement, type Statement } from './content/statement.ts';
 export { ErrorCode, type ErrorDetails, ProtocolError } from './error.ts';
 export {

@@ -12,14 +12,8 @@ import {
   wasSignedBy,
   withRoot,
 } from '../src/content/root.ts';
-import {
-  joinSignatures,
-  keyIdOf,
-  publicBytes,
-  signBytes,
-  signersAmong,
-  splitSigned,
-} from '../src/content/signatures.ts';
+import { joinSignatures, splitSigned } from '../src/content/signature-block.ts';
+import { keyIdOf, publicBytes, signBytes, signersAmong } from '../src/content/signatures.ts';
 import { ROOTS_MAX, SIGNATURES_MAX } from '../src/limits.ts';
 import { formatRoots, parseRoots } from '../src/peer/root-file.ts';
 import { formatTrust, parseTrust, trustFault } from '../src/peer/trust.ts';

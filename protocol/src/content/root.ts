@@ -13,7 +13,8 @@ import { ByteReader } from '../bytes/reader.ts';
 import { ByteWriter } from '../bytes/writer.ts';
 import { ErrorCode, ProtocolError } from '../error.ts';
 import { LINEAGE_BYTES, PUBLIC_KEY_BYTES, ROOT_KEYS_MAX, ROOTS_MAX, VERSION_MAX } from '../limits.ts';
-import { keyIdOf, type Signed, signersAmong } from './signatures.ts';
+import type { Signed } from './signature-block.ts';
+import { keyIdOf, signersAmong } from './signatures.ts';
 
 const TAG = 'RCR1';
 

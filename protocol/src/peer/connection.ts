@@ -10,7 +10,6 @@
  * ```
  */
 
-import { createHash } from 'node:crypto';
 import { ErrorCode, ProtocolError } from '../error.ts';
 import {
   CHUNK_BYTES,
@@ -168,6 +167,7 @@ export class Connection {
     pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
     { chunkBytes = CHUNK_BYTES }: SendBytesOptions = {},
   ): Promise<SentBytes> {
+    const { createHash } = await import('node:crypto'); // who sends none starts without it
     const digest = createHash('sha256');
     let bytes = 0;
     for await (const chunk of chunksOf(pieces, chunkBytes)) {

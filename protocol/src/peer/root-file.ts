@@ -3,7 +3,7 @@
  * hand to be signed.
  */
 
-import { joinSigned, type Signed, splitSigned } from '../content/signatures.ts';
+import { joinSigned, type Signed, splitSigned } from '../content/signature-block.ts';
 import { ProtocolError } from '../error.ts';
 
 const HEADER = 'rulecast-roots 1';

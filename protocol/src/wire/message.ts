@@ -4,7 +4,7 @@
  * business of session.ts.
  */
 
-import { joinSigned, type Signed, splitSigned } from '../content/signatures.ts';
+import { joinSigned, type Signed, splitSigned } from '../content/signature-block.ts';
 import { ErrorCode, ProtocolError } from '../error.ts';
 import {
   COUNTERS_MAX,

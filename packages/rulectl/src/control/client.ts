@@ -15,10 +15,8 @@ import {
   ChannelConnectError,
   type CurveClientKeys,
   connect,
-  curvePeerKeys,
   EndpointError,
   parseEndpoint,
-  readCurveKeyPair,
 } from '@rulecast/vchan';
 import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
 
@@ -28,8 +26,8 @@ export type Ending = MessageOf<'done'> | MessageOf<'fail'>;
 export interface ControlRequest {
   /** Endpoint URL of the publisher. */
   readonly endpoint: string;
-  /** For an endpoint of ZeroMQ. */
-  readonly curve?: CurveClientKeys | undefined;
+  /** For an endpoint of ZeroMQ: a file of one's own key, and the publisher's, or a file of it. */
+  readonly curve?: { readonly keyFile: string; readonly peer: string } | undefined;
   /** Sends the request. */
   readonly send: (connection: Connection) => Promise<void>;
   readonly onRecord: (record: ControlRecord) => void;
@@ -46,7 +44,7 @@ export interface ControlArgs {
   readonly 'curve-peer'?: string | undefined;
 }
 
-/** Where the publisher is. Throws CliError `usage` for keys that are none, or one without the other. */
+/** Where the publisher is. Throws CliError `usage` for one key without the other. */
 export function controlOf(args: ControlArgs): Pick<ControlRequest, 'endpoint' | 'curve'> {
   const endpoint = args.control;
   const { 'curve-key': keyFile, 'curve-peer': peer } = args;
@@ -54,11 +52,17 @@ export function controlOf(args: ControlArgs): Pick<ControlRequest, 'endpoint' | 
   if (keyFile === undefined || peer === undefined) {
     throw usageError('--curve-key FILE and --curve-peer KEY go together: each end proves who it is');
   }
+  return { endpoint, curve: { keyFile, peer } };
+}
+
+/** Throws CliError `usage` for keys that are none. */
+async function keysOf({ keyFile, peer }: NonNullable<ControlRequest['curve']>): Promise<CurveClientKeys> {
+  const { curvePeerKeys, readCurveKeyPair } = await import('@rulecast/vchan/curve-key');
   try {
     const [serverKey, ...others] = curvePeerKeys(peer);
     if (serverKey === undefined || others.length > 0)
       throw usageError(`--curve-peer: ${peer} must hold one key`);
-    return { endpoint, curve: { ...readCurveKeyPair(keyFile), serverKey } };
+    return { ...readCurveKeyPair(keyFile), serverKey };
   } catch (error) {
     if (error instanceof EndpointError) throw usageError(error.message);
     throw error;
@@ -68,7 +72,7 @@ export function controlOf(args: ControlArgs): Pick<ControlRequest, 'endpoint' | 
 /**
  * Makes a request and resolves with its end.
  * @throws CliError `unreachable` if there is no connection or it is lost, `timeout`, `usage` for an endpoint
- *   that is none.
+ *   that is none, and for keys that are none.
  */
 export async function ask(request: ControlRequest): Promise<Ending> {
   const channel = await open(request);
@@ -148,8 +152,9 @@ async function readAnswers(connection: Connection, request: ControlRequest): Pro
 }
 
 async function open({ endpoint, curve }: ControlRequest): Promise<Channel> {
+  const keys = curve === undefined ? {} : { curve: await keysOf(curve) };
   try {
-    return await connect(parseEndpoint(endpoint), curve === undefined ? {} : { curve });
+    return await connect(parseEndpoint(endpoint), keys);
   } catch (error) {
     if (error instanceof EndpointError) {
       const hint = error.code === 'needs-curve' ? ' (--curve-key FILE and --curve-peer KEY)' : '';

@@ -5,7 +5,6 @@
 
 import { once } from 'node:events';
 import { createWriteStream, openSync } from 'node:fs';
-import { createInterface } from 'node:readline/promises';
 import { setTimeout } from 'node:timers/promises';
 import { isatty, ReadStream } from 'node:tty';
 import { Output } from '@rulecast/program';
@@ -56,6 +55,7 @@ export class Terminal {
     this.out.flush();
     const fd = openTerminal();
     if (fd === undefined) return 'nobody';
+    const { createInterface } = await import('node:readline/promises'); // few are asked anything
     const tty = new ReadStream(fd);
     const lines = createInterface({ input: tty, output: createWriteStream('', { fd, autoClose: false }) });
     try {

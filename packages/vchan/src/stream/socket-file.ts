@@ -3,7 +3,6 @@
  * Shared by all who have one.
  */
 
-import { randomUUID } from 'node:crypto';
 import type { Stats } from 'node:fs';
 import { link, lstat, mkdir, rename, stat, unlink } from 'node:fs/promises';
 import net from 'node:net';
@@ -78,6 +77,7 @@ export async function removeStaleSocket(path: string): Promise<void> {
     const message = `${path} exists and is not a socket: move it away or choose another path`;
     throw new EndpointInUseError('not-a-socket', message);
   }
+  const { randomUUID } = await import('node:crypto'); // whoever only connects starts without it
   const state = await probe(path);
   if (state === 'gone') return;
   if (state === 'live') throw inUse(path);
