@@ -19,6 +19,8 @@ import {
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { withOneStart } from '../packages/rulectl/one-start.mjs';
+import { pastBarrels } from '../packages/rulectl/past-barrels.mjs';
 import { plainWidth } from '../packages/rulectl/plain-width.mjs';
 import { SOURCE_CONDITION } from '../rooms.mjs';
 
@@ -88,6 +90,30 @@ export const SIDES = {
   },
 };
 
+/** People wait for its start: it is bundled by itself, as one-start.mjs says. */
+const APART = 'rulectl';
+
+const BUILD = /** @type {const} @satisfies {import('esbuild').BuildOptions} */ ({
+  absWorkingDir: root,
+  bundle: true,
+  splitting: true,
+  write: false,
+  metafile: true,
+  sourcemap: 'external',
+  chunkNames: 'chunk-[hash]',
+  format: 'esm',
+  platform: 'node',
+  target: 'node20.19',
+  conditions: [SOURCE_CONDITION],
+  minifySyntax: true,
+  legalComments: 'none', // licences are in a file of their own
+  // Libraries in CommonJS ask for Node's own modules by `require`, which an ES module lacks.
+  banner: {
+    js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);",
+  },
+  logLevel: 'warning',
+});
+
 /**
  * Writes a side into a folder that is made anew, and its source maps into another. Throws Error where a source
  * names a file that is not in the side.
@@ -108,30 +134,22 @@ export async function bundle(side, { folder, maps, version }) {
     ...Object.keys(beside),
     'package.json',
   ]);
-  const { outputFiles, metafile } = await build({
-    entryPoints: [...entries].map(([out, path]) => ({ in: join(root, path), out })),
-    outdir: folder,
-    absWorkingDir: root,
-    bundle: true,
-    splitting: true,
-    write: false,
-    metafile: true,
-    sourcemap: 'external',
-    chunkNames: 'chunk-[hash]',
-    format: 'esm',
-    platform: 'node',
-    target: 'node20.19',
-    conditions: [SOURCE_CONDITION],
-    minifySyntax: true,
-    legalComments: 'none', // licences are in a file of their own
-    external: Object.keys(whole),
-    plugins: [besideEachOther(names), nativesBeside, plainWidth],
-    // Libraries in CommonJS ask for Node's own modules by `require`, which an ES module lacks.
-    banner: {
-      js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);",
-    },
-    logLevel: 'warning',
-  });
+  const all = [...entries.keys()];
+  const groups = [all.filter((name) => name === APART), all.filter((name) => name !== APART)];
+  const builds = await Promise.all(
+    groups
+      .filter((group) => group.length > 0)
+      .map((group) =>
+        build({
+          ...BUILD,
+          entryPoints: group.map((out) => ({ in: join(root, entries.get(out) ?? ''), out })),
+          outdir: folder,
+          external: Object.keys(whole),
+          plugins: [besideEachOther(names, group.includes(APART)), nativesBeside, plainWidth],
+        }),
+      ),
+  );
+  const outputFiles = builds.flatMap((built) => built.outputFiles);
   for (const { path, contents } of outputFiles) {
     const name = basename(path);
     const isProgram = name.replace(/\.js$/, '') in programs;
@@ -150,7 +168,8 @@ export async function bundle(side, { folder, maps, version }) {
     `${JSON.stringify({ name: 'rulecast', version, type: 'module' })}\n`,
   );
   for (const [name, files] of Object.entries(whole)) copyLibrary(name, files, join(folder, 'node_modules'));
-  return [...librariesOf(Object.keys(metafile.inputs)), ...Object.keys(whole)];
+  const inputs = builds.flatMap(({ metafile }) => Object.keys(metafile.inputs));
+  return [...librariesOf(inputs), ...Object.keys(whole)];
 }
 
 /** @param {string} name @param {RegExp} files @param {string} to */
@@ -183,14 +202,18 @@ const OWN_URL = /new URL\('((?:\.\.\/)+[^']*)', import\.meta\.url\)/g;
 /**
  * What sources find by `new URL('../../dist/…', import.meta.url)` lies in the folder of who asks.
  * @param {ReadonlySet<string>} names the files of that folder
+ * @param {boolean} isApart of `rulectl` alone
  * @returns {import('esbuild').Plugin}
  */
-function besideEachOther(names) {
+function besideEachOther(names, isApart) {
   return {
     name: 'beside-each-other',
     setup(building) {
-      building.onLoad({ filter: /\/(packages\/[a-z]+|protocol)\/src\/.*\.ts$/ }, ({ path }) => {
-        const contents = readFileSync(path, 'utf8').replace(OWN_URL, (_, target) => {
+      const rewritten = pastBarrels(building);
+      building.onLoad({ filter: /\/(packages\/[a-z]+|protocol)\/src\/.*\.ts$/ }, async ({ path }) => {
+        const own = await rewritten(path, readFileSync(path, 'utf8'));
+        const text = isApart ? withOneStart(path, own) : own;
+        const contents = text.replace(OWN_URL, (_, target) => {
           const name = basename(target);
           if (!names.has(name))
             throw new Error(

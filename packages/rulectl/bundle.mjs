@@ -4,12 +4,27 @@
  * channels that few use.
  */
 
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { withOneStart } from './one-start.mjs';
+import { pastBarrels } from './past-barrels.mjs';
 import { plainWidth } from './plain-width.mjs';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+
+/** @type {import('esbuild').Plugin} */
+const builtSources = {
+  name: 'built-sources',
+  setup(building) {
+    const rewritten = pastBarrels(building);
+    const filter = /\/(packages\/[a-z]+|protocol)\/(src|dist)\/.*\.(ts|js)$/;
+    building.onLoad({ filter }, async ({ path }) => ({
+      contents: withOneStart(path, await rewritten(path, readFileSync(path, 'utf8'))),
+      loader: path.endsWith('.ts') ? 'ts' : 'js',
+    }));
+  },
+};
 
 rmSync(here('dist'), { recursive: true, force: true }); // chunks are named by what is in them, and old ones would stay
 await build({
@@ -22,7 +37,7 @@ await build({
   target: 'node20.19',
   minifySyntax: true,
   external: ['zeromq', 'msgpackr-extract'], // native: found beside their own files
-  plugins: [plainWidth],
+  plugins: [plainWidth, builtSources],
   // Libraries in CommonJS ask for Node's own modules by `require`, which an ES module lacks.
   banner: {
     js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);",
