@@ -2,14 +2,8 @@
 
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import {
-  EXIT_FAILED,
-  ProgramError,
-  programOptions,
-  runProgram,
-  strictYargs,
-  usageError,
-} from '@rulecast/program';
+import { EXIT_FAILED, ProgramError, programOptions, runProgram, usageError } from '@rulecast/program';
+import { strictYargs } from '@rulecast/program/command-line';
 import { foreignRouting, foreignThing } from './net/others.ts';
 import { type Command, type Step, stepsToMake, undoing } from './net/steps.ts';
 

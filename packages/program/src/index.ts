@@ -3,12 +3,11 @@
  *
  *   words, environment ─command-line─▶ options ─▶ main ─output, log-stream─▶ what people and services read ─▶ exit
  *
- * One room: command-line and words (what is asked), directory, lock and small-file (where things lie), output
+ * One room: command-line, plain-words and words (what is asked), directory, lock and small-file (where things lie), output
  * and log-stream (what is said), listeners (who embeds one is told), service (who started it is told), stop,
  * exit, run (the end).
  */
 
-export { HELP_MAX_COLUMNS, parseWords, strictYargs } from './command-line.ts';
 export { DirectoryError, defaultEndpoints, stateHome } from './directory.ts';
 export {
   EXIT_BUG,
@@ -23,6 +22,7 @@ export { LockedError, lockDirectory } from './lock.ts';
 export { LogStream } from './log-stream.ts';
 export { Output, OutputClosedError, OutputFailedError } from './output.ts';
 export { passedSockets } from './passed-sockets.ts';
+export { plainValues } from './plain-words.ts';
 export { programOptions, runProgram } from './run.ts';
 export { serviceManager } from './service.ts';
 export { readSmallFile } from './small-file.ts';

@@ -1,6 +1,7 @@
 /** `rulecast-doctor`: what `rulectl doctor` does, for a firewall, which has no rulectl. */
 
-import { programOptions, strictYargs } from '@rulecast/program';
+import { programOptions } from '@rulecast/program';
+import { strictYargs } from '@rulecast/program/command-line';
 import { describe, run } from './commands/doctor.ts';
 import { CliError, exitCodesHelp } from './terminal/exit.ts';
 import { Terminal } from './terminal/terminal.ts';

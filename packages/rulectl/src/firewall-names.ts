@@ -1,6 +1,7 @@
 /** `rulecast-names`: what `rulectl names` does, for a firewall, which has no rulectl. */
 
-import { programOptions, strictYargs } from '@rulecast/program';
+import { programOptions } from '@rulecast/program';
+import { strictYargs } from '@rulecast/program/command-line';
 import { ABOUT, run } from './commands/names.ts';
 import { CliError, exitCodesHelp } from './terminal/exit.ts';
 import { Terminal } from './terminal/terminal.ts';

@@ -1,6 +1,7 @@
 /** The command line of `rulecast-dns`. */
 
-import { passedSockets, programOptions, strictYargs, usageError } from '@rulecast/program';
+import { passedSockets, programOptions, usageError } from '@rulecast/program';
+import { strictYargs } from '@rulecast/program/command-line';
 import { formatAddress, parseAddress } from '@rulecast/rules';
 import type { DnsEndpoint, DnsUpstream } from '../proxy/upstream.ts';
 

@@ -2,7 +2,8 @@
 
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { defaultEndpoints, programOptions, stateHome, strictYargs, usageError } from '@rulecast/program';
+import { defaultEndpoints, programOptions, stateHome, usageError } from '@rulecast/program';
+import { strictYargs } from '@rulecast/program/command-line';
 import { STORE_DEFAULTS, type StoreOptions } from '../store/store.ts';
 
 const DAY_MS = 86_400_000;

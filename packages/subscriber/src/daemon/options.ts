@@ -1,7 +1,8 @@
 /** The command line of `rulecast-subscriber`, and the environment that takes its place. */
 
 import { hostname } from 'node:os';
-import { defaultEndpoints, programOptions, strictYargs, usageError } from '@rulecast/program';
+import { defaultEndpoints, programOptions, usageError } from '@rulecast/program';
+import { strictYargs } from '@rulecast/program/command-line';
 import { STALE_AFTER_MS } from '@rulecast/protocol';
 
 const KERNEL_MIB_MAX = 65_536;

@@ -1,0 +1,134 @@
+/**
+ * A command line that is not plain, read by yargs: one that asks for help or the version, is wrong, or says
+ * something in another way than most. Loaded for those alone.
+ */
+
+import { checkSwitches, ProgramError } from '@rulecast/program';
+import { HELP_MAX_COLUMNS, parseWords, strictYargs } from '@rulecast/program/command-line';
+import type { Argv } from 'yargs';
+import { type Add, COMMANDS, type GlobalArgs, WORD_RULES, type Work, withGlobalOptions } from './command.ts';
+import { exitCodesHelp } from './terminal/exit.ts';
+import { STDIN_NAME } from './terminal/input.ts';
+import type { Terminal } from './terminal/terminal.ts';
+
+/**
+ * What to do, or the text that --help or --version asks for. Throws ProgramError `usage`, with words of ours.
+ */
+export async function readByYargs(args: readonly string[], terminal: Terminal): Promise<Chosen | string> {
+  const cli = await commandLine(args[0], terminal);
+  try {
+    const chosen = chosenBy(cli, maskWords(args));
+    if (typeof chosen !== 'string') checkSwitches(args, WORD_RULES, chosen.values);
+    return chosen;
+  } catch (error) {
+    if (!(error instanceof ProgramError)) throw error;
+    throw new ProgramError(error.exit, usageText(error, args[0]), { cause: error });
+  }
+}
+
+/**
+ * Ends what yargs does once it has found the command: it would go on to write down the help of that, in case
+ * it fails, which takes longer than reading the command line.
+ */
+export class Chosen extends Error {
+  readonly values: Readonly<Record<string, unknown>>;
+  readonly work: Work;
+
+  constructor(values: Readonly<Record<string, unknown>>, work: Work) {
+    super('a command is chosen');
+    this.values = values;
+    this.work = work;
+  }
+}
+
+/** The command that words name, or the text that they ask for. */
+function chosenBy(cli: Argv<GlobalArgs>, words: readonly string[]): Chosen | string {
+  try {
+    return parseWords(cli, words).text;
+  } catch (error) {
+    if (error instanceof Chosen) return error;
+    throw error;
+  }
+}
+
+/** What yargs says, where it could say it better. */
+function usageText(failure: Error, command: string | undefined): string {
+  const text = failure.message.replaceAll(MASK, '');
+  if (!text.startsWith('Not enough non-option arguments')) return text;
+  if (command === 'list') return 'name a list';
+  if (command === 'forget') return 'name a subscriber';
+  return command === 'rollback' || command === 'diff' ? 'name a version' : 'name at least one file';
+}
+
+/** Begins a word that yargs would take for an option, or lose. No argument of a process holds a NUL. */
+const MASK = '\u0000';
+
+/**
+ * The words with `-`, and those after `--`, as what they are: no options. yargs loses what comes after `--`.
+ */
+function maskWords(words: readonly string[]): readonly string[] {
+  const end = words.indexOf('--');
+  const [options, rest] = end < 0 ? [words, []] : [words.slice(0, end), words.slice(end + 1)];
+  const mask = (word: string): string => `${MASK}${word}`;
+  return [...options.map((word) => (word === STDIN_NAME ? mask(word) : word)), ...rest.map(mask)];
+}
+
+/** The arguments with the words as they were. */
+function unmaskWords<A extends object>(args: A): A {
+  const unmask = (value: unknown): unknown => {
+    return typeof value === 'string' && value.startsWith(MASK) ? value.slice(MASK.length) : value;
+  };
+  const entries = Object.entries(args).map(([key, value]: [string, unknown]) => {
+    return [key, Array.isArray(value) ? value.map(unmask) : unmask(value)];
+  });
+  return Object.assign({ ...args }, Object.fromEntries(entries));
+}
+
+/** What rulectl takes; where `first` is a command, the other commands are left out. */
+async function commandLine(first: string | undefined, terminal: Terminal): Promise<Argv<GlobalArgs>> {
+  const columns = terminal.outIsTty ? process.stdout.columns : HELP_MAX_COLUMNS;
+  const cli = withGlobalOptions(
+    strictYargs('rulectl', new URL('../package.json', import.meta.url)),
+    terminal.environment,
+  ).usage(
+    '$0 COMMAND\n\nFirewall rule sets: check them, release them, and see what the firewalls do with them.',
+  );
+  const add: Add = (command) => {
+    cli.command(
+      command.command,
+      command.describe,
+      (own) => command.builder(own).epilogue(exitCodesHelp()), // yargs forgets it between commands
+      (values) => {
+        throw new Chosen(values, () => command.run(unmaskWords(values), terminal));
+      },
+    );
+  };
+  const named = COMMANDS.get(first ?? '');
+  for (const load of named === undefined ? COMMANDS.values() : [named]) await load(add);
+  return cli
+    .example([
+      ['$0 check office.yaml', 'before'],
+      ['$0 push office.yaml', 'release it, and wait for the firewalls'],
+      ['$0 status', 'after'],
+      ['$0 test "10.137.0.5 > 192.0.2.7 tcp/443"', 'what happens to a packet now'],
+      ['$0 lists', 'how fresh the lists are that the publisher fetches'],
+      ['$0 history', 'what was released, and why'],
+      ['$0 rollback 41', 'release what version 41 said once more'],
+    ])
+    .epilogue(exitCodesHelp())
+    .check((all) => {
+      if (all['no-color'] === true) terminal.withoutColor();
+      return true;
+    }, true)
+    .demandCommand(1, 'name a command')
+    .recommendCommands()
+    .parserConfiguration({
+      'boolean-negation': false,
+      'camel-case-expansion': false,
+      'dot-notation': false,
+      'greedy-arrays': false, // --resolve takes one value, what follows are packets
+      'parse-numbers': false,
+      'parse-positional-numbers': false,
+    })
+    .wrap(Math.min(HELP_MAX_COLUMNS, columns));
+}
