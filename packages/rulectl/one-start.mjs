@@ -1,7 +1,7 @@
 /**
- * For bundles: what each `rulectl` begins with, and what `rulectl status` takes, lies in one file. esbuild puts
- * code that several parts share into a file for each set of parts, of which a start would read thirty; finding
- * and reading one takes half a millisecond. So each part imports the same: then there is one set.
+ * For bundles: what each `rulectl` begins with, and what `rulectl status` takes, lies in one file. esbuild
+ * puts code that several parts share into a file for each set of parts, of which a start would read thirty;
+ * finding and reading one takes half a millisecond. So each part imports the same: then there is one set.
  */
 
 import { join } from 'node:path';

@@ -9,6 +9,7 @@ import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { importList, parseRuleLines } from '@rulecast/formats';
 import {
@@ -329,6 +330,8 @@ function slowTwin(workload) {
 
 // ── Three processes ────────────────────────────────────────────────────────────────────────────────────────
 
+/** Threads of the daemons start, load and compile what they will need, within a second. */
+const READY_MS = 2000;
 const PROCESS_HEAD = [
   'workload',
   'push, ms',
@@ -362,7 +365,8 @@ async function processRows(all, runs) {
 }
 
 /**
- * A new publisher and subscriber, a policy that uses the list, then the push that is measured.
+ * A new publisher and subscriber, which get ready for work to come as those have that run for long, a policy
+ * that uses the list, then the push that is measured.
  * @param {Workload} workload
  */
 async function pushedOnce(workload) {
@@ -371,6 +375,7 @@ async function pushedOnce(workload) {
   const subscriber = await startSubscriber(directory, 'bench', ['--state', join(directory, 'subscriber')]);
   try {
     await publisher.logged((line) => line['msg'] === 'subscriber connected');
+    await setTimeout(READY_MS);
     const name = workload.file.replace(/\..*$/, '');
     if (workload.kind === 'list') {
       await push(directory, workload.file, workload.before ?? bytesOf('192.0.2.1\n'));

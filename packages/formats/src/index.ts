@@ -42,7 +42,6 @@ export type { BindingConfig } from './config/subscribers.ts';
 export type { TableConfig } from './config/table.ts';
 export {
   type DocumentEntrySink,
-  documentReferences,
   parseDocument,
   type RuleSetDocument,
 } from './document/document.ts';

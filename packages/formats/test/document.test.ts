@@ -18,7 +18,8 @@ import {
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
-import { documentReferences, parseDocument, type RuleSetDocument } from '../src/document/document.ts';
+import { parseDocument, type RuleSetDocument } from '../src/document/document.ts';
+import { documentReferences } from '../src/document/references.ts';
 import type { FormatLimits } from '../src/text/limits.ts';
 import { formatDocument } from './print-document.ts';
 

@@ -3,9 +3,9 @@
  *
  *   words, environment ─command-line─▶ options ─▶ main ─output, log-stream─▶ what people and services read ─▶ exit
  *
- * One room: command-line, plain-words and words (what is asked), directory, lock and small-file (where things lie), output
- * and log-stream (what is said), listeners (who embeds one is told), service (who started it is told), stop,
- * exit, run (the end).
+ * One room: command-line, plain-words and words (what is asked), directory, lock and small-file (where things
+ * lie), output and log-stream (what is said), listeners (who embeds one is told), service (who started it is
+ * told), stop, exit, run (the end).
  */
 
 export { DirectoryError, defaultEndpoints, stateHome } from './directory.ts';

@@ -56,7 +56,14 @@ import {
 import { type FormatLimits, withLimits } from '../text/limits.ts';
 import { type DocumentReject, type Reject, RejectLog } from '../text/reject.ts';
 import { type ItemSinks, namesOfItems, prefixesOfItems } from './items.ts';
-import type { MappingEntry, MappingNode, SequenceNode, TextNode, TreeNode } from './node.ts';
+import {
+  childOf,
+  type MappingEntry,
+  type MappingNode,
+  type SequenceNode,
+  type TextNode,
+  type TreeNode,
+} from './node.ts';
 import { parseRuleLines } from './rule-lines.ts';
 import { DOCUMENT_SCHEMA, OF_NAMES, PRIVATE_MISPLACED } from './schema.ts';
 import { checkShape } from './shape.ts';
@@ -127,39 +134,6 @@ export function parseDocument(
   options: DocumentOptions = {},
 ): RuleSetDocument {
   return new DocumentReader(fileName, now, readReferenced, options).read(bytes);
-}
-
-/**
- * The `file:` values of a document, normalised, each once: relative to the document's folder, or absolute as
- * given. Empty if the document cannot be read; `parseDocument` then says why.
- */
-export function documentReferences(
-  _fileName: string,
-  bytes: Uint8Array,
-  options: DocumentOptions = {},
-): readonly string[] {
-  const { root } = parseTree(bytes, withLimits(options.limits));
-  const parts = [
-    ...mappingsUnder(childOf(root, 'lists')),
-    ...mappingsUnder(childOf(root, 'common')),
-    ...mappingsUnder(childOf(root, 'policies')).flatMap(mappingsUnder),
-    ...mappingsUnder(childOf(root, 'policies')).flatMap((policy) =>
-      mappingsUnder(childOf(policy, 'exceptions')),
-    ),
-  ];
-  const names = parts
-    .map((part) => childOf(part, 'file'))
-    .flatMap((node) => (node?.kind === 'text' && node.value !== '' ? [posix.normalize(node.value)] : []));
-  return [...new Set(names)];
-}
-
-function mappingsUnder(node: TreeNode | undefined): readonly MappingNode[] {
-  if (node?.kind !== 'mapping') return [];
-  return [...node.entries.values()].flatMap(({ value }) => (value.kind === 'mapping' ? [value] : []));
-}
-
-function childOf(node: TreeNode | undefined, key: string): TreeNode | undefined {
-  return node?.kind === 'mapping' ? node.entries.get(key)?.value : undefined;
 }
 
 class DocumentReader {

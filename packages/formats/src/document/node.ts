@@ -31,3 +31,8 @@ export interface MappingEntry {
 }
 
 export type TreeNode = TextNode | SequenceNode | MappingNode;
+
+/** What stands under a key; undefined where nothing can. */
+export function childOf(node: TreeNode | undefined, key: string): TreeNode | undefined {
+  return node?.kind === 'mapping' ? node.entries.get(key)?.value : undefined;
+}

@@ -86,7 +86,7 @@ export async function run(args: CheckArgs, terminal: Terminal): Promise<ExitCode
   if (args.live === true) return askPublisher(args, terminal);
   checkPartNames(args);
   for (const list of args['known-list'] ?? []) checkPartNames({ list, policy: undefined });
-  const files = readPushFiles(args, 'look');
+  const files = await readPushFiles(args, 'look');
   const now = args.at === undefined ? Math.floor(terminal.nowMs() / 1000) : parseTime('--at', args.at);
   const report =
     args.json === true ? new JsonReport(terminal.out) : new TextReport(terminal.out, terminal.colors);

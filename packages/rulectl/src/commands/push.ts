@@ -73,7 +73,7 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<PushArg
 
 export async function run(args: PushArgs, terminal: Terminal): Promise<ExitCode> {
   const request = requestOf(args);
-  const files = readPushFiles(args, 'push');
+  const files = await readPushFiles(args, 'push');
   const push: PushPlan = { request: { ...request, files: files.length }, files };
   if (args['replace-all'] !== true || args['dry-run'] === true) return execute(push, args, terminal);
   const headVersion = await confirmRemovals(push, args, terminal);

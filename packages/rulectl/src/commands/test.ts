@@ -231,12 +231,12 @@ interface AskedPacket {
   readonly title: string;
 }
 
-function runOffline(
+async function runOffline(
   args: TestArgs,
   files: readonly string[],
   texts: readonly string[],
   terminal: Terminal,
-): ExitCode {
+): Promise<ExitCode> {
   if (args.subscriber !== undefined)
     throw usageError('--subscriber asks a live table: leave out --offline or it');
   if (texts.length === 0 && args.packets === undefined) {
@@ -251,7 +251,7 @@ function runOffline(
   const environment = { now, dns: parseAddresses('--dns', args.dns ?? QUBES_DNS) };
   const resolutions = parseResolutions(args.resolve ?? []);
   const asked = texts.map((text) => packetOf(text, args.direction));
-  const loaded = loadRuleSet(files, now, resolutions);
+  const loaded = await loadRuleSet(files, now, resolutions);
   if (loaded.kind === 'rejects') return refuse(loaded, args, terminal, 'packet');
   warn(loaded, terminal);
   const tally: Tally = { packets: 0, expected: 0, unmet: 0, refused: 0 };
@@ -271,12 +271,12 @@ function runOffline(
 }
 
 /** The questions of a command line, which has nothing else. Throws CliError. */
-function judgeNames(
+async function judgeNames(
   args: TestArgs,
   files: readonly string[],
   texts: readonly string[],
   terminal: Terminal,
-): ExitCode {
+): Promise<ExitCode> {
   if (args.packets !== undefined || !texts.every(isQuestionText))
     throw usageError('packets and names are judged by a command each');
   for (const option of ['resolve', 'dns'] as const)
@@ -284,7 +284,7 @@ function judgeNames(
   checkStdinOnce(files);
   const now = args.at === undefined ? Math.floor(terminal.nowMs() / 1000) : parseTime('--at', args.at);
   const questions = texts.map(questionOf);
-  const loaded = loadRuleSet(files, now, new Map(), 'explain');
+  const loaded = await loadRuleSet(files, now, new Map(), 'explain');
   if (loaded.kind === 'rejects') return refuse(loaded, args, terminal, 'name');
   for (const warning of loaded.warnings) terminal.complain(renderWarning(warning, terminal.colors));
   let isUnmet = false;

@@ -141,13 +141,13 @@ export function placeOf(files: readonly PushFile[], name: string): string {
 /**
  * The rule set that files make together. Throws CliError `refused` for lists alone, which are no rule set.
  */
-export function loadRuleSet(
+export async function loadRuleSet(
   names: readonly string[],
   now: number,
   resolutions: ReadonlyMap<string, PrefixSet>,
   use?: RuleSetUse,
-): LoadedRuleSet {
-  const read = readOffline(readPushFiles({ file: names }, 'look'), { now, ...(use && { use }) });
+): Promise<LoadedRuleSet> {
+  const read = readOffline(await readPushFiles({ file: names }, 'look'), { now, ...(use && { use }) });
   const { ruleSet, rejects, rejectCount, faults, warnings } = read;
   if (ruleSet === undefined) {
     return { kind: 'rejects', rejects: [...rejects, ...faults], rejectCount: rejectCount + faults.length };

@@ -4,13 +4,7 @@
  */
 
 import { basename } from 'node:path';
-import {
-  detectFormat,
-  documentReferences,
-  type Format,
-  LIST_FORMATS,
-  type ListFormatName,
-} from '@rulecast/formats';
+import { detectFormat, type Format, LIST_FORMATS, type ListFormatName } from '@rulecast/formats';
 import { FILE_NAME_MAX_BYTES, PUSH_FILES_MAX, PUSH_MAX_BYTES } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
 import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
@@ -59,7 +53,10 @@ export interface PushFile {
  * and a file that is not there is left out: the document is then told to lack it. Throws CliError `refused`
  * and `usage`.
  */
-export function readPushFiles(args: Partial<FileArgs>, purpose: 'push' | 'look'): readonly PushFile[] {
+export async function readPushFiles(
+  args: Partial<FileArgs>,
+  purpose: 'push' | 'look',
+): Promise<readonly PushFile[]> {
   const names = args.file ?? [];
   checkStdinOnce(names);
   const pushed: PushFile[] = [];
@@ -76,7 +73,7 @@ export function readPushFiles(args: Partial<FileArgs>, purpose: 'push' | 'look')
       throw usageError('standard input holds a list, which needs a name: add --list NAME');
     }
     pushed.push({ name: isNameless ? STDIN_LIST : name, role: 'pushed', path: name, bytes });
-    if (format === 'document') left = readReferences(name, bytes, referenced, left, purpose);
+    if (format === 'document') left = await readReferences(name, bytes, referenced, left, purpose);
   }
   if (args.list !== undefined && !formats.has('list')) {
     throw usageError('--list names the list that list files are about, and none of the files is a list');
@@ -92,13 +89,14 @@ export function readPushFiles(args: Partial<FileArgs>, purpose: 'push' | 'look')
 }
 
 /** Adds what a document names to `referenced`; returns how many bytes may follow. */
-function readReferences(
+async function readReferences(
   document: string,
   bytes: Uint8Array,
   referenced: Map<string, PushFile>,
   maxBytes: number,
   purpose: 'push' | 'look',
-): number {
+): Promise<number> {
+  const { documentReferences } = await import('@rulecast/formats/references'); // lists are pushed without YAML
   let left = maxBytes;
   for (const name of documentReferences(document, bytes)) {
     const path = besideDocument(document, name);
