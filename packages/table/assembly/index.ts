@@ -10,6 +10,7 @@
  */
 
 export {
+  batch4,
   egress4,
   judgePacket,
   lookup4,

@@ -6,7 +6,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { ASKS_DETAIL } from '../dist/classes/rule-columns.js';
 import { HeaderField } from '../dist/image/header.js';
-import { SHARE_BYTE } from '../dist/lookup/engine.js';
+import { COLUMNS_BYTE, SHARE_BYTE } from '../dist/lookup/engine.js';
 import { LookupDirection } from '../dist/lookup/verdict.js';
 import { ValueWidth } from '../dist/map/node.js';
 import { ControlField } from '../dist/memory/control.js';
@@ -48,7 +48,7 @@ const HEADER = {
   MAP6_MASK: HeaderField.map6Mask * 4,
 };
 const OWNER = { EGRESS_FIELD: OwnerField.egress * 4, INGRESS_FIELD: OwnerField.ingress * 4 };
-const SHARED = { IN_FORCE: ControlField.header * 4, SHARE_INDEX: SHARE_BYTE };
+const SHARED = { IN_FORCE: ControlField.header * 4, SHARE_INDEX: SHARE_BYTE, COLUMNS: COLUMNS_BYTE };
 const RECORD = {
   PROGRAM_HEADER: PROGRAM_HEADER_WORDS * 4,
   CLASS_MASK: ProgramField.classMask * 4,
@@ -66,7 +66,7 @@ const SHIFTS = {
   OWNER_SHIFT: shiftOf(OWNER_WORDS * 4),
   RECORD_SHIFT: shiftOf(PROGRAM_WORDS * 4),
 };
-const WIDTHS = { BYTE: ValueWidth.byte, HALF: ValueWidth.half, NONE: ValueWidth.none };
+const WIDTHS = { BYTE: ValueWidth.byte, HALF: ValueWidth.half, WORD: ValueWidth.word, NONE: ValueWidth.none };
 const WORDS = {
   EGRESS: LookupDirection.egress,
   INGRESS: LookupDirection.ingress,
@@ -94,10 +94,10 @@ const text = `/**
 
 ${section('Of a header, in bytes.', 'usize', HEADER)}
 ${section('Of the record of an owner, in bytes.', 'usize', OWNER)}
-${section('Of all memory, where the header in force is; of scratch memory, where its reader’s share is. In bytes.', 'usize', SHARED)}
+${section('Of all memory, where the header in force is; of scratch memory, its reader’s share and columns. In bytes.', 'usize', SHARED)}
 ${section('Of programs, in bytes.', 'usize', RECORD)}
 ${section('Sizes in bytes, as powers of two.', 'usize', SHIFTS)}
-${section('Widths of values of maps; other ones are words.', 'u32', WIDTHS)}
+${section('Widths of values of maps.', 'u32', WIDTHS)}
 ${section('Numbers in words.', 'i32', WORDS)}`;
 
 const file = new URL('layout.ts', import.meta.url);

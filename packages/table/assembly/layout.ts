@@ -23,9 +23,10 @@ export const MAP6_MASK: usize = 80;
 export const EGRESS_FIELD: usize = 0;
 export const INGRESS_FIELD: usize = 4;
 
-// Of all memory, where the header in force is; of scratch memory, where its reader’s share is. In bytes.
+// Of all memory, where the header in force is; of scratch memory, its reader’s share and columns. In bytes.
 export const IN_FORCE: usize = 4;
 export const SHARE_INDEX: usize = 4;
+export const COLUMNS: usize = 48;
 
 // Of programs, in bytes.
 export const PROGRAM_HEADER: usize = 64;
@@ -44,9 +45,10 @@ export const TABLE_BYTES: usize = 16;
 export const OWNER_SHIFT: usize = 3;
 export const RECORD_SHIFT: usize = 6;
 
-// Widths of values of maps; other ones are words.
+// Widths of values of maps.
 export const BYTE: u32 = 0;
 export const HALF: u32 = 1;
+export const WORD: u32 = 2;
 export const NONE: u32 = 3;
 
 // Numbers in words.

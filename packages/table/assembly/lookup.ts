@@ -22,10 +22,12 @@ import {
   MAP6,
   MAP6_MASK,
   IS_PLAIN,
+  BYTE,
   NONE,
   NO_VERDICT,
   BASE,
   CLASS_MASK,
+  COLUMNS,
   OWNER4,
   OWNER4_MASK,
   OWNER6,
@@ -40,7 +42,7 @@ import {
   SHARE_BYTES,
   SHARE_COUNT,
 } from './layout';
-import { find4, find6, TILE, tile4, tile6 } from './map';
+import { find4, find6, LIST_WORDS, TILE, tile4, tile6, tileOfBytes4, tileOfTwo4 } from './map';
 import { decide, decideTile, protoBitOf } from './program';
 
 /** What a lookup answers that saw a flip; below all codes. */
@@ -57,13 +59,21 @@ const DIRECTORY: usize = 28; // the map of IPv4 addresses
 const MASK: usize = 32;
 const HOT: usize = 36; // the two codes most frequent lately
 const SPREAD: usize = 44; // tiles to come whose codes are taken to be many
+// COLUMNS: where the reader's own columns of IPv4 packets are: dst, protos, details, codes
 /** Our choice: tiles until it is tried again whether few codes are frequent. */
 const SPREAD_TILES: u32 = 32;
-const LISTS: usize = 128; // two tiles, for whatever runs
+const LISTS: usize = 128; // for whatever runs
 const TILE_BYTES: usize = <usize>TILE << 2;
-const CLASSES: usize = LISTS + TILE_BYTES * 2;
+const CLASSES: usize = LISTS + (LIST_WORDS << 2);
 const TILE_PROGRAMS: usize = CLASSES + TILE_BYTES; // first the owners' classes
 const SECOND_CODES: usize = TILE_PROGRAMS + TILE_BYTES;
+/** By class of a byte four words, for packets in turn: counts of one word wait for each other. */
+const CLASS_COUNTS: usize = SECOND_CODES + TILE_BYTES;
+const CLASS_COUNT_SHIFT: usize = 4;
+/** Our choice: packets up to which one by one takes less than the passes of a tile. */
+const FEW: i32 = 3;
+/** Our choice: packets from which counts by class, summed up in the end, take less than code by code. */
+const SUMMED: i32 = 1024;
 
 /** Whether the generation that a reader holds is in force. */
 // @ts-ignore: decorator
@@ -204,6 +214,13 @@ function plainCode(room: usize, classId: i32): i32 {
   return load<i32>(room, ROW_BASE) + ~row;
 }
 
+/** The code of an IPv4 packet's egress verdict by the plain program. */
+// @ts-ignore: decorator
+@inline
+function plainOne(room: usize, dst: u32): i32 {
+  return plainCode(room, find4(load<u32>(room, DIRECTORY), load<u32>(room, MASK), dst));
+}
+
 /** The code of an IPv4 packet's verdict; counts it, like all below. */
 export function lookup4(
   room: usize,
@@ -227,7 +244,7 @@ export function lookup4(
 export function egress4(room: usize, dst: u32, proto: i32, detail: i32): i32 {
   if (!isHeld(room)) return RENEW;
   let code: i32;
-  if (load<u32>(room, PLAIN)) code = plainCode(room, find4(load<u32>(room, DIRECTORY), load<u32>(room, MASK), dst));
+  if (load<u32>(room, PLAIN)) code = plainOne(room, dst);
   else {
     const image = <usize>load<u32>(room);
     const program = load<i32>(load<u32>(image, OWNERS), EGRESS_FIELD);
@@ -413,6 +430,17 @@ export function lookupAll(
   return isHeld(room) ? lookupRest(room, family, direction, src, dst, protos, details, codes, count) : RENEW;
 }
 
+/**
+ * The same for the first packets in the reader's own columns of IPv4, sent from unknown sources: what small
+ * batches ask, with little to hand over.
+ */
+export function batch4(room: usize, count: i32): i32 {
+  const dst = <usize>load<u32>(room, COLUMNS);
+  const protos = <usize>load<u32>(room, COLUMNS + 4);
+  const details = <usize>load<u32>(room, COLUMNS + 8);
+  return lookupAll(room, 4, EGRESS, 0, dst, protos, details, load<u32>(room, COLUMNS + 12), count);
+}
+
 /** The same of the generation held, whatever is in force: for what is left of a batch. */
 export function lookupRest(
   room: usize,
@@ -427,7 +455,10 @@ export function lookupRest(
 ): i32 {
   const image = <usize>load<u32>(room);
   if (family == 4 && direction == EGRESS && src == 0 && load<u32>(room, PLAIN)) {
-    if (load<u32>(room, MASK) >> 16 == NONE) plainOfTwo(room, dst, codes, count);
+    const width = load<u32>(room, MASK) >> 16;
+    if (count <= FEW) plainOfFew(room, dst, codes, count);
+    else if (width == NONE) plainOfTwo(room, dst, codes, count);
+    else if (width == BYTE && count >= SUMMED) plainOfBytes(room, dst, codes, count);
     else plainOfMany(room, dst, codes, count);
     return 0;
   }
@@ -445,7 +476,16 @@ export function lookupRest(
   return 0;
 }
 
-/** The same for IPv4 packets from unknown sources that a plain program judges. */
+/** The same for a few IPv4 packets from unknown sources that a plain program judges, one by one. */
+function plainOfFew(room: usize, dst: usize, codes: usize, packetCount: i32): void {
+  for (let i: usize = 0, end = <usize>packetCount << 2; i < end; i += 4) {
+    const code = plainOne(room, load<u32>(dst + i));
+    store<i32>(codes + i, code);
+    count(room, code, 1);
+  }
+}
+
+/** The same for many. */
 function plainOfMany(room: usize, dst: usize, codes: usize, count: i32): void {
   const rows = <usize>load<u32>(room, ROWS);
   const mask = load<u32>(room, ROW_MASK);
@@ -460,6 +500,43 @@ function plainOfMany(room: usize, dst: usize, codes: usize, count: i32): void {
   }
 }
 
+/** The same where classes are bytes: hits are counted by class, and summed up in the end. */
+function plainOfBytes(room: usize, dst: usize, codes: usize, packetCount: i32): void {
+  const counts = room + CLASS_COUNTS;
+  memory.fill(counts, 0, 256 << CLASS_COUNT_SHIFT);
+  const rows = <usize>load<u32>(room, ROWS);
+  const mask = load<u32>(room, ROW_MASK);
+  const base = load<i32>(room, ROW_BASE);
+  for (let i = 0; i < packetCount; i += TILE) {
+    const tile = codes + (<usize>i << 2);
+    const left = min(packetCount - i, TILE);
+    tileOfBytes4(load<u32>(room, DIRECTORY), load<u32>(room, MASK), dst + (<usize>i << 2), left, tile, room + LISTS);
+    const end = tile + (<usize>left << 2);
+    let at = tile;
+    for (; at + 16 <= end; at += 16) {
+      codeByClass(at, rows, mask, base, counts);
+      codeByClass(at + 4, rows, mask, base, counts + 4);
+      codeByClass(at + 8, rows, mask, base, counts + 8);
+      codeByClass(at + 12, rows, mask, base, counts + 12);
+    }
+    for (; at < end; at += 4) codeByClass(at, rows, mask, base, counts);
+  }
+  for (let classId = 0; classId < 256; classId++) {
+    const hits = sumOf(v128.load(counts + (<usize>classId << CLASS_COUNT_SHIFT)));
+    if (hits != 0) count(room, plainCode(room, classId), hits);
+  }
+}
+
+/** Puts the code of a class in its place, and counts it. */
+// @ts-ignore: decorator
+@inline
+function codeByClass(at: usize, rows: usize, mask: u32, base: i32, counts: usize): void {
+  const classId = <usize>(load<u32>(at) & mask);
+  const hits = counts + (classId << CLASS_COUNT_SHIFT);
+  store<u32>(hits, load<u32>(hits) + 1);
+  store<i32>(at, base + ~load<i32>(rows + (classId << 2)));
+}
+
 /** The same where there are two classes: their codes are told apart, and counted, four at a time. */
 function plainOfTwo(room: usize, dst: usize, codes: usize, packetCount: i32): void {
   const code0 = plainCode(room, 0);
@@ -471,7 +548,7 @@ function plainOfTwo(room: usize, dst: usize, codes: usize, packetCount: i32): vo
   for (let i = 0; i < packetCount; i += TILE) {
     const tile = codes + (<usize>i << 2);
     const left = min(packetCount - i, TILE);
-    tile4(load<u32>(room, DIRECTORY), load<u32>(room, MASK), dst + (<usize>i << 2), left, tile, room + LISTS);
+    tileOfTwo4(load<u32>(room, DIRECTORY), load<u32>(room, MASK), dst + (<usize>i << 2), left, tile, room + LISTS);
     const end = tile + (<usize>left << 2);
     let at = tile;
     for (; at + 16 <= end; at += 16) {

@@ -199,6 +199,41 @@ describe('hits that threads count at once', () => {
   });
 });
 
+describe('hits of batches', () => {
+  it.each([1, 100, 300])('are those of each packet, whatever their size: %i lists', (listCount) => {
+    const rules = new RunBuilder();
+    const lists = new Map<string, List>();
+    for (let i = 0; i < listCount; i++) {
+      const hosts = Array.from({ length: 20 }, (_, h) => prefixOf(4, [FIRST + (h * listCount + i) * 3], 32));
+      lists.set(`l${i}`, prefixListOf(prefixSetOf(hosts)));
+      rules.push({ ...plainRule(i % 2 === 0 ? 'drop' : 'accept'), remote: { kind: 'list', list: `l${i}` } });
+    }
+    const policy: Policy = { ...emptyPolicy('default'), defaultAction: 'accept', egress: rules.build() };
+    const policies = new Map([['default', policy]]);
+    const table = tableOf({ lists, policies, resolutions: new Map(), unmatched: undefined });
+    const reader = openReader(table.handle());
+    const batch = reader.batch(4);
+    const random = new Random(listCount);
+    const expected = new Map<string, number>();
+    for (const count of [0, 1, 3, 4, 5, 255, 257, 1023, 1024, 1027, 2045, 2048]) {
+      for (let i = 0; i < count; i++)
+        batch.dst[i] = FIRST + random.below(random.chance(0.1) ? 2 ** 20 : listCount * 60);
+      batch.run(count);
+      for (let i = 0; i < count; i++) {
+        const code = reader.lookup4(0, undefined, batch.dst[i]!, 6, 443); // i < count
+        expect(batch.codes[i], `packet ${i} of ${count}`).toBe(code);
+        const list = reader.decode(code)?.list ?? '';
+        expected.set(list, (expected.get(list) ?? 0) + 2);
+      }
+    }
+    const { lists: hits, programs } = table.hits();
+    expect(new Map([...hits, ['', programs[0]?.defaultAction ?? 0]])).toEqual(
+      new Map([...lists.keys(), ''].map((list) => [list, expected.get(list) ?? 0])),
+    );
+    reader.close();
+  });
+});
+
 describe('hits over a change of rules', () => {
   const host = (at: number, action: Rule['action'] = 'drop', more: Partial<Rule> = {}): Rule => ({
     ...plainRule(action),

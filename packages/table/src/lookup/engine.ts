@@ -65,10 +65,12 @@ export interface PacketColumns {
   readonly capacity: number;
 }
 
-/** What assembly/lookup.ts keeps, at most: 128 bytes, five words for each of 256 packets, and some. */
-const LISTS_BYTES = 6144;
+/** What assembly/lookup.ts keeps: seven words for each packet of a tile, four for each of 256 classes. */
+const LISTS_BYTES = 128 + 7 * 1024 + 4096;
 /** The second word says which share of the hits is the reader's; the first one is the header held. */
 export const SHARE_BYTE = 4;
+/** Four words from here say where the columns of IPv4 to fill are: dst, protos, details, codes. */
+export const COLUMNS_BYTE = 48;
 /** Packets staged at once. Our choice: their columns stay in the second-level cache. */
 const STAGED_PACKETS = 1024;
 /**
@@ -117,7 +119,9 @@ interface EngineExports {
     codes: number,
     count: number,
   ) => number;
-  /** The same of the generation held, whatever is in force. */
+  /** The same of the first packets in the columns of IPv4 to fill, sent from unknown sources. */
+  readonly batch4: (room: number, count: number) => number;
+  /** The same as `lookupAll` of the generation held, whatever is in force. */
   readonly lookupRest: EngineExports['lookupAll'];
 }
 
@@ -147,7 +151,11 @@ export class Engine {
     this.#egress4 = exports.egress4;
     this.#room = scratchOf(slot);
     this.#buffer = memory.views.bytes.buffer;
-    memory.views.words[(this.#room + SHARE_BYTE) >>> 2] = shareOf(slot);
+    const { words } = memory.views;
+    words[(this.#room + SHARE_BYTE) >>> 2] = shareOf(slot);
+    const { dst, protos, details, codes } = this.columns(4);
+    const places = [dst, protos, details, codes].map(({ byteOffset }) => byteOffset);
+    words.set(places, (this.#room + COLUMNS_BYTE) >>> 2);
     this.#staged4 = this.#columnsAt(this.#room + LISTS_BYTES, 4, STAGED_PACKETS);
     this.#staged6 = this.#columnsAt(this.#room + LISTS_BYTES, 6, STAGED_PACKETS);
     this.#src6At = this.#staged6.src.byteOffset;
@@ -251,12 +259,14 @@ export class Engine {
   /** What looks up the columns to fill of a family, whose places are always the same. */
   lookOf(family: Family): (direction: LookupDirection, hasSrc: boolean, count: number) => number {
     const { src, dst, protos, details, codes } = this.columns(family);
-    const { lookupAll } = this.#exports;
+    const { batch4, lookupAll } = this.#exports;
     const room = this.#room;
     const [srcAt, dstAt, protosAt] = [src.byteOffset, dst.byteOffset, protos.byteOffset];
     const [detailsAt, codesAt] = [details.byteOffset, codes.byteOffset];
     return (direction, hasSrc, count) =>
-      lookupAll(room, family, direction, hasSrc ? srcAt : 0, dstAt, protosAt, detailsAt, codesAt, count);
+      family === 4 && direction === LookupDirection.egress && !hasSrc
+        ? batch4(room, count)
+        : lookupAll(room, family, direction, hasSrc ? srcAt : 0, dstAt, protosAt, detailsAt, codesAt, count);
   }
 
   /** Columns to fill, always at the same place. */
