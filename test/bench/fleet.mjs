@@ -11,10 +11,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { Connection, SUBSCRIBERS_MAX } from '@rulecast/protocol';
-import { connect, parseEndpoint } from '@rulecast/vchan';
+import { SUBSCRIBERS_MAX } from '@rulecast/protocol';
 import { churned, millionHosts, textOf } from '../inputs.mjs';
-import { endpointsIn, rulectl, startPublisher } from '../processes.mjs';
+import { rulectl, startPublisher } from '../processes.mjs';
+import { committed } from './committed.mjs';
 import { grouped, machineLine, median, ms, runsOf, table } from './report.mjs';
 
 const HOSTS = 1_000_000;
@@ -56,7 +56,7 @@ export async function run(args) {
   /** @type {import('node:child_process').ChildProcess | undefined} */
   let fleet;
   try {
-    await push(directory, Buffer.from(textOf(words.slice(0, CHANGES))));
+    await committed(directory, textOf(words.slice(0, CHANGES)));
     row('nobody', undefined, await probe.since());
     const beganMs = performance.now();
     fleet = fork(FLEET, [join(directory, 'subscribers.sock'), String(sessions)]);
@@ -85,7 +85,7 @@ export async function run(args) {
     row('rulectl status --json', statusMs, await probe.since());
     fleet.send('sleep');
     const sleeping = once(fleet, 'message');
-    await push(directory, Buffer.from(textOf(churned(words, CHANGES, SEED - 1))));
+    await committed(directory, textOf(churned(words, CHANGES, SEED - 1)));
     await sleeping;
     await pause(ASLEEP_MS);
     row('all want a million, and read nothing', undefined, await probe.since());
@@ -160,33 +160,15 @@ class Probe {
  * @param {import('node:child_process').ChildProcess} fleet
  */
 async function reached(directory, words, fleet) {
-  const bytes = Buffer.from(textOf(words));
+  const text = textOf(words);
   const all = once(fleet, 'message');
-  const committedMs = await push(directory, bytes);
+  const { createdAtMs } = await committed(directory, text);
   const [{ atMs, bytes: sent }] = /** @type {[Reached]} */ (await all);
-  return { tookMs: atMs - committedMs, bytes: sent };
+  return { tookMs: atMs - createdAtMs, bytes: sent };
 }
 
 /** User and system time that a process has taken; Linux counts it in hundredths of a second. @param {number} pid */
 function cpuOf(pid) {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
   return 10 * (Number(fields[11]) + Number(fields[12]));
-}
-
-/** Resolves with the moment at which the release was made. @param {string} directory @param {Uint8Array} bytes */
-async function push(directory, bytes) {
-  const connection = new Connection(await connect(parseEndpoint(endpointsIn(directory).control)));
-  const common = /** @type {const} */ ({ action: 'replace', replaceAll: false, dryRun: false, files: 1 });
-  const wait = /** @type {const} */ ({ wait: 'released', timeoutMs: 60_000 });
-  await connection.send({ kind: 'push', ...common, ...wait, list: 'hosts', allowGrowth: true });
-  await connection.send({ kind: 'file', name: 'hosts.txt', role: 'pushed', bytes: bytes.length });
-  const sent = await connection.sendBytes([bytes]);
-  await connection.send({ kind: 'end', sha256: sent.sha256 });
-  for (;;) {
-    const message = (await connection.receive())?.message;
-    if (message?.kind !== 'record') throw new Error(`a record was due: ${JSON.stringify(message)}`);
-    if (message.record.record !== 'release') continue;
-    connection.close();
-    return message.record.createdAtMs;
-  }
 }

@@ -22,6 +22,7 @@ import {
 import { parseTrust, STEADY_CLOCK, type Trust, trustFault } from '@rulecast/protocol';
 import { type Address, formatAddress, isPartName, parseAddress } from '@rulecast/rules';
 import { TableEngineError } from '@rulecast/table';
+import { Garbage } from '@rulecast/threads';
 import {
   type ConnectOptions,
   connect,
@@ -48,6 +49,8 @@ import { StateError } from './state/state.ts';
 
 /** Of a file with a trust line, which has 107 characters. */
 const TRUST_MAX_BYTES = 4096;
+/** Between a release in force and looking for garbage: that it is in force has been said by then. */
+const SWEEP_MS = 100;
 await runProgram('rulecast-subscriber', main);
 
 async function main(out: Output): Promise<void> {
@@ -84,6 +87,10 @@ async function main(out: Output): Promise<void> {
       ...(sink && { sink }),
       ...(names && { names }),
     });
+    const garbage = new Garbage();
+    const sweepLater = (): unknown => STEADY_CLOCK.after(SWEEP_MS, () => garbage.sweep());
+    sweepLater(); // after what was found on disk
+    subscriber.events.on('applied', sweepLater);
     const unwatch = argv.dns.includes('/') ? followDns(argv.dns, subscriber, logger) : undefined;
     const stop = stopSignal(); // before anybody is told that it runs, and may end it
     await Promise.race([sink?.enforcing(), stop]);

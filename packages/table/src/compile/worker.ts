@@ -6,6 +6,7 @@
 
 import { type MessagePort, parentPort } from 'node:worker_threads';
 import type { List, RuleSet } from '@rulecast/rules';
+import { Garbage } from '@rulecast/threads';
 import type { PolicyColumns, RuleColumns } from '../classes/rule-columns.ts';
 import { type CompiledImage, compileImage, writeImage } from '../image/image.ts';
 import { TableLimitError } from '../limits.ts';
@@ -89,10 +90,12 @@ function held<T>(parts: ReadonlyMap<number, T>, id: number): T {
 
 function serve(port: MessagePort): void {
   const thread = new CompileThread();
+  const garbage = new Garbage();
   port.on('message', (message: ToCompileThread) => {
     if (message.kind === 'parts') for (const part of message.parts) thread.keep(part);
     else if (message.kind === 'drop') thread.drop();
     else post(port, message.kind === 'compile' ? thread.measure(message) : thread.write(message));
+    if (message.kind === 'write') garbage.sweep();
   });
 }
 

@@ -1,0 +1,45 @@
+/**
+ * Large arrays that nobody holds any more, given back soon. V8 weighs an array by its handle until tens of
+ * megabytes have come together, which in a small process is most of its memory.
+ */
+
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+
+/** Our choice: what may lie about, in bytes. */
+const LEFT_MAX_BYTES = 8 * 1024 * 1024;
+
+type Collect = () => void;
+
+export class Garbage {
+  readonly #arrayBytes: () => number;
+  readonly #collect: Collect;
+  /** What was there after the last collection. */
+  #heldBytes = 0;
+
+  /** Of this thread; both are for tests. */
+  constructor(arrayBytes = () => process.memoryUsage().arrayBuffers, collect = collector()) {
+    this.#arrayBytes = arrayBytes;
+    this.#collect = collect;
+  }
+
+  /**
+   * Collects if there are that many more bytes in arrays than after the last time. It takes this thread some
+   * milliseconds: for when nobody waits for it.
+   */
+  sweep(): void {
+    const bytes = this.#arrayBytes();
+    this.#heldBytes = Math.min(this.#heldBytes, bytes);
+    if (bytes - this.#heldBytes <= LEFT_MAX_BYTES) return;
+    this.#collect();
+    this.#heldBytes = this.#arrayBytes(); // at most: V8 frees some of them beside what follows
+  }
+}
+
+/** V8 gives its function to contexts that are made once it was asked to expose it. */
+function collector(): Collect {
+  setFlagsFromString('--expose-gc');
+  const collect: unknown = runInNewContext('gc');
+  setFlagsFromString('--no-expose-gc');
+  return typeof collect === 'function' ? () => collect() : () => undefined;
+}

@@ -1,0 +1,66 @@
+import { describe, expect, it, vi } from 'vitest';
+import { Garbage } from '../src/garbage.ts';
+
+const MIB = 1024 * 1024;
+
+/** A thread with so many bytes in arrays, of which a collection leaves some; and how often one was made. */
+class Arrays {
+  bytes = 0;
+  held = 0;
+  collections = 0;
+  readonly garbage = new Garbage(
+    () => this.bytes,
+    () => {
+      this.bytes = this.held;
+      this.collections++;
+    },
+  );
+}
+
+describe('what large arrays leave behind', () => {
+  it('is collected once it is more than 8 MiB, and not before', () => {
+    const arrays = new Arrays();
+    arrays.bytes = 8 * MIB;
+    arrays.garbage.sweep();
+    expect(arrays.collections).toBe(0);
+
+    arrays.bytes++;
+    arrays.garbage.sweep();
+    expect(arrays.collections).toBe(1);
+  });
+
+  it('does not count what is held, however much', () => {
+    const arrays = new Arrays();
+    arrays.bytes = arrays.held = 100 * MIB;
+    arrays.garbage.sweep();
+    for (let i = 0; i < 10; i++) arrays.garbage.sweep();
+    expect(arrays.collections).toBe(1);
+
+    arrays.bytes = 109 * MIB;
+    arrays.garbage.sweep();
+    expect(arrays.collections).toBe(2);
+  });
+
+  it('is counted from where others have collected', () => {
+    const arrays = new Arrays();
+    arrays.bytes = arrays.held = 100 * MIB;
+    arrays.garbage.sweep();
+    arrays.bytes = 20 * MIB;
+    arrays.garbage.sweep();
+    arrays.bytes = 29 * MIB;
+    arrays.garbage.sweep();
+    expect(arrays.collections).toBe(2);
+  });
+
+  it('is given back by V8 itself, in this process', async () => {
+    const garbage = new Garbage();
+    const before = process.memoryUsage().arrayBuffers;
+    for (let i = 0; i < 4; i++) new Uint8Array(16 * MIB).fill(1);
+    const filled = process.memoryUsage().arrayBuffers;
+    garbage.sweep();
+
+    expect(filled - before).toBeGreaterThanOrEqual(16 * MIB); // V8 may have taken some by itself
+    // It frees them beside everything else.
+    await vi.waitFor(() => expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(MIB), 10_000);
+  });
+});
