@@ -24,7 +24,10 @@ import packet from 'dns-packet';
 
 /** @typedef {import('./draw.mjs').Draw} Draw */
 
-const LABELS = ['a', 'www', 'ads', 'example', 'com', 'net', 'x'.repeat(63), 'xn--bcher-kva', '_dns'];
+/** With their lengths before them. */
+const LABELS = ['a', 'www', 'ads', 'example', 'com', 'net', 'x'.repeat(63), 'xn--bcher-kva', '_dns'].map(
+  (text) => [text.length, ...Buffer.from(text)],
+);
 const [A, NS, CNAME, SOA, TXT, AAAA, DNAME, OPT, SVCB, HTTPS] = [1, 2, 5, 6, 16, 28, 39, 41, 64, 65];
 const TYPES = /** @type {const} */ ([A, A, AAAA, AAAA, CNAME, CNAME, DNAME, SVCB, HTTPS, OPT, TXT, SOA, NS]);
 /** Their data is a name and nothing else. */
@@ -49,8 +52,10 @@ function messageOf(draw, isQuery) {
   const name = () => {
     for (let labels = draw.below(draw.oneIn(30) ? 130 : 5); labels > 0; labels--) {
       labelStarts.push(bytes.length);
-      const label = draw.oneIn(40) ? draw.bytes(1 + draw.below(63)) : Buffer.from(draw.of(LABELS));
-      bytes.push(label.length, ...label);
+      if (draw.oneIn(40)) {
+        const label = draw.bytes(1 + draw.below(63));
+        bytes.push(label.length, ...label);
+      } else for (const byte of draw.of(LABELS)) bytes.push(byte);
     }
     if (labelStarts.length > 0 && draw.oneIn(2)) u16(POINTER | draw.of(labelStarts));
     else bytes.push(0);

@@ -16,6 +16,8 @@ const INPUTS = 1_000_000;
 const REQUESTS = 5000;
 /** A batch takes a second at most; a process that says nothing for so long loops without an end. */
 const HANG_MS = 120_000;
+/** How often it is said on standard error how far a long run is. */
+const TELL_MS = 30_000;
 const USAGE = `npm run fuzz -- [--target peers|dns|applier] [--seed N] [--inputs N] [--seconds N] [--input N]
 
 Sends inputs that are nearly right to everything that a peer's bytes reach: frames, messages, manifests, parts, deltas, chains, both
@@ -26,7 +28,7 @@ namespace of its own: each is answered, takes no more of the kernel's memory tha
   --target T   peers, dns or applier (peers)
   --seed N     which inputs (1)
   --inputs N   how many (1,000,000; 5,000 requests)
-  --seconds N  begin no more after so long
+  --seconds N  begin no more after so long; a long run says on standard error how far it is
   --input N    only that one
   --plant WHAT make a fault, to see that it is found: crash, uncaught, wrong, stall, memory; of the applier memory
 `;
@@ -65,6 +67,7 @@ function watched(range, endMs) {
   const child = fork(VICTIM, [JSON.stringify(range)], { stdio: ['ignore', 'inherit', 'pipe', 'ipc'] });
   const batch = range.batch ?? 1000;
   let at = range.from;
+  let toldMs = performance.now();
   let growthBytes = 0;
   let words = '';
   /** @type {Fault | undefined} */
@@ -94,6 +97,10 @@ function watched(range, endMs) {
       fault ??= message.fault;
       at = message.at ?? at;
       growthBytes = Math.max(growthBytes, message.growthBytes ?? 0);
+      if (performance.now() - toldMs > TELL_MS) {
+        toldMs = performance.now();
+        process.stderr.write(`${at - range.from} of ${range.to - range.from} inputs\n`);
+      }
       if (performance.now() > endMs && fault === undefined) {
         isEnded = true;
         child.kill('SIGKILL');
