@@ -1,7 +1,7 @@
 /**
- * `npm run bench -- dns [--runs N] [--only PARTS]`, as root: `rulecast-dns` beside dnsmasq and unbound, all
- * with the same upstream, in turn in each round. It keeps no answer, so that the others are measured without
- * a cache, and with one. Who asks and who is asked is native/dns.c.
+ * `npm run bench -- dns [--runs N] [--only PARTS] [--names N,…]`, as root: `rulecast-dns` beside dnsmasq and
+ * unbound, all with the same upstream, in turn in each round. It keeps no answer, so that the others are
+ * measured without a cache, and with one. Who asks and who is asked is native/dns.c.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -43,7 +43,7 @@ const CONNECTIONS_AT_ONCE = 450;
 const LISTENING = `require('net').createServer((s) => s.on('error', () => {}).end()).listen({ port: 443, backlog: 4096 }, () => console.log('ready'))`;
 const SET = 'told';
 /** How long a resolver may take to read a million names. */
-const READING_MAX_S = 60;
+const READING_MAX_MS = 60_000;
 
 /**
  * @typedef {object} Asked What `dns ask` tells; times in microseconds.
@@ -67,7 +67,7 @@ export async function run(args) {
     if (parts.includes('forward')) await bench.forward(runs);
     if (parts.includes('busy')) await bench.busy(runs);
     if (parts.includes('connect')) await bench.connect();
-    if (parts.includes('memory')) await bench.memory();
+    if (parts.includes('memory')) await bench.memory(namesOf(args));
   } finally {
     await bench.close();
   }
@@ -286,44 +286,47 @@ class Bench {
     );
   }
 
-  async memory() {
-    /** @type {string[][]} */
-    const rows = [];
-    for (const count of [1, 100_000, 1_000_000]) {
+  /** @param {readonly number[]} counts */
+  async memory(counts) {
+    process.stdout.write(
+      '\nResident with so many names blocked, and how long until the last of them was.\n\n',
+    );
+    for (const count of counts) {
       const names = Array.from({ length: count }, (_, i) => `host-${i}.ads-${i % 997}.example`);
-      await this.rules(names, ['--no-wait']);
-      await this.blocking(this.firewall, names);
-      const ours = residentMb(this.firewall.dnsPid);
-      const lines = {
-        dnsmasq: join(this.directory, 'dnsmasq.conf'),
-        unbound: join(this.directory, 'blocked.conf'),
-      };
-      writeFileSync(lines.dnsmasq, names.map((name) => `address=/${name}/\n`).join(''));
-      writeFileSync(lines.unbound, names.map((name) => `local-zone: "${name}" always_nxdomain\n`).join(''));
-      const dnsmasq = await startDnsmasq(this.network, { port: 5361, cache: 0, file: lines.dnsmasq });
-      const unbound = await startUnbound(this.network, this.directory, {
-        port: 5362,
-        isCaching: false,
-        file: lines.unbound,
+      await this.blocks('rulecast-dns', names, async () => {
+        await this.rules(names, ['--no-wait']);
+        return { ...this.firewall, pids: [this.firewall.dnsPid], stop: async () => undefined };
       });
-      /** @type {number[]} */
-      const theirs = [];
-      for (const server of [dnsmasq, unbound]) {
-        await this.blocking(server, names);
-        theirs.push(residentMb(server.pids[0] ?? 0));
-        await server.stop();
-      }
-      rows.push([grouped(count), ours.toFixed(0), ...theirs.map((mb) => mb.toFixed(0))]);
+      await this.blocks('dnsmasq', names, () => {
+        const file = join(this.directory, 'dnsmasq.conf');
+        writeFileSync(file, names.map((name) => `address=/${name}/\n`).join(''));
+        return startDnsmasq(this.network, { port: 5361, cache: 0, file });
+      });
+      await this.blocks('unbound', names, () => {
+        const file = join(this.directory, 'blocked.conf');
+        writeFileSync(file, names.map((name) => `local-zone: "${name}" always_nxdomain\n`).join(''));
+        return startUnbound(this.network, this.directory, { port: 5362, isCaching: false, file });
+      });
     }
-    process.stdout.write('\nResident MB with so many names blocked.\n\n');
-    process.stdout.write(table(['names', 'rulecast-dns', 'dnsmasq', 'unbound'], rows));
+  }
+
+  /** @param {string} what @param {readonly string[]} names @param {() => Promise<import('./dns-servers.mjs').Resolver>} start */
+  async blocks(what, names, start) {
+    const beganMs = performance.now();
+    const server = await start();
+    await this.blocking(server, names);
+    const seconds = ((performance.now() - beganMs) / 1000).toFixed(1);
+    const mb = residentMb(server.pids[0] ?? 0).toFixed(0);
+    process.stdout.write(`${grouped(names.length)} names, ${what}: ${mb} MB, ${seconds} s\n`);
+    await server.stop();
   }
 
   /** Resolves once it blocks the last of them. @param {{ readonly port: number }} server @param {readonly string[]} names */
   async blocking(server, names) {
-    for (let tries = 0; !this.isBlocking(server, names.at(-1) ?? ''); tries++) {
-      if (tries === READING_MAX_S) throw new Error('a resolver does not block');
-      await pause(1000);
+    const untilMs = performance.now() + READING_MAX_MS;
+    while (!this.isBlocking(server, names.at(-1) ?? '')) {
+      if (performance.now() > untilMs) throw new Error('a resolver does not block');
+      await pause(200);
     }
   }
 
@@ -342,6 +345,12 @@ class Bench {
     await this.network.close();
     rmSync(this.directory, { recursive: true, force: true });
   }
+}
+
+/** @param {readonly string[]} args */
+function namesOf(args) {
+  const at = args.indexOf('--names');
+  return at < 0 ? [1, 100_000, 1_000_000] : (args[at + 1] ?? '').split(',').map(Number);
 }
 
 /** @param {import('../enforce/network.mjs').Namespace} namespace @param {readonly string[]} command */
