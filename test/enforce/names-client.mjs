@@ -5,7 +5,8 @@
  *     {"server": "10.138.0.1", "domain": "deb.example", "from": 0, "count": 100, "type": "A", "port": 5353}
  *     {"open": 98, "SERVFAIL": 2}        or refused: it was told an address, and could not connect to it
  *
- * With "again" it connects to what it was told before, and asks nobody.
+ * With "again" it connects to what it was told before, and asks nobody; with "wide" it asks for `w7` and
+ * so on alone, with room for long answers, and counts the addresses that it is told.
  */
 
 import { createSocket } from 'node:dgram';
@@ -18,8 +19,16 @@ const PORT = 443;
 const AT_ONCE = 4;
 const WAIT_MS = 5000;
 const TRIES = 5;
+const ROOM_BYTES = 1232;
 
-/** @typedef {{ readonly address: string, readonly port: number }} Server */
+/** @typedef {{ readonly address: string, readonly port: number, readonly roomBytes?: number }} Server */
+
+/** @param {number} udpPayloadSize */
+const optOf = (udpPayloadSize) =>
+  /** @type {packet.OptAnswer} */ ({
+    ...{ type: 'OPT', name: '.', udpPayloadSize, flags: 0, options: [] },
+    ...{ extendedRcode: 0, ednsVersion: 0, flag_do: false },
+  });
 
 /** @param {Server} server @param {string} name @param {packet.RecordType} type */
 async function asked(server, name, type) {
@@ -28,6 +37,7 @@ async function asked(server, name, type) {
     id: 7,
     flags: packet.RECURSION_DESIRED,
     questions: [{ type, name }],
+    additionals: server.roomBytes === undefined ? [] : [optOf(server.roomBytes)],
   });
   const socket = createSocket(isIPv6(server.address) ? 'udp6' : 'udp4');
   const timer = setTimeout(() => socket.emit('message', undefined), WAIT_MS);
@@ -101,26 +111,39 @@ const told = new Map();
 
 for await (const line of createInterface({ input: process.stdin })) {
   const asking = JSON.parse(line);
-  const { server, port = 5353, domain, from = 0, count = 1, type = 'A', label, address, again } = asking;
+  const {
+    server,
+    port = 5353,
+    domain,
+    from = 0,
+    count = 1,
+    type = 'A',
+    label,
+    address,
+    again,
+    wide,
+  } = asking;
+  const asker = { address: server, port, ...(wide ? { roomBytes: ROOM_BYTES } : {}) };
   /** @type {Record<string, number>} */
   const seen = {};
-  const note = (/** @type {string} */ what) => {
-    seen[what] = (seen[what] ?? 0) + 1;
+  const note = (/** @type {string} */ what, count = 1) => {
+    seen[what] = (seen[what] ?? 0) + count;
   };
   let next = from;
   const work = async () => {
     while (next < from + count) {
-      const name = `${label ?? `n${next}`}.${domain}`;
+      const name = `${label ?? `${wide ? 'w' : 'n'}${next}`}.${domain}`;
       next++;
       if (address !== undefined) {
         note(await connected(address));
         continue;
       }
-      const answer = again ? told.get(name) : await answered({ address: server, port }, name, type);
+      const answer = again ? told.get(name) : await answered(asker, name, type);
       const { rcode, addresses } = answer ?? { rcode: 'never told', addresses: [] };
       told.set(name, { rcode, addresses });
       if (addresses.length === 0) note(rcode === 'NOERROR' ? 'NODATA' : rcode);
-      for (const each of addresses) note(await connected(each));
+      if (wide) note('told', addresses.length);
+      else for (const each of addresses) note(await connected(each));
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));

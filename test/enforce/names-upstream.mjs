@@ -1,13 +1,16 @@
 /**
  * A resolver that knows names by their first label, whatever comes behind: `n7` has an address of its own,
- * `many` has 65, `private` one of a qube, `inner` one of a network behind, and `www` is an alias of `n1` of
- * another domain. A service (HTTPS, UNKNOWN_65) has the address of each family as a hint. On 127.0.0.1; its
- * argument is the port.
+ * `w7` as many as a datagram has room for, which no other name has, `many` has 65, `private` one of a qube,
+ * `inner` one of a network behind, and `www` is an alias of `n1` of another domain. A service (HTTPS,
+ * UNKNOWN_65) has the address of each family as a hint. Its arguments are a port, and an address in place of
+ * 127.0.0.1.
  */
 
 import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
 import packet from 'dns-packet';
+
+const WIDE = 40;
 
 const socket = createSocket('udp4');
 socket.on('message', (bytes, from) => {
@@ -21,9 +24,9 @@ const server = createServer((stream) => {
     if (answer !== undefined) stream.end(packet.streamEncode(answer));
   });
 });
-const port = Number(process.argv[2]);
-socket.bind(port, '127.0.0.1', () => {
-  server.listen(port, '127.0.0.1', () => process.stdout.write('ready\n'));
+const [port, address = '127.0.0.1'] = process.argv.slice(2);
+socket.bind(Number(port), address, () => {
+  server.listen(Number(port), address, () => process.stdout.write('ready\n'));
 });
 
 /** @param {packet.Packet} asked @returns {packet.Packet | undefined} */
@@ -54,9 +57,16 @@ function answersTo(lower, name, type) {
   if (type !== 'A') return [];
   if (label === 'inner') return [{ type, name, ttl: 60, data: '10.55.0.1' }];
   if (label === 'private') return [{ type, name, ttl: 60, data: '10.137.128.6' }];
-  const count = label === 'many' ? 65 : 1;
+  const wide = /^w(\d+)$/.exec(label)?.[1];
+  if (wide !== undefined) return addresses(name, 101, Number(wide) * WIDE, WIDE);
+  return addresses(name, 93, 184 * 65_536 + number, label === 'many' ? 65 : 1);
+}
+
+/** @param {string} name @param {number} net the first byte @param {number} from @param {number} count */
+function addresses(name, net, from, count) {
   return Array.from({ length: count }, (_, i) => {
-    const at = number + i;
-    return /** @type {const} */ ({ type, name, ttl: 60, data: `93.184.${at >> 8}.${at & 255}` });
+    const at = from + i;
+    const data = [net, at >> 16, (at >> 8) & 255, at & 255].join('.');
+    return /** @type {const} */ ({ type: 'A', name, ttl: 60, data });
   });
 }

@@ -6,76 +6,27 @@
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
-import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { QUESTIONS_PER_S, SENDERS_PER_S } from '../../packages/nftables/src/limits.ts';
-import { childrenOf, ENFORCER, startEnforcer } from '../enforce/enforcer.ts';
-import { type Namespace, Network } from '../enforce/network.mjs';
-import { qubesDnat, qubesMasquerade, qubesTables } from '../enforce/qubes-tables.mjs';
+import { childrenOf } from '../enforce/enforcer.ts';
+import type { Namespace } from '../enforce/network.mjs';
 import { dnsmasqCommand, unboundCommand } from '../kit/forwarders.mjs';
-import { type Daemon, dnsNetCommand, startDns } from '../processes.mjs';
-import { namespacePrefix } from '../run/run.mjs';
+import { ASKED, dig, EVERY, House, OTHERS, PREFIXES, RESOLVERS, ready } from './house.ts';
 import { enforcementGap } from './namespaces.ts';
-import { Scene } from './scene.ts';
+import type { Scene } from './scene.ts';
 
-const STREAM = fileURLToPath(new URL('../enforce/dns-stream.mjs', import.meta.url));
 const FLOOD = fileURLToPath(new URL('../enforce/dns-flood.py', import.meta.url));
-const WORLD = fileURLToPath(new URL('../enforce/dns-world.mjs', import.meta.url));
-const LISTENING = fileURLToPath(new URL('../enforce/listening.py', import.meta.url));
 /** Questions of a qube that asks too much, and of the other one meanwhile. */
 const SENT = 20_000;
 const OF_OTHER = 100;
-/** What qubes ask, and who is asked for them: not 10.139.1.1, as behind a VPN. */
-const ASKED = { 4: ['10.139.1.1', '10.139.1.2'], 6: ['fd53::1'] } as const;
-const RESOLVERS = { 4: ['10.53.0.9'], 6: ['2001:db8:53::9'] } as const;
-const OTHERS = { 4: ['10.53.0.10'], 6: ['2001:db8:53::10'] } as const;
-const EVERY = [...ASKED[4], ...ASKED[6], ...RESOLVERS[4], ...RESOLVERS[6]];
-const QUBES = [
-  { interface: 'vif-a', address: '10.137.0.5', address6: 'fd09:24ef:4179:a::5' },
-  { interface: 'vif-b', address: '10.137.128.6', address6: 'fd09:24ef:4179:b::6' },
-];
-/** Asks for names, and connects to what it is told. */
-const CLIENT = fileURLToPath(new URL('../enforce/names-client.mjs', import.meta.url));
 const TOLD6 = '2606:2800:220:1::1';
 const SERVING = `require('net').createServer((s) => s.on('error', () => {}).end()).listen({ port: 443, host: '::' }, () => console.log('ready'))`;
 const HELLO = `require('http').createServer((_, answer) => answer.end('hello')).listen(443, '::', () => console.log('ready'))`;
 /** A resolver that knows names by their first label. */
 const UPSTREAM = fileURLToPath(new URL('../enforce/names-upstream.mjs', import.meta.url));
-const PREFIXES = {
-  a: ['10.137.0.5', 'fd09:24ef:4179:a::5'],
-  b: ['10.137.128.6', 'fd09:24ef:4179:b::6'],
-} as const;
-
-let house: House | undefined;
-
-afterEach(async () => {
-  house?.net('--remove');
-  await house?.network.close();
-  house = undefined;
-});
-
-async function ready(namespace: Namespace, command: readonly string[]): Promise<void> {
-  await once(createInterface({ input: namespace.spawn(command).stdout }), 'line');
-}
-
-/** What dig is told: the status, or why there is none. */
-async function dig(
-  from: Namespace,
-  server: string,
-  name: string,
-  ...more: readonly string[]
-): Promise<string> {
-  const [program = '', ...args] = [...from.prefix, 'dig', '+tries=1', '+time=2', ...more, `@${server}`, name];
-  const { stdout } = await promisify(execFile)(program, args).catch((error) => error as { stdout: string });
-  return (
-    /status: (\w+)/.exec(stdout)?.[1] ??
-    /timed out|refused|unreachable|no servers/.exec(stdout)?.[0] ??
-    stdout
-  );
-}
 
 /** What forwards from port 5301 of an address to a resolver that knows some names. */
 function forwarder(program: 'unbound' | 'dnsmasq', address: string, scene: Scene): readonly string[] {
@@ -108,122 +59,6 @@ async function asResolved(
     ({ stdout }) => stdout.trim(),
     ({ code }) => `ended with ${code}`,
   );
-}
-
-/** A firewall whose qubes a and b ask Qubes' resolvers; the policy of a blocks names. */
-class House {
-  readonly scene: Scene;
-  readonly network: Network;
-  readonly namespace = `${namespacePrefix()}dns`;
-  upstream: string = RESOLVERS[4][0];
-  dns: Daemon | undefined;
-  enforcer: Daemon | undefined;
-
-  private constructor(scene: Scene, of: Network) {
-    this.scene = scene;
-    this.network = of;
-  }
-
-  static async open(version: '4.2' | '4.3', options: readonly string[] = []): Promise<House> {
-    house = new House(new Scene(), new Network());
-    const { router, links } = house.network;
-    router.nft(qubesTables(version, QUBES));
-    house.resolvers(RESOLVERS);
-    router.nft(qubesMasquerade(4) + qubesMasquerade(6));
-    const world = links.world.namespace;
-    const addresses = [RESOLVERS, OTHERS].flatMap((each) => [...each[4], ...each[6]]);
-    world.run(
-      ['ip', '-batch', '-'],
-      addresses.map((each) => `addr add ${each} dev lo${each.includes(':') ? ' nodad' : ''}\n`).join(''),
-    );
-    await ready(world, [process.execPath, WORLD, ...addresses]);
-    house.net();
-    const openings = house.scene.path('openings.sock');
-    await house.startDns(['--openings', openings]);
-    await house.scene.publisher();
-    const dns = [...ASKED[4], ...ASKED[6]].join();
-    house.enforcer = await startEnforcer(house.scene, house.network, [
-      ...['--names', house.scene.path('names.sock'), '--dns-mode', 'own', '--dns', dns],
-      ...['--openings', openings],
-      ...options,
-    ]);
-    return house;
-  }
-
-  resolvers(to: typeof RESOLVERS | typeof OTHERS): void {
-    this.network.router.nft(qubesDnat(4, ASKED[4], to[4]) + qubesDnat(6, ASKED[6], to[6]));
-  }
-
-  net(...more: readonly string[]): void {
-    this.network.router.run(dnsNetCommand(['--namespace', this.namespace, ...more]));
-  }
-
-  /** As its units do: asked in the namespace, asking from the firewall itself. */
-  async startDns(more: readonly string[] = []): Promise<void> {
-    const bound = ['nsenter', `--net=/run/netns/${this.namespace}`, 'python3', LISTENING];
-    const launch = [...bound, ...this.network.router.prefix];
-    const args = ['--releases', this.scene.path('names.sock'), '--upstream', this.upstream, ...more];
-    this.dns = this.scene.keep(await startDns(args, launch));
-  }
-
-  async push(
-    a: readonly string[],
-    lists: object = { ads: { names: ['.ads.example'], resolve: 'firewall' } },
-    b: readonly string[] = [],
-  ) {
-    const policies = {
-      a: { prefixes: PREFIXES.a, egress: a, default: 'accept' },
-      b: { prefixes: PREFIXES.b, egress: b, default: 'accept' },
-    };
-    const document = { lists, policies, unmatched: 'drop' };
-    const { records, ending } = await this.scene.control.pushText('rules.json', JSON.stringify(document));
-    expect(ending, JSON.stringify(records)).toMatchObject({ kind: 'done' });
-    await this.scene.control.synced(ENFORCER);
-  }
-
-  /** What comes of asking a resolver of Qubes for a name, or of connecting to an address. */
-  async connects(from: Namespace, what: object): Promise<unknown> {
-    const child = from.spawn([process.execPath, CLIENT]);
-    child.stdin.end(`${JSON.stringify({ server: ASKED[4][0], port: 53, domain: 'deb.example', ...what })}\n`);
-    const [line] = await once(createInterface({ input: child.stdout }), 'line');
-    return JSON.parse(String(line));
-  }
-
-  get a(): Namespace {
-    return this.network.links.a.namespace;
-  }
-
-  get b(): Namespace {
-    return this.network.links.b.namespace;
-  }
-
-  /** Asks for a blocked name all the time; `since` is what was answered since the last time. */
-  stream(servers: readonly string[]): () => Promise<Readonly<Record<string, number>>> {
-    const child = this.a.spawn([process.execPath, STREAM, 'x.ads.example', ...servers]);
-    const lines = createInterface({ input: child.stdout });
-    return async () => {
-      child.stdin.write('\n');
-      const [line] = await once(lines, 'line');
-      return JSON.parse(String(line));
-    };
-  }
-
-  /** How many packets were beyond a rate, and how many senders have one. */
-  beyond(): { readonly packets: number; readonly senders: number } {
-    const listed = (kind: string, name: string): string =>
-      this.network.router.run(['nft', 'list', kind, 'inet', 'rulecast_dns', name]);
-    const [, packets] = /packets (\d+)/.exec(listed('counter', 'beyond_rate')) ?? [];
-    return { packets: Number(packets), senders: listed('set', 'senders4').split(' limit rate ').length - 1 };
-  }
-
-  /** Resolves once it is said why DNS is not answered, or, without words, that it is. */
-  async says(words: RegExp | undefined): Promise<void> {
-    const last = (): string => {
-      const said = this.enforcer?.log.filter(({ msg }) => /^(no )?DNS of qubes/.test(String(msg))).at(-1);
-      return String(said?.['reason'] ?? '');
-    };
-    await expect.poll(last, { timeout: 10_000, interval: 100 }).toMatch(words ?? /^$/);
-  }
 }
 
 const sum = (counts: Readonly<Record<string, number>>, rcode: string): number =>
@@ -312,8 +147,8 @@ describe.skipIf(enforcementGap() !== undefined)('DNS of qubes', () => {
       world.spawn(forwarder(program, address, opened.scene));
       await expect.poll(() => dig(world, address, 'n1.deb.example', '-p', '5301')).toBe('NOERROR');
       await opened.dns?.stop();
-      opened.upstream = program === 'unbound' ? `${address}:5301` : `[${address}]:5301`;
-      await opened.startDns(['--openings', opened.scene.path('openings.sock')]);
+      opened.upstreams = [program === 'unbound' ? `${address}:5301` : `[${address}]:5301`];
+      await opened.startDns();
       const lists = {
         updates: { names: ['.deb.example'], resolve: 'firewall' },
         ads: { names: ['.ads.example', 'n1.cdn.example'], resolve: 'firewall' },

@@ -540,7 +540,26 @@ describe('an answer whose addresses have to be opened', () => {
     const said = reply(proxy.opened(wait, 0, Outcome.open));
     expect(said.answers?.map(({ type }) => type)).toEqual(['CNAME', ...addresses.map(() => 'A')]);
     expect([said.rcode, said.id]).toEqual(['NOERROR', 7]);
-    only(asked('n.deb.example', many.slice(6)), 'open');
+    only(asked('n.deb.example', [CNAME('n.deb.example', 'n.cdn.example'), ...many.slice(6)]), 'open');
+  });
+
+  it('opens and tells no address that stands beside, nor of an answer that fails or that is cut short', () => {
+    const { proxy, asked } = opening();
+    const beside = { ...A('other.example'), data: '192.0.2.9' } as packet.Answer;
+    expect(reply(asked('n.deb.example', [beside]))).toMatchObject({ rcode: 'NOERROR', answers: [] });
+    for (const names of [['N.deb.example'], ['n.deb.example', 'n.cdn.example', 'm.cdn.example']]) {
+      const aliases = names.slice(1).map((name, i) => CNAME(names[i] ?? '', name));
+      const answers = [beside, ...aliases, A(names.at(-1) ?? '')];
+      const { openings, wait } = only(asked('n.deb.example', answers), 'open');
+      expect(reply(proxy.opened(wait, 0, Outcome.open)).answers).toHaveLength(names.length);
+      expect(openings.map(({ addresses }) => addresses)).toEqual([[Uint8Array.of(192, 0, 2, 7)]]);
+    }
+    expect(reply(asked('n.deb.example', [A('n.deb.example')], 'A', 0, 3))).toMatchObject({
+      rcode: 'SERVFAIL',
+      answers: [],
+    });
+    const cut = asked('n.deb.example', [A('n.deb.example')], 'A', 0, packet.TRUNCATED_RESPONSE);
+    expect(reply(cut)).toMatchObject({ flag_tc: true, answers: [] });
   });
 
   it('is told with the addresses that there was room for, by every list, and fails without any', () => {

@@ -28,6 +28,8 @@ export interface Telling {
   readonly address: (bytes: Uint8Array) => boolean;
   /** Whether a service may send to the name that starts there; absent: to any. */
   readonly target?: (bytes: Uint8Array, at: number) => boolean;
+  /** Whether what is answered may be of the name that starts there; absent: of any. */
+  readonly owner?: (bytes: Uint8Array, at: number) => boolean;
 }
 
 export const PUBLIC: Telling = {
@@ -81,7 +83,7 @@ function isTouched(answer: MessageReader, index: number, telling: Telling): bool
   switch (answer.types[index]) {
     case RecordType.a:
     case RecordType.aaaa:
-      return !telling.address(dataOf(answer, index));
+      return isOfOther(answer, index, telling) || !telling.address(dataOf(answer, index));
     case RecordType.svcb:
     case RecordType.https: {
       const parameters = servingOf(answer, index, telling);
@@ -90,6 +92,11 @@ function isTouched(answer: MessageReader, index: number, telling: Telling): bool
     default:
       return false;
   }
+}
+
+function isOfOther(answer: MessageReader, index: number, { owner }: Telling): boolean {
+  const isAnswer = answer.sections[index] === Section.answer;
+  return isAnswer && owner?.(answer.bytes, answer.owners[index]!) === false; // of a record that was read
 }
 
 /** Writes what is left of a record. Whether anything is: other types may hold names that point elsewhere. */
@@ -147,10 +154,11 @@ function wholeName({ bytes }: MessageReader, at: number): Uint8Array {
 function servingOf(
   answer: MessageReader,
   index: number,
-  { target }: Telling,
+  telling: Telling,
 ): readonly ServiceParameter[] | undefined {
   const at = answer.targetOf(index);
-  return at >= 0 && target?.(answer.bytes, at) === false ? undefined : parametersOf(answer, index);
+  const isElsewhere = at >= 0 && telling.target?.(answer.bytes, at) === false;
+  return isElsewhere || isOfOther(answer, index, telling) ? undefined : parametersOf(answer, index);
 }
 
 /** The parameters of a service that are left, as bytes; undefined: nothing of it is of use. */

@@ -207,6 +207,7 @@ export class DnsProxy<C extends Client> {
   readonly #askers = new Map<string, Asker>();
   readonly #question = new MessageReader();
   readonly #answer = new MessageReader();
+  readonly #owner = newNameScratch();
   readonly #written = new Uint8Array(WRITTEN_MAX_BYTES);
   readonly #shortened = new Uint8Array(MESSAGE_MAX_BYTES);
   readonly #held = new Map<number, Held<C>>();
@@ -339,9 +340,14 @@ export class DnsProxy<C extends Client> {
     nowMs: number,
   ): ProxyEffect<C> | undefined {
     const [answer, asked] = [this.#answer, this.#question];
+    if (answer.isTruncated && client.transport === 'udp') return undefined; // it tells none
+    if (answer.rcode !== Rcode.ok) {
+      if (this.#leaveOut({ address: () => false })) return undefined;
+      this.counts.failed++;
+      return this.#reply(client, asked, { rcode: Rcode.failure });
+    }
     // All that there is may have addresses anywhere: it is said to be nothing.
-    if (asked.type === RecordType.any)
-      return answer.rcode === Rcode.ok ? this.#reply(client, asked, NO_DATA) : undefined;
+    if (asked.type === RecordType.any) return this.#reply(client, asked, NO_DATA);
     const told = this.#narrowed(client);
     if (told === undefined) return this.#reply(client, asked, NO_DATA);
     const openings = this.#openingsOf(client, lists, told);
@@ -362,9 +368,10 @@ export class DnsProxy<C extends Client> {
   }
 
   /**
-   * Leaves out of the answer what could not be opened, whatever comes: more addresses than a qube may use for
-   * one name, and of services those of other names that are not open to it by themselves, and addresses that
-   * stand beside them. The addresses left; undefined: nothing is.
+   * Leaves out of the answer what could not be opened, whatever comes: addresses of names that were not asked
+   * for, nor stand for that, and more than a qube may use for one name, and of services those of other names
+   * that are not open to it by themselves, and addresses that stand beside them. The addresses left;
+   * undefined: nothing is.
    */
   #narrowed({ asker }: C): readonly ToldAddress[] | undefined {
     const [answer, asked] = [this.#answer, this.#question];
@@ -376,7 +383,13 @@ export class DnsProxy<C extends Client> {
       if (isOwn && sameName(name, asked.bytes.subarray(HEADER_BYTES), length)) return true;
       return (this.#options.opens?.(asker, name.slice(0, length), 0, []) ?? []).length > 0;
     };
-    if (isService && !this.#leaveOut({ address: () => true, target })) return undefined;
+    const names = [asked.bytes.subarray(HEADER_BYTES), ...(this.#aliases() ?? [])];
+    const owner = (bytes: Uint8Array, at: number): boolean => {
+      const length = readName(bytes, at, this.#owner);
+      return names.some((name) => sameName(this.#owner, name, length));
+    };
+    const own: Telling = { address: () => true, owner, ...(isService && { target }) };
+    if (!this.#leaveOut(own)) return undefined;
     const told = addressesTold(answer);
     if (told.size <= NAME_ADDRESSES_OF_ONE_MAX && !isService) return [...told.values()];
     const some = new Map([...told].slice(0, NAME_ADDRESSES_OF_ONE_MAX));
