@@ -258,6 +258,7 @@ export {
   MessageType,
 } from './wire/message.ts';
 export {
+  addressBytes,
   packetFromWire,
   packetToWire,
   questionFromWire,

@@ -49,6 +49,7 @@ export { isFirewallXml, readFirewallXml } from './document/firewall-xml.ts';
 export {
   type ExpectedAction,
   PACKET_TEXT_HELP,
+  parseAskedPacket,
   parsePacketLine,
   parsePacketText,
 } from './document/packet.ts';

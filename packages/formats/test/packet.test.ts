@@ -1,7 +1,12 @@
 import { formatAddress } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
-import { type PacketResult, parsePacketLine, parsePacketText } from '../src/document/packet.ts';
+import {
+  type PacketResult,
+  parseAskedPacket,
+  parsePacketLine,
+  parsePacketText,
+} from '../src/document/packet.ts';
 
 /** A result in one line: the packet's fields, or `column code`. */
 function shown(result: PacketResult): string {
@@ -121,6 +126,22 @@ describe('parsePacketText', () => {
     ['192.0.2.7 47', 'egress 192.0.2.7 47/'],
   ])('reads %j', (text, packet) => {
     expect(shown(parsePacketText(text))).toBe(packet);
+  });
+
+  it.each([
+    ['work > 192.0.2.7 tcp/80', 'work', 'egress 192.0.2.7 6/80'],
+    [' a.b>192.0.2.7', 'a.b', 'egress 192.0.2.7 6/443'],
+    ['10.137.0.5 > 192.0.2.7', undefined, 'egress 10.137.0.5 > 192.0.2.7 6/443'],
+    ['2001:db8::5 > 2001:db8::1', undefined, 'egress 2001:db8::5 > 2001:db8::1 6/443'],
+    ['192.0.2.7', undefined, 'egress 192.0.2.7 6/443'],
+    ['work > wrok', undefined, '8 bad-address'],
+    ['10.0.0.300 > 192.0.2.7', undefined, '1 bad-address'],
+    ['10.0.0.0/24 > 192.0.2.7', undefined, '1 bad-address'],
+    ['work', undefined, '1 bad-address'],
+  ])('reads %j, where a policy may be asked for', (text, policy, packet) => {
+    const result = parseAskedPacket(text);
+    expect(result.kind === 'packet' ? result.policy : undefined).toBe(policy);
+    expect(shown(result.kind === 'packet' ? { ...result, expect: undefined } : result)).toBe(packet);
   });
 
   it('takes the direction from the caller', () => {

@@ -900,6 +900,42 @@ describe('a test of the live table', () => {
     expect(await fw.isQuiet()).toBe(true);
   });
 
+  it('of a packet of a policy is asked for an address of it, by the release in force there', async () => {
+    const { publisher, control, subscribers } = await house();
+    const hole = NAMES.replace(
+      '"policies": {',
+      '"policies": {"other": {"prefixes": ["10.137.0.0/31"], "egress": ["accept"]}, ',
+    ).replace('"10.137.0.5"', '"10.137.0.0/29"');
+    const { hash, manifest } = await release(publisher, { 'a.json': hole });
+    await release(publisher, { 'a.json': NAMES });
+    const { epoch, version } = manifest;
+    const fw = await ScriptedSubscriber.greet(subscribers, 'fw', { holds: { hash, epoch, version } });
+    await fw.next('unsupported'); // the newer release
+    const asked = async (policy: string, more: object = {}) => {
+      const rulectl = await ScriptedRulectl.connect(control);
+      await rulectl.send({ kind: 'test', packet: { ...PACKET, ...more }, policy, subscriber: 'fw' });
+      return rulectl;
+    };
+    const rulectl = await asked('work');
+    const { message, transaction } = await fw.nextWithTransaction('query');
+    expect(message.packet?.src).toEqual(Uint8Array.of(10, 137, 0, 7)); // the first one is of another policy
+    await fw.send(
+      { kind: 'answer', ok: true, verdict: VERDICT, hash: undefined, version, generation: 8 },
+      transaction,
+    );
+    expect(recordsOf(await rulectl.answer(), 'verdict')).toMatchObject([
+      { source: '10.137.0.7', action: 'drop' },
+    ]);
+    for (const [policy, more, code] of [
+      ['nobody', {}, 'no-such-part'],
+      ['common', {}, 'no-such-part'],
+      ['work', { dst: new Uint8Array(16) }, 'no-such-part'], // it has no address of IPv6
+      ['work', { src: Uint8Array.of(10, 137, 0, 5) }, 'bad-input'],
+    ] as const)
+      expect((await (await asked(policy, more)).answer()).end).toMatchObject({ kind: 'fail', code });
+    expect(await fw.isQuiet()).toBe(true);
+  });
+
   it('is asked of all without a name; one that cannot answer is a warning', async () => {
     const { control, subscribers } = await house();
     const fw = await ScriptedSubscriber.greet(subscribers, 'fw');

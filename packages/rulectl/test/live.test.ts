@@ -203,6 +203,28 @@ describe('test', () => {
     expect(exit).toBe(0);
   });
 
+  it('asks for a policy in place of a sender, and shows the address that was taken', async () => {
+    const asked: MessageOf<'test'>[] = [];
+    const said = async (record: Parameters<typeof verdict>[0]) =>
+      run(['test', 'work > 192.0.2.7 tcp/443'], async (connection) => {
+        asked.push(await receive(connection, 'test'));
+        await sendRecords(connection, [verdict(record)]);
+        await done(connection);
+      });
+    const { exit, stdout } = await said({ source: '10.137.0.5' });
+    expect(asked[0]).toMatchObject({ policy: 'work', packet: { proto: 6, port: 443 } });
+    expect(asked[0]?.packet?.src).toBeUndefined();
+    expect(stdout.split('\n').slice(0, 3)).toEqual([
+      'work > 192.0.2.7 tcp/443: drop',
+      '  subscriber fw-a, version 13',
+      '  source     10.137.0.5',
+    ]);
+    expect(exit).toBe(0);
+    const older = await said({}); // of a publisher that reads no policy here
+    expect([older.exit, older.stdout]).toEqual([3, '']);
+    expect(older.stderr).toContain('takes no policy as the source');
+  });
+
   it('asks for a name as well, and shows how it is answered', async () => {
     const asked: MessageOf<'test'>[] = [];
     const text = 'work ? www.news.example > ads.example';

@@ -102,6 +102,41 @@ describe('test --offline --json', () => {
     expect(exit).toBe(0);
   });
 
+  it('takes an address of a policy that is written in place of a sender, and says which', async () => {
+    const packets = ['work > 192.0.2.7', 'work > 192.0.2.200 udp/53', 'default > 192.0.2.200'];
+    const { exit, stdout } = await test(['office.yaml', '--json', ...packets]);
+    expect(ndjson(stdout)).toMatchObject([
+      {
+        action: 'drop',
+        policy: 'work',
+        rule: 'action=drop dst=@drop',
+        packet: packets[0],
+        source: '10.137.0.5',
+      },
+      { action: 'drop', policy: 'work', rule: 'action=drop proto=udp', source: '10.137.0.5' },
+      { action: 'drop', policy: 'default', rule: 'action=drop' }, // of whom no policy names
+    ]);
+    expect(stdout.trim().split('\n')[2]).not.toContain('source');
+    expect(exit).toBe(0);
+    const shown = await test(['office.yaml', 'work > 192.0.2.7']);
+    expect(shown.stdout.split('\n').slice(0, 3)).toEqual([
+      'work > 192.0.2.7: drop',
+      '  source     10.137.0.5',
+      '  policy     work, egress',
+    ]);
+  });
+
+  it.each([
+    ['wrok > 192.0.2.7', 'no policy is called wrok: write the address of a qube, or one of default, work'],
+    ['common > 192.0.2.7', 'no policy is called common'],
+    ['work > 2001:db8::1', 'no address of IPv6 is known that work judges'],
+    ['work > 192.0.2.700', 'column 8: "192.0.2.700" is no address'],
+  ])('refuses %s', async (packet, words) => {
+    const { exit, stdout, stderr } = await test(['office.yaml', packet]);
+    expect(stderr).toContain(words);
+    expect([exit, stdout]).toEqual([2, '']);
+  });
+
   it.each([
     ['drop', '10.137.0.9 > 203.0.113.7 tcp/443', { action: 'drop', policy: null, block: null, rule: null }],
     ['accept', '10.137.0.9 > 203.0.113.7 tcp/443', { action: 'none', policy: null, block: null, rule: null }],

@@ -16,7 +16,16 @@ import {
   runRuleCount,
   runsOf,
 } from './policy.ts';
-import { type Address, bitsOf, containsAt, type Prefix, prefixAt, sameAddress } from './prefix.ts';
+import {
+  type Address,
+  bitsOf,
+  containsAt,
+  type Family,
+  type Prefix,
+  prefixAt,
+  sameAddress,
+  wordMask,
+} from './prefix.ts';
 import type { Action, Direction, RuleMatch } from './rule.ts';
 import { type RuleSet, resolutionOf } from './rule-set.ts';
 
@@ -199,6 +208,27 @@ export function judgingPolicy(
     }
   }
   return best ?? (direction === 'egress' ? ruleSet.policies.get(DEFAULT_POLICY) : undefined);
+}
+
+/**
+ * An address that a policy judges, for all of that family: what decides of a packet from it is the same for
+ * each of them, but what it was told by name. Undefined: the policy has none, or others have the ends of all
+ * its networks.
+ */
+export function addressJudgedBy(ruleSet: RuleSet, policy: Policy, family: Family): Address | undefined {
+  const prefixes = columnFor(policy.prefixes, family);
+  for (let i = 0; i < prefixes.lengths.length; i++) {
+    const first = prefixAt(prefixes, i);
+    for (const words of [first.words, lastOf(first)]) {
+      const address = { family, words };
+      if (judgingPolicy(ruleSet, address, 'egress') === policy) return address;
+    }
+  }
+  return undefined;
+}
+
+function lastOf({ words, length }: Prefix): Uint32Array {
+  return words.map((word, i) => (word | ~wordMask(Math.max(0, Math.min(32, length - i * 32)))) >>> 0);
 }
 
 interface Decision {

@@ -13,6 +13,7 @@
 
 export { partOfSpace, routableShare } from './coverage.ts';
 export {
+  addressJudgedBy,
   beginsFlow,
   type Environment,
   evaluate,

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
+  addressJudgedBy,
   beginsFlow,
   type Environment,
   evaluate,
@@ -9,7 +10,14 @@ import {
 } from '../src/evaluate.ts';
 import { type List, nameListOf, type PrefixSet, prefixListOf, prefixSetOf } from '../src/list.ts';
 import { COMMON_POLICY, DEFAULT_POLICY, type Policy, type Run, RunBuilder } from '../src/policy.ts';
-import { type Address, formatPrefix, type Prefix, parseAddress, parsePrefix } from '../src/prefix.ts';
+import {
+  type Address,
+  formatAddress,
+  formatPrefix,
+  type Prefix,
+  parseAddress,
+  parsePrefix,
+} from '../src/prefix.ts';
 import type { Action, Direction } from '../src/rule.ts';
 import { parseRule } from '../src/rule-line.ts';
 import type { RuleSet } from '../src/rule-set.ts';
@@ -143,6 +151,30 @@ describe('which policy judges', () => {
       expect(judged(set, packet({ direction: 'ingress', src: '1.2.3.4', dst }))).toBe(expected);
     },
   );
+
+  it.each<[string, 4 | 6, string | undefined]>([
+    ['host', 4, '10.0.0.9'],
+    ['host', 6, undefined],
+    ['wide', 4, '10.0.0.255'], // its first is of another
+    ['narrow', 4, '10.0.0.0'],
+    ['hidden', 4, undefined], // others have all of it
+    ['second', 4, '10.3.0.1'],
+    ['second', 6, 'fd00::'],
+    ['nobody', 4, undefined],
+  ])('%s judges, of IPv%i, the address %s', (name, family, text) => {
+    const all = ruleSet({
+      host: { prefixes: ['10.0.0.9'] },
+      wide: { prefixes: ['10.0.0.0/24'] },
+      narrow: { prefixes: ['10.0.0.0/30'] },
+      hidden: { prefixes: ['10.2.0.0/31'] },
+      first: { prefixes: ['10.2.0.0', '10.2.0.1', '10.3.0.0'] },
+      second: { prefixes: ['10.2.0.0/31', '10.3.0.0/31', 'fd00::/64'] },
+      nobody: {},
+    });
+    const policy = all.policies.get(name);
+    const found = policy && addressJudgedBy(all, policy, family);
+    expect(found && formatAddress(found)).toBe(text);
+  });
 
   it('a policy without egress rules judges by its default action', () => {
     const only = ruleSet({ [DEFAULT_POLICY]: { egress: ['accept'] }, a: { prefixes: ['10.0.0.0/8'] } });

@@ -122,6 +122,8 @@ export const CONTROL_FIELDS = {
   test: {
     packet: optional(mapOf(PACKET_FIELDS)),
     question: optional(mapOf(QUESTION_FIELDS)),
+    /** Of the packet's source, which is not said then. */
+    policy: optional(name),
     /** Ask this subscriber only; all connected ones without it. */
     subscriber: optional(name),
   },
@@ -411,6 +413,8 @@ export const RECORD_FIELDS = {
   verdict: {
     subscriber: name,
     ...VERDICT_FIELDS,
+    /** The address that was taken for a policy. */
+    source: optional(prefixText),
     /** To a question: how it is answered. */
     answer: optional(oneOf('answer', 'nxdomain', 'refused', 'null')),
     /** The name that matched. */

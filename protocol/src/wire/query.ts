@@ -125,7 +125,7 @@ export function questionFromWire({ asker, policy, name, aliases }: WireQuestion)
   return { asker: asker === undefined ? who : addressOf(asker), name, aliases };
 }
 
-function addressBytes(address: Address): Uint8Array {
+export function addressBytes(address: Address): Uint8Array {
   const out = new Uint8Array(address.words.length * 4);
   const view = new DataView(out.buffer);
   address.words.forEach((word, i) => {

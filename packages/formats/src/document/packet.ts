@@ -3,7 +3,14 @@
  * line. Strict, with the column of what is wrong: a packet that is guessed proves nothing.
  */
 
-import { type Address, type Direction, IpProtocol, type Packet, parseAddress } from '@rulecast/rules';
+import {
+  type Address,
+  type Direction,
+  IpProtocol,
+  isPartName,
+  type Packet,
+  parseAddress,
+} from '@rulecast/rules';
 import { quote } from '../text/bytes.ts';
 import { closest } from '../text/suggestion.ts';
 
@@ -43,9 +50,10 @@ export type PacketFault = (typeof PacketFault)[keyof typeof PacketFault];
 
 /** For the help text of commands that take a packet. */
 export const PACKET_TEXT_HELP = `PACKET is [SRC >] DST [PROTO[/PORT]]: "10.137.0.5 > 192.0.2.7 tcp/443", "192.0.2.7 udp/53",
-"10.137.0.5 > 2001:db8::1 icmp/128". PROTO is tcp, udp, icmp, icmpv6, gre, sctp, esp, ah or a number; PORT is the
-destination port, or the type for icmp and icmpv6. Without PROTO the packet is tcp to port 443; with PROTO and
-without PORT it is a packet whose port cannot be read, such as one with a cut header.`;
+"10.137.0.5 > 2001:db8::1 icmp/128". SRC is an address, or the policy that judges it, of which one is taken.
+PROTO is tcp, udp, icmp, icmpv6, gre, sctp, esp, ah or a number; PORT is the destination port, or the type for
+icmp and icmpv6. Without PROTO the packet is tcp to port 443; with PROTO and without PORT it is a packet whose
+port cannot be read, such as one with a cut header.`;
 
 /**
  * What an address alone stands for: the connection that people mean when they ask whether an address is
@@ -306,6 +314,23 @@ export function parsePacketText(text: string, direction: Direction | 'both' = 'e
   const [port, icmpType] = isIcmp ? [undefined, detail] : [detail, undefined];
   const packet: Packet = { direction, src, dst, proto, port, icmpType };
   return combinationFault(packet, columns) ?? { kind: 'packet', packet, expect: undefined };
+}
+
+/** Those of an address of IPv4 that is none. */
+const DIGITS = /^[\d.]+$/;
+
+/** As `parsePacketText`, where SRC may be the policy that judges it: then the packet has no source. */
+export function parseAskedPacket(
+  text: string,
+  direction: Direction | 'both' = 'egress',
+):
+  | PacketFaultResult
+  | { readonly kind: 'packet'; readonly packet: Packet; readonly policy: string | undefined } {
+  const [before = '', src = ''] = /^\s*([^\s>]+)\s*>/.exec(text) ?? [];
+  const policy = !DIGITS.test(src) && isPartName(src) ? src : undefined;
+  const plain = policy === undefined ? text : ' '.repeat(before.length) + text.slice(before.length);
+  const result = parsePacketText(plain, direction);
+  return result.kind === 'fault' ? result : { kind: 'packet', packet: result.packet, policy };
 }
 
 /** What stands after the slash: a port or an ICMP type. */

@@ -4,6 +4,7 @@
  */
 
 import {
+  addressBytes,
   boundText,
   type ControlRecordOf,
   ErrorCode,
@@ -16,12 +17,18 @@ import {
   type WireQuestion,
 } from '@rulecast/protocol';
 import {
+  type Address,
+  addressJudgedBy,
   COMMON_POLICY,
+  DEFAULT_POLICY,
   evaluateName,
+  formatAddress,
   formatRule,
   type NameQuestion,
   namesStandFor,
+  type Policy,
   parseHostName,
+  type RuleSet,
   ruleAt,
   runsOf,
 } from '@rulecast/rules';
@@ -36,11 +43,13 @@ type VerdictRecord = ControlRecordOf<'verdict'>;
 
 /** Answers a TEST. Throws ProtocolError where the one subscriber asked, or all of them, cannot answer. */
 export async function answerTest(
-  { packet, question, subscriber: only }: MessageOf<'test'>,
+  { packet, question, policy, subscriber: only }: MessageOf<'test'>,
   exchange: ControlExchange,
   { publisher, ask }: ControlParts,
 ): Promise<void> {
   const asked = question === undefined ? undefined : questionOf(question);
+  if (policy !== undefined && packet?.src !== undefined)
+    throw new ProtocolError(ErrorCode.badInput, 'a packet has a source, or a policy of it');
   const names = only === undefined ? publisher.subscribers.connected() : [only];
   if (names.length === 0) {
     throw new ProtocolError(
@@ -51,7 +60,11 @@ export async function answerTest(
   for (const subscriber of names) {
     try {
       if (asked !== undefined) await exchange.record(await judgeName(subscriber, asked, publisher));
-      if (packet !== undefined) await exchange.record(await askOne(subscriber, packet, ask));
+      if (packet === undefined) continue;
+      const source = policy === undefined ? undefined : await sourceOf(subscriber, policy, packet, publisher);
+      const whole = source === undefined ? packet : { ...packet, src: addressBytes(source) };
+      const verdict = await askOne(subscriber, whole, ask);
+      await exchange.record(source === undefined ? verdict : { ...verdict, source: formatAddress(source) });
     } catch (error) {
       if (only !== undefined) throw error;
       await exchange.record(noAnswerRecord(subscriber, error));
@@ -87,12 +100,40 @@ function questionOf(wire: WireQuestion): NameQuestion {
   return question;
 }
 
-/** What a subscriber's DNS is to do with a name. Rejects with ProtocolError. */
-async function judgeName(
+/**
+ * An address of a policy, by what a subscriber has in force; undefined: all have the policy `default` that no
+ * other one names. Rejects with ProtocolError.
+ */
+async function sourceOf(
   subscriber: string,
-  question: NameQuestion,
+  name: string,
+  { dst }: WirePacket,
   publisher: Publisher,
-): Promise<VerdictRecord> {
+): Promise<Address | undefined> {
+  const { version, ruleSet } = await inForceAt(subscriber, publisher);
+  const policy = policyOf(ruleSet, version, name);
+  if (name === DEFAULT_POLICY) return undefined;
+  const family = dst.length === 4 ? 4 : 6;
+  const source = addressJudgedBy(ruleSet, policy, family);
+  if (source !== undefined) return source;
+  const text = `no address of IPv${family} is known that ${name} of version ${version} judges: write that of a qube`;
+  throw new ProtocolError(ErrorCode.noSuchPart, text);
+}
+
+/** A policy that judges qubes. Throws ProtocolError `no-such-part`. */
+function policyOf(ruleSet: RuleSet, version: number, name: string): Policy {
+  const policy = name === COMMON_POLICY ? undefined : ruleSet.policies.get(name);
+  if (policy !== undefined) return policy;
+  const known = [...ruleSet.policies.keys()].filter((each) => each !== COMMON_POLICY).join(', ');
+  const text = `version ${version} has no policy ${name}: write the address of a qube, or one of ${known || 'those of a rule set'}`;
+  throw new ProtocolError(ErrorCode.noSuchPart, boundText(text));
+}
+
+/** What a subscriber has in force. Rejects with ProtocolError. */
+async function inForceAt(
+  subscriber: string,
+  publisher: Publisher,
+): Promise<{ readonly version: number; readonly hash: string; readonly ruleSet: RuleSet }> {
   const held = publisher.subscribers.holding().find(({ name }) => name === subscriber)?.held;
   if (held === undefined)
     throw new ProtocolError(
@@ -105,14 +146,18 @@ async function judgeName(
   const ruleSet = await publisher.history.ruleSetOf(version).catch((error: unknown) => {
     throw error instanceof UnknownReleaseError ? unknownRelease(subscriber, version) : error;
   });
+  return { version, hash, ruleSet };
+}
+
+/** What a subscriber's DNS is to do with a name. Rejects with ProtocolError. */
+async function judgeName(
+  subscriber: string,
+  question: NameQuestion,
+  publisher: Publisher,
+): Promise<VerdictRecord> {
+  const { version, hash, ruleSet } = await inForceAt(subscriber, publisher);
   const { asker } = question;
-  if (asker !== undefined && 'policy' in asker) {
-    const known = [...ruleSet.policies.keys()].filter((name) => name !== COMMON_POLICY);
-    if (!known.includes(asker.policy)) {
-      const text = `version ${version} has no policy ${asker.policy}: write the address of a qube, or one of ${known.join(', ') || 'those of a rule set'}`;
-      throw new ProtocolError(ErrorCode.noSuchPart, boundText(text));
-    }
-  }
+  if (asker !== undefined && 'policy' in asker) policyOf(ruleSet, version, asker.policy);
   const now = Math.floor(publisher.nowMs() / 1000);
   const { action, answer, policy, rule } = evaluateName(ruleSet, { now }, question, namesStandFor);
   const record = {

@@ -8,17 +8,22 @@ import {
   FORMAT_LIMITS,
   isQuestionText,
   PACKET_TEXT_HELP,
+  parseAskedPacket,
   parsePacketLine,
-  parsePacketText,
   parseQuestionText,
   QUESTION_TEXT_HELP,
 } from '@rulecast/formats';
 import { type ControlRecordOf, packetToWire, questionToWire } from '@rulecast/protocol';
 import {
+  type Address,
+  addressJudgedBy,
   COMMON_POLICY,
+  DEFAULT_POLICY,
   type Environment,
+  formatAddress,
   type NameQuestion,
   type Packet,
+  type Policy,
   type RuleSet,
 } from '@rulecast/rules';
 import type { Argv } from 'yargs';
@@ -26,6 +31,7 @@ import { ask, controlOf } from '../control/client.ts';
 import {
   type AskOnce,
   askForVerdicts,
+  type LiveAnswers,
   type MissingVerdict,
   missingError,
   Witnesses,
@@ -124,6 +130,7 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<TestArg
       ['$0 test --offline a.yaml --packets p.json', 'test a rule set before it is pushed'],
       ['$0 test --offline a.yaml --offline drop.txt …', 'several files, as push takes them together'],
       ['$0 test --offline a.rules --expect drop 192.0.2.7', 'ends with 1 if it gets anything else'],
+      ['$0 test "work > 192.0.2.7 tcp/443"', 'what happens to a packet of a qube of a policy'],
       ['$0 test "work ? ads.example"', 'whether a name is blocked'],
       ['$0 test --offline a.rules --resolve a.com=192.0.2.7 …', 'with the addresses of a name'],
     ]);
@@ -142,10 +149,13 @@ export async function run(args: TestArgs, terminal: Terminal): Promise<ExitCode>
   return runOnline(args, packets, terminal);
 }
 
-/** A packet of the command line. Throws CliError `refused`. */
-function packetOf(text: string, direction: TestArgs['direction']): Packet {
-  const result = parsePacketText(text, direction);
-  if (result.kind === 'packet') return result.packet;
+/** A packet of the command line, and the policy of its source. Throws CliError `refused`. */
+function packetOf(
+  text: string,
+  direction: TestArgs['direction'],
+): { readonly packet: Packet; readonly policy: string | undefined } {
+  const result = parseAskedPacket(text, direction);
+  if (result.kind === 'packet') return result;
   const message = `packet ${JSON.stringify(text)}, column ${result.column}: ${result.reason}`;
   throw new CliError(ExitCode.refused, result.code, message);
 }
@@ -153,11 +163,11 @@ function packetOf(text: string, direction: TestArgs['direction']): Packet {
 // ── Live ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 async function runOnline(args: TestArgs, texts: readonly string[], terminal: Terminal): Promise<ExitCode> {
-  const asked = texts.map((text) =>
-    isQuestionText(text)
-      ? { question: questionToWire(questionOf(text)) }
-      : { packet: packetToWire(packetOf(text, args.direction)) },
-  );
+  const asked = texts.map((text) => {
+    if (isQuestionText(text)) return { question: questionToWire(questionOf(text)) };
+    const { packet, policy } = packetOf(text, args.direction);
+    return { packet: packetToWire(packet), ...(policy !== undefined && { policy }) };
+  });
   const patience = { nowMs: () => terminal.nowMs(), waitMs: (ms: number) => terminal.waitMs(ms) };
   const witnesses = new Witnesses();
   const counts = { verdicts: 0, missing: 0, unmet: 0 };
@@ -170,7 +180,9 @@ async function runOnline(args: TestArgs, texts: readonly string[], terminal: Ter
         send: (connection) => connection.send({ kind: 'test', ...one, subscriber }),
         onRecord,
       });
-    const { verdicts, missing } = witnesses.complete(await askForVerdicts(once, args.subscriber, patience));
+    const policy = 'policy' in one ? one.policy : undefined;
+    const answers = withSources(await askForVerdicts(once, args.subscriber, patience), policy);
+    const { verdicts, missing } = witnesses.complete(answers);
     for (const record of verdicts) if (!tellVerdict(record, text, args, terminal)) counts.unmet++;
     for (const one of missing) tellMissing(one, text, args, terminal);
     counts.verdicts += verdicts.length;
@@ -180,6 +192,18 @@ async function runOnline(args: TestArgs, texts: readonly string[], terminal: Ter
   const exit = counts.unmet > 0 ? ExitCode.unmet : ExitCode.ok;
   if (args.json === true) terminal.out.json({ kind: 'done', code: 'ok', text: '', exit });
   return exit;
+}
+
+/** Without those that name no address of a policy: a publisher that reads none there judged another qube. */
+function withSources({ verdicts, missing }: LiveAnswers, policy: string | undefined): LiveAnswers {
+  if (policy === undefined || policy === DEFAULT_POLICY) return { verdicts, missing };
+  const without = verdicts.filter(({ source }) => source === undefined);
+  const text = 'the publisher takes no policy as the source of a packet: write the address of a qube';
+  const refused = without.map(({ subscriber }) => ({ subscriber, code: 'unsupported', text }));
+  return {
+    verdicts: verdicts.filter(({ source }) => source !== undefined),
+    missing: [...missing, ...refused],
+  };
 }
 
 /** Whether it is what was expected, if anything was. */
@@ -226,7 +250,9 @@ interface Tally {
 interface AskedPacket {
   readonly packet: Packet;
   readonly expect: ExpectedAction | undefined;
-  readonly identity: { readonly line: number } | { readonly packet: string };
+  readonly identity: { readonly line: number } | { readonly packet: string; readonly source?: string };
+  /** The address that was taken for a policy. */
+  readonly source?: string;
   /** For people. */
   readonly title: string;
 }
@@ -255,9 +281,13 @@ async function runOffline(
   if (loaded.kind === 'rejects') return refuse(loaded, args, terminal, 'packet');
   warn(loaded, terminal);
   const tally: Tally = { packets: 0, expected: 0, unmet: 0, refused: 0 };
-  for (const [i, packet] of asked.entries()) {
+  for (const [i, { packet: plain, policy }] of asked.entries()) {
     const text = texts[i] ?? '';
-    const one: AskedPacket = { packet, expect: args.expect, identity: { packet: text }, title: text };
+    const src = policy === undefined ? plain.src : sourceOf(loaded.ruleSet, policy, plain);
+    const source = policy === undefined || src === undefined ? {} : { source: formatAddress(src) };
+    const identity = { packet: text, ...source };
+    const packet = { ...plain, src };
+    const one: AskedPacket = { packet, expect: args.expect, identity, title: text, ...source };
     answer(loaded.ruleSet, environment, one, args, terminal, tally);
   }
   if (args.packets !== undefined) {
@@ -315,12 +345,27 @@ function questionOf(text: string): NameQuestion {
 }
 
 /** A policy that is not there judges nobody, and would answer everything. Throws CliError `refused`. */
-function checkAsker({ policies }: RuleSet, { asker }: NameQuestion): void {
-  if (asker === undefined || !('policy' in asker)) return;
-  if (policies.has(asker.policy) && asker.policy !== COMMON_POLICY) return;
-  const known = [...policies.keys()].filter((name) => name !== COMMON_POLICY).join(', ');
-  const text = `no policy is called ${asker.policy}: write the address of a qube, or one of ${known || 'those of a rule set'}`;
+function checkAsker(ruleSet: RuleSet, { asker }: NameQuestion): void {
+  if (asker !== undefined && 'policy' in asker) policyOf(ruleSet, asker.policy);
+}
+
+/** A policy that judges qubes. Throws CliError `refused`. */
+function policyOf({ policies }: RuleSet, name: string): Policy {
+  const policy = name === COMMON_POLICY ? undefined : policies.get(name);
+  if (policy !== undefined) return policy;
+  const known = [...policies.keys()].filter((each) => each !== COMMON_POLICY).join(', ');
+  const text = `no policy is called ${name}: write the address of a qube, or one of ${known || 'those of a rule set'}`;
   throw new CliError(ExitCode.refused, 'unknown-policy', text);
+}
+
+/** An address of a policy; undefined: of `default`, which judges whom no other one names. Throws CliError. */
+function sourceOf(ruleSet: RuleSet, name: string, { dst: { family } }: Packet): Address | undefined {
+  const policy = policyOf(ruleSet, name);
+  if (name === DEFAULT_POLICY) return undefined;
+  const source = addressJudgedBy(ruleSet, policy, family);
+  if (source !== undefined) return source;
+  const text = `no address of IPv${family} is known that ${name} judges: write that of a qube`;
+  throw new CliError(ExitCode.refused, 'unknown-address', text);
 }
 
 /** A file of packets that tests nothing has not passed. Throws CliError. */
@@ -422,6 +467,7 @@ function answer(
     ruleIndex: verdict.ruleIndex,
     list: list ?? undefined,
     prefix: prefix ?? undefined,
+    source: asked.source,
     expect,
   };
   terminal.out.line(renderVerdict(asked.title, view, terminal.colors));

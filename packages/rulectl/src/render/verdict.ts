@@ -8,6 +8,8 @@ import { formatAge, formatCount } from './amounts.ts';
 export interface VerdictView {
   readonly action: 'accept' | 'drop' | 'none';
   readonly direction?: string | undefined;
+  /** The address that was taken for a policy. */
+  readonly source?: string | undefined;
   readonly policy?: string | undefined;
   /** Where the rule stands, if not in the policy that judged. */
   readonly rulePolicy?: string | undefined;
@@ -42,6 +44,7 @@ export function renderVerdict(packet: string, verdict: VerdictView, colors: Colo
       verdict.version === undefined ? 'nothing applied yet' : `version ${formatCount(verdict.version)}`;
     add('subscriber', `${verdict.subscriber}, ${version}`);
   }
+  if (verdict.source !== undefined) add('source', verdict.source);
   if (verdict.direction === undefined) {
     const isFlowless = verdict.action === 'drop';
     const what = verdict.answer === undefined ? 'packet' : 'name';
