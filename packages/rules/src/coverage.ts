@@ -6,6 +6,7 @@ import { specialPurposeSpace } from './special-purpose.ts';
 
 /** What was computed of a column stays true of it: columns are immutable. */
 const shares = new WeakMap<Prefixes, number>();
+const parts = new WeakMap<Prefixes, number>();
 
 /**
  * The share, 0 to 1, that a set holds of the addresses of a family outside special-purpose space. Linear at
@@ -29,8 +30,19 @@ function routablePart(column: Prefixes, special: Prefixes): number {
 /** Of its family, by the length of a prefix. */
 const SHARES = Float64Array.from({ length: 129 }, (_, length) => 2 ** -length);
 
-/** The share of its family that a column holds; members are disjoint, so that it is exact down to 2^-52. */
-export function partOfSpace({ lengths }: Prefixes): number {
+/**
+ * The share of its family that a column holds; members are disjoint, so that it is exact down to 2^-52.
+ * Linear at the first call for a column.
+ */
+export function partOfSpace(column: Prefixes): number {
+  const known = parts.get(column);
+  if (known !== undefined) return known;
+  const part = partOf(column.lengths);
+  parts.set(column, part);
+  return part;
+}
+
+function partOf(lengths: Uint8Array): number {
   let part = 0;
   for (let i = 0; i < lengths.length; i++) part += SHARES[lengths[i]!]!; // 0 to 128
   return part;

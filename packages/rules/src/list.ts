@@ -364,12 +364,19 @@ export function combineSets(
   return { v4: operation(a.v4, b.v4), v6: operation(a.v6, b.v6) };
 }
 
-/** What turns `before` into `after`, both canonical. Linear. */
+/** So many entries in a row that only one column has: the end of them is looked for then. */
+const STREAK_ENTRIES = 8;
+
+/**
+ * What turns `before` into `after`, both canonical. Linear; a long stretch that only one of them has costs no
+ * more than a copy.
+ */
 export function diffPrefixes(before: Prefixes, after: Prefixes): PrefixesDelta {
   const removed: number[] = [];
   const added = new PrefixBuilder(before.family);
   let i = 0;
   let j = 0;
+  let streak = 0; // entries that only `after` has, in a row; below 0 those that only `before` has
   while (i < before.lengths.length || j < after.lengths.length) {
     const same = sameRun(before, i, after, j);
     i += same;
@@ -377,10 +384,20 @@ export function diffPrefixes(before: Prefixes, after: Prefixes): PrefixesDelta {
     if (i >= before.lengths.length && j >= after.lengths.length) break;
     const order =
       i >= before.lengths.length ? 1 : j >= after.lengths.length ? -1 : comparePrefixAt(before, i, after, j);
-    if (order < 0) removed.push(i++);
-    else if (order > 0)
-      added.push(after.words, j, after.lengths[j++]!); // order > 0 implies j < length
-    else {
+    if (order < 0) {
+      streak = Math.min(streak, 0) - 1;
+      const end = streak > -STREAK_ENTRIES ? i + 1 : endBefore(before, i, after, j);
+      while (i < end) removed.push(i++);
+    } else if (order > 0) {
+      streak = Math.max(streak, 0) + 1;
+      if (streak < STREAK_ENTRIES)
+        added.push(after.words, j, after.lengths[j++]!); // order > 0 implies j < length
+      else {
+        const end = endBefore(after, j, before, i);
+        added.append(after, j, end);
+        j = end;
+      }
+    } else {
       i++;
       j++;
     }
@@ -458,13 +475,29 @@ export function applyPrefixesDelta(before: Prefixes, delta: PrefixesDelta): Pref
       }
     }
   };
-  for (let j = 0; j < added.lengths.length; j++) {
-    copyUpTo(lowerBound(before, kept, added, j));
-    for (let w = 0; w < stride; w++) words[out * stride + w] = added.words[j * stride + w]!; // j < length
-    lengths[out++] = added.lengths[j]!; // likewise
+  for (let j = 0; j < added.lengths.length; ) {
+    const place = lowerBound(before, kept, added, j);
+    copyUpTo(place);
+    const end = endBefore(added, j, before, place);
+    if (end - j < STREAK_ENTRIES)
+      for (; j < end; j++) {
+        for (let w = 0; w < stride; w++) words[out * stride + w] = added.words[j * stride + w]!; // j < length
+        lengths[out++] = added.lengths[j]!; // likewise
+      }
+    else {
+      words.set(added.words.subarray(j * stride, end * stride), out * stride);
+      lengths.set(added.lengths.subarray(j, end), out);
+      out += end - j;
+      j = end;
+    }
   }
   copyUpTo(before.lengths.length);
   return { family: before.family, words, lengths };
+}
+
+/** Behind the entries from i on, of which the first is, that are below entry j of another column. */
+function endBefore(column: Prefixes, i: number, other: Prefixes, j: number): number {
+  return j < other.lengths.length ? lowerBound(column, i + 1, other, j) : column.lengths.length;
 }
 
 /**

@@ -409,10 +409,21 @@ export class PrefixBuilder {
     this.#lengths[this.#used++] = length;
   }
 
-  #grow(): void {
-    const words = new Uint32Array(this.#words.length * 2);
+  /** Appends entries `from` to `to`, which is not among them, of a column of the family. */
+  append({ words, lengths }: Prefixes, from: number, to: number): void {
+    const count = this.#used + to - from;
+    if (count > this.#lengths.length) this.#grow(count);
+    const stride = strideOf(this.family);
+    this.#words.set(words.subarray(from * stride, to * stride), this.#used * stride);
+    this.#lengths.set(lengths.subarray(from, to), this.#used);
+    this.#used = count;
+  }
+
+  #grow(least = 0): void {
+    const capacity = Math.max(least, this.#lengths.length * 2);
+    const words = new Uint32Array(capacity * strideOf(this.family));
     words.set(this.#words);
-    const lengths = new Uint8Array(this.#lengths.length * 2);
+    const lengths = new Uint8Array(capacity);
     lengths.set(this.#lengths);
     this.#words = words;
     this.#lengths = lengths;

@@ -325,6 +325,8 @@ describe('a delta of a long column', () => {
     ['one among many', hosts(0, 3, 5000), unionPrefixes(hosts(0, 3, 5000), hosts(7_001, 1, 1))],
     ['all gone', hosts(0, 1, 5000), hosts(0, 1, 0)],
     ['from nothing', hosts(0, 1, 0), hosts(5, 1, 5000)],
+    ['stretches that one has alone, before and behind', hosts(0, 1, 3000), hosts(2000, 1, 3000)],
+    ['stretches between entries of the other', hosts(0, 999, 10), hosts(5, 1, 9000)],
   ])('%s: applies to exactly the other column, both ways', (_, a, b) => {
     expect(applyPrefixesDelta(a, diffPrefixes(a, b))).toEqual(b);
     expect(applyPrefixesDelta(b, diffPrefixes(b, a))).toEqual(a);
