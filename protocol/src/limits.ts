@@ -188,10 +188,10 @@ export const HANDSHAKE_PRESSED_MS = 3_000;
  */
 export const SESSION_ROOTS_MAX = 48;
 /**
- * Connections of an endpoint that have said nothing yet: the pipes of a host's firewalls all at once, and few
- * enough to be no load.
+ * Connections of an endpoint that have said nothing yet: those of a fleet come all at once where a publisher
+ * starts again, and each says HELLO some turns of busy processors later; few enough to be no load.
  */
-export const WAITING_MAX = 64;
+export const WAITING_MAX = 256;
 /**
  * How long who has a name may take to answer the PING that asks whether it is still there: event loops here
  * stall for less than half a second.

@@ -39,11 +39,7 @@ export async function run(args) {
   process.stdout.write(`${machineLine(runs)}\n${grouped(sessions)} subscribers.\n\n`);
   const directory = mkdtempSync(join(tmpdir(), 'rulecast-fleet-'));
   const stalls = join(directory, 'stall');
-  process.env['RULECAST_STALLS'] = stalls;
-  process.env['NODE_OPTIONS'] = `--import=${new URL('stall-probe.mjs', import.meta.url).href}`;
-  const publisher = await startPublisher(directory);
-  delete process.env['NODE_OPTIONS'];
-  const probe = new Probe(publisher.process, stalls);
+  let { publisher, probe } = await startProbed(directory, stalls);
   let { words } = millionHosts(HOSTS, SEED);
   /** @type {string[][]} */
   const rows = [];
@@ -83,6 +79,12 @@ export async function run(args) {
     const { code, ms: statusMs } = await rulectl(directory, ['status', '--json']);
     if (code !== 0) throw new Error(`rulectl status ended with ${code}`);
     row('rulectl status --json', statusMs, await probe.since());
+    await publisher.stop();
+    ({ publisher, probe } = await startProbed(directory, stalls));
+    const againMs = performance.now();
+    fleet.send('again');
+    const [{ tries }] = /** @type {[{ tries: number }]} */ (await once(fleet, 'message'));
+    row(`all connect at once, ${tries} tries at most`, performance.now() - againMs, await probe.since());
     fleet.send('sleep');
     const sleeping = once(fleet, 'message');
     await committed(directory, textOf(churned(words, CHANGES, SEED - 1)));
@@ -103,6 +105,15 @@ export async function run(args) {
     'bytes each',
   ];
   process.stdout.write(table(head, rows));
+}
+
+/** @param {string} directory @param {string} stalls Where it writes how long it stood still. */
+async function startProbed(directory, stalls) {
+  process.env['RULECAST_STALLS'] = stalls;
+  process.env['NODE_OPTIONS'] = `--import=${new URL('stall-probe.mjs', import.meta.url).href}`;
+  const publisher = await startPublisher(directory);
+  delete process.env['NODE_OPTIONS'];
+  return { publisher, probe: new Probe(publisher.process, stalls) };
 }
 
 /** @param {import('node:child_process').ChildProcess} fleet @param {number} count */

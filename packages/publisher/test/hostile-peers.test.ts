@@ -2,7 +2,7 @@
 
 import { connect as connectSocket, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { CONTROL_CONNECTIONS_MAX, FRAME_MAGIC, SUBSCRIBERS_MAX } from '@rulecast/protocol';
+import { CONTROL_CONNECTIONS_MAX, FRAME_MAGIC, SUBSCRIBERS_MAX, WAITING_MAX } from '@rulecast/protocol';
 import {
   type CurveServerKeys,
   connect,
@@ -22,7 +22,7 @@ import { ScriptedRulectl } from './scripted-rulectl.ts';
 import { ScriptedSubscriber } from './scripted-subscriber.ts';
 
 /** More than may wait to say who they are. */
-const CROWD = 256;
+const CROWD = 2 * WAITING_MAX;
 const HOSTS = { 'hosts.txt': '192.0.2.1\n' };
 
 /** A publisher on real sockets with a clock of the test's own, and what it logs. */
@@ -160,14 +160,33 @@ describe('connections that say nothing', () => {
     const { endpoint, clock } = await house();
     const oldest = await ScriptedSubscriber.connect(endpoint);
     const quiet = await ScriptedSubscriber.connect(endpoint);
-    await silent(endpoint, 62);
+    await silent(endpoint, WAITING_MAX - 2);
     const last = await ScriptedSubscriber.connect(endpoint);
-    expect(await oldest.next('bye')).toMatchObject({ code: 'too-many-connections', retryAfterMs: 5000 });
+    expect(await oldest.next('bye')).toMatchObject({ code: 'too-many-connections', retryAfterMs: 1000 });
     clock.advance(2999);
     expect(quiet.channel.state).toBe('connected');
     clock.advance(1);
-    expect(await quiet.next('bye')).toMatchObject({ code: 'too-many-connections', retryAfterMs: 5000 });
+    expect(await quiet.next('bye')).toMatchObject({ code: 'too-many-connections', retryAfterMs: 1000 });
     void last;
+  });
+});
+
+describe('a fleet that comes back at once', () => {
+  it('is let in at the first try, some of it in each turn', async () => {
+    const { publisher, endpoint, logged } = await house();
+    let [before, most] = [0, 0]; // that were let in, by the turn before, and within one
+    const turn = (): void => {
+      const { length } = logged.filter(({ msg }) => msg === 'subscriber connected');
+      most = Math.max(most, length - before);
+      before = length;
+      next = setImmediate(turn);
+    };
+    let next = setImmediate(turn);
+    const names = Array.from({ length: 120 }, (_, i) => `fw-${i}`);
+    await Promise.all(names.map((name) => ScriptedSubscriber.greet(endpoint, name)));
+    clearImmediate(next);
+    expect(publisher.subscribers.connected()).toHaveLength(names.length);
+    expect(most).toBeLessThanOrEqual(64); // two turns of the pace may fall into one of these
   });
 });
 

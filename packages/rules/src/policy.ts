@@ -197,7 +197,7 @@ function blockOfSame(before: readonly Run[], after: readonly Run[]): readonly Ru
   const made = before
     .slice(0, head)
     .concat(after.slice(head, after.length - tail), before.slice(before.length - tail));
-  commonEnds(before, made);
+  commonEnds(before, made, { head, tail });
   return made;
 }
 

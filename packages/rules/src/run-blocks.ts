@@ -26,14 +26,18 @@ const FEW_RUNS = 16;
 /** The block before is not kept for its successor's sake: there may be a long line of them. */
 const known = new WeakMap<Block<unknown>, CommonEnds & { readonly of: WeakRef<Block<unknown>> }>();
 
-/** Looked for once for each immutable block and the one before it. */
-export function commonEnds(before: Block<unknown>, after: Block<unknown>): CommonEnds {
+const NONE: CommonEnds = { head: 0, tail: 0 };
+
+/**
+ * Looked for once for each immutable block and the one before it, from `sure` on: whoever made the one of the
+ * other knows of so many.
+ */
+export function commonEnds(before: Block<unknown>, after: Block<unknown>, sure = NONE): CommonEnds {
   const made = known.get(after);
   if (made?.of.deref() === before) return made;
   const least = Math.min(before.length, after.length);
-  let head = 0;
-  while (head < least && before[head] === after[head]) head++;
-  let tail = 0;
+  let { head, tail } = sure;
+  while (head < least - tail && before[head] === after[head]) head++;
   while (tail < least - head && before[before.length - 1 - tail] === after[after.length - 1 - tail]) tail++;
   const ends = { head, tail };
   if (before !== after && after.length > FEW_RUNS) known.set(after, { of: new WeakRef(before), ...ends });

@@ -99,4 +99,22 @@ describe('a policy that was read again', () => {
     expect(shared).not.toBe(before);
     expect(shared).toEqual(after);
   });
+
+  it('are not looked through where whoever made one of the other knows how both begin and end', () => {
+    let looks = 0;
+    const watched = (all: readonly Run[]): readonly Run[] =>
+      new Proxy(all, {
+        get: (of, key) => {
+          if (/^\d+$/.test(String(key))) looks++;
+          return Reflect.get(of, key);
+        },
+      });
+    const before = Array.from({ length: 1000 }, () => run(1, 'c'));
+    const after = before.with(500, run(1, 'd'));
+    expect(commonEnds(watched(before), watched(after), { head: 490, tail: 495 })).toEqual({
+      head: 500,
+      tail: 499,
+    });
+    expect(looks).toBeLessThan(64);
+  });
 });

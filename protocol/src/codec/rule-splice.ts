@@ -364,6 +364,7 @@ export function applySplices(
   const ruleTotal = ruleCount(before);
   const kept = new KeptRuns(before);
   let at = 0;
+  let head = 0; // runs that are kept before the first splice, and below after the last: whole ones
   for (let i = 0; i < count; i++) {
     const keep = reader.varint();
     const drop = reader.varint();
@@ -373,13 +374,16 @@ export function applySplices(
     if (keep + drop > ruleTotal - at) {
       throw reader.error(`splice ${i} goes beyond the last of ${ruleTotal} rules`, at, ErrorCode.badBase);
     }
+    if (i === 0) head = kept.runAt(keep);
     kept.keep(at, at + keep);
     kept.add(insert);
     at += keep + drop;
   }
   kept.keep(at, ruleTotal);
   const after = kept.build();
-  commonEnds(before, after);
+  // Those whose rules a splice cut, or went on, are other ones.
+  const tail = at === ruleTotal ? 0 : before.length - 1 - kept.runAt(at);
+  commonEnds(before, after, { head: Math.max(0, head - 1), tail });
   return after;
 }
 
@@ -400,7 +404,7 @@ class KeptRuns {
   /** The rules [from, to) of before. */
   keep(from: number, to: number): void {
     if (from === to) return;
-    const [first, last] = [this.#runAt(from), this.#runAt(to - 1)];
+    const [first, last] = [this.runAt(from), this.runAt(to - 1)];
     this.add([this.#cut(first, from, to)]);
     if (first === last) return;
     if (last - first > 1) {
@@ -436,7 +440,7 @@ class KeptRuns {
   }
 
   /** The run of a rule. */
-  #runAt(rule: number): number {
+  runAt(rule: number): number {
     let [low, high] = [0, this.#before.length];
     while (high - low > 1) {
       const middle = (low + high) >>> 1;

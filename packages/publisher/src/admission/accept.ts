@@ -10,13 +10,19 @@ import {
   type Listener,
   listen,
 } from '@rulecast/vchan';
-import type { Logger } from 'pino';
+import type { Publisher } from '../release/publisher.ts';
 import type { Binding } from './bindings.ts';
 
 export interface Served {
   /** Ends what is under way and stops listening. */
   close(): Promise<void>;
 }
+
+/**
+ * Channels of an endpoint that have arrived and are not served yet: as many as Node has the kernel keep, and
+ * so hands over at once. Our choice.
+ */
+const ARRIVED_MAX = 512;
 
 /** Where it is listened, and for whom alone if for one. */
 export interface Place {
@@ -37,9 +43,9 @@ export function placesOf(endpoints: readonly Endpoint[], bound: readonly Binding
   return [...endpoints.map((endpoint) => ({ endpoint })), ...own];
 }
 
-/** Listens on all endpoints, serves each channel, and can end all of it. */
+/** Listens on all endpoints, serves each channel at the pace of all, and can end all of it. */
 export async function serveAll(
-  logger: Logger,
+  { logger, pace }: Pick<Publisher, 'logger' | 'pace'>,
   places: readonly Place[],
   serve: (channel: Channel, place: Place) => Promise<void>,
   stop: () => void,
@@ -47,7 +53,9 @@ export async function serveAll(
 ): Promise<Served> {
   const opened: { readonly listener: Listener; readonly place: Place }[] = [];
   const running = new Set<Promise<void>>();
+  let isClosed = false;
   const close = async (): Promise<void> => {
+    isClosed = true;
     await Promise.all(opened.map(({ listener }) => listener.close()));
     stop();
     await Promise.all(running);
@@ -59,7 +67,8 @@ export async function serveAll(
       const isZmq = endpoint.kind === 'zmq+tcp' || endpoint.kind === 'zmq+ipc';
       const keys = isZmq && curve !== undefined ? { curve } : {};
       const access = { ...(mode === undefined ? {} : { mode }), ...(group === undefined ? {} : { group }) };
-      const listener = await listen(endpoint, { createDirectory: true, onError, ...keys, ...access });
+      const common = { createDirectory: true, backlog: ARRIVED_MAX, onError };
+      const listener = await listen(endpoint, { ...common, ...keys, ...access });
       opened.push({ listener, place });
     }
   } catch (error) {
@@ -67,7 +76,9 @@ export async function serveAll(
     throw error;
   }
   for (const { listener, place } of opened) {
-    const accepting = acceptAll(listener, (channel) => {
+    const accepting = acceptAll(listener, async (channel) => {
+      await pace.step();
+      if (isClosed) return channel.close();
       const session = serve(channel, place).catch((error: unknown) => {
         logger.error({ err: error, peer: channel.peer.name }, 'a session failed');
         channel.close();
@@ -81,9 +92,9 @@ export async function serveAll(
   return { close };
 }
 
-async function acceptAll(listener: Listener, take: (channel: Channel) => void): Promise<void> {
+async function acceptAll(listener: Listener, take: (channel: Channel) => Promise<void>): Promise<void> {
   try {
-    for (;;) take(await listener.accept());
+    for (;;) await take(await listener.accept());
   } catch (error) {
     if (!(error instanceof ChannelClosedError)) throw error;
   }

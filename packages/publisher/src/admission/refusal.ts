@@ -10,7 +10,17 @@ export interface Refusal {
   readonly retryAfterMs?: number;
 }
 
-export const SILENT_TEXT = 'many others connect, and nothing came from here yet';
+/**
+ * Our choice: one of a fleet that came all at once, and whose processor let it wait, has room then; a crowd
+ * that means harm does not ask.
+ */
+const SILENT_RETRY_AFTER_MS = 1000;
+
+/** Others came meanwhile, and it has said nothing. */
+export function silent(): Refusal {
+  const text = 'many others connect, and nothing came from here yet';
+  return { code: ErrorCode.tooManyConnections, text, retryAfterMs: SILENT_RETRY_AFTER_MS };
+}
 
 /** There is no place now. */
 export function busy(text: string): Refusal {

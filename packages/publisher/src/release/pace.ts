@@ -1,6 +1,6 @@
 /**
- * Shares the turns of the event loop among all sessions: a thousand that want something at once, an OFFER, a
- * CHUNK, a signature, would hold up all else for as long as it takes them together.
+ * Shares the turns of the event loop among all sessions: a thousand that want something at once, to be
+ * accepted, an OFFER, a CHUNK, a signature, would hold up all else for as long as it takes them together.
  */
 
 import type { Turn } from '@rulecast/protocol';
@@ -12,7 +12,7 @@ export class Pace {
   readonly #turn: Turn;
   #left = TURN_STEPS;
   #isTurning = false;
-  /** First come, first served; one for each session at most. */
+  /** First come, first served; a few for each session, and one for each endpoint. */
   readonly #waiting: (() => void)[] = [];
 
   constructor(turn: Turn) {

@@ -14,7 +14,7 @@ import type { Channel, CurveServerKeys, Endpoint } from '@rulecast/vchan';
 import { connectionOn, type Place, placesOf, type Served, serveAll } from '../admission/accept.ts';
 import { Operators } from '../admission/operators.ts';
 import { PendingConnections } from '../admission/pending.ts';
-import { busy, SILENT_TEXT } from '../admission/refusal.ts';
+import { busy, type Refusal, silent } from '../admission/refusal.ts';
 import { Adoption } from '../control/adoption.ts';
 import type { SourceLists } from '../control/parts.ts';
 import { PushMemory } from '../control/push-memory.ts';
@@ -48,17 +48,15 @@ export async function serveControl(
   const pending = new PendingConnections(publisher.clock);
   const serve = async (channel: Channel, place: Place): Promise<void> => {
     const connection = connectionOn(channel, publisher.clock);
-    const sayBusy = (text: string): void => {
-      const { code, retryAfterMs } = busy(text);
+    const sendAway = ({ code, text, retryAfterMs }: Refusal): void =>
       connection.bye(code, text, retryAfterMs);
-    };
-    const leave = pending.add(() => sayBusy(SILENT_TEXT));
+    const leave = pending.add(() => sendAway(silent()));
     const admits = (by: string): boolean => {
       leave();
       const most = operators.has(by) ? OPERATOR_CONNECTIONS_MAX : CONTROL_CONNECTIONS_MAX;
       const count = [...answered.values()].filter((other) => other === by).length;
       if (count < most) answered.set(connection, by);
-      else sayBusy(`at most ${most} requests at once`);
+      else sendAway(busy(`at most ${most} requests at once`));
       return count < most;
     };
     connections.add(connection);
@@ -71,7 +69,7 @@ export async function serveControl(
   const stop = (): void => {
     for (const connection of connections) connection.bye(ErrorCode.shuttingDown, 'the publisher stops');
   };
-  return serveAll(publisher.logger, placesOf(endpoints, operators.all), serve, stop, curve);
+  return serveAll(publisher, placesOf(endpoints, operators.all), serve, stop, curve);
 }
 
 const nobodyAsked: AskContent = async () => {

@@ -16,7 +16,7 @@ import { connectionOn, type Place, placesOf, type Served, serveAll } from '../ad
 import { Bindings } from '../admission/bindings.ts';
 import { NameHolders } from '../admission/name-holders.ts';
 import { PendingConnections } from '../admission/pending.ts';
-import { busy, type Refusal, SILENT_TEXT } from '../admission/refusal.ts';
+import { busy, type Refusal, silent } from '../admission/refusal.ts';
 import type { Publisher } from '../release/publisher.ts';
 import { Announcer } from './announce.ts';
 import { SubscriberSession } from './session.ts';
@@ -103,7 +103,7 @@ export async function serveSubscribers(
       session.stop({ code: ErrorCode.shuttingDown, text: 'the publisher stops' });
   };
   const listened = placesOf(endpoints, bindings.all);
-  const served = await serveAll(publisher.logger, listened, serve, stop, curve);
+  const served = await serveAll(publisher, listened, serve, stop, curve);
   const announcer = new Announcer(sessions, publisher.pace);
   const onRelease = (): Promise<void> => announcer.tell();
   publisher.on('release', onRelease);
@@ -140,7 +140,7 @@ class PendingSubscribers {
 
   /** Returns what takes it out again. */
   add(session: SubscriberSession, owner: string | undefined): () => void {
-    if (owner === undefined) return this.#pending.add(() => session.stop(busy(SILENT_TEXT)));
+    if (owner === undefined) return this.#pending.add(() => session.stop(silent()));
     this.#bound.get(owner)?.stop(busy(`${owner} connected once more before it said HELLO here`));
     this.#bound.set(owner, session);
     return () => {
