@@ -151,7 +151,7 @@ function openingIn(bytes: Buffer): Opening {
     seconds <= OPEN_MAX_S + OPEN_GRACE_S &&
     isNameLabel(label);
   if (!isSound) throw new OpeningError('a request that is none');
-  const part = (from: number, to: number): Uint8Array => Uint8Array.from(bytes.subarray(from, to));
+  const part = (from: number, to: number): Uint8Array => new Uint8Array(bytes.subarray(from, to));
   return {
     id: bytes.readUInt32BE(0),
     family,

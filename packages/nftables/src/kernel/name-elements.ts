@@ -29,11 +29,15 @@ const COMMENT = 0;
  * no packet finds one missing. Throws TypeError for a label that `nft` would not read as one comment.
  */
 export function renewNamed(table: string, set: string, elements: readonly NameElement[]): readonly Command[] {
-  const added = elements.map(({ key, milliseconds, label }): Attribute => {
-    return [1, [keyOf(key), [4, longOf(milliseconds)], [6, commentOf(label)]]];
-  });
+  const destroyed: Attribute[] = [];
+  const added: Attribute[] = [];
+  for (const { key, milliseconds, label } of elements) {
+    const pair = keyOf(key);
+    destroyed.push([1, [pair]]);
+    added.push([1, [pair, [4, longOf(milliseconds)], [6, commentOf(label)]]]);
+  }
   return [
-    destroyNamed(table, set, elements),
+    destroying(table, set, destroyed),
     {
       type: NftMessage.newSetElem,
       flags: MessageFlag.create,
@@ -52,7 +56,14 @@ export function destroyNamed(
   set: string,
   elements: readonly Pick<NameElement, 'key'>[],
 ): Command {
-  const keys = elements.map(({ key }): Attribute => [1, [keyOf(key)]]);
+  return destroying(
+    table,
+    set,
+    elements.map(({ key }): Attribute => [1, [keyOf(key)]]),
+  );
+}
+
+function destroying(table: string, set: string, keys: readonly Attribute[]): Command {
   return {
     type: NftMessage.destroySetElem,
     flags: 0,
@@ -82,19 +93,25 @@ export function* namedIn(body: Buffer, set: string): Generator<ReadNameElement> 
 function keyOf(key: Uint32Array): Attribute {
   const bytes = new Uint8Array(key.length * 4);
   const view = new DataView(bytes.buffer);
-  for (const [at, word] of key.entries()) view.setUint32(at * 4, word);
+  for (let w = 0; w < key.length; w++) view.setUint32(w * 4, key[w]!); // w < length
   return [1, [[1, bytes]]];
 }
 
 function longOf(value: number): Uint8Array {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64BE(BigInt(Math.ceil(value)));
+  const bytes = Buffer.allocUnsafe(8);
+  const whole = Math.ceil(value);
+  bytes.writeUInt32BE(Math.floor(whole / 2 ** 32), 0);
+  bytes.writeUInt32BE(whole % 2 ** 32, 4);
   return bytes;
 }
 
 function commentOf(label: NameLabel): Uint8Array {
   if (!isNameLabel(label)) throw new TypeError('a label of other letters, or too long');
-  return Buffer.from([COMMENT, label.length + 1, ...Buffer.from(label, 'latin1'), 0]);
+  const bytes = Buffer.alloc(label.length + 3);
+  bytes[0] = COMMENT;
+  bytes[1] = label.length + 1;
+  bytes.write(label, 2, 'latin1');
+  return bytes;
 }
 
 function commentIn(data: Buffer | undefined): NameLabel | undefined {
