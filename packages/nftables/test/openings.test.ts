@@ -389,6 +389,27 @@ describe('what a qube may hold', () => {
     expect(kernel.of('10,137,0,5')).toHaveLength(1024);
   });
 
+  it('gives nothing of what was opened while flows were looked at, whose flows may have come since', async () => {
+    const { kernel, openings } = await opened();
+    openings.open(opening({ addresses: addresses(62), seconds: 600 }));
+    let isOpened = false;
+    kernel.whileLooked = async () => {
+      if (isOpened) return;
+      isOpened = true;
+      kernel.nowMs++;
+      expect(openings.open(opening({ addresses: addresses(2, 100) }))).toBe(Outcome.open); // and ends first
+      kernel.nowMs++;
+    };
+    expect(await openings.open(opening({ addresses: addresses(3, 200) }))).toBe(Outcome.open);
+    expect(isOpened).toBe(true);
+    const held = kernel.of('10,137,0,5');
+    for (const each of [...addresses(2, 100), ...addresses(3, 200)]) expect(held).toContain(each.join());
+    // Later it has no more than others.
+    kernel.nowMs++;
+    expect(await openings.open(opening({ addresses: addresses(60, 300) }))).toBe(Outcome.open);
+    expect(kernel.of('10,137,0,5')).not.toContain('93,184,0,100');
+  });
+
   it('gives way for as many as there is room for, and first for what the qube has already', async () => {
     const { kernel, openings } = await opened();
     const flowTo = (each: Uint8Array): Uint32Array =>

@@ -72,6 +72,13 @@ interface Waiting extends Asked {
   readonly tell: (outcome: OpeningOutcome) => void;
 }
 
+/** What was seen of flows: pairs of a qube and where one goes; and when it was looked, in milliseconds. */
+interface Look {
+  readonly flows: ReadonlySet<string>;
+  readonly beganMs: number;
+  readonly endedMs: number;
+}
+
 /** One address that a qube may use. */
 interface Entry {
   readonly key: Uint32Array;
@@ -408,10 +415,11 @@ export class Openings {
       const waiting = this.#waiting;
       this.#waiting = [];
       const startMs = this.#kernel.nowMs();
-      const live = await this.#liveOf(waiting);
+      const flows = await this.#flowsOf(waiting);
+      const look = flows && { flows, beganMs: startMs, endedMs: this.#kernel.nowMs() };
       for (const each of waiting) {
         const change = new Change();
-        const opened = live === undefined ? Outcome.later : this.#open(each, live, change);
+        const opened = look === undefined ? Outcome.later : this.#open(each, look, change);
         each.tell(this.#run(change) && typeof opened !== 'string' ? opened : Outcome.later);
         await this.#kernel.pause(0); // others have their turn
       }
@@ -421,18 +429,18 @@ export class Openings {
   }
 
   /** Pairs of qubes that wait and where their flows go; undefined: the kernel does not say. */
-  async #liveOf(waiting: readonly Waiting[]): Promise<ReadonlySet<string> | undefined> {
+  async #flowsOf(waiting: readonly Waiting[]): Promise<ReadonlySet<string> | undefined> {
     const qubes = new Set<string>();
     for (const { opening, other } of waiting) {
       for (const each of [opening.qube, this.#otherOf(opening.qube, other)])
         if (each !== undefined) qubes.add(textOf(wordsOf(each)));
     }
-    const live = new Set<string>();
+    const flows = new Set<string>();
     try {
       await this.#kernel.flows((key) => {
-        if (qubes.has(textOf(key.subarray(0, key.length / 2)))) live.add(textOf(key));
+        if (qubes.has(textOf(key.subarray(0, key.length / 2)))) flows.add(textOf(key));
       });
-      return live;
+      return flows;
     } catch (error) {
       if (!(error instanceof NativeError)) throw error;
       return undefined;
@@ -442,7 +450,7 @@ export class Openings {
   /** Puts into `change` what the kernel is to do, and holds it as if it had. */
   #open(
     { opening: { family, key, version, qube, addresses, seconds, label }, other }: Asked,
-    live: ReadonlySet<string> | undefined,
+    look: Look | undefined,
     change: Change,
   ): Opened {
     const state = addresses.length === 0 ? undefined : version; // of room it is no matter
@@ -464,7 +472,7 @@ export class Openings {
     const untilMs = nowMs + seconds * 1000;
     const entries = keys.map((pair): Entry => ({ key: pair, label, sinceMs: nowMs, untilMs }));
     const added = new Map(entries.map((entry) => [addressText(family, entry.key), entry]));
-    const gone = withoutRoom(mine, its, added, label, nowMs, live);
+    const gone = withoutRoom(mine, its, added, label, nowMs, look);
     if (gone === NEEDS_LOOK || gone === Outcome.full) {
       if (mine.size === 0) held.delete(ownText);
       return gone;
@@ -490,7 +498,7 @@ export class Openings {
     for (const [address, entry] of gone.takes) change.hold(held, ownText, mine, address, entry);
     if (mine.size === 0) held.delete(ownText);
     const [all, ofName] = [mine.size + (its?.size ?? 0), mine.countOf(label) + (its?.countOf(label) ?? 0)];
-    if (live === undefined) {
+    if (look === undefined) {
       const isNameCrowded = ofName > Math.max(NAME_CROWDED_AT, added.size);
       return all > mine.crowdedAt || isNameCrowded ? MAKES_ROOM : Outcome.open;
     }
@@ -687,13 +695,18 @@ function prune(held: Held, qube: string, nowMs: number): void {
   if (all?.size === 0) held.delete(qube);
 }
 
+/** Whether a flow goes there, or may since: who was told an address meanwhile connects at once. */
+function isLive({ key, sinceMs }: Entry, { flows, beganMs, endedMs }: Look): boolean {
+  return flows.has(textOf(key)) || (sinceMs > beganMs && sinceMs <= endedMs);
+}
+
 function forgetEnded(mine: Holding, nowMs: number): void {
   for (const [address, { untilMs }] of mine) if (untilMs <= nowMs) mine.delete(address);
 }
 
 /**
  * What gives way of what a qube holds by either of its addresses, so that there is room for more, of the same
- * name and of all: what ends first of that to which no flow goes. Where it has to be known which does, `live`
+ * name and of all: what ends first of that to which no flow goes. Where it has to be known which does, `look`
  * says so, and room is made for the next ones, too; then `takes` is what of it there is room for. `its`: by
  * the address of the other family than what is added.
  */
@@ -703,7 +716,7 @@ function withoutRoom(
   added: ReadonlyMap<string, Entry>,
   label: NameLabel,
   nowMs: number,
-  live: ReadonlySet<string> | undefined,
+  look: Look | undefined,
 ):
   | {
       readonly takes: ReadonlyMap<string, Entry>;
@@ -714,11 +727,11 @@ function withoutRoom(
   | typeof Outcome.full {
   // As nearly always, and without a look at a thousand.
   const all = { takes: added, mine: [], its: [] };
-  if (live === undefined && isRoom(mine, its, added, label)) return all;
+  if (look === undefined && isRoom(mine, its, added, label)) return all;
   forgetEnded(mine, nowMs);
   if (its !== undefined) forgetEnded(its, nowMs);
-  if (live === undefined) return isRoom(mine, its, added, label) ? all : NEEDS_LOOK;
-  const takes = admitted(mine, its, added, label, live);
+  if (look === undefined) return isRoom(mine, its, added, label) ? all : NEEDS_LOOK;
+  const takes = admitted(mine, its, added, label, look);
   if (takes.size === 0 && added.size > 0) return Outcome.full;
   const ofMine = [...mine].flatMap(([address, entry]) => (takes.has(address) ? [] : [entry]));
   const others = [...ofMine, ...(its?.values() ?? [])];
@@ -729,7 +742,7 @@ function withoutRoom(
   ] as const) {
     const left = some.filter((each) => !gone.has(each));
     const count = left.length + takes.size;
-    const idle = left.filter(({ key }) => !live.has(textOf(key)));
+    const idle = left.filter((each) => !isLive(each, look));
     for (const each of firstToEnd(idle, count - (most - 2 * aheadOf(most)))) gone.add(each);
   }
   const isGone = (entry: Entry): boolean => gone.has(entry);
@@ -745,10 +758,10 @@ function admitted(
   its: Holding | undefined,
   added: ReadonlyMap<string, Entry>,
   label: NameLabel,
-  live: ReadonlySet<string>,
+  look: Look,
 ): ReadonlyMap<string, Entry> {
   const held = [...mine].flatMap(([address, entry]) => (added.has(address) ? [] : [entry]));
-  const used = [...held, ...(its?.values() ?? [])].filter(({ key }) => live.has(textOf(key)));
+  const used = [...held, ...(its?.values() ?? [])].filter((each) => isLive(each, look));
   const usedOfName = used.filter((each) => each.label === label);
   const room = Math.min(NAME_ADDRESSES_OF_ONE_MAX - usedOfName.length, NAME_ADDRESSES_MAX - used.length);
   if (room >= added.size) return added;
