@@ -1,6 +1,6 @@
 /**
  * `rulecast-dns`: the proxy as a process. It judges by the releases that a subscriber tells it, or by a rule
- * set document of this machine; opening addresses is to come.
+ * set document of this machine.
  */
 
 import { randomBytes, X509Certificate } from 'node:crypto';
@@ -15,8 +15,16 @@ import {
   stopSignal,
 } from '@rulecast/program';
 import { type Logger, pino } from 'pino';
+import { blockedLog } from './daemon/blocked-log.ts';
 import { drawnAhead } from './daemon/chance.ts';
-import { argv, listenEndpoints, socketsOf, sourceOf, upstreamsOf } from './daemon/options.ts';
+import {
+  argv,
+  blockedLogShare,
+  listenEndpoints,
+  socketsOf,
+  sourceOf,
+  upstreamsOf,
+} from './daemon/options.ts';
 import { followReleases } from './daemon/releases.ts';
 import { judgeOfFile, RulesError } from './daemon/rules.ts';
 import type { NameJudge } from './judge/judge.ts';
@@ -40,6 +48,7 @@ async function main(): Promise<void> {
   });
   const [listen, upstreams] = [listenEndpoints(), upstreamsOf()];
   const sockets = socketsOf();
+  const oneOf = blockedLogShare();
   const { kind, path } = sourceOf();
   const upstreamCa = argv.upstreamCa === undefined ? undefined : certificatesOf(argv.upstreamCa);
   const mode = Number.parseInt(argv.releasesMode, 8);
@@ -63,7 +72,15 @@ async function main(): Promise<void> {
     ...(source.opens && { opens: source.opens }),
     ...(argv.openings !== undefined && { openings: argv.openings }),
     randomBytes: drawnAhead(randomBytes),
-    nowMs: () => performance.now(),
+    nowMs,
+    ...(oneOf !== undefined && {
+      tellOfBlocked: blockedLog({
+        oneOf,
+        random: Math.random,
+        nowMs,
+        log: (line) => logger.info(line, 'blocked'),
+      }),
+    }),
   });
   const stop = stopSignal(); // before anybody is told that it runs, and may end it
   logger.info({ listen: argv.listen, upstream: argv.upstream, [kind]: path }, 'ready');
@@ -88,6 +105,10 @@ function certificatesOf(file: string): string {
     const said = error instanceof Error ? error.message : String(error);
     throw new ProgramError(EXIT_FAILED, `--upstream-ca ${file}: ${said}`, { cause: error });
   }
+}
+
+function nowMs(): number {
+  return performance.now();
 }
 
 function nowS(): number {

@@ -66,6 +66,58 @@ it('blocks by its document, reads it again when told, and keeps the old one wher
   expect(await once(child, 'close')).toEqual([0, null]);
 });
 
+it('logs no name that was asked for, but blocked ones where it is told to', async () => {
+  const folder = temporaryDirectory();
+  writeFileSync(join(folder, 'names.yaml'), DOCUMENT('ads.example'));
+  const linesOf = async (
+    more: readonly string[],
+    variables?: NodeJS.ProcessEnv,
+  ): Promise<readonly object[]> => {
+    const port = await freePort();
+    const args = [
+      '--rules',
+      'names.yaml',
+      '--listen',
+      `127.0.0.1:${port}`,
+      '--upstream',
+      '127.0.0.1:1',
+      ...more,
+    ];
+    const child = start(args, folder, variables);
+    const lines: object[] = [];
+    const input = createInterface({ input: child.stderr ?? process.stdin });
+    input.on('line', (line) => lines.push(JSON.parse(line)));
+    await once(input, 'line');
+    expect(await rcodeOf(port, 'ads.example')).toBe('REFUSED');
+    expect(await rcodeOf(port, 'other.example')).toBe('NXDOMAIN');
+    child.kill('SIGTERM');
+    expect(await once(child, 'close')).toEqual([0, null]);
+    return lines.filter((line) => JSON.stringify(line).includes('example'));
+  };
+  expect(await linesOf([])).toEqual([]);
+  const both = [
+    { msg: 'blocked', qube: '127.0.0.1', blocked: 'ads.example', list: 'ads' },
+    { msg: 'blocked', qube: '127.0.0.1', blocked: 'other.example' },
+  ];
+  expect(await linesOf(['--log-blocked', '1'])).toMatchObject(both);
+  expect(await linesOf([], { RULECAST_LOG_BLOCKED: '1' })).toMatchObject(both);
+  for (const wrong of ['0', '-1', '1.5', 'yes', '0x1', '1e9', '1000000000']) {
+    const { exit, said } = await ended(
+      [
+        '--rules',
+        'names.yaml',
+        '--listen',
+        '127.0.0.1',
+        '--upstream',
+        '127.0.0.1:1',
+        `--log-blocked=${wrong}`,
+      ],
+      folder,
+    );
+    expect([exit, said]).toEqual([64, expect.stringContaining(`--log-blocked ${wrong}`)]);
+  }
+});
+
 it.each([
   [[], 0o600],
   [['--releases-mode', '660'], 0o660],

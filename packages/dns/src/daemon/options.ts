@@ -23,6 +23,7 @@ const ENVIRONMENT = {
     'listen',
     'upstream',
     'upstream-ca',
+    'log-blocked',
     'log-level',
   ],
 };
@@ -77,11 +78,18 @@ const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.met
     describe:
       'File of certificates (PEM) of who is trusted to say that an upstream over TLS is NAME, in place of whom Node trusts',
   })
+  .option('log-blocked', {
+    type: 'string', // else yargs makes a number of what is none
+    requiresArg: true,
+    describe:
+      'Log one of so many blocked questions, drawn by chance, with qube, name and list, ten a second at most; without it none is, for what a qube looks for is private',
+  })
   .option('log-level', {
     choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const,
     requiresArg: true,
     default: 'info' as const,
-    describe: 'Logs are JSON lines on standard error; no name that somebody asked for is in them',
+    describe:
+      'Logs are JSON lines on standard error; no name that somebody asked for is in them without --log-blocked',
   })
   .example(
     '$0 --releases /run/rulecast/names.sock --listen 10.0.0.1 --upstream 9.9.9.9',
@@ -116,6 +124,15 @@ export function sourceOf(): { readonly kind: 'releases' | 'rules'; readonly path
   if (releases !== undefined && rules === undefined) return { kind: 'releases', path: releases };
   if (rules !== undefined && releases === undefined) return { kind: 'rules', path: rules };
   throw usageError('write --releases SOCKET, or --rules FILE: what names are judged by');
+}
+
+/** One of how many blocked questions is logged; undefined: none. Throws ProgramError `usage`. */
+export function blockedLogShare(): number | undefined {
+  const text = argv.logBlocked;
+  if (text === undefined || /^[1-9]\d{0,8}$/.test(text)) return text === undefined ? undefined : Number(text);
+  throw usageError(
+    `--log-blocked ${text}: write a whole number, 1 for each blocked question, 100 for one of a hundred`,
+  );
 }
 
 /**

@@ -101,6 +101,9 @@ export interface Judged extends Pick<NameJudgement, 'answer'> {
   readonly rule?: Pick<NameRule, 'list'> | undefined;
 }
 
+/** That a question was blocked: of which qube, the whole name at `at`, and by which list. */
+export type TellOfBlocked = (qube: string, name: Uint8Array, at: number, list: string | undefined) => void;
+
 export interface ProxyOptions {
   /** How many there are; they are asked in their order, but for those that do not answer. */
   readonly upstreamCount: number;
@@ -129,6 +132,7 @@ export interface ProxyOptions {
     | undefined;
   /** So many bytes of chance that nobody can foresee. */
   readonly randomBytes: (count: number) => Uint8Array;
+  readonly tellOfBlocked?: TellOfBlocked | undefined;
 }
 
 /** What happened, since the start. */
@@ -514,6 +518,7 @@ export class DnsProxy<C extends Client> {
     this.blocked.qubes.add(askerKey);
     const list = judgement.rule?.list;
     if (list !== undefined) this.blocked.lists.add(list);
+    this.#options.tellOfBlocked?.(askerKey, this.#question.bytes, HEADER_BYTES, list);
     return BLOCKED[judgement.answer];
   }
 

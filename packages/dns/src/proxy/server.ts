@@ -24,7 +24,7 @@ import { type Asking, askByStream, type DnsEndpoint, type DnsUpstream, UpstreamS
 import { Watch } from './watch.ts';
 
 export interface DnsServerOptions
-  extends Pick<ProxyOptions, 'judge' | 'opens' | 'mayBePrivate' | 'randomBytes'> {
+  extends Pick<ProxyOptions, 'judge' | 'opens' | 'mayBePrivate' | 'randomBytes' | 'tellOfBlocked'> {
   /** UDP and TCP alike. */
   readonly listen: readonly DnsEndpoint[];
   /**
@@ -63,10 +63,18 @@ export class DnsServer {
 
   private constructor(options: DnsServerOptions) {
     this.#options = options;
-    const { judge, opens, mayBePrivate, randomBytes, upstreams, openings } = options;
+    const { judge, opens, mayBePrivate, randomBytes, tellOfBlocked, upstreams, openings } = options;
     const upstreamCount = upstreams.length;
     const isOverTls = upstreams.some(({ tlsName }) => tlsName !== undefined);
-    this.#proxy = new DnsProxy({ judge, opens, mayBePrivate, randomBytes, upstreamCount, isOverTls });
+    this.#proxy = new DnsProxy({
+      judge,
+      opens,
+      mayBePrivate,
+      randomBytes,
+      tellOfBlocked,
+      upstreamCount,
+      isOverTls,
+    });
     this.#tlsUpstreams = upstreams.map((endpoint, index) => {
       const { upstreamCa: ca, nowMs, tellOfUpstream } = options;
       const tell = (why: string | undefined): void => tellOfUpstream?.(index, why);

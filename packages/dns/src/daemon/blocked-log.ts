@@ -1,0 +1,36 @@
+/** Blocked questions in the log, for who asks for it: what a qube looks for is private. */
+
+import { nameText } from '../message/name.ts';
+import type { TellOfBlocked } from '../proxy/machine.ts';
+
+/** Lines of a second at most: a qube that asks without end fills no disk. Our choice. */
+const LINES_PER_S = 10;
+
+export interface BlockedLine {
+  readonly qube: string;
+  readonly blocked: string;
+  /** Of names, by which it is; absent: by a name of a rule, or for it is in no list. */
+  readonly list?: string;
+}
+
+export interface BlockedLogOptions {
+  /** One of so many questions is logged, drawn by chance. */
+  readonly oneOf: number;
+  /** In [0, 1). */
+  readonly random: () => number;
+  /** Steady, in milliseconds. */
+  readonly nowMs: () => number;
+  readonly log: (line: BlockedLine) => void;
+}
+
+export function blockedLog({ oneOf, random, nowMs, log }: BlockedLogOptions): TellOfBlocked {
+  let [left, sinceMs] = [LINES_PER_S, nowMs()];
+  return (qube, name, at, list) => {
+    if (random() * oneOf >= 1) return;
+    const atMs = nowMs();
+    if (atMs - sinceMs >= 1000) [left, sinceMs] = [LINES_PER_S, atMs];
+    if (left === 0) return;
+    left--;
+    log({ qube, blocked: nameText(name, at), ...(list !== undefined && { list }) });
+  };
+}
