@@ -22,7 +22,7 @@ import {
 } from '@rulecast/rules';
 import { ruleColumns } from './classes/rule-columns.ts';
 import { Compiler, closedError } from './compile/compiler.ts';
-import { isSmall } from './compile/cost.ts';
+import { isSmall, isSmallGrowth } from './compile/cost.ts';
 import { type Edit, editBetween, type Situation } from './edit/edit.ts';
 import { runsMore } from './edit/programs.ts';
 import { EditState } from './edit/state.ts';
@@ -192,6 +192,14 @@ export class Table {
       });
     this.#turn = result.catch(() => undefined);
     return result;
+  }
+
+  /**
+   * A rule set with so many entries more than the one in force is about to come: starts the thread that
+   * compiles it, where that will take one, while it is still on its way.
+   */
+  expect(entries: number): void {
+    if (!isSmallGrowth(entries)) this.#compiler.expect();
   }
 
   /**

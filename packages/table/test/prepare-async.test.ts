@@ -244,6 +244,31 @@ describe('prepareAsync', () => {
     );
   });
 
+  it('finds its thread there where a large rule set was expected, and none where a small one was', async () => {
+    const began = vi.spyOn(Worker.prototype, 'unref'); // of each thread, as it is started
+    try {
+      table.expect(2 ** 16);
+      expect(began).not.toHaveBeenCalled();
+      table.expect(MANY);
+      table.expect(MANY);
+      expect(began).toHaveBeenCalledTimes(1);
+      began.mockClear();
+      const prepared = await table.prepareAsync(release(1, MANY), ENVIRONMENT);
+      expect(table.flip(prepared)).toBe(1);
+      expect(began).toHaveBeenCalledTimes(1); // it rests again, and there was no other
+    } finally {
+      began.mockRestore();
+    }
+  });
+
+  it('starts no thread once it is closed, whatever is expected', async () => {
+    await table.close();
+    const began = vi.spyOn(Worker.prototype, 'unref');
+    table.expect(MANY);
+    expect(began).not.toHaveBeenCalled();
+    began.mockRestore();
+  });
+
   it('leaves the event loop of its caller running', async () => {
     let turns = 0;
     const turn = (): void => {

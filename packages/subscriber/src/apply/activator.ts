@@ -137,7 +137,9 @@ export class Activator {
 
   /** That release is wanted: what it will take to verify it is made ready. */
   expect({ manifest }: VerifiedOffer): void {
-    this.#verifier.expect(manifest, this.active?.manifest);
+    const base = this.active?.manifest;
+    this.#verifier.expect(manifest, base);
+    this.#options.table.expect(entriesIn(manifest) - (base === undefined ? 0 : entriesIn(base)));
   }
 
   /**

@@ -84,6 +84,11 @@ export class Compiler {
     this.#heapMib = heapMib;
   }
 
+  /** Starts the thread for a rule set that is about to come; none comes: it ends as one at rest. */
+  expect(): void {
+    this.#host.prepare(this.#heapMib, REST_MS);
+  }
+
   /**
    * Compiles a rule set into the table's memory; one at a time. Rejects with TableLimitError,
    * TableWorkerError or what `place` throws. When it has settled, the thread no longer writes there, whatever

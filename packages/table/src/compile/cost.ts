@@ -12,6 +12,11 @@ const IP6_UNITS = 4;
 /** A run: a predicate, a program's candidate, and classes of its own. */
 const RUN_UNITS = 16;
 
+/** Whether so many entries more, of whatever kind, may be compiled on the caller's thread. */
+export function isSmallGrowth(entries: number): boolean {
+  return entries <= SMALL_UNITS;
+}
+
 /** Whether compiling takes a few milliseconds at most. Looks at no more parts than it needs to say no. */
 export function isSmall(ruleSet: RuleSet): boolean {
   let units = 0;
