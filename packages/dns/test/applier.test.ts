@@ -7,20 +7,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type OpeningOutcome, Outcome, openingFrame } from '@rulecast/nftables/openings';
 import { expect, it, onTestFinished } from 'vitest';
+import { OPENING } from '../../../test/kit/opening.ts';
 import { answerFrame, OpeningReader } from '../../nftables/src/apply/opening.ts';
 import { ApplierSocket } from '../src/proxy/applier.ts';
-import type { NewOpening } from '../src/proxy/machine.ts';
 import { Watch } from '../src/proxy/watch.ts';
 
-const OPENING: NewOpening = {
-  family: 4,
-  seconds: 90,
-  key: '0'.repeat(16),
-  version: '1'.repeat(16),
-  qube: Uint8Array.of(10, 137, 0, 5),
-  addresses: [Uint8Array.of(93, 184, 0, 1)],
-  label: 'deb.example',
-};
 const FRAME_BYTES = openingFrame({ ...OPENING, id: 1 }).length;
 
 interface Asked {

@@ -6,19 +6,11 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
+import { OPENING } from '../../../test/kit/opening.ts';
 import { Door } from '../src/apply/door.ts';
-import { AnswerReader, type Opening, Outcome, openingFrame } from '../src/apply/opening.ts';
+import { AnswerReader, Outcome, openingFrame } from '../src/apply/opening.ts';
 
 const COUNT = 5000;
-const ASKED: Omit<Opening, 'id'> = {
-  family: 4,
-  seconds: 90,
-  key: '0'.repeat(16),
-  version: '1'.repeat(16),
-  qube: Uint8Array.of(10, 137, 0, 5),
-  addresses: [Uint8Array.of(93, 184, 0, 1)],
-  label: 'deb.example',
-};
 
 it('answers each request of a flood once, in order, and those that come after it', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'rulecast-door-'));
@@ -34,7 +26,7 @@ it('answers each request of a flood once, in order, and those that come after it
     pieces++;
     return openings.map(({ id, label }) => {
       seen.push(id);
-      return label === ASKED.label ? Outcome.open : Outcome.refused;
+      return label === OPENING.label ? Outcome.open : Outcome.refused;
     });
   });
   await expect.poll(() => existsSync(path)).toBe(true);
@@ -46,11 +38,11 @@ it('answers each request of a flood once, in order, and those that come after it
     for (const { id, outcome } of reader.feed(bytes)) answers.push(outcome === Outcome.open ? id : -id);
   });
   const ids = Array.from({ length: COUNT }, (_, i) => i + 1);
-  socket.write(Buffer.concat(ids.map((id) => openingFrame({ ...ASKED, id }))));
+  socket.write(Buffer.concat(ids.map((id) => openingFrame({ ...OPENING, id }))));
   await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(COUNT);
   expect(pieces).toBeLessThan(COUNT / 10); // what came together is opened together
   for (let id = COUNT + 1; id <= COUNT + 5; id++) {
-    socket.write(openingFrame({ ...ASKED, id }));
+    socket.write(openingFrame({ ...OPENING, id }));
     await expect.poll(() => answers.at(-1)).toBe(id);
   }
   expect(answers).toEqual(Array.from({ length: COUNT + 5 }, (_, i) => i + 1));

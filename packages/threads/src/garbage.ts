@@ -13,12 +13,13 @@ type Collect = () => void;
 
 export class Garbage {
   readonly #arrayBytes: () => number;
-  readonly #collect: Collect;
+  /** Made when it is needed first: most threads leave nothing. */
+  #collect: Collect | undefined;
   /** What was there after the last collection. */
   #heldBytes = 0;
 
   /** Of this thread; both are for tests. */
-  constructor(arrayBytes = () => process.memoryUsage().arrayBuffers, collect = collector()) {
+  constructor(arrayBytes = () => process.memoryUsage().arrayBuffers, collect?: Collect) {
     this.#arrayBytes = arrayBytes;
     this.#collect = collect;
   }
@@ -31,15 +32,15 @@ export class Garbage {
     const bytes = this.#arrayBytes();
     this.#heldBytes = Math.min(this.#heldBytes, bytes);
     if (bytes - this.#heldBytes <= LEFT_MAX_BYTES) return;
+    this.#collect ??= collector();
     this.#collect();
     this.#heldBytes = this.#arrayBytes(); // at most: V8 frees some of them beside what follows
   }
 }
 
-/** V8 gives its function to contexts that are made once it was asked to expose it. */
+/** V8 gives its function to contexts that are made once it was asked to expose it, in any thread. */
 function collector(): Collect {
   setFlagsFromString('--expose-gc');
   const collect: unknown = runInNewContext('gc');
-  setFlagsFromString('--no-expose-gc');
   return typeof collect === 'function' ? () => collect() : () => undefined;
 }

@@ -17,10 +17,11 @@ export interface Refusal {
 const SILENT_RETRY_AFTER_MS = 1000;
 
 /** Others came meanwhile, and it has said nothing. */
-export function silent(): Refusal {
-  const text = 'many others connect, and nothing came from here yet';
-  return { code: ErrorCode.tooManyConnections, text, retryAfterMs: SILENT_RETRY_AFTER_MS };
-}
+export const SILENT: Refusal = {
+  code: ErrorCode.tooManyConnections,
+  text: 'many others connect, and nothing came from here yet',
+  retryAfterMs: SILENT_RETRY_AFTER_MS,
+};
 
 /** There is no place now. */
 export function busy(text: string): Refusal {

@@ -14,7 +14,7 @@ import type { Channel, CurveServerKeys, Endpoint } from '@rulecast/vchan';
 import { connectionOn, type Place, placesOf, type Served, serveAll } from '../admission/accept.ts';
 import { Operators } from '../admission/operators.ts';
 import { PendingConnections } from '../admission/pending.ts';
-import { busy, type Refusal, silent } from '../admission/refusal.ts';
+import { busy, type Refusal, SILENT } from '../admission/refusal.ts';
 import { Adoption } from '../control/adoption.ts';
 import type { SourceLists } from '../control/parts.ts';
 import { PushMemory } from '../control/push-memory.ts';
@@ -50,7 +50,7 @@ export async function serveControl(
     const connection = connectionOn(channel, publisher.clock);
     const sendAway = ({ code, text, retryAfterMs }: Refusal): void =>
       connection.bye(code, text, retryAfterMs);
-    const leave = pending.add(() => sendAway(silent()));
+    const leave = pending.add(() => sendAway(SILENT));
     const admits = (by: string): boolean => {
       leave();
       const most = operators.has(by) ? OPERATOR_CONNECTIONS_MAX : CONTROL_CONNECTIONS_MAX;

@@ -16,7 +16,7 @@ import { connectionOn, type Place, placesOf, type Served, serveAll } from '../ad
 import { Bindings } from '../admission/bindings.ts';
 import { NameHolders } from '../admission/name-holders.ts';
 import { PendingConnections } from '../admission/pending.ts';
-import { busy, type Refusal, silent } from '../admission/refusal.ts';
+import { busy, type Refusal, SILENT } from '../admission/refusal.ts';
 import type { Publisher } from '../release/publisher.ts';
 import { Announcer } from './announce.ts';
 import { SubscriberSession } from './session.ts';
@@ -140,7 +140,7 @@ class PendingSubscribers {
 
   /** Returns what takes it out again. */
   add(session: SubscriberSession, owner: string | undefined): () => void {
-    if (owner === undefined) return this.#pending.add(() => session.stop(silent()));
+    if (owner === undefined) return this.#pending.add(() => session.stop(SILENT));
     this.#bound.get(owner)?.stop(busy(`${owner} connected once more before it said HELLO here`));
     this.#bound.set(owner, session);
     return () => {
