@@ -210,14 +210,17 @@ export function judgingPolicy(
   return best ?? (direction === 'egress' ? ruleSet.policies.get(DEFAULT_POLICY) : undefined);
 }
 
+/** Networks of a policy that are looked at for an address of its own; each costs a look at all policies. */
+const NETWORKS_MAX = 64;
+
 /**
  * An address that a policy judges, for all of that family: what decides of a packet from it is the same for
  * each of them, but what it was told by name. Undefined: the policy has none, or others have the ends of all
- * its networks.
+ * its networks, or of the first NETWORKS_MAX.
  */
 export function addressJudgedBy(ruleSet: RuleSet, policy: Policy, family: Family): Address | undefined {
   const prefixes = columnFor(policy.prefixes, family);
-  for (let i = 0; i < prefixes.lengths.length; i++) {
+  for (let i = 0; i < Math.min(prefixes.lengths.length, NETWORKS_MAX); i++) {
     const first = prefixAt(prefixes, i);
     for (const words of [first.words, lastOf(first)]) {
       const address = { family, words };

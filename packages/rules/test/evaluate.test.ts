@@ -176,6 +176,18 @@ describe('which policy judges', () => {
     expect(found && formatAddress(found)).toBe(text);
   });
 
+  it.each([
+    [63, '10.9.0.126'],
+    [64, undefined],
+  ])('of a policy, %i of whose networks others have, it is looked at 64', (hidden, text) => {
+    const ends = Array.from({ length: hidden * 2 }, (_, i) => `10.9.0.${i}`);
+    const networks = Array.from({ length: 65 }, (_, i) => `10.9.0.${i * 2}/31`);
+    const all = ruleSet({ others: { prefixes: ends }, asked: { prefixes: networks } });
+    const policy = all.policies.get('asked');
+    const found = policy && addressJudgedBy(all, policy, 4);
+    expect(found && formatAddress(found)).toBe(text);
+  });
+
   it('a policy without egress rules judges by its default action', () => {
     const only = ruleSet({ [DEFAULT_POLICY]: { egress: ['accept'] }, a: { prefixes: ['10.0.0.0/8'] } });
     expect(judged(only, packet())).toBe('drop egress a default');
