@@ -34,12 +34,17 @@ export class Garbage {
     if (bytes - this.#heldBytes <= LEFT_MAX_BYTES) return;
     this.#collect ??= collector();
     this.#collect();
-    this.#heldBytes = this.#arrayBytes(); // at most: V8 frees some of them beside what follows
+    this.#heldBytes = this.#arrayBytes();
   }
 }
 
-/** V8 gives its function to contexts that are made once it was asked to expose it, in any thread. */
+/**
+ * V8 gives its function to contexts that are made once it was asked to expose it, in any thread. Arrays are
+ * to be freed before it returns: freed beside what follows, they would be counted as held, and as many be
+ * left the next time.
+ */
 function collector(): Collect {
+  setFlagsFromString('--no-concurrent-array-buffer-sweeping');
   setFlagsFromString('--expose-gc');
   const collect: unknown = runInNewContext('gc');
   return typeof collect === 'function' ? () => collect() : () => undefined;
