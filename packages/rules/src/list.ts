@@ -369,14 +369,22 @@ const STREAK_ENTRIES = 8;
 
 /**
  * What turns `before` into `after`, both canonical. Linear; a long stretch that only one of them has costs no
- * more than a copy.
+ * more than a copy. Undefined where more than `most` entries went and came: it stops there.
  */
-export function diffPrefixes(before: Prefixes, after: Prefixes): PrefixesDelta {
+export function diffPrefixes(before: Prefixes, after: Prefixes): PrefixesDelta;
+export function diffPrefixes(before: Prefixes, after: Prefixes, most: number): PrefixesDelta | undefined;
+export function diffPrefixes(
+  before: Prefixes,
+  after: Prefixes,
+  most = Number.POSITIVE_INFINITY,
+): PrefixesDelta | undefined {
   const removed: number[] = [];
   const added = new PrefixBuilder(before.family);
   let i = 0;
   let j = 0;
   let streak = 0; // entries that only `after` has, in a row; below 0 those that only `before` has
+  const isTooMuch = (more: number): boolean => removed.length + added.count + more > most;
+  if (isTooMuch(Math.abs(before.lengths.length - after.lengths.length))) return undefined;
   while (i < before.lengths.length || j < after.lengths.length) {
     const same = sameRun(before, i, after, j);
     i += same;
@@ -387,16 +395,16 @@ export function diffPrefixes(before: Prefixes, after: Prefixes): PrefixesDelta {
     if (order < 0) {
       streak = Math.min(streak, 0) - 1;
       const end = streak > -STREAK_ENTRIES ? i + 1 : endBefore(before, i, after, j);
+      if (isTooMuch(end - i)) return undefined;
       while (i < end) removed.push(i++);
     } else if (order > 0) {
       streak = Math.max(streak, 0) + 1;
+      const end = streak < STREAK_ENTRIES ? j + 1 : endBefore(after, j, before, i);
+      if (isTooMuch(end - j)) return undefined;
       if (streak < STREAK_ENTRIES)
-        added.push(after.words, j, after.lengths[j++]!); // order > 0 implies j < length
-      else {
-        const end = endBefore(after, j, before, i);
-        added.append(after, j, end);
-        j = end;
-      }
+        added.push(after.words, j, after.lengths[j]!); // order > 0 implies j < length
+      else added.append(after, j, end);
+      j = end;
     } else {
       i++;
       j++;

@@ -189,6 +189,18 @@ describe.each(universes)('columns that differ in bits $fixed to $fixed + 6 of IP
     );
   });
 
+  it('a delta of more entries than asked is none, and any other is the same', () => {
+    fc.assert(
+      fc.property(entries, entries, fc.nat(12), (listA, listB, most) => {
+        const before = canonicalIn(universe, listA);
+        const after = canonicalIn(universe, listB);
+        const delta = diffPrefixes(before, after);
+        const count = delta.removed.length + delta.added.lengths.length;
+        expect(diffPrefixes(before, after, most)).toEqual(count > most ? undefined : delta);
+      }),
+    );
+  });
+
   it('the member that contains an address is found, and none where there is none', () => {
     fc.assert(
       fc.property(entries, fc.nat((1 << UNIVERSE_BITS) - 1), (list, value) => {
@@ -330,5 +342,16 @@ describe('a delta of a long column', () => {
   ])('%s: applies to exactly the other column, both ways', (_, a, b) => {
     expect(applyPrefixesDelta(a, diffPrefixes(a, b))).toEqual(b);
     expect(applyPrefixesDelta(b, diffPrefixes(b, a))).toEqual(a);
+  });
+
+  it.each([
+    ['that went in one stretch', hosts(0, 1, 3000), hosts(2000, 1, 3000)],
+    ['that came in one stretch', hosts(2000, 1, 3000), hosts(0, 1, 3000)],
+    ['one by one', hosts(0, 2, 2000), hosts(1, 2, 2000)],
+  ])('stops at more entries than asked, %s', (_, a, b) => {
+    const { removed, added } = diffPrefixes(a, b);
+    const count = removed.length + added.lengths.length;
+    expect(diffPrefixes(a, b, count)).toEqual({ removed, added });
+    expect(diffPrefixes(a, b, count - 1)).toBeUndefined();
   });
 });

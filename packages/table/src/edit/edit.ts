@@ -352,7 +352,10 @@ class ToggleCollector {
 
   #changed(before: Prefixes, after: Prefixes, known: PrefixesDelta | undefined): Changed | undefined {
     if (before === after) return { left: undefined, joined: undefined };
-    const { removed, added: joined } = known ?? diffPrefixes(before, after);
+    const delta = known ?? diffPrefixes(before, after, DELTA_WEIGHT_MAX);
+    if (delta === undefined) return undefined;
+    const { removed, added: joined } = delta;
+    if (removed.length + joined.lengths.length > DELTA_WEIGHT_MAX) return undefined;
     const left = new PrefixBuilder(before.family, removed.length);
     for (const index of removed) left.push(before.words, index, before.lengths[index]!); // an entry of those before
     const changed = { left: left.build(), joined };
