@@ -465,6 +465,27 @@ describe('a patch of few prefixes in a long list', () => {
     if (isSound) expect(textOf(applyDelta(before, delta))).toEqual(textOf(after));
     else expect(() => applyDelta(before, delta)).toThrow(/lies within another, or holds one/);
   });
+
+  // A list of one address that became a million was encoded twice, and its publisher waited for both.
+  it.each([
+    [1, 1024, 1],
+    [2, 1024, 2],
+    [2, 2048, 1],
+  ])(
+    'put lists whole where next to nothing stays, whatever a patch would save: of %i, %i more',
+    (stay, come, op) => {
+      const random = mulberryWords(13);
+      const hosts = Array.from(
+        { length: stay + come },
+        () => `${random() & 127}.${random() & 255}.${random() & 255}.7`,
+      );
+      const [before, after] = [hosts.slice(0, stay), hosts].map((some) =>
+        ruleSetOfParts([partOfList('l', prefixListOf(prefixes(some)))]),
+      );
+      if (before === undefined || after === undefined) throw new Error('two were made');
+      expect(expectDelta(before, after)[1]).toBe(op);
+    },
+  );
 });
 
 describe('deltas of policies', () => {

@@ -229,7 +229,7 @@ function firstOf({ family, words, lengths }: Prefixes, count: number): Prefixes 
 const NO_HISTORY = { chainBytes: 0, historyReleases: 1, historyDaily: 0, historyWeekly: 0 } as const;
 
 describe('snapshots', () => {
-  it('are written when the deltas since the last outweigh it, and go when no release kept needs them', async () => {
+  it('are written when the deltas since the last outweigh two, and go when no release kept needs them', async () => {
     const directory = new StoreDirectory();
     const snapshots = async (): Promise<readonly unknown[]> =>
       directory.raw('snapshots', (raw) => [...raw.getKeys({})]);
@@ -245,6 +245,22 @@ describe('snapshots', () => {
     expect(written.slice(4)).toEqual([1, 1, 1, 1]);
     expect(new Set(versions.slice(4).map((keys) => JSON.stringify(keys))).size).toBeGreaterThan(1);
     expectSame((await directory.reopened())?.ruleSet, ruleSets.at(-1));
+  });
+
+  // Whoever pushed a first million waited until it was encoded once more.
+  it('are not written for a list that came whole upon a small one: another would weigh as much', async () => {
+    const directory = new StoreDirectory();
+    const [small, large] = [10, 700_000].map((count) =>
+      ruleSetOf({ hosts: prefixListOf(randomHosts(seededNumbers(count), count)) }),
+    );
+    if (small === undefined || large === undefined) throw new Error('two were made');
+    const snapshots = (): Promise<number> => directory.raw('snapshots', (raw) => raw.getKeysCount({}));
+    await directory.fill([small, large]);
+    expect(await snapshots()).toBe(0);
+    await directory.fill([small]);
+    await directory.fill([large]);
+    expect(await snapshots()).toBe(1);
+    expectSame((await directory.reopened())?.ruleSet, large);
   });
 
   it('let old deltas be pruned by bytes, and never what a load needs', async () => {

@@ -6,7 +6,7 @@ import {
   encodeDelta,
   encodeSnapshot,
 } from '@rulecast/protocol';
-import { EMPTY_PREFIX_SET, prefixListOf, prefixOf, prefixSetOf } from '@rulecast/rules';
+import { EMPTY_PREFIX_SET, type List, prefixListOf, prefixOf, prefixSetOf } from '@rulecast/rules';
 import { describe, expect, it, vi } from 'vitest';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
 import type { NameAnswer } from '../src/names/resolve.ts';
@@ -200,6 +200,31 @@ describe('what is prepared for whoever holds one of the last releases', () => {
     expect(asked()).toBe(1);
     const { publisher: fresh, releases: one } = await flapping(1);
     await expect(transfersOf(fresh).transfers.prepareRecent(endsOf(one)[1])).resolves.toBeUndefined();
+  });
+});
+
+describe('who holds the release before', () => {
+  // Whoever pushed a first million waited until it was encoded once more, to be sent as large as before.
+  it('is sent its delta, however large, without a snapshot to compare: unless a part of one is there', async () => {
+    const publisher = freshPublisher({ workHost: WORK_IN_PLACE });
+    const hosts = (count: number): List =>
+      prefixListOf(
+        prefixSetOf(Array.from({ length: count }, (_, i) => prefixOf(4, [i * 9973 + ((i * i) % 8999)], 32))),
+      );
+    await publisher.updateLists(new Map([['hosts', hosts(2)]]));
+    const held = publisher.head;
+    await publisher.updateLists(new Map([['hosts', hosts(60_000)]]));
+    const { head, store } = publisher;
+    if (held === undefined || head === undefined) throw new Error('two were due');
+    const encodeSnapshot = vi.fn(encoder.encodeSnapshot.bind(encoder));
+    const transfers = new Transfers(store, { encodeDelta: encoder.encodeDelta, encodeSnapshot }, encoder);
+    const { base, stream } = await transfers.for(head, held.hash);
+    expect(stream.length).toBeGreaterThan(64 * 1024);
+    expect([base, encodeSnapshot.mock.calls.length]).toEqual([held.hash, 0]);
+    const { id, stream: whole } = await transfers.for(head, undefined);
+    if (id === undefined) throw new Error('a snapshot was due');
+    const bytes = whole.length - 1;
+    expect((await transfers.for(head, held.hash, false, { stream: id, bytes })).from).toBe(bytes);
   });
 });
 

@@ -199,6 +199,7 @@ function shortest(change: PartChange): Omit<EncodedChange, 'claim'> {
     case 'put':
       return { op: OpCode.add, body: putBody(change.after) };
     case 'patch': {
+      if (isNearlyNew(change)) return { op: OpCode.put, body: putBody(change.after) };
       const patch = patchBody(change.before, change.after, change.edits);
       if (patch === undefined) return { op: OpCode.put, body: putBody(change.after) };
       if (!mayBeShorterWhole(change)) return { op: OpCode.patch, body: patch };
@@ -206,6 +207,14 @@ function shortest(change: PartChange): Omit<EncodedChange, 'claim'> {
       return put.length < patch.length ? { op: OpCode.put, body: put } : { op: OpCode.patch, body: patch };
     }
   }
+}
+
+/** So many times what stays, and at least so many, come with a patch that is not tried. Our choice. */
+const COMES_MANY = 1024;
+
+/** Whether a patch could save a thousandth at most, for so little stays, and takes as long as the whole. */
+function isNearlyNew({ unchangedCount, addedCount }: PartChange): boolean {
+  return addedCount >= COMES_MANY * Math.max(1, unchangedCount);
 }
 
 /**

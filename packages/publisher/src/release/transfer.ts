@@ -27,6 +27,12 @@ export interface Transfer {
   readonly from: number;
 }
 
+/** From what a subscriber holds. */
+interface Deltas extends Transfer {
+  /** No longer than one delta between both releases. */
+  readonly isDirect: boolean;
+}
+
 /** How much of which snapshot somebody has whose transfer was cut. */
 export type Kept = MessageOf<'want'>['has'];
 
@@ -79,7 +85,7 @@ export class Transfers {
   ): Promise<Transfer> {
     if (isPlain) return resumed(await this.#snapshotOf(release, isPlain), has);
     const deltas = base && (await this.#deltasFrom(base, release));
-    if (deltas !== undefined && deltas.stream.length <= SNAPSHOT_UNASKED_BYTES) return deltas;
+    if (deltas !== undefined && isSentUnasked(deltas, has)) return deltas;
     return smaller(deltas, resumed(await this.#snapshotOf(release, isPlain), has));
   }
 
@@ -120,15 +126,18 @@ export class Transfers {
   }
 
   /** The chain or the composed delta, whichever is smaller. */
-  async #deltasFrom(base: Uint8Array, release: Release): Promise<Transfer | undefined> {
+  async #deltasFrom(base: Uint8Array, release: Release): Promise<Deltas | undefined> {
     const hash = hexOf(base);
     const isNext = this.#store.isBeforeHead(hash); // then one delta is both
     const short = this.#chain(release, base, isNext ? CHAIN_MAX_BYTES : CHAIN_UNASKED_BYTES);
-    if (short !== undefined) return short;
+    if (short !== undefined) return { ...short, isDirect: true };
     const stream = await this.#composed.from(hash, release, () => this.#store.recipeOf(hash));
-    if (stream === undefined) return this.#chain(release, base, CHAIN_MAX_BYTES);
+    if (stream === undefined) {
+      const chain = this.#chain(release, base, CHAIN_MAX_BYTES);
+      return chain && { ...chain, isDirect: false };
+    }
     const composed = { release, base, stream, id: undefined, from: 0 };
-    return smaller(this.#chain(release, base, stream.length), composed);
+    return { ...smaller(this.#chain(release, base, stream.length), composed), isDirect: true };
   }
 
   #chain(release: Release, base: Uint8Array, limitBytes: number): Transfer | undefined {
@@ -160,6 +169,11 @@ export class Transfers {
     const id = sha256.slice(0, STREAM_ID_BYTES);
     return { release, base: undefined, stream: encodeChain([bytes]), id, from: 0 };
   }
+}
+
+/** Whether no snapshot is worth being asked for: one delta says each part whole where that is shorter. */
+function isSentUnasked({ stream, isDirect }: Deltas, has: Kept): boolean {
+  return stream.length <= SNAPSHOT_UNASKED_BYTES || (isDirect && has === undefined);
 }
 
 /** Where the same bytes were cut, they go on there. */
