@@ -273,6 +273,7 @@ function riceParameter(words: Uint32Array, count: number): number {
 function encodeRice(words: Uint32Array, count: number, parameter: number): void {
   const lowBits = Math.min(parameter, 16);
   const lowMask = 2 ** lowBits - 1;
+  const highMask = 2 ** (parameter - lowBits) - 1;
   let at = 0;
   let register = parameter;
   let used = 8; // bits of the register: below 8 between the steps, so that a step of 16 more fits
@@ -288,7 +289,7 @@ function encodeRice(words: Uint32Array, count: number, parameter: number): void 
     register |= (gap & lowMask) << used;
     for (used += lowBits; used > 7; used -= 8, register >>>= 8) riceCodes[at++] = register;
     if (parameter <= 16) continue;
-    register |= ((gap >>> 16) & (2 ** (parameter - 16) - 1)) << used;
+    register |= ((gap >>> 16) & highMask) << used;
     for (used += parameter - 16; used > 7; used -= 8, register >>>= 8) riceCodes[at++] = register;
   }
   if (used > 0) riceCodes[at] = register;

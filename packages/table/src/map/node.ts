@@ -49,10 +49,17 @@ export function widthFor(family: 4 | 6, classCount: number): ValueWidth {
   return classCount <= 2 ** 16 ? ValueWidth.half : ValueWidth.word;
 }
 
+/** By width; a table, for a power each time takes longer than all else that is done with a value. */
+const VALUE_LIMITS: Readonly<Record<ValueWidth, number>> = {
+  [ValueWidth.byte]: 2 ** 8,
+  [ValueWidth.half]: 2 ** 16,
+  [ValueWidth.word]: Number.POSITIVE_INFINITY,
+  [ValueWidth.none]: 2,
+};
+
 /** The values of a map are below it. */
 export function valueLimit(width: ValueWidth): number {
-  if (width === ValueWidth.word) return Number.POSITIVE_INFINITY;
-  return width === ValueWidth.none ? 2 : 2 ** (8 << width);
+  return VALUE_LIMITS[width];
 }
 
 /**
@@ -120,7 +127,8 @@ export interface NodeShape {
 /** The layout of a node of at least two intervals. Throws TableLimitError if a value is too wide. */
 export function nodeShape(intervals: Intervals, width: ValueWidth): NodeShape {
   const { starts, values, count } = intervals;
-  for (let i = 0; i < count; i++) checkValue(values[i]!, width); // i < count
+  const limit = valueLimit(width);
+  for (let i = 0; i < count; i++) if (values[i]! >= limit) throw tooWide(limit); // i < count
   const bounds = count - 1;
   const partBits = Math.min(partBitsFor(starts, bounds), mostPartBits(bounds, width));
   return shapeOf(bounds, partBits, width, width === ValueWidth.none && values[0] === 1 ? 1 : 0);
@@ -129,8 +137,11 @@ export function nodeShape(intervals: Intervals, width: ValueWidth): NodeShape {
 /** Throws TableLimitError for a value that a map of this width cannot tell apart from all others. */
 export function checkValue(value: number, width: ValueWidth): void {
   const limit = valueLimit(width);
-  if (value >= limit)
-    throw new TableLimitError(TableLimitCode.classes, limit, 'address classes in a map of this width');
+  if (value >= limit) throw tooWide(limit);
+}
+
+function tooWide(limit: number): TableLimitError {
+  return new TableLimitError(TableLimitCode.classes, limit, 'address classes in a map of this width');
 }
 
 export function shapeOf(bounds: number, partBits: number, width: ValueWidth, first: 0 | 1): NodeShape {
@@ -187,7 +198,7 @@ export function writeNode(
   signedHalves[boundsAt + bounds] = LAST_BOUND;
   if (width !== ValueWidth.none) {
     const into = columnOf(views, width);
-    const last = node / 2 ** width - 1;
+    const last = (node >>> width) - 1;
     for (let i = 0; i <= bounds; i++) into[last - i] = values[i]!; // i < count
   }
   return leadTo(node, partBits);
@@ -230,7 +241,7 @@ export class NodeView {
     this.shape = shapeOf(end - this.boundsAt, partBits, width, first);
     this.count = this.shape.bounds + 1;
     this.#values = columnOf(views, width);
-    this.#lastValue = (half * 2) / 2 ** width - 1;
+    this.#lastValue = ((half * 2) >>> width) - 1;
   }
 
   /** The first of its bytes. */

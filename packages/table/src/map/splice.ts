@@ -204,7 +204,7 @@ class SpliceWriter {
       if (index + i > madeFrom) signedHalves[boundsAt + i] = made.starts[i]! - 32769; // i < count
     this.#index += madeTo - madeFrom;
     if (width === ValueWidth.none) return;
-    const last = this.#node / 2 ** width - 1 - index + madeFrom;
+    const last = (this.#node >>> width) - 1 - index + madeFrom;
     for (i = madeFrom; i < madeTo; i++) this.#values[last - i] = made.values[i]!; // likewise
   }
 
