@@ -12,15 +12,16 @@ const LEFT_MAX_BYTES = 8 * 1024 * 1024;
 type Collect = () => void;
 
 export class Garbage {
-  readonly #arrayBytes: () => number;
+  /** Of arrays and the like, whichever thread made them. */
+  readonly #bytes: () => number;
   /** Made when it is needed first: most threads leave nothing. */
   #collect: Collect | undefined;
   /** What was there after the last collection. */
   #heldBytes = 0;
 
   /** Of this thread; both are for tests. */
-  constructor(arrayBytes = () => process.memoryUsage().arrayBuffers, collect?: Collect) {
-    this.#arrayBytes = arrayBytes;
+  constructor(bytes = () => process.memoryUsage().external, collect?: Collect) {
+    this.#bytes = bytes;
     this.#collect = collect;
   }
 
@@ -29,12 +30,12 @@ export class Garbage {
    * milliseconds: for when nobody waits for it.
    */
   sweep(): void {
-    const bytes = this.#arrayBytes();
+    const bytes = this.#bytes();
     this.#heldBytes = Math.min(this.#heldBytes, bytes);
     if (bytes - this.#heldBytes <= LEFT_MAX_BYTES) return;
     this.#collect ??= collector();
     this.#collect();
-    this.#heldBytes = this.#arrayBytes();
+    this.#heldBytes = this.#bytes();
   }
 }
 

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
 import { Garbage } from '../src/garbage.ts';
 
@@ -62,5 +64,19 @@ describe('what large arrays leave behind', () => {
       garbage.sweep();
       expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(MIB);
     }
+  });
+
+  it('is collected whichever thread made it', async () => {
+    const garbage = new Garbage();
+    const make = `const bytes = new Uint8Array(${16 * MIB});
+      require('node:worker_threads').parentPort.postMessage(bytes, [bytes.buffer]);`;
+    const worker = new Worker(make, { eval: true });
+    const before = process.memoryUsage().external;
+    await once(worker, 'message');
+    await once(worker, 'exit');
+    expect(process.memoryUsage().external - before).toBeGreaterThanOrEqual(16 * MIB);
+
+    garbage.sweep();
+    expect(process.memoryUsage().external - before).toBeLessThan(MIB);
   });
 });
