@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../../test/kit/random.mjs';
+import { NO_PIECES, pieceList, takePieces } from '../src/image/pieces.ts';
 import { TableLimitCode } from '../src/limits.ts';
 import { Heap } from '../src/memory/heap.ts';
 import { OVERREAD_BYTES, TableMemory } from '../src/memory/memory.ts';
@@ -66,5 +67,21 @@ describe('the heap', () => {
     heap.giveBack(hole, 64); // with the pieces beside it, three in a row
     expect(heap.take(192)).toBe(hole - 64);
     expect(() => heap.take(192)).toThrow(/at most 1048576 bytes/);
+  });
+
+  it('has room for two images of nearly one size, however often one takes the place of the other', () => {
+    const { heap } = heapOf(2 ** 25);
+    const random = new Random(2);
+    const maps = { directory4: 2 ** 18, directory6: 4, owners: 300 };
+    let inForce: ReturnType<typeof pieceList> = [];
+    let span = 0;
+    for (let i = 0; i < 200; i++) {
+      const bytes = { ...NO_PIECES, ...maps, header: 128, nodes: 5e6 + random.below(20_000), programs: 900 };
+      const next = pieceList(bytes, takePieces(heap, bytes));
+      span = Math.max(span, heap.spanBytes);
+      for (const { address, bytes: size } of inForce) heap.giveBack(address, size);
+      inForce = next;
+    }
+    expect(span).toBeLessThan(2.2 * 5.3e6);
   });
 });

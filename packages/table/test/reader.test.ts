@@ -348,7 +348,7 @@ describe('a table reader', () => {
 
   it('that stalls and holds nothing would get other answers', async () => {
     const table = new Table();
-    const report = await interleave(table, { flips: 600, workers: 0, hosts: 256, seed: 1, isHeld: false });
+    const report = await interleave(table, { flips: 1200, workers: 0, hosts: 256, seed: 2, isHeld: false });
     await table.close();
     expect(report.stalls).toBeGreaterThan(1);
     expect(report.faults.length).toBeGreaterThan(0);

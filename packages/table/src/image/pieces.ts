@@ -3,6 +3,7 @@
 import { TableLimitError } from '../limits.ts';
 import { LINE_BYTES } from '../memory/control.ts';
 import type { Heap } from '../memory/heap.ts';
+import { GRANULE_BYTES } from '../memory/memory.ts';
 
 /** Bytes of each piece of memory that an image needs, or, once they are taken, the first byte of each. */
 export interface ImagePieces {
@@ -50,44 +51,45 @@ export function pieceList(bytes: ImagePieces, places: ImagePieces): readonly Pie
 
 /**
  * Shares of the hits are forgone where they would take more than this of the table's maximum, or do not fit
- * beside the rest. Our choice: the next image has this little less room; one that misses just that is refused
+ * with the rest. Our choice: the next image has this little less room; one that misses just that is refused
  * like any (TableLimitCode.bytes).
  */
 const SHARES_PART = 1 / 64;
+/**
+ * An image begins at a multiple of this much of its size, or less. Our choice: one that is a little larger
+ * fits where the one before the last was, so that a list that is replaced again and again takes the place of
+ * two.
+ */
+const ALIGNED_PART = 1 / 8;
 
 /** Takes memory for an image. Throws TableLimitError; then none is taken. */
 export function takePieces(heap: Heap, bytes: ImagePieces): ImagePieces {
-  const taken: Piece[] = [];
-  const take = (size: number): number => {
-    if (size === 0) return 0;
-    const address = heap.take(size, LINE_BYTES);
-    taken.push({ address, bytes: size });
-    return address;
-  };
+  const withoutShares = { ...bytes, shares: 0 };
+  if (bytes.shares > heap.maxBytes * SHARES_PART) return takeBlock(heap, withoutShares);
   try {
-    return {
-      header: take(bytes.header),
-      directory4: take(bytes.directory4),
-      directory6: take(bytes.directory6),
-      nodes: take(bytes.nodes),
-      owners: take(bytes.owners),
-      programs: take(bytes.programs),
-      hits: take(bytes.hits),
-      shares: takeShares(heap, bytes.shares),
-    };
+    return takeBlock(heap, bytes);
   } catch (error) {
-    for (const { address, bytes: size } of taken) heap.giveBack(address, size);
-    throw error;
+    if (bytes.shares === 0 || !(error instanceof TableLimitError)) throw error;
+    return takeBlock(heap, withoutShares);
   }
 }
 
-/** The first byte of memory taken for shares of the hits; 0 if they are forgone. */
-function takeShares(heap: Heap, bytes: number): number {
-  if (bytes === 0 || bytes > heap.maxBytes * SHARES_PART) return 0;
-  try {
-    return heap.take(bytes, LINE_BYTES);
-  } catch (error) {
-    if (error instanceof TableLimitError) return 0;
-    throw error;
+/** Takes memory for all pieces, one after the other, each at a cache line of its own. */
+function takeBlock(heap: Heap, bytes: ImagePieces): ImagePieces {
+  const total = NAMES.reduce((sum, name) => sum + wholeLines(bytes[name]), 0);
+  let at = heap.take(total, Math.max(LINE_BYTES, 2 ** Math.floor(Math.log2(total * ALIGNED_PART))));
+  const places = { ...NO_PIECES };
+  for (const name of NAMES) {
+    const size = bytes[name];
+    if (size === 0) continue;
+    places[name] = at;
+    const end = at + Math.ceil(size / GRANULE_BYTES) * GRANULE_BYTES;
+    at += wholeLines(size);
+    if (end < at) heap.giveBack(end, at - end);
   }
+  return places;
+}
+
+function wholeLines(bytes: number): number {
+  return Math.ceil(bytes / LINE_BYTES) * LINE_BYTES;
 }

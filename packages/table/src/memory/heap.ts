@@ -107,7 +107,8 @@ export class Heap {
   #search(need: number, align: number, steps: number): number {
     const cursor = this.#cursor;
     let at = this.#searchIn(cursor, this.#end, need, align, steps);
-    if (at < 0 && this.#stepsLeft > 0) at = this.#searchIn(0, cursor, need, align, this.#stepsLeft);
+    const end = Math.min(this.#end, cursor + need); // the cursor may be within a free piece
+    if (at < 0 && this.#stepsLeft > 0) at = this.#searchIn(0, end, need, align, this.#stepsLeft);
     // Where it saw everything; but of pieces at lines, another may fit where they do not.
     if (at < 0 && this.#stepsLeft > 0 && align === 1) this.#hopeless = need;
     return at;
