@@ -167,6 +167,22 @@ describe('the compile thread', () => {
     }
   });
 
+  it('does not keep a large list, and is sent it anew', async () => {
+    const posted = vi.spyOn(Worker.prototype, 'postMessage');
+    try {
+      const lists = new Map([['a', listOf(300_000, 4)]]);
+      await checkImage(manyRuns(lists), ENVIRONMENT);
+      for (const ruleSet of [manyRuns(lists), manyRuns(lists, 2 ** 12)]) {
+        await checkImage({ ...ruleSet, resolutions: EMPTY_RULE_SET.resolutions }, ENVIRONMENT);
+        posted.mockClear();
+        await checkImage({ ...ruleSet, resolutions: EMPTY_RULE_SET.resolutions }, ENVIRONMENT);
+        expect(posted).toHaveBeenCalledTimes(3); // the list, the order and the places
+      }
+    } finally {
+      posted.mockRestore();
+    }
+  });
+
   it('leaves the rule set as it was, also where a list is a view of a larger buffer', async () => {
     const words = new Uint32Array(1024).map((_, i) => i * 65536);
     const lengths = new Uint8Array(1024).fill(16);

@@ -13,7 +13,7 @@
  * all the sorting there is; a single list of any size needs none.
  */
 
-import { compareWordsAt, type Family, strideOf } from '@rulecast/rules';
+import { compareWordsAt, type Family, type Prefixes, strideOf } from '@rulecast/rules';
 import { TableLimitCode, TableLimitError, type TableLimits } from '../limits.ts';
 import type { PredicateColumns } from './predicate-columns.ts';
 
@@ -274,19 +274,25 @@ export interface Boundaries {
 /** The boundaries of all predicates of some columns, each of them canonical. */
 export function boundariesOf(columns: PredicateColumns): Boundaries {
   const stride = strideOf(columns.family);
-  const { starts, entryCount } = columns;
+  const { starts, entryCount, large } = columns;
   const keys = new Uint32Array(entryCount * 2 * stride);
   const predicates = indexColumn(columns.count - 1, entryCount * 2);
   const pushEdges = columns.family === 4 ? pushEdges4 : pushEdges6;
   let count = 0;
   for (let predicate = 0; predicate < columns.count; predicate++) {
-    const end = pushEdges(columns, starts[predicate]!, starts[predicate + 1]!, keys, count); // predicate < count
+    const whole = large.get(predicate);
+    const end =
+      whole === undefined
+        ? pushEdges(columns, starts[predicate]!, starts[predicate + 1]!, keys, count) // predicate < count
+        : pushEdges(whole, 0, whole.lengths.length, keys, count);
     if (end - count > 16)
       predicates.fill(predicate, count, end); // a call out of JavaScript, too much for a few
     else for (let i = count; i < end; i++) predicates[i] = predicate;
     count = end;
   }
-  return mergeRuns(stride, { keys, predicates, count });
+  const boundaries = { keys, predicates, count };
+  mergeRuns(stride, boundaries);
+  return boundaries;
 }
 
 /** Addresses of an IPv4 prefix by its length: a power each time takes as long as the rest of a step. */
@@ -297,7 +303,7 @@ const SPANS4 = Float64Array.from({ length: 33 }, (_, length) => 2 ** (32 - lengt
  * the new count.
  */
 function pushEdges4(
-  { words, lengths }: PredicateColumns,
+  { words, lengths }: Pick<Prefixes, 'words' | 'lengths'>,
   start: number,
   end: number,
   keys: Uint32Array,
@@ -315,7 +321,7 @@ function pushEdges4(
 }
 
 function pushEdges6(
-  { words, lengths }: PredicateColumns,
+  { words, lengths }: Pick<Prefixes, 'words' | 'lengths'>,
   start: number,
   end: number,
   keys: Uint32Array,
@@ -349,28 +355,29 @@ function stepOver6(keys: Uint32Array, at: number, length: number): boolean {
   return false;
 }
 
-/** Natural merge sort, stable. Ascending input costs one look at it. */
-function mergeRuns(stride: 1 | 4, boundaries: Boundaries): Boundaries {
-  let from = boundaries;
-  let runs = naturalRuns(stride, from);
-  if (runs.length <= 2) return from;
-  let into: Boundaries = {
-    keys: new Uint32Array(from.count * stride),
-    predicates: from.predicates.slice(),
-    count: from.count,
-  };
+/** Natural merge sort in place. Ascending input costs one look at it. */
+function mergeRuns(stride: 1 | 4, boundaries: Boundaries): void {
+  let runs = naturalRuns(stride, boundaries);
+  let spare = spareFor(stride, boundaries, 0);
   while (runs.length > 2) {
     const merged: number[] = [0];
     for (let r = 0; r + 1 < runs.length; r += 2) {
-      const middle = runs[r + 1]!; // r + 1 < length
+      const start = runs[r]!; // r + 1 < length
+      const middle = runs[r + 1]!;
       const end = runs[r + 2] ?? middle;
-      mergeTwo(stride, from, into, runs[r]!, middle, end);
+      const shorter = Math.min(middle - start, end - middle);
+      if (shorter > spare.count) spare = spareFor(stride, boundaries, Math.max(shorter, spare.count * 2));
+      mergeTwo(stride, boundaries, spare, start, middle, end);
       merged.push(end);
     }
     runs = merged;
-    [from, into] = [into, from];
   }
-  return from;
+}
+
+/** Room for so many of some boundaries, and no more than half of them. */
+function spareFor(stride: 1 | 4, { predicates, count }: Boundaries, wanted: number): Boundaries {
+  const room = Math.min(wanted, count >> 1);
+  return { keys: new Uint32Array(room * stride), predicates: predicates.slice(0, room), count: room };
 }
 
 /** Where the ascending stretches begin, and the end. */
@@ -381,34 +388,54 @@ function naturalRuns(stride: 1 | 4, { keys, count }: Boundaries): number[] {
   return runs;
 }
 
-/** Merges [start, middle) and [middle, end) of `from` into the same places of `into`. */
+/**
+ * Merges [start, middle) and [middle, end), of which the spare has room for the shorter: that goes there, and
+ * its place is filled from its outer end on.
+ */
 function mergeTwo(
   stride: 1 | 4,
-  from: Boundaries,
-  into: Boundaries,
+  { keys, predicates }: Boundaries,
+  { keys: spareKeys, predicates: sparePredicates }: Boundaries,
   start: number,
   middle: number,
   end: number,
 ): void {
-  const { keys, predicates } = from;
-  const { keys: intoKeys, predicates: intoPredicates } = into;
-  let i = start;
-  let j = middle;
-  let out = start;
-  while (i < middle && j < end) {
-    const takeFirst = stride === 1 ? keys[i]! <= keys[j]! : compareWordsAt(keys, i, keys, j, stride) <= 0; // i, j < count
-    const at = takeFirst ? i++ : j++;
-    intoPredicates[out] = predicates[at]!; // at < count
-    if (stride === 1) intoKeys[out] = keys[at]!;
-    else copyKey6(keys, at, intoKeys, out);
-    out++;
+  const isForward = middle - start <= end - middle;
+  const from = isForward ? start : middle;
+  const count = isForward ? middle - start : end - middle;
+  for (let k = 0; k < count; k++) {
+    sparePredicates[k] = predicates[from + k]!; // within the boundaries
+    if (stride === 1) spareKeys[k] = keys[from + k]!;
+    else copyKey6(keys, from + k, spareKeys, k);
   }
-  const rest = i < middle ? i : j; // of one side: as many as places are left
-  intoKeys.set(keys.subarray(rest * stride, (rest + end - out) * stride), out * stride);
-  intoPredicates.set(predicates.subarray(rest, rest + end - out), out);
+  const step = isForward ? 1 : -1;
+  const beyond = isForward ? end : start - 1; // the end of those that stay
+  let out = isForward ? start : end - 1;
+  let i = isForward ? 0 : count - 1; // the next of the spare
+  let j = isForward ? middle : middle - 1; // the next of those that stay
+  for (let left = count; left > 0; out += step) {
+    let isDue = j === beyond;
+    if (!isDue) {
+      // i and j are within the spare and what stays.
+      const order = stride === 1 ? spareKeys[i]! - keys[j]! : compareWordsAt(spareKeys, i, keys, j, 4);
+      isDue = isForward ? order <= 0 : order >= 0;
+    }
+    if (isDue) {
+      predicates[out] = sparePredicates[i]!; // likewise
+      if (stride === 1) keys[out] = spareKeys[i]!;
+      else copyKey6(spareKeys, i, keys, out);
+      i += step;
+      left--;
+    } else {
+      predicates[out] = predicates[j]!;
+      if (stride === 1) keys[out] = keys[j]!;
+      else copyKey6(keys, j, keys, out);
+      j += step;
+    }
+  }
 }
 
-/** Turns boundaries into intervals, in the memory of the boundaries' keys: intervals are never more. */
+/** Turns boundaries into intervals, in the memory of the boundaries: intervals are never more. */
 function sweep(family: Family, boundaries: Boundaries, sets: ClassSets): Cut {
   const stride = strideOf(family);
   const { keys, predicates, count } = boundaries;
@@ -417,8 +444,8 @@ function sweep(family: Family, boundaries: Boundaries, sets: ClassSets): Cut {
     by: new Uint32Array(STEP_SLOTS),
     to: new Uint32Array(STEP_SLOTS),
   };
-  let classes = indexColumn(0, count);
-  let widest = 0xff;
+  let classes = predicates;
+  let widest = 2 ** (8 * classes.BYTES_PER_ELEMENT) - 1;
   let seen = new Uint8Array(256);
   let intervals = 0;
   let classId = NO_PREDICATE_CLASS;

@@ -1,17 +1,27 @@
 /**
  * Predicate columns: the canonical prefixes of many predicates of one family, predicate after predicate in
- * one column, so that 2^18 predicates of one prefix each are three arrays and not a million objects.
+ * one column, so that 2^18 predicates of one prefix each are three arrays and not a million objects. Large
+ * ones are left where they are.
  */
 
 import { type Family, type Prefixes, strideOf } from '@rulecast/rules';
 
+/** Our choice: fewer entries are copied in a microsecond. */
+const LARGE_ENTRIES = 1024;
+
 export class PredicateColumns {
   readonly family: Family;
-  /** Predicate p has the entries [starts[p], starts[p + 1]); longer than needed, like the two below. */
+  /** By predicate; nobody writes to them. */
+  readonly large = new Map<number, Prefixes>();
+  /**
+   * Predicate p, if not large, has the entries [starts[p], starts[p + 1]); longer than needed, like the two
+   * below.
+   */
   starts = new Uint32Array(16);
   words: Uint32Array = new Uint32Array(0);
   lengths: Uint8Array = new Uint8Array(0);
   #used = 0;
+  #largeEntries = 0;
 
   constructor(family: Family) {
     this.family = family;
@@ -24,17 +34,24 @@ export class PredicateColumns {
 
   /** How many prefixes all its predicates have. */
   get entryCount(): number {
+    return this.#joined + this.#largeEntries;
+  }
+
+  /** Entries of those that are not large. */
+  get #joined(): number {
     return this.starts[this.#used]!; // there is one start more than there are predicates
   }
 
-  /**
-   * Appends the next predicate: a canonical column, or none. The first one is not copied, but neither written
-   * to.
-   */
+  /** Appends the next predicate: a canonical column, or none. */
   push(column: Prefixes | undefined): void {
-    if (column === undefined) this.pushSpan(this.words, 0, this.lengths, 0, 0);
-    else if (this.entryCount === 0 && column.lengths.length > 1) this.#adopt(column);
-    else this.pushSpan(column.words, 0, column.lengths, 0, column.lengths.length);
+    const count = column?.lengths.length ?? 0;
+    if (column === undefined) this.#close(this.#joined);
+    else if (count < LARGE_ENTRIES) this.pushSpan(column.words, 0, column.lengths, 0, count);
+    else {
+      this.large.set(this.#used, column);
+      this.#largeEntries += count;
+      this.#close(this.#joined);
+    }
   }
 
   /**
@@ -43,7 +60,7 @@ export class PredicateColumns {
    */
   pushSpan(words: Uint32Array, wordAt: number, lengths: Uint8Array, at: number, count: number): void {
     const stride = strideOf(this.family);
-    const start = this.entryCount;
+    const start = this.#joined;
     const end = start + count;
     if (end > this.lengths.length) this.#grow(Math.max(end, this.lengths.length * 2));
     if (count === 1) {
@@ -57,17 +74,7 @@ export class PredicateColumns {
     this.#close(end);
   }
 
-  /**
-   * Takes a column as its own: the one large list of most rule sets. More entries make it grow, and thereby
-   * copy.
-   */
-  #adopt({ words, lengths }: Prefixes): void {
-    this.words = words;
-    this.lengths = lengths;
-    this.#close(lengths.length);
-  }
-
-  /** Ends the next predicate after so many entries in all. */
+  /** Ends the next predicate after so many entries that are not of large ones. */
   #close(entries: number): void {
     if (this.#used + 2 > this.starts.length) {
       const longer = new Uint32Array(this.starts.length * 2);

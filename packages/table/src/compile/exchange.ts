@@ -2,7 +2,7 @@
  * What a table and its compile thread say to each other.
  *
  *   table ── parts … ───▶ thread        only those that the thread does not hold yet, some a message
- *         ── compile ─────▶             names all parts; those it does not name are forgotten
+ *         ── compile ─────▶             names all parts; those it does not name, and what was lent, are forgotten
  *         ◀─── measured, refused or failed
  *         ── write or drop ▶            where in the table's memory; nowhere, if it does not fit
  *         ◀─── compiled or failed
@@ -27,6 +27,8 @@ export type CompilePart =
 export interface SentPart {
   readonly id: number;
   readonly part: CompilePart;
+  /** For the next compile alone. */
+  readonly isLent: boolean;
 }
 
 export type ToCompileThread =

@@ -24,9 +24,11 @@ class CompileThread {
   readonly #lists = new Map<number, List>();
   readonly #policies = new Map<number, PolicyColumns>();
   readonly #resolutions = new Map<number, RuleSet['resolutions']>();
+  readonly #lent = new Set<number>();
   #compiled: CompiledImage | undefined; // measured, and not yet told where to go
 
-  keep({ id, part }: SentPart): void {
+  keep({ id, part, isLent }: SentPart): void {
+    if (isLent) this.#lent.add(id);
     if (part.kind === 'list') this.#lists.set(id, part.list);
     else if (part.kind === 'policy') this.#policies.set(id, part.policy);
     else this.#resolutions.set(id, unpackedResolutions(part.names, part.sets));
@@ -71,8 +73,9 @@ class CompileThread {
     };
     const named = new Set([...request.lists.map(([, id]) => id), ...request.policies, request.resolutions]);
     for (const parts of [this.#lists, this.#policies, this.#resolutions]) {
-      for (const id of parts.keys()) if (!named.has(id)) parts.delete(id);
+      for (const id of parts.keys()) if (!named.has(id) || this.#lent.has(id)) parts.delete(id);
     }
+    this.#lent.clear();
     return compileImage(rules, request.environment, request.limits);
   }
 }
