@@ -1,10 +1,11 @@
 /**
  * A thousand subscribers on one publisher, in one process of their own, which take releases without applying
  * them: from the commit of a release to APPLIED of the last of them, and what of that is the publisher's:
- * time, CPU, memory, and the longest stall of its event loop.
+ * time, CPU, memory, and the longest stall of its event loop, whole and without what it waited for a
+ * processor; beside it the longest stall of a process that does nothing.
  */
 
-import { fork } from 'node:child_process';
+import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,6 +16,7 @@ import { SUBSCRIBERS_MAX } from '@rulecast/protocol';
 import { churned, millionHosts, textOf } from '../inputs.mjs';
 import { rulectl, startPublisher } from '../processes.mjs';
 import { committed } from './committed.mjs';
+import { probed, stallOf } from './probed.mjs';
 import { grouped, machineLine, median, ms, runsOf, table } from './report.mjs';
 
 const HOSTS = 1_000_000;
@@ -24,6 +26,16 @@ const SEED = 0xf1ee7;
 const QUIET_MS = 10_000;
 /** Long enough to fill what a sleeper may be sent, shorter than the time after which it is dropped. */
 const ASLEEP_MS = 5000;
+const HEAD = [
+  'what',
+  'to the last, ms',
+  "publisher's CPU, ms",
+  'longest stall, ms',
+  'its own, ms',
+  "an idle process's, ms",
+  'RSS, MiB',
+  'bytes each',
+];
 const FLEET = fileURLToPath(new URL('fleet-subscribers.mjs', import.meta.url));
 
 /**
@@ -39,7 +51,9 @@ export async function run(args) {
   process.stdout.write(`${machineLine(runs)}\n${grouped(sessions)} subscribers.\n\n`);
   const directory = mkdtempSync(join(tmpdir(), 'rulecast-fleet-'));
   const stalls = join(directory, 'stall');
-  let { publisher, probe } = await startProbed(directory, stalls);
+  const idler = await probed(stalls, idleProcess);
+  let publisher = await probed(stalls, () => startPublisher(directory));
+  let probe = new Probe(publisher.process, idler, stalls);
   let { words } = millionHosts(HOSTS, SEED);
   /** @type {string[][]} */
   const rows = [];
@@ -47,7 +61,8 @@ export async function run(args) {
   const row = (what, tookMs, cost, bytes) => {
     const took = tookMs === undefined ? '' : ms(tookMs);
     const each = bytes === undefined ? '' : grouped(bytes / sessions);
-    rows.push([what, took, ms(cost.cpuMs), ms(cost.stallMs), cost.mib.toFixed(0), each]);
+    const stall = [cost.stallMs, cost.ownMs, cost.idlerMs].map(ms);
+    rows.push([what, took, ms(cost.cpuMs), ...stall, cost.mib.toFixed(0), each]);
   };
   /** @type {import('node:child_process').ChildProcess | undefined} */
   let fleet;
@@ -80,7 +95,8 @@ export async function run(args) {
     if (code !== 0) throw new Error(`rulectl status ended with ${code}`);
     row('rulectl status --json', statusMs, await probe.since());
     await publisher.stop();
-    ({ publisher, probe } = await startProbed(directory, stalls));
+    publisher = await probed(stalls, () => startPublisher(directory));
+    probe = new Probe(publisher.process, idler, stalls);
     const againMs = performance.now();
     fleet.send('again');
     const [{ tries }] = /** @type {[{ tries: number }]} */ (await once(fleet, 'message'));
@@ -93,27 +109,19 @@ export async function run(args) {
     row('all want a million, and read nothing', undefined, await probe.since());
   } finally {
     fleet?.kill('SIGKILL');
+    idler.kill('SIGKILL');
     await publisher.stop();
     rmSync(directory, { recursive: true, force: true });
   }
-  const head = [
-    'what',
-    'to the last, ms',
-    "publisher's CPU, ms",
-    'longest stall, ms',
-    'RSS, MiB',
-    'bytes each',
-  ];
-  process.stdout.write(table(head, rows));
+  process.stdout.write(table(HEAD, rows));
 }
 
-/** @param {string} directory @param {string} stalls Where it writes how long it stood still. */
-async function startProbed(directory, stalls) {
-  process.env['RULECAST_STALLS'] = stalls;
-  process.env['NODE_OPTIONS'] = `--import=${new URL('stall-probe.mjs', import.meta.url).href}`;
-  const publisher = await startPublisher(directory);
-  delete process.env['NODE_OPTIONS'];
-  return { publisher, probe: new Probe(publisher.process, stalls) };
+/** Does nothing, and waits for a processor as the others do; resolves once it runs. */
+async function idleProcess() {
+  const script = "process.stdout.write('.'); setInterval(() => undefined, 1e6);";
+  const idler = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  await once(idler.stdout, 'data');
+  return idler;
 }
 
 /** @param {import('node:child_process').ChildProcess} fleet @param {number} count */
@@ -138,29 +146,43 @@ function allOf(all, of) {
     bytes: value('bytes'),
     cpuMs: value('cpuMs'),
     stallMs: value('stallMs'),
+    ownMs: value('ownMs'),
+    idlerMs: value('idlerMs'),
     mib: value('mib'),
   };
 }
 
-/** What a process costs, from each look to the next. */
+/** What a process costs, from each look to the next; and how long one stands still that does nothing. */
 class Probe {
-  /** @param {import('node:child_process').ChildProcess} daemon @param {string} stalls */
-  constructor(daemon, stalls) {
+  /**
+   * @param {import('node:child_process').ChildProcess} daemon
+   * @param {import('node:child_process').ChildProcess} idler
+   * @param {string} stalls Where both write how long they stood still.
+   */
+  constructor(daemon, idler, stalls) {
     this.daemon = daemon;
+    this.idler = idler;
     this.pid = daemon.pid ?? 0;
-    this.file = `${stalls}.${this.pid}`;
+    this.stalls = stalls;
     this.cpuMs = cpuOf(this.pid);
-    daemon.kill('SIGUSR2');
+    for (const one of [daemon, idler]) one.kill('SIGUSR2');
   }
 
   async since() {
-    rmSync(this.file, { force: true });
-    this.daemon.kill('SIGUSR2');
-    while (!existsSync(this.file)) await pause(10);
+    const [own, idler] = [await this.#stall(this.daemon), await this.#stall(this.idler)];
     const [cpuMs, before] = [cpuOf(this.pid), this.cpuMs];
     this.cpuMs = cpuMs;
     const kib = Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${this.pid}/status`, 'utf8'))?.[1]);
-    return { cpuMs: cpuMs - before, stallMs: Number(readFileSync(this.file, 'utf8')), mib: kib / 1024 };
+    return { ...own, idlerMs: idler.stallMs, cpuMs: cpuMs - before, mib: kib / 1024 };
+  }
+
+  /** @param {import('node:child_process').ChildProcess} one */
+  async #stall(one) {
+    const file = `${this.stalls}.${one.pid}`;
+    rmSync(file, { force: true });
+    one.kill('SIGUSR2');
+    while (!existsSync(file)) await pause(10);
+    return stallOf(this.stalls, one);
   }
 }
 

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { churned, millionHosts, textOf } from '../inputs.mjs';
 import { rulectl, startPublisher } from '../processes.mjs';
+import { probed, stallOf } from './probed.mjs';
 import { grouped, machineLine, median, ms, runsOf, table } from './report.mjs';
 
 const MILLION = 1_000_000;
@@ -83,10 +84,8 @@ async function refreshed({ lists, before, after }) {
   };
   place(before);
   writeFileSync(join(directory, 'publisher.yaml'), `lists:\n${lists}`);
-  process.env['RULECAST_STALLS'] = file;
-  process.env['NODE_OPTIONS'] = `--import=${new URL('stall-probe.mjs', import.meta.url).href}`;
-  const publisher = await startPublisher(directory, ['--config', join(directory, 'publisher.yaml')]);
-  delete process.env['NODE_OPTIONS'];
+  const own = ['--config', join(directory, 'publisher.yaml')];
+  const publisher = await probed(file, () => startPublisher(directory, own));
   const { pid } = publisher.process;
   let refreshMs = 0;
   let peakMb = 0;
@@ -100,7 +99,7 @@ async function refreshed({ lists, before, after }) {
   } finally {
     await publisher.stop();
   }
-  const stallMs = Number(readFileSync(`${file}.${pid}`, 'utf8'));
+  const { stallMs } = stallOf(file, publisher.process);
   rmSync(directory, { recursive: true, force: true });
   return { stallMs, refreshMs, peakMb };
 }

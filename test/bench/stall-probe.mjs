@@ -1,27 +1,54 @@
 /**
- * Loaded into a daemon by `node --import`: measures how long its event loop stalls. At each SIGUSR2, and at
- * exit, it writes the longest stall since the SIGUSR2 before, in milliseconds, to the file named in
- * RULECAST_STALLS, with the process id appended. The first SIGUSR2 begins, and writes nothing.
+ * Loaded into a process by `node --import`: measures how long its event loop stalls, and how much of that is
+ * its own doing. At each SIGUSR2, and at exit, it writes the longest since the SIGUSR2 before, in
+ * milliseconds and as JSON, to the file named in RULECAST_STALLS, with the process id appended. The first
+ * SIGUSR2 begins, and writes nothing.
  */
 
-import { renameSync, writeFileSync } from 'node:fs';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { openSync, readSync, renameSync, writeFileSync } from 'node:fs';
+import { isMainThread } from 'node:worker_threads';
 
-const RESOLUTION_MS = 1;
-const histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
+/**
+ * What a stall is told apart by: the kernel counts, in nanoseconds, how long the main thread ran, and how
+ * long it could have run and others had the processor, those of the same process included.
+ */
+const SCHEDSTAT = openSync('/proc/self/schedstat', 'r');
+const LOOK_EVERY_MS = 2;
+const text = Buffer.alloc(64);
+
 let hasBegun = false;
+let longest = { stallMs: 0, ownMs: 0 };
+let [atMs, waitedMs] = [performance.now(), waited()];
 
-process.on('SIGUSR2', () => {
-  if (hasBegun) write();
-  hasBegun = true;
-  histogram.enable();
-  histogram.reset();
-});
-process.on('exit', write);
+if (isMainThread) {
+  process.on('SIGUSR2', () => {
+    if (hasBegun) write();
+    else setInterval(look, LOOK_EVERY_MS).unref();
+    hasBegun = true;
+    longest = { stallMs: 0, ownMs: 0 };
+    [atMs, waitedMs] = [performance.now(), waited()];
+  });
+  process.on('exit', write);
+}
+
+/** A timer that is late: by how much, and by how much without what it waited for a processor. */
+function look() {
+  const [nowMs, nowWaitedMs] = [performance.now(), waited()];
+  const stallMs = nowMs - atMs;
+  const ownMs = stallMs - (nowWaitedMs - waitedMs);
+  longest = { stallMs: Math.max(longest.stallMs, stallMs), ownMs: Math.max(longest.ownMs, ownMs) };
+  [atMs, waitedMs] = [nowMs, nowWaitedMs];
+}
+
+/** For a processor, since this process began. */
+function waited() {
+  const length = readSync(SCHEDSTAT, text, 0, text.length, 0);
+  return Number(text.toString('latin1', 0, length).split(' ')[1]) / 1e6;
+}
 
 /** Whole, or not there. */
 function write() {
   const file = `${process.env['RULECAST_STALLS']}.${process.pid}`;
-  writeFileSync(`${file}.next`, String(histogram.max / 1e6));
+  writeFileSync(`${file}.next`, JSON.stringify(longest));
   renameSync(`${file}.next`, file);
 }

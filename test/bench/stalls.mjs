@@ -3,11 +3,12 @@
  * wait so long.
  */
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { churned, millionHosts, seedPolicy, textOf } from '../inputs.mjs';
 import { PERMITTED, rulectl, startPublisher, startSubscriber } from '../processes.mjs';
+import { probed, stallOf } from './probed.mjs';
 import { machineLine, median, ms, runsOf, table } from './report.mjs';
 
 /**
@@ -68,11 +69,9 @@ export async function run(args) {
 async function stallsOf(workload) {
   const directory = mkdtempSync(join(tmpdir(), 'rulecast-stalls-'));
   const file = join(directory, 'stall');
-  process.env['RULECAST_STALLS'] = file;
-  process.env['NODE_OPTIONS'] = `--import=${new URL('stall-probe.mjs', import.meta.url).href}`;
-  const publisher = await startPublisher(directory);
-  const subscriber = await startSubscriber(directory, 'bench', ['--state', join(directory, 'subscriber')]);
-  delete process.env['NODE_OPTIONS'];
+  const publisher = await probed(file, () => startPublisher(directory));
+  const own = ['--state', join(directory, 'subscriber')];
+  const subscriber = await probed(file, () => startSubscriber(directory, 'bench', own));
   try {
     await publisher.logged((line) => line['msg'] === 'subscriber connected');
     // Warm: workers started, code compiled, a rule that uses the list in force.
@@ -88,9 +87,10 @@ async function stallsOf(workload) {
     await subscriber.stop();
     await publisher.stop();
   }
-  /** @param {import('../processes.mjs').Daemon} daemon */
-  const stall = (daemon) => Number(readFileSync(`${file}.${daemon.process.pid}`, 'utf8'));
-  const result = { publisher: stall(publisher), subscriber: stall(subscriber) };
+  const [published, received] = [publisher, subscriber].map(
+    (daemon) => stallOf(file, daemon.process).stallMs,
+  );
+  const result = { publisher: published ?? 0, subscriber: received ?? 0 };
   rmSync(directory, { recursive: true, force: true });
   return result;
 }

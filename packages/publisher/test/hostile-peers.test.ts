@@ -11,7 +11,7 @@ import {
   parseEndpoint,
 } from '@rulecast/vchan';
 import { pino } from 'pino';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
 import { type Binding, Bindings } from '../src/admission/bindings.ts';
@@ -171,22 +171,52 @@ describe('connections that say nothing', () => {
   });
 });
 
+/** Asked after all is over: by how much something grew in a turn of the event loop at most. */
+function mostInATurn(count: () => number): () => number {
+  let [before, most] = [count(), 0];
+  const turn = (): void => {
+    most = Math.max(most, count() - before);
+    before = count();
+    next = setImmediate(turn);
+  };
+  let next = setImmediate(turn);
+  return () => {
+    clearImmediate(next);
+    return most;
+  };
+}
+
+/** Of the pace; two of its turns may fall into one that is looked at. */
+const TURN_MOST = 64;
+
 describe('a fleet that comes back at once', () => {
   it('is let in at the first try, some of it in each turn', async () => {
     const { publisher, endpoint, logged } = await house();
-    let [before, most] = [0, 0]; // that were let in, by the turn before, and within one
-    const turn = (): void => {
-      const { length } = logged.filter(({ msg }) => msg === 'subscriber connected');
-      most = Math.max(most, length - before);
-      before = length;
-      next = setImmediate(turn);
-    };
-    let next = setImmediate(turn);
+    const most = mostInATurn(() => logged.filter(({ msg }) => msg === 'subscriber connected').length);
     const names = Array.from({ length: 120 }, (_, i) => `fw-${i}`);
     await Promise.all(names.map((name) => ScriptedSubscriber.greet(endpoint, name)));
-    clearImmediate(next);
     expect(publisher.subscribers.connected()).toHaveLength(names.length);
-    expect(most).toBeLessThanOrEqual(64); // two turns of the pace may fall into one of these
+    expect(most()).toBeLessThanOrEqual(TURN_MOST);
+  });
+});
+
+describe('what is said at once', () => {
+  it('is heard in turns, by many or by one', async () => {
+    const { publisher, endpoint } = await house();
+    const names = Array.from({ length: 120 }, (_, i) => `fw-${i}`);
+    const fleet = await Promise.all(names.map((name) => ScriptedSubscriber.greet(endpoint, name)));
+    const heard = vi.spyOn(publisher, 'nowMs'); // which each event of a session asks for
+    const most = mostInATurn(() => heard.mock.calls.length);
+    await Promise.all(fleet.map((one) => one.send({ kind: 'ping' })));
+    for (const one of fleet) await one.next('pong');
+    expect(heard.mock.calls.length).toBeGreaterThanOrEqual(names.length);
+    const [loud] = fleet;
+    await Promise.all(names.map(() => loud?.send({ kind: 'ping' })));
+    for (const _ of names) await loud?.next('pong');
+    expect(heard.mock.calls.length).toBeGreaterThanOrEqual(2 * names.length);
+    for (const one of fleet) one.channel.close();
+    await expect.poll(() => publisher.subscribers.connected()).toHaveLength(0);
+    expect(most()).toBeLessThanOrEqual(TURN_MOST);
   });
 });
 

@@ -21,6 +21,7 @@ import {
 import { EMPTY_RULE_SET, type RuleSet } from '@rulecast/rules';
 import { type Channel, connect, type Endpoint } from '@rulecast/vchan';
 import { onTestFinished } from 'vitest';
+import { turns } from '../../../test/kit/turns.ts';
 
 /** A release as a subscriber has it. */
 export interface Held {
@@ -120,6 +121,7 @@ export class ScriptedSubscriber {
   async isQuiet(): Promise<boolean> {
     await this.send({ kind: 'ping', hash: this.inForce, ageMs: undefined });
     const received = await this.connection.receive();
+    await turns(1); // it is no more in the queue of who said it, who may say BYE
     return received?.message.kind === 'pong';
   }
 

@@ -1,6 +1,7 @@
 /**
  * Shares the turns of the event loop among all sessions: a thousand that want something at once, to be
- * accepted, an OFFER, a CHUNK, a signature, would hold up all else for as long as it takes them together.
+ * accepted or heard, an OFFER, a CHUNK, a signature, would hold up all else for as long as it takes them
+ * together.
  */
 
 import type { Turn } from '@rulecast/protocol';

@@ -55,13 +55,17 @@ export class SubscriberSession implements NameHolder {
     return this.#state.kind !== 'closed';
   }
 
-  /** Runs until the connection ends. */
+  /**
+   * Runs until the connection ends. Messages are heard at the pace of all: of a thousand sockets that have
+   * something to read the event loop reads in one turn, and one may hold a thousand messages.
+   */
   async run(): Promise<void> {
+    const { pace } = this.#publisher;
     this.#feed({ kind: 'tick' });
     let fault: Fault | undefined;
     try {
       for (;;) {
-        const received = await this.#connection.receive();
+        const received = await this.#connection.receive().finally(() => pace.step());
         if (received === undefined) break;
         this.#feed({ kind: 'received', ...received });
       }
