@@ -34,6 +34,7 @@ export {
   joinChanges,
   type PartChange,
   type RuleSetDelta,
+  replacedIn,
   ruleSetsAfter,
 } from './codec/delta.ts';
 export type { EditCounts, PartEdits } from './codec/part-edits.ts';
@@ -55,7 +56,9 @@ export {
   type Catalogue,
   catalogueOf,
   cataloguePieces,
+  noteCatalogue,
   type PartRecord,
+  type PartSize,
   type Totals,
 } from './content/catalogue.ts';
 export {

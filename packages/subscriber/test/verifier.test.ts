@@ -2,6 +2,7 @@
  * Verifying off the event loop: the same answers as in place, and what did not change stays the same object.
  */
 
+import { Worker } from 'node:worker_threads';
 import {
   decodeManifest,
   diffRuleSets,
@@ -23,6 +24,9 @@ import {
   EMPTY_PREFIX_SET,
   EMPTY_RULE_SET,
   emptyPolicy,
+  entryCount,
+  type List,
+  nameListOf,
   PrefixBuilder,
   type PrefixList,
   parseRule,
@@ -73,6 +77,14 @@ function changedHosts({ lists }: RuleSet, step: number): PrefixList {
     builder.push(Uint32Array.of(i < 100 && i % step === 0 ? word + 1 : word), 0, 32);
   }
   return prefixListOf({ v4: canonicalPrefixes(builder.build()), v6: list.v6 });
+}
+
+/** The list with every second host moved to the next address. */
+function everySecond({ lists }: RuleSet): PrefixList {
+  const list = lists.get('hosts');
+  if (list?.kind !== 'prefixes') throw new TypeError('no list of prefixes');
+  const words = list.v4.words.map((word, i) => (i % 2 === 0 ? word : word ^ 1));
+  return prefixListOf({ v4: canonicalPrefixes({ ...list.v4, words }), v6: list.v6 });
 }
 
 const rules = new RunBuilder();
@@ -154,6 +166,36 @@ describe('a large release', () => {
     expect(ruleSet.lists.get('kept')).toBe(OLD.lists.get('kept'));
     expect(ruleSet.policies.get('default')).toBe(OLD.policies.get('default'));
     expect(ruleSet.resolutions).toBe(OLD.resolutions);
+  });
+
+  it('goes to the thread without the lists of its base that it puts anew or takes away', async () => {
+    const posted = vi.spyOn(Worker.prototype, 'postMessage');
+    try {
+      const names = nameListOf(['a.example', 'b.example'], false);
+      const withLists = (base: RuleSet, lists: Readonly<Record<string, List>>): RuleSet => {
+        return { ...base, lists: new Map([...base.lists, ...Object.entries(lists)]) };
+      };
+      const before = withLists(OLD, { gone: hosts(9, 9), names, same: names });
+      const after = withLists(NEW, { same: names });
+      const { claim } = claimOf(before, after);
+      const { ruleSet } = await verifier.verify(claim);
+      expectSame(ruleSet, after);
+      expect(ruleSet.lists.get('same')).toBe(names);
+      const sent = (): ReadonlyMap<string, List> => posted.mock.calls.at(-1)?.[0].claim.base.lists;
+      expect([...sent()].map(([name, list]) => [name, entryCount(list)])).toEqual([
+        ['hosts', 0],
+        ['kept', 500],
+        ['gone', 0],
+        ['names', 0],
+        ['same', 2],
+      ]);
+
+      const patched = claimOf(NEW, ruleSetOf(everySecond(NEW)));
+      expectSame((await verifier.verify(patched.claim)).ruleSet, ruleSetOf(everySecond(NEW)));
+      expect(sent().get('hosts')).toEqual(NEW.lists.get('hosts'));
+    } finally {
+      posted.mockRestore();
+    }
   });
 
   it('from nothing is whole, and the base is left as it was', async () => {

@@ -6,8 +6,9 @@
  * reaches the process. It is started when something long is announced, so that it is there once that has
  * come, and ended when it has answered: what follows, compiling a large release, is when memory is short.
  *
- * A rule set that crosses between threads is copied, so the answer holds only the parts that are not those of
- * the base: what did not change stays the same object here, and its digest and its compiled form stay known.
+ * A rule set that crosses between threads is copied, so the claim goes without the lists of the base that are
+ * put anew or taken away, and the answer holds only the parts that are not those of the base: what did not
+ * change stays the same object here, and its digest and its compiled form stay known.
  */
 
 import {
@@ -16,18 +17,23 @@ import {
   ErrorCode,
   entriesIn,
   heapMebibytes,
+  type PartSize,
   ProtocolError,
+  replacedIn,
   systemTurn,
   type Totals,
   type Turn,
 } from '@rulecast/protocol';
 import {
+  EMPTY_PREFIX_SET,
   entryCount,
   inTurns,
   type List,
+  NO_NAMES,
   type Policy,
   type PrefixSet,
   policyRuleCount,
+  prefixListOf,
   type RuleSet,
 } from '@rulecast/rules';
 import { ThreadCode, ThreadError, ThreadHost } from '@rulecast/threads';
@@ -49,6 +55,8 @@ export type VerifierRequest =
       readonly claim: Claim;
       /** Of the parts of its base, one after the other, in their order. */
       readonly baseDigests: Uint8Array;
+      /** By their places, those that have no content. */
+      readonly leftOut: ReadonlyMap<number, PartSize>;
     }
   | { readonly kind: 'snapshot'; readonly ruleSet: RuleSet };
 
@@ -159,7 +167,9 @@ export class Verifier {
       }
     }
     const mebibytes = heapMebibytes(catalogueOf(claim.base), decodeManifest(claim.manifestBytes));
-    const request = { kind: 'verify', claim, baseDigests: digestsOf(claim.base) } as const;
+    const { base, leftOut } = withoutReplaced(claim);
+    const baseDigests = digestsOf(claim.base);
+    const request = { kind: 'verify', claim: { ...claim, base }, baseDigests, leftOut } as const;
     const answer = await this.#ask(request, mebibytes, this.#deadlineMs);
     if (answer.kind !== 'verified') throw unexpected(answer);
     const ruleSet = merged(claim.base, answer.changed);
@@ -215,6 +225,24 @@ function failureOf(cause: ThreadError, deadlineMs: number): Error {
 }
 
 const NOTHING: Totals = { parts: 0, prefixes: 0, others: 0, bytes: 0 };
+
+/** The base of a claim without the lists that its stream replaces, and how large these are. */
+function withoutReplaced({ base, stream }: Claim): {
+  readonly base: RuleSet;
+  readonly leftOut: ReadonlyMap<number, PartSize>;
+} {
+  const { items, records } = catalogueOf(base);
+  const lists = new Map(base.lists);
+  const leftOut = new Map<number, PartSize>();
+  for (const at of replacedIn(base, stream)) {
+    const [part, record] = [items[at], records[at]];
+    if (part === undefined || record === undefined || !('list' in part)) continue;
+    const { list, name } = part;
+    lists.set(name, list.kind === 'names' ? { ...list, names: NO_NAMES } : prefixListOf(EMPTY_PREFIX_SET));
+    leftOut.set(at, { count: record.count, bytes: record.bytes });
+  }
+  return { base: { ...base, lists }, leftOut };
+}
 
 function merged(base: RuleSet, { lists, policies, resolutions, unmatched }: ChangedRuleSet): RuleSet {
   return {

@@ -1,11 +1,11 @@
 /** The thread of verifier.ts: one request a message. Runs from the built package. */
 
 import { parentPort } from 'node:worker_threads';
-import { ProtocolError } from '@rulecast/protocol';
+import { noteCatalogue, ProtocolError } from '@rulecast/protocol';
 import type { List, RuleSet } from '@rulecast/rules';
 import { givenAway } from '@rulecast/threads';
 import type { ChangedRuleSet, VerifierAnswer, VerifierRequest } from './verifier.ts';
-import { digestsOf, leavesFrom, noteDigests, SignedFault, snapshotStream, verify } from './verify.ts';
+import { digestsOf, leavesFrom, SignedFault, snapshotStream, verify } from './verify.ts';
 
 parentPort?.on('message', (request: VerifierRequest) => {
   const moved = new Set<ArrayBuffer>();
@@ -21,8 +21,8 @@ function answerTo(request: VerifierRequest, moved: Set<ArrayBuffer>): VerifierAn
       moved.add(stream.buffer as ArrayBuffer); // nothing here is shared memory
       return { kind: 'stream', stream };
     }
-    const { claim, baseDigests } = request;
-    noteDigests(claim.base, baseDigests);
+    const { claim, baseDigests, leftOut } = request;
+    noteCatalogue(claim.base, baseDigests, leftOut);
     const { ruleSet } = verify(claim);
     const [digests, leaves] = [digestsOf(ruleSet), leavesFrom(claim.base, ruleSet)];
     return { kind: 'verified', changed: changedFrom(claim.base, ruleSet, moved), digests, leaves };
