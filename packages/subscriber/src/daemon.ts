@@ -49,6 +49,8 @@ import { StateError } from './state/state.ts';
 
 /** Of a file with a trust line, which has 107 characters. */
 const TRUST_MAX_BYTES = 4096;
+/** So long after a start a thread is made ready that large releases would wait for. */
+const READY_AFTER_MS = 1000;
 /** Between a release in force and looking for garbage: that it is in force has been said by then. */
 const SWEEP_MS = 100;
 await runProgram('rulecast-subscriber', main);
@@ -96,10 +98,12 @@ async function main(out: Output): Promise<void> {
     await Promise.race([sink?.enforcing(), stop]);
     logger.info({ connect: connectTo, version: subscriber.status().version ?? 0 }, 'ready');
     manager.ready();
+    const cancelReady = STEADY_CLOCK.after(READY_AFTER_MS, () => void subscriber.keepReady());
     await stop;
     manager.stopping();
     logger.info('stopping');
     unwatch?.();
+    cancelReady();
     await subscriber.close();
     await names?.close();
     await sink?.close();

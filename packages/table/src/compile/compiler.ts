@@ -95,6 +95,16 @@ export class Compiler {
     this.#host.prepare(this.#heapMib, REST_MS);
   }
 
+  /** From now on there is a thread that has rehearsed, or is about to. Never rejects. */
+  keepReady(): Promise<void> {
+    const limits = { heapMib: this.#heapMib, deadlineMs: DEADLINE_MS };
+    return this.#host.keepReady(limits, (line) => {
+      this.#begin(line);
+      post(line, { kind: 'rehearse' });
+      return line.next();
+    });
+  }
+
   /**
    * Compiles a rule set into the table's memory; one at a time. Rejects with TableLimitError,
    * TableWorkerError or what `place` throws. When it has settled, the thread no longer writes there, whatever
@@ -104,7 +114,7 @@ export class Compiler {
     const limits = { heapMib: this.#heapMib, deadlineMs: DEADLINE_MS };
     try {
       return await this.#host.run(limits, async (line) => {
-        if (line.isNew) this.#held = new Set();
+        this.#begin(line);
         await this.#send(line, ruleSet, order);
         return written(line, order);
       });
@@ -116,6 +126,10 @@ export class Compiler {
   /** Ends the thread; a compile under way rejects. Resolves when the thread is gone. */
   close(): Promise<void> {
     return this.#host.close();
+  }
+
+  #begin({ isNew }: ThreadLine<FromCompileThread>): void {
+    if (isNew) this.#held = new Set();
   }
 
   /** Sends the parts that the thread lacks, some a turn of the event loop, and then the order. */
@@ -196,6 +210,8 @@ async function written(line: ThreadLine<FromCompileThread>, order: CompileOrder)
         break;
       case 'compiled':
         return { sizes: answer.sizes, edit: answer.edit };
+      case 'rehearsed':
+        throw new TypeError('the compile thread rehearsed where it was to compile');
       case 'refused':
         throw new TableLimitError(answer.code, answer.limit, answer.what);
       case 'failed':

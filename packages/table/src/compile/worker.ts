@@ -19,6 +19,7 @@ import {
   unpackedResolutions,
   type WriteRequest,
 } from './exchange.ts';
+import { rehearse } from './rehearsal.ts';
 
 class CompileThread {
   readonly #lists = new Map<number, List>();
@@ -95,10 +96,25 @@ function serve(port: MessagePort): void {
   const thread = new CompileThread();
   const garbage = new Garbage();
   port.on('message', (message: ToCompileThread) => {
-    if (message.kind === 'parts') for (const part of message.parts) thread.keep(part);
-    else if (message.kind === 'drop') thread.drop();
-    else post(port, message.kind === 'compile' ? thread.measure(message) : thread.write(message));
-    if (message.kind === 'write') garbage.sweep();
+    switch (message.kind) {
+      case 'parts':
+        for (const part of message.parts) thread.keep(part);
+        break;
+      case 'drop':
+        thread.drop();
+        break;
+      case 'compile':
+        post(port, thread.measure(message));
+        break;
+      case 'write':
+        post(port, thread.write(message));
+        garbage.sweep();
+        break;
+      case 'rehearse':
+        rehearse();
+        post(port, { kind: 'rehearsed' });
+        garbage.sweep();
+    }
   });
 }
 
