@@ -74,17 +74,28 @@ function wildcardOf(blob: usize, record: usize, portClass: u32): u32 {
   return load<u32>(at(blob, load<i32>(record, WILDCARDS)) + (<usize>portClass << 2));
 }
 
+/** The record of a row; of one that is a code the record that decides nothing, which is the first of all. */
+// @ts-ignore: decorator
+@inline
+function shapedRecord(blob: usize, shapeless: i32, row: i32): usize {
+  return at(blob, max(row, shapeless));
+}
+
+/** Where a record's shape (src/program/shape.ts) says which of its words decides in a port class. */
+// @ts-ignore: decorator
+@inline
+function placeOf(blob: usize, record: usize, portClass: u32): usize {
+  return blob + (<usize>load<u32>(record) & 0x7fffffff) + portClass;
+}
+
 /**
- * What a row that is a code, or a record with a shape (src/program/shape.ts), decides in a port class.
- * `shapeless` is the offset of a record that decides nothing.
+ * What a row decides, by its record and where its place is. As a code, a row that is none is above all codes,
+ * as the first word of a record is.
  */
 // @ts-ignore: decorator
 @inline
-function shaped(blob: usize, shapeless: i32, row: i32, portClass: u32): u32 {
-  const isCode = row < 0;
-  const record = at(blob, select(shapeless, row, isCode));
-  const place = load<u8>(blob + (<usize>load<u32>(record) & 0x7fffffff) + portClass);
-  return select<u32>(~row, load<u32>(record + (<usize>place << 2)), isCode);
+function ownOf(row: i32, record: usize, place: usize): u32 {
+  return min<u32>(~row, load<u32>(record + (<usize>load<u8>(place) << 2)));
 }
 
 /** The code that the lesser of two relative codes stands for; negative where another record goes on. */
@@ -103,7 +114,9 @@ export function decide(blob: usize, program: i32, classId: i32, protoBit: i32, d
   const shapeless = load<i32>(blob, SHAPELESS);
   if (shapeless == 0) return decideFrom(blob, record, classId, protoBit, detail);
   const portClass = portClassOf(blob, at(blob, load<i32>(blob, PORTS)), ctz(protoBit), detail, true);
-  return finish(record, shaped(blob, shapeless, row, portClass), wildcardOf(blob, record, portClass));
+  const decides = shapedRecord(blob, shapeless, row);
+  const own = ownOf(row, decides, placeOf(blob, decides, portClass));
+  return finish(record, own, wildcardOf(blob, record, portClass));
 }
 
 /** The same where there are nodes, by a record and those that go on for it. */
@@ -201,11 +214,15 @@ function shapedTile(
   const rows = at(blob, load<i32>(only));
   const mask = load<i32>(only, CLASS_MASK);
   const end = <usize>count << 2;
-  const protocols = scratch + end;
+  const places = scratch + end;
+  const protocols = places; // which are no longer needed then
   protocolsOf(protos, icmp, protocols, count);
   for (let i: usize = 0; i < end; i += 4) {
     const protocol = <u32>load<u8>(protocols + (i >> 2));
     store<u32>(scratch + i, portClassOf(blob, ports, protocol, load<i32>(details + i), true));
+  }
+  // Rows of many programs lie far apart: with little else in a loop, more of them are on their way at once.
+  for (let i: usize = 0; i < end; i += 4) {
     const classId = load<i32>(classes + i);
     if (hasPrograms) store<i32>(codes + i, rowOf(blob, recordOf(blob, max(load<i32>(programs + i), 0)), classId));
     else store<i32>(codes + i, load<i32>(at(rows, classId & mask)));
@@ -215,15 +232,24 @@ function shapedTile(
   const wildcards = at(blob, load<i32>(only, WILDCARDS));
   const base = load<i32>(only, BASE);
   const noMatch = load<i32>(only, NO_MATCH_FIELD);
+  if (hasPrograms) {
+    for (let i: usize = 0; i < end; i += 4) {
+      const record = shapedRecord(blob, shapeless, load<i32>(codes + i));
+      store<u32>(places + i, <u32>placeOf(blob, record, load<u32>(scratch + i)));
+    }
+  }
   for (let i: usize = 0; i < end; i += 4) {
     const portClass = load<u32>(scratch + i);
-    const own = shaped(blob, shapeless, load<i32>(codes + i), portClass);
+    const row = load<i32>(codes + i);
+    const decides = shapedRecord(blob, shapeless, row);
     if (hasPrograms) {
       const judge = load<i32>(programs + i);
       const record = recordOf(blob, max(judge, 0));
+      const own = ownOf(row, decides, load<u32>(places + i));
       const code = finish(record, own, wildcardOf(blob, record, portClass));
       store<i32>(codes + i, select(0, code, judge < 0));
     } else {
+      const own = ownOf(row, decides, placeOf(blob, decides, portClass));
       const code = <i32>min<u32>(own, load<u32>(wildcards + (<usize>portClass << 2)));
       store<i32>(codes + i, select(noMatch, base + code, code == NO_MATCH));
     }

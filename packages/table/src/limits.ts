@@ -29,9 +29,9 @@ export interface TableLimits {
    */
   readonly pairs: number;
   /**
-   * Words of records with shapes, 4 bytes each, and the runs looked at for them; beyond, there are none, but
-   * lists and maps by protocol and port. Of maps too, or the runs put into them where those are more; beyond,
-   * as for `rows`.
+   * Words of records with shapes, 4 bytes each, and a sixteenth of the runs looked at for them; beyond, there
+   * are none, but lists and maps by protocol and port. Of maps too, or the runs put into them where those are
+   * more; beyond, as for `rows`.
    */
   readonly combined: number;
   /** Words of all programs, those above included; 4 bytes each. At most PROGRAM_WORDS_MAX. */

@@ -185,8 +185,9 @@ describe('a row', () => {
 
   it('that leads to a record takes the code that its shape has for the port class', () => {
     const shape = [0x00010200, 0x00000001]; // by port class: 0, 2, 1, 0; 1, 0, 0
-    const words = [...shape, (FIRST * 4) | SHAPE_BIT, ACCEPT0, DROP1, ((FIRST + 6) * 4) | SHAPE_BIT, 0, 0];
-    const blob = blobOf({ rows: [FIRST + 2], words, shapeless: FIRST + 5 });
+    const nothing = [((FIRST + 1) * 4) | SHAPE_BIT, 0, 0];
+    const words = [...nothing, ...shape, ((FIRST + 3) * 4) | SHAPE_BIT, ACCEPT0, DROP1];
+    const blob = blobOf({ rows: [FIRST + 5], words, shapeless: FIRST });
     expect(
       codes(blob, [
         [0, other, 1],

@@ -142,12 +142,42 @@ describe('programs with shapes', () => {
     const ruleSet = ofDefault(rules.build(), lists);
     for (const [combined, expected] of [
       [2 ** 22, true],
-      [500, false],
+      [100, false],
     ] as const) {
       const table = new Table({ limits: { combined } });
       table.flip(table.prepare(ruleSet, ENVIRONMENT));
       expect(isShaped(table)).toBe(expected);
       checkPackets(table, ruleSet, ENVIRONMENT, [prefixOf(4, [0x0a000000], 8)], 3, 100);
+    }
+  });
+
+  it('are not made where too many runs would be looked at for them, however few words they take', () => {
+    const list = prefixListOf(prefixSetOf([prefixOf(4, [0x0a000000], 8)]));
+    const remote = { kind: 'list' as const, list: 'l' };
+    const policies = new Map<string, Policy>();
+    for (let qube = 0; qube < 40; qube++) {
+      // All but one, which keeps each from being another's twin, hold in one class.
+      const rules = new RunBuilder();
+      for (let i = 0; i < 3000; i++)
+        rules.push({
+          ...plainRule('accept'),
+          proto: 'tcp',
+          ports: { first: 80 + (i % 2), last: 81 },
+          remote,
+        });
+      rules.push({ ...plainRule('accept'), proto: 'udp', ports: { first: qube, last: qube } });
+      const prefixes = prefixSetOf([prefixOf(4, [0x0a890000 + qube], 32)]);
+      policies.set(`q${qube}`, { ...emptyPolicy(`q${qube}`), prefixes, egress: rules.build() });
+    }
+    const ruleSet = { lists: new Map([['l', list]]), policies, resolutions: new Map(), unmatched: undefined };
+    for (const [combined, expected] of [
+      [8000, true],
+      [7000, false],
+    ] as const) {
+      const table = new Table({ limits: { combined } });
+      table.flip(table.prepare(ruleSet, ENVIRONMENT));
+      expect(isShaped(table)).toBe(expected);
+      checkPackets(table, ruleSet, ENVIRONMENT, [prefixOf(4, [0x0a890000], 24)], 3, 300);
     }
   });
 

@@ -44,7 +44,7 @@ export const ProgramHeader = {
   recordCount: 2,
   /** Offset of the index of port classes (ports.ts). */
   ports: 3,
-  /** Offset of a record that decides nothing, where all programs are shaped (shape.ts); else 0. */
+  /** Offset of the first record with a shape (shape.ts), which decides nothing; 0 where there are none. */
   shapeless: 4,
 } as const;
 export const PROGRAM_HEADER_WORDS = 16;

@@ -20,6 +20,11 @@ import { StretchIndex, type WordBuffer } from './words.ts';
 export const PORT_CLASSES_MAX = 1024;
 /** Our choice: words of all shapes, or a third of the programs where that is more. */
 const SHAPE_WORDS = 2 ** 19;
+/**
+ * Our choice: runs looked at for records, by words that these may take. Qubes with some thousand rules in
+ * common look at many for few words; at a few nanoseconds each, that is less than nodes would take.
+ */
+const LOOKS_FACTOR = 16;
 /** Fixed by the bytes of shapes. */
 const RECORD_CODES_MAX = 255;
 
@@ -47,7 +52,7 @@ export class ShapeMaker {
   #looks = 0;
   #shapeWords = 0;
 
-  /** `wordsMax` bounds the words of all records and shapes, and the runs looked at for them. */
+  /** `wordsMax` bounds the words of all records and shapes, and, LOOKS_FACTOR times, the runs looked at. */
   constructor(words: WordBuffer, ports: PortClasses, wordsMax: number) {
     this.#words = words;
     this.#ports = ports;
@@ -65,7 +70,9 @@ export class ShapeMaker {
     const shape = this.#shapeOf(count);
     const words = this.#words.count - this.#start;
     const isMuch =
-      this.#looks + words > this.#wordsMax || this.#shapeWords > Math.max(SHAPE_WORDS, words / 3);
+      this.#looks > this.#wordsMax * LOOKS_FACTOR ||
+      words > this.#wordsMax ||
+      this.#shapeWords > Math.max(SHAPE_WORDS, words / 3);
     if (shape.codes.length > RECORD_CODES_MAX || isMuch) this.isFull = true;
     if (this.isFull) return 0;
     const start = this.#words.count;
