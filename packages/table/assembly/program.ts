@@ -24,7 +24,9 @@ import {
   PROGRAM_HEADER,
   PROTOCOL_BYTES,
   RECORD_SHIFT,
+  ROW_PAGE_SHIFT,
   SHAPELESS,
+  SHARED_PAGES,
   TABLE,
   TABLE_BYTES,
   TABLE_EMPTY,
@@ -49,6 +51,22 @@ function at(blob: usize, offset: i32): usize {
 @inline
 function rowOf(blob: usize, record: usize, classId: i32): i32 {
   return load<i32>(at(blob, load<i32>(record) + (classId & load<i32>(record, CLASS_MASK))));
+}
+
+/** Whether rows lie in pages (src/program/class-rows.ts). */
+// @ts-ignore: decorator
+@inline
+function isPaged(blob: usize): bool {
+  return load<i32>(blob, SHARED_PAGES) >= 0;
+}
+
+/** Where a record's row for a class is, in a page. */
+// @ts-ignore: decorator
+@inline
+function pagedPlace(blob: usize, record: usize, classId: i32): i32 {
+  const place = classId & load<i32>(record, CLASS_MASK);
+  const page = load<i32>(at(blob, load<i32>(record) + (place >>> <i32>ROW_PAGE_SHIFT)));
+  return page + (place & ((1 << <i32>ROW_PAGE_SHIFT) - 1));
 }
 
 // @ts-ignore: decorator
@@ -109,7 +127,7 @@ function finish(record: usize, own: u32, wildcard: u32): i32 {
 /** The code of what a program does with a packet of a class. */
 export function decide(blob: usize, program: i32, classId: i32, protoBit: i32, detail: i32): i32 {
   const record = recordOf(blob, program);
-  const row = rowOf(blob, record, classId);
+  const row = isPaged(blob) ? load<i32>(at(blob, pagedPlace(blob, record, classId))) : rowOf(blob, record, classId);
   if (load<i32>(record, IS_PLAIN)) return load<i32>(record, BASE) + ~row;
   const shapeless = load<i32>(blob, SHAPELESS);
   if (shapeless == 0) return decideFrom(blob, record, classId, protoBit, detail);
@@ -222,10 +240,18 @@ function shapedTile(
     store<u32>(scratch + i, portClassOf(blob, ports, protocol, load<i32>(details + i), true));
   }
   // Rows of many programs lie far apart: with little else in a loop, more of them are on their way at once.
-  for (let i: usize = 0; i < end; i += 4) {
-    const classId = load<i32>(classes + i);
-    if (hasPrograms) store<i32>(codes + i, rowOf(blob, recordOf(blob, max(load<i32>(programs + i), 0)), classId));
-    else store<i32>(codes + i, load<i32>(at(rows, classId & mask)));
+  if (isPaged(blob)) {
+    for (let i: usize = 0; i < end; i += 4) {
+      const record = hasPrograms ? recordOf(blob, max(load<i32>(programs + i), 0)) : only;
+      store<i32>(codes + i, pagedPlace(blob, record, load<i32>(classes + i)));
+    }
+    for (let i: usize = 0; i < end; i += 4) store<i32>(codes + i, load<i32>(at(blob, load<i32>(codes + i))));
+  } else {
+    for (let i: usize = 0; i < end; i += 4) {
+      const classId = load<i32>(classes + i);
+      if (hasPrograms) store<i32>(codes + i, rowOf(blob, recordOf(blob, max(load<i32>(programs + i), 0)), classId));
+      else store<i32>(codes + i, load<i32>(at(rows, classId & mask)));
+    }
   }
   // All that one program has is loaded once: stores in a loop keep the compiler from doing so.
   const shapeless = load<i32>(blob, SHAPELESS);

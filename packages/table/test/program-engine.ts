@@ -20,7 +20,13 @@ import { compileWasm, instantiateWasm, TableMemory } from '../src/memory/memory.
 import { compilePrograms, type Programs } from '../src/program/compiler.ts';
 import { programField } from '../src/program/origin.ts';
 import { ProgramOutlines } from '../src/program/outline.ts';
-import { NODE_KIND_MASK, NODE_OFFSET_SHIFT, NodeKind, TableKind } from '../src/program/program.ts';
+import {
+  NODE_KIND_MASK,
+  NODE_OFFSET_SHIFT,
+  NodeKind,
+  ProgramHeader,
+  TableKind,
+} from '../src/program/program.ts';
 import { compiledAssembly } from './assembly.ts';
 
 export interface Compiled {
@@ -83,7 +89,8 @@ export function protoBitOf(family: Family, proto: number): number {
 export function rowKind(blob: Int32Array, program: number): 'one' | 'rows' | 'classes' | 'members' {
   const row = blob[programField(blob, program, 'rows')] ?? 0;
   if (programField(blob, program, 'classMask') !== 0) return 'rows';
-  if (row < 0 || (row & NODE_KIND_MASK) !== NodeKind.table) return 'one';
+  if (blob[ProgramHeader.shapeless] !== 0 || row < 0 || (row & NODE_KIND_MASK) !== NodeKind.table)
+    return 'one';
   return blob[row >>> NODE_OFFSET_SHIFT] === TableKind.classes ? 'classes' : 'members';
 }
 

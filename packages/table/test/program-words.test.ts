@@ -102,6 +102,7 @@ function blobOf({
   blob[ProgramHeader.programCount] = 1;
   blob[ProgramHeader.ports] = portsAt;
   blob[ProgramHeader.shapeless] = shapeless;
+  blob[ProgramHeader.sharedPages] = -1;
   blob.set(record, PROGRAM_HEADER_WORDS);
   blob.set(further, PROGRAM_HEADER_WORDS + PROGRAM_WORDS);
   blob.set(words, FIRST);

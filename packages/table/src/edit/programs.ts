@@ -17,6 +17,7 @@ import { ANY_ADDRESS } from '../classes/predicate.ts';
 import { ASKS_DNS, checksOf, rangeOf } from '../classes/rule-columns.ts';
 import type { TableLimits } from '../limits.ts';
 import { roomFor } from '../program/class.ts';
+import { ClassRows } from '../program/class-rows.ts';
 import { relabelled } from '../program/labels.ts';
 import { NodeMaker } from '../program/node.ts';
 import { BLOCK_FIELDS, blockField, labelsOf, programCount, programField } from '../program/origin.ts';
@@ -109,6 +110,7 @@ interface Part {
 class ProgramEditor {
   readonly #blob: Int32Array;
   readonly #words: WordBuffer;
+  readonly #rows: ClassRows;
   readonly #state: ProgramState;
   readonly #base: ProgramBase;
   readonly #blocks: BlockPredicates[];
@@ -131,6 +133,7 @@ class ProgramEditor {
     this.#base = base;
     this.#room = state.room;
     this.#words = WordBuffer.over(blob, state.usedWords, () => new Unfit());
+    this.#rows = new ClassRows(this.#words, blob[ProgramHeader.sharedPages]!); // every block of words has a header
     this.#blocks = [...state.blocks];
     this.#runs = state.blocks.map(({ policy, block, direction }) => {
       const of = policies.get(policy);
@@ -308,14 +311,12 @@ class ProgramEditor {
     const blob = this.#blob;
     const words = this.#words;
     const { rows } = part;
-    const first = blob[rows]!; // a row
+    const first = this.#rows.get(rows, 0);
     const isEach = this.#isEach(part);
     const table = isEach ? -1 : this.#tableOf(first);
     const room = this.#room;
-    if (isEach && isShared) {
-      part.rows = words.take(room, 0);
-      blob.copyWithin(part.rows, rows, rows + room);
-    } else if (!isEach && table < 0) part.rows = words.take(room, first);
+    if (isEach && isShared) part.rows = this.#rows.copy(rows, room, new Int32Array(0));
+    else if (!isEach && table < 0) part.rows = this.#rows.append(new Int32Array(room).fill(first));
     else if (table >= 0 && isShared) {
       const length = TABLE_WORDS + (words.at(table + 2) + 1) * CLASS_SLOT_WORDS;
       const copy = words.take(length, 0);
@@ -336,8 +337,8 @@ class ProgramEditor {
       if (!this.#isEach(part)) continue;
       let rows = grown.get(part.rows);
       if (rows === undefined) {
-        rows = this.#words.take(room, this.#elsewhereOf(part));
-        this.#blob.copyWithin(rows, part.rows, part.rows + this.#room);
+        const added = new Int32Array(room - this.#room).fill(this.#elsewhereOf(part));
+        rows = this.#rows.copy(part.rows, this.#room, added);
         grown.set(part.rows, rows);
       }
       part.rows = rows;
@@ -365,7 +366,7 @@ class ProgramEditor {
 
   /** The row of a part where no run holds but those for any address. */
   #elsewhereOf(part: Part): number {
-    const first = this.#blob[part.rows]!; // a row; class 0 is that of no predicate
+    const first = this.#rows.get(part.rows, 0); // class 0 is that of no predicate
     if (this.#isEach(part)) return first;
     const table = this.#tableOf(first);
     return table < 0 ? first : this.#words.at(table + 3);
@@ -469,9 +470,10 @@ class ProgramEditor {
 
   #store(part: Part, classId: number, row: number): void {
     const words = this.#words;
-    if (this.#isEach(part)) return words.set(part.rows + classId, row);
-    const table = this.#tableOf(words.at(part.rows));
-    if (table < 0 && row === words.at(part.rows)) return;
+    if (this.#isEach(part)) return this.#rows.set(part.rows, classId, row);
+    const first = this.#rows.get(part.rows, 0);
+    const table = this.#tableOf(first);
+    if (table < 0 && row === first) return;
     if (table < 0) throw new Unfit(); // it has one row for all classes
     const slot = slotOf(words, table, classId, CLASS_SLOT_WORDS);
     if (words.at(slot) === TABLE_EMPTY) {

@@ -13,6 +13,7 @@ import type { ClassSets } from '../classes/classes.ts';
 import { RemoteKind } from '../classes/rule-columns.ts';
 import { reachableLimits, TableLimitCode, TableLimitError, type TableLimits } from '../limits.ts';
 import { ProgramClasses } from './class.ts';
+import { ClassRows, sharedPages } from './class-rows.ts';
 import { DENSE, type Labels, SPACED } from './labels.ts';
 import { type Block, blocksOf, type ProgramOutline, type ProgramOutlines } from './outline.ts';
 import { ProgramPart } from './part.ts';
@@ -40,6 +41,8 @@ import { WordBuffer } from './words.ts';
 const SPARE_WORDS = 4096;
 /** Of a record that decides by all blocks of its program. */
 const ALL_BLOCKS = 7;
+/** Our choice: rows of all programs up to which they lie one after another, as those of few small ones do. */
+const PAGED_ROWS = 2 ** 14;
 /** Our choice: rows up to which `common` is compiled into each program, which then answers with one row. */
 const JOINED_ROWS = 2 ** 20;
 
@@ -104,7 +107,11 @@ export class Programs {
     const nothing = shapes === undefined ? 0 : shapes.record(parts[0]!, new Int32Array(0), 0);
     if (shapes?.isFull === true) return undefined; // also where no program needs another
     words.set(ProgramHeader.shapeless, nothing);
-    const rows = new RowMaker(words, this.#classes, limits, ports, shapes);
+    const classes = this.#classes;
+    const isPaged = isShaped && parts.length > 1 && parts.length * classes.room > PAGED_ROWS;
+    words.set(ProgramHeader.sharedPages, isPaged ? sharedPages(classes.count) : -1);
+    const classRows = new ClassRows(words, words.at(ProgramHeader.sharedPages));
+    const rows = new RowMaker(words, classes, limits, ports, shapes, classRows);
     const made: PartRows[] = [];
     for (const part of parts) {
       const one = rows.make(part);
@@ -122,6 +129,7 @@ export class Programs {
   #writeRecords(outlines: ProgramOutlines, chains: Chains, made: ReadonlyMap<ProgramPart, PartRows>): void {
     const words = this.#words;
     const { all: programs } = outlines;
+    const isPaged = words.at(ProgramHeader.sharedPages) >= 0;
     words.set(ProgramHeader.programCount, programs.length);
     let further = programs.length; // records that go on for others
     for (const [index, outline] of programs.entries()) {
@@ -143,7 +151,8 @@ export class Programs {
         put('commonBlock', outline.common);
         put('ownBlock', outline.own);
         put('blockMask', blockMask);
-        put('isPlain', part.isPlain && (rows.kind === 'rows' || rows.kind === 'one') ? 1 : 0);
+        const isOneLoad = !isPaged && (rows.kind === 'rows' || rows.kind === 'one');
+        put('isPlain', part.isPlain && isOneLoad ? 1 : 0);
       }
     }
     words.set(ProgramHeader.recordCount, further);

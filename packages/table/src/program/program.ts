@@ -5,9 +5,10 @@
  *
  *   header │ records, one a program │ port classes, wildcards, rows, nodes, tables … │ blocks, their labels, some to spare
  *
- *   record ─┬─▶ rows[class & mask] ─┬─ negative: ~code, whatever else the packet has; NO_MATCH: nothing of its own
- *           │                       └─ offset of a record with a shape (shape.ts), where all programs have those; or else a
- *           │                          reference: offset << 2 | NodeKind
+ *   record ─┬─▶ rows (class-rows.ts), by class a word ─┬─ negative: ~code, whatever else the packet has; NO_MATCH: nothing
+ *           │                                            │  of its own
+ *           │                                            └─ offset of a record with a shape (shape.ts), where all programs
+ *           │                                               have those; or else a reference: offset << 2 | NodeKind
  *           └─▶ wildcards[port class] (ports.ts): what the rules for any address decide, or NO_MATCH
  *
  *   list    up to LIST_RUNS candidates in rule order, compared at once: how many they are, the halves of all firsts, lasts, and
@@ -46,6 +47,8 @@ export const ProgramHeader = {
   ports: 3,
   /** Offset of the first record with a shape (shape.ts), which decides nothing; 0 where there are none. */
   shapeless: 4,
+  /** How many pages of rows each part may share (class-rows.ts); -1: rows lie one after another. */
+  sharedPages: 5,
 } as const;
 export const PROGRAM_HEADER_WORDS = 16;
 
@@ -115,6 +118,8 @@ export const TABLE_EMPTY = -1;
  */
 export const PAGE_PORTS = 64;
 export const PORT_PAGES = 1025;
+/** Rows of a page. Our choice: two lines of a cache. */
+export const ROW_PAGE = 32;
 /** In the first word of a record with a shape: it is above all codes. */
 export const SHAPE_BIT = -0x80000000;
 

@@ -13,6 +13,7 @@
 
 import type { TableLimits } from '../limits.ts';
 import type { ProgramClasses } from './class.ts';
+import type { ClassRows } from './class-rows.ts';
 import { NodeMaker } from './node.ts';
 import { asksNothing, type ProgramPart } from './part.ts';
 import type { PortClasses } from './ports.ts';
@@ -55,7 +56,7 @@ const MEMBER_SLOT_WORDS = 4;
 export interface PartRows {
   readonly part: ProgramPart;
   readonly kind: 'one' | 'rows' | 'classes' | 'members';
-  /** Offset of the first row. */
+  /** Where they are (class-rows.ts). */
   readonly rows: number;
   readonly classMask: number;
   readonly wildcards: number;
@@ -72,6 +73,7 @@ interface PredicateNode {
 
 export class RowMaker {
   readonly #words: WordBuffer;
+  readonly #rows: ClassRows;
   readonly #nodes: NodeMaker;
   readonly #limits: TableLimits;
   readonly #classes: ProgramClasses;
@@ -87,9 +89,11 @@ export class RowMaker {
     limits: TableLimits,
     ports: PortClasses,
     shapes: ShapeMaker | undefined,
+    rows: ClassRows,
   ) {
     this.#shapes = shapes;
     this.#words = words;
+    this.#rows = rows;
     this.#nodes = new NodeMaker(words, limits.combined);
     this.#classes = classes;
     this.#limits = limits;
@@ -105,7 +109,7 @@ export class RowMaker {
     const elsewhere = ~(part.isPlain ? end : NO_MATCH);
     const rest = { part, wildcards, elsewhere };
     if (classes.predicates.length === 0)
-      return { ...rest, kind: 'one', rows: this.#words.take(1, elsewhere), classMask: 0 };
+      return { ...rest, kind: 'one', rows: this.#rows.append(Int32Array.of(elsewhere)), classMask: 0 };
     const start = this.#words.count;
     const made = this.#byClass(classes, rest);
     if (this.#shapes !== undefined) return made;
@@ -150,23 +154,22 @@ export class RowMaker {
     return { ...rest, kind: 'classes', rows, classMask: 0 };
   }
 
-  /** Makes a row for every class; returns the offset of the first. */
+  /** Makes a row for every class; returns where they are. */
   #dense(classes: ProgramClasses, part: ProgramPart, elsewhere: number, pairs: number): number {
-    const rows = this.#words.take(classes.room, elsewhere);
+    const rows = new Int32Array(classes.room).fill(elsewhere);
     if (classes.allPairs <= pairs * SWEPT_FACTOR) {
       for (let classId = 0; classId < classes.count; classId++) {
         classes.hold(classId);
-        if (classes.held.length > 0)
-          this.#words.set(rows + classId, this.#row(classes, part, elsewhere, classId));
+        if (classes.held.length > 0) rows[classId] = this.#row(classes, part, elsewhere, classId);
       }
-      return rows;
+      return this.#rows.append(rows);
     }
     classes.touch();
     for (const classId of classes.touched) {
       classes.holdTouched(classId);
-      this.#words.set(rows + classId, this.#row(classes, part, elsewhere, classId));
+      rows[classId] = this.#row(classes, part, elsewhere, classId);
     }
-    return rows;
+    return this.#rows.append(rows);
   }
 
   /** The row of the class at hand. */
