@@ -1,6 +1,6 @@
 /**
- * Rows by class in the words of programs: one after another, or, where programs with shapes are many, in pages
- * that they share.
+ * Rows by class in the words of programs: one after another, or, where programs with shapes are many, in
+ * pages that they share.
  *
  *   rows[class & mask]                                     one after another
  *   rows[(class & mask) / 32] ─▶ page[class & mask & 31]   in pages
