@@ -1,4 +1,4 @@
-/** Rows in pages that many programs share: what they answer after a compile, and after edits of lists and rules. */
+/** Rows in pages that many programs share: what they answer, also after edits of lists and rules. */
 
 import {
   type Environment,
