@@ -273,8 +273,9 @@ export class StateDirectory {
         cause,
       });
     }
-    this.#mark = release;
-    const file = fileName(release.hash);
+    const { hash, manifestBytes, signatures } = release;
+    this.#mark = { manifestBytes, signatures }; // not its stream, which may be large
+    const file = fileName(hash);
     const bytes = release.stream.length;
     if (release.base === undefined) this.#startChain(file, bytes);
     else {

@@ -31,8 +31,8 @@ import {
 const THREAD_FILE = new URL('../../dist/compile/worker.js', import.meta.url);
 
 /**
- * Our choice: a thread that nobody used for so long is ended, since it holds a copy of the last rule set and
- * a heap, some 40 MB at a million entries. Releases that come in bursts find it still there.
+ * Our choice: a thread that nobody used for so long is ended, since it holds a heap and small parts, some
+ * 11 MB. Releases that come in bursts find it still there.
  */
 const REST_MS = 10_000;
 /**
