@@ -89,8 +89,7 @@ async function main(out: Output): Promise<void> {
       ...(sink && { sink }),
       ...(names && { names }),
     });
-    const garbage = new Garbage();
-    const sweepLater = (): unknown => STEADY_CLOCK.after(SWEEP_MS, () => garbage.sweep());
+    const sweepLater = sweeper();
     sweepLater(); // after what was found on disk
     subscriber.events.on('applied', sweepLater);
     const unwatch = argv.dns.includes('/') ? followDns(argv.dns, subscriber, logger) : undefined;
@@ -117,6 +116,18 @@ async function main(out: Output): Promise<void> {
       error instanceof DirectoryError;
     throw isExpected ? new ProgramError(EXIT_FAILED, error.message, { cause: error }) : error;
   }
+}
+
+/** Looks for garbage a while after it was called, however often that was. */
+function sweeper(): () => void {
+  const garbage = new Garbage();
+  let cancel: (() => void) | undefined;
+  return () => {
+    cancel ??= STEADY_CLOCK.after(SWEEP_MS, () => {
+      cancel = undefined;
+      garbage.sweep();
+    });
+  };
 }
 
 /** What an option means that may be in QubesDB. Not a usage error: dom0 may say it later. */

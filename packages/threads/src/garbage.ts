@@ -7,7 +7,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /** Our choice: what may lie about, in bytes. */
-const LEFT_MAX_BYTES = 8 * 1024 * 1024;
+const LEFT_MAX_BYTES = 4 * 1024 * 1024;
 
 type Collect = () => void;
 

@@ -20,9 +20,9 @@ class Arrays {
 }
 
 describe('what large arrays leave behind', () => {
-  it('is collected once it is more than 8 MiB, and not before', () => {
+  it('is collected once it is more than 4 MiB, and not before', () => {
     const arrays = new Arrays();
-    arrays.bytes = 8 * MIB;
+    arrays.bytes = 4 * MIB;
     arrays.garbage.sweep();
     expect(arrays.collections).toBe(0);
 
@@ -38,7 +38,7 @@ describe('what large arrays leave behind', () => {
     for (let i = 0; i < 10; i++) arrays.garbage.sweep();
     expect(arrays.collections).toBe(1);
 
-    arrays.bytes = 109 * MIB;
+    arrays.bytes = 105 * MIB;
     arrays.garbage.sweep();
     expect(arrays.collections).toBe(2);
   });
@@ -49,7 +49,7 @@ describe('what large arrays leave behind', () => {
     arrays.garbage.sweep();
     arrays.bytes = 20 * MIB;
     arrays.garbage.sweep();
-    arrays.bytes = 29 * MIB;
+    arrays.bytes = 25 * MIB;
     arrays.garbage.sweep();
     expect(arrays.collections).toBe(2);
   });
