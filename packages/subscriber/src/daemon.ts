@@ -121,10 +121,12 @@ async function main(out: Output): Promise<void> {
 /** Looks for garbage a while after it was called, however often that was. */
 function sweeper(): () => void {
   const garbage = new Garbage();
-  let cancel: (() => void) | undefined;
+  let isDue = false;
   return () => {
-    cancel ??= STEADY_CLOCK.after(SWEEP_MS, () => {
-      cancel = undefined;
+    if (isDue) return;
+    isDue = true;
+    STEADY_CLOCK.after(SWEEP_MS, () => {
+      isDue = false;
       garbage.sweep();
     });
   };
