@@ -6,9 +6,10 @@
  * reaches the process. It is started when something long is announced, so that it is there once that has
  * come, and ended when it has answered: what follows, compiling a large release, is when memory is short.
  *
- * A rule set that crosses between threads is copied, so the claim goes without the lists of the base that are
- * put anew or taken away, and the answer holds only the parts that are not those of the base: what did not
- * change stays the same object here, and its digest and its compiled form stay known.
+ * A rule set that crosses between threads is copied, large lists in pieces. So the claim goes without the
+ * lists of the base that are put anew or taken away, and the answer holds only the parts that are not those
+ * of the base: what did not change stays the same object here, and its digest and its compiled form stay
+ * known.
  */
 
 import {
@@ -36,7 +37,7 @@ import {
   prefixListOf,
   type RuleSet,
 } from '@rulecast/rules';
-import { ThreadCode, ThreadError, ThreadHost } from '@rulecast/threads';
+import { HandOver, ThreadCode, ThreadError, ThreadHost } from '@rulecast/threads';
 import {
   type Claim,
   digestsOf,
@@ -169,8 +170,10 @@ export class Verifier {
     const mebibytes = heapMebibytes(catalogueOf(claim.base), decodeManifest(claim.manifestBytes));
     const { base, leftOut } = withoutReplaced(claim);
     const baseDigests = digestsOf(claim.base);
-    const request = { kind: 'verify', claim: { ...claim, base }, baseDigests, leftOut } as const;
-    const answer = await this.#ask(request, mebibytes, this.#deadlineMs);
+    const answer = await this.#ask(mebibytes, this.#deadlineMs, async (handOver) => {
+      const handed = { base: await handedOver(base, handOver), stream: await handOver.bytes(claim.stream) };
+      return { kind: 'verify', claim: { ...claim, ...handed }, baseDigests, leftOut };
+    });
     if (answer.kind !== 'verified') throw unexpected(answer);
     const ruleSet = merged(claim.base, answer.changed);
     noteDigests(ruleSet, answer.digests);
@@ -185,14 +188,24 @@ export class Verifier {
       ms += entryCount(list) * (list.kind === 'names' ? ENCODE_MS_PER_NAME : ENCODE_MS_PER_ENTRY);
     for (const policy of ruleSet.policies.values()) ms += policyRuleCount(policy) * ENCODE_MS_PER_ENTRY;
     if (ms <= IN_PLACE_MAX_MS) return snapshotStream(ruleSet);
-    const answer = await this.#ask({ kind: 'snapshot', ruleSet }, HEAP_MOST_MIB, ENCODE_DEADLINE_MS);
+    const answer = await this.#ask(HEAP_MOST_MIB, ENCODE_DEADLINE_MS, async (handOver) => {
+      return { kind: 'snapshot', ruleSet: await handedOver(ruleSet, handOver) };
+    });
     if (answer.kind === 'stream') return answer.stream;
     throw unexpected(answer);
   }
 
-  async #ask(request: VerifierRequest, mebibytes: number, deadlineMs: number): Promise<VerifierAnswer> {
+  async #ask(
+    mebibytes: number,
+    deadlineMs: number,
+    requestWith: (handOver: HandOver) => Promise<VerifierRequest>,
+  ): Promise<VerifierAnswer> {
     try {
-      return await this.#host.ask(request, { heapMib: heapMib(mebibytes), deadlineMs });
+      return await this.#host.run({ heapMib: heapMib(mebibytes), deadlineMs }, async (line) => {
+        const handOver = new HandOver();
+        line.post(await requestWith(handOver), handOver.buffers);
+        return line.next();
+      });
     } catch (error) {
       throw error instanceof ThreadError ? failureOf(error, deadlineMs) : error;
     }
@@ -225,6 +238,13 @@ function failureOf(cause: ThreadError, deadlineMs: number): Error {
 }
 
 const NOTHING: Totals = { parts: 0, prefixes: 0, others: 0, bytes: 0 };
+
+/** A rule set whose lists are copies for a thread to own. */
+async function handedOver(ruleSet: RuleSet, handOver: HandOver): Promise<RuleSet> {
+  const lists = new Map<string, List>();
+  for (const [name, list] of ruleSet.lists) lists.set(name, await handOver.list(list));
+  return { ...ruleSet, lists };
+}
 
 /** The base of a claim without the lists that its stream replaces, and how large these are. */
 function withoutReplaced({ base, stream }: Claim): {
