@@ -65,4 +65,42 @@ describe('what waits for a transport', () => {
     ring.append(new Uint8Array(1));
     expect(ring.peek(1).buffer.byteLength).toBe(2048);
   });
+
+  it('hands the buffer of which it lets go to the next that has much to say', () => {
+    const [one, other] = [full(), full()];
+    const { buffer } = one.peek(1);
+    expect(other.peek(1).buffer === buffer).toBe(false);
+    one.consume(60_000);
+    one.rest();
+    const next = new WriteRing(65_536);
+    next.append(new Uint8Array(60_000).fill(3));
+    expect(next.peek(1).buffer === buffer).toBe(true);
+    expect(Buffer.compare(next.peek(60_000), new Uint8Array(60_000).fill(3))).toBe(0);
+  });
+
+  it('keeps to itself a buffer of which a view may be with the transport', () => {
+    const gone = full();
+    const { buffer } = gone.peek(1);
+    gone.clear();
+    gone.rest();
+    expect(full().peek(1).buffer === buffer).toBe(false);
+  });
+
+  it('keeps no more than 64 of them for others', () => {
+    const rings = Array.from({ length: 100 }, full);
+    const buffers = new Set(rings.map((ring) => ring.peek(1).buffer));
+    for (const ring of rings) {
+      ring.consume(60_000);
+      ring.rest();
+    }
+    const again = Array.from({ length: 100 }, full).filter((ring) => buffers.has(ring.peek(1).buffer));
+    expect(again).toHaveLength(64);
+  });
 });
+
+/** One that has most of its capacity to say. */
+function full(): WriteRing {
+  const ring = new WriteRing(65_536);
+  ring.append(new Uint8Array(60_000).fill(1));
+  return ring;
+}

@@ -4,6 +4,14 @@ const NO_BYTES = new Uint8Array(0);
 
 /** What an idle channel keeps, once it has written: small messages need no more. Our choice. */
 const KEPT_BYTES = 2048;
+/**
+ * Buffers of a channel's usual size that no channel has, for whichever fills one next: a thousand that make
+ * one for each CHUNK and let go of it have V8 look for garbage ten times a second, in whose pauses nobody is
+ * heard. As many as have something to send in the same turn, 4 MiB; our choice.
+ */
+const SPARE_BYTES = 65_536;
+const SPARE_MAX = 64;
+const spare: Uint8Array[] = [];
 
 /**
  * The bytes accepted and not yet taken by the transport, in one circular buffer, which grows to its capacity
@@ -60,9 +68,11 @@ export class WriteRing {
     this.#head = this.#pendingBytes === 0 ? 0 : (this.#head + byteCount) % this.#ring.length;
   }
 
-  /** Lets go of a large buffer in which nothing waits. */
+  /** Lets go of a large buffer in which nothing waits, and of which no view is used any more. */
   rest(): void {
-    if (this.#pendingBytes === 0 && this.#ring.length > KEPT_BYTES) this.#ring = NO_BYTES;
+    if (this.#pendingBytes > 0 || this.#ring.length <= KEPT_BYTES) return;
+    if (this.#ring.length === SPARE_BYTES && spare.length < SPARE_MAX) spare.push(this.#ring);
+    this.#ring = NO_BYTES;
   }
 
   /** Drops what is pending, and the buffer. A view given out by `peek` keeps its bytes. */
@@ -75,7 +85,7 @@ export class WriteRing {
   /** To the next power of two, at most the capacity. What `peek` gave out stays as it is. */
   #grow(leastBytes: number): void {
     const size = Math.min(this.capacityBytes, Math.max(KEPT_BYTES, 2 ** Math.ceil(Math.log2(leastBytes))));
-    const ring = new Uint8Array(size);
+    const ring = (size === SPARE_BYTES ? spare.pop() : undefined) ?? new Uint8Array(size);
     const first = this.peek(this.#pendingBytes);
     ring.set(first);
     ring.set(this.#ring.subarray(0, this.#pendingBytes - first.length), first.length);
