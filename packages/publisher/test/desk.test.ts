@@ -34,7 +34,8 @@ const REFUSAL: GuardRefusal = {
 };
 
 function draftOf(changed: boolean): ReleaseDraft {
-  return { ruleSet: EMPTY_RULE_SET, changes: [], warnings: [], deltaBytes: new Uint8Array(0), changed };
+  const delta = Promise.resolve(new Uint8Array(0));
+  return { ruleSet: EMPTY_RULE_SET, changes: [], warnings: [], delta, changed };
 }
 
 /** What comes of each effect. */

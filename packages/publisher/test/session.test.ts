@@ -4,6 +4,7 @@ import {
   DURATION_MAX_MS,
   encodeManifest,
   encodeMessage,
+  encodeSnapshot,
   type Message,
   type MessageOf,
   manifestFor,
@@ -182,17 +183,18 @@ describe('a release', () => {
     expect(subscriber.stepCount).toBe(1);
   });
 
-  it('comes as a snapshot where that is smaller than any delta', async () => {
+  it('comes as the delta from the release before, however little of that stays', async () => {
     const { publisher, endpoint } = await house();
     const first = await release(publisher, { 'old.txt': hostsText(100) });
-    await release(publisher, { 'new.txt': hostsText(60_000) }, { replaceAll: true });
+    const head = await release(publisher, { 'new.txt': hostsText(60_000) }, { replaceAll: true });
     const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', {
       holds: { hash: first.hash, epoch: 1, version: 1 },
     });
     const offer = await subscriber.offer();
     await subscriber.want(offer, first.hash);
-    const { begin } = await subscriber.receiveTransfer(offer);
-    expect(begin.snapshot).toBe(true);
+    const { snapshot, bytes } = await subscriber.next('begin');
+    expect(snapshot).toBeUndefined();
+    expect(bytes).toBeLessThan(encodeSnapshot(head.ruleSet).length + 100);
   });
 
   it('is not offered to who has it', async () => {

@@ -1,6 +1,7 @@
 /**
  * What a subscriber is sent: the chain of deltas from what it holds, one composed delta, or a snapshot,
- * whichever is smallest. A snapshot is encoded once per release and shared by all who need it.
+ * whichever is smallest, but for the few bytes by which a delta says what is gone. A snapshot is encoded once
+ * per release and shared by all who need it.
  */
 
 import {
