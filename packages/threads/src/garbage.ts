@@ -32,7 +32,11 @@ export class Garbage {
   sweep(): void {
     const bytes = this.#bytes();
     this.#heldBytes = Math.min(this.#heldBytes, bytes);
-    if (bytes - this.#heldBytes <= LEFT_MAX_BYTES) return;
+    if (bytes - this.#heldBytes > LEFT_MAX_BYTES) this.collect();
+  }
+
+  /** Collects whatever there is: for after a start, of which a third of the heap is left over. */
+  collect(): void {
     this.#collect ??= collector();
     this.#collect();
     this.#heldBytes = this.#bytes();

@@ -43,6 +43,18 @@ describe('what large arrays leave behind', () => {
     expect(arrays.collections).toBe(2);
   });
 
+  it('is collected at once where that is asked, and counted from there', () => {
+    const arrays = new Arrays();
+    arrays.bytes = MIB;
+    arrays.garbage.collect();
+    expect([arrays.collections, arrays.bytes]).toEqual([1, 0]);
+
+    arrays.bytes = arrays.held = 100 * MIB;
+    arrays.garbage.collect();
+    arrays.garbage.sweep();
+    expect(arrays.collections).toBe(2);
+  });
+
   it('is counted from where others have collected', () => {
     const arrays = new Arrays();
     arrays.bytes = arrays.held = 100 * MIB;

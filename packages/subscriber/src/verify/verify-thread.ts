@@ -3,7 +3,7 @@
 import { parentPort } from 'node:worker_threads';
 import { noteCatalogue, ProtocolError } from '@rulecast/protocol';
 import type { List, RuleSet } from '@rulecast/rules';
-import { givenAway } from '@rulecast/threads';
+import { Garbage, givenAway } from '@rulecast/threads';
 import type { ChangedRuleSet, VerifierAnswer, VerifierRequest } from './verifier.ts';
 import { digestsOf, leavesFrom, SignedFault, snapshotStream, verify } from './verify.ts';
 
@@ -12,6 +12,7 @@ parentPort?.on('message', (request: VerifierRequest) => {
   const answer = answerTo(request, moved);
   parentPort?.postMessage(answer, [...moved]);
 });
+new Garbage().collect();
 
 /** Gathers in `moved` the memory that the answer takes with it. */
 function answerTo(request: VerifierRequest, moved: Set<ArrayBuffer>): VerifierAnswer {

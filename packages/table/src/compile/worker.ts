@@ -113,7 +113,7 @@ function serve(port: MessagePort): void {
       case 'rehearse':
         rehearse();
         post(port, { kind: 'rehearsed' });
-        garbage.sweep();
+        garbage.collect();
     }
   });
 }
