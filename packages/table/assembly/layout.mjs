@@ -57,6 +57,7 @@ const RECORD = {
   NO_MATCH_FIELD: ProgramField.noMatch * 4,
   WILDCARDS: ProgramField.wildcards * 4,
   IS_PLAIN: ProgramField.isPlain * 4,
+  RECORD_COUNT: ProgramHeader.recordCount * 4,
   PORTS: ProgramHeader.ports * 4,
   SHAPELESS: ProgramHeader.shapeless * 4,
   SHARED_PAGES: ProgramHeader.sharedPages * 4,

@@ -35,6 +35,7 @@ export const BASE: usize = 8;
 export const NO_MATCH_FIELD: usize = 12;
 export const WILDCARDS: usize = 16;
 export const IS_PLAIN: usize = 40;
+export const RECORD_COUNT: usize = 8;
 export const PORTS: usize = 12;
 export const SHAPELESS: usize = 16;
 export const SHARED_PAGES: usize = 20;

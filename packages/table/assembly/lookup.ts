@@ -43,7 +43,7 @@ import {
   SHARE_COUNT,
 } from './layout';
 import { find4, find6, LIST_WORDS, TILE, tile4, tile6, tileOfBytes4, tileOfTwo4 } from './map';
-import { decide, decideTile, protoBitOf } from './program';
+import { decide, decideTile, judgeOf, protoBitOf } from './program';
 
 /** What a lookup answers that saw a flip; below all codes. */
 const RENEW = -1;
@@ -65,8 +65,8 @@ const SPREAD_TILES: u32 = 32;
 const LISTS: usize = 128; // for whatever runs
 const TILE_BYTES: usize = <usize>TILE << 2;
 const CLASSES: usize = LISTS + (LIST_WORDS << 2);
-const TILE_PROGRAMS: usize = CLASSES + TILE_BYTES; // first the owners' classes
-const SECOND_CODES: usize = TILE_PROGRAMS + TILE_BYTES;
+const TILE_JUDGES: usize = CLASSES + TILE_BYTES; // first the owners' classes
+const SECOND_CODES: usize = TILE_JUDGES + TILE_BYTES;
 /** By class of a byte four words, for packets in turn: counts of one word wait for each other. */
 const CLASS_COUNTS: usize = SECOND_CODES + TILE_BYTES;
 const CLASS_COUNT_SHIFT: usize = 4;
@@ -295,13 +295,14 @@ function judgeTile(
   const end = <usize>count << 2;
   const hasOne = own == 0 || <u16>ownMask == 0; // all have one owner, and one program
   const only = load<i32>(owners + (own == 0 || !hasOne ? 0 : <usize>load<u32>(ownMap) << OWNER_SHIFT));
-  let programs: usize = 0;
+  let judges: usize = 0;
   if (!hasOne) {
-    programs = scratch + TILE_PROGRAMS;
-    if (family == 4) tile4(ownMap, ownMask, own, count, programs, scratch + LISTS);
-    else tile6(ownMap, ownMask, own, count, programs, scratch + LISTS);
+    judges = scratch + TILE_JUDGES;
+    if (family == 4) tile4(ownMap, ownMask, own, count, judges, scratch + LISTS);
+    else tile6(ownMap, ownMask, own, count, judges, scratch + LISTS);
     for (let i: usize = 0; i < end; i += 4) {
-      store<i32>(programs + i, load<i32>(owners + (<usize>load<u32>(programs + i) << OWNER_SHIFT)));
+      const program = load<i32>(owners + (<usize>load<u32>(judges + i) << OWNER_SHIFT));
+      store<u32>(judges + i, <u32>judgeOf(blob, program));
     }
   }
   const classes = scratch + CLASSES;
@@ -309,7 +310,7 @@ function judgeTile(
   else if (family == 4)
     tile4(load<u32>(image, MAP4), load<u32>(image, MAP4_MASK), remote, count, classes, scratch + LISTS);
   else tile6(load<u32>(image, MAP6), load<u32>(image, MAP6_MASK), remote, count, classes, scratch + LISTS);
-  decideTile(blob, programs, only, classes, protos, icmpOf(family), details, codes, count, scratch + LISTS);
+  decideTile(blob, judges, only, classes, protos, icmpOf(family), details, codes, count, scratch + LISTS);
 }
 
 /** Four words are the sum of the lanes. */

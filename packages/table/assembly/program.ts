@@ -23,6 +23,7 @@ import {
   PORTS,
   PROGRAM_HEADER,
   PROTOCOL_BYTES,
+  RECORD_COUNT,
   RECORD_SHIFT,
   ROW_PAGE_SHIFT,
   SHAPELESS,
@@ -73,6 +74,13 @@ function pagedPlace(blob: usize, record: usize, classId: i32): i32 {
 @inline
 function recordOf(blob: usize, index: i32): usize {
   return blob + PROGRAM_HEADER + ((<usize>(<u32>index)) << RECORD_SHIFT);
+}
+
+/** The record of a program; of a negative one that of nobody, which has code 0 for all. */
+// @ts-ignore: decorator
+@inline
+export function judgeOf(blob: usize, program: i32): usize {
+  return recordOf(blob, select(program, load<i32>(blob, RECORD_COUNT), program >= 0));
 }
 
 /** The port class of a packet; `protocol` is 0 for tcp, 1 for udp, 2 for ICMP, 3 for all others. */
@@ -174,12 +182,12 @@ function protocolsOf(protos: usize, icmp: i32, out: usize, count: i32): void {
 
 /**
  * The codes of `count` packets, with the classes, protocol numbers and details of the columns; by the
- * programs of the column `programs`, or, if that is 0, all by `program`. A negative program's packets get
+ * programs of the column `judges`, or, if that is 0, all by `program`. A negative program's packets get
  * code 0. `scratch` is for two words of each, and 16 bytes more.
  */
 export function decideTile(
   blob: usize,
-  programs: usize,
+  judges: usize,
   program: i32,
   classes: usize,
   protos: usize,
@@ -191,9 +199,9 @@ export function decideTile(
 ): void {
   const isShaped = load<i32>(blob, SHAPELESS) != 0;
   // Each is compiled for itself.
-  if (programs != 0) {
-    if (isShaped) shapedTile(blob, true, programs, 0, classes, protos, icmp, details, codes, count, scratch);
-    else nodeTile(blob, true, programs, 0, classes, protos, icmp, details, codes, count, scratch);
+  if (judges != 0) {
+    if (isShaped) shapedTile(blob, true, judges, 0, classes, protos, icmp, details, codes, count, scratch);
+    else nodeTile(blob, true, judges, 0, classes, protos, icmp, details, codes, count, scratch);
   } else if (program < 0) memory.fill(codes, 0, <usize>count << 2);
   else if (load<i32>(recordOf(blob, program), IS_PLAIN)) plainTile(blob, program, classes, codes, count);
   else if (isShaped) shapedTile(blob, false, 0, program, classes, protos, icmp, details, codes, count, scratch);
@@ -216,8 +224,8 @@ function plainTile(blob: usize, program: i32, classes: usize, codes: usize, coun
 @inline
 function shapedTile(
   blob: usize,
-  hasPrograms: bool,
-  programs: usize,
+  hasJudges: bool,
+  judges: usize,
   program: i32,
   classes: usize,
   protos: usize,
@@ -242,14 +250,14 @@ function shapedTile(
   // Rows of many programs lie far apart: with little else in a loop, more of them are on their way at once.
   if (isPaged(blob)) {
     for (let i: usize = 0; i < end; i += 4) {
-      const record = hasPrograms ? recordOf(blob, max(load<i32>(programs + i), 0)) : only;
+      const record = hasJudges ? <usize>load<u32>(judges + i) : only;
       store<i32>(codes + i, pagedPlace(blob, record, load<i32>(classes + i)));
     }
     for (let i: usize = 0; i < end; i += 4) store<i32>(codes + i, load<i32>(at(blob, load<i32>(codes + i))));
   } else {
     for (let i: usize = 0; i < end; i += 4) {
       const classId = load<i32>(classes + i);
-      if (hasPrograms) store<i32>(codes + i, rowOf(blob, recordOf(blob, max(load<i32>(programs + i), 0)), classId));
+      if (hasJudges) store<i32>(codes + i, rowOf(blob, load<u32>(judges + i), classId));
       else store<i32>(codes + i, load<i32>(at(rows, classId & mask)));
     }
   }
@@ -258,7 +266,7 @@ function shapedTile(
   const wildcards = at(blob, load<i32>(only, WILDCARDS));
   const base = load<i32>(only, BASE);
   const noMatch = load<i32>(only, NO_MATCH_FIELD);
-  if (hasPrograms) {
+  if (hasJudges) {
     for (let i: usize = 0; i < end; i += 4) {
       const record = shapedRecord(blob, shapeless, load<i32>(codes + i));
       store<u32>(places + i, <u32>placeOf(blob, record, load<u32>(scratch + i)));
@@ -268,12 +276,10 @@ function shapedTile(
     const portClass = load<u32>(scratch + i);
     const row = load<i32>(codes + i);
     const decides = shapedRecord(blob, shapeless, row);
-    if (hasPrograms) {
-      const judge = load<i32>(programs + i);
-      const record = recordOf(blob, max(judge, 0));
+    if (hasJudges) {
+      const record = <usize>load<u32>(judges + i);
       const own = ownOf(row, decides, load<u32>(places + i));
-      const code = finish(record, own, wildcardOf(blob, record, portClass));
-      store<i32>(codes + i, select(0, code, judge < 0));
+      store<i32>(codes + i, finish(record, own, wildcardOf(blob, record, portClass)));
     } else {
       const own = ownOf(row, decides, placeOf(blob, decides, portClass));
       const code = <i32>min<u32>(own, load<u32>(wildcards + (<usize>portClass << 2)));
@@ -287,8 +293,8 @@ function shapedTile(
 @inline
 function nodeTile(
   blob: usize,
-  hasPrograms: bool,
-  programs: usize,
+  hasJudges: bool,
+  judges: usize,
   program: i32,
   classes: usize,
   protos: usize,
@@ -309,8 +315,8 @@ function nodeTile(
   let othersEnd = others;
   for (let i: usize = 0; i < end; i += 4) {
     const classId = load<i32>(classes + i);
-    const row = hasPrograms
-      ? rowOf(blob, recordOf(blob, max(load<i32>(programs + i), 0)), classId)
+    const row = hasJudges
+      ? rowOf(blob, load<u32>(judges + i), classId)
       : load<i32>(at(rows, classId & mask));
     const isNode = i32(row >= 0);
     const isList = isNode & i32((row & KIND_MASK) == LIST);
@@ -334,12 +340,11 @@ function nodeTile(
   for (let i: usize = 0; i < end; i += 4) {
     const protocol = protocolOf(load<u8>(protos + (i >> 2)), icmp);
     const detail = load<i32>(details + i);
-    const judge = hasPrograms ? load<i32>(programs + i) : 0;
-    const record = hasPrograms ? recordOf(blob, max(judge, 0)) : only;
+    const record = hasJudges ? <usize>load<u32>(judges + i) : only;
     const wildcard = wildcardOf(blob, record, portClassOf(blob, ports, protocol, detail, false));
     let code = finish(record, load<u32>(codes + i), wildcard);
     if (code < 0) code = decideFrom(blob, recordOf(blob, ~code), load<i32>(classes + i), 1 << protocol, detail);
-    store<i32>(codes + i, hasPrograms ? select(0, code, judge < 0) : code);
+    store<i32>(codes + i, code);
   }
 }
 

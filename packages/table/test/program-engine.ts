@@ -96,7 +96,7 @@ export function rowKind(blob: Int32Array, program: number): 'one' | 'rows' | 'cl
 
 const TILE = 64;
 const ENTRY = `
-  import { decide, decideTile } from './program';
+  import { decide, decideTile, judgeOf } from './program';
   export function decideAll(blob: usize, packets: usize, count: i32, out: usize): void {
     for (let i = 0; i < count; i++) {
       const p = packets + (i << 4);
@@ -105,6 +105,10 @@ const ENTRY = `
   }
   export function decideTiles(blob: usize, programs: usize, program: i32, classes: usize, protos: usize, icmp: i32, details: usize,
     out: usize, count: i32, room: usize): void {
+    for (let i = 0; programs != 0 && i < count; i++) {
+      const judge = programs + (<usize>i << 2);
+      store<u32>(judge, <u32>judgeOf(blob, load<i32>(judge)));
+    }
     for (let i = 0; i < count; i += ${TILE}) {
       const at: usize = i << 2;
       const from: usize = programs == 0 ? 0 : programs + at;

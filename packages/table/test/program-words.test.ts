@@ -100,6 +100,7 @@ function blobOf({
   const further = [rowsAt + rows.length, 0, BASE + 100, 7, wildcardsAt + PORT_CLASSES];
   const blob = new Int32Array(portsAt + ports.length);
   blob[ProgramHeader.programCount] = 1;
+  blob[ProgramHeader.recordCount] = 2;
   blob[ProgramHeader.ports] = portsAt;
   blob[ProgramHeader.shapeless] = shapeless;
   blob[ProgramHeader.sharedPages] = -1;

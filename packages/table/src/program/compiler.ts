@@ -73,8 +73,7 @@ export class Programs {
     this.#classes = new ProgramClasses(sets, outlines.dnsPredicate);
     const chains = new Chains(outlines, this.#classes.room, limits.outcomes);
     const records = chains.chains.reduce((sum, { links }) => sum + links.length, 0);
-    // One record at least, for decideTile to look at where no program judges.
-    this.#words.take(PROGRAM_HEADER_WORDS + Math.max(records, 1) * PROGRAM_WORDS, 0);
+    this.#words.take(PROGRAM_HEADER_WORDS + (records + 1) * PROGRAM_WORDS, 0);
     const parts = [...new Set(chains.chains.flatMap(({ links }) => links.map(({ part }) => part)))];
     const start = this.#words.count;
     const hasOneRecordEach = records === chains.chains.length && records > 0;
@@ -156,6 +155,10 @@ export class Programs {
       }
     }
     words.set(ProgramHeader.recordCount, further);
+    const nobody = new ClassRows(words, words.at(ProgramHeader.sharedPages)).append(
+      Int32Array.of(~NO_VERDICT_CODE),
+    );
+    words.set(PROGRAM_HEADER_WORDS + further * PROGRAM_WORDS + ProgramField.rows, nobody);
   }
 
   /** Writes the records of blocks, and what has which label; returns the names of lists. */

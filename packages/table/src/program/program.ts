@@ -3,7 +3,7 @@
  * 32-bit words that lies anywhere, since all places in it are word offsets from its start. compiler.ts makes
  * it, assembly/program.ts reads it.
  *
- *   header │ records, one a program │ port classes, wildcards, rows, nodes, tables … │ blocks, their labels, some to spare
+ *   header │ records, one a program, and of nobody │ port classes, wildcards, rows, nodes, tables … │ blocks, their labels, some to spare
  *
  *   record ─┬─▶ rows (class-rows.ts), by class a word ─┬─ negative: ~code, whatever else the packet has; NO_MATCH: nothing
  *           │                                            │  of its own
@@ -41,7 +41,7 @@ export const ProgramHeader = {
   programCount: 0,
   /** Offset of the blocks. */
   blocks: 1,
-  /** How many records there are. */
+  /** How many records there are; the one after them decides nothing, for packets that no program judges. */
   recordCount: 2,
   /** Offset of the index of port classes (ports.ts). */
   ports: 3,
