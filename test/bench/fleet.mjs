@@ -32,6 +32,7 @@ const HEAD = [
   "publisher's CPU, ms",
   'longest stall, ms',
   'its own, ms',
+  'of CPU, ms',
   "an idle process's, ms",
   'RSS, MiB',
   'bytes each',
@@ -61,7 +62,7 @@ export async function run(args) {
   const row = (what, tookMs, cost, bytes) => {
     const took = tookMs === undefined ? '' : ms(tookMs);
     const each = bytes === undefined ? '' : grouped(bytes / sessions);
-    const stall = [cost.stallMs, cost.ownMs, cost.idlerMs].map(ms);
+    const stall = [cost.stallMs, cost.ownMs, cost.turnMs, cost.idlerMs].map(ms);
     rows.push([what, took, ms(cost.cpuMs), ...stall, cost.mib.toFixed(0), each]);
   };
   /** @type {import('node:child_process').ChildProcess | undefined} */
@@ -147,6 +148,7 @@ function allOf(all, of) {
     cpuMs: value('cpuMs'),
     stallMs: value('stallMs'),
     ownMs: value('ownMs'),
+    turnMs: value('turnMs'),
     idlerMs: value('idlerMs'),
     mib: value('mib'),
   };
@@ -173,7 +175,8 @@ class Probe {
     const [cpuMs, before] = [cpuOf(this.pid), this.cpuMs];
     this.cpuMs = cpuMs;
     const kib = Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${this.pid}/status`, 'utf8'))?.[1]);
-    return { ...own, idlerMs: idler.stallMs, cpuMs: cpuMs - before, mib: kib / 1024 };
+    const { stallMs, ownMs, cpuMs: turnMs } = own;
+    return { stallMs, ownMs, turnMs, idlerMs: idler.stallMs, cpuMs: cpuMs - before, mib: kib / 1024 };
   }
 
   /** @param {import('node:child_process').ChildProcess} one */

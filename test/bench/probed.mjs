@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
  * @typedef {object} Stall Milliseconds.
  * @property {number} stallMs The longest time that the event loop stood still.
  * @property {number} ownMs The longest without what its thread waited meanwhile for a processor that others had.
+ * @property {number} cpuMs The most that its thread ran of such a time: what it did, whatever the machine does.
  */
 
 /**

@@ -17,33 +17,40 @@ const LOOK_EVERY_MS = 2;
 const text = Buffer.alloc(64);
 
 let hasBegun = false;
-let longest = { stallMs: 0, ownMs: 0 };
-let [atMs, waitedMs] = [performance.now(), waited()];
+const NONE = { stallMs: 0, ownMs: 0, cpuMs: 0 };
+let longest = NONE;
+let before = now();
 
 if (isMainThread) {
   process.on('SIGUSR2', () => {
     if (hasBegun) write();
     else setInterval(look, LOOK_EVERY_MS).unref();
     hasBegun = true;
-    longest = { stallMs: 0, ownMs: 0 };
-    [atMs, waitedMs] = [performance.now(), waited()];
+    longest = NONE;
+    before = now();
   });
   process.on('exit', write);
 }
 
-/** A timer that is late: by how much, and by how much without what it waited for a processor. */
+/** A timer that is late: by how much, without what it waited for a processor, and on one. */
 function look() {
-  const [nowMs, nowWaitedMs] = [performance.now(), waited()];
-  const stallMs = nowMs - atMs;
-  const ownMs = stallMs - (nowWaitedMs - waitedMs);
-  longest = { stallMs: Math.max(longest.stallMs, stallMs), ownMs: Math.max(longest.ownMs, ownMs) };
-  [atMs, waitedMs] = [nowMs, nowWaitedMs];
+  const after = now();
+  const stallMs = after.atMs - before.atMs;
+  const ownMs = stallMs - (after.waitedMs - before.waitedMs);
+  const cpuMs = after.ranMs - before.ranMs;
+  longest = {
+    stallMs: Math.max(longest.stallMs, stallMs),
+    ownMs: Math.max(longest.ownMs, ownMs),
+    cpuMs: Math.max(longest.cpuMs, cpuMs),
+  };
+  before = after;
 }
 
-/** For a processor, since this process began. */
-function waited() {
+/** The moment, and how long the main thread has run and has waited for a processor until now. */
+function now() {
   const length = readSync(SCHEDSTAT, text, 0, text.length, 0);
-  return Number(text.toString('latin1', 0, length).split(' ')[1]) / 1e6;
+  const [ranNs, waitedNs] = text.toString('latin1', 0, length).split(' ');
+  return { atMs: performance.now(), ranMs: Number(ranNs) / 1e6, waitedMs: Number(waitedNs) / 1e6 };
 }
 
 /** Whole, or not there. */
