@@ -34,8 +34,7 @@ const REFUSAL: GuardRefusal = {
 };
 
 function draftOf(changed: boolean): ReleaseDraft {
-  const delta = Promise.resolve(new Uint8Array(0));
-  return { ruleSet: EMPTY_RULE_SET, changes: [], warnings: [], delta, changed };
+  return { ruleSet: EMPTY_RULE_SET, changes: [], warnings: [], deltaBytes: new Uint8Array(0), changed };
 }
 
 /** What comes of each effect. */

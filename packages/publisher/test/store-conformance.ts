@@ -76,7 +76,7 @@ async function makeHistory(): Promise<History> {
     const draft = await committer.draft(
       isLarge ? ruleSetOf({ hosts: prefixListOf(randomHosts(draw, LARGE_HOSTS)) }) : churn.next(),
     );
-    made.push({ release: await committer.commit(draft, PUSHED), delta: await draft.delta });
+    made.push({ release: await committer.commit(draft, PUSHED), delta: draft.deltaBytes });
   }
   return { identity, made };
 }

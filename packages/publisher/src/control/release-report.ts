@@ -112,7 +112,7 @@ export async function tellRelease(
     createdAtMs: head?.manifest.createdAtMs ?? 0,
     parts: head?.manifest.parts ?? 0,
     ...totalsOf(outcome.draft.ruleSet),
-    deltaBytes: (await outcome.draft.delta).length,
+    deltaBytes: outcome.draft.deltaBytes.length,
     dryRun: outcome.kind === 'planned',
     changed: outcome.draft.changed,
     otherWarnings: otherCount,

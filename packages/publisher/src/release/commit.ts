@@ -14,14 +14,13 @@ import {
   ErrorCode,
   encodeDelta,
   encodeManifest,
+  entriesIn,
   isSignedBy,
   type Manifest,
   manifestFor,
   manifestHash,
   type PartChange,
   ProtocolError,
-  partCount,
-  partsOf,
   partText,
   type ReleaseCause,
   type RuleSetDelta,
@@ -76,11 +75,8 @@ export interface ReleaseDraft {
   readonly ruleSet: RuleSet;
   readonly changes: readonly PartChange[];
   readonly warnings: readonly RuleSetProblem[];
-  /**
-   * Encoded, for its size and for the store, beside whatever comes next; empty where nothing changes. Rejects
-   * with ProtocolError `over-limit` for content that no decoder takes.
-   */
-  readonly delta: Promise<Uint8Array>;
+  /** Encoded, for its size and for the store; empty where nothing changes. */
+  readonly deltaBytes: Uint8Array;
   /** The content differs from the head's. */
   readonly changed: boolean;
 }
@@ -179,10 +175,6 @@ export class Committer {
     const delta = await inTurns(diffPieces(this.ruleSet, ruleSet), turn);
     const changed = delta.changes.length > 0;
     await turn();
-    checkEntries(ruleSet);
-    const encoded = changed ? encoder.encodeDelta(delta) : Promise.resolve(new Uint8Array(0));
-    encoded.catch(() => undefined); // who commits it hears of it
-    await turn();
     if (changed) {
       await inTurns(cataloguePieces(ruleSet, this.#current?.ruleSet), turn);
       await turn();
@@ -193,7 +185,7 @@ export class Committer {
       ruleSet,
       changes: delta.changes,
       warnings: problems,
-      delta: encoded,
+      deltaBytes: changed ? await encoder.encodeDelta(delta) : new Uint8Array(0),
       changed,
     };
   }
@@ -258,7 +250,6 @@ export class Committer {
   }
 
   async #commit(numbers: Numbers, draft: ReleaseDraft, origin: Origin): Promise<Release> {
-    await draft.delta; // or nothing is signed
     await this.#options.turn(); // of thousands of parts, what is written takes as long as what went before
     const release = await this.#signed(numbers, draft.ruleSet);
     await this.#keep(release, draft, origin);
@@ -272,7 +263,6 @@ export class Committer {
    * knows that number from then on. Throws StoreError and SignerError; then nothing is here as before.
    */
   async adopt(release: Release, draft: ReleaseDraft, origin: Origin): Promise<ReleaseNumber | undefined> {
-    await draft.delta;
     await this.#options.turn();
     const answer = await this.#signer.sign(release.manifestBytes);
     await this.#keep(release, draft, origin);
@@ -282,7 +272,7 @@ export class Committer {
 
   async #keep(release: Release, draft: ReleaseDraft, origin: Origin): Promise<void> {
     const { store, encoder } = this.#options;
-    const delta = draft.changed ? await draft.delta : encodeDelta({ changes: [] });
+    const delta = draft.changed ? draft.deltaBytes : encodeDelta({ changes: [] });
     await store.commit(release, delta, notesOf(draft, origin), async () => {
       return (await encoder.encodeSnapshot(draft.ruleSet)).bytes;
     });
@@ -405,13 +395,6 @@ async function loadOf(ruleSet: RuleSet, turn: Turn): Promise<FirewallLoad> {
   }
 }
 
-/** Throws ProtocolError `over-limit` for a release of more than anybody takes. */
-function checkEntries(ruleSet: RuleSet): void {
-  const entries = partsOf(ruleSet).reduce((sum, part) => sum + partCount(part), 0);
-  if (entries <= ENTRIES_MAX) return;
-  throw new ProtocolError(ErrorCode.overLimit, `${entries} entries and rules; the most is ${ENTRIES_MAX}`);
-}
-
 /** Throws ProtocolError `over-limit` for a release that could not be encoded, or loaded again. */
 function checkLimits(manifest: Manifest, ruleSet: RuleSet): void {
   try {
@@ -419,6 +402,10 @@ function checkLimits(manifest: Manifest, ruleSet: RuleSet): void {
   } catch (cause) {
     if (!(cause instanceof RangeError)) throw cause;
     throw new ProtocolError(ErrorCode.overLimit, cause.message, { cause });
+  }
+  const entries = entriesIn(manifest);
+  if (entries > ENTRIES_MAX) {
+    throw new ProtocolError(ErrorCode.overLimit, `${entries} entries and rules; the most is ${ENTRIES_MAX}`);
   }
   const uncounted = uncountedIn(ruleSet);
   if (uncounted > UNCOUNTED_MAX) {
