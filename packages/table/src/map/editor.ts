@@ -64,6 +64,7 @@ export class MapEditor {
   #predicates: IndexColumn = new Uint32Array(0);
   #count = 0;
   readonly #toggled: number[] = []; // predicates that differ at the place looked at
+  #latest: NodeView | undefined;
 
   constructor(memory: TableMemory, move: Move, heap: Heap, sets: ClassSets) {
     this.#memory = memory;
@@ -119,7 +120,7 @@ export class MapEditor {
    * addresses.
    */
   #node(level: number, value: number, from: number, to: number): number {
-    const old = value < 0 ? new NodeView(this.#memory.views, value, this.#width) : undefined;
+    const old = value < 0 ? this.#view(value) : undefined;
     if (old !== undefined && old.count > SPLICED_INTERVALS) return this.#spliced(level, old, from, to);
     const made = this.#cleared(level);
     let chunk = 0; // those before it are done
@@ -215,7 +216,7 @@ export class MapEditor {
     if (this.#toggled.length === 0) return value;
     if (value >= 0) return this.#classOf(value);
     const made = this.#cleared(level);
-    const old = new NodeView(this.#memory.views, value, this.#width);
+    const old = this.#view(value);
     for (let i = 0; i < old.count; i++) made.push(old.start(i), this.#mapped(level + 1, old.value(i)));
     return this.#finish(old, made);
   }
@@ -226,6 +227,15 @@ export class MapEditor {
     const shape = nodeShape(made, this.#width);
     const address = this.#take(shape); // for which memory may grow, and get other views
     return writeNode(this.#memory.views, address, made, shape);
+  }
+
+  /**
+   * The node that a value leads to. The latest is kept, for what V8 has compiled for objects of a kind goes
+   * with the last of them, and garbage is collected between most edits.
+   */
+  #view(value: number): NodeView {
+    this.#latest = new NodeView(this.#memory.views, value, this.#width);
+    return this.#latest;
   }
 
   /** A class with what is toggled now. */
