@@ -6,6 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createConnection, createServer, type Socket } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import {
   encodeMessage,
@@ -35,6 +36,15 @@ function rssOf(victim: { readonly process: ChildProcess }): number {
   return Number(/VmRSS:\s*(\d+) kB/.exec(status)?.[1]) * 1024;
 }
 
+/** What a daemon takes at rest: a second after its start its threads rehearse. */
+async function restingRss(victim: Daemon): Promise<number> {
+  await setTimeout(2000);
+  for (let last = rssOf(victim); ; last = rssOf(victim)) {
+    await setTimeout(500);
+    if (rssOf(victim) - last < MIB) return last;
+  }
+}
+
 /**
  * Writes messages and never reads, until the peer ends it or the time is over. Resolves to what the victim's
  * memory grew by.
@@ -45,7 +55,7 @@ async function flood(
   message: (i: number) => readonly [Message, number],
   victim: Daemon,
 ): Promise<{ readonly grownBytes: number; readonly isEnded: boolean; readonly frames: number }> {
-  const before = rssOf(victim);
+  const before = await restingRss(victim);
   let [most, frames] = [before, 0];
   const startMs = performance.now();
   const closed = new Promise((resolve) => socket.once('close', resolve));
@@ -56,7 +66,7 @@ async function flood(
       return encoder.frame(type, transaction, body);
     });
     const isTaken = socket.write(Buffer.concat(batch));
-    const pause = new Promise((resolve) => setTimeout(resolve, 50));
+    const pause = setTimeout(50);
     if (isTaken) await new Promise((resolve) => setImmediate(resolve));
     else await Promise.race([new Promise((resolve) => socket.once('drain', resolve)), closed, pause]);
     most = Math.max(most, rssOf(victim));
