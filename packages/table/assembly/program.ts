@@ -47,7 +47,7 @@ function at(blob: usize, offset: i32): usize {
   return blob + ((<usize>(<u32>offset)) << 2);
 }
 
-/** A record's row for a class. */
+/** A record's row for a class, where rows lie one after another. */
 // @ts-ignore: decorator
 @inline
 function rowOf(blob: usize, record: usize, classId: i32): i32 {
@@ -135,10 +135,10 @@ function finish(record: usize, own: u32, wildcard: u32): i32 {
 /** The code of what a program does with a packet of a class. */
 export function decide(blob: usize, program: i32, classId: i32, protoBit: i32, detail: i32): i32 {
   const record = recordOf(blob, program);
-  const row = isPaged(blob) ? load<i32>(at(blob, pagedPlace(blob, record, classId))) : rowOf(blob, record, classId);
-  if (load<i32>(record, IS_PLAIN)) return load<i32>(record, BASE) + ~row;
+  if (load<i32>(record, IS_PLAIN)) return load<i32>(record, BASE) + ~rowOf(blob, record, classId);
   const shapeless = load<i32>(blob, SHAPELESS);
   if (shapeless == 0) return decideFrom(blob, record, classId, protoBit, detail);
+  const row = isPaged(blob) ? load<i32>(at(blob, pagedPlace(blob, record, classId))) : rowOf(blob, record, classId);
   const portClass = portClassOf(blob, at(blob, load<i32>(blob, PORTS)), ctz(protoBit), detail, true);
   const decides = shapedRecord(blob, shapeless, row);
   const own = ownOf(row, decides, placeOf(blob, decides, portClass));
@@ -182,8 +182,8 @@ function protocolsOf(protos: usize, icmp: i32, out: usize, count: i32): void {
 
 /**
  * The codes of `count` packets, with the classes, protocol numbers and details of the columns; by the
- * programs of the column `judges`, or, if that is 0, all by `program`. A negative program's packets get
- * code 0. `scratch` is for two words of each, and 16 bytes more.
+ * records of the column `judges` (judgeOf), or, if that is 0, all by `program`. A negative program's packets
+ * get code 0. `scratch` is for two words of each, and 16 bytes more.
  */
 export function decideTile(
   blob: usize,

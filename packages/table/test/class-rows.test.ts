@@ -3,7 +3,6 @@
 import {
   type Environment,
   emptyPolicy,
-  evaluate,
   type Packet,
   type Policy,
   plainRule,
@@ -20,10 +19,10 @@ import {
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../../test/kit/random.mjs';
 import { often } from '../../../test/thorough.ts';
-import { LookupDirection, Table } from '../src/index.ts';
-import { detailOf } from '../src/lookup/verdict.ts';
+import { Table } from '../src/index.ts';
 import { programCount, programField } from '../src/program/origin.ts';
 import { ProgramHeader } from '../src/program/program.ts';
+import { checkPackets } from './check-packets.ts';
 import { imageOf } from './release.ts';
 
 const ENVIRONMENT: Environment = { now: 0, dns: [] };
@@ -81,31 +80,9 @@ function randomPacket(random: Random): Packet {
   };
 }
 
-/** Compares a table with the evaluator, one by one and in batches, with sources and without. */
-function check(table: Table, ruleSet: RuleSet, random: Random): void {
+function check(table: Table, ruleSet: RuleSet, random: Random, name: string): void {
   const packets = Array.from({ length: 300 }, () => randomPacket(random));
-  for (const packet of packets) {
-    const { action, by } = evaluate(ruleSet, ENVIRONMENT, packet);
-    const expected = { action, policy: by?.policy, run: by?.rule?.run, list: by?.rule?.list };
-    expect(table.reader.lookup(packet)).toMatchObject(expected);
-  }
-  for (const isKnown of [true, false]) {
-    const own = packets.filter(({ src }) => (src !== undefined) === isKnown);
-    const batch = {
-      family: 4 as const,
-      direction: LookupDirection.egress,
-      count: own.length,
-      src: isKnown ? Uint32Array.from(own, ({ src }) => src?.words[0] ?? 0) : undefined,
-      dst: Uint32Array.from(own, ({ dst }) => dst.words[0] ?? 0),
-      protos: Uint8Array.from(own, ({ proto }) => proto),
-      details: Int32Array.from(own, detailOf),
-    };
-    const out = { codes: new Uint32Array(own.length), generation: 0 };
-    expect(own.length).toBeGreaterThan(0);
-    table.reader.lookupBatch(batch, out);
-    for (const [i, packet] of own.entries())
-      expect(table.reader.decode(out.codes[i]!)).toEqual(table.reader.judge(packet)); // i < count
-  }
+  checkPackets(table, ruleSet, ENVIRONMENT, packets, name);
 }
 
 /** Where the pages of each program are, as far as they may be shared. */
@@ -152,7 +129,7 @@ describe('rows in pages', () => {
       table.flip(table.prepare(ruleSet, ENVIRONMENT));
       const pages = pagesOf(table);
       expect(new Set(pages).size).toBeLessThan(pages.length / 2);
-      check(table, ruleSet, random);
+      check(table, ruleSet, random, `seed ${seed}`);
       for (let step = 0; step < 20; step++) {
         const kind = random.pick(['lists', 'rules'] as const);
         ruleSet = kind === 'lists' ? withNetwork(ruleSet, random) : withOtherRule(ruleSet, random);
@@ -162,7 +139,7 @@ describe('rows in pages', () => {
         if (prepared.isEdit) edits[kind]++;
         // Readers of the generation before look there.
         if (prepared.isEdit && kind === 'lists') expect(pagesOf(table)).toEqual(before);
-        check(table, ruleSet, random);
+        check(table, ruleSet, random, `seed ${seed}, step ${step}`);
       }
     }
     expect(edits.lists).toBeGreaterThan(5);

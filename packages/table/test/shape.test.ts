@@ -1,8 +1,8 @@
 /** Programs of records with shapes, against the evaluator; program.test.ts has those of nodes. */
 
 import {
+  type Environment,
   emptyPolicy,
-  evaluate,
   type Policy,
   type Prefix,
   plainRule,
@@ -17,11 +17,11 @@ import { describe, expect, it } from 'vitest';
 import { Random } from '../../../test/kit/random.mjs';
 import { often } from '../../../test/thorough.ts';
 import { openImage } from '../src/image/header.ts';
-import { LookupDirection, Table } from '../src/index.ts';
-import { detailOf } from '../src/lookup/verdict.ts';
+import { Table } from '../src/index.ts';
 import { ControlField } from '../src/memory/control.ts';
 import { TableMemory } from '../src/memory/memory.ts';
 import { ProgramHeader } from '../src/program/program.ts';
+import { checkPackets } from './check-packets.ts';
 import { edgeAddresses, randomCase, randomPacket } from './random-rule-set.ts';
 import { ENVIRONMENT } from './release.ts';
 
@@ -32,13 +32,11 @@ function isShaped(table: Table): boolean {
   return programs[ProgramHeader.shapeless] !== 0;
 }
 
-/**
- * Compares a table with the evaluator, one by one and in batches of all packets of a family and direction.
- */
-function checkPackets(
+/** Compares a table with the evaluator, for random packets at the edges of prefixes. */
+function checkEdges(
   table: Table,
   ruleSet: RuleSet,
-  environment: Parameters<typeof evaluate>[1],
+  environment: Environment,
   prefixes: readonly Prefix[],
   seed: number,
   count: number,
@@ -46,32 +44,15 @@ function checkPackets(
   const random = new Random(seed);
   const addresses = edgeAddresses(prefixes);
   const packets = Array.from({ length: count }, () => randomPacket(random, addresses));
-  for (const [i, packet] of packets.entries()) {
-    const { action, by } = evaluate(ruleSet, environment, packet);
-    const expected = { action, policy: by?.policy, run: by?.rule?.run, list: by?.rule?.list };
-    expect(table.reader.lookup(packet), `seed ${seed}, packet ${i}`).toMatchObject(expected);
-  }
-  for (const family of [4, 6] as const) {
-    for (const direction of ['egress', 'ingress', 'both'] as const) {
-      const own = packets.filter(
-        (packet) =>
-          packet.dst.family === family && packet.direction === direction && packet.src?.family === family,
-      );
-      const batch = {
-        family,
-        direction: LookupDirection[direction],
-        count: own.length,
-        src: Uint32Array.from(own.flatMap(({ src }) => [...(src?.words ?? [])])),
-        dst: Uint32Array.from(own.flatMap(({ dst }) => [...dst.words])),
-        protos: Uint8Array.from(own, ({ proto }) => proto),
-        details: Int32Array.from(own, detailOf),
-      };
-      const out = { codes: new Uint32Array(own.length), generation: 0 };
-      table.reader.lookupBatch(batch, out);
-      for (const [i, packet] of own.entries())
-        expect(table.reader.decode(out.codes[i]!), `seed ${seed}, ${i}`).toEqual(table.reader.judge(packet)); // i < count
-    }
-  }
+  checkPackets(table, ruleSet, environment, packets, `seed ${seed}`);
+}
+
+/** Compiles a rule set within a limit, which decides whether it has shapes; its answers are the same. */
+function checkShaped(ruleSet: RuleSet, combined: number, expected: boolean, prefix: Prefix): void {
+  const table = new Table({ limits: { combined } });
+  table.flip(table.prepare(ruleSet, ENVIRONMENT));
+  expect(isShaped(table)).toBe(expected);
+  checkEdges(table, ruleSet, ENVIRONMENT, [prefix], 3, 200);
 }
 
 describe('programs with shapes', () => {
@@ -83,7 +64,7 @@ describe('programs with shapes', () => {
       const table = new Table();
       table.flip(table.prepare(ruleSet, environment));
       if (isShaped(table)) shaped++;
-      checkPackets(table, ruleSet, environment, prefixes, seed, 300);
+      checkEdges(table, ruleSet, environment, prefixes, seed, 300);
     }
     expect(shaped).toBeGreaterThan(seeds / 2);
   });
@@ -110,7 +91,7 @@ describe('programs with shapes', () => {
         const prepared = table.prepare(ruleSet, environment);
         if (prepared.isEdit && isShaped(table)) edits++;
         table.flip(prepared);
-        checkPackets(table, ruleSet, environment, all, seed * 100 + step, 60);
+        checkEdges(table, ruleSet, environment, all, seed * 100 + step, 60);
       }
     }
     expect(edits).toBeGreaterThan(10);
@@ -127,7 +108,7 @@ describe('programs with shapes', () => {
     table.flip(table.prepare(ruleSet, ENVIRONMENT));
     expect(isShaped(table)).toBe(expected);
     const { prefixes } = randomCase(1, 8);
-    checkPackets(table, ruleSet, ENVIRONMENT, [...prefixes, prefixOf(4, [0x0a000000], 28)], 5, 200);
+    checkEdges(table, ruleSet, ENVIRONMENT, [...prefixes, prefixOf(4, [0x0a000000], 28)], 5, 200);
   });
 
   it('are not made where they would take more than they may', () => {
@@ -140,15 +121,8 @@ describe('programs with shapes', () => {
     const list = prefixListOf(prefixSetOf([prefixOf(4, [0x0a000000], 8)]));
     const lists = new Map(Array.from({ length: 300 }, (_, i) => [`l${i}`, list] as const));
     const ruleSet = ofDefault(rules.build(), lists);
-    for (const [combined, expected] of [
-      [2 ** 22, true],
-      [100, false],
-    ] as const) {
-      const table = new Table({ limits: { combined } });
-      table.flip(table.prepare(ruleSet, ENVIRONMENT));
-      expect(isShaped(table)).toBe(expected);
-      checkPackets(table, ruleSet, ENVIRONMENT, [prefixOf(4, [0x0a000000], 8)], 3, 100);
-    }
+    checkShaped(ruleSet, 2 ** 22, true, prefixOf(4, [0x0a000000], 8));
+    checkShaped(ruleSet, 100, false, prefixOf(4, [0x0a000000], 8));
   });
 
   it('are not made where too many runs would be looked at for them, however few words they take', () => {
@@ -170,15 +144,8 @@ describe('programs with shapes', () => {
       policies.set(`q${qube}`, { ...emptyPolicy(`q${qube}`), prefixes, egress: rules.build() });
     }
     const ruleSet = { lists: new Map([['l', list]]), policies, resolutions: new Map(), unmatched: undefined };
-    for (const [combined, expected] of [
-      [8000, true],
-      [7000, false],
-    ] as const) {
-      const table = new Table({ limits: { combined } });
-      table.flip(table.prepare(ruleSet, ENVIRONMENT));
-      expect(isShaped(table)).toBe(expected);
-      checkPackets(table, ruleSet, ENVIRONMENT, [prefixOf(4, [0x0a890000], 24)], 3, 300);
-    }
+    checkShaped(ruleSet, 8000, true, prefixOf(4, [0x0a890000], 24));
+    checkShaped(ruleSet, 7000, false, prefixOf(4, [0x0a890000], 24));
   });
 
   it('are not made where there is room for none, and no program has need of one', () => {
@@ -187,10 +154,7 @@ describe('programs with shapes', () => {
     for (const port of [80, 443, 8080])
       rules.push({ ...plainRule('accept'), proto: 'tcp', ports: { first: port, last: port } });
     const ruleSet = ofDefault(rules.build());
-    const table = new Table({ limits: { combined: 0 } });
-    table.flip(table.prepare(ruleSet, ENVIRONMENT));
-    expect(isShaped(table)).toBe(false);
-    checkPackets(table, ruleSet, ENVIRONMENT, [prefixOf(4, [0x0a000000], 8)], 9, 300);
+    checkShaped(ruleSet, 0, false, prefixOf(4, [0x0a000000], 8));
   });
 });
 

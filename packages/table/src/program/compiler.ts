@@ -83,7 +83,7 @@ export class Programs {
       made = this.#compiled(parts, limits, false);
     }
     if (made === undefined) throw new TypeError('rows without shapes are always made');
-    this.#writeRecords(outlines, chains, new Map(made.parts.map((rows) => [rows.part, rows])));
+    this.#writeRecords(outlines, chains, new Map(made.parts.map((rows) => [rows.part, rows])), made.rows);
     this.asks = made.ports.keys;
     this.outcomeCount = chains.outcomeCount;
     this.runCount = chains.runCount;
@@ -97,7 +97,9 @@ export class Programs {
     parts: readonly ProgramPart[],
     limits: TableLimits,
     isShaped: boolean,
-  ): { readonly ports: PortClasses; readonly parts: readonly PartRows[] } | undefined {
+  ):
+    | { readonly ports: PortClasses; readonly rows: ClassRows; readonly parts: readonly PartRows[] }
+    | undefined {
     const words = this.#words;
     const ports = new PortClasses(askKeys(parts, !isShaped));
     if (isShaped && ports.count > PORT_CLASSES_MAX) return undefined;
@@ -108,16 +110,17 @@ export class Programs {
     words.set(ProgramHeader.shapeless, nothing);
     const classes = this.#classes;
     const isPaged = isShaped && parts.length > 1 && parts.length * classes.room > PAGED_ROWS;
-    words.set(ProgramHeader.sharedPages, isPaged ? sharedPages(classes.count) : -1);
-    const classRows = new ClassRows(words, words.at(ProgramHeader.sharedPages));
-    const rows = new RowMaker(words, classes, limits, ports, shapes, classRows);
+    const shared = isPaged ? sharedPages(classes.count) : -1;
+    words.set(ProgramHeader.sharedPages, shared);
+    const rows = new ClassRows(words, shared);
+    const maker = new RowMaker(words, classes, limits, ports, shapes, rows);
     const made: PartRows[] = [];
     for (const part of parts) {
-      const one = rows.make(part);
+      const one = maker.make(part);
       if (one === undefined) return undefined;
       made.push(one);
     }
-    return { ports, parts: made };
+    return { ports, rows, parts: made };
   }
 
   /** How many words are used. */
@@ -125,10 +128,14 @@ export class Programs {
     return this.#words.count;
   }
 
-  #writeRecords(outlines: ProgramOutlines, chains: Chains, made: ReadonlyMap<ProgramPart, PartRows>): void {
+  #writeRecords(
+    outlines: ProgramOutlines,
+    chains: Chains,
+    made: ReadonlyMap<ProgramPart, PartRows>,
+    classRows: ClassRows,
+  ): void {
     const words = this.#words;
     const { all: programs } = outlines;
-    const isPaged = words.at(ProgramHeader.sharedPages) >= 0;
     words.set(ProgramHeader.programCount, programs.length);
     let further = programs.length; // records that go on for others
     for (const [index, outline] of programs.entries()) {
@@ -150,14 +157,12 @@ export class Programs {
         put('commonBlock', outline.common);
         put('ownBlock', outline.own);
         put('blockMask', blockMask);
-        const isOneLoad = !isPaged && (rows.kind === 'rows' || rows.kind === 'one');
+        const isOneLoad = !classRows.isPaged && (rows.kind === 'rows' || rows.kind === 'one');
         put('isPlain', part.isPlain && isOneLoad ? 1 : 0);
       }
     }
     words.set(ProgramHeader.recordCount, further);
-    const nobody = new ClassRows(words, words.at(ProgramHeader.sharedPages)).append(
-      Int32Array.of(~NO_VERDICT_CODE),
-    );
+    const nobody = classRows.append(Int32Array.of(~NO_VERDICT_CODE));
     words.set(PROGRAM_HEADER_WORDS + further * PROGRAM_WORDS + ProgramField.rows, nobody);
   }
 
