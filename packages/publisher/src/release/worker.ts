@@ -119,6 +119,8 @@ const STEP_WEIGHT = 500;
  * The largest push is read in a minute on a slow machine, so that what takes ten hangs.
  */
 const LIMITS = { heapMib: 3072, deadlineMs: 600_000 } as const satisfies WorkLimits;
+/** A push waits for a rehearsal that is under way, which takes a third of a second; our choice. */
+const REHEARSAL_MS = 10_000;
 /** Of a stream that a peer sent: as a subscriber grants it, and no more than what was signed needs. */
 const VERIFY_LEAST_MIB = 128;
 const VERIFY_MS = 40_000;
@@ -225,7 +227,7 @@ function workThread(): WorkHost {
         line.post(request, owned);
         return wholeAnswer(line);
       }),
-    keepReady: () => host.keepReady(LIMITS, rehearse),
+    keepReady: () => host.keepReady({ ...LIMITS, deadlineMs: REHEARSAL_MS }, rehearse),
     settled: () => host.settled(),
     close: () => host.close(),
   };
