@@ -71,7 +71,6 @@ export const ErrorCode = {
   signerFailed: 'signer-failed',
   noSuchSubscriber: 'no-such-subscriber',
   stillConnected: 'still-connected',
-  notLost: 'not-lost',
   noSuchPart: 'no-such-part',
   notReady: 'not-ready',
   rateLimited: 'rate-limited',

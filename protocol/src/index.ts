@@ -113,7 +113,6 @@ export {
   joinSignatures,
   joinSigned,
   type Signed,
-  signaturesBytes,
   signersIn,
   splitSigned,
 } from './content/signature-block.ts';

@@ -277,12 +277,11 @@ MESSAGES = {
         "retry": words("never", "later"), "retryAfterMs?": PAUSE, "keeps?": HASH,
     }),
     11: ("QUERY", {
-        "question": words("test", "stats", "content"), "packet?": map_of(PACKET),
-        "piece?": map_of({"hash": HASH, "from": UINT}),
+        "question": words("test", "stats"), "packet?": map_of(PACKET),
     }),
     12: ("ANSWER", {
         "ok": BOOLEAN, "verdict?": map_of(VERDICT), "hash?": HASH, "version?": UINT, "epoch?": UINT,
-        "generation?": UINT, "stats?": counters, "bytes?": UINT, "code?": CODE, "text?": TEXT,
+        "generation?": UINT, "stats?": counters, "code?": CODE, "text?": TEXT,
     }),
     13: ("PROVE", {}),
     14: ("PROOF", None),

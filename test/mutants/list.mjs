@@ -17,7 +17,6 @@ const ACTIVATOR = 'packages/subscriber/src/apply/activator.ts';
 const OFFERING = 'packages/publisher/src/session/offering.ts';
 const STORE = 'packages/publisher/src/store/store.ts';
 const SUBSCRIBER = ['packages/subscriber/test/release.test.ts', 'packages/subscriber/test/restart.test.ts'];
-const ADOPT = ['packages/publisher/test/adopt.test.ts', 'packages/publisher/test/adopted.test.ts'];
 const FRESHNESS = ['packages/subscriber/test/freshness.test.ts'];
 const SESSION = ['packages/publisher/test/session.test.ts', 'packages/publisher/test/machine.test.ts'];
 
@@ -163,27 +162,6 @@ export const MUTANTS = [
     find: '    return next?.key[0] === epoch && next.previousVersion < version;\n',
     replace: '    return false;\n',
     suites: ['packages/publisher/test/session.test.ts'],
-  },
-  {
-    name: 'what keys signed that may not release any more is adopted',
-    path: 'packages/publisher/src/release/adopted.ts',
-    find: "  if (!isSignedBy(root, 'release', signed)) {\n",
-    replace: "  if (!wasSignedBy(roots, 'release', signed)) {\n",
-    suites: ADOPT,
-  },
-  {
-    name: 'what was proved above what is adopted is forgotten',
-    path: 'packages/publisher/src/release/numbers.ts',
-    find: 'proved: isAbove ? proved : undefined };',
-    replace: 'proved: isAbove ? undefined : undefined };',
-    suites: ADOPT,
-  },
-  {
-    name: 'the signer does not hear of what is adopted',
-    path: 'packages/publisher/src/release/commit.ts',
-    find: '    const answer = await this.#signer.sign(release.manifestBytes);\n    await this.#keep(',
-    replace: "    const answer = { kind: 'signed' } as unknown as SignAnswer;\n    await this.#keep(",
-    suites: ADOPT,
   },
   {
     name: 'what is in force and not enforced is acknowledged',

@@ -225,10 +225,6 @@ function onPublisher(
       endPublisher(world, node, false, 1000 + random.below(20_000));
       node.loseStore();
       return 'and starts over';
-    case 'publisher-adopts':
-      endPublisher(world, node, false, 1000 + random.below(20_000));
-      node.loseStore(true);
-      return 'without its store, and takes back what firewalls have';
     case 'publisher-clock-jump':
       machine.wallAheadMs += jumpOf(random);
       return `to ${machine.wallAheadMs} ms`;

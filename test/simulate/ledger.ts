@@ -48,7 +48,6 @@ export class Ledger {
   readonly #byNumber = new Map<string, string>();
   /** Of each publisher. */
   readonly #abandoned = new Map<string, Set<string>>();
-  readonly #takenBack = new Set<string>();
   readonly #spells = new Map<string, Spell[]>();
 
   /** A publisher made a release, of the one before. Returns another one of its number, if there is one. */
@@ -72,15 +71,10 @@ export class Ledger {
     return this.published.get(other ?? '');
   }
 
-  /**
-   * Whether a release was made of another, over whatever came between; else they are of two branches.
-   * Nobody knows what led to one that was taken back: it may be of any below it.
-   */
+  /** Whether a release was made of another, over whatever came between; else they are of two branches. */
   comesOf(hash: string, from: string): boolean {
-    const before = this.published.get(from);
     for (let at = this.published.get(hash); at !== undefined; at = this.published.get(at.parent ?? '')) {
       if (at.hash === from) return true;
-      if (this.#takenBack.has(at.hash) && before !== undefined && isBelow(before, at)) return true;
     }
     return false;
   }
@@ -89,13 +83,6 @@ export class Ledger {
   abandonAbove(number: Numbered, by: string): void {
     const above = [...this.published.values()].filter((published) => isBelow(number, published));
     this.#abandoned.set(by, new Set([...this.#abandonedBy(by), ...above.map(({ hash }) => hash)]));
-  }
-
-  /** It has a release again, and knows what led to it: another of the same key may not. */
-  foundAgain(hash: string, by: string): void {
-    this.#takenBack.add(hash);
-    for (let at = this.published.get(hash); at !== undefined; at = this.published.get(at.parent ?? ''))
-      this.#abandonedBy(by).delete(at.hash);
   }
 
   isAbandoned({ hash }: Published, by: string): boolean {

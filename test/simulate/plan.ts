@@ -45,7 +45,6 @@ export const PUBLISHER_FAULTS = [
   'publisher-bit-flip',
   'publisher-restored',
   'publisher-store-lost',
-  'publisher-adopts',
   'publisher-clock-jump',
   'publisher-frozen',
   'publisher-twin',
@@ -85,7 +84,6 @@ const AMBUSHES = 0.6;
 const RARE: readonly string[] = [
   'publisher-restored',
   'publisher-store-lost',
-  'publisher-adopts',
   'publisher-bit-flip',
   'publisher-twin',
   'subscriber-state-lost',

@@ -5,10 +5,7 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type ControlRecord, hexOf } from '@rulecast/protocol';
 import {
-  Adoption,
-  answerAdopt,
   Publisher,
   type PushInput,
   type Release,
@@ -37,11 +34,6 @@ const STORE_MAX_BYTES = 8 * 2 ** 20;
 const STATUS_AGE_MAX_MS = 45_000;
 /** Between looks at the status. */
 const LOOK_MS = 1000;
-/** Between two tries to take content back, and how many are made before the publisher starts over. */
-const ADOPT_EVERY_MS = 5000;
-const ADOPT_TRIES = 20;
-/** Whose content it is has to be said. */
-const UNCLEAR: readonly string[] = ['forked', 'publisher-behind'];
 
 export interface PublisherPlace {
   readonly name: string;
@@ -74,7 +66,6 @@ export class PublisherNode {
   #acknowledged: Numbered | undefined;
   #backup: { readonly contents: Contents; readonly acknowledged: Numbered | undefined } | undefined;
   #mayStartOver = false;
-  #mayAdopt = false;
   #restartAtMs = 0;
   #lookedAtMs = 0;
   #startedAtMs = 0;
@@ -124,7 +115,6 @@ export class PublisherNode {
       },
       autoEpoch: place.autoEpoch,
       startOver: this.#mayStartOver,
-      adopt: this.#mayAdopt,
     });
     publisher.on('release', (release) => {
       const { epoch, version } = release.manifest;
@@ -138,42 +128,7 @@ export class PublisherNode {
     if (!process.isAlive) return;
     this.publisher = publisher;
     this.#mayStartOver = false;
-    this.#mayAdopt = false;
     this.#checkHead(publisher.head?.manifest);
-    if (publisher.isLost) await this.#adopt(publisher, process, this.#served);
-  }
-
-  /** What a person does then: tries, says whose where that is not clear, and gives it up at last. */
-  async #adopt(publisher: Publisher, process: Process, served: ServedSubscribers): Promise<void> {
-    const parts = {
-      publisher,
-      adoption: new Adoption(served.askContent, publisher.clock),
-      caller: { by: 'operator', role: 'admin' },
-    } as const;
-    const exchange = { record: async (_: ControlRecord) => undefined, done: async () => undefined };
-    let subscriber: string | undefined;
-    for (let tries = 0; tries < ADOPT_TRIES && process.isAlive && publisher.isLost; tries++) {
-      try {
-        await answerAdopt({ kind: 'adopt', subscriber, dryRun: false }, exchange, parts);
-      } catch (error) {
-        if (!process.isAlive) return;
-        const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-        this.#place.note(`${process.name} takes nothing back: ${String(error)}`);
-        if (code === '' || code === 'internal') throw error;
-        subscriber = UNCLEAR.includes(code) ? publisher.subscribers.holding()[0]?.name : undefined;
-        await air.sleep(ADOPT_EVERY_MS);
-      }
-    }
-    if (!process.isAlive) return;
-    if (publisher.head !== undefined) return this.#hasBack(process, publisher.head);
-    this.#mayStartOver = true;
-    this.kill('as nobody has what it lost', 3000);
-  }
-
-  #hasBack(process: Process, { hash, manifest }: Release): void {
-    this.#place.ledger.foundAgain(hexOf(hash), this.name);
-    this.#acknowledged = { epoch: manifest.epoch, version: manifest.version };
-    this.#place.note(`${process.name} has ${manifest.epoch}/${manifest.version} back`);
   }
 
   #checkHead(head: Numbered | undefined): void {
@@ -252,7 +207,6 @@ export class PublisherNode {
     this.databases.restore(contents);
     this.#acknowledged = acknowledged;
     this.#mayStartOver = false;
-    this.#mayAdopt = false;
     this.#place.ledger.abandonAbove(acknowledged ?? { epoch: 0, version: 0 }, this.name);
     this.isDamaged = false;
   }
@@ -261,13 +215,12 @@ export class PublisherNode {
     return this.#acknowledged;
   }
 
-  /** While it is down: its databases are lost, and it is started over, or takes back what others have. */
-  loseStore(adopts = false): void {
+  /** While it is down: its databases are lost, and it is started over. */
+  loseStore(): void {
     this.databases.restore();
     this.#acknowledged = undefined;
     this.#place.ledger.abandonAbove({ epoch: 0, version: 0 }, this.name);
-    this.#mayStartOver = !adopts;
-    this.#mayAdopt = adopts;
+    this.#mayStartOver = true;
     this.isDamaged = false;
   }
 

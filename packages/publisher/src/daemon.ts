@@ -76,10 +76,9 @@ async function main(out: Output): Promise<void> {
     const manager = serviceManager(process.env, (error) => {
       logger.warn({ err: error }, 'the service manager could not be told');
     });
-    const { startOver, adopt, autoEpoch } = argv;
-    if (startOver && adopt) throw usageError('--start-over or --adopt, not both');
+    const { startOver, autoEpoch } = argv;
     const audit = new AuditLog({ stateDirectory: settings.stateDirectory, logger, nowMs: Date.now });
-    const state = await openStateOf(signer, { ...settings, ...storeOptions(), startOver, adopt }, Date.now());
+    const state = await openStateOf(signer, { ...settings, ...storeOptions(), startOver }, Date.now());
     const publisher = new Publisher({
       ...settings,
       state,
@@ -102,7 +101,6 @@ async function main(out: Output): Promise<void> {
     const control = await serveControl(publisher, settings.control, sessions.ask, {
       sources,
       curve: settings.controlCurve,
-      askContent: sessions.askContent,
       operators: settings.operators,
     });
     const { epoch, version } = publisher.head?.manifest ?? { epoch: 0, version: 0 };

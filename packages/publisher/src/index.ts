@@ -20,8 +20,6 @@
 
 export type { IngestNote, PushedFile, PushInput } from '@rulecast/formats';
 export type { Served } from './admission/accept.ts';
-/** @public For a host without a control endpoint, such as a simulation. */
-export { Adoption } from './control/adoption.ts';
 export type { GuardRefusal, PushPermits } from './guards/refusal.ts';
 /** @public */
 export { type DnsOptions, dnsResolver, type NameAnswer, type ResolveName } from './names/resolve.ts';
@@ -31,8 +29,6 @@ export type { PushOutcome, ReleaseAudit } from './release/outcome.ts';
 export { Publisher, type PublisherOptions, type PushOptions } from './release/publisher.ts';
 /** @public */
 export { WORK_IN_PLACE, type WorkHost } from './release/worker.ts';
-/** @public Likewise. */
-export { answerAdopt } from './requests/adopt.ts';
 /** @public */
 export { serveControl } from './requests/serve.ts';
 export { type AskTable, type ServedSubscribers, serveSubscribers } from './session/serve.ts';

@@ -20,7 +20,7 @@ import { releaseOf } from './machine-world.ts';
 
 const HEAD = { epoch: 1, version: 7 };
 const PROVED = { epoch: 1, version: 9 };
-const WELL: Standing = { head: HEAD, behind: undefined, isLost: false, isAuto: false };
+const WELL: Standing = { head: HEAD, behind: undefined, isAuto: false };
 const BEHIND: Standing = { ...WELL, behind: PROVED };
 const ASKED: Asked = { origin: PUSHED, permits: {}, isDryRun: false, asNewEpoch: false };
 const RELEASE = releaseOf(1, 8);
@@ -138,7 +138,7 @@ describe('a request', () => {
       for (const behind of [PROVED, undefined]) {
         for (const asNewEpoch of [true, false]) {
           const { end, effects } = run(
-            beginRelease({ ...ASKED, asNewEpoch }, { head: HEAD, behind, isLost: false, isAuto }),
+            beginRelease({ ...ASKED, asNewEpoch }, { head: HEAD, behind, isAuto }),
           );
           const opensEpoch = asNewEpoch || (isAuto && behind !== undefined);
           if (behind !== undefined && !opensEpoch) {
@@ -149,18 +149,6 @@ describe('a request', () => {
       }
     }
   });
-});
-
-it('while what was released is lost nothing is drafted, whoever asks, in whatever epoch', () => {
-  for (const asNewEpoch of [true, false]) {
-    for (const behind of [PROVED, undefined]) {
-      const lost: Standing = { head: undefined, behind, isLost: true, isAuto: true };
-      expect(run(beginRelease({ ...ASKED, asNewEpoch }, lost))).toMatchObject({
-        end: { kind: 'refused', error: { code: 'publisher-behind' } },
-        effects: [],
-      });
-    }
-  }
 });
 
 describe('a proof', () => {

@@ -115,6 +115,7 @@ export const ANSWER: MessageOf<'answer'> = {
 
 /** Of each kind one that a subscriber never sends, or not here. */
 export const STRANGE_MESSAGES: readonly Message[] = [
+  { kind: 'chunk', bytes: new Uint8Array(1) },
   { kind: 'welcome', protocol: 1, name: 'mgmt', lineage: LINEAGE, heartbeatMs: 5000 },
   { kind: 'offer', content: new Uint8Array(1), signatures: new Uint8Array(1) },
   { kind: 'root', content: new Uint8Array(1), signatures: new Uint8Array(1) },

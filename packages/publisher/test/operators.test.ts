@@ -44,7 +44,6 @@ const REQUESTS: readonly (readonly [Message, OperatorRole])[] = [
   [ROLLBACK, 'push'],
   [REFRESH, 'push'],
   [{ kind: 'forget', name: 'fw' }, 'admin'],
-  [{ kind: 'adopt', dryRun: true }, 'admin'],
 ];
 
 const OPENING: readonly Message[] = [

@@ -36,7 +36,6 @@ export const COMMANDS: ReadonlyMap<string, (add: Add) => Promise<void>> = new Ma
   ['diff', async (add) => add(await import('./commands/diff.ts'))],
   ['rollback', async (add) => add(await import('./commands/rollback.ts'))],
   ['forget', async (add) => add(await import('./commands/forget.ts'))],
-  ['adopt', async (add) => add(await import('./commands/adopt.ts'))],
   ['lists', async (add) => add(await import('./commands/lists.ts'))],
   ['list', async (add) => add(await import('./commands/list.ts'))],
   ['refresh', async (add) => add(await import('./commands/refresh.ts'))],

@@ -48,7 +48,6 @@ const USUAL = [
   ['diff', '41..42', '--list', 'a'],
   ['rollback', '41', '--timeout', '1e3'],
   ['forget', '0x10'],
-  ['adopt'],
   ['lists'],
   ['list', 'a', '--export', 'nft'],
   ['refresh'],

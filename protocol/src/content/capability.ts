@@ -27,8 +27,6 @@ export const Capability = {
   privateRules: 'private-rules',
   /** It inflates nothing: bodies and blocks come as they are. */
   noDeflate: 'no-deflate',
-  /** It gives back what it has in force, where a publisher has lost that. */
-  content: 'content',
 } as const;
 export type Capability = (typeof Capability)[keyof typeof Capability];
 

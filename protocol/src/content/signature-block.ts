@@ -27,18 +27,13 @@ export function signersIn(block: Uint8Array): readonly string[] {
   return signaturesIn(block).map(({ id }) => id.toString('hex'));
 }
 
-/** How long the block is that some bytes begin with. */
-export function signaturesBytes(bytes: Uint8Array): number {
-  return 1 + (bytes[0] ?? 0) * ONE_BYTES;
-}
-
 /**
  * Cuts a block from the bytes behind it, both copied. Throws ProtocolError of that code for a block that is
  * none, or with nothing behind it.
  */
 export function splitSigned(bytes: Uint8Array, code: ErrorCode = ErrorCode.badMessage): Signed {
   const [count = 0] = bytes;
-  const end = signaturesBytes(bytes);
+  const end = 1 + count * ONE_BYTES;
   if (count > SIGNATURES_MAX || bytes.length <= end) {
     throw new ProtocolError(
       code,

@@ -173,11 +173,6 @@ export const CONTROL_FIELDS = {
     allowKind: optional(boolean),
   },
   forget: { name },
-  adopt: {
-    /** Who gives the content back; absent: whoever has the newest. */
-    subscriber: optional(name),
-    dryRun: boolean,
-  },
   /** What a side is, before the request and before its answers. */
   greet: { protocolMin: protocolVersion, protocolMax: protocolVersion, capabilities },
 
@@ -201,16 +196,7 @@ export const CONTROL_FIELDS = {
 } as const satisfies Record<string, Fields>;
 
 /** What made a release; `unknown` where the publisher's note of it is lost. */
-export const RELEASE_CAUSES = [
-  'push',
-  'rollback',
-  'source',
-  'names',
-  'epoch',
-  'root',
-  'adopt',
-  'unknown',
-] as const;
+export const RELEASE_CAUSES = ['push', 'rollback', 'source', 'names', 'epoch', 'root', 'unknown'] as const;
 
 /** Where a list comes from; `push`: from nobody but those who push. */
 export const LIST_SOURCES = [

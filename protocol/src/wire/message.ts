@@ -83,7 +83,6 @@ export const MessageType = {
   refresh: 76,
   forget: 77,
   greet: 78,
-  adopt: 79,
 } as const;
 export type MessageKind = keyof typeof MessageType;
 
@@ -172,10 +171,8 @@ export const SESSION_FIELDS = {
     keeps: optional(hash),
   },
   query: {
-    question: oneOf('test', 'stats', 'content'),
+    question: oneOf('test', 'stats'),
     packet: optional(mapOf(PACKET_FIELDS)),
-    /** Of the content of which release, and from which of its bytes on; absent: how long it is. */
-    piece: optional(mapOf({ hash, from: uint })),
   },
   answer: {
     ok: boolean,
@@ -186,8 +183,6 @@ export const SESSION_FIELDS = {
     epoch: optional(uint),
     generation: optional(uint),
     stats: optional(countersOf(COUNTERS_MAX)),
-    /** Length of the content. */
-    bytes: optional(uint),
     code: optional(code),
     text: optional(text),
   },
@@ -327,11 +322,9 @@ function ruleFault(message: Message): string | undefined {
     case 'greet':
       return message.protocolMin > message.protocolMax ? 'protocolMin is above protocolMax' : undefined;
     case 'query':
-      if ((message.question === 'test') !== (message.packet !== undefined))
-        return 'a packet belongs to the question test, and only there';
-      return message.question !== 'content' && message.piece !== undefined
-        ? 'a piece belongs to the question content'
-        : undefined;
+      return (message.question === 'test') === (message.packet !== undefined)
+        ? undefined
+        : 'a packet belongs to the question test, and only there';
     case 'answer':
       return message.ok === (message.code === undefined) ? undefined : 'code says why, unless ok';
     case 'test':

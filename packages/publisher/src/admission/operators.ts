@@ -40,7 +40,6 @@ const NEEDED: ReadonlyMap<Message['kind'], OperatorRole> = new Map([
   ['rollback', 'push'],
   ['refresh', 'push'],
   ['forget', 'admin'],
-  ['adopt', 'admin'],
 ]);
 
 /** Of a request: what goes beyond what guards allow, beside the fields that say so by their names. */

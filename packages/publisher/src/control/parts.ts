@@ -5,7 +5,6 @@ import type { ListStatus, Permits } from '@rulecast/sources';
 import type { Caller } from '../admission/operators.ts';
 import type { Publisher } from '../release/publisher.ts';
 import type { AskTable } from '../session/serve.ts';
-import type { Adoption } from './adoption.ts';
 import type { PushMemory } from './push-memory.ts';
 
 export interface ControlParts {
@@ -15,8 +14,6 @@ export interface ControlParts {
   /** Asks the live tables of subscribers. */
   readonly ask: AskTable;
   readonly pushMemory: PushMemory;
-  /** Takes back what subscribers have. */
-  readonly adoption: Adoption;
   /** Undefined where the publisher keeps no lists fresh itself. */
   readonly sources: SourceLists | undefined;
 }

@@ -84,10 +84,7 @@ function isReleaseOutcome(outcome: { readonly kind: string }): outcome is Releas
   return outcome.kind === 'planned' || outcome.kind === 'released' || outcome.kind === 'unchanged';
 }
 
-export async function tellRelease(
-  outcome: ReleaseOutcome,
-  exchange: Pick<ControlExchange, 'record'>,
-): Promise<void> {
+async function tellRelease(outcome: ReleaseOutcome, exchange: ControlExchange): Promise<void> {
   const { shown, otherCount } = outcome.warnings;
   for (const { code, part, reason } of [...outcome.notes, ...shown]) {
     await exchange.record({ record: 'warning', code, part, reason: boundText(reason) });

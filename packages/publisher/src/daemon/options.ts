@@ -114,12 +114,6 @@ const cli = strictYargs('rulecast-publisher', new URL('../../package.json', impo
     describe:
       'Once, where the store is lost and the identity is not: begin with an empty store, in a new epoch',
   })
-  .option('adopt', {
-    type: 'boolean',
-    default: false,
-    describe:
-      'Likewise, and release nothing before rulectl adopt has taken the newest release back from a subscriber',
-  })
   .option('auto-epoch', {
     type: 'boolean',
     default: false,

@@ -55,7 +55,6 @@ import {
   type Numbers,
   nextNumber,
   type ReleaseNumber,
-  withAdopted,
   withHead,
   withProof,
   withSigned,
@@ -145,7 +144,7 @@ export class Committer {
     const isProved = store.behind !== undefined && isProofOf(identity, store.behindRoot);
     this.#numbers = {
       head,
-      epoch: head?.epoch ?? store.firstEpoch,
+      epoch: head?.epoch ?? store.firstEpoch ?? 1,
       proved: isProved ? { epoch, version } : undefined,
     };
   }
@@ -164,7 +163,7 @@ export class Committer {
    * `over-limit` where no manifest or no subscriber can hold it. Each step takes milliseconds at a million
    * entries, and has a turn of the event loop of its own.
    */
-  async draft(asked: RuleSet, number: NextNumber | undefined = this.#nextNumber): Promise<ReleaseDraft> {
+  async draft(asked: RuleSet): Promise<ReleaseDraft> {
     const { turn, encoder } = this.#options;
     const ruleSet = await inTurns(ruleSetOfSameRuns(this.ruleSet, asked), turn);
     await turn();
@@ -178,6 +177,7 @@ export class Committer {
     if (changed) {
       await inTurns(cataloguePieces(ruleSet, this.#current?.ruleSet), turn);
       await turn();
+      const number = nextNumber(this.#numbers) ?? nextNumber(inNewEpoch(this.#numbers));
       checkLimits(this.#manifestFor(ruleSet, number), ruleSet);
       await checkFirewallLoad(ruleSet, turn);
     }
@@ -188,10 +188,6 @@ export class Committer {
       deltaBytes: changed ? await encoder.encodeDelta(delta) : new Uint8Array(0),
       changed,
     };
-  }
-
-  get #nextNumber(): NextNumber | undefined {
-    return nextNumber(this.#numbers) ?? nextNumber(inNewEpoch(this.#numbers));
   }
 
   /** The head was released by keys that a root has taken that from. */
@@ -205,11 +201,6 @@ export class Committer {
   /** The newest release that was proved and is not here, unless an epoch above it is open. */
   get behind(): ReleaseNumber | undefined {
     return behindOf(this.#numbers);
-  }
-
-  /** What was released before is lost, and nothing is released until it is back. */
-  get isLost(): boolean {
-    return this.#numbers.head === undefined && this.#numbers.epoch === 0;
   }
 
   /**
@@ -232,7 +223,6 @@ export class Committer {
   checkNotBehind(): void {
     const { behind } = this;
     if (behind !== undefined) throw behindError(behind, this.#numbers.head);
-    if (this.isLost) throw lostError();
   }
 
   /** Like `commit`, in a new epoch, also where nothing changes. */
@@ -250,33 +240,16 @@ export class Committer {
   }
 
   async #commit(numbers: Numbers, draft: ReleaseDraft, origin: Origin): Promise<Release> {
-    await this.#options.turn(); // of thousands of parts, what is written takes as long as what went before
+    const { store, encoder, turn } = this.#options;
+    await turn(); // of thousands of parts, what is written takes as long as what went before
     const release = await this.#signed(numbers, draft.ruleSet);
-    await this.#keep(release, draft, origin);
-    this.#numbers = withHead(numbers, release.manifest);
-    return release;
-  }
-
-  /**
-   * Makes a release that was made before the first that is here, under its own number and signatures;
-   * resolves when it is on disk, to what the signer has signed above it, if it has. A signer that forgot
-   * knows that number from then on. Throws StoreError and SignerError; then nothing is here as before.
-   */
-  async adopt(release: Release, draft: ReleaseDraft, origin: Origin): Promise<ReleaseNumber | undefined> {
-    await this.#options.turn();
-    const answer = await this.#signer.sign(release.manifestBytes);
-    await this.#keep(release, draft, origin);
-    this.#numbers = withAdopted(this.#numbers, release.manifest);
-    return answer.kind === 'used' ? answer.last : undefined;
-  }
-
-  async #keep(release: Release, draft: ReleaseDraft, origin: Origin): Promise<void> {
-    const { store, encoder } = this.#options;
     const delta = draft.changed ? draft.deltaBytes : encodeDelta({ changes: [] });
     await store.commit(release, delta, notesOf(draft, origin), async () => {
       return (await encoder.encodeSnapshot(draft.ruleSet)).bytes;
     });
     this.#current = release;
+    this.#numbers = withHead(numbers, release.manifest);
+    return release;
   }
 
   /** A release, signed, under the first number that no other was signed under. */
@@ -329,12 +302,6 @@ export function behindError(behind: ReleaseNumber, head: ReleaseNumber | undefin
   const shown = head === undefined ? 'nothing' : `${head.epoch}/${head.version}`;
   return new BehindError(
     `a subscriber, or the signer, proved release ${behind.epoch}/${behind.version} and this publisher has ${shown}: its state is older than what it released. Stop it and restore the newer state, or go on from here above all that was released: rulectl push --as-new-epoch FILE, or rulectl rollback --as-new-epoch VERSION`,
-  );
-}
-
-export function lostError(): BehindError {
-  return new BehindError(
-    'the store was lost, and nothing is released before the newest release is back: rulectl adopt takes it from a subscriber; without any, stop the publisher and start it with --start-over',
   );
 }
 

@@ -9,13 +9,12 @@
  *   proved ─▶ noting ──────┴─▶ done: behind, known
  *
  * A guard goes before a dry run: what is planned could be released. While the publisher is behind, nothing
- * is drafted but for a new epoch, and nothing at all while what it released is lost. It has no clock, no
- * store and no names: publisher.ts has them.
+ * is drafted but for a new epoch. It has no clock, no store and no names: publisher.ts has them.
  */
 
 import { type GuardRefusal, isPermitted, type PushPermits } from '../guards/refusal.ts';
 import type { Release } from '../store/store.ts';
-import { behindError, lostError, type Origin, type ReleaseDraft } from './commit.ts';
+import { behindError, type Origin, type ReleaseDraft } from './commit.ts';
 import type { ReleaseNumber } from './numbers.ts';
 
 /** How the publisher stands. Nobody else changes that while a turn lasts. */
@@ -23,8 +22,6 @@ export interface Standing {
   readonly head: ReleaseNumber | undefined;
   /** What was proved and is not here. */
   readonly behind: ReleaseNumber | undefined;
-  /** All that was released is lost, and to be taken back first. */
-  readonly isLost: boolean;
   /** It was told to open an epoch by itself while it is behind. */
   readonly isAuto: boolean;
 }
@@ -100,8 +97,7 @@ export interface DeskStep {
 }
 
 /** Somebody, or a source, asks for a release. */
-export function beginRelease(asked: Asked, { behind, head, isAuto, isLost }: Standing): DeskStep {
-  if (isLost) return refused(lostError());
+export function beginRelease(asked: Asked, { behind, head, isAuto }: Standing): DeskStep {
   const opensEpoch = asked.asNewEpoch || (isAuto && behind !== undefined);
   if (behind !== undefined && !opensEpoch) return refused(behindError(behind, head));
   return { state: { kind: 'drafting', order: { ...asked, opensEpoch } }, effect: { kind: 'draft' } };

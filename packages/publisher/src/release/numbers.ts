@@ -69,16 +69,6 @@ export function nextNumber(numbers: Numbers): NextNumber | undefined {
   return { epoch, version: Math.max(version, signed) + 1, previousVersion };
 }
 
-/**
- * A release that was made before is here again, as the first: what was proved up to it is here with it.
- * Anything above it is still lost.
- */
-export function withAdopted(numbers: Numbers, { epoch, version }: ReleaseNumber): Numbers {
-  const { proved } = numbers;
-  const isAbove = proved !== undefined && compareRelease(proved, { epoch, version }) > 0;
-  return { ...numbers, head: { epoch, version }, epoch, proved: isAbove ? proved : undefined };
-}
-
 /** A release is on disk. */
 export function withHead(numbers: Numbers, { epoch, version }: ReleaseNumber): Numbers {
   return { ...numbers, head: { epoch, version }, epoch };

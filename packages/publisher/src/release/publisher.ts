@@ -14,15 +14,7 @@ import {
 } from '@rulecast/formats';
 import type { Identity } from '@rulecast/program/identity';
 import { Listeners } from '@rulecast/program/listeners';
-import {
-  compareRelease,
-  ErrorCode,
-  hexOf,
-  manifestHash,
-  ProtocolError,
-  type Signed,
-  type Turn,
-} from '@rulecast/protocol';
+import { ErrorCode, hexOf, ProtocolError, type Signed, type Turn } from '@rulecast/protocol';
 import {
   checkPieces,
   checkRuleSet,
@@ -51,7 +43,6 @@ import { type Release, type Store, StoreError } from '../store/store.ts';
 import type { HeldRelease } from '../subscribers/entry.ts';
 import { KnownSubscribers } from '../subscribers/known.ts';
 import { Subscribers } from '../subscribers/subscribers.ts';
-import type { Adoptable } from './adopted.ts';
 import { attested } from './attest.ts';
 import { Committer, GuardError, type Origin, type ReleaseDraft } from './commit.ts';
 import {
@@ -299,11 +290,6 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
    */
   get behind(): ReleaseNumber | undefined {
     return this.#committer.behind;
-  }
-
-  /** What was released is lost, and nothing is released or offered before it is taken back. */
-  get isLost(): boolean {
-    return this.#committer.isLost;
   }
 
   /**
@@ -575,8 +561,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   get #standing(): Standing {
-    const { behind, isLost } = this;
-    return { head: this.head?.manifest, behind, isLost, isAuto: this.#autoEpoch };
+    return { head: this.head?.manifest, behind: this.behind, isAuto: this.#autoEpoch };
   }
 
   /** The pump of desk.ts. Throws what is refused. */
@@ -686,61 +671,6 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     });
   }
 
-  /** Throws ProtocolError `not-lost` where there are releases: what is here is not given up for anything. */
-  checkAdopts(): void {
-    if (this.head === undefined) return;
-    const { epoch, version } = this.head.manifest;
-    const text = `the store has releases, the newest is ${epoch}/${version}: only a publisher that lost them all takes one back. To take a newer one in place of a store that is older, move that away and start once with --adopt`;
-    throw new ProtocolError(ErrorCode.notLost, text);
-  }
-
-  /**
-   * Takes a release back that was made here before and lost, under its number and signatures: it is the head
-   * then. What was proved up to it is not missed any more. Throws ProtocolError for a stream that does not
-   * make it, `not-lost`, GuardError, SignerError and StoreError; then nothing changed.
-   */
-  async adopt(
-    { signed, manifest, stream }: Adoptable,
-    { by, subscriber, dryRun }: { by: string; subscriber: string; dryRun: boolean },
-  ): Promise<ReleaseOutcome> {
-    const ruleSet = await this.#worker.verify(stream, signed.content);
-    return this.#turns.take(async () => {
-      this.checkAdopts();
-      const draft = this.#withoutOperands(await this.#committer.draft(ruleSet, manifest));
-      const { content: manifestBytes, signatures } = signed;
-      const hash = manifestHash(manifestBytes);
-      const release = { ruleSet: draft.ruleSet, manifest, manifestBytes, signatures, hash };
-      const warnings = touchedWarnings(draft, []);
-      const outcome = { draft, notes: [], failedNames: [], warnings, head: release };
-      if (dryRun) return { kind: 'planned', ...outcome };
-      const origin: Origin = { cause: 'adopt', detail: `from ${subscriber}`, by };
-      const above = await this.#committer.adopt(release, draft, origin);
-      if (above !== undefined) this.#noteBehind(above);
-      this.subscribers.knowApplied(hash);
-      this.#noteAbove(release);
-      this.#announce(release, { cause: 'adopt', by });
-      this.#recordAdopted(release, subscriber, by);
-      this.#names.keepOnly(ruleSet, ...this.#awaited);
-      this.#nameRefresh.schedule();
-      return { kind: 'released', ...outcome };
-    });
-  }
-
-  /** Of those who are connected, what is not below what was taken back, and not that. */
-  #noteAbove({ manifest, hash }: Release): void {
-    for (const { name, held } of this.subscribers.holding()) {
-      if (Buffer.from(held.hash).equals(hash) || compareRelease(held, manifest) < 0) continue;
-      this.#noteFork(held, name);
-      this.#noteBehind(held);
-    }
-  }
-
-  #recordAdopted({ manifest: { epoch, version } }: Release, subscriber: string, by: string): void {
-    const reason = `taken back from ${subscriber}, after the store was lost`;
-    const opened = { part: '', code: 'adopt', permit: undefined, reason, before: 0, after: version };
-    this.#toAudit({ cause: 'adopt', by, epoch, version, ...opened });
-  }
-
   /**
    * A subscriber proved a release that is not here: this lineage's latest state was lost. From now on nothing
    * is offered and no version given, until a push or a rollback opens an epoch above it, or with `autoEpoch`
@@ -760,11 +690,6 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
         return this.#announce(outcome.release, { cause: 'epoch' });
       }
       if (outcome.kind !== 'behind' || !outcome.isNews || isNewFork) return;
-      if (this.isLost) {
-        const text = 'a subscriber has a release that was lost here: rulectl adopt takes it back';
-        this.logger.info({ subscriber, epoch, version }, text);
-        return this.subscribers.changed();
-      }
       this.logger.error(
         { subscriber, epoch, version, head: this.head?.manifest.version ?? 0 },
         'a subscriber proved a release that is not here: this state is older than what it released, and nothing is offered; restore the newer state, or go on with rulectl push or rollback --as-new-epoch',

@@ -7,18 +7,14 @@
 import { createHash } from 'node:crypto';
 import type { PushedParts, PushInput } from '@rulecast/formats';
 import {
-  applyChain,
   applyDeltas,
-  Budget,
   decodeManifest,
   diffPieces,
   diffRuleSets,
-  ENTRIES_MAX,
   type EncodedChange,
   ErrorCode,
   encodeChange,
   encodeDelta,
-  heapMebibytes,
   joinChanges,
   type PartChange,
   PartKind,
@@ -26,7 +22,6 @@ import {
   type RuleSetDelta,
   ruleSetsAfter,
   systemTurn,
-  type Totals,
   type Turn,
   verifyRuleSet,
 } from '@rulecast/protocol';
@@ -55,7 +50,6 @@ export type WorkRequest =
   | { readonly kind: 'read'; readonly input: PushInput; readonly now: number }
   | { readonly kind: 'encode'; readonly change: PartChange; readonly isPlain: boolean }
   | { readonly kind: 'rebuild'; readonly recipe: ReleaseRecipe }
-  | { readonly kind: 'verify'; readonly stream: Uint8Array; readonly manifestBytes: Uint8Array }
   | { readonly kind: 'compose'; readonly recipe: ReleaseRecipe; readonly ruleSet: RuleSet }
   | { readonly kind: 'compose-all'; readonly trail: ReleaseTrail }
   | {
@@ -121,10 +115,6 @@ const STEP_WEIGHT = 500;
 const LIMITS = { heapMib: 3072, deadlineMs: 600_000 } as const satisfies WorkLimits;
 /** A push waits for a rehearsal that is under way, which takes a third of a second; our choice. */
 const REHEARSAL_MS = 10_000;
-/** Of a stream that a peer sent: as a subscriber grants it, and no more than what was signed needs. */
-const VERIFY_LEAST_MIB = 128;
-const VERIFY_MS = 40_000;
-const NOTHING: Totals = { parts: 0, prefixes: 0, others: 0, bytes: 0 };
 /** A thread that has worked holds what it worked on; pushes come one after another, or not for hours. */
 const REST_MS = 30_000;
 /** Enough for an engine to compile what reads and encodes them, in a tenth of a second, mostly. */
@@ -150,8 +140,6 @@ export async function work(request: WorkRequest): Promise<WorkAnswer> {
         return { kind: 'change', ...encodeChange(request.change, request.isPlain) };
       case 'rebuild':
         return { kind: 'rule-set', ruleSet: rebuilt(request.recipe) };
-      case 'verify':
-        return { kind: 'rule-set', ruleSet: verified(request.stream, request.manifestBytes) };
       case 'compose':
         return { kind: 'bytes', bytes: encodeDelta(diffRuleSets(rebuilt(request.recipe), request.ruleSet)) };
       case 'compose-all':
@@ -170,14 +158,6 @@ export async function work(request: WorkRequest): Promise<WorkAnswer> {
 function rebuilt({ deltas, manifestBytes }: ReleaseRecipe): RuleSet {
   const ruleSet = applyDeltas(EMPTY_RULE_SET, deltas);
   verifyRuleSet(decodeManifest(manifestBytes), ruleSet);
-  return ruleSet;
-}
-
-/** The rule set of a stream that a peer sent, within what was signed. Throws ProtocolError for any other. */
-function verified(stream: Uint8Array, manifestBytes: Uint8Array): RuleSet {
-  const manifest = decodeManifest(manifestBytes);
-  const ruleSet = applyChain(EMPTY_RULE_SET, stream, new Budget(EMPTY_RULE_SET, manifest, ENTRIES_MAX));
-  verifyRuleSet(manifest, ruleSet);
   return ruleSet;
 }
 
@@ -203,7 +183,7 @@ function compared(before: PastContent, after: PastContent, only: PartFilter): Co
 /** Where long work is done, one piece after the other. */
 export interface WorkHost {
   /** `owned` may be gone afterwards. Rejects with ThreadError. */
-  ask(request: WorkRequest, limits: WorkLimits, owned: readonly ArrayBuffer[]): Promise<WorkAnswer>;
+  ask(request: WorkRequest, owned: readonly ArrayBuffer[]): Promise<WorkAnswer>;
   /** From now on work does not wait for what it takes to do it. Never rejects. */
   keepReady?(): Promise<void>;
   /** Resolves when nothing is being done. */
@@ -221,8 +201,8 @@ export const WORK_IN_PLACE: WorkHost = {
 function workThread(): WorkHost {
   const host = new ThreadHost<ThreadSaid>({ file: THREAD_FILE, name: 'rulecast work', restMs: REST_MS });
   return {
-    ask: (request, limits, owned) =>
-      host.run(limits, async (line) => {
+    ask: (request, owned) =>
+      host.run(LIMITS, async (line) => {
         await systemTurn(); // what is copied to the thread takes milliseconds, too
         line.post(request, owned);
         return wholeAnswer(line);
@@ -355,20 +335,6 @@ export class ReleaseWorker {
     throw unexpected(answer);
   }
 
-  /**
-   * The rule set of a stream that a peer sent, which is gone afterwards, by its signed manifest. Throws
-   * ProtocolError for one that does not make it within what was signed.
-   */
-  async verify(stream: Uint8Array, manifestBytes: Uint8Array): Promise<RuleSet> {
-    const manifest = decodeManifest(manifestBytes);
-    const heapMib = VERIFY_LEAST_MIB + heapMebibytes(NOTHING, manifest);
-    const limits = { heapMib: Math.min(LIMITS.heapMib, heapMib), deadlineMs: VERIFY_MS };
-    const owned = [stream.buffer as ArrayBuffer]; // nothing here is shared memory
-    const answer = await this.#do({ kind: 'verify', stream, manifestBytes }, true, owned, limits);
-    if (answer.kind === 'rule-set') return answer.ruleSet;
-    throw unexpected(answer);
-  }
-
   /** Compares two releases, of which some may have to be rebuilt; throws as `rebuild` does. */
   async compare(before: PastContent, after: PastContent, only: PartFilter): Promise<Comparison> {
     const answer = await this.#do({ kind: 'compare', before, after, only }, true, []);
@@ -382,15 +348,10 @@ export class ReleaseWorker {
     throw unexpected(answer);
   }
 
-  async #do(
-    request: WorkRequest,
-    isLong: boolean,
-    owned: readonly ArrayBuffer[],
-    limits: WorkLimits = LIMITS,
-  ): Promise<WorkAnswer> {
+  async #do(request: WorkRequest, isLong: boolean, owned: readonly ArrayBuffer[]): Promise<WorkAnswer> {
     if (!isLong) return work(request);
     try {
-      return await this.#host.ask(request, limits, owned);
+      return await this.#host.ask(request, owned);
     } catch (error) {
       throw error instanceof ThreadError ? failureOf(error) : error;
     }

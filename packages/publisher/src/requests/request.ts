@@ -12,7 +12,6 @@ import { BehindError, EpochError, GuardError } from '../release/commit.ts';
 import { UnknownReleaseError } from '../release/history.ts';
 import { SignerError } from '../signer/signer.ts';
 import { StoreError } from '../store/store.ts';
-import { answerAdopt } from './adopt.ts';
 import { answerDiff } from './diff.ts';
 import { answerForget } from './forget.ts';
 import { answerHistory } from './history.ts';
@@ -65,8 +64,6 @@ function answer(request: Message, exchange: ControlExchange, parts: ControlParts
       return answerList(request, exchange, parts);
     case 'refresh':
       return answerRefresh(request, exchange, parts);
-    case 'adopt':
-      return answerAdopt(request, exchange, parts);
     case 'forget':
       return answerForget(request, exchange, parts);
     case 'status':

@@ -8,26 +8,22 @@ import {
   type Connection,
   ErrorCode,
   OPERATOR_CONNECTIONS_MAX,
-  ProtocolError,
 } from '@rulecast/protocol';
 import type { Channel, CurveServerKeys, Endpoint } from '@rulecast/vchan';
 import { connectionOn, type Place, placesOf, type Served, serveAll } from '../admission/accept.ts';
 import { Operators } from '../admission/operators.ts';
 import { PendingConnections } from '../admission/pending.ts';
 import { busy, type Refusal, SILENT } from '../admission/refusal.ts';
-import { Adoption } from '../control/adoption.ts';
 import type { SourceLists } from '../control/parts.ts';
 import { PushMemory } from '../control/push-memory.ts';
 import type { Publisher } from '../release/publisher.ts';
-import type { AskContent, AskTable } from '../session/serve.ts';
+import type { AskTable } from '../session/serve.ts';
 import { serveRequest } from './request.ts';
 
 export interface ControlOptions {
   /** Who keeps lists fresh; without it there are no sources to ask about. */
   readonly sources?: SourceLists | undefined;
   readonly curve?: CurveServerKeys | undefined;
-  /** Asks subscribers for what they have; without it nobody is asked. */
-  readonly askContent?: AskContent | undefined;
   /** Who may use it beside the owner; their own sockets are listened on as well. Default: nobody. */
   readonly operators?: Operators;
 }
@@ -44,7 +40,6 @@ export async function serveControl(
   /** Whose request each is. */
   const answered = new Map<Connection, string>();
   const pushMemory = new PushMemory();
-  const adoption = new Adoption(options.askContent ?? nobodyAsked, publisher.clock);
   const pending = new PendingConnections(publisher.clock);
   const serve = async (channel: Channel, place: Place): Promise<void> => {
     const connection = connectionOn(channel, publisher.clock);
@@ -61,7 +56,7 @@ export async function serveControl(
     };
     connections.add(connection);
     const callerOf = () => operators.callerOf(channel.peer, place.owner);
-    await serveRequest(connection, { publisher, ask, pushMemory, adoption, sources }, callerOf, admits);
+    await serveRequest(connection, { publisher, ask, pushMemory, sources }, callerOf, admits);
     leave();
     answered.delete(connection);
     connections.delete(connection);
@@ -71,7 +66,3 @@ export async function serveControl(
   };
   return serveAll(publisher, placesOf(endpoints, operators.all), serve, stop, curve);
 }
-
-const nobodyAsked: AskContent = async () => {
-  throw new ProtocolError(ErrorCode.noSuchSubscriber, 'no subscriber can be asked here');
-};

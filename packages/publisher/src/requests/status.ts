@@ -116,11 +116,7 @@ export function degradedOf({
   sources,
 }: Pick<ControlParts, 'publisher' | 'sources'>): readonly string[] {
   const { behind, subscribers, nameTroubles } = publisher;
-  const lost = publisher.isLost
-    ? ['nothing is released: the store was lost; rulectl adopt takes the newest release back']
-    : behind === undefined
-      ? []
-      : [`nothing is offered: ${lostText(behind, publisher.fork)}`];
+  const lost = behind === undefined ? [] : [`nothing is offered: ${lostText(behind, publisher.fork)}`];
   const connected = new Set(subscribers.connected());
   const due = subscribers.isConfigured ? [...subscribers.expected()] : [];
   const missing = due.filter((name) => !connected.has(name));

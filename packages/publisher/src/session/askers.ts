@@ -5,7 +5,7 @@
 import type { MessageOf } from '@rulecast/protocol';
 import type { EffectOf } from './state.ts';
 
-type Answer = MessageOf<'answer' | 'chunk'>;
+type Answer = MessageOf<'answer'>;
 
 /** A promise, and what settles it. */
 interface Deferred<T> {

@@ -54,14 +54,10 @@ export function perform(effect: Effect, parts: Parts): void {
   }
 }
 
-function query(
-  { ticket, transaction, packet, content }: EffectOf<'query'>,
-  { connection, askers }: Parts,
-): void {
-  const other = content === undefined ? 'stats' : 'content';
-  const question = packet === undefined ? other : 'test';
+function query({ ticket, transaction, packet }: EffectOf<'query'>, { connection, askers }: Parts): void {
+  const question = packet === undefined ? 'stats' : 'test';
   connection
-    .send({ kind: 'query', question, packet, piece: content?.piece }, transaction)
+    .send({ kind: 'query', question, packet }, transaction)
     .catch((error: unknown) => askers.fail(ticket, error));
 }
 

@@ -12,7 +12,6 @@
 
 import {
   beaten,
-  Capability,
   ErrorCode,
   HANDSHAKE_TIMEOUT_MS,
   HEARTBEAT_MS,
@@ -146,8 +145,7 @@ function receivedByName(state: Named, message: Message, transaction: number, now
       return offerAnswered(state, message, now);
     case 'proof':
       return state.kind === 'proving' ? judged(state, message, now) : byTable(state, 'proof', now);
-    case 'answer':
-    case 'chunk': {
+    case 'answer': {
       const { questions, effects } = answer(state.peer.questions, transaction, message);
       return stepTo(withPeer(state, { questions }), ...effects);
     }
@@ -172,8 +170,6 @@ function tableEventOf(kind: MessageKind): PublisherEvent {
     case 'pong':
     case 'bye':
       return kind;
-    case 'chunk':
-      return 'answer';
     default:
       return 'other'; // an answer to no OFFER as well
   }
@@ -208,14 +204,10 @@ function alive(state: Named): Step<Named> {
   return stepTo(withPeer(state, { probeUntilMs: NEVER }), { kind: 'alive', isAlive: true });
 }
 
-function asked(state: Open, { ticket, packet, content }: EventOf<'asked'>, now: Now): Step {
+function asked(state: Open, { ticket, packet }: EventOf<'asked'>, now: Now): Step {
   if (!('peer' in state)) return stepTo(state, notConnected(ticket, undefined));
-  const { questions, name, capabilities } = state.peer;
-  if (content !== undefined && !capabilities.includes(Capability.content)) {
-    const text = `${name} cannot give back what it has: its version does not know how`;
-    return stepTo(state, unanswered(ticket, ErrorCode.unsupported, text));
-  }
-  const asking = ask(questions, { ticket, packet, content }, name, now.monotonicMs);
+  const { questions, name } = state.peer;
+  const asking = ask(questions, { ticket, packet }, name, now.monotonicMs);
   return stepTo(withPeer(state, { questions: asking.questions }), ...asking.effects);
 }
 

@@ -63,7 +63,7 @@ export const NO_QUESTIONS: Questions = {
 /** Somebody asks: at once, or when it is the turn. */
 export function ask(
   questions: Questions,
-  { ticket, packet, content }: Omit<Waiting, 'atMs'>,
+  { ticket, packet }: Omit<Waiting, 'atMs'>,
   name: string,
   nowMs: number,
 ): Asking {
@@ -73,7 +73,7 @@ export function ask(
   }
   const { askedUntilMs } = questions;
   const atMs = Math.max(nowMs, askedUntilMs - (ASK_BURST - 1) * ASK_PAUSE_MS);
-  const waiting = [...questions.waiting, { ticket, packet, content, atMs }];
+  const waiting = [...questions.waiting, { ticket, packet, atMs }];
   return dueQuestions(
     { ...questions, waiting, askedUntilMs: Math.max(askedUntilMs, nowMs) + ASK_PAUSE_MS },
     name,
@@ -88,17 +88,17 @@ export function dueQuestions(questions: Questions, name: string, nowMs: number):
   const effects: Answering[] = late.map(({ ticket }) => unanswered(ticket, ErrorCode.timeout, text));
   const open = questions.open.slice(late.length);
   let { lastTransaction } = questions;
-  for (const { ticket, packet, content, atMs } of questions.waiting) {
+  for (const { ticket, packet, atMs } of questions.waiting) {
     if (atMs > nowMs) break;
     lastTransaction += 1;
     open.push({ ticket, transaction: lastTransaction, untilMs: nowMs + ANSWER_TIMEOUT_MS });
-    effects.push({ kind: 'query', ticket, transaction: lastTransaction, packet, content });
+    effects.push({ kind: 'query', ticket, transaction: lastTransaction, packet });
   }
   const waiting = questions.waiting.filter(({ atMs }) => atMs > nowMs);
   return { questions: { ...questions, lastTransaction, waiting, open }, effects };
 }
 
-/** An ANSWER came, or a CHUNK in its place; one that nobody waits for any more is nothing. */
+/** An ANSWER came; one that nobody waits for any more is nothing. */
 export function answer(
   questions: Questions,
   transaction: number,
@@ -109,13 +109,8 @@ export function answer(
   const open = questions.open.filter((one) => one !== asked);
   return {
     questions: { ...questions, open },
-    effects: [{ kind: 'answered', ticket: asked.ticket, answer: kept(message) }],
+    effects: [{ kind: 'answered', ticket: asked.ticket, answer: message }],
   };
-}
-
-/** What a channel hands out may be reused by it; whoever asked looks at it later. */
-function kept(message: EffectOf<'answered'>['answer']): EffectOf<'answered'>['answer'] {
-  return message.kind === 'chunk' ? { ...message, bytes: Uint8Array.from(message.bytes) } : message;
 }
 
 /** The session is over: nobody is answered any more. */

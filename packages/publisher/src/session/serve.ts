@@ -27,18 +27,8 @@ import { SubscriberSession } from './session.ts';
  */
 export type AskTable = (subscriber: string, packet?: WirePacket) => Promise<MessageOf<'answer'>>;
 
-/**
- * Asks a subscriber, by its name, for what it has in force: how long that is, or a piece of it. Rejects with
- * ProtocolError.
- */
-export type AskContent = (
-  subscriber: string,
-  piece?: MessageOf<'query'>['piece'],
-) => Promise<MessageOf<'answer' | 'chunk'>>;
-
 export interface ServedSubscribers extends Served {
   readonly ask: AskTable;
-  readonly askContent: AskContent;
 }
 
 export interface SubscriberOptions {
@@ -107,23 +97,16 @@ export async function serveSubscribers(
   const announcer = new Announcer(sessions, publisher.pace);
   const onRelease = (): Promise<void> => announcer.tell();
   publisher.on('release', onRelease);
-  const sessionOf = (subscriber: string): SubscriberSession => {
+  const ask: AskTable = async (subscriber, packet) => {
     const session = holders.holderOf(subscriber);
-    if (session !== undefined) return session;
+    if (session !== undefined) return session.ask(packet);
     throw new ProtocolError(ErrorCode.noSuchSubscriber, `no subscriber called ${subscriber} is connected`);
   };
-  const ask: AskTable = async (subscriber, packet) => {
-    const answer = await sessionOf(subscriber).ask({ packet });
-    if (answer.kind === 'answer') return answer;
-    throw new ProtocolError(ErrorCode.badMessage, `${subscriber} answers with bytes`);
-  };
-  const askContent: AskContent = async (subscriber, piece) =>
-    sessionOf(subscriber).ask({ packet: undefined, content: { piece } });
   const close = (): Promise<void> => {
     publisher.off('release', onRelease);
     return served.close();
   };
-  return { ask, askContent, close };
+  return { ask, close };
 }
 
 /**

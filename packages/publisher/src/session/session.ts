@@ -3,7 +3,14 @@
  * carries out what the machine says. A stuck subscriber holds up nobody.
  */
 
-import { Alarm, type Connection, ErrorCode, type MessageOf, ProtocolError } from '@rulecast/protocol';
+import {
+  Alarm,
+  type Connection,
+  ErrorCode,
+  type MessageOf,
+  ProtocolError,
+  type WirePacket,
+} from '@rulecast/protocol';
 import type { NameHolder } from '../admission/name-holders.ts';
 import type { Refusal } from '../admission/refusal.ts';
 import type { Publisher } from '../release/publisher.ts';
@@ -11,7 +18,7 @@ import { Askers } from './askers.ts';
 import { type Parts, perform } from './effects.ts';
 import { deadline, start, step } from './machine.ts';
 import { SubscriberNotes } from './notes.ts';
-import type { Event, Fault, Now, PublisherView, Question, State } from './state.ts';
+import type { Event, Fault, Now, PublisherView, State } from './state.ts';
 import { viewOf } from './view.ts';
 
 /**
@@ -100,12 +107,11 @@ export class SubscriberSession implements NameHolder {
   }
 
   /**
-   * Rejects with ProtocolError `not-ready`, `rate-limited`, `timeout` or `disconnected`, and `unsupported`
-   * where it does not know the question.
+   * See AskTable. Rejects with ProtocolError `not-ready`, `rate-limited`, `timeout` or `disconnected`.
    */
-  ask(question: Question): Promise<MessageOf<'answer' | 'chunk'>> {
+  ask(packet: WirePacket | undefined): Promise<MessageOf<'answer'>> {
     const { ticket, answer } = this.#askers.ask();
-    this.#feed({ kind: 'asked', ticket, ...question });
+    this.#feed({ kind: 'asked', ticket, packet });
     return answer;
   }
 

@@ -183,10 +183,9 @@ export type Event =
   /** Nothing but time passed. */
   | { readonly kind: 'tick' };
 
-/** About a packet; of the content in force how long it is, or a piece of it; else for the counters. */
+/** About a packet; without one for the counters. */
 export interface Question {
   readonly packet: WirePacket | undefined;
-  readonly content?: { readonly piece: MessageOf<'query'>['piece'] } | undefined;
 }
 
 export type EventOf<K extends Event['kind']> = Extract<Event, { readonly kind: K }>;
@@ -278,7 +277,7 @@ export type Effect =
   | { readonly kind: 'settle'; readonly outcome: Outcome }
   /** Take up what was proved; `proved` follows. */
   | { readonly kind: 'prove'; readonly release: HeldRelease; readonly name: string }
-  | { readonly kind: 'answered'; readonly ticket: number; readonly answer: MessageOf<'answer' | 'chunk'> }
+  | { readonly kind: 'answered'; readonly ticket: number; readonly answer: MessageOf<'answer'> }
   | { readonly kind: 'unanswered'; readonly ticket: number; readonly error: ProtocolError }
   /** For those who asked whether somebody is there. */
   | { readonly kind: 'alive'; readonly isAlive: boolean }

@@ -13,7 +13,7 @@ export function viewOf(publisher: Publisher): PublisherView {
       return publisher.head;
     },
     get isBehind() {
-      return publisher.behind !== undefined || publisher.isLost;
+      return publisher.behind !== undefined;
     },
     isNamed: (subscriber) =>
       publisher.subscribers.isConfigured && publisher.subscribers.expected().has(subscriber),

@@ -5,9 +5,7 @@
  *   identity   store        then
  *   none       none, empty  first start: the store is made, then the identity
  *   there      begun        goes on
- *   there      none, empty  refused; with `startOver` a new epoch above all that were, with `adopt` nothing
- *                           before the newest release is back
- *   there      waits        waits; with `startOver` such a new epoch
+ *   there      none, empty  refused; with `startOver` a new epoch above all that were
  *   none       releases     refused
  */
 
@@ -24,8 +22,6 @@ export interface StateOptions extends StoreOptions {
   readonly identityFile?: string | undefined;
   /** Makes an empty store for an identity that has lost its own; its first release opens a new epoch. */
   readonly startOver?: boolean | undefined;
-  /** Likewise, and releases nothing before a subscriber has given the newest release back. */
-  readonly adopt?: boolean | undefined;
   /** Opens or makes the databases of the store; default LMDB, in a directory below. */
   readonly databases?: ((directory: string) => Databases) | undefined;
 }
@@ -85,14 +81,14 @@ function openStore(
   found: Identity | undefined,
   nowMs: number,
 ): Omit<State, 'identity'> {
-  const { stateDirectory, startOver = false, adopt = false, databases } = options;
+  const { stateDirectory, startOver = false, databases } = options;
   const identityFile = identityFileOf(options);
   const directory = join(stateDirectory, 'store');
   const isLost = databases === undefined && !hasData(directory);
-  if (found !== undefined && !startOver && !adopt && isLost) throw lostStore(identityFile, directory);
+  if (found !== undefined && !startOver && isLost) throw lostStore(identityFile, directory);
   const store = new Store(directory, options, databases);
   try {
-    const startedOver = begin(store, directory, found, identityFile, { startOver, adopt }, nowMs);
+    const startedOver = begin(store, directory, found, identityFile, startOver, nowMs);
     return { store, startedOver };
   } catch (error) {
     void store.close();
@@ -106,7 +102,7 @@ function begin(
   directory: string,
   identity: Identity | undefined,
   identityFile: string,
-  { startOver, adopt }: { readonly startOver: boolean; readonly adopt: boolean },
+  startOver: boolean,
   nowMs: number,
 ): boolean {
   if (identity === undefined && store.hasReleases) {
@@ -114,25 +110,19 @@ function begin(
       `the store in ${directory} has releases, and the identity file ${identityFile} that signed them is missing: restore it from a backup, or move the store away to start a new lineage, which every subscriber must be told to trust`,
     );
   }
-  if ((startOver || adopt) && store.hasReleases) {
-    const option = startOver ? '--start-over' : '--adopt';
+  if (startOver && store.hasReleases) {
     throw new StoreError(
-      `the store in ${directory} has releases: start without ${option}, which is for a lost store`,
+      `the store in ${directory} has releases: start without --start-over, which is for a lost store`,
     );
   }
   if (identity === undefined) {
-    if (adopt)
-      throw new IdentityError(
-        `there is no identity file ${identityFile}: restore it, for nothing can be taken back without it`,
-      );
     if (store.isNew) store.begin(1);
     return false;
   }
-  if (adopt) store.begin(0);
-  else if (startOver && (store.isNew || store.firstEpoch === 0)) store.begin(epochAboveAll(identity, nowMs));
-  else if (store.isNew) throw lostStore(identityFile, directory);
-  else return false;
-  return startOver;
+  if (!store.isNew) return false;
+  if (!startOver) throw lostStore(identityFile, directory);
+  store.begin(epochAboveAll(identity, nowMs));
+  return true;
 }
 
 /**
@@ -155,6 +145,6 @@ function hasData(directory: string): boolean {
 
 function lostStore(identityFile: string, directory: string): StoreError {
   return new StoreError(
-    `the identity ${identityFile} has no store: ${directory} is missing or empty, and an empty one would give version numbers again that were given before. Restore it from a backup; or start once with --adopt, and take the newest release back from a subscriber with rulectl adopt; or start once with --start-over: the next push then opens a new epoch`,
+    `the identity ${identityFile} has no store: ${directory} is missing or empty, and an empty one would give version numbers again that were given before. Restore it from a backup, or start once with --start-over: the next push then opens a new epoch`,
   );
 }

@@ -7,8 +7,7 @@
  *   deltas     [epoch, version] -> delta from the release before
  *   snapshots  [epoch, version] -> snapshot of that release (a delta from nothing)
  *   meta       "head"           -> [epoch, version] as two u64
- *              "begun"          -> [epoch of the first release, 0], from when the store was made; 0 while it waits
- *                                 for what was released before
+ *              "begun"          -> [epoch of the first release, 0], from when the store was made
  *              "behind"         -> [epoch, version] that a subscriber proved and this store lacks; gone once
  *                                 it is here, or an epoch above it is open
  *              "behind root"    -> [number of the root under which that was proved, 0]
@@ -168,7 +167,7 @@ export class Store implements SubscriberStore {
 
   /** Whether nothing was ever written to it. */
   get isNew(): boolean {
-    return this.#databases.meta.get('begun') === undefined && this.#databases.meta.get('head') === undefined;
+    return this.firstEpoch === undefined && !this.hasReleases;
   }
 
   get hasReleases(): boolean {
@@ -183,10 +182,10 @@ export class Store implements SubscriberStore {
     this.#putKeys({ begun: [epoch, 0] });
   }
 
-  /** The epoch that the first release opens; 0: none, before what was released is back. */
-  get firstEpoch(): number {
+  /** The epoch that the first release opens; undefined before the store has begun. */
+  get firstEpoch(): number | undefined {
     const begun = this.#databases.meta.get('begun');
-    return begun === undefined ? 1 : decodeKey(begun)[0];
+    return begun === undefined ? undefined : decodeKey(begun)[0] || undefined;
   }
 
   /** The newest release that was proved and is not here; undefined if there is none. */

@@ -200,15 +200,6 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
     );
   }
 
-  /** A release is known again: who has it in force applied it, and is expected to apply the next. */
-  knowApplied(hash: Uint8Array): void {
-    for (const entry of this.#entries.values())
-      if (entry.held !== undefined && Buffer.from(entry.held.hash).equals(hash)) {
-        entry.hasApplied = true;
-        entry.lastError = undefined;
-      }
-  }
-
   /** What those have in force who went away within a day, the last of them first: they will be back. */
   heldAway(nowMs: number): readonly Uint8Array[] {
     const away = [...this.#entries.values()]

@@ -33,8 +33,6 @@ export interface ControlRequest {
   readonly onRecord: (record: ControlRecord) => void;
   /** How long to wait for the end, in milliseconds; for ever without it. */
   readonly timeoutMs?: number;
-  /** True: for the end or the next record, however many come. */
-  readonly isOfEachRecord?: boolean;
 }
 
 /** The options that every command has, as far as they say where the publisher is. */
@@ -83,10 +81,6 @@ export async function ask(request: ControlRequest): Promise<Ending> {
     connection.close();
   };
   const timer = request.timeoutMs === undefined ? undefined : setTimeout(giveUp, request.timeoutMs);
-  const onRecord = (record: ControlRecord): void => {
-    if (request.isOfEachRecord === true) timer?.refresh();
-    request.onRecord(record);
-  };
   let sendFailure: unknown;
   const sending = greet(connection, request.send).catch((error: unknown) => {
     sendFailure = error;
@@ -94,7 +88,7 @@ export async function ask(request: ControlRequest): Promise<Ending> {
     if (!(error instanceof ProtocolError)) connection.close();
   });
   try {
-    const ending = await readAnswers(connection, { ...request, onRecord });
+    const ending = await readAnswers(connection, request);
     if (ending !== undefined) return ending;
     await sending;
     if (timedOut) throw noAnswer(request);

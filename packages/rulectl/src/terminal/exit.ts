@@ -72,11 +72,6 @@ export function exitOfFailure(code: string): ExitCode {
     case ErrorCode.badRuleSet:
     case ErrorCode.noSuchSubscriber:
     case ErrorCode.stillConnected:
-    case ErrorCode.notLost:
-    case ErrorCode.forked:
-    case ErrorCode.unsupported:
-    case ErrorCode.badSignature:
-    case ErrorCode.wrongLineage:
     case ErrorCode.noSuchPart:
     case ErrorCode.unknownRelease:
       return ExitCode.refused;

@@ -166,11 +166,6 @@ export class Activator {
     });
   }
 
-  /** A whole release as a stream that starts from nothing. */
-  snapshot(ruleSet: RuleSet): Promise<Uint8Array> {
-    return this.#verifier.snapshot(ruleSet);
-  }
-
   /** Resolves when nothing is being put in force or written; ends what runs beside. Apply no more. */
   async close(): Promise<void> {
     await this.#turn;

@@ -11,12 +11,11 @@ import {
 import { type Answer, type Effect, type LinkedState, type Question, type Step, send } from './states.ts';
 
 /**
- * A sink may take its time with its counters, or for ever, and so may a thread with the content: so many
- * questions wait for them at most.
+ * A sink may take its time with its counters, or for ever: so many questions wait for them at most.
  */
 export function query(
   state: LinkedState,
-  { packet, content, transaction }: Question & { readonly transaction: number },
+  { packet, transaction }: Question & { readonly transaction: number },
   nowMs: number,
 ): Step {
   const queries = asked(state.queries, nowMs);
@@ -29,7 +28,7 @@ export function query(
     return { state: { ...state, queries }, effects: [tooMany('at once', transaction)] };
   }
   const askedCount = state.askedCount + 1;
-  const asking: Effect = { kind: 'ask', packet, content, transaction };
+  const asking: Effect = { kind: 'ask', packet, transaction };
   return { state: { ...state, queries, askedCount }, effects: [asking] };
 }
 
@@ -56,16 +55,9 @@ export function answered(
       const message: Message = { kind: 'answer', ok: true, ...active, stats: answer.stats };
       return { state: after, effects: [send(message, transaction)] };
     }
-    case 'length': {
-      const message: Message = { kind: 'answer', ok: true, hash: answer.hash, bytes: answer.bytes };
-      return { state: after, effects: [send(message, transaction)] };
-    }
-    case 'piece':
-      return { state: after, effects: [send({ kind: 'chunk', bytes: answer.bytes }, transaction)] };
     case 'none': {
       const text = boundText(answer.text);
-      const { code = ErrorCode.notReady } = answer;
-      const message: Message = { kind: 'answer', ok: false, code, text };
+      const message: Message = { kind: 'answer', ok: false, code: ErrorCode.notReady, text };
       return { state: after, effects: [send(message, transaction)] };
     }
   }

@@ -6,7 +6,7 @@ import type { Keyring } from '../apply/keyring.ts';
 import { StateError } from '../state/state.ts';
 import { judgeFresh } from './freshness.ts';
 import { judgeOffer } from './judge.ts';
-import type { Event, Question, State } from './states.ts';
+import type { Event, State } from './states.ts';
 
 export interface ReceiverHost {
   readonly keyring: Keyring;
@@ -43,7 +43,7 @@ export function eventOf(
         floor: activator.floor,
       });
     case 'query':
-      return { kind: 'query', ...questionOf(message), transaction };
+      return { kind: 'query', packet: message.packet, transaction };
     case 'welcome':
     case 'begin':
     case 'chunk':
@@ -58,10 +58,6 @@ export function eventOf(
     default:
       return { kind: 'other' };
   }
-}
-
-function questionOf({ question, packet, piece }: MessageOf<'query'>): Question {
-  return question === 'content' ? { packet, content: { piece } } : { packet };
 }
 
 /** What a root is once it is kept: nothing is read meanwhile, for what comes behind it is judged by it. */

@@ -173,10 +173,9 @@ export type OfferEvent =
   /** `isForGood`: that it was refused is remembered. */
   | { readonly kind: 'offerRefused'; readonly nack: Nack; readonly isForGood: boolean };
 
-/** About a packet; of the content in force how long it is, or a piece of it; else for the counters. */
+/** About a packet; without one for the counters. */
 export interface Question {
   readonly packet: WirePacket | undefined;
-  readonly content?: { readonly piece: MessageOf<'query'>['piece'] } | undefined;
 }
 
 /** Of the peer: its messages, by the names of the table. */
@@ -218,11 +217,7 @@ export type Answer =
       readonly generation: number;
     }
   | { readonly kind: 'stats'; readonly stats: Readonly<Record<string, number>> }
-  | { readonly kind: 'length'; readonly hash: Uint8Array; readonly bytes: number }
-  /** Of the content. */
-  | { readonly kind: 'piece'; readonly bytes: Uint8Array }
-  /** Default `not-ready`. */
-  | { readonly kind: 'none'; readonly text: string; readonly code?: ErrorCode };
+  | { readonly kind: 'none'; readonly text: string };
 
 export type Event =
   | Received

@@ -63,7 +63,6 @@ import { StateDirectory } from '../state/state.ts';
 import { Staging } from '../verify/stage.ts';
 import { Verifier } from '../verify/verifier.ts';
 import type { LiveExplanation } from './answers.ts';
-import { Content } from './content.ts';
 import { FreshnessWatch, type Standing } from './freshness-watch.ts';
 import { type Attempt, afterAttempt, FIRST_BACKOFF } from './reconnect.ts';
 import { PublisherSession, type SessionHost } from './session.ts';
@@ -217,7 +216,6 @@ class RunningSubscriber implements Subscriber {
   readonly #boot: RuleSet;
   readonly #activator: Activator;
   readonly #keyring: Keyring;
-  readonly #content: Content;
   readonly #host: SessionHost;
   readonly #closing = new AbortController();
   #dns: readonly Address[];
@@ -293,7 +291,6 @@ class RunningSubscriber implements Subscriber {
       compile: () => this.#activator.refresh(),
       store: async (clock) => this.#state?.writeClock(clock),
     });
-    this.#content = new Content(this.#activator, this.#clock);
     this.#host = this.#sessionHost(entriesMax);
   }
 
@@ -311,7 +308,6 @@ class RunningSubscriber implements Subscriber {
         lineage: trust.lineage,
         capabilities: [
           ...VERSION_1_CAPABILITIES,
-          Capability.content,
           Capability.privateRules,
           ...(this.#options.names === undefined ? [] : [Capability.firewallNames]),
           ...(this.#opensNames ? [Capability.openedNames, Capability.resolved] : []),
@@ -331,7 +327,6 @@ class RunningSubscriber implements Subscriber {
       explain: (packet) => this.#explainLive(packet),
       generation: () => this.#table.stats().generation,
       counters: () => this.#counters(),
-      content: this.#content,
       notEnforced: () => this.#notEnforced(),
       onWelcome: (publisher) => this.#welcomed(publisher),
       nonce,
@@ -568,7 +563,6 @@ class RunningSubscriber implements Subscriber {
     this.#session?.stop();
     this.#cancelMend?.();
     await this.#running;
-    this.#content.close();
     await this.#activator.close();
     await this.#ruleEnds.close();
     await this.#table.close();
