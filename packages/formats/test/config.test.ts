@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { formatPrefixAt, type PrefixSet } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
-import { LIST_FORMATS } from '../src/collect/format.ts';
+import { filterKey, LIST_FORMATS } from '../src/collect/format.ts';
 import { CONFIG_SCHEMA, LISTS_MAX, parseConfig } from '../src/config/config.ts';
 import { LIST_KEYS } from '../src/config/list-keys.ts';
 
@@ -53,7 +53,7 @@ describe('examples/publisher.yaml', () => {
   it('is accepted whole', () => {
     const { config, rejects } = parseConfig(EXAMPLE, bytes);
     expect(rejects).toEqual([]);
-    expect(config?.lists.size).toBe(17);
+    expect(config?.lists.size).toBe(18);
     expect(config?.tables.size).toBe(2);
   });
 
@@ -84,7 +84,7 @@ describe('docs/sources.md', () => {
         .split('\n')
         .find((line) => line.startsWith('|') && line.split('|')[1]?.includes(`\`${name}\``));
       for (const filter of filters) {
-        const key = filter === 'minScore' ? 'min-score' : filter;
+        const key = filterKey(filter);
         expect(row, `${name} ${key}`).toContain(`\`${key}\``);
       }
     }

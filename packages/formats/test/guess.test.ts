@@ -72,7 +72,7 @@ describe('a text with commas that proves nothing', () => {
       column: 1,
       code: 'unproven-table',
       reason:
-        'nothing says which column holds the entries: 1 and 2 hold addresses; say column: NUMBER, or format: (ranges, if two columns are the ends of ranges), or keep one column; it starts with "192.0.2.1, 198.51.100.7" and "203.0.113.9, 203.0.113.11"',
+        'nothing says which column holds the entries: 1 and 2 hold addresses; say format: ranges, if the two columns are the ends of ranges, or write one entry a line; it starts with "192.0.2.1, 198.51.100.7" and "203.0.113.9, 203.0.113.11"',
     });
     expect(read(SURICATA).fault?.reason).toMatch(
       /^nothing says which column holds the entries: 2, 3, 4, 5 and more hold addresses; /,
@@ -128,6 +128,169 @@ describe('a text with commas that proves what it is', () => {
     expect(rejects.map(({ line, code }) => [line, code])).toEqual([[3, 'range-out-of-order']]);
     expect(entriesOf(list)).toEqual(['1.0.0.0/24', '1.0.1.0/24', '1.0.2.0/24']);
     expect(read(text, { format: 'ranges' }).rejectCount).toBe(0);
+  });
+});
+
+const rows = (row: (i: number) => string): string =>
+  `${Array.from({ length: 30 }, (_, i) => row(i)).join('\n')}\n`;
+
+describe('what is advised', () => {
+  it('is a column that reads the whole table and loses no address', () => {
+    const [urls, words] = [
+      rows((i) => `a${i}.example,http://b.example/x.html`),
+      'a1,http://b.example/x.html\n',
+    ];
+    expect(read(urls).fault?.reason).toContain('; say column: 1; ');
+    expect(read(urls, { column: 1 })).toMatchObject({ entries: 30, rejectCount: 0 });
+    expect(read(urls + words.replace('a1', 'a_-')).fault?.reason).toContain('; write one entry a line; ');
+  });
+
+  it('is that they are ranges, where all of them may be', () => {
+    expect(read('192.0.2.1,192.0.2.9\n198.51.100.1,198.51.100.7\n').fault?.reason).toContain(
+      'say format: ranges',
+    );
+    expect(read('192.0.2.9,192.0.2.1\n198.51.100.1,198.51.100.7\n').fault?.reason).toContain(
+      '; write one entry a line',
+    );
+  });
+
+  it('is no column of a table that holds addresses beside it', () => {
+    const rules = rows((i) =>
+      i < 2 ? `[203.0.${i}.1,203.1.${i}.1] any` : `[203.0.${i}.1,203.1.${i}.1,203.2.${i}.1] any`,
+    );
+    expect(read(rules).fault?.reason ?? read(rules).rejects[0]?.reason).toMatch(/write one entry a line/);
+  });
+});
+
+describe('addresses of a record', () => {
+  it.each([
+    [
+      'a rule of Suricata',
+      (i: number) => `alert ip [203.0.${i}.1,203.1.${i}.1,203.2.${i}.1] any -> $HOME_NET any (sid:${i};)`,
+    ],
+    ['a list of three', (i: number) => `NN${i} = [ 203.0.${i}.0/24, 203.1.${i}.0/24, 203.2.${i}.0/24 ];`],
+    ['a table of pf', (i: number) => `table <a${i}> persist { 203.0.${i}.1, 203.1.${i}.1, !203.2.${i}.1 }`],
+    ['a tuple', (i: number) => `x = (203.0.${i}.1, 203.1.${i}.1, 203.2.${i}.1)`],
+    ['of IPv6', (i: number) => `NN = [ 2001:db8:${i}::/48, 2001:db9:${i}::/48, 2001:dba:${i}::/48 ];`],
+    ['a word with an address in it', (i: number) => `203.0.${i}.1,seen from 198.51.100.${i}:80,x`],
+    ['a key before an address', (i: number) => `203.0.${i}.1,Ip:198.51.100.${i},x`],
+    ['a JSON object', (i: number) => `{"ip": "203.0.${i}.1", "why": "like 198.51.100.${i}"}`],
+    ['an array in a JSON object', (i: number) => `{"ip": "203.0.${i}.1", "too": ["198.51.100.${i}"]}`],
+  ])('are rejects, none of them used: %s', (kind, row) => {
+    const text = kind.includes('JSON') ? `[${rows(row).trim().replaceAll('\n', ',\n')}]` : rows(row);
+    const { entries, rejectCount, rejects } = read(text);
+    expect({ entries, rejectCount, code: rejects[0]?.code }).toEqual({
+      entries: 0,
+      rejectCount: 30,
+      code: 'second-address',
+    });
+  });
+
+  it('are told where they stand', () => {
+    expect(read('ip,why\n203.0.113.1,seen from 198.51.100.7\n').rejects).toMatchObject([
+      { line: 2, column: 23 },
+    ]);
+  });
+
+  it.each([
+    ['the entry again in an address of a page', '203.0.113.9,http://203.0.113.9:80/x,y\n'],
+    ['an address within the entry', '203.0.113.0/24,as of 203.0.113.9,y\n'],
+    ['a name of four numbers', '203.0.113.9,4.3.2.1.in-addr.arpa,y\n'],
+    [
+      'a time, a version, and words with colons',
+      '203.0.113.9,10:05:11 v1.2.3.4 std::cout aa:bb:cc:dd:ee:ff,y\n',
+    ],
+    ['a number too large', '203.0.113.9,98.0.4758.102,y\n'],
+  ])('are none: %s', (_, row) => {
+    expect(read(`ip,why,x\n${row}`)).toMatchObject({ entries: 1, rejectCount: 0 });
+  });
+
+  it('are counted where a column was asked for', () => {
+    const table = 'ip,to\n192.0.2.1,198.51.100.7\n192.0.2.2,by 198.51.100.8\n192.0.2.3,x\n';
+    const other = { code: 'other-column', count: 2, line: 2 };
+    expect(read(table, { column: 'ip' })).toMatchObject({ entries: 3, rejectCount: 0 });
+    expect(read(table, { column: 'ip' }).skipped).toContainEqual(other);
+    const json = '[{"ip": "192.0.2.1", "to": "198.51.100.7"}]';
+    expect(read(json, { column: 'ip' }).skipped).toContainEqual({ ...other, count: 1, line: 1 });
+  });
+});
+
+describe('a prefix length that stands apart', () => {
+  const networks = (separator: string): string =>
+    rows((i) => [`1.0.${i * 4}.0`, '22', 38_803 + i].join(separator));
+
+  it.each([
+    ['tabs', '\t', 'say length-column: 2, or write 1.0.0.0/22'],
+    ['commas', ',', 'say length-column: 2, or write 1.0.0.0/22'],
+    ['blanks', ' ', ': write 1.0.0.0/22'],
+  ])('is refused between %s, whatever the format', (_, separator, advice) => {
+    for (const options of [{}, { format: 'csv' }, { column: 1 }] as const) {
+      if (separator === ' ' && 'column' in options) continue;
+      const { fault, list } = read(networks(separator), options);
+      expect(fault).toMatchObject({ code: 'length-column' });
+      expect(fault?.reason).toContain(advice);
+      expect(entriesOf(list)).toEqual([]);
+    }
+  });
+
+  it('is refused in a table of two columns, and of IPv6', () => {
+    expect(read(rows((i) => `1.0.${i}.0\t24`)).fault?.code).toBe('length-column');
+    expect(read(rows((i) => `2001:db8:${i}::\t48\t64500`)).fault?.code).toBe('length-column');
+  });
+
+  it('is read where it was said, by number or title', () => {
+    expect(entriesOf(read(networks('\t'), { lengthColumn: 2 }).list).slice(0, 2)).toEqual([
+      '1.0.0.0/22',
+      '1.0.4.0/22',
+    ]);
+    const titled = 'network,bits,as\n1.0.4.0,22,38803\n';
+    expect(entriesOf(read(titled, { lengthColumn: 'bits' }).list)).toEqual(['1.0.4.0/22']);
+    expect(
+      entriesOf(
+        read(`x,${titled.replace('1.0', 'y,1.0')}`, { column: 'network', lengthColumn: 'bits' }).list,
+      ),
+    ).toEqual(['1.0.4.0/22']);
+  });
+
+  it('leaves the number behind it to be an AS', () => {
+    expect(entriesOf(read(networks('\t'), { lengthColumn: 2, asn: [38_804] }).list)).toEqual(['1.0.4.0/22']);
+  });
+
+  it.each([
+    ['no number', '1.0.4.0,x\n', 2, 'no-entry'],
+    ['nothing', '1.0.4.0,22\n1.0.8.0\n', 2, 'no-entry'],
+    ['too long', '1.0.4.0,33\n', 2, 'bad-prefix-length'],
+    ['too short for the address', '1.0.4.7,22\n', 2, 'host-bits'],
+    ['a column that is not there', '1.0.4.0,22\n', 'bits', 'no-such-column'],
+    ['the column of addresses', '1.0.4.0,22\n', 1, 'no-such-column'],
+  ])('that is %s is a reject', (_, text, lengthColumn, code) => {
+    expect(read(text, { lengthColumn }).rejects.map((reject) => reject.code)).toContain(code);
+  });
+
+  it.each([
+    ['ports', (i: number) => `1.2.3.${i + 1},22`],
+    ['scores', (i: number) => `198.51.100.${i + 1}\t${(i % 9) + 1}`],
+    ['categories and reputations', (i: number) => `1.2.3.${i + 1},1,100`],
+    ['the longest', (i: number) => `1.2.3.${i + 1},32`],
+  ])('is not seen in %s', (_, row) => {
+    expect(read(rows(row))).toMatchObject({ entries: 30, rejectCount: 0, fault: undefined });
+  });
+
+  it('may be a score, where that was said', () => {
+    const scores = rows((i) => `1.0.${i}.0\t24`);
+    expect(read(scores, { format: 'scored' })).toMatchObject({ entries: 30, fault: undefined });
+    expect(read(scores, { minScore: 20 })).toMatchObject({ entries: 30, fault: undefined });
+  });
+
+  it('is read behind blanks and a slash', () => {
+    const text =
+      '203.0.113.0 /24\n198.51.100.0  /25 # x\n2001:db8:: /32 some network\n192.0.2.7 /24\n192.0.2.0 /24 192.0.3.0\n10.1.2.3 /etc\n';
+    const { list, rejects } = read(text, { format: 'plain' });
+    expect(entriesOf(list)).toEqual(['10.1.2.3/32', '198.51.100.0/25', '203.0.113.0/24', '2001:db8::/32']);
+    expect(rejects.map(({ line, column, code }) => [line, column, code])).toEqual([
+      [4, 1, 'host-bits'],
+      [5, 15, 'second-address'],
+    ]);
   });
 });
 

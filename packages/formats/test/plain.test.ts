@@ -272,6 +272,7 @@ function twin(text: string): { readonly entries: readonly string[]; readonly bad
     const [token = ''] = line
       .replace(/(?:#|;|\/\/).*$/, '')
       .trim()
+      .replace(/^([^\s,]+)[ \t]+(\/\d{1,3})(?=[\s,]|$)/, '$1$2')
       .split(/[ \t,]/);
     if (token === '' && !line.trim().startsWith(',')) continue;
     const [address = '', length, extra] = token.split('/');
@@ -295,7 +296,7 @@ describe('plain lists against a slow twin', () => {
     fc.nat(140).map((bits) => `/${bits}`),
     fc.constantFrom('/', '/x', '/8/8'),
   );
-  const tail = fc.constantFrom('', ' ', '\t5', ' # x', ';', ',a,b', ' x');
+  const tail = fc.constantFrom('', ' ', '\t500', ' # x', ';', ',a,b', ' x', ' /24', '\t/9 x');
   const entry = fc.tuple(fc.oneof(ip4, ip4, ip4, ip6), length, tail).map((parts) => parts.join(''));
   const line = fc.oneof(
     { weight: 8, arbitrary: entry },

@@ -153,6 +153,7 @@ export {
   columnOf,
   comparePrefixAt,
   compareWordsAt,
+  contains,
   containsAt,
   emptyPrefixes,
   type Family,

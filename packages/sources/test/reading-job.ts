@@ -8,6 +8,7 @@ export const WHOLE: ReadingJob['reading'] = {
   format: undefined,
   hostBits: 'reject',
   column: undefined,
+  lengthColumn: undefined,
   minScore: undefined,
   country: [],
   asn: [],

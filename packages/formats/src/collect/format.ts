@@ -10,6 +10,7 @@ import type { List } from '@rulecast/rules';
 export const LIST_FILTERS = [
   'minScore',
   'column',
+  'lengthColumn',
   'country',
   'asn',
   'region',
@@ -21,7 +22,7 @@ export type ListFilter = (typeof LIST_FILTERS)[number];
 
 /** A filter by its key in configurations. */
 export function filterKey(filter: ListFilter): string {
-  return filter === 'minScore' ? 'min-score' : filter;
+  return filter.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
 export interface ListFormat {
@@ -68,7 +69,7 @@ export const LIST_FORMATS = [
     title: 'CSV with or without a header, with addresses, ranges or names in one of its columns',
     extensions: ['.csv', '.tsv'],
     holds: 'either',
-    filters: ['column', 'minScore', 'country', 'asn', 'region'],
+    filters: ['column', 'lengthColumn', 'minScore', 'country', 'asn', 'region'],
   },
   {
     name: 'geofeed',

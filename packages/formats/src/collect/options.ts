@@ -26,6 +26,8 @@ export interface ImportOptions {
    * entries.
    */
   readonly column?: string | number;
+  /** Which column of a CSV holds the prefix lengths of the addresses, likewise. */
+  readonly lengthColumn?: string | number;
   /** ISO 3166 codes of two letters, in any case. */
   readonly country?: readonly string[];
   readonly asn?: readonly number[];
@@ -58,6 +60,7 @@ export const SKIP_REASONS = {
   'other-kind': 'values that are neither addresses nor names',
   asn: 'AS numbers',
   unallocated: 'addresses that belong to nobody yet',
+  'other-column': 'addresses in other columns or under other keys',
   'low-score': 'entries below the minimum score',
   'other-country': 'entries of other countries',
   'other-asn': 'entries of other AS numbers',
@@ -101,6 +104,8 @@ export const ImportFault = {
   truncated: 'truncated',
   noAddresses: 'no-addresses',
   wrongKind: 'wrong-kind',
+  /** Prefix lengths in a column of their own, of which nobody said that they are. */
+  lengthColumn: 'length-column',
   uselessFilter: 'useless-filter',
   noColumn: 'no-such-column',
   /** Text with commas, of which nothing says what its columns hold. */

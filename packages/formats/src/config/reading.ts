@@ -23,6 +23,8 @@ export interface ReadingConfig {
   readonly hostBits: HostBits;
   /** Title, or number from 1, of the column that holds the entries. */
   readonly column: string | number | undefined;
+  /** Likewise, of the column of prefix lengths. */
+  readonly lengthColumn: string | number | undefined;
   readonly minScore: number | undefined;
   /** Two lower-case letters each. */
   readonly country: readonly string[];
@@ -58,6 +60,9 @@ export const READING_KEYS = {
   column: ofBytes(
     scalar(readColumn, 'the column or key that holds the entries, by its title or its number from 1'),
   ),
+  'length-column': ofBytes(
+    scalar(readColumn, 'the column that holds the prefix lengths of the addresses, likewise'),
+  ),
   'min-score': ofBytes(scalar(readScore, 'entries with a lower score are left out')),
   country: withSources(
     [...BYTES_SOURCES, 'country'],
@@ -92,8 +97,21 @@ export function readingOf(
     members = [],
   } = said;
   if (format !== undefined) checkFilters(format, node, reader);
-  const { 'host-bits': hostBits = 'reject', 'min-score': minScore } = said;
-  return { format, hostBits, column, minScore, country, asn, region, service, tag, set, members };
+  const { 'host-bits': hostBits = 'reject', 'length-column': lengthColumn, 'min-score': minScore } = said;
+  return {
+    format,
+    hostBits,
+    column,
+    lengthColumn,
+    minScore,
+    country,
+    asn,
+    region,
+    service,
+    tag,
+    set,
+    members,
+  };
 }
 
 /** A filter that the stated format has nothing for would leave everything out. */

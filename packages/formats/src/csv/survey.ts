@@ -17,6 +17,8 @@ const SURVEY_BYTES = 256 * 1024;
  * others may is a second one.
  */
 const STRAY_SHARE = 0.05;
+/** Our choice: columns that are tried on the whole table before one is advised. */
+const CANDIDATES_MAX = 4;
 /** Column numbers that a message names. */
 const SHOWN_MAX = 4;
 
@@ -33,8 +35,8 @@ export interface SurveyOptions {
 export type Survey =
   | { readonly kind: 'addresses'; readonly column: number }
   | { readonly kind: 'names'; readonly column: number }
-  /** Why no column is the one, for people. */
-  | { readonly kind: 'unproven'; readonly why: string };
+  /** Why no column is the one, for people, and which may be, from 0. */
+  | { readonly kind: 'unproven'; readonly why: string; readonly columns: readonly number[] };
 
 /** In how many rows a column holds what. */
 interface ColumnCounts {
@@ -55,13 +57,19 @@ export function surveyColumns(bytes: Uint8Array, start: number, options: SurveyO
   const some = Math.max(1, rows * STRAY_SHARE);
   const withAddresses = options.wantsNames ? [] : columnsWith(addresses, some);
   const [only, ...others] = withAddresses;
-  if (others.length > 0) return { kind: 'unproven', why: `${numbersOf(withAddresses)} hold addresses` };
+  const unproven = (why: string, columns: readonly number[]): Survey => ({
+    kind: 'unproven',
+    why,
+    columns: columns.slice(0, CANDIDATES_MAX),
+  });
+  if (others.length > 0) return unproven(`${numbersOf(withAddresses)} hold addresses`, withAddresses);
   if (only !== undefined && (addresses[only] ?? 0) >= least) return { kind: 'addresses', column: only };
   const percent = Math.round(options.share * 100);
   const why = `none reads as addresses, or alone as names, in ${percent} % of the rows`;
-  if (only !== undefined) return { kind: 'unproven', why };
-  const [name, ...more] = columnsWith(dotted, some);
-  if (name === undefined || more.length > 0 || (names[name] ?? 0) < least) return { kind: 'unproven', why };
+  if (only !== undefined) return unproven(why, withAddresses);
+  const withDots = columnsWith(dotted, some);
+  const [name, ...more] = withDots;
+  if (name === undefined || more.length > 0 || (names[name] ?? 0) < least) return unproven(why, withDots);
   return { kind: 'names', column: name };
 }
 

@@ -1,7 +1,7 @@
 /**
  * CSV tables: which column holds what, and the entries of their records. What was asked for decides, then
- * titles, then what the first records prove. An address in a column that is not used is a reject: the table
- * is about something else than its entries then.
+ * titles, then what the first records prove. An address in a field that is not used is a reject: the record
+ * says more than its entry then.
  *
  *     Domain,Malware,Date added,Source       a column of names, by its title
  *     start_ip,end_ip,country,asn            a range in two columns
@@ -13,16 +13,18 @@ import {
   compareWordsAt,
   newPrefixScratch,
   parseDottedQuad,
+  parsePrefix,
   parsePrefixBytes,
   strideOf,
 } from '@rulecast/rules';
-import type { Collector } from '../collect/collector.ts';
+import { Collector } from '../collect/collector.ts';
 import { EntryFilter } from '../collect/filter.ts';
-import { ImportFault } from '../collect/options.ts';
+import { ImportFault, type ImportOptions } from '../collect/options.ts';
 import { HASH } from '../text/ascii.ts';
 import { latin1, lineEndAt, nextLineAt, printable, quote, quoteBytes, skipBlanks } from '../text/bytes.ts';
 import { EntryFaultCode } from '../text/entry.ts';
 import { sampleLines } from '../text/sample.ts';
+import { addressWithin, type FoundAddress } from '../text/within.ts';
 import { type CsvRecord, eachCsvRecord } from './records.ts';
 import { endOf, isAddressField, isHostField, isNameField, startOf, surveyColumns } from './survey.ts';
 
@@ -40,6 +42,8 @@ const HEADER_MAX_CHARS = 120;
  */
 const GUESSED_SHARE = 0.95;
 const STATED_SHARE = 0.5;
+/** What can always be said. */
+const ONE_A_LINE = 'write one entry a line';
 /** Lines that a refusal shows. */
 const LINES_SHOWN = 2;
 
@@ -65,7 +69,7 @@ const ROLE_OF: ReadonlyMap<string, Role> = new Map(
 );
 
 /** Which column holds what, from 0. */
-type Columns = { readonly [role in Role]?: number };
+type Columns = { readonly [role in Role | 'length']?: number };
 
 /** Of RFC 8805. */
 const GEOFEED_COLUMNS: Columns = { address: 0, country: 1, region: 2 };
@@ -95,8 +99,6 @@ class CsvReader {
   readonly #start: number;
   readonly #filter: EntryFilter;
   #columns: Columns | undefined;
-  /** Whether unused columns may hold addresses: somebody said which column it is, or the format does. */
-  readonly #isSaid: boolean;
   readonly #holdsRanges: boolean;
   readonly #delimiter: number;
   /** Of the ranges so far, the last address by family, where their being ranges is only a guess. */
@@ -106,10 +108,8 @@ class CsvReader {
   #isFirst = true;
 
   constructor(collector: Collector, start: number, columns: Columns | undefined, holdsRanges: boolean) {
-    const { column, kind } = collector.options;
     this.#collector = collector;
     this.#start = start;
-    this.#isSaid = columns !== undefined || column !== undefined || kind === 'names';
     this.#holdsRanges = holdsRanges;
     this.#delimiter = delimiterOf(collector.bytes, start) ?? CSV_DELIMITERS[0];
     this.#filter = new EntryFilter(collector.options);
@@ -169,22 +169,33 @@ class CsvReader {
       return;
     }
     if (this.#isFilteredOut(record, columns) || this.#refuseUnused(record, columns)) return;
-    const { address, first, last, name } = columns;
-    if (first !== undefined && last !== undefined) this.#useRange(record, first, last);
+    const { address, first, last, name, length } = columns;
+    if (length !== undefined) this.#useParted(record, address ?? 0, length);
+    else if (first !== undefined && last !== undefined) this.#useRange(record, first, last);
     else if (address !== undefined) this.#useEntry(record, address);
     else if (name !== undefined) this.#useEntry(record, name);
   }
 
-  /** Rejects a record with an address in a column that is not used. Returns whether it did. */
-  #refuseUnused(record: CsvRecord, { address, first, last, name }: Columns): boolean {
-    if (this.#isSaid) return false;
-    const used = first !== undefined && last !== undefined ? [first, last] : [address ?? name];
+  /**
+   * Rejects a record of addresses that holds one beside its entry, whatever else stands in that field. Where
+   * a column was asked for, such fields are counted instead. Returns whether it is rejected.
+   */
+  #refuseUnused(record: CsvRecord, columns: Columns): boolean {
+    const collector = this.#collector;
+    const { column, kind } = collector.options;
+    if (kind === 'names') return false;
+    const { address, first, last, name, length } = columns;
+    const used = first !== undefined && last !== undefined ? [first, last] : [address ?? name, length];
     for (let i = 0; i < record.count; i++) {
-      if (used.includes(i) || !isAddressField(record, i)) continue;
-      const shown = quoteBytes(record.text, startOf(record, i), endOf(record, i));
-      const reason = `${shown} is an address in column ${this.#titleOf(i)}, which is not used: say which column holds the entries with column:`;
-      this.#refuse(record, i, reason, EntryFaultCode.secondAddress);
-      return true;
+      const other = used.includes(i) ? undefined : unusedAddress(record, i, columns);
+      if (other === undefined) continue;
+      if (column === undefined) {
+        const shown = quoteBytes(record.text, other.start, other.end);
+        const reason = `${shown} is an address in column ${this.#titleOf(i)}, which is not used: ${ONE_A_LINE}`;
+        const at = record.text === collector.bytes ? other.start : collector.at;
+        return !collector.reject(at, EntryFaultCode.secondAddress, reason);
+      }
+      collector.skip('other-column');
     }
     return false;
   }
@@ -264,6 +275,20 @@ class CsvReader {
     else collector.entry(record.text, start, end);
   }
 
+  /** Uses an address whose prefix length stands in a column of its own. */
+  #useParted(record: CsvRecord, column: number, lengthColumn: number): void {
+    const length = fieldText(record, lengthColumn);
+    if (!/^\d{1,3}$/.test(length)) {
+      const reason = `${quote(length)} in column ${this.#titleOf(lengthColumn)} is no prefix length`;
+      this.#refuse(record, Math.min(lengthColumn, record.count - 1), reason);
+      return;
+    }
+    const collector = this.#collector;
+    const cidr = Buffer.from(`${fieldText(record, column)}/${length}`, 'latin1');
+    if (record.text === collector.bytes) collector.at = startOf(record, column);
+    collector.address(cidr, 0, cidr.length);
+  }
+
   #refuse(record: CsvRecord, column: number, reason: string, code = 'no-entry'): void {
     const collector = this.#collector;
     const at = record.text === collector.bytes ? startOf(record, column) : collector.at;
@@ -284,17 +309,32 @@ class CsvReader {
   #findColumns(record: CsvRecord): Columns | undefined {
     const { column, kind } = this.#collector.options;
     const roles = rolesOf(this.#titles ?? []);
-    const entry =
+    const asked = column === undefined ? undefined : this.#askedColumn(column);
+    const found =
       column !== undefined
-        ? this.#askedColumn(column)
+        ? asked === undefined
+          ? undefined
+          : { address: asked }
         : hasEntryRole(roles)
           ? titledColumns(record, roles, kind === 'names')
           : ((this.#holdsRanges ? rangeColumns(record) : undefined) ?? this.#surveyed());
+    const entry = found && this.#withLengths(found);
     if (entry === undefined) return undefined;
     const attributes = this.#titles === undefined ? attributesByContent(record, entry) : roles;
     const { country, asn, score, region } = attributes;
     const columns = { ...entry, ...present({ country, asn, score, region }) };
     return this.#hasFilterColumns(columns) ? columns : undefined;
+  }
+
+  /** With the column of prefix lengths, if there is one. */
+  #withLengths(entry: Columns): Columns | undefined {
+    const { lengthColumn } = this.#collector.options;
+    if (lengthColumn === undefined) return entry;
+    const length = this.#askedColumn(lengthColumn);
+    if (length === undefined) return undefined;
+    if (entry.address !== undefined && entry.address !== length) return { address: entry.address, length };
+    this.#refuseFile('prefix lengths in a column of their own need a column of addresses beside it');
+    return undefined;
   }
 
   /** The column that the first rows prove; without a proof the file is refused. */
@@ -317,23 +357,44 @@ class CsvReader {
       if (line.startsWith('#')) continue;
       if (lines.push(quote(line)) === LINES_SHOWN) break;
     }
+    const advice = this.#holdsRanges ? ONE_A_LINE : this.#triedAdvice(survey.columns);
     this.#refuseFile(
-      `nothing says which column holds the entries: ${survey.why}; say column: NUMBER, or format: (ranges, if two columns are the ends of ranges), or keep one column; it starts with ${lines.join(' and ')}`,
+      `nothing says which column holds the entries: ${survey.why}; ${advice}; it starts with ${lines.join(' and ')}`,
       ImportFault.unproven,
     );
     return undefined;
   }
 
-  #askedColumn(column: string | number): Columns | undefined {
+  /** What to say so that the table is read: only what was tried on it, and used every address. */
+  #triedAdvice(columns: readonly number[]): string {
+    const collector = this.#collector;
+    const reads = (options: Partial<ImportOptions>, holdsRanges: boolean): boolean => {
+      const { onEntry, onReject, ...others } = collector.options;
+      const trial = new Collector(collector.bytes, { ...others, ...options }, undefined);
+      new CsvReader(trial, this.#start, undefined, holdsRanges).read();
+      return (
+        trial.entries > 0 &&
+        trial.rejects.count === 0 &&
+        !trial.skipped().some(({ code }) => code === 'other-column')
+      );
+    };
+    const column = columns.find((i) => reads({ column: i + 1 }, false));
+    if (column !== undefined) return `say column: ${column + 1}`;
+    if (columns.length === 2 && reads({ format: 'ranges' }, true))
+      return `say format: ranges, if the two columns are the ends of ranges, or ${ONE_A_LINE}`;
+    return ONE_A_LINE;
+  }
+
+  #askedColumn(column: string | number): number | undefined {
     const titles = this.#titles;
     const known = printable((titles ?? []).join(', '), HEADER_MAX_CHARS);
     if (typeof column === 'number') {
-      if (Number.isInteger(column) && column >= 1) return { address: column - 1 };
+      if (Number.isInteger(column) && column >= 1) return column - 1;
       this.#refuseFile(`column ${column}: columns are counted from 1`);
       return undefined;
     }
     const index = titles?.findIndex((title) => sameTitle(title, column)) ?? -1;
-    if (index >= 0) return { address: index };
+    if (index >= 0) return index;
     const what = titles === undefined ? 'the file has no header: give its number' : `its header has ${known}`;
     this.#refuseFile(`no column "${printable(column, 40)}": ${what}`);
     return undefined;
@@ -421,10 +482,10 @@ function attributesByContent(record: CsvRecord, entry: Columns): Columns {
   for (let i = behind; i < record.count; i++) {
     const text = fieldText(record, i);
     if (country === undefined && COUNTRY.test(text)) country = i;
-    else if (asn === undefined && ASN.test(text)) asn = i;
+    else if (asn === undefined && i !== entry.length && ASN.test(text)) asn = i;
   }
-  // A number is an AS number behind a range, and a score behind a single entry.
-  const role: Role = entry.last === undefined ? 'score' : 'asn';
+  // A number is an AS number behind a network, and a score behind a single entry.
+  const role: Role = entry.last === undefined && entry.length === undefined ? 'score' : 'asn';
   return present({ country, [role]: asn });
 }
 
@@ -441,6 +502,21 @@ function sameTitle(title: string, wanted: string): boolean {
 }
 
 // ── Fields ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * The address in a field that is not used: the field as a whole or, in a record of addresses, within other
+ * text, unless the entry holds it.
+ */
+function unusedAddress(record: CsvRecord, i: number, { address, name }: Columns): FoundAddress | undefined {
+  const { text } = record;
+  const [start, end] = [startOf(record, i), endOf(record, i)];
+  if (isAddressField(record, i)) return { start, end };
+  if (address === undefined && name !== undefined) return undefined;
+  const found = addressWithin(text, start, end);
+  if (found === undefined || address === undefined) return found;
+  const entry = parsePrefix(fieldText(record, address));
+  return typeof entry === 'string' ? found : addressWithin(text, start, end, entry);
+}
 
 function fieldText(record: CsvRecord, column: number): string {
   return latin1(record.text, startOf(record, column), endOf(record, column));

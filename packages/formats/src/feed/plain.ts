@@ -16,16 +16,10 @@ import {
   parseDottedQuad,
 } from '@rulecast/rules';
 import type { Collector } from '../collect/collector.ts';
-import { indexIn, isBlank, lineEndAt, nextLineAt, quoteBytes, skipBlanks } from '../text/bytes.ts';
-import {
-  addressIndex,
-  type EntryFault,
-  EntryFaultCode,
-  isAddressLike,
-  readName,
-  type TokenEnd,
-} from '../text/entry.ts';
+import { indexIn, isBlank, latin1, lineEndAt, nextLineAt, quoteBytes, skipBlanks } from '../text/bytes.ts';
+import { type EntryFault, EntryFaultCode, isAddressLike, readName, type TokenEnd } from '../text/entry.ts';
 import { isReadable } from '../text/lines.ts';
+import { addressBehind } from '../text/within.ts';
 
 const COMMA = 0x2c;
 const CR = 0x0d;
@@ -102,6 +96,7 @@ function importLine(collector: Collector, start: number, end: number): void {
 /** A line of a list of addresses, or of one whose kind nothing decided yet. */
 function importAddressLine(collector: Collector, from: number, end: number): void {
   const { bytes, kind } = collector;
+  if (importPartedCidr(collector, from, end)) return;
   const fault = trailingFault(bytes, from, end) ?? collector.readAddress(bytes, from, end, tokenEnd);
   if (fault === undefined) return;
   const nameEnd = tokenEnd(bytes, from, end, false);
@@ -109,6 +104,25 @@ function importAddressLine(collector: Collector, from: number, end: number): voi
   if (typeof name !== 'string') collector.refuse(bytes, kind === undefined ? name : fault);
   else if (kind === undefined) collector.wholeName(bytes, from, nameEnd);
   else collector.refuseKind(EntryFaultCode.name, bytes, from, nameEnd);
+}
+
+/**
+ * Reads a CIDR with blanks before its slash, `192.0.2.0 /24`. Returns false, having done nothing, if the line
+ * does not start with one.
+ */
+function importPartedCidr(collector: Collector, from: number, end: number): boolean {
+  const { bytes } = collector;
+  const addressEnd = tokenEnd(bytes, from, end, false);
+  const slash = skipBlanks(bytes, addressEnd, end);
+  if (slash === addressEnd || bytes[slash] !== SLASH) return false;
+  const lengthEnd = tokenEnd(bytes, slash, end, false);
+  if (!/^\/\d{1,3}$/.test(latin1(bytes, slash, lengthEnd))) return false;
+  const cidr = Buffer.concat([bytes.subarray(from, addressEnd), bytes.subarray(slash, lengthEnd)]);
+  const fault = secondAddressFault(bytes, lengthEnd, end);
+  collector.at = from;
+  if (fault !== undefined) collector.refuse(bytes, fault);
+  else collector.address(cidr, 0, cidr.length);
+  return true;
 }
 
 function importNameLine(collector: Collector, from: number, end: number): void {
@@ -177,10 +191,14 @@ function trailingFault(bytes: Uint8Array, from: number, end: number): EntryFault
     const reason = `a line of a hosts file: it is about the name ${quoteBytes(bytes, second, secondEnd)}, not about the address before it; keep the names alone`;
     return { code: EntryFaultCode.hostsLine, at: from, reason };
   }
-  const other = addressIndex(bytes, second, end);
-  if (other < 0) return undefined;
-  const reason = `a second address, ${quoteBytes(bytes, other, tokenEnd(bytes, other, end, false))}: write one entry a line, and a range as 192.0.2.1-192.0.2.9`;
-  return { code: EntryFaultCode.secondAddress, at: other, reason };
+  return secondAddressFault(bytes, second, end);
+}
+
+function secondAddressFault(bytes: Uint8Array, from: number, end: number): EntryFault | undefined {
+  const other = addressBehind(bytes, from, end);
+  if (other === undefined) return undefined;
+  const reason = `a second address, ${quoteBytes(bytes, other.start, other.end)}: write one entry a line, and a range as 192.0.2.1-192.0.2.9`;
+  return { code: EntryFaultCode.secondAddress, at: other.start, reason };
 }
 
 /**

@@ -7,8 +7,9 @@
 
 import type { Collector } from '../collect/collector.ts';
 import { isBlank, quoteBytes } from '../text/bytes.ts';
-import { addressIndex, EntryFaultCode } from '../text/entry.ts';
-import { eachLine, wordEnd } from '../text/lines.ts';
+import { EntryFaultCode } from '../text/entry.ts';
+import { eachLine } from '../text/lines.ts';
+import { addressBehind } from '../text/within.ts';
 
 const BAR = 0x7c;
 const COMMA = 0x2c;
@@ -36,10 +37,10 @@ export function importScored(collector: Collector, start: number): void {
       collector.reject(at, 'no-score', reason);
       return;
     }
-    const other = addressIndex(bytes, at, end);
-    if (other >= 0) {
-      const reason = `a second address, ${quoteBytes(bytes, other, wordEnd(bytes, other, end))}: write one entry a line`;
-      collector.reject(other, EntryFaultCode.secondAddress, reason);
+    const other = addressBehind(bytes, at, end);
+    if (other !== undefined) {
+      const reason = `a second address, ${quoteBytes(bytes, other.start, other.end)}: write one entry a line`;
+      collector.reject(other.start, EntryFaultCode.secondAddress, reason);
     } else if (score < minScore) collector.skip('low-score');
     else collector.address(bytes, from, entryEnd);
   });

@@ -3,11 +3,12 @@
  * warninglists, and arrays of entries. Each reader names the keys that it looks at.
  */
 
-import { newPrefixScratch, parsePrefixBytes } from '@rulecast/rules';
+import { type Prefix, parsePrefix } from '@rulecast/rules';
 import type { Collector } from '../collect/collector.ts';
 import { ImportFault } from '../collect/options.ts';
-import { printable, quoteBytes } from '../text/bytes.ts';
+import { latin1, printable, quoteBytes } from '../text/bytes.ts';
 import { EntryFaultCode } from '../text/entry.ts';
+import { addressWithin } from '../text/within.ts';
 import type { JsonCursor, JsonText } from './cursor.ts';
 import {
   eachString,
@@ -214,36 +215,60 @@ function readItems({ json, collector }: JsonImport): void {
   });
 }
 
-const scratch = newPrefixScratch();
-
-function isAddress({ text, start, end }: JsonText): boolean {
-  return parsePrefixBytes(text, start, end, scratch) === undefined;
-}
-
 function readItem(json: JsonCursor, collector: Collector, keys: readonly string[]): void {
   const { line, lineStart } = json;
+  const others: JsonText[] = [];
   let best: JsonText | undefined;
   let bestRank = keys.length;
-  let unused: JsonText | undefined;
   json.object((key) => {
-    const rank = keys.indexOf(key);
-    const isBetter = rank >= 0 && rank < bestRank;
-    if (json.peek() !== 'string' || !(isBetter || collector.options.column === undefined)) return;
-    const value = json.string();
-    const other = isBetter ? best : value;
-    if (isBetter) {
-      best = value;
+    const kind = json.peek();
+    const rank = kind === 'string' ? keys.indexOf(key) : -1;
+    if (rank >= 0 && rank < bestRank) {
+      if (best !== undefined) others.push(best);
+      best = json.string();
       bestRank = rank;
-    }
-    if (other !== undefined && isAddress(other)) unused ??= other;
+    } else if (kind === 'string') others.push(json.string());
+    else if (kind === 'object' || kind === 'array') others.push(wholeValue(json));
   });
-  if (unused !== undefined && collector.options.column === undefined && collector.options.kind !== 'names') {
-    place(collector, unused);
-    const shown = quoteBytes(unused.text, unused.start, unused.end);
-    const reason = `${shown} is an address under a key that is not used: say which key holds the entries with column:`;
-    collector.reject(unused.at, EntryFaultCode.secondAddress, reason);
+  if (best === undefined) {
+    rejectRecord(collector, { line, lineStart }, `an object without a string under ${keys.join(', ')}`);
     return;
   }
-  if (best !== undefined) useEntry(collector, best);
-  else rejectRecord(collector, { line, lineStart }, `an object without a string under ${keys.join(', ')}`);
+  if (!refuseUnused(collector, best, others)) useEntry(collector, best);
+}
+
+/** The text of the value that is next, whatever it is. */
+function wholeValue(json: JsonCursor): JsonText {
+  const { bytes: text, line, lineStart, at: start } = json;
+  json.skip();
+  return { text, start, end: json.at, line, lineStart, at: start };
+}
+
+/**
+ * Rejects an address under a key that is not used or, beside an entry that is one, within what stands there.
+ * Where a key was asked for, such values are counted instead. Returns whether one was rejected.
+ */
+function refuseUnused(collector: Collector, entry: JsonText, others: readonly JsonText[]): boolean {
+  const { column, kind } = collector.options;
+  if (kind === 'names') return false;
+  const known = prefixOfText(entry);
+  for (const other of others) {
+    const { text, start, end } = other;
+    const isWhole = prefixOfText(other) !== undefined;
+    const found = isWhole ? { start, end } : known && addressWithin(text, start, end, known);
+    if (found === undefined) continue;
+    place(collector, other);
+    if (column === undefined) {
+      const shown = quoteBytes(text, found.start, found.end);
+      const reason = `${shown} is an address under a key that is not used: write one entry an object`;
+      return !collector.reject(other.at, EntryFaultCode.secondAddress, reason);
+    }
+    collector.skip('other-column');
+  }
+  return false;
+}
+
+function prefixOfText({ text, start, end }: JsonText): Prefix | undefined {
+  const prefix = parsePrefix(latin1(text, start, end));
+  return typeof prefix === 'string' ? undefined : prefix;
 }

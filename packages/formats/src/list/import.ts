@@ -29,6 +29,7 @@ import type { Reject } from '../text/reject.ts';
 import { contentStart } from '../text/sample.ts';
 import { detectLine } from './detect-file.ts';
 import { detectListFormat } from './detect-list.ts';
+import { lengthColumnFault, lengthColumnOf } from './length-column.ts';
 
 export interface ImportedList {
   readonly format: ListFormatName;
@@ -94,14 +95,17 @@ const IMPORTERS: { readonly [format in Exclude<ListFormatName, JsonFormatName>]:
  * can be used, in `fault`.
  */
 export function importList(fileName: string, bytes: Uint8Array, options: ImportOptions = {}): ImportedList {
-  const format = options.format ?? detectListFormat(fileName, bytes);
+  const format =
+    options.format ?? (options.lengthColumn === undefined ? detectListFormat(fileName, bytes) : 'csv');
   const { holds } = listFormat(format);
   const collector = new Collector(bytes, options, options.kind ?? (holds === 'either' ? undefined : holds));
   const text = textStart(bytes, collector.limits.inputBytes);
   const fault =
     text.kind === 'fault'
       ? text.reject
-      : (contentFault(bytes, options) ?? optionFault(format, bytes, options));
+      : (contentFault(bytes, options) ??
+        optionFault(format, bytes, options) ??
+        lengthsFault(format, bytes, text.start, options));
   if (fault !== undefined) collector.refuseFile(fault);
   else readAs(format, collector, text.kind === 'text' ? text.start : 0);
   if (collector.rejects.count >= collector.limits.rejects) {
@@ -168,6 +172,25 @@ function contentFault(bytes: Uint8Array, options: ImportOptions): Reject | undef
     case 'list':
       return undefined;
   }
+}
+
+/** Formats in which numbers may stand beside addresses. */
+const WITH_NUMBERS: readonly ListFormatName[] = ['plain', 'netset', 'scored', 'csv'];
+
+/** Prefix lengths that would be passed over, unless somebody says that they are scores. */
+function lengthsFault(
+  format: ListFormatName,
+  bytes: Uint8Array,
+  start: number,
+  options: ImportOptions,
+): Reject | undefined {
+  const isScored = options.format === 'scored' || options.minScore !== undefined;
+  if (isScored || options.lengthColumn !== undefined || !WITH_NUMBERS.includes(format)) return undefined;
+  const found = lengthColumnOf(bytes, start);
+  if (found?.number === undefined) return found && lengthColumnFault(found, false);
+  const { onEntry, onReject, ...others } = options;
+  const trial = importList('', bytes, { ...others, lengthColumn: found.number });
+  return lengthColumnFault(found, trial.entries > 0 && trial.rejectCount === 0);
 }
 
 /** What is asked of a format that does not have it: to ignore a filter would let everything through. */

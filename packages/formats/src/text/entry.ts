@@ -20,14 +20,10 @@ import {
 } from '@rulecast/rules';
 import { indexIn, isBlank, latin1, quote, quoteBytes } from './bytes.ts';
 
-const BAR = 0x7c;
 const COLON = 0x3a;
-const COMMA = 0x2c;
 const DASH = 0x2d;
 const DOT = 0x2e;
-const HASH = 0x23;
 const NINE = 0x39;
-const SEMICOLON = 0x3b;
 const SLASH = 0x2f;
 const ZERO = 0x30;
 
@@ -156,28 +152,6 @@ export function isAddressLike(bytes: Uint8Array, start: number, end: number): bo
 
 /** Where the token that starts at `start` ends; with `atDash`, a `-` ends it too. */
 export type TokenEnd = (bytes: Uint8Array, start: number, limit: number, atDash: boolean) => number;
-
-/**
- * Where the first word of bytes[start, end) starts that is an address or CIDR, or -1. Words are divided by
- * blanks, commas and bars; `#`, `;` and `//` end them.
- */
-export function addressIndex(bytes: Uint8Array, start: number, end: number): number {
-  for (let at = start; at < end; ) {
-    const byte = bytes[at];
-    if (byte === HASH || byte === SEMICOLON || (byte === SLASH && bytes[at + 1] === SLASH)) return -1;
-    let wordEnd = at;
-    while (wordEnd < end && !isWordEnd(bytes[wordEnd])) wordEnd++;
-    if (wordEnd - at > 2 && parsePrefixBytes(bytes, at, wordEnd, wordScratch) === undefined) return at;
-    at = Math.max(wordEnd, at + 1);
-  }
-  return -1;
-}
-
-const wordScratch = newPrefixScratch();
-
-function isWordEnd(byte: number | undefined): boolean {
-  return isBlank(byte) || byte === COMMA || byte === BAR || byte === SEMICOLON || byte === HASH;
-}
 
 /** Tokens of an entry that stands alone: ended by blanks only. */
 export const bareTokenEnd: TokenEnd = (bytes, start, limit, atDash) => {

@@ -209,12 +209,14 @@ async function unpackInput(
 }
 
 function importOptions({ reading, resolve, limits }: ReadingJob): ImportOptions {
-  const { format, hostBits, column, minScore, country, asn, region, service, tag, set } = reading;
+  const { format, hostBits, column, lengthColumn, minScore, country, asn, region, service, tag, set } =
+    reading;
   const lists = { country, asn, region, service, tag, set };
   return {
     ...(format === undefined ? {} : { format }),
     hostBits,
     ...(column === undefined ? {} : { column }),
+    ...(lengthColumn === undefined ? {} : { lengthColumn }),
     ...(minScore === undefined ? {} : { minScore }),
     ...Object.fromEntries(Object.entries(lists).filter(([, values]) => values.length > 0)),
     resolve,
