@@ -3,14 +3,22 @@
  * sessions, one that says again what was said once, and one with the key of freshness.
  */
 
-import { encodeStatement, type MessageOf, STALE_AFTER_MS, signBytes } from '@rulecast/protocol';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { encodeStatement, hexOf, type MessageOf, STALE_AFTER_MS, signBytes } from '@rulecast/protocol';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { freshKey, rootOf, signedRoot } from '../../../test/kit/roots.mjs';
 import type { Subscriber } from '../src/peer/subscriber.ts';
 import { expectEnforces, packetOf, sampleRuleSet } from './sample.ts';
-import { type Peer, ScriptedPublisher, type ScriptedRelease, sampleReleases } from './scripted-publisher.ts';
+import {
+  chainOf,
+  type Peer,
+  ScriptedPublisher,
+  type ScriptedRelease,
+  sampleReleases,
+} from './scripted-publisher.ts';
 import { RecordingSink, startedSubscriber } from './started.ts';
 
 const BEAT_MS = 5000;
@@ -29,6 +37,11 @@ afterEach(() => {
 /** What is said of a release that is the newest. */
 function numberOf({ manifest, hash }: ScriptedRelease): { epoch: number; version: number; hash: Uint8Array } {
   return { epoch: manifest.epoch, version: manifest.version, hash };
+}
+
+/** A release of that epoch and version. */
+function numbered(publisher: ScriptedPublisher, epoch: number, version: number): ScriptedRelease {
+  return publisher.release(sampleRuleSet(version), { epoch, version });
 }
 
 async function greeted(publisher: ScriptedPublisher): Promise<Peer> {
@@ -125,6 +138,47 @@ describe('a subscriber that remembers nothing', () => {
     await peer.fresh({ ...numberOf(one), root: next.hash }); // signed by the key of releases
     expect(await refused(peer, one)).toMatchObject({ code: 'not-fresh' });
     expect(subscriber.status().lastError).toMatchObject({ code: 'not-fresh' });
+  });
+
+  it.each([
+    [[1, 1], [0, 9], false],
+    [[0, 9], [1, 1], true],
+  ] as const)(
+    'orders epochs before versions: of %o, the newest, and %o',
+    async (newest, offered, isTaken) => {
+      const publisher = new ScriptedPublisher();
+      const subscriber = await startedSubscriber(publisher);
+      const peer = await greeted(publisher);
+      await peer.fresh(numberOf(numbered(publisher, newest[0], newest[1])));
+      const release = numbered(publisher, offered[0], offered[1]);
+      if (isTaken) await peer.bring(release);
+      else expect(await refused(peer, release)).toMatchObject({ code: 'not-fresh', retry: 'later' });
+      expect(subscriber.status().freshness).toBe(isTaken ? 'fresh' : 'unsure'); // it came since
+    },
+  );
+
+  it('takes one answer to a nonce, though another is signed as well', async () => {
+    const publisher = new ScriptedPublisher();
+    await startedSubscriber(publisher);
+    const peer = await greeted(publisher);
+    const { nonce } = peer;
+    const [one, two] = sampleReleases(publisher);
+    await peer.fresh(numberOf(two));
+    peer.nonce = nonce;
+    await peer.fresh(numberOf(one)); // said before the other, and kept by whoever is on the way
+    expect(await refused(peer, one)).toMatchObject({ code: 'not-fresh' });
+    await peer.bring(two);
+  });
+
+  it('believes no release of another lineage, of the key and of any number', async () => {
+    const publisher = new ScriptedPublisher();
+    const subscriber = await startedSubscriber(publisher);
+    const peer = await greeted(publisher);
+    const lineage = new Uint8Array(16).fill(1);
+    const foreign = publisher.release(sampleRuleSet(1), { version: 1, lineage });
+    await peer.fresh();
+    expect(await refused(peer, foreign)).toMatchObject({ code: 'wrong-lineage', retry: 'never' });
+    expect(subscriber.lookup(PACKET).policy).toBe('boot');
   });
 
   it('asks with another nonce at each PING, of which the last four may be answered', async () => {
@@ -234,11 +288,12 @@ describe('what is in force', () => {
       (publisher: ScriptedPublisher) => publisher.release(sampleRuleSet(9), { version: 2 }),
       'forked',
     ],
+    ['of an older epoch', (publisher: ScriptedPublisher) => numbered(publisher, 0, 9), 'not-newer', 1],
   ])(
     'stays where the newest is said to be %s; both hashes or numbers are told once',
-    async (_, releaseFor, code) => {
+    async (_, releaseFor, code, epoch = 0) => {
       const { publisher, subscriber, peer, told } = await house();
-      const [, two] = sampleReleases(publisher);
+      const two = numbered(publisher, epoch, 2);
       await peer.bring(two);
       const told0 = told.length;
       for (let i = 0; i < 3; i++) {
@@ -251,6 +306,34 @@ describe('what is in force', () => {
       expect(told.slice(told0)).toHaveLength(1);
     },
   );
+
+  it('may have come since the answer was signed, whatever their versions are', async () => {
+    const { publisher, subscriber, peer } = await house();
+    const [before, since] = [numbered(publisher, 0, 9), numbered(publisher, 1, 1)];
+    await peer.bring(before);
+    await beat(peer);
+    await peer.bring(since);
+    await peer.fresh(numberOf(before));
+    await settled(peer);
+    expect(subscriber.status()).toMatchObject({ epoch: 1, version: 1, lastError: undefined });
+    expect(subscriber.status()).toMatchObject({ freshness: 'fresh', freshAgeMs: 0 });
+  });
+
+  it('may be older than the newest that ever was, below which no answer is believed', async () => {
+    const stateDirectory = temporaryDirectory();
+    const { publisher, subscriber: first, peer: before } = await house({ stateDirectory });
+    const [held, lost] = [numbered(publisher, 0, 9), numbered(publisher, 1, 1)];
+    await before.bring(held);
+    await before.bring(lost, chainOf(held, lost));
+    await first.close();
+    for (const place of ['', 'copy']) rmSync(join(stateDirectory, place, `${hexOf(lost.hash)}.release`));
+    const subscriber = await startedSubscriber(publisher, { stateDirectory });
+    expect(subscriber.status()).toMatchObject({ epoch: 0, version: 9, freshness: 'unsure' });
+    const peer = await greeted(publisher);
+    await peer.fresh(numberOf(held));
+    await settled(peer);
+    expect(subscriber.status()).toMatchObject({ freshness: 'unsure', lastError: { code: 'not-newer' } });
+  });
 
   it('is not locked out by who stole the key of freshness: what it says ends with the connection', async () => {
     const stateDirectory = temporaryDirectory();

@@ -243,21 +243,27 @@ describe('state that cannot be believed is said and not enforced; the boot mode 
     expect(subscriber.status()).toMatchObject({ version: undefined, lastError: { code: 'storage-failed' } });
   });
 
-  it('an intact file with other content than its manifest says', async () => {
+  it.each([
+    ['an intact file with other content than its manifest says', 2, 'boot'],
+    ['but for the content that its manifest says', 1, 'default'],
+  ])('%s', async (_title, contentVersion, policy) => {
     const publisher = new ScriptedPublisher();
-    const [one, two] = sampleReleases(publisher);
+    const [one] = sampleReleases(publisher);
     const stateDirectory = temporaryDirectory();
     const unexpected = (what: unknown): never => expect.unreachable(String(what));
     const state = new StateDirectory(stateDirectory, { onDamage: unexpected, onUntidy: unexpected });
     const { hash, bytes: manifestBytes, signatures } = one;
-    const stream = Buffer.concat(snapshotOf(two).chunks);
+    const content = publisher.release(sampleRuleSet(contentVersion), { version: contentVersion });
+    const stream = Buffer.concat(snapshotOf(content).chunks);
     const stored = { hash, base: undefined, manifestBytes, signatures, stream };
+    await state.writeRoots([publisher.root]); // else it is refused as signed by nobody
     await state.writeCandidate(stored);
     await state.markActive(stored);
     await state.settled();
-    const subscriber = await startedSubscriber(publisher, { stateDirectory });
-    expect(subscriber.lookup(BOOTED).policy).toBe('boot');
-    expect(subscriber.status()).toMatchObject({ version: undefined, lastError: { code: 'storage-failed' } });
+    const subscriber = await startedSubscriber(publisher, { stateDirectory, channel: nobody });
+    expect(subscriber.lookup(BOOTED).policy).toBe(policy);
+    const refused = { version: undefined, lastError: { code: 'storage-failed' } };
+    expect(subscriber.status()).toMatchObject(policy === 'boot' ? refused : { version: 1 });
   });
 
   it('the sink does not take it: discarded, and the publisher may send it again', async () => {

@@ -317,13 +317,15 @@ describe('a candidate', () => {
     expect(state.find().marks.map(({ version }) => version)).toEqual([1, 1]);
   });
 
-  it('that is a release of the chain is not dropped', async () => {
+  it('that is a release of the chain is not dropped, nor is any file of it', async () => {
     const directory = temporaryDirectory();
     const state = opened(directory);
     const one = stored(1, 100);
-    await put(state, one);
-    state.dropCandidate(one.hash);
-    expect(opened(directory).readChain(one.hash).map(plain)).toEqual([plain(one)]);
+    const two = stored(2, 10, one);
+    await put(state, one, two);
+    for (const { hash } of [one, two]) state.dropCandidate(hash);
+    rmSync(join(directory, 'copy'), { recursive: true }); // which would make up for it
+    expect(opened(directory).readChain(two.hash).map(plain)).toEqual([one, two].map(plain));
   });
 
   it('left by a crash, or half written, goes with the next mark; files that are not ours stay', async () => {
