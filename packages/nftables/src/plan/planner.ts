@@ -129,15 +129,13 @@ export function planOf(
   changes?: ListChanges,
   basis?: Basis,
 ): Planned {
-  const planner = new Planner(ruleSet, environment, known, changes, basis);
   try {
-    planner.run();
+    return new Planner(ruleSet, environment, known, changes, basis).run();
   } catch (error) {
     // Maps that are built on lead to chains that nothing else needs any more: from nothing there are fewer.
     if (basis === undefined || !(error instanceof RangeError)) throw error;
     return planOf(ruleSet, environment, known, changes);
   }
-  return { plan: planner, counters: planner.indices, basis: planner };
 }
 
 /** Stands for the name of a policy where none judges; no policy can have it. */
@@ -196,7 +194,8 @@ interface Gathered {
   readonly block: ReadyBlock;
 }
 
-class Planner implements Plan, Basis {
+/** Makes one plan. What it hands out are plain values: a planner holds the plan before its own. */
+class Planner {
   readonly sets = new Map<string, AddressSet>();
   readonly nameSets = new Map<string, PlannedNameSet>();
   readonly maps = new Map<string, Map<string, string>>();
@@ -231,7 +230,7 @@ class Planner implements Plan, Basis {
     this.#opened = openedLists(ruleSet);
   }
 
-  run(): void {
+  run(): Planned {
     const common = this.#ruleSet.policies.get(COMMON_POLICY);
     for (const direction of DIRECTIONS) {
       const commonRuns = common === undefined ? NO_BLOCK : this.#ready(common, direction, 'common');
@@ -244,6 +243,9 @@ class Planner implements Plan, Basis {
       if (direction === 'egress') this.#planUnmatched(commonRuns);
       for (const family of FAMILIES) this.#planEntry(direction, family);
     }
+    const { sets, nameSets, maps, classMaps, chains, counters, runs, places } = this;
+    const plan = { sets, nameSets, maps, classMaps, chains, counters };
+    return { plan, counters: this.indices, basis: { runs, places } };
   }
 
   // ── Runs and counters ────────────────────────────────────────────────────────────────────────────────────
