@@ -18,7 +18,8 @@ const BENCHES = {
   hostile:
     'what dead and hostile servers can hold up: silent DNS, trickling feeds, bombs, names that change on and on',
   matcher: 'names a second that the matcher of DNS judges, and what it takes to build, hold and change',
-  memory: 'what a subscriber keeps in memory over 100 pushes of a million, and 1,000 changes of it',
+  memory:
+    'what publisher and subscriber keep in memory over 100 pushes of a million, and 1,000 changes of it, or of 2^18 rules',
   merge: '1k + 1k merged into ten million hosts: columns, table, flip',
   names: 'bytes and time of lists of names, whole, as deltas and imported, beside xz and zstd',
   rules: 'one rule changed of 2^18, and of one of 1,000 policies: stage by stage, and commit to APPLIED',

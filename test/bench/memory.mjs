@@ -1,83 +1,192 @@
 /**
- * Memory of a subscriber over its life: a million entries pushed anew again and again, then change after
- * change of 1k + 1k, by a real publisher and a real subscriber with state on disk. What is resident, by where
- * it comes from.
+ * Memory of a publisher and a subscriber over their lives: a list of hosts pushed anew again and again, then
+ * change after change of 1k + 1k; or (`--rules`) 2^18 rules of which one line changes. Real processes with
+ * state on disk, with `--enforce` in a network namespace. What is resident, by where it comes from.
+ *
+ * The subscriber has the environment of its unit, the publisher that of who starts it from the checkout,
+ * unless `--unit` is said. Ends with 1 where one of them grew by more than 5 % over the second half of the
+ * changes.
  */
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { churned, millionHosts, textOf } from '../inputs.mjs';
-import { PERMITTED, rulectl, startPublisher, startSubscriber } from '../processes.mjs';
+import { missingForEnforcement, Network } from '../enforce/network.mjs';
+import { churned, millionHosts, seedPolicy, textOf } from '../inputs.mjs';
+import {
+  endpointsIn,
+  PERMITTED,
+  rulectl,
+  startPublisher,
+  startSubscriberOf,
+  trustOf,
+} from '../processes.mjs';
 import { committed } from './committed.mjs';
-import { grouped, machineLine, table } from './report.mjs';
+import { grouped, machineLine, median, table } from './report.mjs';
 
-const HOSTS = 1_000_000;
-const CHANGES = 1000;
-/** How often, unless `--pushes` and `--deltas` say otherwise. */
-const [PUSHES, DELTAS] = [100, 1000];
-/** Lines of the table for each of both. */
-const LOOKS = 5;
-/** Longer than its threads are kept. */
-const REST_MS = 11_000;
-const UNIT = new URL('../../packaging/systemd/rulecast-subscriber.service', import.meta.url);
-const HEAD = ['after', 'resident, MB', 'at most', 'Node and libraries', 'malloc', 'other anonymous'];
+const CHANGED = 1000;
+/** How many hosts and how often, unless `--hosts`, `--pushes` and `--changes` say otherwise. */
+const [HOSTS, PUSHES, CHANGES] = [1_000_000, 100, 1000];
+/** Lines of the table for pushes and for changes. */
+const LOOKS = 10;
+/** After a release: what nobody holds is given back by then. */
+const SETTLE_MS = 1000;
+/** Longer than threads that have worked are kept. */
+const REST_MS = 32_000;
+/** Of the second half of the changes, that of the first: more is growth. */
+const GROWTH_MAX = 1.05;
+const DAEMONS = /** @type {const} */ (['publisher', 'subscriber']);
+const HEAD = ['after', 'of', 'resident, MB', 'at most', 'Node and libraries', 'malloc', 'other anonymous'];
+
+/**
+ * @typedef {object} Life
+ * @property {string} directory
+ * @property {Readonly<Record<'publisher' | 'subscriber', import('../processes.mjs').Daemon>>} daemons
+ * @property {(text: string) => Promise<void>} apply Pushes it, and waits until it is in force.
+ * @property {(after: string) => Promise<Readonly<Record<'publisher' | 'subscriber', number>>>} look MB.
+ */
 
 /** @param {readonly string[]} args */
 export async function run(args) {
-  const [pushes, deltas] = [countOf(args, '--pushes', PUSHES), countOf(args, '--deltas', DELTAS)];
-  process.stdout.write(
-    `${machineLine(1)}\n${grouped(HOSTS)} hosts in the list, in a rule that drops them.\n\n`,
-  );
+  const [hosts, pushes] = [countOf(args, '--hosts', HOSTS), countOf(args, '--pushes', PUSHES)];
+  const changes = countOf(args, '--changes', CHANGES);
   const directory = mkdtempSync(join(tmpdir(), 'rulecast-bench-'));
-  const publisher = await startPublisher(directory);
-  const unit = readFileSync(UNIT, 'utf8');
-  const settings = [...unit.matchAll(/^Environment=(MALLOC_\w+|NODE_OPTIONS)=(.*)$/gm)];
-  for (const [, name = '', value] of settings) process.env[name] = value;
-  const subscriber = await startSubscriber(directory, 'bench', ['--state', join(directory, 'subscriber')]);
-  for (const [, name = ''] of settings) delete process.env[name];
+  const missing = args.includes('--enforce') ? missingForEnforcement([]) : undefined;
+  if (missing !== undefined) throw new Error(`--enforce: ${missing}`);
+  const network = args.includes('--enforce') ? await Network.open() : undefined;
+  const publisher = await withUnit('publisher', args.includes('--unit'), () => startPublisher(directory));
+  const trust = await trustOf(directory);
+  const subscriber = await withUnit('subscriber', true, () => {
+    const own = ['--state', join(directory, 'subscriber'), ...(network === undefined ? [] : ['--enforce'])];
+    return startSubscriberOf(trust, endpointsIn(directory).listen, 'bench', own, network?.router.prefix);
+  });
+  const daemons = { publisher, subscriber };
   /** @type {string[][]} */
   const rows = [];
-  /** @param {string} text */
-  const apply = async (text) => {
-    const { version } = await committed(directory, text);
-    await subscriber.logged(({ msg, version: applied }) => msg === 'applied' && applied === version);
-  };
-  /** @param {string} after */
-  const look = (after) => {
-    rows.push([after, ...residentOf(subscriber.process.pid)]);
-    process.stderr.write(`${rows.at(-1)?.join(', ')}\n`);
+  /** @type {Life} */
+  const life = {
+    directory,
+    daemons,
+    apply: async (text) => {
+      const { version } = await committed(directory, text);
+      await subscriber.logged(({ msg, version: applied }) => msg === 'applied' && applied === version);
+    },
+    look: async (after) => {
+      await pause(SETTLE_MS);
+      const own = DAEMONS.map((of) => [after, of, ...residentOf(daemons[of].process.pid)]);
+      rows.push(...own);
+      process.stderr.write(own.map((row) => `${row.join(', ')}\n`).join(''));
+      return { publisher: Number(own[0]?.[2]), subscriber: Number(own[1]?.[2]) };
+    },
   };
   try {
     await publisher.logged((line) => line['msg'] === 'subscriber connected');
-    await committed(directory, '192.0.2.1\n');
-    const policy = join(directory, 'policy.rules');
-    writeFileSync(policy, 'drop dst=@hosts\naccept\n');
-    const { code, stderr } = await rulectl(directory, ['push', policy, ...PERMITTED]);
-    if (code !== 0) throw new Error(stderr);
-    look('one host');
-    let { words } = millionHosts(HOSTS, 7);
-    for (let i = 1; i <= pushes; i++) {
-      ({ words } = millionHosts(HOSTS, 7 + i));
-      await apply(textOf(words));
-      if (i === 1 || i % Math.ceil(pushes / LOOKS) === 0) look(`${grouped(i)} pushes of all`);
-    }
-    await pause(REST_MS);
-    look('at rest');
-    for (let i = 1; i <= deltas; i++) {
-      words = churned(words, CHANGES, 1_000_003 + i);
-      await apply(textOf(words));
-      if (i === 1 || i % Math.ceil(deltas / LOOKS) === 0) look(`${grouped(i)} changes of 1k + 1k`);
-    }
-    await pause(REST_MS);
-    look('at rest');
+    const what = args.includes('--rules') ? '2^18 rules' : `${grouped(hosts)} hosts in the list`;
+    process.stdout.write(`${machineLine(1)}\n${what}${network ? ', enforced' : ''}.\n\n`);
+    const looks = args.includes('--rules')
+      ? await livesOfRules(life, changes)
+      : await livesOfLists(life, hosts, pushes, changes);
+    process.stdout.write(`${table(HEAD, rows)}\n`);
+    for (const of of DAEMONS)
+      sayGrowth(
+        of,
+        looks.map((look) => look[of]),
+      );
   } finally {
     await subscriber.stop();
     await publisher.stop();
+    await network?.close();
     rmSync(directory, { recursive: true, force: true });
   }
-  process.stdout.write(table(HEAD, rows));
+}
+
+/** @param {Life} life @param {number} hosts @param {number} pushes @param {number} changes */
+async function livesOfLists({ directory, apply, look }, hosts, pushes, changes) {
+  await committed(directory, '192.0.2.1\n');
+  await pushPolicy(directory, 'drop dst=@hosts\naccept\n');
+  await look('one host');
+  let { words } = millionHosts(hosts, 7);
+  for (let i = 1; i <= pushes; i++) {
+    ({ words } = millionHosts(hosts, 7 + i));
+    await apply(textOf(words));
+    if (isLook(i, pushes)) await look(`${grouped(i)} pushes of all`);
+  }
+  await pause(REST_MS);
+  await look('at rest');
+  const looks = [];
+  for (let i = 1; i <= changes; i++) {
+    words = churned(words, CHANGED, 1_000_003 + i);
+    await apply(textOf(words));
+    if (isLook(i, changes)) looks.push(await look(`${grouped(i)} changes of 1k + 1k`));
+  }
+  await pause(REST_MS);
+  await look('at rest');
+  return looks;
+}
+
+/** @param {Life} life @param {number} changes */
+async function livesOfRules({ directory, daemons, look }, changes) {
+  const policy = seedPolicy();
+  const looks = [];
+  for (let i = 0; i <= changes; i++) {
+    const version = await pushPolicy(directory, `drop dst4=198.51.${i >> 8}.${i & 255}\n${policy}`);
+    await daemons.subscriber.logged(({ msg, version: applied }) => msg === 'applied' && applied === version);
+    if (i === 0) await look('2^18 rules');
+    else if (isLook(i, changes)) looks.push(await look(`${grouped(i)} changes of one`));
+  }
+  await pause(REST_MS);
+  await look('at rest');
+  return looks;
+}
+
+/** @param {string} directory @param {string} text @returns {Promise<number>} The version that it is in. */
+async function pushPolicy(directory, text) {
+  const file = join(directory, 'policy.rules');
+  writeFileSync(file, text);
+  const { code, stdout, stderr } = await rulectl(directory, ['push', file, '--json', ...PERMITTED]);
+  if (code !== 0) throw new Error(stderr);
+  const records = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  return records.find(({ record }) => record === 'release').version;
+}
+
+/** The first, and `LOOKS` more. @param {number} i @param {number} of */
+function isLook(i, of) {
+  return i === 1 || i % Math.ceil(of / LOOKS) === 0;
+}
+
+/**
+ * Starts a daemon with the environment of its unit.
+ * @template T
+ * @param {string} daemon
+ * @param {boolean} hasUnit
+ * @param {() => Promise<T>} start
+ */
+async function withUnit(daemon, hasUnit, start) {
+  const unit = new URL(`../../packaging/systemd/rulecast-${daemon}.service`, import.meta.url);
+  const lines = readFileSync(unit, 'utf8').matchAll(/^Environment=(MALLOC_\w+|NODE_OPTIONS)=(.*)$/gm);
+  const settings = hasUnit ? [...lines] : [];
+  for (const [, name = '', value] of settings) process.env[name] = value;
+  try {
+    return await start();
+  } finally {
+    for (const [, name = ''] of settings) delete process.env[name];
+  }
+}
+
+/** @param {string} of @param {readonly number[]} looks At changes, in order; the first is left out. */
+function sayGrowth(of, looks) {
+  const half = 1 + Math.floor((looks.length - 1) / 2);
+  const growth = median(looks.slice(half)) / median(looks.slice(1, half));
+  if (!(growth > 0)) return; // too few
+  const isFlat = growth <= GROWTH_MAX;
+  if (!isFlat) process.exitCode = 1;
+  process.stdout.write(
+    `${of}: ${isFlat ? 'flat' : 'GROWS'}, the second half is ${growth.toFixed(3)} of the first\n`,
+  );
 }
 
 /** @param {readonly string[]} args @param {string} option @param {number} otherwise */
