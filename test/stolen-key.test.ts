@@ -19,8 +19,8 @@ async function push(
   address: string,
   permits: readonly string[] = PERMITTED,
 ): Promise<void> {
-  const file = join(directory, 'bad.txt');
-  writeFileSync(file, `${address}\n`);
+  const file = join(directory, 'bad.rules');
+  writeFileSync(file, `drop dst4=${address}\n`);
   const { code, stderr } = await rulectl(directory, ['push', file, '--wait', 'released', ...permits]);
   expect(code, stderr).toBe(0);
 }

@@ -289,7 +289,9 @@ export class PublisherNode {
     const code = error instanceof Error && 'code' in error ? String(error.code) : '';
     this.#place.note(`${process.name} refused a push: ${code} ${String(error)}`);
     const isPruned = error instanceof Error && 'oldest' in error; // a rollback waited for a push
-    const isExpected = code === 'publisher-behind' || (code === 'store' && this.#hasFailed) || isPruned;
+    const isUnsaid = code === 'guard-refused' && this.publisher?.isStartedOver === true; // a list alone
+    const isExpected =
+      code === 'publisher-behind' || (code === 'store' && this.#hasFailed) || isPruned || isUnsaid;
     if (!isExpected) this.#refused(process, error instanceof Error ? (error.stack ?? '') : String(error));
   }
 

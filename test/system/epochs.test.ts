@@ -4,7 +4,7 @@
  */
 
 import { generateKeyPairSync } from 'node:crypto';
-import { cpSync, mkdirSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import {
   Connection,
   compareRelease,
@@ -57,7 +57,8 @@ it('follows whichever of two publishers with one key it is connected to, always 
   const subscriber = await a.subscriber('firewall', `unix:${front}`);
   await pushVersions(a, 1, 3);
   expect(await a.control.synced('firewall')).toMatchObject({ epoch: 1, version: 3 });
-  await pushVersions(b, 2, 3); // the same versions with other content
+  releaseOf(await b.control.pushText('default.rules', 'drop dst4=10.2.0.0/24\n'));
+  await pushVersions(b, 2, 2); // the same versions with other content
 
   gateway.upstream = b.path('subscribers.sock');
   gateway.drop();
@@ -162,6 +163,41 @@ it('keeps what it enforces while a publisher with a lost store does not start, a
   expect(await scene.control.verdict('10.2.0.2', 'firewall')).toMatchObject({ action: 'drop' });
   expect(await scene.control.verdict('10.1.0.2', 'firewall')).toMatchObject({ action: 'accept' });
   expectOnlyUp(subscriber);
+});
+
+// 17/1 with 0 rules went out 0.3 s after the start, and the firewall judged by its boot mode.
+it('that starts over releases nothing of its sources before a push with policies, over a restart too, and says so', async () => {
+  const scene = new Scene();
+  let publisher = await scene.publisher();
+  await scene.subscriber('firewall');
+  releaseOf(await scene.control.pushText('default.rules', 'drop dst4=10.1.0.0/24\naccept\n'));
+  await scene.control.synced('firewall');
+  await publisher.kill();
+  rmSync(scene.path('publisher', 'store'), { recursive: true });
+  writeFileSync(scene.path('feed.txt'), '10.2.0.2\n');
+  writeFileSync(scene.path('publisher.yaml'), 'lists: { feed: { file: feed.txt } }\n');
+  const config = ['--config', scene.path('publisher.yaml')];
+  for (const args of [[...config, '--start-over'], config]) {
+    publisher = await scene.publisher(args);
+    await publisher.logged((line) => line['list'] === 'feed' && line['code'] === 'started-over');
+    await publisher.logged((line) => line['msg'] === 'subscriber connected');
+    const refused = await scene.control.push({ list: 'other', text: '10.3.0.3\n' });
+    expect(refused.ending).toMatchObject({ kind: 'fail', code: 'guard-refused' });
+    const { head } = await scene.control.status();
+    expect(head).toMatchObject({ epoch: 0, version: 0, degraded: expect.any(Array) });
+    expect(head.degraded).toEqual([
+      expect.stringMatching(/^nothing is released after --start-over before policies are pushed/),
+      expect.stringMatching(/^list feed is not fresh: the publisher started over/),
+    ]);
+    expect(await scene.control.verdict('10.1.0.2', 'firewall')).toMatchObject({ action: 'drop' });
+    if (args !== config) await publisher.kill();
+  }
+  releaseOf(await scene.control.pushText('default.rules', 'drop dst=@feed\naccept\n'));
+  const { epoch = 0 } = await scene.control.synced('firewall');
+  expect(epoch).toBeGreaterThan(1);
+  expect(await scene.control.verdict('10.2.0.2', 'firewall')).toMatchObject({ action: 'drop' });
+  writeFileSync(scene.path('feed.txt'), '10.2.0.3\n');
+  await publisher.logged((line) => line['msg'] === 'released' && line['cause'] === 'source');
 });
 
 it.each(['no proof', 'a forged proof'])('marks a subscriber as diverged that has %s', async (proof) => {

@@ -5,11 +5,14 @@
 import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { IdentityError } from '@rulecast/program/identity';
+import { prefixListOf } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { ALL_PERMITS } from '../../../test/kit/permits.ts';
+import type { Publisher } from '../src/release/publisher.ts';
 import { openState } from '../src/store/state.ts';
 import { StoreError } from '../src/store/store.ts';
-import { freshPublisher, release } from './fresh-publisher.ts';
+import { degraded, freshPublisher, prefixes, pushOf, release } from './fresh-publisher.ts';
 
 const HOSTS = { 'hosts.txt': '192.0.2.1\n' };
 
@@ -51,10 +54,49 @@ describe('an identity whose store is lost', () => {
     const over = freshPublisher({ stateDirectory, startOver: true, nowMs });
     await over.close();
     const again = freshPublisher({ stateDirectory, nowMs });
-    const { manifest } = await release(again, HOSTS);
+    const { manifest } = await release(again, { 'x.rules': 'drop\n' });
     expect(manifest).toMatchObject({ epoch: 17, version: 1, previousVersion: 0 });
     await again.close();
     expect(() => freshPublisher({ stateDirectory, startOver: true })).toThrow(/start without --start-over/);
+  });
+
+  // One list of a source was released 0.3 s after the start, and firewalls went back to their boot mode.
+  it('that starts over releases nothing without policies, over restarts and whatever is asked, and then the lists that wait', async () => {
+    const stateDirectory = await used();
+    rmSync(join(stateDirectory, 'store'), { recursive: true });
+    const list = (...texts: string[]) => new Map([['feed', prefixListOf(prefixes(...texts))]]);
+    const expectWaits = async (publisher: Publisher): Promise<void> => {
+      const { refused, changes } = await publisher.updateLists(list('192.0.2.1'));
+      expect([...refused]).toMatchObject([['feed', { code: 'started-over', isTemporary: true }]]);
+      expect(changes.size).toBe(0);
+      const code = 'guard-refused';
+      for (const options of [{}, { dryRun: true }, { asNewEpoch: true, permits: ALL_PERMITS }]) {
+        await expect(publisher.push(pushOf(HOSTS), options)).rejects.toMatchObject({ code });
+        await expect(publisher.push(pushOf({ 'f.yaml': 'unmatched: accept\n' }), options)).rejects.toThrow(
+          /has to have policies/,
+        );
+        await expect(publisher.push(pushOf({ 'f.yaml': 'policies: {}\n' }), options)).rejects.toThrow(
+          /has to have policies/,
+        );
+      }
+      await expect(publisher.rollback(1, {}, { asNewEpoch: true })).rejects.toThrow();
+      await publisher.refreshNames();
+      await publisher.renew();
+      expect(publisher.head).toBeUndefined();
+      expect(degraded(publisher)[0]).toMatch(/^nothing is released after --start-over/);
+    };
+    const over = freshPublisher({ stateDirectory, startOver: true });
+    await expectWaits(over);
+    await over.close();
+    const again = freshPublisher({ stateDirectory });
+    await expectWaits(again);
+    again.setListOwner({ owns: (name) => name === 'feed', isOperand: () => false });
+    await again.updateLists(list('192.0.2.1', '192.0.2.2'));
+    const { ruleSet } = await release(again, { 'x.rules': 'drop dst=@feed\naccept dst4=192.0.2.3\n' });
+    expect(ruleSet.lists.get('feed')).toMatchObject(prefixes('192.0.2.1', '192.0.2.2'));
+    expect(degraded(again)).toEqual([]);
+    const { changes } = await again.updateLists(list('192.0.2.7'));
+    expect([...changes.keys()]).toEqual(['feed']);
   });
 
   it('that was copied without its store gives no number either', async () => {

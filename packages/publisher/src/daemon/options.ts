@@ -112,7 +112,7 @@ const cli = strictYargs('rulecast-publisher', new URL('../../package.json', impo
     type: 'boolean',
     default: false,
     describe:
-      'Once, where the store is lost and the identity is not: begin with an empty store, in a new epoch',
+      'Once, where the store is lost and the identity is not: begin with an empty store, in a new epoch; nothing is released before policies are pushed',
   })
   .option('auto-epoch', {
     type: 'boolean',

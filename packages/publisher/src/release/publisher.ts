@@ -158,6 +158,10 @@ const NAMES_ADVICE = 'look at what the name stands for now';
  * What a list of a source is refused by that would leave a drop rule without an address. It is tried again.
  */
 const NAMES_NOT_RESOLVED = 'names-not-resolved';
+/** What lists of sources are refused by until the first push after `startOver`. They are tried again. */
+const STARTED_OVER_CODE = 'started-over';
+const STARTED_OVER =
+  'the publisher started over, and firewalls may have policies in force: the first release has to have policies, with the lists of sources that wait for it; push them';
 /** The guard of pushes that would do so. */
 const UNRESOLVED = 'unresolved';
 
@@ -194,6 +198,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   readonly #awaited = new Set<RuleSet>();
   /** Takes back that what others may hold is prepared for. */
   #cancelRecent: () => void = () => undefined;
+  /** Lists of sources that wait for the first push, after `startOver`. */
+  readonly #waiting = new Map<string, List>();
   #fork: Fork | undefined;
   #mustReach: readonly MustReach[];
   #owner: ListOwner | undefined;
@@ -234,7 +240,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     if (startedOver) {
       this.logger.warn(
         { epoch: store.firstEpoch },
-        'started over with an empty store: the next push opens a new epoch',
+        'started over with an empty store: nothing is released before a push with policies, which opens a new epoch',
       );
     }
     this.#known = new KnownSubscribers({
@@ -293,6 +299,14 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   /**
+   * Nothing was released since `startOver`, and firewalls may have policies in force: a release without any, which
+   * would leave them to their boot mode, is not made.
+   */
+  get isStartedOver(): boolean {
+    return this.store.isStartedOver;
+  }
+
+  /**
    * Signs for a nonce that a release is the newest, or that there is none; undefined where too few keys are
    * here.
    */
@@ -328,10 +342,21 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
    */
   updateLists(batch: ReadonlyMap<string, List | undefined>): Promise<BatchOutcome> {
     return this.#turns.ahead(async () => {
+      if (this.isStartedOver) return this.#letWait(batch);
       const { ruleSet } = await this.#inTurns(withLists(this.#committer.ruleSet, batch));
       await this.#bring(ruleSet);
       return this.#turns.take(() => this.#updateListsNow(batch));
     });
+  }
+
+  /** Nothing is released before a push that has policies, which these lists are part of then. */
+  #letWait(batch: ReadonlyMap<string, List | undefined>): BatchOutcome {
+    const refusal: DeliveryRefusal = { code: STARTED_OVER_CODE, reason: STARTED_OVER, isTemporary: true };
+    for (const [name, list] of batch) {
+      if (list === undefined) this.#waiting.delete(name);
+      else this.#waiting.set(name, list);
+    }
+    return { refused: new Map([...batch.keys()].map((name) => [name, refusal])), changes: new Map() };
   }
 
   async #updateListsNow(batch: ReadonlyMap<string, List | undefined>): Promise<BatchOutcome> {
@@ -410,7 +435,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       const moved = this.#movedFrom(options.ifVersion);
       if (moved !== undefined) return moved;
       const pushed = await this.#worker.read(input, Math.floor(this.nowMs() / 1000));
-      const early = this.#ingested(pushed, input);
+      const early = await this.#ingested(pushed, input);
       if (early.kind === 'rejects') return early;
       await this.turn();
       await this.#bring(early.ruleSet);
@@ -421,7 +446,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   async #pushNow(pushed: PushedParts, input: PushInput, options: PushOptions): Promise<PushOutcome> {
     const moved = this.#movedFrom(options.ifVersion);
     if (moved !== undefined) return moved;
-    const read = this.#ingested(pushed, input);
+    const read = await this.#ingested(pushed, input);
     if (read.kind === 'rejects') return read;
     await this.turn();
     const detail = input.files.filter(({ role }) => role === 'pushed').map(({ name }) => name);
@@ -446,8 +471,12 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     return this.#inTurns(pushRefusals(push));
   }
 
-  #ingested(pushed: PushedParts, input: PushInput): IngestResult {
-    return ingest(this.#committer.ruleSet, pushed, input, (list) => this.#owner?.owns(list) === true);
+  async #ingested(pushed: PushedParts, input: PushInput): Promise<IngestResult> {
+    const { ruleSet } = this.#committer;
+    const before = this.isStartedOver
+      ? (await this.#inTurns(withLists(ruleSet, this.#waiting))).ruleSet
+      : ruleSet;
+    return ingest(before, pushed, input, (list) => this.#owner?.owns(list) === true);
   }
 
   /**
@@ -537,6 +566,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     origin: Origin,
     { notes = [], dryRun = false, asNewEpoch = false, permits = {}, guards }: Releasing,
   ): Promise<ReleaseOutcome | Guarded> {
+    if (this.isStartedOver && ruleSet.policies.size === 0)
+      throw new GuardError({ part: '', reason: STARTED_OVER });
     const asked: Asked = { origin, permits, isDryRun: dryRun, asNewEpoch };
     const { resolutions, failed } = this.#names.resolved(ruleSet);
     const told = { warnings: this.warnings, failed: this.#nameRefresh.failed };
@@ -552,6 +583,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     if (kind === 'planned') return { ...result, head: this.head };
     this.#nameRefresh.noteFailed(failed);
     if (outcome.kind === 'released') {
+      this.#waiting.clear();
       this.#announce(outcome.release, asked.origin);
       this.#record(outcome.release, asked.origin, outcome.against);
     }

@@ -116,7 +116,12 @@ export function degradedOf({
   sources,
 }: Pick<ControlParts, 'publisher' | 'sources'>): readonly string[] {
   const { behind, subscribers, nameTroubles } = publisher;
-  const lost = behind === undefined ? [] : [`nothing is offered: ${lostText(behind, publisher.fork)}`];
+  const lost =
+    behind !== undefined
+      ? [`nothing is offered: ${lostText(behind, publisher.fork)}`]
+      : publisher.isStartedOver
+        ? ['nothing is released after --start-over before policies are pushed; lists of sources wait']
+        : [];
   const connected = new Set(subscribers.connected());
   const due = subscribers.isConfigured ? [...subscribers.expected()] : [];
   const missing = due.filter((name) => !connected.has(name));

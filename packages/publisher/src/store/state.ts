@@ -5,7 +5,8 @@
  *   identity   store        then
  *   none       none, empty  first start: the store is made, then the identity
  *   there      begun        goes on
- *   there      none, empty  refused; with `startOver` a new epoch above all that were
+ *   there      none, empty  refused; with `startOver` a new epoch above all that were, of which the first
+ *                           release has policies
  *   none       releases     refused
  */
 
@@ -121,7 +122,7 @@ function begin(
   }
   if (!store.isNew) return false;
   if (!startOver) throw lostStore(identityFile, directory);
-  store.begin(epochAboveAll(identity, nowMs));
+  store.begin(epochAboveAll(identity, nowMs), true);
   return true;
 }
 

@@ -7,7 +7,8 @@
  *   deltas     [epoch, version] -> delta from the release before
  *   snapshots  [epoch, version] -> snapshot of that release (a delta from nothing)
  *   meta       "head"           -> [epoch, version] as two u64
- *              "begun"          -> [epoch of the first release, 0], from when the store was made
+ *              "begun"          -> [epoch of the first release, 1 if the store took the place of another], from
+ *                                 when it was made
  *              "behind"         -> [epoch, version] that a subscriber proved and this store lacks; gone once
  *                                 it is here, or an epoch above it is open
  *              "behind root"    -> [number of the root under which that was proved, 0]
@@ -175,11 +176,22 @@ export class Store implements SubscriberStore {
   }
 
   /**
-   * Marks a new store as one that has begun, and whose first release opens that epoch; on disk when it
-   * returns. Throws StoreError.
+   * Marks a new store as one that has begun, and whose first release opens that epoch; `isOver`: for an
+   * identity that had another store. On disk when it returns. Throws StoreError.
    */
-  begin(epoch: number): void {
-    this.#putKeys({ begun: [epoch, 0] });
+  begin(epoch: number, isOver = false): void {
+    this.#putKeys({ begun: [epoch, isOver ? 1 : 0] });
+  }
+
+  /**
+   * Whether it was begun for an identity that had released before, and has no release yet. One that was made
+   * before this was kept is told by its epoch.
+   */
+  get isStartedOver(): boolean {
+    const begun = this.#databases.meta.get('begun');
+    if (begun === undefined || this.hasReleases) return false;
+    const [epoch, isOver] = decodeKey(begun);
+    return epoch > 1 || isOver !== 0;
   }
 
   /** The epoch that the first release opens; undefined before the store has begun. */
