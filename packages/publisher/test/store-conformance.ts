@@ -5,7 +5,7 @@
 
 import { join } from 'node:path';
 import { type Identity, openIdentity } from '@rulecast/program/identity';
-import { encodeDelta, encodeSnapshot } from '@rulecast/protocol';
+import { catalogueOf, encodeDelta, encodeSnapshot, hexOf, partText } from '@rulecast/protocol';
 import { prefixListOf } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
@@ -15,6 +15,7 @@ import { SYSTEM_HOST } from '../src/host.ts';
 import { Committer } from '../src/release/commit.ts';
 import type { Databases } from '../src/store/databases.ts';
 import { type Release, type ReleaseNotes, Store, StoreError, type StoreOptions } from '../src/store/store.ts';
+import { encodeKey } from '../src/store/stored.ts';
 import { Churn, PUSHED, randomHosts, ruleSetOf } from './churn.ts';
 import { type DatabaseFault, faultyDatabases } from './faulty-databases.ts';
 
@@ -116,6 +117,28 @@ class Keeper {
     return databases;
   }
 
+  changedVersions(): Readonly<Record<string, number>> {
+    const parts = this.#loaded === undefined ? [] : catalogueOf(this.#loaded.ruleSet).records;
+    return Object.fromEntries(parts.map((part) => [partText(part), this.#store.changedVersionOf(part)]));
+  }
+
+  /** Makes of the store one from before, which had the version of each part of the head in a row. */
+  async toRows(): Promise<void> {
+    await this.restart();
+    const { meta } = this.#databases;
+    const parts = this.changedVersions();
+    this.#databases.transactionSync(() => {
+      void meta.remove('changed');
+      for (const [part, version] of Object.entries(parts))
+        void meta.put(`changed ${part}`, encodeKey([1, version]));
+    });
+  }
+
+  /** Of parts, and of rows of parts. */
+  get changedKeys(): readonly string[] {
+    return [...this.#databases.meta.getKeys({})].filter((key) => key.startsWith('changed'));
+  }
+
   /** Commits the next release. Whether that was acknowledged. */
   async commit(): Promise<boolean> {
     const next = this.#history.made[this.#acknowledged];
@@ -149,6 +172,7 @@ class Keeper {
     if (loaded === undefined) return;
     const expected = this.#history.made[version - 1]?.release;
     expect(loaded.hash).toEqual(expected?.hash);
+    expect(this.changedVersions()).toEqual(changedBy(this.#history.made.slice(0, version)));
     for (const { manifest } of this.#store.pastReleases()) {
       const recipe = this.#store.recipe(manifest.version);
       expect(Buffer.from(recipe?.manifestBytes ?? [])).toEqual(
@@ -156,6 +180,22 @@ class Keeper {
       );
     }
   }
+}
+
+/** By part of the last release: the version that gave it its content, by comparing all of them. */
+function changedBy(made: readonly Made[]): Readonly<Record<string, number>> {
+  let versions = new Map<string, { readonly digest: string; readonly version: number }>();
+  for (const { release } of made) {
+    const { version } = release.manifest;
+    versions = new Map(
+      catalogueOf(release.ruleSet).records.map((part) => {
+        const digest = hexOf(part.digest);
+        const before = versions.get(partText(part));
+        return [partText(part), before?.digest === digest ? before : { digest, version }];
+      }),
+    );
+  }
+  return Object.fromEntries([...versions].map(([part, { version }]) => [part, version]));
 }
 
 export function describeStore(
@@ -209,6 +249,45 @@ function describeFaults(make: MakeKeeper): void {
 }
 
 function describeKeys(make: MakeKeeper): void {
+  it('has one value for the versions of all parts', async () => {
+    const keeper = await make();
+    await keeper.commitTo(LAST_COUNT);
+    await keeper.expectKept();
+    expect(keeper.changedKeys).toEqual(['changed']);
+  });
+
+  it.each([...FAULTS, undefined])(
+    'reads the rows of a store from before, also after the fault %s',
+    async (fault) => {
+      const keeper = await make();
+      await keeper.commitTo(BEFORE_COUNT);
+      await keeper.toRows();
+      await keeper.expectKept();
+      if (fault !== undefined) {
+        await keeper.restart(1, fault);
+        expect(await keeper.commit()).toBe(false);
+        await keeper.expectKept();
+      }
+      expect(await keeper.commit()).toBe(true);
+      await keeper.expectKept();
+      expect(keeper.changedKeys).toEqual(['changed']);
+    },
+  );
+
+  it.each([
+    ['is damaged', (bytes: Uint8Array) => bytes.subarray(8)],
+    ['is of another release', (bytes: Uint8Array) => new Uint8Array(bytes.length)],
+  ])('starts where the value of all versions %s, which are for people', async (_, spoil) => {
+    const keeper = await make();
+    await keeper.commitTo(2);
+    const { meta } = keeper.databases;
+    const spoilt = spoil(Uint8Array.from(meta.get('changed') ?? []));
+    keeper.databases.transactionSync(() => void meta.put('changed', spoilt));
+    await keeper.restart();
+    expect(new Set(Object.values(keeper.changedVersions()))).toEqual(new Set([2]));
+    expect(await keeper.commit()).toBe(true);
+  });
+
   it('has its first epoch, what it is behind, and subscribers on disk once they are stored', async () => {
     const keeper = await make();
     keeper.store.begin(7);

@@ -13,7 +13,9 @@
  *                                 it is here, or an epoch above it is open
  *              "behind root"    -> [number of the root under which that was proved, 0]
  *              "form"           -> the form that all of this is in
- *              "changed PART"   -> [epoch, version] of the release that gave the head's part its content
+ *              "changed"        -> f64 each: epoch and version of the head, and by part of the head, in the
+ *                                 catalogue's order, the version that gave it its content
+ *              "changed PART"   -> such rows, one a part, an older program has left; they go with the next commit
  *   subscribers  name           -> what is known of it, JSON; nothing depends on it
  *
  * A release costs its own delta. A snapshot is added when the deltas since the last one outweigh two or are
@@ -57,9 +59,11 @@ import { type Database, type Databases, openDatabases } from './databases.ts';
 import { type Retention, retained, retentionOf, type StoreOptions } from './retention.ts';
 import {
   compareKeys,
+  decodeChanged,
   decodeKey,
   decodeNotes,
   decodeStored,
+  encodeChanged,
   encodeKey,
   encodeNotes,
   encodeStored,
@@ -142,8 +146,10 @@ export class Store implements SubscriberStore {
   /** All that is kept, in order, oldest first; the last is the head. */
   #history: readonly HistoryEntry[] = [];
   #catalogue: Catalogue | undefined; // of the head
-  /** By part of the head: the version that gave it its content. */
-  readonly #changed = new Map<string, number>();
+  /** By part of the head, in the catalogue's order: the version that gave it its content. */
+  #changed: Float64Array = new Float64Array();
+  /** Some of that is in rows of its own still. */
+  #hasChangedRows = false;
   #damagedCount = 0;
   #deltaBytesSinceSnapshot = 0;
   #deltasSinceSnapshot = 0;
@@ -288,10 +294,7 @@ export class Store implements SubscriberStore {
     }
     verifyRuleSet(manifest, ruleSet);
     this.#catalogue = catalogueOf(ruleSet);
-    for (const part of this.#catalogue.items) {
-      const changed = this.#databases.meta.get(changedKey(part));
-      this.#changed.set(partText(part), changed === undefined ? head[1] : decodeKey(changed)[1]);
-    }
+    this.#changed = this.#storedChanged(head, this.#catalogue.records);
     return {
       ruleSet,
       manifest,
@@ -299,6 +302,17 @@ export class Store implements SubscriberStore {
       signatures: last.signatures,
       hash: manifestHash(last.manifestBytes),
     };
+  }
+
+  #storedChanged(head: ReleaseKey, records: Catalogue['records']): Float64Array {
+    const { meta } = this.#databases;
+    const changed = decodeChanged(meta.get('changed'), head, records.length);
+    this.#hasChangedRows = changed === undefined;
+    if (changed !== undefined) return changed;
+    return Float64Array.from(records, (part) => {
+      const row = meta.get(changedKey(part));
+      return row === undefined ? head[1] : decodeKey(row)[1];
+    });
   }
 
   /** The newest snapshot up to a release and the deltas from there to it, or all deltas up to it. */
@@ -349,7 +363,8 @@ export class Store implements SubscriberStore {
       stepWork: stepWorkLeast(this.#catalogue, catalogue),
       ...countsOf(catalogue),
     };
-    const { changed, gone } = this.#partsChanged(catalogue, key);
+    const changed = this.#changedBy(catalogue, key);
+    const rows = this.#hasChangedRows ? (this.#catalogue?.records ?? []) : [];
     const isDue = this.#wantsSnapshot(delta.length, entriesIn(manifest));
     const snapshotBytes = isDue ? await snapshot() : undefined;
     const history = [...this.#history, historyEntry(key, stored, manifest)];
@@ -363,8 +378,8 @@ export class Store implements SubscriberStore {
         void this.#databases.deltas.put([...key], delta);
         if (snapshotBytes !== undefined) void this.#databases.snapshots.put([...key], snapshotBytes);
         this.#prune(history, kept);
-        for (const part of changed) void this.#databases.meta.put(changedKey(part), keyBytes);
-        for (const part of gone) void this.#databases.meta.remove(changedKey(part));
+        for (const part of rows) void this.#databases.meta.remove(changedKey(part));
+        void this.#databases.meta.put('changed', encodeChanged(key, changed));
         void this.#databases.meta.put('form', FORM);
         void this.#databases.meta.put('head', keyBytes);
         if (this.behind !== undefined && compareKeys(this.behind, key) <= 0)
@@ -376,8 +391,8 @@ export class Store implements SubscriberStore {
     }
     this.#history = kept;
     this.#catalogue = catalogue;
-    for (const part of changed) this.#changed.set(partText(part), key[1]);
-    for (const part of gone) this.#changed.delete(partText(part));
+    this.#changed = changed;
+    this.#hasChangedRows = false;
     if (snapshotBytes === undefined) this.#account(delta.length);
     else {
       this.#lastSnapshotBytes = snapshotBytes.length;
@@ -388,28 +403,31 @@ export class Store implements SubscriberStore {
 
   /** The version that gave a part of the head its content; of a new epoch it is that of the epoch's first. */
   changedVersionOf(part: PartId): number {
-    return this.#changed.get(partText(part)) ?? this.#history.at(-1)?.key[1] ?? 0;
+    const records = this.#catalogue?.records ?? [];
+    let [low, high] = [0, records.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (comparePartIds(records[middle]!, part) < 0)
+        low = middle + 1; // middle < length
+      else high = middle;
+    }
+    const isThere = low < records.length && comparePartIds(records[low]!, part) === 0; // low < length
+    return (isThere ? this.#changed[low] : this.#history.at(-1)?.key[1]) ?? 0;
   }
 
-  /** The parts that a release changes or adds, and those that it has no more. */
-  #partsChanged(
-    { records }: Catalogue,
-    key: ReleaseKey,
-  ): { readonly changed: readonly PartId[]; readonly gone: readonly PartId[] } {
-    const old = this.#catalogue?.records ?? [];
-    const isNewEpoch = this.#history.at(-1)?.key[0] !== key[0];
-    const changed: PartId[] = [];
-    const gone: PartId[] = [];
+  /** By part of a release: its own version where it changes or adds that, else what it was. */
+  #changedBy({ records }: Catalogue, [epoch, version]: ReleaseKey): Float64Array {
+    const old = this.#history.at(-1)?.key[0] === epoch ? (this.#catalogue?.records ?? []) : []; // all of a new epoch is new
     let at = 0;
-    for (const record of records) {
-      for (; at < old.length && comparePartIds(old[at]!, record) < 0; at++) gone.push(old[at]!); // at < length
+    return Float64Array.from(records, (record) => {
+      while (at < old.length && comparePartIds(old[at]!, record) < 0) at++; // at < length
       const was = old[at];
-      const isThere = was !== undefined && comparePartIds(was, record) === 0;
-      if (isThere) at++;
-      const isSame = isThere && Buffer.compare(was.digest, record.digest) === 0;
-      if (!isSame || isNewEpoch) changed.push(record);
-    }
-    return { changed, gone: [...gone, ...old.slice(at)] };
+      const isSame =
+        was !== undefined &&
+        comparePartIds(was, record) === 0 &&
+        Buffer.compare(was.digest, record.digest) === 0;
+      return isSame ? (this.#changed[at] ?? version) : version;
+    });
   }
 
   /**

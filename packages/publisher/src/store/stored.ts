@@ -118,6 +118,30 @@ export function decodeKey(bytes: Uint8Array): ReleaseKey {
   return key;
 }
 
+/** Of the head: by part, the version that gave it its content. */
+export function encodeChanged(head: ReleaseKey, changed: Float64Array): Uint8Array {
+  return Buffer.from(Float64Array.of(...head, ...changed).buffer);
+}
+
+/**
+ * For people, and not signed: undefined where it is missing, damaged, or of another release than the head,
+ * which a program from before has made.
+ */
+export function decodeChanged(
+  bytes: Uint8Array | undefined,
+  head: ReleaseKey,
+  parts: number,
+): Float64Array | undefined {
+  if (bytes?.length !== (2 + parts) * 8) return undefined;
+  const numbers = new Float64Array(Uint8Array.from(bytes).buffer);
+  const changed = numbers.slice(2);
+  const isOfHead = numbers[0] === head[0] && numbers[1] === head[1];
+  const isWhole = changed.every(
+    (version) => Number.isSafeInteger(version) && version > 0 && version <= head[1],
+  );
+  return isOfHead && isWhole ? changed : undefined;
+}
+
 export function encodeStored(stored: StoredRelease): Uint8Array {
   const { deltaBytes, stepWork, entries, rules, signatures, manifestBytes } = stored;
   const numbers = Float64Array.of(deltaBytes, stepWork, entries, rules);
