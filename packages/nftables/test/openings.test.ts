@@ -54,7 +54,7 @@ const REFUSED_LABEL = 'refused.example';
 class Kernel {
   nowMs = 1000;
   inForce: { readonly name: string; readonly sets: readonly string[] } | undefined;
-  failure: NativeError | undefined;
+  failure: Error | undefined;
   readonly elements = new Map<string, Map<string, string>>();
 
   /** How many changes were done, or refused. */
@@ -93,7 +93,8 @@ class Kernel {
   flowKeys: readonly Uint32Array[] = [];
   looks = 0;
   rested = 0;
-  noFlows: NativeError | undefined;
+  noFlows: Error | undefined;
+  readonly warnings: string[] = [];
 
   async flows(take: (key: Uint32Array) => void): Promise<void> {
     this.looks++;
@@ -124,6 +125,7 @@ async function opened(sets = SETS): Promise<{ readonly kernel: Kernel; readonly 
     pause: async (milliseconds) => {
       kernel.rested += milliseconds;
     },
+    warn: (text) => kernel.warnings.push(text),
   });
   await openings.prepare('rulecast_a', sets, NO_BODY, async () => undefined);
   openings.release();
@@ -269,6 +271,7 @@ describe('an address is opened', () => {
       flows: async () => undefined,
       nowMs: () => 0,
       pause: async () => undefined,
+      warn: () => undefined,
     });
     expect(none.open(opening())).toBe(Outcome.later);
   });
@@ -482,6 +485,23 @@ describe('what a qube may hold', () => {
     expect(await openings.open(all)).toBe(Outcome.later);
     kernel.noFlows = undefined;
     expect(await openings.open(all)).toBe(Outcome.open);
+  });
+
+  it('is made room for after any fault of ours, too, which is logged once', async () => {
+    const { kernel, openings } = await opened();
+    openings.open(opening({ addresses: addresses(64) }));
+    const more = opening({ addresses: addresses(64, 100) });
+    for (const fault of ['noFlows', 'failure', 'failure'] as const) {
+      kernel[fault] = new TypeError(`odd: ${fault}`);
+      expect(await openings.open(more)).toBe(Outcome.later);
+      kernel[fault] = undefined;
+    }
+    expect(kernel.warnings.map((text) => /odd: \w+/.exec(text)?.[0])).toEqual([
+      'odd: noFlows',
+      'odd: failure',
+    ]);
+    expect(await openings.open(more)).toBe(Outcome.open);
+    expect(kernel.of('10,137,0,5')).toHaveLength(64);
   });
 
   it('leaves room for as many qubes as the set has room for, until what they hold has ended', async () => {
@@ -808,6 +828,7 @@ describe('a release', () => {
         flows: (take) => kernel.flows(take),
         nowMs: () => kernel.nowMs,
         pause: async () => undefined,
+        warn: () => undefined,
       });
       let during: unknown;
       await openings.prepare('rulecast_b', SETS, NO_BODY, async () => {

@@ -54,6 +54,8 @@ export interface OpeningsKernel {
   /** Steady. */
   nowMs(): number;
   pause(milliseconds: number): Promise<unknown>;
+  /** Logs a fault of ours. */
+  warn(text: string): void;
 }
 
 /** What is to be opened. */
@@ -229,6 +231,8 @@ export class Openings {
   /** Those that wait for the next look at flows. */
   #waiting: Waiting[] = [];
   #isLooking = false;
+  /** The last one: it is logged once, until it is another. */
+  #fault = '';
 
   constructor(kernel: OpeningsKernel) {
     this.#kernel = kernel;
@@ -381,8 +385,8 @@ export class Openings {
       if (commands.length > 0) this.#kernel.run(commands);
       return true;
     } catch (error) {
-      if (!(error instanceof NativeError)) throw error;
       change.undo();
+      if (!(error instanceof NativeError)) throw error;
       return false;
     }
   }
@@ -411,21 +415,40 @@ export class Openings {
   async #look(): Promise<void> {
     if (this.#isLooking) return;
     this.#isLooking = true;
-    while (this.#waiting.length > 0) {
-      const waiting = this.#waiting;
-      this.#waiting = [];
-      const startMs = this.#kernel.nowMs();
-      const flows = await this.#flowsOf(waiting);
-      const look = flows && { flows, beganMs: startMs, endedMs: this.#kernel.nowMs() };
-      for (const each of waiting) {
-        const change = new Change();
-        const opened = look === undefined ? Outcome.later : this.#open(each, look, change);
-        each.tell(this.#run(change) && typeof opened !== 'string' ? opened : Outcome.later);
-        await this.#kernel.pause(0); // others have their turn
+    try {
+      while (this.#waiting.length > 0) {
+        const waiting = this.#waiting;
+        this.#waiting = [];
+        const startMs = this.#kernel.nowMs();
+        const flows = await this.#flowsOf(waiting);
+        const look = flows && { flows, beganMs: startMs, endedMs: this.#kernel.nowMs() };
+        for (const each of waiting) {
+          each.tell(look === undefined ? Outcome.later : this.#openWith(look, each));
+          await this.#kernel.pause(0); // others have their turn
+        }
+        await this.#kernel.pause(this.#kernel.nowMs() - startMs);
       }
-      await this.#kernel.pause(this.#kernel.nowMs() - startMs);
+    } finally {
+      this.#isLooking = false;
     }
-    this.#isLooking = false;
+  }
+
+  /** A fault of ours fails the opening that meets it, and no other. */
+  #openWith(look: Look, waiting: Waiting): OpeningOutcome {
+    try {
+      const change = new Change();
+      const opened = this.#open(waiting, look, change);
+      return this.#run(change) && typeof opened !== 'string' ? opened : Outcome.later;
+    } catch (error) {
+      this.#warn(error);
+      return Outcome.later;
+    }
+  }
+
+  #warn(error: unknown): void {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    if (text !== this.#fault) this.#kernel.warn(text);
+    this.#fault = text;
   }
 
   /** Pairs of qubes that wait and where their flows go; undefined: the kernel does not say. */
@@ -442,7 +465,7 @@ export class Openings {
       });
       return flows;
     } catch (error) {
-      if (!(error instanceof NativeError)) throw error;
+      if (!(error instanceof NativeError)) this.#warn(error);
       return undefined;
     }
   }

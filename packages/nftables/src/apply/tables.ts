@@ -114,6 +114,7 @@ export class Tables {
       flows: (take) => netlink.flows(take, nextTurn),
       nowMs: () => performance.now(),
       pause: (milliseconds) => pause(milliseconds),
+      warn: (text) => process.stderr.write(`rulecast-applier: openings: ${text}\n`),
     });
     this.#generation = netlink.generation();
     this.#owns = !options.unowned && this.#canOwn();
