@@ -16,7 +16,7 @@ async function upstream(): Promise<number> {
   onTestFinished(() => void socket.close());
   socket.on('message', (bytes, from) => {
     const { id = 0, questions = [] } = packet.decode(bytes);
-    const answers = questions.map(({ name }) => ({ type: 'A', name, ttl: 60, data: '192.0.2.7' }) as const);
+    const answers = questions.map(({ name }) => ({ type: 'A', name, ttl: 60, data: '93.184.2.7' }) as const);
     socket.send(packet.encode({ type: 'response', id, questions, answers }), from.port, from.address);
   });
   await once(socket, 'listening');

@@ -25,8 +25,8 @@ const LONG = Array.from({ length: 12 }, (_, i) => `${i}`.padEnd(250, 'x'));
 
 function unbound(folder: string, port: number): readonly string[] {
   const data = [
-    'good.example. 60 IN A 192.0.2.7',
-    'ads.example. 60 IN A 192.0.2.8',
+    'good.example. 60 IN A 93.184.2.7',
+    'ads.example. 60 IN A 93.184.2.8',
     'www.example. 60 IN CNAME x.ads.example.',
     `long.example. 60 IN TXT ${LONG.map((text) => `\\"${text}\\"`).join(' ')}`,
   ];
@@ -51,8 +51,8 @@ function dnsmasq(_folder: string, port: number): readonly string[] {
       `--port=${port}`,
       '--local=/example/',
     ],
-    ...['--host-record=good.example,192.0.2.7', '--host-record=ads.example,192.0.2.8'],
-    ...['--host-record=x.ads.example,192.0.2.9', '--cname=www.example,x.ads.example'],
+    ...['--host-record=good.example,93.184.2.7', '--host-record=ads.example,93.184.2.8'],
+    ...['--host-record=x.ads.example,93.184.2.9', '--cname=www.example,x.ads.example'],
     `--txt-record=long.example,${LONG.join(',')}`,
   ];
 }
@@ -77,7 +77,7 @@ async function above(command: readonly string[], port: number): Promise<() => vo
   onTestFinished(() => void child.kill('SIGKILL'));
   await expect
     .poll(() => dig(port, 'good.example').catch(() => ''), { timeout: 20_000 })
-    .toContain('192.0.2.7');
+    .toContain('93.184.2.7');
   return () => void child.kill('SIGKILL');
 }
 
@@ -129,7 +129,7 @@ it.skipIf(MISSING.length > 0).each([
       expect([code, stdout + stderr]).toEqual([0, expect.stringContaining('applied by fw')]);
     };
     await push(['.ads.example']);
-    const [blocked, good] = ['NXDOMAIN EDE 15', 'NOERROR 192.0.2.7'];
+    const [blocked, good] = ['NXDOMAIN EDE 15', 'NOERROR 93.184.2.7'];
     for (const by of ['+notcp', '+tcp']) {
       expect(await dig(port, 'ads.example', by)).toBe(blocked);
       expect(await dig(port, 'WWW.example', by)).toBe(blocked); // an alias of x.ads.example

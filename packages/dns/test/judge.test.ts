@@ -2,7 +2,7 @@
 
 import { parseDocument } from '@rulecast/formats';
 import { listKeys } from '@rulecast/nftables/openings';
-import { type Address, evaluateName, namesOpenedBy, parseAddress } from '@rulecast/rules';
+import { type Address, CANARY_NAME, evaluateName, namesOpenedBy, parseAddress } from '@rulecast/rules';
 import { expect, it } from 'vitest';
 import { Random } from '../../../test/kit/random.mjs';
 import { often } from '../../../test/thorough.ts';
@@ -10,11 +10,10 @@ import { portionOf } from '../src/judge/portion.ts';
 import { nameBytes } from '../src/message/name.ts';
 import { judgeOf } from './judge-of.ts';
 
-const NAMES = ['a', 'b', 'ads', 'x'].flatMap((label) => [
-  `${label}.example`,
-  `${label}.a.example`,
-  `${label}.net`,
-]);
+const NAMES = [
+  ...['a', 'b', 'ads', 'x'].flatMap((label) => [`${label}.example`, `${label}.a.example`, `${label}.net`]),
+  CANARY_NAME,
+];
 const QUBES = ['10.137.0.5', '10.137.0.6', '10.137.1.1', 'fd09::5'];
 
 function address(text: string): Address {

@@ -72,7 +72,7 @@ function answered(asked: Uint8Array, answers: packet.Answer[], flags = 0): Buffe
   });
 }
 
-const A = (name: string, ttl = 60): packet.Answer => ({ type: 'A', name, ttl, data: '192.0.2.7' });
+const A = (name: string, ttl = 60): packet.Answer => ({ type: 'A', name, ttl, data: '93.184.2.7' });
 const CNAME = (name: string, data: string): packet.Answer => ({ type: 'CNAME', name, ttl: 60, data });
 
 function only<K extends ProxyEffect<Client>['kind']>(
@@ -165,7 +165,7 @@ describe('a name that is not', () => {
     const effects = one.answer(asked.query, answered(asked.bytes, [A('wwwwwwww.example')]), 1);
     expect(only(effects, 'close').query).toBe(asked.query);
     const said = reply(effects);
-    expect(said).toMatchObject({ id: 7, rcode: 'NOERROR', answers: [{ data: '192.0.2.7', ttl: 60 }] });
+    expect(said).toMatchObject({ id: 7, rcode: 'NOERROR', answers: [{ data: '93.184.2.7', ttl: 60 }] });
     expect(said.questions?.[0]?.name).toBe('wwwwwwww.example');
     expect(one.answer(asked.query, answered(asked.bytes, []), 2)).toEqual([]);
   });
@@ -318,6 +318,30 @@ describe('what is no plain question', () => {
   });
 });
 
+it.each([
+  ['resolver.arpa', false],
+  ['_dns.Resolver.ARPA', false],
+  ['a._dns.resolver.arpa', false],
+  ['aresolver.arpa', true],
+  ['resolver.arpa.example', true],
+  ['arpa', true],
+])('%s is asked of an upstream: %s; what is below resolver.arpa is nothing (RFC 9462)', (name, isAsked) => {
+  const proxy = proxyOf(() => 'answer');
+  const effects = proxy.ask(client(), question(name, { type: 'UNKNOWN_64' as packet.RecordType }), 0);
+  expect(effects[0]?.kind).toBe(isAsked ? 'ask' : 'reply');
+  if (!isAsked)
+    expect(reply(effects)).toMatchObject({ rcode: 'NOERROR', answers: [], authorities: [{ type: 'SOA' }] });
+});
+
+it('is told without addresses of another class, whatever they are', () => {
+  const proxy = proxyOf(() => 'answer');
+  const { query, bytes } = only(proxy.ask(client(), question('n.example'), 0), 'ask');
+  const chaos = { ...A('n.example'), class: 'CH' } as packet.Answer;
+  expect(reply(proxy.answer(query, answered(bytes, [chaos, A('n.example')]), 1)).answers).toMatchObject([
+    { class: 'IN' },
+  ]);
+});
+
 describe('a qube that asks too much', () => {
   it('has so many questions that wait, and takes no other qube anything', () => {
     const one = proxyOf((): Answer => 'answer');
@@ -399,7 +423,7 @@ describe('an answer whose addresses have to be opened', () => {
     const effects = asked('API.deb.example', [
       CNAME('API.deb.example', 'n.cdn.example'),
       A('n.cdn.example', 30),
-      { type: 'A', name: 'n.cdn.example', ttl: 300, data: '192.0.2.8' },
+      { type: 'A', name: 'n.cdn.example', ttl: 300, data: '93.184.2.8' },
       { type: 'TXT', name: 'n.cdn.example', ttl: 9000, data: 'x' },
     ]);
     const { wait, openings } = only(effects, 'open');
@@ -410,7 +434,7 @@ describe('an answer whose addresses have to be opened', () => {
         family: 4,
         seconds: 330,
         qube: Uint8Array.of(10, 137, 0, 5),
-        addresses: [Uint8Array.of(192, 0, 2, 7), Uint8Array.of(192, 0, 2, 8)],
+        addresses: [Uint8Array.of(93, 184, 2, 7), Uint8Array.of(93, 184, 2, 8)],
         label: 'api.deb.example',
       })),
     );
@@ -433,7 +457,7 @@ describe('an answer whose addresses have to be opened', () => {
   });
 
   it.each<[string, packet.RecordType, packet.Answer, 4 | 6]>([
-    ['10.137.0.5', 'AAAA', { type: 'AAAA', name: 'n.deb.example', data: '2001:db8::1' }, 6],
+    ['10.137.0.5', 'AAAA', { type: 'AAAA', name: 'n.deb.example', data: '2600:db8::1' }, 6],
     ['fd00::5', 'A', A('n.deb.example'), 4],
   ])(
     'is of the family that it names, whichever the qube %s asked by; where its address there is not known, there is none',
@@ -457,7 +481,7 @@ describe('an answer whose addresses have to be opened', () => {
     use([all]);
     expect(reply(asked('n.deb.example', [ofNetwork])).answers).toHaveLength(1);
     const { openings } = only(asked('n.deb.example', [ofNetwork, A('n.deb.example')]), 'open');
-    expect(openings).toMatchObject([{ key: all.key, addresses: [Uint8Array.of(192, 0, 2, 7)] }]);
+    expect(openings).toMatchObject([{ key: all.key, addresses: [Uint8Array.of(93, 184, 2, 7)] }]);
     use([...LISTS, all]);
     const both = only(asked('n.deb.example', [ofNetwork]), 'open');
     expect(both.openings).toMatchObject([{ key: LISTS[0]?.key, addresses: [Uint8Array.of(10, 0, 0, 1)] }]);
@@ -526,16 +550,16 @@ describe('an answer whose addresses have to be opened', () => {
     const { proxy, asked } = opening('10.137.0.5', false, 'tcp');
     const many = Array.from(
       { length: 70 },
-      (_, i) => ({ ...A('n.cdn.example', 30), data: `192.0.2.${i}` }) as packet.Answer,
+      (_, i) => ({ ...A('n.cdn.example', 30), data: `93.184.2.${i}` }) as packet.Answer,
     );
     const all = [
       CNAME('n.deb.example', 'n.cdn.example'),
       ...many,
-      { ...A('other.example', 9000), data: '192.0.2.99' } as packet.Answer,
+      { ...A('other.example', 9000), data: '93.184.2.99' } as packet.Answer,
     ];
     const { wait, openings } = only(asked('n.deb.example', all), 'open');
     const addresses = openings[0]?.addresses ?? [];
-    expect(addresses.map(String)).toEqual(Array.from({ length: 64 }, (_, i) => `192,0,2,${i}`));
+    expect(addresses.map(String)).toEqual(Array.from({ length: 64 }, (_, i) => `93,184,2,${i}`));
     expect(openings[0]?.seconds).toBe(90); // by what is told
     const said = reply(proxy.opened(wait, 0, Outcome.open));
     expect(said.answers?.map(({ type }) => type)).toEqual(['CNAME', ...addresses.map(() => 'A')]);
@@ -545,14 +569,14 @@ describe('an answer whose addresses have to be opened', () => {
 
   it('opens and tells no address that stands beside, nor of an answer that fails or that is cut short', () => {
     const { proxy, asked } = opening();
-    const beside = { ...A('other.example'), data: '192.0.2.9' } as packet.Answer;
+    const beside = { ...A('other.example'), data: '93.184.2.9' } as packet.Answer;
     expect(reply(asked('n.deb.example', [beside]))).toMatchObject({ rcode: 'NOERROR', answers: [] });
     for (const names of [['N.deb.example'], ['n.deb.example', 'n.cdn.example', 'm.cdn.example']]) {
       const aliases = names.slice(1).map((name, i) => CNAME(names[i] ?? '', name));
       const answers = [beside, ...aliases, A(names.at(-1) ?? '')];
       const { openings, wait } = only(asked('n.deb.example', answers), 'open');
       expect(reply(proxy.opened(wait, 0, Outcome.open)).answers).toHaveLength(names.length);
-      expect(openings.map(({ addresses }) => addresses)).toEqual([[Uint8Array.of(192, 0, 2, 7)]]);
+      expect(openings.map(({ addresses }) => addresses)).toEqual([[Uint8Array.of(93, 184, 2, 7)]]);
     }
     expect(reply(asked('n.deb.example', [A('n.deb.example')], 'A', 0, 3))).toMatchObject({
       rcode: 'SERVFAIL',
@@ -562,16 +586,50 @@ describe('an answer whose addresses have to be opened', () => {
     expect(reply(cut)).toMatchObject({ flag_tc: true, answers: [] });
   });
 
+  it('tells no address of another class, nor glue of another name, not even of the same address', () => {
+    const { proxy } = opening();
+    const { query, bytes } = only(proxy.ask(client(), question('n.deb.example'), 0), 'ask');
+    const { id, questions } = packet.decode(Buffer.from(bytes));
+    const chaos = { ...A('n.deb.example'), class: 'CH', data: '93.184.2.9' } as packet.Answer;
+    const answer = packet.encode({
+      type: 'response',
+      id: id ?? 0,
+      questions: questions ?? [],
+      answers: [A('n.deb.example'), chaos],
+      additionals: [A('ns.other.example'), { ...A('ns.deb.example'), data: '93.184.2.8' } as packet.Answer],
+    });
+    const { openings, wait } = only(proxy.answer(query, answer, 0), 'open');
+    expect(openings[0]?.addresses).toEqual([Uint8Array.of(93, 184, 2, 7)]);
+    const said = reply(proxy.opened(wait, 0, Outcome.open));
+    expect([said.answers?.length, said.additionals]).toEqual([1, []]);
+  });
+
+  it('tells no glue of a name that is asked for otherwise', () => {
+    const { proxy } = opening();
+    const type = 'MX' as const;
+    const { query, bytes } = only(proxy.ask(client(), question('n.deb.example', { type }), 0), 'ask');
+    const { id, questions } = packet.decode(Buffer.from(bytes));
+    const answer = packet.encode({
+      type: 'response',
+      id: id ?? 0,
+      questions: questions ?? [],
+      answers: [{ type, name: 'n.deb.example', data: { preference: 1, exchange: 'mail.deb.example' } }],
+      additionals: [A('mail.deb.example')],
+    });
+    const said = reply(proxy.answer(query, answer, 0));
+    expect([said.answers?.length, said.additionals]).toEqual([1, []]);
+  });
+
   it('is told with the addresses that there was room for, by every list, and fails without any', () => {
     const { proxy, asked, use } = opening();
-    const three = [7, 8, 9].map((i) => ({ ...A('n.cdn.example'), data: `192.0.2.${i}` }) as packet.Answer);
+    const three = [7, 8, 9].map((i) => ({ ...A('n.cdn.example'), data: `93.184.2.${i}` }) as packet.Answer);
     const all = [CNAME('n.deb.example', 'n.cdn.example'), ...three];
     const { wait } = only(asked('n.deb.example', all), 'open');
     const said = reply(proxy.opened(wait, 0, [false, true, true]));
     expect(said.answers?.map((each) => 'data' in each && each.data)).toEqual([
       'n.cdn.example',
-      '192.0.2.8',
-      '192.0.2.9',
+      '93.184.2.8',
+      '93.184.2.9',
     ]);
     expect([said.rcode, said.id, said.authorities, proxy.counts.full]).toEqual(['NOERROR', 7, [], 1]);
     use([...LISTS, { key: 'f'.repeat(16), version: '0'.repeat(16) }]);
@@ -580,7 +638,7 @@ describe('an answer whose addresses have to be opened', () => {
     expect(
       reply(proxy.opened(both.wait, 1, [true, true])).answers?.map((each) => 'data' in each && each.data),
     ) //
-      .toEqual(['n.cdn.example', '192.0.2.8']);
+      .toEqual(['n.cdn.example', '93.184.2.8']);
     const none = only(asked('n.deb.example', all), 'open');
     proxy.opened(none.wait, 0, [false, true]);
     expect(error(proxy.opened(none.wait, 1, [true, false, true]))).toEqual(NOT_OPEN);
@@ -589,7 +647,7 @@ describe('an answer whose addresses have to be opened', () => {
 
   it('is told with what is open when its time has come twice', () => {
     const { proxy, asked } = opening();
-    const both = [A('n.deb.example'), { type: 'AAAA', name: 'n.deb.example', data: '2001:db8::1' }] as const;
+    const both = [A('n.deb.example'), { type: 'AAAA', name: 'n.deb.example', data: '2600:db8::1' }] as const;
     const { wait } = only(asked('n.deb.example', [...both]), 'open');
     proxy.opened(wait, 0, Outcome.open);
     const again = only(proxy.expire(OPEN_MS), 'open');
@@ -601,7 +659,7 @@ describe('an answer whose addresses have to be opened', () => {
   describe('of a service', () => {
     const HTTPS = 'UNKNOWN_65' as packet.RecordType;
     const KEYS = { mandatory: 0, alpn: 1, ipv4hint: 4, ipv6hint: 6 } as const;
-    const SIX = '20010db8000000000000000000000001';
+    const SIX = '26000db8000000000000000000000001';
 
     /** `target`: '.' is the name itself; hints are addresses in hex digits. */
     function service(
@@ -629,8 +687,8 @@ describe('an answer whose addresses have to be opened', () => {
     it('has its hints opened, as addresses of the name asked for, and goes as it is', () => {
       const { proxy, asked } = opening();
       const answers = [
-        service('.', { alpn: '026832', ipv4hint: 'c0000207c0000208', ipv6hint: SIX }),
-        service('N.deb.example', { ipv4hint: 'c0000208c0000209' }, 2, 60),
+        service('.', { alpn: '026832', ipv4hint: '5db802075db80208', ipv6hint: SIX }),
+        service('N.deb.example', { ipv4hint: '5db802085db80209' }, 2, 60),
       ];
       const { wait, openings } = only(asked('n.deb.example', answers, HTTPS), 'open');
       expect(openings).toEqual([
@@ -639,7 +697,7 @@ describe('an answer whose addresses have to be opened', () => {
           family: 4,
           seconds: 330,
           qube: Uint8Array.of(10, 137, 0, 5),
-          addresses: [7, 8, 9].map((last) => Uint8Array.of(192, 0, 2, last)),
+          addresses: [7, 8, 9].map((last) => Uint8Array.of(93, 184, 2, last)),
           label: 'n.deb.example',
         },
         {
@@ -659,14 +717,14 @@ describe('an answer whose addresses have to be opened', () => {
       [
         'of the family that the qube is not known in',
         [Outcome.open, Outcome.unknown],
-        { ipv4hint: 'c0000207c0000208' },
+        { ipv4hint: '5db802075db80208' },
       ],
-      ['for which there is no room', [[true, false], Outcome.full], { ipv4hint: 'c0000207' }],
+      ['for which there is no room', [[true, false], Outcome.full], { ipv4hint: '5db80207' }],
       ['that are refused', [Outcome.refused, Outcome.open], { ipv6hint: SIX }],
       ['and all of them', [Outcome.refused, Outcome.refused], {}],
     ])('is told without hints %s', (_, outcomes, left) => {
       const { proxy, asked } = opening();
-      const all = service('.', { alpn: '026832', ipv4hint: 'c0000207c0000208', ipv6hint: SIX });
+      const all = service('.', { alpn: '026832', ipv4hint: '5db802075db80208', ipv6hint: SIX });
       const { wait } = only(asked('n.deb.example', [all], HTTPS), 'open');
       const effects = outcomes.map((outcome, index) => proxy.opened(wait, index, outcome));
       expect(datas(effects[1] ?? [])).toEqual([dataOf(service('.', { alpn: '026832', ...left }))]);
@@ -675,7 +733,7 @@ describe('an answer whose addresses have to be opened', () => {
 
     it('is said to be none where its client has to know hints that are not open', () => {
       const { proxy, asked } = opening();
-      const all = service('.', { mandatory: '0004', ipv4hint: 'c0000207' });
+      const all = service('.', { mandatory: '0004', ipv4hint: '5db80207' });
       const { wait } = only(asked('n.deb.example', [all], HTTPS), 'open');
       const said = reply(proxy.opened(wait, 0, Outcome.full));
       expect([said.rcode, said.answers, said.authorities?.length]).toEqual(['NOERROR', [], 1]);
@@ -687,7 +745,7 @@ describe('an answer whose addresses have to be opened', () => {
         service('.', { alpn: '026832' }),
         service('m.deb.example', { alpn: '026832' }, 2),
         service('m.deb.example', {}, 0),
-        service('n.cdn.example', { ipv4hint: 'c0000209' }, 3),
+        service('n.cdn.example', { ipv4hint: '5db80209' }, 3),
       ];
       expect(datas(asked('n.deb.example', [own, open, alias, other], HTTPS))).toEqual(
         [own, open, alias].map(dataOf),
@@ -699,8 +757,8 @@ describe('an answer whose addresses have to be opened', () => {
 
     it('has no more addresses opened than any answer, of both families together', () => {
       const { proxy, asked } = opening('10.137.0.5', false, 'tcp');
-      const fours = Array.from({ length: 60 }, (_, i) => `c00002${Buffer.of(i).toString('hex')}`).join('');
-      const sixes = Array.from({ length: 10 }, (_, i) => `20010db8${'00'.repeat(11)}0${i}`);
+      const fours = Array.from({ length: 60 }, (_, i) => `5db802${Buffer.of(i).toString('hex')}`).join('');
+      const sixes = Array.from({ length: 10 }, (_, i) => `26000db8${'00'.repeat(11)}0${i}`);
       const all = service('.', { ipv4hint: fours, ipv6hint: sixes.join('') });
       const { wait, openings } = only(asked('n.deb.example', [all], HTTPS), 'open');
       expect(openings.map(({ addresses }) => addresses.length)).toEqual([60, 4]);
@@ -712,7 +770,7 @@ describe('an answer whose addresses have to be opened', () => {
 
     it('is told without the addresses beside it that are not open', () => {
       const { proxy } = opening();
-      const own = service('.', { ipv4hint: 'c0000207' });
+      const own = service('.', { ipv4hint: '5db80207' });
       const exchanged = (beside: packet.Answer): packet.DecodedPacket => {
         const { query, bytes } = only(
           proxy.ask(client(), question('n.deb.example', { type: HTTPS }), 0),
@@ -730,7 +788,7 @@ describe('an answer whose addresses have to be opened', () => {
         return reply(proxy.opened(wait, 0, Outcome.open));
       };
       expect(exchanged(A('n.deb.example')).additionals).toHaveLength(1);
-      const said = exchanged({ ...A('n.deb.example'), data: '192.0.2.9' } as packet.Answer);
+      const said = exchanged({ ...A('n.deb.example'), data: '93.184.2.9' } as packet.Answer);
       expect([said.answers?.length, said.additionals]).toEqual([1, []]);
     });
 

@@ -53,13 +53,13 @@ async function upstream(): Promise<Upstream> {
     const answers: packet.Answer[] = isAlias
       ? [
           { type: 'CNAME', name, ttl: 60, data: 'x.ads.example' },
-          { type: 'A', name: 'x.ads.example', ttl: 60, data: '192.0.2.7' },
+          { type: 'A', name: 'x.ads.example', ttl: 60, data: '93.184.2.7' },
         ]
       : Array.from({ length: isCut ? 0 : 30 }, (_, i) => ({
           type: 'A',
           name,
           ttl: 60,
-          data: `192.0.2.${i}`,
+          data: `93.184.2.${i}`,
         }));
     const flags = packet.RECURSION_DESIRED | (isCut ? packet.TRUNCATED_RESPONSE : 0);
     return packet.encode({

@@ -44,7 +44,7 @@ export async function tlsUpstream(
         const [asked] = question.questions ?? [];
         seen.asked.push(question);
         seen.sizes.push(bytes.length);
-        const answers = [{ type: 'A' as const, name: asked?.name ?? '', ttl: 60, data: '192.0.2.7' }];
+        const answers = [{ type: 'A' as const, name: asked?.name ?? '', ttl: 60, data: '93.184.2.7' }];
         const opt = { type: 'OPT' as const, name: '.' as const, udpPayloadSize: 1232, flags: 0 };
         const options = [
           { code: 12, type: 12, data: Buffer.alloc(300) },

@@ -29,10 +29,10 @@ describe('a name of the Internet', () => {
   });
 
   it('does not stand for private addresses', async () => {
-    const mixed = await resolved('a.example', ['192.0.2.1', '127.0.0.1', '10.139.1.1', '0.0.0.0']);
-    expect(mixed).toEqual({ ...prefixes('192.0.2.1'), ttlMs: 60_000 });
-    const { failed, ...rest } = await resolved('a.example', ['192.168.1.1', '2001:db8::1']);
-    expect(rest).toEqual({ ...prefixes('2001:db8::1'), ttlMs: 60_000 });
+    const mixed = await resolved('a.example', ['93.184.2.1', '127.0.0.1', '10.139.1.1', '0.0.0.0']);
+    expect(mixed).toEqual({ ...prefixes('93.184.2.1'), ttlMs: 60_000 });
+    const { failed, ...rest } = await resolved('a.example', ['192.168.1.1', '2600:db8::1']);
+    expect(rest).toEqual({ ...prefixes('2600:db8::1'), ttlMs: 60_000 });
     expect(failed).toMatchObject({
       family: 'v4',
       reason: expect.stringMatching(/^it stands for 192.168.1.1, a private address/),
@@ -63,10 +63,10 @@ describe('a name of the Internet', () => {
 
 describe('resolving by DNS', () => {
   it('gives the addresses of both families, each once, and the shortest time to live', async () => {
-    const records = [a('192.0.2.2', 300), a('192.0.2.1', 300), a('192.0.2.1', 300), a('2001:db8::1', 120)];
+    const records = [a('93.184.2.2', 300), a('93.184.2.1', 300), a('93.184.2.1', 300), a('2600:db8::1', 120)];
     const dns = await serveDns({ 'a.example': { records } });
     const { ttlMs, ...set } = await dnsResolver([dns.server], PATIENT)('a.example');
-    expect(set).toEqual(prefixes('192.0.2.1', '192.0.2.2', '2001:db8::1'));
+    expect(set).toEqual(prefixes('93.184.2.1', '93.184.2.2', '2600:db8::1'));
     expect(ttlMs).toBe(120_000);
   });
 
@@ -80,25 +80,25 @@ describe('resolving by DNS', () => {
       const dns = await serveDns({
         'a.example': { records: [{ type: 'CNAME', to: 'b.example', ttl: ttls[0] }] },
         'b.example': { records: [{ type: 'CNAME', to: 'c.example', ttl: ttls[1] }] },
-        'c.example': { records: [a('192.0.2.1', ttls[2]), a('2001:db8::1', ttls[2])] },
+        'c.example': { records: [a('93.184.2.1', ttls[2]), a('2600:db8::1', ttls[2])] },
       });
       const { ttlMs, ...set } = await dnsResolver([dns.server], PATIENT)('a.example');
-      expect(set).toEqual(prefixes('192.0.2.1', '2001:db8::1'));
+      expect(set).toEqual(prefixes('93.184.2.1', '2600:db8::1'));
       expect(ttlMs).toBe(5000);
     },
   );
 
   it('asks the server each time, and hears of other addresses at once', async () => {
-    const dns = await serveDns({ 'a.example': { records: [a('192.0.2.1', 3600)] } });
+    const dns = await serveDns({ 'a.example': { records: [a('93.184.2.1', 3600)] } });
     const resolve = dnsResolver([dns.server], PATIENT);
-    expect(addressesOf(await resolve('a.example'))).toEqual(prefixes('192.0.2.1'));
-    dns.zone.set('a.example', { records: [a('192.0.2.2', 3600)] });
-    expect(addressesOf(await resolve('a.example'))).toEqual(prefixes('192.0.2.2'));
+    expect(addressesOf(await resolve('a.example'))).toEqual(prefixes('93.184.2.1'));
+    dns.zone.set('a.example', { records: [a('93.184.2.2', 3600)] });
+    expect(addressesOf(await resolve('a.example'))).toEqual(prefixes('93.184.2.2'));
     expect(dns.questions.filter((question) => question === 'udp A a.example')).toHaveLength(2);
   });
 
   it('asks by TCP for an answer that UDP cuts short', async () => {
-    const records = Array.from({ length: 200 }, (_, i) => a(`192.0.2.${i}`));
+    const records = Array.from({ length: 200 }, (_, i) => a(`93.184.2.${i}`));
     const dns = await serveDns({ 'a.example': { records, isLong: true } });
     const answer = await dnsResolver([dns.server], PATIENT)('a.example');
     expect(answer.v4.lengths).toHaveLength(200);
@@ -107,14 +107,14 @@ describe('resolving by DNS', () => {
 
   it('takes a name of one family as it is', async () => {
     const dns = await serveDns({
-      'four.example': { records: [a('192.0.2.1')] },
-      'six.example': { records: [a('2001:db8::1')] },
-      'odd.example': { records: [a('192.0.2.1')], AAAA: 'nxdomain' },
+      'four.example': { records: [a('93.184.2.1')] },
+      'six.example': { records: [a('2600:db8::1')] },
+      'odd.example': { records: [a('93.184.2.1')], AAAA: 'nxdomain' },
     });
     const resolve = dnsResolver([dns.server], PATIENT);
-    expect(await resolve('four.example')).toEqual({ ...prefixes('192.0.2.1'), ttlMs: 60_000 });
-    expect(await resolve('six.example')).toEqual({ ...prefixes('2001:db8::1'), ttlMs: 60_000 });
-    expect(await resolve('odd.example')).toEqual({ ...prefixes('192.0.2.1'), ttlMs: 60_000 });
+    expect(await resolve('four.example')).toEqual({ ...prefixes('93.184.2.1'), ttlMs: 60_000 });
+    expect(await resolve('six.example')).toEqual({ ...prefixes('2600:db8::1'), ttlMs: 60_000 });
+    expect(await resolve('odd.example')).toEqual({ ...prefixes('93.184.2.1'), ttlMs: 60_000 });
   });
 
   it.each<[Misbehaviour, string]>([
@@ -122,9 +122,9 @@ describe('resolving by DNS', () => {
     ['refused', 'the DNS server refuses'],
     ['silent', 'the DNS server does not answer'],
   ])('says which family does not answer: %s', async (AAAA, reason) => {
-    const dns = await serveDns({ 'a.example': { records: [a('192.0.2.1')], AAAA } });
+    const dns = await serveDns({ 'a.example': { records: [a('93.184.2.1')], AAAA } });
     const answer = await dnsResolver([dns.server], AAAA === 'silent' ? IMPATIENT : PATIENT)('a.example');
-    expect(answer).toEqual({ ...prefixes('192.0.2.1'), ttlMs: 60_000, failed: { family: 'v6', reason } });
+    expect(answer).toEqual({ ...prefixes('93.184.2.1'), ttlMs: 60_000, failed: { family: 'v6', reason } });
   });
 
   it.each<[string, DnsName | undefined, string]>([
@@ -163,8 +163,8 @@ describe('resolving by DNS', () => {
 });
 
 describe('fixed names', () => {
-  const OLD = prefixes('192.0.2.1');
-  const NEW = prefixes('192.0.2.2', '2001:db8::2');
+  const OLD = prefixes('93.184.2.1');
+  const NEW = prefixes('93.184.2.2', '2600:db8::2');
 
   it('answer without asking, and leave other names to the resolver', async () => {
     const asked: string[] = [];

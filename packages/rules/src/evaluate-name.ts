@@ -25,6 +25,12 @@ import type { Address } from './prefix.ts';
 import { isNarrowed, type RuleMatch } from './rule.ts';
 import type { RuleSet } from './rule-set.ts';
 
+/**
+ * By what it gets for this name a browser knows whether the network filters names, and then asks no resolver
+ * of its own (Mozilla's canary domain). Each list that a rule drops by has it, and it is answered NXDOMAIN.
+ */
+export const CANARY_NAME = 'use-application-dns.net';
+
 /** What somebody asks for. */
 export interface NameQuestion {
   /**
@@ -83,7 +89,8 @@ export function evaluateName(
     const source = block === 'common' ? ruleSet.policies.get(COMMON_POLICY) : policy;
     const found = source && firstMatch(ruleSet, time, question, source, block, stands);
     if (found === undefined) continue;
-    const answer = found.action === 'accept' ? 'answer' : terms.blocked;
+    const blocked = question.name === CANARY_NAME ? 'nxdomain' : terms.blocked;
+    const answer = found.action === 'accept' ? 'answer' : blocked;
     return { action: found.action, answer, policy: policy?.name, rule: found.rule };
   }
   const answer = terms.unlisted;
@@ -134,7 +141,8 @@ function holds(ruleSet: RuleSet, { match, remote }: Run, name: string, stands: S
       return remote.name === name;
     case 'list': {
       const names = namesOfFirewall(ruleSet.lists.get(remote.list));
-      return names !== undefined && stands(names, name);
+      if (names === undefined) return false;
+      return (match.action === 'drop' && name === CANARY_NAME) || stands(names, name);
     }
     default:
       return false;

@@ -27,7 +27,13 @@ export {
   timeFor,
   type Verdict,
 } from './evaluate.ts';
-export { evaluateName, type NameQuestion, type NameVerdict, type Stands } from './evaluate-name.ts';
+export {
+  CANARY_NAME,
+  evaluateName,
+  type NameQuestion,
+  type NameVerdict,
+  type Stands,
+} from './evaluate-name.ts';
 export {
   aggregatePrefixes,
   applyPrefixesDelta,

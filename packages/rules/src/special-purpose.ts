@@ -36,18 +36,21 @@ const SPECIAL_PURPOSE_PREFIXES = [
   '8000::/1', // unassigned, private (RFC 4193), link-local, multicast (RFC 4291)
 ];
 
-let specialPurpose: PrefixSet | undefined;
-
 /** The special-purpose address space of both families. */
-export function specialPurposeSpace(): PrefixSet {
-  specialPurpose ??= prefixSetOf(
-    SPECIAL_PURPOSE_PREFIXES.map((text): Prefix => {
-      const prefix = parsePrefix(text);
-      if (typeof prefix === 'string') throw new TypeError(`${text} is no prefix`);
-      return prefix;
-    }),
-  );
-  return specialPurpose;
+export const specialPurposeSpace = prefixSpace(SPECIAL_PURPOSE_PREFIXES);
+
+/** What some prefixes are, read when it is asked for. */
+export function prefixSpace(texts: readonly string[]): () => PrefixSet {
+  let space: PrefixSet | undefined;
+  const prefixOf = (text: string): Prefix => {
+    const prefix = parsePrefix(text);
+    if (typeof prefix === 'string') throw new TypeError(`${text} is no prefix`);
+    return prefix;
+  };
+  return () => {
+    space ??= prefixSetOf(texts.map(prefixOf));
+    return space;
+  };
 }
 
 /** Whether all of a prefix is special-purpose. `words` as in Address, with host bits zero. */

@@ -39,6 +39,8 @@ describe('an address', () => {
     '64:ff9b:1::101:101',
     'no address',
     '',
+    '192.0.2.1',
+    '2001::1',
   ])('%s is private', (address) => {
     expect(isPrivateText(address)).toBe(true);
   });
@@ -49,12 +51,12 @@ describe('an address', () => {
     '11.0.0.0',
     '172.15.255.255',
     '172.32.0.0',
-    '192.0.2.1',
+    '192.0.3.0',
     '100.63.255.255',
     '100.128.0.0',
     '223.255.255.255',
     '2606:4700::1111',
-    '2001:db8::1',
+    '2001:db9::1',
     '::ffff:1.1.1.1',
     '64:ff9b::101:101',
     '2002:101:101::1',
@@ -104,8 +106,8 @@ describe('a lookup', () => {
     [['127.0.0.1'], true, { code: 'ERR_PRIVATE_ADDRESS' }],
     [['::1', '10.0.0.1'], false, { code: 'ERR_PRIVATE_ADDRESS' }],
     [[], true, { code: 'ERR_PRIVATE_ADDRESS' }],
-    [['127.0.0.1', '192.0.2.1'], true, [[{ address: '192.0.2.1', family: 4 }]]],
-    [['127.0.0.1', '192.0.2.1'], false, ['192.0.2.1', 4]],
+    [['127.0.0.1', '93.184.2.1'], true, [[{ address: '93.184.2.1', family: 4 }]]],
+    [['127.0.0.1', '93.184.2.1'], false, ['93.184.2.1', 4]],
   ])('of %j, all: %s, gives %j', async (addresses, all, expected) => {
     expect(await found(addresses, all)).toEqual(expected);
   });

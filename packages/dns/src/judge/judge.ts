@@ -8,6 +8,7 @@ import {
   type Address,
   allRuns,
   type BlockedAnswer,
+  CANARY_NAME,
   diffNames,
   type Environment,
   formatAddress,
@@ -25,7 +26,7 @@ import {
   type RuleSet,
 } from '@rulecast/rules';
 import { type MatcherOutcome, NameMatcher, type SubjectChange } from '../match/matcher.ts';
-import { nameText } from '../message/name.ts';
+import { nameBytes, nameText, sameName } from '../message/name.ts';
 import { type NameProgram, type NameRule, programFor, subjectKey } from './program.ts';
 
 /** What a name gets. */
@@ -47,6 +48,7 @@ export interface OpenedList extends Pick<Opening, 'key' | 'version'> {
 
 /** Qubes whose policy is remembered. Our choice: more than a firewall has. */
 const ASKERS_MAX = 4096;
+const CANARY = nameBytes(CANARY_NAME);
 const UNJUDGED: NameJudgement = { action: 'none', answer: 'answer', policy: undefined, rule: undefined };
 
 export class NameJudge {
@@ -139,12 +141,11 @@ export class NameJudge {
   ): NameJudgement {
     const program = this.#programOf(this.#policyOf(asker), time);
     if (program === undefined) return UNJUDGED;
-    const { accepts, drops, rules, policy } = program;
-    let rank = Math.min(this.#lowest(accepts, name, at), this.#lowest(drops, name, at));
-    for (const alias of aliases) rank = Math.min(rank, this.#lowest(drops, alias, 0));
-    const rule = rules[rank];
+    const { accepts, rules, policy } = program;
+    const rule = rules[Math.min(this.#lowest(accepts, name, at), this.#dropped(program, name, at, aliases))];
     if (rule !== undefined) {
-      const answer = rule.action === 'accept' ? 'answer' : program.blocked;
+      const blocked = isCanary(name, at) ? 'nxdomain' : program.blocked;
+      const answer = rule.action === 'accept' ? 'answer' : blocked;
       return { action: rule.action, answer, policy, rule };
     }
     const action = program.unlisted === 'answer' ? 'accept' : 'drop';
@@ -176,8 +177,7 @@ export class NameJudge {
   ): readonly OpenedList[] {
     const program = this.#programOf(this.#policyOf(asker), time);
     if (program === undefined || (program.accepts.size === 0 && !program.opensAnswers)) return [];
-    let dropped = this.#lowest(program.drops, name, at);
-    for (const alias of aliases) dropped = Math.min(dropped, this.#lowest(program.drops, alias, 0));
+    const dropped = this.#dropped(program, name, at, aliases);
     const lists = new Set<string>();
     for (let count = this.#matcher.look(name, at), i = 0; i < count; i++) {
       for (const subject of this.#matcher.subjectsAt(i)) {
@@ -194,6 +194,18 @@ export class NameJudge {
       const marks = { ...(list === RESOLVED_LIST && { isOfAll: true }), ...(isPrivate && { isPrivate }) };
       return [{ ...listKeys(list, names, isPrivate), ...marks }];
     });
+  }
+
+  /** The lowest rank of a drop that is about a name, or about what it is an alias of. */
+  #dropped(
+    { drops, listDrop }: NameProgram,
+    name: Uint8Array,
+    at: number,
+    aliases: readonly Uint8Array[],
+  ): number {
+    const dropOf = (each: Uint8Array, from: number): number =>
+      Math.min(this.#lowest(drops, each, from), isCanary(each, from) ? listDrop : Number.POSITIVE_INFINITY);
+    return aliases.reduce((rank, alias) => Math.min(rank, dropOf(alias, 0)), dropOf(name, at));
   }
 
   /** The lowest rank that what stands for a name has. */
@@ -227,6 +239,10 @@ export class NameJudge {
     this.#programs.set(name, program);
     return program;
   }
+}
+
+function isCanary(name: Uint8Array, at: number): boolean {
+  return sameName(name.subarray(at), CANARY, CANARY.length);
 }
 
 /** What rules are about, and lists of private names, each once. */

@@ -38,6 +38,8 @@ export interface NameProgram {
   /** Of the first accept, and of the first drop, that is about a subject. */
   readonly accepts: ReadonlyMap<number, number>;
   readonly drops: ReadonlyMap<number, number>;
+  /** Of the first drop by a list. */
+  readonly listDrop: number;
   /** A rule in force accepts all that is answered. */
   readonly opensAnswers: boolean;
   readonly blocked: BlockedAnswer;
@@ -71,6 +73,7 @@ export function programFor(
   const drops = new Map<number, number>();
   let until = Number.POSITIVE_INFINITY;
   let opensAnswers = false;
+  let listDrop = Number.POSITIVE_INFINITY;
   for (const block of RULE_BLOCKS) {
     const source = block === 'common' ? ruleSet.policies.get(COMMON_POLICY) : policy;
     if (source === undefined) continue;
@@ -86,9 +89,10 @@ export function programFor(
       const ranks = action === 'accept' ? accepts : drops;
       if (!ranks.has(subject)) ranks.set(subject, rules.length);
       const list = one.remote.kind === 'list' ? one.remote.list : undefined;
+      if (action === 'drop' && list !== undefined) listDrop = Math.min(listDrop, rules.length);
       rules.push({ action, policy: source.name, block, run, list });
     }
   }
   const { blocked, unlisted } = nameTermsOf(ruleSet.policies, policy);
-  return { policy: policy?.name, rules, accepts, drops, opensAnswers, blocked, unlisted, until };
+  return { policy: policy?.name, rules, accepts, drops, listDrop, opensAnswers, blocked, unlisted, until };
 }

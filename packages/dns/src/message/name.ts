@@ -79,6 +79,17 @@ export function sameName(a: Uint8Array, b: Uint8Array, length: number): boolean 
   return true;
 }
 
+/** Whether the whole name at `at` is another whole one, or below it. */
+export function isWithin(name: Uint8Array, at: number, zone: Uint8Array): boolean {
+  for (
+    let start = at;
+    name[start]! !== 0;
+    start += 1 + name[start]! // a whole name
+  )
+    if (sameName(name.subarray(start), zone, zone.length)) return true;
+  return false;
+}
+
 /** A byte, and of a letter A to Z the small one. */
 export function lower(byte: number): number {
   return byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte;

@@ -28,7 +28,7 @@ export interface Telling {
   readonly address: (bytes: Uint8Array) => boolean;
   /** Whether a service may send to the name that starts there; absent: to any. */
   readonly target?: (bytes: Uint8Array, at: number) => boolean;
-  /** Whether what is answered may be of the name that starts there; absent: of any. */
+  /** Whether addresses and services may be of the name that starts there; absent: of any. */
   readonly owner?: (bytes: Uint8Array, at: number) => boolean;
 }
 
@@ -77,16 +77,19 @@ export function writeWithout(answer: MessageReader, telling: Telling, out: Uint8
   return writer.at;
 }
 
-/** Whether a record has something that may not be told, or may have. */
+/**
+ * Whether a record has something that may not be told, or may have. Of another class it is nobody's address,
+ * and who asked may not look at the class.
+ */
 function isTouched(answer: MessageReader, index: number, telling: Telling): boolean {
-  if (answer.classes[index] !== CLASS_IN) return false;
+  const isIn = answer.classes[index] === CLASS_IN;
   switch (answer.types[index]) {
     case RecordType.a:
     case RecordType.aaaa:
-      return isOfOther(answer, index, telling) || !telling.address(dataOf(answer, index));
+      return !isIn || isOfOther(answer, index, telling) || !telling.address(dataOf(answer, index));
     case RecordType.svcb:
     case RecordType.https: {
-      const parameters = servingOf(answer, index, telling);
+      const parameters = isIn ? servingOf(answer, index, telling) : undefined;
       return parameters === undefined || parameters.some((each) => leftOf(each, telling) !== each.value);
     }
     default:
@@ -95,8 +98,7 @@ function isTouched(answer: MessageReader, index: number, telling: Telling): bool
 }
 
 function isOfOther(answer: MessageReader, index: number, { owner }: Telling): boolean {
-  const isAnswer = answer.sections[index] === Section.answer;
-  return isAnswer && owner?.(answer.bytes, answer.owners[index]!) === false; // of a record that was read
+  return owner?.(answer.bytes, answer.owners[index]!) === false; // of a record that was read
 }
 
 /** Writes what is left of a record. Whether anything is: other types may hold names that point elsewhere. */

@@ -29,7 +29,15 @@ import type { NameRule } from '../judge/program.ts';
 import { addressesTold, addressKey, type ToldAddress } from '../message/addresses.ts';
 import { withoutOurs } from '../message/hop.ts';
 import { MessageReader, Section } from '../message/message.ts';
-import { nameText, newNameScratch, readName, sameName, turnCase } from '../message/name.ts';
+import {
+  isWithin,
+  nameBytes,
+  nameText,
+  newNameScratch,
+  readName,
+  sameName,
+  turnCase,
+} from '../message/name.ts';
 import {
   ExtendedError,
   HEADER_BYTES,
@@ -197,6 +205,8 @@ const TRANSFER_TYPES = [251, 252];
 /** What is of use without addresses: it goes without those that are not open. */
 const SERVICE_TYPES: readonly number[] = [RecordType.svcb, RecordType.https];
 const NO_DATA: OwnAnswer = { rcode: Rcode.ok, ttl: BLOCKED_TTL_S };
+/** By what is below, resolvers tell of others to be asked over TLS or HTTPS (RFC 9462 §6.4): we have none. */
+const RESOLVER_ZONE = nameBytes('resolver.arpa');
 const NOT_OPEN: OwnAnswer = { rcode: Rcode.failure, error: ExtendedError.network };
 /** Of addresses of a family in which none of the qube's is known, so that nothing could be opened for it. */
 const OTHER_FAMILY: OwnAnswer = { ...NO_DATA, error: ExtendedError.notSupported };
@@ -276,6 +286,7 @@ export class DnsProxy<C extends Client> {
     if (asked.sections.subarray(0, asked.recordCount).some((section) => section !== Section.additional))
       return { rcode: Rcode.format };
     if (asked.ednsVersion > 0) return { rcode: Rcode.badVersion };
+    if (isWithin(asked.bytes, HEADER_BYTES, RESOLVER_ZONE)) return NO_DATA;
     const judged = this.#judged(client, []);
     if (judged !== undefined) return judged;
     if (TRANSFER_TYPES.includes(asked.type)) return { rcode: Rcode.refused };
@@ -394,9 +405,7 @@ export class DnsProxy<C extends Client> {
     };
     const own: Telling = { address: () => true, owner, ...(isService && { target }) };
     if (!this.#leaveOut(own)) return undefined;
-    const told = addressesTold(answer);
-    if (told.size <= NAME_ADDRESSES_OF_ONE_MAX && !isService) return [...told.values()];
-    const some = new Map([...told].slice(0, NAME_ADDRESSES_OF_ONE_MAX));
+    const some = new Map([...addressesTold(answer)].slice(0, NAME_ADDRESSES_OF_ONE_MAX));
     return this.#leaveOut({ address: (bytes) => some.has(addressKey(bytes)) })
       ? [...some.values()]
       : undefined;
