@@ -9,6 +9,7 @@ export const ALL_PERMITS: PushPermits = {
   allowCoverage: true,
   allowAll: true,
   allowKind: true,
+  allowWider: true,
   allowAcceptAll: true,
   allowDropAll: true,
   allowNoPolicy: true,

@@ -14,13 +14,16 @@ import {
   entryCount,
   formatRule,
   type List,
+  type NamesRest,
   type Policy,
   prefixCount,
+  prefixListOf,
   type RuleSet,
   type Run,
   RunBuilder,
   ruleOfRun,
   runRuleCount,
+  subtractNames,
   subtractPrefixes,
   unionPrefixes,
   usedLists,
@@ -112,13 +115,34 @@ function combineList(
     else lists.set(name, pushed);
     return undefined;
   }
-  const joined = joinLists(existing, pushed, action);
+  const joined = action === 'merge' ? joinLists(existing, pushed) : listWithout(existing, pushed);
+  const fault = (code: string, reason: string): DocumentReject => ({
+    file: name,
+    line: 1,
+    column: 1,
+    code,
+    reason,
+  });
   if (joined === undefined) {
     const reason = `list ${name} holds ${existing.kind}; ${pushed.kind} cannot be merged into it or withdrawn from it`;
-    return { file: name, line: 1, column: 1, code: 'mixed-list', reason };
+    return fault('mixed-list', reason);
+  }
+  if ('entry' in joined) {
+    const { entry, without } = joined;
+    const reason = `list ${name} has ${entry}, and no list can hold that without ${without}: withdraw ${entry}, or say ${without} by a rule that comes before those for this list`;
+    return fault('part-of-suffix', reason);
   }
   lists.set(name, joined);
   return undefined;
+}
+
+/** What is left of a list, or where that cannot be said; undefined across kinds. */
+function listWithout(a: List, b: List): List | NonNullable<NamesRest['hole']> | undefined {
+  if (a.kind === 'prefixes' && b.kind === 'prefixes')
+    return prefixListOf(combineSets(subtractPrefixes, a, b));
+  if (a.kind !== 'names' || b.kind !== 'names') return undefined;
+  const { names, hole } = subtractNames(a.names, b.names);
+  return hole ?? { ...a, names };
 }
 
 /** A plain file of names does not say whether rules may use them: what was said before holds. */

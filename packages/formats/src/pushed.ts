@@ -15,8 +15,6 @@ import {
   type List,
   type Policy,
   prefixListOf,
-  subtractNames,
-  subtractPrefixes,
   unionNames,
   unionPrefixes,
 } from '@rulecast/rules';
@@ -196,7 +194,7 @@ function readList(file: PushedFile, input: PushInput, pushed: Gathered, observer
   const sibling = input.list === undefined ? undefined : pushed.lists.get(name);
   if (sibling === undefined) addPart(pushed, pushed.lists, file, name, read.list);
   else {
-    const both = joinLists(sibling, read.list, 'merge');
+    const both = joinLists(sibling, read.list);
     if (both === undefined)
       refuse(pushed, file, 'mixed-list', `list ${name} cannot hold both addresses and names`);
     else pushed.lists.set(name, both);
@@ -226,12 +224,9 @@ function addPart<T>(pushed: Gathered, parts: Map<string, T>, file: PushedFile, n
   else parts.set(name, part);
 }
 
-/** The union or difference of two lists of one kind; undefined across kinds. */
-export function joinLists(a: List, b: List, action: 'merge' | 'withdraw'): List | undefined {
-  if (a.kind === 'prefixes' && b.kind === 'prefixes') {
-    return prefixListOf(combineSets(action === 'merge' ? unionPrefixes : subtractPrefixes, a, b));
-  }
+/** The union of two lists of one kind; undefined across kinds. */
+export function joinLists(a: List, b: List): List | undefined {
+  if (a.kind === 'prefixes' && b.kind === 'prefixes') return prefixListOf(combineSets(unionPrefixes, a, b));
   if (a.kind !== 'names' || b.kind !== 'names') return undefined;
-  if (action === 'withdraw') return { ...a, names: subtractNames(a.names, b.names) };
   return { ...a, names: unionNames(a.names, b.names), resolve: joinedResolve(a, b) };
 }

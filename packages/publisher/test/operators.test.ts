@@ -54,6 +54,7 @@ const OPENING: readonly Message[] = [
     'allowCoverage',
     'allowAll',
     'allowKind',
+    'allowWider',
     'allowAcceptAll',
     'allowDropAll',
     'allowNoPolicy',

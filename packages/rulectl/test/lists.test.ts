@@ -221,6 +221,7 @@ describe('refresh', () => {
     ['--allow-coverage', { allowCoverage: true }],
     ['--allow-all', { allowAll: true }],
     ['--allow-kind', { allowKind: true }],
+    ['--allow-wider', { allowWider: true }],
   ])('%s is that permit and no other', async (option, permit) => {
     let asked: MessageOf<'refresh'> | undefined;
     const { exit } = await run(['refresh', 'a', option], async (connection) => {

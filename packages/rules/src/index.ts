@@ -111,17 +111,21 @@ export {
   type Names,
   NamesBuilder,
   type NamesDelta,
+  type NamesRest,
   NO_NAMES,
   namePieces,
   namesAt,
   namesOf,
   namesStandFor,
   nameTexts,
+  plainNames,
   readNames,
   sameNames,
   skipKeys,
   subtractNames,
   unionNames,
+  type WiderNames,
+  widerPieces,
 } from './names.ts';
 export { bytesOfLeft, isLeft, leftBetween, type NamesLeft } from './names-left.ts';
 export { atOnce, inTurns, Pace, PIECE_PARTS, type Pieces } from './pieces.ts';

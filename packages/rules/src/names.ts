@@ -91,10 +91,11 @@ export function compareKeys(a: Uint8Array, aAt: number, b: Uint8Array, bAt: numb
   return isEnd(x) && isEnd(y) ? 0 : x - y;
 }
 
-/** The text of the entry whose key starts at `at`. */
-export function entryTextAt(bytes: Uint8Array, at: number): string {
+/** The text of the entry whose key starts at `at`; `end` in place of its end. */
+export function entryTextAt(bytes: Uint8Array, at: number, end?: number): string {
   const last = keyEnd(bytes, at) - 1;
-  let text = bytes[last] === KeyByte.below ? '*.' : bytes[last] === KeyByte.both ? '.' : '';
+  const scope = end ?? bytes[last];
+  let text = scope === KeyByte.below ? '*.' : scope === KeyByte.both ? '.' : '';
   let labelEnd = last;
   while (labelEnd > at) {
     let start = labelEnd;
@@ -170,25 +171,79 @@ export function sameNames(a: Names, b: Names): boolean {
   return a.count === b.count && Buffer.compare(a.bytes, b.bytes) === 0;
 }
 
-/** A column of the names of two, each with what `scopeOf` makes of its scopes; 0 is none. */
-function mergedNames(a: Names, b: Names, scopeOf: (a: number, b: number) => number): Names {
+/** What an entry stands for, in bits, one more than its end. */
+const SELF = KeyByte.self + 1;
+const BELOW = KeyByte.below + 1;
+
+/** A name that one or both of two columns have, on a walk through them; the next one is in its place. */
+interface Meeting {
+  /** What the entries of this name stand for. */
+  a: number;
+  b: number;
+  /** The same with what entries above it stand for. */
+  allA: number;
+  allB: number;
+  /** The key, and where the next one of `b` starts. */
+  bytes: Uint8Array;
+  start: number;
+  end: number;
+  nextB: number;
+}
+
+/** On the way through a column, its highest entry that stands for all names below it and is above the key. */
+class Cover {
+  readonly #bytes: Uint8Array;
+  #start = 0;
+  /** The end of its name; `#start` where there is none. */
+  #end = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  /** Both where it is above the key, else `own`. The key may be the cover of those that follow. */
+  scopeOf(own: number, ownStart: number, bytes: Uint8Array, start: number): number {
+    if (this.#end > this.#start && isKeyBelow(bytes, start, this.#bytes, this.#start, this.#end))
+      return SELF | BELOW;
+    this.#start = ownStart;
+    this.#end = (own & BELOW) === 0 ? ownStart : keyEnd(this.#bytes, ownStart) - 1;
+    return own;
+  }
+}
+
+/** Whether the key at `at` is below the name whose key is `other[start, end)`, without its end. */
+function isKeyBelow(bytes: Uint8Array, at: number, other: Uint8Array, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if (bytes[at + i - start] !== other[i]) return false;
+  return bytes[at + end - start] === KeyByte.separator;
+}
+
+/** A column of the names of two, each with what `scopeOf` makes of its meeting; 0 is none. In pieces. */
+function* mergedPieces(a: Names, b: Names, scopeOf: (meeting: Meeting) => number): Pieces<Names> {
   const merged = new Uint8Array(a.bytes.length + b.bytes.length);
+  const [coverA, coverB] = [new Cover(a.bytes), new Cover(b.bytes)];
+  const meeting: Meeting = { a: 0, b: 0, allA: 0, allB: 0, bytes: a.bytes, start: 0, end: 0, nextB: 0 };
   let used = 0;
   let count = 0;
-  let i = 0;
-  let j = 0;
-  while (i < a.bytes.length || j < b.bytes.length) {
+  for (let i = 0, j = 0, met = 1; i < a.bytes.length || j < b.bytes.length; met++) {
+    if (met % PIECE_KEYS === 0) yield undefined;
     const order = i >= a.bytes.length ? 1 : j >= b.bytes.length ? -1 : compareKeys(a.bytes, i, b.bytes, j);
-    const from = order <= 0 ? a.bytes : b.bytes;
+    const [startA, startB] = [i, j];
+    const bytes = order <= 0 ? a.bytes : b.bytes;
     const start = order <= 0 ? i : j;
-    const end = keyEnd(from, start);
+    const end = keyEnd(bytes, start);
     if (order <= 0) i = end;
     if (order >= 0) j = order === 0 ? keyEnd(b.bytes, j) : end;
-    const scopeA = order <= 0 ? a.bytes[i - 1]! + 1 : 0; // i is behind an end
-    const scopeB = order >= 0 ? b.bytes[j - 1]! + 1 : 0; // likewise j
-    const scope = scopeOf(scopeA, scopeB);
+    meeting.a = order <= 0 ? a.bytes[i - 1]! + 1 : 0; // i is behind an end
+    meeting.b = order >= 0 ? b.bytes[j - 1]! + 1 : 0; // likewise j
+    meeting.allA = coverA.scopeOf(meeting.a, startA, bytes, start);
+    meeting.allB = coverB.scopeOf(meeting.b, startB, bytes, start);
+    meeting.bytes = bytes;
+    meeting.start = start;
+    meeting.end = end;
+    meeting.nextB = j;
+    const scope = scopeOf(meeting);
     if (scope === 0) continue;
-    for (let at = start; at < end - 1; at++) merged[used++] = from[at]!; // within a key
+    for (let at = start; at < end - 1; at++) merged[used++] = bytes[at]!; // within a key
     merged[used++] = scope - 1;
     count++;
   }
@@ -197,17 +252,81 @@ function mergedNames(a: Names, b: Names, scopeOf: (a: number, b: number) => numb
 
 /** What either column holds. */
 export function unionNames(a: Names, b: Names): Names {
-  return mergedNames(a, b, (x, y) => x | y);
+  return atOnce(mergedPieces(a, b, (name) => name.a | name.b));
 }
 
-/** What both columns hold. What a wildcard stands for is not looked into. */
+/** What both columns hold: of each name that one of them has, what both stand for. */
 export function intersectNames(a: Names, b: Names): Names {
-  return mergedNames(a, b, (x, y) => x & y);
+  return atOnce(mergedPieces(a, b, (name) => name.allA & name.allB & (name.a | name.b)));
 }
 
-/** What `a` holds and `b` does not, likewise. */
-export function subtractNames(a: Names, b: Names): Names {
-  return mergedNames(a, b, (x, y) => x & ~y);
+/** What is left of a column without another. */
+export interface NamesRest {
+  readonly names: Names;
+  /**
+   * The first entry of which a part below it should go, and what the other column has there: no column can
+   * say that, and `names` has the entry whole.
+   */
+  readonly hole: { readonly entry: string; readonly without: string } | undefined;
+}
+
+/** What `a` holds and `b` does not. */
+export function subtractNames(a: Names, b: Names): NamesRest {
+  let hole: NamesRest['hole'];
+  const rest = mergedPieces(a, b, ({ a: own, allB, bytes, start, end, nextB }) => {
+    const left = own & ~allB;
+    if (hole === undefined && (left & BELOW) !== 0 && isKeyBelow(b.bytes, nextB, bytes, start, end - 1))
+      hole = { entry: entryTextAt(bytes, start), without: entryTextAt(b.bytes, nextB) };
+    return left;
+  });
+  return { names: atOnce(rest), hole };
+}
+
+/** The names of a column without what is below them. */
+export interface PlainNames {
+  readonly names: Names;
+  /** How many entries stood for names below theirs; those that stood for nothing else are left out. */
+  readonly suffixCount: number;
+}
+
+export function plainNames(names: Names): PlainNames {
+  if (!hasWildcards(names)) return { names, suffixCount: 0 };
+  let suffixCount = 0;
+  const plain = atOnce(
+    mergedPieces(names, NO_NAMES, ({ a }) => {
+      if ((a & BELOW) !== 0) suffixCount++;
+      return a & SELF;
+    }),
+  );
+  return { names: plain, suffixCount };
+}
+
+/** Entries that stand for more than those of the same names did. */
+export interface WiderNames {
+  readonly count: number;
+  /** The first, as it is now. */
+  readonly first: string;
+}
+
+/**
+ * The entries of `after` that stand for more than `before` has of their names; with `countsFirst`, where no
+ * entry of `before` stands for names below its own, all that do. Undefined: none. In pieces.
+ */
+export function* widerPieces(
+  before: Names,
+  after: Names,
+  countsFirst: boolean,
+): Pieces<WiderNames | undefined> {
+  if (!hasWildcards(after)) return undefined;
+  const isFirst = countsFirst && !hasWildcards(before);
+  let count = 0;
+  let first = '';
+  yield* mergedPieces(before, after, ({ a, b, allA, bytes, start }) => {
+    const isWider = a !== 0 || (isFirst && (b & BELOW) !== 0);
+    if (isWider && (b & ~allA) !== 0 && count++ === 0) first = entryTextAt(bytes, start, b - 1);
+    return 0;
+  });
+  return count === 0 ? undefined : { count, first };
 }
 
 /** What turns `before` into `after`. Linear. */

@@ -12,7 +12,7 @@ import {
 } from './list.ts';
 import { compareHostNames, RESOLVED_LIST } from './name.ts';
 import { openedLists, reasonLeftOpen, reasonsNotOfDns, reasonsNotOpened } from './name-terms.ts';
-import { hasWildcards, nameTexts } from './names.ts';
+import { hasWildcards, nameTexts, plainNames } from './names.ts';
 import { atOnce, Pace, PIECE_PARTS, type Pieces } from './pieces.ts';
 import {
   blocksOf,
@@ -253,7 +253,8 @@ function* listProblems(ruleSet: RuleSet): Pieces<readonly RuleSetProblem[]> {
   for (const [name, list] of ruleSet.lists) {
     if (++looked % PIECE_PARTS === 0) yield;
     if (list.kind === 'names' && namesOfFirewall(list) === undefined && hasWildcards(list.names)) {
-      const reason = `list ${name} has wildcards, which only the firewall's DNS knows: say resolve: firewall for it, or list the names that are meant`;
+      const { suffixCount } = plainNames(list.names);
+      const reason = `list ${name} has entries for names below others (${suffixCount}), and only the firewall's DNS knows those: say resolve: firewall for it, or suffixes: as-names to take their names alone`;
       problems.push({ severity: 'fault', code: RuleSetProblemCode.wildcards, part: name, reason });
     }
     if (name === RESOLVED_LIST) {

@@ -26,7 +26,7 @@ import type { Log } from './log.ts';
 import type { Downloader } from './read/inputs.ts';
 import { Schedule } from './schedule/schedule.ts';
 import { delayAfterCache, delayAfterFailure, delayAfterSuccess } from './schedule/timing.ts';
-import { Delivery, type ListConsumer } from './source/delivery.ts';
+import { Delivery, type ListConsumer, type Widening } from './source/delivery.ts';
 import { evaluateExpressions, withOperands } from './source/expressions.ts';
 import { hostsOf, isSameConfig, itemOf, itemsAt, listItem, tableItem, watchedPaths } from './source/item.ts';
 import { type AuditEntry, ListLog, standingOf } from './source/list-log.ts';
@@ -113,8 +113,8 @@ export class Sources {
     this.#clock = options.clock ?? SYSTEM_CLOCK;
     this.#random = options.random ?? Math.random;
     this.#records = new Records(directory);
-    this.#delivery = new Delivery(consumer, this.#clock, log);
     this.#log = new ListLog(log, this.#closing.signal, audit);
+    this.#delivery = new Delivery(consumer, this.#clock, log, (entry) => this.#log.tellPermitted(entry));
     this.#time = new SteadyTime(this.#clock, undefined);
     this.#context = this.#newContext();
     const { fetches } = config.limits;
@@ -438,7 +438,8 @@ export class Sources {
   async #flush(): Promise<void> {
     try {
       for (const source of this.#sources.values()) await source.expire();
-      if (await this.#delivery.deliver(await this.#published())) this.#retryLater();
+      const published = await this.#published();
+      if (await this.#delivery.deliver(published, this.#widening())) this.#retryLater();
     } catch (error) {
       if (this.#closing.signal.aborted) return this.#record();
       this.#options.log.warn({ err: error }, 'what sources say could not be put in force: it is tried again');
@@ -460,6 +461,16 @@ export class Sources {
     const published = new Map<string, List>();
     for (const [name, list] of lists) if (list !== undefined && this.owns(name)) published.set(name, list);
     return published;
+  }
+
+  /** Lists that say, or of which somebody says for this once, that names below are meant. */
+  #widening(): Widening {
+    const widening = new Map<string, Permits | undefined>();
+    for (const [name, permits] of this.#permits)
+      if (permits.allowWider || permits.force) widening.set(name, permits);
+    for (const { config } of this.#sources.values())
+      if (config.suffixes === 'below') widening.set(config.name, undefined);
+    return widening;
   }
 
   #retryLater(): void {

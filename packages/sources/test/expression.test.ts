@@ -1,6 +1,6 @@
 /** List expressions, against sets of single addresses. */
 
-import { nameListOf } from '@rulecast/rules';
+import { type List, nameListOf } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
 import { evaluateExpression, sameList, unionLists } from '../src/lists/expression.ts';
@@ -84,10 +84,45 @@ describe('evaluateExpression', () => {
     const [a, b] = [listOf('192.0.2.1'), listOf('a.example')];
     expect(
       evaluateExpression({ operator: 'union', operands: [a, b], minus: [], aggregate: false }),
-    ).toBeUndefined();
+    ).toMatchObject({ kind: 'unsayable', code: 'mixed-list' });
     expect(
       evaluateExpression({ operator: 'union', operands: [a], minus: [b], aggregate: false }),
-    ).toBeUndefined();
+    ).toMatchObject({ kind: 'unsayable', code: 'mixed-list' });
+  });
+
+  it('of names looks below suffixes, and takes lists of minus together', () => {
+    const named = (...entries: readonly string[]) => nameListOf(entries, 'firewall');
+    const evaluated = (
+      operator: 'union' | 'intersect',
+      operands: readonly List[],
+      ...minus: readonly List[]
+    ) => entriesOf(evaluateExpression({ operator, operands, minus, aggregate: false }));
+    const ads = named('.ads.example', 'a.example');
+    expect(evaluated('intersect', [ads, named('www.ads.example', '*.example')])).toEqual([
+      'a.example',
+      '.ads.example',
+      'www.ads.example',
+    ]);
+    expect(evaluated('union', [ads, named('www.ads.example')], named('*.ads.example'))).toEqual([
+      'a.example',
+      'ads.example',
+    ]);
+    expect(evaluated('union', [ads], named('www.ads.example'), named('.ads.example'))).toEqual(['a.example']);
+  });
+
+  it('names the entry of which a part should go', () => {
+    const list = evaluateExpression({
+      operator: 'union',
+      operands: [nameListOf(['.ads.example'], false)],
+      minus: [nameListOf(['a.example', 'www.ads.example'], false)],
+      aggregate: false,
+    });
+    expect(list).toEqual({
+      kind: 'unsayable',
+      code: 'part-of-suffix',
+      reason:
+        'no list can hold .ads.example without www.ads.example: leave www.ads.example out of minus:, and say it by a rule that comes before those for this list',
+    });
   });
 
   it('takes an allow list out of a block list, whitelist over blacklist', () => {

@@ -2,6 +2,7 @@
 
 import { importList } from '@rulecast/formats';
 import { formatPrefixAt, type List, nameTexts, type PrefixList } from '@rulecast/rules';
+import type { UnsayableExpression } from '../src/lists/expression.ts';
 
 export function listOf(...entries: readonly string[]): List {
   const read = importList('', Buffer.from(entries.join('\n')), {
@@ -19,8 +20,8 @@ export function prefixesOf(...entries: readonly string[]): PrefixList {
 }
 
 /** Its entries as text; undefined for no list. */
-export function entriesOf(list: List | undefined): readonly string[] | undefined {
-  if (list === undefined) return undefined;
+export function entriesOf(list: List | UnsayableExpression | undefined): readonly string[] | undefined {
+  if (list === undefined || list.kind === 'unsayable') return undefined;
   if (list.kind === 'names') return [...nameTexts(list.names)];
   return [list.v4, list.v6].flatMap((column) =>
     Array.from(column.lengths, (_, i) => formatPrefixAt(column, i)),

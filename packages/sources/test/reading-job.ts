@@ -34,6 +34,7 @@ export function jobOf(
     inputs,
     reading: WHOLE,
     resolve: false,
+    asNames: false,
     aggregate: false,
     rejectShare: 0.1,
     leastEntries: 1,

@@ -210,7 +210,7 @@ describe('ListWorker', () => {
       expect(answer.layers).toEqual(merged.layers);
       expect(answer.list).toEqual(merged.list);
       const mixed = { ...expression, operands: [odd, nameListOf(['a.example'], false)] };
-      expect(await worker.evaluate(mixed)).toBeUndefined();
+      expect(await worker.evaluate(mixed)).toMatchObject({ kind: 'unsayable', code: 'mixed-list' });
       expect([odd, even, few].map(entryCount)).toEqual([count, count, 4]);
     },
   );

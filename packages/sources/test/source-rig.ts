@@ -80,12 +80,16 @@ export class FakeConsumer implements ListConsumer {
   readonly refuse = new Map<string, Refusal>();
   failure: Error | undefined;
 
-  async update(batch: ListBatch): Promise<BatchOutcome> {
+  /** Lists that rules accept, and are wider now: as a publisher says it of them. */
+  readonly wider = new Map<string, Refusal>();
+
+  async update(batch: ListBatch, mayWiden: ReadonlySet<string>): Promise<BatchOutcome> {
     if (this.failure !== undefined) throw this.failure;
+    const isHeld = (name: string): boolean => this.wider.has(name) && !mayWiden.has(name);
     this.batches.push(Object.fromEntries([...batch].map(([name, list]) => [name, entriesOf(list)])));
     const changes = new Map<string, EntryCounts>();
     for (const [name, list] of batch) {
-      if (this.refuse.has(name)) continue;
+      if (this.refuse.has(name) || isHeld(name)) continue;
       const before = new Set(entriesOf(this.lists.get(name)));
       const after = new Set(entriesOf(list));
       const added = [...after].filter((entry) => !before.has(entry)).length;
@@ -93,7 +97,9 @@ export class FakeConsumer implements ListConsumer {
       if (list === undefined) this.lists.delete(name);
       else this.lists.set(name, list);
     }
-    return { refused: this.refuse, changes };
+    const held = [...this.wider].filter(([name]) => isHeld(name));
+    const widened = new Map([...this.wider].filter(([name]) => !isHeld(name)));
+    return { refused: new Map([...this.refuse, ...held]), changes, widened };
   }
 
   holds(list: string): boolean {

@@ -79,6 +79,7 @@ const permitting = {
   allowCoverage: optional(boolean),
   allowAll: optional(boolean),
   allowKind: optional(boolean),
+  allowWider: optional(boolean),
   allowAcceptAll: optional(boolean),
   allowDropAll: optional(boolean),
   allowNoPolicy: optional(boolean),
@@ -171,6 +172,7 @@ export const CONTROL_FIELDS = {
     allowCoverage: optional(boolean),
     allowAll: optional(boolean),
     allowKind: optional(boolean),
+    allowWider: optional(boolean),
   },
   forget: { name },
   /** What a side is, before the request and before its answers. */
@@ -393,6 +395,8 @@ export const RECORD_FIELDS = {
     /** Entries that held addresses which must never be blocked, and some of those addresses. */
     protected: uint,
     protectedPrefixes: listOf(prefixText, PROTECTED_SHOWN_MAX),
+    /** Suffix entries of which the names alone were taken, as the list says. */
+    suffixes: optional(uint),
   },
   /** Entries of a list, in their order. */
   entries: { lines: listOf(textOf(ENTRY_TEXT_MAX_BYTES), EDIT_LINES_MAX) },

@@ -112,6 +112,8 @@ export const LIST_DEFAULTS = {
   coverageChangeShare: standardOf(SHARED_KEYS['coverage-change']),
 } as const;
 
+/** What a list may say of its suffix entries; a document knows the last one alone. */
+const SUFFIX_WORDS = ['below', 'as-names'] as const;
 const EXPRESSION_SOURCES = ['union', 'intersect'] as const;
 export const SOURCE_KEYS = [
   ...BYTES_SOURCES,
@@ -164,6 +166,13 @@ export const LIST_KEYS = {
   private: withSources(
     [...BYTES_SOURCES, 'names', ...EXPRESSION_SOURCES],
     flag('with `resolve: firewall`, whether its names may stand for private addresses', false),
+  ),
+  suffixes: withSources(
+    [...BYTES_SOURCES, 'names', ...EXPRESSION_SOURCES],
+    word(
+      SUFFIX_WORDS,
+      'entries for a name and all below it (`.name`, `*.name`): `below`: that is meant, also where rules accept the list; `as-names`: their names alone',
+    ),
   ),
   publish: flag('whether it is released; `false`: only an operand of others', true),
 } as const satisfies Keys;

@@ -86,6 +86,11 @@ export interface ListConfig {
   readonly neverBlockExempt: PrefixSet;
   /** Whether rules may use a list of names. */
   readonly resolve: NameList['resolve'];
+  /**
+   * What suffix entries stand for: `below` says that names below are meant, `as-names` that their names alone
+   * are. Undefined: names below, but for what somebody has to be asked for.
+   */
+  readonly suffixes: 'below' | 'as-names' | undefined;
   /** False: only an operand of others. */
   readonly publish: boolean;
 }
@@ -142,6 +147,7 @@ export function readList(
     purpose: said.purpose ?? (isFetched ? 'block' : 'allow'),
     neverBlockExempt: said['never-block-exempt'] ?? EMPTY_PREFIX_SET,
     resolve: resolveOf(said, node, reader) ?? source.kind === 'names',
+    suffixes: said.suffixes,
     publish: said.publish ?? true,
   };
 }

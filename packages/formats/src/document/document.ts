@@ -3,7 +3,7 @@
  * files beside it. Everything that is wrong is reported in one pass, each with its place in the file it
  * stands in.
  *
- *     lists:    NAME: { entries: […] } | { names: […], resolve } | { file, resolve }
+ *     lists:    NAME: { entries: […] } | { names: […], resolve, suffixes } | { file, resolve, suffixes }
  *     common:   { egress: RULES, ingress: RULES, blocked, unlisted }
  *     policies: NAME: { prefixes: […], default: drop | accept, exceptions: { egress: RULES, ingress: RULES }, egress: RULES, ingress: RULES, blocked, unlisted }
  *     unmatched: drop | accept
@@ -34,6 +34,7 @@ import {
   parseHostName,
   parsePrefixBytes,
   parseRule,
+  plainNames,
   prefixListOf,
   prefixOf,
   prefixSetOf,
@@ -262,15 +263,23 @@ class DocumentReader {
     const resolve = this.#resolveOf(resolveNode, value.entries.get('private'));
     const hostBitsNode = childOf(value, 'host-bits');
     const hostBits = hostBitsNode?.kind === 'text' && hostBitsNode.value === 'mask' ? 'mask' : 'reject';
-    const list = this.#listOf(value, resolve, hostBits);
+    const suffixes = childOf(value, 'suffixes'); // the schema knows one word
+    const read = this.#listOf(value, resolve, hostBits, suffixes !== undefined);
+    const isPlain = suffixes !== undefined && read?.kind === 'names';
+    const list = isPlain ? { ...read, names: plainNames(read.names).names } : read;
     if (list !== undefined && named) this.#lists.set(name, list);
     if (hostBitsNode !== undefined && list?.kind === 'names') {
       const reason = 'host-bits: is for lists of addresses: leave it out';
       this.#reject(hostBitsNode.offset, DocumentFault.hostBits, reason);
     }
-    if (resolveNode === undefined || list === undefined || list.kind === 'names') return;
-    const reason = 'resolve: is for lists of names: leave it out';
-    this.#reject(resolveNode.offset, DocumentFault.resolve, reason);
+    if (list === undefined || list.kind === 'names') return;
+    for (const [key, node] of [
+      ['resolve', resolveNode],
+      ['suffixes', suffixes],
+    ] as const) {
+      if (node !== undefined)
+        this.#reject(node.offset, DocumentFault.resolve, `${key}: is for lists of names: leave it out`);
+    }
   }
 
   /** The schema refuses other words. */
@@ -282,14 +291,20 @@ class DocumentReader {
     return resolve === 'true' || resolve === 'publisher';
   }
 
-  #listOf(node: MappingNode, resolve: NameList['resolve'], hostBits: HostBits): List | undefined {
+  #listOf(
+    node: MappingNode,
+    resolve: NameList['resolve'],
+    hostBits: HostBits,
+    takesSuffixes: boolean,
+  ): List | undefined {
     const entries = childOf(node, 'entries');
     if (entries?.kind === 'sequence') {
       return prefixListOf(prefixesOfItems(textsOf(entries), this.#itemSinks(entryFault), hostBits));
     }
     const names = childOf(node, 'names');
     if (names?.kind === 'sequence') {
-      return nameListOf(namesOfItems(textsOf(names), this.#itemSinks(), isOfFirewall(resolve)), resolve);
+      const takesWildcards = takesSuffixes || isOfFirewall(resolve);
+      return nameListOf(namesOfItems(textsOf(names), this.#itemSinks(), takesWildcards), resolve);
     }
     const file = childOf(node, 'file');
     if (file?.kind !== 'text') return undefined;

@@ -41,6 +41,7 @@ export const DOCUMENT_SCHEMA = {
           file: { type: 'string' },
           resolve: { enum: ['true', 'false', 'publisher', 'firewall'] },
           private: { enum: ['true', 'false'] },
+          suffixes: { enum: ['as-names'] },
           'host-bits': { enum: ['reject', 'mask'] },
         },
       },

@@ -91,7 +91,7 @@ export class SourcesLink implements ListOwner, SourceLists {
       work: this.#worker,
       watch,
       consumer: {
-        update: (batch) => publisher.updateLists(batch),
+        update: (batch, mayWiden) => publisher.updateLists(batch, mayWiden),
         holds: (list) => publisher.head?.ruleSet.lists.has(list) === true,
       },
       log: publisher.logger,

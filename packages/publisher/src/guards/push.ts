@@ -35,6 +35,7 @@ import {
 import { acceptingPolicies, acceptsAll, isForEverybody } from './openness.ts';
 import type { GuardedPush, GuardRefusal, PermitName } from './refusal.ts';
 import { unmatchedRefusals } from './unmatched.ts';
+import { WIDER, widerLists, widerText } from './wider.ts';
 
 export const PushGuardCode = { acceptAll: 'accept-all', dropAll: 'drop-all' } as const;
 
@@ -58,7 +59,7 @@ const PERMIT_OF: Readonly<Record<FindingCode, PermitName>> = {
  */
 export function* pushRefusals(push: GuardedPush): Pieces<readonly GuardRefusal[]> {
   const { before, after, isOfSource } = push;
-  const refusals: GuardRefusal[] = [];
+  const refusals: GuardRefusal[] = [...(yield* widerRefusals(push))];
   let looked = 0;
   for (const [name, list] of after.lists) {
     if (++looked % PIECE_PARTS === 0) yield;
@@ -75,6 +76,17 @@ export function* pushRefusals(push: GuardedPush): Pieces<readonly GuardRefusal[]
   refusals.push(...unmatchedRefusals(push));
   if (push.isFirst) return refusals;
   return [...refusals, ...(yield* acceptAllRefusals(push)), ...dropAllRefusals(push)];
+}
+
+function* widerRefusals({ before, after, isOfSource }: GuardedPush): Pieces<readonly GuardRefusal[]> {
+  const pushed = new Map([...after.lists].filter(([name]) => !isOfSource(name)));
+  const wider = yield* widerLists(before, pushed, after.policies, { isFirst: false });
+  return [...wider].flatMap(([name, found]) => {
+    if (!found.isAccepted) return [];
+    const reason = `${widerText(found)}, and rules accept it: look at what you push, then add --allow-wider`;
+    const part = `list ${name}`;
+    return [{ guard: WIDER, part, permit: 'wider', before: 0, after: found.count, reason } as const];
+  });
 }
 
 function refusalsOf(part: string, findings: readonly (Finding | undefined)[]): readonly GuardRefusal[] {

@@ -13,6 +13,8 @@ export interface PushPermits {
   readonly allowAll: boolean;
   /** Addresses that became names, or names addresses. */
   readonly allowKind: boolean;
+  /** Entries that stand for more names than before, in a list that rules accept. */
+  readonly allowWider: boolean;
   /** A policy that accepts everything. */
   readonly allowAcceptAll: boolean;
   /** Policies that accept nothing any more. */
@@ -33,6 +35,7 @@ const PERMIT_FIELDS = {
   coverage: 'allowCoverage',
   all: 'allowAll',
   kind: 'allowKind',
+  wider: 'allowWider',
   'accept-all': 'allowAcceptAll',
   'drop-all': 'allowDropAll',
   'no-policy': 'allowNoPolicy',

@@ -34,6 +34,7 @@ import { bareText, newBareDrops, type ResolvedRuleSet } from '../guards/bare-dro
 import { unreachable } from '../guards/must-reach.ts';
 import { pushRefusals } from '../guards/push.ts';
 import type { GuardedPush, GuardRefusal, PushPermits } from '../guards/refusal.ts';
+import { openingRefusals, widerDetail, widerLists, widerText } from '../guards/wider.ts';
 import { type Host, SYSTEM_HOST } from '../host.ts';
 import { type FailedName, Names } from '../names/names.ts';
 import type { ResolveName } from '../names/resolve.ts';
@@ -337,15 +338,19 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
 
   /**
    * Puts lists of sources in force as one release, if anything differs; undefined removes one. Lists that the
-   * rule set cannot have so are left as they were and named. Throws BehindError and StoreError; then nothing
+   * rule set cannot have so are left as they were and named; so are those that rules accept of which entries
+   * come to stand for more, unless `mayWiden` has them. Throws BehindError and StoreError; then nothing
    * changed.
    */
-  updateLists(batch: ReadonlyMap<string, List | undefined>): Promise<BatchOutcome> {
+  updateLists(
+    batch: ReadonlyMap<string, List | undefined>,
+    mayWiden: ReadonlySet<string> = new Set(),
+  ): Promise<BatchOutcome> {
     return this.#turns.ahead(async () => {
       if (this.isStartedOver) return this.#letWait(batch);
       const { ruleSet } = await this.#inTurns(withLists(this.#committer.ruleSet, batch));
       await this.#bring(ruleSet);
-      return this.#turns.take(() => this.#updateListsNow(batch));
+      return this.#turns.take(() => this.#updateListsNow(batch, mayWiden));
     });
   }
 
@@ -359,8 +364,15 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     return { refused: new Map([...batch.keys()].map((name) => [name, refusal])), changes: new Map() };
   }
 
-  async #updateListsNow(batch: ReadonlyMap<string, List | undefined>): Promise<BatchOutcome> {
-    const held = await this.#heldBack(batch);
+  async #updateListsNow(
+    batch: ReadonlyMap<string, List | undefined>,
+    mayWiden: ReadonlySet<string>,
+  ): Promise<BatchOutcome> {
+    const { ruleSet: current } = this.#committer;
+    const wider = await this.#inTurns(widerLists(current, batch, current.policies, { isFirst: true }));
+    const opening = openingRefusals(wider);
+    const waiting = [...opening].filter(([name]) => !mayWiden.has(name));
+    const held = new Map([...(await this.#heldBack(batch)), ...waiting]);
     const { ruleSet, refused } = await this.#withResolvedLists(
       new Map([...batch].filter(([name]) => !held.has(name))),
     );
@@ -370,12 +382,20 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       changes: new Map(),
     });
     try {
-      const origin: Origin = { cause: 'source', detail: names.join(', ') };
+      const origin: Origin = { cause: 'source', detail: widerDetail(names, wider) };
       const outcome = await this.#release(ruleSet, origin, {
         guards: (draft) => this.#cutOff(draft, SOURCE_ADVICE),
       });
       if (outcome.kind === 'guarded') return allRefused(refusalIn(outcome));
-      return { refused: new Map([...held, ...refused]), changes: listChanges(outcome.draft.changes) };
+      for (const [list, found] of wider) {
+        if (names.includes(list))
+          this.logger.warn({ list, entries: found.count }, `list ${list}: ${widerText(found)}`);
+      }
+      return {
+        refused: new Map([...held, ...refused]),
+        changes: listChanges(outcome.draft.changes),
+        widened: new Map([...opening].filter(([name]) => names.includes(name))),
+      };
     } catch (error) {
       if (!(error instanceof ProtocolError || error instanceof GuardError)) throw error;
       return allRefused({ code: error.code, reason: error.message }); // of the content: trying again is of no use

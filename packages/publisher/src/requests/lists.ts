@@ -73,6 +73,7 @@ export async function answerRefresh(
     allowCoverage: asked.allowCoverage === true,
     allowAll: asked.allowAll === true,
     allowKind: asked.allowKind === true,
+    allowWider: asked.allowWider === true,
     force: asked.force,
     by,
   });
@@ -115,6 +116,7 @@ function recordOf(status: ListStatus): ControlRecordOf<'list'> {
     reject: status.firstReject === undefined ? undefined : boundText(status.firstReject),
     protected: status.protectedCount,
     protectedPrefixes: status.protectedExamples,
+    suffixes: status.suffixCount === 0 ? undefined : status.suffixCount,
   };
 }
 

@@ -53,6 +53,7 @@ function permitsOf(push: Push): PushPermits {
     allowCoverage: push.allowCoverage === true,
     allowAll: push.allowAll === true,
     allowKind: push.allowKind === true,
+    allowWider: push.allowWider === true,
     allowAcceptAll: push.allowAcceptAll === true,
     allowDropAll: push.allowDropAll === true,
     allowNoPolicy: push.allowNoPolicy === true,

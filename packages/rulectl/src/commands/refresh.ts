@@ -23,6 +23,7 @@ const PERMITS = [
   'allow-coverage',
   'allow-all',
   'allow-kind',
+  'allow-wider',
   'force',
 ] as const;
 type Permit = (typeof PERMITS)[number];
@@ -55,6 +56,10 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<Refresh
     .option('allow-kind', {
       type: 'boolean',
       describe: 'take lists of addresses that became names, or of names that became addresses',
+    })
+    .option('allow-wider', {
+      type: 'boolean',
+      describe: 'take lists that rules accept although entries stand for more names than before',
     })
     .option('force', {
       type: 'boolean',
@@ -107,5 +112,6 @@ function permitsOf(args: RefreshArgs): Omit<MessageOf<'refresh'>, 'kind' | 'list
     allowCoverage: args['allow-coverage'] === true ? true : undefined,
     allowAll: args['allow-all'] === true ? true : undefined,
     allowKind: args['allow-kind'] === true ? true : undefined,
+    allowWider: args['allow-wider'] === true ? true : undefined,
   };
 }

@@ -13,6 +13,7 @@ const PERMITS = {
   'allow-coverage': 'take a list that covers more of the address space, or whose coverage changes more',
   'allow-all': 'take a list that holds every address of IPv4 or of IPv6',
   'allow-kind': 'take names in place of addresses, or addresses in place of names',
+  'allow-wider': 'take a list that rules accept although entries stand for more names than before',
   'allow-accept-all': 'take policies that accept everything',
   'allow-no-policy': 'take a rule set that has no policies any more, and says unmatched: drop or accept',
   'allow-unreachable': 'take a release that drops what must-reach: of the configuration names',
@@ -29,6 +30,7 @@ type PermitFields = Pick<
   | 'allowCoverage'
   | 'allowAll'
   | 'allowKind'
+  | 'allowWider'
   | 'allowAcceptAll'
   | 'allowNoPolicy'
   | 'allowUnreachable'
@@ -45,6 +47,7 @@ export function withPermitOptions<A>(yargs: Argv<A>): Argv<A & PermitArgs> {
     .option('allow-coverage', option('allow-coverage'))
     .option('allow-all', option('allow-all'))
     .option('allow-kind', option('allow-kind'))
+    .option('allow-wider', option('allow-wider'))
     .option('allow-accept-all', option('allow-accept-all'))
     .option('allow-no-policy', option('allow-no-policy'))
     .option('allow-unreachable', option('allow-unreachable'))
@@ -61,6 +64,7 @@ export function permitFieldsOf(args: PermitArgs): PermitFields {
     allowCoverage: isGiven('allow-coverage'),
     allowAll: isGiven('allow-all'),
     allowKind: isGiven('allow-kind'),
+    allowWider: isGiven('allow-wider'),
     allowAcceptAll: isGiven('allow-accept-all'),
     allowNoPolicy: isGiven('allow-no-policy'),
     allowUnreachable: isGiven('allow-unreachable'),

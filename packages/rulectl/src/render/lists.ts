@@ -56,6 +56,10 @@ export function renderListDetails(list: ListRecord, nowMs: number, colors: Color
   if (list.rejects > 0) {
     add('not used', `${formatAmount(list.rejects, 'line')}; the first: ${list.reject ?? ''}`);
   }
+  if (list.suffixes !== undefined) {
+    const entries = formatAmount(list.suffixes, 'suffix entry', 'suffix entries');
+    add('as names', `${entries}: nothing below their names (suffixes: as-names)`);
+  }
   if (list.protected > 0) {
     const some = list.protectedPrefixes.join(', ');
     add('never block', `${formatAmount(list.protected, 'entry', 'entries')} without ${some} and the like`);

@@ -38,6 +38,8 @@ export interface Permits {
   readonly allowCoverage: boolean;
   readonly allowAll: boolean;
   readonly allowKind: boolean;
+  /** Entries that stand for more than before, in a list that rules accept. The consumer asks for it. */
+  readonly allowWider: boolean;
   /** Every guard but those of reading. */
   readonly force: boolean;
   /** Who did. */
@@ -55,6 +57,7 @@ export const NO_PERMITS: Permits = {
   allowCoverage: false,
   allowAll: false,
   allowKind: false,
+  allowWider: false,
   force: false,
 };
 

@@ -1,7 +1,7 @@
 /**
  * List expressions: union, intersection and subtraction, of addresses or of names. A list of addresses is a
  * set of addresses here: what is left of a prefix after a part of it is taken away is as many smaller
- * prefixes.
+ * prefixes. A list of names is a set of names, of which there are too many below a suffix to do the same.
  */
 
 import {
@@ -12,6 +12,7 @@ import {
   joinedResolve,
   type List,
   type NameList,
+  type NamesRest,
   nameListOf,
   type PrefixList,
   prefixListOf,
@@ -30,15 +31,28 @@ export interface Expression {
   readonly aggregate: boolean;
 }
 
-/** What an expression stands for; undefined where its lists are not all of one kind. */
-export function evaluateExpression(expression: Expression): List | undefined {
+/** Why an expression stands for nothing. */
+export interface UnsayableExpression {
+  readonly kind: 'unsayable';
+  readonly code: 'mixed-list' | 'part-of-suffix';
+  readonly reason: string;
+}
+
+/** What an expression of at least one operand stands for. */
+export function evaluateExpression(expression: Expression): List | UnsayableExpression {
   const { operator, operands, minus, aggregate } = expression;
-  const [first] = operands;
-  if (first === undefined) return undefined;
-  if ([...operands, ...minus].some((list) => list.kind !== first.kind)) return undefined;
+  if (new Set([...operands, ...minus].map(({ kind }) => kind)).size > 1) {
+    const reason = 'it is made of lists of addresses and lists of names: keep them apart';
+    return { kind: 'unsayable', code: 'mixed-list', reason };
+  }
   const joined = operator === 'union' ? unionLists(operands) : operands.reduce(intersectLists);
-  const list = minus.reduce(subtractLists, joined);
-  return aggregate ? aggregatedList(list) : list;
+  if (minus.length === 0) return aggregate ? aggregatedList(joined) : joined;
+  // At once: where one list takes a part of a suffix away, another may take all of it.
+  const { list, hole } = subtractLists(joined, unionLists(minus));
+  if (hole === undefined) return aggregate ? aggregatedList(list) : list;
+  const { entry, without } = hole;
+  const reason = `no list can hold ${entry} without ${without}: leave ${without} out of minus:, and say it by a rule that comes before those for this list`;
+  return { kind: 'unsayable', code: 'part-of-suffix', reason };
 }
 
 /** The same addresses with adjacent prefixes joined. */
@@ -75,12 +89,16 @@ function byHalves<L>(lists: readonly L[], join: (a: L, b: L) => L): L | undefine
   return joined[0];
 }
 
-/** Members of `a` that are in no member of `b`, of the same kind. */
-export function subtractLists(a: List, b: List): List {
+/**
+ * Members of `a` that are in no member of `b`, of the same kind; a suffix of which a part would be taken away
+ * stays whole (`hole`).
+ */
+export function subtractLists(a: List, b: List): { readonly list: List; readonly hole?: NamesRest['hole'] } {
   if (a.kind === 'prefixes' && b.kind === 'prefixes')
-    return prefixListOf(combineSets(subtractPrefixes, a, b));
-  if (a.kind !== 'names' || b.kind !== 'names') return a;
-  return { ...a, names: subtractNames(a.names, b.names) };
+    return { list: prefixListOf(combineSets(subtractPrefixes, a, b)) };
+  if (a.kind !== 'names' || b.kind !== 'names') return { list: a };
+  const { names, hole } = subtractNames(a.names, b.names);
+  return { list: { ...a, names }, hole };
 }
 
 function intersectLists(a: List, b: List): List {

@@ -7,7 +7,7 @@
 import { entryCount, type List } from '@rulecast/rules';
 import { givenAway, HandOver, ThreadCode, ThreadError, ThreadHost, type ThreadLine } from '@rulecast/threads';
 import { type Clock, SYSTEM_CLOCK } from '../clock.ts';
-import { type Expression, evaluateExpression } from '../lists/expression.ts';
+import { type Expression, evaluateExpression, type UnsayableExpression } from '../lists/expression.ts';
 import { type Layer, type Merged, type Merging, mergeLayers } from '../lists/layers.ts';
 import { contentOf, SNIFF_BYTES } from '../unpack/magic.ts';
 import type { Input } from './inputs.ts';
@@ -56,7 +56,8 @@ export interface WorkerNote {
 export type WorkerAnswer =
   | ReadList
   | ReadRefused
-  | { readonly kind: 'evaluated'; readonly list: List | undefined }
+  | UnsayableExpression
+  | { readonly kind: 'evaluated'; readonly list: List }
   | ({ readonly kind: 'merged' } & Merged);
 
 /** Does a job on the thread it is called on. Rejects only for a bug. */
@@ -68,8 +69,10 @@ export async function workerAnswer(
   switch (job.kind) {
     case 'read':
       return readSource(job.job, () => tell({ kind: 'unpacked' }), signal);
-    case 'evaluate':
-      return { kind: 'evaluated', list: evaluateExpression(job.expression) };
+    case 'evaluate': {
+      const list = evaluateExpression(job.expression);
+      return list.kind === 'unsayable' ? list : { kind: 'evaluated', list };
+    }
     case 'merge':
       return { kind: 'merged', ...mergeLayers(job.merging) };
   }
@@ -80,7 +83,7 @@ export function handedOver(answer: WorkerAnswer): {
   readonly answer: WorkerAnswer;
   readonly buffers: readonly ArrayBuffer[];
 } {
-  if (answer.kind === 'refused' || answer.list === undefined) return { answer, buffers: [] };
+  if (answer.kind === 'refused' || answer.kind === 'unsayable') return { answer, buffers: [] };
   const layers = answer.kind === 'merged' ? answer.layers : [];
   const given = givenAway([answer.list, ...layers.map(({ list }) => list)]);
   const [list = answer.list, ...rest] = given.lists;
@@ -114,14 +117,12 @@ export class ListWorker {
     throw unexpected(answer);
   }
 
-  /**
-   * What an expression stands for; undefined where its lists are not all of one kind. Rejects where the
-   * thread ran out of memory.
-   */
-  async evaluate(expression: Expression): Promise<List | undefined> {
+  /** What an expression stands for. Rejects where the thread ran out of memory. */
+  async evaluate(expression: Expression): Promise<List | UnsayableExpression> {
     const lists = [...expression.operands, ...expression.minus];
     const answer = await this.#do({ kind: 'evaluate', expression }, isMuch(lists));
     if (answer.kind === 'evaluated') return answer.list;
+    if (answer.kind === 'unsayable') return answer;
     throw unexpected(answer);
   }
 

@@ -27,6 +27,7 @@ import { wholeFamilies } from '../guard/finding.ts';
 import type { Refusal, ShortPrefixesRead } from '../guard/guard.ts';
 import { type Protected, withoutProtected } from '../guard/never-block.ts';
 import { aggregatedList, unionLists } from '../lists/expression.ts';
+import { type NamesTaken, namesTaken } from '../lists/suffixes.ts';
 import { UnpackError } from '../unpack/error.ts';
 import { type Member, unpack } from '../unpack/unpack.ts';
 import type { Input } from './inputs.ts';
@@ -38,6 +39,8 @@ export interface ReadingJob {
   readonly reading: ReadingConfig;
   /** Becomes the `resolve` of a list of names. */
   readonly resolve: NameList['resolve'];
+  /** Whether of suffix entries the names are taken, without those below them. */
+  readonly asNames: boolean;
   readonly aggregate: boolean;
   /** Largest share of lines of one member that may be rejects, 0 to 1. */
   readonly rejectShare: number;
@@ -63,6 +66,8 @@ export interface ReadList {
   readonly rejects: readonly DocumentReject[];
   readonly rejectCount: number;
   readonly short: ShortPrefixesRead | undefined;
+  /** Of how many suffix entries the names alone were taken. */
+  readonly suffixCount: number;
   /**
    * The words, quoted and with their place, in which a text of a few entries seems to say what went wrong.
    */
@@ -132,7 +137,7 @@ export async function readSource(
   }
   const joined = unionLists(imported.map(({ list }) => list));
   if (entryCount(joined) < job.leastEntries) return refused('empty', 'no file of it holds an entry');
-  const list = finished(joined, job);
+  const { list, suffixCount } = finished(joined, job);
   if (entryCount(list) > job.limits.entries) return tooMany('its files together hold', job.limits.entries);
   const { list: safe, taken } = protect(list, job.neverBlock);
   return {
@@ -145,6 +150,7 @@ export async function readSource(
     rejects,
     rejectCount,
     short,
+    suffixCount,
     apology,
     notes,
   };
@@ -225,9 +231,9 @@ function importOptions({ reading, resolve, limits }: ReadingJob): ImportOptions 
 }
 
 /** Joined and aggregated as the configuration wants it. */
-function finished(list: List, job: ReadingJob): List {
-  if (list.kind === 'names') return { ...list, resolve: job.resolve };
-  return job.aggregate ? aggregatedList(list) : list;
+function finished(list: List, { resolve, asNames, aggregate }: ReadingJob): NamesTaken {
+  if (list.kind === 'names') return namesTaken({ ...list, resolve }, asNames);
+  return { list: aggregate ? aggregatedList(list) : list, suffixCount: 0 };
 }
 
 function protect(

@@ -3,12 +3,13 @@
  * what became of each list.
  */
 
-import type { List } from '@rulecast/rules';
+import { entryCount, type List } from '@rulecast/rules';
 import type { Clock } from '../clock.ts';
-import type { Refusal } from '../guard/guard.ts';
+import type { Permits, Refusal } from '../guard/guard.ts';
 import type { EntryCounts, ListChange } from '../lists/change.ts';
 import { sameList } from '../lists/expression.ts';
 import type { Log } from '../log.ts';
+import type { AuditEntry } from './list-log.ts';
 import type { SourceTrouble } from './source.ts';
 
 /** Lists to put in force, by name; undefined: no source has this list any more. */
@@ -26,23 +27,30 @@ export interface BatchOutcome {
   readonly refused: ReadonlyMap<string, DeliveryRefusal>;
   /** By how many entries each list changed that did. */
   readonly changes: ReadonlyMap<string, EntryCounts>;
+  /** Lists that were put in force only because they may widen, and what was against it. */
+  readonly widened?: ReadonlyMap<string, Refusal>;
 }
 
 /** Who puts lists in force. */
 export interface ListConsumer {
   /**
    * Puts a batch in force as one, but for lists that cannot be. Rejects where nothing could be put in force,
-   * to be tried again.
+   * to be tried again. Entries that stand for more than before, in a list that rules accept, are for those
+   * alone that `mayWiden` has.
    */
-  update(batch: ListBatch): Promise<BatchOutcome>;
+  update(batch: ListBatch, mayWiden: ReadonlySet<string>): Promise<BatchOutcome>;
   /** Whether a list of that name is in force. */
   holds(list: string): boolean;
 }
+
+/** Lists whose entries may come to stand for more though rules accept them; undefined: the configuration says it. */
+export type Widening = ReadonlyMap<string, Permits | undefined>;
 
 export class Delivery {
   readonly #consumer: ListConsumer;
   readonly #clock: Clock;
   readonly #log: Log;
+  readonly #onPermitted: (entry: AuditEntry) => void;
   /** What the consumer has of each list that is ours. */
   readonly #delivered = new Map<string, List>();
   /** Lists that are to be withdrawn. */
@@ -51,7 +59,9 @@ export class Delivery {
   readonly #refused = new Map<string, SourceTrouble>();
   readonly #changes = new Map<string, ListChange>();
 
-  constructor(consumer: ListConsumer, clock: Clock, log: Log) {
+  /** `onPermitted` hears of what was put in force only because somebody permitted it. */
+  constructor(consumer: ListConsumer, clock: Clock, log: Log, onPermitted: (entry: AuditEntry) => void) {
+    this.#onPermitted = onPermitted;
     this.#consumer = consumer;
     this.#clock = clock;
     this.#log = log;
@@ -106,10 +116,16 @@ export class Delivery {
    * Puts what differs of some lists in force. Resolves with whether to try again soon. Rejects as the
    * consumer does; then all of it still differs.
    */
-  async deliver(lists: ReadonlyMap<string, List>): Promise<boolean> {
+  async deliver(lists: ReadonlyMap<string, List>, widening: Widening): Promise<boolean> {
     const batch = this.#batch(lists);
     if (batch.size === 0) return false;
-    const { refused, changes } = await this.#consumer.update(batch);
+    const { refused, changes, widened } = await this.#consumer.update(batch, new Set(widening.keys()));
+    for (const [list, refusal] of widened ?? []) {
+      const permits = widening.get(list);
+      if (permits === undefined) continue;
+      const [before = 0, after = 0] = [this.#delivered, batch].map((held) => countOf(held.get(list)));
+      this.#onPermitted({ list, ...refusal, before, after, by: permits.by });
+    }
     for (const [name, list] of batch) this.#settle(name, list, refused.get(name), changes.get(name));
     return [...refused.values()].some(({ isTemporary }) => isTemporary === true);
   }
@@ -149,4 +165,8 @@ export class Delivery {
     const { code, reason } = refusal;
     this.#refused.set(name, { code, reason, atMs });
   }
+}
+
+function countOf(list: List | undefined): number {
+  return list === undefined ? 0 : entryCount(list);
 }

@@ -66,9 +66,8 @@ async function evaluate(source: Source, lists: ListsAtOnce, context: ExpressionC
   if (source.isMadeOf([...operands, ...minus]) && permits === undefined) return;
   const { operator } = expression;
   const list = await context.work.evaluate({ operator, operands, minus, aggregate });
-  if (list === undefined) {
-    const reason = 'it is made of lists of addresses and lists of names: keep them apart';
-    source.refuse({ code: 'mixed-list', reason });
+  if (list.kind === 'unsayable') {
+    source.refuse({ code: list.code, reason: list.reason });
     return;
   }
   const before = standingOf(source);

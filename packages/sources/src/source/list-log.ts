@@ -54,8 +54,12 @@ export class ListLog {
   }
 
   #tellOverridden({ config: { name }, count }: Source, overridden: Overridden, before: number): void {
-    const entry: AuditEntry = { list: name, ...overridden, before, after: count };
-    this.#log.warn({ audit: entry }, `list ${name} was taken against a guard, as somebody asked`);
+    this.tellPermitted({ list: name, ...overridden, before, after: count });
+  }
+
+  /** Of what is taken, or put in force, only because somebody permitted it. */
+  tellPermitted(entry: AuditEntry): void {
+    this.#log.warn({ audit: entry }, `list ${entry.list} was taken against a guard, as somebody asked`);
     this.#audit?.(entry);
   }
 
@@ -74,6 +78,10 @@ export class ListLog {
   #tellReading({ config, list, report, count }: Source, before: Standing): void {
     const { name, source } = config;
     if (report === undefined || report === before.report) return;
+    if (report.suffixCount > 0) {
+      const what = `list ${name}: suffix entries of which the names alone are taken, as it says`;
+      this.#log.warn({ list: name, entries: report.suffixCount }, what);
+    }
     for (const note of report.notes) this.#log.warn({ list: name }, `list ${name}: ${note}`);
     if (before.list !== undefined || list === undefined || source.kind !== 'url') return;
     const entries = `${count} ${count === 1 ? 'entry' : 'entries'}, read as ${report.formats.join(' and ')}`;

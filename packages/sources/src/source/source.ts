@@ -32,7 +32,7 @@ import {
   shortRefusal,
   wholeRefusal,
 } from '../guard/guard.ts';
-import { type Expression, sameList } from '../lists/expression.ts';
+import { type Expression, sameList, type UnsayableExpression } from '../lists/expression.ts';
 import {
   type Layer,
   listOfLayers,
@@ -42,6 +42,7 @@ import {
   unexpired,
 } from '../lists/layers.ts';
 import type { SavedList } from '../lists/saved.ts';
+import { namesTaken } from '../lists/suffixes.ts';
 import {
   cachedInputs,
   type Downloader,
@@ -62,8 +63,7 @@ import type { RangeTable } from './range-table.ts';
  */
 export interface ListWork {
   read(job: ReadingJob): Promise<ReadList | ReadRefused>;
-  /** Undefined where the lists of an expression are not all of one kind. */
-  evaluate(expression: Expression): Promise<List | undefined>;
+  evaluate(expression: Expression): Promise<List | UnsayableExpression>;
   merge(merging: Merging): Promise<Merged>;
 }
 
@@ -117,6 +117,8 @@ export class Source {
   failures = 0;
   /** Of the last good reading. */
   report: ReadList | undefined;
+  /** Of how many suffix entries the list takes the names alone. */
+  suffixCount = 0;
   /** Its time to live is over, and the list is empty for that. */
   isExpired = false;
   readonly #context: SourceContext;
@@ -168,7 +170,7 @@ export class Source {
     const fixed = fixedList(this.config);
     if (fixed !== undefined) {
       this.fetchedAtMs = this.#context.clock.wallMs();
-      await this.#setFresh(fixed);
+      await this.#setFresh(this.#shaped(fixed));
       return this.#good(undefined);
     }
     try {
@@ -238,6 +240,7 @@ export class Source {
       return this.#failed(flappingRefusal(waitMs), undefined);
     }
     this.report = result;
+    this.suffixCount = result.suffixCount;
     await this.#setFresh(result.list);
     return this.#good(overridden);
   }
@@ -252,12 +255,13 @@ export class Source {
   }> {
     const { config } = this;
     const context = this.#context;
-    const { reading, resolve, aggregate, rejectShare, guard, purpose, neverBlockExempt } = config;
+    const { reading, resolve, suffixes, aggregate, rejectShare, guard, purpose, neverBlockExempt } = config;
     const neverBlock = purpose === 'allow' ? undefined : exempted(context.neverBlock, neverBlockExempt);
     const result = await context.work.read({
       inputs: inputs.inputs,
       reading: config.source.kind === 'table' ? tableReading(config, context.tables) : reading,
       resolve,
+      asNames: suffixes === 'as-names',
       aggregate,
       rejectShare,
       leastEntries: Math.min(1, guard.minEntries ?? 1),
@@ -281,6 +285,14 @@ export class Source {
     this.#wholeAllowed = result.whole;
     this.#shortAllowed = result.short?.count ?? 0;
     return { result, overridden };
+  }
+
+  /** What the list takes of what it is made of. */
+  #shaped(made: List): List {
+    const { resolve, suffixes } = this.config;
+    const { list, suffixCount } = namesTaken(made, suffixes === 'as-names');
+    this.suffixCount = suffixCount;
+    return list.kind === 'names' ? { ...list, resolve } : list;
   }
 
   /** The source says `list` now. */
@@ -324,8 +336,8 @@ export class Source {
 
   /** Goes on from a list of the same source that was configured otherwise. */
   inherit(before: Source): void {
-    const { list, layers, goodAtMs, fetchedAtMs, report, longestEntries } = before;
-    Object.assign(this, { list, layers, goodAtMs, fetchedAtMs, report, longestEntries });
+    const { list, layers, goodAtMs, fetchedAtMs, report, longestEntries, suffixCount } = before;
+    Object.assign(this, { list, layers, goodAtMs, fetchedAtMs, report, longestEntries, suffixCount });
     this.#wholeAllowed = before.#wholeAllowed;
     this.#shortAllowed = before.#shortAllowed;
   }
@@ -346,7 +358,7 @@ export class Source {
   ): Promise<Overridden | undefined> {
     this.#operands = operands;
     this.fetchedAtMs = this.#context.clock.wallMs();
-    const shaped = list.kind === 'names' ? { ...list, resolve: this.config.resolve } : list;
+    const shaped = this.#shaped(list);
     const { guard } = this.config;
     const whole = wholeFamilies(shaped);
     const judge = (allowed: Permits): Refusal | undefined =>

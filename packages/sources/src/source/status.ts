@@ -30,6 +30,8 @@ export interface ListStatus {
   /** Entries that held addresses which must never be blocked. */
   readonly protectedCount: number;
   readonly protectedExamples: readonly string[];
+  /** Suffix entries of which the names alone are taken, as the list says. */
+  readonly suffixCount: number;
 }
 
 /** What a source does not know of itself. */
@@ -66,6 +68,7 @@ export function statusOf(source: Source, context: StatusContext): ListStatus {
       reject === undefined ? undefined : `${reject.file}:${reject.line}:${reject.column}: ${reject.reason}`,
     protectedCount: report?.taken?.entryCount ?? 0,
     protectedExamples: report?.taken?.examples ?? [],
+    suffixCount: source.suffixCount,
   };
 }
 

@@ -1,0 +1,76 @@
+/**
+ * Lists of names of which entries come to stand for more than before: `n` that becomes `.n` or `*.n`, as where
+ * a file is written anew, or a format is read better than by the version before. Blocked, that is told; but
+ * where rules accept the list it opens names that nobody has looked at, so somebody has to say that it is
+ * meant. Pure.
+ */
+
+import {
+  entryCount,
+  type List,
+  namesOfFirewall,
+  openedLists,
+  type Pieces,
+  type RuleSet,
+  type WiderNames,
+  widerPieces,
+} from '@rulecast/rules';
+import type { DeliveryRefusal } from '@rulecast/sources';
+
+export const WIDER = 'wider';
+
+export interface WiderList extends WiderNames {
+  /** Whether rules accept by it, so that more would be open. */
+  readonly isAccepted: boolean;
+}
+
+/**
+ * Those of some lists, as they are to be, that are wider than in `before`, by name. With `isFirst`, the first
+ * suffixes of a list count as well: a version before this one did not read them.
+ */
+export function* widerLists(
+  before: RuleSet,
+  changed: ReadonlyMap<string, List | undefined>,
+  policies: RuleSet['policies'],
+  { isFirst }: { readonly isFirst: boolean },
+): Pieces<ReadonlyMap<string, WiderList>> {
+  const wider = new Map<string, WiderList>();
+  for (const [name, list] of changed) {
+    const earlier = before.lists.get(name);
+    const later = namesOfFirewall(list);
+    if (later === undefined || list === earlier || earlier?.kind !== 'names') continue;
+    const found = yield* widerPieces(earlier.names, later, isFirst && entryCount(earlier) > 0);
+    if (found !== undefined && list !== undefined) {
+      const isAccepted = openedLists({ policies, lists: new Map([[name, list]]) }).has(name);
+      wider.set(name, { ...found, isAccepted });
+    }
+  }
+  return wider;
+}
+
+/** For people: what becomes of a list. */
+export function widerText({ count, first }: WiderList): string {
+  const entries = count === 1 ? '1 of its entries stands' : `${count} of its entries stand`;
+  return `${entries} for more names than before, first ${first}`;
+}
+
+/** Why those that rules accept wait, where a source has them, by name. */
+export function openingRefusals(wider: ReadonlyMap<string, WiderList>): ReadonlyMap<string, DeliveryRefusal> {
+  const opening = [...wider].filter(([, { isAccepted }]) => isAccepted);
+  return new Map(
+    opening.map(([name, found]) => {
+      const reason = `${widerText(found)}, and rules accept it: look at its source, then say suffixes: below for it (as-names takes the names alone), or rulectl refresh ${name} --allow-wider`;
+      return [name, { code: WIDER, reason }];
+    }),
+  );
+}
+
+/** Lists that a release changes, for its history: those that are wider first, for that is bounded. */
+export function widerDetail(names: readonly string[], wider: ReadonlyMap<string, WiderList>): string {
+  const first = [...names].sort((a, b) => Number(wider.has(b)) - Number(wider.has(a)));
+  const shown = first.map((name) => {
+    const count = wider.get(name)?.count;
+    return count === undefined ? name : `${name} (${count} ${count === 1 ? 'entry' : 'entries'} wider)`;
+  });
+  return shown.join(', ');
+}

@@ -1,0 +1,16 @@
+/** What is taken of suffix entries (`.n`, `*.n`) where a list says `suffixes: as-names`. */
+
+import { type List, plainNames } from '@rulecast/rules';
+
+export interface NamesTaken {
+  readonly list: List;
+  /** Of how many entries nothing below their names is taken. */
+  readonly suffixCount: number;
+}
+
+/** A list, or with `asNames` the names of its entries without those below them: `.n` is `n`, and `*.n` nothing. */
+export function namesTaken(list: List, asNames: boolean): NamesTaken {
+  if (!asNames || list.kind !== 'names') return { list, suffixCount: 0 };
+  const { names, suffixCount } = plainNames(list.names);
+  return { list: { ...list, names }, suffixCount };
+}
