@@ -1,4 +1,4 @@
-/** A release key that was stolen, from the theft to the firewalls that recovered, with real processes. */
+/** Keys that were stolen, and keys that were changed, up to the firewalls that recovered, with real processes. */
 
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -127,4 +127,42 @@ it('of roots takes the firewalls with it: a new line brings them back, and nothi
   const fresh = ['--state', join(directory, 'firewall-of-the-new-line')];
   subscriber = await startSubscriberOf(await trustOf(directory), listen, 'fw', fresh);
   await subscriber.logged(({ msg, version, epoch }) => msg === 'applied' && version === 1 && epoch === 1);
+}, 120_000);
+
+// It ended with exit 70 at every start, where an older store was restored, pushed to, and given new keys.
+it('that are changed let a publisher go on with an older store, which firewalls take', async () => {
+  const directory = temporaryDirectory();
+  const store = join(directory, 'publisher', 'store');
+  let publisher = await startPublisher(directory);
+  onTestFinished(async () => {
+    await publisher.stop();
+  });
+  const again = async (before: () => Promise<void> | void): Promise<void> => {
+    await publisher.stop();
+    await before();
+    publisher = await startPublisher(directory);
+  };
+  await push(directory, '192.0.2.1');
+  await again(() => cpSync(store, join(directory, 'backup'), { recursive: true }));
+  for (const address of ['192.0.2.2', '192.0.2.3']) await push(directory, address);
+  const subscriber = await startSubscriberOf(await trustOf(directory), endpointsIn(directory).listen, 'fw');
+  onTestFinished(async () => {
+    await subscriber.stop();
+  });
+  await subscriber.logged(({ msg, version }) => msg === 'applied' && version === 3);
+
+  await again(() => {
+    rmSync(store, { recursive: true });
+    cpSync(join(directory, 'backup'), store, { recursive: true });
+  });
+  const bad = join(directory, 'bad.rules');
+  const refused = await rulectl(directory, ['push', bad, '--wait', 'released', ...PERMITTED]);
+  expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('publisher-behind') });
+  await again(async () => {
+    const identity = join(directory, 'publisher', 'identity');
+    const rotated = await rulectlOffline(['keys', 'rotate', '--identity', identity]);
+    expect(rotated.code, rotated.stderr).toBe(0);
+  });
+  await subscriber.logged(({ msg, version }) => msg === 'applied' && version === 2);
+  expect(await versionOf(directory)).toEqual({ state: 'synced', epoch: 1, version: 2 });
 }, 120_000);

@@ -116,7 +116,7 @@ export {
   signersIn,
   splitSigned,
 } from './content/signature-block.ts';
-export { keyIdOf, publicBytes, signBytes } from './content/signatures.ts';
+export { keyIdOf, publicBytes, signBytes, signersAmong } from './content/signatures.ts';
 export { encodeStatement, readStatement, type Statement } from './content/statement.ts';
 export { ErrorCode, type ErrorDetails, ProtocolError } from './error.ts';
 export {
@@ -151,6 +151,7 @@ export {
   HASH_BYTES,
   HEARTBEAT_MS,
   INFLATED_MAX_BYTES,
+  KEY_ID_BYTES,
   LINEAGE_BYTES,
   MANIFEST_BYTES,
   NAME_PATIENCE_MS,
@@ -169,6 +170,7 @@ export {
   REFUSED_MAX,
   REQUIRE_MAX,
   RETRY_AFTER_MS,
+  ROOT_KEYS_MAX,
   ROOTS_MAX,
   RULE_TEXT_MAX_BYTES,
   SEQUENCE_MAX,

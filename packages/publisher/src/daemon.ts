@@ -31,7 +31,6 @@ import { placesFor } from './daemon/places.ts';
 import { type Settings, SettingsError, settingsOf } from './daemon/settings.ts';
 import { SourcesLink } from './daemon/sources-link.ts';
 import { dnsResolver, withFixedNames } from './names/resolve.ts';
-import { EpochError } from './release/commit.ts';
 import { Publisher } from './release/publisher.ts';
 import { serveControl } from './requests/serve.ts';
 import { serveSubscribers } from './session/serve.ts';
@@ -160,7 +159,6 @@ function endOf(error: unknown): unknown {
   }
   const isExpected =
     error instanceof IdentityError ||
-    error instanceof EpochError ||
     error instanceof SignerError ||
     error instanceof StoreError ||
     error instanceof LockedError ||

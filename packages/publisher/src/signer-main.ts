@@ -22,7 +22,6 @@ import {
   readIdentity,
   sharedText,
 } from '@rulecast/program/identity';
-import { signBytes } from '@rulecast/protocol';
 import { SignerDesk, UnsignableError } from './signer/desk.ts';
 import { errorLine, lineOf, REQUEST_MAX_BYTES, requestIn, signLine } from './signer/line.ts';
 import { readRecord, recordDirectory, writeRecord } from './signer/record.ts';
@@ -77,10 +76,9 @@ function answering(file: string, directory: string): (line: string) => string {
 }
 
 function deskOf(file: string, directory: string): SignerDesk {
-  const { lineage, root, releaseKeys } = openIdentity(file);
-  const keys = { lineage, root, sign: (bytes: Uint8Array) => signBytes(bytes, ...releaseKeys) };
-  return new SignerDesk(keys, readRecord(directory, lineage), (record) =>
-    writeRecord(directory, lineage, record),
+  const identity = openIdentity(file);
+  return new SignerDesk(identity, readRecord(directory, identity), (record) =>
+    writeRecord(directory, identity.lineage, record),
   );
 }
 

@@ -3,5 +3,5 @@
 import { Store } from '../dist/store/store.js';
 
 const [directory = ''] = process.argv.slice(2);
-new Store(directory).noteBehind([8, 9], 1);
+new Store(directory).noteBehind([8, 9]);
 process.kill(process.pid, 'SIGKILL');

@@ -20,7 +20,7 @@ import { releaseOf } from './machine-world.ts';
 
 const HEAD = { epoch: 1, version: 7 };
 const PROVED = { epoch: 1, version: 9 };
-const WELL: Standing = { head: HEAD, behind: undefined, isAuto: false };
+const WELL: Standing = { head: HEAD, behind: undefined, isAuto: false, isDisowned: false };
 const BEHIND: Standing = { ...WELL, behind: PROVED };
 const ASKED: Asked = { origin: PUSHED, permits: {}, isDryRun: false, asNewEpoch: false };
 const RELEASE = releaseOf(1, 8);
@@ -138,7 +138,7 @@ describe('a request', () => {
       for (const behind of [PROVED, undefined]) {
         for (const asNewEpoch of [true, false]) {
           const { end, effects } = run(
-            beginRelease({ ...ASKED, asNewEpoch }, { head: HEAD, behind, isAuto }),
+            beginRelease({ ...ASKED, asNewEpoch }, { head: HEAD, behind, isAuto, isDisowned: false }),
           );
           const opensEpoch = asNewEpoch || (isAuto && behind !== undefined);
           if (behind !== undefined && !opensEpoch) {

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { encodeManifest, hexOf, manifestHash } from '@rulecast/protocol';
 import { expect, it, vi } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { freshKey, rootOf } from '../../../test/kit/roots.mjs';
 import { SignerDesk, type SignerKeys } from '../src/signer/desk.ts';
 import { readRecord, writeRecord } from '../src/signer/record.ts';
 
@@ -39,11 +40,8 @@ vi.mock('node:fs', async (original) => {
 });
 
 const LINEAGE = new Uint8Array(16).fill(7);
-const KEYS: SignerKeys = {
-  lineage: LINEAGE,
-  root: { epochFloor: 1, epochCeiling: 9 },
-  sign: (bytes) => manifestHash(bytes),
-};
+const KEY = freshKey();
+const KEYS: SignerKeys = { lineage: LINEAGE, root: rootOf(LINEAGE, KEY), releaseKeys: [KEY] };
 
 function manifestOf(version: number, createdAtMs: number): Uint8Array {
   const totals = { parts: 0, prefixes: 0, others: 0, bytes: 0, catalogue: new Uint8Array(32) };
@@ -55,7 +53,7 @@ function manifestOf(version: number, createdAtMs: number): Uint8Array {
 function started(directory: string): SignerDesk {
   kill.isDead = false;
   kill.atStep = Number.POSITIVE_INFINITY;
-  return new SignerDesk(KEYS, readRecord(directory, LINEAGE), (record) =>
+  return new SignerDesk(KEYS, readRecord(directory, KEYS), (record) =>
     writeRecord(directory, LINEAGE, record),
   );
 }

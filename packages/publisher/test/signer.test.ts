@@ -8,12 +8,13 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openIdentity } from '@rulecast/program/identity';
-import { encodeManifest, hexOf, isSignedBy, manifestHash, signBytes } from '@rulecast/protocol';
+import { encodeManifest, hexOf, isSignedBy, manifestHash } from '@rulecast/protocol';
 import { type Clock, SYSTEM_CLOCK } from '@rulecast/sources';
 import type { Endpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { childWith } from '../../../test/kit/children.ts';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { freshKey, rootOf } from '../../../test/kit/roots.mjs';
 import { turns } from '../../../test/kit/turns.ts';
 import fc from '../../../test/seeded-fast-check.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
@@ -26,10 +27,11 @@ import { openStateOf } from '../src/store/state.ts';
 import { freshPublisher, pushOf, release, SILENT } from './fresh-publisher.ts';
 
 const LINEAGE = new Uint8Array(16).fill(7);
+const KEY = freshKey();
 const KEYS: SignerKeys = {
   lineage: LINEAGE,
-  root: { epochFloor: 1, epochCeiling: 9 },
-  sign: (bytes) => manifestHash(bytes),
+  root: rootOf(LINEAGE, KEY, { epochFloor: 1, epochCeiling: 9 }),
+  releaseKeys: [KEY],
 };
 
 /** The bytes of a manifest; `content` tells apart what has the same number. */
@@ -92,7 +94,7 @@ describe('the desk', () => {
     ['a higher one of an epoch before', 0, 9],
   ])('signs nothing else under %s, and says which was the last', (_, epoch, version) => {
     const { kept } = freshDesk();
-    const keys = { ...KEYS, root: { epochFloor: 0, epochCeiling: 9 } };
+    const keys = { ...KEYS, root: rootOf(LINEAGE, KEY, { epochCeiling: 9 }) };
     const desk = new SignerDesk(keys, undefined, (record) => kept.push(record));
     desk.sign(manifestOf(1, 5));
     const answer = desk.sign(manifestOf(epoch, version, 1));
@@ -163,11 +165,11 @@ describe('the desk', () => {
 describe('the record', () => {
   it('comes back as it was kept, and what a crash left half written does not count', () => {
     const directory = temporaryDirectory();
-    expect(readRecord(directory, LINEAGE)).toBeUndefined();
+    expect(readRecord(directory, KEYS)).toBeUndefined();
     const record = { epoch: 2, version: 7, previousVersion: 5, hash: 'ab'.repeat(32) };
     writeRecord(directory, LINEAGE, record);
     writeFileSync(join(directory, 'last.0123456789ab'), '{"epoch":9');
-    expect(readRecord(directory, LINEAGE)).toEqual(record);
+    expect(readRecord(directory, KEYS)).toEqual(record);
     expect(readdirSync(directory)).toEqual(['last', 'reserve']);
   });
 
@@ -183,17 +185,17 @@ describe('the record', () => {
     for (const version of [7, 8, 9]) writeRecord(directory, LINEAGE, record(version));
     const whole = text();
     expect(whole.split('\n')).toHaveLength(4);
-    expect(readRecord(directory, LINEAGE)).toEqual(record(9));
+    expect(readRecord(directory, KEYS)).toEqual(record(9));
     for (let cut = 1; cut < 20; cut++) {
       writeFileSync(join(directory, 'last'), `${whole}${whole.slice(0, cut)}`);
-      expect(readRecord(directory, LINEAGE)).toEqual(record(9));
+      expect(readRecord(directory, KEYS)).toEqual(record(9));
     }
     writeRecord(directory, LINEAGE, record(10));
     expect(text().split('\n')).toHaveLength(2);
-    expect(readRecord(directory, LINEAGE)).toEqual(record(10));
+    expect(readRecord(directory, KEYS)).toEqual(record(10));
     for (let version = 11; version <= 230; version++) writeRecord(directory, LINEAGE, record(version));
     expect(text().length).toBeLessThan(10_000); // it began anew
-    expect(readRecord(directory, LINEAGE)).toEqual(record(230));
+    expect(readRecord(directory, KEYS)).toEqual(record(230));
   });
 
   it('with any one byte changed signs what it signed before, or nothing', () => {
@@ -207,7 +209,7 @@ describe('the record', () => {
       writeFileSync(join(directory, 'last'), spoiled);
       let version: number | undefined;
       try {
-        version = readRecord(directory, LINEAGE)?.version;
+        version = readRecord(directory, KEYS)?.version;
       } catch (error) {
         expect(error).toMatchObject({ code: 'identity' });
       }
@@ -219,7 +221,7 @@ describe('the record', () => {
   it('is of one lineage', () => {
     const directory = temporaryDirectory();
     writeRecord(directory, LINEAGE, { epoch: 2, version: 7, previousVersion: 5, hash: 'ab'.repeat(32) });
-    expect(readRecord(directory, new Uint8Array(16))).toBeUndefined();
+    expect(readRecord(directory, { ...KEYS, lineage: new Uint8Array(16) })).toBeUndefined();
   });
 
   it.each(['', '{', '[]', 'null', '{"epoch":1}', '{"epoch":-1,"version":1,"previousVersion":0,"hash":""}'])(
@@ -227,23 +229,22 @@ describe('the record', () => {
     (text) => {
       const directory = temporaryDirectory();
       writeFileSync(join(directory, 'last'), text);
-      expect(() => readRecord(directory, LINEAGE)).toThrow('which number was signed last');
+      expect(() => readRecord(directory, KEYS)).toThrow('which number was signed last');
     },
   );
 });
 
 /** A signer with the keys of a publisher, which remembers, and fails as it is told. */
 function remembering(directory: string): Signer & { fails: 'never' | 'after' } {
-  const { lineage, root, releaseKeys } = openIdentity(join(directory, 'identity'));
+  const identity = openIdentity(join(directory, 'identity'));
   let desk: SignerDesk | undefined;
   const place = join(directory, 'record');
   mkdirSync(place, { recursive: true });
   const signer = {
     fails: 'never' as 'never' | 'after',
     async sign(bytes: Uint8Array): Promise<SignAnswer> {
-      const keys = { lineage, root, sign: (content: Uint8Array) => signBytes(content, ...releaseKeys) };
-      desk ??= new SignerDesk(keys, readRecord(place, lineage), (record) =>
-        writeRecord(place, lineage, record),
+      desk ??= new SignerDesk(identity, readRecord(place, identity), (record) =>
+        writeRecord(place, identity.lineage, record),
       );
       const answer = desk.sign(bytes);
       if (signer.fails === 'after') throw new SignerError('the signer did not answer');
@@ -346,7 +347,7 @@ describe('the process', () => {
         manifestBytes &&
         isSignedBy(state.identity.root, 'release', { signatures, content: manifestBytes }),
     ).toBe(true);
-    expect(readRecord(recordDirectory(file), state.identity.lineage)).toMatchObject({
+    expect(readRecord(recordDirectory(file), state.identity)).toMatchObject({
       version: 2,
       previousVersion: 1,
     });

@@ -291,7 +291,7 @@ function describeKeys(make: MakeKeeper): void {
   it('has its first epoch, what it is behind, and subscribers on disk once they are stored', async () => {
     const keeper = await make();
     keeper.store.begin(7);
-    keeper.store.noteBehind([8, 9], 1);
+    keeper.store.noteBehind([8, 9], ['00000000000000ab', '1200000000000000']);
     await keeper.store.storeSubscribers(
       new Map([
         ['one', 'first'],
@@ -301,14 +301,17 @@ function describeKeys(make: MakeKeeper): void {
     await keeper.store.storeSubscribers(new Map([['one', undefined]]));
     await keeper.restart();
     expect([keeper.store.isNew, keeper.store.firstEpoch, keeper.store.behind]).toEqual([false, 7, [8, 9]]);
+    expect(keeper.store.behindKeys).toEqual(['00000000000000ab', '1200000000000000']);
+    keeper.store.noteBehind([8, 10]);
+    expect([keeper.store.behind, keeper.store.behindKeys]).toEqual([[8, 10], undefined]);
     expect([...keeper.store.storedSubscribers()]).toEqual([['two', 'second']]);
   });
 
   it('keeps what it is behind as it was where it cannot be written', async () => {
     const keeper = await make();
-    keeper.store.noteBehind([8, 9], 1);
+    keeper.store.noteBehind([8, 9], ['00000000000000ab', '1200000000000000']);
     await keeper.restart(1, 'ENOSPC');
-    expect(() => keeper.store.noteBehind([10, 1], 1)).toThrow(StoreError);
+    expect(() => keeper.store.noteBehind([10, 1])).toThrow(StoreError);
     expect(keeper.store.behind).toEqual([8, 9]);
     await keeper.restart();
     expect(keeper.store.behind).toEqual([8, 9]);
@@ -364,7 +367,7 @@ function describeDamage(make: MakeKeeper, random: Random): void {
   it.each(['begun', 'behind', 'head'])('finds that %s is beyond all numbers', async (name) => {
     const keeper = await make();
     keeper.store.begin(1);
-    keeper.store.noteBehind([8, 9], 1);
+    keeper.store.noteBehind([8, 9], ['00000000000000ab', '1200000000000000']);
     await keeper.commitTo(2);
     const { meta } = keeper.databases;
     const damaged = Uint8Array.from(meta.get(name) ?? []);

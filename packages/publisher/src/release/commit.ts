@@ -46,7 +46,7 @@ import {
   type RuleSetProblem,
   ruleSetOfSameRuns,
 } from '@rulecast/rules';
-import { keySigner, type Signer, SignerError } from '../signer/signer.ts';
+import { countsUnder, keySigner, type Signer, SignerError } from '../signer/signer.ts';
 import type { Release, ReleaseNotes, Store } from '../store/store.ts';
 import {
   behindOf,
@@ -54,10 +54,12 @@ import {
   type NextNumber,
   type Numbers,
   nextNumber,
+  type ProvedRelease,
   type ReleaseNumber,
   withHead,
   withProof,
   withSigned,
+  withSigners,
 } from './numbers.ts';
 
 /** What made a release. */
@@ -141,11 +143,11 @@ export class Committer {
     this.#current = store.load(identity);
     const head = this.#current?.manifest;
     const [epoch = 0, version = 0] = store.behind ?? [];
-    const isProved = store.behind !== undefined && isProofOf(identity, store.behindRoot);
+    const isProved = store.behind !== undefined && countsUnder(identity.root, store.behindKeys);
     this.#numbers = {
       head,
       epoch: head?.epoch ?? store.firstEpoch ?? 1,
-      proved: isProved ? { epoch, version } : undefined,
+      proved: isProved ? { epoch, version, keys: store.behindKeys } : undefined,
     };
   }
 
@@ -207,15 +209,17 @@ export class Committer {
    * Notes a release that was proved and is not here; returns whether that is news. Throws StoreError where it
    * cannot be written: it is known all the same from then on, and the next proof writes it.
    */
-  noteBehind(proved: ReleaseNumber): boolean {
-    const { store, identity } = this.#options;
-    const numbers = withProof(this.#numbers, proved);
-    this.#numbers = numbers ?? this.#numbers;
+  noteBehind(proof: ProvedRelease): boolean {
+    const { store } = this.#options;
+    const numbers = withProof(this.#numbers, proof);
+    this.#numbers = numbers ?? withSigners(this.#numbers, proof);
     const { behind } = this;
-    const kept = store.behind;
-    const isKept = kept !== undefined && kept[0] === behind?.epoch && kept[1] === behind.version;
-    if (behind !== undefined && !isKept)
-      store.noteBehind([behind.epoch, behind.version], identity.root.number);
+    const keys = this.#numbers.proved?.keys;
+    const isKept =
+      store.behind?.[0] === behind?.epoch &&
+      store.behind?.[1] === behind?.version &&
+      String(store.behindKeys) === String(keys);
+    if (behind !== undefined && !isKept) store.noteBehind([behind.epoch, behind.version], keys);
     return numbers !== undefined;
   }
 
@@ -265,10 +269,11 @@ export class Committer {
     const next = withSigned(numbers, last);
     const behind = behindOf(next);
     if (behind !== undefined) {
-      this.noteBehind(behind);
+      this.noteBehind(last);
       throw behindError(behind, numbers.head);
     }
-    if (compareRelease(last, nextNumber(next) ?? last) >= 0)
+    const after = nextNumber(next);
+    if (after !== undefined && compareRelease(last, after) >= 0)
       throw new SignerError(
         `the signer says that ${last.epoch}/${last.version} is above what comes after it`,
       );
@@ -276,26 +281,20 @@ export class Committer {
   }
 
   #manifestFor(ruleSet: RuleSet, number: NextNumber | undefined): Manifest {
-    if (number === undefined) throw new Error('a release without a number');
+    if (number === undefined)
+      throw new EpochError(
+        'no number is left: restore the store from before, or move it away and start once with --start-over',
+      );
     const { identity, nowMs } = this.#options;
     const { epochFloor, epochCeiling, number: rootNumber } = identity.root;
     if (number.epoch < epochFloor || number.epoch > epochCeiling) {
       const granted = `root ${rootNumber} grants epochs ${epochFloor} to ${epochCeiling}`;
-      throw new EpochError(`the next release would be of epoch ${number.epoch}, and ${granted}`);
+      const advice = `rulectl keys rotate --epochs ${epochCeiling + 16} grants more, and what the old keys signed counts no more`;
+      throw new EpochError(`the next release would be of epoch ${number.epoch}, and ${granted}: ${advice}`);
     }
     const place = { lineage: identity.lineage, ...number, createdAtMs: nowMs() };
     return manifestFor(ruleSet, place, this.#current?.ruleSet);
   }
-}
-
-/**
- * Whether what was proved under a root still is: who signed it may be any of those who might then, and counts
- * while one of them still may.
- */
-function isProofOf({ roots, root }: Identity, rootNumber: number): boolean {
-  const then = roots.find((one) => one.root.number === rootNumber)?.root.roles.release.keys;
-  const now = root.roles.release.keys;
-  return then === undefined || then.some((key) => now.some((own) => Buffer.compare(own, key) === 0));
 }
 
 export function behindError(behind: ReleaseNumber, head: ReleaseNumber | undefined): BehindError {

@@ -15,7 +15,7 @@
 import { type GuardRefusal, isPermitted, type PushPermits } from '../guards/refusal.ts';
 import type { Release } from '../store/store.ts';
 import { behindError, type Origin, type ReleaseDraft } from './commit.ts';
-import type { ReleaseNumber } from './numbers.ts';
+import type { ProvedRelease, ReleaseNumber } from './numbers.ts';
 
 /** How the publisher stands. Nobody else changes that while a turn lasts. */
 export interface Standing {
@@ -24,6 +24,8 @@ export interface Standing {
   readonly behind: ReleaseNumber | undefined;
   /** It was told to open an epoch by itself while it is behind. */
   readonly isAuto: boolean;
+  /** The head was signed by keys that may not release any more. */
+  readonly isDisowned: boolean;
 }
 
 export interface Asked {
@@ -37,6 +39,8 @@ export interface Asked {
 /** What is being made. */
 interface Order extends Asked {
   readonly opensEpoch: boolean;
+  /** It is released also where the head says the same. */
+  readonly isAnew: boolean;
 }
 
 export type DeskOutcome =
@@ -56,7 +60,7 @@ export type DeskOutcome =
   | { readonly kind: 'known' };
 
 export type Desk =
-  | { readonly kind: 'noting'; readonly proved: ReleaseNumber }
+  | { readonly kind: 'noting'; readonly proved: ProvedRelease }
   | { readonly kind: 'drafting'; readonly order: Order }
   | { readonly kind: 'guarding'; readonly order: Order; readonly draft: ReleaseDraft }
   | {
@@ -79,7 +83,7 @@ export type DeskEvent =
 
 /** The one thing that is to be done. */
 export type DeskEffect =
-  | { readonly kind: 'note'; readonly proved: ReleaseNumber }
+  | { readonly kind: 'note'; readonly proved: ProvedRelease }
   | { readonly kind: 'draft' }
   /** Ask what there is against it. */
   | { readonly kind: 'judge'; readonly draft: ReleaseDraft }
@@ -97,14 +101,15 @@ export interface DeskStep {
 }
 
 /** Somebody, or a source, asks for a release. */
-export function beginRelease(asked: Asked, { behind, head, isAuto }: Standing): DeskStep {
+export function beginRelease(asked: Asked, { behind, head, isAuto, isDisowned }: Standing): DeskStep {
   const opensEpoch = asked.asNewEpoch || (isAuto && behind !== undefined);
   if (behind !== undefined && !opensEpoch) return refused(behindError(behind, head));
-  return { state: { kind: 'drafting', order: { ...asked, opensEpoch } }, effect: { kind: 'draft' } };
+  const order = { ...asked, opensEpoch, isAnew: opensEpoch || isDisowned };
+  return { state: { kind: 'drafting', order }, effect: { kind: 'draft' } };
 }
 
 /** A subscriber proved a release that is not here. */
-export function beginProof(proved: ReleaseNumber): DeskStep {
+export function beginProof(proved: ProvedRelease): DeskStep {
   return { state: { kind: 'noting', proved }, effect: { kind: 'note', proved } };
 }
 
@@ -152,14 +157,14 @@ function noted(
 }
 
 function decided(
-  { origin, permits, isDryRun, opensEpoch }: Order,
+  { origin, permits, isDryRun, opensEpoch, isAnew }: Order,
   draft: ReleaseDraft,
   against: readonly GuardRefusal[],
 ): DeskStep {
   const refusals = against.filter((refusal) => !isPermitted(refusal, permits));
   if (refusals.length > 0) return done({ kind: 'guarded', draft, refusals });
   if (isDryRun) return done({ kind: 'planned', draft });
-  if (!draft.changed && !opensEpoch) return done({ kind: 'unchanged', draft });
+  if (!draft.changed && !isAnew) return done({ kind: 'unchanged', draft });
   return { state: { kind: 'storing', draft, against }, effect: { kind: 'store', draft, origin, opensEpoch } };
 }
 

@@ -5,7 +5,8 @@
  *   head 1/7 ──▶ 1/8 ──▶ 1/9       a subscriber proves 1/12 ──▶ behind: none ──▶ in a new epoch: 2/10
  */
 
-import { compareRelease } from '@rulecast/protocol';
+import { compareRelease, VERSION_MAX } from '@rulecast/protocol';
+import type { SignedNumber } from '../signer/signer.ts';
 
 export interface ReleaseNumber {
   readonly epoch: number;
@@ -18,10 +19,19 @@ export interface Numbers {
   /** Of the next release. */
   readonly epoch: number;
   /** The newest release that was proved and was not here then. */
-  readonly proved: ReleaseNumber | undefined;
+  readonly proved: ProvedRelease | undefined;
   /** The newest that was signed, which a crash may have kept from being more than that. */
   readonly signed?: ReleaseNumber | undefined;
 }
+
+/**
+ * Numbers that were signed and never stored are passed over, one for each release that a crash or a full disk
+ * prevented. More at once nobody lost: somebody had a number signed to leave none above it. Our choice.
+ */
+const PASSED_OVER_MAX = 1_000_000;
+
+/** A release that somebody proved to have been made. */
+export interface ProvedRelease extends ReleaseNumber, Pick<SignedNumber, 'keys'> {}
 
 /** What a release says of its place. */
 export interface NextNumber extends ReleaseNumber {
@@ -31,25 +41,38 @@ export interface NextNumber extends ReleaseNumber {
 
 /** The release that was proved and is not here, unless an epoch above it is open. */
 export function behindOf({ proved, epoch }: Numbers): ReleaseNumber | undefined {
-  return proved === undefined || proved.epoch < epoch ? undefined : proved;
+  if (proved === undefined || proved.epoch < epoch) return undefined;
+  return { epoch: proved.epoch, version: proved.version };
 }
 
 /** A release was proved that is not here; undefined where that is no news. */
-export function withProof(numbers: Numbers, { epoch, version }: ReleaseNumber): Numbers | undefined {
+export function withProof(numbers: Numbers, { epoch, version, keys }: ProvedRelease): Numbers | undefined {
   const behind = behindOf(numbers);
   const isKnown = behind !== undefined && compareRelease(behind, { epoch, version }) >= 0;
-  return epoch < numbers.epoch || isKnown ? undefined : { ...numbers, proved: { epoch, version } };
+  return epoch < numbers.epoch || isKnown ? undefined : { ...numbers, proved: { epoch, version, keys } };
+}
+
+/** What is proved was proved once more, and may have other signatures then: each of both counts. */
+export function withSigners(numbers: Numbers, { epoch, version, keys }: ProvedRelease): Numbers {
+  const { proved } = numbers;
+  if (proved === undefined || compareRelease(proved, { epoch, version }) !== 0) return numbers;
+  const all = proved.keys && keys && [...new Set([...proved.keys, ...keys])].sort();
+  return { ...numbers, proved: { epoch, version, keys: all } };
 }
 
 /**
  * The signer has signed another release under a number that was wanted. What came upon this head and was
  * never stored is passed over; anything else came upon a release that is not here.
  */
-export function withSigned(numbers: Numbers, { epoch, version, previousVersion }: NextNumber): Numbers {
+export function withSigned(
+  numbers: Numbers,
+  { epoch, version, previousVersion, keys }: SignedNumber,
+): Numbers {
   const { head } = numbers;
   const isUponHead = previousVersion === (head?.epoch === epoch ? head.version : 0);
-  if (epoch === numbers.epoch && isUponHead) return { ...numbers, signed: { epoch, version } };
-  return withProof(numbers, { epoch, version }) ?? numbers;
+  const isNear = version - (head?.version ?? 0) <= PASSED_OVER_MAX;
+  if (epoch === numbers.epoch && isUponHead && isNear) return { ...numbers, signed: { epoch, version } };
+  return withProof(numbers, { epoch, version, keys }) ?? numbers;
 }
 
 /** The next release opens an epoch above all that is known of. */
@@ -58,7 +81,8 @@ export function inNewEpoch(numbers: Numbers): Numbers {
 }
 
 /**
- * Of the next release; undefined while the publisher is behind, for any number may have been given before.
+ * Of the next release; undefined while the publisher is behind, for any number may have been given before,
+ * and where no number is left.
  */
 export function nextNumber(numbers: Numbers): NextNumber | undefined {
   if (behindOf(numbers) !== undefined) return undefined;
@@ -66,7 +90,8 @@ export function nextNumber(numbers: Numbers): NextNumber | undefined {
   const version = head?.version ?? 0;
   const signed = numbers.signed?.epoch === epoch ? numbers.signed.version : 0;
   const previousVersion = head?.epoch === epoch ? version : 0;
-  return { epoch, version: Math.max(version, signed) + 1, previousVersion };
+  const next = Math.max(version, signed) + 1;
+  return next > VERSION_MAX ? undefined : { epoch, version: next, previousVersion };
 }
 
 /** A release is on disk. */

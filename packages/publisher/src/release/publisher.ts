@@ -14,7 +14,15 @@ import {
 } from '@rulecast/formats';
 import type { Identity } from '@rulecast/program/identity';
 import { Listeners } from '@rulecast/program/listeners';
-import { ErrorCode, hexOf, ProtocolError, type Signed, type Turn } from '@rulecast/protocol';
+import {
+  ErrorCode,
+  hexOf,
+  keyIdOf,
+  ProtocolError,
+  type Signed,
+  signersAmong,
+  type Turn,
+} from '@rulecast/protocol';
 import {
   checkPieces,
   checkRuleSet,
@@ -38,14 +46,14 @@ import { openingRefusals, widerDetail, widerLists, widerText } from '../guards/w
 import { type Host, SYSTEM_HOST } from '../host.ts';
 import { type FailedName, Names } from '../names/names.ts';
 import type { ResolveName } from '../names/resolve.ts';
-import type { Signer } from '../signer/signer.ts';
+import { type Signer, SignerError } from '../signer/signer.ts';
 import { openState, type State, type StateOptions } from '../store/state.ts';
 import { type Release, type Store, StoreError } from '../store/store.ts';
 import type { HeldRelease } from '../subscribers/entry.ts';
 import { KnownSubscribers } from '../subscribers/known.ts';
 import { Subscribers } from '../subscribers/subscribers.ts';
 import { attested } from './attest.ts';
-import { Committer, GuardError, type Origin, type ReleaseDraft } from './commit.ts';
+import { BehindError, Committer, EpochError, GuardError, type Origin, type ReleaseDraft } from './commit.ts';
 import {
   type Asked,
   beginProof,
@@ -60,7 +68,7 @@ import {
 import { History } from './history.ts';
 import { type ListUpdate, listChanges, withLists } from './list-update.ts';
 import { NameRefresh } from './name-refresh.ts';
-import type { ReleaseNumber } from './numbers.ts';
+import type { ProvedRelease, ReleaseNumber } from './numbers.ts';
 import type {
   Guarded,
   PushOutcome,
@@ -314,6 +322,11 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   async attest(nonce: Uint8Array, head: Release | undefined): Promise<Signed | undefined> {
     await this.pace.step();
     return attested(this.identity, nonce, head);
+  }
+
+  /** The head was signed by keys that may not release any more: nobody takes it. */
+  get isDisowned(): boolean {
+    return this.#committer.isDisowned;
   }
 
   /** Two releases of one number, of which one is here, until an epoch above is open; hashes in hex. */
@@ -613,7 +626,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   get #standing(): Standing {
-    return { head: this.head?.manifest, behind: this.behind, isAuto: this.#autoEpoch };
+    const { behind, isDisowned } = this;
+    return { head: this.head?.manifest, behind, isAuto: this.#autoEpoch, isDisowned };
   }
 
   /** The pump of desk.ts. Throws what is refused. */
@@ -708,34 +722,45 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
 
   /**
    * Releases what the head says once more, where a root has taken the keys away that signed it: subscribers
-   * take nothing else. Not while the publisher is behind. Throws EpochError and StoreError; then nothing
-   * changed.
+   * take nothing else. Not while the publisher is behind. Where it cannot be, that is logged, and changes
+   * nothing: a publisher starts all the same, for whoever is to mend it needs it.
    */
   renew(): Promise<void> {
     return this.#turns.take(async () => {
       const { head } = this;
-      if (head === undefined || this.behind !== undefined || !this.#committer.isDisowned) return;
+      if (head === undefined || this.behind !== undefined || !this.isDisowned) return;
       const { number } = this.identity.root;
-      const draft = await this.#committer.draft(head.ruleSet);
-      const release = await this.#committer.commit(draft, { cause: 'root', detail: `root ${number}` });
-      this.logger.warn({ root: number, version: release.manifest.version }, 'released under a new root');
-      this.#announce(release, { cause: 'root' });
+      try {
+        const draft = await this.#committer.draft(head.ruleSet);
+        const release = await this.#committer.commit(draft, { cause: 'root', detail: `root ${number}` });
+        this.logger.warn({ root: number, version: release.manifest.version }, 'released under a new root');
+        this.#announce(release, { cause: 'root' });
+      } catch (error) {
+        if (!isRefusal(error)) throw error;
+        const text =
+          'what is in force could not be released under the new root, and firewalls take nothing else: mend what is said here, then push it again';
+        this.logger.error({ err: error, root: number }, text);
+      }
     });
   }
 
   /**
    * A subscriber proved a release that is not here: this lineage's latest state was lost. From now on nothing
    * is offered and no version given, until a push or a rollback opens an epoch above it, or with `autoEpoch`
-   * at once, and again with each proof if that failed. Throws StoreError where the epoch cannot be opened.
+   * at once, and again with each proof if that failed. Without `proof` it counts under every root. Throws
+   * StoreError where the epoch cannot be opened.
    */
-  proved(known: HeldRelease, subscriber: string): Promise<void> {
+  proved(known: HeldRelease, subscriber: string, proof?: Signed): Promise<void> {
     return this.#turns.take(async () => {
       const { epoch, version } = known;
       const isNewFork = this.#noteFork(known, subscriber);
-      const outcome = await this.#atDesk(beginProof(known), {
-        draft: () => this.#committer.draft(this.#committer.ruleSet),
-        guards: async () => [],
-      });
+      const outcome = await this.#atDesk(
+        beginProof({ epoch, version, keys: proof && this.#signersOf(proof) }),
+        {
+          draft: () => this.#committer.draft(this.#committer.ruleSet),
+          guards: async () => [],
+        },
+      );
       if (outcome.kind === 'released') {
         const text = `a subscriber proved release ${epoch}/${version}: opened a new epoch`;
         this.logger.warn({ epoch: outcome.release.manifest.epoch }, text);
@@ -765,7 +790,13 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     return true;
   }
 
-  #noteBehind(known: ReleaseNumber): boolean {
+  /** Ids of the release keys that signed, of those that may. */
+  #signersOf(signed: Signed): readonly string[] {
+    const { keys } = this.identity.root.roles.release;
+    return keys.filter((key) => signersAmong([key], signed) > 0).map((key) => hexOf(keyIdOf(key)));
+  }
+
+  #noteBehind(known: ProvedRelease): boolean {
     try {
       return this.#committer.noteBehind(known);
     } catch (error) {
@@ -840,6 +871,18 @@ function touchedNames(
   const used = new Set(usedNames({ ...ruleSet, policies: new Map(policies) }));
   const before = new Set(told.map(({ name }) => name));
   return failed.filter(({ name }) => used.has(name) || !before.has(name));
+}
+
+/** What keeps a release from being made, and is no fault of ours. */
+function isRefusal(error: unknown): boolean {
+  return (
+    error instanceof BehindError ||
+    error instanceof EpochError ||
+    error instanceof GuardError ||
+    error instanceof ProtocolError ||
+    error instanceof SignerError ||
+    error instanceof StoreError
+  );
 }
 
 /** The first of what guards say, as of a list. */

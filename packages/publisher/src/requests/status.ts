@@ -122,6 +122,12 @@ export function degradedOf({
       : publisher.isStartedOver
         ? ['nothing is released after --start-over before policies are pushed; lists of sources wait']
         : [];
+  const disowned =
+    behind === undefined && publisher.isDisowned
+      ? [
+          `firewalls refuse the head: root ${publisher.identity.root.number} took its keys away; push it again`,
+        ]
+      : [];
   const connected = new Set(subscribers.connected());
   const due = subscribers.isConfigured ? [...subscribers.expected()] : [];
   const missing = due.filter((name) => !connected.has(name));
@@ -135,7 +141,7 @@ export function degradedOf({
       : [
           `firewalls that remember nothing take nothing: ${freshnessKeys.length} of ${threshold} keys of freshness are here`,
         ];
-  return [...lost, ...unsaid, ...(sources?.degraded ?? []), ...absent, ...nameTroubles].slice(
+  return [...lost, ...disowned, ...unsaid, ...(sources?.degraded ?? []), ...absent, ...nameTroubles].slice(
     0,
     DEGRADED_MAX,
   );

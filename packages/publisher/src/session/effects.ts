@@ -70,9 +70,9 @@ async function claim({ name }: EffectOf<'claim'>, { publisher, admit, feed }: Pa
   }
 }
 
-async function prove({ release, name }: EffectOf<'prove'>, { publisher, feed }: Parts): Promise<void> {
+async function prove({ release, name, proof }: EffectOf<'prove'>, { publisher, feed }: Parts): Promise<void> {
   try {
-    await publisher.proved(release, name);
+    await publisher.proved(release, name, proof);
   } catch (error) {
     publisher.logger.error({ err: error, subscriber: name }, 'what was proved cannot be noted');
   }

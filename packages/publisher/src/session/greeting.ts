@@ -182,7 +182,8 @@ export function judged(state: Proving, proof: MessageOf<'proof'>, now: Now): Ste
   const isOurs = manifest !== undefined && isSame(manifest.lineage, publisher.lineage); // a key may have had another one before
   if (!isOurs || compareRelease(manifest, claim) !== 0) return diverged(state, now);
   const { epoch, version } = manifest;
-  return stepTo(idle(state), { kind: 'prove', release: { ...claim, epoch, version }, name: peer.name });
+  const release = { ...claim, epoch, version };
+  return stepTo(idle(state), { kind: 'prove', release, name: peer.name, proof });
 }
 
 /** A proof was taken up: where an epoch above it is open, the head is offered now. */

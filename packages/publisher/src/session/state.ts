@@ -276,7 +276,12 @@ export type Effect =
   | { readonly kind: 'changed' }
   | { readonly kind: 'settle'; readonly outcome: Outcome }
   /** Take up what was proved; `proved` follows. */
-  | { readonly kind: 'prove'; readonly release: HeldRelease; readonly name: string }
+  | {
+      readonly kind: 'prove';
+      readonly release: HeldRelease;
+      readonly name: string;
+      readonly proof: Signed;
+    }
   | { readonly kind: 'answered'; readonly ticket: number; readonly answer: MessageOf<'answer'> }
   | { readonly kind: 'unanswered'; readonly ticket: number; readonly error: ProtocolError }
   /** For those who asked whether somebody is there. */

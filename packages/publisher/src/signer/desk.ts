@@ -1,6 +1,6 @@
 /**
  * What the process that has the release keys does with what it is asked, one line at a time. Pure but for
- * what it is handed: the keys, and the record of the last number that it signed.
+ * what it is handed: the keys, and the record of the last number that they signed.
  *
  *   sign ─▶ a manifest of ours? ─▶ above the last? ─▶ kept, on disk ─▶ signed ─▶ answer
  *                                  the same hash?  ───────────────────▶ signed
@@ -10,13 +10,17 @@
  * whatever dies when. It protects the key, and numbers; what a release says is for the publisher to judge.
  */
 
+import type { Identity } from '@rulecast/program/identity';
 import {
   compareRelease,
   decodeManifest,
   hexOf,
+  keyIdOf,
   type Manifest,
   manifestHash,
   ProtocolError,
+  publicBytes,
+  signBytes,
 } from '@rulecast/protocol';
 import type { SignAnswer, SignedNumber } from './signer.ts';
 
@@ -26,12 +30,8 @@ export interface SignerRecord extends SignedNumber {
   readonly hash: string;
 }
 
-/** What the keys are of. */
-export interface SignerKeys {
-  readonly lineage: Uint8Array;
-  readonly root: { readonly epochFloor: number; readonly epochCeiling: number };
-  readonly sign: (bytes: Uint8Array) => Uint8Array;
-}
+/** The keys, and what they are of. */
+export type SignerKeys = Pick<Identity, 'lineage' | 'root' | 'releaseKeys'>;
 
 /** What is asked cannot be signed, whatever was signed before. */
 export class UnsignableError extends Error {}
@@ -58,11 +58,12 @@ export class SignerDesk {
       return { kind: 'used', last: { ...last } };
     }
     if (!isRepeated) {
-      const record = { epoch, version, previousVersion, hash };
+      const keys = this.#keys.releaseKeys.map((key) => hexOf(keyIdOf(publicBytes(key))));
+      const record = { epoch, version, previousVersion, hash, keys };
       this.#keep(record);
       this.#last = record;
     }
-    return { kind: 'signed', signatures: this.#keys.sign(bytes) };
+    return { kind: 'signed', signatures: signBytes(bytes, ...this.#keys.releaseKeys) };
   }
 
   #manifestIn(bytes: Uint8Array): Manifest {

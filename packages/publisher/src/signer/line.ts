@@ -10,7 +10,7 @@
  *                                 ◀─       {"error":TEXT}, to any of them
  */
 
-import { boundText } from '@rulecast/protocol';
+import { boundText, KEY_ID_BYTES, ROOT_KEYS_MAX } from '@rulecast/protocol';
 import type { SignAnswer, SignedNumber } from './signer.ts';
 
 /** A manifest has 104 bytes. */
@@ -29,6 +29,7 @@ export interface IdentityAnswer {
 }
 
 const HEX = /^(?:[0-9a-f]{2})+$/;
+const KEY_ID = new RegExp(`^[0-9a-f]{${2 * KEY_ID_BYTES}}$`);
 
 /** A line, without its end. */
 export function lineOf(value: object): string {
@@ -79,10 +80,19 @@ export function identityAnswerIn(line: string): IdentityAnswer | undefined {
 export function isNumber(value: unknown): value is SignedNumber {
   if (typeof value !== 'object' || value === null) return false;
   const fields: Readonly<Record<string, unknown>> = { ...value };
-  return ['epoch', 'version', 'previousVersion'].every((name) => {
-    const number = fields[name];
-    return typeof number === 'number' && Number.isSafeInteger(number) && number >= 0;
-  });
+  const numbers = [fields['epoch'], fields['version'], fields['previousVersion']];
+  return (
+    numbers.every((number) => typeof number === 'number' && Number.isSafeInteger(number) && number >= 0) &&
+    (fields['keys'] === undefined || areKeys(fields['keys']))
+  );
+}
+
+function areKeys(value: unknown): boolean {
+  return (
+    Array.isArray(value) &&
+    value.length <= ROOT_KEYS_MAX &&
+    value.every((id) => typeof id === 'string' && KEY_ID.test(id))
+  );
 }
 
 function fieldsIn(line: string): Readonly<Record<string, unknown>> {

@@ -1,6 +1,7 @@
 /**
- * The last number that was signed, on disk: in a directory beside the identity, for it goes with the key. A
- * file that is there and cannot be read signs nothing: what it said may have been above all.
+ * The last number that was signed, on disk: in a directory beside the identity, for it goes with the keys.
+ * What keys signed that may not release any more counts no longer: with new keys numbers begin anew. A file
+ * that is there and cannot be read signs nothing: what it said may have been above all.
  *
  * Each number is a line at the end of the file, which is one flush, where another file in its place is two,
  * and a release waits for them. A last line that has no end was cut off, and never answered.
@@ -21,10 +22,10 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { IdentityError, replaceFile } from '@rulecast/program/identity';
-import { hexOf } from '@rulecast/protocol';
+import { hexOf, type Root } from '@rulecast/protocol';
 import type { SignerRecord } from './desk.ts';
 import { isNumber, lineOf } from './line.ts';
-import type { SignedNumber } from './signer.ts';
+import { countsUnder, type SignedNumber } from './signer.ts';
 
 const NAME = 'last';
 /** A block of the disk for the next number: a store that has filled it may still take a small release. */
@@ -33,25 +34,36 @@ const RESERVE_BYTES = 4096;
 /** A longer file begins anew with the next number: 200 numbers, and a few pages for who reads it. */
 const FILE_MAX_BYTES = 32 * 1024;
 const NEWLINE = 10;
+const LINEAGE = /^[0-9a-f]{32}$/;
 
 /** Where it is, for an identity file. */
 export function recordDirectory(identityFile: string): string {
   return `${identityFile}.signer`;
 }
 
+/** What a line says. */
+interface Line extends SignerRecord {
+  readonly lineage: string;
+}
+
 /**
- * That of a lineage; undefined where nothing of it was signed yet. What a crash left half written goes.
- * Throws IdentityError.
+ * That of a lineage, by keys that may still release under its root; undefined where they signed nothing yet.
+ * What a crash left half written goes. Throws IdentityError.
  */
-export function readRecord(directory: string, lineage: Uint8Array): SignerRecord | undefined {
+export function readRecord(
+  directory: string,
+  { lineage, root }: { readonly lineage: Uint8Array; readonly root: Pick<Root, 'roles'> },
+): SignerRecord | undefined {
   for (const name of readdirSync(directory)) if (name.startsWith(`${NAME}.`)) rmSync(join(directory, name));
   const file = fileIn(directory);
   if (!existsSync(file)) return undefined;
-  const records = linesIn(file).map((line) => recordIn(file, line));
-  const last = records.at(-1);
-  if (last === undefined) throw damaged(file);
-  const { lineage: own, ...record } = last;
-  return own === hexOf(lineage) ? record : undefined; // the numbers of another lineage are others
+  const lines = linesIn(file).map((line) => recordIn(file, line));
+  if (lines.length === 0) throw damaged(file);
+  const own = hexOf(lineage); // the numbers of another lineage are others
+  const last = lines.filter((line) => line.lineage === own && countsUnder(root, line.keys)).at(-1);
+  if (last === undefined) return undefined;
+  const { lineage: _, ...record } = last;
+  return record;
 }
 
 /** Those that are whole: no line has a brace but at its end. Throws IdentityError for a file without any. */
@@ -63,7 +75,7 @@ function linesIn(file: string): readonly string[] {
 }
 
 /** Throws IdentityError. */
-function recordIn(file: string, line: string): SignerRecord & { readonly lineage: string } {
+function recordIn(file: string, line: string): Line {
   let value: unknown;
   try {
     value = JSON.parse(line);
@@ -72,24 +84,32 @@ function recordIn(file: string, line: string): SignerRecord & { readonly lineage
   }
   if (!isNumber(value)) throw damaged(file);
   const record: SignedNumber & { readonly hash?: unknown; readonly lineage?: unknown } = value;
-  const { epoch, version, previousVersion, hash, lineage } = record;
-  if (typeof hash !== 'string' || typeof lineage !== 'string') throw damaged(file);
-  return { epoch, version, previousVersion, hash, lineage };
+  const { epoch, version, previousVersion, hash, lineage, keys } = record;
+  if (typeof hash !== 'string' || typeof lineage !== 'string' || !LINEAGE.test(lineage)) throw damaged(file);
+  return { epoch, version, previousVersion, hash, lineage, ...(keys === undefined ? {} : { keys }) };
 }
 
 /** Returns when it is on disk. Throws IdentityError. */
 export function writeRecord(directory: string, lineage: Uint8Array, record: SignerRecord): void {
   const file = fileIn(directory);
-  const line = lineOf({ lineage: hexOf(lineage), ...record });
+  const line: Line = { lineage: hexOf(lineage), ...record };
   const reserve = join(directory, RESERVE);
   try {
-    if (!appended(file, line)) replaceFile(file, line);
+    if (!appended(file, lineOf(line))) replaceFile(file, shortened(file, line));
   } catch (error) {
     if (!existsSync(reserve)) throw error;
     rmSync(reserve);
-    replaceFile(file, line);
+    replaceFile(file, shortened(file, line));
   }
   keepReserve(reserve);
+}
+
+/** The file with one line more, of each lineage and each set of keys the last: they may sign again. */
+function shortened(file: string, line: Line): string {
+  const before = existsSync(file) ? linesIn(file).map((text) => recordIn(file, text)) : [];
+  const last = new Map([...before, line].map((one) => [`${one.lineage} ${one.keys}`, one]));
+  last.delete(`${line.lineage} ${line.keys}`);
+  return [...last.values(), line].map(lineOf).join('');
 }
 
 /** Whether it is the last line of that file now, on disk. Throws errors of the file system. */

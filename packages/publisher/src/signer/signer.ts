@@ -3,13 +3,23 @@
  */
 
 import type { Identity } from '@rulecast/program/identity';
-import { ErrorCode, signBytes } from '@rulecast/protocol';
+import { ErrorCode, hexOf, keyIdOf, type Root, signBytes } from '@rulecast/protocol';
 
 /** A number that was signed, with that of the release before it. */
 export interface SignedNumber {
   readonly epoch: number;
   readonly version: number;
   readonly previousVersion: number;
+  /** Ids of the keys that signed, hex; absent: nobody knows, and so it counts under every root. */
+  readonly keys?: readonly string[] | undefined;
+}
+
+/** Whether as many of the keys that signed a release may still do so under a root as have to. */
+export function countsUnder({ roles }: Pick<Root, 'roles'>, keys: readonly string[] | undefined): boolean {
+  const { keys: allowed, threshold } = roles.release;
+  return (
+    keys === undefined || allowed.filter((key) => keys.includes(hexOf(keyIdOf(key)))).length >= threshold
+  );
 }
 
 export type SignAnswer =

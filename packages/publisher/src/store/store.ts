@@ -11,7 +11,7 @@
  *                                 when it was made
  *              "behind"         -> [epoch, version] that a subscriber proved and this store lacks; gone once
  *                                 it is here, or an epoch above it is open
- *              "behind root"    -> [number of the root under which that was proved, 0]
+ *              "behind keys"    -> ids of the release keys that signed that; none where nobody knows
  *              "form"           -> the form that all of this is in
  *              "changed"        -> f64 each: epoch and version of the head, and by part of the head, in the
  *                                 catalogue's order, the version that gave it its content
@@ -40,7 +40,9 @@ import {
   comparePartIds,
   decodeManifest,
   entriesIn,
+  hexOf,
   isBeyond,
+  KEY_ID_BYTES,
   type Manifest,
   manifestHash,
   type PartId,
@@ -137,6 +139,8 @@ const SNAPSHOT_AFTER_BYTES = 1 << 20;
 const GATHERED_MAX_WEIGHT = 2;
 /** What a snapshot weighs by entry at least, but for lists of neighbours: 0.8 to 1.7 bytes were measured. */
 const SNAPSHOT_ENTRY_BYTES = 1;
+/** Each of some that stand one after the other. */
+const KEY_ID = new RegExp(`.{${2 * KEY_ID_BYTES}}`, 'g');
 /** What the store says it is: another number for each form that cannot be read as the one before. */
 const FORM = Buffer.from('rulecast-store 3', 'latin1');
 
@@ -186,7 +190,7 @@ export class Store implements SubscriberStore {
    * identity that had another store. On disk when it returns. Throws StoreError.
    */
   begin(epoch: number, isOver = false): void {
-    this.#putKeys({ begun: [epoch, isOver ? 1 : 0] });
+    this.#putMeta({ begun: encodeKey([epoch, isOver ? 1 : 0]) });
   }
 
   /**
@@ -212,25 +216,27 @@ export class Store implements SubscriberStore {
     return bytes === undefined ? undefined : decodeKey(bytes);
   }
 
-  /** The number of the root under which that was proved; 0 if there is none. */
-  get behindRoot(): number {
-    const bytes = this.#databases.meta.get('behind root');
-    return bytes === undefined ? 0 : decodeKey(bytes)[0];
+  /** Ids of the keys that signed it, hex; undefined where nobody knows. */
+  get behindKeys(): readonly string[] | undefined {
+    const bytes = this.#databases.meta.get('behind keys');
+    return bytes === undefined ? undefined : (hexOf(bytes).match(KEY_ID) ?? []);
   }
 
   /**
-   * Notes a release that was proved under a root, and is not here; on disk when it returns. Throws
-   * StoreError.
+   * Notes a release that was proved, by the keys that signed it, and is not here; on disk when it returns.
+   * Throws StoreError.
    */
-  noteBehind(key: ReleaseKey, rootNumber: number): void {
-    this.#putKeys({ behind: key, 'behind root': [rootNumber, 0] });
+  noteBehind(key: ReleaseKey, keys?: readonly string[]): void {
+    this.#putMeta({ behind: encodeKey(key), 'behind keys': keys && Buffer.from(keys.join(''), 'hex') });
   }
 
-  #putKeys(keys: Readonly<Record<string, ReleaseKey>>): void {
+  #putMeta(values: Readonly<Record<string, Uint8Array | undefined>>): void {
+    const { meta } = this.#databases;
     try {
       this.#databases.transactionSync(() => {
-        void this.#databases.meta.put('form', FORM);
-        for (const [name, key] of Object.entries(keys)) void this.#databases.meta.put(name, encodeKey(key));
+        void meta.put('form', FORM);
+        for (const [name, value] of Object.entries(values))
+          void (value === undefined ? meta.remove(name) : meta.put(name, value));
       });
     } catch (cause) {
       throw new StoreError('cannot write to the store; is the disk full?', { cause });
@@ -246,8 +252,7 @@ export class Store implements SubscriberStore {
    */
   load(identity: Identity): Release | undefined {
     // What is damaged of these is found now, and not by a session.
-    for (const name of ['begun', 'behind', 'behind root'])
-      decodeKey(this.#databases.meta.get(name) ?? encodeKey([0, 0]));
+    for (const name of ['begun', 'behind']) decodeKey(this.#databases.meta.get(name) ?? encodeKey([0, 0]));
     const headBytes = this.#databases.meta.get('head');
     if (headBytes === undefined) return undefined;
     const head = decodeKey(headBytes);
