@@ -47,7 +47,7 @@ describe('a list of a source', () => {
         {
           code: WIDER,
           reason:
-            '2 of its entries stand for more names than before, first .a.example, and rules accept it: look at its source, then say suffixes: below for it (as-names takes the names alone), or rulectl refresh updates --allow-wider',
+            'say suffixes: below, or rulectl refresh updates --allow-wider, if it is meant: 2 of its entries stand for more names than before, first .a.example, and rules accept it (suffixes: as-names keeps to the names)',
         },
       ],
     ]);

@@ -282,14 +282,11 @@ export function subtractNames(a: Names, b: Names): NamesRest {
   return { names: atOnce(rest), hole };
 }
 
-/** The names of a column without what is below them. */
-export interface PlainNames {
-  readonly names: Names;
-  /** How many entries stood for names below theirs; those that stood for nothing else are left out. */
-  readonly suffixCount: number;
-}
-
-export function plainNames(names: Names): PlainNames {
+/**
+ * The names of a column without what is below them, and how many entries stood for that: those that stood for
+ * nothing else are left out.
+ */
+export function plainNames(names: Names): { readonly names: Names; readonly suffixCount: number } {
   if (!hasWildcards(names)) return { names, suffixCount: 0 };
   let suffixCount = 0;
   const plain = atOnce(

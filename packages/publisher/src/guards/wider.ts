@@ -54,12 +54,12 @@ export function widerText({ count, first }: WiderList): string {
   return `${entries} for more names than before, first ${first}`;
 }
 
-/** Why those that rules accept wait, where a source has them, by name. */
+/** Why those that rules accept wait, where a source has them, by name; what to do first, for tables cut it. */
 export function openingRefusals(wider: ReadonlyMap<string, WiderList>): ReadonlyMap<string, DeliveryRefusal> {
   const opening = [...wider].filter(([, { isAccepted }]) => isAccepted);
   return new Map(
     opening.map(([name, found]) => {
-      const reason = `${widerText(found)}, and rules accept it: look at its source, then say suffixes: below for it (as-names takes the names alone), or rulectl refresh ${name} --allow-wider`;
+      const reason = `say suffixes: below, or rulectl refresh ${name} --allow-wider, if it is meant: ${widerText(found)}, and rules accept it (suffixes: as-names keeps to the names)`;
       return [name, { code: WIDER, reason }];
     }),
   );
