@@ -111,7 +111,15 @@ describe('a push', () => {
       kind: 'guarded',
       refusals: [{ guard: WIDER, part: 'list updates', permit: 'wider', after: 1 }],
     });
-    expect(await publisher.push(wide, { permits: { allowWider: true } })).toMatchObject({ kind: 'released' });
+    const reason = (list: string): string =>
+      `list ${list}: 1 of its entries stands for more names than before, first .a.example`;
+    expect(await publisher.push(wide, { permits: { allowWider: true } })).toMatchObject({
+      kind: 'released',
+      notes: [
+        { code: WIDER, part: 'updates', reason: reason('updates') },
+        { code: WIDER, part: 'ads', reason: reason('ads') },
+      ],
+    });
     expect(audit).toMatchObject([{ part: 'list updates', code: WIDER, permit: 'wider' }]);
   });
 

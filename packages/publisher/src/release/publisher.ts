@@ -42,7 +42,7 @@ import { bareText, newBareDrops, type ResolvedRuleSet } from '../guards/bare-dro
 import { unreachable } from '../guards/must-reach.ts';
 import { pushRefusals } from '../guards/push.ts';
 import type { GuardedPush, GuardRefusal, PushPermits } from '../guards/refusal.ts';
-import { openingRefusals, widerDetail, widerLists, widerText } from '../guards/wider.ts';
+import { openingRefusals, WIDER, widerDetail, widerLists, widerText } from '../guards/wider.ts';
 import { type Host, SYSTEM_HOST } from '../host.ts';
 import { type FailedName, Names } from '../names/names.ts';
 import type { ResolveName } from '../names/resolve.ts';
@@ -490,7 +490,18 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       ...(await this.#bareRefusals(draft)),
       ...(await this.#cutOff(draft, PUSH_ADVICE)),
     ];
-    return this.#release(read.ruleSet, origin, { notes: read.notes, dryRun, asNewEpoch, permits, guards });
+    const notes = [...read.notes, ...(await this.#widerNotes(read.ruleSet))];
+    return this.#release(read.ruleSet, origin, { notes, dryRun, asNewEpoch, permits, guards });
+  }
+
+  async #widerNotes({ lists, policies }: RuleSet): Promise<readonly IngestNote[]> {
+    const { ruleSet: current } = this.#committer;
+    const found = await this.#inTurns(widerLists(current, lists, policies, { isFirst: false }));
+    return [...found].map(([part, wider]) => ({
+      code: WIDER,
+      part,
+      reason: `list ${part}: ${widerText(wider)}`,
+    }));
   }
 
   #pushRefusals(draft: ReleaseDraft): Promise<readonly GuardRefusal[]> {
