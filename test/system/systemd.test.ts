@@ -4,6 +4,7 @@
  */
 
 import { chmodSync, chownSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { blockText } from '../docs/blocks.ts';
 import { eventually } from '../enforce/enforcer.ts';
@@ -43,6 +44,18 @@ END
   systemd-tmpfiles --create rulecast-firewall.conf
   systemctl daemon-reload
 `;
+
+/** A qube behind an interface of group 2, and two hosts of the Internet. */
+const WAY_OUT = `
+  mkdir -p /run/netns && ip netns add qube && ip netns add world
+  ip link add vif1 group 2 type veth peer name eth0 netns qube
+  ip link add out type veth peer name eth0 netns world
+  ip addr add 10.9.9.1/24 dev vif1 && ip link set vif1 up
+  ip addr add 203.0.113.254/24 dev out && ip link set out up
+  ip -n qube addr add 10.9.9.9/24 dev eth0 && ip -n qube link set eth0 up && ip -n qube route add default via 10.9.9.1
+  for last in 1 2; do ip -n world addr add 203.0.113.$last/24 dev eth0; done
+  ip -n world link set eth0 up && ip -n world route add default via 203.0.113.254
+  echo 1 > /proc/sys/net/ipv4/ip_forward`;
 
 let machine: Machine | undefined;
 
@@ -130,6 +143,30 @@ describe.skipIf(systemdGap() !== undefined)('the units of packaging/systemd', ()
     await eventually(async () => shown('NRestarts') === '1' && shown('ActiveState') === 'active');
     expect(shown('MainPID')).not.toBe(hung);
     expect(booted.rules()).toContain('203.0.113.1');
+  });
+
+  // It was started again without rights, as often as it ended, and a flush then opened for good.
+  it('are started anew when whoever starts appliers ends, and let nothing forbidden pass meanwhile', async () => {
+    const scene = new Scene();
+    const publisher = await scene.publisher();
+    const booted = await installed(scene);
+    machine = booted;
+    const shown = (name: string): string => booted.run(`systemctl show -p ${name} --value ${UNIT}`).trim();
+    booted.run(`${WAY_OUT}; systemctl start ${UNIT}`);
+    await connected(booted, publisher);
+    await block(scene, publisher, '203.0.113.1');
+    const pings = `ip netns exec qube ping -n -q -i 0.01 -w 40`;
+    booted.run(`for to in 1 2; do ${pings} 203.0.113.$to > /run/pinged.$to 2>&1 & done`);
+    booted.run(`pkill -9 -P ${shown('MainPID')} -u rulecast-applier`); // its only child of that user
+    await eventually(async () => shown('NRestarts') === '1' && shown('ActiveState') === 'active');
+    expect(booted.run(`journalctl --no-pager -o cat -u ${UNIT}`)).toContain('start this service anew');
+    await block(scene, publisher, '203.0.113.3');
+    await block(scene, publisher, '203.0.113.1');
+    booted.run('nft flush ruleset');
+    await eventually(async () => booted.rules().includes('203.0.113.1'));
+    while (booted.attempt('pgrep -x ping').status === 0) await sleep(500);
+    expect(booted.run('cat /run/pinged.1')).toMatch(/ 0 received/);
+    expect(Number(/(\d+) received/.exec(booted.run('cat /run/pinged.2'))?.[1])).toBeGreaterThan(1_000);
   });
 
   it('block and open names, by a process that may no more than have port 53', async () => {

@@ -7,7 +7,7 @@ import { randomBytes, X509Certificate } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import {
   EXIT_FAILED,
-  LogStream,
+  openLog,
   ProgramError,
   readSmallFile,
   runProgram,
@@ -42,7 +42,7 @@ const CERTIFICATES_MAX_BYTES = 4_194_304;
 await runProgram('rulecast-dns', main);
 
 async function main(): Promise<void> {
-  const logger = pino({ name: 'rulecast-dns', level: argv.logLevel }, new LogStream(2));
+  const logger = pino({ name: 'rulecast-dns', level: argv.logLevel }, await openLog());
   const manager = serviceManager(process.env, (error) => {
     logger.warn({ err: error }, 'the service manager could not be told');
   });

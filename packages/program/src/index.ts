@@ -4,11 +4,12 @@
  *   words, environment ─command-line─▶ options ─▶ main ─output, log-stream─▶ what people and services read ─▶ exit
  *
  * One room: command-line, plain-words and words (what is asked), directory, lock and small-file (where things
- * lie), output and log-stream (what is said), listeners (who embeds one is told), service (who started it is
- * told), stop, exit, run (the end).
+ * lie), output, now-or-never, log-stream and paced-log (what is said), listeners (who embeds one is told),
+ * service (who started it is told), stop, exit, end-now, run (the end).
  */
 
 export { DirectoryError, defaultEndpoints, stateHome } from './directory.ts';
+export { endNow } from './end-now.ts';
 export {
   EXIT_BUG,
   EXIT_FAILED,
@@ -19,8 +20,9 @@ export {
   usageError,
 } from './exit.ts';
 export { LockedError, lockDirectory } from './lock.ts';
-export { LogStream } from './log-stream.ts';
+export { openLog } from './log-stream.ts';
 export { Output, OutputClosedError, OutputFailedError } from './output.ts';
+export { PacedLog } from './paced-log.ts';
 export { passedSockets } from './passed-sockets.ts';
 export { plainValues } from './plain-words.ts';
 export { programOptions, runProgram } from './run.ts';

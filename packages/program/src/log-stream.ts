@@ -1,23 +1,124 @@
 /**
- * Where a daemon's log goes. A log that cannot be written, on a full disk say, must not end what is at work.
+ * Where a daemon's log goes. Neither a log that nobody reads nor one that cannot be written, on a full disk
+ * say, holds up what is at work: what is not taken at once waits within a bound, and what is beyond is lost
+ * and counted.
+ *
+ *   line ─▶ taken at once                           end of the process: what waits is tried for a second
+ *     └─▶ queue (256 KiB) ─every 100 ms─▶ taken, then how many were lost
  */
 
+import { type NowOrNever, nowOrNever } from './now-or-never.ts';
 import { Output, OutputClosedError, OutputFailedError } from './output.ts';
 
-/** A stream as loggers want it: each line is written at once, or lost. */
-export class LogStream {
-  readonly #output: Output;
+const STDERR = 2;
 
-  constructor(fd: number) {
-    this.#output = new Output(fd);
+/** Our choice: a minute of a busy daemon. */
+const QUEUE_MAX_BYTES = 256 * 1024;
+/** Our choice: between two looks whether somebody reads again. */
+const AGAIN_MS = 100;
+/** Our choice: whoever ends a daemon waits for two seconds, and a log that is read takes it in less. */
+const LAST_WORDS_MS = 1000;
+const LOOK_MS = 5;
+/** The level of pino for a warning. */
+const WARN = 40;
+
+/** A stream as loggers want it. */
+export class LogStream {
+  readonly #takes: NowOrNever;
+  #queue: Buffer[] = [];
+  #queuedBytes = 0;
+  /** Of the first of the queue, how much is written. */
+  #writtenBytes = 0;
+  #lostCount = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(takes: NowOrNever) {
+    this.#takes = takes;
   }
 
+  /** Takes a line; never throws and never waits. */
   write(line: string): void {
+    if (this.#queuedBytes + Buffer.byteLength(line) > QUEUE_MAX_BYTES) this.#lostCount++;
+    else this.last(line);
+  }
+
+  /** The same for a line that is never left out, as nothing comes after it. */
+  last(line: string): void {
+    this.#add(Buffer.from(line));
+    this.#drain();
+  }
+
+  /** Tries for a second to have all written; for the end of a process. */
+  end(): void {
+    const pause = new Int32Array(new SharedArrayBuffer(4));
+    const untilMs = performance.now() + LAST_WORDS_MS;
+    for (this.#drain(); this.#queue.length > 0 && performance.now() < untilMs; this.#drain())
+      Atomics.wait(pause, 0, 0, LOOK_MS);
+  }
+
+  #add(bytes: Buffer): void {
+    this.#queue.push(bytes);
+    this.#queuedBytes += bytes.length;
+  }
+
+  /** Writes what is taken now. */
+  #drain(): void {
+    clearTimeout(this.#timer);
     try {
-      this.#output.write(line);
-      this.#output.flush();
-    } catch (error) {
-      if (!(error instanceof OutputClosedError || error instanceof OutputFailedError)) throw error;
+      for (let first = this.#queue[0]; first !== undefined; first = this.#queue[0]) {
+        const taken = this.#takes(first, this.#writtenBytes);
+        if (taken === 0) break;
+        this.#writtenBytes += taken;
+        if (this.#writtenBytes === first.length) this.#written(first);
+      }
+    } catch {
+      this.#lostCount += this.#queue.length; // a full disk, or nobody there any more
+      this.#queue = [];
+      this.#queuedBytes = 0;
+      this.#writtenBytes = 0;
+      return;
     }
+    if (this.#queue.length > 0) this.#timer = setTimeout(() => this.#drain(), AGAIN_MS).unref();
+  }
+
+  #written(first: Buffer): void {
+    this.#queue.shift();
+    this.#queuedBytes -= first.length;
+    this.#writtenBytes = 0;
+    if (this.#lostCount === 0 || this.#queue.length > 0) return;
+    const msg = `${this.#lostCount} lines of the log were lost: nobody took them`;
+    this.#lostCount = 0;
+    this.#add(Buffer.from(`${JSON.stringify({ level: WARN, time: Date.now(), pid: process.pid, msg })}\n`));
+  }
+}
+
+/** The log of this process, once it has one. */
+let log: LogStream | undefined;
+
+/** The log of this process, on standard error; what waits of it is tried for a second at the end. */
+export async function openLog(): Promise<LogStream> {
+  if (log !== undefined) return log;
+  const opened = new LogStream(await nowOrNever(STDERR).catch((error: Error) => closed(error)));
+  process.on('exit', () => opened.end());
+  log = opened;
+  return opened;
+}
+
+/** A way on which everything is lost, as where standard error is closed. */
+function closed(error: Error): NowOrNever {
+  return () => {
+    throw error;
+  };
+}
+
+/** Says a program's last words: in its log, or else on standard error, where whoever called it reads them. */
+export function sayLast(text: string): void {
+  if (log !== undefined) return log.last(text);
+  const output = new Output(STDERR);
+  try {
+    output.write(text);
+    output.flush();
+  } catch (error) {
+    if (!(error instanceof OutputClosedError || error instanceof OutputFailedError)) throw error;
   }
 }

@@ -12,7 +12,7 @@ import {
   EXIT_USAGE,
   ProgramError,
 } from './exit.ts';
-import { LogStream } from './log-stream.ts';
+import { sayLast } from './log-stream.ts';
 import { Output, OutputClosedError, OutputFailedError } from './output.ts';
 
 /**
@@ -52,7 +52,7 @@ export function programOptions<A>(
 
 function end(name: string, error: unknown): never {
   const { exit, text } = endOf(name, error);
-  new LogStream(2).write(text);
+  sayLast(text);
   process.exit(exit);
 }
 

@@ -4,7 +4,6 @@ import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, wri
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { LogStream } from '../src/log-stream.ts';
 import { Output, OutputFailedError } from '../src/output.ts';
 import { FileTooLargeError, readSmallFile } from '../src/small-file.ts';
 
@@ -34,15 +33,6 @@ describe('Output', () => {
     out.line('a');
     expect(() => out.flush()).toThrow(OutputFailedError);
     expect(() => out.flush()).not.toThrow(); // what was lost does not come again
-    closeSync(fd);
-  });
-});
-
-describe('LogStream', () => {
-  // A log on a full disk ended the daemon.
-  it.runIf(hasFull)('loses what cannot be written', () => {
-    const fd = openSync('/dev/full', 'w');
-    expect(() => new LogStream(fd).write('a\n')).not.toThrow();
     closeSync(fd);
   });
 });

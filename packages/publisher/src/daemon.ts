@@ -9,10 +9,11 @@ import type { PublisherConfig } from '@rulecast/formats';
 import {
   DirectoryError,
   EXIT_FAILED,
+  endNow,
   LockedError,
-  LogStream,
   lockDirectory,
   type Output,
+  openLog,
   ProgramError,
   runProgram,
   serviceManager,
@@ -51,7 +52,8 @@ const READY_AFTER_MS = 1000;
 await runProgram('rulecast-publisher', main);
 
 async function main(out: Output): Promise<void> {
-  const logger = pino({ name: 'rulecast-publisher', level: argv.logLevel }, new LogStream(2));
+  const log = await openLog();
+  const logger = pino({ name: 'rulecast-publisher', level: argv.logLevel }, log);
   try {
     if (argv.printCurve) {
       if (argv.curveKey === undefined) throw usageError('--print-curve goes with --curve-key FILE');
@@ -62,7 +64,12 @@ async function main(out: Output): Promise<void> {
     if (!isPartName(settings.name))
       throw usageError(`--name ${settings.name}: 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`);
     if (argv.printTrust) return out.line(formatTrust(await identityOnceThere(settings.identityFile)));
-    const signer = new SignerLink({ endpoint: settings.signer, clock: SYSTEM_CLOCK, logger });
+    const signer = new SignerLink({
+      endpoint: settings.signer,
+      clock: SYSTEM_CLOCK,
+      logger,
+      onText: (text) => log.write(text),
+    });
     const resolve = withFixedNames(settings.fixedNames, dnsResolver(settings.dnsServers, settings));
     const lock = await lockDirectory(settings.stateDirectory);
     if (argv.init) {
@@ -119,6 +126,7 @@ async function main(out: Output): Promise<void> {
     signer.close();
     await audit.close();
     await lock.release();
+    await endNow(0); // whatever is being resolved
   } catch (error) {
     throw endOf(error);
   }

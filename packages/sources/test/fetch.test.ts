@@ -741,6 +741,19 @@ describe('a server of the Internet', () => {
     expect(secret.requests).toEqual([]);
   });
 
+  // The publisher ended nine seconds after it was told to.
+  it('are not waited for at the end', async () => {
+    let isAsked: () => void = () => undefined;
+    const asked = new Promise<void>((resolve) => {
+      isAsked = resolve;
+    });
+    const fetcher = freshFetcher({ lookup: () => isAsked() }); // and never answers
+    const failure = fetcher.fetch(ask('http://feeds.example/a.txt')).catch((error: unknown) => error);
+    await asked;
+    await fetcher.close();
+    expect(await failure).toMatchObject({ code: 'aborted' });
+  });
+
   it('whose name stands for a private address is not connected to', async () => {
     const secret = await serve({ '/': (_, response) => response.end(BODY) });
     const url = `http://feeds.example:${secret.port}/`;

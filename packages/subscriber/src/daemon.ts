@@ -9,9 +9,9 @@ import {
   DirectoryError,
   EXIT_FAILED,
   LockedError,
-  LogStream,
   lockDirectory,
   type Output,
+  openLog,
   ProgramError,
   readSmallFile,
   runProgram,
@@ -56,7 +56,9 @@ const SWEEP_MS = 100;
 await runProgram('rulecast-subscriber', main);
 
 async function main(out: Output): Promise<void> {
-  const logger = pino({ name: 'rulecast-subscriber', level: argv.logLevel }, new LogStream(2));
+  const log = await openLog();
+  const logger = pino({ name: 'rulecast-subscriber', level: argv.logLevel }, log);
+  const onText = (text: string): void => log.write(text);
   if (argv.printCurve) return out.line(ownCurveKey());
   if (argv.remove) return removed();
   const manager = serviceManager(process.env, (error) => {
@@ -74,10 +76,10 @@ async function main(out: Output): Promise<void> {
     const trust = readTrust(argv.trust && said(argv.trust));
     const keys = curveOptions(endpoint);
     const lock = argv.state === undefined ? undefined : await lockDirectory(argv.state);
-    const sink = argv.enforce ? await startEnforcement(enforcementOptions(logger)) : undefined;
+    const sink = argv.enforce ? await startEnforcement({ ...enforcementOptions(logger), onText }) : undefined;
     const names = argv.names === undefined ? undefined : await startNames(argv.names, logger);
     const subscriber = await createSubscriber({
-      channel: (signal) => connect(endpoint, { signal, ...keys }),
+      channel: (signal) => connect(endpoint, { signal, ...keys, onText }),
       name: argv.name,
       trust,
       stateDirectory: argv.state,
@@ -151,7 +153,7 @@ async function removed(): Promise<void> {
   }
 }
 
-function enforcementOptions(logger: Logger): EnforcementOptions {
+function enforcementOptions(logger: Logger): Omit<EnforcementOptions, 'onText'> {
   return {
     downstreamGroup: argv.iifGroup,
     answer: argv.silent ? 'silent' : 'reject',
@@ -166,6 +168,10 @@ function enforcementOptions(logger: Logger): EnforcementOptions {
     checkEveryMs: argv.checkMinutes * 60_000,
     stateDirectory: argv.state,
     logger,
+    onLost: (text) => {
+      logger.fatal(`${text}; what the kernel holds stays: start this service anew, as its unit does`);
+      process.exit(EXIT_FAILED);
+    },
   };
 }
 

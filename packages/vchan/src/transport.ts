@@ -29,6 +29,8 @@ export interface ConnectOptions {
   readonly signal?: AbortSignal;
   /** Keys for ZeroMQ, required beyond this machine; refused for any other endpoint. */
   readonly curve?: CurveClientKeys;
+  /** What the program of an `exec:` endpoint says on standard error; without, it goes to ours. */
+  readonly onText?: (text: string) => void;
 }
 
 export interface ListenOptions {
@@ -87,7 +89,7 @@ export async function connect(endpoint: Endpoint, options: ConnectOptions = {}):
     }
     case 'exec': {
       const { connectExec } = await import('./stream/exec.ts');
-      return connectExec(endpoint, { bufferBytes, signal });
+      return connectExec(endpoint, { bufferBytes, signal, onText: options.onText });
     }
     case 'zmq+ipc':
     case 'zmq+tcp': {

@@ -2,8 +2,8 @@
 
 import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
-import { EXIT_FAILED, ProgramError } from '@rulecast/program';
-import { systemTurn } from '@rulecast/protocol';
+import { EXIT_FAILED, PacedLog, ProgramError } from '@rulecast/program';
+import { STEADY_CLOCK, systemTurn } from '@rulecast/protocol';
 import { type Channel, ChannelClosedError, EndpointError, type Listener, listen } from '@rulecast/vchan';
 import type { Logger } from 'pino';
 import { TABLE_KEY_BYTES } from '../match/table.ts';
@@ -27,8 +27,9 @@ export async function followReleases(
     turn: systemTurn,
     onTurn: (number) => logger.info({ number }, 'judges names by a release'),
   });
-  const listener = await listenAt(resolve(path), mode, logger);
-  void serveForever(listener, follower, logger);
+  const paced = new PacedLog(logger, () => STEADY_CLOCK.monotonicMs());
+  const listener = await listenAt(resolve(path), mode, paced);
+  void serveForever(listener, follower, paced);
   return {
     judge: (asker, name, at, aliases) => follower.judge(asker, name, at, aliases),
     mayBePrivate: (name, at) => follower.mayBePrivate(name, at),
@@ -37,7 +38,7 @@ export async function followReleases(
   };
 }
 
-async function listenAt(path: string, mode: number, logger: Logger): Promise<Listener> {
+async function listenAt(path: string, mode: number, logger: PacedLog): Promise<Listener> {
   const onError = (error: Error): void => logger.warn({ err: error }, 'a subscriber could not connect');
   try {
     return await listen({ kind: 'unix', path }, { backlog: WAITING_MAX, mode, onError });
@@ -48,7 +49,7 @@ async function listenAt(path: string, mode: number, logger: Logger): Promise<Lis
   }
 }
 
-async function serveForever(listener: Listener, follower: NameFollower, logger: Logger): Promise<void> {
+async function serveForever(listener: Listener, follower: NameFollower, logger: PacedLog): Promise<void> {
   for (;;) {
     let channel: Channel;
     try {
@@ -57,9 +58,9 @@ async function serveForever(listener: Listener, follower: NameFollower, logger: 
       if (error instanceof ChannelClosedError) return;
       throw error;
     }
-    logger.info('a subscriber is connected');
+    logger.info({}, 'a subscriber is connected');
     follower.serve(channel).then(
-      () => logger.warn('the subscriber is gone: what it said last holds'),
+      () => logger.warn({}, 'the subscriber is gone: what it said last holds'),
       (error) =>
         logger.error({ err: error }, 'what the subscriber says cannot be followed: what was before holds'),
     );

@@ -24,6 +24,10 @@ export interface ApplierEvents {
   /** Why what qubes ask does not come to `rulecast-dns`; empty: it does, or is not captured. */
   readonly onCaptured: (text: string) => void;
   readonly onError: (text: string) => void;
+  /** What an applier says on standard error; undefined: it goes to ours. */
+  readonly onText: ((text: string) => void) | undefined;
+  /** No applier runs any more, and none can be started. */
+  readonly onLost: (text: string) => void;
 }
 
 /**
@@ -57,6 +61,11 @@ export class ApplierClient {
         this.#failAll(why);
         this.#say(why);
       },
+      onLost: (why) => {
+        this.#closed = true;
+        this.#events.onLost(`whoever starts nftables appliers is gone: ${why}`);
+      },
+      onText: events.onText,
       onSilent: () => this.#say('it is silent'),
       onRestart: () => this.#events.onRestart(),
     });

@@ -6,6 +6,8 @@
  * A spare waits beside the one at work: started, with everything loaded, but holding nothing of the kernel.
  * It takes over at once, where to start another one takes a third of a second in which somebody may have
  * taken our tables away.
+ *
+ * A supervisor has no spare and no successor: it was started with rights that are given up by now.
  */
 
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
@@ -32,6 +34,10 @@ export interface ProcessEvents {
   readonly onFrame: (frame: Buffer) => void;
   /** It died or was killed; another one takes its place. */
   readonly onGone: (why: string) => void;
+  /** It was a supervisor, and no other takes its place. */
+  readonly onLost?: (why: string) => void;
+  /** What it says on standard error, in pieces; without, that is ours. */
+  readonly onText?: ((text: string) => void) | undefined;
   /** It says nothing any more, and is to be killed; which may not be allowed. */
   readonly onSilent?: () => void;
   /** Another one runs in its place. */
@@ -42,7 +48,7 @@ export interface ProcessEvents {
 const SEARCH_PATH = '/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin:/usr/local/bin';
 
 interface Child {
-  readonly process: ChildProcessByStdio<Writable, Readable, null>;
+  readonly process: ChildProcessByStdio<Writable, Readable, Readable | null>;
   readonly startedAtMs: number;
   /** Ticks since it said anything. */
   missed: number;
@@ -52,8 +58,7 @@ export class ApplierProcess {
   readonly #command: ApplierCommand;
   readonly #events: ProcessEvents;
   readonly #watch: NodeJS.Timeout;
-  /** A supervisor keeps a spare itself. */
-  readonly #keepsSpare: boolean;
+  readonly #isSupervised: boolean;
   #active: Child | undefined;
   #spare: Child | undefined;
   #waitMs = RESPAWN_MS;
@@ -63,7 +68,7 @@ export class ApplierProcess {
   constructor(command: ApplierCommand, events: ProcessEvents) {
     this.#command = command;
     this.#events = events;
-    this.#keepsSpare = !command.args.includes('--supervise');
+    this.#isSupervised = command.args.includes('--supervise');
     this.#active = this.#start([]);
     this.#fillIn(SPARE_AFTER_MS);
     // By ticks, not by the clock: where we are late ourselves, what came is read before the next tick.
@@ -108,14 +113,17 @@ export class ApplierProcess {
 
   #start(more: readonly string[]): Child {
     const { program, args } = this.#command;
-    const process = spawn(program, [...args, ...more.filter((word) => !args.includes(word))], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-      env: { PATH: SEARCH_PATH },
-      detached: true, // a group of its own, to be killed as one
-    });
+    const { onText } = this.#events;
+    const words = [...args, ...more.filter((word) => !args.includes(word))];
+    const options = { env: { PATH: SEARCH_PATH }, detached: true }; // a group of its own, to be killed as one
+    const process =
+      onText === undefined
+        ? spawn(program, words, { ...options, stdio: ['pipe', 'pipe', 'inherit'] })
+        : spawn(program, words, { ...options, stdio: ['pipe', 'pipe', 'pipe'] });
     const child = { process, startedAtMs: performance.now(), missed: 0 };
     const splitter = new FrameSplitter();
     process.stdin.on('error', () => undefined); // the process ended; `gone` says so
+    process.stderr?.setEncoding('utf8').on('data', (text: string) => onText?.(text));
     process.stdout.on('data', (bytes: Buffer) => {
       child.missed = 0;
       try {
@@ -140,6 +148,7 @@ export class ApplierProcess {
     }
     if (wasActive) {
       this.#events.onGone(why);
+      if (this.#isSupervised) return this.#events.onLost?.(why);
       this.#takeOver();
     }
     const isQuick = performance.now() - child.startedAtMs < STEADY_MS;
@@ -159,7 +168,7 @@ export class ApplierProcess {
   /** Starts whichever is missing, one at a time. */
   #fillIn(waitMs: number): void {
     clearTimeout(this.#timer);
-    if (this.#active !== undefined && (this.#spare !== undefined || !this.#keepsSpare)) return;
+    if (this.#active !== undefined && (this.#spare !== undefined || this.#isSupervised)) return;
     this.#timer = setTimeout(() => {
       if (this.#active !== undefined) this.#spare = this.#start(['--again', '--spare']);
       else {

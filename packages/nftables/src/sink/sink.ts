@@ -56,6 +56,13 @@ export interface NftSinkOptions {
   /** Between looks that take in the elements of sets; default 5 minutes. */
   readonly checkEveryMs?: number;
   readonly logger?: SinkLogger;
+  /** What the applier says on standard error; without, it goes to that of this process. */
+  readonly onText?: (text: string) => void;
+  /**
+   * No applier runs, and none can be started, as its supervisor ended: nothing is applied or repaired any
+   * more. What the kernel holds stays.
+   */
+  readonly onLost?: (text: string) => void;
 }
 
 export interface NftStatus {
@@ -149,6 +156,8 @@ export class NftSink {
           this.#reconciler.lost(text);
           this.#logger.error({}, text);
         },
+        onText: options.onText,
+        onLost: (text) => options.onLost?.(text),
       },
     );
     const marks = options.flowMarks === false ? undefined : new FlowMarks();

@@ -1,5 +1,6 @@
 /** Endpoints that are listened on: each channel that comes is served, and all of it can be ended. */
 
+import { PacedLog } from '@rulecast/program';
 import { Connection } from '@rulecast/protocol';
 import type { Clock } from '@rulecast/sources';
 import {
@@ -45,7 +46,7 @@ export function placesOf(endpoints: readonly Endpoint[], bound: readonly Binding
 
 /** Listens on all endpoints, serves each channel at the pace of all, and can end all of it. */
 export async function serveAll(
-  { logger, pace }: Pick<Publisher, 'logger' | 'pace'>,
+  { logger: log, pace, clock }: Pick<Publisher, 'logger' | 'pace' | 'clock'>,
   places: readonly Place[],
   serve: (channel: Channel, place: Place) => Promise<void>,
   stop: () => void,
@@ -53,6 +54,7 @@ export async function serveAll(
 ): Promise<Served> {
   const opened: { readonly listener: Listener; readonly place: Place }[] = [];
   const running = new Set<Promise<void>>();
+  const logger = new PacedLog(log, () => clock.monotonicMs());
   let isClosed = false;
   const close = async (): Promise<void> => {
     isClosed = true;

@@ -3,8 +3,8 @@
  * FAIL. PROTOCOL.md "Control". Each request has a file of its own.
  */
 
+import type { PacedLog } from '@rulecast/program';
 import { boundText, type Connection, ErrorCode, type Message, ProtocolError } from '@rulecast/protocol';
-import type { Logger } from 'pino';
 import { type Caller, checkRole } from '../admission/operators.ts';
 import { ControlExchange } from '../control/exchange.ts';
 import type { ControlParts } from '../control/parts.ts';
@@ -29,10 +29,11 @@ import { answerTest } from './test.ts';
 export async function serveRequest(
   connection: Connection,
   house: Omit<ControlParts, 'caller'>,
+  logger: PacedLog,
   callerOf: () => Caller,
   admits: (by: string) => boolean,
 ): Promise<void> {
-  const { clock, logger, turn } = house.publisher;
+  const { clock, turn } = house.publisher;
   const exchange = new ControlExchange(connection, clock, turn);
   try {
     const request = await exchange.request();
@@ -75,7 +76,7 @@ function answer(request: Message, exchange: ControlExchange, parts: ControlParts
   }
 }
 
-async function tellFailure(error: unknown, exchange: ControlExchange, logger: Logger): Promise<void> {
+async function tellFailure(error: unknown, exchange: ControlExchange, logger: PacedLog): Promise<void> {
   const code = codeOf(error);
   if (code === ErrorCode.disconnected) return;
   if (code === ErrorCode.notPermitted) logger.warn({ err: error }, 'a request was refused');

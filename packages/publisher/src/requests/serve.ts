@@ -3,6 +3,7 @@
  * each caller. PROTOCOL.md "Control", "Operators".
  */
 
+import { PacedLog } from '@rulecast/program';
 import {
   CONTROL_CONNECTIONS_MAX,
   type Connection,
@@ -39,6 +40,7 @@ export async function serveControl(
   const connections = new Set<Connection>();
   /** Whose request each is. */
   const answered = new Map<Connection, string>();
+  const logger = new PacedLog(publisher.logger, () => publisher.clock.monotonicMs());
   const pushMemory = new PushMemory();
   const pending = new PendingConnections(publisher.clock);
   const serve = async (channel: Channel, place: Place): Promise<void> => {
@@ -56,7 +58,7 @@ export async function serveControl(
     };
     connections.add(connection);
     const callerOf = () => operators.callerOf(channel.peer, place.owner);
-    await serveRequest(connection, { publisher, ask, pushMemory, sources }, callerOf, admits);
+    await serveRequest(connection, { publisher, ask, pushMemory, sources }, logger, callerOf, admits);
     leave();
     answered.delete(connection);
     connections.delete(connection);

@@ -1,5 +1,6 @@
 /** What the machine says, done: on the connection, by the publisher, and told to whoever waits for it. */
 
+import type { PacedLog } from '@rulecast/program';
 import { type Connection, ErrorCode, ProtocolError, type Signed } from '@rulecast/protocol';
 import type { Refusal } from '../admission/refusal.ts';
 import type { Publisher } from '../release/publisher.ts';
@@ -12,6 +13,8 @@ import { sendTransfer } from './stream.ts';
 export interface Parts {
   readonly connection: Connection;
   readonly publisher: Publisher;
+  /** For what this peer causes. */
+  readonly logger: PacedLog;
   readonly notes: SubscriberNotes;
   readonly askers: Askers;
   readonly state: () => State;
@@ -22,7 +25,7 @@ export interface Parts {
 }
 
 export function perform(effect: Effect, parts: Parts): void {
-  const { connection, publisher, notes, askers } = parts;
+  const { connection, publisher, logger, notes, askers } = parts;
   switch (effect.kind) {
     case 'send':
       return void connection.send(effect.message).catch(() => undefined); // the receiver notices
@@ -48,7 +51,7 @@ export function perform(effect: Effect, parts: Parts): void {
     case 'alive':
       return askers.tell(effect.isAlive);
     case 'log':
-      return publisher.logger[effect.level](effect.fields, effect.text);
+      return logger[effect.level](effect.fields, effect.text);
     default:
       return notes.take(effect);
   }
@@ -61,38 +64,41 @@ function query({ ticket, transaction, packet }: EffectOf<'query'>, { connection,
     .catch((error: unknown) => askers.fail(ticket, error));
 }
 
-async function claim({ name }: EffectOf<'claim'>, { publisher, admit, feed }: Parts): Promise<void> {
+async function claim({ name }: EffectOf<'claim'>, { logger, admit, feed }: Parts): Promise<void> {
   try {
     feed({ kind: 'claimed', refusal: await admit(name) });
   } catch (error) {
-    publisher.logger.error({ err: error, subscriber: name }, 'a name cannot be claimed');
+    logger.error({ err: error, subscriber: name }, 'a name cannot be claimed');
     feed({ kind: 'stopped', refusal: { code: ErrorCode.internal, text: 'the publisher failed' } });
   }
 }
 
-async function prove({ release, name, proof }: EffectOf<'prove'>, { publisher, feed }: Parts): Promise<void> {
+async function prove(
+  { release, name, proof }: EffectOf<'prove'>,
+  { publisher, logger, feed }: Parts,
+): Promise<void> {
   try {
     await publisher.proved(release, name, proof);
   } catch (error) {
-    publisher.logger.error({ err: error, subscriber: name }, 'what was proved cannot be noted');
+    logger.error({ err: error, subscriber: name }, 'what was proved cannot be noted');
   }
   feed({ kind: 'proved', release }); // it is known all the same
 }
 
 async function attest({ nonce, release }: EffectOf<'attest'>, parts: Parts): Promise<void> {
-  const { publisher, notes, feed } = parts;
+  const { publisher, logger, notes, feed } = parts;
   let signed: Signed | undefined;
   try {
     signed = await publisher.attest(nonce, release);
   } catch (error) {
     const subscriber = notes.name;
-    publisher.logger.error({ err: error, subscriber }, 'what is newest cannot be signed');
+    logger.error({ err: error, subscriber }, 'what is newest cannot be signed');
   }
   feed({ kind: 'attested', nonce, signed });
 }
 
 async function transfer(effect: EffectOf<'transfer'>, parts: Parts): Promise<void> {
-  const { connection, publisher, state, feed } = parts;
+  const { connection, publisher, logger, state, feed } = parts;
   const { transfer, name } = effect;
   const isStopped = (): boolean => {
     const now = state();
@@ -107,7 +113,7 @@ async function transfer(effect: EffectOf<'transfer'>, parts: Parts): Promise<voi
     });
   } catch (error) {
     if (error instanceof ProtocolError && error.code === ErrorCode.disconnected) return; // the receiver notices
-    publisher.logger.error({ err: error, subscriber: name }, 'a transfer failed');
+    logger.error({ err: error, subscriber: name }, 'a transfer failed');
     feed({ kind: 'transferFailed', transfer });
   }
 }

@@ -2,6 +2,7 @@
  * The endpoints of subscribers: a session on each channel, bounded in number, each name held by one of them.
  */
 
+import { PacedLog } from '@rulecast/program';
 import {
   ErrorCode,
   type MessageOf,
@@ -51,6 +52,7 @@ export async function serveSubscribers(
   const sessions = new Set<SubscriberSession>();
   const holders = new NameHolders<SubscriberSession>((name) => bindings.isBound(name));
   const pending = new PendingSubscribers(publisher.clock);
+  const logOf = pacedLogs(publisher);
   const admit = async (
     session: SubscriberSession,
     name: string,
@@ -72,6 +74,7 @@ export async function serveSubscribers(
     const session = new SubscriberSession(
       connectionOn(channel, publisher.clock),
       publisher,
+      logOf(owner),
       async (self, name) => {
         const refusal = await admit(self, name, owner, channel.peer);
         leave();
@@ -107,6 +110,17 @@ export async function serveSubscribers(
     return served.close();
   };
   return { ask, close };
+}
+
+/** The log of a connection: of a bound name its own, all others share one. */
+function pacedLogs({ logger, clock }: Publisher): (owner: string | undefined) => PacedLog {
+  const nowMs = (): number => clock.monotonicMs();
+  const logs = new Map<string | undefined, PacedLog>();
+  return (owner) => {
+    const log = logs.get(owner) ?? new PacedLog(logger, nowMs);
+    logs.set(owner, log);
+    return log;
+  };
 }
 
 /**

@@ -3,6 +3,7 @@
  * carries out what the machine says. A stuck subscriber holds up nobody.
  */
 
+import type { PacedLog } from '@rulecast/program';
 import {
   Alarm,
   type Connection,
@@ -30,6 +31,7 @@ export type Admit = (session: SubscriberSession, name: string) => Promise<Refusa
 export class SubscriberSession implements NameHolder {
   readonly #connection: Connection;
   readonly #publisher: Publisher;
+  readonly #logger: PacedLog;
   readonly #view: PublisherView;
   readonly #alarm: Alarm;
   readonly #notes: SubscriberNotes;
@@ -40,8 +42,9 @@ export class SubscriberSession implements NameHolder {
   readonly #events: Event[] = [];
   #isStepping = false;
 
-  constructor(connection: Connection, publisher: Publisher, admit: Admit) {
+  constructor(connection: Connection, publisher: Publisher, logger: PacedLog, admit: Admit) {
     this.#connection = connection;
+    this.#logger = logger;
     this.#publisher = publisher;
     this.#view = viewOf(publisher);
     this.#alarm = new Alarm(publisher.clock, () => this.#feed({ kind: 'tick' }));
@@ -49,6 +52,7 @@ export class SubscriberSession implements NameHolder {
     this.#parts = {
       connection,
       publisher,
+      logger,
       notes: this.#notes,
       askers: this.#askers,
       state: () => this.#state,
@@ -83,7 +87,7 @@ export class SubscriberSession implements NameHolder {
       const { skipped } = this.#connection;
       const subscriber = this.#notes.name;
       if (skipped > 0)
-        this.#publisher.logger.info({ subscriber, skipped }, 'it said what nobody here knows: passed over');
+        this.#logger.info({ subscriber, skipped }, 'it said what nobody here knows: passed over');
       this.#feed({ kind: 'disconnected', ...(fault === undefined ? {} : { fault }) });
     }
   }

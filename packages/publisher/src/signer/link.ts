@@ -30,6 +30,8 @@ export interface SignerLinkOptions {
   readonly endpoint: Endpoint;
   readonly clock: Clock;
   readonly logger: Pick<Logger, 'warn'>;
+  /** What a signer that is started here says on standard error; without, it goes to ours. */
+  readonly onText?: (text: string) => void;
   /** Default: as said above. */
   readonly timeoutMs?: number;
 }
@@ -117,7 +119,9 @@ export class SignerLink implements Signer {
 
   async #exchange(line: string, signal: AbortSignal): Promise<string> {
     if (this.#isClosed) throw new SignerError('the publisher stops');
-    const channel = this.#channel ?? (await connect(this.#options.endpoint, { signal }));
+    const { onText } = this.#options;
+    const channel =
+      this.#channel ?? (await connect(this.#options.endpoint, { signal, ...(onText && { onText }) }));
     this.#channel = channel;
     if (channel.dataReady() > 0) throw new SignerError('the signer says what it was not asked');
     for (let left: Uint8Array = Buffer.from(line); left.length > 0; ) {

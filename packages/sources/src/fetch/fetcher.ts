@@ -114,7 +114,7 @@ export class Fetcher {
     this.#sleep = options.sleep ?? ((ms, signal) => sleep(ms, undefined, { signal }));
     this.#proxyFor = proxyChoice(options.proxy, environment);
     this.#allowInsecureRedirects = options.allowInsecureRedirects === true;
-    this.#lookup = options.lookup ?? systemLookup;
+    this.#lookup = endedBy(this.#closing.signal, options.lookup ?? systemLookup);
     this.#leastSpeed = options.leastSpeed ?? FETCH_LIMITS.leastSpeed;
     this.#ownHeaders = {
       'user-agent': options.userAgent ?? `rulecast/${ownVersion()}`,
@@ -391,4 +391,23 @@ function ownVersion(): string {
   const manifest: unknown = JSON.parse(text);
   const isRead = typeof manifest === 'object' && manifest !== null && 'version' in manifest;
   return isRead && typeof manifest.version === 'string' ? manifest.version : 'unknown';
+}
+
+/**
+ * The same, but nobody waits for an answer once `signal` is aborted: a resolver may take ten seconds for
+ * none.
+ */
+function endedBy(signal: AbortSignal, lookup: LookupFunction): LookupFunction {
+  return (hostname, options, callback) => {
+    const end = (): void => tell(new Error('the lookup is not waited for'), '');
+    const tell: typeof callback = (error, address, family) => {
+      if (isTold) return;
+      isTold = true;
+      signal.removeEventListener('abort', end);
+      callback(error, address, family);
+    };
+    let isTold = false;
+    signal.addEventListener('abort', end);
+    lookup(hostname, options, tell);
+  };
 }

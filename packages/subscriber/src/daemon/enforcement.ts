@@ -30,6 +30,10 @@ export interface EnforcementOptions {
   /** Given to the user, so that it can write there. */
   readonly stateDirectory: string | undefined;
   readonly logger: SinkLogger;
+  /** What the applier says on standard error. */
+  readonly onText: (text: string) => void;
+  /** Nothing can be enforced any more before this process is started anew. */
+  readonly onLost: (text: string) => void;
 }
 
 /** A user of /etc/passwd. */
@@ -66,7 +70,7 @@ export async function startEnforcement(options: EnforcementOptions): Promise<Nft
   if (account !== undefined && process.getuid?.() !== 0) {
     throw new EnforcementError('--user needs to be started as root: it gives the privileges up');
   }
-  const { checkEveryMs, answer, flowMarks, capturesDns, logger } = options;
+  const { checkEveryMs, answer, flowMarks, capturesDns, logger, onText, onLost } = options;
   const opensNames = openings !== undefined;
   const sinkOptions: NftSinkOptions = {
     downstreamGroup,
@@ -74,6 +78,8 @@ export async function startEnforcement(options: EnforcementOptions): Promise<Nft
     flowMarks,
     checkEveryMs,
     logger,
+    onText,
+    onLost,
     opensNames,
     capturesDns,
   };

@@ -1,10 +1,9 @@
 /**
  * The channel to a program that is started for it and spoken to over its standard input and output, such as
- * `qrexec-client-vm`. No shell; what it says on standard error, the beginning of it, goes to ours.
+ * `qrexec-client-vm`. No shell; what it says on standard error, the beginning of it, is passed on.
  *
- * ```
- *   close() or end of its output ──grace──▶ SIGTERM ──grace──▶ SIGKILL       (nothing, if it exits by itself before)
- * ```
+ * ``` close() or end of its output ──grace──▶ SIGTERM ──grace──▶ SIGKILL       (nothing, if it exits by
+ * itself before) ```
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import net from 'node:net';
@@ -32,6 +31,8 @@ const COMPLAINT_MAX_BYTES = 65_536;
 export interface ConnectExecOptions {
   readonly bufferBytes: number | undefined;
   readonly signal: AbortSignal | undefined;
+  /** What the program says on standard error; without, it goes to ours. */
+  readonly onText: ((text: string) => void) | undefined;
 }
 
 /**
@@ -52,7 +53,7 @@ export async function connectExec(endpoint: ExecEndpoint, options: ConnectExecOp
   const { stdin, stdout } = child;
   // With stdio 'pipe' on Unix both are sockets, which only the type declarations do not know.
   if (!(stdin instanceof net.Socket) || !(stdout instanceof net.Socket)) throw await startError(url, child);
-  const complaint = heardOf(child);
+  const complaint = heardOf(child, options.onText ?? ((text) => process.stderr.write(text)));
   const channel = new StreamChannel('client', { name: url }, { input: stdout, output: stdin }, bufferBytes, {
     onDisconnect: () => endChild(child),
     explainEnd: (tell) => explainExit(child, () => tell(endOf(child, complaint.text()))),
@@ -67,13 +68,13 @@ export async function connectExec(endpoint: ExecEndpoint, options: ConnectExecOp
 }
 
 /** Passes on what a program says on standard error, as far as that goes, and keeps it. */
-function heardOf(child: ChildProcess): { text(): string } {
+function heardOf(child: ChildProcess, tell: (text: string) => void): { text(): string } {
   let said = Buffer.alloc(0);
   child.stderr?.on('data', (chunk: Buffer) => {
     const taken = chunk.subarray(0, COMPLAINT_MAX_BYTES - said.length);
     if (taken.length === 0) return;
     said = Buffer.concat([said, taken]);
-    process.stderr.write(taken);
+    tell(taken.toString());
   });
   child.stderr?.on('error', () => undefined); // nothing more is said
   return { text: () => said.toString('latin1') };

@@ -1,0 +1,57 @@
+/**
+ * Lines of a log that somebody else causes, such as who connects and goes again: so many at once, then one a
+ * second. How many were left out stands in the next line that is written.
+ */
+
+/** Our choice: a fleet that connects at once is told of whole. */
+const AT_ONCE = 200;
+const EVERY_MS = 1000;
+
+/** What a logger has, of pino's or another. */
+interface Logger {
+  info(fields: object, text: string): void;
+  warn(fields: object, text: string): void;
+  error(fields: object, text: string): void;
+}
+
+export class PacedLog implements Logger {
+  readonly #logger: Logger;
+  readonly #nowMs: () => number;
+  #places = AT_ONCE;
+  #countedAtMs: number;
+  #leftOut = 0;
+
+  /** `nowMs` is a steady clock. */
+  constructor(logger: Logger, nowMs: () => number) {
+    this.#logger = logger;
+    this.#nowMs = nowMs;
+    this.#countedAtMs = nowMs();
+  }
+
+  info(fields: object, text: string): void {
+    this.#write('info', fields, text);
+  }
+
+  warn(fields: object, text: string): void {
+    this.#write('warn', fields, text);
+  }
+
+  error(fields: object, text: string): void {
+    this.#write('error', fields, text);
+  }
+
+  #write(level: keyof Logger, fields: object, text: string): void {
+    const gained = Math.floor((this.#nowMs() - this.#countedAtMs) / EVERY_MS);
+    if (gained > 0) {
+      this.#places = Math.min(AT_ONCE, this.#places + gained);
+      this.#countedAtMs += gained * EVERY_MS;
+    }
+    if (this.#places === 0) {
+      this.#leftOut++;
+      return;
+    }
+    this.#places--;
+    this.#logger[level](this.#leftOut === 0 ? fields : { ...fields, leftOut: this.#leftOut }, text);
+    this.#leftOut = 0;
+  }
+}

@@ -1,0 +1,172 @@
+/** Logs that nobody reads, and what cannot be written: nothing waits for either. */
+
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { LogStream } from '../src/log-stream.ts';
+import type { NowOrNever } from '../src/now-or-never.ts';
+import { nowOrNever } from '../src/now-or-never.ts';
+
+const BUILT = fileURLToPath(new URL('../dist/log-stream.js', import.meta.url));
+/** More than a pipe, a socket and the queue hold together. */
+const LINES = 20_000;
+const TALKER = `
+  const { openLog } = await import(${JSON.stringify(BUILT)});
+  const log = await openLog();
+  for (let i = 0; i < ${LINES}; i++) log.write(String(i).padStart(99) + '\\n');
+  process.stdout.write('done');
+`;
+
+let folder = '';
+let children: ChildProcess[] = [];
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'rulecast-log-'));
+});
+afterEach(() => {
+  for (const child of children) child.kill('SIGKILL');
+  children = [];
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Both ends of a pipe whose writers block, as one descriptor that nobody reads. */
+function fullPipe(): number {
+  const path = join(folder, 'pipe');
+  execFileSync('mkfifo', ['-m', '600', path]);
+  return openSync(path, constants.O_RDWR);
+}
+
+/**
+ * Runs the talker with such a standard error; resolves to how it ended and how long it lived after its last
+ * line.
+ */
+function talk(
+  stderr: number | 'pipe',
+  uid?: number,
+): Promise<{ code: number | null; lingeredMs: number; child: ChildProcess }> {
+  return new Promise((resolve) => {
+    const options = uid === undefined ? {} : { uid, gid: uid };
+    const child = spawn(process.execPath, ['--input-type=module', '-e', TALKER], {
+      stdio: ['ignore', 'pipe', stderr],
+      ...options,
+    });
+    children.push(child);
+    let doneMs = Number.NaN;
+    child.stdout?.once('data', () => {
+      doneMs = performance.now();
+    });
+    child.once('exit', (code) => resolve({ code, lingeredMs: performance.now() - doneMs, child }));
+  });
+}
+
+describe('a log that nobody reads', () => {
+  it('is no reason to wait but at the end: a pipe', async () => {
+    const fd = fullPipe();
+    const { code, lingeredMs } = await talk(fd);
+    expect(code).toBe(0);
+    expect(lingeredMs).toBeGreaterThan(500);
+    const bytes = Buffer.alloc(1 << 20);
+    const length = readSync(fd, bytes, 0, bytes.length, null);
+    expect(bytes.toString('latin1', 0, 100)).toBe(`${'0'.padStart(99)}\n`);
+    expect(length % 100).toBe(0);
+    closeSync(fd);
+  });
+
+  it('likewise a socket, which is what systemd gives', async () => {
+    const { code } = await talk('pipe'); // a socket pair, of Node
+    expect(code).toBe(0);
+  });
+
+  it.runIf(process.getuid?.() === 0)(
+    'likewise the pipe of another user, which cannot be opened once more',
+    async () => {
+      const fd = fullPipe();
+      const { code } = await talk(fd, 65_534);
+      expect(code).toBe(0);
+      closeSync(fd);
+    },
+  );
+
+  it('leaves the flags of the pipe as they are, for others may write to it', async () => {
+    const fd = fullPipe();
+    await talk(fd);
+    const flags = readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1').match(/flags:\s*(\d+)/)?.[1];
+    expect(Number.parseInt(flags ?? '', 8) & constants.O_NONBLOCK).toBe(0);
+    closeSync(fd);
+  });
+});
+
+describe('LogStream', () => {
+  /** Takes so many bytes. */
+  function room(bytes: number): { takes: NowOrNever; free: (bytes: number) => void; text: () => string } {
+    let [left, text] = [bytes, ''];
+    const takes: NowOrNever = (line, at) => {
+      const piece = line.subarray(at, at + left);
+      left -= piece.length;
+      text += Buffer.from(piece).toString();
+      return piece.length;
+    };
+    const addRoom = (more: number): void => {
+      left += more;
+    };
+    return { takes, text: () => text, free: addRoom };
+  }
+
+  it('writes lines whole and in order, and then how many it lost', () => {
+    const { takes, free, text } = room(3);
+    const log = new LogStream(takes);
+    log.write('abcde\n');
+    log.write('fgh\n');
+    log.write('x'.repeat(300_000));
+    log.write('y'.repeat(300_000));
+    expect(text()).toBe('abc');
+    free(1_000_000);
+    log.write('ij\n');
+    const lines = text().split('\n');
+    expect(lines.slice(0, 3)).toEqual(['abcde', 'fgh', 'ij']);
+    expect(JSON.parse(lines[3] ?? '')).toMatchObject({
+      level: 40,
+      msg: '2 lines of the log were lost: nobody took them',
+    });
+  });
+
+  it('keeps no more than its bound, and the last line beside it', () => {
+    const { takes, free, text } = room(0);
+    const log = new LogStream(takes);
+    for (let i = 0; i < 10_000; i++) log.write(`${'z'.repeat(99)}\n`);
+    log.last('the end\n');
+    free(10_000_000);
+    log.end();
+    expect(text().split('\n').length).toBeLessThan(2_625);
+    expect(text()).toContain('the end\n');
+  });
+
+  // A log on a full disk ended the daemon.
+  it.runIf(existsSync('/dev/full'))('loses what cannot be written', async () => {
+    const fd = openSync('/dev/full', 'w');
+    const log = new LogStream(await nowOrNever(fd));
+    expect(() => log.write('a\n')).not.toThrow();
+    expect(() => log.end()).not.toThrow();
+    closeSync(fd);
+  });
+
+  it('writes to a file as to anything', async () => {
+    const fd = openSync(join(folder, 'log'), 'w');
+    const log = new LogStream(await nowOrNever(fd));
+    log.write('a\n');
+    log.write('b\n');
+    expect(readFileSync(join(folder, 'log'), 'utf8')).toBe('a\nb\n');
+    closeSync(fd);
+  });
+});
