@@ -145,8 +145,9 @@ export const REQUIRE_MAX = 32;
  */
 export const LIST_FORMATS_SHOWN_MAX = 4;
 export const PROTECTED_SHOWN_MAX = 4;
+export const LEFT_OUT_SHOWN_MAX = 32;
 /** An entry of a list: a host name is at most 253 bytes, a prefix less. */
-export const ENTRY_TEXT_MAX_BYTES = 253;
+export const ENTRY_TEXT_MAX_BYTES = 255;
 /** Names that one is an alias of, of a question to be judged. */
 export const ALIASES_ASKED_MAX = 8;
 /** Files of one push: the document, and the lists it names. More than PARTS_MAX could not become parts. */

@@ -23,7 +23,7 @@ import { type DocumentEntrySink, parseDocument, type RuleSetDocument } from './d
 import { parseRuleLines, type RuleLines } from './document/rule-lines.ts';
 import { detectFormat } from './list/detect-file.ts';
 import { type ImportedList, importList } from './list/import.ts';
-import type { EntrySink } from './text/entry.ts';
+import type { EntrySink, NameReading } from './text/entry.ts';
 import type { DocumentReject, Reject } from './text/reject.ts';
 
 export type PushAction = 'replace' | 'merge' | 'withdraw';
@@ -36,7 +36,7 @@ export interface PushedFile {
   readonly bytes: Uint8Array;
 }
 
-export interface PushInput {
+export interface PushInput extends NameReading {
   readonly action: PushAction;
   /** The list that pushed list files are about; else each is about the list of its file name. */
   readonly list: string | undefined;
@@ -47,6 +47,8 @@ export interface PushInput {
   readonly files: readonly PushedFile[];
   /** That of the pushed files, each of which is a list then; without it the content of each decides. */
   readonly format?: ListFormatName | undefined;
+  /** Who resolves the names of pushed lists; without it as it was before, or nobody. */
+  readonly resolve?: 'publisher' | 'firewall' | undefined;
   /** What bare rules are for; default `egress`, and a push knows nothing else. */
   readonly direction?: Direction | undefined;
 }
@@ -181,8 +183,14 @@ function readRules(
  * header that states more than the file holds: people edit what they push.
  */
 function readList(file: PushedFile, input: PushInput, pushed: Gathered, observer: PushObserver): ReadFile {
-  const { format } = input;
-  const options = { ...sinksFor(file, 'entry', observer), ...(format !== undefined && { format }) };
+  const { format, resolve, subdomains, allowPublicSuffixes } = input;
+  const options = {
+    ...sinksFor(file, 'entry', observer),
+    ...(format !== undefined && { format }),
+    resolve: resolve === 'firewall' ? resolve : resolve === 'publisher',
+    subdomains,
+    allowPublicSuffixes,
+  };
   const read = importList(file.name, file.bytes, options);
   addRejects(pushed, file, read);
   const name = input.list ?? basename(file.name, extname(file.name));

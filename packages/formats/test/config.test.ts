@@ -53,7 +53,7 @@ describe('examples/publisher.yaml', () => {
   it('is accepted whole', () => {
     const { config, rejects } = parseConfig(EXAMPLE, bytes);
     expect(rejects).toEqual([]);
-    expect(config?.lists.size).toBe(18);
+    expect(config?.lists.size).toBe(19);
     expect(config?.tables.size).toBe(2);
   });
 
@@ -370,7 +370,8 @@ describe('faults', () => {
     ['{ union: [b] }', '2:16 unknown-list', 'no list "b"'],
     ['{ union: [] }', '2:3 bad-value', 'names no list'],
     ['{ union: a }', '2:3 circular-lists', 'made from itself: a ← a'],
-    ['{ names: ["*.example"] }', '2:17 unsupported', 'is a wildcard, and a list holds single names'],
+    ['{ names: ["*.example"] }', '2:17 unsupported', 'is a wildcard, which only the firewall'],
+    ['{ names: [.com], resolve: firewall }', '2:16 public-suffix', 'say allow-public-suffixes'],
     ['{ names: [a.example], private: true }', '2:28 misplaced-key', 'say resolve: firewall for this list'],
   ])('of a list %s, in the second line', (list, place, words) => {
     expectFault(`lists:\n  a: ${list}`, place, words);

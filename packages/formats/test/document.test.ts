@@ -257,6 +257,21 @@ describe('parseDocument: what is refused, and where', () => {
     ['private words of another kind', 'lists: { a: { names: [], private: yes } }\n', ['1:35 bad-value']],
     ['names below another', 'lists: { a: { names: [a.example, "*.b.example"] } }\n', ['1:35 unsupported']],
     ['a name and those below it', 'lists: { a: { names: [.b.example] } }\n', ['1:23 unsupported']],
+    [
+      'what is below a public suffix',
+      'lists: { a: { names: [.com, "*.co.uk"], resolve: firewall } }\n',
+      ['1:23 public-suffix', '1:30 public-suffix'],
+    ],
+    [
+      'subdomains of names that the publisher resolves',
+      'lists: { a: { names: [b.example], resolve: publisher, subdomains: true } }\n',
+      ['1:23 unsupported'],
+    ],
+    [
+      'subdomains of addresses',
+      'lists: { a: { entries: [192.0.2.1], subdomains: true, allow-public-suffixes: true } }\n',
+      ['1:49 resolve-without-names', '1:78 resolve-without-names'],
+    ],
     ['a word that is none for blocked', 'policies: { p: { blocked: no } }\n', ['1:27 bad-value']],
     [
       'addresses that the firewall resolved, where traffic comes from',

@@ -32,6 +32,7 @@ function written(list: List, format: ExportFormatName): string {
 
 const SOME = prefixes('192.0.2.1', '198.51.100.0/24', '2001:db8::/32');
 const NAMES = nameListOf(['a.example', 'b_1.example'], false);
+const BELOW = nameListOf(['.a.example', '*.b.example', 'c.example'], 'firewall');
 
 describe('exportList: what it writes', () => {
   it.each([
@@ -58,12 +59,29 @@ describe('exportList: what it writes', () => {
     ['json', NAMES, '[\n"a.example",\n"b_1.example"\n]\n'],
     ['json', nameListOf([], false), '[]\n'],
     ['hosts', NAMES, '# version 7\n# two lines\n0.0.0.0 a.example\n0.0.0.0 b_1.example\n'],
-    ['adblock', NAMES, '! version 7\n! two lines\n||a.example^\n||b_1.example^\n'],
+    ['adblock', NAMES, '[Adblock Plus 2.0]\n! version 7\n! two lines\na.example\nb_1.example\n'],
     ['dnsmasq', NAMES, '# version 7\n# two lines\naddress=/a.example/\naddress=/b_1.example/\n'],
     [
       'rpz',
       NAMES,
       '$TTL 300\n; version 7\n; two lines\n@ SOA localhost. root.localhost. 1 3600 600 86400 300\n  NS localhost.\na.example CNAME .\nb_1.example CNAME .\n',
+    ],
+    ['plain', BELOW, '# version 7\n# two lines\n.a.example\n*.b.example\nc.example\n'],
+    ['csv', BELOW, 'name\n.a.example\n*.b.example\nc.example\n'],
+    [
+      'adblock',
+      BELOW,
+      '[Adblock Plus 2.0]\n! version 7\n! two lines\n||a.example^\n||*.b.example^\nc.example\n',
+    ],
+    [
+      'dnsmasq',
+      BELOW,
+      '# version 7\n# two lines\naddress=/a.example/\naddress=/*.b.example/\naddress=/c.example/\n',
+    ],
+    [
+      'rpz',
+      BELOW,
+      '$TTL 300\n; version 7\n; two lines\n@ SOA localhost. root.localhost. 1 3600 600 86400 300\n  NS localhost.\na.example CNAME .\n*.a.example CNAME .\n*.b.example CNAME .\nc.example CNAME .\n',
     ],
   ] as const)('%s', (format, list, text) => {
     expect(written(list, format)).toBe(text);
@@ -72,6 +90,11 @@ describe('exportList: what it writes', () => {
   it.each([
     ['hosts', SOME, 'the format hosts holds names, and this list holds addresses'],
     ['nft', NAMES, 'the format nft holds addresses, and this list holds names'],
+    [
+      'hosts',
+      BELOW,
+      'the format hosts holds single names, and this list holds entries for what is below a name',
+    ],
   ] as const)('refuses %s for the other kind', (format, list, reason) => {
     expect(exportList(list, format, OPTIONS)).toEqual({ kind: 'refused', reason });
   });
@@ -131,12 +154,15 @@ describe('what is written is read back', () => {
   it.each(EXPORT_FORMATS.filter(({ holds }) => holds !== 'prefixes').map(({ name }) => name))(
     '%s: the same names',
     (format) => {
+      // dnsmasq has no names without those below, and hosts files none with them.
+      const marks = format === 'hosts' ? [''] : format === 'dnsmasq' ? ['.', '*.'] : ['', '.', '*.'];
       const name = fc
-        .array(label, { minLength: 1, maxLength: 3 })
-        .map((labels) => `${labels.join('.')}.example`);
+        .tuple(fc.constantFrom(...marks), fc.array(label, { minLength: 1, maxLength: 3 }))
+        .map(([mark, labels]) => `${mark}${labels.join('.')}.example`);
       fc.assert(
         fc.property(fc.array(name, { minLength: 1, maxLength: 30 }), (names) => {
-          const list = nameListOf(names, false);
+          // Of a plain list with nothing but `*.name` its author is taken to mean the names, too.
+          const list = nameListOf(format === 'plain' ? [...names, 'a.example'] : names, false);
           const imported = importList('', Buffer.from(written(list, format)));
           expect([imported.rejects, imported.fault]).toEqual([[], undefined]);
           expect(imported.list).toEqual(list);

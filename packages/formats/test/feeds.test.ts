@@ -40,6 +40,12 @@ const matches =
 
 const startEnd: Twin = (bytes) => meaningful(bytes).map((line) => line.split(',').slice(0, 2).join('-'));
 
+/** Names that stand for all below them as well. */
+const below =
+  (pattern: RegExp): Twin =>
+  (bytes) =>
+    matches(pattern)(bytes).map((name) => `.${name}`);
+
 /**
  * The entries of a file of each format, one line each, in the simplest way that is right for the fixtures.
  */
@@ -62,9 +68,11 @@ const TWINS: { readonly [format in ListFormatName]?: Twin } = {
       }),
   p2p: matches(/^[^#\n]*:([\d.]+)-([\d.]+)$/gm),
   hosts: matches(/^(?:0\.0\.0\.0|127\.0\.0\.1)\s+(?!localhost)(\S+)/gm),
-  adblock: matches(/^\|\|([^*^/\s]+)\^$/gm),
-  dnsmasq: matches(/^server=\/(.+)\/$/gm),
-  rpz: matches(/^([^*@\s]\S*) CNAME \.$/gm),
+  adblock: below(/^\|\|([^*^/\s]+)\^$/gm),
+  dnsmasq: below(/^server=\/(.+)\/$/gm),
+  unbound: below(/^local-zone: "(.+)" always_\w+$/gm),
+  clash: below(/^ {2}- (?:DOMAIN-SUFFIX,|'\+\.)([\w.-]+)'?$/gm),
+  rpz: matches(/^([^@\s]\S*) CNAME \.$/gm),
   ipset: matches(/^add vpn (\S+)$/gm),
   nft: matches(/([\d.]{7,}|[\da-f]*:[\da-f:]+)/g),
   'nft-json': (bytes) => [
@@ -113,7 +121,10 @@ const FEEDS: readonly (readonly [string, ListFormatName, number, number, number]
   ['feeds/drugs-adblock.txt', 'adblock', 26029, 26029, 26029],
   ['feeds/scam-adblock.txt', 'adblock', 959, 949, 949],
   ['feeds/ransomware.dnsmasq.conf', 'dnsmasq', 1904, 1904, 1904],
-  ['feeds/scam.rpz', 'rpz', 6003, 3000, 3000],
+  ['feeds/scam.rpz', 'rpz', 6003, 6000, 3000],
+  ['feeds/scam-wildcard.txt', 'plain', 300, 300, 300],
+  ['feeds/scam.unbound.conf', 'unbound', 301, 300, 300],
+  ['feeds/scam-clash.yaml', 'clash', 301, 300, 300],
   ['feeds/vpn.ipset-save', 'ipset', 6001, 6000, 6000],
   ['feeds/tor.nft', 'nft', 571, 1127, 1127],
   ['feeds/tor.nft.json', 'nft-json', 1, 502, 366],
@@ -135,7 +146,7 @@ const FEEDS: readonly (readonly [string, ListFormatName, number, number, number]
 /** Formats with one entry a line, where every line is an entry, a reject, or skipped for a reason. */
 const BY_LINE: ReadonlySet<ListFormatName> = new Set<ListFormatName>([
   ...(['plain', 'netset', 'scored', 'ranges', 'csv', 'geofeed', 'rir', 'p2p'] as const),
-  ...(['hosts', 'adblock', 'dnsmasq', 'rpz', 'ipset', 'spamhaus'] as const),
+  ...(['hosts', 'adblock', 'dnsmasq', 'unbound', 'clash', 'rpz', 'ipset', 'spamhaus'] as const),
 ]);
 
 /**

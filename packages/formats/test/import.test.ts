@@ -150,52 +150,96 @@ const CASES: readonly Case[] = [
   [
     'adblock',
     '[Adblock Plus 2.0]\n! c\n||a.example^\n||b.example^$important\n# d\n',
-    ['a.example', 'b.example'],
+    ['.a.example', '.b.example'],
     ['comment:3'],
     [],
   ],
   [
     'adblock',
     '||a.example^\n@@||b.example^\n##.ad\nexample.com##.ad\nexample.com#@#.ad\n||c.example^$third-party\n||d.example/path\n/banner/\n||*.e.example^\n||192.0.2.1^\n',
-    ['a.example'],
-    ['exception:1', 'cosmetic:3', 'partial:1', 'pattern:2', 'wildcard:1', 'other-kind:1'],
+    ['.a.example', '*.e.example'],
+    ['exception:1', 'cosmetic:3', 'partial:1', 'pattern:2', 'other-kind:1'],
     [],
   ],
   [
     'adblock',
     '||a.example^\nb.example\n0.0.0.0 c.example\nnot a rule\n||bad_.-.example^\n',
-    ['a.example', 'b.example', 'c.example'],
+    ['.a.example', 'b.example', 'c.example'],
     [],
     ['4:1 bad-adblock-rule', '5:3 bad-label'],
+  ],
+  [
+    'adblock',
+    '||a*.example^\n||*b.example^\n||*.c.*^\n||d.example^$denyallow=e.example\n@@||*.a.example^\n||com^\n||*.co.uk^\n||lan^\n||github.io^\n||bad..example^\n',
+    ['.github.io', '.lan'],
+    ['pattern:3', 'partial:1', 'exception:1'],
+    ['6:3 public-suffix', '7:5 public-suffix', '10:3 bad-label'],
   ],
   // dnsmasq.
   [
     'dnsmasq',
     '# c\nserver=/a.example/\nlocal=/b.example/c.example/\naddress=/d.example/0.0.0.0\naddress=/.e.example/\n',
-    ['a.example', 'b.example', 'c.example', 'd.example', 'e.example'],
+    ['.a.example', '.b.example', '.c.example', '.d.example', '.e.example'],
     ['comment:1'],
     [],
   ],
   [
     'dnsmasq',
     'server=/a.example/\nserver=/b.example/192.0.2.53\naddress=/c.example/192.0.2.1\nserver=/d.example/#\ncache-size=100\nno-resolv\naddress=/*.e.example/\n',
-    ['a.example'],
-    ['redirect:2', 'exception:1', 'directive:2', 'wildcard:1'],
+    ['.a.example', '*.e.example'],
+    ['redirect:2', 'exception:1', 'directive:2'],
     [],
   ],
   [
     'dnsmasq',
+    'address=/a.example/b.example/#\naddress=/c.example/::\nserver=/d.example/9.9.9.9#53\naddress=/*e.example/\naddress=/net/\nserver=/f.example/g.example/#\n',
+    ['.a.example', '.b.example', '.c.example'],
+    ['redirect:1', 'pattern:1', 'exception:1'],
+    ['5:10 public-suffix'],
+  ],
+  [
+    'dnsmasq',
     'server=/a.example/\nserver=/b.example\nserver=/bad..example/\nwhat is this\n',
-    ['a.example'],
+    ['.a.example'],
     [],
     ['2:9 bad-dnsmasq-line', '3:9 bad-label', '4:1 bad-dnsmasq-line'],
+  ],
+  // Unbound.
+  [
+    'unbound',
+    'server:\n# c\nlocal-zone: "a.example" always_nxdomain\nlocal-zone: b.example. refuse # d\n  local-zone: "c.example" static\nlocal-zone: "d.example" "always_null"\n',
+    ['.a.example', '.b.example', '.c.example', '.d.example'],
+    ['directive:1', 'comment:1'],
+    [],
+  ],
+  [
+    'unbound',
+    'local-zone: "a.example" inform_deny\nlocal-zone: "b.example" transparent\nlocal-zone: "c.example" always_transparent\nlocal-zone: "d.example" redirect\nlocal-data: "d.example A 192.0.2.1"\nlocal-zone: "com" deny\nlocal-zone: "e.example"\nwhat is this\n',
+    ['.a.example'],
+    ['exception:2', 'redirect:1', 'directive:1'],
+    ['6:14 public-suffix', '7:1 bad-unbound-line', '8:1 bad-unbound-line'],
+  ],
+  // Clash.
+  [
+    'clash',
+    "payload:\n  # c\n  - DOMAIN-SUFFIX,a.example\n  - DOMAIN,b.example\n  - '+.c.example'\n  - \"d.example\" # e\n  - '*.e.example'\n  - .f.example\n",
+    ['.a.example', 'b.example', '.c.example', 'd.example', '*.e.example', '*.f.example'],
+    ['metadata:1', 'comment:1'],
+    [],
+  ],
+  [
+    'clash',
+    'DOMAIN-SUFFIX,a.example,REJECT\nDOMAIN-SUFFIX, b.example # c\nDOMAIN-SUFFIX,c.example,DIRECT\nDOMAIN,d.example,Proxy\nDOMAIN-KEYWORD,ads\nIP-CIDR,192.0.2.0/24,no-resolve\nDOMAIN-SUFFIX,com\nDOMAIN,com\nDOMAIN,*.e.example\n- 192.0.2.1\n',
+    ['com', '.a.example', '.b.example'],
+    ['exception:1', 'redirect:1', 'pattern:1', 'other-kind:1'],
+    ['7:15 public-suffix', '9:8 bad-label', '10:3 address-among-names'],
   ],
   // Response policy zones.
   [
     'rpz',
     '$TTL 60\n@ IN SOA localhost. root.localhost. (\n 1 2 3\n 4 5 )\n IN NS localhost.\na.example CNAME . ; c\n*.a.example CNAME .\nb.example 60 IN CNAME *.\nc.example A 0.0.0.0\n  AAAA ::\n',
-    ['a.example', 'b.example', 'c.example'],
-    ['metadata:6', 'wildcard:1'],
+    ['.a.example', 'b.example', 'c.example'],
+    ['metadata:6'],
     [],
   ],
   [
@@ -204,6 +248,13 @@ const CASES: readonly Case[] = [
     ['a.example'],
     ['metadata:1', 'exception:1', 'partial:1', 'redirect:1', 'directive:1'],
     [],
+  ],
+  [
+    'rpz',
+    '$ORIGIN rpz.test.\n*.a.example.rpz.test. CNAME .\n*.b.example CNAME rpz-passthru.\n*.c.example CNAME *.\n*.rpz.test. CNAME .\n*.com CNAME .\ncom CNAME .\n',
+    ['com', '*.a.example', '*.c.example'],
+    ['metadata:1', 'exception:1', 'pattern:1'],
+    ['6:3 public-suffix'],
   ],
   [
     'rpz',
@@ -315,7 +366,14 @@ const CASES: readonly Case[] = [
     ['2:1 bad-record', '3:10 bad-address'],
   ],
   ['misp', '{"list": ["192.0.2.0/24", "FE80::/10"], "type": "cidr"}', ['192.0.2.0/24', 'fe80::/10'], [], []],
-  ['misp', '{"list": [".gov", "a.example"], "type": "hostname"}', ['a.example'], ['wildcard:1'], []],
+  ['misp', '{"list": [".gov", "a.example"], "type": "hostname"}', ['a.example'], [], ['1:13 public-suffix']],
+  [
+    'misp',
+    '{"list": [".metrics.example", "a.example"], "type": "hostname"}',
+    ['a.example', '.metrics.example'],
+    [],
+    [],
+  ],
   [
     'json',
     '["192.0.2.1", "2001:db8::/32", 7, "a.example"]',
@@ -524,10 +582,69 @@ describe('importList: the list', () => {
     expect(imported.list).toMatchObject({ kind: 'names', resolve: true });
   });
 
-  it('says why a wildcard is no entry', () => {
-    const { rejects } = importText('a.example\n*.b.example\n');
-    expect(rejects).toMatchObject([{ line: 2, column: 1, code: 'unsupported' }]);
-    expect(rejects[0]?.reason).toMatch(/is a wildcard, and a list holds single names/);
+  it.each([
+    ['mixed, as written', 'a.example\n*.a.example\n*.b.example\n', ['.a.example', '*.b.example'], 0],
+    ['*.name alone', '# c\n*.a.example\n\n*.b.example # d\n', ['.a.example', '.b.example'], 2],
+    ['*.name and what is no entry', 'not a list\n*.a.example\n', ['.a.example'], 1],
+    ['*.name and .name', '*.a.example\n.b.example\n', ['*.a.example', '.b.example'], 0],
+    ['.name, and +.name of Clash', '.a.example\n+.b.example\n', ['.a.example', '.b.example'], 0],
+    ['in any case, with a dot at the end', '*.A.example.\nB.example\n', ['*.a.example', 'b.example'], 0],
+    ['in a table', 'domain,note\n*.a.example,x\n.b.example,y\n', ['*.a.example', '.b.example'], 0],
+    ['in JSON', '["*.a.example", ".b.example"]', ['*.a.example', '.b.example'], 0],
+  ] as const)('names below others: %s', (_, text, names, widened) => {
+    for (const options of [{}, { onEntry: () => undefined }]) {
+      const imported = importText(text, options);
+      expect([textsOf(imported.list), imported.widened]).toEqual([names, widened]);
+    }
+  });
+
+  it('tells each entry as it stands in the list', () => {
+    const told: string[] = [];
+    const onEntry = (line: number, column: number, canonical: () => string): void => {
+      told.push(`${line}:${column} ${canonical()}`);
+    };
+    importText('*.a.example\n*.b.example\n', { onEntry });
+    importText('||c.example^\nd.example\n', { onEntry, subdomains: true });
+    expect(told).toEqual(['1:3 .a.example', '2:3 .b.example', '1:3 .c.example', '2:1 .d.example']);
+  });
+
+  it.each([
+    ['plain', 'a.example\n*.b.example\n', ['.a.example', '*.b.example']],
+    ['csv', 'domain,note\na.example,x\n', ['.a.example']],
+    ['json', '["a.example"]', ['.a.example']],
+    [
+      'adblock',
+      '! c\n||a.example^\nb.example\n0.0.0.0 c.example\n',
+      ['.a.example', '.b.example', 'c.example'],
+    ],
+  ] as const)('with subdomains a name that stands alone means all below it: %s', (format, text, names) => {
+    const imported = importText(text, { format, subdomains: true });
+    expect([textsOf(imported.list), imported.rejectCount]).toEqual([names, 0]);
+    expect(textsOf(importText(text, { format, subdomains: false }).list)).toEqual(
+      textsOf(importText(text, { format }).list),
+    );
+  });
+
+  it.each([
+    ['hosts', '0.0.0.0 a.example\n'],
+    ['rpz', 'a.example CNAME .\n'],
+    ['clash', 'DOMAIN,a.example\n'],
+  ] as const)('subdomains is refused where the format says what a name is: %s', (format, text) => {
+    const { fault, entries } = importText(text, { format, subdomains: true });
+    expect([fault?.code, entries]).toEqual(['useless-filter', 0]);
+    expect(fault?.reason).toContain(`the format ${format} says itself what its names mean`);
+  });
+
+  it.each([
+    ['plain', '.com\n*.com\nCo.Uk\n.foo.ck\n.github.io\n.lan\n', {}, ['1:2', '2:3', '4:2']],
+    ['plain', 'com\na.example\n', { subdomains: true }, ['1:1']],
+    ['json', '["*.com", ".jp."]', {}, ['1:5', '1:13']],
+  ] as const)('what is below a public suffix is a reject: %s %j', (format, text, options, places) => {
+    const { rejects } = importText(text, { format, ...options });
+    expect(rejects.map(({ line, column, code }) => `${line}:${column} ${code}`)).toEqual(
+      places.map((place) => `${place} public-suffix`),
+    );
+    expect(importText(text, { format, ...options, allowPublicSuffixes: true }).rejects).toEqual([]);
   });
 
   it.each([

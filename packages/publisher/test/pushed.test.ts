@@ -8,12 +8,18 @@ import { bytesOf } from './fresh-publisher.ts';
 
 const NOW = 1_700_000_000;
 
-function push(name: string, bytes: Uint8Array, list?: string): PushedParts {
+function push(
+  name: string,
+  bytes: Uint8Array,
+  list?: string,
+  names: Pick<PushInput, 'resolve' | 'subdomains' | 'allowPublicSuffixes'> = {},
+): PushedParts {
   const input: PushInput = {
     action: 'replace',
     list,
     policy: undefined,
     replaceAll: false,
+    ...names,
     files: [{ name, role: 'pushed', bytes }],
   };
   return readPushed(input, NOW);
@@ -39,6 +45,22 @@ describe('pushed list files', () => {
     expect(list?.kind).toBe(kind);
     expect(list === undefined ? 0 : entryCount(list)).toBe(count);
     expect(pushed.policies.size).toBe(0);
+  });
+
+  it('names below others come with what is said of the names of the push', () => {
+    const text = bytesOf('||a.example^\nb.example\n||co.uk^\n');
+    expect(push('ads', text).rejects).toMatchObject([{ line: 3, column: 3, code: 'public-suffix' }]);
+    const taken = push('ads', text, undefined, {
+      resolve: 'firewall',
+      subdomains: true,
+      allowPublicSuffixes: true,
+    });
+    expect(taken.rejects).toEqual([]);
+    expect(taken.lists.get('ads')).toEqual(nameListOf(['.a.example', '.b.example', '.co.uk'], 'firewall'));
+    const resolved = push('ads', bytesOf('a.example\n'), undefined, { resolve: 'publisher' });
+    expect(resolved.lists.get('ads')).toEqual(nameListOf(['a.example'], true));
+    const yaml = push('ads.yaml', bytesOf("payload:\n  - '+.a.example'\n  - b.example\n"));
+    expect(yaml.lists.get('ads')).toEqual(nameListOf(['.a.example', 'b.example'], false));
   });
 
   it('one bad line refuses, what is knowingly not used does not', () => {

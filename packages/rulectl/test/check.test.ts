@@ -88,6 +88,7 @@ describe('check --json', () => {
       { file: 'good.yaml', line: 3, kind: 'entry', canonical: '198.51.100.0/24' },
       { file: 'good.yaml', line: 5, kind: 'rule', canonical: 'action=drop dst=@drop' },
       { file: 'good.yaml', line: 5, kind: 'rule', canonical: 'action=accept' },
+      { file: 'lists/drop.txt', kind: 'list', format: 'plain', skipped: [] },
       {
         file: 'good.yaml',
         kind: 'warning',
@@ -96,6 +97,18 @@ describe('check --json', () => {
         reason: expect.stringContaining('no rule uses list spare'),
       },
       { kind: 'summary', files: 1, rules: 2, entries: 2, rejects: 0, warnings: 1 },
+    ]);
+    expect(exit).toBe(0);
+  });
+
+  it('tells names below others as they are read, and that wildcards alone mean the names, too', async () => {
+    folder.write('below.txt', '*.a.example\n*.b.example\n');
+    const { exit, stdout } = await check(['below.txt', '--json', '--resolve', 'firewall']);
+    expect(ndjson(stdout)).toMatchObject([
+      { line: 1, kind: 'entry', canonical: '.a.example' },
+      { line: 2, kind: 'entry', canonical: '.b.example' },
+      { kind: 'list', format: 'plain', skipped: [], widened: 2 },
+      { kind: 'summary', entries: 2, rejects: 0, warnings: 0 },
     ]);
     expect(exit).toBe(0);
   });
@@ -199,6 +212,40 @@ describe('check for people', () => {
     const { exit, stderr } = await check(args);
     expect(stderr).toContain(`rulectl: ${message}`);
     expect(exit).toBe(2);
+  });
+
+  it('says what lists leave out, also those that documents name, and what wildcards mean', async () => {
+    folder.write('ads.txt', '||a.example^\n@@||b.example^\n@@||c.example^\n##.ad\nd.example\n');
+    folder.write('below.txt', '*.a.example\n');
+    folder.write('ads.yaml', 'lists: { ads: { file: ads.txt, resolve: firewall, subdomains: true } }\n');
+    const left =
+      'ads.txt:2: not used: 2 exceptions, which would allow what the list blocks: no list carries them yet (exception)\n' +
+      'ads.txt:4: not used: 1 rules that hide parts of pages (cosmetic)\n';
+    const document = await check(['ads.yaml']);
+    expect(document.stdout).toBe(`${left}ads.yaml: a rule set document, 2 entries, nothing refused\n`);
+    const lists = await check(['ads.txt', 'below.txt', '--resolve', 'firewall']);
+    expect(lists.stdout).toBe(
+      `${left}below.txt: 1 entry *.name is read as .name, which is the name and all below it: the file has no others\n` +
+        'ads.txt: a list of names (adblock), 2 entries, nothing refused\n' +
+        'below.txt: a list of names (plain), 1 entry, nothing refused\n',
+    );
+    expect([document.exit, lists.exit]).toEqual([0, 0]);
+  });
+
+  it('warns of names below others, which a push needs resolve: firewall for', async () => {
+    folder.write('ads.txt', '||a.example^\n');
+    const { exit, stdout } = await check(['ads.txt']);
+    expect(stdout).toContain('list ads has entries for names below others (1)');
+    expect(stdout).toContain('1 entry, 1 warning, nothing refused');
+    expect(exit).toBe(0);
+  });
+
+  it('refuses what is below a public suffix, unless told otherwise', async () => {
+    folder.write('tld.txt', '||com^\n||a.example^\n');
+    const args = ['tld.txt', '--resolve', 'firewall'];
+    const refused = await check(args);
+    expect(refused.stdout).toContain('tld.txt:1:3: public-suffix: "com" is a public suffix');
+    expect([refused.exit, (await check([...args, '--allow-public-suffixes'])).exit]).toEqual([2, 0]);
   });
 
   it('places the reject of a named file that is not there in the document', async () => {

@@ -16,6 +16,8 @@ import { atOnce, type Pieces } from './pieces.ts';
 
 /** What stands in a key beside the characters of labels. */
 export const KeyByte = { self: 0, below: 1, both: 2, separator: 3 } as const;
+/** The end of a key: what an entry stands for. */
+export type KeyEnd = (typeof KeyByte)['self' | 'below' | 'both'];
 
 /** Longest key: a name and its end. */
 export const KEY_MAX_BYTES = HOST_NAME_MAX_BYTES + 1;
@@ -631,10 +633,11 @@ export class NamesBuilder {
   }
 
   /**
-   * Adds the name that is written in `bytes[start, end)`, in any case and with or without a dot at its end.
-   * False, and nothing is added, if it is none: `parseHostName` says why.
+   * Adds the name that is written in `bytes[start, end)`, in any case and with or without a dot at its end, for
+   * what the end of a key says that it stands for. False, and nothing is added, if it is none: `parseHostName`
+   * says why.
    */
-  addWritten(bytes: Uint8Array, start: number, end: number): boolean {
+  addWritten(bytes: Uint8Array, start: number, end: number, scope: KeyEnd = KeyByte.self): boolean {
     const last = bytes[end - 1] === DOT ? end - 1 : end;
     if (last - start > HOST_NAME_MAX_BYTES || last <= start) return false;
     const key = this.#keys.room(KEY_MAX_BYTES);
@@ -653,7 +656,7 @@ export class NamesBuilder {
       if (!isLabel(key, labelStart, at)) return false;
       if (labelStart === keyStart && isNumber(key, keyStart, at)) return false;
       labelEnd = i;
-      key[at++] = i >= start ? KeyByte.separator : KeyByte.self;
+      key[at++] = i >= start ? KeyByte.separator : scope;
     }
     this.#begin();
     this.#keys.advance(at - keyStart, 1);

@@ -17,6 +17,8 @@ export const WHOLE: ReadingJob['reading'] = {
   tag: [],
   set: [],
   members: [],
+  subdomains: false,
+  allowPublicSuffixes: false,
 };
 
 /** To read some files, which end where they should unless `end` says otherwise. */

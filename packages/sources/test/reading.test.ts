@@ -87,6 +87,26 @@ describe('readSource', () => {
     );
   });
 
+  it('joins names below others, and tells what all files leave out', async () => {
+    const files = {
+      'a.txt': '! x\n||a.example^\n@@||b.example^\n',
+      'b.conf': 'server=/c.example/#\naddress=/d.example/\n',
+      'c.txt': '*.e.example\n',
+      'd.txt': '*.a.example\nd.example\n*.f.example\n',
+      'e.txt': '||bad..name^\n||com^\n||g.example^\n! y\n',
+    };
+    const read = await readSource(jobOf(files, { resolve: 'firewall', rejectShare: 1 }));
+    const names = ['.a.example', '.d.example', '.e.example', '*.f.example', '.g.example'];
+    expect(read).toMatchObject({
+      list: nameListOf(names, 'firewall'),
+      leftOut: [{ code: 'exception', count: 2 }],
+      rejectCount: 2,
+    });
+    const wide = { ...WHOLE, subdomains: true, allowPublicSuffixes: true };
+    const more = await readSource(jobOf({ 'a.txt': 'a.example\n*.com\n' }, { reading: wide }));
+    expect(more).toMatchObject({ list: nameListOf(['.a.example', '*.com'], false), leftOut: [] });
+  });
+
   it('bounds what all inputs together unpack to', async () => {
     const line = '192.0.2.1\n';
     const twice = { 'a.gz': gzipSync(line.repeat(60)), 'b.gz': gzipSync(line.repeat(60)) };

@@ -22,6 +22,7 @@ import {
   EDIT_LINES_MAX,
   ENTRY_TEXT_MAX_BYTES,
   FILE_NAME_MAX_BYTES,
+  LEFT_OUT_SHOWN_MAX,
   LINEAGE_BYTES,
   LIST_FORMATS_SHOWN_MAX,
   PROTECTED_SHOWN_MAX,
@@ -102,6 +103,10 @@ export const CONTROL_FIELDS = {
      * publisher's formats.
      */
     format: optional(code),
+    /** How lists of names among them are read and used; documents say it themselves. */
+    resolve: optional(oneOf('publisher', 'firewall')),
+    subdomains: optional(boolean),
+    allowPublicSuffixes: optional(boolean),
     /** Also remove the lists and policies that the files do not name. */
     replaceAll: boolean,
     ...releasing,
@@ -392,6 +397,8 @@ export const RECORD_FIELDS = {
     /** Lines that its source has and nobody can use, and the first of them. */
     rejects: uint,
     reject: optional(text),
+    /** What its source has and was knowingly not used, by kind. */
+    leftOut: optional(listOf(mapOf({ code, count: uint }), LEFT_OUT_SHOWN_MAX)),
     /** Entries that held addresses which must never be blocked, and some of those addresses. */
     protected: uint,
     protectedPrefixes: listOf(prefixText, PROTECTED_SHOWN_MAX),

@@ -6,7 +6,7 @@
  * file) and hands over bytes; nothing here makes a string for each address.
  */
 
-import { aggregatePrefixes, type List, NamesBuilder } from '@rulecast/rules';
+import { aggregatePrefixes, KeyByte, type KeyEnd, type List, NamesBuilder } from '@rulecast/rules';
 import { asBuffer, ColumnCounter, quoteBytes } from '../text/bytes.ts';
 import { EntryReader } from '../text/entries.ts';
 import {
@@ -14,13 +14,16 @@ import {
   type EntryFault,
   EntryFaultCode,
   isAddressLike,
+  markedScope,
   readName,
   type ShortPrefixes,
+  suffixMarkBytes,
   type TokenEnd,
   withShort,
 } from '../text/entry.ts';
 import { type FormatLimits, withLimits } from '../text/limits.ts';
 import type { LineSink } from '../text/lines.ts';
+import { publicSuffixFault } from '../text/public-suffix.ts';
 import { type Reject, RejectLog, TextFault } from '../text/reject.ts';
 import type { DeclaredCount, ImportOptions, SkipCode, Skipped } from './options.ts';
 
@@ -54,6 +57,12 @@ export class Collector implements LineSink {
   readonly reader: EntryReader;
   /** Keeps the names. Only the tight loop of plain lists pushes here itself. */
   readonly names: NamesBuilder;
+  /** What a name stands for of which nothing is said. */
+  readonly scope: KeyEnd;
+  /** `*.name` means the name as well: the file has nothing but such. */
+  isOfWildcards = false;
+  /** How many entries were read so. */
+  widened = 0;
   readonly #columns: ColumnCounter;
   readonly #skips = new Map<SkipCode, SkipCount>();
   #hasTooMany = false;
@@ -66,6 +75,7 @@ export class Collector implements LineSink {
     this.options = options;
     this.limits = withLimits(options.limits);
     this.#kind = kind;
+    this.scope = options.subdomains === true ? KeyByte.both : KeyByte.self;
     this.#columns = new ColumnCounter(this.bytes);
     this.names = new NamesBuilder(bytes.length);
     this.rejects = new RejectLog(this.limits.rejectsKept, options.onReject);
@@ -143,18 +153,31 @@ export class Collector implements LineSink {
     return this.#used('prefixes', this.bytes, at);
   }
 
-  /** Reads text[start, end) as a host name, and uses it; false if it is rejected. */
-  name(text: Uint8Array, start: number, end: number): boolean {
+  /** Reads text[start, end) as a host name that stands for `scope`, and uses it; false if it is rejected. */
+  name(text: Uint8Array, start: number, end: number, scope: KeyEnd = KeyByte.self): boolean {
     if (isAddressLike(text, start, end)) return this.refuseAddress(text, start, end, bareTokenEnd);
-    if (this.kind !== 'prefixes' && this.wholeName(text, start, end)) return true;
+    const isChecked = scope !== KeyByte.self && this.options.allowPublicSuffixes !== true;
+    const fault = isChecked ? publicSuffixFault(text, start, end) : undefined;
+    if (fault !== undefined) return this.refuse(text, fault);
+    if (this.kind !== 'prefixes' && this.#wholeName(text, start, end, scope)) return true;
     const name = readName(text, start, end);
     if (typeof name !== 'string') return this.refuse(text, name);
     return this.refuseKind(EntryFaultCode.name, text, start, end);
   }
 
-  /** Uses text[start, end) if it is a host name. Returns false, having done nothing, if not. */
-  wholeName(text: Uint8Array, start: number, end: number): boolean {
-    return this.names.addWritten(text, start, end) && this.#used('names', text, start);
+  /** Likewise an entry that may say itself that it stands for names below. */
+  nameEntry(text: Uint8Array, start: number, end: number): boolean {
+    const markBytes = suffixMarkBytes(text, start);
+    if (markBytes === 0) return this.name(text, start, end, this.scope);
+    const scope = markedScope(text, start);
+    const isWidened = scope === KeyByte.below && this.isOfWildcards;
+    const isUsed = this.name(text, start + markBytes, end, isWidened ? KeyByte.both : scope);
+    if (isUsed && isWidened) this.widened++;
+    return isUsed;
+  }
+
+  #wholeName(text: Uint8Array, start: number, end: number, scope: KeyEnd): boolean {
+    return this.names.addWritten(text, start, end, scope) && this.#used('names', text, start);
   }
 
   /**
@@ -169,7 +192,9 @@ export class Collector implements LineSink {
 
   /** Reads text[start, end) as what the list holds. */
   entry(text: Uint8Array, start: number, end: number): boolean {
-    return isAddressLike(text, start, end) ? this.address(text, start, end) : this.name(text, start, end);
+    return isAddressLike(text, start, end)
+      ? this.address(text, start, end)
+      : this.nameEntry(text, start, end);
   }
 
   /** Counts something that is knowingly not used, in the line at hand or another one. */

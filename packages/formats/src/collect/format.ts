@@ -38,7 +38,7 @@ export interface ListFormat {
 export const LIST_FORMATS = [
   {
     name: 'plain',
-    title: 'one address, CIDR, range or host name a line',
+    title: 'one address, CIDR, range or host name a line; *.name and .name for names below',
     extensions: ['.txt', '.list', '.lst', '.ip'],
     holds: 'either',
     filters: [],
@@ -114,8 +114,22 @@ export const LIST_FORMATS = [
     filters: [],
   },
   {
+    name: 'unbound',
+    title: 'Unbound configuration: local-zone: "name" of a type that refuses',
+    extensions: [],
+    holds: 'names',
+    filters: [],
+  },
+  {
+    name: 'clash',
+    title: 'rule providers of Clash and mihomo: DOMAIN-SUFFIX,name, DOMAIN,name and +.name',
+    extensions: [],
+    holds: 'names',
+    filters: [],
+  },
+  {
     name: 'rpz',
-    title: 'DNS response policy zone: name CNAME .',
+    title: 'DNS response policy zone: name CNAME . and *.name CNAME .',
     extensions: ['.rpz', '.zone'],
     holds: 'names',
     filters: [],

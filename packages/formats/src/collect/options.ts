@@ -1,12 +1,12 @@
 /** What is asked of an import, and what it says of the lines that it knowingly did not use. */
 
 import type { List, NameList } from '@rulecast/rules';
-import type { EntrySink, HostBits } from '../text/entry.ts';
+import type { EntrySink, HostBits, NameReading } from '../text/entry.ts';
 import type { FormatLimits } from '../text/limits.ts';
 import type { Reject } from '../text/reject.ts';
 import type { ListFormatName } from './format.ts';
 
-export interface ImportOptions {
+export interface ImportOptions extends NameReading {
   /** Without it the content decides. */
   readonly format?: ListFormatName;
   /** What the list must hold; without it the format or the first entry decides. */
@@ -50,14 +50,13 @@ export const SKIP_REASONS = {
   comment: 'comments',
   metadata: 'lines that describe the file or its sets',
   'local-name': 'names of the machine itself, such as localhost',
-  exception: 'exceptions, which would allow what the list blocks',
+  exception: 'exceptions, which would allow what the list blocks: no list carries them yet',
   cosmetic: 'rules that hide parts of pages',
   pattern: 'patterns of addresses of pages, which are more or less than a name',
   partial: 'entries that hold for certain ports, sites or kinds of requests only',
   directive: 'other settings of the program whose configuration it is',
   redirect: 'names that are sent elsewhere and not blocked',
-  wildcard: 'wildcards: a list of names holds single names',
-  'other-kind': 'values that are neither addresses nor names',
+  'other-kind': 'values of another kind than the list holds',
   asn: 'AS numbers',
   unallocated: 'addresses that belong to nobody yet',
   'other-column': 'addresses in other columns or under other keys',

@@ -4,7 +4,6 @@
  */
 
 import type { NameList } from '@rulecast/rules';
-import type { TextNode } from '../document/node.ts';
 import { DEFAULT_TOLERANCE } from '../list/acceptance.ts';
 import { FORMAT_LIMITS } from '../text/limits.ts';
 import { FETCH_KEYS, ofUrl } from './fetch.ts';
@@ -24,7 +23,6 @@ import {
   word,
   words,
 } from './key.ts';
-import type { ConfigReader } from './reader.ts';
 import { BYTES_SOURCES, CUT_SOURCES, READ_SOURCES, READING_KEYS } from './reading.ts';
 import { orWord, printShare, readCount, readDuration, readShare } from './value.ts';
 
@@ -130,7 +128,7 @@ export const LIST_KEYS = {
   match: withSources(['dir'], words('globs of the files of a directory; a `!` before one leaves out')),
   ...FETCH_KEYS,
   table: withSources(CUT_SOURCES, text('the table that it is cut from; without, the only one of its kind')),
-  names: texts(namesOf, 'host names, written out', 'sequence'),
+  names: texts((nodes) => nodes, 'host names, written out', 'sequence'),
   entries: prefixes('addresses, CIDRs and ranges, written out'),
   union: words('other lists, of which it holds what any of them does'),
   intersect: words('other lists, of which it holds what all of them do'),
@@ -185,10 +183,6 @@ function resolveKey(sentence: string): Key<NameList['resolve']> {
     return said === undefined || said === 'firewall' ? said : said !== 'false';
   };
   return { ...choice, read };
-}
-
-function namesOf(nodes: readonly TextNode[], _key: string, reader: ConfigReader): readonly string[] {
-  return reader.names(nodes);
 }
 
 /**

@@ -19,7 +19,7 @@ import {
   type SourceKey,
 } from './list-keys.ts';
 import { ConfigFault, type ConfigReader, keyOffsetOf, textsOf } from './reader.ts';
-import { BYTES_SOURCES, CUT_SOURCES, type ReadingConfig, readingOf } from './reading.ts';
+import { BYTES_SOURCES, CUT_SOURCES, nameReadingOf, type ReadingConfig, readingOf } from './reading.ts';
 import type { TableConfig } from './table.ts';
 
 export type ListSource =
@@ -207,7 +207,10 @@ function sourceOf(
     case 'asn':
       return cutOf(key, node, said.table, context);
     case 'names': {
-      const { names = [], resolve } = said;
+      const { resolve, publish, suffixes } = said;
+      // What nobody uses for rules, and what the firewall's DNS judges by, may have names below.
+      const takesSuffixes = resolve === 'firewall' || publish === false || suffixes === 'as-names';
+      const names = reader.names(said.names ?? [], nameReadingOf(said), takesSuffixes);
       if (names.length > RESOLVED_NAMES_MAX && resolve !== false && resolve !== 'firewall') {
         const reason = `list ${name} has ${names.length} names; rules can use a list of at most ${RESOLVED_NAMES_MAX}: say resolve: firewall, or resolve: false to carry it unused`;
         reader.fault(keyOffset, ConfigFault.limit, reason);

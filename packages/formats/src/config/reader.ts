@@ -8,6 +8,7 @@ import type { PrefixSet } from '@rulecast/rules';
 import { type ItemSinks, namesOfItems, prefixesOfItems } from '../document/items.ts';
 import type { MappingNode, TextNode, TreeNode } from '../document/node.ts';
 import type { PlaceOf } from '../document/tree.ts';
+import type { NameReading } from '../text/entry.ts';
 import type { DocumentReject, RejectLog } from '../text/reject.ts';
 
 /** A text of the configuration with its place, for who checks it further. */
@@ -62,9 +63,9 @@ export class ConfigReader {
     return prefixesOfItems(nodes, this.#items);
   }
 
-  /** Host names in normal form. */
-  names(nodes: readonly TextNode[]): readonly string[] {
-    return namesOfItems(nodes, this.#items);
+  /** Names in normal form, of a list that may have entries for names below, or not. */
+  names(nodes: readonly TextNode[], reading: NameReading, takesSuffixes: boolean): readonly string[] {
+    return namesOfItems(nodes, this.#items, reading, takesSuffixes);
   }
 
   textOf(node: TextNode): ConfigText {

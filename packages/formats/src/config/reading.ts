@@ -9,8 +9,8 @@ import {
   listFormat,
 } from '../collect/format.ts';
 import type { MappingNode } from '../document/node.ts';
-import type { HostBits } from '../text/entry.ts';
-import { each, type Key, type Keys, scalar, type Values, withSources, word, words } from './key.ts';
+import type { HostBits, NameReading } from '../text/entry.ts';
+import { each, flag, type Key, type Keys, scalar, type Values, withSources, word, words } from './key.ts';
 import { ConfigFault, type ConfigReader } from './reader.ts';
 import { fault, type ValueResult } from './value.ts';
 
@@ -18,7 +18,7 @@ import { fault, type ValueResult } from './value.ts';
  * How bytes become entries; undefined and empty: as the content itself says, and everything. Filters are
  * those of ImportOptions.
  */
-export interface ReadingConfig {
+export interface ReadingConfig extends Required<NameReading> {
   readonly format: ListFormatName | undefined;
   readonly hostBits: HostBits;
   /** Title, or number from 1, of the column that holds the entries. */
@@ -43,6 +43,9 @@ export const BYTES_SOURCES = ['file', 'dir', 'url'] as const;
 export const CUT_SOURCES = ['country', 'asn'] as const;
 /** Sources of what somebody else wrote. */
 export const READ_SOURCES = [...BYTES_SOURCES, ...CUT_SOURCES] as const;
+
+/** Sources of names that somebody wrote. */
+const NAME_SOURCES = [...BYTES_SOURCES, 'names'] as const;
 
 const ofBytes = <K extends Key<unknown>>(key: K): K => withSources(BYTES_SOURCES, key);
 
@@ -77,6 +80,14 @@ export const READING_KEYS = {
   tag: ofBytes(words('only entries with one of these tags')),
   set: ofBytes(words('only elements of these sets')),
   members: ofBytes(words('globs of the files of an archive; a `!` before one leaves out')),
+  subdomains: withSources(
+    NAME_SOURCES,
+    flag('whether a name that stands alone means all names below it, too', false),
+  ),
+  'allow-public-suffixes': withSources(
+    NAME_SOURCES,
+    flag('whether entries may stand for all below a public suffix, such as `com`', false),
+  ),
 } as const satisfies Keys;
 
 /** What a list says of how its bytes are read. */
@@ -111,7 +122,16 @@ export function readingOf(
     tag,
     set,
     members,
+    ...nameReadingOf(said),
   };
+}
+
+/** What a list says of how its names are read. */
+export function nameReadingOf({
+  subdomains,
+  'allow-public-suffixes': allowed,
+}: Pick<Values<typeof READING_KEYS>, 'subdomains' | 'allow-public-suffixes'>): Required<NameReading> {
+  return { subdomains: subdomains === true, allowPublicSuffixes: allowed === true };
 }
 
 /** A filter that the stated format has nothing for would leave everything out. */

@@ -3,7 +3,8 @@
  * files beside it. Everything that is wrong is reported in one pass, each with its place in the file it
  * stands in.
  *
- *     lists:    NAME: { entries: […] } | { names: […], resolve, suffixes } | { file, resolve, suffixes }
+ *     lists:    NAME: { entries: […] } | { names: […], NAMES } | { file, NAMES }
+ *     NAMES:    resolve, suffixes, subdomains, allow-public-suffixes
  *     common:   { egress: RULES, ingress: RULES, blocked, unlisted }
  *     policies: NAME: { prefixes: […], default: drop | accept, exceptions: { egress: RULES, ingress: RULES }, egress: RULES, ingress: RULES, blocked, unlisted }
  *     unmatched: drop | accept
@@ -43,7 +44,7 @@ import {
   type Run,
   RunBuilder,
 } from '@rulecast/rules';
-import { importList } from '../list/import.ts';
+import { type ImportedList, importList } from '../list/import.ts';
 import { columnAt, quote } from '../text/bytes.ts';
 import {
   type EntryFault,
@@ -51,6 +52,7 @@ import {
   type EntrySink,
   type HostBits,
   hostBitsFault,
+  type NameReading,
   partNameReason,
   prefixFault,
 } from '../text/entry.ts';
@@ -94,6 +96,8 @@ export interface RuleSetDocument {
   readonly unmatched: Action | undefined;
   /** The files it names, as `documentReferences` gives them. */
   readonly references: readonly string[];
+  /** The lists among those files, by their names. */
+  readonly imported: ReadonlyMap<string, ImportedList>;
   /** The first rejects. Lists and policies hold what could be read; use them only without any. */
   readonly rejects: readonly DocumentReject[];
   readonly rejectCount: number;
@@ -145,6 +149,7 @@ class DocumentReader {
   readonly #onEntry: DocumentEntrySink | undefined;
   readonly #rejects: RejectLog<DocumentReject>;
   readonly #references = new Set<string>();
+  readonly #imported = new Map<string, ImportedList>();
   readonly #lists = new Map<string, List>();
   readonly #policies = new Map<string, Policy>();
   #unmatched: Action | undefined;
@@ -171,6 +176,7 @@ class DocumentReader {
       policies: this.#policies,
       unmatched: this.#unmatched,
       references: [...this.#references],
+      imported: this.#imported,
       rejects: this.#rejects.kept,
       rejectCount: this.#rejects.count,
     };
@@ -267,18 +273,19 @@ class DocumentReader {
     const read = this.#listOf(value, resolve, hostBits, suffixes !== undefined);
     const isPlain = suffixes !== undefined && read?.kind === 'names';
     const list = isPlain ? { ...read, names: plainNames(read.names).names } : read;
+    if (list?.kind === 'prefixes') this.#refuseKeysOfNames(value);
     if (list !== undefined && named) this.#lists.set(name, list);
     if (hostBitsNode !== undefined && list?.kind === 'names') {
       const reason = 'host-bits: is for lists of addresses: leave it out';
       this.#reject(hostBitsNode.offset, DocumentFault.hostBits, reason);
     }
-    if (list === undefined || list.kind === 'names') return;
-    for (const [key, node] of [
-      ['resolve', resolveNode],
-      ['suffixes', suffixes],
-    ] as const) {
-      if (node !== undefined)
-        this.#reject(node.offset, DocumentFault.resolve, `${key}: is for lists of names: leave it out`);
+  }
+
+  #refuseKeysOfNames(node: MappingNode): void {
+    for (const key of ['resolve', 'suffixes', 'subdomains', 'allow-public-suffixes']) {
+      const value = childOf(node, key);
+      const reason = `${key}: is for lists of names: leave it out`;
+      if (value !== undefined) this.#reject(value.offset, DocumentFault.resolve, reason);
     }
   }
 
@@ -303,8 +310,9 @@ class DocumentReader {
     }
     const names = childOf(node, 'names');
     if (names?.kind === 'sequence') {
-      const takesWildcards = takesSuffixes || isOfFirewall(resolve);
-      return nameListOf(namesOfItems(textsOf(names), this.#itemSinks(), takesWildcards), resolve);
+      const reading = nameReadingIn(node);
+      const takesMarks = takesSuffixes || isOfFirewall(resolve);
+      return nameListOf(namesOfItems(textsOf(names), this.#itemSinks(), reading, takesMarks), resolve);
     }
     const file = childOf(node, 'file');
     if (file?.kind !== 'text') return undefined;
@@ -316,10 +324,12 @@ class DocumentReader {
     const text = importList(referenced.name, referenced.bytes, {
       ...kind,
       ...sink,
+      ...nameReadingIn(node),
       resolve,
       hostBits,
       limits,
     });
+    this.#imported.set(referenced.name, text);
     this.#addRejects(referenced.name, text.rejects, text.rejectCount);
     return text.list;
   }
@@ -468,6 +478,15 @@ function nameTermsIn(node: MappingNode): Pick<Policy, 'blocked' | 'unlisted'> {
   const blocked = said('blocked', OF_NAMES.blocked.enum);
   const unlisted = said('unlisted', OF_NAMES.unlisted.enum);
   return { ...(blocked && { blocked }), ...(unlisted && { unlisted }) };
+}
+
+/** How the names of a list are read; the schema refuses other words. */
+function nameReadingIn(node: MappingNode): NameReading {
+  const isSaid = (key: string): boolean => {
+    const value = childOf(node, key);
+    return value?.kind === 'text' && value.value === 'true';
+  };
+  return { subdomains: isSaid('subdomains'), allowPublicSuffixes: isSaid('allow-public-suffixes') };
 }
 
 function isOfFirewall(resolve: NameList['resolve']): boolean {

@@ -1,9 +1,16 @@
 /** Entries that stand in a document or a configuration, one an item: read as those of a list are. */
 
-import type { PrefixSet } from '@rulecast/rules';
-import { columnAt } from '../text/bytes.ts';
+import { isWildcard, type PrefixSet, RuleFault } from '@rulecast/rules';
+import { columnAt, quote } from '../text/bytes.ts';
 import { EntryReader } from '../text/entries.ts';
-import { bareTokenEnd, type EntryFault, EntryFaultCode, type HostBits, readName } from '../text/entry.ts';
+import {
+  bareTokenEnd,
+  type EntryFault,
+  EntryFaultCode,
+  type HostBits,
+  type NameReading,
+  readNameEntry,
+} from '../text/entry.ts';
 import type { TextNode } from './node.ts';
 
 /** Who hears of the items. */
@@ -31,19 +38,27 @@ export function prefixesOfItems(
   return reader.prefixes();
 }
 
-/** The host names of some items, in normal form. */
+/** The names of some items, in normal form, of a list that may have entries for names below, or not. */
 export function namesOfItems(
   items: readonly TextNode[],
   { onFault, onEntry }: ItemSinks,
-  takesWildcards = false,
+  reading: NameReading,
+  takesSuffixes: boolean,
 ): readonly string[] {
   return items.flatMap((item) => {
     const bytes = encoder.encode(item.value);
-    const name = readName(bytes, 0, bytes.length, takesWildcards);
+    const read = readNameEntry(bytes, 0, bytes.length, reading);
+    const isRefused = typeof read === 'string' && isWildcard(read) && !takesSuffixes;
+    const name = isRefused ? suffixFault(read) : read;
     if (typeof name === 'string') onEntry?.(item, () => name);
     else onFault(item, columnAt(bytes, 0, name.at) - 1, name);
     return typeof name === 'string' ? [name] : [];
   });
+}
+
+function suffixFault(entry: string): EntryFault {
+  const reason = `${quote(entry)} is a wildcard, which only the firewall's DNS knows: say resolve: firewall for this list, or write the names that are meant`;
+  return { code: RuleFault.unsupported, at: 0, reason };
 }
 
 function trailingFault(end: number, bytes: Uint8Array): EntryFault | undefined {

@@ -42,6 +42,8 @@ export const DOCUMENT_SCHEMA = {
           resolve: { enum: ['true', 'false', 'publisher', 'firewall'] },
           private: { enum: ['true', 'false'] },
           suffixes: { enum: ['as-names'] },
+          subdomains: { enum: ['true', 'false'] },
+          'allow-public-suffixes': { enum: ['true', 'false'] },
           'host-bits': { enum: ['reject', 'mask'] },
         },
       },

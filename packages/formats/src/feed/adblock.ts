@@ -5,10 +5,10 @@
  *
  *     rule = ["@@"] pattern ["$" option ["," option]…]
  *
- * `||name^` also blocks the names below it; a list of names does not say so, and holds the name alone.
+ * `||name^` is the name and all below it, `||*.name^` what is below it. Exceptions are counted and left out.
  */
 
-import { newPrefixScratch, parsePrefixBytes } from '@rulecast/rules';
+import { KeyByte, newPrefixScratch, parsePrefixBytes } from '@rulecast/rules';
 import type { Collector } from '../collect/collector.ts';
 import type { SkipCode } from '../collect/options.ts';
 import { indexIn, latin1, quoteBytes } from '../text/bytes.ts';
@@ -21,6 +21,7 @@ const BAR = 0x7c;
 const CARET = 0x5e;
 const CLOSE_BRACKET = 0x5d;
 const DOLLAR = 0x24;
+const DOT = 0x2e;
 const HASH = 0x23;
 const OPEN_BRACKET = 0x5b;
 const SLASH = 0x2f;
@@ -71,12 +72,12 @@ function importRule(collector: Collector, from: number, end: number): void {
 /** `||name^`, whose name may be an address or a pattern. */
 function importBlockedName(collector: Collector, start: number, end: number): void {
   const { bytes } = collector;
-  if (indexIn(bytes, STAR, start, end) >= 0) {
-    const isBelowName = bytes[start] === STAR && indexIn(bytes, STAR, start + 1, end) < 0;
-    collector.skip(isBelowName ? 'wildcard' : 'pattern');
-  } else if (indexIn(bytes, SLASH, start, end) >= 0) collector.skip('pattern');
+  const isBelow = bytes[start] === STAR && bytes[start + 1] === DOT;
+  const from = isBelow ? start + 2 : start;
+  if (indexIn(bytes, STAR, from, end) >= 0 || indexIn(bytes, SLASH, from, end) >= 0)
+    collector.skip('pattern');
   else if (parsePrefixBytes(bytes, start, end, scratch) === undefined) collector.skip('other-kind');
-  else collector.name(bytes, start, end);
+  else collector.name(bytes, from, end, isBelow ? KeyByte.below : KeyByte.both);
 }
 
 /** Whether what follows the `^` leaves the rule about all of the name: nothing but options that do. */

@@ -4,10 +4,11 @@
  *     server=/name/[name/]…        no server is asked: the name is unknown       local= means the same
  *     address=/name/[name/]…[null] the name has no address, or that of nowhere   null = 0.0.0.0, ::, 127.0.0.1, ::1 or #
  *
- * A name with another server or address is sent there; `server=/name/#` is an exception. Names also mean
- * those below them; a list of names holds the name alone.
+ * A name with another server or address is sent there; `server=/name/#` is an exception. Names mean all below
+ * them as well, and `*.name` that alone.
  */
 
+import { KeyByte } from '@rulecast/rules';
 import type { Collector } from '../collect/collector.ts';
 import { DOT, EQUALS, HASH, SLASH, STAR } from '../text/ascii.ts';
 import { indexIn, latin1, quoteBytes, skipBlanks } from '../text/bytes.ts';
@@ -67,6 +68,8 @@ function importName(collector: Collector, start: number, end: number): void {
   const { bytes } = collector;
   if (start === end || bytes[start] === HASH)
     collector.skip('directive'); // names without a dot; all names
-  else if (bytes[start] === STAR) collector.skip('wildcard');
-  else collector.name(bytes, bytes[start] === DOT ? start + 1 : start, end);
+  else if (bytes[start] !== STAR)
+    collector.name(bytes, bytes[start] === DOT ? start + 1 : start, end, KeyByte.both);
+  else if (bytes[start + 1] === DOT) collector.name(bytes, start + 2, end, KeyByte.below);
+  else collector.skip('pattern');
 }

@@ -60,7 +60,7 @@ export function importHostsLine(collector: Collector, from: number, lineEnd: num
   const isAddress = parsePrefixBytes(bytes, from, zone < 0 ? addressEnd : zone, scratch) === undefined;
   if (addressEnd === end) {
     if (isAddress) return false;
-    collector.name(bytes, from, end);
+    collector.name(bytes, from, end, collector.scope);
     return true;
   }
   if (!isAddress) return false;

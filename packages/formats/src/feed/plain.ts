@@ -4,20 +4,29 @@
  * loops, and every other line by the careful reader, which alone decides what is refused.
  *
  *     line    = [blanks] [entry [blanks | "," field]…] [comment]
- *     entry   = address | CIDR | address [blanks] "-" [blanks] address | host name
+ *     entry   = address | CIDR | address [blanks] "-" [blanks] address | name
+ *     name    = host name | "*." host name | "." host name
  *     comment = ("#" | ";" | "//") anything
  */
 
 import {
   HOST_NAME_MAX_BYTES,
   isLabelByte,
+  KeyByte,
   type NamesBuilder,
   type PrefixBuilder,
   parseDottedQuad,
 } from '@rulecast/rules';
 import type { Collector } from '../collect/collector.ts';
 import { indexIn, isBlank, latin1, lineEndAt, nextLineAt, quoteBytes, skipBlanks } from '../text/bytes.ts';
-import { type EntryFault, EntryFaultCode, isAddressLike, readName, type TokenEnd } from '../text/entry.ts';
+import {
+  type EntryFault,
+  EntryFaultCode,
+  isAddressLike,
+  readName,
+  suffixMarkBytes,
+  type TokenEnd,
+} from '../text/entry.ts';
 import { isReadable } from '../text/lines.ts';
 import { addressBehind } from '../text/within.ts';
 
@@ -29,6 +38,7 @@ const HASH = 0x23;
 const LF = 0x0a;
 const SEMICOLON = 0x3b;
 const SLASH = 0x2f;
+const STAR = 0x2a;
 const NINE = 0x39;
 const UPPER_A = 0x41;
 const UPPER_Z = 0x5a;
@@ -41,6 +51,8 @@ const ZERO = 0x30;
 const LONGEST_IP4_LINE_BYTES = 20;
 /** A host name and the dot at its end. */
 const LONGEST_SKIMMED_LINE_BYTES = HOST_NAME_MAX_BYTES + 1;
+/** So many lines of a list of wildcards may be none: our choice. */
+const OTHER_LINES_MAX = 64;
 const LOOPBACK = 0x7f000001;
 /** Shorter prefixes are looked at one by one. */
 const SKIMMED_LENGTH_MIN = 8;
@@ -56,8 +68,9 @@ const NAME_BYTES = Uint8Array.from({ length: 256 }, (_, byte) => {
 export function importPlain(collector: Collector, start: number): void {
   const { bytes, limits, options } = collector;
   const maySkim = options.onEntry === undefined && limits.lineBytes >= LONGEST_SKIMMED_LINE_BYTES;
+  collector.isOfWildcards = holdsWildcardsAlone(bytes, start);
   for (let at = start; at < bytes.length && !collector.isFull; ) {
-    const skims = maySkim && collector.kind !== undefined;
+    const skims = maySkim && collector.kind !== undefined && collector.scope === KeyByte.self;
     if (skims) {
       at = skim(collector, at);
       if (at >= bytes.length) return;
@@ -100,9 +113,9 @@ function importAddressLine(collector: Collector, from: number, end: number): voi
   const fault = trailingFault(bytes, from, end) ?? collector.readAddress(bytes, from, end, tokenEnd);
   if (fault === undefined) return;
   const nameEnd = tokenEnd(bytes, from, end, false);
-  const name = isAddressLike(bytes, from, nameEnd) ? fault : readListedName(bytes, from, nameEnd, end);
-  if (typeof name !== 'string') collector.refuse(bytes, kind === undefined ? name : fault);
-  else if (kind === undefined) collector.wholeName(bytes, from, nameEnd);
+  const other = isAddressLike(bytes, from, nameEnd) ? fault : nameFault(bytes, from, nameEnd, end);
+  if (other !== undefined) collector.refuse(bytes, kind === undefined ? other : fault);
+  else if (kind === undefined) collector.nameEntry(bytes, from, nameEnd);
   else collector.refuseKind(EntryFaultCode.name, bytes, from, nameEnd);
 }
 
@@ -133,9 +146,30 @@ function importNameLine(collector: Collector, from: number, end: number): void {
     return;
   }
   const isEntry = hasDot(bytes, from, nameEnd) || isAlone(bytes, nameEnd, end);
-  if (isEntry && collector.wholeName(bytes, from, nameEnd)) return;
-  const fault = readListedName(bytes, from, nameEnd, end);
-  if (typeof fault !== 'string') collector.refuse(bytes, fault);
+  const fault = isEntry ? undefined : nameFault(bytes, from, nameEnd, end);
+  if (fault === undefined) collector.nameEntry(bytes, from, nameEnd);
+  else collector.refuse(bytes, fault);
+}
+
+/**
+ * Whether all entries of a list are written `*.name`: its author means the names themselves as well, or he
+ * would have written those, too. Looks no further than the first other entry, or some lines that are none.
+ */
+function holdsWildcardsAlone(bytes: Uint8Array, start: number): boolean {
+  let found = false;
+  let others = 0;
+  for (let at = start; at < bytes.length; ) {
+    const end = lineEndAt(bytes, at);
+    const from = skipBlanks(bytes, at, end);
+    const nameEnd = tokenEnd(bytes, from, end, false);
+    if (bytes[from] === STAR) found = true;
+    else if (from < nameEnd) {
+      if (isAddressLike(bytes, from, nameEnd) || ++others > OTHER_LINES_MAX) return false;
+      if (nameFault(bytes, from, nameEnd, end) === undefined) return false;
+    }
+    at = nextLineAt(bytes, end);
+  }
+  return found;
 }
 
 function isCommentAt(bytes: Uint8Array, at: number): boolean {
@@ -154,12 +188,13 @@ const tokenEnd: TokenEnd = (bytes, start, limit, atDash) => {
 };
 
 /**
- * A name that starts a line. A word without a dot with more words behind it is refused:
+ * What is wrong with a name that starts a line. A word without a dot with more words behind it is refused:
  * `add blocked 192.0.2.1` is a line of another format, and a column title is no name.
  */
-function readListedName(bytes: Uint8Array, from: number, nameEnd: number, end: number): string | EntryFault {
-  const name = readName(bytes, from, nameEnd);
-  if (typeof name !== 'string' || hasDot(bytes, from, nameEnd) || isAlone(bytes, nameEnd, end)) return name;
+function nameFault(bytes: Uint8Array, from: number, nameEnd: number, end: number): EntryFault | undefined {
+  const name = readName(bytes, from + suffixMarkBytes(bytes, from), nameEnd);
+  if (typeof name !== 'string') return name;
+  if (hasDot(bytes, from, nameEnd) || isAlone(bytes, nameEnd, end)) return undefined;
   const reason = `${quoteBytes(bytes, from, nameEnd)} starts a line of more words: this is no list of names or addresses, or the line is a title`;
   return { code: EntryFaultCode.words, at: from, reason };
 }

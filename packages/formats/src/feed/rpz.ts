@@ -4,10 +4,11 @@
  *
  *     owner [TTL] [class] CNAME .
  *
- * Names may be relative to the zone or end in its name. `*.name` is about the names below and skipped, as are
- * triggers other than the name that was asked for.
+ * Names may be relative to the zone or end in its name. `*.name` is what is below it, and with `name` beside it
+ * both. Triggers other than the name that was asked for are skipped.
  */
 
+import { KeyByte } from '@rulecast/rules';
 import type { Collector } from '../collect/collector.ts';
 import { DOLLAR, QUOTE, SEMICOLON } from '../text/ascii.ts';
 import { isBlank, quoteBytes } from '../text/bytes.ts';
@@ -92,14 +93,18 @@ class RpzReader {
     const isAddress = type === 'A' || type === 'AAAA';
     if (type === 'CNAME' && EXCEPTION_TARGETS.has(target)) collector.skip('exception');
     else if (TRIGGER.test(this.#owner)) collector.skip('partial');
-    else if (this.#owner.startsWith('*.')) collector.skip('wildcard');
     else if (this.#owner === '@') collector.skip('metadata');
     else if (isAddress ? NULL_ADDRESSES.has(target) : type === 'CNAME' && BLOCKING_TARGETS.has(target)) {
       if (this.#lastBlocked === this.#ownerStart) collector.skip('metadata');
       else {
         this.#lastBlocked = this.#ownerStart;
-        const end = this.#ownerStart + this.#relativeChars();
-        collector.name(collector.bytes, this.#ownerStart, end);
+        const start = this.#ownerStart;
+        const end = start + this.#relativeChars();
+        const isBelow = this.#owner.startsWith('*.');
+        if (isBelow && end === start + 1)
+          collector.skip('pattern'); // all names of the zone
+        else if (isBelow) collector.name(collector.bytes, start + 2, end, KeyByte.below);
+        else collector.name(collector.bytes, start, end);
       }
     } else collector.skip(type === 'CNAME' || isAddress ? 'redirect' : 'directive');
   }

@@ -131,10 +131,7 @@ export function readMisp(source: JsonImport): void {
   json.object((key) => {
     if (key === 'type') type = wordOrSkip(json);
     else if (key === 'list') {
-      eachString(source, (value) => {
-        if (value.text[value.start] === DOT) useAddress(collector, value, 'wildcard');
-        else useEntry(collector, value);
-      });
+      eachString(source, (value) => useEntry(collector, value));
     }
   });
   if (type === 'regex' || type === 'substring') {

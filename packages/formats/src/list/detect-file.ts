@@ -4,7 +4,7 @@
  */
 
 import { contentStart, sampleLines } from '../text/sample.ts';
-import { isJsonList } from './detect-list.ts';
+import { CLASH_HEAD, isJsonList } from './detect-list.ts';
 
 export type Format = 'list' | 'rules' | 'document';
 
@@ -33,7 +33,7 @@ const RECOGNISERS: readonly Recogniser[] = [
  * name. JSON that is known to be a list is one whatever its name.
  */
 export function detectFormat(fileName: string, bytes: Uint8Array): Format {
-  if (isJsonList(bytes)) return 'list';
+  if (isJsonList(bytes) || CLASH_HEAD.test(firstMeaningfulLine(bytes))) return 'list';
   const named = RECOGNISERS.find((recogniser) => recogniser.name?.test(fileName));
   return named?.format ?? detectLine(bytes);
 }

@@ -3,7 +3,7 @@
  * file decides only where the content does not.
  */
 
-import { bitsOf, parseHostName, parsePrefix } from '@rulecast/rules';
+import { bitsOf, isWildcard, parseHostName, parsePrefix } from '@rulecast/rules';
 import { LIST_FORMATS, type ListFormatName } from '../collect/format.ts';
 import { JsonCursor, JsonError } from '../json/cursor.ts';
 import { jsonFormatOf, SEQUENCE } from '../json/formats.ts';
@@ -127,6 +127,8 @@ const LINE_SIGNS: readonly (readonly [ListFormatName, { readonly test: (line: st
     /^(?:(?:table|chain|add|create|destroy|delete|flush)\s+(?:\w+\s+)*\w.*|elements\s*=\s*\{.*|define\s+\S+\s*=.*|flush ruleset)$/,
   ],
   ['dnsmasq', /^(?:server|local|address)=\//],
+  ['unbound', /^local-(?:zone|data):/],
+  ['clash', /^(?:-\s+\S|["']?(?:DOMAIN(?:-[A-Z]+)?|IP-CIDR6?),)/],
   ['adblock', /^(?:\|\|?\S|@@\S|\[Adblock|!)|\^$|^\S*#[@?$%]*#\S/],
   ['rpz', /^\$(?:TTL|ORIGIN)\s|\sSOA\s|^\S+\s+(?:\d+\w*\s+)?(?:IN\s+)?CNAME\s+\S+$/i],
   ['hosts', /^(?:0\.0\.0\.0|127\.0\.0\.1|::1?|255\.255\.255\.255|fe80::1%\w+)\s+[A-Za-z0-9_*][^/\s]*/],
@@ -137,11 +139,14 @@ const LINE_SIGNS: readonly (readonly [ListFormatName, { readonly test: (line: st
   ['scored', new RegExp(`^${PREFIX}[ \\t,;|]+\\d+(?:\\.\\d+)?$`)],
   ['csv', /^(?:[^#;]|#(?!\s))*?[^\s,][^,]*,|^[^\t]+\t[^\t]+|^[^;\s]+;[^;]+;|^"[^"]*"/],
 ];
+/** How rule providers of Clash begin. */
+export const CLASH_HEAD = /^payload:\s*$/;
 /** First lines that say it whatever follows: elements of sets look like ranges, and zones like anything. */
 const FIRST_LINES: readonly (readonly [ListFormatName, RegExp])[] = [
   ['nft', /^(?:table \w+ \S+ \{|flush ruleset|(?:add|create) (?:table|set|element) |define \S+ =)/],
   ['adblock', /^\[Adblock/i],
   ['rpz', /^\$(?:TTL|ORIGIN)\s/i],
+  ['clash', CLASH_HEAD],
   ['ipset', /^create \S+ (?:hash|bitmap|list):/],
   ['csv', /^"?(?:ip|ip[ _]address|address|cidr|prefix|network|subnet|domain|host|hostname|name|fqdn)"?$/i],
 ];
@@ -213,7 +218,8 @@ function formatOfLine(text: string): ListFormatName | undefined {
 /** Whether a line is one address, CIDR or name and nothing else. */
 function isPlain(text: string): boolean {
   if (/[\s,|=^]/.test(text)) return false;
-  return typeof parsePrefix(text) !== 'string' || parseHostName(text).kind === 'name';
+  if (typeof parsePrefix(text) !== 'string' || parseHostName(text).kind === 'name') return true;
+  return isWildcard(text.startsWith('+.') ? text.slice(1) : text);
 }
 
 /** The format with most votes; a plain list of one column may be CSV if its name says so. */

@@ -1,10 +1,13 @@
 /**
  * Lists written in the formats that other programs read. Text comes in chunks, so that a list of millions is
- * never one string; what is written is what the importers read back, to the same addresses or names.
+ * never one string; what is written is what the importers read back, to the same addresses or names. Only
+ * dnsmasq cannot be told a name without those below it.
  */
 
 import {
   formatPrefixAt,
+  hasWildcards,
+  isWildcardEntry,
   type List,
   type NameList,
   nameTexts,
@@ -21,7 +24,7 @@ export const EXPORT_FORMATS = [
   { name: 'ipset', title: 'input of ipset restore', holds: 'prefixes' },
   { name: 'nft', title: 'input of nft -f: a table with one set for each family', holds: 'prefixes' },
   { name: 'hosts', title: 'hosts file with 0.0.0.0', holds: 'names' },
-  { name: 'adblock', title: 'rules of ad blockers, which also block the names below', holds: 'names' },
+  { name: 'adblock', title: 'rules of ad blockers', holds: 'names' },
   { name: 'dnsmasq', title: 'dnsmasq configuration, which also blocks the names below', holds: 'names' },
   { name: 'rpz', title: 'DNS response policy zone', holds: 'names' },
 ] as const;
@@ -68,6 +71,8 @@ export function exportList(list: List, format: ExportFormatName, options: Export
     case 'dnsmasq':
     case 'rpz':
       if (list.kind !== 'names') return refused(format, 'names', 'addresses');
+      if (format === 'hosts' && hasWildcards(list.names))
+        return refused(format, 'single names', 'entries for what is below a name');
       return text(NAME_WRITERS[format](list, options));
   }
 }
@@ -82,9 +87,9 @@ const NAME_WRITERS = {
   hosts: (list: NameList, options: ExportOptions) =>
     lines(comments('#', options), nameTexts(list.names), (name) => `0.0.0.0 ${name}`),
   adblock: (list: NameList, options: ExportOptions) =>
-    lines(comments('!', options), nameTexts(list.names), (name) => `||${name}^`),
+    lines(['[Adblock Plus 2.0]\n', ...comments('!', options)], nameTexts(list.names), adblockRule),
   dnsmasq: (list: NameList, options: ExportOptions) =>
-    lines(comments('#', options), nameTexts(list.names), (name) => `address=/${name}/`),
+    lines(comments('#', options), nameTexts(list.names), (name) => `address=/${name.replace(/^\./, '')}/`),
   rpz: (list: NameList, options: ExportOptions) =>
     lines(
       [
@@ -93,9 +98,18 @@ const NAME_WRITERS = {
         '@ SOA localhost. root.localhost. 1 3600 600 86400 300\n  NS localhost.\n',
       ],
       nameTexts(list.names),
-      (name) => `${name} CNAME .`,
+      zoneRecords,
     ),
 } as const;
+
+/** A name alone is a rule of its own, as AdGuard has it. */
+function adblockRule(name: string): string {
+  return isWildcardEntry(name) ? `||${name.replace(/^\./, '')}^` : name;
+}
+
+function zoneRecords(name: string): string {
+  return name.startsWith('.') ? `${name.slice(1)} CNAME .\n*${name} CNAME .` : `${name} CNAME .`;
+}
 
 // ── Pieces ─────────────────────────────────────────────────────────────────────────────────────────────────
 

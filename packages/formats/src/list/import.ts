@@ -11,6 +11,7 @@ import { readDeclared } from '../collect/header.ts';
 import { type DeclaredCount, ImportFault, type ImportOptions, type Skipped } from '../collect/options.ts';
 import { hasDelimiter, importCsv, importGeofeed, importRangesCsv } from '../csv/table.ts';
 import { importAdblock } from '../feed/adblock.ts';
+import { importClash } from '../feed/clash.ts';
 import { importDelegated } from '../feed/delegated.ts';
 import { importDnsmasq } from '../feed/dnsmasq.ts';
 import { importHosts } from '../feed/hosts.ts';
@@ -20,6 +21,7 @@ import { importP2p } from '../feed/p2p.ts';
 import { importPlain } from '../feed/plain.ts';
 import { importRpz } from '../feed/rpz.ts';
 import { importScored } from '../feed/scored.ts';
+import { importUnbound } from '../feed/unbound.ts';
 import { isJsonFormat, JSON_FORMATS, type JsonFormatName } from '../json/formats.ts';
 import { importJson } from '../json/values.ts';
 import { OPEN_BRACE } from '../text/ascii.ts';
@@ -41,6 +43,8 @@ export interface ImportedList {
   /** The first rejects, in the order of the file. */
   readonly rejects: readonly Reject[];
   readonly rejectCount: number;
+  /** Of them, those written `*.name` that stand for the name as well, as the file has no others. */
+  readonly widened: number;
   /** What was knowingly not used. */
   readonly skipped: readonly Skipped[];
   readonly lineCount: number;
@@ -69,6 +73,9 @@ const HTML_SAMPLE_BYTES = 16;
 /** Our choice: publishers miscount by one or two of hundred thousands, and half a download lacks more. */
 const MISCOUNT_SHARE = 0.001;
 
+/** Where a name is that name alone, whatever somebody says. */
+const EXACT_FORMATS: ReadonlySet<ListFormatName> = new Set(['hosts', 'rpz', 'clash']);
+
 type Importer = (collector: Collector, start: number) => void;
 
 /** Of every format but those in JSON, which have readers of their own. */
@@ -84,6 +91,8 @@ const IMPORTERS: { readonly [format in Exclude<ListFormatName, JsonFormatName>]:
   hosts: importHosts,
   adblock: importAdblock,
   dnsmasq: importDnsmasq,
+  unbound: importUnbound,
+  clash: importClash,
   rpz: importRpz,
   ipset: importIpsetSave,
   nft: importNftText,
@@ -132,6 +141,7 @@ function resultOf(format: ListFormatName, collector: Collector): ImportedList {
     kind: list.kind,
     list,
     entries: collector.entries,
+    widened: collector.widened,
     rejects: collector.rejects.kept,
     rejectCount: collector.rejects.count,
     skipped: collector.skipped(),
@@ -199,6 +209,10 @@ function optionFault(format: ListFormatName, bytes: Uint8Array, options: ImportO
   if (options.kind !== undefined && holds !== 'either' && options.kind !== holds) {
     const reason = `the format ${format} holds ${holds}, and ${options.kind} are asked for`;
     return { line: 1, column: 1, code: ImportFault.wrongKind, reason };
+  }
+  if (options.subdomains === true && EXACT_FORMATS.has(format) && contentStart(bytes) < bytes.length) {
+    const reason = `subdomains is for names that stand alone: the format ${format} says itself what its names mean`;
+    return { line: 1, column: 1, code: ImportFault.uselessFilter, reason };
   }
   const useless = LIST_FILTERS.filter((name) => options[name] !== undefined && !filters.includes(name));
   // An empty file is of no format: that it is empty says more.

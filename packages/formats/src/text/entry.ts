@@ -8,7 +8,8 @@ import {
   formatAddress,
   formatPrefix,
   isSpecialPurpose,
-  isWildcard,
+  KeyByte,
+  type KeyEnd,
   NameFault,
   newPrefixScratch,
   PrefixFault,
@@ -16,15 +17,17 @@ import {
   parseHostName,
   parsePrefixBytes,
   prefixOf,
-  RuleFault,
 } from '@rulecast/rules';
 import { indexIn, isBlank, latin1, quote, quoteBytes } from './bytes.ts';
+import { publicSuffixFault } from './public-suffix.ts';
 
 const COLON = 0x3a;
 const DASH = 0x2d;
 const DOT = 0x2e;
 const NINE = 0x39;
+const PLUS = 0x2b;
 const SLASH = 0x2f;
+const STAR = 0x2a;
 const ZERO = 0x30;
 
 /**
@@ -195,30 +198,53 @@ function addressReason(shown: string): string {
   return `${shown} is no address, CIDR or range: write 192.0.2.1, 192.0.2.0/24, 2001:db8::/32 or 192.0.2.1-192.0.2.9`;
 }
 
-/** A host name read from bytes[start, end), in normal form, or what is wrong with it. */
-export function readName(
+/**
+ * How many bytes before the name of an entry say that it stands for names below: `*.` for those alone, `.` for
+ * the name as well, and so does `+.`, as Clash has it. 0 for the name itself.
+ */
+export function suffixMarkBytes(bytes: Uint8Array, start: number): 0 | 1 | 2 {
+  const first = bytes[start];
+  if (first === DOT) return 1;
+  return (first === STAR || first === PLUS) && bytes[start + 1] === DOT ? 2 : 0;
+}
+
+/** What an entry that starts with such a mark stands for. */
+export function markedScope(bytes: Uint8Array, start: number): KeyEnd {
+  return bytes[start] === STAR ? KeyByte.below : KeyByte.both;
+}
+
+/** How the names of a list are read. */
+export interface NameReading {
+  /** A name that nothing is said of stands for all below it, too. */
+  readonly subdomains?: boolean | undefined;
+  /** An entry may stand for all that is below a public suffix. */
+  readonly allowPublicSuffixes?: boolean | undefined;
+}
+
+/**
+ * The entry of a list of names that stands in bytes[start, end), in normal form, or what is wrong with it.
+ */
+export function readNameEntry(
   bytes: Uint8Array,
   start: number,
   end: number,
-  takesWildcards = false,
+  { subdomains = false, allowPublicSuffixes = false }: NameReading = {},
 ): string | EntryFault {
+  const from = start + suffixMarkBytes(bytes, start);
+  const name = readName(bytes, from, end);
+  if (typeof name !== 'string') return name;
+  if (from === start && !subdomains) return name;
+  const fault = allowPublicSuffixes ? undefined : publicSuffixFault(bytes, from, end);
+  if (fault !== undefined) return { ...fault, at: start };
+  return `${bytes[start] === STAR ? '*.' : '.'}${name}`;
+}
+
+/** A host name read from bytes[start, end), in normal form, or what is wrong with it. */
+export function readName(bytes: Uint8Array, start: number, end: number): string | EntryFault {
   const result = parseHostName(latin1(bytes, start, end));
   if (result.kind === 'name') return result.name;
   const { fault } = result;
-  const text = latin1(bytes, start, end);
-  if (isWildcard(text)) {
-    if (takesWildcards) return normalWildcard(text);
-    const reason = `${quote(text)} is a wildcard, and a list holds single names: write the names that are meant, or in a rule set document a list with resolve: firewall`;
-    return { code: RuleFault.unsupported, at: start, reason };
-  }
   return { code: fault, at: start, reason: nameReason(quoteBytes(bytes, start, end), fault) };
-}
-
-/** Of a text that is one: its dots in front, and the name behind them in normal form. */
-function normalWildcard(text: string): string {
-  const below = text.indexOf('.') + 1;
-  const result = parseHostName(text.slice(below));
-  return text.slice(0, below) + (result.kind === 'name' ? result.name : '');
 }
 
 function nameReason(shown: string, fault: NameFault): string {
@@ -233,7 +259,7 @@ function nameReason(shown: string, fault: NameFault): string {
       return `${shown} is longer than the 253 characters of a host name`;
     case NameFault.label:
       if (shown.startsWith('"*.'))
-        return `${shown} is a wildcard, and a list holds single names: write the names that are meant, or in a rule set document a list with resolve: firewall`;
+        return `${shown} is a wildcard, and this format holds single names: write the names that are meant`;
       return `${shown} is no host name: labels are 1 to 63 letters, digits, - and _, without - at their ends`;
   }
 }

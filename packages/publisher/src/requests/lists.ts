@@ -114,6 +114,7 @@ function recordOf(status: ListStatus): ControlRecordOf<'list'> {
     formats: status.formats.slice(0, FORMATS_SHOWN),
     rejects: status.rejectCount,
     reject: status.firstReject === undefined ? undefined : boundText(status.firstReject),
+    leftOut: status.leftOut.length === 0 ? undefined : status.leftOut,
     protected: status.protectedCount,
     protectedPrefixes: status.protectedExamples,
     suffixes: status.suffixCount === 0 ? undefined : status.suffixCount,

@@ -27,10 +27,13 @@ export async function answerPush(
     throw new ProtocolError(ErrorCode.badInput, `this publisher knows no format ${format}`);
   }
   const reservation = pushMemory.reserve();
-  const { action, list, policy, replaceAll, ifVersion, dryRun, asNewEpoch } = push;
+  const { action, list, policy, resolve, replaceAll, ifVersion, dryRun, asNewEpoch } = push;
+  const subdomains = push.subdomains === true;
+  const allowPublicSuffixes = push.allowPublicSuffixes === true;
   try {
     const files = await receiveFiles(push.files, exchange, reservation);
-    const input: PushInput = { action, list, policy, format, replaceAll, files };
+    const names = { resolve, subdomains, allowPublicSuffixes };
+    const input: PushInput = { action, list, policy, format, replaceAll, files, ...names };
     const permits = permitsOf(push);
     await answerWithRelease(
       push,

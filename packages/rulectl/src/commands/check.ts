@@ -20,9 +20,15 @@ import type { Argv } from 'yargs';
 import type { ControlArgs } from '../control/client.ts';
 import { parseTime } from '../offline/environment.ts';
 import { placeOf, type RuleSetReject, readOffline } from '../offline/rule-set.ts';
-import { type FileArgs, type PushFile, readPushFiles, withFileOptions } from '../release/files.ts';
+import {
+  type FileArgs,
+  nameArgsOf,
+  type PushFile,
+  readPushFiles,
+  withFileOptions,
+} from '../release/files.ts';
 import { checkPartNames } from '../release/options.ts';
-import { type FileSummary, renderFileSummary, renderSkipped } from '../render/file.ts';
+import { type FileSummary, renderFileSummary, renderSkipped, renderWidened } from '../render/file.ts';
 import { renderReject, renderWarning } from '../render/findings.ts';
 import { ExitCode, usageError } from '../terminal/exit.ts';
 import type { Colors, Terminal } from '../terminal/terminal.ts';
@@ -110,7 +116,19 @@ function askPublisher(args: CheckArgs, terminal: Terminal): Promise<ExitCode> {
   const how = { replace: undefined, merge: undefined, withdraw: undefined, 'replace-all': undefined };
   const curve = { 'curve-key': args['curve-key'], 'curve-peer': args['curve-peer'] };
   return push.run(
-    { ...rest, ...how, ...curve, control, file, list, policy, format, json, 'dry-run': true },
+    {
+      ...rest,
+      ...how,
+      ...nameArgsOf(args),
+      ...curve,
+      control,
+      file,
+      list,
+      policy,
+      format,
+      json,
+      'dry-run': true,
+    },
     terminal,
   );
 }
@@ -156,7 +174,7 @@ interface Report {
   readonly wantsEntries: boolean;
   entry(file: string, line: number, kind: 'rule' | 'entry', canonical: string): void;
   reject(file: string, reject: RuleSetReject | Reject): void;
-  /** What a list is, what of it was knowingly not used, and whether it seems to be whole. */
+  /** What a list is, and what of it was knowingly not used. */
   list(file: string, list: ImportedList): void;
   /** All of a file has been told, but for some rejects that were counted and not kept. */
   fileRead(unkept: number): void;
@@ -184,9 +202,8 @@ class JsonReport implements Report {
   }
 
   list(file: string, list: ImportedList): void {
-    const { format, skipped } = list;
-    this.#out.json({ file, kind: 'list', format, skipped });
-    for (const problem of oddities(list)) this.warning(file, problem);
+    const { format, skipped, widened } = list;
+    this.#out.json({ file, kind: 'list', format, skipped, ...(widened > 0 && { widened }) });
   }
 
   fileRead(): void {
@@ -231,7 +248,7 @@ class TextReport implements Report {
       if (code === 'comment' || code === 'metadata') continue; // what every list has
       this.#out.line(renderSkipped(file, { code, count, line }));
     }
-    for (const problem of oddities(list)) this.warning(file, problem);
+    if (list.widened > 0) this.#out.line(renderWidened(file, list.widened));
   }
 
   fileRead(unkept: number): void {
@@ -269,11 +286,23 @@ function checkFiles(files: readonly PushFile[], args: CheckArgs, now: number, re
     onFile: (file: PushedFile, read: ReadFile) => {
       const summary = summaryOf(place(file.name), read);
       summaries.push(summary);
-      if (read.kind === 'list') report.list(summary.file, read.list);
+      if (read.kind === 'list') {
+        report.list(summary.file, read.list);
+        for (const problem of oddities(read.list)) report.warning(summary.file, problem);
+      } else if (read.kind === 'document')
+        for (const [name, list] of read.document.imported) report.list(place(name), list);
       report.fileRead(read.kind === 'document' ? summary.rejects - read.document.rejects.length : 0);
     },
   };
-  const reading = { list, policy, format, ...(direction && { direction }), now, knownLists };
+  const reading = {
+    list,
+    policy,
+    format,
+    ...nameArgsOf(args),
+    ...(direction && { direction }),
+    now,
+    knownLists,
+  };
   const { rejectCount, faults, warnings } = readOffline(files, reading, observer);
   for (const fault of faults) report.reject(fault.file, fault);
   for (const warning of warnings) report.warning(warning.file, warning);

@@ -18,6 +18,7 @@ import {
   prefixListOf,
   type RuleSet,
   type RuleSetProblem,
+  RuleSetProblemCode,
   type RuleSetUse,
   usedNames,
 } from '@rulecast/rules';
@@ -81,13 +82,24 @@ export function readOffline(
   reading: OfflineReading,
   observer: PushObserver = {},
 ): OfflinePush {
-  const { list, policy, format, direction, now, knownLists = [], use = 'enforce' } = reading;
+  const { list, policy, format, resolve, direction, now, knownLists = [], use = 'enforce' } = reading;
+  const { subdomains, 'allow-public-suffixes': allowPublicSuffixes } = reading;
+  const names = { resolve, subdomains, allowPublicSuffixes };
   const owners = new Map<string, string>(); // of parts: the file that has them
   const onFile = (file: PushedFile, read: ReadFile): void => {
     for (const part of partsOf(read, policy)) owners.set(part, file.name);
     observer.onFile?.(file, read);
   };
-  const input = { action: 'replace', replaceAll: false, list, policy, format, direction, files } as const;
+  const input = {
+    action: 'replace',
+    replaceAll: false,
+    list,
+    policy,
+    format,
+    direction,
+    files,
+    ...names,
+  } as const;
   const pushed = readPushed(input, now, { ...observer, onFile });
   const known = new Map(knownLists.map((name) => [name, prefixListOf(EMPTY_PREFIX_SET)]));
   const result = ingest({ ...EMPTY_RULE_SET, lists: known }, pushed, input);
@@ -103,13 +115,20 @@ export function readOffline(
       warnings: [],
     };
   }
+  // Lists alone may be such as the publisher has already, with resolve: firewall.
+  const isAlone = pushed.policies.size === 0;
   const isAssumed = (part: string): boolean => known.has(part) && !pushed.lists.has(part);
   const isTold = ({ part, code }: RuleSetProblem): boolean => {
     // Lists alone are there to be used by what the publisher has.
-    return !isAssumed(part) && !(code === 'unused-list' && pushed.policies.size === 0);
+    return !isAssumed(part) && !(code === RuleSetProblemCode.unusedList && isAlone);
   };
   const problems = checkRuleSet(result.ruleSet, use)
     .filter(isTold)
+    .map((problem) =>
+      isAlone && problem.code === RuleSetProblemCode.wildcards
+        ? { ...problem, severity: 'warning' as const }
+        : problem,
+    )
     .map((problem) => ({
       ...problem,
       file: placeOf(files, owners.get(problem.part) ?? files[0]?.name ?? ''),

@@ -11,11 +11,24 @@ import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
 import { besideDocument, checkStdinOnce, readInput, STDIN_NAME, shownName } from '../terminal/input.ts';
 
 /** What the command line says of the files. */
-export interface FileArgs {
+export interface FileArgs extends NameArgs {
   readonly file: readonly string[] | undefined;
   readonly list: string | undefined;
   readonly policy: string | undefined;
   readonly format: ListFormatName | undefined;
+}
+
+/** How lists of names among them are read and used. */
+export interface NameArgs {
+  readonly resolve: 'publisher' | 'firewall' | undefined;
+  readonly subdomains: boolean | undefined;
+  readonly 'allow-public-suffixes': boolean | undefined;
+}
+
+/** Those of a command line that has more. */
+export function nameArgsOf(args: NameArgs): NameArgs {
+  const { resolve, subdomains } = args;
+  return { resolve, subdomains, 'allow-public-suffixes': args['allow-public-suffixes'] };
 }
 
 /** Adds the files and the options. */
@@ -33,6 +46,19 @@ export function withFileOptions<A>(yargs: Argv<A>): Argv<A & FileArgs> {
       choices: LIST_FORMATS.map(({ name }) => name),
       requiresArg: true,
       describe: 'what the files are, lists all of them; else the content of each tells',
+    })
+    .option('resolve', {
+      choices: ['publisher', 'firewall'] as const,
+      requiresArg: true,
+      describe: 'who resolves the names of list files for rules; else as it was before, or nobody',
+    })
+    .option('subdomains', {
+      type: 'boolean',
+      describe: 'a name that stands alone in list files means all names below it, too',
+    })
+    .option('allow-public-suffixes', {
+      type: 'boolean',
+      describe: 'entries of list files may stand for all below a public suffix, such as com',
     });
 }
 

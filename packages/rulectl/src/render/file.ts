@@ -7,7 +7,19 @@ import { formatAmount, formatCount } from './amounts.ts';
 
 /** What of a list was knowingly not used, from which line on. */
 export function renderSkipped(file: string, { code, count, line }: Skipped): string {
-  return `${shownName(file)}:${line}: not used: ${formatCount(count)} ${SKIP_REASONS[code]} (${code})`;
+  return `${shownName(file)}:${line}: not used: ${leftOutText(code, count)}`;
+}
+
+/** So much of a kind; one that we do not know is told by its code. */
+export function leftOutText(code: string, count: number): string {
+  const reason = Object.entries(SKIP_REASONS).find(([known]) => known === code)?.[1];
+  return `${formatCount(count)} ${reason === undefined ? code : `${reason} (${code})`}`;
+}
+
+/** That a file of wildcards means the names themselves as well. */
+export function renderWidened(file: string, count: number): string {
+  const entries = formatAmount(count, 'entry *.name is', 'entries *.name are');
+  return `${shownName(file)}: ${entries} read as .name, which is the name and all below it: the file has no others`;
 }
 
 /** What `check` says of one file when it is through. */

@@ -4,6 +4,7 @@ import type { ControlRecordOf } from '@rulecast/protocol';
 import { type List, type Names, nameTexts, type Prefixes } from '@rulecast/rules';
 import type { Colors } from '../terminal/terminal.ts';
 import { formatAge, formatAmount, formatCount } from './amounts.ts';
+import { leftOutText } from './file.ts';
 import { renderTable } from './table.ts';
 
 type ListRecord = ControlRecordOf<'list'>;
@@ -60,6 +61,7 @@ export function renderListDetails(list: ListRecord, nowMs: number, colors: Color
     const entries = formatAmount(list.suffixes, 'suffix entry', 'suffix entries');
     add('as names', `${entries}: nothing below their names (suffixes: as-names)`);
   }
+  for (const { code, count } of list.leftOut ?? []) add('left out', leftOutText(code, count));
   if (list.protected > 0) {
     const some = list.protectedPrefixes.join(', ');
     add('never block', `${formatAmount(list.protected, 'entry', 'entries')} without ${some} and the like`);

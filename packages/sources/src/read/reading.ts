@@ -12,6 +12,7 @@ import {
   ImportRefusal,
   importList,
   type ReadingConfig,
+  type Skipped,
   type SourceLimits,
   TextFault,
 } from '@rulecast/formats';
@@ -65,6 +66,8 @@ export interface ReadList {
   /** The first rejects, which were too few to refuse the list. */
   readonly rejects: readonly DocumentReject[];
   readonly rejectCount: number;
+  /** What was knowingly not used, but for what every list has. */
+  readonly leftOut: readonly LeftOut[];
   readonly short: ShortPrefixesRead | undefined;
   /** Of how many suffix entries the names alone were taken. */
   readonly suffixCount: number;
@@ -74,6 +77,12 @@ export interface ReadList {
   readonly apology: string | undefined;
   /** What is odd about it and no reason to refuse it, for people. */
   readonly notes: readonly string[];
+}
+
+/** So much of a kind was knowingly not used. */
+export interface LeftOut {
+  readonly code: Skipped['code'];
+  readonly count: number;
 }
 
 export interface ReadRefused extends Refusal {
@@ -149,11 +158,21 @@ export async function readSource(
     memberCount: members.length,
     rejects,
     rejectCount,
+    leftOut: leftOutOf(imported),
     short,
     suffixCount,
     apology,
     notes,
   };
+}
+
+/** Of all files together. */
+function leftOutOf(imported: readonly ImportedList[]): readonly LeftOut[] {
+  const counts = new Map<Skipped['code'], number>();
+  for (const { code, count } of imported.flatMap(({ skipped }) => skipped)) {
+    if (code !== 'comment' && code !== 'metadata') counts.set(code, (counts.get(code) ?? 0) + count);
+  }
+  return Array.from(counts, ([code, count]) => ({ code, count }));
 }
 
 /** Our choice: an apology is short, and so is what looks like a list in it. */
@@ -217,6 +236,7 @@ async function unpackInput(
 function importOptions({ reading, resolve, limits }: ReadingJob): ImportOptions {
   const { format, hostBits, column, lengthColumn, minScore, country, asn, region, service, tag, set } =
     reading;
+  const { subdomains, allowPublicSuffixes } = reading;
   const lists = { country, asn, region, service, tag, set };
   return {
     ...(format === undefined ? {} : { format }),
@@ -225,6 +245,8 @@ function importOptions({ reading, resolve, limits }: ReadingJob): ImportOptions 
     ...(lengthColumn === undefined ? {} : { lengthColumn }),
     ...(minScore === undefined ? {} : { minScore }),
     ...Object.fromEntries(Object.entries(lists).filter(([, values]) => values.length > 0)),
+    subdomains,
+    allowPublicSuffixes,
     resolve,
     limits: { inputBytes: limits.bytes, entries: limits.entries, rejectsKept: REJECTS_KEPT },
   };

@@ -3,6 +3,7 @@
 import type { ListConfig } from '@rulecast/formats';
 import type { List } from '@rulecast/rules';
 import type { ListChange } from '../lists/change.ts';
+import type { LeftOut } from '../read/reading.ts';
 import type { Source, SourceTrouble } from './source.ts';
 
 /** One list as the status shows it. */
@@ -27,6 +28,8 @@ export interface ListStatus {
   readonly rejectCount: number;
   /** Of the first reject, with its place. */
   readonly firstReject: string | undefined;
+  /** What was knowingly not used, by kind. */
+  readonly leftOut: readonly LeftOut[];
   /** Entries that held addresses which must never be blocked. */
   readonly protectedCount: number;
   readonly protectedExamples: readonly string[];
@@ -66,6 +69,7 @@ export function statusOf(source: Source, context: StatusContext): ListStatus {
     rejectCount: report?.rejectCount ?? 0,
     firstReject:
       reject === undefined ? undefined : `${reject.file}:${reject.line}:${reject.column}: ${reject.reason}`,
+    leftOut: report?.leftOut ?? [],
     protectedCount: report?.taken?.entryCount ?? 0,
     protectedExamples: report?.taken?.examples ?? [],
     suffixCount: source.suffixCount,

@@ -1,0 +1,26 @@
+/**
+ * Public suffixes: names below which the public registers, such as `com` and `co.uk`. An entry for all below
+ * one of them holds a part of the Internet that few mean to name. Only what registries run counts (the ICANN
+ * section of publicsuffix.org): below `github.io` stand pages of many people, yet one company answers for it.
+ */
+
+import { parse } from 'tldts';
+import { latin1, quote } from './bytes.ts';
+import type { EntryFault } from './entry.ts';
+
+/** Ours are names already, and neither URLs nor addresses. */
+const OF_NAMES = {
+  allowPrivateDomains: false,
+  detectIp: false,
+  extractHostname: false,
+  validateHostname: false,
+} as const;
+
+/** What is wrong with an entry for all below the name in bytes[start, end), if that is a public suffix. */
+export function publicSuffixFault(bytes: Uint8Array, start: number, end: number): EntryFault | undefined {
+  const name = latin1(bytes, start, end).toLowerCase().replace(/\.$/, '');
+  const { publicSuffix, isIcann } = parse(name, OF_NAMES);
+  if (publicSuffix !== name || isIcann !== true) return undefined;
+  const reason = `${quote(name)} is a public suffix, and this entry stands for every name below it: say allow-public-suffixes if that is meant`;
+  return { code: 'public-suffix', at: start, reason };
+}
