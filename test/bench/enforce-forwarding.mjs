@@ -14,6 +14,7 @@ import { importList, parseRuleLines } from '@rulecast/formats';
 import { EMPTY_RULE_SET, emptyPolicy, IpProtocol, memberContaining } from '@rulecast/rules';
 import { classPieces, keyPieces, mapPieces } from '../../packages/nftables/dist/kernel/elements.js';
 import { scriptOf } from '../../packages/nftables/dist/kernel/script.js';
+import { CONNECTION_LABELS, FLOW_MARK_MAX } from '../../packages/nftables/dist/limits.js';
 import { wholeChange } from '../../packages/nftables/dist/plan/change.js';
 import { planOf } from '../../packages/nftables/dist/plan/planner.js';
 import { frameOf, segment } from '../enforce/frames.mjs';
@@ -315,13 +316,13 @@ function formerly(ours, mark) {
     .split('\n')
     .filter((line) => !/^add rule inet TABLE (forward|to_qubes) /.test(line));
   const path = `iifgroup ${GROUP} oifgroup != ${GROUP} ct state new,established`;
-  const value = mark * 0x1000000;
+  const label = CONNECTION_LABELS - FLOW_MARK_MAX - 1 + mark;
   const rules = [
-    ...(mark === 0 ? [] : [`to_qubes ${path} ct mark set ct mark & 0x00ffffff | ${value} accept`]),
+    ...(mark === 0 ? [] : [`to_qubes ${path} ct label set ${label} accept`]),
     `to_qubes oifgroup != ${GROUP} accept`,
     'to_qubes accept',
     'forward ct direction reply accept',
-    ...(mark === 0 ? [] : [`forward ct mark & 0xff000000 == ${value} ${path} accept`]),
+    ...(mark === 0 ? [] : [`forward ct label ${label} ${path} accept`]),
     ...[4, 6].map((family) => `forward iifgroup ${GROUP} meta nfproto ipv${family} goto egress${family}`),
     'forward goto to_qubes',
   ];

@@ -29,10 +29,10 @@ const METAS = /** @type {Readonly<Record<number, string>>} */ ({
 const CTS = /** @type {Readonly<Record<number, string>>} */ ({
   0: 'state',
   1: 'direction',
-  3: 'mark',
   10: 'protocol',
   11: 'proto-src',
   12: 'proto-dst',
+  13: 'label',
   19: 'ip saddr',
   20: 'ip daddr',
   21: 'ip6 saddr',
@@ -136,7 +136,6 @@ function ruleText(expressions) {
   const parts = [];
   let field = '';
   let mask = '';
-  let flip = '';
   for (const expression of expressions) {
     const data = listAt(expression, 2);
     switch (textAt(expression, 1)) {
@@ -145,7 +144,7 @@ function ruleText(expressions) {
         break;
       case 'ct': {
         const way = has(data, 3) ? `${bytesIn(data, 3)[0] === 0 ? 'original' : 'reply'} ` : '';
-        if (has(data, 4)) parts.push(`ct mark set ${field} & ${mask} | ${flip}`);
+        if (has(data, 4)) parts.push(`ct label set ${field}`);
         const before = has(data, 1) && numberAt(data, 1) !== REGISTER ? `${field} . ` : '';
         [field, mask] = [`${before}ct ${way}${CTS[numberAt(data, 2)]}`, ''];
         break;
@@ -156,7 +155,6 @@ function ruleText(expressions) {
         break;
       case 'bitwise':
         mask = valueText(field, bytesIn(data, 4), 'mask');
-        flip = valueText(field, bytesIn(data, 5), 'mask');
         break;
       case 'cmp':
         parts.push(comparison(field, mask, numberAt(data, 2) === 1, bytesIn(data, 3)));
@@ -175,6 +173,10 @@ function ruleText(expressions) {
         parts.push(`counter name ${textAt(data, 2)}`);
         break;
       case 'immediate': {
+        if (numberAt(data, 1) === REGISTER) {
+          field = labelText(bytesIn(data, 2));
+          break;
+        }
         const verdict = listAt(listAt(data, 2), 2);
         parts.push(`${VERDICTS[numberAt(verdict, 1)]}${has(verdict, 2) ? ` ${textAt(verdict, 2)}` : ''}`);
         break;
@@ -191,7 +193,7 @@ function ruleText(expressions) {
 
 /** @param {string} field @param {string} mask @param {boolean} isNot @param {readonly number[]} bytes */
 function comparison(field, mask, isNot, bytes) {
-  if (field === 'ct state') return `${field} ${mask}`;
+  if (field === 'ct state' || field === 'ct label') return `${field} ${mask}`;
   if (field.endsWith('addr')) {
     const whole = field.includes('ip6') ? 16 : 4;
     const length = mask === '' ? bytes.length * 8 : maskLength(mask);
@@ -215,6 +217,7 @@ function valueText(field, bytes, as) {
   const [first = 0, second = 0, third = 0, fourth = 0] = bytes;
   const machineWord = first + second * 256 + third * 65_536 + fourth * 16_777_216;
   if (field.endsWith('addr')) return addressText(bytes);
+  if (field === 'ct label') return labelText(bytes);
   if (field === 'tcp flags') {
     const flags = Object.entries(TCP_FLAGS).flatMap(([bit, name]) =>
       (first & Number(bit)) === 0 ? [] : [name],
@@ -229,6 +232,12 @@ function valueText(field, bytes, as) {
   if (field === 'meta nfproto') return first === 2 ? 'ipv4' : 'ipv6';
   if (field.includes('proto-')) return String(first * 256 + second);
   return as === 'mask' || bytes.length === 4 ? String(machineWord) : String(first);
+}
+
+/** The one bit that there is. @param {readonly number[]} bytes */
+function labelText(bytes) {
+  const at = bytes.findIndex((byte) => byte !== 0);
+  return String(at * 8 + Math.log2(bytes[at] ?? 0));
 }
 
 /** All of its groups. @param {readonly number[]} bytes */

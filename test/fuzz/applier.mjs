@@ -152,8 +152,9 @@ function inputOf(draw, sound) {
   const names = [`s${KEY}_4_32_4_89abcdef`, 'de4_32_89abcdef', `v6_64_9_${KEY}`, 'x'];
   const list = Array.from({ length: draw.below(5) }, () => draw.of(names));
   const request = {
-    kind: draw.of(['look', 'counters', 'marks', 'release', 'discard', 'exec']),
+    kind: draw.of(['look', 'counters', 'clear-marks', 'release', 'discard', 'exec']),
     tag: TAG,
+    kept: [1, 96],
     sets: list,
     maps: list,
     probes: [],

@@ -11,11 +11,13 @@ import { enforcementGap } from './namespaces.ts';
 const QUBE = '10.137.0.5';
 const REMOTE = '203.0.113.7';
 const OTHER = '203.0.113.8';
-const RELEASES = 260; // there are 255 marks
-
+const RELEASES = 260; // there are 96 marks
+const FLOWS = 100_000;
+const PIECE = 2000;
+/** Packets a second. */
+const RATE = 2000;
 /** Longer than the test. */
 const LONG_S = 600;
-const OUR_BYTE = 2 ** 24;
 
 let network: Network | undefined;
 let sink: NftSink | undefined;
@@ -61,17 +63,26 @@ describe.skipIf(enforcementGap() !== undefined)('a flow', () => {
     }
   });
 
-  it('keeps the three lower bytes of its mark, which are of others', async () => {
+  it('keeps its connection mark and its lower labels, which are of others', async () => {
     await start();
     router().nft(
-      'table inet others { chain c { type filter hook prerouting priority 0; ct state new ct mark set 0x00c0ffee; }; }',
+      'table inet others { chain c { type filter hook prerouting priority 0; ct state new ct mark set 0xffc0ffee ct label set 31; }; }',
+    );
+    router().nft(
+      `table inet others { chain d { type filter hook postrouting priority 0; ip daddr ${REMOTE} ct label 31 counter; }; }`,
     );
     await enforce('accept');
+    for (const rule of ['accept proto=udp', 'accept']) {
+      await enforce(rule);
+      for (const times of [1, 2]) expect([rule, times, await passes(REMOTE)]).toEqual([rule, times, true]);
+      expect(await judged()).toEqual([1]);
+      expect(markOf(REMOTE)).toBe(0xffc0ffee);
+    }
+    await sink?.close();
+    sink = sinkIn(open()); // takes labels of former releases away
+    await enforce('accept');
     expect(await passes(REMOTE)).toBe(true);
-    expect(markOf(REMOTE)).toBe((await markInForce()) * OUR_BYTE + 0x00c0ffee);
-    await enforce('accept proto=udp');
-    expect(await passes(REMOTE)).toBe(true);
-    expect(markOf(REMOTE)).toBe((await markInForce()) * OUR_BYTE + 0x00c0ffee);
+    expect(router().run(['nft', 'list', 'table', 'inet', 'others'])).toContain('packets 5 ');
   });
 
   it('is judged with the error messages about it, whatever is said of ICMP', async () => {
@@ -109,19 +120,76 @@ describe.skipIf(enforcementGap() !== undefined)('a flow', () => {
     expect(await judged()).toEqual([2]);
   });
 
-  it(`that is idle for ${RELEASES} releases has a mark that none of them takes`, async () => {
+  it(`that some of ${RELEASES} releases forbid passes none of these`, async () => {
+    await start();
+    for (let i = 0; i < RELEASES; i++) {
+      const passing = i % 5 === 0; // of which the count of marks is no multiple
+      const rule = passing ? 'accept' : `drop dst4=${REMOTE}`;
+      await enforce(rule, 'accept');
+      expect([i, await passes(REMOTE), await passes(OTHER)]).toEqual([i, passing, true]);
+      expect([i, await markInForce()]).not.toEqual([i, 0]);
+    }
+  });
+
+  it(`that is one of ${FLOWS} passes nothing while labels come back to releases that forbid it`, async () => {
     await start();
     router().sysctl({ 'net.netfilter.nf_conntrack_udp_timeout': LONG_S });
+    const frames = Array.from({ length: FLOWS }, (_, flow) => {
+      const dst = `203.0.113.${flow % 200}`;
+      return frame('a', QUBE, dst, PORT + Math.floor(flow / 200), 443);
+    });
+    const given = new Set<number>();
+    for (const rule of ['accept', 'accept proto=udp']) {
+      await enforce(rule);
+      given.add(await markInForce());
+      for (let at = 0; at < FLOWS; at += PIECE)
+        await open().send(
+          'a',
+          frames.slice(at, at + PIECE).map(({ bytes }) => bytes),
+        );
+    }
+    expect((await open().arrived('world')).size).toBe(FLOWS);
+    const again = new Set<number>();
+    await enforce('drop');
+    await open().send('a', []);
+    await open().stream(
+      'a',
+      frames.slice(-PIECE).map(({ bytes }) => bytes),
+      RATE,
+    );
+    for (let i = 0; again.size < given.size && i < RELEASES; i++) {
+      await enforce(i % 2 === 0 ? 'drop proto=udp' : 'drop', 'accept proto=tcp');
+      const mark = await markInForce();
+      if (given.has(mark)) again.add(mark);
+    }
+    expect([again, (await open().stopStream('a')) > RATE]).toEqual([given, true]);
+    expect((await open().arrived('world')).size).toBe(0);
+  });
+
+  it('that began beside no rule for labels has none, and is judged packet by packet', async () => {
+    await start({ flowMarks: false });
     await enforce('accept');
     expect(await passes(REMOTE)).toBe(true);
+    await sink?.close();
+    sink = sinkIn(open());
+    await enforce('accept proto=udp', 'drop');
+    for (const times of [1, 2]) expect([times, await passes(REMOTE)]).toEqual([times, true]);
+    expect(await judged()).toEqual([2, 0]);
+    open().forgetFlows();
+    for (const times of [1, 2]) expect([times, await passes(REMOTE)]).toEqual([times, true]);
+    expect(await judged()).toEqual([3, 0]);
+  });
+
+  it('that was accepted while another subscriber took over dies with the release that forbids it', async () => {
+    await start();
+    await enforce('accept');
     const first = await markInForce();
-    for (let i = 0; i < RELEASES; i++) {
-      await enforce(i % 2 === 0 ? 'accept proto=udp' : 'accept', 'accept');
-      await sink?.settled();
-      const mark = await markInForce();
-      expect([i, mark === first, mark === 0]).toEqual([i, false, false]);
-    }
-    expect(markOf(REMOTE)).toBe(first * OUR_BYTE);
+    await sink?.close();
+    sink = sinkIn(open());
+    await sink.prepare({ ...release('drop'), hash: hashOfRelease() });
+    expect(await passes(REMOTE)).toBe(true); // by the table that is still in force
+    await sink.commit();
+    expect([await passes(REMOTE), (await markInForce()) === first]).toEqual([false, false]);
   });
 
   it('is judged anew after a restart and after a repair', async () => {

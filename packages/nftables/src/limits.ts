@@ -6,6 +6,8 @@
 export const DOWNSTREAM_GROUP = 2;
 /** Link groups are u32. */
 export const GROUP_MAX = 0xffff_ffff;
+/** Labels of a connection: bits that it has or not. */
+export const CONNECTION_LABELS = 128;
 
 // ── Our choice ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -42,20 +44,22 @@ export const SENDERS_MAX = 16_384;
 export const CAPTURE_LOOK_EVERY_MS = 1000;
 /** Of our base chain: before the `filter` priority 0 of Qubes' own. */
 export const HOOK_PRIORITY = -10;
-/** The byte of a connection mark that is ours, as its lowest bit; and the values that it takes. */
-export const FLOW_MARK_UNIT = 0x01000000;
-export const FLOW_MARK_MAX = 255;
+/**
+ * Values of flow marks, each a connection label: the upper ones, as other programs begin with the lowest. So
+ * flows are looked at about every 64 releases.
+ */
+export const FLOW_MARK_MAX = 96;
 export const NO_FLOW_MARK = 0;
 /**
- * With fewer values left, all flows are looked at for those that are free again: as many releases may come
- * until that is done.
+ * With fewer values left, labels of former releases are taken from all flows: as many releases may come until
+ * that is done.
  */
-export const FLOW_MARKS_FREE_MIN = 64;
+export const FLOW_MARKS_FREE_MIN = 32;
 /**
  * Changes whenever the same plan is rendered otherwise: then what a former version left in the kernel is
  * loaded anew.
  */
-export const RENDERING = 7;
+export const RENDERING = 8;
 
 /**
  * Up to so many members are a set that no release changes: another one takes its place, which costs 20 ms at

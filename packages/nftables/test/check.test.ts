@@ -124,9 +124,9 @@ describe('the check', () => {
       },
     ],
     [
-      'a mark beyond its byte',
+      'a mark beyond its labels',
       ({ change }) => {
-        change['tag'] = { release: '0'.repeat(64), conditions: '0'.repeat(16), mark: 256 };
+        change['tag'] = { release: '0'.repeat(64), conditions: '0'.repeat(16), mark: 97 };
       },
     ],
     [

@@ -278,17 +278,64 @@ describe('an answer', () => {
     ]);
   });
 
-  it('has the upper bytes of the marks of all flows, each once, and no zero', async () => {
-    const flow = (mark: string): string =>
-      hex('24000000 0001 0200 00000000 00000000 02 00 0000', '0800 0a00 00000001', '0800 0800', mark);
+  it('about flows has our labels taken but those to keep, until there are none', async () => {
+    const [tuple, zone] = [
+      hex('1400 0180', '1000 0280', ...new Array(3).fill('00000000')),
+      hex('0600 1200 00070000'),
+    ];
+    const flow = (labels: string): string =>
+      hex(
+        '4c000000 0001 0200 00000000 00000000 0a 00 0000',
+        tuple,
+        zone,
+        '1400 1600',
+        labels,
+        '0800 0800 00000000',
+      );
     const done = hex('14000000 0300 0200 00000000 00000000 00000000');
-    const answers = [flow('00316821') + flow('0200ffff'), flow('ffffffff') + flow('02000000'), done];
-    const netlink = new Netlink(() => new Recorder(...answers.map((each) => hex(each))));
+    const clean = [flow('ffffffff 00000000 00000000 00000080'), done];
+    const socket = new Recorder(
+      flow('ffffffff 01000000 00000000 00000080') + flow('ffffffff 00000000 00000000 00000000'),
+      answered(-2), // it has ended meanwhile
+      '',
+      done,
+      '',
+      ...clean,
+      '',
+      '',
+    );
     let turns = 0;
-    const marks = await netlink.marks(async () => {
+    await new Netlink(() => socket).clearLabels([96], async () => {
       turns++;
     });
-    expect([marks, turns]).toEqual([[2, 255], 3]);
+    expect([socket.sent.length, turns]).toEqual([3, 4]);
+    expect(socket.sent[1]).toBe(
+      hex(
+        '58000000 0001 0100 01000000 00000000 0a 00 0000',
+        tuple.replace('0180', '0100'),
+        zone,
+        '1400 1600 00000000 00000000 00000000 00000000',
+        '1400 1700 00000000 01000000 00000000 00000000',
+      ),
+    );
+  });
+
+  it.each([
+    [-1, [], 'EPERM'],
+    [0, new Array(20).fill('ffffffff ffffffff ffffffff ffffffff'), 'another program'],
+  ])('about labels that are not taken, as it is %i, fails', async (code, more, text) => {
+    const answer = answered(code);
+    const flow = hex(
+      '30000000 0001 0200 00000000 00000000 0a 00 0000',
+      '0800 0100 00000000',
+      '1400 1600',
+      ...new Array(4).fill('ffffffff'),
+    );
+    const done = hex('14000000 0300 0200 00000000 00000000 00000000');
+    const socket = new Recorder(
+      ...[0, ...more].flatMap(() => [flow + done, ...(code === 0 ? [] : [answer]), '']),
+    );
+    await expect(new Netlink(() => socket).clearLabels([], async () => undefined)).rejects.toThrow(text);
   });
 
   it.each([

@@ -131,17 +131,17 @@ describe('the script', () => {
   it('lets flows that have the mark of the release pass, and gives it to those that it accepts', () => {
     const plan = planWith('egress4', []);
     const first = { ...OPTIONS, tag: { ...OPTIONS.tag, mark: 1 } };
-    const next = { ...first, tag: { ...first.tag, mark: 255 } };
-    const marking = (change: ChangeWithBody) => linesOf(change).filter((line) => line.includes('ct mark'));
-    const marks = (value: number): string[] => [
-      `add rule to_qubes ct direction original iifgroup 2 oifgroup != 2 ct state new,established ct mark set ct mark & ${0x00ffffff} | ${value} accept`,
-      `add rule to_qubes ct direction reply oifgroup 2 iifgroup != 2 ct state new,established ct mark set ct mark & ${0x00ffffff} | ${value} accept`,
-      `add rule forward ct direction original iifgroup 2 oifgroup != 2 ct mark & ${0xff000000} == ${value} accept`,
-      `add rule forward ct direction reply oifgroup 2 iifgroup != 2 ct mark & ${0xff000000} == ${value} accept`,
+    const next = { ...first, tag: { ...first.tag, mark: 96 } };
+    const marking = (change: ChangeWithBody) => linesOf(change).filter((line) => line.includes('ct label'));
+    const labels = (label: number): string[] => [
+      `add rule to_qubes ct direction original iifgroup 2 oifgroup != 2 ct state new,established ct label set ${label} accept`,
+      `add rule to_qubes ct direction reply oifgroup 2 iifgroup != 2 ct state new,established ct label set ${label} accept`,
+      `add rule forward ct direction original iifgroup 2 oifgroup != 2 ct label ${label} accept`,
+      `add rule forward ct direction reply oifgroup 2 iifgroup != 2 ct label ${label} accept`,
     ];
-    expect(marking(wholeChange(plan, first))).toEqual(marks(0x01000000));
+    expect(marking(wholeChange(plan, first))).toEqual(labels(32));
     const { release, afterwards } = transition({ plan, tag: first.tag }, plan, next);
-    expect(marking(release)).toEqual(marks(0xff000000));
+    expect(marking(release)).toEqual(labels(127));
     expect(afterwards).toEqual([]);
   });
 

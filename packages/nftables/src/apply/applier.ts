@@ -264,8 +264,11 @@ class Applier {
         return { reply: { kind: 'done' } };
       case 'counters':
         return { reply: { kind: 'counters', counters: kernel.tables.counts() } };
-      case 'marks':
-        return { reply: { kind: 'marks', marks: await kernel.netlink.marks(() => turn()) } };
+      case 'clear-marks': {
+        const marks = kernel.tables.marks();
+        await kernel.netlink.clearLabels([...request.kept, ...marks], () => turn());
+        return { reply: { kind: 'marks', marks } };
+      }
     }
   }
 }

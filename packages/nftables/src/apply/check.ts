@@ -70,8 +70,9 @@ export function checkRequest(value: unknown, body: Uint8Array): Request {
         ),
       };
     }
+    case 'clear-marks':
+      return { kind: 'clear-marks', kept: list(fields['kept'], FLOW_MARK_MAX, 'kept').map(mark) };
     case 'counters':
-    case 'marks':
     case 'discard':
       return { kind: fields['kind'] };
     default:
@@ -329,8 +330,15 @@ function mapKey(value: unknown): Change['keys'][number] {
 
 function tag(value: unknown): Tag {
   const fields = record(value, 'a tag');
-  const mark = integer(fields['mark'], NO_FLOW_MARK, FLOW_MARK_MAX, 'mark');
-  return { release: hex(fields['release'], 64), conditions: hex(fields['conditions'], 16), mark };
+  return {
+    release: hex(fields['release'], 64),
+    conditions: hex(fields['conditions'], 16),
+    mark: mark(fields['mark']),
+  };
+}
+
+function mark(value: unknown): number {
+  return integer(value, NO_FLOW_MARK, FLOW_MARK_MAX, 'mark');
 }
 
 // ── Leaves ─────────────────────────────────────────────────────────────────────────────────────────────────

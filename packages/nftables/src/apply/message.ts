@@ -42,7 +42,11 @@ export type Request =
    */
   | { readonly kind: 'capture'; readonly resolvers: readonly string[] | null }
   | { readonly kind: 'counters' }
-  | { readonly kind: 'marks' };
+  /**
+   * Takes the labels of all marks from flows, but of these and of those of tables that are there. Fails where
+   * the kernel has no labels.
+   */
+  | { readonly kind: 'clear-marks'; readonly kept: readonly number[] };
 
 /** An address that is open to a qube. */
 export interface ToldName {
@@ -68,7 +72,7 @@ export type Reply =
   | { readonly kind: 'told'; readonly names: readonly ToldName[] }
   | { readonly kind: 'state'; readonly state: KernelState }
   | { readonly kind: 'counters'; readonly counters: Readonly<Record<string, readonly [number, number]>> }
-  /** Those that flows have, as in a tag. */
+  /** Those of tables that are there. */
   | { readonly kind: 'marks'; readonly marks: readonly number[] }
   /** The request was refused or failed; what was in force still is. */
   | { readonly kind: 'failed'; readonly text: string };

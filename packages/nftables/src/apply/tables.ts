@@ -18,6 +18,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { type Family, strideOf } from '@rulecast/rules';
 import {
   addBaseChain,
+  addChain,
   addRule,
   addTable,
   type Command,
@@ -28,11 +29,12 @@ import { classPieces, keyPieces, mapPieces, type Piece } from '../kernel/element
 import { destroyNamed } from '../kernel/name-elements.ts';
 import { NativeError } from '../kernel/native.ts';
 import type { Netlink, TableInfo } from '../kernel/netlink.ts';
-import { BASE_CHAIN, closedRules, scriptOf } from '../kernel/script.ts';
+import { BASE_CHAIN, closedRules, markingRule, parseTagChain, scriptOf } from '../kernel/script.ts';
 import {
   CAPTURE_TABLE,
   CARRIED_ELEMENTS,
   CLOSED_TABLE,
+  FLOW_MARK_MAX,
   PIECE_COMMANDS,
   PIECE_ELEMENTS,
   TABLES,
@@ -240,6 +242,20 @@ export class Tables {
   async adoptNames(nameSets: readonly NameSet[]): Promise<void> {
     if (this.#current === undefined) throw new NativeError('no table is in force');
     await this.openings.adopt(this.#current.name, nameSets);
+  }
+
+  /**
+   * The flow marks that tables give, in force or not. Throws NativeError where the kernel can give none: a
+   * rule that cannot be would keep a release from it.
+   */
+  marks(): readonly number[] {
+    this.#run([
+      addTable(PROBE_TABLE, false),
+      addChain(PROBE_TABLE, BASE_CHAIN),
+      addRule(PROBE_TABLE, BASE_CHAIN, markingRule(FLOW_MARK_MAX)),
+      deleteTable(PROBE_TABLE),
+    ]);
+    return this.#netlink.chains(TABLES).flatMap((chain) => parseTagChain(chain)?.mark ?? []);
   }
 
   /** What a table takes that has so much and gets more. Throws NativeError where that is too much. */

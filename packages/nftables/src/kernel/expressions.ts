@@ -26,10 +26,10 @@ export const Meta = {
 export const Ct = {
   state: 0,
   direction: 1,
-  mark: 3,
   protocol: 10,
   srcPort: 11,
   dstPort: 12,
+  labels: 13,
   src4: 19,
   dst4: 20,
   src6: 21,
@@ -76,8 +76,12 @@ export function ctBehind(key: number, direction: number, family: 4 | 6): Express
   return expression('ct', [1, BEHIND_REGISTER[family]], [2, key], [3, byte(direction)]);
 }
 
-export function setMark(): Expression {
-  return expression('ct', [2, Ct.mark], [4, REGISTER]);
+/** Adds labels to what the flow has. */
+export function addLabels(labels: Uint8Array): readonly Expression[] {
+  return [
+    expression('immediate', [1, REGISTER], [2, value(labels)]),
+    expression('ct', [2, Ct.labels], [4, REGISTER]),
+  ];
 }
 
 /** Of the packet, not of its flow. */

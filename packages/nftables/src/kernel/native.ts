@@ -16,6 +16,11 @@ export class NativeError extends Error {
     this.errno = errno;
   }
 
+  /** There is no such thing, or no more. */
+  get isAbsent(): boolean {
+    return this.errno === -ENOENT;
+  }
+
   /** What is not allowed, or is somebody else's. */
   get isForbidden(): boolean {
     return this.errno === -EPERM;
@@ -44,6 +49,7 @@ const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 const MSG_DONTWAIT = 0x40;
 const EPERM = 1;
+const ENOENT = 2;
 const EAGAIN = 11;
 /** Room for one piece on its way in, and for the errors of all of its messages on their way out. */
 const BUFFER_BYTES = 16_777_216;

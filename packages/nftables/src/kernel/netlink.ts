@@ -1,10 +1,10 @@
 /**
  * Conversations with nf_tables: transactions, questions about what there is, the generation of the ruleset.
- * And what flows of the connection table are marked with (nfnetlink_conntrack.h).
+ * And flows of the connection table (nfnetlink_conntrack.h).
  */
 
 import { type Family, strideOf } from '@rulecast/rules';
-import { FLOW_MARK_UNIT, NO_FLOW_MARK, PIECE_ELEMENTS } from '../limits.ts';
+import { PIECE_ELEMENTS } from '../limits.ts';
 import {
   type Attribute,
   attribute,
@@ -18,6 +18,7 @@ import {
 import { type Command, MessageFlag, NftMessage, OBJECT_COUNTER, TableFlag } from './commands.ts';
 import type { Piece } from './elements.ts';
 import { VerdictCode, verdictData } from './expressions.ts';
+import { labelsOf, type Unlabel, unlabelOf } from './flow-labels.ts';
 import { namedIn, type ReadNameElement } from './name-elements.ts';
 import { NativeError, type NetlinkSocket } from './native.ts';
 
@@ -44,6 +45,7 @@ const NLM_F_DUMP_INTR = 0x10;
 const BATCH_BEGIN = 16;
 const BATCH_END = 17;
 const GET_FLOW = (1 << 8) | 1; // of the connection table, subsystem 1
+const CHANGE_FLOW = (1 << 8) | 0;
 /** Of a flow: both of its tuples, and in one of them the address that its packets come from. */
 const FLOW_ORIGINAL = 1;
 const FLOW_REPLY = 2;
@@ -125,6 +127,16 @@ export class Netlink {
       if (type === NftMessage.newChain) return attribute(body, 4) !== undefined;
     }
     return false;
+  }
+
+  /** The names of all chains of tables. */
+  chains(tables: readonly string[]): string[] {
+    const names: string[] = [];
+    for (const { type, body } of this.#ask(this.#asking, NftMessage.getChain, [], MessageFlag.dump)) {
+      if (type === NftMessage.newChain && tables.includes(textOf(attribute(body, 1))))
+        names.push(textOf(attribute(body, 3)));
+    }
+    return names;
   }
 
   /** The names of all sets and maps of a table. */
@@ -271,14 +283,43 @@ export class Netlink {
     else socket.close();
   }
 
-  /** Our part of the marks that any flow has; `turn` is awaited between pieces of the answer. */
-  async marks(turn: () => Promise<void>): Promise<readonly number[]> {
-    const marks = new Set<number>();
-    const take = (body: Buffer): unknown =>
-      marks.add(Math.floor((attribute(body, 8)?.readUInt32BE(0) ?? 0) / FLOW_MARK_UNIT));
-    await this.all(GET_FLOW, [], () => take, turn, NFPROTO_UNSPEC);
-    marks.delete(NO_FLOW_MARK);
-    return [...marks];
+  /**
+   * Takes our labels from all flows, but those of some marks, and looks again until no flow has any; `turn`
+   * is awaited between pieces of the answer. Rejects with NativeError, also where somebody goes on adding
+   * them.
+   */
+  async clearLabels(kept: readonly number[], turn: () => Promise<void>): Promise<void> {
+    const labels = labelsOf(kept);
+    for (let tries = 0; tries < READ_TRIES; tries++) {
+      let count = 0;
+      let unlabels: Unlabel[] = [];
+      const take = (body: Buffer): void => {
+        const unlabel = unlabelOf(body, labels);
+        if (unlabel !== undefined) unlabels.push(unlabel);
+      };
+      const clear = (): Promise<void> => {
+        count += unlabels.length;
+        this.#unlabel(unlabels);
+        unlabels = [];
+        return turn();
+      };
+      await this.all(GET_FLOW, [], () => take, clear, NFPROTO_UNSPEC);
+      if (count === 0) return;
+    }
+    throw new NativeError('another program adds our labels to flows');
+  }
+
+  /** Of flows, some of which have ended meanwhile. */
+  #unlabel(unlabels: readonly Unlabel[]): void {
+    const writer = this.#writer;
+    writer.clear();
+    for (const { family, attributes } of unlabels)
+      writer.message(CHANGE_FLOW, MessageFlag.request, family, 0, () => writer.attributes(attributes));
+    if (unlabels.length > 0) this.#asking.send(writer.bytes, writer.length);
+    for (const { type, body } of this.#answers(this.#asking)) {
+      const error = type === NLMSG_ERROR ? errorIn(body, 'labels of flows') : undefined;
+      if (error !== undefined && !error.isAbsent) throw error;
+    }
   }
 
   /**

@@ -5,7 +5,7 @@
  */
 
 import { bitsOf, type Family } from '@rulecast/rules';
-import { FLOW_MARK_MAX, FLOW_MARK_UNIT, NO_FLOW_MARK } from '../limits.ts';
+import { NO_FLOW_MARK } from '../limits.ts';
 import type { Change, ChangeOptions, Tag } from '../plan/change.ts';
 import {
   DENIED_COUNTER,
@@ -31,6 +31,7 @@ import {
   flushChain,
 } from './commands.ts';
 import {
+  addLabels,
   byte,
   Ct,
   CtDirection,
@@ -52,11 +53,11 @@ import {
   NFPROTO,
   Reject,
   reject,
-  setMark,
   transport,
   verdict,
   verdictOf,
 } from './expressions.ts';
+import { labelsOf } from './flow-labels.ts';
 
 /**
  * The protocols that have ports, for rules of both. A set without a name in each rule would be an object of
@@ -162,7 +163,6 @@ export type Rule = readonly Expression[];
 
 const ACCEPT = verdict('accept');
 const DROP = verdict('drop');
-const FLOW_MARK_BITS = FLOW_MARK_UNIT * FLOW_MARK_MAX;
 export const TCP = equals(byte(6));
 /** Bits of the byte of a TCP header that has them. */
 const TCP_FLAGS_AT = 13;
@@ -200,20 +200,11 @@ function denyRules({ answer }: ChangeOptions): readonly Rule[] {
 
 function nextRules({ downstreamGroup, tag }: ChangeOptions): readonly Rule[] {
   const group = machineWord(downstreamGroup);
-  const value = machineWord(tag.mark * FLOW_MARK_UNIT);
-  // An error message about a flow (`related`) is judged as the flow, and says nothing of where it goes.
-  const marking: Rule = [
-    ...isOfState(CtState.new | CtState.established),
-    ct(Ct.mark),
-    masked(machineWord(0xffffffff - FLOW_MARK_BITS), value),
-    setMark(),
-    ACCEPT,
-  ];
   const { fin, syn, rst, ack } = TcpFlag;
   return [
     ...(tag.mark === NO_FLOW_MARK
       ? []
-      : outwardPaths(downstreamGroup).map((path): Rule => [...path, ...marking])),
+      : outwardPaths(downstreamGroup).map((path): Rule => [...path, ...markingRule(tag.mark)])),
     [...goes('original'), meta(Meta.outGroup), differs(group), ACCEPT],
     [...goes('reply'), meta(Meta.inGroup), differs(group), ACCEPT],
     // The rest of a TCP connection that nobody follows: no connection begins so.
@@ -229,14 +220,15 @@ function nextRules({ downstreamGroup, tag }: ChangeOptions): readonly Rule[] {
   ];
 }
 
+/** An error message about a flow (`related`) is judged as the flow, and says nothing of where it goes. */
+export function markingRule(mark: number): Rule {
+  return [...isOfState(CtState.new | CtState.established), ...addLabels(labelsOf([mark])), ACCEPT];
+}
+
 function baseRules({ downstreamGroup, tag }: ChangeOptions): readonly Rule[] {
   const group = machineWord(downstreamGroup);
-  const known: Rule = [
-    ct(Ct.mark),
-    masked(machineWord(FLOW_MARK_BITS)),
-    equals(machineWord(tag.mark * FLOW_MARK_UNIT)),
-    ACCEPT,
-  ];
+  const label = labelsOf([tag.mark]);
+  const known: Rule = [ct(Ct.labels), masked(label), differs(new Uint8Array(label.length)), ACCEPT];
   const ways: readonly Rule[] = [
     [...goes('original'), meta(Meta.inGroup), equals(group)],
     [...goes('reply'), meta(Meta.outGroup), equals(group)],

@@ -1,8 +1,8 @@
 /**
- * Flow marks: which release accepted a flow, in one byte of its connection mark, so that the rest of its
- * packets need no further judging. Each release has a value that no flow has yet. What has another value, or
- * none, is judged by the rules: a flow is judged by each release anew, and dies with the release that forbids
- * it.
+ * Flow marks: which releases accepted a flow, each a connection label, so that the rest of its packets need
+ * no further judging. Each release has a value that no flow has yet. What lacks its label is judged by the
+ * rules: a flow is judged by each release anew, and dies with the release that forbids it. Rules can only add
+ * a label, so that of a former release is taken from all flows before it comes back (kernel/flow-labels.ts).
  */
 
 import { FLOW_MARK_MAX, FLOW_MARKS_FREE_MIN, NO_FLOW_MARK } from '../limits.ts';
@@ -39,13 +39,21 @@ export class FlowMarks {
     return this.#held === undefined;
   }
 
-  /** So few are free that it is time to look which flows have ended. */
+  /** So few are free that it is time to take the others from flows. */
   get scarce(): boolean {
     return this.#held !== undefined && FLOW_MARK_MAX - this.#held.size < FLOW_MARKS_FREE_MIN;
   }
 
-  /** Takes the values that a look at all flows found; none may have been taken meanwhile. */
-  looked(found: Iterable<number>): void {
-    this.#held = new Set([...found, ...this.#given]);
+  /** Those that no flow may lose. */
+  get given(): readonly number[] {
+    return [...this.#given];
+  }
+
+  /**
+   * No flow has another value than those given and those of tables in the kernel, `others`. None may have
+   * been taken meanwhile.
+   */
+  cleared(others: Iterable<number>): void {
+    this.#held = new Set([...others, ...this.#given]);
   }
 }

@@ -157,7 +157,7 @@ export class Reconciler {
   /** Plans a release, and the step to it. Rejects with ApplierError. */
   async plan(release: NftRelease): Promise<Step> {
     const desired = this.#desired;
-    if (desired === undefined && this.#marks?.unknown) await this.#lookForMarks();
+    if (desired === undefined && this.#marks?.unknown) await this.#clearMarks();
     const known = (key: string) => desired?.plan.sets.get(key);
     const { ruleSet, environment, changes } = release;
     const { plan, counters, basis } = planOf(ruleSet, environment, known, changes, desired?.basis);
@@ -215,7 +215,7 @@ export class Reconciler {
     this.found();
     this.#following = pause(FOLLOW_UP_AFTER_MS).then(() => {
       this.checkSoon('structure');
-      if (this.#marks?.scarce && !this.#closed) void this.inTurn(() => this.#lookForMarks());
+      if (this.#marks?.scarce && !this.#closed) void this.inTurn(() => this.#clearMarks());
     });
     return run;
   }
@@ -268,15 +268,17 @@ export class Reconciler {
   }
 
   /**
-   * Which marks flows have, of this life or an earlier one. Where that cannot be known, none is given that
-   * one may have.
+   * Takes marks from flows that they have from former releases, of this life or an earlier one. Where that
+   * fails, none is given that one may have.
    */
-  async #lookForMarks(): Promise<void> {
+  async #clearMarks(): Promise<void> {
+    if (this.#marks === undefined) return;
+    const request = { kind: 'clear-marks', kept: this.#marks.given } as const;
     try {
-      this.#marks?.looked((await this.#applier.ask({ kind: 'marks' }, 'marks')).reply.marks);
+      this.#marks.cleared((await this.#applier.ask(request, 'marks')).reply.marks);
     } catch (error) {
       if (!(error instanceof ApplierError)) throw error;
-      const text = 'marks of flows cannot be read, so that all of their packets are judged';
+      const text = 'flows cannot be marked, so that all of their packets are judged';
       this.#logger.error({ err: error }, text);
     }
   }

@@ -42,8 +42,8 @@ export interface NftSinkOptions {
    */
   readonly answer?: 'reject' | 'silent';
   /**
-   * Whether flows that a release accepts are marked, in the upper byte of their connection mark, so that the
-   * rest of their packets need no judging; default true.
+   * Whether flows that a release accepts are marked, by a connection label, so that the rest of their packets
+   * need no judging; default true.
    */
   readonly flowMarks?: boolean;
   /** Whether the applier was given `--openings`; default false. */

@@ -169,7 +169,7 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
     type: 'boolean',
     default: true,
     describe:
-      'Mark accepted flows in the upper byte of their connection mark, so that each is judged once a release; --no-flow-marks judges every packet',
+      'Mark accepted flows by a connection label, so that each is judged once a release; --no-flow-marks judges every packet',
   })
   .option('check-minutes', {
     type: 'number',
