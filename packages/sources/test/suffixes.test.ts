@@ -45,6 +45,9 @@ describe('a list that rules accept', () => {
       expect(entriesOf(rig.consumer.lists.get('cdn'))).toEqual(['a.example']);
     }
     expect(rig.audit).toEqual([]);
+    rig.network.set(URL, 'a.example\n');
+    await rig.refresh(['cdn']);
+    expect(rig.status('cdn')).toMatchObject({ state: 'ok', trouble: undefined }); // as in force again
   });
 
   it.each([['allowWider'], ['force']] as const)('is released by %s, once and on record', async (permit) => {

@@ -133,7 +133,9 @@ export class Delivery {
   #batch(lists: ReadonlyMap<string, List>): ListBatch {
     const batch = new Map<string, List | undefined>();
     for (const [name, list] of lists) {
-      if (!sameList(list, this.#delivered.get(name))) batch.set(name, list);
+      if (sameList(list, this.#delivered.get(name)))
+        this.#refused.delete(name); // it says what is in force again
+      else batch.set(name, list);
     }
     for (const name of this.#leaving) batch.set(name, undefined);
     return batch;
