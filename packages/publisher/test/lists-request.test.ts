@@ -1,9 +1,10 @@
 /** LISTS, LIST and REFRESH, and what sources and pushes do to each other, in one process with real files. */
 
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseConfig } from '@rulecast/formats';
 import type { Message } from '@rulecast/protocol';
+import { nameTexts } from '@rulecast/rules';
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
@@ -256,5 +257,101 @@ describe('with sources', () => {
     expect(publisher.head?.ruleSet.lists.has('a')).toBe(false);
     await again;
     expect(publisher.head?.ruleSet.lists.has('a')).toBe(true);
+  });
+});
+
+describe('entries that stand for more than they did', () => {
+  const WIDER = `lists:
+  cdn: { file: cdn.txt, resolve: firewall }
+  ads: { file: ads.txt, resolve: firewall }
+`;
+  const RULES = 'policies: { default: { egress: [accept dst=@cdn proto=tcp, drop dst=@ads] } }\n';
+  const HOSTS = '0.0.0.0 a.example\n0.0.0.0 b.example\n';
+  const ADBLOCK = '[Adblock Plus 2.0]\n||a.example^\n||b.example^\n';
+
+  const entriesIn = ({ publisher }: House, name: string): readonly string[] => {
+    const list = publisher.head?.ruleSet.lists.get(name);
+    return list?.kind === 'names' ? [...nameTexts(list.names)] : [];
+  };
+
+  /** Both lists are in force as a version released them that read names alone; the files say more now. */
+  async function upgraded(): Promise<House> {
+    const made = await house(WIDER, { 'cdn.txt': HOSTS, 'ads.txt': HOSTS });
+    await release(made.publisher, { 'rules.yaml': RULES });
+    await made.sources?.close();
+    for (const name of ['cdn.txt', 'ads.txt']) place(join(made.directory, name), ADBLOCK);
+    const sources = await sourcesOf(made.publisher, made.configFile, WIDER, made.directory);
+    const control = parseEndpoint(`memory:wider-${houses}`);
+    const nobody = (): Promise<never> => Promise.reject(new Error('nobody is asked'));
+    const served = await serveControl(made.publisher, [control], nobody, { sources });
+    onTestFinished(() => served.close());
+    return { ...made, sources, control };
+  }
+
+  it('are released where rules drop them, and wait where rules accept them; status says what to do', async () => {
+    const made = await upgraded();
+    expect(entriesIn(made, 'ads')).toEqual(['.a.example', '.b.example']);
+    expect(entriesIn(made, 'cdn')).toEqual(['a.example', 'b.example']);
+    const [past] = made.publisher.store.pastReleases();
+    expect(past?.notes).toMatchObject({ cause: 'source', detail: 'ads (2 entries wider)' });
+    const answer = await ask(made.control, refresh([]));
+    expect(answer.end).toMatchObject({ code: 'failing' });
+    expect(recordsOf(answer, 'list')[0]).toMatchObject({
+      name: 'cdn',
+      state: 'failing',
+      error: { code: 'wider' },
+    });
+    expect(degraded(made.publisher, made.sources)[0]).toMatch(
+      /^list cdn is not fresh: say suffixes: below, or rulectl refresh cdn --allow-wider, if it is meant: 2 of its entries/,
+    );
+    expect(entriesIn(made, 'cdn')).toEqual(['a.example', 'b.example']);
+  });
+
+  it('are taken by refresh --allow-wider, on record, and by no other permit', async () => {
+    const made = await upgraded();
+    const others = { allowGrowth: true, allowCoverage: true, allowAll: true, allowKind: true };
+    await ask(made.control, { ...refresh(['cdn']), ...others, allowShrink: true } as Message);
+    expect(entriesIn(made, 'cdn')).toEqual(['a.example', 'b.example']);
+    const taken = await ask(made.control, { ...refresh(['cdn']), allowWider: true } as Message);
+    expect(taken.end).toMatchObject({ code: 'refreshed' });
+    expect(entriesIn(made, 'cdn')).toEqual(['.a.example', '.b.example']);
+    const audit = readFileSync(join(made.directory, 'state', 'audit.log'), 'utf8')
+      .trim()
+      .split('\n');
+    expect(audit.map((line) => JSON.parse(line))).toMatchObject([
+      { list: 'cdn', code: 'wider', before: 2, after: 2 },
+    ]);
+  });
+
+  it.each([
+    ['below', ['.a.example', '.b.example']],
+    ['as-names', ['a.example', 'b.example']],
+  ])('are what the list says with suffixes: %s', async (word, expected) => {
+    const made = await upgraded();
+    writeFileSync(made.configFile, WIDER.replace('cdn.txt, ', `cdn.txt, suffixes: ${word}, `));
+    await made.sources?.reload(made.configFile);
+    const answer = await ask(made.control, refresh(['cdn']));
+    expect(recordsOf(answer, 'list')[0]).toMatchObject({ state: 'ok', count: 2 });
+    expect(entriesIn(made, 'cdn')).toEqual(expected);
+  });
+
+  it('are refused where the publisher resolves them, with their number and the line to write', async () => {
+    const text = 'lists:\n  a: { entries: [192.0.2.1] }\n  cdn: { file: cdn.txt, resolve: publisher }\n';
+    const made = await house(text, { 'cdn.txt': ADBLOCK });
+    expect(recordsOf(await ask(made.control, refresh(['cdn'])), 'list')[0]).toMatchObject({
+      state: 'failing',
+      error: {
+        code: 'unsupported',
+        text: expect.stringMatching(/\(2\).*say resolve: firewall for it, or suffixes: as-names/),
+      },
+    });
+    writeFileSync(
+      made.configFile,
+      text.replace('resolve: publisher', 'resolve: publisher, suffixes: as-names'),
+    );
+    await made.sources?.reload(made.configFile);
+    const answer = await ask(made.control, refresh(['cdn']));
+    expect(recordsOf(answer, 'list')[0]).toMatchObject({ state: 'ok', count: 2, suffixes: 2 });
+    expect(entriesIn(made, 'cdn')).toEqual(['a.example', 'b.example']);
   });
 });
