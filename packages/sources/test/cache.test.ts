@@ -12,7 +12,8 @@ import {
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
-import { CacheError, DownloadCache, type DownloadInfo } from '../src/fetch/cache.ts';
+import { DownloadCache, type DownloadInfo } from '../src/fetch/cache.ts';
+import { CacheError } from '../src/fetch/error.ts';
 import { freshFetcher, serve } from './http-server.ts';
 
 const URL_A = 'https://a.example/list.txt';
@@ -37,11 +38,23 @@ function infoOf(bytes: Uint8Array, more: Partial<DownloadInfo> = {}): DownloadIn
   };
 }
 
+/** Keeps a body as a download does. */
+async function write(cache: DownloadCache, bytes: Uint8Array, url = URL_A): Promise<void> {
+  const draft = await cache.draft(url);
+  await draft.add(bytes);
+  await cache.write(url, infoOf(bytes), draft);
+}
+
+async function bodyOf(cache: DownloadCache): Promise<Buffer | undefined> {
+  const found = await cache.find(URL_A);
+  return found && Buffer.from(await cache.read(URL_A, found));
+}
+
 /** A cache that holds BODY. */
 async function filledCache(): Promise<{ readonly directory: string; readonly cache: DownloadCache }> {
   const directory = join(temporaryDirectory(), 'downloads');
   const cache = new DownloadCache(directory);
-  await cache.write(URL_A, infoOf(BODY), BODY);
+  await write(cache, BODY);
   return { directory, cache };
 }
 
@@ -54,7 +67,8 @@ describe('a cache of downloads', () => {
   it('gives back what it was given, also to the next process', async () => {
     const { directory, cache } = await filledCache();
     for (const reader of [cache, new DownloadCache(directory)]) {
-      expect(await reader.read(URL_A)).toEqual({ ...infoOf(BODY), bytes: new Uint8Array(BODY) });
+      expect(await reader.find(URL_A)).toEqual({ ...infoOf(BODY), size: BODY.length });
+      expect(await bodyOf(reader)).toEqual(BODY);
     }
   });
 
@@ -67,24 +81,24 @@ describe('a cache of downloads', () => {
 
   it('keeps one body of a URL, and one of each', async () => {
     const { directory, cache } = await filledCache();
-    await cache.write(URL_A, infoOf(OTHER), OTHER);
+    await write(cache, OTHER);
     expect(readdirSync(directory)).toHaveLength(2);
-    expect(Buffer.from((await cache.read(URL_A))!.bytes)).toEqual(OTHER);
-    await cache.write(`${URL_A}?2`, infoOf(BODY), BODY);
+    expect(await bodyOf(cache)).toEqual(OTHER);
+    await write(cache, BODY, `${URL_A}?2`);
     expect(readdirSync(directory)).toHaveLength(4);
-    expect(Buffer.from((await cache.read(URL_A))!.bytes)).toEqual(OTHER);
+    expect(await bodyOf(cache)).toEqual(OTHER);
   });
 
   it('takes new validators for the body it has', async () => {
     const { cache } = await filledCache();
     await cache.update(URL_A, infoOf(BODY, { etag: '"2"', fetchedAtMs: 9 }));
-    expect(await cache.read(URL_A)).toMatchObject({ etag: '"2"', fetchedAtMs: 9 });
+    expect(await cache.find(URL_A)).toMatchObject({ etag: '"2"', fetchedAtMs: 9 });
   });
 
   it('holds empty bodies', async () => {
     const { cache } = await filledCache();
-    await cache.write(URL_A, infoOf(Buffer.alloc(0)), Buffer.alloc(0));
-    expect((await cache.read(URL_A))?.bytes).toEqual(new Uint8Array(0));
+    await write(cache, Buffer.alloc(0));
+    expect(await bodyOf(cache)).toEqual(Buffer.alloc(0));
   });
 
   it.each([
@@ -116,9 +130,9 @@ describe('a cache of downloads', () => {
   ] as const)('with %s has nothing', async (_, kind, damage) => {
     const { directory, cache } = await filledCache();
     damage(fileOf(directory, kind));
-    expect(await cache.read(URL_A)).toBeUndefined();
-    await cache.write(URL_A, infoOf(OTHER), OTHER).catch(() => undefined);
-    if (kind === 'info') expect(Buffer.from((await cache.read(URL_A))!.bytes)).toEqual(OTHER);
+    expect(await cache.find(URL_A)).toBeUndefined();
+    await write(cache, OTHER).catch(() => undefined);
+    if (kind === 'info') expect(await bodyOf(cache)).toEqual(OTHER);
   });
 
   it('fetches again what was damaged, whatever the server would confirm', async () => {
@@ -130,13 +144,13 @@ describe('a cache of downloads', () => {
       },
     });
     const fetcher = freshFetcher({ cacheDirectory });
-    const request = { url: server.url, maxBytes: 100, timeoutMs: 180_000 };
+    const request = { url: server.url, maxBytes: 100, allMaxBytes: 1000, timeoutMs: 180_000 };
     await fetcher.fetch(request);
     truncateSync(fileOf(cacheDirectory, 'body'), 3);
     const outcome = await fetcher.fetch(request);
     expect(outcome.kind).toBe('fresh');
-    expect(Buffer.from(outcome.bytes)).toEqual(BODY);
-    expect(Buffer.from((await fetcher.cached(server.url))!.bytes)).toEqual(BODY);
+    expect(Buffer.from(await outcome.read())).toEqual(BODY);
+    expect(Buffer.from((await (await fetcher.cached(server.url))?.read()) ?? [])).toEqual(BODY);
   });
 
   it('sweeps what a crash left, and nothing that is not its own', async () => {
@@ -146,7 +160,7 @@ describe('a cache of downloads', () => {
     const litter = [`${id}.json.0011aabb.half`, `${id}.${sha256(OTHER)}.00.half`, `${id}.${sha256(OTHER)}`];
     for (const name of [...litter, 'README', 'x.half']) writeFileSync(join(directory, name), 'x');
     const next = new DownloadCache(directory);
-    expect(await next.read(URL_A)).toMatchObject({ sha256: sha256(BODY) });
+    expect(await next.find(URL_A)).toMatchObject({ sha256: sha256(BODY) });
     const names = readdirSync(directory);
     expect(names.filter((name) => litter.includes(name))).toEqual([]);
     expect(names).toEqual(expect.arrayContaining(['README', 'x.half']));
@@ -159,8 +173,8 @@ describe('a cache of downloads', () => {
     mkdirSync(
       join(directory, `${fileOf(directory, 'info').split('/').at(-1)?.slice(0, 64)}.${sha256(OTHER)}`),
     );
-    await expect(cache.write(URL_A, infoOf(OTHER), OTHER)).rejects.toBeInstanceOf(CacheError);
-    expect(Buffer.from((await cache.read(URL_A))!.bytes)).toEqual(BODY);
+    await expect(write(cache, OTHER)).rejects.toBeInstanceOf(CacheError);
+    expect(await bodyOf(cache)).toEqual(BODY);
     expect(readdirSync(directory).filter((name) => name.endsWith('.half'))).toEqual([]);
   });
 
@@ -169,7 +183,7 @@ describe('a cache of downloads', () => {
     writeFileSync(place, 'in the way');
     const server = await serve({ '/': (_, response) => response.end(BODY) });
     const fetcher = freshFetcher({ cacheDirectory: place });
-    const request = { url: server.url, maxBytes: 100, timeoutMs: 180_000 };
+    const request = { url: server.url, maxBytes: 100, allMaxBytes: 1000, timeoutMs: 180_000 };
     await expect(fetcher.fetch(request)).rejects.toMatchObject({ code: 'cache', temporary: true });
     renameSync(place, `${place}.away`);
     expect((await fetcher.fetch(request)).kind).toBe('fresh');

@@ -6,18 +6,18 @@ import { join } from 'node:path';
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
-import { Fetcher, type FetchRequest } from '../src/fetch/fetcher.ts';
+import { Fetcher, type FetchOutcome, type FetchRequest } from '../src/fetch/fetcher.ts';
 import { freshFetcher, serve, serveProxy, serveRaw } from './http-server.ts';
 
 const BODY = '192.0.2.1\n192.0.2.2\n';
 const OTHER = '198.51.100.1\n';
 
 function ask(url: string, more: Partial<FetchRequest> = {}): FetchRequest {
-  return { url, maxBytes: 1000, timeoutMs: 180_000, ...more };
+  return { url, maxBytes: 1000, allMaxBytes: 1 << 28, timeoutMs: 180_000, ...more };
 }
 
-function textOf(outcome: { readonly bytes: Uint8Array }): string {
-  return Buffer.from(outcome.bytes).toString();
+async function textOf(outcome: Pick<FetchOutcome, 'read'>): Promise<string> {
+  return Buffer.from(await outcome.read()).toString();
 }
 
 function sha256(text: string): string {
@@ -35,10 +35,11 @@ describe('a fetch', () => {
     const server = await serve({ '/lists/drop.txt': (_, response) => response.end(BODY) });
     const fetcher = freshFetcher({ nowMs: () => 1_700_000_000_123 });
     const url = `${server.url}/lists/drop.txt?key=1#part`;
-    const { bytes, ...outcome } = await fetcher.fetch(ask(url));
-    expect(Buffer.from(bytes).toString()).toBe(BODY);
+    const { read, ...outcome } = await fetcher.fetch(ask(url));
+    expect(await textOf({ read })).toBe(BODY);
     expect(outcome).toEqual({
       kind: 'fresh',
+      size: BODY.length,
       sha256: sha256(BODY),
       end: 'proven',
       fetchedAtMs: 1_700_000_000_123,
@@ -90,7 +91,7 @@ describe('a fetch', () => {
     const server = await serve({ '/': (_, response) => response.end(BODY) });
     const fetcher = freshFetcher();
     const outcomes = await Promise.all(Array.from({ length: 8 }, () => fetcher.fetch(ask(server.url))));
-    expect(outcomes.map(textOf)).toEqual(Array(8).fill(BODY));
+    expect(await Promise.all(outcomes.map(textOf))).toEqual(Array(8).fill(BODY));
   });
 });
 
@@ -154,7 +155,7 @@ describe('asking again', () => {
     nowMs = 2000;
     const again = await fetcher.fetch(ask(server.url));
     expect(again).toMatchObject({ kind: 'not-modified', fetchedAtMs: 2000, sha256: sha256(BODY) });
-    expect(textOf(again)).toBe(BODY);
+    expect(await textOf(again)).toBe(BODY);
     expect(await fetcher.cached(server.url)).toMatchObject({ fetchedAtMs: 2000 });
   });
 
@@ -198,7 +199,7 @@ describe('asking again', () => {
     tag = '"v2"';
     const outcome = await fetcher.fetch(ask(server.url));
     expect(outcome.kind).toBe('fresh');
-    expect(textOf(outcome)).toBe(OTHER);
+    expect(await textOf(outcome)).toBe(OTHER);
     expect(server.requests).toHaveLength(3);
   });
 
@@ -216,8 +217,8 @@ describe('asking again', () => {
     const fetcher = freshFetcher();
     await fetcher.fetch(ask(server.url));
     body = OTHER;
-    expect(textOf(await fetcher.fetch(ask(server.url)))).toBe(OTHER);
-    expect(textOf((await fetcher.cached(server.url))!)).toBe(OTHER);
+    expect(await textOf(await fetcher.fetch(ask(server.url)))).toBe(OTHER);
+    expect(await textOf((await fetcher.cached(server.url))!)).toBe(OTHER);
   });
 
   it('tells validators to the address that they came from only, whatever its query', async () => {
@@ -253,7 +254,7 @@ describe('a pinned body', () => {
     await expect(fetcher.fetch(request)).rejects.toMatchObject({ code: 'pin-mismatch', temporary: false });
     expect(await fetcher.cached(server.url)).toBeUndefined();
     body = BODY;
-    expect(textOf(await fetcher.fetch(request))).toBe(BODY);
+    expect(await textOf(await fetcher.fetch(request))).toBe(BODY);
   });
 
   it('is asked for once', async () => {
@@ -271,7 +272,7 @@ describe('a pinned body', () => {
     const fetcher = freshFetcher();
     await fetcher.fetch(ask(server.url));
     body = BODY;
-    expect(textOf(await fetcher.fetch(ask(server.url, { sha256: sha256(BODY) })))).toBe(BODY);
+    expect(await textOf(await fetcher.fetch(ask(server.url, { sha256: sha256(BODY) })))).toBe(BODY);
   });
 
   it('is written as 64 digits', async () => {
@@ -307,7 +308,7 @@ describe('redirects', () => {
         ]),
       ),
     );
-    expect(textOf(await freshFetcher().fetch(ask(`${server.url}/8`)))).toBe(BODY);
+    expect(await textOf(await freshFetcher().fetch(ask(`${server.url}/8`)))).toBe(BODY);
     await expect(freshFetcher().fetch(ask(`${server.url}/9`))).rejects.toMatchObject({
       code: 'bad-redirect',
     });
@@ -338,7 +339,7 @@ describe('redirects', () => {
     await expect(refused).rejects.toMatchObject({ code: 'bad-redirect' });
     expect(plain.requests).toEqual([]);
     const allowed = freshFetcher({ ...trusting, allowInsecureRedirects: true });
-    expect(textOf(await allowed.fetch(ask(secure.url)))).toBe(BODY);
+    expect(await textOf(await allowed.fetch(ask(secure.url)))).toBe(BODY);
   });
 });
 
@@ -372,7 +373,7 @@ describe('a status', () => {
     const server = await serve({
       '/': (_, response) => response.writeHead(statuses.shift() ?? 500).end(BODY),
     });
-    expect(textOf(await freshFetcher().fetch(ask(server.url)))).toBe(BODY);
+    expect(await textOf(await freshFetcher().fetch(ask(server.url)))).toBe(BODY);
   });
 });
 
@@ -443,7 +444,7 @@ describe('a body', () => {
       },
     });
     for (const path of ['/told', '/chunked']) {
-      expect(textOf(await freshFetcher().fetch(ask(server.url + path, { maxBytes: 20 })))).toBe(BODY);
+      expect(await textOf(await freshFetcher().fetch(ask(server.url + path, { maxBytes: 20 })))).toBe(BODY);
       const refused = freshFetcher().fetch(ask(server.url + path, { maxBytes: 19 }));
       await expect(refused).rejects.toMatchObject({ code: 'too-large', temporary: false });
     }
@@ -477,7 +478,7 @@ describe('a body', () => {
       '/': (_, response) => response.writeHead(200, { 'content-encoding': encoding }).end(bytes),
     });
     const outcome = await freshFetcher().fetch(ask(server.url));
-    expect(textOf(outcome)).toBe(BODY);
+    expect(await textOf(outcome)).toBe(BODY);
     expect(outcome.sha256).toBe(sha256(BODY));
   });
 
@@ -532,7 +533,7 @@ describe('a body', () => {
 
   it('that is empty is a body', async () => {
     const server = await serve({ '/': (_, response) => response.end() });
-    expect((await freshFetcher().fetch(ask(server.url))).bytes).toHaveLength(0);
+    expect((await freshFetcher().fetch(ask(server.url))).size).toBe(0);
   });
 });
 
@@ -597,7 +598,7 @@ describe('https', () => {
   it('takes one that the options trust', async () => {
     const server = await serve({ '/': (_, response) => response.end(BODY) }, TLS);
     const fetcher = freshFetcher({ trustedCertificates: [TLS.cert] });
-    expect(textOf(await fetcher.fetch(ask(server.url)))).toBe(BODY);
+    expect(await textOf(await fetcher.fetch(ask(server.url)))).toBe(BODY);
   });
 
   it('refuses a trusted one of another host', async () => {
@@ -620,7 +621,7 @@ describe('https', () => {
       environment: { NODE_EXTRA_CA_CERTS: extra },
       trustedCertificates: [stranger],
     });
-    expect(textOf(await fetcher.fetch(ask(server.url)))).toBe(BODY);
+    expect(await textOf(await fetcher.fetch(ask(server.url)))).toBe(BODY);
   });
 });
 
@@ -630,7 +631,7 @@ describe('a proxy', () => {
     const proxy = await serveProxy();
     const environment = { http_proxy: `http://me:pw@127.0.0.1:${proxy.port}` };
     const fetcher = freshFetcher({ environment });
-    expect(textOf(await fetcher.fetch(ask(`${server.url}/x`)))).toBe(BODY);
+    expect(await textOf(await fetcher.fetch(ask(`${server.url}/x`)))).toBe(BODY);
     expect(proxy.requests).toEqual([`GET ${server.url}/x`]);
     expect(proxy.authorizations).toEqual([`Basic ${btoa('me:pw')}`]);
   });
@@ -642,7 +643,7 @@ describe('a proxy', () => {
       environment: { https_proxy: proxy.url },
       trustedCertificates: [TLS.cert],
     });
-    expect(textOf(await fetcher.fetch(ask(`${server.url}/x`)))).toBe(BODY);
+    expect(await textOf(await fetcher.fetch(ask(`${server.url}/x`)))).toBe(BODY);
     expect(proxy.requests).toEqual([`CONNECT 127.0.0.1:${server.port}`]);
   });
 
@@ -684,7 +685,7 @@ describe('an offline start', () => {
     const after = freshFetcher({ cacheDirectory });
     const outcome = await after.cached(url);
     expect(outcome).toMatchObject({ fetchedAtMs: 5000, fileName: 'list.txt', finalUrl: url });
-    expect(textOf(outcome!)).toBe(BODY);
+    expect(await textOf(outcome!)).toBe(BODY);
     expect(server.requests).toHaveLength(1);
   });
 });
@@ -761,7 +762,7 @@ describe('a server of the Internet', () => {
     await expect(failure).rejects.toMatchObject({ code: 'private-address', temporary: false });
     await expect(failure).rejects.toThrow(/allow-private: true/);
     expect(secret.requests).toEqual([]);
-    expect(textOf(await freshFetcher({ lookup }).fetch(ask(url, { allowPrivate: true })))).toBe(BODY);
+    expect(await textOf(await freshFetcher({ lookup }).fetch(ask(url, { allowPrivate: true })))).toBe(BODY);
   });
 
   it('may be redirected from to a private address by permission, and from a private URL without', async () => {
@@ -769,8 +770,8 @@ describe('a server of the Internet', () => {
     const server = await serve({
       '/': (_, response) => response.writeHead(302, { location: `${near.url}/` }).end(),
     });
-    expect(textOf(await freshFetcher().fetch(ask(server.url)))).toBe(BODY);
+    expect(await textOf(await freshFetcher().fetch(ask(server.url)))).toBe(BODY);
     const url = `http://feeds.example:${server.port}/`;
-    expect(textOf(await freshFetcher({ lookup }).fetch(ask(url, { allowPrivate: true })))).toBe(BODY);
+    expect(await textOf(await freshFetcher({ lookup }).fetch(ask(url, { allowPrivate: true })))).toBe(BODY);
   });
 });

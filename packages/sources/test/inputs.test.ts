@@ -7,7 +7,7 @@ import { SOURCE_LIMITS } from '@rulecast/formats';
 import { describe, expect, it } from 'vitest';
 import { codeOfRejection } from '../../../test/kit/code.ts';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
-import { readDirInputs, readFileInputs } from '../src/read/inputs.ts';
+import { type Inputs, readDirInputs, readFileInputs } from '../src/read/inputs.ts';
 import { FileRest } from '../src/watch/rest.ts';
 import { FakeClock } from './fake-clock.ts';
 
@@ -23,6 +23,11 @@ function tree(files: Readonly<Record<string, string>>): string {
   return directory;
 }
 
+/** Of a file, which is read at once. */
+function bytesOf(input: Inputs['inputs'][number]): Uint8Array {
+  return 'bytes' in input ? input.bytes : new Uint8Array();
+}
+
 describe('a file', () => {
   it('is read whole, through links too', async () => {
     const directory = tree({ 'a.txt': '192.0.2.1\n' });
@@ -34,7 +39,7 @@ describe('a file', () => {
         NOW_MS,
         RESTED,
       );
-      expect(inputs.map(({ name, bytes }) => [name, Buffer.from(bytes).toString()])).toEqual([
+      expect(inputs.map((input) => [input.name, Buffer.from(bytesOf(input)).toString()])).toEqual([
         [name, '192.0.2.1\n'],
       ]);
       expect(fetchedAtMs).toBe(NOW_MS);
@@ -45,7 +50,8 @@ describe('a file', () => {
     const path = join(tree({ a: '' }), 'a');
     truncateSync(path, 100);
     const limits = { ...SOURCE_LIMITS, bytes: 100 };
-    expect((await readFileInputs(path, limits, NOW_MS, RESTED)).inputs[0]?.bytes).toHaveLength(100);
+    const { inputs } = await readFileInputs(path, limits, NOW_MS, RESTED);
+    expect(inputs.map((input) => bytesOf(input).length)).toEqual([100]);
     truncateSync(path, 101);
     expect(await codeOfRejection(readFileInputs(path, limits, NOW_MS, RESTED))).toBe('too-large');
   });

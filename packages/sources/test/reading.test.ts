@@ -192,6 +192,8 @@ describe('readSource', () => {
   });
 });
 
+const lostOne = (): Promise<never> => Promise.reject(new Error('lost'));
+
 describe('ListWorker', () => {
   const worker = new ListWorker();
   afterAll(() => worker.close());
@@ -210,6 +212,37 @@ describe('ListWorker', () => {
       );
     },
   );
+
+  it('has one download that is large in memory at a time, and reads it as readSource does', async () => {
+    const text = Buffer.from(
+      Array.from({ length: 20_000 }, (_, i) => `10.0.${i >> 8}.${i & 255}\n`).join(''),
+    );
+    const expected = await readSource(jobOf({ feed: text }));
+    let inMemory = 0;
+    const orderOf = () => ({
+      ...jobOf({}),
+      inputs: [
+        {
+          name: 'feed',
+          size: text.length,
+          end: 'proven' as const,
+          read: async () => {
+            expect(++inMemory).toBe(1);
+            return Uint8Array.from(text);
+          },
+        },
+      ],
+    });
+    const read = Array.from({ length: 4 }, async () => {
+      const result = await worker.read(orderOf());
+      inMemory--;
+      return result;
+    });
+    expect(await Promise.all(read)).toEqual(Array(4).fill(expected));
+    const lost = { ...orderOf(), inputs: orderOf().inputs.map((input) => ({ ...input, read: lostOne })) };
+    await expect(worker.read(lost)).rejects.toThrow('lost');
+    expect((await worker.read(orderOf())).kind).toBe('list');
+  });
 
   it.each([10, 100_000])(
     'combines lists of %d entries as one does without it, and leaves them whole',

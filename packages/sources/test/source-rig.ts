@@ -14,7 +14,7 @@ import type { EntryCounts } from '../src/lists/change.ts';
 import { evaluateExpression } from '../src/lists/expression.ts';
 import { mergeLayers } from '../src/lists/layers.ts';
 import type { Log } from '../src/log.ts';
-import type { Downloader } from '../src/read/inputs.ts';
+import { type Downloader, loadedInputs } from '../src/read/inputs.ts';
 import { readSource } from '../src/read/reading.ts';
 import type { BatchOutcome, ListBatch, ListConsumer } from '../src/source/delivery.ts';
 import type { AuditEntry } from '../src/source/list-log.ts';
@@ -55,7 +55,8 @@ export class FakeNetwork implements Downloader {
     const kind = this.#cache.get(url)?.sha256 === sha256 ? 'not-modified' : 'fresh';
     const fileName = url.slice(url.lastIndexOf('/') + 1);
     const outcome = {
-      bytes,
+      size: bytes.length,
+      read: async () => Uint8Array.from(bytes),
       sha256,
       end: 'proven' as const,
       fetchedAtMs: this.#clock.wallMs(),
@@ -138,7 +139,7 @@ export class SourceRig {
       directory: join(directory, 'state'),
       fetcher: this.network,
       work: {
-        read: readSource,
+        read: async (order) => readSource({ ...order, inputs: await loadedInputs(order.inputs) }),
         evaluate: async (expression) => evaluateExpression(expression),
         merge: async (merging) => mergeLayers(merging),
         ...options.work,

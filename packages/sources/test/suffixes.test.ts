@@ -4,6 +4,7 @@ import { entryCount, type List, nameListOf, nameTexts } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { layersWith, listOfLayers } from '../src/lists/layers.ts';
+import { loadedInputs } from '../src/read/inputs.ts';
 import { readSource } from '../src/read/reading.ts';
 import type { ListWork } from '../src/source/source.ts';
 import { entriesOf } from './list-of.ts';
@@ -13,8 +14,8 @@ const URL = 'https://feed.example/names.txt';
 
 /** Reads `below-NAME` as a suffix: what formats make of bytes is no matter here. */
 const READS_SUFFIXES: Partial<ListWork> = {
-  read: async (job) => {
-    const read = await readSource(job);
+  read: async (order) => {
+    const read = await readSource({ ...order, inputs: await loadedInputs(order.inputs) });
     if (read.kind === 'refused' || read.list.kind !== 'names') return read;
     const texts = [...nameTexts(read.list.names)].map((text) => text.replace('below-', '.'));
     return { ...read, list: nameListOf(texts, read.list.resolve) };

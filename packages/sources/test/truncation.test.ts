@@ -70,12 +70,17 @@ describe(`a list of ${NETWORKS} networks, cut`, () => {
     `HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n${extra}Connection: close\r\n\r\n`;
   const download = async (answer: Buffer): Promise<FetchOutcome | string> => {
     const { url } = await serveRaw(answer);
-    const outcome = freshFetcher().fetch({ url, maxBytes: 1 << 20, timeoutMs: 180_000 });
+    const outcome = freshFetcher().fetch({
+      url,
+      maxBytes: 1 << 20,
+      allMaxBytes: 1 << 28,
+      timeoutMs: 180_000,
+    });
     return outcome.catch((error: unknown) => (error instanceof FetchError ? error.code : String(error)));
   };
   const readDownload = async (answer: Buffer): Promise<ReadList | ReadRefused | string> => {
     const outcome = await download(answer);
-    return typeof outcome === 'string' ? outcome : read(outcome.bytes, outcome.end);
+    return typeof outcome === 'string' ? outcome : read(await outcome.read(), outcome.end);
   };
   /** In the last line, in the one before, and in the middle. */
   const CUTS = [...Array.from({ length: 34 }, (_, i) => TRUE_BYTES.length - 1 - i), 40_000, 40_001];
@@ -134,8 +139,13 @@ describe('a last line without an end', () => {
     ];
     for (const answer of answers) {
       const { url } = await serveRaw(answer);
-      const { bytes, end } = await freshFetcher().fetch({ url, maxBytes: 9999, timeoutMs: 180_000 });
-      expect(listOf(await read(bytes, end))?.kind).toBe('prefixes');
+      const outcome = await freshFetcher().fetch({
+        url,
+        maxBytes: 9999,
+        allMaxBytes: 9999,
+        timeoutMs: 180_000,
+      });
+      expect(listOf(await read(await outcome.read(), outcome.end))?.kind).toBe('prefixes');
     }
   });
 
@@ -155,7 +165,7 @@ describe('a last line without an end', () => {
   it('stays suspicious in the cache, and the server is asked for all of it again', async () => {
     const { url } = await serveRaw(`HTTP/1.1 200 OK\r\nETag: "1"\r\nConnection: close\r\n\r\n${LINES}`);
     const fetcher = freshFetcher();
-    const ask = { url, maxBytes: 9999, timeoutMs: 180_000 };
+    const ask = { url, maxBytes: 9999, allMaxBytes: 9999, timeoutMs: 180_000 };
     expect((await fetcher.fetch(ask)).end).toBe('connection');
     expect((await fetcher.cached(url))?.end).toBe('connection');
     expect((await fetcher.fetch(ask)).kind).toBe('fresh'); // a 304 would have kept half a list for ever

@@ -116,6 +116,8 @@ export interface SourceLimits {
   readonly bytes: number;
   /** Most members of one archive, and files of one directory. */
   readonly archiveMembers: number;
+  /** Most bytes of all downloads under way. */
+  readonly downloadBytes: number;
   /** Fetches under way at once. */
   readonly fetches: number;
 }
@@ -123,6 +125,8 @@ export interface SourceLimits {
 /** Fits the 1,024 parts of a release, with room for policies. */
 export const LISTS_MAX = 960;
 const FETCHES_MAX = 64;
+/** Of the disk. */
+const DOWNLOADS_MAX_BYTES = 64 * 2 ** 30;
 const NAME_AGE_MIN_MS = 60_000; // less than the shortest times to live in use would drop names between two queries
 const NAME_AGE_MAX_MS = 366 * 86_400_000;
 /** Each is judged for every policy at each release. */
@@ -134,6 +138,7 @@ const count =
   (text) =>
     readCount(text, 1, most);
 const bytes: Parse<number> = (text) => readSize(text, FORMAT_LIMITS.inputBytes);
+const downloads: Parse<number> = (text) => readSize(text, DOWNLOADS_MAX_BYTES);
 const nameAge: Parse<number> = (text) => readDuration(text, NAME_AGE_MIN_MS, NAME_AGE_MAX_MS);
 const files = (sentence: string) =>
   texts((nodes, _key, reader) => nodes.map(({ value }) => reader.pathOf(value)), sentence);
@@ -144,6 +149,12 @@ const LIMIT_KEYS = {
   entries: scalar(count(FORMAT_LIMITS.entries), 'most entries of a list', '4,194,304'),
   // The largest feed in use has 20 MB.
   bytes: scalar(bytes, 'most bytes of a file or download, and of all that comes out of an archive', '128MiB'),
+  // Two of the largest.
+  downloads: scalar(
+    downloads,
+    'most bytes of all downloads under way, which lie on disk beyond 1 MiB each; the others wait',
+    '256MiB',
+  ),
   // "Thousands of files".
   'archive-members': scalar(count(1_000_000), 'most files of an archive, and of a directory', '4,096'),
   // A feed's server and a small qube's memory bear that.
@@ -154,6 +165,7 @@ const LIMIT_KEYS = {
 export const SOURCE_LIMITS: SourceLimits = {
   entries: standardOf(LIMIT_KEYS.entries),
   bytes: standardOf(LIMIT_KEYS.bytes),
+  downloadBytes: standardOf(LIMIT_KEYS.downloads),
   archiveMembers: standardOf(LIMIT_KEYS['archive-members']),
   fetches: standardOf(LIMIT_KEYS.fetches),
 };
@@ -297,6 +309,7 @@ function readConfig(root: MappingNode | undefined, reader: ConfigReader): Publis
     limits: {
       entries: limits?.entries ?? SOURCE_LIMITS.entries,
       bytes: limits?.bytes ?? SOURCE_LIMITS.bytes,
+      downloadBytes: limits?.downloads ?? SOURCE_LIMITS.downloadBytes,
       archiveMembers: limits?.['archive-members'] ?? SOURCE_LIMITS.archiveMembers,
       fetches: limits?.fetches ?? SOURCE_LIMITS.fetches,
     },

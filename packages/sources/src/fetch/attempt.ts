@@ -8,7 +8,9 @@ import { pipeline } from 'node:stream/promises';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import type { Dispatcher } from 'undici';
 import type { BodyEnd } from './cache.ts';
+import type { Draft } from './draft.ts';
 import {
+  CacheError,
   FetchError,
   FetchErrorCode,
   privateError,
@@ -26,6 +28,7 @@ import {
 } from './header.ts';
 import { FETCH_LIMITS } from './limits.ts';
 import { isPrivateLiteral } from './private-address.ts';
+import { type Room, RoomError } from './room.ts';
 
 /** What is known of the body in the cache, for a server that can say that it is still current. */
 export interface Validators {
@@ -49,6 +52,10 @@ export interface Attempt {
   readonly privateHeaders: Readonly<Record<string, string>>;
   readonly validators: Validators | undefined;
   readonly maxBytes: number;
+  /** What the body takes of the budget. */
+  readonly room: Room;
+  /** Makes what the body is written to. */
+  readonly draft: () => Promise<Draft>;
   readonly leastSpeed: LeastSpeed;
   readonly signal: AbortSignal;
   readonly allowInsecureRedirects: boolean;
@@ -63,7 +70,8 @@ export interface Attempt {
 export type AttemptResult =
   | {
       readonly kind: 'body';
-      readonly bytes: Uint8Array;
+      /** The caller's, to keep or to discard. */
+      readonly body: Draft;
       readonly sha256: string;
       readonly end: BodyEnd;
       /** Without credentials. */
@@ -80,7 +88,7 @@ export type AttemptResult =
 
 const REDIRECT_STATUS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
-/** Throws FetchError; what the signal did is for the caller to tell. */
+/** Throws FetchError, CacheError and RoomError; what the signal did is for the caller to tell. */
 export async function attemptFetch(attempt: Attempt): Promise<AttemptResult> {
   let url = attempt.url;
   const seen = new Set<string>();
@@ -197,10 +205,10 @@ async function takeBody(
   response: Dispatcher.ResponseData,
 ): Promise<AttemptResult> {
   const { headers } = response;
-  const { bytes, sha256 } = await readBody(attempt, url, response);
+  const { body, sha256 } = await readBody(attempt, url, response);
   return {
     kind: 'body',
-    bytes,
+    body,
     sha256,
     end: bodyEndOf(headers),
     finalUrl: shownUrl(url),
@@ -214,15 +222,16 @@ async function readBody(
   attempt: Attempt,
   url: URL,
   response: Dispatcher.ResponseData,
-): Promise<{ readonly bytes: Uint8Array; readonly sha256: string }> {
-  const { maxBytes, signal } = attempt;
+): Promise<{ readonly body: Draft; readonly sha256: string }> {
+  const { maxBytes, signal, room } = attempt;
   const shown = shownUrl(url);
   const { headers, body } = response;
   const tooLarge = (): FetchError => {
     return new FetchError(FetchErrorCode.tooLarge, `${shown} is larger than ${maxBytes} bytes`);
   };
   const decoder = decoderOf(headers);
-  if (decoder === undefined || Number(headerOf(headers, 'content-length') ?? 0) > maxBytes) {
+  const statedBytes = Number(headerOf(headers, 'content-length') ?? 0);
+  if (decoder === undefined || statedBytes > maxBytes) {
     body.destroy();
     if (decoder !== undefined) throw tooLarge();
     const encoding = headerOf(headers, 'content-encoding');
@@ -240,14 +249,16 @@ async function readBody(
     }
   };
   const digest = createHash('sha256');
-  const chunks: Buffer[] = [];
+  const draft = await attempt.draft();
+  const expectedBytes = decoder === 'identity' && statedBytes > 0 ? statedBytes : maxBytes;
   const collect = async (source: AsyncIterable<Buffer>): Promise<void> => {
     let bodyBytes = 0;
     for await (const chunk of source) {
       bodyBytes += chunk.length;
       if (bodyBytes > maxBytes) throw tooLarge();
+      room.hold(bodyBytes, expectedBytes);
       digest.update(chunk);
-      chunks.push(chunk);
+      await draft.add(chunk);
     }
   };
   const unwatch = watchSpeed(
@@ -260,11 +271,12 @@ async function readBody(
     if (decoder === 'identity') await pipeline(body, count, collect, { signal });
     else await pipeline(body, count, decoder, collect, { signal });
   } catch (error) {
+    await draft.discard();
     throw bodyError(shown, error);
   } finally {
     unwatch();
   }
-  return { bytes: Buffer.concat(chunks), sha256: digest.digest('hex') };
+  return { body: draft, sha256: digest.digest('hex') };
 }
 
 /** Ends a body that comes too slowly; returns what ends the watch. */
@@ -306,8 +318,8 @@ function decoderOf(
   }
 }
 
-function bodyError(shown: string, error: unknown): FetchError {
-  if (error instanceof FetchError) return error;
+function bodyError(shown: string, error: unknown): Error {
+  if (error instanceof FetchError || error instanceof CacheError || error instanceof RoomError) return error;
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   if (code === 'Z_BUF_ERROR') return truncatedError(shown, error); // the compressed data has no end
   if (code.startsWith('Z_') || code.startsWith('ERR__ERROR') || code.startsWith('ERR_BROTLI')) {

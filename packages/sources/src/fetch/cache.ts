@@ -5,15 +5,18 @@
  *   <url digest>.json            what is known about the body, and the validators for the next request
  *   <url digest>.<body digest>   the body
  *
- * The body is written first, then the file that names it; each is written aside, flushed and renamed, so that
- * a crash leaves the old pair or the new one, and at most leftovers, which the next start sweeps. A body that
+ * The body is written first, as it comes, then the file that names it; each is written aside, flushed and
+ * renamed, so that a crash leaves the old pair or the new one, and at most leftovers, which the next start
+ * sweeps. A body that
  * is not what its name says is as good as none.
  */
 
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Draft } from './draft.ts';
+import { CacheError } from './error.ts';
 
 /**
  * What says that a body is all there is: `proven` by its length, its last chunk, the end of its compression,
@@ -38,12 +41,8 @@ export interface DownloadInfo {
 }
 
 export interface Download extends DownloadInfo {
-  readonly bytes: Uint8Array;
-}
-
-/** The cache cannot be read or written. What it held is still there. */
-export class CacheError extends Error {
-  readonly code = 'cache';
+  /** Of the body, in bytes. */
+  readonly size: number;
 }
 
 const SHA256_HEX = /^[0-9a-f]{64}$/;
@@ -68,23 +67,45 @@ export class DownloadCache {
   }
 
   /** What is kept of a URL; undefined where there is nothing, or nothing whole. Throws CacheError. */
-  async read(url: string): Promise<Download | undefined> {
+  async find(url: string): Promise<Download | undefined> {
     await this.#ready();
     const key = keyOf(url);
     const info = await this.#readInfo(key);
     if (info === undefined) return undefined;
-    const bytes = await readWhole(join(this.#directory, `${key}.${info.sha256}`), info.sha256);
-    return bytes === undefined ? undefined : { ...info, bytes };
+    const path = join(this.#directory, `${key}.${info.sha256}`);
+    const size = (await stat(path).catch(ifMissing))?.size ?? 0;
+    return (await isWhole(path, info.sha256, size)) ? { ...info, size } : undefined;
+  }
+
+  /** A body that was found; the caller's. Throws CacheError where it is not there any more. */
+  async read(
+    url: string,
+    { sha256, size }: Pick<Download, 'sha256' | 'size'>,
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    const bytes = new Uint8Array(size);
+    if (await isWhole(join(this.#directory, `${keyOf(url)}.${sha256}`), sha256, size, bytes)) return bytes;
+    throw new CacheError(
+      `what was downloaded is no longer in ${this.#directory}: another download took its place`,
+    );
+  }
+
+  /** For a body of a URL that is to come. Throws CacheError. */
+  async draft(url: string): Promise<Draft> {
+    await this.#ready();
+    return this.#draftOf(keyOf(url));
+  }
+
+  #draftOf(name: string): Draft {
+    return new Draft(join(this.#directory, `${name}.${randomBytes(6).toString('hex')}.half`));
   }
 
   /** Keeps a body in place of the one before. Throws CacheError; then the one before is kept. */
-  async write(url: string, info: DownloadInfo, bytes: Uint8Array): Promise<void> {
-    await this.#ready();
+  async write(url: string, info: DownloadInfo, body: Draft): Promise<void> {
     const key = keyOf(url);
     const before = await this.#readInfo(key);
     try {
-      await this.#replaceFile(`${key}.${info.sha256}`, bytes);
-      await this.#replaceFile(`${key}.json`, Buffer.from(`${JSON.stringify(info)}\n`));
+      await this.#keep(`${key}.${info.sha256}`, body);
+      await this.#keepInfo(key, info);
       if (before !== undefined && before.sha256 !== info.sha256) {
         await unlinkIfThere(join(this.#directory, `${key}.${before.sha256}`));
       }
@@ -97,7 +118,7 @@ export class DownloadCache {
   async update(url: string, info: DownloadInfo): Promise<void> {
     await this.#ready();
     try {
-      await this.#replaceFile(`${keyOf(url)}.json`, Buffer.from(`${JSON.stringify(info)}\n`));
+      await this.#keepInfo(keyOf(url), info);
     } catch (cause) {
       throw new CacheError(`cannot update a download in ${this.#directory}`, { cause });
     }
@@ -108,22 +129,14 @@ export class DownloadCache {
     return text === undefined ? undefined : parseInfo(text);
   }
 
-  async #replaceFile(name: string, bytes: Uint8Array): Promise<void> {
-    const path = join(this.#directory, name);
-    const half = `${path}.${randomBytes(6).toString('hex')}.half`;
-    try {
-      const file = await open(half, 'wx', 0o600);
-      try {
-        await file.writeFile(bytes);
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-      await rename(half, path);
-    } catch (error) {
-      await unlinkIfThere(half);
-      throw error;
-    }
+  async #keepInfo(key: string, info: DownloadInfo): Promise<void> {
+    const draft = this.#draftOf(key);
+    await draft.add(Buffer.from(`${JSON.stringify(info)}\n`));
+    await this.#keep(`${key}.json`, draft);
+  }
+
+  async #keep(name: string, draft: Draft): Promise<void> {
+    await draft.keepAs(join(this.#directory, name));
     const directory = await open(this.#directory, 'r');
     try {
       await directory.sync(); // the rename too is to survive a power cut
@@ -166,27 +179,24 @@ function keyOf(url: string): string {
 }
 
 /**
- * The body, if it has the digest that its name tells; hashed as it is read, so that nothing waits for a large
- * one.
+ * Whether a file is a body of that size and digest; hashed as it is read, so that nothing waits for a large
+ * one, and put into `bytes` if they are given.
  */
-async function readWhole(path: string, sha256: string): Promise<Uint8Array | undefined> {
-  const size = (await stat(path).catch(ifMissing))?.size;
-  if (size === undefined) return undefined;
+async function isWhole(path: string, sha256: string, size: number, bytes?: Uint8Array): Promise<boolean> {
   const digest = createHash('sha256');
-  const bytes = new Uint8Array(size);
   let at = 0;
   try {
     for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
       const piece: Buffer = chunk;
-      if (at + piece.length > size) return undefined;
-      bytes.set(piece, at);
+      if (at + piece.length > size) return false;
+      bytes?.set(piece, at);
       at += piece.length;
       digest.update(piece);
     }
   } catch {
-    return undefined; // a file that cannot be read is fetched again
+    return false; // a file that cannot be read is fetched again
   }
-  return at === size && digest.digest('hex') === sha256 ? bytes : undefined;
+  return at === size && digest.digest('hex') === sha256;
 }
 
 function parseInfo(text: string): DownloadInfo | undefined {

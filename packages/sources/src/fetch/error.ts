@@ -31,6 +31,11 @@ export const FetchErrorCode = {
 } as const;
 export type FetchErrorCode = (typeof FetchErrorCode)[keyof typeof FetchErrorCode];
 
+/** The cache cannot be read or written. What it held is still there. */
+export class CacheError extends Error {
+  readonly code = 'cache';
+}
+
 export interface FetchErrorOptions extends ErrorOptions {
   /** Of the HTTP answer. */
   readonly status?: number;

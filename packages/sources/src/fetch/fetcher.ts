@@ -18,19 +18,22 @@ import {
   shownUrl,
   type Validators,
 } from './attempt.ts';
-import { type BodyEnd, CacheError, type Download, DownloadCache, type DownloadInfo } from './cache.ts';
-import { FetchError, FetchErrorCode } from './error.ts';
+import { type BodyEnd, type Download, DownloadCache, type DownloadInfo } from './cache.ts';
+import { CacheError, FetchError, FetchErrorCode } from './error.ts';
 import { isStrongEtag } from './header.ts';
 import { FETCH_LIMITS } from './limits.ts';
 import { isPrivateHost, publicLookup } from './private-address.ts';
 import { type ProxyChoice, proxyChoice } from './proxy.ts';
+import { BodyBudget, type Room, RoomError, SMALL_BODY_BYTES } from './room.ts';
 
 export interface FetchRequest {
   /** https or http. Credentials in it go by Basic authentication to its origin, and nowhere else. */
   readonly url: string;
   /** Of the body, both as sent and after its content encoding. */
   readonly maxBytes: number;
-  /** Of each attempt, from connecting to the last byte; 1 or more. */
+  /** Of all bodies under way, this one among them; one alone may be larger. */
+  readonly allMaxBytes: number;
+  /** Of each attempt, from connecting to the last byte; 1 or more. What waits for room is not in it. */
   readonly timeoutMs: number;
   /** Hex: the only body that is wanted. Once it is in the cache, nobody is asked again. */
   readonly sha256?: string;
@@ -47,9 +50,11 @@ export interface FetchRequest {
 export type FetchOutcome = {
   /** `not-modified`: the body of the cache is current. */
   readonly kind: 'fresh' | 'not-modified';
-  /** The caller's. */
-  readonly bytes: Uint8Array;
-  /** Of the bytes, hex. */
+  /** Of the body, in bytes. */
+  readonly size: number;
+  /** Reads the body from the cache; it is the caller's. Throws FetchError `cache` where another took its place. */
+  readonly read: () => Promise<Uint8Array<ArrayBuffer>>;
+  /** Of the body, hex. */
   readonly sha256: string;
   readonly end: BodyEnd;
   /** When the server last said that these are current; milliseconds since 1970. */
@@ -90,6 +95,7 @@ const SHA256_HEX = /^[0-9a-f]{64}$/i;
 
 export class Fetcher {
   readonly #cache: DownloadCache;
+  readonly #budget = new BodyBudget();
   readonly #nowMs: () => number;
   readonly #random: () => number;
   readonly #sleep: (ms: number, signal: AbortSignal) => Promise<void>;
@@ -137,8 +143,8 @@ export class Fetcher {
    */
   cached(url: string): Promise<FetchOutcome | undefined> {
     return this.#inTurn(url, async () => {
-      const download = await this.#readCache(url);
-      return download === undefined ? undefined : outcomeOf(download);
+      const download = await this.#findKept(url);
+      return download === undefined ? undefined : this.#outcomeOf(url, download);
     });
   }
 
@@ -164,20 +170,35 @@ export class Fetcher {
   async #fetchNow(request: FetchRequest): Promise<FetchOutcome> {
     const url = parseUrl(request.url);
     const pin = checkPin(request.sha256);
-    const kept = await this.#readCache(request.url);
+    const kept = await this.#findKept(request.url);
     const current = kept !== undefined && (pin === undefined || kept.sha256 === pin) ? kept : undefined;
-    if (pin !== undefined && current !== undefined) return outcomeOf({ ...current, end: 'proven' });
-    // Nobody may confirm a body that may be half of one.
-    const result = await this.#persist(request, url, current?.end === 'proven' ? current : undefined);
-    if (result.kind === 'not-modified') {
+    if (pin !== undefined && current !== undefined)
+      return this.#outcomeOf(request.url, { ...current, end: 'proven' });
+    const room = this.#budget.room(request.allMaxBytes);
+    try {
+      // Nobody may confirm a body that may be half of one.
+      const proven = current?.end === 'proven' ? current : undefined;
+      const result = await this.#guardCache(() => this.#persist(request, url, proven, room));
+      if (result.kind === 'body') return await this.#keep(request.url, url, result, pin);
       if (current === undefined) throw new Error('a server confirms what it was not told');
       return await this.#confirm(request.url, current, result);
+    } finally {
+      room.leave();
     }
+  }
+
+  async #keep(
+    key: string,
+    url: URL,
+    result: Extract<AttemptResult, { kind: 'body' }>,
+    pin: string | undefined,
+  ): Promise<FetchOutcome> {
     if (pin !== undefined && result.sha256 !== pin) {
+      await result.body.discard();
       const message = `${shownUrl(url)} has the SHA-256 ${result.sha256}, and the configuration wants ${pin}`;
       throw new FetchError(FetchErrorCode.pin, message);
     }
-    const { bytes, sha256, finalUrl, fileName, etag, lastModified } = result;
+    const { body, sha256, finalUrl, fileName, etag, lastModified } = result;
     const end = pin === undefined ? result.end : 'proven';
     const info: DownloadInfo = {
       url: shownUrl(url),
@@ -189,19 +210,31 @@ export class Fetcher {
       lastModified,
       fetchedAtMs: this.#nowMs(),
     };
-    await this.#guardCache(() => this.#cache.write(request.url, info, bytes));
-    return { ...outcomeOf({ ...info, bytes }), kind: 'fresh' };
+    await this.#guardCache(() => this.#cache.write(key, info, body));
+    return { ...this.#outcomeOf(key, { ...info, size: body.size }), kind: 'fresh' };
   }
 
-  /** Attempts until one succeeds, cannot succeed, or was the last. */
-  async #persist(request: FetchRequest, url: URL, kept: Download | undefined): Promise<AttemptResult> {
+  /** Attempts until one succeeds, cannot succeed, or was the last; none while it waits for room. */
+  async #persist(
+    request: FetchRequest,
+    url: URL,
+    kept: Download | undefined,
+    room: Room,
+  ): Promise<AttemptResult> {
     let validators: Validators | undefined = kept;
+    let roomBytes = SMALL_BODY_BYTES;
     for (let attempt = 1; ; ) {
+      await this.#enter(room, roomBytes, request, url);
       try {
-        const result = await this.#attempt(request, url, validators);
+        const result = await this.#attempt(request, url, validators, room);
         if (result.kind === 'body' || !isAnotherBody(result.etag, kept)) return result;
         validators = undefined; // it confirms a body that we do not have: ask for that one
       } catch (error) {
+        room.leave();
+        if (error instanceof RoomError) {
+          roomBytes = error.bytes;
+          continue;
+        }
         const mayHelp =
           error instanceof FetchError && error.temporary && error.code !== FetchErrorCode.timeout;
         if (!mayHelp || attempt === FETCH_LIMITS.attempts) throw error;
@@ -221,6 +254,13 @@ export class Fetcher {
     return retryAfterMs > FETCH_LIMITS.backoffMaxMs ? undefined : retryAfterMs + jitteredMs;
   }
 
+  async #enter(room: Room, bytes: number, request: FetchRequest, url: URL): Promise<void> {
+    const signal = anySignal(this.#closing.signal, request.signal);
+    await room.enter(bytes, signal).catch(() => {
+      throw abortedError(url);
+    });
+  }
+
   async #pause(ms: number, request: FetchRequest, url: URL): Promise<void> {
     const signal = anySignal(this.#closing.signal, request.signal);
     try {
@@ -235,6 +275,7 @@ export class Fetcher {
     request: FetchRequest,
     url: URL,
     validators: Validators | undefined,
+    room: Room,
   ): Promise<AttemptResult> {
     const stop = anySignal(this.#closing.signal, request.signal);
     const late = AbortSignal.timeout(request.timeoutMs);
@@ -246,6 +287,8 @@ export class Fetcher {
       privateHeaders: privateHeadersOf(url, request.headers),
       validators,
       maxBytes: request.maxBytes,
+      room,
+      draft: () => this.#cache.draft(request.url),
       signal: AbortSignal.any([stop, late]),
       allowInsecureRedirects: this.#allowInsecureRedirects,
       leastSpeed: this.#leastSpeed,
@@ -294,7 +337,7 @@ export class Fetcher {
     kept: Download,
     answer: Extract<AttemptResult, { kind: 'not-modified' }>,
   ): Promise<FetchOutcome> {
-    const { bytes, ...info } = kept;
+    const { size, ...info } = kept;
     const confirmed: DownloadInfo = {
       ...info,
       etag: answer.etag ?? info.etag,
@@ -302,11 +345,17 @@ export class Fetcher {
       fetchedAtMs: this.#nowMs(),
     };
     await this.#guardCache(() => this.#cache.update(url, confirmed));
-    return outcomeOf({ ...confirmed, bytes });
+    return this.#outcomeOf(url, { ...confirmed, size });
   }
 
-  #readCache(url: string): Promise<Download | undefined> {
-    return this.#guardCache(() => this.#cache.read(url));
+  #findKept(url: string): Promise<Download | undefined> {
+    return this.#guardCache(() => this.#cache.find(url));
+  }
+
+  #outcomeOf(url: string, download: Download): FetchOutcome {
+    const { size, sha256, end, fetchedAtMs, finalUrl, fileName } = download;
+    const read = () => this.#guardCache(() => this.#cache.read(url, download));
+    return { kind: 'not-modified', size, read, sha256, end, fetchedAtMs, finalUrl, fileName };
   }
 
   async #guardCache<T>(work: () => Promise<T>): Promise<T> {
@@ -321,10 +370,6 @@ export class Fetcher {
       });
     }
   }
-}
-
-function outcomeOf({ bytes, sha256, end, fetchedAtMs, finalUrl, fileName }: Download): FetchOutcome {
-  return { kind: 'not-modified', bytes, sha256, end, fetchedAtMs, finalUrl, fileName };
 }
 
 /** Throws FetchError `bad-url`. */

@@ -22,8 +22,15 @@ export interface Input {
   readonly end: BodyEnd;
 }
 
+/** A download, which lies in the cache until it is its turn to be read. */
+export interface StoredInput extends Omit<Input, 'bytes'> {
+  readonly size: number;
+  /** Throws FetchError. */
+  readonly read: () => Promise<Uint8Array<ArrayBuffer>>;
+}
+
 export interface Inputs {
-  readonly inputs: readonly Input[];
+  readonly inputs: readonly (Input | StoredInput)[];
   /** Milliseconds since 1970 of the oldest of them, as its server or this machine's clock says. */
   readonly fetchedAtMs: number;
   /** Equal for equal bytes; undefined where that is not known without reading them. */
@@ -139,7 +146,8 @@ export async function fetchInputs(source: FetchConfig, fetcher: Downloader, how:
     const { sha256, headers, allowPrivate, maxBytes = how.limits.bytes } = source;
     const pin = sha256 === undefined ? {} : { sha256 };
     const { timeoutMs, signal } = how;
-    outcomes.push(await fetcher.fetch({ url, headers, maxBytes, timeoutMs, signal, allowPrivate, ...pin }));
+    const most = { maxBytes, allMaxBytes: how.limits.downloadBytes };
+    outcomes.push(await fetcher.fetch({ url, headers, ...most, timeoutMs, signal, allowPrivate, ...pin }));
   }
   return inputsOf(outcomes);
 }
@@ -161,10 +169,20 @@ export async function cachedInputs(source: FetchConfig, fetcher: Downloader): Pr
 
 function inputsOf(outcomes: readonly FetchOutcome[]): Inputs {
   return {
-    inputs: outcomes.map(({ fileName, bytes, end }) => ({ name: fileName, bytes, end })),
+    inputs: outcomes.map(({ fileName, size, read, end }) => ({ name: fileName, size, read, end })),
     fetchedAtMs: Math.min(...outcomes.map(({ fetchedAtMs }) => fetchedAtMs)),
     fingerprint: outcomes.map(({ sha256 }) => sha256).join(' '),
   };
+}
+
+/** With what lies in the cache. Throws FetchError. */
+export async function loadedInputs(inputs: readonly (Input | StoredInput)[]): Promise<readonly Input[]> {
+  const all: Input[] = [];
+  for (const input of inputs) {
+    const { name, end } = input;
+    all.push('read' in input ? { name, bytes: await input.read(), end } : input);
+  }
+  return all;
 }
 
 /** The bytes of a file that has rested, and that nobody writes to meanwhile. Throws InputError. */

@@ -10,7 +10,7 @@ import { type Clock, SYSTEM_CLOCK } from '../clock.ts';
 import { type Expression, evaluateExpression, type UnsayableExpression } from '../lists/expression.ts';
 import { type Layer, type Merged, type Merging, mergeLayers } from '../lists/layers.ts';
 import { contentOf, SNIFF_BYTES } from '../unpack/magic.ts';
-import type { Input } from './inputs.ts';
+import { type Input, loadedInputs, type StoredInput } from './inputs.ts';
 import { type ReadingJob, type ReadList, type ReadRefused, readSource } from './reading.ts';
 
 /** Below this many bytes of text, reading takes less than a thread needs to start: some 50 ms. */
@@ -92,8 +92,15 @@ export function handedOver(answer: WorkerAnswer): {
   return { answer: { ...answer, list, layers: own }, buffers: given.buffers };
 }
 
+/** What is to be read, of which some lies in the cache yet. */
+export interface ReadingOrder extends Omit<ReadingJob, 'inputs'> {
+  readonly inputs: readonly (Input | StoredInput)[];
+}
+
 export class ListWorker {
   readonly #host: ThreadHost<WorkerAnswer | WorkerNote>;
+  /** Of what is large and lies in the cache, one at a time is in memory. */
+  #reading: Promise<unknown> = Promise.resolve();
 
   /** `clock` says when a job has taken too long. */
   constructor(clock: Clock = SYSTEM_CLOCK) {
@@ -107,12 +114,24 @@ export class ListWorker {
     });
   }
 
-  /** Reads a source. Rejects only for a bug. */
-  async read(job: ReadingJob): Promise<ReadList | ReadRefused> {
+  /** Reads a source. Rejects with FetchError where a download is not there any more, else only for a bug. */
+  read(order: ReadingOrder): Promise<ReadList | ReadRefused> {
+    let storedBytes = 0;
+    for (const input of order.inputs) storedBytes += 'read' in input ? input.size : 0;
+    const isStored = storedBytes > IN_PLACE_MAX_BYTES;
+    const readNow = async () =>
+      this.#readNow({ ...order, inputs: await loadedInputs(order.inputs) }, isStored);
+    if (!isStored) return readNow();
+    const read = this.#reading.then(readNow);
+    this.#reading = read.catch(() => undefined); // whoever asked hears of it
+    return read;
+  }
+
+  async #readNow(job: ReadingJob, isOwned: boolean): Promise<ReadList | ReadRefused> {
     let bytes = 0;
     for (const input of job.inputs) bytes += input.bytes.length;
     const isLong = bytes > IN_PLACE_MAX_BYTES || job.inputs.some(isPacked);
-    const answer = await this.#do({ kind: 'read', job }, isLong);
+    const answer = await this.#do({ kind: 'read', job }, isLong, isOwned);
     if (answer.kind === 'list' || answer.kind === 'refused') return answer;
     throw unexpected(answer);
   }
@@ -134,14 +153,15 @@ export class ListWorker {
     throw unexpected(answer);
   }
 
-  async #do(job: WorkerJob, isLong: boolean): Promise<WorkerAnswer> {
+  /** @param isOwned Nobody else needs the bytes that are to be read. */
+  async #do(job: WorkerJob, isLong: boolean, isOwned = false): Promise<WorkerAnswer> {
     if (!isLong) return workerAnswer(job);
     let isUnpacked = job.kind !== 'read';
     const limits = { heapMib: THREAD_HEAP_MAX_MIB, deadlineMs: isUnpacked ? WORK_MAX_MS : UNPACK_MAX_MS };
     try {
       return await this.#host.run(limits, async (line: ThreadLine<WorkerAnswer | WorkerNote>) => {
         const handOver = new HandOver();
-        line.post(await handedTo(job, handOver), handOver.buffers);
+        line.post(await handedTo(job, handOver, isOwned), handOver.buffers);
         let said = await line.next();
         while (said.kind === 'unpacked') {
           isUnpacked = true;
@@ -197,7 +217,7 @@ const TOO_SLOW: ReadRefused = {
 };
 
 /** The job with copies for the thread in place of what is large. */
-async function handedTo(job: WorkerJob, handOver: HandOver): Promise<WorkerJob> {
+async function handedTo(job: WorkerJob, handOver: HandOver, isOwned: boolean): Promise<WorkerJob> {
   const listsOf = async (lists: readonly List[]): Promise<readonly List[]> => {
     const copies: List[] = [];
     for (const list of lists) copies.push(await handOver.list(list));
@@ -209,9 +229,14 @@ async function handedTo(job: WorkerJob, handOver: HandOver): Promise<WorkerJob> 
   });
   switch (job.kind) {
     case 'read': {
-      const inputs: Input[] = [];
-      for (const input of job.job.inputs) inputs.push({ ...input, bytes: await handOver.bytes(input.bytes) });
-      return { ...job, job: { ...job.job, inputs } };
+      const { inputs } = job.job;
+      if (isOwned) {
+        for (const { bytes } of inputs) handOver.give(bytes as Uint8Array<ArrayBuffer>); // nothing here is shared memory
+        return job;
+      }
+      const copies: Input[] = [];
+      for (const input of inputs) copies.push({ ...input, bytes: await handOver.bytes(input.bytes) });
+      return { ...job, job: { ...job.job, inputs: copies } };
     }
     case 'evaluate': {
       const { operands, minus } = job.expression;

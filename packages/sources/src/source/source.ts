@@ -52,7 +52,8 @@ import {
   readDirInputs,
   readFileInputs,
 } from '../read/inputs.ts';
-import type { ReadingJob, ReadList, ReadRefused } from '../read/reading.ts';
+import type { ReadingOrder } from '../read/list-worker.ts';
+import type { ReadList, ReadRefused } from '../read/reading.ts';
 import { Flapping } from '../schedule/flapping.ts';
 import { FileRest } from '../watch/rest.ts';
 import type { RangeTable } from './range-table.ts';
@@ -62,7 +63,8 @@ import type { RangeTable } from './range-table.ts';
  * of memory.
  */
 export interface ListWork {
-  read(job: ReadingJob): Promise<ReadList | ReadRefused>;
+  /** Rejects with FetchError besides, where a download is not there any more. */
+  read(order: ReadingOrder): Promise<ReadList | ReadRefused>;
   evaluate(expression: Expression): Promise<List | UnsayableExpression>;
   merge(merging: Merging): Promise<Merged>;
 }
@@ -160,8 +162,13 @@ export class Source {
   async loadCached(): Promise<LoadResult | undefined> {
     const { source } = this.config;
     if (source.kind !== 'url') return undefined;
-    const inputs = await cachedInputs(source, this.#context.fetcher).catch(() => undefined); // then it is fetched
-    return inputs === undefined ? undefined : this.#takeInputs(inputs, NO_PERMITS);
+    try {
+      const inputs = await cachedInputs(source, this.#context.fetcher);
+      return inputs && (await this.#takeInputs(inputs, NO_PERMITS));
+    } catch (error) {
+      if (error instanceof FetchError) return undefined; // then it is fetched
+      throw error;
+    }
   }
 
   /** Reads the source now. Never rejects but for a bug. */

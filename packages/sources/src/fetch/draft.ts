@@ -1,0 +1,71 @@
+/**
+ * A file that is being written beside its place: what is small waits in memory, the rest lies on disk from
+ * the first megabyte on. It is kept under its name, whole and flushed, or nothing is left of it.
+ */
+
+import { type FileHandle, open, rename, unlink } from 'node:fs/promises';
+import { CacheError } from './error.ts';
+import { SMALL_BODY_BYTES } from './room.ts';
+
+export class Draft {
+  readonly #path: string;
+  #pieces: Uint8Array[] = [];
+  #size = 0;
+  #file: FileHandle | undefined;
+  #writing: Promise<void> = Promise.resolve();
+  #isOver = false;
+
+  /** Nobody else uses that path. */
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** One piece after the other. Throws CacheError. */
+  async add(piece: Uint8Array): Promise<void> {
+    if (this.#isOver) throw new CacheError(`${this.#path} is not wanted any more`);
+    this.#pieces.push(piece);
+    this.#size += piece.length;
+    if (this.#file === undefined && this.#size <= SMALL_BODY_BYTES) return;
+    this.#writing = this.#write();
+    await this.#writing;
+  }
+
+  /** Throws CacheError; then nothing is left of it, and what was there before is. */
+  async keepAs(path: string): Promise<void> {
+    try {
+      await this.#write();
+      await this.#file?.sync();
+      await this.#file?.close();
+      await rename(this.#path, path);
+      this.#isOver = true;
+    } catch (cause) {
+      await this.discard();
+      throw new CacheError(`cannot keep ${path}`, { cause });
+    }
+  }
+
+  /** Nothing is left of it, also where a piece is being added. */
+  async discard(): Promise<void> {
+    this.#isOver = true;
+    this.#pieces = [];
+    await this.#writing.catch(() => undefined); // whoever added that hears of it
+    if (this.#file === undefined) return;
+    await this.#file.close().catch(() => undefined);
+    await unlink(this.#path).catch(() => undefined); // the next start does it
+  }
+
+  async #write(): Promise<void> {
+    const pieces = this.#pieces;
+    this.#pieces = [];
+    try {
+      this.#file ??= await open(this.#path, 'wx', 0o600);
+      for (const piece of pieces) await this.#file.appendFile(piece);
+    } catch (cause) {
+      throw new CacheError(`cannot write ${this.#path}`, { cause });
+    }
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * Room for bodies under way: one budget for all of them, in bytes. Each begins with little; one that turns
+ * out to be larger takes more while there is some, else its attempt ends, and it is asked for again once
+ * there is room for all of it. So nobody waits who holds anything, and nothing waits for a server.
+ */
+
+/** With what a body begins; so much of it stays in memory. */
+export const SMALL_BODY_BYTES = 1 << 20;
+
+/** There is no room for a body now; `bytes` is what it takes at most. */
+export class RoomError extends Error {
+  readonly bytes: number;
+
+  constructor(bytes: number) {
+    super(`there is no room for ${bytes} bytes now`);
+    this.bytes = bytes;
+  }
+}
+
+interface Waiting {
+  readonly bytes: number;
+  readonly most: number;
+  readonly enter: () => void;
+}
+
+export class BodyBudget {
+  /** Of all bodies under way. */
+  #heldBytes = 0;
+  /** The first one that waits goes first, whatever it takes: the large ones do not starve. */
+  readonly #waiting: Waiting[] = [];
+
+  /** For one body; `most` is what all may take. */
+  room(most: number): Room {
+    return new Room(this, most);
+  }
+
+  /** Waits for that many bytes, behind those who wait. Rejects when the signal aborts. */
+  enter(bytes: number, most: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const leave = (): void => {
+        const at = this.#waiting.indexOf(waiting);
+        if (at >= 0) this.#waiting.splice(at, 1);
+        reject(signal.reason);
+        this.#admit();
+      };
+      const enter = (): void => {
+        signal.removeEventListener('abort', leave);
+        resolve();
+      };
+      const waiting: Waiting = { bytes, most, enter };
+      if (signal.aborted) return reject(signal.reason);
+      signal.addEventListener('abort', leave);
+      this.#waiting.push(waiting);
+      this.#admit();
+    });
+  }
+
+  /** Takes more, if there is some now. */
+  take(bytes: number, most: number): boolean {
+    if (this.#heldBytes + bytes > most) return false;
+    this.#heldBytes += bytes;
+    return true;
+  }
+
+  giveBack(bytes: number): void {
+    this.#heldBytes -= bytes;
+    this.#admit();
+  }
+
+  #admit(): void {
+    for (;;) {
+      const [first] = this.#waiting;
+      if (first === undefined || !this.take(first.bytes, first.most)) return;
+      this.#waiting.shift();
+      first.enter();
+    }
+  }
+}
+
+/** What one body holds of the budget. */
+export class Room {
+  readonly #budget: BodyBudget;
+  readonly #most: number;
+  #bytes = 0;
+
+  constructor(budget: BodyBudget, most: number) {
+    this.#budget = budget;
+    this.#most = most;
+  }
+
+  /** Lets go of what it holds, and waits for room. One body alone may be larger than all may be together. */
+  async enter(bytes: number, signal: AbortSignal): Promise<void> {
+    this.leave();
+    const wanted = Math.min(bytes, this.#most);
+    await this.#budget.enter(wanted, this.#most, signal);
+    this.#bytes = wanted;
+  }
+
+  /** Makes sure that `bytes` of `expected` have room. Throws RoomError. */
+  hold(bytes: number, expected: number): void {
+    if (bytes <= this.#bytes || this.#bytes === this.#most) return;
+    const wanted = Math.min(Math.max(bytes, Math.min(2 * this.#bytes, expected)), this.#most);
+    if (!this.#budget.take(wanted - this.#bytes, this.#most)) throw new RoomError(expected);
+    this.#bytes = wanted;
+  }
+
+  leave(): void {
+    const bytes = this.#bytes;
+    this.#bytes = 0;
+    if (bytes > 0) this.#budget.giveBack(bytes);
+  }
+}
