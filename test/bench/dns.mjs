@@ -88,7 +88,7 @@ class Bench {
     ]))
       link.namespace.run(['ip', 'route', 'add', 'local', range, 'dev', 'lo']);
     const others = Array.from({ length: QUBES - 1 }, (_, i) => `"vif-a" . 10.137.0.${6 + i}`);
-    router.nft(`${antispoofTables()}add element ip guard allowed { ${others.join(', ')} }\n`);
+    router.nft(`${antispoofTables()}add element ip qubes allowed { ${others.join(', ')} }\n`);
     await ready(router, [program, 'upstream', '127.0.0.1', `${UPSTREAM_PORT}`]);
     const firewall = await Firewall.start(directory, network);
     const bench = new Bench(directory, program, network, firewall);

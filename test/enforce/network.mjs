@@ -110,7 +110,7 @@ export function antispoofTables() {
     /** @type {'ipv4_addr' | 'ipv6_addr'} */ type,
     /** @type {readonly string[]} */ addresses,
     /** @type {string} */ some,
-  ) => `table ${family} guard {
+  ) => `table ${family} qubes {
   set allowed { type ifname . ${type}; elements = { ${qubes.map((qube, i) => `"${qube.interface}" . ${addresses[i]}`).join(', ')} } }
   chain antispoof {
     iifname . ${family} saddr @allowed accept

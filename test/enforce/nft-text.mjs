@@ -19,8 +19,10 @@ const TYPES = /** @type {Readonly<Record<number, string>>} */ ({
   7: 'ipv4_addr',
   8: 'ipv6_addr',
   12: 'inet_proto',
+  41: 'ifname',
 });
 const METAS = /** @type {Readonly<Record<number, string>>} */ ({
+  6: 'iifname',
   15: 'meta nfproto',
   16: 'meta l4proto',
   21: 'iifgroup',

@@ -131,8 +131,8 @@ describe.skipIf(enforcementGap() !== undefined)('a name that a rule accepts', ()
     expect(await b({ address: '93.184.3.132' })).toEqual({ refused: 1 });
     // By whichever of its addresses it asks, as its interface says which these are, and else its policy.
     const guard = (text: string): void => router.nft(`${text}\n`);
-    const six = `element ip6 guard allowed { "vif-a" . ${POLICIES.a[1]} }`;
-    const third = 'element ip guard allowed { "vif-a" . 10.137.0.99 }';
+    const six = `element ip6 qubes allowed { "vif-a" . ${POLICIES.a[1]} }`;
+    const third = 'element ip qubes allowed { "vif-a" . 10.137.0.99 }';
     expect(await a({ type: 'AAAA', from: 70, count: 50 })).toEqual({ open: 50 });
     expect(await b({ address: '2606:2800:220:1::46', count: 4 })).toEqual({ refused: 4 });
     expect(await a6({ type: 'A', from: 700 })).toEqual({ open: 1 });

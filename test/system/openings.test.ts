@@ -121,10 +121,17 @@ class Firewall {
   }
 
   /** Frames that open connections, each from a port of its own; and their mark. */
-  frames(from: 'a' | 'b', to: string, count = 1, proto: number = IpProtocol.tcp, port = 443) {
+  frames(
+    from: 'a' | 'b',
+    to: string,
+    count = 1,
+    proto: number = IpProtocol.tcp,
+    port = 443,
+    as: 'a' | 'b' = from,
+  ) {
     const mark = ++this.#marks;
     const { routerMac, hostMac } = this.network.links[from];
-    const [dst, src] = [address(to), address(QUBES[from][to.includes(':') ? 1 : 0])];
+    const [dst, src] = [address(to), address(QUBES[as][to.includes(':') ? 1 : 0])];
     const frames = Array.from({ length: count }, (_, i) => {
       const payload = segment(src, dst, proto, { mark, srcPort: 2000 + i, dstPort: port });
       return frameOf(routerMac, hostMac, { src, dst, proto, payload });
@@ -137,6 +144,18 @@ class Firewall {
     const { frames, mark } = this.frames(from, to, 1, proto, port);
     await this.network.send(from, frames);
     return (await this.arrived(mark)) > 0;
+  }
+
+  /** Whether a reply comes to a qube, in the first flow of UDP that `frames` makes. */
+  async replies(to: 'a' | 'b', from: string): Promise<boolean> {
+    const mark = ++this.#marks;
+    const { routerMac, hostMac } = this.network.links.world;
+    const [src, dst] = [address(from), address(QUBES[to][from.includes(':') ? 1 : 0])];
+    const payload = segment(src, dst, IpProtocol.udp, { mark, srcPort: 443, dstPort: 2000 });
+    await this.network.send('world', [
+      frameOf(routerMac, hostMac, { src, dst, proto: IpProtocol.udp, payload }),
+    ]);
+    return (await this.network.arrived(to)).has(mark);
   }
 
   /** How many frames of a mark have come to the world. */
@@ -401,30 +420,31 @@ describe.skipIf(enforcementGap() !== undefined)('an address that a qube is told'
     expect(await firewall.passes('a', FIRST)).toBe(false);
   });
 
-  it('is open to nobody while nothing checks who sends, and the status says so', async () => {
+  it('is open to nobody of whom it is not said by which interface he comes, and the status says so', async () => {
     const firewall = await Firewall.open('');
     const caller = await firewall.caller();
     const opened = (): Promise<readonly OpeningOutcome[]> =>
       caller
         .open(QUBES.a[0], FIRST)
         .then(async (first) => [first, await caller.open(QUBES.a[1], FIRST6)] as const);
-    const { refused, open } = Outcome;
+    const { refused, open, later } = Outcome;
     const trouble = (): string => firewall.sink.trouble()?.text ?? '';
     expect(await opened()).toEqual([refused, refused]);
-    expect(trouble()).toContain('over IPv4 and IPv6, since nothing in nftables keeps a qube');
+    expect(trouble()).toContain("over IPv4 and IPv6, since neither Qubes' set");
     expect(await firewall.passes('a', FIRST)).toBe(false);
     const { router } = firewall.network;
     const [four = '', six = ''] = antispoofTables().split(/(?=table ip6)/);
+    router.nft(four.replace(/ elements = .*? } }/, ' }'));
+    await expect.poll(opened).toEqual([later, refused]);
+    router.nft('delete table ip qubes\n');
     for (const [whole, spoilt] of [
-      ['counter drop', 'counter accept'], // nobody is dropped
-      ['goto antispoof', 'accept'], // nothing leads there
-      ['hook prerouting', 'hook input'], // what is forwarded does not come there
-      ['saddr @allowed', 'daddr @allowed'], // it asks where to
-      ['iifname . ip saddr @allowed', 'ip saddr 10.137.0.5'], // whoever sends
+      ['table ip qubes', 'table ip others'],
+      ['table ip qubes', 'table inet qubes'],
+      ['allowed', 'others'],
     ] as const) {
-      router.nft(four.replace(whole, spoilt) + six);
+      router.nft(four.replaceAll(whole, spoilt) + six);
       await expect.poll(opened).toEqual([refused, open]);
-      router.nft('delete table ip guard\ndelete table ip6 guard\n');
+      router.nft('flush ruleset ip\nflush ruleset ip6\n');
       await expect.poll(opened).toEqual([refused, refused]);
     }
     router.nft(four);
@@ -434,8 +454,111 @@ describe.skipIf(enforcementGap() !== undefined)('an address that a qube is told'
     router.nft(six);
     await expect.poll(opened).toEqual([open, open]);
     expect(trouble()).toBe('');
-    router.run(['nft', 'flush', 'chain', 'ip', 'guard', 'antispoof']);
-    await expect.poll(opened).toEqual([refused, open]);
+  });
+
+  it.each([
+    ['nothing leads to', 'goto antispoof', 'iifname "none0" goto antispoof'],
+    ['drops nobody', 'counter drop', 'counter accept'],
+    ['has gone', 'hook prerouting', 'hook input'],
+  ])('counts for packets by its interface alone, where the check of sources %s', async (_, whole, spoilt) => {
+    const firewall = await Firewall.open(antispoofTables().replaceAll(whole, spoilt));
+    await firewall.load(NAMES, ['accept dst=@updates']);
+    const caller = await firewall.caller();
+    for (const [family, to] of [FIRST, FIRST6].entries()) {
+      expect(await caller.open(QUBES.a[family] ?? '', to)).toBe(Outcome.open);
+      for (const proto of [IpProtocol.tcp, IpProtocol.udp]) {
+        const spoofed = firewall.frames('b', to, 3, proto, 443, 'a');
+        await firewall.network.send('b', spoofed.frames);
+        expect(await firewall.arrived(spoofed.mark)).toBe(0);
+      }
+      // Nor in the flow that is there, whose replies come.
+      const own = firewall.frames('a', to, 1, IpProtocol.udp);
+      await firewall.network.send('a', own.frames);
+      expect(await firewall.arrived(own.mark)).toBe(1);
+      for (let i = 0; i < 3; i++) expect(await firewall.replies('a', to)).toBe(true);
+      const spoofed = firewall.frames('b', to, 1, IpProtocol.udp, 443, 'a');
+      await firewall.network.send('b', spoofed.frames);
+      expect(await firewall.arrived(spoofed.mark)).toBe(0);
+      await firewall.network.send('a', own.frames);
+      expect(await firewall.arrived(own.mark)).toBe(2);
+    }
+  });
+
+  it('closes where its pair goes, so that the next qube of that address has nothing of it', async () => {
+    const firewall = await Firewall.open(antispoofTables().replaceAll('counter drop', 'accept'));
+    await firewall.load(NAMES, ['accept dst=@updates']);
+    const caller = await firewall.caller();
+    const { router } = firewall.network;
+    const pair = (name: string): string => `element ip qubes allowed { "${name}" . ${QUBES.a[0]} }\n`;
+    const flow = firewall.frames('a', FIRST, 1, IpProtocol.udp);
+    const goes = async (): Promise<boolean> => {
+      const before = await firewall.arrived(flow.mark);
+      await firewall.network.send('a', flow.frames);
+      return (await firewall.arrived(flow.mark)) > before;
+    };
+    const held = (): boolean => router.run(['nft', 'list', 'ruleset', 'inet']).includes(FIRST);
+    await caller.open(QUBES.a[0], FIRST);
+    expect([await goes(), await firewall.replies('a', FIRST)]).toEqual([true, true]);
+    router.nft(`delete ${pair('vif-a')}`);
+    await expect.poll(held).toBe(false);
+    expect([await goes(), await firewall.replies('a', FIRST)]).toEqual([false, false]);
+    router.nft(`add ${pair('vif-b')}`); // the next one
+    await expect.poll(() => caller.open(QUBES.a[0], SECOND)).toBe(Outcome.open);
+    const spoofed = firewall.frames('b', FIRST, 1, IpProtocol.udp, 443, 'a');
+    await firewall.network.send('b', spoofed.frames);
+    expect(await firewall.arrived(spoofed.mark)).toBe(0);
+    router.nft(`add ${pair('vif-a')}`); // of two interfaces: nobody's
+    await expect.poll(() => caller.open(QUBES.a[0], SECOND)).toBe(Outcome.later);
+    router.nft(`delete ${pair('vif-b')}`);
+    await expect.poll(() => caller.open(QUBES.a[0], SECOND)).toBe(Outcome.open);
+    expect(await goes()).toBe(false);
+  });
+
+  it('closes where its pair goes while no applier runs', async () => {
+    const firewall = await Firewall.open();
+    const caller = await firewall.caller();
+    await caller.open(QUBES.a[0], FIRST);
+    await caller.open(QUBES.b[0], FIRST);
+    await firewall.sink.close();
+    const element = `element ip qubes allowed { "vif-a" . ${QUBES.a[0]} }`;
+    firewall.network.router.nft(
+      `delete ${element}\nadd element ip qubes allowed { "vif-c" . ${QUBES.a[0]} }\n`,
+    );
+    await firewall.restart();
+    await firewall.load(['x.deb.example']);
+    expect(await firewall.passes('b', FIRST)).toBe(true);
+    firewall.network.router.nft(
+      `add ${element}\ndelete element ip qubes allowed { "vif-c" . ${QUBES.a[0]} }\n`,
+    );
+    const next = await firewall.caller();
+    const keys = keysOf(['x.deb.example']);
+    const isOpen = async (): Promise<boolean> =>
+      (await next.open(QUBES.a[0], SECOND, keys)) === Outcome.open && (await firewall.passes('a', SECOND));
+    await expect.poll(isOpen).toBe(true);
+    expect(await firewall.passes('a', FIRST)).toBe(false);
+  });
+
+  it('stays open where tables are made anew with the same pairs, ours or those of Qubes', async () => {
+    const firewall = await Firewall.open(antispoofTables(), ['--unowned']);
+    const caller = await firewall.caller();
+    await caller.open(QUBES.a[0], FIRST);
+    const { router } = firewall.network;
+    for (let i = 0; i < 3; i++) {
+      router.nft(`delete table ip qubes\ndelete table ip6 qubes\n${antispoofTables()}`);
+      await firewall.load(NAMES, [...RULES, `accept dst4=198.51.100.${i}`]);
+      expect(await firewall.passes('a', FIRST)).toBe(true);
+    }
+    expect(await caller.open(QUBES.a[0], SECOND)).toBe(Outcome.open);
+  });
+
+  it('is open by pairs of the configuration', async () => {
+    const sources = Object.entries(QUBES).map(([name, texts]) => `vif-${name}=${texts.join(',')}`);
+    const firewall = await Firewall.open('', ['--sources', sources.join(' ')]);
+    const caller = await firewall.caller();
+    expect(await caller.open(QUBES.a[0], FIRST6)).toBe(Outcome.open);
+    const spoofed = firewall.frames('b', FIRST6, 3, IpProtocol.tcp, 443, 'a');
+    await firewall.network.send('b', spoofed.frames);
+    expect([await firewall.passes('a', FIRST6), await firewall.arrived(spoofed.mark)]).toEqual([true, 0]);
   });
 
   it('stays open over a restart of the subscriber and its applier, by what is in the kernel', async () => {

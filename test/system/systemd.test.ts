@@ -176,7 +176,7 @@ describe.skipIf(systemdGap() !== undefined)('the units of packaging/systemd', ()
     machine = booted;
     booted.run(`cat > /etc/rulecast/dns.env <<'END'
 ${blockText('packaging/systemd/README.md#The firewall side under systemd/2').replace('10.0.0.1', '127.0.0.1')}END
-      sed -i 's|$| --names /run/rulecast-dns/names.sock --openings /run/rulecast-openings/openings.sock --sources-checked|' /etc/rulecast/subscriber.env
+      sed -i 's|$| --names /run/rulecast-dns/names.sock --openings /run/rulecast-openings/openings.sock --source lo=127.0.0.1|' /etc/rulecast/subscriber.env
       systemctl start rulecast-dns ${UNIT}`);
     const question = 'dig +noall +comments +tries=1 @127.0.0.1 x.ads.example';
     const asked = (): string => booted.run(question);

@@ -5,9 +5,10 @@
 
 import { once } from 'node:events';
 import { supervise } from './apply/supervisor.ts';
+import { parseSources } from './kernel/sources.ts';
 import { DOWNSTREAM_GROUP, GROUP_MAX, KERNEL_MIB, KERNEL_MIB_MAX } from './limits.ts';
 
-const USAGE = `rulecast-applier [--group N] [--kernel-mib N] [--openings SOCKET] [--unowned] [--supervise]
+const USAGE = `rulecast-applier [--group N] [--kernel-mib N] [--openings SOCKET] [--sources LIST] [--unowned] [--supervise]
 
 Loads what rulecast-subscriber --enforce decides into nftables. Needs CAP_NET_ADMIN and nothing else. It is started by
 rulecast-subscriber; its standard input and output carry a private protocol.
@@ -16,7 +17,7 @@ rulecast-subscriber; its standard input and output carry a private protocol.
   --group N         link group of the interfaces of downstream qubes (default: ${DOWNSTREAM_GROUP})
   --kernel-mib N    kernel memory that the tables may take, in MiB (default: ${KERNEL_MIB})
   --openings SOCKET path of the socket at which rulecast-dns has addresses opened that it is about to tell
-  --sources-checked something that nftables does not show keeps qubes from sending by an address of another
+  --sources LIST    which addresses come by which interface, beside what Qubes says: 'eth1=10.0.0.5,fd00::5 eth2=…'
   --unowned         make tables that anybody may change, as on kernels before 6.9
   --again           a table of ours was in force: without, let nothing pass
   --spare           wait, with everything loaded, to take the place of one that dies
@@ -25,8 +26,8 @@ rulecast-subscriber; its standard input and output carry a private protocol.
 
 const MOST: Readonly<Record<string, number>> = { '--group': GROUP_MAX, '--kernel-mib': KERNEL_MIB_MAX };
 const OPENINGS = '--openings';
-const SOURCES_CHECKED = '--sources-checked';
-const WORDS = [SOURCES_CHECKED, '--supervise', '--unowned', '--again', '--spare', '--remove'];
+const SOURCES = '--sources';
+const WORDS = ['--supervise', '--unowned', '--again', '--spare', '--remove'];
 const EXIT_USAGE = 64;
 
 const argv = process.argv.slice(2);
@@ -45,7 +46,7 @@ if (argv.includes('--supervise')) {
     downstreamGroup: Number(options['group'] ?? DOWNSTREAM_GROUP),
     kernelMib: Number(options['kernel-mib'] ?? KERNEL_MIB),
     unowned: argv.includes('--unowned'),
-    sourcesChecked: argv.includes(SOURCES_CHECKED),
+    sources: parseSources(options['sources'] ?? '') ?? refuse(`${SOURCES}: write eth1=10.0.0.5,fd00::5`),
     again: argv.includes('--again'),
     spare: argv.includes('--spare'),
     openings: options['openings'],
@@ -68,7 +69,7 @@ function readOptions(args: readonly string[]): Readonly<Record<string, string>> 
     const [key = '', value] = [args[i], args[i + 1]];
     const name = key.slice(2);
     const most = MOST[key];
-    if (most === undefined && key !== OPENINGS) refuse(`${key} is no option`);
+    if (most === undefined && key !== OPENINGS && key !== SOURCES) refuse(`${key} is no option`);
     if (value === undefined || value === '') refuse(`${key} needs a value`);
     if (read[name] !== undefined) refuse(`${key} is given twice: give it once`);
     if (most !== undefined && !isNumber(value, most)) refuse(`${key} ${value}: write a number up to ${most}`);

@@ -9,7 +9,7 @@
  * - kernel/: commands and expressions of rules, netlink messages, sockets, and what is read back; used by the
  *   applier only;
  * - apply/: the applier's process, the messages it takes and how it checks them, the order of transactions,
- *   the pipe to it, and what is open by name (opening, openings, door) and for whom (guard, interfaces);
+ *   the pipe to it, and what is open by name (opening, openings, door) and by which interface each qube comes (sources, interfaces);
  * - sink/: where the subscriber puts a release: keeps the kernel at it, gives flows their marks, reads
  *   counts.
  *
@@ -17,6 +17,7 @@
  * capture.ts what it and `rulecast-dns-net` call the way there.
  */
 
+export { parseSources } from './kernel/sources.ts';
 export {
   applierCommand,
   createNftSink,

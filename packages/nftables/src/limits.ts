@@ -139,11 +139,8 @@ export const NAME_ADDRESSES_OF_ONE_MAX = 64;
  * message as a list of elements.
  */
 export const OPENED_TOGETHER = 128;
-/**
- * Addresses that may be checked to come by some interface: with more, none is known to be of the same qube as
- * another.
- */
-export const ALLOWED_MAX = 4096;
+/** Pairs of an interface and an address: with more, none is known, and no name opens anything. */
+export const SOURCES_MAX = 4096;
 /** Networks of qubes that all name sets may be for. */
 export const NAME_QUBE_NETWORKS_MAX = 262_144;
 /** How long an address may be used that a qube was told, and the grace beyond that, in seconds. */

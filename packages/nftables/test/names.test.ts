@@ -134,13 +134,11 @@ describe('a rule that accepts by a list of names', () => {
       `add set inet rulecast_a ${setOf(4, 2048)} { type ipv4_addr . ipv4_addr; flags timeout; size 4096; }`,
     );
     expect(text).toMatch(
-      new RegExp(
-        `ct original ip saddr \\. ct reply ip saddr @${setOf(4, 2048)} counter name \\S+ goto to_qubes`,
-      ),
+      new RegExp(`ct original ip saddr \\. ct reply ip saddr @${setOf(4, 2048)} counter name \\S+ goto told`),
     );
     expect(text).toMatch(
       new RegExp(
-        `ct original ip6 saddr \\. ct reply ip6 saddr @${setOf(6, 1024)} counter name \\S+ goto to_qubes`,
+        `ct original ip6 saddr \\. ct reply ip6 saddr @${setOf(6, 1024)} counter name \\S+ goto told`,
       ),
     );
   });

@@ -18,6 +18,7 @@ import { Openings } from '../src/apply/openings.ts';
 import type { Command } from '../src/kernel/commands.ts';
 import type { ReadNameElement } from '../src/kernel/name-elements.ts';
 import { NativeError } from '../src/kernel/native.ts';
+import type { Source } from '../src/kernel/sources.ts';
 import type { NameSet } from '../src/plan/change.ts';
 
 const [KEY, VERSION, OTHER] = ['0123456789abcdef', '89abcdef89abcdef', '89abcdef89abcde0'];
@@ -27,6 +28,16 @@ const QUBES: NameSet['qubes'] = [
   { address: '0a890006', length: 32 },
 ];
 const SETS: readonly NameSet[] = [{ set: SET, list: 'updates', isPrivate: false, qubes: QUBES, pairs: [] }];
+
+const QUBE_6 = 'fd0924ef4179000a0000000000000005';
+const pairsOf = (addresses: readonly string[], name = 'vif'): ReadonlyMap<string, Source> =>
+  new Map(addresses.map((address) => [address, { interface: name.padEnd(16, '\0'), address }]));
+/** All that qubes of these tests have, of either family. */
+const PAIRS = pairsOf([
+  ...Array.from({ length: 256 }, (_, i) => `0a8900${i.toString(16).padStart(2, '0')}`),
+  QUBE_6,
+  'fd0924ef4179000b0000000000000006',
+]);
 
 const NO_BODY = new Uint8Array(0);
 
@@ -56,6 +67,7 @@ class Kernel {
   inForce: { readonly name: string; readonly sets: readonly string[] } | undefined;
   failure: Error | undefined;
   readonly elements = new Map<string, Map<string, string>>();
+  readonly pairs = new Map<string, Map<string, string>>();
 
   /** How many changes were done, or refused. */
   runs = 0;
@@ -70,8 +82,10 @@ class Kernel {
       throw new NativeError('refused', -28);
     for (const { type, attributes } of commands) {
       const [table, set] = [attributes[0]?.[1], attributes[1]?.[1]];
-      const elements = this.elements.get(`${table} ${set}`) ?? new Map<string, string>();
-      this.elements.set(`${table} ${set}`, elements);
+      const isOfPairs = `${set}`.startsWith('sources');
+      const all = isOfPairs ? this.pairs : this.elements;
+      const elements = all.get(`${table} ${set}`) ?? new Map<string, string>();
+      all.set(`${table} ${set}`, elements);
       for (const [, element] of (attributes[2]?.[1] ?? []) as readonly [number, readonly unknown[]][]) {
         const text = JSON.stringify(element, bytesAsLists);
         const [, key = ''] = /\[1,\[\[1,\[\[1,\[([\d,]+)/.exec(`[1,${text}`) ?? [];
@@ -120,6 +134,7 @@ async function opened(sets = SETS): Promise<{ readonly kernel: Kernel; readonly 
     run: (commands) => kernel.run(commands),
     inForce: () => kernel.inForce,
     named: () => kernel.named(),
+    sources: async () => [...PAIRS.values()],
     flows: (take) => kernel.flows(take),
     nowMs: () => kernel.nowMs,
     pause: async (milliseconds) => {
@@ -127,8 +142,10 @@ async function opened(sets = SETS): Promise<{ readonly kernel: Kernel; readonly 
     },
     warn: (text) => kernel.warnings.push(text),
   });
+  openings.pair(PAIRS);
   await openings.prepare('rulecast_a', sets, NO_BODY, async () => undefined);
   openings.release();
+  kernel.runs = 0;
   return { kernel, openings };
 }
 
@@ -272,6 +289,7 @@ describe('an address is opened', () => {
       nowMs: () => 0,
       pause: async () => undefined,
       warn: () => undefined,
+      sources: async () => [],
     });
     expect(none.open(opening())).toBe(Outcome.later);
   });
@@ -829,7 +847,9 @@ describe('a release', () => {
         nowMs: () => kernel.nowMs,
         pause: async () => undefined,
         warn: () => undefined,
+        sources: async () => [...PAIRS.values()],
       });
+      openings.pair(PAIRS);
       let during: unknown;
       await openings.prepare('rulecast_b', SETS, NO_BODY, async () => {
         during = openings.open(opening());
@@ -864,6 +884,84 @@ describe('a release', () => {
     expect(carried?.get('10,137,0,6,93,184,0,0')).toContain(
       JSON.stringify([...Buffer.from('api.example')]).slice(1, -1),
     );
+  });
+});
+
+describe('a pair of an address and an interface', () => {
+  const [A, B] = ['0a890005', '0a890006'];
+  const OF_B = Uint8Array.of(10, 137, 0, 6);
+
+  it('that goes, or is another, closes what was told by it in all tables, and nothing else', async () => {
+    for (const after of [pairsOf([B]), new Map([...pairsOf([B]), ...pairsOf([A], 'vif9')])]) {
+      const { kernel, openings } = await opened();
+      openings.open(opening());
+      openings.open(opening({ qube: OF_B }));
+      await openings.prepare('rulecast_b', SETS, NO_BODY, async () => undefined);
+      kernel.runs = 0;
+      openings.pair(new Map([...after]));
+      expect(kernel.runs).toBe(1); // nobody finds one without the other
+      for (const table of ['rulecast_a', 'rulecast_b'])
+        expect([
+          kernel.of('10,137,0,5', `${table} ${SET}`),
+          kernel.of('10,137,0,6', `${table} ${SET}`),
+        ]).toEqual([[], ['93,184,216,34']]);
+      openings.release();
+      expect(openings.toldOf(A, '5db8d822')).toEqual([]);
+      expect(openings.open(opening())).toBe(after.has(A) ? Outcome.open : Outcome.later);
+      openings.pair(new Map([...after]));
+      expect(kernel.of('10,137,0,5', `rulecast_b ${SET}`)).toHaveLength(after.has(A) ? 1 : 0);
+    }
+  });
+
+  it('is in each table that follows, and changes once the kernel takes it', async () => {
+    const { kernel, openings } = await opened();
+    openings.open(opening());
+    kernel.failure = new NativeError('busy', -16);
+    openings.pair(pairsOf([A], 'vif9'));
+    expect(openings.toldOf(A, '5db8d822')).toHaveLength(1); // as in the kernel
+    kernel.failure = undefined;
+    await openings.prepare('rulecast_b', SETS, NO_BODY, async () => undefined);
+    expect(kernel.of('10,137,0,5', `rulecast_b ${SET}`)).toEqual([]);
+    expect([...(kernel.pairs.get('rulecast_b sources4')?.values() ?? [])].join()).toContain(
+      [...Buffer.from('vif9'.padEnd(16, '\0')), 10, 137, 0, 5].join(),
+    );
+  });
+
+  it('that another applier left is compared: what was told by another closes, or by a table without any', async () => {
+    for (const [left, stays] of [
+      [pairsOf([B]), ['93,184,0,0']],
+      [pairsOf([B], 'vif1'), []],
+      [undefined, []],
+    ] as const) {
+      const kernel = new Kernel();
+      kernel.inForce = { name: 'rulecast_a', sets: [SET] };
+      const openings = new Openings({
+        run: (commands) => kernel.run(commands),
+        inForce: () => kernel.inForce,
+        named: () => kernel.named(),
+        sources: async () => {
+          if (left === undefined) throw new NativeError('no such set', -2);
+          return [...left.values()];
+        },
+        flows: (take) => kernel.flows(take),
+        nowMs: () => kernel.nowMs,
+        pause: async () => undefined,
+        warn: () => undefined,
+      });
+      openings.pair(pairsOf([B]));
+      await openings.prepare('rulecast_b', SETS, NO_BODY, async () => undefined);
+      openings.release();
+      expect(kernel.of('10,137,0,6', `rulecast_b ${SET}`)).toEqual(stays);
+      expect(openings.open(opening({ qube: OF_B }))).toBe(Outcome.open);
+    }
+  });
+
+  it('of the other family has to be there, too', async () => {
+    const six = { set: `n${KEY}_6_1024_${VERSION}`, list: 'updates', isPrivate: false, pairs: [] };
+    const { openings } = await opened([...SETS, { ...six, qubes: [{ address: QUBE_6, length: 128 }] }]);
+    expect(openings.open(opening({ family: 6, addresses: SIX }), QUBE_6)).toBe(Outcome.open);
+    openings.pair(pairsOf([A]));
+    expect(openings.open(opening({ family: 6, addresses: SIX }), QUBE_6)).toBe(Outcome.unknown);
   });
 });
 

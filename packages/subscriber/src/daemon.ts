@@ -160,7 +160,7 @@ function enforcementOptions(logger: Logger): Omit<EnforcementOptions, 'onText'> 
     flowMarks: argv.flowMarks,
     kernelMib: argv.kernelMib,
     openings: argv.openings === undefined ? undefined : resolve(argv.openings),
-    sourcesChecked: argv.sourcesChecked,
+    sources: argv.source,
     capturesDns: argv.dnsMode === 'own',
     unowned: argv.unowned,
     user: argv.user,

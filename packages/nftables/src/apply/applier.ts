@@ -10,14 +10,15 @@ import { lookAtTable, NO_TABLE } from '../kernel/listing.ts';
 import { NativeError, NetlinkFamily, openNetlink } from '../kernel/native.ts';
 import { Netlink } from '../kernel/netlink.ts';
 import { Routes } from '../kernel/routes.ts';
+import type { Source } from '../kernel/sources.ts';
 import { ALIVE_EVERY_MS, CAPTURE_LOOK_EVERY_MS, LIVE_EVERY_MS, NOTICE_EVERY_MS } from '../limits.ts';
 import { Capture } from './capture.ts';
 import { checkRequest, RequestError } from './check.ts';
 import { Door } from './door.ts';
-import { Guard } from './guard.ts';
 import { FrameSplitter, type FromApplier, frameOf, parseFrame, type Reply, type Request } from './message.ts';
 import { type Opening, type OpeningOutcome, Outcome } from './opening.ts';
 import type { Asked } from './openings.ts';
+import { Sources } from './sources.ts';
 import { Tables } from './tables.ts';
 
 export interface ApplierOptions {
@@ -30,8 +31,8 @@ export interface ApplierOptions {
   readonly again: boolean;
   /** Waits for a first frame before it touches the kernel. */
   readonly spare: boolean;
-  /** Something that nftables does not show keeps qubes from sending by an address of another. */
-  readonly sourcesChecked: boolean;
+  /** Which address comes by which interface, beside what Qubes says. */
+  readonly sources: readonly Source[];
   /** Path of the socket at which `rulecast-dns` asks; undefined: nothing opens by name. */
   readonly openings: string | undefined;
 }
@@ -95,14 +96,14 @@ class Applier {
   #busy = false;
   #cleaning = false;
   #isRenewing = false;
-  /** Of who sends; undefined: nothing opens by name, or it is said to be checked. */
-  readonly #guard: Guard | undefined;
+  /** Undefined: nothing opens by name. */
+  readonly #sources: Sources | undefined;
 
   constructor(options: ApplierOptions, write: (bytes: Uint8Array) => Promise<void>) {
     this.#options = options;
     this.#write = write;
     this.#door = options.openings === undefined ? undefined : new Door(options.openings);
-    this.#guard = this.#door === undefined || options.sourcesChecked ? undefined : new Guard();
+    this.#sources = this.#door === undefined ? undefined : new Sources(options.sources);
     this.#timers = [
       setInterval(() => void this.#send({ alive: true }), ALIVE_EVERY_MS),
       setInterval(() => this.#notice(), NOTICE_EVERY_MS),
@@ -138,7 +139,7 @@ class Applier {
     const refusals = all.map((opening) => this.#refusalOf(opening));
     const asked = all.flatMap((opening, index): readonly Asked[] => {
       if (refusals[index] !== undefined) return [];
-      return [{ opening, other: this.#guard?.otherOf(Buffer.from(opening.qube).toString('hex')) }];
+      return [{ opening, other: this.#sources?.otherOf(Buffer.from(opening.qube).toString('hex')) }];
     });
     const opened = openings.openAll(asked).values();
     return refusals.map((refusal) => refusal ?? opened.next().value ?? Outcome.later);
@@ -146,9 +147,9 @@ class Applier {
 
   /** Of what is not even looked at. */
   #refusalOf({ family, qube }: Opening): Outcome | undefined {
-    if (this.#guard?.holds(qube.length === 4 ? 4 : 6) === false) return Outcome.refused;
-    if (this.#guard?.holds(family) === false) return Outcome.unknown; // whoever sends by the other address
-    return undefined;
+    const unknown = this.#sources?.unknown ?? [];
+    if (unknown.includes(qube.length === 4 ? 4 : 6)) return Outcome.refused;
+    return unknown.includes(family) ? Outcome.unknown : undefined;
   }
 
   async #opened(): Promise<Kernel> {
@@ -192,7 +193,7 @@ class Applier {
   #notice(): void {
     try {
       const noticed = this.#kernel?.tables.notice();
-      if (noticed !== undefined || this.#guard?.isOvertaken === true) void this.#look();
+      if (noticed !== undefined || this.#sources?.isOvertaken === true) void this.#look();
       if (noticed === undefined) return;
       void this.#send({ noticed });
       void this.#kernel?.capture.follow();
@@ -201,15 +202,13 @@ class Applier {
     }
   }
 
-  /** Whether somebody checks who sends. */
+  /** By which interface each qube comes. */
   async #look(): Promise<void> {
-    const netlink = this.#kernel?.netlink;
-    if (this.#guard === undefined || netlink === undefined) return;
-    const isNews = await this.#guard.look(
-      (...asked) => netlink.all(...asked),
-      () => turn(),
-    );
-    if (isNews) void this.#send({ unguarded: this.#guard.unguarded });
+    const [sources, kernel] = [this.#sources, this.#kernel];
+    if (sources === undefined || kernel === undefined) return;
+    const isNews = await sources.look(kernel.netlink, () => turn());
+    kernel.tables.openings.pair(sources.pairs);
+    if (isNews) void this.#send({ unpaired: sources.unknown });
   }
 
   /** One look at a time: where it takes longer than until the next, that is left out. */

@@ -19,8 +19,8 @@ export interface ApplierEvents {
   /** A new applier runs in place of one that died. */
   readonly onRestart: () => void;
   readonly onNotice: (notice: Notice) => void;
-  /** No name opens anything in these families: nobody checks who sends. */
-  readonly onUnguarded: (families: readonly Family[]) => void;
+  /** No name opens anything in these families: nobody says which address comes by which interface. */
+  readonly onUnpaired: (families: readonly Family[]) => void;
   /** Why what qubes ask does not come to `rulecast-dns`; empty: it does, or is not captured. */
   readonly onCaptured: (text: string) => void;
   readonly onError: (text: string) => void;
@@ -127,7 +127,7 @@ export class ApplierClient {
   #receive(message: FromApplier, body: Uint8Array): void {
     if ('alive' in message) return;
     if ('noticed' in message) this.#events.onNotice(message.noticed);
-    else if ('unguarded' in message) this.#events.onUnguarded(message.unguarded);
+    else if ('unpaired' in message) this.#events.onUnpaired(message.unpaired);
     else if ('captured' in message) this.#events.onCaptured(message.captured);
     else if ('died' in message) {
       this.#failAll('it ended');

@@ -1,46 +1,32 @@
 /**
- * Which two addresses are one qube's: those that a check of sources lets through by the same interface, where
- * it lets through one of each family there and no other. No other source is as good: QubesDB has a list of
- * addresses for each family, and does not say which are of the same qube (ADR 30).
+ * Which address comes by which interface, and which two addresses are one qube's: those of one interface,
+ * where there is one of each family and no other. No other source is as good: QubesDB has a list of addresses
+ * for each family, and does not say which are of the same qube (ADR 30).
  */
 
-import { attribute, attributesOf, within } from '../kernel/attributes.ts';
-import { ALLOWED_MAX } from '../limits.ts';
+import type { Source } from '../kernel/sources.ts';
+import { SOURCES_MAX } from '../limits.ts';
 
-/** What may come by an interface; empty texts stand for any, or for several. */
-export interface Allowed {
-  readonly interface: string;
-  /** 8 or 32 hex digits. */
-  readonly address: string;
-}
-
-/** What a key of such a pair begins with: the name of the interface, and zeros. */
-const NAME_BYTES = 16;
-const KEY = 1;
-const KEY_END = 10;
-
-/** The pairs in a message about a set of them. */
-export function* allowedIn(body: Buffer): Generator<Allowed> {
-  for (const { value } of attributesOf(attribute(body, 3))) {
-    const key = within(within(value, KEY), 1);
-    const end = within(within(value, KEY_END), 1) ?? key;
-    const isNamed = key !== undefined && end?.subarray(0, NAME_BYTES).equals(key.subarray(0, NAME_BYTES));
-    const isOne = isNamed === true && end?.equals(key) === true;
-    yield {
-      interface: isNamed === true ? key.toString('latin1', 0, NAME_BYTES) : '',
-      address: isOne ? key.toString('hex', NAME_BYTES) : '',
-    };
+/** By address its pair, of those that come by one interface alone. */
+export function pairsOf(all: readonly Source[]): ReadonlyMap<string, Source> {
+  const pairs = new Map<string, Source>();
+  const unsure = new Set<string>(['']);
+  for (const one of all.length > SOURCES_MAX ? [] : all) {
+    const known = pairs.get(one.address)?.interface ?? one.interface;
+    if (one.interface === '' || known !== one.interface) unsure.add(one.address);
+    pairs.set(one.address, one);
   }
+  return new Map([...pairs].filter(([address]) => !unsure.has(address)));
 }
 
 /**
  * By address the other one of its qube; empty: it has none. What two interfaces say differently, or one with
  * more addresses than a qube has, is not said.
  */
-export function othersOf(allowed: readonly Allowed[]): ReadonlyMap<string, string> {
+export function othersOf(allowed: readonly Source[]): ReadonlyMap<string, string> {
   const of = new Map<string, Set<string>>();
   for (const one of allowed) {
-    if (one.interface === '' || allowed.length > ALLOWED_MAX) return new Map();
+    if (one.interface === '' || allowed.length > SOURCES_MAX) return new Map();
     of.set(one.interface, (of.get(one.interface) ?? new Set()).add(one.address));
   }
   const others = new Map<string, string>();

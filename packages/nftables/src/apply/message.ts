@@ -86,10 +86,10 @@ export type FromApplier =
   /** Somebody else changed what the kernel holds; not an answer to anything. */
   | { readonly noticed: Notice }
   /**
-   * Families in which nobody checks who sends, so that no name opens anything. Said at a start, and when it
-   * changes.
+   * Families in which nobody says which address comes by which interface, so that no name opens anything.
+   * Said at a start, and when it changes.
    */
-  | { readonly unguarded: readonly Family[] }
+  | { readonly unpaired: readonly Family[] }
   /**
    * Why what qubes ask does not come to `rulecast-dns`; empty: it does, or is not captured. Said once
    * each.

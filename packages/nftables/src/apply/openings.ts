@@ -26,6 +26,7 @@ import {
 import type { Command } from '../kernel/commands.ts';
 import { destroyNamed, type NameElement, type ReadNameElement, renewNamed } from '../kernel/name-elements.ts';
 import { NativeError } from '../kernel/native.ts';
+import { changeSources, SOURCES_SETS, type Source } from '../kernel/sources.ts';
 import {
   CARRIED_ELEMENTS,
   LABELS_KNOWN_MAX,
@@ -49,6 +50,8 @@ export interface OpeningsKernel {
   inForce(): { readonly name: string; readonly sets: readonly string[] } | undefined;
   /** Rejects with NativeError. */
   named(table: string, set: string): Promise<readonly ReadNameElement[]>;
+  /** The pairs of a set of interfaces and addresses. Rejects with NativeError. */
+  sources(table: string, set: string): Promise<readonly Source[]>;
   /** The keys of all flows that may go on. Rejects with NativeError. */
   flows(take: (key: Uint32Array) => void): Promise<void>;
   /** Steady. */
@@ -136,11 +139,17 @@ type Held = Map<string, Holding>;
 /** What the kernel is to do at once, and how it is undone here where it does not. */
 class Change {
   readonly #destroyed: Command[] = [];
+  readonly #sources: Command[] = [];
   readonly #renewed = new Map<string, { table: string; set: string; elements: Map<string, NameElement> }>();
   readonly #before: (readonly [Held, string, Holding, string, Entry | undefined])[] = [];
 
   destroy(table: string, set: string, gone: readonly Entry[]): void {
     if (gone.length > 0) this.#destroyed.push(destroyNamed(table, set, gone));
+  }
+
+  /** Which pairs come to a table, and which go from it. */
+  pair(table: string, come: readonly Source[], gone: readonly Source[]): void {
+    this.#sources.push(...changeSources('destroy', table, gone), ...changeSources('add', table, come));
   }
 
   /** Of one that comes twice, what was said last. */
@@ -162,7 +171,7 @@ class Change {
     const renewed = [...this.#renewed.values()].flatMap(({ table, set, elements }) =>
       renewNamed(table, set, [...elements.values()]),
     );
-    return [...this.#destroyed, ...renewed];
+    return [...this.#destroyed, ...this.#sources, ...renewed];
   }
 
   undo(): void {
@@ -228,6 +237,9 @@ export class Openings {
   #former: Table | undefined;
   /** By list and family. What is here may have ended in the kernel, and not the other way round. */
   readonly #held = new Map<string, Held>();
+  /** By the address of a qube its pair, as our tables have it; and as it is said to be, once it was. */
+  #paired: ReadonlyMap<string, Source> = new Map();
+  #pairs: ReadonlyMap<string, Source> | undefined;
   /** Those that wait for the next look at flows. */
   #waiting: Waiting[] = [];
   #isLooking = false;
@@ -253,6 +265,9 @@ export class Openings {
     const former = this.#current ?? (await this.#found());
     const next = this.#known(tableOf(name, sets, body));
     this.#former = former;
+    this.#pairUp(); // what is closed by it is not carried over
+    const pairs = former?.name === name ? [] : [...changeSources('add', name, [...this.#paired.values()])];
+    if (pairs.length > 0) this.#kernel.run(pairs);
     this.#next = next;
     for (const [list, place] of next.places) {
       const was = former?.places.get(list);
@@ -297,6 +312,7 @@ export class Openings {
       if (was === undefined || place === undefined) this.#held.delete(list);
       else if (was !== place) keepCarried(held, was, place);
     }
+    this.#pairUp();
   }
 
   discard(): void {
@@ -316,6 +332,7 @@ export class Openings {
     const table = this.#known(tableOf(name, sets, new Uint8Array(0)));
     await this.#read(table);
     this.#current = table;
+    this.#pairUp();
   }
 
   /** What another applier left in force: what is open there is read. */
@@ -330,7 +347,9 @@ export class Openings {
     return table;
   }
 
+  /** Pairs, too, unless they are known: without a set of them, as others had made it, there is none. */
   async #read({ name, places }: Table): Promise<void> {
+    if (this.#current === undefined) this.#paired = byQube(await this.#sourcesOf(name));
     for (const [list, place] of places) {
       if (this.#held.has(list)) continue;
       const elements = await this.#kernel.named(name, place.set);
@@ -343,6 +362,16 @@ export class Openings {
     }
   }
 
+  async #sourcesOf(table: string): Promise<readonly Source[]> {
+    try {
+      const read = [SOURCES_SETS[4], SOURCES_SETS[6]].map((set) => this.#kernel.sources(table, set));
+      return (await Promise.all(read)).flat();
+    } catch (error) {
+      if (!(error instanceof NativeError)) throw error;
+      return [];
+    }
+  }
+
   /** With what is known already of sets that are in force. */
   #known({ name, places, others }: Table): Table {
     const current = this.#current?.name === name ? this.#current.places : undefined;
@@ -351,6 +380,42 @@ export class Openings {
       return [list, was?.set === place.set ? { ...place, left: was.left } : place];
     });
     return { name, places: new Map(known), others };
+  }
+
+  // ── Who comes by what ────────────────────────────────────────────────────────────────────────────────────
+
+  /** Takes which interface each qube comes by. What was told to one of another pair than before is closed. */
+  pair(pairs: ReadonlyMap<string, Source>): void {
+    this.#pairs = byQube(pairs.values());
+    this.#pairUp();
+  }
+
+  /** In all tables of the kernel at once, or, where it refuses, the next time. */
+  #pairUp(): void {
+    const [before, after] = [this.#paired, this.#pairs];
+    if (after === undefined) return;
+    const others = (of: typeof before, than: typeof before): readonly [string, Source][] =>
+      [...of].filter(([qube, { interface: name }]) => than.get(qube)?.interface !== name);
+    const [gone, come] = [others(before, after), others(after, before)];
+    if (gone.length + come.length === 0) return;
+    const change = new Change();
+    for (const qube of new Set([...gone, ...come].map(([each]) => each))) this.#close(qube, change);
+    const [current, next] = [this.#current ?? this.#former, this.#next];
+    const sourcesOf = (all: typeof gone): readonly Source[] => all.map(([, source]) => source);
+    for (const table of new Set([current?.name, next?.name]))
+      if (table !== undefined) change.pair(table, sourcesOf(come), sourcesOf(gone));
+    if (this.#run(change)) this.#paired = after;
+  }
+
+  /** Puts into `change` that nothing is open to a qube by an address of its. */
+  #close(qube: string, change: Change): void {
+    for (const [list, held] of this.#held) {
+      const mine = held.get(qube);
+      if (mine === undefined) continue;
+      for (const { table, set } of this.#targets(list)) change.destroy(table, set, [...mine.values()]);
+      for (const address of [...mine.keys()]) change.hold(held, qube, mine, address, undefined);
+      held.delete(qube);
+    }
   }
 
   // ── Openings ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -480,9 +545,11 @@ export class Openings {
     const asked = this.#sideOf(key, state, label, qube);
     if (asked === undefined) return Outcome.later;
     if (!isOf(asked.place, asked.own)) return Outcome.refused;
+    if (!this.#paired.has(textOf(asked.own))) return Outcome.later; // as one that has just begun
     const beside = this.#sideOf(key, state, label, this.#otherOf(qube, other));
     const [side, rest] = asked.place.family === family ? [asked, beside] : [beside, asked];
     if (side === undefined || !isOf(side.place, side.own)) return Outcome.unknown;
+    if (!this.#paired.has(textOf(side.own))) return Outcome.unknown;
     const { place, list, own } = side;
     const keys = addresses.map((address) => Uint32Array.of(...own, ...wordsOf(address)));
     if (!keys.every((pair) => isOpenable(place, pair))) return Outcome.refused;
@@ -600,7 +667,7 @@ export class Openings {
 
   /** The set in force, and the one that is about to be, which takes what it still has the name of. */
   #targets(list: string, entries: readonly Entry[] = []): readonly Target[] {
-    const [current, next] = [this.#current, this.#next];
+    const [current, next] = [this.#current ?? this.#former, this.#next];
     const [place, following] = [current?.places.get(list), next?.places.get(list)];
     if (current === undefined || place === undefined) return [];
     const target = { table: current.name, set: place.set, takes: entries };
@@ -843,6 +910,12 @@ function addressText(family: Family, key: Uint32Array): string {
 
 function elementOf({ key, label, untilMs }: Entry, nowMs: number): NameElement {
   return { key, label, milliseconds: Math.max(1, untilMs - nowMs) };
+}
+
+function byQube(sources: Iterable<Source>): ReadonlyMap<string, Source> {
+  return new Map(
+    Array.from(sources, (each) => [textOf(wordsOf(Buffer.from(each.address, 'hex'))), each] as const),
+  );
 }
 
 /** The same for the same words, and for no others: `join` takes ten times as long for one or two. */

@@ -113,6 +113,7 @@ export class Tables {
       run: (commands) => this.#run(commands),
       inForce: () => this.#nameSets(),
       named: (table, set) => netlink.named(table, set, nextTurn),
+      sources: (table, set) => netlink.sources(table, set, nextTurn),
       flows: (take) => netlink.flows(take, nextTurn),
       nowMs: () => performance.now(),
       pause: (milliseconds) => pause(milliseconds),
@@ -366,7 +367,8 @@ export class Tables {
       return false;
     }
     const name = parseSetName(set);
-    const family = name?.family ?? (parseMapName(set) ?? parseClassMapName(set))?.family ?? 4;
+    const family = (name ?? parseMapName(set) ?? parseClassMapName(set))?.family;
+    if (family === undefined) return rubbish.sets.pop() === undefined; // of every table: small
     const { keys } = this.#netlink.elements(table, set, family, PIECE_ELEMENTS);
     const most = PIECE_ELEMENTS * (family === 4 ? 1 : 4);
     const isSmall = keys.length < LEFT_MAX || (name !== undefined && name.tier === undefined);

@@ -47,7 +47,14 @@ export const MessageFlag = { request: 1, ack: 4, dump: 0x300, create: 0x400, app
 export const TableFlag = { owner: 2, persist: 4 } as const;
 const SetFlag = { interval: 4, map: 8, timeout: 16, noted: 32 } as const;
 /** Types of keys and data, as the `nft` program has numbered them. */
-const DataType = { ip4: 7, ip6: 8, protocol: 12, interface: 20, verdict: 0xffffff00 } as const;
+const DataType = {
+  ip4: 7,
+  ip6: 8,
+  protocol: 12,
+  interface: 20,
+  interfaceName: 41,
+  verdict: 0xffffff00,
+} as const;
 /** Bits of each type in that of a key of several. */
 const TYPE_BITS = 6;
 /** The type of a part of a set's user data that is its comment. */
@@ -164,6 +171,16 @@ export function addNotedSet(
   const room: readonly Attribute[] = [[1, size]];
   const flags = SetFlag.timeout | SetFlag.noted;
   return setOf(table, name, flags, type, bytes, [9, room], [11, doubleWord(milliseconds)]);
+}
+
+/** The type of a key: the name of an interface, and an address. */
+export function sourceType(family: 4 | 6): number {
+  return DataType.interfaceName * 2 ** TYPE_BITS + (family === 4 ? DataType.ip4 : DataType.ip6);
+}
+
+/** A set of such keys. */
+export function addSourcesSet(table: string, name: string, family: 4 | 6): Command {
+  return setOf(table, name, 0, sourceType(family), family === 4 ? 20 : 32);
 }
 
 /** A set of IP protocols, with its elements. */

@@ -42,7 +42,7 @@ export const Reject = { tcpReset: { type: 1, code: 0 }, adminProhibited: { type:
 
 const REGISTER = 1;
 const INTERFACE_NAME_BYTES = 16;
-/** Where the second of two addresses lies behind the first: registers of 4 bytes, and of 16. */
+/** Where the second part of a key lies behind the first: registers of 4 bytes, and of 16. */
 const BEHIND_REGISTER = { 4: 9, 6: 2 } as const;
 const VERDICT_REGISTER = 0;
 const TRANSPORT_HEADER = 2;
@@ -71,7 +71,7 @@ export function ct(key: number, direction?: number): Expression {
   return expression('ct', [1, REGISTER], [2, key], [3, byte(direction)]);
 }
 
-/** Behind what a register has, an address of the flow. */
+/** Behind what a register has, an address of that family, or of 16 bytes: an address of the flow. */
 export function ctBehind(key: number, direction: number, family: 4 | 6): Expression {
   return expression('ct', [1, BEHIND_REGISTER[family]], [2, key], [3, byte(direction)]);
 }

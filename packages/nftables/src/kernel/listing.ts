@@ -16,7 +16,15 @@ import {
 import { attribute, attributesOf, textOf, within } from './attributes.ts';
 import { FORWARD_HOOK, HOOK_TYPE, NF_ACCEPT, NftMessage, OBJECT_COUNTER } from './commands.ts';
 import type { Netlink } from './netlink.ts';
-import { BASE_CHAIN, DENY_CHAIN, FLOWLESS_CHAIN, NEXT_CHAIN, parseTagChain, setNameOf } from './script.ts';
+import {
+  BASE_CHAIN,
+  DENY_CHAIN,
+  FLOWLESS_CHAIN,
+  NEXT_CHAIN,
+  parseTagChain,
+  setNameOf,
+  TOLD_CHAIN,
+} from './script.ts';
 
 /** What the table holds. */
 export interface KernelState {
@@ -92,7 +100,7 @@ export async function lookAtTable(
 
 /** Of a set: how many elements it has, which the kernel tells from Linux 6.16 on. */
 const SET_COUNT = 20;
-const FRAME_CHAINS: readonly string[] = [DENY_CHAIN, FLOWLESS_CHAIN, NEXT_CHAIN, BASE_CHAIN];
+const FRAME_CHAINS: readonly string[] = [DENY_CHAIN, FLOWLESS_CHAIN, NEXT_CHAIN, TOLD_CHAIN, BASE_CHAIN];
 
 /** Where there is none. */
 export const NO_TABLE: KernelState = {

@@ -4,7 +4,7 @@
  */
 
 import { type Family, strideOf } from '@rulecast/rules';
-import { PIECE_ELEMENTS } from '../limits.ts';
+import { PIECE_ELEMENTS, SOURCES_MAX } from '../limits.ts';
 import {
   type Attribute,
   attribute,
@@ -21,6 +21,7 @@ import { VerdictCode, verdictData } from './expressions.ts';
 import { labelsOf, type Unlabel, unlabelOf } from './flow-labels.ts';
 import { namedIn, type ReadNameElement } from './name-elements.ts';
 import { NativeError, type NetlinkSocket } from './native.ts';
+import { type Source, sourcesIn } from './sources.ts';
 
 export interface TableInfo {
   readonly name: string;
@@ -195,6 +196,28 @@ export class Netlink {
       [2, set],
     ];
     await this.all(NftMessage.getSetElem, asked, start, turn);
+    return found;
+  }
+
+  /** The pairs in a set of interfaces and addresses. Rejects with NativeError. */
+  async sources(
+    table: string,
+    set: string,
+    turn: () => Promise<void>,
+    family = NFPROTO_INET,
+  ): Promise<readonly Source[]> {
+    let found: Source[] = [];
+    const start = (): ((body: Buffer) => void) => {
+      found = [];
+      return (body) => {
+        for (const each of sourcesIn(body)) if (found.length <= SOURCES_MAX) found.push(each);
+      };
+    };
+    const asked: Attribute[] = [
+      [1, table],
+      [2, set],
+    ];
+    await this.all(NftMessage.getSetElem, asked, start, turn, family);
     return found;
   }
 

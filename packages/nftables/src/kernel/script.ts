@@ -24,6 +24,7 @@ import {
   addProtocolSet,
   addRule,
   addSet,
+  addSourcesSet,
   type Command,
   deleteChain,
   deleteCounter,
@@ -58,6 +59,7 @@ import {
   verdictOf,
 } from './expressions.ts';
 import { labelsOf } from './flow-labels.ts';
+import { SOURCES_SETS } from './sources.ts';
 
 /**
  * The protocols that have ports, for rules of both. A set without a name in each rule would be an object of
@@ -69,6 +71,8 @@ export const DENY_CHAIN = 'deny';
 /** Where packets come in, and where they go on that nothing objects to on their way from a qube. */
 export const BASE_CHAIN = 'forward';
 export const NEXT_CHAIN = 'to_qubes';
+/** Likewise of what is open by name, without a mark: each packet is judged, so that it counts how it came. */
+export const TOLD_CHAIN = 'told';
 /** Where what is of no flow comes. */
 export const FLOWLESS_CHAIN = 'flowless';
 const ENTRY_CHAINS = ['egress4', 'egress6', 'ingress4', 'ingress6'];
@@ -126,7 +130,8 @@ function* ruleCommands(chains: Change['chains'], table: string): Generator<Comma
     const place = parseChainName(name);
     if (place === undefined) throw new TypeError(`chain ${name}`);
     for (const step of steps)
-      yield addRule(table, name, stepRule(step, place.direction === 'egress', place.family));
+      for (const rule of stepRules(step, place.direction === 'egress', place.family))
+        yield addRule(table, name, rule);
   }
 }
 
@@ -152,8 +157,9 @@ function* releaseCommands(change: Change, chains: Change['chains'], table: strin
 /** How many rules the kernel has of some chains and of what every plan has. */
 export function ruleCount(chains: Iterable<readonly Step[]>, options: ChangeOptions): number {
   let count = 0;
-  for (const rules of [denyRules, flowlessRules, nextRules, baseRules]) count += rules(options).length;
-  for (const steps of chains) count += steps.length;
+  for (const rules of [denyRules, flowlessRules, nextRules, toldRules, baseRules])
+    count += rules(options).length;
+  for (const steps of chains) for (const step of steps) count += isTold(step) ? 2 : 1;
   return count;
 }
 
@@ -172,10 +178,13 @@ const TcpFlag = { fin: 1, syn: 2, rst: 4, ack: 16 } as const;
 function* frameCommands(options: ChangeOptions, table: string): Generator<Command> {
   yield addCounter(table, DENIED_COUNTER);
   yield* addProtocolSet(table, PORT_PROTOCOLS_SET, [6, 17]);
-  for (const name of [DENY_CHAIN, NEXT_CHAIN, FLOWLESS_CHAIN, ...ENTRY_CHAINS]) yield addChain(table, name);
+  for (const family of [4, 6] as const) yield addSourcesSet(table, SOURCES_SETS[family], family);
+  const chains = [DENY_CHAIN, NEXT_CHAIN, TOLD_CHAIN, FLOWLESS_CHAIN, ...ENTRY_CHAINS];
+  for (const name of chains) yield addChain(table, name);
   yield* addRules(table, DENY_CHAIN, denyRules(options));
   yield* addRules(table, FLOWLESS_CHAIN, flowlessRules(options));
   yield* addRules(table, NEXT_CHAIN, nextRules(options));
+  yield* addRules(table, TOLD_CHAIN, toldRules(options));
 }
 
 export function addRules(table: string, chain: string, rules: readonly Rule[]): readonly Command[] {
@@ -223,6 +232,10 @@ function nextRules({ downstreamGroup, tag }: ChangeOptions): readonly Rule[] {
 /** An error message about a flow (`related`) is judged as the flow, and says nothing of where it goes. */
 export function markingRule(mark: number): Rule {
   return [...isOfState(CtState.new | CtState.established), ...addLabels(labelsOf([mark])), ACCEPT];
+}
+
+function toldRules(options: ChangeOptions): readonly Rule[] {
+  return nextRules({ ...options, tag: { ...options.tag, mark: NO_FLOW_MARK } });
 }
 
 function baseRules({ downstreamGroup, tag }: ChangeOptions): readonly Rule[] {
@@ -295,6 +308,19 @@ export function setNameOf(name: string): SetName {
   return parsed;
 }
 
+function isTold(step: Step): boolean {
+  return step.kind === 'rule' && step.remote.kind === 'told';
+}
+
+/** One rule; of what is open by name one for each direction, since replies come by any interface. */
+function stepRules(step: Step, isEgress: boolean, family: Family): readonly Rule[] {
+  if (step.kind !== 'rule' || step.remote.kind !== 'told') return [stepRule(step, isEgress, family)];
+  return [
+    [...goes('original'), ...planRule(step, isEgress, family, CAME_BY[family])],
+    [...goes('reply'), ...planRule(step, isEgress, family)],
+  ];
+}
+
 function stepRule(step: Step, isEgress: boolean, family: Family): Rule {
   switch (step.kind) {
     case 'rule':
@@ -318,9 +344,10 @@ function stepRule(step: Step, isEgress: boolean, family: Family): Rule {
   }
 }
 
-function planRule(rule: PlanRule, isEgress: boolean, family: Family): Rule {
+/** `also` is asked behind what is cheap. */
+function planRule(rule: PlanRule, isEgress: boolean, family: Family, also: Rule = []): Rule {
   const out: Expression[] = [];
-  const { protocols, ports, icmpType } = rule;
+  const { protocols, ports, icmpType, remote } = rule;
   const [protocol, other] = protocols;
   if (protocol !== undefined) out.push(PROTOCOL, other === undefined ? equals(byte(protocol)) : HAS_PORTS);
   if (ports !== undefined) {
@@ -329,8 +356,9 @@ function planRule(rule: PlanRule, isEgress: boolean, family: Family): Rule {
   }
   // Of an ICMP flow: the type in the upper byte, the code in the lower.
   if (icmpType !== undefined) out.push(ICMP, isWithin(half(icmpType * 256), half(icmpType * 256 + 255)));
-  out.push(...remoteOf(rule, isEgress, family), counts(rule.counter));
-  out.push(rule.action === 'accept' ? acceptance(isEgress) : DENY);
+  out.push(...also, ...remoteOf(rule, isEgress, family), counts(rule.counter));
+  const accepts = remote.kind === 'told' ? verdict('goto', TOLD_CHAIN) : acceptance(isEgress);
+  out.push(rule.action === 'accept' ? accepts : DENY);
   return out;
 }
 
@@ -343,6 +371,11 @@ const ICMP = ct(Ct.dstPort, CtDirection.original);
 const TOLD = {
   4: ctBehind(Ct.src4, CtDirection.reply, 4),
   6: ctBehind(Ct.src6, CtDirection.reply, 6),
+} as const;
+/** The interface that a packet came by, and who began its flow: a pair, as `sources` has them. */
+const CAME_BY = {
+  4: [meta(Meta.inName), ctBehind(Ct.src4, CtDirection.original, 6), isIn(SOURCES_SETS[4])],
+  6: [meta(Meta.inName), ctBehind(Ct.src6, CtDirection.original, 6), isIn(SOURCES_SETS[6])],
 } as const;
 const DENY = verdict('goto', DENY_CHAIN);
 const NEXT = verdict('goto', NEXT_CHAIN);

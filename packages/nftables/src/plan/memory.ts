@@ -52,9 +52,8 @@ function stepBytes(step: Step): number {
   if (protocols.length > 0) bytes += PROTOCOL_BYTES;
   if (ports !== undefined || icmpType !== undefined) bytes += PORTS_BYTES;
   if (remote.kind === 'prefix') bytes += PREFIX_BYTES;
-  if (remote.kind === 'told') bytes += 2 * SET_LOOKUP_BYTES;
   if (remote.kind === 'set') bytes += (1 + remote.except.length) * SET_LOOKUP_BYTES;
-  return bytes;
+  return remote.kind === 'told' ? 2 * (bytes + 2 * SET_LOOKUP_BYTES) : bytes; // a rule for each direction
 }
 
 function elementsBytes({ set, at, count, above }: Change['added'][number], body: Uint8Array): number {

@@ -127,8 +127,8 @@ export class NftSink {
     | { readonly step: Step; readonly planMs: number; readonly staged: NftRun | undefined }
     | undefined;
   #lastRun: NftRun | undefined;
-  /** Where nobody checks who sends. */
-  #unguarded: { readonly families: readonly Family[]; readonly sinceMs: number } | undefined;
+  /** Where nobody says which address comes by which interface. */
+  #unpaired: { readonly families: readonly Family[]; readonly sinceMs: number } | undefined;
   /** Why DNS of qubes, which is captured, does not come to `rulecast-dns`. */
   #uncaptured: { readonly text: string; readonly sinceMs: number } | undefined;
   #bootTimer: NodeJS.Timeout | undefined;
@@ -148,8 +148,8 @@ export class NftSink {
       {
         onRestart: () => this.#reconciler.checkSoon('structure'),
         onNotice: (notice) => this.#noticed(notice),
-        onUnguarded: (families) => {
-          this.#unguarded = { families, sinceMs: performance.now() };
+        onUnpaired: (families) => {
+          this.#unpaired = { families, sinceMs: performance.now() };
         },
         onCaptured: (text) => this.#captured(text),
         onError: (text) => {
@@ -282,12 +282,12 @@ export class NftSink {
 
   /** Why no name opens anything that is to. */
   #openingTrouble(): SinkTrouble | undefined {
-    const { families = [], sinceMs = 0 } = this.#unguarded ?? {};
+    const { families = [], sinceMs = 0 } = this.#unpaired ?? {};
     const sets = [...(this.#reconciler.desired?.plan.nameSets.values() ?? [])];
     const missing = families.filter((family) => sets.some(({ qubes }) => qubes.family === family));
     if (missing.length === 0) return undefined;
     const shown = missing.map((family) => `IPv${family}`).join(' and ');
-    const text = `no name opens anything over ${shown}, since nothing in nftables keeps a qube from sending by the address of another: docs/names.md "What is there"`;
+    const text = `no name opens anything over ${shown}, since neither Qubes' set of nftables nor --source says which address comes by which interface: docs/names.md "What is there"`;
     return { text, forMs: performance.now() - sinceMs };
   }
 

@@ -18,8 +18,8 @@ export interface EnforcementOptions {
   readonly kernelMib: number;
   /** Socket at which `rulecast-dns` has addresses opened; undefined: none are. */
   readonly openings: string | undefined;
-  /** No qube can send by the address of another, though no table shows that. */
-  readonly sourcesChecked: boolean;
+  /** Which addresses come by which interface, beside what Qubes says: `eth1=10.0.0.5,fd00::5` each. */
+  readonly sources: readonly string[];
   /** Whether DNS of qubes is taken to `rulecast-dns`. */
   readonly capturesDns: boolean;
   /** Becomes this user once the applier runs; undefined: stays who it is. */
@@ -57,13 +57,18 @@ const ONLY_NET_ADMIN = [
 
 /** Starts the applier, then becomes `user` if there is one. Throws EnforcementError. */
 export async function startEnforcement(options: EnforcementOptions): Promise<NftSink> {
-  const { createNftSink, applierCommand } = await import('@rulecast/nftables');
+  const { createNftSink, applierCommand, parseSources } = await import('@rulecast/nftables');
+  for (const each of options.sources)
+    if (parseSources(each) === undefined)
+      throw new EnforcementError(
+        `--source ${each}: write an interface and its addresses, eth1=10.0.0.5,fd00::5`,
+      );
   const { user, applierUser, downstreamGroup, openings } = options;
   const numbers = ['--group', String(downstreamGroup), '--kernel-mib', String(options.kernelMib)];
   const args = [
     ...numbers,
     ...(openings === undefined ? [] : ['--openings', openings]),
-    ...(options.sourcesChecked ? ['--sources-checked'] : []),
+    ...(options.sources.length > 0 ? ['--sources', options.sources.join(' ')] : []),
     ...(options.unowned ? ['--unowned'] : []),
   ];
   const account = user === undefined ? undefined : accountOf(user);

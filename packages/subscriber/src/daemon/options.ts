@@ -31,7 +31,7 @@ const ENVIRONMENT = {
     'names',
     'dns-mode',
     'openings',
-    'sources-checked',
+    'source',
     'enforce',
     'user',
     'applier-user',
@@ -133,11 +133,13 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
     describe:
       'Path of a Unix socket of the applier at which rulecast-dns has addresses opened that rules accept by name, with --enforce and --names; without it no release with such a rule is taken',
   })
-  .option('sources-checked', {
-    type: 'boolean',
-    default: false,
+  .option('source', {
+    type: 'string',
+    array: true,
+    requiresArg: true,
+    default: [] as string[],
     describe:
-      'With --openings: no qube can send by the address of another, though no table of nftables shows that, as it does on Qubes',
+      'With --openings: addresses that come by an interface, eth1=10.0.0.5,fd00::5, beside what the set allowed of the table qubes says, as it does on Qubes; names open nothing to any other',
   })
   .option('enforce', {
     type: 'boolean',

@@ -1,0 +1,104 @@
+/**
+ * By which interface each qube comes: a name opens an address for one qube, and another may send by that
+ * qube's address. Qubes has such pairs in a set (`allowed` of its table `qubes`), by which it checks sources;
+ * other machines have them from the configuration. What others check does not matter: what is open by name
+ * counts for packets that come so (kernel/sources.ts).
+ */
+
+import type { Family } from '@rulecast/rules';
+import { attribute, textOf } from '../kernel/attributes.ts';
+import { NftMessage, sourceType } from '../kernel/commands.ts';
+import { NativeError } from '../kernel/native.ts';
+import type { Netlink } from '../kernel/netlink.ts';
+import { familyOf, type Source } from '../kernel/sources.ts';
+import { othersOf, pairsOf } from './interfaces.ts';
+
+const FAMILIES = [4, 6] as const;
+/** Qubes' tables are `ip` and `ip6`. */
+const TABLE_FAMILIES = { 4: 2, 6: 10 } as const;
+const QUBES_TABLE = 'qubes';
+const QUBES_SET = 'allowed';
+
+/** Looks again and again; until a pair was seen, there is none. */
+export class Sources {
+  readonly #configured: readonly Source[];
+  #known: ReadonlySet<Family> = new Set();
+  #pairs: ReadonlyMap<string, Source> = new Map();
+  #others: ReadonlyMap<string, string> = new Map();
+  #isLooking = false;
+  #isOvertaken = false;
+  #hasLooked = false;
+
+  constructor(configured: readonly Source[]) {
+    this.#configured = configured;
+  }
+
+  /** Families of which nobody says who comes by what. */
+  get unknown(): readonly Family[] {
+    return FAMILIES.filter((family) => !this.#known.has(family));
+  }
+
+  /** By address; one that comes by two interfaces is of neither. */
+  get pairs(): ReadonlyMap<string, Source> {
+    return this.#pairs;
+  }
+
+  /** The other address of the qube that has one, 8 or 32 hex digits; empty: it has none. */
+  otherOf(address: string): string | undefined {
+    return this.#others.get(address);
+  }
+
+  /** Something changed while it was looked, so that another look is due. */
+  get isOvertaken(): boolean {
+    return this.#isOvertaken && !this.#isLooking;
+  }
+
+  /**
+   * One look at a time. Whether other families are unknown than before. What cannot be read, because somebody
+   * changes the ruleset all the time, is as it was.
+   */
+  async look(netlink: Pick<Netlink, 'all' | 'sources'>, turn: () => Promise<void>): Promise<boolean> {
+    this.#isOvertaken = this.#isLooking;
+    if (this.#isLooking) return false;
+    this.#isLooking = true;
+    const before = this.#hasLooked ? this.unknown.join() : undefined;
+    try {
+      const all = [...this.#configured];
+      const known = new Set(all.map(familyOf));
+      for (const family of FAMILIES) {
+        if (!(await isThere(netlink, family, turn))) continue;
+        known.add(family);
+        const tables = TABLE_FAMILIES[family];
+        for (const one of await netlink.sources(QUBES_TABLE, QUBES_SET, turn, tables)) all.push(one);
+      }
+      this.#known = known;
+      this.#pairs = pairsOf(all);
+      this.#others = othersOf(all);
+    } catch (error) {
+      if (!(error instanceof NativeError)) throw error;
+    } finally {
+      this.#isLooking = false;
+      this.#hasLooked = true;
+    }
+    return before !== this.unknown.join();
+  }
+}
+
+/** Whether Qubes' set of a family is there, of such keys. */
+async function isThere(
+  netlink: Pick<Netlink, 'all'>,
+  family: Family,
+  turn: () => Promise<void>,
+): Promise<boolean> {
+  let found = false;
+  const start = (): ((body: Buffer) => void) => {
+    found = false;
+    return (body) => {
+      const [table, set] = [1, 2].map((each) => textOf(attribute(body, each)));
+      const isOurs = table === QUBES_TABLE && set === QUBES_SET;
+      if (isOurs && attribute(body, 4)?.readUInt32BE(0) === sourceType(family)) found = true;
+    };
+  };
+  await netlink.all(NftMessage.getSet, [], start, turn, TABLE_FAMILIES[family]);
+  return found;
+}
