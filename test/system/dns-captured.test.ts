@@ -263,6 +263,29 @@ describe.skipIf(enforcementGap() !== undefined)('DNS of qubes', () => {
     expect(sum(await since(), 'NXDOMAIN')).toBe(0);
   }, 180_000);
 
+  it.each([
+    ['postrouting', 'mangle'],
+    ['forward', 'mangle'],
+    ['forward', 'raw'],
+  ])(
+    'is answered beside rules that keep the mark of a packet for its connection, from %s at %s on',
+    async (hook, priority) => {
+      const opened = await House.open('4.3');
+      const { router } = opened.network;
+      router.nft(`table inet recipe {
+  chain prerouting { type filter hook prerouting priority mangle; meta mark set ct mark; }
+  chain save { type filter hook ${hook} priority ${priority}; ct mark set meta mark; }
+}`);
+      await opened.push(['drop dst=@ads']);
+      for (const server of EVERY) {
+        expect([server, await dig(opened.a, server, 'x.ads.example')]).toEqual([server, 'NXDOMAIN']);
+        expect([server, await dig(opened.a, server, 'good.example', '+tcp')]).toEqual([server, 'NOERROR']);
+      }
+      expect(router.run(['conntrack', '-L']).match(/ mark=[1-9]\d*/)).toBe(null);
+    },
+    120_000,
+  );
+
   it('is answered for one qube, whatever another one asks', async () => {
     const opened = await House.open('4.3');
     const { a, b } = opened;

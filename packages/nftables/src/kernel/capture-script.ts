@@ -3,7 +3,8 @@
  *
  *   taken   after Qubes' DNAT: a question of a qube to a resolver that is taken over gets our mark, by which routing knows it;
  *           what a qube asks beyond its rate is dropped here, for all share the socket that it would come to
- *   guard   on its way through: what is such a question leaves by our link, or not at all
+ *   guard   on its way through, before all others: what is such a question leaves by our link, or not at all; it is routed
+ *           by then, so our mark goes, before who keeps marks for a connection has its answers routed by it, too
  *   input   what this host itself would answer: not at all
  *   keep    before Qubes masquerades: the qube's address stays, or all qubes would look alike
  *
@@ -68,11 +69,11 @@ const QUESTIONS_CHAIN = 'questions';
 const BEYOND_COUNTER = 'beyond_rate';
 /** Links, by the senders that they bring; senders are in sets of their family. */
 const LINKS_SET = 'links';
-/** Qubes' chains have 0 and, for NAT, -100 and 100; ours of releases -10. */
+/** Qubes' chains have 0 and, for NAT, -100 and 100; ours of releases -10; the first of others -300. */
 const HOOKS = {
   taken: { number: 0, priority: -99, type: 'filter' },
   input: { number: 1, priority: -11, type: 'filter' },
-  guard: { number: 2, priority: -11, type: 'filter' },
+  guard: { number: 2, priority: -301, type: 'filter' },
   keep: { number: 4, priority: 98, type: 'nat' },
 } as const satisfies Readonly<Record<string, Hook>>;
 const DNS_PORT = 53;
@@ -92,6 +93,7 @@ const MARKING = [
   masked(machineWord(~CAPTURE_MARK_BITS), machineWord(CAPTURE_MARK)),
   setPacketMark(),
 ];
+const UNMARKING = [meta(Meta.mark), masked(machineWord(~CAPTURE_MARK_BITS)), setPacketMark()];
 
 /** Makes the table, which is not there. `addresses` are of resolvers, 8 or 32 hex digits. */
 export function captureCommands(
@@ -115,7 +117,7 @@ export function captureCommands(
     input: [asks, [...IS_MARKED, DROP]],
     guard: [
       [...COMES, ...goes('original'), DROP], // it answers, and asks nobody
-      [...LEAVES, ...IS_MARKED, ACCEPT],
+      [...LEAVES, ...IS_MARKED, ...UNMARKING, ACCEPT],
       [...LEAVES, DROP],
       asks,
       [...IS_MARKED, DROP],
