@@ -232,6 +232,7 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     const { pid } = await box.logged(({ name, msg }) => name === 'rulecast-publisher' && msg === 'ready');
     await box.run(`kill ${pid}; tail --pid=${pid} -f /dev/null; rm -r ./publisher/store`);
     expect(await box.run(text)).toMatch(/^released version 1 \(epoch 17\)/m);
+    await box.logged((line) => line['msg'] === 'applied' && line['epoch'] === 17);
     expect(box.errors()).toEqual([]);
   },
 
