@@ -142,8 +142,9 @@ describe('three pushes', () => {
     const part = await run('rollback', '1', '--yes', '--list', 'nobody');
     expect(part).toMatchObject({ code: 2, text: expect.stringContaining('no list nobody') });
     const used = await run('rollback', '1', '--yes', '--policy', 'default');
-    expect(used.code, used.text).toBe(0); // version 1 had no such policy: it goes
-    expect((await run('diff', '6..7', '--stats')).text).toMatch(/^policy default +removed +0 +2 +0$/m);
+    expect(used.code, used.text).toBe(2); // version 1 had no such policy, and nothing would be said any more
+    expect(used.text).toContain('unmatched-not-said');
+    await push('other.txt', '203.0.113.2\n');
   });
 
   it('outlive the publisher, and older ones than it keeps are named', async () => {

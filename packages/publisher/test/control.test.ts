@@ -200,7 +200,7 @@ describe('a push', () => {
       resolve: () => answers.shift() ?? Promise.reject(new Error('asked too often')),
     });
     await ScriptedRulectl.push(control, { 'x.rules': 'drop dsthost=a.example\n' });
-    expect(await pushCode(control, { 'x.rules': 'drop dsthost=a.example\naccept\n' })).toBe('done released');
+    expect(await pushCode(control, { 'x.rules': 'drop dsthost=a.example\ndrop\n' })).toBe('done released');
     expect(publisher.head?.ruleSet.resolutions).toEqual(new Map([['a.example', prefixes('192.0.2.7')]]));
   });
 });

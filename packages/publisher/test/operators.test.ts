@@ -144,7 +144,12 @@ describe('a request over the socket of an operator', () => {
       '2 (owner)',
       '1 a-push',
     ]);
-    expect(audited.map(({ version, by }) => `${version} ${by}`)).toEqual(['3 a-admin']);
+    expect(audited.map(({ version, by, code }) => `${version} ${by} ${code}`)).toEqual([
+      '1 a-push released',
+      '2 (owner) released',
+      '3 a-admin released',
+      '3 a-admin empty',
+    ]);
   });
 
   it('has places of its own, which take none from others', async () => {

@@ -167,9 +167,10 @@ describe('what permits opened', () => {
     await publisher.push(both);
     await publisher.push(both, { permits: { allowShrink: true } });
     await publisher.push(both, { permits: { allowShrink: true, allowEmpty: true }, dryRun: true });
-    expect(audited).toEqual([]);
+    expect(audited).toMatchObject([{ version: 1, code: 'released' }]);
     await publisher.push(both, { permits: { allowShrink: true, allowEmpty: true, allowAll: true } });
-    expect(audited).toMatchObject([
+    expect(audited.slice(1)).toMatchObject([
+      { cause: 'push', version: 2, part: '', code: 'released', reason: 'block.txt, other.txt' },
       {
         cause: 'push',
         epoch: 1,
@@ -214,7 +215,9 @@ describe('a push of rules', () => {
     const work = (rule: string) =>
       policies(`policies: { work: { prefixes: [10.137.0.5], egress: [${rule}] } }`);
     expect(await refusals(publisher, work('accept proto=tcp dstports=443'))).toEqual(['released']);
-    expect(await refusals(publisher, work('accept'))).toEqual(['released']); // common drops before it
+    const permits = { allowAcceptAll: true };
+    expect(await refusals(publisher, work('accept'))).toEqual(['accept-all policy work 0 1']); // UDP, too
+    expect(await refusals(publisher, work('accept'), { permits })).toEqual(['released']);
     expect(await refusals(publisher, policies('common: { egress: [drop dst=@block proto=tcp] }'))).toEqual([
       'released',
     ]);
@@ -223,7 +226,6 @@ describe('a push of rules', () => {
       'accept-all policy work 0 1',
     ]);
     expect(await refusals(publisher, policies('common: {}'))).toHaveLength(2);
-    const permits = { allowAcceptAll: true };
     expect(await refusals(publisher, policies('common: {}'), { permits })).toEqual(['released']);
     expect(await refusals(publisher, policies('policies: { default: { default: accept } }'))).toEqual([
       'released',

@@ -6,6 +6,7 @@ import { openIdentity } from '@rulecast/program/identity';
 import { EMPTY_RULE_SET, emptyPolicy, type RuleSet } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { ALL_PERMITS } from '../../../test/kit/permits.ts';
 import { SYSTEM_HOST } from '../src/host.ts';
 import { Committer } from '../src/release/commit.ts';
 import type { Publisher, PushOptions } from '../src/release/publisher.ts';
@@ -115,7 +116,10 @@ describe('what is said of other qubes', () => {
   it('goes where policies.default judges those qubes', async () => {
     const publisher = await said();
     const byDefault = document('policies: { default: { egress: [accept proto=tcp dstports=443] } }');
-    expect(await told(publisher, push(byDefault))).toEqual(['released']);
+    expect(await told(publisher, push(byDefault))).toEqual(['accept-all accept-all']);
+    expect(await told(publisher, push(byDefault), { permits: { allowAcceptAll: true } })).toEqual([
+      'released',
+    ]);
     expect(await told(publisher, push(document(SAID_DROP), { action: 'withdraw' }))).toEqual(['released']);
     expect(publisher.head?.ruleSet.unmatched).toBeUndefined();
   });
@@ -178,13 +182,18 @@ describe('a rule set in force that does not say it', () => {
     expect(await told(publisher, push(document(SAID_DROP), { action: 'withdraw' }))).toEqual(NOT_SAID);
   });
 
-  it('comes back by a rollback, which is for emergencies, with the warning', async () => {
+  it('comes back by no rollback, for that would open what is closed, and what it says of a part does', async () => {
     const publisher = await before();
     await told(publisher, push(document(SAID_DROP)));
-    const outcome = await publisher.rollback(1, {});
-    if (outcome.kind !== 'released') return expect.fail(outcome.kind);
-    expect(outcome.head?.ruleSet.unmatched).toBeUndefined();
-    expect(outcome.draft.warnings.map(({ code }) => code)).toContain('unmatched-not-said');
+    expect(await publisher.rollback(1, {}, { permits: ALL_PERMITS })).toMatchObject({
+      kind: 'guarded',
+      refusals: [{ guard: 'unmatched-not-said', permit: undefined }],
+    });
+    expect(await told(publisher, push(WORK), { permits: ALL_PERMITS })).toEqual(['released']);
+    expect(await publisher.rollback(1, { policy: 'work' }, { permits: ALL_PERMITS })).toMatchObject({
+      kind: 'released',
+    });
+    expect(publisher.head?.ruleSet.unmatched).toBe('drop');
   });
 });
 

@@ -72,7 +72,7 @@ const releasing = {
   require: optional(listOf(name, REQUIRE_MAX)),
 } as const;
 
-/** What guards refuse of a push unless it is permitted; each opens one guard, and without it: no. */
+/** What guards refuse of a push or a rollback unless it is permitted; each opens one guard, and without it: no. */
 const permitting = {
   allowEmpty: optional(boolean),
   allowShrink: optional(boolean),
@@ -140,7 +140,7 @@ export const CONTROL_FIELDS = {
     list: optional(name),
     policy: optional(name),
     ...releasing,
-    allowUnreachable: permitting.allowUnreachable,
+    ...permitting,
   },
   history: {
     /** The newest so many. */

@@ -1,37 +1,14 @@
-/**
- * How open policies are: whether one accepts everything, and whether any accepts anything. By looking at the
- * rules, not at packets: a drop rule of any kind makes a policy one that does not accept everything.
- */
+/** Which policies accept anything at all. By looking at the rules, not at packets. */
 
 import {
   COMMON_POLICY,
   type Direction,
   type Family,
   type Policy,
-  prefixCount,
   type RuleSet,
   type Run,
   runsOf,
 } from '@rulecast/rules';
-
-/**
- * What comes in that direction to the qubes of a policy, or from them, is accepted, whatever it is. `now` in
- * seconds since 1970.
- */
-export function acceptsAll(
-  ruleSet: RuleSet,
-  policy: Policy,
-  direction: Direction,
-  family: Family,
-  now: number,
-): boolean {
-  for (const run of runsFor(ruleSet, policy, direction)) {
-    if (isOver(run, now) || isNowhere(run, family)) continue;
-    if (run.match.action === 'drop') return false;
-    if (isForAll(run, family)) return true;
-  }
-  return policy.defaultAction === 'accept';
-}
 
 /** Names of the policies by which anything that qubes send is accepted, of some so many. */
 export function acceptingPolicies(
@@ -90,9 +67,4 @@ function isForAll({ match, remote }: Run, family: Family): boolean {
   return (
     remote.kind === 'prefixes' && remote.prefixes.family === family && remote.prefixes.lengths.includes(0)
   );
-}
-
-/** Whether a policy is for everybody: those that no other one names, or every address of a family. */
-export function isForEverybody({ prefixes }: Policy): boolean {
-  return prefixCount(prefixes) === 0 || prefixes.v4.lengths.includes(0) || prefixes.v6.lengths.includes(0);
 }

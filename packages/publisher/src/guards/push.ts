@@ -10,16 +10,12 @@
 import { LIST_DEFAULTS } from '@rulecast/formats';
 import {
   COMMON_POLICY,
-  DEFAULT_POLICY,
   type Direction,
   entryCount,
-  type Family,
-  judgesIngress,
   type List,
   PIECE_PARTS,
   type Pieces,
   type Policy,
-  type RuleSet,
   runRuleCount,
   runsOf,
 } from '@rulecast/rules';
@@ -32,12 +28,14 @@ import {
   wholeFamilies,
   wholeFinding,
 } from '@rulecast/sources';
-import { acceptingPolicies, acceptsAll, isForEverybody } from './openness.ts';
+import { OPENED, openedRefusals } from './opened.ts';
+import { acceptingPolicies } from './openness.ts';
 import type { GuardedPush, GuardRefusal, PermitName } from './refusal.ts';
+import { asks, type Guard } from './table.ts';
 import { unmatchedRefusals } from './unmatched.ts';
 import { WIDER, widerLists, widerText } from './wider.ts';
 
-export const PushGuardCode = { acceptAll: 'accept-all', dropAll: 'drop-all' } as const;
+export const PushGuardCode = { acceptAll: OPENED, dropAll: 'drop-all' } as const;
 
 /** Lists, and drop rules of policies, are asked for what they lose from here on. */
 const SHRINK_FROM = 64;
@@ -58,28 +56,38 @@ const PERMIT_OF: Readonly<Record<FindingCode, PermitName>> = {
  * policies take half a second.
  */
 export function* pushRefusals(push: GuardedPush): Pieces<readonly GuardRefusal[]> {
-  const { before, after, isOfSource } = push;
+  const { before, after, way, role, isOfSource } = push;
+  const isAsked = (guard: Guard): boolean => asks(guard, way, role);
   const refusals: GuardRefusal[] = [...(yield* widerRefusals(push))];
   let looked = 0;
   for (const [name, list] of after.lists) {
     if (++looked % PIECE_PARTS === 0) yield;
     const earlier = before.lists.get(name);
-    if (list === earlier || isOfSource(name)) continue;
+    if (list === earlier || !isAsked(isOfSource(name) ? 'sourceLists' : 'lists')) continue;
     refusals.push(...refusalsOf(`list ${name}`, listFindings(earlier, list)));
   }
   for (const policy of after.policies.values()) {
     if (++looked % PIECE_PARTS === 0) yield;
     const earlier = before.policies.get(policy.name);
-    if (earlier === undefined || policy === earlier) continue;
+    if (earlier === undefined || policy === earlier || !isAsked('drops')) continue;
     refusals.push(...refusalsOf(`policy ${policy.name}`, dropFindings(earlier, policy)));
   }
-  refusals.push(...unmatchedRefusals(push));
-  if (push.isFirst) return refusals;
-  return [...refusals, ...(yield* acceptAllRefusals(push)), ...dropAllRefusals(push)];
+  if (isAsked('unmatched')) refusals.push(...unmatchedRefusals(push));
+  const isHopeless = refusals.some(({ permit }) => permit === undefined);
+  if (isAsked('opened') && !isHopeless) refusals.push(...(yield* openedRefusals(push)));
+  if (isAsked('dropAll')) refusals.push(...dropAllRefusals(push));
+  return refusals;
 }
 
-function* widerRefusals({ before, after, isOfSource }: GuardedPush): Pieces<readonly GuardRefusal[]> {
-  const pushed = new Map([...after.lists].filter(([name]) => !isOfSource(name)));
+function* widerRefusals({
+  before,
+  after,
+  way,
+  role,
+  isOfSource,
+}: GuardedPush): Pieces<readonly GuardRefusal[]> {
+  const isAsked = (list: string): boolean => asks(isOfSource(list) ? 'sourceLists' : 'wider', way, role);
+  const pushed = new Map([...after.lists].filter(([name]) => isAsked(name)));
   const wider = yield* widerLists(before, pushed, after.policies, { isFirst: false });
   return [...wider].flatMap(([name, found]) => {
     if (!found.isAccepted) return [];
@@ -131,58 +139,6 @@ function dropCount(policy: Policy, direction: Direction): number {
       if (run.match.action !== 'accept') count += runRuleCount(run);
   }
   return count;
-}
-
-function* acceptAllRefusals({ before, after, now }: GuardedPush): Pieces<readonly GuardRefusal[]> {
-  const refusals: GuardRefusal[] = [];
-  let looked = 0;
-  for (const policy of after.policies.values()) {
-    if (++looked % PIECE_PARTS === 0) yield;
-    if (policy.name === COMMON_POLICY) continue;
-    const earlier = before.policies.get(policy.name);
-    if (earlier === undefined && !isForEverybody(policy)) continue; // who writes a new policy says what it is for
-    const opened = openedBy(before, earlier, after, policy, now);
-    if (opened === undefined) continue;
-    const reason = `it would accept ${opened}: look at what you push, then add --allow-accept-all`;
-    const part = `policy ${policy.name}`;
-    refusals.push({
-      guard: PushGuardCode.acceptAll,
-      part,
-      permit: 'accept-all',
-      before: 0,
-      after: 1,
-      reason,
-    });
-  }
-  return refusals;
-}
-
-/** In words, what a policy accepts all of that it, or nothing, accepted all of before. */
-function openedBy(
-  before: RuleSet,
-  earlier: Policy | undefined,
-  after: RuleSet,
-  policy: Policy,
-  now: number,
-): string | undefined {
-  for (const direction of ['egress', 'ingress'] as const) {
-    const isOpen = (ruleSet: RuleSet, judging: Policy, family: Family): boolean =>
-      judges(judging, direction) && acceptsAll(ruleSet, judging, direction, family, now);
-    const families = ([4, 6] as const).filter(
-      (family) =>
-        isOpen(after, policy, family) && (earlier === undefined || !isOpen(before, earlier, family)),
-    );
-    if (families.length === 0) continue;
-    const what = families.length === 2 ? 'everything' : `everything by IPv${families[0]}`;
-    const whose = policy.name === DEFAULT_POLICY ? 'qubes that no other policy names' : 'its qubes';
-    return direction === 'egress' ? `${what} that ${whose} send` : `${what} that is sent to ${whose}`;
-  }
-  return undefined;
-}
-
-/** Ingress is judged only where a policy has rules for it. */
-function judges(policy: Policy, direction: Direction): boolean {
-  return direction === 'egress' || judgesIngress(policy);
 }
 
 function dropAllRefusals({ before, after, now }: GuardedPush): readonly GuardRefusal[] {

@@ -1,6 +1,8 @@
 /** What guards look at, what opens them, and what they say. */
 
+import type { OperatorRole } from '@rulecast/formats';
 import type { RuleSet } from '@rulecast/rules';
+import type { Way } from './table.ts';
 
 /** What somebody permitted for one push. Each opens one guard. */
 export interface PushPermits {
@@ -15,13 +17,13 @@ export interface PushPermits {
   readonly allowKind: boolean;
   /** Entries that stand for more names than before, in a list that rules accept. */
   readonly allowWider: boolean;
-  /** A policy that accepts everything. */
+  /** Half of a family that comes to be accepted. */
   readonly allowAcceptAll: boolean;
   /** Policies that accept nothing any more. */
   readonly allowDropAll: boolean;
   /** No policies any more, where the rule set says what happens to qubes then. */
   readonly allowNoPolicy: boolean;
-  /** Packets dropped that must get through; also of a rollback. */
+  /** Packets dropped that must get through. */
   readonly allowUnreachable: boolean;
   /** Drop rules that are left without any address, for their names do not resolve. */
   readonly allowUnresolved: boolean;
@@ -61,12 +63,13 @@ export interface GuardRefusal {
   readonly reason: string;
 }
 
-/** A push as far as guards ask. */
+/** A push, or another way to a release, as far as guards ask. */
 export interface GuardedPush {
   readonly before: RuleSet;
   readonly after: RuleSet;
-  /** Nothing was released before: no policy was in force that could be opened. */
-  readonly isFirst: boolean;
+  readonly way: Way;
+  /** Of who asks for it. */
+  readonly role: OperatorRole;
   /** Lists that a source keeps, whose own guards hold. */
   readonly isOfSource: (list: string) => boolean;
   /** Seconds since 1970. */

@@ -46,15 +46,15 @@ export type PushOutcome =
   | Guarded
   | ReleaseOutcome;
 
-/** A release went against a guard, as somebody asked. */
+/** Somebody asked for a release, or that it goes against a guard. */
 export interface ReleaseAudit {
   readonly cause: Origin['cause'];
-  /** Who permitted it. */
+  /** Who asked for it. */
   readonly by: string | undefined;
   readonly epoch: number;
   readonly version: number;
   readonly part: string;
-  /** Of the guard. */
+  /** Of the guard; `released`: of the release itself. */
   readonly code: string;
   /** What opened it, see GuardRefusal. */
   readonly permit: string | undefined;

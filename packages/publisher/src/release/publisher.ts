@@ -9,15 +9,18 @@ import {
   type IngestResult,
   ingest,
   type MustReach,
+  type OperatorRole,
   type PushedParts,
   type PushInput,
 } from '@rulecast/formats';
 import type { Identity } from '@rulecast/program/identity';
 import { Listeners } from '@rulecast/program/listeners';
 import {
+  boundText,
   ErrorCode,
   hexOf,
   keyIdOf,
+  PartKind,
   ProtocolError,
   type Signed,
   signersAmong,
@@ -42,6 +45,7 @@ import { bareText, newBareDrops, type ResolvedRuleSet } from '../guards/bare-dro
 import { unreachable } from '../guards/must-reach.ts';
 import { pushRefusals } from '../guards/push.ts';
 import type { GuardedPush, GuardRefusal, PushPermits } from '../guards/refusal.ts';
+import { asks, type Way } from '../guards/table.ts';
 import { openingRefusals, WIDER, widerDetail, widerLists, widerText } from '../guards/wider.ts';
 import { type Host, SYSTEM_HOST } from '../host.ts';
 import { type FailedName, Names } from '../names/names.ts';
@@ -105,7 +109,10 @@ export interface PublisherOptions extends StateOptions, Partial<Host> {
   readonly signer?: Signer | undefined;
   /** Where long work is done; default a thread. */
   readonly workHost?: WorkHost | undefined;
-  /** Called with each guard that a release went against, after it, for somebody permitted it. */
+  /**
+   * Called after each release that somebody asked for, and with each guard that it went against, for somebody
+   * permitted it.
+   */
   readonly audit?: (entry: ReleaseAudit) => void;
 }
 
@@ -115,7 +122,9 @@ export interface PushOptions {
   /** Refuse unless the head has this version (0: no release yet). */
   readonly ifVersion?: number | undefined;
   readonly dryRun?: boolean;
-  /** What guards refuse otherwise; of a rollback, `allowUnreachable`. */
+  /** Of who asks, for guards that ask by it; default: the owner's. */
+  readonly role?: OperatorRole | undefined;
+  /** What guards refuse otherwise. */
   readonly permits?: Partial<PushPermits>;
   /** True: release it in a new epoch, above all that was ever released, also where the head says the same. */
   readonly asNewEpoch?: boolean | undefined;
@@ -171,6 +180,8 @@ const NAMES_NOT_RESOLVED = 'names-not-resolved';
 const STARTED_OVER_CODE = 'started-over';
 const STARTED_OVER =
   'the publisher started over, and firewalls may have policies in force: the first release has to have policies, with the lists of sources that wait for it; push them';
+/** What a record of a release itself says in place of a guard. */
+const RELEASED = 'released';
 /** The guard of pushes that would do so. */
 const UNRESOLVED = 'unresolved';
 
@@ -396,9 +407,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     });
     try {
       const origin: Origin = { cause: 'source', detail: widerDetail(names, wider) };
-      const outcome = await this.#release(ruleSet, origin, {
-        guards: (draft) => this.#cutOff(draft, SOURCE_ADVICE),
-      });
+      const guards = this.#guardsOf('source', {}, SOURCE_ADVICE);
+      const outcome = await this.#release(ruleSet, origin, { guards });
       if (outcome.kind === 'guarded') return allRefused(refusalIn(outcome));
       for (const [list, found] of wider) {
         if (names.includes(list))
@@ -485,11 +495,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     const detail = input.files.filter(({ role }) => role === 'pushed').map(({ name }) => name);
     const origin: Origin = { cause: 'push', detail: detail.join(', '), by: options.by };
     const { permits, dryRun, asNewEpoch } = options;
-    const guards = async (draft: ReleaseDraft): Promise<readonly GuardRefusal[]> => [
-      ...(await this.#pushRefusals(draft)),
-      ...(await this.#bareRefusals(draft)),
-      ...(await this.#cutOff(draft, PUSH_ADVICE)),
-    ];
+    const guards = this.#guardsOf('push', options);
     const notes = [...read.notes, ...(await this.#widerNotes(read.ruleSet))];
     return this.#release(read.ruleSet, origin, { notes, dryRun, asNewEpoch, permits, guards });
   }
@@ -504,15 +510,29 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     }));
   }
 
-  #pushRefusals(draft: ReleaseDraft): Promise<readonly GuardRefusal[]> {
-    const push: GuardedPush = {
-      before: this.#committer.ruleSet,
-      after: draft.ruleSet,
-      isFirst: this.head === undefined,
-      isOfSource: (list) => this.#owner?.owns(list) === true,
-      now: Math.floor(this.nowMs() / 1000),
+  /** What the guards of a way have against a draft; what says the head once more goes the way of that. */
+  #guardsOf(
+    asked: Way,
+    { role = 'admin', asNewEpoch }: PushOptions,
+    advice = PUSH_ADVICE,
+  ): Releasing['guards'] {
+    return async (draft) => {
+      const isSame = draft.changes.every(({ kind }) => kind === PartKind.resolutions);
+      const way = isSame && asNewEpoch === true ? 'epoch' : asked;
+      const push: GuardedPush = {
+        before: this.#committer.ruleSet,
+        after: draft.ruleSet,
+        way,
+        role,
+        isOfSource: (list) => this.#owner?.owns(list) === true,
+        now: Math.floor(this.nowMs() / 1000),
+      };
+      return [
+        ...(await this.#inTurns(pushRefusals(push))),
+        ...(asks('unresolved', way, role) ? await this.#bareRefusals(draft) : []),
+        ...(asks('mustReach', way, role) ? await this.#cutOff(draft, advice) : []),
+      ];
     };
-    return this.#inTurns(pushRefusals(push));
   }
 
   async #ingested(pushed: PushedParts, input: PushInput): Promise<IngestResult> {
@@ -584,8 +604,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       const isPart = only.list !== undefined || only.policy !== undefined;
       const detail = `to version ${version}${isPart ? `, ${part} only` : ''}`;
       const { permits, dryRun, asNewEpoch } = options;
-      const guards = (draft: ReleaseDraft): Promise<readonly GuardRefusal[]> =>
-        this.#cutOff(draft, PUSH_ADVICE);
+      const guards = this.#guardsOf('rollback', options);
       const origin: Origin = { cause: 'rollback', detail, by: options.by };
       return this.#release(ruleSet, origin, { dryRun, asNewEpoch, permits, guards });
     });
@@ -672,12 +691,28 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     }
   }
 
-  /** What a release went against is on record. What that throws changes nothing: the release is made. */
+  /**
+   * A release that somebody asked for is on record, and what it went against. What that throws changes nothing:
+   * the release is made.
+   */
   #record(
     { manifest: { epoch, version } }: Release,
-    { cause, by }: Origin,
+    { cause, by, detail }: Origin,
     against: readonly GuardRefusal[],
   ): void {
+    if (cause === 'push' || cause === 'rollback' || by !== undefined) {
+      const none = { permit: undefined, before: 0, after: 0 };
+      this.#toAudit({
+        cause,
+        by,
+        epoch,
+        version,
+        part: '',
+        code: RELEASED,
+        reason: boundText(detail),
+        ...none,
+      });
+    }
     for (const { guard: code, part, permit, reason, before, after } of against) {
       const entry: ReleaseAudit = { cause, by, epoch, version, part, code, permit, reason, before, after };
       this.logger.warn({ audit: entry }, `${part} was released against a guard, as somebody asked`);
@@ -685,11 +720,17 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     }
   }
 
+  /** Somebody had sources read, and what they brought since `before` is the head. */
+  recordRefresh(before: Release | undefined, by: string, lists: readonly string[]): void {
+    if (this.head === undefined || this.head === before) return;
+    this.#record(this.head, { cause: 'source', by, detail: `refresh ${lists.join(', ')}` }, []);
+  }
+
   #toAudit(entry: ReleaseAudit): void {
     try {
       this.#audit(entry);
     } catch (error) {
-      this.logger.error({ err: error }, 'what was permitted is not on record');
+      this.logger.error({ err: error }, 'what was released or permitted is not on record');
     }
   }
 
@@ -720,7 +761,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     const outcome = await this.#release(
       ruleSet,
       { cause: 'names', detail: changed.join(', ') },
-      { guards: (draft) => this.#cutOff(draft, NAMES_ADVICE) },
+      { guards: this.#guardsOf('names', {}, NAMES_ADVICE) },
     );
     return outcome.kind === 'guarded' ? refusalIn(outcome).reason : undefined;
   }

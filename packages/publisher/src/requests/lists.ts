@@ -57,7 +57,7 @@ export async function answerList(
 export async function answerRefresh(
   { lists, ...asked }: MessageOf<'refresh'>,
   exchange: ControlExchange,
-  { sources, caller: { by } }: ControlParts,
+  { publisher, sources, caller: { by } }: ControlParts,
 ): Promise<void> {
   if (sources === undefined) {
     const text = 'this publisher keeps no lists itself: start it with --config FILE, or push lists';
@@ -67,6 +67,7 @@ export async function answerRefresh(
   for (const name of lists) {
     if (!known.has(name)) throw noSuchList(name, 'no source keeps such a list: see rulectl lists');
   }
+  const { head } = publisher;
   const statuses = await sources.refresh(lists, {
     allowShrink: asked.allowShrink,
     allowGrowth: asked.allowGrowth === true,
@@ -77,6 +78,7 @@ export async function answerRefresh(
     force: asked.force,
     by,
   });
+  publisher.recordRefresh(head, by, lists);
   for (const status of statuses) await exchange.record(recordOf(status));
   const failing = statuses.filter(({ trouble }) => trouble !== undefined).length;
   if (failing === 0) await exchange.done('refreshed', '');

@@ -17,7 +17,7 @@ type Refused = Extract<PushOutcome, { kind: 'rejects' | 'version-moved' }>;
 export async function answerPush(
   push: Push,
   exchange: ControlExchange,
-  { publisher, pushMemory, caller: { by } }: ControlParts,
+  { publisher, pushMemory, caller: { by, role } }: ControlParts,
 ): Promise<void> {
   if (push.replaceAll && push.action !== 'replace') {
     throw new ProtocolError(ErrorCode.badInput, `replaceAll goes with replace, not with ${push.action}`);
@@ -39,7 +39,10 @@ export async function answerPush(
       push,
       exchange,
       publisher,
-      () => publisher.push(input, { by, ifVersion, dryRun, asNewEpoch, permits }).finally(reservation.leave),
+      () =>
+        publisher
+          .push(input, { by, role, ifVersion, dryRun, asNewEpoch, permits })
+          .finally(reservation.leave),
       (outcome: Refused) => tellRefused(outcome, ifVersion, exchange),
     );
   } finally {
@@ -48,7 +51,7 @@ export async function answerPush(
 }
 
 /** Nothing but the very field opens a guard. */
-function permitsOf(push: Push): PushPermits {
+export function permitsOf(push: Push | MessageOf<'rollback'>): PushPermits {
   return {
     allowEmpty: push.allowEmpty === true,
     allowShrink: push.allowShrink === true,

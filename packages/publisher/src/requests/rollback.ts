@@ -4,20 +4,22 @@ import type { MessageOf } from '@rulecast/protocol';
 import type { ControlExchange } from '../control/exchange.ts';
 import type { ControlParts } from '../control/parts.ts';
 import { answerWithRelease, tellVersionMoved } from '../control/release-report.ts';
+import { permitsOf } from './push.ts';
 
 /** Answers a ROLLBACK. Throws what is to be told by FAIL. */
 export async function answerRollback(
   request: MessageOf<'rollback'>,
   exchange: ControlExchange,
-  { publisher, caller: { by } }: ControlParts,
+  { publisher, caller: { by, role } }: ControlParts,
 ): Promise<void> {
   const { version, list, policy, ifVersion, dryRun, asNewEpoch } = request;
-  const permits = { allowUnreachable: request.allowUnreachable === true };
+  const permits = permitsOf(request);
+  const options = { by, role, ifVersion, dryRun, asNewEpoch, permits };
   await answerWithRelease(
     request,
     exchange,
     publisher,
-    () => publisher.rollback(version, { list, policy }, { by, ifVersion, dryRun, asNewEpoch, permits }),
+    () => publisher.rollback(version, { list, policy }, options),
     (moved) => tellVersionMoved(moved, ifVersion, exchange),
   );
 }

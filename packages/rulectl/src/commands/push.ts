@@ -18,7 +18,7 @@ import {
   releaseFieldsOf,
   withReleaseOptions,
 } from '../release/options.ts';
-import { type PermitArgs, permitFieldsOf, withPermitOptions } from '../release/permits.ts';
+import { DROP_ALL, type PermitArgs, permitFieldsOf, withPermitOptions } from '../release/permits.ts';
 import { type Report, reportTo } from '../release/report.ts';
 import { partName, renderChanges } from '../render/changes.ts';
 import { type ExitCode, usageError } from '../terminal/exit.ts';
@@ -28,8 +28,6 @@ import type { Terminal } from '../terminal/terminal.ts';
 export const command = 'push <file..>';
 export const describe = 'release what files say, and wait until the firewalls have it';
 
-/** The permit that is asked for. */
-const DROP_ALL = 'drop-all';
 /**
  * Beyond --timeout, which the publisher keeps itself: reading a million lines, resolving names, writing the
  * store.

@@ -2,7 +2,7 @@
  * `rulectl rollback`: releases once more what an earlier version said, and waits until the firewalls have it.
  */
 
-import type { ControlRecord, MessageOf } from '@rulecast/protocol';
+import type { ControlRecord, ControlRecordOf, MessageOf } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
 import { ask, controlOf, type Ending } from '../control/client.ts';
 import { confirmed, rehearse } from '../release/confirmation.ts';
@@ -14,6 +14,7 @@ import {
   releaseFieldsOf,
   withReleaseOptions,
 } from '../release/options.ts';
+import { DROP_ALL, type PermitArgs, permitFieldsOf, withPermitOptions } from '../release/permits.ts';
 import { reportTo } from '../release/report.ts';
 import { type ExitCode, usageError } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';
@@ -27,13 +28,12 @@ export const describe = 'release what an earlier version said once more';
  */
 const PUBLISHER_GRACE_MS = 120_000;
 
-export interface RollbackArgs extends ReleaseArgs {
+export interface RollbackArgs extends ReleaseArgs, PermitArgs {
   readonly control: string;
   readonly number: string;
   readonly list: string | undefined;
   readonly policy: string | undefined;
   readonly yes: boolean | undefined;
-  readonly 'allow-unreachable': boolean | undefined;
 }
 
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<RollbackArgs> {
@@ -48,16 +48,13 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<Rollbac
     })
     .option('list', { type: 'string', requiresArg: true, describe: 'only this list' })
     .option('policy', { type: 'string', requiresArg: true, describe: 'only this policy' })
-    .option('yes', { type: 'boolean', describe: 'do not ask' })
-    .option('allow-unreachable', {
-      type: 'boolean',
-      describe: 'although it drops what must-reach: of the configuration names',
-    });
-  return withReleaseOptions(own).example([
+    .option('yes', { type: 'boolean', describe: 'do not ask, also where nothing is accepted any more' });
+  return withReleaseOptions(withPermitOptions(own)).example([
     ['$0 rollback 41 --dry-run', 'what would change'],
     ['$0 rollback 41', 'everything as it was in version 41; asks first'],
     ['$0 rollback 41 --yes', 'at once, as in a script'],
     ['$0 rollback 41 --list drop', 'one list as it was, and the rest as it is'],
+    ['$0 rollback 41 --list drop --allow-shrink', 'although it was much shorter then'],
     ['$0 rollback 41 --as-new-epoch', 'go on from here, after the state of the publisher was lost'],
     ['$0 rollback 41 --if-version 43', 'unless somebody has pushed meanwhile'],
   ]);
@@ -74,7 +71,7 @@ export async function run(args: RollbackArgs, terminal: Terminal): Promise<ExitC
     list: args.list,
     policy: args.policy,
     ...fields,
-    allowUnreachable: args['allow-unreachable'] === true ? true : undefined,
+    ...permitFieldsOf(args),
   };
   if (args.yes === true || fields.dryRun) return execute(request, args, terminal);
   const report = reportTo(terminal, args.json === true, { awaited: awaitedOf(fields) });
@@ -110,5 +107,13 @@ async function execute(
   terminal: Terminal,
 ): Promise<ExitCode> {
   const report = reportTo(terminal, args.json === true, { awaited: awaitedOf(request) });
-  return report.end(await askRollback(request, args, (record) => report.record(record)));
+  const refusals: ControlRecordOf<'refusal'>[] = [];
+  const ending = await askRollback(request, args, (record) => {
+    if (record.record === 'refusal') refusals.push(record);
+    report.record(record);
+  });
+  // Asked for only where it is needed: it takes another role.
+  const asksToDropAll = refusals.length > 0 && refusals.every(({ permit }) => permit === DROP_ALL);
+  if (!asksToDropAll || args.yes !== true || request.dryRun) return report.end(ending);
+  return execute({ ...request, allowDropAll: true }, { ...args, yes: false }, terminal);
 }

@@ -1,5 +1,5 @@
 /**
- * What guards of the publisher refuse of a push, and the options that take it: each opens the guard of its
+ * What guards of the publisher refuse of a push or a rollback, and the options that take it: each opens the guard of its
  * own name and no other.
  */
 
@@ -14,12 +14,15 @@ const PERMITS = {
   'allow-all': 'take a list that holds every address of IPv4 or of IPv6',
   'allow-kind': 'take names in place of addresses, or addresses in place of names',
   'allow-wider': 'take a list that rules accept although entries stand for more names than before',
-  'allow-accept-all': 'take policies that accept everything',
+  'allow-accept-all': 'take what comes to accept half of IPv4 or IPv6, or more',
   'allow-no-policy': 'take a rule set that has no policies any more, and says unmatched: drop or accept',
   'allow-unreachable': 'take a release that drops what must-reach: of the configuration names',
   'allow-unresolved': 'take drop rules that match nothing, for their names do not resolve',
 } as const;
 type Permit = keyof typeof PERMITS;
+
+/** The permit that is asked for, and that `--yes` gives. */
+export const DROP_ALL = 'drop-all';
 
 export type PermitArgs = { readonly [P in Permit]?: boolean | undefined };
 type PermitFields = Pick<
@@ -54,7 +57,7 @@ export function withPermitOptions<A>(yargs: Argv<A>): Argv<A & PermitArgs> {
     .option('allow-unresolved', option('allow-unresolved'));
 }
 
-/** What PUSH says of it; a field that opens nothing is left out. */
+/** What PUSH and ROLLBACK say of it; a field that opens nothing is left out. */
 export function permitFieldsOf(args: PermitArgs): PermitFields {
   const isGiven = (permit: Permit): true | undefined => (args[permit] === true ? true : undefined);
   return {

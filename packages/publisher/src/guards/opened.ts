@@ -1,0 +1,163 @@
+/**
+ * Whether half of a family, or of the Internet in it, comes to be accepted for some qubes, by whatever: their
+ * policy, `common`, a list, an end of a rule, another policy in its place, or none. Pure.
+ */
+
+import {
+  type Action,
+  allRuns,
+  COMMON_POLICY,
+  DEFAULT_POLICY,
+  type Direction,
+  EMPTY_RULE_SET,
+  emptyPolicy,
+  type Judge,
+  opensHalf,
+  PIECE_PARTS,
+  type Pieces,
+  type Policy,
+  PROBES,
+  plainRule,
+  prefixCount,
+  type RuleSet,
+  saysAnything,
+  usedLists,
+} from '@rulecast/rules';
+import { type JudgePair, judgePairs } from './judges.ts';
+import type { GuardedPush, GuardRefusal } from './refusal.ts';
+import { asks } from './table.ts';
+
+/** Stable; and the permit that opens it. */
+export const OPENED = 'accept-all';
+/** How refusals name what a rule set says of qubes that no policy names. */
+const UNMATCHED = 'unmatched';
+/** Moments at which rules end that are looked at one by one; with more, an accept that ends never did, and a drop has. */
+const MOMENTS_MAX = 8;
+/** Entries laid over one another for one release, some seconds; beyond, what is not known to be closed is open. */
+const LAID_MAX = 2 ** 26;
+
+/** Nothing is accepted, to or from any qube. */
+const CLOSED_RULES: RuleSet = { ...EMPTY_RULE_SET, unmatched: 'drop' };
+const CLOSED: Policy = {
+  ...emptyPolicy('none'),
+  ingress: [{ match: plainRule('drop'), remote: { kind: 'any' } }],
+};
+
+type Times = Readonly<Record<'before' | 'after', Readonly<Record<Action, number>>>>;
+
+/** One refusal for each that would judge so. In pieces: the cost is that of accepted.ts by changed policy. */
+export function* openedRefusals(push: GuardedPush): Pieces<readonly GuardRefusal[]> {
+  const { after, way, role } = push;
+  const isFirst = !saysAnything(push.before);
+  if (!saysAnything(after)) return []; // unmatched.ts asks, where anything was said
+  if (isFirst && !asks('firstPolicies', way, role)) return [];
+  const before = isFirst ? CLOSED_RULES : push.before;
+  const reasons = new Map<string, string>();
+  const budget = { left: LAID_MAX };
+  let looked = 0;
+  for (const direction of ['egress', 'ingress'] as const) {
+    const pairs = (yield* judgePairs(before, after, direction)).filter(
+      changed({ ...push, before }, direction),
+    );
+    const moments = yield* momentsOf(pairs, { ...push, before });
+    for (const { family, probe, times } of viewsOf(moments)) {
+      const view = { direction, family, probe, known: new Map() };
+      for (const pair of pairs) {
+        if (pair.family !== family || reasons.has(partOf(pair))) continue;
+        if (++looked % PIECE_PARTS === 0) yield;
+        const earlier = judgeBefore(before, pair, direction, times);
+        const later: Judge = { ruleSet: after, policy: pair.after, at: times.after };
+        if (yield* opensHalf(earlier, later, view, budget))
+          reasons.set(
+            partOf(pair),
+            reasonFor(pair, `${probe.text} ${direction === 'egress' ? 'to' : 'from'}`),
+          );
+      }
+    }
+  }
+  return [...reasons].map(([part, reason]) => ({
+    guard: OPENED,
+    part,
+    permit: OPENED,
+    before: 0,
+    after: 1,
+    reason,
+  }));
+}
+
+function* viewsOf(
+  moments: readonly Times[],
+): Generator<{ readonly family: 4 | 6; readonly probe: (typeof PROBES)[number]; readonly times: Times }> {
+  for (const family of [4, 6] as const)
+    for (const probe of PROBES) for (const times of moments) yield { family, probe, times };
+}
+
+/** A pair of which something may be judged otherwise, and that is asked for. */
+function changed(
+  { before, after, way, role }: GuardedPush,
+  direction: Direction,
+): (pair: JudgePair) => boolean {
+  const lists = new Set(
+    [...after.lists.keys()].filter((name) => before.lists.get(name) !== after.lists.get(name)),
+  );
+  const [was, is] = [before, after].map(({ policies }) => policies.get(COMMON_POLICY));
+  const uses = (policy: Policy | undefined): boolean =>
+    policy !== undefined && [...usedLists([policy])].some((list) => lists.has(list));
+  const isCommonOther = was !== is || uses(is);
+  const asksNew = asks('newPolicies', way, role);
+  return (pair) => {
+    const isNew = pair.after !== undefined && !before.policies.has(pair.after.name);
+    if (isNew && !asksNew && !isForEverybody(pair.after)) return false; // who writes it says what it is for
+    if (direction === 'ingress' && pair.after === undefined) return asksNew; // other tables judge it from now on
+    if (isCommonOther || pair.before !== pair.after || uses(pair.after)) return true;
+    return pair.after === undefined && before.unmatched !== after.unmatched;
+  };
+}
+
+/** A list that goes is used by nobody. Nobody who judges ingress accepts none of it: it is asked for first. */
+function judgeBefore(ruleSet: RuleSet, pair: JudgePair, direction: Direction, { before: at }: Times): Judge {
+  if (direction === 'ingress' && pair.before === undefined)
+    return { ruleSet: CLOSED_RULES, policy: CLOSED, at };
+  return { ruleSet, policy: pair.before, at };
+}
+
+/** Now, and whenever a rule of what changed ends. */
+function* momentsOf(
+  pairs: readonly JudgePair[],
+  { before, after, now }: GuardedPush,
+): Pieces<readonly Times[]> {
+  const ends = new Set<number>([now]);
+  const policies = new Set([before, after].map(({ policies }) => policies.get(COMMON_POLICY)));
+  for (const pair of pairs) policies.add(pair.before).add(pair.after);
+  let looked = 0;
+  for (const policy of policies) {
+    if (policy === undefined) continue;
+    if (++looked % PIECE_PARTS === 0) yield;
+    for (const { match } of allRuns(policy))
+      if (match.expire !== undefined && match.expire > now && ends.size <= MOMENTS_MAX)
+        ends.add(match.expire);
+  }
+  if (ends.size <= MOMENTS_MAX)
+    return [...ends].map((end) => ({
+      before: { accept: end, drop: end },
+      after: { accept: end, drop: end },
+    }));
+  const never = Number.POSITIVE_INFINITY;
+  return [{ before: { accept: never, drop: now }, after: { accept: now, drop: never } }];
+}
+
+function partOf({ after }: JudgePair): string {
+  return after === undefined ? UNMATCHED : `policy ${after.name}`;
+}
+
+function reasonFor({ family, before, after }: JudgePair, packets: string): string {
+  const whose =
+    after?.name === DEFAULT_POLICY || after === undefined ? 'qubes that no other policy names' : 'its qubes';
+  const past = before === undefined ? 'what was there' : `policy ${before.name}`;
+  return `it would accept ${packets} half of IPv${family} or more for ${whose}, which ${past} did not: look at what you push, then add --allow-accept-all`;
+}
+
+/** Whether a policy is for everybody: those that no other one names, or every address of a family. */
+function isForEverybody({ prefixes }: Policy): boolean {
+  return prefixCount(prefixes) === 0 || prefixes.v4.lengths.includes(0) || prefixes.v6.lengths.includes(0);
+}

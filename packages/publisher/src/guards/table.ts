@@ -1,0 +1,74 @@
+/**
+ * Which guard asks whom, by the way to a release: whoever makes another way says it here. A guard that asks
+ * refuses until its permit is given, and permits are given by the role `admin` alone (operators.ts).
+ */
+
+import type { OperatorRole } from '@rulecast/formats';
+
+/** Of whom a guard asks: nobody, those who may not permit it themselves, everybody. */
+export type Asked = 'nobody' | 'push' | 'everybody';
+
+/** What each guard is about. */
+export const GUARDS = [
+  /** Lists that nobody keeps but who pushes them: emptied, shrunk, grown, covering too much, of another kind. */
+  'lists',
+  /** Likewise, those of sources. */
+  'sourceLists',
+  /** Lists of names that rules accept, of which entries come to stand for more. */
+  'wider',
+  /** Policies that lose most of their drop rules. */
+  'drops',
+  /** What is said of qubes that no policy names, and whether any policy is left. */
+  'unmatched',
+  /** Qubes of which half of a family is accepted that was not. */
+  'opened',
+  /** Likewise by a policy that is new, and for certain qubes. */
+  'newPolicies',
+  /** Likewise where nothing was said of any qube. */
+  'firstPolicies',
+  /** Nothing is accepted any more. */
+  'dropAll',
+  /** Drop rules of names without any address. */
+  'unresolved',
+  /** Packets that must get through. */
+  'mustReach',
+] as const;
+export type Guard = (typeof GUARDS)[number];
+
+const NOTHING = Object.fromEntries(GUARDS.map((guard) => [guard, 'nobody'])) as Readonly<
+  Record<Guard, 'nobody'> // each of them has an entry
+>;
+const BY_ITSELF = { ...NOTHING, mustReach: 'everybody' } as const;
+/** A list of a source is not theirs to change: a push of it is refused before. */
+const BY_A_PERSON = {
+  lists: 'everybody',
+  sourceLists: 'nobody',
+  wider: 'everybody',
+  drops: 'everybody',
+  unmatched: 'everybody',
+  opened: 'everybody',
+  newPolicies: 'push',
+  firstPolicies: 'push',
+  dropAll: 'everybody',
+  unresolved: 'everybody',
+  mustReach: 'everybody',
+} as const;
+
+/** A push replaces, merges or withdraws, with or without all else, in a new epoch or not. */
+export const GUARD_TABLE = {
+  push: BY_A_PERSON,
+  rollback: { ...BY_A_PERSON, sourceLists: 'everybody' },
+  /** The content of the head once more, whatever its names stand for now. */
+  epoch: BY_ITSELF,
+  /** Its other guards ask before it is delivered, and what waits for names is held back list by list. */
+  source: BY_ITSELF,
+  names: BY_ITSELF,
+  renew: BY_ITSELF,
+} as const satisfies Readonly<Record<string, Readonly<Record<Guard, Asked>>>>;
+export type Way = keyof typeof GUARD_TABLE;
+
+/** Whether a guard asks who has a role, on the way to a release. */
+export function asks(guard: Guard, way: Way, role: OperatorRole): boolean {
+  const asked: Asked = GUARD_TABLE[way][guard];
+  return asked === 'everybody' || (asked === 'push' && role !== 'admin');
+}

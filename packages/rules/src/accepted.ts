@@ -1,0 +1,312 @@
+/**
+ * What rules accept of all addresses of a family: the rules that judge a qube are laid over them as
+ * intervals, the first on top, for a few packets that stand for the rest. So it does not matter how somebody
+ * writes that everything is accepted. Pure; the slow evaluator says the same of each address.
+ *
+ *   rules, in order ─▶ layers ─▶ laid over one another, by halves ─▶ steps: address 0 drop, 1.0.0.0 accept, …
+ *
+ * Names, what a qube was told for them, and the DNS servers of firewalls are not known: such rules decide
+ * nothing here. Cost: linear in the entries of lists and rules, times the logarithm of the number of runs;
+ * and nothing of that where sums of sizes tell already.
+ */
+
+import { partOfSpace, routableShare } from './coverage.ts';
+import { canonicalPrefixes, columnFor } from './list.ts';
+import type { Pieces } from './pieces.ts';
+import { COMMON_POLICY, judgesIngress, type Policy, type Run, runsOf } from './policy.ts';
+import { compareWordsAt, type Family, PrefixBuilder, type Prefixes, strideOf } from './prefix.ts';
+import type { Action, Direction, Proto, RuleMatch } from './rule.ts';
+import type { RuleSet } from './rule-set.ts';
+import { specialPurposeSpace } from './special-purpose.ts';
+
+/** A packet that stands for others; of ICMP the request for an echo. */
+export interface Probe {
+  readonly text: string;
+  readonly proto: Proto;
+  readonly port: number | undefined;
+}
+
+export const PROBES: readonly Probe[] = [
+  { text: 'TCP 80', proto: 'tcp', port: 80 },
+  { text: 'TCP 443', proto: 'tcp', port: 443 },
+  { text: 'UDP 53', proto: 'udp', port: 53 },
+  { text: 'UDP 443', proto: 'udp', port: 443 },
+  { text: 'ICMP', proto: 'icmp', port: undefined },
+];
+const ECHO_REQUEST = { 4: 8, 6: 128 } as const;
+
+/** What judges qubes, at a time. */
+export interface Judge {
+  readonly ruleSet: RuleSet;
+  /** Undefined: none does, `common` and then `unmatched` do; of ingress nobody does. */
+  readonly policy: Policy | undefined;
+  /** When rules of each action that end have ended, in seconds since 1970. */
+  readonly at: Readonly<Record<Action, number>>;
+}
+
+/** What is looked at. */
+export interface OpenView {
+  readonly direction: Direction;
+  readonly family: Family;
+  readonly probe: Probe;
+  /** What is known of blocks that judge for many policies; begins empty. */
+  readonly known: Map<RuleSet, Block>;
+}
+
+/** What may be spent: of entries that are laid over one another. Beyond, nothing is told exactly. */
+export interface LayingBudget {
+  left: number;
+}
+
+/** Of the last entry at or below an address: what is decided of it. The first entry is address 0. */
+export interface Steps extends Pick<Prefixes, 'family' | 'words'> {
+  readonly states: Uint8Array;
+}
+
+/** Of addresses in Steps. */
+export const StepState = { undecided: 0, accept: 1, drop: 2 } as const;
+const { undecided: UNDECIDED, accept: ACCEPT } = StepState;
+
+/** The rules of one block that fit, up to the first for all addresses. */
+interface Block {
+  readonly layers: readonly Layer[];
+  /** What becomes of all others; undefined: the next block says. */
+  readonly rest: Action | undefined;
+  /** At most so large a share of the family, or of the Internet in it, is accepted or dropped. */
+  readonly parts: Readonly<Record<Action, number>>;
+  /** A rule drops anything of the family, be it another packet or a list that is empty. */
+  readonly hasDrop: boolean;
+}
+
+interface Layer {
+  readonly action: Action;
+  readonly column: Prefixes;
+}
+
+const HALF = 0.5;
+
+/**
+ * Whether half of a family, or of the Internet in it, is accepted that was not, or is accepted now and was
+ * not, so that many small steps count like one; or all of it, with no rule that drops, and something was not.
+ * True where the budget is spent before that is known.
+ */
+export function* opensHalf(
+  before: Judge,
+  after: Judge,
+  view: OpenView,
+  budget: LayingBudget,
+): Pieces<boolean> {
+  const [earlier, later] = [blocksOf(before, view), blocksOf(after, view)];
+  const [past, now] = [roughPart(earlier), roughPart(later)];
+  const isAll = now === 'all';
+  if (now === 'few' || past === 'all' || (past === 'most' && !isAll)) return false;
+  const was = yield* laid(earlier, view.family, budget);
+  const is = was && (yield* laid(later, view.family, budget));
+  if (was === undefined || is === undefined) return true;
+  const isNew = combined(was, is, (one, other) => (other === ACCEPT && one !== ACCEPT ? ACCEPT : UNDECIDED));
+  if (isAll && isNew.states.includes(ACCEPT)) return true;
+  return [undefined, specialSteps(view.family)].some(
+    (special) => share(isNew, special) >= HALF || (share(is, special) >= HALF && share(was, special) < HALF),
+  );
+}
+
+/** What a judge decides of each address. */
+export function* acceptedSteps(
+  judge: Judge,
+  view: OpenView,
+  budget: LayingBudget,
+): Pieces<Steps | undefined> {
+  return yield* laid(blocksOf(judge, view), view.family, budget);
+}
+
+/** The blocks that judge, in their order; the last has a rest. */
+function blocksOf(judge: Judge, view: OpenView): readonly Block[] {
+  const { ruleSet, policy } = judge;
+  const { direction, known } = view;
+  const all = (rest: Action): Block => ({
+    layers: [],
+    rest,
+    parts: { accept: 0, drop: 0 },
+    hasDrop: false,
+  });
+  if (direction === 'ingress' && (policy === undefined || !judgesIngress(policy))) return [all('accept')];
+  if (policy === undefined && ruleSet.unmatched === undefined) return [all('accept')];
+  const common = ruleSet.policies.get(COMMON_POLICY);
+  const shared = common && (known.get(ruleSet) ?? blockOf(runsOf(common, direction), judge, view));
+  if (shared !== undefined) known.set(ruleSet, shared);
+  const own = (block: 'exceptions' | 'own'): readonly Block[] =>
+    policy === undefined ? [] : [blockOf(runsOf(policy, direction, block), judge, view)];
+  const rest = policy === undefined ? ruleSet.unmatched : policy.defaultAction;
+  const blocks = [...own('exceptions'), ...(shared === undefined ? [] : [shared]), ...own('own')];
+  return [...blocks, all(rest === 'accept' ? 'accept' : 'drop')];
+}
+
+function blockOf(runs: readonly Run[], { ruleSet: { lists }, at }: Judge, view: OpenView): Block {
+  const { family } = view;
+  const layers: Layer[] = [];
+  const parts = { accept: 0, drop: 0 };
+  const seen = new Set<string>(); // a list that comes again decides nothing
+  let hasDrop = false;
+  for (const { match, remote } of runs) {
+    const { action, expire } = match;
+    const isNowhere = remote.kind === 'prefixes' && remote.prefixes.family !== family;
+    if (isNowhere || (expire !== undefined && at[action] >= expire)) continue;
+    hasDrop ||= action === 'drop';
+    if (!fits(match, view)) continue;
+    if (remote.kind === 'any') return { layers, rest: action, parts, hasDrop };
+    const list = remote.kind === 'list' && !seen.has(remote.list) ? lists.get(remote.list) : undefined;
+    if (remote.kind === 'list') seen.add(remote.list);
+    const set = list?.kind === 'prefixes' ? list : undefined;
+    const column = remote.kind === 'prefixes' ? remote.prefixes : set && columnFor(set, family);
+    if (column === undefined) continue;
+    if (column.lengths.includes(0)) return { layers, rest: action, parts, hasDrop };
+    layers.push({ action, column });
+    parts[action] +=
+      set === undefined
+        ? partOfSpace(column) / (1 - partOfSpace(specialOf(family)))
+        : Math.max(partOfSpace(column), routableShare(set, family));
+  }
+  return { layers, rest: undefined, parts, hasDrop };
+}
+
+/** Whether a rule is about the packet, by all but its remote side, as `evaluate` has it. */
+function fits({ proto, ports, icmpType, dns }: RuleMatch, { probe, family }: OpenView): boolean {
+  if (dns || (proto !== undefined && proto !== probe.proto)) return false;
+  const { port } = probe;
+  if (ports !== undefined && (port === undefined || port < ports.first || port > ports.last)) return false;
+  return icmpType === undefined || (probe.proto === 'icmp' && icmpType === ECHO_REQUEST[family]);
+}
+
+/** By sums of sizes: how many of the addresses are accepted, by either measure; undefined: look. */
+function roughPart(blocks: readonly Block[]): 'all' | 'most' | 'few' | undefined {
+  const sums = { accept: 0, drop: 0 };
+  let dropsAny = false;
+  for (const { rest, parts, hasDrop } of blocks) {
+    dropsAny ||= hasDrop;
+    sums.accept += parts.accept;
+    sums.drop += parts.drop;
+    if (rest === 'accept') return !dropsAny ? 'all' : sums.drop < HALF ? 'most' : undefined;
+    if (rest === 'drop') return sums.accept < HALF ? 'few' : undefined;
+  }
+  return undefined;
+}
+
+/** All blocks, laid over one another; undefined: that costs too much. */
+function* laid(blocks: readonly Block[], family: Family, budget: LayingBudget): Pieces<Steps | undefined> {
+  const end = blocks.findIndex(({ rest }) => rest !== undefined);
+  const layers = blocks.slice(0, end + 1).flatMap((block) => block.layers);
+  const depth = Math.ceil(Math.log2(layers.length + 1)) + 1;
+  for (const { column } of layers) budget.left -= 2 * column.lengths.length * depth;
+  if (budget.left < 0) return undefined;
+  const zero = new Uint32Array(strideOf(family));
+  const rest = { family, words: zero, states: Uint8Array.of(StepState[blocks[end]?.rest ?? 'drop']) };
+  return yield* overlaid(layers, rest);
+}
+
+/** Layers over what is below, by halves: each entry is copied as often as the number of layers has bits. */
+function* overlaid(layers: readonly Layer[], below: Steps): Pieces<Steps> {
+  const trees: { readonly steps: Steps; readonly size: number }[] = [];
+  for (const { action, column } of layers) {
+    let [steps, size] = [stepsOf(canonicalPrefixes(column), StepState[action]), 1];
+    for (let top = trees.at(-1); top?.size === size; top = trees.at(-1)) {
+      trees.pop();
+      steps = combined(top.steps, steps, firstSaid);
+      size *= 2;
+      yield;
+    }
+    trees.push({ steps, size });
+  }
+  let result = below;
+  for (const { steps } of trees.reverse()) {
+    result = combined(steps, result, firstSaid);
+    yield;
+  }
+  return result;
+}
+
+const firstSaid = (one: number, other: number): number => (one === UNDECIDED ? other : one);
+
+/** A canonical column as steps. */
+function stepsOf(column: Prefixes, state: number): Steps {
+  const { family, words, lengths } = column;
+  const stride = strideOf(family);
+  const steps = new PrefixBuilder(family, 2 * lengths.length + 1);
+  const next = new Uint32Array(stride); // behind the member before; address 0 at first
+  let hasNext = true;
+  for (let i = 0; i < lengths.length; i++) {
+    const adjoins = compareWordsAt(next, 0, words, i, stride) === 0;
+    if (!adjoins) steps.push(next, 0, UNDECIDED);
+    if (!adjoins || i === 0) steps.push(words, i, state);
+    next.set(words.subarray(i * stride, (i + 1) * stride));
+    hasNext = addBlock(next, lengths[i]!); // i < length
+  }
+  if (hasNext) steps.push(next, 0, UNDECIDED);
+  return toSteps(steps);
+}
+
+/** Adds 2^(bits - length), of which the word has no lower bits; false: that is behind the last address. */
+function addBlock(words: Uint32Array, length: number): boolean {
+  if (length === 0) return false;
+  let word = (length - 1) >> 5;
+  let more = 2 ** (31 - ((length - 1) & 31));
+  for (; word >= 0; word--) {
+    const sum = words[word]! + more; // word < stride
+    words[word] = sum;
+    if (sum < 2 ** 32) return true;
+    more = 1;
+  }
+  return false;
+}
+
+/** What both say together of each address. */
+function combined(a: Steps, b: Steps, of: (one: number, other: number) => number): Steps {
+  const stride = strideOf(a.family);
+  const out = new PrefixBuilder(a.family, a.states.length + b.states.length);
+  let [i, j, one, other, last] = [0, 0, 0, 0, -1];
+  while (i < a.states.length || j < b.states.length) {
+    const order =
+      i >= a.states.length ? 1 : j >= b.states.length ? -1 : compareWordsAt(a.words, i, b.words, j, stride);
+    const [words, at] = order <= 0 ? [a.words, i] : [b.words, j];
+    if (order <= 0) one = a.states[i++]!; // within, here and below
+    if (order >= 0) other = b.states[j++]!;
+    const state = of(one, other);
+    if (state !== last) out.push(words, at, state);
+    last = state;
+  }
+  return toSteps(out);
+}
+
+function toSteps(builder: PrefixBuilder): Steps {
+  const { family, words, lengths } = builder.build();
+  return { family, words, states: lengths };
+}
+
+/** What share of the addresses is accepted, of those but `special` where that is given. */
+function share(steps: Steps, special: Steps | undefined): number {
+  if (special === undefined) return sizeOf(steps);
+  const inside = combined(special, steps, (one, other) => (one === UNDECIDED ? other : UNDECIDED));
+  return sizeOf(inside) / (1 - sizeOf(special));
+}
+
+/** The share that is accepted; of IPv6 to 2^-50. */
+function sizeOf({ family, words, states }: Steps): number {
+  const stride = strideOf(family);
+  const placeOf = (at: number): number => {
+    let place = 0;
+    for (let w = 0; w < stride; w++) place += words[at * stride + w]! / 2 ** (32 * (w + 1)); // at < length
+    return place;
+  };
+  let size = 0;
+  for (let i = 0; i < states.length; i++)
+    if (states[i] === ACCEPT) size += (i + 1 < states.length ? placeOf(i + 1) : 1) - placeOf(i);
+  return size;
+}
+
+function specialOf(family: Family): Prefixes {
+  return columnFor(specialPurposeSpace(), family);
+}
+
+/** Where no host of the Internet is: accepted, as it were. */
+function specialSteps(family: Family): Steps {
+  return stepsOf(specialOf(family), ACCEPT);
+}
