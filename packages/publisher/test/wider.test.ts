@@ -1,5 +1,6 @@
 /** Entries that come to stand for more names than before: what waits, what is told, and what takes it. */
 
+import type { PushInput } from '@rulecast/formats';
 import { nameListOf } from '@rulecast/rules';
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
@@ -140,16 +141,25 @@ describe('a push', () => {
     });
   });
 
-  it('of suffixes that the publisher resolves says how many, and needs to say what is meant', async () => {
+  it('of suffixes that the publisher resolves says how many, and the line that takes their names', async () => {
     const publisher = freshPublisher();
-    const text = document('.a.example, "*.b.example", c.example', 'publisher');
-    await expect(
-      publisher.push(pushOf({ 'rules.yaml': text.replace(/resolve: publisher/, 'resolve: firewall') })),
-    ).resolves.toMatchObject({ kind: 'released' });
-    const asNames = text.replace('resolve: publisher', 'resolve: publisher, suffixes: as-names');
-    await release(publisher, { 'rules.yaml': asNames });
-    expect(publisher.head?.ruleSet.lists.get('updates')).toEqual(
-      nameListOf(['a.example', 'c.example'], true),
+    const text = 'lists: { updates: { file: names.txt, resolve: publisher } }\n';
+    const pushed = (document: string): PushInput => {
+      const { files, ...input } = pushOf({ 'rules.yaml': document });
+      const bytes = Buffer.from('||a.example^\n||b.example^\n');
+      return { ...input, files: [...files, { name: 'names.txt', role: 'referenced', bytes }] };
+    };
+    await expect(publisher.push(pushed(text))).rejects.toThrow(
+      /\(2\).*say resolve: firewall for it, or suffixes: as-names to take their names alone/,
     );
+    const asNames = text.replace('publisher', 'publisher, suffixes: as-names');
+    expect(await publisher.push(pushed(asNames))).toMatchObject({ kind: 'released' });
+    expect(publisher.head?.ruleSet.lists.get('updates')).toEqual(
+      nameListOf(['a.example', 'b.example'], true),
+    );
+    const ofAddresses = pushOf({
+      'rules.yaml': 'lists: { a: { entries: [192.0.2.1], suffixes: as-names } }\n',
+    });
+    expect(await publisher.push(ofAddresses)).toMatchObject({ rejects: [{ code: 'resolve-without-names' }] });
   });
 });

@@ -57,7 +57,7 @@ export function namesOfItems(
 }
 
 function suffixFault(entry: string): EntryFault {
-  const reason = `${quote(entry)} is a wildcard, which only the firewall's DNS knows: say resolve: firewall for this list, or write the names that are meant`;
+  const reason = `${quote(entry)} is a wildcard, which only the firewall's DNS knows: say resolve: firewall for this list, or suffixes: as-names for the name alone`;
   return { code: RuleFault.unsupported, at: 0, reason };
 }
 
