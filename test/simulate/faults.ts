@@ -2,6 +2,7 @@
 
 import type { Random } from '../kit/random.mjs';
 import { air, type Process } from './air.ts';
+import { ROTATIONS_MAX } from './house-keys.ts';
 import { impersonate, type Link } from './network.ts';
 import { type Fault, LINK_FAULTS, type PUBLISHER_FAULTS, SUBSCRIBER_FAULTS } from './plan.ts';
 import type { PublisherNode } from './publisher-node.ts';
@@ -22,6 +23,8 @@ interface Struck {
 
 const CLOSED: readonly MachineState[] = ['publisher closed', 'subscriber closed'];
 const DAY_MS = 86_400_000;
+/** Share of backups of a publisher that are put in the place of the record of its signer, too. */
+const RECORD_TOO = 0.3;
 
 /**
  * Does a fault to what is at one end of a link, or to anybody. Undefined where there is nothing to do it to.
@@ -217,14 +220,22 @@ function onPublisher(
     case 'publisher-bit-flip':
       endPublisher(world, node, false, 2000);
       return node.flip(random);
-    case 'publisher-restored':
+    case 'publisher-restored': {
       endPublisher(world, node, false, 1000 + random.below(20_000));
-      if (!node.restore()) return undefined;
-      return 'from its backup';
+      const withRecord = random.chance(RECORD_TOO);
+      if (!node.restore(withRecord)) return undefined;
+      return withRecord ? 'from its backup, and the record of its signer' : 'from its backup';
+    }
     case 'publisher-store-lost':
       endPublisher(world, node, false, 1000 + random.below(20_000));
       node.loseStore();
       return 'and starts over';
+    case 'publisher-rotated': {
+      if (world.keys.rotations >= ROTATIONS_MAX) return undefined;
+      const root = world.rotate(random);
+      endPublisher(world, world.publisher, false, random.below(20_000));
+      return `and ${root}`;
+    }
     case 'publisher-clock-jump':
       machine.wallAheadMs += jumpOf(random);
       return `to ${machine.wallAheadMs} ms`;
@@ -248,7 +259,7 @@ function endPublisher(world: World, node: PublisherNode, isSilent: boolean, rest
 function withTwin(world: World, forMs: number): string | undefined {
   const { twin, publisher } = world;
   if (twin.isUp || publisher.publisher === undefined) return undefined; // what there is may be nothing
-  twin.takeOver(publisher.databases.contents, undefined);
+  twin.copy(publisher);
   twin.start();
   air.after(forMs, () => {
     const { process } = twin;

@@ -3,7 +3,7 @@
  * and when. What is seen is compared with it.
  */
 
-import { compareRelease, hexOf } from '@rulecast/protocol';
+import { compareRelease, hexOf, type Signed, signersIn } from '@rulecast/protocol';
 import type { Release } from '@rulecast/publisher';
 import { air } from './air.ts';
 import { type Answers, acceptEnd, possibleAnswers } from './content.ts';
@@ -30,6 +30,7 @@ export interface Published extends Numbered {
   readonly answers: readonly Answers[];
   readonly acceptEnd: number | undefined;
   readonly by: string;
+  readonly signed: Signed;
   /** The hash of the release before it in its epoch, where its publisher knows one. */
   readonly parent: string | undefined;
 }
@@ -49,23 +50,39 @@ export class Ledger {
   /** Of each publisher. */
   readonly #abandoned = new Map<string, Set<string>>();
   readonly #spells = new Map<string, Spell[]>();
+  readonly #mayRelease: (signed: Signed) => boolean;
 
-  /** A publisher made a release, of the one before. Returns another one of its number, if there is one. */
+  /** `mayRelease` says whether who signed something still may by the newest root. */
+  constructor(mayRelease: (signed: Signed) => boolean) {
+    this.#mayRelease = mayRelease;
+  }
+
+  /** Whether a release binds anybody: what keys signed that a root has taken away does not. */
+  binds(hash: string): boolean {
+    const release = this.published.get(hash);
+    return release !== undefined && this.#mayRelease(release.signed);
+  }
+
+  /**
+   * A publisher made a release, of the one before. Returns another one of its number and its keys, if there is
+   * one.
+   */
   publish(release: Release, by: string, parent: string | undefined): Published | undefined {
     const { epoch, version } = release.manifest;
     const hash = hexOf(release.hash);
     if (this.published.has(hash)) return undefined;
-    const { ruleSet } = release;
+    const { ruleSet, signatures, manifestBytes: content } = release;
     this.published.set(hash, {
       epoch,
       version,
       hash,
       by,
+      signed: { signatures, content },
       parent,
       answers: possibleAnswers(ruleSet),
       acceptEnd: acceptEnd(ruleSet),
     });
-    const number = `${epoch}/${version}`;
+    const number = `${signersIn(signatures).join(' ')} ${epoch}/${version}`; // other keys may give it again
     const other = this.#byNumber.get(number);
     this.#byNumber.set(number, hash);
     return this.published.get(other ?? '');

@@ -45,6 +45,7 @@ export const PUBLISHER_FAULTS = [
   'publisher-bit-flip',
   'publisher-restored',
   'publisher-store-lost',
+  'publisher-rotated',
   'publisher-clock-jump',
   'publisher-frozen',
   'publisher-twin',
@@ -84,6 +85,7 @@ const AMBUSHES = 0.6;
 const RARE: readonly string[] = [
   'publisher-restored',
   'publisher-store-lost',
+  'publisher-rotated',
   'publisher-bit-flip',
   'publisher-twin',
   'subscriber-state-lost',

@@ -3,7 +3,7 @@
  * who pushes to it, makes backups, and goes on in a new epoch when told to.
  */
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   Publisher,
@@ -16,11 +16,13 @@ import {
 import { EMPTY_PREFIX_SET } from '@rulecast/rules';
 import { parseEndpoint } from '@rulecast/vchan';
 import type { Logger } from 'pino';
+import { openStateOf } from '../../packages/publisher/src/store/state.ts';
 import { ALL_PERMITS } from '../kit/permits.ts';
 import type { Random } from '../kit/random.mjs';
 import { air, Machine, Process } from './air.ts';
 import { type Contents, SimulatedDatabases } from './databases.ts';
 import { isBelow, type Ledger, type Numbered, type Published, Violation } from './ledger.ts';
+import { SignerPlace, type SignerRecordText } from './signer.ts';
 import { Troubles, troubledDatabases } from './troubles.ts';
 
 /** Timers of a publisher: those of a few sessions and of what is known of subscribers. */
@@ -39,8 +41,8 @@ export interface PublisherPlace {
   readonly name: string;
   /** Real, for the identity file. */
   readonly directory: string;
-  /** The text of the identity file. */
-  readonly identity: string;
+  /** Writes the identity file, with the newest root. */
+  readonly writeIdentity: (file: string) => void;
   readonly ledger: Ledger;
   readonly random: Random;
   readonly autoEpoch: boolean;
@@ -48,6 +50,12 @@ export interface PublisherPlace {
   readonly note: (text: string) => void;
   /** Two releases have one number. */
   readonly onFork: (number: Numbered, by: string, other: Published) => void;
+}
+
+interface Backup {
+  readonly contents: Contents;
+  readonly record: SignerRecordText;
+  readonly acknowledged: Numbered | undefined;
 }
 
 export class PublisherNode {
@@ -61,10 +69,12 @@ export class PublisherNode {
   /** Its databases have a wrong bit, or it starts over: what it had is not looked for. */
   isDamaged = false;
   readonly #place: PublisherPlace;
+  readonly #identityFile: string;
+  readonly #signer: SignerPlace;
   #served: ServedSubscribers | undefined;
   /** The newest release that a push was told of. */
   #acknowledged: Numbered | undefined;
-  #backup: { readonly contents: Contents; readonly acknowledged: Numbered | undefined } | undefined;
+  #backup: Backup | undefined;
   #mayStartOver = false;
   #restartAtMs = 0;
   #lookedAtMs = 0;
@@ -80,7 +90,9 @@ export class PublisherNode {
     this.troubles = new Troubles(place.random, () => this.kill('in a transaction', 3000));
     new Store('', {}, () => this.databases.open()).begin(1);
     mkdirSync(place.directory, { mode: 0o700, recursive: true });
-    writeFileSync(join(place.directory, 'identity'), place.identity, { mode: 0o600 });
+    this.#identityFile = join(place.directory, 'identity');
+    this.#signer = new SignerPlace(this.#identityFile, place.random);
+    place.writeIdentity(this.#identityFile);
   }
 
   get isUp(): boolean {
@@ -100,10 +112,14 @@ export class PublisherNode {
   async #run(process: Process): Promise<void> {
     const place = this.#place;
     const databases = troubledDatabases(this.databases.open(), this.troubles, place.random);
+    const signer = this.#signer.start();
+    const options = { ...KEPT, stateDirectory: place.directory, databases: () => databases };
+    const startOver = this.#mayStartOver;
+    const state = await openStateOf(signer, { ...options, startOver }, this.machine.wallMs());
     const publisher = new Publisher({
-      ...KEPT,
-      stateDirectory: place.directory,
-      databases: () => databases,
+      ...options,
+      state,
+      signer,
       name: place.name,
       resolve: () => Promise.resolve(EMPTY_PREFIX_SET),
       logger: place.logger(process),
@@ -114,7 +130,6 @@ export class PublisherNode {
         after: (delayMs, work) => air.after(delayMs, work),
       },
       autoEpoch: place.autoEpoch,
-      startOver: this.#mayStartOver,
     });
     publisher.on('release', (release) => {
       const { epoch, version } = release.manifest;
@@ -123,6 +138,7 @@ export class PublisherNode {
     });
     const { head } = publisher;
     if (head !== undefined) place.ledger.publish(head, this.name, parentOf(publisher, head));
+    await publisher.renew();
     this.endpoint = `memory:${process.name.replace('#', '-')}?buffer=${place.random.pick([4, 16, 64])}KiB`;
     this.#served = await serveSubscribers(publisher, [parseEndpoint(this.endpoint)]);
     if (!process.isAlive) return;
@@ -193,17 +209,32 @@ export class PublisherNode {
 
   backUp(): void {
     if (this.publisher === undefined) return; // what there is may be nothing
-    this.#backup = { contents: this.databases.contents, acknowledged: this.#acknowledged };
+    const { contents } = this.databases;
+    this.#backup = { contents, record: this.#signer.record, acknowledged: this.#acknowledged };
   }
 
-  /** While it is down. Whether there is a backup. */
-  restore(): boolean {
+  /** While it is down; with the record of its signer, which else knows what came since. Whether there is one. */
+  restore(withRecord = false): boolean {
     if (this.#backup === undefined) return false;
-    this.takeOver(this.#backup.contents, this.#backup.acknowledged);
+    const { contents, record, acknowledged } = this.#backup;
+    this.#takeOver(contents, acknowledged);
+    if (withRecord) this.#signer.restore(record);
     return true;
   }
 
-  takeOver(contents: Contents, acknowledged: Numbered | undefined): void {
+  /** While it is down: what another has now, with its keys and the record of its signer. */
+  copy(other: PublisherNode): void {
+    this.#takeOver(other.databases.contents, undefined);
+    this.#signer.restore(other.#signer.record);
+    this.takeRoot();
+  }
+
+  /** The identity file has the newest root; the next start reads it. */
+  takeRoot(): void {
+    this.#place.writeIdentity(this.#identityFile);
+  }
+
+  #takeOver(contents: Contents, acknowledged: Numbered | undefined): void {
     this.databases.restore(contents);
     this.#acknowledged = acknowledged;
     this.#mayStartOver = false;
@@ -286,6 +317,7 @@ export class PublisherNode {
   }
 
   #refusedWith(process: Process, error: unknown): void {
+    if (error instanceof Violation) throw error;
     const code = error instanceof Error && 'code' in error ? String(error.code) : '';
     this.#place.note(`${process.name} refused a push: ${code} ${String(error)}`);
     const isPruned = error instanceof Error && 'oldest' in error; // a rollback waited for a push

@@ -263,7 +263,7 @@ export class SubscriberNode {
 
   #checkOrder(now: Numbered, hash: string): void {
     const floor = this.#floor;
-    if (floor !== undefined && isBelow(now, floor)) {
+    if (floor !== undefined && isBelow(now, floor) && this.#place.ledger.binds(this.#branch)) {
       const text = `${this.process.name} went from ${floor.epoch}/${floor.version} to ${now.epoch}/${now.version}`;
       throw new Violation('went-back', text);
     }
@@ -281,7 +281,7 @@ export class SubscriberNode {
   #checkBranch(now: Numbered, hash: string, before: Numbered | undefined): void {
     const [from, { ledger }] = [this.#branch, this.#place];
     this.#branch = hash;
-    if (from === '' || from === hash || before?.epoch !== now.epoch) return;
+    if (from === '' || from === hash || before?.epoch !== now.epoch || !ledger.binds(from)) return;
     const isKnown = now.version - before.version < RELEASES_KEPT;
     if (!isKnown || ledger.comesOf(hash, from) || ledger.forgetful.size > 0) return;
     const text = `${this.process.name} went from ${before.epoch}/${before.version} (${from.slice(0, 8)}) to ${now.version} (${hash.slice(0, 8)}), which was not made of it`;

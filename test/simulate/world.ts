@@ -5,14 +5,13 @@
 
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { formatRoots, hexOf } from '@rulecast/protocol';
 import type { Channel } from '@rulecast/vchan';
 import type { Logger } from 'pino';
 import { Random } from '../kit/random.mjs';
-import { keyOfSeed, soleRoot } from '../kit/roots.mjs';
 import { air, type Process, START_WALL_MS } from './air.ts';
 import { pushOf, type Weight } from './content.ts';
 import { inflict } from './faults.ts';
+import { HouseKeys } from './house-keys.ts';
 import { Ledger, type Numbered, type Published, Violation } from './ledger.ts';
 import { type Link, link } from './network.ts';
 import { type Action, DEEDS, type Deed, type Fault, type Plan, ROUND_MS } from './plan.ts';
@@ -52,7 +51,8 @@ export interface Outcome {
 export class World {
   readonly plan: Plan;
   readonly random: Random;
-  readonly ledger = new Ledger();
+  readonly keys = new HouseKeys();
+  readonly ledger = new Ledger((signed) => this.keys.mayRelease(signed));
   readonly publishers: readonly PublisherNode[];
   readonly subscribers: readonly SubscriberNode[];
   readonly links = new Set<Link>();
@@ -75,7 +75,7 @@ export class World {
     this.plan = plan;
     this.#isLoud = isLoud;
     this.random = new Random(plan.seed ^ 0x5eed);
-    const { identity, trust } = identityOf();
+    const { trust } = this.keys;
     const shared = {
       ledger: this.ledger,
       logger: (process: Process) => this.#logger(process),
@@ -86,7 +86,7 @@ export class World {
         ...shared,
         name,
         directory: join(directory, name),
-        identity,
+        writeIdentity: (file: string) => this.keys.writeTo(file),
         random: new Random(plan.seed + 100 + i),
         autoEpoch: plan.autoEpoch,
         onFork: (number: Numbered, by: string, other: Published) => this.#forked(number, by, other),
@@ -316,6 +316,13 @@ export class World {
     node.push(pushOf(random, weight, node.machine.wallMs(), isPart));
   }
 
+  /** The newest root is another, as the publisher's identity file has it: it reads that when it starts. */
+  rotate(random: Random): string {
+    const text = this.keys.rotate(random);
+    this.publisher.takeRoot();
+    return text;
+  }
+
   // ── Network ──────────────────────────────────────────────────────────────────────────────────────────────
 
   async #connect(process: Process, signal: AbortSignal): Promise<Channel> {
@@ -413,14 +420,4 @@ export class World {
 
 function isDeed(kind: Fault | Deed): kind is Deed {
   return DEEDS.some((deed) => deed === kind);
-}
-
-/** An identity that is the same in every simulation: what it signs is part of the trace. */
-function identityOf() {
-  const key = keyOfSeed(new Uint8Array(32).fill(7));
-  const lineage = new Uint8Array(16).fill(5);
-  const { root, trust } = soleRoot(lineage, key);
-  const pem = key.export({ format: 'pem', type: 'pkcs8' });
-  const text = `rulecast-identity 2\nlineage ${hexOf(lineage)}\n${pem}${formatRoots([root])}`;
-  return { identity: text, trust };
 }
