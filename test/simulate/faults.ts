@@ -100,6 +100,14 @@ function onLink(world: World, fault: LinkFault, random: Random, link: Link): str
     case 'spoil':
       link.isSpoiling = true;
       return name;
+    case 'replay':
+    case 'strange-fresh':
+    case 'forged-stream':
+      link.relay.forge(fault);
+      return name;
+    case 'freeze':
+      link.freezeMs = seconds(5, 240);
+      return `${name} for ${link.freezeMs} ms`;
   }
 }
 

@@ -50,6 +50,10 @@ export class Ledger {
   /** Of each publisher. */
   readonly #abandoned = new Map<string, Set<string>>();
   readonly #spells = new Map<string, Spell[]>();
+  /** Of each publisher, the newest that it has, by its hash. */
+  readonly #heads = new Map<string, string>();
+  /** Until when a release was that of a publisher. */
+  readonly #wasHeadUntilMs = new Map<string, number>();
   readonly #mayRelease: (signed: Signed) => boolean;
 
   /** `mayRelease` says whether who signed something still may by the newest root. */
@@ -94,6 +98,20 @@ export class Ledger {
       if (at.hash === from) return true;
     }
     return false;
+  }
+
+  /** What a publisher has for the newest from now on; undefined: nothing, or it is gone for good. */
+  headIs(by: string, hash: string | undefined): void {
+    const before = this.#heads.get(by);
+    if (before === hash) return;
+    if (before !== undefined) this.#wasHeadUntilMs.set(before, air.nowMs);
+    if (hash === undefined) this.#heads.delete(by);
+    else this.#heads.set(by, hash);
+  }
+
+  /** Whether a release was the newest of a publisher at some time since then. */
+  wasNewest(hash: string, sinceMs: number): boolean {
+    return [...this.#heads.values()].includes(hash) || (this.#wasHeadUntilMs.get(hash) ?? 0) >= sinceMs;
   }
 
   /** A publisher has nothing any more of what was released above, nor knows that it was. */

@@ -14,6 +14,7 @@ import { type Channel, connect, createMemoryPair, parseEndpoint } from '@rulecas
 import type { Random } from '../kit/random.mjs';
 import { air, type Process } from './air.ts';
 import { Violation } from './ledger.ts';
+import { type Recordings, Relay } from './relay.ts';
 import { type Direction, type MachineState, Witness } from './witness.ts';
 
 /** Longest usual way of a piece of bytes. */
@@ -60,6 +61,7 @@ export interface LinkEvents {
 
 export class Link {
   readonly witness: Witness;
+  readonly relay: Relay;
   readonly subscriber: Process;
   readonly publisher: Process;
   /** Nothing passes before. */
@@ -74,6 +76,9 @@ export class Link {
   /** The first bytes that the subscriber said. */
   hello: Uint8Array = new Uint8Array();
   isOver = false;
+  /** For how long the relay is to answer in the place of the publisher, from the next that it says. */
+  freezeMs = 0;
+  #isFrozen = false;
   /** When the subscriber refused something. */
   #refusals: readonly number[] = [];
   readonly #near: Channel;
@@ -85,8 +90,10 @@ export class Link {
     ends: { readonly near: Channel; readonly far: Channel },
     processes: { readonly subscriber: Process; readonly publisher: Process },
     random: Random,
+    recordings: Recordings,
     events: LinkEvents,
   ) {
+    this.relay = new Relay(random, recordings);
     this.#near = ends.near;
     this.#far = ends.far;
     this.subscriber = processes.subscriber;
@@ -126,8 +133,22 @@ export class Link {
     });
   }
 
+  /** The relay stops answering. */
+  thaw(): void {
+    this.freezeMs = 0;
+    if (this.#isFrozen) this.cut();
+  }
+
+  #freeze(): void {
+    this.#isFrozen = true;
+    this.#close(this.#far, this.publisher);
+    this.witness.publisherGone();
+    air.after(this.freezeMs, () => this.thaw());
+  }
+
   /** One of the processes is gone; `isSilent`: nobody hears of it. */
   gone(isSilent: boolean): void {
+    if (this.#isFrozen && this.subscriber.isAlive) return;
     if (!isSilent) {
       air.after(this.#random.below(20), () => this.cut());
       return;
@@ -147,7 +168,7 @@ export class Link {
         new Violation('storm', `${name} refused ${STORM_MAX} offers in ${STORM_MS} ms: ${text}`),
       );
     }
-    if (WRONG.has(code))
+    if (WRONG.has(code) && !this.relay.hasForged)
       this.#events.onFault(new Violation('wrong-stream', `${name} refused: ${code}: ${text}`));
   }
 
@@ -168,7 +189,7 @@ export class Link {
     for (;;) {
       await from.waitReadable();
       await this.#open();
-      if (this.isOver || !writer.isAlive) return;
+      if (this.isOver || !writer.isAlive || (this.#isFrozen && direction === 'down')) return;
       const isSipping = direction === 'down' && air.nowMs < this.sippingUntilMs;
       if (isSipping) await air.sleep(SIP_REST_MS);
       const bytes = from.read(isSipping ? SIP_BYTES : READ_MAX_BYTES);
@@ -180,10 +201,22 @@ export class Link {
       this.witness.see(direction, 'said', bytes);
       if (direction === 'up' && this.hello.length < HELLO_MAX_BYTES)
         this.hello = Buffer.concat([this.hello, bytes]);
+      const answer = direction === 'up' ? this.relay.hear(bytes) : undefined;
+      const passing = direction === 'up' ? bytes : this.relay.pass(bytes);
       await air.sleep(this.#delayMs());
       await this.#open();
-      if (this.isOver || !reader.isAlive) return;
-      await this.#deliver(lane, this.#spoilt(bytes));
+      if (this.isOver) return;
+      if (this.#isFrozen) {
+        if (answer === undefined) return;
+        await this.#deliver(
+          { direction: 'down', from: to, to: from, writer: reader, reader: writer },
+          answer,
+        );
+        continue;
+      }
+      if (!reader.isAlive) return;
+      await this.#deliver(lane, this.#spoilt(passing));
+      if (direction === 'down' && this.freezeMs > 0 && this.relay.takePlace()) return this.#freeze();
       if (to.state === 'disconnected') return this.cut();
     }
   }
@@ -206,6 +239,7 @@ export class Link {
     if (!this.isSpoiling) return bytes;
     this.isSpoiling = false;
     const spoilt = Uint8Array.from(bytes);
+    if (spoilt.length === 0) return spoilt;
     const at = this.#random.below(bytes.length);
     spoilt[at] = (spoilt[at] ?? 0) ^ (1 << this.#random.below(8));
     return spoilt;
@@ -250,10 +284,11 @@ export async function link(
   processes: { readonly subscriber: Process; readonly publisher: Process },
   bufferBytes: number,
   random: Random,
+  recordings: Recordings,
   events: LinkEvents,
 ): Promise<{ readonly channel: Channel; readonly link: Link }> {
   const far = await air.asWorld(() => connect(parseEndpoint(endpoint)));
   const { client, server } = createMemoryPair({ bufferBytes });
-  const made = air.asWorld(() => new Link({ near: server, far }, processes, random, events));
+  const made = air.asWorld(() => new Link({ near: server, far }, processes, random, recordings, events));
   return { channel: client, link: made };
 }

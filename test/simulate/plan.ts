@@ -18,6 +18,10 @@ export const LINK_FAULTS = [
   'duplicate',
   'slow-reader',
   'spoil',
+  'replay',
+  'strange-fresh',
+  'forged-stream',
+  'freeze',
 ] as const;
 /** Of one subscriber and its machine. */
 export const SUBSCRIBER_FAULTS = [

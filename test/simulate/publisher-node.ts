@@ -5,6 +5,7 @@
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { hexOf } from '@rulecast/protocol';
 import {
   Publisher,
   type PushInput,
@@ -34,6 +35,10 @@ const KEPT = { chainBytes: 1, historyReleases: RELEASES_KEPT, historyDaily: 0, h
 const STORE_MAX_BYTES = 8 * 2 ** 20;
 /** How old what the status says of a connected subscriber may be: silence, a heartbeat, and the way. */
 const STATUS_AGE_MAX_MS = 45_000;
+/** How long a start may take, of so little. */
+const START_MAX_MS = 60_000;
+/** What was due in a process that was frozen is done, and what it had not read yet is read. */
+const THAWED_MS = 5000;
 /** Between looks at the status. */
 const LOOK_MS = 1000;
 
@@ -133,11 +138,15 @@ export class PublisherNode {
     });
     publisher.on('release', (release) => {
       const { epoch, version } = release.manifest;
+      place.ledger.headIs(this.name, hexOf(release.hash));
       const other = place.ledger.publish(release, this.name, parentOf(publisher, release));
       if (other !== undefined) place.onFork({ epoch, version }, this.name, other);
     });
     const { head } = publisher;
-    if (head !== undefined) place.ledger.publish(head, this.name, parentOf(publisher, head));
+    if (head !== undefined) {
+      place.ledger.headIs(this.name, hexOf(head.hash));
+      place.ledger.publish(head, this.name, parentOf(publisher, head));
+    }
     await publisher.renew();
     this.endpoint = `memory:${process.name.replace('#', '-')}?buffer=${place.random.pick([4, 16, 64])}KiB`;
     this.#served = await serveSubscribers(publisher, [parseEndpoint(this.endpoint)]);
@@ -202,6 +211,7 @@ export class PublisherNode {
   /** Not again by itself. */
   stop(): void {
     this.kill('for good', 0);
+    this.#place.ledger.headIs(this.name, undefined);
     this.#restartAtMs = -1;
   }
 
@@ -236,6 +246,7 @@ export class PublisherNode {
 
   #takeOver(contents: Contents, acknowledged: Numbered | undefined): void {
     this.databases.restore(contents);
+    this.#place.ledger.headIs(this.name, undefined);
     this.#acknowledged = acknowledged;
     this.#mayStartOver = false;
     this.#place.ledger.abandonAbove(acknowledged ?? { epoch: 0, version: 0 }, this.name);
@@ -249,6 +260,7 @@ export class PublisherNode {
   /** While it is down: its databases are lost, and it is started over. */
   loseStore(): void {
     this.databases.restore();
+    this.#place.ledger.headIs(this.name, undefined);
     this.#acknowledged = undefined;
     this.#place.ledger.abandonAbove({ epoch: 0, version: 0 }, this.name);
     this.#mayStartOver = true;
@@ -329,10 +341,19 @@ export class PublisherNode {
 
   // ── What holds ───────────────────────────────────────────────────────────────────────────────────────────
 
+  /** It always starts, and says so. Throws Violation. */
+  #checkStart(): void {
+    const { process, troubles } = this;
+    const sinceMs = Math.max(this.#startedAtMs, troubles.slow.untilMs, process.frozenUntilMs);
+    if (air.nowMs - sinceMs <= START_MAX_MS) return;
+    throw new Violation('cannot-start', `${process.name} does not start, and says nothing of it`);
+  }
+
   /** After a step of it. Throws Violation. */
   check(): void {
     const { publisher, process } = this;
-    if (publisher === undefined || !process.isAlive || air.nowMs - this.#lookedAtMs < LOOK_MS) return;
+    if (!process.isAlive || air.nowMs - this.#lookedAtMs < LOOK_MS) return;
+    if (publisher === undefined) return this.#checkStart();
     this.#lookedAtMs = air.nowMs;
     if (process.waiting > WAITING_MAX) {
       throw new Violation('unbounded', `${process.waiting} timers of ${process.name}`);
@@ -340,6 +361,7 @@ export class PublisherNode {
     if (this.databases.usedBytes > STORE_MAX_BYTES) {
       throw new Violation('unbounded', `${this.databases.usedBytes} bytes in the store of ${process.name}`);
     }
+    if (air.nowMs < process.frozenUntilMs + THAWED_MS) return;
     const records = publisher.subscribers.records(publisher.head, publisher.store, publisher.nowMs());
     for (const { name, hash, connectedSinceMs } of records) {
       if (hash === undefined || connectedSinceMs === undefined) continue;

@@ -3,7 +3,7 @@
  * again when it ends, and what is to hold of it after every step.
  */
 
-import type { Trust } from '@rulecast/protocol';
+import { STALE_AFTER_MS, type Trust } from '@rulecast/protocol';
 import { createSubscriber, type Subscriber } from '@rulecast/subscriber';
 import type { Channel } from '@rulecast/vchan';
 import type { Logger } from 'pino';
@@ -18,6 +18,12 @@ import { Troubles, troubledDisk } from './troubles.ts';
 const DIRECTORY = '/state';
 /** How long the end of a rule may go unnoticed: a look each 5 s, and what is being written before. */
 const END_NOTICED_MS = 20_000;
+/** What is due in a process that was frozen is done within that. */
+const THAWED_MS = 1000;
+/** A look at a status, after what changes it. */
+const LATE_MS = 100;
+/** What it says may be on its way so long before it is seen. */
+const STALLED_MAX_MS = 30_000;
 /** Between looks at the whole table where nothing changed. */
 const LOOK_MS = 2000;
 /** Timers of one subscriber: a handful, and a call of the disk. */
@@ -47,6 +53,10 @@ export interface SubscriberPlace {
   readonly note: (text: string) => void;
 }
 
+interface Held extends Numbered {
+  readonly hash: string;
+}
+
 export class SubscriberNode {
   readonly machine: Machine;
   readonly name: string;
@@ -65,11 +75,17 @@ export class SubscriberNode {
   readonly #place: SubscriberPlace;
   readonly #disk: SimulatedDisk;
   /** What was said to be in force and on disk, and must come back; undefined: nothing. */
-  #kept: Numbered | undefined;
+  #kept: Held | undefined;
+  /** The newest of that, whether or not its file is still there: a start does not go below. */
+  #marked: Held | undefined;
+  /** It has nothing, and had nothing: whatever it takes first was the newest. */
+  #isBlank = true;
   /** Below it nothing is in force in this life. */
   #floor: Numbered | undefined;
-  /** What is in force in this life, by its hash. */
+  /** What is in force in this life, or was at its end in the one before, by its hash. */
   #branch = '';
+  /** When it wanted a release last. */
+  #wantedAtMs = 0;
   #endedAt = 0; // the latest end of an accept rule that was seen to have come, in this life
   #looked: { readonly generation: number; readonly hash: string | undefined; readonly atMs: number } = NEVER;
   #restartAtMs = 0;
@@ -91,6 +107,11 @@ export class SubscriberNode {
     return this.process.isAlive;
   }
 
+  /** It wants a release, as nothing speaks against that one. */
+  wants(): void {
+    this.#wantedAtMs = air.nowMs;
+  }
+
   get disk(): SimulatedDisk {
     return this.#disk;
   }
@@ -98,8 +119,6 @@ export class SubscriberNode {
   start(): void {
     const life = Number(this.process.name.split('#')[1]) + 1;
     this.process = new Process(`${this.name}#${life}`, this.machine);
-    this.#floor = undefined;
-    this.#branch = '';
     this.#endedAt = 0;
     this.#looked = NEVER;
     this.#flipsBefore += this.#flips; // those while it starts may be of what it has read
@@ -142,7 +161,10 @@ export class SubscriberNode {
     this.#isUnhealed = damage > 0;
     this.#flipsBefore = 0;
     this.#healedAtMs = air.nowMs + HEALED_MS;
-    this.#kept = hash === undefined ? undefined : { epoch, version };
+    this.#kept = hash === undefined ? undefined : { epoch, version, hash };
+    if (damage >= 2) this.#marked = this.#kept;
+    this.#floor = this.#marked;
+    this.#branch = this.#marked?.hash ?? '';
     if (kept !== undefined && damage < 2 && isBelow({ epoch, version }, kept)) {
       throw new Violation(
         'lost-release',
@@ -213,12 +235,15 @@ export class SubscriberNode {
   loseState(): void {
     this.#disk.restore(undefined);
     this.#forget();
+    this.#isBlank = true;
   }
 
   /** While it is down: its releases are lost in both places, and its notes are not. */
   loseReleases(): void {
+    const marked = this.#flips + this.#flipsBefore === 0 && !this.#isUnhealed ? this.#marked : undefined;
     this.#disk.restore(new Map([...this.#disk.snapshot()].filter(([path]) => !path.endsWith('.release'))));
     this.#forget();
+    this.#marked = marked;
   }
 
   backUp(): void {
@@ -234,6 +259,8 @@ export class SubscriberNode {
 
   #forget(): void {
     this.#kept = undefined;
+    this.#marked = undefined;
+    this.#isBlank = false;
     this.#flips = 0;
     this.#flipsBefore = 0;
     this.#isUnhealed = false;
@@ -250,15 +277,34 @@ export class SubscriberNode {
     }
     if (this.#disk.files().length > FILES_MAX) throw new Violation('unbounded', `files of ${process.name}`);
     if (air.nowMs > Math.max(this.#healedAtMs, this.troubledUntilMs)) this.#isUnhealed = false;
-    const { hash, epoch = 0, version = 0, persisted } = subscriber.status();
+    const { hash, epoch = 0, version = 0, persisted, freshness } = subscriber.status();
     if (hash !== undefined) {
+      if (freshness === 'fresh') this.#checkFresh(hash);
+      if (this.#isBlank) this.#checkFirst(hash);
+      this.#isBlank = false;
       this.#place.ledger.inForce(this.name, hash);
       this.#checkOrder({ epoch, version }, hash);
       if (persisted === true) {
-        this.#kept = { epoch, version };
+        this.#kept = { epoch, version, hash };
+        this.#marked = this.#kept;
       }
     }
     this.#look(subscriber, hash);
+  }
+
+  /** What is believed to be the newest was so within the limit. */
+  #checkFresh(hash: string): void {
+    if (air.nowMs < this.process.frozenUntilMs + THAWED_MS) return;
+    if (this.#place.ledger.wasNewest(hash, air.nowMs - STALE_AFTER_MS - LATE_MS)) return;
+    const text = `${this.process.name} believes that ${hash} is the newest, which it was not for ${STALE_AFTER_MS} ms`;
+    throw new Violation('not-newest', text);
+  }
+
+  /** Who remembers nothing takes only what was the newest within the limit when it was wanted. */
+  #checkFirst(hash: string): void {
+    if (this.#place.ledger.wasNewest(hash, this.#wantedAtMs - STALE_AFTER_MS - STALLED_MAX_MS)) return;
+    const text = `${this.process.name}, which remembers nothing, took ${hash}, which was not the newest`;
+    throw new Violation('old-first', text);
   }
 
   #checkOrder(now: Numbered, hash: string): void {

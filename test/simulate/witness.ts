@@ -94,6 +94,10 @@ export class Witness {
     this.#toSubscriber('closed');
   }
 
+  publisherGone(): void {
+    this.#toPublisher('closed');
+  }
+
   get states(): readonly MachineState[] {
     return [`publisher ${this.publisher}`, `subscriber ${this.subscriber}`];
   }

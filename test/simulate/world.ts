@@ -16,6 +16,7 @@ import { Ledger, type Numbered, type Published, Violation } from './ledger.ts';
 import { type Link, link } from './network.ts';
 import { type Action, DEEDS, type Deed, type Fault, type Plan, ROUND_MS } from './plan.ts';
 import { PublisherNode } from './publisher-node.ts';
+import { Recordings } from './relay.ts';
 import { SubscriberNode } from './subscriber-node.ts';
 import type { MachineState } from './witness.ts';
 
@@ -56,6 +57,7 @@ export class World {
   readonly publishers: readonly PublisherNode[];
   readonly subscribers: readonly SubscriberNode[];
   readonly links = new Set<Link>();
+  readonly recordings = new Recordings();
   /** What each subscriber said last at the beginning of a connection. */
   readonly hellos = new Map<string, Uint8Array>();
   readonly #pairs = new Map<string, number>();
@@ -195,6 +197,7 @@ export class World {
       link.bytewiseUntilMs = 0;
       link.sippingUntilMs = 0;
       link.isSpoiling = false;
+      link.thaw();
     }
     for (const { process, troubles } of [...this.publishers, ...this.subscribers]) {
       process.frozenUntilMs = 0;
@@ -267,6 +270,7 @@ export class World {
 
   /** A machine came into a state: what waited for that strikes a moment later. */
   #onState(link: Link, state: MachineState): void {
+    if (state === 'subscriber wanting') this.#nodeOf(link)?.wants();
     this.note(`${link.subscriber.name} and ${link.publisher.name}: ${state}`);
     if (this.#isCalm || this.#ambushes.length === 0) return;
     this.#ambushes = this.#ambushes.filter(({ action, untilMs }) => {
@@ -275,6 +279,10 @@ export class World {
       air.asWorld(() => air.after(0, () => this.#act(action)));
       return false;
     });
+  }
+
+  #nodeOf(link: Link): SubscriberNode | undefined {
+    return this.subscribers.find(({ process }) => process === link.subscriber);
   }
 
   #strike(action: Action, fault: Fault, at?: Link): void {
@@ -333,7 +341,7 @@ export class World {
     const node = this.random.pick(up);
     const processes = { subscriber: process, publisher: node.process };
     const bufferBytes = this.random.pick([4, 16, 64]) * 1024;
-    const made = await link(node.endpoint, processes, bufferBytes, this.random, {
+    const made = await link(node.endpoint, processes, bufferBytes, this.random, this.recordings, {
       onState: (of, state) => this.#onState(of, state),
       onFault: (violation) => {
         // Not all streams of a store with a wrong bit are what was signed, and those are refused.
