@@ -2,7 +2,7 @@
  * The publisher's databases in memory, for many starts of a store, one after the other.
  *
  * Faults they cover: a process that ends (what was committed stays; a transaction that waits for its turn is
- * done or not, as the seed says), and a disk that fills up. A damaged value is put there by whoever tests it:
+ * done or not, as the seed says), a disk that fills up, and one that says that it has flushed what it has not. A damaged value is put there by whoever tests it:
  * LMDB has no checksums, so it is one like any other.
  */
 
@@ -38,6 +38,10 @@ export class SimulatedDatabases {
   #committed = NOTHING;
   #opened = 0;
   #waiting: (() => void)[] = [];
+  /** What is committed from now on is said to be on disk, and is not before an honest commit. */
+  isLying = false;
+  /** What is on disk, where that is older than what is committed. */
+  #flushed: Contents | undefined;
   /** How many bytes of keys and values there is room for. */
   capacityBytes = Number.POSITIVE_INFINITY;
 
@@ -53,6 +57,14 @@ export class SimulatedDatabases {
     this.#opened += 1;
   }
 
+  /** The power goes, after the process. Returns whether something is gone that was said to be on disk. */
+  cutPower(): boolean {
+    if (this.#flushed === undefined) return false;
+    this.#committed = this.#flushed;
+    this.#flushed = undefined;
+    return true;
+  }
+
   /** All that is committed, as a backup has it. */
   get contents(): Contents {
     return this.#committed;
@@ -61,6 +73,7 @@ export class SimulatedDatabases {
   /** Puts a backup in the place of all that is there; undefined: nothing. No process is to have it open. */
   restore(contents: Contents = NOTHING): void {
     this.#opened += 1;
+    this.#flushed = undefined;
     this.#committed = contents;
   }
 
@@ -128,6 +141,7 @@ export class SimulatedDatabases {
       try {
         work();
         if (this.usedBytes > this.capacityBytes) throw fault('ENOSPC', 'the databases');
+        this.#flushed = this.isLying ? (this.#flushed ?? before) : undefined;
       } catch (error) {
         this.#committed = before;
         throw error;

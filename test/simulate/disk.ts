@@ -4,7 +4,8 @@
  *
  * Faults it covers: a power cut (each unflushed file is lost, whole, or torn; each unflushed name is the old
  * or the new one; an unflushed directory is there or not), a killed process (nothing is lost, nothing more is
- * done), a flipped bit, and a disk that fills up, in the middle of a write too.
+ * done), a flipped bit, a disk that fills up, in the middle of a write too, and one that says that it has
+ * flushed what it has not.
  */
 
 import { dirname, join } from 'node:path';
@@ -31,6 +32,10 @@ export class SimulatedDisk {
   #flushedNames = new Map<string, Named>();
   #clockMs = 0; // one more with each change of a name
   #mounts = 0;
+  /** What is said to be flushed is not, until the power goes. */
+  isLying = false;
+  /** Something was said so since the power came. */
+  hasLied = false;
   /** How many bytes of files there is room for. */
   capacityBytes = Number.POSITIVE_INFINITY;
 
@@ -72,6 +77,7 @@ export class SimulatedDisk {
   /** The power goes: what was not flushed may be lost or torn. */
   cutPower(): void {
     this.#mounts += 1;
+    this.hasLied = false;
     const files = new Set<SimulatedFile>();
     const names = new Map<string, Named>();
     for (const path of [...new Set([...this.#names.keys(), ...this.#flushedNames.keys()])].sort()) {
@@ -132,6 +138,7 @@ export class SimulatedDisk {
   /** Puts a backup in the place of all that is there, on disk; undefined: nothing. */
   restore(snapshot: DiskSnapshot | undefined): void {
     this.#mounts += 1;
+    this.hasLied = false;
     this.#names = new Map([[this.#directory, 'directory']]);
     for (const [path, bytes] of snapshot ?? []) {
       const node: Named =
@@ -190,14 +197,21 @@ export class SimulatedDisk {
       },
       sync: async () => {
         live();
+        if (this.#lies()) return;
         file.flushed = file.bytes;
       },
       close: async () => undefined,
     };
   }
 
+  #lies(): boolean {
+    this.hasLied ||= this.isLying;
+    return this.isLying;
+  }
+
   #syncDirectory(live: () => void, directory: string): void {
     live();
+    if (this.#lies()) return;
     for (const path of new Set([...this.#names.keys(), ...this.#flushedNames.keys()])) {
       if (path === directory || dirname(path) !== directory) continue;
       const node = this.#names.get(path);

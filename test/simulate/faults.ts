@@ -23,6 +23,8 @@ interface Struck {
 
 const CLOSED: readonly MachineState[] = ['publisher closed', 'subscriber closed'];
 const DAY_MS = 86_400_000;
+/** Share of lies of a disk after which the power goes. */
+const LIE_TOLD = 0.6;
 /** Share of backups of a publisher that are put in the place of the record of its signer, too. */
 const RECORD_TOO = 0.3;
 
@@ -125,12 +127,8 @@ function onSubscriber(
   switch (fault) {
     case 'subscriber-killed':
       return endSubscriber(world, node, false, () => node.restartIn(random.below(10_000)));
-    case 'subscriber-power-cut': {
-      const { process } = node;
-      node.powerOff('at once');
-      world.sever(process, true);
-      return process.name;
-    }
+    case 'subscriber-power-cut':
+      return losePower(world, node);
     case 'subscriber-torn-write':
       troubles.crashIn = 1 + random.below(30);
       return `in call ${troubles.crashIn}`;
@@ -149,6 +147,20 @@ function onSubscriber(
       trouble();
       troubles.slow = { byMs: 50 + random.below(8000), untilMs: air.nowMs + forMs };
       return `by ${troubles.slow.byMs} ms`;
+    case 'subscriber-disk-doubtful':
+      trouble();
+      troubles.doubtfulIn = 1 + random.below(30);
+      return `in call ${troubles.doubtfulIn}`;
+    case 'subscriber-fsync-lies': {
+      const isPowerLost = random.chance(LIE_TOLD);
+      trouble();
+      disk.isLying = true;
+      air.after(forMs, () => {
+        disk.isLying = false;
+        if (isPowerLost && node.isUp) losePower(world, node);
+      });
+      return `for ${forMs} ms${isPowerLost ? ', until its power is lost' : ''}`;
+    }
     case 'subscriber-bit-flip':
       return node.flip(random);
     case 'subscriber-state-lost':
@@ -176,6 +188,13 @@ function onSubscriber(
       node.process.frozenUntilMs = air.nowMs + random.below(30_000);
       return `until ${node.process.frozenUntilMs}`;
   }
+}
+
+function losePower(world: World, node: SubscriberNode): string {
+  const { process } = node;
+  node.powerOff('at once');
+  world.sever(process, true);
+  return process.name;
 }
 
 function endSubscriber(
@@ -209,7 +228,7 @@ function onPublisher(
     case 'publisher-killed':
       return endPublisher(world, node, false, random.below(10_000));
     case 'publisher-power-cut':
-      return endPublisher(world, node, true, 2000 + random.below(20_000));
+      return losePowerOf(world, node, random);
     case 'publisher-crash-in-commit':
       troubles.crashIn = 1 + random.below(2);
       return `in transaction ${troubles.crashIn}`;
@@ -225,6 +244,18 @@ function onPublisher(
     case 'publisher-disk-slow':
       troubles.slow = { byMs: 50 + random.below(8000), untilMs: air.nowMs + forMs };
       return `by ${troubles.slow.byMs} ms`;
+    case 'publisher-commit-doubtful':
+      troubles.doubtfulIn = 1 + random.below(2);
+      return `in transaction ${troubles.doubtfulIn}`;
+    case 'publisher-fsync-lies': {
+      const isPowerLost = random.chance(LIE_TOLD);
+      node.lie(true);
+      air.after(forMs, () => {
+        if (isPowerLost && node.isUp) losePowerOf(world, node, random);
+        node.lie(false);
+      });
+      return `for ${forMs} ms${isPowerLost ? ', until its power is lost' : ''}`;
+    }
     case 'publisher-bit-flip':
       endPublisher(world, node, false, 2000);
       return node.flip(random);
@@ -253,6 +284,13 @@ function onPublisher(
     case 'publisher-twin':
       return withTwin(world, forMs);
   }
+}
+
+function losePowerOf(world: World, node: PublisherNode, random: Random): string {
+  const { process } = node;
+  node.cutPower(2000 + random.below(20_000));
+  world.sever(process, true);
+  return process.name;
 }
 
 /** Its process ends, and begins again so much later. */

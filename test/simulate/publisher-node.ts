@@ -37,6 +37,9 @@ const STORE_MAX_BYTES = 8 * 2 ** 20;
 const STATUS_AGE_MAX_MS = 45_000;
 /** How long a start may take, of so little. */
 const START_MAX_MS = 60_000;
+/** What a publisher says whose store has what it does not know of. */
+const RESTART_ADVICE = /stop it, then start this one again/;
+const RESTART_MS = 3000;
 /** What was due in a process that was frozen is done, and what it had not read yet is read. */
 const THAWED_MS = 5000;
 /** Between looks at the status. */
@@ -215,6 +218,22 @@ export class PublisherNode {
     this.#restartAtMs = -1;
   }
 
+  /** From now on what it says to be on disk is not; or it is again. */
+  lie(isLying: boolean): void {
+    this.databases.isLying = isLying;
+    this.#signer.isLying = isLying;
+  }
+
+  /** The power goes: of a disk that lied, what it had not written. */
+  cutPower(restartMs: number): void {
+    this.kill('without power', restartMs);
+    this.#signer.cutPower();
+    if (!this.databases.cutPower()) return;
+    this.#place.note(`${this.name} has lost what was said to be on disk`);
+    this.#acknowledged = undefined;
+    this.#place.ledger.abandonAbove({ epoch: 0, version: 0 }, this.name);
+  }
+
   // ── The operator ─────────────────────────────────────────────────────────────────────────────────────────
 
   backUp(): void {
@@ -332,6 +351,7 @@ export class PublisherNode {
     if (error instanceof Violation) throw error;
     const code = error instanceof Error && 'code' in error ? String(error.code) : '';
     this.#place.note(`${process.name} refused a push: ${code} ${String(error)}`);
+    if (RESTART_ADVICE.test(String(error))) this.kill('as it says that it should', RESTART_MS);
     const isPruned = error instanceof Error && 'oldest' in error; // a rollback waited for a push
     const isUnsaid = code === 'guard-refused' && this.publisher?.isStartedOver === true; // a list alone
     const isExpected =

@@ -32,6 +32,10 @@ export type SignerRecordText = string | undefined;
 export class SignerPlace {
   readonly #identityFile: string;
   readonly #random: Random;
+  /** What is written from now on is said to be on disk, and is not before something honest is. */
+  isLying = false;
+  /** What is on disk, where that is older than what is written. */
+  #flushed: { readonly text: SignerRecordText } | undefined;
   /** What was signed since the record was lost, by key and number: the hash, hex. */
   #signed = new Map<string, string>();
 
@@ -47,10 +51,16 @@ export class SignerPlace {
 
   /** Puts another record in its place. What was signed after that, it does not know any more. */
   restore(text: SignerRecordText): void {
+    this.#flushed = undefined;
     if (text === this.record) return;
     this.#signed = new Map();
     if (text === undefined) rmSync(this.#file, { force: true });
     else writeFileSync(this.#file, text, { mode: 0o600 });
+  }
+
+  /** The power goes, after the process. */
+  cutPower(): void {
+    if (this.#flushed !== undefined) this.restore(this.#flushed.text);
   }
 
   /** One process, for one of its publisher. */
@@ -82,9 +92,11 @@ export class SignerPlace {
       this.#check(by, bytes);
       return signBytes(bytes, ...releaseKeys);
     };
-    return new SignerDesk({ lineage, root, sign }, readRecord(directory, lineage), (record) =>
-      writeRecord(directory, lineage, record),
-    );
+    return new SignerDesk({ lineage, root, sign }, readRecord(directory, lineage), (record) => {
+      const before = this.isLying ? (this.#flushed ?? { text: this.record }) : undefined;
+      writeRecord(directory, lineage, record);
+      this.#flushed = before;
+    });
   }
 
   /** A key signs one release a number, as long as its record is there. Throws Violation. */

@@ -202,7 +202,10 @@ export class SubscriberNode {
   powerOff(why: string): void {
     this.#place.note(`${this.process.name} loses power ${why}`);
     this.#end();
+    const { hasLied } = this.#disk;
     this.#disk.cutPower();
+    if (hasLied) this.#forget();
+    if (hasLied) this.#flips = 2; // what was said to be on disk may be nowhere whole
     this.machine.reboot();
     this.isClockSet = false;
     this.restartIn(1000 + this.#place.random.below(20_000));

@@ -1,6 +1,6 @@
 /**
- * What goes wrong with the disk of a simulated process, for a time: slow, failing, or gone in the middle of a
- * call, with the process. What a disk forgets is the business of disk.ts and databases.ts.
+ * What goes wrong with the disk of a simulated process, for a time: slow, failing, said to have failed, or gone
+ * in the middle of a call, with the process. What a disk forgets is the business of disk.ts and databases.ts.
  */
 
 import type { Databases } from '../../packages/publisher/src/store/databases.ts';
@@ -19,6 +19,8 @@ export class Troubles {
   failing = { share: 0, untilMs: 0 };
   /** Which call from now on is the last of the process; 0: none. */
   crashIn = 0;
+  /** Which call from now on is said to have failed, and is done all the same; 0: none. */
+  doubtfulIn = 0;
   /** When a call failed last. */
   hitAtMs = Number.NEGATIVE_INFINITY;
   readonly #random: Random;
@@ -33,6 +35,7 @@ export class Troubles {
     this.slow = { byMs: 0, untilMs: 0 };
     this.failing = { share: 0, untilMs: 0 };
     this.crashIn = 0;
+    this.doubtfulIn = 0;
   }
 
   async wait(): Promise<void> {
@@ -50,6 +53,13 @@ export class Troubles {
     this.hitAtMs = air.nowMs;
     throw fault('EIO', path);
   }
+
+  /** Throws where the call is said to have failed, after it. */
+  doubt(path: string): void {
+    if (this.doubtfulIn === 0 || --this.doubtfulIn > 0) return;
+    this.hitAtMs = air.nowMs;
+    throw fault('EIO', `${path}, which is done`);
+  }
 }
 
 /** A disk in trouble. */
@@ -57,11 +67,15 @@ export function troubledDisk(disk: Disk, troubles: Troubles): Disk {
   const later = async <T>(path: string, work: () => Promise<T>): Promise<T> => {
     await troubles.wait();
     troubles.check(path);
-    return work();
+    const done = await work();
+    troubles.doubt(path);
+    return done;
   };
   const now = <T>(path: string, work: () => T): T => {
     troubles.check(path);
-    return work();
+    const done = work();
+    troubles.doubt(path);
+    return done;
   };
   const file = (path: string, opened: OpenFile): OpenFile => ({
     writev: (chunks) => later(path, () => opened.writev(chunks)),
@@ -88,6 +102,7 @@ export function troubledDatabases(databases: Databases, troubles: Troubles, rand
     if (isDone) databases.transactionSync(work);
     troubles.check('the databases');
     databases.transactionSync(work);
+    troubles.doubt('the databases');
   };
   return {
     ...databases,

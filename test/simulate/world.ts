@@ -205,10 +205,14 @@ export class World {
     }
     for (const subscriber of this.subscribers) {
       subscriber.disk.capacityBytes = Number.POSITIVE_INFINITY;
+      subscriber.disk.isLying = false;
       subscriber.troubledUntilMs = Math.max(subscriber.troubledUntilMs, air.nowMs + 60_000);
       if (!subscriber.isUp) subscriber.restartIn(1000);
     }
-    for (const { databases } of this.publishers) databases.capacityBytes = Number.POSITIVE_INFINITY;
+    for (const node of this.publishers) {
+      node.databases.capacityBytes = Number.POSITIVE_INFINITY;
+      node.lie(false);
+    }
     if (!this.publisher.isUp) this.publisher.kill('already', 1000);
     // Now and then nothing new comes: what was refused for a while has to come again.
     const isPushed = this.publisher.publisher?.head === undefined || this.random.chance(0.5);
