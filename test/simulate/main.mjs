@@ -99,7 +99,7 @@ function cpuSecondsOf(pid) {
 function crashed(seed, text) {
   const violation = { code: 'process', text };
   const nothing = { simulatedMs: 0, releases: 0, faults: 0, steps: 0, trace: '', actionCount: 0 };
-  return { ...nothing, seed, violation, pairs: [], forks: [], lines: [] };
+  return { ...nothing, seed, violation, pairs: [], forks: [], events: [], lines: [] };
 }
 
 /**

@@ -25,6 +25,7 @@ import { type Contents, SimulatedDatabases } from './databases.ts';
 import { isBelow, type Ledger, type Numbered, type Published, Violation } from './ledger.ts';
 import { SignerPlace, type SignerRecordText } from './signer.ts';
 import { Troubles, troubledDatabases } from './troubles.ts';
+import type { HouseEvent } from './world.ts';
 
 /** Timers of a publisher: those of a few sessions and of what is known of subscribers. */
 const WAITING_MAX = 200;
@@ -56,6 +57,7 @@ export interface PublisherPlace {
   readonly autoEpoch: boolean;
   readonly logger: (process: Process) => Logger;
   readonly note: (text: string) => void;
+  readonly count: (event: HouseEvent) => void;
   /** Two releases have one number. */
   readonly onFork: (number: Numbered, by: string, other: Published) => void;
 }
@@ -95,11 +97,17 @@ export class PublisherNode {
     this.databases = new SimulatedDatabases(seed);
     this.process = new Process(`${place.name}#0`, this.machine);
     this.process.isAlive = false;
-    this.troubles = new Troubles(place.random, () => this.kill('in a transaction', 3000));
+    this.troubles = new Troubles(
+      place.random,
+      () => this.kill('in a transaction', 3000),
+      () => place.count('call failed and done'),
+    );
     new Store('', {}, () => this.databases.open()).begin(1);
     mkdirSync(place.directory, { mode: 0o700, recursive: true });
     this.#identityFile = join(place.directory, 'identity');
-    this.#signer = new SignerPlace(this.#identityFile, place.random);
+    this.#signer = new SignerPlace(this.#identityFile, place.random, () =>
+      place.count('number known to the signer'),
+    );
     place.writeIdentity(this.#identityFile);
   }
 
@@ -151,10 +159,12 @@ export class PublisherNode {
       place.ledger.publish(head, this.name, parentOf(publisher, head));
     }
     await publisher.renew();
+    if (publisher.head !== head) place.count('head signed anew');
     this.endpoint = `memory:${process.name.replace('#', '-')}?buffer=${place.random.pick([4, 16, 64])}KiB`;
     this.#served = await serveSubscribers(publisher, [parseEndpoint(this.endpoint)]);
     if (!process.isAlive) return;
     this.publisher = publisher;
+    place.count('publisher started');
     this.#mayStartOver = false;
     this.#checkHead(publisher.head?.manifest);
   }
@@ -229,6 +239,7 @@ export class PublisherNode {
     this.kill('without power', restartMs);
     this.#signer.cutPower();
     if (!this.databases.cutPower()) return;
+    this.#place.count('lie found out');
     this.#place.note(`${this.name} has lost what was said to be on disk`);
     this.#acknowledged = undefined;
     this.#place.ledger.abandonAbove({ epoch: 0, version: 0 }, this.name);

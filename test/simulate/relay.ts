@@ -33,7 +33,12 @@ const FORGETTABLE: ReadonlySet<number> = new Set([MessageType.ping, MessageType.
 
 /** What publishers said to anybody in one house. */
 export class Recordings {
+  readonly count: (event: 'frame forged' | 'publisher played') => void;
   readonly #byType = new Map<number, Recorded[]>();
+
+  constructor(count: Recordings['count']) {
+    this.count = count;
+  }
 
   add(frame: Recorded): void {
     if (frame.body.length > RECORDED_BYTES_MAX || FORGETTABLE.has(frame.type)) return;
@@ -111,6 +116,7 @@ export class Relay {
     this.#encoder ??= new FrameEncoder(this.#frames);
     this.hasForged = true;
     this.#isPublisher = true;
+    this.#recordings.count('publisher played');
     return true;
   }
 
@@ -152,6 +158,7 @@ export class Relay {
   #done(forgery: Forgery): void {
     this.#pending = this.#pending.filter((other) => other !== forgery);
     this.hasForged = true;
+    this.#recordings.count('frame forged');
   }
 }
 

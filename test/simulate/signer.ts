@@ -32,6 +32,7 @@ export type SignerRecordText = string | undefined;
 export class SignerPlace {
   readonly #identityFile: string;
   readonly #random: Random;
+  readonly #onUsed: () => void;
   /** What is written from now on is said to be on disk, and is not before something honest is. */
   isLying = false;
   /** What is on disk, where that is older than what is written. */
@@ -39,7 +40,9 @@ export class SignerPlace {
   /** What was signed since the record was lost, by key and number: the hash, hex. */
   #signed = new Map<string, string>();
 
-  constructor(identityFile: string, random: Random) {
+  /** `onUsed` is called where it has signed another release above what it is to sign. */
+  constructor(identityFile: string, random: Random, onUsed: () => void) {
+    this.#onUsed = onUsed;
     this.#identityFile = identityFile;
     this.#random = random;
     mkdirSync(recordDirectory(identityFile), { mode: 0o700, recursive: true });
@@ -65,7 +68,7 @@ export class SignerPlace {
 
   /** One process, for one of its publisher. */
   start(): Signer & IdentityKeeper {
-    let desk: SignerDesk | undefined;
+    let desk: { readonly desk: SignerDesk; readonly by: string } | undefined;
     const identity = async (): ReturnType<IdentityKeeper['identity']> => {
       await this.#way();
       const found = readIdentity(this.#identityFile);
@@ -77,26 +80,27 @@ export class SignerPlace {
       sign: async (bytes) => {
         await this.#way();
         desk ??= this.#deskOf();
-        const answer = signedBy(desk, bytes);
+        const answer = signedBy(desk.desk, bytes);
+        if (answer.kind === 'used') this.#onUsed();
+        else this.#check(desk.by, bytes);
         await this.#way();
         return answer;
       },
     };
   }
 
-  #deskOf(): SignerDesk {
+  /** The desk, and by whose keys. */
+  #deskOf(): { readonly desk: SignerDesk; readonly by: string } {
     const { lineage, root, releaseKeys } = openIdentity(this.#identityFile);
     const directory = recordDirectory(this.#identityFile);
     const by = releaseKeys.map((key) => idOf(publicBytes(key))).join(' ');
-    const sign = (bytes: Uint8Array): Uint8Array => {
-      this.#check(by, bytes);
-      return signBytes(bytes, ...releaseKeys);
-    };
-    return new SignerDesk({ lineage, root, sign }, readRecord(directory, lineage), (record) => {
+    const sign = (bytes: Uint8Array): Uint8Array => signBytes(bytes, ...releaseKeys);
+    const desk = new SignerDesk({ lineage, root, sign }, readRecord(directory, lineage), (record) => {
       const before = this.isLying ? (this.#flushed ?? { text: this.record }) : undefined;
       writeRecord(directory, lineage, record);
       this.#flushed = before;
     });
+    return { desk, by };
   }
 
   /** A key signs one release a number, as long as its record is there. Throws Violation. */

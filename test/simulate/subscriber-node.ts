@@ -14,6 +14,7 @@ import { SimulatedDisk } from './disk.ts';
 import { isBelow, type Ledger, type Numbered, Violation } from './ledger.ts';
 import { RELEASES_KEPT } from './publisher-node.ts';
 import { Troubles, troubledDisk } from './troubles.ts';
+import type { HouseEvent } from './world.ts';
 
 const DIRECTORY = '/state';
 /** How long the end of a rule may go unnoticed: a look each 5 s, and what is being written before. */
@@ -51,6 +52,7 @@ export interface SubscriberPlace {
   readonly transferBytesMax?: number | undefined;
   readonly connect: (process: Process, signal: AbortSignal) => Promise<Channel>;
   readonly note: (text: string) => void;
+  readonly count: (event: HouseEvent) => void;
 }
 
 interface Held extends Numbered {
@@ -99,7 +101,11 @@ export class SubscriberNode {
     this.machine = new Machine(place.name, wallAheadMs);
     this.#disk = new SimulatedDisk(seed, DIRECTORY);
     this.process = new Process(`${place.name}#0`, this.machine);
-    this.troubles = new Troubles(place.random, () => this.powerOff('in a call of its disk'));
+    this.troubles = new Troubles(
+      place.random,
+      () => this.powerOff('in a call of its disk'),
+      () => place.count('call failed and done'),
+    );
   }
 
   /** Runs, or is about to. */
@@ -164,6 +170,7 @@ export class SubscriberNode {
     this.#kept = hash === undefined ? undefined : { epoch, version, hash };
     if (damage >= 2) this.#marked = this.#kept;
     this.#floor = this.#marked;
+    if (this.#floor !== undefined && hash === undefined) this.#place.count('floor without its release');
     this.#branch = this.#marked?.hash ?? '';
     if (kept !== undefined && damage < 2 && isBelow({ epoch, version }, kept)) {
       throw new Violation(
@@ -204,11 +211,17 @@ export class SubscriberNode {
     this.#end();
     const { hasLied } = this.#disk;
     this.#disk.cutPower();
-    if (hasLied) this.#forget();
-    if (hasLied) this.#flips = 2; // what was said to be on disk may be nowhere whole
+    if (hasLied) this.#foundOut();
     this.machine.reboot();
     this.isClockSet = false;
     this.restartIn(1000 + this.#place.random.below(20_000));
+  }
+
+  /** What was said to be on disk may be nowhere whole. */
+  #foundOut(): void {
+    this.#place.count('lie found out');
+    this.#forget();
+    this.#flips = 2;
   }
 
   #end(): void {

@@ -11,7 +11,8 @@
  *   actionCount: number,
  *   pairs: readonly (readonly [string, number])[],
  *   forks: readonly (readonly [string, number])[],
- *   names?: { readonly faults: readonly string[], readonly states: readonly string[], readonly forks: readonly string[] },
+ *   events: readonly (readonly [string, number])[],
+ *   names?: { readonly faults: readonly string[], readonly states: readonly string[], readonly forks: readonly string[], readonly events: readonly string[] },
  *   violation: { readonly code: string, readonly text: string } | undefined,
  *   lines: readonly string[],
  *   wanted?: readonly string[] | undefined,
@@ -29,8 +30,10 @@ export class Tally {
   pairs = new Map();
   /** Numbers given twice, by why. @type {Map<string, number>} */
   forks = new Map();
+  /** What came of faults. @type {Map<string, number>} */
+  events = new Map();
   /** @type {Required<Told>['names']} */
-  names = { faults: [], states: [], forks: [] };
+  names = { faults: [], states: [], forks: [], events: [] };
 
   /** @param {Told} told */
   add(told) {
@@ -41,6 +44,7 @@ export class Tally {
     this.traces.push(told.trace);
     this.names = told.names ?? this.names;
     for (const [key, count] of told.pairs) this.pairs.set(key, (this.pairs.get(key) ?? 0) + count);
+    for (const [key, count] of told.events) this.events.set(key, (this.events.get(key) ?? 0) + count);
     for (const [key, count] of told.forks) this.forks.set(key, (this.forks.get(key) ?? 0) + count);
   }
 
@@ -54,7 +58,12 @@ export class Tally {
 
   /** What a long run has to reach, and this one did not. */
   missing() {
-    return [...this.missingPairs(), ...this.names.forks.filter((why) => !this.forks.has(why))];
+    const { forks, events } = this.names;
+    return [
+      ...this.missingPairs(),
+      ...forks.filter((why) => !this.forks.has(why)),
+      ...events.filter((event) => !this.events.has(event)),
+    ];
   }
 }
 
@@ -74,7 +83,7 @@ export function tableOf({ names, pairs, forks }) {
 
 /** @param {Tally} tally @param {number} tookS */
 export function lastLine(tally, tookS) {
-  const { simulatedMs, releases, faults, seeds, pairs, names, forks } = tally;
+  const { simulatedMs, releases, faults, seeds, pairs, names, forks, events } = tally;
   const hours = simulatedMs / 3_600_000;
   const counts = [...pairs.values()];
   const all = names.faults.length * names.states.length;
@@ -84,6 +93,7 @@ export function lastLine(tally, tookS) {
     `${hours.toFixed(1)} hours of ${seeds} seed${seeds === 1 ? '' : 's'} in ${tookS.toFixed(0)} s`,
     `${releases} releases`,
     `${faults} faults in ${counts.length} of ${all} pairs of fault and state, the rarest ${Math.min(...counts, Number.MAX_SAFE_INTEGER) % Number.MAX_SAFE_INTEGER} times`,
+    ...names.events.map((event) => `${event} ${events.get(event) ?? 0}`),
     `numbers given twice: ${twice}`,
   ].join('; ');
 }

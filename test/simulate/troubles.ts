@@ -25,10 +25,12 @@ export class Troubles {
   hitAtMs = Number.NEGATIVE_INFINITY;
   readonly #random: Random;
   readonly #crash: () => void;
+  readonly #onDoubt: () => void;
 
-  constructor(random: Random, crash: () => void) {
+  constructor(random: Random, crash: () => void, onDoubt: () => void) {
     this.#random = random;
     this.#crash = crash;
+    this.#onDoubt = onDoubt;
   }
 
   heal(): void {
@@ -58,6 +60,7 @@ export class Troubles {
   doubt(path: string): void {
     if (this.doubtfulIn === 0 || --this.doubtfulIn > 0) return;
     this.hitAtMs = air.nowMs;
+    this.#onDoubt();
     throw fault('EIO', `${path}, which is done`);
   }
 }

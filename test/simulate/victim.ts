@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FAULTS, type Fault, type Pair, planOf } from './plan.ts';
 import { MACHINE_STATES } from './witness.ts';
-import { FORKS, World } from './world.ts';
+import { EVENTS, FORKS, World } from './world.ts';
 
 interface Order {
   readonly seeds: readonly number[];
@@ -41,7 +41,8 @@ for (const seed of order.seeds) {
       ...outcome,
       pairs: [...outcome.pairs],
       forks: [...outcome.forks],
-      names: { faults: FAULTS, states: MACHINE_STATES, forks: FORKS },
+      events: [...outcome.events],
+      names: { faults: FAULTS, states: MACHINE_STATES, forks: FORKS, events: EVENTS },
       actionCount: whole.actions.length,
       lines: outcome.violation === undefined ? [] : outcome.lines.slice(-400),
     });

@@ -34,6 +34,20 @@ const SMALL_TRANSFER_BYTES = 5000;
 export const FORKS = ['twin', 'restored'] as const;
 type Fork = (typeof FORKS)[number];
 
+/** What is to come in a long run, beside faults: what follows from them. */
+export const EVENTS = [
+  'publisher started',
+  'root followed',
+  'head signed anew',
+  'number known to the signer',
+  'frame forged',
+  'publisher played',
+  'lie found out',
+  'call failed and done',
+  'floor without its release',
+] as const;
+export type HouseEvent = (typeof EVENTS)[number];
+
 export interface Outcome {
   readonly simulatedMs: number;
   readonly releases: number;
@@ -42,6 +56,7 @@ export interface Outcome {
   readonly pairs: ReadonlyMap<string, number>;
   /** How often one number was given twice, by why. */
   readonly forks: ReadonlyMap<Fork, number>;
+  readonly events: ReadonlyMap<HouseEvent, number>;
   /** SHA-256 of the trace, hex. */
   readonly trace: string;
   readonly steps: number;
@@ -57,11 +72,12 @@ export class World {
   readonly publishers: readonly PublisherNode[];
   readonly subscribers: readonly SubscriberNode[];
   readonly links = new Set<Link>();
-  readonly recordings = new Recordings();
+  readonly recordings = new Recordings((event) => this.count(event));
   /** What each subscriber said last at the beginning of a connection. */
   readonly hellos = new Map<string, Uint8Array>();
   readonly #pairs = new Map<string, number>();
   readonly #forks = new Map<Fork, number>();
+  readonly #events = new Map<HouseEvent, number>();
   readonly #hash = createHash('sha256');
   readonly #lines: string[] = [];
   #faults = 0;
@@ -82,6 +98,7 @@ export class World {
       ledger: this.ledger,
       logger: (process: Process) => this.#logger(process),
       note: (text: string) => this.note(text),
+      count: (event: HouseEvent) => this.count(event),
     };
     this.publishers = ['mgmt', 'twin'].map((name, i) => {
       const place = {
@@ -144,6 +161,7 @@ export class World {
       faults: this.#faults,
       pairs: this.#pairs,
       forks: this.#forks,
+      events: this.#events,
       trace: this.#hash.digest('hex'),
       steps: air.steps,
       violation: this.#violation,
@@ -332,6 +350,7 @@ export class World {
   rotate(random: Random): string {
     const text = this.keys.rotate(random);
     this.publisher.takeRoot();
+    this.count('root followed');
     return text;
   }
 
@@ -377,6 +396,10 @@ export class World {
     if (this.#isLoud) process.stderr.write(`${line}\n`);
     this.#lines.push(line);
     if (this.#lines.length > 2 * TRACE_LINES) this.#lines.splice(0, TRACE_LINES);
+  }
+
+  count(event: HouseEvent): void {
+    this.#events.set(event, (this.#events.get(event) ?? 0) + 1);
   }
 
   /** Two releases have one number. A publisher that knows of the first gives none. */
