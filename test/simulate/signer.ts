@@ -13,7 +13,7 @@ import {
   sharedText,
 } from '@rulecast/program/identity';
 import { idOf } from '@rulecast/program/next-root';
-import { decodeManifest, hexOf, manifestHash, publicBytes, signBytes } from '@rulecast/protocol';
+import { decodeManifest, hexOf, manifestHash, publicBytes } from '@rulecast/protocol';
 import { SignerDesk, UnsignableError } from '../../packages/publisher/src/signer/desk.ts';
 import { readRecord, recordDirectory, writeRecord } from '../../packages/publisher/src/signer/record.ts';
 import { type SignAnswer, type Signer, SignerError } from '../../packages/publisher/src/signer/signer.ts';
@@ -91,13 +91,12 @@ export class SignerPlace {
 
   /** The desk, and by whose keys. */
   #deskOf(): { readonly desk: SignerDesk; readonly by: string } {
-    const { lineage, root, releaseKeys } = openIdentity(this.#identityFile);
+    const identity = openIdentity(this.#identityFile);
     const directory = recordDirectory(this.#identityFile);
-    const by = releaseKeys.map((key) => idOf(publicBytes(key))).join(' ');
-    const sign = (bytes: Uint8Array): Uint8Array => signBytes(bytes, ...releaseKeys);
-    const desk = new SignerDesk({ lineage, root, sign }, readRecord(directory, lineage), (record) => {
+    const by = identity.releaseKeys.map((key) => idOf(publicBytes(key))).join(' ');
+    const desk = new SignerDesk(identity, readRecord(directory, identity), (record) => {
       const before = this.isLying ? (this.#flushed ?? { text: this.record }) : undefined;
-      writeRecord(directory, lineage, record);
+      writeRecord(directory, identity.lineage, record);
       this.#flushed = before;
     });
     return { desk, by };
