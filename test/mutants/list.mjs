@@ -317,6 +317,20 @@ export const MUTANTS = [
     replace: '    overlappingSync: false,\n    noSync: true,\n',
     suites: ['packages/publisher/test/databases-sync.test.ts'],
   },
+  {
+    name: 'what was signed by keys that are gone binds the publisher',
+    path: 'packages/publisher/src/signer/signer.ts',
+    find: '    keys === undefined || allowed',
+    replace: '    keys === undefined || keys.length > 0 || allowed',
+    suites: ['packages/publisher/test/rotated.test.ts'],
+  },
+  {
+    name: 'what was the newest once is so for ever',
+    path: 'packages/subscriber/src/peer/freshness-watch.ts',
+    find: '    const isOver = this.#options.clock.monotonicMs() >= this.#limitMs;\n',
+    replace: '    const isOver = this.#options.clock.monotonicMs() < 0;\n',
+    suites: FRESHNESS,
+  },
 ];
 
 /**

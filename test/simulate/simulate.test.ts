@@ -10,14 +10,27 @@ import { bundle } from './bundle.mjs';
 import { FAULTS } from './plan.ts';
 
 /** The faults that there were when some houses were found: by others their plans would be others. */
-const LATER: readonly string[] = ['subscriber-releases-lost'];
+const LATER: readonly string[] = [
+  'replay',
+  'strange-fresh',
+  'forged-stream',
+  'freeze',
+  'subscriber-disk-doubtful',
+  'subscriber-fsync-lies',
+  'subscriber-releases-lost',
+  'publisher-commit-doubtful',
+  'publisher-fsync-lies',
+  'publisher-rotated',
+];
 const OLD = FAULTS.filter((fault) => !LATER.includes(fault)).join(',');
 const LOST_ON_BOTH_SIDES = ['--faults', 'subscriber-releases-lost,publisher-restored'];
+const RESTORED_AND_ROTATED = ['--faults', 'publisher-restored,publisher-rotated'];
 /** Houses in which something was wrong once, what, and of what faults. */
 const FOUND = [
   [4, 'a proof that could not be written was forgotten, and numbers were given again', ['--faults', OLD]],
   [5, 'a wrong bit in a small key of the store made epochs that no manifest holds', ['--faults', OLD]],
   [1, 'who had lost its releases, and not its floor, could prove nothing', LOST_ON_BOTH_SIDES],
+  [1, 'a publisher that was behind never started again once its keys were rotated', RESTORED_AND_ROTATED],
 ] as const;
 const MAIN = fileURLToPath(new URL('main.mjs', import.meta.url));
 let file = '';

@@ -196,7 +196,7 @@ export class World {
       agreed = disagreement === '' ? agreed + 1 : 0;
       if (agreed >= 3) return;
       // What a person does then; a subscriber that takes only little waits for a release that is small.
-      if (/behind|no head|over the limit/.test(disagreement))
+      if (/behind|no head|may not release|over the limit/.test(disagreement))
         air.asWorld(() => this.#push(this.random, 'light', false));
     }
     if (this.#violation === undefined) this.#fail(new Violation('no-agreement', disagreement));
@@ -263,6 +263,7 @@ export class World {
     const head = publisher?.head;
     if (publisher === undefined || head === undefined) return 'the publisher has no head';
     if (publisher.behind !== undefined) return 'the publisher is behind';
+    if (publisher.isDisowned) return 'the head of the publisher is of keys that may not release';
     const hash = Buffer.from(head.hash).toString('hex');
     const records = publisher.subscribers.records(head, publisher.store, publisher.nowMs());
     for (const { name, subscriber } of this.subscribers) {
@@ -367,8 +368,10 @@ export class World {
     const made = await link(node.endpoint, processes, bufferBytes, this.random, this.recordings, {
       onState: (of, state) => this.#onState(of, state),
       onFault: (violation) => {
-        // Not all streams of a store with a wrong bit are what was signed, and those are refused.
-        if (!(violation.code === 'wrong-stream' && node.isDamaged)) this.#fail(violation);
+        // Of a store with a wrong bit not all streams are what was signed; and what keys signed that a root has
+        // taken away is offered until its publisher, which says so, can sign it anew.
+        const isKnown = node.isDamaged || node.publisher?.isDisowned === true;
+        if (!(violation.code === 'wrong-stream' && isKnown)) this.#fail(violation);
       },
       onEnd: (of) => {
         this.links.delete(of);
