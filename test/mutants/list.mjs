@@ -243,8 +243,8 @@ export const MUTANTS = [
   {
     name: 'a publisher that was proved to be behind goes on counting',
     path: 'packages/publisher/src/release/numbers.ts',
-    find: '  return proved === undefined || proved.epoch < epoch ? undefined : proved;\n',
-    replace: '  return proved === undefined || proved.epoch <= epoch ? undefined : proved;\n',
+    find: 'if (proved === undefined || proved.epoch < epoch) return undefined;',
+    replace: 'if (proved === undefined || proved.epoch <= epoch) return undefined;',
     suites: ['packages/publisher/test/publisher.test.ts', ...SESSION],
   },
   {

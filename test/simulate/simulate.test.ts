@@ -120,7 +120,12 @@ describe('the simulator', () => {
   it('says which seed fails, and how few actions it takes', async () => {
     const wrong = wrongFile();
     await bundle(wrong, (path, text) =>
-      path.endsWith('/manifest.ts') ? text.replace('a.version - b.version', 'b.version - a.version') : text,
+      path.endsWith('/release/publisher.ts')
+        ? text.replace(
+            'await this.history.ruleSetOf(version)',
+            "await Promise.reject(new TypeError('wrong'))",
+          )
+        : text,
     );
     const { code, text } = simulateIn(wrong, '--seed', '1', '--hours', '0.1', '--faults', 'none');
     expect(code).toBe(1);
