@@ -203,8 +203,12 @@ export const NAME_PATIENCE_MS = 2_000;
  * tells, is noticed in 15 s.
  */
 export const HEARTBEAT_MS = 5_000;
-/** A statement of what is newest so often at most, to one subscriber: one for each PING. */
+/** A nonce so often, whatever WELCOME says, and a statement of what is newest for each. */
 export const FRESH_EVERY_MS = 5_000;
+/** So many answers to a nonce that nobody signed are looked at, for each costs a signature. */
+export const FRESH_TRIES_MAX = 4;
+/** So long at most is obeyed who asks to be left alone and has answered no nonce: anybody could. */
+export const UNPROVED_RETRY_MAX_MS = 60_000;
 /** Nonces of a connection that may still be answered: a PING may wait behind a slow transfer. */
 export const NONCES_MAX = 4;
 /**

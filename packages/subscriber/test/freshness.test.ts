@@ -44,10 +44,10 @@ function numbered(publisher: ScriptedPublisher, epoch: number, version: number):
   return publisher.release(sampleRuleSet(version), { epoch, version });
 }
 
-async function greeted(publisher: ScriptedPublisher): Promise<Peer> {
+async function greeted(publisher: ScriptedPublisher, heartbeatMs = BEAT_MS): Promise<Peer> {
   const peer = await publisher.peer();
   await peer.receive('hello');
-  await peer.welcome(publisher.trust.lineage, BEAT_MS);
+  await peer.welcome(publisher.trust.lineage, heartbeatMs);
   peer.isFirst = false; // what is said here is said by the test
   return peer;
 }
@@ -205,6 +205,108 @@ describe('a subscriber that remembers nothing', () => {
     await answer(nonces[4]);
     await settled(peer);
     expect(subscriber.status().freshAgeMs).toBe(0);
+  });
+});
+
+describe('who stands where the publisher should be', () => {
+  // By `heartbeatMs` a nonce lived for 240 s, in which a release was kept back that was the newest no more.
+  it.each([60_000, 15_000, 2000])(
+    'lengthens the life of no nonce by a heartbeat of %i ms',
+    async (heartbeatMs) => {
+      const publisher = new ScriptedPublisher();
+      await startedSubscriber(publisher);
+      const peer = await greeted(publisher, heartbeatMs);
+      const [one] = sampleReleases(publisher);
+      const { nonce: first } = peer;
+      const nonces: (Uint8Array | undefined)[] = [first];
+      for (let passed = 0; passed < 4 * BEAT_MS; passed += BEAT_MS) {
+        await vi.advanceTimersByTimeAsync(BEAT_MS);
+        for (let before = peer.nonce; before === peer.nonce; ) await peer.receive('ping');
+        nonces.push(peer.nonce);
+        await settled(peer); // nothing more was asked meanwhile
+        expect(peer.nonce).toBe(nonces.at(-1));
+      }
+      expect(new Set(nonces.map((nonce) => hexOf(nonce ?? new Uint8Array()))).size).toBe(5);
+      peer.nonce = first;
+      await peer.fresh(numberOf(one));
+      expect(await refused(peer, one)).toMatchObject({ code: 'not-fresh' });
+      peer.nonce = nonces[1];
+      await peer.fresh(numberOf(one));
+      await peer.bring(one);
+    },
+  );
+
+  it('has nothing believed that answers what was asked longer ago than the limit', async () => {
+    const publisher = new ScriptedPublisher();
+    await startedSubscriber(publisher, { staleAfterMs: 4000 });
+    const peer = await greeted(publisher);
+    const [one] = sampleReleases(publisher);
+    const { nonce } = peer;
+    await vi.advanceTimersByTimeAsync(4001);
+    await peer.fresh(numberOf(one));
+    expect(await refused(peer, one)).toMatchObject({ code: 'not-fresh' });
+    await vi.advanceTimersByTimeAsync(999);
+    await peer.receive('ping');
+    expect(peer.nonce).not.toEqual(nonce);
+    await peer.fresh(numberOf(one));
+    await peer.bring(one);
+  });
+
+  it('brings nothing to who has no floor once what was said is older than the limit', async () => {
+    const publisher = new ScriptedPublisher();
+    await startedSubscriber(publisher);
+    const peer = await greeted(publisher);
+    const [one] = sampleReleases(publisher);
+    await peer.fresh(numberOf(one));
+    for (let passed = 0; passed <= STALE_AFTER_MS; passed += BEAT_MS) await beat(peer);
+    expect(await refused(peer, one)).toMatchObject({ code: 'not-fresh', retry: 'later' });
+    await peer.fresh(numberOf(one));
+    await peer.bring(one);
+  });
+
+  it('uses up no nonce by what nobody signed, of which four are looked at', async () => {
+    const publisher = new ScriptedPublisher();
+    const subscriber = await startedSubscriber(publisher);
+    const peer = await greeted(publisher);
+    const [one, two] = sampleReleases(publisher);
+    const said = async (nonce: Uint8Array | undefined, key = freshKey()): Promise<void> => {
+      peer.nonce = nonce;
+      await peer.fresh(numberOf(one), key);
+    };
+    const { nonce } = peer;
+    for (let i = 0; i < 3; i++) await said(nonce);
+    await said(nonce, publisher.privateKey);
+    await peer.bring(one);
+    const { nonce: next } = await beat(peer);
+    for (let i = 0; i < 4; i++) await said(next);
+    await said(next, publisher.privateKey);
+    await settled(peer);
+    expect(subscriber.status().freshAgeMs).toBe(BEAT_MS);
+    await beat(peer);
+    await peer.fresh(numberOf(two)); // the next one is not touched by that
+    await peer.bring(two);
+    expect(subscriber.status().freshAgeMs).toBe(0);
+  });
+
+  it.each([
+    ['nothing', false, 60_000],
+    ['that it is the publisher', true, 300_000],
+  ])('and has proved %s is left alone for so long at most', async (_, hasProved, ms) => {
+    const publisher = new ScriptedPublisher();
+    await startedSubscriber(publisher, { random: () => 0 });
+    const peer = await greeted(publisher);
+    if (hasProved) await peer.fresh();
+    await settled(peer);
+    await peer.send({ kind: 'bye', code: 'too-many-connections', text: '', retryAfterMs: 300_000 });
+    await peer.ended();
+    let isBack = false;
+    void publisher.peer().then(() => {
+      isBack = true;
+    });
+    await vi.advanceTimersByTimeAsync(ms - 1);
+    expect(isBack).toBe(false);
+    await vi.advanceTimersByTimeAsync(1);
+    await vi.waitFor(() => expect(isBack).toBe(true));
   });
 });
 

@@ -49,6 +49,7 @@ const SELF: Self = {
   lineage: LINEAGE,
   limits: { entries: 1000, bytes: 100_000, parts: 10 },
   capabilities: ['names'],
+  staleAfterMs: 120_000,
 };
 const WELCOME: MessageOf<'welcome'> = {
   kind: 'welcome',

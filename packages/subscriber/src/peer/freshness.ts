@@ -8,8 +8,11 @@ import {
   compareRelease,
   ErrorCode,
   FORK_HASH_CHARS,
+  FRESH_EVERY_MS,
+  FRESH_TRIES_MAX,
   hexOf,
   type MessageOf,
+  NEVER,
   NONCES_MAX,
   ProtocolError,
   readStatement,
@@ -38,6 +41,8 @@ export interface Ask {
   readonly least: Named | undefined;
   /** What was in force then, by its hash. */
   readonly had: Uint8Array | undefined;
+  /** Answers that nobody signed. */
+  readonly triedCount: number;
 }
 
 /** What was the newest release of the publisher at some moment since `asOfMs`; version 0: there was none. */
@@ -50,12 +55,14 @@ export interface Newest extends Named {
 export interface Known {
   /** The oldest first. */
   readonly asks: readonly Ask[];
+  /** When another nonce is due. */
+  readonly askAtMs: number;
   readonly newest: Newest | undefined;
   /** Why the last answer is no good, as it was told. */
   readonly doubt: string | undefined;
 }
 
-export const NOTHING_KNOWN: Known = { asks: [], newest: undefined, doubt: undefined };
+export const NOTHING_KNOWN: Known = { asks: [], askAtMs: NEVER, newest: undefined, doubt: undefined };
 
 /** What FRESH is: an answer that may be believed, one that may not, or none to what was asked. */
 export type FreshEvent = { readonly kind: 'fresh'; readonly ask: Ask | undefined } & (
@@ -72,6 +79,8 @@ export interface Believed {
   isFreshness(signed: MessageOf<'fresh'>): boolean;
   /** The newest that ever was in force, if who released it still may. */
   readonly floor: Named | undefined;
+  /** A nonce from before that is not answered any more. */
+  readonly sinceMs: number;
 }
 
 /** A nonce is sent, and that is in force; the oldest that has no answer makes room. */
@@ -82,24 +91,35 @@ export function ask(
   floor: Named | undefined,
   nowMs: number,
 ): Known {
-  const asked: Ask = { nonce, atMs: nowMs, least: newerOf(held, floor), had: held?.hash };
-  return { ...known, asks: [...known.asks, asked].slice(-NONCES_MAX) };
+  const least = newerOf(held, floor);
+  const asked: Ask = { nonce, atMs: nowMs, least, had: held?.hash, triedCount: 0 };
+  const asks = [...known.asks, asked].slice(-NONCES_MAX);
+  return { ...known, asks, askAtMs: nowMs + FRESH_EVERY_MS };
 }
 
-/** Each nonce is answered once, and those before it not any more. */
+/**
+ * Each nonce is answered once, and those before it not any more. What nobody signed is no answer: whoever is
+ * on the way could use a nonce up before the publisher answers.
+ */
 export function learn(known: Known, event: FreshEvent): Known {
-  const at = event.ask === undefined ? -1 : known.asks.indexOf(event.ask);
-  if (at < 0) return known;
-  const asks = known.asks.slice(at + 1);
-  const { newest = known.newest, fault } = event;
-  return { asks, newest, doubt: fault?.text };
+  const { ask: asked, newest = known.newest, fault } = event;
+  const at = asked === undefined ? -1 : known.asks.indexOf(asked);
+  if (asked === undefined || at < 0) return known;
+  if (fault?.code !== ErrorCode.badSignature)
+    return { ...known, asks: known.asks.slice(at + 1), newest, doubt: fault?.text };
+  const tried = { ...asked, triedCount: asked.triedCount + 1 };
+  const left = known.asks.map((one) => (one === asked ? tried : one));
+  return { ...known, asks: left.filter(({ triedCount }) => triedCount < FRESH_TRIES_MAX), doubt: fault.text };
 }
 
-/** Reads FRESH. A nonce that nobody asked with costs no signature: it may be of another connection. */
+/**
+ * Reads FRESH. A nonce that nobody asked with, or too long ago, costs no signature: it may be of another
+ * connection.
+ */
 export function judgeFresh(fresh: MessageOf<'fresh'>, { asks }: Known, believed: Believed): FreshEvent {
   const statement = readStatement(fresh.content);
   const ask = statement && asks.find(({ nonce }) => Buffer.compare(nonce, statement.nonce) === 0);
-  if (statement === undefined || ask === undefined)
+  if (statement === undefined || ask === undefined || ask.atMs < believed.sinceMs)
     return { kind: 'fresh', ask: undefined, fault: undefined };
   const fault = faultOf(fresh, statement, ask, believed);
   if (fault !== undefined) return { kind: 'fresh', ask, fault };
@@ -132,11 +152,11 @@ function faultOf(
 }
 
 /**
- * Throws ProtocolError for a release that is not the newest known, nor above it; where nothing is known,
- * whoever has no floor takes nothing: anybody could have kept it from a year ago.
+ * Throws ProtocolError for a release that is not the newest known, nor above it; where nothing is known, or
+ * nothing since a time, whoever has no floor takes nothing: anybody could have kept it from a year ago.
  */
-export function checkNewest(offer: Named, { newest }: Known, hasFloor: boolean): void {
-  if (newest === undefined) {
+export function checkNewest(offer: Named, { newest }: Known, hasFloor: boolean, sinceMs: number): void {
+  if (newest === undefined || (!hasFloor && newest.asOfMs < sinceMs)) {
     if (hasFloor) return;
     const text =
       'nothing was in force here that it could be compared with, and nobody says yet what is newest';

@@ -45,7 +45,8 @@ export function judgeOffer(
     const offer = judge.verifyOffer(manifest, signatures);
     const { epoch, version } = offer.manifest;
     isOfConnection = true;
-    checkNewest({ hash, epoch, version }, state.known, judge.floor() !== undefined);
+    const sinceMs = nowMs - state.self.staleAfterMs;
+    checkNewest({ hash, epoch, version }, state.known, judge.floor() !== undefined, sinceMs);
     const leftMs = pauseLeftMs(memory.patience, nowMs);
     if (leftMs === 0) return { kind: 'offer', offer };
     const text = `streams of this channel did not verify: nothing is wanted for ${leftMs} ms`;

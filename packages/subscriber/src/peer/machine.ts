@@ -21,6 +21,7 @@ import {
   pulseDeadline,
   pulseFrom,
   stepSubscriber,
+  UNPROVED_RETRY_MAX_MS,
 } from '@rulecast/protocol';
 import { ask, type FreshEvent, learn, NOTHING_KNOWN } from './freshness.ts';
 import { answered, query } from './questions.ts';
@@ -107,7 +108,7 @@ export function deadline(state: State): number {
     case 'greeting':
       return state.untilMs;
     default:
-      return Math.min(pulseDeadline(state.pulse), patienceEnd(state));
+      return Math.min(pulseDeadline(state.pulse), state.known.askAtMs, patienceEnd(state));
   }
 }
 
@@ -164,13 +165,24 @@ function alive(state: OpenState, nowMs: number): OpenState {
   return state.kind === 'greeting' ? state : { ...state, pulse: heard(state.pulse, nowMs) };
 }
 
-/** One thing at a time: a PING that is due has a turn of its own, before the session may end. */
+/**
+ * One thing at a time: a PING that is due has a turn of its own, before the session may end. How often another
+ * nonce goes with one is not for the publisher to say; where one does, the next heartbeat is counted from it.
+ */
 function tick(state: OpenState, nonce: Uint8Array | undefined, nowMs: number): Step {
+  if (state.kind !== 'greeting' && nonce !== undefined && nowMs >= state.known.askAtMs) {
+    const pulse = { ...state.pulse, beatAtMs: nowMs + state.pulse.everyMs };
+    return { state: asking({ ...state, pulse }, nonce, nowMs), effects: [pingOf(state, nonce, nowMs)] };
+  }
   if (state.kind !== 'greeting' && nowMs >= state.pulse.beatAtMs) {
-    const ping = send({ kind: 'ping', ...inForce(state, nowMs), nonce }, 0, true);
-    return { state: asking({ ...state, pulse: beaten(state.pulse, nowMs) }, nonce, nowMs), effects: [ping] };
+    const pulse = beaten(state.pulse, nowMs);
+    return { state: { ...state, pulse }, effects: [pingOf(state, undefined, nowMs)] };
   }
   return nowMs < deadline(state) ? { state, effects: [] } : act(state, { kind: 'timeout' }, nowMs);
+}
+
+function pingOf(state: Open, nonce: Uint8Array | undefined, nowMs: number): Effect {
+  return send({ kind: 'ping', ...inForce(state, nowMs), nonce }, 0, true);
 }
 
 /** The table says what ends the session; everything else has one place by state and event. */
@@ -276,7 +288,11 @@ function close(state: OpenState, event: TableEvent): Step {
   if (event.kind === 'bye') {
     const { code, text, retryAfterMs } = event;
     const reason = { code, text: `the publisher ended the session: ${text}` };
-    return { state: closed(state, retryAfterMs), effects: [complain(reason), { kind: 'close' }] };
+    const most = state.known.newest === undefined ? UNPROVED_RETRY_MAX_MS : Number.POSITIVE_INFINITY;
+    return {
+      state: closed(state, retryAfterMs && Math.min(retryAfterMs, most)),
+      effects: [complain(reason), { kind: 'close' }],
+    };
   }
   const fault = event.kind === 'disconnected' ? event.fault : undefined;
   const told = fault === undefined ? [] : [complain(fault)];

@@ -41,6 +41,7 @@ export function eventOf(
         root: keyring.known.hash,
         isFreshness: (signed) => keyring.isFreshness(signed),
         floor: activator.floor,
+        sinceMs: nowMs - state.self.staleAfterMs,
       });
     case 'query':
       return { kind: 'query', packet: message.packet, transaction };

@@ -32,6 +32,8 @@ export interface Self {
   readonly lineage: Uint8Array;
   readonly limits: MessageOf<'hello'>['limits'];
   readonly capabilities: readonly string[];
+  /** What was said to be the newest counts for so long after its nonce was made. */
+  readonly staleAfterMs: number;
 }
 
 /** The release in force, as far as a publisher is told of it. */

@@ -317,6 +317,7 @@ class RunningSubscriber implements Subscriber {
           bytes,
           parts: PARTS_MAX,
         },
+        staleAfterMs: this.#options.staleAfterMs ?? STALE_AFTER_MS,
       },
       activator: this.#activator,
       keyring: this.#keyring,
