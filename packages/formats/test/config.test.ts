@@ -252,6 +252,26 @@ describe('what it means', () => {
     expect(listOf('{ file: a.txt, resolve: firewall, private: true }').resolve).toBe('firewall-private');
     expect(listOf('{ file: a.txt, resolve: firewall, private: false }').resolve).toBe('firewall');
   });
+
+  it.each([
+    ['resolve: firewall', ['a.example', '.b.example', '*.c.example']],
+    ['publish: false', ['a.example', '.b.example', '*.c.example']],
+    ['suffixes: as-names', ['a.example', '.b.example', '*.c.example']],
+    ['resolve: firewall, subdomains: true', ['.a.example', '.b.example', '*.c.example']],
+  ])('names may be below others with %s', (keys, names) => {
+    const list = listOf(`{ names: [A.example., .b.example, "*.c.example"], ${keys} }`);
+    expect(list.source).toEqual({ kind: 'names', names });
+  });
+
+  it('how names of a file are read is said for each list, and nothing else opens', () => {
+    const read = (keys: string) => listOf(`{ file: a.txt, resolve: firewall${keys} }`).reading;
+    expect(read('')).toMatchObject({ subdomains: false, allowPublicSuffixes: false });
+    expect(read(', subdomains: true')).toMatchObject({ subdomains: true, allowPublicSuffixes: false });
+    expect(read(', allow-public-suffixes: true')).toMatchObject({
+      subdomains: false,
+      allowPublicSuffixes: true,
+    });
+  });
 });
 
 /** That a configuration has a fault at a place, whose reason holds these words. */

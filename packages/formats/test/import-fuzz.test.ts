@@ -36,6 +36,8 @@ const PIECES: readonly (readonly [ListFormatName, Buffer])[] = (
     ['hosts', 'feeds/adaway.hosts'],
     ['adblock', 'feeds/scam-adblock.txt'],
     ['dnsmasq', 'feeds/ransomware.dnsmasq.conf'],
+    ['unbound', 'feeds/scam.unbound.conf'],
+    ['clash', 'feeds/scam-clash.yaml'],
     ['rpz', 'feeds/scam.rpz'],
     ['ipset', 'feeds/vpn.ipset-save'],
     ['nft', 'feeds/tor.nft'],
