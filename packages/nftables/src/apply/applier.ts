@@ -207,7 +207,7 @@ class Applier {
     const [sources, kernel] = [this.#sources, this.#kernel];
     if (sources === undefined || kernel === undefined) return;
     const isNews = await sources.look(kernel.netlink, () => turn());
-    kernel.tables.openings.pair(sources.pairs);
+    if (sources.pairs !== undefined) kernel.tables.openings.pair(sources.pairs);
     if (isNews) void this.#send({ unpaired: sources.unknown });
   }
 

@@ -23,7 +23,7 @@ const QUBES_SET = 'allowed';
 export class Sources {
   readonly #configured: readonly Source[];
   #known: ReadonlySet<Family> = new Set();
-  #pairs: ReadonlyMap<string, Source> = new Map();
+  #pairs: ReadonlyMap<string, Source> | undefined;
   #others: ReadonlyMap<string, string> = new Map();
   #isLooking = false;
   #isOvertaken = false;
@@ -38,8 +38,8 @@ export class Sources {
     return FAMILIES.filter((family) => !this.#known.has(family));
   }
 
-  /** By address; one that comes by two interfaces is of neither. */
-  get pairs(): ReadonlyMap<string, Source> {
+  /** By address; one that comes by two interfaces is of neither. Undefined: nobody could look yet. */
+  get pairs(): ReadonlyMap<string, Source> | undefined {
     return this.#pairs;
   }
 

@@ -138,6 +138,7 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
     array: true,
     requiresArg: true,
     default: [] as string[],
+    defaultDescription: 'none',
     describe:
       'With --openings: addresses that come by an interface, eth1=10.0.0.5,fd00::5, beside what the set allowed of the table qubes says, as it does on Qubes; names open nothing to any other',
   })
