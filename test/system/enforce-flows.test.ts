@@ -180,6 +180,20 @@ describe.skipIf(enforcementGap() !== undefined)('a flow', () => {
     expect(await judged()).toEqual([3, 0]);
   });
 
+  it('that a version before accepted, and marked in its connection mark, is judged', async () => {
+    await start();
+    const tag = `release_${'ab'.repeat(32)}_${'cd'.repeat(8)}_200`;
+    router().nft(
+      `table inet rulecast_a { chain ${tag} { }; chain forward { type filter hook forward priority -10; ct mark set 0xc8000000 accept; }; }`,
+    );
+    expect(await passes(REMOTE)).toBe(true);
+    await enforce('drop');
+    expect([await passes(REMOTE), markOf(REMOTE)]).toEqual([false, 0xc8000000]);
+    await enforce('accept');
+    for (const times of [1, 2]) expect([times, await passes(REMOTE)]).toEqual([times, true]);
+    expect(await judged()).toEqual([2]); // it began beside no rule for labels
+  });
+
   it('that was accepted while another subscriber took over dies with the release that forbids it', async () => {
     await start();
     await enforce('accept');
