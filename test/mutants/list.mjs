@@ -285,8 +285,8 @@ export const MUTANTS = [
   {
     name: 'a nonce may be answered again and again',
     path: 'packages/subscriber/src/peer/freshness.ts',
-    find: '  const asks = known.asks.slice(at + 1);\n',
-    replace: '  const asks = known.asks.slice(at);\n',
+    find: 'asks: known.asks.slice(at + 1), newest,',
+    replace: 'asks: known.asks.slice(at), newest,',
     suites: FRESHNESS,
   },
   {
