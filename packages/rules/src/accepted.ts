@@ -84,6 +84,8 @@ interface Layer {
 }
 
 const HALF = 0.5;
+/** Of a piece: some milliseconds. Our choice. */
+const PIECE_STEPS = 65_536;
 
 /**
  * Whether half of a family, or of the Internet in it, is accepted that was not, or is accepted now and was
@@ -103,11 +105,15 @@ export function* opensHalf(
   const was = yield* laid(earlier, view.family, budget);
   const is = was && (yield* laid(later, view.family, budget));
   if (was === undefined || is === undefined) return true;
-  const isNew = combined(was, is, (one, other) => (other === ACCEPT && one !== ACCEPT ? ACCEPT : UNDECIDED));
-  if (isAll && isNew.states.includes(ACCEPT)) return true;
-  return [undefined, specialSteps(view.family)].some(
-    (special) => share(isNew, special) >= HALF || (share(is, special) >= HALF && share(was, special) < HALF),
+  const isNew = yield* combined(was, is, (one, other) =>
+    other === ACCEPT && one !== ACCEPT ? ACCEPT : UNDECIDED,
   );
+  if (isAll && isNew.states.includes(ACCEPT)) return true;
+  for (const special of [undefined, specialSteps(view.family)]) {
+    if ((yield* share(isNew, special)) >= HALF) return true;
+    if ((yield* share(is, special)) >= HALF && (yield* share(was, special)) < HALF) return true;
+  }
+  return false;
 }
 
 /** What a judge decides of each address. */
@@ -210,16 +216,14 @@ function* overlaid(layers: readonly Layer[], below: Steps): Pieces<Steps> {
     let [steps, size] = [stepsOf(canonicalPrefixes(column), StepState[action]), 1];
     for (let top = trees.at(-1); top?.size === size; top = trees.at(-1)) {
       trees.pop();
-      steps = combined(top.steps, steps, firstSaid);
+      steps = yield* combined(top.steps, steps, firstSaid);
       size *= 2;
-      yield;
     }
     trees.push({ steps, size });
   }
   let result = below;
   for (const { steps } of trees.reverse()) {
-    result = combined(steps, result, firstSaid);
-    yield;
+    result = yield* combined(steps, result, firstSaid);
   }
   return result;
 }
@@ -259,11 +263,12 @@ function addBlock(words: Uint32Array, length: number): boolean {
 }
 
 /** What both say together of each address. */
-function combined(a: Steps, b: Steps, of: (one: number, other: number) => number): Steps {
+function* combined(a: Steps, b: Steps, of: (one: number, other: number) => number): Pieces<Steps> {
   const stride = strideOf(a.family);
   const out = new PrefixBuilder(a.family, a.states.length + b.states.length);
-  let [i, j, one, other, last] = [0, 0, 0, 0, -1];
+  let [i, j, one, other, last, looked] = [0, 0, 0, 0, -1, 0];
   while (i < a.states.length || j < b.states.length) {
+    if (++looked % PIECE_STEPS === 0) yield;
     const order =
       i >= a.states.length ? 1 : j >= b.states.length ? -1 : compareWordsAt(a.words, i, b.words, j, stride);
     const [words, at] = order <= 0 ? [a.words, i] : [b.words, j];
@@ -282,9 +287,9 @@ function toSteps(builder: PrefixBuilder): Steps {
 }
 
 /** What share of the addresses is accepted, of those but `special` where that is given. */
-function share(steps: Steps, special: Steps | undefined): number {
+function* share(steps: Steps, special: Steps | undefined): Pieces<number> {
   if (special === undefined) return sizeOf(steps);
-  const inside = combined(special, steps, (one, other) => (one === UNDECIDED ? other : UNDECIDED));
+  const inside = yield* combined(special, steps, (one, other) => (one === UNDECIDED ? other : UNDECIDED));
   return sizeOf(inside) / (1 - sizeOf(special));
 }
 
