@@ -1,6 +1,6 @@
-/** Directories of a program: where they are when nobody says, and how they are made. */
+/** Directories of a program: where they are when nobody says, how they are made, and files of ours in them. */
 
-import { mkdirSync, statSync } from 'node:fs';
+import { closeSync, constants, mkdirSync, openSync, readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -41,6 +41,16 @@ export function defaultEndpoints(environment: Environment): RuntimeEndpoints {
   const base = environment['XDG_RUNTIME_DIR'] ?? '';
   const directory = isAbsolute(base) ? `${base}/rulecast` : '/run/rulecast';
   return { control: `unix:${directory}/control.sock`, subscribers: `unix:${directory}/subscribers.sock` };
+}
+
+/** All of a file of ours. Throws errors of the file system, ELOOP for a link that somebody put in its place. */
+export function readOwnFile(path: string): Buffer {
+  const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  try {
+    return readFileSync(file);
+  } finally {
+    closeSync(file);
+  }
 }
 
 /**

@@ -19,7 +19,6 @@ export {
   ProgramError,
   usageError,
 } from './exit.ts';
-export { LockedError, lockDirectory } from './lock.ts';
 export { openLog } from './log-stream.ts';
 export { Output, OutputClosedError, OutputFailedError } from './output.ts';
 export { PacedLog } from './paced-log.ts';

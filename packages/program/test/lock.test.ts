@@ -1,20 +1,86 @@
-/** One process to a directory, whatever it is called. */
+/** One process to a directory, whatever it is called; and no other user keeps it from that. */
 
-import { symlinkSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, chownSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { DirectoryError } from '../src/directory.ts';
 import { LockedError, lockDirectory } from '../src/lock.ts';
 
-it('a directory is locked once, by whatever name, until it is released', async () => {
+const OTHER = 65_534;
+
+/** Whether there is a second user to be; a run of CI has one. */
+function isRoot(): boolean {
+  if (process.getuid?.() === 0) return true;
+  const reason = 'only root can be another user';
+  if (process.env['CI'] === 'true') throw new Error(reason);
+  process.stderr.write(`skipped: ${reason}\n`);
+  return false;
+}
+
+it('a directory is locked once, by whatever name, until it is released', () => {
   const directory = join(temporaryDirectory(), 'state');
   const other = join(temporaryDirectory(), 'state');
-  const lock = await lockDirectory(directory);
+  const lock = lockDirectory(directory);
   const alias = `${directory}-alias`;
   symlinkSync(directory, alias);
-  await expect(lockDirectory(directory)).rejects.toThrow(LockedError);
-  await expect(lockDirectory(alias)).rejects.toThrow('another publisher or subscriber uses');
-  await (await lockDirectory(other)).release();
-  await lock.release();
-  await (await lockDirectory(alias)).release();
+  expect(() => lockDirectory(directory)).toThrow(LockedError);
+  expect(() => lockDirectory(alias)).toThrow('another publisher or subscriber uses');
+  lockDirectory(other).release();
+  expect(statSync(join(directory, 'lock')).mode & 0o777).toBe(0o600);
+  lock.release();
+  lockDirectory(alias).release();
+});
+
+it('a child of who has it does not have it', () => {
+  const directory = temporaryDirectory();
+  const lock = lockDirectory(directory);
+  const child = spawnSync('sh', ['-c', 'sleep 60 >/dev/null 2>&1 & echo $!'], { encoding: 'utf8' });
+  lock.release();
+  try {
+    lockDirectory(directory).release();
+  } finally {
+    process.kill(Number(child.stdout));
+  }
+});
+
+it('a link in the place of the lock is not followed', () => {
+  const directory = temporaryDirectory();
+  const target = join(temporaryDirectory(), 'precious');
+  writeFileSync(target, 'as it was', { mode: 0o644 });
+  symlinkSync(target, join(directory, 'lock'));
+  expect(() => lockDirectory(directory)).toThrow(DirectoryError);
+  expect(statSync(target).mode & 0o777).toBe(0o644);
+});
+
+// The lock was an abstract socket, of a name that anybody could compute, and bind before.
+it.skipIf(!isRoot())('another user cannot keep a directory from being locked', async () => {
+  const directory = join(temporaryDirectory(), 'state');
+  mkdirSync(directory, { mode: 0o755 });
+  const { dev, ino } = statSync(directory);
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen({ path: `\0rulecast-state-${dev}-${ino}` }, resolve));
+  lockDirectory(directory).release();
+  server.close();
+  const open = `fs.openSync(${JSON.stringify(join(directory, 'lock'))})`;
+  const as = { uid: OTHER, gid: OTHER, encoding: 'utf8', cwd: '/' } as const;
+  expect(spawnSync(process.execPath, ['-e', open], as).stderr).toContain('EACCES');
+});
+
+it.skipIf(!isRoot())('what belongs to another user is not used, unless it is to be theirs', () => {
+  const directory = join(temporaryDirectory(), 'state');
+  lockDirectory(directory).release();
+  chownSync(join(directory, 'lock'), OTHER, OTHER);
+  expect(() => lockDirectory(directory)).toThrow(`the user with id ${OTHER}`);
+  lockDirectory(directory, OTHER).release();
+  chownSync(directory, OTHER, OTHER);
+  expect(() => lockDirectory(directory)).toThrow(`the user with id ${OTHER}`);
+  lockDirectory(directory, OTHER).release();
+  chmodSync(join(directory, 'lock'), 0o666);
+  const lock = lockDirectory(directory, OTHER);
+  expect(statSync(join(directory, 'lock'))).toMatchObject({ uid: OTHER });
+  expect(statSync(join(directory, 'lock')).mode & 0o777).toBe(0o600);
+  lock.release();
 });

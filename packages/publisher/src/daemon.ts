@@ -10,8 +10,6 @@ import {
   DirectoryError,
   EXIT_FAILED,
   endNow,
-  LockedError,
-  lockDirectory,
   type Output,
   openLog,
   ProgramError,
@@ -21,6 +19,7 @@ import {
   usageError,
 } from '@rulecast/program';
 import { type Identity, IdentityError, readIdentity } from '@rulecast/program/identity';
+import { LockedError, lockDirectory } from '@rulecast/program/lock';
 import { formatTrust, SUBSCRIBERS_MAX } from '@rulecast/protocol';
 import { isPartName } from '@rulecast/rules';
 import { ProxyError, SYSTEM_CLOCK } from '@rulecast/sources';
@@ -71,13 +70,13 @@ async function main(out: Output): Promise<void> {
       onText: (text) => log.write(text),
     });
     const resolve = withFixedNames(settings.fixedNames, dnsResolver(settings.dnsServers, settings));
-    const lock = await lockDirectory(settings.stateDirectory);
+    const lock = lockDirectory(settings.stateDirectory);
     if (argv.init) {
       const { identity, store } = await openStateOf(signer, settings, Date.now());
       await store.close();
       signer.close();
       out.line(formatTrust(identity));
-      return await lock.release();
+      return lock.release();
     }
     const manager = serviceManager(process.env, (error) => {
       logger.warn({ err: error }, 'the service manager could not be told');
@@ -125,7 +124,7 @@ async function main(out: Output): Promise<void> {
     await publisher.close();
     signer.close();
     await audit.close();
-    await lock.release();
+    lock.release();
     await endNow(0); // whatever is being resolved
   } catch (error) {
     throw endOf(error);

@@ -7,14 +7,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  EXIT_FAILED,
-  EXIT_USAGE,
-  LockedError,
-  lockDirectory,
-  ProgramError,
-  runProgram,
-} from '@rulecast/program';
+import { EXIT_FAILED, EXIT_USAGE, ProgramError, runProgram } from '@rulecast/program';
 import {
   type Identity,
   IdentityError,
@@ -22,6 +15,7 @@ import {
   readIdentity,
   sharedText,
 } from '@rulecast/program/identity';
+import { LockedError, lockDirectory } from '@rulecast/program/lock';
 import { SignerDesk, UnsignableError } from './signer/desk.ts';
 import { errorLine, lineOf, REQUEST_MAX_BYTES, requestIn, signLine } from './signer/line.ts';
 import { readRecord, recordDirectory, writeRecord } from './signer/record.ts';

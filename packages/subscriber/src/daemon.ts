@@ -8,8 +8,6 @@ import type { NameFeed } from '@rulecast/dns/feed';
 import {
   DirectoryError,
   EXIT_FAILED,
-  LockedError,
-  lockDirectory,
   type Output,
   openLog,
   ProgramError,
@@ -19,6 +17,7 @@ import {
   stopSignal,
   usageError,
 } from '@rulecast/program';
+import { LockedError, lockDirectory } from '@rulecast/program/lock';
 import { parseTrust, STEADY_CLOCK, type Trust, trustFault } from '@rulecast/protocol';
 import { type Address, formatAddress, isPartName, parseAddress } from '@rulecast/rules';
 import { TableEngineError } from '@rulecast/table';
@@ -40,6 +39,7 @@ import {
   type EnforcementOptions,
   removeEnforcement,
   startEnforcement,
+  uidOf,
 } from './daemon/enforcement.ts';
 import { argv, checkNumbers, checkUsers } from './daemon/options.ts';
 import { fromQubesDb, QubesDbError } from './daemon/qubesdb.ts';
@@ -75,7 +75,10 @@ async function main(out: Output): Promise<void> {
     // Before there are no rights left to read them.
     const trust = readTrust(argv.trust && said(argv.trust));
     const keys = curveOptions(endpoint);
-    const lock = argv.state === undefined ? undefined : await lockDirectory(argv.state);
+    const lock =
+      argv.state === undefined
+        ? undefined
+        : lockDirectory(argv.state, argv.user === undefined ? undefined : uidOf(argv.user));
     const sink = argv.enforce ? await startEnforcement({ ...enforcementOptions(logger), onText }) : undefined;
     const names = argv.names === undefined ? undefined : await startNames(argv.names, logger);
     const subscriber = await createSubscriber({
@@ -108,7 +111,7 @@ async function main(out: Output): Promise<void> {
     await subscriber.close();
     await names?.close();
     await sink?.close();
-    await lock?.release();
+    lock?.release();
   } catch (error) {
     const isExpected =
       error instanceof StateError ||

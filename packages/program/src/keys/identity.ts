@@ -15,6 +15,7 @@ import {
   existsSync,
   fsyncSync,
   linkSync,
+  lstatSync,
   openSync,
   readFileSync,
   renameSync,
@@ -40,7 +41,7 @@ import {
   type Trust,
   withRoot,
 } from '@rulecast/protocol';
-import { DirectoryError, makeDirectory } from '../directory.ts';
+import { DirectoryError, makeDirectory, readOwnFile } from '../directory.ts';
 
 /** Trusted by its newest root. */
 export interface Identity extends Trust {
@@ -91,7 +92,7 @@ export function openIdentity(path: string): Identity {
  * owner may read the file.
  */
 export function readIdentity(path: string): Identity | undefined {
-  const text = fileText(path);
+  const text = fileText(path, readOwnFile);
   if (text === undefined) return undefined;
   checkOwnersAlone(path);
   return parseIdentity(path, text);
@@ -166,9 +167,12 @@ export function parseShared(text: string, hasRootKey: boolean): Identity {
   return { ...identityIn('what the signer says of the identity', text), hasRootKey };
 }
 
-function fileText(path: string): string | undefined {
+function fileText(
+  path: string,
+  read: (path: string) => Buffer = (file) => readFileSync(file),
+): string | undefined {
   try {
-    return readFileSync(path, 'utf8');
+    return read(path).toString();
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw new IdentityError(`cannot read ${path}`, { cause });
@@ -176,14 +180,23 @@ function fileText(path: string): string | undefined {
 }
 
 function checkOwnersAlone(path: string): void {
-  if ((statSync(path).mode & OTHERS_MASK) !== 0) {
+  const [file, place] = [lstatSync(path), statSync(dirname(path))];
+  const own = process.geteuid?.();
+  // Root may look at what a signer of another user has in a directory of its own.
+  const isTheirs = own === 0 && file.uid === place.uid;
+  const other = [file.uid, place.uid].find((uid) => uid !== own && uid !== 0);
+  if (other !== undefined && !isTheirs) {
+    throw new IdentityError(
+      `${path}, or the directory that holds it, belongs to the user with id ${other}, who could put another in its place: chown both to the user of this process`,
+    );
+  }
+  if ((file.mode & OTHERS_MASK) !== 0) {
     throw new IdentityError(
       `${path} holds the signing key and others may read or change it: chmod 600 ${path}; if others may have read it, every subscriber needs a new one`,
     );
   }
   const directory = dirname(path);
-  const { mode } = statSync(directory);
-  if ((mode & OTHERS_WRITE_MASK) !== 0 && (mode & STICKY) === 0) {
+  if ((place.mode & OTHERS_WRITE_MASK) !== 0 && (place.mode & STICKY) === 0) {
     throw new IdentityError(
       `${directory} holds the signing key and others may put another in its place: chmod go-w ${directory}`,
     );

@@ -9,18 +9,19 @@
 
 import {
   closeSync,
+  constants,
   existsSync,
   fstatSync,
   fsyncSync,
   openSync,
   readdirSync,
-  readFileSync,
   readSync,
   rmSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { readOwnFile } from '@rulecast/program/directory';
 import { IdentityError, replaceFile } from '@rulecast/program/identity';
 import { hexOf, type Root } from '@rulecast/protocol';
 import type { SignerRecord } from './desk.ts';
@@ -34,6 +35,7 @@ const RESERVE_BYTES = 4096;
 /** A longer file begins anew with the next number: 200 numbers, and a few pages for who reads it. */
 const FILE_MAX_BYTES = 32 * 1024;
 const NEWLINE = 10;
+const APPENDING = constants.O_RDWR | constants.O_APPEND | constants.O_NOFOLLOW;
 const LINEAGE = /^[0-9a-f]{32}$/;
 
 /** Where it is, for an identity file. */
@@ -68,7 +70,7 @@ export function readRecord(
 
 /** Those that are whole: no line has a brace but at its end. Throws IdentityError for a file without any. */
 function linesIn(file: string): readonly string[] {
-  const lines = readFileSync(file, 'utf8').split('\n');
+  const lines = readOwnFile(file).toString().split('\n');
   const end = lines.pop() ?? '';
   const isCut = end === '' || (lines.length > 0 && !end.includes('}'));
   return isCut ? lines : [...lines, end];
@@ -115,7 +117,7 @@ function shortened(file: string, line: Line): string {
 /** Whether it is the last line of that file now, on disk. Throws errors of the file system. */
 function appended(file: string, line: string): boolean {
   if (!existsSync(file)) return false;
-  const open = openSync(file, 'a+');
+  const open = openSync(file, APPENDING);
   try {
     const { size } = fstatSync(open);
     const end = Buffer.alloc(1);
@@ -133,7 +135,7 @@ function appended(file: string, line: string): boolean {
 function keepReserve(path: string): void {
   if (existsSync(path)) return;
   try {
-    writeFileSync(path, Buffer.alloc(RESERVE_BYTES, 0x20), { mode: 0o600 });
+    writeFileSync(path, Buffer.alloc(RESERVE_BYTES, 0x20), { mode: 0o600, flag: 'wx' });
   } catch {
     rmSync(path, { force: true }); // half of it is none
   }

@@ -3,8 +3,11 @@
  * object a line, in the order in which it was done. Nothing waits for it but the end of the process.
  */
 
+import { constants } from 'node:fs';
 import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
+
+const APPENDING = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW;
 
 /** Where what cannot be written is told. */
 export interface AuditLogger {
@@ -34,7 +37,7 @@ export class AuditLog {
   add(entry: object): void {
     const line = JSON.stringify({ at: new Date(this.#nowMs()).toISOString(), ...entry });
     this.#written = this.#written
-      .then(() => appendFile(this.#file, `${line}\n`, { mode: 0o600 }))
+      .then(() => appendFile(this.#file, `${line}\n`, { mode: 0o600, flag: APPENDING }))
       .catch((error: unknown) => {
         this.#logger.error({ err: error, file: this.#file }, 'the audit log cannot be written');
       });

@@ -8,7 +8,7 @@
  * The layout is that of `MDB_meta` in LMDB's mdb.c, data version 2, on a 64-bit little-endian machine.
  */
 
-import { appendFileSync, closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { appendFileSync, closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 
 // Fixed by LMDB.
 const MAGIC = 0xbeefc0de;
@@ -37,7 +37,7 @@ interface Meta {
 export function dataFileFault(path: string): string | undefined {
   let file: number;
   try {
-    file = openSync(path, 'r');
+    file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;

@@ -131,6 +131,11 @@ async function giveUpPrivileges(
   process.env['HOME'] = '/';
 }
 
+/** Throws EnforcementError where there is no such user. */
+export function uidOf(name: string): number {
+  return accountOf(name).uid;
+}
+
 /** The groups that a user is in beside its own. */
 function groupsOf(name: string): readonly number[] {
   return readFileSync(GROUPS_FILE, 'utf8')

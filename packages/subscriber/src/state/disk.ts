@@ -10,11 +10,11 @@
 
 import {
   closeSync,
+  constants,
   fsync,
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
   renameSync,
   rmSync,
   statSync,
@@ -22,7 +22,7 @@ import {
   writevSync,
 } from 'node:fs';
 import { promisify } from 'node:util';
-import { makeDirectory } from '@rulecast/program/directory';
+import { makeDirectory, readOwnFile } from '@rulecast/program/directory';
 
 /** A file that is being written. */
 export interface OpenFile {
@@ -58,6 +58,8 @@ export interface Disk {
 /** So much is copied to the kernel in microseconds. */
 const WRITTEN_AT_ONCE_BYTES = 64 * 1024;
 
+const WRITING = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
+
 const flush = promisify(fsync);
 const writeAll = promisify(writev);
 
@@ -80,9 +82,9 @@ export const NODE_DISK: Disk = {
     mkdirSync(path, { recursive: true, mode: 0o700 });
   },
   list: (directory) => readdirSync(directory),
-  read: (path) => readFileSync(path),
+  read: readOwnFile,
   changedMs: (path) => statSync(path).ctimeMs,
-  create: async (path) => openFile(openSync(path, 'w', 0o600)),
+  create: async (path) => openFile(openSync(path, WRITING, 0o600)),
   async syncDirectory(path) {
     const directory = openSync(path, 'r');
     try {
