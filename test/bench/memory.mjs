@@ -127,7 +127,7 @@ async function livesOfLists({ directory, apply, look }, hosts, pushes, changes) 
 
 /** @param {Life} life @param {number} changes */
 async function livesOfRules({ directory, daemons, look }, changes) {
-  const policy = seedPolicy();
+  const policy = alternating(seedPolicy());
   const looks = [];
   for (let i = 0; i <= changes; i++) {
     const version = await pushPolicy(directory, `drop dst4=198.51.${i >> 8}.${i & 255}\n${policy}`);
@@ -138,6 +138,11 @@ async function livesOfRules({ directory, daemons, look }, changes) {
   await pause(REST_MS);
   await look('at rest');
   return looks;
+}
+
+/** Every second rule accepts, so that no two are one run of the same action. @param {string} policy */
+function alternating(policy) {
+  return policy.replace(/^drop (.*)\ndrop /gm, 'drop proto=tcp $1\naccept proto=tcp ');
 }
 
 /** @param {string} directory @param {string} text @returns {Promise<number>} The version that it is in. */

@@ -5,7 +5,7 @@
  *
  * One room: command-line, plain-words and words (what is asked), directory, lock and small-file (where things
  * lie), output, now-or-never, log-stream and paced-log (what is said), listeners (who embeds one is told),
- * service (who started it is told), stop, exit, end-now, run (the end).
+ * service (who started it is told), malloc (what large arrays cost), stop, exit, end-now, run (the end).
  */
 
 export { DirectoryError, defaultEndpoints, stateHome } from './directory.ts';
@@ -20,6 +20,7 @@ export {
   usageError,
 } from './exit.ts';
 export { openLog } from './log-stream.ts';
+export { mapLargeBlocks } from './malloc.ts';
 export { Output, OutputClosedError, OutputFailedError } from './output.ts';
 export { PacedLog } from './paced-log.ts';
 export { passedSockets } from './passed-sockets.ts';

@@ -10,6 +10,7 @@ import {
   DirectoryError,
   EXIT_FAILED,
   endNow,
+  mapLargeBlocks,
   type Output,
   openLog,
   ProgramError,
@@ -23,6 +24,7 @@ import { LockedError, lockDirectory } from '@rulecast/program/lock';
 import { formatTrust, SUBSCRIBERS_MAX } from '@rulecast/protocol';
 import { isPartName } from '@rulecast/rules';
 import { ProxyError, SYSTEM_CLOCK } from '@rulecast/sources';
+import { Garbage, usedBytes } from '@rulecast/threads';
 import { EndpointError, EndpointInUseError, openCurveKeyPair } from '@rulecast/vchan';
 import { pino } from 'pino';
 import { readConfigFile } from './daemon/config-file.ts';
@@ -45,6 +47,8 @@ const EXIT_CONFIG = 78;
 /** How long a publisher that is just starting may take to make its identity, and how often to look. */
 const IDENTITY_WAIT_MS = 10_000;
 const IDENTITY_LOOK_MS = 50;
+/** What releases may leave on the event loop, which collecting stops: it looks at all objects of all rules. */
+const LEFT_MAX_BYTES = 32 * 2 ** 20;
 /** So long after a start, for which subscribers wait, a thread is made ready that pushes would wait for. */
 const READY_AFTER_MS = 1000;
 
@@ -95,6 +99,7 @@ async function main(out: Output): Promise<void> {
       audit: (entry) => audit.add(entry),
       ...storeOptions(),
     });
+    await keepSmall(publisher);
     await publisher.renew();
     const sources = config === undefined ? undefined : newSources(publisher, config, settings, audit);
     const places = placesFor(limitsOfProcess(), settings.bindings.all.length);
@@ -129,6 +134,13 @@ async function main(out: Output): Promise<void> {
   } catch (error) {
     throw endOf(error);
   }
+}
+
+/** Nothing that a release left is kept for long: what nobody holds is collected, and goes back to the kernel. */
+async function keepSmall(publisher: Publisher): Promise<void> {
+  await mapLargeBlocks();
+  const garbage = new Garbage(usedBytes, undefined, LEFT_MAX_BYTES);
+  publisher.on('release', () => garbage.sweepSoon());
 }
 
 /** Undefined where the kernel does not tell. */

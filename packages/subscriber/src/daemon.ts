@@ -51,8 +51,6 @@ import { StateError } from './state/state.ts';
 const TRUST_MAX_BYTES = 4096;
 /** So long after a start a thread is made ready that large releases would wait for. */
 const READY_AFTER_MS = 1000;
-/** Between a release in force and looking for garbage: that it is in force has been said by then. */
-const SWEEP_MS = 100;
 await runProgram('rulecast-subscriber', main);
 
 async function main(out: Output): Promise<void> {
@@ -94,9 +92,9 @@ async function main(out: Output): Promise<void> {
       ...(sink && { sink }),
       ...(names && { names }),
     });
-    const sweepLater = sweeper();
-    sweepLater(); // after what was found on disk
-    subscriber.events.on('applied', sweepLater);
+    const garbage = new Garbage();
+    garbage.sweepSoon(); // after what was found on disk
+    subscriber.events.on('applied', () => garbage.sweepSoon());
     const unwatch = argv.dns.includes('/') ? followDns(argv.dns, subscriber, logger) : undefined;
     const stop = stopSignal(); // before anybody is told that it runs, and may end it
     await Promise.race([sink?.enforcing(), stop]);
@@ -121,20 +119,6 @@ async function main(out: Output): Promise<void> {
       error instanceof DirectoryError;
     throw isExpected ? new ProgramError(EXIT_FAILED, error.message, { cause: error }) : error;
   }
-}
-
-/** Looks for garbage a while after it was called, however often that was. */
-function sweeper(): () => void {
-  const garbage = new Garbage();
-  let isDue = false;
-  return () => {
-    if (isDue) return;
-    isDue = true;
-    STEADY_CLOCK.after(SWEEP_MS, () => {
-      isDue = false;
-      garbage.sweep();
-    });
-  };
 }
 
 /** What an option means that may be in QubesDB. Not a usage error: dom0 may say it later. */

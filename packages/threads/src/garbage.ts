@@ -9,7 +9,16 @@ import { runInNewContext } from 'node:vm';
 /** Our choice: what may lie about, in bytes. */
 const LEFT_MAX_BYTES = 4 * 1024 * 1024;
 
+/** Our choice: what a release has others do is done by then. */
+const SWEEP_MS = 100;
+
 type Collect = () => void;
+
+/** Of a thread that has many objects, too. */
+export function usedBytes(): number {
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
 
 export class Garbage {
   /** Of arrays and the like, whichever thread made them. */
@@ -18,9 +27,16 @@ export class Garbage {
   #collect: Collect | undefined;
   /** What was there after the last collection. */
   #heldBytes = 0;
+  #isDue = false;
+  readonly #leftMaxBytes: number;
 
-  /** Of this thread; both are for tests. */
-  constructor(bytes = () => process.memoryUsage().external, collect?: Collect) {
+  /** Of this thread; `collect` is for tests. */
+  constructor(
+    bytes = () => process.memoryUsage().external,
+    collect?: Collect,
+    leftMaxBytes = LEFT_MAX_BYTES,
+  ) {
+    this.#leftMaxBytes = leftMaxBytes;
     this.#bytes = bytes;
     this.#collect = collect;
   }
@@ -32,7 +48,17 @@ export class Garbage {
   sweep(): void {
     const bytes = this.#bytes();
     this.#heldBytes = Math.min(this.#heldBytes, bytes);
-    if (bytes - this.#heldBytes > LEFT_MAX_BYTES) this.collect();
+    if (bytes - this.#heldBytes > this.#leftMaxBytes) this.collect();
+  }
+
+  /** Sweeps a while after it was called, however often that was. */
+  sweepSoon(): void {
+    if (this.#isDue) return;
+    this.#isDue = true;
+    setTimeout(() => {
+      this.#isDue = false;
+      this.sweep();
+    }, SWEEP_MS).unref();
   }
 
   /** Collects whatever there is: for after a start, of which a third of the heap is left over. */

@@ -8,6 +8,6 @@
  * - `hand-over.ts`: what is large goes to a thread, and comes back, without stalling anybody.
  * - `garbage.ts`: what is large and no longer held is given back.
  */
-export { Garbage } from './garbage.ts';
+export { Garbage, usedBytes } from './garbage.ts';
 export { givenAway, HandOver } from './hand-over.ts';
 export { ThreadCode, ThreadError, ThreadHost, type ThreadLine, type WorkLimits } from './host.ts';

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { Garbage } from '../src/garbage.ts';
 
 const MIB = 1024 * 1024;
@@ -63,6 +63,21 @@ describe('what large arrays leave behind', () => {
     arrays.garbage.sweep();
     arrays.bytes = 25 * MIB;
     arrays.garbage.sweep();
+    expect(arrays.collections).toBe(2);
+  });
+
+  it('is swept once a while after it was asked for, however often', async () => {
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    const arrays = new Arrays();
+    arrays.bytes = 100 * MIB;
+    for (let i = 0; i < 3; i++) arrays.garbage.sweepSoon();
+    expect(arrays.collections).toBe(0);
+    vi.runAllTimers();
+    expect(arrays.collections).toBe(1);
+    arrays.bytes = 200 * MIB;
+    arrays.garbage.sweepSoon();
+    vi.runAllTimers();
     expect(arrays.collections).toBe(2);
   });
 

@@ -99,6 +99,8 @@ export class Transfers {
 
   /** The same for all of `bases`, one after the other, unless a newer release is to be prepared by then. */
   async prepareAll(release: Release, bases: readonly Uint8Array[]): Promise<void> {
+    for (const [isPlain, kept] of this.#snapshots)
+      if (kept.release !== release) this.#snapshots.delete(isPlain); // with the content of a release that is over
     const isUnderWay = this.#next !== undefined;
     this.#next = { release, bases };
     if (isUnderWay) return;

@@ -5,7 +5,7 @@
 
 import { parentPort } from 'node:worker_threads';
 import type { List, Policy } from '@rulecast/rules';
-import { givenAway } from '@rulecast/threads';
+import { Garbage, givenAway, usedBytes } from '@rulecast/threads';
 import { SOME_PARTS, type ThreadMessage, type ThreadSaid, type WorkAnswer, work } from './worker.ts';
 
 interface Saying {
@@ -15,11 +15,16 @@ interface Saying {
 }
 
 let saying: Iterator<Saying, undefined> | undefined;
+/** Of what a release is made of, nothing is kept for the next one: rules are objects, lists are arrays. */
+const garbage = new Garbage(usedBytes);
 
 parentPort?.on('message', async (message: ThreadMessage) => {
   if (message.kind !== 'more') saying = sayings(await work(message));
   const next = saying?.next();
   if (next?.value !== undefined) parentPort?.postMessage(next.value.said, next.value.buffers);
+  if (next?.value?.said.kind === 'some') return;
+  saying = undefined;
+  garbage.sweep(); // what was said is on its way
 });
 
 function* sayings(answer: WorkAnswer): Generator<Saying, undefined> {
