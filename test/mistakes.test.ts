@@ -113,6 +113,19 @@ describe('values that nothing can be done with', () => {
     ['subscriber', [], 64, '--trust LINE or --trust FILE is missing'],
     ['subscriber', ['--trust', '/dev/zero'], 64, 'neither a trust line nor a file'], // read on until memory ended
     ['subscriber', ['--trust', TRUST, '--state', 'file'], 1, 'file is there and is none'],
+    // An option that is gone would keep a firewall from starting after an upgrade.
+    [
+      'subscriber',
+      ['--trust', TRUST, '--sources-checked', '--state', 'file'],
+      1,
+      'file is there and is none',
+    ],
+    [
+      'subscriber',
+      ['--trust', TRUST, '--sources-checked', '--state', 'file'],
+      1,
+      '--sources-checked does nothing any more',
+    ],
     ['subscriber', ['--trust', TRUST, '--state', '/proc/x'], 1, '/proc takes no new directories'], // hung
     ['subscriber', ['--trust', TRUST, '--boot', 'ajar'], 64, '--boot "ajar": write one of'],
     ['subscriber', ['--trust', TRUST, '--enforce=yes'], 64, '--enforce=yes: write --enforce alone'], // did not enforce

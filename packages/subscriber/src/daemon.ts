@@ -68,6 +68,8 @@ async function main(out: Output): Promise<void> {
     throw usageError(`--name ${argv.name}: 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`);
   checkNumbers();
   checkUsers();
+  if (argv.sourcesChecked !== undefined)
+    logger.warn('--sources-checked does nothing any more: names open to what --source names, or Qubes says');
   try {
     const dns = readDns(argv.dns);
     // Before there are no rights left to read them.
