@@ -1,4 +1,6 @@
-/** Keys that were stolen, and keys that were changed, up to the firewalls that recovered, with real processes. */
+/**
+ * Keys that were stolen, and keys that were changed, up to the firewalls that recovered, with real processes.
+ */
 
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

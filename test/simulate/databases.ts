@@ -2,8 +2,8 @@
  * The publisher's databases in memory, for many starts of a store, one after the other.
  *
  * Faults they cover: a process that ends (what was committed stays; a transaction that waits for its turn is
- * done or not, as the seed says), a disk that fills up, and one that says that it has flushed what it has not. A damaged value is put there by whoever tests it:
- * LMDB has no checksums, so it is one like any other.
+ * done or not, as the seed says), a disk that fills up, and one that says that it has flushed what it has
+ * not. A damaged value is put there by whoever tests it: LMDB has no checksums, so it is one like any other.
  */
 
 import { setImmediate } from 'node:timers/promises';

@@ -68,8 +68,8 @@ export class Ledger {
   }
 
   /**
-   * A publisher made a release, of the one before. Returns another one of its number and its keys, if there is
-   * one.
+   * A publisher made a release, of the one before. Returns another one of its number and its keys, if there
+   * is one.
    */
   publish(release: Release, by: string, parent: string | undefined): Published | undefined {
     const { epoch, version } = release.manifest;

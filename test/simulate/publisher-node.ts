@@ -253,7 +253,9 @@ export class PublisherNode {
     this.#backup = { contents, record: this.#signer.record, acknowledged: this.#acknowledged };
   }
 
-  /** While it is down; with the record of its signer, which else knows what came since. Whether there is one. */
+  /**
+   * While it is down; with the record of its signer, which else knows what came since. Whether there is one.
+   */
   restore(withRecord = false): boolean {
     if (this.#backup === undefined) return false;
     const { contents, record, acknowledged } = this.#backup;

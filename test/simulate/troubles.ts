@@ -1,6 +1,7 @@
 /**
- * What goes wrong with the disk of a simulated process, for a time: slow, failing, said to have failed, or gone
- * in the middle of a call, with the process. What a disk forgets is the business of disk.ts and databases.ts.
+ * What goes wrong with the disk of a simulated process, for a time: slow, failing, said to have failed, or
+ * gone in the middle of a call, with the process. What a disk forgets is the business of disk.ts and
+ * databases.ts.
  */
 
 import type { Databases } from '../../packages/publisher/src/store/databases.ts';

@@ -368,8 +368,8 @@ export class World {
     const made = await link(node.endpoint, processes, bufferBytes, this.random, this.recordings, {
       onState: (of, state) => this.#onState(of, state),
       onFault: (violation) => {
-        // Of a store with a wrong bit not all streams are what was signed; and what keys signed that a root has
-        // taken away is offered until its publisher, which says so, can sign it anew.
+        // Of a store with a wrong bit not all streams are what was signed; and what keys signed that a root
+        // has taken away is offered until its publisher, which says so, can sign it anew.
         const isKnown = node.isDamaged || node.publisher?.isDisowned === true;
         if (!(violation.code === 'wrong-stream' && isKnown)) this.#fail(violation);
       },

@@ -1,4 +1,6 @@
-/** Directories of a program: where they are when nobody says, how they are made, and files of ours in them. */
+/**
+ * Directories of a program: where they are when nobody says, how they are made, and files of ours in them.
+ */
 
 import { closeSync, constants, mkdirSync, openSync, readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
@@ -43,7 +45,9 @@ export function defaultEndpoints(environment: Environment): RuntimeEndpoints {
   return { control: `unix:${directory}/control.sock`, subscribers: `unix:${directory}/subscribers.sock` };
 }
 
-/** All of a file of ours. Throws errors of the file system, ELOOP for a link that somebody put in its place. */
+/**
+ * All of a file of ours. Throws errors of the file system, ELOOP for a link that somebody put in its place.
+ */
 export function readOwnFile(path: string): Buffer {
   const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   try {

@@ -92,7 +92,9 @@ type Attempt = (
   after: Files,
   options: PushOptions,
 ) => ReturnType<Publisher['push' | 'rollback']>;
-/** Ways that a person has, to what was released and taken back before, as nobody may push what a source keeps. */
+/**
+ * Ways that a person has, to what was released and taken back before, as nobody may push what a source keeps.
+ */
 const WAYS: Readonly<Record<string, Attempt>> = {
   push: (publisher, after, options) => publisher.push(pushOf(after, { replaceAll: true }), options),
   'push --as-new-epoch': (publisher, after, options) =>

@@ -7,8 +7,8 @@
  * (sets of prefixes and of names, and their algebra), special-purpose (space where no host of the Internet
  * is), private-address (what of it is of one's own networks), coverage (how much of the rest a set holds);
  * rule and rule-line (one line of the grammar), run-blocks (what is told of runs from those before), policy
- * (runs of rules), rule-set (what makes one sound); evaluate, accepted (what of all addresses is let through),
- * and longest-match (many rules as classes of addresses).
+ * (runs of rules), rule-set (what makes one sound); evaluate, accepted (what of all addresses is let
+ * through), and longest-match (many rules as classes of addresses).
  */
 
 export {

@@ -633,9 +633,9 @@ export class NamesBuilder {
   }
 
   /**
-   * Adds the name that is written in `bytes[start, end)`, in any case and with or without a dot at its end, for
-   * what the end of a key says that it stands for. False, and nothing is added, if it is none: `parseHostName`
-   * says why.
+   * Adds the name that is written in `bytes[start, end)`, in any case and with or without a dot at its end,
+   * for what the end of a key says that it stands for. False, and nothing is added, if it is none:
+   * `parseHostName` says why.
    */
   addWritten(bytes: Uint8Array, start: number, end: number, scope: KeyEnd = KeyByte.self): boolean {
     const last = bytes[end - 1] === DOT ? end - 1 : end;

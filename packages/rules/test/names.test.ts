@@ -162,7 +162,10 @@ describe('bytes that are no column', () => {
   });
 });
 
-/** All names of three levels and two letters, and of a third that no entry has: what is below is more than is named. */
+/**
+ * All names of three levels and two letters, and of a third that no entry has: what is below is more than is
+ * named.
+ */
 const LEVELS = [['x'], ['a', 'b'], ['a', 'b']];
 const ENTRIES = below(LEVELS).flatMap((text) => [text, `.${text}`, `*.${text}`]);
 const ALL = below([['x'], ['a', 'b', 'z'], ['a', 'b', 'z'], ['z']]);

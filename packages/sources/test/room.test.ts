@@ -1,4 +1,7 @@
-/** One budget for all bodies under way: what is kept where, who waits for what, and that nobody waits for ever. */
+/**
+ * One budget for all bodies under way: what is kept where, who waits for what, and that nobody waits for
+ * ever.
+ */
 
 import { readdirSync, statSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';

@@ -72,7 +72,10 @@ const releasing = {
   require: optional(listOf(name, REQUIRE_MAX)),
 } as const;
 
-/** What guards refuse of a push or a rollback unless it is permitted; each opens one guard, and without it: no. */
+/**
+ * What guards refuse of a push or a rollback unless it is permitted; each opens one guard, and without it:
+ * no.
+ */
 const permitting = {
   allowEmpty: optional(boolean),
   allowShrink: optional(boolean),

@@ -1,6 +1,6 @@
 /**
- * Rule providers of Clash and mihomo (wiki.metacubex.one, "rule-providers"), of names, as YAML below `payload:`
- * or one a line:
+ * Rule providers of Clash and mihomo (wiki.metacubex.one, "rule-providers"), of names, as YAML below
+ * `payload:` or one a line:
  *
  *     - DOMAIN-SUFFIX,name     the name and all below it     - '+.name'     likewise
  *     - DOMAIN,name            the name alone                - name         likewise

@@ -4,8 +4,8 @@
  *
  *     owner [TTL] [class] CNAME .
  *
- * Names may be relative to the zone or end in its name. `*.name` is what is below it, and with `name` beside it
- * both. Triggers other than the name that was asked for are skipped.
+ * Names may be relative to the zone or end in its name. `*.name` is what is below it, and with `name` beside
+ * it both. Triggers other than the name that was asked for are skipped.
  */
 
 import { KeyByte } from '@rulecast/rules';

@@ -199,8 +199,8 @@ function addressReason(shown: string): string {
 }
 
 /**
- * How many bytes before the name of an entry say that it stands for names below: `*.` for those alone, `.` for
- * the name as well, and so does `+.`, as Clash has it. 0 for the name itself.
+ * How many bytes before the name of an entry say that it stands for names below: `*.` for those alone, `.`
+ * for the name as well, and so does `+.`, as Clash has it. 0 for the name itself.
  */
 export function suffixMarkBytes(bytes: Uint8Array, start: number): 0 | 1 | 2 {
   const first = bytes[start];

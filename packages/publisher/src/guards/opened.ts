@@ -31,9 +31,15 @@ import { asks } from './table.ts';
 export const OPENED = 'accept-all';
 /** How refusals name what a rule set says of qubes that no policy names. */
 const UNMATCHED = 'unmatched';
-/** Moments at which rules end that are looked at one by one; with more, an accept that ends never did, and a drop has. */
+/**
+ * Moments at which rules end that are looked at one by one; with more, an accept that ends never did, and a
+ * drop has.
+ */
 const MOMENTS_MAX = 8;
-/** Entries laid over one another for one release, some seconds; beyond, what is not known to be closed is open. */
+/**
+ * Entries laid over one another for one release, some seconds; beyond, what is not known to be closed is
+ * open.
+ */
 const LAID_MAX = 2 ** 26;
 
 /** Nothing is accepted, to or from any qube. */
@@ -114,7 +120,9 @@ function changed(
   };
 }
 
-/** A list that goes is used by nobody. Nobody who judges ingress accepts none of it: it is asked for first. */
+/**
+ * A list that goes is used by nobody. Nobody who judges ingress accepts none of it: it is asked for first.
+ */
 function judgeBefore(ruleSet: RuleSet, pair: JudgePair, direction: Direction, { before: at }: Times): Judge {
   if (direction === 'ingress' && pair.before === undefined)
     return { ruleSet: CLOSED_RULES, policy: CLOSED, at };

@@ -10,7 +10,9 @@ export type Asked = 'nobody' | 'push' | 'everybody';
 
 /** What each guard is about. */
 export const GUARDS = [
-  /** Lists that nobody keeps but who pushes them: emptied, shrunk, grown, covering too much, of another kind. */
+  /**
+   * Lists that nobody keeps but who pushes them: emptied, shrunk, grown, covering too much, of another kind.
+   */
   'lists',
   /** Likewise, those of sources. */
   'sourceLists',

@@ -1,7 +1,7 @@
 /**
- * Lists of names of which entries come to stand for more than before: `n` that becomes `.n` or `*.n`, as where
- * a file is written anew, or a format is read better than by the version before. Blocked, that is told; but
- * where rules accept the list it opens names that nobody has looked at, so somebody has to say that it is
+ * Lists of names of which entries come to stand for more than before: `n` that becomes `.n` or `*.n`, as
+ * where a file is written anew, or a format is read better than by the version before. Blocked, that is told;
+ * but where rules accept the list it opens names that nobody has looked at, so somebody has to say that it is
  * meant. Pure.
  */
 
@@ -54,7 +54,9 @@ export function widerText({ count, first }: WiderList): string {
   return `${entries} for more names than before, first ${first}`;
 }
 
-/** Why those that rules accept wait, where a source has them, by name; what to do first, for tables cut it. */
+/**
+ * Why those that rules accept wait, where a source has them, by name; what to do first, for tables cut it.
+ */
 export function openingRefusals(wider: ReadonlyMap<string, WiderList>): ReadonlyMap<string, DeliveryRefusal> {
   const opening = [...wider].filter(([, { isAccepted }]) => isAccepted);
   return new Map(

@@ -319,8 +319,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   /**
-   * Nothing was released since `startOver`, and firewalls may have policies in force: a release without any, which
-   * would leave them to their boot mode, is not made.
+   * Nothing was released since `startOver`, and firewalls may have policies in force: a release without any,
+   * which would leave them to their boot mode, is not made.
    */
   get isStartedOver(): boolean {
     return this.store.isStartedOver;
@@ -692,8 +692,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   /**
-   * A release that somebody asked for is on record, and what it went against. What that throws changes nothing:
-   * the release is made.
+   * A release that somebody asked for is on record, and what it went against. What that throws changes
+   * nothing: the release is made.
    */
   #record(
     { manifest: { epoch, version } }: Release,

@@ -1,6 +1,7 @@
 /**
- * Which releases somebody asked for, and what was done against a guard, because somebody permitted it: `audit.log` in the state directory, one JSON
- * object a line, in the order in which it was done. Nothing waits for it but the end of the process.
+ * Which releases somebody asked for, and what was done against a guard, because somebody permitted it:
+ * `audit.log` in the state directory, one JSON object a line, in the order in which it was done. Nothing
+ * waits for it but the end of the process.
  */
 
 import { constants } from 'node:fs';

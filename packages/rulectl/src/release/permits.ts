@@ -1,6 +1,6 @@
 /**
- * What guards of the publisher refuse of a push or a rollback, and the options that take it: each opens the guard of its
- * own name and no other.
+ * What guards of the publisher refuse of a push or a rollback, and the options that take it: each opens the
+ * guard of its own name and no other.
  */
 
 import type { MessageOf } from '@rulecast/protocol';

@@ -52,7 +52,10 @@ export type FetchOutcome = {
   readonly kind: 'fresh' | 'not-modified';
   /** Of the body, in bytes. */
   readonly size: number;
-  /** Reads the body from the cache; it is the caller's. Throws FetchError `cache` where another took its place. */
+  /**
+   * Reads the body from the cache; it is the caller's. Throws FetchError `cache` where another took its
+   * place.
+   */
   readonly read: () => Promise<Uint8Array<ArrayBuffer>>;
   /** Of the body, hex. */
   readonly sha256: string;

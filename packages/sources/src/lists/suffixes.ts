@@ -8,7 +8,10 @@ export interface NamesTaken {
   readonly suffixCount: number;
 }
 
-/** A list, or with `asNames` the names of its entries without those below them: `.n` is `n`, and `*.n` nothing. */
+/**
+ * A list, or with `asNames` the names of its entries without those below them: `.n` is `n`, and `*.n`
+ * nothing.
+ */
 export function namesTaken(list: List, asNames: boolean): NamesTaken {
   if (!asNames || list.kind !== 'names') return { list, suffixCount: 0 };
   const { names, suffixCount } = plainNames(list.names);

@@ -43,7 +43,10 @@ export interface ListConsumer {
   holds(list: string): boolean;
 }
 
-/** Lists whose entries may come to stand for more though rules accept them; undefined: the configuration says it. */
+/**
+ * Lists whose entries may come to stand for more though rules accept them; undefined: the configuration says
+ * it.
+ */
 export type Widening = ReadonlyMap<string, Permits | undefined>;
 
 export class Delivery {

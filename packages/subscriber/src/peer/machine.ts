@@ -166,8 +166,9 @@ function alive(state: OpenState, nowMs: number): OpenState {
 }
 
 /**
- * One thing at a time: a PING that is due has a turn of its own, before the session may end. How often another
- * nonce goes with one is not for the publisher to say; where one does, the next heartbeat is counted from it.
+ * One thing at a time: a PING that is due has a turn of its own, before the session may end. How often
+ * another nonce goes with one is not for the publisher to say; where one does, the next heartbeat is counted
+ * from it.
  */
 function tick(state: OpenState, nonce: Uint8Array | undefined, nowMs: number): Step {
   if (state.kind !== 'greeting' && nonce !== undefined && nowMs >= state.known.askAtMs) {
