@@ -47,7 +47,9 @@ const EXIT_CONFIG = 78;
 /** How long a publisher that is just starting may take to make its identity, and how often to look. */
 const IDENTITY_WAIT_MS = 10_000;
 const IDENTITY_LOOK_MS = 50;
-/** What releases may leave on the event loop, which collecting stops: it looks at all objects of all rules. */
+/**
+ * What releases may leave on the event loop, which collecting stops: it looks at all objects of all rules.
+ */
 const LEFT_MAX_BYTES = 32 * 2 ** 20;
 /** So long after a start, for which subscribers wait, a thread is made ready that pushes would wait for. */
 const READY_AFTER_MS = 1000;
@@ -136,7 +138,9 @@ async function main(out: Output): Promise<void> {
   }
 }
 
-/** Nothing that a release left is kept for long: what nobody holds is collected, and goes back to the kernel. */
+/**
+ * Nothing that a release left is kept for long: what nobody holds is collected, and goes back to the kernel.
+ */
 async function keepSmall(publisher: Publisher): Promise<void> {
   await mapLargeBlocks();
   const garbage = new Garbage(usedBytes, undefined, LEFT_MAX_BYTES);

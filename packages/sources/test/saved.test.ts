@@ -1,6 +1,6 @@
 /** What is kept over a restart: read back as it was, or not at all. */
 
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { nameListOf } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
@@ -40,6 +40,13 @@ describe('the state', () => {
     await new SavedLists(directory).writeState(STATE);
     writeFileSync(join(directory, 'state.json'), text);
     expect(await new SavedLists(directory).state()).toEqual({ time: undefined, lists: new Map() });
+  });
+
+  it('that is a link to somebody else’s is as good as none', async () => {
+    const [directory, other] = [temporaryDirectory(), temporaryDirectory()];
+    await new SavedLists(other).writeState(STATE);
+    symlinkSync(join(other, 'state.json'), join(directory, 'state.json'));
+    expect((await new SavedLists(directory).state()).lists.size).toBe(0);
   });
 
   it('is nothing at the first start', async () => {

@@ -7,12 +7,11 @@
  *
  * The body is written first, as it comes, then the file that names it; each is written aside, flushed and
  * renamed, so that a crash leaves the old pair or the new one, and at most leftovers, which the next start
- * sweeps. A body that
- * is not what its name says is as good as none.
+ * sweeps. A body that is not what its name says is as good as none.
  */
 
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { constants, createReadStream } from 'node:fs';
 import { mkdir, open, readdir, readFile, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Draft } from './draft.ts';
@@ -125,7 +124,9 @@ export class DownloadCache {
   }
 
   async #readInfo(key: string): Promise<DownloadInfo | undefined> {
-    const text = await readFile(join(this.#directory, `${key}.json`), 'utf8').catch(ifMissing);
+    const flag = constants.O_RDONLY | constants.O_NOFOLLOW; // files of ours are no links
+    const path = join(this.#directory, `${key}.json`);
+    const text = await readFile(path, { encoding: 'utf8', flag }).catch(ifMissing);
     return text === undefined ? undefined : parseInfo(text);
   }
 
@@ -231,8 +232,9 @@ function stringOrNone(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
+/** A link is none of ours. */
 function ifMissing(error: NodeJS.ErrnoException): undefined {
-  if (error.code !== 'ENOENT') throw error;
+  if (error.code !== 'ENOENT' && error.code !== 'ELOOP') throw error;
   return undefined;
 }
 

@@ -8,12 +8,16 @@
  */
 
 import { createHash, randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isCanonical, type List, type NameList, type Prefixes, readNames } from '@rulecast/rules';
 import type { SavedTime } from '../clock.ts';
 import type { ListChange } from './change.ts';
 import type { Layer } from './layers.ts';
+
+/** Files of ours are no links. */
+const READING = constants.O_RDONLY | constants.O_NOFOLLOW;
 
 /** Of one list. Times are steady unless they say wall. */
 export interface SavedList {
@@ -56,7 +60,9 @@ export class SavedLists {
     const nothing: SavedState = { time: undefined, lists: new Map() };
     let parsed: unknown;
     try {
-      parsed = JSON.parse(await readFile(join(this.#directory, 'state.json'), 'utf8'));
+      parsed = JSON.parse(
+        await readFile(join(this.#directory, 'state.json'), { encoding: 'utf8', flag: READING }),
+      );
     } catch {
       return nothing;
     }
@@ -85,7 +91,7 @@ export class SavedLists {
   /** The layers of a list, or undefined where they are missing or damaged. */
   async layers(name: string): Promise<readonly Layer[] | undefined> {
     try {
-      return decodeLayers(await readFile(this.#pathOf(name)));
+      return decodeLayers(await readFile(this.#pathOf(name), { flag: READING }));
     } catch {
       return undefined;
     }
@@ -113,7 +119,7 @@ export class SavedLists {
     const draft = `${path}.${randomBytes(6).toString('hex')}`;
     await mkdir(join(this.#directory, 'lists'), { recursive: true, mode: 0o700 });
     try {
-      await writeFile(draft, bytes, { mode: 0o600, flush: true });
+      await writeFile(draft, bytes, { mode: 0o600, flag: 'wx', flush: true });
       await rename(draft, path);
     } catch (error) {
       await rm(draft, { force: true });
