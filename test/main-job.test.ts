@@ -186,7 +186,7 @@ describe('the main job', () => {
   });
 
   it('removes nothing by --replace-all where nobody can be asked, and shows by --dry-run what it would', async () => {
-    const one = write('all.yaml', 'policies:\n  default:\n    egress: [accept proto=tcp]\n');
+    const one = write('all.yaml', 'policies:\n  default:\n    egress: [accept dst4=192.0.2.0/24]\n');
     const asked = await records('push', one, '--replace-all');
     expect(asked.code).toBe(2);
     expect(asked.rows.at(-1)).toMatchObject({ kind: 'fail', code: 'declined' });

@@ -53,26 +53,26 @@ async function pass(publisher: Publisher, clock: FakeClock, ms: number): Promise
 describe('names of the head', () => {
   it('are asked for when their time to live ends, and what changed is one small release', async () => {
     const { clock, dns, publisher } = await house({
-      'a.example': hosts(60, '192.0.2.1', '2001:db8::1'),
-      'b.example': hosts(62, '192.0.2.2'),
-      'c.example': hosts(600, '192.0.2.3'),
+      'a.example': hosts(60, '91.189.2.1', '2620:fe::1'),
+      'b.example': hosts(62, '91.189.2.2'),
+      'c.example': hosts(600, '91.189.2.3'),
     });
     const far = Array.from({ length: 5000 }, (_, i) => `10.${i >> 8}.${i & 255}.0/24`).join('\n');
     await release(publisher, {
       'far.txt': far,
       'x.rules': ['a', 'b', 'c'].map((name) => `accept dsthost=${name}.example`).join('\n'),
     });
-    dns.zone.set('a.example', hosts(60, '192.0.2.11', '2001:db8::1'));
-    dns.zone.set('b.example', hosts(60, '192.0.2.12'));
-    dns.zone.set('c.example', hosts(60, '192.0.2.13')); // its time has not come
+    dns.zone.set('a.example', hosts(60, '91.189.2.11', '2620:fe::1'));
+    dns.zone.set('b.example', hosts(60, '91.189.2.12'));
+    dns.zone.set('c.example', hosts(60, '91.189.2.13')); // its time has not come
     dns.questions.length = 0;
     const next = await nextRelease(publisher, clock, 70_000);
     expect(next.manifest).toMatchObject({ version: 2, previousVersion: 1 });
     expect(next.ruleSet.resolutions).toEqual(
       new Map([
-        ['a.example', prefixes('192.0.2.11', '2001:db8::1')],
-        ['b.example', prefixes('192.0.2.12')],
-        ['c.example', prefixes('192.0.2.3')],
+        ['a.example', prefixes('91.189.2.11', '2620:fe::1')],
+        ['b.example', prefixes('91.189.2.12')],
+        ['c.example', prefixes('91.189.2.3')],
       ]),
     );
     expect(dns.questions.some((question) => question.includes('c.example'))).toBe(false);
@@ -82,12 +82,12 @@ describe('names of the head', () => {
   });
 
   it('that stand for the same make no release, and go on being asked for', async () => {
-    const { clock, dns, publisher } = await house({ 'a.example': hosts(60, '192.0.2.1') });
+    const { clock, dns, publisher } = await house({ 'a.example': hosts(60, '91.189.2.1') });
     await release(publisher, { 'x.rules': 'accept dsthost=a.example\n' });
     for (let i = 0; i < 3; i++) await pass(publisher, clock, 70_000);
     expect(publisher.head?.manifest.version).toBe(1);
     expect(dns.questions.filter((question) => question.startsWith('udp A '))).toHaveLength(4);
-    dns.zone.set('a.example', hosts(60, '192.0.2.2'));
+    dns.zone.set('a.example', hosts(60, '91.189.2.2'));
     expect((await nextRelease(publisher, clock, 70_000)).manifest.version).toBe(2);
   });
 
@@ -97,17 +97,17 @@ describe('names of the head', () => {
     expect(degraded(publisher)).toEqual([
       'a.example does not resolve (no such name): its rules match nothing',
     ]);
-    dns.zone.set('a.example', hosts(60, '192.0.2.1'));
+    dns.zone.set('a.example', hosts(60, '91.189.2.1'));
     const next = await nextRelease(publisher, clock, 5000);
-    expect(next.ruleSet.resolutions).toEqual(new Map([['a.example', prefixes('192.0.2.1')]]));
+    expect(next.ruleSet.resolutions).toEqual(new Map([['a.example', prefixes('91.189.2.1')]]));
     expect(degraded(publisher)).toEqual([]);
   });
 
   it('that fail age out of accept rules as one release, and stay in drop rules', async () => {
     const { clock, dns, publisher } = await house({
-      'a.example': hosts(60, '192.0.2.1'),
-      'b.example': hosts(60, '192.0.2.2'),
-      'c.example': hosts(60, '192.0.2.3'),
+      'a.example': hosts(60, '91.189.2.1'),
+      'b.example': hosts(60, '91.189.2.2'),
+      'c.example': hosts(60, '91.189.2.3'),
     });
     const rules = 'accept dsthost=a.example\naccept dsthost=b.example\ndrop dsthost=c.example\naccept\n';
     await release(publisher, { 'x.rules': rules });
@@ -120,13 +120,13 @@ describe('names of the head', () => {
     );
     await pass(publisher, clock, HOUR_MS);
     expect(publisher.head?.manifest.version).toBe(2);
-    expect(publisher.head?.ruleSet.resolutions).toEqual(new Map([['c.example', prefixes('192.0.2.3')]]));
+    expect(publisher.head?.ruleSet.resolutions).toEqual(new Map([['c.example', prefixes('91.189.2.3')]]));
     expect(degraded(publisher)[0]).toMatch(/: its accept rules match nothing any more$/);
     expect(degraded(publisher)[2]).toMatch(/: its rules keep the addresses they had$/);
   });
 
   it('are not aged by a wall clock that is set, not even by years', async () => {
-    const { clock, dns, publisher } = await house({ 'a.example': hosts(3600, '192.0.2.1') });
+    const { clock, dns, publisher } = await house({ 'a.example': hosts(3600, '91.189.2.1') });
     await release(publisher, { 'x.rules': 'accept dsthost=a.example\n' });
     dns.zone.clear();
     dns.questions.length = 0;
@@ -140,7 +140,7 @@ describe('names of the head', () => {
 
   it('keep their addresses over a restart without DNS, and are asked for again at once', async () => {
     const { clock, dns, open, publisher } = await house(
-      { 'a.example': hosts(60, '192.0.2.1') },
+      { 'a.example': hosts(60, '91.189.2.1') },
       IMPATIENT_MS,
     );
     await release(publisher, { 'x.rules': 'accept dsthost=a.example\n' });
@@ -149,16 +149,16 @@ describe('names of the head', () => {
     const after = open();
     await pass(after, clock, 2000);
     expect(after.head?.manifest.version).toBe(1);
-    expect(after.head?.ruleSet.resolutions).toEqual(new Map([['a.example', prefixes('192.0.2.1')]]));
+    expect(after.head?.ruleSet.resolutions).toEqual(new Map([['a.example', prefixes('91.189.2.1')]]));
     expect(degraded(after)).toEqual([
       'a.example does not resolve (the DNS server does not answer): its rules keep the addresses they had',
     ]);
-    dns.zone.set('a.example', hosts(60, '192.0.2.2'));
+    dns.zone.set('a.example', hosts(60, '91.189.2.2'));
     expect((await nextRelease(after, clock, 5000)).manifest.version).toBe(2);
   });
 
   it('do not keep a publisher from closing', async () => {
-    const { clock, dns, publisher } = await house({ 'a.example': hosts(60, '192.0.2.1') }, IMPATIENT_MS);
+    const { clock, dns, publisher } = await house({ 'a.example': hosts(60, '91.189.2.1') }, IMPATIENT_MS);
     await release(publisher, { 'x.rules': 'accept dsthost=a.example\n' });
     dns.zone.set('a.example', { A: 'silent', AAAA: 'silent' });
     clock.advance(70_000);
@@ -211,13 +211,13 @@ describe('names that nobody answers for', () => {
     const { clock, dns, publisher } = silentHouse();
     const dead = publisher.push(pushOf({ 'x.rules': rulesFor('accept', 900) }));
     await until(() => dns.asked.length > 0);
-    await release(publisher, { 'hosts.txt': '192.0.2.1\n' }); // while that one waits
+    await release(publisher, { 'hosts.txt': '91.189.2.1\n' }); // while that one waits
     const outcome = await waited(clock, dead);
     expect(outcome).toMatchObject({ kind: 'released', head: { manifest: { version: 2 } } });
     expect(outcome.kind === 'released' && outcome.failedNames).toHaveLength(900);
     for (let minute = 0; minute < 3; minute++) {
       clock.advance(60_000);
-      await release(publisher, { 'hosts.txt': `192.0.2.${2 + minute}\n` });
+      await release(publisher, { 'hosts.txt': `91.189.2.${2 + minute}\n` });
     }
     const batch = new Map([['hosts', prefixListOf(prefixes('198.51.100.1'))]]);
     expect((await publisher.updateLists(batch)).refused.size).toBe(0);
@@ -253,8 +253,8 @@ describe('names that nobody answers for', () => {
     ]);
     // What is so already refuses no push of something else, nor of the same policy.
     for (const files of [
-      { 'hosts.txt': '192.0.2.1\n' },
-      { 'x.rules': `drop dst4=192.0.2.1\n${rules['x.rules']}` },
+      { 'hosts.txt': '91.189.2.1\n' },
+      { 'x.rules': `drop dst4=91.189.2.1\n${rules['x.rules']}` },
     ]) {
       expect(await publisher.push(pushOf(files))).toMatchObject({ kind: 'released' });
     }
@@ -282,7 +282,7 @@ describe('names that nobody answers for', () => {
 
   it('leave a list of names of which one has an address, and refuse one of which none has', async () => {
     const { clock, dns, publisher } = silentHouse();
-    dns.answer = () => ({ ...prefixes('192.0.2.1'), ttlMs: 60_000 });
+    dns.answer = () => ({ ...prefixes('91.189.2.1'), ttlMs: 60_000 });
     const house = (names: string) =>
       pushOf({
         'h.yaml': `lists: { hosts: { names: [${names}], resolve: true } }\npolicies: { default: { egress: [drop dst=@hosts, accept] } }\n`,
@@ -306,7 +306,7 @@ describe('names that nobody answers for', () => {
 
   it('hold up a list of a source that would leave a drop rule without an address, and no other list', async () => {
     const { clock, dns, publisher } = silentHouse();
-    dns.answer = () => ({ ...prefixes('192.0.2.1'), ttlMs: 60_000 });
+    dns.answer = () => ({ ...prefixes('91.189.2.1'), ttlMs: 60_000 });
     await release(publisher, {
       'h.yaml':
         'lists: { hosts: { names: [a.example], resolve: true } }\npolicies: { default: { egress: [drop dst=@hosts, accept] } }\n',
@@ -328,10 +328,10 @@ describe('names that nobody answers for', () => {
     dns.end();
     dns.answer = (name) => {
       if (name !== 'host-39.example') throw new Error('SERVFAIL');
-      return { ...prefixes('192.0.2.9'), ttlMs: 60_000 };
+      return { ...prefixes('91.189.2.9'), ttlMs: 60_000 };
     };
     const next = await nextRelease(publisher, clock, 10_000);
-    expect(next.ruleSet.resolutions).toEqual(new Map([['host-39.example', prefixes('192.0.2.9')]]));
+    expect(next.ruleSet.resolutions).toEqual(new Map([['host-39.example', prefixes('91.189.2.9')]]));
   });
 
   it('are not asked for at all where there are too many of them', async () => {
@@ -352,7 +352,7 @@ describe('names that nobody answers for', () => {
 describe('names that change on and on', () => {
   it('make at most 12 releases an hour, however many they are, and none is lost', async () => {
     const clock = new FakeClock();
-    const answers = Array.from({ length: 128 }, (_, i) => ({ ...prefixes(`192.0.2.${i}`), ttlMs: 30_000 }));
+    const answers = Array.from({ length: 128 }, (_, i) => ({ ...prefixes(`91.189.2.${i}`), ttlMs: 30_000 }));
     const counts = new Map<string, number>();
     const resolve = async (name: string): Promise<NameAnswer> => {
       const count = counts.get(name) ?? 0;
@@ -373,13 +373,13 @@ describe('names that change on and on', () => {
   }, 120_000);
 
   it('are released at once as long as they do so now and then', async () => {
-    const { clock, dns, publisher } = await house({ 'a.example': hosts(600, '192.0.2.0') });
+    const { clock, dns, publisher } = await house({ 'a.example': hosts(600, '91.189.2.0') });
     await release(publisher, { 'x.rules': 'accept dsthost=a.example\n' });
     for (let i = 1; i <= 10; i++) {
-      dns.zone.set('a.example', hosts(600, `192.0.2.${i}`));
+      dns.zone.set('a.example', hosts(600, `91.189.2.${i}`));
       const next = await nextRelease(publisher, clock, 700_000);
       expect(next.manifest.version).toBe(1 + i);
-      expect(next.ruleSet.resolutions).toEqual(new Map([['a.example', prefixes(`192.0.2.${i}`)]]));
+      expect(next.ruleSet.resolutions).toEqual(new Map([['a.example', prefixes(`91.189.2.${i}`)]]));
     }
   });
 });

@@ -49,8 +49,8 @@ const CHAIN_UNASKED_BYTES = 256;
  * them.
  */
 const RECENT_MAX = 32;
-/** Of all of them together: to rebuild a million takes some milliseconds. */
-const RECENT_ENTRIES_MAX = 32_000_000;
+/** Of all of them together: they are in memory at once, and 32 of a million each were 200 MB. */
+const RECENT_ENTRIES_MAX = 4_000_000;
 /** A longer one is worth no snapshot, and is not to be read for that. Our choice. */
 const CHAIN_MAX_BYTES = 16 * 2 ** 20;
 
