@@ -184,7 +184,7 @@ export class PublisherNode {
     if (error instanceof Violation) throw error;
     if (!process.isAlive) return;
     this.#place.note(`${process.name} could not start: ${String(error)}`);
-    const isExcused = this.isDamaged || air.nowMs < this.troubles.failing.untilMs || this.isFull;
+    const isExcused = this.#hasFailed || air.nowMs < this.troubles.failing.untilMs;
     if (!isExcused) throw new Violation('cannot-start', `${process.name}: ${String(error)}`);
     this.kill('as it could not start', 3000);
     if (!this.isDamaged) return;
