@@ -241,6 +241,7 @@ export class PublisherNode {
     if (!this.databases.cutPower()) return;
     this.#place.count('lie found out');
     this.#place.note(`${this.name} has lost what was said to be on disk`);
+    if (this.databases.usedBytes === 0) this.#mayStartOver = true; // that it had begun, too
     this.#acknowledged = undefined;
     this.#place.ledger.abandonAbove({ epoch: 0, version: 0 }, this.name);
   }
