@@ -56,7 +56,7 @@ interface Lane {
 export interface LinkEvents {
   readonly onState: (link: Link, state: MachineState) => void;
   readonly onEnd: (link: Link) => void;
-  readonly onFault: (violation: Violation) => void;
+  readonly onFault: (violation: Violation, link: Link) => void;
 }
 
 export class Link {
@@ -166,10 +166,11 @@ export class Link {
     if (this.#refusals.length > STORM_MAX) {
       this.#events.onFault(
         new Violation('storm', `${name} refused ${STORM_MAX} offers in ${STORM_MS} ms: ${text}`),
+        this,
       );
     }
     if (WRONG.has(code) && !this.relay.hasForged)
-      this.#events.onFault(new Violation('wrong-stream', `${name} refused: ${code}: ${text}`));
+      this.#events.onFault(new Violation('wrong-stream', `${name} refused: ${code}: ${text}`), this);
   }
 
   async #awaitEnd(end: Channel): Promise<void> {

@@ -72,6 +72,8 @@ export class SubscriberNode {
   #isUnhealed = false;
   /** When a clock or the disk of it was last in trouble: what depends on them may be late. */
   troubledUntilMs = 0;
+  /** Of a stream that was cut, what it keeps may be forged. */
+  mayHoldForged = false;
   /** The wall clock was set in this boot. */
   isClockSet = false;
   readonly #place: SubscriberPlace;

@@ -367,7 +367,8 @@ export class World {
     const bufferBytes = this.random.pick([4, 16, 64]) * 1024;
     const made = await link(node.endpoint, processes, bufferBytes, this.random, this.recordings, {
       onState: (of, state) => this.#onState(of, state),
-      onFault: (violation) => {
+      onFault: (violation, of) => {
+        if (this.#goesOnWithForged(of)) return;
         // Of a store with a wrong bit not all streams are what was signed; and what keys signed that a root
         // has taken away is offered until its publisher, which says so, can sign it anew.
         const isKnown = node.isDamaged || node.publisher?.isDisowned === true;
@@ -375,6 +376,8 @@ export class World {
       },
       onEnd: (of) => {
         this.links.delete(of);
+        const held = this.#nodeOf(of);
+        if (held !== undefined) held.mayHoldForged ||= of.relay.hasForged;
         if (of.hello.length > 0) this.hellos.set(of.subscriber.name.split('#')[0] ?? '', of.hello);
       },
     });
@@ -382,6 +385,14 @@ export class World {
     this.#onState(made.link, 'publisher greeting');
     this.#onState(made.link, 'subscriber greeting');
     return made.channel;
+  }
+
+  /** A stream that was cut is gone on with, and what came of it before may have been forged: that once. */
+  #goesOnWithForged(link: Link): boolean {
+    const node = this.#nodeOf(link);
+    const isForged = node?.mayHoldForged === true;
+    if (node !== undefined) node.mayHoldForged = false;
+    return isForged;
   }
 
   /** The connections of a process that is gone. */
