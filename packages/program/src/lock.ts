@@ -8,6 +8,7 @@
  */
 
 import {
+  chownSync,
   closeSync,
   constants,
   fchmodSync,
@@ -36,6 +37,9 @@ const O_CLOEXEC = 0o2000000;
 const LOCK_EX_NB = 2 | 4;
 const EWOULDBLOCK = 11;
 
+/** To read, as nothing is written: that is all that root may do with a file of another user in a unit. */
+const FLAGS = constants.O_RDONLY | constants.O_CREAT | constants.O_NOFOLLOW | O_CLOEXEC;
+
 const flock = koffi.load('libc.so.6').func('int flock(int, int)');
 
 /**
@@ -48,7 +52,7 @@ export function lockDirectory(directory: string, user?: number): DirectoryLock {
   makeDirectory(directory);
   checkOwner(directory, statSync(directory), user);
   const path = join(directory, NAME);
-  const file = opened(path);
+  const file = user === undefined ? opened(path) : openedFor(directory, path);
   try {
     const stat = fstatSync(file);
     checkOwner(path, stat, user);
@@ -62,10 +66,27 @@ export function lockDirectory(directory: string, user?: number): DirectoryLock {
   return { release: () => closeSync(file) };
 }
 
+/**
+ * Root may be without the right to write in a directory of another user, as in a unit, and with that to give
+ * files away: the directory is its own while the file is made.
+ */
+function openedFor(directory: string, path: string): number {
+  try {
+    return openSync(path, FLAGS & ~constants.O_CREAT);
+  } catch {
+    const { uid } = statSync(directory);
+    chownSync(directory, process.geteuid?.() ?? uid, -1);
+    try {
+      return opened(path);
+    } finally {
+      chownSync(directory, uid, -1);
+    }
+  }
+}
+
 function opened(path: string): number {
   try {
-    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | O_CLOEXEC;
-    return openSync(path, flags, 0o600);
+    return openSync(path, FLAGS, 0o600);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new DirectoryError(`${path} cannot be opened by this user: ${why}`, { cause });

@@ -4,12 +4,14 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { DirectoryError } from '../src/directory.ts';
 import { LockedError, lockDirectory } from '../src/lock.ts';
 
 const OTHER = 65_534;
+const BUILT = fileURLToPath(new URL('../dist/lock.js', import.meta.url));
 
 /** Whether there is a second user to be; a run of CI has one. */
 function isRoot(): boolean {
@@ -83,4 +85,20 @@ it.skipIf(!isRoot())('what belongs to another user is not used, unless it is to 
   expect(statSync(join(directory, 'lock'))).toMatchObject({ uid: OTHER });
   expect(statSync(join(directory, 'lock')).mode & 0o777).toBe(0o600);
   lock.release();
+});
+
+// In its unit root has few rights: no firewall of the packages started.
+it.skipIf(!isRoot())('root without the right to write there locks the directory of another user', () => {
+  const directory = join(temporaryDirectory(), 'state');
+  mkdirSync(directory, { mode: 0o700 });
+  chownSync(directory, OTHER, OTHER);
+  const code = `const { lockDirectory } = await import(${JSON.stringify(BUILT)});
+    lockDirectory(${JSON.stringify(directory)}, ${OTHER});`;
+  const few = ['--bounding-set=-all,+chown,+dac_read_search', '--inh-caps=-all'];
+  for (let start = 0; start < 2; start++) {
+    const words = [...few, process.execPath, '--input-type=module', '-e', code];
+    expect(spawnSync('setpriv', words, { encoding: 'utf8' })).toMatchObject({ status: 0, stderr: '' });
+    expect(statSync(join(directory, 'lock'))).toMatchObject({ uid: OTHER });
+    expect(statSync(directory)).toMatchObject({ uid: OTHER, gid: OTHER });
+  }
 });
