@@ -126,7 +126,7 @@ describe('a log that nobody reads', () => {
     scene.onClose(() => void child.kill('SIGKILL'));
     await eventually(async () => (await rulectl(scene.directory, ['status'])).code === 0);
     // More lines than one that connects may cause: a file is missing at each.
-    for (let i = 0; i < STRANGERS * 5; i += 50)
+    for (let i = 0; i < STRANGERS * 6; i += 50)
       await Promise.all(Array.from({ length: 50 }, () => strange(listen.slice('unix:'.length))));
     expect((await rulectl(scene.directory, ['status'])).code).toBe(0);
     const { code, ms } = await stopped(child);
@@ -134,6 +134,6 @@ describe('a log that nobody reads', () => {
     const text = child.stderr.read()?.toString() ?? '';
     expect(
       text.split('\n').filter((line: string) => line.includes('before it had a name')).length,
-    ).toBeLessThan(250);
+    ).toBeLessThan(1_300);
   });
 });

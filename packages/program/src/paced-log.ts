@@ -3,8 +3,8 @@
  * second. How many were left out stands in the next line that is written.
  */
 
-/** Our choice: a fleet that connects at once is told of whole. */
-const AT_ONCE = 200;
+/** Our choice: as many subscribers as there is room for may come at once, and are told of each. */
+const AT_ONCE = 1200;
 const EVERY_MS = 1000;
 
 /** What a logger has, of pino's or another. */

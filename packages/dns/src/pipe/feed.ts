@@ -54,6 +54,8 @@ export class NameFeed {
   #behindSinceMs: number | undefined;
   #wake: () => void = () => undefined;
   #told = '';
+  /** Connections that ended, or did not come about. */
+  #failures = 0;
   readonly #running: Promise<void>;
 
   constructor(options: NameFeedOptions) {
@@ -72,7 +74,8 @@ export class NameFeed {
     this.#wake();
     const untilMs = this.#options.clock.monotonicMs() + TAKE_MS;
     const isDue = (): boolean => this.#behindSinceMs !== undefined || this.trouble() !== undefined;
-    while (this.#isOpen && !this.#closing.signal.aborted && isDue()) {
+    const failures = this.#failures; // it is connected to once more now, if it pauses
+    while ((this.#isOpen || this.#failures === failures) && !this.#closing.signal.aborted && isDue()) {
       const leftMs = untilMs - this.#options.clock.monotonicMs();
       if (leftMs <= 0) return;
       await this.#change(leftMs);
@@ -133,6 +136,7 @@ export class NameFeed {
         this.#reason = error instanceof Error ? error.message : String(error);
       }
       this.#isOpen = false;
+      this.#failures++;
       this.#takeCounts({});
       this.#sent = undefined;
       this.#taken = 0;
