@@ -3,10 +3,11 @@
  * once.
  */
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { eventually } from '../enforce/enforcer.ts';
 import { millionHosts } from '../inputs.mjs';
 import { PERMITTED, rulectl, startSubscriberOf } from '../processes.mjs';
 import { releaseOf } from './control-client.ts';
@@ -29,13 +30,18 @@ function smallDisk(scene: Scene, name: string): string | undefined {
     console.log(`not run: mounting a small disk takes root (${String(error).trim()})`);
     return undefined;
   }
-  scene.onClose(() => run('umount', path));
+  // The signer of a publisher that was killed ends by itself, and has its lock there until then.
+  scene.onClose(() => eventually(async () => isUnmounted(path)));
   return path;
 }
 
 /** Runs a program of the system. Throws if it fails. */
 function run(program: string, ...args: readonly string[]): void {
   execFileSync(program, args, { stdio: 'pipe' });
+}
+
+function isUnmounted(path: string): boolean {
+  return spawnSync('umount', [path]).status === 0;
 }
 
 /** Fills a disk up to `LEFT_BYTES`; gives back what frees it again. */

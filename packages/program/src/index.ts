@@ -5,11 +5,11 @@
  *
  * One room: command-line, plain-words and words (what is asked), directory, lock and small-file (where things
  * lie), output, now-or-never, log-stream and paced-log (what is said), listeners (who embeds one is told),
- * service (who started it is told), malloc (what large arrays cost), stop, exit, end-now, run (the end).
+ * service (who started it is told), malloc (what large arrays cost), stop, exit, end-soon, run (the end).
  */
 
 export { DirectoryError, defaultEndpoints, stateHome } from './directory.ts';
-export { endNow } from './end-now.ts';
+export { endSoon } from './end-soon.ts';
 export {
   EXIT_BUG,
   EXIT_FAILED,

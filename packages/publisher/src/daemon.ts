@@ -9,7 +9,7 @@ import type { PublisherConfig } from '@rulecast/formats';
 import {
   DirectoryError,
   EXIT_FAILED,
-  endNow,
+  endSoon,
   mapLargeBlocks,
   type Output,
   openLog,
@@ -132,7 +132,7 @@ async function main(out: Output): Promise<void> {
     signer.close();
     await audit.close();
     lock.release();
-    await endNow(0); // whatever is being resolved
+    endSoon(); // whatever is being resolved
   } catch (error) {
     throw endOf(error);
   }
