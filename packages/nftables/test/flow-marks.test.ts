@@ -46,7 +46,7 @@ describe('flow marks', () => {
     const failed = marks.next();
     const prepared = marks.next();
     expect(marks.given).toEqual([inForce, failed, prepared]);
-    marks.cleared([]); // no flow has any of them yet
+    marks.cleared([]); // no flow has a mark yet
     const others = range(1, 93).map(() => marks.next());
     for (const mark of [inForce, failed, prepared]) expect(others).not.toContain(mark);
     expect(marks.next()).toBe(0);

@@ -7,20 +7,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { isRoot } from '../../../test/kit/second-user.ts';
 import { DirectoryError } from '../src/directory.ts';
 import { LockedError, lockDirectory } from '../src/lock.ts';
 
 const OTHER = 65_534;
 const BUILT = fileURLToPath(new URL('../dist/lock.js', import.meta.url));
-
-/** Whether there is a second user to be; a run of CI has one. */
-function isRoot(): boolean {
-  if (process.getuid?.() === 0) return true;
-  const reason = 'only root can be another user';
-  if (process.env['CI'] === 'true') throw new Error(reason);
-  process.stderr.write(`skipped: ${reason}\n`);
-  return false;
-}
 
 it('a directory is locked once, by whatever name, until it is released', () => {
   const directory = join(temporaryDirectory(), 'state');

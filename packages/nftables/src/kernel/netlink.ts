@@ -307,9 +307,9 @@ export class Netlink {
   }
 
   /**
-   * Takes our labels from all flows, but those of some marks, and looks again until no flow has any; `turn`
-   * is awaited between pieces of the answer. Rejects with NativeError, also where somebody goes on adding
-   * them.
+   * Removes our labels from all flows, except those of the marks `kept`, and reads the table again until it
+   * has none. `turn` is awaited between pieces of the answer. Rejects with NativeError, also where another
+   * program goes on adding them.
    */
   async clearLabels(kept: readonly number[], turn: () => Promise<void>): Promise<void> {
     const labels = labelsOf(kept);
