@@ -68,7 +68,7 @@ describe('docs/sources.md', () => {
 
   it('has configurations that are accepted whole', () => {
     const blocks = Array.from(text.matchAll(/```yaml\n(.*?)```/gs), ([, block = '']) => block);
-    expect(blocks).toHaveLength(3);
+    expect(blocks).toHaveLength(4);
     for (const block of blocks) expect(faults(block)).toEqual([]);
   });
 

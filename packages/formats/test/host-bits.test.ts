@@ -134,7 +134,7 @@ describe('prefixes shorter than /8, and of IPv6 than /16', () => {
 
   it('are counted, with the line of the first', () => {
     const { short } = importList('', Buffer.from('8.0.0.0/8\n16.0.0.0/7\n128.0.0.0/1\n'));
-    expect(short).toEqual({ prefix: '16.0.0.0/7', line: 2, count: 2 });
+    expect(short).toEqual({ prefix: '16.0.0.0/7', line: 2, count: 2, lengths: { 4: 8, 6: 16 } });
   });
 
   it.each([

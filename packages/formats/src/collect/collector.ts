@@ -11,6 +11,7 @@ import { asBuffer, ColumnCounter, quoteBytes } from '../text/bytes.ts';
 import { EntryReader } from '../text/entries.ts';
 import {
   bareTokenEnd,
+  COUNTRY_SHORT_LENGTHS,
   type EntryFault,
   EntryFaultCode,
   isAddressLike,
@@ -19,7 +20,6 @@ import {
   type ShortPrefixes,
   suffixMarkBytes,
   type TokenEnd,
-  withShort,
 } from '../text/entry.ts';
 import { type FormatLimits, withLimits } from '../text/limits.ts';
 import type { LineSink } from '../text/lines.ts';
@@ -83,6 +83,7 @@ export class Collector implements LineSink {
       hostBits: options.hostBits,
       keepsPieces: options.onEntry !== undefined,
       expected: Math.min(1 << 20, (bytes.length >> 4) + 1),
+      shortLengths: options.country && COUNTRY_SHORT_LENGTHS,
     });
   }
 
@@ -134,7 +135,10 @@ export class Collector implements LineSink {
     const { reader } = this;
     const fault = reader.read(text, start, end, tokenEnd);
     if (fault !== undefined) return fault;
-    if (reader.short !== undefined) this.short = withShort(this.short, reader.short, this.line);
+    if (reader.short !== undefined) {
+      const { prefix = reader.short, line = this.line, count = 0 } = this.short ?? {};
+      this.short = { prefix, line, count: count + 1, lengths: reader.shortLengths };
+    }
     this.#used('prefixes', text, start);
     return undefined;
   }

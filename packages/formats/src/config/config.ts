@@ -419,7 +419,7 @@ function readLists(
       reader.fault(keyOffset, ConfigFault.limit, `at most ${LISTS_MAX} lists: a release has 1,024 parts`);
       break;
     }
-    const list = readList(name, keyOffset, value, { reader, defaults: defaults ?? {}, tables });
+    const list = readList(name, keyOffset, value, { reader, defaults: defaults ?? {}, tables, lists: node });
     if (list !== undefined) lists.set(name, list);
   }
   checkOperands(node, lists, reader);

@@ -73,7 +73,7 @@ export const SHARED_KEYS = {
   // The largest countries but one hold less than a tenth of IPv4, and so do the largest block lists.
   'max-coverage': scalar(
     coverage,
-    'reachable addresses of IPv4, or of IPv6, that it may hold; `off` for any',
+    'reachable addresses of IPv4, or of IPv6, that it may hold; `off` for any; without, 50% where it is picked by `country`, or made of such lists',
     '25%',
   ),
   'coverage-change': scalar(
@@ -110,9 +110,12 @@ export const LIST_DEFAULTS = {
   coverageChangeShare: standardOf(SHARED_KEYS['coverage-change']),
 } as const;
 
+/** Largest share of the Internet of a list of countries: the United States have 44 % of IPv4. */
+export const COUNTRY_COVERAGE_SHARE = 0.5;
+
 /** What a list may say of its suffix entries; a document knows the last one alone. */
 const SUFFIX_WORDS = ['below', 'as-names'] as const;
-const EXPRESSION_SOURCES = ['union', 'intersect'] as const;
+export const EXPRESSION_SOURCES = ['union', 'intersect'] as const;
 export const SOURCE_KEYS = [
   ...BYTES_SOURCES,
   'names',
@@ -150,7 +153,10 @@ export const LIST_KEYS = {
   'never-block-exempt': ofRead(prefixes('what may be in it although it must never be blocked')),
   'allow-all': flag('whether it may hold all of IPv4 or of IPv6', false),
   'allow-short-prefixes': ofRead(
-    flag('whether it may hold CIDRs shorter than /8, or than /16 of IPv6', false),
+    flag(
+      'whether it may hold CIDRs shorter than /8, or than /16 of IPv6; picked by `country`, than /6 and /12',
+      false,
+    ),
   ),
   'ignore-declared': ofBytes(
     flag('whether it is taken though it holds less than it says of itself, or seems to be cut off', false),

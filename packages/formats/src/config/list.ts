@@ -10,6 +10,8 @@ import { quote } from '../text/bytes.ts';
 import { type FetchConfig, fetchOf } from './fetch.ts';
 import { checkPlaces, readKeys, standardOf, type Values } from './key.ts';
 import {
+  COUNTRY_COVERAGE_SHARE,
+  EXPRESSION_SOURCES,
   LIST_DEFAULTS,
   LIST_KEYS,
   type RestConfig,
@@ -54,7 +56,7 @@ export interface GuardConfig {
   readonly maxEntries: number | undefined;
   /** Whether the list may hold all of IPv4 or of IPv6. */
   readonly allowAll: boolean;
-  /** Whether it may hold prefixes shorter than /8, or than /16 of IPv6, outside special-purpose space. */
+  /** Whether it may hold short prefixes (see isShortPrefix). */
   readonly allowShort: boolean;
   /** Whether files are taken that hold less than they state of themselves. */
   readonly ignoreDeclared: boolean;
@@ -100,6 +102,8 @@ export interface ListContext {
   readonly reader: ConfigReader;
   readonly defaults: Partial<Values<typeof SHARED_KEYS>>;
   readonly tables: ReadonlyMap<string, TableConfig>;
+  /** All lists of the configuration, by name. */
+  readonly lists: MappingNode | undefined;
 }
 
 /** Our choice. */
@@ -257,18 +261,35 @@ function cutOf(
   return undefined;
 }
 
-function guardOf(said: ListValues, node: MappingNode, { reader, defaults }: ListContext): GuardConfig {
+/** How deep lists of countries may lie in a list that is made of others, and make it one of countries. */
+const COUNTRIES_DEPTH = 4;
+
+/** Whether a list is picked by country, or made of one that is. */
+function isOfCountries(node: MappingNode, lists: MappingNode | undefined, depth = COUNTRIES_DEPTH): boolean {
+  if (node.entries.has('country')) return true;
+  const operands = EXPRESSION_SOURCES.flatMap((key) => {
+    const entry = node.entries.get(key);
+    return entry === undefined || depth === 0 ? [] : textsOf(entry.value);
+  });
+  return operands.some(({ value }) => {
+    const operand = lists?.entries.get(value)?.value;
+    return operand?.kind === 'mapping' && isOfCountries(operand, lists, depth - 1);
+  });
+}
+
+function guardOf(said: ListValues, node: MappingNode, { reader, defaults, lists }: ListContext): GuardConfig {
   const { 'min-entries': minEntries, 'max-entries': maxEntries } = said;
   if (minEntries !== undefined && maxEntries !== undefined && minEntries > maxEntries) {
     const reason = 'min-entries: is more than max-entries:';
     reader.fault(keyOffsetOf(node, 'min-entries'), ConfigFault.value, reason);
   }
   const { 'max-coverage': coverageShare = defaults['max-coverage'] } = said;
+  const standardShare = isOfCountries(node, lists) ? COUNTRY_COVERAGE_SHARE : LIST_DEFAULTS.coverageShare;
   const { 'coverage-change': coverageChangeShare = defaults['coverage-change'] } = said;
   return {
     shrinkShare: said.shrink ?? defaults.shrink ?? LIST_DEFAULTS.shrinkShare,
     growthShare: said.growth ?? defaults.growth ?? LIST_DEFAULTS.growthShare,
-    coverageShare: coverageShare ?? LIST_DEFAULTS.coverageShare,
+    coverageShare: coverageShare ?? standardShare,
     coverageChangeShare: coverageChangeShare ?? LIST_DEFAULTS.coverageChangeShare,
     minEntries,
     maxEntries,

@@ -21,6 +21,8 @@ import {
   isShortPrefix,
   prefixFault,
   readIp4,
+  SHORT_LENGTHS,
+  type ShortLengths,
   type TokenEnd,
 } from './entry.ts';
 import { ip4BlockLength, ip4BlockSize, type PrefixSink, splitRange } from './range.ts';
@@ -35,6 +37,8 @@ export interface EntryReaderOptions {
   readonly keepsPieces?: boolean;
   /** How many IPv4 prefixes to make room for. */
   readonly expected?: number;
+  /** Below which prefixes are `short`. */
+  readonly shortLengths?: ShortLengths | undefined;
 }
 
 /** Reads address entries and keeps their prefixes; make one per list. */
@@ -43,6 +47,7 @@ export class EntryReader {
   end = 0;
   /** That entry in normal form, if it was a CIDR and is so short that few mean it. */
   short: string | undefined;
+  readonly shortLengths: ShortLengths;
   /** What was read. Only the tight loops of plain lists push here themselves. */
   readonly v4: PrefixBuilder;
   readonly v6 = new PrefixBuilder(6);
@@ -51,7 +56,9 @@ export class EntryReader {
   readonly #masksHostBits: boolean;
   #pieces: Prefix[] | undefined; // of the entry at hand, if somebody asks
 
-  constructor({ hostBits = 'reject', keepsPieces = false, expected }: EntryReaderOptions = {}) {
+  constructor(options: EntryReaderOptions = {}) {
+    const { hostBits = 'reject', keepsPieces = false, expected, shortLengths = SHORT_LENGTHS } = options;
+    this.shortLengths = shortLengths;
     this.#masksHostBits = hostBits === 'mask';
     this.#pieces = keepsPieces ? [] : undefined;
     this.v4 = new PrefixBuilder(4, expected);
@@ -94,7 +101,7 @@ export class EntryReader {
     if (!readIp4(bytes, start, end, first) && parsePrefixBytes(bytes, start, end, first) !== undefined)
       return false;
     const { family, words, length, hasHostBits } = first;
-    if (hasHostBits || isShortPrefix(family, words, length)) return false;
+    if (hasHostBits || isShortPrefix(family, words, length, this.shortLengths)) return false;
     if (family === 4)
       this.v4.push4(words[0]!, length); // always four words
     else this.v6.push(words, 0, length);
@@ -156,7 +163,8 @@ export class EntryReader {
       return this.#readRange(bytes, start, dash, limit, tokenEnd, emit);
     if (this.#first.hasHostBits && !this.#masksHostBits) return hostBitsFault(bytes, start, end);
     const { family, words, length } = this.#first;
-    if (isShortPrefix(family, words, length)) this.short = formatPrefix(prefixOf(family, words, length));
+    if (isShortPrefix(family, words, length, this.shortLengths))
+      this.short = formatPrefix(prefixOf(family, words, length));
     emit(family, words, length);
     return undefined;
   }

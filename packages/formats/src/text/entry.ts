@@ -67,18 +67,24 @@ export type EntrySink = (line: number, column: number, canonical: () => string) 
  */
 export type HostBits = 'reject' | 'mask';
 
-/**
- * Shorter prefixes are rarely meant: half a line is one, and no network of the Internet has more. Our choice;
- * RIRs were given a /8 at most, and ISPs a /19 of IPv6.
- */
-const SHORT_LENGTH: Readonly<Record<Family, number>> = { 4: 8, 6: 16 };
+/** Shorter prefixes are rarely meant: half a line is one. */
+export type ShortLengths = Readonly<Record<Family, number>>;
+/** No network of the Internet has more. Our choice; RIRs were given a /8 at most, and ISPs a /19 of IPv6. */
+export const SHORT_LENGTHS: ShortLengths = { 4: 8, 6: 16 };
+/** Four /8 in a row are of one country, the United States, and RIRs were given a /12 of IPv6 at most. */
+export const COUNTRY_SHORT_LENGTHS: ShortLengths = { 4: 6, 6: 12 };
 
 /**
  * Whether a prefix holds more of the Internet than one usually means. `words` as in Address, with host bits
  * zero.
  */
-export function isShortPrefix(family: Family, words: Uint32Array, length: number): boolean {
-  return length < SHORT_LENGTH[family] && !isSpecialPurpose(family, words, length);
+export function isShortPrefix(
+  family: Family,
+  words: Uint32Array,
+  length: number,
+  lengths: ShortLengths,
+): boolean {
+  return length < lengths[family] && !isSpecialPurpose(family, words, length);
 }
 
 /** CIDRs of a list that hold more of the Internet than one usually means. */
@@ -88,11 +94,8 @@ export interface ShortPrefixes {
   /** Where it stands, from 1. */
   readonly line: number;
   readonly count: number;
-}
-
-/** Short prefixes with one more. */
-export function withShort(before: ShortPrefixes | undefined, prefix: string, line: number): ShortPrefixes {
-  return before === undefined ? { prefix, line, count: 1 } : { ...before, count: before.count + 1 };
+  /** Than what they are shorter. */
+  readonly lengths: ShortLengths;
 }
 
 /**

@@ -8,6 +8,7 @@ import { entryCount, type Family, type List } from '@rulecast/rules';
 import {
   coverageFinding,
   type Finding,
+  FindingCode,
   kindFinding,
   sizeFinding,
   wholeFamilies,
@@ -95,7 +96,16 @@ export function changeRefusal(
   }
   const coverage =
     guard.allowAll || permits.allowCoverage ? undefined : coverageFinding(before, after, guard, whole);
-  return coverage === undefined ? undefined : refusal(coverage, 'look at the source', 'coverage');
+  if (coverage === undefined) return undefined;
+  const key = coverage.code === FindingCode.coverage ? 'max-coverage:' : 'coverage-change:';
+  return refusal(coverage, `say ${key}, or look at the source`, 'coverage');
+}
+
+/** What several guards say, so that nobody is sent home twice; the code of the first. */
+export function allRefusals(...refusals: readonly (Refusal | undefined)[]): Refusal | undefined {
+  const found = refusals.filter((refusal) => refusal !== undefined);
+  const [first] = found;
+  return first && { code: first.code, reason: found.map(({ reason }) => reason).join('; and ') };
 }
 
 function sizeLimits(
@@ -148,6 +158,8 @@ export interface ShortPrefixesRead {
   readonly count: number;
   /** The first, with its place, for people. */
   readonly first: string;
+  /** Than what they are shorter. */
+  readonly lengths: Readonly<Record<Family, number>>;
 }
 
 /**
@@ -163,7 +175,8 @@ export function shortRefusal(
   if (short === undefined || short.count <= known) return undefined;
   if (guard.allowShort || guard.allowAll || permits.allowCoverage || permits.allowAll || permits.force)
     return undefined;
-  const are = short.count === 1 ? 'is' : 'are';
-  const reason = `${short.count} of its prefixes ${are} shorter than /8, or than /16 of IPv6, ${short.first}: look at the source, then rulectl refresh --allow-coverage, or say allow-short-prefixes: true`;
+  const { count, first, lengths } = short;
+  const are = count === 1 ? 'is' : 'are';
+  const reason = `${count} of its prefixes ${are} shorter than /${lengths[4]}, or than /${lengths[6]} of IPv6, ${first}: look at the source, then rulectl refresh --allow-coverage, or say allow-short-prefixes: true`;
   return { code: GuardCode.short, reason };
 }

@@ -131,8 +131,9 @@ export async function readSource(
       notes.push(`${name}: ${read.nearly}: taken, for that is less than a thousandth off`);
     }
     if (read.short !== undefined) {
-      const first = short?.first ?? `line ${read.short.line} of ${name}: ${read.short.prefix}`;
-      short = { count: (short?.count ?? 0) + read.short.count, first };
+      const { count, line, prefix, lengths } = read.short;
+      const first = short?.first ?? `line ${line} of ${name}: ${prefix}`;
+      short = { count: (short?.count ?? 0) + count, first, lengths };
     }
     const room = REJECTS_KEPT - rejects.length;
     rejects.push(...read.rejects.slice(0, room).map((reject) => ({ file: name, ...reject })));

@@ -23,6 +23,7 @@ import type { Clock, SteadyTime } from '../clock.ts';
 import { FetchError } from '../fetch/error.ts';
 import { wholeFamilies } from '../guard/finding.ts';
 import {
+  allRefusals,
   changeRefusal,
   firstRefusal,
   NO_PERMITS,
@@ -283,9 +284,11 @@ export class Source {
     const { longestEntries } = this;
     const judge = (allowed: Permits): Refusal | undefined =>
       wholeRefusal(result.whole, this.#wholeAllowed, guard, allowed) ??
-      shortRefusal(result.short, this.#shortAllowed, guard, allowed) ??
-      firstRefusal(isDownload ? result.apology : undefined, isFirst, allowed) ??
-      changeRefusal(before, result.list, guard, allowed, { whole: result.whole, longestEntries });
+      allRefusals(
+        shortRefusal(result.short, this.#shortAllowed, guard, allowed),
+        firstRefusal(isDownload ? result.apology : undefined, isFirst, allowed),
+        changeRefusal(before, result.list, guard, allowed, { whole: result.whole, longestEntries }),
+      );
     const refusal = judge(permits);
     if (refusal !== undefined) return { result: { kind: 'refused', ...refusal }, overridden: undefined };
     const overridden = overriddenBy(permits, judge(NO_PERMITS)); // before what was permitted now is known as that
