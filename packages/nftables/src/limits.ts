@@ -132,7 +132,7 @@ export const ELEMENTS_MAX = 33_554_432;
  */
 export const KERNEL_MIB = 512;
 export const KERNEL_MIB_MAX = 65_536;
-/** Addresses that one qube may hold for one name of a list: the next ones take the place of the first. */
+/** Addresses that one qube may hold for one name of a list: the next ones take the place of the oldest. */
 export const NAME_ADDRESSES_OF_ONE_MAX = 64;
 /**
  * Addresses that are opened in one transaction, which takes some 1.5 ms at worst, and which fit into one
@@ -167,6 +167,8 @@ export const LOOKS_OF_ONE_MAX = 16;
  * as much of it is made free: a look takes 0.01 to 0.3 s, which is longer than an answer waits.
  */
 export const ROOM_AHEAD = 8;
+/** A qube connects within this time to what it was told, so that it does not give way. */
+export const SPARED_MS = 10_000;
 /** Names that are remembered to be left in a list, or not, so that they are looked up once. */
 export const LABELS_KNOWN_MAX = 65_536;
 /** Elements of name sets that are carried over at a time. */

@@ -320,6 +320,33 @@ describe('an answer', () => {
     );
   });
 
+  // TCP_CONNTRACK_* of nf_conntrack_tcp.h; of UDP there is no state.
+  it.each([
+    ['opened by one side (SYN_SENT)', '01', true],
+    ['there (ESTABLISHED)', '03', true],
+    ['half closed, in which the other side may still send (FIN_WAIT)', '04', true],
+    ['the same, acknowledged (CLOSE_WAIT)', '05', true],
+    ['closed by both sides (LAST_ACK)', '06', false],
+    ['over (TIME_WAIT)', '07', false],
+    ['reset (CLOSE)', '08', false],
+    ['of UDP', undefined, true],
+  ])('about flows has the pair of one that may go on: %s', async (_, state, isThere) => {
+    const tuple = (type: string, address: string): string =>
+      hex('1000', type, '0c00 0180', '0800 0100', address);
+    const ofTcp = state === undefined ? '' : hex('1000 0480', '0c00 0180', '0500 0100', state, '000000');
+    const attributes = hex(tuple('0180', '0a890005'), tuple('0280', '5db8d822'), ofTcp);
+    const length = (20 + attributes.length / 2).toString(16);
+    const flow = hex(length, '000000 0001 0200 00000000 00000000 02 00 0000', attributes);
+    const done = hex('14000000 0300 0200 00000000 00000000 00000000');
+    const pairs: unknown[] = [];
+    const netlink = new Netlink(() => new Recorder(flow, done, ''));
+    await netlink.flows(
+      (key) => pairs.push([...key]),
+      async () => undefined,
+    );
+    expect(pairs).toEqual(isThere ? [[0x0a890005, 0x5db8d822]] : []);
+  });
+
   it.each([
     [-1, [], 'EPERM'],
     [0, new Array(20).fill('ffffffff ffffffff ffffffff ffffffff'), 'another program'],

@@ -19,6 +19,7 @@ import type { Command } from '../src/kernel/commands.ts';
 import type { ReadNameElement } from '../src/kernel/name-elements.ts';
 import { NativeError } from '../src/kernel/native.ts';
 import type { Source } from '../src/kernel/sources.ts';
+import { SPARED_MS } from '../src/limits.ts';
 import type { NameSet } from '../src/plan/change.ts';
 
 const [KEY, VERSION, OTHER] = ['0123456789abcdef', '89abcdef89abcdef', '89abcdef89abcde0'];
@@ -60,6 +61,11 @@ const SIX = [Uint8Array.from(Buffer.from('26062800022000010000000000000001', 'he
 
 /** What a transaction that has this label is refused for. */
 const REFUSED_LABEL = 'refused.example';
+
+/** When what was told before is spared no more. */
+const LATER = SPARED_MS + 1;
+/** Addresses that an attacker tells: eight times what a list has room for, 1,000 a second. */
+const ATTACK = 8192;
 
 /** A kernel of name sets, which are there once an element is asked for. */
 class Kernel {
@@ -330,10 +336,10 @@ it.each<[string, Outcome]>([
 });
 
 describe('what a qube may hold', () => {
-  it('is 64 addresses of a name: the next ones take the place of those that end first', async () => {
+  it('is 64 addresses of a name: the next ones take the place of those told longest ago', async () => {
     const { kernel, openings } = await opened();
     for (let i = 0; i < 1000; i++) {
-      kernel.nowMs++;
+      kernel.nowMs += 250;
       expect(await openings.open(opening({ addresses: addresses(1, i) }))).toBe(Outcome.open);
     }
     const { length } = kernel.of('10,137,0,5');
@@ -347,6 +353,7 @@ describe('what a qube may hold', () => {
     for (let i = 0; i < 5000; i++) {
       const outcome = openings.open(opening({ addresses: addresses(1, i), label: `n${i}.example` }));
       expect(outcome).toBe(Outcome.open); // at once
+      kernel.nowMs += 15;
       if (i % 20 === 0) await new Promise(setImmediate);
     }
     expect(kernel.looks).toBeLessThan(5000 / 64);
@@ -365,7 +372,7 @@ describe('what a qube may hold', () => {
     const { kernel, openings } = await opened();
     openings.open(opening({ qube: Uint8Array.of(10, 137, 0, 6), label: 'neighbour.example' }));
     for (let i = 0; i < 6400 / 64; i++) {
-      kernel.nowMs++;
+      kernel.nowMs += 1000;
       const flood = opening({ addresses: addresses(64, i * 64), label: `n${i}.example`, seconds: 86_430 });
       expect(await openings.open(flood)).toBe(Outcome.open);
     }
@@ -380,11 +387,13 @@ describe('what a qube may hold', () => {
     openings.open(opening({ addresses: addresses(64) }));
     const flowTo = (i: number): Uint32Array => Uint32Array.of(0x0a890005, 0x5db80000 + i);
     kernel.flowKeys = [0, 1, 2, 3].map(flowTo);
-    kernel.nowMs++;
+    kernel.nowMs += LATER;
     expect(kernel.looks).toBe(0);
     expect(await openings.open(opening({ addresses: addresses(2, 100) }))).toBe(Outcome.open);
-    const left = [...addresses(4), ...addresses(42, 22), ...addresses(2, 100)].map((each) => each.join());
+    const left = [...addresses(46), ...addresses(2, 100)] // the first of an answer are used most
+      .map((each) => each.join());
     expect([kernel.looks, kernel.of('10,137,0,5')]).toEqual([1, left]);
+    kernel.nowMs += LATER;
     // Another's flows, and one's own to somewhere else, spare nothing.
     kernel.flowKeys = [...kernel.flowKeys, Uint32Array.of(0x0a890006, 0x5db80006), flowTo(5000)];
     expect(await openings.open(opening({ addresses: addresses(60, 200) }))).toBe(Outcome.open);
@@ -404,6 +413,7 @@ describe('what a qube may hold', () => {
       Outcome.full,
     );
     kernel.flowKeys = kernel.flowKeys.slice(1);
+    kernel.nowMs += LATER;
     expect(await openings.open(opening({ addresses: addresses(1, 20_000), label: 'c.example' }))).toBe(
       Outcome.open,
     );
@@ -413,6 +423,7 @@ describe('what a qube may hold', () => {
   it('gives nothing of what was opened while flows were looked at, whose flows may have come since', async () => {
     const { kernel, openings } = await opened();
     openings.open(opening({ addresses: addresses(62), seconds: 600 }));
+    kernel.nowMs += LATER;
     let isOpened = false;
     kernel.whileLooked = async () => {
       if (isOpened) return;
@@ -426,7 +437,7 @@ describe('what a qube may hold', () => {
     const held = kernel.of('10,137,0,5');
     for (const each of [...addresses(2, 100), ...addresses(3, 200)]) expect(held).toContain(each.join());
     // Later it has no more than others.
-    kernel.nowMs++;
+    kernel.nowMs += LATER;
     expect(await openings.open(opening({ addresses: addresses(60, 300) }))).toBe(Outcome.open);
     expect(kernel.of('10,137,0,5')).not.toContain('93,184,0,100');
   });
@@ -437,7 +448,7 @@ describe('what a qube may hold', () => {
       Uint32Array.of(0x0a890005, Buffer.from(each).readUInt32BE());
     openings.open(opening({ addresses: addresses(62) }));
     kernel.flowKeys = addresses(61).map(flowTo);
-    kernel.nowMs++;
+    kernel.nowMs += LATER;
     // One has no flow, and there is room for two more: the last is one that the qube has.
     const asked = [...addresses(4, 100), ...addresses(1, 5)];
     const outcome = await openings.open(opening({ addresses: asked, seconds: 600 }));
@@ -476,6 +487,7 @@ describe('what a qube may hold', () => {
       await openings.open(opening({ addresses: addresses(64, i * 64), label: `${i}.example` }));
     expect(kernel.of('10,137,0,5')).toHaveLength(1024);
     kernel.flowKeys = kernel.flowKeys.slice(2);
+    kernel.nowMs += LATER;
     const more = opening({ addresses: addresses(5, 20_000), label: 'c.example' });
     expect(await openings.open(more)).toEqual([true, true, false, false, false]);
     const held = kernel.of('10,137,0,5');
@@ -484,6 +496,88 @@ describe('what a qube may hold', () => {
       false,
       true,
     ]);
+  });
+
+  it('is open when it was told a moment ago, however short its record, in a list that is crowded', async () => {
+    const { kernel, openings } = await opened();
+    for (let i = 0; i < 1000; i++)
+      await openings.open(opening({ addresses: addresses(1, i), label: `old${i}.example`, seconds: 86_430 }));
+    kernel.nowMs += LATER;
+    const told: string[] = [];
+    for (let i = 0; i < 40; i++) {
+      kernel.nowMs += 100;
+      const fresh = addresses(1, 5000 + i);
+      expect(await openings.open(opening({ addresses: fresh, label: `new${i}.example` }))).toBe(Outcome.open);
+      told.push(`${fresh}`);
+      await new Promise(setImmediate); // the looks that make room ahead
+    }
+    expect(kernel.looks).toBeGreaterThan(0);
+    expect(told.filter((each) => !kernel.of('10,137,0,5').includes(each))).toEqual([]);
+  });
+
+  it('gives up what was told, or seen with a flow, longest ago', async () => {
+    const { kernel, openings } = await opened();
+    const open = async (from: number, count: number, seconds: number, label: string): Promise<void> => {
+      kernel.nowMs += LATER;
+      expect(await openings.open(opening({ addresses: addresses(count, from), seconds, label }))).toBe(0);
+      await new Promise(setImmediate);
+    };
+    for (let i = 0; i < 14; i++) await open(i * 64, 64, 86_430, `n${i}.example`);
+    const flowsTo = (from: number): void => {
+      kernel.flowKeys = addresses(64, from).map((each) =>
+        Uint32Array.of(0x0a890005, Buffer.from(each).readUInt32BE()),
+      );
+    };
+    flowsTo(0);
+    await open(5000, 1, 600, 'looked.example'); // with flows to the first, which end then
+    kernel.flowKeys = [];
+    for (let i = 0; i < 6; i++) await open(6000 + i * 64, 64, 600, `more${i}.example`);
+    const held = new Set(kernel.of('10,137,0,5'));
+    const stays = (from: number): boolean => held.has(`${addresses(1, from)}`);
+    expect([0, 64, 128, 5000, 6000, 6320].map(stays)).toEqual([true, false, false, true, true, true]);
+  });
+
+  it('is refused, not taken from what was told a moment ago, where many domains fill the list', async () => {
+    const { kernel, openings } = await opened();
+    for (let i = 0; i < 16; i++)
+      await openings.open(opening({ addresses: addresses(64, i * 64), label: `n${i}.example${i}` }));
+    const before = kernel.of('10,137,0,5');
+    expect(before).toHaveLength(1024);
+    kernel.nowMs += 9_000;
+    const more = opening({ addresses: addresses(1, 5000), label: 'more.example' });
+    expect(await openings.open(more)).toBe(Outcome.full);
+    expect(kernel.of('10,137,0,5')).toEqual(before);
+    kernel.nowMs += 2_000;
+    expect(await openings.open(more)).toBe(Outcome.open);
+  });
+
+  it.each<[string, (i: number) => string]>([
+    ['one name with many addresses', () => 'own.attacker.example'],
+    ['a name for each of many addresses', (i) => `n${i}.attacker.example`],
+    ['long names for each of many addresses', (i) => i.toString(16).padStart(64, 'a')],
+  ])('is not filled by %s, told for a day each: other names have room at once', async (_, labelOf) => {
+    const { kernel, openings } = await opened();
+    openings.open(opening({ qube: Uint8Array.of(10, 137, 0, 6), label: 'neighbour.example' }));
+    const others: string[] = [];
+    for (let i = 0; i < ATTACK; i++) {
+      const attack = opening({
+        addresses: [Uint8Array.of(94, i >> 16, (i >> 8) & 255, i & 255)],
+        label: labelOf(i),
+        seconds: 86_430,
+      });
+      await openings.open(attack);
+      if (i % 500 !== 0) continue;
+      kernel.nowMs += 500; // as fast as questions are answered
+      const fresh = addresses(2, i / 250);
+      const outcome = await openings.open(opening({ addresses: fresh, label: `site${i}.other.example.net` }));
+      expect(outcome).toBe(Outcome.open);
+      others.push(...fresh.map((each) => `${each}`));
+      const lately = others.slice(-38); // of 9.5 s
+      const held = new Set(kernel.of('10,137,0,5'));
+      expect(lately.filter((each) => !held.has(each))).toEqual([]);
+    }
+    expect(kernel.of('10,137,0,5').length).toBeLessThanOrEqual(1024);
+    expect(kernel.of('10,137,0,6')).toEqual(['93,184,216,34']);
   });
 
   it('waits for one look with others, a few of each qube, and for no longer than the kernel takes', async () => {
@@ -498,6 +592,7 @@ describe('what a qube may hold', () => {
     expect(openings.open(opening({ qube: Uint8Array.of(10, 137, 0, 6) }))).toBe(Outcome.open); // likewise
     expect(new Set(await Promise.all([first, ...next.slice(0, 16)]))).toEqual(new Set([Outcome.open]));
     expect(kernel.looks).toBe(2);
+    kernel.nowMs += LATER;
     kernel.noFlows = new NativeError('no', -1);
     const all = opening({ addresses: addresses(64, 200) });
     expect(await openings.open(all)).toBe(Outcome.later);
@@ -508,6 +603,7 @@ describe('what a qube may hold', () => {
   it('is made room for after any fault of ours, too, which is logged once', async () => {
     const { kernel, openings } = await opened();
     openings.open(opening({ addresses: addresses(64) }));
+    kernel.nowMs += LATER;
     const more = opening({ addresses: addresses(64, 100) });
     for (const fault of ['noFlows', 'failure', 'failure'] as const) {
       kernel[fault] = new TypeError(`odd: ${fault}`);
@@ -583,17 +679,17 @@ describe('a qube that has an address of each family', () => {
     ).toBe(refused);
   });
 
-  it('holds no more by both than one may: what ends first goes, of either', async () => {
+  it('holds no more by both than one may: what was told longest ago goes, of either', async () => {
     const { kernel, openings } = await opened(both([[FOUR, SIX_OF]]));
     const counts = () => [kernel.of('10,137,0,5').length, kernel.of(own, `rulecast_a ${SET_6}`).length];
     const sixes = (from: number): readonly Uint8Array[] =>
       addresses(64, from).map((four) => Uint8Array.of(...(SIX[0]?.subarray(0, 12) ?? []), ...four));
     await openings.open(opening({ addresses: addresses(40) }));
-    kernel.nowMs++;
+    kernel.nowMs += LATER;
     await openings.open({ ...aaaa, addresses: sixes(0).slice(0, 40) });
     expect(counts()).toEqual([8, 40]); // of a name, with room for the next ones
     for (let i = 1; i <= 16; i++) {
-      kernel.nowMs++;
+      kernel.nowMs += 1000;
       const more = { label: `n${i}.example`, seconds: 86_430 };
       await openings.open(
         i % 2 === 0
@@ -601,12 +697,14 @@ describe('a qube that has an address of each family', () => {
           : opening({ ...more, family: 6, addresses: sixes(i * 64) }),
       );
     }
-    expect(counts()).toEqual([400, 368]); // of a list, likewise
+    expect(counts()).toEqual([384, 384]); // of a list, likewise
     await openings.open(opening({ qube: Uint8Array.of(10, 137, 0, 6), label: 'neighbour.example' }));
-    for (let i = 20; i < 40; i++)
+    for (let i = 20; i < 40; i++) {
+      kernel.nowMs += 1000;
       await openings.open(
         opening({ label: `n${i}.example`, seconds: 86_430, addresses: addresses(64, i * 64) }),
       );
+    }
     const [four = 0, six] = counts();
     expect([four > 700, four <= 1024, six, kernel.of('10,137,0,6').length]).toEqual([true, true, 0, 1]);
   });
@@ -775,7 +873,7 @@ describe('a release', () => {
         openings.open(opening({ addresses: addresses(64, i * 64), label: `${i}.cdn.example` }));
       await prepared(openings, VERSION, ['api.example'], []);
       expect(await openings.open(opening({ addresses: addresses(2, 2000) }))).toBe(Outcome.open);
-      expect([kernel.of('10,137,0,5').length, kernel.of('10,137,0,5', inNext).length]).toEqual([754, 752]);
+      expect([kernel.of('10,137,0,5').length, kernel.of('10,137,0,5', inNext).length]).toEqual([770, 768]);
     });
 
     it('has room made ahead whatever states of its list came meanwhile', async () => {

@@ -35,6 +35,7 @@ import {
   LOOKS_OF_ONE_MAX,
   NAME_ADDRESSES_OF_ONE_MAX,
   ROOM_AHEAD,
+  SPARED_MS,
 } from '../limits.ts';
 import type { ColumnInBody, LeftInBody, NameSet } from '../plan/change.ts';
 import { isReadable, type NameLabel, parseNameSetName } from '../plan/name-set.ts';
@@ -90,6 +91,8 @@ interface Entry {
   readonly label: NameLabel;
   /** When the qube was told it. */
   readonly sinceMs: number;
+  /** Since then, or since a look saw a flow to it: what was used longest ago gives way first. */
+  usedMs: number;
   readonly untilMs: number;
 }
 
@@ -356,7 +359,8 @@ export class Openings {
       const held = this.#heldOf(list); // where something was opened meanwhile, that is the newer
       for (const { key, label, milliseconds, agoMs } of elements) {
         const nowMs = this.#kernel.nowMs();
-        const entry = { key, label, sinceMs: nowMs - agoMs, untilMs: nowMs + milliseconds };
+        const sinceMs = nowMs - agoMs;
+        const entry = { key, label, sinceMs, usedMs: sinceMs, untilMs: nowMs + milliseconds };
         if (entryIn(held, place.family, key) === undefined) put(held, place.family, entry);
       }
     }
@@ -559,8 +563,8 @@ export class Openings {
     const mine = heldBy(held, place, ownText, nowMs);
     if (mine === undefined) return Outcome.full;
     const its = rest && this.#held.get(rest.list)?.get(textOf(rest.own));
-    const untilMs = nowMs + seconds * 1000;
-    const entries = keys.map((pair): Entry => ({ key: pair, label, sinceMs: nowMs, untilMs }));
+    const times = { sinceMs: nowMs, usedMs: nowMs, untilMs: nowMs + seconds * 1000 };
+    const entries = keys.map((pair): Entry => ({ key: pair, label, ...times }));
     const added = new Map(entries.map((entry) => [addressText(family, entry.key), entry]));
     const gone = withoutRoom(mine, its, added, label, nowMs, look);
     if (gone === NEEDS_LOOK || gone === Outcome.full) {
@@ -650,7 +654,7 @@ export class Openings {
     const nowMs = this.#kernel.nowMs();
     for (const [list, place, old] of [...this.#openEntries()]) {
       if (old.untilMs > soonMs || old.untilMs <= nowMs || !live.has(textOf(old.key))) continue;
-      const entry = { ...old, untilMs: nowMs + openSecondsOf(0) * 1000 };
+      const entry = { ...old, usedMs: nowMs, untilMs: nowMs + openSecondsOf(0) * 1000 };
       for (const { table, set, takes } of this.#targets(list, [entry]))
         if (takes.length > 0) this.#kernel.run(renewNamed(table, set, [elementOf(entry, nowMs)]));
       put(this.#heldOf(list), place.family, entry);
@@ -796,9 +800,8 @@ function forgetEnded(mine: Holding, nowMs: number): void {
 
 /**
  * What gives way of what a qube holds by either of its addresses, so that there is room for more, of the same
- * name and of all: what ends first of that to which no flow goes. Where it has to be known which does, `look`
- * says so, and room is made for the next ones, too; then `takes` is what of it there is room for. `its`: by
- * the address of the other family than what is added.
+ * name and of all. Where that needs a look at flows, room is made for the next ones, too; then `takes` is
+ * what there is room for. `its`: by the address of the other family than what is added.
  */
 function withoutRoom(
   mine: Holding,
@@ -821,27 +824,33 @@ function withoutRoom(
   forgetEnded(mine, nowMs);
   if (its !== undefined) forgetEnded(its, nowMs);
   if (look === undefined) return isRoom(mine, its, added, label) ? all : NEEDS_LOOK;
+  for (const each of [...mine.values(), ...(its?.values() ?? [])])
+    if (look.flows.has(textOf(each.key))) each.usedMs = nowMs;
   const takes = admitted(mine, its, added, label, look);
   if (takes.size === 0 && added.size > 0) return Outcome.full;
-  const ofMine = [...mine].flatMap(([address, entry]) => (takes.has(address) ? [] : [entry]));
-  const others = [...ofMine, ...(its?.values() ?? [])];
   const gone = new Set<Entry>();
-  for (const [some, most] of [
-    [others.filter((each) => each.label === label), NAME_ADDRESSES_OF_ONE_MAX],
-    [others, NAME_ADDRESSES_MAX],
-  ] as const) {
-    const left = some.filter((each) => !gone.has(each));
-    const count = left.length + takes.size;
-    const idle = left.filter((each) => !isLive(each, look));
-    for (const each of firstToEnd(idle, count - (most - 2 * aheadOf(most)))) gone.add(each);
+  for (const { entries, idle, most } of crowdsOf(besides(mine, its, takes), label, look, takes.size === 0)) {
+    const excess = entries.filter((each) => !gone.has(each)).length + takes.size - (most - 2 * aheadOf(most));
+    const idleLeft = idle.filter((each) => !gone.has(each));
+    for (const each of idleLeft.slice(0, Math.max(0, excess))) gone.add(each);
   }
   const isGone = (entry: Entry): boolean => gone.has(entry);
-  return { takes, mine: ofMine.filter(isGone), its: [...(its?.values() ?? [])].filter(isGone) };
+  return { takes, mine: [...mine.values()].filter(isGone), its: [...(its?.values() ?? [])].filter(isGone) };
+}
+
+/** What a qube holds beside these addresses. */
+function besides(
+  mine: Holding,
+  its: Holding | undefined,
+  addresses: ReadonlyMap<string, Entry>,
+): readonly Entry[] {
+  const own = [...mine].flatMap(([address, entry]) => (addresses.has(address) ? [] : [entry]));
+  return [...own, ...(its?.values() ?? [])];
 }
 
 /**
- * What of it there is room for, once all that no flow goes to has given way: first what the qube has already,
- * which takes none, of this name and then of others.
+ * What of it there is room for, once all that may give way has: first what the qube has already, which takes
+ * none, of this name and then of others.
  */
 function admitted(
   mine: Holding,
@@ -850,16 +859,52 @@ function admitted(
   label: NameLabel,
   look: Look,
 ): ReadonlyMap<string, Entry> {
-  const held = [...mine].flatMap(([address, entry]) => (added.has(address) ? [] : [entry]));
-  const used = [...held, ...(its?.values() ?? [])].filter((each) => isLive(each, look));
-  const usedOfName = used.filter((each) => each.label === label);
-  const room = Math.min(NAME_ADDRESSES_OF_ONE_MAX - usedOfName.length, NAME_ADDRESSES_MAX - used.length);
+  const crowds = crowdsOf(besides(mine, its, added), label, look, added.size === 0);
+  const room = Math.min(...crowds.map(({ entries, idle, most }) => most - (entries.length - idle.length)));
   if (room >= added.size) return added;
   const rank = ([address]: readonly [string, Entry]): number => {
     const entry = mine.get(address);
     return entry?.label === label ? 0 : entry === undefined ? 2 : 1;
   };
   return new Map([...added].sort((a, b) => rank(a) - rank(b)).slice(0, Math.max(0, room)));
+}
+
+/** What there is of a name, then of all, up to `most`; and what of it may give way. */
+function crowdsOf(
+  all: readonly Entry[],
+  label: NameLabel,
+  look: Look,
+  isAhead: boolean,
+): readonly { readonly entries: readonly Entry[]; readonly idle: readonly Entry[]; readonly most: number }[] {
+  const ofName = all.filter((each) => each.label === label);
+  const [most, mostOfName] = [NAME_ADDRESSES_MAX, NAME_ADDRESSES_OF_ONE_MAX];
+  const sparedOfName = isAhead ? mostOfName : mostOfName / 2; // no name loses what nobody needs yet
+  return [
+    { entries: ofName, idle: idleIn(ofName, sparedOfName, look), most: mostOfName },
+    { entries: all, idle: idleIn(all, most / 2, look), most },
+  ];
+}
+
+/**
+ * Those to which no flow goes and which were not told a moment ago, the one used longest ago first. Of those
+ * told a moment ago each domain keeps `spared`: the newest, and the first of an answer.
+ */
+function idleIn(entries: readonly Entry[], spared: number, look: Look): readonly Entry[] {
+  const counts = new Map<string, number>();
+  const newestFirst = entries.filter((each) => !isLive(each, look)).sort((a, b) => b.usedMs - a.usedMs);
+  const idle = newestFirst.filter(({ label, sinceMs }) => {
+    if (look.endedMs - sinceMs > SPARED_MS) return true;
+    const domain = domainOf(label);
+    const count = (counts.get(domain) ?? 0) + 1;
+    counts.set(domain, count);
+    return count > spared;
+  });
+  return idle.reverse();
+}
+
+/** Names below one domain are its owner's, who can make up as many as he likes; digests have none. */
+function domainOf(label: NameLabel): string {
+  return label.includes('.') ? label.split('.').slice(-2).join('.') : '';
 }
 
 function isRoom(
@@ -883,10 +928,6 @@ function isRoom(
 /** Room for what is told while flows are looked at. */
 function aheadOf(most: number): number {
   return most / ROOM_AHEAD;
-}
-
-function firstToEnd(entries: readonly Entry[], count: number): readonly Entry[] {
-  return count <= 0 ? [] : [...entries].sort((a, b) => a.untilMs - b.untilMs).slice(0, count);
 }
 
 function put(held: Held, family: Family, entry: Entry): void {

@@ -50,9 +50,9 @@ const CHANGE_FLOW = (1 << 8) | 0;
 /** Of a flow: both of its tuples, and in one of them the address that its packets come from. */
 const FLOW_ORIGINAL = 1;
 const FLOW_REPLY = 2;
-/** And the state of one of TCP, which is over in the last two. */
+/** And the state of one of TCP: LAST_ACK, TIME_WAIT and CLOSE have been closed by both sides. */
 const FLOW_PROTOCOL = 4;
-const TCP_STATES_OVER: readonly (number | undefined)[] = [7, 8];
+const TCP_STATES_OVER: readonly (number | undefined)[] = [6, 7, 8];
 const SOURCE_4 = 1;
 const SOURCE_6 = 3;
 const VERBS = {
