@@ -1,7 +1,7 @@
 /** Files and directories as inputs: what is read, what is passed over, and what is said of the rest. */
 
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { lchownSync, mkdirSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { SOURCE_LIMITS } from '@rulecast/formats';
 import { describe, expect, it } from 'vitest';
@@ -45,6 +45,25 @@ describe('a file', () => {
       expect(fetchedAtMs).toBe(NOW_MS);
     }
   });
+
+  it.runIf(process.getuid?.() === 0)(
+    'is not read through a link of another user, unless it is that user’s',
+    async () => {
+      const directory = tree({ secret: '192.0.2.1\n', own: '192.0.2.3\n' });
+      const read = (name: string) => readFileInputs(join(directory, name), SOURCE_LIMITS, NOW_MS, RESTED);
+      for (const [name, target] of [
+        ['link', 'secret'],
+        ['fine', 'own'],
+      ] as const) {
+        symlinkSync(target, join(directory, name));
+        expect((await read(name)).inputs).toHaveLength(1);
+        lchownSync(join(directory, name), 12_345, 12_345);
+      }
+      lchownSync(join(directory, 'own'), 12_345, 12_345);
+      expect((await read('fine')).inputs).toHaveLength(1);
+      expect(await codeOfRejection(read('link'))).toBe('foreign-link');
+    },
+  );
 
   it('of the most bytes is read, of one more is not', async () => {
     const path = join(tree({ a: '' }), 'a');
@@ -103,6 +122,26 @@ describe('a directory', () => {
     symlinkSync('..', join(directory, 'sub', 'circle'));
     symlinkSync('nowhere', join(directory, 'to-nothing'));
     expect(await names(directory)).toEqual(['a.txt', 'sub/c.txt', 'to-file']);
+  });
+
+  it('has nothing of what links out of it lead to, and names those links', async () => {
+    const root = tree({ 'secret.txt': '192.0.2.1\n', 'lists/a.txt': '192.0.2.3\n', 'lists/sub/b.txt': '1' });
+    const directory = join(root, 'lists');
+    symlinkSync('../secret.txt', join(directory, 'out.txt'));
+    symlinkSync(join(root, 'secret.txt'), join(directory, 'sub', 'far.txt'));
+    symlinkSync('sub/far.txt', join(directory, 'twice.txt'));
+    symlinkSync('../lists/sub/b.txt', join(directory, 'back.txt')); // leaves it on the way only
+    symlinkSync(directory, join(root, 'current'));
+    for (const path of [directory, join(root, 'current')]) {
+      const { inputs, notes } = await readDirInputs(path, [], SOURCE_LIMITS, NOW_MS, RESTED);
+      expect(inputs.map(({ name }) => name)).toEqual(['a.txt', 'back.txt', 'sub/b.txt']);
+      expect(notes).toEqual([
+        `${path}: links that lead out of it are not followed: out.txt, sub/far.txt, twice.txt`,
+      ]);
+    }
+    const refused = readDirInputs(directory, ['out.txt'], SOURCE_LIMITS, NOW_MS, RESTED);
+    await expect(refused).rejects.toMatchObject({ code: 'no-files' });
+    await expect(refused).rejects.toThrow('links that lead out of it are not followed: out.txt');
   });
 
   it('without a file, or with too many, or too large together, is refused', async () => {

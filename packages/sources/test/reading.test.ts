@@ -87,6 +87,34 @@ describe('readSource', () => {
     );
   });
 
+  it('passes over what describes an archive, says so, and for all else names the key that picks files', async () => {
+    const files = {
+      'a.txt': '192.0.2.1\n',
+      README: 'at length\n',
+      'LICENSE.txt': 'MIT\n',
+      'docs/use.md': '# How\n',
+    };
+    const read = await readSource(jobOf({ 'feed.tar.gz': gzipSync(tar(files)) }));
+    expect(read).toMatchObject({
+      memberCount: 1,
+      notes: ['feed.tar.gz: README, LICENSE.txt, docs/use.md are passed over: members: takes them'],
+    });
+    const asked = { ...WHOLE, members: ['a.txt', 'README'] };
+    const reason = async (content: Record<string, string>, reading = WHOLE): Promise<string> => {
+      const refused = await readSource(jobOf({ 'feed.tar': tar(content) }, { reading }));
+      return refused.kind === 'refused' ? refused.reason : '';
+    };
+    expect(await reason(files, asked)).toMatch(
+      /^README: .*; members: says which files of feed\.tar are read$/,
+    );
+    expect(await reason({ ...files, 'setup.py': 'import os\n' })).toMatch(/^setup\.py: .*; members: says/);
+    expect(await reason({ ...files, 'b.txt': 'a.example\n' })).toMatch(/make a list of each.*members:/);
+    expect(await reason({ 'README.md': '# How\n' })).toMatch(/it holds README\.md: .*members:/);
+    expect(await reason({ 'x.tar': Buffer.from(tar(files)).toString('latin1') })).toMatch(
+      /archive in an archive.*members:/,
+    );
+  });
+
   it('joins names below others, and tells what all files leave out', async () => {
     const files = {
       'a.txt': '! x\n||a.example^\n@@||b.example^\n',

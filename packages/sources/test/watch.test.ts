@@ -311,15 +311,25 @@ describe('a watched directory', () => {
 
   it('is told when the target of a link in it is replaced', async () => {
     const root = temporaryDirectory();
-    mkdirSync(join(root, 'lists'));
-    mkdirSync(join(root, 'elsewhere'));
-    const target = join(root, 'elsewhere/1.txt');
+    mkdirSync(join(root, 'lists/.store'), { recursive: true });
+    const target = join(root, 'lists/.store/1.txt');
     writeFileSync(target, '1');
-    symlinkSync('../elsewhere/1.txt', join(root, 'lists/1.txt'));
+    symlinkSync('.store/1.txt', join(root, 'lists/1.txt'));
     const told = await watching([join(root, 'lists')]);
     writeFileSync(`${target}.new`, '22');
     renameSync(`${target}.new`, target);
     expect(await told.next()).toEqual(['change lists']);
+  });
+
+  it('is not told of what a link out of it leads to', async () => {
+    const root = temporaryDirectory();
+    const marker = join(root, 'marker');
+    mkdirSync(join(root, 'lists'));
+    writeFileSync(join(root, 'secret.txt'), '1');
+    symlinkSync('../secret.txt', join(root, 'lists/1.txt'));
+    const told = await watching([join(root, 'lists'), marker]);
+    writeFileSync(join(root, 'secret.txt'), '22');
+    for (let round = 0; round < 2; round++) await told.nothingBefore(marker); // what comes with the first one, too
   });
 
   it('is told when it vanishes, returns, and is a link to another one', async () => {

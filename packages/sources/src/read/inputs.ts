@@ -4,8 +4,8 @@
  */
 
 import { constants, type Stats } from 'node:fs';
-import { open, readdir } from 'node:fs/promises';
-import { basename, join, relative } from 'node:path';
+import { type FileHandle, lstat, open, readdir, readlink, realpath } from 'node:fs/promises';
+import { basename, join, relative, sep } from 'node:path';
 import type { FetchConfig, SourceLimits } from '@rulecast/formats';
 import type { BodyEnd } from '../fetch/cache.ts';
 import type { FetchOutcome, FetchRequest } from '../fetch/fetcher.ts';
@@ -35,6 +35,8 @@ export interface Inputs {
   readonly fetchedAtMs: number;
   /** Equal for equal bytes; undefined where that is not known without reading them. */
   readonly fingerprint: string | undefined;
+  /** What is odd about them and no reason to refuse them, for people. */
+  readonly notes?: readonly string[];
 }
 
 /** What downloads; a Fetcher does. Throws FetchError. */
@@ -49,6 +51,8 @@ export const InputErrorCode = {
   missing: 'missing-file',
   permission: 'no-permission',
   notFile: 'not-a-file',
+  /** A link that leads out of the directory, or is another user's and leads to what is not that user's. */
+  foreignLink: 'foreign-link',
   noFiles: 'no-files',
   tooLarge: 'too-large',
   tooMany: 'too-many-files',
@@ -88,7 +92,8 @@ export async function readFileInputs(
 /**
  * Reads the files in and below a directory whose paths from there some globs want (see wantedBy), or all of
  * them; in the order of their paths. Names that start with a dot are passed over: that is what writers call
- * their drafts. Links to files are followed, links to directories are not. Throws InputError.
+ * their drafts. Links to files there are followed; links to directories are not, nor those that lead out of
+ * it: another user may write in it, and is not to choose what else we read. Throws InputError.
  */
 export async function readDirInputs(
   path: string,
@@ -99,7 +104,9 @@ export async function readDirInputs(
 ): Promise<Inputs> {
   const isWanted = wantedBy(match);
   const names: string[] = [];
+  let root = path;
   try {
+    root = await realpath(path);
     for (const entry of await readdir(path, { withFileTypes: true, recursive: true })) {
       const name = relative(path, join(entry.parentPath, entry.name));
       if (name.split('/').some((part) => part.startsWith('.')) || !isWanted(name)) continue;
@@ -113,23 +120,27 @@ export async function readDirInputs(
     throw new InputError(InputErrorCode.tooMany, message);
   }
   const inputs: Input[] = [];
+  const foreign: string[] = [];
   let left = limits.bytes;
   for (const name of names.sort()) {
     try {
-      const bytes = await readWhole(join(path, name), left, rest);
+      const bytes = await readWhole(join(path, name), left, rest, root);
       left -= bytes.length;
       inputs.push({ name, bytes, end: 'proven' });
     } catch (error) {
       // Gone since it was listed, or a link to a directory or to nothing: that is no file of this directory.
-      const isPassedOver =
-        error instanceof InputError &&
-        (error.code === InputErrorCode.missing || error.code === InputErrorCode.notFile);
-      if (!isPassedOver) throw error;
+      const { missing, notFile, foreignLink } = InputErrorCode;
+      const code = error instanceof InputError ? error.code : '';
+      if (code === foreignLink) foreign.push(name);
+      else if (code !== missing && code !== notFile) throw error;
     }
   }
-  if (inputs.length > 0) return { inputs, fetchedAtMs: nowMs, fingerprint: undefined };
+  const links = `links that lead out of it are not followed: ${shownNames(foreign)}`;
+  const notes = foreign.length === 0 ? [] : [`${path}: ${links}`];
+  if (inputs.length > 0) return { inputs, fetchedAtMs: nowMs, fingerprint: undefined, notes };
   const which = match.length === 0 ? '' : ` that matches ${match.join(' or ')}`;
-  throw new InputError(InputErrorCode.noFiles, `${path} holds no file${which}`);
+  const why = foreign.length === 0 ? '' : `; ${links}`;
+  throw new InputError(InputErrorCode.noFiles, `${path} holds no file${which}${why}`);
 }
 
 /** What `fetchInputs` is told beside the configuration. */
@@ -185,13 +196,22 @@ export async function loadedInputs(inputs: readonly (Input | StoredInput)[]): Pr
   return all;
 }
 
-/** The bytes of a file that has rested, and that nobody writes to meanwhile. Throws InputError. */
-async function readWhole(path: string, maxBytes: number, rest: FileRest): Promise<Uint8Array> {
+/** The first few names, for people, and how many more there are. */
+export function shownNames(names: readonly string[]): string {
+  return names.slice(0, 5).join(', ') + (names.length > 5 ? ` and ${names.length - 5} more` : '');
+}
+
+/**
+ * The bytes of a file that has rested, and that nobody writes to meanwhile; of one below `root`, if that is
+ * given. Throws InputError.
+ */
+async function readWhole(path: string, maxBytes: number, rest: FileRest, root?: string): Promise<Uint8Array> {
   try {
     const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK); // a pipe without a writer would block
     try {
       const before = await file.stat();
       if (!before.isFile()) throw new InputError(InputErrorCode.notFile, `${path} is no file`);
+      await checkLink(path, file, before, root);
       if (before.size > maxBytes) {
         const message = `${path} has ${before.size} bytes; at most ${maxBytes} are read: raise limits: bytes:`;
         throw new InputError(InputErrorCode.tooLarge, message);
@@ -211,6 +231,27 @@ async function readWhole(path: string, maxBytes: number, rest: FileRest): Promis
   } catch (error) {
     throw inputError(path, error);
   }
+}
+
+/**
+ * Throws InputError for a link by which somebody else chooses what we read: one out of `root`, or where there
+ * is none, another user's to a file that is not that user's. The kernel says where an open file lies, so
+ * that nobody can set the link to another one meanwhile.
+ */
+async function checkLink(
+  path: string,
+  file: FileHandle,
+  { uid }: Stats,
+  root: string | undefined,
+): Promise<void> {
+  if (root !== undefined) {
+    if ((await readlink(`/proc/self/fd/${file.fd}`)).startsWith(root + sep)) return;
+    throw new InputError(InputErrorCode.foreignLink, `${path} leads out of ${root}`);
+  }
+  const link = await lstat(path);
+  if (!link.isSymbolicLink() || [0, uid, process.getuid?.()].includes(link.uid)) return;
+  const message = `${path} is a link of another user (${link.uid}) to a file that is not theirs: it is not followed`;
+  throw new InputError(InputErrorCode.foreignLink, message);
 }
 
 /** Throws InputError where a file has not rested for long enough. */

@@ -31,7 +31,7 @@ import { aggregatedList, unionLists } from '../lists/expression.ts';
 import { type NamesTaken, namesTaken } from '../lists/suffixes.ts';
 import { UnpackError } from '../unpack/error.ts';
 import { type Member, unpack } from '../unpack/unpack.ts';
-import type { Input } from './inputs.ts';
+import { type Input, shownNames } from './inputs.ts';
 import { openLine } from './last-line.ts';
 
 /** What is to be read, and how. Plain data. */
@@ -89,6 +89,9 @@ export interface ReadRefused extends Refusal {
   readonly kind: 'refused';
 }
 
+/** Files that describe an archive: they are read only where `members` wants them. */
+const LIST_MEMBERS = ['!{README,Readme,readme,LICENSE,License,license,LICENCE}*', '!*.md'];
+
 /** How many rejects of a list that was taken are kept for the status. */
 const REJECTS_KEPT = 16;
 
@@ -102,10 +105,11 @@ export async function readSource(
   signal?: AbortSignal,
 ): Promise<ReadList | ReadRefused> {
   const members: Member[] = [];
+  const notes: string[] = [];
   for (const input of job.inputs) {
     const cut = cutOff(input, job);
     if (cut !== undefined) return cut;
-    const unpacked = await unpackInput(input, job, members, signal);
+    const unpacked = await unpackInput(input, job, members, notes, signal);
     if (unpacked !== undefined) return unpacked;
   }
   onUnpacked();
@@ -114,8 +118,7 @@ export async function readSource(
   let rejectCount = 0;
   let short: ShortPrefixesRead | undefined;
   let apology: string | undefined;
-  const notes: string[] = [];
-  for (const { name, bytes } of members) {
+  for (const { name, bytes, archive } of members) {
     const read = importList(name, bytes, importOptions(job));
     const verdict = acceptImport(read, {
       tolerance: job.rejectShare,
@@ -123,7 +126,8 @@ export async function readSource(
       ignoreDeclared: job.ignoreDeclared,
     });
     if (read.fault?.code === TextFault.tooManyEntries) return tooMany(`${name} holds`, job.limits.entries);
-    if (verdict.kind === 'refused') return refused(verdict.code, `${name}: ${verdict.reason}`);
+    if (verdict.kind === 'refused')
+      return refused(verdict.code, `${name}: ${verdict.reason}${membersAdvice(archive)}`);
     imported.push(read);
     rejectCount += read.rejectCount;
     apology ??= apologyOf(name, bytes, read);
@@ -142,7 +146,7 @@ export async function readSource(
   if (first === undefined) return refused('no-files', 'there is nothing to read');
   const other = imported.findIndex(({ kind }) => kind !== first.kind);
   if (other >= 0) {
-    const reason = `${members[0]?.name ?? ''} holds ${first.kind}, ${members[other]?.name ?? ''} ${imported[other]?.kind ?? ''}: make a list of each`;
+    const reason = `${members[0]?.name ?? ''} holds ${first.kind}, ${members[other]?.name ?? ''} ${imported[other]?.kind ?? ''}: make a list of each${membersAdvice(members[other]?.archive)}`;
     return refused('mixed-list', reason);
   }
   const joined = unionLists(imported.map(({ list }) => list));
@@ -207,6 +211,10 @@ function cutOff({ name, bytes, end }: Input, job: ReadingJob): ReadRefused | und
   return refused(ImportRefusal.truncated, reason);
 }
 
+function membersAdvice(archive: string | undefined): string {
+  return archive === undefined ? '' : `; members: says which files of ${archive} are read`;
+}
+
 /**
  * Adds the members of an input that are wanted, within the limits for all inputs together; or says why not.
  */
@@ -214,18 +222,24 @@ async function unpackInput(
   input: Input,
   job: ReadingJob,
   members: Member[],
+  notes: string[],
   signal: AbortSignal | undefined,
 ): Promise<ReadRefused | undefined> {
   const { limits, reading } = job;
   const usedBytes = members.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  const isAsked = reading.members.length > 0;
+  const passed: string[] = [];
   try {
     const unpacked = await unpack(input.name, input.bytes, {
-      ...(reading.members.length === 0 ? {} : { members: reading.members }),
+      members: isAsked ? reading.members : LIST_MEMBERS,
+      onUnwanted: (name) => passed.push(name),
       maxBytes: limits.bytes - usedBytes,
       maxMembers: limits.archiveMembers - members.length,
       signal,
     });
     members.push(...unpacked);
+    if (passed.length > 0 && !isAsked)
+      notes.push(`${input.name}: ${shownNames(passed)} are passed over: members: takes them`);
     return undefined;
   } catch (error) {
     if (error instanceof UnpackError) return refused(error.code, error.message);

@@ -265,7 +265,7 @@ export class Source {
     const context = this.#context;
     const { reading, resolve, suffixes, aggregate, rejectShare, guard, purpose, neverBlockExempt } = config;
     const neverBlock = purpose === 'allow' ? undefined : exempted(context.neverBlock, neverBlockExempt);
-    const result = await context.work.read({
+    const read = await context.work.read({
       inputs: inputs.inputs,
       reading: config.source.kind === 'table' ? tableReading(config, context.tables) : reading,
       resolve,
@@ -277,7 +277,8 @@ export class Source {
       limits: context.limits,
       neverBlock,
     });
-    if (result.kind === 'refused') return { result, overridden: undefined };
+    if (read.kind === 'refused') return { result: read, overridden: undefined };
+    const result = { ...read, notes: [...(inputs.notes ?? []), ...read.notes] };
     const before = this.layers[0]?.list ?? this.list;
     const isFirst = before === undefined || entryCount(before) === 0;
     const isDownload = config.source.kind === 'url';

@@ -10,6 +10,8 @@ import { UNPACK_LIMITS } from './limits.ts';
 export interface Member {
   /** With slashes between its directories; never leads out of the archive. */
   readonly name: string;
+  /** The archive that it was in, if it was in one. */
+  readonly archive?: string;
   /** Whoever gets it owns it. */
   readonly bytes: Uint8Array;
 }
@@ -20,6 +22,8 @@ export interface HarvestLimits {
    * part. Default: all.
    */
   readonly members?: readonly string[];
+  /** Is told of each file that is not wanted. */
+  readonly onUnwanted?: (name: string) => void;
   /** Of all members that are wanted, those of a name that comes again included: each was work. */
   readonly maxBytes: number;
   /** Members that are kept. */
@@ -59,11 +63,12 @@ export class Harvest {
     const name = this.#count(rawName);
     if (!this.#isWanted(name)) {
       if (this.#others.length < NAMES_SHOWN) this.#others.push(name);
+      this.#limits.onUnwanted?.(name);
       return undefined;
     }
     const { maxBytes, maxMembers } = this.#limits;
     if (this.#kept.size >= maxMembers && !this.#kept.has(name)) {
-      const message = `more than ${maxMembers} files of the archive are wanted: name those that you mean`;
+      const message = `more than ${maxMembers} files of the archive are wanted: name those that you mean with members:`;
       throw new UnpackError(UnpackErrorCode.tooManyMembers, message);
     }
     const pieces: Uint8Array[] = [];
@@ -95,7 +100,7 @@ export class Harvest {
     const message =
       this.#others.length === 0
         ? 'the archive holds no files'
-        : `no file of the archive is wanted; it holds ${this.#others.join(', ')}${this.#entryCount > NAMES_SHOWN ? ', …' : ''}`;
+        : `no file of the archive is wanted; it holds ${this.#others.join(', ')}${this.#entryCount > NAMES_SHOWN ? ', …' : ''}: name those that you mean with members:`;
     throw new UnpackError(UnpackErrorCode.noMember, message);
   }
 

@@ -19,6 +19,9 @@ export type { Member } from './harvest.ts';
 
 export interface UnpackOptions extends HarvestLimits, ProgramOptions {}
 
+/** What helps where a file of an archive cannot be read. */
+const LEAVE_OUT = 'members: can leave it out';
+
 /** What bytes came to: a file, or the files of an archive. */
 type Opened =
   | { readonly kind: 'file'; readonly member: Member }
@@ -38,7 +41,8 @@ export async function unpack(
   try {
     const opened = await open({ name: fileName, bytes }, options, 0);
     if (opened.kind === 'file') return [opened.member];
-    return await unfoldMembers(opened.members, options);
+    const members = await unfoldMembers(opened.members, options);
+    return members.map((member) => ({ ...member, archive: fileName }));
   } catch (error) {
     if (!(error instanceof UnpackError)) throw error;
     throw new UnpackError(error.code, `${fileName}: ${error.message}`, { cause: error });
@@ -110,10 +114,10 @@ async function unfoldMembers(members: readonly Member[], options: UnpackOptions)
     const opened = await open(member, { ...options, maxBytes: leftBytes }, 0).catch((error: unknown) => {
       if (!(error instanceof UnpackError)) throw error;
       if (error.code === UnpackErrorCode.tooLarge) throw tooLarge(options.maxBytes);
-      throw new UnpackError(error.code, `${member.name}: ${error.message}`, { cause: error });
+      throw new UnpackError(error.code, `${member.name}: ${error.message}; ${LEAVE_OUT}`, { cause: error });
     });
     if (opened.kind !== 'file') {
-      const message = `${member.name} is an archive in an archive: only files are taken out of one`;
+      const message = `${member.name} is an archive in an archive: only files are taken out of one; ${LEAVE_OUT}`;
       throw new UnpackError(UnpackErrorCode.nested, message);
     }
     files.push(opened.member);

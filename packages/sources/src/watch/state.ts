@@ -77,7 +77,10 @@ function note(places: Map<string, Place>, directory: string, identity: string, n
   else place.names.add(name);
 }
 
-/** Of all files in and below a directory; links to files are files, links to directories are not. */
+/**
+ * Of all files in and below a directory; links to files there are files, links to directories and out of it
+ * are not.
+ */
 async function treeSignature(directory: string, places: Map<string, Place>): Promise<string> {
   const entries = await readdir(directory, { withFileTypes: true, recursive: true }).catch(() => []);
   const lines: string[] = [];
@@ -85,7 +88,8 @@ async function treeSignature(directory: string, places: Map<string, Place>): Pro
     const path = join(entry.parentPath, entry.name);
     if (entry.isSymbolicLink()) {
       const end = await walk(path, places);
-      if (end?.stats.isFile()) lines.push(`${path} ${signatureOf(end.stats)}`);
+      if (end?.stats.isFile() && end.path.startsWith(directory + sep))
+        lines.push(`${path} ${signatureOf(end.stats)}`);
     } else if (entry.isFile()) {
       const stats = await stat(path, { bigint: true }).catch(() => undefined);
       if (stats !== undefined) lines.push(`${path} ${signatureOf(stats)}`);
