@@ -71,4 +71,5 @@ export {
   readPushed,
 } from './pushed.ts';
 export { FORMAT_LIMITS } from './text/limits.ts';
+export { isPublicSuffix } from './text/public-suffix.ts';
 export { type DocumentReject, type Reject, TextFault } from './text/reject.ts';

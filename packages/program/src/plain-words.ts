@@ -70,6 +70,11 @@ class Declarations {
     return this;
   }
 
+  /** A command may have an option of that name in its place. */
+  version(): this {
+    return this;
+  }
+
   option(name: string, options: Options): this {
     return this.#declare(this.#options, name, options);
   }

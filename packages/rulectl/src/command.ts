@@ -34,6 +34,7 @@ export const COMMANDS: ReadonlyMap<string, (add: Add) => Promise<void>> = new Ma
   ['names', async (add) => add(await import('./commands/names.ts'))],
   ['history', async (add) => add(await import('./commands/history.ts'))],
   ['diff', async (add) => add(await import('./commands/diff.ts'))],
+  ['get', async (add) => add(await import('./commands/get.ts'))],
   ['rollback', async (add) => add(await import('./commands/rollback.ts'))],
   ['forget', async (add) => add(await import('./commands/forget.ts'))],
   ['lists', async (add) => add(await import('./commands/lists.ts'))],

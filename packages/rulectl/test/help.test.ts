@@ -12,6 +12,7 @@ const COMMANDS = [
   'names',
   'history',
   'diff',
+  'get',
   'rollback',
   'forget',
   'lists',

@@ -7,6 +7,7 @@ import type { Connection, ControlRecordOf, MessageOf } from '@rulecast/protocol'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Folder, ndjson, rulectl } from './cli.ts';
 import { FakePublisher, receive, type Script, sendRecords } from './fake-publisher.ts';
+import { list } from './records.ts';
 
 let publisher: FakePublisher | undefined;
 let folder: Folder;
@@ -26,29 +27,6 @@ async function run(args: readonly string[], script: Script) {
 
 const done = (connection: Connection, code = 'ok'): Promise<void> =>
   connection.send({ kind: 'done', code, text: '' });
-
-function list(some: Partial<ControlRecordOf<'list'>> = {}): ControlRecordOf<'list'> {
-  return {
-    record: 'list',
-    name: 'spamhaus',
-    source: 'url',
-    origin: 'https://www.example.org/drop.json',
-    state: 'ok',
-    holds: 'prefixes',
-    count: 1406,
-    published: true,
-    fetchedAtMs: Date.now() - 120_500,
-    nextAtMs: Date.now() + 3_630_000,
-    changedAtMs: Date.now() - 7_300_000,
-    added: 12,
-    removed: 3,
-    formats: ['spamhaus'],
-    rejects: 0,
-    protected: 0,
-    protectedPrefixes: [],
-    ...some,
-  };
-}
 
 const FAILING: Partial<ControlRecordOf<'list'>> = {
   state: 'failing',

@@ -7,7 +7,7 @@ import type { Connection, ControlRecordOf, MessageOf } from '@rulecast/protocol'
 import { afterEach, describe, expect, it } from 'vitest';
 import { ndjson, rulectl } from './cli.ts';
 import { FakePublisher, receive, type Script, sendRecords } from './fake-publisher.ts';
-import { applied, change, HASH, NOW_MS, release } from './records.ts';
+import { applied, change, HASH, head, list, NOW_MS, release } from './records.ts';
 
 let publisher: FakePublisher | undefined;
 afterEach(async () => {
@@ -154,6 +154,74 @@ describe('history', () => {
       exit: 0,
       stdout: 'nothing released yet: push something with rulectl push FILE\n',
     });
+  });
+});
+
+describe('get all', () => {
+  const answer =
+    (version: number): Script =>
+    async (connection) => {
+      const received = await connection.receive();
+      const request = received?.message.kind === 'greet' ? (await connection.receive())?.message : undefined;
+      if (request?.kind === 'status') await sendRecords(connection, [head({ version })]);
+      if (request?.kind === 'lists') {
+        await sendRecords(connection, [
+          list({ name: 'kept', source: 'url', origin: 'https://feeds.example/a' }),
+        ]);
+      }
+      if (request?.kind === 'diff') {
+        expect(request).toEqual({ kind: 'diff', from: 0, to: version, stats: false });
+        await sendRecords(connection, [
+          change({ op: 'add', name: 'drop' }),
+          edit({ op: 'added' }),
+          change({ op: 'add', name: 'kept' }),
+          edit({ op: 'added', name: 'kept' }),
+          change({ op: 'add', kind: 'policy', name: 'work' }),
+          edit({ op: 'added', name: 'work', aspect: 'default', lines: ['accept'] }),
+          edit({
+            op: 'added',
+            name: 'work',
+            aspect: 'egress',
+            index: 0,
+            lines: ['action=drop comment=a: b'],
+          }),
+        ]);
+      }
+      await done(connection);
+    };
+
+  it('prints what the newest version says; lists of sources are comments with their count', async () => {
+    const { exit, stdout } = await run(['get', 'all'], answer(12));
+    expect(stdout.split('\n')).toEqual([
+      '# What version 12 says. rulectl push takes it.',
+      '# list kept, 2 entries: kept by the publisher, from url https://feeds.example/a',
+      'lists:',
+      '  drop:',
+      '    entries:',
+      '      - 192.0.2.0/24',
+      '      - 198.51.100.1/32',
+      'policies:',
+      '  work:',
+      '    default: accept',
+      '    egress:',
+      '      - "action=drop comment=a: b"',
+      '    ingress: []',
+      '',
+    ]);
+    expect(exit).toBe(0);
+  });
+
+  it('takes the number of a version, and says where there is nothing', async () => {
+    const { stdout } = await run(['get', 'all', '--version', '9'], answer(9));
+    expect(stdout).toMatch(/^# What version 9 says/);
+    const none = await rulectl(['get', 'all', '--control', publisher?.endpoint ?? '', '--version', '0']);
+    expect(none).toMatchObject({ exit: 64, stdout: '' });
+  });
+
+  it('of a publisher that has released nothing is refused', async () => {
+    const { exit, stderr } = await run(['get', 'all'], answer(0));
+    expect(stderr).toContain('nothing was released yet');
+    expect(exit).toBe(2);
   });
 });
 

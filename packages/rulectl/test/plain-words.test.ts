@@ -45,6 +45,7 @@ const USUAL = [
   ['names'],
   ['names', '10.137.0.5'],
   ['history', '--last', '3'],
+  ['get', 'all', '--version', '41'],
   ['diff', '41..42', '--list', 'a'],
   ['rollback', '41', '--timeout', '1e3'],
   ['forget', '0x10'],

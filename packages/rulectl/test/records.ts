@@ -132,3 +132,27 @@ export function verdict(some: Partial<ControlRecordOf<'verdict'>> = {}): Control
     ...some,
   };
 }
+
+/** Of a list that is kept by its URL. */
+export function list(some: Partial<ControlRecordOf<'list'>> = {}): ControlRecordOf<'list'> {
+  return {
+    record: 'list',
+    name: 'spamhaus',
+    source: 'url',
+    origin: 'https://www.example.org/drop.json',
+    state: 'ok',
+    holds: 'prefixes',
+    count: 1406,
+    published: true,
+    fetchedAtMs: Date.now() - 120_500,
+    nextAtMs: Date.now() + 3_630_000,
+    changedAtMs: Date.now() - 7_300_000,
+    added: 12,
+    removed: 3,
+    formats: ['spamhaus'],
+    rejects: 0,
+    protected: 0,
+    protectedPrefixes: [],
+    ...some,
+  };
+}

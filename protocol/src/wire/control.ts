@@ -372,8 +372,9 @@ export const RECORD_FIELDS = {
     kind: code,
     name: textOf(63),
     aspect: oneOf(...EDIT_ASPECTS),
-    /** Of rules: where the first of them stands, from 0, in the release that has it. */
+    /** Of rules: where the first whole line stands, from 0, in the release that has it. */
     index: optional(uint),
+    /** One that begins with a space goes on where the line before it ended, in this record or the one before. */
     lines: listOf(textOf(RULE_TEXT_MAX_BYTES), EDIT_LINES_MAX),
   },
   /** A list: where it comes from, how fresh it is, what is wrong with it. */

@@ -20,9 +20,14 @@ const OF_NAMES = {
 /** What is wrong with an entry for all below the name in bytes[start, end), if that is a public suffix. */
 export function publicSuffixFault(bytes: Uint8Array, start: number, end: number): EntryFault | undefined {
   const name = latin1(bytes, start, bytes[end - 1] === DOT ? end - 1 : end).toLowerCase();
-  // Most names are none, which the first question tells sooner. What is on no list, such as `lan`, is one to
-  // it.
-  if (getPublicSuffix(name, OF_NAMES) !== name || parse(name, OF_NAMES).isIcann !== true) return undefined;
+  if (!isPublicSuffix(name)) return undefined;
   const reason = `${quote(name)} is a public suffix, and this entry stands for every name below it: say allow-public-suffixes if that is meant`;
   return { code: 'public-suffix', at: start, reason };
+}
+
+/** Of a name in small letters, without a dot at its end. */
+export function isPublicSuffix(name: string): boolean {
+  // Most names are none, which the first question tells sooner. What is on no list, such as `lan`, is one to
+  // it.
+  return getPublicSuffix(name, OF_NAMES) === name && parse(name, OF_NAMES).isIcann === true;
 }

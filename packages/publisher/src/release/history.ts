@@ -5,7 +5,7 @@
  */
 
 import { type Manifest, ProtocolError } from '@rulecast/protocol';
-import type { RuleSet } from '@rulecast/rules';
+import { EMPTY_RULE_SET, type RuleSet } from '@rulecast/rules';
 import { type Store, StoreError } from '../store/store.ts';
 import type { Committer } from './commit.ts';
 import type { PartFilter } from './part-filter.ts';
@@ -58,11 +58,12 @@ export class History {
   }
 
   /**
-   * The changes from one version to another, either of which may be the older, of what `only` says. Throws as
-   * `ruleSetOf` does.
+   * The changes from one version to another, either of which may be the older, of what `only` says; from 0,
+   * before the first release, everything was added. Throws as `ruleSetOf` does.
    */
   async changes(from: number, to: number, only: PartFilter): Promise<Comparison> {
-    const before = this.#contentOf(from);
+    const before: PastContent =
+      from === 0 ? { kind: 'rule-set', ruleSet: EMPTY_RULE_SET } : this.#contentOf(from);
     const after = this.#contentOf(to);
     return this.#reading(from, () => this.#worker.compare(before, after, only));
   }

@@ -1,7 +1,6 @@
 /** DIFF: what turns one release into another, in records of bounded size. PROTOCOL.md "DIFF". */
 
 import {
-  boundText,
   type ControlRecordOf,
   ErrorCode,
   type MessageOf,
@@ -22,6 +21,8 @@ import { UnknownReleaseError } from '../release/history.ts';
  * three bytes besides its own at most.
  */
 const LINES_LIMIT = { bytes: 3584, overheadBytes: 3 };
+/** No canonical line begins with it. */
+const FOLD = ' ';
 
 /** Answers a DIFF. Throws UnknownReleaseError, and ProtocolError `no-such-part`. */
 export async function answerDiff(
@@ -55,12 +56,17 @@ function* recordsOf(change: PartChange, block: EditBlock): Generator<ControlReco
   const { op, aspect } = block;
   const kind = partWord(change.kind);
   let index = block.index;
-  for (const lines of lineBlocks(boundedLines(block.lines), LINES_LIMIT)) {
+  for (const lines of lineBlocks(foldedLines(block.lines), LINES_LIMIT)) {
     yield { record: 'edit', op, kind, name: change.name, aspect, index, lines };
-    if (index !== undefined) index += lines.length;
+    if (index !== undefined) index += lines.filter((line) => !line.startsWith(FOLD)).length;
   }
 }
 
-function* boundedLines(lines: Iterable<string>): Generator<string> {
-  for (const line of lines) yield boundText(line, RULE_TEXT_MAX_BYTES);
+/** Lines of bounded length. One that is longer, by a comment, goes on in lines that begin with a space. */
+function* foldedLines(lines: Iterable<string>): Generator<string> {
+  for (const line of lines) {
+    yield line.slice(0, RULE_TEXT_MAX_BYTES); // canonical text is ASCII
+    for (let at = RULE_TEXT_MAX_BYTES; at < line.length; at += RULE_TEXT_MAX_BYTES - FOLD.length)
+      yield FOLD + line.slice(at, at + RULE_TEXT_MAX_BYTES - FOLD.length);
+  }
 }

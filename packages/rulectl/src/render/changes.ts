@@ -33,13 +33,17 @@ export function renderChangeHead(change: ControlRecordOf<'change'>, colors: Colo
 }
 
 /**
- * The lines of an edit, each with its sign; rules with their number, from 1, in the release that has them.
+ * The lines of an edit, each with its sign; rules with their number, from 1, in the release that has them. One
+ * that is too long for a record goes on in lines without a number.
  */
 export function* editLines(edit: ControlRecordOf<'edit'>, colors: Colors): Generator<string> {
   const paint = edit.op === 'added' ? colors.green : colors.red;
   const sign = edit.op === 'added' ? '+' : '-';
   let number = (edit.index ?? 0) + 1;
-  for (const line of edit.lines) yield paint(`${sign} ${aspectText(edit.aspect, number++)}${line}`);
+  for (const line of edit.lines) {
+    if (line.startsWith(' ')) yield paint(`${sign}   ${line.slice(1)}`);
+    else yield paint(`${sign} ${aspectText(edit.aspect, number++)}${line}`);
+  }
 }
 
 function aspectText(aspect: ControlRecordOf<'edit'>['aspect'], number: number): string {

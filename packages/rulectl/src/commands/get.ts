@@ -1,0 +1,78 @@
+/** `rulectl get`: what a release says, as a rule set document that can be pushed. */
+
+import type { ControlRecord, ControlRecordOf, Message } from '@rulecast/protocol';
+import type { Argv } from 'yargs';
+import { ask, type ControlArgs, controlOf } from '../control/client.ts';
+import { parseVersion } from '../release/options.ts';
+import { addToParts, documentLines, type PartLines } from '../render/document.ts';
+import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
+import type { Terminal } from '../terminal/terminal.ts';
+
+export const command = 'get <what>';
+export const describe = 'what a release says, as a document that can be pushed';
+
+/** A release of a million entries is some 6,000 records. */
+const ANSWER_TIMEOUT_MS = 600_000;
+
+export interface GetArgs extends ControlArgs {
+  readonly what: 'all';
+  readonly version: string | undefined;
+}
+
+export function builder(yargs: Argv<{ readonly control: string }>): Argv<GetArgs> {
+  return yargs
+    .usage(
+      '$0 get all [--version N]\n\nPrints all lists and policies of a release as a rule set document. Pushed again it changes nothing. Lists that the publisher keeps from sources come as comments, with their count: the configuration has them.',
+    )
+    .positional('what', { choices: ['all'] as const, demandOption: true, describe: 'lists and policies' })
+    .version(false)
+    .option('version', { type: 'string', requiresArg: true, describe: 'of this version, not the newest' })
+    .example([
+      ['$0 get all > all.yaml', 'a copy of what is released'],
+      ['$0 get all --version 41 | rulectl check -', 'what version 41 said'],
+    ]);
+}
+
+export async function run(args: GetArgs, terminal: Terminal): Promise<ExitCode> {
+  const version = args.version === undefined ? await headVersion(args) : versionOf(args.version);
+  const sources = new Map<string, ControlRecordOf<'list'>>();
+  await answered(args, { kind: 'lists', sourcesOnly: true }, (record) => {
+    if (record.record === 'list') sources.set(record.name, record);
+  });
+  const parts: PartLines[] = [];
+  await answered(args, { kind: 'diff', from: 0, to: version, stats: false }, (record) =>
+    addToParts(parts, record),
+  );
+  for (const line of documentLines(version, parts, sources)) terminal.out.line(line);
+  return ExitCode.ok;
+}
+
+function versionOf(text: string): number {
+  const version = parseVersion(text);
+  if (version !== undefined && version > 0) return version;
+  throw usageError(`--version ${text}: write the number of a version, see rulectl history`);
+}
+
+async function headVersion(args: GetArgs): Promise<number> {
+  let version = 0;
+  await answered(args, { kind: 'status', watch: false }, (record) => {
+    if (record.record === 'head') version = record.version;
+  });
+  if (version > 0) return version;
+  throw new CliError(ExitCode.refused, 'unknown-release', 'nothing was released yet');
+}
+
+/** Asks, and throws CliError for an answer that is a failure. */
+async function answered(
+  args: GetArgs,
+  request: Message,
+  onRecord: (record: ControlRecord) => void,
+): Promise<void> {
+  const ending = await ask({
+    ...controlOf(args),
+    timeoutMs: ANSWER_TIMEOUT_MS,
+    send: (connection) => connection.send(request),
+    onRecord,
+  });
+  if (ending.kind === 'fail') throw new CliError(exitOfFailure(ending.code), ending.code, ending.text);
+}

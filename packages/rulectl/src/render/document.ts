@@ -1,0 +1,121 @@
+/**
+ * A release as a rule set document, of the records that say what it adds to nothing. Pure: records in, lines of
+ * YAML out.
+ */
+
+import { isPublicSuffix } from '@rulecast/formats';
+import type { ControlRecord, ControlRecordOf } from '@rulecast/protocol';
+import { COMMON_POLICY } from '@rulecast/rules';
+import { formatAmount } from './amounts.ts';
+
+type Aspect = ControlRecordOf<'edit'>['aspect'];
+
+/** One part of a release, as DIFF from version 0 says it. */
+export interface PartLines {
+  readonly kind: string;
+  readonly name: string;
+  readonly lines: Map<Aspect, string[]>;
+}
+
+/** The lists that the publisher keeps itself, by name. */
+type Sources = ReadonlyMap<string, ControlRecordOf<'list'>>;
+
+const DIRECTIONS = ['egress', 'ingress'] as const;
+
+/** Takes a record of the answer to DIFF. A line that begins with a space goes on where the one before it ended. */
+export function addToParts(parts: PartLines[], record: ControlRecord): void {
+  if (record.record === 'change') parts.push({ kind: record.kind, name: record.name, lines: new Map() });
+  const part = parts.at(-1);
+  if (record.record !== 'edit' || part === undefined) return;
+  const lines = part.lines.get(record.aspect) ?? [];
+  part.lines.set(record.aspect, lines);
+  for (const line of record.lines)
+    lines.push(line.startsWith(' ') ? `${lines.pop() ?? ''}${line.slice(1)}` : line);
+}
+
+/** Lists of sources become comments: a push cannot bring them. */
+export function* documentLines(
+  version: number,
+  parts: readonly PartLines[],
+  sources: Sources,
+): Generator<string> {
+  yield `# What version ${version} says. rulectl push takes it.`;
+  const lists = parts.filter(({ kind }) => kind === 'list' || kind === 'names');
+  for (const list of lists) {
+    const source = sources.get(list.name);
+    if (source !== undefined) yield sourceComment(list, source);
+  }
+  yield* section(
+    'lists',
+    lists.filter(({ name }) => !sources.has(name)),
+    listLines,
+  );
+  const policies = parts.filter(({ kind }) => kind === 'policy');
+  const isCommon = ({ name }: PartLines): boolean => name === COMMON_POLICY;
+  for (const common of policies.filter(isCommon)) yield* mapping(COMMON_POLICY, policyLines(common));
+  yield* section(
+    'policies',
+    policies.filter((policy) => !isCommon(policy)),
+    policyLines,
+  );
+  const unmatched = parts.find(({ kind }) => kind === 'unmatched')?.lines.get('unmatched');
+  if (unmatched !== undefined) yield `unmatched: ${unmatched[0]}`;
+}
+
+/** Always there: a document is a mapping, also of nothing. */
+function* section(
+  key: 'lists' | 'policies',
+  parts: readonly PartLines[],
+  linesOf: (part: PartLines) => Iterable<string>,
+): Generator<string> {
+  if (parts.length === 0) yield `${key}: {}`;
+  else yield `${key}:`;
+  for (const part of parts) yield* indented(mapping(part.name, linesOf(part)));
+}
+
+function sourceComment({ name, lines }: PartLines, { source, origin }: ControlRecordOf<'list'>): string {
+  const count = formatAmount(lines.get('entries')?.length ?? 0, 'entry', 'entries');
+  return `# list ${name}, ${count}: kept by the publisher, from ${`${source} ${origin}`.trim()}`;
+}
+
+function* listLines({ kind, lines }: PartLines): Generator<string> {
+  for (const resolve of lines.get('resolve') ?? []) yield* resolve.split(', ');
+  const entries = lines.get('entries') ?? [];
+  if (kind === 'list') return yield* sequence('entries', entries);
+  // Somebody has permitted what the release has.
+  if (entries.some((name) => name.startsWith('.') && isPublicSuffix(name.slice(1))))
+    yield 'allow-public-suffixes: true';
+  yield* sequence('names', entries);
+}
+
+function* policyLines({ name, lines }: PartLines): Generator<string> {
+  const [action, ...terms] = lines.get('default') ?? [];
+  if (name !== COMMON_POLICY) yield `default: ${action}`;
+  yield* terms;
+  const prefixes = lines.get('prefixes') ?? [];
+  if (prefixes.length > 0) yield* sequence('prefixes', prefixes);
+  const exceptions = DIRECTIONS.filter((direction) => lines.has(`${direction}-exceptions`));
+  if (exceptions.length > 0) yield 'exceptions:';
+  for (const direction of exceptions)
+    yield* indented(sequence(direction, lines.get(`${direction}-exceptions`) ?? []));
+  for (const direction of DIRECTIONS) yield* sequence(direction, lines.get(direction) ?? []);
+}
+
+function* mapping(key: string, lines: Iterable<string>): Generator<string> {
+  yield `${plain(key)}:`;
+  yield* indented(lines);
+}
+
+function* sequence(key: string, items: readonly string[]): Generator<string> {
+  yield items.length === 0 ? `${key}: []` : `${key}:`;
+  for (const item of items) yield `  - ${plain(item)}`;
+}
+
+function* indented(lines: Iterable<string>): Generator<string> {
+  for (const line of lines) yield `  ${line}`;
+}
+
+/** A text as YAML, in quotes where it could be read otherwise. */
+function plain(text: string): string {
+  return /^[\w.:][\w.:/=@ -]*$/.test(text) && !/: |[: ]$/.test(text) ? text : JSON.stringify(text);
+}

@@ -1,0 +1,121 @@
+/** `rulectl get all`: a document that says what a release says, and nothing else. */
+
+import { parseDocument } from '@rulecast/formats';
+import { type ControlRecord, diffRuleSets } from '@rulecast/protocol';
+import {
+  COMMON_POLICY,
+  type Direction,
+  EMPTY_RULE_SET,
+  formatRule,
+  type List,
+  nameListOf,
+  type Policy,
+  parseRule,
+  type RuleSet,
+  type Run,
+  RunBuilder,
+  ruleOfRun,
+  runRuleCount,
+} from '@rulecast/rules';
+import { expect, it } from 'vitest';
+import type { ControlExchange } from '../packages/publisher/src/control/exchange.ts';
+import type { ControlParts } from '../packages/publisher/src/control/parts.ts';
+import { answerDiff } from '../packages/publisher/src/requests/diff.ts';
+import { addToParts, documentLines, type PartLines } from '../packages/rulectl/src/render/document.ts';
+import { randomCase } from '../packages/table/test/random-rule-set.ts';
+import { Random } from './kit/random.mjs';
+import { often } from './thorough.ts';
+
+/** The longest comment, short ones, and what YAML could read otherwise. */
+const COMMENTS = ['x'.repeat(4096), `${'y: '.repeat(1000)}y`, 'a: b', 'a - [b] _', 'ends with:', 'c'];
+const NAME_LISTS: readonly List[] = [
+  nameListOf(['ads.example', '.below.example', '.co.uk', '1e3', 'true', '0x10.example'], 'firewall'),
+  nameListOf(['nas.lan'], 'firewall-private'),
+  nameListOf([], 'firewall'),
+  nameListOf([], false),
+];
+
+/** A rule set that has all that rules, lists and policies can say. */
+function richCase(seed: number): RuleSet {
+  const random = new Random(seed);
+  const { ruleSet } = randomCase(seed, 40);
+  const lists = new Map(ruleSet.lists);
+  NAME_LISTS.forEach((list, i) => void (random.chance(0.5) && lists.set(`n${i}`, list)));
+  const policies = [...ruleSet.policies].map(([name, policy]): [string, Policy] => {
+    const said = (runs: readonly Run[], direction: Direction) => saidRules(runs, direction, random);
+    const blocked = random.pick([undefined, 'nxdomain', 'refused', 'null'] as const);
+    const unlisted = random.pick([undefined, 'answer', 'nxdomain'] as const);
+    const { exceptions } = policy;
+    const rich: Policy = {
+      ...policy,
+      defaultAction: name === COMMON_POLICY ? 'drop' : policy.defaultAction, // it is asked for nobody
+      ...(blocked !== undefined && { blocked }),
+      ...(unlisted !== undefined && { unlisted }),
+      exceptions: {
+        egress: said(exceptions.egress, 'egress'),
+        ingress: said(exceptions.ingress, 'ingress'),
+      },
+      egress: said(policy.egress, 'egress'),
+      ingress: said(policy.ingress, 'ingress'),
+    };
+    return [name, rich];
+  });
+  return { ...ruleSet, lists, policies: new Map(policies) };
+}
+
+/** The rules that the grammar has, some with a comment. */
+function saidRules(runs: readonly Run[], direction: Direction, random: Random): readonly Run[] {
+  const said = new RunBuilder();
+  for (const run of runs) {
+    for (let offset = 0; offset < runRuleCount(run); offset++) {
+      const plain = ruleOfRun(run, offset);
+      const rule = random.chance(0.3) ? { ...plain, comment: random.pick(COMMENTS) } : plain;
+      const read = parseRule(formatRule(rule, direction), direction, 0);
+      if (read.kind === 'rule') said.push(read.rule);
+    }
+  }
+  return said.build();
+}
+
+/** What DIFF from nothing answers of it. */
+async function recordsOf(ruleSet: RuleSet): Promise<readonly ControlRecord[]> {
+  const records: ControlRecord[] = [];
+  const exchange = {
+    record: (record: ControlRecord) => Promise.resolve(void records.push(record)),
+    done: () => Promise.resolve(),
+  };
+  const { changes } = diffRuleSets(EMPTY_RULE_SET, ruleSet);
+  const publisher = {
+    head: { manifest: { version: 1 } },
+    history: { changes: () => Promise.resolve({ changes, isKnown: true }) },
+  };
+  await answerDiff(
+    { kind: 'diff', from: 0, stats: false },
+    exchange as unknown as ControlExchange,
+    { publisher } as unknown as ControlParts,
+  );
+  return records;
+}
+
+async function documentOf(ruleSet: RuleSet): Promise<string> {
+  const parts: PartLines[] = [];
+  for (const record of await recordsOf(ruleSet)) addToParts(parts, record);
+  return [...documentLines(1, parts, new Map())].join('\n');
+}
+
+it('says what the release says: read again, nothing differs', async () => {
+  for (let seed = 1; seed <= often(60, 5000); seed++) {
+    const ruleSet = richCase(seed);
+    const text = await documentOf(ruleSet);
+    const read = parseDocument('all.yaml', Buffer.from(text), 0, () => undefined);
+    expect(read.rejects, text.slice(0, 2000)).toEqual([]);
+    const { lists, policies, unmatched } = read;
+    const again = { ...EMPTY_RULE_SET, lists, policies, unmatched, resolutions: ruleSet.resolutions };
+    expect(diffRuleSets(ruleSet, again).changes, `seed ${seed}`).toEqual([]);
+  }
+});
+
+it('is a document of nothing where a release has nothing', async () => {
+  const read = parseDocument('all.yaml', Buffer.from(await documentOf(EMPTY_RULE_SET)), 0, () => undefined);
+  expect(read).toMatchObject({ rejects: [], lists: new Map(), policies: new Map() });
+});
