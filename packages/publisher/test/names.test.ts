@@ -95,6 +95,22 @@ class Script {
   }
 }
 
+/** Answers at once, but for names with `silent` in them, which fail after both tries. */
+function silence(clock: () => FakeClock): NamesOptions['resolve'] {
+  return (name) =>
+    name.includes('silent')
+      ? new Promise((_, reject) => clock().after(6000, () => reject(new Error('silence'))))
+      : Promise.resolve({ ...prefixes('192.0.2.1'), ttlMs: 60_000 });
+}
+
+/** Lets time pass, and what waits for it be done. */
+async function passed(clock: FakeClock, ms: number): Promise<void> {
+  for (let i = 0; i <= 10; i++) {
+    clock.advance(i === 0 ? 0 : ms / 10);
+    for (let turn = 0; turn < 50; turn++) await new Promise(setImmediate);
+  }
+}
+
 const SERVFAIL = new Error('SERVFAIL');
 
 describe('a name', () => {
@@ -408,11 +424,51 @@ describe('many names', () => {
         return { ...prefixes('192.0.2.1'), ttlMs: 60_000 };
       },
     });
-    const list = { hosts: nameListOf(many, true) };
-    const { resolutions } = await script.names.settle(rulesOf(['drop dst=@hosts'], {}, list));
+    const [hosts, others] = [nameListOf(many.slice(0, -40), true), nameListOf(many.slice(-40), true)];
+    const ruleSet = rulesOf(['drop dst=@hosts', 'drop dst=@others'], {}, { hosts, others });
+    const { resolutions } = await script.names.settle(ruleSet);
     expect(asked.toSorted()).toEqual(many.toSorted());
     expect(most).toBe(NAME_LIMITS.queries);
     expect(resolutions.size).toBe(RESOLVED_NAMES_MAX);
+  });
+
+  it('of a list that answers are not kept waiting by 900 of another that nobody answers for', async () => {
+    const silent = Array.from({ length: 900 }, (_, i) => `${i}.a-silent.example`);
+    const good = Array.from({ length: 100 }, (_, i) => `${i}.good.example`);
+    const script: Script = new Script({ resolve: silence(() => script.clock) });
+    const lists = { silent: nameListOf(silent, true), good: nameListOf(good, true) };
+    const ruleSet = rulesOf(['drop dst=@silent', 'drop dst=@good', 'drop dsthost=z.rule.example'], {}, lists);
+    const settled = script.names.settle(ruleSet);
+    await passed(script.clock, NAME_LIMITS.bringMs);
+    const { resolutions } = await settled;
+    expect([...resolutions.keys()].toSorted()).toEqual([...good, 'z.rule.example'].toSorted());
+  });
+
+  it('of a second push are not kept waiting by a first one whose names nobody answers for', async () => {
+    const silent = Array.from({ length: 900 }, (_, i) => `${i}.a-silent.example`);
+    const script: Script = new Script({ resolve: silence(() => script.clock) });
+    const lists = { silent: nameListOf(silent, true) };
+    void script.names.settle(rulesOf(['drop dst=@silent'], {}, lists));
+    await passed(script.clock, 1000);
+    const second = script.names.settle(rulesOf(['drop dsthost=z.rule.example']));
+    await passed(script.clock, NAME_LIMITS.bringMs);
+    expect([...(await second).resolutions.keys()]).toEqual(['z.rule.example']);
+  });
+
+  it('that failed are asked for after those that did not', async () => {
+    const names = Array.from({ length: 200 }, (_, i) =>
+      i < 100 ? `a${i}.bad.example` : `z${i}.good.example`,
+    );
+    const script = new Script();
+    for (const name of names.slice(100)) script.says(name, ['192.0.2.1'], 1);
+    const { ruleSet } = await script.settled(
+      rulesOf(['drop dst=@all'], {}, { all: nameListOf(names, true) }),
+    );
+    script.clock.advance(NAME_LIMITS.ttlMaxMs);
+    script.asked.length = 0;
+    await script.names.refresh(ruleSet);
+    expect(script.asked.toSorted()).toEqual(names.toSorted());
+    expect(script.asked.slice(0, 100).filter((name) => name.endsWith('.bad.example'))).toEqual([]);
   });
 
   it('beyond 4,096 in a list are refused in rules', () => {

@@ -219,6 +219,7 @@ export {
   checkRuleSet,
   EMPTY_RULE_SET,
   leavesUnmatchedOpen,
+  nameOwners,
   needsFirewallDns,
   opensByName,
   opensResolved,

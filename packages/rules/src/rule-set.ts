@@ -180,27 +180,39 @@ export function* ruleSetOfSameRuns(before: RuleSet, after: RuleSet): Pieces<Rule
 
 /** The names whose addresses the rules need, sorted: of `dsthost=`, and of the resolvable lists in use. */
 export function usedNames(ruleSet: RuleSet): readonly string[] {
+  return nameUses(ruleSet).names;
+}
+
+/** By such a name what needs it: a policy by its name, else a list, with `@` before it. */
+export function nameOwners(ruleSet: RuleSet): ReadonlyMap<string, string> {
+  return nameUses(ruleSet).owners;
+}
+
+function nameUses(ruleSet: RuleSet): NameUses {
   const known = namesKnown.get(ruleSet.policies);
-  if (known?.lists === ruleSet.lists) return known.names;
-  const names = new Set<string>();
+  if (known?.lists === ruleSet.lists) return known;
+  const owners = new Map<string, string>();
   for (const policy of ruleSet.policies.values()) {
-    for (const runs of blocksOf(policy)) for (const name of namesIn(runs)) names.add(name);
+    for (const runs of blocksOf(policy)) for (const name of namesIn(runs)) owners.set(name, policy.name);
   }
   for (const listName of usedLists(ruleSet.policies.values())) {
     const list = ruleSet.lists.get(listName);
     if (list?.kind === 'names' && list.resolve === true)
-      for (const name of nameTexts(list.names)) names.add(name);
+      for (const name of nameTexts(list.names)) if (!owners.has(name)) owners.set(name, `@${listName}`);
   }
-  const sorted = [...names].sort(compareHostNames);
-  namesKnown.set(ruleSet.policies, { lists: ruleSet.lists, names: sorted });
-  return sorted;
+  const uses = { lists: ruleSet.lists, names: [...owners.keys()].sort(compareHostNames), owners };
+  namesKnown.set(ruleSet.policies, uses);
+  return uses;
+}
+
+interface NameUses {
+  readonly lists: RuleSet['lists'];
+  readonly names: readonly string[];
+  readonly owners: ReadonlyMap<string, string>;
 }
 
 /** What was found for policies, with the lists that it was found with: neither changes. */
-const namesKnown = new WeakMap<
-  RuleSet['policies'],
-  { readonly lists: RuleSet['lists']; readonly names: readonly string[] }
->();
+const namesKnown = new WeakMap<RuleSet['policies'], NameUses>();
 
 /** What was found wrong; rule sets are immutable. */
 const problemsKnown = new WeakMap<RuleSet, readonly RuleSetProblem[]>();

@@ -17,6 +17,7 @@
 import {
   type DirectedRuns,
   EMPTY_PREFIX_SET,
+  nameOwners,
   type Prefix,
   type Prefixes,
   type PrefixSet,
@@ -36,8 +37,8 @@ import { addressesOf, type ResolveName } from './resolve.ts';
 export const NAME_LIMITS = {
   /** Names asked for at once: a resolver on the same host is not to be flooded by a list of 4,096 names. */
   queries: 32,
-  /** Of these, for their own sake: dead names take the others from no push. */
-  backQueries: 24,
+  /** Of these, for their own sake, or of one list or policy: dead names take the others from no push. */
+  someQueries: 24,
   /**
    * How long a push waits for the names that it brings: two tries of a query that is lost, and its answer.
    */
@@ -146,8 +147,8 @@ export class Names {
     this.#clock = options.clock;
     this.#random = options.random;
     this.#acceptAgeMs = options.acceptAgeMs ?? NAME_LIMITS.acceptAgeMs;
-    const { queries, backQueries } = NAME_LIMITS;
-    this.#questions = new Questions({ most: queries, mostBack: backQueries }, (name) => this.#ask(name));
+    const { queries, someQueries } = NAME_LIMITS;
+    this.#questions = new Questions({ most: queries, mostOfSome: someQueries }, (name) => this.#ask(name));
   }
 
   /**
@@ -227,7 +228,12 @@ export class Names {
   async #askFor(names: readonly string[], ruleSet: RuleSet, place: 'front' | 'back'): Promise<void> {
     if (names.length === 0 || this.#closing.signal.aborted) return;
     for (const name of names) this.#add(name, ruleSet.resolutions.get(name));
-    const answered = this.#questions.askAll(names, place);
+    const owners = nameOwners(ruleSet);
+    const requests = names.map((name) => {
+      const hasFailed = this.#entries.get(name)?.failure !== undefined;
+      return { name, owner: owners.get(name) ?? '', hasFailed };
+    });
+    const answered = this.#questions.askAll(requests, place);
     if (place === 'back') return answered;
     let isLate = false;
     await new Promise<void>((resolve) => {

@@ -1,29 +1,43 @@
 /**
  * The questions about names that are under way or wait: each name once, a bounded number at a time, and those
- * that somebody waits for before those that are asked again for their own sake. Dead names cost the others
- * nothing: some places are never theirs.
+ * that somebody waits for before those that are asked again for their own sake. Of either those that have
+ * failed come last, and of the others the next is one of the list or policy with the fewest under way. Dead
+ * names cost the others nothing: some places are never theirs.
  *
- *   asked ─▶ front ─┐ room for `most`
- *                   ├─────────────────▶ under way ─▶ answered
- *   due ───▶ back ──┘ room for `mostBack` of them
+ *   asked ─▶ front, then front that failed ─┐ room for `most`, of one owner for `mostOfSome`
+ *                                           ├────────────────▶ under way ─▶ answered
+ *   due ───▶ back, then back that failed ───┘ room for `mostOfSome` of them
  */
 
 export interface QuestionLimits {
   /** Under way at once. */
   readonly most: number;
-  /** Of these, that nobody waits for. */
-  readonly mostBack: number;
+  /** Of these, that nobody waits for; and that are of one owner. */
+  readonly mostOfSome: number;
+}
+
+export interface NameRequest {
+  readonly name: string;
+  /** The list or policy that needs it. */
+  readonly owner: string;
+  /** The last time that it was asked for. */
+  readonly hasFailed: boolean;
 }
 
 interface Question {
   readonly name: string;
-  isFront: boolean;
+  readonly owner: string;
+  /** The next one is of the lowest. */
+  rank: number;
   isBegun: boolean;
   /** How many wait for it. */
   waiting: number;
   readonly ended: Promise<void>;
   readonly end: () => void;
 }
+
+/** From this rank on nobody waits. */
+const BACK = 2;
 
 /** First in, first out; taking one costs the same however many there are. */
 class Queue {
@@ -48,10 +62,10 @@ export class Questions {
   /** Asks for one name; does not reject. */
   readonly #ask: (name: string) => Promise<void>;
   readonly #open = new Map<string, Question>();
-  /** In their order; one that moved to the front, or was taken back, is passed over. */
-  readonly #front = new Queue();
-  readonly #back = new Queue();
+  /** By rank and owner; a question that moved to the front, or was taken back, is passed over. */
+  readonly #waiting: readonly Map<string, Queue>[] = [new Map(), new Map(), new Map(), new Map()];
   #underWay = 0;
+  readonly #underWayOf = new Map<string, number>();
   #backUnderWay = 0;
 
   constructor(limits: QuestionLimits, ask: (name: string) => Promise<void>) {
@@ -73,8 +87,8 @@ export class Questions {
    * Asks for names; resolves when all of them were answered for, or taken back. Whoever gives up waiting
    * calls `leave`.
    */
-  async askAll(names: readonly string[], place: 'front' | 'back'): Promise<void> {
-    const questions = names.map((name) => this.#add(name, place === 'front'));
+  async askAll(requests: readonly NameRequest[], place: 'front' | 'back'): Promise<void> {
+    const questions = requests.map((request) => this.#add(request, place === 'front' ? 0 : BACK));
     this.#begin();
     await Promise.all(questions.map(({ ended }) => ended));
   }
@@ -93,24 +107,30 @@ export class Questions {
     for (const question of [...this.#open.values()]) this.#remove(question);
   }
 
-  #add(name: string, isFront: boolean): Question {
+  #add({ name, owner, hasFailed }: NameRequest, place: number): Question {
+    const rank = place + (hasFailed ? 1 : 0);
     const known = this.#open.get(name);
     if (known !== undefined) {
       known.waiting++;
-      if (isFront && !known.isFront && !known.isBegun) {
-        known.isFront = true;
-        this.#front.push(known);
-      }
+      if (rank < known.rank && !known.isBegun) this.#queue(known, rank);
       return known;
     }
     let end = (): void => undefined;
     const ended = new Promise<void>((resolve) => {
       end = resolve;
     });
-    const question: Question = { name, isFront, isBegun: false, waiting: 1, ended, end };
+    const question: Question = { name, owner, rank, isBegun: false, waiting: 1, ended, end };
     this.#open.set(name, question);
-    (isFront ? this.#front : this.#back).push(question);
+    this.#queue(question, rank);
     return question;
+  }
+
+  #queue(question: Question, rank: number): void {
+    question.rank = rank;
+    const queues = this.#waiting[rank]!; // of four ranks
+    const queue = queues.get(question.owner) ?? new Queue();
+    queues.set(question.owner, queue);
+    queue.push(question);
   }
 
   #remove(question: Question): void {
@@ -121,30 +141,50 @@ export class Questions {
 
   #begin(): void {
     while (this.#underWay < this.#limits.most) {
-      const question =
-        this.#next(this.#front, true) ??
-        (this.#backUnderWay < this.#limits.mostBack ? this.#next(this.#back, false) : undefined);
+      const question = this.#next();
       if (question === undefined) return;
       void this.#run(question);
     }
   }
 
-  #next(queue: Queue, isFront: boolean): Question | undefined {
-    for (let question = queue.take(); question !== undefined; question = queue.take()) {
-      const isCurrent = this.#open.get(question.name) === question && !question.isBegun;
-      if (isCurrent && question.isFront === isFront) return question;
+  #next(): Question | undefined {
+    for (const [rank, queues] of this.#waiting.entries()) {
+      if (rank >= BACK && this.#backUnderWay >= this.#limits.mostOfSome) return undefined;
+      for (let owner = this.#fairest(queues); owner !== undefined; owner = this.#fairest(queues)) {
+        const question = queues.get(owner)?.take();
+        if (question === undefined) queues.delete(owner);
+        else if (this.#open.get(question.name) === question && !question.isBegun && question.rank === rank)
+          return question;
+      }
     }
     return undefined;
   }
 
+  /** Who has the fewest under way, of those that may have more. */
+  #fairest(queues: ReadonlyMap<string, Queue>): string | undefined {
+    let [fairest, fewest]: [string | undefined, number] = [undefined, this.#limits.mostOfSome];
+    for (const owner of queues.keys()) {
+      const count = this.#underWayOf.get(owner) ?? 0;
+      if (count < fewest) [fairest, fewest] = [owner, count];
+      if (count === 0) break;
+    }
+    return fairest;
+  }
+
   async #run(question: Question): Promise<void> {
     question.isBegun = true;
-    this.#underWay++;
-    if (!question.isFront) this.#backUnderWay++;
+    this.#count(question, 1);
     await this.#ask(question.name);
-    this.#underWay--;
-    if (!question.isFront) this.#backUnderWay--;
+    this.#count(question, -1);
     this.#begin();
     this.#remove(question);
+  }
+
+  #count({ owner, rank }: Question, more: 1 | -1): void {
+    this.#underWay += more;
+    if (rank >= BACK) this.#backUnderWay += more;
+    const count = (this.#underWayOf.get(owner) ?? 0) + more;
+    if (count > 0) this.#underWayOf.set(owner, count);
+    else this.#underWayOf.delete(owner);
   }
 }
