@@ -107,6 +107,13 @@ it('offers nothing once it was restored from a backup, says so and what to do, u
   expect(subscribers).toEqual([
     expect.objectContaining({ version: 6, lastError: expect.objectContaining({ code: 'publisher-behind' }) }),
   ]);
+  const check = await rulectl(scene.directory, ['status', '--check']);
+  expect(check).toMatchObject({
+    code: 2,
+    stdout: expect.stringMatching(/^not enforced: nothing is offered: 1\/6/),
+  });
+  const warned = await subscriber.logged((line) => line['code'] === 'publisher-behind');
+  expect(warned).toMatchObject({ level: 40, version: 6, msg: expect.stringContaining('release 1/6') });
   const refused = await scene.control.push({ list: 'blocked', text: '10.3.0.0\n' });
   expect(refused.ending).toMatchObject({
     kind: 'fail',

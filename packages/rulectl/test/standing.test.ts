@@ -69,6 +69,21 @@ describe('status --check', () => {
     expect(standing.text).not.toContain('\n');
   });
 
+  // It said "no subscriber is expected" while the publisher offered nothing to anybody.
+  it.each([
+    ['no subscriber is expected', []],
+    ['is in force at none of b', [behind]],
+    ['nothing is in force at new', [subscriber({ name: 'new', version: undefined, matches: false })]],
+    ['b is behind', [subscriber(), behind]],
+  ])('says first why the publisher offers nothing, before that %s', (text, subscribers) => {
+    const lost = 'nothing is offered: 2/9 is 0f3a here, 77c1 elsewhere; push --as-new-epoch';
+    const degraded = [lost, 'list a is not fresh: HTTP 503'];
+    const standing = standingOf({ ...snapshot, head: head({ degraded }), subscribers });
+    expect(standing.text).toMatch(/^(version 13: )?nothing is offered: 2\/9 is 0f3a here/);
+    expect(standing.text).toContain(text);
+    expect(standing.text).toContain('list a is not fresh');
+  });
+
   it('is degraded where a firewall does not know whether it has the newest', () => {
     const stale = (value: number) =>
       ({ record: 'counters', subscriber: 'fw', counters: { stale: value } }) as const;

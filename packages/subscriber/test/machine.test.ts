@@ -256,7 +256,10 @@ describe('a claim', () => {
     expect(proof).toEqual(
       floor === undefined
         ? []
-        : [expect.objectContaining({ message: { kind: 'proof', signatures, content } })],
+        : [
+            expect.objectContaining({ message: { kind: 'proof', signatures, content } }),
+            expect.objectContaining({ kind: 'complain', code: ErrorCode.publisherBehind }),
+          ],
     );
   });
 });

@@ -200,6 +200,22 @@ describe('reconnecting', () => {
     }
     expect(subscriber.status()).toMatchObject({ connected: false, lastError: { code: 'wrong-lineage' } });
   });
+
+  // It was said to be of another lineage.
+  it.each([0x02, 0xff])(
+    'ends with a publisher that answers in protocol %i, and says so',
+    async (protocol) => {
+      const publisher = new ScriptedPublisher();
+      const subscriber = await startedSubscriber(publisher);
+      const peer = await publisher.peer();
+      await peer.receive('hello');
+      const { lineage } = publisher.trust;
+      await peer.send({ kind: 'welcome', protocol, name: 'dom0', lineage, heartbeatMs: 5000 });
+      expect(await peer.ended()).toBe('no-common-version');
+      const text = expect.stringContaining(`answers in protocol ${protocol}`);
+      expect(subscriber.status()).toMatchObject({ lastError: { code: 'no-common-version', text } });
+    },
+  );
 });
 
 describe('silence', () => {

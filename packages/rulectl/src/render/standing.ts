@@ -45,8 +45,13 @@ export interface Standing {
   readonly text: string;
 }
 
-/** What `status --check` says. */
+/** What `status --check` says: first why the publisher offers nothing, if that is so. */
 export function standingOf({ head, subscribers, counters }: StatusView): Standing {
+  const degraded = head?.degraded ?? [];
+  const [gravest, others] = [degraded.slice(0, 1), degraded.slice(1)];
+  const notEnforced = (text: string): Standing => {
+    return { state: 'not-enforced', exit: 2, text: [...gravest, text, ...others].join('; ') };
+  };
   if (head === undefined || head.version === 0) return notEnforced('nothing is released');
   const version = `version ${formatCount(head.version)}`;
   const expected = subscribers.filter((subscriber) => subscriber.expected);
@@ -61,18 +66,15 @@ export function standingOf({ head, subscribers, counters }: StatusView): Standin
     ),
   );
   const troubles = [
+    ...gravest,
     ...expected.filter(({ state }) => state !== 'synced').map(({ name, state }) => `${name} is ${state}`),
     ...expected.filter(({ persisted }) => persisted === false).map(({ name }) => `${name} cannot keep it`),
     ...expected.filter(({ name }) => stale.has(name)).map(({ name }) => `${name} is stale`),
-    ...head.degraded,
+    ...others,
   ];
   if (troubles.length > 0) return { state: 'degraded', exit: 1, text: `${version}: ${troubles.join('; ')}` };
   const text = `${version} is in force at ${formatAmount(expected.length, 'expected subscriber')}`;
   return { state: 'well', exit: 0, text };
-}
-
-function notEnforced(text: string): Standing {
-  return { state: 'not-enforced', exit: 2, text };
 }
 
 function namesOf(subscribers: readonly { readonly name: string }[]): string {

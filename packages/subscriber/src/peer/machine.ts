@@ -39,6 +39,7 @@ import {
   type Memory,
   type Open,
   type OpenState,
+  type Reason,
   type Self,
   type State,
   type Step,
@@ -234,10 +235,8 @@ function go(state: LinkedState, event: TableEvent, nowMs: number): Step | undefi
 }
 
 function takeWelcome(state: Greeting, welcome: MessageOf<'welcome'>, nowMs: number): Step {
-  if (welcome.protocol !== PROTOCOL_VERSION || !isSame(welcome.lineage, state.self.lineage)) {
-    const text = 'the publisher is of another lineage than the one trusted here';
-    return sayBye(state, { kind: 'stop', reason: { code: ErrorCode.wrongLineage, text } }, undefined);
-  }
+  const reason = welcomeFault(welcome, state.self);
+  if (reason !== undefined) return sayBye(state, { kind: 'stop', reason }, undefined);
   const { self, memory, held, floor, trouble, known } = state;
   const pulse = pulseFrom(nowMs, welcome.heartbeatMs);
   const link = { pulse, queries: NO_QUERIES, askedCount: 0, figures: undefined };
@@ -245,6 +244,16 @@ function takeWelcome(state: Greeting, welcome: MessageOf<'welcome'>, nowMs: numb
     state: { kind: 'idle', self, memory, held, floor, trouble, known, ...link },
     effects: [{ kind: 'welcomed', publisher: welcome.name }],
   };
+}
+
+function welcomeFault({ protocol, lineage }: MessageOf<'welcome'>, self: Self): Reason | undefined {
+  if (protocol !== PROTOCOL_VERSION) {
+    const text = `the publisher answers in protocol ${protocol}, and this subscriber speaks ${PROTOCOL_VERSION} only: update the older of both`;
+    return { code: ErrorCode.noCommonVersion, text };
+  }
+  if (isSame(lineage, self.lineage)) return undefined;
+  const text = 'the publisher is of another lineage than the one trusted here';
+  return { code: ErrorCode.wrongLineage, text };
 }
 
 /** What was refused for good was by what counted then. */
@@ -262,12 +271,19 @@ function learnFrom(state: LinkedState, event: FreshEvent): Step {
   return { state: next, effects: isNews ? [complain(event.fault)] : [] };
 }
 
-/** Of what HELLO claimed. */
+/** Of what HELLO claimed. Nothing may come for long after that, and no other message says why. */
 function prove(state: Idle): Step {
   const claim = state.floor ?? state.held;
   if (claim === undefined) return { state, effects: [] };
-  const { signatures, manifestBytes } = claim;
-  return { state, effects: [send({ kind: 'proof', signatures, content: manifestBytes })] };
+  const { signatures, manifestBytes, epoch, version } = claim;
+  const text = `the publisher does not have release ${epoch}/${version}, which was in force here: its state is older, or another publisher uses its key; nothing new comes before that is settled there (rulectl status)`;
+  return {
+    state,
+    effects: [
+      send({ kind: 'proof', signatures, content: manifestBytes }),
+      complain({ code: ErrorCode.publisherBehind, text }),
+    ],
+  };
 }
 
 // ── The end ────────────────────────────────────────────────────────────────────────────────────────────────
