@@ -312,6 +312,10 @@ describe('faults', () => {
     ['subscribers: { fw: { qube: ../x } }', '1:28 bad-value', 'name of a qube'],
     ['subscribers: { fw: { socket: [] } }', '1:30 wrong-type', 'write socket: PATH'],
     ['subscribers: { fw: { socket: { mode: 0600 } } }', '1:30 missing-key', '"path" is missing'],
+    // A directory "unix:" was made beside the configuration.
+    ['subscribers: { fw: { socket: "unix:/run/x" } }', '1:31 bad-value', 'write a path alone: /run/x'],
+    ['subscribers: { fw: { socket: { path: "zmq+ipc:/x" } } }', '1:39 bad-value', 'a path alone: /x'],
+    ['operators: { a: { role: push, socket: "qrexec:/run/x" } }', '1:40 bad-value', 'a path alone: /run/x'],
     ['subscribers: { fw: { socket: { path: x, mode: 0666 } } }', '1:47 bad-value', '0660, for its group'],
     ['subscribers: { fw: { socket: { path: x, mode: 0640 } } }', '1:47 bad-value', '0660, for its group'],
     [

@@ -52,6 +52,8 @@ describe('counters for people', () => {
       'policy.work': 22,
       'policy.many': 30,
       unmatched: 6,
+      'rule.many.accept': 10, // no rule of it was shown
+      'rule.many.drop': 20,
       'rule.work.1': 7,
       'rule.work.2': 5,
       'rule.work.4': 3,

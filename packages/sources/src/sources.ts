@@ -233,6 +233,7 @@ export class Sources {
         isLoading: this.#schedule.isRunning(listItem(name)),
         nextAtMs: untilMs === undefined ? undefined : this.#clock.wallMs() + untilMs,
         change: this.#delivery.change(name),
+        inForce: this.#delivery.inForce(name),
         refused: this.#delivery.refusal(name),
       });
     });

@@ -686,6 +686,26 @@ describe('the consumer', () => {
     expect(refused.status('a').state).toBe('ok');
   });
 
+  // It counted what the consumer had refused.
+  it('that refuses what a list says now is said to have what was in force before', async () => {
+    const directory = temporaryDirectory();
+    const path = write(directory, 'a.txt', '192.0.2.1\n192.0.2.2\n');
+    const refusing = rigOf('lists:\n  a: { file: a.txt }', directory);
+    await refusing.start();
+    refusing.consumer.refuse.set('a', { code: 'unreachable', reason: 'it would drop what must be reached' });
+    write(directory, 'a.txt', '192.0.2.1\n192.0.2.2\n192.0.2.3\n');
+    refusing.touch(path);
+    await refusing.refresh(['a']);
+    expect(refusing.status('a')).toMatchObject({
+      state: 'failing',
+      count: 2,
+      trouble: { code: 'unreachable' },
+    });
+    refusing.consumer.refuse.clear();
+    await refusing.refresh(['a']);
+    expect(refusing.status('a')).toMatchObject({ state: 'ok', count: 3 });
+  });
+
   it('that fails gets all of it again', async () => {
     const failing = rigOf('lists:\n  a: { entries: [192.0.2.2] }');
     failing.consumer.failure = new Error('the disk is full');

@@ -45,7 +45,7 @@ const OWNER_ONLY = 0o600;
 const OWNER_AND_GROUP = 0o660;
 
 const SOCKET_KEYS = {
-  path: place('where it is'),
+  path: place('where it is', checkPath),
   mode: scalar(checkMode, '0600 or 0660; without, 0660 where there is a group'),
   group: place('the group that may connect, by name or number', checkGroup),
 } as const satisfies Keys;
@@ -128,6 +128,13 @@ function readSocket(entry: MappingEntry, key: string, reader: ConfigReader): Soc
     reader.fault(offset, ConfigFault.value, 'mode: 0600 lets no group in: leave out mode or group');
   }
   return { path: absolute(path), mode: mode ?? (saysGroup ? OWNER_AND_GROUP : OWNER_ONLY), group };
+}
+
+/** An endpoint would be taken for a path below the directory of the configuration. */
+function checkPath(text: string): ValueResult<string> {
+  const [scheme = ''] = /^[a-z+]+:(?=.*\/)/.exec(text) ?? [];
+  if (scheme === '') return { kind: 'value', value: text };
+  return fault(`write a path alone: ${text.slice(scheme.length)}`);
 }
 
 function checkKey(text: string): ValueResult<string> {

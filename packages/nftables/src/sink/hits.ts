@@ -1,6 +1,6 @@
 /** Hits: what the rules matched, put together from the kernel's counters. */
 
-import type { Direction, RuleBlock } from '@rulecast/rules';
+import type { Action, Direction, RuleBlock } from '@rulecast/rules';
 import { DENIED_COUNTER } from '../plan/plan.ts';
 import type { CounterIndex } from '../plan/planner.ts';
 
@@ -23,8 +23,8 @@ export interface PolicyHits {
   readonly runs: readonly Hits[];
   /** By run: the number of its first rule in the block, from 1. */
   readonly numbers: readonly number[];
-  /** Of the runs that are asked by the class of the address, which have none of their own. */
-  readonly together: Hits;
+  /** By action: of the runs that are asked by the class of the address, which have none of their own. */
+  readonly together: Readonly<Record<Action, Hits>>;
   /** Undefined for `common` and exceptions. */
   readonly defaultAction: Hits | undefined;
 }
@@ -62,14 +62,14 @@ export function hitsFrom(indices: readonly CounterIndex[], values: CounterValues
         lists.set(list, sum(lists.get(list) ?? NO_HITS, hitsOf(runs[run])));
       }
       const last = defaultAction === undefined ? undefined : hitsOf(defaultAction);
-      const all = together.map(hitsOf).reduce(sum, NO_HITS);
+      const [accept, drop] = together;
       return {
         policy,
         block,
         direction,
         runs: runs.map(hitsOf),
         numbers,
-        together: all,
+        together: { accept: hitsOf(accept), drop: hitsOf(drop) },
         defaultAction: last,
       };
     },
@@ -86,7 +86,8 @@ function sum(a: Hits, b: Hits): Hits {
 /**
  * Sums for people, by names of at most 32 characters: packets decided and dropped, and those with most
  * packets of lists (`list.NAME`), of policies (`policy.NAME`; `unmatched`: of qubes that none names) and of
- * rules (`rule.POLICY.N` for egress, `.inN` for ingress, `x` before the number of an exception).
+ * rules (`rule.POLICY.N` for egress, `.inN` for ingress, `x` before the number of an exception; `accept` or
+ * `drop` in place of the number: of all that are counted together).
  */
 export function sumsOf({ dropped, policies, lists }: NftHits): Readonly<Record<string, number>> {
   const byPolicy = new Map<string, number>();
@@ -94,7 +95,11 @@ export function sumsOf({ dropped, policies, lists }: NftHits): Readonly<Record<s
   let decided = 0;
   for (const { policy, block, direction, runs, numbers, together, defaultAction } of policies) {
     const place = `${direction === 'egress' ? '' : 'in'}${block === 'exceptions' ? 'x' : ''}`;
-    let own = together.packets + (defaultAction?.packets ?? 0);
+    let own = defaultAction?.packets ?? 0;
+    for (const [action, { packets }] of Object.entries(together)) {
+      own += packets;
+      byRule.set(`rule.${policy}.${place}${action}`, packets);
+    }
     for (const [run, { packets }] of runs.entries()) {
       own += packets;
       byRule.set(`rule.${policy}.${place}${numbers[run]}`, packets);

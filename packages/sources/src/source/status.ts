@@ -1,7 +1,7 @@
 /** What is told of each list: how fresh it is, what its source said, and what is wrong. */
 
 import type { ListConfig } from '@rulecast/formats';
-import type { List } from '@rulecast/rules';
+import { entryCount, type List } from '@rulecast/rules';
 import type { ListChange } from '../lists/change.ts';
 import type { LeftOut } from '../read/reading.ts';
 import type { Source, SourceTrouble } from './source.ts';
@@ -14,6 +14,7 @@ export interface ListStatus {
   readonly origin: string;
   readonly state: 'ok' | 'waiting' | 'loading' | 'failing' | 'expired';
   readonly holds: List['kind'] | undefined;
+  /** Of what is in force; before anything is, of what was read. */
   readonly count: number;
   readonly isPublished: boolean;
   /** Milliseconds since 1970. */
@@ -42,13 +43,15 @@ export interface StatusContext {
   readonly isLoading: boolean;
   readonly nextAtMs: number | undefined;
   readonly change: ListChange | undefined;
+  /** What is in force of it, which may be older than what was read last. */
+  readonly inForce: List | undefined;
   /** Why its list could not be put in force. */
   readonly refused: SourceTrouble | undefined;
 }
 
 export function statusOf(source: Source, context: StatusContext): ListStatus {
-  const { config, report, list } = source;
-  const { change } = context;
+  const { config, report } = source;
+  const { change, inForce: list = source.list } = context;
   const trouble = source.trouble ?? context.refused;
   const [reject] = report?.rejects ?? [];
   return {
@@ -57,7 +60,7 @@ export function statusOf(source: Source, context: StatusContext): ListStatus {
     origin: originOf(config),
     state: stateOf(source, trouble, context.isLoading),
     holds: list?.kind,
-    count: source.count,
+    count: list === undefined ? 0 : entryCount(list),
     isPublished: config.publish,
     fetchedAtMs: source.fetchedAtMs,
     nextAtMs: context.nextAtMs,
