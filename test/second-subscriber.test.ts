@@ -350,7 +350,14 @@ describe.runIf(python.isThere)('a subscriber written from PROTOCOL.md', () => {
     if (isLost) second.say('forget');
     await second.join();
     await publisher.logged(({ msg }) => String(msg).startsWith('a subscriber proved a release'));
-    const rollback = await rulectl(directory, ['rollback', '1', '--as-new-epoch', '--wait', 'released']);
+    const rollback = await rulectl(directory, [
+      'rollback',
+      '1',
+      '--as-new-epoch',
+      '--yes',
+      '--wait',
+      'released',
+    ]);
     expect(rollback.code, rollback.stderr).toBe(0);
     expect(await second.next()).toMatchObject({ event: 'applied', epoch: 2 });
   });

@@ -545,7 +545,24 @@ describe('a subscriber that claims a release above the head, or another one of a
     await subscriber.next('prove');
     await subscriber.send(proof);
     expect(await subscriber.isQuiet()).toBe(true);
-    expect(await publisher.rollback(1, {}, { asNewEpoch: true })).toMatchObject({ kind: 'released' });
+    const reason = expect.stringMatching(/^release 1\/17 \(parts: \d+, .*goes out of force/); // it said "no change"
+    const notes = [{ code: 'publisher-behind', part: '', reason }];
+    const asNewEpoch = { asNewEpoch: true };
+    expect(await publisher.rollback(1, {}, { ...asNewEpoch, dryRun: true })).toMatchObject({
+      kind: 'planned',
+      isNew: true,
+      notes,
+    });
+    expect(await publisher.rollback(1, {}, asNewEpoch)).toMatchObject({
+      kind: 'released',
+      isNew: true,
+      notes,
+    });
+    expect(await publisher.rollback(1, {})).toMatchObject({ kind: 'unchanged', isNew: false, notes: [] });
+    expect(await publisher.rollback(1, {}, { dryRun: true })).toMatchObject({
+      kind: 'planned',
+      isNew: false,
+    });
     expect((await subscriber.take()).offer.decoded).toMatchObject({ epoch: 2, version: 2 });
   });
 

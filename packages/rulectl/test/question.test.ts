@@ -25,13 +25,19 @@ const DROP_ALL: ControlRecord = {
 };
 
 describe('rollback', () => {
-  async function rollback(answer: string | undefined, ...more: readonly string[]) {
+  const DROP = change({ name: 'drop' });
+  async function rollback(
+    answer: string | undefined,
+    more: readonly string[] = [],
+    told: readonly ControlRecord[] = [DROP],
+    changed = true,
+  ) {
     const asked: MessageOf<'rollback'>[] = [];
     publisher = await FakePublisher.start(async (connection) => {
       const request = await receive(connection, 'rollback');
       asked.push(request);
       const { dryRun } = request;
-      await sendRecords(connection, [change({ name: 'drop' }), release({ version: dryRun ? 7 : 8, dryRun })]);
+      await sendRecords(connection, [...told, release({ version: dryRun ? 7 : 8, dryRun, changed })]);
       await connection.send(DONE);
     });
     const args = ['rollback', '3', '--no-wait', ...more, '--control', publisher.endpoint];
@@ -43,6 +49,23 @@ describe('rollback', () => {
     expect(stderr).toContain('asked: Release what version 3 said over version 7?');
     expect(stdout).toContain('list drop');
     expect(asked).toMatchObject([{ dryRun: true }, { dryRun: false, version: 3, ifVersion: 7 }]);
+    expect(exit).toBe(0);
+  });
+
+  // It went out unasked, as "no change".
+  it('asks before a new epoch that changes nothing here, and says what goes out of force', async () => {
+    const reason = 'release 2/9 was made and is not here';
+    const lost: ControlRecord = { record: 'warning', code: 'publisher-behind', part: '', reason };
+    const { exit, stdout, asked } = await rollback('n', ['--as-new-epoch'], [lost]);
+    expect(stdout).toContain(reason);
+    expect(asked).toMatchObject([{ dryRun: true, asNewEpoch: true }]);
+    expect(exit).toBe(2);
+  });
+
+  it('asks nobody where nothing would be released', async () => {
+    const { exit, stdout, asked } = await rollback(undefined, [], [], false);
+    expect(stdout).toContain('no change');
+    expect(asked).toMatchObject([{ dryRun: true }, { dryRun: false }]);
     expect(exit).toBe(0);
   });
 
@@ -63,7 +86,7 @@ describe('rollback', () => {
   });
 
   it('with --yes asks nobody', async () => {
-    const { exit, asked } = await rollback(undefined, '--yes');
+    const { exit, asked } = await rollback(undefined, ['--yes']);
     expect(asked).toMatchObject([{ dryRun: false, version: 3 }]);
     expect(asked[0]?.ifVersion).toBeUndefined();
     expect(exit).toBe(0);

@@ -164,6 +164,14 @@ describe('a push', () => {
       { dryRun: true, version: 0, previousVersion: 0 },
       'dry run: would release 1,000,000 entries and 12 rules as the first release, a delta of 4.7 kB',
     ],
+    [
+      { epoch: 2, previousVersion: 0, deltaBytes: 0 },
+      'released version 13 (epoch 2): 3 parts, 1,000,000 entries and 12 rules, the same as the head before',
+    ],
+    [
+      { dryRun: true, version: 12, deltaBytes: 0 },
+      'dry run: would release 1,000,000 entries and 12 rules on top of version 12, the same as the head before',
+    ],
     [{ changed: false }, 'no change: version 13 has this content already'],
     [{ changed: false, version: 0 }, 'no change: nothing is released yet, and this is nothing'],
   ])('release line for %j', (some, text) => {

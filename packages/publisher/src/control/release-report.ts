@@ -111,7 +111,7 @@ async function tellRelease(outcome: ReleaseOutcome, exchange: ControlExchange): 
     ...totalsOf(outcome.draft.ruleSet),
     deltaBytes: outcome.draft.deltaBytes.length,
     dryRun: outcome.kind === 'planned',
-    changed: outcome.draft.changed,
+    changed: outcome.isNew,
     otherWarnings: otherCount,
   });
 }

@@ -17,9 +17,12 @@ import type { Identity } from '@rulecast/program/identity';
 import { Listeners } from '@rulecast/program/listeners';
 import {
   boundText,
+  compareRelease,
+  decodeManifest,
   ErrorCode,
   hexOf,
   keyIdOf,
+  type Manifest,
   PartKind,
   ProtocolError,
   type Signed,
@@ -221,6 +224,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   /** Lists of sources that wait for the first push, after `startOver`. */
   readonly #waiting = new Map<string, List>();
   #fork: Fork | undefined;
+  /** Of the newest release that was proved since the start. */
+  #proved: Manifest | undefined;
   #mustReach: readonly MustReach[];
   #owner: ListOwner | undefined;
 
@@ -632,6 +637,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     if (this.isStartedOver && ruleSet.policies.size === 0)
       throw new GuardError({ part: '', reason: STARTED_OVER });
     const asked: Asked = { origin, permits, isDryRun: dryRun, asNewEpoch };
+    const { behind, isDisowned } = this;
     const { resolutions, failed } = this.#names.resolved(ruleSet);
     const told = { warnings: this.warnings, failed: this.#nameRefresh.failed };
     const outcome = await this.#atDesk(beginRelease(asked, this.#standing), {
@@ -642,7 +648,15 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     if (outcome.kind === 'behind' || outcome.kind === 'known') throw new Error('nothing was proved');
     const { kind, draft } = outcome;
     const failedNames = touchedNames(draft, failed, told.failed);
-    const result = { kind, draft, notes, failedNames, warnings: touchedWarnings(draft, told.warnings) };
+    const opensOther = asNewEpoch || isDisowned || behind !== undefined;
+    const result = {
+      kind,
+      isNew: kind === 'released' || (kind === 'planned' && (draft.changed || opensOther)),
+      draft,
+      notes: behind === undefined ? notes : [...notes, this.#lostNote(behind)],
+      failedNames,
+      warnings: touchedWarnings(draft, told.warnings),
+    };
     if (kind === 'planned') return { ...result, head: this.head };
     this.#nameRefresh.noteFailed(failed);
     if (outcome.kind === 'released') {
@@ -653,6 +667,15 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     this.#names.keepOnly(ruleSet, ...this.#awaited);
     this.#nameRefresh.schedule();
     return { ...result, head: this.head };
+  }
+
+  /** What a new epoch takes out of force, as far as its manifest says it: its content is not here. */
+  #lostNote({ epoch, version }: ReleaseNumber): IngestNote {
+    const lost = this.#proved?.epoch === epoch && this.#proved.version === version ? this.#proved : undefined;
+    const amounts =
+      lost && ` (parts: ${lost.parts}, prefixes: ${lost.prefixes}, names and rules: ${lost.others})`;
+    const reason = `release ${epoch}/${version}${amounts ?? ''} was made and is not here: what it says beyond this one goes out of force where it is`;
+    return { code: ErrorCode.publisherBehind, part: '', reason };
   }
 
   get #standing(): Standing {
@@ -806,6 +829,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     return this.#turns.take(async () => {
       const { epoch, version } = known;
       const isNewFork = this.#noteFork(known, subscriber);
+      if (proof !== undefined && compareRelease(this.#proved ?? known, known) <= 0)
+        this.#proved = decodeManifest(proof.content);
       const outcome = await this.#atDesk(
         beginProof({ epoch, version, keys: proof && this.#signersOf(proof) }),
         {

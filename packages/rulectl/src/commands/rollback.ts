@@ -80,10 +80,9 @@ export async function run(args: RollbackArgs, terminal: Terminal): Promise<ExitC
     report,
   );
   if (typeof found === 'number') return found;
-  const { changes, headVersion } = found;
+  const { changes, headVersion, isNew } = found;
   const question = `Release what version ${version} said over version ${headVersion}?`;
-  const no =
-    changes.length === 0 ? undefined : await confirmed(question, changes, terminal, args.json === true);
+  const no = isNew ? await confirmed(question, changes, terminal, args.json === true) : undefined;
   if (no !== undefined) return report.end(no);
   return execute({ ...request, ifVersion: headVersion }, args, terminal);
 }

@@ -4,7 +4,7 @@
  * --yes, it is no.
  */
 
-import type { ControlRecord, ControlRecordOf, MessageOf } from '@rulecast/protocol';
+import { type ControlRecord, type ControlRecordOf, ErrorCode, type MessageOf } from '@rulecast/protocol';
 import type { Ending } from '../control/client.ts';
 import { renderChanges } from '../render/changes.ts';
 import { CliError, ExitCode } from '../terminal/exit.ts';
@@ -15,6 +15,8 @@ import type { Report } from './report.ts';
 export interface Rehearsal {
   /** The version it is based on. */
   readonly headVersion: number;
+  /** It would make a release, perhaps without changes. */
+  readonly isNew: boolean;
   readonly changes: readonly ControlRecordOf<'change'>[];
 }
 
@@ -24,14 +26,15 @@ export async function rehearse(
   report: Report,
 ): Promise<Rehearsal | ExitCode> {
   const changes: ControlRecordOf<'change'>[] = [];
-  let headVersion: number | undefined;
+  let release: ControlRecordOf<'release'> | undefined;
   const ending = await ask((record) => {
     if (record.record === 'reject' || record.record === 'refusal') report.record(record);
     if (record.record === 'change') changes.push(record);
-    if (record.record === 'release') headVersion = record.version;
+    if (record.record === 'release') release = record;
+    if (record.record === 'warning' && record.code === ErrorCode.publisherBehind) report.record(record);
   });
   if (ending.kind === 'fail') return report.end(ending);
-  if (headVersion !== undefined) return { headVersion, changes };
+  if (release !== undefined) return { headVersion: release.version, isNew: release.changed, changes };
   const text = 'the publisher did not say what the head is';
   throw new CliError(ExitCode.unreachable, 'no-release-record', text);
 }

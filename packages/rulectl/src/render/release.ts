@@ -6,6 +6,9 @@ import { formatAmount, formatBytes, formatCount, formatDuration } from './amount
 
 export function renderRelease(release: ControlRecordOf<'release'>): string {
   const { version, epoch, previousVersion, parts, entries, rules, deltaBytes } = release;
+  const from = previousVersion === 0 || release.dryRun ? '' : ` from version ${formatCount(previousVersion)}`;
+  const delta =
+    deltaBytes === 0 ? 'the same as the head before' : `a delta of ${formatBytes(deltaBytes)}${from}`;
   const content = `${formatAmount(entries, 'entry', 'entries')} and ${formatAmount(rules, 'rule')}`;
   if (!release.changed) {
     return version === 0
@@ -14,10 +17,9 @@ export function renderRelease(release: ControlRecordOf<'release'>): string {
   }
   if (release.dryRun) {
     const base = version === 0 ? 'as the first release' : `on top of version ${formatCount(version)}`;
-    return `dry run: would release ${content} ${base}, a delta of ${formatBytes(deltaBytes)}`;
+    return `dry run: would release ${content} ${base}, ${delta}`;
   }
-  const from = previousVersion === 0 ? '' : ` from version ${formatCount(previousVersion)}`;
-  return `released version ${formatCount(version)} (epoch ${epoch}): ${formatAmount(parts, 'part')}, ${content}, a delta of ${formatBytes(deltaBytes)}${from}`;
+  return `released version ${formatCount(version)} (epoch ${epoch}): ${formatAmount(parts, 'part')}, ${content}, ${delta}`;
 }
 
 /** What became of a release at one subscriber. */
