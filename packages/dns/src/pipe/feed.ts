@@ -21,12 +21,10 @@ export interface NameFeedOptions {
 
 /** How often it is asked what it has, and after which silence it counts as gone. Our choice. */
 const ASK_MS = 2_000;
-const SILENT_MS = 10_000;
+const SILENT_MS = 30_000;
 /** Between two attempts to connect, if the last came to nothing: doubles up to the longest. */
 const AGAIN_MS = 500;
 const AGAIN_MAX_MS = 30_000;
-/** How long a commit waits for it; it follows later, too, and status says so until then. */
-const TAKE_MS = 3_000;
 const READ_BYTES = 4096;
 const NUMBER_MAX = 0xffff_ffff;
 
@@ -64,22 +62,26 @@ export class NameFeed {
   }
 
   /**
-   * A rule set is in force: names are to be judged by it. Resolves once they are, and opened, or it is no use
-   * to wait.
+   * A rule set is in force: names are to be judged by it. Resolves once they are, and opened. Also once the
+   * stream has ended, or nothing was opened for 30 s; it follows later, too, and status says so until then.
    */
   async follow(ruleSet: RuleSet): Promise<void> {
     const number = ((this.#wanted?.number ?? 0) % NUMBER_MAX) + 1;
     this.#wanted = { number, portion: portionOf(ruleSet) };
     this.#behindSinceMs ??= this.#options.clock.monotonicMs();
     this.#wake();
-    const untilMs = this.#options.clock.monotonicMs() + TAKE_MS;
-    const isDue = (): boolean => this.#behindSinceMs !== undefined || this.trouble() !== undefined;
     const failures = this.#failures; // it is connected to once more now, if it pauses
-    while ((this.#isOpen || this.#failures === failures) && !this.#closing.signal.aborted && isDue()) {
-      const leftMs = untilMs - this.#options.clock.monotonicMs();
+    while ((this.#isOpen || this.#failures === failures) && !this.#closing.signal.aborted) {
+      const leftMs = this.#patienceMs();
       if (leftMs <= 0) return;
       await this.#change(leftMs);
     }
+  }
+
+  /** How long a commit may still wait, unless something changes. */
+  #patienceMs(): number {
+    if (this.#behindSinceMs !== undefined) return SILENT_MS; // a stream that is silent ends
+    return SILENT_MS - (this.trouble()?.forMs ?? SILENT_MS);
   }
 
   /**
@@ -151,18 +153,19 @@ export class NameFeed {
     const { clock } = this.#options;
     this.#isOpen = true;
     this.#reason = 'it ended the connection';
-    let heardMs = clock.monotonicMs();
+    let silentLooks = 0; // not by the clock: where we were stopped ourselves, what came is read before the next
+    const onStep = (): void => {
+      silentLooks = 0;
+    };
     const onAbort = (): void => channel.close();
     this.#closing.signal.addEventListener('abort', onAbort);
-    const reading = this.#hear(channel, () => {
-      heardMs = clock.monotonicMs();
-    }).finally(() => {
+    const reading = this.#hear(channel, onStep).finally(() => {
       channel.close();
       this.#wake();
     });
     let stopWatch = (): void => undefined;
     const watch = (): void => {
-      if (clock.monotonicMs() - heardMs < SILENT_MS) {
+      if (silentLooks++ * ASK_MS < SILENT_MS) {
         stopWatch = clock.after(ASK_MS, watch);
         return;
       }
@@ -173,7 +176,8 @@ export class NameFeed {
     try {
       while (channel.state === 'connected') {
         const next = this.#next();
-        await (next === undefined ? write(channel, frameOf({ kind: 'ask' })) : this.#send(channel, next));
+        if (next === undefined) await write(channel, frameOf({ kind: 'ask' }), () => undefined);
+        else await this.#send(channel, next, onStep);
         if (this.#next() === undefined && channel.state === 'connected') await this.#change(ASK_MS);
       }
       await reading;
@@ -191,14 +195,14 @@ export class NameFeed {
     return isIdle && this.#wanted !== this.#sent ? this.#wanted : undefined;
   }
 
-  async #send(channel: ByteStream, wanted: Wanted): Promise<void> {
+  async #send(channel: ByteStream, wanted: Wanted, onStep: () => void): Promise<void> {
     const isWhole = this.#sent === undefined;
     const steps = stepsBetween(this.#sent?.portion ?? EMPTY_RULE_SET, wanted.portion);
     const frame = frameOf({ kind: 'change', change: { number: wanted.number, isWhole, steps } });
     if (frame.length > CHANGE_MAX_BYTES)
       throw new Error(`the names of this release are ${frame.length} bytes, at most ${CHANGE_MAX_BYTES}`);
     this.#sent = wanted;
-    await write(channel, frame);
+    await write(channel, frame, onStep);
   }
 
   /** Reads what it has, to the end. */
@@ -244,10 +248,12 @@ export class NameFeed {
   }
 }
 
-async function write(channel: ByteStream, bytes: Uint8Array): Promise<void> {
+/** `onStep` is called as bytes are taken. */
+async function write(channel: ByteStream, bytes: Uint8Array, onStep: () => void): Promise<void> {
   for (let at = 0; at < bytes.length && channel.state === 'connected'; ) {
     const taken = channel.write(bytes.subarray(at));
     at += taken;
+    if (taken > 0) onStep();
     if (taken === 0) await channel.waitWritable();
   }
 }
