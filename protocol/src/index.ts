@@ -122,7 +122,6 @@ export { ErrorCode, type ErrorDetails, ProtocolError } from './error.ts';
 export {
   ADDRESS_TEXT_MAX_BYTES,
   ANSWER_TIMEOUT_MS,
-  APPLY_TIMEOUT_MS,
   BINDING_TEXT_MAX_BYTES,
   BINDINGS_MAX,
   BUSY_RETRY_AFTER_MS,

@@ -218,11 +218,6 @@ export const NONCES_MAX = 4;
 export const STALE_AFTER_MS = 120_000;
 /** Nothing received for three heartbeats: a busy dom0 has been seen to stall for 3 s. */
 export const SILENCE_TIMEOUT_MS = 3 * HEARTBEAT_MS;
-/**
- * Between END and APPLIED or NACK: compiling 2^18 rules takes 6 s here; ten times that on a loaded, slower
- * machine.
- */
-export const APPLY_TIMEOUT_MS = 60_000;
 /** For ANSWER and PROOF: the subscriber's event loop never stalls so long unless it is stuck. */
 export const ANSWER_TIMEOUT_MS = 5_000;
 /** A control connection that sends nothing within a push, or reads nothing of an answer, for so long. */

@@ -138,5 +138,8 @@ describe('a packet that must get through', () => {
     await turns();
     expect(publisher.head?.manifest.version).toBe(1);
     expect(degraded(publisher)[0]).toMatch(/^192\.0\.2\.10 tcp\/22 must be reachable/);
+    // It stayed until the name was asked for again, up to an hour.
+    await release(publisher, { 'x.rules': 'accept dsthost=a.example\naccept\n' });
+    expect(degraded(publisher)).toEqual([]);
   });
 });

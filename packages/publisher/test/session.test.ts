@@ -796,6 +796,22 @@ describe('what a subscriber says of what is in force there', () => {
     ]);
   });
 
+  // "not enforced since …" stayed beside "match yes" when all was enforced again.
+  it('by PING of the head ends what went wrong before, and PING of nothing does not', async () => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'a.txt': '10.0.0.0/8' });
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
+    const offer = await subscriber.offer();
+    await subscriber.nack(offer, { code: 'sink-failed', retry: 'later' });
+    const failed = { lastError: { code: 'sink-failed' }, held: undefined };
+    for (const hash of [undefined, offer.hash]) {
+      await expect.poll(() => entryOf(publisher, 'fw')).toMatchObject(failed);
+      await subscriber.send({ kind: 'ping', hash, ageMs: hash && 5 });
+      await subscriber.next('pong');
+    }
+    expect(entryOf(publisher, 'fw')).toMatchObject({ lastError: undefined, held: { version: 1 } });
+  });
+
   it('by PONG of nothing is believed too', async () => {
     const { publisher, endpoint } = await house();
     await release(publisher, { 'a.txt': '10.0.0.0/8' });
@@ -985,38 +1001,6 @@ describe('sessions among each other', () => {
 });
 
 describe('a subscriber that talks and does not get on', () => {
-  it.each<[string, (subscriber: ScriptedSubscriber) => Promise<unknown>]>([
-    ['with no answer to an OFFER', (subscriber) => subscriber.offer()],
-    [
-      'with no APPLIED after END',
-      async (subscriber) => {
-        const offer = await subscriber.offer();
-        await subscriber.want(offer);
-        await subscriber.receiveTransfer(offer);
-      },
-    ],
-  ])('%s is given up after 60 seconds', async (_, lead) => {
-    const clock = new FakeClock();
-    const { publisher, endpoint } = await house({ clock });
-    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
-    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
-    await lead(subscriber);
-    await turns();
-    const pong = async (): Promise<void> => {
-      await subscriber.next('ping');
-      await subscriber.send({ kind: 'pong', hash: undefined, ageMs: undefined });
-      await turns();
-    };
-    for (let beat = 0; beat < 11; beat++) {
-      clock.advance(5000);
-      await pong();
-    }
-    clock.advance(4999);
-    expect(await subscriber.isQuiet()).toBe(true);
-    clock.advance(1);
-    expect(await subscriber.byeCode()).toBe('timeout');
-  });
-
   it('taking less than 64 KiB of a transfer in 15 seconds is given up, and taking more is not', async () => {
     const clock = new FakeClock();
     const { publisher, endpoint } = await house({ clock });

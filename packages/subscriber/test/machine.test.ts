@@ -15,7 +15,6 @@ import {
   ProtocolError,
   QUERIES_PER_SECOND_MAX,
   REFUSED_MAX,
-  STALL_TIMEOUT_MS,
   SUBSCRIBER_EVENTS,
   SUBSCRIBER_SESSION_STATES,
   SUBSCRIBER_TABLE,
@@ -223,7 +222,7 @@ describe('a state has its own fields and no others:', () => {
   const fields: Readonly<Record<SubscriberSessionState, readonly string[]>> = {
     greeting: [...open, 'untilMs'],
     idle: linked,
-    wanting: [...linked, 'untilMs', 'want'],
+    wanting: [...linked, 'want'],
     receiving: [...linked, 'transfer', 'window'],
     draining: [...linked, 'window'],
     applying: [...linked, 'isChain', 'offer', 'receiveMs'],
@@ -280,7 +279,6 @@ describe('an end', () => {
 describe('a deadline', () => {
   it.each([
     ['greeting', HANDSHAKE_TIMEOUT_MS],
-    ['wanting', STALL_TIMEOUT_MS],
     ['receiving', TRANSFER_WINDOW_MS],
     ['draining', TRANSFER_WINDOW_MS],
   ] as const)('of %s ends the session, and not before', (kind, afterMs) => {

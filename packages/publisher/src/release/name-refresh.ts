@@ -72,9 +72,10 @@ export class NameRefresh {
     return [...trouble, ...shown, ...(more > 0 ? [`${more} more names do not resolve`] : [])];
   }
 
-  /** A rule set is in force of which these names do not resolve. */
+  /** A rule set is in force with what names stand for now; these do not resolve. */
   noteFailed(failed: readonly FailedName[]): void {
     this.#failed = failed;
+    this.#trouble = undefined;
   }
 
   /**

@@ -100,9 +100,9 @@ function taken(state: State, event: Event, now: Now): Step {
     case 'transferBegun':
       return isUnderWay(state, event) ? transferBegun(state, event.isChain, now) : stepTo(state);
     case 'transferSent':
-      return isUnderWay(state, event) ? transferOver(state, true, now) : stepTo(state);
+      return isUnderWay(state, event) ? transferOver(state, true) : stepTo(state);
     case 'transferFailed':
-      return isUnderWay(state, event) ? transferOver(state, false, now) : stepTo(state);
+      return isUnderWay(state, event) ? transferOver(state, false) : stepTo(state);
     case 'probed':
       return probed(state, now);
     case 'asked':

@@ -17,7 +17,7 @@ export class SubscriberNotes {
     return this.#entry?.name;
   }
 
-  take(effect: EffectOf<'enter' | 'note' | 'refuse' | 'changed' | 'settle'>): void {
+  take(effect: EffectOf<'enter' | 'note' | 'refuse' | 'well' | 'changed' | 'settle'>): void {
     const subscribers = this.#subscribers;
     switch (effect.kind) {
       case 'enter':
@@ -29,6 +29,10 @@ export class SubscriberNotes {
       case 'refuse':
         if (this.#entry !== undefined) subscribers.refuse(this.#entry, effect.hash, effect.reason);
         return;
+      case 'well':
+        if (this.#entry?.lastError === undefined) return;
+        this.#entry.lastError = undefined;
+        return subscribers.changed();
       case 'changed':
         return subscribers.changed();
       case 'settle':

@@ -4,7 +4,6 @@
  */
 
 import {
-  APPLY_TIMEOUT_MS,
   boundText,
   Capability,
   capabilitiesFor,
@@ -86,7 +85,6 @@ function offer(state: Idle | Offered, head: Release, now: Now): Step<Offered> {
       kind: 'offered',
       pulse,
       peer: { ...peer, settled: head },
-      untilMs: state.kind === 'offered' ? state.untilMs : now.monotonicMs + APPLY_TIMEOUT_MS,
       offer: { release: head, sentBefore: now.bytesSent },
       unanswered: [...before, { hash, epoch, version }],
     },
@@ -272,10 +270,9 @@ export function transferBegun(state: Sending, isChain: boolean, now: Now): Step<
 }
 
 /** END, or ABORT in its place, was sent: an answer is due. */
-export function transferOver(state: Sending, isWhole: boolean, now: Now): Step<Confirming> {
+export function transferOver(state: Sending, isWhole: boolean): Step<Confirming> {
   const { pulse, peer, offer, isChain } = state;
-  const untilMs = now.monotonicMs + APPLY_TIMEOUT_MS;
-  return stepTo({ kind: 'confirming', pulse, peer, untilMs, offer, isChain }, ...(isWhole ? [] : [ABORT]));
+  return stepTo({ kind: 'confirming', pulse, peer, offer, isChain }, ...(isWhole ? [] : [ABORT]));
 }
 
 // ── What is noted ──────────────────────────────────────────────────────────────────────────────────────────
@@ -368,6 +365,7 @@ export function offeredAgain(state: Idle, now: Now): Step<Named> {
 
 /**
  * Where something else is in force than was believed, the status is put right, and the head offered again.
+ * Where it is the head, what went wrong before is over.
  */
 export function activeNoted(
   state: Named,
@@ -376,7 +374,10 @@ export function activeNoted(
 ): Step<Named> {
   const { peer } = state;
   const { held: before, claimed, settled } = peer;
-  if (isSame(before?.hash, hash)) return stepTo(state);
+  const { head, isBehind } = now.publisher;
+  const isWell = head !== undefined && isSame(head.hash, hash) && !isBehind;
+  const well: readonly Effect[] = isWell ? [{ kind: 'well' }] : [];
+  if (isSame(before?.hash, hash)) return stepTo(state, ...well);
   const held = releaseOf(hash, claimed, now);
   if (before === undefined && held === undefined) return stepTo(state); // a hash that says nothing, again
   const { epoch, version } = held ?? { epoch: 0, version: 0 };
@@ -391,6 +392,7 @@ export function activeNoted(
       : [{ kind: 'log', level: 'warn', fields: { subscriber: peer.name, epoch, version }, text } as const]),
     { kind: 'note', note: { held, appliedAtMs, applyMs: undefined, persisted: undefined } },
     { kind: 'changed' },
+    ...well,
   );
   return isLost ? andThen(told, (known) => offerIfDue(known, now)) : told;
 }

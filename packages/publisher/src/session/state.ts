@@ -71,8 +71,6 @@ export interface Offered {
   readonly kind: 'offered';
   readonly pulse: Pulse;
   readonly peer: Peer;
-  /** Since the first OFFER that has no answer. */
-  readonly untilMs: number;
   readonly offer: Offer;
   /**
    * What was offered and is not answered yet, oldest first; `offer` is the last. Nothing else can be
@@ -97,7 +95,6 @@ export interface Confirming {
   readonly kind: 'confirming';
   readonly pulse: Pulse;
   readonly peer: Peer;
-  readonly untilMs: number;
   readonly offer: Offer;
   readonly isChain: boolean;
 }
@@ -272,6 +269,8 @@ export type Effect =
   | { readonly kind: 'note'; readonly note: Note }
   /** The entry says that a release, by its hash in hex, is refused for good. */
   | { readonly kind: 'refuse'; readonly hash: string; readonly reason: Reason }
+  /** It has the head in force: what it was in trouble with is over. */
+  | { readonly kind: 'well' }
   /** What the status shows is another than before. */
   | { readonly kind: 'changed' }
   | { readonly kind: 'settle'; readonly outcome: Outcome }

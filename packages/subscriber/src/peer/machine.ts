@@ -116,14 +116,13 @@ export function deadline(state: State): number {
 /** When a state is over for want of what it waits for. */
 function patienceEnd(state: LinkedState): number {
   switch (state.kind) {
-    case 'wanting':
-      return state.untilMs;
     case 'receiving':
     case 'draining':
       return state.window.endsAtMs;
     case 'idle':
+    case 'wanting':
     case 'applying':
-      return NEVER; // applying ends by itself: the verifier has a deadline, and the publisher one of its own
+      return NEVER; // each side bounds its own work, and is there as long as it answers PING
   }
 }
 
@@ -220,11 +219,11 @@ function go(state: LinkedState, event: TableEvent, nowMs: number): Step | undefi
   switch (state.kind) {
     case 'idle':
       if (event.kind === 'root') return trust(state, event.number);
-      return event.kind === 'prove' ? prove(state) : takeOffer(state, event, nowMs);
+      return event.kind === 'prove' ? prove(state) : takeOffer(state, event);
     case 'wanting':
       if (event.kind === 'begin') return takeBegin(state, event, nowMs);
       if (event.kind === 'abort') return takeAbort(state, state.want.offer, event);
-      return takeOffer(state, event, nowMs);
+      return takeOffer(state, event);
     case 'receiving':
       return receive(state, event, nowMs);
     case 'draining':

@@ -123,8 +123,6 @@ export interface Idle extends Linked {
 export interface Wanting extends Linked {
   readonly kind: 'wanting';
   readonly want: Want;
-  /** A publisher that says what it will send, and does not, is left: another connection may do better. */
-  readonly untilMs: number;
 }
 export interface Receiving extends Linked {
   readonly kind: 'receiving';

@@ -185,6 +185,8 @@ export interface Subscriber {
 const SHUT_RETRY_MS = 5_000;
 /** After which the second copy of the state is tried again that could not be written. */
 const MEND_MS = 30_000;
+/** Errors that are over once there is a connection. */
+const NO_CONNECTION: readonly string[] = [ErrorCode.disconnected, 'refused-by-policy'];
 /** Lists whose hits the publisher is told, and the longest name that fits a counter of `list.NAME`. */
 const LISTS_SHOWN = 24;
 const LIST_NAME_MAX = 27;
@@ -651,6 +653,7 @@ class RunningSubscriber implements Subscriber {
 
   #welcomed(publisher: string): void {
     this.#publisher = publisher;
+    if (NO_CONNECTION.includes(this.#lastError?.code ?? '')) this.#lastError = undefined;
     this.#toldStanding = '';
     this.#options.logger.info(
       { publisher, version: this.#activator.active?.manifest.version ?? 0 },

@@ -8,15 +8,7 @@
  *               └─────────── overBudget ───────────┘
  */
 
-import {
-  boundText,
-  ErrorCode,
-  type MessageOf,
-  moved,
-  STALL_TIMEOUT_MS,
-  streamMaxBytes,
-  windowFrom,
-} from '@rulecast/protocol';
+import { boundText, ErrorCode, type MessageOf, moved, streamMaxBytes, windowFrom } from '@rulecast/protocol';
 import type { VerifiedOffer } from '../apply/offer.ts';
 import { FULL_PATIENCE, failed, needsSnapshot, pauseLeftMs } from './patience.ts';
 import { remembered } from './refusals.ts';
@@ -49,14 +41,14 @@ import {
   type Wanting,
 } from './states.ts';
 
-export function takeOffer(state: Idle | Wanting, event: TableEvent, nowMs: number): Step | undefined {
+export function takeOffer(state: Idle | Wanting, event: TableEvent): Step | undefined {
   switch (event.kind) {
     case 'offer': {
       const { offer } = event;
       const base = needsSnapshot(state.memory.patience, offer.hash) ? undefined : state.held?.hash;
       const { cut } = state.memory;
       const isOther = cut !== undefined && !isSame(cut.hash, offer.hash);
-      const { state: wanting, effects } = want(isOther ? uncut(state) : state, { offer, base }, nowMs);
+      const { state: wanting, effects } = want(isOther ? uncut(state) : state, { offer, base });
       const drop: readonly Effect[] = isOther ? [{ kind: 'drop' }] : [];
       return { state: wanting, effects: [...drop, { kind: 'expect', offer }, ...effects] };
     }
@@ -84,12 +76,12 @@ export function cutOf({ offer, base, stream, bytes, receivedBytes }: Transfer): 
   return { hash: offer.hash, stream, bytes, receivedBytes };
 }
 
-export function want(state: LinkedState, wanted: Want, nowMs: number): Step {
+export function want(state: LinkedState, wanted: Want): Step {
   const { offer, base } = wanted;
   const { cut } = state.memory;
   const has = cut && { stream: cut.stream, bytes: cut.receivedBytes };
   return {
-    state: { kind: 'wanting', ...linked(state), want: wanted, untilMs: nowMs + STALL_TIMEOUT_MS },
+    state: { kind: 'wanting', ...linked(state), want: wanted },
     effects: [send({ kind: 'want', hash: offer.hash, base, has })],
   };
 }
@@ -213,7 +205,7 @@ export function conclude(state: Applying, event: TableEvent, nowMs: number): Ste
       return refuse(state, event, nowMs);
     case 'overBudget': {
       const memory = learned(state.memory, { hash: offer.hash, isChain }, event, undefined, nowMs);
-      return want({ ...state, memory }, { offer, base: undefined }, nowMs);
+      return want({ ...state, memory }, { offer, base: undefined });
     }
     default:
       return undefined;
