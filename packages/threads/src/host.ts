@@ -5,7 +5,7 @@
  * ```
  *          run                       settled               restMs, or a run that needs more heap
  *   none ───────▶ busy ───────────────────────▶ resting ─────────────────────────────────────────▶ none
- *    ▲             │ deadline, out of memory, an error, close()
+ *    ▲             │ silent for too long, out of memory, an error, close()
  *    └─────────────┘ when the thread has exited, and only then the work rejects
  * ```
  * Work that fails rejects with a ThreadError after the thread is gone: nothing writes any more to memory that
@@ -20,7 +20,7 @@ import { Worker } from 'node:worker_threads';
 export const ThreadCode = {
   /** It took more heap than the work was granted. */
   outOfMemory: 'out-of-memory',
-  /** The deadline is over. */
+  /** It said nothing for as long as it may. */
   timeout: 'timeout',
   /** It threw, ended by itself, or said what cannot be read. `cause` is what it threw, if anything. */
   died: 'died',
@@ -76,6 +76,7 @@ export interface Farewell {
 export interface WorkLimits {
   /** Of the thread's JavaScript heap; typed arrays come on top. Undefined for Node's own limit. */
   readonly heapMib: number | undefined;
+  /** How long the thread may say nothing, counted while this process runs. Each message begins it anew. */
   readonly deadlineMs: number;
 }
 
@@ -91,9 +92,12 @@ export interface ThreadLine<Said> {
    * too. Work that throws something of its own instead must owe the thread no call of this.
    */
   next(): Promise<Said>;
-  /** From now on the work may take so long. */
+  /** From now on the thread may say nothing for so long. */
   allow(deadlineMs: number): void;
 }
+
+/** Silence is counted by it: a process that was stopped has not heard what its threads said. Our choice. */
+const TICK_MS = 1000;
 
 export class ThreadHost<Said> {
   readonly #options: ThreadOptions;
@@ -302,6 +306,7 @@ class Line<Said> implements ThreadLine<Said> {
     | undefined;
   #error: ThreadError | undefined;
   #rejectFailed: (error: ThreadError) => void = () => undefined;
+  #deadlineMs = 0;
   #cancelDeadline: () => void = () => undefined;
 
   constructor(thread: Thread, { name, after = systemAfter }: ThreadOptions, deadlineMs: number) {
@@ -337,9 +342,17 @@ class Line<Said> implements ThreadLine<Said> {
   }
 
   allow(deadlineMs: number): void {
+    this.#deadlineMs = deadlineMs;
+    this.#wait(deadlineMs);
+  }
+
+  #wait(leftMs: number): void {
+    const tickMs = Math.min(leftMs, TICK_MS);
     this.#cancelDeadline();
-    this.#cancelDeadline = this.#after(deadlineMs, () => {
-      this.fail(new ThreadError(ThreadCode.timeout, `${this.#name} took longer than ${deadlineMs} ms`));
+    this.#cancelDeadline = this.#after(tickMs, () => {
+      if (leftMs > tickMs) return this.#wait(leftMs - tickMs);
+      const text = `${this.#name} finished no step for ${this.#deadlineMs} ms`;
+      this.fail(new ThreadError(ThreadCode.timeout, text));
     });
   }
 
@@ -374,6 +387,7 @@ class Line<Said> implements ThreadLine<Said> {
   }
 
   #onMessage(said: Said): void {
+    this.#wait(this.#deadlineMs);
     const waiting = this.#waiting;
     this.#waiting = undefined;
     if (waiting === undefined) this.#said.push(said);

@@ -198,7 +198,7 @@ describe('work that gets no answer', () => {
     });
   });
 
-  it('because it hangs is ended at its deadline, which work may move', async () => {
+  it('because it hangs is ended when it has said nothing for so many seconds, which work may move', async () => {
     const { after, due, pass } = stoppedClock();
     const host = open(REST_MS, after);
     let isOver = false;
@@ -210,7 +210,10 @@ describe('work that gets no answer', () => {
         expect([...due.values()]).toEqual([1000]);
         line.allow(2000);
         line.post({ kind: 'hang' });
-        setTimeout(pass, 20);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        pass();
+        expect([...due.values()]).toEqual([1000]); // of two seconds there is one
+        pass();
         return line.next();
       })
       .finally(() => {
@@ -219,11 +222,29 @@ describe('work that gets no answer', () => {
 
     await expect(hanging).rejects.toMatchObject({
       code: 'timeout',
-      message: 'test thread took longer than 2000 ms',
+      message: 'test thread finished no step for 2000 ms',
     });
 
     expect([isOver, due.size]).toEqual([true, 0]);
     expect(await host.ask(echo(1), LIMITS)).toEqual({ said: 1, orderCount: 1 });
+  });
+
+  // Work had one time for all of it: what a busy machine took longer for was refused.
+  it('is not ended as long as it says something before its time is over', async () => {
+    const { after, due, pass } = stoppedClock();
+    const host = open(REST_MS, after);
+    const said = await host.run({ ...LIMITS, deadlineMs: 1500 }, async (line) => {
+      const notes: unknown[] = [];
+      for (let times = 0; times < 5; times++) {
+        pass(); // a second of the one and a half
+        expect([...due.values()]).toEqual([500]);
+        line.post(echo(times));
+        notes.push(await line.next());
+        expect([...due.values()]).toEqual([1000]);
+      }
+      return notes;
+    });
+    expect(said).toHaveLength(5);
   });
 
   it('has a deadline without a clock of the owner’s', async () => {
@@ -241,7 +262,7 @@ describe('work that gets no answer', () => {
         line.post({ kind: 'write', words });
         await line.next();
         expect(await isWritten()).toBe(true);
-        if (why === 'deadline') pass();
+        if (why === 'deadline') for (let seconds = 0; seconds < 60; seconds++) pass();
         else void host.close();
         return line.next();
       });

@@ -159,13 +159,14 @@ export class Budget {
    * @param signed Of the release that it makes.
    * @param entriesMax What the receiver takes in all.
    * @param pieceMost The most work of one piece, where what takes longer is not to be done in pieces.
+   * @param onWork Called now and then, while work is done.
    */
-  constructor(base: RuleSet, signed: Totals, entriesMax: number, pieceMost?: number) {
+  constructor(base: RuleSet, signed: Totals, entriesMax: number, pieceMost?: number, onWork?: () => void) {
     const held = catalogueOf(base);
     this.#entriesMax = entriesMax;
     this.#step = stepMost(held, signed);
     this.#signed = signed;
-    this.#meter = new Meter(workMax(held, signed), pieceMost);
+    this.#meter = new Meter(workMax(held, signed), pieceMost, onWork);
   }
 
   /** Of a delta; the last one makes what was signed. */

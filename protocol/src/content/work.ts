@@ -32,26 +32,43 @@ export const Work = {
   byte: 1 / 8,
 } as const;
 
+/** Whoever waits hears of work each time that so much is done: a hundredth of a second of it. Our choice. */
+const TOLD_WORK = 2 ** 19;
+
 /** What decoding has left. */
 export class Meter {
   #left: number;
   /** Of the piece that is being done. */
   #inPiece = 0;
   readonly #pieceMost: number;
+  /** Since `onWork` was called. */
+  #untold = 0;
+  readonly #onWork: () => void;
 
   /**
    * @param work In units.
    * @param pieceMost Of it between two rests.
+   * @param onWork Called now and then, while work is done.
    */
-  constructor(work = Number.POSITIVE_INFINITY, pieceMost = Number.POSITIVE_INFINITY) {
+  constructor(
+    work = Number.POSITIVE_INFINITY,
+    pieceMost = Number.POSITIVE_INFINITY,
+    onWork: () => void = () => undefined,
+  ) {
     this.#left = work;
     this.#pieceMost = pieceMost;
+    this.#onWork = onWork;
   }
 
   /** Throws ProtocolError `over-budget` where so much is not left. */
   spend(work: number): void {
     this.#left -= work;
     this.#inPiece += work;
+    this.#untold += work;
+    if (this.#untold >= TOLD_WORK) {
+      this.#untold = 0;
+      this.#onWork();
+    }
     if (this.#left < 0 || this.#inPiece > this.#pieceMost)
       throw new ProtocolError(ErrorCode.overBudget, 'the stream takes more work than what it is to make');
   }

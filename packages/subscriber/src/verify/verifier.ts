@@ -2,9 +2,10 @@
  * Verifying and encoding off the event loop: what takes long goes to one thread, what is short, or many
  * short things, is done in place, in turns of the event loop. How long it takes, a stream that a peer sent is
  * tried for: each piece of a short one has so much work in place and no more. The thread has a heap by what
- * was signed, and a deadline; what it cannot do with them is the fault of the stream, and nothing of it
- * reaches the process. It is started when something long is announced, so that it is there once that has
- * come, and ended when it has answered: what follows, compiling a large release, is when memory is short.
+ * was signed, and is ended where it stands still. What it cannot do so is the fault of the stream, and
+ * nothing of it reaches the process. It is started when something long is announced, so that it is there
+ * once that has come, and ended when it has answered: what follows, compiling a large release, is when
+ * memory is short.
  *
  * A rule set that crosses between threads is copied, large lists in pieces. So the claim goes without the
  * lists of the base that are put anew or taken away, and the answer holds only the parts that are not those
@@ -91,6 +92,11 @@ export type VerifierAnswer =
     }
   | { readonly kind: 'range-error'; readonly message: string };
 
+/** Before the answer: verifying goes on. */
+export interface VerifierNote {
+  readonly kind: 'step';
+}
+
 /** Also when this file runs from src, as in tests: only the built thread loads on Node 20. */
 const THREAD_FILE = new URL('../../dist/verify/verify-thread.js', import.meta.url);
 /**
@@ -119,24 +125,28 @@ const HEAP_LEAST_MIB = 128;
  */
 const HEAP_MOST_MIB = 4096;
 /**
- * The publisher waits 60 s for an answer, and compiling comes after this. 16 million entries in the slowest
- * form, at 0.4 µs each, take 7 s.
+ * A thread that finishes no step for so long is ended, and the release refused. What all steps may take
+ * together is bounded by the Budget. The longest, decoding 16 million hosts, takes a second here.
  */
-const DEADLINE_MS = 40_000;
+const DEADLINE_MS = 30_000;
 /** Encoding a release of one's own is nobody's attack, and waited for: this ends a thread that hangs. */
 const ENCODE_DEADLINE_MS = 600_000;
 /** How long a thread waits for what was announced. It holds some 10 MB. */
 const ANNOUNCED_MS = 10_000;
 
 export interface VerifierOptions {
-  /** How long one stream may take to verify in the thread. */
+  /** How long the thread may finish no step. */
   readonly deadlineMs?: number | undefined;
   /** Between the pieces of what is verified in place. */
   readonly turn?: Turn | undefined;
 }
 
 export class Verifier {
-  readonly #host = new ThreadHost<VerifierAnswer>({ file: THREAD_FILE, name: 'rulecast verify', restMs: 0 });
+  readonly #host = new ThreadHost<VerifierAnswer | VerifierNote>({
+    file: THREAD_FILE,
+    name: 'rulecast verify',
+    restMs: 0,
+  });
   readonly #deadlineMs: number;
   readonly #turn: Turn;
 
@@ -204,7 +214,10 @@ export class Verifier {
       return await this.#host.run({ heapMib: heapMib(mebibytes), deadlineMs }, async (line) => {
         const handOver = new HandOver();
         line.post(await requestWith(handOver), handOver.buffers);
-        return line.next();
+        for (;;) {
+          const said = await line.next();
+          if (said.kind !== 'step') return said;
+        }
       });
     } catch (error) {
       throw error instanceof ThreadError ? failureOf(error, deadlineMs) : error;
@@ -228,7 +241,9 @@ function failureOf(cause: ThreadError, deadlineMs: number): Error {
     case ThreadCode.outOfMemory:
       return new RangeError('verifying takes more memory than what was signed can need', { cause });
     case ThreadCode.timeout:
-      return new ProtocolError(ErrorCode.timeout, `verifying took longer than ${deadlineMs} ms`, { cause });
+      return new ProtocolError(ErrorCode.timeout, `verifying finished no step for ${deadlineMs} ms`, {
+        cause,
+      });
     case ThreadCode.died:
     case ThreadCode.closed:
       return cause.cause instanceof Error

@@ -4,7 +4,7 @@ import { parentPort } from 'node:worker_threads';
 import { noteCatalogue, ProtocolError } from '@rulecast/protocol';
 import type { List, RuleSet } from '@rulecast/rules';
 import { Garbage, givenAway } from '@rulecast/threads';
-import type { ChangedRuleSet, VerifierAnswer, VerifierRequest } from './verifier.ts';
+import type { ChangedRuleSet, VerifierAnswer, VerifierNote, VerifierRequest } from './verifier.ts';
 import { digestsOf, leavesFrom, SignedFault, snapshotStream, verify } from './verify.ts';
 
 parentPort?.on('message', (request: VerifierRequest) => {
@@ -24,7 +24,7 @@ function answerTo(request: VerifierRequest, moved: Set<ArrayBuffer>): VerifierAn
     }
     const { claim, baseDigests, leftOut } = request;
     noteCatalogue(claim.base, baseDigests, leftOut);
-    const { ruleSet } = verify(claim);
+    const { ruleSet } = verify(claim, () => parentPort?.postMessage({ kind: 'step' } satisfies VerifierNote));
     const [digests, leaves] = [digestsOf(ruleSet), leavesFrom(claim.base, ruleSet)];
     return { kind: 'verified', changed: changedFrom(claim.base, ruleSet, moved), digests, leaves };
   } catch (error) {

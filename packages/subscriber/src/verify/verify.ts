@@ -60,18 +60,22 @@ export interface Verified {
  */
 export class SignedFault extends ProtocolError {}
 
-/** The rule set of a release. Throws ProtocolError, and RangeError where there is no room for it. */
-export function verify(claim: Claim): Verified {
-  return atOnce(verifyPieces(claim));
+/**
+ * The rule set of a release; `onWork` is called now and then. Throws ProtocolError, and RangeError where
+ * there is no room for it.
+ */
+export function verify(claim: Claim, onWork?: () => void): Verified {
+  return atOnce(verifyPieces(claim, undefined, onWork));
 }
 
 /** The same in pieces; throws `over-budget` also where one takes more work than `pieceMost`. */
 export function* verifyPieces(
   { base, stream, manifestBytes, entriesMax }: Claim,
   pieceMost?: number,
+  onWork?: () => void,
 ): Pieces<Verified> {
   const manifest = decodeManifest(manifestBytes);
-  const budget = new Budget(base, manifest, entriesMax, pieceMost);
+  const budget = new Budget(base, manifest, entriesMax, pieceMost, onWork);
   const changes = new Map<string, ListChange>();
   const ruleSet = yield* chainPieces(base, stream, budget, (list, patch) => changes.set(list, patch));
   yield* cataloguePieces(ruleSet, base); // which is what takes long of what comes now
