@@ -4,8 +4,11 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { columnOf } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { commandText } from '../../../test/enforce/nft-text.mjs';
+import { randomCase } from '../../table/test/random-rule-set.ts';
+import { MessageWriter } from '../src/kernel/attributes.ts';
 import type { Command } from '../src/kernel/commands.ts';
 import { scriptOf } from '../src/kernel/script.ts';
+import { PIECE_COMMANDS } from '../src/limits.ts';
 import {
   type ChangeOptions,
   type ChangeWithBody,
@@ -14,6 +17,7 @@ import {
   wholeChange,
 } from '../src/plan/change.ts';
 import { type AddressSet, type Plan, policyChain, type Step } from '../src/plan/plan.ts';
+import { planOf } from '../src/plan/planner.ts';
 import { list, planned, plannedAfter, prefix, ruleSet, scriptText, TABLE } from './sample.ts';
 
 const OPTIONS: ChangeOptions = {
@@ -21,6 +25,8 @@ const OPTIONS: ChangeOptions = {
   downstreamGroup: 2,
   answer: 'reject',
 };
+/** net.core.wmem_max as Linux has it; a socket gets twice as much. */
+const WMEM_MAX = 212_992;
 const KEY = '0123456789abcdef';
 const COUNTER = 'c0123456789abcdef';
 
@@ -393,6 +399,26 @@ describe('the script', () => {
     expect(pieces.flatMap(([, keys = '']) => keys.split(', '))).toEqual(
       entries.map((_, i) => `100.100.${i >> 8}.${i & 255}`),
     );
+  });
+
+  // A user namespace has no right to more room than the machine gives everybody.
+  it('has rules of which a piece fits into the socket of a user namespace', () => {
+    const writer = new MessageWriter();
+    const mostBytes = (commands: Iterable<Command>): number =>
+      [...commands].reduce((most, { type, flags, attributes }) => {
+        writer.clear();
+        writer.message(type, flags, 1, 0, () => writer.attributes(attributes));
+        return Math.max(most, writer.length);
+      }, 0);
+    let most = 0;
+    for (let seed = 1; seed <= 60; seed++) {
+      const { ruleSet: random, environment } = randomCase(seed, 60);
+      const { plan } = planOf(random, environment, () => undefined);
+      const { objects, chains } = scriptOf(wholeChange(plan, OPTIONS).change, TABLE);
+      most = Math.max(most, mostBytes(objects), mostBytes(chains));
+    }
+    expect(most).toBeGreaterThan(300);
+    expect(most * PIECE_COMMANDS).toBeLessThan(2 * WMEM_MAX);
   });
 });
 

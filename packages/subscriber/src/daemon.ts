@@ -34,6 +34,7 @@ import {
   readCurveKeyPair,
 } from '@rulecast/vchan';
 import { type Logger, pino } from 'pino';
+import { RefusedError } from './apply/commit.ts';
 import {
   EnforcementError,
   type EnforcementOptions,
@@ -99,7 +100,6 @@ async function main(out: Output): Promise<void> {
     subscriber.events.on('applied', () => garbage.sweepSoon());
     const unwatch = argv.dns.includes('/') ? followDns(argv.dns, subscriber, logger) : undefined;
     const stop = stopSignal(); // before anybody is told that it runs, and may end it
-    await Promise.race([sink?.enforcing(), stop]);
     logger.info({ connect: connectTo, version: subscriber.status().version ?? 0 }, 'ready');
     manager.ready();
     const cancelReady = STEADY_CLOCK.after(READY_AFTER_MS, () => void subscriber.keepReady());
@@ -113,6 +113,7 @@ async function main(out: Output): Promise<void> {
     await sink?.close();
     lock?.release();
   } catch (error) {
+    if (error instanceof RefusedError) throw cannotEnforce(error);
     const isExpected =
       error instanceof StateError ||
       error instanceof LockedError ||
@@ -121,6 +122,11 @@ async function main(out: Output): Promise<void> {
       error instanceof DirectoryError;
     throw isExpected ? new ProgramError(EXIT_FAILED, error.message, { cause: error }) : error;
   }
+}
+
+function cannotEnforce(cause: RefusedError): ProgramError {
+  const text = `nothing can be enforced here: ${cause.message}: docs/enforcement.md says what is needed`;
+  return new ProgramError(EXIT_FAILED, text, { cause });
 }
 
 /** What an option means that may be in QubesDB. Not a usage error: dom0 may say it later. */

@@ -157,7 +157,8 @@ export class Tables {
         return this.#run([addTable(name, true)]);
       } catch (error) {
         if (!(error instanceof NativeError) || !error.isForbidden) return;
-        if (tries === ADOPT_TRIES) throw error;
+        if (tries === ADOPT_TRIES)
+          throw new NativeError(`table ${name}, owned by another process`, error.errno);
         await new Promise((resolve) => setTimeout(resolve, ADOPT_PAUSE_MS));
       }
     }

@@ -45,13 +45,20 @@ const SOCK_CLOEXEC = 0o2000000;
 /** What is talked to: routing, or netfilter. */
 export const NetlinkFamily = { route: 0, netfilter: 12 } as const;
 const SOL_SOCKET = 1;
+const SO_SNDBUF = 7;
+const SO_RCVBUF = 8;
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
+const SOL_NETLINK = 270;
+const NETLINK_NO_ENOBUFS = 5;
 const MSG_DONTWAIT = 0x40;
 const EPERM = 1;
 const ENOENT = 2;
 const EAGAIN = 11;
-/** Room for one piece on its way in, and for the errors of all of its messages on their way out. */
+/**
+ * Room for one piece on its way in, and for the errors of all of its messages on their way out. Only root of
+ * the first user namespace may force it; in others the socket gets what the machine allows everybody.
+ */
 const BUFFER_BYTES = 16_777_216;
 
 const libc = koffi.load('libc.so.6');
@@ -71,11 +78,13 @@ export function openNetlink(family: number = NetlinkFamily.netfilter): NetlinkSo
   const address = new Uint8Array(12); // sockaddr_nl: the kernel gives the port, no groups
   address[0] = AF_NETLINK;
   if (c.bind(fd, address, address.length) !== 0) throw failure('bind');
-  const size = Buffer.alloc(4);
-  size.writeInt32LE(BUFFER_BYTES);
-  for (const option of [SO_SNDBUFFORCE, SO_RCVBUFFORCE]) {
-    if (c.setsockopt(fd, SOL_SOCKET, option, size, size.length) !== 0) throw failure('setsockopt');
-  }
+  const set = (level: number, option: number, value: number): boolean =>
+    c.setsockopt(fd, level, option, Int32Array.of(value), 4) === 0;
+  const hasRoom =
+    (set(SOL_SOCKET, SO_SNDBUFFORCE, BUFFER_BYTES) || set(SOL_SOCKET, SO_SNDBUF, BUFFER_BYTES)) &&
+    (set(SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES) || set(SOL_SOCKET, SO_RCVBUF, BUFFER_BYTES));
+  // Errors that find no room are left out: those of the first messages tell why.
+  if (!hasRoom || !set(SOL_NETLINK, NETLINK_NO_ENOBUFS, 1)) throw failure('setsockopt');
   return {
     send(bytes, length) {
       if (Number(c.send(fd, bytes, length, 0)) !== length) throw failure('send');

@@ -100,6 +100,7 @@ export class Netlink {
   /** Counts the transactions of the ruleset. */
   generation(): number {
     for (const { type, body } of this.#ask(this.#asking, NftMessage.getGen, [])) {
+      if (type === NLMSG_ERROR) throwIfError(body, 'the generation of nftables');
       const id = type === NftMessage.newGen ? attribute(body, 1) : undefined;
       if (id !== undefined) return id.readUInt32BE(0);
     }

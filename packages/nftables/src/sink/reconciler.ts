@@ -113,11 +113,6 @@ export class Reconciler {
   readonly #checksToCome = new Set<Depth>();
   #failing = false; // the last check or repair failed, and that was logged
   #closed = false;
-  #enforcing: () => void = () => undefined;
-  /** Resolves when something is enforced for the first time. */
-  readonly enforcing = new Promise<void>((resolve) => {
-    this.#enforcing = resolve;
-  });
 
   constructor(
     applier: ApplierClient,
@@ -390,7 +385,6 @@ export class Reconciler {
   /** What is enforced is as it should be. */
   found(): void {
     this.#status = { kind: 'enforced' };
-    this.#enforcing();
   }
 
   lost(text: string): void {

@@ -4,6 +4,7 @@
  * applier, and leads to a check.
  */
 
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Address, Environment, Family, ListChanges, RuleSet } from '@rulecast/rules';
 import { ApplierClient } from '../apply/client.ts';
 import type { NftRun, ToldName } from '../apply/message.ts';
@@ -84,8 +85,9 @@ export interface SinkTrouble {
 const CHECK_EVERY_MS = 300_000;
 /** Between two notes in the log that another program changed nftables. */
 const SAID_EVERY_MS = 60_000;
-/** Between attempts to enforce the boot mode. */
-const AGAIN_MS = 1000;
+/** Between attempts to enforce the boot mode, and how long it is tried: another owner may be ending. */
+const AGAIN_MS = 500;
+const BOOT_WAITS_MS = 3000;
 /** How long counters that were read are fresh. */
 const COUNTED_FOR_MS = 1000;
 const SILENT: SinkLogger = { info: () => undefined, warn: () => undefined, error: () => undefined };
@@ -131,7 +133,6 @@ export class NftSink {
   #unpaired: { readonly families: readonly Family[]; readonly sinceMs: number } | undefined;
   /** Why DNS of qubes, which is captured, does not come to `rulecast-dns`. */
   #uncaptured: { readonly text: string; readonly sinceMs: number } | undefined;
-  #bootTimer: NodeJS.Timeout | undefined;
   #saidAtMs = Number.NEGATIVE_INFINITY;
   #counted: Readonly<Record<string, number>> = {};
   #counting: Promise<void> = Promise.resolve();
@@ -218,18 +219,15 @@ export class NftSink {
 
   /**
    * Enforces a rule set before the first release, unless the kernel has one from an earlier life; tries it
-   * again and again where it fails. Rejects with ApplierError.
+   * for some seconds. Rejects with ApplierError.
    */
   async boot(release: NftRelease): Promise<void> {
-    try {
-      await this.#reconciler.inTurn(() => this.#bootNow(release));
-    } catch (error) {
-      const again = (): void => {
-        if (this.#reconciler.desired === undefined && !this.#closed)
-          this.boot(release).catch(() => undefined);
-      };
-      this.#bootTimer = setTimeout(again, AGAIN_MS);
-      throw error;
+    for (const untilMs = performance.now() + BOOT_WAITS_MS; ; await pause(AGAIN_MS)) {
+      try {
+        return await this.#reconciler.inTurn(() => this.#bootNow(release));
+      } catch (error) {
+        if (performance.now() > untilMs || this.#closed) throw error;
+      }
     }
   }
 
@@ -291,11 +289,6 @@ export class NftSink {
     return { text, forMs: performance.now() - sinceMs };
   }
 
-  /** Resolves when something is enforced: a release, or the boot mode. */
-  enforcing(): Promise<void> {
-    return this.#reconciler.enforcing;
-  }
-
   /** The lists of names by which an address is open to a qube now, and as what. Rejects with ApplierError. */
   async toldTo(qube: Address, address: Address): Promise<readonly ToldName[]> {
     if (qube.family !== address.family) return [];
@@ -352,7 +345,6 @@ export class NftSink {
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#checkTimer);
-    clearTimeout(this.#bootTimer);
     await this.#reconciler.close();
   }
 }

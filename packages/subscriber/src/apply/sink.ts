@@ -38,7 +38,7 @@ export interface Sink {
   discard(): Promise<void>;
   /**
    * Enforces what holds before the first release; a sink that still enforces a release of an earlier life may
-   * keep that.
+   * keep that. Where it rejects, there is no subscriber.
    */
   boot?(release: SinkRelease): Promise<void>;
   /** Since when, and why, what was committed last is not enforced, or not known to be; undefined: it is. */

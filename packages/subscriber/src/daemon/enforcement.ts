@@ -48,6 +48,8 @@ export class EnforcementError extends Error {}
 
 const ACCOUNTS_FILE = '/etc/passwd';
 const GROUPS_FILE = '/etc/group';
+const STATUS_FILE = '/proc/self/status';
+const CAP_NET_ADMIN = 12n;
 const ONLY_NET_ADMIN = [
   '--inh-caps=-all,+net_admin',
   '--ambient-caps=-all,+net_admin',
@@ -63,6 +65,10 @@ export async function startEnforcement(options: EnforcementOptions): Promise<Nft
       throw new EnforcementError(
         `--source ${each}: write an interface and its addresses, eth1=10.0.0.5,fd00::5`,
       );
+  if (!mayChangeNetwork())
+    throw new EnforcementError(
+      'nothing can be enforced here: it takes CAP_NET_ADMIN: start this as root, with --user NAME, or with that capability',
+    );
   const { user, applierUser, downstreamGroup, openings } = options;
   const numbers = ['--group', String(downstreamGroup), '--kernel-mib', String(options.kernelMib)];
   const args = [
@@ -98,6 +104,12 @@ export async function startEnforcement(options: EnforcementOptions): Promise<Nft
   const sink = createNftSink({ ...sinkOptions, applier });
   await giveUpPrivileges(account, options.stateDirectory);
   return sink;
+}
+
+/** Whether this process has CAP_NET_ADMIN, be it for the network of a user namespace. */
+function mayChangeNetwork(): boolean {
+  const [, effective = '0'] = /^CapEff:\s*(\w+)$/m.exec(readFileSync(STATUS_FILE, 'utf8')) ?? [];
+  return ((BigInt(`0x${effective}`) >> CAP_NET_ADMIN) & 1n) === 1n;
 }
 
 /** Deletes everything of ours from the kernel. Rejects with EnforcementError. */

@@ -52,6 +52,7 @@ import {
 import type { Logger } from 'pino';
 import { Activator, type ApplyReport, type ReleaseVerifier } from '../apply/activator.ts';
 import { bootRuleSet } from '../apply/boot.ts';
+import { RefusedError } from '../apply/commit.ts';
 import { Keyring } from '../apply/keyring.ts';
 import { type NameEnforcer, sinkWithNames } from '../apply/names.ts';
 import type { Sink, ToldName } from '../apply/sink.ts';
@@ -193,8 +194,8 @@ const LIST_NAME_MAX = 27;
 
 /**
  * Restores what was in force, then starts connecting. Rejects with StateError if the state directory cannot
- * be used, with TypeError for a bad name or boot mode, and with TableEngineError if this process can have no
- * table: nothing was begun then.
+ * be used, with TypeError for a bad name or boot mode, with TableEngineError if this process can have no
+ * table, and with RefusedError if the sink enforces nothing: nothing was begun then.
  */
 export async function createSubscriber(options: SubscriberOptions): Promise<Subscriber> {
   if (!isPartName(options.name)) throw new TypeError(`"${options.name}" cannot name a subscriber`);
@@ -449,22 +450,19 @@ class RunningSubscriber implements Subscriber {
 
   async start(): Promise<void> {
     this.#table.flip(this.#table.prepare(this.#boot, this.#environment()));
-    await this.#bootSink(this.#boot);
+    await this.#bootSink();
     await this.#ruleEnds.storeClock();
     await this.#restore();
     this.#ruleEnds.schedule();
     this.#running = this.#connectForever();
   }
 
-  /** A sink that cannot is said and left: it refuses the releases too, and the publisher is told. */
-  async #bootSink(ruleSet: RuleSet): Promise<void> {
+  async #bootSink(): Promise<void> {
+    const hash = new Uint8Array(HASH_BYTES); // of no release
     try {
-      const hash = new Uint8Array(HASH_BYTES); // of no release
-      await this.#options.sink?.boot?.({ hash, ruleSet, environment: this.#environment() });
-    } catch (error) {
-      const text = error instanceof Error ? error.message : String(error);
-      this.#options.logger.error({ err: error }, 'the boot mode is not enforced');
-      this.#refused(ErrorCode.sinkFailed, text);
+      await this.#sink?.boot?.({ hash, ruleSet: this.#boot, environment: this.#environment() });
+    } catch (cause) {
+      throw new RefusedError(ErrorCode.sinkFailed, 'host', cause);
     }
   }
 
