@@ -268,6 +268,17 @@ describe('doctor', () => {
       { runs: { 'journalctl 200': '{"msg":"connected"}\n{"code":"refused-by-policy"}\n' } },
     ],
     [
+      'a socket that it may not open',
+      'policy',
+      'usermod',
+      {
+        runs: {
+          'journalctl 200':
+            '{"code":"disconnected","msg":"no permission to connect to unix:/run/a.sock: it has mode 0600"}\n',
+        },
+      },
+    ],
+    [
       'another publisher',
       'lineage',
       'docs/recovery.md',
@@ -310,6 +321,26 @@ describe('doctor', () => {
     ['a template', 'qube', { runs: { 'qubesdb-read /qubes-vm-type': 'TemplateVM\n' } }],
   ])('finds %s on either side', (_, check, change) => {
     expect(troubles(spoilt(change)).map((finding) => finding.check)).toEqual([check, check]);
+  });
+
+  it('outside of Qubes says nothing of a qube where a unit was never started', () => {
+    const never = ACTIVE.replace('=active', '=inactive').replace('yes', 'no');
+    const runs = { 'systemctl rulecast-publisher': never };
+    const found = troubles(spoilt({ runs, states: { '/usr/share/qubes/marker-vm': undefined } }));
+    expect(found).toEqual([
+      {
+        check: 'unit',
+        result: 'fault',
+        text: 'rulecast-publisher is inactive (success)',
+        remedy: 'journalctl -u rulecast-publisher; systemctl enable --now rulecast-publisher',
+      },
+    ]);
+  });
+
+  it('shows whose a socket is that the subscriber may not open', () => {
+    const text = 'no permission to connect to unix:/run/a.sock: it has mode 0660, user root and group x';
+    const runs = { 'journalctl 200': `{"code":"disconnected","version":0,"msg":"${text}"}\n` };
+    expect(troubles(spoilt({ runs }))[0]?.text).toBe(`the publisher was not reached: ${text}`);
   });
 
   it('finds nothing where names are blocked', () => {

@@ -163,12 +163,14 @@ async function open({ endpoint, curve }: ControlRequest): Promise<Channel> {
 function unreachable(endpoint: string, cause: ChannelConnectError): CliError {
   const hints: Partial<Record<ChannelConnectError['code'], string>> = {
     'nobody-listens': 'start rulecast-publisher, or say where it listens with --control ENDPOINT',
-    'no-permission': 'run this as the user that rulecast-publisher runs as',
     busy: 'too many connections wait: try again',
     timeout: 'is rulecast-publisher stuck? look at its log',
   };
   const hint = hints[cause.code] ?? 'is rulecast-publisher running?';
-  const text = `no publisher answers at ${endpoint}: ${cause.message}. ${sentence(hint)}`;
+  const text =
+    cause.code === 'no-permission'
+      ? cause.message
+      : `no publisher answers at ${endpoint}: ${cause.message}. ${sentence(hint)}`;
   return new CliError(ExitCode.unreachable, 'unreachable', text, { cause });
 }
 

@@ -44,10 +44,11 @@ export function unitOf(machine: Machine, unit: string): Finding {
     return doubt('unit', `systemd does not say how ${unit} is`, 'look at how it is started here');
   const said = new Map(asked.stdout.split('\n').map((line) => [line.split('=')[0], line.split('=')[1]]));
   if (said.get('LoadState') !== 'loaded')
-    return fault('unit', `there is no ${unit}`, 'install the package, in the template of a qube');
+    return fault('unit', `there is no ${unit}`, 'install the package (of a qube, in its template)');
   const state = said.get('ActiveState');
   if (state === 'active') return good('unit', `${unit} is active`);
-  if (said.get('ConditionResult') === 'no')
+  // Outside of Qubes a unit has no condition: `no` is what systemd says of one that was never started.
+  if (said.get('ConditionResult') === 'no' && machine.state(QUBE_MARKER) !== undefined)
     return fault(
       'unit',
       `${unit} is not to run in this qube`,

@@ -46,7 +46,7 @@ export function lookAtFirewall(machine: Machine): readonly Finding[] {
 function trustOf(machine: Machine): Finding {
   const said = settingOf(machine, 'trust') ?? TRUST;
   const text = said.startsWith('/') ? machine.text(said) : said;
-  const remedy = `put into ${TRUST} what rulecast-publisher --print-trust prints, in the template of a qube`;
+  const remedy = `put into ${TRUST} what rulecast-publisher --print-trust prints (of a qube, in its template)`;
   if (text === undefined) return fault('trust', `there is no ${said}`, remedy);
   if (parseTrust(text) !== undefined) return good('trust', 'there is a trust line');
   return fault('trust', `${said.slice(0, 80)} holds ${trustFault(text)}`, remedy);
@@ -67,7 +67,7 @@ function endpointOf(machine: Machine): Finding {
     return doubt(
       'endpoint',
       `${SETTINGS} does not say where the publisher is`,
-      'RULECAST_CONNECT=exec:qrexec-client-vm?arg=QUBE&arg=rulecast.Subscribe',
+      'RULECAST_CONNECT=exec:qrexec-client-vm?arg=QUBE&arg=rulecast.Subscribe, or unix:PATH on one machine',
     );
   try {
     const endpoint = parseEndpoint(said);
@@ -101,11 +101,18 @@ function connectionOf(log: string): Finding {
       'the publisher has bound this name to something else',
       'mend subscribers: in its configuration',
     );
+  const [forbidden] = /no permission to connect to [^"]*/.exec(last) ?? [];
+  if (forbidden !== undefined)
+    return fault(
+      'policy',
+      `the publisher was not reached: ${forbidden}`,
+      `who may open it stands in the configuration of the publisher; rulecast-subscriber runs as the user rulecast (usermod -a -G GROUP rulecast, and start it anew)`,
+    );
   if (last.includes('disconnected'))
     return fault(
       'policy',
       'the publisher was not reached',
-      'start its qube; journalctl -u rulecast-subscriber',
+      'start it, or its qube; journalctl -u rulecast-subscriber',
     );
   return lines.length === 0
     ? doubt('policy', 'the log says nothing of a connection', 'journalctl -u rulecast-subscriber, as root')

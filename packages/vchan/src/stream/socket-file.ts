@@ -3,7 +3,7 @@
  * Shared by all who have one.
  */
 
-import type { Stats } from 'node:fs';
+import { readFileSync, type Stats, statSync } from 'node:fs';
 import { link, lstat, mkdir, rename, stat, unlink } from 'node:fs/promises';
 import net from 'node:net';
 import { dirname } from 'node:path';
@@ -13,6 +13,34 @@ import { EndpointError, EndpointInUseError } from '../channel/endpoint.ts';
 export function checkSocketMode(mode: number): void {
   if (!Number.isInteger(mode) || mode < 0 || mode > 0o777) {
     throw new RangeError(`socket mode ${mode}: must be an integer from 0 to 0o777`);
+  }
+}
+
+/** What somebody reads who may not open a socket file. */
+export function permissionText(url: string, path: string): string {
+  return `no permission to connect to ${url}: ${whoMayOpen(path)}`;
+}
+
+function whoMayOpen(path: string): string {
+  let file: Stats;
+  try {
+    file = statSync(path);
+  } catch {
+    return `a folder above ${path} is closed to this user: open it, or run this as another`;
+  }
+  const [user, group] = [nameOf('/etc/passwd', file.uid), nameOf('/etc/group', file.gid)];
+  const orMember = (file.mode & 0o020) === 0 ? '' : `, or as a member of the group ${group}`;
+  const mode = (file.mode & 0o777).toString(8).padStart(4, '0');
+  return `it has mode ${mode}, user ${user} and group ${group}: run this as ${user}${orMember}`;
+}
+
+/** The name of a user or group id in a file of accounts, else the number. */
+function nameOf(file: string, id: number): string {
+  try {
+    const accounts = readFileSync(file, 'utf8').split('\n');
+    return accounts.map((line) => line.split(':')).find((fields) => fields[2] === `${id}`)?.[0] ?? `${id}`;
+  } catch {
+    return `${id}`;
   }
 }
 

@@ -15,7 +15,7 @@ import {
 } from '../channel/channel.ts';
 import { checkBufferBytes, checkSocketPath, formatEndpoint, type UnixEndpoint } from '../channel/endpoint.ts';
 import { StreamChannel, type StreamHooks } from './channel.ts';
-import { checkSocketMode, errorCodeOf, takePath } from './socket-file.ts';
+import { checkSocketMode, errorCodeOf, permissionText, takePath } from './socket-file.ts';
 
 // Fixed by Node.
 
@@ -222,7 +222,7 @@ export function openChannel(
       socket.destroy();
       reject(error);
     };
-    const onError = (error: Error): void => fail(connectError(url, error));
+    const onError = (error: Error): void => fail(connectError(url, path, error));
     const onAbort = (): void => fail(abortedError(url, signal));
     const onConnect = (): void => {
       settle();
@@ -238,7 +238,7 @@ export function openChannel(
   });
 }
 
-function connectError(url: string, cause: Error): ChannelConnectError {
+function connectError(url: string, path: string, cause: Error): ChannelConnectError {
   const fail = (code: ChannelConnectErrorCode, text: string): ChannelConnectError =>
     new ChannelConnectError(code, text, { cause });
   switch (errorCodeOf(cause)) {
@@ -247,10 +247,7 @@ function connectError(url: string, cause: Error): ChannelConnectError {
       return fail('nobody-listens', `nobody listens on ${url}: start the listening side, or check the path`);
     case 'EACCES':
     case 'EPERM':
-      return fail(
-        'no-permission',
-        `no permission to connect to ${url}: check owner and mode of file and directories`,
-      );
+      return fail('no-permission', permissionText(url, path));
     case 'EAGAIN':
       return fail('busy', `${url} has a full backlog: try again later`);
     default:

@@ -10,7 +10,7 @@ import {
   type ChannelConnectErrorCode,
 } from '../channel/channel.ts';
 import { formatEndpoint, type ZmqEndpoint } from '../channel/endpoint.ts';
-import { errorCodeOf, textOf } from '../stream/socket-file.ts';
+import { errorCodeOf, permissionText, textOf } from '../stream/socket-file.ts';
 import { CreditChannel, type MessageLink } from './credit-channel.ts';
 import { CLOSE_CODE, CONNECTION_ID_BYTES, decodeMessage, encodeHello, type ZmqMessage } from './message.ts';
 import {
@@ -133,9 +133,7 @@ export class DealerLink implements MessageLink {
     if (this.#attempt === undefined) return;
     const url = this.#url;
     if (this.#endpoint.kind === 'zmq+ipc' && isForbidden(this.#endpoint.path)) {
-      const message = `no permission to connect to ${url}: check owner and mode of file and directories`;
-      this.#fail('no-permission', message);
-      return;
+      return this.#fail('no-permission', permissionText(url, this.#endpoint.path));
     }
     this.#fail('nobody-listens', `nobody listens on ${url}: start the listening side, or check the address`);
   }
