@@ -39,14 +39,14 @@ it('are blocked as long as rulecast-dns has the release, and else it is not said
   const socket = join(folder, 'names.sock');
   const dns = (): Promise<Daemon> =>
     startDns(['--releases', socket, '--listen', `127.0.0.1:${port}`, '--upstream', `127.0.0.1:${above}`]);
-  const push = async (text: string): Promise<string> => {
+  const push = async (text: string, required = 'fw'): Promise<string> => {
     writeFileSync(join(folder, 'names.yaml'), text);
     const { stdout, stderr } = await rulectl(folder, [
       'push',
       join(folder, 'names.yaml'),
       '--yes',
       '--require',
-      'fw',
+      required,
       '--allow-accept-all',
     ]);
     return stdout + stderr;
@@ -55,9 +55,14 @@ it('are blocked as long as rulecast-dns has the release, and else it is not said
   ended(await startSubscriber(folder, 'plain'));
   ended(await startSubscriber(folder, 'fw', ['--names', socket, '--state', join(folder, 'fw')]));
 
-  expect(await push(BLOCKING('ads.example'))).toMatch(/rulecast-dns does not block its names: .*names\.sock/);
+  const unread =
+    /refused: subscriber plain: plain has no rulecast-dns; start it with --names SOCKET.*needs-names/;
+  expect(await push(BLOCKING('ads.example'), 'plain')).toMatch(unread);
+  expect(await push(BLOCKING('ads.example'))).toMatch(
+    /plain has no rulecast-dns[\s\S]*rulecast-dns does not block its names: .*names\.sock/,
+  );
   const shown = await rulectl(folder, ['status']);
-  expect(shown.stdout).toContain('firewall-names');
+  expect(shown.stdout).toContain('unsupported: plain has no rulecast-dns; start it with --names SOCKET');
 
   const first = ended(await dns());
   await first.logged(({ msg }) => msg === 'judges names by a release');

@@ -15,4 +15,5 @@ export const ALL_PERMITS: PushPermits = {
   allowNoPolicy: true,
   allowUnreachable: true,
   allowUnresolved: true,
+  allowUnsupported: true,
 };

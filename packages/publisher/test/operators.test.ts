@@ -60,6 +60,7 @@ const OPENING: readonly Message[] = [
     'allowNoPolicy',
     'allowUnreachable',
     'allowUnresolved',
+    '+allowUnsupported',
     'asNewEpoch',
   ].map((field) => ({ ...PUSH, [field]: true })),
   { ...PUSH, dryRun: true, allowAll: true },

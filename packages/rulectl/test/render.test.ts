@@ -202,6 +202,12 @@ describe('a push', () => {
     expect(renderAppliedSummary([], PLAIN)).toBe(
       'in force nowhere: subscribers get the release when they connect',
     );
+    expect(renderAppliedSummary([applied({ state: 'refused' })], PLAIN)).toBe(
+      'in force nowhere: refused by 1 of 1 subscriber',
+    );
+    expect(renderAppliedSummary([applied({ state: 'refused' }), applied({ state: 'absent' })], PLAIN)).toBe(
+      'in force nowhere: refused by 1 of 2 subscribers',
+    );
   });
 });
 

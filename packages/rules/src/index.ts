@@ -217,6 +217,7 @@ export {
   asksNames,
   checkPieces,
   checkRuleSet,
+  concernsFirewallDns,
   EMPTY_RULE_SET,
   leavesUnmatchedOpen,
   nameOwners,

@@ -7,6 +7,7 @@ import {
   isOfPrivateNames,
   type List,
   namesOfFirewall,
+  namesOpenedBy,
   type PrefixSet,
   prefixCount,
 } from './list.ts';
@@ -95,33 +96,43 @@ export const RuleSetProblemCode = {
 } as const;
 export type RuleSetProblemCode = (typeof RuleSetProblemCode)[keyof typeof RuleSetProblemCode];
 
-/** Whether a rule set says what only the firewall's own DNS can do: by lists of names, or in a policy. */
+/**
+ * Whether rules or policies say what only the firewall's own DNS can do. A list that no rule uses needs
+ * nothing.
+ */
 export function needsFirewallDns({ lists, policies }: Pick<RuleSet, 'lists' | 'policies'>): boolean {
-  return hasDnsLists(lists) || saysOfNames(policies) || opensResolved({ policies });
+  const { used, areNamesAnswered } = dnsUseOf(policies);
+  return areNamesAnswered || [...used].some((list) => namesOpenedBy(lists, list) !== undefined);
 }
 
-const hasDnsLists = ofValues((list: List) => namesOfFirewall(list) !== undefined);
-const saysOfNames = ofValues(
-  ({ blocked, unlisted }: Policy) => blocked !== undefined || unlisted !== undefined,
-);
-
-const namesResolved = ofValues((policy: Policy) =>
-  blocksOf(policy).some((runs) => listsIn(runs).has(RESOLVED_LIST)),
-);
+/** Whether there is anything for the firewall's own DNS: what needs it, and names that may be private. */
+export function concernsFirewallDns(ruleSet: Pick<RuleSet, 'lists' | 'policies'>): boolean {
+  return needsFirewallDns(ruleSet) || [...ruleSet.lists.values()].some(isOfPrivateNames);
+}
 
 /** Whether rules accept all that the firewall's own DNS answers. */
 export function opensResolved({ policies }: Pick<RuleSet, 'policies'>): boolean {
-  return namesResolved(policies);
+  return dnsUseOf(policies).used.has(RESOLVED_LIST);
 }
 
-/** Whether something holds for a value of a map; looked at once, for maps that do not change. */
-function ofValues<T>(holds: (value: T) => boolean): (of: ReadonlyMap<string, T>) => boolean {
-  const known = new WeakMap<ReadonlyMap<string, T>, boolean>();
-  return (of) => {
-    const found = known.get(of) ?? [...of.values()].some(holds);
-    known.set(of, found);
-    return found;
-  };
+interface DnsUse {
+  /** Lists in rules. */
+  readonly used: ReadonlySet<string>;
+  /** A policy says how names are answered. */
+  readonly areNamesAnswered: boolean;
+}
+
+/** Cache key: the policies, which do not change. */
+const dnsUseKnown = new WeakMap<RuleSet['policies'], DnsUse>();
+
+function dnsUseOf(policies: RuleSet['policies']): DnsUse {
+  const known = dnsUseKnown.get(policies);
+  if (known !== undefined) return known;
+  const all = [...policies.values()];
+  const areNamesAnswered = all.some(({ blocked, unlisted }) => (blocked ?? unlisted) !== undefined);
+  const use = { used: usedLists(all), areNamesAnswered };
+  dnsUseKnown.set(policies, use);
+  return use;
 }
 
 /** Whether it has rules that accept by such lists, so that addresses are opened before they are told. */

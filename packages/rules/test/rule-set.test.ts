@@ -6,8 +6,10 @@ import type { Direction } from '../src/rule.ts';
 import { parseRule } from '../src/rule-line.ts';
 import {
   checkRuleSet,
+  concernsFirewallDns,
   EMPTY_RULE_SET,
   leavesUnmatchedOpen,
+  needsFirewallDns,
   RESOLVED_NAMES_MAX,
   type RuleSet,
   resolutionOf,
@@ -263,5 +265,33 @@ describe('what a rule set uses', () => {
 
   it('a name without resolution stands for nothing', () => {
     expect(resolutionOf(set, 'z.test').v4.lengths.length).toBe(0);
+  });
+});
+
+describe("what needs the firewall's own DNS", () => {
+  const lists = { ads: nameListOf(['a.test'], 'firewall'), nets: PREFIXES };
+  const own = { own: nameListOf(['nas.test'], 'firewall-private') };
+  const drop = policy('a', BOTH, ['drop dst=@ads']);
+  it.each<[string, RuleSet, boolean, boolean]>([
+    ['a list that no rule uses', ruleSet([policy('a', BOTH, ['drop dst=@nets'])], lists), false, false],
+    ['names that may be private, and no rule uses', ruleSet([], own), false, true],
+    ['a rule that drops by a list', ruleSet([drop], lists), true, true],
+    [
+      'an exception that accepts by one',
+      ruleSet([policy('a', BOTH, [], [], { egress: ['accept dst=@ads'] })], lists),
+      true,
+      true,
+    ],
+    ['a list of names for the publisher', ruleSet([drop], { ads: namesList(1, true) }), false, false],
+    ['what is resolved', ruleSet([policy('a', BOTH, ['accept dst=@resolved'])]), true, true],
+    ['an answer for what is blocked', ruleSet([{ ...policy('a', BOTH, []), blocked: 'null' }]), true, true],
+    [
+      'an answer for what no list has',
+      ruleSet([{ ...policy('a', BOTH, []), unlisted: 'nxdomain' }]),
+      true,
+      true,
+    ],
+  ])('%s', (_, set, needs, concerns) => {
+    expect([needsFirewallDns(set), concernsFirewallDns(set)]).toEqual([needs, concerns]);
   });
 });

@@ -89,6 +89,8 @@ const permitting = {
   allowNoPolicy: optional(boolean),
   allowUnreachable: optional(boolean),
   allowUnresolved: optional(boolean),
+  /** Passed over by a publisher that has no such guard. */
+  '+allowUnsupported': optional(boolean),
 } as const;
 
 /** Requests and their ends, rulectl and publisher. */

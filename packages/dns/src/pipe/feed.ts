@@ -5,7 +5,7 @@
  */
 
 import type { ByteStream, SteadyClock } from '@rulecast/protocol';
-import { EMPTY_RULE_SET, needsFirewallDns, opensByName, type RuleSet } from '@rulecast/rules';
+import { concernsFirewallDns, EMPTY_RULE_SET, opensByName, type RuleSet } from '@rulecast/rules';
 import { portionOf } from '../judge/portion.ts';
 import { OPENS } from '../proxy/counters.ts';
 import { stepsBetween } from './change.ts';
@@ -89,7 +89,7 @@ export class NameFeed {
    * nothing that is in force needs it.
    */
   trouble(): { readonly text: string; readonly forMs: number } | undefined {
-    if (this.#wanted === undefined || !needsFirewallDns(this.#wanted.portion)) return undefined;
+    if (this.#wanted === undefined || !concernsFirewallDns(this.#wanted.portion)) return undefined;
     const nowMs = this.#options.clock.monotonicMs();
     if (this.#behindSinceMs === undefined) {
       if (this.#opensNothingSinceMs === undefined || !opensByName(this.#wanted.portion)) return undefined;

@@ -12,7 +12,7 @@
  */
 
 import { setTimeout as pause } from 'node:timers/promises';
-import { type Environment, needsFirewallDns } from '@rulecast/rules';
+import { concernsFirewallDns, type Environment } from '@rulecast/rules';
 import { type ApplierClient, ApplierError } from '../apply/client.ts';
 import type { NftRun, Request } from '../apply/message.ts';
 import type { KernelState } from '../kernel/listing.ts';
@@ -161,7 +161,7 @@ export class Reconciler {
       conditions: this.#conditions(plan, environment),
       mark: this.#marks?.next() ?? NO_FLOW_MARK,
     };
-    const isCaptured = this.#capturesDns && needsFirewallDns(ruleSet);
+    const isCaptured = this.#capturesDns && concernsFirewallDns(ruleSet);
     const resolvers = isCaptured ? environment.dns.map(({ words, family }) => hexAt(words, 0, family)) : null;
     const next = { plan, tag, counters, basis, resolvers };
     if (desired !== undefined && this.#realised.kind === 'in-force') {

@@ -100,7 +100,7 @@ export function checkRole(request: Message, { by, role }: Caller): void {
   };
   ask(needed, request.kind);
   for (const [field, value] of Object.entries(request)) {
-    const isOpening = field.startsWith('allow') || OPENING_FIELDS.has(field);
+    const isOpening = /^\+?allow/.test(field) || OPENING_FIELDS.has(field);
     if (isOpening && value !== undefined && value !== false) ask('admin', `${request.kind} with ${field}`);
   }
 }

@@ -33,6 +33,7 @@ import { acceptingPolicies } from './openness.ts';
 import type { GuardedPush, GuardRefusal, PermitName } from './refusal.ts';
 import { asks, type Guard } from './table.ts';
 import { unmatchedRefusals } from './unmatched.ts';
+import { unsupportedRefusals } from './unsupported.ts';
 import { WIDER, widerLists, widerText } from './wider.ts';
 
 export const PushGuardCode = { acceptAll: OPENED, dropAll: 'drop-all' } as const;
@@ -73,6 +74,7 @@ export function* pushRefusals(push: GuardedPush): Pieces<readonly GuardRefusal[]
     refusals.push(...refusalsOf(`policy ${policy.name}`, dropFindings(earlier, policy)));
   }
   if (isAsked('unmatched')) refusals.push(...unmatchedRefusals(push));
+  if (isAsked('unsupported')) refusals.push(...unsupportedRefusals(push));
   const isHopeless = refusals.some(({ permit }) => permit === undefined);
   if (isAsked('opened') && !isHopeless) refusals.push(...(yield* openedRefusals(push)));
   if (isAsked('dropAll')) refusals.push(...dropAllRefusals(push));

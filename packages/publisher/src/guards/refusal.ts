@@ -27,6 +27,8 @@ export interface PushPermits {
   readonly allowUnreachable: boolean;
   /** Drop rules that are left without any address, for their names do not resolve. */
   readonly allowUnresolved: boolean;
+  /** Firewalls that cannot take it, and stay as they are. */
+  readonly allowUnsupported: boolean;
 }
 
 /** The permit that each name opens, as follows `--allow-`; `drop-all` is what `--yes` says. */
@@ -43,12 +45,13 @@ const PERMIT_FIELDS = {
   'no-policy': 'allowNoPolicy',
   unreachable: 'allowUnreachable',
   unresolved: 'allowUnresolved',
+  unsupported: 'allowUnsupported',
 } as const satisfies Readonly<Record<string, keyof PushPermits>>;
 export type PermitName = keyof typeof PERMIT_FIELDS;
 
 /** What a guard has against a push. */
 export interface GuardRefusal {
-  /** Stable: of FindingCode, PushGuardCode or UnmatchedGuardCode, or `unreachable`. */
+  /** Stable: of FindingCode, PushGuardCode, UnmatchedGuardCode or MisfitCode, or `unreachable`. */
   readonly guard: string;
   readonly part: string;
   /** What opens it. Undefined: other content. */
@@ -63,6 +66,14 @@ export interface GuardRefusal {
   readonly reason: string;
 }
 
+/** A subscriber, as it was when it last connected. */
+export interface Firewall {
+  readonly name: string;
+  readonly capabilities: readonly string[];
+  /** A release has to reach it: its name is bound, or whoever asks for the release named it. */
+  readonly isRequired: boolean;
+}
+
 /** A push, or another way to a release, as far as guards ask. */
 export interface GuardedPush {
   readonly before: RuleSet;
@@ -72,6 +83,8 @@ export interface GuardedPush {
   readonly role: OperatorRole;
   /** Lists that a source keeps, whose own guards hold. */
   readonly isOfSource: (list: string) => boolean;
+  /** Those that have ever said what they know. */
+  readonly firewalls: readonly Firewall[];
   /** Seconds since 1970. */
   readonly now: number;
 }

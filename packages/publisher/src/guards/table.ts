@@ -32,6 +32,8 @@ export const GUARDS = [
   'dropAll',
   /** Drop rules of names without any address. */
   'unresolved',
+  /** Firewalls that cannot take it. */
+  'unsupported',
   /** Packets that must get through. */
   'mustReach',
 ] as const;
@@ -40,7 +42,7 @@ export type Guard = (typeof GUARDS)[number];
 const NOTHING = Object.fromEntries(GUARDS.map((guard) => [guard, 'nobody'])) as Readonly<
   Record<Guard, 'nobody'> // each of them has an entry
 >;
-const BY_ITSELF = { ...NOTHING, mustReach: 'everybody' } as const;
+const BY_ITSELF = { ...NOTHING, unsupported: 'everybody', mustReach: 'everybody' } as const;
 /** A list of a source is not theirs to change: a push of it is refused before. */
 const BY_A_PERSON = {
   lists: 'everybody',
@@ -53,6 +55,7 @@ const BY_A_PERSON = {
   firstPolicies: 'push',
   dropAll: 'everybody',
   unresolved: 'everybody',
+  unsupported: 'everybody',
   mustReach: 'everybody',
 } as const;
 

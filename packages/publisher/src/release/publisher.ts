@@ -49,6 +49,7 @@ import { unreachable } from '../guards/must-reach.ts';
 import { pushRefusals } from '../guards/push.ts';
 import type { GuardedPush, GuardRefusal, PushPermits } from '../guards/refusal.ts';
 import { asks, type Way } from '../guards/table.ts';
+import { misfits, unsupportedRefusals } from '../guards/unsupported.ts';
 import { openingRefusals, WIDER, widerDetail, widerLists, widerText } from '../guards/wider.ts';
 import { type Host, SYSTEM_HOST } from '../host.ts';
 import { type FailedName, Names } from '../names/names.ts';
@@ -131,6 +132,8 @@ export interface PushOptions {
   readonly permits?: Partial<PushPermits>;
   /** True: release it in a new epoch, above all that was ever released, also where the head says the same. */
   readonly asNewEpoch?: boolean | undefined;
+  /** Subscribers that have to apply it, beside those that are bound. */
+  readonly require?: readonly string[] | undefined;
 }
 
 /** Whose lists of the rule set are, beside those who push. */
@@ -431,12 +434,13 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   /**
-   * Lists by which a packet that must get through would be dropped, each for itself: they hold up no other.
+   * Lists by which a packet that must get through would be dropped, or that a firewall cannot take, each for
+   * itself: they hold up no other.
    */
   async #heldBack(
     batch: ReadonlyMap<string, List | undefined>,
   ): Promise<ReadonlyMap<string, DeliveryRefusal>> {
-    const held = new Map<string, DeliveryRefusal>();
+    const held = this.#unsupportedLists(batch);
     if (this.#mustReach.length === 0) return held;
     for (const [name, list] of batch) {
       const alone = await this.#inTurns(withLists(this.#committer.ruleSet, new Map([[name, list]])));
@@ -444,6 +448,25 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       if (refusal !== undefined) held.set(name, { code: refusal.guard, reason: refusal.reason });
     }
     return held;
+  }
+
+  /** Lists that firewalls cannot take in the rules that use them. They are tried again. */
+  #unsupportedLists(batch: ReadonlyMap<string, List | undefined>): Map<string, DeliveryRefusal> {
+    const { ruleSet: before } = this.#committer;
+    const firewalls = this.subscribers.firewalls();
+    const against = (some: Iterable<readonly [string, List | undefined]>): readonly GuardRefusal[] => {
+      const lists = new Map(before.lists);
+      for (const [name, list] of some) if (list !== undefined) lists.set(name, list);
+      return unsupportedRefusals({ before, after: { ...before, lists }, way: 'source', firewalls });
+    };
+    if (against(batch).length === 0) return new Map();
+    return new Map(
+      [...batch].flatMap(([name, list]) => {
+        const [refusal] = list?.kind === 'names' ? against([[name, list]]) : [];
+        if (refusal === undefined) return [];
+        return [[name, { code: refusal.guard, reason: refusal.reason, isTemporary: true }] as const];
+      }),
+    );
   }
 
   /** What must get through and would not. */
@@ -501,7 +524,11 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     const origin: Origin = { cause: 'push', detail: detail.join(', '), by: options.by };
     const { permits, dryRun, asNewEpoch } = options;
     const guards = this.#guardsOf('push', options);
-    const notes = [...read.notes, ...(await this.#widerNotes(read.ruleSet))];
+    const notes = [
+      ...read.notes,
+      ...(await this.#widerNotes(read.ruleSet)),
+      ...this.#misfitNotes(read.ruleSet, options),
+    ];
     return this.#release(read.ruleSet, origin, { notes, dryRun, asNewEpoch, permits, guards });
   }
 
@@ -515,10 +542,20 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     }));
   }
 
+  /** Firewalls that the release does not have to reach, and that cannot take it. */
+  #misfitNotes(ruleSet: RuleSet, { require }: PushOptions): readonly IngestNote[] {
+    const others = this.subscribers.firewalls(require).filter(({ isRequired }) => !isRequired);
+    return misfits(ruleSet, others).map(({ firewall, code, text }) => ({
+      code,
+      part: `subscriber ${firewall}`,
+      reason: `${text}, or it keeps what it has`,
+    }));
+  }
+
   /** What the guards of a way have against a draft; what says the head once more goes the way of that. */
   #guardsOf(
     asked: Way,
-    { role = 'admin', asNewEpoch }: PushOptions,
+    { role = 'admin', asNewEpoch, require }: PushOptions,
     advice = PUSH_ADVICE,
   ): Releasing['guards'] {
     return async (draft) => {
@@ -530,6 +567,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
         way,
         role,
         isOfSource: (list) => this.#owner?.owns(list) === true,
+        firewalls: this.subscribers.firewalls(require),
         now: Math.floor(this.nowMs() / 1000),
       };
       return [
@@ -611,7 +649,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       const { permits, dryRun, asNewEpoch } = options;
       const guards = this.#guardsOf('rollback', options);
       const origin: Origin = { cause: 'rollback', detail, by: options.by };
-      return this.#release(ruleSet, origin, { dryRun, asNewEpoch, permits, guards });
+      const notes = this.#misfitNotes(ruleSet, options);
+      return this.#release(ruleSet, origin, { notes, dryRun, asNewEpoch, permits, guards });
     });
   }
 

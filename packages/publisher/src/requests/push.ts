@@ -27,7 +27,7 @@ export async function answerPush(
     throw new ProtocolError(ErrorCode.badInput, `this publisher knows no format ${format}`);
   }
   const reservation = pushMemory.reserve();
-  const { action, list, policy, resolve, replaceAll, ifVersion, dryRun, asNewEpoch } = push;
+  const { action, list, policy, resolve, replaceAll, ifVersion, dryRun, asNewEpoch, require } = push;
   const subdomains = push.subdomains === true;
   const allowPublicSuffixes = push.allowPublicSuffixes === true;
   try {
@@ -41,7 +41,7 @@ export async function answerPush(
       publisher,
       () =>
         publisher
-          .push(input, { by, role, ifVersion, dryRun, asNewEpoch, permits })
+          .push(input, { by, role, ifVersion, dryRun, asNewEpoch, permits, require })
           .finally(reservation.leave),
       (outcome: Refused) => tellRefused(outcome, ifVersion, exchange),
     );
@@ -65,6 +65,7 @@ export function permitsOf(push: Push | MessageOf<'rollback'>): PushPermits {
     allowNoPolicy: push.allowNoPolicy === true,
     allowUnreachable: push.allowUnreachable === true,
     allowUnresolved: push.allowUnresolved === true,
+    allowUnsupported: push['+allowUnsupported'] === true,
   };
 }
 

@@ -12,9 +12,9 @@ export async function answerRollback(
   exchange: ControlExchange,
   { publisher, caller: { by, role } }: ControlParts,
 ): Promise<void> {
-  const { version, list, policy, ifVersion, dryRun, asNewEpoch } = request;
+  const { version, list, policy, ifVersion, dryRun, asNewEpoch, require } = request;
   const permits = permitsOf(request);
-  const options = { by, role, ifVersion, dryRun, asNewEpoch, permits };
+  const options = { by, role, ifVersion, dryRun, asNewEpoch, permits, require };
   await answerWithRelease(
     request,
     exchange,

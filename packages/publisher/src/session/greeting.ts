@@ -62,7 +62,7 @@ function refusalOf(hello: MessageOf<'hello'>, { publisher }: Now): Refusal | und
 /** The name is its own. */
 export function welcomed({ hello, pulse }: Claiming, now: Now): Step {
   const { publisher, wallMs } = now;
-  const { name, holds, floor: claim = holds } = hello;
+  const { name, holds, floor: claim = holds, capabilities = VERSION_1_CAPABILITIES } = hello;
   const refused = hello.refused.map(hexOf).slice(-REFUSED_MAX);
   const state: Idle = { kind: 'idle', pulse, peer: newPeer(hello, refused), retryAtMs: NEVER };
   const isKnown = holds !== undefined && publisher.numberOf(holds.hash) !== undefined;
@@ -72,6 +72,7 @@ export function welcomed({ hello, pulse }: Claiming, now: Now): Step {
     held: holds,
     diverged: false,
     bytesSent: 0,
+    capabilities,
     isBack: true,
     ...(isKnown ? { hasApplied: true } : {}),
   };

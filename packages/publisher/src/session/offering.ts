@@ -17,6 +17,7 @@ import {
   RETRY_AFTER_MS,
   TRANSFER_WINDOW_MS,
 } from '@rulecast/protocol';
+import { misfitOf } from '../guards/unsupported.ts';
 import type { Release } from '../store/store.ts';
 import type { HeldRelease } from '../subscribers/entry.ts';
 import { heldNoMore, isHeld } from './asking.ts';
@@ -113,7 +114,7 @@ function capabilitiesOf(release: Release): readonly string[] {
 /** It is told once for each head, and goes on with what it has. */
 function unsupported(state: Named, head: Release, lacking: readonly string[], now: Now): Step<Named> {
   if (state.peer.told === head) return stepTo(state);
-  const text = `release ${head.manifest.version} needs ${lacking.join(', ')}, which it does not say that it knows`;
+  const { text } = misfitOf(state.peer.name, lacking);
   const told = notOffered(withPeer(state, { told: head }), head, ErrorCode.unsupported, text, now);
   const { hash } = head;
   return stepTo(

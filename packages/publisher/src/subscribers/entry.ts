@@ -36,6 +36,8 @@ export interface SubscriberEntry {
   applyMs: number | undefined;
   persisted: boolean | undefined;
   bytesSent: number;
+  /** What it said that it knows when it last connected; undefined: it never did. */
+  capabilities: readonly string[] | undefined;
   lastError: Reason | undefined;
   /** What it refuses for good; the newest last, a bounded number. */
   refused: readonly Refusal[];
@@ -54,6 +56,7 @@ export interface StoredSubscriber {
   readonly appliedAtMs?: number | undefined;
   readonly applyMs?: number | undefined;
   readonly persisted?: boolean | undefined;
+  readonly capabilities?: readonly string[] | undefined;
   readonly lastError?: SubscriberEntry['lastError'];
   readonly refused?: SubscriberEntry['refused'] | undefined;
 }
@@ -71,6 +74,7 @@ export function newEntry(name: string, nowMs: number): SubscriberEntry {
     applyMs: undefined,
     persisted: undefined,
     bytesSent: 0,
+    capabilities: undefined,
     lastError: undefined,
     refused: [],
     hasApplied: false,

@@ -87,7 +87,7 @@ function decodeStored(text: string): StoredSubscriber | undefined {
 function isStored(value: unknown): value is StoredSubscriber {
   if (!isMap(value) || !isCount(value['lastSeenMs']) || typeof value['hasApplied'] !== 'boolean')
     return false;
-  const { held, appliedAtMs, applyMs, persisted, lastError, refused } = value;
+  const { held, appliedAtMs, applyMs, persisted, capabilities, lastError, refused } = value;
   return (
     isOptional(
       held,
@@ -96,6 +96,7 @@ function isStored(value: unknown): value is StoredSubscriber {
     isOptional(appliedAtMs, isCount) &&
     isOptional(applyMs, isCount) &&
     isOptional(persisted, (some) => typeof some === 'boolean') &&
+    isOptional(capabilities, (some) => Array.isArray(some) && some.every(isCode)) &&
     isOptional(lastError, isReason) &&
     isOptional(
       refused,

@@ -6,6 +6,7 @@
 import { EventEmitter } from 'node:events';
 import { type ListenerLogger, Listeners } from '@rulecast/program/listeners';
 import { type ControlRecordOf, hexOf, REFUSED_MAX } from '@rulecast/protocol';
+import type { Firewall } from '../guards/refusal.ts';
 import type { Release, Store } from '../store/store.ts';
 import {
   type HeldRelease,
@@ -106,6 +107,16 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
     );
   }
 
+  /** Those that ever said what they know; a release has to reach the bound and those `required`. */
+  firewalls(required: readonly string[] = []): readonly Firewall[] {
+    return [...this.#entries.values()].flatMap(({ name, capabilities }) => {
+      if (capabilities === undefined) return [];
+      return [
+        { name, capabilities, isRequired: this.#boundOf(name) !== undefined || required.includes(name) },
+      ];
+    });
+  }
+
   /** Whether a configuration says who is expected. */
   get isConfigured(): boolean {
     return this.#configured !== undefined;
@@ -127,7 +138,7 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
   /** What of each is to be kept over a restart. */
   *known(): Iterable<readonly [string, StoredSubscriber]> {
     for (const { name, lastSeenMs, hasApplied, held, ...entry } of this.#entries.values()) {
-      const { appliedAtMs, applyMs, persisted, lastError, refused } = entry;
+      const { appliedAtMs, applyMs, persisted, capabilities, lastError, refused } = entry;
       const hash = held === undefined ? undefined : hexOf(held.hash);
       yield [
         name,
@@ -138,6 +149,7 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
           appliedAtMs,
           applyMs,
           persisted,
+          capabilities,
           lastError,
           refused: refused.length === 0 ? undefined : refused,
         },

@@ -18,6 +18,7 @@ const PERMITS = {
   'allow-no-policy': 'take a rule set that has no policies any more, and says unmatched: drop or accept',
   'allow-unreachable': 'take a release that drops what must-reach: of the configuration names',
   'allow-unresolved': 'take drop rules that match nothing, for their names do not resolve',
+  'allow-unsupported': 'take a release that a firewall cannot take, which then keeps what it has',
 } as const;
 type Permit = keyof typeof PERMITS;
 
@@ -38,6 +39,7 @@ type PermitFields = Pick<
   | 'allowNoPolicy'
   | 'allowUnreachable'
   | 'allowUnresolved'
+  | '+allowUnsupported'
 >;
 
 /** Adds the options. */
@@ -54,7 +56,8 @@ export function withPermitOptions<A>(yargs: Argv<A>): Argv<A & PermitArgs> {
     .option('allow-accept-all', option('allow-accept-all'))
     .option('allow-no-policy', option('allow-no-policy'))
     .option('allow-unreachable', option('allow-unreachable'))
-    .option('allow-unresolved', option('allow-unresolved'));
+    .option('allow-unresolved', option('allow-unresolved'))
+    .option('allow-unsupported', option('allow-unsupported'));
 }
 
 /** What PUSH and ROLLBACK say of it; a field that opens nothing is left out. */
@@ -72,5 +75,6 @@ export function permitFieldsOf(args: PermitArgs): PermitFields {
     allowNoPolicy: isGiven('allow-no-policy'),
     allowUnreachable: isGiven('allow-unreachable'),
     allowUnresolved: isGiven('allow-unresolved'),
+    '+allowUnsupported': isGiven('allow-unsupported'),
   };
 }

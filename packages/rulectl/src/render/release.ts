@@ -46,7 +46,14 @@ export function renderApplied(applied: ControlRecordOf<'applied'>, colors: Color
 /** The last line of a push that was to be applied. */
 export function renderAppliedSummary(applied: readonly ControlRecordOf<'applied'>[], colors: Colors): string {
   const inForce = applied.filter(({ state }) => state === 'applied' || state === 'superseded').length;
-  if (inForce === 0) return colors.red('in force nowhere: subscribers get the release when they connect');
+  const refused = applied.filter(({ state }) => state === 'refused').length;
+  if (inForce === 0) {
+    const why =
+      refused > 0
+        ? `refused by ${formatCount(refused)} of ${formatAmount(applied.length, 'subscriber')}`
+        : 'subscribers get the release when they connect';
+    return colors.red(`in force nowhere: ${why}`);
+  }
   const text = `in force at ${formatCount(inForce)} of ${formatAmount(applied.length, 'subscriber')}`;
   return inForce === applied.length ? colors.green(text) : colors.red(text);
 }

@@ -1,0 +1,74 @@
+/**
+ * Firewalls that cannot take a release, by what they said in HELLO: those whose DNS or whose version lacks
+ * what it needs. They keep the release before, and every later one that needs the same passes by them. A
+ * firewall that never connected has said nothing, and is not counted. Pure.
+ */
+
+import { Capability, capabilitiesFor } from '@rulecast/protocol';
+import type { RuleSet } from '@rulecast/rules';
+import type { Firewall, GuardedPush, GuardRefusal } from './refusal.ts';
+
+/** Stable. */
+const MisfitCode = { names: 'needs-names', openings: 'needs-openings', upgrade: 'needs-upgrade' } as const;
+
+/** A release that a firewall cannot take. */
+interface Misfit {
+  readonly firewall: string;
+  readonly code: (typeof MisfitCode)[keyof typeof MisfitCode];
+  /** What it lacks, and what to do. */
+  readonly text: string;
+}
+
+/** What a firewall lacks, for people: the first capability of those that a release needs. */
+export function misfitOf(firewall: string, lacking: readonly string[]): Misfit {
+  switch (lacking[0]) {
+    case Capability.firewallNames:
+      return {
+        firewall,
+        code: MisfitCode.names,
+        text: `${firewall} has no rulecast-dns; start it with --names SOCKET`,
+      };
+    case Capability.openedNames:
+    case Capability.resolved:
+      return {
+        firewall,
+        code: MisfitCode.openings,
+        text: `${firewall} opens nothing by name; start it with --openings SOCKET`,
+      };
+    default:
+      return {
+        firewall,
+        code: MisfitCode.upgrade,
+        text: `${firewall} does not know ${lacking.join(', ')}; upgrade it`,
+      };
+  }
+}
+
+/** Which firewalls cannot take a rule set. */
+export function misfits(ruleSet: RuleSet, firewalls: readonly Firewall[]): readonly Misfit[] {
+  const needed = capabilitiesFor(ruleSet);
+  return firewalls.flatMap(({ name, capabilities }) => {
+    const lacking = needed.filter((one) => !capabilities.includes(one));
+    return lacking.length === 0 ? [] : [misfitOf(name, lacking)];
+  });
+}
+
+/** Firewalls that a release has to reach, that can take what is in force, and could not take it. */
+export function unsupportedRefusals({
+  before,
+  after,
+  way,
+  firewalls,
+}: Pick<GuardedPush, 'before' | 'after' | 'way' | 'firewalls'>): readonly GuardRefusal[] {
+  const required = firewalls.filter(({ isRequired }) => isRequired);
+  if (required.length === 0) return [];
+  const past = new Set(misfits(before, required).map(({ firewall }) => firewall));
+  return misfits(after, required).flatMap(({ firewall, code: guard, text }) => {
+    if (past.has(firewall)) return [];
+    const reason =
+      way === 'source'
+        ? `held back: ${text}`
+        : `${text}, or add --allow-unsupported, and it keeps what it has`;
+    return [{ guard, part: `subscriber ${firewall}`, permit: 'unsupported', before: 0, after: 1, reason }];
+  });
+}
