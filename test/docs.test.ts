@@ -14,6 +14,7 @@ import { Sandbox } from './docs/sandbox.ts';
 const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
   'README.md#Try it': '.ci/debian', // on a Debian as README describes it
   'README.md#Try it/2': '.ci/debian',
+  'README.md#On one host, from packages': '.ci/debian', // as root, on a machine of its own
   'docs/enforcement.md#What is needed': 'test/system/systemd.test.ts', // as root, on a machine of its own
   'docs/enforcement.md#Removing it': 'test/system/enforce-trouble.test.ts', // as root
   'packaging/systemd/README.md#The firewall side under systemd': 'test/system/systemd.test.ts',

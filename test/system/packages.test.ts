@@ -241,11 +241,19 @@ describe.skipIf(toolGap() !== undefined)('npm run package', () => {
         on.run(blockText(block).replaceAll('apt install ./', 'dpkg --force-depends -i /srv/'));
       const trust = manual('packaging/README.md#Packages/2').trimEnd().split('\n').at(-1) ?? '';
       expect(trust).toMatch(/^rulecast\d:/);
+      // A group of its own may subscribe, and that is all that it may.
+      const socket = (name: string): string => on.run(`stat -c '%a %U %G' /run/rulecast/${name}.sock`).trim();
+      expect(socket('subscribers')).toBe('660 rulecast-publisher rulecast-subscribers');
+      for (const name of ['control', 'qrexec', 'operators'])
+        expect(socket(name)).toBe('600 rulecast-publisher rulecast-publisher');
+      expect(on.run('find / -xdev -group rulecast-subscribers')).toBe('');
       expect(on.run('man --warnings rulectl 2>&1 | head -n 3')).toContain('RULECTL(1)');
       on.run(`mkdir -p /etc/rulecast
         echo '${trust}' > /etc/rulecast/trust
         echo 'RULECAST_OPTIONS=--connect unix:/run/rulecast/here.sock --name here' > /etc/rulecast/subscriber.env`);
       manual('packaging/README.md#Packages/3');
+      const members = on.run('getent group rulecast-subscribers').trim().split(':').at(-1)?.split(',');
+      expect(members?.toSorted()).toEqual(['rulecast', 'rulecast-publisher']);
       on.run(`usermod -a -G rulecast rulecast-publisher
         cat >> /etc/rulecast/publisher.yaml <<'END'
 ${SUBSCRIBERS}END

@@ -3,9 +3,10 @@
  * kind. A heavy transport is imported here when first asked for, so that nobody else pays for loading it.
  */
 import type { Channel, Listener } from './channel/channel.ts';
-import { type Endpoint, EndpointError, formatEndpoint } from './channel/endpoint.ts';
+import { type Endpoint, EndpointError, formatEndpoint, type UnixEndpoint } from './channel/endpoint.ts';
 import { connectMemory, listenMemory } from './channel/memory.ts';
 import { connectSocket, listenSocket } from './stream/socket.ts';
+import { GROUP_FILE, groupId } from './stream/socket-group.ts';
 import type { CurveClientKeys, CurveServerKeys } from './zeromq/curve.ts';
 
 // Our choice.
@@ -16,6 +17,7 @@ const DEFAULT_CONNECT_TIMEOUT_MS = 10_000;
 const DEFAULT_BACKLOG = 64;
 /** Owner only: who may push rules or read them is decided by the file system. */
 const DEFAULT_SOCKET_MODE = 0o600;
+const GROUP_SOCKET_MODE = 0o660;
 
 export interface ConnectOptions {
   /**
@@ -69,6 +71,10 @@ export async function connect(endpoint: Endpoint, options: ConnectOptions = {}):
     case 'memory':
       return connectMemory(endpoint, signal);
     case 'unix':
+      if (endpoint.group !== undefined) {
+        const message = `${formatEndpoint(endpoint)}: group= is for who listens there: leave it out to connect`;
+        throw new EndpointError('cannot-connect', message);
+      }
       return connectSocket(endpoint, { bufferBytes, timeoutMs, signal });
     case 'qrexec': {
       const message = `${formatEndpoint(endpoint)} is where qrexec connects to; its other end is exec:qrexec-client-vm?arg=QUBE&arg=SERVICE`;
@@ -117,7 +123,13 @@ export async function listen(endpoint: Endpoint, options: ListenOptions = {}): P
     case 'memory':
       return listenMemory(endpoint, { bufferBytes, backlog });
     case 'unix':
-      return listenSocket(endpoint, { bufferBytes, backlog, ...file, group: options.group });
+      return listenSocket(endpoint, {
+        bufferBytes,
+        backlog,
+        ...file,
+        group: options.group,
+        ...groupOf(endpoint),
+      });
     case 'qrexec': {
       const { listenQrexec } = await import('./stream/qrexec.ts');
       return listenQrexec(endpoint, { bufferBytes, backlog, ...file });
@@ -145,6 +157,16 @@ export async function listen(endpoint: Endpoint, options: ListenOptions = {}): P
       return listenZmq(endpoint, { bufferBytes, backlog, ...file, curve: options.curve });
     }
   }
+}
+
+/** Who may connect beside the owner, where the endpoint names a group. */
+function groupOf(endpoint: UnixEndpoint): { readonly mode?: number; readonly group?: number } {
+  const { group: name } = endpoint;
+  if (name === undefined) return {};
+  const group = groupId(name);
+  if (group !== undefined) return { mode: GROUP_SOCKET_MODE, group };
+  const message = `${formatEndpoint(endpoint)}: there is no group ${name} in ${GROUP_FILE}: make it, or name another`;
+  throw new EndpointError('bad-option', message);
 }
 
 /** Keys that would protect nothing are a mistake that somebody relies on. */

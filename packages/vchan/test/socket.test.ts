@@ -324,6 +324,25 @@ describe('a socket listener', () => {
     await listener.close();
   });
 
+  it.each(['root', '0'])('lets the group %s in that the endpoint names, and nobody else', async (group) => {
+    const endpoint = { ...endpointAt('group.sock'), group };
+    if (process.geteuid?.() !== 0) return expect(listen(endpoint)).rejects.toThrow('is not of group 0');
+    const listener = await listen(endpoint);
+    const { gid, mode } = statSync(endpoint.path);
+    expect([gid, mode & 0o777]).toEqual([0, 0o660]);
+    await listener.close();
+  });
+
+  it('makes no file for a group that is not there, nor connects by what is for who listens', async () => {
+    const endpoint = { ...endpointAt('group.sock'), group: 'no-such-group' };
+    await expect(listen(endpoint)).rejects.toMatchObject({
+      code: 'bad-option',
+      message: expect.stringMatching(/there is no group no-such-group in \/etc\/group/),
+    });
+    expect(existsSync(endpoint.path)).toBe(false);
+    await expect(connect(endpoint)).rejects.toMatchObject({ code: 'cannot-connect' });
+  });
+
   it.runIf(process.geteuid?.() !== 0)('says whom it takes to give the file to a group', async () => {
     const refused = listen(endpointAt('group.sock'), { mode: 0o660, group: 12_345 });
     await expect(refused).rejects.toThrow('its user is not of group 12345, to which the file is to be given');

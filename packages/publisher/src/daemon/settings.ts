@@ -1,6 +1,5 @@
 /** What the daemon runs with: its command line over its configuration file over its defaults. */
 
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { BindingConfig, ConfigText, MustReach, PublisherConfig } from '@rulecast/formats';
@@ -11,6 +10,8 @@ import {
   type Endpoint,
   EndpointError,
   formatEndpoint,
+  GROUP_FILE,
+  groupId,
   isCurveKey,
   parseEndpoint,
   readCurveKeyPair,
@@ -257,18 +258,6 @@ function bindingOf(configured: BindingConfig, endpoints: 'listen' | 'control', p
     qube: qube?.value,
     socket: socket === undefined ? undefined : socketOf(socket),
   };
-}
-
-/** Where groups of this host stand: Node looks up none. */
-const GROUP_FILE = '/etc/group';
-
-/** The id of a group by name or number, if there is one. */
-function groupId(text: string): number | undefined {
-  for (const line of readFileSync(GROUP_FILE, 'utf8').split('\n')) {
-    const [name, , id] = line.split(':');
-    if (id !== undefined && (name === text || id === text)) return Number(id);
-  }
-  return undefined;
 }
 
 /** Throws SettingsError for what no resolver takes for a server. */

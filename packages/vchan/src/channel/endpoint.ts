@@ -13,6 +13,7 @@
  *   zmq+tcp:ADDRESS:PORT              ZeroMQ over TCP; ADDRESS is IPv4 or [IPv6]
  * ```
  * Each takes `?buffer=SIZE` (of `exec:`, among the other options), bytes, or a number followed by KiB or MiB.
+ * `unix:` takes `?group=NAME`, to listen: the group that may connect beside the owner.
  * In a path, a command and an argument `%`, `?`, `#`, `&` and control characters are written as `%XX`; a `+`
  * is a plus.
  */
@@ -28,6 +29,9 @@ export const MAX_SOCKET_PATH_BYTES = 107;
 
 /** Domain ids and ports are C ints. */
 const MAX_VCHAN_NUMBER = 2_147_483_647;
+
+/** Name or number of a group. */
+const GROUP = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$/;
 
 /** Libraries by which a vchan of Xen is made, by name: the loader knows where they lie. */
 const LIBRARY = /^lib(?:vchan-xen|xenvchan)\.so(?:\.[0-9]{1,3}){0,2}$/;
@@ -53,6 +57,8 @@ export interface UnixEndpoint {
   readonly path: string;
   /** Buffer of each direction, in bytes; the default if absent. */
   readonly bufferBytes?: number;
+  /** To listen only: the group that may connect, by name or number; the owner alone if absent. */
+  readonly group?: string;
 }
 
 export interface QrexecEndpoint {
@@ -178,7 +184,11 @@ export function parseEndpoint(text: string): Endpoint {
   const address = question < 0 ? rest : rest.slice(0, question);
   const query = question < 0 ? undefined : rest.slice(question + 1);
   switch (kind) {
-    case 'unix':
+    case 'unix': {
+      const path = decodePart(text, address);
+      checkSocketPath(path);
+      return { kind, path, ...parseUnixQuery(text, query) };
+    }
     case 'qrexec':
     case 'zmq+ipc': {
       const path = decodePart(text, address);
@@ -208,7 +218,10 @@ export function parseEndpoint(text: string): Endpoint {
 export function formatEndpoint(endpoint: Endpoint): string {
   const query = endpoint.bufferBytes === undefined ? '' : `?buffer=${endpoint.bufferBytes}`;
   switch (endpoint.kind) {
-    case 'unix':
+    case 'unix': {
+      const group = endpoint.group === undefined ? '' : `${query === '' ? '?' : '&'}group=${endpoint.group}`;
+      return `unix:${encodePart(endpoint.path)}${query}${group}`;
+    }
     case 'qrexec':
     case 'zmq+ipc':
       return `${endpoint.kind}:${encodePart(endpoint.path)}${query}`;
@@ -342,18 +355,44 @@ function parseVchanQuery(
   text: string,
   query: string | undefined,
 ): Pick<VchanEndpoint, 'bufferBytes' | 'soname'> {
-  const options = query === undefined ? [] : query.split('&');
-  const [soname, second] = options
-    .filter((option) => option.startsWith('library='))
-    .map((option) => option.slice('library='.length));
-  const others = options.filter((option) => !option.startsWith('library='));
+  const { values, others } = optionsOf(query, 'library');
+  const [soname, second] = values;
   if (second !== undefined || (soname !== undefined && !LIBRARY.test(soname)))
     throw new EndpointError(
       'bad-option',
       `endpoint ${JSON.stringify(text)}: library= is said once, libvchan-xen.so or libxenvchan.so, perhaps with its version`,
     );
-  const rest = parseQuery(text, others.length === 0 ? undefined : others.join('&'));
+  const rest = parseQuery(text, others);
   return soname === undefined ? rest : { ...rest, soname };
+}
+
+function parseUnixQuery(
+  text: string,
+  query: string | undefined,
+): Pick<UnixEndpoint, 'bufferBytes' | 'group'> {
+  const { values, others } = optionsOf(query, 'group');
+  const [group, second] = values;
+  const rest = parseQuery(text, others);
+  if (group === undefined) return rest;
+  if (second === undefined && GROUP.test(group)) return { ...rest, group };
+  throw new EndpointError(
+    'bad-option',
+    `endpoint ${JSON.stringify(text)}: group= is given once, with the name or number of a group`,
+  );
+}
+
+/** The values of one option of a query, and the query without them. */
+function optionsOf(
+  query: string | undefined,
+  name: string,
+): { readonly values: readonly string[]; readonly others: string | undefined } {
+  const options = query === undefined ? [] : query.split('&');
+  const isOne = (option: string): boolean => option.startsWith(`${name}=`);
+  const others = options.filter((option) => !isOne(option));
+  return {
+    values: options.filter(isOne).map((option) => option.slice(name.length + 1)),
+    others: others.length === 0 ? undefined : others.join('&'),
+  };
 }
 
 function parseTcpAddress(text: string, rest: string): { readonly address: string; readonly port: number } {
@@ -372,13 +411,10 @@ function parseCommand(
   query: string | undefined,
 ): Pick<ExecEndpoint, 'command' | 'args' | 'bufferBytes'> {
   const command = decodePart(text, encoded);
-  const options = query === undefined ? [] : query.split('&');
-  const args = options
-    .filter((option) => option.startsWith('arg='))
-    .map((option) => decodePart(text, option.slice('arg='.length)));
-  const others = options.filter((option) => !option.startsWith('arg='));
+  const { values, others } = optionsOf(query, 'arg');
+  const args = values.map((value) => decodePart(text, value));
   checkCommand(command, args);
-  return { command, args, ...parseQuery(text, others.length === 0 ? undefined : others.join('&')) };
+  return { command, args, ...parseQuery(text, others) };
 }
 
 function badAddress(text: string, what: string): EndpointError {
