@@ -78,6 +78,15 @@ const PROGRAMS = /** @type {const} */ ([
   },
 ]);
 
+/** What messages send people to, by the same paths. */
+const DOCUMENTS = [
+  'README.md',
+  'docs',
+  'packaging/README.md',
+  'packaging/systemd/README.md',
+  'protocol/PROTOCOL.md',
+];
+
 const USAGE = `npm run package -- [--out FOLDER] [--only deb|rpm]
 
 Makes packages of this machine's architecture: rulecast, rulecast-firewall and rulecast-zeromq, for Debian 13 and for Fedora 42 and later.
@@ -191,7 +200,14 @@ async function stage() {
     );
     put(
       `man/${name}.${section}`,
-      manualPage(program, { section, version, date: changed.day, summary, seeAlso }),
+      manualPage(program, {
+        section,
+        version,
+        date: changed.day,
+        summary,
+        seeAlso,
+        documents: `/usr/share/doc/rulecast${side === 'firewall' ? '-firewall' : ''}`,
+      }),
     );
     put(`completions/bash/${side}/${name}`, bashCompletion(program));
     put(`completions/zsh/${side}/_${name}`, zshCompletion(program));
@@ -199,6 +215,7 @@ async function stage() {
   }
   put('man/rulecast-publisher.yaml.5', configurationPage());
   put('etc/publisher.yaml', readFileSync(join(ROOT, 'packaging/publisher.yaml')));
+  for (const path of DOCUMENTS) cpSync(join(ROOT, path), join(tree, 'documents', path), { recursive: true });
   put('LICENSE', readFileSync(join(ROOT, 'LICENSE')));
   for (const folder of ['systemd', 'qubes'])
     cpSync(join(ROOT, 'packaging', folder), join(tree, folder), { recursive: true });

@@ -21,9 +21,12 @@ function asTheyStand(lines) {
 /**
  * A page of one program and its commands.
  * @param {ReturnType<typeof import('./help.mjs').helpOf>} program
- * @param {{ readonly section: number, readonly version: string, readonly date: string, readonly summary: string, readonly seeAlso: readonly string[] }} page
+ * @param {{ readonly section: number, readonly version: string, readonly date: string, readonly summary: string, readonly seeAlso: readonly string[], readonly documents: string }} page
  */
-export function manualPage({ name, help, commands }, { section, version, date, summary, seeAlso }) {
+export function manualPage(
+  { name, help, commands },
+  { section, version, date, summary, seeAlso, documents },
+) {
   const common = new Set(commands.size === 0 ? [] : help.options.map((option) => option.name));
   const lines = [
     `.TH ${name.toUpperCase()} ${section} ${date} "Rulecast ${version}"`,
@@ -49,6 +52,10 @@ export function manualPage({ name, help, commands }, { section, version, date, s
   if (help.examples.length > 0) lines.push('.SH EXAMPLES', ...asTheyStand(help.examples));
   for (const paragraph of help.after) lines.push(...afterLines(paragraph));
   lines.push(
+    '.SH FILES',
+    '.TP',
+    escaped(documents),
+    'The documents that messages name, such as docs/keys.md.',
     '.SH SEE ALSO',
     seeAlso.map((other) => `.BR ${escaped(other).replace('(', ' (')}`).join(' ,\n'),
     '',

@@ -21,6 +21,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { blockText } from '../docs/blocks.ts';
 import { eventually } from '../enforce/enforcer.ts';
 import { Machine, systemdGap } from './machine.ts';
+import { missingDocuments } from './named-documents.ts';
 import { Scene } from './scene.ts';
 import { ask, DROPPED, expectAnswers, unpackBefore, upgradeGap, wire } from './upgraded.ts';
 
@@ -85,6 +86,20 @@ describe.skipIf(toolGap() !== undefined)('npm run package', () => {
     expect(faults.filter((line) => !NO_FAULTS.some((tag) => line.includes(tag)))).toEqual([]);
   });
 
+  // Messages sent people to docs/keys.md, which no package had.
+  const expectDocuments = (root: string): void => {
+    const { missing, named } = missingDocuments(root);
+    expect([...new Set(missing)]).toEqual([]);
+    expect(named).toBeGreaterThan(50);
+  };
+
+  it('gives packages for Debian with the documents that messages, --help and manuals name', () => {
+    const root = mkdtempSync(join(tmpdir(), 'rulecast-packed-'));
+    outs.push(root);
+    for (const path of paths(out, '.deb')) execFileSync('dpkg-deb', ['-x', path, root]);
+    expectDocuments(root);
+  });
+
   // Without a Fedora at hand: into an empty tree, where nothing that they ask for is, and no script can run.
   it('gives RPMs that rpm installs, that ask for what Fedora has, and of which it leaves nothing', () => {
     const root = mkdtempSync(join(tmpdir(), 'rulecast-packed-'));
@@ -102,6 +117,7 @@ describe.skipIf(toolGap() !== undefined)('npm run package', () => {
       /^(\/bin\/sh|\/usr\/bin\/node|nodejs|nftables|iproute|util-linux|rtld\(.*|(ld-linux.*|lib[a-z+_]*)\.so\..*)$/;
     expect(needed.filter((what) => !IN_FEDORA.test(what ?? ''))).toEqual([]);
     expect(rpm('-V', '--nodeps', ...names).stdout).toBe(''); // each file as it was packed
+    expectDocuments(root);
     const rulectl = join(root, 'usr/lib/rulecast/rulectl.js');
     expect(execFileSync(process.execPath, [rulectl, '--version'], { encoding: 'utf8' })).toMatch(/^\d/);
     expect(rpm('-e', '--noscripts', ...names).status).toBe(0);
