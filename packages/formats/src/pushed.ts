@@ -193,6 +193,7 @@ function readList(file: PushedFile, input: PushInput, pushed: Gathered, observer
   };
   const read = importList(file.name, file.bytes, options);
   addRejects(pushed, file, read);
+  if (read.unread !== undefined) refuse(pushed, file, 'nothing-read', read.unread);
   const name = input.list ?? basename(file.name, extname(file.name));
   const found: ReadFile = { kind: 'list', name, list: read };
   if (!isPartName(name)) {

@@ -25,6 +25,14 @@ function listOf(good: number, bad: number): string {
 }
 
 describe('acceptImport: what is no list', () => {
+  it('is told by the name of the file where the content does not, as of what is pushed', () => {
+    const yaml = Buffer.from('work:\n  egress: [drop]\n');
+    const verdict = acceptImport(importList('work.yaml', yaml));
+    expect(verdict).toMatchObject({ code: 'unusable', reason: 'is a rule set document and no list' });
+    const rules = acceptImport(importList('work.rules', Buffer.from('acept\n')));
+    expect(rules).toMatchObject({ code: 'unusable', reason: 'holds firewall rules and is no list' });
+  });
+
   it.each([
     ['a page', '<!DOCTYPE html>\n<html><body><h1>429 Too Many Requests</h1>', 'unusable', /^looks like HTML/],
     ['a page with blanks before', '\ufeff\n  <html lang="en">', 'unusable', /^looks like HTML/],
@@ -58,12 +66,6 @@ describe('acceptImport: what is no list', () => {
       'lists:\n  a: { entries: [192.0.2.1] }\n',
       'unusable',
       /^is a rule set document and no list$/,
-    ],
-    [
-      'gzip',
-      Uint8Array.of(0x1f, 0x8b, 8, 0, 0),
-      'unusable',
-      /^the file is compressed \(gzip\): unpack it first$/,
     ],
     [
       'half a JSON file',

@@ -47,6 +47,42 @@ describe('pushed list files', () => {
     expect(pushed.policies.size).toBe(0);
   });
 
+  it.each([
+    [
+      'bird.conf',
+      'define ASN = 65000;\ndefine BOGONS = [\n  192.0.2.0/24+,\n  198.51.100.0/24+\n];\n',
+      'directive',
+    ],
+    ['bogus.conf', '# ours\nbogus-nxdomain=192.0.2.1\n', 'directive'],
+    ['ads.txt', '! ours\n||a.example/banner^\n||b.example^$third-party\n', 'pattern'],
+    ['hide.txt', '##.banner\na.example##.ad\n', 'cosmetic'],
+    ['allow.conf', 'server=/a.example/#\n', 'exception'],
+    ['local.conf', 'local-data: "a.example A 192.0.2.1"\n', 'directive'],
+    ['zone.rpz', '$TTL 60\na.example CNAME b.example.\n', 'redirect'],
+  ])('%s, of which nothing can be used, is refused, also beside one of which all is', (name, text, code) => {
+    const [reject, ...others] = push(name, bytesOf(text)).rejects;
+    expect(others).toEqual([]);
+    expect(reject).toMatchObject({
+      file: name,
+      code: 'nothing-read',
+      reason: expect.stringContaining(`(${code})`),
+    });
+    const input = { action: 'replace', list: 'both', policy: undefined, replaceAll: false } as const;
+    const files = [name, 'other.txt'].map((file) => {
+      const bytes = bytesOf(file === name ? text : '192.0.2.1\n');
+      return { name: file, role: 'pushed', bytes } as const;
+    });
+    expect(readPushed({ ...input, files }, NOW).rejects.map(({ file }) => file)).toContain(name);
+  });
+
+  it.each([
+    ['nothing.txt', '# nothing today\n'],
+    ['empty.nft', 'table inet t {\n  set s {\n    type ipv4_addr\n  }\n}\n'],
+    ['hosts', '127.0.0.1 localhost\n'],
+  ])('%s is a list of nothing, of which guards decide', (name, text) => {
+    expect(push(name, bytesOf(text), 'a').rejects).toEqual([]);
+  });
+
   it('names below others come with what is said of the names of the push', () => {
     const text = bytesOf('||a.example^\nb.example\n||co.uk^\n');
     expect(push('ads', text).rejects).toMatchObject([{ line: 3, column: 3, code: 'public-suffix' }]);
@@ -85,7 +121,7 @@ describe('pushed list files', () => {
     expect(codes('a.txt', '<html><body>429 Too Many Requests</body></html>')).toEqual(['looks-like-html']);
     expect(codes('a.json', '{"prefixes": [{"ipv4Prefix": "192.0.2.0/24"}, {"ipv4')).toEqual(['truncated']);
     expect(push('a.txt', Uint8Array.of(0x1f, 0x8b, 8, 0)).rejects.map(({ code }) => code)).toEqual([
-      'compressed',
+      'nul-byte',
     ]);
   });
 

@@ -185,6 +185,19 @@ describe('readSource', () => {
     expect(await entries(jobOf({ a: '# nothing\n' }, { leastEntries: 0 }))).toEqual([]);
   });
 
+  it('names a file of many of which nothing could be used', async () => {
+    const general = 'bogus-nxdomain=192.0.2.1\nbogus-nxdomain=192.0.2.2\n';
+    const files = { '00.conf': general, 'ads.conf': 'address=/a.example/\n', 'later.conf': '# nothing\n' };
+    expect(await readSource(jobOf(files))).toMatchObject({
+      memberCount: 3,
+      notes: [
+        '00.conf: nothing of it was read: 2 other settings of the program whose configuration it is (directive)',
+      ],
+    });
+    const alone = await readSource(jobOf({ '00.conf': general }, { leastEntries: 0 }));
+    expect(alone).toMatchObject({ kind: 'list', notes: [expect.stringContaining('nothing of it was read')] });
+  });
+
   it('tolerates the share of rejects that is stated, and tells the first of them with file, line and column', async () => {
     const files = { 'a.txt': '192.0.2.1\n192.0.2.300\n192.0.2.3\n' };
     expect(await entries(jobOf(files))).toBe('too-many-rejects');

@@ -92,7 +92,6 @@ export interface DeclaredCount {
 /** Codes of what makes a file unusable as a whole, beside TextFault. */
 export const ImportFault = {
   html: 'looks-like-html',
-  compressed: 'compressed',
   rules: 'rules-not-a-list',
   document: 'document-not-a-list',
   /** An answer that says what went wrong instead of a list. */

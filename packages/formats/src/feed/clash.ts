@@ -16,7 +16,7 @@ import { indexIn, latin1, skipBlanks } from '../text/bytes.ts';
 import { suffixMarkBytes } from '../text/entry.ts';
 import { eachLine, trimEnd } from '../text/lines.ts';
 
-const KEY = /^[a-z-]+:$/;
+const KEY = /^(?:[\w.-]+:|---|%YAML .*)$/;
 
 export function importClash(collector: Collector, start: number): void {
   const { bytes } = collector;

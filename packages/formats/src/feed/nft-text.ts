@@ -199,7 +199,7 @@ class NftReader {
     const words = this.#words;
     if (words.length === 0) return;
     this.#words = [];
-    this.#collector.skip('metadata');
+    this.#collector.skip(words[0] === 'define' ? 'directive' : 'metadata');
     const text = words.join(' ');
     if (set !== undefined && set.depth === this.#depth && TYPE.test(text))
       set.holdsAddresses &&= ADDRESS_TYPE.test(text);

@@ -142,11 +142,8 @@ export function readMisp(source: JsonImport): void {
 
 // ── Any JSON ───────────────────────────────────────────────────────────────────────────────────────────────
 
-/**
- * Keys under which JSON of no known kind holds an array of entries: what tells it to be a list, and where it
- * is read.
- */
-export const ARRAY_KEYS: ReadonlySet<string> = new Set(
+/** Keys under which JSON of no known kind holds an array of entries. */
+const ARRAY_KEYS: ReadonlySet<string> = new Set(
   ['addresses', 'ipv6_addresses', 'entries', 'prefixes', 'cidrs', 'networks', 'ips', 'ipv4', 'ipv6'].concat([
     'domains',
     'hosts',
@@ -195,7 +192,7 @@ export function readAnyJson(source: JsonImport): void {
   const known = printable(keys.slice(0, 8).join(', '), MESSAGE_MAX_CHARS);
   const reason =
     message === undefined
-      ? `JSON of no known kind${known === '' ? '' : ` (its keys: ${known})`}: nothing in it is known to hold addresses or names`
+      ? `JSON of no known kind${known === '' ? '' : ` (its keys: ${known})`}: nothing in it is known to hold addresses or names, and a rule set document has lists, common, policies or unmatched`
       : `an error answer and no list: "${printable(message, MESSAGE_MAX_CHARS)}"`;
   collector.refuseFile({ line: 1, column: 1, code, reason });
 }

@@ -1,21 +1,25 @@
 /**
- * Which format a file has, by its name and then by its first meaningful line. The table is read from the top;
- * a new format is a row here and a parser beside this file.
+ * Which format a file has, by its first meaningful lines, and by its name where they do not say. The table is
+ * read from the top; a new format is a row here and a parser beside this file.
  */
 
+import { parsePrefix } from '@rulecast/rules';
 import { contentStart, sampleLines } from '../text/sample.ts';
-import { CLASH_HEAD, isJsonList } from './detect-list.ts';
+import { isJsonList } from './detect-list.ts';
 
 export type Format = 'list' | 'rules' | 'document';
 
 interface Recogniser {
   readonly format: Format;
-  /** Names that say it whatever the content; undefined if no name does. */
-  readonly name: RegExp | undefined;
+  /** Names that say it where the content does not. */
+  readonly name: RegExp;
   /** First meaningful lines that say it: without blanks around them, not a comment. */
   readonly line: RegExp;
 }
 
+/** How many lines tell: a version and a mark of YAML, a key, and the first item. */
+const HEAD_LINES = 4;
+const YAML_HEAD = /^(?:---$|%YAML\b)/;
 const RULE_OPTION =
   /(?:^|\s)(?:action|(?:dst|src)(?:4|6|host|name)?|proto|dstports|icmptype|specialtarget|expire|comment)=/;
 
@@ -28,24 +32,31 @@ const RECOGNISERS: readonly Recogniser[] = [
   { format: 'rules', name: /\.rules$/i, line: new RegExp(`^(?:accept|drop)(?:\\s|$)|${RULE_OPTION.source}`) },
 ];
 
+/** An item of a YAML sequence, and a line that may stand before the first of a list. */
+const ITEM = /^-\s+(?!(?:accept|drop)(?:\s|$))\S/;
+const ITEM_HEAD = /^(?!(?:lists|common|policies|unmatched):)[\w.-]+:$/;
+
 /**
  * The format of a file; a list if nothing speaks for another. `fileName` may be empty or `-` for what has no
- * name. JSON that is known to be a list is one whatever its name.
+ * name. JSON and YAML that have no key of a rule set document are lists whatever their name.
  */
 export function detectFormat(fileName: string, bytes: Uint8Array): Format {
-  if (isJsonList(bytes) || CLASH_HEAD.test(firstMeaningfulLine(bytes))) return 'list';
-  const named = RECOGNISERS.find((recogniser) => recogniser.name?.test(fileName));
-  return named?.format ?? detectLine(bytes);
+  if (isJsonList(bytes)) return 'list';
+  const lines = meaningfulLines(bytes);
+  const [first = '', second = ''] = lines.filter((line) => !YAML_HEAD.test(line));
+  if (ITEM.test(first) || (ITEM_HEAD.test(first) && ITEM.test(second))) return 'list';
+  const said = RECOGNISERS.find(({ line }) => line.test(lines[0] ?? ''));
+  const isAddress = typeof parsePrefix(first.split(/[\s,;#]/, 1)[0] ?? '') !== 'string';
+  const named = isAddress ? undefined : RECOGNISERS.find(({ name }) => name.test(fileName));
+  return (said ?? named)?.format ?? 'list';
 }
 
-/** The format that the first meaningful line says. */
-export function detectLine(bytes: Uint8Array): Format {
-  const line = firstMeaningfulLine(bytes);
-  return RECOGNISERS.find((recogniser) => recogniser.line.test(line))?.format ?? 'list';
-}
-
-/** The first line that is neither blank nor a comment, trimmed; empty if the sample has none. */
-function firstMeaningfulLine(bytes: Uint8Array): string {
-  for (const line of sampleLines(bytes, contentStart(bytes))) if (!/^(?:#|;|\/\/)/.test(line)) return line;
-  return '';
+/** The first lines that are neither blank nor a comment, trimmed. */
+function meaningfulLines(bytes: Uint8Array): readonly string[] {
+  const lines: string[] = [];
+  for (const line of sampleLines(bytes, contentStart(bytes))) {
+    if (!/^(?:#|;|\/\/)/.test(line)) lines.push(line);
+    if (lines.length === HEAD_LINES) break;
+  }
+  return lines;
 }

@@ -7,7 +7,6 @@ import { bitsOf, isWildcard, parseHostName, parsePrefix } from '@rulecast/rules'
 import { LIST_FORMATS, type ListFormatName } from '../collect/format.ts';
 import { JsonCursor, JsonError } from '../json/cursor.ts';
 import { jsonFormatOf, SEQUENCE } from '../json/formats.ts';
-import { ARRAY_KEYS } from '../json/lists.ts';
 import { OPEN_BRACE, OPEN_BRACKET } from '../text/ascii.ts';
 import { splitRange } from '../text/range.ts';
 import { contentStart, SAMPLE_BYTES, sampleLines } from '../text/sample.ts';
@@ -32,7 +31,7 @@ export function detectListFormat(fileName: string, bytes: Uint8Array): ListForma
 const MISP_END = /"(?:matching_attributes|type)"\s*:/;
 const JSON_TAIL_BYTES = 2 * 1024;
 /** Keys of a rule set document: what has one is no list of a kind that nobody knows. */
-const DOCUMENT_KEYS = ['lists', 'common', 'policies'];
+const DOCUMENT_KEYS = ['lists', 'common', 'policies', 'unmatched'];
 
 /**
  * The format of a file that starts as JSON does; undefined if it does not. What has no known keys is `json`.
@@ -55,16 +54,13 @@ function tailOf(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes.subarray(Math.max(0, bytes.length - JSON_TAIL_BYTES)));
 }
 
-/** Whether a file is JSON that is known to be a list, and no document. */
+/** Whether a file is JSON, and no rule set document: a list, if it is anything. */
 export function isJsonList(bytes: Uint8Array): boolean {
   const start = contentStart(bytes);
   const format = detectJsonFormat(bytes, start);
   if (format !== 'json') return format !== undefined;
-  if (bytes[start] === OPEN_BRACKET) return true;
-  // Of JSON that only has keys under which lists stand, such as Fastly's.
   const paths = jsonPaths(bytes, start, SAMPLE_BYTES)?.paths;
-  if (paths === undefined || DOCUMENT_KEYS.some((key) => paths.has(key))) return false;
-  return [...ARRAY_KEYS].some((key) => paths.has(`${key}[]`));
+  return paths !== undefined && !DOCUMENT_KEYS.some((key) => paths.has(key));
 }
 
 interface JsonPaths {
@@ -140,7 +136,7 @@ const LINE_SIGNS: readonly (readonly [ListFormatName, { readonly test: (line: st
   ['csv', /^(?:[^#;]|#(?!\s))*?[^\s,][^,]*,|^[^\t]+\t[^\t]+|^[^;\s]+;[^;]+;|^"[^"]*"/],
 ];
 /** How rule providers of Clash begin. */
-export const CLASH_HEAD = /^payload:\s*$/;
+const CLASH_HEAD = /^payload:\s*$/;
 /** First lines that say it whatever follows: elements of sets look like ranges, and zones like anything. */
 const FIRST_LINES: readonly (readonly [ListFormatName, RegExp])[] = [
   ['nft', /^(?:table \w+ \S+ \{|flush ruleset|(?:add|create) (?:table|set|element) |define \S+ =)/],

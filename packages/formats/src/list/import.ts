@@ -8,7 +8,14 @@ import type { List } from '@rulecast/rules';
 import { Collector } from '../collect/collector.ts';
 import { filterKey, LIST_FILTERS, type ListFormatName, listFormat } from '../collect/format.ts';
 import { readDeclared } from '../collect/header.ts';
-import { type DeclaredCount, ImportFault, type ImportOptions, type Skipped } from '../collect/options.ts';
+import {
+  type DeclaredCount,
+  ImportFault,
+  type ImportOptions,
+  SKIP_REASONS,
+  type SkipCode,
+  type Skipped,
+} from '../collect/options.ts';
 import { hasDelimiter, importCsv, importGeofeed, importRangesCsv } from '../csv/table.ts';
 import { importAdblock } from '../feed/adblock.ts';
 import { importClash } from '../feed/clash.ts';
@@ -24,12 +31,11 @@ import { importScored } from '../feed/scored.ts';
 import { importUnbound } from '../feed/unbound.ts';
 import { isJsonFormat, JSON_FORMATS, type JsonFormatName } from '../json/formats.ts';
 import { importJson } from '../json/values.ts';
-import { OPEN_BRACE } from '../text/ascii.ts';
 import { latin1, textStart } from '../text/bytes.ts';
 import type { ShortPrefixes } from '../text/entry.ts';
 import type { Reject } from '../text/reject.ts';
 import { contentStart } from '../text/sample.ts';
-import { detectLine } from './detect-file.ts';
+import { detectFormat } from './detect-file.ts';
 import { detectListFormat } from './detect-list.ts';
 import { lengthColumnFault, lengthColumnOf } from './length-column.ts';
 
@@ -58,16 +64,19 @@ export interface ImportedList {
   readonly nearly: string | undefined;
   /** Entries that hold more of the Internet than one usually means; whether they may is for the caller. */
   readonly short: ShortPrefixes | undefined;
+  /** What the file has in place of entries, where it has none and is not empty either. */
+  readonly unread: string | undefined;
 }
 
-/** How compressed files begin. */
-const COMPRESSIONS: readonly { readonly name: string; readonly magic: readonly number[] }[] = [
-  { name: 'gzip', magic: [0x1f, 0x8b] },
-  { name: 'zip', magic: [0x50, 0x4b, 0x03, 0x04] },
-  { name: 'xz', magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a] },
-  { name: 'zstd', magic: [0x28, 0xb5, 0x2f, 0xfd] },
-  { name: 'bzip2', magic: [0x42, 0x5a, 0x68] },
-];
+/** What no list has: a file of nothing else was taken for a list by mistake. */
+const UNUSABLE: ReadonlySet<SkipCode> = new Set([
+  'directive',
+  'redirect',
+  'exception',
+  'pattern',
+  'partial',
+  'cosmetic',
+] as const);
 const HTML = /^<(?:!doctype\b|!--|\?xml\b|html\b|head\b|body\b|script\b|title\b|h1\b|center\b|p\b|div\b)/i;
 const HTML_SAMPLE_BYTES = 16;
 /** Our choice: publishers miscount by one or two of hundred thousands, and half a download lacks more. */
@@ -112,7 +121,7 @@ export function importList(fileName: string, bytes: Uint8Array, options: ImportO
   const fault =
     text.kind === 'fault'
       ? text.reject
-      : (contentFault(bytes, options) ??
+      : (contentFault(fileName, bytes, options) ??
         optionFault(format, bytes, options) ??
         lengthsFault(format, bytes, text.start, options));
   if (fault !== undefined) collector.refuseFile(fault);
@@ -151,7 +160,14 @@ function resultOf(format: ListFormatName, collector: Collector): ImportedList {
     truncated,
     nearly: truncated === undefined && nearly !== undefined ? statement(nearly) : undefined,
     short: collector.short,
+    unread: unreadOf(collector),
   };
+}
+
+function unreadOf(collector: Collector): string | undefined {
+  if (collector.entries + collector.rejects.count > 0) return undefined;
+  const found = collector.skipped().find(({ code }) => UNUSABLE.has(code));
+  return found && `nothing of it was read: ${found.count} ${SKIP_REASONS[found.code]} (${found.code})`;
 }
 
 function statement({ declared, what, line, held }: DeclaredCount): string {
@@ -165,16 +181,13 @@ function importRanges(collector: Collector, start: number): void {
 }
 
 /** What shows that the bytes are no list in any format. */
-function contentFault(bytes: Uint8Array, options: ImportOptions): Reject | undefined {
+function contentFault(fileName: string, bytes: Uint8Array, options: ImportOptions): Reject | undefined {
   const fault = (code: string, reason: string): Reject => ({ line: 1, column: 1, code, reason });
-  const packed = COMPRESSIONS.find(({ magic }) => magic.every((byte, i) => bytes[i] === byte));
-  if (packed !== undefined)
-    return fault(ImportFault.compressed, `the file is compressed (${packed.name}): unpack it first`);
   const start = contentStart(bytes);
   if (HTML.test(latin1(bytes, start, Math.min(bytes.length, start + HTML_SAMPLE_BYTES))))
     return fault(ImportFault.html, 'looks like HTML: a page of a web server, not a list');
-  if (options.format !== undefined || bytes[start] === OPEN_BRACE) return undefined;
-  switch (detectLine(bytes)) {
+  if (options.format !== undefined || start === bytes.length) return undefined;
+  switch (detectFormat(fileName, bytes)) {
     case 'rules':
       return fault(ImportFault.rules, 'holds firewall rules and is no list');
     case 'document':

@@ -131,6 +131,7 @@ export async function readSource(
     imported.push(read);
     rejectCount += read.rejectCount;
     apology ??= apologyOf(name, bytes, read);
+    if (read.unread !== undefined) notes.push(`${name}: ${read.unread}`);
     if (read.nearly !== undefined) {
       notes.push(`${name}: ${read.nearly}: taken, for that is less than a thousandth off`);
     }
