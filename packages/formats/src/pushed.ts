@@ -65,7 +65,8 @@ export interface PushObserver {
   readonly onEntry?: DocumentEntrySink | undefined;
   /** Takes every reject of the files, also those that are not kept. */
   readonly onReject?: (reject: DocumentReject) => void;
-  readonly onFile?: (file: PushedFile, read: ReadFile) => void;
+  /** With how many rejects there are in it, or for it as a whole. */
+  readonly onFile?: (file: PushedFile, read: ReadFile, rejectCount: number) => void;
 }
 
 /** What the files of one push say. */
@@ -96,8 +97,9 @@ export function readPushed(input: PushInput, now: number, observer: PushObserver
   };
   for (const file of input.files) {
     if (file.role !== 'pushed') continue;
+    const before = gathered.rejectCount;
     const read = readFile(file, input, now, gathered, observer);
-    observer.onFile?.(file, read);
+    observer.onFile?.(file, read, gathered.rejectCount - before);
   }
   const { onReject: _told, ...pushed } = gathered;
   return pushed;

@@ -313,7 +313,7 @@ describe('check of published lists', () => {
   it.each<[readonly string[], number, string]>([
     [['misp.json'], 0, 'misp.json: a list of prefixes (misp), 9,000 entries, nothing refused'],
     [['fastly.json'], 0, 'fastly.json: a list of prefixes (json), 2 entries, nothing refused'],
-    [['any.json'], 2, 'any.json: a rule set document'],
+    [['any.json'], 2, 'any.json:1:1: unknown-json: '],
     [['any.json', '--format', 'json'], 2, 'any.json: a list of prefixes (json)'],
     [['list2.txt', '--format', 'hosts'], 2, 'list2.txt: a list of names (hosts)'],
   ])('%j', async (args, exit, says) => {

@@ -116,7 +116,7 @@ function listFindings(before: List | undefined, after: List): readonly (Finding 
   const isChange = before !== undefined && counts.before > 0;
   if (counts.after === 0) {
     if (before !== undefined && !isChange) return []; // it was empty
-    const text = isChange ? `it has ${counts.before} entries and would have none` : 'there is nothing in it';
+    const text = isChange ? `it has ${counts.before} entries and would have none` : 'there is no entry in it';
     return [{ code: FindingCode.empty, ...counts, text }];
   }
   const whole = wholeFinding(wholeFamilies(after), before === undefined ? [] : wholeFamilies(before));

@@ -15,6 +15,7 @@ import {
   type RuleSetDocument,
 } from '@rulecast/formats';
 import type { Output } from '@rulecast/program';
+import { pushRefusals } from '@rulecast/publisher/guards';
 import { type Direction, entryCount, policyRuleCount } from '@rulecast/rules';
 import type { Argv } from 'yargs';
 import type { ControlArgs } from '../control/client.ts';
@@ -51,7 +52,7 @@ export interface CheckArgs extends FileArgs, ControlArgs {
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<CheckArgs> {
   return withFileOptions(yargs)
     .usage(
-      '$0 check FILE...\n\nReads lists in any format, rule lines and rule set documents as a push of all of them would, and says what it would refuse. FILE may be - for standard input. Without a publisher, every list that a rule uses must be in the files or be named by --known-list.\n\n' +
+      '$0 check FILE...\n\nReads lists in any format, rule lines and rule set documents as a push of all of them would, and says what it would refuse, as a source of such a list would: what is packed is unpacked, and guards of lists are asked. FILE may be - for standard input. Without a publisher, every list that a rule uses must be in the files or be named by --known-list.\n\n' +
         `Formats of lists, told by their content: ${LIST_FORMATS.map(({ name }) => name).join(', ')}.`,
     )
     .option('live', {
@@ -156,7 +157,7 @@ function oddities(read: ImportedList): readonly Problem[] {
 /** What a list says of its own count that does not agree with what it holds. */
 function miscounts({ truncated, nearly }: ImportedList): readonly Problem[] {
   if (truncated !== undefined) {
-    const reason = `the file seems to be only a part of itself: ${truncated}`;
+    const reason = `the file seems to be only a part of itself, and a source refuses it: ${truncated}`;
     return [{ code: 'truncated', part: '', reason }];
   }
   return nearly === undefined ? [] : [{ code: 'miscounted', part: '', reason: nearly }];
@@ -283,15 +284,16 @@ function checkFiles(files: readonly PushFile[], args: CheckArgs, now: number, re
   const observer = {
     onEntry: report.wantsEntries ? onEntry : undefined,
     onReject: (reject: DocumentReject) => report.reject(place(reject.file), reject),
-    onFile: (file: PushedFile, read: ReadFile) => {
-      const summary = summaryOf(place(file.name), read);
+    onFile: (file: PushedFile, read: ReadFile, rejects: number) => {
+      const summary = { ...summaryOf(place(file.name), read), rejects };
       summaries.push(summary);
       if (read.kind === 'list') {
         report.list(summary.file, read.list);
         for (const problem of oddities(read.list)) report.warning(summary.file, problem);
       } else if (read.kind === 'document')
         for (const [name, list] of read.document.imported) report.list(place(name), list);
-      report.fileRead(read.kind === 'document' ? summary.rejects - read.document.rejects.length : 0);
+      const document = read.kind === 'document' ? read.document : { rejectCount: 0, rejects: [] };
+      report.fileRead(document.rejectCount - document.rejects.length);
     },
   };
   const reading = {
@@ -302,6 +304,7 @@ function checkFiles(files: readonly PushFile[], args: CheckArgs, now: number, re
     ...(direction && { direction }),
     now,
     knownLists,
+    guards: pushRefusals,
   };
   const { rejectCount, faults, warnings } = readOffline(files, reading, observer);
   for (const fault of faults) report.reject(fault.file, fault);
@@ -328,20 +331,19 @@ function checkFiles(files: readonly PushFile[], args: CheckArgs, now: number, re
 }
 
 /** What a file is and has, without what all files together say of it. */
-function summaryOf(file: string, read: ReadFile): FileSummary {
+function summaryOf(file: string, read: ReadFile): Omit<FileSummary, 'rejects'> {
   switch (read.kind) {
     case 'list': {
-      const { kind, format, entries, rejectCount: rejects } = read.list;
+      const { kind, format, entries } = read.list;
       const warnings = oddities(read.list).length;
-      return { file, what: `a list of ${kind} (${format})`, rules: 0, entries, rejects, warnings };
+      return { file, what: `a list of ${kind} (${format})`, rules: 0, entries, warnings };
     }
     case 'rules': {
-      const { ruleCount: rules, rejectCount: rejects } = read.rules;
-      return { file, what: `${read.direction} rules`, rules, entries: 0, rejects, warnings: 0 };
+      const { ruleCount: rules } = read.rules;
+      return { file, what: `${read.direction} rules`, rules, entries: 0, warnings: 0 };
     }
     case 'document': {
-      const { rejectCount: rejects } = read.document;
-      return { file, what: 'a rule set document', ...countsOf(read.document), rejects, warnings: 0 };
+      return { file, what: 'a rule set document', ...countsOf(read.document), warnings: 0 };
     }
   }
 }

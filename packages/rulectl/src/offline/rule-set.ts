@@ -1,14 +1,9 @@
 /** Without a publisher: the rule set that files make together, or what is wrong with them. */
 
+import { type DocumentReject, ingest, type PushObserver, type ReadFile, readPushed } from '@rulecast/formats';
+import type { pushRefusals } from '@rulecast/publisher/guards';
 import {
-  type DocumentReject,
-  ingest,
-  type PushedFile,
-  type PushObserver,
-  type ReadFile,
-  readPushed,
-} from '@rulecast/formats';
-import {
+  atOnce,
   checkRuleSet,
   DEFAULT_POLICY,
   type Direction,
@@ -55,6 +50,8 @@ export interface OfflineReading extends Partial<Omit<FileArgs, 'file'>> {
   readonly knownLists?: readonly string[] | undefined;
   /** Default `enforce`. */
   readonly use?: RuleSetUse;
+  /** What the publisher would have against it; default: nobody asks. */
+  readonly guards?: typeof pushRefusals;
 }
 
 /**
@@ -82,13 +79,13 @@ export function readOffline(
   reading: OfflineReading,
   observer: PushObserver = {},
 ): OfflinePush {
-  const { list, policy, format, resolve, direction, now, knownLists = [], use = 'enforce' } = reading;
+  const { list, policy, format, resolve, direction, now, knownLists = [], use = 'enforce', guards } = reading;
   const { subdomains, 'allow-public-suffixes': allowPublicSuffixes } = reading;
   const names = { resolve, subdomains, allowPublicSuffixes };
   const owners = new Map<string, string>(); // of parts: the file that has them
-  const onFile = (file: PushedFile, read: ReadFile): void => {
+  const onFile: PushObserver['onFile'] = (file, read, rejects) => {
     for (const part of partsOf(read, policy)) owners.set(part, file.name);
-    observer.onFile?.(file, read);
+    observer.onFile?.(file, read, rejects);
   };
   const input = {
     action: 'replace',
@@ -102,7 +99,8 @@ export function readOffline(
   } as const;
   const pushed = readPushed(input, now, { ...observer, onFile });
   const known = new Map(knownLists.map((name) => [name, prefixListOf(EMPTY_PREFIX_SET)]));
-  const result = ingest({ ...EMPTY_RULE_SET, lists: known }, pushed, input);
+  const before = { ...EMPTY_RULE_SET, lists: known };
+  const result = ingest(before, pushed, input);
   const placed = (reject: RuleSetReject): RuleSetReject => ({ ...reject, file: placeOf(files, reject.file) });
   if (pushed.rejectCount > 0 || result.kind === 'rejects') {
     const isRead = pushed.rejectCount === 0;
@@ -122,6 +120,7 @@ export function readOffline(
     // Lists alone are there to be used by what the publisher has.
     return !isAssumed(part) && !(code === RuleSetProblemCode.unusedList && isAlone);
   };
+  const fileOf = (part: string): string => placeOf(files, owners.get(part) ?? files[0]?.name ?? '');
   const problems = checkRuleSet(result.ruleSet, use)
     .filter(isTold)
     .map((problem) =>
@@ -129,13 +128,16 @@ export function readOffline(
         ? { ...problem, severity: 'warning' as const }
         : problem,
     )
-    .map((problem) => ({
-      ...problem,
-      file: placeOf(files, owners.get(problem.part) ?? files[0]?.name ?? ''),
-    }));
-  const faults = problems
-    .filter(({ severity }) => severity === 'fault')
-    .map(({ file, code, part, reason }) => ({ file, line: 1, column: 1, code, part, reason }));
+    .map((problem) => ({ ...problem, file: fileOf(problem.part) }));
+  const push = { before, after: result.ruleSet, isOfSource: () => false, firewalls: [], now };
+  const refusals = guards === undefined ? [] : atOnce(guards({ ...push, way: 'push', role: 'admin' }));
+  const faults = [
+    ...problems.filter(({ severity }) => severity === 'fault'),
+    ...refusals.flatMap(({ guard: code, part: named, reason }) => {
+      const part = /^list (.+)$/.exec(named)?.[1]; // for other parts counts what the publisher has
+      return part === undefined ? [] : [{ file: fileOf(part), code, part, reason }];
+    }),
+  ].map(({ file, code, part, reason }) => ({ file, line: 1, column: 1, code, part, reason }));
   const warnings = problems.filter(({ severity }) => severity !== 'fault');
   const ruleSet = faults.length === 0 ? result.ruleSet : undefined;
   return { ruleSet, rejects: [], rejectCount: 0, faults, warnings };

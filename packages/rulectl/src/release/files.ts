@@ -6,6 +6,7 @@
 import { basename } from 'node:path';
 import { detectFormat, type Format, LIST_FORMATS, type ListFormatName } from '@rulecast/formats';
 import { FILE_NAME_MAX_BYTES, PUSH_FILES_MAX, PUSH_MAX_BYTES } from '@rulecast/protocol';
+import { contentOf, SNIFF_BYTES } from '@rulecast/sources';
 import type { Argv } from 'yargs';
 import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
 import { besideDocument, checkStdinOnce, readInput, STDIN_NAME, shownName } from '../terminal/input.ts';
@@ -34,7 +35,7 @@ export function nameArgsOf(args: NameArgs): NameArgs {
 /** Adds the files and the options. */
 export function withFileOptions<A>(yargs: Argv<A>): Argv<A & FileArgs> {
   return yargs
-    .positional('file', { type: 'string', array: true, describe: 'files; - is standard input' })
+    .positional('file', { type: 'string', array: true, describe: 'files, also packed; - is standard input' })
     .option('list', { type: 'string', requiresArg: true, describe: 'the list that list files are about' })
     .option('policy', {
       type: 'string',
@@ -75,9 +76,9 @@ export interface PushFile {
 }
 
 /**
- * Reads the files and what documents name. To be only looked at, a list from standard input needs no name,
- * and a file that is not there is left out: the document is then told to lack it. Throws CliError `refused`
- * and `usage`.
+ * Reads the files, unpacked as for a source, and what documents name. To be only looked at, a list from
+ * standard input needs no name, and a file that is not there is left out: the document is then told to lack
+ * it. Throws CliError `refused` and `usage`.
  */
 export async function readPushFiles(
   args: Partial<FileArgs>,
@@ -89,17 +90,21 @@ export async function readPushFiles(
   const referenced = new Map<string, PushFile>();
   const formats = new Set<Format>();
   let left = PUSH_MAX_BYTES;
+  const given: Omit<PushFile, 'role'>[] = [];
   for (const name of names) {
-    const bytes = readInput(name, left);
-    left -= bytes.length;
+    const files = await unpacked(name, readInput(name, left), left);
+    left -= files.reduce((sum, { bytes }) => sum + bytes.length, 0);
+    given.push(...files);
+  }
+  for (const { name, path, bytes } of given) {
     const format = args.format === undefined ? detectFormat(name, bytes) : 'list';
     formats.add(format);
     const isNameless = name === STDIN_NAME && format === 'list' && args.list === undefined;
     if (isNameless && purpose === 'push') {
       throw usageError('standard input holds a list, which needs a name: add --list NAME');
     }
-    pushed.push({ name: isNameless ? STDIN_LIST : name, role: 'pushed', path: name, bytes });
-    if (format === 'document') left = await readReferences(name, bytes, referenced, left, purpose);
+    pushed.push({ name: isNameless ? STDIN_LIST : name, role: 'pushed', path, bytes });
+    if (format === 'document') left = await readReferences(path, bytes, referenced, left, purpose);
   }
   if (args.list !== undefined && !formats.has('list')) {
     throw usageError('--list names the list that list files are about, and none of the files is a list');
@@ -112,6 +117,27 @@ export async function readPushFiles(
   const files = [...pushed, ...referenced.values()];
   checkFiles(files);
   return files;
+}
+
+/** A file, or the files in one that is packed. Throws CliError `refused`. */
+async function unpacked(
+  path: string,
+  bytes: Uint8Array,
+  maxBytes: number,
+): Promise<readonly Omit<PushFile, 'role'>[]> {
+  if (contentOf(bytes.subarray(0, SNIFF_BYTES)).kind === 'plain') return [{ name: path, path, bytes }];
+  const { LIST_MEMBERS, UnpackError, unpack } = await import('@rulecast/sources/unpack');
+  try {
+    const limits = { members: LIST_MEMBERS, maxBytes, maxMembers: PUSH_FILES_MAX };
+    const members = await unpack(path, bytes, limits);
+    return members.map(({ archive, ...file }) => ({
+      ...file,
+      path: archive ? `${path}/${file.name}` : path,
+    }));
+  } catch (error) {
+    if (!(error instanceof UnpackError)) throw error;
+    throw new CliError(ExitCode.refused, error.code, shownName(error.message), { cause: error });
+  }
 }
 
 /** Adds what a document names to `referenced`; returns how many bytes may follow. */
@@ -132,8 +158,13 @@ async function readReferences(
       const text = `two documents name a file ${shownName(name)}, which is ${shownName(earlier.path)} for one and ${shownName(path)} for ${shownName(document)}: push the documents one after the other, or rename a file`;
       throw new CliError(ExitCode.refused, 'ambiguous-reference', text);
     }
-    const content = readReference(document, path, left, purpose);
-    if (content === undefined) continue;
+    const packed = readReference(document, path, left, purpose);
+    if (packed === undefined) continue;
+    const [{ bytes: content } = { bytes: packed }, second] = await unpacked(path, packed, left);
+    if (second !== undefined) {
+      const text = `${shownName(document)} names ${shownName(path)}, which is an archive of several files: name one list`;
+      throw new CliError(ExitCode.refused, 'several-files', text);
+    }
     left -= content.length;
     referenced.set(name, { name, role: 'referenced', path, bytes: content });
   }

@@ -30,7 +30,7 @@ import { type Protected, withoutProtected } from '../guard/never-block.ts';
 import { aggregatedList, unionLists } from '../lists/expression.ts';
 import { type NamesTaken, namesTaken } from '../lists/suffixes.ts';
 import { UnpackError } from '../unpack/error.ts';
-import { type Member, unpack } from '../unpack/unpack.ts';
+import { LIST_MEMBERS, type Member, unpack } from '../unpack/unpack.ts';
 import { type Input, shownNames } from './inputs.ts';
 import { openLine } from './last-line.ts';
 
@@ -88,9 +88,6 @@ export interface LeftOut {
 export interface ReadRefused extends Refusal {
   readonly kind: 'refused';
 }
-
-/** Files that describe an archive: they are read only where `members` wants them. */
-const LIST_MEMBERS = ['!{README,Readme,readme,LICENSE,License,license,LICENCE}*', '!*.md'];
 
 /** How many rejects of a list that was taken are kept for the status. */
 const REJECTS_KEPT = 16;

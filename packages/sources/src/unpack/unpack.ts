@@ -17,6 +17,9 @@ import { decompressed } from './stream.ts';
 export { UnpackError } from './error.ts';
 export type { Member } from './harvest.ts';
 
+/** All files of an archive but those that describe it, as `members`. */
+export const LIST_MEMBERS = ['!{README,Readme,readme,LICENSE,License,license,LICENCE}*', '!*.md'];
+
 export interface UnpackOptions extends HarvestLimits, ProgramOptions {}
 
 /** What helps where a file of an archive cannot be read. */
