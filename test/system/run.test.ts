@@ -18,14 +18,14 @@ const VITEST = [
 describe.skipIf(enforcementGap() !== undefined)('it leaves nothing behind', () => {
   // ^C left its directory and four namespaces.
   it.each([
-    ['each in a network namespace', 'SIGINT'],
-    ['each in a network namespace', 'SIGKILL'],
-    ['No release yet', 'SIGTERM'],
+    ['each a process of its own', 'SIGINT'],
+    ['each a process of its own', 'SIGKILL'],
+    ['without a release it is closed', 'SIGTERM'],
     ['$ rulectl push', 'SIGINT'],
     ['Why?', 'SIGTERM'],
     ['Back to what was released first', 'SIGKILL'],
-  ] as const)('the demo of enforcement, at "%s" by %s', async (moment, signal) => {
-    const demo = new Witness(['test/demo.mjs', '--enforce']);
+  ] as const)('the demo as root, at "%s" by %s', async (moment, signal) => {
+    const demo = new Witness(['test/demo.mjs']);
     await demo.prints(moment);
     await demo.end(signal);
     expect(demo.leftovers()).toEqual(NOTHING);
