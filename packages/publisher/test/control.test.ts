@@ -174,6 +174,26 @@ describe('a push', () => {
     expect(await pushCode(control, { 'hosts.txt': '' }, { allowEmpty: true })).toBe('done released');
   });
 
+  // It said nothing until it was released, for as long as that took.
+  it('says every other second what is being done', async () => {
+    const clock = new FakeClock();
+    let answer: (found: ReturnType<typeof prefixes>) => void = () => undefined;
+    const resolve = () =>
+      new Promise<ReturnType<typeof prefixes>>((found) => {
+        answer = found;
+      });
+    const { control } = await house({ clock, resolve });
+    const pushing = ScriptedRulectl.push(control, { 'x.rules': 'drop dsthost=a.example\naccept\n' });
+    for (let seconds = 0; seconds < 4; seconds++) {
+      await turns();
+      clock.advance(1000);
+    }
+    await turns();
+    answer(prefixes('192.0.2.7'));
+    const names = { record: 'progress', stage: 'names', done: 0, total: 0 };
+    expect(recordsOf(await pushing, 'progress')).toEqual([names, names]);
+  });
+
   it('warns of what is odd: an unused list, a name that does not resolve, nothing to withdraw', async () => {
     const { publisher, control } = await house({ resolve: () => Promise.reject(new Error('SERVFAIL')) });
     const odd = await ScriptedRulectl.push(control, {

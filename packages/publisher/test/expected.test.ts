@@ -108,6 +108,19 @@ describe('expected', () => {
   });
 });
 
+describe('a publisher that runs for long', () => {
+  // Such a push ended at once, as "in force nowhere", while the first firewall was just connecting.
+  it('waits three seconds for the first who comes, where nobody is known', async () => {
+    const { publisher, control, subscribers } = await house();
+    const released = once(publisher, 'release');
+    const waiting = pushed(control, '192.0.2.1');
+    await released;
+    const late = await ScriptedSubscriber.greet(subscribers, 'fw-a');
+    await late.take();
+    expect(await waiting).toEqual(['fw-a applied']);
+  });
+});
+
 describe('a publisher that has just started', () => {
   // A push in the first second of both daemons was told to be in force nowhere, and a moment later it was in
   // force.

@@ -1,8 +1,8 @@
 /**
  * What became of a release at each subscriber that is expected or connected: told as they answer, until all
- * have or the time is over. Who is not connected is absent: at once, unless the request names it, or the
- * publisher has just started and it may be on its way: back, or for the first time. Where nobody is expected
- * or connected, the first who comes in that time is whom the release is for.
+ * have or the time is over. Who is not connected is absent: at once, unless the request names it, or it may
+ * be on its way: the publisher has just started, or its connection has just ended. Where nobody is expected
+ * or connected, the first who comes within some seconds is whom the release is for.
  */
 
 import { boundText, type ControlRecordOf } from '@rulecast/protocol';
@@ -21,31 +21,38 @@ export interface WaitFields {
 }
 
 /**
- * So long after a start subscribers that were known before may take to connect again: they try every few
- * seconds.
+ * So long after a start, or after their connection has ended, subscribers that were known before may take to
+ * connect again: they try every few seconds.
  */
 const RETURN_MS = 10_000;
 /**
  * And so long those that were never seen: who is started together with the publisher tries a few times in its
- * first two seconds.
+ * first two seconds. Where nobody is known, it counts from the release.
  */
 const ARRIVE_MS = 3000;
+/** How often it is told how many have answered, and looked who has the release without having said so. */
+const TELL_EVERY_MS = 2000;
 
 type Applied = ControlRecordOf<'applied'>;
 
 /** Begin it before the release is made, so that no answer is missed. */
 export class AppliedReport {
   readonly #publisher: Publisher;
+  readonly #timeoutMs: number;
   /** All times are of the publisher's running time. */
-  readonly #deadlineMs: number;
+  #deadlineMs = 0;
   readonly #isNamed: boolean;
   readonly #expected: ReadonlySet<string>;
   /** When the request came: of these it is told how they left. */
   readonly #connected: ReadonlySet<string>;
   /** Names of which nothing was told yet. */
   readonly #waiting: Set<string>;
-  /** Nobody is known for whom the release is: it is for the first who comes, until then. */
-  readonly #newcomerUntilMs: number;
+  /** Until when those may be back whose connection has ended. */
+  readonly #returning = new Map<string, number>();
+  /** Nobody is known for whom the release is: it is for the first who comes. */
+  readonly #isForAnybody: boolean;
+  /** Until then. */
+  #newcomerUntilMs = 0;
   readonly #outcomes: OutcomeLog;
 
   constructor({ timeoutMs, require }: WaitFields, publisher: Publisher) {
@@ -53,36 +60,55 @@ export class AppliedReport {
     const connected = subscribers.connected();
     this.#connected = new Set(connected);
     this.#publisher = publisher;
-    this.#deadlineMs = publisher.uptimeMs + timeoutMs;
+    this.#timeoutMs = timeoutMs;
     this.#isNamed = require !== undefined;
     const known = subscribers.expected();
     this.#expected = new Set(require ?? (subscribers.isConfigured ? known : [...known, ...connected]));
     this.#waiting = new Set([...this.#expected, ...connected]);
-    const isForCertain = require !== undefined || this.#waiting.size > 0;
-    this.#newcomerUntilMs = isForCertain ? 0 : Math.min(this.#deadlineMs, ARRIVE_MS);
-    const isForAnybody = publisher.uptimeMs < this.#newcomerUntilMs;
-    this.#outcomes = new OutcomeLog(publisher, isForAnybody ? 'anybody' : this.#waiting);
+    this.#isForAnybody = require === undefined && this.#waiting.size === 0;
+    this.#outcomes = new OutcomeLog(publisher, this.#isForAnybody ? 'anybody' : this.#waiting);
   }
 
-  /** Tells of the head, `isNew` or in force before, one record for each. */
+  /**
+   * Tells of the head, `isNew` or in force before, one record for each. The time that the request gives
+   * subscribers begins now: making the release took none of it.
+   */
   async tell(head: Release, isNew: boolean, exchange: ControlExchange): Promise<void> {
     void exchange.untilGone().then(() => this.#outcomes.end());
+    let nowMs = this.#publisher.uptimeMs;
+    this.#deadlineMs = nowMs + this.#timeoutMs;
+    if (this.#isForAnybody) this.#newcomerUntilMs = Math.min(this.#deadlineMs, nowMs + ARRIVE_MS);
+    let told = 0;
     const tell = (name: string, state: Applied['state'], more: Partial<Applied> = {}): Promise<void> => {
       this.#waiting.delete(name);
+      told++;
       return exchange.record({ ...this.#recordOf(name, head, isNew), state, ...more });
     };
     if (!isNew) for (const name of this.#waiting) await this.#tellHeld(name, head, tell);
-    let nowMs = this.#publisher.uptimeMs;
     let untilMs = nowMs; // nobody is given up before; a thousand are not looked at after each answer
+    let lookMs = nowMs + TELL_EVERY_MS;
     let hasCome = false;
     while (!this.#outcomes.hasEnded && nowMs < this.#deadlineMs) {
+      if (nowMs >= lookMs) {
+        lookMs = nowMs + TELL_EVERY_MS;
+        await exchange.record({
+          record: 'progress',
+          stage: 'applying',
+          done: told,
+          total: told + this.#waiting.size,
+        });
+        for (const name of this.#returning.keys())
+          if (this.#waiting.has(name)) await this.#tellHeld(name, head, tell);
+      }
       if (nowMs >= untilMs) {
-        for (const name of this.#waiting) if (nowMs >= this.#absentAtMs(name)) await tell(name, 'absent');
+        for (const name of this.#waiting)
+          if (nowMs >= this.#absentAtMs(name)) await tell(name, this.#missingAs(name));
         untilMs = this.#nextMs();
       }
       const isOver = this.#waiting.size === 0 && (hasCome || nowMs >= this.#newcomerUntilMs);
       if (isOver) break;
-      const outcome = await this.#outcomes.next(untilMs - nowMs);
+      const wakeMs = Math.min(untilMs, lookMs);
+      const outcome = await this.#outcomes.next(wakeMs - nowMs);
       if (outcome !== undefined) {
         if (!hasCome && this.#isNewcomer(outcome, head)) {
           hasCome = true;
@@ -90,9 +116,16 @@ export class AppliedReport {
         }
         await this.#take(outcome, head, tell);
       }
-      nowMs = outcome === undefined ? untilMs : Math.max(nowMs, this.#publisher.uptimeMs);
+      nowMs = Math.max(outcome === undefined ? wakeMs : nowMs, this.#publisher.uptimeMs);
+      if (outcome?.state === 'disconnected') untilMs = Math.min(untilMs, nowMs + RETURN_MS);
     }
-    for (const name of this.#waiting) await tell(name, this.#isConnected(name) ? 'timeout' : 'absent');
+    for (const name of this.#waiting)
+      await tell(name, this.#isConnected(name) ? 'timeout' : this.#missingAs(name));
+  }
+
+  /** How one is called that is not connected. */
+  #missingAs(name: string): 'disconnected' | 'absent' {
+    return this.#returning.has(name) ? 'disconnected' : 'absent';
   }
 
   /** Whether it is who the release is for where nobody was known. */
@@ -108,8 +141,12 @@ export class AppliedReport {
   ): Promise<void> {
     const { subscriber, state, version, bytes, code, persisted } = outcome;
     if (!this.#waiting.has(subscriber)) return;
+    if (state === 'disconnected') {
+      this.#returning.set(subscriber, this.#publisher.uptimeMs + RETURN_MS);
+      return;
+    }
     const earlier = outcome.epoch === manifest.epoch && version < manifest.version;
-    if (earlier && state !== 'disconnected') return;
+    if (earlier) return;
     const superseded = state === 'applied' && version !== manifest.version;
     const text = outcome.text === undefined ? undefined : boundText(outcome.text);
     await tell(subscriber, superseded ? 'superseded' : state, { version, bytes, code, text, persisted });
@@ -146,9 +183,10 @@ export class AppliedReport {
   /** When one that is not connected is given up. */
   #absentAtMs(name: string): number {
     const entry = this.#publisher.subscribers.find(name);
-    if (entry?.connectedSinceMs !== undefined || this.#isNamed || this.#connected.has(name)) {
-      return this.#deadlineMs;
-    }
+    const backUntilMs = this.#returning.get(name);
+    if (entry?.connectedSinceMs !== undefined) return this.#deadlineMs;
+    if (backUntilMs !== undefined) return Math.min(this.#deadlineMs, backUntilMs);
+    if (this.#isNamed || this.#connected.has(name)) return this.#deadlineMs;
     if (entry?.isBack === true) return 0;
     const mayTakeMs = entry === undefined ? ARRIVE_MS : RETURN_MS;
     return Math.min(this.#deadlineMs, mayTakeMs);

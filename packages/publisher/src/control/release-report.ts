@@ -13,11 +13,14 @@ import {
   partWord,
 } from '@rulecast/protocol';
 import { entryCount, policyRuleCount, type RuleSet } from '@rulecast/rules';
+import type { Clock } from '@rulecast/sources';
 import type { Guarded, ReleaseOutcome, VersionMoved } from '../release/outcome.ts';
-import type { Publisher } from '../release/publisher.ts';
+import type { Publisher, ReleaseStage } from '../release/publisher.ts';
 import { AppliedReport, type WaitFields } from './applied-report.ts';
 import type { ControlExchange } from './exchange.ts';
 
+/** Our choice: most pushes are through by then. */
+const STAGE_EVERY_MS = 2000;
 /** Of a push of many lists; the rest is counted. */
 const REFUSALS_TOLD_MAX = 32;
 /** Where nothing was ever released. */
@@ -28,12 +31,12 @@ export async function answerWithRelease<Other extends { readonly kind: string }>
   request: WaitFields,
   exchange: ControlExchange,
   publisher: Publisher,
-  make: () => Promise<ReleaseOutcome | Guarded | Other>,
+  make: (onStage: (stage: ReleaseStage) => void) => Promise<ReleaseOutcome | Guarded | Other>,
   tellOther: (outcome: Other) => Promise<void>,
 ): Promise<void> {
   const applied = new AppliedReport(request, publisher);
   try {
-    const outcome = await make();
+    const outcome = await tellingStages(exchange, publisher.clock, make);
     if (isGuarded(outcome)) return await tellGuarded(outcome, exchange);
     if (!isReleaseOutcome(outcome)) return await tellOther(outcome);
     await tellRelease(outcome, exchange);
@@ -44,6 +47,33 @@ export async function answerWithRelease<Other extends { readonly kind: string }>
     await exchange.done(outcome.kind, doneText(outcome));
   } finally {
     applied.close();
+  }
+}
+
+/** Tells now and then what is being done: whoever waits sees that work goes on. */
+async function tellingStages<T>(
+  exchange: ControlExchange,
+  clock: Clock,
+  work: (onStage: (stage: ReleaseStage) => void) => Promise<T>,
+): Promise<T> {
+  let stage: ReleaseStage | undefined;
+  let cancel: () => void = () => undefined;
+  let isOver = false;
+  const tellLater = (): void => {
+    if (isOver) return;
+    cancel = clock.after(STAGE_EVERY_MS, () => {
+      const record = { record: 'progress', stage: stage ?? 'turn', done: 0, total: 0 } as const;
+      exchange.record(record).then(tellLater, () => undefined); // it may be gone
+    });
+  };
+  tellLater();
+  try {
+    return await work((next) => {
+      stage = next;
+    });
+  } finally {
+    isOver = true;
+    cancel();
   }
 }
 

@@ -120,6 +120,9 @@ export interface PublisherOptions extends StateOptions, Partial<Host> {
   readonly audit?: (entry: ReleaseAudit) => void;
 }
 
+/** What a release waits for: `turn` for others, the last three for the desk. */
+export type ReleaseStage = 'reading' | 'names' | 'turn' | 'draft' | 'judge' | 'store';
+
 export interface PushOptions {
   /** Who asks for it. */
   readonly by?: string | undefined;
@@ -134,6 +137,8 @@ export interface PushOptions {
   readonly asNewEpoch?: boolean | undefined;
   /** Subscribers that have to apply it, beside those that are bound. */
   readonly require?: readonly string[] | undefined;
+  /** Called as each stage begins. */
+  readonly onStage?: ((stage: ReleaseStage) => void) | undefined;
 }
 
 /** Whose lists of the rule set are, beside those who push. */
@@ -151,7 +156,7 @@ interface Fork extends ReleaseNumber {
 }
 
 /** How a release is made. */
-interface Releasing {
+interface Releasing extends Pick<PushOptions, 'onStage'> {
   readonly notes?: readonly IngestNote[];
   readonly dryRun?: boolean | undefined;
   readonly asNewEpoch?: boolean | undefined;
@@ -162,7 +167,7 @@ interface Releasing {
 }
 
 /** What the release desk asks for. */
-interface DeskWork extends Pick<Releasing, 'guards'> {
+interface DeskWork extends Pick<Releasing, 'guards' | 'onStage'> {
   readonly draft: () => Promise<ReleaseDraft>;
 }
 
@@ -505,11 +510,14 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     return this.#turns.ahead(async () => {
       const moved = this.#movedFrom(options.ifVersion);
       if (moved !== undefined) return moved;
+      options.onStage?.('reading');
       const pushed = await this.#worker.read(input, Math.floor(this.nowMs() / 1000));
       const early = await this.#ingested(pushed, input);
       if (early.kind === 'rejects') return early;
       await this.turn();
+      options.onStage?.('names');
       await this.#bring(early.ruleSet);
+      options.onStage?.('turn');
       return this.#turns.take(() => this.#pushNow(pushed, input, options));
     });
   }
@@ -522,14 +530,14 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     await this.turn();
     const detail = input.files.filter(({ role }) => role === 'pushed').map(({ name }) => name);
     const origin: Origin = { cause: 'push', detail: detail.join(', '), by: options.by };
-    const { permits, dryRun, asNewEpoch } = options;
+    const { permits, dryRun, asNewEpoch, onStage } = options;
     const guards = this.#guardsOf('push', options);
     const notes = [
       ...read.notes,
       ...(await this.#widerNotes(read.ruleSet)),
       ...this.#misfitNotes(read.ruleSet, options),
     ];
-    return this.#release(read.ruleSet, origin, { notes, dryRun, asNewEpoch, permits, guards });
+    return this.#release(read.ruleSet, origin, { notes, dryRun, asNewEpoch, permits, guards, onStage });
   }
 
   async #widerNotes({ lists, policies }: RuleSet): Promise<readonly IngestNote[]> {
@@ -646,11 +654,11 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       }
       const isPart = only.list !== undefined || only.policy !== undefined;
       const detail = `to version ${version}${isPart ? `, ${part} only` : ''}`;
-      const { permits, dryRun, asNewEpoch } = options;
+      const { permits, dryRun, asNewEpoch, onStage } = options;
       const guards = this.#guardsOf('rollback', options);
       const origin: Origin = { cause: 'rollback', detail, by: options.by };
       const notes = this.#misfitNotes(ruleSet, options);
-      return this.#release(ruleSet, origin, { notes, dryRun, asNewEpoch, permits, guards });
+      return this.#release(ruleSet, origin, { notes, dryRun, asNewEpoch, permits, guards, onStage });
     });
   }
 
@@ -671,7 +679,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   async #release(
     ruleSet: RuleSet,
     origin: Origin,
-    { notes = [], dryRun = false, asNewEpoch = false, permits = {}, guards }: Releasing,
+    { notes = [], dryRun = false, asNewEpoch = false, permits = {}, guards, onStage }: Releasing,
   ): Promise<ReleaseOutcome | Guarded> {
     if (this.isStartedOver && ruleSet.policies.size === 0)
       throw new GuardError({ part: '', reason: STARTED_OVER });
@@ -682,6 +690,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     const outcome = await this.#atDesk(beginRelease(asked, this.#standing), {
       draft: async () => this.#withoutOperands(await this.#committer.draft({ ...ruleSet, resolutions })),
       guards,
+      onStage,
     });
     if (outcome.kind === 'guarded') return outcome;
     if (outcome.kind === 'behind' || outcome.kind === 'known') throw new Error('nothing was proved');
@@ -735,7 +744,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     throw step.state.kind === 'refused' ? step.state.error : new Error(`the desk ended ${step.state.kind}`);
   }
 
-  async #do(effect: DeskEffect, { draft, guards }: DeskWork): Promise<DeskEvent> {
+  async #do(effect: DeskEffect, { draft, guards, onStage }: DeskWork): Promise<DeskEvent> {
+    if (effect.kind !== 'note') onStage?.(effect.kind);
     switch (effect.kind) {
       case 'note':
         return { kind: 'noted', isNews: this.#noteBehind(effect.proved), standing: this.#standing };

@@ -39,9 +39,9 @@ export async function answerPush(
       push,
       exchange,
       publisher,
-      () =>
+      (onStage) =>
         publisher
-          .push(input, { by, role, ifVersion, dryRun, asNewEpoch, permits, require })
+          .push(input, { by, role, ifVersion, dryRun, asNewEpoch, permits, require, onStage })
           .finally(reservation.leave),
       (outcome: Refused) => tellRefused(outcome, ifVersion, exchange),
     );

@@ -19,7 +19,7 @@ export async function answerRollback(
     request,
     exchange,
     publisher,
-    () => publisher.rollback(version, { list, policy }, options),
+    (onStage) => publisher.rollback(version, { list, policy }, { ...options, onStage }),
     (moved) => tellVersionMoved(moved, ifVersion, exchange),
   );
 }
