@@ -70,7 +70,7 @@ function run(args: readonly string[], stdin = ''): Promise<CliResult> {
 }
 
 describe('what is sent', () => {
-  it('is by default a replacement that waits 60 s for subscribers', async () => {
+  it('is by default a replacement that waits five minutes for subscribers', async () => {
     const { exit, sent } = await push(['drop.txt'], [{ records: [release(), applied()], end: DONE }]);
     expect(exit).toBe(0);
     expect(sent).toEqual([
@@ -81,7 +81,7 @@ describe('what is sent', () => {
           replaceAll: false,
           dryRun: false,
           wait: 'applied',
-          timeoutMs: 60_000,
+          timeoutMs: 300_000,
           files: 1,
         },
         files: [{ name: 'drop.txt', role: 'pushed', content: '192.0.2.0/24\n198.51.100.7\n' }],
@@ -179,8 +179,23 @@ describe('what people are shown', () => {
       'in force at 2 of 2 subscribers',
       '',
     ]);
-    expect(stderr).toBe('');
+    expect(stderr).toMatch(/^rulectl: \d+ s: reading it \(1 of 1\)\n$/);
     expect(exit).toBe(0);
+  });
+
+  it('progress as a line a stage where nobody watches, and none beside records', async () => {
+    const stage = (stage: string, done = 0) =>
+      ({ record: 'progress', stage, done, total: 2 * done }) as const;
+    const records = [stage('draft'), stage('draft'), stage('applying', 1), release(), applied()];
+    const { stderr } = await push(['drop.txt'], [{ records, end: DONE }]);
+    expect(stderr.replaceAll(/\d+ s/g, 'N s').split('\n')).toEqual([
+      'rulectl: N s: comparing it with what is released',
+      'rulectl: N s: released, and on its way to subscribers (1 of 2)',
+      '',
+    ]);
+    const json = await push(['--json', 'drop.txt'], [{ records, end: DONE }]);
+    expect(json.stderr).toBe('');
+    expect(json.stdout).not.toContain('progress');
   });
 
   it.each([
@@ -239,7 +254,7 @@ describe('what people are shown', () => {
 describe('exit codes', () => {
   it.each([
     ['refused', 1, 'refused by fw-b: sink-failed: nft said no'],
-    ['timeout', 5, 'no answer from fw-b in 142 ms'],
+    ['timeout', 5, 'on its way to fw-b: no answer yet after 142 ms'],
     ['disconnected', 5, 'disconnected: fw-b'],
     ['superseded', 0, 'superseded at fw-b'],
   ] as const)('a subscriber that is %s: %d', async (state, exit, line) => {

@@ -186,10 +186,7 @@ describe('a push', () => {
       { state: 'refused', code: 'sink-failed', text: 'nft said no' } as const,
       'refused by fw-a: sink-failed: nft said no',
     ],
-    [
-      { state: 'timeout', ms: 60_000 } as const,
-      'no answer from fw-a in 60.0 s: it gets the release when it can',
-    ],
+    [{ state: 'timeout', ms: 60_000 } as const, 'on its way to fw-a: no answer yet after 60.0 s'],
     [{ state: 'disconnected' } as const, 'disconnected: fw-a; it gets the release when it is back'],
   ])('subscriber line for %j', (some, text) => {
     expect(renderApplied(applied(some), PLAIN)).toBe(text);
@@ -199,6 +196,13 @@ describe('a push', () => {
     const both = [applied(), applied({ subscriber: 'fw-b', state: 'refused' })];
     expect(renderAppliedSummary(both, PLAIN)).toBe('in force at 1 of 2 subscribers');
     expect(renderAppliedSummary([applied()], PLAIN)).toBe('in force at 1 of 1 subscriber');
+    const late = applied({ subscriber: 'fw-c', state: 'timeout' });
+    expect(renderAppliedSummary([late], PLAIN)).toBe(
+      'on its way to 1 of 1 subscriber: rulectl status says how far it is',
+    );
+    expect(renderAppliedSummary([applied(), late], PLAIN)).toBe(
+      'in force at 1, and on its way to 1 of 2 subscribers: rulectl status says how far it is',
+    );
     expect(renderAppliedSummary([], PLAIN)).toBe(
       'in force nowhere: subscribers get the release when they connect',
     );

@@ -57,6 +57,7 @@ describe('status --check', () => {
     ['degraded', head(), [subscriber(), behind]],
     ['degraded', head(), [subscriber({ state: 'disconnected' })]],
     ['degraded', head(), [subscriber({ persisted: false })]],
+    ['degraded', head(), [subscriber({ state: 'receiving', matches: false })]], // it was "in force at none of"
     ['not-enforced', head(), [behind]],
     ['not-enforced', head(), []],
     ['not-enforced', head({ version: 0 }), [subscriber()]],

@@ -28,10 +28,7 @@ import type { Terminal } from '../terminal/terminal.ts';
 export const command = 'push <file..>';
 export const describe = 'release what files say, and wait until the firewalls have it';
 
-/**
- * Beyond --timeout, which the publisher keeps itself: reading a million lines, resolving names, writing the
- * store.
- */
+/** Beyond --timeout, which the publisher keeps itself: it says every few seconds that work goes on. */
 const PUBLISHER_GRACE_MS = 60_000;
 
 export interface PushArgs extends FileArgs, ReleaseArgs, PermitArgs, ControlArgs {
@@ -124,13 +121,7 @@ async function askPush(
     ...controlOf(args),
     timeoutMs: plan.request.timeoutMs + PUBLISHER_GRACE_MS,
     send: (connection) => sendPush(connection, plan, progress),
-    onRecord: (record) => {
-      if (record.record === 'progress') progress.show(record.stage, record.done, record.total);
-      else {
-        progress.stop();
-        onRecord(record);
-      }
-    },
+    onRecord: progress.around(onRecord),
   }).finally(() => progress.stop());
 }
 
@@ -143,7 +134,7 @@ async function sendPush(connection: Connection, plan: PushPlan, progress: Progre
     const sent = await connection.sendBytes(
       chunksOf(bytes, (count) => {
         sentBytes += count;
-        progress.show('sending', sentBytes, total);
+        if (total > 0) progress.show('sending', sentBytes, total);
       }),
     );
     await connection.send({ kind: 'end', sha256: sent.sha256 });
@@ -169,7 +160,7 @@ async function confirmRemovals(
   const rehearsal: PushPlan = { ...plan, request: { ...plan.request, dryRun: true, allowDropAll: true } };
   const report = reportOf(plan, args, terminal);
   const found = await rehearse(
-    (onRecord) => askPush(rehearsal, args, new Progress(terminal.errIsTty), onRecord),
+    (onRecord) => askPush(rehearsal, args, progressOf(args, terminal), onRecord),
     report,
   );
   if (typeof found === 'number') return { exit: found };
@@ -184,6 +175,10 @@ async function confirmRemovals(
   return no === undefined ? found.headVersion : { exit: report.end(no) };
 }
 
+function progressOf(args: PushArgs, terminal: Terminal): Progress {
+  return new Progress(terminal, args.json === true);
+}
+
 function reportOf({ request, files }: PushPlan, args: PushArgs, terminal: Terminal): Report {
   const paths = new Map(files.map(({ name, path }) => [name, path]));
   return reportTo(terminal, args.json === true, { awaited: awaitedOf(request), paths });
@@ -192,7 +187,7 @@ function reportOf({ request, files }: PushPlan, args: PushArgs, terminal: Termin
 async function execute(plan: PushPlan, args: PushArgs, terminal: Terminal): Promise<ExitCode> {
   const report = reportOf(plan, args, terminal);
   const refusals: ControlRecordOf<'refusal'>[] = [];
-  const ending = await askPush(plan, args, new Progress(terminal.errIsTty), (record) => {
+  const ending = await askPush(plan, args, progressOf(args, terminal), (record) => {
     if (record.record === 'refusal') refusals.push(record);
     report.record(record);
   });
@@ -203,6 +198,6 @@ async function execute(plan: PushPlan, args: PushArgs, terminal: Terminal): Prom
   const permitted: PushPlan = { ...plan, request: { ...plan.request, allowDropAll: true } };
   const again = reportOf(plan, args, terminal);
   return again.end(
-    await askPush(permitted, args, new Progress(terminal.errIsTty), (record) => again.record(record)),
+    await askPush(permitted, args, progressOf(args, terminal), (record) => again.record(record)),
   );
 }

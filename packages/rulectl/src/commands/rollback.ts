@@ -17,6 +17,7 @@ import {
 import { DROP_ALL, type PermitArgs, permitFieldsOf, withPermitOptions } from '../release/permits.ts';
 import { reportTo } from '../release/report.ts';
 import { type ExitCode, usageError } from '../terminal/exit.ts';
+import { Progress } from '../terminal/progress.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'rollback <number>';
@@ -76,7 +77,7 @@ export async function run(args: RollbackArgs, terminal: Terminal): Promise<ExitC
   if (args.yes === true || fields.dryRun) return execute(request, args, terminal);
   const report = reportTo(terminal, args.json === true, { awaited: awaitedOf(fields) });
   const found = await rehearse(
-    (onRecord) => askRollback({ ...request, dryRun: true }, args, onRecord),
+    (onRecord) => askRollback({ ...request, dryRun: true }, args, terminal, onRecord),
     report,
   );
   if (typeof found === 'number') return found;
@@ -90,14 +91,16 @@ export async function run(args: RollbackArgs, terminal: Terminal): Promise<ExitC
 function askRollback(
   request: MessageOf<'rollback'>,
   args: RollbackArgs,
+  terminal: Terminal,
   onRecord: (record: ControlRecord) => void,
 ): Promise<Ending> {
+  const progress = new Progress(terminal, args.json === true);
   return ask({
     ...controlOf(args),
     timeoutMs: request.timeoutMs + PUBLISHER_GRACE_MS,
     send: (connection) => connection.send(request),
-    onRecord,
-  });
+    onRecord: progress.around(onRecord),
+  }).finally(() => progress.stop());
 }
 
 async function execute(
@@ -107,7 +110,7 @@ async function execute(
 ): Promise<ExitCode> {
   const report = reportTo(terminal, args.json === true, { awaited: awaitedOf(request) });
   const refusals: ControlRecordOf<'refusal'>[] = [];
-  const ending = await askRollback(request, args, (record) => {
+  const ending = await askRollback(request, args, terminal, (record) => {
     if (record.record === 'refusal') refusals.push(record);
     report.record(record);
   });

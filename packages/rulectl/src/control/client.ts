@@ -31,7 +31,7 @@ export interface ControlRequest {
   /** Sends the request. */
   readonly send: (connection: Connection) => Promise<void>;
   readonly onRecord: (record: ControlRecord) => void;
-  /** How long to wait for the end, in milliseconds; for ever without it. */
+  /** How long nothing may come of the answer, in milliseconds; for ever without it. */
   readonly timeoutMs?: number;
 }
 
@@ -81,6 +81,7 @@ export async function ask(request: ControlRequest): Promise<Ending> {
     connection.close();
   };
   const timer = request.timeoutMs === undefined ? undefined : setTimeout(giveUp, request.timeoutMs);
+  const onMessage = (): void => void timer?.refresh();
   let sendFailure: unknown;
   const sending = greet(connection, request.send).catch((error: unknown) => {
     sendFailure = error;
@@ -88,7 +89,7 @@ export async function ask(request: ControlRequest): Promise<Ending> {
     if (!(error instanceof ProtocolError)) connection.close();
   });
   try {
-    const ending = await readAnswers(connection, request);
+    const ending = await readAnswers(connection, request, onMessage);
     if (ending !== undefined) return ending;
     await sending;
     if (timedOut) throw noAnswer(request);
@@ -117,9 +118,14 @@ async function greet(connection: Connection, send: ControlRequest['send']): Prom
   await send(connection);
 }
 
-async function readAnswers(connection: Connection, request: ControlRequest): Promise<Ending | undefined> {
+async function readAnswers(
+  connection: Connection,
+  request: ControlRequest,
+  onMessage: () => void,
+): Promise<Ending | undefined> {
   for (;;) {
     const received = await connection.receive();
+    onMessage();
     if (received === undefined) return undefined;
     const { message } = received;
     switch (message.kind) {
@@ -186,7 +192,7 @@ function lost(endpoint: string, cause: unknown, { isForbidden, closeReason }: Ch
 
 function noAnswer(request: ControlRequest): CliError {
   const seconds = Math.round((request.timeoutMs ?? 0) / 1000);
-  const text = `the publisher at ${request.endpoint} gave no answer in ${seconds} s: look at rulectl status for what is released`;
+  const text = `the publisher at ${request.endpoint} gave no answer for ${seconds} s: look at rulectl status for what is released`;
   return new CliError(ExitCode.timeout, 'timeout', text);
 }
 

@@ -6,7 +6,8 @@ import type { Argv } from 'yargs';
 import type { Awaited } from '../render/standing.ts';
 import { usageError } from '../terminal/exit.ts';
 
-const DEFAULT_TIMEOUT_SECONDS = '60';
+/** What a busy machine takes for the largest releases, and some. */
+const DEFAULT_TIMEOUT_SECONDS = '300';
 /** No subscriber has to apply it. */
 const NOBODY = 'none';
 
@@ -56,7 +57,7 @@ export function withReleaseOptions<A>(yargs: Argv<A>): Argv<A & ReleaseArgs> {
       type: 'string',
       requiresArg: true,
       default: DEFAULT_TIMEOUT_SECONDS,
-      describe: 'how many seconds to wait for subscribers',
+      describe: 'how many seconds to wait for subscribers, once it is released',
     })
     .option('require', {
       type: 'string',

@@ -35,7 +35,7 @@ export function renderApplied(applied: ControlRecordOf<'applied'>, colors: Color
     case 'refused':
       return `${colors.red('refused')} by ${subscriber}: ${applied.code ?? 'no code'}: ${applied.text ?? 'it does not say why'}`;
     case 'timeout':
-      return `${colors.red('no answer')} from ${subscriber} in ${formatDuration(ms)}: it gets the release when it can`;
+      return `${colors.yellow('on its way')} to ${subscriber}: no answer yet after ${formatDuration(ms)}`;
     case 'disconnected':
       return `${colors.red('disconnected')}: ${subscriber}; it gets the release when it is back`;
     case 'absent':
@@ -46,6 +46,12 @@ export function renderApplied(applied: ControlRecordOf<'applied'>, colors: Color
 /** The last line of a push that was to be applied. */
 export function renderAppliedSummary(applied: readonly ControlRecordOf<'applied'>[], colors: Colors): string {
   const inForce = applied.filter(({ state }) => state === 'applied' || state === 'superseded').length;
+  const onItsWay = applied.filter(({ state }) => state === 'timeout').length;
+  if (onItsWay > 0) {
+    const there = inForce === 0 ? '' : `in force at ${formatCount(inForce)}, and `;
+    const of = `${formatCount(onItsWay)} of ${formatAmount(applied.length, 'subscriber')}`;
+    return colors.yellow(`${there}on its way to ${of}: rulectl status says how far it is`);
+  }
   const refused = applied.filter(({ state }) => state === 'refused').length;
   if (inForce === 0) {
     const why =

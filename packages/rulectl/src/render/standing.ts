@@ -58,8 +58,9 @@ export function standingOf({ head, subscribers, counters }: StatusView): Standin
   if (expected.length === 0) return notEnforced(`${version} is in force nowhere: no subscriber is expected`);
   const empty = expected.filter((subscriber) => subscriber.version === undefined);
   if (empty.length > 0) return notEnforced(`nothing is in force at ${namesOf(empty)}`);
-  const current = expected.filter((subscriber) => subscriber.matches);
-  if (current.length === 0) return notEnforced(`${version} is in force at none of ${namesOf(expected)}`);
+  const isComing = ({ state }: ControlRecordOf<'subscriber'>): boolean => state === 'receiving';
+  if (!expected.some((one) => one.matches || isComing(one)))
+    return notEnforced(`${version} is in force at none of ${namesOf(expected)}`);
   const stale = new Set(
     counters.flatMap((one) =>
       one.record === 'counters' && one.counters['stale'] === 1 ? [one.subscriber] : [],
@@ -67,7 +68,9 @@ export function standingOf({ head, subscribers, counters }: StatusView): Standin
   );
   const troubles = [
     ...gravest,
-    ...expected.filter(({ state }) => state !== 'synced').map(({ name, state }) => `${name} is ${state}`),
+    ...expected
+      .filter(({ state }) => state !== 'synced')
+      .map((one) => (isComing(one) ? `it is on its way to ${one.name}` : `${one.name} is ${one.state}`)),
     ...expected.filter(({ persisted }) => persisted === false).map(({ name }) => `${name} cannot keep it`),
     ...expected.filter(({ name }) => stale.has(name)).map(({ name }) => `${name} is stale`),
     ...others,

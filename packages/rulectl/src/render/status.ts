@@ -146,8 +146,9 @@ function paintState(state: ControlRecordOf<'subscriber'>['state'], colors: Color
     case 'synced':
       return colors.green(state);
     case 'behind':
-    case 'receiving':
       return colors.yellow(state);
+    case 'receiving':
+      return colors.yellow('on its way');
     case 'refused':
     case 'diverged':
     case 'disconnected':

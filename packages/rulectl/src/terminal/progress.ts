@@ -1,28 +1,69 @@
-/** A progress bar on standard error, for somebody who watches; nothing otherwise. */
+/**
+ * How far a request is, on standard error: a bar for somebody who watches, else a line now and then, and
+ * neither where records are printed.
+ */
 
+import type { ControlRecord, ControlRecordOf } from '@rulecast/protocol';
 import cliProgress from 'cli-progress';
+import type { Terminal } from './terminal.ts';
+
+/** What the publisher does, by the word of its record. */
+const STAGES: Readonly<Record<string, string>> = {
+  reading: 'reading it',
+  names: 'asking for names',
+  turn: 'waiting for the releases before it',
+  draft: 'comparing it with what is released',
+  judge: 'asking the guards',
+  store: 'signing and writing it',
+  applying: 'released, and on its way to subscribers',
+};
+/** Between two lines of one stage. Our choice. */
+const LINE_EVERY_MS = 10_000;
 
 export class Progress {
-  readonly #isShown: boolean;
+  readonly #terminal: Pick<Terminal, 'errIsTty' | 'complain' | 'nowMs'>;
+  readonly #isJson: boolean;
+  readonly #sinceMs: number;
   #bar: InstanceType<typeof cliProgress.SingleBar> | undefined;
   #stage: string | undefined;
+  #line = { stage: '', atMs: 0 };
 
-  /** `isShown`: whether standard error is a terminal. */
-  constructor(isShown: boolean) {
-    this.#isShown = isShown;
+  constructor(terminal: Pick<Terminal, 'errIsTty' | 'complain' | 'nowMs'>, isJson: boolean) {
+    this.#terminal = terminal;
+    this.#isJson = isJson;
+    this.#sinceMs = terminal.nowMs();
   }
 
-  /** Shows `done` of `total` of a stage; another stage takes the bar over. */
+  /** Shows `done` of `total` of a stage, 0 if unknown; another stage takes the bar over. */
   show(stage: string, done: number, total: number): void {
-    if (!this.#isShown || total === 0) return;
+    if (!this.#terminal.errIsTty) return;
     if (this.#bar === undefined || this.#stage !== stage) this.#start(stage, total);
     this.#bar?.update(done);
+  }
+
+  /** Takes the records of an answer: shows progress, and gives the others on. */
+  around(onRecord: (record: ControlRecord) => void): (record: ControlRecord) => void {
+    return (record) => {
+      if (record.record === 'progress') return this.#tell(record);
+      this.stop();
+      onRecord(record);
+    };
+  }
+
+  #tell({ stage, done, total }: ControlRecordOf<'progress'>): void {
+    const text = STAGES[stage] ?? stage;
+    if (this.#terminal.errIsTty || this.#isJson) return this.show(text, done, total);
+    const nowMs = this.#terminal.nowMs();
+    if (this.#line.stage === stage && nowMs - this.#line.atMs < LINE_EVERY_MS) return;
+    this.#line = { stage, atMs: nowMs };
+    const share = total === 0 ? '' : ` (${done} of ${total})`;
+    this.#terminal.complain(`rulectl: ${Math.round((nowMs - this.#sinceMs) / 1000)} s: ${text}${share}`);
   }
 
   #start(stage: string, total: number): void {
     this.stop();
     this.#bar = new cliProgress.SingleBar({
-      format: '{stage} [{bar}] {percentage}%',
+      format: total === 0 ? '{stage}, {duration_formatted}' : '{stage} [{bar}] {percentage}%',
       stream: process.stderr,
       clearOnComplete: true,
       hideCursor: true,
@@ -30,7 +71,7 @@ export class Progress {
       barIncompleteChar: '.',
     });
     this.#stage = stage;
-    this.#bar.start(total, 0, { stage });
+    this.#bar.start(Math.max(1, total), 0, { stage });
   }
 
   /** Removes the bar: call it before anything else is printed. */
