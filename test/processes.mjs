@@ -11,11 +11,25 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const PUBLISHER = join(ROOT, 'packages/publisher/bin/rulecast-publisher.js');
-const SUBSCRIBER = join(ROOT, 'packages/subscriber/bin/rulecast-subscriber.js');
-const DNS = join(ROOT, 'packages/dns/bin/rulecast-dns.js');
-const DNS_NET = join(ROOT, 'packages/dns/bin/rulecast-dns-net.js');
-const RULECTL = join(ROOT, 'packages/rulectl/bin/rulectl.js');
+const PUBLISHER = programAt('management', 'publisher', 'rulecast-publisher');
+const SUBSCRIBER = programAt('firewall', 'subscriber', 'rulecast-subscriber');
+const DNS = programAt('firewall', 'dns', 'rulecast-dns');
+const DNS_NET = programAt('firewall', 'dns', 'rulecast-dns-net');
+const RULECTL = programAt('management', 'rulectl', 'rulectl');
+
+/**
+ * A program of the checkout; or, where RULECAST_PACKED names a folder that packaging/bundle.mjs has written a
+ * folder for each side into, the one of the packages.
+ * @param {'management' | 'firewall'} side
+ * @param {string} home
+ * @param {string} name
+ */
+function programAt(side, home, name) {
+  const packed = process.env['RULECAST_PACKED'];
+  return packed === undefined
+    ? join(ROOT, `packages/${home}/bin/${name}.js`)
+    : join(packed, side, `${name}.js`);
+}
 
 /** How long a daemon may take to say that it is ready. */
 const READY_TIMEOUT_MS = 120_000;
