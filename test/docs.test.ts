@@ -85,6 +85,7 @@ async function withConfiguration(text: string): Promise<Sandbox> {
   box.write('lists/office.txt', '198.51.100.0/24\n');
   box.write('allowed.txt', '198.51.100.7\n');
   box.write('incidents/today.txt', '203.0.113.9\n');
+  box.write('us.netset', '6.0.0.0/7\n64.0.0.0/2\n'); // short, and more than a quarter of IPv4
   return box;
 }
 
@@ -398,6 +399,7 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
   'docs/sources.md#Sources: lists that stay fresh by themselves/2': expectReleased,
   'docs/sources.md#Where a list comes from': expectReleased,
   'docs/sources.md#Tables': expectReleased,
+  'docs/sources.md#Lists of countries': expectReleased,
 };
 
 /** Groups of the fixture that hold what Qubes' documents and tests write. */
