@@ -26,9 +26,10 @@ afterAll(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-it('examples/firewall.yaml is accepted whole', async () => {
-  const { code, stdout } = await rulectlOffline(['check', join(ROOT, 'examples/firewall.yaml')]);
+it('examples/firewall.yaml is accepted whole, without a warning', async () => {
+  const { code, stdout, stderr } = await rulectlOffline(['check', join(ROOT, 'examples/firewall.yaml')]);
   expect(code, stdout).toBe(0);
+  expect(stdout + stderr).not.toContain('warning');
 });
 
 it('examples/embed.mjs judges by the boot mode, then by the release', async () => {

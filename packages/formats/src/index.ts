@@ -55,13 +55,14 @@ export {
 } from './document/packet.ts';
 export { isQuestionText, parseQuestionText, QUESTION_TEXT_HELP } from './document/question.ts';
 export { parseRuleLines } from './document/rule-lines.ts';
-export { type IngestNote, type IngestResult, ingest } from './ingest.ts';
+export { type IngestNote, type IngestResult, ingest, NOTHING_TO_WITHDRAW } from './ingest.ts';
 export { isJsonFormat } from './json/formats.ts';
 export { acceptImport, ImportRefusal } from './list/acceptance.ts';
 export { detectFormat, type Format } from './list/detect-file.ts';
 export { detectListFormat } from './list/detect-list.ts';
 export { EXPORT_FORMATS, type ExportFormatName, exportList, isExportFormatName } from './list/export.ts';
 export { type ImportedList, importList } from './list/import.ts';
+export { listUse, type UsePlace } from './list-use.ts';
 export {
   type PushedFile,
   type PushedParts,

@@ -43,6 +43,9 @@ export interface IngestNote {
   readonly reason: string;
 }
 
+/** The code of a note of what is not there. */
+export const NOTHING_TO_WITHDRAW = 'nothing-to-withdraw';
+
 /** What is done with pushed parts. */
 export interface IngestHow {
   readonly action: PushAction;
@@ -274,5 +277,5 @@ function dropEmptied(
 }
 
 function nothingToWithdraw(part: string): IngestNote {
-  return { code: 'nothing-to-withdraw', part, reason: `there is no ${part} to withdraw from` };
+  return { code: NOTHING_TO_WITHDRAW, part, reason: `there is no ${part} to withdraw from` };
 }

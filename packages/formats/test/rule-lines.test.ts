@@ -3,6 +3,7 @@ import { formatRule, parseRule, type Rule, RunBuilder, ruleOfRun, runRuleCount }
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
 import { parseRuleLines, type RuleLines, type RuleLinesOptions } from '../src/document/rule-lines.ts';
+import { detectFormat } from '../src/list/detect-file.ts';
 
 const NOW = 1_750_000_000;
 
@@ -179,3 +180,13 @@ function agrees(lines: readonly string[]): void {
   expect(read.rejects.map((reject) => `${reject.line}:${reject.column} ${reject.code}`)).toEqual(faults);
   expect(read.runs).toEqual(runs.build());
 }
+
+it('what qvm-firewall shows people is refused once, with the option that prints rules', () => {
+  const shown = 'NO  ACTION  HOST          PROTOCOL  PORT(S)\n0   accept  192.0.2.0/24  tcp       443\n';
+  expect(detectFormat('work.txt', Buffer.from(shown))).toBe('rules');
+  const { rejects, rejectCount } = parseRuleLines(Buffer.from(`\n${shown}`), 'egress', 0);
+  expect(rejects).toEqual([
+    { line: 2, column: 1, code: 'not-raw', reason: expect.stringContaining('qvm-firewall QUBE list --raw') },
+  ]);
+  expect(rejectCount).toBe(1);
+});

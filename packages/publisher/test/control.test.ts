@@ -208,9 +208,42 @@ describe('a push', () => {
     const withdrawal = await ScriptedRulectl.push(
       control,
       { 'gone.txt': '192.0.2.1\n' },
-      { action: 'withdraw' },
+      { action: 'withdraw', ifPresent: true },
     );
     expect(recordsOf(withdrawal, 'warning').map(({ code }) => code)).toContain('nothing-to-withdraw');
+    expect(withdrawal.end).toMatchObject({ kind: 'done', code: 'unchanged' });
+  });
+
+  // It went on without, and ended well.
+  it.each([
+    ['a list', { 'gone.txt': '192.0.2.1\n', 'hosts.txt': '192.0.2.1\n' }, 'gone'],
+    ['entries', { 'hosts.txt': '192.0.2.9\n' }, 'push'],
+    ['rules', { 'x.rules': 'accept dst4=192.0.2.9\n' }, 'push'],
+  ])('releases nothing where %s to withdraw is not there', async (_, files, file) => {
+    const { publisher, control } = await house();
+    await ScriptedRulectl.push(control, {
+      'hosts.txt': '192.0.2.1\n192.0.2.2\n',
+      'x.rules': 'drop dst=@hosts\n',
+    });
+    const { end, records } = await ScriptedRulectl.push(control, files, { action: 'withdraw' });
+    expect(end).toMatchObject({ kind: 'fail', code: 'bad-input' });
+    expect(records.filter(({ record }) => record === 'reject')).toMatchObject([
+      { file, code: 'nothing-to-withdraw' },
+    ]);
+    expect(publisher.head?.manifest.version).toBe(1);
+  });
+
+  it('says where a rule uses a list that is not there, and which one is near', async () => {
+    const { control } = await house();
+    const text = '# drop dst=@rusia\naccept dst4=192.0.2.1\ndrop dst=@rusia proto=tcp\n';
+    const push = { 'russia.txt': '192.0.2.0/24\n', 'x.rules': text };
+    expect((await ScriptedRulectl.push(control, push)).end).toMatchObject({
+      code: 'guard-refused',
+      file: 'x.rules',
+      line: 3,
+      column: 10,
+      text: 'policy default uses list rusia, which does not exist: did you mean russia?',
+    });
   });
 
   it('keeps the addresses of a name that stops resolving', async () => {

@@ -29,8 +29,9 @@ import { Terminal } from './terminal/terminal.ts';
 type Environment = Terminal['environment'];
 
 /** Runs one command line (without node and script) and resolves with the exit code; never rejects. */
-export async function runCli(args: readonly string[], environment: Environment): Promise<ExitCode> {
+export async function runCli(words: readonly string[], environment: Environment): Promise<ExitCode> {
   const terminal = new Terminal(environment);
+  const args = commandFirst(words);
   try {
     const parsed = await parse(args, terminal);
     if (typeof parsed === 'string') terminal.out.line(parsed);
@@ -40,6 +41,20 @@ export async function runCli(args: readonly string[], environment: Environment):
   } catch (error) {
     return tell(error, args, terminal);
   }
+}
+
+/** Options that every command has, and that take a value. */
+const WITH_VALUE: ReadonlySet<string> = new Set(['--control', '--curve-key', '--curve-peer']);
+
+/** The words with the command in front of the options that came before it. `help push` asks for its help. */
+function commandFirst(words: readonly string[]): readonly string[] {
+  const [first, second] = words;
+  if (first === '-v') return ['--version'];
+  if (first === 'help') return second === undefined ? ['--help'] : [second, '--help'];
+  let at = 0;
+  while (words[at]?.startsWith('-')) at += WITH_VALUE.has(words[at] ?? '') ? 2 : 1;
+  const command = words[at] ?? '';
+  return COMMANDS.has(command) ? [command, ...words.slice(0, at), ...words.slice(at + 1)] : words;
 }
 
 /** What to do, or the text that --help or --version asks for. Throws CliError `usage`. */

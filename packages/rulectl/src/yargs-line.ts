@@ -5,6 +5,7 @@
 
 import { checkSwitches, ProgramError } from '@rulecast/program';
 import { HELP_MAX_COLUMNS, parseWords, strictYargs } from '@rulecast/program/command-line';
+import { closest, suggestion } from '@rulecast/rules';
 import type { Argv } from 'yargs';
 import { type Add, COMMANDS, type GlobalArgs, WORD_RULES, type Work, withGlobalOptions } from './command.ts';
 import { exitCodesHelp } from './terminal/exit.ts';
@@ -22,7 +23,7 @@ export async function readByYargs(args: readonly string[], terminal: Terminal): 
     return chosen;
   } catch (error) {
     if (!(error instanceof ProgramError)) throw error;
-    throw new ProgramError(error.exit, usageText(error, args[0]), { cause: error });
+    throw new ProgramError(error.exit, await usageText(error, args[0], terminal), { cause: error });
   }
 }
 
@@ -52,10 +53,22 @@ function chosenBy(cli: Argv<GlobalArgs>, words: readonly string[]): Chosen | str
 }
 
 /** What yargs says, where it could say it better. */
-function usageText(failure: Error, command: string | undefined): string {
+async function usageText(failure: Error, command: string | undefined, terminal: Terminal): Promise<string> {
   const text = failure.message.replaceAll(MASK, '');
+  const unknown = /^Unknown arguments?: ([^,]+)/.exec(text)?.[1];
+  if (unknown !== undefined) {
+    if (unknown === command) return `${unknown} is no command${suggestion(unknown, COMMANDS.keys())}`;
+    const help = chosenBy(await commandLine(command, terminal), [command ?? '', '--help']);
+    const options = String(help).matchAll(/--([a-z-]+)/g);
+    const near = closest(
+      unknown,
+      Array.from(options, ([, name = '']) => name),
+    );
+    return near === undefined ? text : `--${unknown} is no option: did you mean --${near}?`;
+  }
   if (!text.startsWith('Not enough non-option arguments')) return text;
   if (command === 'list') return 'name a list';
+  if (command === 'get') return 'say what: rulectl get all';
   if (command === 'forget') return 'name a subscriber';
   return command === 'rollback' || command === 'diff' ? 'name a version' : 'name at least one file';
 }

@@ -116,7 +116,7 @@ describe('check --json', () => {
   it('refuses a document that is faulty as a whole, with the part', async () => {
     const { exit, stdout } = await check(['faulty.yaml', '--json']);
     expect(ndjson(stdout)).toContainEqual(
-      expect.objectContaining({ kind: 'reject', code: 'unknown-list', part: 'default', line: 1, column: 1 }),
+      expect.objectContaining({ kind: 'reject', code: 'unknown-list', part: 'default', line: 5, column: 33 }),
     );
     expect(ndjson(stdout).at(-1)).toMatchObject({ kind: 'summary', rejects: 1 });
     expect(exit).toBe(2);

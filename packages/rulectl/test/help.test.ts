@@ -61,20 +61,43 @@ it('--version prints the version of the package', async () => {
   expect(stdout).toBe(`${JSON.parse(manifest).version}\n`);
 });
 
+describe('words before the command', () => {
+  it('are its options', async () => {
+    const args = ['--no-color', '--control', 'unix:/nowhere/at/all.sock', '--json', 'status'];
+    const { exit, stdout } = await rulectl(args);
+    expect(exit).toBe(ExitCode.unreachable);
+    expect(JSON.parse(stdout)).toMatchObject({ kind: 'fail', text: expect.stringContaining('/nowhere') });
+  });
+
+  it('may be help; -v is the version', async () => {
+    const [help, asked] = [await rulectl(['help', 'push']), await rulectl(['push', '--help'])];
+    expect(help).toEqual(asked);
+    expect(help.exit).toBe(0);
+    expect((await rulectl(['help'])).stdout).toBe((await rulectl(['--help'])).stdout);
+    expect((await rulectl(['-v'])).stdout).toBe((await rulectl(['--version'])).stdout);
+  });
+});
+
 describe('usage errors', () => {
   it('end the process, with their exit code', async () => {
     const { exit, stdout, stderr } = await rulectl(['pusch', 'a'], { ownProcess: true });
     expect(exit).toBe(ExitCode.usage);
     expect(stdout).toBe('');
-    expect(stderr).toContain('Unknown');
+    expect(stderr).toContain('pusch is no command: did you mean push?');
   });
 
   it.each([
     [[], 'name a command'],
-    [['pusch', 'a'], 'Unknown'],
+    [['pusch', 'a'], 'pusch is no command: did you mean push?'],
+    [['zzz'], 'zzz is no command'],
     [['push'], 'name at least one file'],
     [['check'], 'name at least one file'],
-    [['check', 'a', '--jsno'], 'Unknown argument: jsno'],
+    [['check', 'a', '--jsno'], '--jsno is no option: did you mean --json?'],
+    [['push', 'a', '--lst', 'x'], '--lst is no option: did you mean --list?'],
+    [['push', 'a', '--sometimes'], 'Unknown argument: sometimes'],
+    [['push', 'a', '--if-present'], '--if-present goes with --withdraw'],
+    [['get', 'some'], 'write one of "all"'],
+    [['get'], 'say what: rulectl get all'],
     [['status', '--list', 'a'], 'Unknown argument: list'],
     [['status', '--watch', '--counters'], 'counters change with every packet: leave out one'],
     [['push', 'a', '--list', 'x', '--list', 'y'], '--list is given twice'],

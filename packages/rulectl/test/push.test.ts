@@ -422,6 +422,7 @@ function fullArgs(some: Partial<PushArgs> & Pick<PushArgs, 'control' | 'timeout'
     replace: undefined,
     merge: undefined,
     withdraw: undefined,
+    'if-present': undefined,
     'replace-all': undefined,
     yes: undefined,
     'if-version': undefined,

@@ -243,3 +243,4 @@ export {
   sumOfBlocks,
 } from './run-blocks.ts';
 export { isSpecialPurpose } from './special-purpose.ts';
+export { closest, suggestion } from './suggestion.ts';

@@ -28,6 +28,7 @@ import {
 import { formatPrefixAt } from './prefix.ts';
 import type { Action } from './rule.ts';
 import { mentionsOfBlocks } from './run-blocks.ts';
+import { suggestion } from './suggestion.ts';
 
 /** Most names of a list that rules may use by resolution. */
 export const RESOLVED_NAMES_MAX = 4096;
@@ -76,6 +77,8 @@ export interface RuleSetProblem {
   /** The list or policy it is about. */
   readonly part: string;
   readonly reason: string;
+  /** With `unknown-list`: which. */
+  readonly missingList?: string;
 }
 
 export const RuleSetProblemCode = {
@@ -269,7 +272,7 @@ function* listProblems(ruleSet: RuleSet): Pieces<readonly RuleSetProblem[]> {
     if (++looked % PIECE_PARTS === 0) yield;
     for (const name of usedLists([policy])) {
       used.add(name);
-      const problem = listUseProblem(policy.name, name, ruleSet.lists.get(name));
+      const problem = listUseProblem(policy.name, name, ruleSet.lists);
       if (problem !== undefined) problems.push(problem);
     }
   }
@@ -291,7 +294,12 @@ function* listProblems(ruleSet: RuleSet): Pieces<readonly RuleSetProblem[]> {
   return problems;
 }
 
-function listUseProblem(part: string, name: string, list: List | undefined): RuleSetProblem | undefined {
+function listUseProblem(
+  part: string,
+  name: string,
+  lists: ReadonlyMap<string, List>,
+): RuleSetProblem | undefined {
+  const list = lists.get(name);
   const fault = (code: RuleSetProblemCode, reason: string): RuleSetProblem => ({
     severity: 'fault',
     code,
@@ -300,10 +308,9 @@ function listUseProblem(part: string, name: string, list: List | undefined): Rul
   });
   if (list === undefined) {
     if (name === RESOLVED_LIST) return undefined;
-    return fault(
-      RuleSetProblemCode.unknownList,
-      `policy ${part} uses list ${name}, which does not exist: push it too`,
-    );
+    const advice = suggestion(name, lists.keys()) || ': push it too';
+    const reason = `policy ${part} uses list ${name}, which does not exist${advice}`;
+    return { ...fault(RuleSetProblemCode.unknownList, reason), missingList: name };
   }
   if (list.kind === 'prefixes' || namesOfFirewall(list) !== undefined) return undefined;
   if (list.resolve !== true) {

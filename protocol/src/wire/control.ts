@@ -114,6 +114,8 @@ export const CONTROL_FIELDS = {
     allowPublicSuffixes: optional(boolean),
     /** Also remove the lists and policies that the files do not name. */
     replaceAll: boolean,
+    /** With withdraw: what is not there is no reason to refuse. */
+    ifPresent: optional(boolean),
     ...releasing,
     /** How many FILEs follow. */
     files: integer(0, PUSH_FILES_MAX),
@@ -376,7 +378,7 @@ export const RECORD_FIELDS = {
     aspect: oneOf(...EDIT_ASPECTS),
     /** Of rules: where the first whole line stands, from 0, in the release that has it. */
     index: optional(uint),
-    /** One that begins with a space goes on where the line before it ended, in this record or the one before. */
+    /** One that begins with a space continues the line before it, which may be in the record before. */
     lines: listOf(textOf(RULE_TEXT_MAX_BYTES), EDIT_LINES_MAX),
   },
   /** A list: where it comes from, how fresh it is, what is wrong with it. */

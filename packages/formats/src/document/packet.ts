@@ -5,6 +5,7 @@
 
 import {
   type Address,
+  closest,
   type Direction,
   IpProtocol,
   isPartName,
@@ -12,7 +13,6 @@ import {
   parseAddress,
 } from '@rulecast/rules';
 import { quote } from '../text/bytes.ts';
-import { closest } from '../text/suggestion.ts';
 
 /** What the test file says should come out. */
 export type ExpectedAction = 'accept' | 'drop' | 'none';

@@ -19,6 +19,7 @@ import {
   type Run,
   RunBuilder,
 } from '@rulecast/rules';
+import { SHOWN_RULES } from '../list/detect-file.ts';
 import { COLON, EQUALS, FOUR, HASH, SPACE } from '../text/ascii.ts';
 import { columnAt, lineEndAt, lineFault, nextLineAt, skipBlanks, textStart } from '../text/bytes.ts';
 import type { EntrySink } from '../text/entry.ts';
@@ -27,6 +28,7 @@ import { type Reject, RejectLog, TextFault } from '../text/reject.ts';
 
 /** How the options that name the remote side begin. */
 const REMOTE_STEM = { egress: 'dst', ingress: 'src' } as const;
+const NOT_RAW = 'this is what qvm-firewall shows people: take the lines of `qvm-firewall QUBE list --raw`';
 /** Longer lines are left to the rule parser, which has a limit of its own. */
 const MODEL_MAX_BYTES = 1024;
 
@@ -73,6 +75,8 @@ class RuleLinesReader {
   #model: LineModel | undefined; // of the line before
   #ruleCount = 0;
   #line = 0; // number of the line last begun
+  /** What follows is for people, too: one refusal says it all. */
+  #isShown = false;
 
   constructor(bytes: Uint8Array, direction: Direction, now: number, options: RuleLinesOptions) {
     this.#bytes = bytes;
@@ -92,7 +96,7 @@ class RuleLinesReader {
         const end = lineEndAt(bytes, at);
         this.#line++;
         if (!this.#readLikeModel(at, end)) this.#readLine(at, end);
-        if (this.#isOverfull()) break;
+        if (this.#isOverfull() || this.#isShown) break;
         at = nextLineAt(bytes, end);
       }
     }
@@ -136,7 +140,13 @@ class RuleLinesReader {
     }
     const from = skipBlanks(bytes, start, end);
     if (from === end || bytes[from] === HASH) return;
-    const result = parseRule(this.#decoder.decode(bytes.subarray(start, end)), this.#direction, this.#now);
+    const text = this.#decoder.decode(bytes.subarray(start, end));
+    if (SHOWN_RULES.test(text)) {
+      this.#isShown = true;
+      this.#rejects.add({ line, column: 1, code: 'not-raw', reason: NOT_RAW });
+      return;
+    }
+    const result = parseRule(text, this.#direction, this.#now);
     if (result.kind === 'fault') {
       this.#rejects.add({ line, column: result.column, code: result.code, reason: result.reason });
       return;

@@ -4,9 +4,9 @@
  * see tree.ts.
  */
 
+import { closest } from '@rulecast/rules';
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import { quote } from '../text/bytes.ts';
-import { closest } from '../text/suggestion.ts';
 import type { MappingNode, TreeNode } from './node.ts';
 
 export const SchemaFault = {

@@ -23,13 +23,20 @@ const YAML_HEAD = /^(?:---$|%YAML\b)/;
 const RULE_OPTION =
   /(?:^|\s)(?:action|(?:dst|src)(?:4|6|host|name)?|proto|dstports|icmptype|specialtarget|expire|comment)=/;
 
+/** The head of what `qvm-firewall QUBE list` shows people. */
+export const SHOWN_RULES = /^NO\s+ACTION\s+HOST\b/;
+
 const RECOGNISERS: readonly Recogniser[] = [
   {
     format: 'document',
     name: /\.(?:ya?ml|json)$/i,
     line: /^(?:---|%YAML\b|\{|["']?(?:lists|common|policies|unmatched)["']?\s*:)/,
   },
-  { format: 'rules', name: /\.rules$/i, line: new RegExp(`^(?:accept|drop)(?:\\s|$)|${RULE_OPTION.source}`) },
+  {
+    format: 'rules',
+    name: /\.rules$/i,
+    line: new RegExp(`^(?:accept|drop)(?:\\s|$)|${RULE_OPTION.source}|${SHOWN_RULES.source}`),
+  },
 ];
 
 /** An item of a YAML sequence, and a line that may stand before the first of a list. */

@@ -3,6 +3,7 @@
  * Nobody hears of a release before it is on disk.
  */
 
+import type { UsePlace } from '@rulecast/formats';
 import type { Identity } from '@rulecast/program/identity';
 import {
   boundText,
@@ -86,10 +87,16 @@ export interface ReleaseDraft {
 export class GuardError extends Error {
   readonly code = ErrorCode.guardRefused;
   readonly part: string;
+  /** The list that a rule uses and nobody has. */
+  readonly missingList: string | undefined;
+  /** Where in the pushed files. */
+  readonly place: UsePlace | undefined;
 
-  constructor(problem: Pick<RuleSetProblem, 'part' | 'reason'>) {
+  constructor(problem: Pick<RuleSetProblem, 'part' | 'reason' | 'missingList'>, place?: UsePlace) {
     super(problem.reason);
     this.part = problem.part;
+    this.missingList = problem.missingList;
+    this.place = place;
   }
 }
 

@@ -5,10 +5,12 @@
 
 import { EventEmitter } from 'node:events';
 import {
+  type DocumentReject,
   type IngestNote,
   type IngestResult,
   ingest,
   type MustReach,
+  NOTHING_TO_WITHDRAW,
   type OperatorRole,
   type PushedParts,
   type PushInput,
@@ -19,6 +21,7 @@ import {
   boundText,
   compareRelease,
   decodeManifest,
+  diffPieces,
   ErrorCode,
   hexOf,
   keyIdOf,
@@ -139,6 +142,8 @@ export interface PushOptions {
   readonly require?: readonly string[] | undefined;
   /** Called as each stage begins. */
   readonly onStage?: ((stage: ReleaseStage) => void) | undefined;
+  /** Of a withdrawal; true: what is not there is no reason to refuse it. */
+  readonly ifPresent?: boolean | undefined;
 }
 
 /** Whose lists of the rule set are, beside those who push. */
@@ -528,6 +533,9 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     const read = await this.#ingested(pushed, input);
     if (read.kind === 'rejects') return read;
     await this.turn();
+    const absent =
+      input.action === 'withdraw' && options.ifPresent !== true ? await this.#absentFrom(read) : [];
+    if (absent.length > 0) return { kind: 'rejects', rejects: absent, rejectCount: absent.length };
     const detail = input.files.filter(({ role }) => role === 'pushed').map(({ name }) => name);
     const origin: Origin = { cause: 'push', detail: detail.join(', '), by: options.by };
     const { permits, dryRun, asNewEpoch, onStage } = options;
@@ -538,6 +546,21 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       ...this.#misfitNotes(read.ruleSet, options),
     ];
     return this.#release(read.ruleSet, origin, { notes, dryRun, asNewEpoch, permits, guards, onStage });
+  }
+
+  /** Why there is nothing to withdraw: a part is not there, or all that is there stays. */
+  async #absentFrom({
+    ruleSet,
+    notes,
+  }: Extract<IngestResult, { kind: 'rule-set' }>): Promise<readonly DocumentReject[]> {
+    const place = { line: 1, column: 1, code: NOTHING_TO_WITHDRAW };
+    const advice = 'nothing was released; --if-present takes that for done';
+    const parts = notes.filter(({ code }) => code === NOTHING_TO_WITHDRAW);
+    if (parts.length > 0)
+      return parts.map(({ part, reason }) => ({ ...place, file: part, reason: `${reason}: ${advice}` }));
+    const { changes } = await this.#inTurns(diffPieces(this.#committer.ruleSet, ruleSet));
+    if (changes.length > 0) return [];
+    return [{ ...place, file: 'push', reason: `no list and no policy has anything of it: ${advice}` }];
   }
 
   async #widerNotes({ lists, policies }: RuleSet): Promise<readonly IngestNote[]> {

@@ -9,6 +9,7 @@ import {
   partWord,
   RULE_TEXT_MAX_BYTES,
 } from '@rulecast/protocol';
+import { EMPTY_RULE_SET, suggestion } from '@rulecast/rules';
 import { type EditBlock, editBlocks } from '../control/edit-lines.ts';
 import type { ControlExchange } from '../control/exchange.ts';
 import { lineBlocks } from '../control/line-blocks.ts';
@@ -36,7 +37,9 @@ export async function answerDiff(
   const { changes, isKnown } = await publisher.history.changes(from, next, { list, policy });
   if (!isKnown && (list !== undefined || policy !== undefined)) {
     const part = list === undefined ? `policy ${policy}` : `list ${list}`;
-    const text = `neither version ${from} nor version ${next} has a ${part}`;
+    const { lists, policies } = publisher.head?.ruleSet ?? EMPTY_RULE_SET;
+    const near = suggestion(list ?? policy ?? '', (list === undefined ? policies : lists).keys());
+    const text = `neither version ${from} nor version ${next} has a ${part}${near}`;
     throw new ProtocolError(ErrorCode.noSuchPart, text, { part });
   }
   for (const change of changes) {

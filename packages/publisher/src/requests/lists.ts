@@ -10,7 +10,7 @@ import {
   type MessageOf,
   ProtocolError,
 } from '@rulecast/protocol';
-import { entryCount, formatPrefixAt, type List, nameTexts } from '@rulecast/rules';
+import { entryCount, formatPrefixAt, type List, nameTexts, suggestion } from '@rulecast/rules';
 import type { ListStatus } from '@rulecast/sources';
 import type { ControlExchange } from '../control/exchange.ts';
 import { lineBlocks } from '../control/line-blocks.ts';
@@ -45,7 +45,13 @@ export async function answerList(
   const list = publisher.head?.ruleSet.lists.get(name) ?? sources?.list(name);
   if (status !== undefined) await exchange.record(recordOf(status));
   else if (list !== undefined) await exchange.record(pushedRecord(name, list));
-  else throw noSuchList(name, 'there is no such list: see rulectl lists');
+  else {
+    const known = [
+      ...(publisher.head?.ruleSet.lists.keys() ?? []),
+      ...(sources?.status() ?? []).map((one) => one.name),
+    ];
+    throw noSuchList(name, `there is no such list${suggestion(name, known) || ': see rulectl lists'}`);
+  }
   if (content && list !== undefined) {
     for (const lines of lineBlocks(entriesOf(list), LINES_LIMIT))
       await exchange.record({ record: 'entries', lines });
@@ -65,7 +71,8 @@ export async function answerRefresh(
   }
   const known = new Set(sources.status().map(({ name }) => name));
   for (const name of lists) {
-    if (!known.has(name)) throw noSuchList(name, 'no source keeps such a list: see rulectl lists');
+    const advice = suggestion(name, known) || ': see rulectl lists';
+    if (!known.has(name)) throw noSuchList(name, `no source keeps such a list${advice}`);
   }
   const { head } = publisher;
   const statuses = await sources.refresh(lists, {

@@ -1,13 +1,14 @@
 /** PUSH: takes the files in, has them released, and says what was refused. PROTOCOL.md "PUSH". */
 
 import { createHash } from 'node:crypto';
-import { isListFormatName, type PushedFile, type PushInput } from '@rulecast/formats';
+import { isListFormatName, listUse, type PushedFile, type PushInput } from '@rulecast/formats';
 import { boundText, ErrorCode, type MessageOf, ProtocolError } from '@rulecast/protocol';
 import type { ControlExchange } from '../control/exchange.ts';
 import type { ControlParts } from '../control/parts.ts';
 import type { Reservation } from '../control/push-memory.ts';
 import { answerWithRelease, tellVersionMoved } from '../control/release-report.ts';
 import type { PushPermits } from '../guards/refusal.ts';
+import { GuardError } from '../release/commit.ts';
 import type { PushOutcome } from '../release/outcome.ts';
 
 type Push = MessageOf<'push'>;
@@ -28,6 +29,7 @@ export async function answerPush(
   }
   const reservation = pushMemory.reserve();
   const { action, list, policy, resolve, replaceAll, ifVersion, dryRun, asNewEpoch, require } = push;
+  const ifPresent = push.ifPresent === true;
   const subdomains = push.subdomains === true;
   const allowPublicSuffixes = push.allowPublicSuffixes === true;
   try {
@@ -41,13 +43,23 @@ export async function answerPush(
       publisher,
       (onStage) =>
         publisher
-          .push(input, { by, role, ifVersion, dryRun, asNewEpoch, permits, require, onStage })
+          .push(input, { by, role, ifPresent, ifVersion, dryRun, asNewEpoch, permits, require, onStage })
+          .catch((error: unknown) => {
+            throw error instanceof GuardError ? placed(error, files) : error;
+          })
           .finally(reservation.leave),
       (outcome: Refused) => tellRefused(outcome, ifVersion, exchange),
     );
   } finally {
     reservation.leave();
   }
+}
+
+/** With the place of a rule that uses a list which is not there. */
+function placed(error: GuardError, files: readonly PushedFile[]): GuardError {
+  const { missingList, message, part } = error;
+  if (missingList === undefined) return error;
+  return new GuardError({ part, reason: message, missingList }, listUse(files, missingList));
 }
 
 /** Nothing but the very field opens a guard. */

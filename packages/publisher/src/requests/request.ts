@@ -85,7 +85,8 @@ async function tellFailure(error: unknown, exchange: ControlExchange, logger: Pa
   const part = error instanceof ProtocolError || error instanceof GuardError ? error.part : undefined;
   const text = boundText(error instanceof Error ? error.message : String(error));
   const version = error instanceof UnknownReleaseError ? error.oldest : undefined;
-  await exchange.fail({ code, text, part, version }).catch(() => undefined); // it may be gone
+  const place = error instanceof GuardError ? error.place : undefined;
+  await exchange.fail({ code, text, part, version, ...place }).catch(() => undefined); // it may be gone
 }
 
 function codeOf(error: unknown): ErrorCode {

@@ -31,6 +31,7 @@ import {
   type RuleSet,
   ruleAt,
   runsOf,
+  suggestion,
 } from '@rulecast/rules';
 import type { ControlExchange } from '../control/exchange.ts';
 import { noAnswer, noAnswerRecord } from '../control/no-answer.ts';
@@ -124,8 +125,11 @@ async function sourceOf(
 function policyOf(ruleSet: RuleSet, version: number, name: string): Policy {
   const policy = name === COMMON_POLICY ? undefined : ruleSet.policies.get(name);
   if (policy !== undefined) return policy;
-  const known = [...ruleSet.policies.keys()].filter((each) => each !== COMMON_POLICY).join(', ');
-  const text = `version ${version} has no policy ${name}: write the address of a qube, or one of ${known || 'those of a rule set'}`;
+  const known = [...ruleSet.policies.keys()].filter((each) => each !== COMMON_POLICY);
+  const advice =
+    suggestion(name, known) ||
+    `: write the address of a qube, or one of ${known.join(', ') || 'those of a rule set'}`;
+  const text = `version ${version} has no policy ${name}${advice}`;
   throw new ProtocolError(ErrorCode.noSuchPart, boundText(text));
 }
 

@@ -114,7 +114,13 @@ function askPublisher(args: CheckArgs, terminal: Terminal): Promise<ExitCode> {
     'as-new-epoch': undefined,
     yes: undefined,
   };
-  const how = { replace: undefined, merge: undefined, withdraw: undefined, 'replace-all': undefined };
+  const how = {
+    replace: undefined,
+    merge: undefined,
+    withdraw: undefined,
+    'if-present': undefined,
+    'replace-all': undefined,
+  };
   const curve = { 'curve-key': args['curve-key'], 'curve-peer': args['curve-peer'] };
   return push.run(
     {

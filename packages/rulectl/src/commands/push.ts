@@ -1,5 +1,7 @@
 /** `rulectl push`: sends files to the publisher and shows what became of them, up to each firewall. */
 
+import { basename, extname } from 'node:path';
+import { detectFormat } from '@rulecast/formats';
 import {
   CHUNK_BYTES,
   type Connection,
@@ -7,6 +9,7 @@ import {
   type ControlRecordOf,
   type MessageOf,
 } from '@rulecast/protocol';
+import { DEFAULT_POLICY } from '@rulecast/rules';
 import type { Argv } from 'yargs';
 import { ask, type ControlArgs, controlOf, type Ending } from '../control/client.ts';
 import { confirmed, rehearse } from '../release/confirmation.ts';
@@ -22,6 +25,7 @@ import { DROP_ALL, type PermitArgs, permitFieldsOf, withPermitOptions } from '..
 import { type Report, reportTo } from '../release/report.ts';
 import { partName, renderChanges } from '../render/changes.ts';
 import { type ExitCode, usageError } from '../terminal/exit.ts';
+import { STDIN_NAME, shownName } from '../terminal/input.ts';
 import { Progress } from '../terminal/progress.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
@@ -35,6 +39,7 @@ export interface PushArgs extends FileArgs, ReleaseArgs, PermitArgs, ControlArgs
   readonly replace: boolean | undefined;
   readonly merge: boolean | undefined;
   readonly withdraw: boolean | undefined;
+  readonly 'if-present': boolean | undefined;
   readonly 'replace-all': boolean | undefined;
   readonly yes: boolean | undefined;
 }
@@ -47,6 +52,10 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<PushArg
     .option('replace', { type: 'boolean', describe: 'parts become what the files say (the default)' })
     .option('merge', { type: 'boolean', describe: 'add what the files say to the parts' })
     .option('withdraw', { type: 'boolean', describe: 'take what the files say out of the parts' })
+    .option('if-present', {
+      type: 'boolean',
+      describe: 'with --withdraw: what is not there is no reason to refuse',
+    })
     .option('replace-all', {
       type: 'boolean',
       describe: 'also remove all parts that the files do not have; asks first',
@@ -69,6 +78,7 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<PushArg
 export async function run(args: PushArgs, terminal: Terminal): Promise<ExitCode> {
   const request = requestOf(args);
   const files = await readPushFiles(args, 'push');
+  if (args.json !== true) for (const note of rulesNotes(args, files)) terminal.complain(note);
   const push: PushPlan = { request: { ...request, files: files.length }, files };
   if (args['replace-all'] !== true || args['dry-run'] === true) return execute(push, args, terminal);
   const headVersion = await confirmRemovals(push, args, terminal);
@@ -91,6 +101,8 @@ function requestOf(args: PushArgs): MessageOf<'push'> {
   if (args['replace-all'] === true && action !== 'replace') {
     throw usageError(`--replace-all and --${action} exclude each other`);
   }
+  if (args['if-present'] === true && action !== 'withdraw')
+    throw usageError('--if-present goes with --withdraw');
   checkPartNames(args);
   return {
     kind: 'push',
@@ -102,11 +114,26 @@ function requestOf(args: PushArgs): MessageOf<'push'> {
     subdomains: args.subdomains === true ? true : undefined,
     allowPublicSuffixes: args['allow-public-suffixes'] === true ? true : undefined,
     replaceAll: args['replace-all'] === true,
+    ifPresent: args['if-present'] === true ? true : undefined,
     ...releaseFieldsOf(args),
     files: 0,
     ...permitFieldsOf(args),
     allowDropAll: args.yes === true ? true : undefined,
   };
+}
+
+/** Says of files of rules whose those are, since their names do not. */
+function rulesNotes({ policy, format }: PushArgs, files: readonly PushFile[]): readonly string[] {
+  if (policy !== undefined || format !== undefined) return [];
+  const rules = files.filter(
+    ({ name, role, bytes }) =>
+      role === 'pushed' && name !== STDIN_NAME && detectFormat(name, bytes) === 'rules',
+  );
+  const others = rules.filter(({ name }) => basename(name, extname(name)) !== DEFAULT_POLICY);
+  return others.map(
+    ({ path }) =>
+      `${shownName(path)}: taken for the rules of policy ${DEFAULT_POLICY}; --policy NAME says another`,
+  );
 }
 
 // ── Asking ─────────────────────────────────────────────────────────────────────────────────────────────────

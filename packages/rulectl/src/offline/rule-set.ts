@@ -1,6 +1,13 @@
 /** Without a publisher: the rule set that files make together, or what is wrong with them. */
 
-import { type DocumentReject, ingest, type PushObserver, type ReadFile, readPushed } from '@rulecast/formats';
+import {
+  type DocumentReject,
+  ingest,
+  listUse,
+  type PushObserver,
+  type ReadFile,
+  readPushed,
+} from '@rulecast/formats';
 import type { pushRefusals } from '@rulecast/publisher/guards';
 import {
   atOnce,
@@ -131,13 +138,19 @@ export function readOffline(
     .map((problem) => ({ ...problem, file: fileOf(problem.part) }));
   const push = { before, after: result.ruleSet, isOfSource: () => false, firewalls: [], now };
   const refusals = guards === undefined ? [] : atOnce(guards({ ...push, way: 'push', role: 'admin' }));
-  const faults = [
-    ...problems.filter(({ severity }) => severity === 'fault'),
+  const withPlace = ({ file, code, part, reason, missingList }: PlacedProblem): RuleSetReject => {
+    const use = missingList === undefined ? undefined : listUse(files, missingList);
+    const place =
+      use === undefined ? { file, line: 1, column: 1 } : { ...use, file: placeOf(files, use.file) };
+    return { ...place, code, part, reason };
+  };
+  const faults: readonly RuleSetReject[] = [
+    ...problems.filter(({ severity }) => severity === 'fault').map(withPlace),
     ...refusals.flatMap(({ guard: code, part: named, reason }) => {
       const part = /^list (.+)$/.exec(named)?.[1]; // for other parts counts what the publisher has
-      return part === undefined ? [] : [{ file: fileOf(part), code, part, reason }];
+      return part === undefined ? [] : [{ file: fileOf(part), line: 1, column: 1, code, part, reason }];
     }),
-  ].map(({ file, code, part, reason }) => ({ file, line: 1, column: 1, code, part, reason }));
+  ];
   const warnings = problems.filter(({ severity }) => severity !== 'fault');
   const ruleSet = faults.length === 0 ? result.ruleSet : undefined;
   return { ruleSet, rejects: [], rejectCount: 0, faults, warnings };

@@ -15,6 +15,7 @@ import {
 } from '../render/release.ts';
 import { type Awaited, exitOfApplied } from '../render/standing.ts';
 import { ExitCode, exitOfFailure } from '../terminal/exit.ts';
+import { shownName } from '../terminal/input.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 /** Where the answer of the publisher goes. */
@@ -150,6 +151,7 @@ function failureText(ending: MessageOf<'fail'>): string {
 }
 
 function withPart(ending: MessageOf<'fail'>): string {
-  const part = ending.part === undefined ? '' : `${ending.part}: `;
-  return `${part}${ending.text} (${ending.code})`;
+  const { file, line, column, part, text, code } = ending;
+  const place = file === undefined ? part : `${shownName(file)}:${line}:${column}`;
+  return `${place === undefined ? '' : `${place}: `}${text} (${code})`;
 }

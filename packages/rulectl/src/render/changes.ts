@@ -33,8 +33,8 @@ export function renderChangeHead(change: ControlRecordOf<'change'>, colors: Colo
 }
 
 /**
- * The lines of an edit, each with its sign; rules with their number, from 1, in the release that has them. One
- * that is too long for a record goes on in lines without a number.
+ * The lines of an edit, each with its sign; rules with their number, from 1, in the release that has them. A
+ * long rule goes on in lines without a number.
  */
 export function* editLines(edit: ControlRecordOf<'edit'>, colors: Colors): Generator<string> {
   const paint = edit.op === 'added' ? colors.green : colors.red;

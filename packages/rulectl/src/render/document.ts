@@ -1,6 +1,6 @@
 /**
- * A release as a rule set document, of the records that say what it adds to nothing. Pure: records in, lines of
- * YAML out.
+ * A release as a rule set document, of the records that say what it adds to nothing. Pure: records in, lines
+ * of YAML out.
  */
 
 import { isPublicSuffix } from '@rulecast/formats';
@@ -22,7 +22,7 @@ type Sources = ReadonlyMap<string, ControlRecordOf<'list'>>;
 
 const DIRECTIONS = ['egress', 'ingress'] as const;
 
-/** Takes a record of the answer to DIFF. A line that begins with a space goes on where the one before it ended. */
+/** Takes a record of the answer to DIFF. A line that begins with a space continues the one before it. */
 export function addToParts(parts: PartLines[], record: ControlRecord): void {
   if (record.record === 'change') parts.push({ kind: record.kind, name: record.name, lines: new Map() });
   const part = parts.at(-1);

@@ -9,7 +9,7 @@ const WORD_MAX_CHARS = 32;
  * The known word within one edit for every three characters of `word` (at least one edit), the nearest first;
  * or undefined.
  */
-export function closest(word: string, known: readonly string[]): string | undefined {
+export function closest(word: string, known: Iterable<string>): string | undefined {
   if (word.length > WORD_MAX_CHARS) return undefined;
   let best: string | undefined;
   let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
@@ -21,6 +21,12 @@ export function closest(word: string, known: readonly string[]): string | undefi
     }
   }
   return best;
+}
+
+/** The end of a sentence about what is not there: `: did you mean russia?`, or nothing. */
+export function suggestion(word: string, known: Iterable<string>): string {
+  const near = closest(word, known);
+  return near === undefined ? '' : `: did you mean ${near}?`;
 }
 
 /** Edit distance: insertions, deletions, replacements of one character, and swaps of two neighbours. */

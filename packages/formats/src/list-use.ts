@@ -1,0 +1,24 @@
+/** Where a pushed file uses a list, for what is said of one that is not there. */
+
+import type { PushedFile } from './pushed.ts';
+import { latin1 } from './text/bytes.ts';
+
+export interface UsePlace {
+  readonly file: string;
+  /** Both from 1. */
+  readonly line: number;
+  readonly column: number;
+}
+
+/** The first `=@NAME` of the files, comments aside; undefined where there is none. */
+export function listUse(files: readonly PushedFile[], name: string): UsePlace | undefined {
+  const use = new RegExp(`^(?!\\s*#)(.*?=)@${name.replaceAll('.', '\\.')}(?![\\w.-])`, 'm');
+  for (const { name: file, bytes } of files) {
+    const text = latin1(bytes, 0, bytes.length);
+    const found = use.exec(text);
+    if (found === null) continue;
+    const line = text.slice(0, found.index).split('\n').length;
+    return { file, line, column: (found[1] ?? '').length + 1 };
+  }
+  return undefined;
+}
