@@ -3,7 +3,7 @@
  * never a stack trace.
  */
 
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
@@ -20,6 +20,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { SECOND_USER, secondUser } from './kit/second-user.ts';
 
 const BIN = {
   publisher: '../packages/publisher/bin/rulecast-publisher.js',
@@ -29,7 +30,6 @@ const BIN = {
 };
 type Program = keyof typeof BIN;
 const TRUST = `rulecast2:${'0'.repeat(32)}:${'1'.repeat(64)}`;
-const NOBODY = 65534;
 
 let folder = '';
 beforeAll(() => {
@@ -48,7 +48,8 @@ interface How {
   readonly environment?: Readonly<Record<string, string>>;
   /** Where its standard output goes instead. */
   readonly stdout?: string;
-  readonly uid?: number | undefined;
+  /** The words before the command that make it run as another user. */
+  readonly as?: readonly string[] | undefined;
 }
 
 const pathOf = (program: Program): string => fileURLToPath(new URL(BIN[program], import.meta.url));
@@ -57,11 +58,11 @@ const pathOf = (program: Program): string => fileURLToPath(new URL(BIN[program],
 async function run(program: Program, args: readonly string[], how: How = {}): Promise<Ended> {
   const out = how.stdout === undefined ? undefined : openSync(how.stdout, 'w');
   const ending = new Promise<Ended>((resolve, reject) => {
-    const child = spawn(process.execPath, [pathOf(program), ...args], {
-      cwd: how.uid === undefined ? folder : '/',
+    const [command = '', ...words] = [...(how.as ?? []), process.execPath, pathOf(program), ...args];
+    const child = spawn(command, words, {
+      cwd: how.as === undefined ? folder : '/',
       env: { PATH: process.env['PATH'], XDG_RUNTIME_DIR: folder, ...how.environment },
       stdio: ['ignore', out ?? 'pipe', 'pipe'],
-      ...(how.uid !== undefined && { uid: how.uid, gid: how.uid }),
     });
     const ended = { stdout: '', stderr: '' };
     for (const name of ['stdout', 'stderr'] as const) {
@@ -186,30 +187,21 @@ it('a subscriber that can have no table ends at its start, and says what keeps i
   expect(readdirSync(state)).toEqual(['lock']); // nothing else was begun
 });
 
-/**
- * Somebody without rights who can run the programs: this user, or nobody, unless the project lies where only
- * root may look.
- */
+/** This user, or one that root becomes. */
 const isRoot = process.getuid?.() === 0;
-const uid = isRoot ? NOBODY : undefined;
-const reading = `require('node:fs').readFileSync(${JSON.stringify(pathOf('publisher'))})`;
-const canRun =
-  !isRoot || spawnSync(process.execPath, ['-e', reading], { uid: NOBODY, cwd: '/' }).status === 0;
+const as = isRoot ? secondUser() : [];
 
-if (!canRun)
-  console.warn('skipped: a user without rights cannot run the programs here; run the tests as one');
-
-describe.runIf(canRun)('a user without rights', () => {
+describe.skipIf(as === undefined)('a user without rights', () => {
   let home = '';
   beforeAll(() => {
     home = join(folder, 'home');
     mkdirSync(home);
     for (const path of [tmpdir(), folder]) chmodSync(path, statSync(path).mode | 0o011); // to be passed through
-    if (isRoot) chownSync(home, NOBODY, NOBODY);
+    if (isRoot) chownSync(home, SECOND_USER, SECOND_USER);
   });
 
   it('keeps the state below its home', async () => {
-    const { exit, stdout } = await run('publisher', ['--init'], { uid, environment: { HOME: home } });
+    const { exit, stdout } = await run('publisher', ['--init'], { as, environment: { HOME: home } });
     expect(stdout).toMatch(/^rulecast2:/);
     expect(exit).toBe(0);
     expect(statSync(join(home, '.local/state/rulecast/publisher/identity')).mode & 0o777).toBe(0o600);
@@ -217,13 +209,13 @@ describe.runIf(canRun)('a user without rights', () => {
 
   // A stack trace of EACCES.
   it('is told what it may not write', async () => {
-    const ended = await run('publisher', ['--init', '--state', '/usr/rulecast-mistakes/x'], { uid });
+    const ended = await run('publisher', ['--init', '--state', '/usr/rulecast-mistakes/x'], { as });
     expectSentence(ended, 1, 'this user may not write in /usr');
   });
 
   it('is told where it may not listen', async () => {
     const environment = { HOME: home, XDG_RUNTIME_DIR: '' };
-    const ended = await run('publisher', [], { uid, environment });
+    const ended = await run('publisher', [], { as, environment });
     expectSentence(ended, 1, 'cannot listen on unix:/run/rulecast/subscribers.sock: ');
     expectSentence(ended, 1, 'name a place for this user with --listen'); // whether that directory is there or not
   });

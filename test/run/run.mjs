@@ -20,6 +20,10 @@ import { namespacePrefixOf, RUN_VARIABLE, removeBelongings } from './belongings.
 const KEEPER = fileURLToPath(new URL('keeper.mjs', import.meta.url));
 /** Short: a path of a Unix socket has 107 bytes at most, and a run may be within another. */
 const DIRECTORY_PREFIX = 'rulecast-';
+/** Sockets and their directories fit below a path of as many bytes, two runs deep. */
+const BASE_MAX_BYTES = 8;
+/** Bases that are short, the usual one first. */
+const SHORT_BASES = ['/tmp', '/dev/shm', '/var/tmp'];
 /** Their numbers, for the exit code that a shell gives a process that they ended. */
 const SIGNALS = /** @type {const} */ ({ SIGHUP: 1, SIGINT: 2, SIGTERM: 15 });
 
@@ -35,7 +39,7 @@ export function openRun(others = []) {
     process.once(signal, () => process.exit(128 + number));
   }
   const outerId = process.env[RUN_VARIABLE];
-  const directory = mkdtempSync(join(realpathSync(tmpdir()), DIRECTORY_PREFIX));
+  const directory = makeDirectory(outerId === undefined);
   chmodSync(directory, 0o711); // tests start programs as other users, whose homes are below
   const ownId = basename(directory).slice(DIRECTORY_PREFIX.length);
   const run = {
@@ -64,6 +68,26 @@ export function namespacePrefix() {
   const id = process.env[RUN_VARIABLE];
   if (id === undefined) throw new Error('namespaces are made in a run only: see openRun');
   return namespacePrefixOf(id);
+}
+
+/**
+ * A directory in `$TMPDIR`, or in a shorter one where paths of sockets below it would be too long. A run
+ * within another stays in the directory of that.
+ * @param {boolean} isOutermost
+ */
+function makeDirectory(isOutermost) {
+  const base = realpathSync(tmpdir());
+  const isLong = isOutermost && Buffer.byteLength(base) > BASE_MAX_BYTES;
+  for (const other of isLong ? SHORT_BASES : []) {
+    try {
+      const directory = mkdtempSync(join(realpathSync(other), DIRECTORY_PREFIX));
+      process.stderr.write(`${base} is too long for the paths of sockets: the run is in ${other}\n`);
+      return directory;
+    } catch {
+      // It is not there, or not for this user.
+    }
+  }
+  return mkdtempSync(join(base, DIRECTORY_PREFIX));
 }
 
 /** @param {import('./belongings.mjs').Run} run */

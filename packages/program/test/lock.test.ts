@@ -7,11 +7,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
-import { isRoot } from '../../../test/kit/second-user.ts';
+import { isRoot, SECOND_USER } from '../../../test/kit/second-user.ts';
 import { DirectoryError } from '../src/directory.ts';
 import { LockedError, lockDirectory } from '../src/lock.ts';
 
-const OTHER = 65_534;
 const BUILT = fileURLToPath(new URL('../dist/lock.js', import.meta.url));
 
 it('a directory is locked once, by whatever name, until it is released', () => {
@@ -59,22 +58,22 @@ it.skipIf(!isRoot())('another user cannot keep a directory from being locked', a
   lockDirectory(directory).release();
   server.close();
   const open = `fs.openSync(${JSON.stringify(join(directory, 'lock'))})`;
-  const as = { uid: OTHER, gid: OTHER, encoding: 'utf8', cwd: '/' } as const;
+  const as = { uid: SECOND_USER, gid: SECOND_USER, encoding: 'utf8', cwd: '/' } as const;
   expect(spawnSync(process.execPath, ['-e', open], as).stderr).toContain('EACCES');
 });
 
 it.skipIf(!isRoot())('what belongs to another user is not used, unless it is to be theirs', () => {
   const directory = join(temporaryDirectory(), 'state');
   lockDirectory(directory).release();
-  chownSync(join(directory, 'lock'), OTHER, OTHER);
-  expect(() => lockDirectory(directory)).toThrow(`the user with id ${OTHER}`);
-  lockDirectory(directory, OTHER).release();
-  chownSync(directory, OTHER, OTHER);
-  expect(() => lockDirectory(directory)).toThrow(`the user with id ${OTHER}`);
-  lockDirectory(directory, OTHER).release();
+  chownSync(join(directory, 'lock'), SECOND_USER, SECOND_USER);
+  expect(() => lockDirectory(directory)).toThrow(`the user with id ${SECOND_USER}`);
+  lockDirectory(directory, SECOND_USER).release();
+  chownSync(directory, SECOND_USER, SECOND_USER);
+  expect(() => lockDirectory(directory)).toThrow(`the user with id ${SECOND_USER}`);
+  lockDirectory(directory, SECOND_USER).release();
   chmodSync(join(directory, 'lock'), 0o666);
-  const lock = lockDirectory(directory, OTHER);
-  expect(statSync(join(directory, 'lock'))).toMatchObject({ uid: OTHER });
+  const lock = lockDirectory(directory, SECOND_USER);
+  expect(statSync(join(directory, 'lock'))).toMatchObject({ uid: SECOND_USER });
   expect(statSync(join(directory, 'lock')).mode & 0o777).toBe(0o600);
   lock.release();
 });
@@ -83,14 +82,14 @@ it.skipIf(!isRoot())('what belongs to another user is not used, unless it is to 
 it.skipIf(!isRoot())('root without the right to write there locks the directory of another user', () => {
   const directory = join(temporaryDirectory(), 'state');
   mkdirSync(directory, { mode: 0o700 });
-  chownSync(directory, OTHER, OTHER);
+  chownSync(directory, SECOND_USER, SECOND_USER);
   const code = `const { lockDirectory } = await import(${JSON.stringify(BUILT)});
-    lockDirectory(${JSON.stringify(directory)}, ${OTHER});`;
+    lockDirectory(${JSON.stringify(directory)}, ${SECOND_USER});`;
   const few = ['--bounding-set=-all,+chown,+dac_read_search', '--inh-caps=-all'];
   for (let start = 0; start < 2; start++) {
     const words = [...few, process.execPath, '--input-type=module', '-e', code];
     expect(spawnSync('setpriv', words, { encoding: 'utf8' })).toMatchObject({ status: 0, stderr: '' });
-    expect(statSync(join(directory, 'lock'))).toMatchObject({ uid: OTHER });
-    expect(statSync(directory)).toMatchObject({ uid: OTHER, gid: OTHER });
+    expect(statSync(join(directory, 'lock'))).toMatchObject({ uid: SECOND_USER });
+    expect(statSync(directory)).toMatchObject({ uid: SECOND_USER, gid: SECOND_USER });
   }
 });
