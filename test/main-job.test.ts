@@ -3,12 +3,13 @@
 import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Daemon, PERMITTED, rulectl, startPublisher, startSubscriber } from './processes.mjs';
 
 type Row = Readonly<Record<string, unknown>>;
 
-const LISTS = new URL('fixtures/lists/', import.meta.url).pathname;
+const LISTS = fileURLToPath(new URL('fixtures/lists/', import.meta.url));
 const RUSSIA = join(LISTS, 'country-ru-ipv4.netset');
 
 let directory: string;

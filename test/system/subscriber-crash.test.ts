@@ -6,6 +6,7 @@
 import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { formatTrust, type Signed } from '@rulecast/protocol';
 import { describe, expect, it } from 'vitest';
 import { expectEnforces, packetOf, sampleRuleSet } from '../../packages/subscriber/test/sample.ts';
@@ -20,7 +21,7 @@ import { nobody, startedSubscriber } from '../../packages/subscriber/test/starte
 import { temporaryDirectory } from '../kit/directory.ts';
 import { freshFor } from '../kit/roots.mjs';
 
-const CHILD = new URL('../../packages/subscriber/test/crash-child.mjs', import.meta.url).pathname;
+const CHILD = fileURLToPath(new URL('../../packages/subscriber/test/crash-child.mjs', import.meta.url));
 /** Processes at once. */
 const PARALLEL = 4;
 

@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import { type Identity, openIdentity } from '@rulecast/program/identity';
 import { applyDelta, encodeSnapshot, ProtocolError, STEPS_MAX, verifyRuleSet } from '@rulecast/protocol';
 import { formatPrefixAt, type Prefixes, prefixListOf, type RuleSet } from '@rulecast/rules';
@@ -638,7 +639,7 @@ describe('a store of another identity', () => {
 });
 
 describe('a process that is killed', () => {
-  const CHILD = new URL('./commit-child.mjs', import.meta.url).pathname;
+  const CHILD = fileURLToPath(new URL('./commit-child.mjs', import.meta.url));
 
   /** Runs commits in a process; kills it once it printed `killAfter` versions. Gives what it printed. */
   async function runCommits(
@@ -683,7 +684,7 @@ describe('a process that is killed', () => {
 
   it('right after it noted what it is behind has that on disk', async () => {
     const directory = new StoreDirectory();
-    const child = new URL('./behind-child.mjs', import.meta.url).pathname;
+    const child = fileURLToPath(new URL('./behind-child.mjs', import.meta.url));
     expect(spawnSync(process.execPath, [child, directory.storePath]).signal).toBe('SIGKILL');
     expect(directory.open().behind).toEqual([8, 9]); // it was not: LMDB committed in a later turn
   });

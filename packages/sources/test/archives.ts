@@ -1,12 +1,13 @@
 /** Archives that usual programs wrote, and what they may come to. */
 
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { type UnpackOptions, unpack } from '../src/unpack/unpack.ts';
 
 export const AMPLE: UnpackOptions = { maxBytes: 10_000_000, maxMembers: 100 };
 
 export function archivePath(name: string): string {
-  return new URL(`../../../test/fixtures/archives/${name}`, import.meta.url).pathname;
+  return fileURLToPath(new URL(`../../../test/fixtures/archives/${name}`, import.meta.url));
 }
 
 export function fixture(name: string): Buffer {
