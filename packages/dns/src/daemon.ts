@@ -39,6 +39,13 @@ interface Source extends Pick<ProxyOptions, 'judge' | 'opens' | 'mayBePrivate'> 
 /** Ten times what systems have. */
 const CERTIFICATES_MAX_BYTES = 4_194_304;
 
+const TROUBLES: Readonly<Record<string, string>> = {
+  dnsDown: 'an upstream does not answer: others are asked in its place',
+  dnsCrowded:
+    'there is no room for all addresses that qubes are told: answers go without some, or are SERVFAIL',
+  dnsBeyond: 'a qube asks more than may wait, or more than 500 questions a second: some are not answered',
+};
+
 await runProgram('rulecast-dns', main);
 
 async function main(): Promise<void> {
@@ -66,6 +73,12 @@ async function main(): Promise<void> {
       const upstream = argv.upstream[index];
       if (reason === undefined) logger.info({ upstream }, 'the upstream is connected to again');
       else logger.warn({ upstream, reason }, 'the upstream cannot be connected to');
+    },
+    tellOfTrouble: (name, isOver) => {
+      const [kind = '', number] = name.split('.');
+      const fields = number === undefined ? {} : { upstream: argv.upstream[Number(number) - 1] };
+      if (isOver) logger.info(fields, `${TROUBLES[kind]}: no more, for a minute now`);
+      else logger.warn(fields, `${TROUBLES[kind]}`);
     },
     judge: source.judge,
     mayBePrivate: source.mayBePrivate,

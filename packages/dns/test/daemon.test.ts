@@ -1,11 +1,13 @@
 /** `rulecast-dns`, as it was built. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import packet from 'dns-packet';
 import { expect, it, onTestFinished } from 'vitest';
 import { blockText } from '../../../test/docs/blocks.ts';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
@@ -168,6 +170,39 @@ it('asks over TLS, by whom a file trusts, and says why it cannot', async () => {
   }
   expect(asked).toHaveLength(1);
 });
+
+it('warns once of an upstream that is down, and of a qube that asks too much', async () => {
+  const folder = temporaryDirectory();
+  writeFileSync(
+    join(folder, 'names.yaml'),
+    'policies: { default: { egress: [drop dsthost=ads.example] } }\n',
+  );
+  const silent = createSocket('udp4').bind(0, '127.0.0.1');
+  onTestFinished(() => void silent.close());
+  await once(silent, 'listening');
+  const [port, upstream] = [await freePort(), `127.0.0.1:${silent.address().port}`];
+  const child = start(
+    ['--rules', 'names.yaml', '--listen', `127.0.0.1:${port}`, '--upstream', upstream],
+    folder,
+  );
+  const told: { readonly level: number; readonly msg: string; readonly upstream?: unknown }[] = [];
+  createInterface({ input: child.stderr ?? process.stdin }).on('line', (line) => told.push(JSON.parse(line)));
+  await expect.poll(() => told.length).toBe(1);
+  const flood = createSocket('udp4');
+  onTestFinished(() => void flood.close());
+  const question = (id: number): Buffer =>
+    packet.encode({ type: 'query', id, questions: [{ type: 'A', name: 'a.example' }] });
+  for (let i = 0; i < 3000; i++) {
+    flood.send(question(i), port, '127.0.0.1');
+    if (i % 100 === 0) await new Promise(setImmediate);
+  }
+  await expect.poll(() => told.length, { timeout: 20_000 }).toBe(3);
+  await new Promise((resolve) => setTimeout(resolve, 2500)); // it goes on, and is told of no more
+  expect(told.slice(1).map(({ level, msg, upstream: of }) => [level, msg.slice(0, 27), of])).toEqual([
+    [40, 'a qube asks more than may w', undefined],
+    [40, 'an upstream does not answer', upstream],
+  ]);
+}, 30_000);
 
 it('takes what the command line does not say from the environment', async () => {
   const args = ['--rules', 'a', '--listen', '127.0.0.1', '--upstream', '127.0.0.1'];

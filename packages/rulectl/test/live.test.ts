@@ -27,9 +27,9 @@ const done = (connection: Connection): Promise<void> =>
 
 describe('status', () => {
   it('asks once and shows the tables', async () => {
-    let asked: MessageOf<'status'> | undefined;
+    const asked: MessageOf<'status'>[] = [];
     const { exit, stdout, stderr } = await run(['status'], async (connection) => {
-      asked = await receive(connection, 'status');
+      asked.push(await receive(connection, 'status'));
       await sendRecords(connection, [
         head(),
         part(),
@@ -38,12 +38,34 @@ describe('status', () => {
       ]);
       await done(connection);
     });
-    expect(asked).toEqual({ kind: 'status', watch: false });
+    expect(asked).toEqual([
+      { kind: 'status', watch: false },
+      { kind: 'status', watch: false, counters: true }, // for warnings below it
+    ]);
+    expect(stdout).not.toContain('counters of');
     expect(stdout).toMatch(/^version 13 \(epoch 1\), 0123456789ab, released /);
     expect(stdout).toMatch(/^list drop +1,000,000 +13 +0123456789ab$/m);
     expect(stdout).toMatch(/^fw-b +- +refused +13 /m);
     expect(stderr).toBe('');
     expect(exit).toBe(0);
+  });
+
+  it('warns below it of what is wrong with the DNS of a firewall, and waits for no other that is silent', async () => {
+    const { exit, stdout, stderr } = await run(['status'], async (connection) => {
+      const { counters: isAsked } = await receive(connection, 'status');
+      const down = counters({ counters: { dnsQuestions: 9, dnsCrowded: 1, 'dnsDown.1': 1 } });
+      await sendRecords(connection, [head(), subscriber(), ...(isAsked === true ? [down] : [])]);
+      if (isAsked !== true) await done(connection);
+    });
+    const [above, below] = stdout.split('\n\nwarning: ');
+    expect(above).toMatch(/^version 13 /);
+    expect(above).not.toContain('counters of');
+    expect(below?.split('\n')).toEqual([
+      expect.stringMatching(/^fw-a: some answers of DNS go without addresses/),
+      'warning: fw-a: upstream 1 of rulecast-dns does not answer',
+      '',
+    ]);
+    expect([stderr, exit]).toEqual(['', 0]);
   });
 
   it('before any release says so', async () => {

@@ -99,6 +99,22 @@ describe('status --check', () => {
     expect(of(0)).toMatchObject({ state: 'well' });
   });
 
+  it.each([
+    ['dnsDown.2', 'fw: upstream 2 of rulecast-dns does not answer'],
+    ['dnsCrowded', 'fw: some answers of DNS go without addresses'],
+    ['dnsBeyond', 'fw: some questions of DNS are not answered: a qube asks too many'],
+  ])('is degraded while %s', (name, text) => {
+    const of = (value: number) =>
+      standingOf({
+        ...snapshot,
+        head: head(),
+        subscribers: [subscriber({ name: 'fw' })],
+        counters: [{ record: 'counters', subscriber: 'fw', counters: { dnsQuestions: 3, [name]: value } }],
+      });
+    expect(of(1)).toMatchObject({ state: 'degraded', exit: 1, text: expect.stringContaining(text) });
+    expect(of(0)).toMatchObject({ state: 'well' });
+  });
+
   async function run(records: readonly ControlRecord[], ...more: readonly string[]) {
     publisher = await FakePublisher.start(async (connection) => {
       await receive(connection, 'status');

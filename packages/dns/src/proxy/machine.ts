@@ -252,6 +252,11 @@ export class DnsProxy<C extends Client> {
     return this.#upstreams.unanswered;
   }
 
+  /** Upstreams that answer nothing, by their index. */
+  get down(): readonly number[] {
+    return this.#upstreams.down;
+  }
+
   /** When `expire` is due; undefined: nothing waits. Each query has its deadline as late as its turn. */
   get deadlineMs(): number | undefined {
     const [query, held] = [this.#queries, this.#held].map((all) => all.values().next().value?.deadlineMs);

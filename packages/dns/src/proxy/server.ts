@@ -20,6 +20,7 @@ import {
 import { DnsProxy, type ProxyCounts, type ProxyEffect, type ProxyOptions } from './machine.ts';
 import { isOfDatagrams } from './native.ts';
 import { TlsUpstream } from './tls.ts';
+import { type TroubleName, Troubles } from './troubles.ts';
 import { type Asking, askByStream, type DnsEndpoint, type DnsUpstream, UpstreamSockets } from './upstream.ts';
 import { Watch } from './watch.ts';
 
@@ -38,11 +39,16 @@ export interface DnsServerOptions
   readonly upstreamCa?: string;
   /** Why one over TLS, by its index, cannot be connected to; without a reason: it can again. */
   readonly tellOfUpstream?: (index: number, why: string | undefined) => void;
+  /** That something begins, or has been over for a while, of which a person should know. */
+  readonly tellOfTrouble?: (name: TroubleName, isOver: boolean) => void;
   /** Path of the applier's socket; absent: nothing is opened, and what has to be is not answered. */
   readonly openings?: string;
   /** Steady, in milliseconds. */
   readonly nowMs: () => number;
 }
+
+/** How often it is looked for troubles. */
+const LOOK_MS = 1000;
 
 export class DnsServer {
   readonly #options: DnsServerOptions;
@@ -56,6 +62,8 @@ export class DnsServer {
   /** By their index. */
   readonly #tlsUpstreams: readonly (TlsUpstream | undefined)[];
   readonly #applier: ApplierSocket | undefined;
+  readonly #troubles: Troubles;
+  readonly #looking: NodeJS.Timeout;
   #timer: NodeJS.Timeout | undefined;
   /** When it is due. */
   #timerMs = Number.POSITIVE_INFINITY;
@@ -81,6 +89,8 @@ export class DnsServer {
       const name = endpoint.tlsName;
       return name === undefined ? undefined : new TlsUpstream({ endpoint, name, ca, nowMs, tell });
     });
+    this.#troubles = new Troubles((...trouble) => options.tellOfTrouble?.(...trouble));
+    this.#looking = setInterval(() => this.#troubles.look(this.#proxy, options.nowMs()), LOOK_MS);
     if (openings !== undefined)
       this.#applier = new ApplierSocket(openings, this.#watch, (...came) =>
         this.#follow(this.#proxy.opened(...came)),
@@ -106,7 +116,8 @@ export class DnsServer {
 
   /** By name, and whether anything opens what rules accept by name. */
   get counters(): Readonly<Record<string, number>> {
-    return { ...countersOf(this.#proxy), [OPENS]: this.#applier?.isConnected === true ? 1 : 0 };
+    const opens = this.#applier?.isConnected === true ? 1 : 0;
+    return { [OPENS]: opens, ...this.#troubles.counters, ...countersOf(this.#proxy) };
   }
 
   async #listenAt(endpoint: DnsEndpoint): Promise<void> {
@@ -222,6 +233,7 @@ export class DnsServer {
     if (this.#isClosed) return;
     this.#isClosed = true;
     clearTimeout(this.#timer);
+    clearInterval(this.#looking);
     this.#applier?.close();
     for (const upstream of this.#upstreams.values()) upstream.close();
     this.#upstreamSockets.close();

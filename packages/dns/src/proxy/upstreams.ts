@@ -33,6 +33,11 @@ export class Upstreams {
     this.unanswered = this.#states.map(() => 0);
   }
 
+  /** Those that are down, by their index. */
+  get down(): readonly number[] {
+    return [...this.#states.keys()].filter((upstream) => this.#states[upstream]!.pauseMs > 0); // of one that there is
+  }
+
   /** The one that a question is asked of first. */
   first(nowMs: number): number {
     return this.#oneOf(0, this.#states.length, nowMs);

@@ -4,7 +4,7 @@ import type { ControlRecord } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
 import { ask, controlOf } from '../control/client.ts';
 import { standingOf } from '../render/standing.ts';
-import { renderStatus, type StatusView } from '../render/status.ts';
+import { renderStatus, renderTroubles, type StatusView } from '../render/status.ts';
 import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
@@ -13,6 +13,8 @@ export const describe = 'what is released, and how far each subscriber is';
 
 /** Without --watch the answer is a few records; the publisher gives up on counters after five seconds. */
 const ANSWER_TIMEOUT_MS = 30_000;
+/** How long it is waited for what subscribers say of their DNS, below a status that waits for nobody. */
+const TROUBLES_TIMEOUT_MS = 2000;
 /** Ages on a screen move on although nothing happens. */
 const REDRAW_MS = 1000;
 /** Begins the part of a warning about a subscriber that gave no counters. */
@@ -82,11 +84,27 @@ export async function run(args: StatusArgs, terminal: Terminal): Promise<ExitCod
     batches.finish();
     if (args.json === true) {
       terminal.out.json({ kind: 'done', code: ending.code, text: ending.text, exit: ExitCode.ok });
-    }
+    } else if (!watch && !counters) await tellTroubles(args, terminal);
     return ExitCode.ok;
   } finally {
     batches.stop();
   }
+}
+
+async function tellTroubles(args: StatusArgs, terminal: Terminal): Promise<void> {
+  const batch = new Batch();
+  try {
+    await ask({
+      ...controlOf(args),
+      timeoutMs: TROUBLES_TIMEOUT_MS,
+      send: (connection) => connection.send({ kind: 'status', watch: false, counters: true }),
+      onRecord: (record) => void batch.put(record),
+    });
+  } catch (error) {
+    if (!(error instanceof CliError)) throw error; // a subscriber is silent: the others have said theirs
+  }
+  const troubles = renderTroubles(batch.counters, terminal.colors);
+  if (troubles !== undefined) terminal.out.line(`\n${troubles}`);
 }
 
 async function check(args: StatusArgs, terminal: Terminal): Promise<ExitCode> {

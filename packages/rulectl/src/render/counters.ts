@@ -45,9 +45,16 @@ const COST_COUNTERS: readonly CounterWord[] = [
   { name: 'generation', label: 'generation', format: formatCount },
   { name: 'bytes', label: 'lookup table', format: formatBytes },
 ];
-const KNOWN_COUNTERS: ReadonlySet<string> = new Set(
-  [...PACKET_COUNTERS, ...NAME_COUNTERS, ...COST_COUNTERS].map(({ name }) => name),
-);
+/** Each 1 while it goes on, `dnsDown.2` of the second upstream. */
+const NAME_TROUBLES: Readonly<Record<string, string>> = {
+  dnsDown: 'of rulecast-dns does not answer',
+  dnsCrowded: 'some answers of DNS go without addresses, or are SERVFAIL: no room for more (docs/names.md)',
+  dnsBeyond: 'some questions of DNS are not answered: a qube asks too many at once (docs/names.md)',
+};
+const KNOWN_COUNTERS: ReadonlySet<string> = new Set([
+  ...[...PACKET_COUNTERS, ...NAME_COUNTERS, ...COST_COUNTERS].map(({ name }) => name),
+  ...Object.keys(NAME_TROUBLES),
+]);
 /**
  * What begins the counter of a list, a policy, a rule or a qube, whose name follows, in the order in which
  * they are shown.
@@ -66,6 +73,21 @@ function formatQuestions(count: number): string {
 
 function formatPackets(count: number): string {
   return formatAmount(count, 'packet');
+}
+
+/** What is wrong with the DNS of subscribers, each a sentence. */
+export function nameTroubles(
+  told: readonly (ControlRecordOf<'counters'> | ControlRecordOf<'warning'>)[],
+): readonly string[] {
+  return told.flatMap((one) => {
+    if (one.record === 'warning') return [];
+    return Object.entries(one.counters).flatMap(([counter, value]) => {
+      const [name = '', upstream] = counter.split('.');
+      const text = NAME_TROUBLES[name];
+      if (text === undefined || value !== 1) return [];
+      return [`${one.subscriber}: ${upstream === undefined ? text : `upstream ${upstream} ${text}`}`];
+    });
+  });
 }
 
 /** What one subscriber counted, or why that is not known. */
@@ -92,7 +114,7 @@ function counterRows(counters: ControlRecordOf<'counters'>['counters']): readonl
       return value === undefined ? [] : [[label, format(value)] as const];
     });
   const others = Object.entries(counters)
-    .filter(([name]) => !KNOWN_COUNTERS.has(name))
+    .filter(([name]) => !KNOWN_COUNTERS.has(name.startsWith('dnsDown.') ? 'dnsDown' : name))
     .sort(([a, countA], [b, countB]) => countB - countA || (a < b ? -1 : 1));
   const isNamed = (name: string, what: string): boolean => name.startsWith(`${what}.`);
   const named = (what: string, label: string, format: (count: number) => string): readonly Row[] =>

@@ -6,6 +6,7 @@
 import type { ControlRecordOf } from '@rulecast/protocol';
 import { ExitCode } from '../terminal/exit.ts';
 import { formatAmount, formatCount } from './amounts.ts';
+import { nameTroubles } from './counters.ts';
 import type { StatusView } from './status.ts';
 
 /** What a request waited for. */
@@ -73,6 +74,7 @@ export function standingOf({ head, subscribers, counters }: StatusView): Standin
       .map((one) => (isComing(one) ? `it is on its way to ${one.name}` : `${one.name} is ${one.state}`)),
     ...expected.filter(({ persisted }) => persisted === false).map(({ name }) => `${name} cannot keep it`),
     ...expected.filter(({ name }) => stale.has(name)).map(({ name }) => `${name} is stale`),
+    ...nameTroubles(counters),
     ...others,
   ];
   if (troubles.length > 0) return { state: 'degraded', exit: 1, text: `${version}: ${troubles.join('; ')}` };

@@ -5,7 +5,7 @@ import { DEFAULT_POLICY } from '@rulecast/rules';
 import type { Colors } from '../terminal/terminal.ts';
 import { formatAge, formatAmount, formatCount, formatDuration, NOTHING } from './amounts.ts';
 import { partName } from './changes.ts';
-import { renderCounters } from './counters.ts';
+import { nameTroubles, renderCounters } from './counters.ts';
 import { renderWarning } from './findings.ts';
 import { renderTable } from './table.ts';
 
@@ -37,7 +37,15 @@ export function renderStatus(view: StatusView, nowMs: number, colors: Colors): s
       : renderSubscribers(subscribers, nowMs, colors),
     ...counters.map((told) => renderCounters(told, colors)),
   );
+  const troubles = renderTroubles(counters, colors);
+  if (troubles !== undefined) blocks.push(troubles);
   return blocks.join('\n\n');
+}
+
+/** What subscribers say of their DNS; undefined: nothing is wrong. */
+export function renderTroubles(counters: StatusView['counters'], colors: Colors): string | undefined {
+  const lines = nameTroubles(counters).map((text) => `${colors.yellow('warning')}: ${text}`);
+  return lines.length === 0 ? undefined : lines.join('\n');
 }
 
 function renderHead(
