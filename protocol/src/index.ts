@@ -24,6 +24,7 @@ export {
   applyDeltas,
   chainPieces,
   decodeChain,
+  deltaPieces,
   diffPieces,
   diffRuleSets,
   type EncodedChange,

@@ -22,19 +22,23 @@ import {
 import { type Identity, IdentityError, readIdentity } from '@rulecast/program/identity';
 import { LockedError, lockDirectory } from '@rulecast/program/lock';
 import { formatTrust, SUBSCRIBERS_MAX } from '@rulecast/protocol';
-import { isPartName } from '@rulecast/rules';
+import { inTurns, isPartName } from '@rulecast/rules';
 import { ProxyError, SYSTEM_CLOCK } from '@rulecast/sources';
 import { Garbage, usedBytes } from '@rulecast/threads';
 import { EndpointError, EndpointInUseError, openCurveKeyPair } from '@rulecast/vchan';
-import { pino } from 'pino';
+import { type Logger, pino } from 'pino';
+import type { Served } from './admission/accept.ts';
+import type { House } from './control/parts.ts';
 import { readConfigFile } from './daemon/config-file.ts';
 import { argv, defaults, storeOptions } from './daemon/options.ts';
 import { placesFor } from './daemon/places.ts';
 import { type Settings, SettingsError, settingsOf } from './daemon/settings.ts';
 import { SourcesLink } from './daemon/sources-link.ts';
+import { SYSTEM_HOST } from './host.ts';
 import { dnsResolver, withFixedNames } from './names/resolve.ts';
+import { Pace } from './release/pace.ts';
 import { Publisher } from './release/publisher.ts';
-import { serveControl } from './requests/serve.ts';
+import { serveRequests } from './requests/serve.ts';
 import { serveSubscribers } from './session/serve.ts';
 import { SignerLink } from './signer/link.ts';
 import { SignerError } from './signer/signer.ts';
@@ -89,10 +93,12 @@ async function main(out: Output): Promise<void> {
     });
     const { startOver, autoEpoch } = argv;
     const audit = new AuditLog({ stateDirectory: settings.stateDirectory, logger, nowMs: Date.now });
+    const { control, open } = await listenForControl(settings, logger);
     const state = await openStateOf(signer, { ...settings, ...storeOptions(), startOver }, Date.now());
+    const head = await inTurns(state.store.loadPieces(state.identity), SYSTEM_HOST.turn);
     const publisher = new Publisher({
       ...settings,
-      state,
+      state: { ...state, head },
       signer,
       resolve,
       logger,
@@ -110,11 +116,7 @@ async function main(out: Output): Promise<void> {
       logger.warn({ places }, text);
     }
     const sessions = await serveSubscribers(publisher, settings.listen, { ...settings, places });
-    const control = await serveControl(publisher, settings.control, sessions.ask, {
-      sources,
-      curve: settings.controlCurve,
-      operators: settings.operators,
-    });
+    open({ publisher, ask: sessions.ask, sources });
     const { epoch, version } = publisher.head?.manifest ?? { epoch: 0, version: 0 };
     const stop = stopSignal(); // before anybody is told that it runs, and may end it
     logger.info({ epoch, version, listen: settings.listenTexts, control: settings.controlTexts }, 'ready');
@@ -136,6 +138,21 @@ async function main(out: Output): Promise<void> {
   } catch (error) {
     throw endOf(error);
   }
+}
+
+/**
+ * Answers `rulectl` from the start: to load a million names takes seconds. `open` says what to answer from.
+ */
+async function listenForControl(
+  { control: endpoints, controlCurve: curve, operators }: Settings,
+  logger: Logger,
+): Promise<{ readonly control: Served; readonly open: (house: House) => void }> {
+  let open: (house: House) => void = () => undefined;
+  const house = new Promise<House>((resolve) => {
+    open = resolve;
+  });
+  const host = { ...SYSTEM_HOST, logger, pace: new Pace(SYSTEM_HOST.turn) };
+  return { control: await serveRequests(host, endpoints, house, { curve, operators }), open };
 }
 
 /**

@@ -53,6 +53,32 @@ class Rig {
 }
 
 describe('runs', () => {
+  it('of a thousand items cost a look at the pool for each that ends, not for each that waits', async () => {
+    const ends: (() => void)[] = [];
+    let looks = 0;
+    const schedule = new Schedule({
+      clock: new FakeClock(),
+      pools: {
+        get local() {
+          looks++;
+          return { runs: 4, slowRuns: 2 };
+        },
+      },
+      settleMs: SETTLE_MS,
+      settleMaxMs: SETTLE_MAX_MS,
+      run: () => new Promise((resolve) => void ends.push(() => resolve(undefined))),
+      flush: () => Promise.resolve(),
+    });
+    for (let i = 0; i < 1000; i++) schedule.add(`list-${i}`, 'local', 0);
+    let ended = 0;
+    for (await turns(); ends.length > 0; await turns()) {
+      ended += ends.length;
+      for (const end of ends.splice(0)) end();
+    }
+    expect(ended).toBe(1000);
+    expect(looks).toBeLessThan(10_000);
+  });
+
   it('begin when they are due, and again after the delay that the run gives', async () => {
     const rig = new Rig();
     rig.schedule.add('a', 'fetch', 500);

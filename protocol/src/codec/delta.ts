@@ -531,9 +531,14 @@ function ruleSetOf(parts: readonly Part[]): RuleSet {
  * The same for deltas of our own, one after the other, however many: what is between is never digested.
  */
 export function applyDeltas(before: RuleSet, deltas: readonly Uint8Array[]): RuleSet {
-  let ruleSet = before;
-  for (const after of ruleSetsAfter(before, deltas)) ruleSet = after;
-  return ruleSet;
+  return atOnce(deltaPieces(before, deltas));
+}
+
+/** The same in pieces. */
+export function* deltaPieces(before: RuleSet, deltas: readonly Uint8Array[]): Pieces<RuleSet> {
+  let table = tableOf(before);
+  for (const delta of deltas) table = yield* stepPieces(table, delta, OWN_BOUNDS, undefined);
+  return ruleSetOf(table.parts);
 }
 
 /** Each of the rule sets that come of that, in their order. */

@@ -7,15 +7,18 @@ import type { Publisher } from '../release/publisher.ts';
 import type { AskTable } from '../session/serve.ts';
 import type { PushMemory } from './push-memory.ts';
 
-export interface ControlParts {
+export interface ControlParts extends House {
   /** Who asks. */
   readonly caller: Caller;
+  readonly pushMemory: PushMemory;
+}
+
+export interface House {
   readonly publisher: Publisher;
   /** Asks the live tables of subscribers. */
   readonly ask: AskTable;
-  readonly pushMemory: PushMemory;
   /** Undefined where the publisher keeps no lists fresh itself. */
-  readonly sources: SourceLists | undefined;
+  readonly sources?: SourceLists | undefined;
 }
 
 /** The lists that the publisher keeps fresh itself. */

@@ -131,6 +131,8 @@ export interface CommitterOptions {
   readonly identity: Identity;
   /** Default: the keys of the identity. */
   readonly signer?: Signer | undefined;
+  /** Default: loads it from the store. */
+  readonly head?: Release | undefined;
   /** Milliseconds since 1970. */
   readonly nowMs: () => number;
   readonly turn: Turn;
@@ -142,12 +144,12 @@ export class Committer {
   readonly #options: CommitterOptions;
   readonly #signer: Signer;
 
-  /** Loads the head from the store. Throws StoreError. */
+  /** Throws StoreError. */
   constructor(options: CommitterOptions) {
     this.#options = options;
     const { store, identity, signer = keySigner(identity) } = options;
     this.#signer = signer;
-    this.#current = store.load(identity);
+    this.#current = options.head ?? store.load(identity);
     const head = this.#current?.manifest;
     const [epoch = 0, version = 0] = store.behind ?? [];
     const isProved = store.behind !== undefined && countsUnder(identity.root, store.behindKeys);

@@ -272,7 +272,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     });
     this.#mustReach = options.mustReach ?? [];
     this.#autoEpoch = options.autoEpoch === true;
-    const { identity, store, startedOver } = options.state ?? openState(options, this.startedAtMs);
+    const state = options.state ?? openState(options, this.startedAtMs);
+    const { identity, store, startedOver } = state;
     this.identity = identity;
     this.store = store;
     if (startedOver) {
@@ -291,6 +292,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       store: this.store,
       identity: this.identity,
       signer: options.signer,
+      head: state.head,
       encoder: this.#worker,
       nowMs: this.nowMs,
       turn,

@@ -4,10 +4,11 @@
  */
 
 import type { PacedLog } from '@rulecast/program';
-import { boundText, type Connection, ErrorCode, type Message, ProtocolError } from '@rulecast/protocol';
+import { boundText, ErrorCode, type Message, ProtocolError } from '@rulecast/protocol';
 import { type Caller, checkRole } from '../admission/operators.ts';
-import { ControlExchange } from '../control/exchange.ts';
-import type { ControlParts } from '../control/parts.ts';
+import type { ControlExchange } from '../control/exchange.ts';
+import type { ControlParts, House } from '../control/parts.ts';
+import type { PushMemory } from '../control/push-memory.ts';
 import { BehindError, EpochError, GuardError } from '../release/commit.ts';
 import { UnknownReleaseError } from '../release/history.ts';
 import { SignerError } from '../signer/signer.ts';
@@ -22,30 +23,27 @@ import { answerStatus } from './status.ts';
 import { answerTest } from './test.ts';
 
 /**
- * Answers the one request of a connection, then closes it. A peer that goes away or breaks the protocol ends
- * it; nothing is thrown. When the request has come, `callerOf` says who makes it, or throws ProtocolError,
+ * Answers the one request of a connection. A peer that goes away or breaks the protocol ends it; nothing is
+ * thrown. When the request has come, `callerOf` says who makes it, or throws ProtocolError,
  * and `admits` whether there is room for them; false: the peer was told why, and is not answered.
  */
 export async function serveRequest(
-  connection: Connection,
-  house: Omit<ControlParts, 'caller'>,
+  exchange: ControlExchange,
+  houseFor: (request: Message) => Promise<House>,
+  pushMemory: PushMemory,
   logger: PacedLog,
   callerOf: () => Caller,
   admits: (by: string) => boolean,
 ): Promise<void> {
-  const { clock, turn } = house.publisher;
-  const exchange = new ControlExchange(connection, clock, turn);
   try {
     const request = await exchange.request();
     if (request === undefined) return;
     const caller = callerOf();
     if (!admits(caller.by)) return;
     checkRole(request, caller);
-    await answer(request, exchange, { ...house, caller });
+    await answer(request, exchange, { ...(await houseFor(request)), pushMemory, caller });
   } catch (error) {
     await tellFailure(error, exchange, logger);
-  } finally {
-    connection.close();
   }
 }
 

@@ -8,43 +8,58 @@ import {
   CONTROL_CONNECTIONS_MAX,
   type Connection,
   ErrorCode,
+  type Message,
   OPERATOR_CONNECTIONS_MAX,
+  ProtocolError,
 } from '@rulecast/protocol';
 import type { Channel, CurveServerKeys, Endpoint } from '@rulecast/vchan';
 import { connectionOn, type Place, placesOf, type Served, serveAll } from '../admission/accept.ts';
 import { Operators } from '../admission/operators.ts';
 import { PendingConnections } from '../admission/pending.ts';
 import { busy, type Refusal, SILENT } from '../admission/refusal.ts';
-import type { SourceLists } from '../control/parts.ts';
+import { ControlExchange } from '../control/exchange.ts';
+import type { House } from '../control/parts.ts';
 import { PushMemory } from '../control/push-memory.ts';
 import type { Publisher } from '../release/publisher.ts';
 import type { AskTable } from '../session/serve.ts';
 import { serveRequest } from './request.ts';
 
 export interface ControlOptions {
-  /** Who keeps lists fresh; without it there are no sources to ask about. */
-  readonly sources?: SourceLists | undefined;
   readonly curve?: CurveServerKeys | undefined;
   /** Who may use it beside the owner; their own sockets are listened on as well. Default: nobody. */
   readonly operators?: Operators;
 }
 
 /** Serves `rulectl` on some endpoints. */
-export async function serveControl(
+export function serveControl(
   publisher: Publisher,
   endpoints: readonly Endpoint[],
   ask: AskTable,
-  options: ControlOptions = {},
+  options: ControlOptions & Pick<House, 'sources'> = {},
 ): Promise<Served> {
-  const { sources, curve, operators = new Operators([]) } = options;
+  const house = { publisher, ask, sources: options.sources };
+  return serveRequests(publisher, endpoints, Promise.resolve(house), options);
+}
+
+/** Likewise, before there is a publisher: STATUS is told so, and other requests wait for it. */
+export async function serveRequests(
+  host: Pick<Publisher, 'logger' | 'clock' | 'turn' | 'pace'>,
+  endpoints: readonly Endpoint[],
+  opening: Promise<House>,
+  { curve, operators = new Operators([]) }: ControlOptions,
+): Promise<Served> {
   const connections = new Set<Connection>();
   /** Whose request each is. */
   const answered = new Map<Connection, string>();
-  const logger = new PacedLog(publisher.logger, () => publisher.clock.monotonicMs());
+  const logger = new PacedLog(host.logger, () => host.clock.monotonicMs());
   const pushMemory = new PushMemory();
-  const pending = new PendingConnections(publisher.clock);
+  let house: House | undefined;
+  void opening.then((opened) => {
+    house = opened;
+  });
+  const pending = new PendingConnections(host.clock);
   const serve = async (channel: Channel, place: Place): Promise<void> => {
-    const connection = connectionOn(channel, publisher.clock);
+    const connection = connectionOn(channel, host.clock);
     const sendAway = ({ code, text, retryAfterMs }: Refusal): void =>
       connection.bye(code, text, retryAfterMs);
     const leave = pending.add(() => sendAway(SILENT));
@@ -58,7 +73,14 @@ export async function serveControl(
     };
     connections.add(connection);
     const callerOf = () => operators.callerOf(channel.peer, place.owner);
-    await serveRequest(connection, { publisher, ask, pushMemory, sources }, logger, callerOf, admits);
+    const exchange = new ControlExchange(connection, host.clock, host.turn);
+    const houseFor = async ({ kind }: Message): Promise<House> => {
+      if (kind === 'status' && house === undefined)
+        throw new ProtocolError(ErrorCode.notReady, 'the publisher is starting: it reads its store');
+      return opening;
+    };
+    await serveRequest(exchange, houseFor, pushMemory, logger, callerOf, admits);
+    connection.close();
     leave();
     answered.delete(connection);
     connections.delete(connection);
@@ -66,5 +88,5 @@ export async function serveControl(
   const stop = (): void => {
     for (const connection of connections) connection.bye(ErrorCode.shuttingDown, 'the publisher stops');
   };
-  return serveAll(publisher, placesOf(endpoints, operators.all), serve, stop, curve);
+  return serveAll(host, placesOf(endpoints, operators.all), serve, stop, curve);
 }

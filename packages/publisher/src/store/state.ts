@@ -14,7 +14,7 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Identity, IdentityError, openIdentity, readIdentity } from '@rulecast/program/identity';
 import type { Databases } from './databases.ts';
-import { Store, StoreError, type StoreOptions } from './store.ts';
+import { type Release, Store, StoreError, type StoreOptions } from './store.ts';
 
 export interface StateOptions extends StoreOptions {
   /** Holds the store. */
@@ -38,6 +38,8 @@ export interface State {
   readonly store: Store;
   /** Whether the store was made anew for an identity that was there. */
   readonly startedOver: boolean;
+  /** The newest release, if it is loaded already. */
+  readonly head?: Release | undefined;
 }
 
 /**

@@ -34,11 +34,12 @@
 
 import type { Identity } from '@rulecast/program/identity';
 import {
-  applyDeltas,
   type Catalogue,
   catalogueOf,
+  cataloguePieces,
   comparePartIds,
   decodeManifest,
+  deltaPieces,
   entriesIn,
   hexOf,
   isBeyond,
@@ -56,7 +57,7 @@ import {
   wasSignedBy,
   workMax,
 } from '@rulecast/protocol';
-import { EMPTY_RULE_SET, type RuleSet } from '@rulecast/rules';
+import { atOnce, EMPTY_RULE_SET, type Pieces, type RuleSet } from '@rulecast/rules';
 import { type Database, type Databases, openDatabases } from './databases.ts';
 import { type Retention, retained, retentionOf, type StoreOptions } from './retention.ts';
 import {
@@ -251,6 +252,11 @@ export class Store implements SubscriberStore {
    * needs it but who goes back to it, or comes from it, and who comes from it is sent a snapshot.
    */
   load(identity: Identity): Release | undefined {
+    return atOnce(this.loadPieces(identity));
+  }
+
+  /** The same in pieces: a million names take seconds. */
+  *loadPieces(identity: Identity): Pieces<Release | undefined> {
     // What is damaged of these is found now, and not by a session.
     for (const name of ['begun', 'behind']) decodeKey(this.#databases.meta.get(name) ?? encodeKey([0, 0]));
     const headBytes = this.#databases.meta.get('head');
@@ -269,7 +275,7 @@ export class Store implements SubscriberStore {
       if (newest === undefined || compareKeys(newest.key, head) !== 0) {
         throw new StoreError('it is not the newest release there');
       }
-      return this.#replay(head, identity);
+      return yield* this.#replay(head, identity);
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new StoreError(`release ${head.join('/')} in the store does not verify: ${reason}`, { cause });
@@ -281,9 +287,9 @@ export class Store implements SubscriberStore {
     return this.#damagedCount;
   }
 
-  #replay(head: ReleaseKey, identity: Identity): Release {
+  *#replay(head: ReleaseKey, identity: Identity): Pieces<Release> {
     const { deltas, startsFromSnapshot } = this.#deltasTo(head);
-    const ruleSet = applyDeltas(EMPTY_RULE_SET, deltas);
+    const ruleSet = yield* deltaPieces(EMPTY_RULE_SET, deltas);
     for (const [i, delta] of deltas.entries()) {
       if (i === 0 && startsFromSnapshot) this.#lastSnapshotBytes = delta.length;
       else this.#account(delta.length);
@@ -297,8 +303,8 @@ export class Store implements SubscriberStore {
     if (!wasSignedBy(identity.roots, 'release', signed)) {
       throw new StoreError('it is not signed by this identity');
     }
+    this.#catalogue = yield* cataloguePieces(ruleSet);
     verifyRuleSet(manifest, ruleSet);
-    this.#catalogue = catalogueOf(ruleSet);
     this.#changed = this.#storedChanged(head, this.#catalogue.records);
     return {
       ruleSet,

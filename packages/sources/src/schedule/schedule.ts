@@ -186,10 +186,14 @@ export class Schedule {
       else due.push([name, item, dueAtMs]);
     }
     due.sort(([, a, aMs], [, b, bMs]) => Number(a.isSlow) - Number(b.isSlow) || aMs - bMs);
+    const full = new Set<string>(); // looked at once, for there may be a thousand items and a run ends often
     for (const [name, item] of due) {
-      if (item.hosts.some((host) => this.#hosts.has(host))) continue; // it is started when that run ends
+      if (full.has(item.pool) || item.hosts.some((host) => this.#hosts.has(host))) continue; // until a run ends
       if (this.#hasRoom(item.pool, nowMs)) this.#start(name, item);
-      else nextMs = Math.min(nextMs, this.#nextSlowAtMs(item.pool));
+      else {
+        full.add(item.pool);
+        nextMs = Math.min(nextMs, this.#nextSlowAtMs(item.pool));
+      }
     }
     if (nextMs === Number.POSITIVE_INFINITY) return;
     this.#cancelDue = this.#options.clock.after(nextMs - nowMs, () => this.#tick());
