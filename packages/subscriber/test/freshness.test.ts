@@ -492,9 +492,31 @@ describe('what is in force', () => {
     sink.onCommit = () => Promise.reject(new Error('nft is away'));
     await frozen(peer, STALE_AFTER_MS);
     await vi.waitFor(() => expect(told).toContain('what is stale cannot be closed'));
+    // It said that everything is dropped.
+    expect(await refused(peer, one)).toMatchObject({
+      text: 'not enforced: what is stale cannot be closed: nft is away',
+    });
     sink.onCommit = () => undefined;
     await beat(peer);
     await vi.waitFor(() => expect(subscriber.lookup(PACKET)).toMatchObject({ policy: 'boot' }));
+    expect((await refused(peer, one)).text).toContain('everything is dropped');
+  });
+
+  it('is not said to be in force where the sink refuses to open it again', async () => {
+    const sink = new RecordingSink();
+    const { subscriber, peer, one, told } = await house({ staleMode: 'closed', sink });
+    await vi.waitFor(() => expectEnforces(subscriber, one.ruleSet));
+    await frozen(peer, STALE_AFTER_MS);
+    await vi.waitFor(() => expect(subscriber.lookup(PACKET)).toMatchObject({ policy: 'boot' }));
+    sink.onCommit = () => Promise.reject(new Error('nft is away'));
+    await beat(peer);
+    await peer.fresh(numberOf(one));
+    await vi.waitFor(() => expect(told).toContain('what was closed cannot be opened again'));
+    expect((await answeredPing(peer)).hash).toBeUndefined();
+    sink.onCommit = () => undefined;
+    await beat(peer);
+    await vi.waitFor(() => expectEnforces(subscriber, one.ruleSet));
+    expect((await answeredPing(peer)).hash).toEqual(one.hash);
   });
 });
 

@@ -64,8 +64,8 @@ export async function removeTables(options: ApplierOptions): Promise<void> {
     (await Tables.open(new Netlink(openNetlink), options)).remove();
   } catch (error) {
     if (!(error instanceof NativeError) || !error.isForbidden) throw error;
-    const text = 'the tables are owned by a process that runs: stop rulecast-subscriber first, and be root';
-    throw new NativeError(text);
+    const text = 'be root, and stop rulecast-subscriber first, whose applier owns the tables while it runs';
+    throw new NativeError(`the kernel forbids it: ${text}`);
   }
 }
 

@@ -47,7 +47,7 @@ import { Openings } from './openings.ts';
 
 /** What was found changed by somebody else. */
 export type Notice =
-  /** Our table is not in force any more; nothing passes until it is loaded again. */
+  /** Our table is not in force any more; nothing is to pass until it is loaded again. */
   | 'gone'
   /** It is in force; what is in it may be changed. */
   | 'changed'
@@ -440,7 +440,11 @@ export class Tables {
     if (this.#isHooked(this.#current.name)) return this.#current.isOwned ? 'elsewhere' : 'changed';
     this.#current = undefined;
     this.openings.forget();
-    this.#close();
+    try {
+      this.#close();
+    } catch (error) {
+      if (!(error instanceof NativeError)) throw error; // the next look tries it again
+    }
     return 'gone';
   }
 

@@ -249,7 +249,7 @@ export class NftSink {
   }
 
   #noticed(notice: Notice): void {
-    if (notice === 'gone') this.#reconciler.lost('the table was taken away, and nothing passes');
+    if (notice === 'gone') this.#reconciler.lost('the table was taken away');
     if (notice !== 'elsewhere') this.#reconciler.checkSoon('structure');
     else if (performance.now() - this.#saidAtMs > SAID_EVERY_MS) {
       this.#saidAtMs = performance.now();

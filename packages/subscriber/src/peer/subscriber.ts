@@ -239,6 +239,8 @@ class RunningSubscriber implements Subscriber {
   readonly #ruleEnds: RuleEnds;
   readonly #freshness: FreshnessWatch;
   readonly #closesStale: boolean;
+  /** Why what is stale is not closed, or what is fresh not opened again; nothing where it is. */
+  #shutFault = '';
   #damagedCount = 0; // files, and releases that are whole nowhere
   #running: Promise<void> = Promise.resolve();
 
@@ -410,6 +412,7 @@ class RunningSubscriber implements Subscriber {
       return 'not enforced: nothing here blocks its names: start rulecast-dns, and this subscriber with --names SOCKET';
     if (!this.#opensNames && active !== undefined && opensByName(active.ruleSet))
       return 'not enforced: nothing here opens what rules accept by name: start this subscriber with --openings SOCKET';
+    if (this.#shutFault !== '') return `not enforced: ${this.#shutFault}`;
     if (this.#closesStale && this.#freshness.standing === 'stale')
       return 'not enforced: everything is dropped, for nobody says that it is the newest (--stale closed)';
     const trouble = this.#sink?.trouble?.();
@@ -434,11 +437,11 @@ class RunningSubscriber implements Subscriber {
   async #shut(isShut: boolean): Promise<void> {
     try {
       await this.#activator.shut(isShut);
+      this.#shutFault = '';
     } catch (error) {
-      this.#options.logger.error(
-        { err: error },
-        isShut ? 'what is stale cannot be closed' : 'cannot be opened',
-      );
+      const text = isShut ? 'what is stale cannot be closed' : 'what was closed cannot be opened again';
+      this.#shutFault = `${text}: ${error instanceof Error ? error.message : error}`;
+      this.#options.logger.error({ err: error }, text);
       if (this.#closing.signal.aborted) return;
       this.#clock.after(SHUT_RETRY_MS, () => void this.#shut(this.#freshness.standing !== 'fresh'));
     }
