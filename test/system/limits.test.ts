@@ -2,6 +2,7 @@
  * Connections that say nothing, and too many of them, and pushes that are too large: the others are served.
  */
 
+import { writeFileSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import {
@@ -106,6 +107,24 @@ it('lets a firewall in that was restarted while its old connection hangs, and no
   const noticedMs = performance.now() - startMs;
   console.log(`back after ${backMs.toFixed(0)} ms, noticed after ${noticedMs.toFixed(0)} ms`);
   expect(noticedMs).toBeLessThan(SILENCE_TIMEOUT_MS + 2000);
+});
+
+// It said "disconnected" and "in force nowhere", and the release was in force a second later.
+it('waits for a firewall that stands still longer than a session does, and says so meanwhile', async () => {
+  const scene = new Scene();
+  await scene.publisher();
+  const { process } = await scene.subscriber('fw');
+  await scene.control.until(({ subscribers }) => subscribers.length === 1);
+  process.kill('SIGSTOP');
+  scene.onClose(() => void process.kill('SIGCONT'));
+  writeFileSync(scene.path('drop.txt'), '192.0.2.1\n');
+  const pushing = rulectl(scene.directory, ['push', scene.path('drop.txt')]);
+  await pause(SILENCE_TIMEOUT_MS + 2000);
+  process.kill('SIGCONT');
+  const { code, stdout, stderr } = await pushing;
+  expect(stdout).toContain('in force at 1 of 1 subscriber');
+  expect(stderr).toMatch(/released, and on its way to subscribers \(0 of 1\)/);
+  expect(code).toBe(0);
 });
 
 async function greet(
