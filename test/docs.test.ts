@@ -142,7 +142,10 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
   'README.md#Rules': async (text) => {
     const box = await withDaemons();
     box.stub('qvm-firewall', `[ "$*" = 'work list --raw' ] && cat <<'END'\n${qubesRules()}END\n`);
-    box.stub('qvm-ls', `[ "$*" = '--raw-data --fields NAME,IP,IP6' ] && echo 'work|10.137.0.5|-'\n`);
+    box.stub(
+      'qvm-ls',
+      `[ "$*" = '--raw-data --fields NAME,IP,IP6' ] && echo 'work|10.137.0.5|fd09:24ef:4179::a89:5'\n`,
+    );
     await box.run(text);
   },
 
