@@ -10,7 +10,7 @@ const CHANGE = ['setpriv', `--reuid=${SECOND_USER}`, `--regid=${SECOND_USER}`, '
 /** For a checkout that nobody else may enter, such as one in /root. It gives no right to write. */
 const READ_ALL = ['--inh-caps=+dac_read_search', '--ambient-caps=+dac_read_search'];
 
-/** False for another user, after a line that says so. Throws where `CI=true`: that has all that tests need. */
+/** False for another user, after a line that says so. Throws where `CI=true`: that has what tests need. */
 export function isRoot(): boolean {
   return process.getuid?.() === 0 || missing('only root can be another user');
 }
