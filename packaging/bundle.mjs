@@ -119,7 +119,7 @@ const BUILD = /** @type {const} @satisfies {import('esbuild').BuildOptions} */ (
  * names a file that is not in the side.
  * @param {keyof typeof SIDES} side
  * @param {{ readonly folder: string, readonly maps: string, readonly version: string }} options
- * @returns {Promise<readonly string[]>} the libraries in it, by the names of their packages
+ * @returns {Promise<readonly string[]>} the libraries in it, by their folders, as package-lock.json names them
  */
 export async function bundle(side, { folder, maps, version }) {
   const { programs, parts, beside, whole } = SIDES[side];
@@ -169,12 +169,12 @@ export async function bundle(side, { folder, maps, version }) {
   );
   for (const [name, files] of Object.entries(whole)) copyLibrary(name, files, join(folder, 'node_modules'));
   const inputs = builds.flatMap(({ metafile }) => Object.keys(metafile.inputs));
-  return [...librariesOf(inputs), ...Object.keys(whole)];
+  return librariesOf([...inputs, ...Object.values(beside), ...Object.keys(whole).map(inModules)]);
 }
 
 /** @param {string} name @param {RegExp} files @param {string} to */
 function copyLibrary(name, files, to) {
-  const from = join(root, 'node_modules', name);
+  const from = join(root, inModules(name));
   for (const path of readdirSync(from, { recursive: true, encoding: 'utf8' })) {
     if (path !== 'package.json' && !files.test(path)) continue;
     mkdirSync(join(to, name, path, '..'), { recursive: true });
@@ -190,10 +190,15 @@ function asProgram(contents) {
     .replace(/^#!.*\n/, '')}`;
 }
 
+/** @param {string} name */
+function inModules(name) {
+  return `node_modules/${name}`;
+}
+
 /** @param {readonly string[]} inputs paths from the root */
 function librariesOf(inputs) {
-  const names = inputs.flatMap((path) => /^.*node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? []);
-  return [...new Set(names)].sort();
+  const folders = inputs.flatMap((path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? []);
+  return [...new Set(folders)].sort();
 }
 
 /** A URL of another file of ours, from the folder of the source that says it. */

@@ -22,6 +22,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { bundle } from './bundle.mjs';
 import { bashCompletion, fishCompletion, zshCompletion } from './completion.mjs';
+import { componentList } from './components.mjs';
 import { helpOf } from './help.mjs';
 import { manualPage } from './manual.mjs';
 import { notices } from './notices.mjs';
@@ -89,8 +90,8 @@ const DOCUMENTS = [
 
 const USAGE = `npm run package -- [--out FOLDER] [--only deb|rpm]
 
-Makes packages of this machine's architecture: rulecast, rulecast-firewall and rulecast-zeromq, for Debian 13 and for Fedora 42 and later.
-Needs debhelper, dpkg-dev and rpm.
+Makes packages of this machine's architecture: rulecast, rulecast-firewall and rulecast-zeromq, for Debian 13 and for Fedora 42 and later,
+and a CycloneDX list of the libraries in them. Needs debhelper, dpkg-dev and rpm.
 
   --out FOLDER  where to (packed); packages that are there go
   --only KIND   deb or rpm; both without
@@ -99,10 +100,13 @@ Examples:
   npm run package
   npm run package -- --only deb --out /tmp/rulecast
 `;
+/** Its native code has a package of its own, and so has its notice. */
+const ZEROMQ = 'node_modules/zeromq';
 /** Packing takes seconds; a compressor that hangs ends. */
 const TOOL_MS = 600_000;
 
 const options = readOptions();
+const architecture = ARCHITECTURES[/** @type {keyof typeof ARCHITECTURES} */ (process.arch)];
 const version = /** @type {string} */ (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version);
 const changed = changedAt();
 clear(options.out);
@@ -150,7 +154,7 @@ function parsed(words) {
 function clear(folder) {
   const names = existsSync(folder) ? readdirSync(folder) : [];
   const strange = names.find(
-    (name) => !/^rulecast.*\.(deb|rpm)$/.test(name) && name !== 'maps' && name !== 'build',
+    (name) => !/^rulecast.*\.(deb|rpm|cdx\.json)$/.test(name) && name !== 'maps' && name !== 'build',
   );
   if (strange !== undefined)
     fail(`${folder} holds ${strange}, which is none of ours: say --out and a folder of its own`, 64);
@@ -177,22 +181,28 @@ async function stage() {
     mkdirSync(join(tree, path, '..'), { recursive: true });
     writeFileSync(join(tree, path), contents);
   };
+  const packed = [ZEROMQ];
   for (const side of /** @type {const} */ (['management', 'firewall'])) {
     const libraries = await bundle(side, {
       folder: join(tree, side),
       maps: join(options.out, 'maps', side),
       version,
     });
+    packed.push(...libraries);
     put(
       `notices/${side}/NOTICES`,
       notices(
         ROOT,
-        libraries.filter((name) => name !== 'zeromq'),
+        libraries.filter((path) => path !== ZEROMQ),
       ),
     );
   }
   put('zeromq/zeromq.node', readFileSync(zeromqAddon()));
-  put('notices/zeromq/NOTICES', notices(ROOT, ['zeromq']));
+  put('notices/zeromq/NOTICES', notices(ROOT, [ZEROMQ]));
+  writeFileSync(
+    join(options.out, `rulecast_${version}_${architecture.deb}.cdx.json`),
+    componentList(ROOT, { version, libraries: packed, natives: natives() }),
+  );
   for (const { name, side, section, summary } of PROGRAMS) {
     const program = helpOf(join(tree, side, `${name}.js`), name);
     const seeAlso = PROGRAMS.filter((other) => other.name !== name).map(
@@ -226,9 +236,25 @@ async function stage() {
     put(`examples/${name}`, readFileSync(join(ROOT, 'examples', name)));
 }
 
+/** Native files of others, by where they are installed. @returns {Readonly<Record<string, string>>} */
+function natives() {
+  const homes = Object.entries({
+    management: '/usr/lib/rulecast',
+    firewall: '/usr/lib/rulecast-firewall',
+    zeromq: '/usr/lib/rulecast-zeromq',
+  });
+  return Object.fromEntries(
+    homes.flatMap(([side, home]) =>
+      readdirSync(join(tree, side), { recursive: true, encoding: 'utf8' })
+        .filter((name) => name.endsWith('.node'))
+        .map((name) => [join(home, name), join(tree, side, name)]),
+    ),
+  );
+}
+
 /** The one that every Node of this architecture loads: it is built for Node-API. */
 function zeromqAddon() {
-  const folder = join(ROOT, 'node_modules/zeromq/build/linux', process.arch, 'node');
+  const folder = join(ROOT, ZEROMQ, 'build/linux', process.arch, 'node');
   const name = ['glibc-115-Release', 'glibc-127-Release'].find((built) =>
     existsSync(join(folder, built, 'addon.node')),
   );
@@ -306,12 +332,12 @@ function buildRpm() {
       ...define('clamp_mtime_to_source_date_epoch', '1'),
       ...define('_buildhost', 'localhost'),
       '--target',
-      ARCHITECTURES[/** @type {keyof typeof ARCHITECTURES} */ (process.arch)].rpm,
+      architecture.rpm,
       join(ROOT, 'packaging/rulecast.spec'),
     ],
     'apt install rpm',
   );
-  const made = join(top, 'RPMS', ARCHITECTURES[/** @type {keyof typeof ARCHITECTURES} */ (process.arch)].rpm);
+  const made = join(top, 'RPMS', architecture.rpm);
   for (const name of readdirSync(made)) renameSync(join(made, name), join(options.out, name));
 }
 

@@ -18,7 +18,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { blockText } from '../docs/blocks.ts';
+import { blockText, ROOT } from '../docs/blocks.ts';
 import { eventually } from '../enforce/enforcer.ts';
 import { Machine, systemdGap } from './machine.ts';
 import { missingDocuments } from './named-documents.ts';
@@ -64,17 +64,80 @@ describe.skipIf(toolGap() !== undefined)('npm run package', () => {
     for (const folder of outs) rmSync(folder, { recursive: true });
   });
 
+  /** What is in packages of one kind. */
+  const unpacked = (packages: readonly string[]): string => {
+    const root = mkdtempSync(join(tmpdir(), 'rulecast-packed-'));
+    outs.push(root);
+    for (const path of packages)
+      if (path.endsWith('.deb')) execFileSync('dpkg-deb', ['--extract', path, root]);
+      else execFileSync('sh', ['-c', 'rpm2archive -n - < "$1" | tar -xC "$2"', '-', path, root]);
+    return root;
+  };
+
   it('gives the same bytes each time', () => {
     const sums = (folder: string) =>
-      packagesIn(folder).map((name) => [
-        name,
-        createHash('sha256')
-          .update(readFileSync(join(folder, name)))
-          .digest('hex'),
-      ]);
+      [...packagesIn(folder), listIn(folder)].map((name) => [name, sha256(join(folder, name))]);
     const first = sums(out);
-    expect(first.map(([name]) => name)).toHaveLength(6);
+    expect(first.map(([name]) => name)).toHaveLength(7);
     expect(sums(pack())).toEqual(first);
+  });
+
+  // Debian's and Fedora's tools strip what they pack: nobody could compare it with what its authors publish.
+  it('has native code byte for byte as npm has it, none of it unlisted, and nothing of msgpackr-extract', () => {
+    const list = componentsIn(out);
+    const listed = list.components.flatMap(({ purl, components = [] }) =>
+      components.map(({ name, hashes, evidence }) => {
+        const [, library] = /^pkg:npm\/(.*)@/.exec(purl) ?? [];
+        const source = join(ROOT, 'node_modules', decodeURIComponent(library ?? ''), name);
+        expect(hashes).toEqual([{ alg: 'SHA-256', content: sha256(source) }]);
+        return evidence.occurrences.map(({ location }) => `${hashes[0]?.content}  .${location}`);
+      }),
+    );
+    expect(listed.flat()).toHaveLength(4);
+    for (const ending of ['.deb', '.rpm']) {
+      const root = unpacked(paths(out, ending));
+      const names = readdirSync(root, { recursive: true, encoding: 'utf8' });
+      const native = names.filter((name) => name.endsWith('.node'));
+      const packed = native.map((name) => `${sha256(join(root, name))}  ./${name}`);
+      expect(packed.sort(), ending).toEqual([...listed.flat()].sort());
+      expect(names.filter((name) => /extract.*(\/|\.node$)/.test(name))).toEqual([]);
+    }
+  });
+
+  it('lists its libraries by the rules of CycloneDX, each with the integrity that the lock has', () => {
+    const file = join(out, listIn(out));
+    const judge = `import sys
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(open(sys.argv[1]).read())
+print(error.data.message[-300:] if error else 'valid')`;
+    const said = (path: string): string =>
+      execFileSync('/usr/bin/python3', ['-c', judge, path], { encoding: 'utf8' });
+    expect(said(file)).toBe('valid\n');
+    writeFileSync(`${file}.broken`, readFileSync(file, 'utf8').replace('"SHA-512"', '"SHA-513"'));
+    expect(said(`${file}.broken`)).not.toBe('valid\n');
+    rmSync(`${file}.broken`);
+
+    const lock: { readonly packages: Readonly<Record<string, { readonly integrity?: string }>> } = JSON.parse(
+      readFileSync(join(ROOT, 'package-lock.json'), 'utf8'),
+    );
+    const integrities = new Set(Object.values(lock.packages).map(({ integrity }) => integrity));
+    const { components } = componentsIn(out);
+    for (const { hashes } of components)
+      expect(integrities).toContain(
+        `sha512-${Buffer.from(hashes[0]?.content ?? '', 'hex').toString('base64')}`,
+      );
+    const purls = components.map(({ purl }) => purl);
+    expect(new Set(purls).size).toBe(purls.length);
+    // Whose work is in the packages, as NOTICES have it; the last one is listed there by its own package.
+    const noticed = unpacked(paths(out, '.rpm'));
+    const notices = ['rulecast', 'rulecast-firewall', 'rulecast-zeromq'].flatMap((name) => [
+      ...readFileSync(join(noticed, 'usr/share/licenses', name, 'NOTICES'), 'utf8').matchAll(
+        /^(\S+) (\d\S*) \(/gm,
+      ),
+    ]);
+    const named = notices.map(([, name, version]) => `pkg:npm/${name?.replace('@', '%40')}@${version}`);
+    expect(purls).toEqual([...new Set(named)].sort());
   });
 
   it('gives packages in which lintian and rpmlint find no fault', () => {
@@ -431,6 +494,28 @@ ${SUBSCRIBERS}END
     }
   });
 });
+
+interface Component {
+  readonly name: string;
+  readonly purl: string;
+  readonly hashes: readonly { readonly alg: string; readonly content: string }[];
+  /** Files of a library that are packed as they are. */
+  readonly components?: readonly (Omit<Component, 'components'> & {
+    readonly evidence: { readonly occurrences: readonly { readonly location: string }[] };
+  })[];
+}
+
+function listIn(folder: string): string {
+  return readdirSync(folder).find((name) => name.endsWith('.cdx.json')) ?? 'no list';
+}
+
+function componentsIn(folder: string): { readonly components: readonly Component[] } {
+  return JSON.parse(readFileSync(join(folder, listIn(folder)), 'utf8'));
+}
+
+function sha256(path: string): string {
+  return createHash('sha256').update(readFileSync(path)).digest('hex');
+}
 
 function packagesIn(folder: string): readonly string[] {
   return readdirSync(folder)
