@@ -143,7 +143,9 @@ export async function bundle(side, { folder, maps, version }) {
         build({
           ...BUILD,
           entryPoints: group.map((out) => ({ in: join(root, entries.get(out) ?? ''), out })),
-          outdir: folder,
+          // Nothing is written there. Source maps have paths from it, and names of chunks a hash of those: it is
+          // the same wherever the bundle goes.
+          outdir: join(root, 'bundle'),
           external: Object.keys(whole),
           plugins: [besideEachOther(names, group.includes(APART)), nativesBeside, plainWidth],
         }),

@@ -4,17 +4,21 @@
  * finding and reading one takes half a millisecond. So each part imports the same: then there is one set.
  */
 
-import { join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 
 /** Parts of a bundle: what is asked for by `import()`, and the program. */
 const PARTS =
   /\/rulectl\/src\/(main|yargs-line|commands\/[a-z]+)\.ts$|\/vchan\/(src|dist)\/(zeromq\/(zeromq|curve-key)|stream\/(exec|libvchan|qrexec|stdio|vchan-socket))\.[jt]s$/;
 const SHARED = ['cli.ts', 'commands/status.ts'].map((file) => join(import.meta.dirname, 'src', file));
 
-/** What is in a source file, with those imports where it is a part. @param {string} path @param {string} text */
+/**
+ * What is in a source file, with those imports where it is a part. They are paths from there: source maps have
+ * them, wherever the checkout is.
+ * @param {string} path @param {string} text
+ */
 export function withOneStart(path, text) {
   if (!PARTS.test(path)) return text;
   return `${text}\n${SHARED.filter((file) => file !== path)
-    .map((file) => `import ${JSON.stringify(file)};`)
+    .map((file) => `import ${JSON.stringify(`./${relative(dirname(path), file)}`)};`)
     .join('\n')}\n`;
 }

@@ -5,7 +5,7 @@
  */
 
 import { readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 
 /** Names imported of a package of ours, or handed on. */
 const IMPORT = /^(import|export) (type )?\{([^}]*)\} from '(@rulecast\/[a-z]+)';$/gm;
@@ -37,7 +37,8 @@ export function pastBarrels(building) {
       const lines = wordsOf(words).map((word) => {
         const from = file?.get(word.split(' as ')[0] ?? '');
         if (from === undefined) throw new Error(`${path} imports ${word}, which no index hands on: ${whole}`);
-        return `${verb} { ${word} } from ${JSON.stringify(from)};`;
+        // A path from there: source maps have it, wherever the checkout is.
+        return `${verb} { ${word} } from ${JSON.stringify(`./${relative(resolveDir, from)}`)};`;
       });
       return lines.join(' ');
     });
