@@ -24,6 +24,12 @@ const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
   'packaging/README.md#Packages': 'test/system/packages.test.ts',
   'packaging/README.md#Packages/2': 'test/system/packages.test.ts',
   'packaging/README.md#Packages/3': 'test/system/packages.test.ts',
+  'packaging/README.md#Publish a release': 'test/system/release.test.ts',
+  'packaging/README.md#Publish a release/2': '.ci/debian', // by apt, over HTTP
+  'packaging/README.md#Publish a release/3': 'test/system/release.test.ts',
+  'packaging/README.md#Check a release': 'test/system/release.test.ts',
+  'packaging/README.md#Check a release/2': 'test/system/release.test.ts',
+  'packaging/README.md#Check a release/3': '.ci/debian',
   'packaging/README.md#From Rulecast 0.1': 'test/system/packages.test.ts',
   'packaging/README.md#From Rulecast 0.1/2': 'test/system/packages.test.ts',
   ...inQubes(
