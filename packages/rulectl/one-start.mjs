@@ -12,8 +12,8 @@ const PARTS =
 const SHARED = ['cli.ts', 'commands/status.ts'].map((file) => join(import.meta.dirname, 'src', file));
 
 /**
- * What is in a source file, with those imports where it is a part. They are paths from there: source maps have
- * them, wherever the checkout is.
+ * What is in a source file, with those imports where it is a part. They are paths from there: source maps
+ * have them, wherever the checkout is.
  * @param {string} path @param {string} text
  */
 export function withOneStart(path, text) {
