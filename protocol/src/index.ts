@@ -36,7 +36,6 @@ export {
   type PartChange,
   type RuleSetDelta,
   replacedIn,
-  ruleSetsAfter,
 } from './codec/delta.ts';
 export type { EditCounts, PartEdits } from './codec/part-edits.ts';
 export type { RuleSplice } from './codec/rule-splice.ts';

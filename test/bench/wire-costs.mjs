@@ -32,8 +32,6 @@ import { grouped, ms } from './report.mjs';
 const NAME = 'fw';
 /** What is begun for who is away is done by then. */
 const AWAY_MS = 3000;
-/** And what is made then for whoever else may come, also on a busy machine. */
-const UNKNOWN_MS = 10_000;
 
 let houses = 0;
 
@@ -181,17 +179,12 @@ export async function caughtUp(name, versions) {
     grouped(away.begin.bytes),
     (away.begin.bytes / direct).toFixed(3),
     ms(away.firstMs),
-    ms(await unknownMs(versions, UNKNOWN_MS)),
-    ms(await unknownMs(versions, 0)),
+    ms(await unknownMs(versions)),
   ];
 }
 
-/**
- * The same to one that was never here, so long after the last release.
- * @param {readonly ReadonlyMap<string, List>[]} versions
- * @param {number} afterMs
- */
-async function unknownMs(versions, afterMs) {
+/** The same to one that was never here. @param {readonly ReadonlyMap<string, List>[]} versions */
+async function unknownMs(versions) {
   const { publisher, endpoint, close } = await house();
   /** @type {Held | undefined} */
   let holds;
@@ -199,7 +192,6 @@ async function unknownMs(versions, afterMs) {
     const { hash, manifest } = await released(publisher, version);
     holds ??= { hash, epoch: manifest.epoch, version: manifest.version };
   }
-  await pause(afterMs);
   const { firstMs, leave } = await taken(endpoint, { holds });
   leave();
   await close();
@@ -214,8 +206,7 @@ export const CAUGHT_UP_HEAD = [
   'sent, bytes',
   'of direct',
   'WANT to BEGIN, was away, ms',
-  'never seen, 10 s later, ms',
-  'at once, ms',
+  'never seen, ms',
 ];
 
 /** A snapshot that is cut after a share of it, and gone on with. @param {ReadonlyMap<string, List>} lists @param {number} share */

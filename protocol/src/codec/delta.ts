@@ -541,15 +541,6 @@ export function* deltaPieces(before: RuleSet, deltas: readonly Uint8Array[]): Pi
   return ruleSetOf(table.parts);
 }
 
-/** Each of the rule sets that come of that, in their order. */
-export function* ruleSetsAfter(before: RuleSet, deltas: readonly Uint8Array[]): Generator<RuleSet, void> {
-  let table = tableOf(before);
-  for (const delta of deltas) {
-    table = atOnce(stepPieces(table, delta, OWN_BOUNDS, undefined));
-    yield ruleSetOf(table.parts);
-  }
-}
-
 /**
  * The stream of a transfer: deltas in the order in which they apply. Throws RangeError on none, and on more
  * than 1,024.

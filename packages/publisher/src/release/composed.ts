@@ -5,14 +5,12 @@
 
 import { encodeChain } from '@rulecast/protocol';
 import type { RuleSet } from '@rulecast/rules';
-import type { Release, ReleaseRecipe, ReleaseTrail } from '../store/store.ts';
+import type { Release, ReleaseRecipe } from '../store/store.ts';
 import { KeptStreams, keyOf } from './kept-streams.ts';
 
 /** What makes composed deltas. Rejects where a release is damaged, or it takes too long. */
 export interface Composer {
   compose(recipe: ReleaseRecipe, ruleSet: RuleSet): Promise<Uint8Array>;
-  /** From each release of a trail. */
-  composeAll(trail: ReleaseTrail): Promise<readonly Uint8Array[]>;
 }
 
 /** Made or waiting to be: whoever may connect may claim any older release, and each takes a thread. */
@@ -26,13 +24,6 @@ export class ComposedDeltas {
 
   constructor(composer: Composer) {
     this.#composer = composer;
-  }
-
-  /** Makes those from all releases of a trail to the head that it leads to. Rejects as the composer does. */
-  async prepare(trail: ReleaseTrail, release: Release): Promise<void> {
-    for (const [i, delta] of (await this.#composer.composeAll(trail)).entries()) {
-      this.#kept.keep(keyOf(trail.hashes[i]!, release), encodeChain([delta])); // one each
-    }
   }
 
   /**

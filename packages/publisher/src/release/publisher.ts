@@ -176,14 +176,6 @@ interface DeskWork extends Pick<Releasing, 'guards' | 'onStage'> {
   readonly draft: () => Promise<ReleaseDraft>;
 }
 
-/**
- * Once nothing was released for so long, what unknown subscribers may lack is made, unless the known are
- * still busy with theirs, or the next release is on its way: a machine has few processors. Nobody waits
- * longer than a minute for those.
- */
-const RECENT_AFTER_MS = 1000;
-const RECENT_WAITS_MAX = 60;
-
 /** What to do about a packet that must get through, by who would have it dropped. */
 const PUSH_ADVICE = 'look at what you push, or add --allow-unreachable';
 const SOURCE_ADVICE = 'look at its source; never-block: takes addresses out of lists';
@@ -232,8 +224,6 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   readonly #audit: (entry: ReleaseAudit) => void;
   /** Rule sets of pushes and batches that wait for their names. */
   readonly #awaited = new Set<RuleSet>();
-  /** Takes back that what others may hold is prepared for. */
-  #cancelRecent: () => void = () => undefined;
   /** Lists of sources that wait for the first push, after `startOver`. */
   readonly #waiting = new Map<string, List>();
   #fork: Fork | undefined;
@@ -301,7 +291,9 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       const text = 'older releases in the store are damaged: nobody can go back to them';
       this.logger.error({ releases: store.damagedCount }, text);
     }
-    this.transfers = new Transfers(this.store, this.#worker, this.#composer);
+    this.transfers = new Transfers(this.store, this.#worker, this.#composer, (ms, work) =>
+      this.clock.after(ms, work),
+    );
     if (this.head !== undefined) this.#prepareFor(this.head);
     this.history = new History(this.store, this.#committer, this.#worker);
     this.#nameRefresh = new NameRefresh({
@@ -968,23 +960,12 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   /** Those who are away are to be sent the first byte of what they lack as soon as they are back. */
   #prepareFor(release: Release): void {
     void this.transfers.prepareAll(release, this.subscribers.heldAway(this.nowMs())); // never rejects
-    this.#cancelRecent();
-    this.#prepareRecentAfter(release, RECENT_WAITS_MAX);
-  }
-
-  #prepareRecentAfter(release: Release, waits: number): void {
-    this.#cancelRecent = this.clock.after(RECENT_AFTER_MS, () => {
-      const isBusy = this.subscribers.isReceiving || this.#turns.isBusy;
-      if (waits > 1 && isBusy) this.#prepareRecentAfter(release, waits - 1);
-      else void this.transfers.prepareRecent(release); // never rejects
-    });
   }
 
   /** Waits for the push under way, which waits for no further names, then closes the store. */
   async close(): Promise<void> {
     this.#names.close();
     this.#nameRefresh.close();
-    this.#cancelRecent();
     await this.#turns.settled();
     await this.#worker.close();
     await this.#composer.close();

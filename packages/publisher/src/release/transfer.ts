@@ -1,12 +1,12 @@
 /**
- * What a subscriber is sent: the chain of deltas from what it holds, one composed delta, or a snapshot,
- * whichever is smallest, but for the few bytes by which a delta says what is gone. A snapshot is encoded once
+ * What a subscriber is sent: a short chain of deltas from what it holds, or one that is there before one
+ * composed delta is; else the composed delta, or a snapshot, whichever is smaller. A snapshot is encoded once
  * per release and shared by all who need it.
  */
 
 import {
+  type After,
   encodeChain,
-  entriesIn,
   hexOf,
   type MessageOf,
   STEPS_MAX,
@@ -42,15 +42,10 @@ export type Kept = MessageOf<'want'>['has'];
  * saves.
  */
 const SNAPSHOT_UNASKED_BYTES = 64 * 1024;
-/** So small a chain is sent as it is: a composed delta would save no frame, and no millisecond. */
-const CHAIN_UNASKED_BYTES = 256;
-/**
- * So many releases before the head somebody may hold whom nobody knows, and be sent at once what is left of
- * them.
- */
-const RECENT_MAX = 32;
-/** Of all of them together: they are in memory at once, and 32 of a million each were 200 MB. */
-const RECENT_ENTRIES_MAX = 4_000_000;
+/** So small a chain goes at once: nobody notices what a composed delta would save. Our choice. */
+const CHAIN_UNASKED_BYTES = 16 * 1024;
+/** After which a chain goes, while the composed delta is made all the same, for the next. Our choice. */
+const COMPOSING_MS = 50;
 /** A longer one is worth no snapshot, and is not to be read for that. Our choice. */
 const CHAIN_MAX_BYTES = 16 * 2 ** 20;
 
@@ -67,11 +62,13 @@ export class Transfers {
   >();
   /** What those who are away will want, while it is being made. */
   #next: { readonly release: Release; readonly bases: readonly Uint8Array[] } | undefined;
+  readonly #after: After;
 
-  constructor(store: Store, encoder: Encoder, composer: Composer) {
+  constructor(store: Store, encoder: Encoder, composer: Composer, after: After) {
     this.#store = store;
     this.#encoder = encoder;
     this.#composed = new ComposedDeltas(composer);
+    this.#after = after;
   }
 
   /**
@@ -85,19 +82,15 @@ export class Transfers {
     has: Kept = undefined,
   ): Promise<Transfer> {
     if (isPlain) return resumed(await this.#snapshotOf(release, isPlain), has);
-    const deltas = base && (await this.#deltasFrom(base, release));
+    const deltas = base && (await this.#deltasFrom(base, release, COMPOSING_MS));
     if (deltas !== undefined && isSentUnasked(deltas, has)) return deltas;
     return smaller(deltas, resumed(await this.#snapshotOf(release, isPlain), has));
   }
 
-  /** Somebody holds `base` and will want the release: what is sent then is made now. Never rejects. */
-  async prepare(release: Release, base: Uint8Array): Promise<void> {
-    const hash = hexOf(base);
-    if (!this.#store.knows(hash) || hash === hexOf(release.hash) || this.#store.isBeforeHead(hash)) return;
-    await this.#deltasFrom(base, release).catch(() => undefined); // who wants it hears of it
-  }
-
-  /** The same for all of `bases`, one after the other, unless a newer release is to be prepared by then. */
+  /**
+   * Somebody holds each of `bases` and will want the release: what is sent then is made now, one after the
+   * other, unless a newer release is to be prepared by then. Never rejects.
+   */
   async prepareAll(release: Release, bases: readonly Uint8Array[]): Promise<void> {
     for (const [isPlain, kept] of this.#snapshots)
       if (kept.release !== release) this.#snapshots.delete(isPlain); // with the content of a release that is over
@@ -105,42 +98,45 @@ export class Transfers {
     this.#next = { release, bases };
     if (isUnderWay) return;
     for (let now = this.#next, at = 0; at < now.bases.length; at++) {
-      await this.prepare(now.release, now.bases[at]!); // at < length
+      await this.#prepare(now.release, now.bases[at]!); // at < length
       if (this.#next !== now) [now, at] = [this.#next, -1];
     }
     this.#next = undefined;
   }
 
-  /**
-   * The same for the releases before the head, whoever holds them, where it still is the head. Never rejects.
-   */
-  async prepareRecent(release: Release): Promise<void> {
-    if (this.#store.headHash !== hexOf(release.hash)) return;
-    const most = Math.min(
-      RECENT_MAX,
-      Math.floor(RECENT_ENTRIES_MAX / Math.max(1, entriesIn(release.manifest))),
-    );
-    try {
-      const trail = this.#store.trail(most, CHAIN_MAX_BYTES);
-      if (trail !== undefined) await this.#composed.prepare(trail, release);
-    } catch {
-      return; // who holds one of them is sent something else, or hears of it
-    }
+  async #prepare(release: Release, base: Uint8Array): Promise<void> {
+    const hash = hexOf(base);
+    if (!this.#store.knows(hash) || hash === hexOf(release.hash) || this.#store.isBeforeHead(hash)) return;
+    await this.#deltasFrom(base, release).catch(() => undefined); // who wants it hears of it
   }
 
-  /** The chain or the composed delta, whichever is smaller. */
-  async #deltasFrom(base: Uint8Array, release: Release): Promise<Deltas | undefined> {
+  /**
+   * A short chain, else the chain or the composed delta, whichever is smaller; the chain, where there is one
+   * and composing takes longer than `waitMs`.
+   */
+  async #deltasFrom(base: Uint8Array, release: Release, waitMs?: number): Promise<Deltas | undefined> {
     const hash = hexOf(base);
     const isNext = this.#store.isBeforeHead(hash); // then one delta is both
     const short = this.#chain(release, base, isNext ? CHAIN_MAX_BYTES : CHAIN_UNASKED_BYTES);
     if (short !== undefined) return { ...short, isDirect: true };
-    const stream = await this.#composed.from(hash, release, () => this.#store.recipeOf(hash));
+    const composing = this.#composed.from(hash, release, () => this.#store.recipeOf(hash));
+    let stream = waitMs === undefined ? undefined : await this.#within(composing, waitMs);
     if (stream === undefined) {
-      const chain = this.#chain(release, base, CHAIN_MAX_BYTES);
-      return chain && { ...chain, isDirect: false };
+      const chain = waitMs === undefined ? undefined : this.#chain(release, base, CHAIN_MAX_BYTES);
+      if (chain !== undefined) return { ...chain, isDirect: false };
+      stream = await composing;
     }
+    if (stream === undefined) return undefined;
     const composed = { release, base, stream, id: undefined, from: 0 };
     return { ...smaller(this.#chain(release, base, stream.length), composed), isDirect: true };
+  }
+
+  /** Undefined for what is not there in time. */
+  #within(made: Promise<Uint8Array | undefined>, ms: number): Promise<Uint8Array | undefined> {
+    return new Promise((resolve) => {
+      const cancel = this.#after(ms, () => resolve(undefined));
+      void made.then(resolve).finally(cancel);
+    });
   }
 
   #chain(release: Release, base: Uint8Array, limitBytes: number): Transfer | undefined {

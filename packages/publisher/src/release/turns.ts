@@ -7,11 +7,6 @@ export class Turns {
   readonly #underWay = new Set<Promise<unknown>>();
   #last: Promise<unknown> = Promise.resolve();
 
-  /** Whether anything is on its way to its turn, or in it. */
-  get isBusy(): boolean {
-    return this.#underWay.size > 0;
-  }
-
   /** What goes before a turn, and the turn. */
   async ahead<T>(work: () => Promise<T>): Promise<T> {
     const working = work();

@@ -20,7 +20,6 @@ import {
   PartKind,
   ProtocolError,
   type RuleSetDelta,
-  ruleSetsAfter,
   systemTurn,
   type Turn,
   verifyRuleSet,
@@ -36,7 +35,7 @@ import {
   type RuleSet,
 } from '@rulecast/rules';
 import { ThreadCode, ThreadError, ThreadHost, type ThreadLine, type WorkLimits } from '@rulecast/threads';
-import type { ReleaseRecipe, ReleaseTrail } from '../store/store.ts';
+import type { ReleaseRecipe } from '../store/store.ts';
 import type { EncodedSnapshot } from './commit.ts';
 import { filtered, type PartFilter } from './part-filter.ts';
 
@@ -51,7 +50,6 @@ export type WorkRequest =
   | { readonly kind: 'encode'; readonly change: PartChange; readonly isPlain: boolean }
   | { readonly kind: 'rebuild'; readonly recipe: ReleaseRecipe }
   | { readonly kind: 'compose'; readonly recipe: ReleaseRecipe; readonly ruleSet: RuleSet }
-  | { readonly kind: 'compose-all'; readonly trail: ReleaseTrail }
   | {
       readonly kind: 'compare';
       readonly before: PastContent;
@@ -85,7 +83,6 @@ export interface Comparison {
 export type WorkAnswer =
   | { readonly kind: 'parts'; readonly parts: PushedParts }
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
-  | { readonly kind: 'deltas'; readonly deltas: readonly Uint8Array[] }
   | ({ readonly kind: 'change' } & EncodedChange)
   | { readonly kind: 'rule-set'; readonly ruleSet: RuleSet }
   | ({ readonly kind: 'comparison' } & Comparison)
@@ -142,8 +139,6 @@ export async function work(request: WorkRequest): Promise<WorkAnswer> {
         return { kind: 'rule-set', ruleSet: rebuilt(request.recipe) };
       case 'compose':
         return { kind: 'bytes', bytes: encodeDelta(diffRuleSets(rebuilt(request.recipe), request.ruleSet)) };
-      case 'compose-all':
-        return { kind: 'deltas', deltas: composedOf(request.trail) };
       case 'compare':
         return { kind: 'comparison', ...compared(request.before, request.after, request.only) };
     }
@@ -159,17 +154,6 @@ function rebuilt({ deltas, manifestBytes }: ReleaseRecipe): RuleSet {
   const ruleSet = applyDeltas(EMPTY_RULE_SET, deltas);
   verifyRuleSet(decodeManifest(manifestBytes), ruleSet);
   return ruleSet;
-}
-
-/** A delta from each release of a trail to the head. Two walks, so that only two of them are held at once. */
-function composedOf({ recipe, steps, manifestBytes }: ReleaseTrail): readonly Uint8Array[] {
-  const oldest = rebuilt(recipe);
-  const head = applyDeltas(oldest, steps);
-  verifyRuleSet(decodeManifest(manifestBytes), head);
-  const deltas = [encodeDelta(diffRuleSets(oldest, head))];
-  for (const past of ruleSetsAfter(oldest, steps.slice(0, -1)))
-    deltas.push(encodeDelta(diffRuleSets(past, head)));
-  return deltas;
 }
 
 function compared(before: PastContent, after: PastContent, only: PartFilter): Comparison {
@@ -316,16 +300,6 @@ export class ReleaseWorker {
     const { parts, prefixes, others } = decodeManifest(recipe.manifestBytes);
     const each = STEP_WEIGHT + weightOfAll(ruleSet) + parts + prefixes + others;
     return this.#bytesOf({ kind: 'compose', recipe, ruleSet }, recipe.deltas.length * each);
-  }
-
-  /** The deltas that turn each release of a trail into the head; throws likewise. */
-  async composeAll(trail: ReleaseTrail): Promise<readonly Uint8Array[]> {
-    const { parts, prefixes, others } = decodeManifest(trail.manifestBytes);
-    const applied = trail.recipe.deltas.length + 2 * trail.steps.length;
-    const isLong = applied * (STEP_WEIGHT + parts + prefixes + others) > ENCODE_IN_PLACE_MAX_ENTRIES;
-    const answer = await this.#do({ kind: 'compose-all', trail }, isLong, []);
-    if (answer.kind === 'deltas') return answer.deltas;
-    throw unexpected(answer);
   }
 
   /** Rebuilds a release. Throws ProtocolError where the recipe does not make what its manifest says. */

@@ -25,7 +25,7 @@ export interface Parts {
 }
 
 export function perform(effect: Effect, parts: Parts): void {
-  const { connection, publisher, logger, notes, askers } = parts;
+  const { connection, logger, notes, askers } = parts;
   switch (effect.kind) {
     case 'send':
       return void connection.send(effect.message).catch(() => undefined); // the receiver notices
@@ -33,8 +33,6 @@ export function perform(effect: Effect, parts: Parts): void {
       return query(effect, parts);
     case 'transfer':
       return void transfer(effect, parts);
-    case 'prepare':
-      return void publisher.transfers.prepare(effect.release, effect.base); // never rejects
     case 'bye':
       return connection.bye(effect.code, effect.text, effect.retryAfterMs);
     case 'close':

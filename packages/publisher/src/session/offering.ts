@@ -79,8 +79,6 @@ function offer(state: Idle | Offered, head: Release, now: Now): Step<Offered> {
   const { pulse, peer } = state;
   const { epoch, version } = manifest;
   const before = state.kind === 'offered' ? state.unanswered : [];
-  const { held } = peer;
-  const isPrepared = held !== undefined && !peerInflatesNothing(state);
   return stepTo(
     {
       kind: 'offered',
@@ -90,7 +88,6 @@ function offer(state: Idle | Offered, head: Release, now: Now): Step<Offered> {
       unanswered: [...before, { hash, epoch, version }],
     },
     { kind: 'send', message: { kind: 'offer', signatures, content: manifestBytes } },
-    ...(isPrepared ? [{ kind: 'prepare', base: held.hash, release: head } as const] : []),
   );
 }
 

@@ -245,8 +245,6 @@ export type Effect =
     }
   /** Sign for a nonce that a release is the newest, or that there is none; `attested` follows. */
   | { readonly kind: 'attest'; readonly nonce: Uint8Array; readonly release: Release | undefined }
-  /** The subscriber holds `base`, by its hash, and is offered the release: make now what it will be sent. */
-  | { readonly kind: 'prepare'; readonly base: Uint8Array; readonly release: Release }
   /** Send QUERY; what cannot be sent is told who asked. */
   | ({ readonly kind: 'query'; readonly ticket: number; readonly transaction: number } & Question)
   | {

@@ -112,18 +112,6 @@ export interface ReleaseRecipe {
   readonly manifestBytes: Uint8Array;
 }
 
-/** The last releases, and all that each of them and the head are rebuilt from. Plain data, likewise. */
-export interface ReleaseTrail {
-  /** Of the first of them. */
-  readonly recipe: ReleaseRecipe;
-  /** From each to the next; the last leads to the head. */
-  readonly steps: readonly Uint8Array[];
-  /** Of each but the head, hex. */
-  readonly hashes: readonly string[];
-  /** Of the head. */
-  readonly manifestBytes: Uint8Array;
-}
-
 /** Where what is known of subscribers is kept, by name. */
 export interface SubscriberStore {
   storedSubscribers(): Iterable<readonly [string, string]>;
@@ -518,31 +506,6 @@ export class Store implements SubscriberStore {
     for (const entry of entries) bytes += entry.deltaBytes;
     if (bytes > limitBytes || !isWithinBudget(this.#history[from], entries)) return undefined;
     return entries.map((entry) => this.#bytesAt(this.#databases.deltas, entry.key));
-  }
-
-  /**
-   * The releases before the head that a chain leads from, at most so many and of so many bytes; undefined
-   * where that is only the one before it.
-   */
-  trail(most: number, limitBytes: number): ReleaseTrail | undefined {
-    const history = this.#history;
-    let first = history.length - 1;
-    for (let bytes = 0; first > 0 && history.length - first <= most; first--) {
-      const entry = history[first]!; // first < length
-      bytes += entry.deltaBytes;
-      if (bytes > limitBytes || !follows(entry, history[first - 1])) break;
-    }
-    const [oldest, ...rest] = history.slice(Math.max(0, first));
-    const recipe = this.#recipe(oldest);
-    const head = rest.at(-1);
-    if (recipe === undefined || oldest === undefined || head === undefined || rest.length < 2)
-      return undefined;
-    return {
-      recipe,
-      steps: rest.map(({ key }) => this.#bytesAt(this.#databases.deltas, key)),
-      hashes: [oldest, ...rest].slice(0, -1).map(({ hash }) => hash),
-      manifestBytes: decodeStored(this.#bytesAt(this.#databases.releases, head.key)).manifestBytes,
-    };
   }
 
   /** The hash (hex) of the release that chains lead to; undefined before the first. */

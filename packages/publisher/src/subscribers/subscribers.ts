@@ -200,11 +200,6 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
       .map((entry) => entry.name);
   }
 
-  /** Whether one of them is being sent something, or applies it. */
-  get isReceiving(): boolean {
-    return [...this.#entries.values()].some(({ receiving }) => receiving);
-  }
-
   /** What those have in force who are connected; not of those that claimed more than they could prove. */
   holding(): readonly { readonly name: string; readonly held: HeldRelease }[] {
     return [...this.#entries.values()].flatMap(({ name, held, connectedSinceMs, diverged }) =>
