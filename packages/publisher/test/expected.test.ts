@@ -149,7 +149,9 @@ describe('a publisher that has just started', () => {
     const justNow = await house({ clock: SYSTEM_CLOCK });
     expect(await pushed(justNow.control, '192.0.2.1', { require: [] })).toEqual([]);
     const { publisher, control } = await house();
-    expect(await pushed(control, '192.0.2.1')).toEqual([]);
+    const nobody = await ScriptedRulectl.push(control, { 'hosts.txt': '192.0.2.1\n' }, { wait: 'applied' });
+    expect(told(nobody)).toEqual([]);
+    expect(recordsOf(nobody, 'progress')).toMatchObject([{ stage: 'arriving', done: 0, total: 0 }]);
     publisher.subscribers.expect(['fw-a']);
     expect(await pushed(control, '192.0.2.2')).toEqual(['fw-a absent!']);
   });

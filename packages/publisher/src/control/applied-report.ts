@@ -91,12 +91,9 @@ export class AppliedReport {
     while (!this.#outcomes.hasEnded && nowMs < this.#deadlineMs) {
       if (nowMs >= lookMs) {
         lookMs = nowMs + TELL_EVERY_MS;
-        await exchange.record({
-          record: 'progress',
-          stage: 'applying',
-          done: told,
-          total: told + this.#waiting.size,
-        });
+        const total = told + this.#waiting.size;
+        const stage = total === 0 ? 'arriving' : 'applying';
+        await exchange.record({ record: 'progress', stage, done: told, total });
         for (const name of this.#returning.keys())
           if (this.#waiting.has(name)) await this.#tellHeld(name, head, tell);
       }

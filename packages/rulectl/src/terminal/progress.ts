@@ -16,6 +16,7 @@ const STAGES: Readonly<Record<string, string>> = {
   judge: 'asking the guards',
   store: 'signing and writing it',
   applying: 'released, and on its way to subscribers',
+  arriving: 'released, and waiting for a first subscriber',
 };
 /** Between two lines of one stage. Our choice. */
 const LINE_EVERY_MS = 10_000;
