@@ -77,8 +77,10 @@ async function main(): Promise<void> {
     tellOfTrouble: (name, isOver) => {
       const [kind = '', number] = name.split('.');
       const fields = number === undefined ? {} : { upstream: argv.upstream[Number(number) - 1] };
-      if (isOver) logger.info(fields, `${TROUBLES[kind]}: no more, for a minute now`);
-      else logger.warn(fields, `${TROUBLES[kind]}`);
+      logger[isOver ? 'info' : 'warn'](
+        fields,
+        `${TROUBLES[kind]}${isOver ? ': no more, for a minute now' : ''}`,
+      );
     },
     judge: source.judge,
     mayBePrivate: source.mayBePrivate,

@@ -230,6 +230,26 @@ it.each([
   }).toThrow();
 });
 
+it('carries one more name alone, whatever other lists there are, and one that is new beside them', () => {
+  const many = Array.from({ length: 10_000 }, (_, i) => `n${i}.example`);
+  const withLists = (lists: object, ...rules: readonly string[]): RuleSet =>
+    portionOf(
+      ruleSetOf({ lists, policies: { default: { egress: ['drop dst=@ads', 'drop dst=@few', ...rules] } } }),
+    );
+  const [ads, one, two] = [many, ['a.example'], ['a.example', 'b.example']].map((names) => ({
+    names,
+    resolve: 'firewall',
+  }));
+  const before = withLists({ ads, few: one });
+  const bytesTo = (after: RuleSet): number => {
+    const steps = stepsBetween(before, after);
+    expect(steps).not.toEqual([]);
+    return frameOf({ kind: 'change', change: { number: 2, isWhole: false, steps } }).length;
+  };
+  expect(bytesTo(withLists({ ads, few: two }))).toBeLessThan(50);
+  expect(bytesTo(withLists({ ads, few: one, more: two }, 'drop dst=@more'))).toBeLessThan(300);
+});
+
 it('carries counters', () => {
   const counts = { dnsQuestions: 2 ** 53 - 1, 'dnsQube.fd09--5': 1 };
   expect(carried({ kind: 'counts', counts }, new Random(1))).toEqual({ kind: 'counts', counts });

@@ -262,7 +262,7 @@ describe('a name that is not', () => {
     const waits = Array.from({ length: 300 }, waited);
     expect(waits.slice(0, 3)).toEqual([ATTEMPT_MS, ATTEMPT_MS, ATTEMPT_MS]);
     expect(waits.slice(3).filter((each) => each > 0)).toHaveLength(5); // after 1, 2, 4, 8 and 16 s of 42
-    expect(one.unanswered).toEqual([8, 0]);
+    expect(one.upstreams.unanswered).toEqual([8, 0]);
     expect(countersOf(one)).toMatchObject({ 'dnsUpstream.1': 8, dnsFailed: 0 });
     expect(Object.keys(countersOf(one))).not.toContain('dnsUpstream.2');
   });
@@ -275,7 +275,7 @@ describe('a name that is not', () => {
       const next = only(one.answer(asked.query, answered(asked.bytes, [], 2), i), 'ask'); // SERVFAIL
       one.answer(next.query, answered(next.bytes, [A('a.example')]), i);
     }
-    expect(one.unanswered).toEqual([0, 0]);
+    expect(one.upstreams.unanswered).toEqual([0, 0]);
   });
 
   it('fails with an answer that makes more aliases than are looked at', () => {

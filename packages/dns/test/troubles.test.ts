@@ -24,7 +24,7 @@ function told(): { readonly troubles: Troubles; readonly lines: string[] } {
 it('an upstream that is down is told of once, as long as it is down, and once it has been up for a minute', () => {
   const { troubles, lines } = told();
   const upstreams = new Upstreams(2);
-  const look = (nowMs: number): void => troubles.look({ counts: NOTHING, down: upstreams.down }, nowMs);
+  const look = (nowMs: number): void => troubles.look({ counts: NOTHING, upstreams }, nowMs);
   for (let i = 0; i < 3; i++) {
     look(i);
     expect([lines, troubles.counters]).toEqual([[], {}]);
@@ -47,11 +47,11 @@ it.each([
   let happened = 0;
   for (let nowMs = 0; nowMs < 100_000; nowMs += 1000) {
     if (nowMs >= 5000) happened += 10_000;
-    troubles.look({ counts: { ...NOTHING, [count]: happened }, down: [] }, nowMs);
+    troubles.look({ counts: { ...NOTHING, [count]: happened }, upstreams: new Upstreams(1) }, nowMs);
     expect(troubles.counters).toEqual(nowMs >= 5000 ? { [name]: 1 } : {});
   }
   expect(lines).toEqual([name]);
   for (let nowMs = 100_000; nowMs < 200_000; nowMs += 1000)
-    troubles.look({ counts: { ...NOTHING, [count]: happened }, down: [] }, nowMs);
+    troubles.look({ counts: { ...NOTHING, [count]: happened }, upstreams: new Upstreams(1) }, nowMs);
   expect([lines, troubles.counters]).toEqual([[name, `${name} over`], {}]);
 });

@@ -57,14 +57,11 @@ describe('status', () => {
       await sendRecords(connection, [head(), subscriber(), ...(isAsked === true ? [down] : [])]);
       if (isAsked !== true) await done(connection);
     });
-    const [above, below] = stdout.split('\n\nwarning: ');
+    const [above, below, more] = stdout.split('\n\nwarning: ');
     expect(above).toMatch(/^version 13 /);
     expect(above).not.toContain('counters of');
-    expect(below?.split('\n')).toEqual([
-      expect.stringMatching(/^fw-a: some answers of DNS go without addresses/),
-      'warning: fw-a: upstream 1 of rulecast-dns does not answer',
-      '',
-    ]);
+    expect(below).toMatch(/^fw-a: some answers of DNS go without addresses/);
+    expect(more).toBe('fw-a: upstream 1 of rulecast-dns does not answer\n');
     expect([stderr, exit]).toEqual(['', 0]);
   });
 

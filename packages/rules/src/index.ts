@@ -220,7 +220,7 @@ export {
   concernsFirewallDns,
   EMPTY_RULE_SET,
   leavesUnmatchedOpen,
-  nameOwners,
+  nameUses,
   needsFirewallDns,
   opensByName,
   opensResolved,

@@ -197,12 +197,8 @@ export function usedNames(ruleSet: RuleSet): readonly string[] {
   return nameUses(ruleSet).names;
 }
 
-/** By such a name what needs it: a policy by its name, else a list, with `@` before it. */
-export function nameOwners(ruleSet: RuleSet): ReadonlyMap<string, string> {
-  return nameUses(ruleSet).owners;
-}
-
-function nameUses(ruleSet: RuleSet): NameUses {
+/** Likewise, and by name what needs it: a policy by its name, else a list, with `@` before it. */
+export function nameUses(ruleSet: RuleSet): NameUses {
   const known = namesKnown.get(ruleSet.policies);
   if (known?.lists === ruleSet.lists) return known;
   const owners = new Map<string, string>();

@@ -19,8 +19,8 @@ const NAME_MAX = 32;
 export function countersOf({
   counts,
   blocked,
-  unanswered,
-}: Pick<DnsProxy<Client>, 'counts' | 'blocked' | 'unanswered'>): Readonly<Record<string, number>> {
+  upstreams,
+}: Pick<DnsProxy<Client>, 'counts' | 'blocked' | 'upstreams'>): Readonly<Record<string, number>> {
   const named = (what: string, [key, count]: readonly [string, number]): readonly [string, number][] => {
     const name = `${what}.${key.replaceAll(':', '-')}`;
     return name.length > NAME_MAX ? [] : [[name, count]];
@@ -35,7 +35,7 @@ export function countersOf({
     dnsFull: counts.full,
     dnsRefused: counts.refused,
     ...Object.fromEntries(
-      unanswered
+      upstreams.unanswered
         .map((count, index): readonly [string, number] => [`dnsUpstream.${index + 1}`, count])
         .filter(([, count]) => count > 0)
         .slice(0, SHOWN),

@@ -217,7 +217,7 @@ const FAILURES: readonly number[] = [Rcode.failure, Rcode.notImplemented, Rcode.
 export class DnsProxy<C extends Client> {
   readonly #options: ProxyOptions;
   readonly #queries = new Map<number, Query<C>>();
-  readonly #upstreams: Upstreams;
+  readonly upstreams: Upstreams;
   readonly #askers = new Map<string, Asker>();
   readonly #question = new MessageReader();
   readonly #answer = new MessageReader();
@@ -244,17 +244,7 @@ export class DnsProxy<C extends Client> {
 
   constructor(options: ProxyOptions) {
     this.#options = options;
-    this.#upstreams = new Upstreams(options.upstreamCount);
-  }
-
-  /** Questions that each upstream did not answer. */
-  get unanswered(): readonly number[] {
-    return this.#upstreams.unanswered;
-  }
-
-  /** Upstreams that answer nothing, by their index. */
-  get down(): readonly number[] {
-    return this.#upstreams.down;
+    this.upstreams = new Upstreams(options.upstreamCount);
   }
 
   /** When `expire` is due; undefined: nothing waits. Each query has its deadline as late as its turn. */
@@ -280,7 +270,7 @@ export class DnsProxy<C extends Client> {
     const own = this.#ownAnswer(client, asker);
     if (own !== undefined) return [this.#reply(client, asked, own)];
     asker.waiting++;
-    const upstream = this.#upstreams.first(nowMs);
+    const upstream = this.upstreams.first(nowMs);
     return [this.#send(client, Uint8Array.from(bytes), upstream, client.transport, 0, nowMs)];
   }
 
@@ -312,7 +302,7 @@ export class DnsProxy<C extends Client> {
     const isSameCase = query.name.every((byte, i) => byte === bytes[HEADER_BYTES + i]);
     if (!isSameCase && query.transport === 'udp')
       return this.#retry(number, query, query.upstream, 'tcp', nowMs);
-    this.#upstreams.heard(query.upstream, nowMs);
+    this.upstreams.heard(query.upstream, nowMs);
     if (FAILURES.includes(answer.rcode) && this.#mayRetry(query))
       return this.#retryElsewhere(number, query, nowMs);
     return [...this.#end(number, query), this.#passOn(query, nowMs)];
@@ -572,7 +562,7 @@ export class DnsProxy<C extends Client> {
   }
 
   #giveUp(number: number, query: Query<C>, nowMs: number): readonly ProxyEffect<C>[] {
-    this.#upstreams.missed(query.upstream, query.deadlineMs - ATTEMPT_MS, nowMs);
+    this.upstreams.missed(query.upstream, query.deadlineMs - ATTEMPT_MS, nowMs);
     if (this.#mayRetry(query)) return this.#retryElsewhere(number, query, nowMs);
     this.counts.failed++;
     this.#question.read(query.asked);
@@ -586,7 +576,7 @@ export class DnsProxy<C extends Client> {
 
   #retryElsewhere(number: number, query: Query<C>, nowMs: number): readonly ProxyEffect<C>[] {
     const { upstream, client } = query;
-    return this.#retry(number, query, this.#upstreams.after(upstream, nowMs), client.transport, nowMs);
+    return this.#retry(number, query, this.upstreams.after(upstream, nowMs), client.transport, nowMs);
   }
 
   #retry(

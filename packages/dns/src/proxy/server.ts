@@ -20,7 +20,7 @@ import {
 import { DnsProxy, type ProxyCounts, type ProxyEffect, type ProxyOptions } from './machine.ts';
 import { isOfDatagrams } from './native.ts';
 import { TlsUpstream } from './tls.ts';
-import { type TroubleName, Troubles } from './troubles.ts';
+import { type TellOfTrouble, Troubles } from './troubles.ts';
 import { type Asking, askByStream, type DnsEndpoint, type DnsUpstream, UpstreamSockets } from './upstream.ts';
 import { Watch } from './watch.ts';
 
@@ -40,7 +40,7 @@ export interface DnsServerOptions
   /** Why one over TLS, by its index, cannot be connected to; without a reason: it can again. */
   readonly tellOfUpstream?: (index: number, why: string | undefined) => void;
   /** That something begins, or has been over for a while, of which a person should know. */
-  readonly tellOfTrouble?: (name: TroubleName, isOver: boolean) => void;
+  readonly tellOfTrouble?: TellOfTrouble;
   /** Path of the applier's socket; absent: nothing is opened, and what has to be is not answered. */
   readonly openings?: string;
   /** Steady, in milliseconds. */
@@ -89,7 +89,7 @@ export class DnsServer {
       const name = endpoint.tlsName;
       return name === undefined ? undefined : new TlsUpstream({ endpoint, name, ca, nowMs, tell });
     });
-    this.#troubles = new Troubles((...trouble) => options.tellOfTrouble?.(...trouble));
+    this.#troubles = new Troubles(options.tellOfTrouble);
     this.#looking = setInterval(() => this.#troubles.look(this.#proxy, options.nowMs()), LOOK_MS);
     if (openings !== undefined)
       this.#applier = new ApplierSocket(openings, this.#watch, (...came) =>

@@ -8,37 +8,36 @@ import type { Client, DnsProxy } from './machine.ts';
 /** Our choice: how long after it was seen last something counts as going on. */
 const LASTS_MS = 60_000;
 
-/** In the words of `rulectl status --counters`: 1 while it goes on. `dnsDown.1` is the first upstream. */
-export type TroubleName = 'dnsCrowded' | 'dnsBeyond' | `dnsDown.${number}`;
-
-type Proxy = Pick<DnsProxy<Client>, 'counts' | 'down'>;
+/** `name`: that of its counter. `dnsDown.1` is the first upstream. */
+export type TellOfTrouble = (name: string, isOver: boolean) => void;
 
 export class Troubles {
-  readonly #tell: (name: TroubleName, isOver: boolean) => void;
-  readonly #untilMs = new Map<TroubleName, number>();
+  readonly #tell: TellOfTrouble | undefined;
+  readonly #untilMs = new Map<string, number>();
   #full = 0;
   #refused = 0;
 
-  constructor(tell: (name: TroubleName, isOver: boolean) => void) {
+  constructor(tell: TellOfTrouble | undefined) {
     this.#tell = tell;
   }
 
-  look({ counts, down }: Proxy, nowMs: number): void {
-    const seen: TroubleName[] = down.map((index): TroubleName => `dnsDown.${index + 1}`);
+  look({ counts, upstreams }: Pick<DnsProxy<Client>, 'counts' | 'upstreams'>, nowMs: number): void {
+    const seen = upstreams.down.map((index) => `dnsDown.${index + 1}`);
     if (counts.full > this.#full) seen.push('dnsCrowded');
     if (counts.refused > this.#refused) seen.push('dnsBeyond');
     [this.#full, this.#refused] = [counts.full, counts.refused];
     for (const name of seen) {
-      if (!this.#untilMs.has(name)) this.#tell(name, false);
+      if (!this.#untilMs.has(name)) this.#tell?.(name, false);
       this.#untilMs.set(name, nowMs + LASTS_MS);
     }
     for (const [name, untilMs] of this.#untilMs) {
       if (untilMs > nowMs) continue;
       this.#untilMs.delete(name);
-      this.#tell(name, true);
+      this.#tell?.(name, true);
     }
   }
 
+  /** 1 of each that goes on. */
   get counters(): Readonly<Record<string, number>> {
     return Object.fromEntries([...this.#untilMs.keys()].map((name) => [name, 1]));
   }

@@ -78,12 +78,8 @@ interface Waiting extends Asked {
   readonly tell: (outcome: OpeningOutcome) => void;
 }
 
-/** What was seen of flows: pairs of a qube and where one goes; and when it was looked, in milliseconds. */
-interface Look {
-  readonly flows: ReadonlySet<string>;
-  readonly beganMs: number;
-  readonly endedMs: number;
-}
+/** What was seen of flows: pairs of a qube and where one goes. */
+type Look = ReadonlySet<string>;
 
 /** One address that a qube may use. */
 interface Entry {
@@ -490,9 +486,8 @@ export class Openings {
         this.#waiting = [];
         const startMs = this.#kernel.nowMs();
         const flows = await this.#flowsOf(waiting);
-        const look = flows && { flows, beganMs: startMs, endedMs: this.#kernel.nowMs() };
         for (const each of waiting) {
-          each.tell(look === undefined ? Outcome.later : this.#openWith(look, each));
+          each.tell(flows === undefined ? Outcome.later : this.#openWith(flows, each));
           await this.#kernel.pause(0); // others have their turn
         }
         await this.#kernel.pause(this.#kernel.nowMs() - startMs);
@@ -789,11 +784,6 @@ function prune(held: Held, qube: string, nowMs: number): void {
   if (all?.size === 0) held.delete(qube);
 }
 
-/** Whether a flow goes there, or may since: who was told an address meanwhile connects at once. */
-function isLive({ key, sinceMs }: Entry, { flows, beganMs, endedMs }: Look): boolean {
-  return flows.has(textOf(key)) || (sinceMs > beganMs && sinceMs <= endedMs);
-}
-
 function forgetEnded(mine: Holding, nowMs: number): void {
   for (const [address, { untilMs }] of mine) if (untilMs <= nowMs) mine.delete(address);
 }
@@ -825,11 +815,12 @@ function withoutRoom(
   if (its !== undefined) forgetEnded(its, nowMs);
   if (look === undefined) return isRoom(mine, its, added, label) ? all : NEEDS_LOOK;
   for (const each of [...mine.values(), ...(its?.values() ?? [])])
-    if (look.flows.has(textOf(each.key))) each.usedMs = nowMs;
-  const takes = admitted(mine, its, added, label, look);
+    if (look.has(textOf(each.key))) each.usedMs = nowMs;
+  const takes = admitted(mine, its, added, label, nowMs, look);
   if (takes.size === 0 && added.size > 0) return Outcome.full;
   const gone = new Set<Entry>();
-  for (const { entries, idle, most } of crowdsOf(besides(mine, its, takes), label, look, takes.size === 0)) {
+  const isAhead = added.size === 0;
+  for (const { entries, idle, most } of crowdsOf(besides(mine, its, takes), label, nowMs, look, isAhead)) {
     const excess = entries.filter((each) => !gone.has(each)).length + takes.size - (most - 2 * aheadOf(most));
     const idleLeft = idle.filter((each) => !gone.has(each));
     for (const each of idleLeft.slice(0, Math.max(0, excess))) gone.add(each);
@@ -857,9 +848,10 @@ function admitted(
   its: Holding | undefined,
   added: ReadonlyMap<string, Entry>,
   label: NameLabel,
+  nowMs: number,
   look: Look,
 ): ReadonlyMap<string, Entry> {
-  const crowds = crowdsOf(besides(mine, its, added), label, look, added.size === 0);
+  const crowds = crowdsOf(besides(mine, its, added), label, nowMs, look, added.size === 0);
   const room = Math.min(...crowds.map(({ entries, idle, most }) => most - (entries.length - idle.length)));
   if (room >= added.size) return added;
   const rank = ([address]: readonly [string, Entry]): number => {
@@ -873,6 +865,7 @@ function admitted(
 function crowdsOf(
   all: readonly Entry[],
   label: NameLabel,
+  nowMs: number,
   look: Look,
   isAhead: boolean,
 ): readonly { readonly entries: readonly Entry[]; readonly idle: readonly Entry[]; readonly most: number }[] {
@@ -880,8 +873,8 @@ function crowdsOf(
   const [most, mostOfName] = [NAME_ADDRESSES_MAX, NAME_ADDRESSES_OF_ONE_MAX];
   const sparedOfName = isAhead ? mostOfName : mostOfName / 2; // no name loses what nobody needs yet
   return [
-    { entries: ofName, idle: idleIn(ofName, sparedOfName, look), most: mostOfName },
-    { entries: all, idle: idleIn(all, most / 2, look), most },
+    { entries: ofName, idle: idleIn(ofName, sparedOfName, nowMs, look), most: mostOfName },
+    { entries: all, idle: idleIn(all, most / 2, nowMs, look), most },
   ];
 }
 
@@ -889,11 +882,11 @@ function crowdsOf(
  * Those to which no flow goes and which were not told a moment ago, the one used longest ago first. Of those
  * told a moment ago each domain keeps `spared`: the newest, and the first of an answer.
  */
-function idleIn(entries: readonly Entry[], spared: number, look: Look): readonly Entry[] {
+function idleIn(entries: readonly Entry[], spared: number, nowMs: number, look: Look): readonly Entry[] {
   const counts = new Map<string, number>();
-  const newestFirst = entries.filter((each) => !isLive(each, look)).sort((a, b) => b.usedMs - a.usedMs);
+  const newestFirst = entries.filter(({ key }) => !look.has(textOf(key))).sort((a, b) => b.usedMs - a.usedMs);
   const idle = newestFirst.filter(({ label, sinceMs }) => {
-    if (look.endedMs - sinceMs > SPARED_MS) return true;
+    if (nowMs - sinceMs > SPARED_MS) return true;
     const domain = domainOf(label);
     const count = (counts.get(domain) ?? 0) + 1;
     counts.set(domain, count);

@@ -17,7 +17,7 @@
 import {
   type DirectedRuns,
   EMPTY_PREFIX_SET,
-  nameOwners,
+  nameUses,
   type Prefix,
   type Prefixes,
   type PrefixSet,
@@ -228,11 +228,9 @@ export class Names {
   async #askFor(names: readonly string[], ruleSet: RuleSet, place: 'front' | 'back'): Promise<void> {
     if (names.length === 0 || this.#closing.signal.aborted) return;
     for (const name of names) this.#add(name, ruleSet.resolutions.get(name));
-    const owners = nameOwners(ruleSet);
-    const requests = names.map((name) => {
-      const hasFailed = this.#entries.get(name)?.failure !== undefined;
-      return { name, owner: owners.get(name) ?? '', hasFailed };
-    });
+    const { owners } = nameUses(ruleSet);
+    const failed = (name: string): boolean => this.#entries.get(name)?.failure !== undefined;
+    const requests = names.map((name) => ({ name, owner: owners.get(name) ?? '', hasFailed: failed(name) }));
     const answered = this.#questions.askAll(requests, place);
     if (place === 'back') return answered;
     let isLate = false;

@@ -24,9 +24,7 @@ export interface NameRequest {
   readonly hasFailed: boolean;
 }
 
-interface Question {
-  readonly name: string;
-  readonly owner: string;
+interface Question extends Omit<NameRequest, 'hasFailed'> {
   /** The next one is of the lowest. */
   rank: number;
   isBegun: boolean;

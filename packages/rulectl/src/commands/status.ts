@@ -3,8 +3,9 @@
 import type { ControlRecord } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
 import { ask, controlOf } from '../control/client.ts';
+import { nameTroubles } from '../render/counters.ts';
 import { standingOf } from '../render/standing.ts';
-import { renderStatus, renderTroubles, type StatusView } from '../render/status.ts';
+import { renderStatus, type StatusView } from '../render/status.ts';
 import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
@@ -93,28 +94,25 @@ export async function run(args: StatusArgs, terminal: Terminal): Promise<ExitCod
 
 async function tellTroubles(args: StatusArgs, terminal: Terminal): Promise<void> {
   const batch = new Batch();
-  try {
-    await ask({
-      ...controlOf(args),
-      timeoutMs: TROUBLES_TIMEOUT_MS,
-      send: (connection) => connection.send({ kind: 'status', watch: false, counters: true }),
-      onRecord: (record) => void batch.put(record),
-    });
-  } catch (error) {
+  await askCounters(args, TROUBLES_TIMEOUT_MS, batch).catch((error: unknown) => {
     if (!(error instanceof CliError)) throw error; // a subscriber is silent: the others have said theirs
-  }
-  const troubles = renderTroubles(batch.counters, terminal.colors);
-  if (troubles !== undefined) terminal.out.line(`\n${troubles}`);
+  });
+  for (const text of nameTroubles(batch.counters))
+    terminal.out.line(`\n${terminal.colors.yellow('warning')}: ${text}`);
+}
+
+function askCounters(args: StatusArgs, timeoutMs: number, batch: Batch): ReturnType<typeof ask> {
+  return ask({
+    ...controlOf(args),
+    timeoutMs,
+    send: (connection) => connection.send({ kind: 'status', watch: false, counters: true }),
+    onRecord: (record) => void batch.put(record),
+  });
 }
 
 async function check(args: StatusArgs, terminal: Terminal): Promise<ExitCode> {
   const batch = new Batch();
-  const ending = await ask({
-    ...controlOf(args),
-    timeoutMs: ANSWER_TIMEOUT_MS,
-    send: (connection) => connection.send({ kind: 'status', watch: false, counters: true }),
-    onRecord: (record) => void batch.put(record),
-  });
+  const ending = await askCounters(args, ANSWER_TIMEOUT_MS, batch);
   if (ending.kind === 'fail') throw new CliError(ExitCode.unreachable, ending.code, ending.text);
   const { state, exit, text } = standingOf(batch);
   if (args.json === true) terminal.out.json({ kind: 'check', state, text, exit });

@@ -79,15 +79,14 @@ function formatPackets(count: number): string {
 export function nameTroubles(
   told: readonly (ControlRecordOf<'counters'> | ControlRecordOf<'warning'>)[],
 ): readonly string[] {
-  return told.flatMap((one) => {
-    if (one.record === 'warning') return [];
-    return Object.entries(one.counters).flatMap(([counter, value]) => {
+  const all = told.flatMap((one) => (one.record === 'counters' ? [one] : []));
+  return all.flatMap(({ subscriber, counters }) =>
+    Object.entries(counters).flatMap(([counter, value]) => {
       const [name = '', upstream] = counter.split('.');
-      const text = NAME_TROUBLES[name];
-      if (text === undefined || value !== 1) return [];
-      return [`${one.subscriber}: ${upstream === undefined ? text : `upstream ${upstream} ${text}`}`];
-    });
-  });
+      const text = value === 1 ? NAME_TROUBLES[name] : undefined;
+      return text === undefined ? [] : [`${subscriber}: ${upstream ? `upstream ${upstream} ` : ''}${text}`];
+    }),
+  );
 }
 
 /** What one subscriber counted, or why that is not known. */

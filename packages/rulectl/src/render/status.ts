@@ -36,16 +36,9 @@ export function renderStatus(view: StatusView, nowMs: number, colors: Colors): s
       ? 'no subscriber was ever connected'
       : renderSubscribers(subscribers, nowMs, colors),
     ...counters.map((told) => renderCounters(told, colors)),
+    ...nameTroubles(counters).map((text) => `${colors.yellow('warning')}: ${text}`),
   );
-  const troubles = renderTroubles(counters, colors);
-  if (troubles !== undefined) blocks.push(troubles);
   return blocks.join('\n\n');
-}
-
-/** What subscribers say of their DNS; undefined: nothing is wrong. */
-export function renderTroubles(counters: StatusView['counters'], colors: Colors): string | undefined {
-  const lines = nameTroubles(counters).map((text) => `${colors.yellow('warning')}: ${text}`);
-  return lines.length === 0 ? undefined : lines.join('\n');
 }
 
 function renderHead(
