@@ -79,8 +79,6 @@ export {
 } from './list.ts';
 export {
   classesIn,
-  FIREWALL_CHAINS_MAX,
-  FIREWALL_RULES_MAX,
   type FirewallLoad,
   firewallLoad,
   isOf,
@@ -88,7 +86,7 @@ export {
   type Segment,
   segmentsOf,
 } from './longest-match.ts';
-export { classFor, type MatchClasses } from './match-classes.ts';
+export { classFor, FIREWALL_CHAINS_MAX, FIREWALL_RULES_MAX, type MatchClasses } from './match-classes.ts';
 export {
   compareHostNames,
   HOST_NAME_MAX_BYTES,

@@ -5,21 +5,23 @@
  */
 
 import { columnFor } from './list.ts';
-import { classesAfter, classesOf, classPieces, type MatchClasses } from './match-classes.ts';
+import {
+  classesAfter,
+  classesOf,
+  classPieces,
+  FIREWALL_RULES_MAX,
+  type MatchClasses,
+} from './match-classes.ts';
 import type { Pieces } from './pieces.ts';
 import { COMMON_POLICY, DEFAULT_POLICY, judgesIngress, type Run, runStarts, runsOf } from './policy.ts';
 import { bitsOf, type Family } from './prefix.ts';
 import type { RuleMatch } from './rule.ts';
-import { PIECE_RUNS } from './rule-columns.ts';
+import { PIECE_RUNS, type RunRange } from './rule-columns.ts';
 import type { RuleSet } from './rule-set.ts';
 import { factOfBlocks, madeOf } from './run-blocks.ts';
 
 /** Fewer runs in a row are asked one after the other, which costs a packet less than the lookups. */
 const GATHERED_MIN = 32;
-
-/** What a firewall loads at most: each chain and each rule is some hundred bytes of kernel memory. */
-export const FIREWALL_CHAINS_MAX = 65_536;
-export const FIREWALL_RULES_MAX = 262_144;
 
 /** Consecutive runs [first, end) of some runs, as they are asked in one family. */
 export interface Segment {
@@ -174,6 +176,7 @@ function* gatheredLoad(runs: readonly Run[], segment: Segment): Pieces<FirewallL
     const range = { ...segment, runs };
     known = classesAfter(range, segment.family, classesBefore(runs, segment));
     known ??= yield* classPieces(range, segment.family);
+    if (known === undefined) throw new RangeError(yield* excessText(range, segment.family));
     classesKnown.set(segment, known);
   }
   const { classes } = known;
@@ -181,6 +184,17 @@ function* gatheredLoad(runs: readonly Run[], segment: Segment): Pieces<FirewallL
     chains: classes.length + 1,
     rules: classes.reduce((sum, matches) => sum + matches.length + 1, lookups),
   };
+}
+
+/** Why no firewall is given some rules, and how many such would fit: twice as many until they do not. */
+function* excessText({ runs, first, end }: RunRange, family: Family): Pieces<string> {
+  let fits = 0;
+  for (let every = 2 ** Math.ceil(Math.log2((end - first) / GATHERED_MIN)); every > 1; every /= 2) {
+    const some = runs.slice(first, end).filter((_, i) => i % every === 0);
+    if (!(yield* classPieces({ runs: some, first: 0, end: some.length }, family))) break;
+    fits = some.length;
+  }
+  return `${end - first} rules with conditions, for prefixes within each other, are more than ${FIREWALL_RULES_MAX} rules of a firewall; some ${fits} such rules would fit: gather destinations in lists`;
 }
 
 /** Of the segment in the same place of the block that some runs were made of, if they are known. */

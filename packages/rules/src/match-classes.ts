@@ -35,6 +35,9 @@ import {
   shortened,
 } from './rule-columns.ts';
 
+/** What a firewall loads at most: each chain and each rule is some hundred bytes of kernel memory. */
+export const FIREWALL_CHAINS_MAX = 65_536;
+export const FIREWALL_RULES_MAX = 262_144;
 /**
  * Most rules that are listed while classes are made: beyond, their number is that of rules times that of
  * prefixes.
@@ -98,23 +101,22 @@ class KnownClasses implements MatchClasses {
  * would be too many rules.
  */
 export function classesOf(range: RunRange, family: Family, before?: MatchClasses): MatchClasses {
-  return classesAfter(range, family, before) ?? atOnce(classPieces(range, family));
+  const classes = classesAfter(range, family, before) ?? atOnce(classPieces(range, family));
+  if (classes !== undefined) return classes;
+  throw new RangeError('rules with conditions for many prefixes of each other: gather destinations in lists');
 }
 
-/** The same, in pieces of some milliseconds: after each of them, something else may be done. */
-export function* classPieces(range: RunRange, family: Family): Pieces<MatchClasses> {
+/** The same, in pieces of some milliseconds; undefined where they would be too many rules. */
+export function* classPieces(range: RunRange, family: Family): Pieces<MatchClasses | undefined> {
   const kinds = new MatchKinds();
   const columns = yield* columnPieces(range, family, kinds);
   yield;
   const order = yield* orderPieces(columns);
   const walk = new Walk(columns, order, new ClassNames(kinds), 0);
   const { at, stack } = walk.begin();
-  for (let next = at; next < order.length && walk.listed <= LISTED_MAX; yield)
+  for (let next = at; next < order.length && !walk.isOver; yield)
     next = walk.within(next, Math.min(order.length, next + PIECE_RULES), order.length, stack);
-  if (walk.listed > LISTED_MAX)
-    throw new RangeError(
-      'rules with conditions for many prefixes of each other: gather destinations in lists',
-    );
+  if (walk.isOver) return undefined;
   walk.names.settle();
   return new KnownClasses(range, walk);
 }
@@ -214,6 +216,10 @@ class Walk {
     this.#classOf = new Uint32Array(most);
   }
 
+  get isOver(): boolean {
+    return this.listed > LISTED_MAX || this.names.rulesLeft < 0;
+  }
+
   /** Keeps the prefix of no bits. The first rule after those for it, and what is around all. */
   begin(): { readonly at: number; readonly stack: Around[] } {
     const { family } = this.columns.prefixes;
@@ -235,7 +241,7 @@ class Walk {
     const { prefixes, kinds } = columns;
     const [ground] = stack;
     let at = from;
-    while (at < to && this.listed <= LISTED_MAX && ground !== undefined) {
+    while (at < to && !this.isOver && ground !== undefined) {
       const rule = order[at]!; // at < to, here and below
       let next = at + 1;
       while (next < end && comparePrefixAt(prefixes, rule, prefixes, order[next]!) === 0) next++;
@@ -337,6 +343,8 @@ class ClassNames {
   readonly #alone: number[] = [];
   /** By kinds in their order. */
   readonly #known = new Map<string, number>();
+  /** Of further classes. */
+  rulesLeft = FIREWALL_RULES_MAX;
   #most = Number.POSITIVE_INFINITY;
 
   constructor(kinds: MatchKinds) {
@@ -345,6 +353,7 @@ class ClassNames {
 
   /** What is there now is needed; as much again may be added. */
   settle(): void {
+    this.rulesLeft = Number.POSITIVE_INFINITY; // of what changes later, whoever asks counts
     this.#most = 2 * (this.classes.length + this.kinds.matches.length) + LEFT_MAX;
   }
 
@@ -369,6 +378,7 @@ class ClassNames {
       known = this.classes.length;
       this.#known.set(key, known);
       this.classes.push(kinds.flatMap((kind) => this.kinds.matches[kind] ?? []));
+      this.rulesLeft -= kinds.length;
     }
     return known;
   }

@@ -51,7 +51,7 @@ export type PermitName = keyof typeof PERMIT_FIELDS;
 
 /** What a guard has against a push. */
 export interface GuardRefusal {
-  /** Stable: of FindingCode, PushGuardCode, UnmatchedGuardCode or MisfitCode, or `unreachable`. */
+  /** Stable: of FindingCode, PushGuardCode, UnmatchedGuardCode, `needs-…`, or `unreachable`. */
   readonly guard: string;
   readonly part: string;
   /** What opens it. Undefined: other content. */

@@ -8,39 +8,29 @@ import { Capability, capabilitiesFor } from '@rulecast/protocol';
 import type { RuleSet } from '@rulecast/rules';
 import type { Firewall, GuardedPush, GuardRefusal } from './refusal.ts';
 
-/** Stable. */
-const MisfitCode = { names: 'needs-names', openings: 'needs-openings', upgrade: 'needs-upgrade' } as const;
-
 /** A release that a firewall cannot take. */
 interface Misfit {
   readonly firewall: string;
-  readonly code: (typeof MisfitCode)[keyof typeof MisfitCode];
+  readonly code: string;
   /** What it lacks, and what to do. */
   readonly text: string;
 }
 
 /** What a firewall lacks, for people: the first capability of those that a release needs. */
 export function misfitOf(firewall: string, lacking: readonly string[]): Misfit {
+  const [code, text] = lackOf(lacking);
+  return { firewall, code, text: `${firewall} ${text}` };
+}
+
+function lackOf(lacking: readonly string[]): readonly [string, string] {
   switch (lacking[0]) {
     case Capability.firewallNames:
-      return {
-        firewall,
-        code: MisfitCode.names,
-        text: `${firewall} has no rulecast-dns; start it with --names SOCKET`,
-      };
+      return ['needs-names', 'has no rulecast-dns; start it with --names SOCKET'];
     case Capability.openedNames:
     case Capability.resolved:
-      return {
-        firewall,
-        code: MisfitCode.openings,
-        text: `${firewall} opens nothing by name; start it with --openings SOCKET`,
-      };
+      return ['needs-openings', 'opens nothing by name; start it with --openings SOCKET'];
     default:
-      return {
-        firewall,
-        code: MisfitCode.upgrade,
-        text: `${firewall} does not know ${lacking.join(', ')}; upgrade it`,
-      };
+      return ['needs-upgrade', `does not know ${lacking.join(', ')}; upgrade it`];
   }
 }
 

@@ -182,6 +182,7 @@ export class Committer {
     const fault = problems.find((problem) => problem.severity === 'fault');
     if (fault !== undefined) throw new GuardError(fault);
     await turn();
+    await checkFirewallLoad(ruleSet, turn); // before what takes longer
     const delta = await inTurns(diffPieces(this.ruleSet, ruleSet), turn);
     const changed = delta.changes.length > 0;
     await turn();
@@ -190,7 +191,6 @@ export class Committer {
       await turn();
       const number = nextNumber(this.#numbers) ?? nextNumber(inNewEpoch(this.#numbers));
       checkLimits(this.#manifestFor(ruleSet, number), ruleSet);
-      await checkFirewallLoad(ruleSet, turn);
     }
     return {
       ruleSet,
