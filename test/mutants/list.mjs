@@ -236,8 +236,9 @@ export const MUTANTS = [
   {
     name: 'what PING says is in force is not looked at',
     path: OFFERING,
-    find: '  if (isSame(before?.hash, hash)) return stepTo(state);\n  const held',
-    replace: '  if (isSame(before?.hash, hash) || claimed !== null) return stepTo(state);\n  const held',
+    find: '  if (isSame(before?.hash, hash)) return stepTo(state, ...well);\n  const held',
+    replace:
+      '  if (isSame(before?.hash, hash) || claimed !== null) return stepTo(state, ...well);\n  const held',
     suites: SESSION,
   },
   {
