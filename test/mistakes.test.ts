@@ -216,7 +216,7 @@ describe.skipIf(as === undefined)('a user without rights', () => {
   it('is told where it may not listen', async () => {
     const environment = { HOME: home, XDG_RUNTIME_DIR: '' };
     const ended = await run('publisher', [], { as, environment });
-    expectSentence(ended, 1, 'cannot listen on unix:/run/rulecast/subscribers.sock: ');
+    expectSentence(ended, 1, 'cannot listen on unix:/run/rulecast/control.sock: ');
     expectSentence(ended, 1, 'name a place for this user with --listen'); // whether that directory is there or not
   });
 });
