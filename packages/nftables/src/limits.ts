@@ -170,7 +170,7 @@ export const LOOKS_OF_ONE_MAX = 16;
  * as much of it is made free: a look takes 0.01 to 0.3 s, which is longer than an answer waits.
  */
 export const ROOM_AHEAD = 8;
-/** A qube connects within this time to what it was told, so that it does not give way. */
+/** A qube connects within this time to what it was told, so that it gives way last. */
 export const SPARED_MS = 10_000;
 /** Names that are remembered to be left in a list, or not, so that they are looked up once. */
 export const LABELS_KNOWN_MAX = 65_536;

@@ -36,10 +36,7 @@ export const Outcome = {
   open: 0,
   /** Never: an address that no name opens, or no qube of that list. */
   refused: 1,
-  /**
-   * So many qubes hold something by this list that no other can; or this one has flows to all that it holds,
-   * or was told it a moment ago.
-   */
+  /** So many qubes hold something by this list that no other can; or this one has flows to all it holds. */
   full: 2,
   /** Not in what is in force: it may be soon, when both have the same release. */
   later: 3,

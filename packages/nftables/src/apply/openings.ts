@@ -871,28 +871,36 @@ function crowdsOf(
 ): readonly { readonly entries: readonly Entry[]; readonly idle: readonly Entry[]; readonly most: number }[] {
   const ofName = all.filter((each) => each.label === label);
   const [most, mostOfName] = [NAME_ADDRESSES_MAX, NAME_ADDRESSES_OF_ONE_MAX];
-  const sparedOfName = isAhead ? mostOfName : mostOfName / 2; // no name loses what nobody needs yet
+  const [spared, sparedOfName] = isAhead ? [most / 2, mostOfName] : [0, 0];
   return [
     { entries: ofName, idle: idleIn(ofName, sparedOfName, nowMs, look), most: mostOfName },
-    { entries: all, idle: idleIn(all, most / 2, nowMs, look), most },
+    { entries: all, idle: idleIn(all, spared, nowMs, look), most },
   ];
 }
 
+/** Of what was not told a moment ago: it gives way before all that was. */
+const OLD_RANK = Number.MAX_SAFE_INTEGER;
+
 /**
- * Those to which no flow goes and which were not told a moment ago, the one used longest ago first. Of those
- * told a moment ago each domain keeps `spared`: the newest, and the first of an answer.
+ * Those to which no flow goes, in the order in which they give way: first the one used longest ago. What was
+ * told a moment ago comes last, of the domain that has most of it the oldest first: no domain, however many
+ * names it has, takes the room of others. Each domain keeps the newest `spared` of that.
  */
 function idleIn(entries: readonly Entry[], spared: number, nowMs: number, look: Look): readonly Entry[] {
   const counts = new Map<string, number>();
   const newestFirst = entries.filter(({ key }) => !look.has(textOf(key))).sort((a, b) => b.usedMs - a.usedMs);
-  const idle = newestFirst.filter(({ label, sinceMs }) => {
-    if (nowMs - sinceMs > SPARED_MS) return true;
-    const domain = domainOf(label);
-    const count = (counts.get(domain) ?? 0) + 1;
-    counts.set(domain, count);
-    return count > spared;
+  const ranked = newestFirst.map((entry) => {
+    if (nowMs - entry.sinceMs > SPARED_MS) return { entry, rank: OLD_RANK };
+    const domain = domainOf(entry.label);
+    const rank = counts.get(domain) ?? 0;
+    counts.set(domain, rank + 1);
+    return { entry, rank };
   });
-  return idle.reverse();
+  return ranked
+    .filter(({ rank }) => rank >= spared)
+    .reverse()
+    .sort((a, b) => b.rank - a.rank)
+    .map(({ entry }) => entry);
 }
 
 /** Names below one domain are its owner's, who can make up as many as he likes; digests have none. */
