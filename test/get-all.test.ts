@@ -6,11 +6,16 @@ import {
   COMMON_POLICY,
   type Direction,
   EMPTY_RULE_SET,
+  formatPrefixAt,
   formatRule,
   type List,
   nameListOf,
   type Policy,
+  type PrefixSet,
+  parsePrefix,
   parseRule,
+  prefixListOf,
+  prefixSetOf,
   type RuleSet,
   type Run,
   RunBuilder,
@@ -39,7 +44,12 @@ const NAME_LISTS: readonly List[] = [
 function richCase(seed: number): RuleSet {
   const random = new Random(seed);
   const { ruleSet } = randomCase(seed, 40);
-  const lists = new Map(ruleSet.lists);
+  const lists = new Map(
+    [...ruleSet.lists].map(([name, list]): [string, List] => [
+      name,
+      list.kind === 'prefixes' ? prefixListOf(readSet(list)) : list,
+    ]),
+  );
   NAME_LISTS.forEach((list, i) => void (random.chance(0.5) && lists.set(`n${i}`, list)));
   const policies = [...ruleSet.policies].map(([name, policy]): [string, Policy] => {
     const said = (runs: readonly Run[], direction: Direction) => saidRules(runs, direction, random);
@@ -48,6 +58,7 @@ function richCase(seed: number): RuleSet {
     const { exceptions } = policy;
     const rich: Policy = {
       ...policy,
+      prefixes: readSet(policy.prefixes),
       defaultAction: name === COMMON_POLICY ? 'drop' : policy.defaultAction, // it is asked for nobody
       ...(blocked !== undefined && { blocked }),
       ...(unlisted !== undefined && { unlisted }),
@@ -61,6 +72,12 @@ function richCase(seed: number): RuleSet {
     return [name, rich];
   });
   return { ...ruleSet, lists, policies: new Map(policies) };
+}
+
+/** What readers make of prefixes: IPv6 that is mapped IPv4 is that. */
+function readSet({ v4, v6 }: PrefixSet): PrefixSet {
+  const texts = [v4, v6].flatMap((column) => Array.from(column.lengths, (_, i) => formatPrefixAt(column, i)));
+  return prefixSetOf(texts.map(parsePrefix).filter((read) => typeof read !== 'string'));
 }
 
 /** The rules that the grammar has, some with a comment. */
