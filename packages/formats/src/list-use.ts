@@ -10,11 +10,14 @@ export interface UsePlace {
   readonly column: number;
 }
 
-/** The first `=@NAME` of the files, comments aside; undefined where there is none. */
+/** Of each file: what lies behind is not worth the wait of others. Our choice. */
+const SEARCHED_BYTES = 16_777_216;
+
+/** The first `=@NAME` of the files, comments aside; undefined where there is none near their beginning. */
 export function listUse(files: readonly PushedFile[], name: string): UsePlace | undefined {
-  const use = new RegExp(`^(?!\\s*#)(.*?=)@${name.replaceAll('.', '\\.')}(?![\\w.-])`, 'm');
+  const use = new RegExp(`^(?![ \\t]*#)(.*?=)@${name.replaceAll('.', '\\.')}(?![\\w.-])`, 'm');
   for (const { name: file, bytes } of files) {
-    const text = latin1(bytes, 0, bytes.length);
+    const text = latin1(bytes, 0, Math.min(bytes.length, SEARCHED_BYTES));
     const found = use.exec(text);
     if (found === null) continue;
     const line = text.slice(0, found.index).split('\n').length;

@@ -30,6 +30,8 @@ import type { Action } from './rule.ts';
 import { mentionsOfBlocks } from './run-blocks.ts';
 import { suggestion } from './suggestion.ts';
 
+/** Missing lists for which a near name is looked for, among all lists: more are no slips of the pen. */
+const SUGGESTIONS_MAX = 16;
 /** Most names of a list that rules may use by resolution. */
 export const RESOLVED_NAMES_MAX = 4096;
 
@@ -263,12 +265,16 @@ export function* checkPieces(
 function* listProblems(ruleSet: RuleSet): Pieces<readonly RuleSetProblem[]> {
   const problems: RuleSetProblem[] = [];
   const used = new Set<string>();
+  const near = new Map<string, string>();
   let looked = 0;
   for (const policy of ruleSet.policies.values()) {
     if (++looked % PIECE_PARTS === 0) yield;
     for (const name of usedLists([policy])) {
       used.add(name);
-      const problem = listUseProblem(policy.name, name, ruleSet.lists);
+      const list = ruleSet.lists.get(name);
+      if (list === undefined && near.size < SUGGESTIONS_MAX && !near.has(name))
+        near.set(name, suggestion(name, ruleSet.lists.keys()));
+      const problem = listUseProblem(policy.name, name, list, near.get(name));
       if (problem !== undefined) problems.push(problem);
     }
   }
@@ -293,9 +299,9 @@ function* listProblems(ruleSet: RuleSet): Pieces<readonly RuleSetProblem[]> {
 function listUseProblem(
   part: string,
   name: string,
-  lists: ReadonlyMap<string, List>,
+  list: List | undefined,
+  near: string | undefined,
 ): RuleSetProblem | undefined {
-  const list = lists.get(name);
   const fault = (code: RuleSetProblemCode, reason: string): RuleSetProblem => ({
     severity: 'fault',
     code,
@@ -304,8 +310,7 @@ function listUseProblem(
   });
   if (list === undefined) {
     if (name === RESOLVED_LIST) return undefined;
-    const advice = suggestion(name, lists.keys()) || ': push it too';
-    const reason = `policy ${part} uses list ${name}, which does not exist${advice}`;
+    const reason = `policy ${part} uses list ${name}, which does not exist${near || ': push it too'}`;
     return { ...fault(RuleSetProblemCode.unknownList, reason), missingList: name };
   }
   if (list.kind === 'prefixes' || namesOfFirewall(list) !== undefined) return undefined;

@@ -79,6 +79,21 @@ function namesList(count: number, resolve: boolean): List {
 }
 
 describe('problems of a rule set', () => {
+  // Each was compared with each list there is: ten thousand policies took minutes.
+  it('name the list that is near a missing one, of the first sixteen', () => {
+    const names = Array.from({ length: 20 }, (_, i) => `n${i + 10}-blocklist`);
+    const lists = Object.fromEntries(names.map((name) => [`${name}s`, PREFIXES]));
+    const drops = names.map((name) => `drop dst=@${name}`);
+    const faults = checkRuleSet(ruleSet([policy('a', BOTH, drops), policy('b', ['10.0.0.9'], drops)], lists));
+    const reasons = faults.filter(({ code }) => code === 'unknown-list').map(({ reason }) => reason);
+    const near = reasons.map((reason) =>
+      / uses list (\S+), which does not exist: did you mean \1s\?$/.test(reason),
+    );
+    const ofEach = [...names.map((_, i) => i < 16)];
+    expect(near).toEqual([...ofEach, ...ofEach]);
+    expect(reasons.at(-1)).toMatch(/: push it too$/);
+  });
+
   it.each<[string, RuleSet, readonly string[]]>([
     ['nothing', EMPTY_RULE_SET, []],
     [

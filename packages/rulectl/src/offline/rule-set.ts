@@ -61,6 +61,9 @@ export interface OfflineReading extends Partial<Omit<FileArgs, 'file'>> {
   readonly guards?: typeof pushRefusals;
 }
 
+/** Missing lists whose place is looked for: each search goes through all files. */
+const PLACES_MAX = 16;
+
 /**
  * Everything that files say together, or what is wrong with them. The files of rejects are those of the disk.
  */
@@ -138,8 +141,10 @@ export function readOffline(
     .map((problem) => ({ ...problem, file: fileOf(problem.part) }));
   const push = { before, after: result.ruleSet, isOfSource: () => false, firewalls: [], now };
   const refusals = guards === undefined ? [] : atOnce(guards({ ...push, way: 'push', role: 'admin' }));
+  let searches = 0;
   const withPlace = ({ file, code, part, reason, missingList }: PlacedProblem): RuleSetReject => {
-    const use = missingList === undefined ? undefined : listUse(files, missingList);
+    const isSearched = missingList !== undefined && searches++ < PLACES_MAX;
+    const use = isSearched ? listUse(files, missingList) : undefined;
     const place =
       use === undefined ? { file, line: 1, column: 1 } : { ...use, file: placeOf(files, use.file) };
     return { ...place, code, part, reason };
