@@ -6,6 +6,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { applierCommand, createNftSink } from '@rulecast/nftables';
 import {
   canonicalPrefixes,
@@ -20,11 +21,14 @@ import {
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { Network } from '../enforce/network.mjs';
+import { secondUser } from '../kit/second-user.ts';
 import { enforcementGap } from './namespaces.ts';
 import { Scene } from './scene.ts';
 
-const SUBSCRIBER = new URL('../../packages/subscriber/bin/rulecast-subscriber.js', import.meta.url).pathname;
-const AS_NOBODY = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'];
+const SUBSCRIBER = fileURLToPath(
+  new URL('../../packages/subscriber/bin/rulecast-subscriber.js', import.meta.url),
+);
+const AS_NOBODY = secondUser() ?? [];
 /** As rootless containers are: root in there, and nobody outside. */
 const IN_USER_NAMESPACE = [...AS_NOBODY, 'unshare', '--user', '--map-root-user', '--net'];
 const WITHOUT_NET_ADMIN = ['setpriv', '--bounding-set=-net_admin', '--inh-caps=-net_admin'];

@@ -108,32 +108,25 @@ describe('expected', () => {
   });
 });
 
-describe('a publisher that runs for long', () => {
-  // Such a push ended at once, as "in force nowhere", while the first firewall was just connecting.
-  it('waits three seconds for the first who comes, where nobody is known', async () => {
-    const { publisher, control, subscribers } = await house();
+// A push was told to be in force nowhere, and a moment later it was in force: the first firewall was just
+// connecting.
+it.each([
+  ['that runs for long', {}],
+  ['that has just started', { clock: SYSTEM_CLOCK }],
+])(
+  'a publisher %s waits three seconds for the first who comes, where nobody is known',
+  async (_, options) => {
+    const { publisher, control, subscribers } = await house(options);
     const released = once(publisher, 'release');
     const waiting = pushed(control, '192.0.2.1');
     await released;
     const late = await ScriptedSubscriber.greet(subscribers, 'fw-a');
     await late.take();
     expect(await waiting).toEqual(['fw-a applied']);
-  });
-});
+  },
+);
 
 describe('a publisher that has just started', () => {
-  // A push in the first second of both daemons was told to be in force nowhere, and a moment later it was in
-  // force.
-  it('takes the first who comes for whom the release is, where nobody is known', async () => {
-    const { publisher, control, subscribers } = await house({ clock: SYSTEM_CLOCK });
-    const released = once(publisher, 'release');
-    const waiting = pushed(control, '192.0.2.1');
-    await released;
-    const late = await ScriptedSubscriber.greet(subscribers, 'fw-a');
-    await late.take();
-    expect(await waiting).toEqual(['fw-a applied']);
-  });
-
   it('waits for those of the configuration that were never seen', async () => {
     const { publisher, control, subscribers } = await house({ clock: SYSTEM_CLOCK });
     publisher.subscribers.expect(['fw-a']);

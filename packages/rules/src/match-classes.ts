@@ -43,10 +43,7 @@ export const FIREWALL_RULES_MAX = 262_144;
  * prefixes.
  */
 const LISTED_MAX = 4_194_304;
-/**
- * So many classes, or kinds of rules, that nothing has any more may be left by changes, and as many again as
- * there were.
- */
+/** Changes may leave so many unused classes, or kinds of rules, and as many again as there are in use. */
 const LEFT_MAX = 1024;
 /** Of a piece of the walk. */
 const PIECE_RULES = 16_384;

@@ -3,13 +3,20 @@
  * minute, so that it fills no log however often it happens. Pure.
  */
 
-import type { Client, DnsProxy } from './machine.ts';
+import type { ProxyCounts } from './machine.ts';
+import type { Upstreams } from './upstreams.ts';
 
 /** Our choice: how long after it was seen last something counts as going on. */
 const LASTS_MS = 60_000;
 
 /** `name`: that of its counter. `dnsDown.1` is the first upstream. */
 export type TellOfTrouble = (name: string, isOver: boolean) => void;
+
+/** What of a proxy tells of troubles. */
+interface Observed {
+  readonly counts: Pick<ProxyCounts, 'full' | 'refused'>;
+  readonly upstreams: Pick<Upstreams, 'down'>;
+}
 
 export class Troubles {
   readonly #tell: TellOfTrouble | undefined;
@@ -21,7 +28,7 @@ export class Troubles {
     this.#tell = tell;
   }
 
-  look({ counts, upstreams }: Pick<DnsProxy<Client>, 'counts' | 'upstreams'>, nowMs: number): void {
+  look({ counts, upstreams }: Observed, nowMs: number): void {
     const seen = upstreams.down.map((index) => `dnsDown.${index + 1}`);
     if (counts.full > this.#full) seen.push('dnsCrowded');
     if (counts.refused > this.#refused) seen.push('dnsBeyond');

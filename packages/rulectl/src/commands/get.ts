@@ -11,7 +11,7 @@ import type { Terminal } from '../terminal/terminal.ts';
 export const command = 'get <what>';
 export const describe = 'what a release says, as a document that can be pushed';
 
-/** A release of a million entries is some 6,000 records. */
+/** An older release is rebuilt before the first record comes. */
 const ANSWER_TIMEOUT_MS = 600_000;
 
 export interface GetArgs extends ControlArgs {
