@@ -47,7 +47,7 @@ function filesBelow(root: string, ...folders: readonly string[]): readonly strin
   );
 }
 
-/** Of a manual page as troff would print it. */
+/** The text of a manual page, as troff prints it. */
 function textOf(path: string): string {
   const bytes = readFileSync(path);
   if (!path.endsWith('.gz')) return bytes.toString();

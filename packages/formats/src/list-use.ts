@@ -10,7 +10,7 @@ export interface UsePlace {
   readonly column: number;
 }
 
-/** Of each file: what lies behind is not worth the wait of others. Our choice. */
+/** Only the beginning of each file is searched, so that others do not wait. Our choice. */
 const SEARCHED_BYTES = 16_777_216;
 
 /** The first `=@NAME` of the files, comments aside; undefined where there is none near their beginning. */

@@ -186,7 +186,7 @@ function* gatheredLoad(runs: readonly Run[], segment: Segment): Pieces<FirewallL
   };
 }
 
-/** Why no firewall is given some rules, and how many such would fit: twice as many until they do not. */
+/** Why these rules are too many, and how many of their kind would fit, by trying twice as many each time. */
 function* excessText({ runs, first, end }: RunRange, family: Family): Pieces<string> {
   let fits = 0;
   for (let every = 2 ** Math.ceil(Math.log2((end - first) / GATHERED_MIN)); every > 1; every /= 2) {

@@ -199,7 +199,7 @@ export function usedNames(ruleSet: RuleSet): readonly string[] {
   return nameUses(ruleSet).names;
 }
 
-/** Likewise, and by name what needs it: a policy by its name, else a list, with `@` before it. */
+/** The names in use, and what needs each: the name of a policy, or `@` and the name of a list. */
 export function nameUses(ruleSet: RuleSet): NameUses {
   const known = namesKnown.get(ruleSet.policies);
   if (known?.lists === ruleSet.lists) return known;

@@ -32,7 +32,7 @@ export const Work = {
   byte: 1 / 8,
 } as const;
 
-/** Whoever waits hears of work each time that so much is done: a hundredth of a second of it. Our choice. */
+/** Progress is reported each time that so much work is done, some 10 ms. Our choice. */
 const TOLD_WORK = 2 ** 19;
 
 /** What decoding has left. */

@@ -39,7 +39,7 @@ export interface DnsServerOptions
   readonly upstreamCa?: string;
   /** Why one over TLS, by its index, cannot be connected to; without a reason: it can again. */
   readonly tellOfUpstream?: (index: number, why: string | undefined) => void;
-  /** That something begins, or has been over for a while, of which a person should know. */
+  /** Called when a trouble begins, and once it has been over for a minute. */
   readonly tellOfTrouble?: TellOfTrouble;
   /** Path of the applier's socket; absent: nothing is opened, and what has to be is not answered. */
   readonly openings?: string;

@@ -12,7 +12,7 @@ const LASTS_MS = 60_000;
 /** `name`: that of its counter. `dnsDown.1` is the first upstream. */
 export type TellOfTrouble = (name: string, isOver: boolean) => void;
 
-/** What of a proxy tells of troubles. */
+/** The figures of a proxy that show troubles. */
 interface Observed {
   readonly counts: Pick<ProxyCounts, 'full' | 'refused'>;
   readonly upstreams: Pick<Upstreams, 'down'>;

@@ -261,7 +261,7 @@ function cutOf(
   return undefined;
 }
 
-/** How deep lists of countries may lie in a list that is made of others, and make it one of countries. */
+/** How many levels of union and intersect are searched for a list that is picked by country. */
 const COUNTRIES_DEPTH = 4;
 
 /** Whether a list is picked by country, or made of one that is. */

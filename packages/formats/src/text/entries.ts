@@ -37,7 +37,7 @@ export interface EntryReaderOptions {
   readonly keepsPieces?: boolean;
   /** How many IPv4 prefixes to make room for. */
   readonly expected?: number;
-  /** Below which prefixes are `short`. */
+  /** Shorter prefixes are `short`. */
   readonly shortLengths?: ShortLengths | undefined;
 }
 

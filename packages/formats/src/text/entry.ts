@@ -94,7 +94,7 @@ export interface ShortPrefixes {
   /** Where it stands, from 1. */
   readonly line: number;
   readonly count: number;
-  /** Than what they are shorter. */
+  /** The lengths that they fall below. */
   readonly lengths: ShortLengths;
 }
 

@@ -25,7 +25,7 @@ export function publicSuffixFault(bytes: Uint8Array, start: number, end: number)
   return { code: 'public-suffix', at: start, reason };
 }
 
-/** Of a name in small letters, without a dot at its end. */
+/** Takes a name in lower case without a final dot. */
 export function isPublicSuffix(name: string): boolean {
   // Most names are none, which the first question tells sooner. What is on no list, such as `lan`, is one to
   // it.

@@ -87,7 +87,7 @@ interface Entry {
   readonly label: NameLabel;
   /** When the qube was told it. */
   readonly sinceMs: number;
-  /** Since then, or since a look saw a flow to it: what was used longest ago gives way first. */
+  /** When it was told, or a look last saw a flow to it. The least recently used gives way first. */
   usedMs: number;
   readonly untilMs: number;
 }
@@ -840,8 +840,8 @@ function besides(
 }
 
 /**
- * What of it there is room for, once all that may give way has: first what the qube has already, which takes
- * none, of this name and then of others.
+ * The added addresses that fit once all that may give way has gone. Addresses that the qube has already take
+ * no room and come first, those of this name before those of others.
  */
 function admitted(
   mine: Holding,
@@ -878,7 +878,7 @@ function crowdsOf(
   ];
 }
 
-/** Of what was not told a moment ago: it gives way before all that was. */
+/** Rank of an entry that was told longer ago: it gives way before all that were told a moment ago. */
 const OLD_RANK = Number.MAX_SAFE_INTEGER;
 
 /**

@@ -85,7 +85,7 @@ export interface CounterIndex {
   readonly numbers: readonly number[];
   /** By such a run: its list. */
   readonly lists: readonly (string | undefined)[];
-  /** Of runs that are asked by the class of the address, and so counted together: accepted, and dropped. */
+  /** Counters of the runs that are looked up by class, one for accepted and one for dropped packets. */
   readonly together: readonly string[];
   /** Undefined for common, whose default action is unused, and for exceptions, which others come after. */
   readonly defaultAction: string | undefined;

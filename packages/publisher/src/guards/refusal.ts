@@ -83,7 +83,7 @@ export interface GuardedPush {
   readonly role: OperatorRole;
   /** Lists that a source keeps, whose own guards hold. */
   readonly isOfSource: (list: string) => boolean;
-  /** Those that have ever said what they know. */
+  /** All subscribers whose capabilities are known. */
   readonly firewalls: readonly Firewall[];
   /** Seconds since 1970. */
   readonly now: number;

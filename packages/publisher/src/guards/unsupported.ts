@@ -16,7 +16,7 @@ interface Misfit {
   readonly text: string;
 }
 
-/** What a firewall lacks, for people: the first capability of those that a release needs. */
+/** Says what a firewall lacks, and what to do; only the first missing capability is named. */
 export function misfitOf(firewall: string, lacking: readonly string[]): Misfit {
   const [code, text] = lackOf(lacking);
   return { firewall, code, text: `${firewall} ${text}` };
@@ -43,7 +43,7 @@ export function misfits(ruleSet: RuleSet, firewalls: readonly Firewall[]): reado
   });
 }
 
-/** Firewalls that a release has to reach, that can take what is in force, and could not take it. */
+/** Refuses a release for required firewalls that can take the current one and could not take this one. */
 export function unsupportedRefusals({
   before,
   after,

@@ -37,7 +37,7 @@ import { addressesOf, type ResolveName } from './resolve.ts';
 export const NAME_LIMITS = {
   /** Names asked for at once: a resolver on the same host is not to be flooded by a list of 4,096 names. */
   queries: 32,
-  /** Of these, for their own sake, or of one list or policy: dead names take the others from no push. */
+  /** At most so many are refreshes, or belong to one list or policy: dead names do not hold up a push. */
   someQueries: 24,
   /**
    * How long a push waits for the names that it brings: two tries of a query that is lost, and its answer.

@@ -12,7 +12,7 @@
 export interface QuestionLimits {
   /** Under way at once. */
   readonly most: number;
-  /** Of these, that nobody waits for; and that are of one owner. */
+  /** At most so many that nobody waits for, and at most so many of one owner. */
   readonly mostOfSome: number;
 }
 

@@ -72,7 +72,7 @@ export class NameRefresh {
     return [...trouble, ...shown, ...(more > 0 ? [`${more} more names do not resolve`] : [])];
   }
 
-  /** A rule set is in force with what names stand for now; these do not resolve. */
+  /** A new rule set is in force. These of its names did not resolve. */
   noteFailed(failed: readonly FailedName[]): void {
     this.#failed = failed;
     this.#trouble = undefined;

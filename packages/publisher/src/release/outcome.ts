@@ -16,7 +16,7 @@ export interface TouchedWarnings {
 /** A rule set that could be released, and was unless it was a dry run or says what the head says. */
 export interface ReleaseOutcome {
   readonly kind: 'planned' | 'released' | 'unchanged';
-  /** It is, or would be, a release of its own: in a new epoch also with the content of the head. */
+  /** True if a release is made, or would be. A new epoch makes one even if the content is the same. */
   readonly isNew: boolean;
   readonly draft: ReleaseDraft;
   readonly notes: readonly IngestNote[];

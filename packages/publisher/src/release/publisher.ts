@@ -123,7 +123,7 @@ export interface PublisherOptions extends StateOptions, Partial<Host> {
   readonly audit?: (entry: ReleaseAudit) => void;
 }
 
-/** What a release waits for: `turn` for others, the last three for the desk. */
+/** The step that a release is at. `turn`: it waits for the release before it. */
 export type ReleaseStage = 'reading' | 'names' | 'turn' | 'draft' | 'judge' | 'store';
 
 export interface PushOptions {
@@ -142,7 +142,7 @@ export interface PushOptions {
   readonly require?: readonly string[] | undefined;
   /** Called as each stage begins. */
   readonly onStage?: ((stage: ReleaseStage) => void) | undefined;
-  /** Of a withdrawal; true: what is not there is no reason to refuse it. */
+  /** True: a withdrawal of what is not there succeeds. */
   readonly ifPresent?: boolean | undefined;
 }
 
@@ -227,7 +227,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   /** Lists of sources that wait for the first push, after `startOver`. */
   readonly #waiting = new Map<string, List>();
   #fork: Fork | undefined;
-  /** Of the newest release that was proved since the start. */
+  /** The manifest of the newest release that a subscriber proved since the start. */
   #proved: Manifest | undefined;
   #mustReach: readonly MustReach[];
   #owner: ListOwner | undefined;
@@ -454,7 +454,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     return held;
   }
 
-  /** Lists that firewalls cannot take in the rules that use them. They are tried again. */
+  /** Lists to hold back for now: rules use them, and a required firewall cannot take that. */
   #unsupportedLists(batch: ReadonlyMap<string, List | undefined>): Map<string, DeliveryRefusal> {
     const { ruleSet: before } = this.#committer;
     const firewalls = this.subscribers.firewalls();
@@ -567,7 +567,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     }));
   }
 
-  /** Firewalls that the release does not have to reach, and that cannot take it. */
+  /** Warnings about firewalls that are not required and cannot take the release. */
   #misfitNotes(ruleSet: RuleSet, { require }: PushOptions): readonly IngestNote[] {
     const others = this.subscribers.firewalls(require).filter(({ isRequired }) => !isRequired);
     return misfits(ruleSet, others).map(({ firewall, code, text }) => ({

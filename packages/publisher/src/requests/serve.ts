@@ -41,7 +41,7 @@ export function serveControl(
   return serveRequests(publisher, endpoints, Promise.resolve(house), options);
 }
 
-/** Likewise, before there is a publisher: STATUS is told so, and other requests wait for it. */
+/** Serves before the publisher is loaded: STATUS is answered with `not-ready`, other requests wait. */
 export async function serveRequests(
   host: Pick<Publisher, 'logger' | 'clock' | 'turn' | 'pace'>,
   endpoints: readonly Endpoint[],

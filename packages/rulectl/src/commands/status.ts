@@ -14,7 +14,7 @@ export const describe = 'what is released, and how far each subscriber is';
 
 /** Without --watch the answer is a few records; the publisher gives up on counters after five seconds. */
 const ANSWER_TIMEOUT_MS = 30_000;
-/** How long it is waited for what subscribers say of their DNS, below a status that waits for nobody. */
+/** How long `status` waits for the counters that the warnings below its table come from. */
 const TROUBLES_TIMEOUT_MS = 2000;
 /** Ages on a screen move on although nothing happens. */
 const REDRAW_MS = 1000;

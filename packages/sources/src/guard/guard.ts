@@ -158,7 +158,7 @@ export interface ShortPrefixesRead {
   readonly count: number;
   /** The first, with its place, for people. */
   readonly first: string;
-  /** Than what they are shorter. */
+  /** The lengths that they fall below. */
   readonly lengths: Readonly<Record<Family, number>>;
 }
 

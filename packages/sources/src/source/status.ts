@@ -14,7 +14,7 @@ export interface ListStatus {
   readonly origin: string;
   readonly state: 'ok' | 'waiting' | 'loading' | 'failing' | 'expired';
   readonly holds: List['kind'] | undefined;
-  /** Of what is in force; before anything is, of what was read. */
+  /** Entries of the list in force, or of the last one read if none is in force yet. */
   readonly count: number;
   readonly isPublished: boolean;
   /** Milliseconds since 1970. */

@@ -270,7 +270,7 @@ function learnFrom(state: LinkedState, event: FreshEvent): Step {
   return { state: next, effects: isNews ? [complain(event.fault)] : [] };
 }
 
-/** Of what HELLO claimed. Nothing may come for long after that, and no other message says why. */
+/** Proves the release that HELLO claimed, and says why nothing new may come for a long time. */
 function prove(state: Idle): Step {
   const claim = state.floor ?? state.held;
   if (claim === undefined) return { state, effects: [] };
