@@ -118,7 +118,7 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
     type: 'string',
     requiresArg: true,
     describe:
-      'Unix socket of rulecast-dns --releases, which then blocks the names of lists with resolve: firewall; without it no release is taken of which a rule uses such a list',
+      'Unix socket of rulecast-dns --releases, which then blocks the names of lists with resolve: firewall; without it a release is refused if a rule uses such a list',
   })
   .option('dns-mode', {
     requiresArg: true,
