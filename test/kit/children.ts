@@ -20,12 +20,3 @@ export function childWith(argument: string): number {
   if (found === undefined) throw new Error(`no child was started with ${argument}`);
   return found;
 }
-
-/** Whether a process is there and is not only waiting to be buried. */
-export function isRunning(pid: number): boolean {
-  try {
-    return !/^\d+ \(.*\) [ZX]/s.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
-  } catch {
-    return false;
-  }
-}

@@ -14,7 +14,7 @@
  * nothing of earlier work.
  */
 
-import { setTimeout as passed, setImmediate } from 'node:timers/promises';
+import { setImmediate } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 
 export const ThreadCode = {
@@ -61,16 +61,6 @@ export interface ThreadOptions {
   readonly restMs: number;
   /** Says when a deadline is over. */
   readonly after?: After;
-  /**
-   * What the thread is told before it is ended, and how long it has then to end by itself: for one that has
-   * something to put away.
-   */
-  readonly farewell?: Farewell;
-}
-
-export interface Farewell {
-  readonly message: unknown;
-  readonly graceMs: number;
 }
 
 export interface WorkLimits {
@@ -199,10 +189,10 @@ export class ThreadHost<Said> {
   /** The thread that is there, if it has heap enough, else another. */
   #start(heapMib: number | undefined): Thread {
     clearTimeout(this.#restTimer);
-    const { file, name, farewell } = this.#options;
+    const { file, name } = this.#options;
     if (this.#thread?.serves(heapMib)) return this.#thread;
     void this.#thread?.end();
-    const thread = new Thread(file, name, heapMib, farewell);
+    const thread = new Thread(file, name, heapMib);
     this.#thread = thread;
     return thread;
   }
@@ -233,10 +223,9 @@ class Thread {
   isNew = true;
   readonly #worker: Worker;
   readonly #heapMib: number | undefined;
-  readonly #farewell: Farewell | undefined;
   #isEnding = false;
 
-  constructor(file: URL, name: string, heapMib: number | undefined, farewell: Farewell | undefined) {
+  constructor(file: URL, name: string, heapMib: number | undefined) {
     const worker = new Worker(file, {
       name,
       execArgv: [], // flags of the process, such as --input-type, are not meant for this file
@@ -244,7 +233,6 @@ class Thread {
     });
     this.#worker = worker;
     this.#heapMib = heapMib;
-    this.#farewell = farewell;
     worker.unref();
     worker.on('message', (message: unknown) => this.listener?.onMessage(message));
     worker.on('messageerror', (error) => this.#onEnd(ThreadCode.died, error));
@@ -278,11 +266,6 @@ class Thread {
   /** Resolves when the thread is gone. */
   async end(): Promise<void> {
     this.#isEnding = true;
-    if (this.#farewell !== undefined) {
-      const { message, graceMs } = this.#farewell;
-      this.#worker.postMessage(message);
-      await Promise.race([this.exited, passed(graceMs, undefined, { ref: false })]);
-    }
     await this.#worker.terminate();
     await this.exited;
   }

@@ -1,14 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import {
-  type After,
-  type Farewell,
-  ThreadError,
-  ThreadHost,
-  type ThreadLine,
-  type WorkLimits,
-} from '../src/host.ts';
+import { type After, ThreadError, ThreadHost, type ThreadLine, type WorkLimits } from '../src/host.ts';
 
 const FILE = new URL('thread.mjs', import.meta.url);
 const LIMITS: WorkLimits = { heapMib: 32, deadlineMs: 60_000 };
@@ -20,13 +13,12 @@ afterEach(async () => {
   for (const host of hosts.splice(0)) await host.close();
 });
 
-function open(restMs = REST_MS, after?: After, farewell?: Farewell): ThreadHost<unknown> {
+function open(restMs = REST_MS, after?: After): ThreadHost<unknown> {
   const host = new ThreadHost<unknown>({
     file: FILE,
     name: 'test thread',
     restMs,
     ...(after === undefined ? {} : { after }),
-    ...(farewell === undefined ? {} : { farewell }),
   });
   hosts.push(host);
   return host;
@@ -314,21 +306,5 @@ describe('closing', () => {
     await host.ask(echo(1), LIMITS);
     await host.close();
     expect(process.getActiveResourcesInfo()).not.toContain('MessagePort');
-  });
-
-  it('tells the thread, which then ends by itself, and ends one that does not hear', async () => {
-    const words = new Int32Array(new SharedArrayBuffer(4));
-    const message = { kind: 'leave', words };
-    const hearing = open(REST_MS, undefined, { message, graceMs: 60_000 });
-    await hearing.ask(echo(1), LIMITS);
-    await hearing.close();
-    expect(Atomics.load(words, 0)).toBe(1);
-    const deaf = open(REST_MS, undefined, { message, graceMs: 10 });
-    await deaf.ask(echo(1), LIMITS);
-    const hung = deaf.ask({ kind: 'hang' }, LIMITS);
-    hung.catch(() => undefined); // told below
-    await new Promise((resolve) => setTimeout(resolve, 50)); // it is given to it
-    await deaf.close();
-    await expect(hung).rejects.toMatchObject({ code: 'closed' });
   });
 });

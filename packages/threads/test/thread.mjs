@@ -21,10 +21,6 @@ parentPort?.on('message', async (order) => {
     case 'write': // to memory that it was lent, until it is ended
       parentPort?.postMessage('writing');
       for (;;) Atomics.add(order.words, 0, 1);
-    case 'leave': // by itself, when what it has is put away
-      Atomics.add(order.words, 0, 1);
-      parentPort?.close();
-      break;
     case 'hang':
       for (;;);
     case 'throw':

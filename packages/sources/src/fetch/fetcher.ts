@@ -92,7 +92,7 @@ export interface FetcherOptions {
   readonly userAgent?: string;
 }
 
-/** Plain text compresses to a third; zstd and others are not in every Node that we run on. */
+/** Plain text compresses to a third; zstd is not in every Node that we run on. */
 const ACCEPT_ENCODING = 'gzip, br';
 const SHA256_HEX = /^[0-9a-f]{64}$/i;
 

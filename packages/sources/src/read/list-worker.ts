@@ -30,18 +30,10 @@ const REST_MS = 30_000;
  */
 const UNPACK_MAX_MS = 60_000;
 const WORK_MAX_MS = 120_000;
-/**
- * A thread that waits for a program that unpacks ends that within milliseconds; one that computes does not
- * hear of it.
- */
-const END_MAX_MS = 1000;
-const END = { kind: 'end' } as const;
 /** Also when this file runs from src, as in tests: only the built thread loads on Node 20. */
 const THREAD_FILE = new URL('../../dist/read/list-worker-thread.js', import.meta.url);
 
-/** What the thread is sent: plain data. `end` ends what it has begun, and it. */
-export type WorkerRequest = WorkerJob | typeof END;
-
+/** What the thread is sent: plain data. */
 export type WorkerJob =
   | { readonly kind: 'read'; readonly job: ReadingJob }
   | { readonly kind: 'evaluate'; readonly expression: Expression }
@@ -64,11 +56,10 @@ export type WorkerAnswer =
 export async function workerAnswer(
   job: WorkerJob,
   tell: (note: WorkerNote) => void = () => undefined,
-  signal?: AbortSignal,
 ): Promise<WorkerAnswer> {
   switch (job.kind) {
     case 'read':
-      return readSource(job.job, () => tell({ kind: 'unpacked' }), signal);
+      return readSource(job.job, () => tell({ kind: 'unpacked' }));
     case 'evaluate': {
       const list = evaluateExpression(job.expression);
       return list.kind === 'unsayable' ? list : { kind: 'evaluated', list };
@@ -108,8 +99,6 @@ export class ListWorker {
       file: THREAD_FILE,
       name: 'rulecast read',
       restMs: REST_MS,
-      // The kernel ends a program with its thread, but only who started it can bury it.
-      farewell: { message: END, graceMs: END_MAX_MS },
       after: (delayMs, work) => clock.after(delayMs, work),
     });
   }

@@ -93,20 +93,19 @@ export interface ReadRefused extends Refusal {
 const REJECTS_KEPT = 16;
 
 /**
- * Does a job on the thread it is called on, and says when all is unpacked; until then `signal` ends it, with
- * a program that unpacks. Rejects only for a bug.
+ * Does a job on the thread it is called on, and says when all is unpacked. Rejects only for a
+ * bug.
  */
 export async function readSource(
   job: ReadingJob,
   onUnpacked: () => void = () => undefined,
-  signal?: AbortSignal,
 ): Promise<ReadList | ReadRefused> {
   const members: Member[] = [];
   const notes: string[] = [];
   for (const input of job.inputs) {
     const cut = cutOff(input, job);
     if (cut !== undefined) return cut;
-    const unpacked = await unpackInput(input, job, members, notes, signal);
+    const unpacked = await unpackInput(input, job, members, notes);
     if (unpacked !== undefined) return unpacked;
   }
   onUnpacked();
@@ -221,7 +220,6 @@ async function unpackInput(
   job: ReadingJob,
   members: Member[],
   notes: string[],
-  signal: AbortSignal | undefined,
 ): Promise<ReadRefused | undefined> {
   const { limits, reading } = job;
   const usedBytes = members.reduce((sum, { bytes }) => sum + bytes.length, 0);
@@ -233,7 +231,6 @@ async function unpackInput(
       onUnwanted: (name) => passed.push(name),
       maxBytes: limits.bytes - usedBytes,
       maxMembers: limits.archiveMembers - members.length,
-      signal,
     });
     members.push(...unpacked);
     if (passed.length > 0 && !isAsked)

@@ -15,15 +15,11 @@ export const UnpackErrorCode = {
   nested: 'nested',
   /** Sound as far as one can tell, but not a kind that we read. */
   unsupported: 'unsupported',
-  /** This machine lacks a program for it. */
-  missingProgram: 'missing-program',
-  /** A program did not do its work, for no fault of the data that it told of. */
-  programFailed: 'program-failed',
-  tooSlow: 'too-slow',
-  /** Whoever wanted it does not any more. */
-  ended: 'ended',
 } as const;
 export type UnpackErrorCode = (typeof UnpackErrorCode)[keyof typeof UnpackErrorCode];
+
+/** What helps where a kind of packing is not read. */
+export const ANOTHER_FORM = 'fetch it packed by gzip, xz or zip, or unpack it before';
 
 /** Nothing of it can be used. The message says what to do, where there is something. */
 export class UnpackError extends Error {

@@ -1,6 +1,6 @@
 /** What bytes are, by how they begin: a name says what somebody meant, and servers say anything. */
 
-export type Compression = 'gzip' | 'xz' | 'zstd' | 'bzip2';
+export type Compression = 'gzip' | 'xz' | 'zstd';
 export type ArchiveKind = 'zip' | 'tar';
 export type Content =
   | { readonly kind: 'compressed'; readonly by: Compression }
@@ -13,10 +13,10 @@ const COMPRESSIONS: readonly (readonly [Compression, RegExp])[] = [
   ['gzip', /^1f8b08/],
   ['xz', /^fd377a585a00/],
   ['zstd', /^(28b52ffd|5.2a4d18)/],
-  ['bzip2', /^425a683[1-9](314159265359|177245385090)/],
 ];
 const ZIP = /^504b(0304|0506)/;
 const UNSUPPORTED: readonly (readonly [string, RegExp])[] = [
+  ['bzip2', /^425a683[1-9](314159265359|177245385090)/],
   ['7z', /^377abcaf271c/],
   ['RAR', /^526172211a07/],
   ['lzip', /^4c5a4950/],
@@ -54,8 +54,8 @@ function isTarHeader(head: Uint8Array): boolean {
 
 /** `list.txt.gz` is `list.txt`, and `list.tgz` is `list.tar`. */
 export function nameWithout(name: string): string {
-  const short = /\.(tgz|txz|tzst|tbz2?)$/i.exec(name);
+  const short = /\.(tgz|txz|tzst)$/i.exec(name);
   if (short !== null) return `${name.slice(0, short.index)}.tar`;
-  const plain = name.replace(/\.(gz|gzip|xz|zst|zstd|bz2)$/i, '');
+  const plain = name.replace(/\.(gz|gzip|xz|zst|zstd)$/i, '');
   return plain === '' ? name : plain;
 }

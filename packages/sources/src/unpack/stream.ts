@@ -5,10 +5,8 @@
 
 import { setImmediate } from 'node:timers/promises';
 import { createGunzip } from 'node:zlib';
-import { bunzip2 } from './bzip2.ts';
 import { UnpackError, UnpackErrorCode } from './error.ts';
 import type { Compression } from './magic.ts';
-import type { ProgramOptions } from './program.ts';
 import { slices, throughZlib } from './zlib.ts';
 import { unzstd } from './zstd.ts';
 
@@ -16,20 +14,14 @@ import { unzstd } from './zstd.ts';
 const TURN_MS = 10;
 
 /** The bytes undone, in pieces. Iterating throws UnpackError; whoever stops early loses nothing. */
-export function decompressed(
-  by: Compression,
-  bytes: Uint8Array,
-  options: ProgramOptions,
-): AsyncIterable<Uint8Array> {
+export function decompressed(by: Compression, bytes: Uint8Array): AsyncIterable<Uint8Array> {
   switch (by) {
     case 'gzip': // several members one after the other are one file
       return throughZlib('gzip', createGunzip(), bytes);
     case 'xz':
       return unxz(bytes);
     case 'zstd':
-      return unzstd(bytes, options);
-    case 'bzip2':
-      return bunzip2(bytes, options);
+      return unzstd(bytes);
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * From what was downloaded to the files in it: gzip, xz, zstd and bzip2, zip and tar, and one in the other as
+ * From what was downloaded to the files in it: gzip, xz and zstd, zip and tar, and one in the other as
  * people pack them. Told apart by their bytes. Everything stays in memory, and what comes out is counted
  * while it does: a bomb costs what was allowed.
  *
@@ -7,11 +7,10 @@
  *          zip ─────────────────────────▶
  */
 
-import { UnpackError, UnpackErrorCode } from './error.ts';
+import { ANOTHER_FORM, UnpackError, UnpackErrorCode } from './error.ts';
 import { Harvest, type HarvestLimits, type Member, tooLarge } from './harvest.ts';
 import { UNPACK_LIMITS } from './limits.ts';
 import { contentOf, nameWithout, SNIFF_BYTES } from './magic.ts';
-import { endedByUs, type ProgramOptions } from './program.ts';
 import { decompressed } from './stream.ts';
 
 export { UnpackError } from './error.ts';
@@ -19,8 +18,6 @@ export type { Member } from './harvest.ts';
 
 /** All files of an archive but those that describe it, as `members`. */
 export const LIST_MEMBERS = ['!{README,Readme,readme,LICENSE,License,license,LICENCE}*', '!*.md'];
-
-export interface UnpackOptions extends HarvestLimits, ProgramOptions {}
 
 /** What helps where a file of an archive cannot be read. */
 const LEAVE_OUT = 'members: can leave it out';
@@ -39,7 +36,7 @@ type Opened =
 export async function unpack(
   fileName: string,
   bytes: Uint8Array,
-  options: UnpackOptions,
+  options: HarvestLimits,
 ): Promise<readonly Member[]> {
   try {
     const opened = await open({ name: fileName, bytes }, options, 0);
@@ -53,7 +50,7 @@ export async function unpack(
 }
 
 /** Undoes compressions until there is a file or an archive, and opens that. */
-async function open(packed: Member, options: UnpackOptions, depth: number): Promise<Opened> {
+async function open(packed: Member, options: HarvestLimits, depth: number): Promise<Opened> {
   const { name, bytes } = packed;
   const content = contentOf(bytes.subarray(0, SNIFF_BYTES));
   switch (content.kind) {
@@ -61,7 +58,10 @@ async function open(packed: Member, options: UnpackOptions, depth: number): Prom
       if (bytes.length > options.maxBytes) throw tooLarge(options.maxBytes);
       return { kind: 'file', member: packed };
     case 'unsupported':
-      throw new UnpackError(UnpackErrorCode.unsupported, `this is ${content.name}, which is not read here`);
+      throw new UnpackError(
+        UnpackErrorCode.unsupported,
+        `this is ${content.name}, which is not read here: ${ANOTHER_FORM}`,
+      );
     case 'archive':
       return { kind: 'members', members: await take(content.as, bytes, options) };
     case 'compressed': {
@@ -71,12 +71,12 @@ async function open(packed: Member, options: UnpackOptions, depth: number): Prom
           `it is compressed more than ${UNPACK_LIMITS.depth} times`,
         );
       }
-      const { head, pieces } = await peek(decompressed(content.by, bytes, options));
+      const { head, pieces } = await peek(decompressed(content.by, bytes));
       const inner = contentOf(head);
       if (inner.kind === 'archive' && inner.as === 'tar') {
         return { kind: 'members', members: await takeTarStream(pieces, options) };
       }
-      const whole = await collect(pieces, options);
+      const whole = await collect(pieces, options.maxBytes);
       return await open({ name: nameWithout(name), bytes: whole }, options, depth + 1);
     }
   }
@@ -85,7 +85,7 @@ async function open(packed: Member, options: UnpackOptions, depth: number): Prom
 async function take(
   as: 'zip' | 'tar',
   bytes: Uint8Array,
-  options: UnpackOptions,
+  options: HarvestLimits,
 ): Promise<readonly Member[]> {
   if (as === 'tar') return await takeTarStream(once(bytes), options);
   const { takeZip } = await import('./zip.ts');
@@ -96,21 +96,18 @@ async function take(
 
 async function takeTarStream(
   pieces: AsyncIterable<Uint8Array>,
-  options: UnpackOptions,
+  options: HarvestLimits,
 ): Promise<readonly Member[]> {
   const { takeTar } = await import('./tar.ts');
   const harvest = new Harvest(options);
-  await takeTar(
-    bounded(pieces, options.maxBytes * UNPACK_LIMITS.passedFactor + 2 ** 20, options.signal),
-    harvest,
-  );
+  await takeTar(bounded(pieces, options.maxBytes * UNPACK_LIMITS.passedFactor + 2 ** 20), harvest);
   return harvest.members();
 }
 
 /**
  * Members may be compressed again; an archive in an archive is refused. Counts what the files are in the end.
  */
-async function unfoldMembers(members: readonly Member[], options: UnpackOptions): Promise<readonly Member[]> {
+async function unfoldMembers(members: readonly Member[], options: HarvestLimits): Promise<readonly Member[]> {
   const files: Member[] = [];
   let leftBytes = options.maxBytes;
   for (const member of members) {
@@ -159,20 +156,15 @@ async function peek(
   return { head: Buffer.concat(first).subarray(0, SNIFF_BYTES), pieces: pieces() };
 }
 
-async function collect(pieces: AsyncIterable<Uint8Array>, options: UnpackOptions): Promise<Uint8Array> {
+async function collect(pieces: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Uint8Array> {
   const collected: Uint8Array[] = [];
-  for await (const piece of bounded(pieces, options.maxBytes, options.signal)) collected.push(piece);
+  for await (const piece of bounded(pieces, maxBytes)) collected.push(piece);
   return Buffer.concat(collected);
 }
 
-async function* bounded(
-  pieces: AsyncIterable<Uint8Array>,
-  maxBytes: number,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Uint8Array> {
+async function* bounded(pieces: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<Uint8Array> {
   let count = 0;
   for await (const piece of pieces) {
-    if (signal?.aborted) throw endedByUs();
     count += piece.length;
     if (count > maxBytes) throw tooLarge(maxBytes);
     yield piece;

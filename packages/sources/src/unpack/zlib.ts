@@ -30,6 +30,10 @@ export function zlibError(what: string, cause: unknown): unknown {
   if (code === 'Z_BUF_ERROR') {
     return new UnpackError(UnpackErrorCode.truncated, `the ${what} data has no end`, { cause });
   }
+  if (code === 'ZSTD_error_dictionary_wrong' || code === 'ZSTD_error_frameParameter_windowTooLarge') {
+    const message = `the ${what} data needs a dictionary, or more memory than is given: compress it without -D, --ultra and --long`;
+    return new UnpackError(UnpackErrorCode.unsupported, message, { cause });
+  }
   if (typeof code !== 'string' || !/^(Z|ZSTD_error)_/.test(code)) return cause;
   const reason = cause instanceof Error ? `: ${cause.message}` : '';
   return new UnpackError(UnpackErrorCode.damaged, `the ${what} data is damaged${reason}`, { cause });
