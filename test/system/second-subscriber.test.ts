@@ -10,12 +10,12 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { temporaryDirectory } from './kit/directory.ts';
-import { python } from './kit/python.ts';
-import { seededNumbers } from './kit/random.mjs';
-import { endpointsIn, PERMITTED, rulectl, startPublisher, startSubscriber, trustOf } from './processes.mjs';
+import { temporaryDirectory } from '../kit/directory.ts';
+import { python } from '../kit/python.ts';
+import { seededNumbers } from '../kit/random.mjs';
+import { endpointsIn, PERMITTED, rulectl, startPublisher, startSubscriber, trustOf } from '../processes.mjs';
 
-const SCRIPT = fileURLToPath(new URL('python/subscriber.py', import.meta.url));
+const SCRIPT = fileURLToPath(new URL('../python/subscriber.py', import.meta.url));
 const NAME = 'py';
 
 /** A line that it tells: `event`, and more by its kind. */

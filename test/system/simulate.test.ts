@@ -5,9 +5,9 @@ import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../kit/directory.ts';
+import { bundle } from '../simulate/bundle.mjs';
+import { FAULTS } from '../simulate/plan.ts';
 import { cases, isThorough, often } from '../thorough.ts';
-import { bundle } from './bundle.mjs';
-import { FAULTS } from './plan.ts';
 
 /** The faults that there were when some houses were found: by others their plans would be others. */
 const LATER: readonly string[] = [
@@ -32,7 +32,7 @@ const FOUND = [
   [1, 'who had lost its releases, and not its floor, could prove nothing', LOST_ON_BOTH_SIDES],
   [1, 'a publisher that was behind never started again once its keys were rotated', RESTORED_AND_ROTATED],
 ] as const;
-const MAIN = fileURLToPath(new URL('main.mjs', import.meta.url));
+const MAIN = fileURLToPath(new URL('../simulate/main.mjs', import.meta.url));
 let file = '';
 
 beforeAll(async () => {

@@ -20,9 +20,9 @@ import {
 } from '@rulecast/rules';
 import { LookupDirection, openReader, Table, type TableHits, UNREADABLE } from '@rulecast/table';
 import { describe, expect, it } from 'vitest';
-import { Lane, Parsed, parsePacket } from '../examples/packet-loop/parser.mjs';
-import { Counter, newCounters, ringOf } from '../examples/packet-loop/ring.mjs';
-import { trafficOf } from '../examples/packet-loop/traffic.mjs';
+import { Lane, Parsed, parsePacket } from '../../examples/packet-loop/parser.mjs';
+import { Counter, newCounters, ringOf } from '../../examples/packet-loop/ring.mjs';
+import { trafficOf } from '../../examples/packet-loop/traffic.mjs';
 
 const ENVIRONMENT: Environment = { now: 0, dns: [] };
 const RULES = `
@@ -193,7 +193,7 @@ describe('hits', () => {
       const stop = new Int32Array(new SharedArrayBuffer(4));
       const counters = newCounters(Object.keys(Parsed).length);
       const workerData = { handle: table.handle(), ring, counters, stop, firstFrame };
-      const worker = new Worker(new URL('../examples/packet-loop/worker.mjs', import.meta.url), {
+      const worker = new Worker(new URL('../../examples/packet-loop/worker.mjs', import.meta.url), {
         workerData,
       });
       const ended = once(worker, 'exit');

@@ -3,8 +3,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
-import { temporaryDirectory } from './kit/directory.ts';
-import { rulectl, rulectlOffline, startPublisher } from './processes.mjs';
+import { temporaryDirectory } from '../kit/directory.ts';
+import { rulectl, rulectlOffline, startPublisher } from '../processes.mjs';
 
 it.each([
   ['{"lists": {"a": {"names": ["*.a.example"]}}}', 'wildcard', 29],

@@ -20,13 +20,13 @@ import {
 } from '@rulecast/rules';
 import { Table, UNREADABLE } from '@rulecast/table';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Lane, Parsed, type ParsedKind, parsePacket } from '../examples/packet-loop/parser.mjs';
-import { PcapError, readPcap } from '../examples/packet-loop/pcap.mjs';
-import { trafficOf } from '../examples/packet-loop/traffic.mjs';
-import { fragmentFrames, frameOf, segment } from './enforce/frames.mjs';
-import { seededNumbers } from './kit/random.mjs';
+import { Lane, Parsed, type ParsedKind, parsePacket } from '../../examples/packet-loop/parser.mjs';
+import { PcapError, readPcap } from '../../examples/packet-loop/pcap.mjs';
+import { trafficOf } from '../../examples/packet-loop/traffic.mjs';
+import { fragmentFrames, frameOf, segment } from '../enforce/frames.mjs';
+import { seededNumbers } from '../kit/random.mjs';
 
-const LOOP = fileURLToPath(new URL('../examples/packet-loop.mjs', import.meta.url));
+const LOOP = fileURLToPath(new URL('../../examples/packet-loop.mjs', import.meta.url));
 const ENVIRONMENT: Environment = { now: 0, dns: [addressOf('198.18.0.53')] };
 const RULES = `
 lists:

@@ -8,16 +8,21 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { checkRuleSet, type RuleSet } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import { flipped } from '../../test/kit/bytes.ts';
-import { applyChain } from '../src/codec/delta.ts';
-import { decodeManifest, verifyRuleSet } from '../src/content/manifest.ts';
-import { FrameDecoder, FrameEncoder } from '../src/wire/frame.ts';
-import { decodeMessage, encodeMessage, type Message } from '../src/wire/message.ts';
-import { bytesOfHex, hexOf, ruleSetOf } from './part-spec.ts';
-import { type RecordedSession, recordSession, type Side, type Turn } from './session-recorder.ts';
+import { applyChain } from '../../protocol/src/codec/delta.ts';
+import { decodeManifest, verifyRuleSet } from '../../protocol/src/content/manifest.ts';
+import { FrameDecoder, FrameEncoder } from '../../protocol/src/wire/frame.ts';
+import { decodeMessage, encodeMessage, type Message } from '../../protocol/src/wire/message.ts';
+import { bytesOfHex, hexOf, ruleSetOf } from '../../protocol/test/part-spec.ts';
+import {
+  type RecordedSession,
+  recordSession,
+  type Side,
+  type Turn,
+} from '../../protocol/test/session-recorder.ts';
+import { flipped } from '../kit/bytes.ts';
 
-const VECTOR = new URL('../vectors/session.json', import.meta.url);
-const DECODER = fileURLToPath(new URL('decode_session.py', import.meta.url));
+const VECTOR = new URL('../../protocol/vectors/session.json', import.meta.url);
+const DECODER = fileURLToPath(new URL('../../protocol/test/decode_session.py', import.meta.url));
 
 const fresh = recordSession(process.versions.zlib);
 if (process.env['RULECAST_RECORD'] === '1') {

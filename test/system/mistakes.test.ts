@@ -20,13 +20,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { SECOND_USER, secondUser } from './kit/second-user.ts';
+import { SECOND_USER, secondUser } from '../kit/second-user.ts';
 
 const BIN = {
-  publisher: '../packages/publisher/bin/rulecast-publisher.js',
-  subscriber: '../packages/subscriber/bin/rulecast-subscriber.js',
-  rulectl: '../packages/rulectl/bin/rulectl.js',
-  applier: '../packages/nftables/bin/rulecast-applier.js',
+  publisher: '../../packages/publisher/bin/rulecast-publisher.js',
+  subscriber: '../../packages/subscriber/bin/rulecast-subscriber.js',
+  rulectl: '../../packages/rulectl/bin/rulectl.js',
+  applier: '../../packages/nftables/bin/rulecast-applier.js',
 };
 type Program = keyof typeof BIN;
 const TRUST = `rulecast2:${'0'.repeat(32)}:${'1'.repeat(64)}`;

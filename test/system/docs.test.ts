@@ -6,9 +6,9 @@
 import { readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { allBlocks, blockText, ROOT } from './docs/blocks.ts';
-import { type FeedProxy, openFeedProxy } from './docs/feeds.ts';
-import { Sandbox } from './docs/sandbox.ts';
+import { allBlocks, blockText, ROOT } from '../docs/blocks.ts';
+import { type FeedProxy, openFeedProxy } from '../docs/feeds.ts';
+import { Sandbox } from '../docs/sandbox.ts';
 
 /** Blocks that need more than a sandbox, and the file that runs them. */
 const RUN_ELSEWHERE: Readonly<Record<string, string>> = {

@@ -12,7 +12,7 @@ import { createSubscriber } from '@rulecast/subscriber';
 import { connect, parseEndpoint } from '@rulecast/vchan';
 import { pino } from 'pino';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { churned, millionHosts, textOf } from './inputs.mjs';
+import { churned, millionHosts, textOf } from '../inputs.mjs';
 
 const BUFFERS = ['4KiB', '64KiB', '1MiB'];
 /** More than a channel holds, but for the largest buffer. */
@@ -32,7 +32,7 @@ afterAll(() => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-const BRIDGE = fileURLToPath(new URL('bridge.mjs', import.meta.url));
+const BRIDGE = fileURLToPath(new URL('../bridge.mjs', import.meta.url));
 
 /**
  * An address of this machine that no other living process makes of its id: two runs at once are not in each

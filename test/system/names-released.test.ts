@@ -6,9 +6,9 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import packet from 'dns-packet';
 import { expect, it, onTestFinished } from 'vitest';
-import { temporaryDirectory } from './kit/directory.ts';
-import { freePort, rcodeOf } from './kit/dns.ts';
-import { type Daemon, rulectl, startDns, startPublisher, startSubscriber } from './processes.mjs';
+import { temporaryDirectory } from '../kit/directory.ts';
+import { freePort, rcodeOf } from '../kit/dns.ts';
+import { type Daemon, rulectl, startDns, startPublisher, startSubscriber } from '../processes.mjs';
 
 /** Answers every name with an address. Its port. */
 async function upstream(): Promise<number> {

@@ -9,12 +9,12 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import packet from 'dns-packet';
 import { expect, it, onTestFinished } from 'vitest';
-import { blockText } from '../../../test/docs/blocks.ts';
-import { temporaryDirectory } from '../../../test/kit/directory.ts';
-import { freePort, rcodeOf } from '../../../test/kit/dns.ts';
-import { tlsUpstream } from './tls-upstream.ts';
+import { tlsUpstream } from '../../packages/dns/test/tls-upstream.ts';
+import { blockText } from '../docs/blocks.ts';
+import { temporaryDirectory } from '../kit/directory.ts';
+import { freePort, rcodeOf } from '../kit/dns.ts';
 
-const BIN = fileURLToPath(new URL('../bin/rulecast-dns.js', import.meta.url));
+const BIN = fileURLToPath(new URL('../../packages/dns/bin/rulecast-dns.js', import.meta.url));
 
 function start(args: readonly string[], cwd: string, variables: NodeJS.ProcessEnv = {}): ChildProcess {
   const env = { ...process.env, ...variables };
@@ -147,10 +147,7 @@ it('asks over TLS, by whom a file trusts, and says why it cannot', async () => {
       '--upstream',
       `tls://127.0.0.1:${at.port}#${name}`,
     ],
-    ...[
-      '--upstream-ca',
-      fileURLToPath(new URL('../../../test/fixtures/tls/dns-authority.pem', import.meta.url)),
-    ],
+    ...['--upstream-ca', fileURLToPath(new URL('../fixtures/tls/dns-authority.pem', import.meta.url))],
   ];
   for (const [name, rcode] of [
     ['dns.example', 'NOERROR'],

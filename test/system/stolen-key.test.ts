@@ -5,7 +5,7 @@
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
-import { temporaryDirectory } from './kit/directory.ts';
+import { temporaryDirectory } from '../kit/directory.ts';
 import {
   endpointsIn,
   PERMITTED,
@@ -14,7 +14,7 @@ import {
   startPublisher,
   startSubscriberOf,
   trustOf,
-} from './processes.mjs';
+} from '../processes.mjs';
 
 async function push(
   directory: string,

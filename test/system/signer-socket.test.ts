@@ -10,11 +10,11 @@ import net from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it, onTestFinished } from 'vitest';
-import { temporaryDirectory } from './kit/directory.ts';
-import { SECOND_USER, secondUser } from './kit/second-user.ts';
-import { rulectl, runPublisher, startPublisher } from './processes.mjs';
+import { temporaryDirectory } from '../kit/directory.ts';
+import { SECOND_USER, secondUser } from '../kit/second-user.ts';
+import { rulectl, runPublisher, startPublisher } from '../processes.mjs';
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const SIGNER = join(ROOT, 'packages/publisher/dist/signer-main.js');
 /** The signer's user: another one where root runs this. */
 const isRoot = process.getuid?.() === 0;
