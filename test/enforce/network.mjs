@@ -13,6 +13,7 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { IpProtocol, parseAddress } from '@rulecast/rules';
 import { namespacePrefix } from '../run/run.mjs';
@@ -27,6 +28,7 @@ const ASKED = ['10.139.1.1', '10.139.1.2'];
 /** The group of the interfaces that lead to downstream qubes (vif-route-qubes sets it). */
 const QUBES_GROUP = 2;
 const LONGEST_COMMAND_MS = 120_000;
+const LOOK_EVERY_MS = 20;
 /** Marks of echo requests, apart from those of the tests, which count from 1. */
 const FIRST_ECHO_MARK = 0xf0000000;
 
@@ -188,6 +190,12 @@ export class Namespace {
     const listing = this.run(['nft', '-t', 'list', 'ruleset', 'inet']);
     const tables = listing.split(/^table inet /m).filter((table) => /^rulecast_[ab] /.test(table));
     return tables.find((table) => table.includes('chain forward {'))?.slice(0, 'rulecast_a'.length) ?? '';
+  }
+
+  /** Tables of ours that are made from now on have no owner, as before Linux 6.9. */
+  async withoutOwners() {
+    this.spawn(['nft', '-i']).stdin.write('add table inet rulecast_probe_owner { flags owner; }\n');
+    while (!this.run(['nft', 'list', 'tables']).includes('rulecast_probe_owner')) await pause(LOOK_EVERY_MS);
   }
 
   close() {

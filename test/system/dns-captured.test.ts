@@ -12,7 +12,7 @@ import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { QUESTIONS_PER_S, SENDERS_PER_S } from '../../packages/nftables/src/limits.ts';
 import { childrenOf } from '../enforce/enforcer.ts';
-import type { Namespace } from '../enforce/network.mjs';
+import { type Namespace, Network } from '../enforce/network.mjs';
 import { dnsmasqCommand, unboundCommand } from '../kit/forwarders.mjs';
 import { ASKED, dig, EVERY, House, OTHERS, PREFIXES, RESOLVERS, ready } from './house.ts';
 import { enforcementGap } from './namespaces.ts';
@@ -327,8 +327,10 @@ describe.skipIf(enforcementGap() !== undefined)('DNS of qubes', () => {
   }, 90_000);
 
   it('is taken again where somebody takes the table, or part of it, that anybody may change', async () => {
-    const opened = await House.open('4.3', ['--unowned']);
-    const { router } = opened.network;
+    const network = new Network();
+    const { router } = network;
+    await router.withoutOwners();
+    const opened = await House.open('4.3', [], { network });
     await opened.push(['drop dst=@ads']);
     await opened.says(undefined);
     const since = opened.stream(EVERY);

@@ -211,7 +211,8 @@ describe.skipIf(enforcementGap() !== undefined)('a flow', () => {
     await enforce('accept');
     expect(await passes(REMOTE)).toBe(true);
     await sink?.close();
-    sink = sinkIn(open(), {}, ['--unowned']);
+    await router().withoutOwners();
+    sink = sinkIn(open());
     await sink.prepare({ ...release('accept'), hash: hashOfRelease() });
     await sink.commit();
     expect(await passes(REMOTE)).toBe(true);

@@ -42,17 +42,17 @@ afterEach(async () => {
 
 describe.skipIf(enforcementGap() !== undefined)('a flood', () => {
   it.each([
-    ['owned tables', []],
-    ['tables that anybody may change', ['--unowned']],
-  ])(`meets one release at a time, ${LOADS} loads of %s`, async (_, options) => {
-    const { loads, stop } = await start(options);
+    ['owned tables', true],
+    ['tables that anybody may change', false],
+  ])(`meets one release at a time, ${LOADS} loads of %s`, async (_, hasOwners) => {
+    const { loads, stop } = await start({ hasOwners });
     await loads(LOADS, () => undefined);
     const { forbidden } = await stop();
     expect(await dropped()).toBe(forbidden);
   });
 
   it(`is counted on by each of ${COUNTED_LOADS} releases`, async () => {
-    const { loads, stop } = await start([]);
+    const { loads, stop } = await start();
     let before = 0;
     for (let i = 0; i < COUNTED_LOADS; i++) {
       await loads(1, () => undefined);
@@ -65,7 +65,7 @@ describe.skipIf(enforcementGap() !== undefined)('a flood', () => {
   });
 
   it('is not let in by others who flush all rules, nor by appliers that are killed', async () => {
-    const { loads, stop } = await start([]);
+    const { loads, stop } = await start();
     await loads(FLUSHES, () => open().router.nft('flush ruleset\n'));
     await loads(KILLS, () => {
       for (const pid of appliers()) process.kill(pid, 'SIGKILL');
@@ -87,14 +87,15 @@ async function dropped(): Promise<number> {
 }
 
 /** Loads of the same verdicts in other words, and the end of the flood, which has to be as it should. */
-async function start(options: readonly string[]): Promise<{
+async function start({ hasOwners = true } = {}): Promise<{
   readonly loads: (count: number, after: () => void) => Promise<void>;
   readonly stop: () => Promise<{ readonly forbidden: number }>;
 }> {
   network = new Network();
   const { router, links } = network;
   const world = links.world.namespace;
-  sink = sinkIn(network, {}, options);
+  if (!hasOwners) await router.withoutOwners();
+  sink = sinkIn(network);
   const running = sink;
   let version = 0;
   const load = async (): Promise<void> => {

@@ -110,14 +110,14 @@ describe.skipIf(enforcementGap() !== undefined)('an enforcing firewall in troubl
   });
 
   it.each([
-    ['', []],
-    [', with tables that anybody may change', ['--unowned']],
+    ['', true],
+    [', with tables that anybody may change', false],
   ])(
     'lets nothing pass soon after its applier is killed and its tables are flushed%s',
-    async (_, options) => {
-      const { scene } = await prepare();
+    async (_, hasOwners) => {
+      const { scene } = await prepare({ hasOwners });
       await scene.publisher();
-      const enforcer = await startEnforcer(scene, open(), options);
+      const enforcer = await startEnforcer(scene, open());
       await block(scene, '203.0.113.1');
       const appliers = (): readonly number[] => childrenOf(enforcer.process.pid);
       const holes: number[] = [];
@@ -166,7 +166,7 @@ describe.skipIf(enforcementGap() !== undefined)('an enforcing firewall in troubl
     const starting = startEnforcer(scene, open()).finally(() => {
       isReady = true;
     });
-    await eventually(async () => seen.split('add table inet rulecast_probe').length > 2); // for the second time
+    await eventually(async () => seen.split('add table inet rulecast_probe_owner').length > 2); // for the second time
     expect(isReady).toBe(false);
     owner.kill('SIGKILL');
     await starting;
@@ -174,9 +174,9 @@ describe.skipIf(enforcementGap() !== undefined)('an enforcing firewall in troubl
   });
 
   it('lets nothing pass and says that it does not enforce while its table can be neither kept nor loaded', async () => {
-    const { scene } = await prepare();
+    const { scene } = await prepare({ hasOwners: false });
     await scene.publisher();
-    await startEnforcer(scene, open(), ['--unowned']);
+    await startEnforcer(scene, open());
     await block(scene, '203.0.113.1');
     const owner = open().router.spawn(['nft', '-i']);
     const table = open().router.table();
@@ -262,9 +262,9 @@ describe.skipIf(enforcementGap() !== undefined)('an enforcing firewall in troubl
     ['flushed', 'flush table inet TABLE'],
     ['all rules of the machine removed', 'flush ruleset'],
   ])('repairs its table when it is %s', async (_, script) => {
-    const { scene } = await prepare();
+    const { scene } = await prepare({ hasOwners: false });
     await scene.publisher();
-    await startEnforcer(scene, open(), ['--unowned']);
+    await startEnforcer(scene, open());
     await block(scene, '203.0.113.1');
     open().router.nft(`${filled(script)}\n`);
     await eventually(async () => (await passing(['203.0.113.1', '203.0.113.2'])).join() === 'false,true');
@@ -273,9 +273,9 @@ describe.skipIf(enforcementGap() !== undefined)('an enforcing firewall in troubl
   });
 
   it('repairs elements that somebody took out of its sets', async () => {
-    const { scene } = await prepare();
+    const { scene } = await prepare({ hasOwners: false });
     await scene.publisher();
-    await startEnforcer(scene, open(), ['--unowned', '--check-minutes', CHECK_MINUTES]);
+    await startEnforcer(scene, open(), ['--check-minutes', CHECK_MINUTES]);
     await block(scene, '203.0.113.1', ['203.0.113.9', '203.0.113.10']);
     const [, set] =
       /set (\S+) \{[^}]*elements = \{[^}]*203\.0\.113\.1\b/.exec(
@@ -330,8 +330,9 @@ function open(): Network {
   return network;
 }
 
-async function prepare(options: { readonly forwarding?: boolean } = {}): Promise<{ readonly scene: Scene }> {
-  network = await Network.open(options);
+async function prepare({ forwarding = true, hasOwners = true } = {}): Promise<{ readonly scene: Scene }> {
+  network = await Network.open({ forwarding });
+  if (!hasOwners) await network.router.withoutOwners();
   return { scene: new Scene() };
 }
 

@@ -92,8 +92,13 @@ class Firewall {
   }
 
   /** `guard`: what keeps qubes from sending by an address of another. */
-  static async open(guard = antispoofTables(), options: readonly string[] = []): Promise<Firewall> {
+  static async open(
+    guard = antispoofTables(),
+    options: readonly string[] = [],
+    { hasOwners = true } = {},
+  ): Promise<Firewall> {
     const network = await Network.open();
+    if (!hasOwners) await network.router.withoutOwners();
     if (guard !== '') network.router.nft(guard);
     const firewall = new Firewall(network, options);
     await firewall.load();
@@ -383,7 +388,7 @@ describe.skipIf(enforcementGap() !== undefined)('an address that a qube is told'
   });
 
   it('ends when its time has run, but for as long as a flow goes to it', async () => {
-    const firewall = await Firewall.open(antispoofTables(), ['--unowned']);
+    const firewall = await Firewall.open(antispoofTables(), [], { hasOwners: false });
     const { router } = firewall.network;
     await (await firewall.caller()).open(QUBES.a[0], FIRST, { addresses: [FIRST, SECOND].map(bytesOf) });
     expect(await firewall.passes('a', FIRST)).toBe(true);
@@ -539,7 +544,7 @@ describe.skipIf(enforcementGap() !== undefined)('an address that a qube is told'
   });
 
   it('stays open where tables are made anew with the same pairs, ours or those of Qubes', async () => {
-    const firewall = await Firewall.open(antispoofTables(), ['--unowned']);
+    const firewall = await Firewall.open(antispoofTables(), [], { hasOwners: false });
     const caller = await firewall.caller();
     await caller.open(QUBES.a[0], FIRST);
     const { router } = firewall.network;

@@ -8,7 +8,7 @@ import { supervise } from './apply/supervisor.ts';
 import { parseSources } from './kernel/sources.ts';
 import { DOWNSTREAM_GROUP, GROUP_MAX, KERNEL_MIB, KERNEL_MIB_MAX } from './limits.ts';
 
-const USAGE = `rulecast-applier [--group N] [--kernel-mib N] [--openings SOCKET] [--sources LIST] [--unowned] [--supervise]
+const USAGE = `rulecast-applier [--group N] [--kernel-mib N] [--openings SOCKET] [--sources LIST] [--supervise]
 
 Loads what rulecast-subscriber --enforce decides into nftables. Needs CAP_NET_ADMIN and nothing else. It is started by
 rulecast-subscriber; its standard input and output carry a private protocol.
@@ -18,7 +18,6 @@ rulecast-subscriber; its standard input and output carry a private protocol.
   --kernel-mib N    kernel memory that the tables may take, in MiB (default: ${KERNEL_MIB})
   --openings SOCKET path of the socket at which rulecast-dns has addresses opened that it is about to tell
   --sources LIST    which addresses come by which interface, beside what Qubes says: 'eth1=10.0.0.5,fd00::5 eth2=…'
-  --unowned         make tables that anybody may change, as on kernels before 6.9
   --again           a table of ours was in force: without, let nothing pass
   --spare           wait, with everything loaded, to take the place of one that dies
   --remove          delete all tables of Rulecast from the kernel, and end
@@ -27,7 +26,7 @@ rulecast-subscriber; its standard input and output carry a private protocol.
 const MOST: Readonly<Record<string, number>> = { '--group': GROUP_MAX, '--kernel-mib': KERNEL_MIB_MAX };
 const OPENINGS = '--openings';
 const SOURCES = '--sources';
-const WORDS = ['--supervise', '--unowned', '--again', '--spare', '--remove'];
+const WORDS = ['--supervise', '--again', '--spare', '--remove'];
 const EXIT_USAGE = 64;
 
 const argv = process.argv.slice(2);
@@ -45,7 +44,6 @@ if (argv.includes('--supervise')) {
   const serving = {
     downstreamGroup: Number(options['group'] ?? DOWNSTREAM_GROUP),
     kernelMib: Number(options['kernel-mib'] ?? KERNEL_MIB),
-    unowned: argv.includes('--unowned'),
     sources: parseSources(options['sources'] ?? '') ?? refuse(`${SOURCES}: write eth1=10.0.0.5,fd00::5`),
     again: argv.includes('--again'),
     spare: argv.includes('--spare'),

@@ -307,7 +307,7 @@ describe('doctor', () => {
     ['no anti-spoofing', 'anti-spoofing', 'qubes-network', { runs: { 'nft qubes': 'chain forward {}' } }],
     ['no table', 'nft', 'rulecast-boot', { runs: { 'nft tables': 'table ip qubes\n' } }],
     ['no release', 'nft', 'rulectl push', { runs: { 'nft tables': 'table inet rulecast_closed\n' } }],
-    ['an old kernel', 'kernel', '--unowned', { kernel: '6.6.48-1.fc37' }],
+    ['an old kernel', 'kernel', 'Linux 6.9', { kernel: '6.6.48-1.fc37' }],
   ])('finds %s', (_, check, remedy, change) => {
     const found = troubles(spoilt(change));
     expect(found.map((finding) => finding.check)).toEqual([check]);

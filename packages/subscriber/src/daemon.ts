@@ -157,7 +157,6 @@ function enforcementOptions(logger: Logger): Omit<EnforcementOptions, 'onText'> 
     openings: argv.openings === undefined ? undefined : resolve(argv.openings),
     sources: argv.source,
     capturesDns: argv.dnsMode === 'own',
-    unowned: argv.unowned,
     user: argv.user,
     applierUser: argv.applierUser,
     checkEveryMs: argv.checkMinutes * 60_000,

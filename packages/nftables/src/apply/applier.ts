@@ -23,8 +23,6 @@ import { Tables } from './tables.ts';
 
 export interface ApplierOptions {
   readonly downstreamGroup: number;
-  /** Make tables as kernels do that have no owned ones. */
-  readonly unowned: boolean;
   /** Kernel memory that all tables of ours may take. */
   readonly kernelMib: number;
   /** In place of one that died. */

@@ -59,8 +59,6 @@ export type Counts = Readonly<Record<string, readonly [number, number]>>;
 
 export interface TablesOptions {
   readonly downstreamGroup: number;
-  /** Make tables as kernels do that have no owned ones. */
-  readonly unowned: boolean;
   /** Kernel memory that both tables together may take. */
   readonly kernelMib: number;
   /** A table was in force before, so that there must be one: without, nothing passes. */
@@ -73,7 +71,9 @@ const LEFT_MAX = 1024;
 const ADOPT_TRIES = 200;
 const ADOPT_PAUSE_MS = 5;
 const MIB = 1_048_576;
-const PROBE_TABLE = 'rulecast_probe';
+/** Tells whether tables can be owned. Where another process owns this one, ours are made as before Linux 6.9. */
+const OWNER_PROBE_TABLE = 'rulecast_probe_owner';
+const MARK_PROBE_TABLE = 'rulecast_probe_mark';
 
 export class Tables {
   /** What is open by name in the table in force. */
@@ -120,18 +120,18 @@ export class Tables {
       warn: (text) => process.stderr.write(`rulecast-applier: openings: ${text}\n`),
     });
     this.#generation = netlink.generation();
-    this.#owns = !options.unowned && this.#canOwn();
+    this.#owns = this.#canOwn();
   }
 
   /** Whether the kernel makes owned tables that persist, and says so. */
   #canOwn(): boolean {
     try {
-      this.#run([addTable(PROBE_TABLE, true)]);
+      this.#run([addTable(OWNER_PROBE_TABLE, true)]);
     } catch {
       return false;
     }
-    const isOwned = this.#find(PROBE_TABLE)?.isOwned === true;
-    this.#run([deleteTable(PROBE_TABLE)]);
+    const isOwned = this.#find(OWNER_PROBE_TABLE)?.isOwned === true;
+    this.#run([deleteTable(OWNER_PROBE_TABLE)]);
     return isOwned;
   }
 
@@ -252,10 +252,10 @@ export class Tables {
    */
   marks(): readonly number[] {
     this.#run([
-      addTable(PROBE_TABLE, false),
-      addChain(PROBE_TABLE, BASE_CHAIN),
-      addRule(PROBE_TABLE, BASE_CHAIN, markingRule(FLOW_MARK_MAX)),
-      deleteTable(PROBE_TABLE),
+      addTable(MARK_PROBE_TABLE, false),
+      addChain(MARK_PROBE_TABLE, BASE_CHAIN),
+      addRule(MARK_PROBE_TABLE, BASE_CHAIN, markingRule(FLOW_MARK_MAX)),
+      deleteTable(MARK_PROBE_TABLE),
     ]);
     return this.#netlink.chains(TABLES).flatMap((chain) => parseTagChain(chain)?.mark ?? []);
   }

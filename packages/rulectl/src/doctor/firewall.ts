@@ -220,6 +220,6 @@ function kernelOf(machine: Machine): Finding {
   return doubt(
     'kernel',
     `Linux ${kernel} has no tables that are owned for good`,
-    `Linux 6.9 or later; until then --unowned in ${SETTINGS}`,
+    'Linux 6.9 or later; until then others can change ours, which is noticed and repaired',
   );
 }

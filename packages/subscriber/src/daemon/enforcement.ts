@@ -12,8 +12,6 @@ export interface EnforcementOptions {
   readonly downstreamGroup: number;
   readonly answer: 'reject' | 'silent';
   readonly flowMarks: boolean;
-  /** Make tables that other programs may change, as where the kernel has no owned ones. */
-  readonly unowned: boolean;
   /** Kernel memory that the tables may take. */
   readonly kernelMib: number;
   /** Socket at which `rulecast-dns` has addresses opened; undefined: none are. */
@@ -75,7 +73,6 @@ export async function startEnforcement(options: EnforcementOptions): Promise<Nft
     ...numbers,
     ...(openings === undefined ? [] : ['--openings', openings]),
     ...(options.sources.length > 0 ? ['--sources', options.sources.join(' ')] : []),
-    ...(options.unowned ? ['--unowned'] : []),
   ];
   const account = user === undefined ? undefined : accountOf(user);
   if (account !== undefined && process.getuid?.() !== 0) {
