@@ -19,9 +19,6 @@ import {
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
-import { withOneStart } from '../packages/rulectl/one-start.mjs';
-import { pastBarrels } from '../packages/rulectl/past-barrels.mjs';
-import { plainWidth } from '../packages/rulectl/plain-width.mjs';
 import { SOURCE_CONDITION } from '../rooms.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -90,9 +87,6 @@ export const SIDES = {
   },
 };
 
-/** People wait for its start: it is bundled by itself, as one-start.mjs says. */
-const APART = 'rulectl';
-
 const BUILD = /** @type {const} @satisfies {import('esbuild').BuildOptions} */ ({
   absWorkingDir: root,
   bundle: true,
@@ -134,24 +128,15 @@ export async function bundle(side, { folder, maps, version }) {
     ...Object.keys(beside),
     'package.json',
   ]);
-  const all = [...entries.keys()];
-  const groups = [all.filter((name) => name === APART), all.filter((name) => name !== APART)];
-  const builds = await Promise.all(
-    groups
-      .filter((group) => group.length > 0)
-      .map((group) =>
-        build({
-          ...BUILD,
-          entryPoints: group.map((out) => ({ in: join(root, entries.get(out) ?? ''), out })),
-          // Nothing is written there. Source maps have paths from it, and names of chunks a hash of those: it is
-          // the same wherever the bundle goes.
-          outdir: join(root, 'bundle'),
-          external: Object.keys(whole),
-          plugins: [besideEachOther(names, group.includes(APART)), nativesBeside, plainWidth],
-        }),
-      ),
-  );
-  const outputFiles = builds.flatMap((built) => built.outputFiles);
+  const { outputFiles, metafile } = await build({
+    ...BUILD,
+    entryPoints: [...entries].map(([out, path]) => ({ in: join(root, path), out })),
+    // Nothing is written there. Source maps have paths from it, and names of chunks a hash of those: it is
+    // the same wherever the bundle goes.
+    outdir: join(root, 'bundle'),
+    external: Object.keys(whole),
+    plugins: [besideEachOther(names), nativesBeside],
+  });
   for (const { path, contents } of outputFiles) {
     const name = basename(path);
     const isProgram = name.replace(/\.js$/, '') in programs;
@@ -170,7 +155,7 @@ export async function bundle(side, { folder, maps, version }) {
     `${JSON.stringify({ name: 'rulecast', version, type: 'module' })}\n`,
   );
   for (const [name, files] of Object.entries(whole)) copyLibrary(name, files, join(folder, 'node_modules'));
-  const inputs = builds.flatMap(({ metafile }) => Object.keys(metafile.inputs));
+  const inputs = Object.keys(metafile.inputs);
   return librariesOf([...inputs, ...Object.values(beside), ...Object.keys(whole).map(inModules)]);
 }
 
@@ -209,18 +194,14 @@ const OWN_URL = /new URL\('((?:\.\.\/)+[^']*)', import\.meta\.url\)/g;
 /**
  * What sources find by `new URL('../../dist/…', import.meta.url)` lies in the folder of who asks.
  * @param {ReadonlySet<string>} names the files of that folder
- * @param {boolean} isApart of `rulectl` alone
  * @returns {import('esbuild').Plugin}
  */
-function besideEachOther(names, isApart) {
+function besideEachOther(names) {
   return {
     name: 'beside-each-other',
     setup(building) {
-      const rewritten = pastBarrels(building);
-      building.onLoad({ filter: /\/(packages\/[a-z]+|protocol)\/src\/.*\.ts$/ }, async ({ path }) => {
-        const own = await rewritten(path, readFileSync(path, 'utf8'));
-        const text = isApart ? withOneStart(path, own) : own;
-        const contents = text.replace(OWN_URL, (_, target) => {
+      building.onLoad({ filter: /\/(packages\/[a-z]+|protocol)\/src\/.*\.ts$/ }, ({ path }) => {
+        const contents = readFileSync(path, 'utf8').replace(OWN_URL, (_, target) => {
           const name = basename(target);
           if (!names.has(name))
             throw new Error(

@@ -1,30 +1,14 @@
 /**
  * Makes dist/ of the checked sources: rulectl in few files, since finding and reading the 300 files that it
  * is written in, libraries included, took half of each command's time. What is loaded on demand stays apart:
- * channels that few use.
+ * commands, and channels that few use.
  */
 
-import { readFileSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
-import { withOneStart } from './one-start.mjs';
-import { pastBarrels } from './past-barrels.mjs';
-import { plainWidth } from './plain-width.mjs';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-
-/** @type {import('esbuild').Plugin} */
-const builtSources = {
-  name: 'built-sources',
-  setup(building) {
-    const rewritten = pastBarrels(building);
-    const filter = /\/(packages\/[a-z]+|protocol)\/(src|dist)\/.*\.(ts|js)$/;
-    building.onLoad({ filter }, async ({ path }) => ({
-      contents: withOneStart(path, await rewritten(path, readFileSync(path, 'utf8'))),
-      loader: path.endsWith('.ts') ? 'ts' : 'js',
-    }));
-  },
-};
 
 rmSync(here('dist'), { recursive: true, force: true }); // chunks are named by what is in them, and old ones would stay
 await build({
@@ -37,7 +21,6 @@ await build({
   target: 'node20.19',
   minifySyntax: true,
   external: ['zeromq', 'msgpackr-extract'], // native: found beside their own files
-  plugins: [plainWidth, builtSources],
   // Libraries in CommonJS ask for Node's own modules by `require`, which an ES module lacks.
   banner: {
     js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);",

@@ -6,7 +6,6 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
-import { pastBarrels } from '../rulectl/past-barrels.mjs';
 
 const THREAD = fileURLToPath(new URL('dist/verify/verify-thread.js', import.meta.url));
 /** What a file of the protocol finds beside itself, by who is installed beside us. */
@@ -17,9 +16,8 @@ const THEIR_WASM = "new URL('names.wasm', import.meta.resolve('@rulecast/protoco
 const builtFiles = {
   name: 'built-files',
   setup(building) {
-    const rewritten = pastBarrels(building);
-    building.onLoad({ filter: /\/dist\/.*\.js$/ }, async ({ path }) => ({
-      contents: (await rewritten(path, readFileSync(path, 'utf8'))).replace(OWN_WASM, THEIR_WASM),
+    building.onLoad({ filter: /\/dist\/.*\.js$/ }, ({ path }) => ({
+      contents: readFileSync(path, 'utf8').replace(OWN_WASM, THEIR_WASM),
       loader: 'js',
     }));
   },

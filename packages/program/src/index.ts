@@ -3,7 +3,7 @@
  *
  *   words, environment ─command-line─▶ options ─▶ main ─output, log-stream─▶ what people and services read ─▶ exit
  *
- * One room: command-line, plain-words and words (what is asked), directory, lock and small-file (where things
+ * One room: command-line and words (what is asked), directory, lock and small-file (where things
  * lie), output, now-or-never, log-stream and paced-log (what is said), listeners (who embeds one is told),
  * service (who started it is told), malloc (what large arrays cost), stop, exit, end-soon, run (the end).
  */
@@ -24,7 +24,6 @@ export { mapLargeBlocks } from './malloc.ts';
 export { Output, OutputClosedError, OutputFailedError } from './output.ts';
 export { PacedLog } from './paced-log.ts';
 export { passedSockets } from './passed-sockets.ts';
-export { plainValues } from './plain-words.ts';
 export { programOptions, runProgram } from './run.ts';
 export { serviceManager } from './service.ts';
 export { readSmallFile } from './small-file.ts';

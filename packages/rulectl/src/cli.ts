@@ -14,15 +14,9 @@
  * commands/  a file for each
  */
 
-import {
-  checkWords,
-  OutputClosedError,
-  OutputFailedError,
-  ProgramError,
-  plainValues,
-} from '@rulecast/program';
-import type { ArgumentsCamelCase } from 'yargs';
-import { COMMANDS, WORD_RULES, type Work, withGlobalOptions } from './command.ts';
+import { OutputClosedError, OutputFailedError, ProgramError } from '@rulecast/program';
+import { COMMANDS } from './command.ts';
+import { type Answer, readLine } from './line.ts';
 import { CliError, ExitCode, usageError } from './terminal/exit.ts';
 import { Terminal } from './terminal/terminal.ts';
 
@@ -58,37 +52,13 @@ function commandFirst(words: readonly string[]): readonly string[] {
 }
 
 /** What to do, or the text that --help or --version asks for. Throws CliError `usage`. */
-async function parse(args: readonly string[], terminal: Terminal): Promise<Work | string> {
-  const plain = await plainWork(args, terminal);
-  if (plain !== undefined) return plain;
-  const { readByYargs } = await import('./yargs-line.ts'); // which is most of what would be loaded
+async function parse(args: readonly string[], terminal: Terminal): Promise<Answer> {
   try {
-    checkWords(args, WORD_RULES);
-    const chosen = await readByYargs(args, terminal);
-    return typeof chosen === 'string' ? chosen : chosen.work;
+    return await readLine(args, terminal);
   } catch (error) {
     if (!(error instanceof ProgramError)) throw error;
     throw usageError(`${error.message}\nTry: ${helpCommand(args)}`);
   }
-}
-
-/** What to do, where the words say it plainly. */
-async function plainWork(
-  [first = '', ...words]: readonly string[],
-  terminal: Terminal,
-): Promise<Work | undefined> {
-  let work: Work | undefined;
-  await COMMANDS.get(first)?.((command) => {
-    const declare: Parameters<typeof plainValues>[1] = (yargs) =>
-      command.builder(withGlobalOptions(yargs, terminal.environment));
-    const values = plainValues(command.command, declare, words);
-    if (values === undefined) return;
-    work = () => {
-      if (values['no-color'] === true) terminal.withoutColor();
-      return command.run(values as ArgumentsCamelCase<never>, terminal); // of what its builder declares
-    };
-  });
-  return work;
 }
 
 function helpCommand([first = '']: readonly string[]): string {

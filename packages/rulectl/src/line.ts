@@ -1,9 +1,6 @@
-/**
- * A command line that is not plain, read by yargs: one that asks for help or the version, is wrong, or says
- * something in another way than most. Loaded for those alone.
- */
+/** A command line, read by yargs: the command that it names, or the text that it asks for. */
 
-import { checkSwitches, ProgramError } from '@rulecast/program';
+import { checkSwitches, checkWords, ProgramError } from '@rulecast/program';
 import { HELP_MAX_COLUMNS, parseWords, strictYargs } from '@rulecast/program/command-line';
 import { closest, suggestion } from '@rulecast/rules';
 import type { Argv } from 'yargs';
@@ -12,26 +9,29 @@ import { exitCodesHelp } from './terminal/exit.ts';
 import { STDIN_NAME } from './terminal/input.ts';
 import type { Terminal } from './terminal/terminal.ts';
 
-/**
- * What to do, or the text that --help or --version asks for. Throws ProgramError `usage`, with words of ours.
- */
-export async function readByYargs(args: readonly string[], terminal: Terminal): Promise<Chosen | string> {
-  const cli = await commandLine(args[0], terminal);
+/** What to do, or the text that --help or --version asks for. */
+export type Answer = Work | string;
+
+/** Reads a command line. Throws ProgramError `usage`, with words of ours. */
+export async function readLine(args: readonly string[], terminal: Terminal): Promise<Answer> {
+  checkWords(args, WORD_RULES);
   try {
-    const chosen = chosenBy(cli, maskWords(args));
-    if (typeof chosen !== 'string') checkSwitches(args, WORD_RULES, chosen.values);
-    return chosen;
+    return parseWords(await commandLine(args[0], terminal), maskWords(args)).text;
   } catch (error) {
+    if (error instanceof Choice) {
+      checkSwitches(args, WORD_RULES, error.values);
+      return error.work;
+    }
     if (!(error instanceof ProgramError)) throw error;
     throw new ProgramError(error.exit, await usageText(error, args[0], terminal), { cause: error });
   }
 }
 
 /**
- * Ends what yargs does once it has found the command: it would go on to write down the help of that, in case
- * it fails, which takes longer than reading the command line.
+ * Thrown by the handler of a command: else yargs writes that command's help, in case it fails, which takes
+ * longer than reading the command line.
  */
-export class Chosen extends Error {
+class Choice extends Error {
   readonly values: Readonly<Record<string, unknown>>;
   readonly work: Work;
 
@@ -42,24 +42,14 @@ export class Chosen extends Error {
   }
 }
 
-/** The command that words name, or the text that they ask for. */
-function chosenBy(cli: Argv<GlobalArgs>, words: readonly string[]): Chosen | string {
-  try {
-    return parseWords(cli, words).text;
-  } catch (error) {
-    if (error instanceof Chosen) return error;
-    throw error;
-  }
-}
-
 /** What yargs says, where it could say it better. */
 async function usageText(failure: Error, command: string | undefined, terminal: Terminal): Promise<string> {
   const text = failure.message.replaceAll(MASK, '');
   const unknown = /^Unknown arguments?: ([^,]+)/.exec(text)?.[1];
   if (unknown !== undefined) {
     if (unknown === command) return `${unknown} is no command${suggestion(unknown, COMMANDS.keys())}`;
-    const help = chosenBy(await commandLine(command, terminal), [command ?? '', '--help']);
-    const options = String(help).matchAll(/--([a-z-]+)/g);
+    const { text: help } = parseWords(await commandLine(command, terminal), [command ?? '', '--help']);
+    const options = help.matchAll(/--([a-z-]+)/g);
     const near = closest(
       unknown,
       Array.from(options, ([, name = '']) => name),
@@ -112,7 +102,7 @@ async function commandLine(first: string | undefined, terminal: Terminal): Promi
       command.describe,
       (own) => command.builder(own).epilogue(exitCodesHelp()), // yargs forgets it between commands
       (values) => {
-        throw new Chosen(values, () => command.run(unmaskWords(values), terminal));
+        throw new Choice(values, () => command.run(unmaskWords(values), terminal));
       },
     );
   };
