@@ -79,7 +79,6 @@ export interface Action {
 export interface Plan {
   readonly seed: number;
   readonly subscribers: number;
-  readonly autoEpoch: boolean;
   readonly actions: readonly Action[];
 }
 
@@ -127,12 +126,12 @@ export function planOf(
       actions.push({ round, atMs, kind: random.pick(DEEDS), seed: random.word() });
     }
   }
-  const [subscribers, autoEpoch] = [2 + random.below(2), random.chance(0.5)];
+  const subscribers = 2 + random.below(2);
   for (let round = 0; round < rounds; round++) {
     for (const pair of wanted) actions.push(...tryFor(pair, random, round));
   }
   actions.sort((a, b) => a.round - b.round || a.atMs - b.atMs);
-  return { seed, subscribers, autoEpoch, actions };
+  return { seed, subscribers, actions };
 }
 
 function tryFor(pair: Pair, random: Random, round: number): readonly Action[] {

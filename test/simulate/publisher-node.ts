@@ -54,7 +54,6 @@ export interface PublisherPlace {
   readonly writeIdentity: (file: string) => void;
   readonly ledger: Ledger;
   readonly random: Random;
-  readonly autoEpoch: boolean;
   readonly logger: (process: Process) => Logger;
   readonly note: (text: string) => void;
   readonly count: (event: HouseEvent) => void;
@@ -145,7 +144,6 @@ export class PublisherNode {
         monotonicMs: () => this.machine.bootMs(),
         after: (delayMs, work) => air.after(delayMs, work),
       },
-      autoEpoch: place.autoEpoch,
     });
     publisher.on('release', (release) => {
       const { epoch, version } = release.manifest;
@@ -321,7 +319,7 @@ export class PublisherNode {
     const { publisher, process } = this;
     const head = publisher?.head?.manifest;
     if (publisher === undefined || head === undefined || !process.isAlive) return;
-    const version = Math.max(publisher.store.oldestVersion ?? 1, head.version - back);
+    const version = Math.max(publisher.store.index.oldestVersion ?? 1, head.version - back);
     const asNewEpoch = publisher.behind !== undefined;
     air.as(process, () => {
       publisher.rollback(version, {}, { permits: ALL_PERMITS, asNewEpoch }).then(
@@ -408,5 +406,5 @@ export class PublisherNode {
 
 /** The release before one in its epoch, hex, as its publisher has it. */
 function parentOf({ store }: Publisher, { manifest }: Release): string | undefined {
-  return store.hashOf({ epoch: manifest.epoch, version: manifest.previousVersion });
+  return store.index.hashOf({ epoch: manifest.epoch, version: manifest.previousVersion });
 }

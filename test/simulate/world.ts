@@ -107,7 +107,6 @@ export class World {
         directory: join(directory, name),
         writeIdentity: (file: string) => this.keys.writeTo(file),
         random: new Random(plan.seed + 100 + i),
-        autoEpoch: plan.autoEpoch,
         onFork: (number: Numbered, by: string, other: Published) => this.#forked(number, by, other),
       };
       return new PublisherNode(place, plan.seed + i, START_WALL_MS);

@@ -49,8 +49,8 @@ it('follows whichever of two publishers with one key it is connected to, always 
   expect(granted.code, granted.stderr).toBe(0); // for b one of its own, and one above that for a
   mkdirSync(b.path('publisher'));
   cpSync(a.path('publisher', 'identity'), b.path('publisher', 'identity'));
-  await a.publisher(['--auto-epoch']);
-  await b.publisher(['--auto-epoch', '--start-over']);
+  const publisher = await a.publisher();
+  await b.publisher(['--start-over']);
   const front = a.path('front.sock');
   const gateway = await Gateway.open(front, a.path('subscribers.sock'));
   a.onClose(() => gateway.close());
@@ -70,6 +70,8 @@ it('follows whichever of two publishers with one key it is connected to, always 
 
   gateway.upstream = a.path('subscribers.sock');
   gateway.drop();
+  await publisher.logged((line) => line['level'] === 50); // a is behind, and waits for a person
+  releaseOf(await a.control.push({ list: 'blocked', text: '10.9.0.0\n', asNewEpoch: true }));
   expect(await a.control.synced('firewall')).toMatchObject({ epoch: epoch + 1, version: 4 });
   await pushVersions(a, 4, 1);
   expect(await a.control.synced('firewall')).toMatchObject({ epoch: epoch + 1, version: 5 });
@@ -77,9 +79,11 @@ it('follows whichever of two publishers with one key it is connected to, always 
 });
 
 /** A publisher restored from a backup at version 3, beside a subscriber that has version 6. */
-async function restored(
-  args: readonly string[],
-): Promise<{ readonly scene: Scene; readonly publisher: Daemon; readonly subscriber: Daemon }> {
+async function restored(): Promise<{
+  readonly scene: Scene;
+  readonly publisher: Daemon;
+  readonly subscriber: Daemon;
+}> {
   const scene = new Scene();
   let publisher = await scene.publisher();
   const subscriber = await scene.subscriber('firewall');
@@ -92,7 +96,7 @@ async function restored(
   expect(await scene.control.synced('firewall')).toMatchObject({ epoch: 1, version: 6 });
   await publisher.kill();
   scene.copy('backup', 'publisher');
-  publisher = await scene.publisher(args);
+  publisher = await scene.publisher();
   return { scene, publisher, subscriber };
 }
 
@@ -102,7 +106,7 @@ const SAYS_WHAT_GOES =
 
 // It released the backup's content in a new epoch, by itself and without a word.
 it('offers nothing once it was restored from a backup, says so and what to do, until it is told to go on', async () => {
-  const { scene, publisher, subscriber } = await restored([]);
+  const { scene, publisher, subscriber } = await restored();
   const said = await publisher.logged((line) => line['level'] === 50);
   expect(said).toMatchObject({ subscriber: 'firewall', epoch: 1, version: 6, head: 3 });
   expect(said['msg']).toContain('--as-new-epoch');
@@ -134,18 +138,10 @@ it('offers nothing once it was restored from a backup, says so and what to do, u
 });
 
 it('goes on with a push of what is to be in force, as a new epoch', async () => {
-  const { scene, publisher, subscriber } = await restored([]);
+  const { scene, publisher, subscriber } = await restored();
   await publisher.logged((line) => line['level'] === 50);
   releaseOf(await scene.control.push({ list: 'blocked', text: '10.3.0.0\n', asNewEpoch: true }));
   expect(await scene.control.synced('firewall')).toMatchObject({ epoch: 2, version: 4 });
-  expectOnlyUp(subscriber);
-});
-
-it('goes on by itself with --auto-epoch', async () => {
-  const { scene, subscriber } = await restored(['--auto-epoch']);
-  expect(await scene.control.synced('firewall')).toMatchObject({ epoch: 2, version: 4 });
-  await pushVersions(scene, 3, 1);
-  expect(await scene.control.synced('firewall')).toMatchObject({ epoch: 2, version: 5 });
   expectOnlyUp(subscriber);
 });
 

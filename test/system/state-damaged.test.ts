@@ -264,6 +264,7 @@ describe('a publisher', () => {
         manifestBytes,
         signatures,
         hash: manifestHash(manifestBytes),
+        capabilities: [],
       };
       const notes = {
         cause: 'push',

@@ -91,7 +91,7 @@ async function main(out: Output): Promise<void> {
     const manager = serviceManager(process.env, (error) => {
       logger.warn({ err: error }, 'the service manager could not be told');
     });
-    const { startOver, autoEpoch } = argv;
+    const { startOver } = argv;
     const audit = new AuditLog({ stateDirectory: settings.stateDirectory, logger, nowMs: Date.now });
     const { control, open } = await listenForControl(settings, logger);
     const state = await openStateOf(signer, { ...settings, ...storeOptions(), startOver }, Date.now());
@@ -103,7 +103,6 @@ async function main(out: Output): Promise<void> {
       resolve,
       logger,
       startOver,
-      autoEpoch,
       audit: (entry) => audit.add(entry),
       ...storeOptions(),
     });

@@ -26,7 +26,8 @@ export { type DnsOptions, dnsResolver, type NameAnswer, type ResolveName } from 
 /** @public */
 export { GuardError, type ReleaseDraft } from './release/commit.ts';
 export type { PushOutcome, ReleaseAudit } from './release/outcome.ts';
-export { Publisher, type PublisherOptions, type PushOptions } from './release/publisher.ts';
+export { Publisher, type PublisherOptions } from './release/publisher.ts';
+export type { PushOptions } from './release/request.ts';
 /** @public */
 export { WORK_IN_PLACE, type WorkHost } from './release/worker.ts';
 /** @public */

@@ -10,7 +10,8 @@ import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { ALL_PERMITS } from '../../../test/kit/permits.ts';
 import type { SourceLists } from '../src/control/parts.ts';
 import type { ResolveName } from '../src/names/resolve.ts';
-import { Publisher, type PublisherOptions, type PushOptions } from '../src/release/publisher.ts';
+import { Publisher, type PublisherOptions } from '../src/release/publisher.ts';
+import type { PushOptions } from '../src/release/request.ts';
 import { degradedOf } from '../src/requests/status.ts';
 import type { Release } from '../src/store/store.ts';
 

@@ -9,7 +9,8 @@ import { describe, expect, it } from 'vitest';
 import { ALL_PERMITS } from '../../../test/kit/permits.ts';
 import { asks, GUARD_TABLE, GUARDS, type Guard } from '../src/guards/table.ts';
 import type { ReleaseAudit, ReleaseOutcome } from '../src/release/outcome.ts';
-import type { Publisher, PushOptions } from '../src/release/publisher.ts';
+import type { Publisher } from '../src/release/publisher.ts';
+import type { PushOptions } from '../src/release/request.ts';
 import { freshPublisher, prefixes, pushOf, release } from './fresh-publisher.ts';
 
 const ADDRESSES = (count: number): string =>

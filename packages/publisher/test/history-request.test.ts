@@ -166,12 +166,13 @@ describe('a rollback', () => {
 
 describe('a history', () => {
   it('has each release with its cause and counts, the newest first, and no more than asked for', async () => {
-    const { publisher, control } = await house({ autoEpoch: true });
+    const { publisher, control } = await house();
     expect((await ask(control, { kind: 'history', most: 9 })).records).toEqual([]);
     await release(publisher, { 'a.txt': '192.0.2.1\n192.0.2.3\n', 'x.rules': 'drop dst=@a\n' });
     await release(publisher, { 'a.txt': '192.0.2.1\n' });
     await rollback(control, 1, { list: 'a' });
     await publisher.proved({ epoch: 4, version: 9, hash: new Uint8Array(32) }, 'firewall');
+    await rollback(control, 3, { asNewEpoch: true });
     const answer = await ask(control, { kind: 'history', most: 9 });
     const shown = recordsOf(answer, 'history').map((record) => ({
       at: `${record.epoch}/${record.version}`,
@@ -180,7 +181,7 @@ describe('a history', () => {
       counts: [record.added, record.removed, record.entries, record.rules, record.parts],
     }));
     expect(shown).toEqual([
-      { at: '5/4', what: 'epoch: a subscriber proved release 4/9', changed: '', counts: [0, 0, 2, 1, 2] },
+      { at: '5/4', what: 'rollback: to version 3', changed: '', counts: [0, 0, 2, 1, 2] },
       {
         at: '1/3',
         what: 'rollback: to version 1, list a only',

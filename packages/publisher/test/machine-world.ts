@@ -31,6 +31,7 @@ export function releaseOf(epoch: number, version: number, previousVersion = vers
     manifestBytes,
     signatures: signBytes(manifestBytes, ROOT.key),
     hash: manifestHash(manifestBytes),
+    capabilities: [],
   };
 }
 

@@ -6,7 +6,8 @@
 import type { PushInput } from '@rulecast/formats';
 import { describe, expect, it } from 'vitest';
 import type { ReleaseAudit } from '../src/release/outcome.ts';
-import type { Publisher, PushOptions } from '../src/release/publisher.ts';
+import type { Publisher } from '../src/release/publisher.ts';
+import type { PushOptions } from '../src/release/request.ts';
 import { freshPublisher, pushOf, release } from './fresh-publisher.ts';
 
 const ADDRESSES = (count: number, from = 0): string =>

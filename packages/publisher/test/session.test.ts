@@ -480,7 +480,7 @@ describe('a subscriber that claims a release above the head, or another one of a
     const { publisher, endpoint } = await house();
     for (const bits of [8, 9, 10]) await release(publisher, { 'a.txt': `10.0.0.0/${bits}` });
     const { epoch } = publisher.head?.manifest ?? { epoch: 0 };
-    const own = publisher.store.hashOf({ epoch, version: 2 }) ?? '';
+    const own = publisher.store.index.hashOf({ epoch, version: 2 }) ?? '';
     const { holds, proof } = lostRelease(publisher, epoch, 2);
     const other = Buffer.from(holds.hash).toString('hex');
     const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds });
@@ -600,61 +600,52 @@ describe('a subscriber that claims a release above the head, or another one of a
     expect(await other.isQuiet()).toBe(true);
   });
 
-  describe('where epochs are opened by themselves', () => {
-    it('and proves it brings a new epoch, which is offered to all', async () => {
-      const { publisher, endpoint } = await house({ autoEpoch: true });
-      await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
-      const other = await ScriptedSubscriber.greet(endpoint, 'other');
-      await other.take();
-      const { holds, proof } = lostRelease(publisher, 3, 17);
-      const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds });
-      await subscriber.next('prove');
-      await subscriber.send(proof);
-      for (const each of [subscriber, other]) {
-        const { offer } = await each.take();
-        expect(offer.decoded).toMatchObject({ epoch: 4, version: 2, previousVersion: 0 });
-      }
-      expect(entryOf(publisher, 'fw')).toMatchObject({ diverged: false, lastError: undefined });
-    });
+  it('and proves it is offered the new epoch that somebody opens, as all others are', async () => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    const other = await ScriptedSubscriber.greet(endpoint, 'other');
+    await other.take();
+    const { holds, proof } = lostRelease(publisher, 3, 17);
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds });
+    await subscriber.next('prove');
+    await subscriber.send(proof);
+    expect(await subscriber.isQuiet()).toBe(true);
+    await publisher.rollback(1, {}, { asNewEpoch: true });
+    for (const each of [subscriber, other]) {
+      const { offer } = await each.take();
+      expect(offer.decoded).toMatchObject({ epoch: 4, version: 2, previousVersion: 0 });
+    }
+    expect(entryOf(publisher, 'fw')).toMatchObject({ diverged: false, lastError: undefined });
+  });
 
-    // The second was once left without an OFFER: the epoch was open, so no release was announced for its
-    // proof.
-    it('is offered the new epoch also if another proof opened it', async () => {
-      const { publisher, endpoint } = await house({ autoEpoch: true });
-      await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
-      const { holds, proof } = lostRelease(publisher, 1, 17);
-      const [one, two] = await Promise.all(
-        ['one', 'two'].map((name) => ScriptedSubscriber.greet(endpoint, name, { holds })),
-      );
-      await one?.next('prove');
-      await two?.next('prove');
-      await one?.send(proof);
-      expect((await one?.take())?.offer.decoded.epoch).toBe(2);
-      await two?.send(proof);
-      expect((await two?.take())?.offer.decoded.epoch).toBe(2);
-      expect(publisher.head?.manifest).toMatchObject({ epoch: 2, version: 2 });
-    });
+  // It was once left without an OFFER: the epoch was open, so no release was announced for its proof.
+  it('is offered the new epoch also if it was opened before its proof', async () => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    const { holds, proof } = lostRelease(publisher, 1, 17);
+    const [one, two] = await Promise.all(
+      ['one', 'two'].map((name) => ScriptedSubscriber.greet(endpoint, name, { holds })),
+    );
+    await one?.next('prove');
+    await two?.next('prove');
+    await one?.send(proof);
+    expect(await one?.isQuiet()).toBe(true);
+    await publisher.rollback(1, {}, { asNewEpoch: true });
+    expect((await one?.take())?.offer.decoded.epoch).toBe(2);
+    await two?.send(proof);
+    expect((await two?.take())?.offer.decoded.epoch).toBe(2);
+    expect(publisher.head?.manifest).toMatchObject({ epoch: 2, version: 2 });
+  });
 
-    it('of the same version but other content has to prove it too', async () => {
-      const { publisher, endpoint } = await house({ autoEpoch: true });
-      await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
-      const { holds, proof } = lostRelease(publisher, 1, 1);
-      const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds });
-      await subscriber.next('prove');
-      await subscriber.send(proof);
-      expect((await subscriber.offer()).decoded.epoch).toBe(2);
-    });
-
-    it('while there is no head is offered the next push, in a new epoch', async () => {
-      const { publisher, endpoint } = await house({ autoEpoch: true });
-      const { holds, proof } = lostRelease(publisher, 1, 17);
-      const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds });
-      await subscriber.next('prove');
-      await subscriber.send(proof);
-      expect(await subscriber.isQuiet()).toBe(true);
-      await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
-      expect((await subscriber.take()).offer.decoded).toMatchObject({ epoch: 2, version: 1 });
-    });
+  it('of the same version but other content has to prove it too', async () => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
+    const { holds, proof } = lostRelease(publisher, 1, 1);
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds });
+    await subscriber.next('prove');
+    await subscriber.send(proof);
+    expect(await subscriber.isQuiet()).toBe(true);
+    expect(publisher.behind).toEqual({ epoch: 1, version: 1 });
   });
 
   it.each<

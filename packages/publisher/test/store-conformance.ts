@@ -144,14 +144,14 @@ class Keeper {
     const next = this.#history.made[this.#acknowledged];
     if (next === undefined) throw new Error('no more releases are made');
     this.#begun = this.#acknowledged + 1;
-    const head = this.#store.headHash;
+    const head = this.#store.index.head?.hash;
     try {
       await this.#store.commit(next.release, next.delta, NOTES, async () =>
         encodeSnapshot(next.release.ruleSet),
       );
     } catch (error) {
       expect(error).toBeInstanceOf(StoreError);
-      expect(this.#store.headHash).toBe(head);
+      expect(this.#store.index.head?.hash).toBe(head);
       return false;
     }
     this.#acknowledged += 1;
@@ -343,7 +343,7 @@ function describeDamage(make: MakeKeeper, random: Random): void {
   it('starts where releases before the head are damaged, and knows those no more', async () => {
     const keeper = await make();
     await keeper.commitTo(BEFORE_COUNT);
-    const { headHash } = keeper.store;
+    const headHash = keeper.store.index.head?.hash;
     const { releases } = keeper.databases;
     const [first = [], second = []] = [...releases.getKeys({})];
     const own = Uint8Array.from(releases.get(first) ?? []);
@@ -352,7 +352,7 @@ function describeDamage(make: MakeKeeper, random: Random): void {
       void releases.put(second, own); // whole, and in another one's place
     });
     await keeper.restart();
-    expect(keeper.store.headHash).toBe(headHash);
+    expect(keeper.store.index.head?.hash).toBe(headHash);
     expect(keeper.store.damagedCount).toBe(2);
     expect([1, 2, 3].map((version) => keeper.store.recipe(version)?.version)).toEqual([
       undefined,
@@ -361,7 +361,7 @@ function describeDamage(make: MakeKeeper, random: Random): void {
     ]);
     expect(await keeper.commit()).toBe(true);
     await keeper.restart();
-    expect([keeper.store.damagedCount, keeper.store.oldestVersion]).toEqual([2, 3]);
+    expect([keeper.store.damagedCount, keeper.store.index.oldestVersion]).toEqual([2, 3]);
   });
 
   it.each(['begun', 'behind', 'head'])('finds that %s is beyond all numbers', async (name) => {

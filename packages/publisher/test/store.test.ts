@@ -145,7 +145,7 @@ describe('a store', () => {
     }
     const store = directory.open();
     const head = store.load(directory.identity);
-    expect(store.newerThan(1, 4)).toEqual({ count: 8, sinceMs: 1_700_000_000_000 });
+    expect(store.index.newerThan({ epoch: 1, version: 4 })).toEqual({ count: 8, sinceMs: 1_700_000_000_000 });
     expect(head?.manifest.version).toBe(12);
   });
 });
@@ -163,7 +163,7 @@ describe('chains', () => {
       const ruleSet = (chain ?? []).reduce((before, delta) => applyDelta(before, delta), release.ruleSet);
       verifyRuleSet(head.manifest, ruleSet);
     }
-    expect(store.headHash).toBe(hex(head.hash));
+    expect(store.index.head?.hash).toBe(hex(head.hash));
   });
 
   it('do not start at a release that is unknown', async () => {
@@ -172,7 +172,7 @@ describe('chains', () => {
     const store = directory.open();
     store.load(directory.identity);
     expect(store.chainFrom('00'.repeat(32), Number.MAX_SAFE_INTEGER)).toBeUndefined();
-    expect(store.knows('00'.repeat(32))).toBe(false);
+    expect(store.index.ofHash('00'.repeat(32))).toBeUndefined();
   });
 
   it('are given up just when they outweigh the limit', async () => {
@@ -275,7 +275,7 @@ describe('snapshots', () => {
     }
     const store = directory.open(NO_HISTORY);
     store.load(directory.identity);
-    const known = releases.map((release) => store.knows(hex(release.hash)));
+    const known = releases.map((release) => store.index.ofHash(hex(release.hash)) !== undefined);
     expect(known[0]).toBe(false);
     expect(known.at(-1)).toBe(true);
     expect(known).toEqual([...known].sort()); // the oldest went, and only they
@@ -302,7 +302,7 @@ describe('snapshots', () => {
     expect(store.chainFrom(hex(farthest?.hash ?? new Uint8Array()), Number.MAX_SAFE_INTEGER)).toHaveLength(
       STEPS_MAX,
     );
-    expect(store.knows(hex(releases[0]?.hash ?? new Uint8Array()))).toBe(false);
+    expect(store.index.ofHash(hex(releases[0]?.hash ?? new Uint8Array()))).toBeUndefined();
   });
 
   it('without pruning leave the whole history to start from', async () => {
@@ -396,7 +396,9 @@ describe('the archive', () => {
       const chain = store.chainFrom(hex(hash), Number.MAX_SAFE_INTEGER);
       expect(chain?.length).toBe(manifest.version >= 118 ? 120 - manifest.version : undefined);
     }
-    expect(store.newerThan(1, lastOf(21))).toMatchObject({ count: 120 - lastOf(21) });
+    expect(store.index.newerThan({ epoch: 1, version: lastOf(21) })).toMatchObject({
+      count: 120 - lastOf(21),
+    });
     await store.close();
     const again = directory.open(options);
     expectSame(again.load(directory.identity)?.ruleSet, ruleSets.at(-1));
@@ -437,7 +439,7 @@ describe('the archive', () => {
     store.load(directory.identity);
     const worker = new ReleaseWorker();
     onTestFinished(() => worker.close());
-    const oldest = store.oldestVersion ?? 0;
+    const oldest = store.index.oldestVersion ?? 0;
     for (const release of releases) {
       const { version } = release.manifest;
       const recipe = store.recipe(version);

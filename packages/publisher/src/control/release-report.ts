@@ -15,7 +15,8 @@ import {
 import { entryCount, policyRuleCount, type RuleSet } from '@rulecast/rules';
 import type { Clock } from '@rulecast/sources';
 import type { Guarded, ReleaseOutcome, VersionMoved } from '../release/outcome.ts';
-import type { Publisher, ReleaseStage } from '../release/publisher.ts';
+import type { Publisher } from '../release/publisher.ts';
+import type { ReleaseStage } from '../release/request.ts';
 import { AppliedReport, type WaitFields } from './applied-report.ts';
 import type { ControlExchange } from './exchange.ts';
 

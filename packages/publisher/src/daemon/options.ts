@@ -117,8 +117,8 @@ const cli = strictYargs('rulecast-publisher', new URL('../../package.json', impo
   .option('auto-epoch', {
     type: 'boolean',
     default: false,
-    describe:
-      'Where a subscriber proves a newer release, go on by itself in a new epoch with the content that is here',
+    hidden: true,
+    describe: 'Does nothing any more: a person decides, by rulectl push --as-new-epoch',
   })
   .option('archive-days', {
     type: 'number',

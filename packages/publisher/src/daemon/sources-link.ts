@@ -17,7 +17,8 @@ import {
   watchPaths,
 } from '@rulecast/sources';
 import type { SourceLists } from '../control/parts.ts';
-import type { ListOwner, Publisher } from '../release/publisher.ts';
+import type { ListOwner } from '../release/draft-guards.ts';
+import type { Publisher } from '../release/publisher.ts';
 import type { AuditLog } from '../store/audit-log.ts';
 import { type ConfigRefused, readConfigFile } from './config-file.ts';
 

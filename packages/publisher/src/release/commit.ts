@@ -8,6 +8,7 @@ import type { Identity } from '@rulecast/program/identity';
 import {
   boundText,
   CHANGED_PARTS_SHOWN_MAX,
+  capabilitiesFor,
   cataloguePieces,
   compareRelease,
   diffPieces,
@@ -272,7 +273,8 @@ export class Committer {
     const answer = await this.#signer.sign(manifestBytes);
     if (answer.kind === 'signed') {
       const { signatures } = answer;
-      return { ruleSet, manifest, manifestBytes, signatures, hash: manifestHash(manifestBytes) };
+      const hash = manifestHash(manifestBytes);
+      return { ruleSet, manifest, manifestBytes, signatures, hash, capabilities: capabilitiesFor(ruleSet) };
     }
     const { last } = answer;
     const next = withSigned(numbers, last);

@@ -74,7 +74,12 @@ export class History {
     const recipe = this.#store.recipe(version);
     if (recipe === undefined) {
       const store = this.#store;
-      throw new UnknownReleaseError(version, store.oldestVersion, store.oldestAfter(version), head?.manifest);
+      throw new UnknownReleaseError(
+        version,
+        store.index.oldestVersion,
+        store.index.oldestAfter(version),
+        head?.manifest,
+      );
     }
     return { kind: 'recipe', recipe };
   }

@@ -1,7 +1,9 @@
 /** What becomes of a push or a rollback, and what of it is on record. */
 
 import type { IngestNote, IngestResult } from '@rulecast/formats';
+import { ErrorCode } from '@rulecast/protocol';
 import type { RuleSetProblem } from '@rulecast/rules';
+import type { DeliveryRefusal } from '@rulecast/sources';
 import type { GuardRefusal } from '../guards/refusal.ts';
 import type { FailedName } from '../names/names.ts';
 import type { Release } from '../store/store.ts';
@@ -39,6 +41,12 @@ export interface Guarded {
   readonly draft: ReleaseDraft;
   /** At least one. */
   readonly refusals: readonly GuardRefusal[];
+}
+
+/** The first refusal of guards, as of a list. */
+export function firstRefusal({ refusals }: Guarded): DeliveryRefusal {
+  const [first] = refusals;
+  return { code: first?.guard ?? ErrorCode.guardRefused, reason: first?.reason ?? '' };
 }
 
 /** What became of a push. */

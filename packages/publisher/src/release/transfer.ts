@@ -106,7 +106,8 @@ export class Transfers {
 
   async #prepare(release: Release, base: Uint8Array): Promise<void> {
     const hash = hexOf(base);
-    if (!this.#store.knows(hash) || hash === hexOf(release.hash) || this.#store.isBeforeHead(hash)) return;
+    const { index } = this.#store;
+    if (index.ofHash(hash) === undefined || hash === hexOf(release.hash) || index.isBeforeHead(hash)) return;
     await this.#deltasFrom(base, release).catch(() => undefined); // who wants it hears of it
   }
 
@@ -116,7 +117,7 @@ export class Transfers {
    */
   async #deltasFrom(base: Uint8Array, release: Release, waitMs?: number): Promise<Deltas | undefined> {
     const hash = hexOf(base);
-    const isNext = this.#store.isBeforeHead(hash); // then one delta is both
+    const isNext = this.#store.index.isBeforeHead(hash); // then one delta is both
     const short = this.#chain(release, base, isNext ? CHAIN_MAX_BYTES : CHAIN_UNASKED_BYTES);
     if (short !== undefined) return { ...short, isDirect: true };
     const composing = this.#composed.from(hash, release, () => this.#store.recipeOf(hash));
@@ -140,7 +141,7 @@ export class Transfers {
   }
 
   #chain(release: Release, base: Uint8Array, limitBytes: number): Transfer | undefined {
-    if (this.#store.headHash !== hexOf(release.hash)) return undefined;
+    if (this.#store.index.head?.hash !== hexOf(release.hash)) return undefined;
     const key = keyOf(hexOf(base), release);
     const kept = this.#chains.get(key);
     if (kept !== undefined && kept.length <= limitBytes)

@@ -146,7 +146,7 @@ async function inForceAt(
     );
   const { version } = held;
   const hash = hexOf(held.hash);
-  if (publisher.store.hashOf(held) !== hash) throw unknownRelease(subscriber, version);
+  if (publisher.store.index.hashOf(held) !== hash) throw unknownRelease(subscriber, version);
   const ruleSet = await publisher.history.ruleSetOf(version).catch((error: unknown) => {
     throw error instanceof UnknownReleaseError ? unknownRelease(subscriber, version) : error;
   });

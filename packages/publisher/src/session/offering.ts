@@ -6,7 +6,6 @@
 import {
   boundText,
   Capability,
-  capabilitiesFor,
   compareRelease,
   ErrorCode,
   entriesIn,
@@ -67,7 +66,7 @@ export function offerIfDue(state: Named, now: Now): Step<Named> {
     if (isFull || state.offer.release === head) return stepTo(state);
   }
   if (isSame(peer.held?.hash, head.hash) || peer.refused.includes(hexOf(head.hash))) return stepTo(state);
-  const lacking = capabilitiesOf(head).filter((one) => !peer.capabilities.includes(one));
+  const lacking = head.capabilities.filter((one) => !peer.capabilities.includes(one));
   if (lacking.length > 0) return unsupported(state, head, lacking, now);
   const beyond = beyondLimits(state, head);
   if (beyond !== undefined) return tooLarge(state, head, beyond, now);
@@ -97,15 +96,6 @@ function beyondLimits({ peer: { limits } }: Named, { manifest }: Release): strin
   const entries = entriesIn(manifest);
   if (parts <= limits.parts && entries <= limits.entries) return undefined;
   return `release ${version} has ${parts} parts and ${entries} entries, beyond its limits`;
-}
-
-/** By release: what it needs is asked again at each chance to offer it. */
-const needs = new WeakMap<Release, readonly string[]>();
-
-function capabilitiesOf(release: Release): readonly string[] {
-  const known = needs.get(release) ?? capabilitiesFor(release.ruleSet);
-  needs.set(release, known);
-  return known;
 }
 
 /** It is told once for each head, and goes on with what it has. */

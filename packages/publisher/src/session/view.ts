@@ -17,9 +17,9 @@ export function viewOf(publisher: Publisher): PublisherView {
     },
     isNamed: (subscriber) =>
       publisher.subscribers.isConfigured && publisher.subscribers.expected().has(subscriber),
-    numberOf: (hash) => store.numberOf(hexOf(hash)),
-    hashOf: (number) => store.hashOf(number),
-    rulesOut: (number) => store.rulesOut(number),
+    numberOf: (hash) => store.index.numberOf(hexOf(hash)),
+    hashOf: (number) => store.index.hashOf(number),
+    rulesOut: (number) => store.index.rulesOut(number),
     isSigned: (signed) => isSignedBy(identity.root, 'release', signed),
     rootsAfter: (known) => rootsAfter(identity.roots, known),
   };

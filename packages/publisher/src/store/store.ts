@@ -35,14 +35,13 @@
 import type { Identity } from '@rulecast/program/identity';
 import {
   type Catalogue,
+  capabilitiesFor,
   catalogueOf,
   cataloguePieces,
-  comparePartIds,
   decodeManifest,
   deltaPieces,
   entriesIn,
   hexOf,
-  isBeyond,
   KEY_ID_BYTES,
   type Manifest,
   manifestHash,
@@ -51,14 +50,14 @@ import {
   ProtocolError,
   partText,
   STEPS_MAX,
-  stepMost,
   stepWorkLeast,
   verifyRuleSet,
   wasSignedBy,
-  workMax,
 } from '@rulecast/protocol';
 import { atOnce, EMPTY_RULE_SET, type Pieces, type RuleSet } from '@rulecast/rules';
 import { type Database, type Databases, openDatabases } from './databases.ts';
+import { PartVersions } from './part-versions.ts';
+import { gapsOf, ReleaseIndex } from './release-index.ts';
 import { type Retention, retained, retentionOf, type StoreOptions } from './retention.ts';
 import {
   compareKeys,
@@ -90,6 +89,8 @@ export interface Release {
   readonly manifestBytes: Uint8Array;
   readonly signatures: Uint8Array;
   readonly hash: Uint8Array;
+  /** What a subscriber must know to take it, see Capability. */
+  readonly capabilities: readonly string[];
 }
 
 /** A release that is kept, without its content. */
@@ -136,12 +137,9 @@ const FORM = Buffer.from('rulecast-store 3', 'latin1');
 export class Store implements SubscriberStore {
   readonly #databases: Databases;
   readonly #limits: Retention;
-  /** All that is kept, in order, oldest first; the last is the head. */
-  #history: readonly HistoryEntry[] = [];
-  #catalogue: Catalogue | undefined; // of the head
-  /** By part of the head, in the catalogue's order: the version that gave it its content. */
-  #changed: Float64Array = new Float64Array();
-  /** Some of that is in rows of its own still. */
+  #index = new ReleaseIndex();
+  #parts = new PartVersions();
+  /** Some of the parts' versions are in rows of their own still. */
   #hasChangedRows = false;
   #damagedCount = 0;
   #deltaBytesSinceSnapshot = 0;
@@ -232,6 +230,11 @@ export class Store implements SubscriberStore {
     }
   }
 
+  /** What is known of the releases kept without reading them. */
+  get index(): ReleaseIndex {
+    return this.#index;
+  }
+
   // ── Load ─────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
@@ -251,16 +254,14 @@ export class Store implements SubscriberStore {
     if (headBytes === undefined) return undefined;
     const head = decodeKey(headBytes);
     try {
-      const history: HistoryEntry[] = [];
-      this.#damagedCount = 0;
-      for (const { key, value } of this.#databases.releases.getRange({})) {
-        const read = readRelease(keyOf(key), value);
-        if (read === undefined) this.#damagedCount += 1;
-        else history.push(historyEntry(keyOf(key), read.stored, read.manifest));
-      }
-      this.#history = history;
-      const newest = history.at(-1);
-      if (newest === undefined || compareKeys(newest.key, head) !== 0) {
+      // One by one: what LMDB hands out may be reused by it.
+      const all = Array.from(this.#databases.releases.getRange({}), ({ key, value }) =>
+        readEntry(keyOf(key), value),
+      );
+      const history = all.filter((entry) => entry !== undefined);
+      this.#damagedCount = all.length - history.length;
+      this.#index = new ReleaseIndex(history);
+      if (this.#index.head === undefined || compareKeys(this.#index.head.key, head) !== 0) {
         throw new StoreError('it is not the newest release there');
       }
       return yield* this.#replay(head, identity);
@@ -291,19 +292,20 @@ export class Store implements SubscriberStore {
     if (!wasSignedBy(identity.roots, 'release', signed)) {
       throw new StoreError('it is not signed by this identity');
     }
-    this.#catalogue = yield* cataloguePieces(ruleSet);
+    const catalogue = yield* cataloguePieces(ruleSet);
     verifyRuleSet(manifest, ruleSet);
-    this.#changed = this.#storedChanged(head, this.#catalogue.records);
+    this.#parts = new PartVersions(catalogue, this.#storedVersions(head, catalogue.records));
     return {
       ruleSet,
       manifest,
       manifestBytes: last.manifestBytes,
       signatures: last.signatures,
       hash: manifestHash(last.manifestBytes),
+      capabilities: capabilitiesFor(ruleSet),
     };
   }
 
-  #storedChanged(head: ReleaseKey, records: Catalogue['records']): Float64Array {
+  #storedVersions(head: ReleaseKey, records: Catalogue['records']): Float64Array {
     const { meta } = this.#databases;
     const changed = decodeChanged(meta.get('changed'), head, records.length);
     this.#hasChangedRows = changed === undefined;
@@ -359,14 +361,14 @@ export class Store implements SubscriberStore {
       manifestBytes,
       signatures,
       deltaBytes: delta.length,
-      stepWork: stepWorkLeast(this.#catalogue, catalogue),
+      stepWork: stepWorkLeast(this.#parts.catalogue, catalogue),
       ...countsOf(catalogue),
     };
-    const changed = this.#changedBy(catalogue, key);
-    const rows = this.#hasChangedRows ? (this.#catalogue?.records ?? []) : [];
+    const parts = this.#parts.next(catalogue, key, this.#index.head?.key);
+    const rows = this.#hasChangedRows ? (this.#parts.catalogue?.records ?? []) : [];
     const isDue = this.#wantsSnapshot(delta.length, entriesIn(manifest));
     const snapshotBytes = isDue ? await snapshot() : undefined;
-    const history = [...this.#history, historyEntry(key, stored, manifest)];
+    const history = [...this.#index.entries, historyEntry(key, stored, manifest)];
     const kept = retained(history, manifest.createdAtMs, this.#limits);
     const keyBytes = encodeKey(key);
     try {
@@ -378,7 +380,7 @@ export class Store implements SubscriberStore {
         if (snapshotBytes !== undefined) void this.#databases.snapshots.put([...key], snapshotBytes);
         this.#prune(history, kept);
         for (const part of rows) void this.#databases.meta.remove(changedKey(part));
-        void this.#databases.meta.put('changed', encodeChanged(key, changed));
+        void this.#databases.meta.put('changed', encodeChanged(key, parts.versions));
         void this.#databases.meta.put('form', FORM);
         void this.#databases.meta.put('head', keyBytes);
         if (this.behind !== undefined && compareKeys(this.behind, key) <= 0)
@@ -388,9 +390,8 @@ export class Store implements SubscriberStore {
       if (cause instanceof StoreError) throw cause;
       throw new StoreError('cannot write the release to the store; is the disk full?', { cause });
     }
-    this.#history = kept;
-    this.#catalogue = catalogue;
-    this.#changed = changed;
+    this.#index = new ReleaseIndex(kept);
+    this.#parts = parts;
     this.#hasChangedRows = false;
     if (snapshotBytes === undefined) this.#account(delta.length);
     else {
@@ -402,31 +403,7 @@ export class Store implements SubscriberStore {
 
   /** The version that gave a part of the head its content; of a new epoch it is that of the epoch's first. */
   changedVersionOf(part: PartId): number {
-    const records = this.#catalogue?.records ?? [];
-    let [low, high] = [0, records.length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (comparePartIds(records[middle]!, part) < 0)
-        low = middle + 1; // middle < length
-      else high = middle;
-    }
-    const isThere = low < records.length && comparePartIds(records[low]!, part) === 0; // low < length
-    return (isThere ? this.#changed[low] : this.#history.at(-1)?.key[1]) ?? 0;
-  }
-
-  /** By part of a release: its own version where it changes or adds that, else what it was. */
-  #changedBy({ records }: Catalogue, [epoch, version]: ReleaseKey): Float64Array {
-    const old = this.#history.at(-1)?.key[0] === epoch ? (this.#catalogue?.records ?? []) : []; // all of a new epoch is new
-    let at = 0;
-    return Float64Array.from(records, (record) => {
-      while (at < old.length && comparePartIds(old[at]!, record) < 0) at++; // at < length
-      const was = old[at];
-      const isSame =
-        was !== undefined &&
-        comparePartIds(was, record) === 0 &&
-        Buffer.compare(was.digest, record.digest) === 0;
-      return isSame ? (this.#changed[at] ?? version) : version;
-    });
+    return this.#parts.of(part) ?? this.#index.head?.key[1] ?? 0;
   }
 
   /**
@@ -435,7 +412,7 @@ export class Store implements SubscriberStore {
    */
   #checkHead(): void {
     const stored = this.#databases.meta.get('head');
-    const last = this.#history.at(-1)?.key;
+    const last = this.#index.head?.key;
     const isOurs =
       stored === undefined
         ? last === undefined
@@ -449,7 +426,7 @@ export class Store implements SubscriberStore {
    * many entries would have, or are as many as one transfer has.
    */
   #wantsSnapshot(deltaBytes: number, entries: number): boolean {
-    if (this.#history.length === 0) return false;
+    if (this.#index.head === undefined) return false;
     const gathered = this.#deltaBytesSinceSnapshot + deltaBytes;
     const wholeBytes = Math.max(this.#lastSnapshotBytes, entries * SNAPSHOT_ENTRY_BYTES);
     const outweigh = gathered > Math.max(SNAPSHOT_AFTER_BYTES, GATHERED_MAX_WEIGHT * wholeBytes);
@@ -468,11 +445,7 @@ export class Store implements SubscriberStore {
       void this.#databases.releases.remove([...entry.key]);
       void this.#databases.notes.remove([...entry.key]);
     }
-    let before: HistoryEntry | undefined;
-    for (const entry of kept) {
-      if (before === undefined || !follows(entry, before)) this.#pruneGap(before?.key, entry.key);
-      before = entry;
-    }
+    for (const [from, to] of gapsOf(kept)) this.#pruneGap(from, to);
   }
 
   /**
@@ -492,86 +465,17 @@ export class Store implements SubscriberStore {
 
   // ── Chains ───────────────────────────────────────────────────────────────────────────────────────────────
 
-  /**
-   * The deltas from the release with that hash (hex) to the head, oldest first, or undefined where the
-   * history does not reach back to it, they outweigh `limitBytes`, or they are known to be beyond the budget
-   * of who takes them.
-   */
+  /** The deltas of ReleaseIndex.stepsFrom, oldest first. */
   chainFrom(hash: string, limitBytes: number): readonly Uint8Array[] | undefined {
-    const from = this.#history.findLastIndex((entry) => entry.hash === hash);
-    if (from < 0) return undefined;
-    const entries = this.#history.slice(from + 1);
-    if (!entries.every((entry, i) => follows(entry, this.#history[from + i]))) return undefined; // one of an older day
-    let bytes = 0;
-    for (const entry of entries) bytes += entry.deltaBytes;
-    if (bytes > limitBytes || !isWithinBudget(this.#history[from], entries)) return undefined;
-    return entries.map((entry) => this.#bytesAt(this.#databases.deltas, entry.key));
-  }
-
-  /** The hash (hex) of the release that chains lead to; undefined before the first. */
-  get headHash(): string | undefined {
-    return this.#history.at(-1)?.hash;
-  }
-
-  /** Whether the head is the next release after the one with that hash (hex). */
-  isBeforeHead(hash: string): boolean {
-    const before = this.#history.at(-2);
-    return before?.hash === hash && follows(this.#history.at(-1)!, before); // there is one after it
-  }
-
-  /** Whether the release with that hash (hex) is in the history. */
-  knows(hash: string): boolean {
-    return this.numberOf(hash) !== undefined;
-  }
-
-  /** The number of the release with that hash (hex); undefined where it is not in the history. */
-  numberOf(hash: string): { readonly epoch: number; readonly version: number } | undefined {
-    const key = this.#history.findLast((entry) => entry.hash === hash)?.key;
-    return key && { epoch: key[0], version: key[1] };
-  }
-
-  /** The hash (hex) of the release with that number; undefined where it is not in the history. */
-  hashOf({ epoch, version }: { readonly epoch: number; readonly version: number }): string | undefined {
-    return this.#history.findLast(({ key }) => compareKeys(key, [epoch, version]) === 0)?.hash;
-  }
-
-  /**
-   * Whether no release of that number that is not in the history can be one of its own: another one has the
-   * number, or the next of that epoch follows one before it.
-   */
-  rulesOut({ epoch, version }: { readonly epoch: number; readonly version: number }): boolean {
-    if (this.hashOf({ epoch, version }) !== undefined) return true;
-    const next = this.#history.find(({ key }) => compareKeys(key, [epoch, version]) > 0);
-    return next?.key[0] === epoch && next.previousVersion < version;
-  }
-
-  /** How many releases of the history are newer than one, and when the oldest of those was made. */
-  newerThan(
-    epoch: number,
-    version: number,
-  ): { readonly count: number; readonly sinceMs: number | undefined } {
-    const at = this.#history.findLastIndex((entry) => compareKeys(entry.key, [epoch, version]) <= 0);
-    const [known, head] = [this.#history[at], this.#history.at(-1)];
-    const count =
-      known === undefined || head === undefined ? this.#history.length : head.key[1] - known.key[1];
-    return { count, sinceMs: this.#history[at + 1]?.createdAtMs };
+    const steps = this.#index.stepsFrom(hash, limitBytes);
+    return steps?.map(({ key }) => this.#bytesAt(this.#databases.deltas, key));
   }
 
   // ── History ──────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** The oldest version kept; undefined before the first. */
-  get oldestVersion(): number | undefined {
-    return this.#history[0]?.key[1];
-  }
-
-  /** The oldest version kept that is newer than one; undefined where none is. */
-  oldestAfter(version: number): number | undefined {
-    return this.#history.find(({ key }) => key[1] > version)?.key[1];
-  }
-
   /** Every release kept, the newest first; of the state in which the iteration began. */
   *pastReleases(): Generator<PastRelease> {
-    for (const { key, hash, deltaBytes } of this.#history.toReversed()) {
+    for (const { key, hash, deltaBytes } of this.#index.entries.toReversed()) {
       const stored = this.#databases.releases.get([...key]);
       if (stored === undefined) return; // pruned meanwhile, and so is what is older
       const { manifestBytes, entries, rules } = decodeStored(stored);
@@ -584,12 +488,12 @@ export class Store implements SubscriberStore {
    * What a version is rebuilt from; undefined where it never was, or is not kept any more. Throws StoreError.
    */
   recipe(version: number): ReleaseRecipe | undefined {
-    return this.#recipe(this.#history.findLast(({ key }) => key[1] === version)); // one store gives no version twice
+    return this.#recipe(this.#index.ofVersion(version));
   }
 
   /** The same of the release with that hash (hex). */
   recipeOf(hash: string): ReleaseRecipe | undefined {
-    return this.#recipe(this.#history.findLast((entry) => entry.hash === hash));
+    return this.#recipe(this.#index.ofHash(hash));
   }
 
   #recipe(entry: HistoryEntry | undefined): ReleaseRecipe | undefined {
@@ -633,30 +537,16 @@ export class Store implements SubscriberStore {
 }
 
 /** A release that is kept; undefined where it is damaged, or stands in another one's place. */
-function readRelease(
-  key: ReleaseKey,
-  value: Uint8Array,
-): { readonly stored: StoredRelease; readonly manifest: Manifest } | undefined {
+function readEntry(key: ReleaseKey, value: Uint8Array): HistoryEntry | undefined {
   try {
     const stored = decodeStored(value);
     const manifest = decodeManifest(stored.manifestBytes);
-    return compareKeys([manifest.epoch, manifest.version], key) === 0 ? { stored, manifest } : undefined;
+    const isThis = compareKeys([manifest.epoch, manifest.version], key) === 0;
+    return isThis ? historyEntry(key, stored, manifest) : undefined;
   } catch (error) {
     if (error instanceof StoreError || error instanceof ProtocolError) return undefined;
     throw error;
   }
-}
-
-/**
- * Whether a subscriber takes these steps as far as manifests tell; it asks for the snapshot itself where they
- * do not. PROTOCOL.md "Budget".
- */
-function isWithinBudget(base: HistoryEntry | undefined, steps: readonly HistoryEntry[]): boolean {
-  const result = steps.at(-1);
-  if (base === undefined || result === undefined) return true;
-  const most = stepMost(base.totals, result.totals);
-  if (steps.some(({ totals }) => isBeyond(most, totals))) return false;
-  return steps.reduce((sum, { stepWork }) => sum + stepWork, 0) <= workMax(base.totals, result.totals);
 }
 
 function changedKey(part: PartId): string {
@@ -672,14 +562,4 @@ function countsOf({ records }: Catalogue): { readonly entries: number; readonly 
     else if (kind === PartKind.prefixList || kind === PartKind.nameList) entries += count;
   }
   return { entries, rules };
-}
-
-/**
- * Whether a release is the next after another. One store gives no version twice; it leaves out those that
- * were signed and never stored, and then a new epoch may begin with one that follows nothing.
- */
-function follows({ key: [epoch, version], previousVersion }: HistoryEntry, before?: HistoryEntry): boolean {
-  if (before === undefined) return false;
-  const [epochBefore, versionBefore] = before.key;
-  return epoch === epochBefore ? previousVersion === versionBefore : version === versionBefore + 1;
 }

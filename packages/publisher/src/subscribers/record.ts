@@ -4,6 +4,9 @@ import { type ControlRecordOf, hexOf, type SubscriberState } from '@rulecast/pro
 import type { Release, Store } from '../store/store.ts';
 import { type Reason, type Refusal, refusalOf, type SubscriberEntry } from './entry.ts';
 
+/** Older than every release. */
+const NONE = { epoch: 0, version: 0 };
+
 /** Its status record, but for what is asked of all together. */
 export function recordOf(
   entry: SubscriberEntry,
@@ -12,7 +15,7 @@ export function recordOf(
   nowMs: number,
 ): Omit<ControlRecordOf<'subscriber'>, 'expected' | 'bound'> {
   const matches = isHead(entry, head);
-  const newer = matches ? undefined : store.newerThan(entry.held?.epoch ?? 0, entry.held?.version ?? 0);
+  const newer = matches ? undefined : store.index.newerThan(entry.held ?? NONE);
   return {
     record: 'subscriber',
     name: entry.name,

@@ -1,0 +1,44 @@
+/** What is on record about releases that somebody asked for, and the guards that they went against. */
+
+import { boundText } from '@rulecast/protocol';
+import type { Logger } from 'pino';
+import type { GuardRefusal } from '../guards/refusal.ts';
+import type { Release } from '../store/store.ts';
+import type { Origin } from './commit.ts';
+import type { ReleaseAudit } from './outcome.ts';
+
+/** What a record of a release itself says in place of a guard. */
+const RELEASED = 'released';
+
+export class ReleaseRecord {
+  readonly #audit: (entry: ReleaseAudit) => void;
+  readonly #logger: Logger;
+
+  /** @param audit May throw: the release is made, and stays. */
+  constructor(audit: (entry: ReleaseAudit) => void, logger: Logger) {
+    this.#audit = audit;
+    this.#logger = logger;
+  }
+
+  /** A release is made; `against` were permitted. */
+  add(release: Release, { cause, by, detail }: Origin, against: readonly GuardRefusal[]): void {
+    const { epoch, version } = release.manifest;
+    if (cause === 'push' || cause === 'rollback' || by !== undefined) {
+      const none = { part: '', permit: undefined, before: 0, after: 0 };
+      this.#write({ cause, by, epoch, version, code: RELEASED, reason: boundText(detail), ...none });
+    }
+    for (const { guard: code, part, permit, reason, before, after } of against) {
+      const entry: ReleaseAudit = { cause, by, epoch, version, part, code, permit, reason, before, after };
+      this.#logger.warn({ audit: entry }, `${part} was released against a guard, as somebody asked`);
+      this.#write(entry);
+    }
+  }
+
+  #write(entry: ReleaseAudit): void {
+    try {
+      this.#audit(entry);
+    } catch (error) {
+      this.#logger.error({ err: error }, 'what was released or permitted is not on record');
+    }
+  }
+}

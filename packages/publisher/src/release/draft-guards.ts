@@ -1,0 +1,156 @@
+/**
+ * What guards have against a draft, and what is told about one, by the way that it comes: the guards of
+ * guards/ with what they ask of this publisher, its head, its firewalls and its names.
+ */
+
+import type { IngestNote, MustReach } from '@rulecast/formats';
+import { PartKind, type Turn } from '@rulecast/protocol';
+import {
+  checkRuleSet,
+  inTurns,
+  type RuleSet,
+  type RuleSetProblem,
+  RuleSetProblemCode,
+} from '@rulecast/rules';
+import { bareText, newBareDrops, type ResolvedRuleSet } from '../guards/bare-drop.ts';
+import { unreachable } from '../guards/must-reach.ts';
+import { pushRefusals } from '../guards/push.ts';
+import type { GuardRefusal } from '../guards/refusal.ts';
+import { asks, type Way } from '../guards/table.ts';
+import { misfits } from '../guards/unsupported.ts';
+import { WIDER, widerLists, widerText } from '../guards/wider.ts';
+import type { Names } from '../names/names.ts';
+import type { Subscribers } from '../subscribers/subscribers.ts';
+import type { Committer, ReleaseDraft } from './commit.ts';
+import type { PushOptions, ReleaseRequest } from './request.ts';
+
+/** Whose lists of the rule set are, beside those that are pushed. */
+export interface ListOwner {
+  /** Whether nobody else may change this list. */
+  owns(list: string): boolean;
+  /** Whether another list is made of this one, so that it is of use without a rule. */
+  isOperand(list: string): boolean;
+}
+
+/** What to do about a packet that must get through, by who would have it dropped. */
+const PUSH_ADVICE = 'look at what you push, or add --allow-unreachable';
+/** The guard of drop rules without an address. */
+const UNRESOLVED = 'unresolved';
+
+export interface DraftGuardsOptions {
+  readonly committer: Committer;
+  readonly names: Names;
+  readonly subscribers: Subscribers;
+  /** Milliseconds since 1970. */
+  readonly nowMs: () => number;
+  readonly turn: Turn;
+  readonly mustReach: readonly MustReach[];
+}
+
+export class DraftGuards {
+  /** Packets that no release may drop. */
+  mustReach: readonly MustReach[];
+  owner: ListOwner | undefined;
+  readonly #options: DraftGuardsOptions;
+
+  constructor(options: DraftGuardsOptions) {
+    this.#options = options;
+    this.mustReach = options.mustReach;
+  }
+
+  /** What the guards of a way have against a draft; one that only repeats the head goes the way of that. */
+  of(
+    asked: Way,
+    { role = 'admin', asNewEpoch, require }: PushOptions,
+    advice = PUSH_ADVICE,
+  ): ReleaseRequest['guards'] {
+    const { committer, subscribers, turn } = this.#options;
+    return async (draft) => {
+      const isSame = draft.changes.every(({ kind }) => kind === PartKind.resolutions);
+      const way = isSame && asNewEpoch === true ? 'epoch' : asked;
+      const push = {
+        before: committer.ruleSet,
+        after: draft.ruleSet,
+        way,
+        role,
+        isOfSource: (list: string) => this.isOfSource(list),
+        firewalls: subscribers.firewalls(require),
+        now: this.#now(),
+      };
+      return [
+        ...(await inTurns(pushRefusals(push), turn)),
+        ...(asks('unresolved', way, role) ? await this.#bareRefusals(draft) : []),
+        ...(asks('mustReach', way, role) ? await this.cutOff(draft, advice) : []),
+      ];
+    };
+  }
+
+  isOfSource(list: string): boolean {
+    return this.owner?.owns(list) === true;
+  }
+
+  /** The packets that must get through and would not. */
+  cutOff({ ruleSet }: { readonly ruleSet: RuleSet }, advice: string): Promise<readonly GuardRefusal[]> {
+    const { committer, turn } = this.#options;
+    return unreachable(committer.head?.ruleSet, ruleSet, this.mustReach, { now: this.#now(), advice, turn });
+  }
+
+  /** A rule set with what its names stand for now. */
+  withResolutions(ruleSet: RuleSet): ResolvedRuleSet {
+    return { ...ruleSet, ...this.#options.names.resolved(ruleSet) };
+  }
+
+  /** Policies with a drop rule that would be left without any address, and is not so already. */
+  async #bareRefusals({ ruleSet }: ReleaseDraft): Promise<readonly GuardRefusal[]> {
+    const { committer, turn } = this.#options;
+    const bare = await inTurns(newBareDrops(committer.ruleSet, this.withResolutions(ruleSet)), turn);
+    const policies = [...new Set(bare.map(({ policy }) => policy))];
+    return policies.flatMap((policy) => {
+      const [first, ...others] = bare.filter((drop) => drop.policy === policy);
+      if (first === undefined) return [];
+      const more = others.length > 0 ? ` (and ${others.length} more rules)` : '';
+      const reason = `${bareText(first)}${more}: look at what you push, then add --allow-unresolved`;
+      const after = 1 + others.length;
+      return [{ guard: UNRESOLVED, part: `policy ${policy}`, permit: UNRESOLVED, before: 0, after, reason }];
+    });
+  }
+
+  /** Lists of a pushed rule set of which entries come to stand for more. */
+  async widerNotes({ lists, policies }: RuleSet): Promise<readonly IngestNote[]> {
+    const { committer, turn } = this.#options;
+    const found = await inTurns(widerLists(committer.ruleSet, lists, policies, { isFirst: false }), turn);
+    return [...found].map(([part, wider]) => ({
+      code: WIDER,
+      part,
+      reason: `list ${part}: ${widerText(wider)}`,
+    }));
+  }
+
+  /** Warnings about firewalls that are not required and cannot take the release. */
+  misfitNotes(ruleSet: RuleSet, { require }: PushOptions): readonly IngestNote[] {
+    const others = this.#options.subscribers.firewalls(require).filter(({ isRequired }) => !isRequired);
+    return misfits(ruleSet, others).map(({ firewall, code, text }) => ({
+      code,
+      part: `subscriber ${firewall}`,
+      reason: `${text}, or it keeps what it has`,
+    }));
+  }
+
+  /** What is odd about the rule set in force. */
+  warnings(): readonly RuleSetProblem[] {
+    return checkRuleSet(this.#options.committer.ruleSet).filter((problem) => this.#isOdd(problem));
+  }
+
+  /** A draft that does not warn of lists which others are made of. */
+  withoutOperands(draft: ReleaseDraft): ReleaseDraft {
+    return { ...draft, warnings: draft.warnings.filter((problem) => this.#isOdd(problem)) };
+  }
+
+  #isOdd({ code, part }: RuleSetProblem): boolean {
+    return code !== RuleSetProblemCode.unusedList || this.owner?.isOperand(part) !== true;
+  }
+
+  #now(): number {
+    return Math.floor(this.#options.nowMs() / 1000);
+  }
+}

@@ -1,0 +1,39 @@
+/** Names of rule sets that wait for their turn: asked for before it, so that no other release waits for one. */
+
+import type { Turn } from '@rulecast/protocol';
+import { checkPieces, inTurns, type RuleSet, usedNames } from '@rulecast/rules';
+import type { Names } from '../names/names.ts';
+
+export class PendingNames {
+  readonly #names: Names;
+  readonly #turn: Turn;
+  readonly #waiting = new Set<RuleSet>();
+
+  constructor(names: Names, turn: Turn) {
+    this.#names = names;
+    this.#turn = turn;
+  }
+
+  /**
+   * Asks for the names that a rule set has and the head has not, and waits for them, though not for long. No
+   * name is asked for of a rule set that is refused anyway, such as one with too many names.
+   */
+  async bring(ruleSet: RuleSet, head: RuleSet): Promise<void> {
+    const problems = await inTurns(checkPieces(ruleSet), this.#turn);
+    if (problems.some(({ severity }) => severity === 'fault')) return; // its draft says why
+    this.#waiting.add(ruleSet);
+    try {
+      await this.#turn();
+      const known = new Set(usedNames(head));
+      await this.#turn();
+      await this.#names.bring(ruleSet, (name) => !known.has(name));
+    } finally {
+      this.#waiting.delete(ruleSet);
+    }
+  }
+
+  /** Forgets the names that neither a rule set has nor those that wait. */
+  keepOnly(ruleSet: RuleSet): void {
+    this.#names.keepOnly(ruleSet, ...this.#waiting);
+  }
+}

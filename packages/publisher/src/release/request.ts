@@ -1,0 +1,35 @@
+/** What a release is asked for with, by whatever way. */
+
+import type { IngestNote, OperatorRole } from '@rulecast/formats';
+import type { GuardRefusal, PushPermits } from '../guards/refusal.ts';
+import type { ReleaseDraft } from './commit.ts';
+
+/** The step that a release is at. `turn`: it waits for the release before it. */
+export type ReleaseStage = 'reading' | 'names' | 'turn' | 'draft' | 'judge' | 'store';
+
+export interface PushOptions {
+  /** Who asks for it. */
+  readonly by?: string | undefined;
+  /** Refuse unless the head has this version (0: no release yet). */
+  readonly ifVersion?: number | undefined;
+  readonly dryRun?: boolean;
+  /** Of the caller, for guards that depend on it; default: the owner's. */
+  readonly role?: OperatorRole | undefined;
+  /** What guards refuse otherwise. */
+  readonly permits?: Partial<PushPermits>;
+  /** True: release it in a new epoch, above all that was ever released, also where the head says the same. */
+  readonly asNewEpoch?: boolean | undefined;
+  /** Subscribers that have to apply it, beside those that are bound. */
+  readonly require?: readonly string[] | undefined;
+  /** Called as each stage begins. */
+  readonly onStage?: ((stage: ReleaseStage) => void) | undefined;
+  /** True: a withdrawal of what is not there succeeds. */
+  readonly ifPresent?: boolean | undefined;
+}
+
+/** How a release is made. */
+export interface ReleaseRequest extends Pick<PushOptions, 'onStage' | 'dryRun' | 'asNewEpoch' | 'permits'> {
+  readonly notes?: readonly IngestNote[];
+  /** What there is against it. */
+  readonly guards: (draft: ReleaseDraft) => Promise<readonly GuardRefusal[]>;
+}
