@@ -16,7 +16,6 @@
 const ACTIVATOR = 'packages/subscriber/src/apply/activator.ts';
 const OFFERING = 'packages/publisher/src/session/offering.ts';
 const RELEASE_INDEX = 'packages/publisher/src/store/release-index.ts';
-const STORE = 'packages/publisher/src/store/store.ts';
 const SUBSCRIBER = ['packages/subscriber/test/release.test.ts', 'packages/subscriber/test/restart.test.ts'];
 const FRESHNESS = ['packages/subscriber/test/freshness.test.ts'];
 const SESSION = ['packages/publisher/test/session.test.ts', 'packages/publisher/test/machine.test.ts'];
