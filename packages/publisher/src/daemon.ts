@@ -27,7 +27,7 @@ import { ProxyError, SYSTEM_CLOCK } from '@rulecast/sources';
 import { Garbage, usedBytes } from '@rulecast/threads';
 import { EndpointError, EndpointInUseError, openCurveKeyPair } from '@rulecast/vchan';
 import { type Logger, pino } from 'pino';
-import type { Served } from './admission/accept.ts';
+import type { Service } from './admission/accept.ts';
 import type { House } from './control/parts.ts';
 import { readConfigFile } from './daemon/config-file.ts';
 import { argv, defaults, storeOptions } from './daemon/options.ts';
@@ -145,7 +145,7 @@ async function main(out: Output): Promise<void> {
 async function listenForControl(
   { control: endpoints, controlCurve: curve, operators }: Settings,
   logger: Logger,
-): Promise<{ readonly control: Served; readonly open: (house: House) => void }> {
+): Promise<{ readonly control: Service; readonly open: (house: House) => void }> {
   let open: (house: House) => void = () => undefined;
   const house = new Promise<House>((resolve) => {
     open = resolve;

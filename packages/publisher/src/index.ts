@@ -19,7 +19,7 @@
  */
 
 export type { IngestNote, PushedFile, PushInput } from '@rulecast/formats';
-export type { Served } from './admission/accept.ts';
+export type { Service } from './admission/accept.ts';
 export type { GuardRefusal, PushPermits } from './guards/refusal.ts';
 /** @public */
 export { type DnsOptions, dnsResolver, type NameAnswer, type ResolveName } from './names/resolve.ts';

@@ -12,7 +12,7 @@ import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { turns } from '../../../test/kit/turns.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
-import type { Served } from '../src/admission/accept.ts';
+import type { Service } from '../src/admission/accept.ts';
 import type { Publisher, PublisherOptions } from '../src/release/publisher.ts';
 import { serveControl } from '../src/requests/serve.ts';
 import { serveSubscribers } from '../src/session/serve.ts';
@@ -33,7 +33,7 @@ interface House {
   readonly publisher: Publisher;
   readonly control: Endpoint;
   readonly subscribers: Endpoint;
-  readonly served: Served;
+  readonly served: Service;
 }
 
 let houses = 0;

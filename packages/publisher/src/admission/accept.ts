@@ -14,7 +14,7 @@ import {
 import type { Publisher } from '../release/publisher.ts';
 import type { Binding } from './bindings.ts';
 
-export interface Served {
+export interface Service {
   /** Ends what is under way and stops listening. */
   close(): Promise<void>;
 }
@@ -26,7 +26,7 @@ export interface Served {
 const ARRIVED_MAX = 512;
 
 /** Where it is listened, and for whom alone if for one. */
-export interface Place {
+export interface ListenAddress {
   readonly endpoint: Endpoint;
   readonly owner?: string;
   /** Of a socket file, if not the default. */
@@ -35,8 +35,11 @@ export interface Place {
 }
 
 /** Endpoints for all, and the sockets of those who have one of their own. */
-export function placesOf(endpoints: readonly Endpoint[], bound: readonly Binding[]): readonly Place[] {
-  const own = bound.flatMap(({ name, socket }): readonly Place[] => {
+export function placesOf(
+  endpoints: readonly Endpoint[],
+  bound: readonly Binding[],
+): readonly ListenAddress[] {
+  const own = bound.flatMap(({ name, socket }): readonly ListenAddress[] => {
     if (socket === undefined) return [];
     const { path, mode, group } = socket;
     return [{ endpoint: { kind: 'unix', path }, owner: name, mode, group }];
@@ -47,12 +50,12 @@ export function placesOf(endpoints: readonly Endpoint[], bound: readonly Binding
 /** Listens on all endpoints, serves each channel at the pace of all, and can end all of it. */
 export async function serveAll(
   { logger: log, pace, clock }: Pick<Publisher, 'logger' | 'pace' | 'clock'>,
-  places: readonly Place[],
-  serve: (channel: Channel, place: Place) => Promise<void>,
+  places: readonly ListenAddress[],
+  serve: (channel: Channel, place: ListenAddress) => Promise<void>,
   stop: () => void,
   curve?: CurveServerKeys,
-): Promise<Served> {
-  const opened: { readonly listener: Listener; readonly place: Place }[] = [];
+): Promise<Service> {
+  const opened: { readonly listener: Listener; readonly place: ListenAddress }[] = [];
   const running = new Set<Promise<void>>();
   const logger = new PacedLog(log, () => clock.monotonicMs());
   let isClosed = false;

@@ -9,7 +9,7 @@ import type { Clock } from '@rulecast/sources';
 /** From here on those who wait have less time: what is there is not a few that are slow. */
 const PRESSED_COUNT = WAITING_MAX / 2;
 
-interface Waiting {
+interface PendingConnection {
   readonly sinceMs: number;
   readonly sendAway: () => void;
 }
@@ -17,7 +17,7 @@ interface Waiting {
 export class PendingConnections {
   readonly #clock: Clock;
   /** In the order in which they came. */
-  readonly #waiting = new Set<Waiting>();
+  readonly #waiting = new Set<PendingConnection>();
   #cancelNext: (() => void) | undefined;
 
   constructor(clock: Clock) {
@@ -39,7 +39,7 @@ export class PendingConnections {
     };
   }
 
-  #dismiss(one: Waiting): void {
+  #dismiss(one: PendingConnection): void {
     this.#waiting.delete(one);
     one.sendAway();
   }

@@ -14,7 +14,7 @@ import {
 } from '@rulecast/protocol';
 import { entryCount, policyRuleCount, type RuleSet } from '@rulecast/rules';
 import type { Clock } from '@rulecast/sources';
-import type { Guarded, ReleaseOutcome, VersionMoved } from '../release/outcome.ts';
+import type { GuardOutcome, ReleaseOutcome, VersionConflict } from '../release/outcome.ts';
 import type { Publisher } from '../release/publisher.ts';
 import type { ReleaseStage } from '../release/request.ts';
 import { AppliedReport, type WaitFields } from './applied-report.ts';
@@ -32,7 +32,7 @@ export async function answerWithRelease<Other extends { readonly kind: string }>
   request: WaitFields,
   exchange: ControlExchange,
   publisher: Publisher,
-  make: (onStage: (stage: ReleaseStage) => void) => Promise<ReleaseOutcome | Guarded | Other>,
+  make: (onStage: (stage: ReleaseStage) => void) => Promise<ReleaseOutcome | GuardOutcome | Other>,
   tellOther: (outcome: Other) => Promise<void>,
 ): Promise<void> {
   const applied = new AppliedReport(request, publisher);
@@ -80,7 +80,7 @@ async function tellingStages<T>(
 
 /** Ends an answer: the head is not the one that the request is for. */
 export async function tellVersionMoved(
-  { version }: VersionMoved,
+  { version }: VersionConflict,
   ifVersion: number | undefined,
   exchange: ControlExchange,
 ): Promise<void> {
@@ -88,12 +88,12 @@ export async function tellVersionMoved(
   await exchange.fail({ code: ErrorCode.versionMoved, text, version });
 }
 
-function isGuarded(outcome: { readonly kind: string }): outcome is Guarded {
+function isGuarded(outcome: { readonly kind: string }): outcome is GuardOutcome {
   return outcome.kind === 'guarded';
 }
 
 /** What would change and what guards say against it; the end is the first of that. */
-async function tellGuarded({ draft, refusals }: Guarded, exchange: ControlExchange): Promise<void> {
+async function tellGuarded({ draft, refusals }: GuardOutcome, exchange: ControlExchange): Promise<void> {
   for (const change of draft.changes) await exchange.record(changeRecord(change));
   for (const refusal of refusals.slice(0, REFUSALS_TOLD_MAX)) {
     await exchange.record({ record: 'refusal', ...refusal, reason: boundText(refusal.reason) });

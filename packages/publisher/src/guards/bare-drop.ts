@@ -14,10 +14,10 @@ import {
   type Run,
   resolutionOf,
 } from '@rulecast/rules';
-import type { Resolved } from '../names/names.ts';
+import type { NameResolutions } from '../names/names.ts';
 
 /** A rule set with what its names stand for now, and those that do not resolve. */
-export type ResolvedRuleSet = RuleSet & Pick<Resolved, 'failed'>;
+export type ResolvedRuleSet = RuleSet & Pick<NameResolutions, 'failed'>;
 
 export interface BareDrop {
   readonly policy: string;

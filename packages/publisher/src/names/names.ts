@@ -78,7 +78,7 @@ export interface FailedName {
   readonly meaning: string;
 }
 
-export interface Resolved {
+export interface NameResolutions {
   /** What each name stands for; the same map as before if nothing changed. */
   readonly resolutions: ReadonlyMap<string, PrefixSet>;
   /** Sorted by name. */
@@ -155,7 +155,10 @@ export class Names {
    * What the names of a rule set stand for, once those were asked for that are new or whose time has come, of
    * those that `isBrought`; waits at most `NAME_LIMITS.bringMs` for them. Never throws.
    */
-  async settle(ruleSet: RuleSet, isBrought: (name: string) => boolean = () => true): Promise<Resolved> {
+  async settle(
+    ruleSet: RuleSet,
+    isBrought: (name: string) => boolean = () => true,
+  ): Promise<NameResolutions> {
     await this.bring(ruleSet, isBrought);
     return this.resolved(ruleSet);
   }
@@ -268,7 +271,7 @@ export class Names {
    * What the names of a rule set stand for now; one that was not answered for yet, for what the rule set
    * says. Asks nobody.
    */
-  resolved(ruleSet: RuleSet): Resolved {
+  resolved(ruleSet: RuleSet): NameResolutions {
     const names = usedNames(ruleSet);
     if (names.length === 0 && ruleSet.resolutions.size === 0)
       return { resolutions: ruleSet.resolutions, failed: [] };
@@ -412,8 +415,8 @@ export function failedNameText({ name, reason, sinceMs, meaning }: FailedName, n
 
 /** The names that stand for something else than before, sorted. */
 export function changedNames(
-  before: Resolved['resolutions'],
-  after: Resolved['resolutions'],
+  before: NameResolutions['resolutions'],
+  after: NameResolutions['resolutions'],
 ): readonly string[] {
   const names = new Set([...before.keys(), ...after.keys()]);
   return [...names].filter((name) => before.get(name) !== after.get(name)).sort();

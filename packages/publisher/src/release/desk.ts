@@ -18,7 +18,7 @@ import type { Release, Store } from '../store/store.ts';
 import { behindError, type Committer, GuardError, type Origin, type ReleaseDraft } from './commit.ts';
 import type { DraftGuards } from './draft-guards.ts';
 import type { NameRefresh } from './name-refresh.ts';
-import type { Guarded, ReleaseOutcome, TouchedWarnings } from './outcome.ts';
+import type { GuardOutcome, ReleaseOutcome, TouchedWarnings } from './outcome.ts';
 import type { PendingNames } from './pending-names.ts';
 import type { Proofs } from './proofs.ts';
 import type { ReleaseRequest } from './request.ts';
@@ -55,7 +55,7 @@ export class ReleaseDesk {
     ruleSet: RuleSet,
     origin: Origin,
     request: ReleaseRequest,
-  ): Promise<ReleaseOutcome | Guarded> {
+  ): Promise<ReleaseOutcome | GuardOutcome> {
     const { store, committer, names, nameRefresh, guards } = this.#options;
     const { dryRun = false, asNewEpoch = false, permits = {}, onStage } = request;
     if (store.isStartedOver && ruleSet.policies.size === 0)

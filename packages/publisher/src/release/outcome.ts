@@ -30,13 +30,13 @@ export interface ReleaseOutcome {
 }
 
 /** The head is not the one that the request is for. */
-export interface VersionMoved {
+export interface VersionConflict {
   readonly kind: 'version-moved';
   readonly version: number;
 }
 
 /** Guards refuse it; nothing was released. */
-export interface Guarded {
+export interface GuardOutcome {
   readonly kind: 'guarded';
   readonly draft: ReleaseDraft;
   /** At least one. */
@@ -44,7 +44,7 @@ export interface Guarded {
 }
 
 /** The first refusal of guards, as of a list. */
-export function firstRefusal({ refusals }: Guarded): DeliveryRefusal {
+export function firstRefusal({ refusals }: GuardOutcome): DeliveryRefusal {
   const [first] = refusals;
   return { code: first?.guard ?? ErrorCode.guardRefused, reason: first?.reason ?? '' };
 }
@@ -52,8 +52,8 @@ export function firstRefusal({ refusals }: Guarded): DeliveryRefusal {
 /** What became of a push. */
 export type PushOutcome =
   | Extract<IngestResult, { kind: 'rejects' }>
-  | VersionMoved
-  | Guarded
+  | VersionConflict
+  | GuardOutcome
   | ReleaseOutcome;
 
 /** Somebody asked for a release, or that it goes against a guard. */

@@ -30,11 +30,11 @@ import { NameRefresh } from './name-refresh.ts';
 import type { ReleaseNumber } from './numbers.ts';
 import {
   firstRefusal,
-  type Guarded,
+  type GuardOutcome,
   type PushOutcome,
   type ReleaseAudit,
   type ReleaseOutcome,
-  type VersionMoved,
+  type VersionConflict,
 } from './outcome.ts';
 import { Pace } from './pace.ts';
 import { type PartFilter, restored } from './part-filter.ts';
@@ -299,7 +299,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     version: number,
     only: PartFilter,
     options: PushOptions = {},
-  ): Promise<ReleaseOutcome | Guarded | VersionMoved> {
+  ): Promise<ReleaseOutcome | GuardOutcome | VersionConflict> {
     return this.#turns.take(async () => {
       const moved = movedFrom(this.#committer, options);
       if (moved !== undefined) return moved;

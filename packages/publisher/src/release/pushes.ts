@@ -18,7 +18,7 @@ import { inTurns } from '@rulecast/rules';
 import type { Committer, Origin } from './commit.ts';
 import type { ReleaseDesk } from './desk.ts';
 import type { DraftGuards } from './draft-guards.ts';
-import type { PushOutcome, VersionMoved } from './outcome.ts';
+import type { PushOutcome, VersionConflict } from './outcome.ts';
 import type { PendingNames } from './pending-names.ts';
 import type { PushOptions } from './request.ts';
 import type { SourceBatches } from './source-batches.ts';
@@ -109,7 +109,7 @@ export class Pushes {
 export function movedFrom(
   { head }: Committer,
   { ifVersion }: Pick<PushOptions, 'ifVersion'>,
-): VersionMoved | undefined {
+): VersionConflict | undefined {
   const version = head?.manifest.version ?? 0;
   return ifVersion === undefined || ifVersion === version ? undefined : { kind: 'version-moved', version };
 }

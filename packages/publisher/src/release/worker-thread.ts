@@ -8,13 +8,13 @@ import type { List, Policy } from '@rulecast/rules';
 import { Garbage, givenAway, usedBytes } from '@rulecast/threads';
 import { SOME_PARTS, type ThreadMessage, type ThreadSaid, type WorkAnswer, work } from './worker.ts';
 
-interface Saying {
+interface Portion {
   readonly said: ThreadSaid;
   /** Go with it: the thread needs nothing of it any more. */
   readonly buffers: readonly ArrayBuffer[];
 }
 
-let saying: Iterator<Saying, undefined> | undefined;
+let saying: Iterator<Portion, undefined> | undefined;
 /** Of what a release is made of, nothing is kept for the next one: rules are objects, lists are arrays. */
 const garbage = new Garbage(usedBytes);
 
@@ -27,7 +27,7 @@ parentPort?.on('message', async (message: ThreadMessage) => {
   garbage.sweep(); // what was said is on its way
 });
 
-function* sayings(answer: WorkAnswer): Generator<Saying, undefined> {
+function* sayings(answer: WorkAnswer): Generator<Portion, undefined> {
   switch (answer.kind) {
     case 'bytes':
       yield { said: answer, buffers: [answer.bytes.buffer as ArrayBuffer] }; // nothing here is shared memory
@@ -57,7 +57,7 @@ const NO_PARTS = { lists: new Map<string, List>(), policies: new Map<string, Pol
 function* someOf(content: {
   readonly lists: ReadonlyMap<string, List>;
   readonly policies: ReadonlyMap<string, Policy>;
-}): Generator<Saying, undefined> {
+}): Generator<Portion, undefined> {
   const names = [...content.lists.keys()];
   const all = [...content.lists.values()];
   for (let at = 0; at < all.length; at += SOME_PARTS) {

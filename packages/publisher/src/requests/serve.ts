@@ -13,7 +13,7 @@ import {
   ProtocolError,
 } from '@rulecast/protocol';
 import type { Channel, CurveServerKeys, Endpoint } from '@rulecast/vchan';
-import { connectionOn, type Place, placesOf, type Served, serveAll } from '../admission/accept.ts';
+import { connectionOn, type ListenAddress, placesOf, type Service, serveAll } from '../admission/accept.ts';
 import { Operators } from '../admission/operators.ts';
 import { PendingConnections } from '../admission/pending.ts';
 import { busy, type Refusal, SILENT } from '../admission/refusal.ts';
@@ -36,7 +36,7 @@ export function serveControl(
   endpoints: readonly Endpoint[],
   ask: AskTable,
   options: ControlOptions & Pick<House, 'sources'> = {},
-): Promise<Served> {
+): Promise<Service> {
   const house = { publisher, ask, sources: options.sources };
   return serveRequests(publisher, endpoints, Promise.resolve(house), options);
 }
@@ -47,7 +47,7 @@ export async function serveRequests(
   endpoints: readonly Endpoint[],
   opening: Promise<House>,
   { curve, operators = new Operators([]) }: ControlOptions,
-): Promise<Served> {
+): Promise<Service> {
   const connections = new Set<Connection>();
   /** Whose request each is. */
   const answered = new Map<Connection, string>();
@@ -58,7 +58,7 @@ export async function serveRequests(
     house = opened;
   });
   const pending = new PendingConnections(host.clock);
-  const serve = async (channel: Channel, place: Place): Promise<void> => {
+  const serve = async (channel: Channel, place: ListenAddress): Promise<void> => {
     const connection = connectionOn(channel, host.clock);
     const sendAway = ({ code, text, retryAfterMs }: Refusal): void =>
       connection.bye(code, text, retryAfterMs);

@@ -3,18 +3,18 @@
 import type { Pace } from '../release/pace.ts';
 
 /** A session, as far as this is concerned. */
-export interface Told {
+export interface HeadListener {
   /** There is another head. */
   published(): void;
 }
 
 export class Announcer {
-  readonly #sessions: ReadonlySet<Told>;
+  readonly #sessions: ReadonlySet<HeadListener>;
   readonly #pace: Pace;
   #isTelling = false;
   #isDue = false;
 
-  constructor(sessions: ReadonlySet<Told>, pace: Pace) {
+  constructor(sessions: ReadonlySet<HeadListener>, pace: Pace) {
     this.#sessions = sessions;
     this.#pace = pace;
   }

@@ -4,9 +4,9 @@
  */
 
 import { NEVER } from '@rulecast/protocol';
-import type { Asking, Named, Now } from './state.ts';
+import type { FreshnessRequest, Named, Now } from './state.ts';
 
-export const NOTHING_ASKED: Asking = { nonce: undefined, notBeforeMs: 0, signing: undefined };
+export const NOTHING_ASKED: FreshnessRequest = { nonce: undefined, notBeforeMs: 0, signing: undefined };
 
 /** The nonce of a PING takes the place of one that was not answered yet. */
 export function askedWith<S extends Named>(state: S, nonce: Uint8Array | undefined): S {
@@ -18,7 +18,7 @@ export function held<S extends Named>(state: S): S {
   return withAsking(state, { notBeforeMs: NEVER });
 }
 
-export function isHeld({ notBeforeMs }: Asking): boolean {
+export function isHeld({ notBeforeMs }: FreshnessRequest): boolean {
   return notBeforeMs === NEVER;
 }
 
@@ -27,12 +27,12 @@ export function heldNoMore<S extends Named>(state: S, { monotonicMs }: Now): S {
 }
 
 /** When something is to be said, or what is being signed was waited for long enough. */
-export function askingDeadline({ nonce, notBeforeMs, signing }: Asking): number {
+export function askingDeadline({ nonce, notBeforeMs, signing }: FreshnessRequest): number {
   if (signing !== undefined) return signing.untilMs;
   return nonce === undefined ? NEVER : notBeforeMs;
 }
 
-export function withAsking<S extends Named>(state: S, changes: Partial<Asking>): S {
+export function withAsking<S extends Named>(state: S, changes: Partial<FreshnessRequest>): S {
   const { peer } = state;
   return { ...state, peer: { ...peer, asking: { ...peer.asking, ...changes } } };
 }

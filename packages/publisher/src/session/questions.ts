@@ -25,12 +25,12 @@ const ASK_PAUSE_MS = 1000 / (QUERIES_PER_SECOND_MAX / 2);
  */
 export const WAITING_MAX = 64;
 
-interface Waiting extends Question {
+interface QueuedQuestion extends Question {
   readonly ticket: number;
   readonly atMs: number;
 }
 
-interface Asked {
+interface OpenQuestion {
   readonly ticket: number;
   readonly transaction: number;
   readonly untilMs: number;
@@ -41,16 +41,16 @@ export interface Questions {
   /** When all questions so far had been asked, one at each pause. */
   readonly askedUntilMs: number;
   /** Whoever asks more than a subscriber answers, in the order of their turns. */
-  readonly waiting: readonly Waiting[];
+  readonly waiting: readonly QueuedQuestion[];
   /** In the order in which they were asked, and in which their time is over. */
-  readonly open: readonly Asked[];
+  readonly open: readonly OpenQuestion[];
 }
 
-type Answering = EffectOf<'query' | 'answered' | 'unanswered'>;
+type QuestionEffect = EffectOf<'query' | 'answered' | 'unanswered'>;
 
-export interface Asking {
+export interface QuestionsStep {
   readonly questions: Questions;
-  readonly effects: readonly Answering[];
+  readonly effects: readonly QuestionEffect[];
 }
 
 export const NO_QUESTIONS: Questions = {
@@ -63,10 +63,10 @@ export const NO_QUESTIONS: Questions = {
 /** Somebody asks: at once, or when it is the turn. */
 export function ask(
   questions: Questions,
-  { ticket, packet }: Omit<Waiting, 'atMs'>,
+  { ticket, packet }: Omit<QueuedQuestion, 'atMs'>,
   name: string,
   nowMs: number,
-): Asking {
+): QuestionsStep {
   if (questions.waiting.length >= WAITING_MAX) {
     const text = `${questions.waiting.length} questions wait for ${name}`;
     return { questions, effects: [unanswered(ticket, ErrorCode.rateLimited, text)] };
@@ -82,10 +82,10 @@ export function ask(
 }
 
 /** Asks what has come to its turn, and gives up what has had its time. */
-export function dueQuestions(questions: Questions, name: string, nowMs: number): Asking {
+export function dueQuestions(questions: Questions, name: string, nowMs: number): QuestionsStep {
   const late = questions.open.filter(({ untilMs }) => untilMs <= nowMs);
   const text = `${name} did not answer within ${ANSWER_TIMEOUT_MS} ms`;
-  const effects: Answering[] = late.map(({ ticket }) => unanswered(ticket, ErrorCode.timeout, text));
+  const effects: QuestionEffect[] = late.map(({ ticket }) => unanswered(ticket, ErrorCode.timeout, text));
   const open = questions.open.slice(late.length);
   let { lastTransaction } = questions;
   for (const { ticket, packet, atMs } of questions.waiting) {
@@ -103,7 +103,7 @@ export function answer(
   questions: Questions,
   transaction: number,
   message: EffectOf<'answered'>['answer'],
-): Asking {
+): QuestionsStep {
   const asked = questions.open.find((one) => one.transaction === transaction);
   if (asked === undefined) return { questions, effects: [] };
   const open = questions.open.filter((one) => one !== asked);
@@ -114,7 +114,7 @@ export function answer(
 }
 
 /** The session is over: nobody is answered any more. */
-export function abandoned({ open, waiting }: Questions, name: string): readonly Answering[] {
+export function abandoned({ open, waiting }: Questions, name: string): readonly QuestionEffect[] {
   return [
     ...open.map(({ ticket }) =>
       unanswered(ticket, ErrorCode.disconnected, `${name} went before it answered`),

@@ -13,7 +13,7 @@ import {
 } from '@rulecast/protocol';
 import type { Clock } from '@rulecast/sources';
 import type { Channel, CurveServerKeys, Endpoint, PeerIdentity } from '@rulecast/vchan';
-import { connectionOn, type Place, placesOf, type Served, serveAll } from '../admission/accept.ts';
+import { connectionOn, type ListenAddress, placesOf, type Service, serveAll } from '../admission/accept.ts';
 import { Bindings } from '../admission/bindings.ts';
 import { NameHolders } from '../admission/name-holders.ts';
 import { PendingConnections } from '../admission/pending.ts';
@@ -28,7 +28,7 @@ import { SubscriberSession } from './session.ts';
  */
 export type AskTable = (subscriber: string, packet?: WirePacket) => Promise<MessageOf<'answer'>>;
 
-export interface ServedSubscribers extends Served {
+export interface ServedSubscribers extends Service {
   readonly ask: AskTable;
 }
 
@@ -69,7 +69,7 @@ export async function serveSubscribers(
     const text = `${name} is connected, and answers`;
     return { code: ErrorCode.nameInUse, text, retryAfterMs: RETRY_AFTER_MS };
   };
-  const serve = async (channel: Channel, place: Place): Promise<void> => {
+  const serve = async (channel: Channel, place: ListenAddress): Promise<void> => {
     const owner = place.owner ?? bindings.ownerOf(channel.peer);
     const session = new SubscriberSession(
       connectionOn(channel, publisher.clock),

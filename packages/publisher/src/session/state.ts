@@ -137,13 +137,13 @@ export interface Peer {
   /** When it loses its name to another connection, unless it answers before; NEVER where none wants it. */
   readonly probeUntilMs: number;
   readonly questions: Questions;
-  readonly asking: Asking;
+  readonly asking: FreshnessRequest;
   /** Numbers given to transfers. */
   readonly transfers: number;
 }
 
 /** What it wants to know of the newest release. */
-export interface Asking {
+export interface FreshnessRequest {
   /** Its last nonce, if that has no answer. */
   readonly nonce: Uint8Array | undefined;
   /** NEVER while a claim is being judged. */
