@@ -94,9 +94,9 @@ export const MUTANTS = [
   {
     name: 'an error clears the table',
     path: ACTIVATOR,
-    find: '        this.#options.state?.dropCandidate(effect.hash);\n',
+    find: '      this.#options.state?.dropCandidate(hash);\n',
     replace:
-      '        this.#options.state?.dropCandidate(effect.hash);\n        this.#flip(this.#options.table.prepare(this.#options.boot, this.#options.environment(0)));\n',
+      '      this.#options.state?.dropCandidate(hash);\n      this.#flip(this.#options.table.prepare(this.#options.boot, this.#options.environment(0)));\n',
     suites: SUBSCRIBER,
   },
   {

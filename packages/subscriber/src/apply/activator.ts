@@ -1,6 +1,6 @@
 /**
- * What is in force, and how that changes: by a release, by an environment that changed, by a restart. The
- * pump of commit.ts, which has the order; one change is made after the other.
+ * What is in force, and how that changes: by a release, by an environment that changed, by a restart. It has
+ * the steps of commit.ts, which has their order; one change is made after the other.
  *
  * A mark that cannot be written leaves the release in force and says that it was not persisted. A chain of
  * release files that has grown heavy becomes one snapshot later, when nobody waits for it. docs/design.md
@@ -27,13 +27,11 @@ import type { Prepared, Table } from '@rulecast/table';
 import type { ActiveMark, StateDirectory, StoredRelease } from '../state/state.ts';
 import type { Claim, Verified } from '../verify/verify.ts';
 import {
-  beginCommit,
   type Candidate,
-  type CommitEffect,
-  type CommitEvent,
   type CommitFigures,
+  type CommitSteps,
+  commitRelease,
   RefusedError,
-  stepCommit,
 } from './commit.ts';
 import type { Keyring } from './keyring.ts';
 import { checkGranted, Floor, markOf, type VerifiedOffer, verifySigned } from './offer.ts';
@@ -95,8 +93,6 @@ export interface ActivatorOptions {
   readonly onUncompacted: (error: unknown) => void;
 }
 
-type Effect<Kind> = Extract<CommitEffect, { readonly kind: Kind }>;
-
 export class Activator {
   active: ActiveRelease | undefined;
   /** What the table in force was compiled for. */
@@ -107,6 +103,18 @@ export class Activator {
   #compacting: Promise<void> | undefined;
   readonly #options: ActivatorOptions;
   #isShut = true; // where that may be
+  readonly #steps: CommitSteps = {
+    verify: (candidate, draft) => this.#verifiedAndDrafted(candidate, draft),
+    encode: ({ ruleSet }) => this.#verifier.snapshot(ruleSet),
+    prepare: (offer, verified, stored) => this.#preparedAndWritten(offer, verified, stored),
+    commit: async () => this.#options.sink?.commit(),
+    undo: async ({ hash }) => {
+      await this.#options.sink?.discard();
+      this.#options.state?.dropCandidate(hash);
+    },
+    flip: (offer, { ruleSet }, prepared) => this.#putInForce(offer, ruleSet, prepared),
+    mark: (stored) => this.#markActive(stored),
+  };
 
   constructor(options: ActivatorOptions) {
     this.#options = options;
@@ -189,53 +197,18 @@ export class Activator {
     // Else there is no chain of files that the stream can go on.
     const isChained = this.active?.persisted === true && state?.isChainFull === false;
     const keepsStream = state === undefined || candidate.base === undefined || isChained;
-    let step = beginCommit(candidate, keepsStream);
-    while (step.effect !== undefined) step = stepCommit(step.state, await this.#do(step.effect));
-    const end = step.state;
-    if (end.kind === 'refused') throw end.error;
-    if (end.kind !== 'done' || this.active === undefined) throw new Error(`a commit ended ${end.kind}`);
-    this.active = { ...this.active, persisted: end.persisted };
-    if (end.persisted) this.#compactLater();
-    return { ...end.figures, release: this.active };
-  }
-
-  /** What may fail is an outcome as well. */
-  async #do(effect: CommitEffect): Promise<CommitEvent> {
-    switch (effect.kind) {
-      case 'flip':
-        return { kind: 'flipped', ...this.#putInForce(effect) };
-      case 'mark':
-        return { kind: 'marked', persisted: await this.#markActive(effect.stored) };
-      case 'undo':
-        await this.#options.sink?.discard();
-        this.#options.state?.dropCandidate(effect.hash);
-        return { kind: 'undone' };
-      default:
-        return this.#try(effect).catch((cause: unknown) => ({ kind: 'failed', cause }));
-    }
-  }
-
-  async #try(
-    effect: Exclude<CommitEffect, { readonly kind: 'flip' | 'mark' | 'undo' }>,
-  ): Promise<CommitEvent> {
-    switch (effect.kind) {
-      case 'verify':
-        return { kind: 'verified', ...(await this.#verifiedAndDrafted(effect)) };
-      case 'encode':
-        return { kind: 'encoded', stream: await this.#verifier.snapshot(effect.ruleSet) };
-      case 'prepare':
-        return { kind: 'prepared', ...(await this.#preparedAndWritten(effect)) };
-      case 'commit':
-        await this.#options.sink?.commit();
-        return { kind: 'committed' };
-    }
+    const { isPersisted, ...figures } = await commitRelease(candidate, keepsStream, this.#steps);
+    if (this.active === undefined) throw new Error('a commit put nothing in force');
+    this.active = { ...this.active, persisted: isPersisted };
+    if (isPersisted) this.#compactLater();
+    return { ...figures, release: this.active };
   }
 
   /** Neither waits for the other; the flush is under way when verifying takes this thread. */
-  async #verifiedAndDrafted({
-    candidate,
-    draft,
-  }: Effect<'verify'>): Promise<Verified & { readonly verifyMs: number }> {
+  async #verifiedAndDrafted(
+    candidate: Candidate,
+    draft: StoredRelease | undefined,
+  ): ReturnType<CommitSteps['verify']> {
     const { state, turn } = this.#options;
     const drafting = draft && state?.draft(draft);
     const verifying = turn().then(() => this.#timed(() => this.#verified(candidate)));
@@ -249,12 +222,11 @@ export class Activator {
   }
 
   /** Likewise. */
-  async #preparedAndWritten({
-    offer,
-    ruleSet,
-    changes,
-    stored,
-  }: Effect<'prepare'>): Promise<{ readonly prepared: Prepared; readonly compileMs: number }> {
+  async #preparedAndWritten(
+    offer: VerifiedOffer,
+    { ruleSet, changes }: Verified,
+    stored: StoredRelease,
+  ): ReturnType<CommitSteps['prepare']> {
     const { state, turn } = this.#options;
     const writing = state?.writeCandidate(stored);
     const preparing = turn().then(() =>
@@ -275,7 +247,11 @@ export class Activator {
   }
 
   /** From here on lookups are answered by it, so it is said to be in force, though not yet marked on disk. */
-  #putInForce({ offer, ruleSet, prepared }: Effect<'flip'>): Pick<CommitFigures, 'generation' | 'flipMs'> {
+  #putInForce(
+    offer: VerifiedOffer,
+    ruleSet: RuleSet,
+    prepared: Prepared,
+  ): Pick<CommitFigures, 'generation' | 'flipMs'> {
     const { clock, nowMs } = this.#options;
     const sinceMs = clock.monotonicMs();
     const generation = this.#flip(prepared);
