@@ -5,7 +5,15 @@
 
 import type { Family } from '@rulecast/rules';
 import { REQUEST_WAITS_MS } from '../limits.ts';
-import { type FromApplier, frameOf, parseFrame, type Reply, type Request } from './message.ts';
+import {
+  changeFrame,
+  type FromApplier,
+  frameOf,
+  type NftRun,
+  parseFrame,
+  type Reply,
+  type Request,
+} from './message.ts';
 import { type ApplierCommand, ApplierProcess } from './process.ts';
 import type { Notice } from './tables.ts';
 
@@ -75,14 +83,29 @@ export class ApplierClient {
    * Sends a request; to the next applier as well, where one ends before it answers: no request does anything
    * twice, as a change names what it builds on. Rejects with ApplierError if it fails, or if they all go.
    */
-  async ask<K extends Reply['kind']>(
+  ask<K extends Reply['kind']>(
     request: Request,
     kind: K,
     body: readonly Uint8Array[] = [],
   ): Promise<{ readonly reply: Extract<Reply, { kind: K }>; readonly body: Uint8Array }> {
+    return this.#ask((id) => frameOf({ id, request }, body), kind);
+  }
+
+  /** Sends a change, of which the JSON was made elsewhere. Rejects likewise. */
+  async send(
+    kind: 'apply' | 'stage',
+    { json, body }: { readonly json: Uint8Array; readonly body: readonly Uint8Array[] },
+  ): Promise<NftRun> {
+    return (await this.#ask((id) => changeFrame(id, kind, json, body), 'applied')).reply.run;
+  }
+
+  async #ask<K extends Reply['kind']>(
+    frame: (id: number) => readonly Uint8Array[],
+    kind: K,
+  ): Promise<{ readonly reply: Extract<Reply, { kind: K }>; readonly body: Uint8Array }> {
     for (let tries = 1; ; tries++) {
       try {
-        return await this.#askOnce(request, kind, body);
+        return await this.#askOnce(frame, kind);
       } catch (error) {
         if (!(error instanceof GoneError) || this.#closed || tries === ASK_TRIES) throw error;
       }
@@ -90,20 +113,20 @@ export class ApplierClient {
   }
 
   async #askOnce<K extends Reply['kind']>(
-    request: Request,
+    frame: (id: number) => readonly Uint8Array[],
     kind: K,
-    body: readonly Uint8Array[],
   ): Promise<{ readonly reply: Extract<Reply, { kind: K }>; readonly body: Uint8Array }> {
     const id = this.#nextId++;
     const input = await this.#running();
+    const pieces = frame(id);
     const answer = new Promise<{ reply: Reply; body: Uint8Array }>((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
     });
-    for (const piece of frameOf({ id, request }, body)) input.write(piece);
-    const { reply, body: replyBody } = await answer;
+    for (const piece of pieces) input.write(piece);
+    const { reply, body } = await answer;
     if (reply.kind === 'failed') throw new ApplierError(reply.text);
-    if (reply.kind !== kind) throw new ApplierError(`the applier answered ${reply.kind} to ${request.kind}`);
-    return { reply: reply as Extract<Reply, { kind: K }>, body: replyBody }; // its kind was compared just now
+    if (reply.kind !== kind) throw new ApplierError(`the applier answered ${reply.kind}, not ${kind}`);
+    return { reply: reply as Extract<Reply, { kind: K }>, body }; // its kind was compared just now
   }
 
   /** The input of the applier, or of the one that will be started in place of one that ended. */

@@ -112,7 +112,21 @@ export interface Frame {
 
 /** The pieces of a frame; the body's are the caller's own. Throws RangeError for one that is too large. */
 export function frameOf(header: ToApplier | FromApplier, body: readonly Uint8Array[] = []): Uint8Array[] {
-  const text = Buffer.from(JSON.stringify(header));
+  return framed(Buffer.from(JSON.stringify(header)), body);
+}
+
+/** The same of a request with a change that is JSON already. */
+export function changeFrame(
+  id: number,
+  kind: 'apply' | 'stage',
+  json: Uint8Array,
+  body: readonly Uint8Array[],
+): Uint8Array[] {
+  const before = Buffer.from(`{"id":${id},"request":{"kind":"${kind}","change":`);
+  return framed(Buffer.concat([before, json, Buffer.from('}}')]), body);
+}
+
+function framed(text: Uint8Array, body: readonly Uint8Array[]): Uint8Array[] {
   const bodyBytes = body.reduce((sum, piece) => sum + piece.length, 0);
   if (text.length > HEADER_MAX_BYTES || bodyBytes > BODY_MAX_BYTES) {
     throw new RangeError(

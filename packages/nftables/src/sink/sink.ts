@@ -5,7 +5,14 @@
  */
 
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Address, Environment, Family, ListChanges, RuleSet } from '@rulecast/rules';
+import {
+  type Address,
+  EMPTY_RULE_SET,
+  type Environment,
+  type Family,
+  type ListChanges,
+  type RuleSet,
+} from '@rulecast/rules';
 import { ApplierClient } from '../apply/client.ts';
 import type { NftRun, ToldName } from '../apply/message.ts';
 import type { ApplierCommand } from '../apply/process.ts';
@@ -13,8 +20,9 @@ import type { Notice } from '../apply/tables.ts';
 import { DOWNSTREAM_GROUP, GROUP_MAX } from '../limits.ts';
 import { hexAt } from '../plan/plan.ts';
 import { FlowMarks } from './flow-marks.ts';
-import { hitsFrom, type NftHits, sumsOf } from './hits.ts';
-import { Reconciler, type Step } from './reconciler.ts';
+import type { NftHits } from './hits.ts';
+import { type PlannedStep, type PlanQuestion, Plans } from './plans.ts';
+import { type AskPlans, Reconciler } from './reconciler.ts';
 
 /** What a sink is to enforce; as the subscriber declares it. */
 export interface NftRelease {
@@ -124,9 +132,10 @@ export class NftSink {
   readonly #logger: SinkLogger;
   readonly #applier: ApplierClient;
   readonly #reconciler: Reconciler;
+  readonly #plans: AskPlans;
   readonly #checkTimer: NodeJS.Timeout;
   #prepared:
-    | { readonly step: Step; readonly planMs: number; readonly staged: NftRun | undefined }
+    | { readonly step: PlannedStep; readonly planMs: number; readonly staged: NftRun | undefined }
     | undefined;
   #lastRun: NftRun | undefined;
   /** Where nobody says which address comes by which interface. */
@@ -163,12 +172,9 @@ export class NftSink {
     );
     const marks = options.flowMarks === false ? undefined : new FlowMarks();
     const { capturesDns = false } = options;
-    this.#reconciler = new Reconciler(
-      this.#applier,
-      { downstreamGroup, answer },
-      { marks, capturesDns },
-      this.#logger,
-    );
+    const plans = new Plans({ downstreamGroup, answer, marksFlows: marks !== undefined, capturesDns });
+    this.#plans = plansHere(plans);
+    this.#reconciler = new Reconciler(this.#applier, this.#plans, { marks, capturesDns }, this.#logger);
     this.#checkTimer = setInterval(
       () => this.#reconciler.checkSoon('elements'),
       options.checkEveryMs ?? CHECK_EVERY_MS,
@@ -281,8 +287,8 @@ export class NftSink {
   /** Why no name opens anything that is to. */
   #openingTrouble(): SinkTrouble | undefined {
     const { families = [], sinceMs = 0 } = this.#unpaired ?? {};
-    const sets = [...(this.#reconciler.desired?.plan.nameSets.values() ?? [])];
-    const missing = families.filter((family) => sets.some(({ qubes }) => qubes.family === family));
+    const opened = this.#reconciler.desired?.nameFamilies ?? [];
+    const missing = families.filter((family) => opened.includes(family));
     if (missing.length === 0) return undefined;
     const shown = missing.map((family) => `IPv${family}`).join(' and ');
     const text = `no name opens anything over ${shown}, since neither Qubes' set of nftables nor --source says which address comes by which interface: docs/names.md "What is there"`;
@@ -300,7 +306,7 @@ export class NftSink {
   /** Reads the counters back. Rejects with ApplierError. */
   async hits(): Promise<NftHits> {
     const { reply } = await this.#applier.ask({ kind: 'counters' }, 'counters');
-    return hitsFrom(this.#reconciler.desired?.counters ?? [], reply.counters);
+    return this.#plans('hits', { counters: reply.counters });
   }
 
   /**
@@ -325,7 +331,8 @@ export class NftSink {
 
   async #count(): Promise<void> {
     try {
-      this.#counted = sumsOf(await this.hits());
+      const { reply } = await this.#applier.ask({ kind: 'counters' }, 'counters');
+      this.#counted = await this.#plans('sums', { counters: reply.counters });
     } catch (error) {
       this.#logger.warn({ err: error }, 'the counters of the kernel cannot be read');
     }
@@ -347,4 +354,17 @@ export class NftSink {
     clearInterval(this.#checkTimer);
     await this.#reconciler.close();
   }
+}
+
+const NOTHING: NftRelease = {
+  hash: new Uint8Array(),
+  ruleSet: EMPTY_RULE_SET,
+  environment: { now: 0, dns: [] },
+};
+
+/** Plans in this thread. */
+function plansHere(plans: Plans): AskPlans {
+  return async (kind, asks, release = NOTHING) => {
+    return plans.answer({ kind, ...asks } as PlanQuestion, release) as never; // that of the question
+  };
 }
