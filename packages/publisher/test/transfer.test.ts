@@ -145,7 +145,6 @@ describe('who holds an older release', () => {
     const { publisher, releases } = await flapping(20);
     const { transfers, asked } = transfersOf(publisher);
     const [first, head] = endsOf(releases);
-    void transfers.prepareAll(head, [first.hash]);
     const sent = await Promise.all([1, 2, 3].map(() => transfers.for(head, first.hash)));
     expect(new Set(sent.map(({ stream }) => hex(stream))).size).toBe(1);
     await transfers.for(head, first.hash);
@@ -215,26 +214,6 @@ describe('who holds an older release', () => {
   });
 });
 
-describe('what is prepared for those who are away', () => {
-  it('is that of the newest release, however fast they come', async () => {
-    const { publisher, releases } = await flapping(20);
-    const [first, second] = releases;
-    const [, head] = endsOf(releases);
-    if (first === undefined || second === undefined) throw new Error('more releases were expected');
-    const { transfers, asked } = transfersOf(publisher);
-    const bases = [first.hash, second.hash];
-    const under = transfers.prepareAll(releases[9] ?? head, bases);
-    for (const release of releases.slice(10)) void transfers.prepareAll(release, bases);
-    await under;
-    expect(asked()).toBe(3); // what was under way, and both of the last
-    await Promise.all(bases.map((base) => transfers.for(head, base)));
-    expect(asked()).toBe(3);
-    await transfers.prepareAll(head, []);
-    await transfers.prepareAll(releases[12] ?? head, bases);
-    expect(asked()).toBe(5);
-  });
-});
-
 describe('who holds the release before', () => {
   // Whoever pushed a first million waited until it was encoded once more, to be sent as large as before.
   it('is sent its delta, however large, without a snapshot to compare: unless a part of one is there', async () => {
@@ -284,30 +263,5 @@ describe('who was sent a part of a snapshot', () => {
     expect((await transfers.for(head, undefined, false, other)).from).toBe(0);
     const { transfers: later } = transfersOf(publisher); // as after a restart
     expect((await later.for(head, undefined, false, { stream: id, bytes: 100 })).from).toBe(100);
-  });
-});
-
-describe('who is away', () => {
-  it('is looked after by what it has in force, the last that went first, a few of them for a day', async () => {
-    const { publisher, releases } = await flapping(12);
-    const dayMs = 86_400_000;
-    const { subscribers } = publisher;
-    for (const [i, { hash, manifest }] of releases.entries()) {
-      const { epoch, version } = manifest;
-      for (const name of [`a${i}`, `b${i}`]) {
-        subscribers.entry(name, i * 1000).held = { hash, epoch, version };
-      }
-    }
-    const newest = releases
-      .slice(-4)
-      .toReversed()
-      .map(({ hash }) => hex(hash));
-    expect(subscribers.heldAway(20_000).map(hex)).toEqual(newest);
-    const last = releases.length - 1;
-    subscribers.entry(`a${last}`, 0).connectedSinceMs = 1;
-    subscribers.entry(`b${last}`, 0).connectedSinceMs = 1;
-    expect(subscribers.heldAway(20_000).map(hex)[0]).toBe(newest[1]);
-    expect(subscribers.heldAway(dayMs + (last - 1) * 1000).map(hex)).toEqual([newest[1]]);
-    expect(subscribers.heldAway(2 * dayMs)).toEqual([]);
   });
 });

@@ -188,7 +188,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   #begin(startedOver: boolean): void {
-    const { store, logger, head } = this;
+    const { store, logger } = this;
     if (startedOver) {
       logger.warn(
         { epoch: store.firstEpoch },
@@ -199,7 +199,6 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       const text = 'older releases in the store are damaged: nobody can go back to them';
       logger.error({ releases: store.damagedCount }, text);
     }
-    if (head !== undefined) this.#prepareFor(head);
   }
 
   /** How long it runs, in milliseconds, whatever the wall clock is set to. */
@@ -386,13 +385,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     const { epoch, version, parts } = release.manifest;
     this.logger.info({ epoch, version, parts, cause, by }, 'released');
     this.#listeners.tell('release', release);
-    this.#prepareFor(release);
+    this.transfers.forgetAllBut(release);
     this.subscribers.changed();
-  }
-
-  /** Those who are away are to be sent the first byte of what they lack as soon as they are back. */
-  #prepareFor(release: Release): void {
-    void this.transfers.prepareAll(release, this.subscribers.heldAway(this.nowMs())); // never rejects
   }
 
   /** Waits for the push under way, which waits for no further names, then closes the store. */

@@ -60,8 +60,6 @@ export class Transfers {
     boolean,
     { readonly release: Release; readonly transfer: Promise<Transfer> }
   >();
-  /** What those who are away will want, while it is being made. */
-  #next: { readonly release: Release; readonly bases: readonly Uint8Array[] } | undefined;
   readonly #after: After;
 
   constructor(store: Store, encoder: Encoder, composer: Composer, after: After) {
@@ -82,48 +80,30 @@ export class Transfers {
     has: Kept = undefined,
   ): Promise<Transfer> {
     if (isPlain) return resumed(await this.#snapshotOf(release, isPlain), has);
-    const deltas = base && (await this.#deltasFrom(base, release, COMPOSING_MS));
+    const deltas = base && (await this.#deltasFrom(base, release));
     if (deltas !== undefined && isSentUnasked(deltas, has)) return deltas;
     return smaller(deltas, resumed(await this.#snapshotOf(release, isPlain), has));
   }
 
-  /**
-   * Somebody holds each of `bases` and will want the release: what is sent then is made now, one after the
-   * other, unless a newer release is to be prepared by then. Never rejects.
-   */
-  async prepareAll(release: Release, bases: readonly Uint8Array[]): Promise<void> {
-    for (const [isPlain, kept] of this.#snapshots)
-      if (kept.release !== release) this.#snapshots.delete(isPlain); // with the content of a release that is over
-    const isUnderWay = this.#next !== undefined;
-    this.#next = { release, bases };
-    if (isUnderWay) return;
-    for (let now = this.#next, at = 0; at < now.bases.length; at++) {
-      await this.#prepare(now.release, now.bases[at]!); // at < length
-      if (this.#next !== now) [now, at] = [this.#next, -1];
-    }
-    this.#next = undefined;
-  }
-
-  async #prepare(release: Release, base: Uint8Array): Promise<void> {
-    const hash = hexOf(base);
-    const { index } = this.#store;
-    if (index.ofHash(hash) === undefined || hash === hexOf(release.hash) || index.isBeforeHead(hash)) return;
-    await this.#deltasFrom(base, release).catch(() => undefined); // who wants it hears of it
+  /** Snapshots of other releases than the head are sent to nobody any more. */
+  forgetAllBut(head: Release): void {
+    for (const [isPlain, { release }] of this.#snapshots)
+      if (release !== head) this.#snapshots.delete(isPlain);
   }
 
   /**
    * A short chain, else the chain or the composed delta, whichever is smaller; the chain, where there is one
-   * and composing takes longer than `waitMs`.
+   * and composing takes longer than COMPOSING_MS.
    */
-  async #deltasFrom(base: Uint8Array, release: Release, waitMs?: number): Promise<Deltas | undefined> {
+  async #deltasFrom(base: Uint8Array, release: Release): Promise<Deltas | undefined> {
     const hash = hexOf(base);
     const isNext = this.#store.index.isBeforeHead(hash); // then one delta is both
     const short = this.#chain(release, base, isNext ? CHAIN_MAX_BYTES : CHAIN_UNASKED_BYTES);
     if (short !== undefined) return { ...short, isDirect: true };
     const composing = this.#composed.from(hash, release, () => this.#store.recipeOf(hash));
-    let stream = waitMs === undefined ? undefined : await this.#within(composing, waitMs);
+    let stream = await this.#within(composing, COMPOSING_MS);
     if (stream === undefined) {
-      const chain = waitMs === undefined ? undefined : this.#chain(release, base, CHAIN_MAX_BYTES);
+      const chain = this.#chain(release, base, CHAIN_MAX_BYTES);
       if (chain !== undefined) return { ...chain, isDirect: false };
       stream = await composing;
     }

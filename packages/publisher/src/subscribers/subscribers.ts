@@ -32,9 +32,6 @@ export interface Outcome {
 
 /** Remembered subscribers; beyond it the one unseen for longest is forgotten. */
 const ENTRIES_MAX = 4096;
-/** For whom something is made before they are back. Each release costs so many threads' work; our choice. */
-const AWAY_MS = 86_400_000;
-const AWAY_MAX = 4;
 /** Of a refusal that was not heard here. */
 const UNTOLD = {
   code: 'refused-before',
@@ -205,17 +202,6 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
     return [...this.#entries.values()].flatMap(({ name, held, connectedSinceMs, diverged }) =>
       held === undefined || connectedSinceMs === undefined || diverged ? [] : [{ name, held }],
     );
-  }
-
-  /** What those have in force who went away within a day, the last of them first: they will be back. */
-  heldAway(nowMs: number): readonly Uint8Array[] {
-    const away = [...this.#entries.values()]
-      .filter(({ connectedSinceMs, lastSeenMs }) => {
-        return connectedSinceMs === undefined && nowMs - lastSeenMs <= AWAY_MS;
-      })
-      .sort((a, b) => b.lastSeenMs - a.lastSeenMs);
-    const held = new Map(away.flatMap(({ held: { hash } = {} }) => (hash ? [[hexOf(hash), hash]] : [])));
-    return [...held.values()].slice(0, AWAY_MAX);
   }
 
   /** Status records, by name; of those that are expected and were never seen too. */
