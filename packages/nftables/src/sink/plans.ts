@@ -151,7 +151,7 @@ export class Plans {
     this.#options = options;
   }
 
-  /** Throws RangeError for a plan that goes beyond what we load into a kernel, and TypeError for one that is gone. */
+  /** Throws RangeError for a plan beyond what we load into a kernel, and TypeError for one that is gone. */
   answer(question: PlanQuestion, source: PlanSource): PlanAnswer {
     switch (question.kind) {
       case 'plan':
