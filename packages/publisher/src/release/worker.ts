@@ -26,12 +26,10 @@ import {
 } from '@rulecast/protocol';
 import {
   EMPTY_RULE_SET,
-  entryCount,
   formatAddress,
   inTurns,
   type List,
   type Policy,
-  policyRuleCount,
   type RuleSet,
 } from '@rulecast/rules';
 import { ThreadCode, ThreadError, ThreadHost, type ThreadLine, type WorkLimits } from '@rulecast/threads';
@@ -103,8 +101,6 @@ const CHANGE_WEIGHT = 200;
 const TURN_BYTES = 1 << 20;
 /** A name takes a microsecond or two, as long as so many of other entries. */
 const NAME_WEIGHT = 4;
-/** Applying a delta at all takes some 0.1 ms, as long as so many entries. */
-const STEP_WEIGHT = 500;
 /**
  * Of the thread: a document of 2^18 inline rules needs 1.2 GB of heap; lists and rule files need far less.
  * The largest push is read in a minute on a slow machine, so that what takes ten hangs.
@@ -296,10 +292,10 @@ export class ReleaseWorker {
   /**
    * The delta that turns the release of a recipe into a rule set. Throws as `encodeDelta` and `rebuild` do.
    */
-  compose(recipe: ReleaseRecipe, ruleSet: RuleSet): Promise<Uint8Array> {
-    const { parts, prefixes, others } = decodeManifest(recipe.manifestBytes);
-    const each = STEP_WEIGHT + weightOfAll(ruleSet) + parts + prefixes + others;
-    return this.#bytesOf({ kind: 'compose', recipe, ruleSet }, recipe.deltas.length * each);
+  async compose(recipe: ReleaseRecipe, ruleSet: RuleSet): Promise<Uint8Array> {
+    const answer = await this.#do({ kind: 'compose', recipe, ruleSet }, true, []);
+    if (answer.kind === 'bytes') return answer.bytes;
+    throw unexpected(answer);
   }
 
   /** Rebuilds a release. Throws ProtocolError where the recipe does not make what its manifest says. */
@@ -313,12 +309,6 @@ export class ReleaseWorker {
   async compare(before: PastContent, after: PastContent, only: PartFilter): Promise<Comparison> {
     const answer = await this.#do({ kind: 'compare', before, after, only }, true, []);
     if (answer.kind === 'comparison') return answer;
-    throw unexpected(answer);
-  }
-
-  async #bytesOf(request: WorkRequest, entries: number): Promise<Uint8Array> {
-    const answer = await this.#do(request, entries > ENCODE_IN_PLACE_MAX_ENTRIES, []);
-    if (answer.kind === 'bytes') return answer.bytes;
     throw unexpected(answer);
   }
 
@@ -352,14 +342,6 @@ function failureOf(cause: ThreadError): Error {
     case ThreadCode.closed:
       return cause.cause instanceof Error ? cause.cause : cause;
   }
-}
-
-/** How much there is to encode of all parts. */
-function weightOfAll({ lists, policies }: RuleSet): number {
-  let weight = 0;
-  for (const list of lists.values()) weight += entryCount(list) * (list.kind === 'names' ? NAME_WEIGHT : 1);
-  for (const policy of policies.values()) weight += policyRuleCount(policy);
-  return weight;
 }
 
 /** How much there is to encode of a change. */
