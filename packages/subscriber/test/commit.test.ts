@@ -27,6 +27,8 @@ const CANDIDATE: Candidate = {
   stream: new Uint8Array(7),
 };
 const PREPARED: Prepared = {
+  header: 0,
+  memoryBytes: 0,
   generation: 4,
   ruleSet: EMPTY_RULE_SET,
   environment: { now: 0, dns: [] },

@@ -43,6 +43,6 @@ export {
   type VerdictBatch,
 } from './lookup/verdict.ts';
 export { READER_SLOTS } from './memory/control.ts';
-export { type TableHandle, TablePinnedError } from './memory/double-buffer.ts';
+export { flipTable, type TableFlip, type TableHandle, TablePinnedError } from './memory/double-buffer.ts';
 export { CODE_ACTION_MASK, CodeAction } from './program/program.ts';
 export { type Prepared, Table, type TableOptions, type TableStats } from './table.ts';

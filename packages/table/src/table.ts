@@ -28,7 +28,7 @@ import { runsMore } from './edit/programs.ts';
 import { EditState } from './edit/state.ts';
 import { type Made, type RunPairs, runPairPieces } from './edit/succession.ts';
 import type { Image, NamesSection } from './image/header.ts';
-import { compileImage, type EditBase, type ImageSizes, writeImage } from './image/image.ts';
+import { compileImage, type EditBase, type ImageSizes, NO_SIZES, writeImage } from './image/image.ts';
 import { bytesOf, type ImagePieces } from './image/pieces.ts';
 import { type EditResult, TableSpace } from './image/space.ts';
 import { DEFAULT_TABLE_LIMITS, TableLimitCode, TableLimitError, type TableLimits } from './limits.ts';
@@ -38,7 +38,7 @@ import { listsOf, programHits, type TableHits } from './lookup/hits.ts';
 import { PastHits, type Replaced, replacedPieces } from './lookup/past-hits.ts';
 import { TableReader } from './lookup/reader.ts';
 import { readNames } from './lookup/verdict.ts';
-import type { TableHandle } from './memory/double-buffer.ts';
+import { flipTable, type TableFlip, type TableHandle } from './memory/double-buffer.ts';
 import type { WasmModule } from './memory/memory.ts';
 
 export interface TableOptions {
@@ -56,6 +56,12 @@ export interface TableOptions {
    */
   readonly pinWaitMs?: number;
   /**
+   * A table's handle, to go on writing it where its writer is gone, with its thread or by the caller's will:
+   * readers notice nothing. Its `maxBytes` are to be the same. Until the first flip it knows no rules to
+   * explain verdicts by.
+   */
+  readonly handle?: TableHandle;
+  /**
    * Most JavaScript heap of the compile thread, in MiB; typed arrays come on top. Default: Node's own choice.
    */
   readonly compileHeapMb?: number;
@@ -64,7 +70,7 @@ export interface TableOptions {
 /**
  * A generation beside the one in force, ready to flip. The next `prepare` or `prepareAsync` takes its place.
  */
-export interface Prepared {
+export interface Prepared extends TableFlip {
   readonly generation: number;
   readonly ruleSet: RuleSet;
   readonly environment: Environment;
@@ -90,6 +96,8 @@ const DEFAULT_MAX_BYTES = 2 ** 30;
  */
 const DEFAULT_PIN_WAIT_MS = 1000;
 
+const NOTHING: Situation = { ruleSet: EMPTY_RULE_SET, environment: { now: 0, dns: [] } };
+
 /** What a generation is made of. */
 interface Generation {
   readonly image: Image;
@@ -97,8 +105,8 @@ interface Generation {
   readonly prepared: Prepared;
   /** What becomes of the counters in force once it is; undefined: it goes on with them. */
   readonly replaced: Replaced | undefined;
-  /** What edits from it start with. */
-  readonly state: EditState;
+  /** What edits from it start with; undefined: another writer made it. */
+  readonly state: EditState | undefined;
 }
 
 /** Memory taken for an image. */
@@ -122,20 +130,27 @@ export class Table {
   readonly #past = new PastHits();
 
   /**
-   * A table of generation 0, which holds the empty rule set: every verdict is `none`. Throws
-   * TableEngineError.
+   * A table of generation 0, which holds the empty rule set: every verdict is `none`; or one that goes on
+   * from what is in force in another's memory. Throws TableEngineError.
    */
   constructor(options: TableOptions = {}) {
-    this.#code = engineModule();
-    this.#space = new TableSpace(this.#code, options.maxBytes ?? DEFAULT_MAX_BYTES, (floor, safe) =>
-      this.#past.keep((since) => since > floor && since <= safe),
+    const { handle } = options;
+    this.#code = handle?.module ?? engineModule();
+    this.#space = new TableSpace(
+      this.#code,
+      options.maxBytes ?? DEFAULT_MAX_BYTES,
+      (floor, safe) => this.#past.keep((since) => since > floor && since <= safe),
+      handle?.memory,
     );
     this.#reader = new TableReader(this.#space.memory, this.#code, undefined);
     this.#limits = { ...DEFAULT_TABLE_LIMITS, ...options.limits };
     this.#pinWaitMs = options.pinWaitMs ?? DEFAULT_PIN_WAIT_MS;
     this.#compiler = new Compiler(this.#limits, options.compileHeapMb);
-    this.#current = this.#compileHere({ ruleSet: EMPTY_RULE_SET, environment: { now: 0, dns: [] } }, 0);
-    this.#space.flip();
+    if (handle === undefined) {
+      this.#current = this.#compileHere(NOTHING, 0);
+      flipTable(this.handle(), this.#current.prepared);
+      this.#space.settle();
+    } else this.#current = generationOfAnother(this.#space.image);
     this.#reader.see(this.#current.image);
   }
 
@@ -215,18 +230,30 @@ export class Table {
    * for any other.
    */
   flip(prepared: Prepared): number {
-    const next = this.#next;
-    if (this.#preparing > 0 || next?.prepared !== prepared) {
+    if (this.#preparing > 0 || this.#next?.prepared !== prepared) {
       throw new TypeError(`generation ${prepared.generation} is not what the table prepared last`);
     }
+    flipTable(this.handle(), prepared);
+    this.settle(prepared.generation);
+    return prepared.generation;
+  }
+
+  /**
+   * For a table whose flips are another thread's: the generation that was prepared last is in force, by
+   * `flipTable`. To be called before anything else is prepared; throws TypeError if it is not so.
+   */
+  settle(generation: number): void {
+    const next = this.#next;
+    if (next?.prepared.generation !== generation) {
+      throw new TypeError(`generation ${generation} is not what the table prepared last`);
+    }
+    this.#space.settle();
     if (next.replaced !== undefined) this.#past.replace(next.replaced);
-    this.#space.flip();
     this.#current = next;
     this.#reader.see(next.image);
     this.#next = undefined;
-    next.state.settle();
+    next.state?.settle();
     this.#space.reclaim();
-    return prepared.generation;
   }
 
   /**
@@ -342,11 +369,11 @@ export class Table {
    */
   #edit(after: Situation, changes: ListChanges | undefined): Generation | undefined {
     const { prepared, names, state } = this.#current;
+    if (state === undefined || state.isWorn() || this.#space.isCrowded()) return undefined;
     const { sets } = state;
-    if (state.isWorn() || this.#space.isCrowded()) return undefined;
     const change = editBetween(prepared, after, state.predicates, state.base.nextExpiry, changes);
     if (change === undefined) return undefined;
-    const made = this.#applied(after, change);
+    const made = this.#applied(after, state, change);
     if (made === undefined) return undefined;
     const { sizes } = prepared;
     const newSizes: ImageSizes = {
@@ -369,8 +396,7 @@ export class Table {
   }
 
   /** An edit made; undefined if a full compile is better. Throws TableLimitError where memory is short. */
-  #applied(after: Situation, { toggles4, toggles6, blocks }: Edit): EditResult | undefined {
-    const { state } = this.#current;
+  #applied(after: Situation, state: EditState, { toggles4, toggles6, blocks }: Edit): EditResult | undefined {
     const { sets } = state;
     const copiesPrograms = blocks.length > 0;
     const order = { generation: this.#nextNumber, toggles4, toggles6, sets, copiesPrograms };
@@ -416,9 +442,9 @@ export class Table {
 
   /** Forgets what is prepared and was not flipped. */
   #discard(): void {
-    this.#next?.state.abandon();
-    this.#next = undefined;
     this.#space.discard();
+    this.#next?.state?.abandon();
+    this.#next = undefined;
   }
 }
 
@@ -427,12 +453,18 @@ function madeOf({ image, names, prepared: { ruleSet } }: Omit<Generation, 'repla
 }
 
 function preparedOf(
-  { generation }: Image,
+  { at: header, generation, views }: Image,
   { ruleSet, environment }: Situation,
   sizes: ImageSizes,
   isEdit: boolean,
 ): Prepared {
-  return { generation, ruleSet, environment, sizes, isEdit };
+  return { header, memoryBytes: views.bytes.length, generation, ruleSet, environment, sizes, isEdit };
+}
+
+/** What another writer put in force. */
+function generationOfAnother(image: Image): Generation {
+  const prepared = preparedOf(image, NOTHING, NO_SIZES, false);
+  return { image, names: readNames(image), prepared, replaced: undefined, state: undefined };
 }
 
 function generationOf(

@@ -1,6 +1,7 @@
 /**
  * Readers in threads while the writer flips: edits one after the other, now and then a full compile in place
- * or in the compile thread, and a reader that stalls within a look for many flips. Which release a generation
+ * or in the compile thread, and a reader that stalls within a look for many flips. Or another thread writes,
+ * dies now and then, and this one does the flips (owner-thread.ts). Which release a generation
  * holds is known from its number, so that a torn or stale answer shows (reader-worker.mjs).
  */
 
@@ -14,7 +15,7 @@ import {
   unionPrefixes,
 } from '@rulecast/rules';
 import { Random } from '../../../test/kit/random.mjs';
-import type { Table } from '../src/index.ts';
+import type { Table, TableHandle } from '../src/index.ts';
 import { LongLook } from './long-look.ts';
 import { ReaderThread } from './reader-thread.ts';
 import { ENVIRONMENT, FIRST, shuttlePolicies } from './release.ts';
@@ -50,18 +51,43 @@ const STALL_EVERY_ROUNDS = 25;
 /** An odd number: what takes the place of a look that stalls says the opposite. */
 const FLIPS_A_ROUND = 21;
 
+/** A table that somebody writes. */
+interface WrittenTable {
+  readonly handle: TableHandle;
+  /** Puts the next generation in force; resolves with whether it was an edit. */
+  put(ruleSet: RuleSet): Promise<boolean>;
+}
+
+/** Writes a table in this thread, now and then with its compile thread. */
+export function writtenHere(table: Table, random: Random): WrittenTable {
+  return {
+    handle: table.handle(),
+    put: async (ruleSet) => {
+      const prepared = random.chance(0.5)
+        ? await table.prepareAsync(ruleSet, ENVIRONMENT)
+        : table.prepare(ruleSet, ENVIRONMENT);
+      table.flip(prepared);
+      return prepared.isEdit;
+    },
+  };
+}
+
 /** Flips a table under readers; the writer pauses a millisecond after each flip. */
-export async function interleave(table: Table, options: InterleavingOptions): Promise<InterleavingReport> {
+export async function interleave(
+  table: WrittenTable,
+  options: InterleavingOptions,
+): Promise<InterleavingReport> {
+  const { handle } = table;
   const writer = new ShuttleWriter(table, options);
   await writer.flip();
   const readers = await Promise.all(
-    Array.from({ length: options.workers }, () => ReaderThread.start(table.handle(), options.hosts)),
+    Array.from({ length: options.workers }, () => ReaderThread.start(handle, options.hosts)),
   );
   const haveSeenIt = (): boolean => readers.every((reader) => reader.hasSeen(LOOKUPS_MIN, GENERATIONS_MIN));
   const faults: string[] = [];
   let stalls = 0;
   for (let round = 0; writer.flips < options.flips || !haveSeenIt(); round++) {
-    const stalled = round % STALL_EVERY_ROUNDS === 1 ? new LongLook(table, options.isHeld) : undefined;
+    const stalled = round % STALL_EVERY_ROUNDS === 1 ? new LongLook(handle, options.isHeld) : undefined;
     const before = stalled?.answers(options.hosts);
     for (let flips = 0; flips < FLIPS_A_ROUND; flips++) {
       await writer.flip();
@@ -90,12 +116,12 @@ class ShuttleWriter {
   readonly random: Random;
   flips = 0;
   edits = 0;
-  readonly #table: Table;
+  readonly #table: WrittenTable;
   readonly #sides: readonly [PrefixSet, PrefixSet];
   #policies = shuttlePolicies('first');
   #unmatched: RuleSet['unmatched'];
 
-  constructor(table: Table, { hosts, seed }: InterleavingOptions) {
+  constructor(table: WrittenTable, { hosts, seed }: InterleavingOptions) {
     this.#table = table;
     this.random = new Random(seed);
     const side = (offset: number): PrefixSet =>
@@ -109,7 +135,6 @@ class ShuttleWriter {
    */
   async flip(): Promise<void> {
     const { random } = this;
-    const table = this.#table;
     const isFull = random.chance(0.02);
     if (isFull) this.#unmatched = this.#unmatched === undefined ? 'drop' : undefined; // which no packet meets
     if (random.chance(0.1)) this.#policies = shuttlePolicies(`from ${this.flips}`); // other rules, all alike
@@ -126,13 +151,9 @@ class ShuttleWriter {
       resolutions: NO_RESOLUTIONS,
       unmatched: this.#unmatched,
     };
-    const prepared =
-      isFull || random.chance(0.5)
-        ? await table.prepareAsync(ruleSet, ENVIRONMENT)
-        : table.prepare(ruleSet, ENVIRONMENT);
-    table.flip(prepared);
+    const isEdit = await this.#table.put(ruleSet);
     this.flips++;
-    if (prepared.isEdit) this.edits++;
+    if (isEdit) this.edits++;
   }
 
   /** Prefixes away from all hosts, more or fewer, so that memory comes and goes. */

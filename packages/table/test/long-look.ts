@@ -3,7 +3,7 @@
  * what it finds there.
  */
 
-import { openReader, type Table } from '../src/index.ts';
+import { openReader, type TableHandle } from '../src/index.ts';
 import { ControlField, heldWord, holdWord, scratchOf } from '../src/memory/control.ts';
 import { instantiateWasm, TableMemory } from '../src/memory/memory.ts';
 import { FIRST } from './release.ts';
@@ -17,10 +17,10 @@ export class LongLook {
   readonly #look: (hosts: number) => readonly number[];
 
   /** Begins at the generation in force; without a hold it is one that must go wrong. */
-  constructor(table: Table, isHeld = true) {
-    const { memory: handle, module } = table.handle();
+  constructor(table: TableHandle, isHeld = true) {
+    const { memory: handle, module } = table;
     const control = new TableMemory(handle).views.words;
-    const reader = openReader(table.handle());
+    const reader = openReader(table);
     this.slot = reader.slot;
     this.#isHeld = isHeld;
     const room = scratchOf(reader.slot);

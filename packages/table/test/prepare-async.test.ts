@@ -413,7 +413,7 @@ describe('prepareAsync', () => {
     const patient = new Table({ pinWaitMs: 20_000, maxBytes });
     for (const table of [narrow, patient]) {
       table.flip(await table.prepareAsync(release(1, more), ENVIRONMENT));
-      const look = new LongLook(table);
+      const look = new LongLook(table.handle());
       let turns = 0;
       const turn = setInterval(() => turns++, 1);
       const fill = async (): Promise<void> => {

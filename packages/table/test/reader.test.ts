@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../../test/kit/random.mjs';
-import { openReader, READER_SLOTS, Table, TablePinnedError } from '../src/index.ts';
+import { flipTable, openReader, READER_SLOTS, Table, TablePinnedError } from '../src/index.ts';
 import { holdWord, scratchOf } from '../src/memory/control.ts';
 import { TableMemory } from '../src/memory/memory.ts';
-import { interleave } from './interleaving.ts';
+import { type InterleavingReport, interleave, writtenHere } from './interleaving.ts';
 import { LongLook } from './long-look.ts';
+import { OwnerThread } from './owner-thread.ts';
 import { ReaderThread } from './reader-thread.ts';
 import { ENVIRONMENT, FIRST, HOSTS, hostPacket, release, withHost } from './release.ts';
 
@@ -25,6 +26,62 @@ function bytesOfRelease(): number {
 function heldBy(table: Table, slot: number): number {
   return Atomics.load(new TableMemory(table.handle().memory).views.words, holdWord(slot));
 }
+
+describe('a table that others flip', () => {
+  it('answers from what is in force, and prepares nothing else before it knows', () => {
+    const table = new Table();
+    const reader = openReader(table.handle());
+    const prepared = table.prepare(release(1), ENVIRONMENT);
+    expect(() => table.settle(prepared.generation)).toThrow(TypeError);
+    flipTable(table.handle(), prepared);
+    for (const one of [reader, table.reader])
+      expect(one.lookup(hostPacket(0))).toMatchObject({ action: 'accept', generation: 1 });
+    expect(() => table.prepare(release(2), ENVIRONMENT)).toThrow(TypeError);
+    expect(() => table.settle(2)).toThrow(TypeError);
+    table.settle(1);
+    flipTo(table, 2);
+    for (const one of [reader, table.reader])
+      expect(one.lookup(hostPacket(0))).toMatchObject({ action: 'drop', generation: 2 });
+  });
+
+  it('goes on with another writer where one is gone, for readers as if nothing had been', () => {
+    const maxBytes = 32 * bytesOfRelease();
+    const first = new Table({ maxBytes });
+    const handle = first.handle();
+    flipTo(first, 1);
+    const reader = openReader(handle);
+    const look = new LongLook(handle);
+    const before = look.answers(HOSTS);
+    for (let count = 0; count < 10; count++) reader.lookup(hostPacket(0));
+    first.prepare(release(2), ENVIRONMENT); // never flipped
+    for (let generation = 2; generation < 8; generation++) {
+      const table = new Table({ maxBytes, handle });
+      expect(reader.lookup(hostPacket(1))).toMatchObject({ generation: generation - 1 });
+      const { hits } = table.stats();
+      expect(table.hits().lists.get(`release-${(generation - 1) % 2}`)).toBeGreaterThan(0);
+      const prepared = table.prepare(release(generation), ENVIRONMENT);
+      expect(prepared).toMatchObject({ generation, isEdit: false });
+      flipTable(handle, prepared);
+      if (generation % 3 === 0) continue; // dead before it knows
+      table.settle(generation);
+      expect(reader.lookup(hostPacket(1))).toMatchObject({
+        action: generation % 2 === 1 ? 'accept' : 'drop',
+        generation,
+      });
+      expect(table.stats().hits).toBe(hits + 1);
+      expect(table.prepare(withHost(release(generation), 1), ENVIRONMENT).isEdit).toBe(true);
+      expect(look.answers(HOSTS)).toEqual(before);
+    }
+    const last = new Table({ maxBytes, handle });
+    const pinned = last.stats().liveBytes;
+    look.end();
+    reader.rest();
+    flipTo(last, 8);
+    flipTo(last, 9);
+    expect(last.stats().liveBytes).toBeLessThan(pinned / 2);
+    expect(reader.lookup(hostPacket(0))).toMatchObject({ action: 'accept', generation: 9 });
+  });
+});
 
 describe('a table reader', () => {
   it('sees each flip at once, in the generation it names', () => {
@@ -61,7 +118,7 @@ describe('a table reader', () => {
     const table = new Table();
     let ruleSet = release(1);
     table.flip(table.prepare(ruleSet, ENVIRONMENT));
-    const look = new LongLook(table);
+    const look = new LongLook(table.handle());
     const before = look.answers(HOSTS);
     const liveBytes: number[] = [];
     for (let number = 2; number < 40; number++) {
@@ -121,7 +178,7 @@ describe('a table reader', () => {
       let [most, full] = [0, 0];
       for (let number = 2; number < 400; number++) {
         if (looks.length < sleepers && number % 100 === 2) {
-          looks.push(new LongLook(table));
+          looks.push(new LongLook(table.handle()));
           before.push(looks.at(-1)!.answers(HOSTS)); // just pushed
         }
         ruleSet = withHost(ruleSet, number);
@@ -143,7 +200,7 @@ describe('a table reader', () => {
   it('that holds all memory there is makes the writer give up after its wait; what is in force stays', () => {
     const table = new Table({ pinWaitMs: 5, maxBytes: NARROW_BYTES });
     flipTo(table, 1);
-    const look = new LongLook(table);
+    const look = new LongLook(table.handle());
     const fill = (): void => {
       for (let number = 2; number < 20; number++) flipTo(table, number);
     };
@@ -168,7 +225,7 @@ describe('a table reader', () => {
   it('that died within a look is evicted, and its slot serves another', () => {
     const table = new Table({ pinWaitMs: 5, maxBytes: NARROW_BYTES });
     flipTo(table, 1);
-    const dead = new LongLook(table);
+    const dead = new LongLook(table.handle());
     const fill = (): void => {
       for (let number = 2; number < 20; number++) flipTo(table, number);
     };
@@ -348,7 +405,14 @@ describe('a table reader', () => {
 
   it('that stalls and holds nothing would get other answers', async () => {
     const table = new Table();
-    const report = await interleave(table, { flips: 1200, workers: 0, hosts: 256, seed: 2, isHeld: false });
+    const written = writtenHere(table, new Random(2));
+    const report = await interleave(written, {
+      flips: 1200,
+      workers: 0,
+      hosts: 256,
+      seed: 2,
+      isHeld: false,
+    });
     await table.close();
     expect(report.stalls).toBeGreaterThan(1);
     expect(report.faults.length).toBeGreaterThan(0);
@@ -356,11 +420,24 @@ describe('a table reader', () => {
 
   it('in worker threads gets whole answers while edits and full compiles flip, and one that stalls keeps its own', async () => {
     const table = new Table({ pinWaitMs: 20_000 });
-    const report = await interleave(table, { flips: 120, workers: 2, hosts: 256, seed: 1 });
+    const written = writtenHere(table, new Random(1));
+    const report = await interleave(written, { flips: 120, workers: 2, hosts: 256, seed: 1 });
     await table.close();
+    checkReport(report);
+  });
+
+  it('gets whole answers while one thread prepares, which dies now and then, and another flips', async () => {
+    const owner = new OwnerThread(new Random(3));
+    const report = await interleave(owner, { flips: 300, workers: 1, hosts: 256, seed: 3 });
+    await owner.close();
+    checkReport(report);
+    expect(owner.deaths).toBeGreaterThan(0);
+  });
+
+  function checkReport(report: InterleavingReport): void {
     expect(report.faults).toEqual([]);
     expect(report.edits).toBeGreaterThan(report.flips / 2);
     for (const lookups of report.lookups) expect(lookups).toBeGreaterThan(10_000);
     for (const generations of report.generations) expect(generations).toBeGreaterThan(10);
-  });
+  }
 });

@@ -45,6 +45,18 @@ export interface ImageSizes {
   readonly programWords: number;
 }
 
+export const NO_SIZES: ImageSizes = {
+  bytes: 0,
+  classes: 0,
+  entries: 0,
+  predicates: 0,
+  boundaries4: 0,
+  boundaries6: 0,
+  runs: 0,
+  programs: 0,
+  programWords: 0,
+};
+
 /** Seconds since 1970, or infinity. */
 export type NextExpiry = Readonly<Record<Action, number>>;
 

@@ -11,6 +11,10 @@
  * generation may lead to and what its cohort retired later. Once that is much, the next generation is
  * compiled in full, and begins a cohort of which the sleeper holds nothing: nobody waits for it.
  *
+ * The flip itself is done by whoever decides on it (memory/double-buffer.ts), in whatever thread, and then
+ * settled here. A writer that dies takes with it what it knew of the memory: the next one counts all of that
+ * as one cohort, and writes beyond it, so that readers go on.
+ *
  * A map that edits change has two directories in turn: the one in force, and the one before it, which is
  * brought up to date slot by slot as soon as no reader can be in it. If one stays too long, a third one takes
  * its place.
@@ -25,7 +29,15 @@ import { NodeView, type ValueWidth } from '../map/node.ts';
 import { HEAP_FIRST_BYTE, LINE_BYTES } from '../memory/control.ts';
 import { type Hold, ReaderHolds, restHere, TablePinnedError } from '../memory/double-buffer.ts';
 import { Heap } from '../memory/heap.ts';
-import { type Move, moverOf, OVERREAD_BYTES, TableMemory, type WasmModule } from '../memory/memory.ts';
+import {
+  GRANULE_BYTES,
+  type Move,
+  moverOf,
+  OVERREAD_BYTES,
+  TableMemory,
+  type WasmMemory,
+  type WasmModule,
+} from '../memory/memory.ts';
 import { generationAt, HEADER_BYTES, type Image, openImage, writeHeader } from './header.ts';
 import { type ImagePieces, NO_PIECES, pieceList, takePieces } from './pieces.ts';
 
@@ -111,21 +123,44 @@ export class TableSpace {
   #cohorts: readonly Cohort[] = []; // the last one is that in force; the others have something retired
 
   /**
-   * Reserves address space for `maxBytes` bytes of generations; memory is taken only as they need it.
-   * `beforeReclaim` is told, just before that is free, that no reader can see what was taken out of sight up
-   * to a generation, of the cohort that began with another.
+   * Reserves address space for `maxBytes` bytes of generations, of which memory is taken only as they need
+   * it; or goes on in the memory of another writer, which is gone. `beforeReclaim` is told, just before that
+   * is free, that no reader can see what was taken out of sight up to a generation, of the cohort that began
+   * with another.
    */
   constructor(
     code: WasmModule,
     maxBytes: number,
     beforeReclaim: (floor: number, safeGeneration: number) => void,
+    other: WasmMemory | undefined,
   ) {
     this.#beforeReclaim = beforeReclaim;
     const most = HEAP_FIRST_BYTE + maxBytes + OVERREAD_BYTES;
-    this.memory = TableMemory.create(HEAP_FIRST_BYTE, most);
+    this.memory = other === undefined ? TableMemory.create(HEAP_FIRST_BYTE, most) : TableMemory.open(other);
     this.#move = moverOf(this.memory, code);
     this.#heap = new Heap(this.memory, HEAP_FIRST_BYTE, maxBytes);
     this.#holds = new ReaderHolds(this.memory.views.words);
+    if (other !== undefined) this.#goOn();
+  }
+
+  /**
+   * Which bytes are in use only the other writer knew: all of them are, as one piece of a cohort that the
+   * next full image retires.
+   */
+  #goOn(): void {
+    const { byteLength, views } = this.memory;
+    const most = Math.min(byteLength - HEAP_FIRST_BYTE - OVERREAD_BYTES, this.#heap.maxBytes);
+    const nodes = Math.floor(most / GRANULE_BYTES) * GRANULE_BYTES;
+    const places = { ...NO_PIECES, nodes: this.#heap.take(nodes) };
+    const image = openImage(views, this.#holds.inForce(), undefined);
+    this.#current = { image, bytes: { ...NO_PIECES, nodes }, places, edit: undefined };
+    this.#cohorts = [{ floor: 0, retired: [], from: 0, bytes: 0 }];
+    this.#hasOriginalNodes = true;
+  }
+
+  /** The generation in force. */
+  get image(): Image {
+    return this.#inForce().image;
   }
 
   /** Bytes that the memory has taken for generations; they never shrink. */
@@ -212,12 +247,11 @@ export class TableSpace {
     return { image, bytes: changes.bytes + grown, bounds4: bounds[0] ?? 0, bounds6: bounds[1] ?? 0 };
   }
 
-  /** Puts the next generation in force. */
-  flip(): void {
+  /** What was prepared is in force: retires what only the generation before it needs. */
+  settle(): void {
     const next = this.#pending;
-    if (next === undefined) throw new TypeError('nothing is prepared');
+    if (next === undefined || !this.#isFlipped(next)) throw new TypeError('what is prepared is not in force');
     const { generation } = next.image;
-    this.#holds.flip(next.image.at, this.memory.byteLength);
     this.#pending = undefined;
     const before = this.#current;
     this.#current = next;
@@ -229,11 +263,16 @@ export class TableSpace {
     }
   }
 
-  /** Forgets what is prepared. */
+  #isFlipped({ image }: Pending): boolean {
+    return this.#holds.inForce() === image.at;
+  }
+
+  /** Forgets what is prepared. Throws TypeError if it is in force, and was not settled. */
   discard(): void {
     const pending = this.#pending;
-    this.#pending = undefined;
     if (pending === undefined) return;
+    if (this.#isFlipped(pending)) throw new TypeError('what is in force was not settled');
+    this.#pending = undefined;
     if (pending.edit === undefined) this.untake(pending.bytes, pending.places);
     else {
       this.#heap.giveBack(pending.places.header, pending.bytes.header);

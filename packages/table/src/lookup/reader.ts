@@ -2,7 +2,7 @@
  * Reading a table from any thread. Each reader has a slot of its own in the control block and never waits: it
  * holds the generation in force from its first lookup in a turn of the event loop to the end of that turn,
  * and renews the hold where a lookup saw a flip (memory/double-buffer.ts says why that is enough). The table
- * has one of its own for the thread that writes it: nothing changes while that looks, so it needs no hold,
+ * has one of its own for the thread that writes it: nothing is freed while that looks, so it needs no hold,
  * and is told of each flip.
  */
 
@@ -201,7 +201,12 @@ export class TableReader {
   #renew(): void {
     if (!this.#isOpen) throw new TypeError('this table reader is closed');
     const hold = this.#hold;
-    if (hold === undefined) throw new TypeError('the table is not made yet');
+    if (hold === undefined) {
+      // Flipped by another thread: this one frees nothing before it knows.
+      const { views } = this.#memory;
+      this.see(openImage(views, Atomics.load(views.words, ControlField.header) >>> 0, undefined));
+      return;
+    }
     const at = hold.renew();
     this.#memory.follow(hold.memoryBytes());
     const { views } = this.#memory;

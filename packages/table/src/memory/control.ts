@@ -12,7 +12,7 @@
 
 // Fixed by the layout.
 export const ControlField = { header: 1, memoryBytes: 2 } as const;
-const READER_FIRST_WORD = 16;
+export const READER_FIRST_WORD = 16;
 const READER_WORDS = 16;
 /** Reader slots of a table. Our choice: more readers than cores only wait for each other. */
 export const READER_SLOTS = 64;

@@ -23,7 +23,7 @@
  * holds memory until whoever knows that it is dead says so with `evict`.
  */
 
-import { ControlField, heldWord, holdWord, READER_SLOTS, takenWord } from './control.ts';
+import { ControlField, heldWord, holdWord, READER_FIRST_WORD, READER_SLOTS, takenWord } from './control.ts';
 import type { WasmMemory, WasmModule } from './memory.ts';
 
 /** What another thread needs to read a table. Structured-cloneable; all of it is shared. */
@@ -31,6 +31,26 @@ export interface TableHandle {
   readonly memory: WasmMemory;
   /** The engine, compiled once for all threads. */
   readonly module: WasmModule;
+}
+
+/** What a flip stores, which the writer says of the generation that it has prepared. */
+export interface TableFlip {
+  /** First byte of the header of the generation. */
+  readonly header: number;
+  /** Bytes of the memory that readers of it need. */
+  readonly memoryBytes: number;
+}
+
+/**
+ * Puts a prepared generation in force, from any thread that the writer has told of it by a message. Until the
+ * writer knows of the flip (`Table.settle`), it prepares nothing else.
+ */
+export function flipTable({ memory }: TableHandle, { header, memoryBytes }: TableFlip): void {
+  const control = new Int32Array(memory.buffer, 0, READER_FIRST_WORD);
+  // Each orders all plain stores before it, and those of a writer in another thread, which came before its
+  // message: who sees the header sees what it leads to, and a memory large enough.
+  Atomics.store(control, ControlField.memoryBytes, memoryBytes);
+  Atomics.store(control, ControlField.header, header);
 }
 
 /** Readers hold all memory that is left. Try again later, or evict those that are dead. */
@@ -62,12 +82,10 @@ export class ReaderHolds {
     this.#control = control;
   }
 
-  /** Puts the generation of a header in force. `memoryBytes` is what the memory has by now. */
-  flip(header: number, memoryBytes: number): void {
-    // Each orders all plain stores before it: who sees the header sees what it leads to, and a memory large
-    // enough.
-    Atomics.store(this.#control, ControlField.memoryBytes, memoryBytes);
-    Atomics.store(this.#control, ControlField.header, header);
+  /** The first byte of the header in force. */
+  inForce(): number {
+    // Sees the flip of whoever said so by a message, and orders the scan of holds behind it.
+    return Atomics.load(this.#control, ControlField.header) >>> 0;
   }
 
   /**
@@ -76,8 +94,8 @@ export class ReaderHolds {
   all(): readonly Hold[] {
     const holds: Hold[] = [];
     for (let slot = 0; slot < READER_SLOTS; slot++) {
-      // After the store of `flip`: a hold that is not seen here is followed by a load of the new header. And
-      // orders what comes after it behind the looks of a reader that holds nothing more.
+      // After the flip, which `inForce` has seen: a hold that is not seen here is followed by a load of the
+      // new header. And orders what comes after it behind the looks of a reader that holds nothing more.
       const header = Atomics.load(this.#control, holdWord(slot)) >>> 0;
       if (header !== 0) holds.push({ slot, header });
     }

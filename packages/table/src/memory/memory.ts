@@ -103,6 +103,12 @@ export class TableMemory {
     }
   }
 
+  /** Memory that was there before, however large other threads have made it. */
+  static open(handle: WasmMemory): TableMemory {
+    handle.grow(0); // see `follow`
+    return new TableMemory(handle);
+  }
+
   /** Bytes that the memory has. */
   get byteLength(): number {
     return this.views.bytes.length;
