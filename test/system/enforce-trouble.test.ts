@@ -16,8 +16,6 @@ import { Scene } from './scene.ts';
 const SOON_MS = 15_000;
 /** A refused release is offered again after half a minute. */
 const RETRIED_WITHIN_MS = 90_000;
-/** Elements are compared rarely: here every three seconds. */
-const CHECK_MINUTES = '0.05';
 const SUBSCRIBER_BIN = new URL('../../packages/subscriber/bin/rulecast-subscriber.js', import.meta.url)
   .pathname;
 const BOOT_TABLE = new URL('../../packaging/systemd/boot-closed.nft', import.meta.url);
@@ -270,20 +268,6 @@ describe.skipIf(enforcementGap() !== undefined)('an enforcing firewall in troubl
     await eventually(async () => (await passing(['203.0.113.1', '203.0.113.2'])).join() === 'false,true');
     await block(scene, '203.0.113.2');
     expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([true, false]);
-  });
-
-  it('repairs elements that somebody took out of its sets', async () => {
-    const { scene } = await prepare({ hasOwners: false });
-    await scene.publisher();
-    await startEnforcer(scene, open(), ['--check-minutes', CHECK_MINUTES]);
-    await block(scene, '203.0.113.1', ['203.0.113.9', '203.0.113.10']);
-    const [, set] =
-      /set (\S+) \{[^}]*elements = \{[^}]*203\.0\.113\.1\b/.exec(
-        open().router.run(['nft', 'list', 'table', 'inet', open().router.table()]),
-      ) ?? [];
-    if (set === undefined) throw new Error('no set holds the address');
-    open().router.nft(filled(`flush set inet TABLE ${set}\n`));
-    await eventually(async () => (await passing(['203.0.113.1', '203.0.113.2'])).join() === 'false,true');
   });
 
   it('puts right at its start what was changed while it was away, without a publisher', async () => {

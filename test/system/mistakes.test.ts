@@ -20,6 +20,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { GONE_OPTIONS } from '../../packages/program/src/gone-options.ts';
 import { SECOND_USER, secondUser } from '../kit/second-user.ts';
 
 const BIN = {
@@ -100,6 +101,30 @@ describe('an option that is given twice is refused', () => {
   });
 });
 
+describe('options that are gone', () => {
+  // By exit 64 a firewall whose unit has one would not start after an upgrade.
+  it.each<[Program, readonly string[]]>([
+    ['publisher', []],
+    ['subscriber', ['--trust', TRUST]],
+  ])('are taken by %s, do nothing and are warned of', async (program, own) => {
+    const gone = Object.entries(GONE_OPTIONS[`rulecast-${program}`] ?? {});
+    const words = gone.flatMap(([option, { type }]) => [`--${option}`, ...(type === 'string' ? ['x'] : [])]);
+    const ended = await run(program, [...own, ...words, '--state', 'file']);
+    expectSentence(ended, 1, 'file is there and is none');
+    for (const [option, { instead }] of gone)
+      expectSentence(ended, 1, `--${option} does nothing any more: ${instead}`);
+    const { stdout } = await run(program, ['--help']);
+    for (const [option] of gone) expect(stdout).not.toContain(option);
+  });
+
+  it('are taken from the environment, too', async () => {
+    const environment = { RULECAST_CHECK_MINUTES: '0.001', RULECAST_UNOWNED: 'true' };
+    const ended = await run('subscriber', ['--trust', TRUST, '--state', 'file'], { environment });
+    expectSentence(ended, 1, '--check-minutes does nothing any more');
+    expectSentence(ended, 1, '--unowned does nothing any more');
+  });
+});
+
 describe('values that nothing can be done with', () => {
   it.each<[Program, readonly string[], number, string]>([
     ['publisher', ['--state', 'file'], 1, 'file is there and is none'], // a stack trace
@@ -114,31 +139,12 @@ describe('values that nothing can be done with', () => {
     ['subscriber', [], 64, '--trust LINE or --trust FILE is missing'],
     ['subscriber', ['--trust', '/dev/zero'], 64, 'neither a trust line nor a file'], // read on until memory ended
     ['subscriber', ['--trust', TRUST, '--state', 'file'], 1, 'file is there and is none'],
-    // An option that is gone would keep a firewall from starting after an upgrade.
-    [
-      'subscriber',
-      ['--trust', TRUST, '--sources-checked', '--state', 'file'],
-      1,
-      'file is there and is none',
-    ],
-    [
-      'subscriber',
-      ['--trust', TRUST, '--sources-checked', '--state', 'file'],
-      1,
-      '--sources-checked does nothing any more',
-    ],
     ['subscriber', ['--trust', TRUST, '--state', '/proc/x'], 1, '/proc takes no new directories'], // hung
     ['subscriber', ['--trust', TRUST, '--boot', 'ajar'], 64, '--boot "ajar": write one of'],
     ['subscriber', ['--trust', TRUST, '--enforce=yes'], 64, '--enforce=yes: write --enforce alone'], // did not enforce
     ['subscriber', ['--trust', TRUST, '--user', 'nobody'], 64, '--user nobody goes with --enforce'], // stayed root
     ['subscriber', ['--trust', TRUST, '--enforce', '--applier-user', 'x'], 64, '--applier-user x goes with'],
     ['subscriber', ['--trust', TRUST, '--iif-group', ''], 64, '--iif-group has an empty value'], // group 0
-    [
-      'subscriber',
-      ['--trust', TRUST, '--check-minutes', '0.001'],
-      64,
-      '--check-minutes 0.001: a number from 0.05 to',
-    ], // looked all the time
     ['publisher', ['--curve-key', '/dev/zero'], 64, '/dev/zero is too large for a file of keys'], // hung
     ['rulectl', ['check', '/dev/zero'], 2, '/dev/zero has'], // hung
     ['rulectl', ['push', '--dry-run=yes', 'file'], 64, '--dry-run=yes: write --dry-run alone'], // released

@@ -3,9 +3,10 @@
  *
  *   words, environment ─command-line─▶ options ─▶ main ─output, log-stream─▶ what people and services read ─▶ exit
  *
- * One room: command-line and words (what is asked), directory, lock and small-file (where things
- * lie), output, now-or-never, log-stream and paced-log (what is said), listeners (who embeds one is told),
- * service (who started it is told), malloc (what large arrays cost), stop, exit, end-soon, run (the end).
+ * One room: command-line, words and gone-options (what is asked), directory, lock and small-file (where
+ * things lie), output, now-or-never, log-stream and paced-log (what is said), listeners (who embeds one is
+ * told), service (who started it is told), malloc (what large arrays cost), stop, exit, end-soon, run (the
+ * end).
  */
 
 export { DirectoryError, defaultEndpoints, stateHome } from './directory.ts';
@@ -19,6 +20,7 @@ export {
   ProgramError,
   usageError,
 } from './exit.ts';
+export { goneOptions } from './gone-options.ts';
 export { openLog } from './log-stream.ts';
 export { mapLargeBlocks } from './malloc.ts';
 export { Output, OutputClosedError, OutputFailedError } from './output.ts';

@@ -12,6 +12,7 @@ import {
   EXIT_USAGE,
   ProgramError,
 } from './exit.ts';
+import { declareGone, GONE_OPTIONS } from './gone-options.ts';
 import { sayLast } from './log-stream.ts';
 import { Output, OutputClosedError, OutputFailedError } from './output.ts';
 
@@ -40,7 +41,8 @@ export function programOptions<A>(
 ): ArgumentsCamelCase<A> {
   const out = new Output(1);
   try {
-    const read = readOptions(cli, process.argv.slice(2), reading);
+    declareGone(name, cli);
+    const read = readOptions(cli, process.argv.slice(2), withGone(name, reading));
     if (read.kind === 'values') return read.values;
     out.line(read.text);
     out.flush();
@@ -48,6 +50,13 @@ export function programOptions<A>(
   } catch (error) {
     end(name, error);
   }
+}
+
+/** The environment may have options that are gone, too. */
+function withGone(name: string, { environment, ...reading }: OptionsReading): OptionsReading {
+  if (environment === undefined) return reading;
+  const options = [...environment.options, ...Object.keys(GONE_OPTIONS[name] ?? {})];
+  return { ...reading, environment: { ...environment, options } };
 }
 
 function end(name: string, error: unknown): never {

@@ -10,6 +10,7 @@ import {
   DirectoryError,
   EXIT_FAILED,
   endSoon,
+  goneOptions,
   mapLargeBlocks,
   type Output,
   openLog,
@@ -30,7 +31,7 @@ import { type Logger, pino } from 'pino';
 import type { Service } from './admission/accept.ts';
 import type { House } from './control/parts.ts';
 import { readConfigFile } from './daemon/config-file.ts';
-import { argv, defaults, storeOptions } from './daemon/options.ts';
+import { argv, defaults } from './daemon/options.ts';
 import { placesFor } from './daemon/places.ts';
 import { type Settings, SettingsError, settingsOf } from './daemon/settings.ts';
 import { SourcesLink } from './daemon/sources-link.ts';
@@ -68,6 +69,7 @@ async function main(out: Output): Promise<void> {
       if (argv.curveKey === undefined) throw usageError('--print-curve goes with --curve-key FILE');
       return out.line(openCurveKeyPair(argv.curveKey).publicKey);
     }
+    for (const text of goneOptions('rulecast-publisher', argv)) logger.warn(text);
     const config = argv.config === undefined ? undefined : readConfig(argv.config);
     const settings = settingsOf(argv, config, argv.config, defaults);
     if (!isPartName(settings.name))
@@ -94,7 +96,7 @@ async function main(out: Output): Promise<void> {
     const { startOver } = argv;
     const audit = new AuditLog({ stateDirectory: settings.stateDirectory, logger, nowMs: Date.now });
     const { control, open } = await listenForControl(settings, logger);
-    const state = await openStateOf(signer, { ...settings, ...storeOptions(), startOver }, Date.now());
+    const state = await openStateOf(signer, { ...settings, startOver }, Date.now());
     const head = await inTurns(state.store.loadPieces(state.identity), SYSTEM_HOST.turn);
     const publisher = new Publisher({
       ...settings,
@@ -104,7 +106,6 @@ async function main(out: Output): Promise<void> {
       logger,
       startOver,
       audit: (entry) => audit.add(entry),
-      ...storeOptions(),
     });
     await keepSmall(publisher);
     await publisher.renew();

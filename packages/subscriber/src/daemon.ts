@@ -8,6 +8,7 @@ import type { NameFeed } from '@rulecast/dns/feed';
 import {
   DirectoryError,
   EXIT_FAILED,
+  goneOptions,
   type Output,
   openLog,
   ProgramError,
@@ -69,8 +70,7 @@ async function main(out: Output): Promise<void> {
     throw usageError(`--name ${argv.name}: 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`);
   checkNumbers();
   checkUsers();
-  if (argv.sourcesChecked !== undefined)
-    logger.warn('--sources-checked does nothing any more: names open to what --source names, or Qubes says');
+  for (const text of goneOptions('rulecast-subscriber', argv)) logger.warn(text);
   try {
     const dns = readDns(argv.dns);
     // Before there are no rights left to read them.
@@ -89,7 +89,6 @@ async function main(out: Output): Promise<void> {
       stateDirectory: argv.state,
       bootMode: argv.boot,
       staleMode: argv.stale,
-      staleAfterMs: argv.staleSeconds * 1000,
       dns,
       logger,
       ...(sink && { sink }),
@@ -159,7 +158,6 @@ function enforcementOptions(logger: Logger): Omit<EnforcementOptions, 'onText'> 
     capturesDns: argv.dnsMode === 'own',
     user: argv.user,
     applierUser: argv.applierUser,
-    checkEveryMs: argv.checkMinutes * 60_000,
     stateDirectory: argv.state,
     logger,
     onLost: (text) => {

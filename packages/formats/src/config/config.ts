@@ -71,6 +71,8 @@ export interface PublisherConfig {
   readonly dnsServers: readonly string[] | undefined;
   /** How long accept rules keep the addresses of a name that does not resolve. */
   readonly nameAgeMs: number | undefined;
+  /** How long releases can be gone back to after they were replaced. */
+  readonly historyAgeMs: number | undefined;
   /** Zones whose names may stand for private addresses. */
   readonly privateZones: readonly string[];
   /** Names that are answered without DNS. */
@@ -129,6 +131,8 @@ const FETCHES_MAX = 64;
 const DOWNLOADS_MAX_BYTES = 64 * 2 ** 30;
 const NAME_AGE_MIN_MS = 60_000; // less than the shortest times to live in use would drop names between two queries
 const NAME_AGE_MAX_MS = 366 * 86_400_000;
+const HISTORY_MIN_MS = 3_600_000;
+const HISTORY_MAX_MS = 3660 * 86_400_000;
 /** Each is judged for every policy at each release. */
 const MUST_REACH_MAX = 64;
 const INGRESS_WORD = 'ingress ';
@@ -140,6 +144,7 @@ const count =
 const bytes: Parse<number> = (text) => readSize(text, FORMAT_LIMITS.inputBytes);
 const downloads: Parse<number> = (text) => readSize(text, DOWNLOADS_MAX_BYTES);
 const nameAge: Parse<number> = (text) => readDuration(text, NAME_AGE_MIN_MS, NAME_AGE_MAX_MS);
+const history: Parse<number> = (text) => readDuration(text, HISTORY_MIN_MS, HISTORY_MAX_MS);
 const files = (sentence: string) =>
   texts((nodes, _key, reader) => nodes.map(({ value }) => reader.pathOf(value)), sentence);
 
@@ -221,6 +226,11 @@ export const CONFIG_KEYS = {
     },
   ),
   'must-reach': texts(readMustReach, 'packets that no release may drop, as for `rulectl test`', 'sequence'),
+  history: scalar(
+    history,
+    'how long releases can be gone back to after they were replaced, at most 4,096 of them and 256 MiB',
+    '30d',
+  ),
   dns: mapping(DNS_KEYS, 'how names are resolved'),
   'never-block': mapping(NEVER_BLOCK_KEYS, 'what is taken out of lists that block'),
   limits: mapping(LIMIT_KEYS, 'what sources may cost'),
@@ -299,6 +309,7 @@ function readConfig(root: MappingNode | undefined, reader: ConfigReader): Publis
     mustReach: said['must-reach'] ?? [],
     dnsServers: dns?.servers,
     nameAgeMs: dns?.['max-age'],
+    historyAgeMs: said.history,
     privateZones: dns?.['private-zones'] ?? [],
     fixedNames: dns?.fixed ?? new Map(),
     proxy,

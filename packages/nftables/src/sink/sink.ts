@@ -62,8 +62,6 @@ export interface NftSinkOptions {
    * false.
    */
   readonly capturesDns?: boolean;
-  /** Between looks that take in the elements of sets; default 5 minutes. */
-  readonly checkEveryMs?: number;
   readonly logger?: SinkLogger;
   /** What the applier says on standard error; without, it goes to that of this process. */
   readonly onText?: (text: string) => void;
@@ -90,6 +88,7 @@ export interface SinkTrouble {
   readonly forMs: number;
 }
 
+/** Between looks that take in the elements of sets. */
 const CHECK_EVERY_MS = 300_000;
 /** Between two notes in the log that another program changed nftables. */
 const SAID_EVERY_MS = 60_000;
@@ -175,10 +174,8 @@ export class NftSink {
     const plans = new Plans({ downstreamGroup, answer, marksFlows: marks !== undefined, capturesDns });
     this.#plans = plansHere(plans);
     this.#reconciler = new Reconciler(this.#applier, this.#plans, { marks, capturesDns }, this.#logger);
-    this.#checkTimer = setInterval(
-      () => this.#reconciler.checkSoon('elements'),
-      options.checkEveryMs ?? CHECK_EVERY_MS,
-    ).unref();
+    const check = (): void => this.#reconciler.checkSoon('elements');
+    this.#checkTimer = setInterval(check, CHECK_EVERY_MS).unref();
   }
 
   // ── The sink ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -2,12 +2,8 @@
 
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { defaultEndpoints, programOptions, stateHome, usageError } from '@rulecast/program';
+import { defaultEndpoints, programOptions, stateHome } from '@rulecast/program';
 import { strictYargs } from '@rulecast/program/command-line';
-import { STORE_DEFAULTS, type StoreOptions } from '../store/store.ts';
-
-const DAY_MS = 86_400_000;
-const MIB = 2 ** 20;
 
 const owner = { uid: process.getuid?.() ?? 0, home: homedir() };
 /** Where things are where nothing says otherwise. */
@@ -114,37 +110,6 @@ const cli = strictYargs('rulecast-publisher', new URL('../../package.json', impo
     describe:
       'Once, where the store is lost and the identity is not: begin with an empty store, in a new epoch; nothing is released before policies are pushed',
   })
-  .option('auto-epoch', {
-    type: 'boolean',
-    default: false,
-    hidden: true,
-    describe: 'Does nothing any more: a person decides, by rulectl push --as-new-epoch',
-  })
-  .option('archive-days', {
-    type: 'number',
-    requiresArg: true,
-    default: STORE_DEFAULTS.historyAgeMs / DAY_MS,
-    describe: 'Releases can be gone back to for so long after they were replaced, …',
-  })
-  .option('archive-releases', {
-    type: 'number',
-    requiresArg: true,
-    default: STORE_DEFAULTS.historyReleases,
-    describe: '… at most so many, …',
-  })
-  .option('archive-mib', {
-    type: 'number',
-    requiresArg: true,
-    default: STORE_DEFAULTS.historyBytes / MIB,
-    describe:
-      '… and of so many MiB; snapshots take about as much again. However many come, the last of each of 14 days and of each week stays',
-  })
-  .option('wire-history-mib', {
-    type: 'number',
-    requiresArg: true,
-    default: STORE_DEFAULTS.chainBytes / MIB,
-    describe: 'Deltas are kept for subscribers up to so many MiB, however old they are',
-  })
   .option('log-level', {
     requiresArg: true,
     choices: ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const,
@@ -185,18 +150,3 @@ export const argv = programOptions('rulecast-publisher', cli, {
   ],
   variables: process.env,
 });
-
-/** What is kept of the past, as the options say. */
-export function storeOptions(): StoreOptions {
-  for (const option of ['archive-days', 'archive-releases', 'archive-mib', 'wire-history-mib'] as const) {
-    const value: unknown = argv[option];
-    if (typeof value === 'number' && value >= 0 && value <= Number.MAX_SAFE_INTEGER / DAY_MS) continue;
-    throw usageError(`--${option}: write a number, 0 or more`);
-  }
-  return {
-    historyAgeMs: argv.archiveDays * DAY_MS,
-    historyReleases: argv.archiveReleases,
-    historyBytes: argv.archiveMib * MIB,
-    chainBytes: argv.wireHistoryMib * MIB,
-  };
-}

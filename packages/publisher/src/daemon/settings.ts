@@ -65,6 +65,8 @@ export interface Settings {
   /** Of PublisherOptions. */
   readonly nameAgeMs: number | undefined;
   readonly mustReach: readonly MustReach[];
+  /** Of StoreOptions. */
+  readonly historyAgeMs: number | undefined;
   /** Addresses that subscribers reach this publisher by: no fetched list may block them. */
   readonly peers: PrefixSet;
 }
@@ -140,6 +142,7 @@ export function settingsOf(
     fixedNames: new Map([...(config?.fixedNames ?? []), ...fixedNames(flags.resolve)]),
     nameAgeMs: config?.nameAgeMs,
     mustReach: config?.mustReach ?? [],
+    historyAgeMs: config?.historyAgeMs,
     peers: peersOf(listen),
   };
 }

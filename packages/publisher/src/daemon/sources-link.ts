@@ -60,6 +60,7 @@ const START_KEYS = {
   fixedNames: 'dns',
   nameAgeMs: 'dns',
   proxy: 'proxy',
+  historyAgeMs: 'history',
 } as const satisfies Partial<Record<keyof PublisherConfig, string>>;
 type StartKey = keyof typeof START_KEYS;
 

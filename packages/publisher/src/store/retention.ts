@@ -1,6 +1,7 @@
 /**
  * What is kept of all releases: the newest, whose deltas are sent, by bytes; those of a month, which can be
- * gone back to, by age, number and bytes; and of older ones the last of each day and week. Pure.
+ * gone back to, by age, and within fixed bounds of number and bytes; and of older ones the last of each day
+ * and week. Pure.
  */
 
 import { STEPS_MAX } from '@rulecast/protocol';
@@ -14,7 +15,7 @@ export interface StoreOptions {
    */
   readonly chainBytes?: number;
   /** History: releases that were the head within this time, in milliseconds, … */
-  readonly historyAgeMs?: number;
+  readonly historyAgeMs?: number | undefined;
   /** … at most so many, … */
   readonly historyReleases?: number;
   /** … and of so many bytes of manifests and deltas. Snapshots come on top: about as much again. */
@@ -25,8 +26,8 @@ export interface StoreOptions {
   readonly historyWeekly?: number;
 }
 
-/** All of it said. */
-export type Retention = Required<StoreOptions>;
+/** All of it. */
+export type Retention = { readonly [K in keyof StoreOptions]-?: number };
 
 const DAY_MS = 86_400_000;
 const WEEK_MS = 7 * DAY_MS;
@@ -34,8 +35,8 @@ const FIRST_MONDAY_MS = 4 * DAY_MS; // 5 January 1970
 /** The head, and as many before it as one transfer has deltas: nobody can be sent a longer chain. */
 const CHAIN_RELEASES = STEPS_MAX + 1;
 
-/** Our choice, each also an option of the publisher. */
-export const STORE_DEFAULTS = {
+/** Our choice; the configuration can say another age by `history:`. */
+const STORE_DEFAULTS = {
   /** No chain that outweighs a snapshot is sent, and a snapshot of a million entries is 1.7 MB. */
   chainBytes: 64 * 2 ** 20,
   /** A month: who finds on Monday what went wrong weeks ago still goes back. */
@@ -48,7 +49,7 @@ export const STORE_DEFAULTS = {
    */
   historyDaily: 14,
   historyWeekly: 53,
-} as const satisfies Required<StoreOptions>;
+} as const satisfies Retention;
 
 /** What is not said is the default. */
 export function retentionOf(options: StoreOptions): Retention {

@@ -78,7 +78,7 @@ import {
   StoreError,
 } from './stored.ts';
 
-export { STORE_DEFAULTS, type StoreOptions } from './retention.ts';
+export type { StoreOptions } from './retention.ts';
 export { type ReleaseNotes, StoreError } from './stored.ts';
 
 /** A release with everything that proves it. */

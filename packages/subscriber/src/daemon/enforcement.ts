@@ -24,7 +24,6 @@ export interface EnforcementOptions {
   readonly user: string | undefined;
   /** Whom the applier runs as; undefined: root, with one capability. Only with `user`. */
   readonly applierUser: string | undefined;
-  readonly checkEveryMs: number;
   /** Given to the user, so that it can write there. */
   readonly stateDirectory: string | undefined;
   readonly logger: SinkLogger;
@@ -78,13 +77,12 @@ export async function startEnforcement(options: EnforcementOptions): Promise<Nft
   if (account !== undefined && process.getuid?.() !== 0) {
     throw new EnforcementError('--user needs to be started as root: it gives the privileges up');
   }
-  const { checkEveryMs, answer, flowMarks, capturesDns, logger, onText, onLost } = options;
+  const { answer, flowMarks, capturesDns, logger, onText, onLost } = options;
   const opensNames = openings !== undefined;
   const sinkOptions: NftSinkOptions = {
     downstreamGroup,
     answer,
     flowMarks,
-    checkEveryMs,
     logger,
     onText,
     onLost,

@@ -3,17 +3,8 @@
 import { hostname } from 'node:os';
 import { defaultEndpoints, programOptions, usageError } from '@rulecast/program';
 import { strictYargs } from '@rulecast/program/command-line';
-import { STALE_AFTER_MS } from '@rulecast/protocol';
 
 const KERNEL_MIB_MAX = 65_536;
-/** Three seconds: between looks the applier has loads to see to. */
-const CHECK_MINUTES_MIN = 0.05;
-/** Three heartbeats. */
-const STALE_SECONDS_MIN = 15;
-/** A day. */
-const STALE_SECONDS_MAX = 86_400;
-/** A day. */
-const CHECK_MINUTES_MAX = 1440;
 
 const ENVIRONMENT = {
   prefix: 'RULECAST',
@@ -26,7 +17,6 @@ const ENVIRONMENT = {
     'name',
     'boot',
     'stale',
-    'stale-seconds',
     'dns',
     'names',
     'dns-mode',
@@ -38,9 +28,7 @@ const ENVIRONMENT = {
     'iif-group',
     'silent',
     'flow-marks',
-    'check-minutes',
     'kernel-mib',
-    'unowned',
     'log-level',
   ],
 };
@@ -101,12 +89,6 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
     describe:
       'What is done with a release that nobody says is still the newest: kept in force, or everything is dropped until somebody does, also after a start',
   })
-  .option('stale-seconds', {
-    type: 'number',
-    requiresArg: true,
-    default: STALE_AFTER_MS / 1000,
-    describe: `After how long it is stale, ${STALE_SECONDS_MIN} to ${STALE_SECONDS_MAX}`,
-  })
   .option('dns', {
     type: 'string',
     requiresArg: true,
@@ -142,8 +124,6 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
     describe:
       'With --openings: addresses that come by an interface, eth1=10.0.0.5,fd00::5, beside what the set allowed of the table qubes says, as it does on Qubes; names open nothing to any other',
   })
-  // Taken until 0.4: a unit that has it would not start after an upgrade.
-  .option('sources-checked', { type: 'boolean', hidden: true })
   .option('enforce', {
     type: 'boolean',
     default: false,
@@ -176,12 +156,6 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
     describe:
       'Mark accepted flows by a connection label, so that each is judged once a release; --no-flow-marks judges every packet',
   })
-  .option('check-minutes', {
-    type: 'number',
-    requiresArg: true,
-    default: 5,
-    describe: `Between looks whether the kernel still holds what it should, ${CHECK_MINUTES_MIN} to ${CHECK_MINUTES_MAX}`,
-  })
   .option('kernel-mib', {
     type: 'number',
     requiresArg: true,
@@ -192,11 +166,6 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
     type: 'boolean',
     default: false,
     describe: 'Delete all tables of Rulecast from the kernel, and end; stop the daemon first',
-  })
-  .option('unowned', {
-    type: 'boolean',
-    default: false,
-    describe: 'Make tables that other programs may change, too, as on kernels before Linux 6.9',
   })
   .option('log-level', {
     requiresArg: true,
@@ -233,25 +202,16 @@ export const argv = programOptions('rulecast-subscriber', cli, {
 
 /** Throws ProgramError `usage`. */
 export function checkNumbers(): void {
-  const { iifGroup, checkMinutes, staleSeconds } = argv;
+  const { iifGroup } = argv;
   if (!Number.isInteger(iifGroup) || iifGroup < 0 || iifGroup > 0xffffffff) {
     throw usageError(`--iif-group ${iifGroup}: a link group is a number from 0 to 4294967295`);
   }
   if (!Number.isInteger(argv.kernelMib) || argv.kernelMib < 1 || argv.kernelMib > KERNEL_MIB_MAX)
     throw usageError(`--kernel-mib ${argv.kernelMib}: a number from 1 to ${KERNEL_MIB_MAX}`);
-  if (!Number.isInteger(staleSeconds) || staleSeconds < STALE_SECONDS_MIN || staleSeconds > STALE_SECONDS_MAX)
-    throw usageError(
-      `--stale-seconds ${staleSeconds}: a number from ${STALE_SECONDS_MIN} to ${STALE_SECONDS_MAX}`,
-    );
   if (argv.stale === 'closed' && argv.boot === 'open')
     throw usageError(
       '--stale closed goes with --boot closed: what is stale would be open before the first release',
     );
-  if (!(checkMinutes >= CHECK_MINUTES_MIN && checkMinutes <= CHECK_MINUTES_MAX)) {
-    throw usageError(
-      `--check-minutes ${checkMinutes}: a number from ${CHECK_MINUTES_MIN} to ${CHECK_MINUTES_MAX}`,
-    );
-  }
 }
 
 /** Who gives up no privileges because an option is missing must not find out later. */
