@@ -36,7 +36,7 @@ function rssOf(victim: { readonly process: ChildProcess }): number {
   return Number(/VmRSS:\s*(\d+) kB/.exec(status)?.[1]) * 1024;
 }
 
-/** What a daemon takes at rest: a second after its start its threads rehearse. */
+/** What a daemon takes at rest. */
 async function restingRss(victim: Daemon): Promise<number> {
   await setTimeout(2000);
   for (let last = rssOf(victim); ; last = rssOf(victim)) {

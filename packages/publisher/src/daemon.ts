@@ -56,8 +56,6 @@ const IDENTITY_LOOK_MS = 50;
  * What releases may leave on the event loop, which collecting stops: it looks at all objects of all rules.
  */
 const LEFT_MAX_BYTES = 32 * 2 ** 20;
-/** So long after a start, for which subscribers wait, a thread is made ready that pushes would wait for. */
-const READY_AFTER_MS = 1000;
 
 await runProgram('rulecast-publisher', main);
 
@@ -121,12 +119,10 @@ async function main(out: Output): Promise<void> {
     const stop = stopSignal(); // before anybody is told that it runs, and may end it
     logger.info({ epoch, version, listen: settings.listenTexts, control: settings.controlTexts }, 'ready');
     manager.ready();
-    const cancelReady = SYSTEM_CLOCK.after(READY_AFTER_MS, () => void publisher.keepReady());
     await sources?.start();
     await stop;
     manager.stopping();
     logger.info('stopping');
-    cancelReady();
     await control.close();
     await sources?.close();
     await sessions.close();

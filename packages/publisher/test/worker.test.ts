@@ -32,11 +32,6 @@ describe('reading pushed files', () => {
     expect(await worker.read(largePush(), 7)).toEqual(readPushed(largePush(), 7));
   });
 
-  it('by a thread that was made ready gives the same', async () => {
-    await worker.keepReady();
-    expect(await worker.read(largePush(), 7)).toEqual(readPushed(largePush(), 7));
-  });
-
   it('goes on with the same worker, rejects included', async () => {
     await worker.read(largePush(), 7);
     const bad = pushOf({ 'hosts.txt': `${'10.0.0.1\n'.repeat(10_000)}10.0.0.256\n` });

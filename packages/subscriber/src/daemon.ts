@@ -51,8 +51,6 @@ import { StateError } from './state/state.ts';
 
 /** Of a file with a trust line, which has 107 characters. */
 const TRUST_MAX_BYTES = 4096;
-/** So long after a start a thread is made ready that large releases would wait for. */
-const READY_AFTER_MS = 1000;
 await runProgram('rulecast-subscriber', main);
 
 async function main(out: Output): Promise<void> {
@@ -101,12 +99,10 @@ async function main(out: Output): Promise<void> {
     const stop = stopSignal(); // before anybody is told that it runs, and may end it
     logger.info({ connect: connectTo, version: subscriber.status().version ?? 0 }, 'ready');
     manager.ready();
-    const cancelReady = STEADY_CLOCK.after(READY_AFTER_MS, () => void subscriber.keepReady());
     await stop;
     manager.stopping();
     logger.info('stopping');
     unwatch?.();
-    cancelReady();
     await subscriber.close();
     await names?.close();
     await sink?.close();

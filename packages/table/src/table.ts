@@ -218,14 +218,6 @@ export class Table {
   }
 
   /**
-   * From now on large rule sets wait neither for the thread that compiles them to start, nor for an engine
-   * that has never done so; it takes some 10 MB. Never rejects.
-   */
-  keepReady(): Promise<void> {
-    return this.#compiler.keepReady();
-  }
-
-  /**
    * Puts what was prepared last in force; returns its generation. Cannot fail for that one; throws TypeError
    * for any other.
    */

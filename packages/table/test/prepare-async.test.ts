@@ -19,7 +19,7 @@ import { ruleColumns } from '../src/classes/rule-columns.ts';
 import { type CompileOrder, Compiler } from '../src/compile/compiler.ts';
 import { isSmall } from '../src/compile/cost.ts';
 import { compileImage, writeImage } from '../src/image/image.ts';
-import { type ImagePieces, takePieces } from '../src/image/pieces.ts';
+import { takePieces } from '../src/image/pieces.ts';
 import {
   DEFAULT_TABLE_LIMITS,
   openReader,
@@ -277,30 +277,9 @@ describe('prepareAsync', () => {
     }
   });
 
-  it('finds a thread that has compiled before where it is kept ready, which knows nothing of that', async () => {
-    await table.keepReady();
-    const began = vi.spyOn(Worker.prototype, 'unref');
-    try {
-      table.flip(await table.prepareAsync(release(1, MANY), ENVIRONMENT));
-      table.flip(await table.prepareAsync(release(2, 2 * MANY), ENVIRONMENT));
-      expect(began).toHaveBeenCalledTimes(2); // both times it rests again, and there was no other
-      const kept = new Compiler(DEFAULT_TABLE_LIMITS, undefined);
-      await kept.keepReady();
-      const { memory, heap } = freshSpace();
-      const place = (pieces: ImagePieces): ImagePieces => takePieces(heap, pieces);
-      const ruleSet = release(3, 1000);
-      await kept.compile(ruleSet, { environment: ENVIRONMENT, generation: 1, memory, place });
-      await kept.close();
-      expect(heapBytes({ memory, heap }).equals(imageBytes(ruleSet, ENVIRONMENT))).toBe(true);
-    } finally {
-      began.mockRestore();
-    }
-  });
-
   it('starts no thread once it is closed, whatever is expected', async () => {
     await table.close();
     const began = vi.spyOn(Worker.prototype, 'unref');
-    await table.keepReady();
     table.expect(MANY);
     expect(began).not.toHaveBeenCalled();
     began.mockRestore();

@@ -10,8 +10,6 @@
  * ```
  * Work that fails rejects with a ThreadError after the thread is gone: nothing writes any more to memory that
  * it was lent, and the next work starts another thread. A thread at rest does not keep the process alive.
- * Where one is to be ready at all times, what has rested long enough makes room for a fresh one, which holds
- * nothing of earlier work.
  */
 
 import { setImmediate } from 'node:timers/promises';
@@ -97,7 +95,6 @@ export class ThreadHost<Said> {
   /** The work before the next one. */
   #turn: Promise<unknown> = Promise.resolve();
   #restTimer: NodeJS.Timeout | undefined;
-  #makeReady: (() => Promise<void>) | undefined;
   #isClosed = false;
 
   constructor(options: ThreadOptions) {
@@ -133,22 +130,6 @@ export class ThreadHost<Said> {
     if (this.#isClosed || this.#line !== undefined) return;
     this.#start(heapMib);
     this.#rest(restMs);
-  }
-
-  /**
-   * From now on there is a thread that has done `first`, or is about to: so work waits neither for a start
-   * nor for what `first` loads. Never rejects.
-   */
-  async keepReady(limits: WorkLimits, first: (line: ThreadLine<Said>) => Promise<unknown>): Promise<void> {
-    this.#makeReady = async () => {
-      try {
-        await this.run(limits, first);
-        clearTimeout(this.#restTimer); // it rests until there is work
-      } catch {
-        // Whoever has work hears why there is no thread.
-      }
-    };
-    await this.#makeReady();
   }
 
   /** Resolves when all work that was given so far has settled. */
@@ -203,7 +184,6 @@ export class ThreadHost<Said> {
     const end = (): void => {
       this.#thread = undefined;
       void thread.end();
-      void this.#makeReady?.();
     };
     if (restMs === 0) end();
     else this.#restTimer = setTimeout(end, restMs).unref();

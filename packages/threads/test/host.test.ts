@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { afterEach, describe, expect, it, vi } from 'vitest';
-import { type After, ThreadError, ThreadHost, type ThreadLine, type WorkLimits } from '../src/host.ts';
+import { afterEach, describe, expect, it } from 'vitest';
+import { type After, ThreadError, ThreadHost, type WorkLimits } from '../src/host.ts';
 
 const FILE = new URL('thread.mjs', import.meta.url);
 const LIMITS: WorkLimits = { heapMib: 32, deadlineMs: 60_000 };
@@ -69,39 +69,6 @@ describe('a thread', () => {
     await new Promise((resolve) => setTimeout(resolve, restMs + 20));
 
     expect(await host.ask(echo(2), LIMITS)).toEqual({ said: 2, orderCount: 1 });
-  });
-
-  it('that is kept ready has done its first work when another comes, and after each rest is a fresh one', async () => {
-    const host = open(20);
-    let started = 0;
-    const first = (line: ThreadLine<unknown>): Promise<unknown> => {
-      started += 1;
-      line.post(echo(0));
-      return line.next();
-    };
-    const orders = async (): Promise<unknown> => host.ask(echo(1), LIMITS);
-
-    await host.keepReady(LIMITS, first);
-    await new Promise((resolve) => setTimeout(resolve, 60)); // it does not rest before there was work
-
-    expect([started, await orders(), await orders()]).toEqual([
-      1,
-      { said: 1, orderCount: 2 },
-      { said: 1, orderCount: 3 },
-    ]);
-    await vi.waitFor(() => expect(started).toBe(2));
-    expect(await orders()).toEqual({ said: 1, orderCount: 2 });
-  });
-
-  it('that cannot be made ready is started for who has work, who hears why it fails', async () => {
-    const host = open();
-    await host.keepReady(LIMITS, (line) => {
-      line.post({ kind: 'throw', said: 'not today' });
-      return line.next();
-    });
-    expect(await host.ask(echo(1), LIMITS)).toEqual({ said: 1, orderCount: 1 });
-    await host.close();
-    await expect(host.keepReady(LIMITS, () => Promise.reject(new Error('never')))).resolves.toBeUndefined();
   });
 
   it('that is prepared is there when work comes', async () => {

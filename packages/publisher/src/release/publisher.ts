@@ -206,11 +206,6 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     return this.clock.monotonicMs() - this.#begunMs;
   }
 
-  /** From now on what a push waits for is ready before it comes. Never rejects. */
-  keepReady(): Promise<void> {
-    return this.#worker.keepReady();
-  }
-
   /** The newest release; undefined before the first. */
   get head(): Release | undefined {
     return this.#committer.head;

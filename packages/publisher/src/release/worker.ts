@@ -24,14 +24,7 @@ import {
   type Turn,
   verifyRuleSet,
 } from '@rulecast/protocol';
-import {
-  EMPTY_RULE_SET,
-  formatAddress,
-  inTurns,
-  type List,
-  type Policy,
-  type RuleSet,
-} from '@rulecast/rules';
+import { EMPTY_RULE_SET, inTurns, type List, type Policy, type RuleSet } from '@rulecast/rules';
 import { ThreadCode, ThreadError, ThreadHost, type ThreadLine, type WorkLimits } from '@rulecast/threads';
 import type { ReleaseRecipe } from '../store/store.ts';
 import type { EncodedSnapshot } from './commit.ts';
@@ -106,15 +99,8 @@ const NAME_WEIGHT = 4;
  * The largest push is read in a minute on a slow machine, so that what takes ten hangs.
  */
 const LIMITS = { heapMib: 3072, deadlineMs: 600_000 } as const satisfies WorkLimits;
-/** A push waits for a rehearsal that is under way, which takes a third of a second; our choice. */
-const REHEARSAL_MS = 10_000;
 /** A thread that has worked holds what it worked on; pushes come one after another, or not for hours. */
 const REST_MS = 30_000;
-/** Enough for an engine to compile what reads and encodes them, in a tenth of a second, mostly. */
-const SAMPLE_LINES = 2000;
-const SAMPLE_READINGS = 10;
-/** Odd, so that no two products are the same, and far from regular: 2^32 by the golden ratio. */
-const SAMPLE_FACTOR = 0x9e3779b1;
 /** Also when this file runs from src, as in tests: only the built thread loads on Node 20. */
 const THREAD_FILE = new URL('../../dist/release/worker-thread.js', import.meta.url);
 
@@ -164,8 +150,6 @@ function compared(before: PastContent, after: PastContent, only: PartFilter): Co
 export interface WorkHost {
   /** `owned` may be gone afterwards. Rejects with ThreadError. */
   ask(request: WorkRequest, owned: readonly ArrayBuffer[]): Promise<WorkAnswer>;
-  /** From now on work does not wait for what it takes to do it. Never rejects. */
-  keepReady?(): Promise<void>;
   /** Resolves when nothing is being done. */
   settled(): Promise<void>;
   close(): Promise<void>;
@@ -187,27 +171,9 @@ function workThread(): WorkHost {
         line.post(request, owned);
         return wholeAnswer(line);
       }),
-    keepReady: () => host.keepReady({ ...LIMITS, deadlineMs: REHEARSAL_MS }, rehearse),
     settled: () => host.settled(),
     close: () => host.close(),
   };
-}
-
-/** Reads and encodes a list again and again: what that takes is loaded then, and compiled. */
-async function rehearse(line: ThreadLine<ThreadSaid>): Promise<void> {
-  const hosts = Array.from({ length: SAMPLE_LINES }, (_, i) =>
-    formatAddress({ family: 4, words: Uint32Array.of(Math.imul(i + 1, SAMPLE_FACTOR)) }),
-  );
-  const names = { list: undefined, policy: undefined, replaceAll: false } as const;
-  for (let i = 0; i < SAMPLE_READINGS; i++) {
-    const file = { name: 'sample.txt', role: 'pushed', bytes: Buffer.from(hosts.join('\n')) } as const;
-    line.post({ kind: 'read', input: { action: 'replace', ...names, files: [file] }, now: 0 });
-    const read = await wholeAnswer(line);
-    if (read.kind !== 'parts') throw unexpected(read);
-    const [change] = diffRuleSets(EMPTY_RULE_SET, { ...EMPTY_RULE_SET, lists: read.parts.lists }).changes;
-    line.post({ kind: 'encode', change, isPlain: false });
-    await wholeAnswer(line);
-  }
 }
 
 /** An answer, with the parts that were said before it. */
@@ -233,11 +199,6 @@ export class ReleaseWorker {
   constructor(host: WorkHost = workThread(), turn: Turn = systemTurn) {
     this.#host = host;
     this.#turn = turn;
-  }
-
-  /** From now on nothing waits for a thread to start. Never rejects. */
-  async keepReady(): Promise<void> {
-    await this.#host.keepReady?.();
   }
 
   /**

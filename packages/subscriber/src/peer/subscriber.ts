@@ -176,8 +176,6 @@ export interface Subscriber {
   stats(): TableStats;
   /** Replaces the DNS addresses: a new generation, no new version. */
   setDns(addresses: readonly Address[]): Promise<void>;
-  /** From now on what a large release waits for is ready before it comes. Never rejects. */
-  keepReady(): Promise<void>;
   /** Ends the session and waits for a release being applied. */
   close(): Promise<void>;
 }
@@ -554,10 +552,6 @@ class RunningSubscriber implements Subscriber {
   async setDns(addresses: readonly Address[]): Promise<void> {
     this.#dns = addresses;
     await this.#activator.refresh();
-  }
-
-  keepReady(): Promise<void> {
-    return this.#table.keepReady();
   }
 
   async close(): Promise<void> {

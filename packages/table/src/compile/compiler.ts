@@ -40,8 +40,6 @@ const REST_MS = 10_000;
  * ten hangs.
  */
 const DEADLINE_MS = 600_000;
-/** A release waits for a rehearsal that is under way, which takes a third of a second; our choice. */
-const REHEARSAL_MS = 10_000;
 
 /**
  * Our choice: parts of a message, and bytes that are copied with it. A policy is a dozen arrays, copied in
@@ -95,16 +93,6 @@ export class Compiler {
   /** Starts the thread for a rule set that is about to come; none comes: it ends as one at rest. */
   expect(): void {
     this.#host.prepare(this.#heapMib, REST_MS);
-  }
-
-  /** From now on there is a thread that has rehearsed, or is about to. Never rejects. */
-  keepReady(): Promise<void> {
-    const limits = { heapMib: this.#heapMib, deadlineMs: REHEARSAL_MS };
-    return this.#host.keepReady(limits, (line) => {
-      this.#begin(line);
-      post(line, { kind: 'rehearse' });
-      return line.next();
-    });
   }
 
   /**
@@ -212,8 +200,6 @@ async function written(line: ThreadLine<FromCompileThread>, order: CompileOrder)
         break;
       case 'compiled':
         return { sizes: answer.sizes, edit: answer.edit };
-      case 'rehearsed':
-        throw new TypeError('the compile thread rehearsed where it was to compile');
       case 'refused':
         throw new TableLimitError(answer.code, answer.limit, answer.what);
       case 'failed':

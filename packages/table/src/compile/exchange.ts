@@ -6,8 +6,6 @@
  *         ◀─── measured, refused or failed
  *         ── write or drop ▶            where in the table's memory; nowhere, if it does not fit
  *         ◀─── compiled or failed
- *         ── rehearse ────▶             before there is anything to compile
- *         ◀─── rehearsed
  *
  * Arrays are copied once, by the hand-over, and their copies are moved.
  */
@@ -37,9 +35,7 @@ export type ToCompileThread =
   | { readonly kind: 'parts'; readonly parts: readonly SentPart[] }
   | ({ readonly kind: 'compile' } & CompileRequest)
   | ({ readonly kind: 'write' } & WriteRequest)
-  | { readonly kind: 'drop' }
-  /** Nothing is to be compiled yet. */
-  | { readonly kind: 'rehearse' };
+  | { readonly kind: 'drop' };
 
 export interface CompileRequest {
   /** The ids of all parts of the rule set, each policy's in the order of policies. */
@@ -64,7 +60,6 @@ export type FromCompileThread =
   /** Bytes that the image needs. */
   | { readonly kind: 'measured'; readonly pieces: ImagePieces }
   | { readonly kind: 'compiled'; readonly sizes: ImageSizes; readonly edit: EditBase }
-  | { readonly kind: 'rehearsed' }
   /** A TableLimitError. */
   | { readonly kind: 'refused'; readonly code: TableLimitCode; readonly limit: number; readonly what: string }
   | { readonly kind: 'failed'; readonly reason: string };

@@ -19,7 +19,6 @@ import {
   unpackedResolutions,
   type WriteRequest,
 } from './exchange.ts';
-import { rehearse } from './rehearsal.ts';
 
 class CompileThread {
   readonly #lists = new Map<number, List>();
@@ -109,11 +108,6 @@ function serve(port: MessagePort): void {
       case 'write':
         post(port, thread.write(message));
         garbage.sweep();
-        break;
-      case 'rehearse':
-        rehearse();
-        post(port, { kind: 'rehearsed' });
-        garbage.collect();
     }
   });
 }
