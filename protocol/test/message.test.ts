@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { codeOf } from '../../test/kit/code.ts';
 import fc from '../../test/seeded-fast-check.ts';
+import { often } from '../../test/thorough.ts';
 import { ErrorCode } from '../src/error.ts';
 import { CONTROL_BODY_MAX_BYTES, COUNTERS_MAX, FRAME_BODY_MAX_BYTES, VERSION_MAX } from '../src/limits.ts';
 import { type BodyMap, decodeBody, encodeBody } from '../src/wire/body.ts';
@@ -90,7 +91,7 @@ describe('decodeMessage', () => {
           codeOf(() => decodeMessage(type, body)),
         );
       }),
-      { numRuns: 5000 },
+      { numRuns: often(1000, 5000) },
     );
   });
 
@@ -122,7 +123,7 @@ describe('decodeMessage', () => {
       fc.property(fc.constantFrom(...types), fc.uint8Array({ maxLength: 300 }), (type, body) => {
         expect(codeOf(() => decodeMessage(type, body))).toBeTypeOf('string');
       }),
-      { numRuns: 5000 },
+      { numRuns: often(1000, 5000) },
     );
   });
 

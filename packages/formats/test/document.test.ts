@@ -18,6 +18,7 @@ import {
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
+import { often } from '../../../test/thorough.ts';
 import { parseDocument, type RuleSetDocument } from '../src/document/document.ts';
 import { documentReferences } from '../src/document/references.ts';
 import type { FormatLimits } from '../src/text/limits.ts';
@@ -505,7 +506,7 @@ describe('parseDocument: hostile documents', () => {
         expect(document.rejects.every(({ line, column }) => line >= 1 && column >= 1)).toBe(true);
         expect(documentReferences('x', bytes)).toEqual(expect.arrayContaining([...document.references]));
       }),
-      { numRuns: 2000 },
+      { numRuns: often(500, 2000) },
     );
   });
 });
@@ -629,7 +630,7 @@ unmatched: accept
           expect([...parsed.lists.values()].map(entryCount)).toHaveLength(lists.size);
         },
       ),
-      { numRuns: 300 },
+      { numRuns: often(75, 300) },
     );
   });
 

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { entryCount, isCanonical } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
+import { often } from '../../../test/thorough.ts';
 import { LIST_FORMATS, type ListFormatName } from '../src/collect/format.ts';
 import { acceptImport } from '../src/list/acceptance.ts';
 import { detectFormat } from '../src/list/detect-file.ts';
@@ -156,7 +157,7 @@ describe('any bytes', () => {
         check(text, format);
         check(text, undefined);
       }),
-      { numRuns: 25 },
+      { numRuns: often(8, 25) },
     );
   });
 
@@ -189,7 +190,7 @@ describe('any bytes', () => {
         check(bytes, format);
         expect(['list', 'rules', 'document']).toContain(detectFormat('', bytes));
       }),
-      { numRuns: 500 },
+      { numRuns: often(150, 500) },
     );
   });
 });

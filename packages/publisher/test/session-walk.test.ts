@@ -203,7 +203,7 @@ class Walker {
 }
 
 describe('a session', () => {
-  it.each(Array.from({ length: often(8, 24) }, (_, i) => i + 1))(
+  it.each(Array.from({ length: often(3, 24) }, (_, i) => i + 1))(
     'brings the head whatever the subscriber does, seed %i',
     async (seed) => {
       const clock = new FakeClock();

