@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { NIGHTLY_SYSTEM } from './test/nightly.mjs';
 
 /** They share the kernel's tables, mounts or namespaces, or measure what neighbours would slow down. */
 const ALONE = [
@@ -13,7 +14,12 @@ const ALONE = [
   'hostile-streams',
   'limits',
 ];
-const ALONE_FILES = ALONE.map((name) => `test/system/${name}.test.ts`);
+const pathOf = (name: string): string => `test/system/${name}.test.ts`;
+const ALONE_FILES = ALONE.map(pathOf);
+/** Those that take long: they run where they are asked for, as `npm run nightly` does. */
+const NOT_NOW = Object.keys(NIGHTLY_SYSTEM)
+  .map(pathOf)
+  .filter((path) => !process.argv.includes(path));
 
 const shared = {
   testTimeout: 180_000,
@@ -36,7 +42,7 @@ export default defineConfig({
           ...shared,
           name: 'side by side',
           include: ['test/system/**/*.test.ts'],
-          exclude: ALONE_FILES,
+          exclude: [...ALONE_FILES, ...NOT_NOW],
           maxWorkers: '100%',
           sequence: { groupOrder: 0 },
         },
@@ -46,6 +52,7 @@ export default defineConfig({
           ...shared,
           name: 'alone',
           include: ALONE_FILES,
+          exclude: NOT_NOW,
           fileParallelism: false,
           sequence: { groupOrder: 1 },
         },

@@ -1,7 +1,6 @@
 /**
  * How much of a long property a test looks at: some of it each time, and all of it where
- * `RULECAST_THOROUGH=1`: `npm run test:thorough` runs every suite that imports this, and no other. Both are
- * the same for the same seed.
+ * `RULECAST_THOROUGH=1`: `npm run test:thorough`. Both are the same for the same seed.
  */
 
 export const isThorough = process.env['RULECAST_THOROUGH'] === '1';

@@ -9,9 +9,9 @@ import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Daemon, endpointsIn, rulectl, rulectlOffline, startPublisher, trustOf } from './processes.mjs';
+import { type Daemon, endpointsIn, rulectl, rulectlOffline, startPublisher, trustOf } from '../processes.mjs';
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 let directory: string;
 let publisher: Daemon;

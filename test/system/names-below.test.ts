@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { rulectl, startPublisher } from './processes.mjs';
+import { rulectl, startPublisher } from '../processes.mjs';
 
 const ADBLOCK = '||a.example^\n@@||www.a.example^\nb.example\n##.ad\n';
 const WILDCARDS = '# Syntax: Domains Wildcard\n*.c.example\n*.d.example\n';

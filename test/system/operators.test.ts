@@ -10,11 +10,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Daemon, rulectl, rulectlOffline, startPublisher } from './processes.mjs';
+import { type Daemon, rulectl, rulectlOffline, startPublisher } from '../processes.mjs';
 
-const AGENT = fileURLToPath(new URL('qrexec/agent.mjs', import.meta.url));
-const CLIENT = fileURLToPath(new URL('qrexec/client-vm.mjs', import.meta.url));
-const POLICY = fileURLToPath(new URL('../packaging/qubes/30-rulecast.policy', import.meta.url));
+const AGENT = fileURLToPath(new URL('../qrexec/agent.mjs', import.meta.url));
+const CLIENT = fileURLToPath(new URL('../qrexec/client-vm.mjs', import.meta.url));
+const POLICY = fileURLToPath(new URL('../../packaging/qubes/30-rulecast.policy', import.meta.url));
 
 const agents = new Map<string, ChildProcess>();
 let directory = '';

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { rulectl, startPublisher, startSubscriber } from './processes.mjs';
+import { rulectl, startPublisher, startSubscriber } from '../processes.mjs';
 
 let folder = '';
 const daemons: { readonly stop: () => Promise<unknown> }[] = [];
