@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { CONFIG_KEYS } from '../src/config/config.ts';
-import type { Key, Keys } from '../src/config/key.ts';
+import { type Key, type Keys, keyOf } from '../src/config/key.ts';
 import { LIST_KEYS, SHARED_KEYS } from '../src/config/list-keys.ts';
 import { ROLE_KEYS } from '../src/config/operators.ts';
 import { SUBSCRIBER_KEYS } from '../src/config/subscribers.ts';
@@ -19,12 +19,12 @@ const LIST_HEAD = '| key | is | without it | goes with |\n| --- | --- | --- | --
 const HEAD = '| key | is | without it |\n| --- | --- | --- |';
 
 function rowOf(
-  [key, { sentence, standard, sources = [] }]: [string, Key<unknown>],
+  [field, { sentence, standard, sources = [] }]: [string, Key<unknown, unknown>],
   isOfLists: boolean,
 ): string {
   const inCode = (word: string): string => `\`${word}\``;
   const without = standard === undefined ? '' : inCode(standard);
-  const row = `| ${inCode(key)} | ${sentence} | ${without} |`;
+  const row = `| ${inCode(keyOf(field))} | ${sentence} | ${without} |`;
   return isOfLists ? `${row} ${sources.map(inCode).join(', ')} |` : row;
 }
 
@@ -45,7 +45,7 @@ describe('every key of the configuration', () => {
     ['an operator', ROLE_KEYS, false],
     ['its socket', SUBSCRIBER_KEYS.socket.keys, false],
     ['dns', CONFIG_KEYS.dns.keys, false],
-    ['never-block', CONFIG_KEYS['never-block'].keys, false],
+    ['never-block', CONFIG_KEYS.neverBlock.keys, false],
     ['limits', CONFIG_KEYS.limits.keys, false],
     ['defaults', SHARED_KEYS, true],
     ['a list', OWN_LIST_KEYS, true],
@@ -58,24 +58,34 @@ describe('every key of the configuration', () => {
     ['defaults', SHARED_KEYS],
     ['limits', CONFIG_KEYS.limits.keys ?? {}],
   ])('below %s has its standard value in examples/publisher.yaml', (_, keys: Keys) => {
-    for (const [key, { standard }] of Object.entries(keys)) {
-      if (standard !== undefined) expect(example).toMatch(new RegExp(`^  ${key}: ${standard}(?: |$)`, 'm'));
+    for (const [field, { standard }] of Object.entries(keys)) {
+      if (standard !== undefined)
+        expect(example).toMatch(new RegExp(`^  ${keyOf(field)}: ${standard}(?: |$)`, 'm'));
     }
+  });
+
+  it('that takes effect at the next start is marked in examples/publisher.yaml, and no other', () => {
+    const marked = Array.from(example.matchAll(/^(?: *|# )([a-z-]+):.*# \(start\)/gm), ([, key]) => key);
+    const atStart = [CONFIG_KEYS, CONFIG_KEYS.limits.keys ?? {}].flatMap((keys) =>
+      Object.entries<Key<unknown, unknown>>(keys).filter(([, key]) => key.atStart === true),
+    );
+    const subscribers = ['sys-firewall', 'sys-vpn-firewall', 'lab-firewall'];
+    expect(marked.toSorted()).toEqual([...atStart.map(([field]) => keyOf(field)), ...subscribers].toSorted());
   });
 
   it('that is a guard has its standard value in the table of guards', () => {
     const guards = /\| guard \| key \| default \|.*?\n\n/s.exec(docs)?.[0] ?? '';
     const told = Object.entries({ ...SHARED_KEYS, ...CONFIG_KEYS.limits.keys }).filter(
-      ([key, { standard }]) => {
+      ([field, { standard }]) => {
         const row = guards
           .split('\n')
-          .find((line) => line.split('|')[2]?.match(new RegExp(`\`(?:limits: )?${key}\``)));
+          .find((line) => line.split('|')[2]?.match(new RegExp(`\`(?:limits: )?${keyOf(field)}\``)));
         if (row === undefined || standard === undefined) return false;
         expect(row.split('|')[3]).toContain(standard);
         return true;
       },
     );
-    expect(told.map(([key]) => key)).toEqual([
+    expect(told.map(([field]) => keyOf(field))).toEqual([
       'rejects',
       'shrink',
       'growth',

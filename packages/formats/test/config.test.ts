@@ -7,6 +7,7 @@ import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
 import { filterKey, LIST_FORMATS } from '../src/collect/format.ts';
 import { CONFIG_SCHEMA, LISTS_MAX, parseConfig } from '../src/config/config.ts';
+import { keyOf } from '../src/config/key.ts';
 import { LIST_KEYS } from '../src/config/list-keys.ts';
 
 const EXAMPLE = fileURLToPath(new URL('../../../examples/publisher.yaml', import.meta.url));
@@ -73,7 +74,7 @@ describe('docs/sources.md', () => {
   });
 
   it('says something of every key of a list and of every format', () => {
-    for (const word of [...Object.keys(LIST_KEYS), ...LIST_FORMATS.map(({ name }) => name)]) {
+    for (const word of [...Object.keys(LIST_KEYS).map(keyOf), ...LIST_FORMATS.map(({ name }) => name)]) {
       expect(text, word).toMatch(new RegExp(`\\b${word}\\b`));
     }
   });
@@ -88,6 +89,34 @@ describe('docs/sources.md', () => {
         expect(row, `${name} ${key}`).toContain(`\`${key}\``);
       }
     }
+  });
+});
+
+describe('what takes effect at the next start', () => {
+  const startOf = (text: string) => Object.fromEntries(configOf(text).startTexts);
+
+  it('is known by its key, and what takes effect at once is not among it', () => {
+    const text = 'lists: {}\nmust-reach: [10.0.0.1]\nlimits: { entries: 5, fetches: 2 }\nname: a\n';
+    expect(startOf(text)).toEqual({ name: '"a"', 'limits: fetches': '"2"' });
+    expect(Object.keys(startOf('subscribers: { a: { qube: b }, c: {} }'))).toEqual(['subscribers']);
+    expect(startOf('subscribers: { a: {}, c: {} }')).toEqual({});
+  });
+
+  it.each([
+    ['listen: unix:/a', '# moved\n\nlisten: [unix:/a]'],
+    ['curve: { secret: a, clients: b }', 'curve:\n  clients: b\n  secret: a'],
+    ['subscribers: { a: { qube: b }, c: {} }', 'subscribers: { d: {}, a: { qube: b } }'],
+  ])('is the same in %j and %j', (one, other) => {
+    expect(startOf(one)).toEqual(startOf(other));
+  });
+
+  it.each([
+    ['listen: unix:/a', 'listen: [unix:/a, unix:/b]'],
+    ['dns: { servers: 192.0.2.1 }', 'dns: { servers: 192.0.2.2 }'],
+    ['operators: { a: { role: push, qube: b } }', 'operators: { a: { role: admin, qube: b } }'],
+    ['subscribers: { a: { qube: b } }', 'subscribers: { a: { qube: c } }'],
+  ])('is another in %j and %j', (one, other) => {
+    expect(startOf(one)).not.toEqual(startOf(other));
   });
 });
 
@@ -112,9 +141,9 @@ describe('what it means', () => {
     expect(config.state).toBe('/etc/rulecast/st');
     expect(config.identity).toBe('/etc/id');
     expect(config.curve).toEqual({
-      secretFile: '/etc/rulecast/k',
-      clientFiles: ['/etc/rulecast/a', '/b'],
-      controlClientFiles: [],
+      secret: '/etc/rulecast/k',
+      clients: ['/etc/rulecast/a', '/b'],
+      controlClients: [],
     });
     expect(config.lists.get('a')?.source).toEqual({ kind: 'file', path: '/etc/rulecast/x/y' });
   });
@@ -139,7 +168,7 @@ describe('what it means', () => {
       guard: {
         shrinkShare: 0.2,
         growthShare: Number.POSITIVE_INFINITY,
-        coverageShare: 0.1,
+        maxCoverageShare: 0.1,
         coverageChangeShare: Number.POSITIVE_INFINITY,
       },
     });
@@ -148,7 +177,7 @@ describe('what it means', () => {
       guard: {
         shrinkShare: 1,
         growthShare: 0.05,
-        coverageShare: Number.POSITIVE_INFINITY,
+        maxCoverageShare: Number.POSITIVE_INFINITY,
         coverageChangeShare: 0.05,
       },
     });
@@ -187,12 +216,12 @@ describe('what it means', () => {
     expect(listOf('{ url: "https://x.example/" }')).toMatchObject({
       intervalMs: 21_600_000,
       jitterShare: 0.1,
-      rejectShare: 0.1,
+      rejectsShare: 0.1,
       mode: 'replace',
       guard: {
         shrinkShare: 0.5,
         growthShare: 0.5,
-        coverageShare: 0.25,
+        maxCoverageShare: 0.25,
         coverageChangeShare: 0.5,
         allowAll: false,
       },

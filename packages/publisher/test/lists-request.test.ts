@@ -190,13 +190,13 @@ describe('with sources', () => {
     const released = new Promise((resolve) => publisher.once('release', resolve));
     writeFileSync(
       configFile,
-      `name: other\ndns: { max-age: 2h, servers: 192.0.2.53 }\n${CONFIG}\n  d: { entries: [192.0.2.8] }`,
+      `name: other\ndns: { max-age: 2h, servers: 192.0.2.53 }\nlimits: { fetches: 2 }\n${CONFIG}\n  d: { entries: [192.0.2.8] }`,
     );
     await sources?.reload(configFile);
     await released;
     expect(publisher.head?.ruleSet.lists.has('d')).toBe(true);
     expect(degraded(publisher, sources)).toEqual([
-      'restart the publisher for name, dns: the configuration changed',
+      'restart the publisher for name, dns, limits: fetches: the configuration changed',
     ]);
     writeFileSync(configFile, `listen: [\n${CONFIG}`);
     await sources?.reload(configFile);

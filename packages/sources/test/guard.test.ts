@@ -11,12 +11,12 @@ import { addresses, entriesOf, listOf, prefixesOf } from './list-of.ts';
 const GUARD: GuardConfig = {
   shrinkShare: 0.5,
   growthShare: 0.5,
-  coverageShare: 0.25,
+  maxCoverageShare: 0.25,
   coverageChangeShare: 0.5,
   minEntries: undefined,
   maxEntries: undefined,
   allowAll: false,
-  allowShort: false,
+  allowShortPrefixes: false,
   ignoreDeclared: false,
 };
 const SHRINK = { ...NO_PERMITS, allowShrink: true };
@@ -118,7 +118,7 @@ describe('coverage', () => {
   it('is permitted by its own permit, by a list that may hold everything, and where the configuration says off', () => {
     const before = sized(100);
     const after = listOf(...addresses(100), '0.0.0.0/1');
-    const off = { ...GUARD, coverageShare: Number.POSITIVE_INFINITY };
+    const off = { ...GUARD, maxCoverageShare: Number.POSITIVE_INFINITY };
     expect(changeRefusal(before, after, GUARD, { ...NO_PERMITS, allowCoverage: true })).toBeUndefined();
     expect(changeRefusal(before, after, { ...GUARD, allowAll: true }, NO_PERMITS)).toBeUndefined();
     expect(changeRefusal(before, after, off, NO_PERMITS)?.code).toBe('coverage-changed');

@@ -38,7 +38,7 @@ export function jobOf(
     resolve: false,
     asNames: false,
     aggregate: false,
-    rejectShare: 0.1,
+    rejectsShare: 0.1,
     leastEntries: 1,
     ignoreDeclared: false,
     limits: SOURCE_LIMITS,

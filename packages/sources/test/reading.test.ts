@@ -123,7 +123,7 @@ describe('readSource', () => {
       'd.txt': '*.a.example\nd.example\n*.f.example\n',
       'e.txt': '||bad..name^\n||com^\n||g.example^\n! y\n',
     };
-    const read = await readSource(jobOf(files, { resolve: 'firewall', rejectShare: 1 }));
+    const read = await readSource(jobOf(files, { resolve: 'firewall', rejectsShare: 1 }));
     const names = ['.a.example', '.d.example', '.e.example', '*.f.example', '.g.example'];
     expect(read).toMatchObject({
       list: nameListOf(names, 'firewall'),
@@ -201,7 +201,7 @@ describe('readSource', () => {
   it('tolerates the share of rejects that is stated, and tells the first of them with file, line and column', async () => {
     const files = { 'a.txt': '192.0.2.1\n192.0.2.300\n192.0.2.3\n' };
     expect(await entries(jobOf(files))).toBe('too-many-rejects');
-    const read = await readSource(jobOf(files, { rejectShare: 0.34 }));
+    const read = await readSource(jobOf(files, { rejectsShare: 0.34 }));
     expect(read).toMatchObject({
       kind: 'list',
       rejectCount: 1,

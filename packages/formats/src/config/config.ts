@@ -4,7 +4,7 @@
  * place and what to write instead; examples/publisher.yaml shows every key.
  */
 
-import { EMPTY_PREFIX_SET, isPartName, type Packet, type PrefixSet, parseHostName } from '@rulecast/rules';
+import { isPartName, type Packet, type PrefixSet, parseHostName } from '@rulecast/rules';
 import type { MappingNode, TextNode } from '../document/node.ts';
 import { parsePacketText } from '../document/packet.ts';
 import { checkShape } from '../document/shape.ts';
@@ -14,10 +14,14 @@ import { PART_NAME_ADVICE, partNameReason } from '../text/entry.ts';
 import { FORMAT_LIMITS } from '../text/limits.ts';
 import { type DocumentReject, RejectLog } from '../text/reject.ts';
 import {
+  atStart,
+  type Filled,
+  filled,
   flag,
   type Keys,
   mapping,
   named,
+  otherwise,
   type Parse,
   path,
   place,
@@ -25,103 +29,24 @@ import {
   readKeys,
   scalar,
   schemaOf,
-  standardOf,
+  startTexts,
   TEXT_OR_TEXTS,
   texts,
   type Values,
 } from './key.ts';
 import { type ListConfig, readList } from './list.ts';
 import { LIST_KEYS, SHARED_KEYS } from './list-keys.ts';
-import { OPERATOR_KEYS, type OperatorConfig, readOperators } from './operators.ts';
+import { OPERATOR_KEYS, readOperators } from './operators.ts';
 import { ConfigFault, ConfigReader, type ConfigText, textsOf } from './reader.ts';
-import {
-  type BindingConfig,
-  readBindings,
-  readSubscribers,
-  SUBSCRIBER_KEYS,
-  type SubscriberConfig,
-} from './subscribers.ts';
+import { type BindingConfig, readBindings, readSubscribers, SUBSCRIBER_KEYS } from './subscribers.ts';
 import { readTable, TABLE_KEYS, type TableConfig } from './table.ts';
 import { fault, readCount, readDuration, readSize, type ValueResult } from './value.ts';
-
-/**
- * What the publisher is told by its configuration. A key that is not there leaves its option, or the default,
- * in force.
- */
-export interface PublisherConfig {
-  readonly name: string | undefined;
-  /** Absolute paths. */
-  readonly state: string | undefined;
-  readonly identity: string | undefined;
-  /** Endpoint URLs; what they mean is checked by who opens them. */
-  readonly listen: readonly ConfigText[] | undefined;
-  /** Likewise, where who has the signing keys listens. */
-  readonly signer: ConfigText | undefined;
-  /** Likewise, where `rulectl` connects. */
-  readonly control: readonly ConfigText[] | undefined;
-  /** Who may use it beside its owner. */
-  readonly operators: readonly OperatorConfig[];
-  readonly curve: CurveConfig | undefined;
-  /** The subscribers that are expected to apply what is released, by name; undefined: all that ever did. */
-  readonly subscribers: ReadonlyMap<string, SubscriberConfig> | undefined;
-  /** What names of subscribers are bound to. */
-  readonly bindings: readonly BindingConfig[];
-  /** Packets that no release may drop. */
-  readonly mustReach: readonly MustReach[];
-  readonly dnsServers: readonly string[] | undefined;
-  /** How long accept rules keep the addresses of a name that does not resolve. */
-  readonly nameAgeMs: number | undefined;
-  /** How long releases can be gone back to after they were replaced. */
-  readonly historyAgeMs: number | undefined;
-  /** Zones whose names may stand for private addresses. */
-  readonly privateZones: readonly string[];
-  /** Names that are answered without DNS. */
-  readonly fixedNames: ReadonlyMap<string, PrefixSet>;
-  /** `environment`, `none`, `qubes`, or the URL of a proxy for every download. */
-  readonly proxy: string | undefined;
-  readonly neverBlock: NeverBlockConfig;
-  readonly limits: SourceLimits;
-  readonly tables: ReadonlyMap<string, TableConfig>;
-  readonly lists: ReadonlyMap<string, ListConfig>;
-  /** Whether there is a key `lists:`, so that having none is meant; half a file may have lost it. */
-  readonly saysLists: boolean;
-}
 
 export interface MustReach {
   /** As it was written. */
   readonly text: string;
   /** Without a sender: from every qube. */
   readonly packet: Packet;
-}
-
-/** Files of Z85 keys, absolute paths, for ZeroMQ endpoints. */
-export interface CurveConfig {
-  readonly secretFile: string;
-  /** Public keys of the subscribers to admit. */
-  readonly clientFiles: readonly string[];
-  /** Likewise, of those who may use the control endpoint. */
-  readonly controlClientFiles: readonly string[];
-}
-
-/** What fetched lists of purpose `block` must not hold. */
-export interface NeverBlockConfig {
-  readonly add: PrefixSet;
-  /** Whether the built-in set (private, loopback, link-local, multicast, Qubes' DNS) counts too. */
-  readonly defaults: boolean;
-}
-
-/** What sources may cost. */
-export interface SourceLimits {
-  /** Most entries of one list. */
-  readonly entries: number;
-  /** Most bytes of one file or download, and of all that comes out of an archive. */
-  readonly bytes: number;
-  /** Most members of one archive, and files of one directory. */
-  readonly archiveMembers: number;
-  /** Most bytes of all downloads under way. */
-  readonly downloadBytes: number;
-  /** Fetches under way at once. */
-  readonly fetches: number;
 }
 
 /** Fits the 1,024 parts of a release, with room for policies. */
@@ -146,7 +71,10 @@ const downloads: Parse<number> = (text) => readSize(text, DOWNLOADS_MAX_BYTES);
 const nameAge: Parse<number> = (text) => readDuration(text, NAME_AGE_MIN_MS, NAME_AGE_MAX_MS);
 const history: Parse<number> = (text) => readDuration(text, HISTORY_MIN_MS, HISTORY_MAX_MS);
 const files = (sentence: string) =>
-  texts((nodes, _key, reader) => nodes.map(({ value }) => reader.pathOf(value)), sentence);
+  otherwise(
+    [],
+    texts((nodes, _key, reader) => nodes.map(({ value }) => reader.pathOf(value)), sentence),
+  );
 
 /** Standard values are our choice. */
 const LIMIT_KEYS = {
@@ -161,31 +89,37 @@ const LIMIT_KEYS = {
     '256MiB',
   ),
   // "Thousands of files".
-  'archive-members': scalar(count(1_000_000), 'most files of an archive, and of a directory', '4,096'),
+  archiveMembers: scalar(count(1_000_000), 'most files of an archive, and of a directory', '4,096'),
   // A feed's server and a small qube's memory bear that.
-  fetches: scalar(count(FETCHES_MAX), 'downloads at once; four times as many that are slow come on top', '4'),
+  ...atStart({
+    fetches: scalar(
+      count(FETCHES_MAX),
+      'downloads at once; four times as many that are slow come on top',
+      '4',
+    ),
+  }),
 } as const satisfies Keys;
 
+/** What sources may cost. */
+export type SourceLimits = Filled<typeof LIMIT_KEYS>;
+
 /** What sources may cost where the configuration does not say. */
-export const SOURCE_LIMITS: SourceLimits = {
-  entries: standardOf(LIMIT_KEYS.entries),
-  bytes: standardOf(LIMIT_KEYS.bytes),
-  downloadBytes: standardOf(LIMIT_KEYS.downloads),
-  archiveMembers: standardOf(LIMIT_KEYS['archive-members']),
-  fetches: standardOf(LIMIT_KEYS.fetches),
-};
+export const SOURCE_LIMITS: SourceLimits = filled(LIMIT_KEYS);
 
 const CURVE_KEYS = {
   secret: path('the file of our key, which `rulectl keygen` makes'),
   clients: files('files of the public keys of the subscribers to admit'),
-  'control-clients': files('files of the public keys of those who may use a control endpoint'),
+  controlClients: files('files of the public keys of those who may use a control endpoint'),
 } as const satisfies Keys;
 
 const DNS_KEYS = {
   servers: texts(readServers, 'addresses of the servers to ask; without, those of resolv.conf'),
-  fixed: named(TEXT_OR_TEXTS, readFixedNames, 'names that are answered without DNS, `NAME: ADDRESSES`'),
-  'max-age': scalar(nameAge, 'how long accept rules keep the addresses of a name that does not resolve'),
-  'private-zones': texts(readZones, 'zones whose names may stand for private addresses'),
+  fixed: otherwise(
+    new Map<string, PrefixSet>(),
+    named(TEXT_OR_TEXTS, readFixedNames, 'names that are answered without DNS, `NAME: ADDRESSES`'),
+  ),
+  maxAgeMs: scalar(nameAge, 'how long accept rules keep the addresses of a name that does not resolve'),
+  privateZones: otherwise([], texts(readZones, 'zones whose names may stand for private addresses')),
 } as const satisfies Keys;
 
 const NEVER_BLOCK_KEYS = {
@@ -196,43 +130,54 @@ const NEVER_BLOCK_KEYS = {
   ),
 } as const satisfies Keys;
 
+/** What fetched lists of purpose `block` must not hold. */
+export type NeverBlockConfig = Filled<typeof NEVER_BLOCK_KEYS>;
+
 export const CONFIG_KEYS = {
-  name: scalar(readName, 'what subscribers see'),
-  state: path('the directory of the identity, the store and downloads'),
-  identity: path('the file of the signing keys and roots, which is made if it is not there'),
-  signer: place('the endpoint of the process that has the signing keys; without, the publisher starts one'),
-  listen: texts(placesOf, 'endpoints where subscribers connect'),
-  control: texts(placesOf, 'endpoints where `rulectl` connects'),
-  operators: named(
-    { ...schemaOf(OPERATOR_KEYS), required: ['role'], description: 'write role: status, push or admin' },
-    readOperators,
-    'who uses `rulectl` beside the owner of the control endpoints, by name',
-  ),
-  proxy: scalar(
-    readProxy,
-    '`environment`, `none`, `qubes` (the update proxy) or a URL, for downloads',
-    'environment',
-  ),
-  curve: mapping(CURVE_KEYS, 'keys for zmq endpoints', {
-    required: ['secret'],
-    description: 'curve: takes secret: FILE, and clients: FILE or [FILE, …]',
+  ...atStart({
+    name: scalar(readName, 'what subscribers see'),
+    state: path('the directory of the identity, the store and downloads'),
+    identity: path('the file of the signing keys and roots, which is made if it is not there'),
+    signer: place('the endpoint of the process that has the signing keys; without, the publisher starts one'),
+    listen: texts(placesOf, 'endpoints where subscribers connect'),
+    control: texts(placesOf, 'endpoints where `rulectl` connects'),
+    operators: otherwise(
+      [],
+      named(
+        { ...schemaOf(OPERATOR_KEYS), required: ['role'], description: 'write role: status, push or admin' },
+        readOperators,
+        'who uses `rulectl` beside the owner of the control endpoints, by name',
+      ),
+    ),
+    proxy: scalar(
+      readProxy,
+      '`environment`, `none`, `qubes` (the update proxy) or a URL, for downloads',
+      'environment',
+    ),
+    curve: mapping(CURVE_KEYS, 'keys for zmq endpoints', {
+      required: ['secret'],
+      description: 'curve: takes secret: FILE, and clients: FILE or [FILE, …]',
+    }),
   }),
-  subscribers: named(
-    schemaOf(SUBSCRIBER_KEYS),
-    subscribersOf,
-    'who is expected to apply what is released, by name',
-    {
+  subscribers: {
+    ...named(schemaOf(SUBSCRIBER_KEYS), subscribersOf, 'who is expected to apply what is released, by name', {
       description: 'write a mapping by name: subscribers: { sys-firewall: {} }',
-    },
+    }),
+    keysOfEach: SUBSCRIBER_KEYS,
+  },
+  mustReach: otherwise(
+    [],
+    texts(readMustReach, 'packets that no release may drop, as for `rulectl test`', 'sequence'),
   ),
-  'must-reach': texts(readMustReach, 'packets that no release may drop, as for `rulectl test`', 'sequence'),
-  history: scalar(
-    history,
-    'how long releases can be gone back to after they were replaced, at most 4,096 of them and 256 MiB',
-    '30d',
-  ),
-  dns: mapping(DNS_KEYS, 'how names are resolved'),
-  'never-block': mapping(NEVER_BLOCK_KEYS, 'what is taken out of lists that block'),
+  ...atStart({
+    historyMs: scalar(
+      history,
+      'how long releases can be gone back to after they were replaced, at most 4,096 of them and 256 MiB',
+      '30d',
+    ),
+    dns: mapping(DNS_KEYS, 'how names are resolved'),
+  }),
+  neverBlock: mapping(NEVER_BLOCK_KEYS, 'what is taken out of lists that block'),
   limits: mapping(LIMIT_KEYS, 'what sources may cost'),
   defaults: mapping(SHARED_KEYS, 'what holds for every list that does not say otherwise'),
   tables: named(
@@ -242,6 +187,33 @@ export const CONFIG_KEYS = {
   ),
   lists: named(schemaOf(LIST_KEYS), asItIs, 'the lists that are kept fresh, by name'),
 } as const satisfies Keys;
+
+/** The keys of which the value of a key alone says what is meant. */
+type PlainKey = Exclude<
+  keyof typeof CONFIG_KEYS,
+  'curve' | 'subscribers' | 'dns' | 'neverBlock' | 'limits' | 'defaults' | 'tables' | 'lists'
+>;
+
+/**
+ * What the publisher is told by its configuration. A key that is not there leaves its option, or the default,
+ * in force. Paths are absolute; endpoints are checked by who opens them.
+ */
+export interface PublisherConfig extends Pick<Filled<typeof CONFIG_KEYS>, PlainKey> {
+  readonly curve: Filled<typeof CURVE_KEYS> | undefined;
+  /** Names of the subscribers that are expected to apply what is released; undefined: all that ever did. */
+  readonly subscribers: ReadonlySet<string> | undefined;
+  /** What names of subscribers are bound to. */
+  readonly bindings: readonly BindingConfig[];
+  readonly dns: Filled<typeof DNS_KEYS>;
+  readonly neverBlock: NeverBlockConfig;
+  readonly limits: SourceLimits;
+  readonly tables: ReadonlyMap<string, TableConfig>;
+  readonly lists: ReadonlyMap<string, ListConfig>;
+  /** Whether there is a key `lists:`, so that having none is meant; half a file may have lost it. */
+  readonly saysLists: boolean;
+  /** What takes effect at the next start only, as text, by its key; equal where the same is meant. */
+  readonly startTexts: ReadonlyMap<string, string>;
+}
 
 export const CONFIG_SCHEMA = {
   $schema: 'http://json-schema.org/draft-07/schema#',
@@ -292,52 +264,25 @@ export function parseConfig(fileName: string, bytes: Uint8Array): ConfigDocument
 }
 
 function readConfig(root: MappingNode | undefined, reader: ConfigReader): PublisherConfig {
-  const said = readKeys(CONFIG_KEYS, root, reader);
-  const { name, state, identity, signer, listen, control, operators, proxy, subscribers, dns, limits } = said;
-  const tables = readTables(said.tables, reader);
+  const values = readKeys(CONFIG_KEYS, root, reader);
+  const tables = readTables(values.tables, reader);
   return {
-    name,
-    state,
-    identity,
-    signer,
-    listen,
-    control,
-    operators: operators ?? [],
-    curve: curveOf(said.curve),
-    subscribers: subscribers?.expected,
-    bindings: subscribers?.bindings ?? [],
-    mustReach: said['must-reach'] ?? [],
-    dnsServers: dns?.servers,
-    nameAgeMs: dns?.['max-age'],
-    historyAgeMs: said.history,
-    privateZones: dns?.['private-zones'] ?? [],
-    fixedNames: dns?.fixed ?? new Map(),
-    proxy,
-    neverBlock: {
-      add: said['never-block']?.add ?? EMPTY_PREFIX_SET,
-      defaults: said['never-block']?.defaults ?? true,
-    },
-    limits: {
-      entries: limits?.entries ?? SOURCE_LIMITS.entries,
-      bytes: limits?.bytes ?? SOURCE_LIMITS.bytes,
-      downloadBytes: limits?.downloads ?? SOURCE_LIMITS.downloadBytes,
-      archiveMembers: limits?.['archive-members'] ?? SOURCE_LIMITS.archiveMembers,
-      fetches: limits?.fetches ?? SOURCE_LIMITS.fetches,
-    },
+    ...filled(CONFIG_KEYS, values),
+    curve: values.curve && filled(CURVE_KEYS, values.curve),
+    subscribers: values.subscribers?.expected,
+    bindings: values.subscribers?.bindings ?? [],
+    dns: filled(DNS_KEYS, values.dns ?? {}),
+    neverBlock: filled(NEVER_BLOCK_KEYS, values.neverBlock ?? {}),
+    limits: filled(LIMIT_KEYS, values.limits ?? {}),
     tables,
-    lists: readLists(said.lists, said.defaults, reader, tables),
+    lists: readLists(values.lists, values.defaults, reader, tables),
     saysLists: root?.entries.has('lists') === true,
+    startTexts: startTexts(CONFIG_KEYS, root),
   };
 }
 
 function readName(text: string): ValueResult<string> {
   return isPartName(text) ? { kind: 'value', value: text } : fault(PART_NAME_ADVICE);
-}
-
-function curveOf(said: Values<typeof CURVE_KEYS> | undefined): CurveConfig | undefined {
-  if (said?.secret === undefined) return undefined;
-  const { secret, clients = [], 'control-clients': controlClients = [] } = said;
-  return { secretFile: secret, clientFiles: clients, controlClientFiles: controlClients };
 }
 
 function placesOf(nodes: readonly TextNode[], _key: string, reader: ConfigReader): readonly ConfigText[] {

@@ -3,55 +3,68 @@
 import type { MappingNode, TextNode } from '../document/node.ts';
 import { quote } from '../text/bytes.ts';
 import { FORMAT_LIMITS } from '../text/limits.ts';
-import { flag, type Key, type Keys, named, scalar, TEXT, texts, type Values, withSources } from './key.ts';
+import {
+  type Filled,
+  filled,
+  flag,
+  type Key,
+  type Keys,
+  named,
+  otherwise,
+  scalar,
+  TEXT,
+  texts,
+  type Values,
+  withSources,
+} from './key.ts';
 import { ConfigFault, type ConfigReader, keyOffsetOf } from './reader.ts';
 import { fault, readSize, type ValueResult } from './value.ts';
-
-/** Where downloads come from. */
-export interface FetchConfig {
-  readonly kind: 'url';
-  /** What they hold is one list together. */
-  readonly urls: readonly string[];
-  readonly headers: Readonly<Record<string, string>>;
-  /** 64 lower-case hex digits: what the download must hash to. With one URL only. */
-  readonly sha256: string | undefined;
-  readonly maxBytes: number | undefined;
-  /** Whether it may come from a private address though its URL is of the Internet. */
-  readonly allowPrivate: boolean;
-}
 
 /** Our choice: more are a list each, joined by an expression. */
 const URLS_MAX = 64;
 
 /** A key that goes with a download only. */
-export function ofUrl<K extends Key<unknown>>(key: K): K {
+export function ofUrl<K extends Key<unknown, unknown>>(key: K): K {
   return withSources(['url'], key);
 }
 
-export const FETCH_KEYS = {
-  url: texts(fetchableOf, `where it is downloaded from: 1 to ${URLS_MAX} URLs, which are one list together`),
-  headers: ofUrl(
-    named(TEXT, readHeaders, 'headers of the request, `NAME: VALUE`; they go to the origin of the URL only'),
-  ),
+const HEADERS = named(
+  TEXT,
+  readHeaders,
+  'headers of the request, `NAME: VALUE`; they go to the origin of the URL only',
+);
+
+const DOWNLOAD_KEYS = {
+  headers: ofUrl(otherwise({}, HEADERS)),
   sha256: ofUrl(scalar(readSha256, 'the SHA-256 that the download must have; with one URL')),
-  'max-bytes': ofUrl(
+  maxBytes: ofUrl(
     scalar(
       (text) => readSize(text, FORMAT_LIMITS.inputBytes),
       'most bytes of the download; without, `limits: bytes`',
     ),
   ),
-  'allow-private': ofUrl(
-    flag('whether a URL of the Internet may lead to this host or a private network', false),
-  ),
+  allowPrivate: ofUrl(flag('whether a URL of the Internet may lead to this host or a private network')),
 } as const satisfies Keys;
+
+export const FETCH_KEYS = {
+  url: texts(fetchableOf, `where it is downloaded from: 1 to ${URLS_MAX} URLs, which are one list together`),
+  ...DOWNLOAD_KEYS,
+} as const satisfies Keys;
+
+/** Where downloads come from. */
+export interface FetchConfig extends Filled<typeof DOWNLOAD_KEYS> {
+  readonly kind: 'url';
+  /** What they hold is one list together. */
+  readonly urls: readonly string[];
+}
 
 /** What is said of a download by a mapping that has `url:`. */
 export function fetchOf(
-  said: Values<typeof FETCH_KEYS>,
+  values: Values<typeof FETCH_KEYS>,
   node: MappingNode,
   reader: ConfigReader,
 ): FetchConfig | undefined {
-  const { url, headers = {}, sha256 } = said;
+  const { url } = values;
   if (url === undefined) return undefined;
   if (url.count === 0 || url.count > URLS_MAX) {
     reader.fault(keyOffsetOf(node, 'url'), ConfigFault.limit, `url: takes 1 to ${URLS_MAX} URLs`);
@@ -61,8 +74,7 @@ export function fetchOf(
     const reason = 'sha256: goes with one URL: make a list for each, and join them with union:';
     reader.fault(pin.offset, ConfigFault.misplaced, reason);
   }
-  const { 'allow-private': allowPrivate = false, 'max-bytes': maxBytes } = said;
-  return { kind: 'url', urls: url.urls, headers, sha256, allowPrivate, maxBytes };
+  return { kind: 'url', urls: url.urls, ...filled(DOWNLOAD_KEYS, values) };
 }
 
 /** The URLs that can be fetched, and how many there are with others. */

@@ -4,8 +4,8 @@
  * that, so that they cannot drift apart.
  */
 
-import type { PrefixSet } from '@rulecast/rules';
-import type { MappingEntry, MappingNode, TextNode } from '../document/node.ts';
+import { EMPTY_PREFIX_SET, type PrefixSet } from '@rulecast/rules';
+import type { MappingEntry, MappingNode, TextNode, TreeNode } from '../document/node.ts';
 import { quote } from '../text/bytes.ts';
 import { ConfigFault, type ConfigReader, type ConfigText, textsOf } from './reader.ts';
 import type { ValueResult } from './value.ts';
@@ -13,34 +13,41 @@ import type { ValueResult } from './value.ts';
 /** JSON Schema; every scalar is text in it. */
 export type Schema = { readonly [keyword: string]: unknown };
 
-export interface Key<T> {
+/** A key whose value is a `T`, or an `A` where it is not there. */
+export interface Key<T, A = undefined> {
   readonly schema: Schema;
   /** What it is, as docs/sources.md has it. */
   readonly sentence: string;
   /** What holds without it, as one would write it. */
   readonly standard?: string | undefined;
+  readonly absent: A;
   /** Of lists: the keys of the sources that it goes with; without, all of them. */
   readonly sources?: readonly string[] | undefined;
+  /** Whether a change takes effect at the next start of the publisher only. */
+  readonly atStart?: true;
   /** The keys of the mapping that it takes, if those are fixed. */
   readonly keys?: Keys | undefined;
+  /** The keys of each mapping in the mapping that it takes, whose own keys are names. */
+  readonly keysOfEach?: Keys | undefined;
   /** Its value; undefined with a fault, which is told here or by the schema. */
   readonly read: (entry: MappingEntry, key: string, reader: ConfigReader) => T | undefined;
 }
 
-export type Keys = { readonly [key: string]: Key<unknown> };
+/** By the fields of what is read. */
+export type Keys = { readonly [field: string]: Key<unknown, unknown> };
 
 /** The values of some keys; undefined where a key is not there, or has a fault. */
 export type Values<K extends Keys> = {
-  readonly [N in keyof K]: K[N] extends Key<infer T> ? T | undefined : never;
+  readonly [N in keyof K]?: K[N] extends Key<infer T, unknown> ? T | undefined : never;
+};
+
+/** Likewise, with what holds where a key is not there. */
+export type Filled<K extends Keys> = {
+  readonly [N in keyof K]: K[N] extends Key<infer T, infer A> ? T | A : never;
 };
 
 /** Understands a text. */
 export type Parse<T> = (text: string) => ValueResult<T>;
-
-/** A key with one text, and so with a standard value. */
-export interface Scalar<T> extends Key<T> {
-  readonly parse: Parse<T>;
-}
 
 export const TEXT = { type: 'string' } as const;
 export const TEXTS = { type: 'array', items: TEXT } as const;
@@ -48,7 +55,7 @@ export const TEXT_OR_TEXTS = { type: ['string', 'array'], items: TEXT } as const
 
 /** A text as it stands. */
 export function text(sentence: string): Key<TextNode> {
-  return { schema: TEXT, sentence, read: givenText };
+  return { schema: TEXT, sentence, absent: undefined, read: givenText };
 }
 
 /** A text with its place, which is checked by who uses it, or here. */
@@ -58,7 +65,7 @@ export function place(sentence: string, parse: Parse<string> = same): Key<Config
     const value = node === undefined ? undefined : understood(node, key, parse, reader);
     return node === undefined || value === undefined ? undefined : { ...reader.textOf(node), value };
   };
-  return { schema: TEXT, sentence, read };
+  return { schema: TEXT, sentence, absent: undefined, read };
 }
 
 /** The path of a file or directory. */
@@ -67,32 +74,43 @@ export function path(sentence: string): Key<string> {
     const node = givenText(entry, key, reader);
     return node === undefined ? undefined : reader.pathOf(node.value);
   };
-  return { schema: TEXT, sentence, read };
+  return { schema: TEXT, sentence, absent: undefined, read };
 }
 
-/** A text that `parse` understands. */
-export function scalar<T>(parse: Parse<T>, sentence: string, standard?: string): Scalar<T> {
+/** A text that `parse` understands; throws TypeError for a standard value that nobody may write. */
+export function scalar<T>(parse: Parse<T>, sentence: string): Key<T>;
+export function scalar<T>(parse: Parse<T>, sentence: string, standard: string): Key<T, T>;
+export function scalar<T>(parse: Parse<T>, sentence: string, standard?: string): Key<T, T | undefined> {
   const read: Key<T>['read'] = (entry, key, reader) => {
     const node = givenText(entry, key, reader);
     return node === undefined ? undefined : understood(node, key, parse, reader);
   };
-  return { schema: TEXT, sentence, standard, parse, read };
+  const result = standard === undefined ? undefined : parse(standard);
+  if (result?.kind === 'fault') throw new TypeError(`the standard value ${standard}: ${result.reason}`);
+  return { schema: TEXT, sentence, standard, absent: result?.value, read };
 }
 
 /** One of some words. */
-export function word<const W extends string>(choices: readonly W[], sentence: string, standard?: W): Key<W> {
+export function word<const W extends string>(choices: readonly W[], sentence: string): Key<W>;
+export function word<const W extends string>(choices: readonly W[], sentence: string, standard: W): Key<W, W>;
+export function word<const W extends string>(
+  choices: readonly W[],
+  sentence: string,
+  standard?: W,
+): Key<W, W | undefined> {
   const read: Key<W>['read'] = ({ value }) =>
     value.kind === 'text' ? choices.find((one) => one === value.value) : undefined;
-  return { schema: { enum: choices }, sentence, standard, read };
+  return { schema: { enum: choices }, sentence, standard, absent: standard, read };
 }
 
-export function flag(sentence: string, standard?: boolean): Key<boolean> {
-  const choice = word(['true', 'false'], sentence, standard === undefined ? undefined : `${standard}`);
+/** `false` where it is not there, or what `standard` says. */
+export function flag(sentence: string, standard = false): Key<boolean, boolean> {
+  const choice = word(['true', 'false'], sentence, `${standard}`);
   const read: Key<boolean>['read'] = (entry, key, reader) => {
-    const said = choice.read(entry, key, reader);
-    return said === undefined ? undefined : said === 'true';
+    const text = choice.read(entry, key, reader);
+    return text === undefined ? undefined : text === 'true';
   };
-  return { ...choice, read };
+  return { ...choice, absent: standard, read };
 }
 
 /** Texts that `read` makes something of; `only` in a sequence, or one alone as well. */
@@ -106,25 +124,27 @@ export function texts<T>(
     if (value.kind === 'text' && givenText(entry, key, reader) === undefined) return undefined;
     return value.kind === 'mapping' ? undefined : make(textsOf(value), key, reader);
   };
-  return { schema: only === undefined ? TEXT_OR_TEXTS : TEXTS, sentence, read };
+  return { schema: only === undefined ? TEXT_OR_TEXTS : TEXTS, sentence, absent: undefined, read };
 }
 
 /** Texts as they stand. */
-export function words(sentence: string): Key<readonly string[]> {
-  return texts((nodes) => nodes.map(({ value }) => value), sentence);
+export function words(sentence: string): Key<readonly string[], readonly string[]> {
+  return { ...texts((nodes) => nodes.map(({ value }) => value), sentence), absent: [] };
 }
 
 /** Texts, each of which `parse` understands; those with a fault are told and left out. */
-export function each<T>(parse: Parse<T>, sentence: string): Key<readonly T[]> {
-  return texts(
-    (nodes, key, reader) => nodes.flatMap((node) => understood(node, key, parse, reader) ?? []),
+export function each<T>(parse: Parse<T>, sentence: string): Key<readonly T[], readonly T[]> {
+  const key = texts(
+    (nodes, name, reader) => nodes.flatMap((node) => understood(node, name, parse, reader) ?? []),
     sentence,
   );
+  return { ...key, absent: [] };
 }
 
 /** Addresses, CIDRs and ranges, in a sequence. */
-export function prefixes(sentence: string): Key<PrefixSet> {
-  return texts((nodes, _, reader) => reader.prefixes(nodes), sentence, 'sequence');
+export function prefixes(sentence: string): Key<PrefixSet, PrefixSet> {
+  const key = texts((nodes, _, reader) => reader.prefixes(nodes), sentence, 'sequence');
+  return { ...key, absent: EMPTY_PREFIX_SET };
 }
 
 /** A mapping with keys of its own. */
@@ -132,6 +152,7 @@ export function mapping<K extends Keys>(keys: K, sentence: string, more: Schema 
   return {
     schema: { ...schemaOf(keys), ...more },
     sentence,
+    absent: undefined,
     keys,
     read: ({ value }, _, reader) => (value.kind === 'mapping' ? readKeys(keys, value, reader) : undefined),
   };
@@ -147,18 +168,41 @@ export function named<T>(
   return {
     schema: { type: 'object', additionalProperties: schema, ...more },
     sentence,
+    absent: undefined,
     read: ({ value }, _, reader) => (value.kind === 'mapping' ? make(value, reader) : undefined),
   };
 }
 
+/** A key with another value where it is not there. */
+export function otherwise<T, A>(absent: A, key: Key<T, unknown>): Key<T, A> {
+  return { ...key, absent };
+}
+
+/** Keys of which a change takes effect at the next start only. */
+export function atStart<K extends Keys>(keys: K): K {
+  return Object.fromEntries(
+    Object.entries(keys).map(([field, key]) => [field, { ...key, atStart: true }]),
+  ) as K;
+}
+
 /** A key of lists that goes with some sources only, named by their keys. */
-export function withSources<K extends Key<unknown>>(sources: readonly string[], key: K): K {
+export function withSources<K extends Key<unknown, unknown>>(sources: readonly string[], key: K): K {
   return { ...key, sources };
+}
+
+/** How the key of a field is written: `entry-ttl` for `entryTtlMs`, for units are in the value. */
+export function keyOf(field: string): string {
+  return field.replace(/(?:Ms|Share)$/, '').replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** The fields and declarations of keys as they are written. */
+export function declaredIn(keys: Keys): ReadonlyMap<string, readonly [string, Key<unknown, unknown>]> {
+  return new Map(Object.entries(keys).map(([field, key]) => [keyOf(field), [field, key]]));
 }
 
 /** The schema of a mapping with these keys and no others. */
 export function schemaOf(keys: Keys): Schema {
-  const properties = Object.fromEntries(Object.entries(keys).map(([key, { schema }]) => [key, schema]));
+  const properties = Object.fromEntries([...declaredIn(keys)].map(([key, [, { schema }]]) => [key, schema]));
   return { type: 'object', additionalProperties: false, properties };
 }
 
@@ -168,17 +212,53 @@ export function readKeys<K extends Keys>(
   node: MappingNode | undefined,
   reader: ConfigReader,
 ): Values<K> {
-  const values = [...(node?.entries ?? [])].flatMap(([key, entry]) =>
-    Object.hasOwn(keys, key) ? [[key, keys[key]?.read(entry, key, reader)]] : [],
-  );
+  const declared = declaredIn(keys);
+  const values = [...(node?.entries ?? [])].flatMap(([key, entry]) => {
+    const [field, found] = declared.get(key) ?? [];
+    return field === undefined ? [] : [[field, found?.read(entry, key, reader)]];
+  });
   return Object.fromEntries(values);
 }
 
-/** The value that holds without a key, which has one. */
-export function standardOf<T>({ parse, standard = '' }: Scalar<T>): T {
-  const result = parse(standard);
-  if (result.kind === 'value') return result.value;
-  throw new TypeError(`a standard value that nobody may write: ${standard}: ${result.reason}`);
+/** The values of keys: what the first says that says something, or what holds without a key. */
+export function filled<K extends Keys>(keys: K, ...values: readonly Partial<Values<K>>[]): Filled<K> {
+  const fields = Object.entries(keys).map(([field, { absent }]) => {
+    return [field, values.find((some) => some[field] !== undefined)?.[field] ?? absent];
+  });
+  return Object.fromEntries(fields);
+}
+
+/**
+ * What a mapping says of keys that take effect at the next start, as text, by the key. The same text is the
+ * same value, wherever it stands in the file.
+ */
+export function startTexts(keys: Keys, node: MappingNode | undefined): ReadonlyMap<string, string> {
+  const texts = new Map<string, string>();
+  for (const [key, [, declared]] of declaredIn(keys)) {
+    const value = node?.entries.get(key)?.value;
+    if (value === undefined) continue;
+    if (declared.atStart === true) texts.set(key, JSON.stringify(plainOf(value)));
+    if (value.kind !== 'mapping') continue;
+    if (declared.keys !== undefined)
+      for (const [below, text] of startTexts(declared.keys, value)) texts.set(`${key}: ${below}`, text);
+    const ofEach = [...value.entries].flatMap(([name, { value: child }]) => {
+      if (declared.keysOfEach === undefined || child.kind !== 'mapping') return [];
+      const below = [...startTexts(declared.keysOfEach, child)];
+      return below.length === 0 ? [] : [[name, below]];
+    });
+    if (ofEach.length > 0) texts.set(key, JSON.stringify(ofEach.sort()));
+  }
+  return texts;
+}
+
+/** One text alone is a sequence of it. */
+function plainOf(node: TreeNode): unknown {
+  if (node.kind === 'text') return node.value;
+  if (node.kind === 'sequence') {
+    const items = node.items.map(plainOf);
+    return items.length === 1 ? items[0] : items;
+  }
+  return [...node.entries].map(([key, { value }]) => [key, plainOf(value)]).sort();
 }
 
 /** The text of an entry, which is told to be missing where it is empty. */
@@ -206,8 +286,9 @@ function same(value: string): ValueResult<string> {
 
 /** Tells the keys that do not go with a source. */
 export function checkPlaces(keys: Keys, source: string, node: MappingNode, reader: ConfigReader): void {
+  const declared = declaredIn(keys);
   for (const [key, { keyOffset }] of node.entries) {
-    const sources = Object.hasOwn(keys, key) ? keys[key]?.sources : undefined;
+    const sources = declared.get(key)?.[1].sources;
     if (sources === undefined || sources.includes(source)) continue;
     const reason = `${key}: goes with ${sources.join(' or ')}, not with ${source}`;
     reader.fault(keyOffset, ConfigFault.misplaced, reason);

@@ -8,6 +8,7 @@ import { DEFAULT_TOLERANCE } from '../list/acceptance.ts';
 import { FORMAT_LIMITS } from '../text/limits.ts';
 import { FETCH_KEYS, ofUrl } from './fetch.ts';
 import {
+  filled,
   flag,
   type Key,
   type Keys,
@@ -15,7 +16,6 @@ import {
   path,
   prefixes,
   scalar,
-  standardOf,
   text,
   texts,
   type Values,
@@ -48,45 +48,64 @@ const growth: Parse<number> = (text) =>
   orWord(text, 'off', Number.POSITIVE_INFINITY, (written) => readShare(written, GROWTH_SHARE_MAX));
 const entryCount: Parse<number> = (text) => readCount(text, 0, ENTRIES_MAX);
 
-const ofBytes = <K extends Key<unknown>>(key: K): K => withSources(BYTES_SOURCES, key);
-const ofRead = <K extends Key<unknown>>(key: K): K => withSources(READ_SOURCES, key);
-const ofFiles = <K extends Key<unknown>>(key: K): K => withSources(['file', 'dir'], key);
+export const EXPRESSION_SOURCES = ['union', 'intersect'] as const;
 
-/**
- * Keys that `defaults:` gives to every list, and that a list may say for itself. Standard values are our
- * choice.
- */
-export const SHARED_KEYS = {
+const ofBytes = <K extends Key<unknown, unknown>>(key: K): K => withSources(BYTES_SOURCES, key);
+const ofRead = <K extends Key<unknown, unknown>>(key: K): K => withSources(READ_SOURCES, key);
+const ofNames = <K extends Key<unknown, unknown>>(key: K): K =>
+  withSources([...BYTES_SOURCES, 'names', ...EXPRESSION_SOURCES], key);
+const ofFiles = <K extends Key<unknown, unknown>>(key: K): K => withSources(['file', 'dir'], key);
+
+/** How often something is downloaded. */
+export const intervalKey = (standard: string): Key<number, number> =>
+  ofBytes(scalar(duration, 'how often it is downloaded; what is watched needs none', standard));
+
+/** When a list is refreshed, and what becomes of what it is then. */
+const REFRESH_KEYS = {
   // What the makers of large feeds ask for is 1 to 24 hours.
-  interval: ofBytes(scalar(duration, 'how often it is downloaded; what is watched needs none', '6h')),
-  jitter: ofBytes(scalar(jitter, 'each interval is longer or shorter by up to so much', '10%')),
-  timeout: ofUrl(scalar(timeout, 'how long one attempt of a download may take', '2m')),
-  rejects: ofBytes(
+  intervalMs: intervalKey('6h'),
+  jitterShare: ofBytes(scalar(jitter, 'each interval is longer or shorter by up to so much', '10%')),
+  timeoutMs: ofUrl(scalar(timeout, 'how long one attempt of a download may take', '2m')),
+  rejectsShare: ofBytes(
     scalar(
       share,
       'lines that may be unreadable; beyond it the last good list stays',
       printShare(DEFAULT_TOLERANCE),
     ),
   ),
-  shrink: scalar(shrink, 'entries that the list may lose at once; `off` for any', '50%'),
-  growth: scalar(growth, 'entries that it may gain at once; `off` for any', '50%'),
+} as const satisfies Keys;
+
+/** Shares beyond these are refused; Infinity, and 1 of what it may lose, is no limit. */
+const CHANGE_KEYS = {
+  shrinkShare: scalar(shrink, 'entries that the list may lose at once; `off` for any', '50%'),
+  growthShare: scalar(growth, 'entries that it may gain at once; `off` for any', '50%'),
   // The largest countries but one hold less than a tenth of IPv4, and so do the largest block lists.
-  'max-coverage': scalar(
+  maxCoverageShare: scalar(
     coverage,
     'reachable addresses of IPv4, or of IPv6, that it may hold; `off` for any; without, 50% where it is picked by `country`, or made of such lists',
     '25%',
   ),
-  'coverage-change': scalar(
+  coverageChangeShare: scalar(
     growth,
     'covered addresses that it may gain or lose at once; `off` for any',
     '50%',
   ),
-  ttl: ofRead(
+} as const satisfies Keys;
+
+const KEEPING_KEYS = {
+  ttlMs: ofRead(
     scalar(duration, 'a list that could not be refreshed for so long is emptied; without, it stays for ever'),
   ),
-  aggregate: flag('whether adjacent prefixes are joined; covered ones always are', false),
+  aggregate: flag('whether adjacent prefixes are joined; covered ones always are'),
+} as const satisfies Keys;
+
+/**
+ * How long files must have rested before they are read; those that were moved to their place after they were
+ * written need not.
+ */
+const REST_KEYS = {
   // A job that writes line by line pauses for less.
-  quiet: ofFiles(
+  quietMs: ofFiles(
     scalar(
       rest,
       'files are read when nobody has written to them for so long, or when they were moved to their place',
@@ -94,28 +113,41 @@ export const SHARED_KEYS = {
     ),
   ),
   // Some editors leave the last line open, and mean it.
-  unfinished: ofFiles(
+  unfinishedMs: ofFiles(
     scalar(restOrNever, 'the same where the last line has no end; `never`: such a file is not read', '30s'),
   ),
 } as const satisfies Keys;
 
+export interface RestConfig {
+  readonly quietMs: number;
+  /** Undefined: a file whose last line has no end is never read. */
+  readonly unfinishedMs: number | undefined;
+}
+
+export function restOf(...values: readonly Values<typeof REST_KEYS>[]): RestConfig {
+  const { quietMs, unfinishedMs } = filled(REST_KEYS, ...values);
+  return { quietMs, unfinishedMs: unfinishedMs === Number.POSITIVE_INFINITY ? undefined : unfinishedMs };
+}
+
+export const TIMING_KEYS = { ...REFRESH_KEYS, ...KEEPING_KEYS } as const satisfies Keys;
+
+/**
+ * Keys that `defaults:` gives to every list, and that a list may say for itself. Standard values are our
+ * choice.
+ */
+export const SHARED_KEYS = {
+  ...REFRESH_KEYS,
+  ...CHANGE_KEYS,
+  ...KEEPING_KEYS,
+  ...REST_KEYS,
+} as const satisfies Keys;
+
 /** What holds for lists that say nothing else. */
-export const LIST_DEFAULTS = {
-  jitterShare: standardOf(SHARED_KEYS.jitter),
-  timeoutMs: standardOf(SHARED_KEYS.timeout),
-  rejectShare: standardOf(SHARED_KEYS.rejects),
-  shrinkShare: standardOf(SHARED_KEYS.shrink),
-  growthShare: standardOf(SHARED_KEYS.growth),
-  coverageShare: standardOf(SHARED_KEYS['max-coverage']),
-  coverageChangeShare: standardOf(SHARED_KEYS['coverage-change']),
-} as const;
+export const LIST_DEFAULTS = filled(SHARED_KEYS);
 
 /** Largest share of the Internet of a list of countries: the United States have 44 % of IPv4. */
 export const COUNTRY_COVERAGE_SHARE = 0.5;
 
-/** What a list may say of its suffix entries; a document knows the last one alone. */
-const SUFFIX_WORDS = ['below', 'as-names'] as const;
-export const EXPRESSION_SOURCES = ['union', 'intersect'] as const;
 export const SOURCE_KEYS = [
   ...BYTES_SOURCES,
   'names',
@@ -124,6 +156,46 @@ export const SOURCE_KEYS = [
   ...CUT_SOURCES,
 ] as const;
 export type SourceKey = (typeof SOURCE_KEYS)[number];
+
+/** What a list must hold, and what it may. */
+const CONTENT_KEYS = {
+  minEntries: scalar(entryCount, 'fewest entries; with fewer the last good list stays', '1'),
+  maxEntries: scalar(entryCount, 'most entries; with more the last good list stays'),
+  allowAll: flag('whether it may hold all of IPv4 or of IPv6'),
+  allowShortPrefixes: ofRead(
+    flag(
+      'whether it may hold CIDRs shorter than /8, or than /16 of IPv6; picked by `country`, than /6 and /12',
+    ),
+  ),
+  ignoreDeclared: ofBytes(
+    flag('whether it is taken though it holds less than it says of itself, or seems to be cut off'),
+  ),
+} as const satisfies Keys;
+
+/** What a refresh is judged by. */
+export const GUARD_KEYS = { ...CHANGE_KEYS, ...CONTENT_KEYS } as const satisfies Keys;
+
+/** What a list is for. */
+export const USE_KEYS = {
+  mode: ofRead(word(['replace', 'merge'], '`merge`: what the source said before stays', 'replace')),
+  entryTtlMs: ofRead(
+    scalar(duration, 'with `mode: merge`, how long an entry stays after it was said last; without, for ever'),
+  ),
+  purpose: ofRead(
+    word(
+      ['block', 'allow'],
+      '`block`: what must never be blocked is taken out; without, `block` for downloads and what is cut from tables',
+    ),
+  ),
+  neverBlockExempt: ofRead(prefixes('what may be in it although it must never be blocked')),
+  suffixes: ofNames(
+    word(
+      ['below', 'as-names'],
+      'entries for a name and all below it (`.name`, `*.name`): `below`: that is meant, also where rules accept the list; `as-names`: their names alone',
+    ),
+  ),
+  publish: flag('whether it is released; `false`: only an operand of others', true),
+} as const satisfies Keys;
 
 export const LIST_KEYS = {
   file: path('the file that it is read from'),
@@ -138,78 +210,22 @@ export const LIST_KEYS = {
   minus: withSources(EXPRESSION_SOURCES, words('lists that are taken away from that')),
   ...SHARED_KEYS,
   ...READING_KEYS,
-  mode: ofRead(word(['replace', 'merge'], '`merge`: what the source said before stays', 'replace')),
-  'entry-ttl': ofRead(
-    scalar(duration, 'with `mode: merge`, how long an entry stays after it was said last; without, for ever'),
-  ),
-  'min-entries': scalar(entryCount, 'fewest entries; with fewer the last good list stays', '1'),
-  'max-entries': scalar(entryCount, 'most entries; with more the last good list stays'),
-  purpose: ofRead(
-    word(
-      ['block', 'allow'],
-      '`block`: what must never be blocked is taken out; without, `block` for downloads and what is cut from tables',
-    ),
-  ),
-  'never-block-exempt': ofRead(prefixes('what may be in it although it must never be blocked')),
-  'allow-all': flag('whether it may hold all of IPv4 or of IPv6', false),
-  'allow-short-prefixes': ofRead(
-    flag(
-      'whether it may hold CIDRs shorter than /8, or than /16 of IPv6; picked by `country`, than /6 and /12',
-      false,
-    ),
-  ),
-  'ignore-declared': ofBytes(
-    flag('whether it is taken though it holds less than it says of itself, or seems to be cut off', false),
-  ),
-  resolve: withSources(
-    [...BYTES_SOURCES, 'names', ...EXPRESSION_SOURCES],
+  ...CONTENT_KEYS,
+  ...USE_KEYS,
+  resolve: ofNames(
     resolveKey(
       'who resolves its names for rules, or `false`; without, `publisher` those of `names`; `true` is `publisher`',
     ),
   ),
-  private: withSources(
-    [...BYTES_SOURCES, 'names', ...EXPRESSION_SOURCES],
-    flag('with `resolve: firewall`, whether its names may stand for private addresses', false),
-  ),
-  suffixes: withSources(
-    [...BYTES_SOURCES, 'names', ...EXPRESSION_SOURCES],
-    word(
-      SUFFIX_WORDS,
-      'entries for a name and all below it (`.name`, `*.name`): `below`: that is meant, also where rules accept the list; `as-names`: their names alone',
-    ),
-  ),
-  publish: flag('whether it is released; `false`: only an operand of others', true),
+  private: ofNames(flag('with `resolve: firewall`, whether its names may stand for private addresses')),
 } as const satisfies Keys;
 
 /** Who resolves the names of a list for rules, if anybody does. */
 function resolveKey(sentence: string): Key<NameList['resolve']> {
   const choice = word(['true', 'false', 'publisher', 'firewall'], sentence);
   const read: Key<NameList['resolve']>['read'] = (entry, key, reader) => {
-    const said = choice.read(entry, key, reader);
-    return said === undefined || said === 'firewall' ? said : said !== 'false';
+    const text = choice.read(entry, key, reader);
+    return text === undefined || text === 'firewall' ? text : text !== 'false';
   };
   return { ...choice, read };
-}
-
-/**
- * How long files must have rested before they are read; those that were moved to their place after they were
- * written need not.
- */
-export interface RestConfig {
-  readonly quietMs: number;
-  /** Where the last line has no end; undefined: such a file is never read. */
-  readonly unfinishedMs: number | undefined;
-}
-
-/** How long files must rest, as a list or table says, or else the defaults, if there are any for it. */
-export function restOf(
-  said: Values<Pick<typeof SHARED_KEYS, 'quiet' | 'unfinished'>>,
-  defaults: Partial<typeof said> = {},
-): RestConfig {
-  const { quiet, unfinished } = SHARED_KEYS;
-  const unfinishedMs = said.unfinished ?? defaults.unfinished ?? standardOf(unfinished);
-  return {
-    quietMs: said.quiet ?? defaults.quiet ?? standardOf(quiet),
-    unfinishedMs: unfinishedMs === Number.POSITIVE_INFINITY ? undefined : unfinishedMs,
-  };
 }

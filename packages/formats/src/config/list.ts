@@ -8,20 +8,22 @@ import type { MappingNode, TextNode } from '../document/node.ts';
 import { PRIVATE_MISPLACED } from '../document/schema.ts';
 import { quote } from '../text/bytes.ts';
 import { type FetchConfig, fetchOf } from './fetch.ts';
-import { checkPlaces, readKeys, standardOf, type Values } from './key.ts';
+import { checkPlaces, type Filled, filled, readKeys, type Values } from './key.ts';
 import {
   COUNTRY_COVERAGE_SHARE,
   EXPRESSION_SOURCES,
-  LIST_DEFAULTS,
+  GUARD_KEYS,
   LIST_KEYS,
   type RestConfig,
   restOf,
-  SHARED_KEYS,
+  type SHARED_KEYS,
   SOURCE_KEYS,
   type SourceKey,
+  TIMING_KEYS,
+  USE_KEYS,
 } from './list-keys.ts';
 import { ConfigFault, type ConfigReader, keyOffsetOf, textsOf } from './reader.ts';
-import { BYTES_SOURCES, CUT_SOURCES, nameReadingOf, type ReadingConfig, readingOf } from './reading.ts';
+import { BYTES_SOURCES, CUT_SOURCES, READING_KEYS, type ReadingConfig, readingOf } from './reading.ts';
 import type { TableConfig } from './table.ts';
 
 export type ListSource =
@@ -40,29 +42,14 @@ export type ListSource =
       readonly minus: readonly string[];
     };
 
-export interface GuardConfig {
-  /** Largest share of the entries that a refresh may lose, 0 to 1. */
-  readonly shrinkShare: number;
-  /** Largest share that it may gain; Infinity for no limit. */
-  readonly growthShare: number;
-  /**
-   * Largest share that the list may hold of the addresses of a family that are reachable over the Internet;
-   * Infinity for no limit.
-   */
-  readonly coverageShare: number;
-  /** Largest share of those that it holds which a refresh may gain or lose; Infinity for no limit. */
-  readonly coverageChangeShare: number;
+/** What a refresh is judged by, each as LIST_KEYS has it. */
+export type GuardConfig = Omit<Filled<typeof GUARD_KEYS>, 'minEntries'> & {
   readonly minEntries: number | undefined;
-  readonly maxEntries: number | undefined;
-  /** Whether the list may hold all of IPv4 or of IPv6. */
-  readonly allowAll: boolean;
-  /** Whether it may hold short prefixes (see isShortPrefix). */
-  readonly allowShort: boolean;
-  /** Whether files are taken that hold less than they state of themselves. */
-  readonly ignoreDeclared: boolean;
-}
+};
 
-export interface ListConfig {
+export interface ListConfig
+  extends Omit<Filled<typeof TIMING_KEYS>, 'intervalMs'>,
+    Omit<Filled<typeof USE_KEYS>, 'purpose'> {
   readonly name: string;
   readonly line: number;
   readonly column: number;
@@ -70,37 +57,17 @@ export interface ListConfig {
   readonly reading: ReadingConfig;
   /** Undefined: only when something changes. */
   readonly intervalMs: number | undefined;
-  /** Each interval is longer or shorter by up to this share of it. */
-  readonly jitterShare: number;
-  readonly timeoutMs: number;
-  /** Largest share of lines that may be rejects. */
-  readonly rejectShare: number;
-  /** How long a list holds good that cannot be refreshed; undefined: for ever. */
-  readonly ttlMs: number | undefined;
-  readonly aggregate: boolean;
-  /** `replace`: the list is what its source says now; `merge`: what it said before stays. */
-  readonly mode: 'replace' | 'merge';
-  /** With `merge`: how long an entry stays that the source says no more; undefined: for ever. */
-  readonly entryTtlMs: number | undefined;
   readonly guard: GuardConfig;
   readonly rest: RestConfig;
   readonly purpose: 'block' | 'allow';
-  readonly neverBlockExempt: PrefixSet;
   /** Whether rules may use a list of names. */
   readonly resolve: NameList['resolve'];
-  /**
-   * What suffix entries stand for: `below` says that names below are meant, `as-names` that their names alone
-   * are. Undefined: names below, but for what somebody has to be asked for.
-   */
-  readonly suffixes: 'below' | 'as-names' | undefined;
-  /** False: only an operand of others. */
-  readonly publish: boolean;
 }
 
 /** What is read along with a list. */
 export interface ListContext {
   readonly reader: ConfigReader;
-  readonly defaults: Partial<Values<typeof SHARED_KEYS>>;
+  readonly defaults: Values<typeof SHARED_KEYS>;
   readonly tables: ReadonlyMap<string, TableConfig>;
   /** All lists of the configuration, by name. */
   readonly lists: MappingNode | undefined;
@@ -122,37 +89,29 @@ export function readList(
   const sourceKey = sourceKeyOf(name, keyOffset, node, reader);
   if (sourceKey === undefined) return undefined;
   checkPlaces(LIST_KEYS, sourceKey, node, reader);
-  const said = readKeys(LIST_KEYS, node, reader);
-  const source = sourceOf(sourceKey, name, keyOffset, node, said, context);
+  const values = readKeys(LIST_KEYS, node, reader);
+  const source = sourceOf(sourceKey, name, keyOffset, node, values, context);
   if (source === undefined) return undefined;
   const isFetched = source.kind === 'url' || source.kind === 'table';
-  if (said.mode !== 'merge' && node.entries.has('entry-ttl')) {
+  if (values.mode !== 'merge' && node.entries.has('entry-ttl')) {
     const reason = 'entry-ttl: goes with mode: merge: with replace, no entry outlives its source';
     reader.fault(keyOffsetOf(node, 'entry-ttl'), ConfigFault.misplaced, reason);
   }
-  const { interval } = said;
+  const timing = filled(TIMING_KEYS, values, defaults);
+  const use = filled(USE_KEYS, values);
   return {
     name,
     ...reader.placeOf(keyOffset),
     source,
-    reading: readingOf(said, node, reader),
+    reading: readingOf(values, node, reader),
+    ...timing,
     // What is watched needs no interval, and what is cut from a table follows the table.
-    intervalMs:
-      source.kind === 'url' ? (interval ?? defaults.interval ?? standardOf(SHARED_KEYS.interval)) : interval,
-    jitterShare: said.jitter ?? defaults.jitter ?? LIST_DEFAULTS.jitterShare,
-    timeoutMs: said.timeout ?? defaults.timeout ?? LIST_DEFAULTS.timeoutMs,
-    rejectShare: said.rejects ?? defaults.rejects ?? LIST_DEFAULTS.rejectShare,
-    ttlMs: said.ttl ?? defaults.ttl,
-    aggregate: said.aggregate ?? defaults.aggregate ?? false,
-    mode: said.mode ?? 'replace',
-    entryTtlMs: said['entry-ttl'],
-    guard: guardOf(said, node, context),
-    rest: restOf(said, defaults),
-    purpose: said.purpose ?? (isFetched ? 'block' : 'allow'),
-    neverBlockExempt: said['never-block-exempt'] ?? EMPTY_PREFIX_SET,
-    resolve: resolveOf(said, node, reader) ?? source.kind === 'names',
-    suffixes: said.suffixes,
-    publish: said.publish ?? true,
+    intervalMs: source.kind === 'url' ? timing.intervalMs : values.intervalMs,
+    guard: guardOf(values, node, context),
+    rest: restOf(values, defaults),
+    ...use,
+    purpose: use.purpose ?? (isFetched ? 'block' : 'allow'),
+    resolve: resolveOf(values, node, reader) ?? source.kind === 'names',
   };
 }
 
@@ -196,25 +155,27 @@ function sourceOf(
   name: string,
   keyOffset: number,
   node: MappingNode,
-  said: ListValues,
+  values: ListValues,
   context: ListContext,
 ): ListSource | undefined {
   const { reader } = context;
   switch (key) {
     case 'file':
-      return said.file === undefined ? undefined : { kind: 'file', path: said.file };
+      return values.file === undefined ? undefined : { kind: 'file', path: values.file };
     case 'dir':
-      return said.dir === undefined ? undefined : { kind: 'dir', path: said.dir, match: said.match ?? [] };
+      return values.dir === undefined
+        ? undefined
+        : { kind: 'dir', path: values.dir, match: values.match ?? [] };
     case 'url':
-      return fetchOf(said, node, reader);
+      return fetchOf(values, node, reader);
     case 'country':
     case 'asn':
-      return cutOf(key, node, said.table, context);
+      return cutOf(key, node, values.table, context);
     case 'names': {
-      const { resolve, publish, suffixes } = said;
+      const { resolve, publish, suffixes } = values;
       // What nobody uses for rules, and what the firewall's DNS judges by, may have names below.
       const takesSuffixes = resolve === 'firewall' || publish === false || suffixes === 'as-names';
-      const names = reader.names(said.names ?? [], nameReadingOf(said), takesSuffixes);
+      const names = reader.names(values.names ?? [], filled(READING_KEYS, values), takesSuffixes);
       if (names.length > RESOLVED_NAMES_MAX && resolve !== false && resolve !== 'firewall') {
         const reason = `list ${name} has ${names.length} names; rules can use a list of at most ${RESOLVED_NAMES_MAX}: say resolve: firewall, or resolve: false to carry it unused`;
         reader.fault(keyOffset, ConfigFault.limit, reason);
@@ -222,10 +183,10 @@ function sourceOf(
       return { kind: 'names', names };
     }
     case 'entries':
-      return { kind: 'entries', set: said.entries ?? EMPTY_PREFIX_SET };
+      return { kind: 'entries', set: values.entries ?? EMPTY_PREFIX_SET };
     case 'union':
     case 'intersect': {
-      const { [key]: operands = [], minus = [] } = said;
+      const { [key]: operands = [], minus = [] } = values;
       if (operands.length > 0) return { kind: 'expression', operator: key, operands, minus };
       reader.fault(keyOffset, ConfigFault.value, `${key}: names no list`);
       return undefined;
@@ -277,24 +238,16 @@ function isOfCountries(node: MappingNode, lists: MappingNode | undefined, depth 
   });
 }
 
-function guardOf(said: ListValues, node: MappingNode, { reader, defaults, lists }: ListContext): GuardConfig {
-  const { 'min-entries': minEntries, 'max-entries': maxEntries } = said;
+function guardOf(
+  values: ListValues,
+  node: MappingNode,
+  { reader, defaults, lists }: ListContext,
+): GuardConfig {
+  const { minEntries, maxEntries } = values;
   if (minEntries !== undefined && maxEntries !== undefined && minEntries > maxEntries) {
     const reason = 'min-entries: is more than max-entries:';
     reader.fault(keyOffsetOf(node, 'min-entries'), ConfigFault.value, reason);
   }
-  const { 'max-coverage': coverageShare = defaults['max-coverage'] } = said;
-  const standardShare = isOfCountries(node, lists) ? COUNTRY_COVERAGE_SHARE : LIST_DEFAULTS.coverageShare;
-  const { 'coverage-change': coverageChangeShare = defaults['coverage-change'] } = said;
-  return {
-    shrinkShare: said.shrink ?? defaults.shrink ?? LIST_DEFAULTS.shrinkShare,
-    growthShare: said.growth ?? defaults.growth ?? LIST_DEFAULTS.growthShare,
-    coverageShare: coverageShare ?? standardShare,
-    coverageChangeShare: coverageChangeShare ?? LIST_DEFAULTS.coverageChangeShare,
-    minEntries,
-    maxEntries,
-    allowAll: said['allow-all'] ?? false,
-    allowShort: said['allow-short-prefixes'] ?? false,
-    ignoreDeclared: said['ignore-declared'] ?? false,
-  };
+  const standard = isOfCountries(node, lists) ? { maxCoverageShare: COUNTRY_COVERAGE_SHARE } : {};
+  return { ...filled(GUARD_KEYS, values, defaults, standard), minEntries };
 }

@@ -9,33 +9,21 @@ import {
   listFormat,
 } from '../collect/format.ts';
 import type { MappingNode } from '../document/node.ts';
-import type { HostBits, NameReading } from '../text/entry.ts';
-import { each, flag, type Key, type Keys, scalar, type Values, withSources, word, words } from './key.ts';
+import {
+  each,
+  type Filled,
+  filled,
+  flag,
+  type Key,
+  type Keys,
+  scalar,
+  type Values,
+  withSources,
+  word,
+  words,
+} from './key.ts';
 import { ConfigFault, type ConfigReader } from './reader.ts';
 import { fault, type ValueResult } from './value.ts';
-
-/**
- * How bytes become entries; undefined and empty: as the content itself says, and everything. Filters are
- * those of ImportOptions.
- */
-export interface ReadingConfig extends Required<NameReading> {
-  readonly format: ListFormatName | undefined;
-  readonly hostBits: HostBits;
-  /** Title, or number from 1, of the column that holds the entries. */
-  readonly column: string | number | undefined;
-  /** Likewise, of the column of prefix lengths. */
-  readonly lengthColumn: string | number | undefined;
-  readonly minScore: number | undefined;
-  /** Two lower-case letters each. */
-  readonly country: readonly string[];
-  readonly asn: readonly number[];
-  readonly region: readonly string[];
-  readonly service: readonly string[];
-  readonly tag: readonly string[];
-  readonly set: readonly string[];
-  /** Globs of archive members; empty: all of them. */
-  readonly members: readonly string[];
-}
 
 /** Sources of bytes; with one of them `country` and `asn` are filters. */
 export const BYTES_SOURCES = ['file', 'dir', 'url'] as const;
@@ -47,7 +35,7 @@ export const READ_SOURCES = [...BYTES_SOURCES, ...CUT_SOURCES] as const;
 /** Sources of names that somebody wrote. */
 const NAME_SOURCES = [...BYTES_SOURCES, 'names'] as const;
 
-const ofBytes = <K extends Key<unknown>>(key: K): K => withSources(BYTES_SOURCES, key);
+const ofBytes = <K extends Key<unknown, unknown>>(key: K): K => withSources(BYTES_SOURCES, key);
 
 export const READING_KEYS = {
   format: ofBytes(
@@ -56,17 +44,17 @@ export const READING_KEYS = {
       'one of the formats above; without, the content tells',
     ),
   ),
-  'host-bits': withSources(
+  hostBits: withSources(
     READ_SOURCES,
     word(['reject', 'mask'], '`mask`: a CIDR with bits beyond its length is its network', 'reject'),
   ),
   column: ofBytes(
     scalar(readColumn, 'the column or key that holds the entries, by its title or its number from 1'),
   ),
-  'length-column': ofBytes(
+  lengthColumn: ofBytes(
     scalar(readColumn, 'the column that holds the prefix lengths of the addresses, likewise'),
   ),
-  'min-score': ofBytes(scalar(readScore, 'entries with a lower score are left out')),
+  minScore: ofBytes(scalar(readScore, 'entries with a lower score are left out')),
   country: withSources(
     [...BYTES_SOURCES, 'country'],
     each(
@@ -84,54 +72,23 @@ export const READING_KEYS = {
     NAME_SOURCES,
     flag('whether a name that stands alone means all names below it, too', false),
   ),
-  'allow-public-suffixes': withSources(
+  allowPublicSuffixes: withSources(
     NAME_SOURCES,
     flag('whether entries may stand for all below a public suffix, such as `com`', false),
   ),
 } as const satisfies Keys;
 
+/** How bytes become entries. Filters are those of ImportOptions; an empty one lets everything pass. */
+export type ReadingConfig = Filled<typeof READING_KEYS>;
+
 /** What a list says of how its bytes are read. */
 export function readingOf(
-  said: Values<typeof READING_KEYS>,
+  values: Values<typeof READING_KEYS>,
   node: MappingNode,
   reader: ConfigReader,
 ): ReadingConfig {
-  const {
-    format,
-    column,
-    country = [],
-    asn = [],
-    region = [],
-    service = [],
-    tag = [],
-    set = [],
-    members = [],
-  } = said;
-  if (format !== undefined) checkFilters(format, node, reader);
-  const { 'host-bits': hostBits = 'reject', 'length-column': lengthColumn, 'min-score': minScore } = said;
-  return {
-    format,
-    hostBits,
-    column,
-    lengthColumn,
-    minScore,
-    country,
-    asn,
-    region,
-    service,
-    tag,
-    set,
-    members,
-    ...nameReadingOf(said),
-  };
-}
-
-/** What a list says of how its names are read. */
-export function nameReadingOf({
-  subdomains,
-  'allow-public-suffixes': allowed,
-}: Pick<Values<typeof READING_KEYS>, 'subdomains' | 'allow-public-suffixes'>): Required<NameReading> {
-  return { subdomains: subdomains === true, allowPublicSuffixes: allowed === true };
+  if (values.format !== undefined) checkFilters(values.format, node, reader);
+  return filled(READING_KEYS, values);
 }
 
 /** A filter that the stated format has nothing for would leave everything out. */

@@ -6,14 +6,9 @@
 import { isPartName } from '@rulecast/rules';
 import type { MappingEntry, MappingNode } from '../document/node.ts';
 import { partNameReason } from '../text/entry.ts';
-import { type Key, type Keys, place, readKeys, scalar, schemaOf } from './key.ts';
+import { atStart, type Key, type Keys, place, readKeys, scalar, schemaOf } from './key.ts';
 import { ConfigFault, type ConfigReader, type ConfigText } from './reader.ts';
 import { fault, type ValueResult } from './value.ts';
-
-/** One subscriber that is expected. */
-export interface SubscriberConfig {
-  readonly name: string;
-}
 
 /** What proves to be a subscriber: each by itself. A name without any is whoever's says it. */
 export interface BindingConfig {
@@ -58,22 +53,20 @@ const SOCKET: Key<SocketConfig> = {
     description: 'write socket: PATH, or { path: PATH, mode: 0660, group: NAME }',
   },
   sentence: 'a Unix socket for it alone: its path, or a mapping',
+  absent: undefined,
   keys: SOCKET_KEYS,
   read: readSocket,
 };
 
-export const SUBSCRIBER_KEYS = {
-  'curve-key': place('its public key of CURVE, in quotes; admits it besides', checkKey),
+export const SUBSCRIBER_KEYS = atStart({
+  curveKey: place('its public key of CURVE, in quotes; admits it besides', checkKey),
   qube: place('the qube that it is in, as qrexec says', checkQube),
   socket: SOCKET,
-} as const satisfies Keys;
+});
 
 /** An empty mapping says nothing: that nobody is expected is said with each push. */
-export function readSubscribers(
-  node: MappingNode,
-  reader: ConfigReader,
-): ReadonlyMap<string, SubscriberConfig> | undefined {
-  const subscribers = new Map<string, SubscriberConfig>();
+export function readSubscribers(node: MappingNode, reader: ConfigReader): ReadonlySet<string> | undefined {
+  const subscribers = new Set<string>();
   for (const [name, { keyOffset }] of node.entries) {
     if (!isPartName(name)) {
       reader.fault(keyOffset, ConfigFault.name, partNameReason(name, 'subscriber'));
@@ -83,7 +76,7 @@ export function readSubscribers(
       reader.fault(keyOffset, ConfigFault.limit, `at most ${SUBSCRIBERS_MAX} subscribers are served`);
       break;
     }
-    subscribers.set(name, { name });
+    subscribers.add(name);
   }
   return subscribers.size === 0 ? undefined : subscribers;
 }
@@ -95,7 +88,7 @@ export function readBindings(node: MappingNode, reader: ConfigReader): readonly 
   const owners = new Map<string, string>();
   for (const [name, { value }] of node.entries) {
     if (value.kind !== 'mapping') continue;
-    const own = (key: keyof typeof SUBSCRIBER_KEYS, text: ConfigText | undefined): void => {
+    const own = (key: string, text: ConfigText | undefined): void => {
       if (text === undefined) return;
       const owner = owners.get(`${key} ${text.value}`);
       if (owner === undefined) owners.set(`${key} ${text.value}`, `${name} (line ${text.line})`);
@@ -104,7 +97,7 @@ export function readBindings(node: MappingNode, reader: ConfigReader): readonly 
         reader.fault(offset, ConfigFault.shared, `${key}: this is bound to ${owner} already`);
       }
     };
-    const { 'curve-key': curveKey, qube, socket } = readKeys(SUBSCRIBER_KEYS, value, reader);
+    const { curveKey, qube, socket } = readKeys(SUBSCRIBER_KEYS, value, reader);
     own('curve-key', curveKey);
     own('qube', qube);
     own('socket', socket?.path);

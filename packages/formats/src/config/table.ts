@@ -1,25 +1,11 @@
 /** One table of a configuration, which lists are cut from: where it comes from and when it is refreshed. */
 
-import type { ListFormatName } from '../collect/format.ts';
 import type { MappingNode } from '../document/node.ts';
 import { FETCH_KEYS, type FetchConfig, fetchOf } from './fetch.ts';
-import { checkPlaces, type Keys, readKeys, standardOf, texts, word } from './key.ts';
-import { LIST_DEFAULTS, type RestConfig, restOf, SHARED_KEYS } from './list-keys.ts';
+import { checkPlaces, type Filled, filled, type Keys, readKeys, texts, word } from './key.ts';
+import { intervalKey, type RestConfig, restOf, SHARED_KEYS } from './list-keys.ts';
 import { ConfigFault, type ConfigReader } from './reader.ts';
 import { READING_KEYS } from './reading.ts';
-
-/** Addresses by country or by number of autonomous system, which lists are cut from. */
-export interface TableConfig {
-  readonly name: string;
-  readonly of: 'country' | 'asn';
-  readonly format: ListFormatName | undefined;
-  readonly source: { readonly kind: 'files'; readonly paths: readonly string[] } | FetchConfig;
-  readonly intervalMs: number | undefined;
-  readonly jitterShare: number;
-  readonly timeoutMs: number;
-  readonly members: readonly string[];
-  readonly rest: RestConfig;
-}
 
 export const TABLE_KEYS = {
   of: word(['country', 'asn'], 'what lists are cut from it by'),
@@ -29,13 +15,23 @@ export const TABLE_KEYS = {
     'the file that it is read from, or several',
   ),
   ...FETCH_KEYS,
-  interval: { ...SHARED_KEYS.interval, standard: '1d' }, // registries publish once a day
-  jitter: SHARED_KEYS.jitter,
-  timeout: SHARED_KEYS.timeout,
+  intervalMs: intervalKey('1d'), // registries publish once a day
+  jitterShare: SHARED_KEYS.jitterShare,
+  timeoutMs: SHARED_KEYS.timeoutMs,
   members: READING_KEYS.members,
-  quiet: SHARED_KEYS.quiet,
-  unfinished: SHARED_KEYS.unfinished,
+  quietMs: SHARED_KEYS.quietMs,
+  unfinishedMs: SHARED_KEYS.unfinishedMs,
 } as const satisfies Keys;
+
+/** Addresses by country or by number of autonomous system, which lists are cut from. */
+export interface TableConfig
+  extends Pick<Filled<typeof TABLE_KEYS>, 'format' | 'jitterShare' | 'timeoutMs' | 'members'> {
+  readonly name: string;
+  readonly of: 'country' | 'asn';
+  readonly source: { readonly kind: 'files'; readonly paths: readonly string[] } | FetchConfig;
+  readonly intervalMs: number | undefined;
+  readonly rest: RestConfig;
+}
 
 /** Reads one table; undefined if it has no source that can be read. */
 export function readTable(
@@ -45,24 +41,25 @@ export function readTable(
   reader: ConfigReader,
 ): TableConfig | undefined {
   const isFetched = node.entries.has('url');
-  const said = readKeys(TABLE_KEYS, node, reader);
-  const { of, file } = said;
+  const values = readKeys(TABLE_KEYS, node, reader);
+  const { of, file } = values;
   if (isFetched === (file !== undefined)) {
     reader.fault(keyOffset, ConfigFault.source, `table ${name} needs file: or url:, one of them`);
     return undefined;
   }
   if (!isFetched) checkPlaces(TABLE_KEYS, 'file', node, reader);
-  const source = isFetched ? fetchOf(said, node, reader) : { kind: 'files' as const, paths: file ?? [] };
+  const source = isFetched ? fetchOf(values, node, reader) : { kind: 'files' as const, paths: file ?? [] };
   if (source === undefined || of === undefined) return undefined;
+  const { format, intervalMs, jitterShare, timeoutMs, members } = filled(TABLE_KEYS, values);
   return {
     name,
     of,
-    format: said.format,
+    format,
     source,
-    intervalMs: said.interval ?? (isFetched ? standardOf(TABLE_KEYS.interval) : undefined),
-    jitterShare: said.jitter ?? LIST_DEFAULTS.jitterShare,
-    timeoutMs: said.timeout ?? LIST_DEFAULTS.timeoutMs,
-    members: said.members ?? [],
-    rest: restOf(said),
+    intervalMs: isFetched ? intervalMs : values.intervalMs,
+    jitterShare,
+    timeoutMs,
+    members,
+    rest: restOf(values),
   };
 }

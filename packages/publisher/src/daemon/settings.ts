@@ -117,7 +117,7 @@ export function settingsOf(
     configFile: configFile ?? '',
     listen,
     control,
-    hasSecret: (flags.curveKey ?? config?.curve?.secretFile) !== undefined,
+    hasSecret: (flags.curveKey ?? config?.curve?.secret) !== undefined,
   };
   const [bindings = [], operators = []] = [config?.bindings, config?.operators];
   checkSockets([...bindings, ...operators], places);
@@ -137,12 +137,12 @@ export function settingsOf(
     operators: new Operators(
       operators.map((one) => ({ ...bindingOf(one, 'control', places), role: one.role })),
     ),
-    dnsServers: flags.dnsServer?.map(checkedServer) ?? config?.dnsServers,
-    privateZones: [...(config?.privateZones ?? []), ...flags.privateZone.map(checkedZone)],
-    fixedNames: new Map([...(config?.fixedNames ?? []), ...fixedNames(flags.resolve)]),
-    nameAgeMs: config?.nameAgeMs,
+    dnsServers: flags.dnsServer?.map(checkedServer) ?? config?.dns.servers,
+    privateZones: [...(config?.dns.privateZones ?? []), ...flags.privateZone.map(checkedZone)],
+    fixedNames: new Map([...(config?.dns.fixed ?? []), ...fixedNames(flags.resolve)]),
+    nameAgeMs: config?.dns.maxAgeMs,
     mustReach: config?.mustReach ?? [],
-    historyAgeMs: config?.historyAgeMs,
+    historyAgeMs: config?.historyMs,
     peers: peersOf(listen),
   };
 }
@@ -173,11 +173,11 @@ function curvesOf(
   flags: Flags,
   config: PublisherConfig | undefined,
 ): Pick<Settings, 'curve' | 'controlCurve'> {
-  const secretFile = flags.curveKey ?? config?.curve?.secretFile;
-  const peers = flags.curvePeer ?? config?.curve?.clientFiles ?? [];
+  const secretFile = flags.curveKey ?? config?.curve?.secret;
+  const peers = flags.curvePeer ?? config?.curve?.clients ?? [];
   const keysOf = (bound: readonly BindingConfig[] = []): readonly string[] =>
     bound.flatMap(({ curveKey }) => curveKey?.value ?? []);
-  const controlPeers = flags.curveControlPeer ?? config?.curve?.controlClientFiles ?? [];
+  const controlPeers = flags.curveControlPeer ?? config?.curve?.controlClients ?? [];
   if (secretFile === undefined) {
     const option = peers.length > 0 ? '--curve-peer' : '--curve-control-peer';
     if (peers.length + controlPeers.length > 0) {

@@ -5,7 +5,7 @@
 
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import type { BindingConfig, PublisherConfig } from '@rulecast/formats';
+import type { PublisherConfig } from '@rulecast/formats';
 import { EMPTY_PREFIX_SET, type List, type PrefixSet } from '@rulecast/rules';
 import {
   Fetcher,
@@ -44,36 +44,14 @@ const DEGRADED_CHARS = 120;
 const CONFIG_QUIET_MS = 2000;
 const REFUSED = 'the configuration is refused';
 const UNSAID = 'it has no lists: key';
-/** What takes effect at the next start only, by the key that the file has for it. */
-const START_KEYS = {
-  name: 'name',
-  state: 'state',
-  identity: 'identity',
-  listen: 'listen',
-  control: 'control',
-  curve: 'curve',
-  bindings: 'what subscribers are bound to',
-  operators: 'operators',
-  signer: 'signer',
-  dnsServers: 'dns',
-  privateZones: 'dns',
-  fixedNames: 'dns',
-  nameAgeMs: 'dns',
-  proxy: 'proxy',
-  historyAgeMs: 'history',
-} as const satisfies Partial<Record<keyof PublisherConfig, string>>;
-type StartKey = keyof typeof START_KEYS;
-
-function startKeys(): readonly StartKey[] {
-  return Object.keys(START_KEYS) as StartKey[]; // of a constant
-}
-
 export class SourcesLink implements ListOwner, SourceLists {
   readonly #publisher: Publisher;
   readonly #configFile: string | undefined;
   readonly #worker = new ListWorker();
   readonly #sources: Sources;
   #config: PublisherConfig;
+  /** Of the configuration that this was started with. */
+  readonly #startTexts: PublisherConfig['startTexts'];
   /** Why the configuration file is not what is in force. */
   #configTrouble: string | undefined;
   #closeWatch: (() => Promise<void>) | undefined;
@@ -85,6 +63,7 @@ export class SourcesLink implements ListOwner, SourceLists {
     const directory = join(stateDirectory, 'sources');
     this.#publisher = publisher;
     this.#config = config;
+    this.#startTexts = config.startTexts;
     this.#configFile = configFile;
     this.#sources = new Sources({
       config,
@@ -105,7 +84,7 @@ export class SourcesLink implements ListOwner, SourceLists {
   /** Begins to keep lists fresh. */
   async start(): Promise<void> {
     this.#publisher.setListOwner(this);
-    this.#publisher.subscribers.expect(this.#config.subscribers?.keys());
+    this.#publisher.subscribers.expect(this.#config.subscribers);
     await this.#sources.start(this.#publisher.head?.ruleSet.lists ?? new Map());
     const unsaid = this.#sources.keptUnsaid.length;
     if (unsaid > 0)
@@ -182,19 +161,18 @@ export class SourcesLink implements ListOwner, SourceLists {
     }
     const isUnchanged = isDeepStrictEqual(config, this.#config);
     const wasRefused = this.#configTrouble?.startsWith(REFUSED) === true;
-    const changed = startKeys().filter((key) => {
-      return !isDeepStrictEqual(startValue(config, key), startValue(this.#config, key));
-    });
-    const stale = [...new Set(changed.map((key) => START_KEYS[key]))];
+    const [before, after] = [this.#startTexts, config.startTexts];
+    const keys = new Set([...before.keys(), ...after.keys()]);
+    const stale = [...keys].filter((key) => before.get(key) !== after.get(key));
     this.#configTrouble =
       stale.length === 0
         ? undefined
         : `restart the publisher for ${stale.join(', ')}: the configuration changed`;
     if (isUnchanged && wasRefused) logger.info({ file }, 'the configuration is what is in force again');
     if (isUnchanged) return;
-    this.#config = { ...config, ...Object.fromEntries(startKeys().map((key) => [key, this.#config[key]])) };
+    this.#config = config;
     this.#publisher.setMustReach(config.mustReach);
-    this.#publisher.subscribers.expect(config.subscribers?.keys());
+    this.#publisher.subscribers.expect(config.subscribers);
     await this.#sources.reload(config);
     logger.info({ file, lists: config.lists.size }, 'took up the changed configuration');
     if (this.#configTrouble !== undefined) logger.warn({ file }, this.#configTrouble);
@@ -215,19 +193,6 @@ function firstFault({ rejects, rejectCount }: ConfigRefused): string {
   if (first === undefined) return 'it cannot be read';
   const more = rejectCount > 1 ? ` (and ${rejectCount - 1} more)` : '';
   return `line ${first.line}, column ${first.column}: ${first.reason}${more}`;
-}
-
-/** What a key says, wherever it stands in the file. */
-function startValue(config: PublisherConfig, key: StartKey): unknown {
-  if (key === 'listen' || key === 'control') return config[key]?.map(({ value }) => value);
-  if (key === 'operators') return config.operators.map((one) => [one.role, placeless(one)]);
-  if (key === 'signer') return config.signer?.value;
-  return key === 'bindings' ? config.bindings.map(placeless) : config[key];
-}
-
-/** Wherever it stands in the file. */
-function placeless({ name, curveKey, qube, socket }: BindingConfig): unknown {
-  return [name, curveKey?.value, qube?.value, socket?.path.value, socket?.mode, socket?.group?.value];
 }
 
 async function watch(

@@ -40,7 +40,7 @@ export interface SizeLimits {
 
 export interface CoverageLimits {
   /** Of the routable addresses of a family, how many a list may hold. */
-  readonly coverageShare: number;
+  readonly maxCoverageShare: number;
   /** Of its routable addresses, how many a list may gain or lose. */
   readonly coverageChangeShare: number;
 }
@@ -96,8 +96,8 @@ export function coverageFinding(
     const share = routableShare(after, family);
     const counts = { before: millionths(held), after: millionths(share) };
     const what = `of the IPv${family} addresses that are reachable over the Internet`;
-    if (share > limits.coverageShare && held <= limits.coverageShare) {
-      const text = `it would cover ${percent(share)} ${what}; at most ${percent(limits.coverageShare)} are taken`;
+    if (share > limits.maxCoverageShare && held <= limits.maxCoverageShare) {
+      const text = `it would cover ${percent(share)} ${what}; at most ${percent(limits.maxCoverageShare)} are taken`;
       return { code: FindingCode.coverage, ...counts, text };
     }
     const most = Math.max(COVERAGE_FREE_SHARE, held * limits.coverageChangeShare);

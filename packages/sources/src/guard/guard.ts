@@ -173,7 +173,13 @@ export function shortRefusal(
   permits: Permits,
 ): Refusal | undefined {
   if (short === undefined || short.count <= known) return undefined;
-  if (guard.allowShort || guard.allowAll || permits.allowCoverage || permits.allowAll || permits.force)
+  if (
+    guard.allowShortPrefixes ||
+    guard.allowAll ||
+    permits.allowCoverage ||
+    permits.allowAll ||
+    permits.force
+  )
     return undefined;
   const { count, first, lengths } = short;
   const are = count === 1 ? 'is' : 'are';

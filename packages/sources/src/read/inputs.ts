@@ -157,7 +157,7 @@ export async function fetchInputs(source: FetchConfig, fetcher: Downloader, how:
     const { sha256, headers, allowPrivate, maxBytes = how.limits.bytes } = source;
     const pin = sha256 === undefined ? {} : { sha256 };
     const { timeoutMs, signal } = how;
-    const most = { maxBytes, allMaxBytes: how.limits.downloadBytes };
+    const most = { maxBytes, allMaxBytes: how.limits.downloads };
     outcomes.push(await fetcher.fetch({ url, headers, ...most, timeoutMs, signal, allowPrivate, ...pin }));
   }
   return inputsOf(outcomes);

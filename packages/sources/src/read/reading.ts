@@ -44,7 +44,7 @@ export interface ReadingJob {
   readonly asNames: boolean;
   readonly aggregate: boolean;
   /** Largest share of lines of one member that may be rejects, 0 to 1. */
-  readonly rejectShare: number;
+  readonly rejectsShare: number;
   /** 0 or 1: whether there must be an entry. */
   readonly leastEntries: number;
   /** Take files that hold less than they state of themselves. */
@@ -117,7 +117,7 @@ export async function readSource(
   for (const { name, bytes, archive } of members) {
     const read = importList(name, bytes, importOptions(job));
     const verdict = acceptImport(read, {
-      tolerance: job.rejectShare,
+      tolerance: job.rejectsShare,
       minEntries: members.length > 1 ? 0 : job.leastEntries, // one of many files may be empty
       ignoreDeclared: job.ignoreDeclared,
     });

@@ -263,7 +263,7 @@ export class Source {
   }> {
     const { config } = this;
     const context = this.#context;
-    const { reading, resolve, suffixes, aggregate, rejectShare, guard, purpose, neverBlockExempt } = config;
+    const { reading, resolve, suffixes, aggregate, rejectsShare, guard, purpose, neverBlockExempt } = config;
     const neverBlock = purpose === 'allow' ? undefined : exempted(context.neverBlock, neverBlockExempt);
     const read = await context.work.read({
       inputs: inputs.inputs,
@@ -271,7 +271,7 @@ export class Source {
       resolve,
       asNames: suffixes === 'as-names',
       aggregate,
-      rejectShare,
+      rejectsShare,
       leastEntries: Math.min(1, guard.minEntries ?? 1),
       ignoreDeclared: guard.ignoreDeclared,
       limits: context.limits,
