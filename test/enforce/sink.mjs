@@ -14,7 +14,7 @@ export function sinkIn(network, options = {}, applierOptions = []) {
   return createNftSink({ ...options, applier: { program: first, args: rest } });
 }
 
-/** Process ids of the appliers that this process started, the one at work first. */
+/** Process ids of the appliers that this process started. */
 export function appliers() {
   const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'latin1')
     .trim()

@@ -19,14 +19,13 @@ rulecast-subscriber; its standard input and output carry a private protocol.
   --openings SOCKET path of the socket at which rulecast-dns has addresses opened that it is about to tell
   --sources LIST    which addresses come by which interface, beside what Qubes says: 'eth1=10.0.0.5,fd00::5 eth2=…'
   --again           a table of ours was in force: without, let nothing pass
-  --spare           wait, with everything loaded, to take the place of one that dies
   --remove          delete all tables of Rulecast from the kernel, and end
 `;
 
 const MOST: Readonly<Record<string, number>> = { '--group': GROUP_MAX, '--kernel-mib': KERNEL_MIB_MAX };
 const OPENINGS = '--openings';
 const SOURCES = '--sources';
-const WORDS = ['--supervise', '--again', '--spare', '--remove'];
+const WORDS = ['--supervise', '--again', '--remove'];
 const EXIT_USAGE = 64;
 
 const argv = process.argv.slice(2);
@@ -46,7 +45,6 @@ if (argv.includes('--supervise')) {
     kernelMib: Number(options['kernel-mib'] ?? KERNEL_MIB),
     sources: parseSources(options['sources'] ?? '') ?? refuse(`${SOURCES}: write eth1=10.0.0.5,fd00::5`),
     again: argv.includes('--again'),
-    spare: argv.includes('--spare'),
     openings: options['openings'],
   };
   if (argv.includes('--remove')) await removeTables(serving).catch((error: Error) => fail(error.message));

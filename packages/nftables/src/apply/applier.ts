@@ -11,7 +11,13 @@ import { NativeError, NetlinkFamily, openNetlink } from '../kernel/native.ts';
 import { Netlink } from '../kernel/netlink.ts';
 import { Routes } from '../kernel/routes.ts';
 import type { Source } from '../kernel/sources.ts';
-import { ALIVE_EVERY_MS, CAPTURE_LOOK_EVERY_MS, LIVE_EVERY_MS, NOTICE_EVERY_MS } from '../limits.ts';
+import {
+  ALIVE_EVERY_MS,
+  CAPTURE_LOOK_EVERY_MS,
+  LIVE_EVERY_MS,
+  NOTICE_EVERY_MS,
+  OWNER_NOTICE_EVERY_MS,
+} from '../limits.ts';
 import { Capture } from './capture.ts';
 import { checkRequest, RequestError } from './check.ts';
 import { Door } from './door.ts';
@@ -27,8 +33,6 @@ export interface ApplierOptions {
   readonly kernelMib: number;
   /** In place of one that died. */
   readonly again: boolean;
-  /** Waits for a first frame before it touches the kernel. */
-  readonly spare: boolean;
   /** Which address comes by which interface, beside what Qubes says. */
   readonly sources: readonly Source[];
   /** Path of the socket at which `rulecast-dns` asks; undefined: nothing opens by name. */
@@ -42,17 +46,9 @@ export async function serveApplier(
   options: ApplierOptions,
 ): Promise<void> {
   const applier = new Applier(options, write);
-  let waits = options.spare;
-  if (waits) applier.warm();
-  else await applier.start();
+  await applier.start();
   const splitter = new FrameSplitter();
-  for await (const bytes of input) {
-    for (const frame of splitter.push(bytes)) {
-      if (waits) await applier.start();
-      else await applier.take(frame);
-      waits = false;
-    }
-  }
+  for await (const bytes of input) for (const frame of splitter.push(bytes)) await applier.take(frame);
   applier.close();
 }
 
@@ -86,6 +82,7 @@ class Applier {
   readonly #options: ApplierOptions;
   readonly #write: (bytes: Uint8Array) => Promise<void>;
   readonly #timers: readonly NodeJS.Timeout[];
+  #noticing: NodeJS.Timeout | undefined;
   readonly #door: Door | undefined;
   #netlink: Netlink | undefined;
   #kernel: Kernel | undefined;
@@ -104,21 +101,12 @@ class Applier {
     this.#sources = this.#door === undefined ? undefined : new Sources(options.sources);
     this.#timers = [
       setInterval(() => void this.#send({ alive: true }), ALIVE_EVERY_MS),
-      setInterval(() => this.#notice(), NOTICE_EVERY_MS),
       setInterval(() => void this.#renewLive(), LIVE_EVERY_MS),
       setInterval(() => void this.#look(), LIVE_EVERY_MS),
       setInterval(() => this.#kernel?.capture.look(), CAPTURE_LOOK_EVERY_MS),
     ];
     void this.#send({ alive: true });
-  }
-
-  /** Loads what a start needs; whoever starts hears what is missing. */
-  warm(): void {
-    try {
-      this.#netlink = new Netlink(openNetlink);
-    } catch (error) {
-      throwUnexpected(error);
-    }
+    this.#notice();
   }
 
   /**
@@ -168,6 +156,7 @@ class Applier {
 
   close(): void {
     for (const timer of this.#timers) clearInterval(timer);
+    clearTimeout(this.#noticing);
     this.#door?.close();
   }
 
@@ -188,7 +177,10 @@ class Applier {
     void this.#clean();
   }
 
+  /** Looks again and again whether somebody else changed something. */
   #notice(): void {
+    const everyMs = this.#kernel?.tables.isOwned === true ? OWNER_NOTICE_EVERY_MS : NOTICE_EVERY_MS;
+    this.#noticing = setTimeout(() => this.#notice(), everyMs);
     try {
       const noticed = this.#kernel?.tables.notice();
       if (noticed !== undefined || this.#sources?.isOvertaken === true) void this.#look();

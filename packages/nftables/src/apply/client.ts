@@ -38,10 +38,8 @@ export interface ApplierEvents {
   readonly onLost: (text: string) => void;
 }
 
-/**
- * To the one at work, to the spare, which may have been killed with it, and to the one that is started then.
- */
-const ASK_TRIES = 3;
+/** To the one at work, and to the one that is started when it dies. */
+const ASK_TRIES = 2;
 /** How often it is looked whether an applier runs again. */
 const LOOK_EVERY_MS = 20;
 

@@ -77,10 +77,7 @@ export type Reply =
   /** The request was refused or failed; what was in force still is. */
   | { readonly kind: 'failed'; readonly text: string };
 
-export type ToApplier =
-  | { readonly id: number; readonly request: Request }
-  /** To a spare, before anything else: the one at work is gone. */
-  | { readonly begin: true };
+export type ToApplier = { readonly id: number; readonly request: Request };
 export type FromApplier =
   | { readonly id: number; readonly reply: Reply }
   /** Somebody else changed what the kernel holds; not an answer to anything. */

@@ -1,13 +1,9 @@
 /**
  * One process after the other that speaks the applier's frames: started, replaced when it dies, and killed
  * when it is silent, by whoever needs it: the subscriber, or the supervisor that it leaves behind when it
- * gives its privileges up.
+ * gives its privileges up. Meanwhile the tables of the one that died go on judging.
  *
- * A spare waits beside the one at work: started, with everything loaded, but holding nothing of the kernel.
- * It takes over at once, where to start another one takes a third of a second in which somebody may have
- * taken our tables away.
- *
- * A supervisor has no spare and no successor: it was started with rights that are given up by now.
+ * A supervisor has no successor: it was started with rights that are given up by now.
  */
 
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
@@ -18,10 +14,9 @@ import {
   MISSED_MAX,
   RESPAWN_LONGEST_MS,
   RESPAWN_MS,
-  SPARE_AFTER_MS,
   STEADY_MS,
 } from '../limits.ts';
-import { FrameSplitter, frameOf } from './message.ts';
+import { FrameSplitter } from './message.ts';
 
 /** How to start the applier. */
 export interface ApplierCommand {
@@ -47,20 +42,16 @@ export interface ProcessEvents {
 /** Where to find a program that is given without a directory. */
 const SEARCH_PATH = '/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin:/usr/local/bin';
 
-interface Child {
-  readonly process: ChildProcessByStdio<Writable, Readable, Readable | null>;
-  readonly startedAtMs: number;
-  /** Ticks since it said anything. */
-  missed: number;
-}
+type Child = ChildProcessByStdio<Writable, Readable, Readable | null>;
 
 export class ApplierProcess {
   readonly #command: ApplierCommand;
   readonly #events: ProcessEvents;
   readonly #watch: NodeJS.Timeout;
-  readonly #isSupervised: boolean;
-  #active: Child | undefined;
-  #spare: Child | undefined;
+  #child: Child | undefined;
+  #startedAtMs = 0;
+  /** Ticks since it said anything. */
+  #missed = 0;
   #waitMs = RESPAWN_MS;
   #timer: NodeJS.Timeout | undefined;
   #closing: (() => void) | undefined;
@@ -68,126 +59,88 @@ export class ApplierProcess {
   constructor(command: ApplierCommand, events: ProcessEvents) {
     this.#command = command;
     this.#events = events;
-    this.#isSupervised = command.args.includes('--supervise');
-    this.#active = this.#start([]);
-    this.#fillIn(SPARE_AFTER_MS);
+    this.#child = this.#start(command.args);
     // By ticks, not by the clock: where we are late ourselves, what came is read before the next tick.
     this.#watch = setInterval(() => {
-      for (const child of this.#children()) {
-        if (++child.missed <= MISSED_MAX) continue;
-        if (child === this.#active) this.#events.onSilent?.();
-        kill(child);
-      }
+      if (this.#child === undefined || ++this.#missed <= MISSED_MAX) return;
+      this.#events.onSilent?.();
+      this.#kill(this.#child);
     }, ALIVE_EVERY_MS);
   }
 
-  /** Standard input of the one at work; undefined while there is none. */
+  /** Its standard input; undefined while there is none. */
   get input(): Writable | undefined {
-    return this.#active?.process.stdin;
+    return this.#child?.stdin;
   }
 
-  /** Ends all by the end of their input, or else kills them; starts no other. */
+  /** Ends it by the end of its input, or else kills it; starts no other. */
   async close(): Promise<void> {
     clearInterval(this.#watch);
     clearTimeout(this.#timer);
-    const children = this.#children();
+    const child = this.#child;
     const ended = new Promise<void>((resolve) => {
       this.#closing = resolve;
     });
-    if (children.length === 0) return;
-    for (const child of children) child.process.stdin.end();
-    const late = setTimeout(() => children.forEach(kill), CLOSE_WAITS_MS);
-    const given = setTimeout(() => this.#closing?.(), CLOSE_WAITS_MS * 1.5); // they may be another user's
+    if (child === undefined) return;
+    child.stdin.end();
+    const late = setTimeout(() => this.#kill(child), CLOSE_WAITS_MS);
+    const given = setTimeout(() => this.#closing?.(), CLOSE_WAITS_MS * 1.5); // it may be another user's
     await ended;
     clearTimeout(late);
     clearTimeout(given);
-    for (const child of children) {
-      child.process.unref();
-      child.process.stdout.destroy();
-    }
+    child.unref();
+    child.stdout.destroy();
   }
 
-  #children(): readonly Child[] {
-    return [this.#active, this.#spare].filter((child) => child !== undefined);
-  }
-
-  #start(more: readonly string[]): Child {
-    const { program, args } = this.#command;
+  #start(args: readonly string[]): Child {
+    const { program } = this.#command;
     const { onText } = this.#events;
-    const words = [...args, ...more.filter((word) => !args.includes(word))];
     const options = { env: { PATH: SEARCH_PATH }, detached: true }; // a group of its own, to be killed as one
-    const process =
+    const child =
       onText === undefined
-        ? spawn(program, words, { ...options, stdio: ['pipe', 'pipe', 'inherit'] })
-        : spawn(program, words, { ...options, stdio: ['pipe', 'pipe', 'pipe'] });
-    const child = { process, startedAtMs: performance.now(), missed: 0 };
+        ? spawn(program, args, { ...options, stdio: ['pipe', 'pipe', 'inherit'] })
+        : spawn(program, args, { ...options, stdio: ['pipe', 'pipe', 'pipe'] });
+    this.#startedAtMs = performance.now();
+    this.#missed = 0;
     const splitter = new FrameSplitter();
-    process.stdin.on('error', () => undefined); // the process ended; `gone` says so
-    process.stderr?.setEncoding('utf8').on('data', (text: string) => onText?.(text));
-    process.stdout.on('data', (bytes: Buffer) => {
-      child.missed = 0;
+    child.stdin.on('error', () => undefined); // the process ended; `gone` says so
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => onText?.(text));
+    child.stdout.on('data', (bytes: Buffer) => {
+      this.#missed = 0;
       try {
-        for (const frame of splitter.push(bytes)) if (child === this.#active) this.#events.onFrame(frame);
+        for (const frame of splitter.push(bytes)) this.#events.onFrame(frame);
       } catch {
-        kill(child); // our own program, and yet it cannot be understood
+        this.#kill(child); // our own program, and yet it cannot be understood
       }
     });
-    process.once('error', (error) => this.#gone(child, error.message));
-    process.once('close', (code, signal) => this.#gone(child, `it ended with ${signal ?? code}`));
+    child.once('error', (error) => this.#gone(child, error.message));
+    child.once('close', (code, signal) => this.#gone(child, `it ended with ${signal ?? code}`));
     return child;
   }
 
   #gone(child: Child, why: string): void {
-    if (!this.#children().includes(child)) return;
-    const wasActive = child === this.#active;
-    if (wasActive) this.#active = undefined;
-    else this.#spare = undefined;
-    if (this.#closing !== undefined) {
-      if (this.#children().length === 0) this.#closing();
-      return;
-    }
-    if (wasActive) {
-      this.#events.onGone(why);
-      if (this.#isSupervised) return this.#events.onLost?.(why);
-      this.#takeOver();
-    }
-    const isQuick = performance.now() - child.startedAtMs < STEADY_MS;
+    if (child !== this.#child) return;
+    this.#child = undefined;
+    if (this.#closing !== undefined) return this.#closing();
+    this.#events.onGone(why);
+    const { args } = this.#command;
+    if (args.includes('--supervise')) return this.#events.onLost?.(why);
+    const isQuick = performance.now() - this.#startedAtMs < STEADY_MS;
     this.#waitMs = isQuick ? Math.min(RESPAWN_LONGEST_MS, this.#waitMs * 2) : RESPAWN_MS;
-    this.#fillIn(this.#waitMs);
-  }
-
-  /** The spare works from now on, if there is one. */
-  #takeOver(): void {
-    this.#active = this.#spare;
-    this.#spare = undefined;
-    if (this.#active === undefined) return;
-    for (const piece of frameOf({ begin: true })) this.#active.process.stdin.write(piece);
-    this.#events.onRestart();
-  }
-
-  /** Starts whichever is missing, one at a time. */
-  #fillIn(waitMs: number): void {
-    clearTimeout(this.#timer);
-    if (this.#active !== undefined && (this.#spare !== undefined || this.#isSupervised)) return;
     this.#timer = setTimeout(() => {
-      if (this.#active !== undefined) this.#spare = this.#start(['--again', '--spare']);
-      else {
-        this.#active = this.#start(['--again']);
-        this.#events.onRestart();
-      }
-      this.#fillIn(SPARE_AFTER_MS);
-    }, waitMs);
+      this.#child = this.#start([...args, '--again']);
+      this.#events.onRestart();
+    }, this.#waitMs);
   }
-}
 
-/** With whatever it started. */
-function kill(child: Child): void {
-  child.missed = 0;
-  const { pid } = child.process;
-  if (pid === undefined) return;
-  try {
-    process.kill(-pid, 'SIGKILL');
-  } catch {
-    // it ended just now, or we may not
+  /** With whatever it started. */
+  #kill({ pid }: Child): void {
+    this.#missed = 0;
+    if (pid === undefined) return;
+    try {
+      process.kill(-pid, 'SIGKILL');
+    } catch {
+      // it ended just now, or we may not
+    }
   }
 }

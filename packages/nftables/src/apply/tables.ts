@@ -9,7 +9,7 @@
  *
  * A table is owned by our socket, and persists when it closes (Linux 6.9, nft 1.1): nobody else can change
  * it, and the next applier adopts it. Where that cannot be had, the generation of the ruleset, which is
- * looked at all the time, tells that somebody changed something; and where the table in force is gone,
+ * looked at every 25 ms, tells that somebody changed something; and where the table in force is gone,
  * another one lets nothing pass until it is loaded again.
  */
 
@@ -71,7 +71,7 @@ const LEFT_MAX = 1024;
 const ADOPT_TRIES = 200;
 const ADOPT_PAUSE_MS = 5;
 const MIB = 1_048_576;
-/** Tells whether tables can be owned. Where another process owns this one, ours are made as before Linux 6.9. */
+/** Tells whether tables can be owned: not before Linux 6.9, nor where another process owns this one. */
 const OWNER_PROBE_TABLE = 'rulecast_probe_owner';
 const MARK_PROBE_TABLE = 'rulecast_probe_mark';
 
@@ -498,6 +498,11 @@ export class Tables {
   /** The table in force. */
   get inForce(): string | undefined {
     return this.#current?.name;
+  }
+
+  /** Whether a table is in force that nobody else can change. */
+  get isOwned(): boolean {
+    return this.#current?.isOwned === true;
   }
 
   /**
