@@ -5,11 +5,12 @@
  *              without privileges         CAP_NET_ADMIN, no parser
  *
  * - limits.ts: every constant, what nftables fixes and what we chose;
- * - plan/: what the kernel is to hold for a release, and the change from one plan to the next; pure;
+ * - plan/: what the kernel is to hold for a release (planner, with blocks, matches, remotes, chains,
+ *   class-maps and lowering), and the change from one plan to the next; pure;
  * - kernel/: commands and expressions of rules, netlink messages, sockets, and what is read back; used by the
  *   applier only;
  * - apply/: the applier's process, the messages it takes and how it checks them, the order of transactions,
- *   the pipe to it, and what is open by name (opening, openings, door) and by which interface each qube comes (sources, interfaces);
+ *   the pipe to it, and what is open by name (opening, door, book, looks, room, name-tables, openings) and by which interface each qube comes (sources, interfaces);
  * - sink/: where the subscriber puts a release: keeps the kernel at it, gives flows their marks, reads
  *   counts.
  *

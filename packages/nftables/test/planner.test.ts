@@ -12,7 +12,6 @@ import {
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { SMALL_MEMBERS_MAX } from '../src/limits.ts';
-import { chainsOf } from '../src/plan/change.ts';
 import { type Plan, policyChain } from '../src/plan/plan.ts';
 import { type Planned, planOf } from '../src/plan/planner.ts';
 import { ENVIRONMENT, list, NOW, planned, ruleSet } from './sample.ts';
@@ -68,10 +67,11 @@ describe('the plan of many policies', () => {
   ]);
 
   it('has the very same chains and sets where nothing of a policy changed', () => {
-    const [first, again] = [planned(rules), planned(rules)];
+    const { plan: first, basis } = planOf(rules, ENVIRONMENT, () => undefined);
+    const { plan: again } = planOf(rules, ENVIRONMENT, (key) => first.sets.get(key), undefined, basis);
     const same = (policy: string): boolean =>
-      chainsOf(first).get(policyChain('egress', 4, policy)) ===
-      chainsOf(again).get(policyChain('egress', 4, policy));
+      first.kernelChains.get(policyChain('egress', 4, policy)) ===
+      again.kernelChains.get(policyChain('egress', 4, policy));
     expect(['web', 'mail', 'timed', 'named'].map(same)).toEqual([true, true, false, false]);
     expect([...again.sets.values()]).toEqual([...first.sets.values()]);
     expect(again.sets.size).toBeGreaterThan(0);
@@ -98,8 +98,9 @@ describe('the plan of many policies', () => {
     ['a later time', rules, { ...ENVIRONMENT, now: NOW + 20 }],
     ['other resolvers', rules, { ...ENVIRONMENT, dns: ENVIRONMENT.dns.slice(1) }],
   ])('says with %s what one of new rules says', (_, next, environment) => {
-    planned(rules);
-    expect(contentsOf(planned(next, environment))).toEqual(contentsOf(planned(copied(next), environment)));
+    const { plan: first, basis } = planOf(rules, ENVIRONMENT, () => undefined);
+    const { plan } = planOf(next, environment, (key) => first.sets.get(key), undefined, basis);
+    expect(contentsOf(plan)).toEqual(contentsOf(planned(next, environment)));
   });
 
   function changed(name: string, change: (policy: Policy) => Policy): RuleSet {
@@ -107,22 +108,8 @@ describe('the plan of many policies', () => {
     return { ...rules, policies: new Map(policies.map((each) => [each.name, each])) };
   }
 
-  /** The same rules in other objects, of which nothing can be known. */
-  function copied(of: RuleSet): RuleSet {
-    const blocks = ({ egress, ingress }: Policy['exceptions']) => ({
-      egress: [...egress],
-      ingress: [...ingress],
-    });
-    const policies = [...of.policies.values()].map((each) => ({
-      ...each,
-      ...blocks(each),
-      exceptions: blocks(each.exceptions),
-    }));
-    return { ...of, policies: new Map(policies.map((each) => [each.name, each])) };
-  }
-
   function contentsOf(plan: Plan) {
-    return [chainsOf(plan), plan.sets, plan.maps, plan.counters].map((each) => [...each]);
+    return [plan.kernelChains, plan.sets, plan.maps, plan.counters].map((each) => [...each]);
   }
 });
 

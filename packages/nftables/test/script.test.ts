@@ -16,6 +16,7 @@ import {
   transition,
   wholeChange,
 } from '../src/plan/change.ts';
+import { kernelChains } from '../src/plan/lowering.ts';
 import { type AddressSet, type Plan, policyChain, type Step } from '../src/plan/plan.ts';
 import { planOf } from '../src/plan/planner.ts';
 import { list, planned, plannedAfter, prefix, ruleSet, scriptText, TABLE } from './sample.ts';
@@ -39,12 +40,16 @@ function linesOf(change: ChangeWithBody): readonly string[] {
 }
 
 function planWith(chain: string, steps: readonly Step[], sets: readonly AddressSet[] = []): Plan {
-  return {
+  const all = {
     sets: new Map(sets.map((set) => [`${set.key}_${set.members.family}`, set])),
+    chains: new Map([[chain, steps]]),
+  };
+  return {
+    ...all,
+    kernelChains: kernelChains(all, undefined),
     maps: new Map(),
     classMaps: new Map(),
     nameSets: new Map(),
-    chains: new Map([[chain, steps]]),
     counters: new Set([COUNTER]),
   };
 }

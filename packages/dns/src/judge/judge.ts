@@ -51,6 +51,12 @@ const ASKERS_MAX = 4096;
 const CANARY = nameBytes(CANARY_NAME);
 const UNJUDGED: NameJudgement = { action: 'none', answer: 'answer', policy: undefined, rule: undefined };
 
+interface ListKeys {
+  readonly names: Names;
+  readonly isPrivate: boolean;
+  readonly keys: ReturnType<typeof listKeys>;
+}
+
 export class NameJudge {
   #ruleSet: RuleSet;
   /** Numbers of what stands for names, by what it is: `@LIST`, or a name of rules. None is used again. */
@@ -62,6 +68,8 @@ export class NameJudge {
   /** By policy; '' is that of qubes which no policy names. */
   readonly #programs = new Map<string, NameProgram>();
   readonly #policies = new Map<string, string>();
+  /** What lists that open are called in the kernel, which takes milliseconds for a large one. */
+  readonly #keys = new Map<string, ListKeys>();
 
   private constructor(ruleSet: RuleSet, subjects: ReadonlyMap<string, number>, matcher: NameMatcher) {
     this.#ruleSet = ruleSet;
@@ -125,6 +133,7 @@ export class NameJudge {
       this.#privateSubjects = privateSubjects(subjects, after);
       this.#programs.clear();
       this.#policies.clear();
+      for (const list of this.#keys.keys()) if (!after.lists.has(list)) this.#keys.delete(list);
     });
   }
 
@@ -192,8 +201,17 @@ export class NameJudge {
       if (names === undefined) return [];
       const isPrivate = isOfPrivateNames(this.#ruleSet.lists.get(list));
       const marks = { ...(list === RESOLVED_LIST && { isOfAll: true }), ...(isPrivate && { isPrivate }) };
-      return [{ ...listKeys(list, names, isPrivate), ...marks }];
+      return [{ ...this.#keysOf(list, names, isPrivate), ...marks }];
     });
+  }
+
+  #keysOf(list: string, names: Names, isPrivate: boolean): ReturnType<typeof listKeys> {
+    let known = this.#keys.get(list);
+    if (known?.names !== names || known.isPrivate !== isPrivate) {
+      known = { names, isPrivate, keys: listKeys(list, names, isPrivate) };
+      this.#keys.set(list, known);
+    }
+    return known.keys;
   }
 
   /** The lowest rank of a drop that is about a name, or about what it is an alias of. */

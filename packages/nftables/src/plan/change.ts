@@ -18,8 +18,8 @@
 
 import { bytesOfLeft, leftBetween, type Names, PrefixBuilder, type Prefixes } from '@rulecast/rules';
 import { NAMES_LEFT_MAX_BYTES, PROBED_ELEMENTS } from '../limits.ts';
-import { loadsOf } from './layout.ts';
-import { listKeys } from './name-set.ts';
+import { loadsOf, newSet } from './layout.ts';
+import { type Overlay, overlaidChains } from './lowering.ts';
 import {
   type AddressSet,
   type ClassMap,
@@ -29,11 +29,11 @@ import {
   keyOf,
   type Plan,
   type PlannedNameSet,
+  type SetDelta,
   type Step,
   setKey,
   setNames,
 } from './plan.ts';
-import { newSet } from './planner.ts';
 
 /** What the table says about itself. */
 export interface Tag {
@@ -247,11 +247,6 @@ export function elementsOf(set: AddressSet): {
   return { elements: body.added, body: Buffer.concat(body.pieces) };
 }
 
-/** The chains of the kernel of a plan, by name. */
-export function chainsOf(plan: Plan): ReadonlyMap<string, readonly Step[]> {
-  return objectsOf(plan).chains;
-}
-
 /** The names that the kernel has of a plan. */
 export function namesOf(plan: Plan): {
   readonly sets: readonly string[];
@@ -271,7 +266,7 @@ export function namesOf(plan: Plan): {
 // ── Objects ────────────────────────────────────────────────────────────────────────────────────────────────
 
 function objectsOf(plan: Plan): Objects {
-  return lowered(plan, () => ({ added: undefined, removed: undefined }));
+  return lowered(plan, new Map(), plan.kernelChains);
 }
 
 /**
@@ -279,84 +274,34 @@ function objectsOf(plan: Plan): Objects {
  * sets of its own.
  */
 function overlaid(plan: Plan): Objects {
-  const overlays = new Map([...plan.sets].map(([key, set]) => [key, overlayOf(set)]));
-  return lowered(plan, (key) => overlays.get(key) ?? NO_OVERLAY);
+  const overlays = new Map<string, Overlay>();
+  for (const [key, set] of plan.sets)
+    if (set.delta !== undefined) overlays.set(key, overlayOf(set, set.delta));
+  return lowered(plan, overlays, overlaidChains(plan, overlays));
 }
 
-interface Overlay {
-  readonly added: AddressSet | undefined;
-  readonly removed: AddressSet | undefined;
-}
-
-const NO_OVERLAY: Overlay = { added: undefined, removed: undefined };
-
-function overlayOf(set: AddressSet): Overlay {
-  if (set.delta === undefined) return NO_OVERLAY;
-  const of = (what: keyof Overlay, members: Prefixes): AddressSet | undefined =>
-    members.lengths.length === 0
+function overlayOf({ key, members: { family } }: AddressSet, delta: SetDelta): Overlay {
+  const of = (what: keyof Overlay): AddressSet | undefined =>
+    delta[what].lengths.length === 0
       ? undefined
-      : newSet(keyOf(`${what} ${setKey(set.key, members.family)}`), members);
-  return { added: of('added', set.delta.added), removed: of('removed', set.delta.removed) };
+      : newSet(keyOf(`${what} ${setKey(key, family)}`), delta[what]);
+  return { added: of('added'), removed: of('removed') };
 }
 
-function lowered(plan: Plan, overlay: (setKey: string) => Overlay): Objects {
+function lowered(
+  plan: Plan,
+  overlays: ReadonlyMap<string, Overlay>,
+  chains: ReadonlyMap<string, readonly Step[]>,
+): Objects {
   const sets = new Map<string, AddressSet>();
   for (const [key, set] of plan.sets) {
-    const { added, removed } = overlay(key);
+    const { added, removed } = overlays.get(key) ?? {};
     for (const each of [set, added, removed]) {
       if (each !== undefined) for (const name of setNames(each)) sets.set(name, each);
     }
   }
-  const chains = new Map<string, readonly Step[]>();
-  for (const [name, steps] of plan.chains) chains.set(name, loweredSteps(steps, plan, overlay));
   const maps = new Map<string, DispatchMap | ClassMap>([...plan.maps, ...plan.classMaps]);
   return { sets, nameSets: plan.nameSets, maps, chains, counters: plan.counters };
-}
-
-/** The same object where no step asks a set, and where the sets that they ask are the same as before. */
-function loweredSteps(
-  steps: readonly Step[],
-  plan: Plan,
-  overlay: (setKey: string) => Overlay,
-): readonly Step[] {
-  let keys = setKeys.get(steps);
-  if (keys === undefined) {
-    keys = steps.flatMap((step) =>
-      step.kind === 'rule' && step.remote.kind === 'set' ? [step.remote.set] : [],
-    );
-    setKeys.set(steps, keys);
-  }
-  if (keys.length === 0) return steps;
-  const sets = keys.map((key) => plan.sets.get(key));
-  const known = loweredBefore.get(steps);
-  if (known?.sets.every((set, index) => set === sets[index] && set?.delta === undefined)) return known.steps;
-  const made = steps.flatMap((step) => loweredStep(step, plan, overlay));
-  loweredBefore.set(steps, { sets, steps: made });
-  return made;
-}
-
-/** The sets that steps ask; looked up once for each chain. */
-const setKeys = new WeakMap<readonly Step[], readonly string[]>();
-const loweredBefore = new WeakMap<
-  readonly Step[],
-  { readonly sets: readonly (AddressSet | undefined)[]; readonly steps: readonly Step[] }
->();
-
-/** One rule per set of the kernel. */
-function loweredStep(step: Step, plan: Plan, overlay: (setKey: string) => Overlay): readonly Step[] {
-  if (step.kind !== 'rule' || step.remote.kind !== 'set') return [step];
-  const set = plan.sets.get(step.remote.set);
-  if (set === undefined) return [];
-  const { added, removed } = overlay(step.remote.set);
-  const except = removed === undefined ? [] : setNames(removed);
-  const rule = (name: string, without: readonly string[]): Step => ({
-    ...step,
-    remote: { kind: 'set', set: name, except: without },
-  });
-  return [
-    ...(added === undefined ? [] : setNames(added).map((name) => rule(name, []))),
-    ...setNames(set).map((name) => rule(name, except)),
-  ];
 }
 
 function union(a: Objects, b: Objects): Objects {
@@ -450,11 +395,11 @@ function leftPut(body: Body, before: Plan | 'unknown'): (each: PlannedNameSet) =
   const former = known && new Map([...known].map((each) => [each.list, each]));
   const put = new Map<string, LeftInBody | undefined>();
   let room = NAMES_LEFT_MAX_BYTES;
-  return ({ list, names, isPrivate }) => {
+  return ({ list, names, version }) => {
     if (put.has(list)) return put.get(list);
     const was = former?.get(list);
-    const from = was === undefined ? null : listKeys(list, was.names, was.isPrivate).version;
-    const isOther = from === null ? former === undefined : from !== listKeys(list, names, isPrivate).version;
+    const from = was?.version ?? null;
+    const isOther = from === null ? former === undefined : from !== version;
     const left = isOther ? leftBetween(was?.names, names, room) : undefined;
     if (left !== undefined) room -= bytesOfLeft(left);
     const { gone, kept } = left ?? {};

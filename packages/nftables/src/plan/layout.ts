@@ -18,7 +18,20 @@ import {
   ROOM_SHARE,
   SMALL_MEMBERS_MAX,
 } from '../limits.ts';
-import type { Layout, Tier } from './plan.ts';
+import { type AddressSet, type Key, type Layout, type Tier, versionOf } from './plan.ts';
+
+/** The set of a column that is loaded whole. */
+export function newSet(key: Key, members: Prefixes): AddressSet {
+  const { words, lengths } = members;
+  const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+  return {
+    key,
+    members,
+    layout: layoutOf(members),
+    version: versionOf(bytes, lengths),
+    delta: undefined,
+  };
+}
 
 /** The layout of a column that is loaded whole. */
 export function layoutOf(members: Prefixes): Layout {

@@ -139,6 +139,8 @@ export interface ClassMap {
 export interface PlannedNameSet {
   readonly list: string;
   readonly names: Names;
+  /** Of these names, as the name of the set says it. */
+  readonly version: Key;
   /** Its names may stand for private addresses, which are opened then. */
   readonly isPrivate: boolean;
   readonly qubes: Prefixes;
@@ -153,6 +155,8 @@ export interface Plan {
   readonly maps: ReadonlyMap<string, DispatchMap>;
   readonly classMaps: ReadonlyMap<string, ClassMap>;
   readonly chains: ReadonlyMap<string, readonly Step[]>;
+  /** The same with a rule for each set of the kernel (lowering.ts). */
+  readonly kernelChains: ReadonlyMap<string, readonly Step[]>;
   readonly counters: ReadonlySet<string>;
 }
 

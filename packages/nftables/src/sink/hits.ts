@@ -1,8 +1,8 @@
 /** Hits: what the rules matched, put together from the kernel's counters. */
 
 import type { Action, Direction, RuleBlock } from '@rulecast/rules';
+import type { CounterIndex } from '../plan/blocks.ts';
 import { DENIED_COUNTER } from '../plan/plan.ts';
-import type { CounterIndex } from '../plan/planner.ts';
 
 export interface Hits {
   readonly packets: number;

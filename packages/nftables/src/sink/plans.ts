@@ -27,7 +27,6 @@ import {
 } from '../limits.ts';
 import {
   type ChangeWithBody,
-  chainsOf,
   type NameSet,
   nameSetsOf,
   namesOf,
@@ -239,7 +238,7 @@ export class Plans {
 
   #drift({ plan, tag }: Desired, state: KernelState): string | undefined {
     if (!holds(state, plan, tag)) return 'the table is not the one that was loaded';
-    if (state.rules !== ruleCount(chainsOf(plan).values(), { ...this.#rendering, tag }))
+    if (state.rules !== ruleCount(plan.kernelChains.values(), { ...this.#rendering, tag }))
       return 'rules were added or taken out';
     return undefined;
   }

@@ -1,0 +1,227 @@
+/**
+ * The rules of a policy in one direction, ready for its chains: which runs can decide anything now, and what
+ * counts them. A counter stays with its run when others come or go before it.
+ */
+
+import {
+  type Action,
+  commonEnds,
+  type Direction,
+  type Environment,
+  type Policy,
+  type RuleBlock,
+  type Run,
+  runRuleCount,
+  runsOf,
+  segmentsOf,
+  timeFor,
+} from '@rulecast/rules';
+import { SMALL_MEMBERS_MAX } from '../limits.ts';
+import { keyOf } from './plan.ts';
+
+/** Where the counters of one block of a policy in one direction are, for reading them back. */
+export interface CounterIndex {
+  /** Undefined: of qubes that no policy judges. */
+  readonly policy: string | undefined;
+  readonly block: RuleBlock;
+  readonly direction: Direction;
+  /** By run that is counted by itself; undefined: it is expired. */
+  readonly runs: readonly (string | undefined)[];
+  /** By such a run: the number of its first rule in the block, from 1. */
+  readonly numbers: readonly number[];
+  /** By such a run: its list. */
+  readonly lists: readonly (string | undefined)[];
+  /** Counters of the runs that are looked up by class, one for accepted and one for dropped packets. */
+  readonly together: readonly string[];
+  /** Undefined for common, whose default action is unused, and for exceptions, which others come after. */
+  readonly defaultAction: string | undefined;
+}
+
+/** The runs of one block of a policy, for any of its chains. */
+export interface BlockPlan {
+  /** Of which policy, and which block. */
+  readonly name: string;
+  readonly runs: readonly Run[];
+  /** By run, 1: it is counted together with others, in both families. */
+  readonly gathered: Uint8Array;
+  /** By run; those of others, if they have not expired. */
+  readonly counters: ReadonlyMap<number, string>;
+  /** Of what is counted together, by action. */
+  readonly together: Readonly<Record<Action, string>>;
+  /** Nothing but the rules themselves decides what becomes of them: no list, name, address of DNS or time. */
+  readonly isPlain: boolean;
+}
+
+/** A block, and what the one of the next plan builds on. */
+export interface BlockBasis {
+  readonly plan: BlockPlan;
+  readonly index: CounterIndex;
+  /** Of runs that are counted by themselves. */
+  readonly names: ReadonlyMap<Run, CounterName>;
+}
+
+/** `text`: what makes a run the same run in the next release. */
+interface CounterName {
+  readonly text: string;
+  readonly name: string;
+}
+
+export const NO_BLOCK: BlockPlan = {
+  name: '',
+  runs: [],
+  gathered: new Uint8Array(0),
+  counters: new Map(),
+  together: { accept: '', drop: '' },
+  isPlain: true,
+};
+
+/** Counts what is dropped because no policy judges it. */
+const UNMATCHED_COUNTER = 'unmatched';
+
+export class Blocks {
+  readonly counters = new Set<string>();
+  readonly indices: CounterIndex[] = [];
+  /** By policy, direction and block. */
+  readonly basis = new Map<string, BlockBasis>();
+  readonly #environment: Environment;
+  readonly #before: ReadonlyMap<string, BlockBasis> | undefined;
+
+  constructor(environment: Environment, before: ReadonlyMap<string, BlockBasis> | undefined) {
+    this.#environment = environment;
+    this.#before = before;
+  }
+
+  /** A plain block of the same runs is the very one of the plan before. */
+  plan(policy: Policy, direction: Direction, block: RuleBlock): BlockPlan {
+    const runs = runsOf(policy, direction, block);
+    const place = `${policy.name} ${direction} ${block === 'exceptions' ? 'exceptions ' : ''}`;
+    const before = this.#before?.get(place);
+    const isKnown = before?.plan.runs === runs && before.plan.isPlain;
+    const basis = isKnown ? before : this.#new(policy, direction, block, place, before);
+    const { plan, index } = basis;
+    this.basis.set(place, basis);
+    for (const name of plan.counters.values()) this.counters.add(name);
+    for (const name of index.together) this.counters.add(name);
+    if (index.defaultAction !== undefined) this.counters.add(index.defaultAction);
+    this.indices.push(index);
+    return plan;
+  }
+
+  #new(
+    policy: Policy,
+    direction: Direction,
+    block: RuleBlock,
+    place: string,
+    before: BlockBasis | undefined,
+  ): BlockBasis {
+    const runs = runsOf(policy, direction, block);
+    const gathered = new Uint8Array(runs.length);
+    const seen = new Map<string, number>();
+    const names = new Map<Run, CounterName>();
+    const counters = new Map<number, string>();
+    const own = {
+      runs: [] as (string | undefined)[],
+      numbers: [] as number[],
+      lists: [] as (string | undefined)[],
+    };
+    let number = 1;
+    if (before !== undefined) commonEnds(before.plan.runs, runs);
+    const ofBoth = segmentsOf(runs, 6);
+    for (const [at, { first, end, rules, gathered: isGathered }] of segmentsOf(runs, 4).entries()) {
+      if (isGathered || ofBoth[at]?.gathered) {
+        gathered.fill(1, first, end);
+        number += rules;
+        continue;
+      }
+      for (let index = first; index < end; index++) {
+        const run = runs[index]!; // within the runs
+        const { action, expire } = run.match;
+        const counter = counterOf(run, place, seen, before?.names.get(run));
+        names.set(run, counter);
+        const live = expire === undefined || timeFor(action, this.#environment) < expire;
+        if (live) counters.set(index, counter.name);
+        own.runs.push(live ? counter.name : undefined);
+        own.numbers.push(number);
+        own.lists.push(run.remote.kind === 'list' ? run.remote.list : undefined);
+        number += runRuleCount(run);
+      }
+    }
+    const together =
+      counters.size === runs.length || !gathered.includes(1)
+        ? []
+        : (['accept', 'drop'] as const).map((action) => counterName(`${place}together ${action}`));
+    const defaultAction = block === 'own' ? defaultCounter(policy, direction) : undefined;
+    const index = { policy: policy.name, block, direction, ...own, together, defaultAction };
+    const plan = {
+      name: `${policy.name} ${block}`,
+      runs,
+      gathered,
+      counters,
+      together: { accept: together[0] ?? '', drop: together[1] ?? '' },
+      isPlain: !gathered.includes(1) && runs.every(isPlainRun),
+    };
+    return { plan, index, names };
+  }
+
+  /** The counter of what is dropped since no policy judges it. */
+  countUnmatched(): string {
+    const counter = counterName(UNMATCHED_COUNTER);
+    this.counters.add(counter);
+    const none = { runs: [], numbers: [], lists: [], together: [] };
+    this.indices.push({
+      policy: undefined,
+      block: 'own',
+      direction: 'egress',
+      ...none,
+      defaultAction: counter,
+    });
+    return counter;
+  }
+}
+
+/** The counter of what the default action of a policy decides. */
+export function defaultCounter(policy: Policy, direction: Direction): string {
+  return counterName(`${policy.name} ${direction} default`);
+}
+
+/** Whether nothing but a run itself decides what becomes of it: its addresses are its own, and few. */
+function isPlainRun({ match, remote }: Run): boolean {
+  const isOwn = remote.kind === 'any' || remote.kind === 'prefixes';
+  const isFew = remote.kind !== 'prefixes' || remote.prefixes.lengths.length <= SMALL_MEMBERS_MAX;
+  return isOwn && isFew && !match.dns && match.expire === undefined;
+}
+
+function counterName(text: string): string {
+  return `c${keyOf(text)}`;
+}
+
+/** The counter of a run, told from those of the same text before it. */
+function counterOf(
+  run: Run,
+  place: string,
+  seen: Map<string, number>,
+  known: CounterName | undefined,
+): CounterName {
+  const whole = `${place}${runText(run)}`;
+  const before = seen.get(whole) ?? 0;
+  seen.set(whole, before + 1);
+  const text = `${whole} ${before}`;
+  return known?.text === text ? known : { text, name: counterName(text) };
+}
+
+/** What makes a run the same run in the next release, though its own prefixes may have changed. */
+function runText(run: Run): string {
+  const { action, proto, dns, ports, icmpType, expire, comment = '', isPrivate } = run.match;
+  const { remote } = run;
+  const target =
+    remote.kind === 'list'
+      ? remote.list
+      : remote.kind === 'name'
+        ? remote.name
+        : remote.kind === 'prefixes'
+          ? remote.prefixes.family
+          : '';
+  const { first, last } = ports ?? {};
+  // Names have no space, and the comment is the last.
+  return `${action} ${proto} ${dns} ${first} ${last} ${icmpType} ${expire} ${remote.kind}${isPrivate === true ? '!' : ''} ${target} ${comment}`;
+}
