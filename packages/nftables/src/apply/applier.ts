@@ -21,9 +21,9 @@ import {
 import { Capture } from './capture.ts';
 import { checkRequest, RequestError } from './check.ts';
 import { Door } from './door.ts';
+import type { OpeningRequest } from './looks.ts';
 import { FrameSplitter, type FromApplier, frameOf, parseFrame, type Reply, type Request } from './message.ts';
 import { type Opening, type OpeningOutcome, Outcome } from './opening.ts';
-import type { Asked } from './openings.ts';
 import { Sources } from './sources.ts';
 import { Tables } from './tables.ts';
 
@@ -123,7 +123,7 @@ class Applier {
     const openings = this.#kernel?.tables.openings;
     if (openings === undefined) return all.map(() => Outcome.later);
     const refusals = all.map((opening) => this.#refusalOf(opening));
-    const asked = all.flatMap((opening, index): readonly Asked[] => {
+    const asked = all.flatMap((opening, index): readonly OpeningRequest[] => {
       if (refusals[index] !== undefined) return [];
       return [{ opening, other: this.#sources?.otherOf(Buffer.from(opening.qube).toString('hex')) }];
     });

@@ -1,0 +1,134 @@
+/**
+ * The name sets of a table: who may have what in them, and what of one table is carried over to the next.
+ */
+
+import {
+  canonicalPrefixes,
+  type Family,
+  isLeft,
+  isNetworkAddress,
+  isPrivateAddress,
+  memberContaining,
+  NAME_ADDRESSES_MAX,
+  type Names,
+  PrefixBuilder,
+  type Prefixes,
+  strideOf,
+} from '@rulecast/rules';
+import { LABELS_KNOWN_MAX } from '../limits.ts';
+import type { ColumnInBody, LeftInBody, NameSet } from '../plan/change.ts';
+import { isReadable, type NameLabel, parseNameSetName } from '../plan/name-set.ts';
+import type { Key } from '../plan/plan.ts';
+import { type Book, type Entry, wordsOf } from './book.ts';
+
+/** A name set of a table. */
+export interface ListSet {
+  readonly set: string;
+  /** Its name. */
+  readonly list: string;
+  readonly isPrivate: boolean;
+  readonly family: Family;
+  readonly version: string;
+  readonly qubes: Prefixes;
+  /** Qubes that may hold something. */
+  readonly most: number;
+  /** Of a list that came in place of another state of it. */
+  readonly left: Remainder | undefined;
+}
+
+/** Of an element of which state it is known whether its name is still in the list. */
+interface Remainder {
+  /** Null: of whichever. */
+  readonly from: Key | null;
+  has(label: NameLabel): boolean;
+}
+
+export interface NameTable {
+  readonly name: string;
+  /** By list and family. */
+  readonly places: ReadonlyMap<string, ListSet>;
+  /** By address of a qube its other one, in hex digits, as the release says. */
+  readonly others: ReadonlyMap<string, string>;
+}
+
+export function tableOf(name: string, sets: readonly NameSet[], body: Uint8Array): NameTable {
+  const places = sets.flatMap(({ set, list, isPrivate, qubes, left }) => {
+    const parsed = parseNameSetName(set);
+    if (parsed === undefined) return [];
+    const { key, family, size, version } = parsed;
+    const column = new PrefixBuilder(family, qubes.length);
+    for (const { address, length } of qubes) column.push(wordsOf(Buffer.from(address, 'hex')), 0, length);
+    const most = Math.max(1, Math.floor(size / NAME_ADDRESSES_MAX));
+    const place: ListSet = {
+      set,
+      list,
+      isPrivate,
+      family,
+      version,
+      qubes: canonicalPrefixes(column.build()),
+      most,
+      left: left && leftIn(left, body),
+    };
+    return [[`${key}_${family}`, place] as const];
+  });
+  const others = sets.flatMap(({ pairs }) =>
+    pairs.flatMap(([four, six]) => [[four, six] as const, [six, four] as const]),
+  );
+  return { name, places: new Map(places), others: new Map(others) };
+}
+
+/** What is said of the names of a list, each of which is looked up once. */
+function leftIn({ from, gone, kept }: LeftInBody, body: Uint8Array): Remainder {
+  const column = ({ at, byteCount }: ColumnInBody): Names => ({
+    count: byteCount, // of which nobody asks
+    bytes: body.subarray(at, at + byteCount),
+  });
+  const left = { gone: gone === null ? undefined : column(gone), kept: column(kept) };
+  const known = new Map<NameLabel, boolean>();
+  return {
+    from,
+    has(label) {
+      let is = known.get(label);
+      if (is === undefined) {
+        is = isReadable(label) && isLeft(left, label);
+        if (known.size >= LABELS_KNOWN_MAX) known.clear();
+        known.set(label, is);
+      }
+      return is;
+    },
+  };
+}
+
+/** Whether what is said of one state of a list holds in the one in force. */
+export function isSaidOf({ version, left }: ListSet, said: Key, label: NameLabel): boolean {
+  return version === said || (left?.from === said && left.has(label));
+}
+
+/** Whether a name that one set is of is in the list of the next, too, which may open its address. */
+export function isStillIn(was: ListSet, next: ListSet, { key, label }: Entry): boolean {
+  const { version, left } = next;
+  if (was.version === version) return true;
+  if (!isOpenable(next, key)) return false;
+  return left !== undefined && (left.from === null || left.from === was.version) && left.has(label);
+}
+
+/** Forgets what was not carried from one set to the next. */
+export function keepCarried(held: Book, was: ListSet, place: ListSet): void {
+  for (const [qube, mine] of held) {
+    const [one] = mine.values();
+    if (one === undefined || !isOf(place, one.key)) held.delete(qube);
+    else if (was.version !== place.version)
+      for (const [address, entry] of mine) if (!isStillIn(was, place, entry)) mine.delete(address);
+    if (mine.size === 0) held.delete(qube);
+  }
+}
+
+export function isOf({ qubes }: ListSet, key: Uint32Array): boolean {
+  return memberContaining(qubes, key) >= 0; // which begins with the address of the qube
+}
+
+/** No name opens what is private but by such a list, and none at all what is of a link or of this machine. */
+export function isOpenable({ family, isPrivate }: ListSet, key: Uint32Array): boolean {
+  const address = { family, words: key.subarray(strideOf(family)) };
+  return !isPrivateAddress(address) || (isPrivate && isNetworkAddress(address));
+}

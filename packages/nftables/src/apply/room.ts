@@ -1,0 +1,151 @@
+/**
+ * Room for what is to be opened: a qube may hold so many addresses of a name and of a list, and what goes
+ * beyond takes the place of its own that no flow goes to.
+ */
+
+import { NAME_ADDRESSES_MAX } from '@rulecast/rules';
+import { NAME_ADDRESSES_OF_ONE_MAX, SPARED_MS } from '../limits.ts';
+import type { NameLabel } from '../plan/name-set.ts';
+import { aheadOf, type Entry, forgetEnded, type Holding, textOf } from './book.ts';
+import { type Flows, NEEDS_LOOK } from './looks.ts';
+import { Outcome } from './opening.ts';
+
+/**
+ * What gives way of what a qube holds by either of its addresses, so that there is room for more, of the same
+ * name and of all. Where that needs a look at flows, room is made for the next ones, too; then `takes` is
+ * what there is room for. `its`: by the address of the other family than what is added.
+ */
+export function withoutRoom(
+  mine: Holding,
+  its: Holding | undefined,
+  added: ReadonlyMap<string, Entry>,
+  label: NameLabel,
+  nowMs: number,
+  flows: Flows | undefined,
+):
+  | {
+      readonly takes: ReadonlyMap<string, Entry>;
+      readonly mine: readonly Entry[];
+      readonly its: readonly Entry[];
+    }
+  | typeof NEEDS_LOOK
+  | typeof Outcome.full {
+  // As nearly always, and without a look at a thousand.
+  const all = { takes: added, mine: [], its: [] };
+  if (flows === undefined && isRoom(mine, its, added, label)) return all;
+  forgetEnded(mine, nowMs);
+  if (its !== undefined) forgetEnded(its, nowMs);
+  if (flows === undefined) return isRoom(mine, its, added, label) ? all : NEEDS_LOOK;
+  for (const each of [...mine.values(), ...(its?.values() ?? [])])
+    if (flows.has(textOf(each.key))) each.usedMs = nowMs;
+  const takes = admitted(mine, its, added, label, nowMs, flows);
+  if (takes.size === 0 && added.size > 0) return Outcome.full;
+  const gone = new Set<Entry>();
+  const isAhead = added.size === 0;
+  for (const { entries, idle, most } of crowdsOf(besides(mine, its, takes), label, nowMs, flows, isAhead)) {
+    const excess = entries.filter((each) => !gone.has(each)).length + takes.size - (most - 2 * aheadOf(most));
+    const idleLeft = idle.filter((each) => !gone.has(each));
+    for (const each of idleLeft.slice(0, Math.max(0, excess))) gone.add(each);
+  }
+  const isGone = (entry: Entry): boolean => gone.has(entry);
+  return { takes, mine: [...mine.values()].filter(isGone), its: [...(its?.values() ?? [])].filter(isGone) };
+}
+
+/** What a qube holds beside these addresses. */
+function besides(
+  mine: Holding,
+  its: Holding | undefined,
+  addresses: ReadonlyMap<string, Entry>,
+): readonly Entry[] {
+  const own = [...mine].flatMap(([address, entry]) => (addresses.has(address) ? [] : [entry]));
+  return [...own, ...(its?.values() ?? [])];
+}
+
+/**
+ * The added addresses that fit once all that may give way has gone. Addresses that the qube has already take
+ * no room and come first, those of this name before those of others.
+ */
+function admitted(
+  mine: Holding,
+  its: Holding | undefined,
+  added: ReadonlyMap<string, Entry>,
+  label: NameLabel,
+  nowMs: number,
+  flows: Flows,
+): ReadonlyMap<string, Entry> {
+  const crowds = crowdsOf(besides(mine, its, added), label, nowMs, flows, added.size === 0);
+  const room = Math.min(...crowds.map(({ entries, idle, most }) => most - (entries.length - idle.length)));
+  if (room >= added.size) return added;
+  const rank = ([address]: readonly [string, Entry]): number => {
+    const entry = mine.get(address);
+    return entry?.label === label ? 0 : entry === undefined ? 2 : 1;
+  };
+  return new Map([...added].sort((a, b) => rank(a) - rank(b)).slice(0, Math.max(0, room)));
+}
+
+/** What there is of a name, then of all, up to `most`; and what of it may give way. */
+function crowdsOf(
+  all: readonly Entry[],
+  label: NameLabel,
+  nowMs: number,
+  flows: Flows,
+  isAhead: boolean,
+): readonly { readonly entries: readonly Entry[]; readonly idle: readonly Entry[]; readonly most: number }[] {
+  const ofName = all.filter((each) => each.label === label);
+  const [most, mostOfName] = [NAME_ADDRESSES_MAX, NAME_ADDRESSES_OF_ONE_MAX];
+  const [spared, sparedOfName] = isAhead ? [most / 2, mostOfName] : [0, 0];
+  return [
+    { entries: ofName, idle: idleIn(ofName, sparedOfName, nowMs, flows), most: mostOfName },
+    { entries: all, idle: idleIn(all, spared, nowMs, flows), most },
+  ];
+}
+
+/** Rank of an entry that was told longer ago: it gives way before all that were told a moment ago. */
+const OLD_RANK = Number.MAX_SAFE_INTEGER;
+
+/**
+ * Those to which no flow goes, in the order in which they give way: first the one used longest ago. What was
+ * told a moment ago comes last, of the domain that has most of it the oldest first: no domain, however many
+ * names it has, takes the room of others. Each domain keeps the newest `spared` of that.
+ */
+function idleIn(entries: readonly Entry[], spared: number, nowMs: number, flows: Flows): readonly Entry[] {
+  const counts = new Map<string, number>();
+  const newestFirst = entries
+    .filter(({ key }) => !flows.has(textOf(key)))
+    .sort((a, b) => b.usedMs - a.usedMs);
+  const ranked = newestFirst.map((entry) => {
+    if (nowMs - entry.sinceMs > SPARED_MS) return { entry, rank: OLD_RANK };
+    const domain = domainOf(entry.label);
+    const rank = counts.get(domain) ?? 0;
+    counts.set(domain, rank + 1);
+    return { entry, rank };
+  });
+  return ranked
+    .filter(({ rank }) => rank >= spared)
+    .reverse()
+    .sort((a, b) => b.rank - a.rank)
+    .map(({ entry }) => entry);
+}
+
+/** Names below one domain are its owner's, who can make up as many as he likes; digests have none. */
+function domainOf(label: NameLabel): string {
+  return label.includes('.') ? label.split('.').slice(-2).join('.') : '';
+}
+
+function isRoom(
+  mine: Holding,
+  its: Holding | undefined,
+  added: ReadonlyMap<string, Entry>,
+  label: NameLabel,
+): boolean {
+  let [more, moreOfName] = [0, 0];
+  for (const address of added.keys()) {
+    const entry = mine.get(address);
+    if (entry === undefined) more++;
+    if (entry?.label !== label) moreOfName++;
+  }
+  return (
+    mine.size + (its?.size ?? 0) + more <= NAME_ADDRESSES_MAX &&
+    mine.countOf(label) + (its?.countOf(label) ?? 0) + moreOfName <= NAME_ADDRESSES_OF_ONE_MAX
+  );
+}
