@@ -14,9 +14,7 @@
  *               │         SERVFAIL
  */
 
-import { QUESTIONS_PER_S } from '@rulecast/nftables/capture';
 import {
-  NAME_ADDRESSES_OF_ONE_MAX,
   nameLabelOf,
   type Opening,
   type OpeningOutcome,
@@ -26,41 +24,16 @@ import {
 import type { Address } from '@rulecast/rules';
 import type { NameJudgement, OpenedList } from '../judge/judge.ts';
 import type { NameRule } from '../judge/program.ts';
-import { addressesTold, addressKey, type ToldAddress } from '../message/addresses.ts';
-import { withoutOurs } from '../message/hop.ts';
-import { MessageReader, Section } from '../message/message.ts';
+import { addressKey, type ToldAddress } from '../message/addresses.ts';
+import { Section } from '../message/message.ts';
+import { isWithin, nameBytes, nameText, turnCase } from '../message/name.ts';
+import { ExtendedError, HEADER_BYTES, Rcode, RecordType, WIRE_NAME_MAX_BYTES } from '../message/wire.ts';
+import { isWhole, PUBLIC } from '../message/without.ts';
+import type { OwnAnswer } from '../message/writer.ts';
+import { type Asker, Askers } from './askers.ts';
+import { Exchange } from './exchange.ts';
 import {
-  isWithin,
-  nameBytes,
-  nameText,
-  newNameScratch,
-  readName,
-  sameName,
-  turnCase,
-} from '../message/name.ts';
-import {
-  ExtendedError,
-  HEADER_BYTES,
-  MESSAGE_MAX_BYTES,
-  Rcode,
-  RecordType,
-  WIRE_NAME_MAX_BYTES,
-} from '../message/wire.ts';
-import { isWhole, PUBLIC, type Telling, writeWithout } from '../message/without.ts';
-import {
-  EDNS_BYTES,
-  type OwnAnswer,
-  PLAIN_BYTES,
-  readdress,
-  WRITTEN_MAX_BYTES,
-  writeAnswer,
-  writeQuestion,
-  writeTruncated,
-} from '../message/writer.ts';
-import {
-  ALIASES_MAX,
   ALL_QUESTIONS_MAX,
-  ASKERS_MAX,
   ATTEMPT_MS,
   ATTEMPTS_MAX,
   BLOCKED_TTL_S,
@@ -176,7 +149,7 @@ interface Query<C extends Client> {
 }
 
 /** An answer that waits for its addresses to be opened. */
-interface Held<C extends Client> {
+interface PendingAnswer<C extends Client> {
   readonly client: C;
   readonly asked: Uint8Array;
   readonly answer: Uint8Array;
@@ -185,12 +158,6 @@ interface Held<C extends Client> {
   readonly openings: readonly NewOpening[];
   /** By their index. */
   readonly outcomes: Map<number, OpeningOutcome>;
-}
-
-interface Asker {
-  waiting: number;
-  tokens: number;
-  atMs: number;
 }
 
 const BLOCKED: Readonly<Record<'nxdomain' | 'refused' | 'null', OwnAnswer>> = {
@@ -202,8 +169,6 @@ const BLOCKED: Readonly<Record<'nxdomain' | 'refused' | 'null', OwnAnswer>> = {
 const WITHOUT_PRIVATE: OwnAnswer = { rcode: Rcode.ok, error: ExtendedError.blocked, ttl: BLOCKED_TTL_S };
 /** Transfers of whole zones, which go over many messages. */
 const TRANSFER_TYPES = [251, 252];
-/** What is of use without addresses: it goes without those that are not open. */
-const SERVICE_TYPES: readonly number[] = [RecordType.svcb, RecordType.https];
 const NO_DATA: OwnAnswer = { rcode: Rcode.ok, ttl: BLOCKED_TTL_S };
 /** By what is below, resolvers tell of others to be asked over TLS or HTTPS (RFC 9462 §6.4): we have none. */
 const RESOLVER_ZONE = nameBytes('resolver.arpa');
@@ -218,13 +183,11 @@ export class DnsProxy<C extends Client> {
   readonly #options: ProxyOptions;
   readonly #queries = new Map<number, Query<C>>();
   readonly upstreams: Upstreams;
-  readonly #askers = new Map<string, Asker>();
-  readonly #question = new MessageReader();
-  readonly #answer = new MessageReader();
-  readonly #owner = newNameScratch();
-  readonly #written = new Uint8Array(WRITTEN_MAX_BYTES);
-  readonly #shortened = new Uint8Array(MESSAGE_MAX_BYTES);
-  readonly #held = new Map<number, Held<C>>();
+  readonly #askers = new Askers();
+  readonly #exchange = new Exchange();
+  readonly #question = this.#exchange.question;
+  readonly #answer = this.#exchange.answer;
+  readonly #pending = new Map<number, PendingAnswer<C>>();
   #lastQuery = 0;
   #lastWait = 0;
   readonly counts: ProxyCounts = {
@@ -249,14 +212,16 @@ export class DnsProxy<C extends Client> {
 
   /** When `expire` is due; undefined: nothing waits. Each query has its deadline as late as its turn. */
   get deadlineMs(): number | undefined {
-    const [query, held] = [this.#queries, this.#held].map((all) => all.values().next().value?.deadlineMs);
-    return query === undefined || held === undefined ? (query ?? held) : Math.min(query, held);
+    const [query, pending] = [this.#queries, this.#pending].map(
+      (all) => all.values().next().value?.deadlineMs,
+    );
+    return query === undefined || pending === undefined ? (query ?? pending) : Math.min(query, pending);
   }
 
   /** Takes what a qube sent. The bytes stay the caller's. */
   ask(client: C, bytes: Uint8Array, nowMs: number): readonly ProxyEffect<C>[] {
     this.counts.questions++;
-    const asker = this.#askerOf(client.askerKey, nowMs);
+    const asker = this.#askers.at(client.askerKey, nowMs);
     if (asker === undefined || asker.tokens < 1) {
       this.counts.refused++;
       return client.transport === 'tcp' ? [{ kind: 'end', client }] : [];
@@ -268,7 +233,7 @@ export class DnsProxy<C extends Client> {
       return [];
     }
     const own = this.#ownAnswer(client, asker);
-    if (own !== undefined) return [this.#reply(client, asked, own)];
+    if (own !== undefined) return [this.#reply(client, own)];
     asker.waiting++;
     const upstream = this.upstreams.first(nowMs);
     return [this.#send(client, Uint8Array.from(bytes), upstream, client.transport, 0, nowMs)];
@@ -285,7 +250,7 @@ export class DnsProxy<C extends Client> {
     const judged = this.#judged(client, []);
     if (judged !== undefined) return judged;
     if (TRANSFER_TYPES.includes(asked.type)) return { rcode: Rcode.refused };
-    if (asker.waiting < QUESTIONS_MAX && this.#queries.size + this.#held.size < ALL_QUESTIONS_MAX)
+    if (asker.waiting < QUESTIONS_MAX && this.#queries.size + this.#pending.size < ALL_QUESTIONS_MAX)
       return undefined;
     this.counts.refused++;
     return { rcode: Rcode.failure };
@@ -295,7 +260,7 @@ export class DnsProxy<C extends Client> {
   answer(number: number, bytes: Uint8Array, nowMs: number): readonly ProxyEffect<C>[] {
     const query = this.#queries.get(number);
     const answer = this.#answer;
-    if (query === undefined || answer.read(bytes) !== undefined || !this.#isOf(query)) {
+    if (query === undefined || answer.read(bytes) !== undefined || !this.#isAnswer(query)) {
       this.counts.ignored++;
       return []; // somebody else's, for all we know: the true one may still come
     }
@@ -308,41 +273,32 @@ export class DnsProxy<C extends Client> {
     return [...this.#end(number, query), this.#passOn(query, nowMs)];
   }
 
-  /** Whether the answer just read is one to a query, but for the case of its name. */
-  #isOf({ id, name, asked }: Query<C>): boolean {
-    const answer = this.#answer;
-    if (!answer.isResponse || !answer.isQuery || answer.id !== id) return false;
-    if (answer.nameEnd - HEADER_BYTES !== name.length) return false;
+  #isAnswer({ id, name, asked }: Query<C>): boolean {
     this.#question.read(asked);
-    const { type, class: of } = this.#question;
-    return (
-      answer.type === type &&
-      answer.class === of &&
-      sameName(answer.bytes.subarray(HEADER_BYTES), name, name.length)
-    );
+    return this.#exchange.isOf(id, name);
   }
 
   /** What the qube gets for the answer just read; `#question` is what it asked. */
   #passOn({ client, asked: question }: Query<C>, nowMs: number): ProxyEffect<C> {
     const asked = this.#question;
-    const aliases = this.#aliases();
+    const aliases = this.#exchange.aliases();
     if (aliases === undefined) {
       this.counts.failed++;
-      return this.#reply(client, asked, { rcode: Rcode.failure });
+      return this.#reply(client, { rcode: Rcode.failure });
     }
     const judged = this.#judged(client, aliases); // by what is in force now
-    if (judged !== undefined) return this.#reply(client, asked, judged);
-    if (!this.#leaveOutPrivate()) return this.#reply(client, asked, WITHOUT_PRIVATE);
+    if (judged !== undefined) return this.#reply(client, judged);
+    if (!this.#leaveOutPrivate()) return this.#reply(client, WITHOUT_PRIVATE);
     const lists = this.#options.opens?.(client.asker, asked.bytes, HEADER_BYTES, aliases) ?? [];
-    const held = lists.length === 0 ? undefined : this.#heldBack(client, question, lists, false, nowMs);
-    return held ?? this.#answered(client);
+    const pending = lists.length === 0 ? undefined : this.#hold(client, question, lists, false, nowMs);
+    return pending ?? this.#answered(client);
   }
 
   /**
    * What is done before the answer just read may go to the qube: it waits until its addresses are open, or
    * another one goes. Undefined: it has none.
    */
-  #heldBack(
+  #hold(
     client: C,
     question: Uint8Array,
     lists: readonly OpenedList[],
@@ -352,18 +308,21 @@ export class DnsProxy<C extends Client> {
     const [answer, asked] = [this.#answer, this.#question];
     if (answer.isTruncated && client.transport === 'udp') return undefined; // it tells none
     if (answer.rcode !== Rcode.ok) {
-      if (this.#leaveOut({ address: () => false })) return undefined;
+      if (this.#exchange.leaveOut({ address: () => false })) return undefined;
       this.counts.failed++;
-      return this.#reply(client, asked, { rcode: Rcode.failure });
+      return this.#reply(client, { rcode: Rcode.failure });
     }
     // All that there is may have addresses anywhere: it is said to be nothing.
-    if (asked.type === RecordType.any) return this.#reply(client, asked, NO_DATA);
-    const told = this.#narrowed(client);
-    if (told === undefined) return this.#reply(client, asked, NO_DATA);
+    if (asked.type === RecordType.any) return this.#reply(client, NO_DATA);
+    const { asker } = client;
+    const told = this.#exchange.narrow(
+      (name) => (this.#options.opens?.(asker, name, 0, []) ?? []).length > 0,
+    );
+    if (told === undefined) return this.#reply(client, NO_DATA);
     const openings = this.#openingsOf(client, lists, told);
     if (openings.length === 0) return undefined;
     const wait = ++this.#lastWait;
-    this.#held.set(wait, {
+    this.#pending.set(wait, {
       client,
       asked: question,
       answer: answer.bytes,
@@ -372,38 +331,8 @@ export class DnsProxy<C extends Client> {
       openings,
       outcomes: new Map(),
     });
-    const asker = this.#askers.get(client.askerKey);
-    if (asker !== undefined) asker.waiting++;
+    this.#askers.count(client.askerKey, 1);
     return { kind: 'open', wait, openings };
-  }
-
-  /**
-   * Leaves out of the answer what could not be opened, whatever comes: addresses of names that were not asked
-   * for, nor stand for that, and more than a qube may use for one name, and of services those of other names
-   * that are not open to it by themselves, and addresses that stand beside them. The addresses left;
-   * undefined: nothing is.
-   */
-  #narrowed({ asker }: C): readonly ToldAddress[] | undefined {
-    const [answer, asked] = [this.#answer, this.#question];
-    const isService = SERVICE_TYPES.includes(asked.type);
-    const target = (bytes: Uint8Array, at: number): boolean => {
-      const name = newNameScratch();
-      const length = readName(bytes, at, name);
-      const isOwn = length === asked.nameEnd - HEADER_BYTES;
-      if (isOwn && sameName(name, asked.bytes.subarray(HEADER_BYTES), length)) return true;
-      return (this.#options.opens?.(asker, name.slice(0, length), 0, []) ?? []).length > 0;
-    };
-    const names = [asked.bytes.subarray(HEADER_BYTES), ...(this.#aliases() ?? [])];
-    const owner = (bytes: Uint8Array, at: number): boolean => {
-      const length = readName(bytes, at, this.#owner);
-      return names.some((name) => sameName(this.#owner, name, length));
-    };
-    const own: Telling = { address: () => true, owner, ...(isService && { target }) };
-    if (!this.#leaveOut(own)) return undefined;
-    const some = new Map([...addressesTold(answer)].slice(0, NAME_ADDRESSES_OF_ONE_MAX));
-    return this.#leaveOut({ address: (bytes) => some.has(addressKey(bytes)) })
-      ? [...some.values()]
-      : undefined;
   }
 
   /** What is to be opened for the answer just read by each of some lists. */
@@ -431,40 +360,40 @@ export class DnsProxy<C extends Client> {
 
   /** Takes what came of an opening, by its index among those of a wait. */
   opened(wait: number, index: number, outcome: OpeningOutcome): readonly ProxyEffect<C>[] {
-    const held = this.#held.get(wait);
-    if (held === undefined || held.openings[index] === undefined || held.outcomes.has(index)) return [];
-    held.outcomes.set(index, outcome);
-    const { outcomes, openings } = held;
+    const pending = this.#pending.get(wait);
+    if (pending === undefined || pending.openings[index] === undefined || pending.outcomes.has(index))
+      return [];
+    pending.outcomes.set(index, outcome);
+    const { outcomes, openings } = pending;
     const isLate = outcomes.size < openings.length || [...outcomes.values()].includes(Outcome.later);
     if (isLate) return []; // its time has not come
-    this.#release(wait, held);
-    return [this.#settled(held)];
+    this.#release(wait, pending);
+    return [this.#settled(pending)];
   }
 
   /** Ends a wait, and reads its question and answer again. */
-  #release(wait: number, { client, asked, answer }: Held<C>): void {
-    this.#held.delete(wait);
-    const asker = this.#askers.get(client.askerKey);
-    if (asker !== undefined) asker.waiting--;
+  #release(wait: number, { client, asked, answer }: PendingAnswer<C>): void {
+    this.#pending.delete(wait);
+    this.#askers.count(client.askerKey, -1);
     this.#question.read(asked);
     this.#answer.read(answer);
   }
 
   /** What is not open when its time has come is tried once more, by what is in force then. */
-  #late(wait: number, held: Held<C>, nowMs: number): ProxyEffect<C> {
-    this.#release(wait, held);
-    const { client, asked, isAgain } = held;
-    if (isAgain) return this.#settled(held);
-    const aliases = this.#aliases() ?? [];
+  #late(wait: number, pending: PendingAnswer<C>, nowMs: number): ProxyEffect<C> {
+    this.#release(wait, pending);
+    const { client, asked, isAgain } = pending;
+    if (isAgain) return this.#settled(pending);
+    const aliases = this.#exchange.aliases() ?? [];
     const judged = this.#judged(client, aliases);
-    if (judged !== undefined) return this.#reply(client, this.#question, judged);
+    if (judged !== undefined) return this.#reply(client, judged);
     const lists = this.#options.opens?.(client.asker, this.#question.bytes, HEADER_BYTES, aliases) ?? [];
     if (lists.length === 0) return this.#answered(client);
-    return this.#heldBack(client, asked, lists, true, nowMs) ?? this.#answered(client);
+    return this.#hold(client, asked, lists, true, nowMs) ?? this.#answered(client);
   }
 
   /** What goes when a wait has ended: the answer just read, with those addresses that every list opened. */
-  #settled({ client, openings, outcomes }: Held<C>): ProxyEffect<C> {
+  #settled({ client, openings, outcomes }: PendingAnswer<C>): ProxyEffect<C> {
     const shut = new Set<string>();
     for (const [index, { addresses }] of openings.entries()) {
       const outcome = outcomes.get(index);
@@ -473,25 +402,12 @@ export class DnsProxy<C extends Client> {
     if (shut.size === 0) return this.#answered(client);
     const came = openings.map((_, index) => outcomes.get(index));
     if (came.some((outcome) => outcome === Outcome.full || typeof outcome === 'object')) this.counts.full++;
-    if (this.#leaveOut({ address: (bytes) => !shut.has(addressKey(bytes)) })) return this.#answered(client);
-    const asked = this.#question;
-    if (SERVICE_TYPES.includes(asked.type)) return this.#reply(client, asked, NO_DATA);
+    if (this.#exchange.leaveOut({ address: (bytes) => !shut.has(addressKey(bytes)) }))
+      return this.#answered(client);
+    if (this.#exchange.isOfService) return this.#reply(client, NO_DATA);
     const isOther = came.every((outcome) => outcome === Outcome.open || outcome === Outcome.unknown);
     this.counts[isOther ? 'otherFamily' : 'failed']++;
-    return this.#reply(client, asked, isOther ? OTHER_FAMILY : NOT_OPEN);
-  }
-
-  /** The answer just read goes to the qube that asked `#question`. */
-  #answered(client: C): ProxyEffect<C> {
-    const [answer, asked] = [this.#answer, this.#question];
-    this.counts.answered++;
-    const bytes = withoutOurs(answer, asked.opt >= 0);
-    readdress(bytes, asked);
-    const room = Math.min(EDNS_BYTES, Math.max(PLAIN_BYTES, asked.ednsBytes));
-    if (client.transport === 'tcp' || (bytes.length <= room && !answer.isTruncated))
-      return { kind: 'reply', client, bytes };
-    answer.read(bytes); // whose id it has now
-    return { kind: 'reply', client, bytes: this.#written.slice(0, writeTruncated(answer, this.#written)) };
+    return this.#reply(client, isOther ? OTHER_FAMILY : NOT_OPEN);
   }
 
   /** Leaves out of the answer what the name of `#question` may not stand for. Whether anything is left. */
@@ -499,15 +415,7 @@ export class DnsProxy<C extends Client> {
     const isPublic = isWhole(this.#answer, PUBLIC);
     if (isPublic || this.#options.mayBePrivate(this.#question.bytes, HEADER_BYTES)) return true;
     this.counts.private++;
-    return this.#leaveOut(PUBLIC);
-  }
-
-  /** Leaves out of the answer what may not be told. Whether anything is left. */
-  #leaveOut(telling: Telling): boolean {
-    const answer = this.#answer;
-    if (isWhole(answer, telling)) return true;
-    const byteCount = writeWithout(answer, telling, this.#shortened);
-    return byteCount > 0 && answer.read(this.#shortened.slice(0, byteCount)) === undefined;
+    return this.#exchange.leaveOut(PUBLIC);
   }
 
   /** What is said in place of an answer to `#question`; undefined: it may be answered. */
@@ -526,21 +434,6 @@ export class DnsProxy<C extends Client> {
     return BLOCKED[judgement.answer];
   }
 
-  /** The names that the answer says others stand for; undefined: too many to look at. */
-  #aliases(): readonly Uint8Array[] | undefined {
-    const answer = this.#answer;
-    const aliases: Uint8Array[] = [];
-    const name = newNameScratch();
-    for (let i = 0; i < answer.recordCount; i++) {
-      if (answer.sections[i] !== Section.answer) continue;
-      const at = answer.targetOf(i);
-      if (at < 0) continue;
-      if (aliases.length === ALIASES_MAX) return undefined;
-      aliases.push(name.slice(0, readName(answer.bytes, at, name)));
-    }
-    return aliases;
-  }
-
   /** The socket of a query is of no use: nobody listens there, or it ended. */
   fail(number: number, nowMs: number): readonly ProxyEffect<C>[] {
     const query = this.#queries.get(number);
@@ -554,9 +447,9 @@ export class DnsProxy<C extends Client> {
       if (query.deadlineMs > nowMs) break;
       effects.push(...this.#giveUp(number, query, nowMs));
     }
-    for (const [wait, held] of [...this.#held]) {
-      if (held.deadlineMs > nowMs) break;
-      effects.push(this.#late(wait, held, nowMs));
+    for (const [wait, pending] of [...this.#pending]) {
+      if (pending.deadlineMs > nowMs) break;
+      effects.push(this.#late(wait, pending, nowMs));
     }
     return effects;
   }
@@ -567,7 +460,7 @@ export class DnsProxy<C extends Client> {
     this.counts.failed++;
     this.#question.read(query.asked);
     const own = { rcode: Rcode.failure, error: ExtendedError.noReachableAuthority } as const;
-    return [...this.#end(number, query), this.#reply(query.client, this.#question, own)];
+    return [...this.#end(number, query), this.#reply(query.client, own)];
   }
 
   #mayRetry({ attempt }: Query<C>): boolean {
@@ -607,8 +500,7 @@ export class DnsProxy<C extends Client> {
     const random = this.#options.randomBytes(2 + Math.ceil(WIRE_NAME_MAX_BYTES / 8));
     const id = (random[0]! << 8) | random[1]!; // so many were asked for
     const transport = this.#options.isOverTls === true ? 'tls' : plainly;
-    const length = writeQuestion(this.#question, id, this.#written, transport === 'tls');
-    const bytes = this.#written.slice(0, length);
+    const bytes = this.#exchange.asked(id, transport === 'tls');
     turnCase(bytes, HEADER_BYTES, this.#question.nameEnd, random.subarray(2));
     const name = bytes.slice(HEADER_BYTES, this.#question.nameEnd);
     const number = ++this.#lastQuery;
@@ -619,38 +511,17 @@ export class DnsProxy<C extends Client> {
 
   #end(number: number, { client }: Query<C>): readonly ProxyEffect<C>[] {
     this.#queries.delete(number);
-    const asker = this.#askers.get(client.askerKey);
-    if (asker !== undefined) asker.waiting--;
+    this.#askers.count(client.askerKey, -1);
     return [{ kind: 'close', query: number }];
   }
 
-  #reply(client: C, asked: MessageReader, own: OwnAnswer): ProxyEffect<C> {
-    return { kind: 'reply', client, bytes: this.#written.slice(0, writeAnswer(asked, own, this.#written)) };
+  #answered(client: C): ProxyEffect<C> {
+    this.counts.answered++;
+    return { kind: 'reply', client, bytes: this.#exchange.forwarded(client.transport) };
   }
 
-  /** What is known of a qube; undefined: there are too many that wait for something. */
-  #askerOf(key: string, nowMs: number): Asker | undefined {
-    const known = this.#askers.get(key);
-    if (known !== undefined) {
-      const earned = (Math.max(0, nowMs - known.atMs) * QUESTIONS_PER_S) / 1000;
-      known.tokens = Math.min(QUESTIONS_PER_S, known.tokens + earned);
-      known.atMs = nowMs;
-      return known;
-    }
-    if (this.#askers.size >= ASKERS_MAX && !this.#forgetIdle(nowMs)) return undefined;
-    const asker = { waiting: 0, tokens: QUESTIONS_PER_S, atMs: nowMs };
-    this.#askers.set(key, asker);
-    return asker;
-  }
-
-  /** Forgets qubes that are as if they had never asked. Whether there were any. */
-  #forgetIdle(nowMs: number): boolean {
-    const before = this.#askers.size;
-    for (const [key, { waiting, tokens, atMs }] of this.#askers) {
-      const isFull = tokens + ((nowMs - atMs) * QUESTIONS_PER_S) / 1000 >= QUESTIONS_PER_S;
-      if (waiting === 0 && isFull) this.#askers.delete(key);
-    }
-    return this.#askers.size < before;
+  #reply(client: C, own: OwnAnswer): ProxyEffect<C> {
+    return { kind: 'reply', client, bytes: this.#exchange.own(own) };
   }
 }
 
