@@ -22,8 +22,9 @@ const NOT_NOW = Object.keys(NIGHTLY_SYSTEM)
   .filter((path) => !process.argv.includes(path));
 
 const shared = {
-  testTimeout: 180_000,
-  hookTimeout: 60_000,
+  testTimeout: 240_000,
+  hookTimeout: 240_000,
+  expect: { poll: { timeout: 180_000 } },
   disableConsoleIntercept: true, // measurements and seeds are read in the log
 };
 

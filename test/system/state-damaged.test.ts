@@ -8,6 +8,7 @@ import {
   copyFileSync,
   cpSync,
   existsSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -15,6 +16,7 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openIdentity } from '@rulecast/program/identity';
 import {
@@ -27,15 +29,16 @@ import {
 } from '@rulecast/protocol';
 import { Store } from '@rulecast/publisher';
 import { EMPTY_RULE_SET } from '@rulecast/rules';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { millionHosts } from '../inputs.mjs';
 import { seededNumbers } from '../kit/random.mjs';
 import { endpointsIn, runPublisher, runSubscriber } from '../processes.mjs';
+import { cases, often } from '../thorough.ts';
 import { releaseOf } from './control-client.ts';
 import { Scene } from './scene.ts';
 
 const SEED = 0x5eed06;
-const FLIPS = 40;
+const FLIPS = often(20, 40);
 const FOREIGN = Buffer.from('This is a letter, and no state of anything.\n'.repeat(500));
 
 function flipBit(path: string, bit: number): void {
@@ -54,16 +57,25 @@ interface Loaded {
 describe('a publisher', () => {
   let scene: Scene;
   let head: string;
+  let good: string;
 
-  beforeEach(async () => {
-    scene = new Scene();
-    const publisher = await scene.publisher();
+  beforeAll(async () => {
+    const maker = new Scene(mkdtempSync(join(tmpdir(), 'rulecast-damaged-')));
+    const publisher = await maker.publisher();
     const { text } = millionHosts(20_000, SEED);
     for (let i = 0; i < 3; i++) {
-      head = releaseOf(await scene.control.push({ list: 'blocked', text: `${text}10.0.0.${i}\n` })).hash;
+      const push = { list: 'blocked', text: `${text}10.0.0.${i}\n`, wait: 'released' } as const;
+      head = releaseOf(await maker.control.push(push)).hash;
     }
     await publisher.stop();
-    scene.copy('publisher', 'good');
+    good = maker.path('publisher');
+    return () => rmSync(maker.directory, { recursive: true });
+  });
+
+  beforeEach(() => {
+    scene = new Scene();
+    cpSync(good, scene.path('good'), { recursive: true });
+    scene.copy('good', 'publisher');
   });
 
   /** Starts a publisher; what it says and its exit code if it does not start, else the version it has. */
@@ -179,17 +191,10 @@ describe('a publisher', () => {
     const path = scene.path('publisher', 'store', 'data.mdb');
     const whole = readFileSync(path);
     const pages = whole.length / 4096;
-    for (const length of [
-      1,
-      100,
-      4095,
-      4096,
-      4097,
-      8192,
-      12_288,
-      4096 * (pages >> 1),
-      4096 * (pages - 4) + 1,
-    ]) {
+    for (const length of cases(
+      [1, 4096, 4097, 4096 * (pages >> 1), 4096 * (pages - 4) + 1],
+      [100, 4095, 8192, 12_288],
+    )) {
       scene.copy('good', 'publisher');
       truncateSync(path, length);
       const { code, stderr } = await load();
