@@ -7,16 +7,12 @@
  * `prepareAsync`, in a thread that the table keeps for it (compile/compiler.ts).
  */
 
-import { setImmediate } from 'node:timers/promises';
 import {
-  atOnce,
   EMPTY_RULE_SET,
   type Environment,
   evaluate,
-  inTurns,
   type ListChanges,
   type Packet,
-  type Pieces,
   type RuleSet,
   type Told,
 } from '@rulecast/rules';
@@ -26,7 +22,6 @@ import { isSmall, isSmallGrowth } from './compile/cost.ts';
 import { type Edit, editBetween, type Situation } from './edit/edit.ts';
 import { runsMore } from './edit/programs.ts';
 import { EditState } from './edit/state.ts';
-import { type Made, type RunPairs, runPairPieces } from './edit/succession.ts';
 import type { Image, NamesSection } from './image/header.ts';
 import { compileImage, type EditBase, type ImageSizes, NO_SIZES, writeImage } from './image/image.ts';
 import { bytesOf, type ImagePieces } from './image/pieces.ts';
@@ -35,8 +30,9 @@ import { DEFAULT_TABLE_LIMITS, TableLimitCode, TableLimitError, type TableLimits
 import { engineModule } from './lookup/engine.ts';
 import { type Explanation, explainTold, explainVerdict } from './lookup/explain.ts';
 import { listsOf, programHits, type TableHits } from './lookup/hits.ts';
-import { PastHits, type Replaced, replacedPieces } from './lookup/past-hits.ts';
+import { type FormerCounters, formerCounters, PastHits } from './lookup/past-hits.ts';
 import { TableReader } from './lookup/reader.ts';
+import type { Contents } from './lookup/succession.ts';
 import { readNames } from './lookup/verdict.ts';
 import { flipTable, type TableFlip, type TableHandle } from './memory/double-buffer.ts';
 import type { WasmModule } from './memory/memory.ts';
@@ -104,13 +100,13 @@ interface Generation {
   readonly names: NamesSection;
   readonly prepared: Prepared;
   /** What becomes of the counters in force once it is; undefined: it goes on with them. */
-  readonly replaced: Replaced | undefined;
+  readonly replaced: FormerCounters | undefined;
   /** What edits from it start with; undefined: another writer made it. */
   readonly state: EditState | undefined;
 }
 
 /** Memory taken for an image. */
-interface Taken {
+interface Placement {
   readonly pieces: ImagePieces;
   readonly places: ImagePieces;
 }
@@ -175,8 +171,7 @@ export class Table {
     this.#discard();
     const after = { ruleSet, environment };
     const make = (): Generation =>
-      this.#edit(after, changes) ??
-      atOnce(this.#succeeding(this.#compileHere(after, this.#nextNumber), new Map()));
+      this.#edit(after, changes) ?? this.#succeeding(this.#compileHere(after, this.#nextNumber));
     try {
       this.#next = make();
     } catch (error) {
@@ -276,8 +271,8 @@ export class Table {
   }
 
   /**
-   * Hit counts of all threads together, exact. Whatever changes besides, a rule keeps its hits as long as it
-   * says the same in the same block of the same policy, or only its addresses are others.
+   * Hit counts of all threads together, exact. Where rules of a block change, those before the first changed
+   * one and after the last keep their hits; those between begin anew.
    */
   hits(): TableHits {
     const { image, names, prepared } = this.#current;
@@ -330,30 +325,13 @@ export class Table {
   async #make(after: Situation, changes: ListChanges | undefined): Promise<Generation> {
     const edit = this.#edit(after, changes);
     if (edit !== undefined) return edit;
-    if (isSmall(after.ruleSet))
-      return this.#inTurns(this.#succeeding(this.#compileHere(after, this.#nextNumber), new Map()));
-    // Neither waits for the other: which rules go on is found out here, while the thread compiles.
-    const [compiled, pairs] = await Promise.allSettled([
-      this.#compileThere(after, this.#nextNumber),
-      this.#inTurns(runPairPieces(this.#current.prepared.ruleSet, after.ruleSet)),
-    ]);
-    if (compiled.status === 'rejected') throw compiled.reason;
-    if (pairs.status === 'rejected') throw pairs.reason;
-    return this.#inTurns(this.#succeeding(compiled.value, pairs.value));
+    if (isSmall(after.ruleSet)) return this.#succeeding(this.#compileHere(after, this.#nextNumber));
+    return this.#succeeding(await this.#compileThere(after, this.#nextNumber));
   }
 
-  /** A generation that was compiled in full, with what its flip makes of the counters in force. */
-  *#succeeding(next: Generation, known: RunPairs): Pieces<Generation> {
-    const replaced = yield* replacedPieces(madeOf(this.#current), madeOf(next), false, known);
-    return { ...next, replaced };
-  }
-
-  /** Throws TableWorkerError once the table is closed. */
-  #inTurns<T>(pieces: Pieces<T>): Promise<T> {
-    return inTurns(pieces, async () => {
-      await setImmediate();
-      if (this.#isClosed) throw closedError();
-    });
+  /** A generation that counts anew, with what its flip makes of the counters in force. */
+  #succeeding(next: Generation): Generation {
+    return { ...next, replaced: formerCounters(contentsOf(this.#current), contentsOf(next)) };
   }
 
   /**
@@ -379,12 +357,9 @@ export class Table {
       runs: change.blocks.reduce((runs, block) => runs + runsMore(made.image.programs, block), sizes.runs),
       programWords: state.programWords,
     };
-    const next = { image: made.image, names, state, prepared: preparedOf(made.image, after, newSizes, true) };
-    const countsOn = change.blocks.length === 0;
-    const replaced = countsOn
-      ? undefined
-      : atOnce(replacedPieces(madeOf(this.#current), madeOf(next), true, new Map()));
-    return { ...next, replaced };
+    const successor = preparedOf(made.image, after, newSizes, true);
+    const next = { image: made.image, names, state, prepared: successor, replaced: undefined };
+    return change.blocks.length === 0 ? next : this.#succeeding(next); // else the counters in force go on
   }
 
   /** An edit made; undefined if a full compile is better. Throws TableLimitError where memory is short. */
@@ -412,7 +387,7 @@ export class Table {
 
   async #compileThere(after: Situation, generation: number): Promise<Generation> {
     const space = this.#space;
-    const takings: Taken[] = [];
+    const takings: Placement[] = [];
     const place = (pieces: ImagePieces): ImagePieces => {
       const places = space.take(pieces);
       takings.push({ pieces, places });
@@ -440,7 +415,7 @@ export class Table {
   }
 }
 
-function madeOf({ image, names, prepared: { ruleSet } }: Omit<Generation, 'replaced' | 'state'>): Made {
+function contentsOf({ image, names, prepared: { ruleSet } }: Generation): Contents {
   return { image, names, ruleSet };
 }
 

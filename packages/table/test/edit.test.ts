@@ -682,7 +682,7 @@ describe('an edit of rules', () => {
     }
   });
 
-  it('keeps up with rules that come one by one at one place, and counts for each of them', () => {
+  it('keeps up with rules that come one by one at one place, and loses no hit', () => {
     let rules = Array.from({ length: 300 }, (_, i) => host(i, 0x0a000000 + i));
     const ruleSetOf = (): RuleSet => ({
       ...EMPTY_RULE_SET,
@@ -695,7 +695,9 @@ describe('an edit of rules', () => {
       rules = rules.toSpliced(150, 0, host(i + 1, 0x0a010000 + i));
       const prepared = table.prepare(ruleSetOf(), ENVIRONMENT);
       if (!prepared.isEdit) full++;
+      const { hits } = table.stats();
       table.flip(prepared);
+      expect(table.stats().hits).toBe(hits);
       for (const rule of [rules[149], rules[150], rules[151], rules[299], rules[0]]) {
         if (rule?.remote.kind !== 'prefix') throw new TypeError('a rule for a host');
         const { prefix } = rule.remote;
@@ -706,7 +708,6 @@ describe('an edit of rules', () => {
       const own = table.hits().programs[0]?.own ?? [];
       const byRun = runsFrom(rules);
       expect(own.length).toBe(byRun.length);
-      expect(own.reduce((sum, hits) => sum + hits, 0)).toBe(table.stats().hits);
       expect(table.stats().runs).toBe(byRun.length);
     }
     expect(full).toBeLessThan(20);

@@ -10,7 +10,6 @@ import {
   prefixOf,
   prefixSetOf,
   type RuleSet,
-  type Run,
   RunBuilder,
 } from '@rulecast/rules';
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -295,57 +294,6 @@ describe('prepareAsync', () => {
     await table.prepareAsync(release(1, MANY), ENVIRONMENT);
     clearImmediate(next);
     expect(turns).toBeGreaterThan(20);
-  });
-
-  it('looks at few rules in a turn, and at none in the flip, however many are others', async () => {
-    let looks = 0;
-    let [longest, ofFlip] = [0, 0];
-    const watched = (first: number): RuleSet => {
-      const { policies, ...others } = manyRuns(new Map(), 2 ** 15);
-      const policy = policies.get('default') ?? emptyPolicy('default');
-      const egress = policy.egress.map(
-        ({ match, remote }, i): Run => ({
-          remote,
-          get match() {
-            looks++;
-            return { ...match, comment: `${first + i}` };
-          },
-        }),
-      );
-      return { ...others, policies: new Map([['default', { ...policy, egress }]]) };
-    };
-    const turn = (): void => {
-      longest = Math.max(longest, looks);
-      looks = 0;
-      next = setImmediate(turn);
-    };
-    let next = setImmediate(turn);
-    for (const first of [0, 2 ** 16]) {
-      const prepared = await table.prepareAsync(watched(first), ENVIRONMENT);
-      expect(prepared.isEdit).toBe(false);
-      turn();
-      table.flip(prepared);
-      ofFlip = looks;
-    }
-    clearImmediate(next);
-    expect(ofFlip).toBe(0);
-    expect(longest).toBeGreaterThan(0);
-    expect(longest).toBeLessThan(2 ** 16); // of 300,000
-  });
-
-  it('ends what it finds out of rules when it is closed', async () => {
-    table.flip(await table.prepareAsync(manyRuns(new Map(), 2 ** 15), ENVIRONMENT));
-    const { policies, ...others } = manyRuns(new Map(), 2 ** 15);
-    const all = [...policies].map(([name, policy]) => {
-      const egress = policy.egress.map(({ match, remote }) => ({
-        match: { ...match, comment: 'other' },
-        remote,
-      }));
-      return [name, { ...policy, egress }] as const;
-    });
-    const preparing = refusal(table.prepareAsync({ ...others, policies: new Map(all) }, ENVIRONMENT));
-    await table.close();
-    expect(await preparing).toMatchObject({ code: TableWorkerCode.closed });
   });
 
   it('serves calls in their order, and only what the last one prepared can be flipped', async () => {

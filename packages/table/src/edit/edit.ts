@@ -24,7 +24,9 @@ import {
   prefixCount,
   type RuleSet,
   type Run,
+  sameMatch,
   samePrefixes,
+  sameRun,
   timeFor,
 } from '@rulecast/rules';
 import { type Boundaries, boundariesOf } from '../classes/classes.ts';
@@ -35,7 +37,6 @@ import type { EditBase, NextExpiry } from '../image/image.ts';
 import type { BlockPredicates } from '../program/outline.ts';
 import { type BlockChange, type BlockNumbers, changedBlocks } from './policy.ts';
 import type { BlockEdit } from './programs.ts';
-import { pairedRuns } from './run-pairs.ts';
 
 /** A rule set in an environment. */
 export interface Situation {
@@ -113,6 +114,8 @@ export interface EditPredicates {
   readonly numbers: BlockNumbers;
   /** By block. */
   readonly blocks: readonly BlockPredicates[];
+  /** `usesIn` the blocks. */
+  readonly uses: () => Uint8Array;
   /** A new one, of no address yet. */
   readonly add: () => number;
 }
@@ -123,19 +126,19 @@ export interface EditPredicates {
  */
 function isOfPrefixes(
   { block, first, removed, added }: BlockChange,
-  { blocks }: EditPredicates,
+  { blocks, uses }: EditPredicates,
   collector: ToggleCollector,
 ): boolean {
   const own = blocks[block]?.predicates.subarray(first, first + removed.length);
   if (own === undefined || removed.length !== added.length) return false;
   if (own.some((predicate) => predicate < 0) || new Set(own).size < own.length) return false;
-  if (pairedRuns(removed, added).some((other, run) => other !== run)) return false;
+  if (removed.some((run, i) => !isAkin(run, added[i]!))) return false; // of the same length
   const changes: [predicate: number, change: SetChange][] = [];
   for (const [run, predicate] of own.entries()) {
     const [was, is] = [removed[run]!, added[run]!].map(({ remote }) => remote); // of the same length
     if (was?.kind !== 'prefixes' || is?.kind !== 'prefixes' || samePrefixes(was.prefixes, is.prefixes))
       continue;
-    if (usesOf(blocks)[predicate] !== 1) return false;
+    if (uses()[predicate] !== 1) return false;
     const [before, after] = [was, is].map(({ prefixes }) => ofFamily(canonicalPrefixes(prefixes)));
     if (before !== undefined && after !== undefined)
       changes.push([predicate, { before, after, known: undefined }]);
@@ -144,21 +147,22 @@ function isOfPrefixes(
   return true;
 }
 
-/** By predicate, how many runs ask about it, as far as two. Found out once for blocks. */
-function usesOf(blocks: readonly BlockPredicates[]): Uint8Array {
-  const known = usesKnown.get(blocks);
-  if (known !== undefined) return known;
+/** Whether only the addresses of two runs are others, if anything. */
+function isAkin(run: Run, other: Run): boolean {
+  if (run.remote.kind !== 'prefixes' || other.remote.kind !== 'prefixes') return sameRun(run, other);
+  return run.remote.prefixes.family === other.remote.prefixes.family && sameMatch(run.match, other.match);
+}
+
+/** By predicate, how many runs ask about it, as far as two. */
+export function usesIn(blocks: readonly BlockPredicates[]): Uint8Array {
   let most = -1;
   for (const { predicates } of blocks) for (const predicate of predicates) most = Math.max(most, predicate);
   const uses = new Uint8Array(most + 1);
   for (const { predicates } of blocks)
     for (const predicate of predicates)
       if (predicate >= 0) uses[predicate] = Math.min(2, uses[predicate]! + 1); // predicate <= most
-  usesKnown.set(blocks, uses);
   return uses;
 }
-
-const usesKnown = new WeakMap<readonly BlockPredicates[], Uint8Array>();
 
 /** The runs that came, with their predicates; undefined where there are none for them. */
 function blockEdit(

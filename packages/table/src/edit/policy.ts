@@ -4,6 +4,7 @@
  */
 
 import {
+  commonEnds,
   type Direction,
   judgesIngress,
   type Policy,
@@ -11,10 +12,10 @@ import {
   type Run,
   runsOf,
   samePrefixSet,
+  sameRun,
 } from '@rulecast/rules';
 import type { BlockPredicates } from '../program/outline.ts';
 import { DIRECTIONS } from '../program/program.ts';
-import { sameEnds } from './run-pairs.ts';
 
 /** In a block, the runs [first, first + removed.length) gave way to others. */
 export interface BlockChange {
@@ -70,7 +71,7 @@ function addChanges(before: Policy, after: Policy, numbers: BlockNumbers, change
     for (const stands of ['exceptions', 'own'] as const) {
       const [runs = [], others = []] = [before, after].map((policy) => runsOf(policy, direction, stands));
       const block = numbers.of(before.name, stands, direction);
-      const [head, tail] = sameEnds(runs, others);
+      const { head, tail } = sameEnds(runs, others);
       if (head === runs.length && head === others.length) continue;
       if (block === undefined) return false;
       const removed = runs.slice(head, runs.length - tail);
@@ -78,4 +79,18 @@ function addChanges(before: Policy, after: Policy, numbers: BlockNumbers, change
     }
   }
   return true;
+}
+
+/** How many runs two blocks begin and end with that say the same. */
+export function sameEnds(
+  runs: readonly Run[],
+  others: readonly Run[],
+): { readonly head: number; readonly tail: number } {
+  if (runs === others) return { head: runs.length, tail: 0 };
+  let { head, tail } = commonEnds(runs, others);
+  const least = Math.min(runs.length, others.length);
+  while (head + tail < least && sameRun(runs[head]!, others[head]!)) head++; // within both, as below
+  const isSameTail = (): boolean => sameRun(runs[runs.length - 1 - tail]!, others[others.length - 1 - tail]!);
+  while (head + tail < least && isSameTail()) tail++;
+  return { head, tail };
 }

@@ -9,7 +9,7 @@ import type { EditBase } from '../image/image.ts';
 import type { TableLimits } from '../limits.ts';
 import { roomFor } from '../program/class.ts';
 import { PortClasses } from '../program/ports.ts';
-import { type EditPredicates, PredicateSources } from './edit.ts';
+import { type EditPredicates, PredicateSources, usesIn } from './edit.ts';
 import { BlockNumbers } from './policy.ts';
 import { type BlockEdit, editPrograms, type ProgramBase, type ProgramState } from './programs.ts';
 
@@ -30,6 +30,7 @@ export class EditState {
   readonly #first: { readonly classes: number; readonly predicates: number };
   #known: ProgramState; // of what is in force
   #next: ProgramState | undefined; // of what is prepared
+  #uses: { readonly of: ProgramState['blocks']; readonly uses: Uint8Array } | undefined; // the last asked for
 
   /** `listNames` and `usedWords` of the programs are those of the full compile. */
   constructor(base: EditBase, listNames: readonly string[], limits: TableLimits, usedWords: number) {
@@ -53,8 +54,14 @@ export class EditState {
       sources: this.#sources,
       numbers: this.#numbers,
       blocks: this.#known.blocks,
+      uses: () => this.#usesIn(this.#known.blocks),
       add: () => sets.addPredicate(),
     };
+  }
+
+  #usesIn(blocks: ProgramState['blocks']): Uint8Array {
+    if (this.#uses?.of !== blocks) this.#uses = { of: blocks, uses: usesIn(blocks) };
+    return this.#uses.uses;
   }
 
   /** Whether so much has come since that a full compile pays. */

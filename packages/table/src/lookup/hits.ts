@@ -7,10 +7,10 @@
  */
 
 import { type Direction, RULE_BLOCKS } from '@rulecast/rules';
-import type { Made } from '../edit/succession.ts';
 import { type Image, type NamesSection, shareBytes } from '../image/header.ts';
 import { BLOCK_FIELDS, blockRoom, listOf, programCount, programField, runOf } from '../program/origin.ts';
 import { DIRECTIONS, type ProgramField } from '../program/program.ts';
+import type { Contents } from './succession.ts';
 
 /** What one policy's program in one direction has decided since it has these rules. */
 export interface ProgramHits {
@@ -87,7 +87,10 @@ export function programHits(
 }
 
 /** By outcome that a list decides, its name. */
-export function listsOf({ image: { programs }, names }: Pick<Made, 'image' | 'names'>): Map<number, string> {
+export function listsOf({
+  image: { programs },
+  names,
+}: Pick<Contents, 'image' | 'names'>): Map<number, string> {
   const lists = new Map<number, string>();
   if (names.lists.length === 0) return lists;
   for (let program = 0; program < programCount(programs); program++) {

@@ -7,13 +7,12 @@
  * Once no reader can be in the first ones, they are added to the sums, which take the next step.
  */
 
-import type { Pieces } from '@rulecast/rules';
-import { type Made, type RunPairs, type Succession, successionPieces } from '../edit/succession.ts';
 import type { Image } from '../image/header.ts';
 import { listsOf, sumHits } from './hits.ts';
+import { type Contents, type Succession, successionOf } from './succession.ts';
 
 /** Counters that others take the place of. */
-export interface Replaced {
+export interface FormerCounters {
   readonly image: Image;
   /** The generation that took their place, and how many outcomes that has. */
   readonly since: number;
@@ -26,21 +25,16 @@ export interface Replaced {
 }
 
 /**
- * What is to be known of the counters in force before those of another generation take their place; `isEdit`:
- * most outcomes are what they were. In pieces, so that the flip only takes it over.
+ * What is to be known of the counters in force before those of another generation take their place, so that
+ * the flip only takes it over.
  */
-export function* replacedPieces(
-  before: Made,
-  after: Made,
-  isEdit: boolean,
-  known: RunPairs,
-): Pieces<Replaced> {
+export function formerCounters(before: Contents, after: Contents): FormerCounters {
   const { generation: since, places } = after.image;
   return {
     image: before.image,
     since,
     nextCount: places.outcomeCount,
-    succession: yield* successionPieces(before, after, isEdit, known),
+    succession: successionOf(before, after),
     lists: listsOf(before),
     hits: undefined,
   };
@@ -57,20 +51,20 @@ interface Sums {
 
 export class PastHits {
   readonly #sums: Sums = { hits: new Float64Array(0), lists: new Map(), gone: 0 }; // by outcome of the first of those replaced, or of that in force
-  #replaced: readonly Replaced[] = [];
+  #former: readonly FormerCounters[] = [];
 
   /** Other counters have taken the place of these, which were in force. */
-  replace(one: Replaced): void {
-    this.#replaced = [...this.#replaced, one];
+  replace(one: FormerCounters): void {
+    this.#former = [...this.#former, one];
   }
 
   /** Keeps what counters have of which `isGone` says, by `since`, that their memory is about to be free. */
   keep(isGone: (since: number) => boolean): void {
-    for (const one of this.#replaced)
+    for (const one of this.#former)
       if (one.hits === undefined && isGone(one.since)) one.hits = sumHits(one.image);
-    for (let [first] = this.#replaced; first?.hits !== undefined; [first] = this.#replaced) {
+    for (let [first] = this.#former; first?.hits !== undefined; [first] = this.#former) {
       carry(this.#sums, first);
-      this.#replaced = this.#replaced.slice(1);
+      this.#former = this.#former.slice(1);
     }
   }
 
@@ -78,7 +72,7 @@ export class PastHits {
   upTo(image: Image): Sums {
     const { hits, lists, gone } = this.#sums;
     const sums: Sums = { hits: hits.slice(), lists: new Map(lists), gone };
-    for (const one of this.#replaced) carry(sums, one);
+    for (const one of this.#former) carry(sums, one);
     add(sums, sumHits(image));
     return sums;
   }
@@ -90,31 +84,20 @@ function add(sums: Sums, hits: Float64Array): void {
   else for (let outcome = 0; outcome < hits.length; outcome++) sums.hits[outcome]! += hits[outcome]!; // of one length
 }
 
-/** Adds what replaced counters have, and takes the step to those after them. */
-function carry(
-  sums: Sums,
-  { image, nextCount, succession: { pairs, restStays }, lists, ...one }: Replaced,
-): void {
-  add(sums, one.hits ?? sumHits(image));
-  const { hits } = sums;
-  const moved: number[] = [];
-  for (let i = 0; i < pairs.length; i += 2) {
-    moved.push(hits[pairs[i]!]!); // in pairs of outcomes, as below
-    hits[pairs[i]!] = 0;
-  }
-  const lose = (outcome: number, count: number): void => {
+/** Adds what former counters have, and takes the step to those after them. */
+function carry(sums: Sums, { image, nextCount, succession, lists, hits }: FormerCounters): void {
+  add(sums, hits ?? sumHits(image));
+  const next = new Float64Array(nextCount);
+  for (const [outcome, count] of sums.hits.entries()) {
+    if (count === 0) continue;
+    const to = succession[outcome]!; // of one length
+    if (to >= 0) {
+      next[to]! += count; // below the next count
+      continue;
+    }
     sums.gone += count;
     const list = lists.get(outcome);
     if (list !== undefined) sums.lists.set(list, (sums.lists.get(list) ?? 0) + count);
-  };
-  if (!restStays) {
-    for (let outcome = 0; outcome < hits.length; outcome++)
-      if (hits[outcome]! > 0) lose(outcome, hits[outcome]!); // below the length
-    sums.hits = new Float64Array(nextCount);
   }
-  for (let i = 0; i < moved.length; i++) {
-    const next = pairs[i * 2 + 1]!; // likewise
-    if (next < 0) lose(pairs[i * 2]!, moved[i]!);
-    else sums.hits[next]! += moved[i]!;
-  }
+  sums.hits = next;
 }
