@@ -138,9 +138,9 @@ describe('a plan after others', () => {
           }
         },
       ),
-      { numRuns: often(4, 12) },
+      { numRuns: often(6, 12) },
     );
-    expect(patched).toBeGreaterThan(10);
+    expect(patched).toBeGreaterThan(often(5, 10));
   });
 
   it('keeps the chains of maps that stay, though no rule asks for them any more', () => {
