@@ -44,6 +44,7 @@ export async function bundle(outfile, patch = (_, text) => text) {
     sourcemap: 'inline',
     logLevel: 'error',
     conditions: [SOURCE_CONDITION],
+    ignoreAnnotations: true, // the files of threads are imported for what they do
     define: {
       ...define,
       'Date.now': 'globalThis.rulecastAir.now',

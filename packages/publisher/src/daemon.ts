@@ -108,11 +108,7 @@ async function main(out: Output): Promise<void> {
     await keepSmall(publisher);
     await publisher.renew();
     const sources = config === undefined ? undefined : newSources(publisher, config, settings, audit);
-    const places = placesFor(limitsOfProcess(), settings.bindings.all.length);
-    if (places < SUBSCRIBERS_MAX) {
-      const text = `there is room for ${places} subscribers, and not ${SUBSCRIBERS_MAX}: raise the limit of open files (LimitNOFILE= of the unit, ulimit -n)`;
-      logger.warn({ places }, text);
-    }
+    const places = placesOf(settings, logger);
     const sessions = await serveSubscribers(publisher, settings.listen, { ...settings, places });
     open({ publisher, ask: sessions.ask, sources });
     const { epoch, version } = publisher.head?.manifest ?? { epoch: 0, version: 0 };
@@ -158,6 +154,16 @@ async function keepSmall(publisher: Publisher): Promise<void> {
   await mapLargeBlocks();
   const garbage = new Garbage(usedBytes, undefined, LEFT_MAX_BYTES);
   publisher.on('release', () => garbage.sweepSoon());
+}
+
+/** How many subscribers there is room for; fewer than could be served are warned of. */
+function placesOf({ bindings }: Settings, logger: Logger): number {
+  const places = placesFor(limitsOfProcess(), bindings.all.length);
+  if (places < SUBSCRIBERS_MAX) {
+    const text = `there is room for ${places} subscribers, and not ${SUBSCRIBERS_MAX}: raise the limit of open files (LimitNOFILE= of the unit, ulimit -n)`;
+    logger.warn({ places }, text);
+  }
+  return places;
 }
 
 /** Undefined where the kernel does not tell. */
