@@ -8,7 +8,8 @@
  * (addresses that are left out), hop (what was for the way to us), and stream (messages behind one
  * another). Then match/matcher.ts, which lists stand for a name, and what it is made of: classes, and table.
  * judge/judge.ts says what a qube gets, by the programs of policies. proxy/machine.ts is all of it without
- * sockets, upstreams.ts which one is asked, and line.ts one over TLS; sockets have server.ts, datagrams.ts,
+ * sockets, askers.ts what each qube may ask, exchange.ts question and answer as messages, upstreams.ts which
+ * upstream is asked, and line.ts one over TLS; sockets have server.ts, datagrams.ts,
  * upstream.ts, tls.ts and applier.ts, by native.ts, the calls of the C library, and watch.ts, which says who
  * has something; daemon.ts is the program. pipe/ has it follow releases: change.ts (what one has other than
  * another), frame.ts, then feed.ts at the subscriber and follower.ts here.
