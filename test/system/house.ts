@@ -46,7 +46,7 @@ interface Client {
 export class House {
   readonly scene: Scene;
   readonly network: Network;
-  readonly namespace = `${namespacePrefix()}dns`;
+  readonly namespace = `${namespacePrefix()}${process.pid}-dns`; // files run side by side
   /** As `--upstream` says them, in their order. */
   upstreams: readonly string[] = [RESOLVERS[4][0]];
   dns: Daemon | undefined;
