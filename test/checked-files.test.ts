@@ -13,7 +13,7 @@ import { freshPublisher } from '../packages/publisher/test/fresh-publisher.ts';
 import { readPushFiles } from '../packages/rulectl/src/release/files.ts';
 import { rulectl } from '../packages/rulectl/test/cli.ts';
 import { wholeFamilies } from '../packages/sources/src/guard/finding.ts';
-import { changeRefusal, NO_PERMITS, wholeRefusal } from '../packages/sources/src/guard/guard.ts';
+import { changeRefusals, wholeRefusals } from '../packages/sources/src/guard/guard.ts';
 import { readSource } from '../packages/sources/src/read/reading.ts';
 import { jobOf } from '../packages/sources/test/reading-job.ts';
 import { temporaryDirectory } from './kit/directory.ts';
@@ -45,8 +45,10 @@ async function refusals(name: string, content: string | Uint8Array) {
   const judged =
     read.kind === 'refused' || guard === undefined
       ? read
-      : (wholeRefusal(wholeFamilies(read.list), [], guard, NO_PERMITS) ??
-        changeRefusal(undefined, read.list, guard, NO_PERMITS));
+      : [
+          ...wholeRefusals(wholeFamilies(read.list), [], guard),
+          ...changeRefusals(undefined, read.list, guard),
+        ][0];
   const source = judged !== undefined && 'code' in judged ? [judged.code] : [];
   return { check, push: [...new Set([...rejects, ...guards])], source };
 }

@@ -229,7 +229,12 @@ describe('the main job', () => {
     const state = join(directory, 'subscriber');
     renameSync(state, `${state}.away`);
     writeFileSync(state, 'a file where the directory was');
-    const { code, rows } = await records('push', '--allow-shrink', write('russia.netset', '192.0.2.0/24\n'));
+    const { code, rows } = await records(
+      'push',
+      '--permit',
+      'shrunk',
+      write('russia.netset', '192.0.2.0/24\n'),
+    );
     expect(code).toBe(1);
     expect(record(rows, 'applied')).toMatchObject({ state: 'refused', code: 'storage-failed' });
     expect(await versions()).toMatchObject({ head: 6, firewall: 5 });

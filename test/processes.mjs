@@ -138,9 +138,7 @@ export function runSubscriber(args) {
 }
 
 /** Of `rulectl push`, for tests and benches of other things: what guards ask about. */
-export const PERMITTED = ['empty', 'shrink', 'growth', 'coverage', 'accept-all'].map(
-  (permit) => `--allow-${permit}`,
-);
+export const PERMITTED = ['--permit', 'empty,shrunk,grown,covers-too-much,coverage-changed,accept-all'];
 
 /**
  * Runs rulectl against the publisher in `directory`.

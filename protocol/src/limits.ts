@@ -139,6 +139,8 @@ export const EDIT_LINES_MAX = 256;
 export const REFRESH_LISTS_MAX = 32;
 /** Subscribers that one request requires, 64 bytes each at most: half a control body. */
 export const REQUIRE_MAX = 32;
+/** Codes of one `+permit`. */
+export const PERMITS_MAX = 32;
 /**
  * Formats and protected prefixes that a list record names; with its texts beside them they fit a control
  * body.

@@ -117,7 +117,7 @@ async function withPolicies(publisher, count) {
   const outcome = await publisher.push(
     /** @type {import('@rulecast/publisher').PushInput} */ ({ ...input, files }),
     {
-      permits: { allowUnreachable: true, allowAcceptAll: true, allowDropAll: true },
+      permits: new Set(['unreachable', 'accept-all', 'drop-all']),
     },
   );
   if (outcome.kind !== 'released') throw new Error(`the policies are ${outcome.kind}`);

@@ -53,7 +53,7 @@ it('examples/embed.mjs judges by the boot mode, then by the release', async () =
 it('examples/packet-loop.mjs judges by the releases of a publisher that runs elsewhere', async () => {
   const rules = join(directory, 'loop.rules');
   writeFileSync(rules, 'accept proto=tcp\naccept proto=udp\n');
-  const push = ['push', rules, '--policy', 'default', '--require', 'none', '--allow-accept-all'];
+  const push = ['push', rules, '--policy', 'default', '--require', 'none', '--permit', 'accept-all'];
   expect((await rulectl(directory, push)).code).toBe(0);
   const { listen } = endpointsIn(directory);
   const options = ['--connect', listen, '--trust', await trustOf(directory), '--seconds', '1'];

@@ -121,7 +121,7 @@ describe('large inputs against the reference evaluator', () => {
       replaceAll: false,
       files,
     };
-    const outcome = await publisher.push(input, { permits: { allowGrowth: true, allowShrink: true } });
+    const outcome = await publisher.push(input, { permits: new Set(['grown', 'shrunk']) });
     expect(outcome.kind).toBe('released');
     await applied;
   }

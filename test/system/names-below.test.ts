@@ -73,7 +73,7 @@ describe('a list with names below others', () => {
 
   it('comes by pushes and standard input, once somebody says who knows such names', async () => {
     const push = (args: readonly string[], input?: string) =>
-      rulectl(directory, ['push', '--no-wait', '--allow-growth', ...args], input);
+      rulectl(directory, ['push', '--no-wait', '--permit', 'grown', ...args], input);
     const refused = await push(['--list', 'pushed', '-'], ADBLOCK);
     expect(refused.code).toBe(2);
     expect(refused.stdout + refused.stderr).toContain('say resolve: firewall for it');
@@ -104,7 +104,7 @@ describe('a list with names below others', () => {
     const { stdout: status } = await rulectl(directory, ['status', '--json']);
     const version = /"record":"head".*?"version":(\d+)/.exec(status)?.[1] ?? '';
     writeFileSync(join(directory, 'ads.txt'), '||a.example^\n||k.example^\n');
-    expect((await rulectl(directory, ['refresh', 'file', '--allow-growth', '--allow-shrink'])).code).toBe(0);
+    expect((await rulectl(directory, ['refresh', 'file', '--permit', 'grown,shrunk'])).code).toBe(0);
     const diff = await rulectl(directory, ['list', 'file', '--diff', version]);
     expect(diff.stdout).toMatch(/\+ *\.k\.example/);
     expect(diff.stdout).toMatch(/- *b\.example/);

@@ -47,7 +47,8 @@ it('are blocked as long as rulecast-dns has the release, and else it is not said
       '--yes',
       '--require',
       required,
-      '--allow-accept-all',
+      '--permit',
+      'accept-all',
     ]);
     return stdout + stderr;
   };

@@ -115,16 +115,7 @@ it.skipIf(MISSING.length > 0).each([
     const push = async (names: readonly string[]): Promise<void> => {
       const file = join(folder, 'rules.json');
       writeFileSync(file, RULES(names));
-      const args = [
-        'push',
-        file,
-        '--yes',
-        '--require',
-        'fw',
-        '--allow-accept-all',
-        '--allow-shrink',
-        '--allow-growth',
-      ];
+      const args = ['push', file, '--yes', '--require', 'fw', '--permit', 'accept-all,shrunk,grown'];
       const { code, stdout, stderr } = await rulectl(folder, args);
       expect([code, stdout + stderr]).toEqual([0, expect.stringContaining('applied by fw')]);
     };

@@ -172,7 +172,7 @@ describe('a publisher with sources', () => {
   it('takes a much shorter list only by permit, and the permit is on record', async () => {
     pages['/feed.txt'] = '203.0.113.1\n';
     expect((await records('refresh', 'feed')).rows[0]).toMatchObject({ error: { code: 'shrunk' }, count: 3 });
-    expect((await records('refresh', 'feed', '--allow-shrink')).rows[0]).toMatchObject({
+    expect((await records('refresh', 'feed', '--permit', 'shrunk')).rows[0]).toMatchObject({
       state: 'ok',
       count: 1,
     });

@@ -20,7 +20,8 @@
 
 export type { IngestNote, PushedFile, PushInput } from '@rulecast/formats';
 export type { Service } from './admission/accept.ts';
-export type { GuardRefusal, PushPermits } from './guards/refusal.ts';
+export type { Permits } from './guards/permits.ts';
+export type { GuardRefusal } from './guards/refusal.ts';
 /** @public */
 export { type DnsOptions, dnsResolver, type NameAnswer, type ResolveName } from './names/resolve.ts';
 /** @public */

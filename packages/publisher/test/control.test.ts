@@ -171,7 +171,18 @@ describe('a push', () => {
     }
     expect(publisher.head?.manifest.version).toBe(1);
     expect(await pushCode(control, { 'hosts.txt': '' }, { allowShrink: true })).toBe('fail guard-refused');
-    expect(await pushCode(control, { 'hosts.txt': '' }, { allowEmpty: true })).toBe('done released');
+    const empty = { 'hosts.txt': '' };
+    for (const codes of [['shrunk'], ['empty-list'], ['allow-empty'], []])
+      expect(await pushCode(control, empty, { '+permit': codes })).toBe('fail guard-refused');
+    expect(await pushCode(control, empty, { '+permit': ['empty'], dryRun: true })).toBe('done planned');
+    const noted = await ScriptedRulectl.push(control, empty, {
+      '+permit': ['grown', 'empty', 'later'],
+      dryRun: true,
+    });
+    expect(recordsOf(noted, 'warning')).toContainEqual(
+      expect.objectContaining({ code: 'not-needed', reason: 'nothing needed --permit grown,later' }),
+    );
+    expect(await pushCode(control, empty, { allowEmpty: true })).toBe('done released');
   });
 
   // It said nothing until it was released, for as long as that took.

@@ -8,7 +8,7 @@ import { freshPublisher, pushOf, release } from './fresh-publisher.ts';
 const LIST = { 'a.txt': '192.0.2.1\n192.0.2.2\n' };
 const OTHER = { 'a.txt': '192.0.2.1\n192.0.2.3\n' };
 const EMPTY = { 'a.txt': '' };
-const SHRUNK = { permits: { allowEmpty: true } };
+const SHRUNK = { permits: new Set(['empty']) };
 const PROVED = { hash: new Uint8Array(32), epoch: 1, version: 9 };
 
 /** What was pushed as `files`: its outcome, the stages in the turn, and whether there is a new head. */
@@ -37,14 +37,7 @@ describe('a request', () => {
     ['what a guard refuses, in a new epoch', EMPTY, { asNewEpoch: true }, 'guarded', 'draft judge', false],
     ['what is permitted', EMPTY, SHRUNK, 'released', 'draft judge store', true],
     ['what is permitted, in a dry run', EMPTY, { ...SHRUNK, dryRun: true }, 'planned', 'draft judge', false],
-    [
-      'what another permit is for',
-      EMPTY,
-      { permits: { allowGrowth: true } },
-      'guarded',
-      'draft judge',
-      false,
-    ],
+    ['what another permit is for', EMPTY, { permits: new Set(['grown']) }, 'guarded', 'draft judge', false],
   ])('about %s', async (_, files, options, kind, stages, isReleased) => {
     const publisher = freshPublisher();
     await release(publisher, LIST);

@@ -137,11 +137,7 @@ describe('a release by a person', () => {
         publisher.setListOwner({ owns: (list) => list === 'feed', isOperand: () => false });
       const isAsked = asks(guard, way.startsWith('push') ? 'push' : 'rollback', role);
       const isOther = guard === 'mustReach' ? [] : ['unreachable'];
-      const permits = {
-        allowUnreachable: isOther.length > 0,
-        allowEmpty: true,
-        allowDropAll: guard !== 'dropAll',
-      };
+      const permits = new Set([...isOther, 'empty', ...(guard === 'dropAll' ? [] : ['drop-all'])]);
       const outcome = told(await attempt(publisher, of.after, { role, permits }));
       if (isAsked) expect(outcome).toContain(of.refusal);
       else expect(outcome).toEqual(['released']);

@@ -302,26 +302,31 @@ describe('entries that stand for more than they did', () => {
       error: { code: 'wider' },
     });
     expect(degraded(made.publisher, made.sources)[0]).toMatch(
-      /^list cdn is not fresh: say suffixes: below, or rulectl refresh cdn --allow-wider, if it is meant: 2 of its entries/,
+      /^list cdn is not fresh: say suffixes: below, or rulectl refresh cdn --permit wider, if it is meant: 2 of its entries/,
     );
     expect(entriesIn(made, 'cdn')).toEqual(['a.example', 'b.example']);
   });
 
-  it('are taken by refresh --allow-wider, on record, and by no other permit', async () => {
-    const made = await upgraded();
-    const others = { allowGrowth: true, allowCoverage: true, allowAll: true, allowKind: true };
-    await ask(made.control, { ...refresh(['cdn']), ...others, allowShrink: true } as Message);
-    expect(entriesIn(made, 'cdn')).toEqual(['a.example', 'b.example']);
-    const taken = await ask(made.control, { ...refresh(['cdn']), allowWider: true } as Message);
-    expect(taken.end).toMatchObject({ code: 'refreshed' });
-    expect(entriesIn(made, 'cdn')).toEqual(['.a.example', '.b.example']);
-    const audit = readFileSync(join(made.directory, 'state', 'audit.log'), 'utf8')
-      .trim()
-      .split('\n');
-    expect(audit.map((line) => JSON.parse(line))).toMatchObject([
-      { list: 'cdn', code: 'wider', before: 2, after: 2 },
-    ]);
-  });
+  it.each(['wider', 'allowWider', 'force'])(
+    'are taken where %s is permitted, on record, and by no other permit',
+    async (how) => {
+      const made = await upgraded();
+      const others = { allowGrowth: true, allowCoverage: true, allowAll: true, allowKind: true };
+      await ask(made.control, { ...refresh(['cdn']), ...others, allowShrink: true } as Message);
+      expect(entriesIn(made, 'cdn')).toEqual(['a.example', 'b.example']);
+      const permit = how === 'wider' ? { '+permit': ['wider', 'grown'] } : { [how]: true };
+      const taken = await ask(made.control, { ...refresh(['cdn']), ...permit } as Message);
+      const text = how === 'wider' ? 'nothing needed --permit grown' : expect.any(String);
+      expect(taken.end).toMatchObject({ code: 'refreshed', text });
+      expect(entriesIn(made, 'cdn')).toEqual(['.a.example', '.b.example']);
+      const audit = readFileSync(join(made.directory, 'state', 'audit.log'), 'utf8')
+        .trim()
+        .split('\n');
+      expect(audit.map((line) => JSON.parse(line))).toMatchObject([
+        { list: 'cdn', code: 'wider', before: 2, after: 2 },
+      ]);
+    },
+  );
 
   it.each([
     ['below', ['.a.example', '.b.example']],

@@ -39,7 +39,7 @@ const push = async (
   publisher: Publisher,
   files: Readonly<Record<string, string>>,
 ): Promise<readonly string[]> =>
-  told(await publisher.push(pushOf(files), { permits: { allowAcceptAll: true } }));
+  told(await publisher.push(pushOf(files), { permits: new Set(['accept-all']) }));
 
 describe('a packet that must get through', () => {
   it('keeps a list out that would drop it, from any qube, and nothing else', async () => {
@@ -80,10 +80,10 @@ describe('a packet that must get through', () => {
     const publisher = await guarded(mustReach('198.51.100.1 tcp/22'), mustReach('192.0.2.10 tcp/22'));
     expect(await push(publisher, { 'block.txt': '198.51.100.1\n198.51.100.2\n' })).toEqual(['released']);
     const input = pushOf({ 'block.txt': '192.0.2.10\n' });
-    expect(told(await publisher.push(input, { permits: { allowAll: true, allowEmpty: true } }))).toHaveLength(
+    expect(told(await publisher.push(input, { permits: new Set(['all-addresses', 'empty']) }))).toHaveLength(
       1,
     );
-    expect(told(await publisher.push(input, { permits: { allowUnreachable: true } }))).toEqual(['released']);
+    expect(told(await publisher.push(input, { permits: new Set(['unreachable']) }))).toEqual(['released']);
   });
 
   it('is asked for by the first release too, where nothing was in force', async () => {
@@ -103,7 +103,7 @@ describe('a packet that must get through', () => {
       kind: 'guarded',
       refusals: [{ guard: 'unreachable' }],
     });
-    expect(await publisher.rollback(2, {}, { permits: { allowUnreachable: true } })).toMatchObject({
+    expect(await publisher.rollback(2, {}, { permits: new Set(['unreachable']) })).toMatchObject({
       kind: 'released',
     });
   });

@@ -233,7 +233,6 @@ describe('names that nobody answers for', () => {
         {
           guard: 'unresolved',
           part: 'policy default',
-          permit: 'unresolved',
           after: 1,
           reason: expect.stringContaining(
             'drop dsthost=b.example would match nothing, for its name has no address (no answer within 5 s)',
@@ -242,10 +241,7 @@ describe('names that nobody answers for', () => {
       ],
     });
     expect(publisher.head).toBeUndefined();
-    const outcome = await waited(
-      clock,
-      publisher.push(pushOf(rules), { permits: { allowUnresolved: true } }),
-    );
+    const outcome = await waited(clock, publisher.push(pushOf(rules), { permits: new Set(['unresolved']) }));
     expect(outcome).toMatchObject({ kind: 'released' });
     expect(outcome.kind === 'released' && outcome.failedNames.map(({ name }) => name)).toEqual([
       'a.example',
@@ -272,7 +268,7 @@ describe('names that nobody answers for', () => {
   ])('do not leave a policy with a drop rule without an address %s', async (_where, rules, told) => {
     const { clock, publisher } = silentHouse();
     const document = `policies: { work: { prefixes: [10.137.0.5], ${rules} } }\nunmatched: drop\n`;
-    const permits = { ...ALL_PERMITS, allowUnresolved: false };
+    const permits = new Set([...ALL_PERMITS].filter((code) => code !== 'unresolved'));
     const outcome = await waited(clock, publisher.push(pushOf({ 'w.yaml': document }), { permits }));
     expect(outcome).toMatchObject({
       kind: 'guarded',

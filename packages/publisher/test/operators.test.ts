@@ -69,6 +69,7 @@ const OPENING: readonly Message[] = [
   { ...REFRESH, allowShrink: true },
   { ...REFRESH, allowAll: true },
   { ...REFRESH, force: true },
+  ...[PUSH, ROLLBACK, REFRESH].map((request) => ({ ...request, '+permit': ['shrunk'] })),
 ];
 
 interface House {

@@ -5,6 +5,7 @@
 
 import type { PushInput } from '@rulecast/formats';
 import { describe, expect, it } from 'vitest';
+import { permitCodes } from '../src/guards/permits.ts';
 import type { ReleaseAudit } from '../src/release/outcome.ts';
 import type { Publisher } from '../src/release/publisher.ts';
 import type { PushOptions } from '../src/release/request.ts';
@@ -47,7 +48,7 @@ describe('a push of a list', () => {
     const { head } = publisher;
     expect(await refusals(publisher, toBlock(text))).toEqual(['empty list block 100 0']);
     expect(publisher.head).toBe(head);
-    expect(await refusals(publisher, toBlock(text), { permits: { allowEmpty: true } })).toEqual(['released']);
+    expect(await refusals(publisher, toBlock(text), { permits: new Set(['empty']) })).toEqual(['released']);
   });
 
   it.each([
@@ -63,7 +64,7 @@ describe('a push of a list', () => {
   ])('from %d to %d entries: %s', async (before, after, expected) => {
     const publisher = await blocking(ADDRESSES(before));
     expect(await refusals(publisher, toBlock(ADDRESSES(after)))).toEqual([expected]);
-    const permits = { allowShrink: after < before, allowGrowth: after > before };
+    const permits = new Set([after < before ? 'shrunk' : 'grown']);
     if (expected !== 'released')
       expect(await refusals(publisher, toBlock(ADDRESSES(after)), { permits })).toEqual(['released']);
   });
@@ -111,39 +112,26 @@ describe('a push of a list', () => {
     const publisher = freshPublisher();
     await release(publisher, { 'block.txt': ADDRESSES(10) });
     expect(await refusals(publisher, toBlock('a.example\n'))).toEqual(['kind-changed list block 10 1']);
-    const permits = { allowKind: true };
+    const permits = new Set(['kind-changed']);
     expect(await refusals(publisher, toBlock('a.example\n'), { permits })).toEqual(['released']);
   });
 
   it('is opened by the permit of its guard and by no other', async () => {
-    const all = [
-      'allowEmpty',
-      'allowShrink',
-      'allowGrowth',
-      'allowCoverage',
-      'allowAll',
-      'allowKind',
-    ] as const;
     const cases = [
-      ['', 'allowEmpty'],
-      [ADDRESSES(10), 'allowShrink'],
-      [ADDRESSES(400), 'allowGrowth'],
-      [`${ADDRESSES(100)}0.0.0.0/1\n`, 'allowCoverage'],
-      [`${ADDRESSES(100)}0.0.0.0/0\n`, 'allowAll'],
+      ['', ['empty']],
+      [ADDRESSES(10), ['shrunk']],
+      [ADDRESSES(400), ['grown']],
+      [`${ADDRESSES(100)}0.0.0.0/1\n`, ['covers-too-much']],
+      [`${ADDRESSES(100)}0.0.0.0/0\n`, ['shrunk', 'all-addresses']],
     ] as const;
-    for (const [text, opens] of cases) {
+    for (const [text, codes] of cases) {
       const publisher = await blocking(ADDRESSES(100));
-      const others = Object.fromEntries(
-        all.filter((permit) => permit !== opens).map((permit) => [permit, true]),
-      );
-      const [refused] = await refusals(publisher, toBlock(text), { permits: others });
-      // 0.0.0.0/0 makes one entry of a hundred: that is asked for twice.
-      expect(refused).not.toBe('released');
-      const permits = {
-        [opens]: true,
-        allowShrink: opens === 'allowAll' || opens === 'allowShrink' || opens === 'allowCoverage',
-      };
-      expect(await refusals(publisher, toBlock(text), { permits })).toEqual(['released']);
+      for (const code of codes) {
+        const permits = new Set(permitCodes('push').filter((one) => one !== code));
+        const told = await refusals(publisher, toBlock(text), { permits });
+        expect(told).toEqual([expect.stringMatching(new RegExp(`^${code} `))]);
+      }
+      expect(await refusals(publisher, toBlock(text), { permits: new Set(codes) })).toEqual(['released']);
     }
   });
 
@@ -153,7 +141,7 @@ describe('a push of a list', () => {
     const expected = ['shrunk list block 100 3', 'empty list other 0 0'];
     expect(await refusals(publisher, input)).toEqual(expected);
     expect(await refusals(publisher, input, { dryRun: true })).toEqual(expected);
-    expect(await refusals(publisher, input, { dryRun: true, permits: { allowShrink: true } })).toEqual([
+    expect(await refusals(publisher, input, { dryRun: true, permits: new Set(['shrunk']) })).toEqual([
       'empty list other 0 0',
     ]);
   });
@@ -163,13 +151,13 @@ describe('what permits opened', () => {
   it('is on record after the release, each guard of it, and nothing that was refused, rehearsed or not in the way', async () => {
     const audited: ReleaseAudit[] = [];
     const publisher = freshPublisher({ audit: (entry) => audited.push(entry) });
-    await publisher.push(toBlock(ADDRESSES(100)), { permits: { allowShrink: true } });
+    await publisher.push(toBlock(ADDRESSES(100)), { permits: new Set(['shrunk']) });
     const both = pushOf({ 'block.txt': ADDRESSES(3), 'other.txt': '' });
     await publisher.push(both);
-    await publisher.push(both, { permits: { allowShrink: true } });
-    await publisher.push(both, { permits: { allowShrink: true, allowEmpty: true }, dryRun: true });
+    await publisher.push(both, { permits: new Set(['shrunk']) });
+    await publisher.push(both, { permits: new Set(['shrunk', 'empty']), dryRun: true });
     expect(audited).toMatchObject([{ version: 1, code: 'released' }]);
-    await publisher.push(both, { permits: { allowShrink: true, allowEmpty: true, allowAll: true } });
+    await publisher.push(both, { permits: new Set(['shrunk', 'empty', 'all-addresses']) });
     expect(audited.slice(1)).toMatchObject([
       { cause: 'push', version: 2, part: '', code: 'released', reason: 'block.txt, other.txt' },
       {
@@ -178,7 +166,6 @@ describe('what permits opened', () => {
         version: 2,
         part: 'list block',
         code: 'shrunk',
-        permit: 'shrink',
         before: 100,
         after: 3,
       },
@@ -188,7 +175,6 @@ describe('what permits opened', () => {
         version: 2,
         part: 'list other',
         code: 'empty',
-        permit: 'empty',
         before: 0,
         after: 0,
       },
@@ -201,7 +187,7 @@ describe('what permits opened', () => {
     };
     const publisher = freshPublisher({ audit });
     await publisher.push(toBlock(ADDRESSES(100)));
-    expect(await refusals(publisher, toBlock(ADDRESSES(3)), { permits: { allowShrink: true } })).toEqual([
+    expect(await refusals(publisher, toBlock(ADDRESSES(3)), { permits: new Set(['shrunk']) })).toEqual([
       'released',
     ]);
     expect(publisher.head?.manifest.version).toBe(2);
@@ -216,7 +202,7 @@ describe('a push of rules', () => {
     const work = (rule: string) =>
       policies(`policies: { work: { prefixes: [10.137.0.5], egress: [${rule}] } }`);
     expect(await refusals(publisher, work('accept proto=tcp dstports=443'))).toEqual(['released']);
-    const permits = { allowAcceptAll: true };
+    const permits = new Set(['accept-all']);
     expect(await refusals(publisher, work('accept'))).toEqual(['accept-all policy work 0 1']); // UDP, too
     expect(await refusals(publisher, work('accept'), { permits })).toEqual(['released']);
     expect(await refusals(publisher, policies('common: { egress: [drop dst=@block proto=tcp] }'))).toEqual([
@@ -289,7 +275,7 @@ describe('a push of rules', () => {
     const publisher = await blocking(ADDRESSES(3));
     const input = pushOf({ '-.rules': 'drop\n' }, { policy: 'common' });
     expect(await refusals(publisher, input)).toEqual(['drop-all policy common 1 0']);
-    expect(await refusals(publisher, input, { permits: { allowDropAll: true } })).toEqual(['released']);
+    expect(await refusals(publisher, input, { permits: new Set(['drop-all']) })).toEqual(['released']);
     expect(await refusals(publisher, pushOf({ '-.rules': 'drop\n' }))).toEqual(['released']); // it is so already
   });
 });
@@ -297,7 +283,12 @@ describe('a push of rules', () => {
 describe('guards of pushes', () => {
   it('leave alone what nobody pushed', async () => {
     const publisher = freshPublisher();
-    await release(publisher, { 'block.txt': '0.0.0.0/1\n' }, {}, { permits: { allowCoverage: true } });
+    await release(
+      publisher,
+      { 'block.txt': '0.0.0.0/1\n' },
+      {},
+      { permits: new Set(['covers-too-much', 'coverage-changed']) },
+    );
     expect(await refusals(publisher, pushOf({ 'other.txt': '192.0.2.1\n' }))).toEqual(['released']);
     expect(await refusals(publisher, pushOf({ 'block.txt': '0.0.0.0/1\n' }))).toEqual(['unchanged']);
   });
@@ -309,9 +300,7 @@ describe('guards of pushes', () => {
       kind: 'guarded',
       refusals: [
         {
-          permit: 'shrink',
-          reason:
-            'it would shrink from 100 to 3 entries, by 97 %; at most 50 % are taken: look at what you push, then add --allow-shrink',
+          reason: 'it would shrink from 100 to 3 entries, by 97 %; at most 50 % are taken',
         },
       ],
     });

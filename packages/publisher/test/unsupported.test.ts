@@ -25,7 +25,7 @@ const rules = (egress: string, lists = LIST): Readonly<Record<string, string>> =
 const UNUSED = rules('accept dst4=192.0.2.1');
 const USED = rules('drop dst=@ads, accept dst4=192.0.2.1');
 const START = 'start it with --names SOCKET';
-const REFUSAL = `needs-names subscriber fw: fw has no rulecast-dns; ${START}, or add --allow-unsupported, and it keeps what it has`;
+const REFUSAL = `needs-names subscriber fw: fw has no rulecast-dns; ${START}; permitted, it keeps what it has`;
 
 let houses = 0;
 
@@ -87,10 +87,10 @@ describe('a firewall without a DNS that follows lists', () => {
       await firewall.take();
       expect(await push(publisher, files)).toEqual([REFUSAL]);
       expect(await push(publisher, files, { dryRun: true })).toEqual([REFUSAL]);
-      const permits = { allowUnreachable: true, allowUnresolved: true, allowWider: true };
+      const permits = new Set(['unreachable', 'unresolved', 'wider']);
       expect(await push(publisher, files, { permits })).toEqual([REFUSAL]);
       expect(publisher.head?.manifest.version).toBe(1);
-      expect(await push(publisher, files, { permits: { allowUnsupported: true } })).toEqual(['released']);
+      expect(await push(publisher, files, { permits: new Set(['needs-names']) })).toEqual(['released']);
       const { text } = await firewall.next('unsupported');
       expect(text).toBe(`fw has no rulecast-dns; ${START}`);
       // It was permitted: what needs no more is not asked for again.
@@ -137,7 +137,7 @@ describe('a firewall without a DNS that follows lists', () => {
     await greet('other', KNOWN);
     expect(told(await publisher.rollback(1, {}))).toEqual([REFUSAL]);
     expect(told(await publisher.rollback(1, { policy: 'work' }))).toEqual([REFUSAL]);
-    const outcome = told(await publisher.rollback(1, {}, { permits: { allowUnsupported: true } }));
+    const outcome = told(await publisher.rollback(1, {}, { permits: new Set(['needs-names']) }));
     expect(outcome).toEqual(['released', expect.stringContaining('needs-names subscriber other')]);
   });
 

@@ -4,6 +4,7 @@ import type { PushInput } from '@rulecast/formats';
 import { nameListOf } from '@rulecast/rules';
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
+import { permitCodes } from '../src/guards/permits.ts';
 import { WIDER } from '../src/guards/wider.ts';
 import type { ReleaseAudit } from '../src/release/outcome.ts';
 import type { Publisher } from '../src/release/publisher.ts';
@@ -48,7 +49,7 @@ describe('a list of a source', () => {
         {
           code: WIDER,
           reason:
-            'say suffixes: below, or rulectl refresh updates --allow-wider, if it is meant: 2 of its entries stand for more names than before, first .a.example, and rules accept it (suffixes: as-names keeps to the names)',
+            'say suffixes: below, or rulectl refresh updates --permit wider, if it is meant: 2 of its entries stand for more names than before, first .a.example, and rules accept it (suffixes: as-names keeps to the names)',
         },
       ],
     ]);
@@ -101,20 +102,14 @@ describe('a push', () => {
     const audit: ReleaseAudit[] = [];
     const publisher = await withRules('a.example', { audit: (entry) => void audit.push(entry) });
     const wide = pushOf({ 'rules.yaml': document('.a.example') });
-    const others = {
-      allowEmpty: true,
-      allowShrink: true,
-      allowGrowth: true,
-      allowKind: true,
-      allowAll: true,
-    };
+    const others = new Set(permitCodes('push').filter((code) => code !== WIDER));
     expect(await publisher.push(wide, { permits: others })).toMatchObject({
       kind: 'guarded',
-      refusals: [{ guard: WIDER, part: 'list updates', permit: 'wider', after: 1 }],
+      refusals: [{ guard: WIDER, part: 'list updates', after: 1 }],
     });
     const reason = (list: string): string =>
       `list ${list}: 1 of its entries stands for more names than before, first .a.example`;
-    expect(await publisher.push(wide, { permits: { allowWider: true } })).toMatchObject({
+    expect(await publisher.push(wide, { permits: new Set(['wider']) })).toMatchObject({
       kind: 'released',
       notes: [
         { code: WIDER, part: 'updates', reason: reason('updates') },
@@ -122,7 +117,7 @@ describe('a push', () => {
       ],
     });
     expect(audit.filter(({ code }) => code !== 'released')).toMatchObject([
-      { part: 'list updates', code: WIDER, permit: 'wider' },
+      { part: 'list updates', code: WIDER },
     ]);
   });
 

@@ -17,6 +17,7 @@
 import { OutputClosedError, OutputFailedError, ProgramError } from '@rulecast/program';
 import { COMMANDS } from './command.ts';
 import { type Answer, readLine } from './line.ts';
+import { withoutOldPermits } from './release/permits.ts';
 import { CliError, ExitCode, usageError } from './terminal/exit.ts';
 import { Terminal } from './terminal/terminal.ts';
 
@@ -24,9 +25,10 @@ type Environment = Terminal['environment'];
 
 /** Runs one command line (without node and script) and resolves with the exit code; never rejects. */
 export async function runCli(words: readonly string[], environment: Environment): Promise<ExitCode> {
-  const terminal = new Terminal(environment);
-  const args = commandFirst(words);
+  const { words: args, warnings } = withoutOldPermits(commandFirst(words));
+  const terminal = new Terminal(environment, args);
   try {
+    for (const warning of warnings) terminal.complain(`rulectl: ${warning}`);
     const parsed = await parse(args, terminal);
     if (typeof parsed === 'string') terminal.out.line(parsed);
     const exit = typeof parsed === 'string' ? ExitCode.ok : await parsed();

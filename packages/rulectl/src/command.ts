@@ -49,7 +49,7 @@ export const COMMANDS: ReadonlyMap<string, (add: Add) => Promise<void>> = new Ma
 ]);
 
 export const WORD_RULES: WordRules = {
-  repeatable: new Set(['require', 'resolve', 'offline', 'known-list']),
+  repeatable: new Set(['require', 'resolve', 'offline', 'known-list', 'permit']),
   mayBeEmpty: new Set(['dns']), // no address means nothing
   hasOpposites: false, // --no-wait and --no-color are options of their own
 };

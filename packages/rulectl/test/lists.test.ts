@@ -4,6 +4,7 @@
  */
 
 import type { Connection, ControlRecordOf, MessageOf } from '@rulecast/protocol';
+import { permitCodes } from '@rulecast/publisher/permits';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Folder, ndjson, rulectl } from './cli.ts';
 import { FakePublisher, receive, type Script, sendRecords } from './fake-publisher.ts';
@@ -182,32 +183,63 @@ describe('refresh', () => {
   it('names lists and permits, and ends with 0 if all are good', async () => {
     let asked: MessageOf<'refresh'> | undefined;
     const { exit, stdout, stderr } = await run(
-      ['refresh', 'a', 'b', '--allow-shrink', '--force'],
+      ['refresh', 'a', 'b', '--permit', 'shrunk'],
       async (connection) => {
         asked = await receive(connection, 'refresh');
         await sendRecords(connection, [list({ name: 'a' }), list({ name: 'b' })]);
         await done(connection, 'refreshed');
       },
     );
-    expect(asked).toEqual({ kind: 'refresh', lists: ['a', 'b'], allowShrink: true, force: true });
+    expect(asked).toEqual({
+      kind: 'refresh',
+      lists: ['a', 'b'],
+      '+permit': ['shrunk'],
+      allowShrink: true, // as 0.2 knows it
+      force: false,
+    });
     expect({ exit, stderr }).toEqual({ exit: 0, stderr: '' });
     expect(stdout).toMatch(/^b +url +ok/m);
   });
 
   it.each([
-    ['--allow-growth', { allowGrowth: true }],
-    ['--allow-coverage', { allowCoverage: true }],
-    ['--allow-all', { allowAll: true }],
-    ['--allow-kind', { allowKind: true }],
-    ['--allow-wider', { allowWider: true }],
-  ])('%s is that permit and no other', async (option, permit) => {
+    ['--allow-growth', ['grown'], { allowGrowth: true }],
+    ['--allow-coverage', ['covers-too-much', 'coverage-changed', 'short-prefix'], { allowCoverage: true }],
+    ['--allow-all=true', ['all-addresses', 'short-prefix'], { allowAll: true }],
+    ['--allow-wider', ['wider'], { allowWider: true }],
+    ['--force', permitCodes('refresh'), { force: true }],
+  ])('%s of 0.2 permits what it did, and says what to write', async (option, codes, old) => {
     let asked: MessageOf<'refresh'> | undefined;
-    const { exit } = await run(['refresh', 'a', option], async (connection) => {
+    const { exit, stderr } = await run(['refresh', 'a', option], async (connection) => {
       asked = await receive(connection, 'refresh');
       await done(connection, 'refreshed');
     });
-    expect(asked).toEqual({ kind: 'refresh', lists: ['a'], allowShrink: false, force: false, ...permit });
+    expect(asked).toMatchObject({ '+permit': codes, ...old });
+    expect(asked?.force).toBe(option === '--force');
+    expect(stderr).toBe(`rulectl: ${option} goes with 0.4: write --permit ${codes.join(',')}\n`);
     expect(exit).toBe(0);
+  });
+
+  it('permits no more to a publisher of 0.2 than what is named', async () => {
+    let asked: MessageOf<'refresh'> | undefined;
+    await run(['refresh', 'a', '--permit', 'coverage-changed,short-prefix'], async (connection) => {
+      asked = await receive(connection, 'refresh');
+      await done(connection, 'refreshed');
+    });
+    expect(asked).toEqual({
+      kind: 'refresh',
+      lists: ['a'],
+      '+permit': ['coverage-changed', 'short-prefix'],
+      allowShrink: false,
+      force: false,
+    });
+  });
+
+  it('says which code nothing needed', async () => {
+    const { exit, stderr } = await run(['refresh', 'a', '--permit', 'shrunk'], async (connection) => {
+      await receive(connection, 'refresh');
+      await connection.send({ kind: 'done', code: 'refreshed', text: 'nothing needed --permit shrunk' });
+    });
+    expect({ exit, stderr }).toEqual({ exit: 0, stderr: 'rulectl: nothing needed --permit shrunk\n' });
   });
 
   it('ends with 2 if one keeps its last good content, and says which and why', async () => {

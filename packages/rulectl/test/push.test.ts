@@ -5,6 +5,7 @@ import { Output } from '@rulecast/program';
 import type { ControlRecord, MessageOf } from '@rulecast/protocol';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { type PushArgs, run as runPush } from '../src/commands/push.ts';
+import { permittingLine, withoutOldPermits } from '../src/release/permits.ts';
 import { Terminal } from '../src/terminal/terminal.ts';
 import { type CliResult, Folder, ndjson, rulectl } from './cli.ts';
 import {
@@ -251,6 +252,60 @@ describe('what people are shown', () => {
   });
 });
 
+describe('what guards refuse', () => {
+  const refusal = (guard: string, permit: string | undefined = guard): ControlRecord => {
+    return { record: 'refusal', guard, part: 'list drop', permit, before: 9, after: 1, reason: 'it is odd' };
+  };
+  const REFUSED = { kind: 'fail', code: 'guard-refused', text: 'no', guard: 'shrunk' } as const;
+
+  it('is told with the line that takes all of it, as a shell reads it', async () => {
+    const records = [refusal('shrunk'), refusal('empty'), refusal('shrunk')];
+    const args = ['--permit', 'grown', "it's.txt", '--permit=wider', '--list', 'drop', '--dry-run'];
+    folder.write("it's.txt", '192.0.2.0/24\n');
+    const { exit, stderr } = await push(args, [{ records, end: REFUSED }]);
+    expect(stderr).toContain('nothing was released: guards refuse it');
+    const [line = ''] = /^If that is meant: .*$/m.exec(stderr) ?? [];
+    expect(line).toContain(
+      "rulectl push --permit grown,wider,shrunk,empty 'it'\\''s.txt' --list drop --dry-run",
+    );
+    expect(exit).toBe(2);
+  });
+
+  it('and no permit takes has no such line', async () => {
+    const records = [refusal('shrunk'), { ...refusal('unmatched-not-said'), permit: undefined }];
+    const { stderr } = await push(['drop.txt'], [{ records, end: REFUSED }]);
+    expect(stderr).not.toContain('--permit');
+  });
+
+  it.each([
+    [['--permit', 'shrunk'], { '+permit': ['shrunk'], allowShrink: true }],
+    [['--permit', 'shrunk,empty', '--permit=grown'], { '+permit': ['shrunk', 'empty', 'grown'] }],
+    [['--permit', 'covers-too-much'], { '+permit': ['covers-too-much'], allowCoverage: undefined }],
+    [['--permit', 'needs-names'], { '+permit': ['needs-names'], '+allowUnsupported': undefined }],
+    [['--permit', 'drop-all'], { '+permit': ['drop-all'], allowDropAll: true }],
+    [['--yes'], { '+permit': undefined, allowDropAll: true }],
+    [['--allow-coverage'], { '+permit': ['covers-too-much', 'coverage-changed'], allowCoverage: true }],
+    [['--allow-unsupported'], { '+permit': ['needs-names', 'needs-openings', 'needs-upgrade'] }],
+  ])('%j is what is permitted', async (args, fields) => {
+    const { sent } = await push(['drop.txt', ...args], [{ end: DONE }]);
+    const request = new Map(Object.entries(sent[0]?.push ?? {}));
+    for (const [name, value] of Object.entries(fields))
+      expect([name, request.get(name)]).toEqual([name, value]);
+  });
+
+  it('is no option where it is a file, nor of another command', () => {
+    for (const words of [
+      ['push', '--', '--allow-shrink'],
+      ['status', '--force'],
+      ['push', '--force', 'a'],
+    ])
+      expect(withoutOldPermits(words)).toEqual({ words, warnings: [] });
+    expect(permittingLine(['push', '--', '--permit', 'x'], ['shrunk'])).toBe(
+      'rulectl push --permit shrunk -- --permit x',
+    );
+  });
+});
+
 describe('exit codes', () => {
   it.each([
     ['refused', 1, 'refused by fw-b: sink-failed: nft said no'],
@@ -425,6 +480,7 @@ function fullArgs(some: Partial<PushArgs> & Pick<PushArgs, 'control' | 'timeout'
     'if-present': undefined,
     'replace-all': undefined,
     yes: undefined,
+    permit: undefined,
     'if-version': undefined,
     'as-new-epoch': undefined,
     'dry-run': undefined,

@@ -467,8 +467,7 @@ export class Sources {
   /** Lists that say, or of which somebody says for this once, that names below are meant. */
   #widening(): Widening {
     const widening = new Map<string, Permits | undefined>();
-    for (const [name, permits] of this.#permits)
-      if (permits.allowWider || permits.force) widening.set(name, permits);
+    for (const [name, permits] of this.#permits) if (permits.codes.has('wider')) widening.set(name, permits);
     for (const { config } of this.#sources.values())
       if (config.suffixes === 'below') widening.set(config.name, undefined);
     return widening;

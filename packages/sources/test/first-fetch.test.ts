@@ -39,8 +39,8 @@ describe('a first download', () => {
     expect(rig.status('a')).toMatchObject({ state: 'failing', count: 0 });
     expect(rig.status('a').trouble).toMatchObject({ code: 'implausible' });
     expect(rig.status('a').trouble?.reason).toContain(`"${words}"`);
-    expect(rig.status('a').trouble?.reason).toContain('rulectl refresh --force');
-    await rig.refresh(['a'], { force: true });
+    expect(rig.status('a').trouble?.reason).toContain('rulectl refresh a --permit implausible');
+    await rig.refresh(['a'], ['implausible']);
     expect(rig.status('a').state).toBe('ok');
     expect(rig.audit.map(({ code }) => code)).toEqual(['implausible']);
   });
@@ -64,12 +64,12 @@ describe('a first download', () => {
     expect(rig.logged).toEqual([told]);
   });
 
-  it('that was wrong is no end: --allow-growth takes the right one', async () => {
+  it('that was wrong is no end: --permit grown takes the right one', async () => {
     await start('192.0.2.1\n');
     serve(text(1000));
     await rig.refresh(['a']);
-    expect(rig.status('a').trouble?.reason).toContain('rulectl refresh --allow-growth');
-    await rig.refresh(['a'], { allowGrowth: true });
+    expect(rig.status('a').trouble?.reason).toContain('rulectl refresh a --permit grown');
+    await rig.refresh(['a'], ['grown']);
     expect(rig.status('a')).toMatchObject({ state: 'ok', count: 1000 });
   });
 });
@@ -78,7 +78,7 @@ describe('growth', () => {
   it('up to the longest list seen, and a share of that, needs no permit, also after a restart', async () => {
     await start(text(1000));
     serve(text(10));
-    await rig.refresh(['a'], { allowShrink: true });
+    await rig.refresh(['a'], ['shrunk']);
     expect(rig.status('a').count).toBe(10);
     const before = rig;
     rig = await before.restart(CONFIG);

@@ -1,10 +1,10 @@
 /** Guards: the edges of each limit, what a permit opens, and what must never be blocked. */
 
 import type { GuardConfig } from '@rulecast/formats';
-import { prefixCount } from '@rulecast/rules';
+import { type List, prefixCount } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { wholeFamilies } from '../src/guard/finding.ts';
-import { changeRefusal, NO_PERMITS, wholeRefusal } from '../src/guard/guard.ts';
+import { changeRefusals, judged, wholeRefusals } from '../src/guard/guard.ts';
 import { defaultNeverBlock, withoutProtected } from '../src/guard/never-block.ts';
 import { addresses, entriesOf, listOf, prefixesOf } from './list-of.ts';
 
@@ -19,8 +19,11 @@ const GUARD: GuardConfig = {
   allowShortPrefixes: false,
   ignoreDeclared: false,
 };
-const SHRINK = { ...NO_PERMITS, allowShrink: true };
-const FORCE = { ...NO_PERMITS, force: true };
+/** What is refused of a change, where some codes are permitted. */
+function changed(before: List | undefined, after: List, guard = GUARD, ...codes: readonly string[]) {
+  const permits = { codes: new Set(codes), needed: new Set<string>() };
+  return judged('a', changeRefusals(before, after, guard), permits).refusal;
+}
 
 const tenEighths = Array.from({ length: 10 }, (_, i) => `${80 + i}.0.0.0/8`);
 
@@ -41,25 +44,25 @@ describe('shrink and growth', () => {
     [3, 68, 'grown'],
     [0, 1000, undefined],
   ])('from %d to %d entries is %s', (before, after, code) => {
-    expect(changeRefusal(sized(before), sized(after), GUARD, NO_PERMITS)?.code).toBe(code);
+    expect(changed(sized(before), sized(after))?.code).toBe(code);
   });
 
   it('are off where the configuration says so', () => {
     const off = { ...GUARD, shrinkShare: 1, growthShare: Number.POSITIVE_INFINITY };
-    expect(changeRefusal(sized(1000), sized(0), off, NO_PERMITS)).toBeUndefined();
-    expect(changeRefusal(sized(1), sized(1000), off, NO_PERMITS)).toBeUndefined();
+    expect(changed(sized(1000), sized(0), off)).toBeUndefined();
+    expect(changed(sized(1), sized(1000), off)).toBeUndefined();
   });
 
   it('a permit to shrink opens that guard alone', () => {
-    expect(changeRefusal(sized(100), sized(1), GUARD, SHRINK)).toBeUndefined();
-    expect(changeRefusal(sized(100), sized(1000), GUARD, SHRINK)?.code).toBe('grown');
-    expect(changeRefusal(sized(100), sized(1000), GUARD, FORCE)).toBeUndefined();
+    expect(changed(sized(100), sized(1), GUARD, 'shrunk')).toBeUndefined();
+    expect(changed(sized(100), sized(1000), GUARD, 'shrunk')?.code).toBe('grown');
+    expect(changed(sized(100), sized(1000), GUARD, 'grown')).toBeUndefined();
   });
 
   it('say numbers, and what to do', () => {
-    const { reason } = changeRefusal(sized(100), sized(10), GUARD, NO_PERMITS) ?? { reason: '' };
+    const { reason } = changed(sized(100), sized(10)) ?? { reason: '' };
     expect(reason).toContain('from 100 to 10 entries, by 90 %');
-    expect(reason).toContain('rulectl refresh --allow-shrink');
+    expect(reason).toContain('rulectl refresh a --permit shrunk');
   });
 });
 
@@ -71,12 +74,12 @@ describe('size and kind', () => {
     [4, undefined],
     [5, 'too-many-entries'],
   ])('%d entries of 2 to 4 are %s', (count, code) => {
-    expect(changeRefusal(undefined, sized(count), bounded, NO_PERMITS)?.code).toBe(code);
+    expect(changed(undefined, sized(count), bounded)?.code).toBe(code);
   });
 
   it('a list of addresses does not become one of names unasked', () => {
-    expect(changeRefusal(sized(1), listOf('a.example'), GUARD, NO_PERMITS)?.code).toBe('kind-changed');
-    expect(changeRefusal(sized(1), listOf('a.example'), GUARD, FORCE)).toBeUndefined();
+    expect(changed(sized(1), listOf('a.example'))?.code).toBe('kind-changed');
+    expect(changed(sized(1), listOf('a.example'), GUARD, 'kind-changed')).toBeUndefined();
   });
 });
 
@@ -90,7 +93,7 @@ describe('coverage', () => {
     ['half of it', ['2000::/4'], 'covers-too-much'],
     ['what nobody has of IPv6', ['8000::/1', '4000::/2', '::/3', '2002::/16'], undefined],
   ])('of a new list: %s', (_what, entries, code) => {
-    expect(changeRefusal(undefined, listOf(...entries), GUARD, NO_PERMITS)?.code).toBe(code);
+    expect(changed(undefined, listOf(...entries))?.code).toBe(code);
   });
 
   it.each([
@@ -102,43 +105,39 @@ describe('coverage', () => {
     ['reserved space joins addresses', addresses(100), ['224.0.0.0/3', 'fc00::/7'], undefined],
   ])('that a list gains: %s', (_what, before, added, code) => {
     const after = listOf(...before, ...added);
-    expect(changeRefusal(listOf(...before), after, GUARD, NO_PERMITS)?.code).toBe(code);
+    expect(changed(listOf(...before), after)?.code).toBe(code);
   });
 
   it('that a list lost is told as well: a block list that loses a /8 opens it', () => {
     const before = listOf(...addresses(1000), '5.0.0.0/8');
-    expect(changeRefusal(before, sized(1000), GUARD, NO_PERMITS)?.code).toBe('coverage-changed');
+    expect(changed(before, sized(1000))?.code).toBe('coverage-changed');
   });
 
   it('that is in force already is not refused again', () => {
     const half = listOf('0.0.0.0/1');
-    expect(changeRefusal(half, listOf('0.0.0.0/1', '203.0.113.7'), GUARD, NO_PERMITS)).toBeUndefined();
+    expect(changed(half, listOf('0.0.0.0/1', '203.0.113.7'))).toBeUndefined();
   });
 
   it('is permitted by its own permit, by a list that may hold everything, and where the configuration says off', () => {
     const before = sized(100);
     const after = listOf(...addresses(100), '0.0.0.0/1');
     const off = { ...GUARD, maxCoverageShare: Number.POSITIVE_INFINITY };
-    expect(changeRefusal(before, after, GUARD, { ...NO_PERMITS, allowCoverage: true })).toBeUndefined();
-    expect(changeRefusal(before, after, { ...GUARD, allowAll: true }, NO_PERMITS)).toBeUndefined();
-    expect(changeRefusal(before, after, off, NO_PERMITS)?.code).toBe('coverage-changed');
-    expect(
-      changeRefusal(before, after, { ...off, coverageChangeShare: Number.POSITIVE_INFINITY }, NO_PERMITS),
-    ).toBeUndefined();
-    for (const permit of ['allowShrink', 'allowGrowth', 'allowAll', 'allowKind']) {
-      expect(changeRefusal(before, after, GUARD, { ...NO_PERMITS, [permit]: true })?.code).toBe(
-        'covers-too-much',
-      );
+    expect(changed(before, after, GUARD, 'covers-too-much')).toBeUndefined();
+    expect(changed(before, after, { ...GUARD, allowAll: true })).toBeUndefined();
+    expect(changed(before, after, off)?.code).toBe('coverage-changed');
+    expect(changed(before, after, { ...off, coverageChangeShare: Number.POSITIVE_INFINITY })).toBeUndefined();
+    for (const code of ['shrunk', 'grown', 'all-addresses', 'kind-changed', 'coverage-changed']) {
+      expect(changed(before, after, GUARD, code)?.code).toBe('covers-too-much');
     }
   });
 
   it('says numbers, and what to do', () => {
-    const { reason } = changeRefusal(sized(1), listOf('0.0.0.0/1'), GUARD, NO_PERMITS) ?? { reason: '' };
+    const { reason } = changed(sized(1), listOf('0.0.0.0/1')) ?? { reason: '' };
     expect(reason).toContain(
       'it would cover 56.5 % of the IPv4 addresses that are reachable over the Internet',
     );
     expect(reason).toContain('at most 25 % are taken');
-    expect(reason).toContain('rulectl refresh --allow-coverage');
+    expect(reason).toContain('rulectl refresh a --permit covers-too-much');
   });
 });
 
@@ -160,12 +159,47 @@ describe('all addresses', () => {
   });
 
   it('need a permit, once', () => {
-    expect(wholeRefusal([4], [], GUARD, NO_PERMITS)?.code).toBe('all-addresses');
-    expect(wholeRefusal([4], [], GUARD, SHRINK)?.code).toBe('all-addresses');
-    expect(wholeRefusal([4], [], GUARD, FORCE)).toBeUndefined();
-    expect(wholeRefusal([4], [4], GUARD, NO_PERMITS)).toBeUndefined();
-    expect(wholeRefusal([4, 6], [4], GUARD, NO_PERMITS)?.reason).toContain('::/0');
-    expect(wholeRefusal([4], [], { ...GUARD, allowAll: true }, NO_PERMITS)).toBeUndefined();
+    const codes = wholeRefusals([4], [], GUARD).map(({ code }) => code);
+    expect(codes).toEqual(['all-addresses']);
+    expect(wholeRefusals([4], [4], GUARD)).toEqual([]);
+    expect(wholeRefusals([4, 6], [4], GUARD)[0]?.reason).toContain('::/0');
+    expect(wholeRefusals([4], [], { ...GUARD, allowAll: true })).toEqual([]);
+  });
+});
+
+describe('what several guards say', () => {
+  const against = [
+    { code: 'short-prefix', reason: 'it has /4' },
+    { code: 'shrunk', reason: 'it shrinks' },
+  ];
+  const permitted = (...codes: readonly string[]) => ({
+    codes: new Set(codes),
+    needed: new Set<string>(),
+    by: 'ann',
+  });
+
+  it('is told at once, with the line that takes all of it', () => {
+    expect(judged('a', against, permitted()).refusal).toEqual({
+      code: 'short-prefix',
+      reason:
+        'it has /4; and it shrinks: look at the source, then rulectl refresh a --permit short-prefix,shrunk',
+    });
+    const { refusal, overridden } = judged('a', against, permitted('short-prefix'));
+    expect(refusal).toMatchObject({
+      code: 'shrunk',
+      reason: expect.stringContaining('--permit short-prefix,shrunk'),
+    });
+    expect(overridden).toBeUndefined();
+  });
+
+  it('is taken by the very codes alone, with who permitted it and which were needed', () => {
+    const permits = permitted('shrunk', 'short-prefix', 'grown');
+    const { refusal, overridden } = judged('a', against, permits);
+    expect(refusal).toBeUndefined();
+    expect(overridden).toEqual({ code: 'short-prefix', reason: 'it has /4; and it shrinks', by: 'ann' });
+    expect([...permits.needed]).toEqual(['short-prefix', 'shrunk']);
+    for (const code of ['shrink', 'Shrunk', 'shrunk ', '', '*'])
+      expect(judged('a', against, permitted('short-prefix', code)).refusal?.code).toBe('shrunk');
   });
 });
 

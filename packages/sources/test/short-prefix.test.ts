@@ -21,7 +21,7 @@ describe('a short prefix', () => {
     expect(rig.status('a').trouble).toMatchObject({
       code: 'short-prefix',
       reason:
-        '1 of its prefixes is shorter than /8, or than /16 of IPv6, line 2 of a: 64.0.0.0/4: look at the source, then rulectl refresh --allow-coverage, or say allow-short-prefixes: true',
+        '1 of its prefixes is shorter than /8, or than /16 of IPv6, line 2 of a: 64.0.0.0/4 (allow-short-prefixes: true permits them): look at the source, then rulectl refresh a --permit short-prefix',
     });
     expect(rig.status('a').count).toBe(0);
   });
@@ -37,7 +37,7 @@ describe('a short prefix', () => {
   it('once permitted stays so for that list, and one more does not', async () => {
     await start('purpose: allow, coverage-change: off', '64.0.0.0/4\n');
     await rig.state('a', 'failing');
-    await rig.refresh(['a'], { allowCoverage: true });
+    await rig.refresh(['a'], ['short-prefix', 'covers-too-much']);
     expect(rig.audit.map(({ list, code }) => [list, code])).toEqual([['a', 'short-prefix']]);
     rig.network.set(URL_A, '64.0.0.0/4\n192.0.2.1\n');
     await rig.refresh(['a']);

@@ -9,7 +9,7 @@ import type { List } from '@rulecast/rules';
 import { turns } from '../../../test/kit/turns.ts';
 import { FetchError, FetchErrorCode } from '../src/fetch/error.ts';
 import type { FetchOutcome, FetchRequest } from '../src/fetch/fetcher.ts';
-import { NO_PERMITS, type Permits, type Refusal } from '../src/guard/guard.ts';
+import type { Refusal } from '../src/guard/guard.ts';
 import type { EntryCounts } from '../src/lists/change.ts';
 import { evaluateExpression } from '../src/lists/expression.ts';
 import { mergeLayers } from '../src/lists/layers.ts';
@@ -178,9 +178,9 @@ export class SourceRig {
   }
 
   /** Refreshes while time passes. */
-  async refresh(names: readonly string[] = [], permits: Partial<Permits> = {}) {
+  async refresh(names: readonly string[] = [], codes: readonly string[] = [], by?: string) {
     let isDone = false;
-    const work = this.sources.refresh(names, { ...NO_PERMITS, ...permits }).finally(() => {
+    const work = this.sources.refresh(names, { codes: new Set(codes), needed: new Set(), by }).finally(() => {
       isDone = true;
     });
     work.catch(() => undefined); // told by the promise that is returned

@@ -234,19 +234,19 @@ describe('refresh', () => {
     feed.network.set('https://feeds.example/a', `${addresses(5).join('\n')}\n`);
     expect((await feed.refresh(['a']))[0]?.trouble?.code).toBe('shrunk');
     expect(feed.audit).toEqual([]);
-    expect((await feed.refresh(['a'], { allowShrink: true }))[0]).toMatchObject({ state: 'ok', count: 5 });
+    expect((await feed.refresh(['a'], ['shrunk']))[0]).toMatchObject({ state: 'ok', count: 5 });
     expect(feed.audit).toMatchObject([{ list: 'a', code: 'shrunk', before: 20, after: 5 }]);
     feed.network.set('https://feeds.example/a', `${addresses(1).join('\n')}\n`);
     expect((await feed.refresh(['a']))[0]?.trouble?.code).toBe('shrunk');
   });
 
-  it('with force takes every address, and it stays permitted for that list', async () => {
+  it('with permits takes every address, and it stays permitted for that list', async () => {
     const feed = rigOf(`lists:\n  a: { url: 'https://feeds.example/a', purpose: allow }`);
     feed.network.set('https://feeds.example/a', '0.0.0.0/0\n');
     await feed.sources.start(new Map());
     await feed.state('a', 'failing');
     expect(feed.status('a').trouble?.code).toBe('all-addresses');
-    await feed.refresh(['a'], { force: true });
+    await feed.refresh(['a'], ['all-addresses', 'short-prefix']);
     expect(feed.consumer.batches).toEqual([{ a: ['0.0.0.0/0'] }]);
     feed.network.set('https://feeds.example/a', '0.0.0.0/0\n2001:db8::/32\n');
     expect((await feed.refresh(['a']))[0]).toMatchObject({ state: 'ok', count: 2 });
@@ -258,11 +258,16 @@ describe('refresh', () => {
     await feed.start();
     feed.network.set('https://feeds.example/a', '192.0.2.1\n5.0.0.0/8\n');
     expect((await feed.refresh(['a']))[0]?.trouble?.code).toBe('coverage-changed');
-    expect((await feed.refresh(['a'], { allowCoverage: true }))[0]).toMatchObject({ state: 'ok', count: 2 });
+    expect((await feed.refresh(['a'], ['coverage-changed', 'short-prefix']))[0]).toMatchObject({
+      state: 'ok',
+      count: 2,
+    });
     expect(feed.audit).toMatchObject([{ list: 'a', code: 'coverage-changed' }]);
     feed.network.set('https://feeds.example/a', '0.0.0.0/0\n');
-    expect((await feed.refresh(['a'], { allowCoverage: true }))[0]?.trouble?.code).toBe('all-addresses');
-    expect((await feed.refresh(['a'], { allowAll: true }))[0]).toMatchObject({ state: 'ok' });
+    expect((await feed.refresh(['a'], ['coverage-changed', 'short-prefix']))[0]?.trouble?.code).toBe(
+      'all-addresses',
+    );
+    expect((await feed.refresh(['a'], ['all-addresses', 'short-prefix']))[0]).toMatchObject({ state: 'ok' });
   });
 
   // A list made of lists was asked for its size only: two halves of the Internet made the whole of it.
@@ -276,7 +281,7 @@ describe('refresh', () => {
     await feed.sources.start(new Map());
     await feed.state('both', 'failing');
     expect(feed.status('both').trouble?.code).toBe('all-addresses');
-    expect((await feed.refresh(['both'], { allowAll: true }))[0]).toMatchObject({ state: 'ok', count: 2 });
+    expect((await feed.refresh(['both'], ['all-addresses']))[0]).toMatchObject({ state: 'ok', count: 2 });
   });
 
   it('of a list that is not configured is refused', async () => {

@@ -25,6 +25,7 @@ import {
   LEFT_OUT_SHOWN_MAX,
   LINEAGE_BYTES,
   LIST_FORMATS_SHOWN_MAX,
+  PERMITS_MAX,
   PROTECTED_SHOWN_MAX,
   PUSH_FILES_MAX,
   REFRESH_LISTS_MAX,
@@ -72,11 +73,12 @@ const releasing = {
   require: optional(listOf(name, REQUIRE_MAX)),
 } as const;
 
-/**
- * What guards refuse of a push or a rollback unless it is permitted; each opens one guard, and without it:
- * no.
- */
+/** Codes of refusals that are permitted. */
+const permits = optional(listOf(code, PERMITS_MAX));
+/** What guards refuse of a push or a rollback unless it is permitted. Absent: nothing. */
 const permitting = {
+  '+permit': permits,
+  /** As 0.2 permits, until 0.4; only `true` opens. */
   allowEmpty: optional(boolean),
   allowShrink: optional(boolean),
   allowGrowth: optional(boolean),
@@ -89,7 +91,6 @@ const permitting = {
   allowNoPolicy: optional(boolean),
   allowUnreachable: optional(boolean),
   allowUnresolved: optional(boolean),
-  /** Passed over by a publisher that has no such guard. */
   '+allowUnsupported': optional(boolean),
 } as const;
 
@@ -175,11 +176,10 @@ export const CONTROL_FIELDS = {
   refresh: {
     /** None: all of them. */
     lists: listOf(name, REFRESH_LISTS_MAX),
-    /** Take lists that lose more than their guards permit. */
+    '+permit': permits,
+    /** As 0.2 permits, until 0.4; only `true` opens. */
     allowShrink: boolean,
-    /** Take what any guard refuses. */
     force: boolean,
-    /** Each opens one guard; without it: no. */
     allowGrowth: optional(boolean),
     allowCoverage: optional(boolean),
     allowAll: optional(boolean),

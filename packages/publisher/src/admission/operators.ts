@@ -43,7 +43,7 @@ const NEEDED: ReadonlyMap<Message['kind'], OperatorRole> = new Map([
 ]);
 
 /** Of a request: what goes beyond what guards allow, beside the fields that say so by their names. */
-const OPENING_FIELDS: ReadonlySet<string> = new Set(['asNewEpoch', 'force']);
+const OPENING_FIELDS: ReadonlySet<string> = new Set(['asNewEpoch', 'force', '+permit']);
 
 export class Operators {
   readonly all: readonly Operator[];

@@ -14,6 +14,8 @@ import {
 } from '@rulecast/protocol';
 import { entryCount, policyRuleCount, type RuleSet } from '@rulecast/rules';
 import type { Clock } from '@rulecast/sources';
+import { isPermitCode } from '../guards/permits.ts';
+import type { GuardRefusal } from '../guards/refusal.ts';
 import type { GuardOutcome, ReleaseOutcome, VersionConflict } from '../release/outcome.ts';
 import type { Publisher } from '../release/publisher.ts';
 import type { ReleaseStage } from '../release/request.ts';
@@ -96,7 +98,8 @@ function isGuarded(outcome: { readonly kind: string }): outcome is GuardOutcome 
 async function tellGuarded({ draft, refusals }: GuardOutcome, exchange: ControlExchange): Promise<void> {
   for (const change of draft.changes) await exchange.record(changeRecord(change));
   for (const refusal of refusals.slice(0, REFUSALS_TOLD_MAX)) {
-    await exchange.record({ record: 'refusal', ...refusal, reason: boundText(refusal.reason) });
+    const reason = boundText(refusal.reason);
+    await exchange.record({ record: 'refusal', ...refusal, permit: permitOf(refusal), reason });
   }
   const [first] = refusals;
   const more = refusals.length > 1 ? ` (and ${refusals.length - 1} more)` : '';
@@ -105,10 +108,15 @@ async function tellGuarded({ draft, refusals }: GuardOutcome, exchange: ControlE
     text: boundText(`nothing was released: ${first?.reason ?? ''}${more}`),
     part: first?.part,
     guard: first?.guard,
-    permit: first?.permit,
+    permit: first && permitOf(first),
     before: first?.before,
     after: first?.after,
   });
+}
+
+/** The code that opens it; undefined: only other content does. */
+function permitOf({ guard }: GuardRefusal): string | undefined {
+  return isPermitCode(guard) ? guard : undefined;
 }
 
 function isReleaseOutcome(outcome: { readonly kind: string }): outcome is ReleaseOutcome {

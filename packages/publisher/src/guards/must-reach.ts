@@ -89,7 +89,6 @@ function refusalOf(text: string, { by }: Verdict, advice: string): GuardRefusal 
   return {
     guard: UNREACHABLE,
     part: list !== undefined ? `list ${list}` : rule === undefined ? judge : `policy ${rule.policy}`,
-    permit: UNREACHABLE,
     before: 0,
     after: 1,
     reason: `${text} must be reachable (must-reach:) and would be dropped by ${cause}: ${advice}`,

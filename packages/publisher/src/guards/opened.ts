@@ -27,7 +27,7 @@ import { type JudgePair, judgePairs } from './judges.ts';
 import type { GuardedPush, GuardRefusal } from './refusal.ts';
 import { asks } from './table.ts';
 
-/** Stable; and the permit that opens it. */
+/** Stable. */
 export const OPENED = 'accept-all';
 /** How refusals name what a rule set says of qubes that no policy names. */
 const UNMATCHED = 'unmatched';
@@ -84,7 +84,6 @@ export function* openedRefusals(push: GuardedPush): Pieces<readonly GuardRefusal
   return [...reasons].map(([part, reason]) => ({
     guard: OPENED,
     part,
-    permit: OPENED,
     before: 0,
     after: 1,
     reason,
@@ -162,7 +161,7 @@ function reasonFor({ family, before, after }: JudgePair, packets: string): strin
   const whose =
     after?.name === DEFAULT_POLICY || after === undefined ? 'qubes that no other policy names' : 'its qubes';
   const past = before === undefined ? 'what was there' : `policy ${before.name}`;
-  return `it would accept ${packets} half of IPv${family} or more for ${whose}, which ${past} did not: look at what you push, then add --allow-accept-all`;
+  return `it would accept ${packets} half of IPv${family} or more for ${whose}, which ${past} did not`;
 }
 
 /** Whether a policy is for everybody: those that no other one names, or every address of a family. */

@@ -1,6 +1,6 @@
 /**
  * Guards of pushes: what nobody does by accident, and a download that failed does. They hold in the
- * publisher, whoever pushes by whatever way, and each is opened by the permit of its own name alone. Their
+ * publisher, whoever pushes by whatever way, and each is opened by its own code alone. Their
  * thresholds are those of the feeds (docs/sources.md). Pure.
  *
  * A list may block or admit, so both ways are guarded: to empty a block list opens, and to fill a list of
@@ -30,7 +30,8 @@ import {
 } from '@rulecast/sources';
 import { OPENED, openedRefusals } from './opened.ts';
 import { acceptingPolicies } from './openness.ts';
-import type { GuardedPush, GuardRefusal, PermitName } from './refusal.ts';
+import { isPermitCode } from './permits.ts';
+import type { GuardedPush, GuardRefusal } from './refusal.ts';
 import { asks, type Guard } from './table.ts';
 import { unmatchedRefusals } from './unmatched.ts';
 import { unsupportedRefusals } from './unsupported.ts';
@@ -41,16 +42,6 @@ export const PushGuardCode = { acceptAll: OPENED, dropAll: 'drop-all' } as const
 /** Lists, and drop rules of policies, are asked for what they lose from here on. */
 const SHRINK_FROM = 64;
 const LIMITS = { ...LIST_DEFAULTS, shrinkFromEntries: SHRINK_FROM };
-
-const PERMIT_OF: Readonly<Record<FindingCode, PermitName>> = {
-  [FindingCode.empty]: 'empty',
-  [FindingCode.shrunk]: 'shrink',
-  [FindingCode.grown]: 'growth',
-  [FindingCode.coverage]: 'coverage',
-  [FindingCode.coverageChanged]: 'coverage',
-  [FindingCode.all]: 'all',
-  [FindingCode.kind]: 'kind',
-};
 
 /**
  * What guards have against a push, permitted or not; nothing: it may be released. In pieces: ten thousand
@@ -75,7 +66,7 @@ export function* pushRefusals(push: GuardedPush): Pieces<readonly GuardRefusal[]
   }
   if (isAsked('unmatched')) refusals.push(...unmatchedRefusals(push));
   if (isAsked('unsupported')) refusals.push(...unsupportedRefusals(push));
-  const isHopeless = refusals.some(({ permit }) => permit === undefined);
+  const isHopeless = refusals.some(({ guard }) => !isPermitCode(guard));
   if (isAsked('opened') && !isHopeless) refusals.push(...(yield* openedRefusals(push)));
   if (isAsked('dropAll')) refusals.push(...dropAllRefusals(push));
   return refusals;
@@ -93,22 +84,20 @@ function* widerRefusals({
   const wider = yield* widerLists(before, pushed, after.policies, { isFirst: false });
   return [...wider].flatMap(([name, found]) => {
     if (!found.isAccepted) return [];
-    const reason = `${widerText(found)}, and rules accept it: look at what you push, then add --allow-wider`;
-    const part = `list ${name}`;
-    return [{ guard: WIDER, part, permit: 'wider', before: 0, after: found.count, reason } as const];
+    const reason = `${widerText(found)}, and rules accept it`;
+    return [{ guard: WIDER, part: `list ${name}`, before: 0, after: found.count, reason }];
   });
 }
 
 function refusalsOf(part: string, findings: readonly (Finding | undefined)[]): readonly GuardRefusal[] {
-  const refusals: GuardRefusal[] = [];
-  for (const finding of findings) {
-    if (finding === undefined) continue;
-    const permit = PERMIT_OF[finding.code];
-    const { code, before, after, text } = finding;
-    const reason = `${text}: look at what you push, then add --allow-${permit}`;
-    refusals.push({ guard: code, part, permit, before, after, reason });
-  }
-  return refusals;
+  const found = findings.filter((finding) => finding !== undefined);
+  return found.map(({ code: guard, before, after, text: reason }) => ({
+    guard,
+    part,
+    before,
+    after,
+    reason,
+  }));
 }
 
 function listFindings(before: List | undefined, after: List): readonly (Finding | undefined)[] {
@@ -152,6 +141,6 @@ function dropAllRefusals({ before, after, now }: GuardedPush): readonly GuardRef
   );
   const cause = changed.find(({ name }) => name === COMMON_POLICY) ?? changed[0];
   const part = cause === undefined ? '' : `policy ${cause.name}`;
-  const reason = 'nothing that qubes send would be accepted any more: if that is meant, add --yes';
-  return [{ guard: PushGuardCode.dropAll, part, permit: 'drop-all', before: accepting, after: 0, reason }];
+  const reason = 'nothing that qubes send would be accepted any more';
+  return [{ guard: PushGuardCode.dropAll, part, before: accepting, after: 0, reason }];
 }

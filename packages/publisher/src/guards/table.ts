@@ -1,6 +1,6 @@
 /**
  * Which guard asks whom, by the way to a release: whoever makes another way says it here. A guard that asks
- * refuses until its permit is given, and permits are given by the role `admin` alone (operators.ts).
+ * refuses until its code is permitted (permits.ts), which takes the role `admin` (operators.ts).
  */
 
 import type { OperatorRole } from '@rulecast/formats';

@@ -24,16 +24,16 @@ export function unmatchedRefusals({ before, after }: GuardedPush): readonly Guar
   const counts = { part: PART, before: before.policies.size, after: after.policies.size };
   if (leavesUnmatchedOpen(after) && !leavesUnmatchedOpen(before)) {
     const reason = `nothing would say what happens to qubes that no policy names: ${UNMATCHED_CHOICE}`;
-    return [{ guard: UnmatchedGuardCode.notSaid, permit: undefined, ...counts, reason }];
+    return [{ guard: UnmatchedGuardCode.notSaid, ...counts, reason }];
   }
   if (saysAnything(before) && !saysAnything(after)) {
     const reason = `nothing would be said of any qube, and firewalls would go back to their boot mode: ${UNMATCHED_CHOICE}`;
-    return [{ guard: UnmatchedGuardCode.notSaid, permit: undefined, ...counts, reason }];
+    return [{ guard: UnmatchedGuardCode.notSaid, ...counts, reason }];
   }
   const refusals: GuardRefusal[] = [];
   if (before.policies.size > 0 && after.policies.size === 0) {
-    const reason = `no policy would be left, and unmatched: ${after.unmatched} would decide alone: if that is meant, add --allow-no-policy`;
-    refusals.push({ guard: UnmatchedGuardCode.noPolicy, permit: 'no-policy', ...counts, reason });
+    const reason = `no policy would be left, and unmatched: ${after.unmatched} would decide alone`;
+    refusals.push({ guard: UnmatchedGuardCode.noPolicy, ...counts, reason });
   }
   return refusals;
 }

@@ -24,11 +24,11 @@ export class ReleaseRecord {
   add(release: Release, { cause, by, detail }: Origin, against: readonly GuardRefusal[]): void {
     const { epoch, version } = release.manifest;
     if (cause === 'push' || cause === 'rollback' || by !== undefined) {
-      const none = { part: '', permit: undefined, before: 0, after: 0 };
+      const none = { part: '', before: 0, after: 0 };
       this.#write({ cause, by, epoch, version, code: RELEASED, reason: boundText(detail), ...none });
     }
-    for (const { guard: code, part, permit, reason, before, after } of against) {
-      const entry: ReleaseAudit = { cause, by, epoch, version, part, code, permit, reason, before, after };
+    for (const { guard: code, part, reason, before, after } of against) {
+      const entry: ReleaseAudit = { cause, by, epoch, version, part, code, reason, before, after };
       this.#logger.warn({ audit: entry }, `${part} was released against a guard, as somebody asked`);
       this.#write(entry);
     }

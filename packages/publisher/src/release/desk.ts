@@ -11,7 +11,9 @@
  * drafted but for a new epoch.
  */
 
+import type { IngestNote } from '@rulecast/formats';
 import { type RuleSet, type RuleSetProblem, usedLists, usedNames } from '@rulecast/rules';
+import { NO_PERMITS, type Permits, unneededPermits } from '../guards/permits.ts';
 import { type GuardRefusal, isPermitted } from '../guards/refusal.ts';
 import type { FailedName, Names } from '../names/names.ts';
 import type { Release, Store } from '../store/store.ts';
@@ -57,7 +59,7 @@ export class ReleaseDesk {
     request: ReleaseRequest,
   ): Promise<ReleaseOutcome | GuardOutcome> {
     const { store, committer, names, nameRefresh, guards } = this.#options;
-    const { dryRun = false, asNewEpoch = false, permits = {}, onStage } = request;
+    const { dryRun = false, asNewEpoch = false, permits = NO_PERMITS, onStage } = request;
     if (store.isStartedOver && ruleSet.policies.size === 0)
       throw new GuardError({ part: '', reason: STARTED_OVER });
     const { behind, isDisowned, head } = committer;
@@ -74,7 +76,11 @@ export class ReleaseDesk {
     const result = {
       isNew: draft.changed || asNewEpoch || isDisowned,
       draft,
-      notes: [...(request.notes ?? []), ...this.#options.proofs.lossNotes()],
+      notes: [
+        ...(request.notes ?? []),
+        ...this.#options.proofs.lossNotes(),
+        ...permitNotes(permits, against),
+      ],
       failedNames: touchedNames(draft, failed, before.failed),
       warnings: touchedWarnings(draft, before.warnings),
     };
@@ -109,6 +115,12 @@ function touchedWarnings(
     return part === '' || changed.has(part) || !before.has(`${code} ${part}`);
   });
   return { shown, otherCount: warnings.length - shown.length };
+}
+
+function permitNotes(permits: Permits, against: readonly GuardRefusal[]): readonly IngestNote[] {
+  const codes = against.map(({ guard }) => guard);
+  const reason = unneededPermits(permits, codes);
+  return reason === undefined ? [] : [{ code: 'not-needed', part: '', reason }];
 }
 
 function touchedNames(

@@ -33,7 +33,7 @@ export interface ListOwner {
 }
 
 /** What to do about a packet that must get through, by who would have it dropped. */
-const PUSH_ADVICE = 'look at what you push, or add --allow-unreachable';
+const PUSH_ADVICE = 'look at what you push';
 /** The guard of drop rules without an address. */
 const UNRESOLVED = 'unresolved';
 
@@ -109,9 +109,9 @@ export class DraftGuards {
       const [first, ...others] = bare.filter((drop) => drop.policy === policy);
       if (first === undefined) return [];
       const more = others.length > 0 ? ` (and ${others.length} more rules)` : '';
-      const reason = `${bareText(first)}${more}: look at what you push, then add --allow-unresolved`;
+      const reason = `${bareText(first)}${more}`;
       const after = 1 + others.length;
-      return [{ guard: UNRESOLVED, part: `policy ${policy}`, permit: UNRESOLVED, before: 0, after, reason }];
+      return [{ guard: UNRESOLVED, part: `policy ${policy}`, before: 0, after, reason }];
     });
   }
 

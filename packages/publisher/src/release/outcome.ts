@@ -66,8 +66,6 @@ export interface ReleaseAudit {
   readonly part: string;
   /** Of the guard; `released`: of the release itself. */
   readonly code: string;
-  /** What opened it, see GuardRefusal. */
-  readonly permit: string | undefined;
   readonly reason: string;
   readonly before: number;
   readonly after: number;

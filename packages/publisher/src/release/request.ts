@@ -1,7 +1,8 @@
 /** What a release is asked for with, by whatever way. */
 
 import type { IngestNote, OperatorRole } from '@rulecast/formats';
-import type { GuardRefusal, PushPermits } from '../guards/refusal.ts';
+import type { Permits } from '../guards/permits.ts';
+import type { GuardRefusal } from '../guards/refusal.ts';
 import type { ReleaseDraft } from './commit.ts';
 
 /** The step that a release is at. `turn`: it waits for the release before it. */
@@ -16,7 +17,7 @@ export interface PushOptions {
   /** Of the caller, for guards that depend on it; default: the owner's. */
   readonly role?: OperatorRole | undefined;
   /** What guards refuse otherwise. */
-  readonly permits?: Partial<PushPermits>;
+  readonly permits?: Permits;
   /** True: release it in a new epoch, above all that was ever released, also where the head says the same. */
   readonly asNewEpoch?: boolean | undefined;
   /** Subscribers that have to apply it, beside those that are bound. */

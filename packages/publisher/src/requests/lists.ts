@@ -15,6 +15,7 @@ import type { ListStatus } from '@rulecast/sources';
 import type { ControlExchange } from '../control/exchange.ts';
 import { lineBlocks } from '../control/line-blocks.ts';
 import type { ControlParts } from '../control/parts.ts';
+import { permitsOf, unneededPermits } from '../guards/permits.ts';
 
 /** Of one record; the rest of a control body is the record's name. */
 const LINES_LIMIT = { bytes: 3840, overheadBytes: 2 };
@@ -61,10 +62,11 @@ export async function answerList(
 
 /** Answers a REFRESH. Throws ProtocolError `no-such-part` and `not-ready`. */
 export async function answerRefresh(
-  { lists, ...asked }: MessageOf<'refresh'>,
+  request: MessageOf<'refresh'>,
   exchange: ControlExchange,
   { publisher, sources, caller: { by } }: ControlParts,
 ): Promise<void> {
+  const { lists } = request;
   if (sources === undefined) {
     const text = 'this publisher keeps no lists itself: start it with --config FILE, or push lists';
     throw new ProtocolError(ErrorCode.notReady, text);
@@ -75,20 +77,13 @@ export async function answerRefresh(
     if (!known.has(name)) throw noSuchList(name, `no source keeps such a list${advice}`);
   }
   const { head } = publisher;
-  const statuses = await sources.refresh(lists, {
-    allowShrink: asked.allowShrink,
-    allowGrowth: asked.allowGrowth === true,
-    allowCoverage: asked.allowCoverage === true,
-    allowAll: asked.allowAll === true,
-    allowKind: asked.allowKind === true,
-    allowWider: asked.allowWider === true,
-    force: asked.force,
-    by,
-  });
+  const permits = { codes: permitsOf('refresh', request), needed: new Set<string>(), by };
+  const statuses = await sources.refresh(lists, permits);
   publisher.recordRefresh(head, by, lists);
   for (const status of statuses) await exchange.record(recordOf(status));
   const failing = statuses.filter(({ trouble }) => trouble !== undefined).length;
-  if (failing === 0) await exchange.done('refreshed', '');
+  const unneeded = unneededPermits(permits.codes, [...permits.needed]) ?? '';
+  if (failing === 0) await exchange.done('refreshed', unneeded);
   else await exchange.done('failing', `${failing} of ${statuses.length} lists keep their last good content`);
 }
 

@@ -7,7 +7,7 @@ import type { ControlExchange } from '../control/exchange.ts';
 import type { ControlParts } from '../control/parts.ts';
 import type { Reservation } from '../control/push-memory.ts';
 import { answerWithRelease, tellVersionMoved } from '../control/release-report.ts';
-import type { PushPermits } from '../guards/refusal.ts';
+import { permitsOf } from '../guards/permits.ts';
 import { GuardError } from '../release/commit.ts';
 import type { PushOutcome } from '../release/outcome.ts';
 
@@ -36,7 +36,7 @@ export async function answerPush(
     const files = await receiveFiles(push.files, exchange, reservation);
     const names = { resolve, subdomains, allowPublicSuffixes };
     const input: PushInput = { action, list, policy, format, replaceAll, files, ...names };
-    const permits = permitsOf(push);
+    const permits = permitsOf('push', push);
     await answerWithRelease(
       push,
       exchange,
@@ -60,25 +60,6 @@ function placed(error: GuardError, files: readonly PushedFile[]): GuardError {
   const { missingList, message, part } = error;
   if (missingList === undefined) return error;
   return new GuardError({ part, reason: message, missingList }, listUse(files, missingList));
-}
-
-/** Nothing but the very field opens a guard. */
-export function permitsOf(push: Push | MessageOf<'rollback'>): PushPermits {
-  return {
-    allowEmpty: push.allowEmpty === true,
-    allowShrink: push.allowShrink === true,
-    allowGrowth: push.allowGrowth === true,
-    allowCoverage: push.allowCoverage === true,
-    allowAll: push.allowAll === true,
-    allowKind: push.allowKind === true,
-    allowWider: push.allowWider === true,
-    allowAcceptAll: push.allowAcceptAll === true,
-    allowDropAll: push.allowDropAll === true,
-    allowNoPolicy: push.allowNoPolicy === true,
-    allowUnreachable: push.allowUnreachable === true,
-    allowUnresolved: push.allowUnresolved === true,
-    allowUnsupported: push['+allowUnsupported'] === true,
-  };
 }
 
 async function receiveFiles(

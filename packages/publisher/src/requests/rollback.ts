@@ -4,7 +4,7 @@ import type { MessageOf } from '@rulecast/protocol';
 import type { ControlExchange } from '../control/exchange.ts';
 import type { ControlParts } from '../control/parts.ts';
 import { answerWithRelease, tellVersionMoved } from '../control/release-report.ts';
-import { permitsOf } from './push.ts';
+import { permitsOf } from '../guards/permits.ts';
 
 /** Answers a ROLLBACK. Throws what is to be told by FAIL. */
 export async function answerRollback(
@@ -13,7 +13,7 @@ export async function answerRollback(
   { publisher, caller: { by, role } }: ControlParts,
 ): Promise<void> {
   const { version, list, policy, ifVersion, dryRun, asNewEpoch, require } = request;
-  const permits = permitsOf(request);
+  const permits = permitsOf('push', request);
   const options = { by, role, ifVersion, dryRun, asNewEpoch, permits, require };
   await answerWithRelease(
     request,

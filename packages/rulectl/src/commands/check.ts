@@ -113,6 +113,7 @@ function askPublisher(args: CheckArgs, terminal: Terminal): Promise<ExitCode> {
     'if-version': undefined,
     'as-new-epoch': undefined,
     yes: undefined,
+    permit: undefined,
   };
   const how = {
     replace: undefined,

@@ -9,6 +9,7 @@ import {
   type ControlRecordOf,
   type MessageOf,
 } from '@rulecast/protocol';
+import { permitFields } from '@rulecast/publisher/permits';
 import { DEFAULT_POLICY } from '@rulecast/rules';
 import type { Argv } from 'yargs';
 import { ask, type ControlArgs, controlOf, type Ending } from '../control/client.ts';
@@ -21,7 +22,7 @@ import {
   releaseFieldsOf,
   withReleaseOptions,
 } from '../release/options.ts';
-import { DROP_ALL, type PermitArgs, permitFieldsOf, withPermitOptions } from '../release/permits.ts';
+import { DROP_ALL, type PermitArgs, permitsOf, withPermitOption } from '../release/permits.ts';
 import { type Report, reportTo } from '../release/report.ts';
 import { partName, renderChanges } from '../render/changes.ts';
 import { type ExitCode, usageError } from '../terminal/exit.ts';
@@ -64,13 +65,13 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<PushArg
       type: 'boolean',
       describe: 'do not ask before --replace-all removes parts, nor before nothing is accepted any more',
     });
-  return withReleaseOptions(withPermitOptions(own)).example([
+  return withReleaseOptions(withPermitOption(own, 'push')).example([
     ['$0 push office.yaml', 'a rule set document, with the lists it names'],
     ['curl … | $0 push --list drop -', 'a list from elsewhere'],
     ['$0 push --policy work work.rules', 'rules from qvm-firewall work list --raw'],
     ['$0 push --merge --list drop today.txt', 'add to a list'],
     ['$0 push --replace-all --dry-run office.yaml', 'what would come and go'],
-    ['$0 push --list drop --allow-shrink drop.txt', 'although it is much shorter now'],
+    ['$0 push --list drop --permit shrunk drop.txt', 'although it is much shorter now'],
     ['echo drop | $0 push --policy common --yes -', 'in an emergency: nothing that qubes send is accepted'],
   ]);
 }
@@ -117,8 +118,8 @@ function requestOf(args: PushArgs): MessageOf<'push'> {
     ifPresent: args['if-present'] === true ? true : undefined,
     ...releaseFieldsOf(args),
     files: 0,
-    ...permitFieldsOf(args),
-    allowDropAll: args.yes === true ? true : undefined,
+    ...permitFields('push', permitsOf(args, 'push')),
+    ...(args.yes === true && { allowDropAll: true }),
   };
 }
 

@@ -3,6 +3,7 @@
  */
 
 import type { ControlRecord, ControlRecordOf, MessageOf } from '@rulecast/protocol';
+import { permitFields } from '@rulecast/publisher/permits';
 import type { Argv } from 'yargs';
 import { ask, controlOf, type Ending } from '../control/client.ts';
 import { confirmed, rehearse } from '../release/confirmation.ts';
@@ -14,7 +15,7 @@ import {
   releaseFieldsOf,
   withReleaseOptions,
 } from '../release/options.ts';
-import { DROP_ALL, type PermitArgs, permitFieldsOf, withPermitOptions } from '../release/permits.ts';
+import { DROP_ALL, type PermitArgs, permitsOf, withPermitOption } from '../release/permits.ts';
 import { reportTo } from '../release/report.ts';
 import { type ExitCode, usageError } from '../terminal/exit.ts';
 import { Progress } from '../terminal/progress.ts';
@@ -50,12 +51,12 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<Rollbac
     .option('list', { type: 'string', requiresArg: true, describe: 'only this list' })
     .option('policy', { type: 'string', requiresArg: true, describe: 'only this policy' })
     .option('yes', { type: 'boolean', describe: 'do not ask, also where nothing is accepted any more' });
-  return withReleaseOptions(withPermitOptions(own)).example([
+  return withReleaseOptions(withPermitOption(own, 'push')).example([
     ['$0 rollback 41 --dry-run', 'what would change'],
     ['$0 rollback 41', 'everything as it was in version 41; asks first'],
     ['$0 rollback 41 --yes', 'at once, as in a script'],
     ['$0 rollback 41 --list drop', 'one list as it was, and the rest as it is'],
-    ['$0 rollback 41 --list drop --allow-shrink', 'although it was much shorter then'],
+    ['$0 rollback 41 --list drop --permit shrunk', 'although it was much shorter then'],
     ['$0 rollback 41 --as-new-epoch', 'go on from here, after the state of the publisher was lost'],
     ['$0 rollback 41 --if-version 43', 'unless somebody has pushed meanwhile'],
   ]);
@@ -72,7 +73,7 @@ export async function run(args: RollbackArgs, terminal: Terminal): Promise<ExitC
     list: args.list,
     policy: args.policy,
     ...fields,
-    ...permitFieldsOf(args),
+    ...permitFields('push', permitsOf(args, 'push')),
   };
   if (args.yes === true || fields.dryRun) return execute(request, args, terminal);
   const report = reportTo(terminal, args.json === true, { awaited: awaitedOf(fields) });

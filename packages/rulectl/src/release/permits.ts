@@ -1,80 +1,102 @@
 /**
- * What guards of the publisher refuse of a push or a rollback, and the options that take it: each opens the
- * guard of its own name and no other.
+ * What guards of the publisher refuse, and `--permit CODE,…`, which takes it: each code opens the refusal of
+ * that code and no other.
  */
 
-import type { MessageOf } from '@rulecast/protocol';
+import {
+  NO_PERMITS,
+  oldPermits,
+  PERMITS,
+  type Permits,
+  type Permitting,
+  permitCodes,
+} from '@rulecast/publisher/permits';
+import { suggestion } from '@rulecast/rules';
 import type { Argv } from 'yargs';
+import { usageError } from '../terminal/exit.ts';
 
-const PERMITS = {
-  'allow-empty': 'take a list of which nothing is left, or that is new and empty',
-  'allow-shrink': 'take a list that loses more than half of its entries, or a policy of its drop rules',
-  'allow-growth': 'take a list that gains more than half as many entries as it has',
-  'allow-coverage': 'take a list that covers more of the address space, or whose coverage changes more',
-  'allow-all': 'take a list that holds every address of IPv4 or of IPv6',
-  'allow-kind': 'take names in place of addresses, or addresses in place of names',
-  'allow-wider': 'take a list that rules accept although entries stand for more names than before',
-  'allow-accept-all': 'take what comes to accept half of IPv4 or IPv6, or more',
-  'allow-no-policy': 'take a rule set that has no policies any more, and says unmatched: drop or accept',
-  'allow-unreachable': 'take a release that drops what must-reach: of the configuration names',
-  'allow-unresolved': 'take drop rules that match nothing, for their names do not resolve',
-  'allow-unsupported': 'take a release that a firewall cannot take, which then keeps what it has',
-} as const;
-type Permit = keyof typeof PERMITS;
-
-/** The permit that is asked for, and that `--yes` gives. */
+/** The code that is asked for, and that `--yes` permits. */
 export const DROP_ALL = 'drop-all';
 
-export type PermitArgs = { readonly [P in Permit]?: boolean | undefined };
-type PermitFields = Pick<
-  MessageOf<'push'>,
-  | 'allowEmpty'
-  | 'allowShrink'
-  | 'allowGrowth'
-  | 'allowCoverage'
-  | 'allowAll'
-  | 'allowKind'
-  | 'allowWider'
-  | 'allowAcceptAll'
-  | 'allowNoPolicy'
-  | 'allowUnreachable'
-  | 'allowUnresolved'
-  | '+allowUnsupported'
->;
-
-/** Adds the options. */
-export function withPermitOptions<A>(yargs: Argv<A>): Argv<A & PermitArgs> {
-  const option = (permit: Permit) => ({ type: 'boolean', describe: PERMITS[permit] }) as const;
-  return yargs
-    .option('allow-empty', option('allow-empty'))
-    .option('allow-shrink', option('allow-shrink'))
-    .option('allow-growth', option('allow-growth'))
-    .option('allow-coverage', option('allow-coverage'))
-    .option('allow-all', option('allow-all'))
-    .option('allow-kind', option('allow-kind'))
-    .option('allow-wider', option('allow-wider'))
-    .option('allow-accept-all', option('allow-accept-all'))
-    .option('allow-no-policy', option('allow-no-policy'))
-    .option('allow-unreachable', option('allow-unreachable'))
-    .option('allow-unresolved', option('allow-unresolved'))
-    .option('allow-unsupported', option('allow-unsupported'));
+export interface PermitArgs {
+  readonly permit: readonly string[] | undefined;
 }
 
-/** What PUSH and ROLLBACK say of it; a field that opens nothing is left out. */
-export function permitFieldsOf(args: PermitArgs): PermitFields {
-  const isGiven = (permit: Permit): true | undefined => (args[permit] === true ? true : undefined);
-  return {
-    allowEmpty: isGiven('allow-empty'),
-    allowShrink: isGiven('allow-shrink'),
-    allowGrowth: isGiven('allow-growth'),
-    allowCoverage: isGiven('allow-coverage'),
-    allowAll: isGiven('allow-all'),
-    allowKind: isGiven('allow-kind'),
-    allowWider: isGiven('allow-wider'),
-    allowAcceptAll: isGiven('allow-accept-all'),
-    allowNoPolicy: isGiven('allow-no-policy'),
-    allowUnreachable: isGiven('allow-unreachable'),
-    allowUnresolved: isGiven('allow-unresolved'),
-    '+allowUnsupported': isGiven('allow-unsupported'),
-  };
+/** Adds the option, and what can be permitted to the end of the help. */
+export function withPermitOption<A>(yargs: Argv<A>, by: Permitting): Argv<A & PermitArgs> {
+  const rows = permitCodes(by).map(
+    (code) => `  ${code.padEnd(17)} ${PERMITS[code].severity.padEnd(7)} ${PERMITS[code].takes}`,
+  );
+  return yargs
+    .option('permit', {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe: 'take what guards refuse with these codes, as in --permit shrunk,grown; may be given again',
+    })
+    .epilogue(
+      `Codes of --permit, what a mistake does (opens, closes, either, holds a firewall back), and what is taken:\n${rows.join('\n')}\n`,
+    );
+}
+
+/** Throws CliError `usage` for what is no code. */
+export function permitsOf({ permit }: PermitArgs, by: Permitting): Permits {
+  if (permit === undefined) return NO_PERMITS;
+  const known = permitCodes(by);
+  const codes = permit.flatMap((text) => text.split(','));
+  for (const code of codes) {
+    if (known.some((one) => one === code)) continue;
+    const what = code === '' ? 'an empty code' : `${code} is no code of a refusal`;
+    throw usageError(`--permit: ${what}${suggestion(code, known)}\nThe codes are ${known.join(', ')}.`);
+  }
+  return new Set(codes);
+}
+
+/** The command line once more, with what was refused permitted as well. */
+export function permittingLine(
+  [command = '', ...words]: readonly string[],
+  codes: readonly string[],
+): string {
+  const end = words.includes('--') ? words.indexOf('--') : words.length;
+  const kept: string[] = [];
+  const permitted: string[] = [];
+  for (let at = 0; at < words.length; at++) {
+    const [, name, value] = at < end ? (/^(--permit)(?:=(.*))?$/.exec(words[at] ?? '') ?? []) : [];
+    if (name === undefined) kept.push(words[at] ?? '');
+    else permitted.push(value ?? words[++at] ?? '');
+  }
+  const all = new Set([...permitted.flatMap((text) => text.split(',')), ...codes]);
+  return ['rulectl', command, '--permit', [...all].join(','), ...kept.map(quoted)].join(' ');
+}
+
+/** A word as a shell takes it. */
+function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
+}
+
+/**
+ * Until 0.4: the words with `--permit` in place of each `--allow-…` and `--force` of 0.2, which permit what
+ * they did; and what to write instead of each.
+ */
+export function withoutOldPermits(words: readonly string[]): {
+  readonly words: readonly string[];
+  readonly warnings: readonly string[];
+} {
+  const by = words[0] === 'refresh' ? 'refresh' : 'push';
+  if (!['push', 'rollback', 'refresh'].includes(words[0] ?? '')) return { words, warnings: [] };
+  const options = new Map([...oldPermits(by)].map(([field, codes]) => [optionOf(field), codes.join(',')]));
+  const end = words.includes('--') ? words.indexOf('--') : words.length;
+  const warnings: string[] = [];
+  const all = words.map((word, at) => {
+    const codes = at < end ? options.get(word.replace(/=true$/, '')) : undefined;
+    if (codes === undefined || codes === '') return word;
+    warnings.push(`${word} goes with 0.4: write --permit ${codes}`);
+    return `--permit=${codes}`;
+  });
+  return { words: all, warnings };
+}
+
+/** `--allow-shrink` of `allowShrink`. */
+function optionOf(field: string): string {
+  return `--${field.replace('+', '').replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }

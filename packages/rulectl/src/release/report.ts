@@ -17,6 +17,7 @@ import { type Awaited, exitOfApplied } from '../render/standing.ts';
 import { ExitCode, exitOfFailure } from '../terminal/exit.ts';
 import { shownName } from '../terminal/input.ts';
 import type { Terminal } from '../terminal/terminal.ts';
+import { permittingLine } from './permits.ts';
 
 /** Where the answer of the publisher goes. */
 export interface Report {
@@ -72,6 +73,7 @@ class TextReport implements Report {
   readonly #terminal: Terminal;
   readonly #reported: Reported;
   #changes: ControlRecordOf<'change'>[] = [];
+  readonly #refusals: ControlRecordOf<'refusal'>[] = [];
   #release: ControlRecordOf<'release'> | undefined;
   readonly #applied: ControlRecordOf<'applied'>[] = [];
 
@@ -88,6 +90,7 @@ class TextReport implements Report {
         break;
       case 'refusal':
         this.#showChanges();
+        this.#refusals.push(record);
         out.line(renderRefusal(record, colors));
         break;
       case 'warning':
@@ -121,10 +124,23 @@ class TextReport implements Report {
     this.#showChanges();
     if (ending.kind === 'fail') {
       this.#terminal.complain(`rulectl: ${failureText(ending)}`);
+      if (ending.code === ErrorCode.guardRefused) this.#showPermit();
       return exitOfFail(ending);
     }
     this.#showSummary();
     return exitOfApplied(this.#release, this.#applied, this.#reported.awaited);
+  }
+
+  /** The line that takes what was refused, unless only other content helps. */
+  #showPermit(): void {
+    const { words } = this.#terminal;
+    const canPermit = this.#refusals.every(({ permit }) => permit !== undefined);
+    if (words[0] === 'check' || this.#refusals.length === 0 || !canPermit) return;
+    const line = permittingLine(
+      words,
+      this.#refusals.map(({ guard }) => guard),
+    );
+    this.#terminal.complain(`If that is meant: ${line}`);
   }
 
   #showSummary(): void {

@@ -16,14 +16,17 @@ type Environment = Readonly<Record<string, string | undefined>>;
 export class Terminal {
   readonly out = new Output(1);
   readonly environment: Environment;
+  /** The command line, from the command on. */
+  readonly words: readonly string[];
   readonly outIsTty = isatty(1);
   /** Progress is for people who watch. */
   readonly errIsTty = isatty(2);
   colors: Colors;
   readonly #err = new Output(2);
 
-  constructor(environment: Environment) {
+  constructor(environment: Environment, words: readonly string[] = []) {
     this.environment = environment;
+    this.words = words;
     this.colors = picocolors.createColors(wantsColor(environment, this.outIsTty));
   }
 

@@ -21,6 +21,7 @@ export const GuardCode = {
   tooMany: 'too-many-entries',
   short: 'short-prefix',
   implausible: 'implausible',
+  flapping: 'flapping',
 } as const;
 
 /** Why a list is not taken. */
@@ -33,16 +34,10 @@ export interface Refusal {
 
 /** What somebody permitted for one refresh. */
 export interface Permits {
-  readonly allowShrink: boolean;
-  readonly allowGrowth: boolean;
-  /** Any part of the address space, but not all of it. */
-  readonly allowCoverage: boolean;
-  readonly allowAll: boolean;
-  readonly allowKind: boolean;
-  /** Entries that stand for more than before, in a list that rules accept. The consumer asks for it. */
-  readonly allowWider: boolean;
-  /** Every guard but those of reading. */
-  readonly force: boolean;
+  /** Of refusals; only the very code opens one. */
+  readonly codes: ReadonlySet<string>;
+  /** Those that were needed, as it turns out. */
+  readonly needed: Set<string>;
   /** Who did. */
   readonly by?: string | undefined;
 }
@@ -52,105 +47,96 @@ export interface Overridden extends Refusal {
   readonly by: string | undefined;
 }
 
-export const NO_PERMITS: Permits = {
-  allowShrink: false,
-  allowGrowth: false,
-  allowCoverage: false,
-  allowAll: false,
-  allowKind: false,
-  allowWider: false,
-  force: false,
-};
+export const NO_PERMITS: Permits = { codes: new Set(), needed: new Set() };
+
+export interface Judgement {
+  /** What is not permitted, so that nobody is sent home twice; the code of the first. */
+  readonly refusal: Refusal | undefined;
+  readonly overridden: Overridden | undefined;
+}
+
+/** What becomes of a list that guards say something against. */
+export function judged(list: string, against: readonly Refusal[], permits: Permits): Judgement {
+  const refused = against.filter(({ code }) => !permits.codes.has(code));
+  if (refused.length > 0) {
+    const all = joined(refused);
+    const codes = [...permits.codes, ...refused.map(({ code }) => code)].join(',');
+    const reason = `${all?.reason}: look at the source, then rulectl refresh ${list} --permit ${codes}`;
+    return { refusal: all && { ...all, reason }, overridden: undefined };
+  }
+  for (const { code } of against) permits.needed.add(code);
+  const all = joined(against);
+  return { refusal: undefined, overridden: all && { ...all, by: permits.by } };
+}
+
+function joined(refusals: readonly Refusal[]): Refusal | undefined {
+  const [first] = refusals;
+  return first && { code: first.code, reason: refusals.map(({ reason }) => reason).join('; and ') };
+}
 
 /** What is known of a change beside the two lists. */
 export interface ChangeContext {
-  /** The families that the source holds all of, which wholeRefusal judges; default: those of the list. */
+  /** The families that the source holds all of, which wholeRefusals judges; default: those of the list. */
   readonly whole?: readonly Family[];
   /** Entries of the longest list so far. */
   readonly longestEntries?: number;
 }
 
-/** Whether `after` may follow `before`. */
-export function changeRefusal(
+/** What is against `after` in place of `before`. */
+export function changeRefusals(
   before: List | undefined,
   after: List,
   guard: GuardConfig,
-  permits: Permits,
   { whole = wholeFamilies(after), longestEntries = 0 }: ChangeContext = {},
-): Refusal | undefined {
+): readonly Refusal[] {
   const count = entryCount(after);
-  if (permits.force) return undefined;
-  if (guard.minEntries !== undefined && count < guard.minEntries) {
-    return { code: GuardCode.tooFew, reason: `${count} entries; min-entries: is ${guard.minEntries}` };
-  }
-  if (guard.maxEntries !== undefined && count > guard.maxEntries) {
-    return { code: GuardCode.tooMany, reason: `${count} entries; max-entries: is ${guard.maxEntries}` };
-  }
+  const refusals: Refusal[] = [];
+  if (guard.minEntries !== undefined && count < guard.minEntries)
+    refusals.push({
+      code: GuardCode.tooFew,
+      reason: `${count} entries; min-entries: is ${guard.minEntries}`,
+    });
+  if (guard.maxEntries !== undefined && count > guard.maxEntries)
+    refusals.push({
+      code: GuardCode.tooMany,
+      reason: `${count} entries; max-entries: is ${guard.maxEntries}`,
+    });
   const isFirst = before === undefined || entryCount(before) === 0;
-  const kind = isFirst ? undefined : kindFinding(before, after);
-  if (kind !== undefined && !permits.allowKind) return refusal(kind, 'is this the right source?', 'kind');
-  const limits = { ...sizeLimits(guard, permits), longestEntries };
-  const size = isFirst || kind !== undefined ? undefined : sizeFinding(entryCount(before), count, limits);
-  if (size !== undefined) {
-    return refusal(size, 'look at the source', size.code === 'shrunk' ? 'shrink' : 'growth');
+  const limits = { ...guard, shrinkFromEntries: 0, longestEntries };
+  const change = isFirst
+    ? undefined
+    : (kindFinding(before, after) ?? sizeFinding(entryCount(before), count, limits));
+  if (change !== undefined) refusals.push(refusal(change));
+  const coverage = guard.allowAll ? undefined : coverageFinding(before, after, guard, whole);
+  if (coverage !== undefined) {
+    const key = coverage.code === FindingCode.coverage ? 'max-coverage:' : 'coverage-change:';
+    refusals.push(refusal(coverage, ` (${key} may say so)`));
   }
-  const coverage =
-    guard.allowAll || permits.allowCoverage ? undefined : coverageFinding(before, after, guard, whole);
-  if (coverage === undefined) return undefined;
-  const key = coverage.code === FindingCode.coverage ? 'max-coverage:' : 'coverage-change:';
-  return refusal(coverage, `say ${key}, or look at the source`, 'coverage');
+  return refusals;
 }
 
-/** What several guards say, so that nobody is sent home twice; the code of the first. */
-export function allRefusals(...refusals: readonly (Refusal | undefined)[]): Refusal | undefined {
-  const found = refusals.filter((refusal) => refusal !== undefined);
-  const [first] = found;
-  return first && { code: first.code, reason: found.map(({ reason }) => reason).join('; and ') };
+function refusal({ code, text }: Finding, key = ''): Refusal {
+  return { code, reason: `${text}${key}` };
 }
 
-function sizeLimits(
-  guard: GuardConfig,
-  permits: Permits,
-): GuardConfig & { readonly shrinkFromEntries: number } {
-  return {
-    ...guard,
-    shrinkFromEntries: permits.allowShrink ? Number.POSITIVE_INFINITY : 0,
-    growthShare: permits.allowGrowth ? Number.POSITIVE_INFINITY : guard.growthShare,
-  };
-}
-
-/** `permit` is what follows `--allow-`. */
-function refusal({ code, text }: Finding, advice: string, permit: string): Refusal {
-  return { code, reason: `${text}: ${advice}, then rulectl refresh --allow-${permit}` };
-}
-
-/**
- * Refuses a list of all addresses of a family, unless that is permitted now or was so for this list before
- * (`known`).
- */
-export function wholeRefusal(
+/** Against a list of all addresses of a family, unless that was permitted for it before (`known`). */
+export function wholeRefusals(
   families: readonly Family[],
   known: readonly Family[],
   guard: GuardConfig,
-  permits: Permits,
-): Refusal | undefined {
-  if (guard.allowAll || permits.allowAll || permits.force) return undefined;
-  const all = wholeFinding(families, known);
-  return all === undefined ? undefined : refusal(all, 'say allow-all: true, or look at the source', 'all');
+): readonly Refusal[] {
+  const all = guard.allowAll ? undefined : wholeFinding(families, known);
+  return all === undefined ? [] : [refusal(all, ' (allow-all: true permits it)')];
 }
 
 /**
- * Refuses a first download that looks like an apology of its server: nothing is known yet that it could be
+ * Against a first download that looks like an apology of its server: nothing is known yet that it could be
  * compared with.
  */
-export function firstRefusal(
-  apology: string | undefined,
-  isFirst: boolean,
-  permits: Permits,
-): Refusal | undefined {
-  if (apology === undefined || !isFirst || permits.force) return undefined;
-  const reason = `it is the first download, has a few entries, and says ${apology}: look at the source, then rulectl refresh --force`;
-  return { code: GuardCode.implausible, reason };
+export function firstRefusals(apology: string | undefined, isFirst: boolean): readonly Refusal[] {
+  if (apology === undefined || !isFirst) return [];
+  const reason = `it is the first download, has a few entries, and says ${apology}`;
+  return [{ code: GuardCode.implausible, reason }];
 }
 
 /** CIDRs as the source says them that hold more of the Internet than one usually means. */
@@ -163,26 +149,17 @@ export interface ShortPrefixesRead {
 }
 
 /**
- * Refuses a list with more short prefixes than it may have: those that were permitted for it before
+ * Against a list with more short prefixes than it may have: those that were permitted for it before
  * (`known`).
  */
-export function shortRefusal(
+export function shortRefusals(
   short: ShortPrefixesRead | undefined,
   known: number,
   guard: GuardConfig,
-  permits: Permits,
-): Refusal | undefined {
-  if (short === undefined || short.count <= known) return undefined;
-  if (
-    guard.allowShortPrefixes ||
-    guard.allowAll ||
-    permits.allowCoverage ||
-    permits.allowAll ||
-    permits.force
-  )
-    return undefined;
+): readonly Refusal[] {
+  if (short === undefined || short.count <= known || guard.allowShortPrefixes || guard.allowAll) return [];
   const { count, first, lengths } = short;
   const are = count === 1 ? 'is' : 'are';
-  const reason = `${count} of its prefixes ${are} shorter than /${lengths[4]}, or than /${lengths[6]} of IPv6, ${first}: look at the source, then rulectl refresh --allow-coverage, or say allow-short-prefixes: true`;
-  return { code: GuardCode.short, reason };
+  const reason = `${count} of its prefixes ${are} shorter than /${lengths[4]}, or than /${lengths[6]} of IPv6, ${first} (allow-short-prefixes: true permits them)`;
+  return [{ code: GuardCode.short, reason }];
 }

@@ -127,6 +127,7 @@ export class Delivery {
       const permits = widening.get(list);
       if (permits === undefined) continue;
       const [before = 0, after = 0] = [this.#delivered, batch].map((held) => countOf(held.get(list)));
+      permits.needed.add(refusal.code);
       this.#onPermitted({ list, ...refusal, before, after, by: permits.by });
     }
     for (const [name, list] of batch) this.#settle(name, list, refused.get(name), changes.get(name));

@@ -23,15 +23,16 @@ import type { Clock, SteadyTime } from '../clock.ts';
 import { FetchError } from '../fetch/error.ts';
 import { wholeFamilies } from '../guard/finding.ts';
 import {
-  allRefusals,
-  changeRefusal,
-  firstRefusal,
+  changeRefusals,
+  firstRefusals,
+  GuardCode,
+  judged,
   NO_PERMITS,
   type Overridden,
   type Permits,
   type Refusal,
-  shortRefusal,
-  wholeRefusal,
+  shortRefusals,
+  wholeRefusals,
 } from '../guard/guard.ts';
 import { type Expression, sameList, type UnsayableExpression } from '../lists/expression.ts';
 import {
@@ -232,8 +233,11 @@ export class Source {
     const { fingerprint } = inputs;
     const nowMs = this.#context.time.nowMs();
     this.fetchedAtMs = inputs.fetchedAtMs;
-    const isPermitted = Object.values(permits).includes(true);
-    if (fingerprint !== undefined && fingerprint === this.#lastRead?.fingerprint && !isPermitted) {
+    if (
+      fingerprint !== undefined &&
+      fingerprint === this.#lastRead?.fingerprint &&
+      permits.codes.size === 0
+    ) {
       if (this.#lastRead.refusal !== undefined) return this.#failed(this.#lastRead.refusal, undefined);
       if (this.isExpired) await this.#merge(this.layers, undefined);
       return this.#good(undefined);
@@ -242,10 +246,16 @@ export class Source {
     const refusal = result.kind === 'refused' ? { code: result.code, reason: result.reason } : undefined;
     this.#lastRead = fingerprint === undefined ? undefined : { fingerprint, refusal };
     if (result.kind === 'refused') return this.#failed(result, undefined);
-    const waitMs = fingerprint === undefined ? 0 : this.#flapping.takeInMs(result.list, nowMs, isPermitted);
+    const takeInMs = (isPermitted: boolean): number =>
+      fingerprint === undefined ? 0 : this.#flapping.takeInMs(result.list, nowMs, isPermitted);
+    let waitMs = takeInMs(false);
+    if (waitMs > 0 && permits.codes.has(GuardCode.flapping)) {
+      permits.needed.add(GuardCode.flapping);
+      waitMs = takeInMs(true);
+    }
     if (waitMs > 0) {
       this.#lastRead = undefined; // it is read again, and taken if it is there still
-      return this.#failed(flappingRefusal(waitMs), undefined);
+      return this.#failed(flappingRefusal(this.config.name, waitMs), undefined);
     }
     this.report = result;
     this.suffixCount = result.suffixCount;
@@ -283,16 +293,14 @@ export class Source {
     const isFirst = before === undefined || entryCount(before) === 0;
     const isDownload = config.source.kind === 'url';
     const { longestEntries } = this;
-    const judge = (allowed: Permits): Refusal | undefined =>
-      wholeRefusal(result.whole, this.#wholeAllowed, guard, allowed) ??
-      allRefusals(
-        shortRefusal(result.short, this.#shortAllowed, guard, allowed),
-        firstRefusal(isDownload ? result.apology : undefined, isFirst, allowed),
-        changeRefusal(before, result.list, guard, allowed, { whole: result.whole, longestEntries }),
-      );
-    const refusal = judge(permits);
-    if (refusal !== undefined) return { result: { kind: 'refused', ...refusal }, overridden: undefined };
-    const overridden = overriddenBy(permits, judge(NO_PERMITS)); // before what was permitted now is known as that
+    const against = [
+      ...wholeRefusals(result.whole, this.#wholeAllowed, guard),
+      ...shortRefusals(result.short, this.#shortAllowed, guard),
+      ...firstRefusals(isDownload ? result.apology : undefined, isFirst),
+      ...changeRefusals(before, result.list, guard, { whole: result.whole, longestEntries }),
+    ];
+    const { refusal, overridden } = judged(config.name, against, permits);
+    if (refusal !== undefined) return { result: { kind: 'refused', ...refusal }, overridden };
     this.#wholeAllowed = result.whole;
     this.#shortAllowed = result.short?.count ?? 0;
     return { result, overridden };
@@ -372,15 +380,15 @@ export class Source {
     const shaped = this.#shaped(list);
     const { guard } = this.config;
     const whole = wholeFamilies(shaped);
-    const judge = (allowed: Permits): Refusal | undefined =>
-      wholeRefusal(whole, this.#wholeAllowed, guard, allowed) ??
-      changeRefusal(this.list, shaped, guard, allowed, { longestEntries: this.longestEntries });
-    const refusal = judge(permits);
+    const against = [
+      ...wholeRefusals(whole, this.#wholeAllowed, guard),
+      ...changeRefusals(this.list, shaped, guard, { longestEntries: this.longestEntries }),
+    ];
+    const { refusal, overridden } = judged(this.config.name, against, permits);
     if (refusal !== undefined) {
       this.#failed(refusal, undefined);
       return undefined;
     }
-    const overridden = overriddenBy(permits, judge(NO_PERMITS));
     this.#wholeAllowed = whole;
     await this.#setFresh(shaped);
     this.#good(undefined);
@@ -438,10 +446,10 @@ export class Source {
   }
 }
 
-function flappingRefusal(waitMs: number): Refusal {
+function flappingRefusal(list: string, waitMs: number): Refusal {
   const minutes = Math.max(1, Math.ceil(waitMs / 60_000));
-  const reason = `its source goes back and forth between contents that it had before: this one is taken in ${minutes} min, if it is there still; --force takes it now`;
-  return { code: 'flapping', reason };
+  const reason = `its source goes back and forth between contents that it had before: this one is taken in ${minutes} min, if it is there still; rulectl refresh ${list} --permit flapping takes it now`;
+  return { code: GuardCode.flapping, reason };
 }
 
 /** The list that the configuration itself holds, if it does. */
@@ -452,11 +460,6 @@ function fixedList({ source, resolve }: ListConfig): List | undefined {
 
 function exempted(neverBlock: PrefixSet, exempt: PrefixSet): PrefixSet {
   return combineSets(subtractPrefixes, neverBlock, exempt);
-}
-
-/** What a guard says that was overruled, with who permitted it. */
-function overriddenBy({ by }: Permits, refusal: Refusal | undefined): Overridden | undefined {
-  return refusal === undefined ? undefined : { ...refusal, by };
 }
 
 function tableReading(config: ListConfig, tables: ReadonlyMap<string, RangeTable>): ListConfig['reading'] {

@@ -1,0 +1,119 @@
+/**
+ * What guards refuse and somebody may permit, by the code of the refusal: `rulectl push --permit CODE,…`.
+ * Only the very code opens it. This is the one table: help and messages are made of it, and docs/sources.md
+ * says the same.
+ */
+
+/** Which requests can permit it. A rollback is a push. */
+export type Permitting = 'push' | 'refresh';
+
+interface Permit {
+  readonly by: Permitting | 'both';
+  /** What a mistake does; `either`: a list may block or admit; `holds`: a firewall stays behind. */
+  readonly severity: 'opens' | 'closes' | 'either' | 'holds';
+  /** What is taken then. */
+  readonly takes: string;
+}
+
+function permit(by: Permit['by'], severity: Permit['severity'], takes: string): Permit {
+  return { by, severity, takes };
+}
+
+export const PERMITS = {
+  empty: permit('push', 'either', 'a list of which nothing is left, or that is new and empty'),
+  shrunk: permit('both', 'either', 'a list that loses most of its entries, or a policy of its drop rules'),
+  grown: permit('both', 'either', 'a list that gains more than half as many entries as it has'),
+  'covers-too-much': permit('both', 'either', 'a list that covers much of the address space'),
+  'coverage-changed': permit('both', 'either', 'a list that covers much more, or less, than it did'),
+  'all-addresses': permit('both', 'either', 'a list that holds every address of IPv4 or of IPv6'),
+  'kind-changed': permit('both', 'either', 'names in place of addresses, or the other way round'),
+  wider: permit('both', 'opens', 'a list that rules accept, entries of which stand for more names'),
+  'short-prefix': permit('refresh', 'either', 'a list with CIDRs shorter than /8, or /16 of IPv6'),
+  'too-few-entries': permit('refresh', 'either', 'a list below its min-entries'),
+  'too-many-entries': permit('refresh', 'either', 'a list above its max-entries'),
+  implausible: permit('refresh', 'either', 'a first download that looks like an apology'),
+  flapping: permit('refresh', 'either', 'a list that goes back and forth, now'),
+  'accept-all': permit('push', 'opens', 'half of IPv4 or IPv6 that comes to be accepted'),
+  'drop-all': permit('push', 'closes', 'policies by which nothing is accepted any more; so does --yes'),
+  'no-policy': permit('push', 'either', 'a rule set without policies that says unmatched: drop or accept'),
+  unreachable: permit('push', 'closes', 'a release that drops what must-reach: names'),
+  unresolved: permit('push', 'opens', 'drop rules that match nothing: their names do not resolve'),
+  'needs-names': permit('push', 'holds', 'a release for which a firewall has no --names'),
+  'needs-openings': permit('push', 'holds', 'a release for which a firewall has no --openings'),
+  'needs-upgrade': permit('push', 'holds', 'a release for which a firewall is too old'),
+} satisfies Readonly<Record<string, Permit>>;
+export type PermitCode = keyof typeof PERMITS;
+
+/** Permitted codes; others in it permit nothing. */
+export type Permits = ReadonlySet<string>;
+export const NO_PERMITS: Permits = new Set();
+
+export function isPermitCode(code: string): code is PermitCode {
+  return Object.hasOwn(PERMITS, code);
+}
+
+/** Those that a request can permit. */
+export function permitCodes(by: Permitting): readonly PermitCode[] {
+  const codes = Object.keys(PERMITS).filter(isPermitCode);
+  return codes.filter((code) => [by, 'both'].includes(PERMITS[code].by));
+}
+
+/**
+ * Until 0.4: what each field of 0.2 permits, and so does each option of that name (`allowShrink`,
+ * `--allow-shrink`). Codes that a request cannot permit do not count.
+ */
+const OLD_PERMITS = {
+  allowEmpty: ['empty'],
+  allowShrink: ['shrunk'],
+  allowGrowth: ['grown'],
+  allowCoverage: ['covers-too-much', 'coverage-changed', 'short-prefix'],
+  allowAll: ['all-addresses', 'short-prefix'],
+  allowKind: ['kind-changed'],
+  allowWider: ['wider'],
+  allowAcceptAll: ['accept-all'],
+  allowDropAll: ['drop-all'],
+  allowNoPolicy: ['no-policy'],
+  allowUnreachable: ['unreachable'],
+  allowUnresolved: ['unresolved'],
+  '+allowUnsupported': ['needs-names', 'needs-openings', 'needs-upgrade'],
+  force: permitCodes('refresh'),
+} as const satisfies Readonly<Record<string, readonly PermitCode[]>>;
+
+type OldField = keyof typeof OLD_PERMITS;
+/** As a request has them; only `true` opens. */
+type RequestFields = { readonly [F in OldField]?: boolean | undefined } & {
+  readonly '+permit'?: readonly string[] | undefined;
+};
+type PermitFields = { readonly [F in OldField]?: true } & { readonly '+permit'?: readonly string[] };
+
+/** The old fields of a request, and what each permits. */
+export function oldPermits(by: Permitting): ReadonlyMap<OldField, readonly PermitCode[]> {
+  const codes = permitCodes(by);
+  const rows = Object.entries(OLD_PERMITS) as [OldField, readonly PermitCode[]][]; // as it is written
+  const own = rows.filter(([field]) => by === 'refresh' || field !== 'force');
+  return new Map(own.map(([field, opened]) => [field, opened.filter((code) => codes.includes(code))]));
+}
+
+/** What a request permits. */
+export function permitsOf(by: Permitting, request: RequestFields): Permits {
+  const old = [...oldPermits(by)].filter(([field]) => request[field] === true);
+  return new Set([...(request['+permit'] ?? []), ...old.flatMap(([, codes]) => codes)]);
+}
+
+/**
+ * How a request says what it permits: to a publisher of 0.2 by those of its fields that open no more than
+ * that.
+ */
+export function permitFields(by: Permitting, permits: Permits): PermitFields {
+  if (permits.size === 0) return {};
+  const old = [...oldPermits(by)].filter(
+    ([, codes]) => codes.length > 0 && codes.every((code) => permits.has(code)),
+  );
+  return { '+permit': [...permits], ...Object.fromEntries(old.map(([field]) => [field, true])) };
+}
+
+/** For people: what was permitted for nothing. `--yes` permits `drop-all` of anything. */
+export function unneededPermits(permits: Permits, needed: readonly string[]): string | undefined {
+  const codes = [...permits].filter((code) => code !== 'drop-all' && !needed.includes(code));
+  return codes.length === 0 ? undefined : `nothing needed --permit ${codes.join(',')}`;
+}
