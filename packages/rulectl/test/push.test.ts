@@ -4,7 +4,7 @@ import { openSync, readFileSync } from 'node:fs';
 import { Output } from '@rulecast/program';
 import type { ControlRecord, MessageOf } from '@rulecast/protocol';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
-import { type PushArgs, run as runPush } from '../src/commands/push.ts';
+import { run as runPush } from '../src/commands/push.ts';
 import { permittingLine, withoutOldPermits } from '../src/release/permits.ts';
 import { Terminal } from '../src/terminal/terminal.ts';
 import { type CliResult, Folder, ndjson, rulectl } from './cli.ts';
@@ -457,36 +457,10 @@ describe('--replace-all', () => {
       'replace-all': true,
       timeout: '60',
     };
-    expect(await runPush(fullArgs(args), terminal)).toBe(exit);
+    expect(await runPush(args, terminal)).toBe(exit);
     terminal.out.flush();
     expect(questions).toEqual(['Remove them?']);
     expect(readFileSync(output, 'utf8')).toContain('--replace-all removes list old:\n');
     expect(sent.map((each) => each.push.dryRun)).toEqual(dryRuns);
   });
 });
-
-function fullArgs(some: Partial<PushArgs> & Pick<PushArgs, 'control' | 'timeout'>): PushArgs {
-  return {
-    file: undefined,
-    list: undefined,
-    policy: undefined,
-    format: undefined,
-    resolve: undefined,
-    subdomains: undefined,
-    'allow-public-suffixes': undefined,
-    replace: undefined,
-    merge: undefined,
-    withdraw: undefined,
-    'if-present': undefined,
-    'replace-all': undefined,
-    yes: undefined,
-    permit: undefined,
-    'if-version': undefined,
-    'as-new-epoch': undefined,
-    'dry-run': undefined,
-    wait: undefined,
-    'no-wait': undefined,
-    json: undefined,
-    ...some,
-  };
-}

@@ -2,7 +2,7 @@
 
 import type { ControlRecord, MessageOf } from '@rulecast/protocol';
 import { afterEach, describe, expect, it } from 'vitest';
-import { exitOfApplied, standingOf } from '../src/render/standing.ts';
+import { exitOfApplied, healthOf } from '../src/render/standing.ts';
 import { rulectl } from './cli.ts';
 import { FakePublisher, receive, receivePush, sendRecords } from './fake-publisher.ts';
 import { applied, head, release, subscriber } from './records.ts';
@@ -65,7 +65,7 @@ describe('status --check', () => {
     ['not-enforced', head(), [subscriber(), subscriber({ name: 'new', version: undefined, matches: false })]],
     ['not-enforced', head(), [subscriber({ expected: false })]],
   ] as const)('is %s: %#', (state, status, subscribers) => {
-    const standing = standingOf({ ...snapshot, head: status, subscribers });
+    const standing = healthOf({ ...snapshot, head: status, subscribers });
     expect(standing).toMatchObject({ state, exit: { well: 0, degraded: 1, 'not-enforced': 2 }[state] });
     expect(standing.text).not.toContain('\n');
   });
@@ -79,7 +79,7 @@ describe('status --check', () => {
   ])('says first why the publisher offers nothing, before that %s', (text, subscribers) => {
     const lost = 'nothing is offered: 2/9 is 0f3a here, 77c1 elsewhere; push --as-new-epoch';
     const degraded = [lost, 'list a is not fresh: HTTP 503'];
-    const standing = standingOf({ ...snapshot, head: head({ degraded }), subscribers });
+    const standing = healthOf({ ...snapshot, head: head({ degraded }), subscribers });
     expect(standing.text).toMatch(/^(version 13: )?nothing is offered: 2\/9 is 0f3a here/);
     expect(standing.text).toContain(text);
     expect(standing.text).toContain('list a is not fresh');
@@ -89,7 +89,7 @@ describe('status --check', () => {
     const stale = (value: number) =>
       ({ record: 'counters', subscriber: 'fw', counters: { stale: value } }) as const;
     const of = (value: number) =>
-      standingOf({
+      healthOf({
         ...snapshot,
         head: head(),
         subscribers: [subscriber({ name: 'fw' })],
@@ -105,7 +105,7 @@ describe('status --check', () => {
     ['dnsBeyond', 'fw: some questions of DNS are not answered: a qube asks too many'],
   ])('is degraded while %s', (name, text) => {
     const of = (value: number) =>
-      standingOf({
+      healthOf({
         ...snapshot,
         head: head(),
         subscribers: [subscriber({ name: 'fw' })],

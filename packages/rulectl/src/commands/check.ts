@@ -42,11 +42,11 @@ export const describe = 'check files, with or without a publisher';
 const REJECTS_SHOWN = FORMAT_LIMITS.rejectsKept;
 
 export interface CheckArgs extends FileArgs, ControlArgs {
-  readonly live: boolean | undefined;
-  readonly 'known-list': readonly string[] | undefined;
-  readonly json: boolean | undefined;
-  readonly direction: Direction | undefined;
-  readonly at: string | undefined;
+  readonly live?: boolean | undefined;
+  readonly 'known-list'?: readonly string[] | undefined;
+  readonly json?: boolean | undefined;
+  readonly direction?: Direction | undefined;
+  readonly at?: string | undefined;
 }
 
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<CheckArgs> {
@@ -105,40 +105,7 @@ function askPublisher(args: CheckArgs, terminal: Terminal): Promise<ExitCode> {
   for (const option of ['known-list', 'direction', 'at'] as const) {
     if (args[option] !== undefined) throw usageError(`--${option} goes without --live: the publisher knows`);
   }
-  const { control, file, list, policy, format, json } = args;
-  const rest = {
-    timeout: '60',
-    wait: undefined,
-    'no-wait': undefined,
-    'if-version': undefined,
-    'as-new-epoch': undefined,
-    yes: undefined,
-    permit: undefined,
-  };
-  const how = {
-    replace: undefined,
-    merge: undefined,
-    withdraw: undefined,
-    'if-present': undefined,
-    'replace-all': undefined,
-  };
-  const curve = { 'curve-key': args['curve-key'], 'curve-peer': args['curve-peer'] };
-  return push.run(
-    {
-      ...rest,
-      ...how,
-      ...nameArgsOf(args),
-      ...curve,
-      control,
-      file,
-      list,
-      policy,
-      format,
-      json,
-      'dry-run': true,
-    },
-    terminal,
-  );
+  return push.run({ ...args, timeout: '60', 'dry-run': true }, terminal);
 }
 
 // ── Reports ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -16,10 +16,10 @@ import { ask, type ControlArgs, controlOf, type Ending } from '../control/client
 import { confirmed, rehearse } from '../release/confirmation.ts';
 import { type FileArgs, type PushFile, readPushFiles, withFileOptions } from '../release/files.ts';
 import {
-  awaitedOf,
   checkPartNames,
   type ReleaseArgs,
   releaseFieldsOf,
+  waitScopeOf,
   withReleaseOptions,
 } from '../release/options.ts';
 import { DROP_ALL, type PermitArgs, permitsOf, withPermitOption } from '../release/permits.ts';
@@ -37,12 +37,12 @@ export const describe = 'release what files say, and wait until the firewalls ha
 const PUBLISHER_GRACE_MS = 60_000;
 
 export interface PushArgs extends FileArgs, ReleaseArgs, PermitArgs, ControlArgs {
-  readonly replace: boolean | undefined;
-  readonly merge: boolean | undefined;
-  readonly withdraw: boolean | undefined;
-  readonly 'if-present': boolean | undefined;
-  readonly 'replace-all': boolean | undefined;
-  readonly yes: boolean | undefined;
+  readonly replace?: boolean | undefined;
+  readonly merge?: boolean | undefined;
+  readonly withdraw?: boolean | undefined;
+  readonly 'if-present'?: boolean | undefined;
+  readonly 'replace-all'?: boolean | undefined;
+  readonly yes?: boolean | undefined;
 }
 
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<PushArgs> {
@@ -209,7 +209,7 @@ function progressOf(args: PushArgs, terminal: Terminal): Progress {
 
 function reportOf({ request, files }: PushPlan, args: PushArgs, terminal: Terminal): Report {
   const paths = new Map(files.map(({ name, path }) => [name, path]));
-  return reportTo(terminal, args.json === true, { awaited: awaitedOf(request), paths });
+  return reportTo(terminal, args.json === true, { awaited: waitScopeOf(request), paths });
 }
 
 async function execute(plan: PushPlan, args: PushArgs, terminal: Terminal): Promise<ExitCode> {

@@ -8,11 +8,11 @@ import type { Argv } from 'yargs';
 import { ask, controlOf, type Ending } from '../control/client.ts';
 import { confirmed, rehearse } from '../release/confirmation.ts';
 import {
-  awaitedOf,
   checkOnePart,
   parseVersion,
   type ReleaseArgs,
   releaseFieldsOf,
+  waitScopeOf,
   withReleaseOptions,
 } from '../release/options.ts';
 import { DROP_ALL, type PermitArgs, permitsOf, withPermitOption } from '../release/permits.ts';
@@ -76,7 +76,7 @@ export async function run(args: RollbackArgs, terminal: Terminal): Promise<ExitC
     ...permitFields('push', permitsOf(args, 'push')),
   };
   if (args.yes === true || fields.dryRun) return execute(request, args, terminal);
-  const report = reportTo(terminal, args.json === true, { awaited: awaitedOf(fields) });
+  const report = reportTo(terminal, args.json === true, { awaited: waitScopeOf(fields) });
   const found = await rehearse(
     (onRecord) => askRollback({ ...request, dryRun: true }, args, terminal, onRecord),
     report,
@@ -109,7 +109,7 @@ async function execute(
   args: RollbackArgs,
   terminal: Terminal,
 ): Promise<ExitCode> {
-  const report = reportTo(terminal, args.json === true, { awaited: awaitedOf(request) });
+  const report = reportTo(terminal, args.json === true, { awaited: waitScopeOf(request) });
   const refusals: ControlRecordOf<'refusal'>[] = [];
   const ending = await askRollback(request, args, terminal, (record) => {
     if (record.record === 'refusal') refusals.push(record);

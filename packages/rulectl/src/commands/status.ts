@@ -4,7 +4,7 @@ import type { ControlRecord } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
 import { ask, controlOf } from '../control/client.ts';
 import { nameTroubles } from '../render/counters.ts';
-import { standingOf } from '../render/standing.ts';
+import { healthOf } from '../render/standing.ts';
 import { renderStatus, type StatusView } from '../render/status.ts';
 import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';
@@ -114,7 +114,7 @@ async function check(args: StatusArgs, terminal: Terminal): Promise<ExitCode> {
   const batch = new Batch();
   const ending = await askCounters(args, ANSWER_TIMEOUT_MS, batch);
   if (ending.kind === 'fail') throw new CliError(ExitCode.unreachable, ending.code, ending.text);
-  const { state, exit, text } = standingOf(batch);
+  const { state, exit, text } = healthOf(batch);
   if (args.json === true) terminal.out.json({ kind: 'check', state, text, exit });
   else terminal.out.line(`${state.replace('-', ' ')}: ${text}`);
   return exit;

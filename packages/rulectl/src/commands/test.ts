@@ -247,7 +247,7 @@ interface Tally {
 }
 
 /** A packet with what identifies it in the answers. */
-interface AskedPacket {
+interface PacketCase {
   readonly packet: Packet;
   readonly expect: ExpectedAction | undefined;
   readonly identity: { readonly line: number } | { readonly packet: string; readonly source?: string };
@@ -287,7 +287,7 @@ async function runOffline(
     const source = policy === undefined || src === undefined ? {} : { source: formatAddress(src) };
     const identity = { packet: text, ...source };
     const packet = { ...plain, src };
-    const one: AskedPacket = { packet, expect: args.expect, identity, title: text, ...source };
+    const one: PacketCase = { packet, expect: args.expect, identity, title: text, ...source };
     answer(loaded.ruleSet, environment, one, args, terminal, tally);
   }
   if (args.packets !== undefined) {
@@ -432,7 +432,7 @@ function answerFile(
       continue;
     }
     const title = `${shownName(file === STDIN_NAME ? STDIN_NAME : file)}:${line}`;
-    const one: AskedPacket = { packet: result.packet, expect: result.expect, identity: { line }, title };
+    const one: PacketCase = { packet: result.packet, expect: result.expect, identity: { line }, title };
     answer(ruleSet, environment, one, args, terminal, tally);
   }
 }
@@ -440,7 +440,7 @@ function answerFile(
 function answer(
   ruleSet: RuleSet,
   environment: Environment,
-  asked: AskedPacket,
+  asked: PacketCase,
   args: TestArgs,
   terminal: Terminal,
   tally: Tally,

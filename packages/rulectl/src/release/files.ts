@@ -13,17 +13,17 @@ import { besideDocument, checkStdinOnce, readInput, STDIN_NAME, shownName } from
 
 /** What the command line says of the files. */
 export interface FileArgs extends NameArgs {
-  readonly file: readonly string[] | undefined;
-  readonly list: string | undefined;
-  readonly policy: string | undefined;
-  readonly format: ListFormatName | undefined;
+  readonly file?: readonly string[] | undefined;
+  readonly list?: string | undefined;
+  readonly policy?: string | undefined;
+  readonly format?: ListFormatName | undefined;
 }
 
 /** How lists of names among them are read and used. */
 export interface NameArgs {
-  readonly resolve: 'publisher' | 'firewall' | undefined;
-  readonly subdomains: boolean | undefined;
-  readonly 'allow-public-suffixes': boolean | undefined;
+  readonly resolve?: 'publisher' | 'firewall' | undefined;
+  readonly subdomains?: boolean | undefined;
+  readonly 'allow-public-suffixes'?: boolean | undefined;
 }
 
 /** Those of a command line that has more. */

@@ -1,9 +1,9 @@
 /** Options of commands that make a release: what it must come after, and what to wait for. */
 
-import { REQUIRE_MAX, WAIT_MAX_MS } from '@rulecast/protocol';
+import { type MessageOf, REQUIRE_MAX, WAIT_MAX_MS } from '@rulecast/protocol';
 import { isPartName } from '@rulecast/rules';
 import type { Argv } from 'yargs';
-import type { Awaited } from '../render/standing.ts';
+import type { WaitScope } from '../render/standing.ts';
 import { usageError } from '../terminal/exit.ts';
 
 /** What a busy machine takes for the largest releases, and some. */
@@ -12,14 +12,14 @@ const DEFAULT_TIMEOUT_SECONDS = '300';
 const NOBODY = 'none';
 
 export interface ReleaseArgs {
-  readonly 'if-version': string | undefined;
-  readonly 'dry-run': boolean | undefined;
-  readonly 'as-new-epoch': boolean | undefined;
-  readonly wait: 'released' | 'applied' | undefined;
-  readonly 'no-wait': boolean | undefined;
+  readonly 'if-version'?: string | undefined;
+  readonly 'dry-run'?: boolean | undefined;
+  readonly 'as-new-epoch'?: boolean | undefined;
+  readonly wait?: 'released' | 'applied' | undefined;
+  readonly 'no-wait'?: boolean | undefined;
   readonly timeout: string;
   readonly require?: readonly string[] | undefined;
-  readonly json: boolean | undefined;
+  readonly json?: boolean | undefined;
 }
 
 /** What the options ask for, as PUSH and ROLLBACK carry it. */
@@ -85,13 +85,7 @@ export function releaseFieldsOf(args: ReleaseArgs): ReleaseFields {
 }
 
 /** What a report is to know of it. */
-export function awaitedOf({
-  wait,
-  require,
-}: {
-  readonly wait: 'released' | 'applied';
-  readonly require?: readonly string[] | undefined;
-}): Awaited {
+export function waitScopeOf({ wait, require }: Pick<MessageOf<'push'>, 'wait' | 'require'>): WaitScope {
   return { wait, isNobodyRequired: require?.length === 0 };
 }
 
@@ -126,11 +120,14 @@ function timeoutOf(text: string): number {
   throw usageError(`--timeout ${text}: write seconds, more than 0 and at most ${WAIT_MAX_MS / 1000}`);
 }
 
+/** The part that a command is about. */
+interface PartArgs {
+  readonly list?: string | undefined;
+  readonly policy?: string | undefined;
+}
+
 /** Throws CliError `usage` for --list or --policy with what names no part. */
-export function checkPartNames(args: {
-  readonly list: string | undefined;
-  readonly policy: string | undefined;
-}): void {
+export function checkPartNames(args: PartArgs): void {
   for (const option of ['list', 'policy'] as const) {
     const name = args[option];
     if (name === undefined || isPartName(name)) continue;
@@ -141,10 +138,7 @@ export function checkPartNames(args: {
 }
 
 /** Likewise, and for both at once. */
-export function checkOnePart(args: {
-  readonly list: string | undefined;
-  readonly policy: string | undefined;
-}): void {
+export function checkOnePart(args: PartArgs): void {
   if (args.list !== undefined && args.policy !== undefined) {
     throw usageError('--list and --policy exclude each other');
   }

@@ -19,7 +19,7 @@ import { usageError } from '../terminal/exit.ts';
 export const DROP_ALL = 'drop-all';
 
 export interface PermitArgs {
-  readonly permit: readonly string[] | undefined;
+  readonly permit?: readonly string[] | undefined;
 }
 
 /** Adds the option, and what can be permitted to the end of the help. */

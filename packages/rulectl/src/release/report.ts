@@ -13,7 +13,7 @@ import {
   renderOtherWarnings,
   renderRelease,
 } from '../render/release.ts';
-import { type Awaited, exitOfApplied } from '../render/standing.ts';
+import { exitOfApplied, type WaitScope } from '../render/standing.ts';
 import { ExitCode, exitOfFailure } from '../terminal/exit.ts';
 import { shownName } from '../terminal/input.ts';
 import type { Terminal } from '../terminal/terminal.ts';
@@ -26,24 +26,24 @@ export interface Report {
 }
 
 /** What a request asked for, as far as its report differs. */
-export interface Reported {
-  readonly awaited: Awaited;
+export interface ReportScope {
+  readonly awaited: WaitScope;
   /** Where the files that it names lie, by the names that the publisher knows. */
   readonly paths?: ReadonlyMap<string, string>;
 }
 
 /** A report in text or, with `json`, in records. */
-export function reportTo(terminal: Terminal, json: boolean, reported: Reported): Report {
+export function reportTo(terminal: Terminal, json: boolean, reported: ReportScope): Report {
   return json ? new JsonReport(terminal, reported) : new TextReport(terminal, reported);
 }
 
 class JsonReport implements Report {
   readonly #terminal: Terminal;
-  readonly #reported: Reported;
+  readonly #reported: ReportScope;
   #release: ControlRecordOf<'release'> | undefined;
   readonly #applied: ControlRecordOf<'applied'>[] = [];
 
-  constructor(terminal: Terminal, reported: Reported) {
+  constructor(terminal: Terminal, reported: ReportScope) {
     this.#terminal = terminal;
     this.#reported = reported;
   }
@@ -71,13 +71,13 @@ function exitOfFail({ code }: MessageOf<'fail'>): ExitCode {
 
 class TextReport implements Report {
   readonly #terminal: Terminal;
-  readonly #reported: Reported;
+  readonly #reported: ReportScope;
   #changes: ControlRecordOf<'change'>[] = [];
   readonly #refusals: ControlRecordOf<'refusal'>[] = [];
   #release: ControlRecordOf<'release'> | undefined;
   readonly #applied: ControlRecordOf<'applied'>[] = [];
 
-  constructor(terminal: Terminal, reported: Reported) {
+  constructor(terminal: Terminal, reported: ReportScope) {
     this.#terminal = terminal;
     this.#reported = reported;
   }

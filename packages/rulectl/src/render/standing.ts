@@ -10,7 +10,7 @@ import { nameTroubles } from './counters.ts';
 import type { StatusView } from './status.ts';
 
 /** What a request waited for. */
-export interface Awaited {
+export interface WaitScope {
   readonly wait: 'released' | 'applied';
   /** `--require none`: nobody has to apply it. */
   readonly isNobodyRequired: boolean;
@@ -29,7 +29,7 @@ export function isInForce({ state }: Applied): boolean {
 export function exitOfApplied(
   release: ControlRecordOf<'release'> | undefined,
   applied: readonly Applied[],
-  { wait, isNobodyRequired }: Awaited,
+  { wait, isNobodyRequired }: WaitScope,
 ): ExitCode {
   if (wait === 'released' || release === undefined || release.dryRun || release.version === 0)
     return ExitCode.ok;
@@ -39,7 +39,7 @@ export function exitOfApplied(
   return isEverywhere && applied.some(isInForce) ? ExitCode.ok : ExitCode.timeout;
 }
 
-export interface Standing {
+export interface Health {
   readonly state: 'well' | 'degraded' | 'not-enforced';
   readonly exit: 0 | 1 | 2;
   /** One line. */
@@ -47,10 +47,10 @@ export interface Standing {
 }
 
 /** What `status --check` says: first why the publisher offers nothing, if that is so. */
-export function standingOf({ head, subscribers, counters }: StatusView): Standing {
+export function healthOf({ head, subscribers, counters }: StatusView): Health {
   const degraded = head?.degraded ?? [];
   const [gravest, others] = [degraded.slice(0, 1), degraded.slice(1)];
-  const notEnforced = (text: string): Standing => {
+  const notEnforced = (text: string): Health => {
     return { state: 'not-enforced', exit: 2, text: [...gravest, text, ...others].join('; ') };
   };
   if (head === undefined || head.version === 0) return notEnforced('nothing is released');
