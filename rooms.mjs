@@ -95,7 +95,7 @@ export const ROOMS = {
     'daemon',
   ],
 
-  'packages/subscriber': ['verify', 'clock', 'state', 'apply', 'peer', 'daemon'],
+  'packages/subscriber': ['verify', 'clock', 'state', 'content', 'apply', 'peer', 'daemon'],
 
   'packages/rulectl': ['terminal', 'render', 'control', 'release', 'offline', 'doctor', 'commands'],
 };

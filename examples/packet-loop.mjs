@@ -118,14 +118,14 @@ async function judge(subscriber, ring, { threads, seconds, json }, interrupted) 
     for (let second = 0, before = now(); second < seconds && !isInterrupted; second++) {
       await Promise.race([setTimeout(1000), interrupted, ended]);
       const after = now();
-      process.stdout.write((json ? secondAsJson : secondAsText)(subscriber, before, after));
+      process.stdout.write(await (json ? secondAsJson : secondAsText)(subscriber, before, after));
       before = after;
     }
   } finally {
     Atomics.store(stop, 0, 1); // also where one of them failed
   }
   await ended;
-  process.stdout.write((json ? totalAsJson : totalAsText)(subscriber, now()));
+  process.stdout.write(await (json ? totalAsJson : totalAsText)(subscriber, now()));
 }
 
 /**

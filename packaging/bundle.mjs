@@ -72,11 +72,7 @@ export const SIDES = {
       'rulecast-dns-net': 'packages/dns/src/net-main.ts',
       'rulecast-doctor': 'packages/rulectl/src/firewall-doctor.ts',
     },
-    parts: [
-      'packages/subscriber/src/verify/verify-thread.ts',
-      'packages/table/src/compile/worker.ts',
-      'packages/nftables/src/applier-main.ts',
-    ],
+    parts: ['packages/subscriber/src/content/content-thread.ts', 'packages/nftables/src/applier-main.ts'],
     beside: {
       'engine.wasm': 'packages/table/dist/engine.wasm',
       'matcher.wasm': 'packages/dns/dist/matcher.wasm',

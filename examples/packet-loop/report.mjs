@@ -40,27 +40,27 @@ function ratesOf(before, after) {
 }
 
 /** What is in force. @param {Subscriber} subscriber */
-function inForce(subscriber) {
+async function inForce(subscriber) {
   const { epoch, version } = subscriber.status();
-  return { release: { epoch, version }, generation: subscriber.stats().generation };
+  return { release: { epoch, version }, generation: (await subscriber.stats()).generation };
 }
 
 /** @param {Subscriber} subscriber @param {Total} before @param {Total} after */
-export function secondAsJson(subscriber, before, after) {
+export async function secondAsJson(subscriber, before, after) {
   return jsonLine({
     kind: 'second',
     ...after,
     packetsPerSecond: ratesOf(before, after),
-    ...inForce(subscriber),
+    ...(await inForce(subscriber)),
   });
 }
 
 /** @param {Subscriber} subscriber @param {Total} total */
-export function totalAsJson(subscriber, total) {
-  const { lists, programs } = subscriber.hits();
+export async function totalAsJson(subscriber, total) {
+  const { lists, programs } = await subscriber.hits();
   const packetsPerSecond = ratesOf(totalOf([], 0), total);
   const hits = { lists: Object.fromEntries(lists), programs };
-  return jsonLine({ kind: 'total', ...total, packetsPerSecond, ...inForce(subscriber), hits });
+  return jsonLine({ kind: 'total', ...total, packetsPerSecond, ...(await inForce(subscriber)), hits });
 }
 
 /** @param {object} value */
@@ -76,8 +76,8 @@ export function headingAsText() {
 }
 
 /** @param {Subscriber} subscriber @param {Total} before @param {Total} after */
-export function secondAsText(subscriber, before, after) {
-  const { release, generation } = inForce(subscriber);
+export async function secondAsText(subscriber, before, after) {
+  const { release, generation } = await inForce(subscriber);
   const judged = [after.accepted - before.accepted, after.dropped - before.dropped];
   const cells = [...judged, unjudgedOf(after) - unjudgedOf(before)].map(grouped);
   const rates = ratesOf(before, after).map((rate) => (rate / 1e6).toFixed(2));
@@ -85,14 +85,14 @@ export function secondAsText(subscriber, before, after) {
 }
 
 /** @param {Subscriber} subscriber @param {Total} total */
-export function totalAsText(subscriber, total) {
+export async function totalAsText(subscriber, total) {
   const rate = sum(ratesOf(totalOf([], 0), total)) / 1e6;
   const packets = `${grouped(sum(total.packets))} packets in ${total.seconds.toFixed(1)} s, ${rate.toFixed(2)} M/s`;
   const { ip4, ip6, ...refused } = total.parsed;
   const kinds = Object.entries({ IPv4: ip4, IPv6: ip6, ...refused }).map(
     ([kind, count]) => `${kind} ${grouped(count)}`,
   );
-  const { lists, programs } = subscriber.hits();
+  const { lists, programs } = await subscriber.hits();
   const listHits = [...lists].map(([list, count]) => `  list ${list}: ${grouped(count)}\n`);
   const programHits = programs.map(({ policy, direction, defaultAction, exceptions, common, own }) => {
     const runs = `exceptions ${countsOf(exceptions)}, common runs ${countsOf(common)}, own runs ${countsOf(own)}, default ${grouped(defaultAction)}`;

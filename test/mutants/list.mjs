@@ -42,8 +42,7 @@ export const MUTANTS = [
     name: 'a release is put in force in place, before it is on disk',
     path: ACTIVATOR,
     find: '    return compiled.value;\n',
-    replace:
-      '    const [generation, flip] = [table.flip(compiled.value), table.flip.bind(table)];\n    table.flip = (other) => (other === compiled.value ? generation : flip(other));\n    return compiled.value;\n',
+    replace: '    flipTable(content.handle, compiled.value);\n    return compiled.value;\n',
     suites: SUBSCRIBER,
   },
   {
@@ -58,7 +57,7 @@ export const MUTANTS = [
     path: 'packages/subscriber/src/verify/verify.ts',
     find: '  verifyRuleSet(manifest, ruleSet, base);\n',
     replace: '  if (base.policies.size === 0) verifyRuleSet(manifest, ruleSet, base);\n',
-    suites: ['packages/subscriber/test/verifier.test.ts', 'packages/subscriber/test/refusal.test.ts'],
+    suites: ['packages/subscriber/test/refusal.test.ts'],
   },
   {
     name: 'the order of epochs is not looked at',
@@ -95,9 +94,15 @@ export const MUTANTS = [
     name: 'an error clears the table',
     path: ACTIVATOR,
     find: '      this.#options.state?.dropCandidate(hash);\n',
-    replace:
-      '      this.#options.state?.dropCandidate(hash);\n      this.#flip(this.#options.table.prepare(this.#options.boot, this.#options.environment(0)));\n',
+    replace: '      this.#options.state?.dropCandidate(hash);\n      await this.boot();\n',
     suites: SUBSCRIBER,
+  },
+  {
+    name: 'a candidate that was dropped is kept as what is in force',
+    path: 'packages/subscriber/src/content/owner.ts',
+    find: "      case 'dropped':\n",
+    replace: "      case 'dropped':\n        this.#active = this.#candidate ?? this.#active;\n",
+    suites: ['packages/subscriber/test/refusal.test.ts'],
   },
   {
     name: 'what was refused is offered again at once',
@@ -292,8 +297,8 @@ export const MUTANTS = [
   },
   {
     name: 'what comes back after a start is not compared with what was signed',
-    path: 'packages/subscriber/src/apply/restore.ts',
-    find: '      verifyRuleSet(offer.manifest, ruleSet);\n',
+    path: 'packages/subscriber/src/content/owner.ts',
+    find: '    verifyRuleSet(decodeManifest(manifestBytes), ruleSet);\n',
     replace: '',
     suites: ['packages/subscriber/test/restart.test.ts'],
   },

@@ -5,7 +5,7 @@
 
 import './air.ts';
 import '../../packages/publisher/src/release/worker-thread.ts';
-import '../../packages/subscriber/src/verify/verify-thread.ts';
+import '../../packages/subscriber/src/content/content-thread.ts';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

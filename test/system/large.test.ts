@@ -141,7 +141,7 @@ describe('large inputs against the reference evaluator', () => {
     words.push(0xac0fffff, 0xac100000, 0xac1fffff, 0xac200000);
     for (const word of words) {
       const packet = packetTo(word >>> 0);
-      expect(subscriber.explain(packet).verdict).toEqual(evaluate(ruleSet, ENVIRONMENT, packet));
+      expect((await subscriber.explain(packet)).verdict).toEqual(evaluate(ruleSet, ENVIRONMENT, packet));
     }
   });
 });

@@ -136,7 +136,7 @@ async function outcomeOf({ appliedVersion, signal, directory }: Crash): Promise<
   const release = releases[version - 1];
   if (release === undefined)
     expect(again.lookup(packetOf('egress', '10.137.0.5', '192.0.2.1')).policy).toBe('boot');
-  else expectEnforces(again, release.ruleSet);
+  else await expectEnforces(again, release.ruleSet);
   await again.close();
 
   const { trust, privateKey } = publisher;
@@ -146,7 +146,7 @@ async function outcomeOf({ appliedVersion, signal, directory }: Crash): Promise<
   const { peer } = await link.greeted();
   const applied = await peer.bring(next, release === undefined ? snapshotOf(next) : chainOf(release, next));
   expect(applied.persisted).toBe(true);
-  expectEnforces(onward, next.ruleSet);
+  await expectEnforces(onward, next.ruleSet);
   await onward.close();
   return version === appliedVersion ? `old ${version}` : `new ${version}`;
 }

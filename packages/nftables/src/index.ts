@@ -19,6 +19,7 @@
  */
 
 export { parseSources } from './kernel/sources.ts';
+export type { AskPlans } from './sink/reconciler.ts';
 export {
   applierCommand,
   createNftSink,

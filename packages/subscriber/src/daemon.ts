@@ -5,6 +5,7 @@
 
 import { resolve } from 'node:path';
 import type { NameFeed } from '@rulecast/dns/feed';
+import type { AskPlans } from '@rulecast/nftables';
 import {
   DirectoryError,
   EXIT_FAILED,
@@ -36,6 +37,7 @@ import {
 } from '@rulecast/vchan';
 import { type Logger, pino } from 'pino';
 import { RefusedError } from './apply/commit.ts';
+import { ThreadContent } from './content/content.ts';
 import {
   EnforcementError,
   type EnforcementOptions,
@@ -78,7 +80,12 @@ async function main(out: Output): Promise<void> {
       argv.state === undefined
         ? undefined
         : lockDirectory(argv.state, argv.user === undefined ? undefined : uidOf(argv.user));
-    const sink = argv.enforce ? await startEnforcement({ ...enforcementOptions(logger), onText }) : undefined;
+    const content = new ThreadContent();
+    const askPlans: AskPlans = async (kind, asks) =>
+      (await content.ask('plans', { question: { kind, ...asks } })) as never; // of that kind
+    const sink = argv.enforce
+      ? await startEnforcement({ ...enforcementOptions(logger), onText, askPlans })
+      : undefined;
     const names = argv.names === undefined ? undefined : await startNames(argv.names, logger);
     const subscriber = await createSubscriber({
       channel: (signal) => connect(endpoint, { signal, ...keys, onText }),
@@ -89,6 +96,7 @@ async function main(out: Output): Promise<void> {
       staleMode: argv.stale,
       dns,
       logger,
+      content,
       ...(sink && { sink }),
       ...(names && { names }),
     });
@@ -143,7 +151,7 @@ async function removed(): Promise<void> {
   }
 }
 
-function enforcementOptions(logger: Logger): Omit<EnforcementOptions, 'onText'> {
+function enforcementOptions(logger: Logger): Omit<EnforcementOptions, 'onText' | 'askPlans'> {
   return {
     downstreamGroup: argv.iifGroup,
     answer: argv.silent ? 'silent' : 'reject',

@@ -7,9 +7,10 @@
  *   OFFER ─WANT─▶ BEGIN CHUNK… END ─▶ stage ─▶ verify, draft on disk ─▶ compile, sink.prepare, candidate on disk ─▶
  *   sink.commit ─▶ flip ─▶ mark on disk ─▶ APPLIED
  *
- * verify/  the bytes of a transfer, and whether they make what was signed
+ * verify/  a transfer as it comes in, and whether it makes what was signed
  * clock/   when rules end, by clocks of which one may be set
  * state/   what is in force, on disk, twice
+ * content/ the thread that owns rule sets, plans, and the table as its writer, and what it is asked
  * apply/   from a verified offer to a release in force, and back after a restart
  * peer/    the connection to the publisher, and the class behind createSubscriber
  * daemon/  enforcement by nftables, and the DNS addresses of a file; daemon.ts is the process

@@ -29,7 +29,7 @@ describe.each([
       bootMode === undefined ? {} : { bootMode },
     );
     expect(subscriber.lookup(packet).action).toBe(action);
-    expect(subscriber.explain(packet).verdict.action).toBe(action);
+    expect((await subscriber.explain(packet)).verdict.action).toBe(action);
   });
 
   it('says that no release is in force, and gives way to the first whole', async () => {
@@ -50,7 +50,7 @@ describe.each([
     const { peer, hello } = await publisher.greeted();
     expect(hello.holds).toBeUndefined();
     await peer.bring(publisher.release(sampleRuleSet(1), { version: 1 }));
-    expectEnforces(subscriber, sampleRuleSet(1));
+    await expectEnforces(subscriber, sampleRuleSet(1));
     expect(subscriber.lookup(packetOf('ingress', '192.0.2.1', '172.16.0.1')).action).toBe('none');
   });
 });
@@ -66,8 +66,8 @@ it('a packet that begins no flow is dropped where a sink judges flows, and judge
     [{}, 'accept'],
   ] as const) {
     const subscriber = await startedSubscriber(new ScriptedPublisher(), { bootMode: 'open', ...options });
-    expect(subscriber.explain(cut).verdict.action).toBe(expected);
-    expect(subscriber.explain(whole).verdict.action).toBe('accept');
+    expect((await subscriber.explain(cut)).verdict.action).toBe(expected);
+    expect((await subscriber.explain(whole)).verdict.action).toBe('accept');
   }
 });
 

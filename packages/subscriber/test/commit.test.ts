@@ -2,7 +2,6 @@
 
 import { ErrorCode, manifestFor, ProtocolError } from '@rulecast/protocol';
 import { EMPTY_RULE_SET } from '@rulecast/rules';
-import type { Prepared } from '@rulecast/table';
 import { describe, expect, it } from 'vitest';
 import { type Candidate, type CommitSteps, commitRelease, RefusedError } from '../src/apply/commit.ts';
 import { StateError } from '../src/state/state.ts';
@@ -26,15 +25,8 @@ const CANDIDATE: Candidate = {
   base: new Uint8Array(32).fill(3),
   stream: new Uint8Array(7),
 };
-const PREPARED: Prepared = {
-  header: 0,
-  memoryBytes: 0,
-  generation: 4,
-  ruleSet: EMPTY_RULE_SET,
-  environment: { now: 0, dns: [] },
-  sizes: { classes4: 0, classes6: 0, bytes: 0 } as unknown as Prepared['sizes'], // nobody here looks at them
-  isEdit: false,
-};
+const FACTS = { needsDns: false, opensNames: false, ends: { accept: [], drop: [] } };
+const COMPILED = { generation: 4, header: 64, memoryBytes: 128 };
 const SNAPSHOT = new Uint8Array(99);
 const MAY_FAIL = ['verify', 'encode', 'prepare', 'commit'] as const;
 
@@ -59,9 +51,9 @@ async function run(
     };
   };
   const steps: CommitSteps = {
-    verify: step('verify', { ruleSet: EMPTY_RULE_SET, changes: new Map(), verifyMs: 10 }),
+    verify: step('verify', { facts: FACTS, verifyMs: 10 }),
     encode: step('encode', SNAPSHOT),
-    prepare: step('prepare', { prepared: PREPARED, compileMs: 20 }),
+    prepare: step('prepare', { compiled: COMPILED, compileMs: 20 }),
     commit: step('commit', undefined),
     undo: step('undo', undefined),
     flip: (...given) => {

@@ -50,7 +50,7 @@ describe('a snapshot that was cut', () => {
       chunks: transfer.chunks.slice(1),
     });
     await peer.receive('applied');
-    expectEnforces(subscriber, release.ruleSet);
+    await expectEnforces(subscriber, release.ruleSet);
   });
 
   it('is sent anew where the publisher has other bytes', async () => {
@@ -60,7 +60,7 @@ describe('a snapshot that was cut', () => {
     await cut((await publisher.greeted()).peer, release, snapshotOf(release));
     const { peer } = await publisher.greeted();
     await peer.bring(release);
-    expectEnforces(subscriber, release.ruleSet);
+    await expectEnforces(subscriber, release.ruleSet);
   });
 
   it('is forgotten where another release is offered', async () => {
@@ -76,7 +76,7 @@ describe('a snapshot that was cut', () => {
     expect((await peer.receive('want')).has).toBeUndefined();
     await peer.transfer(snapshotOf(release));
     await peer.receive('applied');
-    expectEnforces(subscriber, release.ruleSet);
+    await expectEnforces(subscriber, release.ruleSet);
   });
 
   it('that was spoiled before the cut is refused for now, and sent anew, whole', async () => {
@@ -99,7 +99,7 @@ describe('a snapshot that was cut', () => {
     expect((await peer.receive('want')).has).toBeUndefined();
     await peer.transfer(transfer);
     await peer.receive('applied');
-    expectEnforces(subscriber, release.ruleSet);
+    await expectEnforces(subscriber, release.ruleSet);
   });
 
   it.each([
@@ -122,6 +122,6 @@ describe('a snapshot that was cut', () => {
     });
     expect((await peer.receive('nack')).retry).toBe('later');
     await peer.bring(release);
-    expectEnforces(subscriber, release.ruleSet);
+    await expectEnforces(subscriber, release.ruleSet);
   });
 });

@@ -56,16 +56,16 @@ describe('a rule with expire', () => {
     expect(subscriber.lookup(PACKET)).toMatchObject({ action: 'accept', generation });
     await pass(1);
     expect(subscriber.lookup(PACKET)).toMatchObject({ action: 'drop', generation: generation + 1 });
-    expectEnforces(subscriber, EXPIRING, { now: NOW + 60, dns: [DNS] });
+    await expectEnforces(subscriber, EXPIRING, { now: NOW + 60, dns: [DNS] });
     await pass(30_000);
-    expectEnforces(subscriber, EXPIRING, { now: NOW + 90, dns: [DNS] });
+    await expectEnforces(subscriber, EXPIRING, { now: NOW + 90, dns: [DNS] });
     expect(generationOf(subscriber)).toBe(generation + 2);
     // The publisher of this test says nothing for longer than a session lasts.
     expect(subscriber.status()).toMatchObject({ version: 1, lastError: { code: 'timeout' } });
     expect(sink.prepared.map(({ environment }) => environment.now)).toEqual([NOW, NOW + 60, NOW + 90]);
 
     await pass(3_600_000);
-    expectEnforces(subscriber, EXPIRING, { now: NOW + 3690, dns: [DNS] });
+    await expectEnforces(subscriber, EXPIRING, { now: NOW + 3690, dns: [DNS] });
     const last = generationOf(subscriber);
     await pass(36_000_000);
     expect(generationOf(subscriber)).toBe(last);
@@ -96,7 +96,7 @@ describe('a rule with expire', () => {
     gate.open();
     await applied;
     await pass(0);
-    expectEnforces(subscriber, EXPIRING, { now: NOW + 61, dns: [DNS] });
+    await expectEnforces(subscriber, EXPIRING, { now: NOW + 61, dns: [DNS] });
   });
 
   it('that the sink would not let go is tried again, and the table stays with the sink meanwhile', async () => {
@@ -314,10 +314,10 @@ describe('setDns', () => {
     expect(subscriber.lookup(ask).action).toBe('drop');
     await subscriber.setDns([OTHER, V6]);
     expect(subscriber.lookup(ask)).toMatchObject({ action: 'accept', generation: generation + 1 });
-    expectEnforces(subscriber, sampleRuleSet(1), { now: NOW, dns: [OTHER, V6] });
+    await expectEnforces(subscriber, sampleRuleSet(1), { now: NOW, dns: [OTHER, V6] });
     expect(subscriber.status().version).toBe(1);
     await subscriber.setDns([]);
-    expectEnforces(subscriber, sampleRuleSet(1), { now: NOW, dns: [] });
+    await expectEnforces(subscriber, sampleRuleSet(1), { now: NOW, dns: [] });
   });
 
   it('before the first release holds for the first release', async () => {
@@ -327,7 +327,7 @@ describe('setDns', () => {
     expect(subscriber.lookup(PACKET).action).toBe('drop');
     const { peer } = await publisher.greeted();
     await peer.bring(publisher.release(sampleRuleSet(1), { version: 1 }));
-    expectEnforces(subscriber, sampleRuleSet(1), { now: NOW, dns: [OTHER] });
+    await expectEnforces(subscriber, sampleRuleSet(1), { now: NOW, dns: [OTHER] });
   });
 
   it('that the sink refuses rejects, and sink and table stay as they were', async () => {
@@ -338,7 +338,7 @@ describe('setDns', () => {
     await peer.bring(publisher.release(sampleRuleSet(1), { version: 1 }));
     sink.onPrepare = () => Promise.reject(new Error('busy'));
     await expect(subscriber.setDns([OTHER])).rejects.toMatchObject({ code: 'sink-failed' });
-    expectEnforces(subscriber, sampleRuleSet(1));
+    await expectEnforces(subscriber, sampleRuleSet(1));
   });
 
   // Compiling for the new addresses took the place of the release that was prepared, and its flip failed
@@ -356,11 +356,11 @@ describe('setDns', () => {
     const applied = peer.bring(two, chainOf(one, two));
     await gate.reached;
     const changed = subscriber.setDns([OTHER]);
-    expectEnforces(subscriber, one.ruleSet);
+    await expectEnforces(subscriber, one.ruleSet);
     gate.open();
     await applied;
     await changed;
-    expectEnforces(subscriber, two.ruleSet, { now: NOW, dns: [OTHER] });
+    await expectEnforces(subscriber, two.ruleSet, { now: NOW, dns: [OTHER] });
     expect(sink.calls).toEqual(['prepare', 'commit', 'prepare', 'commit', 'prepare', 'commit']);
     expect(subscriber.status()).toMatchObject({ version: 2, lastError: undefined });
   });

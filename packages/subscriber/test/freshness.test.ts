@@ -342,7 +342,7 @@ describe('what is in force', () => {
     expect(subscriber.status().freshness).toBe('fresh');
     await beat(peer);
     expect(subscriber.status()).toMatchObject({ freshness: 'stale', freshAgeMs: STALE_AFTER_MS, version: 1 });
-    expectEnforces(subscriber, one.ruleSet);
+    await expectEnforces(subscriber, one.ruleSet);
     expect(told.at(-1)).toContain('nobody has said for 120 s that what is in force is the newest');
     await peer.send({ kind: 'query', question: 'stats' }, 7);
     expect((await peer.receive('answer')).stats).toMatchObject({ stale: 1, freshAgeMs: STALE_AFTER_MS });
@@ -404,7 +404,7 @@ describe('what is in force', () => {
         await settled(peer);
       }
       expect(subscriber.status()).toMatchObject({ version: 2, lastError: { code } });
-      expectEnforces(subscriber, two.ruleSet);
+      await expectEnforces(subscriber, two.ruleSet);
       expect(told.slice(told0)).toHaveLength(1);
     },
   );

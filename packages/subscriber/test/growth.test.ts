@@ -43,7 +43,7 @@ it('a head that it is not offered is told, and what is in force stays', async ()
     version: 1,
     lastError: { code: 'unsupported', text: expect.stringContaining('later') },
   });
-  expectEnforces(subscriber, release.ruleSet);
+  await expectEnforces(subscriber, release.ruleSet);
   await peer.bring(next);
   expect(subscriber.status()).toMatchObject({ version: 2, lastError: undefined });
 });

@@ -167,7 +167,7 @@ const DONE: Readonly<Record<Exclude<SubscriberAction, 'never'>, readonly string[
   close: ['close'],
 };
 /** Told to people, made ready, or put away beside it. */
-const ASIDE = new Set(['complain', 'welcomed', 'expect', 'drop']);
+const ASIDE = new Set(['complain', 'welcomed', 'drop']);
 
 function doneBy(effects: readonly Effect[]): readonly string[] {
   return effects
@@ -659,7 +659,6 @@ class World {
             this.isEpochAbove(effect),
           'what is in force is older than what is newest',
         );
-      case 'expect':
       case 'welcomed':
       case 'trusted':
       case 'complain':

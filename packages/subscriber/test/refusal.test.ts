@@ -124,7 +124,7 @@ async function holding(options: Partial<SubscriberOptions> = {}): Promise<{
   readonly held: ScriptedRelease;
   readonly sink: RecordingSink;
   /** Expects that what is held is enforced, and nothing was flipped, marked or told otherwise. */
-  expectHeld(code: string): void;
+  expectHeld(code: string): Promise<void>;
 }> {
   const publisher = new ScriptedPublisher();
   const sink = new RecordingSink();
@@ -132,11 +132,11 @@ async function holding(options: Partial<SubscriberOptions> = {}): Promise<{
   const { peer } = await publisher.greeted();
   const held = publisher.release(sampleRuleSet(4), HELD);
   await peer.bring(held);
-  const before = answersOf(subscriber);
+  const before = await answersOf(subscriber);
   const status = subscriber.status();
   sink.calls.splice(0);
-  const expectHeld = (code: string): void => {
-    expect(answersOf(subscriber)).toEqual(before);
+  const expectHeld = async (code: string): Promise<void> => {
+    expect(await answersOf(subscriber)).toEqual(before);
     expect(subscriber.status()).toEqual({
       ...status,
       freshAgeMs: expect.any(Number),
@@ -162,11 +162,11 @@ describe('an offer is refused before anything of it is wanted, and what is in fo
       retry: code === 'bad-signature' ? 'later' : 'never',
       keeps: held.hash,
     });
-    expectHeld(code);
+    await expectHeld(code);
     expect(refused).toEqual([code]);
     expect(sink.calls).toEqual([]);
     await peer.bring(good(publisher));
-    expectEnforces(subscriber, sampleRuleSet(5));
+    await expectEnforces(subscriber, sampleRuleSet(5));
     expect(subscriber.status().lastError).toBeUndefined();
   });
 
@@ -176,7 +176,7 @@ describe('an offer is refused before anything of it is wanted, and what is in fo
     await peer.offer({ ...release, signatures: flipped(release.signatures, 8 * 20) });
     expect(await peer.receive('nack')).toMatchObject({ code: 'bad-signature' });
     await peer.bring(release);
-    expectEnforces(subscriber, release.ruleSet);
+    await expectEnforces(subscriber, release.ruleSet);
   });
 });
 
@@ -427,11 +427,11 @@ describe('a transfer is refused, and what is in force stays:', () => {
       expect(files(stateDirectory)).toEqual(before);
       expect(nack).toMatchObject({ hash: release.hash, code, retry, keeps: held.hash });
       if (part !== undefined) expect(nack.part).toBe(part);
-      expectHeld(code);
+      await expectHeld(code);
       expect(sink.calls).toEqual([]);
       const next = publisher.release(sampleRuleSet(6), { version: 6, epoch: 2 });
       await peer.bring(next, chainOf(held, next));
-      expectEnforces(subscriber, next.ruleSet);
+      await expectEnforces(subscriber, next.ruleSet);
     },
   );
 
@@ -449,7 +449,7 @@ describe('a transfer is refused, and what is in force stays:', () => {
       expect(next.hello.holds?.hash).toEqual(held.hash);
       await next.peer.offer(release);
       expect(await next.peer.receive('nack')).toEqual(first);
-      expectHeld(code);
+      await expectHeld(code);
     },
   );
 
@@ -468,7 +468,7 @@ describe('a transfer is refused, and what is in force stays:', () => {
       const last = await publisher.greeted();
       const sound = good(publisher);
       await last.peer.bring(sound);
-      expectEnforces(subscriber, sound.ruleSet);
+      await expectEnforces(subscriber, sound.ruleSet);
     },
   );
 
@@ -532,7 +532,7 @@ describe('a transfer is refused, and what is in force stays:', () => {
       expect(await peer.receive('want')).toEqual({ kind: 'want', hash: release.hash });
       await peer.transfer(snapshotOf(release));
       await peer.receive('applied');
-      expectEnforces(subscriber, release.ruleSet);
+      await expectEnforces(subscriber, release.ruleSet);
     },
   );
 
@@ -542,7 +542,7 @@ describe('a transfer is refused, and what is in force stays:', () => {
     const whole = snapshotOf(release);
     await refusedTransfer(peer, release, { ...whole, chunks: [] });
     await peer.bring(release);
-    expectEnforces(subscriber, release.ruleSet);
+    await expectEnforces(subscriber, release.ruleSet);
   });
 
   it('a chain that leads to another release is asked for as a snapshot at once, which then serves', async () => {
@@ -551,12 +551,12 @@ describe('a transfer is refused, and what is in force stays:', () => {
     const stream = encodeChain([encodeDelta(diffRuleSets(held.ruleSet, sampleRuleSet(7)))]);
     const nack = await refusedTransfer(peer, release, streamTransfer(stream, held));
     expect(nack).toMatchObject({ code: 'bad-digest', retry: 'later', retryAfterMs: 0 });
-    expectHeld('bad-digest');
+    await expectHeld('bad-digest');
     await peer.offer(release);
     expect(await peer.receive('want')).toEqual({ kind: 'want', hash: release.hash });
     await peer.transfer(snapshotOf(release));
     await peer.receive('applied');
-    expectEnforces(subscriber, release.ruleSet);
+    await expectEnforces(subscriber, release.ruleSet);
   });
 
   it('a delta that does not fit what is held is refused without a trace, then the snapshot, which is not what was signed', async () => {
@@ -567,7 +567,7 @@ describe('a transfer is refused, and what is in force stays:', () => {
     expect(chain).toMatchObject({ code: 'bad-delta', retry: 'later', retryAfterMs: 0 });
     const snapshot = await refusedTransfer(peer, release, snapshotOf(release));
     expect(snapshot).toMatchObject({ code: 'bad-count', retry: 'later', retryAfterMs: 1000 });
-    expectHeld('bad-count');
+    await expectHeld('bad-count');
   });
 
   it('given up by the publisher: NACK with the code of the ABORT, and the next release is taken', async () => {
@@ -584,20 +584,20 @@ describe('a transfer is refused, and what is in force stays:', () => {
       retry: 'later',
       keeps: held.hash,
     });
-    expectEnforces(subscriber, held.ruleSet);
+    await expectEnforces(subscriber, held.ruleSet);
     await peer.bring(release);
-    expectEnforces(subscriber, release.ruleSet);
+    await expectEnforces(subscriber, release.ruleSet);
   });
 
   it('before any release: nothing is kept, and the boot mode holds', async () => {
     const publisher = new ScriptedPublisher();
     const subscriber = await startedSubscriber(publisher);
-    const before = answersOf(subscriber);
+    const before = await answersOf(subscriber);
     const { peer } = await publisher.greeted();
     const release = publisher.release(faultyRuleSet(), { version: 1 });
     const nack = await refusedTransfer(peer, release, snapshotOf(release));
     expect(nack.keeps).toBeUndefined();
-    expect(answersOf(subscriber)).toEqual(before);
+    expect(await answersOf(subscriber)).toEqual(before);
     expect(subscriber.status()).toMatchObject({ version: undefined, lastError: { code: 'bad-rule-set' } });
   });
 });
@@ -614,11 +614,11 @@ describe("the subscriber's own trouble refuses a release for now, and what is in
     const nack = await refusedTransfer(peer, release, chainOf(held, release));
     expect(nack).toMatchObject({ hash: release.hash, code, retry: 'later', keeps: held.hash });
     expect(nack.retryAfterMs).toBeUndefined();
-    expectHeld(code);
+    await expectHeld(code);
     expect(sink.calls).toEqual(calls);
     mend();
     await peer.bring(release, chainOf(held, release));
-    expectEnforces(subscriber, release.ruleSet);
+    await expectEnforces(subscriber, release.ruleSet);
   }
 
   it('the table does not take it', async () => {
@@ -626,7 +626,9 @@ describe("the subscriber's own trouble refuses a release for now, and what is in
     const world = await holding({ stateDirectory: directory });
     const before = files(directory);
     const error = new TableLimitError(TableLimitCode.classes, 3, 'address classes');
-    vi.spyOn(Table.prototype, 'prepareAsync').mockRejectedValueOnce(error);
+    vi.spyOn(Table.prototype, 'prepare').mockImplementationOnce(() => {
+      throw error;
+    });
     await refusedThenTaken('compile-failed', world, ['prepare', 'discard'], () => {
       expect(files(directory)).toEqual(before);
     });
@@ -716,7 +718,7 @@ describe('a mark that takes long to write', () => {
     const release = good(publisher);
     const applied = peer.bring(release, chainOf(held, release));
     await gate.reached;
-    expectEnforces(subscriber, release.ruleSet);
+    await expectEnforces(subscriber, release.ruleSet);
     expect(subscriber.status()).toMatchObject({ version: 5, persisted: false });
     gate.open();
     expect((await applied).persisted).toBe(true);
@@ -737,7 +739,7 @@ describe('a mark that cannot be written', () => {
     mkdirSync(join(active, 'in the way'), { recursive: true });
     const unmarked = await peer.bring(five, chainOf(held, five));
     expect(unmarked.persisted).toBe(false);
-    expectEnforces(subscriber, five.ruleSet);
+    await expectEnforces(subscriber, five.ruleSet);
     expect(subscriber.status()).toMatchObject({ version: 5, persisted: false, lastError: undefined });
     rmSync(active, { recursive: true });
     const marked = await peer.bring(six, chainOf(five, six));
@@ -746,6 +748,6 @@ describe('a mark that cannot be written', () => {
       [`${Buffer.from(six.hash).toString('hex')}.release`, 'active', 'clock', 'copy', 'roots'].sort(),
     );
     const again = await startedSubscriber(publisher, { stateDirectory: directory });
-    expectEnforces(again, six.ruleSet);
+    await expectEnforces(again, six.ruleSet);
   });
 });

@@ -29,11 +29,11 @@ describe('a good release', () => {
     const [one, two, three, four] = sampleReleases(publisher);
     const { peer } = await publisher.greeted();
     await peer.bring(one);
-    expectEnforces(subscriber, one.ruleSet);
+    await expectEnforces(subscriber, one.ruleSet);
     await peer.bring(two, chainOf(one, two));
-    expectEnforces(subscriber, two.ruleSet);
+    await expectEnforces(subscriber, two.ruleSet);
     await peer.bring(four, chainOf(two, three, four));
-    expectEnforces(subscriber, four.ruleSet);
+    await expectEnforces(subscriber, four.ruleSet);
     expect(subscriber.status()).toEqual({
       connected: true,
       publisher: 'dom0',
@@ -93,7 +93,7 @@ describe('a good release', () => {
       flipMs: 0,
     });
     expect(compile).not.toHaveBeenCalled();
-    expectEnforces(subscriber, release.ruleSet);
+    await expectEnforces(subscriber, release.ruleSet);
   });
 
   it('of a higher epoch comes into force though its version is lower', async () => {
@@ -102,7 +102,7 @@ describe('a good release', () => {
     const { peer } = await publisher.greeted();
     await peer.bring(publisher.release(sampleRuleSet(9), { version: 9 }));
     await peer.bring(publisher.release(sampleRuleSet(1), { version: 1, epoch: 1 }));
-    expectEnforces(subscriber, sampleRuleSet(1));
+    await expectEnforces(subscriber, sampleRuleSet(1));
     expect(subscriber.status()).toMatchObject({ epoch: 1, version: 1 });
   });
 
@@ -141,7 +141,7 @@ describe('a good release', () => {
     expect((await peer.receive('want')).hash).toEqual(two.hash);
     await peer.transfer(snapshotOf(two));
     expect((await peer.receive('applied')).hash).toEqual(two.hash);
-    expectEnforces(subscriber, two.ruleSet);
+    await expectEnforces(subscriber, two.ruleSet);
   });
 });
 
@@ -221,14 +221,10 @@ describe('the commit order', () => {
     };
     sink.onPrepare = () => note('sink.prepare');
     sink.onCommit = () => note('sink.commit');
-    const { prepareAsync, flip } = Table.prototype;
-    vi.spyOn(Table.prototype, 'prepareAsync').mockImplementation(function (this: Table, ...args) {
+    const { prepare } = Table.prototype;
+    vi.spyOn(Table.prototype, 'prepare').mockImplementation(function (this: Table, ...args) {
       note('compile');
-      return prepareAsync.apply(this, args);
-    });
-    vi.spyOn(Table.prototype, 'flip').mockImplementation(function (this: Table, ...args) {
-      note('flip');
-      return flip.apply(this, args);
+      return prepare.apply(this, args);
     });
     const { draft, writeCandidate, markActive } = StateDirectory.prototype;
     vi.spyOn(StateDirectory.prototype, 'draft').mockImplementation(async function (
@@ -261,10 +257,9 @@ describe('the commit order', () => {
       { step: 'draft', flipped: false, files: [], marked: false },
       { step: 'drafted', flipped: false, files: drafted, marked: false },
       { step: 'candidate', flipped: false, files: drafted, marked: false },
-      { step: 'compile', flipped: false, files: written, marked: false },
       { step: 'sink.prepare', flipped: false, files: written, marked: false },
+      { step: 'compile', flipped: false, files: written, marked: false },
       { step: 'sink.commit', flipped: false, files: written, marked: false },
-      { step: 'flip', flipped: false, files: written, marked: false },
       { step: 'mark', flipped: true, files: written, marked: false },
       { step: 'APPLIED', flipped: true, files: written, marked: true },
     ]);

@@ -85,7 +85,7 @@ describe('a second copy that could not be written', () => {
     expect(later).toEqual([]);
     writeFileSync(join(stateDirectory, fileOf(one)), 'damaged');
     const again = await startedSubscriber(publisher, { stateDirectory, channel: nobody });
-    expectEnforces(again, one.ruleSet);
+    await expectEnforces(again, one.ruleSet);
   });
 });
 
@@ -96,7 +96,7 @@ describe('a restart', () => {
     const stateDirectory = await stateAfter(publisher, one, two, three);
     const sink = new RecordingSink();
     const subscriber = await startedSubscriber(publisher, { stateDirectory, channel: nobody, sink });
-    expectEnforces(subscriber, three.ruleSet);
+    await expectEnforces(subscriber, three.ruleSet);
     expect(subscriber.status()).toMatchObject({
       connected: false,
       epoch: 0,
@@ -128,7 +128,7 @@ describe('a restart', () => {
     expect((await peer.receive('want')).base).toEqual(two.hash);
     await peer.transfer(chainOf(two, three));
     expect((await peer.receive('applied')).persisted).toBe(true);
-    expectEnforces(subscriber, three.ruleSet);
+    await expectEnforces(subscriber, three.ruleSet);
   });
 
   it('without a state directory starts in boot mode, and APPLIED said persisted false', async () => {
@@ -170,7 +170,7 @@ describe('a delta', () => {
       const overhead = 4 + 32 + 4 + 4 + release.signatures.length + release.bytes.length + 32;
       expect(size - overhead).toBe(transfer.begin.bytes);
       const again = await startedSubscriber(publisher, { stateDirectory, channel: nobody });
-      expectEnforces(again, release.ruleSet);
+      await expectEnforces(again, release.ruleSet);
       await again.close();
       before = release;
     }
@@ -197,7 +197,7 @@ describe('a delta', () => {
     expect(filesThere()).toBeLessThan(13);
     const again = await startedSubscriber(publisher, { stateDirectory, channel: nobody });
     expect(again.status().version).toBe(140);
-    expectEnforces(again, before.ruleSet);
+    await expectEnforces(again, before.ruleSet);
     await again.close();
   });
 });
@@ -278,7 +278,7 @@ describe('state that cannot be believed is said and not enforced; the boot mode 
     sink.onCommit = () => undefined;
     const { peer } = await publisher.greeted();
     await peer.bring(one);
-    expectEnforces(subscriber, one.ruleSet);
+    await expectEnforces(subscriber, one.ruleSet);
     expect(existsSync(join(stateDirectory, fileOf(one)))).toBe(true);
   });
 });
@@ -312,7 +312,7 @@ describe('a damaged state', () => {
     }
     console.log(`${count} damages`);
     const subscriber = await startedSubscriber(publisher, { stateDirectory, channel: nobody });
-    expectEnforces(subscriber, three.ruleSet);
+    await expectEnforces(subscriber, three.ruleSet);
   }, 900_000);
 
   /** Each `step`th byte changed, each `step`th length, and the file gone. */
@@ -338,7 +338,10 @@ describe('a damaged state', () => {
     const { peer } = await publisher.greeted();
     await peer.bring(two);
     await subscriber.close();
-    expectEnforces(await startedSubscriber(publisher, { stateDirectory, channel: nobody }), two.ruleSet);
+    await expectEnforces(
+      await startedSubscriber(publisher, { stateDirectory, channel: nobody }),
+      two.ruleSet,
+    );
   });
 
   it('a mark of another lineage beside the own one is neither floor nor in force', async () => {
@@ -350,7 +353,7 @@ describe('a damaged state', () => {
     await copy.writeNote('active', own.replace('4c'.repeat(16), 'ab'.repeat(16)));
     rmSync(join(stateDirectory, fileOf(two))); // so that both places are looked at
     const subscriber = await startedSubscriber(publisher, { stateDirectory });
-    expectEnforces(subscriber, two.ruleSet);
+    await expectEnforces(subscriber, two.ruleSet);
     const { peer } = await publisher.greeted();
     await peer.offer(one);
     expect(await peer.receive('nack')).toMatchObject({ code: 'not-newer' });
@@ -372,7 +375,7 @@ describe('a damaged state', () => {
       }
       for (let start = 0; start < 2; start++) {
         const subscriber = await startedSubscriber(publisher, { stateDirectory, channel: nobody });
-        expectEnforces(subscriber, two.ruleSet);
+        await expectEnforces(subscriber, two.ruleSet);
         expect(subscriber.status().lastError?.text).toBe(
           'release 0/3, the newest that was in force, is damaged in both places: 0/2 is in force until 0/3 or a newer one comes',
         );
@@ -394,10 +397,13 @@ describe('a damaged state', () => {
         expect(await peer.receive('nack')).toMatchObject({ code, retry: 'never' });
       }
       await peer.bring(three, chainOf(two, three));
-      expectEnforces(subscriber, three.ruleSet);
+      await expectEnforces(subscriber, three.ruleSet);
       await peer.bring(four, chainOf(three, four));
       await subscriber.close();
-      expectEnforces(await startedSubscriber(publisher, { stateDirectory, channel: nobody }), four.ruleSet);
+      await expectEnforces(
+        await startedSubscriber(publisher, { stateDirectory, channel: nobody }),
+        four.ruleSet,
+      );
     },
   );
 
@@ -414,7 +420,7 @@ describe('a damaged state', () => {
       readFileSync(join(foreignDirectory, fileOf(foreign))),
     );
     const subscriber = await startedSubscriber(publisher, { stateDirectory });
-    expectEnforces(subscriber, two.ruleSet);
+    await expectEnforces(subscriber, two.ruleSet);
     const { peer } = await publisher.greeted();
     await peer.offer(one);
     expect(await peer.receive('nack')).toMatchObject({ code: 'not-newer', retry: 'never' });
@@ -467,7 +473,7 @@ describe.each([['the release file is lost and its mark is not', /\.release$/]])(
     it('an older release is refused though it is signed, and so is an equal version of other content', async () => {
       const { publisher, stateDirectory, releases } = await lost();
       const subscriber = await startedSubscriber(publisher, { stateDirectory });
-      const before = answersOf(subscriber);
+      const before = await answersOf(subscriber);
       const { peer } = await publisher.greeted();
       for (const [old, code] of [
         [releases[0], 'not-newer'],
@@ -480,7 +486,7 @@ describe.each([['the release file is lost and its mark is not', /\.release$/]])(
         code: 'forked',
         text: expect.stringContaining('two publishers use one key'),
       });
-      expect(answersOf(subscriber)).toEqual(before);
+      expect(await answersOf(subscriber)).toEqual(before);
     });
 
     // It was refused as not newer, so the firewall stayed in boot mode until the next push.
@@ -489,10 +495,10 @@ describe.each([['the release file is lost and its mark is not', /\.release$/]])(
       const subscriber = await startedSubscriber(publisher, { stateDirectory });
       const { peer } = await publisher.greeted();
       expect((await peer.bring(releases[1])).persisted).toBe(true);
-      expectEnforces(subscriber, releases[1].ruleSet);
+      await expectEnforces(subscriber, releases[1].ruleSet);
       await subscriber.close();
       const again = await startedSubscriber(publisher, { stateDirectory, channel: nobody });
-      expectEnforces(again, releases[1].ruleSet);
+      await expectEnforces(again, releases[1].ruleSet);
     });
 
     it('a newer one is taken', async () => {
@@ -500,7 +506,7 @@ describe.each([['the release file is lost and its mark is not', /\.release$/]])(
       const subscriber = await startedSubscriber(publisher, { stateDirectory });
       const { peer } = await publisher.greeted();
       await peer.bring(releases[2]);
-      expectEnforces(subscriber, releases[2].ruleSet);
+      await expectEnforces(subscriber, releases[2].ruleSet);
     });
   },
 );

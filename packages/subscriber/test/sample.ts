@@ -166,13 +166,24 @@ export function samplePackets(): readonly Packet[] {
 }
 
 /** Expects that a subscriber judges the sample packets as the reference evaluator does. */
-export function expectEnforces(
+export async function expectEnforces(
   subscriber: Pick<Subscriber, 'lookup' | 'explain'>,
+  ruleSet: RuleSet,
+  environment: Environment = ENVIRONMENT,
+): Promise<void> {
+  const expected = samplePackets().map((packet) => evaluate(ruleSet, environment, packet));
+  const explained = await Promise.all(samplePackets().map((packet) => subscriber.explain(packet)));
+  expect(explained.map(({ verdict }) => verdict)).toEqual(expected);
+  expectJudges(subscriber, ruleSet, environment);
+}
+
+/** The same of lookups alone, which go on when a subscriber is closed. */
+export function expectJudges(
+  subscriber: Pick<Subscriber, 'lookup'>,
   ruleSet: RuleSet,
   environment: Environment = ENVIRONMENT,
 ): void {
   const expected = samplePackets().map((packet) => evaluate(ruleSet, environment, packet));
-  expect(samplePackets().map((packet) => subscriber.explain(packet).verdict)).toEqual(expected);
   const looked = samplePackets().map((packet) => {
     const { action, policy, direction } = subscriber.lookup(packet);
     return { action, policy, direction };
@@ -183,6 +194,6 @@ export function expectEnforces(
 }
 
 /** All that a subscriber answers about the sample packets, to compare with later. */
-export function answersOf(subscriber: Pick<Subscriber, 'explain'>): readonly unknown[] {
-  return samplePackets().map((packet) => subscriber.explain(packet));
+export function answersOf(subscriber: Pick<Subscriber, 'explain'>): Promise<readonly unknown[]> {
+  return Promise.all(samplePackets().map((packet) => subscriber.explain(packet)));
 }

@@ -20,7 +20,7 @@ import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import type { createSubscriber } from '../src/peer/subscriber.ts';
-import { ENVIRONMENT, expectEnforces, packetOf, sampleRuleSet } from './sample.ts';
+import { ENVIRONMENT, expectEnforces, expectJudges, packetOf, sampleRuleSet } from './sample.ts';
 import { type Peer, ScriptedPublisher, sampleReleases, snapshotOf } from './scripted-publisher.ts';
 import { Gate, nobody, RecordingSink, startedSubscriber } from './started.ts';
 
@@ -82,7 +82,7 @@ describe('a message out of place ends the session, and what is in force stays:',
     const peer = await reach(publisher, state);
     await peer.send(message);
     expect(await peer.ended()).toBe('unexpected-message');
-    expectEnforces(subscriber, held.ruleSet);
+    await expectEnforces(subscriber, held.ruleSet);
     expect(subscriber.status()).toMatchObject({ version: 1, lastError: { code: 'unexpected-message' } });
     await vi.advanceTimersByTimeAsync(100);
     const again = await publisher.greeted();
@@ -246,7 +246,7 @@ describe('silence', () => {
     }
     await vi.advanceTimersByTimeAsync(1000);
     expect(await peer.ended()).toBe('timeout');
-    expectEnforces(subscriber, release.ruleSet);
+    await expectEnforces(subscriber, release.ruleSet);
   });
 });
 
@@ -372,7 +372,7 @@ describe('questions', () => {
     for (let i = 0; i < 3; i++) subscriber.lookup(packet);
     await peer.send(QUERY, 1);
     const { stats, hash } = await peer.receive('answer');
-    const { generation, bytes } = subscriber.stats();
+    const { generation, bytes } = await subscriber.stats();
     const freshness = { stale: 0, freshAgeMs: 0 };
     expect(stats).toEqual({ generation, bytes, ...freshness, lookups: 3, 'list.bad': 3 });
     expect(hash).toEqual(release.hash);
@@ -394,7 +394,7 @@ describe('questions', () => {
     await peer.send(QUERY, 1);
     await asked.reached;
     asked.open();
-    const { generation, bytes } = subscriber.stats();
+    const { generation, bytes } = await subscriber.stats();
     expect((await peer.receive('answer')).stats).toEqual({ generation, bytes, stale: 0, nftDropped: 2 });
     failure = new Error('nft is gone');
     await peer.send(QUERY, 2);
@@ -524,9 +524,9 @@ describe('close resolves, says BYE, and leaves no channel and no timer open:', (
     gate.open();
     await closing;
     expectNothingOpen(publisher);
-    expectEnforces(subscriber, release.ruleSet);
+    expectJudges(subscriber, release.ruleSet);
     const again = await startedSubscriber(publisher, { stateDirectory: directory, channel: nobody });
-    expectEnforces(again, release.ruleSet);
+    await expectEnforces(again, release.ruleSet);
   });
 
   it('while DNS addresses are being changed, which is waited for', async () => {
@@ -547,7 +547,7 @@ describe('close resolves, says BYE, and leaves no channel and no timer open:', (
     gate.open();
     await Promise.all([changing, closing]);
     expect(order).toEqual(['changed', 'closed']);
-    expectEnforces(subscriber, sampleRuleSet(1), { ...ENVIRONMENT, dns: [] });
+    expectJudges(subscriber, sampleRuleSet(1), { ...ENVIRONMENT, dns: [] });
     expectNothingOpen(publisher);
   });
 

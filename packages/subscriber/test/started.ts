@@ -1,9 +1,11 @@
 /** Subscribers under test: started with what all tests share, and closed after each. */
 
+import type { RuleSet } from '@rulecast/rules';
 import { pino } from 'pino';
 import { afterEach, vi } from 'vitest';
 import type { Sink, SinkRelease } from '../src/apply/sink.ts';
 import { createSubscriber, type Subscriber, type SubscriberOptions } from '../src/peer/subscriber.ts';
+import { InPlaceContent } from './in-place-content.ts';
 import { DNS, NOW } from './sample.ts';
 import type { ScriptedPublisher } from './scripted-publisher.ts';
 import { TestClock } from './test-clock.ts';
@@ -27,6 +29,7 @@ export async function startedSubscriber(
     nowMs: () => NOW * 1000,
     boot: { bootMs: options.nowMs ?? (() => NOW * 1000), bootId: 'test' }, // clocks that agree
     random: () => 0,
+    content: new InPlaceContent(),
     // Where timers are faked, the clock of the process is what the test moves.
     ...(vi.isFakeTimers() ? {} : { clock: new TestClock() }),
     ...options,
@@ -45,13 +48,13 @@ export function nobody(signal: AbortSignal): Promise<never> {
 /** A sink that notes its calls, and does what a test puts in the place of a step. */
 export class RecordingSink implements Sink {
   readonly calls: string[] = [];
-  readonly prepared: SinkRelease[] = [];
+  readonly prepared: (Omit<SinkRelease, 'ruleSet'> & { readonly ruleSet: RuleSet })[] = [];
   onPrepare: () => Promise<void> | void = () => undefined;
   onCommit: () => Promise<void> | void = () => undefined;
 
   async prepare(release: SinkRelease): Promise<void> {
     this.calls.push('prepare');
-    this.prepared.push(release);
+    this.prepared.push({ ...release, ruleSet: await release.ruleSet() });
     await this.onPrepare();
   }
 

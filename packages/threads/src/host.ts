@@ -54,7 +54,8 @@ export interface ThreadOptions {
   /** For logs and debuggers. */
   readonly name: string;
   /**
-   * How long a thread at rest is kept: it holds what it has loaded and its heap. 0 ends it with each answer.
+   * How long a thread at rest is kept: it holds what it has loaded and its heap. 0 ends it with each answer,
+   * infinity never.
    */
   readonly restMs: number;
   /** Says when a deadline is over. */
@@ -92,8 +93,14 @@ export class ThreadHost<Said> {
   #thread: Thread | undefined;
   /** Of the work under way. */
   #line: Line<Said> | undefined;
-  /** The work before the next one. */
-  #turn: Promise<unknown> = Promise.resolve();
+  /** What waits, that which is urgent first. */
+  readonly #waiting: { readonly urgent: (() => Promise<void>)[]; readonly others: (() => Promise<void>)[] } =
+    {
+      urgent: [],
+      others: [],
+    };
+  /** The work under way, and all that waits. */
+  #turn: Promise<void> | undefined;
   #restTimer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
@@ -113,13 +120,27 @@ export class ThreadHost<Said> {
   }
 
   /**
-   * Does work that is more than a question, when all before it is done. Rejects with ThreadError, or what
-   * `work` throws of its own.
+   * Does work that is more than a question, when all before it is done; `isUrgent`: before what is not.
+   * Rejects with ThreadError, or what `work` throws of its own.
    */
-  run<T>(limits: WorkLimits, work: (line: ThreadLine<Said>) => Promise<T>): Promise<T> {
-    const done = this.#turn.then(() => this.#runNow(limits, work));
-    this.#turn = done.catch(() => undefined); // each caller hears of its own failure
-    return done;
+  run<T>(limits: WorkLimits, work: (line: ThreadLine<Said>) => Promise<T>, isUrgent = false): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const { urgent, others } = this.#waiting;
+      (isUrgent ? urgent : others).push(() => this.#runNow(limits, work).then(resolve, reject));
+      this.#turn ??= this.#runAll();
+    });
+  }
+
+  async #runAll(): Promise<void> {
+    await undefined; // as late as for work that waits
+    const { urgent, others } = this.#waiting;
+    for (
+      let next = urgent.shift() ?? others.shift();
+      next !== undefined;
+      next = urgent.shift() ?? others.shift()
+    )
+      await next();
+    this.#turn = undefined;
   }
 
   /**
@@ -186,7 +207,7 @@ export class ThreadHost<Said> {
       void thread.end();
     };
     if (restMs === 0) end();
-    else this.#restTimer = setTimeout(end, restMs).unref();
+    else if (restMs < Number.POSITIVE_INFINITY) this.#restTimer = setTimeout(end, restMs).unref();
   }
 }
 

@@ -92,7 +92,7 @@ export class ApplierClient {
   /** Sends a change, of which the JSON was made elsewhere. Rejects likewise. */
   async send(
     kind: 'apply' | 'stage',
-    { json, body }: { readonly json: Uint8Array; readonly body: readonly Uint8Array[] },
+    { json, body }: { readonly json: Uint8Array; readonly body: Uint8Array },
   ): Promise<NftRun> {
     return (await this.#ask((id) => changeFrame(id, kind, json, body), 'applied')).reply.run;
   }

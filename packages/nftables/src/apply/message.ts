@@ -117,10 +117,10 @@ export function changeFrame(
   id: number,
   kind: 'apply' | 'stage',
   json: Uint8Array,
-  body: readonly Uint8Array[],
+  body: Uint8Array,
 ): Uint8Array[] {
   const before = Buffer.from(`{"id":${id},"request":{"kind":"${kind}","change":`);
-  return framed(Buffer.concat([before, json, Buffer.from('}}')]), body);
+  return framed(Buffer.concat([before, json, Buffer.from('}}')]), [body]);
 }
 
 function framed(text: Uint8Array, body: readonly Uint8Array[]): Uint8Array[] {

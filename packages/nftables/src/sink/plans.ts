@@ -69,7 +69,7 @@ export interface PlanSource {
 export interface EncodedChange {
   readonly isFresh: boolean;
   readonly json: Uint8Array;
-  readonly body: readonly Uint8Array[];
+  readonly body: Uint8Array;
   readonly elementCount: number;
 }
 
@@ -112,7 +112,7 @@ export interface PlanQuestions {
   /** What to ask the applier about elements. */
   probes: {
     readonly asks: object;
-    readonly answer: { readonly request: ElementsRequest; readonly body: readonly Uint8Array[] };
+    readonly answer: { readonly request: ElementsRequest; readonly body: Uint8Array };
   };
   /** As `drift`, of the elements that came of that. */
   elements: {
@@ -140,6 +140,8 @@ interface Desired extends Planned {
 
 export class Plans {
   readonly #options: PlansOptions;
+  /** Of the answer under way. */
+  #moved = new Set<ArrayBuffer>();
   #desired: Desired | undefined;
   #planned: Desired | undefined;
   #lastId = 0;
@@ -150,8 +152,12 @@ export class Plans {
     this.#options = options;
   }
 
-  /** Throws RangeError for a plan beyond what we load into a kernel, and TypeError for one that is gone. */
-  answer(question: PlanQuestion, source: PlanSource): PlanAnswer {
+  /**
+   * Gathers in `moved` the memory that the answer takes with it. Throws RangeError for a plan beyond what we
+   * load into a kernel, and TypeError for one that is gone.
+   */
+  answer(question: PlanQuestion, source: PlanSource, moved: Set<ArrayBuffer>): PlanAnswer {
+    this.#moved = moved;
     switch (question.kind) {
       case 'plan':
         return this.#plan(question, source);
@@ -165,7 +171,7 @@ export class Plans {
       case 'drift':
         return this.#drift(this.#inForce(), question.state);
       case 'probes':
-        return probesFor(this.#inForce().plan);
+        return this.#probes(this.#inForce().plan);
       case 'elements':
         return elementDrift(this.#inForce().plan, question.state, question.body);
       case 'hits':
@@ -195,7 +201,11 @@ export class Plans {
       if (sameTag(desired.tag, tag)) return { next, first: undefined, afterwards: [] };
       const { release, afterwards } = transition(desired, plan.plan, { ...this.#rendering, tag });
       if (isWorthIt(plan.plan, [release, ...afterwards]))
-        return { next, first: encoded(release), afterwards: afterwards.map(encoded) };
+        return {
+          next,
+          first: this.#encoded(release),
+          afterwards: afterwards.map((each) => this.#encoded(each)),
+        };
     }
     return { next, first: this.#whole(plan), afterwards: [] };
   }
@@ -233,7 +243,7 @@ export class Plans {
   }
 
   #whole({ plan, tag }: Desired): EncodedChange {
-    return encoded(wholeChange(plan, { ...this.#rendering, tag }, this.#desired?.plan));
+    return this.#encoded(wholeChange(plan, { ...this.#rendering, tag }, this.#desired?.plan));
   }
 
   #drift({ plan, tag }: Desired, state: KernelState): string | undefined {
@@ -242,19 +252,35 @@ export class Plans {
       return 'rules were added or taken out';
     return undefined;
   }
-}
 
-function encoded({ change, body, elementCount }: ChangeWithBody): EncodedChange {
-  const json = new Uint8Array(Buffer.from(JSON.stringify(change)));
-  return { isFresh: change.base === 'fresh', json, body, elementCount };
-}
+  #encoded({ change, body, elementCount }: ChangeWithBody): EncodedChange {
+    const json = this.#given(new TextEncoder().encode(JSON.stringify(change)));
+    return { isFresh: change.base === 'fresh', json, body: this.#joined(body), elementCount };
+  }
 
-/** Of small sets all elements, of large ones some. */
-function probesFor(plan: Plan): PlanQuestions['probes']['answer'] {
-  const sets = listedSets(plan).flatMap(setNames);
-  const maps = [...plan.maps].filter(([, keys]) => keys.size <= LISTED_ELEMENTS_MAX).map(([name]) => name);
-  const { body, ...probes } = probesOf(plan);
-  return { request: { kind: 'look', sets, maps, ...probes }, body };
+  /** Of small sets all elements, of large ones some. */
+  #probes(plan: Plan): PlanQuestions['probes']['answer'] {
+    const sets = listedSets(plan).flatMap(setNames);
+    const maps = [...plan.maps].filter(([, keys]) => keys.size <= LISTED_ELEMENTS_MAX).map(([name]) => name);
+    const { body, ...probes } = probesOf(plan);
+    return { request: { kind: 'look', sets, maps, ...probes }, body: this.#joined(body) };
+  }
+
+  /** A copy, since the pieces are of the plan. */
+  #joined(pieces: readonly Uint8Array[]): Uint8Array {
+    const all = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+    let at = 0;
+    for (const piece of pieces) {
+      all.set(piece, at);
+      at += piece.length;
+    }
+    return this.#given(all);
+  }
+
+  #given(bytes: Uint8Array<ArrayBuffer>): Uint8Array {
+    if (bytes.length > 0) this.#moved.add(bytes.buffer);
+    return bytes;
+  }
 }
 
 function elementDrift(plan: Plan, state: KernelState, body: Uint8Array): string | undefined {

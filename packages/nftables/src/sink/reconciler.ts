@@ -293,7 +293,7 @@ export class Reconciler {
     this.#leaveAt(fingerprint);
     if (depth === 'structure') return undefined;
     const { request, body } = await this.#plans('probes', {});
-    const found = await this.#applier.ask(request, 'state', body);
+    const found = await this.#applier.ask(request, 'state', [body]);
     return this.#plans('elements', { state: found.reply.state, body: found.body });
   }
 

@@ -21,14 +21,15 @@ import { DOWNSTREAM_GROUP, GROUP_MAX } from '../limits.ts';
 import { hexAt } from '../plan/plan.ts';
 import { FlowMarks } from './flow-marks.ts';
 import type { NftHits } from './hits.ts';
-import { type PlannedStep, type PlanQuestion, Plans } from './plans.ts';
+import { type PlannedStep, type PlanQuestion, Plans, type PlansOptions } from './plans.ts';
 import { type AskPlans, Reconciler } from './reconciler.ts';
 
 /** What a sink is to enforce; as the subscriber declares it. */
 export interface NftRelease {
   /** Manifest hash, 32 bytes. */
   readonly hash: Uint8Array;
-  readonly ruleSet: RuleSet;
+  /** It is asked for where this sink plans by itself. */
+  readonly ruleSet: RuleSet | (() => Promise<RuleSet>);
   readonly environment: Environment;
   /** What lists gained and lost by this release, where that is known. */
   readonly changes?: ListChanges;
@@ -62,6 +63,11 @@ export interface NftSinkOptions {
    * false.
    */
   readonly capturesDns?: boolean;
+  /**
+   * Asks whoever has the rule sets, and plans there; without, this sink plans by itself, from the releases
+   * that it is given.
+   */
+  readonly askPlans?: AskPlans;
   readonly logger?: SinkLogger;
   /** What the applier says on standard error; without, it goes to that of this process. */
   readonly onText?: (text: string) => void;
@@ -126,12 +132,14 @@ function checkOptions(downstreamGroup: number, answer: string): void {
 export class NftSink {
   /** What begins no flow is dropped. */
   readonly judgesFlows = true;
+  /** How it is planned for by whoever has the rule sets; undefined: this sink does. */
+  readonly plans: PlansOptions | undefined;
   /** Whether addresses can be opened by name. */
   readonly opensNames: boolean;
   readonly #logger: SinkLogger;
   readonly #applier: ApplierClient;
   readonly #reconciler: Reconciler;
-  readonly #plans: AskPlans;
+  readonly #ask: AskPlans;
   readonly #checkTimer: NodeJS.Timeout;
   #prepared:
     | { readonly step: PlannedStep; readonly planMs: number; readonly staged: NftRun | undefined }
@@ -171,9 +179,10 @@ export class NftSink {
     );
     const marks = options.flowMarks === false ? undefined : new FlowMarks();
     const { capturesDns = false } = options;
-    const plans = new Plans({ downstreamGroup, answer, marksFlows: marks !== undefined, capturesDns });
-    this.#plans = plansHere(plans);
-    this.#reconciler = new Reconciler(this.#applier, this.#plans, { marks, capturesDns }, this.#logger);
+    const plans = { downstreamGroup, answer, marksFlows: marks !== undefined, capturesDns };
+    this.plans = options.askPlans && plans;
+    this.#ask = options.askPlans ?? planningHere(new Plans(plans));
+    this.#reconciler = new Reconciler(this.#applier, this.#ask, { marks, capturesDns }, this.#logger);
     const check = (): void => this.#reconciler.checkSoon('elements');
     this.#checkTimer = setInterval(check, CHECK_EVERY_MS).unref();
   }
@@ -303,7 +312,7 @@ export class NftSink {
   /** Reads the counters back. Rejects with ApplierError. */
   async hits(): Promise<NftHits> {
     const { reply } = await this.#applier.ask({ kind: 'counters' }, 'counters');
-    return this.#plans('hits', { counters: reply.counters });
+    return this.#ask('hits', { counters: reply.counters });
   }
 
   /**
@@ -329,7 +338,7 @@ export class NftSink {
   async #count(): Promise<void> {
     try {
       const { reply } = await this.#applier.ask({ kind: 'counters' }, 'counters');
-      this.#counted = await this.#plans('sums', { counters: reply.counters });
+      this.#counted = await this.#ask('sums', { counters: reply.counters });
     } catch (error) {
       this.#logger.warn({ err: error }, 'the counters of the kernel cannot be read');
     }
@@ -360,8 +369,9 @@ const NOTHING: NftRelease = {
 };
 
 /** Plans in this thread. */
-function plansHere(plans: Plans): AskPlans {
-  return async (kind, asks, release = NOTHING) => {
-    return plans.answer({ kind, ...asks } as PlanQuestion, release) as never; // that of the question
+function planningHere(plans: Plans): AskPlans {
+  return async (kind, asks, { ruleSet, environment, changes } = NOTHING) => {
+    const source = { environment, changes, ruleSet: ruleSet instanceof Function ? await ruleSet() : ruleSet };
+    return plans.answer({ kind, ...asks } as PlanQuestion, source, new Set()) as never; // that of the question
   };
 }

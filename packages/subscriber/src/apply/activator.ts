@@ -16,16 +16,11 @@ import {
   type SteadyClock,
   type Turn,
 } from '@rulecast/protocol';
-import {
-  EMPTY_RULE_SET,
-  type Environment,
-  type ListChanges,
-  type RuleSet,
-  saysAnything,
-} from '@rulecast/rules';
-import type { Prepared, Table } from '@rulecast/table';
+import type { Environment } from '@rulecast/rules';
+import { flipTable } from '@rulecast/table';
+import { type Content, verifyErrorOf } from '../content/content.ts';
+import type { Compiled, ContentQuestions, ReleaseFacts } from '../content/messages.ts';
 import type { ActiveMark, StateDirectory, StoredRelease } from '../state/state.ts';
-import type { Claim, Verified } from '../verify/verify.ts';
 import {
   type Candidate,
   type CommitFigures,
@@ -44,7 +39,7 @@ export interface ActiveRelease {
   readonly manifest: Manifest;
   readonly manifestBytes: Uint8Array;
   readonly signatures: Uint8Array;
-  readonly ruleSet: RuleSet;
+  readonly facts: ReleaseFacts;
   /** Whether a restart will find it. */
   readonly persisted: boolean;
   /** Milliseconds since 1970, by this side's clock. */
@@ -56,28 +51,13 @@ export interface ApplyReport extends CommitFigures {
   readonly release: ActiveRelease;
 }
 
-/** Verifies and encodes, in whatever thread; `Verifier` has one. One call at a time. */
-export interface ReleaseVerifier {
-  /** A release is about to come: makes ready what it will take. */
-  expect(manifest: Manifest, base: Manifest | undefined): void;
-  /** Rejects as `verify` of verify/verify.ts throws. */
-  verify(claim: Claim): Promise<Verified>;
-  /** A whole release as a stream that starts from nothing. */
-  snapshot(ruleSet: RuleSet): Promise<Uint8Array>;
-  /** Waits for what is under way. */
-  close(): Promise<void>;
-}
-
 export interface ActivatorOptions {
   readonly keyring: Keyring;
-  readonly table: Table;
+  readonly content: Content;
   readonly state: StateDirectory | undefined;
   readonly sink: Sink | undefined;
-  readonly verifier: ReleaseVerifier;
-  /** What is enforced before the first release, and with every release that decides nothing. */
-  readonly boot: RuleSet;
-  /** What is enforced in place of every release while it is shut, from the start on; undefined: never. */
-  readonly shut: RuleSet | undefined;
+  /** Whether what is in force may be shut, and is from the start on. */
+  readonly mayShut: boolean;
   /** Most entries and rules of a release. */
   readonly entriesMax: number;
   /** For a release that was made at that time, in milliseconds since 1970. */
@@ -93,32 +73,48 @@ export interface ActivatorOptions {
   readonly onUncompacted: (error: unknown) => void;
 }
 
+/**
+ * Our choice: so many streams that are not on disk make one snapshot, which is about what they take together
+ * where they are small.
+ */
+const KEPT_STREAMS_MAX = 64;
+
 export class Activator {
   active: ActiveRelease | undefined;
   /** What the table in force was compiled for. */
   compiledFor: Environment = { now: 0, dns: [] };
+  /** Of the table in force. */
+  generation = 0;
+  #preparedFor: Environment = this.compiledFor;
+  /** What is being put in force. */
+  #candidate: Candidate | undefined;
   readonly #floor: Floor;
-  readonly #verifier: ReleaseVerifier;
   #turn: Promise<unknown> = Promise.resolve(); // the last that was asked for, see inTurn
   #compacting: Promise<void> | undefined;
   readonly #options: ActivatorOptions;
-  #isShut = true; // where that may be
+  /** What makes the release in force of what is kept on disk, or of nothing. */
+  #kept: { readonly from: Uint8Array | undefined; readonly streams: readonly Uint8Array[] } = {
+    from: undefined,
+    streams: [],
+  };
+  #isShut: boolean;
   readonly #steps: CommitSteps = {
     verify: (candidate, draft) => this.#verifiedAndDrafted(candidate, draft),
-    encode: ({ ruleSet }) => this.#verifier.snapshot(ruleSet),
-    prepare: (offer, verified, stored) => this.#preparedAndWritten(offer, verified, stored),
+    encode: () => this.#options.content.ask('snapshot', { of: 'candidate' }),
+    prepare: (offer, stored) => this.#preparedAndWritten(offer, stored),
     commit: async () => this.#options.sink?.commit(),
     undo: async ({ hash }) => {
       await this.#options.sink?.discard();
       this.#options.state?.dropCandidate(hash);
+      await this.#options.content.ask('dropped', {}).catch(() => undefined); // with its owner it is gone
     },
-    flip: (offer, { ruleSet }, prepared) => this.#putInForce(offer, ruleSet, prepared),
+    flip: (offer, facts, prepared) => this.#putInForce(offer, facts, prepared),
     mark: (stored) => this.#markActive(stored),
   };
 
   constructor(options: ActivatorOptions) {
     this.#options = options;
-    this.#verifier = options.verifier;
+    this.#isShut = options.mayShut;
     this.#floor = new Floor(options.keyring.trust, (signed) => options.keyring.isReleased(signed));
   }
 
@@ -143,13 +139,6 @@ export class Activator {
     return offer;
   }
 
-  /** That release is wanted: what it will take to verify it is made ready. */
-  expect({ manifest }: VerifiedOffer): void {
-    const base = this.active?.manifest;
-    this.#verifier.expect(manifest, base);
-    this.#options.table.expect(entriesIn(manifest) - (base === undefined ? 0 : entriesIn(base)));
-  }
-
   /**
    * Puts a candidate in force. Throws RefusedError; then what was in force is in force, in table, sink and
    * state alike.
@@ -169,7 +158,7 @@ export class Activator {
    */
   shut(isShut: boolean): Promise<void> {
     return this.#inTurn(() => {
-      this.#isShut = isShut;
+      this.#isShut = isShut && this.#options.mayShut;
       return this.#refreshNow();
     });
   }
@@ -179,7 +168,6 @@ export class Activator {
     await this.#turn;
     await this.#compacting;
     await this.#options.state?.settled();
-    await this.#verifier.close();
   }
 
   /**
@@ -197,10 +185,16 @@ export class Activator {
     // Else there is no chain of files that the stream can go on.
     const isChained = this.active?.persisted === true && state?.isChainFull === false;
     const keepsStream = state === undefined || candidate.base === undefined || isChained;
-    const { isPersisted, ...figures } = await commitRelease(candidate, keepsStream, this.#steps);
+    this.#candidate = candidate;
+    const { isPersisted, ...figures } = await commitRelease(candidate, keepsStream, this.#steps).finally(
+      () => {
+        this.#candidate = undefined;
+      },
+    );
     if (this.active === undefined) throw new Error('a commit put nothing in force');
     this.active = { ...this.active, persisted: isPersisted };
-    if (isPersisted) this.#compactLater();
+    if (isPersisted) this.#kept = { from: this.active.hash, streams: [] };
+    this.#compactLater();
     return { ...figures, release: this.active };
   }
 
@@ -214,29 +208,23 @@ export class Activator {
     const verifying = turn().then(() => this.#timed(() => this.#verified(candidate)));
     const [verified, drafted] = await Promise.allSettled([verifying, drafting]);
     if (verified.status === 'fulfilled' && drafted.status === 'fulfilled') {
-      const [made, verifyMs] = verified.value;
-      return { ...made, verifyMs };
+      const [facts, verifyMs] = verified.value;
+      return { facts, verifyMs };
     }
     state?.dropCandidate(candidate.offer.hash);
     throw [verified, drafted].flatMap((one) => (one.status === 'rejected' ? [one.reason] : []))[0];
   }
 
   /** Likewise. */
-  async #preparedAndWritten(
-    offer: VerifiedOffer,
-    { ruleSet, changes }: Verified,
-    stored: StoredRelease,
-  ): ReturnType<CommitSteps['prepare']> {
+  async #preparedAndWritten(offer: VerifiedOffer, stored: StoredRelease): ReturnType<CommitSteps['prepare']> {
     const { state, turn } = this.#options;
     const writing = state?.writeCandidate(stored);
-    const preparing = turn().then(() =>
-      this.#timed(() => this.#prepare(offer.hash, offer.manifest, ruleSet, changes)),
-    );
+    const preparing = turn().then(() => this.#timed(() => this.#prepare('candidate', offer)));
     const [made, written] = await Promise.allSettled([preparing, writing]);
     if (made.status === 'rejected') throw made.reason;
     if (written.status === 'rejected') throw written.reason;
-    const [prepared, compileMs] = made.value;
-    return { prepared, compileMs };
+    const [compiled, compileMs] = made.value;
+    return { compiled, compileMs };
   }
 
   async #timed<T>(work: () => Promise<T>): Promise<readonly [T, number]> {
@@ -249,29 +237,47 @@ export class Activator {
   /** From here on lookups are answered by it, so it is said to be in force, though not yet marked on disk. */
   #putInForce(
     offer: VerifiedOffer,
-    ruleSet: RuleSet,
-    prepared: Prepared,
+    facts: ReleaseFacts,
+    prepared: Compiled,
   ): Pick<CommitFigures, 'generation' | 'flipMs'> {
     const { clock, nowMs } = this.#options;
     const sinceMs = clock.monotonicMs();
-    const generation = this.#flip(prepared);
+    this.#flip(prepared);
     this.#floor.mark = markOf(offer);
-    this.active = { ...offer, ruleSet, persisted: false, appliedAtMs: nowMs() };
-    return { generation, flipMs: clock.monotonicMs() - sinceMs };
+    this.#keep();
+    this.active = { ...offer, facts, persisted: false, appliedAtMs: nowMs() };
+    return { generation: prepared.generation, flipMs: clock.monotonicMs() - sinceMs };
   }
 
-  async #verified({ base, stream, offer }: Candidate): Promise<Verified> {
-    const from = base === undefined ? EMPTY_RULE_SET : this.active?.ruleSet;
-    if (from === undefined || (base !== undefined && !this.#isActive(base))) {
-      const reason = 'the transfer starts from a release that is not in force here';
-      throw new ProtocolError(ErrorCode.badBase, reason);
+  async #verified({ base, stream, offer }: Candidate): Promise<ReleaseFacts> {
+    const { content, entriesMax } = this.#options;
+    const { hash, manifestBytes } = offer;
+    try {
+      return await content.ask('verify', { hash, base, stream, manifestBytes, entriesMax });
+    } catch (error) {
+      throw verifyErrorOf(error);
     }
-    const { manifestBytes } = offer;
-    return this.#verifier.verify({ base: from, stream, manifestBytes, entriesMax: this.#options.entriesMax });
   }
 
-  #isActive(hash: Uint8Array): boolean {
-    return this.active !== undefined && Buffer.from(this.active.hash).equals(hash);
+  // ── A new owner ──────────────────────────────────────────────────────────────────────────────────────────
+
+  /** For an owner of the content that comes after one that died. Throws StateError and ProtocolError. */
+  kept(): ContentQuestions['restore']['asks'] | undefined {
+    if (this.active === undefined) return undefined;
+    const { hash, manifestBytes } = this.active;
+    const { from, streams } = this.#kept;
+    const chain = from === undefined ? [] : (this.#options.state?.readChain(from) ?? []);
+    return { hash, manifestBytes, streams: [...chain.map(({ stream }) => stream), ...streams] };
+  }
+
+  /** What is not marked on disk is kept here, until it is heavy. */
+  #keep(): void {
+    if (this.#candidate === undefined) return;
+    const { base, stream } = this.#candidate;
+    this.#kept =
+      base === undefined
+        ? { from: undefined, streams: [stream] }
+        : { ...this.#kept, streams: [...this.#kept.streams, stream] };
   }
 
   /**
@@ -279,24 +285,27 @@ export class Activator {
    * chain.
    */
   #compactLater(): void {
+    const { active } = this;
+    if (active === undefined || this.#compacting !== undefined) return;
     const { state } = this.#options;
-    if (state === undefined || this.active === undefined || this.#compacting !== undefined) return;
-    if (!state.isChainHeavy(entriesIn(this.active.manifest))) return;
-    this.#compacting = this.#compact(state)
+    const isHeavy = active.persisted
+      ? state?.isChainHeavy(entriesIn(active.manifest)) === true
+      : this.#kept.streams.length > KEPT_STREAMS_MAX;
+    if (!isHeavy) return;
+    this.#compacting = this.#compact(active)
       .catch(this.#options.onUncompacted)
       .finally(() => {
         this.#compacting = undefined;
       });
   }
 
-  async #compact(state: StateDirectory): Promise<void> {
-    const { active } = this;
-    if (active === undefined) return;
+  async #compact(active: ActiveRelease): Promise<void> {
     const { hash, manifestBytes, signatures } = active;
-    const stream = await this.#verifier.snapshot(active.ruleSet);
+    const stream = await this.#options.content.ask('snapshot', { of: 'active' });
     await this.#inTurn(async () => {
       if (this.active !== active) return; // its successor has a chain of its own, and will see to it
-      await state.compact({ hash, base: undefined, manifestBytes, signatures, stream });
+      if (!active.persisted) this.#kept = { from: undefined, streams: [stream] };
+      else await this.#options.state?.compact({ hash, base: undefined, manifestBytes, signatures, stream });
     });
   }
 
@@ -319,11 +328,12 @@ export class Activator {
   async restore(): Promise<ActiveRelease | undefined> {
     const { state, keyring, onDamage } = this.#options;
     if (state === undefined) return undefined;
-    const restorable = findRestorable(state, keyring, this.#floor);
+    const restorable = await findRestorable(state, keyring, this.#floor, this.#options.content);
     if (restorable === undefined) return undefined;
-    const { mark, newest, offer, ruleSet } = restorable;
-    await this.#enforce(offer.hash, offer.manifest, ruleSet);
-    this.active = { ...offer, ruleSet, persisted: true, appliedAtMs: this.#options.nowMs() };
+    const { mark, newest, offer, facts } = restorable;
+    await this.#enforce('active', offer);
+    this.active = { ...offer, facts, persisted: true, appliedAtMs: this.#options.nowMs() };
+    this.#kept = { from: offer.hash, streams: [] };
     if (compareRelease(mark, newest) < 0) {
       const [held, lost] = [mark, newest].map(({ epoch, version }) => `${epoch}/${version}`);
       onDamage(
@@ -334,17 +344,24 @@ export class Activator {
     return this.active;
   }
 
+  /** Puts in force what holds before the first release. Rejects as the table does. */
+  async boot(): Promise<void> {
+    const { content, environment } = this.#options;
+    const at = environment(0);
+    await content.ask('aim', { at: 'boot', isShut: false, environment: at });
+    this.#preparedFor = at;
+    this.#flip(await content.ask('compile', {}));
+  }
+
   async #refreshNow(): Promise<void> {
-    if (this.active === undefined) return;
-    const { hash, manifest, ruleSet } = this.active;
-    await this.#enforce(hash, manifest, ruleSet);
+    if (this.active !== undefined) await this.#enforce('active', this.active);
   }
 
   /** Puts in force what was verified and stored before. Throws RefusedError; then nothing changed. */
-  async #enforce(hash: Uint8Array, manifest: Manifest, ruleSet: RuleSet): Promise<void> {
+  async #enforce(at: 'active', of: Pick<VerifiedOffer, 'hash' | 'manifest'>): Promise<void> {
     const { sink } = this.#options;
     try {
-      const prepared = await this.#prepare(hash, manifest, ruleSet);
+      const prepared = await this.#prepare(at, of);
       await sink?.commit();
       this.#flip(prepared);
     } catch (cause) {
@@ -354,38 +371,36 @@ export class Activator {
   }
 
   /**
-   * Compiles beside the table in force, without holding up the event loop, while the sink makes ready what it
-   * will enforce; waits for both. `changes` says what lists gained and lost, where that is known. Rejects
-   * with RefusedError where the table cannot be compiled, and else as the sink does.
+   * Compiles beside the table in force, while the sink makes ready what it will enforce; waits for both.
+   * Rejects with RefusedError where the table cannot be compiled, and else as the sink does.
    */
   async #prepare(
-    hash: Uint8Array,
-    { createdAtMs }: Manifest,
-    ruleSet: RuleSet,
-    changes?: ListChanges,
-  ): Promise<Prepared> {
-    const { environment: at, sink, table, turn } = this.#options;
-    const [environment, enforced] = [at(createdAtMs), this.#enforcedFor(ruleSet)];
-    const compiling = table.prepareAsync(enforced, environment, changes).catch((cause: unknown) => {
+    at: 'active' | 'candidate',
+    { hash, manifest }: Pick<VerifiedOffer, 'hash' | 'manifest'>,
+  ): Promise<Compiled> {
+    const { sink, content } = this.#options;
+    const environment = this.#options.environment(manifest.createdAtMs);
+    const notCompiled = (cause: unknown): never => {
       throw new RefusedError(ErrorCode.compileFailed, 'host', cause);
-    });
-    const release = { hash, ruleSet: enforced, environment, ...(changes && { changes }) };
-    const making = sink && turn().then(() => sink.prepare(release)); // each a stretch of this thread's
+    };
+    await content.ask('aim', { at, isShut: this.#isShut, environment }).catch(notCompiled);
+    // The sink begins first: its applier works while the table is compiled.
+    const making = sink?.prepare({ hash, environment, ruleSet: () => content.ask('ruleSet', {}) });
+    const compiling = content.ask('compile', {}).catch(notCompiled);
     const [compiled, ready] = await Promise.allSettled([compiling, making]);
     if (compiled.status === 'rejected') throw compiled.reason;
     if (ready.status === 'rejected') throw ready.reason;
+    this.#preparedFor = environment;
     return compiled.value;
   }
 
-  /** A release of lists alone must not open what the boot mode closes. */
-  #enforcedFor(ruleSet: RuleSet): RuleSet {
-    const { boot, shut } = this.#options;
-    if (shut !== undefined && this.#isShut) return shut;
-    return saysAnything(ruleSet) ? ruleSet : boot;
-  }
-
-  #flip(prepared: Prepared): number {
-    this.compiledFor = prepared.environment;
-    return this.#options.table.flip(prepared);
+  #flip(compiled: Compiled): void {
+    const { content } = this.#options;
+    flipTable(content.handle, compiled);
+    const { generation } = compiled;
+    this.compiledFor = this.#preparedFor;
+    this.generation = generation;
+    // Where its owner has died, the next one begins with what is in force.
+    content.ask('flipped', { generation }).catch(() => undefined);
   }
 }

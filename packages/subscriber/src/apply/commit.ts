@@ -14,9 +14,9 @@
  */
 
 import { ErrorCode, ProtocolError } from '@rulecast/protocol';
-import type { Prepared } from '@rulecast/table';
+import type { Compiled, ReleaseFacts } from '../content/messages.ts';
 import { StateError, type StoredRelease } from '../state/state.ts';
-import { SignedFault, type Verified } from '../verify/verify.ts';
+import { SignedFault } from '../verify/verify.ts';
 import type { VerifiedOffer } from './offer.ts';
 
 /** A release whose signature holds, with the stream that makes it. */
@@ -65,23 +65,22 @@ export interface CommitSteps {
   verify(
     candidate: Candidate,
     draft: StoredRelease | undefined,
-  ): Promise<Verified & Pick<CommitFigures, 'verifyMs'>>;
+  ): Promise<{ readonly facts: ReleaseFacts } & Pick<CommitFigures, 'verifyMs'>>;
   /** A snapshot for the disk. */
-  encode(verified: Verified): Promise<Uint8Array>;
+  encode(): Promise<Uint8Array>;
   /** The table is compiled, the sink makes ready, and what was drafted gets its name. */
   prepare(
     offer: VerifiedOffer,
-    verified: Verified,
     stored: StoredRelease,
-  ): Promise<{ readonly prepared: Prepared } & Pick<CommitFigures, 'compileMs'>>;
+  ): Promise<{ readonly compiled: Compiled } & Pick<CommitFigures, 'compileMs'>>;
   /** The sink enforces. */
   commit(): Promise<void>;
   /** Forgets what the sink made ready, and what was written. */
   undo(offer: VerifiedOffer): Promise<void>;
   flip(
     offer: VerifiedOffer,
-    verified: Verified,
-    prepared: Prepared,
+    facts: ReleaseFacts,
+    compiled: Compiled,
   ): Pick<CommitFigures, 'generation' | 'flipMs'>;
   /** Says on disk that it is in force; resolves to whether a restart will find it. */
   mark(stored: StoredRelease): Promise<boolean>;
@@ -99,21 +98,21 @@ export async function commitRelease(
 ): Promise<CommitFigures & { readonly isPersisted: boolean }> {
   const { offer } = candidate;
   const draft = keepsStream ? storedOf(offer, candidate) : undefined;
-  const verified = await steps.verify(candidate, draft).catch((cause: unknown) => {
+  const { facts, verifyMs } = await steps.verify(candidate, draft).catch((cause: unknown) => {
     throw cause instanceof StateError ? hostFault(cause) : verifyFault(cause);
   });
-  const stored = draft ?? storedOf(offer, { base: undefined, stream: await steps.encode(verified) });
+  const stored = draft ?? storedOf(offer, { base: undefined, stream: await steps.encode() });
   let ready: Awaited<ReturnType<CommitSteps['prepare']>>;
   try {
-    ready = await steps.prepare(offer, verified, stored);
+    ready = await steps.prepare(offer, stored);
     await steps.commit();
   } catch (cause) {
     await steps.undo(offer);
     throw cause instanceof RefusedError ? cause : hostFault(cause);
   }
-  const flipped = steps.flip(offer, verified, ready.prepared);
+  const flipped = steps.flip(offer, facts, ready.compiled);
   const isPersisted = await steps.mark(stored);
-  return { verifyMs: verified.verifyMs, compileMs: ready.compileMs, ...flipped, isPersisted };
+  return { verifyMs, compileMs: ready.compileMs, ...flipped, isPersisted };
 }
 
 function storedOf(

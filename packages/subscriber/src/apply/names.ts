@@ -13,32 +13,29 @@ export interface NameEnforcer {
 }
 
 /**
- * A sink that has names judged by what it enforces. Packets go first: where names cannot follow, what stops
- * packets is in force all the same, and the trouble is told.
+ * A sink that has names judged by what it enforces, of which `ruleSet` gives what is about names. Packets go
+ * first: where names cannot follow, what stops packets is in force all the same, and the trouble is told.
  */
-export function sinkWithNames(sink: Sink | undefined, names: NameEnforcer): Sink {
-  let prepared: SinkRelease | undefined;
+export function sinkWithNames(
+  sink: Sink | undefined,
+  names: NameEnforcer,
+  ruleSet: () => Promise<RuleSet>,
+): Sink {
   return {
     ...(sink?.judgesFlows !== undefined && { judgesFlows: sink.judgesFlows }),
+    ...(sink?.plans !== undefined && { plans: sink.plans }),
     ...(sink?.opensNames !== undefined && { opensNames: sink.opensNames }),
     ...(sink?.toldTo && {
       toldTo: (qube, address) => sink.toldTo?.(qube, address) ?? Promise.resolve([]),
     }),
     ...(sink?.counters && { counters: () => sink.counters?.() ?? {} }),
     ...(sink?.boot && { boot: (release: SinkRelease) => sink.boot?.(release) ?? Promise.resolve() }),
-    async prepare(release) {
-      prepared = release;
-      await sink?.prepare(release);
-    },
+    prepare: async (release) => sink?.prepare(release),
     async commit() {
       await sink?.commit();
-      if (prepared !== undefined) await names.follow(prepared.ruleSet);
-      prepared = undefined;
+      await names.follow(await ruleSet());
     },
-    async discard() {
-      prepared = undefined;
-      await sink?.discard();
-    },
+    discard: async () => sink?.discard(),
     trouble: () => sink?.trouble?.() ?? names.trouble(),
   };
 }

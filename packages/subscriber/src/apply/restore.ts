@@ -3,8 +3,9 @@
  * where that is damaged in both places, the newest release before it that is whole.
  */
 
-import { applyChain, compareRelease, ProtocolError, verifyRuleSet } from '@rulecast/protocol';
-import { EMPTY_RULE_SET, type RuleSet } from '@rulecast/rules';
+import { compareRelease, ProtocolError } from '@rulecast/protocol';
+import type { Content } from '../content/content.ts';
+import type { ReleaseFacts } from '../content/messages.ts';
 import { type ActiveMark, type StateDirectory, StateError, type StoredRelease } from '../state/state.ts';
 import type { Keyring } from './keyring.ts';
 import { type Floor, markOf, type VerifiedOffer, verifySigned } from './offer.ts';
@@ -14,18 +15,19 @@ export interface Restorable {
   /** The newest that was in force: `mark`, or one that is damaged. */
   readonly newest: ActiveMark;
   readonly offer: VerifiedOffer;
-  readonly ruleSet: RuleSet;
+  readonly facts: ReleaseFacts;
 }
 
 /**
  * Finds what was in force, and sets the floor by it, also where nothing can be restored. Undefined where
  * there is nothing. Throws StateError and ProtocolError.
  */
-export function findRestorable(
+export async function findRestorable(
   state: StateDirectory,
   keyring: Keyring,
   floor: Floor,
-): Restorable | undefined {
+  content: Content,
+): Promise<Restorable | undefined> {
   const found = state.find();
   const { trust } = keyring;
   const [active] = found.marks;
@@ -45,18 +47,19 @@ export function findRestorable(
     return undefined;
   }
   const older = signed.filter((mark) => active === undefined || compareRelease(mark, active) <= 0);
-  return { newest, ...firstWhole(state, [...marks, ...older], keyring) };
+  return { newest, ...(await firstWhole(state, [...marks, ...older], keyring, content)) };
 }
 
 /**
  * The first of the releases marked that is whole and what was signed. Throws StateError or ProtocolError,
  * that of the first, if none is.
  */
-function firstWhole(
+async function firstWhole(
   state: StateDirectory,
   marks: readonly ActiveMark[],
   keyring: Keyring,
-): Omit<Restorable, 'newest'> {
+  content: Content,
+): Promise<Omit<Restorable, 'newest'>> {
   let fault: unknown;
   for (const mark of marks) {
     try {
@@ -64,10 +67,9 @@ function firstWhole(
       const last = chain.at(-1);
       if (last === undefined) throw new StateError('the active release has no file');
       const offer = verifyKept(last, keyring);
-      let ruleSet: RuleSet = EMPTY_RULE_SET;
-      for (const release of chain) ruleSet = applyChain(ruleSet, release.stream);
-      verifyRuleSet(offer.manifest, ruleSet);
-      return { mark, offer, ruleSet };
+      const { hash, manifestBytes } = offer;
+      const streams = chain.map(({ stream }) => stream);
+      return { mark, offer, facts: await content.ask('restore', { hash, streams, manifestBytes }) };
     } catch (error) {
       if (!(error instanceof StateError || error instanceof ProtocolError)) throw error;
       fault ??= error;

@@ -1,16 +1,17 @@
 /** What enforces a release outside this process, as the subscriber needs it (nftables is one). */
 
-import type { Address, Environment, ListChanges, RuleSet } from '@rulecast/rules';
+import type { Address, Environment, RuleSet } from '@rulecast/rules';
 
 /** What a sink is to enforce. */
 export interface SinkRelease {
   /** Manifest hash, 32 bytes; the sink keeps it with what it enforces, so that a restart can reconcile. */
   readonly hash: Uint8Array;
-  /** The release's, or the boot mode where that decides nothing. */
-  readonly ruleSet: RuleSet;
   readonly environment: Environment;
-  /** What lists gained and lost by this release, where that is known. */
-  readonly changes?: ListChanges;
+  /**
+   * A copy of the release's, or of the boot mode where that decides nothing; for as long as this is being
+   * prepared or committed.
+   */
+  ruleSet(): Promise<RuleSet>;
 }
 
 /** A list of names by which an address is open to a qube. */
@@ -30,6 +31,8 @@ export interface Sink {
   readonly judgesFlows?: boolean;
   /** It has a socket at which DNS has addresses opened that rules accept by name. */
   readonly opensNames?: boolean;
+  /** Has the owner of rule sets plan for it, with these options: plain data, for @rulecast/nftables. */
+  readonly plans?: unknown;
   /** Makes everything ready; enforces nothing yet. */
   prepare(release: SinkRelease): Promise<void>;
   /** Enforces what was prepared, all at once. */

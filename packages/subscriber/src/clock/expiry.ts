@@ -21,16 +21,22 @@ const endsIn = (action: Action) =>
   mentionsOfBlocks(({ match }: Run) => (match.action === action ? match.expire : undefined));
 const ENDS = { accept: endsIn('accept'), drop: endsIn('drop') } as const;
 
+/** When rules end, by action, in seconds since 1970: sorted, each once. */
+export type Ends = Readonly<Record<Action, readonly number[]>>;
+
+export function endsOf(ruleSet: RuleSet): Ends {
+  const blocks = [...ruleSet.policies.values()].flatMap(blocksOf);
+  const of = (action: Action): readonly number[] =>
+    sorted(new Set(blocks.flatMap((runs) => [...ENDS[action](runs)])));
+  return { accept: of('accept'), drop: of('drop') };
+}
+
 /** The ends of all rules of one rule set. */
 export class Expiries {
-  /** By action, in seconds since 1970: sorted, each once. */
-  readonly #ends: Readonly<Record<Action, readonly number[]>>;
+  readonly #ends: Ends;
 
-  constructor(ruleSet: RuleSet) {
-    const blocks = [...ruleSet.policies.values()].flatMap(blocksOf);
-    const endsOf = (action: Action): readonly number[] =>
-      sorted(new Set(blocks.flatMap((runs) => [...ENDS[action](runs)])));
-    this.#ends = { accept: endsOf('accept'), drop: endsOf('drop') };
+  constructor(ends: Ends) {
+    this.#ends = ends;
   }
 
   /** Whether other rules have ended at one time than at another. */

@@ -5,10 +5,9 @@
  */
 
 import type { After } from '@rulecast/protocol';
-import type { RuleSet } from '@rulecast/rules';
 import type { Logger } from 'pino';
 import type { FirewallClock, StoredClock } from './clock.ts';
-import { Expiries, type Times } from './expiry.ts';
+import { type Ends, Expiries, type Times } from './expiry.ts';
 
 export interface RuleEndsOptions {
   readonly clock: FirewallClock;
@@ -18,7 +17,7 @@ export interface RuleEndsOptions {
   readonly logger: Logger;
   /** The release in force, if there is one. */
   readonly active: () =>
-    | { readonly ruleSet: RuleSet; readonly manifest: { readonly createdAtMs: number } }
+    | { readonly facts: { readonly ends: Ends }; readonly manifest: { readonly createdAtMs: number } }
     | undefined;
   /** The times that the table in force was compiled for. */
   readonly compiledFor: () => Times;
@@ -40,7 +39,7 @@ const CLOCKS_APART_MS = 60_000;
 
 export class RuleEnds {
   readonly #options: RuleEndsOptions;
-  #expiries: { readonly of: RuleSet; readonly ends: Expiries } | undefined;
+  #expiries: { readonly of: Ends; readonly ends: Expiries } | undefined;
   #cancel: () => void = () => undefined;
   #areClocksApart = false;
   #isStopped = false;
@@ -88,9 +87,8 @@ export class RuleEnds {
     const active = this.#options.active();
     const times = clock.times(active?.manifest.createdAtMs);
     if (active === undefined) return { ends: undefined, times };
-    if (this.#expiries?.of !== active.ruleSet) {
-      this.#expiries = { of: active.ruleSet, ends: new Expiries(active.ruleSet) };
-    }
+    const of = active.facts.ends;
+    if (this.#expiries?.of !== of) this.#expiries = { of, ends: new Expiries(of) };
     const { ends } = this.#expiries;
     if (clock.noteEnded(ends.lastAcceptEnded(times) ?? 0)) void this.storeClock();
     return { ends, times };

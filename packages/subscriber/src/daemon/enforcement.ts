@@ -5,7 +5,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { chownSync, readFileSync } from 'node:fs';
-import type { NftSink, NftSinkOptions, SinkLogger } from '@rulecast/nftables';
+import type { AskPlans, NftSink, NftSinkOptions, SinkLogger } from '@rulecast/nftables';
 import { makeDirectory } from '@rulecast/program/directory';
 
 export interface EnforcementOptions {
@@ -27,6 +27,8 @@ export interface EnforcementOptions {
   /** Given to the user, so that it can write there. */
   readonly stateDirectory: string | undefined;
   readonly logger: SinkLogger;
+  /** Asks for plans where the rule sets are. */
+  readonly askPlans: AskPlans;
   /** What the applier says on standard error. */
   readonly onText: (text: string) => void;
   /** Nothing can be enforced any more before this process is started anew. */
@@ -77,7 +79,7 @@ export async function startEnforcement(options: EnforcementOptions): Promise<Nft
   if (account !== undefined && process.getuid?.() !== 0) {
     throw new EnforcementError('--user needs to be started as root: it gives the privileges up');
   }
-  const { answer, flowMarks, capturesDns, logger, onText, onLost } = options;
+  const { answer, flowMarks, capturesDns, logger, onText, onLost, askPlans } = options;
   const opensNames = openings !== undefined;
   const sinkOptions: NftSinkOptions = {
     downstreamGroup,
@@ -88,6 +90,7 @@ export async function startEnforcement(options: EnforcementOptions): Promise<Nft
     onLost,
     opensNames,
     capturesDns,
+    askPlans,
   };
   if (account === undefined) return createNftSink({ ...sinkOptions, applier: applierCommand(args) });
   const plain = applierCommand(['--supervise', ...args]);

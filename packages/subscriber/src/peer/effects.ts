@@ -35,9 +35,6 @@ export function perform(
     case 'close':
       connection.close();
       return undefined;
-    case 'expect':
-      host.activator.expect(effect.offer);
-      return undefined;
     case 'stage': {
       const outcome = makeRoom(effect.bytes, host.staging);
       if (outcome !== undefined) feed(outcome);

@@ -249,8 +249,6 @@ export type Effect =
   /** Says BYE and closes. */
   | { readonly kind: 'bye'; readonly code: ErrorCode; readonly text: string }
   | { readonly kind: 'close' }
-  /** Much is about to come. */
-  | { readonly kind: 'expect'; readonly offer: VerifiedOffer }
   /** Makes room for a stream that begins anew; where there is none, `refused`. */
   | { readonly kind: 'stage'; readonly bytes: number }
   /** Puts bytes to those that are staged: there is room for them. */

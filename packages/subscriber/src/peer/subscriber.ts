@@ -34,35 +34,32 @@ import {
   type Environment,
   FLOWLESS_VERDICT,
   isPartName,
-  needsFirewallDns,
-  opensByName,
   type Packet,
-  type RuleSet,
-  type Told,
 } from '@rulecast/rules';
 import {
   type Explanation,
-  Table,
+  openReader,
   type TableHandle,
   type TableHits,
   type TableOptions,
+  type TableReader,
   type TableStats,
   type TableVerdict,
 } from '@rulecast/table';
 import type { Logger } from 'pino';
-import { Activator, type ApplyReport, type ReleaseVerifier } from '../apply/activator.ts';
+import { Activator, type ApplyReport } from '../apply/activator.ts';
 import { bootRuleSet } from '../apply/boot.ts';
 import { RefusedError } from '../apply/commit.ts';
 import { Keyring } from '../apply/keyring.ts';
 import { type NameEnforcer, sinkWithNames } from '../apply/names.ts';
-import type { Sink, ToldName } from '../apply/sink.ts';
+import type { Sink } from '../apply/sink.ts';
 import { type Clocks, FirewallClock } from '../clock/clock.ts';
 import { RuleEnds } from '../clock/rule-ends.ts';
 import { systemClocks, systemNonce, systemRandom, systemWallMs } from '../clock/system.ts';
+import { type Content, ThreadContent } from '../content/content.ts';
 import type { Disk } from '../state/disk.ts';
 import { StateDirectory } from '../state/state.ts';
 import { Staging } from '../verify/stage.ts';
-import { Verifier } from '../verify/verifier.ts';
 import type { LiveExplanation } from './answers.ts';
 import { FreshnessWatch, type Standing } from './freshness-watch.ts';
 import { type Attempt, afterAttempt, FIRST_BACKOFF } from './reconnect.ts';
@@ -105,8 +102,8 @@ export interface SubscriberOptions {
   readonly clock?: SteadyClock;
   /** Between stretches of work that take long; default lets the event loop do what waits. */
   readonly turn?: Turn;
-  /** What verifies a release; default a thread of its own for what takes long. */
-  readonly verifier?: ReleaseVerifier;
+  /** Who has rule sets and writes the table; default a thread of its own. */
+  readonly content?: Content;
   /**
    * What is done with a release that was not known to be the newest for `staleAfterMs`: it is kept, or
    * everything is dropped until it is known again, also after a start; default `keep`. Either is told.
@@ -157,9 +154,10 @@ export interface Subscriber {
   lookup(packet: Packet): TableVerdict;
   /**
    * Judges a packet and finds the exact rule, list and prefix. Where a sink judges flows, the packet is one
-   * that belongs to none yet.
+   * that belongs to none yet. Waits for a release that is being prepared; rejects where the thread that has
+   * the rules dies meanwhile, as do `hits` and `stats`.
    */
-  explain(packet: Packet): Explanation;
+  explain(packet: Packet): Promise<Explanation>;
   /**
    * The table in force, now and later: structured-cloneable, for `openReader` of @rulecast/table in this
    * thread or any other. It stays good when this subscriber is closed; what was in force last stays in it.
@@ -169,11 +167,11 @@ export interface Subscriber {
    * Frees the slot of a reader whose thread ended without closing it; until then the memory that it looked at
    * may be kept.
    */
-  evictReader(slot: number): void;
+  evictReader(slot: number): Promise<void>;
   /** What each run, default action and list decided, in all threads together; see `Table.hits`. */
-  hits(): TableHits;
+  hits(): Promise<TableHits>;
   /** The generation in force, its sizes, and the memory that it takes. */
-  stats(): TableStats;
+  stats(): Promise<TableStats>;
   /** Replaces the DNS addresses: a new generation, no new version. */
   setDns(addresses: readonly Address[]): Promise<void>;
   /** Ends the session and waits for a release being applied. */
@@ -203,7 +201,12 @@ export async function createSubscriber(options: SubscriberOptions): Promise<Subs
     );
   bootAction(options.bootMode ?? 'closed'); // throws before anything is made
   const subscriber = new RunningSubscriber(options);
-  await subscriber.start();
+  try {
+    await subscriber.start();
+  } catch (error) {
+    await subscriber.abandon();
+    throw error;
+  }
   return subscriber;
 }
 
@@ -212,9 +215,9 @@ class RunningSubscriber implements Subscriber {
   readonly #listeners: Listeners<SubscriberEvents>;
   readonly #options: SubscriberOptions;
   readonly #nowMs: () => number;
-  readonly #table: Table;
+  readonly #content: Content;
+  #reader: TableReader | undefined;
   readonly #sink: Sink | undefined;
-  readonly #boot: RuleSet;
   readonly #activator: Activator;
   readonly #keyring: Keyring;
   readonly #host: SessionHost;
@@ -248,13 +251,14 @@ class RunningSubscriber implements Subscriber {
     this.#clock = options.clock ?? STEADY_CLOCK;
     this.#listeners = new Listeners(this.events, options.logger);
     this.#dns = options.dns ?? [];
-    this.#table = new Table(options.table);
-    this.#sink = options.names === undefined ? options.sink : sinkWithNames(options.sink, options.names);
+    this.#content = options.content ?? new ThreadContent();
+    const portion = () => this.#content.ask('names', {});
+    this.#sink =
+      options.names === undefined ? options.sink : sinkWithNames(options.sink, options.names, portion);
     const entriesMax = options.entriesMax ?? ENTRIES_MAX;
     this.#state = this.#stateDirectory();
     const clocks = { ...systemClocks(this.#nowMs), ...options.boot };
     this.#ruleClock = new FirewallClock(clocks, this.#state?.readClock());
-    this.#boot = bootRuleSet(bootAction(options.bootMode ?? 'closed'));
     this.#keyring = new Keyring(options.trust, this.#state);
     this.#closesStale = isStaleClosed(options);
     this.#freshness = new FreshnessWatch({
@@ -264,12 +268,10 @@ class RunningSubscriber implements Subscriber {
     });
     this.#activator = new Activator({
       keyring: this.#keyring,
-      table: this.#table,
+      content: this.#content,
       state: this.#state,
       sink: this.#sink,
-      verifier: options.verifier ?? new Verifier({ turn: options.turn }),
-      boot: this.#boot,
-      shut: this.#closesStale ? bootRuleSet('drop') : undefined,
+      mayShut: this.#closesStale,
       entriesMax,
       environment: (madeAtMs) => this.#environment(madeAtMs),
       nowMs: this.#nowMs,
@@ -329,7 +331,7 @@ class RunningSubscriber implements Subscriber {
       logger,
       staging: new Staging(),
       explain: (packet) => this.#explainLive(packet),
-      generation: () => this.#table.stats().generation,
+      generation: () => this.#activator.generation,
       counters: () => this.#counters(),
       notEnforced: () => this.#notEnforced(),
       onWelcome: (publisher) => this.#welcomed(publisher),
@@ -380,7 +382,7 @@ class RunningSubscriber implements Subscriber {
 
   async #counters(): Promise<Readonly<Record<string, number>>> {
     const enforced = await this.#options.sink?.counters?.();
-    const { generation, bytes, hits } = this.#table.stats();
+    const { generation, bytes, hits } = await this.stats();
     const damage = this.#damagedCount === 0 ? {} : { stateDamaged: this.#damagedCount };
     const forks = this.#forkCount === 0 ? {} : { forks: this.#forkCount };
     const { standing, ageMs } = this.#freshness;
@@ -392,7 +394,7 @@ class RunningSubscriber implements Subscriber {
       ...freshness,
       ...damage,
       ...forks,
-      ...(enforced ?? lookupCounters(hits, this.#table.hits().lists)),
+      ...(enforced ?? lookupCounters(hits, (await this.hits()).lists)),
       ...this.#options.names?.counters(),
     });
   }
@@ -406,9 +408,9 @@ class RunningSubscriber implements Subscriber {
   #notEnforced(): string | undefined {
     const { active } = this.#activator;
     // Such a release is from a time when there was something to judge names.
-    if (this.#options.names === undefined && active !== undefined && needsFirewallDns(active.ruleSet))
+    if (this.#options.names === undefined && active?.facts.needsDns === true)
       return 'not enforced: nothing here blocks its names: start rulecast-dns, and this subscriber with --names SOCKET';
-    if (!this.#opensNames && active !== undefined && opensByName(active.ruleSet))
+    if (!this.#opensNames && active?.facts.opensNames === true)
       return 'not enforced: nothing here opens what rules accept by name: start this subscriber with --openings SOCKET';
     if (this.#shutFault !== '') return `not enforced: ${this.#shutFault}`;
     if (this.#closesStale && this.#freshness.standing === 'stale')
@@ -450,7 +452,9 @@ class RunningSubscriber implements Subscriber {
   }
 
   async start(): Promise<void> {
-    this.#table.flip(this.#table.prepare(this.#boot, this.#environment()));
+    await this.#beginContent();
+    await this.#activator.boot();
+    this.#reader = openReader(this.#content.handle);
     await this.#bootSink();
     await this.#ruleEnds.storeClock();
     await this.#restore();
@@ -458,10 +462,37 @@ class RunningSubscriber implements Subscriber {
     this.#running = this.#connectForever();
   }
 
+  /** It did not start. */
+  abandon(): Promise<void> {
+    return this.#content.close();
+  }
+
+  async #beginContent(): Promise<void> {
+    const { table = {}, bootMode = 'closed', names, sink, logger } = this.#options;
+    const options = {
+      table,
+      boot: bootRuleSet(bootAction(bootMode)),
+      shut: bootRuleSet('drop'),
+      plans: sink?.plans,
+      judgesNames: names !== undefined,
+    };
+    await this.#content.begin(options, {
+      active: () => this.#activator.kept(),
+      onRestart: (fault) => {
+        logger.error('the thread that has the rules died: another one loads what is in force again');
+        const notLoaded = (error: unknown): void =>
+          logger.error({ err: error }, 'what is in force stays so, and cannot be loaded again');
+        if (fault === undefined) this.#activator.refresh().catch(notLoaded);
+        else notLoaded(fault);
+      },
+    });
+  }
+
   async #bootSink(): Promise<void> {
     const hash = new Uint8Array(HASH_BYTES); // of no release
     try {
-      await this.#sink?.boot?.({ hash, ruleSet: this.#boot, environment: this.#environment() });
+      const ruleSet = () => this.#content.ask('ruleSet', {});
+      await this.#sink?.boot?.({ hash, ruleSet, environment: this.#environment() });
     } catch (cause) {
       throw new RefusedError(ErrorCode.sinkFailed, 'host', cause);
     }
@@ -505,48 +536,45 @@ class RunningSubscriber implements Subscriber {
   }
 
   lookup(packet: Packet): TableVerdict {
-    return this.#table.reader.lookup(packet);
+    if (this.#reader === undefined) throw new TypeError('the subscriber has not started');
+    return this.#reader.lookup(packet);
   }
 
-  explain(packet: Packet): Explanation {
-    return this.#explained(packet, undefined);
+  explain(packet: Packet): Promise<Explanation> {
+    return this.#explained(packet, []);
   }
 
   /** With what the qube was told by name, where there is such. Rejects where the sink does. */
   async #explainLive(packet: Packet): Promise<LiveExplanation> {
     const { src, dst, direction } = packet;
-    const { active } = this.#activator;
-    const isAsked = direction !== 'ingress' && active !== undefined && opensByName(active.ruleSet);
+    const isAsked = direction !== 'ingress' && this.#activator.active?.facts.opensNames === true;
     const names = (isAsked && src ? await this.#options.sink?.toldTo?.(src, dst) : undefined) ?? [];
-    const named = (list: string | undefined): ToldName | undefined =>
-      names.find((each) => each.list === list);
-    const explained = this.#explained(
-      packet,
-      names.length === 0 ? undefined : (list) => named(list) !== undefined,
-    );
-    return { ...explained, told: named(explained.verdict.by?.rule?.list) };
+    const lists = names.map(({ list }) => list);
+    const explained = await this.#explained(packet, lists);
+    const told = names.find(({ list }) => list === explained.verdict.by?.rule?.list);
+    return { ...explained, told };
   }
 
-  #explained(packet: Packet, told: Told | undefined): Explanation {
-    const explained = this.#table.explain(packet, told);
+  async #explained(packet: Packet, told: readonly string[]): Promise<Explanation> {
+    const explained = await this.#content.ask('explain', { packet, told });
     if (this.#options.sink?.judgesFlows !== true || beginsFlow(packet)) return explained;
     return { ...explained, verdict: FLOWLESS_VERDICT, rule: undefined };
   }
 
   handle(): TableHandle {
-    return this.#table.handle();
+    return this.#content.handle;
   }
 
-  evictReader(slot: number): void {
-    this.#table.evictReader(slot);
+  evictReader(slot: number): Promise<void> {
+    return this.#content.ask('evict', { slot });
   }
 
-  hits(): TableHits {
-    return this.#table.hits();
+  hits(): Promise<TableHits> {
+    return this.#content.ask('hits', {});
   }
 
-  stats(): TableStats {
-    return this.#table.stats();
+  stats(): Promise<TableStats> {
+    return this.#content.ask('stats', {});
   }
 
   async setDns(addresses: readonly Address[]): Promise<void> {
@@ -563,7 +591,7 @@ class RunningSubscriber implements Subscriber {
     await this.#running;
     await this.#activator.close();
     await this.#ruleEnds.close();
-    await this.#table.close();
+    await this.#content.close();
   }
 
   // ── Connection ───────────────────────────────────────────────────────────────────────────────────────────

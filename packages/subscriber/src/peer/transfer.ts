@@ -50,7 +50,7 @@ export function takeOffer(state: Idle | Wanting, event: TableEvent): Step | unde
       const isOther = cut !== undefined && !isSame(cut.hash, offer.hash);
       const { state: wanting, effects } = want(isOther ? uncut(state) : state, { offer, base });
       const drop: readonly Effect[] = isOther ? [{ kind: 'drop' }] : [];
-      return { state: wanting, effects: [...drop, { kind: 'expect', offer }, ...effects] };
+      return { state: wanting, effects: [...drop, ...effects] };
     }
     case 'offerActive':
       return { state: idle(state), effects: sayApplied(state.held, state.figures, event.generation) };

@@ -1,0 +1,13 @@
+/** What whoever has the rule sets needs to plan for a sink that is in another thread (sink/plans.ts). */
+
+import { type PlanQuestion, type PlanSource, Plans, type PlansOptions } from './sink/plans.ts';
+
+export interface Planner {
+  /** Gathers in `moved` the memory that the answer takes with it. Throws as `Plans.answer`. */
+  answer(question: PlanQuestion, source: PlanSource, moved: Set<ArrayBuffer>): unknown;
+}
+
+/** `options` are those that the sink gives as `plans`. */
+export function plannerFor(options: unknown): Planner {
+  return new Plans(options as PlansOptions); // of our own sink, through whoever asks
+}

@@ -1,0 +1,155 @@
+/**
+ * What is asked of the owner of the content, and what it answers: plain data, which crosses to its thread as
+ * copies, and large arrays by being moved.
+ *
+ *   verify ─▶ candidate ─ aim ─ compile ─▶ prepared ─ flipTable ─ flipped ─▶ active
+ *                └──────────── dropped ──▶ forgotten
+ */
+
+import { type ErrorCode, ProtocolError } from '@rulecast/protocol';
+import type { Environment, Packet, RuleSet } from '@rulecast/rules';
+import {
+  type Explanation,
+  type TableEngineCode,
+  TableEngineError,
+  type TableFlip,
+  type TableHandle,
+  type TableHits,
+  type TableOptions,
+  type TableStats,
+} from '@rulecast/table';
+import type { Ends } from '../clock/expiry.ts';
+import { SignedFault } from '../verify/verify.ts';
+
+/** What is known of a rule set without having it. */
+export interface ReleaseFacts {
+  /** Packets alone cannot enforce it: names are to be judged. */
+  readonly needsDns: boolean;
+  /** Names open addresses. */
+  readonly opensNames: boolean;
+  readonly ends: Ends;
+}
+
+export interface ContentOptions {
+  readonly table: TableOptions;
+  /** What is enforced before the first release, and with every release that decides nothing. */
+  readonly boot: RuleSet;
+  /** What is enforced in place of every release while that is shut. */
+  readonly shut: RuleSet;
+  /** For the plans of a sink that has them made here, as @rulecast/nftables says; undefined: none are. */
+  readonly plans: unknown;
+  /** Whether names are judged, for which `names` is asked. */
+  readonly judgesNames: boolean;
+}
+
+/** Generation and place of what was compiled. */
+export interface Compiled extends TableFlip {
+  readonly generation: number;
+}
+
+/** Each question with its answer. */
+export interface ContentQuestions {
+  /** First of all. The handle is that of the table of an owner before this one, which is gone. */
+  begin: {
+    readonly asks: { readonly options: ContentOptions; readonly handle: TableHandle | undefined };
+    readonly answer: TableHandle;
+  };
+  /** Verifies a stream; what it makes is the candidate. `base`: the release that it starts from. */
+  verify: {
+    readonly asks: {
+      readonly hash: Uint8Array;
+      readonly base: Uint8Array | undefined;
+      readonly stream: Uint8Array;
+      readonly manifestBytes: Uint8Array;
+      readonly entriesMax: number;
+    };
+    readonly answer: ReleaseFacts;
+  };
+  /** Verifies what was kept; what it makes is active. */
+  restore: {
+    readonly asks: {
+      readonly hash: Uint8Array;
+      readonly streams: readonly Uint8Array[];
+      readonly manifestBytes: Uint8Array;
+    };
+    readonly answer: ReleaseFacts;
+  };
+  /** A whole release as a stream that starts from nothing. */
+  snapshot: { readonly asks: { readonly of: 'active' | 'candidate' }; readonly answer: Uint8Array };
+  /** What is to be enforced next: for `plans`, `ruleSet`, `names` and `compile`. */
+  aim: {
+    readonly asks: {
+      readonly at: 'boot' | 'active' | 'candidate';
+      readonly isShut: boolean;
+      readonly environment: Environment;
+    };
+    readonly answer: undefined;
+  };
+  compile: { readonly asks: object; readonly answer: Compiled };
+  /** What was compiled last is in force, by `flipTable`; and a candidate, if it was of that, is active. */
+  flipped: { readonly asks: { readonly generation: number }; readonly answer: undefined };
+  /** The candidate is not to be in force. */
+  dropped: { readonly asks: object; readonly answer: undefined };
+  /** A question to the plans of a sink. */
+  plans: { readonly asks: { readonly question: unknown }; readonly answer: unknown };
+  /** A copy. */
+  ruleSet: { readonly asks: object; readonly answer: RuleSet };
+  /** What of it is about names. */
+  names: { readonly asks: object; readonly answer: RuleSet };
+  /** `told`: lists by which the address was told to the qube by name. */
+  explain: {
+    readonly asks: { readonly packet: Packet; readonly told: readonly string[] };
+    readonly answer: Explanation;
+  };
+  hits: { readonly asks: object; readonly answer: TableHits };
+  stats: { readonly asks: object; readonly answer: TableStats };
+  evict: { readonly asks: { readonly slot: number }; readonly answer: undefined };
+}
+
+export type ContentKind = keyof ContentQuestions;
+export type ContentQuestion = {
+  readonly [K in ContentKind]: { readonly kind: K } & ContentQuestions[K]['asks'];
+}[ContentKind];
+export type ContentAnswer = ContentQuestions[ContentKind]['answer'];
+
+export type ContentReply =
+  | { readonly kind: 'answer'; readonly answer: ContentAnswer }
+  | { readonly kind: 'fault'; readonly fault: ContentFault }
+  /** Verifying goes on. */
+  | { readonly kind: 'step' };
+
+/** What was thrown, as far as anybody decides by it. */
+export interface ContentFault {
+  readonly kind: 'signed' | 'protocol' | 'range' | 'engine' | 'other';
+  readonly code: string;
+  readonly message: string;
+  readonly part: string | undefined;
+  readonly entry: number | undefined;
+}
+
+export function faultOf(error: unknown): ContentFault {
+  const message = error instanceof Error ? error.message : String(error);
+  const fault = { kind: 'other', code: '', message, part: undefined, entry: undefined } as const;
+  if (error instanceof ProtocolError) {
+    const { code, part, entry } = error;
+    return { kind: error instanceof SignedFault ? 'signed' : 'protocol', code, message, part, entry };
+  }
+  if (error instanceof TableEngineError) return { ...fault, kind: 'engine', code: error.code };
+  return error instanceof RangeError ? { ...fault, kind: 'range' } : fault;
+}
+
+/** The error that a fault was. */
+export function errorOf({ kind, code, message, part, entry }: ContentFault): Error {
+  switch (kind) {
+    case 'signed':
+      return new SignedFault(code as ErrorCode, message, { part, entry });
+    case 'protocol':
+      return new ProtocolError(code as ErrorCode, message, { part, entry });
+    case 'engine':
+      return new TableEngineError(code as TableEngineCode, message);
+    case 'range':
+      return new RangeError(message);
+    case 'other':
+      return new Error(message);
+  }
+}
