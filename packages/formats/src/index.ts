@@ -13,7 +13,7 @@
  *
  *     text/      bytes, lines, ranges, and the reader of entries; rejects and limits
  *     collect/   what every importer gives its entries to, and what is asked of it: formats, filters, what files state of themselves
- *     json/      JSON read value by value, and the formats of lists in it, a row for each
+ *     json/      JSON as a tape of its values, and the formats of lists in it, a row for each
  *     csv/       CSV records, which column holds what, and the tables
  *     feed/      every other format of lists, one a file
  *     list/      which format a file has, lists in whatever format, whether a list may replace another, and lists written

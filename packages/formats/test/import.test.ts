@@ -320,7 +320,7 @@ const CASES: readonly Case[] = [
     '{"prefixes": [{"ip_prefix": "192.0.2.0/24"}, {"region": "x"}, 7, {"ip_prefix": "192.0.2.0/33"}], "ipv6_prefixes": [{"ipv6_prefix": "2001:db8::/32"}]}',
     ['192.0.2.0/24', '2001:db8::/32'],
     [],
-    ['1:1 bad-record', '1:63 unexpected-value', '1:91 bad-prefix-length'],
+    ['1:46 bad-record', '1:63 unexpected-value', '1:91 bad-prefix-length'],
   ],
   [
     'google',
@@ -341,7 +341,7 @@ const CASES: readonly Case[] = [
     '{"regions": [{"region": "a", "cidrs": [{"cidr": "192.0.2.0/24", "tags": ["OSN"]}, {"tags": []}]}]}',
     ['192.0.2.0/24'],
     [],
-    ['1:1 bad-record'],
+    ['1:83 bad-record'],
   ],
   [
     'github',
@@ -386,7 +386,7 @@ const CASES: readonly Case[] = [
     '[{"domain": "a.example", "x": 1}, {"y": 2}, {"name": "x y", "hostname": "b.example"}]',
     ['a.example', 'b.example'],
     [],
-    ['1:1 bad-record'],
+    ['1:35 bad-record'],
   ],
   [
     'json',

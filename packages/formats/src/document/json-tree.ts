@@ -4,81 +4,60 @@
  * what is wrong.
  */
 
-import { JsonCursor, JsonError } from '../json/cursor.ts';
+import { JsonTape } from '../json/tape.ts';
 import { OPEN_BRACE } from '../text/ascii.ts';
-import { asBuffer, ColumnCounter } from '../text/bytes.ts';
+import { ColumnCounter } from '../text/bytes.ts';
 import { contentStart } from '../text/sample.ts';
 import { type MappingEntry, NODE_DEPTH_MAX, type TreeNode } from './node.ts';
 
 /** The tree of a text in UTF-8, with its places in characters; undefined where the library is to read it. */
 export function jsonTree(bytes: Uint8Array, maxTokens: number): TreeNode | undefined {
   if (bytes[contentStart(bytes)] !== OPEN_BRACE) return undefined;
-  try {
-    return new JsonTreeReader(bytes, maxTokens).read();
-  } catch (error) {
-    if (error instanceof JsonError) return undefined;
-    throw error;
-  }
+  const tape = new JsonTape(bytes, 0);
+  // Each value is a token, and the mark behind it another.
+  if (tape.fault !== undefined || tape.next(0) < tape.count || tape.count * 2 > maxTokens) return undefined;
+  return nodeOf(tape, 0, new ColumnCounter(bytes), 0);
 }
 
-class JsonTreeReader {
-  readonly #json: JsonCursor;
-  readonly #chars: ColumnCounter;
-  readonly #maxTokens: number;
-  #tokens = 0;
-
-  constructor(bytes: Uint8Array, maxTokens: number) {
-    this.#json = new JsonCursor(bytes, 0);
-    this.#chars = new ColumnCounter(bytes);
-    this.#maxTokens = maxTokens;
-  }
-
-  /** Throws JsonError where there is something to be said of the text. */
-  read(): TreeNode {
-    const root = this.#node(0);
-    if (this.#json.peek() !== 'end') throw this.#json.error('more follows');
-    return root;
-  }
-
-  #node(depth: number): TreeNode {
-    const json = this.#json;
-    const kind = json.peek();
-    const from = json.at;
-    const offset = this.#charAt(from);
-    this.#tokens += 2; // itself, and the mark behind it
-    if (this.#tokens > this.#maxTokens || depth > NODE_DEPTH_MAX) throw json.error('too much');
-    switch (kind) {
-      case 'array': {
-        const items: TreeNode[] = [];
-        json.array(() => items.push(this.#node(depth + 1)));
-        return { kind: 'sequence', items, offset };
-      }
-      case 'object': {
-        const entries = new Map<string, MappingEntry>();
-        json.object((key) => {
-          const keyOffset = this.#charAt(json.keyAt);
-          if (key === '' || entries.has(key)) throw json.error('too long a key, or given twice');
-          entries.set(key, { keyOffset, value: this.#node(depth + 1) });
-        });
-        return { kind: 'mapping', entries, offset };
-      }
-      case 'string': {
-        const { text, start, end } = json.string();
-        const value = asBuffer(text).toString('utf8', start, end);
-        if (value === '') return { kind: 'text', value, offset, exact: true };
-        const exact = text === json.bytes;
-        return { kind: 'text', value, offset: exact ? offset + 1 : offset, exact };
-      }
-      default: {
-        json.skip();
-        const value = json.bytes.toString('utf8', from, json.at);
-        return { kind: 'text', value, offset, exact: true };
-      }
+/** The node of a value; undefined where there is something to be said of it. */
+function nodeOf(tape: JsonTape, value: number, chars: ColumnCounter, depth: number): TreeNode | undefined {
+  /** Which character of the text a value begins. */
+  const charOf = (of: number): number => chars.columnAt(0, tape.startOf(of)) - 1;
+  if (depth > NODE_DEPTH_MAX) return undefined;
+  const offset = charOf(value);
+  let isSound = true;
+  switch (tape.kind(value)) {
+    case 'array': {
+      const items: TreeNode[] = [];
+      tape.items(value, (item) => {
+        const node = isSound ? nodeOf(tape, item, chars, depth + 1) : undefined;
+        if (node === undefined) isSound = false;
+        else items.push(node);
+      });
+      return isSound ? { kind: 'sequence', items, offset } : undefined;
     }
-  }
-
-  /** Which character of the text a byte begins. */
-  #charAt(at: number): number {
-    return this.#chars.columnAt(0, at) - 1;
+    case 'object': {
+      const entries = new Map<string, MappingEntry>();
+      tape.members(value, (key, member) => {
+        const keyOffset = charOf(member - 1);
+        const node = isSound ? nodeOf(tape, member, chars, depth + 1) : undefined;
+        if (node === undefined || key === '' || entries.has(key))
+          isSound = false; // too long, or given twice
+        else entries.set(key, { keyOffset, value: node });
+      });
+      return isSound ? { kind: 'mapping', entries, offset } : undefined;
+    }
+    case 'string': {
+      const text = tape.string(value);
+      const isExact = tape.text(value).text === tape.bytes;
+      return {
+        kind: 'text',
+        value: text,
+        offset: isExact && text !== '' ? offset + 1 : offset,
+        exact: isExact,
+      };
+    }
+    case 'word':
+      return { kind: 'text', value: tape.string(value), offset, exact: true };
   }
 }

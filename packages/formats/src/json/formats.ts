@@ -3,11 +3,12 @@
  * more than a tree of keys. A new one is a row here and one in collect/format.ts.
  */
 
+import type { Collector } from '../collect/collector.ts';
 import type { ListFormatName } from '../collect/format.ts';
 import { type KeyTree, keyed } from './keyed.ts';
 import { readAnyJson, readGithub, readMisp, readSpamhaus, readSpamhausAsn } from './lists.ts';
 import { readNftJson } from './nft.ts';
-import type { JsonImport } from './values.ts';
+import { importJson, type JsonReader, type JsonRoot } from './values.ts';
 
 interface JsonFormat {
   /**
@@ -15,7 +16,9 @@ interface JsonFormat {
    * that stand at the head of a file are there where its entries are not in the sample.
    */
   readonly signs: readonly (readonly string[])[];
-  readonly read: (source: JsonImport) => void;
+  readonly read: JsonReader;
+  /** Default: one object. */
+  readonly root?: JsonRoot;
 }
 
 /** In place of a path: another object follows, as in a file of one a line. */
@@ -85,6 +88,7 @@ export const JSON_FORMATS = {
       ['cidr', 'sblid'],
     ],
     read: readSpamhaus,
+    root: 'sequence',
   },
   'spamhaus-asn': {
     signs: [
@@ -92,9 +96,10 @@ export const JSON_FORMATS = {
       ['asn', 'asname'],
     ],
     read: readSpamhausAsn,
+    root: 'sequence',
   },
   /** What nothing tells. */
-  json: { signs: [], read: readAnyJson },
+  json: { signs: [], read: readAnyJson, root: 'any' },
 } as const satisfies { readonly [format in ListFormatName]?: JsonFormat };
 
 export type JsonFormatName = keyof typeof JSON_FORMATS;
@@ -102,6 +107,12 @@ export type JsonFormatName = keyof typeof JSON_FORMATS;
 /** Whether a format is JSON, whose text itself shows where it ends: a part of it cannot be read. */
 export function isJsonFormat(name: ListFormatName): name is JsonFormatName {
   return Object.hasOwn(JSON_FORMATS, name);
+}
+
+/** Reads a file of a format. */
+export function importJsonFormat(format: JsonFormatName, collector: Collector, start: number): void {
+  const { read, root = 'object' }: JsonFormat = JSON_FORMATS[format];
+  importJson(collector, start, root, read);
 }
 
 /** The format that the paths in a file tell, if any. */

@@ -4,27 +4,12 @@
  */
 
 import { type Prefix, parsePrefix } from '@rulecast/rules';
-import type { Collector } from '../collect/collector.ts';
 import { ImportFault } from '../collect/options.ts';
 import { latin1, printable, quoteBytes } from '../text/bytes.ts';
 import { EntryFaultCode } from '../text/entry.ts';
 import { addressWithin } from '../text/within.ts';
-import type { JsonCursor, JsonText } from './cursor.ts';
-import {
-  eachString,
-  type JsonImport,
-  place,
-  rejectHere,
-  rejectRecord,
-  stringOrSkip,
-  useAddress,
-  useEntry,
-  wordOrSkip,
-} from './values.ts';
-
-const COLON = 0x3a;
-const DOT = 0x2e;
-const SLASH = 0x2f;
+import type { JsonText } from './tape.ts';
+import { eachOf, type JsonImport, place, rejectRecord, rejectValue, useAddress, useEntry } from './values.ts';
 
 /** Longest part of a server's message that is repeated. */
 const MESSAGE_MAX_CHARS = 120;
@@ -32,44 +17,33 @@ const MESSAGE_MAX_CHARS = 120;
 /**
  * An object of arrays of strings; those that are addresses are used, host keys and names of domains skipped.
  */
-export function readGithub(source: JsonImport): void {
-  const { json, collector, filter } = source;
-  json.object((service) => {
-    if (json.peek() !== 'array') return;
+export function readGithub(source: JsonImport, root: number): void {
+  const { tape, filter } = source;
+  tape.members(root, (service, array) => {
     const other = filter.takes('service', [service]) ? undefined : 'other-service';
-    json.array(() => {
-      if (json.peek() !== 'string') return;
-      const value = json.string();
-      useAddress(collector, value, isNumeric(value) ? other : 'other-kind');
+    tape.items(array, (value) => {
+      if (tape.kind(value) === 'string')
+        useAddress(source, value, isNumeric(tape.text(value)) ? other : 'other-kind');
     });
   });
 }
 
 /** Whether a text holds nothing but what an address or CIDR may, and so is one or was meant as one. */
 function isNumeric({ text, start, end }: JsonText): boolean {
-  let marks = 0;
-  for (let at = start; at < end; at++) {
-    const byte = text[at]!; // end <= text.length
-    const isDigit = byte >= 0x30 && byte <= 0x39;
-    const lower = byte | 0x20;
-    if (byte === DOT || byte === COLON || byte === SLASH) marks++;
-    else if (!isDigit && !(lower >= 0x61 && lower <= 0x66)) return false;
-  }
-  return marks > 0;
+  return /^[\da-f]*[.:/][\da-f.:/]*$/i.test(latin1(text, start, end));
 }
 
 // ── Blocklists ─────────────────────────────────────────────────────────────────────────────────────────────
 
 /** A record a line, `{cidr, sblid, rir}`, and at the end `{type: "metadata", records, …}`. */
 export function readSpamhaus(source: JsonImport): void {
-  const { json, collector } = source;
-  const { records, metadata } = readRecords(source, 'cidr', (value) => useAddress(collector, value));
+  const { collector } = source;
+  const { records, metadata } = readRecords(source, 'cidr', (value) => useAddress(source, value));
   if (metadata !== undefined) collector.declared.push({ ...metadata, held: records });
   else {
     collector.truncated =
       'the metadata record that ends the lists of Spamhaus is missing: the download is truncated, or somebody cut it off';
   }
-  collector.line = json.line;
 }
 
 /** AS numbers are no addresses: the file is refused. */
@@ -85,54 +59,47 @@ interface RecordsRead {
 }
 
 function readRecords(
-  { json, collector }: JsonImport,
+  source: JsonImport,
   entryKey: string,
-  use: ((value: JsonText) => void) | undefined,
+  use: ((value: number) => void) | undefined,
 ): RecordsRead {
-  const keys = [entryKey, 'type', 'records'];
+  const { tape, collector } = source;
   let records = 0;
   let metadata: RecordsRead['metadata'];
-  while (json.peek() !== 'end' && !collector.isFull) {
-    if (json.peek() !== 'object') {
-      rejectHere(json, collector, 'a record in braces was expected');
+  for (let record = 0; record < tape.count && !collector.isFull; record = tape.next(record)) {
+    if (tape.kind(record) !== 'object') {
+      rejectValue(source, record, 'a record in braces was expected');
       continue;
     }
-    const { line, lineStart } = json;
-    let value: JsonText | undefined;
-    let hasEntry = false;
+    let entry = -1;
     let isMetadata = false;
-    let count = 0;
-    json.object((key) => {
-      if (key === entryKey) {
-        hasEntry = true;
-        value = stringOrSkip(json);
-      } else if (key === 'type') isMetadata = wordOrSkip(json) === 'metadata';
-      else if (key === 'records' && json.peek() === 'number') count = json.number();
-    }, keys);
-    collector.line = line;
-    collector.lineStart = lineStart;
+    let declared = 0;
+    tape.members(record, (key, value) => {
+      const kind = tape.kind(value);
+      if (key === entryKey && (kind === 'string' || use === undefined)) entry = value;
+      else if (key === 'type') isMetadata = kind === 'string' && tape.string(value) === 'metadata';
+      else if (key === 'records' && kind === 'word') declared = Number(tape.string(value));
+    });
     if (isMetadata) {
-      metadata = { what: 'records', declared: count, line };
+      place(source, record);
+      metadata = { what: 'records', declared, line: collector.line };
       collector.skip('metadata');
     } else {
       records++;
-      if (value !== undefined) use?.(value);
-      else if (use !== undefined || !hasEntry)
-        collector.reject(lineStart, 'bad-record', `a record without ${entryKey}`);
+      if (entry < 0) rejectRecord(source, record, `a record without ${entryKey}`);
+      else use?.(entry);
     }
   }
   return { records, metadata };
 }
 
 /** `{list: [], type}` with the types cidr, hostname and string; those that hold patterns are refused. */
-export function readMisp(source: JsonImport): void {
-  const { json, collector } = source;
+export function readMisp(source: JsonImport, root: number): void {
+  const { tape, collector } = source;
   let type = '';
-  json.object((key) => {
-    if (key === 'type') type = wordOrSkip(json);
-    else if (key === 'list') {
-      eachString(source, (value) => useEntry(collector, value));
-    }
+  tape.members(root, (key, value) => {
+    if (key === 'type') type = tape.kind(value) === 'string' ? tape.string(value) : '';
+    else if (key === 'list') eachOf('string', source, value, (entry) => useEntry(source, entry));
   });
   if (type === 'regex' || type === 'substring') {
     const reason = `a warninglist of the type ${type} holds patterns, and a list holds addresses or names`;
@@ -168,25 +135,24 @@ const MESSAGE_KEYS: ReadonlySet<string> = new Set([
 ]);
 
 /** An array of strings or objects, or an object with such arrays under usual keys. */
-export function readAnyJson(source: JsonImport): void {
-  const { json, collector } = source;
-  if (json.peek() === 'array') {
-    readItems(source);
+export function readAnyJson(source: JsonImport, root: number): void {
+  const { tape, collector } = source;
+  if (tape.kind(root) === 'array') {
+    readItems(source, root);
     return;
   }
   const keys: string[] = [];
   let message: string | undefined;
   let found = false;
-  if (json.peek() === 'object') {
-    json.object((key) => {
-      keys.push(key);
-      if (MESSAGE_KEYS.has(key) && json.peek() === 'string') message ??= json.word();
-      else if (ARRAY_KEYS.has(key) && json.peek() === 'array') {
-        found = true;
-        readItems(source);
-      }
-    });
-  } else json.skip();
+  tape.members(root, (key, value) => {
+    keys.push(key);
+    const kind = tape.kind(value);
+    if (MESSAGE_KEYS.has(key) && kind === 'string') message ??= tape.string(value);
+    else if (ARRAY_KEYS.has(key) && kind === 'array') {
+      found = true;
+      readItems(source, value);
+    }
+  });
   if (found) return;
   const code = message === undefined ? ImportFault.jsonShape : ImportFault.errorAnswer;
   const known = printable(keys.slice(0, 8).join(', '), MESSAGE_MAX_CHARS);
@@ -197,65 +163,56 @@ export function readAnyJson(source: JsonImport): void {
   collector.refuseFile({ line: 1, column: 1, code, reason });
 }
 
-function readItems({ json, collector }: JsonImport): void {
+function readItems(source: JsonImport, array: number): void {
+  const { tape, collector } = source;
   const { column } = collector.options;
   const keys = column === undefined ? ENTRY_KEYS : [String(column)];
-  json.array(() => {
-    const kind = json.peek();
-    if (collector.isFull) json.skip();
-    else if (kind === 'string') useEntry(collector, json.string());
-    else if (kind === 'object') readItem(json, collector, keys);
-    else rejectHere(json, collector, 'a string or an object was expected');
+  tape.items(array, (item) => {
+    const kind = tape.kind(item);
+    if (collector.isFull) return;
+    if (kind === 'string') useEntry(source, item);
+    else if (kind === 'object') readItem(source, item, keys);
+    else rejectValue(source, item, 'a string or an object was expected');
   });
 }
 
-function readItem(json: JsonCursor, collector: Collector, keys: readonly string[]): void {
-  const { line, lineStart } = json;
-  const others: JsonText[] = [];
-  let best: JsonText | undefined;
+function readItem(source: JsonImport, item: number, keys: readonly string[]): void {
+  const { tape } = source;
+  const others: number[] = [];
+  let best = -1;
   let bestRank = keys.length;
-  json.object((key) => {
-    const kind = json.peek();
+  tape.members(item, (key, value) => {
+    const kind = tape.kind(value);
     const rank = kind === 'string' ? keys.indexOf(key) : -1;
     if (rank >= 0 && rank < bestRank) {
-      if (best !== undefined) others.push(best);
-      best = json.string();
+      if (best >= 0) others.push(best);
+      best = value;
       bestRank = rank;
-    } else if (kind === 'string') others.push(json.string());
-    else if (kind === 'object' || kind === 'array') others.push(wholeValue(json));
+    } else if (kind !== 'word') others.push(value);
   });
-  if (best === undefined) {
-    rejectRecord(collector, { line, lineStart }, `an object without a string under ${keys.join(', ')}`);
-    return;
-  }
-  if (!refuseUnused(collector, best, others)) useEntry(collector, best);
-}
-
-/** The text of the value that is next, whatever it is. */
-function wholeValue(json: JsonCursor): JsonText {
-  const { bytes: text, line, lineStart, at: start } = json;
-  json.skip();
-  return { text, start, end: json.at, line, lineStart, at: start };
+  if (best < 0) rejectRecord(source, item, `an object without a string under ${keys.join(', ')}`);
+  else if (!refuseUnused(source, best, others)) useEntry(source, best);
 }
 
 /**
  * Rejects an address under a key that is not used or, beside an entry that is one, within what stands there.
  * Where a key was asked for, such values are counted instead. Returns whether one was rejected.
  */
-function refuseUnused(collector: Collector, entry: JsonText, others: readonly JsonText[]): boolean {
+function refuseUnused(source: JsonImport, entry: number, others: readonly number[]): boolean {
+  const { tape, collector } = source;
   const { column, kind } = collector.options;
   if (kind === 'names') return false;
-  const known = prefixOfText(entry);
+  const known = prefixOfText(tape.text(entry));
   for (const other of others) {
-    const { text, start, end } = other;
-    const isWhole = prefixOfText(other) !== undefined;
+    const { text, start, end } = tape.text(other);
+    const isWhole = prefixOfText({ text, start, end }) !== undefined;
     const found = isWhole ? { start, end } : known && addressWithin(text, start, end, known);
     if (found === undefined) continue;
-    place(collector, other);
+    place(source, other);
     if (column === undefined) {
       const shown = quoteBytes(text, found.start, found.end);
       const reason = `${shown} is an address under a key that is not used: write one entry an object`;
-      return !collector.reject(other.at, EntryFaultCode.secondAddress, reason);
+      return !collector.reject(collector.at, EntryFaultCode.secondAddress, reason);
     }
     collector.skip('other-column');
   }

@@ -4,20 +4,18 @@
  * them within `{elem: {val, …}}`.
  */
 
-import type { Collector } from '../collect/collector.ts';
 import { ImportFault, type SkipCode } from '../collect/options.ts';
-import type { JsonCursor, JsonText } from './cursor.ts';
-import { type JsonImport, rejectHere, rejectRecord, stringOrSkip, useAddress, wordOrSkip } from './values.ts';
+import { type JsonImport, place, rejectRecord, rejectValue, useAddress } from './values.ts';
 
 const ADDRESS_TYPES: ReadonlySet<string> = new Set(['ipv4_addr', 'ipv6_addr']);
 
-export function readNftJson(source: JsonImport): void {
-  const { json, collector } = source;
+export function readNftJson(source: JsonImport, root: number): void {
+  const { tape, collector } = source;
   let found = false;
-  json.object((key) => {
-    if (key !== 'nftables' || json.peek() !== 'array') return;
+  tape.members(root, (key, value) => {
+    if (key !== 'nftables' || tape.kind(value) !== 'array') return;
     found = true;
-    json.array(() => readObject(source));
+    tape.items(value, (item) => readCommand(source, item));
   });
   if (found) return;
   const reason = 'no array under the key nftables: this is no output of nft -j';
@@ -25,90 +23,83 @@ export function readNftJson(source: JsonImport): void {
 }
 
 /** One object of the ruleset, or a command with one in it. */
-function readObject(source: JsonImport): void {
-  const { json, collector } = source;
-  if (json.peek() !== 'object') {
-    rejectHere(json, collector, 'an object of a ruleset was expected');
-    return;
-  }
-  json.object((key) => {
-    if ((key === 'add' || key === 'create') && json.peek() === 'object') readObject(source);
-    else if ((key === 'set' || key === 'element') && json.peek() === 'object') readSet(source);
-    else {
-      collector.line = json.line;
-      collector.skip('metadata');
-    }
+function readCommand(source: JsonImport, command: number): void {
+  const { tape } = source;
+  if (tape.kind(command) !== 'object') rejectValue(source, command, 'an object of a ruleset was expected');
+  tape.members(command, (key, value) => {
+    const isObject = tape.kind(value) === 'object';
+    if (isObject && (key === 'add' || key === 'create')) readCommand(source, value);
+    else if (isObject && (key === 'set' || key === 'element')) readSet(source, value);
+    else skip(source, value, 'metadata');
   });
 }
 
-function readSet({ json, collector, filter }: JsonImport): void {
+function readSet(source: JsonImport, set: number): void {
+  const { tape, filter } = source;
   let name = '';
-  let isAddresses = true;
-  json.object((key) => {
-    if (key === 'name') name = wordOrSkip(json);
-    else if (key === 'type') {
-      if (json.peek() === 'string') isAddresses = ADDRESS_TYPES.has(json.word());
-      else if (json.peek() === 'object') isAddresses = true; // a typeof expression: the elements tell
-    } else if (key === 'elem' && json.peek() === 'array') {
-      const other: SkipCode | undefined = isAddresses ? filter.set(name) : 'other-kind';
-      json.array(() => readElement(json, collector, other));
-    }
+  let isAddresses = true; // so is a typeof expression, whose elements tell
+  tape.members(set, (key, value) => {
+    const isString = tape.kind(value) === 'string';
+    if (key === 'name') name = isString ? tape.string(value) : '';
+    else if (key === 'type' && isString) isAddresses = ADDRESS_TYPES.has(tape.string(value));
+  });
+  const other: SkipCode | undefined = isAddresses ? filter.set(name) : 'other-kind';
+  tape.members(set, (key, value) => {
+    if (key === 'elem') tape.items(value, (element) => readElement(source, element, other));
   });
 }
 
-function readElement(json: JsonCursor, collector: Collector, other: SkipCode | undefined): void {
-  const kind = json.peek();
-  if (collector.isFull) json.skip();
-  else if (kind === 'string') useAddress(collector, json.string(), other);
-  else if (kind !== 'object') {
-    collector.line = json.line;
-    collector.skip('other-kind');
-    json.skip();
-  } else {
-    json.object((key) => {
-      if (key === 'prefix' && json.peek() === 'object') readPrefix(json, collector, other);
-      else if (key === 'range' && json.peek() === 'array') readRange(json, collector, other);
-      else if (key === 'elem' && json.peek() === 'object') {
-        json.object((inner) => {
-          if (inner === 'val') readElement(json, collector, other);
-        });
-      } else {
-        collector.line = json.line;
-        collector.skip(other ?? 'partial');
-      }
-    });
-  }
-}
-
-function readPrefix(json: JsonCursor, collector: Collector, other: SkipCode | undefined): void {
-  let address: JsonText | undefined;
-  let length = -1;
-  json.object((key) => {
-    if (key === 'addr') address = stringOrSkip(json);
-    else if (key === 'len' && json.peek() === 'number') length = json.number();
+function readElement(source: JsonImport, element: number, other: SkipCode | undefined): void {
+  const { tape, collector } = source;
+  const kind = tape.kind(element);
+  if (collector.isFull) return;
+  if (kind === 'string') useAddress(source, element, other);
+  else if (kind !== 'object') skip(source, element, 'other-kind');
+  tape.members(element, (key, value) => {
+    const of = tape.kind(value);
+    if (key === 'prefix' && of === 'object') readPrefix(source, value, other);
+    else if (key === 'range' && of === 'array') readRange(source, value, other);
+    else if (key === 'elem' && of === 'object') {
+      tape.members(value, (inner, val) => {
+        if (inner === 'val') readElement(source, val, other);
+      });
+    } else skip(source, value, other ?? 'partial');
   });
-  if (address !== undefined) useText(collector, address, `/${length}`, other);
-  else rejectRecord(collector, json, 'a prefix without addr');
 }
 
-function readRange(json: JsonCursor, collector: Collector, other: SkipCode | undefined): void {
-  const ends: JsonText[] = [];
-  json.array(() => {
-    const end = stringOrSkip(json);
-    if (end !== undefined && ends.length < 2) ends.push(end);
+function readPrefix(source: JsonImport, prefix: number, other: SkipCode | undefined): void {
+  const { tape } = source;
+  let address = -1;
+  let length = '-1';
+  tape.members(prefix, (key, value) => {
+    const kind = tape.kind(value);
+    if (key === 'addr' && kind === 'string') address = value;
+    else if (key === 'len' && kind === 'word') length = tape.string(value);
+  });
+  if (address >= 0) useText(source, address, `${tape.string(address)}/${length}`, other);
+  else rejectRecord(source, prefix, 'a prefix without addr');
+}
+
+function readRange(source: JsonImport, range: number, other: SkipCode | undefined): void {
+  const { tape } = source;
+  const ends: number[] = [];
+  tape.items(range, (end) => {
+    if (tape.kind(end) === 'string' && ends.length < 2) ends.push(end);
   });
   const [first, last] = ends;
-  if (first === undefined || last === undefined)
-    rejectRecord(collector, json, 'a range without its two ends');
-  else useText(collector, first, `-${textOf(last)}`, other);
+  if (first === undefined || last === undefined) rejectRecord(source, range, 'a range without its two ends');
+  else useText(source, first, `${tape.string(first)}-${tape.string(last)}`, other);
 }
 
-/** Uses an address with something behind it. */
-function useText(collector: Collector, value: JsonText, behind: string, other: SkipCode | undefined): void {
-  const text = Buffer.from(textOf(value) + behind, 'utf8');
-  useAddress(collector, { ...value, text, start: 0, end: text.length }, other);
+/** Uses an address that is written in pieces, in the place of the first. */
+function useText(source: JsonImport, value: number, written: string, other: SkipCode | undefined): void {
+  place(source, value);
+  const text = Buffer.from(written, 'utf8');
+  if (other !== undefined) source.collector.skip(other);
+  else source.collector.address(text, 0, text.length);
 }
 
-function textOf({ text, start, end }: JsonText): string {
-  return Buffer.from(text.buffer, text.byteOffset + start, end - start).toString('utf8');
+function skip(source: JsonImport, value: number, code: SkipCode): void {
+  place(source, value);
+  source.collector.skip(code);
 }

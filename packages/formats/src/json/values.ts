@@ -3,113 +3,96 @@
 import type { Collector } from '../collect/collector.ts';
 import { EntryFilter } from '../collect/filter.ts';
 import { ImportFault, type SkipCode } from '../collect/options.ts';
-import { JsonCursor, JsonError, type JsonText } from './cursor.ts';
+import { type JsonFault, JsonTape } from './tape.ts';
 
 /** What a reader works with. */
 export interface JsonImport {
-  readonly json: JsonCursor;
+  readonly tape: JsonTape;
   readonly collector: Collector;
   readonly filter: EntryFilter;
 }
 
-/** Runs a reader over the file; what is no JSON makes the file unusable. */
-export function importJson(collector: Collector, start: number, read: (source: JsonImport) => void): void {
-  const json = new JsonCursor(collector.bytes, start);
-  try {
-    read({ json, collector, filter: new EntryFilter(collector.options) });
-    if (json.peek() !== 'end' && !collector.isFull) throw json.error('more text behind the end of the value');
-  } catch (error) {
-    if (!(error instanceof JsonError)) throw error;
-    const { line, column } = error;
-    const code = error.isTruncated ? ImportFault.truncated : ImportFault.json;
-    collector.refuseFile({ line, column, code, reason: `no valid JSON: ${error.message}` });
+/** Reads the value at an index of the tape. */
+export type JsonReader = (source: JsonImport, root: number) => void;
+
+/** What a file of a format is: one object, any one value, or values one after the other. */
+export type JsonRoot = 'object' | 'any' | 'sequence';
+
+/** Runs a reader over the file; of what is no JSON nothing is read. */
+export function importJson(collector: Collector, start: number, root: JsonRoot, read: JsonReader): void {
+  const tape = new JsonTape(collector.bytes, start);
+  const source = { tape, collector, filter: new EntryFilter(collector.options) };
+  let fault = tape.fault ?? rootFault(tape, root);
+  if (fault === undefined) {
+    read(source, 0);
+    if (root !== 'sequence' && tape.next(0) < tape.count)
+      fault = tape.faultAt(tape.startOf(tape.next(0)), 'more text behind the end of the value');
   }
-  collector.line = json.lineCount;
+  if (fault !== undefined) {
+    const { line, column } = fault;
+    const code = fault.isTruncated ? ImportFault.truncated : ImportFault.json;
+    collector.refuseFile({ line, column, code, reason: `no valid JSON: ${fault.message}` });
+  }
+  collector.line = tape.lineCount;
+}
+
+function rootFault(tape: JsonTape, root: JsonRoot): JsonFault | undefined {
+  if (root === 'sequence') return undefined;
+  if (tape.count === 0) return tape.faultAt(tape.bytes.length, 'a value is missing');
+  if (root === 'any' || tape.kind(0) === 'object') return undefined;
+  return tape.faultAt(tape.startOf(0), 'another kind of value was expected');
 }
 
 /** Says to the collector where a value stands. */
-export function place(collector: Collector, value: JsonText): void {
-  collector.line = value.line;
-  collector.lineStart = value.lineStart;
-  collector.at = value.at;
+export function place({ tape, collector }: JsonImport, value: number): void {
+  const start = tape.startOf(value);
+  const { line, lineStart } = tape.placeAt(start);
+  collector.line = line;
+  collector.lineStart = lineStart;
+  collector.at = tape.kind(value) === 'string' ? start + 1 : start;
 }
 
-export function useAddress(collector: Collector, value: JsonText, other?: SkipCode): void {
-  place(collector, value);
-  if (other !== undefined) collector.skip(other);
-  else collector.address(value.text, value.start, value.end);
+export function useAddress(source: JsonImport, value: number, other?: SkipCode): void {
+  place(source, value);
+  const { text, start, end } = source.tape.text(value);
+  if (other !== undefined) source.collector.skip(other);
+  else source.collector.address(text, start, end);
 }
 
 /** Uses a value as what the list holds, which it may decide. */
-export function useEntry(collector: Collector, value: JsonText): void {
-  place(collector, value);
-  collector.entry(value.text, value.start, value.end);
+export function useEntry(source: JsonImport, value: number): void {
+  place(source, value);
+  const { text, start, end } = source.tape.text(value);
+  source.collector.entry(text, start, end);
 }
 
-/** Reads an array of strings; what else stands in it is rejected. */
-export function eachString({ json, collector }: JsonImport, use: (value: JsonText) => void): void {
-  if (json.peek() !== 'array') {
-    rejectHere(json, collector, 'an array of strings was expected');
-    return;
-  }
-  json.array(() => {
-    if (collector.isFull) json.skip();
-    else if (json.peek() === 'string') use(json.string());
-    else rejectHere(json, collector, 'a string was expected');
-  });
-}
-
-/** Reads an array of objects; what else stands in it is rejected. */
-export function eachObject({ json, collector }: JsonImport, visit: () => void): void {
-  if (json.peek() !== 'array') {
-    rejectHere(json, collector, 'an array of objects was expected');
-    return;
-  }
-  json.array(() => {
-    if (collector.isFull) json.skip();
-    else if (json.peek() === 'object') visit();
-    else rejectHere(json, collector, 'an object was expected');
-  });
-}
-
-/** Rejects the value that is next, and passes over it. */
-export function rejectHere(json: JsonCursor, collector: Collector, reason: string): void {
-  json.peek();
-  const { line, column } = json.error('');
-  collector.line = line;
-  collector.rejects.add({ line, column, code: 'unexpected-value', reason });
-  json.skip();
-}
-
-/** Rejects an object that was read, in the line of a place in it. */
-export function rejectRecord(
-  collector: Collector,
-  { line, lineStart }: Pick<JsonCursor, 'line' | 'lineStart'>,
-  reason: string,
+/** Gives the strings of an array, or its objects; what else stands there is rejected. */
+export function eachOf(
+  kind: 'string' | 'object',
+  source: JsonImport,
+  array: number,
+  visit: (value: number) => void,
 ): void {
-  collector.line = line;
-  collector.lineStart = lineStart;
-  collector.reject(lineStart, 'bad-record', reason);
+  const { tape, collector } = source;
+  if (tape.kind(array) !== 'array') rejectValue(source, array, `an array of ${kind}s was expected`);
+  tape.items(array, (item) => {
+    if (collector.isFull) return;
+    if (tape.kind(item) === kind) visit(item);
+    else rejectValue(source, item, `${kind === 'object' ? 'an' : 'a'} ${kind} was expected`);
+  });
 }
 
-/** The string that is next, or undefined, having passed over the value, if it is something else. */
-export function stringOrSkip(json: JsonCursor): JsonText | undefined {
-  if (json.peek() === 'string') return json.string();
-  json.skip();
-  return undefined;
+export function rejectValue(
+  source: JsonImport,
+  value: number,
+  reason: string,
+  code = 'unexpected-value',
+): void {
+  place(source, value);
+  source.collector.reject(source.tape.startOf(value), code, reason);
 }
 
-/** The same as a word; empty if it is something else. */
-export function wordOrSkip(json: JsonCursor): string {
-  if (json.peek() === 'string') return json.word();
-  json.skip();
-  return '';
-}
-
-/** The words of the array that is next; none if it is something else. */
-export function wordsOrSkip(json: JsonCursor): readonly string[] {
-  const words: string[] = [];
-  if (json.peek() !== 'array') json.skip();
-  else json.array(() => words.push(wordOrSkip(json)));
-  return words;
+/** Rejects an object that holds something else than it should. */
+export function rejectRecord(source: JsonImport, record: number, reason: string): void {
+  rejectValue(source, record, reason, 'bad-record');
 }

@@ -5,8 +5,8 @@
 
 import { bitsOf, isWildcard, parseHostName, parsePrefix } from '@rulecast/rules';
 import { LIST_FORMATS, type ListFormatName } from '../collect/format.ts';
-import { JsonCursor, JsonError } from '../json/cursor.ts';
 import { jsonFormatOf, SEQUENCE } from '../json/formats.ts';
+import { JsonTape } from '../json/tape.ts';
 import { OPEN_BRACE, OPEN_BRACKET } from '../text/ascii.ts';
 import { splitRange } from '../text/range.ts';
 import { contentStart, SAMPLE_BYTES, sampleLines } from '../text/sample.ts';
@@ -74,39 +74,29 @@ interface JsonPaths {
  * anywhere.
  */
 function jsonPaths(bytes: Uint8Array, start: number, sampleBytes: number): JsonPaths | undefined {
-  const sample = bytes.subarray(0, Math.min(bytes.length, start + sampleBytes));
-  const json = new JsonCursor(sample, start);
-  const kind = json.peek();
+  const tape = new JsonTape(bytes.subarray(0, Math.min(bytes.length, start + sampleBytes)), start);
+  const { fault } = tape;
+  const kind = tape.count === 0 ? undefined : tape.kind(0);
   if (kind !== 'object' && kind !== 'array') return undefined;
   const paths = new Set<string>();
-  let error: JsonError | undefined;
-  try {
-    if (kind === 'array') json.skip();
-    else gatherPaths(json, '', paths);
-    if (json.peek() === 'object') paths.add(SEQUENCE);
-  } catch (caught) {
-    if (!(caught instanceof JsonError)) throw caught;
-    error = caught;
-  }
+  gatherPaths(tape, 0, '', paths);
+  const next = tape.next(0);
+  if (next < tape.count && tape.kind(next) === 'object') paths.add(SEQUENCE);
   // `[Adblock Plus 2.0]` starts as an array does, and flow style YAML as an object.
-  if (error !== undefined && !error.isTruncated && paths.size === 0) return undefined;
+  if (fault !== undefined && !fault.isTruncated && paths.size === 0) return undefined;
   return { paths, isArray: kind === 'array' };
 }
 
-function gatherPaths(json: JsonCursor, path: string, into: Set<string>): void {
-  json.object((key) => {
+function gatherPaths(tape: JsonTape, object: number, path: string, into: Set<string>): void {
+  tape.members(object, (key, value) => {
     const own = path === '' ? key : `${path}.${key}`;
     into.add(own);
-    const kind = json.peek();
     if (path.includes('[]') || path.includes('.')) return;
-    if (kind === 'object') gatherPaths(json, own, into);
-    else if (kind === 'array') {
-      json.array(() => {
-        const item = json.peek();
-        if (item === 'string') into.add(`${own}[]`);
-        if (item === 'object') gatherPaths(json, `${own}[]`, into);
-      });
-    }
+    gatherPaths(tape, value, own, into);
+    tape.items(value, (item) => {
+      if (tape.kind(item) === 'string') into.add(`${own}[]`);
+      gatherPaths(tape, item, `${own}[]`, into);
+    });
   });
 }
 

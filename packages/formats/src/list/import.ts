@@ -29,8 +29,7 @@ import { importPlain } from '../feed/plain.ts';
 import { importRpz } from '../feed/rpz.ts';
 import { importScored } from '../feed/scored.ts';
 import { importUnbound } from '../feed/unbound.ts';
-import { isJsonFormat, JSON_FORMATS, type JsonFormatName } from '../json/formats.ts';
-import { importJson } from '../json/values.ts';
+import { importJsonFormat, isJsonFormat, type JsonFormatName } from '../json/formats.ts';
 import { latin1, textStart } from '../text/bytes.ts';
 import type { ShortPrefixes } from '../text/entry.ts';
 import type { Reject } from '../text/reject.ts';
@@ -134,7 +133,7 @@ export function importList(fileName: string, bytes: Uint8Array, options: ImportO
 }
 
 function readAs(format: ListFormatName, collector: Collector, start: number): void {
-  if (isJsonFormat(format)) importJson(collector, start, JSON_FORMATS[format].read);
+  if (isJsonFormat(format)) importJsonFormat(format, collector, start);
   else IMPORTERS[format](collector, start);
 }
 
