@@ -11,13 +11,8 @@
 import { newPrefixScratch, parseDottedQuad, parsePrefixBytes } from '@rulecast/rules';
 import type { Collector } from '../collect/collector.ts';
 import { EntryFilter } from '../collect/filter.ts';
-import { indexIn, latin1, quoteBytes } from '../text/bytes.ts';
+import { latin1, quoteBytes } from '../text/bytes.ts';
 import { eachLine } from '../text/lines.ts';
-
-const BAR = 0x7c;
-const COLON = 0x3a;
-const HASH = 0x23;
-const ZERO = 0x30;
 
 const FIELD_COUNT = 7;
 const VERSION = /^\d+(?:\.\d+)?$/;
@@ -36,7 +31,6 @@ class DelegatedReader {
   readonly #filter: EntryFilter;
   readonly #stated: { type: RecordType | 'all'; declared: number; line: number }[] = [];
   readonly #held = { asn: 0, ipv4: 0, ipv6: 0, all: 0 };
-  readonly #fields = new Int32Array(FIELD_COUNT + 1); // where each begins; the last is one past the end
 
   constructor(collector: Collector) {
     this.#collector = collector;
@@ -45,9 +39,15 @@ class DelegatedReader {
 
   read(start: number): void {
     const collector = this.#collector;
+    const { bytes } = collector;
     eachLine(collector, start, (from, end) => {
-      if (collector.bytes[from] === HASH) collector.skip('comment');
-      else this.#readLine(from, end);
+      const text = latin1(bytes, from, end);
+      if (text.startsWith('#')) collector.skip('comment');
+      else if (!this.#readLine(from, text.split('|', FIELD_COUNT))) {
+        const shown = quoteBytes(bytes, from, end);
+        const reason = `${shown} is no record of a registry: registry|country|ipv4 or ipv6 or asn|start|value|date|status`;
+        collector.reject(from, 'bad-record', reason);
+      }
     });
     for (const { type, declared, line } of this.#stated) {
       const what = type === 'all' ? 'records' : `${type} records`;
@@ -55,25 +55,20 @@ class DelegatedReader {
     }
   }
 
-  #readLine(from: number, end: number): void {
-    const collector = this.#collector;
-    const count = this.#split(from, end);
-    const type = count < 6 ? undefined : this.#recordType();
-    if (type !== undefined && !(this.#is(1, '*') && this.#is(5, 'summary'))) {
+  /** Reads the fields of a line that starts at `from`; false if they are none of a registry. */
+  #readLine(from: number, fields: readonly string[]): boolean {
+    const [registry = '', country = '', typeText = '', start = '', value = '', date = ''] = fields;
+    const type = fields.length < 6 ? undefined : TYPES.find((known) => known === typeText);
+    if (type === undefined) {
+      if (fields.length < 4 || !VERSION.test(registry)) return false;
+      this.#state('all', start);
+    } else if (country === '*' && date === 'summary') this.#state(type, value);
+    else {
       this.#held[type]++;
       this.#held.all++;
-      this.#readRecord(type);
-    } else if (type !== undefined) this.#state(type, this.#text(4));
-    else if (count >= 4 && VERSION.test(this.#text(0))) this.#state('all', this.#text(3));
-    else {
-      const shown = quoteBytes(collector.bytes, from, end);
-      const reason = `${shown} is no record of a registry: registry|country|ipv4 or ipv6 or asn|start|value|date|status`;
-      collector.reject(from, 'bad-record', reason);
+      this.#readRecord(type, from, fields);
     }
-  }
-
-  #recordType(): RecordType | undefined {
-    return TYPES.find((type) => this.#is(2, type));
+    return true;
   }
 
   #state(type: RecordType | 'all', count: string): void {
@@ -82,96 +77,39 @@ class DelegatedReader {
     if (/^\d{1,15}$/.test(count)) this.#stated.push({ type, declared: Number(count), line: collector.line });
   }
 
-  #readRecord(type: RecordType): void {
+  #readRecord(type: RecordType, from: number, fields: readonly string[]): void {
     const collector = this.#collector;
-    const fields = this.#fields;
     const { bytes } = collector;
-    if (type === 'asn') {
-      collector.skip('asn');
-      return;
+    const [registry = '', country = '', , start = '', value = '', , status] = fields;
+    const countryAt = from + registry.length + 1;
+    const at = countryAt + country.length + 1 + type.length + 1;
+    const other = this.#filter.country(bytes, countryAt, countryAt + country.length);
+    if (type === 'asn') collector.skip('asn');
+    else if (status === 'available' || status === 'reserved') collector.skip('unallocated');
+    else if (other !== undefined) collector.skip(other);
+    else if (!(type === 'ipv4' ? this.#useIp4(at, start, value) : this.#useIp6(at, start, value))) {
+      const shown = quoteBytes(bytes, at, at + start.length + 1 + value.length);
+      const what =
+        type === 'ipv4'
+          ? 'IPv4 address with a count of addresses that fits behind it'
+          : 'IPv6 address with a prefix length behind it';
+      collector.reject(at, 'bad-record', `${shown} is no ${what}`);
     }
-    if (this.#is(6, 'available') || this.#is(6, 'reserved')) {
-      collector.skip('unallocated');
-      return;
-    }
-    const other = this.#filter.country(bytes, fields[1]!, fields[2]! - 1);
-    if (other !== undefined) collector.skip(other);
-    else if (type === 'ipv4') this.#readIp4();
-    else this.#readIp6();
   }
 
-  #readIp4(): void {
-    const collector = this.#collector;
-    const fields = this.#fields;
-    const start = fields[3]!; // FIELD_COUNT + 1 fields
-    const first = parseDottedQuad(collector.bytes, start, fields[4]! - 1);
-    const count = this.#count(4);
-    if (first < 0 || count === 0 || first + count > IP4_COUNT_MAX) {
-      const shown = quoteBytes(collector.bytes, start, fields[5]! - 1);
-      const reason = `${shown} is no IPv4 address with a count of addresses that fits behind it`;
-      collector.reject(start, 'bad-record', reason);
-    } else collector.ip4Range(first, first + count - 1, start);
-  }
-
-  #readIp6(): void {
-    const collector = this.#collector;
-    const fields = this.#fields;
-    const start = fields[3]!; // FIELD_COUNT + 1 fields
-    const end = fields[5]! - 1;
-    const text = Buffer.from(`${this.#text(3)}/${this.#text(4)}`, 'latin1');
-    const isIp6 =
-      parsePrefixBytes(text, 0, text.length, scratch) === undefined &&
-      indexIn(text, COLON, 0, text.length) >= 0;
-    if (isIp6) {
-      collector.at = start;
-      collector.address(text, 0, text.length);
-      return;
-    }
-    const reason = `${quoteBytes(collector.bytes, start, end)} is no IPv6 address with a prefix length behind it`;
-    collector.reject(start, 'bad-record', reason);
-  }
-
-  /** Finds the fields of a line; returns how many there are, at most FIELD_COUNT. Missing ones are empty. */
-  #split(from: number, end: number): number {
-    const fields = this.#fields;
-    const { bytes } = this.#collector;
-    let count = 0;
-    let at = from;
-    while (count < FIELD_COUNT && at <= end) {
-      fields[count++] = at;
-      const bar = indexIn(bytes, BAR, at, end);
-      at = (bar < 0 ? end : bar) + 1;
-    }
-    for (let i = count; i <= FIELD_COUNT; i++) fields[i] = i === count ? at : end + 1;
-    return count;
-  }
-
-  /** Whether a field is this word; no string is made of it. */
-  #is(index: number, word: string): boolean {
-    const { bytes } = this.#collector;
-    const start = this.#fields[index]!; // index < FIELD_COUNT
-    if (this.#fields[index + 1]! - 1 - start !== word.length) return false;
-    for (let i = 0; i < word.length; i++) if (bytes[start + i] !== word.charCodeAt(i)) return false;
+  #useIp4(at: number, start: string, value: string): boolean {
+    const first = parseDottedQuad(this.#collector.bytes, at, at + start.length);
+    const count = /^\d{1,10}$/.test(value) ? Number(value) : 0;
+    if (first < 0 || count === 0 || first + count > IP4_COUNT_MAX) return false;
+    this.#collector.ip4Range(first, first + count - 1, at);
     return true;
   }
 
-  /** A field that is a number of at most ten digits; 0 if it is none. */
-  #count(index: number): number {
-    const { bytes } = this.#collector;
-    const start = this.#fields[index]!; // index < FIELD_COUNT
-    const end = this.#fields[index + 1]! - 1;
-    if (end <= start || end - start > 10) return 0;
-    let value = 0;
-    for (let at = start; at < end; at++) {
-      const digit = bytes[at]! - ZERO; // at < end <= length
-      if (digit < 0 || digit > 9) return 0;
-      value = value * 10 + digit;
-    }
-    return value;
-  }
-
-  #text(index: number): string {
-    const start = this.#fields[index]!; // index < FIELD_COUNT
-    return latin1(this.#collector.bytes, start, Math.max(start, this.#fields[index + 1]! - 1));
+  #useIp6(at: number, start: string, value: string): boolean {
+    const text = Buffer.from(`${start}/${value}`, 'latin1');
+    if (!start.includes(':') || parsePrefixBytes(text, 0, text.length, scratch) !== undefined) return false;
+    this.#collector.at = at;
+    this.#collector.address(text, 0, text.length);
+    return true;
   }
 }

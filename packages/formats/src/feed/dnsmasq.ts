@@ -10,66 +10,54 @@
 
 import { KeyByte } from '@rulecast/rules';
 import type { Collector } from '../collect/collector.ts';
-import { DOT, EQUALS, HASH, SLASH, STAR } from '../text/ascii.ts';
-import { indexIn, latin1, quoteBytes, skipBlanks } from '../text/bytes.ts';
-import { eachLine, trimEnd } from '../text/lines.ts';
+import { latin1, quoteBytes } from '../text/bytes.ts';
+import { eachLine } from '../text/lines.ts';
 
-const SETTING = /^[a-z][a-z0-9-]*$/;
+/** The key, what divides it from the value, and the value. */
+const SETTING = /^([a-z][a-z0-9-]*)([ \t]*(?:=[ \t]*|$))(.*)$/;
 const NULL_ADDRESSES: ReadonlySet<string> = new Set(['', '#', '0.0.0.0', '::', '127.0.0.1', '::1']);
 
 export function importDnsmasq(collector: Collector, start: number): void {
+  const { bytes } = collector;
   eachLine(collector, start, (from, end) => {
-    if (collector.bytes[from] === HASH) collector.skip('comment');
-    else importSetting(collector, from, end);
+    const text = latin1(bytes, from, end);
+    const [, key = '', divider = '', value = ''] = SETTING.exec(text) ?? [];
+    const isBlock = key === 'address' || key === 'server' || key === 'local';
+    if (text.startsWith('#')) collector.skip('comment');
+    else if (key === '') {
+      const reason = `${quoteBytes(bytes, from, end)} is no setting of dnsmasq: write server=/name/`;
+      collector.reject(from, 'bad-dnsmasq-line', reason);
+    } else if (isBlock && value.startsWith('/'))
+      importNames(collector, key, from + key.length + divider.length, value);
+    else collector.skip('directive');
   });
 }
 
-function importSetting(collector: Collector, from: number, lineEnd: number): void {
-  const { bytes } = collector;
-  const equals = indexIn(bytes, EQUALS, from, lineEnd);
-  const key = latin1(bytes, from, trimEnd(bytes, from, equals < 0 ? lineEnd : equals));
-  if (!SETTING.test(key)) {
-    const shown = quoteBytes(bytes, from, lineEnd);
-    collector.reject(from, 'bad-dnsmasq-line', `${shown} is no setting of dnsmasq: write server=/name/`);
-    return;
-  }
-  const blocks = key === 'address' ? 'address' : key === 'server' || key === 'local' ? 'server' : undefined;
-  const at = equals < 0 ? lineEnd : skipBlanks(bytes, equals + 1, lineEnd);
-  if (blocks === undefined || bytes[at] !== SLASH) {
-    collector.skip('directive');
-    return;
-  }
-  const hash = indexIn(bytes, HASH, at, lineEnd);
-  const isNote = hash > 0 && bytes[hash - 1] !== SLASH; // a # after a blank starts a comment
-  importNames(collector, blocks, at + 1, isNote ? trimEnd(bytes, at, hash) : lineEnd);
-}
-
-/** Names with a slash behind each, then what they are given. */
-function importNames(collector: Collector, setting: 'server' | 'address', start: number, end: number): void {
-  const { bytes } = collector;
-  const last = bytes.lastIndexOf(SLASH, end - 1);
-  if (last < start) {
-    collector.reject(start, 'bad-dnsmasq-line', 'no slash behind the name: write server=/name/');
-    return;
-  }
-  const target = latin1(bytes, last + 1, end);
-  if (setting === 'server' && target === '#') collector.skip('exception');
-  else if (setting === 'server' ? target !== '' : !NULL_ADDRESSES.has(target)) collector.skip('redirect');
+/** Names with a slash before and behind each, then what they are given, or a comment from `#` on. */
+function importNames(collector: Collector, key: string, at: number, value: string): void {
+  const hash = value.indexOf('#');
+  const isNote = hash > 0 && value[hash - 1] !== '/';
+  const fields = (isNote ? value.slice(0, hash) : value).split('/');
+  const target = fields.pop()?.trimEnd() ?? '';
+  if (fields.length < 2)
+    collector.reject(at + 1, 'bad-dnsmasq-line', 'no slash behind the name: write server=/name/');
+  else if (key !== 'address' && target === '#') collector.skip('exception');
+  else if (key === 'address' ? !NULL_ADDRESSES.has(target) : target !== '') collector.skip('redirect');
   else {
-    for (let at = start; at <= last; ) {
-      const nameEnd = indexIn(bytes, SLASH, at, last + 1);
-      importName(collector, at, nameEnd);
-      at = nameEnd + 1;
+    let start = at;
+    for (const name of fields) {
+      if (start > at) importName(collector, start, name);
+      start += name.length + 1;
     }
   }
 }
 
-function importName(collector: Collector, start: number, end: number): void {
+function importName(collector: Collector, start: number, name: string): void {
   const { bytes } = collector;
-  if (start === end || bytes[start] === HASH)
+  const end = start + name.length;
+  if (name === '' || name.startsWith('#'))
     collector.skip('directive'); // names without a dot; all names
-  else if (bytes[start] !== STAR)
-    collector.name(bytes, bytes[start] === DOT ? start + 1 : start, end, KeyByte.both);
-  else if (bytes[start + 1] === DOT) collector.name(bytes, start + 2, end, KeyByte.below);
-  else collector.skip('pattern');
+  else if (name.startsWith('*.')) collector.name(bytes, start + 2, end, KeyByte.below);
+  else if (name.startsWith('*')) collector.skip('pattern');
+  else collector.name(bytes, name.startsWith('.') ? start + 1 : start, end, KeyByte.both);
 }

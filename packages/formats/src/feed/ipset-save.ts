@@ -5,7 +5,7 @@
 
 import type { Collector } from '../collect/collector.ts';
 import { EntryFilter } from '../collect/filter.ts';
-import { indexIn, isBlank, latin1, quoteBytes, skipBlanks } from '../text/bytes.ts';
+import { indexIn, latin1, quoteBytes, skipBlanks } from '../text/bytes.ts';
 import { eachLine, wordEnd } from '../text/lines.ts';
 
 const COMMA = 0x2c;
@@ -27,45 +27,17 @@ const OTHER: ReadonlySet<string> = new Set([
 export function importIpsetSave(collector: Collector, start: number): void {
   const { bytes } = collector;
   const filter = new EntryFilter(collector.options);
-  let head = -1; // where an `add NAME ` stands that passed the filter
-  let headBytes = 0;
   eachLine(collector, start, (from, end) => {
-    // Nearly all lines begin as the one before.
-    if (
-      headBytes > 0 &&
-      startsAlike(bytes, head, from, headBytes) &&
-      isOneWord(bytes, from + headBytes, end)
-    ) {
-      collector.address(bytes, from + headBytes, end);
-      return;
-    }
     const commandEnd = wordEnd(bytes, from, end);
     const command = latin1(bytes, from, commandEnd);
     if (bytes[from] === HASH) collector.skip('comment');
     else if (OTHER.has(command)) collector.skip('metadata');
-    else if (ADD.has(command)) {
-      const setStart = skipBlanks(bytes, commandEnd, end);
-      importElement(collector, filter, setStart, end);
-      const setEnd = wordEnd(bytes, setStart, end);
-      const isWanted = filter.set(latin1(bytes, setStart, setEnd)) === undefined;
-      head = from;
-      headBytes = isWanted && setEnd < end ? setEnd + 1 - from : 0;
-    } else {
+    else if (ADD.has(command)) importElement(collector, filter, skipBlanks(bytes, commandEnd, end), end);
+    else {
       const shown = quoteBytes(bytes, from, end);
       collector.reject(from, 'bad-ipset-line', `${shown} is no line of ipset save: add NAME 192.0.2.0/24`);
     }
   });
-}
-
-function startsAlike(bytes: Uint8Array, a: number, b: number, count: number): boolean {
-  for (let i = 0; i < count; i++) if (bytes[a + i] !== bytes[b + i]) return false;
-  return true;
-}
-
-/** Whether bytes[start, end) are one word without a comma: an element with nothing behind it. */
-function isOneWord(bytes: Uint8Array, start: number, end: number): boolean {
-  for (let at = start; at < end; at++) if (isBlank(bytes[at]) || bytes[at] === COMMA) return false;
-  return start < end;
 }
 
 function importElement(collector: Collector, filter: EntryFilter, from: number, end: number): void {

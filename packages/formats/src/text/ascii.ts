@@ -16,7 +16,6 @@ export const STAR = 0x2a;
 export const COMMA = 0x2c;
 export const DASH = 0x2d;
 export const DOT = 0x2e;
-export const SLASH = 0x2f;
 export const FOUR = 0x34;
 export const COLON = 0x3a;
 export const SEMICOLON = 0x3b;
