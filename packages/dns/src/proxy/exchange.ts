@@ -1,6 +1,7 @@
 /**
  * The question and the answer that are worked on, as messages: what they say, what is left out of the answer,
- * and the bytes that go back to the qube. One for all questions: each is worked on to its end before the next.
+ * and the bytes that go back to the qube. One for all questions: each is worked on to its end before the
+ * next.
  */
 
 import { NAME_ADDRESSES_OF_ONE_MAX } from '@rulecast/nftables/openings';

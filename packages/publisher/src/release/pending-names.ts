@@ -1,4 +1,6 @@
-/** Names of rule sets that wait for their turn: asked for before it, so that no other release waits for one. */
+/**
+ * Names of rule sets that wait for their turn: asked for before it, so that no other release waits for one.
+ */
 
 import type { Turn } from '@rulecast/protocol';
 import { checkPieces, inTurns, type RuleSet, usedNames } from '@rulecast/rules';
