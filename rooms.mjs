@@ -30,7 +30,7 @@ export const ROOMS = {
     'coverage.ts',
     'rule.ts',
     'rule-line.ts',
-    'run-blocks.ts',
+    'runs.ts',
     'policy.ts',
     'name-terms.ts',
     'rule-set.ts',

@@ -17,10 +17,9 @@ import {
   prefixListOf,
   prefixSetOf,
   type RuleSet,
-  type Run,
   RunBuilder,
-  ruleOfRun,
-  runRuleCount,
+  type Runs,
+  rulesIn,
 } from '@rulecast/rules';
 import { expect, it } from 'vitest';
 import type { ControlExchange } from '../packages/publisher/src/control/exchange.ts';
@@ -52,7 +51,7 @@ function richCase(seed: number): RuleSet {
   );
   NAME_LISTS.forEach((list, i) => void (random.chance(0.5) && lists.set(`n${i}`, list)));
   const policies = [...ruleSet.policies].map(([name, policy]): [string, Policy] => {
-    const said = (runs: readonly Run[], direction: Direction) => saidRules(runs, direction, random);
+    const said = (runs: Runs, direction: Direction) => saidRules(runs, direction, random);
     const blocked = random.pick([undefined, 'nxdomain', 'refused', 'null'] as const);
     const unlisted = random.pick([undefined, 'answer', 'nxdomain'] as const);
     const { exceptions } = policy;
@@ -81,15 +80,12 @@ function readSet({ v4, v6 }: PrefixSet): PrefixSet {
 }
 
 /** The rules that the grammar has, some with a comment. */
-function saidRules(runs: readonly Run[], direction: Direction, random: Random): readonly Run[] {
+function saidRules(runs: Runs, direction: Direction, random: Random): Runs {
   const said = new RunBuilder();
-  for (const run of runs) {
-    for (let offset = 0; offset < runRuleCount(run); offset++) {
-      const plain = ruleOfRun(run, offset);
-      const rule = random.chance(0.3) ? { ...plain, comment: random.pick(COMMENTS) } : plain;
-      const read = parseRule(formatRule(rule, direction), direction, 0);
-      if (read.kind === 'rule') said.push(read.rule);
-    }
+  for (const plain of rulesIn(runs)) {
+    const rule = random.chance(0.3) ? { ...plain, comment: random.pick(COMMENTS) } : plain;
+    const read = parseRule(formatRule(rule, direction), direction, 0);
+    if (read.kind === 'rule') said.push(read.rule);
   }
   return said.build();
 }

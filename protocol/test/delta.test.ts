@@ -4,6 +4,7 @@ import {
   canonicalPrefixes,
   comparePrefixAt,
   EMPTY_RULE_SET,
+  NO_RULES,
   NO_RUNS,
   nameListOf,
   type Policy,
@@ -121,7 +122,7 @@ function policySet(lines: readonly string[], header: Partial<Policy> = {}): Rule
     defaultAction: 'drop',
     exceptions: NO_RUNS,
     egress: runs(lines, 'egress'),
-    ingress: [],
+    ingress: NO_RULES,
     ...header,
   };
   return ruleSetOfParts([{ kind: PartKind.policy, name: 'p', policy }]);
@@ -567,7 +568,7 @@ describe('deltas of policies', () => {
     );
     fc.assert(
       fc.property(few, few, few, few, fc.boolean(), said, (a, b, c, d, accepts, names) => {
-        const before = policySet(a, { exceptions: { egress: runs(c, 'egress'), ingress: [] } });
+        const before = policySet(a, { exceptions: { egress: runs(c, 'egress'), ingress: NO_RULES } });
         const after = policySet(b, {
           exceptions: { egress: runs(d, 'egress'), ingress: runs(accepts ? ['accept'] : [], 'ingress') },
           defaultAction: accepts ? 'accept' : 'drop',
@@ -635,9 +636,9 @@ describe('deltas of policies', () => {
       unchangedCount: 400,
     });
     const result = applyDelta(before, encoded(before, after)).policies.get('p');
-    const egress = result?.egress ?? [];
+    const egress = result?.egress ?? NO_RULES;
     expect(ruleCount(egress)).toBe(500);
-    expect(ruleAt(egress, 400)).toEqual(ruleAt(before.policies.get('p')?.egress ?? [], 0));
+    expect(ruleAt(egress, 400)).toEqual(ruleAt(before.policies.get('p')?.egress ?? NO_RULES, 0));
   });
 
   it('put policies whole where a patch would be longer, and patch them where it would be shorter', () => {
@@ -661,7 +662,7 @@ function manyRules(numbers: readonly number[]): RuleSet {
     defaultAction: 'accept',
     exceptions: NO_RUNS,
     egress: builder.build(),
-    ingress: [],
+    ingress: NO_RULES,
   };
   return ruleSetOfParts([{ kind: PartKind.policy, name: 'p', policy }]);
 }

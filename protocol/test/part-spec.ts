@@ -10,8 +10,8 @@ import {
   prefixListOf,
   prefixSetOf,
   type RuleSet,
-  type Run,
   RunBuilder,
+  type Runs,
 } from '@rulecast/rules';
 import { type Part, PartKind, partOfList } from '../src/content/part.ts';
 import type { PartSpec } from './slow-encoder.ts';
@@ -33,7 +33,7 @@ export function prefixes(texts: readonly string[]): PrefixSet {
   return prefixSetOf(parsed);
 }
 
-export function runs(lines: readonly string[], direction: 'egress' | 'ingress'): readonly Run[] {
+export function runs(lines: readonly string[], direction: 'egress' | 'ingress'): Runs {
   const builder = new RunBuilder();
   for (const line of lines) {
     const result = parseRule(line, direction, 0);

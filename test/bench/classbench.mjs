@@ -14,7 +14,7 @@
  * As in the paper, filters of smaller scope come first, so that few are hidden by others.
  */
 
-import { plainRule, prefixOf, prefixSetOf, RunBuilder } from '@rulecast/rules';
+import { NO_RULES, NO_RUNS, plainRule, prefixOf, prefixSetOf, RunBuilder } from '@rulecast/rules';
 import { seededWords } from '../kit/random.mjs';
 
 /** @typedef {import('@rulecast/rules').Rule} Rule */
@@ -186,9 +186,9 @@ export function defaultPolicyOf(rules) {
     name: 'default',
     prefixes: prefixSetOf([]),
     defaultAction: /** @type {const} */ ('drop'),
-    exceptions: { egress: [], ingress: [] },
+    exceptions: NO_RUNS,
     egress: runs.build(),
-    ingress: [],
+    ingress: NO_RULES,
   };
   return {
     lists: new Map(),

@@ -31,6 +31,7 @@ import {
   emptyPolicy,
   PrefixBuilder,
   plainRule,
+  policyRuleCount,
   RunBuilder,
 } from '@rulecast/rules';
 import { Table } from '@rulecast/table';
@@ -303,10 +304,7 @@ function entriesOf(ruleSet) {
   for (const list of ruleSet.lists.values()) {
     count += list.kind === 'names' ? list.names.count : list.v4.lengths.length + list.v6.lengths.length;
   }
-  for (const policy of ruleSet.policies.values()) {
-    for (const { remote } of policy.egress)
-      count += remote.kind === 'prefixes' ? remote.prefixes.lengths.length : 1;
-  }
+  for (const policy of ruleSet.policies.values()) count += policyRuleCount(policy);
   return count;
 }
 

@@ -5,7 +5,7 @@
  */
 
 import { parseRuleLines } from '@rulecast/formats';
-import { EMPTY_RULE_SET, emptyPolicy, parsePrefix, prefixSetOf } from '@rulecast/rules';
+import { EMPTY_RULE_SET, eachRun, emptyPolicy, parsePrefix, prefixSetOf, runsOfEach } from '@rulecast/rules';
 import { Network } from '../enforce/network.mjs';
 import { sinkIn } from '../enforce/sink.mjs';
 import { dottedQuad } from '../inputs.mjs';
@@ -19,7 +19,7 @@ const PORTS = [22, 25, 53, 80, 443, 8080];
 const SEED = 29;
 const MB = 1e6;
 
-/** @typedef {import('@rulecast/rules').Run} Run */
+/** @typedef {import('@rulecast/rules').Runs} Runs */
 /**
  * @typedef {{ readonly loadMs: number, readonly planMs: number, readonly peakMb: number, readonly changesMs: readonly number[] }}
  *   Sample
@@ -113,27 +113,29 @@ async function measured(ruleSet, changed) {
 /**
  * One after the other, each by one rule; what did not change stays the same object, as when a delta is
  * applied.
- * @param {readonly Run[]} rules
+ * @param {Runs} rules
  */
 function changesOf(rules) {
-  const [insert, edit] = runsFrom(['drop dst4=10.9.9.9 proto=udp dstports=9', 'accept dst4=10.77.8.0/22']);
+  const [insert, edit] = eachRun(
+    runsFrom(['drop dst4=10.9.9.9 proto=udp dstports=9', 'accept dst4=10.77.8.0/22']),
+  );
   if (insert === undefined || edit === undefined) throw new TypeError('two rules');
-  /** @type {(readonly Run[])[]} */
+  /** @type {(Runs)[]} */
   const out = [];
-  let now = rules;
+  let now = [...eachRun(rules)];
   for (const share of [0, 0.5, 1]) {
-    const at = Math.floor(share * (rules.length - 1));
+    const at = Math.floor(share * (rules.count - 1));
     now = now.toSpliced(at, 0, insert);
-    out.push(now);
+    out.push(runsOfEach(now));
     now = now.toSpliced(at, 1, edit);
-    out.push(now);
+    out.push(runsOfEach(now));
     now = now.toSpliced(at, 1);
-    out.push(now);
+    out.push(runsOfEach(now));
   }
   return out;
 }
 
-/** @param {readonly Run[]} egress */
+/** @param {Runs} egress */
 function policyOf(egress) {
   return { ...EMPTY_RULE_SET, policies: new Map([['default', { ...emptyPolicy('default'), egress }]]) };
 }
@@ -192,7 +194,7 @@ function qubes() {
   const whole = new Map(all.map((policy) => [policy.name, policy]));
   const changed = [0, 500, 999].map((qube) => {
     const policy = all[qube] ?? emptyPolicy(`q${qube}`);
-    const egress = policy.egress.toSpliced(7, 1, ...runsFrom([line()]));
+    const egress = runsOfEach([...eachRun(policy.egress)].toSpliced(7, 1, ...eachRun(runsFrom([line()]))));
     return new Map(whole).set(policy.name, { ...policy, egress });
   });
   return [whole, ...changed].map((policies) => ({ ...EMPTY_RULE_SET, policies }));

@@ -22,7 +22,8 @@ const BENCHES = {
     'what publisher and subscriber keep in memory over 100 pushes of a million, and 1,000 changes of it, or of 2^18 rules',
   merge: '1k + 1k merged into ten million hosts: columns, table, flip',
   names: 'bytes and time of lists of names, whole, as deltas and imported, beside xz and zstd',
-  rules: 'one rule changed of 2^18, and of one of 1,000 policies: stage by stage, and commit to APPLIED',
+  rules:
+    '2^18 rules, and 1,000 policies, whole and one changed: stage by stage, commit to APPLIED, CPU, memory',
   sources: 'how long the publisher stalls on a refresh of a million entries, and its memory',
   start: 'what a start costs: of `rulectl status`, and of a firewall that has nothing on its disk; sizes',
   stalls: 'how long the event loops of both daemons stall during a push',

@@ -1,9 +1,10 @@
 /**
- * One rule changed: of 2^18 in one policy, and of one of a thousand policies. Stage by stage in one process,
- * then from the commit to APPLIED of a real publisher and a real subscriber with state on disk.
+ * Rules that do not gather: 2^18 in one policy, and a thousand policies, pushed whole and then with one rule
+ * changed after the other. Stage by stage in one process, then from the commit to APPLIED of a real publisher
+ * and a real subscriber with state on disk, with what the two cost.
  */
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseRuleLines } from '@rulecast/formats';
@@ -43,6 +44,8 @@ const RULES = 2 ** 18;
 const POLICIES = 1000;
 const RULES_EACH = 25;
 const PORTS = [22, 25, 53, 80, 443, 8080];
+/** Prefix lengths. */
+const SIZES = [24, 28, 32];
 const SEED = 43;
 
 /** @typedef {import('@rulecast/rules').RuleSet} RuleSet */
@@ -73,7 +76,9 @@ export async function run(args) {
     );
   }
   if (parts.includes('processes')) {
-    process.stdout.write('\nThree processes, one rule after the other, milliseconds: median, slowest.\n\n');
+    process.stdout.write(
+      '\nThree processes, one rule after the other, milliseconds and MB: median, most.\n\n',
+    );
     /** @type {Map<string, number[]>[]} */
     const columns = [];
     for (const workload of workloads()) columns.push(await pushesOf(workload, runs));
@@ -92,17 +97,15 @@ function shown(times) {
 
 // ── Rules ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** For hosts, 1 in 10 with a protocol and ports at random, and one that accepts the rest. @returns {Workload} */
+/** Accept and drop by turns for networks of three sizes, 3 in 10 with one of four ports. @returns {Workload} */
 function onePolicy() {
   const below = seededNumbers(SEED);
-  const ports = () => {
-    const first = below(65_000);
-    return ` proto=tcp dstports=${first}-${first + below(3) * 100}`;
-  };
+  let made = 0;
   const line = () => {
-    const action = below(2) === 0 ? 'drop' : 'accept';
-    const host = ` dst4=${dottedQuad(0x0a000000 + below(2 ** 26))}`;
-    return `${action}${host}${below(10) === 0 ? ports() : ''}`;
+    const length = SIZES[below(SIZES.length)] ?? 32;
+    const address = dottedQuad(Math.floor(below(2 ** 32) / 2 ** (32 - length)) * 2 ** (32 - length));
+    const ports = below(10) < 3 ? ` proto=tcp dstports=${PORTS[below(4)]}` : '';
+    return `${made++ % 2 === 0 ? 'accept' : 'drop'} dst4=${address}/${length}${ports}`;
   };
   const lines = Array.from({ length: RULES - 1 }, line);
   let changed = 0;
@@ -111,7 +114,7 @@ function onePolicy() {
     file: 'default.rules',
     text: (changes) => {
       for (; changed < changes; changed++) lines[below(RULES - 1)] = line();
-      return `${lines.join('\n')}\naccept\n`;
+      return `${lines.join('\n')}\ndrop\n`;
     },
     read: (text) => policiesOf([['default', text]]),
   };
@@ -231,6 +234,7 @@ async function pushesOf(workload, runs) {
   const note = (name, value) => times.set(name, [...(times.get(name) ?? []), Number(value)]);
   try {
     await publisher.logged((line) => line['msg'] === 'subscriber connected');
+    let spentMs = cpuMsOf(publisher.process.pid);
     for (let i = 0; i <= runs; i++) {
       const path = join(directory, workload.file);
       writeFileSync(path, workload.text(i));
@@ -247,16 +251,34 @@ async function pushesOf(workload, runs) {
         .map((line) => JSON.parse(line));
       const applied = rows.find(({ record }) => record === 'applied');
       const line = subscriber.log.findLast(({ msg }) => msg === 'applied');
+      const cpuMs = cpuMsOf(publisher.process.pid);
+      const when = i === 0 ? 'first' : 'one rule changed';
+      note(`${when}: CPU of the publisher`, cpuMs - spentMs);
+      spentMs = cpuMs;
       if (i === 0) continue; // all of it
       note('rulectl push', pushMs);
       note('commit to APPLIED', applied?.ms);
       note('of that, verify', line?.['verifyMs']);
       note('of that, compile', line?.['compileMs']);
     }
+    note('publisher at most, MB', peakMb(publisher.process.pid));
+    note('subscriber at most, MB', peakMb(subscriber.process.pid));
   } finally {
     await subscriber.stop();
     await publisher.stop();
     rmSync(directory, { recursive: true, force: true });
   }
   return times;
+}
+
+/** Of all threads of a process. @param {number | undefined} pid */
+function cpuMsOf(pid) {
+  const [, fields = ''] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ');
+  const [user, system] = fields.split(' ').slice(11, 13);
+  return (Number(user) + Number(system)) * 10; // in ticks, of which Linux has 100 a second
+}
+
+/** Resident. @param {number | undefined} pid */
+function peakMb(pid) {
+  return Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1000;
 }

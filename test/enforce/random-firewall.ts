@@ -15,6 +15,7 @@ import {
   IpProtocol,
   type List,
   memberContaining,
+  NO_RULES,
   nameListOf,
   type Policy,
   type Prefix,
@@ -120,7 +121,7 @@ function randomRuleSet(random: Random, maxRules: number, rule: () => Rule, anyRe
     const own = reserved ? [] : Array.from({ length: 1 + random.below(4) }, () => qubePrefix(random));
     const prefixes = prefixSetOf(own.filter((prefix) => !owned.has(formatPrefix(prefix))));
     for (const prefix of prefixesOf(prefixes)) owned.add(formatPrefix(prefix));
-    const ingress = name === DEFAULT_POLICY || random.chance(0.3) ? [] : rules();
+    const ingress = name === DEFAULT_POLICY || random.chance(0.3) ? NO_RULES : rules();
     return [
       name,
       {
@@ -128,8 +129,8 @@ function randomRuleSet(random: Random, maxRules: number, rule: () => Rule, anyRe
         prefixes,
         defaultAction: random.pick(['accept', 'drop']),
         exceptions: {
-          egress: name === COMMON_POLICY || random.chance(0.5) ? [] : rules(),
-          ingress: reserved || random.chance(0.7) ? [] : rules(),
+          egress: name === COMMON_POLICY || random.chance(0.5) ? NO_RULES : rules(),
+          ingress: reserved || random.chance(0.7) ? NO_RULES : rules(),
         },
         egress: rules(),
         ingress,

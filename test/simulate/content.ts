@@ -74,7 +74,7 @@ export function possibleAnswers(ruleSet: RuleSet): readonly Answers[] {
 /** When the one rule that accepts and ends does so, in seconds since 1970; undefined if there is none. */
 export function acceptEnd(ruleSet: RuleSet): number | undefined {
   const ends = [...ruleSet.policies.values()].flatMap(({ egress }) =>
-    egress.flatMap(({ match }) => (match.action === 'accept' ? (match.expire ?? []) : [])),
+    egress.forms.flatMap(({ match }) => (match.action === 'accept' ? (match.expire ?? []) : [])),
   );
   return ends[0];
 }

@@ -7,6 +7,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { parseRuleLines } from '@rulecast/formats';
 import {
   type Environment,
+  eachRun,
   emptyPolicy,
   evaluate,
   IpProtocol,
@@ -217,7 +218,7 @@ function alternating(): LargeSet {
 function seedSet(): LargeSet {
   const { runs } = parseRuleLines(new TextEncoder().encode(seedPolicy()), 'egress', 0);
   const policy = { ...emptyPolicy('default'), egress: runs };
-  const [run] = runs;
+  const [run] = eachRun(runs);
   if (run?.remote.kind !== 'prefixes') throw new TypeError('the first run has prefixes');
   return {
     ruleSet: {

@@ -5,7 +5,6 @@
 
 import {
   type Action,
-  allRuns,
   combineSets,
   DEFAULT_POLICY,
   type DirectedRuns,
@@ -16,13 +15,13 @@ import {
   type List,
   type NamesRest,
   type Policy,
+  policyRuleCount,
   prefixCount,
   prefixListOf,
   type RuleSet,
-  type Run,
   RunBuilder,
-  ruleOfRun,
-  runRuleCount,
+  type Runs,
+  rulesIn,
   subtractNames,
   subtractPrefixes,
   unionPrefixes,
@@ -216,12 +215,7 @@ function joinDirected(
 }
 
 /** Merge: rules not there yet go to the end, in their order. Withdraw: equal rules leave. */
-function joinRules(
-  existing: readonly Run[],
-  pushed: readonly Run[],
-  direction: Direction,
-  action: 'merge' | 'withdraw',
-): readonly Run[] {
+function joinRules(existing: Runs, pushed: Runs, direction: Direction, action: 'merge' | 'withdraw'): Runs {
   const joined = new RunBuilder();
   pushRules(joined, existing, action === 'merge' ? new Set() : linesOf(pushed, direction), direction);
   if (action === 'merge') pushRules(joined, pushed, linesOf(existing, direction), direction);
@@ -231,24 +225,17 @@ function joinRules(
 /** Appends rules whose lines are not among `unwanted`. */
 function pushRules(
   joined: RunBuilder,
-  runs: readonly Run[],
+  runs: Runs,
   unwanted: ReadonlySet<string>,
   direction: Direction,
 ): void {
-  for (const run of runs) {
-    for (let offset = 0; offset < runRuleCount(run); offset++) {
-      const rule = ruleOfRun(run, offset);
-      if (unwanted.size === 0 || !unwanted.has(formatRule(rule, direction))) joined.push(rule);
-    }
-  }
+  if (unwanted.size === 0) joined.pushRules(runs);
+  else for (const rule of rulesIn(runs)) if (!unwanted.has(formatRule(rule, direction))) joined.push(rule);
 }
 
-function linesOf(runs: readonly Run[], direction: Direction): ReadonlySet<string> {
+function linesOf(runs: Runs, direction: Direction): ReadonlySet<string> {
   const lines = new Set<string>();
-  for (const run of runs) {
-    for (let offset = 0; offset < runRuleCount(run); offset++)
-      lines.add(formatRule(ruleOfRun(run, offset), direction));
-  }
+  for (const rule of rulesIn(runs)) lines.add(formatRule(rule, direction));
   return lines;
 }
 
@@ -267,7 +254,7 @@ function dropEmptied(
   for (const name of pushed.policies.keys()) {
     const policy = policies.get(name);
     if (policy === undefined || name === DEFAULT_POLICY || prefixCount(policy.prefixes) > 0) continue;
-    if (allRuns(policy).length === 0) policies.delete(name);
+    if (policyRuleCount(policy) === 0) policies.delete(name);
   }
   const used = usedLists(policies.values());
   for (const name of pushed.lists.keys()) {

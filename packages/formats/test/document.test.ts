@@ -3,6 +3,7 @@ import {
   formatPrefixAt,
   formatRule,
   type List,
+  NO_RULES,
   NO_RUNS,
   nameListOf,
   nameTexts,
@@ -11,10 +12,9 @@ import {
   parseRule,
   prefixListOf,
   prefixSetOf,
-  type Run,
   RunBuilder,
-  ruleOfRun,
-  runRuleCount,
+  type Runs,
+  rulesIn,
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
@@ -58,13 +58,8 @@ function entriesOf(list: List | undefined): readonly string[] {
   );
 }
 
-function rulesOf(
-  runs: readonly Run[] | undefined,
-  direction: 'egress' | 'ingress' = 'egress',
-): readonly string[] {
-  return (runs ?? []).flatMap((run) =>
-    Array.from({ length: runRuleCount(run) }, (_, offset) => formatRule(ruleOfRun(run, offset), direction)),
-  );
+function rulesOf(runs: Runs | undefined, direction: 'egress' | 'ingress' = 'egress'): readonly string[] {
+  return Array.from(rulesIn(runs ?? NO_RULES), (rule) => formatRule(rule, direction));
 }
 
 const EXAMPLE = `# the whole shape
@@ -607,11 +602,11 @@ unmatched: accept
         return {
           name: policyName,
           ...names,
-          exceptions: policyName === 'common' ? NO_RUNS : { egress: exceptions, ingress: [] },
+          exceptions: policyName === 'common' ? NO_RUNS : { egress: exceptions, ingress: NO_RULES },
           prefixes: prefixSetOf(reserved ? [] : prefixes),
           defaultAction: policyName === 'common' ? 'drop' : defaultAction,
           egress,
-          ingress: [],
+          ingress: NO_RULES,
         };
       });
     fc.assert(

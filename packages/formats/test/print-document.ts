@@ -14,9 +14,8 @@ import {
   type Policy,
   type PrefixSet,
   type RuleSet,
-  type Run,
-  ruleOfRun,
-  runRuleCount,
+  type Runs,
+  rulesIn,
 } from '@rulecast/rules';
 
 /** Texts that YAML reads as themselves without quotes, in block sequences. */
@@ -69,7 +68,7 @@ function printPolicy(lines: string[], policy: Policy): void {
   lines.push(`    default: ${policy.defaultAction}`);
   printTerms(lines, '    ', policy);
   const { exceptions } = policy;
-  if (exceptions.egress.length + exceptions.ingress.length > 0) {
+  if (exceptions.egress.count + exceptions.ingress.count > 0) {
     lines.push('    exceptions:');
     printRules(lines, '      ', exceptions);
   }
@@ -83,7 +82,7 @@ function printTerms(lines: string[], indent: string, { blocked, unlisted }: Poli
 
 function printRules(lines: string[], indent: string, { egress, ingress }: DirectedRuns): void {
   printSequence(lines, indent, 'egress', ruleTexts(egress, 'egress'));
-  if (ingress.length > 0) printSequence(lines, indent, 'ingress', ruleTexts(ingress, 'ingress'));
+  if (ingress.count > 0) printSequence(lines, indent, 'ingress', ruleTexts(ingress, 'ingress'));
 }
 
 function printSequence(lines: string[], indent: string, key: string, texts: readonly string[]): void {
@@ -99,8 +98,6 @@ function prefixTexts(set: PrefixSet): readonly string[] {
   );
 }
 
-function ruleTexts(runs: readonly Run[], direction: Direction): readonly string[] {
-  return runs.flatMap((run) =>
-    Array.from({ length: runRuleCount(run) }, (_, offset) => formatRule(ruleOfRun(run, offset), direction)),
-  );
+function ruleTexts(runs: Runs, direction: Direction): readonly string[] {
+  return Array.from(rulesIn(runs), (rule) => formatRule(rule, direction));
 }

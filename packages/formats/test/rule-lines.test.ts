@@ -1,5 +1,13 @@
 import { readFileSync } from 'node:fs';
-import { formatRule, parseRule, type Rule, RunBuilder, ruleOfRun, runRuleCount } from '@rulecast/rules';
+import {
+  eachRun,
+  formatRule,
+  parseRule,
+  type Rule,
+  RunBuilder,
+  rulesIn,
+  runRuleCount,
+} from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
 import { parseRuleLines, type RuleLines, type RuleLinesOptions } from '../src/document/rule-lines.ts';
@@ -12,9 +20,7 @@ function read(text: string, options: RuleLinesOptions = {}): RuleLines {
 }
 
 function rulesOf(lines: RuleLines): readonly string[] {
-  return lines.runs.flatMap((run) =>
-    Array.from({ length: runRuleCount(run) }, (_, offset) => formatRule(ruleOfRun(run, offset), 'egress')),
-  );
+  return Array.from(rulesIn(lines.runs), (rule) => formatRule(rule, 'egress'));
 }
 
 describe('parseRuleLines', () => {
@@ -34,7 +40,7 @@ describe('parseRuleLines', () => {
     const lines = read(
       'drop dst4=192.0.2.9\ndrop dst4=192.0.2.1/30\ndrop dst4=192.0.2.9\ndrop dst6=2001:db8::1\ndrop dst4=192.0.2.8 proto=udp\naccept',
     );
-    expect(lines.runs.map(runRuleCount)).toEqual([3, 1, 1, 1]);
+    expect(Array.from(eachRun(lines.runs), runRuleCount)).toEqual([3, 1, 1, 1]);
     expect(rulesOf(lines)).toEqual([
       'action=drop dst4=192.0.2.9/32',
       'action=drop dst4=192.0.2.0/30',
@@ -78,7 +84,7 @@ describe('parseRuleLines', () => {
       'accept src4=10.137.0.9 proto=tcp dstports=22\naccept src4=10.137.0.10 proto=tcp dstports=22\n',
     );
     const { runs, rejectCount } = parseRuleLines(bytes, 'ingress', NOW);
-    expect([runs.map(runRuleCount), rejectCount]).toEqual([[2], 0]);
+    expect([Array.from(eachRun(runs), runRuleCount), rejectCount]).toEqual([[2], 0]);
   });
 
   it('counts expire=+SECONDS from the given time', () => {

@@ -6,6 +6,7 @@ import {
   emptyPolicy,
   type List,
   type ListChange,
+  NO_RULES,
   type Policy,
   type PrefixList,
   type RuleSet,
@@ -92,7 +93,7 @@ describe('the plan of many policies', () => {
     ['another name', changed('web', (policy) => ({ ...policy, name: 'www' })), ENVIRONMENT],
     [
       'rules of another policy',
-      changed('mail', (policy) => ({ ...policy, egress: rules.policies.get('web')?.egress ?? [] })),
+      changed('mail', (policy) => ({ ...policy, egress: rules.policies.get('web')?.egress ?? NO_RULES })),
       ENVIRONMENT,
     ],
     ['a later time', rules, { ...ENVIRONMENT, now: NOW + 20 }],

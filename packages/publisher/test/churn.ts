@@ -13,8 +13,8 @@ import {
   parseRule,
   prefixListOf,
   type RuleSet,
-  type Run,
   RunBuilder,
+  type Runs,
 } from '@rulecast/rules';
 import { seededNumbers } from '../../../test/kit/random.mjs';
 
@@ -31,7 +31,7 @@ export function randomHosts(draw: Draw, count: number): PrefixSet {
   return { v4: canonicalPrefixes(builder.build()), v6: EMPTY_PREFIX_SET.v6 };
 }
 
-export function runsOfLines(...lines: readonly string[]): readonly Run[] {
+export function runsOfLines(...lines: readonly string[]): Runs {
   const runs = new RunBuilder();
   for (const line of lines) {
     const result = parseRule(line, 'egress', 0);

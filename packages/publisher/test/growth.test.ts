@@ -4,6 +4,7 @@
  */
 
 import { FrameEncoder, type MessageOf, MessageType, pulseFrom } from '@rulecast/protocol';
+import { eachRun, NO_RULES } from '@rulecast/rules';
 import { connect, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { step } from '../src/session/machine.ts';
@@ -61,7 +62,7 @@ describe('a subscriber that lacks what the head needs', () => {
     const offer = await more.offer();
     await more.want(offer);
     const { ruleSet } = await more.receiveTransfer(offer);
-    const [run] = ruleSet.policies.get('default')?.egress ?? [];
+    const [run] = eachRun(ruleSet.policies.get('default')?.egress ?? NO_RULES);
     expect(run?.match.isPrivate).toBe(true);
   });
 

@@ -3,13 +3,13 @@ import {
   EMPTY_RULE_SET,
   formatPrefixAt,
   formatRule,
+  NO_RULES,
   nameListOf,
   nameTexts,
   type Policy,
   prefixListOf,
   type RuleSet,
-  ruleAt,
-  ruleCount,
+  rulesIn,
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { policyOf, ruleSetOf } from './churn.ts';
@@ -42,8 +42,7 @@ function shown(result: IngestResult): Shown {
 }
 
 function egressOf(policy: Policy | undefined): readonly string[] {
-  const runs = policy?.egress ?? [];
-  return Array.from({ length: ruleCount(runs) }, (_, i) => formatRule(ruleAt(runs, i), 'egress'));
+  return Array.from(rulesIn(policy?.egress ?? NO_RULES), (rule) => formatRule(rule, 'egress'));
 }
 
 function rejectsOf(result: IngestResult): readonly string[] {

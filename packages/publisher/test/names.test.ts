@@ -2,14 +2,15 @@ import {
   checkRuleSet,
   formatPrefix,
   type NameList,
+  NO_RULES,
   nameListOf,
   type PrefixSet,
   parseRule,
   prefixAt,
   RESOLVED_NAMES_MAX,
   type RuleSet,
-  type Run,
   RunBuilder,
+  type Runs,
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
@@ -30,9 +31,9 @@ function rulesOf(
     name: 'default',
     prefixes: prefixes(),
     defaultAction: 'drop' as const,
-    exceptions: { egress: runsOf(exceptions), ingress: [] },
+    exceptions: { egress: runsOf(exceptions), ingress: NO_RULES },
     egress: runsOf(lines),
-    ingress: [],
+    ingress: NO_RULES,
   };
   return {
     lists: new Map(Object.entries(lists)),
@@ -42,7 +43,7 @@ function rulesOf(
   };
 }
 
-function runsOf(lines: readonly string[]): readonly Run[] {
+function runsOf(lines: readonly string[]): Runs {
   const runs = new RunBuilder();
   for (const line of lines) {
     const parsed = parseRule(line, 'egress', 0);

@@ -1,6 +1,6 @@
 import { type PushInput, readPushed } from '@rulecast/formats';
 import { diffRuleSets, encodeDelta, encodeSnapshot } from '@rulecast/protocol';
-import { emptyPolicy, type RuleSet } from '@rulecast/rules';
+import { emptyPolicy, type RuleSet, runsOfEach } from '@rulecast/rules';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ReleaseWorker } from '../src/release/worker.ts';
 import { pushOf } from './fresh-publisher.ts';
@@ -72,7 +72,7 @@ describe('encoding', () => {
       icmpType: undefined,
     } as const;
     const run = { match: { ...rule, expire: undefined, comment }, remote: { kind: 'any' } } as const;
-    const policies = new Map([['default', { ...emptyPolicy('default'), egress: [run] }]]);
+    const policies = new Map([['default', { ...emptyPolicy('default'), egress: runsOfEach([run]) }]]);
     const encoded = worker.encodeSnapshot({
       lists: new Map(),
       policies,

@@ -10,13 +10,14 @@
  * and nothing of that where sums of sizes tell already.
  */
 
-import { partOfSpace, routableShare } from './coverage.ts';
-import { canonicalPrefixes, columnFor } from './list.ts';
+import { partOfLengths, partOfSpace, routableShare } from './coverage.ts';
+import { canonicalPrefixes, columnFor, type List } from './list.ts';
 import type { Pieces } from './pieces.ts';
-import { COMMON_POLICY, judgesIngress, type Policy, type Run, runsOf } from './policy.ts';
+import { COMMON_POLICY, judgesIngress, type Policy, runsOf } from './policy.ts';
 import { compareWordsAt, type Family, PrefixBuilder, type Prefixes, strideOf } from './prefix.ts';
 import type { Action, Direction, Proto, RuleMatch } from './rule.ts';
 import type { RuleSet } from './rule-set.ts';
+import { formAt, prefixesIn, type RuleForm, type Runs } from './runs.ts';
 import { specialPurposeSpace } from './special-purpose.ts';
 
 /** A packet that stands for others; of ICMP the request for an echo. */
@@ -51,6 +52,8 @@ export interface OpenView {
   readonly probe: Probe;
   /** What is known of blocks that judge for many policies; begins empty. */
   readonly known: Map<RuleSet, Block>;
+  /** What is known of rules whatever is looked at; begins empty, and is of all views. */
+  readonly shares: Map<Runs, readonly FormShare[]>;
 }
 
 /** What may be spent: of entries that are laid over one another. Beyond, nothing is told exactly. */
@@ -69,7 +72,7 @@ const { undecided: UNDECIDED, accept: ACCEPT } = StepState;
 
 /** The rules of one block that fit, up to the first for all addresses. */
 interface Block {
-  readonly layers: readonly Layer[];
+  readonly layers: Layers;
   /** What becomes of all others; undefined: the next block says. */
   readonly rest: Action | undefined;
   /** At most so large a share of the family, or of the Internet in it, is accepted or dropped. */
@@ -82,6 +85,15 @@ interface Layer {
   readonly action: Action;
   readonly column: Prefixes;
 }
+
+/** Made when they are looked at: there may be as many as rules, and sums of sizes tell most. */
+interface Layers {
+  readonly count: number;
+  readonly entryCount: number;
+  each(): Iterable<Layer>;
+}
+
+const NO_LAYERS: Layers = { count: 0, entryCount: 0, each: () => [] };
 
 const HALF = 0.5;
 /** Of a piece: some milliseconds. Our choice. */
@@ -130,7 +142,7 @@ function blocksOf(judge: Judge, view: OpenView): readonly Block[] {
   const { ruleSet, policy } = judge;
   const { direction, known } = view;
   const all = (rest: Action): Block => ({
-    layers: [],
+    layers: NO_LAYERS,
     rest,
     parts: { accept: 0, drop: 0 },
     hasDrop: false,
@@ -147,32 +159,101 @@ function blocksOf(judge: Judge, view: OpenView): readonly Block[] {
   return [...blocks, all(rest === 'accept' ? 'accept' : 'drop')];
 }
 
-function blockOf(runs: readonly Run[], { ruleSet: { lists }, at }: Judge, view: OpenView): Block {
+function blockOf(runs: Runs, { ruleSet: { lists }, at }: Judge, view: OpenView): Block {
   const { family } = view;
-  const layers: Layer[] = [];
+  const shares = sharesOf(runs, view);
+  const whole = 1 - partOfSpace(specialOf(family));
+  const asked: (AskedForm | undefined)[] = runs.forms.map(({ match, remote }, form) => {
+    const { action, expire } = match;
+    const isNowhere = remote.kind === 'prefixes' && remote.family !== family;
+    if (isNowhere || (expire !== undefined && at[action] >= expire)) return undefined;
+    const list = remote.kind === 'list' ? lists.get(remote.list) : undefined;
+    const column = list?.kind === 'prefixes' ? columnFor(list, family) : undefined;
+    const { first, whole: wholeAt } = shares[form]!; // one for each form
+    const isAll = remote.kind === 'any' || column?.lengths.includes(0) === true;
+    return { action, remote, column, list, first, isFit: fits(match, view), allAt: isAll ? first : wholeAt };
+  });
+  const fit = asked.map((form) => (form?.isFit === true ? form : undefined));
+  const end = fit.reduce((least, form) => Math.min(least, form?.allAt ?? runs.count), runs.count);
   const parts = { accept: 0, drop: 0 };
   const seen = new Set<string>(); // a list that comes again decides nothing
-  let hasDrop = false;
-  for (const { match, remote } of runs) {
-    const { action, expire } = match;
-    const isNowhere = remote.kind === 'prefixes' && remote.prefixes.family !== family;
-    if (isNowhere || (expire !== undefined && at[action] >= expire)) continue;
-    hasDrop ||= action === 'drop';
-    if (!fits(match, view)) continue;
-    if (remote.kind === 'any') return { layers, rest: action, parts, hasDrop };
-    const list = remote.kind === 'list' && !seen.has(remote.list) ? lists.get(remote.list) : undefined;
-    if (remote.kind === 'list') seen.add(remote.list);
-    const set = list?.kind === 'prefixes' ? list : undefined;
-    const column = remote.kind === 'prefixes' ? remote.prefixes : set && columnFor(set, family);
-    if (column === undefined) continue;
-    if (column.lengths.includes(0)) return { layers, rest: action, parts, hasDrop };
-    layers.push({ action, column });
-    parts[action] +=
-      set === undefined
-        ? partOfSpace(column) / (1 - partOfSpace(specialOf(family)))
-        : Math.max(partOfSpace(column), routableShare(set, family));
+  let [count, entryCount] = [0, 0];
+  for (const [form, one] of fit.entries()) {
+    if (one === undefined || one.first >= end || one.remote.kind === 'any' || one.remote.kind === 'name')
+      continue;
+    const { runCount, part, prefixCount } = shares[form]!; // likewise
+    if (one.remote.kind === 'prefixes') {
+      parts[one.action] += part / whole; // at most: some may come after the end
+      count += runCount;
+      entryCount += prefixCount;
+    } else if (one.column !== undefined && one.list?.kind === 'prefixes' && !seen.has(one.remote.list)) {
+      seen.add(one.remote.list);
+      parts[one.action] += Math.max(partOfSpace(one.column), routableShare(one.list, family));
+      count++;
+      entryCount += one.column.lengths.length;
+    }
   }
-  return { layers, rest: undefined, parts, hasDrop };
+  const each = function* (): Generator<Layer> {
+    const used = new Set<string>();
+    for (let run = 0; run < end; run++) {
+      const one = fit[runs.formOf[run]!]; // a run
+      if (one?.remote.kind === 'prefixes')
+        yield { action: one.action, column: prefixesIn(runs, run, family) };
+      if (one?.remote.kind !== 'list' || used.has(one.remote.list)) continue;
+      used.add(one.remote.list);
+      if (one.column !== undefined) yield { action: one.action, column: one.column };
+    }
+  };
+  const rest = end < runs.count ? formAt(runs, end).match.action : undefined;
+  const hasDrop = asked.some((form) => form?.action === 'drop' && form.first <= end);
+  return { layers: { count, entryCount, each }, rest, parts, hasDrop };
+}
+
+/** A form that is in force, and of the family. */
+interface AskedForm extends Pick<RuleForm, 'remote'> {
+  readonly action: Action;
+  readonly list: List | undefined;
+  readonly column: Prefixes | undefined;
+  /** Its first run. */
+  readonly first: number;
+  readonly isFit: boolean;
+  /** Its first run for all addresses. */
+  readonly allAt: number;
+}
+
+/** What the runs of a form are together. */
+export interface FormShare {
+  /** The first one; and the first with a prefix of no bits, or infinity. */
+  first: number;
+  whole: number;
+  runCount: number;
+  prefixCount: number;
+  /** Of its family, each prefix counted for itself. */
+  part: number;
+}
+
+/** By form. Counted once for all that is looked at. */
+function sharesOf(runs: Runs, { shares }: OpenView): readonly FormShare[] {
+  const known = shares.get(runs);
+  if (known !== undefined) return known;
+  const made = runs.forms.map(() => {
+    return { first: runs.count, whole: Number.POSITIVE_INFINITY, runCount: 0, prefixCount: 0, part: 0 };
+  });
+  const hasPrefixes = runs.forms.map(({ remote }) => remote.kind === 'prefixes');
+  for (let run = 0; run < runs.count; run++) {
+    const form = runs.formOf[run]!; // a run, here and below
+    const own = made[form]!;
+    own.first = Math.min(own.first, run);
+    own.runCount++;
+    if (hasPrefixes[form] !== true) continue;
+    const [from, to] = [runs.starts[run]!, runs.starts[run + 1]!];
+    own.prefixCount += to - from;
+    own.part += partOfLengths(runs.lengths, from, to);
+    for (let rule = from; rule < to; rule++)
+      if (runs.lengths[rule] === 0) own.whole = Math.min(own.whole, run);
+  }
+  shares.set(runs, made);
+  return made;
 }
 
 /** Whether a rule is about the packet, by all but its remote side, as `evaluate` has it. */
@@ -200,9 +281,9 @@ function roughPart(blocks: readonly Block[]): 'all' | 'most' | 'few' | undefined
 /** All blocks, laid over one another; undefined: that costs too much. */
 function* laid(blocks: readonly Block[], family: Family, budget: LayingBudget): Pieces<Steps | undefined> {
   const end = blocks.findIndex(({ rest }) => rest !== undefined);
-  const layers = blocks.slice(0, end + 1).flatMap((block) => block.layers);
-  const depth = Math.ceil(Math.log2(layers.length + 1)) + 1;
-  for (const { column } of layers) budget.left -= 2 * column.lengths.length * depth;
+  const layers = blocks.slice(0, end + 1).map((block) => block.layers);
+  const depth = Math.ceil(Math.log2(layers.reduce((sum, { count }) => sum + count, 1))) + 1;
+  for (const { entryCount } of layers) budget.left -= 2 * entryCount * depth;
   if (budget.left < 0) return undefined;
   const zero = new Uint32Array(strideOf(family));
   const rest = { family, words: zero, states: Uint8Array.of(StepState[blocks[end]?.rest ?? 'drop']) };
@@ -210,17 +291,18 @@ function* laid(blocks: readonly Block[], family: Family, budget: LayingBudget): 
 }
 
 /** Layers over what is below, by halves: each entry is copied as often as the number of layers has bits. */
-function* overlaid(layers: readonly Layer[], below: Steps): Pieces<Steps> {
+function* overlaid(blocks: readonly Layers[], below: Steps): Pieces<Steps> {
   const trees: { readonly steps: Steps; readonly size: number }[] = [];
-  for (const { action, column } of layers) {
-    let [steps, size] = [stepsOf(canonicalPrefixes(column), StepState[action]), 1];
-    for (let top = trees.at(-1); top?.size === size; top = trees.at(-1)) {
-      trees.pop();
-      steps = yield* combined(top.steps, steps, firstSaid);
-      size *= 2;
+  for (const layers of blocks)
+    for (const { action, column } of layers.each()) {
+      let [steps, size] = [stepsOf(canonicalPrefixes(column), StepState[action]), 1];
+      for (let top = trees.at(-1); top?.size === size; top = trees.at(-1)) {
+        trees.pop();
+        steps = yield* combined(top.steps, steps, firstSaid);
+        size *= 2;
+      }
+      trees.push({ steps, size });
     }
-    trees.push({ steps, size });
-  }
   let result = below;
   for (const { steps } of trees.reverse()) {
     result = yield* combined(steps, result, firstSaid);

@@ -37,14 +37,15 @@ const SHARES = Float64Array.from({ length: 129 }, (_, length) => 2 ** -length);
 export function partOfSpace(column: Prefixes): number {
   const known = parts.get(column);
   if (known !== undefined) return known;
-  const part = partOf(column.lengths);
+  const part = partOfLengths(column.lengths);
   parts.set(column, part);
   return part;
 }
 
-function partOf(lengths: Uint8Array): number {
+/** The share of their family that prefixes of the lengths [from, to) have, each counted for itself. */
+export function partOfLengths(lengths: Uint8Array, from = 0, to = lengths.length): number {
   let part = 0;
-  for (let i = 0; i < lengths.length; i++) part += SHARES[lengths[i]!]!; // 0 to 128
+  for (let i = from; i < to; i++) part += SHARES[lengths[i]!]!; // 0 to 128
   return part;
 }
 

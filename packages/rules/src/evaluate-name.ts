@@ -17,13 +17,12 @@ import {
   type Policy,
   RULE_BLOCKS,
   type RuleBlock,
-  type Run,
-  runRuleCount,
   runsOf,
 } from './policy.ts';
 import type { Address } from './prefix.ts';
 import { isNarrowed, type RuleMatch } from './rule.ts';
 import type { RuleSet } from './rule-set.ts';
+import { eachRun, type Run, runRuleCount } from './runs.ts';
 
 /**
  * By what it gets for this name a browser knows whether the network filters names, and then asks no resolver
@@ -116,7 +115,7 @@ function firstMatch(
   stands: Stands,
 ): { readonly action: RuleMatch['action']; readonly rule: NameRuleOrigin } | undefined {
   let index = 0;
-  for (const run of runsOf(policy, 'egress', block)) {
+  for (const run of eachRun(runsOf(policy, 'egress', block))) {
     const { action, expire } = run.match;
     const isInForce = expire === undefined || timeFor(action, time) < expire;
     const asked = action === 'accept' ? [name] : [name, ...aliases];

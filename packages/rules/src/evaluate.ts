@@ -12,8 +12,6 @@ import {
   type Policy,
   RULE_BLOCKS,
   type RuleBlock,
-  type Run,
-  runRuleCount,
   runsOf,
 } from './policy.ts';
 import {
@@ -28,6 +26,7 @@ import {
 } from './prefix.ts';
 import type { Action, Direction, RuleMatch } from './rule.ts';
 import { type RuleSet, resolutionOf } from './rule-set.ts';
+import { type Run, runAt, runRuleCount } from './runs.ts';
 
 /** Protocol numbers that rules can name (IANA). */
 export const IpProtocol = { icmp: 1, tcp: 6, udp: 17, icmp6: 58 } as const;
@@ -253,7 +252,9 @@ function firstMatch(
     direction === 'egress' && namesOpenedBy(ruleSet.lists, list) !== undefined && told(list);
   const remote = direction === 'egress' ? packet.dst : packet.src;
   let before = 0; // rules in the runs before this one
-  for (const [index, run] of runsOf(policy, direction, block).entries()) {
+  const runs = runsOf(policy, direction, block);
+  for (let index = 0; index < runs.count; index++) {
+    const run = runAt(runs, index);
     const fit = fitOf(run.match, environment, packet, remote);
     const hit = fit === 'no' ? undefined : (remoteHit(ruleSet, run, remote) ?? toldHit(run, remote, opens));
     if (hit !== undefined) {

@@ -6,9 +6,9 @@
  * one another in this order: pieces (work that may be long); prefix, name, names (columns of them); list
  * (sets of prefixes and of names, and their algebra), special-purpose (space where no host of the Internet
  * is), private-address (what of it is of one's own networks), coverage (how much of the rest a set holds);
- * rule and rule-line (one line of the grammar), run-blocks (what is told of runs from those before), policy
- * (runs of rules), rule-set (what makes one sound); evaluate, accepted (what of all addresses is let
- * through), and longest-match (many rules as classes of addresses).
+ * rule and rule-line (one line of the grammar), runs (many rules as columns), policy, rule-set (what makes
+ * one sound); evaluate, accepted (what of all addresses is let through), and longest-match (many rules as
+ * classes of addresses).
  */
 
 export {
@@ -141,13 +141,13 @@ export {
 export { bytesOfLeft, isLeft, leftBetween, type NamesLeft } from './names-left.ts';
 export { atOnce, inTurns, Pace, PIECE_PARTS, type Pieces } from './pieces.ts';
 export {
-  allRuns,
   type BlockedAnswer,
   blocksOf,
   COMMON_POLICY,
   DEFAULT_POLICY,
   type DirectedRuns,
   emptyPolicy,
+  formsOf,
   judgesIngress,
   NO_RUNS,
   type Policy,
@@ -155,17 +155,7 @@ export {
   policyRuleCount,
   RULE_BLOCKS,
   type RuleBlock,
-  type Run,
-  RunBuilder,
-  type RunRemote,
-  ruleAt,
-  ruleCount,
-  ruleOfRun,
-  runRuleCount,
-  runStarts,
   runsOf,
-  sameMatch,
-  sameRun,
   type UnlistedAnswer,
 } from './policy.ts';
 export {
@@ -236,9 +226,31 @@ export {
   usedNames,
 } from './rule-set.ts';
 export {
+  type CommonEnds,
   commonEnds,
-  mentionsOfBlocks,
-  sumOfBlocks,
-} from './run-blocks.ts';
+  eachRun,
+  endsOf,
+  formAt,
+  formKey,
+  formsChosen,
+  NO_RULES,
+  prefixesIn,
+  type RuleForm,
+  RuleNumbers,
+  type Run,
+  RunBuilder,
+  type RunRemote,
+  type Runs,
+  ruleAt,
+  ruleCount,
+  ruleOfRun,
+  rulesIn,
+  runAt,
+  runOfRule,
+  runRuleCount,
+  runsOfEach,
+  sameMatch,
+  sameRuns,
+} from './runs.ts';
 export { isSpecialPurpose } from './special-purpose.ts';
 export { closest, suggestion } from './suggestion.ts';

@@ -20,10 +20,8 @@ import {
 } from './prefix.ts';
 import type { RuleMatch } from './rule.ts';
 import {
-  type ColumnsAfter,
   changeBetween,
   columnPieces,
-  columnsAfter,
   commonBits,
   lowerBound,
   MatchKinds,
@@ -68,7 +66,6 @@ export interface MatchClasses {
 class KnownClasses implements MatchClasses {
   readonly prefixes: Prefixes;
   readonly classOf: Uint32Array;
-  readonly range: RunRange;
   readonly columns: RuleColumns;
   /** Of the rules, by prefix. */
   readonly order: Uint32Array;
@@ -76,9 +73,8 @@ class KnownClasses implements MatchClasses {
   /** At least as many rules as were listed for these classes. */
   readonly listed: number;
 
-  constructor(range: RunRange, walk: Walk) {
+  constructor(walk: Walk) {
     const { columns, order, names, listed } = walk;
-    this.range = range;
     this.columns = columns;
     this.order = order;
     this.names = names;
@@ -115,7 +111,7 @@ export function* classPieces(range: RunRange, family: Family): Pieces<MatchClass
     next = walk.within(next, Math.min(order.length, next + PIECE_RULES), order.length, stack);
   if (walk.isOver) return undefined;
   walk.names.settle();
-  return new KnownClasses(range, walk);
+  return new KnownClasses(walk);
 }
 
 /** Those of `before`, changed; undefined where too much changed for that to be worth it. */
@@ -126,11 +122,10 @@ export function classesAfter(
 ): MatchClasses | undefined {
   if (!(before instanceof KnownClasses) || before.prefixes.family !== family || before.names.isFull)
     return undefined;
-  const after: ColumnsAfter = columnsAfter(before.columns, before.range, range, before.names.kinds);
-  const change = changeBetween(before.columns, after);
+  const columns = atOnce(columnPieces(range, family, before.names.kinds));
+  const change = changeBetween(before.columns, columns);
   if (change === undefined) return undefined;
   if (change.removed.length + change.added.length === 0) return before;
-  const { columns } = after;
   const changed = outermost(before.columns.prefixes, change.removed, columns.prefixes, change.added);
   if (changed.lengths[0] === 0) return undefined; // what is for all addresses may change all classes
   const walk = new Walk(columns, orderAfter(before.order, change, columns), before.names, before.listed);
@@ -144,7 +139,7 @@ export function classesAfter(
     if (walk.listed > LISTED_MAX) return undefined; // much of it may be of rules that are gone
   }
   walk.copy(before, from, before.classOf.length);
-  return new KnownClasses(range, walk);
+  return new KnownClasses(walk);
 }
 
 /** The class of the longest prefix that holds all of another one. */

@@ -10,11 +10,11 @@ import {
   COMMON_POLICY,
   DEFAULT_POLICY,
   type Policy,
-  type Run,
   type UnlistedAnswer,
 } from './policy.ts';
 import { bitsOf, PrefixBuilder, type Prefixes, strideOf } from './prefix.ts';
 import { isNarrowed, type RuleMatch } from './rule.ts';
+import { NO_RULES, type Runs } from './runs.ts';
 
 /** What a policy says of names; what it does not say, `common` does, else they are answered and NXDOMAIN. */
 export function nameTermsOf(
@@ -33,13 +33,15 @@ export function nameTermsOf(
  * it.
  */
 function listed(
-  runs: readonly Run[],
+  blocks: readonly Runs[],
   lists: ReadonlyMap<string, List>,
 ): readonly { readonly match: RuleMatch; readonly list: string }[] {
-  return runs.flatMap(({ match, remote }) =>
-    remote.kind === 'list' && namesOpenedBy(lists, remote.list) !== undefined
-      ? [{ match, list: remote.list }]
-      : [],
+  return blocks.flatMap(({ forms }) =>
+    forms.flatMap(({ match, remote }) =>
+      remote.kind === 'list' && namesOpenedBy(lists, remote.list) !== undefined
+        ? [{ match, list: remote.list }]
+        : [],
+    ),
   );
 }
 
@@ -69,7 +71,7 @@ export function openedLists({
     { readonly v4: PrefixBuilder; readonly v6: PrefixBuilder; readonly pairs: PrefixSet[] }
   >();
   for (const { name, prefixes, exceptions, egress } of policies.values()) {
-    const accepted = listed([...exceptions.egress, ...egress], lists).filter(
+    const accepted = listed([exceptions.egress, egress], lists).filter(
       ({ match }) => match.action === 'accept',
     );
     for (const list of new Set(accepted.map((each) => each.list))) {
@@ -118,7 +120,7 @@ export function reasonsNotOpened(
   { name, exceptions, egress }: Policy,
   lists: ReadonlyMap<string, List>,
 ): readonly string[] {
-  return listed([...exceptions.egress, ...egress], lists)
+  return listed([exceptions.egress, egress], lists)
     .filter(({ match }) => match.action === 'accept' && match.dns)
     .map(
       ({ list }) =>
@@ -131,9 +133,7 @@ export function reasonsNotOfDns(
   { name, exceptions, egress, ingress }: Policy,
   lists: ReadonlyMap<string, List>,
 ): readonly string[] {
-  const drops = listed([...exceptions.egress, ...egress], lists).filter(
-    ({ match }) => match.action === 'drop',
-  );
+  const drops = listed([exceptions.egress, egress], lists).filter(({ match }) => match.action === 'drop');
   const narrowed = drops.flatMap(({ match, list }) => {
     if (list === RESOLVED_LIST)
       return [
@@ -145,7 +145,7 @@ export function reasonsNotOfDns(
         ]
       : [];
   });
-  const sources = listed([...exceptions.ingress, ...ingress], lists).map(
+  const sources = listed([exceptions.ingress, ingress], lists).map(
     ({ list }) =>
       `policy ${name} has src=@${list}: names that the firewall resolves are where traffic goes${otherwise(list)}`,
   );
@@ -169,14 +169,15 @@ export function reasonLeftOpen(
   policy: Policy,
   lists: ReadonlyMap<string, List>,
 ): string | undefined {
-  const common = policies.get(COMMON_POLICY)?.egress ?? [];
-  const runs = [...policy.exceptions.egress, ...common, ...policy.egress];
-  const blocks =
-    listed(runs, lists).some(({ match }) => match.action === 'drop') ||
+  const common = policies.get(COMMON_POLICY)?.egress ?? NO_RULES;
+  const blocks = [policy.exceptions.egress, common, policy.egress];
+  const isBlocking =
+    listed(blocks, lists).some(({ match }) => match.action === 'drop') ||
     nameTermsOf(policies, policy).unlisted === 'nxdomain';
-  if (!blocks) return undefined;
+  if (!isBlocking) return undefined;
+  const forms = blocks.flatMap((runs) => runs.forms); // of those for any address, the first comes first
   const open = DNS_PORTS.filter(([proto, port]) => {
-    const decides = runs.find(({ match, remote }) => remote.kind === 'any' && holds(match, proto, port));
+    const decides = forms.find(({ match, remote }) => remote.kind === 'any' && holds(match, proto, port));
     return (decides?.match.action ?? policy.defaultAction) === 'accept';
   });
   if (open.length === 0) return undefined;

@@ -4,10 +4,9 @@
  */
 
 import type { Pieces } from './pieces.ts';
-import type { Run } from './policy.ts';
 import { bitsOf, comparePrefixAt, type Family, type Prefixes, strideOf, wordMask } from './prefix.ts';
 import type { RuleMatch } from './rule.ts';
-import { type CommonEnds, commonEnds } from './run-blocks.ts';
+import type { Runs } from './runs.ts';
 
 /** In the order in which they are asked. */
 export interface RuleColumns {
@@ -15,8 +14,6 @@ export interface RuleColumns {
   readonly prefixes: Prefixes;
   /** By rule: what it asks and does, as numbered by `MatchKinds`. */
   readonly kinds: Uint32Array;
-  /** By run: its first rule; and then how many rules there are. Undefined: each run is one rule. */
-  readonly starts: Uint32Array | undefined;
 }
 
 /** How some rules became others: all others keep their order. */
@@ -68,131 +65,43 @@ export class MatchKinds {
 
 /** Consecutive runs [first, end), none of which is for a name or a list. */
 export interface RunRange {
-  readonly runs: readonly Run[];
+  readonly runs: Runs;
   readonly first: number;
   readonly end: number;
 }
 
-/** The rules of some runs that hold in a family, in pieces. */
-export function* columnPieces(range: RunRange, family: Family, kinds: MatchKinds): Pieces<RuleColumns> {
-  const starts = startsOf(range, family, 0);
-  const count = starts[range.end - range.first]!; // the last one
-  const isEach = count === range.end - range.first && starts.every((rule, run) => rule === run);
-  const into = emptyColumns(count, family, isEach ? undefined : starts);
-  for (let { first } = range; first < range.end; first += PIECE_RUNS) {
-    yield;
-    const piece = { runs: range.runs, first, end: Math.min(range.end, first + PIECE_RUNS) };
-    fillColumns(into, starts[first - range.first]!, piece, kinds); // as many as runs
-  }
-  return into;
-}
-
-/**
- * Columns after some others, of which those of the runs that both begin and end with are copied; and how many
- * rules these are.
- */
-export interface ColumnsAfter {
-  readonly columns: RuleColumns;
-  readonly head: number;
-  readonly tail: number;
-}
-
-/** `kinds` numbered those before. */
-export function columnsAfter(
-  before: RuleColumns,
-  from: RunRange,
-  to: RunRange,
-  kinds: MatchKinds,
-): ColumnsAfter {
-  const { family } = before.prefixes;
-  const [fromRuns, toRuns] = [from.end - from.first, to.end - to.first];
-  const { head: headRuns, tail: tailRuns } = commonEndsOf(from, to);
-  const middle = { runs: to.runs, first: to.first + headRuns, end: to.end - tailRuns };
-  const head = before.starts?.[headRuns] ?? headRuns;
-  const beforeCount = before.kinds.length;
-  const tailFrom = before.starts?.[fromRuns - tailRuns] ?? fromRuns - tailRuns;
-  const own = startsOf(middle, family, head);
-  const middleRuns = middle.end - middle.first;
-  const shift = own[middleRuns]! - tailFrom; // the last one
-  const isEach = before.starts === undefined && own.every((rule, run) => rule === headRuns + run);
-  const starts = isEach ? undefined : new Uint32Array(toRuns + 1);
-  if (starts !== undefined) {
-    for (let run = 0; run < headRuns; run++) starts[run] = before.starts?.[run] ?? run;
-    starts.set(own, headRuns);
-    for (let run = 1; run <= tailRuns; run++)
-      starts[headRuns + middleRuns + run] =
-        shift + (before.starts?.[fromRuns - tailRuns + run] ?? fromRuns - tailRuns + run);
-  }
-  const columns = emptyColumns(beforeCount + shift, family, starts);
-  copyColumns(before, 0, head, columns, 0);
-  fillColumns(columns, head, middle, kinds);
-  copyColumns(before, tailFrom, beforeCount, columns, tailFrom + shift);
-  return { columns, head, tail: beforeCount - tailFrom };
-}
-
-/** Of parts of two blocks; none, where these do not begin, or end, at the same place. */
-function commonEndsOf(a: RunRange, b: RunRange): CommonEnds {
-  const { head, tail } = commonEnds(a.runs, b.runs);
-  const least = Math.min(a.end - a.first, b.end - b.first);
-  const own = a.first === b.first ? Math.max(0, Math.min(least, head - a.first)) : 0;
-  const after = a.runs.length - a.end; // runs
-  const isEnd = after === b.runs.length - b.end;
-  return { head: own, tail: isEnd ? Math.max(0, Math.min(least - own, tail - after)) : 0 };
-}
-
-/** The first rule of each run, counted from `rule` on; and then what comes after the last. */
-function startsOf({ runs, first, end }: RunRange, family: Family, rule: number): Uint32Array {
-  const starts = new Uint32Array(end - first + 1);
-  let next = rule;
-  for (let run = first; run < end; run++) {
-    starts[run - first] = next;
-    next += countIn(runs[run]!, family); // within the runs
-  }
-  starts[end - first] = next;
-  return starts;
-}
-
-function emptyColumns(count: number, family: Family, starts: Uint32Array | undefined): RuleColumns {
-  const prefixes = {
-    family,
-    words: new Uint32Array(count * strideOf(family)),
-    lengths: new Uint8Array(count),
-  };
-  return { prefixes, kinds: new Uint32Array(count), starts };
-}
-
-function copyColumns(from: RuleColumns, first: number, end: number, to: RuleColumns, at: number): void {
-  const stride = strideOf(from.prefixes.family);
-  to.prefixes.words.set(from.prefixes.words.subarray(first * stride, end * stride), at * stride);
-  to.prefixes.lengths.set(from.prefixes.lengths.subarray(first, end), at);
-  to.kinds.set(from.kinds.subarray(first, end), at);
-}
-
-function fillColumns(
-  { prefixes: { family, words, lengths }, kinds: kindOf }: RuleColumns,
-  from: number,
+/** The rules of some runs that hold in a family, in pieces; `kinds` may have numbered others before. */
+export function* columnPieces(
   { runs, first, end }: RunRange,
+  family: Family,
   kinds: MatchKinds,
-): void {
+): Pieces<RuleColumns> {
+  const { forms, formOf, starts, wordStarts } = runs;
   const stride = strideOf(family);
-  let at = from;
-  for (let index = first; index < end; index++) {
-    const run = runs[index]!; // within the runs
-    const own = countIn(run, family);
-    if (own === 0) continue;
-    const kind = kinds.kindOf(run.match);
-    if (run.remote.kind === 'prefixes') {
-      const { prefixes } = run.remote;
-      for (let i = 0; i < own; i++) lengths[at + i] = prefixes.lengths[i]!; // `set` takes longer for the usual few
-      for (let w = 0; w < own * stride; w++) words[at * stride + w] = prefixes.words[w]!;
+  const own = forms.map(
+    ({ remote }) => remote.kind === 'any' || (remote.kind === 'prefixes' && remote.family === family),
+  );
+  const kindOf = new Int32Array(forms.length).fill(GONE);
+  let count = 0;
+  for (let run = first; run < end; run++) if (own[formOf[run]!]) count += starts[run + 1]! - starts[run]!; // within the runs, here and below
+  const words = new Uint32Array(count * stride);
+  const lengths = new Uint8Array(count);
+  const ruleKinds = new Uint32Array(count);
+  let rule = 0;
+  for (let run = first; run < end; run++) {
+    if ((run - first) % PIECE_RUNS === 0) yield;
+    const form = formOf[run]!;
+    if (own[form] !== true) continue;
+    if (kindOf[form] === GONE) kindOf[form] = kinds.kindOf(forms[form]!.match);
+    let word = wordStarts[run]!;
+    for (let from = starts[run]!; from < starts[run + 1]!; from++, rule++) {
+      ruleKinds[rule] = kindOf[form]!;
+      lengths[rule] = runs.lengths[from]!;
+      if (word < wordStarts[run + 1]!)
+        for (let w = 0; w < stride; w++) words[rule * stride + w] = runs.words[word++]!;
     }
-    for (let i = 0; i < own; i++) kindOf[at++] = kind;
   }
-}
-
-function countIn({ remote }: Run, family: Family): number {
-  if (remote.kind === 'any') return 1;
-  return remote.kind === 'prefixes' && remote.prefixes.family === family ? remote.prefixes.lengths.length : 0;
+  return { prefixes: { family, words, lengths }, kinds: ruleKinds };
 }
 
 // ── What changed ───────────────────────────────────────────────────────────────────────────────────────────
@@ -201,16 +110,14 @@ function countIn({ remote }: Run, family: Family): number {
  * What turns some rules into others, which begin and end with the same ones: edits here and there, each found
  * by looking for where both are the same again. Undefined where that are many.
  */
-export function changeBetween(
-  before: RuleColumns,
-  { columns: after, head, tail: least }: ColumnsAfter,
-): RuleChange | undefined {
+export function changeBetween(before: RuleColumns, after: RuleColumns): RuleChange | undefined {
   const [beforeCount, afterCount] = [before.kinds.length, after.kinds.length];
-  const most = Math.min(beforeCount, afterCount) - head;
+  const least = Math.min(beforeCount, afterCount);
   const removed: number[] = [];
   const added: number[] = [];
-  let tail = least;
-  while (tail < most && isSame(before, beforeCount - 1 - tail, after, afterCount - 1 - tail)) tail++;
+  let [head, tail] = [0, 0];
+  while (head < least && isSame(before, head, after, head)) head++;
+  while (tail < least - head && isSame(before, beforeCount - 1 - tail, after, afterCount - 1 - tail)) tail++;
   const [beforeEnd, afterEnd] = [beforeCount - tail, afterCount - tail];
   let i = head;
   let j = head;

@@ -16,18 +16,16 @@ import { openedLists, reasonLeftOpen, reasonsNotOfDns, reasonsNotOpened } from '
 import { hasWildcards, nameTexts, plainNames } from './names.ts';
 import { atOnce, Pace, PIECE_PARTS, type Pieces } from './pieces.ts';
 import {
-  blocksOf,
   COMMON_POLICY,
   DEFAULT_POLICY,
+  formsOf,
   judgesIngress,
   type Policy,
   policyOfSameRuns,
   policyRuleCount,
-  type Run,
 } from './policy.ts';
 import { formatPrefixAt } from './prefix.ts';
 import type { Action } from './rule.ts';
-import { mentionsOfBlocks } from './run-blocks.ts';
 import { suggestion } from './suggestion.ts';
 
 /** Missing lists for which a near name is looked for, among all lists: more are no slips of the pen. */
@@ -150,35 +148,28 @@ export function resolutionOf(ruleSet: RuleSet, name: string): PrefixSet {
   return ruleSet.resolutions.get(name) ?? EMPTY_PREFIX_SET;
 }
 
-const listsIn = mentionsOfBlocks(({ remote }: Run) => (remote.kind === 'list' ? remote.list : undefined));
-const namesIn = mentionsOfBlocks(({ remote }: Run) => (remote.kind === 'name' ? remote.name : undefined));
-
-const privateNamesIn = mentionsOfBlocks(({ match, remote }: Run) =>
-  match.isPrivate === true && remote.kind === 'name' ? remote.name : undefined,
-);
-
 /** The names of which a rule of some policies says that they may stand for private addresses. */
 export function privateNames(policies: Iterable<Policy>): Set<string> {
   const names = new Set<string>();
-  for (const policy of policies)
-    for (const runs of blocksOf(policy)) for (const name of privateNamesIn(runs)) names.add(name);
+  for (const { match, remote } of formsOf(policies))
+    if (match.isPrivate === true && remote.kind === 'name') names.add(remote.name);
   return names;
 }
 
 /** Whether a rule of a policy is for a name. */
 export function asksNames(policy: Policy): boolean {
-  return blocksOf(policy).some((runs) => namesIn(runs).size > 0);
+  for (const { remote } of formsOf([policy])) if (remote.kind === 'name') return true;
+  return false;
 }
 
 /** The lists that the rules of some policies use. */
 export function usedLists(policies: Iterable<Policy>): Set<string> {
   const used = new Set<string>();
-  for (const policy of policies)
-    for (const runs of blocksOf(policy)) for (const list of listsIn(runs)) used.add(list);
+  for (const { remote } of formsOf(policies)) if (remote.kind === 'list') used.add(remote.list);
   return used;
 }
 
-/** The same rule set, of the runs of `before` wherever its policies begin and end as those do. */
+/** The same rule set, of the policies and blocks of `before` wherever they say the same. */
 export function* ruleSetOfSameRuns(before: RuleSet, after: RuleSet): Pieces<RuleSet> {
   const policies = new Map<string, Policy>();
   let isOther = false;
@@ -205,7 +196,8 @@ export function nameUses(ruleSet: RuleSet): NameUses {
   if (known?.lists === ruleSet.lists) return known;
   const owners = new Map<string, string>();
   for (const policy of ruleSet.policies.values()) {
-    for (const runs of blocksOf(policy)) for (const name of namesIn(runs)) owners.set(name, policy.name);
+    for (const { remote } of formsOf([policy]))
+      if (remote.kind === 'name') owners.set(remote.name, policy.name);
   }
   for (const listName of usedLists(ruleSet.policies.values())) {
     const list = ruleSet.lists.get(listName);
@@ -355,7 +347,7 @@ function reservedProblems(policies: ReadonlyMap<string, Policy>): readonly RuleS
     if (reserved && prefixTotal > 0) fault(`policy ${name} takes no prefixes: give the policy another name`);
     if (name === DEFAULT_POLICY && judgesIngress(policy))
       fault('policy default has no ingress rules: give a policy the prefix 0.0.0.0/0 for that');
-    if (name === COMMON_POLICY && exceptions.egress.length + exceptions.ingress.length > 0)
+    if (name === COMMON_POLICY && exceptions.egress.count + exceptions.ingress.count > 0)
       fault('common has no exceptions: nothing comes before it; write them as its first rules');
     if (!reserved && prefixTotal === 0) {
       const reason = `policy ${name} has no prefixes: it judges nothing`;

@@ -15,10 +15,11 @@ import { routableShare } from '../src/coverage.ts';
 import { evaluate, IpProtocol, type Packet } from '../src/evaluate.ts';
 import { nameListOf, prefixListOf, prefixSetOf } from '../src/list.ts';
 import { atOnce } from '../src/pieces.ts';
-import { COMMON_POLICY, emptyPolicy, type Policy, RunBuilder } from '../src/policy.ts';
+import { COMMON_POLICY, emptyPolicy, type Policy } from '../src/policy.ts';
 import { type Address, compareWordsAt, type Family, type Prefix, prefixOf, strideOf } from '../src/prefix.ts';
 import { type Action, type Direction, plainRule, type Rule } from '../src/rule.ts';
 import { EMPTY_RULE_SET, type RuleSet } from '../src/rule-set.ts';
+import { NO_RULES, RunBuilder } from '../src/runs.ts';
 import { prefixArbitrary } from './arbitrary.ts';
 
 const NOW = 1000;
@@ -92,7 +93,7 @@ const ruleSets: fc.Arbitrary<RuleSet> = fc
       ...emptyPolicy('q'),
       prefixes: { v4, v6 },
       defaultAction,
-      exceptions: { egress: out, ingress: [] },
+      exceptions: { egress: out, ingress: NO_RULES },
       egress: own,
       ingress: more.in,
     };
@@ -144,10 +145,10 @@ function stateOf({ family, words, states }: Steps, address: Uint32Array): number
 
 const views: OpenView[] = ([4, 6] as const).flatMap((family) =>
   (['egress', 'ingress'] as const).flatMap((direction) =>
-    PROBES.map((probe) => ({ family, direction, probe, known: new Map() })),
+    PROBES.map((probe) => ({ family, direction, probe, known: new Map(), shares: new Map() })),
   ),
 );
-const viewOf = (view: OpenView): OpenView => ({ ...view, known: new Map() });
+const viewOf = (view: OpenView): OpenView => ({ ...view, known: new Map(), shares: new Map() });
 const judgeOf = (ruleSet: RuleSet): Judge => ({ ruleSet, policy: ruleSet.policies.get('q'), at: AT });
 
 describe('what is accepted of all addresses', () => {
@@ -228,7 +229,7 @@ describe('what is accepted of all addresses', () => {
           const expected = measures.some(
             (share) => share(fresh) >= 0.5 || (share(now) >= 0.5 && share(old) < 0.5),
           );
-          const view: OpenView = { direction: 'egress', family, probe, known: new Map() };
+          const view: OpenView = { direction: 'egress', family, probe, known: new Map(), shares: new Map() };
           const isAll = now.length === 16 && fresh.length > 0 && !expected; // whether by a drop that decides nothing or by none
           if (isAll) return;
           expect(atOnce(opensHalf(judgeOf(one), judgeOf(other), view, PLENTY()))).toBe(expected);
@@ -251,26 +252,24 @@ describe('what is accepted of all addresses', () => {
   });
 
   it('is all of it where no drop is left, however little that dropped', () => {
-    const of = (...egress: Policy['egress']): Judge => {
+    const of = (...hosts: readonly (readonly number[])[]): Judge => {
+      const builder = new RunBuilder();
+      for (const words of hosts)
+        builder.push({ ...plainRule('drop'), remote: { kind: 'prefix', prefix: prefixOf(6, words, 128) } });
       const q = {
         ...emptyPolicy('q'),
         prefixes: prefixSetOf([QUBE[6]]),
         defaultAction: 'accept',
-        egress,
+        egress: builder.build(),
       } as const;
       return judgeOf({ ...EMPTY_RULE_SET, policies: new Map([['q', q]]) });
     };
-    const drops = (words: readonly number[]): Policy['egress'] => {
-      const builder = new RunBuilder();
-      builder.push({ ...plainRule('drop'), remote: { kind: 'prefix', prefix: prefixOf(6, words, 128) } });
-      return builder.build();
-    };
     for (const view of views.filter(({ family, direction }) => family === 6 && direction === 'egress')) {
       const opens = (was: Judge, is: Judge): boolean => atOnce(opensHalf(was, is, viewOf(view), PLENTY()));
-      const one = of(...drops([0x20010db8, 0, 0, 1]));
+      const one = of([0x20010db8, 0, 0, 1]);
       expect(opens(one, of())).toBe(true);
       expect(opens(of(), of())).toBe(false);
-      expect(opens(of(...drops([0x20010db8, 0, 0, 1]), ...drops([0x20010db8, 0, 0, 2])), one)).toBe(false);
+      expect(opens(of([0x20010db8, 0, 0, 1], [0x20010db8, 0, 0, 2]), one)).toBe(false);
     }
   });
 });

@@ -9,7 +9,7 @@ import {
   type Verdict,
 } from '../src/evaluate.ts';
 import { type List, nameListOf, type PrefixSet, prefixListOf, prefixSetOf } from '../src/list.ts';
-import { COMMON_POLICY, DEFAULT_POLICY, type Policy, type Run, RunBuilder } from '../src/policy.ts';
+import { COMMON_POLICY, DEFAULT_POLICY, type Policy } from '../src/policy.ts';
 import {
   type Address,
   formatAddress,
@@ -21,6 +21,7 @@ import {
 import type { Action, Direction } from '../src/rule.ts';
 import { parseRule } from '../src/rule-line.ts';
 import type { RuleSet } from '../src/rule-set.ts';
+import { RunBuilder, type Runs } from '../src/runs.ts';
 
 const NOW = 1_700_000_000;
 const ENVIRONMENT: Environment = { now: NOW, dns: [address('10.139.1.1'), address('fd09::1')] };
@@ -41,7 +42,7 @@ function prefixes(...texts: readonly string[]): PrefixSet {
   );
 }
 
-function runs(lines: readonly string[], direction: Direction): readonly Run[] {
+function runs(lines: readonly string[], direction: Direction): Runs {
   const builder = new RunBuilder();
   for (const line of lines) {
     const result = parseRule(line, direction, NOW);

@@ -4,13 +4,14 @@ import { describe, expect, it } from 'vitest';
 import { classesIn, type FirewallLoad, firewallLoad, segmentsOf } from '../src/longest-match.ts';
 import { FIREWALL_CHAINS_MAX, FIREWALL_RULES_MAX, type MatchClasses } from '../src/match-classes.ts';
 import { atOnce } from '../src/pieces.ts';
-import { emptyPolicy, type Run, RunBuilder } from '../src/policy.ts';
+import { emptyPolicy } from '../src/policy.ts';
 import { containsAt, type Family, type Prefixes, parsePrefix } from '../src/prefix.ts';
 import type { RuleMatch } from '../src/rule.ts';
 import { parseRule } from '../src/rule-line.ts';
 import type { RuleSet } from '../src/rule-set.ts';
+import { RunBuilder, type Runs } from '../src/runs.ts';
 
-function runsFrom(lines: readonly string[]): readonly Run[] {
+function runsFrom(lines: readonly string[]): Runs {
   const builder = new RunBuilder();
   for (const line of lines) {
     const result = parseRule(line, 'egress', 1000);

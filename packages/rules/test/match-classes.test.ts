@@ -3,7 +3,6 @@
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
 import { classesOf, classFor, type MatchClasses } from '../src/match-classes.ts';
-import { type Run, RunBuilder } from '../src/policy.ts';
 import {
   columnOf,
   containsAt,
@@ -15,6 +14,7 @@ import {
 } from '../src/prefix.ts';
 import type { RuleMatch } from '../src/rule.ts';
 import { parseRule } from '../src/rule-line.ts';
+import { RunBuilder, type Runs } from '../src/runs.ts';
 
 const CONDITIONS = [
   '',
@@ -47,18 +47,8 @@ const line = fc
 /** One edit: so many rules at a place go, and others come. */
 const edit = fc.record({ at: fc.nat(1000), drop: fc.nat(3), lines: fc.array(line, { maxLength: 3 }) });
 
-function runFor(text: string): Run {
-  const result = parseRule(text, 'egress', 1000);
-  if (result.kind === 'fault') throw new Error(`${text}: ${result.reason}`);
-  const builder = new RunBuilder();
-  builder.push(result.rule);
-  const [run] = builder.build();
-  if (run === undefined) throw new Error(text);
-  return run;
-}
-
 /** As long runs as there can be. */
-function joined(lines: readonly string[]): readonly Run[] {
+function joined(lines: readonly string[]): Runs {
   const builder = new RunBuilder();
   for (const text of lines) {
     const result = parseRule(text, 'egress', 1000);
@@ -80,24 +70,12 @@ function told({ prefixes, classOf, classes }: MatchClasses): readonly string[] {
   return Array.from(classOf, (own, at) => `${formatPrefixAt(prefixes, at)} ${brief(classes[own])}`);
 }
 
-function whole(runs: readonly Run[], family: Family, before?: MatchClasses): MatchClasses {
-  return classesOf({ runs, first: 0, end: runs.length }, family, before);
+function whole(runs: Runs, family: Family, before?: MatchClasses): MatchClasses {
+  return classesOf({ runs, first: 0, end: runs.count }, family, before);
 }
 
 describe('classes after changes', () => {
-  it.each([
-    ['of which each run stays the same object', (lines: readonly string[]) => lines.map(runFor)],
-    ['of which no run does', joined],
-  ] as const)('are those of the rules alone: rules %s', (_, runsOf) => {
-    const seen = new Map<string, Run>();
-    const kept = (lines: readonly string[]): readonly Run[] =>
-      runsOf === joined
-        ? joined(lines)
-        : lines.map((text) => {
-            const run = seen.get(text) ?? runFor(text);
-            seen.set(text, run);
-            return run;
-          });
+  it('are those of the rules alone', () => {
     fc.assert(
       fc.property(
         fc.array(line, { maxLength: 60 }),
@@ -108,7 +86,7 @@ describe('classes after changes', () => {
           for (const edits of [[], ...releases]) {
             for (const { at, drop, lines: more } of edits)
               lines = lines.toSpliced(at % (lines.length + 1), drop, ...more);
-            const runs = kept(lines);
+            const runs = joined(lines);
             for (const family of [4, 6] as const) {
               const after = whole(runs, family, before.get(family));
               expect(told(after)).toEqual(told(whole(runs, family)));

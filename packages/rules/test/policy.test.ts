@@ -1,17 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
+import { emptyPolicy, runsOf } from '../src/policy.ts';
+import type { Rule } from '../src/rule.ts';
+import { parseRule } from '../src/rule-line.ts';
 import {
-  emptyPolicy,
+  eachRun,
+  NO_RULES,
   RunBuilder,
   ruleAt,
   ruleCount,
-  ruleOfRun,
+  rulesIn,
   runRuleCount,
-  runsOf,
   sameMatch,
-} from '../src/policy.ts';
-import type { Rule } from '../src/rule.ts';
-import { parseRule } from '../src/rule-line.ts';
+} from '../src/runs.ts';
 import { ruleArbitrary } from './arbitrary.ts';
 
 function rule(line: string): Rule {
@@ -69,7 +70,7 @@ describe('runs', () => {
     ],
     [[], []],
   ])('%j are runs of %j rules', (lines, counts) => {
-    expect(runsOfLines(...lines).map(runRuleCount)).toEqual(counts);
+    expect(Array.from(eachRun(runsOfLines(...lines)), runRuleCount)).toEqual(counts);
   });
 
   it('keep every rule in its place', () => {
@@ -83,17 +84,14 @@ describe('runs', () => {
         const runs = builder.build();
         expect(ruleCount(runs)).toBe(rules.length);
         expect(rules.map((_, i) => ruleAt(runs, i))).toEqual(rules);
-        const unrolled = runs.flatMap((run) =>
-          Array.from({ length: runRuleCount(run) }, (_, i) => ruleOfRun(run, i)),
-        );
-        expect(unrolled).toEqual(rules);
+        expect([...rulesIn(runs)]).toEqual(rules);
       }),
     );
   });
 
   it('hold no remote side in their match', () => {
-    for (const run of runsOfLines('drop dst4=1.2.3.4', 'drop dst=@a'))
-      expect(run.match).not.toHaveProperty('remote');
+    for (const form of runsOfLines('drop dst4=1.2.3.4', 'drop dst=@a').forms)
+      expect(form.match).not.toHaveProperty('remote');
   });
 
   it('a built list of runs does not change when the builder goes on', () => {
@@ -101,12 +99,14 @@ describe('runs', () => {
     builder.push(rule('drop dst4=1.0.0.0/8'));
     const first = builder.build();
     builder.push(rule('drop dst4=2.0.0.0/8'));
-    expect(first.map(runRuleCount)).toEqual([1]);
-    expect(builder.build().map(runRuleCount)).toEqual([1, 1]);
+    expect(Array.from(eachRun(first), runRuleCount)).toEqual([1]);
+    expect(Array.from(eachRun(builder.build()), runRuleCount)).toEqual([2]);
   });
 
   it.each([0, 3, -1])('there is no rule %i of 0 or 3', (index) => {
-    expect(() => ruleAt(index === 0 ? [] : runsOfLines('drop', 'drop', 'drop'), index)).toThrow(RangeError);
+    expect(() => ruleAt(index === 0 ? NO_RULES : runsOfLines('drop', 'drop', 'drop'), index)).toThrow(
+      RangeError,
+    );
   });
 
   it('a match is the same only if every field is', () => {
@@ -132,7 +132,7 @@ describe('runs', () => {
   it('a new policy is empty, and drops', () => {
     const policy = emptyPolicy('work');
     expect(policy).toMatchObject({ name: 'work', defaultAction: 'drop' });
-    expect(runsOf(policy, 'egress')).toEqual([]);
-    expect(runsOf({ ...policy, ingress: runsOfLines('drop') }, 'ingress').length).toBe(1);
+    expect(runsOf(policy, 'egress').count).toBe(0);
+    expect(runsOf({ ...policy, ingress: runsOfLines('drop') }, 'ingress').count).toBe(1);
   });
 });

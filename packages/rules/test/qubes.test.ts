@@ -4,11 +4,12 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { evaluate, IpProtocol, type Packet } from '../src/evaluate.ts';
 import { type PrefixSet, prefixSetOf } from '../src/list.ts';
-import { DEFAULT_POLICY, emptyPolicy, RunBuilder } from '../src/policy.ts';
+import { DEFAULT_POLICY, emptyPolicy } from '../src/policy.ts';
 import { type Address, type Prefix, parseAddress, parsePrefix } from '../src/prefix.ts';
 import { formatRule } from '../src/rule.ts';
 import { parseRule } from '../src/rule-line.ts';
 import type { RuleSet } from '../src/rule-set.ts';
+import { RunBuilder } from '../src/runs.ts';
 
 const FIXTURES = new URL('../../../test/fixtures/qubes-rules/', import.meta.url);
 const ADR = new URL('../../../docs/adr/0001-where-we-differ-from-qubes.md', import.meta.url);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type List, nameListOf, prefixListOf, prefixSetOf } from '../src/list.ts';
-import { emptyPolicy, type Policy, type Run, RunBuilder } from '../src/policy.ts';
+import { emptyPolicy, type Policy } from '../src/policy.ts';
 import { type Prefix, parsePrefix } from '../src/prefix.ts';
 import type { Direction } from '../src/rule.ts';
 import { parseRule } from '../src/rule-line.ts';
@@ -17,8 +17,9 @@ import {
   usedLists,
   usedNames,
 } from '../src/rule-set.ts';
+import { RunBuilder, type Runs } from '../src/runs.ts';
 
-function runs(lines: readonly string[], direction: Direction): readonly Run[] {
+function runs(lines: readonly string[], direction: Direction): Runs {
   const builder = new RunBuilder();
   for (const line of lines) {
     const result = parseRule(line, direction, 0);

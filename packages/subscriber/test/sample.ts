@@ -10,6 +10,7 @@ import {
   type Environment,
   evaluate,
   type List,
+  NO_RULES,
   type Packet,
   type Policy,
   type Prefix,
@@ -55,7 +56,7 @@ export function ruleSetOf(text: RuleSetText): RuleSet {
       name,
       prefixes: prefixSetOf((policy.prefixes ?? []).map(prefixOfText)),
       defaultAction: policy.defaultAction ?? 'drop',
-      exceptions: { egress: runsOfText(policy.exceptions ?? [], 'egress'), ingress: [] },
+      exceptions: { egress: runsOfText(policy.exceptions ?? [], 'egress'), ingress: NO_RULES },
       egress: runsOfText(policy.egress ?? [], 'egress'),
       ingress: runsOfText(policy.ingress ?? [], 'ingress'),
     });

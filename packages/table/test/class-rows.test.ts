@@ -12,8 +12,7 @@ import {
   type Rule,
   type RuleSet,
   RunBuilder,
-  ruleOfRun,
-  runRuleCount,
+  rulesIn,
   unionPrefixes,
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
@@ -100,9 +99,7 @@ function pagesOf(table: Table): readonly number[] {
 function withOtherRule(ruleSet: RuleSet, random: Random): RuleSet {
   const name = `q${1 + random.below(QUBES - 2)}`;
   const policy = ruleSet.policies.get(name)!; // all but the first have such a name
-  const rules = policy.egress.flatMap((run) =>
-    Array.from({ length: runRuleCount(run) }, (_, offset) => ruleOfRun(run, offset)),
-  );
+  const rules = [...rulesIn(policy.egress)];
   rules[random.below(rules.length)] = hostRule(random);
   const built = new RunBuilder();
   for (const rule of rules) built.push(rule);

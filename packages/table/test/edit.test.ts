@@ -24,10 +24,9 @@ import {
   prefixSetOf,
   type Rule,
   type RuleSet,
-  type Run,
   RunBuilder,
-  ruleOfRun,
-  runRuleCount,
+  type Runs,
+  rulesIn,
   subtractPrefixes,
   unionPrefixes,
 } from '@rulecast/rules';
@@ -545,12 +544,7 @@ describe('what an edit is', () => {
   });
 });
 
-/** The rules of some runs, one by one. */
-function rulesOf(runs: readonly Run[]): readonly Rule[] {
-  return runs.flatMap((run) => Array.from({ length: runRuleCount(run) }, (_, i) => ruleOfRun(run, i)));
-}
-
-function runsFrom(rules: readonly Rule[]): readonly Run[] {
+function runsFrom(rules: readonly Rule[]): Runs {
   const runs = new RunBuilder();
   for (const rule of rules) runs.push(rule);
   return runs.build();
@@ -563,7 +557,7 @@ describe('an edit of rules', () => {
     const isReserved = policy.name === 'default' || policy.name === 'common';
     const direction = policy.name !== 'default' && random.chance(0.3) ? 'ingress' : 'egress';
     const stands = !isReserved && random.chance(0.3) ? policy.exceptions : policy;
-    const rules = [...rulesOf(stands[direction])];
+    const rules = [...rulesIn(stands[direction])];
     const at = random.below(rules.length + 1);
     rules.splice(at, random.below(2), ...Array.from({ length: random.below(3) }, rule));
     const runs = { egress: stands.egress, ingress: stands.ingress, [direction]: runsFrom(rules) };
@@ -707,8 +701,8 @@ describe('an edit of rules', () => {
       }
       const own = table.hits().programs[0]?.own ?? [];
       const byRun = runsFrom(rules);
-      expect(own.length).toBe(byRun.length);
-      expect(table.stats().runs).toBe(byRun.length);
+      expect(own.length).toBe(byRun.count);
+      expect(table.stats().runs).toBe(byRun.count);
     }
     expect(full).toBeLessThan(20);
   });

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import {
   type Direction,
+  eachRun,
   emptyPolicy,
   evaluate,
   type List,
@@ -15,8 +16,8 @@ import {
   type Rule,
   type RuleSet,
   RunBuilder,
-  ruleOfRun,
-  runRuleCount,
+  rulesIn,
+  runAt,
   runsOf,
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
@@ -336,9 +337,7 @@ describe('hits over a change of rules', () => {
         (policy.name !== 'default' || direction === 'egress') &&
         (policy.name !== 'common' || block === 'own');
       const runs = new RunBuilder();
-      const rules = runsOf(policy, direction, block).flatMap((run) =>
-        Array.from({ length: runRuleCount(run) }, (_, i) => ruleOfRun(run, i)),
-      );
+      const rules = [...rulesIn(runsOf(policy, direction, block))];
       for (const rule of mayHave ? change(rules) : rules) runs.push(rule);
       return runs.build();
     };
@@ -358,7 +357,7 @@ describe('hits over a change of rules', () => {
       found.set(`${policy} ${direction} default`, defaultAction);
       for (const block of ['exceptions', 'common', 'own'] as const) {
         const of = policies.get(block === 'common' ? 'common' : (policy ?? ''));
-        const runs = of === undefined ? [] : runsOf(of, direction, block);
+        const runs = of === undefined ? [] : [...eachRun(runsOf(of, direction, block))];
         expect(hits[block].length).toBe(runs.length);
         for (const [run, count] of hits[block].entries())
           found.set(`${policy} ${direction} ${block} ${runs[run]?.match.comment}`, count);
@@ -396,7 +395,7 @@ describe('hits over a change of rules', () => {
         (['egress', 'ingress'] as const).flatMap((direction) =>
           (['exceptions', 'own'] as const).flatMap((block) => {
             const [comments, others] = [before, after].map((policy) =>
-              runsOf(policy, direction, block).map(({ match }) => match.comment),
+              Array.from(eachRun(runsOf(policy, direction, block)), ({ match }) => match.comment),
             ) as [string[], string[]]; // of two; each has one
             const [head, tail] = [comments, comments.toReversed()].map((ones, end) => {
               const twins = end === 0 ? others : others.toReversed();
@@ -423,7 +422,7 @@ describe('hits over a change of rules', () => {
         }
         const { policy, direction, rule: origin } = by;
         const of = origin && ruleSet.policies.get(origin.policy);
-        const run = of && runsOf(of, direction, origin.block)[origin.run];
+        const run = of && runAt(runsOf(of, direction, origin.block), origin.run);
         const key = `${policy} ${direction} ${origin === undefined ? 'default' : `${origin.block} ${run?.match.comment}`}`;
         tally.set(key, (tally.get(key) ?? 0) + 1);
         if (origin?.list !== undefined) lists.set(origin.list, (lists.get(origin.list) ?? 0) + 1);

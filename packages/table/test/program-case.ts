@@ -10,6 +10,7 @@ import {
   DEFAULT_POLICY,
   type Environment,
   type List,
+  NO_RULES,
   type Packet,
   type Policy,
   type Prefix,
@@ -84,11 +85,11 @@ export function programCase(random: Random, maxRules: number, askingShare: numbe
       ),
       defaultAction: random.pick(['accept', 'drop']),
       exceptions: {
-        egress: name === COMMON_POLICY || random.chance(0.5) ? [] : rules(),
-        ingress: isReserved || random.chance(0.7) ? [] : rules(),
+        egress: name === COMMON_POLICY || random.chance(0.5) ? NO_RULES : rules(),
+        ingress: isReserved || random.chance(0.7) ? NO_RULES : rules(),
       },
       egress: rules(),
-      ingress: name === DEFAULT_POLICY ? [] : rules(),
+      ingress: name === DEFAULT_POLICY ? NO_RULES : rules(),
     });
   }
   const dns = random.chance(0.3) ? [] : [random.pick(pool), random.pick(pool)];

@@ -1,8 +1,10 @@
 import {
   type Environment,
+  eachRun,
   emptyPolicy,
   evaluate,
   IpProtocol,
+  NO_RULES,
   type Policy,
   plainRule,
   prefixListOf,
@@ -11,6 +13,7 @@ import {
   type Rule,
   type RuleSet,
   RunBuilder,
+  runsOfEach,
   type Verdict,
 } from '@rulecast/rules';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -295,7 +298,7 @@ describe('programs', () => {
         Array.from({ length: count }, (_, p) => ({
           ...emptyPolicy(`p${p}`),
           prefixes: prefixSetOf([prefixOf(4, [0xc0a80000 + p], 32)]),
-          egress: first?.egress ?? [],
+          egress: first?.egress ?? NO_RULES,
         })),
       );
     const [one, many] = [1, 500].map((count) => compile(qubes(count), ENVIRONMENT).programs.usedWords);
@@ -397,8 +400,9 @@ describe('programs', () => {
     };
     const own = manyPolicies(200, 20).map((policy, p) => {
       const more = new RunBuilder();
+      more.pushRules(policy.egress);
       for (const rule of wildcards([0, 2, 40][p % 3] ?? 0, 60)) more.push(rule);
-      return { ...policy, egress: [...policy.egress, ...more.build()] };
+      return { ...policy, egress: more.build() };
     });
     const ruleSet = policySet([common, ...own]);
     const compiled = compile(ruleSet, ENVIRONMENT);
@@ -472,7 +476,7 @@ describe('limits of programs', () => {
       policy: 255,
       run: runs - 1,
     });
-    const shorter = { ...common, egress: common.egress.slice(1) };
+    const shorter = { ...common, egress: runsOfEach([...eachRun(common.egress)].slice(1)) };
     expect(limitOf(() => compile(policySet([shorter, ...policies(256)]), ENVIRONMENT, limits))).toBe('none');
     expect(limitOf(() => compile(policySet([common, ...policies(256)]), ENVIRONMENT, limits))).toBe(
       'too-many-outcomes',

@@ -13,6 +13,7 @@ import {
   type Family,
   type List,
   lastAddressAt,
+  NO_RULES,
   nameListOf,
   type Packet,
   type Policy,
@@ -87,11 +88,11 @@ export function randomCase(seed: number, maxRules: number): RandomCase {
       prefixes: prefixSetOf(own),
       defaultAction: random.pick(['accept', 'drop']),
       exceptions: {
-        egress: name === COMMON_POLICY || random.chance(0.5) ? [] : rulesOf(),
-        ingress: reserved || random.chance(0.7) ? [] : rulesOf(),
+        egress: name === COMMON_POLICY || random.chance(0.5) ? NO_RULES : rulesOf(),
+        ingress: reserved || random.chance(0.7) ? NO_RULES : rulesOf(),
       },
       egress: rulesOf(),
-      ingress: name === DEFAULT_POLICY || random.chance(0.3) ? [] : rulesOf(),
+      ingress: name === DEFAULT_POLICY || random.chance(0.3) ? NO_RULES : rulesOf(),
     });
   }
   const dns = Array.from({ length: random.below(3) }, anyPrefix).map(({ family, words }) => ({

@@ -5,6 +5,7 @@ import {
   emptyPolicy,
   evaluate,
   formatRule,
+  NO_RULES,
   type Packet,
   type Policy,
   type Prefix,
@@ -243,7 +244,7 @@ describe('a table', () => {
           remote: { kind: 'prefix', prefix: { ...address(exception), length: 32 } },
         });
         const prefixes = prefixSetOf([{ ...address('10.137.0.5'), length: 32 }]);
-        return { ...emptyPolicy('work'), prefixes, exceptions: { egress: rules.build(), ingress: [] } };
+        return { ...emptyPolicy('work'), prefixes, exceptions: { egress: rules.build(), ingress: NO_RULES } };
       };
       const common = new RunBuilder();
       common.push({ ...PLAIN, remote: { kind: 'list', list: 'bad' } });
@@ -283,7 +284,7 @@ describe('a table', () => {
     common.push({ ...PLAIN, proto: 'udp' });
     const good = prefixListOf(prefixSetOf([{ ...address('192.0.2.0'), length: 24 }]));
     const prefixes = prefixSetOf([{ ...address('10.137.0.5'), length: 32 }]);
-    const exceptions = { egress: rules.build(), ingress: [] };
+    const exceptions = { egress: rules.build(), ingress: NO_RULES };
     const ruleSet = (unmatched: 'accept' | 'drop'): RuleSet => ({
       lists: new Map([['good', good]]),
       policies: new Map([
@@ -376,7 +377,7 @@ describe('a table', () => {
   });
 
   it('grows with its content, and answers the same from the grown buffers', () => {
-    const small = byDefault([], {});
+    const small = byDefault(NO_RULES, {});
     const table = new Table();
     table.flip(table.prepare(small, ENVIRONMENT));
     const before = table.stats().reservedBytes;
@@ -427,9 +428,9 @@ describe('limits of a table', () => {
 
   it('an image larger than the reserved space is refused, and the one in force goes on', () => {
     const table = new Table({ maxBytes: 2 ** 17 });
-    table.flip(table.prepare(byDefault([]), ENVIRONMENT));
+    table.flip(table.prepare(byDefault(NO_RULES), ENVIRONMENT));
     expect(limitOf(() => table.prepare(ruleSet, ENVIRONMENT))).toBe(TableLimitCode.bytes);
     expect(table.reader.lookup(egressTo('10.0.0.1'))).toMatchObject({ action: 'drop', generation: 1 });
-    expect(table.flip(table.prepare(byDefault([]), ENVIRONMENT))).toBe(2);
+    expect(table.flip(table.prepare(byDefault(NO_RULES), ENVIRONMENT))).toBe(2);
   });
 });

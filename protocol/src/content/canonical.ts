@@ -103,7 +103,7 @@ function directedLength({ egress, ingress }: DirectedRuns): number {
 }
 
 function hasExceptions({ exceptions: { egress, ingress } }: Policy): boolean {
-  return egress.length + ingress.length > 0;
+  return egress.count + ingress.count > 0;
 }
 
 /**
@@ -188,7 +188,7 @@ function readPolicyWithExceptions(
 ): Policy {
   const policy = readPolicy(reader, name, columns, bounds);
   const exceptions = readDirectedRuns(reader, columns, bounds);
-  if (exceptions.egress.length + exceptions.ingress.length === 0) {
+  if (exceptions.egress.count + exceptions.ingress.count === 0) {
     throw reader.error(`no exceptions under the tag ${EXCEPTIONS_TAG}`);
   }
   return { ...policy, exceptions };

@@ -45,7 +45,7 @@ export function capabilitiesFor(ruleSet: RuleSet): readonly Capability[] {
   const hasNames =
     resolutions.size > 0 || [...lists.values()].some(({ kind }) => kind === 'names') || all.some(asksNames);
   if (hasNames) needed.push(Capability.names);
-  if (all.some(({ exceptions }) => exceptions.egress.length + exceptions.ingress.length > 0)) {
+  if (all.some(({ exceptions }) => exceptions.egress.count + exceptions.ingress.count > 0)) {
     needed.push(Capability.exceptions);
   }
   if (unmatched !== undefined) needed.push(Capability.unmatched);

@@ -20,9 +20,10 @@ import {
   type Policy,
   type Prefixes,
   type PrefixSet,
-  type Run,
+  type RuleForm,
+  type Runs,
   ruleCount,
-  runStarts,
+  runOfRule,
   strideOf,
 } from '@rulecast/rules';
 import { bytesOfWords } from '../bytes/words.ts';
@@ -43,8 +44,8 @@ import {
   type RuleLeafLimits,
 } from './leaf.ts';
 import { type Part, PartKind, type Resolutions } from './part.ts';
-import { writeAction, writeBase, writeRun } from './policy.ts';
-import { PLAIN_COLUMNS, prefixBytes, writePrefixSet } from './prefix.ts';
+import { formBytes, writeAction, writeBase, writeRules } from './policy.ts';
+import { prefixBytes, writePrefixSet } from './prefix.ts';
 
 /** Where leaves end, ascending, and their hashes, one after the other. */
 export interface Leaves {
@@ -165,7 +166,7 @@ function policyDigest(policy: Policy, before: Policy | undefined): Uint8Array {
   const { prefixes } = policy;
   const [blocks, old] = [policy, before].map((one) => {
     return one && [one.egress, one.ingress, one.exceptions.egress, one.exceptions.ingress];
-  }) as [readonly (readonly Run[])[], readonly (readonly Run[])[] | undefined]; // the first is there
+  }) as [readonly Runs[], readonly Runs[] | undefined]; // the first is there
   const head = new ByteWriter();
   writeBase(head, policy);
   head.bytes(prefixSetDigest(prefixes));
@@ -369,12 +370,8 @@ export function leavesBy(ends: Uint32Array, hashOf: (start: number, end: number)
  * The leaves of the rules of some runs. `before` is what they were made of: leaves are cut and hashed again
  * from where both differ to where both are cut alike.
  */
-export function ruleLeaves(
-  runs: readonly Run[],
-  before?: readonly Run[],
-  limits: RuleLeafLimits = RULE_LEAF,
-): Leaves {
-  if (runs.length === 0) return NO_LEAVES;
+export function ruleLeaves(runs: Runs, before?: Runs, limits: RuleLeafLimits = RULE_LEAF): Leaves {
+  if (runs.count === 0) return NO_LEAVES;
   const known = leavesOf.get(runs);
   if (known !== undefined) return known;
   const old = before === undefined ? undefined : leavesOf.get(before);
@@ -386,18 +383,12 @@ export function ruleLeaves(
   return leaves;
 }
 
-function ruleLeavesAfter(
-  runs: readonly Run[],
-  before: readonly Run[],
-  old: Leaves,
-  limits: RuleLeafLimits,
-): Leaves {
+function ruleLeavesAfter(runs: Runs, before: Runs, old: Leaves, limits: RuleLeafLimits): Leaves {
   const { head, tail } = commonEnds(before, runs);
-  const starts = runStarts(runs);
   const shift = ruleCount(runs) - ruleCount(before);
   // The last leaf of all may end for want of rules.
-  const kept = Math.min(old.ends.length - 1, countUpTo(old.ends, starts[head]!));
-  const tailFrom = starts[runs.length - tail]!;
+  const kept = Math.min(old.ends.length - 1, countUpTo(old.ends, head));
+  const tailFrom = ruleCount(runs) - tail;
   let rest = old.ends.length; // the first leaf of what was before that is the same again
   const own = leavesFrom(runs, kept > 0 ? old.ends[kept - 1]! : 0, limits, (end) => {
     const at = countUpTo(old.ends, end - shift);
@@ -432,13 +423,15 @@ function countUpTo(numbers: Uint32Array, most: number): number {
 
 /** The leaves from a rule on, which one begins with, to the one of which `isLast` says so, or to the end. */
 function leavesFrom(
-  runs: readonly Run[],
+  runs: Runs,
   from: number,
   limits: RuleLeafLimits,
   isLast: (end: number) => boolean,
 ): Leaves {
   const cutter = new RuleCutter(limits);
-  const starts = runStarts(runs);
+  const { starts } = runs;
+  const heads = runs.forms.map(formBytes);
+  const states = heads.map((head, at) => ruleState(head, runs.forms[at]!)); // as many
   const ends: number[] = [];
   const hashes: Uint8Array[] = [];
   let body = new ByteWriter();
@@ -454,58 +447,32 @@ function leavesFrom(
     begun = end;
   };
   const built = (): Leaves => ({ ends: Uint32Array.from(ends), hashes: Buffer.concat(hashes) });
-  for (let at = Math.max(0, countUpTo(starts, from) - 1); at < runs.length; at++) {
-    const run = runs[at]!; // at < length
-    const [first, end] = [starts[at]!, starts[at + 1]!]; // one more than runs
-    const ruleHashes = new RunHashes(run);
+  for (let run = runOfRule(runs, from); run < runs.count; run++) {
+    const [first, end] = [starts[run]!, starts[run + 1]!]; // one more than runs, here and below
+    const [word, wordEnd] = [runs.wordStarts[run]!, runs.wordStarts[run + 1]!];
+    const stride = (wordEnd - word) / (end - first);
     let written = Math.max(first, from);
     for (let rule = written; rule < end; rule++) {
-      if (!cutter.endsAfter(ruleHashes.at(rule - first))) continue;
-      writeRun(body, partOfRun(run, written - first, rule + 1 - first), PLAIN_COLUMNS);
+      let state = states[runs.formOf[run]!]!;
+      for (let w = 0; w < stride; w++)
+        state = fnvWord(state, runs.words[word + (rule - first) * stride + w]!);
+      if (stride > 0) state = fnvByte(state, runs.lengths[rule]!);
+      if (!cutter.endsAfter(state)) continue;
+      writeRules(body, heads, runs, run, written, rule + 1);
       written = rule + 1;
       close(written);
       if (isLast(written)) return built();
     }
-    if (written < end) writeRun(body, partOfRun(run, written - first, end - first), PLAIN_COLUMNS);
+    if (written < end) writeRules(body, heads, runs, run, written, end);
   }
   if (ruleCount(runs) > begun) close(ruleCount(runs));
   return built();
 }
 
-function partOfRun(run: Run, start: number, end: number): Run {
-  if (run.remote.kind !== 'prefixes') return run;
-  const { family, words, lengths } = run.remote.prefixes;
-  const stride = strideOf(family);
-  const prefixes = {
-    family,
-    words: words.subarray(start * stride, end * stride),
-    lengths: lengths.subarray(start, end),
-  };
-  return { match: run.match, remote: { kind: 'prefixes', prefixes } };
-}
-
-/** FNV-1a of each rule of a run, as the bytes of a run of that rule alone. */
-class RunHashes {
-  readonly #prefixes: Prefixes | undefined;
-  readonly #start: number; // of what all rules of the run begin with
-
-  constructor(run: Run) {
-    this.#prefixes = run.remote.kind === 'prefixes' ? run.remote.prefixes : undefined;
-    const writer = new ByteWriter();
-    writeRun(writer, partOfRun(run, 0, 1), PLAIN_COLUMNS);
-    const bytes = writer.take();
-    const own = this.#prefixes === undefined ? 0 : prefixBytes(this.#prefixes.family);
-    this.#start = fnvBytes(FNV_START, bytes.subarray(0, bytes.length - own));
-  }
-
-  at(i: number): number {
-    if (this.#prefixes === undefined) return this.#start;
-    const { family, words, lengths } = this.#prefixes;
-    const stride = strideOf(family);
-    let state = this.#start;
-    for (let w = 0; w < stride; w++) state = fnvWord(state, words[i * stride + w]!); // i < length
-    return fnvByte(state, lengths[i]!); // likewise
-  }
+/** FNV-1a of what the bytes of a run of one rule of a form begin with; of all of them without a prefix. */
+function ruleState(head: Uint8Array, { remote }: RuleForm): number {
+  const state = fnvBytes(FNV_START, head);
+  return remote.kind === 'prefixes' ? fnvWord(state, 1) : state;
 }
 
 export function sha256(bytes: Uint8Array): Uint8Array {

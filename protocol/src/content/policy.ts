@@ -9,25 +9,35 @@ import {
   type BlockedAnswer,
   type DirectedRuns,
   type Direction,
+  type Family,
+  formAt,
   isPartName,
   NO_RUNS,
   type Policy,
   type PortRange,
   type Proto,
   parseHostName,
+  prefixesIn,
+  type RuleForm,
   type RuleMatch,
-  type Run,
-  type RunRemote,
-  sameMatch,
-  sumOfBlocks,
+  RunBuilder,
+  type Runs,
+  strideOf,
   type UnlistedAnswer,
 } from '@rulecast/rules';
 import type { ByteReader } from '../bytes/reader.ts';
-import type { ByteWriter } from '../bytes/writer.ts';
+import { ByteWriter } from '../bytes/writer.ts';
 import type { ErrorCode } from '../error.ts';
 import { COMMENT_MAX_BYTES, EXPIRE_MAX_SECONDS } from '../limits.ts';
 
-import { type ColumnForm, prefixBytes, readPrefixSet, writePrefixSet } from './prefix.ts';
+import {
+  type ColumnForm,
+  isMasked,
+  PLAIN_COLUMNS,
+  prefixBytes,
+  readPrefixSet,
+  writePrefixSet,
+} from './prefix.ts';
 import { Meter, Work } from './work.ts';
 
 /** IANA protocol numbers; 0 stands for any. */
@@ -136,32 +146,86 @@ export function readAction(reader: ByteReader): Action {
   return code === 1 ? 'accept' : 'drop';
 }
 
-/**
- * A u32 of the number of runs, and the runs. Throws RangeError where they could not be read again: on a
- * comment that no rule line can hold, and on two neighbours that should be one run.
- */
-export function writeRuns(writer: ByteWriter, runs: readonly Run[], columns: ColumnForm): void {
-  writer.u32(runs.length);
-  let before: Run | undefined;
-  for (const run of runs) {
-    if (before !== undefined && mergeable(before, run))
-      throw new RangeError('two neighbouring runs that are one');
-    before = run;
-    writeRun(writer, run, columns);
-  }
+/** A u32 of the number of runs, and the runs. Throws RangeError on a comment that no rule line can hold. */
+export function writeRuns(writer: ByteWriter, runs: Runs, columns: ColumnForm): void {
+  const heads = runs.forms.map(formBytes);
+  writer.u32(runs.count);
+  for (let run = 0; run < runs.count; run++)
+    writeRules(writer, heads, runs, run, runs.starts[run]!, runs.starts[run + 1]!, columns); // one more than runs
 }
 
-export function writeRun(writer: ByteWriter, { match, remote }: Run, columns: ColumnForm): void {
+/**
+ * The rules [from, to) of a run, as a run; `heads` are the bytes of the forms. One prefix is the same in each
+ * form of columns.
+ */
+export function writeRules(
+  writer: ByteWriter,
+  heads: readonly Uint8Array[],
+  runs: Runs,
+  run: number,
+  from: number,
+  to: number,
+  columns: ColumnForm = PLAIN_COLUMNS,
+): void {
+  writer.bytes(heads[runs.formOf[run]!]!); // a run
+  const [word, end] = [runs.wordStarts[run]!, runs.wordStarts[run + 1]!]; // one more than runs
+  if (word === end) return;
+  writer.u32(to - from);
+  const { remote } = formAt(runs, run);
+  if (remote.kind !== 'prefixes') return;
+  const first = runs.starts[run]!;
+  const stride = strideOf(remote.family);
+  if (to - from === 1) {
+    for (let w = 0; w < stride; w++) writer.u32(runs.words[word + (from - first) * stride + w]!); // of the rule
+    writer.u8(runs.lengths[from]!);
+    return;
+  }
+  const { family, words, lengths } = prefixesIn(runs, run, remote.family);
+  columns.write(writer, {
+    family,
+    words: words.subarray((from - first) * stride, (to - first) * stride),
+    lengths: lengths.subarray(from - first, to - first),
+  });
+}
+
+/** What a run of a form begins with, to the kind of its remote side; all of it where that has no prefixes. */
+export function formBytes({ match, remote }: RuleForm): Uint8Array {
+  const writer = new ByteWriter(32);
   writeMatch(writer, match);
-  writeRemote(writer, remote, columns);
+  switch (remote.kind) {
+    case 'any':
+      writer.u8(RemoteKind.any);
+      break;
+    case 'prefixes':
+      writer.u8(remote.family === 4 ? RemoteKind.prefixes4 : RemoteKind.prefixes6);
+      break;
+    case 'name':
+      writer.u8(RemoteKind.name);
+      writer.shortText(remote.name);
+      break;
+    case 'list':
+      writer.u8(RemoteKind.list);
+      writer.shortText(remote.list);
+      break;
+  }
+  return writer.take();
 }
 
 /** How many bytes `writeRuns` appends. */
-export function runsLength(runs: readonly Run[]): number {
-  return 4 + runBytes(runs);
+export function runsLength(runs: Runs): number {
+  const own = runs.forms.map(({ match, remote }) => {
+    return {
+      head: matchLength(match) + remoteLength(remote),
+      each: remote.kind === 'prefixes' ? prefixBytes(remote.family) : 0,
+    };
+  });
+  let sum = 4;
+  for (let run = 0; run < runs.count; run++) {
+    const { head, each } = own[runs.formOf[run]!]!; // a run, here and below
+    sum += head + each * (runs.starts[run + 1]! - runs.starts[run]!);
+  }
+  return sum;
 }
-
-const runBytes = sumOfBlocks(({ match, remote }: Run) => matchLength(match) + remoteLength(remote));
 
 function matchLength({ ports, icmpType, expire, comment }: RuleMatch): number {
   return (
@@ -173,12 +237,12 @@ function matchLength({ ports, icmpType, expire, comment }: RuleMatch): number {
   );
 }
 
-function remoteLength(remote: RunRemote): number {
+function remoteLength(remote: RuleForm['remote']): number {
   switch (remote.kind) {
     case 'any':
       return 1;
     case 'prefixes':
-      return 5 + remote.prefixes.lengths.length * prefixBytes(remote.prefixes.family);
+      return 5;
     case 'name':
       return 2 + remote.name.length;
     case 'list':
@@ -192,33 +256,53 @@ export function readRuns(
   direction: Direction,
   columns: ColumnForm,
   bounds: RuleBounds,
-): readonly Run[] {
+): Runs {
   const count = reader.count(RUN_LEAST_BYTES);
-  const runs: Run[] = [];
+  const runs = new RunBuilder();
+  const known = new Map<number, RuleMatch>();
   for (let i = 0; i < count; i++) {
     bounds.meter.spend(Work.run);
-    const match = readMatch(reader, direction, i);
-    const run = { match, remote: readRemote(reader, i, columns, bounds) };
-    if (match.isPrivate === true && run.remote.kind !== 'name')
+    const match = readMatch(reader, direction, i, known);
+    const kind = reader.u8();
+    if (match.isPrivate === true && kind !== RemoteKind.name && kind <= RemoteKind.list)
       throw reader.error(`private without a host name in ${direction} run ${i}`, i);
-    const before = runs.at(-1);
-    if (before !== undefined && mergeable(before, run)) {
-      throw reader.error(`${direction} runs ${i - 1} and ${i} are one`, i);
+    if (kind === RemoteKind.prefixes4 || kind === RemoteKind.prefixes6) {
+      const family = kind === RemoteKind.prefixes4 ? 4 : 6;
+      const form = runs.prefixForm(match, family);
+      if (runs.continues(form)) throw reader.error(`${direction} runs ${i - 1} and ${i} are one`, i);
+      readPrefixes(reader, i, runs, form, family, columns, bounds);
+      continue;
     }
-    runs.push(run);
+    bounds.take(reader, 1);
+    runs.pushForm(runs.form({ match, remote: readRemote(reader, kind, i) }));
   }
-  return runs;
+  return runs.build();
 }
 
-/** Whether two neighbours are one run: prefixes of one family under one match. */
-export function mergeable(a: Run, b: Run): boolean {
-  return (
-    a.remote.kind === 'prefixes' &&
-    b.remote.kind === 'prefixes' &&
-    a.remote.prefixes.family === b.remote.prefixes.family &&
-    sameMatch(a.match, b.match)
-  );
+/** The prefixes of a run; most runs have one. */
+function readPrefixes(
+  reader: ByteReader,
+  run: number,
+  runs: RunBuilder,
+  form: number,
+  family: Family,
+  columns: ColumnForm,
+  bounds: RuleBounds,
+): void {
+  const count = reader.count(prefixBytes(family));
+  if (count === 0) throw reader.error(`run ${run} has no prefix`, run);
+  bounds.take(reader, count);
+  if (count > 1) return runs.pushPrefixes(form, columns.read(reader, family, count));
+  const { words, lengths } = family === 4 ? ONE_4 : ONE_6;
+  for (let w = 0; w < words.length; w++) words[w] = reader.u32();
+  lengths[0] = reader.u8();
+  if (!isMasked({ family, words, lengths })) throw reader.error('prefix 0 is not in normal form', 0);
+  runs.pushPrefixes(form, { family, words, lengths });
 }
+
+// Scratch of the reader, which is synchronous.
+const ONE_4 = { words: new Uint32Array(1), lengths: new Uint8Array(1) };
+const ONE_6 = { words: new Uint32Array(4), lengths: new Uint8Array(1) };
 
 /*
  * action u8 | protocol u8 | flags u8 | ports: first u16, last u16 | ICMP type u8 | expire u64 | comment:
@@ -249,17 +333,29 @@ function writeMatch(writer: ByteWriter, match: RuleMatch): void {
   }
 }
 
-function readMatch(reader: ByteReader, direction: Direction, run: number): RuleMatch {
+/** `known` has matches that a number tells apart, so that most runs share theirs. */
+function readMatch(
+  reader: ByteReader,
+  direction: Direction,
+  run: number,
+  known: Map<number, RuleMatch>,
+): RuleMatch {
   const action = readAction(reader);
   const protoCode = reader.u8();
   if (!PROTOS.has(protoCode)) throw reader.error(`unknown protocol ${protoCode} in run ${run}`, run);
   const flags = reader.u8();
   if ((flags & ~MATCH_FLAGS) !== 0) throw reader.error(`unknown flags ${flags} in run ${run}`, run);
+  const ports = flags & MatchFlag.ports ? readPorts(reader) : undefined;
+  const isLong = (flags & (MatchFlag.icmpType | MatchFlag.expire | MatchFlag.comment)) !== 0;
+  const what = ((action === 'accept' ? 1 : 0) * 256 + protoCode) * 64 + flags;
+  const key = what * 2 ** 32 + (ports === undefined ? 0 : ports.first * 2 ** 16 + ports.last);
+  const before = isLong ? undefined : known.get(key);
+  if (before !== undefined) return before;
   const match: RuleMatch = {
     action,
     proto: PROTOS.get(protoCode),
     dns: (flags & MatchFlag.dns) !== 0,
-    ports: flags & MatchFlag.ports ? readPorts(reader) : undefined,
+    ports,
     icmpType: flags & MatchFlag.icmpType ? reader.u8() : undefined,
     expire: flags & MatchFlag.expire ? reader.u64() : undefined,
     comment: flags & MatchFlag.comment ? reader.text(reader.u16()) : undefined,
@@ -267,6 +363,7 @@ function readMatch(reader: ByteReader, direction: Direction, run: number): RuleM
   };
   const fault = matchFault(match, direction);
   if (fault !== undefined) throw reader.error(`${fault} in ${direction} run ${run}`, run);
+  if (!isLong) known.set(key, match);
   return match;
 }
 
@@ -298,41 +395,10 @@ function isComment(text: string): boolean {
 /*
  * kind u8 | any: nothing | prefixes: count u32, words, lengths | name or list: length u8, bytes
  */
-function writeRemote(writer: ByteWriter, remote: RunRemote, columns: ColumnForm): void {
-  switch (remote.kind) {
-    case 'any':
-      writer.u8(RemoteKind.any);
-      break;
-    case 'prefixes':
-      writer.u8(remote.prefixes.family === 4 ? RemoteKind.prefixes4 : RemoteKind.prefixes6);
-      writer.u32(remote.prefixes.lengths.length);
-      columns.write(writer, remote.prefixes);
-      break;
-    case 'name':
-      writer.u8(RemoteKind.name);
-      writer.shortText(remote.name);
-      break;
-    case 'list':
-      writer.u8(RemoteKind.list);
-      writer.shortText(remote.list);
-      break;
-  }
-}
-
-function readRemote(reader: ByteReader, run: number, columns: ColumnForm, bounds: RuleBounds): RunRemote {
-  const kind = reader.u8();
-  if (kind !== RemoteKind.prefixes4 && kind !== RemoteKind.prefixes6) bounds.take(reader, 1);
+function readRemote(reader: ByteReader, kind: number, run: number): RuleForm['remote'] {
   switch (kind) {
     case RemoteKind.any:
       return { kind: 'any' };
-    case RemoteKind.prefixes4:
-    case RemoteKind.prefixes6: {
-      const family = kind === RemoteKind.prefixes4 ? 4 : 6;
-      const count = reader.count(prefixBytes(family));
-      if (count === 0) throw reader.error(`run ${run} has no prefix`, run);
-      bounds.take(reader, count);
-      return { kind: 'prefixes', prefixes: columns.read(reader, family, count) };
-    }
     case RemoteKind.name:
       return { kind: 'name', name: readHostName(reader, run) };
     case RemoteKind.list: {

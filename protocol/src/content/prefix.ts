@@ -89,6 +89,11 @@ export const PLANE_COLUMNS: ColumnForm = {
   },
 };
 
+/** Whether no prefix is too long or has host bits. */
+export function isMasked(prefixes: Prefixes): boolean {
+  return unmaskedAt(prefixes) < 0;
+}
+
 /** The first prefix that is too long or has host bits; -1 if there is none. */
 function unmaskedAt({ family, words, lengths }: Prefixes): number {
   const stride = strideOf(family);

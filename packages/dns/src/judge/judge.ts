@@ -6,12 +6,12 @@
 import { listKeys, type Opening } from '@rulecast/nftables/openings';
 import {
   type Address,
-  allRuns,
   type BlockedAnswer,
   CANARY_NAME,
   diffNames,
   type Environment,
   formatAddress,
+  formsOf,
   isOfPrivateNames,
   isPrivateName,
   judgingPolicy,
@@ -268,8 +268,8 @@ function subjectKeys(ruleSet: RuleSet): readonly string[] {
   const keys = new Set<string>();
   for (const [name, list] of ruleSet.lists) if (isOfPrivateNames(list)) keys.add(`@${name}`);
   for (const policy of ruleSet.policies.values()) {
-    for (const run of allRuns(policy)) {
-      const key = subjectKey(run, ruleSet);
+    for (const form of formsOf([policy])) {
+      const key = subjectKey(form, ruleSet);
       if (key !== undefined) keys.add(key);
     }
   }

@@ -2,10 +2,12 @@
 
 import {
   type DirectedRuns,
+  formsChosen,
   isOfPrivateNames,
+  NO_RULES,
   type Policy,
   type RuleSet,
-  type Run,
+  type Runs,
   usedLists,
 } from '@rulecast/rules';
 import { opensAnswered, subjectKey } from './program.ts';
@@ -15,9 +17,12 @@ import { opensAnswered, subjectKey } from './program.ts';
  * qubes, and without what is about packets.
  */
 export function portionOf(ruleSet: RuleSet): RuleSet {
-  const chosen = (runs: readonly Run[]): readonly Run[] =>
-    runs.filter((run) => subjectKey(run, ruleSet) !== undefined || opensAnswered(run));
-  const directed = ({ egress }: DirectedRuns): DirectedRuns => ({ egress: chosen(egress), ingress: [] });
+  const chosen = (runs: Runs): Runs =>
+    formsChosen(runs, (form) => subjectKey(form, ruleSet) !== undefined || opensAnswered(form));
+  const directed = ({ egress }: DirectedRuns): DirectedRuns => ({
+    egress: chosen(egress),
+    ingress: NO_RULES,
+  });
   const policies = new Map(
     [...ruleSet.policies].map(([name, policy]): [string, Policy] => {
       const { exceptions } = policy;

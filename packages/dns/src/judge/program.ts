@@ -7,6 +7,7 @@ import {
   type BlockedAnswer,
   COMMON_POLICY,
   type Environment,
+  formAt,
   isNarrowed,
   namesOfFirewall,
   nameTermsOf,
@@ -14,8 +15,8 @@ import {
   RESOLVED_LIST,
   RULE_BLOCKS,
   type RuleBlock,
+  type RuleForm,
   type RuleSet,
-  type Run,
   runsOf,
   timeFor,
   type UnlistedAnswer,
@@ -49,7 +50,7 @@ export interface NameProgram {
 }
 
 /** What a rule's remote side is, if it is about names: `@LIST`, or the name. */
-export function subjectKey({ match, remote }: Run, ruleSet: RuleSet): string | undefined {
+export function subjectKey({ match, remote }: RuleForm, ruleSet: RuleSet): string | undefined {
   if (match.action === 'drop' && isNarrowed(match)) return undefined;
   if (remote.kind === 'name') return remote.name;
   if (remote.kind !== 'list') return undefined;
@@ -57,7 +58,7 @@ export function subjectKey({ match, remote }: Run, ruleSet: RuleSet): string | u
 }
 
 /** Whether a rule opens all that is answered; it decides nothing of names. */
-export function opensAnswered({ match, remote }: Run): boolean {
+export function opensAnswered({ match, remote }: RuleForm): boolean {
   return match.action === 'accept' && remote.kind === 'list' && remote.list === RESOLVED_LIST;
 }
 
@@ -77,7 +78,9 @@ export function programFor(
   for (const block of RULE_BLOCKS) {
     const source = block === 'common' ? ruleSet.policies.get(COMMON_POLICY) : policy;
     if (source === undefined) continue;
-    for (const [run, one] of runsOf(source, 'egress', block).entries()) {
+    const runs = runsOf(source, 'egress', block);
+    for (let run = 0; run < runs.count; run++) {
+      const one = formAt(runs, run);
       const { action, expire } = one.match;
       const subject = subjects.get(subjectKey(one, ruleSet) ?? '');
       const opensAll = opensAnswered(one);

@@ -26,6 +26,7 @@ import {
   isPartName,
   type List,
   type NameList,
+  NO_RULES,
   NO_RUNS,
   nameListOf,
   newPrefixScratch,
@@ -41,8 +42,8 @@ import {
   prefixSetOf,
   RESOLVED_LIST,
   RuleSetProblemCode,
-  type Run,
   RunBuilder,
+  type Runs,
 } from '@rulecast/rules';
 import { type ImportedList, importList } from '../list/import.ts';
 import { columnAt, quote } from '../text/bytes.ts';
@@ -437,19 +438,19 @@ class DocumentReader {
     return undefined;
   }
 
-  #runsOf(node: TreeNode | undefined, direction: Direction): readonly Run[] {
+  #runsOf(node: TreeNode | undefined, direction: Direction): Runs {
     if (node?.kind === 'sequence') return this.#inlineRuns(node, direction);
     const file = childOf(node, 'file');
-    if (file?.kind !== 'text') return [];
+    if (file?.kind !== 'text') return NO_RULES;
     const referenced = this.#referenced(file);
-    if (referenced === undefined) return [];
+    if (referenced === undefined) return NO_RULES;
     const sink = this.#sinkFor('rule', referenced.name);
     const lines = parseRuleLines(referenced.bytes, direction, this.#now, { ...sink, limits: this.#limits });
     this.#addRejects(referenced.name, lines.rejects, lines.rejectCount);
     return lines.runs;
   }
 
-  #inlineRuns(sequence: SequenceNode, direction: Direction): readonly Run[] {
+  #inlineRuns(sequence: SequenceNode, direction: Direction): Runs {
     const runs = new RunBuilder();
     for (const node of textsOf(sequence)) {
       const result = parseRule(node.value, direction, this.#now);

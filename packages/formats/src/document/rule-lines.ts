@@ -2,9 +2,9 @@
  * Files of bare rule lines, as `qvm-firewall VM list --raw` prints them: one rule a line, blank lines and `#`
  * lines between them.
  *
- * Lines that differ from the one before only in the address of their remote side are the bulk of long files.
- * They are recognised by their bytes and read without a string; the rule parser sees every other line, and
- * every one that is refused.
+ * Lines that differ from one before only in the address of their remote side are the bulk of long files. They
+ * are recognised by their bytes and read without a string; the rule parser sees every other line, and every
+ * one that is refused.
  */
 
 import {
@@ -16,8 +16,8 @@ import {
   parseRule,
   type Rule,
   type RuleMatch,
-  type Run,
   RunBuilder,
+  type Runs,
 } from '@rulecast/rules';
 import { SHOWN_RULES } from '../list/detect-file.ts';
 import { COLON, EQUALS, FOUR, HASH, SPACE } from '../text/ascii.ts';
@@ -29,6 +29,8 @@ import { type Reject, RejectLog, TextFault } from '../text/reject.ts';
 /** How the options that name the remote side begin. */
 const REMOTE_STEM = { egress: 'dst', ingress: 'src' } as const;
 const NOT_RAW = 'this is what qvm-firewall shows people: take the lines of `qvm-firewall QUBE list --raw`';
+/** Kinds of lines that are recognised at once. Our choice: more take as long to compare as to parse. */
+const MODELS_MAX = 16;
 /** Longer lines are left to the rule parser, which has a limit of its own. */
 const MODEL_MAX_BYTES = 1024;
 
@@ -41,7 +43,7 @@ export interface RuleLinesOptions {
 }
 
 export interface RuleLines {
-  readonly runs: readonly Run[];
+  readonly runs: Runs;
   readonly ruleCount: number;
   /** The first rejects, in the order of the text. */
   readonly rejects: readonly Reject[];
@@ -72,7 +74,8 @@ class RuleLinesReader {
   readonly #runs = new RunBuilder();
   readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   readonly #scratch = newPrefixScratch();
-  #model: LineModel | undefined; // of the line before
+  /** Of lines before, the last used first. */
+  readonly #models: LineModel[] = [];
   #ruleCount = 0;
   #line = 0; // number of the line last begun
   /** What follows is for people, too: one refusal says it all. */
@@ -117,14 +120,18 @@ class RuleLinesReader {
   }
 
   /**
-   * Reads the line if it differs from the line before only in its address. Returns false, having done
-   * nothing, if not.
+   * Reads the line if it differs from one before only in its address. Returns false, having done nothing, if
+   * not.
    */
   #readLikeModel(start: number, end: number): boolean {
-    const model = this.#model;
     const scratch = this.#scratch;
-    if (model === undefined || end - start > this.#limits.lineBytes) return false;
-    if (!readByModel(this.#bytes, start, end, model, scratch)) return false;
+    if (end - start > this.#limits.lineBytes) return false;
+    const models = this.#models;
+    const at = models.findIndex((model) => readByModel(this.#bytes, start, end, model, scratch));
+    const model = models[at];
+    if (model === undefined) return false;
+    models.copyWithin(1, 0, at);
+    models[0] = model;
     this.#runs.pushPrefix(model.match, scratch.family, scratch.words, 0, scratch.length);
     this.#ruleCount++;
     return true;
@@ -154,7 +161,9 @@ class RuleLinesReader {
     const { rule } = result;
     this.#runs.push(rule);
     this.#ruleCount++;
-    this.#model = this.#onEntry === undefined ? modelOf(bytes, start, end, rule, this.#direction) : undefined;
+    const model = this.#onEntry === undefined ? modelOf(bytes, start, end, rule, this.#direction) : undefined;
+    if (model !== undefined) this.#models.unshift(model);
+    if (this.#models.length > MODELS_MAX) this.#models.pop();
     this.#onEntry?.(line, columnAt(bytes, start, from), () => formatRule(rule, this.#direction));
   }
 }

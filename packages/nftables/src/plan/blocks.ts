@@ -5,12 +5,15 @@
 
 import {
   type Action,
-  commonEnds,
   type Direction,
   type Environment,
+  eachRun,
+  NO_RULES,
   type Policy,
   type RuleBlock,
   type Run,
+  type Runs,
+  runAt,
   runRuleCount,
   runsOf,
   segmentsOf,
@@ -41,7 +44,7 @@ export interface CounterIndex {
 export interface BlockPlan {
   /** Of which policy, and which block. */
   readonly name: string;
-  readonly runs: readonly Run[];
+  readonly runs: Runs;
   /** By run, 1: it is counted together with others, in both families. */
   readonly gathered: Uint8Array;
   /** By run; those of others, if they have not expired. */
@@ -56,19 +59,13 @@ export interface BlockPlan {
 export interface BlockBasis {
   readonly plan: BlockPlan;
   readonly index: CounterIndex;
-  /** Of runs that are counted by themselves. */
-  readonly names: ReadonlyMap<Run, CounterName>;
-}
-
-/** `text`: what makes a run the same run in the next release. */
-interface CounterName {
-  readonly text: string;
-  readonly name: string;
+  /** Counters of runs that are counted by themselves, by what makes a run the same in the next release. */
+  readonly names: ReadonlyMap<string, string>;
 }
 
 export const NO_BLOCK: BlockPlan = {
   name: '',
-  runs: [],
+  runs: NO_RULES,
   gathered: new Uint8Array(0),
   counters: new Map(),
   together: { accept: '', drop: '' },
@@ -115,9 +112,9 @@ export class Blocks {
     before: BlockBasis | undefined,
   ): BlockBasis {
     const runs = runsOf(policy, direction, block);
-    const gathered = new Uint8Array(runs.length);
+    const gathered = new Uint8Array(runs.count);
     const seen = new Map<string, number>();
-    const names = new Map<Run, CounterName>();
+    const names = new Map<string, string>();
     const counters = new Map<number, string>();
     const own = {
       runs: [] as (string | undefined)[],
@@ -125,7 +122,6 @@ export class Blocks {
       lists: [] as (string | undefined)[],
     };
     let number = 1;
-    if (before !== undefined) commonEnds(before.plan.runs, runs);
     const ofBoth = segmentsOf(runs, 6);
     for (const [at, { first, end, rules, gathered: isGathered }] of segmentsOf(runs, 4).entries()) {
       if (isGathered || ofBoth[at]?.gathered) {
@@ -134,20 +130,21 @@ export class Blocks {
         continue;
       }
       for (let index = first; index < end; index++) {
-        const run = runs[index]!; // within the runs
+        const run = runAt(runs, index);
         const { action, expire } = run.match;
-        const counter = counterOf(run, place, seen, before?.names.get(run));
-        names.set(run, counter);
+        const text = counterText(run, place, seen);
+        const counter = before?.names.get(text) ?? counterName(text);
+        names.set(text, counter);
         const live = expire === undefined || timeFor(action, this.#environment) < expire;
-        if (live) counters.set(index, counter.name);
-        own.runs.push(live ? counter.name : undefined);
+        if (live) counters.set(index, counter);
+        own.runs.push(live ? counter : undefined);
         own.numbers.push(number);
         own.lists.push(run.remote.kind === 'list' ? run.remote.list : undefined);
         number += runRuleCount(run);
       }
     }
     const together =
-      counters.size === runs.length || !gathered.includes(1)
+      counters.size === runs.count || !gathered.includes(1)
         ? []
         : (['accept', 'drop'] as const).map((action) => counterName(`${place}together ${action}`));
     const defaultAction = block === 'own' ? defaultCounter(policy, direction) : undefined;
@@ -158,7 +155,7 @@ export class Blocks {
       gathered,
       counters,
       together: { accept: together[0] ?? '', drop: together[1] ?? '' },
-      isPlain: !gathered.includes(1) && runs.every(isPlainRun),
+      isPlain: !gathered.includes(1) && [...eachRun(runs)].every(isPlainRun),
     };
     return { plan, index, names };
   }
@@ -195,18 +192,12 @@ function counterName(text: string): string {
   return `c${keyOf(text)}`;
 }
 
-/** The counter of a run, told from those of the same text before it. */
-function counterOf(
-  run: Run,
-  place: string,
-  seen: Map<string, number>,
-  known: CounterName | undefined,
-): CounterName {
+/** What tells a run from all others, those of the same text before it among them. */
+function counterText(run: Run, place: string, seen: Map<string, number>): string {
   const whole = `${place}${runText(run)}`;
   const before = seen.get(whole) ?? 0;
   seen.set(whole, before + 1);
-  const text = `${whole} ${before}`;
-  return known?.text === text ? known : { text, name: counterName(text) };
+  return `${whole} ${before}`;
 }
 
 /** What makes a run the same run in the next release, though its own prefixes may have changed. */

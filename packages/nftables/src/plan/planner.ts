@@ -15,12 +15,14 @@ import {
   type Direction,
   type Environment,
   type Family,
+  formAt,
   isOf,
   judgesIngress,
   type ListChanges,
   type Policy,
   type RuleSet,
   type Run,
+  runAt,
   runsOf,
   segmentsOf,
 } from '@rulecast/rules';
@@ -153,14 +155,14 @@ class Planner {
   }
 
   #planCommon(direction: Direction, family: Family, block: BlockPlan): void {
-    if (block.runs.length === 0) return;
+    if (block.runs.count === 0) return;
     const parts = this.#partsOf(block, direction, family);
     this.#chains.addParts(policyChain(direction, family, COMMON_POLICY), parts, direction, family);
   }
 
   #planPolicy(policy: Policy, direction: Direction, common: BlockPlan): void {
     const own = this.#blocks.plan(policy, direction, 'own');
-    const hasExceptions = runsOf(policy, direction, 'exceptions').length > 0;
+    const hasExceptions = runsOf(policy, direction, 'exceptions').count > 0;
     const exceptions = hasExceptions ? this.#blocks.plan(policy, direction, 'exceptions') : NO_BLOCK;
     const end = { ...ANY_PACKET, action: policy.defaultAction, counter: defaultCounter(policy, direction) };
     for (const family of FAMILIES) {
@@ -195,7 +197,7 @@ class Planner {
   ): string {
     const name = policyChain(direction, family, policy);
     const chain = policyChain(direction, family, COMMON_POLICY);
-    const jump: Step[] = common.runs.length > 0 ? [{ kind: 'jump', chain }] : [];
+    const jump: Step[] = common.runs.count > 0 ? [{ kind: 'jump', chain }] : [];
     const between = JSON.stringify([jump, end]);
     const known = this.#before?.plain.get(name);
     if (known?.own === own && known.exceptions === exceptions && known.between === between) {
@@ -261,12 +263,13 @@ class Planner {
         return [{ kind: 'classes', place, classes, together: block.together }];
       }
       if (count === 0) return [];
-      return block.runs.slice(first, end).flatMap((run, place): Step[] => {
-        const own = block.counters.get(first + place);
-        const counter = block.gathered[first + place] === 1 ? block.together[run.match.action] : own;
-        return counter === undefined || !isOf(run, family)
+      return Array.from({ length: end - first }, (_, place) => first + place).flatMap((at): Step[] => {
+        const form = formAt(block.runs, at);
+        const own = block.counters.get(at);
+        const counter = block.gathered[at] === 1 ? block.together[form.match.action] : own;
+        return counter === undefined || !isOf(form, family)
           ? []
-          : this.#rulesOf(run, counter, direction, family);
+          : this.#rulesOf(runAt(block.runs, at), counter, direction, family);
       });
     });
   }

@@ -17,10 +17,9 @@ import {
   type Policy,
   type Prefixes,
   type PrefixSet,
-  type Run,
+  type Runs,
   ruleCount,
-  ruleOfRun,
-  runRuleCount,
+  rulesIn,
 } from '@rulecast/rules';
 
 /** Lines that follow each other in one release and are not in the other. */
@@ -176,55 +175,21 @@ function* setBlocks(
 }
 
 function* spliceBlocks(
-  before: readonly Run[],
+  before: Runs,
   splices: Splices,
   direction: Direction,
   aspect: EditAspect,
 ): Generator<EditBlock> {
   let old = 0; // rules of the old policy that were passed
   let next = 0; // rules of the new one
-  const rules = new RuleCursor(before, direction);
   for (const { keep, drop, insert } of splices) {
     old += keep;
     next += keep;
-    rules.skip(keep);
-    if (drop > 0) yield { op: 'removed', aspect, index: old, lines: rules.lines(drop) };
+    if (drop > 0)
+      yield { op: 'removed', aspect, index: old, lines: ruleLines(before, direction, old, old + drop) };
     yield { op: 'added', aspect, index: next, lines: ruleLines(insert, direction) };
     old += drop;
     next += ruleCount(insert);
-  }
-}
-
-/** Goes through the rules of some runs once. */
-class RuleCursor {
-  readonly #runs: readonly Run[];
-  readonly #direction: Direction;
-  #run = 0;
-  #offset = 0;
-
-  constructor(runs: readonly Run[], direction: Direction) {
-    this.#runs = runs;
-    this.#direction = direction;
-  }
-
-  skip(count: number): void {
-    this.#offset += count;
-    for (;;) {
-      const run = this.#runs[this.#run];
-      if (run === undefined || this.#offset < runRuleCount(run)) return;
-      this.#offset -= runRuleCount(run);
-      this.#run++;
-    }
-  }
-
-  /** The next `count` rules, which the cursor has passed once they were read. */
-  *lines(count: number): Generator<string> {
-    for (let i = 0; i < count; i++) {
-      const run = this.#runs[this.#run];
-      if (run === undefined) return;
-      yield formatRule(ruleOfRun(run, this.#offset), this.#direction);
-      this.skip(1);
-    }
   }
 }
 
@@ -258,10 +223,6 @@ function* resolutionLines(resolutions: Resolutions): Generator<string> {
   }
 }
 
-function* ruleLines(runs: readonly Run[], direction: Direction): Generator<string> {
-  for (const run of runs) {
-    for (let offset = 0; offset < runRuleCount(run); offset++) {
-      yield formatRule(ruleOfRun(run, offset), direction);
-    }
-  }
+function* ruleLines(runs: Runs, direction: Direction, from?: number, to?: number): Generator<string> {
+  for (const rule of rulesIn(runs, from, to)) yield formatRule(rule, direction);
 }

@@ -10,8 +10,8 @@ import {
   PIECE_PARTS,
   type Pieces,
   prefixCount,
+  type RuleForm,
   type RuleSet,
-  type Run,
   resolutionOf,
 } from '@rulecast/rules';
 import type { NameResolutions } from '../names/names.ts';
@@ -54,14 +54,14 @@ function* bareDrops(ruleSet: ResolvedRuleSet): Pieces<readonly BareDrop[]> {
   const reasons = new Map(ruleSet.failed.map(({ name, reason }) => [name, reason]));
   for (const { name: policy, exceptions, egress, ingress } of ruleSet.policies.values()) {
     if (++looked % PIECE_PARTS === 0) yield;
-    for (const [direction, runs] of [
-      ['egress', [...exceptions.egress, ...egress]],
-      ['ingress', [...exceptions.ingress, ...ingress]],
+    for (const [direction, forms] of [
+      ['egress', [...exceptions.egress.forms, ...egress.forms]],
+      ['ingress', [...exceptions.ingress.forms, ...ingress.forms]],
     ] as const) {
-      for (const run of runs) {
-        const [first] = bareNamesOf(run, ruleSet);
+      for (const form of forms) {
+        const [first] = bareNamesOf(form, ruleSet);
         if (first === undefined) continue;
-        const list = run.remote.kind === 'list' ? run.remote.list : undefined;
+        const list = form.remote.kind === 'list' ? form.remote.list : undefined;
         const reason = reasons.get(first) ?? 'no addresses';
         const drop = { policy, remote: remoteText(direction, list, first), list, reason };
         found.set(keyOf(drop), drop);
@@ -71,15 +71,15 @@ function* bareDrops(ruleSet: ResolvedRuleSet): Pieces<readonly BareDrop[]> {
   return [...found.values()];
 }
 
-/** The names of a drop run, if none of them has an address. */
-function bareNamesOf(run: Run, ruleSet: RuleSet): readonly string[] {
-  if (run.match.action === 'accept') return [];
-  const names = namesOf(run, ruleSet);
+/** The names of a drop rule, if none of them has an address. */
+function bareNamesOf(form: RuleForm, ruleSet: RuleSet): readonly string[] {
+  if (form.match.action === 'accept') return [];
+  const names = namesOf(form, ruleSet);
   return names.some((name) => prefixCount(resolutionOf(ruleSet, name)) > 0) ? [] : names;
 }
 
-/** The names whose addresses a run is about; none where it is about addresses, or names alone. */
-function namesOf({ remote }: Run, { lists }: RuleSet): readonly string[] {
+/** The names whose addresses a rule is about; none where it is about addresses, or names alone. */
+function namesOf({ remote }: RuleForm, { lists }: RuleSet): readonly string[] {
   if (remote.kind === 'name') return [remote.name];
   const list = remote.kind === 'list' ? lists.get(remote.list) : undefined;
   return list?.kind === 'names' && list.resolve === true ? [...nameTexts(list.names)] : [];

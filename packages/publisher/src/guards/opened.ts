@@ -5,13 +5,14 @@
 
 import {
   type Action,
-  allRuns,
   COMMON_POLICY,
   DEFAULT_POLICY,
   type Direction,
   EMPTY_RULE_SET,
   emptyPolicy,
+  formsOf,
   type Judge,
+  type OpenView,
   opensHalf,
   PIECE_PARTS,
   type Pieces,
@@ -20,6 +21,7 @@ import {
   plainRule,
   prefixCount,
   type RuleSet,
+  runsOfEach,
   saysAnything,
   usedLists,
 } from '@rulecast/rules';
@@ -46,7 +48,7 @@ const LAID_MAX = 2 ** 26;
 const CLOSED_RULES: RuleSet = { ...EMPTY_RULE_SET, unmatched: 'drop' };
 const CLOSED: Policy = {
   ...emptyPolicy('none'),
-  ingress: [{ match: plainRule('drop'), remote: { kind: 'any' } }],
+  ingress: runsOfEach([{ match: plainRule('drop'), remote: { kind: 'any' } }]),
 };
 
 type Times = Readonly<Record<'before' | 'after', Readonly<Record<Action, number>>>>;
@@ -60,6 +62,7 @@ export function* openedRefusals(push: GuardedPush): Pieces<readonly GuardRefusal
   const before = isFirst ? CLOSED_RULES : push.before;
   const reasons = new Map<string, string>();
   const budget = { left: LAID_MAX };
+  const shares: OpenView['shares'] = new Map();
   let looked = 0;
   for (const direction of ['egress', 'ingress'] as const) {
     const pairs = (yield* judgePairs(before, after, direction)).filter(
@@ -67,7 +70,7 @@ export function* openedRefusals(push: GuardedPush): Pieces<readonly GuardRefusal
     );
     const moments = yield* momentsOf(pairs, { ...push, before });
     for (const { family, probe, times } of viewsOf(moments)) {
-      const view = { direction, family, probe, known: new Map() };
+      const view = { direction, family, probe, known: new Map(), shares };
       for (const pair of pairs) {
         if (pair.family !== family || reasons.has(partOf(pair))) continue;
         if (++looked % PIECE_PARTS === 0) yield;
@@ -140,7 +143,7 @@ function* momentsOf(
   for (const policy of policies) {
     if (policy === undefined) continue;
     if (++looked % PIECE_PARTS === 0) yield;
-    for (const { match } of allRuns(policy))
+    for (const { match } of formsOf([policy]))
       if (match.expire !== undefined && match.expire > now && ends.size <= MOMENTS_MAX)
         ends.add(match.expire);
   }

@@ -4,9 +4,11 @@ import {
   COMMON_POLICY,
   type Direction,
   type Family,
+  formAt,
   type Policy,
+  type RuleForm,
   type RuleSet,
-  type Run,
+  type Runs,
   runsOf,
 } from '@rulecast/rules';
 
@@ -28,25 +30,28 @@ export function acceptingPolicies(
 }
 
 function acceptsAnything(ruleSet: RuleSet, policy: Policy, family: Family, now: number): boolean {
-  for (const run of runsFor(ruleSet, policy, 'egress')) {
-    if (isOver(run, now) || isNowhere(run, family)) continue;
-    if (run.match.action === 'accept') return true;
-    if (isForAll(run, family)) return false;
+  for (const runs of blocksFor(ruleSet, policy, 'egress')) {
+    for (let run = 0; run < runs.count; run++) {
+      const form = formAt(runs, run);
+      if (isOver(form, now) || isNowhere(form, family)) continue;
+      if (form.match.action === 'accept') return true;
+      if (isForAll(form, runs.lengths.subarray(runs.starts[run], runs.starts[run + 1]))) return false;
+    }
   }
   return policy.defaultAction === 'accept';
 }
 
 /** The rules that judge for a policy, in their order. */
-function runsFor(ruleSet: RuleSet, policy: Policy, direction: Direction): readonly Run[] {
+function blocksFor(ruleSet: RuleSet, policy: Policy, direction: Direction): readonly Runs[] {
   const common = ruleSet.policies.get(COMMON_POLICY);
   return [
-    ...runsOf(policy, direction, 'exceptions'),
-    ...(common === undefined ? [] : runsOf(common, direction)),
-    ...runsOf(policy, direction),
+    runsOf(policy, direction, 'exceptions'),
+    ...(common === undefined ? [] : [runsOf(common, direction)]),
+    runsOf(policy, direction),
   ];
 }
 
-function isOver({ match }: Run, now: number): boolean {
+function isOver({ match }: RuleForm, now: number): boolean {
   return match.expire !== undefined && now >= match.expire;
 }
 
@@ -54,17 +59,14 @@ function isOver({ match }: Run, now: number): boolean {
  * No address of the family is meant. What lists and names hold is not asked: it changes without the rules,
  * and lists have guards of their own.
  */
-function isNowhere({ remote }: Run, family: Family): boolean {
-  return remote.kind === 'prefixes' && remote.prefixes.family !== family;
+function isNowhere({ remote }: RuleForm, family: Family): boolean {
+  return remote.kind === 'prefixes' && remote.family !== family;
 }
 
-/** Every packet of the family is meant. */
-function isForAll({ match, remote }: Run, family: Family): boolean {
+/** Every packet of its family is meant, by prefixes of these lengths if it has any. */
+function isForAll({ match, remote }: RuleForm, lengths: Uint8Array): boolean {
   const isPlain =
     match.proto === undefined && match.ports === undefined && match.icmpType === undefined && !match.dns;
   if (!isPlain) return false;
-  if (remote.kind === 'any') return true;
-  return (
-    remote.kind === 'prefixes' && remote.prefixes.family === family && remote.prefixes.lengths.includes(0)
-  );
+  return remote.kind === 'any' || (remote.kind === 'prefixes' && lengths.includes(0));
 }

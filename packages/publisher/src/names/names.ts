@@ -17,6 +17,7 @@
 import {
   type DirectedRuns,
   EMPTY_PREFIX_SET,
+  formsChosen,
   nameUses,
   type Prefix,
   type Prefixes,
@@ -25,8 +26,8 @@ import {
   prefixCount,
   prefixSetOf,
   privateNames,
+  type RuleForm,
   type RuleSet,
-  type Run,
   usedNames,
 } from '@rulecast/rules';
 import type { Clock } from '@rulecast/sources';
@@ -451,10 +452,10 @@ function namesOfDrops(ruleSet: RuleSet): ReadonlySet<string> {
 }
 
 function dropsOf({ egress, ingress }: DirectedRuns): DirectedRuns {
-  return { egress: egress.filter(isDrop), ingress: ingress.filter(isDrop) };
+  return { egress: formsChosen(egress, isDrop), ingress: formsChosen(ingress, isDrop) };
 }
 
-function isDrop({ match }: Run): boolean {
+function isDrop({ match }: RuleForm): boolean {
   return match.action !== 'accept';
 }
 

@@ -6,12 +6,14 @@
 import {
   type Action,
   EMPTY_PREFIX_SET,
+  NO_RULES,
   NO_RUNS,
   type Policy,
   parsePrefix,
   plainRule,
   prefixSetOf,
   type RuleSet,
+  runsOfEach,
 } from '@rulecast/rules';
 
 /** The name that verdicts show before the first release. */
@@ -26,10 +28,10 @@ export function bootRuleSet(action: Action): RuleSet {
     prefixes: everything,
     defaultAction: action,
     exceptions: NO_RUNS,
-    egress: [],
-    ingress: [any],
+    egress: NO_RULES,
+    ingress: runsOfEach([any]),
   };
-  const otherwise: Policy = { ...boot, name: 'default', prefixes: EMPTY_PREFIX_SET, ingress: [] };
+  const otherwise: Policy = { ...boot, name: 'default', prefixes: EMPTY_PREFIX_SET, ingress: NO_RULES };
   return {
     lists: new Map(),
     policies: new Map([

@@ -3,32 +3,21 @@
  * accept and rules that drop end by times of their own (`timeFor` of @rulecast/rules).
  */
 
-import {
-  type Action,
-  blocksOf,
-  type Environment,
-  mentionsOfBlocks,
-  type RuleSet,
-  type Run,
-  timeFor,
-} from '@rulecast/rules';
+import { type Action, type Environment, formsOf, type RuleSet, timeFor } from '@rulecast/rules';
 
 /** What clocks show, in seconds since 1970. */
 export type Times = Omit<Environment, 'dns'>;
 
 const ACTIONS = ['accept', 'drop'] as const;
-const endsIn = (action: Action) =>
-  mentionsOfBlocks(({ match }: Run) => (match.action === action ? match.expire : undefined));
-const ENDS = { accept: endsIn('accept'), drop: endsIn('drop') } as const;
 
 /** When rules end, by action, in seconds since 1970: sorted, each once. */
 export type Ends = Readonly<Record<Action, readonly number[]>>;
 
 export function endsOf(ruleSet: RuleSet): Ends {
-  const blocks = [...ruleSet.policies.values()].flatMap(blocksOf);
-  const of = (action: Action): readonly number[] =>
-    sorted(new Set(blocks.flatMap((runs) => [...ENDS[action](runs)])));
-  return { accept: of('accept'), drop: of('drop') };
+  const ends = { accept: new Set<number>(), drop: new Set<number>() };
+  for (const { match } of formsOf(ruleSet.policies.values()))
+    if (match.expire !== undefined) ends[match.action].add(match.expire);
+  return { accept: sorted(ends.accept), drop: sorted(ends.drop) };
 }
 
 /** The ends of all rules of one rule set. */

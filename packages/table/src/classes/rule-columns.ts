@@ -1,24 +1,21 @@
 /**
  * Rule columns: all that compiling reads of a rule set, in a few typed arrays for each policy.
  *
- * A policy of 2^18 runs is a million small objects. Compiling walks them once, here, and keeps only numbers;
- * the numbers can be handed to another thread, which the objects cannot be in less than the time of compiling
- * them (compile/compiler.ts). Nothing here depends on the environment.
+ * What rules ask is a few numbers by run, which can be handed to another thread (compile/compiler.ts).
+ * Nothing here depends on the environment.
  */
 
 import {
   type Action,
-  atOnce,
   type DirectedRuns,
   type Family,
   type List,
-  type Pieces,
+  NO_RULES,
   type Policy,
-  type Prefixes,
   type PrefixSet,
   type RuleMatch,
   type RuleSet,
-  type Run,
+  type Runs,
   strideOf,
 } from '@rulecast/rules';
 
@@ -90,33 +87,28 @@ export interface RuleColumns {
   readonly unmatched: RuleSet['unmatched'];
 }
 
-/**
- * Our choice: runs between two pauses of `policyColumnsSteps`; 2 to 4 ms before V8 has optimised the walk,
- * then 1 ms.
- */
-const RUNS_PER_STEP = 2 ** 14;
-
 export function ruleColumns(ruleSet: RuleSet): RuleColumns {
-  const policies: PolicyColumns[] = [];
-  for (const policy of ruleSet.policies.values()) {
-    policies.push(atOnce(policyColumnsSteps(policy)));
-  }
   const { lists, resolutions, unmatched } = ruleSet;
-  return { lists, policies, resolutions, unmatched };
+  return { lists, policies: [...ruleSet.policies.values()].map(policyColumns), resolutions, unmatched };
 }
 
 /**
- * The columns of a policy, with pauses in which a thread may do something else. The columns of runs are
- * memory of their own; the policy's prefixes are the policy's.
+ * The columns of a policy. Those of its runs are memory of their own; the policy's prefixes are the policy's.
  */
-export function* policyColumnsSteps(policy: Policy): Pieces<PolicyColumns> {
-  const { name, prefixes, defaultAction } = policy;
-  const exceptions = yield* directedSteps(policy.exceptions);
-  return { name, prefixes, defaultAction, exceptions, ...(yield* directedSteps(policy)) };
+export function policyColumns(policy: Policy): PolicyColumns {
+  const { name, prefixes, defaultAction, exceptions } = policy;
+  return {
+    name,
+    prefixes,
+    defaultAction,
+    exceptions: directedColumns(exceptions),
+    ...directedColumns(policy),
+  };
 }
 
-function* directedSteps({ egress, ingress }: DirectedRuns): Pieces<DirectedColumns> {
-  return { egress: yield* runColumnsSteps(egress), ingress: yield* runColumnsSteps(ingress) };
+function directedColumns({ egress, ingress }: DirectedRuns): DirectedColumns {
+  const columnsOf = (runs: Runs): RunColumns => (runs.count === 0 ? NO_RUN_COLUMNS : runColumns(runs));
+  return { egress: columnsOf(egress), ingress: columnsOf(ingress) };
 }
 
 /**
@@ -157,105 +149,55 @@ export class RunPrefixes implements PrefixSpan {
   }
 }
 
-function* runColumnsSteps(runs: readonly Run[]): Pieces<RunColumns> {
-  if (runs.length === 0) return NO_RUN_COLUMNS;
-  let wordCount = 0;
-  let entryCount = 0;
-  for (let from = 0; from < runs.length; from += RUNS_PER_STEP) {
-    if (from > 0) yield;
-    const end = Math.min(from + RUNS_PER_STEP, runs.length);
-    for (let r = from; r < end; r++) {
-      const { remote } = runs[r]!; // r < length
-      if (remote.kind !== 'prefixes') continue;
-      wordCount += remote.prefixes.words.length;
-      entryCount += remote.prefixes.lengths.length;
-    }
-  }
-  const packer = new RunPacker(runs, wordCount, entryCount);
-  for (let from = 0; from < runs.length; from += RUNS_PER_STEP) {
-    if (from > 0) yield;
-    packer.pack(from, Math.min(from + RUNS_PER_STEP, runs.length));
-  }
-  return packer.columns();
-}
-
-class RunPacker {
-  readonly #runs: readonly Run[];
-  readonly #checks: Uint8Array<ArrayBuffer>;
-  readonly #ranges: Uint32Array<ArrayBuffer>;
-  readonly #expires: Float64Array<ArrayBuffer>;
-  readonly #kinds: Uint8Array<ArrayBuffer>;
-  readonly #remotes: Uint32Array<ArrayBuffer>;
-  readonly #places = new Map<string, number>();
-  readonly #words: Uint32Array<ArrayBuffer>;
-  readonly #lengths: Uint8Array<ArrayBuffer>;
-  #wordAt = 0;
-  #entryAt = 0;
-
-  /** `wordCount` and `entryCount` are those of all prefixes of the runs. */
-  constructor(runs: readonly Run[], wordCount: number, entryCount: number) {
-    this.#runs = runs;
-    this.#checks = new Uint8Array(runs.length);
-    this.#ranges = new Uint32Array(runs.length);
-    this.#expires = new Float64Array(runs.length);
-    this.#kinds = new Uint8Array(runs.length);
-    this.#remotes = new Uint32Array(runs.length);
-    this.#words = new Uint32Array(wordCount);
-    this.#lengths = new Uint8Array(entryCount);
-  }
-
-  /** Packs the runs [from, to), which come after those packed before. */
-  pack(from: number, to: number): void {
-    for (let r = from; r < to; r++) {
-      const { match, remote } = this.#runs[r]!; // r < length
-      this.#checks[r] = checksOf(match);
-      this.#ranges[r] = rangeOf(match);
-      this.#expires[r] = match.expire ?? Number.POSITIVE_INFINITY;
-      if (remote.kind === 'any') continue;
-      if (remote.kind === 'prefixes') this.#packPrefixes(r, remote.prefixes);
-      else {
-        this.#kinds[r] = RemoteKind[remote.kind];
-        this.#remotes[r] = this.#placeOf(remote.kind === 'name' ? remote.name : remote.list);
-      }
-    }
-  }
-
-  columns(): RunColumns {
-    const checks = this.#checks;
-    const ranges = this.#ranges;
-    const expires = this.#expires;
-    const kinds = this.#kinds;
-    const remotes = this.#remotes;
-    const words = this.#words;
-    const lengths = this.#lengths;
-    const names = [...this.#places.keys()];
-    return { count: this.#runs.length, checks, ranges, expires, kinds, remotes, names, words, lengths };
-  }
-
-  #packPrefixes(run: number, { family, words, lengths }: Prefixes): void {
-    this.#kinds[run] = family === 4 ? RemoteKind.prefixes4 : RemoteKind.prefixes6;
-    this.#remotes[run] = lengths.length;
-    copyInto(this.#words, this.#wordAt, words);
-    copyInto(this.#lengths, this.#entryAt, lengths);
-    this.#wordAt += words.length;
-    this.#entryAt += lengths.length;
-  }
-
-  #placeOf(name: string): number {
-    const place = this.#places.get(name) ?? this.#places.size;
-    if (place === this.#places.size) this.#places.set(name, place);
+/** The columns of some runs: what their forms ask is found out once for each of these. */
+function runColumns(runs: Runs): RunColumns {
+  const { count, forms, formOf, starts } = runs;
+  const names = new Map<string, number>();
+  const places = forms.map(({ remote }) => {
+    if (remote.kind !== 'name' && remote.kind !== 'list') return 0;
+    const name = remote.kind === 'name' ? remote.name : remote.list;
+    const place = names.get(name) ?? names.size;
+    names.set(name, place);
     return place;
+  });
+  const checksOfForm = forms.map(({ match }) => checksOf(match));
+  const rangeOfForm = forms.map(({ match }) => rangeOf(match));
+  const kindOfForm = forms.map(({ remote }) =>
+    remote.kind === 'prefixes' ? RemoteKind[`prefixes${remote.family}`] : RemoteKind[remote.kind],
+  );
+  const checks = new Uint8Array(count);
+  const ranges = new Uint32Array(count);
+  const expires = new Float64Array(count);
+  const kinds = new Uint8Array(count);
+  const remotes = new Uint32Array(count);
+  const lengths = new Uint8Array(runs.lengths.length);
+  let entries = 0;
+  for (let run = 0; run < count; run++) {
+    const form = formOf[run]!; // run < count, here and below
+    checks[run] = checksOfForm[form]!;
+    ranges[run] = rangeOfForm[form]!;
+    expires[run] = forms[form]!.match.expire ?? Number.POSITIVE_INFINITY;
+    kinds[run] = kindOfForm[form]!;
+    const isOfPrefixes = kinds[run] === RemoteKind.prefixes4 || kinds[run] === RemoteKind.prefixes6;
+    remotes[run] = isOfPrefixes ? starts[run + 1]! - starts[run]! : places[form]!;
+    if (isOfPrefixes)
+      for (let rule = starts[run]!; rule < starts[run + 1]!; rule++) lengths[entries++] = runs.lengths[rule]!;
   }
+  return {
+    count,
+    checks,
+    ranges,
+    expires,
+    kinds,
+    remotes,
+    names: [...names.keys()],
+    words: Uint32Array.from(runs.words),
+    lengths: lengths.slice(0, entries),
+  };
 }
 
 /** Most blocks of policies have no runs: all of those are one object, which is copied once with a message. */
-const NO_RUN_COLUMNS = new RunPacker([], 0, 0).columns();
-
-/** `set` costs a call out of JavaScript, which for the one prefix of most runs is too much. */
-function copyInto(into: Uint32Array | Uint8Array, at: number, from: Uint32Array | Uint8Array): void {
-  if (from.length > 16) into.set(from, at);
-  else for (let i = 0; i < from.length; i++) into[at + i] = from[i]!; // i < length
-}
+const NO_RUN_COLUMNS = runColumns(NO_RULES);
 
 /** What a run's checks are. */
 export function checksOf(match: RuleMatch): number {

@@ -7,9 +7,9 @@
  */
 
 import { setImmediate } from 'node:timers/promises';
-import { type Environment, inTurns, type RuleSet } from '@rulecast/rules';
+import type { Environment, RuleSet } from '@rulecast/rules';
 import { HandOver, ThreadCode, ThreadError, ThreadHost, type ThreadLine } from '@rulecast/threads';
-import { policyColumnsSteps } from '../classes/rule-columns.ts';
+import { policyColumns } from '../classes/rule-columns.ts';
 import type { EditBase, ImageSizes } from '../image/image.ts';
 import type { ImagePieces } from '../image/pieces.ts';
 import { TableLimitError, type TableLimits, TableWorkerCode, TableWorkerError } from '../limits.ts';
@@ -159,11 +159,7 @@ export class Compiler {
     }
     const policies: number[] = [];
     for (const policy of ruleSet.policies.values()) {
-      policies.push(
-        await sendPart(policy, async (handOver) =>
-          policyPart(await inTurns(policyColumnsSteps(policy), setImmediate), handOver),
-        ),
-      );
+      policies.push(await sendPart(policy, async (handOver) => policyPart(policyColumns(policy), handOver)));
     }
     const resolutions = await sendPart(ruleSet.resolutions, async (handOver) =>
       resolutionsPart(ruleSet.resolutions, handOver),

@@ -30,7 +30,7 @@ export function isSmall(ruleSet: RuleSet): boolean {
     if (units > SMALL_UNITS) return false;
   }
   for (const policy of ruleSet.policies.values()) {
-    for (const block of blocksOf(policy)) runs += block.length;
+    for (const block of blocksOf(policy)) runs += block.count;
     units += policyUnits(policy, SMALL_UNITS - units);
     if (units > SMALL_UNITS) return false;
   }
@@ -47,13 +47,9 @@ function listUnits(list: List): number {
 function policyUnits(policy: Policy, most: number): number {
   let units = prefixCount(policy.prefixes) * RUN_UNITS;
   for (const runs of blocksOf(policy)) {
-    units += runs.length * RUN_UNITS;
-    for (const { remote } of runs) {
-      if (units > most) return units;
-      if (remote.kind !== 'prefixes') continue;
-      const { family, lengths } = remote.prefixes;
-      units += lengths.length * (family === 4 ? 1 : IP6_UNITS);
-    }
+    units += runs.count * RUN_UNITS;
+    units += runs.words.length; // an IPv6 prefix has four
+    if (units > most) return units;
   }
   return units;
 }

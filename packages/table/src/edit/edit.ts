@@ -14,6 +14,7 @@ import {
   EMPTY_PREFIX_SET,
   type Environment,
   type Family,
+  formKey,
   type List,
   type ListChange,
   type ListChanges,
@@ -26,7 +27,6 @@ import {
   type Run,
   sameMatch,
   samePrefixes,
-  sameRun,
   timeFor,
 } from '@rulecast/rules';
 import { type Boundaries, boundariesOf } from '../classes/classes.ts';
@@ -149,8 +149,11 @@ function isOfPrefixes(
 
 /** Whether only the addresses of two runs are others, if anything. */
 function isAkin(run: Run, other: Run): boolean {
-  if (run.remote.kind !== 'prefixes' || other.remote.kind !== 'prefixes') return sameRun(run, other);
-  return run.remote.prefixes.family === other.remote.prefixes.family && sameMatch(run.match, other.match);
+  const [a, b] = [run.remote, other.remote];
+  if (a.kind === 'prefixes' && b.kind === 'prefixes')
+    return a.prefixes.family === b.prefixes.family && sameMatch(run.match, other.match);
+  if (a.kind === 'prefixes' || b.kind === 'prefixes') return false;
+  return formKey({ match: run.match, remote: a }) === formKey({ match: other.match, remote: b });
 }
 
 /** By predicate, how many runs ask about it, as far as two. */

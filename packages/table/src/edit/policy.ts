@@ -10,9 +10,12 @@ import {
   type Policy,
   type RuleSet,
   type Run,
+  type Runs,
+  ruleCount,
+  runAt,
+  runOfRule,
   runsOf,
   samePrefixSet,
-  sameRun,
 } from '@rulecast/rules';
 import type { BlockPredicates } from '../program/outline.ts';
 import { DIRECTIONS } from '../program/program.ts';
@@ -69,28 +72,37 @@ function addChanges(before: Policy, after: Policy, numbers: BlockNumbers, change
   if (judgesIngress(before) !== judgesIngress(after)) return false;
   for (const direction of DIRECTIONS) {
     for (const stands of ['exceptions', 'own'] as const) {
-      const [runs = [], others = []] = [before, after].map((policy) => runsOf(policy, direction, stands));
+      const [runs, others] = [runsOf(before, direction, stands), runsOf(after, direction, stands)];
       const block = numbers.of(before.name, stands, direction);
       const { head, tail } = sameEnds(runs, others);
-      if (head === runs.length && head === others.length) continue;
+      if (head === runs.count && head === others.count) continue;
       if (block === undefined) return false;
-      const removed = runs.slice(head, runs.length - tail);
-      changes.push({ block, first: head, removed, added: others.slice(head, others.length - tail) });
+      const removed = runsWithin(runs, head, runs.count - tail);
+      changes.push({ block, first: head, removed, added: runsWithin(others, head, others.count - tail) });
     }
   }
   return true;
 }
 
 /** How many runs two blocks begin and end with that say the same. */
-export function sameEnds(
-  runs: readonly Run[],
-  others: readonly Run[],
-): { readonly head: number; readonly tail: number } {
-  if (runs === others) return { head: runs.length, tail: 0 };
-  let { head, tail } = commonEnds(runs, others);
-  const least = Math.min(runs.length, others.length);
-  while (head + tail < least && sameRun(runs[head]!, others[head]!)) head++; // within both, as below
-  const isSameTail = (): boolean => sameRun(runs[runs.length - 1 - tail]!, others[others.length - 1 - tail]!);
-  while (head + tail < least && isSameTail()) tail++;
-  return { head, tail };
+export function sameEnds(runs: Runs, others: Runs): { readonly head: number; readonly tail: number } {
+  if (runs === others) return { head: runs.count, tail: 0 };
+  const ends = commonEnds(runs, others); // rules
+  const headOf = (of: Runs): number => {
+    const run = runOfRule(of, ends.head);
+    return of.count > 0 && of.starts[run + 1]! <= ends.head ? run + 1 : run; // one more than runs, here and below
+  };
+  const tailOf = (of: Runs): number => {
+    const first = ruleCount(of) - ends.tail;
+    const run = runOfRule(of, first);
+    return of.count - (of.starts[run]! < first ? run + 1 : run);
+  };
+  const head = Math.min(headOf(runs), headOf(others));
+  const most = Math.min(runs.count, others.count) - head;
+  return { head, tail: ends.tail === 0 ? 0 : Math.min(most, tailOf(runs), tailOf(others)) };
+}
+
+/** The runs [from, to). */
+function runsWithin(runs: Runs, from: number, to: number): readonly Run[] {
+  return Array.from({ length: to - from }, (_, place) => runAt(runs, from + place));
 }

@@ -11,7 +11,7 @@
  * compiled in full.
  */
 
-import { type RuleSet, type Run, runsOf as runsOfPolicy } from '@rulecast/rules';
+import { formAt, NO_RULES, type RuleSet, type Runs, runsOf as runsOfPolicy } from '@rulecast/rules';
 import type { ClassSets } from '../classes/classes.ts';
 import { ANY_ADDRESS } from '../classes/predicate.ts';
 import { ASKS_DNS, checksOf, rangeOf } from '../classes/rule-columns.ts';
@@ -114,7 +114,7 @@ class ProgramEditor {
   readonly #state: ProgramState;
   readonly #base: ProgramBase;
   readonly #blocks: BlockPredicates[];
-  readonly #runs: readonly (readonly Run[])[]; // by block
+  readonly #runs: readonly Runs[]; // by block
   readonly #ports: PortClasses;
   readonly #shapes: ShapeMaker | undefined;
   readonly #nodes: NodeMaker;
@@ -137,7 +137,7 @@ class ProgramEditor {
     this.#blocks = [...state.blocks];
     this.#runs = state.blocks.map(({ policy, block, direction }) => {
       const of = policies.get(policy);
-      return of === undefined ? [] : runsOfPolicy(of, direction, block);
+      return of === undefined ? NO_RULES : runsOfPolicy(of, direction, block);
     });
     this.#ports = ports;
     this.#nodes = new NodeMaker(this.#words, limits.combined);
@@ -269,7 +269,7 @@ class ProgramEditor {
   }
 
   #checksOf(block: number, run: number): number {
-    return checksOf(this.#runs[block]![run]!.match); // runs of the caller's rule set, as many as predicates
+    return checksOf(formAt(this.#runs[block]!, run).match); // runs of the caller's rule set, as many as predicates
   }
 
   /** All parts; those that have a changed block have rows of their own. */
@@ -400,7 +400,7 @@ class ProgramEditor {
   }
 
   #gather(into: Gathered, block: number, run: number, firstLabel: number): number {
-    const { match } = this.#runs[block]![run]!; // as many as predicates
+    const { match } = formAt(this.#runs[block]!, run); // as many as predicates
     const checks = checksOf(match);
     into.push(checks, rangeOf(match), firstLabel + this.#labelsOf(block)[run]!); // likewise
     return checks;

@@ -9,6 +9,7 @@ import {
   containsAt,
   formatRule,
   memberContaining,
+  NO_RULES,
   nameTexts,
   type Packet,
   type Prefix,
@@ -17,9 +18,10 @@ import {
   type RuleOrigin,
   type RuleSet,
   type Run,
+  type Runs,
   resolutionOf,
   ruleAt,
-  ruleCount,
+  runAt,
   runsOf,
   type Verdict,
 } from '@rulecast/rules';
@@ -40,7 +42,7 @@ export function explainVerdict(ruleSet: RuleSet, packet: Packet, found: TableVer
     return { verdict: { action, by: undefined }, rule: undefined, generation };
   }
   const runs = runsOfVerdict(ruleSet, found);
-  const run = found.run === undefined ? undefined : runs[found.run];
+  const run = found.run === undefined || found.run >= runs.count ? undefined : runAt(runs, found.run);
   if (
     found.rulePolicy === undefined ||
     found.block === undefined ||
@@ -51,7 +53,7 @@ export function explainVerdict(ruleSet: RuleSet, packet: Packet, found: TableVer
   }
   const remote = direction === 'egress' ? packet.dst : packet.src;
   const hit = locate(ruleSet, run, remote);
-  const index = ruleCount(runs.slice(0, found.run)) + hit.offset;
+  const index = runs.starts[found.run]! + hit.offset; // a run of it
   const rule: RuleOrigin = {
     policy: found.rulePolicy,
     block: found.block,
@@ -73,9 +75,9 @@ export function explainTold(ruleSet: RuleSet, verdict: Verdict, generation: numb
   return { verdict, rule: formatRule(rule, by.direction), generation };
 }
 
-function runsOfVerdict(ruleSet: RuleSet, { rulePolicy, block, direction }: TableVerdict): readonly Run[] {
+function runsOfVerdict(ruleSet: RuleSet, { rulePolicy, block, direction }: TableVerdict): Runs {
   const policy = rulePolicy === undefined ? undefined : ruleSet.policies.get(rulePolicy);
-  return policy === undefined || direction === undefined ? [] : runsOf(policy, direction, block);
+  return policy === undefined || direction === undefined ? NO_RULES : runsOf(policy, direction, block);
 }
 
 /** The rule of a run that holds an address, by its offset within the run, and the prefix that does. */

@@ -4,7 +4,7 @@
  * first changed one and after the last; a default action while it is the same.
  */
 
-import { type Direction, RULE_BLOCKS, type RuleSet, type Run, runsOf } from '@rulecast/rules';
+import { type Direction, NO_RULES, RULE_BLOCKS, type RuleSet, type Runs, runsOf } from '@rulecast/rules';
 import { sameEnds } from '../edit/policy.ts';
 import type { Image, NamesSection } from '../image/header.ts';
 import {
@@ -79,9 +79,9 @@ function runsIn(
   block: number,
   direction: Direction,
   kind: (typeof RULE_BLOCKS)[number],
-): readonly Run[] {
+): Runs {
   const policy = ruleSet.policies.get(names.policies[blockPolicy(image.programs, block)] ?? '');
-  return policy === undefined ? [] : runsOf(policy, direction, kind);
+  return policy === undefined ? NO_RULES : runsOf(policy, direction, kind);
 }
 
 /** In pairs, the labels of runs that both blocks begin and end with. */
@@ -90,16 +90,16 @@ function labelPairs(
   block: number,
   after: Contents,
   nextBlock: number,
-  [runs, others]: readonly [readonly Run[], readonly Run[]],
+  [runs, others]: readonly [Runs, Runs],
 ): readonly number[] {
   const labels = labelsOf(before.image.programs, block);
   const nextLabels = labelsOf(after.image.programs, nextBlock);
   const { head, tail } = sameEnds(runs, others);
   const pairs: number[] = [];
-  for (let run = 0; run < runs.length; run++) {
-    const isTail = run >= runs.length - tail;
+  for (let run = 0; run < runs.count; run++) {
+    const isTail = run >= runs.count - tail;
     if (run < head || isTail)
-      pairs.push(labels[run]!, nextLabels[isTail ? run + others.length - runs.length : run]!); // runs of both
+      pairs.push(labels[run]!, nextLabels[isTail ? run + others.count - runs.count : run]!); // runs of both
   }
   return pairs;
 }
