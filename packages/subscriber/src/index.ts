@@ -18,12 +18,7 @@
 
 export type { ActiveRelease, ApplyReport } from './apply/activator.ts';
 export type { Sink, SinkRelease } from './apply/sink.ts';
-export {
-  createSubscriber,
-  type Subscriber,
-  type SubscriberEvents,
-  type SubscriberOptions,
-  type SubscriberStatus,
-} from './peer/subscriber.ts';
+export type { SubscriberEvents, SubscriberOptions, SubscriberStatus } from './peer/options.ts';
+export { createSubscriber, type Subscriber } from './peer/subscriber.ts';
 /** @public */
 export { StateError } from './state/state.ts';

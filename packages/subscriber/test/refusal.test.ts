@@ -17,7 +17,7 @@ import { Table, TableLimitCode, TableLimitError } from '@rulecast/table';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { flipped } from '../../../test/kit/bytes.ts';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
-import type { SubscriberOptions } from '../src/peer/subscriber.ts';
+import type { SubscriberOptions } from '../src/peer/options.ts';
 import { type Disk, NODE_DISK } from '../src/state/disk.ts';
 import { answersOf, badEntries, expectEnforces, faultyRuleSet, ruleSetOf, sampleRuleSet } from './sample.ts';
 import {
