@@ -20,13 +20,14 @@ const sources = Object.keys(ROOMS).flatMap((home) => {
 const TESTS = ['packages/*/test/**/*.test.ts', 'protocol/test/**/*.test.ts', 'test/**/*.test.ts'];
 const NOT_HERE = ['**/node_modules/**', 'test/system/**'];
 
-/** They count the handles of their process, or put a module in the place of one that others have loaded. */
+/** They count the handles or the memory of their process, or put a module in the place of one that others have loaded. */
 const ISOLATED = [
   'packages/vchan/test/*.test.ts',
   'packages/dns/test/datagrams.test.ts',
   'packages/program/test/identity.test.ts',
   'packages/publisher/test/databases-sync.test.ts',
   'packages/publisher/test/signer-killed.test.ts',
+  'packages/threads/test/garbage.test.ts',
 ];
 
 /**
