@@ -157,28 +157,16 @@ function* gatheredLoad(
   if (run === segment.end) return { chains: 3, rules: lookups + 2 }; // to accept and to drop
   const range = { ...segment, runs };
   const known = classesAfter(range, segment.family, before) ?? (yield* classPieces(range, segment.family));
-  if (known === undefined) throw new RangeError(yield* excessText(range, segment.family));
+  if (known === undefined)
+    throw new RangeError(
+      `${range.end - range.first} rules with conditions, for prefixes within each other, are more than ${FIREWALL_RULES_MAX} rules of a firewall: gather destinations in lists`,
+    );
   keep(known);
   const { classes } = known;
   return {
     chains: classes.length + 1,
     rules: classes.reduce((sum, matches) => sum + matches.length + 1, lookups),
   };
-}
-
-/** Why these rules are too many, and how many of their kind would fit, by trying twice as many each time. */
-function* excessText({ runs, first, end }: RunRange, family: Family): Pieces<string> {
-  let fits = 0;
-  for (let every = 2 ** Math.ceil(Math.log2((end - first) / GATHERED_MIN)); every > 1; every /= 2) {
-    const some = new RunBuilder();
-    let count = 0;
-    for (let run = first; run < end; run += every, count++)
-      some.pushRules(runs, runs.starts[run], runs.starts[run + 1]);
-    const chosen = some.build();
-    if (!(yield* classPieces({ runs: chosen, first: 0, end: chosen.count }, family))) break;
-    fits = count;
-  }
-  return `${end - first} rules with conditions, for prefixes within each other, are more than ${FIREWALL_RULES_MAX} rules of a firewall; some ${fits} such rules would fit: gather destinations in lists`;
 }
 
 /** Whether a match asks for nothing besides the address. */
