@@ -16,9 +16,9 @@ import type { Pieces } from './pieces.ts';
 import { COMMON_POLICY, DEFAULT_POLICY, judgesIngress, runsOf } from './policy.ts';
 import { bitsOf, type Family } from './prefix.ts';
 import type { RuleMatch } from './rule.ts';
-import { PIECE_RUNS, type RunRange } from './rule-columns.ts';
+import { PIECE_RUNS } from './rule-columns.ts';
 import type { RuleSet } from './rule-set.ts';
-import { formAt, type RuleForm, RunBuilder, type Runs } from './runs.ts';
+import { formAt, type RuleForm, type Runs } from './runs.ts';
 
 /** Fewer runs in a row are asked one after the other, which costs a packet less than the lookups. */
 const GATHERED_MIN = 32;
