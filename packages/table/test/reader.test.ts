@@ -83,6 +83,27 @@ describe('a table that others flip', () => {
   });
 });
 
+describe('writers that die one after the other', () => {
+  it.each([1, 3])('leave the memory of a few images, where each came to %d generations', (generations) => {
+    const first = new Table();
+    const handle = first.handle();
+    flipTo(first, 1);
+    const reader = openReader(handle);
+    const imageBytes = first.stats().bytes;
+    for (let writer = 0; writer < 40; writer++) {
+      const table = new Table({ handle });
+      for (let count = 0; count < generations; count++) {
+        const generation = 2 + writer * generations + count;
+        flipTo(table, generation);
+        const action = generation % 2 === 1 ? 'accept' : 'drop';
+        expect(reader.lookup(hostPacket(count))).toMatchObject({ action, generation });
+        reader.rest();
+      }
+      expect(table.stats().reservedBytes).toBeLessThan(6 * imageBytes);
+    }
+  });
+});
+
 describe('a table reader', () => {
   it('sees each flip at once, in the generation it names', () => {
     const table = new Table();

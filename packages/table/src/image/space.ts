@@ -12,8 +12,8 @@
  * compiled in full, and begins a cohort of which the sleeper holds nothing: nobody waits for it.
  *
  * The flip itself is done by whoever decides on it (memory/double-buffer.ts), in whatever thread, and then
- * settled here. A writer that dies takes with it what it knew of the memory: the next one counts all of that
- * as one cohort, and writes beyond it, so that readers go on.
+ * settled here. A writer that dies takes with it what it knew of the memory: the next one counts all between
+ * the bounds that were noted in it as one cohort, and writes around that, so that readers go on.
  *
  * A map that edits change has two directories in turn: the one in force, and the one before it, which is
  * brought up to date slot by slot as soon as no reader can be in it. If one stays too long, a third one takes
@@ -30,7 +30,6 @@ import { HEAP_FIRST_BYTE, LINE_BYTES } from '../memory/control.ts';
 import { type Hold, ReaderHolds, restHere, TablePinnedError } from '../memory/double-buffer.ts';
 import { Heap } from '../memory/heap.ts';
 import {
-  GRANULE_BYTES,
   type Move,
   moverOf,
   OVERREAD_BYTES,
@@ -144,15 +143,16 @@ export class TableSpace {
   }
 
   /**
-   * Which bytes are in use only the other writer knew: all of them are, as one piece of a cohort that the
-   * next full image retires.
+   * Which pieces are in use only the other writer knew: all between the bounds that it noted are, as one
+   * piece of a cohort that the next full image retires. So the memory does not grow with each writer.
    */
   #goOn(): void {
-    const { byteLength, views } = this.memory;
-    const most = Math.min(byteLength - HEAP_FIRST_BYTE - OVERREAD_BYTES, this.#heap.maxBytes);
-    const nodes = Math.floor(most / GRANULE_BYTES) * GRANULE_BYTES;
-    const places = { ...NO_PIECES, nodes: this.#heap.take(nodes) };
-    const image = openImage(views, this.#holds.inForce(), undefined);
+    const { from, to } = this.#holds.used();
+    const first = this.#heap.take(to - HEAP_FIRST_BYTE);
+    if (from > first) this.#heap.giveBack(first, from - first);
+    const nodes = to - from;
+    const places = { ...NO_PIECES, nodes: from };
+    const image = openImage(this.memory.views, this.#holds.inForce(), undefined);
     this.#current = { image, bytes: { ...NO_PIECES, nodes }, places, edit: undefined };
     this.#cohorts = [{ floor: 0, retired: [], from: 0, bytes: 0 }];
     this.#hasOriginalNodes = true;
@@ -193,6 +193,7 @@ export class TableSpace {
   open(bytes: ImagePieces, places: ImagePieces): Image {
     const image = openImage(this.memory.views, places.header, undefined);
     this.#pending = { image, bytes, places, edit: undefined };
+    this.#holds.noteUsed(this.#heap.used);
     return image;
   }
 
@@ -242,6 +243,7 @@ export class TableSpace {
       shares: places.shares === 0 ? 0 : before.bytes.shares,
     };
     this.#pending = { image, bytes, places, edit: { changes, maps, programs } };
+    this.#holds.noteUsed(this.#heap.used);
     const slots = (of: Image): number => of.map4.slotMask + of.map6.slotMask;
     const grown = (slots(image) - slots(before.image)) * 4 + bytes.shares - before.bytes.shares;
     return { image, bytes: changes.bytes + grown, bounds4: bounds[0] ?? 0, bounds6: bounds[1] ?? 0 };
@@ -292,6 +294,7 @@ export class TableSpace {
     }
     const { length } = this.#cohorts;
     this.#cohorts = this.#cohorts.filter(({ bytes }, index) => bytes > 0 || index === length - 1);
+    this.#holds.noteUsed(this.#heap.used);
   }
 
   #free(cohort: Cohort, safe: number): void {

@@ -6,12 +6,14 @@
  *
  *   control  word 1    first byte of the header of the generation in force
  *            word 2    bytes of the memory that it needs
+ *            word 3    first byte in use by the generation in force and those that readers may see
+ *            word 4    first byte after them: for the writer that comes after one that died
  *            word 16   by reader slot, 16 words each, on a cache line of its own: 1 if taken
  *                      and in the word after it: the first byte of the header that the reader holds, 0 while it holds none
  */
 
 // Fixed by the layout.
-export const ControlField = { header: 1, memoryBytes: 2 } as const;
+export const ControlField = { header: 1, memoryBytes: 2, usedFrom: 3, usedTo: 4 } as const;
 export const READER_FIRST_WORD = 16;
 const READER_WORDS = 16;
 /** Reader slots of a table. Our choice: more readers than cores only wait for each other. */

@@ -74,6 +74,12 @@ export interface Hold {
   readonly header: number;
 }
 
+/** The bytes of the memory from the first in use to the last. */
+export interface UsedBytes {
+  readonly from: number;
+  readonly to: number;
+}
+
 /** The writer's side of the control block. */
 export class ReaderHolds {
   readonly #control: Int32Array;
@@ -86,6 +92,21 @@ export class ReaderHolds {
   inForce(): number {
     // Sees the flip of whoever said so by a message, and orders the scan of holds behind it.
     return Atomics.load(this.#control, ControlField.header) >>> 0;
+  }
+
+  /** Where all lies that readers may see, and what is prepared: for the writer after this one. */
+  noteUsed({ from, to }: UsedBytes): void {
+    // Each bound is right by itself, so this writer may die between them: what is prepared is not in force
+    // yet, and what was given back nobody sees.
+    Atomics.store(this.#control, ControlField.usedFrom, from);
+    Atomics.store(this.#control, ControlField.usedTo, to);
+  }
+
+  /** As noted by the writer before this one. */
+  used(): UsedBytes {
+    // Its thread is gone: all that it stored is seen.
+    const from = Atomics.load(this.#control, ControlField.usedFrom) >>> 0;
+    return { from, to: Atomics.load(this.#control, ControlField.usedTo) >>> 0 };
   }
 
   /**

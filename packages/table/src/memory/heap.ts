@@ -8,6 +8,7 @@
  */
 
 import { TableLimitCode, TableLimitError } from '../limits.ts';
+import type { UsedBytes } from './double-buffer.ts';
 import type { TableMemory } from './memory.ts';
 import { GRANULE_BYTES, OVERREAD_BYTES } from './memory.ts';
 
@@ -53,6 +54,15 @@ export class Heap {
   /** Bytes from the first to the last in use. */
   get spanBytes(): number {
     return this.#end * GRANULE_BYTES;
+  }
+
+  /** The first byte in use, and the first after the last. */
+  get used(): UsedBytes {
+    const from = this.#next(0, this.#end, -1);
+    return {
+      from: this.#firstByte + from * GRANULE_BYTES,
+      to: this.#firstByte + this.#end * GRANULE_BYTES,
+    };
   }
 
   /**
