@@ -1,10 +1,11 @@
 /**
  * `node:worker_threads` in simulated time: bundle.mjs puts it in its place. A thread is the same code in this
- * one: what it is sent is copied as to a thread, and done a moment later.
+ * one: what it is sent is copied as to a thread, and done a moment later. It may die in a message: before
+ * that is done, or before its answer is heard.
  */
 
 import { EventEmitter } from 'node:events';
-import { air } from './air.ts';
+import { air, type Process } from './air.ts';
 
 /** What a thread has in the place of `parentPort`. */
 interface ThreadPort {
@@ -25,6 +26,7 @@ export function threadOf(name: string, run: (parentPort: ThreadPort) => void): v
 export class Worker extends EventEmitter {
   #work: (message: unknown) => void = () => undefined;
   #isEnded = false;
+  readonly #process: Process = air.process;
 
   constructor(file: URL) {
     super();
@@ -42,15 +44,19 @@ export class Worker extends EventEmitter {
 
   postMessage(message: unknown, moved: readonly ArrayBuffer[] = []): void {
     const copy = structuredClone(message, { transfer: [...moved] });
-    air.after(WAY_MS, () => {
-      if (!this.#isEnded) this.#work(copy);
-    });
+    this.#later(() => this.#work(copy));
   }
 
   #answer(message: unknown, moved: readonly ArrayBuffer[]): void {
     const copy = structuredClone(message, { transfer: [...moved] });
+    this.#later(() => this.emit('message', copy));
+  }
+
+  #later(work: () => void): void {
     air.after(WAY_MS, () => {
-      if (!this.#isEnded) this.emit('message', copy);
+      if (this.#isEnded) return;
+      if (this.#process.threadDiesIn > 0 && --this.#process.threadDiesIn === 0) void this.terminate();
+      else work();
     });
   }
 

@@ -52,6 +52,8 @@ export class Process {
   frozenUntilMs = 0;
   /** How much of it waits for time. */
   waiting = 0;
+  /** In which message from now on, to it or from it, a thread of it dies; 0: in none. */
+  threadDiesIn = 0;
   /** When its last immediate is due: they come in their order. */
   turnMs = 0;
 

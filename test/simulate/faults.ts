@@ -23,6 +23,8 @@ interface Struck {
 
 const CLOSED: readonly MachineState[] = ['publisher closed', 'subscriber closed'];
 const DAY_MS = 86_400_000;
+/** To the owner of the content, and from it: those of a release, and some more. */
+const OWNER_MESSAGES = 24;
 /** Share of lies of a disk after which the power goes. */
 const LIE_TOLD = 0.6;
 /** Share of backups of a publisher that are put in the place of the record of its signer, too. */
@@ -127,6 +129,10 @@ function onSubscriber(
   switch (fault) {
     case 'subscriber-killed':
       return endSubscriber(world, node, false, () => node.restartIn(random.below(10_000)));
+    case 'subscriber-owner-killed':
+      if (node.subscriber === undefined) return undefined; // a start fails with it, which is no fault of the start
+      node.process.threadDiesIn = 1 + random.below(OWNER_MESSAGES);
+      return `in message ${node.process.threadDiesIn}`;
     case 'subscriber-power-cut':
       return losePower(world, node);
     case 'subscriber-torn-write':

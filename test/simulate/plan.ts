@@ -26,6 +26,7 @@ export const LINK_FAULTS = [
 /** Of one subscriber and its machine. */
 export const SUBSCRIBER_FAULTS = [
   'subscriber-killed',
+  'subscriber-owner-killed',
   'subscriber-power-cut',
   'subscriber-torn-write',
   'subscriber-disk-full',

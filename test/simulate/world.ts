@@ -218,6 +218,7 @@ export class World {
     }
     for (const { process, troubles } of [...this.publishers, ...this.subscribers]) {
       process.frozenUntilMs = 0;
+      process.threadDiesIn = 0;
       troubles.heal();
     }
     for (const subscriber of this.subscribers) {
