@@ -4,7 +4,7 @@
  */
 
 import { Worker } from 'node:worker_threads';
-import { describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { ThreadContent } from '../src/content/content.ts';
 import { InPlaceContent } from './in-place-content.ts';
@@ -19,6 +19,10 @@ import {
   snapshotOf,
 } from './scripted-publisher.ts';
 import { RecordingSink, startedSubscriber } from './started.ts';
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
 
 /** Questions of one release: verify, aim, rule set for the sink, compile, flipped. */
 const QUESTIONS = 5;
@@ -50,12 +54,7 @@ describe('an owner that dies within a release, at its question', () => {
 
 describe('a thread that is ended three times', () => {
   it('leaves what was in force, and takes the next delta each time', async () => {
-    const workers = new Set<Worker>();
-    const { postMessage } = Worker.prototype;
-    vi.spyOn(Worker.prototype, 'postMessage').mockImplementation(function (this: Worker, ...args) {
-      workers.add(this);
-      return postMessage.apply(this, args);
-    });
+    const { workers } = watchWorkers();
     const publisher = new ScriptedPublisher();
     const subscriber = await startedSubscriber(publisher, { content: new ThreadContent() });
     const releases = sampleReleases(publisher);
@@ -64,7 +63,7 @@ describe('a thread that is ended three times', () => {
     for (const [i, next] of releases.slice(1, 4).entries()) {
       const before = releases[i];
       if (before === undefined) throw new Error('there is no release before');
-      for (const worker of workers) await worker.terminate();
+      for (const worker of [...workers]) await worker.terminate();
       workers.clear();
       expectJudges(subscriber, before.ruleSet);
       await peer.bring(next, chainOf(before, next));
@@ -73,6 +72,36 @@ describe('a thread that is ended three times', () => {
     expect((await subscriber.hits()).lists.get('bad')).toBeGreaterThan(0);
   });
 });
+
+describe('a thread that dies while nobody asks it', () => {
+  it('is followed by another at once, which has the rules', async () => {
+    const { workers, kinds } = watchWorkers();
+    const publisher = new ScriptedPublisher();
+    const subscriber = await startedSubscriber(publisher, { content: new ThreadContent() });
+    const [one] = sampleReleases(publisher);
+    const { peer } = await publisher.greeted();
+    await peer.bring(one);
+    await subscriber.stats();
+    const before = kinds.length;
+    for (const worker of [...workers]) await worker.terminate();
+    await vi.waitFor(() => expect(kinds.slice(before)).toContain('flipped'), { timeout: 10_000 });
+    expect(kinds.slice(before, before + 2)).toEqual(['begin', 'restore']);
+    await expectEnforces(subscriber, one.ruleSet);
+  });
+});
+
+/** The threads that are sent something from now on, and of what kind. */
+function watchWorkers(): { readonly workers: Set<Worker>; readonly kinds: string[] } {
+  const workers = new Set<Worker>();
+  const kinds: string[] = [];
+  const { postMessage } = Worker.prototype;
+  vi.spyOn(Worker.prototype, 'postMessage').mockImplementation(function (this: Worker, ...args) {
+    workers.add(this);
+    kinds.push(args[0].kind);
+    return postMessage.apply(this, args);
+  });
+  return { workers, kinds };
+}
 
 /** Whether it is taken, and not refused. */
 async function offered(peer: Peer, release: ScriptedRelease, transfer: ScriptedTransfer): Promise<boolean> {

@@ -58,6 +58,8 @@ export interface ThreadOptions {
    * infinity never.
    */
   readonly restMs: number;
+  /** Called when a thread that had done work before is gone, though nobody ended it. */
+  readonly onDeath?: () => void;
   /** Says when a deadline is over. */
   readonly after?: After;
 }
@@ -180,7 +182,9 @@ export class ThreadHost<Said> {
     try {
       return await Promise.race([work(line), line.failed]);
     } catch (error) {
-      throw (await line.failure()) ?? error;
+      const failure = await line.failure();
+      if (failure !== undefined && !line.isNew) this.#died();
+      throw failure ?? error;
     } finally {
       line.hangUp();
       this.#line = undefined;
@@ -194,9 +198,13 @@ export class ThreadHost<Said> {
     const { file, name } = this.#options;
     if (this.#thread?.serves(heapMib)) return this.#thread;
     void this.#thread?.end();
-    const thread = new Thread(file, name, heapMib);
+    const thread = new Thread(file, name, heapMib, () => this.#died());
     this.#thread = thread;
     return thread;
+  }
+
+  #died(): void {
+    if (!this.#isClosed) this.#options.onDeath?.();
   }
 
   #rest(restMs: number): void {
@@ -224,9 +232,10 @@ class Thread {
   isNew = true;
   readonly #worker: Worker;
   readonly #heapMib: number | undefined;
+  readonly #onDeathAtRest: () => void;
   #isEnding = false;
 
-  constructor(file: URL, name: string, heapMib: number | undefined) {
+  constructor(file: URL, name: string, heapMib: number | undefined, onDeathAtRest: () => void) {
     const worker = new Worker(file, {
       name,
       execArgv: [], // flags of the process, such as --input-type, are not meant for this file
@@ -234,6 +243,7 @@ class Thread {
     });
     this.#worker = worker;
     this.#heapMib = heapMib;
+    this.#onDeathAtRest = onDeathAtRest;
     worker.unref();
     worker.on('message', (message: unknown) => this.listener?.onMessage(message));
     worker.on('messageerror', (error) => this.#onEnd(ThreadCode.died, error));
@@ -272,8 +282,10 @@ class Thread {
   }
 
   #onEnd(code: ThreadCode, cause: unknown): void {
+    const isAtRest = this.listener === undefined && !this.isNew && !this.#isEnding;
     this.#isEnding = true;
     this.listener?.onEnd(code, cause);
+    if (isAtRest) this.#onDeathAtRest();
   }
 }
 

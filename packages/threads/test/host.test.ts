@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { type After, ThreadError, ThreadHost, type WorkLimits } from '../src/host.ts';
 
 const FILE = new URL('thread.mjs', import.meta.url);
@@ -240,6 +240,25 @@ describe('work that gets no answer', () => {
     });
     await expect(never).rejects.toMatchObject({ code: 'died' });
   });
+});
+
+describe('a death', () => {
+  it.each(['exit', 'exit-later'])(
+    'by %s is said once, of a thread that had done work before',
+    async (kind) => {
+      const onDeath = vi.fn();
+      const host = new ThreadHost<unknown>({ file: FILE, name: 'test thread', restMs: REST_MS, onDeath });
+      hosts.push(host);
+      await host.ask({ kind: 'exit' }, LIMITS).catch(() => undefined);
+      expect(onDeath).not.toHaveBeenCalled(); // else a thread that cannot begin would be started for ever
+      await host.ask(echo(1), LIMITS);
+      await host.ask({ kind }, LIMITS).catch(() => undefined);
+      await vi.waitFor(() => expect(onDeath).toHaveBeenCalledOnce());
+      await host.ask(echo(2), LIMITS);
+      await host.close();
+      expect(onDeath).toHaveBeenCalledOnce();
+    },
+  );
 });
 
 describe('closing', () => {

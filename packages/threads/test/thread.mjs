@@ -25,6 +25,10 @@ parentPort?.on('message', async (order) => {
       for (;;);
     case 'throw':
       throw new TypeError(order.said);
+    case 'exit-later': // when it has answered, and nobody asks
+      parentPort?.postMessage('soon');
+      setTimeout(() => process.exit(3), 50);
+      break;
     case 'exit':
       process.exit(3);
       break;

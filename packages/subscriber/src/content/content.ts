@@ -2,9 +2,9 @@
  * Who owns the content, as the event loop has it: a thread that is asked one question at a time, releases
  * before what people ask.
  *
- * When the thread dies, the question that it was at fails, and the next one begins with another thread. The
- * table's memory stays, so that readers notice nothing; what is in force is verified again from what was
- * kept, and then compiled and planned anew.
+ * When the thread dies, the question that it was at fails, and another thread begins at once; where that one
+ * dies as it begins, the next question begins with another. The table's memory stays, so that readers notice
+ * nothing; what is in force is verified again from what was kept, and then compiled and planned anew.
  */
 
 import { ErrorCode, ProtocolError } from '@rulecast/protocol';
@@ -59,6 +59,7 @@ export class ThreadContent implements Content {
     file: THREAD_FILE,
     name: 'rulecast content',
     restMs: Number.POSITIVE_INFINITY,
+    onDeath: () => void this.ask('stats', {}).catch(() => undefined),
   });
   #begun: { readonly options: ContentOptions; readonly kept: Kept } | undefined;
   #handle: TableHandle | undefined;
