@@ -71,7 +71,9 @@ describe('the networks of the United States', () => {
     await rig.state('us', 'failing');
     const { code, reason = '' } = rig.status('us').trouble ?? {};
     expect(code).toBe('short-prefix');
-    expect(reason).toMatch(/7 of its prefixes are shorter than \/8.*\(allow-short-prefixes: true permits them\)/);
+    expect(reason).toMatch(
+      /7 of its prefixes are shorter than \/8.*\(allow-short-prefixes: true permits them\)/,
+    );
     expect(reason).toMatch(/it would cover 4\d\.\d % of the IPv4 addresses .*\(max-coverage: may say so\)/);
     expect(reason).toMatch(/rulectl refresh us --permit short-prefix,covers-too-much$/);
     await rig.sources.close();
