@@ -49,17 +49,7 @@ export const ROOMS = {
 
   'packages/vchan': ['channel', 'stream', 'zeromq'],
 
-  'packages/table': [
-    'limits.ts',
-    'memory',
-    'classes',
-    'map',
-    'program',
-    'image',
-    'compile',
-    'edit',
-    'lookup',
-  ],
+  'packages/table': ['limits.ts', 'memory', 'classes', 'map', 'program', 'image', 'edit', 'lookup'],
 
   'packages/nftables': ['limits.ts', 'plan', 'kernel', 'apply', 'sink'],
 

@@ -30,7 +30,6 @@ describe.each(VERDICT_FILES)('%s', (file) => {
     const looked = packets.map(
       ({ text, packet }) => `${text}: ${verdictText(table.explain(packet).verdict)}`,
     );
-    await table.close();
     expect(looked).toEqual(expected);
   });
 

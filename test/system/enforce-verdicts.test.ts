@@ -127,7 +127,6 @@ async function expectSameVerdicts(
     beginsFlow(packet) ? table.reader.lookup(packet).action : 'drop',
   );
   expect(looked).toEqual(expected);
-  await table.close();
   const through = await passed(network, journeys);
   const wrong = journeys.flatMap((journey, index) =>
     through[index] === (expected[index] !== 'drop')

@@ -22,9 +22,8 @@ it.each([
   async (_, workers, hosts, flips) => {
     const seed = Date.now() % 2 ** 31;
     const table = new Table({ pinWaitMs: 60_000 });
-    const report = await interleave(writtenHere(table, new Random(seed)), { flips, workers, hosts, seed });
+    const report = await interleave(writtenHere(table), { flips, workers, hosts, seed });
     const { liveBytes, bytes, reservedBytes } = table.stats();
-    await table.close();
     checkReport(seed, report, `${bytes} bytes, ${liveBytes} in use, ${reservedBytes} taken`);
   },
 );

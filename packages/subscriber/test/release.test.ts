@@ -83,7 +83,7 @@ describe('a good release', () => {
     const applied = await first.peer.bring(release);
     first.peer.close();
     const { peer } = await publisher.greeted();
-    const compile = vi.spyOn(Table.prototype, 'prepareAsync');
+    const compile = vi.spyOn(Table.prototype, 'prepare');
     await peer.offer(release);
     expect(await peer.receive('applied')).toEqual({
       ...applied,

@@ -15,7 +15,6 @@
  *   map       from an address to its class, and how a map is edited
  *   program   from a class, protocol and port to a code; program.ts draws the words
  *   image     all of a generation in one: its header, the pieces it takes, and how one follows another
- *   compile   images made in a thread of the table's own
  *   edit      what a small change of lists, names or rules is in terms of predicates, made in place of a compile
  *   lookup    the engine in WebAssembly (../assembly), readers, hits, verdicts in words and explained
  */
@@ -28,8 +27,6 @@ export {
   TableLimitCode,
   TableLimitError,
   type TableLimits,
-  TableWorkerCode,
-  TableWorkerError,
 } from './limits.ts';
 export type { PacketColumns } from './lookup/engine.ts';
 export type { Explanation } from './lookup/explain.ts';

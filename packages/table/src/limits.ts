@@ -1,6 +1,6 @@
 /**
  * What a table refuses to build, checked while compiling, before anything that a reader can see is touched;
- * what keeps its compile thread from building at all; and what keeps a process from having a table.
+ * and what keeps a process from having a table.
  */
 
 /** Why a rule set does not fit a table. */
@@ -85,31 +85,6 @@ export class TableLimitError extends Error {
     this.code = code;
     this.limit = limit;
     this.what = what;
-  }
-}
-
-export const TableWorkerCode = {
-  /** The compile took more heap than its thread has. */
-  outOfMemory: 'out-of-memory',
-  /** The thread ended within a compile, by itself or because it took ten minutes. */
-  died: 'compile-thread-died',
-  /** The compile failed in a way that is no limit of ours. */
-  failed: 'compile-failed',
-  closed: 'table-closed',
-} as const;
-export type TableWorkerCode = (typeof TableWorkerCode)[keyof typeof TableWorkerCode];
-
-/**
- * Nothing is said about the rule set: it was not compiled. What is in force stays; unless closed, try again
- * later.
- */
-export class TableWorkerError extends Error {
-  readonly code: TableWorkerCode;
-
-  constructor(code: TableWorkerCode, reason: string, options?: ErrorOptions) {
-    super(reason, options);
-    this.name = 'TableWorkerError';
-    this.code = code;
   }
 }
 

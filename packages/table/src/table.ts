@@ -3,8 +3,8 @@
  *
  * One thread writes a table. It looks up through the table's own reader; each other thread opens one
  * (lookup/reader.ts). A change of some lists, or of some rules, is made in place, in as little time as it is
- * small (edit/edit.ts); whatever else is compiled in full, which for large rule sets is best done with
- * `prepareAsync`, in a thread that the table keeps for it (compile/compiler.ts).
+ * small (edit/edit.ts); whatever else is compiled in full. Where that would stall an event loop, a thread of
+ * its own writes the table, and any other flips it.
  */
 
 import {
@@ -17,14 +17,12 @@ import {
   type Told,
 } from '@rulecast/rules';
 import { ruleColumns } from './classes/rule-columns.ts';
-import { Compiler, closedError } from './compile/compiler.ts';
-import { isSmall, isSmallGrowth } from './compile/cost.ts';
 import { type Edit, editBetween, type Situation } from './edit/edit.ts';
 import { runsMore } from './edit/programs.ts';
 import { EditState } from './edit/state.ts';
 import type { Image, NamesSection } from './image/header.ts';
 import { compileImage, type EditBase, type ImageSizes, NO_SIZES, writeImage } from './image/image.ts';
-import { bytesOf, type ImagePieces } from './image/pieces.ts';
+import { bytesOf } from './image/pieces.ts';
 import { type EditResult, TableSpace } from './image/space.ts';
 import { DEFAULT_TABLE_LIMITS, TableLimitCode, TableLimitError, type TableLimits } from './limits.ts';
 import { engineModule } from './lookup/engine.ts';
@@ -47,8 +45,7 @@ export interface TableOptions {
   readonly maxBytes?: number;
   readonly limits?: Partial<TableLimits>;
   /**
-   * How long `prepare` may block its thread, and `prepareAsync` may wait without blocking it, for readers
-   * that hold all memory that is left. Default 1,000 ms.
+   * How long `prepare` may block its thread for readers that hold all memory that is left. Default 1,000 ms.
    */
   readonly pinWaitMs?: number;
   /**
@@ -57,15 +54,9 @@ export interface TableOptions {
    * explain verdicts by.
    */
   readonly handle?: TableHandle;
-  /**
-   * Most JavaScript heap of the compile thread, in MiB; typed arrays come on top. Default: Node's own choice.
-   */
-  readonly compileHeapMb?: number;
 }
 
-/**
- * A generation beside the one in force, ready to flip. The next `prepare` or `prepareAsync` takes its place.
- */
+/** A generation beside the one in force, ready to flip. The next `prepare` takes its place. */
 export interface Prepared extends TableFlip {
   readonly generation: number;
   readonly ruleSet: RuleSet;
@@ -88,7 +79,7 @@ export interface TableStats extends ImageSizes {
 const DEFAULT_MAX_BYTES = 2 ** 30;
 /**
  * Our choice: a turn is short, but a thread that lost its core within one holds its generation until it runs
- * again; on two busy cores that took up to 170 ms. An event loop that must not stall uses `prepareAsync`.
+ * again; on two busy cores that took up to 170 ms.
  */
 const DEFAULT_PIN_WAIT_MS = 1000;
 
@@ -105,22 +96,12 @@ interface Generation {
   readonly state: EditState | undefined;
 }
 
-/** Memory taken for an image. */
-interface Placement {
-  readonly pieces: ImagePieces;
-  readonly places: ImagePieces;
-}
-
 export class Table {
   readonly #reader: TableReader;
   readonly #code: WasmModule;
   readonly #space: TableSpace;
   readonly #limits: TableLimits;
   readonly #pinWaitMs: number;
-  readonly #compiler: Compiler;
-  #turn: Promise<unknown> = Promise.resolve(); // the last `prepareAsync` that was asked for
-  #preparing = 0; // how many calls of `prepareAsync` have not settled
-  #isClosed = false;
   #current: Generation;
   #next: Generation | undefined;
   readonly #past = new PastHits();
@@ -141,9 +122,8 @@ export class Table {
     this.#reader = new TableReader(this.#space.memory, this.#code, undefined);
     this.#limits = { ...DEFAULT_TABLE_LIMITS, ...options.limits };
     this.#pinWaitMs = options.pinWaitMs ?? DEFAULT_PIN_WAIT_MS;
-    this.#compiler = new Compiler(this.#limits, options.compileHeapMb);
     if (handle === undefined) {
-      this.#current = this.#compileHere(NOTHING, 0);
+      this.#current = this.#compile(NOTHING, 0);
       flipTable(this.handle(), this.#current.prepared);
       this.#space.settle();
     } else this.#current = generationOfAnother(this.#space.image);
@@ -163,15 +143,13 @@ export class Table {
    * microseconds and up, a full compile of a million prefixes a tenth of a second. What is in force is
    * untouched. `changes` says what changed in lists for whoever knows it, to save comparing them. Throws
    * TableLimitError if it does not fit, TablePinnedError if readers hold the memory it needs for longer than
-   * `pinWaitMs`, TypeError while a `prepareAsync` has not settled, TableWorkerError once the table is closed.
+   * `pinWaitMs`.
    */
   prepare(ruleSet: RuleSet, environment: Environment, changes?: ListChanges): Prepared {
-    if (this.#isClosed) throw closedError();
-    if (this.#preparing > 0) throw new TypeError('prepare was called before prepareAsync had settled');
     this.#discard();
     const after = { ruleSet, environment };
     const make = (): Generation =>
-      this.#edit(after, changes) ?? this.#succeeding(this.#compileHere(after, this.#nextNumber));
+      this.#edit(after, changes) ?? this.#succeeding(this.#compile(after, this.#nextNumber));
     try {
       this.#next = make();
     } catch (error) {
@@ -183,41 +161,11 @@ export class Table {
   }
 
   /**
-   * The same without blocking the caller's thread for long: large rule sets (compile/cost.ts) are compiled
-   * and written in a thread of the table's own, edits and small rule sets in place, where they take less than
-   * the way there. The caller's thread copies the parts that the compile thread does not hold yet, in short
-   * steps; it is free while readers are waited for. The rule set must not change meanwhile.
-   *
-   * Calls take turns in their order. What was prepared before a call cannot be flipped any more, even if the
-   * call fails; of several calls at once, only what the last one prepared can be. Rejects with the errors of
-   * `prepare`, and with TableWorkerError if the compile thread dies; the table is then as before, and the
-   * next call starts another thread.
-   */
-  prepareAsync(ruleSet: RuleSet, environment: Environment, changes?: ListChanges): Promise<Prepared> {
-    this.#preparing++;
-    const result = this.#turn
-      .then(() => this.#prepareInTurn({ ruleSet, environment }, changes))
-      .finally(() => {
-        this.#preparing--;
-      });
-    this.#turn = result.catch(() => undefined);
-    return result;
-  }
-
-  /**
-   * A rule set with so many entries more than the one in force is about to come: starts the thread that
-   * compiles it, where that will take one, while it is still on its way.
-   */
-  expect(entries: number): void {
-    if (!isSmallGrowth(entries)) this.#compiler.expect();
-  }
-
-  /**
    * Puts what was prepared last in force; returns its generation. Cannot fail for that one; throws TypeError
    * for any other.
    */
   flip(prepared: Prepared): number {
-    if (this.#preparing > 0 || this.#next?.prepared !== prepared) {
+    if (this.#next?.prepared !== prepared) {
       throw new TypeError(`generation ${prepared.generation} is not what the table prepared last`);
     }
     flipTable(this.handle(), prepared);
@@ -293,40 +241,8 @@ export class Table {
     this.#space.evict(slot);
   }
 
-  /**
-   * Ends the compile thread; what it is at, and what waits behind it, rejects with TableWorkerError. The
-   * table goes on answering from what is in force, and takes no other rule set. Resolves when nothing of this
-   * table runs any more.
-   */
-  async close(): Promise<void> {
-    this.#isClosed = true;
-    await this.#compiler.close();
-    await this.#turn;
-  }
-
   get #nextNumber(): number {
     return this.#current.prepared.generation + 1;
-  }
-
-  async #prepareInTurn(after: Situation, changes: ListChanges | undefined): Promise<Prepared> {
-    if (this.#isClosed) throw closedError();
-    this.#discard();
-    try {
-      this.#next = await this.#make(after, changes);
-    } catch (error) {
-      if (!this.#space.isHeld(error)) throw error;
-      await this.#space.readersLeft(this.#pinWaitMs);
-      if (this.#isClosed) throw closedError();
-      this.#next = await this.#make(after, changes);
-    }
-    return this.#next.prepared;
-  }
-
-  async #make(after: Situation, changes: ListChanges | undefined): Promise<Generation> {
-    const edit = this.#edit(after, changes);
-    if (edit !== undefined) return edit;
-    if (isSmall(after.ruleSet)) return this.#succeeding(this.#compileHere(after, this.#nextNumber));
-    return this.#succeeding(await this.#compileThere(after, this.#nextNumber));
   }
 
   /** A generation that counts anew, with what its flip makes of the counters in force. */
@@ -376,35 +292,13 @@ export class Table {
     }
   }
 
-  #compileHere(after: Situation, generation: number): Generation {
+  #compile(after: Situation, generation: number): Generation {
     const compiled = compileImage(ruleColumns(after.ruleSet), after.environment, this.#limits);
     const places = this.#space.take(compiled.pieces);
     writeImage(compiled, generation, this.#space.memory.views, places);
     const image = this.#space.open(compiled.pieces, places);
     const sizes = { ...compiled.sizes, bytes: bytesOf(compiled.pieces, places) };
     return generationOf(image, after, sizes, compiled.edit, this.#limits);
-  }
-
-  async #compileThere(after: Situation, generation: number): Promise<Generation> {
-    const space = this.#space;
-    const takings: Placement[] = [];
-    const place = (pieces: ImagePieces): ImagePieces => {
-      const places = space.take(pieces);
-      takings.push({ pieces, places });
-      return places;
-    };
-    try {
-      const order = { environment: after.environment, generation, memory: space.memory, place };
-      const { sizes, edit } = await this.#compiler.compile(after.ruleSet, order);
-      const taken = takings.at(-1);
-      if (taken === undefined) throw new TypeError('an image was written nowhere');
-      const image = space.open(taken.pieces, taken.places);
-      const placed = { ...sizes, bytes: bytesOf(taken.pieces, taken.places) };
-      return generationOf(image, after, placed, edit, this.#limits);
-    } catch (error) {
-      for (const { pieces, places } of takings) space.untake(pieces, places);
-      throw error;
-    }
   }
 
   /** Forgets what is prepared and was not flipped. */

@@ -1,8 +1,8 @@
 /**
- * Readers in threads while the writer flips: edits one after the other, now and then a full compile in place
- * or in the compile thread, and a reader that stalls within a look for many flips. Or another thread writes,
- * dies now and then, and this one does the flips (owner-thread.ts). Which release a generation
- * holds is known from its number, so that a torn or stale answer shows (reader-worker.mjs).
+ * Readers in threads while the writer flips: edits one after the other, now and then a full compile, and a
+ * reader that stalls within a look for many flips. Or another thread writes, dies now and then, and this one
+ * does the flips (owner-thread.ts). Which release a generation holds is known from its number, so that a torn
+ * or stale answer shows (reader-worker.mjs).
  */
 
 import { setTimeout } from 'node:timers/promises';
@@ -58,14 +58,12 @@ interface WrittenTable {
   put(ruleSet: RuleSet): Promise<boolean>;
 }
 
-/** Writes a table in this thread, now and then with its compile thread. */
-export function writtenHere(table: Table, random: Random): WrittenTable {
+/** Writes a table in this thread. */
+export function writtenHere(table: Table): WrittenTable {
   return {
     handle: table.handle(),
     put: async (ruleSet) => {
-      const prepared = random.chance(0.5)
-        ? await table.prepareAsync(ruleSet, ENVIRONMENT)
-        : table.prepare(ruleSet, ENVIRONMENT);
+      const prepared = table.prepare(ruleSet, ENVIRONMENT);
       table.flip(prepared);
       return prepared.isEdit;
     },

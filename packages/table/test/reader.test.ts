@@ -426,7 +426,7 @@ describe('a table reader', () => {
 
   it('that stalls and holds nothing would get other answers', async () => {
     const table = new Table();
-    const written = writtenHere(table, new Random(2));
+    const written = writtenHere(table);
     const report = await interleave(written, {
       flips: 1200,
       workers: 0,
@@ -434,16 +434,14 @@ describe('a table reader', () => {
       seed: 2,
       isHeld: false,
     });
-    await table.close();
     expect(report.stalls).toBeGreaterThan(1);
     expect(report.faults.length).toBeGreaterThan(0);
   });
 
   it('in worker threads gets whole answers while edits and full compiles flip, and one that stalls keeps its own', async () => {
     const table = new Table({ pinWaitMs: 20_000 });
-    const written = writtenHere(table, new Random(1));
+    const written = writtenHere(table);
     const report = await interleave(written, { flips: 120, workers: 2, hosts: 256, seed: 1 });
-    await table.close();
     checkReport(report);
   });
 

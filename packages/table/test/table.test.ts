@@ -5,7 +5,9 @@ import {
   emptyPolicy,
   evaluate,
   formatRule,
+  type List,
   NO_RULES,
+  nameListOf,
   type Packet,
   type Policy,
   type Prefix,
@@ -233,8 +235,8 @@ describe('a table', () => {
   });
 
   it.each([true, false])(
-    'takes another word for unmatched qubes, and other exceptions, worker: %s',
-    async (isLarge) => {
+    'takes another word for unmatched qubes, and other exceptions, many prefixes: %s',
+    (isLarge) => {
       const many = prefixListOf(prefixSetOf(isLarge ? hosts(20_000) : hosts(2)));
       const work = (exception: string): Policy => {
         const rules = new RunBuilder();
@@ -266,14 +268,13 @@ describe('a table', () => {
           resolutions: new Map(),
           unmatched,
         };
-        table.flip(await table.prepareAsync(ruleSet, ENVIRONMENT));
+        table.flip(table.prepare(ruleSet, ENVIRONMENT));
         for (const dst of ['192.0.2.1', '192.0.2.9', '10.0.0.0', '203.0.113.1']) {
           for (const packet of [egressTo(dst), egressTo(dst, { src })]) {
             expect(table.explain(packet).verdict).toEqual(evaluate(ruleSet, ENVIRONMENT, packet));
           }
         }
       }
-      await table.close();
     },
   );
 
@@ -374,6 +375,58 @@ describe('a table', () => {
     expect(table.flip(second)).toBe(1);
     expect(() => table.flip(second)).toThrow(TypeError);
     expect(table.stats().generation).toBe(1);
+  });
+
+  it('follows lists that come, change, become names and go, and is what a compile anew would be', () => {
+    const lists = [0, 1, 2].map((i) =>
+      prefixListOf(prefixSetOf([prefixOf(4, [i * 0x01000000], 8), prefixOf(6, [0x20010000, i, 0, 0], 64)])),
+    );
+    const rules = new RunBuilder();
+    for (const list of ['a', 'b']) rules.push({ ...PLAIN, remote: { kind: 'list', list } });
+    const base = byDefault(rules.build());
+    const withLists = (...entries: [string, List | undefined][]): RuleSet => ({
+      ...base,
+      lists: new Map(entries.flatMap(([name, list]) => (list === undefined ? [] : [[name, list] as const]))),
+    });
+    const named = withLists(['a', nameListOf(['a.example', 'b.example'], true)]);
+    const table = new Table();
+    for (const ruleSet of [
+      withLists(['a', lists[0]]),
+      withLists(['a', lists[1]], ['b', lists[0]]),
+      withLists(['b', lists[0]]),
+      withLists(['a', lists[0]], ['b', lists[0]]),
+      { ...named, resolutions: new Map([['b.example', prefixSetOf([prefixOf(4, [0x02000000], 8)])]]) },
+      EMPTY_RULE_SET,
+      withLists(['a', lists[2]]),
+    ]) {
+      table.flip(table.prepare(ruleSet, ENVIRONMENT));
+      const anew = new Table();
+      anew.flip(anew.prepare(ruleSet, ENVIRONMENT));
+      for (const dst of ['0.0.0.1', '1.0.0.1', '2.0.0.1', '3.0.0.1', '2001::1', '2001:0:0:2::1']) {
+        const { verdict } = table.explain(egressTo(dst));
+        expect(verdict).toEqual(evaluate(ruleSet, ENVIRONMENT, egressTo(dst)));
+        expect(anew.explain(egressTo(dst)).verdict).toEqual(verdict);
+      }
+    }
+  });
+
+  it('leaves the rule set as it was, also where a list is a view of a larger buffer', () => {
+    const words = new Uint32Array(1024).map((_, i) => i * 65536);
+    const lengths = new Uint8Array(1024).fill(16);
+    const list = prefixListOf({
+      v4: { family: 4, words: words.subarray(100, 900), lengths: lengths.subarray(100, 900) },
+      v6: new PrefixBuilder(6).build(),
+    });
+    const rules = new RunBuilder();
+    rules.push({ ...PLAIN, remote: { kind: 'list', list: 'a' } });
+    for (const prefix of hosts(100)) rules.push({ ...PLAIN, remote: { kind: 'prefix', prefix } });
+    const ruleSet = byDefault(rules.build(), { lists: new Map([['a', list]]) });
+    const before = structuredClone(ruleSet);
+    const table = new Table();
+    table.flip(table.prepare(ruleSet, ENVIRONMENT));
+    table.flip(table.prepare({ ...ruleSet, unmatched: 'drop' }, ENVIRONMENT));
+    expect(ruleSet).toEqual(before);
+    expect(words.length).toBe(1024);
   });
 
   it('grows with its content, and answers the same from the grown buffers', () => {

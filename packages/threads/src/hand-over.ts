@@ -15,12 +15,6 @@ const PIECE_BYTES = 2 * 1024 * 1024;
 /** Copies for a thread to own; `buffers` are to be moved to it. */
 export class HandOver {
   readonly buffers: ArrayBuffer[] = [];
-  #copiedBytes = 0;
-
-  /** Bytes of arrays that are copied with the message, since each is too small to be moved. */
-  get copiedBytes(): number {
-    return this.#copiedBytes;
-  }
 
   async bytes(bytes: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
     // A view would be cloned with all of the buffer below it.
@@ -47,9 +41,7 @@ export class HandOver {
 
   /** An array of one's own, with all of its buffer, goes as it is, and may be gone afterwards. */
   give<T extends { readonly buffer: ArrayBuffer }>(array: T): T {
-    const { byteLength } = array.buffer;
-    if (byteLength < HANDED_OVER_MIN_BYTES) this.#copiedBytes += byteLength;
-    else this.buffers.push(array.buffer);
+    if (array.buffer.byteLength >= HANDED_OVER_MIN_BYTES) this.buffers.push(array.buffer);
     return array;
   }
 

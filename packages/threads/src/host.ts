@@ -145,16 +145,6 @@ export class ThreadHost<Said> {
     this.#turn = undefined;
   }
 
-  /**
-   * Starts the thread for work that is about to come, and keeps it so long; nothing where there is work
-   * already.
-   */
-  prepare(heapMib: number | undefined, restMs: number): void {
-    if (this.#isClosed || this.#line !== undefined) return;
-    this.#start(heapMib);
-    this.#rest(restMs);
-  }
-
   /** Resolves when all work that was given so far has settled. */
   async settled(): Promise<void> {
     await this.#turn;
@@ -188,7 +178,7 @@ export class ThreadHost<Said> {
     } finally {
       line.hangUp();
       this.#line = undefined;
-      this.#rest(this.#options.restMs);
+      this.#rest();
     }
   }
 
@@ -207,7 +197,8 @@ export class ThreadHost<Said> {
     if (!this.#isClosed) this.#options.onDeath?.();
   }
 
-  #rest(restMs: number): void {
+  #rest(): void {
+    const { restMs } = this.#options;
     const thread = this.#thread;
     if (thread === undefined) return;
     const end = (): void => {

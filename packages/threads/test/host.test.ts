@@ -71,11 +71,10 @@ describe('a thread', () => {
     expect(await host.ask(echo(2), LIMITS)).toEqual({ said: 2, orderCount: 1 });
   });
 
-  it('that is prepared is there when work comes', async () => {
-    const host = open(0);
-    host.prepare(LIMITS.heapMib, REST_MS);
-    const isNew = await host.run(LIMITS, (line) => Promise.resolve(line.isNew));
-    expect(isNew).toBe(true);
+  it('is new to its first work alone', async () => {
+    const host = open();
+    const isNew = (): Promise<boolean> => host.run(LIMITS, (line) => Promise.resolve(line.isNew));
+    expect([await isNew(), await isNew()]).toEqual([true, false]);
   });
 
   it('is replaced by one with more heap where work needs that, and kept where it does not', async () => {
@@ -116,7 +115,6 @@ describe('a thread', () => {
       import { ThreadHost } from '@rulecast/threads';
       const host = new ThreadHost({ file: new URL(${JSON.stringify(FILE.href)}), name: 'x', restMs: 600000 });
       await host.ask({ kind: 'echo', said: 1 }, { heapMib: 32, deadlineMs: 600000 });
-      host.prepare(32, 600000);
       console.log('answered');`;
     const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
       stdio: ['ignore', 'pipe', 'inherit'],
@@ -276,7 +274,6 @@ describe('closing', () => {
       'closed',
     ]);
     await expect(host.ask(echo(2), LIMITS)).rejects.toMatchObject({ code: 'closed' });
-    host.prepare(32, REST_MS); // starts nothing
   });
 
   it('leaves alone what was waited for', async () => {

@@ -48,15 +48,6 @@ function indexColumn(max: number, length: number): IndexColumn {
   return max <= 0xffff ? new Uint16Array(length) : new Uint32Array(length);
 }
 
-/** Classes in arrays: class c has the predicates `members[starts[c] … starts[c + 1])`. */
-export interface PackedClassSets {
-  readonly predicateCount: number;
-  readonly limits: TableLimits;
-  readonly starts: Uint32Array<ArrayBuffer>;
-  readonly members: Uint32Array<ArrayBuffer>;
-  readonly hashes: Uint32Array<ArrayBuffer>;
-}
-
 /**
  * All classes so far, as sets of predicates, and the set under construction. Sets are compared, never only
  * hashed.
@@ -160,27 +151,6 @@ export class ClassSets {
     } finally {
       this.clear();
     }
-  }
-
-  /** All classes in arrays of their own, to be handed to another thread. */
-  pack(): PackedClassSets {
-    const { predicateCount } = this;
-    const used = this.#used;
-    const limits = this.#limits;
-    const starts = this.#starts.slice(0, used + 1);
-    const members = this.#members.slice(0, starts[used]);
-    return { predicateCount, limits, starts, members, hashes: this.#hashes.slice(0, used) };
-  }
-
-  static unpack({ predicateCount, limits, starts, members, hashes }: PackedClassSets): ClassSets {
-    const sets = new ClassSets(predicateCount, limits);
-    sets.#used = hashes.length;
-    sets.#starts = starts;
-    sets.#members = members;
-    sets.#hashes = hashes;
-    while (sets.#used * 2 > sets.#slots.length) sets.#slots = new Int32Array(sets.#slots.length * 4);
-    sets.#rehash();
-    return sets;
   }
 
   /** The class of the set under construction. Throws TableLimitError if it would be one too many. */

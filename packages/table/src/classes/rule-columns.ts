@@ -1,8 +1,7 @@
 /**
  * Rule columns: all that compiling reads of a rule set, in a few typed arrays for each policy.
  *
- * What rules ask is a few numbers by run, which can be handed to another thread (compile/compiler.ts).
- * Nothing here depends on the environment.
+ * What rules ask is a few numbers by run. Nothing here depends on the environment.
  */
 
 import {
@@ -37,23 +36,23 @@ export const RemoteKind = { any: 0, prefixes4: 1, prefixes6: 2, name: 3, list: 4
 export interface RunColumns {
   readonly count: number;
   /** By run: the protocols that it leaves possible, with ASKS_DETAIL, ASKS_DNS and ACCEPTS. */
-  readonly checks: Uint8Array<ArrayBuffer>;
+  readonly checks: Uint8Array;
   /**
    * By run: the ports or ICMP types that it leaves possible, first | last << 16; first > last where there are
    * none.
    */
-  readonly ranges: Uint32Array<ArrayBuffer>;
+  readonly ranges: Uint32Array;
   /** By run: seconds since 1970, or infinity. */
-  readonly expires: Float64Array<ArrayBuffer>;
+  readonly expires: Float64Array;
   /** By run: RemoteKind. */
-  readonly kinds: Uint8Array<ArrayBuffer>;
+  readonly kinds: Uint8Array;
   /** By run: its place in `names` if it has a name or a list, how many prefixes it has if it has prefixes. */
-  readonly remotes: Uint32Array<ArrayBuffer>;
+  readonly remotes: Uint32Array;
   /** Host names and names of lists, each once. */
   readonly names: readonly string[];
   /** The prefixes of all runs that have prefixes, one run after the other. */
-  readonly words: Uint32Array<ArrayBuffer>;
-  readonly lengths: Uint8Array<ArrayBuffer>;
+  readonly words: Uint32Array;
+  readonly lengths: Uint8Array;
 }
 
 export interface PolicyColumns {
@@ -92,9 +91,7 @@ export function ruleColumns(ruleSet: RuleSet): RuleColumns {
   return { lists, policies: [...ruleSet.policies.values()].map(policyColumns), resolutions, unmatched };
 }
 
-/**
- * The columns of a policy. Those of its runs are memory of their own; the policy's prefixes are the policy's.
- */
+/** The columns of a policy; its prefixes, and the words of its rules, are the policy's own. */
 export function policyColumns(policy: Policy): PolicyColumns {
   const { name, prefixes, defaultAction, exceptions } = policy;
   return {
@@ -191,12 +188,12 @@ function runColumns(runs: Runs): RunColumns {
     kinds,
     remotes,
     names: [...names.keys()],
-    words: Uint32Array.from(runs.words),
+    words: runs.words,
     lengths: lengths.slice(0, entries),
   };
 }
 
-/** Most blocks of policies have no runs: all of those are one object, which is copied once with a message. */
+/** Most blocks of policies have no runs: all of those are one object. */
 const NO_RUN_COLUMNS = runColumns(NO_RULES);
 
 /** What a run's checks are. */

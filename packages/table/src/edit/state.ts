@@ -4,7 +4,7 @@
  */
 
 import type { RuleSet } from '@rulecast/rules';
-import { ClassSets } from '../classes/classes.ts';
+import type { ClassSets } from '../classes/classes.ts';
 import type { EditBase } from '../image/image.ts';
 import type { TableLimits } from '../limits.ts';
 import { roomFor } from '../program/class.ts';
@@ -37,7 +37,7 @@ export class EditState {
     this.base = base;
     this.#sources = new PredicateSources(base.named);
     this.#numbers = new BlockNumbers(base.blocks);
-    const sets = ClassSets.unpack(base.sets);
+    const { sets } = base;
     this.sets = sets;
     const classes = sets.count;
     this.#first = { classes, predicates: sets.predicateCount };

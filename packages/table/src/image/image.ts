@@ -5,7 +5,7 @@
  */
 
 import { type Action, type Environment, timeFor } from '@rulecast/rules';
-import { ClassSets, type Cut, cutSpace, type PackedClassSets } from '../classes/classes.ts';
+import { ClassSets, type Cut, cutSpace } from '../classes/classes.ts';
 import { Predicates } from '../classes/predicate.ts';
 import { ACCEPTS, allColumns, type RuleColumns } from '../classes/rule-columns.ts';
 import type { TableLimits } from '../limits.ts';
@@ -71,7 +71,8 @@ export interface EditBase {
   readonly blocks: readonly BlockPredicates[];
   /** Those of the programs. */
   readonly asks: readonly number[];
-  readonly sets: PackedClassSets;
+  /** Goes on in the edits. */
+  readonly sets: ClassSets;
   /** When the next rule of each action expires, in seconds since 1970, or infinity. */
   readonly nextExpiry: NextExpiry;
 }
@@ -143,7 +144,7 @@ export function compileImage(
     named: [...predicates.byName],
     blocks: blockPredicates(outlines),
     asks: programs.asks,
-    sets: sets.pack(),
+    sets,
     nextExpiry: nextExpiry(rules, environment),
   };
   return { sizes, pieces, edit, map4, map6, owners, owner4, owner6, programs, names: nameBytes };

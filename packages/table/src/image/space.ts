@@ -20,7 +20,6 @@
  * its place.
  */
 
-import { setTimeout } from 'node:timers/promises';
 import type { Boundaries, ClassSets } from '../classes/classes.ts';
 import { TableLimitCode, TableLimitError } from '../limits.ts';
 import { MapEditor, NodeChanges } from '../map/editor.ts';
@@ -184,11 +183,6 @@ export class TableSpace {
     return takePieces(this.#heap, bytes);
   }
 
-  /** Gives back what was taken for an image that did not come about. */
-  untake(bytes: ImagePieces, places: ImagePieces): void {
-    for (const piece of pieceList(bytes, places)) this.#heap.giveBack(piece.address, piece.bytes);
-  }
-
   /** An image that was written to pieces of `take`: the next to be in force. */
   open(bytes: ImagePieces, places: ImagePieces): Image {
     const image = openImage(this.memory.views, places.header, undefined);
@@ -275,8 +269,10 @@ export class TableSpace {
     if (pending === undefined) return;
     if (this.#isFlipped(pending)) throw new TypeError('what is in force was not settled');
     this.#pending = undefined;
-    if (pending.edit === undefined) this.untake(pending.bytes, pending.places);
-    else {
+    if (pending.edit === undefined) {
+      for (const piece of pieceList(pending.bytes, pending.places))
+        this.#heap.giveBack(piece.address, piece.bytes);
+    } else {
       this.#heap.giveBack(pending.places.header, pending.bytes.header);
       this.#undo(pending.edit);
     }
@@ -346,18 +342,6 @@ export class TableSpace {
       const leftMs = deadline - performance.now();
       if (leftMs <= 0) throw pinnedBy(holders, waitMs);
       this.#holds.awaitChange(first, Math.min(WAIT_STEP_MS, leftMs));
-    }
-  }
-
-  /** The same without blocking this thread. */
-  async readersLeft(waitMs: number): Promise<void> {
-    const deadline = performance.now() + waitMs;
-    for (;;) {
-      this.reclaim();
-      const holders = this.#holders();
-      if (holders.length === 0) return;
-      if (performance.now() >= deadline) throw pinnedBy(holders, waitMs);
-      await setTimeout(WAIT_STEP_MS);
     }
   }
 
