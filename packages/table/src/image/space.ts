@@ -29,6 +29,7 @@ import { HEAP_FIRST_BYTE, LINE_BYTES } from '../memory/control.ts';
 import { type Hold, ReaderHolds, restHere, TablePinnedError } from '../memory/double-buffer.ts';
 import { Heap } from '../memory/heap.ts';
 import {
+  type MemoryViews,
   type Move,
   moverOf,
   OVERREAD_BYTES,
@@ -36,6 +37,7 @@ import {
   type WasmMemory,
   type WasmModule,
 } from '../memory/memory.ts';
+import { Cohort } from './cohort.ts';
 import { generationAt, HEADER_BYTES, type Image, openImage, writeHeader } from './header.ts';
 import { type ImagePieces, NO_PIECES, pieceList, takePieces } from './pieces.ts';
 
@@ -59,17 +61,6 @@ interface Spare {
   readonly since: number;
   /** The slots in which it may differ from the one in force. */
   readonly slots: readonly number[];
-}
-
-/** A full image and the edits that follow it, as far as they are out of sight. */
-interface Cohort {
-  /** The generation of the full image. */
-  readonly floor: number;
-  /** Pieces, oldest first, from `from` on: address, bytes, and the generation that retired them. */
-  retired: number[];
-  from: number;
-  /** Of these pieces. */
-  bytes: number;
 }
 
 /** What is to be in force next. */
@@ -153,7 +144,7 @@ export class TableSpace {
     const places = { ...NO_PIECES, nodes: from };
     const image = openImage(this.memory.views, this.#holds.inForce(), undefined);
     this.#current = { image, bytes: { ...NO_PIECES, nodes }, places, edit: undefined };
-    this.#cohorts = [{ floor: 0, retired: [], from: 0, bytes: 0 }];
+    this.#cohorts = [new Cohort(0)];
     this.#hasOriginalNodes = true;
   }
 
@@ -226,7 +217,7 @@ export class TableSpace {
       this.#undo({ changes, maps, programs });
       throw error;
     }
-    const image = this.#writeEdit(header, order.generation, before, maps, programs);
+    const image = writeEdit(this.memory.views, header, order.generation, before, maps, programs);
     const { map4, map6 } = image;
     const directories = { directory4: map4.directory, directory6: map6.directory };
     const places: ImagePieces = { ...before.places, ...programs, header, ...directories };
@@ -254,7 +245,7 @@ export class TableSpace {
     if (next.edit !== undefined && before !== undefined) this.#retireReplaced(before, next, next.edit);
     else {
       if (before !== undefined) this.#retireAll(before, generation);
-      this.#cohorts = [...this.#cohorts, { floor: generation, retired: [], from: 0, bytes: 0 }];
+      this.#cohorts = [...this.#cohorts, new Cohort(generation)];
       this.#hasOriginalNodes = true;
     }
   }
@@ -286,25 +277,11 @@ export class TableSpace {
       const end = this.#cohorts[index + 1]?.floor ?? this.#inForce().image.generation;
       const safe = this.#safeOf(floor, end);
       this.#beforeReclaim(floor, safe);
-      this.#free(cohort, safe);
+      cohort.free(this.#heap, safe);
     }
     const { length } = this.#cohorts;
     this.#cohorts = this.#cohorts.filter(({ bytes }, index) => bytes > 0 || index === length - 1);
     this.#holds.noteUsed(this.#heap.used);
-  }
-
-  #free(cohort: Cohort, safe: number): void {
-    const { retired } = cohort;
-    while (cohort.from < retired.length && retired[cohort.from + 2]! <= safe) {
-      const bytes = retired[cohort.from + 1]!; // in threes
-      this.#heap.giveBack(retired[cohort.from]!, bytes); // likewise
-      cohort.bytes -= bytes;
-      cohort.from += 3;
-    }
-    if (cohort.from === retired.length || cohort.from > 2 ** 16) {
-      cohort.retired = retired.slice(cohort.from);
-      cohort.from = 0;
-    }
   }
 
   #hasRetired(): boolean {
@@ -360,8 +337,7 @@ export class TableSpace {
   #retire(address: number, bytes: number, generation: number): void {
     const cohort = this.#cohorts.at(-1);
     if (cohort === undefined) throw new TypeError('no image is in force yet');
-    cohort.retired.push(address, bytes, generation);
-    cohort.bytes += bytes;
+    cohort.retire(address, bytes, generation);
   }
 
   #retireAll(before: Pending, generation: number): void {
@@ -502,31 +478,33 @@ export class TableSpace {
     if (made.shares > 0) words.fill(0, made.shares >>> 2, (made.shares + bytes.shares) >>> 2);
     return { programs: made.programs, hits: made.hits, shares: made.shares };
   }
+}
 
-  #writeEdit(
-    header: number,
-    generation: number,
-    { image }: Pending,
-    maps: PendingEdit['maps'],
-    made: NewPrograms | undefined,
-  ): Image {
-    const mapOf = (change: MapChange | undefined, map: PrefixMap): PrefixMap =>
-      change === undefined ? map : { ...map, directory: change.address, slotMask: DIRECTORY_SLOTS - 1 };
-    const { places } = image;
-    writeHeader(this.memory.views, header, {
-      ...places,
-      generation,
-      map4: mapOf(maps[0], image.map4),
-      map6: mapOf(maps[1], image.map6),
-      ...(made && {
-        ...made,
-        names: made.programs + places.names - places.programs,
-        shareCount: made.shares === 0 ? 0 : places.shareCount,
-        hitsSince: generation,
-      }),
-    });
-    return openImage(this.memory.views, header, image);
-  }
+/** Writes the header of an edit. */
+function writeEdit(
+  views: MemoryViews,
+  header: number,
+  generation: number,
+  { image }: Pending,
+  maps: PendingEdit['maps'],
+  made: NewPrograms | undefined,
+): Image {
+  const mapOf = (change: MapChange | undefined, map: PrefixMap): PrefixMap =>
+    change === undefined ? map : { ...map, directory: change.address, slotMask: DIRECTORY_SLOTS - 1 };
+  const { places } = image;
+  writeHeader(views, header, {
+    ...places,
+    generation,
+    map4: mapOf(maps[0], image.map4),
+    map6: mapOf(maps[1], image.map6),
+    ...(made && {
+      ...made,
+      names: made.programs + places.names - places.programs,
+      shareCount: made.shares === 0 ? 0 : places.shareCount,
+      hitsSince: generation,
+    }),
+  });
+  return openImage(views, header, image);
 }
 
 function pinnedBy(holders: readonly Hold[], waitedMs: number): TablePinnedError {
