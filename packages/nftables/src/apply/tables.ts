@@ -9,41 +9,24 @@
  *
  * A table is owned by our socket, and persists when it closes (Linux 6.9, nft 1.1): nobody else can change
  * it, and the next applier adopts it. Where that cannot be had, the generation of the ruleset, which is
- * looked at every 25 ms, tells that somebody changed something; and where the table in force is gone,
+ * looked at, tells that somebody changed something; and where the table in force is gone,
  * another one lets nothing pass until it is loaded again.
  */
 
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { type Family, strideOf } from '@rulecast/rules';
-import {
-  addBaseChain,
-  addChain,
-  addRule,
-  addTable,
-  type Command,
-  deleteChain,
-  deleteTable,
-} from '../kernel/commands.ts';
+import { addBaseChain, addChain, addRule, addTable, type Command, deleteTable } from '../kernel/commands.ts';
 import { classPieces, keyPieces, mapPieces, type Piece } from '../kernel/elements.ts';
-import { destroyNamed } from '../kernel/name-elements.ts';
 import { NativeError } from '../kernel/native.ts';
 import type { Netlink, TableInfo } from '../kernel/netlink.ts';
 import { BASE_CHAIN, closedRules, markingRule, parseTagChain, scriptOf } from '../kernel/script.ts';
-import {
-  CAPTURE_TABLE,
-  CARRIED_ELEMENTS,
-  CLOSED_TABLE,
-  FLOW_MARK_MAX,
-  PIECE_COMMANDS,
-  PIECE_ELEMENTS,
-  TABLES,
-} from '../limits.ts';
+import { CAPTURE_TABLE, CLOSED_TABLE, FLOW_MARK_MAX, PIECE_COMMANDS, TABLES } from '../limits.ts';
 import type { Change, NameSet, Tag } from '../plan/change.ts';
 import { kernelBytesOf } from '../plan/memory.ts';
 import { parseNameSetName } from '../plan/name-set.ts';
-import { parseClassMapName, parseMapName, parseSetName } from '../plan/plan.ts';
+import { Cleaner, type Counts } from './cleaner.ts';
 import { Openings } from './openings.ts';
+import { Transactions } from './transactions.ts';
 
 /** What was found changed by somebody else. */
 export type Notice =
@@ -54,9 +37,6 @@ export type Notice =
   /** Something was changed, but our table cannot have been. */
   | 'elsewhere';
 
-/** Packets and bytes of counters, by name. */
-export type Counts = Readonly<Record<string, readonly [number, number]>>;
-
 export interface TablesOptions {
   readonly downstreamGroup: number;
   /** Kernel memory that both tables together may take. */
@@ -65,8 +45,6 @@ export interface TablesOptions {
   readonly again: boolean;
 }
 
-/** Elements that are left to be deleted with their table. */
-const LEFT_MAX = 1024;
 /** How often an owner that was killed is waited for, which takes the kernel a moment; and how long. */
 const ADOPT_TRIES = 200;
 const ADOPT_PAUSE_MS = 5;
@@ -78,25 +56,17 @@ const MARK_PROBE_TABLE = 'rulecast_probe_mark';
 export class Tables {
   /** What is open by name in the table in force. */
   readonly openings: Openings;
-  readonly #netlink: Netlink;
+  readonly #kernel: Transactions;
+  /** Of tables that are not in force any more, or unfinished. */
+  readonly #cleaner: Cleaner;
   readonly #options: TablesOptions;
   readonly #owns: boolean;
   /** In force. */
   #current: TableInfo | undefined;
   /** Made, and not in force yet. */
   #staged: Staged | undefined;
-  /** Not in force any more, or unfinished: to be unhooked, emptied and deleted. */
-  readonly #rubbish: Rubbish[] = [];
-  /**
-   * What was put into each table, for as long as it is there: to delete by known keys is five times as fast
-   * as to ask for them.
-   */
-  readonly #contents = new Map<string, Content[]>();
-  readonly #carried = new Map<string, readonly [number, number]>();
   /** Of the table in force, at most: what changes take away is not counted, until it is loaded whole. */
   #kernelBytes = 0;
-  #generation: number;
-  #foreign = false;
   #closing = false;
 
   /** Probes what the kernel can do, and takes over what an earlier applier left. Throws NativeError. */
@@ -107,10 +77,11 @@ export class Tables {
   }
 
   private constructor(netlink: Netlink, options: TablesOptions) {
-    this.#netlink = netlink;
+    this.#kernel = new Transactions(netlink);
+    this.#cleaner = new Cleaner(this.#kernel);
     this.#options = options;
     this.openings = new Openings({
-      run: (commands) => this.#run(commands),
+      run: (commands) => this.#kernel.run(commands),
       inForce: () => this.#nameSets(),
       named: (table, set) => netlink.named(table, set, nextTurn),
       sources: (table, set) => netlink.sources(table, set, nextTurn),
@@ -119,19 +90,18 @@ export class Tables {
       pause: (milliseconds) => pause(milliseconds),
       warn: (text) => process.stderr.write(`rulecast-applier: openings: ${text}\n`),
     });
-    this.#generation = netlink.generation();
     this.#owns = this.#canOwn();
   }
 
   /** Whether the kernel makes owned tables that persist, and says so. */
   #canOwn(): boolean {
     try {
-      this.#run([addTable(OWNER_PROBE_TABLE, true)]);
+      this.#kernel.run([addTable(OWNER_PROBE_TABLE, true)]);
     } catch {
       return false;
     }
-    const isOwned = this.#find(OWNER_PROBE_TABLE)?.isOwned === true;
-    this.#run([deleteTable(OWNER_PROBE_TABLE)]);
+    const isOwned = this.#kernel.find(OWNER_PROBE_TABLE)?.isOwned === true;
+    this.#kernel.run([deleteTable(OWNER_PROBE_TABLE)]);
     return isOwned;
   }
 
@@ -139,12 +109,14 @@ export class Tables {
 
   async #adopt(): Promise<void> {
     const ours = [...TABLES, CLOSED_TABLE, CAPTURE_TABLE] as readonly string[];
-    for (const { name } of this.#netlink.tables().filter((each) => ours.includes(each.name)))
+    for (const { name } of this.#kernel.netlink.tables().filter((each) => ours.includes(each.name)))
       await this.#adoptTable(name);
-    const left = this.#netlink.tables().filter(({ name }) => (TABLES as readonly string[]).includes(name));
+    const left = this.#kernel.netlink
+      .tables()
+      .filter(({ name }) => (TABLES as readonly string[]).includes(name));
     for (const table of left.sort((a, b) => b.handle - a.handle)) {
-      if (this.#current === undefined && this.#isHooked(table.name)) this.#current = table;
-      else this.#discard(table.name);
+      if (this.#current === undefined && this.#kernel.isHooked(table.name)) this.#current = table;
+      else this.#cleaner.discard(table.name);
     }
     if (this.#current === undefined && this.#options.again) this.#close();
     this.#clean();
@@ -154,7 +126,7 @@ export class Tables {
   async #adoptTable(name: string): Promise<void> {
     for (let tries = 0; this.#owns; tries++) {
       try {
-        return this.#run([addTable(name, true)]);
+        return this.#kernel.run([addTable(name, true)]);
       } catch (error) {
         if (!(error instanceof NativeError) || !error.isForbidden) return;
         if (tries === ADOPT_TRIES)
@@ -181,7 +153,7 @@ export class Tables {
     try {
       await this.#fill(name, change, body, turn);
       if (change.nameSets !== undefined) await this.openings.prepare(name, change.nameSets, body, turn);
-      this.#run(scriptOf(change, name).release);
+      this.#kernel.run(scriptOf(change, name).release);
     } catch (error) {
       this.openings.discard();
       throw error;
@@ -196,15 +168,15 @@ export class Tables {
     this.discardStaged();
     const bytes = this.#bytesWith(change, body, 0);
     const name = TABLES.find((each) => each !== this.#current?.name) ?? TABLES[0];
-    if (this.#find(name) !== undefined) this.#discard(name); // somebody else's, or from an old listing
-    while (this.#rubbish.some(({ table }) => table === name)) {
-      const refused = this.cleanStep();
+    if (this.#kernel.find(name) !== undefined) this.#cleaner.discard(name); // somebody else's, or from an old listing
+    while (this.#cleaner.has(name)) {
+      const refused = this.#cleaner.step();
       if (refused !== undefined) throw refused;
       await turn();
     }
     this.#staged = { name, change, bytes };
     try {
-      this.#run([addTable(name, this.#owns)]);
+      this.#kernel.run([addTable(name, this.#owns)]);
       await this.#fill(name, change, body, turn);
       await this.openings.prepare(name, change.nameSets ?? [], body, turn);
     } catch (error) {
@@ -220,22 +192,22 @@ export class Tables {
       throw new NativeError('no such table is staged');
     const { name, change, bytes } = staged;
     try {
-      this.#run(scriptOf(change, name).release);
+      this.#kernel.run(scriptOf(change, name).release);
     } catch (error) {
       this.discardStaged();
       throw error;
     }
     this.#staged = undefined;
     const former = this.#current;
-    this.#current = this.#find(name);
+    this.#current = this.#kernel.find(name);
     this.openings.release();
     this.#kernelBytes = bytes;
-    if (former !== undefined) this.#discard(former.name);
+    if (former !== undefined) this.#cleaner.discard(former.name);
     this.#clean();
   }
 
   discardStaged(): void {
-    if (this.#staged !== undefined) this.#discard(this.#staged.name);
+    if (this.#staged !== undefined) this.#cleaner.discard(this.#staged.name);
     this.#staged = undefined;
     this.openings.discard();
   }
@@ -251,13 +223,13 @@ export class Tables {
    * rule that cannot be would keep a release from it.
    */
   marks(): readonly number[] {
-    this.#run([
+    this.#kernel.run([
       addTable(MARK_PROBE_TABLE, false),
       addChain(MARK_PROBE_TABLE, BASE_CHAIN),
       addRule(MARK_PROBE_TABLE, BASE_CHAIN, markingRule(FLOW_MARK_MAX)),
       deleteTable(MARK_PROBE_TABLE),
     ]);
-    return this.#netlink.chains(TABLES).flatMap((chain) => parseTagChain(chain)?.mark ?? []);
+    return this.#kernel.netlink.chains(TABLES).flatMap((chain) => parseTagChain(chain)?.mark ?? []);
   }
 
   /** What a table takes that has so much and gets more. Throws NativeError where that is too much. */
@@ -273,16 +245,16 @@ export class Tables {
 
   /** Everything that no packet gets to yet. */
   async #fill(table: string, change: Change, body: Uint8Array, turn: () => Promise<unknown>): Promise<void> {
-    this.#contents.set(table, [...(this.#contents.get(table) ?? []), { change, body }]);
+    this.#cleaner.note(table, change, body);
     const { objects, chains } = scriptOf(change, table);
     const runAll = async (commands: Iterable<Command>): Promise<void> => {
       for (const piece of piecesOf(commands)) {
-        this.#run(piece);
+        this.#kernel.run(piece);
         await turn();
       }
     };
     const put = async (verb: 'add' | 'delete', pieces: Iterator<Piece>): Promise<void> => {
-      while (this.#transact(() => this.#netlink.change(verb, table, pieces))) await turn();
+      while (this.#kernel.transact(() => this.#kernel.netlink.change(verb, table, pieces))) await turn();
     };
     await runAll(objects);
     await put(
@@ -301,112 +273,6 @@ export class Tables {
     await put('add', mapPieces(change.keys));
   }
 
-  // ── What is not needed any more ──────────────────────────────────────────────────────────────────────────
-
-  /** Unhooks a table, if it can be, and leaves the rest of it to be cleaned. */
-  #discard(table: string): void {
-    if (this.#rubbish.every((each) => each.table !== table))
-      this.#rubbish.push({ table, sets: undefined, isCarried: false, known: this.#knownPieces(table) });
-    try {
-      if (this.#isHooked(table)) this.#run([deleteChain(table, BASE_CHAIN)]);
-    } catch (error) {
-      if (!(error instanceof NativeError)) throw error; // it is tried again; until then two tables judge
-    }
-  }
-
-  get hasRubbish(): boolean {
-    return this.#rubbish.length > 0;
-  }
-
-  /** One transaction of cleaning. Why the kernel did not take it, if so: it should be given time. */
-  cleanStep(): NativeError | undefined {
-    const [next] = this.#rubbish;
-    try {
-      if (next !== undefined && (this.#find(next.table) === undefined || this.#emptied(next))) {
-        this.#rubbish.shift();
-        this.#contents.delete(next.table);
-      }
-      return undefined;
-    } catch (error) {
-      if (!(error instanceof NativeError)) throw error;
-      if (next !== undefined) {
-        // Somebody else was there, or the kernel is older than Linux 6.3: from the beginning, by what it
-        // says.
-        next.sets = undefined;
-        next.known = undefined;
-      }
-      return error;
-    }
-  }
-
-  /** Takes one piece out of a table; deletes it where nothing much is left, and is true then. */
-  #emptied(rubbish: Rubbish): boolean {
-    const { table } = rubbish;
-    if (this.#isHooked(table)) {
-      this.#run([deleteChain(table, BASE_CHAIN)]);
-      return false;
-    }
-    if (rubbish.sets === undefined) {
-      this.#carry(rubbish);
-      rubbish.sets = this.#netlink.sets(table);
-    }
-    const known = rubbish.known?.next();
-    if (known?.done === false) {
-      const { set, family, keys } = known.value;
-      if (rubbish.sets.includes(set))
-        this.#transact(() => this.#netlink.change('destroy', table, [{ set, family, keys }].values()));
-      return false;
-    }
-    const set = rubbish.sets.at(-1);
-    if (set === undefined) {
-      this.#run([deleteTable(table)]);
-      return true;
-    }
-    const named = parseNameSetName(set);
-    if (named !== undefined) {
-      if (this.#emptiedOfNames(table, set, named.family)) rubbish.sets.pop();
-      return false;
-    }
-    const name = parseSetName(set);
-    const family = (name ?? parseMapName(set) ?? parseClassMapName(set))?.family;
-    if (family === undefined) return rubbish.sets.pop() === undefined; // of every table: small
-    const { keys } = this.#netlink.elements(table, set, family, PIECE_ELEMENTS);
-    const most = PIECE_ELEMENTS * (family === 4 ? 1 : 4);
-    const isSmall = keys.length < LEFT_MAX || (name !== undefined && name.tier === undefined);
-    if (isSmall) rubbish.sets.pop();
-    for (let from = 0; !isSmall && from < keys.length; from += most) {
-      const some = { set, family, keys: keys.subarray(from, from + most) };
-      this.#transact(() => this.#netlink.change('delete', table, [some].values()));
-    }
-    return false;
-  }
-
-  /** Takes some addresses out of a name set. Whether there were none. */
-  #emptiedOfNames(table: string, set: string, family: Family): boolean {
-    const stride = strideOf(family) * 2;
-    const { keys } = this.#netlink.elements(table, set, family, CARRIED_ELEMENTS);
-    for (let from = 0; from < keys.length; from += CARRIED_ELEMENTS * stride) {
-      const some = keys.subarray(from, from + CARRIED_ELEMENTS * stride);
-      const pairs = Array.from({ length: some.length / stride }, (_, i) => ({
-        key: some.subarray(i * stride, (i + 1) * stride),
-      }));
-      this.#run([destroyNamed(table, set, pairs)]);
-    }
-    return keys.length === 0;
-  }
-
-  /** What we put into a table, as far as it can be deleted by keys; some of it may be gone. */
-  *#knownPieces(table: string): Generator<Piece> {
-    for (const { change, body } of this.#contents.get(table) ?? []) {
-      for (const elements of change.added) {
-        if (elements.count > LEFT_MAX && parseSetName(elements.set)?.tier !== undefined)
-          yield* keyPieces(elements, body);
-      }
-      for (const verdicts of change.verdicts)
-        if (verdicts.count > LEFT_MAX) yield* classPieces(verdicts, body);
-    }
-  }
-
   /** What is in the way once a table of ours is in force. */
   #clean(): void {
     if (this.#current === undefined) return;
@@ -422,7 +288,7 @@ export class Tables {
 
   /** If it is there. */
   #delete(table: string): void {
-    if (this.#find(table) !== undefined) this.#run([deleteTable(table)]);
+    if (this.#kernel.find(table) !== undefined) this.#kernel.run([deleteTable(table)]);
   }
 
   // ── What others do ───────────────────────────────────────────────────────────────────────────────────────
@@ -432,12 +298,10 @@ export class Tables {
    * Throws NativeError.
    */
   notice(): Notice | undefined {
-    this.#compareGeneration();
     if (this.#closing) this.#close();
-    if (!this.#foreign) return undefined;
-    this.#foreign = false;
+    if (!this.#kernel.takeForeign()) return undefined;
     if (this.#current === undefined) return 'elsewhere';
-    if (this.#isHooked(this.#current.name)) return this.#current.isOwned ? 'elsewhere' : 'changed';
+    if (this.#kernel.isHooked(this.#current.name)) return this.#current.isOwned ? 'elsewhere' : 'changed';
     this.#current = undefined;
     this.openings.forget();
     try {
@@ -451,30 +315,12 @@ export class Tables {
   /** Lets nothing pass from or to downstream qubes, until a table of ours is in force. */
   #close(): void {
     this.#closing = true; // until it is
-    if (this.#find(CLOSED_TABLE) !== undefined) return;
-    this.#run([
+    if (this.#kernel.find(CLOSED_TABLE) !== undefined) return;
+    this.#kernel.run([
       addTable(CLOSED_TABLE, this.#owns),
       addBaseChain(CLOSED_TABLE, BASE_CHAIN),
       ...closedRules(this.#options.downstreamGroup).map((rule) => addRule(CLOSED_TABLE, BASE_CHAIN, rule)),
     ]);
-  }
-
-  /** Runs what is a transaction, and counts it. */
-  #transact<T>(work: () => T): T {
-    this.#compareGeneration();
-    try {
-      return work();
-    } finally {
-      const now = this.#netlink.generation();
-      if (now > this.#generation + 1) this.#foreign = true;
-      this.#generation = now;
-    }
-  }
-
-  #compareGeneration(): void {
-    const now = this.#netlink.generation();
-    if (now !== this.#generation) this.#foreign = true;
-    this.#generation = now;
   }
 
   // ── Beside releases ──────────────────────────────────────────────────────────────────────────────────────
@@ -484,8 +330,8 @@ export class Tables {
    * NativeError.
    */
   put(table: string, commandsOf: (isOwned: boolean) => Iterable<Command>): void {
-    const before = this.#find(table) === undefined ? [] : [deleteTable(table)];
-    this.#run([...before, ...commandsOf(this.#owns)]);
+    const before = this.#kernel.find(table) === undefined ? [] : [deleteTable(table)];
+    this.#kernel.run([...before, ...commandsOf(this.#owns)]);
   }
 
   /** Deletes a table that is no release's, if it is there. Throws NativeError. */
@@ -500,73 +346,39 @@ export class Tables {
     return this.#current?.name;
   }
 
+  get hasRubbish(): boolean {
+    return this.#cleaner.hasRubbish;
+  }
+
+  /** As Cleaner.step. */
+  cleanStep(): NativeError | undefined {
+    return this.#cleaner.step();
+  }
+
+  /** Packets and bytes of the counters of the table in force. Throws NativeError. */
+  counts(): Counts {
+    return this.#cleaner.counts(this.inForce);
+  }
+
   /** Whether a table is in force that nobody else can change. */
   get isOwned(): boolean {
     return this.#current?.isOwned === true;
   }
 
-  /**
-   * What the counters of the table in force count, and those of the same name before it. Throws NativeError.
-   */
-  counts(): Counts {
-    const going = this.#rubbish.filter(
-      ({ table, isCarried }) => !isCarried && this.#find(table) !== undefined,
-    );
-    const before = sumOf([
-      Object.fromEntries(this.#carried),
-      ...going.map(({ table }) => this.#netlink.counters(table)),
-    ]);
-    const now = this.#current === undefined ? {} : this.#netlink.counters(this.#current.name);
-    return sumOf([now, Object.fromEntries(Object.keys(now).map((name) => [name, before[name] ?? [0, 0]]))]);
-  }
-
-  /** Takes over the counts of a table that goes, where no packet comes any more. */
-  #carry(rubbish: Rubbish): void {
-    if (rubbish.isCarried) return;
-    const counts = sumOf([Object.fromEntries(this.#carried), this.#netlink.counters(rubbish.table)]);
-    for (const [name, count] of Object.entries(counts)) this.#carried.set(name, count);
-    rubbish.isCarried = true;
-  }
-
   #nameSets(): { readonly name: string; readonly sets: readonly string[] } | undefined {
     const name = this.#current?.name;
     if (name === undefined) return undefined;
-    return { name, sets: this.#netlink.sets(name).filter((set) => parseNameSetName(set) !== undefined) };
+    return {
+      name,
+      sets: this.#kernel.netlink.sets(name).filter((set) => parseNameSetName(set) !== undefined),
+    };
   }
-
-  #isHooked(table: string): boolean {
-    return this.#netlink.isHooked(table, BASE_CHAIN);
-  }
-
-  #find(table: string): TableInfo | undefined {
-    return this.#netlink.tables().find(({ name }) => name === table);
-  }
-
-  /** One transaction. */
-  #run(commands: Iterable<Command>): void {
-    this.#transact(() => this.#netlink.run(commands));
-  }
-}
-
-interface Content {
-  readonly change: Change;
-  readonly body: Uint8Array;
 }
 
 interface Staged {
   readonly name: string;
   readonly change: Change;
   readonly bytes: number;
-}
-
-interface Rubbish {
-  readonly table: string;
-  /** Still to be emptied; undefined: nobody looked yet. */
-  sets: string[] | undefined;
-  /** Its counts are among those that were taken over. */
-  isCarried: boolean;
-  /** Still to be deleted by keys; undefined: by what the kernel says. */
-  known: Iterator<Piece> | undefined;
 }
 
 function* piecesOfAll<T>(all: readonly T[], piecesOf: (each: T) => Iterable<Piece>): Generator<Piece> {
@@ -581,13 +393,4 @@ function* piecesOf(commands: Iterable<Command>): Generator<readonly Command[]> {
     piece = [];
   }
   if (piece.length > 0) yield piece;
-}
-
-function sumOf(all: readonly Counts[]): Counts {
-  const sums: Record<string, readonly [number, number]> = {};
-  for (const [name, [packets, bytes]] of all.flatMap((counts) => Object.entries(counts))) {
-    const [morePackets, moreBytes] = sums[name] ?? [0, 0];
-    sums[name] = [packets + morePackets, bytes + moreBytes];
-  }
-  return sums;
 }
