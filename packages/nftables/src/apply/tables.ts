@@ -9,7 +9,7 @@
  *
  * A table is owned by our socket, and persists when it closes (Linux 6.9, nft 1.1): nobody else can change
  * it, and the next applier adopts it. Where that cannot be had, the generation of the ruleset, which is
- * looked at, tells that somebody changed something; and where the table in force is gone,
+ * looked at every 25 ms, tells that somebody changed something; and where the table in force is gone,
  * another one lets nothing pass until it is loaded again.
  */
 
