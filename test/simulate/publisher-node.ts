@@ -67,6 +67,12 @@ interface Backup {
   readonly acknowledged: Numbered | undefined;
 }
 
+/**
+ * Of all houses: one that dies while it begins to listen is never heard again, and keeps its name, which a
+ * publisher of the next house in this process must not have.
+ */
+let listenerCount = 0;
+
 export class PublisherNode {
   readonly machine: Machine;
   readonly name: string;
@@ -158,7 +164,7 @@ export class PublisherNode {
     }
     await publisher.renew();
     if (publisher.head !== head) place.count('head signed anew');
-    this.endpoint = `memory:${process.name.replace('#', '-')}?buffer=${place.random.pick([4, 16, 64])}KiB`;
+    this.endpoint = `memory:${this.name}-${++listenerCount}?buffer=${place.random.pick([4, 16, 64])}KiB`;
     this.#served = await serveSubscribers(publisher, [parseEndpoint(this.endpoint)]);
     if (!process.isAlive) return;
     this.publisher = publisher;
