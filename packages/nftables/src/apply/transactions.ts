@@ -1,6 +1,6 @@
 /**
- * Transactions with the kernel, and whether somebody else had one meanwhile: each raises the generation of the
- * ruleset by one.
+ * Transactions with the kernel, and whether somebody else had one meanwhile: each raises the generation of
+ * the ruleset by one.
  */
 
 import type { Command } from '../kernel/commands.ts';
