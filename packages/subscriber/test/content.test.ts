@@ -7,7 +7,7 @@ import { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { ThreadContent } from '../src/content/content.ts';
-import { InPlaceContent } from './in-place-content.ts';
+import { InPlaceHost } from './in-place-content.ts';
 import { expectEnforces, expectJudges } from './sample.ts';
 import {
   chainOf,
@@ -33,14 +33,15 @@ describe('an owner that dies within a release, at its question', () => {
       `%d, ${isStored ? 'with' : 'without'} a state directory: is followed by another, and nothing opens or closes`,
       async (at) => {
         const publisher = new ScriptedPublisher();
-        const content = new InPlaceContent();
+        const { host, content } = killableContent();
         const stateDirectory = isStored ? temporaryDirectory() : undefined;
         const sink = new RecordingSink();
         const subscriber = await startedSubscriber(publisher, { content, stateDirectory, sink });
         const [one, two, three] = sampleReleases(publisher);
         const { peer } = await publisher.greeted();
         await peer.bring(one);
-        content.killAfter(at);
+        let left = at;
+        host.killAt(() => left-- === 0);
         const isTaken = await offered(peer, two, chainOf(one, two));
         expect(isTaken).toBe(at === QUESTIONS - 1); // of the flip it is only told
         expectJudges(subscriber, (isTaken ? two : one).ruleSet);
@@ -89,6 +90,16 @@ describe('a thread that dies while nobody asks it', () => {
     await expectEnforces(subscriber, one.ruleSet);
   });
 });
+
+function killableContent(): { readonly host: InPlaceHost; readonly content: ThreadContent } {
+  let host: InPlaceHost | undefined;
+  const content = new ThreadContent((onDeath) => {
+    host = new InPlaceHost(onDeath);
+    return host;
+  });
+  if (host === undefined) throw new Error('the content has begun no host');
+  return { host, content };
+}
 
 /** The threads that are sent something from now on, and of what kind. */
 function watchWorkers(): { readonly workers: Set<Worker>; readonly kinds: string[] } {

@@ -1,49 +1,36 @@
-/** The content without a thread: each question and each answer is copied as one to a thread is. */
+/** The content without a thread: each message to the owner and from it is copied as one to a thread is. */
 
-import type { TableHandle } from '@rulecast/table';
-import { ThreadCode, ThreadError } from '@rulecast/threads';
+import { ThreadCode, ThreadError, type ThreadLine, type WorkLimits } from '@rulecast/threads';
 import { beginContent } from '../src/content/begin.ts';
-import type { Content, Kept } from '../src/content/content.ts';
-import type {
-  ContentKind,
-  ContentOptions,
-  ContentQuestion,
-  ContentQuestions,
-} from '../src/content/messages.ts';
-import { errorOf, faultOf } from '../src/content/messages.ts';
+import { type ContentHost, ThreadContent } from '../src/content/content.ts';
+import { type ContentQuestion, type ContentReply, faultOf } from '../src/content/messages.ts';
 import type { ContentOwner } from '../src/content/owner.ts';
 
-export class InPlaceContent implements Content {
+export function inPlaceContent(): ThreadContent {
+  return new ThreadContent((onDeath) => new InPlaceHost(onDeath));
+}
+
+/** Does one piece of work after the other, and knows no deadlines. */
+export class InPlaceHost implements ContentHost {
+  readonly #onDeath: () => void;
   #owner: ContentOwner | undefined;
-  #handle: TableHandle | undefined;
-  #begun: { readonly options: ContentOptions; readonly kept: Kept } | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   #isClosed = false;
-  #questionsLeft = -1;
+  #kills: (question: ContentQuestion) => boolean = () => false;
 
-  get handle(): TableHandle {
-    if (this.#handle === undefined) throw new TypeError('the content was not begun');
-    return this.#handle;
+  constructor(onDeath: () => void) {
+    this.#onDeath = onDeath;
   }
 
-  async begin(options: ContentOptions, kept: Kept): Promise<void> {
-    this.#begun = { options, kept };
-    await this.ask('stats', {});
+  /** The owner dies at each such question, as a thread does. */
+  killAt(kills: (question: ContentQuestion) => boolean): void {
+    this.#kills = kills;
   }
 
-  ask<K extends ContentKind>(
-    kind: K,
-    asks: ContentQuestions[K]['asks'],
-  ): Promise<ContentQuestions[K]['answer']> {
-    const question = structuredClone({ kind, ...asks }) as unknown as ContentQuestion;
-    const done = this.#turn.then(() => this.#answer(question));
+  run<T>(_: WorkLimits, work: (line: ThreadLine<ContentReply>) => Promise<T>): Promise<T> {
+    const done = this.#turn.then(() => this.#runNow(work));
     this.#turn = done.catch(() => undefined);
-    return done as Promise<ContentQuestions[K]['answer']>;
-  }
-
-  /** Dies at the question after so many others, as a thread does: the next begins with another owner. */
-  killAfter(questions: number): void {
-    this.#questionsLeft = questions;
+    return done;
   }
 
   async close(): Promise<void> {
@@ -51,45 +38,40 @@ export class InPlaceContent implements Content {
     this.#isClosed = true;
   }
 
-  async #answer(question: ContentQuestion): Promise<unknown> {
-    if (this.#isClosed) throw new Error('it is closed');
-    const owner = this.#owner ?? (await this.#restart());
-    if (this.#questionsLeft-- === 0) {
-      this.#owner = undefined;
-      throw new ThreadError(ThreadCode.died, 'the content ended');
-    }
-    try {
-      const moved = new Set<ArrayBuffer>();
-      const answer = owner.answer(question, moved, () => undefined);
-      return structuredClone(answer, { transfer: [...moved] });
-    } catch (error) {
-      throw errorOf(structuredClone(faultOf(error)));
-    }
+  #runNow<T>(work: (line: ThreadLine<ContentReply>) => Promise<T>): Promise<T> {
+    if (this.#isClosed) throw new ThreadError(ThreadCode.closed, 'it is closed');
+    const isNew = this.#owner === undefined;
+    let isGone = false;
+    let question: ContentQuestion | undefined;
+    return work({
+      isNew,
+      get isGone() {
+        return isGone;
+      },
+      post: (message, moved = []) => {
+        question = structuredClone(message, { transfer: [...moved] }) as ContentQuestion; // of content.ts
+      },
+      next: () => {
+        if (question === undefined) throw new TypeError('nothing was asked');
+        if (!this.#kills(question)) return this.#reply(question);
+        isGone = true;
+        this.#owner = undefined;
+        if (!isNew) this.#onDeath();
+        return Promise.reject(new ThreadError(ThreadCode.died, 'the content ended'));
+      },
+      allow: () => undefined,
+    });
   }
 
-  async #restart(): Promise<ContentOwner> {
-    if (this.#begun === undefined) throw new TypeError('the content was not begun');
-    const { options, kept } = this.#begun;
-    const isFirst = this.#handle === undefined;
+  async #reply(question: ContentQuestion): Promise<ContentReply> {
     try {
-      this.#owner = await beginContent(structuredClone({ options, handle: this.#handle }));
+      if (question.kind === 'begin') this.#owner = await beginContent(question);
+      if (this.#owner === undefined) throw new TypeError('nothing was begun');
+      const moved = new Set<ArrayBuffer>();
+      const answer = this.#owner.answer(question, moved, () => undefined);
+      return structuredClone({ kind: 'answer', answer }, { transfer: [...moved] });
     } catch (error) {
-      throw errorOf(structuredClone(faultOf(error)));
+      return structuredClone({ kind: 'fault', fault: faultOf(error) });
     }
-    this.#handle = this.#owner.answer(
-      { kind: 'begin', options, handle: this.#handle },
-      new Set(),
-      () => undefined,
-    ) as TableHandle;
-    if (isFirst) return this.#owner;
-    try {
-      const active = kept.active();
-      if (active !== undefined)
-        this.#owner.answer(structuredClone({ kind: 'restore', ...active }), new Set(), () => undefined);
-      kept.onRestart(undefined);
-    } catch (error) {
-      kept.onRestart(error);
-    }
-    return this.#owner;
   }
 }

@@ -6,7 +6,7 @@ import { afterEach, vi } from 'vitest';
 import type { Sink, SinkRelease } from '../src/apply/sink.ts';
 import type { SubscriberOptions } from '../src/peer/options.ts';
 import { createSubscriber, type Subscriber } from '../src/peer/subscriber.ts';
-import { InPlaceContent } from './in-place-content.ts';
+import { inPlaceContent } from './in-place-content.ts';
 import { DNS, NOW } from './sample.ts';
 import type { ScriptedPublisher } from './scripted-publisher.ts';
 import { TestClock } from './test-clock.ts';
@@ -30,7 +30,7 @@ export async function startedSubscriber(
     nowMs: () => NOW * 1000,
     boot: { bootMs: options.nowMs ?? (() => NOW * 1000), bootId: 'test' }, // clocks that agree
     random: () => 0,
-    content: new InPlaceContent(),
+    content: inPlaceContent(),
     // Where timers are faked, the clock of the process is what the test moves.
     ...(vi.isFakeTimers() ? {} : { clock: new TestClock() }),
     ...options,

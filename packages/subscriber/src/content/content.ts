@@ -54,15 +54,18 @@ const SILENCE_MS = 600_000;
 /** What waits for releases. */
 const QUESTIONS: readonly ContentKind[] = ['explain', 'hits', 'stats', 'evict'];
 
+/** What runs the owner: a ThreadHost, or what a test puts in its place. */
+export type ContentHost = Pick<ThreadHost<ContentReply>, 'run' | 'close'>;
+
 export class ThreadContent implements Content {
-  readonly #host = new ThreadHost<ContentReply>({
-    file: THREAD_FILE,
-    name: 'rulecast content',
-    restMs: Number.POSITIVE_INFINITY,
-    onDeath: () => void this.ask('stats', {}).catch(() => undefined),
-  });
+  readonly #host: ContentHost;
   #begun: { readonly options: ContentOptions; readonly kept: Kept } | undefined;
   #handle: TableHandle | undefined;
+
+  /** `startHost` is handed what it calls when an owner has died. */
+  constructor(startHost: (onDeath: () => void) => ContentHost = threadHost) {
+    this.#host = startHost(() => void this.ask('stats', {}).catch(() => undefined));
+  }
 
   get handle(): TableHandle {
     if (this.#handle === undefined) throw new TypeError('the content was not begun');
@@ -109,6 +112,11 @@ export class ThreadContent implements Content {
   close(): Promise<void> {
     return this.#host.close();
   }
+}
+
+function threadHost(onDeath: () => void): ContentHost {
+  const restMs = Number.POSITIVE_INFINITY;
+  return new ThreadHost({ file: THREAD_FILE, name: 'rulecast content', restMs, onDeath });
 }
 
 /** One question, and its answer. A stream is copied in pieces, since a copy at once stalls this thread. */
