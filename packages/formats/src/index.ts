@@ -3,7 +3,8 @@
  * here opens a file.
  *
  * Begin with list/import.ts, which reads a list in any format, and ingest.ts, which says what a push makes of
- * a rule set.
+ * a rule set. A program that starts for each command imports single files in place of this one, such as
+ * `@rulecast/formats/detect`: esbuild bundles all that is named here as one piece, with ajv and yaml in it.
  *
  *     bytes of a list ─detect─▶ importer of its format ─entries─▶ collector ─▶ list, rejects, skips ─accept─▶ may it replace the last one
  *     bytes of a push ─detect─▶ lists, rule lines, document ─pushed─▶ parts, rejects ─ingest─▶ rule set
@@ -22,7 +23,7 @@
  */
 
 export { isListFormatName, LIST_FORMATS, type ListFormatName } from './collect/format.ts';
-export { type ImportOptions, SKIP_REASONS, type Skipped } from './collect/options.ts';
+export type { ImportOptions, Skipped } from './collect/options.ts';
 export {
   type MustReach,
   type NeverBlockConfig,
@@ -58,7 +59,6 @@ export { parseRuleLines } from './document/rule-lines.ts';
 export { type IngestNote, type IngestResult, ingest, NOTHING_TO_WITHDRAW } from './ingest.ts';
 export { isJsonFormat } from './json/formats.ts';
 export { acceptImport, ImportRefusal } from './list/acceptance.ts';
-export { detectFormat, type Format } from './list/detect-file.ts';
 export { detectListFormat } from './list/detect-list.ts';
 export { EXPORT_FORMATS, type ExportFormatName, exportList, isExportFormatName } from './list/export.ts';
 export { type ImportedList, importList } from './list/import.ts';
@@ -72,5 +72,4 @@ export {
   readPushed,
 } from './pushed.ts';
 export { FORMAT_LIMITS } from './text/limits.ts';
-export { isPublicSuffix } from './text/public-suffix.ts';
 export { type DocumentReject, type Reject, TextFault } from './text/reject.ts';

@@ -36,5 +36,4 @@ export { Damper } from './schedule/damper.ts';
 export type { BatchOutcome, DeliveryRefusal } from './source/delivery.ts';
 export type { ListStatus } from './source/status.ts';
 export { Sources } from './sources.ts';
-export { contentOf, SNIFF_BYTES } from './unpack/magic.ts';
 export { type WatchOptions, watchPaths } from './watch/watch.ts';

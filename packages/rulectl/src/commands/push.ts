@@ -1,7 +1,7 @@
 /** `rulectl push`: sends files to the publisher and shows what became of them, up to each firewall. */
 
 import { basename, extname } from 'node:path';
-import { detectFormat } from '@rulecast/formats';
+import { detectFormat } from '@rulecast/formats/detect';
 import {
   CHUNK_BYTES,
   type Connection,

@@ -4,9 +4,10 @@
  */
 
 import { basename } from 'node:path';
-import { detectFormat, type Format, LIST_FORMATS, type ListFormatName } from '@rulecast/formats';
+import { detectFormat, type Format } from '@rulecast/formats/detect';
+import { LIST_FORMATS, type ListFormatName } from '@rulecast/formats/format';
 import { FILE_NAME_MAX_BYTES, PUSH_FILES_MAX, PUSH_MAX_BYTES } from '@rulecast/protocol';
-import { contentOf, SNIFF_BYTES } from '@rulecast/sources';
+import { contentOf, SNIFF_BYTES } from '@rulecast/sources/magic';
 import type { Argv } from 'yargs';
 import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
 import { besideDocument, checkStdinOnce, readInput, STDIN_NAME, shownName } from '../terminal/input.ts';

@@ -3,7 +3,7 @@
  * of YAML out.
  */
 
-import { isPublicSuffix } from '@rulecast/formats';
+import { isPublicSuffix } from '@rulecast/formats/public-suffix';
 import type { ControlRecord, ControlRecordOf } from '@rulecast/protocol';
 import { COMMON_POLICY } from '@rulecast/rules';
 import { formatAmount } from './amounts.ts';

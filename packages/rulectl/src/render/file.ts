@@ -1,6 +1,6 @@
 /** What `rulectl check` says of a file, a line each. Pure. */
 
-import { SKIP_REASONS, type Skipped } from '@rulecast/formats';
+import { SKIP_REASONS, type Skipped } from '@rulecast/formats/skipped';
 import { shownName } from '../terminal/input.ts';
 import type { Colors } from '../terminal/terminal.ts';
 import { formatAmount, formatCount } from './amounts.ts';
