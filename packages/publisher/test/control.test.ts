@@ -13,6 +13,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { turns } from '../../../test/kit/turns.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
 import type { Service } from '../src/admission/accept.ts';
+import { permitCodes } from '../src/guards/permits.ts';
 import type { Publisher, PublisherOptions } from '../src/release/publisher.ts';
 import { serveControl } from '../src/requests/serve.ts';
 import { serveSubscribers } from '../src/session/serve.ts';
@@ -172,7 +173,11 @@ describe('a push', () => {
     expect(publisher.head?.manifest.version).toBe(1);
     expect(await pushCode(control, { 'hosts.txt': '' }, { allowShrink: true })).toBe('fail guard-refused');
     const empty = { 'hosts.txt': '' };
-    for (const codes of [['shrunk'], ['empty-list'], ['allow-empty'], []])
+    const ofPush = permitCodes('push');
+    const others = ofPush.filter((code) => code !== 'empty');
+    const ofRefresh = permitCodes('refresh').filter((code) => !ofPush.includes(code));
+    const unknown = ['empty-list', 'allow-empty', 'empty-', 'e', 'guard', 'constructor', 'to-string'];
+    for (const codes of [others, ofRefresh, unknown, ['shrunk', 'shrunk'], []])
       expect(await pushCode(control, empty, { '+permit': codes })).toBe('fail guard-refused');
     expect(await pushCode(control, empty, { '+permit': ['empty'], dryRun: true })).toBe('done planned');
     const noted = await ScriptedRulectl.push(control, empty, {

@@ -1,6 +1,7 @@
 import type { MessageOf } from '@rulecast/protocol';
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { ALL_PERMITS } from '../../../test/kit/permits.ts';
 import { seededNumbers } from '../../../test/kit/random.mjs';
 import { turns } from '../../../test/kit/turns.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
@@ -105,6 +106,22 @@ describe('a rollback', () => {
     const { end } = await rollback(control, 1, { list: 'b' });
     expect(end).toMatchObject({ kind: 'fail', code: 'guard-refused' });
     expect(publisher.head?.manifest.version).toBe(2);
+  });
+
+  it('that guards refuse is taken by the very code, as of a push, or by the field of 0.2', async () => {
+    const { publisher, control } = await house();
+    const others = [...ALL_PERMITS].filter((code) => code !== 'empty');
+    await release(publisher, { 'a.txt': '' });
+    await release(publisher, { 'a.txt': '192.0.2.1\n' });
+    for (const permit of [{}, { '+permit': others }, { '+permit': ['flapping'], allowShrink: true }]) {
+      const answer = await rollback(control, 1, permit);
+      expect(recordsOf(answer, 'refusal')).toMatchObject([{ guard: 'empty', permit: 'empty' }]);
+      expect(answer.end).toMatchObject({ kind: 'fail', code: 'guard-refused' });
+    }
+    for (const permit of [{ '+permit': ['empty', 'empty'] }, { '+permit': ['grown'], allowEmpty: true }])
+      expect((await rollback(control, 1, { ...permit, dryRun: true })).end).toMatchObject({
+        code: 'planned',
+      });
   });
 
   it('asks for no name, and takes what the head has for it, else what the release had', async () => {

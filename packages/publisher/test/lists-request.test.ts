@@ -9,6 +9,7 @@ import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { SourcesLink } from '../src/daemon/sources-link.ts';
+import { permitCodes } from '../src/guards/permits.ts';
 import type { Publisher } from '../src/release/publisher.ts';
 import { serveControl } from '../src/requests/serve.ts';
 import { AuditLog } from '../src/store/audit-log.ts';
@@ -325,6 +326,28 @@ describe('entries that stand for more than they did', () => {
       expect(audit.map((line) => JSON.parse(line))).toMatchObject([
         { list: 'cdn', code: 'wider', before: 2, after: 2 },
       ]);
+    },
+  );
+
+  it.each([
+    ['other codes of refresh', ['cdn'], permitCodes('refresh').filter((code) => code !== 'wider')],
+    ['codes of push alone', ['cdn'], ['empty', 'accept-all', 'drop-all', 'unresolved', 'needs-names']],
+    ['codes that nobody knows', ['cdn'], ['wider-', 'allow-wider', 'force', 'constructor', 'to-string']],
+    ['its code for another list', ['ads'], ['wider']],
+  ])('are not taken by %s', async (_, lists, codes) => {
+    const made = await upgraded();
+    await ask(made.control, { ...refresh(lists), '+permit': codes } as Message);
+    expect(entriesIn(made, 'cdn')).toEqual(['a.example', 'b.example']);
+  });
+
+  // A request by hand permitted for every list what rulectl permits for lists by name alone.
+  it.each([{ '+permit': ['wider'] }, { allowWider: true }, { force: true }])(
+    'are not taken by %j of no list in particular, which is refused',
+    async (permit) => {
+      const made = await upgraded();
+      const answer = await ask(made.control, { ...refresh([]), ...permit } as Message);
+      expect(entriesIn(made, 'cdn')).toEqual(['a.example', 'b.example']);
+      expect(answer.end).toMatchObject({ kind: 'fail', code: 'bad-input' });
     },
   );
 

@@ -69,7 +69,12 @@ const OPENING: readonly Message[] = [
   { ...REFRESH, allowShrink: true },
   { ...REFRESH, allowAll: true },
   { ...REFRESH, force: true },
-  ...[PUSH, ROLLBACK, REFRESH].map((request) => ({ ...request, '+permit': ['shrunk'] })),
+  ...[PUSH, ROLLBACK, REFRESH].flatMap((request) =>
+    [['shrunk'], ['shrunk', 'shrunk'], ['constructor'], []].map((codes) => ({
+      ...request,
+      '+permit': codes,
+    })),
+  ),
 ];
 
 interface House {

@@ -252,7 +252,7 @@ export class Sources {
   async refresh(names: readonly string[], permits: Permits): Promise<readonly ListStatus[]> {
     const shown = new Set(names.length === 0 ? this.#sources.keys() : names);
     const wanted = withOperands([...shown], this.#sources);
-    for (const name of shown) this.#permits.set(name, permits);
+    for (const name of names) this.#permits.set(name, permits);
     const tables = new Set<string>();
     for (const name of wanted) {
       const source = this.#sources.get(name)?.config.source;
@@ -264,7 +264,7 @@ export class Sources {
     await Promise.all(items.map((item) => this.#schedule.runNow(item)));
     await this.#readRested(wanted);
     await this.#schedule.flushNow();
-    for (const name of shown) this.#permits.delete(name);
+    for (const name of names) this.#permits.delete(name);
     return this.status().filter(({ name }) => shown.has(name));
   }
 

@@ -60,13 +60,18 @@ export async function answerList(
   await exchange.done('ok', '');
 }
 
-/** Answers a REFRESH. Throws ProtocolError `no-such-part` and `not-ready`. */
+/** Answers a REFRESH. Throws ProtocolError `bad-input`, `no-such-part` and `not-ready`. */
 export async function answerRefresh(
   request: MessageOf<'refresh'>,
   exchange: ControlExchange,
   { publisher, sources, caller: { by } }: ControlParts,
 ): Promise<void> {
   const { lists } = request;
+  const codes = permitsOf('refresh', request);
+  if (lists.length === 0 && codes.size > 0) {
+    const text = 'permits go with the names of lists: name those that they are for';
+    throw new ProtocolError(ErrorCode.badInput, text);
+  }
   if (sources === undefined) {
     const text = 'this publisher keeps no lists itself: start it with --config FILE, or push lists';
     throw new ProtocolError(ErrorCode.notReady, text);
@@ -77,12 +82,12 @@ export async function answerRefresh(
     if (!known.has(name)) throw noSuchList(name, `no source keeps such a list${advice}`);
   }
   const { head } = publisher;
-  const permits = { codes: permitsOf('refresh', request), needed: new Set<string>(), by };
+  const permits = { codes, needed: new Set<string>(), by };
   const statuses = await sources.refresh(lists, permits);
   publisher.recordRefresh(head, by, lists);
   for (const status of statuses) await exchange.record(recordOf(status));
   const failing = statuses.filter(({ trouble }) => trouble !== undefined).length;
-  const unneeded = unneededPermits(permits.codes, [...permits.needed]) ?? '';
+  const unneeded = unneededPermits(codes, [...permits.needed]) ?? '';
   if (failing === 0) await exchange.done('refreshed', unneeded);
   else await exchange.done('failing', `${failing} of ${statuses.length} lists keep their last good content`);
 }
