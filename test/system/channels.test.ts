@@ -12,6 +12,7 @@ import { createSubscriber } from '@rulecast/subscriber';
 import { connect, parseEndpoint } from '@rulecast/vchan';
 import { pino } from 'pino';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { pushOf } from '../../packages/publisher/test/fresh-publisher.ts';
 import { churned, millionHosts, textOf } from '../inputs.mjs';
 
 const BUFFERS = ['4KiB', '64KiB', '1MiB'];
@@ -75,15 +76,7 @@ it.each(CASES)(
       const texts = [HOSTS.text, textOf(churned(HOSTS.words, 500, 3))];
       for (const text of texts) {
         const applied = new Promise((settle) => subscriber.events.once('applied', settle));
-        const files = [{ name: 'hosts.txt', role: 'pushed' as const, bytes: new TextEncoder().encode(text) }];
-        const input = {
-          action: 'replace' as const,
-          list: undefined,
-          policy: undefined,
-          replaceAll: false,
-          files,
-        };
-        expect((await publisher.push(input)).kind).toBe('released');
+        expect((await publisher.push(pushOf({ 'hosts.txt': text }))).kind).toBe('released');
         await applied;
         expect(subscriber.status().hash).toBe(Buffer.from(publisher.head?.hash ?? []).toString('hex'));
       }

@@ -9,6 +9,7 @@ import { createSubscriber, type Subscriber } from '@rulecast/subscriber';
 import { connect, parseEndpoint } from '@rulecast/vchan';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { pushOf } from '../../packages/publisher/test/fresh-publisher.ts';
 import { millionHosts, seedPolicy } from '../inputs.mjs';
 import { seededWords } from '../kit/random.mjs';
 import { type Daemon, PERMITTED, rulectl, startPublisher, startSubscriber } from '../processes.mjs';
@@ -113,15 +114,7 @@ describe('large inputs against the reference evaluator', () => {
 
   async function push(name: string, text: string): Promise<void> {
     const applied = new Promise((resolve) => subscriber.events.once('applied', resolve));
-    const files = [{ name, role: 'pushed' as const, bytes: new TextEncoder().encode(text) }];
-    const input = {
-      action: 'replace' as const,
-      list: undefined,
-      policy: undefined,
-      replaceAll: false,
-      files,
-    };
-    const outcome = await publisher.push(input, { permits: new Set(['grown', 'shrunk']) });
+    const outcome = await publisher.push(pushOf({ [name]: text }), { permits: new Set(['grown', 'shrunk']) });
     expect(outcome.kind).toBe('released');
     await applied;
   }

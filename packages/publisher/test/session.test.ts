@@ -474,6 +474,21 @@ describe('a subscriber that claims a release above the head, or another one of a
     };
   }
 
+  /** A subscriber that has proved such a release, and is offered nothing: the publisher is behind. */
+  async function proving(
+    publisher: Publisher,
+    endpoint: Endpoint,
+    epoch: number,
+    version: number,
+  ): Promise<ScriptedSubscriber> {
+    const { holds, proof } = lostRelease(publisher, epoch, version);
+    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds });
+    await subscriber.next('prove');
+    await subscriber.send(proof);
+    expect(await subscriber.isQuiet()).toBe(true);
+    return subscriber;
+  }
+
   // It was restored from a backup, and released more before anybody came who had seen what was lost: the
   // firewall went over to the other branch, and nobody was told.
   it('of a number that is here and proves it ends all offers; both hashes are told, and a push goes on above', async () => {
@@ -509,11 +524,7 @@ describe('a subscriber that claims a release above the head, or another one of a
     await publisher.push(pushOf({ 'a.txt': '10.0.0.0/10' }), { asNewEpoch: true });
     await release(publisher, { 'a.txt': '10.0.0.0/11' });
     const { epoch } = publisher.head?.manifest ?? { epoch: 0 };
-    const { holds, proof } = lostRelease(publisher, epoch, 2);
-    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds });
-    await subscriber.next('prove');
-    await subscriber.send(proof);
-    expect(await subscriber.isQuiet()).toBe(true);
+    const subscriber = await proving(publisher, endpoint, epoch, 2);
     expect(degraded(publisher)).toEqual([expect.stringContaining(`${epoch}/2 was proved`)]);
     await publisher.push(pushOf({ 'a.txt': '10.0.0.0/12' }), { asNewEpoch: true });
     expect((await subscriber.take()).offer.decoded).toMatchObject({ epoch: epoch + 1, version: 5 });
@@ -526,11 +537,7 @@ describe('a subscriber that claims a release above the head, or another one of a
     await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
     const other = await ScriptedSubscriber.greet(endpoint, 'other');
     await other.take();
-    const { holds, proof } = lostRelease(publisher, 3, 17);
-    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds });
-    await subscriber.next('prove');
-    await subscriber.send(proof);
-    expect(await subscriber.isQuiet()).toBe(true);
+    const subscriber = await proving(publisher, endpoint, 3, 17);
     expect(degraded(publisher)).toEqual([
       expect.stringMatching(/^nothing is offered: 3\/17 was proved .*--as-new-epoch$/),
     ]);
@@ -559,11 +566,7 @@ describe('a subscriber that claims a release above the head, or another one of a
   it('and proves it is offered what the publisher has by a rollback to that, as a new epoch', async () => {
     const { publisher, endpoint } = await house();
     await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
-    const { holds, proof } = lostRelease(publisher, 1, 17);
-    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds });
-    await subscriber.next('prove');
-    await subscriber.send(proof);
-    expect(await subscriber.isQuiet()).toBe(true);
+    const subscriber = await proving(publisher, endpoint, 1, 17);
     const reason = expect.stringMatching(/^release 1\/17 \(parts: \d+, .*goes out of force/); // it said "no change"
     const notes = [{ code: 'publisher-behind', part: '', reason }];
     const asNewEpoch = { asNewEpoch: true };
@@ -589,11 +592,7 @@ describe('a subscriber that claims a release above the head, or another one of a
     const stateDirectory = temporaryDirectory();
     const { publisher, endpoint } = await house({ stateDirectory });
     await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
-    const { holds, proof } = lostRelease(publisher, 1, 17);
-    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds });
-    await subscriber.next('prove');
-    await subscriber.send(proof);
-    expect(await subscriber.isQuiet()).toBe(true);
+    await proving(publisher, endpoint, 1, 17);
     await publisher.close();
     const again = await house({ stateDirectory });
     const other = await ScriptedSubscriber.greet(again.endpoint, 'other');
@@ -605,11 +604,7 @@ describe('a subscriber that claims a release above the head, or another one of a
     await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
     const other = await ScriptedSubscriber.greet(endpoint, 'other');
     await other.take();
-    const { holds, proof } = lostRelease(publisher, 3, 17);
-    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds });
-    await subscriber.next('prove');
-    await subscriber.send(proof);
-    expect(await subscriber.isQuiet()).toBe(true);
+    const subscriber = await proving(publisher, endpoint, 3, 17);
     await publisher.rollback(1, {}, { asNewEpoch: true });
     for (const each of [subscriber, other]) {
       const { offer } = await each.take();
@@ -640,11 +635,7 @@ describe('a subscriber that claims a release above the head, or another one of a
   it('of the same version but other content has to prove it too', async () => {
     const { publisher, endpoint } = await house();
     await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
-    const { holds, proof } = lostRelease(publisher, 1, 1);
-    const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw', { holds });
-    await subscriber.next('prove');
-    await subscriber.send(proof);
-    expect(await subscriber.isQuiet()).toBe(true);
+    await proving(publisher, endpoint, 1, 1);
     expect(publisher.behind).toEqual({ epoch: 1, version: 1 });
   });
 
