@@ -20,14 +20,16 @@ const sources = Object.keys(ROOMS).flatMap((home) => {
 const TESTS = ['packages/*/test/**/*.test.ts', 'protocol/test/**/*.test.ts', 'test/**/*.test.ts'];
 const NOT_HERE = ['**/node_modules/**', 'test/system/**'];
 
-/** They count the handles or the memory of their process, or put a module in the place of one that others have loaded. */
+/** They count handles or memory of their process, set flags of V8, or replace a module that others have loaded. */
 const ISOLATED = [
   'packages/vchan/test/*.test.ts',
   'packages/dns/test/datagrams.test.ts',
+  'packages/nftables/test/plan-life.test.ts',
   'packages/program/test/identity.test.ts',
   'packages/publisher/test/databases-sync.test.ts',
   'packages/publisher/test/signer-killed.test.ts',
-  'packages/threads/test/garbage.test.ts',
+  'packages/sources/test/{fetch,unpack}.test.ts',
+  'packages/threads/test/{garbage,host}.test.ts',
 ];
 
 /**

@@ -1,5 +1,5 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import fc from '../../../test/seeded-fast-check.ts';
 import type { TreeNode } from '../src/document/node.ts';
 import { parseTree } from '../src/document/tree.ts';
 import { FORMAT_LIMITS } from '../src/text/limits.ts';
