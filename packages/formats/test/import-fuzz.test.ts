@@ -194,3 +194,46 @@ describe('any bytes', () => {
     );
   });
 });
+
+describe('a line as long as is read', () => {
+  /** Begins of lines by format, so that what follows is looked at by the innermost pattern. */
+  const BEGINS = {
+    plain: ['', '192.0.2.1 '],
+    scored: ['', '192.0.2.1 1'],
+    ranges: ['', '192.0.2.1 - '],
+    csv: ['', '192.0.2.1,"a"', 'a "b" '],
+    geofeed: ['', '192.0.2.0/24,', 'a "b" '],
+    rir: ['', 'afrinic|ZA|ipv4|', '2.3|'],
+    p2p: ['', 'a:', 'a:192.0.2.1-'],
+    hosts: ['', '0.0.0.0 '],
+    adblock: ['', '||', '||a^$', '#@', '#$'],
+    dnsmasq: ['', 'server=', 'server=/', 'address=/a/'],
+    unbound: ['', 'local-zone: ', 'local-zone: "a" ', 'local-zone: "a" static '],
+    clash: ['', '- ', '- DOMAIN,'],
+    rpz: ['', 'a ', 'a IN CNAME '],
+    ipset: ['', 'add a ', 'add a 192.0.2.1 '],
+    nft: ['', 'add element inet t a { ', 'define a = '],
+  } as const;
+  const UNITS = [...' 0a.:#"/|^$', '1h', 'a.', '1,', ' a', '#%', '||', '/a'];
+  const LINE_BYTES = 128 * 1024;
+  /** A pattern that goes back and forth takes many seconds; one that does not, a few milliseconds. */
+  const MOST_MS = 1000;
+
+  it.each(Object.entries(BEGINS))('of %s is read in one go, whatever it repeats', (format, begins) => {
+    for (const begin of begins) {
+      for (const unit of UNITS) {
+        const line = `${begin}${unit.repeat(LINE_BYTES / unit.length)}!x\n`;
+        const read = (): number => {
+          const startMs = performance.now();
+          importList('', Buffer.from(line), {
+            format: format as ListFormatName,
+            limits: { lineBytes: 2 * LINE_BYTES },
+          });
+          return performance.now() - startMs;
+        };
+        const isQuick = [read, read, read].some((attempt) => attempt() < MOST_MS); // others may use the processor
+        expect(isQuick, `${begin}${unit.repeat(3)}…`).toBe(true);
+      }
+    }
+  });
+});

@@ -221,13 +221,15 @@ function visitQuoted(
     return;
   }
   if (fields.every((field) => field === '')) return;
-  const used = fields.slice(0, CSV_COLUMNS_MAX).map((field) => field.replace(/^[ \t]+|[ \t]+$/g, ''));
+  const used = fields.slice(0, CSV_COLUMNS_MAX);
   const text = Buffer.from(used.join('\n'), 'utf8');
   let at = 0;
   for (const [i, field] of used.entries()) {
-    record.starts[i] = at;
-    at += Buffer.byteLength(field, 'utf8');
-    record.ends[i] = at++;
+    const end = at + Buffer.byteLength(field, 'utf8');
+    const from = skipBlanks(text, at, end);
+    record.starts[i] = from;
+    record.ends[i] = trimEnd(text, from, end);
+    at = end + 1;
   }
   record.text = text;
   record.count = used.length;

@@ -14,7 +14,7 @@ import { DOLLAR, QUOTE, SEMICOLON } from '../text/ascii.ts';
 import { isBlank, quoteBytes } from '../text/bytes.ts';
 import { eachLine, latin1Words } from '../text/lines.ts';
 
-const CLASS_OR_TTL = /^(?:IN|CH|HS|\d+[smhdw]?(?:\d+[smhdw])*)$/i;
+const CLASS_OR_TTL = /^(?:IN|CH|HS|\d+|(?:\d+[smhdw])+)$/i;
 const TYPE = /^(?:[A-Z]+\d*)$/i;
 const BLOCKING_TARGETS: ReadonlySet<string> = new Set(['.', '*.', 'rpz-drop.']);
 const EXCEPTION_TARGETS: ReadonlySet<string> = new Set(['rpz-passthru.', 'rpz-tcp-only.']);
