@@ -105,6 +105,7 @@ describe('what takes effect at the next start', () => {
   it.each([
     ['listen: unix:/a', '# moved\n\nlisten: [unix:/a]'],
     ['curve: { secret: a, clients: b }', 'curve:\n  clients: b\n  secret: a'],
+    ['', 'proxy: environment\nhistory: 30d\nlimits: { fetches: 4 }'],
     ['subscribers: { a: { qube: b }, c: {} }', 'subscribers: { d: {}, a: { qube: b } }'],
   ])('is the same in %j and %j', (one, other) => {
     expect(startOf(one)).toEqual(startOf(other));
@@ -113,6 +114,8 @@ describe('what takes effect at the next start', () => {
   it.each([
     ['listen: unix:/a', 'listen: [unix:/a, unix:/b]'],
     ['dns: { servers: 192.0.2.1 }', 'dns: { servers: 192.0.2.2 }'],
+    ['', 'proxy: none'],
+    ['', 'history: 29d'],
     ['operators: { a: { role: push, qube: b } }', 'operators: { a: { role: admin, qube: b } }'],
     ['subscribers: { a: { qube: b } }', 'subscribers: { a: { qube: c } }'],
   ])('is another in %j and %j', (one, other) => {
@@ -345,6 +348,11 @@ describe('faults', () => {
     ['subscribers: { fw: { socket: "unix:/run/x" } }', '1:31 bad-value', 'write a path alone: /run/x'],
     ['subscribers: { fw: { socket: { path: "zmq+ipc:/x" } } }', '1:39 bad-value', 'a path alone: /x'],
     ['operators: { a: { role: push, socket: "qrexec:/run/x" } }', '1:40 bad-value', 'a path alone: /run/x'],
+    ['history: 59m', '1:10 bad-value', 'from 1h to 3660d'],
+    ['history: 3661d', '1:10 bad-value', 'from 1h to 3660d'],
+    ['history: 30', '1:10 bad-value', 'a number and a unit'],
+    ['history:', '1:1 bad-value', 'history: has no value'],
+    ['history: 1d\nhistory: 2d', '2:1 duplicate-key', 'history'],
     ['subscribers: { fw: { socket: { path: x, mode: 0666 } } }', '1:47 bad-value', '0660, for its group'],
     ['subscribers: { fw: { socket: { path: x, mode: 0640 } } }', '1:47 bad-value', '0660, for its group'],
     [

@@ -229,15 +229,16 @@ export function filled<K extends Keys>(keys: K, ...values: readonly Partial<Valu
 }
 
 /**
- * What a mapping says of keys that take effect at the next start, as text, by the key. The same text is the
- * same value, wherever it stands in the file.
+ * The values of keys that take effect at the next start, as text, by the key. The same text is the same
+ * value, wherever it stands in the file. A standard value that is written out counts as no key.
  */
 export function startTexts(keys: Keys, node: MappingNode | undefined): ReadonlyMap<string, string> {
   const texts = new Map<string, string>();
   for (const [key, [, declared]] of declaredIn(keys)) {
     const value = node?.entries.get(key)?.value;
     if (value === undefined) continue;
-    if (declared.atStart === true) texts.set(key, JSON.stringify(plainOf(value)));
+    const plain = plainOf(value);
+    if (declared.atStart === true && plain !== declared.standard) texts.set(key, JSON.stringify(plain));
     if (value.kind !== 'mapping') continue;
     if (declared.keys !== undefined)
       for (const [below, text] of startTexts(declared.keys, value)) texts.set(`${key}: ${below}`, text);
