@@ -94,6 +94,8 @@ describe('JsonTape', () => {
     ['[tru', 1, 5, true],
     ['["\\x"]', 1, 2, false],
     ['{"a": 1, "b"', 1, 13, true],
+    [`[${'1'.repeat(128)}x]`, 1, 2, false],
+    [`[${'1'.repeat(129)}]`, 1, 2, false],
   ])('%j is wrong at line %d column %d; truncated: %s', (text, line, column, isTruncated) => {
     expect(tapeOf(text).fault).toMatchObject({ line, column, isTruncated });
   });

@@ -1,8 +1,7 @@
 /**
- * JSON (RFC 8259) as a tape: of each value and each key, in the order of the text, where it starts and ends.
- * No object and no string is made of any; who asks for one makes it. Several values may follow one another,
- * as in NDJSON. `JSON.parse` is no way to it: it tells neither where a value stands nor that a key comes
- * twice, and documents need both.
+ * JSON (RFC 8259) as a tape: where each value and each key starts and ends, in the order of the text. Objects
+ * and strings are made on demand only. Several values may follow one another, as in NDJSON. `JSON.parse` does
+ * not do: rejects need the place of a value, and documents refuse a key that is repeated.
  *
  *     {"a": [1, "b"]}      tape  0 {…}   1 "a"   2 […]   3 1   4 "b"
  *                          next  5       2       5       4     5
@@ -26,11 +25,11 @@ const TAB = 0x09;
 const WORD = /^(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)$/;
 /** Deepest nesting that is read; the feeds have at most eight levels. */
 const DEPTH_MAX = 64;
-/** Longest number, and longest key that is told apart; longer keys are known to nobody. */
+/** Longest number that is read. Longer keys read as the empty key: no format has such keys. */
 const WORD_MAX_BYTES = 128;
-/** Our choice: twice what 128 MiB of records hold; each takes eight bytes. */
+/** Our choice: twice what 128 MiB of records hold. Each takes eight bytes beside the heap: 256 MiB in all. */
 const VALUES_MAX = 2 ** 25;
-/** Our choice: feeds have a dozen keys. */
+/** Our choice: records of feeds have a dozen keys. */
 const KEY_SLOTS = 64;
 
 export type JsonKind = 'object' | 'array' | 'string' | 'word';
@@ -42,7 +41,7 @@ export interface JsonText {
   readonly end: number;
 }
 
-/** What is wrong with the text, from where on nothing is on the tape. */
+/** What is wrong with the text; the tape ends there. */
 export class JsonFault extends Error {
   readonly line: number;
   readonly column: number;
@@ -57,18 +56,18 @@ export class JsonFault extends Error {
   }
 }
 
-/** Values are told by their index, from 0. */
+/** Methods take a value or key by its index on the tape, from 0. */
 export class JsonTape {
   readonly bytes: Buffer;
   /** How many values and keys there are. */
   count = 0;
   readonly fault: JsonFault | undefined;
   #starts = new Int32Array(1024);
-  /** Of an object or array, the index behind its last value; of others, the byte behind them. */
+  /** For an object or array the index behind its last value, for others the byte behind them. */
   #ends = new Int32Array(1024);
-  /** The place that was asked for last. */
+  /** The last answer of `placeAt`, from which the next one is counted. */
   #place: { at: number; line: number; lineStart: number };
-  /** Keys that came before, by a hash of them. */
+  /** The last key of each hash, so that most records make no strings of their keys. */
   readonly #keys: (string | undefined)[] = Array<undefined>(KEY_SLOTS).fill(undefined);
   #at: number;
 
@@ -89,8 +88,8 @@ export class JsonTape {
   }
 
   /**
-   * The line of a byte, from 1, and where that starts. Counted from the place that was asked for last:
-   * readers go forward, and back within a record only.
+   * The line of a byte, from 1, and where that starts. Counted from the last answer: readers go forward, and
+   * back within a record only.
    */
   placeAt(at: number): { readonly line: number; readonly lineStart: number } {
     const { bytes } = this;
@@ -126,14 +125,14 @@ export class JsonTape {
     return isOpen ? Math.min(this.#ends[value]!, this.count) : value + 1; // value < count
   }
 
-  /** Gives the items of an array; nothing of another value. */
+  /** Visits the items of an array; none of another value. */
   items(array: number, visit: (item: number) => void): void {
     if (this.kind(array) !== 'array') return;
     const end = this.next(array);
     for (let item = array + 1; item < end; item = this.next(item)) visit(item);
   }
 
-  /** Gives the keys of an object, also those that come again, and their values; nothing of another value. */
+  /** Visits the keys of an object, repeated ones too, with their values; none of another value. */
   members(object: number, visit: (key: string, value: number) => void): void {
     if (this.kind(object) !== 'object') return;
     const end = this.next(object);
@@ -164,7 +163,7 @@ export class JsonTape {
     return asBuffer(text).toString('utf8', start, end);
   }
 
-  /** A key; an empty text for one that is longer than any that is known. Most came before, in a record. */
+  /** A key as a string; empty if it is longer than any that a format has. */
   #key(key: number): string {
     const { bytes } = this;
     const start = this.startOf(key) + 1;
@@ -233,7 +232,7 @@ export class JsonTape {
     this.#nextByte();
   }
 
-  /** Puts what starts here on the tape; it has no end yet. */
+  /** Puts the value or key that starts here on the tape; its end follows. */
   #push(): number {
     if (this.#at >= this.bytes.length) throw this.#faultHere('a value is missing');
     if (this.count === VALUES_MAX) throw this.#faultHere(`more than ${VALUES_MAX} values: split the file`);
@@ -247,7 +246,7 @@ export class JsonTape {
     return own;
   }
 
-  /** The next byte that is no blank, which is the place that is reached then; undefined at the end. */
+  /** Goes on to the next byte that is no blank, and returns it; undefined at the end. */
   #nextByte(): number | undefined {
     const { bytes } = this;
     let byte = bytes[this.#at];
@@ -288,6 +287,7 @@ export class JsonTape {
     while (at < bytes.length && !isMark(bytes[at]!)) at++; // at < length
     const text = latin1(bytes, start, Math.min(at, start + WORD_MAX_BYTES));
     const isCut = at === bytes.length && /^[tfn]/.test(text);
+    if (at - start > WORD_MAX_BYTES) throw this.#faultHere(`a number or word of ${at - start} characters`);
     if (!WORD.test(text)) {
       if (isCut) this.#at = at;
       throw this.#faultHere(
@@ -301,14 +301,14 @@ export class JsonTape {
     return this.faultAt(Math.min(this.#at, this.bytes.length), what);
   }
 
-  /** What is wrong at a byte. */
+  /** A fault at a byte. */
   faultAt(at: number, what: string): JsonFault {
     const { line, lineStart } = this.placeAt(at);
     return new JsonFault(line, columnAt(this.bytes, lineStart, at), at === this.bytes.length, what);
   }
 }
 
-/** Whether so many bytes are a text of ASCII without escapes. */
+/** Whether `length` bytes from `start` on are the ASCII of `text`. */
 function isText(bytes: Uint8Array, start: number, length: number, text: string): boolean {
   if (length !== text.length) return false;
   for (let i = 0; i < length; i++) if (bytes[start + i] !== text.charCodeAt(i)) return false;

@@ -18,7 +18,7 @@ export type JsonReader = (source: JsonImport, root: number) => void;
 /** What a file of a format is: one object, any one value, or values one after the other. */
 export type JsonRoot = 'object' | 'any' | 'sequence';
 
-/** Runs a reader over the file; of what is no JSON nothing is read. */
+/** Runs a reader over the file; a file that is no JSON is refused whole. */
 export function importJson(collector: Collector, start: number, root: JsonRoot, read: JsonReader): void {
   const tape = new JsonTape(collector.bytes, start);
   const source = { tape, collector, filter: new EntryFilter(collector.options) };
@@ -43,7 +43,7 @@ function rootFault(tape: JsonTape, root: JsonRoot): JsonFault | undefined {
   return tape.faultAt(tape.startOf(0), 'another kind of value was expected');
 }
 
-/** Says to the collector where a value stands. */
+/** Makes a value the collector's place at hand. */
 export function place({ tape, collector }: JsonImport, value: number): void {
   const start = tape.startOf(value);
   const { line, lineStart } = tape.placeAt(start);
@@ -59,14 +59,14 @@ export function useAddress(source: JsonImport, value: number, other?: SkipCode):
   else source.collector.address(text, start, end);
 }
 
-/** Uses a value as what the list holds, which it may decide. */
+/** Uses a value as an address or a name; the first decides which the list holds. */
 export function useEntry(source: JsonImport, value: number): void {
   place(source, value);
   const { text, start, end } = source.tape.text(value);
   source.collector.entry(text, start, end);
 }
 
-/** Gives the strings of an array, or its objects; what else stands there is rejected. */
+/** Visits the strings of an array, or its objects, and rejects all else in it. */
 export function eachOf(
   kind: 'string' | 'object',
   source: JsonImport,
@@ -92,7 +92,7 @@ export function rejectValue(
   source.collector.reject(source.tape.startOf(value), code, reason);
 }
 
-/** Rejects an object that holds something else than it should. */
+/** Rejects an object that lacks what it should hold. */
 export function rejectRecord(source: JsonImport, record: number, reason: string): void {
   rejectValue(source, record, reason, 'bad-record');
 }
