@@ -264,7 +264,7 @@ describe('what guards refuse', () => {
     folder.write("it's.txt", '192.0.2.0/24\n');
     const { exit, stderr } = await push(args, [{ records, end: REFUSED }]);
     expect(stderr).toContain('nothing was released: guards refuse it');
-    const [line = ''] = /^If that is meant: .*$/m.exec(stderr) ?? [];
+    const [line = ''] = /^To release it all the same: .*$/m.exec(stderr) ?? [];
     expect(line).toContain(
       "rulectl push --permit grown,wider,shrunk,empty 'it'\\''s.txt' --list drop --dry-run",
     );

@@ -1,4 +1,4 @@
-/** Which policies accept anything at all. By looking at the rules, not at packets. */
+/** Which policies accept any packet at all, found in their rules alone. */
 
 import {
   COMMON_POLICY,
@@ -12,7 +12,7 @@ import {
   runsOf,
 } from '@rulecast/rules';
 
-/** Names of the policies by which anything that qubes send is accepted, of some so many. */
+/** Names of the policies that accept any packet that qubes send; at most `most` of them. */
 export function acceptingPolicies(
   ruleSet: RuleSet,
   now: number,
@@ -41,7 +41,7 @@ function acceptsAnything(ruleSet: RuleSet, policy: Policy, family: Family, now: 
   return policy.defaultAction === 'accept';
 }
 
-/** The rules that judge for a policy, in their order. */
+/** The rules that judge a packet of a policy, in their order. */
 function blocksFor(ruleSet: RuleSet, policy: Policy, direction: Direction): readonly Runs[] {
   const common = ruleSet.policies.get(COMMON_POLICY);
   return [
@@ -56,14 +56,14 @@ function isOver({ match }: RuleForm, now: number): boolean {
 }
 
 /**
- * No address of the family is meant. What lists and names hold is not asked: it changes without the rules,
- * and lists have guards of their own.
+ * The rule matches no address of the family. Lists and names count as if they had addresses of both: their
+ * content changes without the rules, and has guards of its own.
  */
 function isNowhere({ remote }: RuleForm, family: Family): boolean {
   return remote.kind === 'prefixes' && remote.family !== family;
 }
 
-/** Every packet of its family is meant, by prefixes of these lengths if it has any. */
+/** The rule matches every packet of its family; `lengths` are those of its prefixes. */
 function isForAll({ match, remote }: RuleForm, lengths: Uint8Array): boolean {
   const isPlain =
     match.proto === undefined && match.ports === undefined && match.icmpType === undefined && !match.dns;

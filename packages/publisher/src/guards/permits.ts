@@ -1,17 +1,16 @@
 /**
- * What guards refuse and somebody may permit, by the code of the refusal: `rulectl push --permit CODE,…`.
- * Only the very code opens it. This is the one table: help and messages are made of it, and docs/sources.md
- * says the same.
+ * The refusals of guards that a request may permit, by code: `rulectl push --permit CODE,…`. A code opens the
+ * refusal of that code and no other. Help and messages are made of this table; docs/sources.md repeats it.
  */
 
-/** Which requests can permit it. A rollback is a push. */
+/** The requests that can permit a refusal. A rollback counts as a push. */
 export type Permitting = 'push' | 'refresh';
 
 interface Permit {
   readonly by: Permitting | 'both';
   /** What a mistake does; `either`: a list may block or admit; `holds`: a firewall stays behind. */
   readonly severity: 'opens' | 'closes' | 'either' | 'holds';
-  /** What is taken then. */
+  /** For help: what is released all the same. */
   readonly takes: string;
 }
 
@@ -44,7 +43,7 @@ export const PERMITS = {
 } satisfies Readonly<Record<string, Permit>>;
 export type PermitCode = keyof typeof PERMITS;
 
-/** Permitted codes; others in it permit nothing. */
+/** Codes of a request as they came; one that is not in PERMITS opens nothing. */
 export type Permits = ReadonlySet<string>;
 export const NO_PERMITS: Permits = new Set();
 
@@ -52,15 +51,15 @@ export function isPermitCode(code: string): code is PermitCode {
   return Object.hasOwn(PERMITS, code);
 }
 
-/** Those that a request can permit. */
+/** The codes that a kind of request can permit. */
 export function permitCodes(by: Permitting): readonly PermitCode[] {
   const codes = Object.keys(PERMITS).filter(isPermitCode);
   return codes.filter((code) => [by, 'both'].includes(PERMITS[code].by));
 }
 
 /**
- * Until 0.4: what each field of 0.2 permits, and so does each option of that name (`allowShrink`,
- * `--allow-shrink`). Codes that a request cannot permit do not count.
+ * Until 0.4: the codes that each field of 0.2 permits (`allowShrink`), and the option of that name
+ * (`--allow-shrink`). A request ignores those of its codes that it cannot permit.
  */
 const OLD_PERMITS = {
   allowEmpty: ['empty'],
@@ -80,13 +79,13 @@ const OLD_PERMITS = {
 } as const satisfies Readonly<Record<string, readonly PermitCode[]>>;
 
 type OldField = keyof typeof OLD_PERMITS;
-/** As a request has them; only `true` opens. */
+/** The fields of a request that permit something; of the old ones only `true` does. */
 type RequestFields = { readonly [F in OldField]?: boolean | undefined } & {
   readonly '+permit'?: readonly string[] | undefined;
 };
 type PermitFields = { readonly [F in OldField]?: true } & { readonly '+permit'?: readonly string[] };
 
-/** The old fields of a request, and what each permits. */
+/** The old fields of a kind of request, and the codes that each permits. */
 export function oldPermits(by: Permitting): ReadonlyMap<OldField, readonly PermitCode[]> {
   const codes = permitCodes(by);
   const rows = Object.entries(OLD_PERMITS) as [OldField, readonly PermitCode[]][]; // as it is written
@@ -94,15 +93,15 @@ export function oldPermits(by: Permitting): ReadonlyMap<OldField, readonly Permi
   return new Map(own.map(([field, opened]) => [field, opened.filter((code) => codes.includes(code))]));
 }
 
-/** What a request permits. */
+/** The codes that a request permits. */
 export function permitsOf(by: Permitting, request: RequestFields): Permits {
   const old = [...oldPermits(by)].filter(([field]) => request[field] === true);
   return new Set([...(request['+permit'] ?? []), ...old.flatMap(([, codes]) => codes)]);
 }
 
 /**
- * How a request says what it permits: to a publisher of 0.2 by those of its fields that open no more than
- * that.
+ * The fields that permit these codes. A publisher of 0.2 does not know `+permit` and reads the old fields: it
+ * gets those that permit no other code.
  */
 export function permitFields(by: Permitting, permits: Permits): PermitFields {
   if (permits.size === 0) return {};
@@ -112,7 +111,7 @@ export function permitFields(by: Permitting, permits: Permits): PermitFields {
   return { '+permit': [...permits], ...Object.fromEntries(old.map(([field]) => [field, true])) };
 }
 
-/** For people: what was permitted for nothing. `--yes` permits `drop-all` of anything. */
+/** For people: codes that no guard needed. `drop-all` is not among them: `--yes` always sends it. */
 export function unneededPermits(permits: Permits, needed: readonly string[]): string | undefined {
   const codes = [...permits].filter((code) => code !== 'drop-all' && !needed.includes(code));
   return codes.length === 0 ? undefined : `nothing needed --permit ${codes.join(',')}`;

@@ -1,6 +1,6 @@
 /**
- * Guards of pushes: what nobody does by accident, and a download that failed does. They hold in the
- * publisher, whoever pushes by whatever way, and each is opened by its own code alone. Their
+ * Guards of pushes. They refuse changes that a mistake or a failed download makes and a person seldom wants.
+ * They run in the publisher for each way to a release, and only the code of a refusal permits it. Their
  * thresholds are those of the feeds (docs/sources.md). Pure.
  *
  * A list may block or admit, so both ways are guarded: to empty a block list opens, and to fill a list of
@@ -38,12 +38,12 @@ import { WIDER, widerLists, widerText } from './wider.ts';
 
 export const PushGuardCode = { acceptAll: OPENED, dropAll: 'drop-all' } as const;
 
-/** Lists, and drop rules of policies, are asked for what they lose from here on. */
+/** A list of fewer entries, and a policy of fewer drop rules, may lose any number of them. */
 const SHRINK_FROM = 64;
 const LIMITS = { ...LIST_DEFAULTS, shrinkFromEntries: SHRINK_FROM };
 
 /**
- * What guards have against a push, permitted or not; nothing: it may be released. In pieces: ten thousand
+ * The refusals of a push, permitted or not; empty if it may be released. In pieces, since ten thousand
  * policies take half a second.
  */
 export function* pushRefusals(push: GuardedPush): Pieces<readonly GuardRefusal[]> {

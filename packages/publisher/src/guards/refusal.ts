@@ -1,13 +1,13 @@
-/** What guards look at, and what they say. */
+/** The input of guards, and their refusals. */
 
 import type { OperatorRole } from '@rulecast/formats';
 import type { RuleSet } from '@rulecast/rules';
 import { isPermitCode, type Permits } from './permits.ts';
 import type { Way } from './table.ts';
 
-/** What a guard has against a push. */
+/** Why a guard refuses a push. */
 export interface GuardRefusal {
-  /** Stable: of PermitCode, or `unmatched-not-said`, which no permit opens. */
+  /** Stable: a PermitCode, or `unmatched-not-said`, which nothing permits. */
   readonly guard: string;
   readonly part: string;
   /**
@@ -24,18 +24,18 @@ export interface GuardRefusal {
 export interface Firewall {
   readonly name: string;
   readonly capabilities: readonly string[];
-  /** A release has to reach it: its name is bound, or whoever asks for the release named it. */
+  /** A release has to reach it: its name is bound, or the request has it in `require`. */
   readonly isRequired: boolean;
 }
 
-/** A push, or another way to a release, as far as guards ask. */
+/** A push, or another way to a release, as guards see it. */
 export interface GuardedPush {
   readonly before: RuleSet;
   readonly after: RuleSet;
   readonly way: Way;
-  /** Of who asks for it. */
+  /** Of the caller. */
   readonly role: OperatorRole;
-  /** Lists that a source keeps, whose own guards hold. */
+  /** Whether a source owns a list, and guards it. */
   readonly isOfSource: (list: string) => boolean;
   /** All subscribers whose capabilities are known. */
   readonly firewalls: readonly Firewall[];
@@ -43,7 +43,7 @@ export interface GuardedPush {
   readonly now: number;
 }
 
-/** Only the very code of a refusal opens it. */
+/** Whether a refusal is permitted by its own code. */
 export function isPermitted({ guard }: GuardRefusal, permits: Permits): boolean {
   return isPermitCode(guard) && permits.has(guard);
 }

@@ -1,4 +1,4 @@
-/** What is on record about releases that somebody asked for, and the guards that they went against. */
+/** The audit records of releases that a caller asked for, and of the guards that permits opened for them. */
 
 import { boundText } from '@rulecast/protocol';
 import type { Logger } from 'pino';
@@ -7,20 +7,20 @@ import type { Release } from '../store/store.ts';
 import type { Origin } from './commit.ts';
 import type { ReleaseAudit } from './outcome.ts';
 
-/** What a record of a release itself says in place of a guard. */
+/** The `code` of the record of a release itself. */
 const RELEASED = 'released';
 
 export class ReleaseRecord {
   readonly #audit: (entry: ReleaseAudit) => void;
   readonly #logger: Logger;
 
-  /** @param audit May throw: the release is made, and stays. */
+  /** @param audit May throw; the release stays. */
   constructor(audit: (entry: ReleaseAudit) => void, logger: Logger) {
     this.#audit = audit;
     this.#logger = logger;
   }
 
-  /** A release is made; `against` were permitted. */
+  /** Records a release; `against` are the refusals that were permitted. */
   add(release: Release, { cause, by, detail }: Origin, against: readonly GuardRefusal[]): void {
     const { epoch, version } = release.manifest;
     if (cause === 'push' || cause === 'rollback' || by !== undefined) {
@@ -29,7 +29,7 @@ export class ReleaseRecord {
     }
     for (const { guard: code, part, reason, before, after } of against) {
       const entry: ReleaseAudit = { cause, by, epoch, version, part, code, reason, before, after };
-      this.#logger.warn({ audit: entry }, `${part} was released against a guard, as somebody asked`);
+      this.#logger.warn({ audit: entry }, `${part} was released against a guard: the caller permits it`);
       this.#write(entry);
     }
   }
@@ -38,7 +38,7 @@ export class ReleaseRecord {
     try {
       this.#audit(entry);
     } catch (error) {
-      this.#logger.error({ err: error }, 'what was released or permitted is not on record');
+      this.#logger.error({ err: error }, 'a release or a permit could not be written to the audit log');
     }
   }
 }

@@ -7,8 +7,8 @@
  *               │              └─▶ planned (a dry run), unchanged
  *               └─ an error, here or later, changes nothing
  *
- * Guards go before a dry run: what is planned could be released. While the publisher is behind, nothing is
- * drafted but for a new epoch.
+ * Guards run for a dry run too: a plan is a release that would succeed. While the publisher is behind, only a
+ * new epoch is drafted.
  */
 
 import type { IngestNote } from '@rulecast/formats';
@@ -37,7 +37,7 @@ export interface DeskOptions {
   readonly nameRefresh: NameRefresh;
   readonly guards: DraftGuards;
   readonly proofs: Proofs;
-  /** A release is on disk; `against` were permitted. */
+  /** Called when a release is on disk; `against` are the refusals that were permitted. */
   readonly onReleased: (release: Release, origin: Origin, against: readonly GuardRefusal[]) => void;
 }
 
@@ -49,8 +49,8 @@ export class ReleaseDesk {
   }
 
   /**
-   * Makes a rule set the next release, with what its names stand for now, unless it says what the head says
-   * or guards refuse it. A name that was not answered for keeps the addresses that the head has. Throws
+   * Makes a rule set the next release, with the addresses that its names have now, unless its content is that
+   * of the head or guards refuse it. A name without an answer keeps the addresses of the head. Throws
    * BehindError, EpochError, GuardError, ProtocolError, SignerError and StoreError.
    */
   async release(
@@ -101,10 +101,7 @@ export class ReleaseDesk {
   }
 }
 
-/**
- * Warnings about parts that change, that are new, or that are about the rule set as a whole: others were
- * given before.
- */
+/** Warnings about parts that change, about the whole rule set, and those that the head does not have. */
 function touchedWarnings(
   { changes, warnings }: ReleaseDraft,
   earlier: readonly RuleSetProblem[],

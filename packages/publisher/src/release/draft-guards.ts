@@ -1,6 +1,6 @@
 /**
- * What guards have against a draft, and what is told about one, by the way that it comes: the guards of
- * guards/ with what they ask of this publisher, its head, its firewalls and its names.
+ * The refusals and warnings of a draft. Calls the guards of guards/ with the state that they need of this
+ * publisher: its head, its firewalls and its names.
  */
 
 import type { IngestNote, MustReach } from '@rulecast/formats';
@@ -24,15 +24,15 @@ import type { Subscribers } from '../subscribers/subscribers.ts';
 import type { Committer, ReleaseDraft } from './commit.ts';
 import type { PushOptions, ReleaseRequest } from './request.ts';
 
-/** Whose lists of the rule set are, beside those that are pushed. */
+/** The sources, as owner of lists that nobody may push. */
 export interface ListOwner {
   /** Whether nobody else may change this list. */
   owns(list: string): boolean;
-  /** Whether another list is made of this one, so that it is of use without a rule. */
+  /** Whether another list is made of this one: then it has a use without a rule. */
   isOperand(list: string): boolean;
 }
 
-/** What to do about a packet that must get through, by who would have it dropped. */
+/** Advice to a person whose push would drop a packet that must get through. */
 const PUSH_ADVICE = 'look at what you push';
 /** The guard of drop rules without an address. */
 const UNRESOLVED = 'unresolved';
@@ -58,7 +58,7 @@ export class DraftGuards {
     this.mustReach = options.mustReach;
   }
 
-  /** What the guards of a way have against a draft; one that only repeats the head goes the way of that. */
+  /** The guards of a way to a release. A new epoch that only repeats the head goes by the way `epoch`. */
   of(
     asked: Way,
     { role = 'admin', asNewEpoch, require }: PushOptions,
@@ -89,18 +89,18 @@ export class DraftGuards {
     return this.owner?.owns(list) === true;
   }
 
-  /** The packets that must get through and would not. */
+  /** Refusals for packets of `must-reach:` that the draft would drop. */
   cutOff({ ruleSet }: { readonly ruleSet: RuleSet }, advice: string): Promise<readonly GuardRefusal[]> {
     const { committer, turn } = this.#options;
     return unreachable(committer.head?.ruleSet, ruleSet, this.mustReach, { now: this.#now(), advice, turn });
   }
 
-  /** A rule set with what its names stand for now. */
+  /** A rule set with the addresses that its names have now. */
   withResolutions(ruleSet: RuleSet): ResolvedRuleSet {
     return { ...ruleSet, ...this.#options.names.resolved(ruleSet) };
   }
 
-  /** Policies with a drop rule that would be left without any address, and is not so already. */
+  /** Policies with a drop rule that has no address, and is new or has one in the head. */
   async #bareRefusals({ ruleSet }: ReleaseDraft): Promise<readonly GuardRefusal[]> {
     const { committer, turn } = this.#options;
     const bare = await inTurns(newBareDrops(committer.ruleSet, this.withResolutions(ruleSet)), turn);
@@ -115,7 +115,7 @@ export class DraftGuards {
     });
   }
 
-  /** Lists of a pushed rule set of which entries come to stand for more. */
+  /** Notes on lists of a pushed rule set whose entries come to match more names. */
   async widerNotes({ lists, policies }: RuleSet): Promise<readonly IngestNote[]> {
     const { committer, turn } = this.#options;
     const found = await inTurns(widerLists(committer.ruleSet, lists, policies, { isFirst: false }), turn);
@@ -141,7 +141,7 @@ export class DraftGuards {
     return checkRuleSet(this.#options.committer.ruleSet).filter((problem) => this.#isOdd(problem));
   }
 
-  /** A draft that does not warn of lists which others are made of. */
+  /** A draft without the warnings of unused lists that other lists are made of. */
   withoutOperands(draft: ReleaseDraft): ReleaseDraft {
     return { ...draft, warnings: draft.warnings.filter((problem) => this.#isOdd(problem)) };
   }

@@ -1,4 +1,4 @@
-/** What becomes of a push or a rollback, and what of it is on record. */
+/** The outcomes of a push or a rollback, and its audit records. */
 
 import type { IngestNote, IngestResult } from '@rulecast/formats';
 import { ErrorCode } from '@rulecast/protocol';
@@ -23,7 +23,7 @@ export interface ReleaseOutcome {
   readonly draft: ReleaseDraft;
   readonly notes: readonly IngestNote[];
   readonly warnings: TouchedWarnings;
-  /** Of the names that what changes uses, or that fail only now. */
+  /** Names that do not resolve: those that changed parts use, and those that fail only now. */
   readonly failedNames: readonly FailedName[];
   /** The head afterwards; undefined only while nothing was ever released. */
   readonly head: Release | undefined;
@@ -56,10 +56,10 @@ export type PushOutcome =
   | GuardOutcome
   | ReleaseOutcome;
 
-/** Somebody asked for a release, or that it goes against a guard. */
+/** An audit record: of a release that a caller asked for, or of a guard that a permit opened for it. */
 export interface ReleaseAudit {
   readonly cause: Origin['cause'];
-  /** Who asked for it. */
+  /** Name of the caller. */
   readonly by: string | undefined;
   readonly epoch: number;
   readonly version: number;

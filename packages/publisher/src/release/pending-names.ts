@@ -1,5 +1,5 @@
 /**
- * Names of rule sets that wait for their turn: asked for before it, so that no other release waits for one.
+ * Resolves the names of a rule set before it takes its turn, so that no other release waits for DNS.
  */
 
 import type { Turn } from '@rulecast/protocol';
@@ -17,8 +17,8 @@ export class PendingNames {
   }
 
   /**
-   * Asks for the names that a rule set has and the head has not, and waits for them, though not for long. No
-   * name is asked for of a rule set that is refused anyway, such as one with too many names.
+   * Asks for the names that a rule set has and the head has not, and waits for them, though not for long. A
+   * rule set that will be refused, such as one with too many names, asks for none.
    */
   async bring(ruleSet: RuleSet, head: RuleSet): Promise<void> {
     const problems = await inTurns(checkPieces(ruleSet), this.#turn);
@@ -34,7 +34,7 @@ export class PendingNames {
     }
   }
 
-  /** Forgets the names that neither a rule set has nor those that wait. */
+  /** Forgets all names but those of this rule set and of those that wait. */
   keepOnly(ruleSet: RuleSet): void {
     this.#names.keepOnly(ruleSet, ...this.#waiting);
   }

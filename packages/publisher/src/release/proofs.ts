@@ -1,7 +1,7 @@
 /**
- * What subscribers proved that is not here: this publisher's state is older than what it released, or
- * somebody else has its key. From then on nothing is offered and no number given, until a push or a rollback
- * opens an epoch above it.
+ * Releases that a subscriber proves and the store lacks: the state of this publisher is older than what it
+ * released, or another publisher has its key. From then on nothing is offered or numbered, until a push or a
+ * rollback opens an epoch above it.
  */
 
 import type { IngestNote } from '@rulecast/formats';
@@ -105,8 +105,8 @@ export class Proofs {
   }
 
   /**
-   * While the publisher is behind: what a new epoch takes out of force, as far as a manifest says it, for the
-   * content is not here.
+   * While the publisher is behind: what a new epoch takes out of force. The content is not here, so only the
+   * counts of the manifest are given.
    */
   lossNotes(): readonly IngestNote[] {
     const { behind } = this.#options.committer;

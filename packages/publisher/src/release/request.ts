@@ -1,4 +1,4 @@
-/** What a release is asked for with, by whatever way. */
+/** The options of a request for a release. */
 
 import type { IngestNote, OperatorRole } from '@rulecast/formats';
 import type { Permits } from '../guards/permits.ts';
@@ -9,14 +9,14 @@ import type { ReleaseDraft } from './commit.ts';
 export type ReleaseStage = 'reading' | 'names' | 'turn' | 'draft' | 'judge' | 'store';
 
 export interface PushOptions {
-  /** Who asks for it. */
+  /** Name of the caller. */
   readonly by?: string | undefined;
   /** Refuse unless the head has this version (0: no release yet). */
   readonly ifVersion?: number | undefined;
   readonly dryRun?: boolean;
-  /** Of the caller, for guards that depend on it; default: the owner's. */
+  /** Of the caller, for guards that depend on it; default `admin`. */
   readonly role?: OperatorRole | undefined;
-  /** What guards refuse otherwise. */
+  /** Codes of refusals that are permitted. */
   readonly permits?: Permits;
   /** True: release it in a new epoch, above all that was ever released, also where the head says the same. */
   readonly asNewEpoch?: boolean | undefined;
@@ -31,6 +31,6 @@ export interface PushOptions {
 /** How a release is made. */
 export interface ReleaseRequest extends Pick<PushOptions, 'onStage' | 'dryRun' | 'asNewEpoch' | 'permits'> {
   readonly notes?: readonly IngestNote[];
-  /** What there is against it. */
+  /** The refusals of a draft, permitted or not. */
   readonly guards: (draft: ReleaseDraft) => Promise<readonly GuardRefusal[]>;
 }

@@ -1,6 +1,6 @@
 /**
- * Lists of sources: a batch of them becomes one release. A list that cannot be released so, or that has to
- * wait, is left as it was and named, so that one bad feed does not hold up the others.
+ * Lists of sources: a batch of them becomes one release. A list that is refused, or has to wait, stays as it
+ * is in the head and is reported, so that one bad feed does not hold up the others.
  *
  *   batch ─▶ started over? all wait for the first push
  *         ─▶ names ─▶ turn ─▶ held back: wider, unsupported, unreachable, without an address ─▶ the rest: desk
@@ -77,7 +77,7 @@ export class SourceBatches {
     });
   }
 
-  /** Nothing is released before a push that has policies, which these lists are part of then. */
+  /** Keeps the lists for the first push with policies; nothing is released before it. */
   #keepWaiting(batch: ListBatch): BatchOutcome {
     const refusal: DeliveryRefusal = { code: STARTED_OVER_CODE, reason: STARTED_OVER, isTemporary: true };
     for (const [name, list] of batch) {
@@ -122,8 +122,8 @@ export class SourceBatches {
   }
 
   /**
-   * Lists by which a packet that must get through would be dropped, or that a firewall cannot take, each for
-   * itself: they hold up no other.
+   * Lists to hold back: each alone would drop a packet of `must-reach:`, or a firewall cannot take it. The
+   * others go on.
    */
   async #heldBack(batch: ListBatch): Promise<ReadonlyMap<string, DeliveryRefusal>> {
     const { committer, guards } = this.#options;

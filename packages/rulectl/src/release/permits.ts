@@ -1,6 +1,6 @@
 /**
- * What guards of the publisher refuse, and `--permit CODE,…`, which takes it: each code opens the refusal of
- * that code and no other.
+ * `--permit CODE,…`, which releases what guards of the publisher refuse: each code opens the refusal of that
+ * code and no other.
  */
 
 import {
@@ -15,14 +15,14 @@ import { suggestion } from '@rulecast/rules';
 import type { Argv } from 'yargs';
 import { usageError } from '../terminal/exit.ts';
 
-/** The code that is asked for, and that `--yes` permits. */
+/** The refusal that a person is asked about; `--yes` permits it. */
 export const DROP_ALL = 'drop-all';
 
 export interface PermitArgs {
   readonly permit?: readonly string[] | undefined;
 }
 
-/** Adds the option, and what can be permitted to the end of the help. */
+/** Adds the option, and its codes to the end of the help. */
 export function withPermitOption<A>(yargs: Argv<A>, by: Permitting): Argv<A & PermitArgs> {
   const rows = permitCodes(by).map(
     (code) => `  ${code.padEnd(17)} ${PERMITS[code].severity.padEnd(7)} ${PERMITS[code].takes}`,
@@ -39,7 +39,7 @@ export function withPermitOption<A>(yargs: Argv<A>, by: Permitting): Argv<A & Pe
     );
 }
 
-/** Throws CliError `usage` for what is no code. */
+/** The codes of the option. Throws CliError `usage` for a word that is no code. */
 export function permitsOf({ permit }: PermitArgs, by: Permitting): Permits {
   if (permit === undefined) return NO_PERMITS;
   const known = permitCodes(by);
@@ -52,7 +52,7 @@ export function permitsOf({ permit }: PermitArgs, by: Permitting): Permits {
   return new Set(codes);
 }
 
-/** The command line once more, with what was refused permitted as well. */
+/** The same command line with these codes permitted as well. */
 export function permittingLine(
   [command = '', ...words]: readonly string[],
   codes: readonly string[],
@@ -75,8 +75,8 @@ function quoted(word: string): string {
 }
 
 /**
- * Until 0.4: the words with `--permit` in place of each `--allow-…` and `--force` of 0.2, which permit what
- * they did; and what to write instead of each.
+ * Until 0.4: the words with `--permit` and the same codes in place of each `--allow-…` and `--force` of 0.2,
+ * and a warning for each that says what to write.
  */
 export function withoutOldPermits(words: readonly string[]): {
   readonly words: readonly string[];

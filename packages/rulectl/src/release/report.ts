@@ -1,6 +1,5 @@
 /**
- * What comes back of a request that makes a release, to the end of its answer: PUSH and ROLLBACK are told
- * alike.
+ * Shows the answer to a request that makes a release, to its end. PUSH and ROLLBACK look the same.
  */
 
 import { type ControlRecord, type ControlRecordOf, ErrorCode, type MessageOf } from '@rulecast/protocol';
@@ -25,7 +24,7 @@ export interface Report {
   end(ending: Ending): ExitCode;
 }
 
-/** What a request asked for, as far as its report differs. */
+/** The options of a request that its report depends on. */
 export interface ReportScope {
   readonly awaited: WaitScope;
   /** Where the files that it names lie, by the names that the publisher knows. */
@@ -131,7 +130,7 @@ class TextReport implements Report {
     return exitOfApplied(this.#release, this.#applied, this.#reported.awaited);
   }
 
-  /** The line that takes what was refused, unless only other content helps. */
+  /** Shows the command line that permits the refusals, unless one of them cannot be permitted. */
   #showPermit(): void {
     const { words } = this.#terminal;
     const canPermit = this.#refusals.every(({ permit }) => permit !== undefined);
@@ -140,7 +139,7 @@ class TextReport implements Report {
       words,
       this.#refusals.map(({ guard }) => guard),
     );
-    this.#terminal.complain(`If that is meant: ${line}`);
+    this.#terminal.complain(`To release it all the same: ${line}`);
   }
 
   #showSummary(): void {
