@@ -285,7 +285,7 @@ function oursOf(entries, rules, mark) {
     lists: new Map([['blocked', listOf(entries)]]),
     policies: new Map([['default', { ...emptyPolicy('default'), egress: runs }]]),
   };
-  const { plan } = planOf(ruleSet, { now: 0, dns: [] }, () => undefined);
+  const { plan } = planOf({ ruleSet, environment: { now: 0, dns: [] } }, () => undefined);
   const tag = { release: '0'.repeat(64), conditions: '0'.repeat(16), mark };
   const { change, body } = wholeChange(plan, { tag, downstreamGroup: GROUP, answer: 'reject' });
   const bytes = Buffer.concat(body);

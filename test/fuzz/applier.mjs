@@ -139,7 +139,10 @@ function soundChanges() {
   const work = { ...emptyPolicy('work'), prefixes: prefixSetOf([qube, six]), egress: runs, ingress: runs };
   return [[work], [work, { ...emptyPolicy('default'), egress: runs }], []].map((policies) => {
     const ruleSet = { ...EMPTY_RULE_SET, policies: new Map(policies.map((each) => [each.name, each])) };
-    const { change, body } = wholeChange(planOf(ruleSet, { now: 0, dns: [] }, () => undefined).plan, OPTIONS);
+    const { change, body } = wholeChange(
+      planOf({ ruleSet, environment: { now: 0, dns: [] } }, () => undefined).plan,
+      OPTIONS,
+    );
     return { request: { kind: 'apply', change }, body: Buffer.concat(body) };
   });
 }
@@ -231,7 +234,10 @@ function load(draw) {
   };
   const steps = new Array(draw.below(20)).fill({ ...rule, counter: `c${KEY}` });
   const change = {
-    ...wholeChange(planOf(EMPTY_RULE_SET, { now: 0, dns: [] }, () => undefined).plan, OPTIONS).change,
+    ...wholeChange(
+      planOf({ ruleSet: EMPTY_RULE_SET, environment: { now: 0, dns: [] } }, () => undefined).plan,
+      OPTIONS,
+    ).change,
     base: draw.oneIn(4) ? TAG : 'fresh',
     newCounters: [`c${KEY}`, ...numbered((key) => `c${key}`, 60_000)],
     newSets: [set, ...numbered((key) => `s${key}_4_32_4_89abcdef`, 2000)],

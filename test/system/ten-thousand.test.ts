@@ -92,7 +92,7 @@ it(
     expect(delta.length).toBeLessThan(32);
     expect(diffRuleSets(after, applyDelta(before, delta)).changes).toEqual([]);
     const environment = { now: 0, dns: [] };
-    const { plan } = planOf(after, environment, () => undefined);
+    const { plan } = planOf({ ruleSet: after, environment }, () => undefined);
     expect(plan.sets.size).toBeGreaterThanOrEqual(COUNT);
   },
   MINUTES_MS,

@@ -1,6 +1,7 @@
 /** What whoever has the rule sets needs to plan for a sink that is in another thread (sink/plans.ts). */
 
-import { type PlanQuestion, type PlanSource, Plans, type PlansOptions } from './sink/plans.ts';
+import type { PlanSource } from './plan/plan.ts';
+import { type PlanQuestion, Plans, type PlansOptions } from './sink/plans.ts';
 
 export interface Planner {
   /** Gathers in `moved` the memory that the answer takes with it. Throws as `Plans.answer`. */

@@ -152,7 +152,7 @@ describe('a transition', () => {
       let before: { plan: Plan; tag: Tag } | undefined;
       for (let seed = thousand * 1000; seed < thousand * 1000 + 60; seed++) {
         const { ruleSet: rules, environment } = randomCase(seed, 40);
-        const { plan } = planOf(rules, environment, (key) => before?.plan.sets.get(key));
+        const { plan } = planOf({ ruleSet: rules, environment }, (key) => before?.plan.sets.get(key));
         const { tag } = options((seed % 16).toString(16));
         if (before === undefined) kernel.apply(checked(wholeChange(plan, { ...OPTIONS, tag })));
         else {

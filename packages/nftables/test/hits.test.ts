@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { DENIED_COUNTER } from '../src/plan/plan.ts';
 import { planOf } from '../src/plan/planner.ts';
 import { hitsFrom, sumsOf } from '../src/sink/hits.ts';
-import { ENVIRONMENT, list, ruleSet } from './sample.ts';
+import { list, ruleSet, sourceOf } from './sample.ts';
 
 const alternating = Array.from(
   { length: 40 },
@@ -24,8 +24,7 @@ describe('counters for people', () => {
     { name: 'idle', prefixes: ['10.137.0.7'], egress: ['accept'] },
   ];
   const { plan, counters } = planOf(
-    ruleSet(policies, { bad: list('5.0.0.0/8') }, 'drop'),
-    ENVIRONMENT,
+    sourceOf(ruleSet(policies, { bad: list('5.0.0.0/8') }, 'drop')),
     () => undefined,
   );
 

@@ -59,7 +59,7 @@ describe('a plan', () => {
     let judged = 0;
     for (let seed = thousand * 1000; seed < thousand * 1000 + 60; seed++) {
       const { ruleSet: rules, environment, prefixes } = randomCase(seed, 60);
-      const { plan } = planOf(rules, environment, () => undefined);
+      const { plan } = planOf({ ruleSet: rules, environment }, () => undefined);
       const random = new Random(seed);
       const addresses = edgeAddresses(prefixes);
       for (let i = 0; addresses.length > 0 && i < 300; i++) {

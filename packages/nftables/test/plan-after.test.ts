@@ -11,7 +11,7 @@ import { transition, wholeChange } from '../src/plan/change.ts';
 import type { Plan } from '../src/plan/plan.ts';
 import { type Planned, planOf } from '../src/plan/planner.ts';
 import { judgeDirection, type SeenPacket } from './judge.ts';
-import { ENVIRONMENT, prefix, ruleSet } from './sample.ts';
+import { ENVIRONMENT, prefix, ruleSet, sourceOf } from './sample.ts';
 
 /** Enough for class maps to be patched. */
 const RULES = 4000;
@@ -43,7 +43,7 @@ const edit = fc.record({
 });
 
 function plannedAfter(rules: RuleSet, before: Planned | undefined): Planned {
-  return planOf(rules, ENVIRONMENT, (key) => before?.plan.sets.get(key), undefined, before?.basis);
+  return planOf(sourceOf(rules), (key) => before?.plan.sets.get(key), before?.basis);
 }
 
 function rulesOf(lines: readonly string[]): RuleSet {

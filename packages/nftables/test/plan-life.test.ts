@@ -7,7 +7,7 @@ import type { Prefix, RuleSet } from '@rulecast/rules';
 import { prefixSetOf } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { type Planned, planOf } from '../src/plan/planner.ts';
-import { ENVIRONMENT, ruleSet } from './sample.ts';
+import { ruleSet, sourceOf } from './sample.ts';
 
 const PLANS = 50;
 /** Of IPv4: as many words and lengths are 100 kB. */
@@ -33,7 +33,7 @@ describe('fifty plans, each of which builds on the one before', () => {
 });
 
 function after(before: Planned | undefined, rules: RuleSet): Planned {
-  return planOf(rules, ENVIRONMENT, (key) => before?.plan.sets.get(key), undefined, before?.basis);
+  return planOf(sourceOf(rules), (key) => before?.plan.sets.get(key), before?.basis);
 }
 
 function ofList(release: number): RuleSet {

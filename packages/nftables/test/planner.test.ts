@@ -15,7 +15,7 @@ import { describe, expect, it } from 'vitest';
 import { SMALL_MEMBERS_MAX } from '../src/limits.ts';
 import { type Plan, policyChain } from '../src/plan/plan.ts';
 import { type Planned, planOf } from '../src/plan/planner.ts';
-import { ENVIRONMENT, list, NOW, planned, ruleSet } from './sample.ts';
+import { ENVIRONMENT, list, NOW, planned, ruleSet, sourceOf } from './sample.ts';
 
 describe('a plan of a large list that changed', () => {
   const before = prefixes(0);
@@ -43,7 +43,7 @@ describe('a plan of a large list that changed', () => {
   function planAfter(next: PrefixList, change: ListChange | undefined): Planned {
     const known = (key: string) => first.sets.get(key);
     const changes = change === undefined ? undefined : new Map([['blocked', change]]);
-    return planOf(using(next), ENVIRONMENT, known, changes);
+    return planOf({ ...sourceOf(using(next)), changes }, known);
   }
 });
 
@@ -68,8 +68,8 @@ describe('the plan of many policies', () => {
   ]);
 
   it('has the very same chains and sets where nothing of a policy changed', () => {
-    const { plan: first, basis } = planOf(rules, ENVIRONMENT, () => undefined);
-    const { plan: again } = planOf(rules, ENVIRONMENT, (key) => first.sets.get(key), undefined, basis);
+    const { plan: first, basis } = planOf(sourceOf(rules), () => undefined);
+    const { plan: again } = planOf(sourceOf(rules), (key) => first.sets.get(key), basis);
     const same = (policy: string): boolean =>
       first.kernelChains.get(policyChain('egress', 4, policy)) ===
       again.kernelChains.get(policyChain('egress', 4, policy));
@@ -99,9 +99,23 @@ describe('the plan of many policies', () => {
     ['a later time', rules, { ...ENVIRONMENT, now: NOW + 20 }],
     ['other resolvers', rules, { ...ENVIRONMENT, dns: ENVIRONMENT.dns.slice(1) }],
   ])('says with %s what one of new rules says', (_, next, environment) => {
-    const { plan: first, basis } = planOf(rules, ENVIRONMENT, () => undefined);
-    const { plan } = planOf(next, environment, (key) => first.sets.get(key), undefined, basis);
+    const { plan: first, basis } = planOf(sourceOf(rules), () => undefined);
+    const { plan } = planOf({ ruleSet: next, environment }, (key) => first.sets.get(key), basis);
     expect(contentsOf(plan)).toEqual(contentsOf(planned(next, environment)));
+  });
+
+  it('takes the columns and sets of a run that is too large to be plain, where its policy is the same', () => {
+    const hosts = Array.from({ length: SMALL_MEMBERS_MAX + 2 }, (_, i) => `198.51.${i >> 8}.${i & 255}`);
+    const egress = hosts.reverse().map((host) => `drop dst4=${host}`); // in no canonical order
+    const large = ruleSet([{ name: 'web', prefixes: ['10.137.0.5'], egress: [...egress, 'accept'] }]);
+    const before = planOf(sourceOf(large), () => undefined);
+    const { plan: first, basis } = before;
+    const { plan, basis: next } = planOf(sourceOf(large), (key) => first.sets.get(key), basis);
+    const [canonical] = [...(basis.canonicals.get(large.policies.get('web')!.egress)?.values() ?? [])];
+    expect(canonical?.lengths.length).toBe(hosts.length);
+    expect([...next.canonicals.values()].flatMap((columns) => [...columns.values()])).toEqual([canonical]);
+    expect([...plan.sets.values()].map(({ members }) => members === canonical)).toEqual([true]);
+    expect([...plan.sets.values()][0]).toBe([...first.sets.values()][0]);
   });
 
   function changed(name: string, change: (policy: Policy) => Policy): RuleSet {

@@ -19,7 +19,7 @@ import { commandText, elementsText } from '../../../test/enforce/nft-text.mjs';
 import { keyPieces, mapPieces, type Piece } from '../src/kernel/elements.ts';
 import { scriptOf } from '../src/kernel/script.ts';
 import type { Change } from '../src/plan/change.ts';
-import type { Plan } from '../src/plan/plan.ts';
+import type { Plan, PlanSource } from '../src/plan/plan.ts';
 import { planOf } from '../src/plan/planner.ts';
 
 export const NOW = 1000;
@@ -63,14 +63,19 @@ export function ruleSet(
   };
 }
 
+/** A rule set under the usual environment. */
+export function sourceOf(rules: RuleSet): PlanSource {
+  return { ruleSet: rules, environment: ENVIRONMENT };
+}
+
 /** Planned as if nothing was in the kernel. */
 export function planned(rules: RuleSet, environment = ENVIRONMENT): Plan {
-  return planOf(rules, environment, () => undefined).plan;
+  return planOf({ ruleSet: rules, environment }, () => undefined).plan;
 }
 
 /** Planned with what is there kept where it fits. */
 export function plannedAfter(rules: RuleSet, before: Plan, environment = ENVIRONMENT): Plan {
-  return planOf(rules, environment, (key) => before.sets.get(key)).plan;
+  return planOf({ ruleSet: rules, environment }, (key) => before.sets.get(key)).plan;
 }
 
 /** Where the changes of tests are made. */

@@ -418,7 +418,7 @@ describe('the script', () => {
     let most = 0;
     for (let seed = 1; seed <= 60; seed++) {
       const { ruleSet: random, environment } = randomCase(seed, 60);
-      const { plan } = planOf(random, environment, () => undefined);
+      const { plan } = planOf({ ruleSet: random, environment }, () => undefined);
       const { objects, chains } = scriptOf(wholeChange(plan, OPTIONS).change, TABLE);
       most = Math.max(most, mostBytes(objects), mostBytes(chains));
     }

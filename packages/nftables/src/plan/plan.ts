@@ -26,12 +26,23 @@
 import { createHash, hash } from 'node:crypto';
 import {
   type Direction,
+  type Environment,
   type Family,
+  type ListChanges,
   type Names,
   type Prefixes,
   type PrefixSet,
+  type RuleSet,
   strideOf,
 } from '@rulecast/rules';
+
+/** What a plan is made of. */
+export interface PlanSource {
+  readonly ruleSet: RuleSet;
+  readonly environment: Environment;
+  /** What lists gained and lost by this release, where that is known: spares comparing them. */
+  readonly changes?: ListChanges | undefined;
+}
 
 /** 16 hex digits. */
 export type Key = string;

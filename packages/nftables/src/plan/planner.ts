@@ -13,16 +13,13 @@ import {
   columnFor,
   DEFAULT_POLICY,
   type Direction,
-  type Environment,
   type Family,
   formAt,
   isOf,
   judgesIngress,
-  type ListChanges,
   type Policy,
   type RuleSet,
-  type Run,
-  runAt,
+  type Runs,
   runsOf,
   segmentsOf,
 } from '@rulecast/rules';
@@ -37,7 +34,16 @@ import {
 import { Chains, type ClassBasis, type Part } from './chains.ts';
 import { kernelChains } from './lowering.ts';
 import { ANY_PACKET, matchRule } from './matches.ts';
-import { type AddressSet, entryChain, hexAt, mapName, type Plan, policyChain, type Step } from './plan.ts';
+import {
+  type AddressSet,
+  entryChain,
+  hexAt,
+  mapName,
+  type Plan,
+  type PlanSource,
+  policyChain,
+  type Step,
+} from './plan.ts';
 import { type KnownSets, type RemoteBasis, Remotes } from './remotes.ts';
 
 export interface Planned {
@@ -75,22 +81,16 @@ const DIRECTIONS = ['egress', 'ingress'] as const;
 
 /**
  * Plans a rule set. What is in the kernel is built on where that is less: sets that are `known`, and the
- * `basis` of the plan in force; it means the same. `changes` spare comparing. Throws RangeError where it goes
- * beyond what we load into a kernel.
+ * `basis` of the plan in force; it means the same. Throws RangeError where it goes beyond what we load into a
+ * kernel.
  */
-export function planOf(
-  ruleSet: RuleSet,
-  environment: Environment,
-  known: KnownSets,
-  changes?: ListChanges,
-  basis?: Basis,
-): Planned {
+export function planOf(source: PlanSource, known: KnownSets, basis?: Basis): Planned {
   try {
-    return new Planner(ruleSet, environment, known, changes, basis).run();
+    return new Planner(source, known, basis).run();
   } catch (error) {
     // Maps that are built on lead to chains that nothing else needs any more: from nothing there are fewer.
     if (basis === undefined || !(error instanceof RangeError)) throw error;
-    return planOf(ruleSet, environment, known, changes);
+    return planOf(source, known);
   }
 }
 
@@ -118,18 +118,12 @@ class Planner {
   readonly #maps = new Map<string, Map<string, string>>();
   readonly #dispatches = new Map<string, Map<string, string>>(); // by direction, family and length
 
-  constructor(
-    ruleSet: RuleSet,
-    environment: Environment,
-    known: KnownSets,
-    changes: ListChanges | undefined,
-    before: Basis | undefined,
-  ) {
-    this.#ruleSet = ruleSet;
+  constructor(source: PlanSource, known: KnownSets, before: Basis | undefined) {
+    this.#ruleSet = source.ruleSet;
     this.#before = before;
-    this.#blocks = new Blocks(environment, before?.blocks);
+    this.#blocks = new Blocks(source.environment, before?.blocks);
     const remotes = before && { nameSets: before.plan.nameSets, canonicals: before.canonicals };
-    this.#remotes = new Remotes(ruleSet, environment, known, changes, remotes);
+    this.#remotes = new Remotes(source, known, remotes);
     this.#chains = new Chains(before?.classes);
   }
 
@@ -269,19 +263,20 @@ class Planner {
         const counter = block.gathered[at] === 1 ? block.together[form.match.action] : own;
         return counter === undefined || !isOf(form, family)
           ? []
-          : this.#rulesOf(runAt(block.runs, at), counter, direction, family);
+          : this.#rulesOf(block.runs, at, counter, direction, family);
       });
     });
   }
 
-  #rulesOf(run: Run, counter: string, direction: Direction, family: Family): Step[] {
-    const rule = matchRule(run.match, family);
+  #rulesOf(runs: Runs, index: number, counter: string, direction: Direction, family: Family): Step[] {
+    const { match } = formAt(runs, index);
+    const rule = matchRule(match, family);
     if (rule === undefined) return [];
     const base = { ...rule, counter };
-    return this.#remotes.of(run, counter, family).flatMap((remote) => [
+    return this.#remotes.of(runs, index, counter, family).flatMap((remote) => [
       { ...base, remote, original: false },
       // After DNAT the packet goes to the resolver; the qube asked one of the DNS addresses.
-      ...(run.match.dns && direction === 'egress' ? [{ ...base, remote, original: true }] : []),
+      ...(match.dns && direction === 'egress' ? [{ ...base, remote, original: true }] : []),
     ]);
   }
 }

@@ -10,11 +10,9 @@ import {
   columnFor,
   columnOf,
   diffPrefixes,
-  type Environment,
   type Family,
   isOfPrivateNames,
   type ListChange,
-  type ListChanges,
   memberContaining,
   type Names,
   namesOpenedBy,
@@ -24,10 +22,10 @@ import {
   type Prefixes,
   type PrefixesDelta,
   type RuleMatch,
-  type RuleSet,
-  type Run,
   type RunRemote,
+  type Runs,
   resolutionOf,
+  runAt,
 } from '@rulecast/rules';
 import { IN_PLACE_SHARE, SMALL_MEMBERS_MAX } from '../limits.ts';
 import { fitsLayout, newSet } from './layout.ts';
@@ -39,6 +37,7 @@ import {
   keyOf,
   type PlannedNameSet,
   type PlanRemote,
+  type PlanSource,
   setKey,
 } from './plan.ts';
 
@@ -48,42 +47,33 @@ export type KnownSets = (setKey: string) => AddressSet | undefined;
 /** What the remote sides of the next plan build on. */
 export interface RemoteBasis {
   readonly nameSets: ReadonlyMap<string, PlannedNameSet>;
-  /** The canonical forms of what runs have of their own, where these are others. */
-  readonly canonicals: ReadonlyMap<Prefixes, Prefixes>;
+  /** Canonical columns of runs with prefixes of their own, by index of the run. */
+  readonly canonicals: ReadonlyMap<Runs, ReadonlyMap<number, Prefixes>>;
 }
 
 export class Remotes {
   readonly sets = new Map<string, AddressSet>();
   readonly nameSets = new Map<string, PlannedNameSet>();
-  readonly canonicals = new Map<Prefixes, Prefixes>();
-  readonly #ruleSet: RuleSet;
-  readonly #environment: Environment;
+  readonly canonicals = new Map<Runs, Map<number, Prefixes>>();
+  readonly #source: PlanSource;
   readonly #known: KnownSets;
-  readonly #changes: ListChanges | undefined;
   readonly #before: RemoteBasis | undefined;
   /** Of each list one, of this plan or the one before. */
   readonly #named: Map<string, PlannedNameSet>;
   readonly #columns = new Map<string, Prefixes>(); // of lists
   readonly #opened: ReturnType<typeof openedLists>;
 
-  constructor(
-    ruleSet: RuleSet,
-    environment: Environment,
-    known: KnownSets,
-    changes: ListChanges | undefined,
-    before: RemoteBasis | undefined,
-  ) {
-    this.#ruleSet = ruleSet;
-    this.#environment = environment;
+  constructor(source: PlanSource, known: KnownSets, before: RemoteBasis | undefined) {
+    this.#source = source;
     this.#known = known;
-    this.#changes = changes;
     this.#before = before;
-    this.#opened = openedLists(ruleSet);
+    this.#opened = openedLists(source.ruleSet);
     this.#named = new Map(Array.from(before?.nameSets.values() ?? [], (each) => [each.list, each]));
   }
 
   /** Of a run in one family: none where it matches nothing. `counter` tells it from all other runs. */
-  of({ match, remote }: Run, counter: string, family: Family): readonly PlanRemote[] {
+  of(runs: Runs, index: number, counter: string, family: Family): readonly PlanRemote[] {
+    const { match, remote } = runAt(runs, index);
     if (remote.kind === 'any' && !match.dns) return [{ kind: 'any' }];
     if (remote.kind === 'prefixes' && remote.prefixes.lengths.length === 1 && !match.dns)
       return [onlyPrefix(remote.prefixes)];
@@ -91,12 +81,15 @@ export class Remotes {
     if (told !== undefined) return told;
     const text = remoteText(remote, counter);
     const key = match.dns ? `dns ${text}` : text;
-    const whole = this.#column(remote, family, `${text} ${family}`);
+    const whole =
+      remote.kind === 'prefixes'
+        ? this.#canonicalOf(runs, index, remote.prefixes)
+        : this.#column(remote, family, `${text} ${family}`);
     const column = match.dns ? this.#dnsWithin(whole, remote, family) : whole;
     const count = column.lengths.length;
     if (count === 0) return [];
     if (count === 1 && remote.kind !== 'list') return [onlyPrefix(column)];
-    const change = remote.kind === 'list' ? this.#changes?.get(remote.list) : undefined;
+    const change = remote.kind === 'list' ? this.#source.changes?.get(remote.list) : undefined;
     return [{ kind: 'set', set: this.#addSet(keyOf(key), column, change), except: [] }];
   }
 
@@ -105,12 +98,12 @@ export class Remotes {
    * other list. One that drops stops questions, and no packet.
    */
   #toldBy(list: string, { action, dns }: RuleMatch, family: Family): readonly PlanRemote[] | undefined {
-    const names = namesOpenedBy(this.#ruleSet.lists, list);
+    const names = namesOpenedBy(this.#source.ruleSet.lists, list);
     if (names === undefined) return undefined;
     const opened = this.#opened.get(list);
     const qubes = opened?.[`v${family}`];
     if (action !== 'accept' || dns || qubes === undefined || qubes.lengths.length === 0) return [];
-    const isPrivate = isOfPrivateNames(this.#ruleSet.lists.get(list));
+    const isPrivate = isOfPrivateNames(this.#source.ruleSet.lists.get(list));
     const version = this.#versionOf(list, names, isPrivate);
     const set = nameSetFor(list, version, qubes);
     const pairs = family === 4 ? (opened?.pairs ?? []) : [];
@@ -138,14 +131,12 @@ export class Remotes {
   }
 
   /** The canonical column of a remote side in one family. */
-  #column(remote: RunRemote, family: Family, key: string): Prefixes {
+  #column(remote: Exclude<RunRemote, { kind: 'prefixes' }>, family: Family, key: string): Prefixes {
     switch (remote.kind) {
       case 'any':
         return columnOf([], family);
-      case 'prefixes':
-        return remote.prefixes.family === family ? this.#canonicalOf(remote.prefixes) : columnOf([], family);
       case 'name':
-        return columnFor(resolutionOf(this.#ruleSet, remote.name), family);
+        return columnFor(resolutionOf(this.#source.ruleSet, remote.name), family);
       case 'list': {
         let column = this.#columns.get(key);
         if (column === undefined) {
@@ -157,19 +148,21 @@ export class Remotes {
     }
   }
 
-  #canonicalOf(prefixes: Prefixes): Prefixes {
-    const canonical = this.#before?.canonicals.get(prefixes) ?? canonicalPrefixes(prefixes);
-    if (canonical !== prefixes) this.canonicals.set(prefixes, canonical);
+  /** The very column of the plan before where the runs are the same. */
+  #canonicalOf(runs: Runs, index: number, prefixes: Prefixes): Prefixes {
+    const canonical = this.#before?.canonicals.get(runs)?.get(index) ?? canonicalPrefixes(prefixes);
+    const columns = this.canonicals.get(runs) ?? new Map<number, Prefixes>();
+    this.canonicals.set(runs, columns.set(index, canonical));
     return canonical;
   }
 
   #listColumn(name: string, family: Family): Prefixes {
-    const list = this.#ruleSet.lists.get(name);
+    const list = this.#source.ruleSet.lists.get(name);
     if (list === undefined || (list.kind === 'names' && list.resolve !== true)) return columnOf([], family);
     if (list.kind === 'prefixes') return columnFor(list, family);
     const union = new PrefixBuilder(family);
     for (const host of nameTexts(list.names)) {
-      const column = columnFor(resolutionOf(this.#ruleSet, host), family);
+      const column = columnFor(resolutionOf(this.#source.ruleSet, host), family);
       for (let i = 0; i < column.lengths.length; i++) union.push(column.words, i, column.lengths[i]!); // i < length
     }
     return canonicalPrefixes(union.build());
@@ -179,7 +172,7 @@ export class Remotes {
   #dnsWithin(column: Prefixes, remote: RunRemote, family: Family): Prefixes {
     const within = (address: Address): boolean =>
       address.family === family && (remote.kind === 'any' || memberContaining(column, address.words) >= 0);
-    const prefixes = this.#environment.dns
+    const prefixes = this.#source.environment.dns
       .filter(within)
       .map((address) => ({ ...address, length: bitsOf(family) }));
     return canonicalPrefixes(columnOf(prefixes, family));

@@ -7,13 +7,7 @@
  *      └──── the next plan ◀── builds on what is desired ──┘
  */
 
-import {
-  concernsFirewallDns,
-  type Environment,
-  type Family,
-  type ListChanges,
-  type RuleSet,
-} from '@rulecast/rules';
+import { concernsFirewallDns, type Environment, type Family } from '@rulecast/rules';
 import type { Request } from '../apply/message.ts';
 import type { KernelState } from '../kernel/listing.ts';
 import { ruleCount } from '../kernel/script.ts';
@@ -40,6 +34,7 @@ import {
   hexAt,
   keyOf,
   type Plan,
+  type PlanSource,
   parseClassMapName,
   parseSetName,
   type Step as Rule,
@@ -55,14 +50,6 @@ export interface PlansOptions {
   /** Whether flows that a release accepts are marked. */
   readonly marksFlows: boolean;
   readonly capturesDns: boolean;
-}
-
-/** What a plan is made of, which the questioner need not have. */
-export interface PlanSource {
-  readonly ruleSet: RuleSet;
-  readonly environment: Environment;
-  /** What lists gained and lost by this release, where that is known. */
-  readonly changes?: ListChanges | undefined;
 }
 
 /** A change as it is sent: its header in JSON, and the body that its elements lie in. */
@@ -181,13 +168,11 @@ export class Plans {
     }
   }
 
-  #plan(
-    { hash, isInForce, mark }: Extract<PlanQuestion, { kind: 'plan' }>,
-    { ruleSet, environment, changes }: PlanSource,
-  ): PlannedStep {
+  #plan({ hash, isInForce, mark }: Extract<PlanQuestion, { kind: 'plan' }>, source: PlanSource): PlannedStep {
     const desired = this.#desired;
     const known = (key: string) => desired?.plan.sets.get(key);
-    const planned = planOf(ruleSet, environment, known, changes, desired?.basis);
+    const { ruleSet, environment } = source;
+    const planned = planOf(source, known, desired?.basis);
     const conditions = this.#conditions(planned.plan, environment);
     const tag: Tag = { release: Buffer.from(hash).toString('hex'), conditions, mark };
     const isCaptured = this.#options.capturesDns && concernsFirewallDns(ruleSet);
