@@ -17,6 +17,7 @@ import {
   wholeChange,
 } from '../src/plan/change.ts';
 import { kernelChains } from '../src/plan/lowering.ts';
+import { ANY_PACKET } from '../src/plan/matches.ts';
 import { type AddressSet, type Plan, policyChain, type Step } from '../src/plan/plan.ts';
 import { planOf } from '../src/plan/planner.ts';
 import { list, planned, plannedAfter, prefix, ruleSet, scriptText, TABLE } from './sample.ts';
@@ -63,16 +64,7 @@ const RANGES = [
   ['ffff:ffff::', 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff'],
 ];
 const LOADED = { version: '89abcdef', delta: undefined } as const;
-const RULE = {
-  kind: 'rule',
-  remote: { kind: 'any' },
-  original: false,
-  protocols: [],
-  ports: undefined,
-  icmpType: undefined,
-  action: 'accept',
-  counter: COUNTER,
-} as const;
+const RULE = { ...ANY_PACKET, action: 'accept', counter: COUNTER } as const;
 
 describe('the script', () => {
   it('of a whole plan has its base chain in the last transaction, with its tag', () => {
