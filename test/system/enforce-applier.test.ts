@@ -24,7 +24,7 @@ import {
   type RuleSet,
   RunBuilder,
 } from '@rulecast/rules';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { randomCase } from '../../packages/table/test/random-rule-set.ts';
 import { type Namespace, Network } from '../enforce/network.mjs';
 import { appliers, sinkIn } from '../enforce/sink.mjs';
@@ -33,6 +33,10 @@ import { enforcementGap } from './namespaces.ts';
 import { within } from './scene.ts';
 
 const SOON_MS = 10_000;
+/** As docs/enforcement.md says. */
+const CHECK_EVERY_MS = 300_000;
+/** Beyond the 25 ms between looks at the generation. */
+const NOTICED_WITHIN_MS = 200;
 const MATCH = plainRule('drop');
 
 let network: Network | undefined;
@@ -138,6 +142,21 @@ describe.skipIf(enforcementGap() !== undefined)('the sink and its applier', () =
     router().nft(`${filled(command).replace('MAP', map).replace('CHAIN', chain)}\n`);
     expect(await sink.check()).toBe(true);
     expect(listing('-s')).toBe(intact);
+  });
+
+  it('look at elements every five minutes, unasked, and repair what is lacking', async () => {
+    const timers = vi.spyOn(globalThis, 'setInterval');
+    const sink = await openUnowned({ flowMarks: false });
+    const ticks = timers.mock.calls.filter(([, ms]) => ms === CHECK_EVERY_MS).map(([tick]) => tick);
+    timers.mockRestore();
+    await load(sink, releaseOf('checked', blocking(hosts('1.2.3.4', '1.2.3.5'))));
+    const [set = ''] = /s[0-9a-f]{16}_4_\w+/.exec(listing('-s')) ?? [];
+    router().nft(filled(`delete element inet TABLE ${set} { 1.2.3.4 }\n`));
+    await pause(NOTICED_WITHIN_MS);
+    await sink.settled();
+    expect(sink.status().repairs).toBe(0);
+    for (const tick of ticks) tick();
+    await eventually('a repair', () => sink.status().repairs === 1);
   });
 
   it('notice what was changed before the table was looked at for the first time', async () => {
