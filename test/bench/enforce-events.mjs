@@ -18,6 +18,10 @@ const WATCHED_FLOWS = 2048;
 const FIRST_PORT = 10_000;
 const REPLIES_RATE = 20_000;
 const KILLS = 10;
+/** A flush comes too late after this: the next applier owns the table. */
+const FLUSHED_WITHIN_MS = 200;
+/** After as long a life of an applier the next one is started without a longer pause. */
+const STEADY_MS = 5100;
 /** Packets a second while it is watched how long they pass. */
 const WATCH_RATE = 2000;
 const MARK = 0x0bebe;
@@ -133,7 +137,10 @@ function holes() {
       await network.arrived('world');
       await network.stream('a', [datagram(network, 'a', FIRST_PORT)], WATCH_RATE);
       process.kill(appliers()[0] ?? 0, 'SIGKILL');
-      network.router.nft('flush ruleset\n');
+      // The kernel skips the table until the last thread of its owner has ended.
+      const flushedByMs = monotonicMs() + FLUSHED_WITHIN_MS;
+      do network.router.nft('flush ruleset\n');
+      while (network.router.table() !== '' && monotonicMs() < flushedByMs);
       await until(() => network.router.table() !== '');
       await network.stopStream('a');
       const passed = (await network.arrived('world')).get(MARK);
@@ -144,14 +151,15 @@ function holes() {
     /** @type {number[]} */
     const again = [];
     for (let i = 0; i < KILLS; i++) {
-      await until(() => appliers().filter(isLoaded).length === 2);
+      await new Promise((resolve) => setTimeout(resolve, STEADY_MS));
       took.push(await killed());
+      await until(() => appliers().some(isLoaded));
       again.push(await killed());
       await settled();
     }
     return {
       'the applier killed and all rules flushed: open for, ms': took,
-      'the same at once again, before another one waits, ms': again,
+      'the same at once again, ms': again,
     };
   });
 }

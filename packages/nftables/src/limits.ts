@@ -195,9 +195,9 @@ export const OWNER_NOTICE_EVERY_MS = 500;
 export const ALIVE_EVERY_MS = 1000;
 export const MISSED_MAX = 5;
 /**
- * Wait before another applier is started for one that died. After one that lived for less than STEADY_MS it
- * is twice as long, up to the longest, so that a second is not exceeded with the 0.2 s that it takes to
- * start.
+ * Pause before the next applier is started. It doubles, up to the longest, after one that lived for less than
+ * STEADY_MS. With the start of a process, 0.1 to 0.5 s, it stays below a second: if the tables are flushed,
+ * the firewall is open for as long.
  */
 export const RESPAWN_MS = 20;
 export const RESPAWN_LONGEST_MS = 160;
