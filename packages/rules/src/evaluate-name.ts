@@ -22,7 +22,7 @@ import {
 import type { Address } from './prefix.ts';
 import { isNarrowed, type RuleMatch } from './rule.ts';
 import type { RuleSet } from './rule-set.ts';
-import { eachRun, type Run, runRuleCount } from './runs.ts';
+import { formAt, type RuleForm } from './runs.ts';
 
 /**
  * By what it gets for this name a browser knows whether the network filters names, and then asks no resolver
@@ -114,17 +114,16 @@ function firstMatch(
   block: RuleBlock,
   stands: Stands,
 ): { readonly action: RuleMatch['action']; readonly rule: NameRuleOrigin } | undefined {
-  let index = 0;
-  for (const run of eachRun(runsOf(policy, 'egress', block))) {
-    const { action, expire } = run.match;
+  const runs = runsOf(policy, 'egress', block);
+  for (let run = 0; run < runs.count; run++) {
+    const form = formAt(runs, run);
+    const { action, expire } = form.match;
     const isInForce = expire === undefined || timeFor(action, time) < expire;
     const asked = action === 'accept' ? [name] : [name, ...aliases];
-    const held = isInForce ? asked.find((one) => holds(ruleSet, run, one, stands)) : undefined;
-    if (held !== undefined) {
-      const list = run.remote.kind === 'list' ? run.remote.list : undefined;
-      return { action, rule: { policy: policy.name, block, index, list, name: held } };
-    }
-    index += runRuleCount(run);
+    const held = isInForce ? asked.find((one) => holds(ruleSet, form, one, stands)) : undefined;
+    if (held === undefined) continue;
+    const list = form.remote.kind === 'list' ? form.remote.list : undefined;
+    return { action, rule: { policy: policy.name, block, index: runs.starts[run]!, list, name: held } }; // a run
   }
   return undefined;
 }
@@ -133,7 +132,7 @@ function firstMatch(
  * Whether a rule is about a name. A drop that is narrowed to a protocol or ports is about packets: DNS has no
  * ports, and a name that is blocked is blocked for all of them.
  */
-function holds(ruleSet: RuleSet, { match, remote }: Run, name: string, stands: Stands): boolean {
+function holds(ruleSet: RuleSet, { match, remote }: RuleForm, name: string, stands: Stands): boolean {
   if (match.action === 'drop' && isNarrowed(match)) return false;
   switch (remote.kind) {
     case 'name':

@@ -26,7 +26,7 @@ import {
 } from './prefix.ts';
 import type { Action, Direction, RuleMatch } from './rule.ts';
 import { type RuleSet, resolutionOf } from './rule-set.ts';
-import { type Run, runAt, runRuleCount } from './runs.ts';
+import { type Run, runAt } from './runs.ts';
 
 /** Protocol numbers that rules can name (IANA). */
 export const IpProtocol = { icmp: 1, tcp: 6, udp: 17, icmp6: 58 } as const;
@@ -251,26 +251,25 @@ function firstMatch(
   const opens = (list: string): boolean =>
     direction === 'egress' && namesOpenedBy(ruleSet.lists, list) !== undefined && told(list);
   const remote = direction === 'egress' ? packet.dst : packet.src;
-  let before = 0; // rules in the runs before this one
   const runs = runsOf(policy, direction, block);
+  const fits = runs.forms.map(({ match }) => fitOf(match, environment, packet, remote));
   for (let index = 0; index < runs.count; index++) {
+    const fit = fits[runs.formOf[index]!]; // a run, here and below
+    if (fit === 'no') continue;
     const run = runAt(runs, index);
-    const fit = fitOf(run.match, environment, packet, remote);
-    const hit = fit === 'no' ? undefined : (remoteHit(ruleSet, run, remote) ?? toldHit(run, remote, opens));
-    if (hit !== undefined) {
-      return {
-        action: fit === 'unreadable' ? 'drop' : run.match.action,
-        rule: {
-          policy: policy.name,
-          block,
-          run: index,
-          index: before + hit.offset,
-          list: hit.list,
-          prefix: hit.prefix,
-        },
-      };
-    }
-    before += runRuleCount(run);
+    const hit = remoteHit(ruleSet, run, remote) ?? toldHit(run, remote, opens);
+    if (hit === undefined) continue;
+    return {
+      action: fit === 'unreadable' ? 'drop' : run.match.action,
+      rule: {
+        policy: policy.name,
+        block,
+        run: index,
+        index: runs.starts[index]! + hit.offset,
+        list: hit.list,
+        prefix: hit.prefix,
+      },
+    };
   }
   return undefined;
 }
