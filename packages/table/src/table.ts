@@ -16,7 +16,6 @@ import {
   type RuleSet,
   type Told,
 } from '@rulecast/rules';
-import { ruleColumns } from './classes/rule-columns.ts';
 import { type Edit, editBetween, type Situation } from './edit/edit.ts';
 import { runsMore } from './edit/programs.ts';
 import { EditState } from './edit/state.ts';
@@ -293,7 +292,7 @@ export class Table {
   }
 
   #compile(after: Situation, generation: number): Generation {
-    const compiled = compileImage(ruleColumns(after.ruleSet), after.environment, this.#limits);
+    const compiled = compileImage(after.ruleSet, after.environment, this.#limits);
     const places = this.#space.take(compiled.pieces);
     writeImage(compiled, generation, this.#space.memory.views, places);
     const image = this.#space.open(compiled.pieces, places);

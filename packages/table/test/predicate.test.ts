@@ -2,8 +2,8 @@ import {
   canonicalPrefixes,
   columnOf,
   EMPTY_RULE_SET,
-  emptyPolicy,
   type Family,
+  formAt,
   type Prefix,
   type Prefixes,
   plainRule,
@@ -11,9 +11,8 @@ import {
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../../test/kit/random.mjs';
-import { NO_ADDRESS, Predicates } from '../src/classes/predicate.ts';
+import { NO_ADDRESS, Predicates, spanOf } from '../src/classes/predicate.ts';
 import type { PredicateColumns } from '../src/classes/predicate-columns.ts';
-import { RunPrefixes, ruleColumns } from '../src/classes/rule-columns.ts';
 import { randomPrefix } from './random-rule-set.ts';
 
 /** The predicate of one run with these prefixes, in their order. */
@@ -25,12 +24,10 @@ function predicateOf(predicates: Predicates, prefixes: readonly Prefix[]): numbe
       remote: { kind: 'prefix', prefix },
     });
   }
-  const policy = { ...emptyPolicy('default'), egress: runs.build() };
-  const [columns] = ruleColumns({ ...EMPTY_RULE_SET, policies: new Map([['default', policy]]) }).policies;
-  if (columns === undefined) throw new TypeError('no policy');
-  const spans = new RunPrefixes(columns.egress);
-  spans.next(0);
-  return predicates.ofPrefixes(spans);
+  const all = runs.build();
+  const { remote } = formAt(all, 0);
+  if (remote.kind !== 'prefixes') throw new TypeError('no run of prefixes');
+  return predicates.ofPrefixes(spanOf(all, 0, remote.family));
 }
 
 function columnAt(columns: PredicateColumns, predicate: number): Prefixes {

@@ -12,8 +12,8 @@ import {
   strideOf,
 } from '@rulecast/rules';
 import { ClassSets, type Cut, cutSpace } from '../src/classes/classes.ts';
+import { ProtoBit } from '../src/classes/match-checks.ts';
 import { Predicates } from '../src/classes/predicate.ts';
-import { ProtoBit, ruleColumns } from '../src/classes/rule-columns.ts';
 import { DEFAULT_TABLE_LIMITS, type TableLimits } from '../src/limits.ts';
 import { detailOf } from '../src/lookup/verdict.ts';
 import { compileWasm, instantiateWasm, TableMemory } from '../src/memory/memory.ts';
@@ -44,9 +44,8 @@ export function compile(
   limits: Partial<TableLimits> = {},
 ): Compiled {
   const all = { ...DEFAULT_TABLE_LIMITS, ...limits };
-  const rules = ruleColumns(ruleSet);
-  const predicates = new Predicates(rules);
-  const outlines = new ProgramOutlines(rules, environment, predicates);
+  const predicates = new Predicates(ruleSet);
+  const outlines = new ProgramOutlines(ruleSet, environment, predicates);
   const sets = new ClassSets(predicates.count, all);
   const [v4, v6] = [cutSpace(predicates.v4, sets), cutSpace(predicates.v6, sets)];
   return { outlines, sets, v4, v6, limits: all, programs: compilePrograms(outlines, sets, all) };

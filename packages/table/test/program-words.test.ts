@@ -3,7 +3,7 @@
  */
 
 import { beforeAll, describe, expect, it } from 'vitest';
-import { ASKS_DETAIL, ProtoBit } from '../src/classes/rule-columns.ts';
+import { ASKS_DETAIL, ProtoBit } from '../src/classes/match-checks.ts';
 import {
   NO_MATCH,
   NODE_OFFSET_SHIFT,

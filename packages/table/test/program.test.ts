@@ -20,7 +20,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { classBenchPackets, classBenchRules, defaultPolicyOf } from '../../../test/bench/classbench.mjs';
 import { Random } from '../../../test/kit/random.mjs';
 import { often } from '../../../test/thorough.ts';
-import { ProtoBit } from '../src/classes/rule-columns.ts';
+import { ProtoBit } from '../src/classes/match-checks.ts';
 import {
   DEFAULT_TABLE_LIMITS,
   OUTCOMES_MAX,

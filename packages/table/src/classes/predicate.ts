@@ -21,28 +21,49 @@ import {
   prefixOf,
   prefixSetOf,
   type RuleSet,
+  type Runs,
   strideOf,
 } from '@rulecast/rules';
 import { PredicateColumns } from './predicate-columns.ts';
-import type { PrefixSpan, RuleColumns } from './rule-columns.ts';
 
 /** Instead of a predicate's number: every address, even an absent one. */
 export const ANY_ADDRESS = -1;
 /** Instead of a predicate's number: no address. */
 export const NO_ADDRESS = -2;
 
+/** Prefixes within two columns: no views, of which 2^18 would take longer than what they are for. */
+export interface PrefixSpan {
+  readonly family: Family;
+  readonly words: Uint32Array;
+  readonly lengths: Uint8Array;
+  /** Where its words and its lengths begin. */
+  readonly wordAt: number;
+  readonly entryAt: number;
+  readonly count: number;
+}
+
+/** The prefixes of a run whose form has that family. */
+export function spanOf(
+  { starts, wordStarts, words, lengths }: Runs,
+  run: number,
+  family: Family,
+): PrefixSpan {
+  const [entryAt, end] = [starts[run]!, starts[run + 1]!]; // a run; there is one start more, here and below
+  return { family, words, lengths, wordAt: wordStarts[run]!, entryAt, count: end - entryAt };
+}
+
 /** Numbers the predicates of one rule set, in the order of first use. */
 export class Predicates {
   readonly v4 = new PredicateColumns(4);
   readonly v6 = new PredicateColumns(6);
-  readonly #rules: Pick<RuleColumns, 'lists' | 'resolutions'>;
+  readonly #rules: Pick<RuleSet, 'lists' | 'resolutions'>;
   /** Those of lists, names and DNS addresses, by `list NAME`, `name NAME` and `dns`. */
   readonly byName = new Map<string, number>();
   #slots = new Int32Array(256).fill(-1); // open addressing: hash of a run's prefixes -> predicate
   #hashes: number[] = []; // by predicate in `slots`
   #used = 0; // of `slots`
 
-  constructor(rules: Pick<RuleColumns, 'lists' | 'resolutions'>) {
+  constructor(rules: Pick<RuleSet, 'lists' | 'resolutions'>) {
     this.#rules = rules;
   }
 

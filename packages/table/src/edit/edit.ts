@@ -30,9 +30,9 @@ import {
   timeFor,
 } from '@rulecast/rules';
 import { type Boundaries, boundariesOf } from '../classes/classes.ts';
+import { ALL_PROTOS, ASKS_DETAIL, ASKS_DNS, checksOf } from '../classes/match-checks.ts';
 import { ANY_ADDRESS, NO_ADDRESS, setOfAddresses, setOfList } from '../classes/predicate.ts';
 import { PredicateColumns } from '../classes/predicate-columns.ts';
-import { ALL_PROTOS, ASKS_DETAIL, ASKS_DNS, checksOf } from '../classes/rule-columns.ts';
 import type { EditBase, NextExpiry } from '../image/image.ts';
 import type { BlockPredicates } from '../program/outline.ts';
 import { type BlockChange, type BlockNumbers, changedBlocks } from './policy.ts';

@@ -13,8 +13,8 @@
 
 import { formAt, NO_RULES, type RuleSet, type Runs, runsOf as runsOfPolicy } from '@rulecast/rules';
 import type { ClassSets } from '../classes/classes.ts';
+import { ASKS_DNS, checksOf, rangeOf } from '../classes/match-checks.ts';
 import { ANY_ADDRESS } from '../classes/predicate.ts';
-import { ASKS_DNS, checksOf, rangeOf } from '../classes/rule-columns.ts';
 import type { TableLimits } from '../limits.ts';
 import { roomFor } from '../program/class.ts';
 import { ClassRows } from '../program/class-rows.ts';

@@ -4,10 +4,9 @@
  * writing cannot refuse.
  */
 
-import { type Action, type Environment, timeFor } from '@rulecast/rules';
+import { type Action, type Environment, formsOf, type RuleSet, timeFor } from '@rulecast/rules';
 import { ClassSets, type Cut, cutSpace } from '../classes/classes.ts';
 import { Predicates } from '../classes/predicate.ts';
-import { ACCEPTS, allColumns, type RuleColumns } from '../classes/rule-columns.ts';
 import type { TableLimits } from '../limits.ts';
 import { type MapShape, measureMap, type PrefixMap, writeMap } from '../map/map.ts';
 import { type ValueWidth, widthFor } from '../map/node.ts';
@@ -99,13 +98,9 @@ interface MeasuredMap {
 }
 
 /** Compiles a rule set. Throws TableLimitError. */
-export function compileImage(
-  rules: RuleColumns,
-  environment: Environment,
-  limits: TableLimits,
-): CompiledImage {
-  const predicates = new Predicates(rules);
-  const outlines = new ProgramOutlines(rules, environment, predicates);
+export function compileImage(ruleSet: RuleSet, environment: Environment, limits: TableLimits): CompiledImage {
+  const predicates = new Predicates(ruleSet);
+  const outlines = new ProgramOutlines(ruleSet, environment, predicates);
   const sets = new ClassSets(predicates.count, limits);
   const cuts = [cutSpace(predicates.v4, sets), cutSpace(predicates.v6, sets)] as const;
   const programs = compilePrograms(outlines, sets, limits);
@@ -145,7 +140,7 @@ export function compileImage(
     blocks: blockPredicates(outlines),
     asks: programs.asks,
     sets,
-    nextExpiry: nextExpiry(rules, environment),
+    nextExpiry: nextExpiry(ruleSet, environment),
   };
   return { sizes, pieces, edit, map4, map6, owners, owner4, owner6, programs, names: nameBytes };
 }
@@ -168,17 +163,11 @@ function blockPredicates({ blocks, policies }: ProgramOutlines): readonly BlockP
   });
 }
 
-function nextExpiry({ policies }: RuleColumns, environment: Environment): NextExpiry {
+function nextExpiry({ policies }: RuleSet, environment: Environment): NextExpiry {
   const next = { accept: Number.POSITIVE_INFINITY, drop: Number.POSITIVE_INFINITY };
-  for (const policy of policies) {
-    for (const { expires, checks } of allColumns(policy)) {
-      for (let run = 0; run < expires.length; run++) {
-        const expire = expires[run]!; // run < length, here and below
-        if (expire === Number.POSITIVE_INFINITY) continue;
-        const action = (checks[run]! & ACCEPTS) === 0 ? 'drop' : 'accept';
-        if (expire > timeFor(action, environment) && expire < next[action]) next[action] = expire;
-      }
-    }
+  for (const { match } of formsOf(policies.values())) {
+    const { action, expire = Number.POSITIVE_INFINITY } = match;
+    if (expire > timeFor(action, environment) && expire < next[action]) next[action] = expire;
   }
   return next;
 }

@@ -4,7 +4,7 @@
  */
 
 import type { ClassSets } from '../classes/classes.ts';
-import { ASKS_DNS } from '../classes/rule-columns.ts';
+import { ASKS_DNS } from '../classes/match-checks.ts';
 import { asksNothing, type ProgramPart } from './part.ts';
 import { doubled, type WordBuffer } from './words.ts';
 

@@ -8,9 +8,8 @@
  * into what was compiled (edit/programs.ts).
  */
 
-import type { Action } from '@rulecast/rules';
+import { type Action, formAt } from '@rulecast/rules';
 import type { ClassSets } from '../classes/classes.ts';
-import { RemoteKind } from '../classes/rule-columns.ts';
 import { reachableLimits, TableLimitCode, TableLimitError, type TableLimits } from '../limits.ts';
 import { ProgramClasses } from './class.ts';
 import { ClassRows, sharedPages } from './class-rows.ts';
@@ -176,7 +175,7 @@ export class Programs {
     for (const [index, { policy, runs }] of blocks.entries()) {
       const put = (name: keyof typeof BlockField, value: number): void =>
         words.set(records + index * BLOCK_WORDS + BlockField[name], value);
-      const hasLists = runs.kinds.includes(RemoteKind.list);
+      const hasLists = runs.forms.some(({ remote }) => remote.kind === 'list');
       const room = labels.room(runs.count);
       const runsAt = known.get(runs.count) ?? words.take(room, -1);
       known.set(runs.count, runsAt);
@@ -188,10 +187,10 @@ export class Programs {
       put('lists', listsAt);
       for (let run = 0; run < runs.count; run++) {
         words.set(runsAt + labels.of(run), run);
-        const list = runs.kinds[run] === RemoteKind.list ? runs.names[runs.remotes[run]!] : undefined; // run < count
-        if (list === undefined) continue;
-        const place = places.get(list) ?? places.size;
-        places.set(list, place);
+        const { remote } = formAt(runs, run);
+        if (remote.kind !== 'list') continue;
+        const place = places.get(remote.list) ?? places.size;
+        places.set(remote.list, place);
         words.set(listsAt + labels.of(run), place);
       }
     }

@@ -5,7 +5,7 @@
  * so is the work that goes into maps which are equal in the end.
  */
 
-import { ALL_PROTOS, ASKS_DETAIL, ProtoBit } from '../classes/rule-columns.ts';
+import { ALL_PROTOS, ASKS_DETAIL, ProtoBit } from '../classes/match-checks.ts';
 import { asksNothing, type Candidates } from './part.ts';
 import { dropOf } from './ports.ts';
 import { LIST_RUNS, NO_MATCH, NODE_OFFSET_SHIFT, NodeKind } from './program.ts';

@@ -9,19 +9,14 @@ import {
   DEFAULT_POLICY,
   type Direction,
   type Environment,
+  formAt,
+  type Policy,
+  type RuleSet,
+  type Runs,
   timeFor,
 } from '@rulecast/rules';
-import { ANY_ADDRESS, NO_ADDRESS, type Predicates } from '../classes/predicate.ts';
-import {
-  ACCEPTS,
-  ALL_PROTOS,
-  ASKS_DNS,
-  type PolicyColumns,
-  RemoteKind,
-  type RuleColumns,
-  type RunColumns,
-  RunPrefixes,
-} from '../classes/rule-columns.ts';
+import { ALL_PROTOS, checksOf } from '../classes/match-checks.ts';
+import { ANY_ADDRESS, NO_ADDRESS, type Predicates, spanOf } from '../classes/predicate.ts';
 import { DIRECTIONS } from './program.ts';
 
 /** The runs of one policy in one block and direction, in an environment. */
@@ -30,7 +25,7 @@ export interface Block {
   /** Of the policy's own, as `common`'s rules are `common`'s. */
   readonly block: 'exceptions' | 'own';
   readonly direction: Direction;
-  readonly runs: RunColumns;
+  readonly runs: Runs;
   /** By run: a predicate, ANY_ADDRESS or NO_ADDRESS. */
   readonly predicates: Int32Array;
 }
@@ -38,7 +33,7 @@ export interface Block {
 /** A program before its rows. */
 export interface ProgramOutline {
   /** Undefined: it judges egress of qubes that no policy does. */
-  readonly policy: PolicyColumns | undefined;
+  readonly policy: Policy | undefined;
   readonly direction: Direction;
   /** What is decided where no run matches. */
   readonly otherwise: Action | 'none';
@@ -64,22 +59,21 @@ export interface BlockPredicates {
   readonly predicates: Int32Array;
 }
 
-/** What outlines read of a rule set. */
-type OutlinedRules = Pick<RuleColumns, 'policies' | 'unmatched'>;
-
 /** The programs of a rule set before classes exist; making one registers every predicate. */
 export class ProgramOutlines {
   readonly all: ProgramOutline[] = [];
   readonly blocks: Block[] = [];
-  readonly policies: readonly PolicyColumns[];
+  readonly policies: readonly Policy[];
   /** NO_ADDRESS if the environment has none. */
   readonly dnsPredicate: number;
   readonly #environment: Environment;
   readonly #predicates: Predicates;
 
-  constructor({ policies, unmatched }: OutlinedRules, environment: Environment, predicates: Predicates) {
+  constructor(ruleSet: RuleSet, environment: Environment, predicates: Predicates) {
     this.#environment = environment;
     this.#predicates = predicates;
+    const { unmatched } = ruleSet;
+    const policies = [...ruleSet.policies.values()];
     this.policies = policies;
     this.dnsPredicate = predicates.ofDns(environment.dns);
     const common = policies.find(({ name }) => name === COMMON_POLICY);
@@ -114,27 +108,28 @@ export class ProgramOutlines {
     }
   }
 
-  #block(policy: PolicyColumns, direction: Direction, block: Block['block'] = 'own'): number {
+  #block(policy: Policy, direction: Direction, block: Block['block'] = 'own'): number {
     const { [direction]: runs } = block === 'own' ? policy : policy.exceptions;
     const predicates = new Int32Array(runs.count);
-    const prefixes = new RunPrefixes(runs);
-    for (let run = 0; run < runs.count; run++) predicates[run] = this.#predicateOf(runs, run, prefixes);
+    for (let run = 0; run < runs.count; run++) predicates[run] = this.#predicateOf(runs, run);
     return (
       this.blocks.push({ policy: this.policies.indexOf(policy), block, direction, runs, predicates }) - 1
     );
   }
 
-  #predicateOf(runs: RunColumns, run: number, runPrefixes: RunPrefixes): number {
-    const kind = runs.kinds[run]!; // run < count, here and below
-    const hasPrefixes = kind === RemoteKind.prefixes4 || kind === RemoteKind.prefixes6;
-    if (hasPrefixes) runPrefixes.next(run); // also for a run that can match nothing
-    const checks = runs.checks[run]!;
-    const now = timeFor((checks & ACCEPTS) === 0 ? 'drop' : 'accept', this.#environment);
-    if (now >= runs.expires[run]! || (checks & ALL_PROTOS) === 0) return NO_ADDRESS;
-    if (hasPrefixes) return this.#predicates.ofPrefixes(runPrefixes);
-    const name = runs.names[runs.remotes[run]!] ?? '';
-    if (kind === RemoteKind.name) return this.#predicates.ofName(name);
-    if (kind === RemoteKind.list) return this.#predicates.ofList(name);
-    return (checks & ASKS_DNS) !== 0 ? this.dnsPredicate : ANY_ADDRESS;
+  #predicateOf(runs: Runs, run: number): number {
+    const { match, remote } = formAt(runs, run);
+    const isOver = match.expire !== undefined && timeFor(match.action, this.#environment) >= match.expire;
+    if (isOver || (checksOf(match) & ALL_PROTOS) === 0) return NO_ADDRESS;
+    switch (remote.kind) {
+      case 'prefixes':
+        return this.#predicates.ofPrefixes(spanOf(runs, run, remote.family));
+      case 'name':
+        return this.#predicates.ofName(remote.name);
+      case 'list':
+        return this.#predicates.ofList(remote.list);
+      case 'any':
+        return match.dns ? this.dnsPredicate : ANY_ADDRESS;
+    }
   }
 }

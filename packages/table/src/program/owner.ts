@@ -12,12 +12,12 @@ import {
   DEFAULT_POLICY,
   type Direction,
   type Family,
+  type Policy,
   PrefixBuilder,
   type Prefixes,
 } from '@rulecast/rules';
 import { ClassSets, type Cut, cutSpace } from '../classes/classes.ts';
 import { PredicateColumns } from '../classes/predicate-columns.ts';
-import type { PolicyColumns } from '../classes/rule-columns.ts';
 import type { TableLimits } from '../limits.ts';
 import type { ProgramOutlines } from './outline.ts';
 
@@ -38,7 +38,7 @@ export interface Owners {
 
 /** The prefixes of one length of one policy. */
 interface Claim {
-  readonly policy: PolicyColumns;
+  readonly policy: Policy;
   readonly length: number;
   readonly column: Prefixes;
 }
@@ -60,7 +60,7 @@ export function compileOwners(outlines: ProgramOutlines, limits: TableLimits): O
   return { v4, v6, records: ownerRecords(outlines, claims, sets), classCount: sets.count };
 }
 
-function claimsOf(policy: PolicyColumns, family: Family): readonly Claim[] {
+function claimsOf(policy: Policy, family: Family): readonly Claim[] {
   const { words, lengths } = columnFor(policy.prefixes, family);
   const byLength = new Map<number, PrefixBuilder>();
   for (const [i, length] of lengths.entries()) {

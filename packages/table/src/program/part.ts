@@ -6,15 +6,15 @@
  * other, so that parts of equal runs are one part.
  */
 
+import { ACCEPTS, ALL_PROTOS, ASKS_DETAIL, ASKS_DNS, checksOf, rangeOf } from '../classes/match-checks.ts';
 import { ANY_ADDRESS, NO_ADDRESS } from '../classes/predicate.ts';
-import { ACCEPTS, ALL_PROTOS, ASKS_DETAIL, ASKS_DNS } from '../classes/rule-columns.ts';
 import type { Labels } from './labels.ts';
 import type { Block } from './outline.ts';
 import { CODE_ACTION_BITS, CodeAction, NO_MATCH } from './program.ts';
 
 /** Runs in their order, as making nodes reads them. */
 export interface Candidates {
-  /** By position, as in RunColumns. */
+  /** By position, as `checksOf` and `rangeOf` have them. */
   readonly checks: ArrayLike<number>;
   readonly ranges: ArrayLike<number>;
   /** By position: outcome and action, relative to the part's. */
@@ -68,9 +68,14 @@ export class ProgramPart implements Candidates {
     let firstLabel = 0;
     for (const { runs, predicates } of blocks) {
       this.predicates.set(predicates, at);
-      this.checks.set(runs.checks, at);
-      this.ranges.set(runs.ranges, at);
-      for (let run = 0; run < runs.count; run++) this.labels[at + run] = firstLabel + labels.of(run);
+      const checks = runs.forms.map(({ match }) => checksOf(match));
+      const ranges = runs.forms.map(({ match }) => rangeOf(match));
+      for (let run = 0; run < runs.count; run++) {
+        const form = runs.formOf[run]!; // a run and its form
+        this.checks[at + run] = checks[form]!;
+        this.ranges[at + run] = ranges[form]!;
+        this.labels[at + run] = firstLabel + labels.of(run);
+      }
       at += runs.count;
       firstLabel += labels.room(runs.count);
     }

@@ -10,7 +10,7 @@
  * Pages that one interval fills, and equal columns of wildcards, are kept once.
  */
 
-import { ALL_PROTOS, ASKS_DETAIL, ProtoBit } from '../classes/rule-columns.ts';
+import { ALL_PROTOS, ASKS_DETAIL, ProtoBit } from '../classes/match-checks.ts';
 import type { Candidates, ProgramPart } from './part.ts';
 import { CODE_ACTION_MASK, CodeAction, NO_MATCH, PAGE_PORTS, PORT_PAGES } from './program.ts';
 import { StretchIndex, type WordBuffer } from './words.ts';
