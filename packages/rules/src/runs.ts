@@ -30,7 +30,7 @@ export interface RuleForm {
  * that could be one run are one. Plain data, for other threads.
  */
 export interface Runs {
-  /** Of runs. */
+  /** How many runs there are. */
   readonly count: number;
   readonly forms: readonly RuleForm[];
   readonly formOf: Uint32Array;
@@ -71,6 +71,12 @@ export function runAt(runs: Runs, run: number): Run {
   return { match, remote: { kind: 'prefixes', prefixes: prefixesIn(runs, run, remote.family) } };
 }
 
+/** The form of a run by itself. */
+export function formOfRun({ match, remote }: Run): RuleForm {
+  if (remote.kind !== 'prefixes') return { match, remote };
+  return { match, remote: { kind: 'prefixes', family: remote.prefixes.family } };
+}
+
 /** The prefixes of a run whose form has that family. */
 export function prefixesIn(
   { starts, wordStarts, words, lengths }: Runs,
@@ -84,7 +90,7 @@ export function prefixesIn(
   };
 }
 
-/** All of them, in their order. For few: each is made of objects. */
+/** The runs in their order. Slow where there are many: each is made of objects. */
 export function* eachRun(runs: Runs): Generator<Run> {
   for (let run = 0; run < runs.count; run++) yield runAt(runs, run);
 }
@@ -101,7 +107,7 @@ export function ruleOfRun({ match, remote }: Run, offset: number): Rule {
   return { ...match, remote: own };
 }
 
-/** The run that a rule belongs to, of the rules from 0 on. */
+/** The run of a rule, both counted from 0. */
 export function runOfRule({ starts, count }: Runs, rule: number): number {
   let [low, high] = [0, count];
   while (high - low > 1) {
@@ -131,20 +137,6 @@ export function* rulesIn(runs: Runs, from = 0, to = ruleCount(runs)): Generator<
   }
 }
 
-export function sameMatch(a: RuleMatch, b: RuleMatch): boolean {
-  return (
-    a.action === b.action &&
-    a.proto === b.proto &&
-    a.dns === b.dns &&
-    a.ports?.first === b.ports?.first &&
-    a.ports?.last === b.ports?.last &&
-    a.icmpType === b.icmpType &&
-    a.expire === b.expire &&
-    a.comment === b.comment &&
-    a.isPrivate === b.isPrivate
-  );
-}
-
 /** What a rule says besides its remote side, in an object of its own. */
 function matchOf(rule: RuleMatch): RuleMatch {
   const { action, proto, dns, ports, icmpType, expire, comment, isPrivate } = rule;
@@ -168,26 +160,30 @@ export function formKey({ match, remote }: RuleForm): string {
   }
 }
 
-/** Both blocks begin, and end, with so many of the same rules. */
+/** How many equal rules two blocks begin and end with, none of them counted twice. */
 export interface CommonEnds {
   readonly head: number;
   readonly tail: number;
 }
 
-/** How many rules two blocks begin and end with that are the same, none of them counted twice. */
 export function commonEnds(a: Runs, b: Runs): CommonEnds {
-  const [of, as] = [new RuleNumbers(a), new RuleNumbers(b)];
-  as.numberLike(of);
-  return endsOf(of, as);
+  return commonEndsByNumber(...numberedAlike(a, b));
 }
 
-/** Likewise, of blocks whose forms are numbered alike. */
-export function endsOf(of: RuleNumbers, as: RuleNumbers): CommonEnds {
-  const least = Math.min(of.count, as.count);
+/** The rules of two blocks, with equal numbers for equal forms. */
+export function numberedAlike(a: Runs, b: Runs): readonly [RuleNumbers, RuleNumbers] {
+  const known = new Map(a.forms.map((form, at) => [formKey(form), at]));
+  const numbers = b.forms.map((form, at) => known.get(formKey(form)) ?? a.forms.length + at);
+  return [new RuleNumbers(a, [...a.forms.keys()]), new RuleNumbers(b, numbers)];
+}
+
+/** Likewise, of blocks that are numbered alike. */
+export function commonEndsByNumber(a: RuleNumbers, b: RuleNumbers): CommonEnds {
+  const least = Math.min(a.count, b.count);
   let head = 0;
-  while (head < least && of.isSame(head, as, head)) head++;
+  while (head < least && a.isSame(head, b, head)) head++;
   let tail = 0;
-  while (tail < least - head && of.isSame(of.count - 1 - tail, as, as.count - 1 - tail)) tail++;
+  while (tail < least - head && a.isSame(a.count - 1 - tail, b, b.count - 1 - tail)) tail++;
   return { head, tail };
 }
 
@@ -210,18 +206,18 @@ function sameNumbers(a: Uint32Array | Uint8Array, b: Uint32Array | Uint8Array): 
   return at === a.length && a.length === b.length;
 }
 
-/** Rules by number, to be compared with those of another block. */
+/** Rules by their place, to be compared with those of another block. */
 export class RuleNumbers {
   readonly runs: Runs;
   readonly count: number;
-  /** By form: equal numbers for equal ones, once they are numbered alike. */
-  readonly formNumbers: Uint32Array;
+  readonly #formNumbers: Uint32Array;
   readonly #runOf: Uint32Array;
 
-  constructor(runs: Runs) {
+  /** `formNumbers`: by form, see numberedAlike. */
+  constructor(runs: Runs, formNumbers: readonly number[]) {
     this.runs = runs;
     this.count = ruleCount(runs);
-    this.formNumbers = Uint32Array.from(runs.forms.keys());
+    this.#formNumbers = Uint32Array.from(formNumbers);
     this.#runOf = new Uint32Array(this.count);
     for (let run = 0; run < runs.count; run++) {
       const end = runs.starts[run + 1]!; // one more than runs
@@ -229,43 +225,39 @@ export class RuleNumbers {
     }
   }
 
-  /** Gives forms the numbers that they have in another block. */
-  numberLike(other: RuleNumbers): void {
-    const known = new Map(other.runs.forms.map((form, at) => [formKey(form), at]));
-    for (const [at, form] of this.runs.forms.entries())
-      this.formNumbers[at] = known.get(formKey(form)) ?? other.runs.forms.length + at;
-  }
-
   /** The number of the form of a rule. */
   formOf(rule: number): number {
-    return this.formNumbers[this.runs.formOf[this.#runOf[rule]!]!]!; // a rule, here and below
+    return this.#formNumbers[this.runs.formOf[this.#runOf[rule]!]!]!; // a rule, here and below
   }
 
-  /** Where the words of a rule begin, and how many these are. */
+  /** Where the words of a rule begin. */
   wordAt(rule: number): number {
     const { starts, wordStarts } = this.runs;
     const run = this.#runOf[rule]!;
     return wordStarts[run]! + (rule - starts[run]!) * this.stride(rule);
   }
 
+  /** How many words a rule has: none without a prefix. */
   stride(rule: number): number {
     const { starts, wordStarts } = this.runs;
     const run = this.#runOf[rule]!;
     return (wordStarts[run + 1]! - wordStarts[run]!) / (starts[run + 1]! - starts[run]!);
   }
 
-  isSame(rule: number, other: RuleNumbers, of: number): boolean {
-    if (this.runs.lengths[rule] !== other.runs.lengths[of] || this.formOf(rule) !== other.formOf(of))
-      return false;
+  /** Whether `rule` equals `otherRule` of a block that is numbered alike. */
+  isSame(rule: number, other: RuleNumbers, otherRule: number): boolean {
+    if (this.runs.lengths[rule] !== other.runs.lengths[otherRule]) return false;
+    if (this.formOf(rule) !== other.formOf(otherRule)) return false;
     const stride = this.stride(rule); // equal forms have equal ones
-    const [at, from] = [this.wordAt(rule), other.wordAt(of)];
+    const [at, from] = [this.wordAt(rule), other.wordAt(otherRule)];
     for (let w = 0; w < stride; w++) if (this.runs.words[at + w] !== other.runs.words[from + w]) return false;
     return true;
   }
 }
 
-/** Matches that are recognised as objects: readers give one for all lines alike. */
+/** Matches recognised by identity: readers pass one object for all lines alike. Our choice. */
 const MATCHES_KNOWN_MAX = 64;
+/** Of a column, before it grows. */
 const LEAST_ROOM = 8;
 
 /** Gathers rules, in their order. */
@@ -274,7 +266,7 @@ export class RunBuilder {
   readonly #known = new Map<string, number>();
   readonly #ofMatch = { 4: new Map<RuleMatch, number>(), 6: new Map<RuleMatch, number>() };
   readonly #source: Runs;
-  readonly #sourceForms: Int32Array;
+  readonly #sourceForms = new Map<number, number>();
   #count = 0;
   #ruleCount = 0;
   #wordCount = 0;
@@ -284,10 +276,9 @@ export class RunBuilder {
   #words = new Uint32Array(LEAST_ROOM);
   #lengths = new Uint8Array(LEAST_ROOM);
 
-  /** `source`: what rules are pushed from again and again. */
+  /** `source`: the block that most rules are copied from; its forms are looked up once. */
   constructor(source: Runs = NO_RULES) {
     this.#source = source;
-    this.#sourceForms = new Int32Array(source.forms.length).fill(-1);
   }
 
   push(rule: Rule): void {
@@ -339,35 +330,33 @@ export class RunBuilder {
     );
   }
 
-  pushRun({ match, remote }: Run): void {
-    if (remote.kind !== 'prefixes') return this.pushForm(this.form({ match, remote }));
-    this.pushPrefixes(this.prefixForm(match, remote.prefixes.family), remote.prefixes);
+  pushRun(run: Run): void {
+    const form = this.form(formOfRun(run));
+    if (run.remote.kind === 'prefixes') this.pushPrefixes(form, run.remote.prefixes);
+    else this.pushForm(form);
   }
 
-  /** Appends the rules [from, to) of some others. */
+  /** Appends the rules [from, to) of another block. */
   pushRules(runs: Runs, from = 0, to = ruleCount(runs)): void {
     if (from >= to) return;
-    const forms = this.#placesOf(runs);
+    // By form of `runs`: its place here, once it is used. No array: a rule or two of 2^18 forms may be all.
+    const places = runs === this.#source ? this.#sourceForms : new Map<number, number>();
     const { starts, wordStarts, formOf } = runs;
     for (let run = runOfRule(runs, from); run < runs.count && starts[run]! < to; run++) {
       const [first, end] = [starts[run]!, starts[run + 1]!]; // one more than runs
       const own = formOf[run]!;
-      if (forms[own]! < 0) forms[own] = this.form(runs.forms[own]!); // a form of it
+      const form = places.get(own) ?? this.form(runs.forms[own]!); // a form of it
+      places.set(own, form);
       const words = wordStarts[run + 1]! - wordStarts[run]!;
       if (words === 0) {
-        this.pushForm(forms[own]!);
+        this.pushForm(form);
         continue;
       }
       const stride = words / (end - first);
       const [since, until] = [Math.max(first, from), Math.min(end, to)];
       const at = wordStarts[run]! + (since - first) * stride;
-      this.#pushColumns(forms[own]!, runs.words, at, (until - since) * stride, runs.lengths, since, until);
+      this.#pushColumns(form, runs.words, at, (until - since) * stride, runs.lengths, since, until);
     }
-  }
-
-  /** By form of some runs: its place here, once it is used. */
-  #placesOf(runs: Runs): Int32Array {
-    return runs === this.#source ? this.#sourceForms : new Int32Array(runs.forms.length).fill(-1);
   }
 
   /** Appends a rule without a prefix. */

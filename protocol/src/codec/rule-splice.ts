@@ -10,7 +10,15 @@
  * where Myers' algorithm would need a bound on its edits.
  */
 
-import { type Direction, endsOf, RuleNumbers, RunBuilder, type Runs, ruleCount } from '@rulecast/rules';
+import {
+  commonEndsByNumber,
+  type Direction,
+  numberedAlike,
+  type RuleNumbers,
+  RunBuilder,
+  type Runs,
+  ruleCount,
+} from '@rulecast/rules';
 import type { ByteReader } from '../bytes/reader.ts';
 import type { ByteWriter } from '../bytes/writer.ts';
 import { type RuleBounds, readRuns, writeRuns } from '../content/policy.ts';
@@ -31,9 +39,8 @@ const SPLICE_LEAST_BYTES = 6;
 /** The splices that turn some rules into others; none if they are the same. */
 export function diffRuns(before: Runs, after: Runs): readonly RuleSplice[] {
   if (before === after) return [];
-  const [a, b] = [new RuleNumbers(before), new RuleNumbers(after)];
-  b.numberLike(a);
-  const { head, tail } = endsOf(a, b);
+  const [a, b] = numberedAlike(before, after);
+  const { head, tail } = commonEndsByNumber(a, b);
   return splicesBetween(a, b, head, tail);
 }
 

@@ -305,8 +305,10 @@ const ONE_4 = { words: new Uint32Array(1), lengths: new Uint8Array(1) };
 const ONE_6 = { words: new Uint32Array(4), lengths: new Uint8Array(1) };
 
 /*
- * action u8 | protocol u8 | flags u8 | ports: first u16, last u16 | ICMP type u8 | expire u64 | comment:
- * length u16, bytes The fields after the flags stand there only if their flag is set.
+ * action u8 | protocol u8 | flags u8 | ports: first u16, last u16 | ICMP type u8 | expire u64 |
+ * comment: length u16, bytes
+ *
+ * The fields after the flags stand there only if their flag is set.
  */
 function writeMatch(writer: ByteWriter, match: RuleMatch): void {
   const { dns, ports, icmpType, expire, comment, isPrivate } = match;
@@ -333,7 +335,7 @@ function writeMatch(writer: ByteWriter, match: RuleMatch): void {
   }
 }
 
-/** `known` has matches that a number tells apart, so that most runs share theirs. */
+/** `known`: matches without ICMP type, end and comment, by a number for their fields; runs share them. */
 function readMatch(
   reader: ByteReader,
   direction: Direction,

@@ -33,7 +33,7 @@ function protosOf(match: RuleMatch): number {
   return protos;
 }
 
-/** The ports or ICMP types that a match leaves possible, first | last << 16; first > last where there are none. */
+/** The ports or ICMP types that a match leaves possible: first | last << 16; none where first > last. */
 export function rangeOf(match: RuleMatch): number {
   if (match.icmpType !== undefined) return packRange(match.icmpType, match.icmpType);
   const first = match.ports?.first ?? 0;

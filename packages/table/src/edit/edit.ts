@@ -15,6 +15,7 @@ import {
   type Environment,
   type Family,
   formKey,
+  formOfRun,
   type List,
   type ListChange,
   type ListChanges,
@@ -25,7 +26,6 @@ import {
   prefixCount,
   type RuleSet,
   type Run,
-  sameMatch,
   samePrefixes,
   timeFor,
 } from '@rulecast/rules';
@@ -149,11 +149,7 @@ function isOfPrefixes(
 
 /** Whether only the addresses of two runs are others, if anything. */
 function isAkin(run: Run, other: Run): boolean {
-  const [a, b] = [run.remote, other.remote];
-  if (a.kind === 'prefixes' && b.kind === 'prefixes')
-    return a.prefixes.family === b.prefixes.family && sameMatch(run.match, other.match);
-  if (a.kind === 'prefixes' || b.kind === 'prefixes') return false;
-  return formKey({ match: run.match, remote: a }) === formKey({ match: other.match, remote: b });
+  return formKey(formOfRun(run)) === formKey(formOfRun(other));
 }
 
 /** By predicate, how many runs ask about it, as far as two. */
