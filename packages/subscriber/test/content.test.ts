@@ -4,11 +4,13 @@
  */
 
 import { Worker } from 'node:worker_threads';
+import type { SteadyClock } from '@rulecast/protocol';
+import { pino } from 'pino';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { ThreadContent } from '../src/content/content.ts';
 import { InPlaceHost } from './in-place-content.ts';
-import { expectEnforces, expectJudges } from './sample.ts';
+import { answersOf, expectEnforces, expectJudges } from './sample.ts';
 import {
   chainOf,
   type Peer,
@@ -19,6 +21,7 @@ import {
   snapshotOf,
 } from './scripted-publisher.ts';
 import { RecordingSink, startedSubscriber } from './started.ts';
+import { TestClock } from './test-clock.ts';
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -40,8 +43,7 @@ describe('an owner that dies within a release, at its question', () => {
         const [one, two, three] = sampleReleases(publisher);
         const { peer } = await publisher.greeted();
         await peer.bring(one);
-        let left = at;
-        host.killAt(() => left-- === 0);
+        killOnce(host, at);
         const isTaken = await offered(peer, two, chainOf(one, two));
         expect(isTaken).toBe(at === QUESTIONS - 1); // of the flip it is only told
         expectJudges(subscriber, (isTaken ? two : one).ruleSet);
@@ -74,6 +76,83 @@ describe('a thread that is ended three times', () => {
   });
 });
 
+describe('owners that die', () => {
+  it('before the first release are followed by one that explains as before', async () => {
+    const { host, content } = killableContent();
+    const subscriber = await startedSubscriber(new ScriptedPublisher(), { content });
+    const verdicts = async () => (await answersOf(subscriber)).map(({ verdict }) => verdict);
+    const before = await verdicts();
+    killOnce(host);
+    await expect(subscriber.stats()).rejects.toMatchObject({ code: 'died' });
+    await vi.waitFor(async () => expect(await verdicts()).toEqual(before));
+  });
+
+  it.each(['restore', 'compile'])(
+    'at each %s are followed by others with pauses, told once, while what is in force stays',
+    async (kind) => {
+      const { clock, waits, pass } = stoppedClock();
+      const publisher = new ScriptedPublisher();
+      const { host, content } = killableContent(clock);
+      const lines: string[] = [];
+      const logger = pino({ level: 'info' }, { write: (line) => void lines.push(JSON.parse(line).msg) });
+      const subscriber = await startedSubscriber(publisher, { content, logger });
+      const [one] = sampleReleases(publisher);
+      const { peer } = await publisher.greeted();
+      await peer.bring(one);
+      lines.length = 0;
+      let isFirst = true;
+      host.killAt((question) => {
+        const isKilled = isFirst || question.kind === kind;
+        isFirst = false;
+        return isKilled;
+      });
+      await expect(subscriber.stats()).rejects.toMatchObject({ code: 'died' });
+      for (const pauseMs of [1000, 4000, 16_000, 60_000, 60_000]) {
+        await vi.waitFor(() => expect(waits()).toEqual([pauseMs]));
+        await expect(subscriber.hits()).rejects.toThrow('the rules are being loaded again');
+        expectJudges(subscriber, one.ruleSet);
+        pass();
+      }
+      await vi.waitFor(() => expect(waits()).toEqual([60_000]));
+      expect(subscriber.status().lastError?.text).toMatch('the thread that has the rules died');
+      host.killAt(() => false);
+      pass();
+      await vi.waitFor(() => expectEnforces(subscriber, one.ruleSet));
+      await vi.waitFor(() => expect(lines.at(-1)).toBe('what is in force is loaded again'));
+      expect(lines.filter((line) => line.startsWith('the thread that has the rules died'))).toHaveLength(1);
+      expect(lines.length).toBeLessThanOrEqual(3);
+    },
+  );
+
+  it('with a minute between them are followed by others at once', async () => {
+    const { clock, waits, pass } = stoppedClock();
+    const publisher = new ScriptedPublisher();
+    const { host, content } = killableContent(clock);
+    const subscriber = await startedSubscriber(publisher, { content });
+    const [one] = sampleReleases(publisher);
+    const { peer } = await publisher.greeted();
+    await peer.bring(one);
+    for (let times = 0; times < 3; times++) {
+      pass(60_001);
+      killOnce(host);
+      await expect(subscriber.stats()).rejects.toMatchObject({ code: 'died' });
+      await vi.waitFor(() => expectEnforces(subscriber, one.ruleSet));
+      expect(waits()).toEqual([]);
+    }
+  });
+
+  it('are no reason to wait for a pause when it closes', async () => {
+    const { clock, waits } = stoppedClock();
+    const { host, content } = killableContent(clock);
+    const subscriber = await startedSubscriber(new ScriptedPublisher(), { content });
+    host.killAt(() => true);
+    await expect(subscriber.stats()).rejects.toMatchObject({ code: 'died' });
+    await vi.waitFor(() => expect(waits()).toEqual([1000]));
+    await subscriber.close();
+    expect(waits()).toEqual([]);
+  });
+});
+
 describe('a thread that dies while nobody asks it', () => {
   it('is followed by another at once, which has the rules', async () => {
     const { workers, kinds } = watchWorkers();
@@ -91,12 +170,40 @@ describe('a thread that dies while nobody asks it', () => {
   });
 });
 
-function killableContent(): { readonly host: InPlaceHost; readonly content: ThreadContent } {
+/** Dies at its question after so many others. */
+function killOnce(host: InPlaceHost, after = 0): void {
+  let left = after;
+  host.killAt(() => left-- === 0);
+}
+
+/** Waits that are over when a test says so. */
+function stoppedClock() {
+  const timers = new Map<() => void, number>();
+  let nowMs = 1000;
+  const clock: SteadyClock = {
+    monotonicMs: () => nowMs,
+    after: (delayMs, work) => {
+      timers.set(work, delayMs);
+      return () => void timers.delete(work);
+    },
+  };
+  const pass = (ms = 0): void => {
+    nowMs += ms;
+    for (const work of [...timers.keys()]) work();
+  };
+  return { clock, waits: () => [...timers.values()], pass };
+}
+
+function killableContent(clock: SteadyClock = new TestClock()): {
+  readonly host: InPlaceHost;
+  readonly content: ThreadContent;
+} {
   let host: InPlaceHost | undefined;
-  const content = new ThreadContent((onDeath) => {
+  const startHost = (onDeath: () => void): InPlaceHost => {
     host = new InPlaceHost(onDeath);
     return host;
-  });
+  };
+  const content = new ThreadContent({ startHost, clock });
   if (host === undefined) throw new Error('the content has begun no host');
   return { host, content };
 }

@@ -7,7 +7,7 @@ import { type ContentQuestion, type ContentReply, faultOf } from '../src/content
 import type { ContentOwner } from '../src/content/owner.ts';
 
 export function inPlaceContent(): ThreadContent {
-  return new ThreadContent((onDeath) => new InPlaceHost(onDeath));
+  return new ThreadContent({ startHost: (onDeath) => new InPlaceHost(onDeath) });
 }
 
 /** Does one piece of work after the other, and knows no deadlines. */
@@ -56,7 +56,7 @@ export class InPlaceHost implements ContentHost {
         if (!this.#kills(question)) return this.#reply(question);
         isGone = true;
         this.#owner = undefined;
-        if (!isNew) this.#onDeath();
+        this.#onDeath();
         return Promise.reject(new ThreadError(ThreadCode.died, 'the content ended'));
       },
       allow: () => undefined,

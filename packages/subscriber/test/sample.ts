@@ -22,6 +22,7 @@ import {
   type RuleSet,
   RunBuilder,
 } from '@rulecast/rules';
+import type { Explanation } from '@rulecast/table';
 import { expect } from 'vitest';
 import type { Subscriber } from '../src/peer/subscriber.ts';
 
@@ -195,6 +196,6 @@ export function expectJudges(
 }
 
 /** All that a subscriber answers about the sample packets, to compare with later. */
-export function answersOf(subscriber: Pick<Subscriber, 'explain'>): Promise<readonly unknown[]> {
+export function answersOf(subscriber: Pick<Subscriber, 'explain'>): Promise<readonly Explanation[]> {
   return Promise.all(samplePackets().map((packet) => subscriber.explain(packet)));
 }

@@ -58,7 +58,7 @@ export interface ThreadOptions {
    * infinity never.
    */
   readonly restMs: number;
-  /** Called when a thread that had done work before is gone, though nobody ended it. */
+  /** Called when a thread is gone that this side did not end at rest or by `close`. */
   readonly onDeath?: () => void;
   /** Says when a deadline is over. */
   readonly after?: After;
@@ -173,7 +173,7 @@ export class ThreadHost<Said> {
       return await Promise.race([work(line), line.failed]);
     } catch (error) {
       const failure = await line.failure();
-      if (failure !== undefined && !line.isNew) this.#died();
+      if (failure !== undefined) this.#died();
       throw failure ?? error;
     } finally {
       line.hangUp();
@@ -273,7 +273,7 @@ class Thread {
   }
 
   #onEnd(code: ThreadCode, cause: unknown): void {
-    const isAtRest = this.listener === undefined && !this.isNew && !this.#isEnding;
+    const isAtRest = this.listener === undefined && !this.#isEnding;
     this.#isEnding = true;
     this.listener?.onEnd(code, cause);
     if (isAtRest) this.#onDeathAtRest();

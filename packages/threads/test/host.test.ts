@@ -241,22 +241,21 @@ describe('work that gets no answer', () => {
 });
 
 describe('a death', () => {
-  it.each(['exit', 'exit-later'])(
-    'by %s is said once, of a thread that had done work before',
-    async (kind) => {
-      const onDeath = vi.fn();
-      const host = new ThreadHost<unknown>({ file: FILE, name: 'test thread', restMs: REST_MS, onDeath });
-      hosts.push(host);
-      await host.ask({ kind: 'exit' }, LIMITS).catch(() => undefined);
-      expect(onDeath).not.toHaveBeenCalled(); // else a thread that cannot begin would be started for ever
-      await host.ask(echo(1), LIMITS);
-      await host.ask({ kind }, LIMITS).catch(() => undefined);
-      await vi.waitFor(() => expect(onDeath).toHaveBeenCalledOnce());
-      await host.ask(echo(2), LIMITS);
-      await host.close();
-      expect(onDeath).toHaveBeenCalledOnce();
-    },
-  );
+  it.each([
+    ['exit', false],
+    ['exit', true],
+    ['exit-later', true],
+  ])('by %s is told once, of a thread that had done work before: %s', async (kind, isUsed) => {
+    const onDeath = vi.fn();
+    const host = new ThreadHost<unknown>({ file: FILE, name: 'test thread', restMs: REST_MS, onDeath });
+    hosts.push(host);
+    if (isUsed) await host.ask(echo(1), LIMITS);
+    await host.ask({ kind }, LIMITS).catch(() => undefined);
+    await vi.waitFor(() => expect(onDeath).toHaveBeenCalledOnce());
+    await host.ask(echo(2), LIMITS);
+    await host.close();
+    expect(onDeath).toHaveBeenCalledOnce();
+  });
 });
 
 describe('closing', () => {

@@ -354,7 +354,8 @@ export class Activator {
   }
 
   async #refreshNow(): Promise<void> {
-    if (this.active !== undefined) await this.#enforce('active', this.active);
+    if (this.active === undefined) await this.boot();
+    else await this.#enforce('active', this.active);
   }
 
   /** Puts in force what was verified and stored before. Throws RefusedError; then nothing changed. */

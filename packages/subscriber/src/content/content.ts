@@ -2,14 +2,16 @@
  * Who owns the content, as the event loop has it: a thread that is asked one question at a time, releases
  * before what people ask.
  *
- * When the thread dies, the question that it was at fails, and another thread begins at once; where that one
- * dies as it begins, the next question begins with another. The table's memory stays, so that readers notice
- * nothing; what is in force is verified again from what was kept, and then compiled and planned anew.
+ * When the thread dies, the question that it was at fails, and another thread begins, without being asked
+ * anything: the first at once, those that follow soon after it with pauses. The table's memory stays, so that
+ * readers notice nothing; the release in force is verified again from what was kept, and then compiled and
+ * planned anew. In a pause releases wait, and what people ask is refused.
  */
 
-import { ErrorCode, ProtocolError } from '@rulecast/protocol';
+import { ErrorCode, ProtocolError, STEADY_CLOCK, type SteadyClock } from '@rulecast/protocol';
 import type { TableHandle } from '@rulecast/table';
 import { HandOver, ThreadCode, ThreadError, ThreadHost, type ThreadLine } from '@rulecast/threads';
+import { LONGEST_PAUSE_MS, pauseMsAfter, sleep } from '../clock/pauses.ts';
 import {
   type ContentKind,
   type ContentOptions,
@@ -22,6 +24,10 @@ import {
 export interface Kept {
   /** What is in force; undefined where there is nothing. May throw. */
   readonly active: () => ContentQuestions['restore']['asks'] | undefined;
+  /** Aborted before `close`: ends a pause. */
+  readonly closing: AbortSignal;
+  /** An owner died; not called for those that die soon after, one after the other. */
+  readonly onDeath: () => void;
   /**
    * It has that: to be compiled and planned again. Or it has not, and why: then only a snapshot leads to the
    * next release.
@@ -57,14 +63,28 @@ const QUESTIONS: readonly ContentKind[] = ['explain', 'hits', 'stats', 'evict'];
 /** What runs the owner: a ThreadHost, or what a test puts in its place. */
 export type ContentHost = Pick<ThreadHost<ContentReply>, 'run' | 'close'>;
 
+export interface ThreadContentOptions {
+  /** Gets what it calls when a thread has died. */
+  readonly startHost?: (onDeath: () => void) => ContentHost;
+  /** For the pauses; default that of the process. */
+  readonly clock?: SteadyClock;
+}
+
 export class ThreadContent implements Content {
   readonly #host: ContentHost;
+  readonly #clock: SteadyClock;
   #begun: { readonly options: ContentOptions; readonly kept: Kept } | undefined;
   #handle: TableHandle | undefined;
+  /** Owners that died one soon after the other. */
+  #deaths = 0;
+  /** When the owner had verified again what is in force, by the clock. */
+  #restoredAtMs = Number.POSITIVE_INFINITY;
+  /** Until it is over no owner begins. */
+  #pause: Promise<void> | undefined;
 
-  /** `startHost` is handed what it calls when an owner has died. */
-  constructor(startHost: (onDeath: () => void) => ContentHost = threadHost) {
-    this.#host = startHost(() => void this.ask('stats', {}).catch(() => undefined));
+  constructor({ startHost = threadHost, clock = STEADY_CLOCK }: ThreadContentOptions = {}) {
+    this.#clock = clock;
+    this.#host = startHost(() => this.#onDeath());
   }
 
   get handle(): TableHandle {
@@ -81,12 +101,26 @@ export class ThreadContent implements Content {
     kind: K,
     asks: ContentQuestions[K]['asks'],
   ): Promise<ContentQuestions[K]['answer']> {
-    const limits = { heapMib: undefined, deadlineMs: kind === 'verify' ? VERIFY_SILENCE_MS : SILENCE_MS };
     const isUrgent = !QUESTIONS.includes(kind);
+    if (this.#pause !== undefined && !isUrgent)
+      return Promise.reject(new ThreadError(ThreadCode.died, 'the rules are being loaded again'));
+    return this.#run(kind, asks, isUrgent);
+  }
+
+  #run<K extends ContentKind>(
+    kind: K,
+    asks: ContentQuestions[K]['asks'],
+    isUrgent: boolean,
+  ): Promise<ContentQuestions[K]['answer']> {
+    const limits = { heapMib: undefined, deadlineMs: kind === 'verify' ? VERIFY_SILENCE_MS : SILENCE_MS };
     return this.#host.run(
       limits,
       async (line) => {
-        if (line.isNew) await this.#restart(line);
+        if (line.isNew) {
+          line.allow(SILENCE_MS);
+          await this.#restart(line);
+          line.allow(limits.deadlineMs);
+        }
         return exchange(line, kind, asks);
       },
       isUrgent,
@@ -97,16 +131,35 @@ export class ThreadContent implements Content {
     if (this.#begun === undefined) throw new TypeError('the content was not begun');
     const { options, kept } = this.#begun;
     const isFirst = this.#handle === undefined;
+    await this.#pause;
+    this.#restoredAtMs = Number.POSITIVE_INFINITY;
     this.#handle = await exchange(line, 'begin', { options, handle: this.#handle });
     if (isFirst) return;
     try {
       const active = kept.active();
       if (active !== undefined) await exchange(line, 'restore', active);
+      this.#restoredAtMs = this.#clock.monotonicMs();
       kept.onRestart(undefined);
     } catch (error) {
       if (line.isGone) throw error;
       kept.onRestart(error);
     }
+  }
+
+  /** Begins another owner, after a pause where others died not long ago. */
+  #onDeath(): void {
+    if (this.#begun === undefined || this.#handle === undefined) return; // `begin` rejects
+    const { closing, onDeath } = this.#begun.kept;
+    if (closing.aborted) return;
+    if (this.#clock.monotonicMs() - this.#restoredAtMs > LONGEST_PAUSE_MS) this.#deaths = 0;
+    if (this.#deaths === 0) onDeath();
+    const pauseMs = pauseMsAfter(this.#deaths);
+    if (pauseMs > 0)
+      this.#pause ??= sleep(this.#clock.after, pauseMs, closing).then(() => {
+        this.#pause = undefined;
+      });
+    this.#deaths += 1;
+    this.#run('stats', {}, false).catch(() => undefined); // a death of that one comes here, too
   }
 
   close(): Promise<void> {

@@ -1,6 +1,7 @@
 /** The connection to the publisher: one after the other, for as long as the subscriber runs. */
 
 import { type ByteStream, Connection, type SteadyClock } from '@rulecast/protocol';
+import { sleep } from '../clock/pauses.ts';
 import type { News } from './news.ts';
 import { type Attempt, afterAttempt, FIRST_BACKOFF } from './reconnect.ts';
 import { PublisherSession, type SessionHost } from './session.ts';
@@ -38,13 +39,13 @@ export class Connections {
   }
 
   async #connectForever(): Promise<void> {
-    const { closing, random } = this.#options;
+    const { clock, closing, random } = this.#options;
     let backoff = FIRST_BACKOFF;
     while (!closing.aborted) {
       const attempt = await this.#connectOnce();
       const next = afterAttempt(backoff, attempt, random());
       backoff = next.backoff;
-      await this.#sleep(next.delayMs, closing);
+      await sleep(clock.after, next.delayMs, closing);
     }
   }
 
@@ -75,19 +76,5 @@ export class Connections {
       this.#session = undefined;
       news.disconnected();
     }
-  }
-
-  /** Resolves after a time, or when the signal is aborted. */
-  #sleep(ms: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      if (signal.aborted) return resolve();
-      const done = (): void => {
-        cancel();
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      const cancel = this.#options.clock.after(ms, done);
-      signal.addEventListener('abort', done, { once: true });
-    });
   }
 }

@@ -3,6 +3,8 @@
  * verifies them again and again. They refuse no release, for nobody signed them. PROTOCOL.md "Transfers".
  */
 
+import { pauseMsAfter } from '../clock/pauses.ts';
+
 /** A value; times are by the clock of the machine. */
 export interface Patience {
   readonly failures: number;
@@ -15,18 +17,11 @@ export interface Patience {
 /** Nothing failed, or a stream has made its release since: the channel is good. */
 export const FULL_PATIENCE: Patience = { failures: 0, untilMs: 0, failedChain: undefined };
 
-/**
- * How long nothing is wanted after the first such stream, the second, and so on; the last holds for all that
- * follow.
- */
-const PAUSES_MS = [0, 1000, 4000, 16_000] as const;
-const LONGEST_MS = 60_000;
-
 /** A stream of a release did not verify. */
 export function failed(patience: Patience, hash: Uint8Array, isChain: boolean, nowMs: number): Patience {
-  const untilMs = nowMs + (PAUSES_MS[patience.failures] ?? LONGEST_MS);
+  const untilMs = nowMs + pauseMsAfter(patience.failures);
   const failedChain = isChain ? hash : patience.failedChain;
-  return { failures: Math.min(patience.failures + 1, PAUSES_MS.length), untilMs, failedChain };
+  return { failures: patience.failures + 1, untilMs, failedChain };
 }
 
 /** How long nothing is to be offered, in whole milliseconds. */

@@ -73,7 +73,7 @@ export interface Subscriber {
   /**
    * Judges a packet and finds the exact rule, list and prefix. Where a sink judges flows, the packet is one
    * that belongs to none yet. Waits for a release that is being prepared; rejects where the thread that has
-   * the rules dies meanwhile, as do `hits` and `stats`.
+   * the rules dies meanwhile, or the next one has not begun, as do `hits` and `stats`.
    */
   explain(packet: Packet): Promise<Explanation>;
   /**
@@ -159,7 +159,7 @@ class RunningSubscriber implements Subscriber {
       closing: this.#closing.signal,
     });
     this.#dns = options.dns ?? [];
-    this.#content = options.content ?? new ThreadContent();
+    this.#content = options.content ?? new ThreadContent({ clock: this.#clock });
     const portion = () => this.#content.ask('names', {});
     this.#sink =
       options.names === undefined ? options.sink : sinkWithNames(options.sink, options.names, portion);
@@ -365,6 +365,7 @@ class RunningSubscriber implements Subscriber {
 
   /** It did not start. */
   abandon(): Promise<void> {
+    this.#closing.abort();
     return this.#content.close();
   }
 
@@ -377,14 +378,26 @@ class RunningSubscriber implements Subscriber {
       plans: sink?.plans,
       judgesNames: names !== undefined,
     };
+    let lastFault = '';
     await this.#content.begin(options, {
       active: () => this.#activator.kept(),
-      onRestart: (fault) => {
-        logger.error('the thread that has the rules died: another one loads what is in force again');
-        const notLoaded = (error: unknown): void =>
-          logger.error({ err: error }, 'what is in force stays so, and cannot be loaded again');
-        if (fault === undefined) this.#activator.refresh().catch(notLoaded);
-        else notLoaded(fault);
+      closing: this.#closing.signal,
+      onDeath: () => {
+        lastFault = '';
+        const text =
+          'the thread that has the rules died: what is in force stays so, and another thread loads it again';
+        this.#news.refused(ErrorCode.internal, text);
+      },
+      onRestart: async (fault) => {
+        try {
+          if (fault !== undefined) throw fault;
+          await this.#activator.refresh();
+          logger.info('what is in force is loaded again');
+        } catch (error) {
+          if (String(error) !== lastFault)
+            logger.error({ err: error }, 'what is in force stays so, and cannot be loaded again');
+          lastFault = String(error);
+        }
       },
     });
   }
