@@ -25,7 +25,6 @@ import { LockedError, lockDirectory } from '@rulecast/program/lock';
 import { formatTrust, SUBSCRIBERS_MAX } from '@rulecast/protocol';
 import { inTurns, isPartName } from '@rulecast/rules';
 import { ProxyError, SYSTEM_CLOCK } from '@rulecast/sources';
-import { Garbage, usedBytes } from '@rulecast/threads';
 import { EndpointError, EndpointInUseError, openCurveKeyPair } from '@rulecast/vchan';
 import { type Logger, pino } from 'pino';
 import type { Service } from './admission/accept.ts';
@@ -52,10 +51,6 @@ const EXIT_CONFIG = 78;
 /** How long a publisher that is just starting may take to make its identity, and how often to look. */
 const IDENTITY_WAIT_MS = 10_000;
 const IDENTITY_LOOK_MS = 50;
-/**
- * What releases may leave on the event loop, which collecting stops: it looks at all objects of all rules.
- */
-const LEFT_MAX_BYTES = 32 * 2 ** 20;
 
 await runProgram('rulecast-publisher', main);
 
@@ -105,7 +100,7 @@ async function main(out: Output): Promise<void> {
       startOver,
       audit: (entry) => audit.add(entry),
     });
-    await keepSmall(publisher);
+    await mapLargeBlocks();
     await publisher.renew();
     const sources = config === undefined ? undefined : newSources(publisher, config, settings, audit);
     const places = placesOf(settings, logger);
@@ -145,15 +140,6 @@ async function listenForControl(
   });
   const host = { ...SYSTEM_HOST, logger, pace: new Pace(SYSTEM_HOST.turn) };
   return { control: await serveRequests(host, endpoints, house, { curve, operators }), open };
-}
-
-/**
- * Nothing that a release left is kept for long: what nobody holds is collected, and goes back to the kernel.
- */
-async function keepSmall(publisher: Publisher): Promise<void> {
-  await mapLargeBlocks();
-  const garbage = new Garbage(usedBytes, undefined, LEFT_MAX_BYTES);
-  publisher.on('release', () => garbage.sweepSoon());
 }
 
 /** How many subscribers there is room for; fewer than could be served are warned of. */
