@@ -4,7 +4,7 @@
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
-import { ASKS_DETAIL } from '../dist/classes/rule-columns.js';
+import { ASKS_DETAIL } from '../dist/classes/match-checks.js';
 import { HeaderField } from '../dist/image/header.js';
 import { COLUMNS_BYTE, SHARE_BYTE } from '../dist/lookup/engine.js';
 import { LookupDirection } from '../dist/lookup/verdict.js';
