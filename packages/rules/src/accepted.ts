@@ -13,7 +13,7 @@
 import { partOfLengths, partOfSpace, routableShare } from './coverage.ts';
 import { canonicalPrefixes, columnFor, type List } from './list.ts';
 import type { Pieces } from './pieces.ts';
-import { COMMON_POLICY, judgesIngress, type Policy, runsOf } from './policy.ts';
+import { COMMON_POLICY, FIRST_POLICY, judgesIngress, type Policy, runsOf } from './policy.ts';
 import { compareWordsAt, type Family, PrefixBuilder, type Prefixes, strideOf } from './prefix.ts';
 import type { Action, Direction, Proto, RuleMatch } from './rule.ts';
 import type { RuleSet } from './rule-set.ts';
@@ -51,7 +51,7 @@ export interface OpenView {
   readonly family: Family;
   readonly probe: Probe;
   /** What is known of blocks that judge for many policies; begins empty. */
-  readonly known: Map<RuleSet, Block>;
+  readonly known: Map<RuleSet, SharedBlocks>;
   /** What is known of rules whatever is looked at; begins empty, and is of all views. */
   readonly shares: Map<Runs, readonly FormShare[]>;
 }
@@ -91,6 +91,12 @@ interface Layers {
   readonly count: number;
   readonly entryCount: number;
   each(): Iterable<Layer>;
+}
+
+/** Those that are judged for all qubes: none or one each. */
+interface SharedBlocks {
+  readonly first: readonly Block[];
+  readonly common: readonly Block[];
 }
 
 const NO_LAYERS: Layers = { count: 0, entryCount: 0, each: () => [] };
@@ -147,15 +153,21 @@ function blocksOf(judge: Judge, view: OpenView): readonly Block[] {
     parts: { accept: 0, drop: 0 },
     hasDrop: false,
   });
-  if (direction === 'ingress' && (policy === undefined || !judgesIngress(policy))) return [all('accept')];
-  if (policy === undefined && ruleSet.unmatched === undefined) return [all('accept')];
-  const common = ruleSet.policies.get(COMMON_POLICY);
-  const shared = common && (known.get(ruleSet) ?? blockOf(runsOf(common, direction), judge, view));
-  if (shared !== undefined) known.set(ruleSet, shared);
-  const own = (block: 'exceptions' | 'own'): readonly Block[] =>
-    policy === undefined ? [] : [blockOf(runsOf(policy, direction, block), judge, view)];
-  const rest = policy === undefined ? ruleSet.unmatched : policy.defaultAction;
-  const blocks = [...own('exceptions'), ...(shared === undefined ? [] : [shared]), ...own('own')];
+  const blocksIn = (of: Policy | undefined, block: 'exceptions' | 'own' = 'own'): readonly Block[] =>
+    of === undefined ? [] : [blockOf(runsOf(of, direction, block), judge, view)];
+  const { policies, unmatched } = ruleSet;
+  const { first, common } = known.get(ruleSet) ?? {
+    first: blocksIn(policies.get(FIRST_POLICY)),
+    common: blocksIn(policies.get(COMMON_POLICY)),
+  };
+  known.set(ruleSet, { first, common });
+  const isJudged =
+    direction === 'egress'
+      ? (policy ?? unmatched) !== undefined
+      : policy !== undefined && judgesIngress(policy);
+  if (!isJudged) return [...first, all('accept')];
+  const rest = policy === undefined ? unmatched : policy.defaultAction;
+  const blocks = [...first, ...blocksIn(policy, 'exceptions'), ...common, ...blocksIn(policy)];
   return [...blocks, all(rest === 'accept' ? 'accept' : 'drop')];
 }
 

@@ -14,6 +14,7 @@ import { type Names, nameTexts } from './names.ts';
 import {
   type BlockedAnswer,
   COMMON_POLICY,
+  FIRST_POLICY,
   type Policy,
   RULE_BLOCKS,
   type RuleBlock,
@@ -50,7 +51,7 @@ export interface NameVerdict {
   readonly action: 'accept' | 'drop' | 'none';
   /** How it is answered. */
   readonly answer: 'answer' | BlockedAnswer;
-  /** The policy that judges the qube; undefined: `common` alone does, or nobody. */
+  /** The policy that judges the qube, or `first`; undefined: `common` alone does, or nobody. */
   readonly policy: string | undefined;
   /** Undefined: no rule matches, and what is said of unlisted names decides. */
   readonly rule: NameRuleOrigin | undefined;
@@ -81,14 +82,18 @@ export function evaluateName(
   stands: Stands = standsByAll,
 ): NameVerdict {
   const policy = askerPolicy(ruleSet, question.asker);
+  const terms = nameTermsOf(ruleSet.policies, policy);
+  const blocked = question.name === CANARY_NAME ? 'nxdomain' : terms.blocked;
+  const first = ruleSet.policies.get(FIRST_POLICY);
+  const dropped = first && firstMatch(ruleSet, time, question, first, 'own', stands);
+  if (dropped !== undefined)
+    return { action: 'drop', answer: blocked, policy: FIRST_POLICY, rule: dropped.rule };
   if (policy === undefined && ruleSet.unmatched === undefined)
     return { action: 'none', answer: 'answer', policy: undefined, rule: undefined };
-  const terms = nameTermsOf(ruleSet.policies, policy);
   for (const block of RULE_BLOCKS) {
     const source = block === 'common' ? ruleSet.policies.get(COMMON_POLICY) : policy;
     const found = source && firstMatch(ruleSet, time, question, source, block, stands);
     if (found === undefined) continue;
-    const blocked = question.name === CANARY_NAME ? 'nxdomain' : terms.blocked;
     const answer = found.action === 'accept' ? 'answer' : blocked;
     return { action: found.action, answer, policy: policy?.name, rule: found.rule };
   }

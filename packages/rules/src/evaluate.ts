@@ -8,6 +8,8 @@ import { nameTexts } from './names.ts';
 import {
   COMMON_POLICY,
   DEFAULT_POLICY,
+  FIRST_POLICY,
+  isForAllQubes,
   judgesIngress,
   type Policy,
   RULE_BLOCKS,
@@ -64,14 +66,14 @@ export interface Verdict {
 
 export interface VerdictOrigin {
   readonly direction: Direction;
-  /** The policy that judges the qube; undefined: none does, `common` and then `unmatched` do. */
+  /** The policy that judges the qube, or `first`; undefined: none, `common` and then `unmatched` do. */
   readonly policy: string | undefined;
   /** Undefined: no rule matched, the policy's default action or `unmatched` decided. */
   readonly rule: RuleOrigin | undefined;
 }
 
 export interface RuleOrigin {
-  /** The policy the rule stands in: `common`, or the judging policy itself. */
+  /** The policy the rule stands in: `common`, or the judging one. */
   readonly policy: string;
   readonly block: RuleBlock;
   /** Index of the run, and of the rule, within that policy, block and direction, from 0. */
@@ -166,6 +168,10 @@ function judge(
   direction: Direction,
   told: Told,
 ): Verdict {
+  const first = ruleSet.policies.get(FIRST_POLICY);
+  const dropped = first && firstMatch(ruleSet, environment, packet, direction, first, 'own', told);
+  if (dropped !== undefined)
+    return { action: 'drop', by: { direction, policy: FIRST_POLICY, rule: dropped.rule } };
   const policy = judgingPolicy(ruleSet, direction === 'egress' ? packet.src : packet.dst, direction);
   const otherwise = policy === undefined ? unmatchedAction(ruleSet, direction) : policy.defaultAction;
   if (otherwise === undefined) return NO_VERDICT;
@@ -198,7 +204,7 @@ export function judgingPolicy(
   let best: Policy | undefined;
   let bestLength = -1;
   for (const policy of ruleSet.policies.values()) {
-    if (qube === undefined || policy.name === DEFAULT_POLICY || policy.name === COMMON_POLICY) continue;
+    if (qube === undefined || policy.name === DEFAULT_POLICY || isForAllQubes(policy.name)) continue;
     if (direction === 'ingress' && !judgesIngress(policy)) continue;
     const length = memberOf(policy.prefixes, qube)?.length ?? -1;
     if (length > bestLength) {

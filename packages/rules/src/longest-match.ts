@@ -13,7 +13,7 @@ import {
   type MatchClasses,
 } from './match-classes.ts';
 import type { Pieces } from './pieces.ts';
-import { COMMON_POLICY, DEFAULT_POLICY, judgesIngress, runsOf } from './policy.ts';
+import { DEFAULT_POLICY, isForAllQubes, judgesIngress, runsOf } from './policy.ts';
 import { bitsOf, type Family } from './prefix.ts';
 import type { RuleMatch } from './rule.ts';
 import { PIECE_RUNS } from './rule-columns.ts';
@@ -121,9 +121,9 @@ export function* firewallLoad(
 function* judgedBlocks(ruleSet: RuleSet): Generator<readonly [Runs | undefined, Family, string]> {
   for (const policy of ruleSet.policies.values()) {
     for (const direction of ['egress', 'ingress'] as const) {
-      if (direction === 'ingress' && policy.name !== COMMON_POLICY && !judgesIngress(policy)) continue;
+      if (direction === 'ingress' && !isForAllQubes(policy.name) && !judgesIngress(policy)) continue;
       for (const family of [4, 6] as const) {
-        const isForAll = policy.name === COMMON_POLICY || policy.name === DEFAULT_POLICY;
+        const isForAll = isForAllQubes(policy.name) || policy.name === DEFAULT_POLICY;
         if (!isForAll && columnFor(policy.prefixes, family).lengths.length === 0) continue;
         yield [undefined, family, ''];
         for (const block of ['exceptions', 'own'] as const)

@@ -9,6 +9,7 @@ import {
   type BlockedAnswer,
   COMMON_POLICY,
   DEFAULT_POLICY,
+  FIRST_POLICY,
   type Policy,
   type UnlistedAnswer,
 } from './policy.ts';
@@ -169,8 +170,8 @@ export function reasonLeftOpen(
   policy: Policy,
   lists: ReadonlyMap<string, List>,
 ): string | undefined {
-  const common = policies.get(COMMON_POLICY)?.egress ?? NO_RULES;
-  const blocks = [policy.exceptions.egress, common, policy.egress];
+  const [first, common] = [FIRST_POLICY, COMMON_POLICY].map((name) => policies.get(name)?.egress ?? NO_RULES);
+  const blocks = [first ?? NO_RULES, policy.exceptions.egress, common ?? NO_RULES, policy.egress];
   const isBlocking =
     listed(blocks, lists).some(({ match }) => match.action === 'drop') ||
     nameTermsOf(policies, policy).unlisted === 'nxdomain';

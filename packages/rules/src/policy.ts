@@ -15,6 +15,16 @@ export const DEFAULT_POLICY = 'default';
  * default action is unused.
  */
 export const COMMON_POLICY = 'common';
+/**
+ * The policy whose rules come before everything else, for every qube, also for one that nobody judges. It has
+ * drops alone: no prefixes, no exceptions, no default action and no word about names.
+ */
+export const FIRST_POLICY = 'first';
+
+/** Whether the rules of a policy of this name are for all qubes, and it judges none by itself. */
+export function isForAllQubes(name: string): boolean {
+  return name === FIRST_POLICY || name === COMMON_POLICY;
+}
 
 /** Rules of both directions, in the order in which they are judged. */
 export interface DirectedRuns {
@@ -40,8 +50,9 @@ export type BlockedAnswer = 'nxdomain' | 'refused' | 'null';
 export type UnlistedAnswer = 'answer' | 'nxdomain';
 
 /**
- * The blocks of rules that judge a qube, in their order; the judging policy's default action comes after the
- * last. `exceptions` and `own` are the judging policy's, `common` are the rules of the policy of that name.
+ * The blocks of rules that judge a qube after `first`, in their order; the judging policy's default action
+ * comes after the last. `exceptions` and `own` are the judging policy's, `common` are the rules of the policy
+ * of that name. Where `first` decides, it is the judging policy, and the rule is its own.
  */
 export const RULE_BLOCKS = ['exceptions', 'common', 'own'] as const;
 export type RuleBlock = (typeof RULE_BLOCKS)[number];

@@ -18,7 +18,9 @@ import { atOnce, Pace, PIECE_PARTS, type Pieces } from './pieces.ts';
 import {
   COMMON_POLICY,
   DEFAULT_POLICY,
+  FIRST_POLICY,
   formsOf,
+  isForAllQubes,
   judgesIngress,
   type Policy,
   policyOfSameRuns,
@@ -35,7 +37,7 @@ export const RESOLVED_NAMES_MAX = 4096;
 
 export interface RuleSet {
   readonly lists: ReadonlyMap<string, List>;
-  /** By name; `default` and `common` are among them if given. */
+  /** By name; `default`, `common` and `first` are among them if given. */
   readonly policies: ReadonlyMap<string, Policy>;
   /**
    * What each name used by a rule, or by a list with `resolve`, stands for now. A missing name stands for
@@ -57,17 +59,23 @@ export const EMPTY_RULE_SET: RuleSet = {
   unmatched: undefined,
 };
 
+/** How many policies a rule set has besides `first`, which says of nothing that it may pass. */
+export function policyCount({ policies }: Pick<RuleSet, 'policies'>): number {
+  return policies.size - (policies.has(FIRST_POLICY) ? 1 : 0);
+}
+
 /**
- * Whether a rule set decides about any packet: without policies and `unmatched`, what was before it holds, as
- * boot mode does.
+ * Whether a rule set says what passes: without policies and `unmatched`, what was before it holds, as boot
+ * mode does, but for what `first` drops.
  */
-export function saysAnything({ policies, unmatched }: RuleSet): boolean {
-  return policies.size > 0 || unmatched !== undefined;
+export function saysAnything(ruleSet: RuleSet): boolean {
+  return policyCount(ruleSet) > 0 || ruleSet.unmatched !== undefined;
 }
 
 /** Whether a rule set has policies, and does not say what happens to the qubes that none of them holds. */
-export function leavesUnmatchedOpen({ policies, unmatched }: RuleSet): boolean {
-  return policies.size > 0 && !policies.has(DEFAULT_POLICY) && unmatched === undefined;
+export function leavesUnmatchedOpen(ruleSet: RuleSet): boolean {
+  const { policies, unmatched } = ruleSet;
+  return policyCount(ruleSet) > 0 && !policies.has(DEFAULT_POLICY) && unmatched === undefined;
 }
 
 /** A fault makes a rule set unfit for release; a warning is told at push. */
@@ -323,7 +331,7 @@ function dnsProblems(ruleSet: RuleSet, use: RuleSetUse): readonly RuleSetProblem
     const problem = (code: RuleSetProblemCode) => (reason: string) => {
       return { severity: 'fault' as const, code, part: policy.name, reason };
     };
-    const open = policy.name === COMMON_POLICY ? undefined : reasonLeftOpen(policies, policy, lists);
+    const open = isForAllQubes(policy.name) ? undefined : reasonLeftOpen(policies, policy, lists);
     const { resolversOpen } = RuleSetProblemCode;
     return [
       ...(open === undefined ? [] : [{ ...problem(resolversOpen)(open), severity: 'warning' as const }]),
@@ -339,7 +347,7 @@ function reservedProblems(policies: ReadonlyMap<string, Policy>): readonly RuleS
   const problems: RuleSetProblem[] = [];
   for (const policy of policies.values()) {
     const { name, prefixes, exceptions } = policy;
-    const reserved = name === DEFAULT_POLICY || name === COMMON_POLICY;
+    const reserved = name === DEFAULT_POLICY || isForAllQubes(name);
     const prefixTotal = prefixCount(prefixes);
     const fault = (reason: string): void => {
       problems.push({ severity: 'fault', code: RuleSetProblemCode.reservedPolicy, part: name, reason });
@@ -349,6 +357,7 @@ function reservedProblems(policies: ReadonlyMap<string, Policy>): readonly RuleS
       fault('policy default has no ingress rules: give a policy the prefix 0.0.0.0/0 for that');
     if (name === COMMON_POLICY && exceptions.egress.count + exceptions.ingress.count > 0)
       fault('common has no exceptions: nothing comes before it; write them as its first rules');
+    if (name === FIRST_POLICY) firstFaults(policy).forEach(fault);
     if (!reserved && prefixTotal === 0) {
       const reason = `policy ${name} has no prefixes: it judges nothing`;
       problems.push({ severity: 'warning', code: RuleSetProblemCode.noPrefixes, part: name, reason });
@@ -357,12 +366,28 @@ function reservedProblems(policies: ReadonlyMap<string, Policy>): readonly RuleS
   return problems;
 }
 
+/** An accept in `first` would open something for all qubes, past every policy. */
+function firstFaults(policy: Policy): readonly string[] {
+  const { exceptions, defaultAction, blocked, unlisted } = policy;
+  const faults: string[] = [];
+  for (const { match } of formsOf([policy])) if (match.action !== 'drop') faults.push(FIRST_ACCEPTS);
+  if (exceptions.egress.count + exceptions.ingress.count > 0)
+    faults.push('first has no exceptions: nothing comes before it');
+  if (defaultAction !== 'drop') faults.push('first has no default action: what it does not drop goes on');
+  if ((blocked ?? unlisted) !== undefined)
+    faults.push('first has neither blocked nor unlisted: a policy or common says how names are answered');
+  return [...new Set(faults)];
+}
+
+export const FIRST_ACCEPTS =
+  'policy first has drops alone, for it comes before everything and for all qubes: accept in common, or in a policy of certain qubes';
+
 /** What happens to packets that no policy's prefixes hold, where that may surprise. */
 function unmatchedProblems(ruleSet: RuleSet): readonly RuleSetProblem[] {
   const problems: RuleSetProblem[] = [];
   const otherwise = unmatchedText(ruleSet);
   for (const { name, prefixes } of ruleSet.policies.values()) {
-    if (name === DEFAULT_POLICY || name === COMMON_POLICY) continue; // faults, if they have prefixes
+    if (name === DEFAULT_POLICY || isForAllQubes(name)) continue; // faults, if they have prefixes
     const hasV4 = prefixes.v4.lengths.length > 0;
     const hasV6 = prefixes.v6.lengths.length > 0;
     if (hasV4 === hasV6) continue;

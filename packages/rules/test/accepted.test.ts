@@ -15,11 +15,11 @@ import { routableShare } from '../src/coverage.ts';
 import { evaluate, IpProtocol, type Packet } from '../src/evaluate.ts';
 import { nameListOf, prefixListOf, prefixSetOf } from '../src/list.ts';
 import { atOnce } from '../src/pieces.ts';
-import { COMMON_POLICY, emptyPolicy, type Policy } from '../src/policy.ts';
+import { COMMON_POLICY, emptyPolicy, FIRST_POLICY, type Policy } from '../src/policy.ts';
 import { type Address, compareWordsAt, type Family, type Prefix, prefixOf, strideOf } from '../src/prefix.ts';
 import { type Action, type Direction, plainRule, type Rule } from '../src/rule.ts';
 import { EMPTY_RULE_SET, type RuleSet } from '../src/rule-set.ts';
-import { NO_RULES, RunBuilder } from '../src/runs.ts';
+import { NO_RULES, RunBuilder, rulesIn } from '../src/runs.ts';
 import { prefixArbitrary } from './arbitrary.ts';
 
 const NOW = 1000;
@@ -77,6 +77,7 @@ const list = fc
 
 const ruleSets: fc.Arbitrary<RuleSet> = fc
   .record({
+    first: runs,
     common: runs,
     out: runs,
     own: runs,
@@ -87,7 +88,7 @@ const ruleSets: fc.Arbitrary<RuleSet> = fc
     unmatched: fc.option(action, { nil: undefined }),
     hasPolicy: fc.boolean(),
   })
-  .map(({ common, out, own, defaultAction, a, b, unmatched, hasPolicy, ...more }) => {
+  .map(({ first, common, out, own, defaultAction, a, b, unmatched, hasPolicy, ...more }) => {
     const { v4, v6 } = prefixSetOf([QUBE[4], QUBE[6]]);
     const q: Policy = {
       ...emptyPolicy('q'),
@@ -97,7 +98,11 @@ const ruleSets: fc.Arbitrary<RuleSet> = fc
       egress: own,
       ingress: more.in,
     };
+    const drops = new RunBuilder();
+    for (const one of rulesIn(first)) if (one.action === 'drop') drops.push(one);
+    const before = drops.build();
     const policies = new Map([
+      [FIRST_POLICY, { ...emptyPolicy(FIRST_POLICY), egress: before, ingress: before }],
       [COMMON_POLICY, { ...emptyPolicy(COMMON_POLICY), egress: common, ingress: common }],
     ]);
     if (hasPolicy) policies.set('q', q);

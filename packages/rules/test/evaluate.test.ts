@@ -159,8 +159,8 @@ describe('which policy judges', () => {
     ['wide', 4, '10.0.0.255'], // its first is of another
     ['narrow', 4, '10.0.0.0'],
     ['hidden', 4, undefined], // others have all of it
-    ['second', 4, '10.3.0.1'],
-    ['second', 6, 'fd00::'],
+    ['two', 4, '10.3.0.1'],
+    ['two', 6, 'fd00::'],
     ['nobody', 4, undefined],
   ])('%s judges, of IPv%i, the address %s', (name, family, text) => {
     const all = ruleSet({
@@ -168,8 +168,8 @@ describe('which policy judges', () => {
       wide: { prefixes: ['10.0.0.0/24'] },
       narrow: { prefixes: ['10.0.0.0/30'] },
       hidden: { prefixes: ['10.2.0.0/31'] },
-      first: { prefixes: ['10.2.0.0', '10.2.0.1', '10.3.0.0'] },
-      second: { prefixes: ['10.2.0.0/31', '10.3.0.0/31', 'fd00::/64'] },
+      one: { prefixes: ['10.2.0.0', '10.2.0.1', '10.3.0.0'] },
+      two: { prefixes: ['10.2.0.0/31', '10.3.0.0/31', 'fd00::/64'] },
       nobody: {},
     });
     const policy = all.policies.get(name);
@@ -236,6 +236,68 @@ describe('which rule decides', () => {
     expect(judged(set, given)).toBe('drop ingress a default');
     const any = ruleSet({ a: { prefixes: ['10.137.0.5'], ingress: ['accept'] } });
     expect(judged(any, given)).toBe('accept ingress a #0.0 - -');
+  });
+});
+
+describe('the policy first', () => {
+  const first = {
+    egress: ['drop dst4=198.51.100.0/24', 'drop dst=@bad proto=tcp dstports=25', 'drop dst6=2001:db8::/32'],
+    ingress: ['drop src4=198.51.100.0/24'],
+  };
+  const lists = { bad: prefixListOf(prefixes('1.2.3.0/24')) };
+  const a = {
+    prefixes: ['10.137.0.5'],
+    egress: ['accept'],
+    ingress: ['accept'],
+    exceptions: { egress: ['accept dst4=198.51.100.7'], ingress: ['accept src4=198.51.100.7'] },
+  };
+  const set = ruleSet({ first, a, [COMMON_POLICY]: { egress: ['accept dst4=198.51.100.7'] } }, lists);
+
+  it.each<[string, Parameters<typeof packet>[0], string]>([
+    ['before exceptions', { dst: '198.51.100.7' }, 'drop egress first #0.0 - 198.51.100.0/24'],
+    ['by a list and a port', { port: 25 }, 'drop egress first #1.1 bad 1.2.3.0/24'],
+    ['where the port cannot be read', { port: undefined }, 'drop egress first #1.1 bad 1.2.3.0/24'],
+    ['nothing else', { port: 443 }, 'accept egress a #0.0 - -'],
+    [
+      'what a qube sends that nobody judges',
+      { src: '10.9.9.9', port: 25 },
+      'drop egress first #1.1 bad 1.2.3.0/24',
+    ],
+    ['nothing else of such a qube', { src: '10.9.9.9' }, 'none'],
+    [
+      'what goes to a qube before its exceptions',
+      { direction: 'ingress', src: '198.51.100.7', dst: '10.137.0.5' },
+      'drop ingress first #0.0 - 198.51.100.0/24',
+    ],
+    [
+      'what goes to a qube that nobody judges',
+      { direction: 'ingress', src: '198.51.100.7', dst: '10.9.9.9' },
+      'drop ingress first #0.0 - 198.51.100.0/24',
+    ],
+    [
+      'and makes nobody judge the rest of that',
+      { direction: 'ingress', src: '1.2.3.4', dst: '10.9.9.9' },
+      'none',
+    ],
+    [
+      'what goes from one qube to another, by the ingress of that',
+      { direction: 'both', src: '198.51.100.7', dst: '10.9.9.9' },
+      'drop ingress first #0.0 - 198.51.100.0/24',
+    ],
+  ])('drops %s', (_what, given, expected) => {
+    expect(judged(set, packet(given))).toBe(expected);
+  });
+
+  it('drops without a source, and with nothing else in the rule set', () => {
+    const alone = ruleSet({ first }, lists);
+    expect(judged(alone, { ...packet({ port: 25 }), src: undefined })).toBe(
+      'drop egress first #1.1 bad 1.2.3.0/24',
+    );
+    expect(judged(alone, { ...packet(), src: undefined })).toBe('none');
+  });
+
+  it('opens nothing by an accept, which makes a rule set unsound', () => {
+    expect(judged(ruleSet({ first: { egress: ['accept'] } }), packet())).toBe('drop egress first #0.0 - -');
   });
 });
 

@@ -171,6 +171,57 @@ describe('problems of a rule set', () => {
       ['fault unsupported n', 'warning unused-list n'],
     ],
     ['prefixes for common', ruleSet([policy('common', ['::1'], [])]), ['fault reserved-policy common']],
+    ['drops of first', ruleSet([policy('first', [], ['drop dst4=1.2.3.4'], ['drop'])]), []],
+    [
+      'names dropped by first',
+      ruleSet([policy('first', [], ['drop dsthost=a.test', 'drop dst=@l'])], {
+        l: nameListOf(['b.test'], 'firewall'),
+      }),
+      [],
+    ],
+    ['prefixes for first', ruleSet([policy('first', ['::1'], [])]), ['fault reserved-policy first']],
+    [
+      'an accept in first',
+      ruleSet([policy('first', [], ['drop', 'accept'])]),
+      ['fault reserved-policy first'],
+    ],
+    [
+      'an accept of ingress in first',
+      ruleSet([policy('first', [], [], ['accept'])]),
+      ['fault reserved-policy first'],
+    ],
+    [
+      'exceptions of first',
+      ruleSet([policy('first', [], [], [], { ingress: ['drop'] })]),
+      ['fault reserved-policy first'],
+    ],
+    [
+      'a default action of first',
+      ruleSet([{ ...policy('first', [], []), defaultAction: 'accept' }]),
+      ['fault reserved-policy first'],
+    ],
+    [
+      'how first answers blocked names',
+      ruleSet([{ ...policy('first', [], []), blocked: 'null' }]),
+      ['fault reserved-policy first'],
+    ],
+    [
+      'how first answers other names',
+      ruleSet([{ ...policy('first', [], []), unlisted: 'answer' }]),
+      ['fault reserved-policy first'],
+    ],
+    [
+      'names blocked by first, and a policy that accepts everything',
+      ruleSet([policy('first', [], ['drop dst=@l']), policy('a', BOTH, ['accept'])], {
+        l: nameListOf(['a.test'], 'firewall'),
+      }),
+      ['warning resolvers-open a'],
+    ],
+    [
+      'first alone, which leaves boot mode in force',
+      ruleSet([policy('first', [], ['drop'])], {}, { unmatched: undefined }),
+      [],
+    ],
     ['ingress of default', ruleSet([policy('default', [], [], ['drop'])]), ['fault reserved-policy default']],
     [
       'ingress exceptions of default',

@@ -5,6 +5,7 @@
 
 import {
   asksNames,
+  FIRST_POLICY,
   needsFirewallDns,
   opensByName,
   opensResolved,
@@ -25,6 +26,8 @@ export const Capability = {
   resolved: 'resolved',
   /** Rules that say of their host name that it may stand for private addresses. */
   privateRules: 'private-rules',
+  /** The policy `first`, which drops before all else. */
+  first: 'first',
   /** It inflates nothing: bodies and blocks come as they are. */
   noDeflate: 'no-deflate',
 } as const;
@@ -53,5 +56,6 @@ export function capabilitiesFor(ruleSet: RuleSet): readonly Capability[] {
   if (opensByName(ruleSet)) needed.push(Capability.openedNames);
   if (opensResolved(ruleSet)) needed.push(Capability.resolved);
   if (privateNames(all).size > 0) needed.push(Capability.privateRules);
+  if (policies.has(FIRST_POLICY)) needed.push(Capability.first);
   return needed;
 }
