@@ -85,7 +85,7 @@ const DOCUMENTS = [
   'docs',
   'packaging/README.md',
   'packaging/systemd/README.md',
-  'protocol/PROTOCOL.md',
+  ...['PROTOCOL', 'WIRE', 'CONTENT', 'MEANING', 'CONTROL'].map((name) => `protocol/${name}.md`),
 ];
 
 const USAGE = `npm run package -- [--out FOLDER] [--only deb|rpm]

@@ -1,5 +1,5 @@
 /**
- * What a rule set means is the same to everybody: the vectors of PROTOCOL.md "Meaning", to the reference
+ * What a rule set means is the same to everybody: the vectors of MEANING.md "Meaning", to the reference
  * evaluator, the table, and a second evaluator that was written from the document.
  */
 

@@ -1,4 +1,4 @@
-(* Prefixes of one family in order, kept as their canonical bytes: 5 bytes for one of IPv4. PROTOCOL.md
+(* Prefixes of one family in order, kept as their canonical bytes: 5 bytes for one of IPv4. CONTENT.md
    "Canonical bytes", "Delta and snapshot" (planes). *)
 
 open Address

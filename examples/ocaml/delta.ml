@@ -1,4 +1,4 @@
-(* From one rule set to the next: PROTOCOL.md "Delta and snapshot", "Transfers", "Budget". *)
+(* From one rule set to the next: CONTENT.md "Delta and snapshot", "Budget", WIRE.md "Transfers". *)
 
 open Cursor
 

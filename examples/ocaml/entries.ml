@@ -1,4 +1,4 @@
-(* Sequences, groups and trees: PROTOCOL.md "Entry encoding". *)
+(* Sequences, groups and trees: CONTENT.md "Entry encoding". *)
 
 open Cursor
 open Address

@@ -1,5 +1,5 @@
-(* The parts of a release, their canonical bytes, digests and catalogue: PROTOCOL.md from "Canonical bytes" to
-   "Catalogue". *)
+(* The parts of a release, their canonical bytes, digests and catalogue: CONTENT.md "Canonical bytes", "Leaves",
+   "Digests", "Catalogue". *)
 
 open Cursor
 

@@ -1,4 +1,4 @@
-(* Rules and the runs in which they are kept: PROTOCOL.md "Canonical bytes". *)
+(* Rules and the runs in which they are kept: CONTENT.md "Canonical bytes". *)
 
 open Cursor
 

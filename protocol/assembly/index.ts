@@ -1,6 +1,6 @@
 /**
  * The code of names: how one name is said after another, by decisions in contexts on a range coder.
- * PROTOCOL.md "Codes of names". src/codec/name-engine.ts owns the memory, and wrote the tables of
+ * CONTENT.md "Codes of names". src/codec/name-engine.ts owns the memory, and wrote the tables of
  * src/codec/name-model.ts there.
  *
  * A name is what it shares with the one before, and then its characters. What is known of them, that the

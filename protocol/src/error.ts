@@ -1,6 +1,6 @@
 /**
  * The one error of this package, and the codes it carries. A code is what a peer, a program or a test may
- * branch on; the message is for people. The same codes travel in NACK, ABORT, BYE, DONE and FAIL (PROTOCOL.md
+ * branch on; the message is for people. The same codes travel in NACK, ABORT, BYE, DONE and FAIL (WIRE.md
  * "Errors").
  */
 

@@ -1,7 +1,7 @@
 /**
- * Every number of the protocol in one place, PROTOCOL.md "Limits". The first block is the wire itself: two
- * implementations that differ in one of them do not understand each other. The second block is ours to
- * change.
+ * Every number of the protocol in one place: WIRE.md "Limits", CONTENT.md "Limits", CONTROL.md "Limits". The
+ * first block is the wire itself: two implementations that differ in one of them do not understand each
+ * other. The second block is ours to change.
  */
 
 // ── Fixed by the protocol ──────────────────────────────────────────────────────────────────────────────────
@@ -253,7 +253,7 @@ export const READ_BYTES = FRAME_HEADER_BYTES + FRAME_BODY_MAX_BYTES;
 export const SUBSCRIBERS_MAX = 1000;
 /** Control connections at once: each may hold a push in memory. */
 export const CONTROL_CONNECTIONS_MAX = 16;
-/** … and of one operator, apart from those: PROTOCOL.md "Operators". */
+/** … and of one operator, apart from those: CONTROL.md "Operators". */
 export const OPERATOR_CONNECTIONS_MAX = 4;
 /**
  * QUERYs a second that a subscriber answers, and TESTs that a publisher relays: ten times what a person

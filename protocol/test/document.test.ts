@@ -1,4 +1,4 @@
-/** PROTOCOL.md and the code say the same: every table of it that the code knows too. */
+/** The protocol documents and the code say the same: every table of them that the code knows too. */
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
@@ -17,20 +17,22 @@ import type { Fields } from '../src/wire/field.ts';
 import { MessageType, SESSION_FIELDS } from '../src/wire/message.ts';
 import { PACKET_FIELDS, VERDICT_FIELDS } from '../src/wire/query.ts';
 
-const DOCUMENT = readFileSync(new URL('../PROTOCOL.md', import.meta.url), 'utf8');
+const [WIRE, CONTENT, MEANING, CONTROL] = ['WIRE', 'CONTENT', 'MEANING', 'CONTROL'].map((name) =>
+  readFileSync(new URL(`../${name}.md`, import.meta.url), 'utf8'),
+) as [string, string, string, string];
 
-/** The text below a heading, up to the next heading of any level. */
-function section(heading: string): string {
-  const start = DOCUMENT.indexOf(`\n${heading}\n`);
-  if (start < 0) throw new Error(`PROTOCOL.md has no heading ${heading}`);
-  const rest = DOCUMENT.slice(start + heading.length + 2);
+/** The text below a heading of a document, up to the next heading of any level. */
+function section(document: string, heading: string): string {
+  const start = document.indexOf(`\n${heading}\n`);
+  if (start < 0) throw new Error(`there is no heading ${heading}`);
+  const rest = document.slice(start + heading.length + 2);
   const end = rest.search(/\n#+ /);
   return end < 0 ? rest : rest.slice(0, end);
 }
 
 /** The rows below the line `header` in a section, as trimmed cells. */
-function table(heading: string, header: string): string[][] {
-  const lines = section(heading).split('\n');
+function table(document: string, heading: string, header: string): string[][] {
+  const lines = section(document, heading).split('\n');
   const at = lines.indexOf(header);
   if (at < 0) throw new Error(`${heading} has no table ${header}`);
   const end = lines.findIndex((line, i) => i > at && !line.startsWith('|'));
@@ -63,7 +65,7 @@ function cellOf(text: string, state: string): Cell {
 
 function sessionTable(heading: string, states: readonly string[]): Record<string, Record<string, Cell>> {
   const result: Record<string, Record<string, Cell>> = {};
-  for (const row of table(heading, `| event | ${states.join(' | ')} |`)) {
+  for (const row of table(WIRE, heading, `| event | ${states.join(' | ')} |`)) {
     states.forEach((state, i) => {
       result[state] ??= {};
       result[state][row[0] ?? ''] = cellOf(row[i + 1] ?? '', state);
@@ -72,7 +74,7 @@ function sessionTable(heading: string, states: readonly string[]): Record<string
   return result;
 }
 
-describe('PROTOCOL.md', () => {
+describe('the protocol documents', () => {
   it('has every cell of the publisher table', () => {
     const documented = sessionTable('### Publisher', PUBLISHER_STATES);
     expect(Object.keys(documented.idle ?? {})).toEqual(PUBLISHER_EVENTS);
@@ -89,41 +91,43 @@ describe('PROTOCOL.md', () => {
     ['### Publisher', PUBLISHER_TABLE],
     ['### Subscriber', SUBSCRIBER_TABLE],
   ])('%s explains every action', (heading, rows) => {
-    const explained = table(heading, '| action | does |').map(([action]) => action);
+    const explained = table(WIRE, heading, '| action | does |').map(([action]) => action);
     const used = Object.values(rows).flatMap((row) => Object.values<Cell>(row).map((cell) => cell.action));
     expect([...new Set(used)].filter((action) => action !== 'none' && action !== 'never').sort()).toEqual(
       explained.sort(),
     );
   });
 
-  const fieldTables: [string, Fields][] = [
-    ...Object.entries({ ...SESSION_FIELDS, ...CONTROL_FIELDS }).map(([kind, fields]): [string, Fields] => [
-      `### ${kind.toUpperCase()}`,
-      fields,
-    ]),
-    ...Object.entries(RECORD_FIELDS).map(([record, fields]): [string, Fields] => [
+  const ofMessages = (document: string, messages: Record<string, Fields>): [string, string, Fields][] =>
+    Object.entries(messages).map(([kind, fields]) => [`### ${kind.toUpperCase()}`, document, fields]);
+  const fieldTables: [string, string, Fields][] = [
+    ...ofMessages(WIRE, SESSION_FIELDS),
+    ...ofMessages(CONTROL, CONTROL_FIELDS),
+    ...Object.entries(RECORD_FIELDS).map(([record, fields]): [string, string, Fields] => [
       `#### record ${record}`,
+      CONTROL,
       fields,
     ]),
-    ['### Packet', PACKET_FIELDS],
-    ['### Verdict', VERDICT_FIELDS],
+    ['### Packet', WIRE, PACKET_FIELDS],
+    ['### Verdict', WIRE, VERDICT_FIELDS],
   ];
-  it.each(fieldTables)('%s has the fields of the schema', (heading, fields) => {
+  it.each(fieldTables)('%s has the fields of the schema', (heading, document, fields) => {
     const expected = Object.entries(fields).map(([field, { label, optional }]) => [
       optional ? `${field}?` : field,
       label,
     ]);
     if (expected.length === 0) {
-      expect(section(heading)).toContain('No fields');
+      expect(section(document, heading)).toContain('No fields');
       return;
     }
-    const rows = table(heading, '| field | type | meaning |');
+    const rows = table(document, heading, '| field | type | meaning |');
     expect(rows.map(([field, type]) => [unquote(field ?? ''), type])).toEqual(expected);
     for (const [field, , meaning] of rows) expect(meaning, field).not.toBe('');
   });
 
   it('numbers the messages as the code does', () => {
-    const rows = table('## Messages', '| type | message | way | body |');
+    const header = '| type | message | way | body |';
+    const rows = [...table(WIRE, '## Messages', header), ...table(CONTROL, '### Requests', header)];
     expect(rows.map(([type, message]) => [message, type])).toEqual(
       Object.entries(MessageType).map(([kind, type]) => [kind.toUpperCase(), `${type}`]),
     );
@@ -132,27 +136,32 @@ describe('PROTOCOL.md', () => {
   });
 
   it('lists every error code', () => {
-    const codes = table('## Errors', '| code | where | means |').map(([code]) => unquote(code ?? ''));
-    expect(codes).toEqual(Object.values(ErrorCode));
+    const codes = [WIRE, CONTROL].flatMap((document) =>
+      table(document, '## Errors', '| code | where | means |').map(([code]) => unquote(code ?? '')),
+    );
+    expect(codes.sort()).toEqual(Object.values(ErrorCode).sort());
   });
 
   it('states the limits as they are', () => {
     const values: Readonly<Record<string, number>> = { ...limits };
-    const rows = [...table('## Limits', '| limit | value |'), ...table('## Limits', '| choice | value |')];
+    const rows = [
+      ...[WIRE, CONTENT, CONTROL].flatMap((document) => table(document, '## Limits', '| limit | value |')),
+      ...[WIRE, CONTROL].flatMap((document) => table(document, '## Limits', '| choice | value |')),
+    ];
     expect(rows.length).toBeGreaterThan(30);
     for (const [name, value] of rows) expect([name, value]).toEqual([name, `${values[unquote(name ?? '')]}`]);
   });
 
-  // It is read whole by whoever writes a peer: what is said twice is mended in one place only.
-  it('has at most 17,000 words, apart from tables of constants and of vectors', () => {
+  // They are read whole by whoever writes a peer: what is said twice is mended in one place only.
+  it('have at most 17,000 words, apart from tables of constants and of vectors', () => {
     const CONSTANTS = /^\| `[A-Z_]+` \| \d+ \|$/;
-    const prose = DOCUMENT.replace(/\n## Vectors\n[\s\S]*$/, '')
-      .split('\n')
-      .filter((line) => !CONSTANTS.test(line));
-    const words = prose
-      .join('\n')
-      .split(/\s+/)
-      .filter((word) => /\w/.test(word));
+    const prose = [WIRE, CONTENT, MEANING].flatMap((document) =>
+      document
+        .replace(/\n## Vectors\n[\s\S]*$/, '')
+        .split('\n')
+        .filter((line) => !CONSTANTS.test(line)),
+    );
+    const words = prose.flatMap((line) => line.split(/\s+/)).filter((word) => /\w/.test(word));
     expect(words.length).toBeLessThanOrEqual(17_000);
   });
 });

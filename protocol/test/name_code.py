@@ -1,4 +1,4 @@
-"""Codes of names, both ways, written from PROTOCOL.md "Codes of names" as plainly as it goes: the twin of the
+"""Codes of names, both ways, written from CONTENT.md "Codes of names" as plainly as it goes: the twin of the
 codec. As a program it reads cases as JSON, {before, after, resolve} with names as text, and prints what a put
 or, with before, a patch of them is, in hexadecimal.
 """

@@ -1,5 +1,5 @@
 /**
- * The vectors of PROTOCOL.md "Meaning" as values: written by hand, and by the second evaluator
+ * The vectors of MEANING.md "Meaning" as values: written by hand, and by the second evaluator
  * (test/python/verdicts.py), never by ours.
  */
 

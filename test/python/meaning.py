@@ -1,5 +1,5 @@
 """
-What a rule set means, a second time: PROTOCOL.md "Meaning", written from the document and sharing nothing with the implementation.
+What a rule set means, a second time: MEANING.md "Meaning", written from the document and sharing nothing with the implementation.
 
 A rule set is what decode_session.py decodes: a dict of parts by (kind, name). Rules are unpacked here, one by one; nothing is fast.
 """

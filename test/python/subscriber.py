@@ -25,7 +25,7 @@ from decoder import (
 )  # fmt: skip
 from wire import Writer
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "protocol" / "PROTOCOL.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "protocol" / "WIRE.md"
 CAPABILITIES = ("names", "exceptions", "unmatched")
 SKIPPABLE_FROM = 128
 LIMITS = {"entries": 2**24, "bytes": 2**28, "parts": 65536}
@@ -35,7 +35,7 @@ QUERIES_PER_SECOND = 20
 
 
 def table_of(document):
-    """The subscriber's table in PROTOCOL.md: (state, event) to (next state, action)."""
+    """The subscriber's table in WIRE.md: (state, event) to (next state, action)."""
     section = document.split("\n### Subscriber\n", 1)[1].split("\n### ", 1)[0]
     head = "| event | " + " | ".join(STATES) + " |\n"
     table = {}
@@ -169,7 +169,7 @@ class Session:
             getattr(self, f"do_{action}")(content, transaction)
 
     def judge(self, body):
-        """PROTOCOL.md "Offers", in its order."""
+        """WIRE.md "Offers", in its order."""
         held, (signatures, data) = self.held, signed_in(body)
         digest = hashlib.sha256(data).digest()
         if held.active and held.active["hash"] == digest:
@@ -308,7 +308,7 @@ class Session:
         return nonce
 
     def do_learn(self, body, _):
-        """PROTOCOL.md "Freshness"."""
+        """WIRE.md "Freshness"."""
         held, (signatures, data) = self.held, signed_in(body)
         asked = [nonce for nonce, _ in self.asks]
         if len(data) != 116 or data[:4] != b"RCF1" or data[4:20] not in asked:

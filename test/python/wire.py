@@ -1,4 +1,4 @@
-"""What a subscriber writes: frames and control bodies. PROTOCOL.md "Frames", "Control bodies"; reading stands in decode_session.py."""
+"""What a subscriber writes: frames and control bodies. WIRE.md "Frames", "Control bodies"; reading stands in decode_session.py."""
 
 import struct
 import zlib

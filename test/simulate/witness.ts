@@ -1,6 +1,6 @@
 /**
  * What states both machines of a connection are in, as far as what they say and hear tells: nothing of a
- * session is looked into, so it holds whatever a session is made of. The states are those of PROTOCOL.md
+ * session is looked into, so it holds whatever a session is made of. The states are those of WIRE.md
  * "Sessions".
  */
 

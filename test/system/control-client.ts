@@ -1,5 +1,5 @@
 /**
- * What `rulectl` says, without starting a process for it: PROTOCOL.md "Control". One connection a request.
+ * What `rulectl` says, without starting a process for it: CONTROL.md "Control". One connection a request.
  * Answers come as records, as the publisher sent them.
  */
 

@@ -1,5 +1,5 @@
 /**
- * A sample of the verdict vectors, enforced: what the kernel does to real packets is what PROTOCOL.md
+ * A sample of the verdict vectors, enforced: what the kernel does to real packets is what MEANING.md
  * "Meaning" says. Of each rule set what qube a sends to the world, as from any source that a router forwards.
  */
 

@@ -1,4 +1,4 @@
-/** Words that have a meaning, and nothing that enforces it: PROTOCOL.md "Forms to come". */
+/** Words that have a meaning, and nothing that enforces it: MEANING.md "Forms to come". */
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';

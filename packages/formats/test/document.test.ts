@@ -248,7 +248,7 @@ describe('parseDocument: what is refused, and where', () => {
       ['1:36 wrong-type'],
     ],
     ['a default that is none', 'policies: { a: { default: reject } }\n', ['1:27 bad-value']],
-    // PROTOCOL.md "Forms to come": what has a meaning, and nothing that enforces it.
+    // MEANING.md "Forms to come": what has a meaning, and nothing that enforces it.
     ['private names', 'lists: { a: { names: [], private: true } }\n', ['1:26 misplaced-key']],
     ['private words of another kind', 'lists: { a: { names: [], private: yes } }\n', ['1:35 bad-value']],
     ['names below another', 'lists: { a: { names: [a.example, "*.b.example"] } }\n', ['1:35 unsupported']],

@@ -1,5 +1,5 @@
 /**
- * Peers that know less than this publisher, or more: PROTOCOL.md "Growth". What a release needs and a
+ * Peers that know less than this publisher, or more: WIRE.md "Growth". What a release needs and a
  * subscriber lacks is told; what nobody here knows is passed over where it is marked so.
  */
 

@@ -1,5 +1,5 @@
 /**
- * Every state of a session's machine with every event of PROTOCOL.md's table: the machine goes where the
+ * Every state of a session's machine with every event of WIRE.md's table: the machine goes where the
  * table says, and does what that says.
  */
 

@@ -32,7 +32,7 @@ const PUSH = {
   ...WAIT,
 } as const;
 
-/** Every request there is, as PROTOCOL.md lists them, and the least role for it. */
+/** Every request there is, as CONTROL.md lists them, and the least role for it. */
 const REQUESTS: readonly (readonly [Message, OperatorRole])[] = [
   [{ kind: 'status', watch: false }, 'status'],
   [{ kind: 'test', packet: PACKET }, 'status'],

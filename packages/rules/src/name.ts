@@ -112,7 +112,7 @@ export function compareHostNames(a: string, b: string): number {
 }
 
 /**
- * Whether a text stands for names below another: `*.NAME`, or `.NAME` with NAME itself. PROTOCOL.md "Forms to
+ * Whether a text stands for names below another: `*.NAME`, or `.NAME` with NAME itself. MEANING.md "Forms to
  * come".
  */
 export function isWildcard(text: string): boolean {

@@ -60,7 +60,7 @@ export const RuleFault = {
   dnsWithIcmp: 'dns-with-icmp',
   dnsPort: 'dns-with-other-port',
   dnsIngress: 'dns-in-ingress',
-  /** It has a meaning (PROTOCOL.md "Forms to come"), which nothing enforces yet. */
+  /** It has a meaning (MEANING.md "Forms to come"), which nothing enforces yet. */
   unsupported: 'unsupported',
 } as const;
 export type RuleFault = (typeof RuleFault)[keyof typeof RuleFault] | PrefixFault | NameFault;

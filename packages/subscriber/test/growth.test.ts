@@ -1,4 +1,4 @@
-/** A publisher of later days, and one whose head needs what this side does not know. PROTOCOL.md "Growth". */
+/** A publisher of later days, and one whose head needs what this side does not know. WIRE.md "Growth". */
 
 import { encodeMessage, FrameEncoder, type Message } from '@rulecast/protocol';
 import { expect, it } from 'vitest';

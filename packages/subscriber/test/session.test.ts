@@ -1,5 +1,5 @@
 /**
- * Sessions: messages out of place, silence, reconnecting, questions, and closing at any time. PROTOCOL.md
+ * Sessions: messages out of place, silence, reconnecting, questions, and closing at any time. WIRE.md
  * "Sessions".
  */
 

@@ -1,6 +1,6 @@
 /**
  * An adaptive binary range coder: decisions become bytes in as many bits as they were unlikely, given how the
- * same context decided before. PROTOCOL.md "Prefix tree". The arithmetic is Martin's range encoding (1979)
+ * same context decided before. CONTENT.md "Prefix tree". The arithmetic is Martin's range encoding (1979)
  * with 32-bit registers.
  *
  *   interval   low …………………… low + bound …………………… low + range

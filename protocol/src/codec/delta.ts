@@ -1,6 +1,6 @@
 /**
  * Deltas: what turns one rule set into the next, found by content, encoded, and applied strictly. A snapshot
- * is the delta from the empty rule set; a transfer is a chain of deltas. PROTOCOL.md "Delta and snapshot".
+ * is the delta from the empty rule set; a transfer is a chain of deltas. CONTENT.md "Delta and snapshot".
  *
  *   chain    (length varint, delta) …                                 to the end
  *   delta    change count varint | change …                           by kind, then name; one change a part

@@ -1,6 +1,6 @@
 /**
  * Entries as ascending numbers: a list is written per prefix length as the gaps between its networks, or as a
- * prefix tree; a removal as the gaps between indices. PROTOCOL.md
+ * prefix tree; a removal as the gaps between indices. CONTENT.md
  * "Entry encoding".
  *
  *   sequence   count varint | block of up to 4,096 …

@@ -1,6 +1,6 @@
 /**
  * Gap codecs: how a block of gaps between ascending numbers becomes bytes. The writer of a block takes
- * whichever codec makes it shortest. PROTOCOL.md "Entry encoding".
+ * whichever codec makes it shortest. CONTENT.md "Entry encoding".
  */
 
 import { inflateExactly } from '../bytes/inflate.ts';

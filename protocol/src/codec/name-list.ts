@@ -1,6 +1,6 @@
 /**
  * Bodies of changes of lists of names: a list as a whole, or what turns one into another, as one range code.
- * PROTOCOL.md "Codes of names".
+ * CONTENT.md "Codes of names".
  *
  *   put     flags u8 | count varint | code
  *   patch   flags u8 | removed varint | changed varint | added varint | code

@@ -1,6 +1,6 @@
 /**
  * What a code of names knows of names: the tree of their characters, and contexts that remember how decisions
- * fell before, on a range coder. PROTOCOL.md "Codes of names".
+ * fell before, on a range coder. CONTENT.md "Codes of names".
  *
  * A character is some decisions down a fixed tree. Each is foretold by the two characters before it, and by
  * the four before it in a table that is found by their hash and filled from the former; what both say is

@@ -1,5 +1,5 @@
 /**
- * Packed bodies: names, policies and resolutions travel deflated where that is shorter. PROTOCOL.md "Delta
+ * Packed bodies: names, policies and resolutions travel deflated where that is shorter. CONTENT.md "Delta
  * and snapshot".
  *
  *   0 | bytes                                 as they are

@@ -1,5 +1,5 @@
 /**
- * Bodies of changes: a part as a whole (put), or what turns its old content into the new (patch). PROTOCOL.md
+ * Bodies of changes: a part as a whole (put), or what turns its old content into the new (patch). CONTENT.md
  * "Delta and snapshot".
  *
  *   put    prefix list   v4 column | v6 column

@@ -2,7 +2,7 @@
  * A canonical column as the binary tree of its prefixes: at each node, whether it is a prefix, whether it has
  * both children, and if not, which. Neighbouring prefixes share most of their nodes, and a prefix can only
  * lie where its length fits, so that lists of networks and crowded hosts are much shorter than by gaps.
- * PROTOCOL.md "Prefix tree".
+ * CONTENT.md "Prefix tree".
  *
  *   tree   length count u8 | prefix length u8 … | payload length varint | payload: decisions of a range coder
  *

@@ -1,6 +1,6 @@
 /**
  * Splices: what turns the rules of one policy into those of another, found by comparing rules and applied to
- * runs. PROTOCOL.md "Delta and snapshot".
+ * runs. CONTENT.md "Delta and snapshot".
  *
  *   splices   count u32 | (keep varint, drop varint, inserted runs)…     rules after the last splice are kept
  *

@@ -1,7 +1,7 @@
 /**
  * What a transfer may cost, by what was signed: entries, bytes, and the work of all its steps together.
  * Whoever holds the channel can say anything after a genuine OFFER; none of it may cost more than the
- * releases that the key vouches for. PROTOCOL.md "Budget".
+ * releases that the key vouches for. CONTENT.md "Budget".
  */
 
 import { prefixCount, type RuleSet } from '@rulecast/rules';

@@ -1,6 +1,6 @@
 /**
  * Canonical bytes: the one byte string that each part of a rule set has. Words and lengths stand in columns.
- * PROTOCOL.md "Canonical bytes".
+ * CONTENT.md "Canonical bytes".
  *
  *   RCP1  prefix list   v4 count u32 | v6 count u32 | v4 words | v4 lengths | v6 words | v6 lengths
  *   RCN1  name list     resolve u8 | count u32 | keys

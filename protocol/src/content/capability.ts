@@ -1,6 +1,6 @@
 /**
  * Capabilities: what not everybody who speaks version 1 has to know, and what a release needs of it.
- * PROTOCOL.md "Growth". Whoever lacks one is told, and keeps what it has.
+ * WIRE.md "Growth". Whoever lacks one is told, and keeps what it has.
  */
 
 import {

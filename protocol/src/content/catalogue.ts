@@ -1,6 +1,6 @@
 /**
  * The catalogue: a record of each part of a release, sorted, and cut into leaves like any other part. Its
- * digest and totals are what a manifest signs. PROTOCOL.md "Catalogue".
+ * digest and totals are what a manifest signs. CONTENT.md "Catalogue".
  *
  *   RDC1 | count u32 | leaves u32 | hashes         leaf: RLC1 | count u32 | record …
  *   record   kind u8 | name text8 | count u32 | bytes u64 | digest 32

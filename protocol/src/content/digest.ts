@@ -1,6 +1,6 @@
 /**
  * Digests of parts: the root over the hashes of its leaves. A digest is computed once for each value, and of
- * what is made from another value by the leaves in which they differ. PROTOCOL.md "Digests".
+ * what is made from another value by the leaves in which they differ. CONTENT.md "Digests".
  *
  *   prefix list   RDP1 | v4 count u32 | v4 leaves u32 | v6 count u32 | v6 leaves u32 | hashes v4 | hashes v6
  *   name list     RDN1 | resolve u8 | count u32 | leaves u32 | hashes

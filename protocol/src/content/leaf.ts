@@ -1,7 +1,7 @@
 /**
  * Leaves: how a part is cut before it is hashed, so that one change touches a leaf or two whatever else there
  * is. What is sorted is cut by the bits of its keys, rules by what they say; both depend on nothing but the
- * content. PROTOCOL.md "Leaves".
+ * content. CONTENT.md "Leaves".
  *
  *   sorted     [ 10.0.0.1 … 10.0.0.9 | 10.0.128.0 … 10.0.200.7 ]   cut at the first bit in which the ends differ
  *   rules      rule rule … rule ◀─ whose hash says so, or the 1,024th

@@ -1,7 +1,7 @@
 /**
  * The manifest: what a release is, in one signed byte string of one size. It is the root over the catalogue
  * of the release's parts, with their totals, so that whoever holds it can tell whether a rule set is the
- * release, and what that may cost. PROTOCOL.md "Manifest".
+ * release, and what that may cost. CONTENT.md "Manifest".
  *
  *   RCM2 | lineage 16 | epoch u64 | version u64 | previous version u64 | created u64 ms
  *        | parts u32 | prefixes u32 | others u32 | bytes u64 | catalogue 32                    all little-endian

@@ -1,6 +1,6 @@
 /**
  * Parts: the lists, the policies, the resolutions of a rule set, and what it says of unmatched qubes, each
- * with the kind and name that manifest and delta know it by. PROTOCOL.md "Canonical bytes".
+ * with the kind and name that manifest and delta know it by. CONTENT.md "Canonical bytes".
  */
 
 import {

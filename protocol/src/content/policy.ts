@@ -1,7 +1,6 @@
 /**
  * Policies and their runs as bytes: the body of `RCQ1`, what `RCQ2` has besides, and the runs that a policy
- * patch inserts. Decoding is strict, so that one meaning has one form. PROTOCOL.md "Canonical bytes and
- * digests".
+ * patch inserts. Decoding is strict, so that one meaning has one form. CONTENT.md "Canonical bytes".
  */
 
 import {

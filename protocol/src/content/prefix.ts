@@ -1,6 +1,6 @@
 /**
  * Prefixes as plain columns: how canonical bytes hold lists, the prefixes of a policy and the addresses of a
- * name. PROTOCOL.md "Canonical bytes".
+ * name. CONTENT.md "Canonical bytes".
  */
 
 import {

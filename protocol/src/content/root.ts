@@ -1,6 +1,6 @@
 /**
  * Roots: who may sign what for a lineage. A subscriber is told the hash of one, and follows it to the next,
- * which the keys of both have signed. PROTOCOL.md "Roots".
+ * which the keys of both have signed. WIRE.md "Roots".
  *
  *   RCR1 | lineage 16 | number u64 | epoch floor u64 | epoch ceiling u64
  *        | key count u8 | key 32 ...                          ascending

@@ -1,5 +1,5 @@
 /**
- * The block of signatures that travels before what is signed, and is kept so. PROTOCOL.md "Signatures".
+ * The block of signatures that travels before what is signed, and is kept so. WIRE.md "Signatures".
  *
  *   count u8 | (key id 8, signature 64) ...        ids ascend strictly, so that nobody counts twice
  */

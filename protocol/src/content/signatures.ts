@@ -1,5 +1,5 @@
 /**
- * Signatures: who signed some bytes. PROTOCOL.md "Signatures". Who only passes them on reads
+ * Signatures: who signed some bytes. WIRE.md "Signatures". Who only passes them on reads
  * signature-block.ts, and needs no cryptography.
  */
 

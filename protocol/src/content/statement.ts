@@ -1,6 +1,6 @@
 /**
  * Statements of freshness: which release is the newest, said to whoever asked with a nonce. Its own tag keeps
- * a signature of one from meaning a release or a root. PROTOCOL.md "Freshness".
+ * a signature of one from meaning a release or a root. WIRE.md "Freshness".
  *
  *   RCF1 | nonce 16 | lineage 16 | root hash 32 | epoch u64 | version u64 | manifest hash 32
  */

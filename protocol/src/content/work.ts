@@ -1,6 +1,6 @@
 /**
  * The work that a stream may ask for. It is counted in units that take 25 ns at most here, each charged
- * before it is done where it is known, or as it is done. PROTOCOL.md "Budget".
+ * before it is done where it is known, or as it is done. CONTENT.md "Budget".
  */
 
 import { ErrorCode, ProtocolError } from '../error.ts';

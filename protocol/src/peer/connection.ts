@@ -1,5 +1,5 @@
 /**
- * Connections: messages in and out over any bounded byte stream, PROTOCOL.md "Connections". Reading and
+ * Connections: messages in and out over any bounded byte stream, WIRE.md "Connections". Reading and
  * writing know nothing of each other, so a peer that stops reading does not keep us from hearing it; what it
  * leaves unread is bounded, and so is the time that a frame may take. How long to wait for a message is the
  * caller's business.

@@ -1,12 +1,12 @@
 /**
  * What both peers hold each other to over time, as values of a machine's state: signs of life, the least that
  * a transfer has to move, the most questions of a second. Times are milliseconds of one steady clock, which
- * the caller has. PROTOCOL.md "Time".
+ * the caller has. WIRE.md "Time".
  */
 
 import { QUERIES_PER_SECOND_MAX, TRANSFER_WINDOW_MIN_BYTES, TRANSFER_WINDOW_MS } from '../limits.ts';
 
-/** Heartbeats that may be missed: PROTOCOL.md "Time". */
+/** Heartbeats that may be missed: WIRE.md "Time". */
 const SILENT_BEATS = 3;
 
 /** The signs of life of one connection, ours and the peer's. */

@@ -1,5 +1,5 @@
 /**
- * Sessions: which message may come when, for both sides, PROTOCOL.md "Sessions". Each side is one total table
+ * Sessions: which message may come when, for both sides, WIRE.md "Sessions". Each side is one total table
  * from state and event to the next state and one action; what an action does is the daemons' business. A test
  * compares every cell with the document, another walks both machines against each other through queues and
  * finds no refusal and no deadlock.

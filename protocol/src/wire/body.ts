@@ -1,5 +1,5 @@
 /**
- * Control bodies: the subset of MessagePack that small messages are written in, PROTOCOL.md "Control bodies".
+ * Control bodies: the subset of MessagePack that small messages are written in, WIRE.md "Control bodies".
  * A body is walked before it is decoded, so that the decoder meets only maps with distinct text keys, arrays,
  * text, bytes, booleans and integers, nested at most four deep and with no length that the body does not
  * hold.

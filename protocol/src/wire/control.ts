@@ -1,5 +1,5 @@
 /**
- * Control messages: what `rulectl` and the publisher say to each other, PROTOCOL.md "Control". A control
+ * Control messages: what `rulectl` and the publisher say to each other, CONTROL.md "Control". A control
  * connection is one request, its answers, and the end: DONE or FAIL.
  *
  * ```

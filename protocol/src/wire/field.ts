@@ -1,7 +1,7 @@
 /**
  * Fields of control messages: each says once what it may hold, and the check, the TypeScript type and the
- * table in PROTOCOL.md all come from that, so that they cannot drift apart. The checks are plain functions:
- * to load a compiler of schemas, and to compile some, was a tenth of a `rulectl status`.
+ * tables of WIRE.md and CONTROL.md all come from that, so that they cannot drift apart. The checks are plain
+ * functions: to load a compiler of schemas, and to compile some, was a tenth of a `rulectl status`.
  */
 
 import {
@@ -22,7 +22,7 @@ export type Check = (value: unknown, place?: string) => string | undefined;
 export interface Field<T, Optional extends boolean = boolean> {
   readonly check: Check;
   readonly optional: Optional;
-  /** What PROTOCOL.md calls the type. */
+  /** What the protocol documents call the type. */
   readonly label: string;
   /** Never there: carries the type of the values. */
   readonly value?: T;

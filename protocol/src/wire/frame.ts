@@ -1,5 +1,5 @@
 /**
- * Frames: what every message is wrapped in, PROTOCOL.md "Frames". A reader knows a frame's length before its
+ * Frames: what every message is wrapped in, WIRE.md "Frames". A reader knows a frame's length before its
  * body, checks every field against the one value it may have, and never looks for the next frame after a bad
  * one.
  *

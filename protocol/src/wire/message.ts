@@ -1,5 +1,5 @@
 /**
- * Messages: what a frame's type and body mean, PROTOCOL.md "Messages". Control bodies are maps checked
+ * Messages: what a frame's type and body mean, WIRE.md "Messages". Control bodies are maps checked
  * against its fields; OFFER, PROOF, ROOT, FRESH and CHUNK are binary. Which message may come when is the
  * business of session.ts.
  */

@@ -1,6 +1,6 @@
 /**
- * Packets, names and verdicts on the wire: what QUERY and TEST ask, and what is answered, PROTOCOL.md "QUERY"
- * and "TEST".
+ * Packets, names and verdicts on the wire: what QUERY and TEST ask, and what is answered, WIRE.md "QUERY"
+ * and CONTROL.md "TEST".
  */
 
 import {

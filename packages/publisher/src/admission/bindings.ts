@@ -1,6 +1,6 @@
 /**
  * What names of subscribers are bound to: a key, a qube, a socket of its own. Whoever the transport proves to
- * be one of these is that subscriber and no other, and nobody else is. PROTOCOL.md "Names".
+ * be one of these is that subscriber and no other, and nobody else is. WIRE.md "Names".
  */
 
 import { boundText, ErrorCode, RETRY_AFTER_MS } from '@rulecast/protocol';

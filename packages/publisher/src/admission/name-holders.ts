@@ -1,7 +1,7 @@
 /**
  * Which session has the name of each subscriber. Who is bound to a name takes it from an older session of its
  * own; any other gets it only if who has it does not answer: nobody who merely may connect can throw out a
- * subscriber that is alive. PROTOCOL.md "Names".
+ * subscriber that is alive. WIRE.md "Names".
  */
 
 /** A session, as far as a name is concerned. */

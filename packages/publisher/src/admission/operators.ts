@@ -1,7 +1,7 @@
 /**
  * Who may use `rulectl`, and for what. Whoever can open a control endpoint of the publisher's own, or has a
  * key that is admitted there, may do all; an operator of the configuration what its role says; whoever comes
- * by qrexec no more than the service that dom0 let them call; anybody else nothing. PROTOCOL.md "Operators".
+ * by qrexec no more than the service that dom0 let them call; anybody else nothing. CONTROL.md "Operators".
  */
 
 import { OPERATOR_ROLES, type OperatorRole } from '@rulecast/formats';

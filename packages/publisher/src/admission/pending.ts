@@ -1,6 +1,6 @@
 /**
  * Connections that have not said yet who they are or what they want. They are few, and whoever is silent for
- * longest goes first: so a crowd that says nothing keeps nobody out who speaks. PROTOCOL.md "Admission".
+ * longest goes first: so a crowd that says nothing keeps nobody out who speaks. WIRE.md "Admission".
  */
 
 import { HANDSHAKE_PRESSED_MS, WAITING_MAX } from '@rulecast/protocol';

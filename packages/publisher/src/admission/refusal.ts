@@ -1,4 +1,4 @@
-/** Why a connection is turned away, as BYE says it. PROTOCOL.md "BYE". */
+/** Why a connection is turned away, as BYE says it. WIRE.md "BYE". */
 
 import { BUSY_RETRY_AFTER_MS, ErrorCode } from '@rulecast/protocol';
 

@@ -1,6 +1,6 @@
 /**
  * A control connection as the request on it sees it: what comes, what is answered, and whether anybody still
- * listens. PROTOCOL.md "Control".
+ * listens. CONTROL.md "Control".
  */
 
 import {

@@ -1,4 +1,4 @@
-/** Lines in as few records as hold them: of a list's entries, and of what changed. PROTOCOL.md "RECORD". */
+/** Lines in as few records as hold them: of a list's entries, and of what changed. CONTROL.md "RECORD". */
 
 import { EDIT_LINES_MAX } from '@rulecast/protocol';
 

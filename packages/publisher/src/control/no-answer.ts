@@ -1,5 +1,5 @@
 /**
- * Why a subscriber that was asked gave no answer, as an error and as a record. PROTOCOL.md "TEST" and
+ * Why a subscriber that was asked gave no answer, as an error and as a record. CONTROL.md "TEST" and
  * "STATUS".
  */
 

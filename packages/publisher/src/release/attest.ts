@@ -1,6 +1,6 @@
 /**
  * Says of a release that it is the newest, to whoever asked with a nonce: the one place where the keys of
- * freshness sign. They lie with the publisher, for what they sign is true at one moment only. PROTOCOL.md
+ * freshness sign. They lie with the publisher, for what they sign is true at one moment only. WIRE.md
  * "Freshness".
  */
 

@@ -1,6 +1,6 @@
 /**
  * Which number the next release gets, and whether it gets one: numbers are given once, and only go up.
- * PROTOCOL.md "Epochs". Pure: the store keeps what is said here, and what could not be kept was not said.
+ * WIRE.md "Epochs". Pure: the store keeps what is said here, and what could not be kept was not said.
  *
  *   head 1/7 ──▶ 1/8 ──▶ 1/9       a subscriber proves 1/12 ──▶ behind: none ──▶ in a new epoch: 2/10
  */

@@ -1,4 +1,4 @@
-/** DIFF: what turns one release into another, in records of bounded size. PROTOCOL.md "DIFF". */
+/** DIFF: what turns one release into another, in records of bounded size. CONTROL.md "DIFF". */
 
 import {
   type ControlRecordOf,

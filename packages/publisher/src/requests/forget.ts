@@ -1,4 +1,4 @@
-/** FORGET: a subscriber is expected no more, and nothing is known of it. PROTOCOL.md "FORGET". */
+/** FORGET: a subscriber is expected no more, and nothing is known of it. CONTROL.md "FORGET". */
 
 import { ErrorCode, type MessageOf, ProtocolError } from '@rulecast/protocol';
 import type { ControlExchange } from '../control/exchange.ts';

@@ -1,4 +1,4 @@
-/** HISTORY: the releases that are kept, with what made and what changed each. PROTOCOL.md "HISTORY". */
+/** HISTORY: the releases that are kept, with what made and what changed each. CONTROL.md "HISTORY". */
 
 import type { MessageOf } from '@rulecast/protocol';
 import type { ControlExchange } from '../control/exchange.ts';

@@ -1,6 +1,6 @@
 /**
  * LISTS, LIST and REFRESH: where lists come from and how fresh they are; their content; and reading them now.
- * PROTOCOL.md "LISTS".
+ * CONTROL.md "LISTS".
  */
 
 import {

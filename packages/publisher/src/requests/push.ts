@@ -1,4 +1,4 @@
-/** PUSH: takes the files in, has them released, and says what was refused. PROTOCOL.md "PUSH". */
+/** PUSH: takes the files in, has them released, and says what was refused. CONTROL.md "PUSH". */
 
 import { createHash } from 'node:crypto';
 import { isListFormatName, listUse, type PushedFile, type PushInput } from '@rulecast/formats';

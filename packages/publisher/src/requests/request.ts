@@ -1,6 +1,6 @@
 /**
  * The control endpoint: one request of `rulectl` a connection, answered with records and ended with DONE or
- * FAIL. PROTOCOL.md "Control". Each request has a file of its own.
+ * FAIL. CONTROL.md "Control". Each request has a file of its own.
  */
 
 import type { PacedLog } from '@rulecast/program';

@@ -1,4 +1,4 @@
-/** ROLLBACK: a new release with the content of an earlier one. PROTOCOL.md "ROLLBACK". */
+/** ROLLBACK: a new release with the content of an earlier one. CONTROL.md "ROLLBACK". */
 
 import type { MessageOf } from '@rulecast/protocol';
 import type { ControlExchange } from '../control/exchange.ts';

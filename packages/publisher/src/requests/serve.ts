@@ -1,6 +1,6 @@
 /**
  * The endpoints of `rulectl`: one request a connection, by whom its transport says, bounded in number for
- * each caller. PROTOCOL.md "Control", "Operators".
+ * each caller. CONTROL.md "Control", "Operators".
  */
 
 import { PacedLog } from '@rulecast/program';

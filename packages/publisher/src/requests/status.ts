@@ -1,6 +1,6 @@
 /**
  * STATUS: the head, its parts and every subscriber known, once or at each change, or once with what each
- * counted. PROTOCOL.md "STATUS".
+ * counted. CONTROL.md "STATUS".
  */
 
 import {

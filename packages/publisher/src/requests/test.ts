@@ -1,6 +1,6 @@
 /**
  * TEST: asks the live tables of subscribers about a packet; a name is judged here, by the release that each
- * of them has in force. PROTOCOL.md "TEST".
+ * of them has in force. CONTROL.md "TEST".
  */
 
 import {

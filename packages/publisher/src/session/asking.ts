@@ -1,6 +1,6 @@
 /**
  * What a subscriber asks of the newest release, as a value of its session: its last nonce, when that may be
- * answered, and what is being signed for it. PROTOCOL.md "Freshness".
+ * answered, and what is being signed for it. WIRE.md "Freshness".
  */
 
 import { NEVER } from '@rulecast/protocol';

@@ -29,7 +29,7 @@ export function andThen<S extends State, T extends State>(
   return { state: after.state, effects: [...before.effects, ...after.effects] };
 }
 
-/** The state by PROTOCOL.md. */
+/** The state by WIRE.md "Publisher". */
 export function stateOf({ kind }: State): PublisherState {
   return kind === 'claiming' ? 'greeting' : kind;
 }

@@ -1,7 +1,7 @@
 /**
  * What a subscriber is told of the newest release: its last nonce is answered once, and so often at most. A
  * publisher that is behind, or has still to judge a claim, says nothing: what is here may not be the newest.
- * PROTOCOL.md "Freshness".
+ * WIRE.md "Freshness".
  */
 
 import { ANSWER_TIMEOUT_MS, FRESH_EVERY_MS, type Signed } from '@rulecast/protocol';

@@ -1,4 +1,4 @@
-/** From HELLO to WELCOME, and what a claim of HELLO is worth. PROTOCOL.md "Sessions" and "Epochs". */
+/** From HELLO to WELCOME, and what a claim of HELLO is worth. WIRE.md "Sessions" and "Epochs". */
 
 import {
   ANSWER_TIMEOUT_MS,

@@ -1,6 +1,6 @@
 /**
  * One subscriber's session, publisher side, as a machine: a state and what happens make the next state and
- * what is to be done. No clock, no channel, no store: session.ts brings it those. PROTOCOL.md "Sessions"; a
+ * what is to be done. No clock, no channel, no store: session.ts brings it those. WIRE.md "Sessions"; a
  * test compares each state and event with the table of that chapter.
  *
  * ```

@@ -1,6 +1,6 @@
 /**
  * From OFFER to APPLIED: when the head is offered, what an answer is about, and what is noted of it.
- * PROTOCOL.md "Sessions": every OFFER is answered exactly once, in order.
+ * WIRE.md "Sessions": every OFFER is answered exactly once, in order.
  */
 
 import {

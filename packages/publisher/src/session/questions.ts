@@ -1,6 +1,6 @@
 /**
  * QUERY and ANSWER on one connection, as values: as many questions as the subscriber answers and no more,
- * each with its time. PROTOCOL.md "QUERY".
+ * each with its time. WIRE.md "QUERY".
  */
 
 import {

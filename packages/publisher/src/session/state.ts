@@ -1,11 +1,11 @@
 /**
  * What a subscriber's session is made of, publisher side: its states, what may happen to it, and what comes
- * of that. All of it are values, which machine.ts turns into one another. PROTOCOL.md "Sessions".
+ * of that. All of it are values, which machine.ts turns into one another. WIRE.md "Sessions".
  *
  * ```
  *   greeting ──HELLO──▶ claiming ──its own──▶ idle, proving, offered, sending, confirming ──▶ closed
  * ```
- * A name that is being claimed is still `greeting` in PROTOCOL.md; the others are its states by their names.
+ * A name that is being claimed is still `greeting` in WIRE.md; the others are its states by their names.
  */
 
 import type {

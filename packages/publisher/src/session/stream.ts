@@ -1,4 +1,4 @@
-/** BEGIN to END of one transfer, as fast as the subscriber reads. PROTOCOL.md "Transfers". */
+/** BEGIN to END of one transfer, as fast as the subscriber reads. WIRE.md "Transfers". */
 
 import type { Connection } from '@rulecast/protocol';
 import type { Transfers } from '../release/transfer.ts';

@@ -119,7 +119,7 @@ function follows({ key: [epoch, version], previousVersion }: HistoryEntry, befor
 
 /**
  * Whether a subscriber takes these steps as far as manifests tell; it asks for the snapshot itself where they
- * do not. PROTOCOL.md "Budget".
+ * do not. CONTENT.md "Budget".
  */
 function isWithinBudget(base: HistoryEntry | undefined, steps: readonly HistoryEntry[]): boolean {
   const result = steps.at(-1);

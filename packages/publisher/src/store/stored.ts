@@ -25,7 +25,7 @@ export interface StoredRelease {
   readonly manifestBytes: Uint8Array;
   readonly signatures: Uint8Array;
   readonly deltaBytes: number;
-  /** The least work of its delta as a step of a transfer. PROTOCOL.md "Budget". */
+  /** The least work of its delta as a step of a transfer. CONTENT.md "Budget". */
   readonly stepWork: number;
   /** Of all lists, and of all policies. */
   readonly entries: number;
@@ -59,7 +59,7 @@ export interface HistoryEntry {
   /** As its manifest says; 0: it is the first of its epoch. */
   readonly previousVersion: number;
   /**
-   * What it counts in the budget of a transfer, and its delta as a step of one, at least. PROTOCOL.md
+   * What it counts in the budget of a transfer, and its delta as a step of one, at least. CONTENT.md
    * "Budget".
    */
   readonly totals: Totals;

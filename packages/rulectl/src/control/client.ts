@@ -1,5 +1,5 @@
 /**
- * The control connection: one request, its records, and its end. PROTOCOL.md "Control". A request may be
+ * The control connection: one request, its records, and its end. CONTROL.md "Control". A request may be
  * answered before it is sent whole (an early refusal), so answers are read from the start.
  */
 

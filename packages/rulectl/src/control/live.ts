@@ -1,6 +1,6 @@
 /**
  * Verdicts of live tables: one of every subscriber asked, or the reason why there is none. A subscriber
- * answers some twenty questions a second (PROTOCOL.md "ANSWER"); whoever has more of them waits and asks
+ * answers some twenty questions a second (WIRE.md "ANSWER"); whoever has more of them waits and asks
  * again.
  */
 

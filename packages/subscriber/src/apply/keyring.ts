@@ -1,6 +1,6 @@
 /**
  * Whom this subscriber believes: the roots from the one that its trust line names to the newest. Each was
- * signed by the keys of the one before, and is kept before anything that it allows is looked at. PROTOCOL.md
+ * signed by the keys of the one before, and is kept before anything that it allows is looked at. WIRE.md
  * "Roots".
  */
 

@@ -1,4 +1,4 @@
-/** The counters of an ANSWER, by their names in PROTOCOL.md "ANSWER". Pure. */
+/** The counters of an ANSWER, by their names in WIRE.md "ANSWER". Pure. */
 
 import { COUNTERS_MAX } from '@rulecast/protocol';
 

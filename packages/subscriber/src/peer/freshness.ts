@@ -1,7 +1,7 @@
 /**
  * Whether what is in force is the newest, as far as one connection knows: the nonces that wait for an answer,
  * and the newest release that one of them was answered with. Pure. What is said counts for this connection
- * alone, so that whoever stole a key of freshness locks nobody out. PROTOCOL.md "Freshness".
+ * alone, so that whoever stole a key of freshness locks nobody out. WIRE.md "Freshness".
  */
 
 import {

@@ -1,4 +1,4 @@
-/** Which of the three OFFER events an OFFER is, in the order of PROTOCOL.md "Offers". */
+/** Which of the three OFFER events an OFFER is, in the order of WIRE.md "Offers". */
 
 import {
   boundText,

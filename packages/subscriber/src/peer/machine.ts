@@ -1,6 +1,6 @@
 /**
  * One connection to the publisher as a pure machine: a state and an event make the next state and what is to
- * be done. Which event has a place where is the protocol's table (PROTOCOL.md "Sessions"); what each carries
+ * be done. Which event has a place where is the protocol's table (WIRE.md "Sessions"); what each carries
  * with it is here. It has no clock, no timer and no channel: session.ts has them.
  *
  *   message ─▶ judge ─▶ event ─▶ step(state, event, now) ─▶ state ─▶ deadline(state) ─▶ one timer ─▶ tick

@@ -1,6 +1,6 @@
 /**
  * Streams that did not verify, in a row: what stands between a channel that spoils them and a processor that
- * verifies them again and again. They refuse no release, for nobody signed them. PROTOCOL.md "Transfers".
+ * verifies them again and again. They refuse no release, for nobody signed them. WIRE.md "Transfers".
  */
 
 import { pauseMsAfter } from '../clock/pauses.ts';

@@ -152,7 +152,7 @@ export interface Closed {
 export type OpenState = Greeting | LinkedState;
 export type LinkedState = Idle | Wanting | Receiving | Draining | Applying;
 
-/** By the names of PROTOCOL.md. */
+/** By the names of WIRE.md "Subscriber". */
 export type State = OpenState | Closed;
 
 // ── Events ─────────────────────────────────────────────────────────────────────────────────────────────────

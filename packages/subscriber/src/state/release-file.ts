@@ -14,7 +14,7 @@ export interface StoredRelease {
   readonly base: Uint8Array | undefined;
   readonly manifestBytes: Uint8Array;
   readonly signatures: Uint8Array;
-  /** A chain of deltas (PROTOCOL.md "Delta and snapshot"). */
+  /** A chain of deltas (CONTENT.md "Delta and snapshot"). */
   readonly stream: Uint8Array;
 }
 
