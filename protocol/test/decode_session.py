@@ -255,8 +255,8 @@ def counters(value):
 
 MESSAGES = {
     1: ("HELLO", {
-        "protocolMin": VERSION, "protocolMax": VERSION, "name": NAME, "lineage?": sized(16),
-        "root?": map_of({"hash": HASH, "number?": UINT}),
+        "protocolMin": VERSION, "protocolMax": VERSION, "name": NAME, "lineage": sized(16),
+        "root": map_of({"hash": HASH, "number?": UINT}),
         "holds?": map_of({"hash": HASH, "epoch": UINT, "version": UINT}),
         "refused": list_of(32, HASH), "limits": map_of({"entries": UINT, "bytes": UINT, "parts": UINT}),
         "capabilities?": list_of(32, CODE), "nonce?": sized(16),
@@ -1086,7 +1086,7 @@ class Subscriber:
     def connection(self, turns):
         frames = {"publisher": Frames(), "subscriber": Frames()}
         self.offered = self.transfer = self.candidate = self.wanted = None
-        self.questions = set()
+        self.questions, self.nonces, self.newest = set(), [], None
         for turn in turns:
             for kind, transaction, body in frames[turn["from"]].feed(bytes.fromhex(turn["hex"])):
                 name, content = message(kind, body)
@@ -1106,6 +1106,22 @@ class Subscriber:
         need(claimed == self.active, "unexpected-message", "HELLO claims another release")
         known = {"hash": self.root["hash"], "number": self.root["number"]} if self.root else {"hash": self.trust[1]}
         need(body.get("root") == known, "unexpected-message", "HELLO believes another root")
+        self.on_ping(body)
+
+    def on_ping(self, body):
+        if "nonce" in body:
+            self.nonces.append(body["nonce"])
+
+    def on_fresh(self, body):
+        signatures, data = signed_in(body)
+        reader = Reader(data, "bad-signature")
+        said = [reader.take(4), reader.take(16), reader.take(16), reader.take(32)]
+        need(said[1] in self.nonces, "not-fresh", "an answer to nothing that was asked")
+        need(said == [b"RCF1", said[1], self.lineage, self.root["hash"]], "bad-signature", "a statement")
+        need(is_signed(self.root, "freshness", signatures, data), "bad-signature", "a statement")
+        self.nonces = self.nonces[self.nonces.index(said[1]) + 1 :]
+        self.newest = reader.u64(), reader.u64(), reader.take(32)
+        reader.end()
 
     def on_welcome(self, body):
         need(body["lineage"] == self.lineage and body["protocol"] == 1, "wrong-lineage", "WELCOME")
@@ -1127,6 +1143,10 @@ class Subscriber:
             held = self.manifests[self.active]
             order = lambda m: (m["epoch"], m["version"])
             need(order(manifest) > order(held), "not-newer", "an offer")
+        newest = self.newest
+        need(newest or self.active, "not-fresh", "nothing says that it is the newest")
+        if newest and newest[2] != self.offered:
+            need((manifest["epoch"], manifest["version"]) > newest[:2], "not-fresh", "an offer below what was stated")
         self.manifests[self.offered] = manifest
 
     def on_proof(self, body):

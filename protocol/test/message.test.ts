@@ -242,6 +242,7 @@ describe('encodeMessage', () => {
         protocolMax: 255,
         name,
         lineage: new Uint8Array(16),
+        root: { hash: HASH, number: most },
         holds: { hash: HASH, epoch: most, version: most },
         refused: new Array(32).fill(HASH),
         limits: { entries: most, bytes: most, parts: most },

@@ -8,7 +8,7 @@
 import type { KeyObject } from 'node:crypto';
 import type { RuleSet } from '@rulecast/rules';
 import { mulberryWords } from '../../test/kit/random.mjs';
-import { keyOfSeed, rootOf, signedRoot } from '../../test/kit/roots.mjs';
+import { freshFor, keyOfSeed, rootOf, signedRoot } from '../../test/kit/roots.mjs';
 import { diffRuleSets, encodeChain, encodeDelta, encodeSnapshot } from '../src/codec/delta.ts';
 import { catalogueOf } from '../src/content/catalogue.ts';
 import { encodeManifest, type Manifest, manifestFor, manifestHash } from '../src/content/manifest.ts';
@@ -111,6 +111,11 @@ class Tape {
     const last = this.turns.at(-1);
     if (last?.from === from) last.hex += hex;
     else this.turns.push({ from, hex });
+  }
+
+  /** What the nonce of HELLO or PING is answered with: this is the newest. */
+  fresh(nonce: Uint8Array, root: SignedRoot, { hash, manifest: { epoch, version } }: Release): void {
+    this.say('publisher', freshFor(nonce, root, KEY, { epoch, version, hash }));
   }
 
   root({ signatures, content }: SignedRoot): void {
@@ -316,11 +321,16 @@ function delta(before: Release, after: Release): Uint8Array {
   return encodeDelta(diffRuleSets(before.ruleSet, after.ruleSet));
 }
 
+/** Of a session's own: no two are the same. */
+function nonceOf(ordinal: number): Uint8Array {
+  return Uint8Array.from({ length: 16 }, (_, i) => ordinal * 16 + i);
+}
+
 const LIMITS = { entries: 100_000, bytes: 10_000_000, parts: 100 } as const;
 
 /**
- * Trusting the first lineage: a snapshot, a delta, a release that is refused, an aborted transfer, a chain;
- * questions meanwhile.
+ * A subscriber that has nothing but its trust line: a snapshot, a delta, a release that is refused, an
+ * aborted transfer, a chain; questions meanwhile.
  */
 function firstConnection(one: Release, two: Release, three: Release, four: Release): readonly Turn[] {
   const tape = new Tape();
@@ -329,11 +339,12 @@ function firstConnection(one: Release, two: Release, three: Release, four: Relea
     protocolMin: 1,
     protocolMax: 1,
     name: 'sys-firewall',
-    lineage: undefined,
+    lineage: LINEAGE,
     root: { hash: ROOTS[0].hash, number: undefined },
     holds: undefined,
     refused: [],
     limits: LIMITS,
+    nonce: nonceOf(1),
   });
   tape.say('publisher', {
     kind: 'welcome',
@@ -343,10 +354,14 @@ function firstConnection(one: Release, two: Release, three: Release, four: Relea
     heartbeatMs: 15_000,
   });
   tape.root(ROOTS[0]);
+  tape.fresh(nonceOf(1), ROOTS[0], one);
   tape.offer(one);
   tape.transfer(one, undefined, [encodeSnapshot(one.ruleSet)]);
   tape.applied(one, 1);
   questions(tape, one);
+  tape.say('subscriber', { kind: 'ping', hash: one.hash, ageMs: 75_000, nonce: nonceOf(2) });
+  tape.say('publisher', { kind: 'pong', hash: one.hash });
+  tape.fresh(nonceOf(2), ROOTS[0], one);
   tape.offer(two);
   tape.transfer(two, one, [delta(one, two)]);
   tape.applied(two, 2);
@@ -454,6 +469,7 @@ function secondConnection(held: Release, renewed: Release, refused: Release): re
     holds: { hash, epoch: 1, version: 4 },
     refused: [refused.hash],
     limits: LIMITS,
+    nonce: nonceOf(3),
   });
   tape.say('publisher', {
     kind: 'welcome',
@@ -465,6 +481,9 @@ function secondConnection(held: Release, renewed: Release, refused: Release): re
   tape.root(ROOTS[1]);
   tape.say('publisher', { kind: 'prove' });
   tape.say('subscriber', { kind: 'proof', signatures, content: manifest });
+  tape.say('subscriber', { kind: 'ping', hash, ageMs: 90_000, nonce: nonceOf(4) }); // behind, it answered none
+  tape.say('publisher', { kind: 'pong', hash: renewed.hash });
+  tape.fresh(nonceOf(4), ROOTS[1], renewed);
   tape.offer(renewed);
   tape.transfer(renewed, undefined, [encodeSnapshot(renewed.ruleSet)]);
   tape.applied(renewed, 1);

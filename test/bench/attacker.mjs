@@ -1,15 +1,18 @@
 /**
  * Whoever may connect to a publisher and means harm, as a process of its own:
- * `node attacker.mjs SOCKET NAME…`. Twenty-five times a second it connects and says nothing, says HELLO under
- * the next of the names, and sends what is no frame; and one session of its own sends PINGs and reads nothing
- * until it is ended. A steady pace: it has a part of the two cores itself, which is not what is measured.
+ * `node attacker.mjs SOCKET TRUST NAME…`. Twenty-five times a second it connects and says nothing, says HELLO
+ * under the next of the names, and sends what is no frame; and one session of its own sends PINGs and reads
+ * nothing until it is ended. A steady pace: it has a part of the two cores itself, which is not what is
+ * measured.
  */
 
 import { createConnection } from 'node:net';
-import { Connection, PROTOCOL_VERSION } from '@rulecast/protocol';
+import { Connection, PROTOCOL_VERSION, parseTrust } from '@rulecast/protocol';
 import { connect, parseEndpoint } from '@rulecast/vchan';
+import { trusting } from '../kit/roots.mjs';
 
-const [path = '', ...names] = process.argv.slice(2);
+const [path = '', trust = '', ...names] = process.argv.slice(2);
+const trusted = trusting(parseTrust(trust));
 const PAUSE_MS = 40;
 /** Silent ones that it keeps open: as many as the publisher has places. */
 const SILENT_MAX = 256;
@@ -34,7 +37,7 @@ async function greet(name) {
   const connection = new Connection(await connect(parseEndpoint(`unix:${path}`)));
   const limits = { entries: 1_000_000, bytes: 10_000_000, parts: 1024 };
   const versions = { protocolMin: PROTOCOL_VERSION, protocolMax: PROTOCOL_VERSION };
-  await connection.send({ kind: 'hello', ...versions, name, refused: [], limits });
+  await connection.send({ kind: 'hello', ...versions, ...trusted, name, refused: [], limits });
   return connection;
 }
 

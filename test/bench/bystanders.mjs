@@ -74,7 +74,7 @@ async function trouble(directory) {
   await stopped.logged(({ msg }) => msg === 'applied');
   stopped.process.kill('SIGSTOP');
   const slow = await startSubscriberOf(await trustOf(directory), `unix:${front}`, 'slow');
-  const attacker = spawn(process.execPath, [ATTACKER, path, ...HEALTHY], {
+  const attacker = spawn(process.execPath, [ATTACKER, path, await trustOf(directory), ...HEALTHY], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   await once(attacker.stdout, 'data');

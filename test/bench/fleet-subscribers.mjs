@@ -1,5 +1,6 @@
 /**
- * Many subscribers in one process, as far as a publisher sees them: `fleet-subscribers.mjs SOCKET COUNT`.
+ * Many subscribers in one process, as far as a publisher sees them:
+ * `fleet-subscribers.mjs SOCKET COUNT TRUST`.
  * Each says PING as real ones do, takes what it is offered and says APPLIED, without applying it. Tells its
  * parent when all are welcome, and of each release when the last of them has it, with the moment and the
  * bytes of all transfers. Told to come again, once the publisher has gone, all connect at once, and who is
@@ -15,10 +16,13 @@ import {
   manifestHash,
   NONCE_BYTES,
   PROTOCOL_VERSION,
+  parseTrust,
 } from '@rulecast/protocol';
 import { connect, parseEndpoint } from '@rulecast/vchan';
+import { trusting } from '../kit/roots.mjs';
 
 const [path, count] = [process.argv[2] ?? '', Number(process.argv[3])];
+const trusted = trusting(parseTrust(process.argv[4] ?? ''));
 const limits = { entries: 16_777_216, bytes: 268_435_456, parts: 65_536 };
 const applied = /** @type {const} */ ({
   receiveMs: 1,
@@ -54,6 +58,7 @@ async function subscribe(index) {
   await connection.send({
     kind: 'hello',
     ...versions,
+    ...trusted,
     name: `fw-${index}`,
     holds: holds[index],
     refused: [],

@@ -14,7 +14,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { SUBSCRIBERS_MAX } from '@rulecast/protocol';
 import { churned, millionHosts, textOf } from '../inputs.mjs';
-import { rulectl, startPublisher } from '../processes.mjs';
+import { rulectl, startPublisher, trustOf } from '../processes.mjs';
 import { committed } from './committed.mjs';
 import { probed, stallOf } from './probed.mjs';
 import { grouped, machineLine, median, ms, runsOf, table } from './report.mjs';
@@ -71,7 +71,7 @@ export async function run(args) {
     await committed(directory, textOf(words.slice(0, CHANGES)));
     row('nobody', undefined, await probe.since());
     const beganMs = performance.now();
-    fleet = fork(FLEET, [join(directory, 'subscribers.sock'), String(sessions)]);
+    fleet = fork(FLEET, [join(directory, 'subscribers.sock'), String(sessions), await trustOf(directory)]);
     await messagesOf(fleet, 2); // that all are there, and have the first release
     row('all connect, one after the other', performance.now() - beganMs, await probe.since());
     await pause(QUIET_MS);

@@ -23,6 +23,7 @@ import { Publisher, serveSubscribers } from '@rulecast/publisher';
 import { EMPTY_PREFIX_SET } from '@rulecast/rules';
 import { connect, parseEndpoint } from '@rulecast/vchan';
 import { pino } from 'pino';
+import { trusting } from '../kit/roots.mjs';
 import { grouped, ms } from './report.mjs';
 
 /** @typedef {import('@rulecast/rules').RuleSet} RuleSet */
@@ -64,11 +65,11 @@ export async function released(publisher, lists) {
 
 /**
  * Connects as one that holds a release, and takes the head.
- * @param {import('@rulecast/vchan').Endpoint} endpoint
+ * @param {Pick<Awaited<ReturnType<typeof house>>, 'publisher' | 'endpoint'>} of
  * @param {{ holds?: Held | undefined, has?: { stream: Uint8Array, bytes: number } | undefined, most?: number }} [options] `most`:
  *   ends the connection after so many bytes of the stream.
  */
-export async function taken(endpoint, { holds, has, most = Number.POSITIVE_INFINITY } = {}) {
+export async function taken({ publisher, endpoint }, { holds, has, most = Number.POSITIVE_INFINITY } = {}) {
   const connection = new Connection(await connect(endpoint));
   const receive = async () => {
     const received = await connection.receive();
@@ -87,6 +88,7 @@ export async function taken(endpoint, { holds, has, most = Number.POSITIVE_INFIN
     protocolMin: PROTOCOL_VERSION,
     protocolMax: PROTOCOL_VERSION,
     name: NAME,
+    ...trusting(publisher.identity),
     holds,
     refused: [],
     limits: { entries: ENTRIES_MAX, bytes: TRANSFER_MAX_BYTES, parts: PARTS_MAX },
@@ -135,13 +137,13 @@ export async function taken(endpoint, { holds, has, most = Number.POSITIVE_INFIN
  * @param {ReadonlyMap<string, List>} change
  */
 export async function pushedTo({ publisher, endpoint }, change) {
-  const first = await taken(endpoint);
+  const first = await taken({ publisher, endpoint });
   first.leave();
   await pause(100);
   const start = performance.now();
   await released(publisher, change);
   const commitMs = performance.now() - start;
-  const taking = await taken(endpoint, { holds: first.held });
+  const taking = await taken({ publisher, endpoint }, { holds: first.held });
   taking.leave();
   return { wire: taking.wire, commitMs };
 }
@@ -157,14 +159,14 @@ export async function caughtUp(name, versions) {
   const [first, ...rest] = versions;
   if (first === undefined) throw new Error('no version of a list');
   const from = await released(publisher, first);
-  const held = await taken(endpoint);
+  const held = await taken({ publisher, endpoint });
   held.leave();
   await pause(100);
   for (const version of rest) await released(publisher, version);
   const { head } = publisher;
   if (head === undefined) throw new Error('nothing was released');
   await pause(AWAY_MS);
-  const away = await taken(endpoint, { holds: held.held });
+  const away = await taken({ publisher, endpoint }, { holds: held.held });
   away.leave();
   const chain = [...publisher.store.pastReleases()]
     .slice(0, -1)
@@ -192,7 +194,7 @@ async function unknownMs(versions) {
     const { hash, manifest } = await released(publisher, version);
     holds ??= { hash, epoch: manifest.epoch, version: manifest.version };
   }
-  const { firstMs, leave } = await taken(endpoint, { holds });
+  const { firstMs, leave } = await taken({ publisher, endpoint }, { holds });
   leave();
   await close();
   return firstMs;
@@ -213,14 +215,14 @@ export const CAUGHT_UP_HEAD = [
 export async function cut(lists, share) {
   const { publisher, endpoint, close } = await house();
   await released(publisher, lists);
-  const whole = await taken(endpoint);
+  const whole = await taken({ publisher, endpoint });
   whole.leave();
   await pause(100);
-  const first = await taken(endpoint, { most: whole.begin.bytes * share });
+  const first = await taken({ publisher, endpoint }, { most: whole.begin.bytes * share });
   first.leave();
   await pause(100);
   const { stream } = first.begin;
-  const rest = await taken(endpoint, { has: stream && { stream, bytes: first.bytes } });
+  const rest = await taken({ publisher, endpoint }, { has: stream && { stream, bytes: first.bytes } });
   rest.leave();
   await close();
   return [

@@ -27,7 +27,7 @@ import { EMPTY_PREFIX_SET, EMPTY_RULE_SET } from '@rulecast/rules';
 import { createSubscriber } from '@rulecast/subscriber';
 import { connect, createMemoryPair, parseEndpoint } from '@rulecast/vchan';
 import { pino } from 'pino';
-import { freshFor, soleRoot } from '../kit/roots.mjs';
+import { freshFor, soleRoot, trusting } from '../kit/roots.mjs';
 import { MESSAGES } from './decoders.mjs';
 import { mutatedDelta, ruleSetOf } from './make.mjs';
 
@@ -239,7 +239,9 @@ export class PublisherTarget {
         protocolMin: 1,
         protocolMax: 1,
         name: `fw-${draw.below(40)}`,
-        lineage: draw.oneIn(3) ? undefined : publisher.identity.lineage,
+        ...trusting(publisher.identity),
+        ...(draw.oneIn(8) ? { lineage: NONCE } : {}),
+        ...(draw.oneIn(8) ? { root: { hash: other } } : {}),
         holds: draw.oneIn(3) ? held : undefined,
         refused: draw.oneIn(8) ? [other] : [],
         limits: { entries: draw.oneIn(8) ? 1 : 1000, bytes: 100_000, parts: 1024 },

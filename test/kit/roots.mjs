@@ -62,6 +62,18 @@ export function soleRoot(lineage, key = freshKey()) {
 }
 
 /**
+ * What HELLO says of a trust line whose root the subscriber has seen.
+ *
+ * @param {Trust | undefined} trust
+ * @returns {Pick<import('@rulecast/protocol').MessageOf<'hello'>, 'lineage' | 'root'>}
+ */
+export function trusting(trust) {
+  if (trust === undefined) throw new TypeError('no trust line');
+  const { lineage, rootHash } = trust;
+  return { lineage, root: { hash: rootHash, number: 1 } };
+}
+
+/**
  * The answer to a nonce; by default that there is no release yet, so that whatever is offered comes since.
  *
  * @param {Uint8Array} nonce

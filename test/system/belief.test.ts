@@ -27,6 +27,7 @@ interface Liar {
 /** Says HELLO as `fw`, and answers the first OFFER as it is told. */
 function liar(
   scene: Scene,
+  trusted: Awaited<ReturnType<Scene['trusted']>>,
   answer: (offer: { hash: Uint8Array; epoch: number; version: number }, it: Liar) => void,
 ): Liar {
   const socket = createConnection(scene.path('subscribers.sock')).on('error', () => undefined);
@@ -55,6 +56,7 @@ function liar(
     protocolMin: PROTOCOL_VERSION,
     protocolMax: PROTOCOL_VERSION,
     name: 'fw',
+    ...trusted,
     refused: [],
     limits: { entries: 1000, bytes: 100_000, parts: 10 },
   });
@@ -68,7 +70,7 @@ function applied(numbers: { hash: Uint8Array; epoch: number; version: number }):
 
 const LAST = 2n ** 53n - 1n;
 
-it.each<[string, Parameters<typeof liar>[1]]>([
+it.each<[string, Parameters<typeof liar>[2]]>([
   ['a hash that was never offered', (offer, it) => it.send(applied({ ...offer, hash: new Uint8Array(32) }))],
   ['another epoch', (offer, it) => it.send(applied({ ...offer, epoch: offer.epoch + 1 }))],
   ['another version', (offer, it) => it.send(applied({ ...offer, version: offer.version + 1 }))],
@@ -84,7 +86,7 @@ it.each<[string, Parameters<typeof liar>[1]]>([
 ])('APPLIED with %s: no push is applied by it, and everybody can see the status', async (_, answer) => {
   const scene = new Scene();
   await scene.publisher();
-  const { socket } = liar(scene, answer);
+  const { socket } = liar(scene, await scene.trusted(), answer);
   const closed = new Promise((resolve) => socket.once('close', resolve));
   await scene.control.until(({ subscribers }) => subscribers.some(({ name }) => name === 'fw'));
   writeFileSync(scene.path('blocked.txt'), '10.0.0.0/8\n');

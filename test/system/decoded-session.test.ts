@@ -151,7 +151,7 @@ describe.runIf(hasPython)('a decoder written from PROTOCOL.md alone', () => {
     const [{ kinds = {}, forms = {} } = {}] = secondDecoder([recorded]);
     expect(Object.keys(kinds).sort()).toEqual(
       [
-        ...['ABORT', 'ANSWER', 'APPLIED', 'BEGIN', 'BYE', 'CHUNK', 'END', 'HELLO', 'NACK'],
+        ...['ABORT', 'ANSWER', 'APPLIED', 'BEGIN', 'BYE', 'CHUNK', 'END', 'FRESH', 'HELLO', 'NACK'],
         ...['OFFER', 'PING', 'PONG', 'PROOF', 'PROVE', 'QUERY', 'ROOT', 'WANT', 'WELCOME'],
       ].sort(),
     );

@@ -18,6 +18,7 @@ import {
 import { EMPTY_RULE_SET } from '@rulecast/rules';
 import { connect, parseEndpoint } from '@rulecast/vchan';
 import { expect, it } from 'vitest';
+import { trusting } from '../kit/roots.mjs';
 import { type Daemon, endpointsIn, rulectl, rulectlOffline, runPublisher } from '../processes.mjs';
 import { releaseOf } from './control-client.ts';
 import { Gateway } from './gateway.ts';
@@ -223,6 +224,7 @@ it.each(['no proof', 'a forged proof'])('marks a subscriber as diverged that has
     protocolMin: PROTOCOL_VERSION,
     protocolMax: PROTOCOL_VERSION,
     name: 'stranger',
+    ...trusting(trust),
     holds: { hash, epoch: 1, version: 7 },
     refused: [],
     limits: { entries: 1000, bytes: 1e6, parts: 10 },

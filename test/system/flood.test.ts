@@ -92,6 +92,7 @@ it('a publisher ends the connection of a subscriber that pings and does not read
     protocolMin: PROTOCOL_VERSION,
     protocolMax: PROTOCOL_VERSION,
     name: 'flood',
+    ...(await scene.trusted()),
     refused: [],
     limits: { entries: 1, bytes: 1, parts: 1 },
   });

@@ -138,6 +138,7 @@ async function greet(
     protocolMin: PROTOCOL_VERSION,
     protocolMax: PROTOCOL_VERSION,
     name,
+    ...(await scene.trusted()),
     refused: [],
     limits: { entries: 1000, bytes: 1e6, parts: 10 },
   });

@@ -3,7 +3,13 @@
  * publisher goes.
  */
 
-import { Connection, decodeManifest, manifestHash, PROTOCOL_VERSION } from '@rulecast/protocol';
+import {
+  Connection,
+  decodeManifest,
+  type MessageOf,
+  manifestHash,
+  PROTOCOL_VERSION,
+} from '@rulecast/protocol';
 import { connect, parseEndpoint } from '@rulecast/vchan';
 
 export interface Offered {
@@ -15,12 +21,14 @@ export class Observer {
   /** In the order in which they came. */
   readonly offers: Offered[] = [];
   private readonly endpoint: string;
+  private readonly trusted: Pick<MessageOf<'hello'>, 'lineage' | 'root'>;
   private connection: Connection | undefined;
   private closed = false;
   private readonly running: Promise<void>;
 
-  constructor(endpoint: string) {
+  constructor(endpoint: string, trusted: Observer['trusted']) {
     this.endpoint = endpoint;
+    this.trusted = trusted;
     this.running = this.run();
   }
 
@@ -42,6 +50,7 @@ export class Observer {
       protocolMin: PROTOCOL_VERSION,
       protocolMax: PROTOCOL_VERSION,
       name: 'observer',
+      ...this.trusted,
       refused: [],
       limits,
     });

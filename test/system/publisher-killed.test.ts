@@ -42,7 +42,7 @@ it(
     const { control } = scene;
     let publisher = await scene.publisher();
     const subscriber = await scene.subscriber('firewall');
-    const observer = new Observer(scene.listen);
+    const observer = new Observer(scene.listen, await scene.trusted());
     scene.onClose(() => observer.close());
     const hosts = millionHosts(HOSTS, SEED).text;
     let last = await acknowledged(control, hosts);

@@ -5,7 +5,9 @@
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type MessageOf, parseTrust } from '@rulecast/protocol';
 import { afterEach } from 'vitest';
+import { trusting } from '../kit/roots.mjs';
 import { type Daemon, endpointsIn, startPublisher, startSubscriberOf, trustOf } from '../processes.mjs';
 import { ControlClient } from './control-client.ts';
 
@@ -60,6 +62,11 @@ export class Scene {
   async trustLine(): Promise<string> {
     this.trust ??= await trustOf(this.directory);
     return this.trust;
+  }
+
+  /** What HELLO says of whom it trusts. */
+  async trusted(): Promise<Pick<MessageOf<'hello'>, 'lineage' | 'root'>> {
+    return trusting(parseTrust(await this.trustLine()));
   }
 
   /** Copies a file or directory of the scene over another. */

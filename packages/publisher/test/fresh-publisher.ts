@@ -2,12 +2,14 @@
 
 import { renameSync, utimesSync, writeFileSync } from 'node:fs';
 import type { PushInput } from '@rulecast/formats';
+import type { MessageOf } from '@rulecast/protocol';
 import { EMPTY_PREFIX_SET, type PrefixSet, parsePrefix, prefixSetOf } from '@rulecast/rules';
 import { type Clock, SYSTEM_CLOCK } from '@rulecast/sources';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { ALL_PERMITS } from '../../../test/kit/permits.ts';
+import { trusting } from '../../../test/kit/roots.mjs';
 import type { SourceLists } from '../src/control/parts.ts';
 import type { ResolveName } from '../src/names/resolve.ts';
 import { Publisher, type PublisherOptions } from '../src/release/publisher.ts';
@@ -30,6 +32,8 @@ export function place(path: string, text: string): void {
   renameSync(`${path}.new`, path);
 }
 
+let latest: Publisher | undefined;
+
 /** A publisher with a store of its own; closed after the test, unless the test has closed it. */
 export function freshPublisher(options: Partial<PublisherOptions> = {}): Publisher {
   const publisher = new Publisher({
@@ -40,7 +44,14 @@ export function freshPublisher(options: Partial<PublisherOptions> = {}): Publish
     ...options,
   });
   onTestFinished(() => publisher.close());
+  latest = publisher;
   return publisher;
+}
+
+/** What HELLO says of whom it trusts: the publisher made last, and the newest of its roots. */
+export function trusted(): Pick<MessageOf<'hello'>, 'lineage' | 'root'> {
+  if (latest === undefined) throw new Error('there is no publisher to trust');
+  return trusting(latest.identity);
 }
 
 /** What the status says does not work as it should. */

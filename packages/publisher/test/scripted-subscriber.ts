@@ -22,6 +22,7 @@ import { EMPTY_RULE_SET, type RuleSet } from '@rulecast/rules';
 import { type Channel, connect, type Endpoint } from '@rulecast/vchan';
 import { onTestFinished } from 'vitest';
 import { turns } from '../../../test/kit/turns.ts';
+import { trusted } from './fresh-publisher.ts';
 
 /** A release as a subscriber has it. */
 export interface Held {
@@ -84,7 +85,7 @@ export class ScriptedSubscriber {
       protocolMin: PROTOCOL_VERSION,
       protocolMax: PROTOCOL_VERSION,
       name,
-      lineage: undefined,
+      ...trusted(),
       holds: undefined,
       refused: [],
       limits: LIMITS,

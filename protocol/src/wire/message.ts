@@ -102,10 +102,10 @@ export const SESSION_FIELDS = {
     protocolMin: protocolVersion,
     protocolMax: protocolVersion,
     name,
-    /** The one it trusts; absent if it is to trust the first it meets. */
-    lineage: optional(bytes(LINEAGE_BYTES)),
+    /** Of its trust line. */
+    lineage: bytes(LINEAGE_BYTES),
     /** The newest root it believes; without a number: that of its trust line, which it has not seen. */
-    root: optional(mapOf({ hash, number: optional(uint) })),
+    root: mapOf({ hash, number: optional(uint) }),
     /** What is active. */
     holds: optional(mapOf({ hash, epoch: uint, version: uint })),
     /** The newest that ever was, where that is another. */

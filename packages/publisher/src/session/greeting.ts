@@ -42,11 +42,11 @@ function refusalOf(hello: MessageOf<'hello'>, { publisher }: Now): Refusal | und
     const text = `this publisher speaks protocol ${PROTOCOL_VERSION} only`;
     return { code: ErrorCode.noCommonVersion, text };
   }
-  if (hello.lineage !== undefined && !isSame(hello.lineage, publisher.lineage)) {
+  if (!isSame(hello.lineage, publisher.lineage)) {
     const text = 'this publisher is of another lineage than the subscriber trusts';
     return { code: ErrorCode.wrongLineage, text };
   }
-  if (hello.root !== undefined && publisher.rootsAfter(hello.root) === undefined) {
+  if (publisher.rootsAfter(hello.root) === undefined) {
     const text =
       'this publisher has not the root that the subscriber believes: its own roots are older, or others';
     return { code: ErrorCode.unknownRoot, text };
@@ -96,7 +96,7 @@ export function welcomed({ hello, pulse }: Claiming, now: Now): Step {
       },
     },
   );
-  const roots = (hello.root && publisher.rootsAfter(hello.root)) ?? [];
+  const roots = publisher.rootsAfter(hello.root) ?? [];
   const sent = roots
     .slice(0, SESSION_ROOTS_MAX)
     .map(

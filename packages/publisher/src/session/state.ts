@@ -223,7 +223,7 @@ export interface PublisherView {
   /** Whether it was released by who may now. */
   isSigned(signed: Signed): boolean;
   /** The roots that come after one; undefined where that is none of this lineage's. */
-  rootsAfter(known: NonNullable<MessageOf<'hello'>['root']>): readonly SignedRoot[] | undefined;
+  rootsAfter(known: MessageOf<'hello'>['root']): readonly SignedRoot[] | undefined;
 }
 
 // ── Effects ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -31,7 +31,7 @@ export function viewOf(publisher: Publisher): PublisherView {
  */
 function rootsAfter(
   roots: Roots,
-  { hash, number }: NonNullable<MessageOf<'hello'>['root']>,
+  { hash, number }: MessageOf<'hello'>['root'],
 ): readonly SignedRoot[] | undefined {
   const at = roots.findIndex((root) => Buffer.from(root.hash).equals(hash));
   return at < 0 ? undefined : roots.slice(number === undefined ? at : at + 1);
