@@ -61,6 +61,7 @@ const RECORD = {
   PORTS: ProgramHeader.ports * 4,
   SHAPELESS: ProgramHeader.shapeless * 4,
   SHARED_PAGES: ProgramHeader.sharedPages * 4,
+  FIRST: ProgramHeader.first * 4,
   ROW_PAGE_SHIFT: shiftOf(ROW_PAGE),
   PROTOCOL_BYTES: PORT_PAGES * 4,
   PAGE_SHIFT: shiftOf(PAGE_PORTS),

@@ -39,6 +39,7 @@ export const RECORD_COUNT: usize = 8;
 export const PORTS: usize = 12;
 export const SHAPELESS: usize = 16;
 export const SHARED_PAGES: usize = 20;
+export const FIRST: usize = 24;
 export const ROW_PAGE_SHIFT: usize = 5;
 export const PROTOCOL_BYTES: usize = 4100;
 export const PAGE_SHIFT: usize = 6;

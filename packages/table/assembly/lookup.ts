@@ -13,6 +13,7 @@ import {
   DROP,
   EGRESS,
   EGRESS_FIELD,
+  FIRST,
   HITS,
   IN_FORCE,
   INGRESS,
@@ -62,8 +63,9 @@ const SPREAD: usize = 44; // tiles to come whose codes are taken to be many
 // COLUMNS: where the reader's own columns of IPv4 packets are: dst, protos, details, codes
 /** Our choice: tiles until it is tried again whether few codes are frequent. */
 const SPREAD_TILES: u32 = 32;
-const LISTS: usize = 128; // for whatever runs
+const LISTS: usize = 128; // for whatever runs, of which decideTile needs the first half and a little
 const TILE_BYTES: usize = <usize>TILE << 2;
+const FIRST_CODES: usize = LISTS + 3 * TILE_BYTES; // the last of the lists
 const CLASSES: usize = LISTS + (LIST_WORDS << 2);
 const TILE_JUDGES: usize = CLASSES + TILE_BYTES; // first the owners' classes
 const SECOND_CODES: usize = TILE_JUDGES + TILE_BYTES;
@@ -91,7 +93,7 @@ export function open(room: usize): void {
   const program = load<i32>(load<u32>(image, OWNERS), EGRESS_FIELD);
   const blob = <usize>load<u32>(image, PROGRAMS);
   const record = blob + PROGRAM_HEADER + (<usize>max(program, 0) << RECORD_SHIFT);
-  const isPlain = program >= 0 && load<i32>(record, IS_PLAIN) != 0;
+  const isPlain = program >= 0 && load<i32>(record, IS_PLAIN) != 0 && load<i32>(blob + EGRESS_FIELD, FIRST) < 0;
   store<u32>(room, u32(isPlain), PLAIN);
   store<u32>(room, <u32>blob + (load<u32>(record) << 2), ROWS);
   store<u32>(room, load<u32>(record, CLASS_MASK), ROW_MASK);
@@ -121,21 +123,36 @@ function classOf(image: usize, family: i32, at: u32): i32 {
     : find6(load<u32>(image, MAP6), load<u32>(image, MAP6_MASK), at);
 }
 
-/** The code of what a program does with one packet. */
+/** The code of what the policy `first` decided: whatever its rules say, it opens nothing. */
+// @ts-ignore: decorator
+@inline
+function dropOf(code: i32): i32 {
+  return (code & ~ACTION_MASK) | DROP;
+}
+
+/** The code of what `first` and then a program do with one packet; `field` as for `programOf`. */
 // @ts-ignore: decorator
 @inline
 function judge(
   image: usize,
   family: i32,
+  field: usize,
   program: i32,
   hasRemote: bool,
   remote: u32,
   bit: i32,
   detail: i32,
 ): i32 {
-  if (program < 0) return NO_VERDICT;
+  const blob = <usize>load<u32>(image, PROGRAMS);
+  const first = load<i32>(blob + field, FIRST);
+  if ((first & program) < 0) return NO_VERDICT; // both are
   const classId = hasRemote ? classOf(image, family, remote) : 0;
-  return decide(load<u32>(image, PROGRAMS), program, classId, bit, detail);
+  if (first >= 0) {
+    const code = decide(blob, first, classId, bit, detail);
+    if (code != NO_VERDICT) return dropOf(code);
+    if (program < 0) return NO_VERDICT;
+  }
+  return decide(blob, program, classId, bit, detail);
 }
 
 /** The program of the owner of an address; `field` is 0 for egress, 4 for ingress. */
@@ -168,11 +185,11 @@ function lookup(
   let code = NO_VERDICT;
   if (direction != INGRESS) {
     const program = programOf(image, srcFamily, hasSrc, src, EGRESS_FIELD);
-    code = judge(image, dstFamily, program, true, dst, bit, detail);
+    code = judge(image, dstFamily, EGRESS_FIELD, program, true, dst, bit, detail);
     if (direction == EGRESS) return code;
   }
   const program = programOf(image, dstFamily, true, dst, INGRESS_FIELD);
-  return stricter(code, judge(image, srcFamily, program, hasSrc, src, bit, detail));
+  return stricter(code, judge(image, srcFamily, INGRESS_FIELD, program, hasSrc, src, bit, detail));
 }
 
 /**
@@ -248,7 +265,7 @@ export function egress4(room: usize, dst: u32, proto: i32, detail: i32): i32 {
   else {
     const image = <usize>load<u32>(room);
     const program = load<i32>(load<u32>(image, OWNERS), EGRESS_FIELD);
-    code = judge(image, 4, program, true, dst, protoBitOf(proto, icmpOf(4)), detail);
+    code = judge(image, 4, EGRESS_FIELD, program, true, dst, protoBitOf(proto, icmpOf(4)), detail);
   }
   count(room, code, 1);
   return code;
@@ -272,7 +289,7 @@ export function lookup6(
 
 /**
  * The codes of a tile in one direction, those that the owners of `own` addresses get for the `remote` ones; 0
- * for either: it is absent. `field` is where an owner's record has its program.
+ * for either: it is absent. `field` is where an owner's record has its program, and `first` too.
  */
 // @ts-ignore: decorator
 @inline
@@ -311,6 +328,14 @@ function judgeTile(
     tile4(load<u32>(image, MAP4), load<u32>(image, MAP4_MASK), remote, count, classes, scratch + LISTS);
   else tile6(load<u32>(image, MAP6), load<u32>(image, MAP6_MASK), remote, count, classes, scratch + LISTS);
   decideTile(blob, judges, only, classes, protos, icmpOf(family), details, codes, count, scratch + LISTS);
+  const first = load<i32>(blob + field, FIRST);
+  if (first < 0) return;
+  const before = scratch + FIRST_CODES;
+  decideTile(blob, 0, first, classes, protos, icmpOf(family), details, before, count, scratch + LISTS);
+  for (let i: usize = 0; i < end; i += 4) {
+    const code = load<i32>(before + i);
+    store<i32>(codes + i, select(dropOf(code), load<i32>(codes + i), code != NO_VERDICT));
+  }
 }
 
 /** Four words are the sum of the lanes. */

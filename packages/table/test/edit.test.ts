@@ -554,7 +554,7 @@ describe('an edit of rules', () => {
   /** A rule set with a rule that came, went or gave way to another, in some block of some policy. */
   function withOtherRule(random: Random, ruleSet: RuleSet, rule: () => Rule): RuleSet {
     const policy = random.pick([...ruleSet.policies.values()]);
-    const isReserved = policy.name === 'default' || policy.name === 'common';
+    const isReserved = ['default', 'common', 'first'].includes(policy.name);
     const direction = policy.name !== 'default' && random.chance(0.3) ? 'ingress' : 'egress';
     const stands = !isReserved && random.chance(0.3) ? policy.exceptions : policy;
     const rules = [...rulesIn(stands[direction])];

@@ -9,6 +9,8 @@ import {
   COMMON_POLICY,
   DEFAULT_POLICY,
   type Environment,
+  emptyPolicy,
+  FIRST_POLICY,
   type List,
   NO_RULES,
   type Packet,
@@ -21,6 +23,7 @@ import {
   type Rule,
   type RuleSet,
   RunBuilder,
+  rulesIn,
 } from '@rulecast/rules';
 import type { Random } from '../../../test/kit/random.mjs';
 import { edgeAddresses } from './random-rule-set.ts';
@@ -93,8 +96,18 @@ export function programCase(random: Random, maxRules: number, askingShare: numbe
     });
   }
   const dns = random.chance(0.3) ? [] : [random.pick(pool), random.pick(pool)];
+  const unmatched = random.pick([undefined, 'drop', 'accept'] as const);
+  if (random.chance(0.3)) {
+    const drops = (): Policy['egress'] => {
+      const runs = new RunBuilder();
+      const rules = rulesIn(rulesOf(random, maxRules / 8, pool, askingShare));
+      for (const rule of rules) runs.push({ ...rule, action: 'drop' });
+      return runs.build();
+    };
+    policies.set(FIRST_POLICY, { ...emptyPolicy(FIRST_POLICY), egress: drops(), ingress: drops() });
+  }
   return {
-    ruleSet: { lists, policies, resolutions, unmatched: random.pick([undefined, 'drop', 'accept']) },
+    ruleSet: { lists, policies, resolutions, unmatched },
     environment: { now: NOW, dns: dns.map(({ family, words }) => ({ family, words })) },
     addresses: edgeAddresses(pool),
   };

@@ -10,7 +10,9 @@ import {
   columnOf,
   DEFAULT_POLICY,
   type Environment,
+  emptyPolicy,
   type Family,
+  FIRST_POLICY,
   type List,
   lastAddressAt,
   NO_RULES,
@@ -74,10 +76,10 @@ export function randomCase(seed: number, maxRules: number): RandomCase {
   const policies = new Map<string, Policy>();
   const all = ['p0', 'p1', 'p2', DEFAULT_POLICY, COMMON_POLICY].slice(random.below(3));
   const names = all.filter((name) => name !== DEFAULT_POLICY || random.chance(0.6));
-  const rulesOf = (): Policy['egress'] => {
+  const rulesOf = (rule = (): Rule => randomRule(random, anyPrefix)): Policy['egress'] => {
     const runs = new RunBuilder();
     const count = random.below(Math.floor(maxRules / names.length / 2) + 1);
-    for (let i = 0; i < count; i++) runs.push(randomRule(random, anyPrefix));
+    for (let i = 0; i < count; i++) runs.push(rule());
     return runs.build();
   };
   for (const name of names) {
@@ -100,8 +102,14 @@ export function randomCase(seed: number, maxRules: number): RandomCase {
     words,
   }));
   const environment = { ...randomTime(random), dns };
+  const unmatched = random.pick([undefined, 'drop', 'accept'] as const);
+  if (random.chance(0.4)) {
+    const drop = (): Rule => ({ ...randomRule(random, anyPrefix), action: 'drop' });
+    const runs = { egress: rulesOf(drop), ingress: random.chance(0.5) ? NO_RULES : rulesOf(drop) };
+    policies.set(FIRST_POLICY, { ...emptyPolicy(FIRST_POLICY), ...runs });
+  }
   return {
-    ruleSet: { lists, policies, resolutions, unmatched: random.pick([undefined, 'drop', 'accept']) },
+    ruleSet: { lists, policies, resolutions, unmatched },
     environment,
     prefixes,
   };

@@ -46,7 +46,10 @@ export interface TableVerdict {
   readonly generation: number;
   /** All below are undefined for `none`. */
   readonly direction: Direction | undefined;
-  /** The policy that judges the qube; undefined also where none does, and `common` or `unmatched` decided. */
+  /**
+   * The policy that judges the qube, or `first`; undefined also where none does, and `common` or `unmatched`
+   * decided.
+   */
   readonly policy: string | undefined;
   /**
    * The policy whose run decided, `common` or the judging one; undefined where the default action or

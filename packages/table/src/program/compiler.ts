@@ -8,7 +8,7 @@
  * into what was compiled (edit/programs.ts).
  */
 
-import { type Action, formAt } from '@rulecast/rules';
+import { type Action, type Direction, FIRST_POLICY, formAt } from '@rulecast/rules';
 import type { ClassSets } from '../classes/classes.ts';
 import { reachableLimits, TableLimitCode, TableLimitError, type TableLimits } from '../limits.ts';
 import { ProgramClasses } from './class.ts';
@@ -136,6 +136,8 @@ export class Programs {
     const words = this.#words;
     const { all: programs } = outlines;
     words.set(ProgramHeader.programCount, programs.length);
+    for (const [place, direction] of DIRECTIONS.entries())
+      words.set(ProgramHeader.first + place, firstOf(programs, direction));
     let further = programs.length; // records that go on for others
     for (const [index, outline] of programs.entries()) {
       const { firstOutcome, links } = chains.chains[index]!; // one of each program
@@ -299,6 +301,11 @@ class Chains {
     const found = this.#outlines.blocks[block];
     return found === undefined ? [] : [found];
   }
+}
+
+/** The place of the program of the policy `first`, or -1. */
+function firstOf(programs: readonly ProgramOutline[], direction: Direction): number {
+  return programs.findIndex((one) => one.policy?.name === FIRST_POLICY && one.direction === direction);
 }
 
 /** The code of what a program does where no run matches. */

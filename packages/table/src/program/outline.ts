@@ -9,7 +9,9 @@ import {
   DEFAULT_POLICY,
   type Direction,
   type Environment,
+  FIRST_POLICY,
   formAt,
+  isForAllQubes,
   type Policy,
   type RuleSet,
   type Runs,
@@ -76,11 +78,16 @@ export class ProgramOutlines {
     const policies = [...ruleSet.policies.values()];
     this.policies = policies;
     this.dnsPredicate = predicates.ofDns(environment.dns);
+    const first = policies.find(({ name }) => name === FIRST_POLICY);
     const common = policies.find(({ name }) => name === COMMON_POLICY);
     for (const direction of DIRECTIONS) {
+      if (first !== undefined && first[direction].count > 0) {
+        const own = this.#block(first, direction);
+        this.all.push({ policy: first, direction, otherwise: 'none', exceptions: -1, common: -1, own });
+      }
       const commonBlock = common === undefined ? -1 : this.#block(common, direction);
       for (const policy of policies) {
-        if (policy.name === COMMON_POLICY) continue;
+        if (isForAllQubes(policy.name)) continue;
         const exceptions = policy.exceptions[direction].count;
         const judgesIngress = policy.name !== DEFAULT_POLICY && exceptions + policy.ingress.count > 0;
         if (direction === 'ingress' && !judgesIngress) continue;

@@ -7,11 +7,11 @@
  */
 
 import {
-  COMMON_POLICY,
   columnFor,
   DEFAULT_POLICY,
   type Direction,
   type Family,
+  isForAllQubes,
   type Policy,
   PrefixBuilder,
   type Prefixes,
@@ -44,7 +44,7 @@ interface Claim {
 }
 
 export function compileOwners(outlines: ProgramOutlines, limits: TableLimits): Owners {
-  const policies = outlines.policies.filter(({ name }) => name !== DEFAULT_POLICY && name !== COMMON_POLICY);
+  const policies = outlines.policies.filter(({ name }) => name !== DEFAULT_POLICY && !isForAllQubes(name));
   const claims: Claim[] = [];
   for (const policy of policies) {
     for (const family of [4, 6] as const) claims.push(...claimsOf(policy, family));

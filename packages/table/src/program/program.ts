@@ -49,6 +49,8 @@ export const ProgramHeader = {
   shapeless: 4,
   /** How many pages of rows each part may share (class-rows.ts); -1: rows lie one after another. */
   sharedPages: 5,
+  /** In the order of DIRECTIONS, the programs of the policy `first`, asked before all others; -1: none. */
+  first: 6,
 } as const;
 export const PROGRAM_HEADER_WORDS = 16;
 
