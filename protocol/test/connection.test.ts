@@ -182,6 +182,7 @@ describe('Connection', () => {
   });
 
   // A mutant in which reading waited for what was being sent was seen by no test of this file.
+  //
   it('hears a peer that reads nothing of what is sent to it', async () => {
     const [left, right] = duplex(4096);
     const connection = new Connection(left);
@@ -208,6 +209,7 @@ describe('Connection', () => {
     expect(rightEnd.dataReady()).toBe(8);
   });
 
+  //
   it('throws truncated when the peer ends within a frame', async () => {
     const [leftEnd, rightEnd] = duplex(4096);
     leftEnd.write(new FrameEncoder().frame(MessageType.prove, 0, Uint8Array.of(0x80)).subarray(0, 24));
@@ -215,6 +217,7 @@ describe('Connection', () => {
     await expect(new Connection(rightEnd).receive()).rejects.toMatchObject({ code: 'truncated' });
   });
 
+  //
   it.each<[string, Uint8Array]>([
     ['bad-magic', new Uint8Array(24)],
     ['unknown-type', new FrameEncoder().frame(99, 0, Uint8Array.of(0x80))],
@@ -231,6 +234,7 @@ describe('Connection', () => {
     expect(await right.receive()).toBeUndefined();
   });
 
+  //
   it('passes over what it does not know where that is marked so, and counts it', async () => {
     const [left, right] = duplex(4096) as [ReturnType<typeof duplex>[0], ReturnType<typeof duplex>[1]];
     const reader = new Connection(right);
@@ -246,6 +250,7 @@ describe('Connection', () => {
     expect(reader.skipped).toBe(3);
   });
 
+  //
   it.each([
     ['a type', 100, [0x80], 'unknown-type'],
     ['a field', MessageType.prove, [0x81, 0xa1, 0x78, 0x01], 'bad-message'],
@@ -292,6 +297,7 @@ async function settled(): Promise<void> {
 }
 
 describe('A peer that does not read', () => {
+  //
   it('is owed no more than the queue may hold: one message more ends the connection, at both calls', async () => {
     const [left] = duplex(FRAME_HEADER_BYTES).map((end) => new Connection(end)) as [Connection];
     const received = left.receive();
@@ -322,6 +328,7 @@ describe('A peer that does not read', () => {
 describe('A frame', () => {
   const frame = new FrameEncoder().frame(MessageType.prove, 0, encodeMessage(PROVE).body);
 
+  //
   it('that is not whole in time ends the connection with BYE, though bytes of it come', async () => {
     const timers = new Timers();
     const [end, far] = duplex(4096);

@@ -42,6 +42,7 @@ describe('frame vectors', () => {
     ]);
   });
 
+  //
   it.each(vectors.invalid)('refuses with $code: $name', (vector) => {
     expect(codeOf(() => decodeAll([fromHex(vector.bytesHex)], vector.sequence))).toBe(vector.code);
     expect(codeOf(() => decodeAll(cut(fromHex(vector.bytesHex), 1), vector.sequence))).toBe(vector.code);
@@ -65,6 +66,7 @@ describe('FrameDecoder', () => {
     }
   });
 
+  //
   it('notices every single flipped bit', () => {
     for (let bit = 0; bit < sample.length * 8; bit++) {
       const damaged = flipped(sample, bit);
@@ -75,6 +77,7 @@ describe('FrameDecoder', () => {
     }
   });
 
+  //
   it('throws nothing but ProtocolError at random bytes, also after a sound magic and version', () => {
     const outcome = (bytes: Uint8Array): string => codeOf(() => decodeAll(cut(bytes, 7)));
     fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => outcome(bytes) !== ''));
@@ -95,6 +98,7 @@ describe('FrameDecoder', () => {
     expect(decodeAll(cut(bytes, 4096))[0]?.body).toEqual(body);
   });
 
+  //
   it('refuses a length over the limit when it has the header, before any body', () => {
     const decoder = new FrameDecoder();
     const bytes = stream([new Uint8Array(1)]).slice(0, FRAME_HEADER_BYTES);
@@ -103,6 +107,7 @@ describe('FrameDecoder', () => {
     expect(codeOf(() => decoder.next())).toBe('bad-length');
   });
 
+  //
   it('fails for ever once it has failed', () => {
     const decoder = new FrameDecoder();
     decoder.feed(fromHex('00'.repeat(24)));
@@ -137,6 +142,7 @@ describe('FrameEncoder', () => {
     expect(() => new FrameEncoder().frame(type, transaction, new Uint8Array(0))).toThrow(RangeError);
   });
 
+  //
   it('ends rather than wrap its sequence', () => {
     const encoder = new FrameEncoder(0xffff_ffff);
     encoder.frame(1, 0, new Uint8Array(0));

@@ -54,6 +54,7 @@ describe('message vectors', () => {
     expect(decodeMessage(vector.type, fromHex(vector.bodyHex))).toEqual(revive(vector.message));
   });
 
+  //
   it.each(vectors.invalid)('refuses with $code: $name', (vector) => {
     expect(codeOf(() => decodeMessage(vector.type, fromHex(vector.bodyHex)))).toBe(vector.code);
   });
@@ -117,6 +118,7 @@ describe('decodeMessage', () => {
     }
   });
 
+  //
   it('throws nothing but ProtocolError at random bodies', () => {
     const types = [...Object.values(MessageType), 0, 63, 255];
     fc.assert(

@@ -42,6 +42,7 @@ describe('signatures', () => {
     );
   });
 
+  //
   it('count for keys that are asked for, once each, and for the bytes they are over', () => {
     const signed = { signatures: signBytes(CONTENT, ONE, TWO, TWO), content: CONTENT };
     expect(signersAmong(keysOf(ONE, TWO, THREE), signed)).toBe(2);
@@ -59,6 +60,7 @@ describe('signatures', () => {
     expect(() => joinSignatures(...many)).toThrow(RangeError);
   });
 
+  //
   it.each([
     ['nothing behind them', (block: Uint8Array) => block],
     ['one cut off', (block: Uint8Array) => block.subarray(0, -1)],
@@ -135,6 +137,7 @@ describe('a root', () => {
     expect(() => encodeRoot({ ...sole, ...said })).toThrow(RangeError);
   });
 
+  //
   it('wants as many of a role as its threshold says', () => {
     const content = encodeRoot(shared);
     const by = (...keys: readonly ReturnType<typeof freshKey>[]) => ({
@@ -204,6 +207,7 @@ describe('a trust line', () => {
     expect(trust && formatTrust(trust)).toBe(line);
   });
 
+  //
   it.each([
     '',
     line.slice(0, -1),

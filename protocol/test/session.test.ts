@@ -251,6 +251,7 @@ function explore(first: World, look: (world: World, path: readonly string[]) => 
   return seen.size;
 }
 
+//
 describe('both machines against each other', () => {
   it.each([
     ['new', 0],

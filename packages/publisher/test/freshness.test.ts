@@ -65,6 +65,7 @@ class Led {
 }
 
 describe('a session', () => {
+  // P-9
   it('says what is newest before it offers that', () => {
     const led = new Led();
     expect(led.greeted({ nonce: N1 }, ONE)).toEqual(['welcome', 'attest 1 1']);
@@ -82,6 +83,7 @@ describe('a session', () => {
     expect(new Led().greeted({}, ONE)).toEqual(['welcome', 'offer']);
   });
 
+  // P-9
   it('answers the last of the nonces, each once, and once in five seconds', () => {
     const led = new Led();
     led.greeted({ nonce: N1, holds: heldOf(FIRST) }, ONE);
@@ -112,6 +114,7 @@ describe('a session', () => {
     expect(led.do({ kind: 'attested', nonce, signed: undefined }, 1, ONE)).toEqual(['offer']);
   });
 
+  // P-9
   it('of a publisher that is behind says nothing, and does not wait for it', () => {
     const led = new Led();
     const behind = publisherWith([FIRST], true);
@@ -164,6 +167,7 @@ describe('what is signed', () => {
   });
   const nonce = new Uint8Array(16).fill(1);
 
+  // P-9
   it('is nonce, lineage, root and head, by the keys of freshness', () => {
     const signed = attested(attester([key]), nonce, SECOND);
     const number = { epoch: 1, version: 2, hash: SECOND.hash };

@@ -30,6 +30,7 @@ const NAMES = {
 };
 
 describe('a subscriber that lacks what the head needs', () => {
+  // P-8
   it('is told once, keeps what it has, and is shown; the next head that it can take is offered', async () => {
     const { publisher, endpoint } = await house();
     await release(publisher, { 'a.txt': '192.0.2.1\n' });
@@ -50,6 +51,7 @@ describe('a subscriber that lacks what the head needs', () => {
     expect((await subscriber.take()).offer.decoded.version).toBe(3);
   });
 
+  //
   it('is not offered a rule that says of its name that it may be private, unless it knows such', async () => {
     const { publisher, endpoint } = await house();
     const egress = 'accept dsthost=nas.example private=true';

@@ -66,6 +66,7 @@ async function silent(endpoint: ReturnType<typeof parseEndpoint>, count: number)
   return sockets;
 }
 
+// P-6
 describe('a name that nobody is bound to', () => {
   it('stays with who answers a PING, and whoever claims it is told when to come back', async () => {
     const { publisher, endpoint, logged } = await house();
@@ -138,6 +139,7 @@ describe('a name that nobody is bound to', () => {
   });
 });
 
+// P-7
 describe('connections that say nothing', () => {
   it(`keep no subscriber out, ${CROWD} of them again and again`, async () => {
     const { publisher, endpoint } = await house();
@@ -240,6 +242,7 @@ describe('a frame that does not end', () => {
   });
 });
 
+// P-5
 describe('a name that is bound', () => {
   /** Says HELLO and hears that it is not to. */
   async function isRefused(subscriber: ScriptedSubscriber, name: string): Promise<void> {
@@ -270,6 +273,7 @@ describe('a name that is bound', () => {
     await ScriptedSubscriber.greet(endpoint, 'anybody');
   });
 
+  // P-6
   it('passes to a new connection of its own at once, without a PING', async () => {
     const path = join(temporaryDirectory(), 'fw1.sock');
     const { publisher } = await house([{ name: 'fw1', socket: { path, mode: 0o600 } }]);
@@ -339,6 +343,7 @@ describe('a name that is bound', () => {
     expect(publisher.subscribers.connected()).toEqual(['fw1', 'work']);
   });
 
+  // P-7
   it(`has its place beside ${SUBSCRIBERS_MAX} others and ${CROWD} that are silent, as has rulectl`, async () => {
     const path = join(temporaryDirectory(), 'fw1.sock');
     const { publisher, endpoint, control } = await house([{ name: 'fw1', socket: { path, mode: 0o600 } }]);

@@ -166,6 +166,7 @@ function codeOf(effects: readonly Effect[]): string | undefined {
 
 const PAIRS = PUBLISHER_STATES.flatMap((state) => PUBLISHER_EVENTS.map((event) => [state, event] as const));
 
+// P-10
 describe('a machine', () => {
   it('has a sample of each state', () => {
     for (const name of PUBLISHER_STATES) expect(STATES[name].kind).toBe(name);

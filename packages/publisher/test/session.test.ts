@@ -253,6 +253,7 @@ describe('a release', () => {
 });
 
 describe('a head that changes', () => {
+  // R-36
   it('while an older one is offered is offered too, and the answer to the older one changes nothing', async () => {
     const { publisher, endpoint } = await house();
     await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
@@ -312,6 +313,7 @@ describe('a head that changes', () => {
 });
 
 describe('a refusal', () => {
+  // R-45
   it('with never is kept: the release is not offered again, nor after a new connection', async () => {
     const { publisher, endpoint } = await house();
     await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
@@ -335,6 +337,7 @@ describe('a refusal', () => {
     expect((await again.take()).offer.decoded.version).toBe(2);
   });
 
+  // R-45
   it('with never is known from HELLO to a publisher that was started anew', async () => {
     const { publisher, endpoint } = await house();
     const { hash } = await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
@@ -344,6 +347,7 @@ describe('a refusal', () => {
     expect((await other.offer()).hash).toEqual(hash);
   });
 
+  // R-45
   it('with never is over once HELLO says it no more, as after a reset', async () => {
     const { publisher, endpoint } = await house();
     await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
@@ -390,6 +394,7 @@ describe('a refusal', () => {
     expect((await subscriber.take()).offer.decoded.version).toBe(2);
   });
 
+  // R-37
   it('while the transfer runs ends it with ABORT, and only then the next OFFER comes', async () => {
     const { publisher, endpoint } = await house();
     await release(publisher, { 'hosts.txt': hostsText(100_000) });
@@ -491,6 +496,7 @@ describe('a subscriber that claims a release above the head, or another one of a
 
   // It was restored from a backup, and released more before anybody came who had seen what was lost: the
   // firewall went over to the other branch, and nobody was told.
+  // R-44
   it('of a number that is here and proves it ends all offers; both hashes are told, and a push goes on above', async () => {
     const { publisher, endpoint } = await house();
     for (const bits of [8, 9, 10]) await release(publisher, { 'a.txt': `10.0.0.0/${bits}` });
@@ -532,6 +538,7 @@ describe('a subscriber that claims a release above the head, or another one of a
 
   // The publisher opened an epoch by itself: a restored backup put old content in force everywhere, without a
   // word.
+  // P-1, P-2, P-3
   it('and proves it ends all offers, and is told of, until a push opens an epoch that is offered to all', async () => {
     const { publisher, endpoint } = await house();
     await release(publisher, { 'hosts.txt': '192.0.2.1\n' });
@@ -588,6 +595,7 @@ describe('a subscriber that claims a release above the head, or another one of a
     expect((await subscriber.take()).offer.decoded).toMatchObject({ epoch: 2, version: 2 });
   });
 
+  // P-2
   it('and proves it is remembered over a restart: nobody is offered anything before', async () => {
     const stateDirectory = temporaryDirectory();
     const { publisher, endpoint } = await house({ stateDirectory });
@@ -639,6 +647,7 @@ describe('a subscriber that claims a release above the head, or another one of a
     expect(publisher.behind).toEqual({ epoch: 1, version: 1 });
   });
 
+  // P-4
   it.each<
     [
       string,
@@ -979,6 +988,7 @@ describe('sessions among each other', () => {
     await expect(ScriptedSubscriber.connect(endpoint)).rejects.toThrow(/nobody listens/);
   });
 
+  // R-53
   it('end with BYE when nothing is heard for 15 seconds, and PING is sent every five', async () => {
     const clock = new FakeClock();
     const { publisher, endpoint } = await house({ clock });

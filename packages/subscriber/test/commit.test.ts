@@ -126,6 +126,7 @@ describe('whichever steps fail', () => {
     MAY_FAIL.filter((_, i) => ((bits >> i) & 1) === 1),
   );
 
+  //
   it.each([true, false])('it is in force wholly or not at all (stream kept: %s)', async (keepsStream) => {
     for (const failing of ways) {
       const course = await run(keepsStream, (step) =>

@@ -75,6 +75,7 @@ async function refused(peer: Peer, release: ScriptedRelease): Promise<MessageOf<
 }
 
 describe('a subscriber that remembers nothing', () => {
+  //
   it('takes no release before it is told what is newest, and then none below', async () => {
     const publisher = new ScriptedPublisher();
     const subscriber = await startedSubscriber(publisher);
@@ -109,6 +110,7 @@ describe('a subscriber that remembers nothing', () => {
     expect(await refused(again, one)).toMatchObject({ code: 'not-fresh' });
   });
 
+  //
   it.each([
     ['another lineage', { lineage: new Uint8Array(16) }],
     ['another root', { root: new Uint8Array(32) }],
@@ -122,6 +124,7 @@ describe('a subscriber that remembers nothing', () => {
     expect(subscriber.status()).toMatchObject({ freshness: 'unsure' });
   });
 
+  //
   it('believes nobody but the keys of freshness: a release key is none', async () => {
     const lineage = new Uint8Array(16).fill(0x4c);
     const publisher = new ScriptedPublisher();
@@ -157,6 +160,7 @@ describe('a subscriber that remembers nothing', () => {
     },
   );
 
+  //
   it('takes one answer to a nonce, though another is signed as well', async () => {
     const publisher = new ScriptedPublisher();
     await startedSubscriber(publisher);
@@ -181,6 +185,7 @@ describe('a subscriber that remembers nothing', () => {
     expect(subscriber.lookup(PACKET).policy).toBe('boot');
   });
 
+  //
   it('asks with another nonce at each PING, of which the last four may be answered', async () => {
     const publisher = new ScriptedPublisher();
     const subscriber = await startedSubscriber(publisher);
@@ -236,6 +241,7 @@ describe('who stands where the publisher should be', () => {
     },
   );
 
+  //
   it('has nothing believed that answers what was asked longer ago than the limit', async () => {
     const publisher = new ScriptedPublisher();
     await startedSubscriber(publisher, { staleAfterMs: 4000 });
@@ -252,6 +258,7 @@ describe('who stands where the publisher should be', () => {
     await peer.bring(one);
   });
 
+  //
   it('brings nothing to who has no floor once what was said is older than the limit', async () => {
     const publisher = new ScriptedPublisher();
     await startedSubscriber(publisher);
@@ -264,6 +271,7 @@ describe('who stands where the publisher should be', () => {
     await peer.bring(one);
   });
 
+  //
   it('uses up no nonce by what nobody signed, of which four are looked at', async () => {
     const publisher = new ScriptedPublisher();
     const subscriber = await startedSubscriber(publisher);
@@ -288,6 +296,7 @@ describe('who stands where the publisher should be', () => {
     expect(subscriber.status().freshAgeMs).toBe(0);
   });
 
+  //
   it.each([
     ['nothing', false, 60_000],
     ['that it is the publisher', true, 300_000],
@@ -334,6 +343,7 @@ describe('what is in force', () => {
     for (let passed = 0; passed < ms; passed += BEAT_MS) await beat(peer);
   }
 
+  //
   it('is stale after two minutes with a relay that only pings, stays, and is fresh with the next answer', async () => {
     const { subscriber, peer, one, told } = await house();
     const heard: unknown[] = [];
@@ -409,6 +419,7 @@ describe('what is in force', () => {
     },
   );
 
+  //
   it('may have come since the answer was signed, whatever their versions are', async () => {
     const { publisher, subscriber, peer } = await house();
     const [before, since] = [numbered(publisher, 0, 9), numbered(publisher, 1, 1)];
@@ -421,6 +432,7 @@ describe('what is in force', () => {
     expect(subscriber.status()).toMatchObject({ freshness: 'fresh', freshAgeMs: 0 });
   });
 
+  //
   it('may be older than the newest that ever was, below which no answer is believed', async () => {
     const stateDirectory = temporaryDirectory();
     const { publisher, subscriber: first, peer: before } = await house({ stateDirectory });
@@ -437,6 +449,7 @@ describe('what is in force', () => {
     expect(subscriber.status()).toMatchObject({ freshness: 'unsure', lastError: { code: 'not-newer' } });
   });
 
+  //
   it('is not locked out by who stole the key of freshness: what it says ends with the connection', async () => {
     const stateDirectory = temporaryDirectory();
     const { publisher, subscriber, peer } = await house({ stateDirectory });
@@ -452,6 +465,7 @@ describe('what is in force', () => {
     expect(subscriber.status()).toMatchObject({ version: 2, freshness: 'fresh' });
   });
 
+  //
   it('with staleMode closed is dropped for as long as it is stale, and in force again with the next answer', async () => {
     const sink = new RecordingSink();
     const { subscriber, peer, one } = await house({ staleMode: 'closed', sink });

@@ -8,6 +8,7 @@ import { startedSubscriber } from './started.ts';
 
 const HASH = new Uint8Array(32).fill(9);
 
+//
 it('what nobody here knows is passed over where it is marked so, and counted', async () => {
   const publisher = new ScriptedPublisher();
   await startedSubscriber(publisher);
@@ -29,6 +30,7 @@ it('what nobody here knows is passed over where it is marked so, and counted', a
   expect((await peer.receiveWith('answer')).message.stats).toMatchObject({ skipped: 2 });
 });
 
+// P-8
 it('a head that it is not offered is told, and what is in force stays', async () => {
   const publisher = new ScriptedPublisher();
   const subscriber = await startedSubscriber(publisher);

@@ -180,6 +180,7 @@ describe('each event in each state', () => {
     SUBSCRIBER_EVENTS.map((event) => [state, event] as const),
   );
 
+  // R-35
   it.each(pairs)('%s, %s: goes where the table says, and does what it says', (kind, event) => {
     const before = run(GREETING, PATHS[kind]);
     expect(before.kind).toBe(kind);
@@ -292,6 +293,7 @@ describe('a deadline', () => {
     expect(end.effects).toContainEqual({ kind: 'bye', code: 'timeout', text: `timeout while ${kind}` });
   });
 
+  // R-53
   it('of a heartbeat sends PING; three without a word end the session', () => {
     let state = run(GREETING, PATHS.applying);
     const sent: string[][] = [];
@@ -718,6 +720,7 @@ function isSame(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
 }
 
 describe('whatever comes, for however long', () => {
+  // R-6, R-43
   it('throws nothing, meets every deadline, keeps its bounds, never goes down, and claims what is so', () => {
     const reached = new Set<string>();
     fc.assert(

@@ -147,6 +147,7 @@ async function holding(options: Partial<SubscriberOptions> = {}): Promise<{
 }
 
 describe('an offer is refused before anything of it is wanted, and what is in force stays:', () => {
+  // R-42, R-43, R-44
   it.each(BAD_OFFERS)('$title', async ({ code, spoil }) => {
     const { publisher, subscriber, peer, held, sink, expectHeld } = await holding({ entriesMax: 60 });
     const refused: unknown[] = [];
@@ -170,6 +171,7 @@ describe('an offer is refused before anything of it is wanted, and what is in fo
     expect(subscriber.status().lastError).toBeUndefined();
   });
 
+  // R-42
   it('a good signature makes good a manifest that came with a bad one before', async () => {
     const { publisher, peer, subscriber } = await holding();
     const release = good(publisher);
@@ -414,6 +416,7 @@ function files(directory: string): readonly string[] {
 
 const LIMITS = { entriesMax: 60, transferBytesMax: 4096 } as const;
 
+// R-46, R-47, R-48
 describe('a transfer is refused, and what is in force stays:', () => {
   it.each([...BAD_CONTENT, ...WRONG_STREAMS, ...BAD_STREAMS])(
     '$title',
@@ -435,6 +438,7 @@ describe('a transfer is refused, and what is in force stays:', () => {
     },
   );
 
+  // R-49
   it.each(BAD_CONTENT)(
     'for good, and refused again unasked in later sessions: $title',
     async ({ code, spoil }) => {
@@ -453,6 +457,7 @@ describe('a transfer is refused, and what is in force stays:', () => {
     },
   );
 
+  // R-49
   it.each([...WRONG_STREAMS, ...BAD_STREAMS])(
     'for now: the release is wanted by the next session, and taken once its own stream comes: $title',
     async ({ spoil }) => {
@@ -472,6 +477,7 @@ describe('a transfer is refused, and what is in force stays:', () => {
     },
   );
 
+  // R-50
   it('again and again: after pauses that grow, over connections too, and end when a release is applied', async () => {
     let nowMs = 0;
     const { after } = new TestClock();
@@ -545,6 +551,7 @@ describe('a transfer is refused, and what is in force stays:', () => {
     await expectEnforces(subscriber, release.ruleSet);
   });
 
+  // R-51
   it('a chain that leads to another release is asked for as a snapshot at once, which then serves', async () => {
     const { publisher, subscriber, peer, held, expectHeld } = await holding();
     const release = good(publisher);
@@ -570,6 +577,7 @@ describe('a transfer is refused, and what is in force stays:', () => {
     await expectHeld('bad-count');
   });
 
+  // R-37
   it('given up by the publisher: NACK with the code of the ABORT, and the next release is taken', async () => {
     const { publisher, peer, held, subscriber } = await holding();
     const release = good(publisher);

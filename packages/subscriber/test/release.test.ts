@@ -200,6 +200,7 @@ describe('HELLO', () => {
 
 describe('the commit order', () => {
   /** What can be seen of table, disk and sink at each step. */
+  //
   it('is compile, prepare, candidate on disk, commit, flip, mark: each sees the one before done and the next not', async () => {
     const publisher = new ScriptedPublisher();
     const directory = temporaryDirectory();

@@ -285,6 +285,7 @@ describe('state that cannot be believed is said and not enforced; the boot mode 
 
 describe('a damaged state', () => {
   // One byte was boot mode, 1,194 times of 1,194.
+  // R-40
   it('with any one file damaged or lost, of whatever byte or length, gives the release that was in force', async () => {
     const publisher = new ScriptedPublisher();
     const [one, two, three] = sampleReleases(publisher);
@@ -429,6 +430,7 @@ describe('a damaged state', () => {
 
 describe('a state directory of another lineage', () => {
   // Every release was refused as not newer, for ever and without a hint.
+  // R-41
   it('is left as it is, and both ends are told what to do', async () => {
     const old = new ScriptedPublisher();
     const stateDirectory = await stateAfter(old, ...sampleReleases(old));
@@ -470,6 +472,7 @@ describe.each([['the release file is lost and its mark is not', /\.release$/]])(
       return { publisher, stateDirectory, releases };
     }
 
+    // R-40, R-43
     it('an older release is refused though it is signed, and so is an equal version of other content', async () => {
       const { publisher, stateDirectory, releases } = await lost();
       const subscriber = await startedSubscriber(publisher, { stateDirectory });
@@ -490,6 +493,7 @@ describe.each([['the release file is lost and its mark is not', /\.release$/]])(
     });
 
     // It was refused as not newer, so the firewall stayed in boot mode until the next push.
+    // R-40
     it('the very release that was in force is taken again, and kept again', async () => {
       const { publisher, stateDirectory, releases } = await lost();
       const subscriber = await startedSubscriber(publisher, { stateDirectory });

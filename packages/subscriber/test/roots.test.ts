@@ -38,6 +38,7 @@ async function welcomed(publisher: ScriptedPublisher): Promise<{ peer: Peer; hel
 }
 
 describe('a subscriber', () => {
+  //
   it('knows the root of its trust line by its hash, and takes nothing before it has come', async () => {
     const publisher = new ScriptedPublisher();
     await startedSubscriber(publisher);
@@ -108,6 +109,7 @@ describe('a subscriber', () => {
     expect(await peer.ended()).toBe('unexpected-message');
   });
 
+  //
   it.each([
     [4, 'later'],
     [8, 'later'],
@@ -150,6 +152,7 @@ describe('a subscriber', () => {
   });
 
   // Found by seed 972037 of the simulator: a publisher restored from a backup stayed below it.
+  //
   it('tells of what was in force by a HELLO of its own, where a root that it had lost lets that count', async () => {
     const publisher = new ScriptedPublisher();
     const stateDirectory = temporaryDirectory();

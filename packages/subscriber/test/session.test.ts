@@ -54,6 +54,7 @@ async function reach(publisher: ScriptedPublisher, state: string, heartbeatMs?: 
   return peer;
 }
 
+//
 describe('a message out of place ends the session, and what is in force stays:', () => {
   it.each([
     ['greeting', PING],
@@ -108,6 +109,7 @@ describe('a message out of place ends the session, and what is in force stays:',
 });
 
 describe('reconnecting', () => {
+  //
   it('waits twice as long after each failure, up to 15 s, and the first wait again after a WELCOME', async () => {
     const publisher = new ScriptedPublisher();
     publisher.failure = new Error('nobody listens');
@@ -171,6 +173,7 @@ describe('reconnecting', () => {
     expect(publisher.connects).toBe(2);
   });
 
+  //
   it('waits as long as the BYE of the publisher says', async () => {
     const publisher = new ScriptedPublisher();
     const subscriber = await startedSubscriber(publisher);
@@ -187,6 +190,7 @@ describe('reconnecting', () => {
   });
 
   // Each WELCOME of a wrong publisher began the waits anew: ten connects a second for ever.
+  //
   it('backs off from a publisher of another lineage too', async () => {
     const publisher = new ScriptedPublisher();
     const subscriber = await startedSubscriber(publisher);
@@ -222,6 +226,7 @@ describe('reconnecting', () => {
 });
 
 describe('silence', () => {
+  //
   it('of a publisher that says no WELCOME ends the connection after 10 s', async () => {
     const publisher = new ScriptedPublisher();
     await startedSubscriber(publisher);
@@ -601,6 +606,7 @@ describe('close resolves, says BYE, and leaves no channel and no timer open:', (
 const WAIT_HEARTBEAT_MS = 45_000;
 
 describe('a transfer that does not get on', () => {
+  //
   it('ends the session while it is received, and another connection brings it', async () => {
     const publisher = new ScriptedPublisher();
     const subscriber = await startedSubscriber(publisher);
@@ -619,6 +625,7 @@ describe('a transfer that does not get on', () => {
   });
 
   // A minute after WANT the session ended, while the publisher was still making the transfer.
+  //
   it('is waited for as long as the publisher is heard, where it has not begun', async () => {
     const publisher = new ScriptedPublisher();
     const subscriber = await startedSubscriber(publisher);
