@@ -31,6 +31,8 @@ export const CONTROL_BODY_MAX_BYTES = 4096;
 export const HASH_BYTES = 32;
 /** What names the bytes of a stream that may be resumed. */
 export const STREAM_ID_BYTES = 16;
+/** A snapshot of fewer bytes is begun anew where it was cut: a second on a slow channel, and no state. */
+export const RESUMED_MIN_BYTES = 2 * 1024 * 1024;
 /** Ed25519, RFC 8032. */
 export const SIGNATURE_BYTES = 64;
 export const LINEAGE_BYTES = 16;

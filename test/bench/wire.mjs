@@ -178,9 +178,9 @@ function versionsOf(file, count, share) {
 // ── A cut snapshot ─────────────────────────────────────────────────────────────────────────────────────────
 
 async function cuts() {
-  const lists = new Map([['l', prefixesOf(millionHosts(1_000_000, 7).words)]]);
+  const lists = new Map([['l', prefixesOf(millionHosts(2_000_000, 7).words)]]);
   const rows = [await cut(lists, 0.5), await cut(lists, 0.9)];
-  process.stdout.write('\nA snapshot of 1M random /32 over two connections, all bytes of both.\n\n');
+  process.stdout.write('\nA snapshot of 2M random /32 over two connections, all bytes of both.\n\n');
   process.stdout.write(table(CUT_HEAD, rows));
 }
 

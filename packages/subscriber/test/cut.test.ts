@@ -1,7 +1,11 @@
-/** A snapshot that a connection does not bring to its end goes on with the next one, if it is the same. */
+/**
+ * A large snapshot that a connection does not bring to its end goes on with the next one, if it is the same.
+ */
 
+import { CHUNK_BYTES, encodeChain, encodeSnapshot, RESUMED_MIN_BYTES } from '@rulecast/protocol';
+import type { RuleSet } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
-import { expectEnforces, sampleRuleSet } from './sample.ts';
+import { expectEnforces, ruleSetOf, sampleRuleSet } from './sample.ts';
 import {
   type Peer,
   ScriptedPublisher,
@@ -12,6 +16,25 @@ import {
 import { startedSubscriber } from './started.ts';
 
 const STREAM = new Uint8Array(16).fill(0xa5);
+const LONG = Array.from(
+  { length: 520 },
+  (_, i) => `drop dst4=10.0.${i >> 8}.${i & 255} comment=${`${i}`.padEnd(4090, 'x')}`,
+);
+const LARGE = [largeRuleSet('drop'), largeRuleSet('accept')] as const;
+
+function largeRuleSet(defaultAction: 'accept' | 'drop'): RuleSet {
+  return ruleSetOf({ policies: { long: { defaultAction, prefixes: ['10.137.0.5/32'], egress: LONG } } });
+}
+
+/** Undeflated, in chunks as long as may be. */
+function largeSnapshotOf(release: ScriptedRelease): ScriptedTransfer {
+  const stream = encodeChain([encodeSnapshot(release.ruleSet, true)]);
+  const count = Math.ceil(stream.length / CHUNK_BYTES);
+  const chunks = Array.from({ length: count }, (_, i) =>
+    stream.subarray(i * CHUNK_BYTES, (i + 1) * CHUNK_BYTES),
+  );
+  return { begin: { bytes: stream.length, snapshot: true }, chunks };
+}
 
 /** Half of a snapshot, then the end of the connection; `spoil` changes the bytes that come. */
 async function cut(
@@ -31,12 +54,12 @@ async function cut(
   return first.length;
 }
 
-describe('a snapshot that was cut', () => {
+describe('a snapshot of 2 MiB that was cut', () => {
   it('goes on where it was cut, over connections, and is in force', async () => {
     const publisher = new ScriptedPublisher();
     const subscriber = await startedSubscriber(publisher);
-    const release = publisher.release(sampleRuleSet(1), { version: 1 });
-    const transfer = snapshotOf(release);
+    const release = publisher.release(LARGE[0], { version: 1 });
+    const transfer = largeSnapshotOf(release);
     const received = await cut((await publisher.greeted()).peer, release, transfer);
     const again = (await publisher.greeted()).peer;
     await again.offer(release);
@@ -56,8 +79,8 @@ describe('a snapshot that was cut', () => {
   it('is sent anew where the publisher has other bytes', async () => {
     const publisher = new ScriptedPublisher();
     const subscriber = await startedSubscriber(publisher);
-    const release = publisher.release(sampleRuleSet(1), { version: 1 });
-    await cut((await publisher.greeted()).peer, release, snapshotOf(release));
+    const release = publisher.release(LARGE[0], { version: 1 });
+    await cut((await publisher.greeted()).peer, release, largeSnapshotOf(release));
     const { peer } = await publisher.greeted();
     await peer.bring(release);
     await expectEnforces(subscriber, release.ruleSet);
@@ -66,15 +89,15 @@ describe('a snapshot that was cut', () => {
   it('is forgotten where another release is offered', async () => {
     const publisher = new ScriptedPublisher();
     const subscriber = await startedSubscriber(publisher);
-    const [release, next] = [1, 2].map((version) => publisher.release(sampleRuleSet(version), { version }));
-    if (release === undefined || next === undefined) throw new Error('two releases');
-    await cut((await publisher.greeted()).peer, release, snapshotOf(release));
+    const release = publisher.release(LARGE[0], { version: 1 });
+    const next = publisher.release(LARGE[1], { version: 2 });
+    await cut((await publisher.greeted()).peer, release, largeSnapshotOf(release));
     const { peer } = await publisher.greeted();
     await peer.offer(next);
     expect((await peer.receive('want')).has).toBeUndefined();
     await peer.offer(release);
     expect((await peer.receive('want')).has).toBeUndefined();
-    await peer.transfer(snapshotOf(release));
+    await peer.transfer(largeSnapshotOf(release));
     await peer.receive('applied');
     await expectEnforces(subscriber, release.ruleSet);
   });
@@ -82,8 +105,8 @@ describe('a snapshot that was cut', () => {
   it('that was spoiled before the cut is refused for now, and sent anew, whole', async () => {
     const publisher = new ScriptedPublisher();
     const subscriber = await startedSubscriber(publisher);
-    const release = publisher.release(sampleRuleSet(1), { version: 1 });
-    const transfer = snapshotOf(release);
+    const release = publisher.release(LARGE[0], { version: 1 });
+    const transfer = largeSnapshotOf(release);
     const received = await cut((await publisher.greeted()).peer, release, transfer, (bytes) =>
       bytes.map((byte, i) => (i === bytes.length - 1 ? byte ^ 1 : byte)),
     );
@@ -110,8 +133,8 @@ describe('a snapshot that was cut', () => {
   ])('is not taken for one %s', async (_, fields) => {
     const publisher = new ScriptedPublisher();
     const subscriber = await startedSubscriber(publisher);
-    const release = publisher.release(sampleRuleSet(1), { version: 1 });
-    const transfer = snapshotOf(release);
+    const release = publisher.release(LARGE[0], { version: 1 });
+    const transfer = largeSnapshotOf(release);
     const received = await cut((await publisher.greeted()).peer, release, transfer);
     const { peer } = await publisher.greeted();
     await peer.offer(release);
@@ -123,5 +146,34 @@ describe('a snapshot that was cut', () => {
     expect((await peer.receive('nack')).retry).toBe('later');
     await peer.bring(release);
     await expectEnforces(subscriber, release.ruleSet);
+  });
+});
+
+describe('a smaller snapshot that was cut', () => {
+  it('begins anew with the next connection, whatever it was called', async () => {
+    const publisher = new ScriptedPublisher();
+    const subscriber = await startedSubscriber(publisher);
+    const release = publisher.release(sampleRuleSet(1), { version: 1 });
+    await cut((await publisher.greeted()).peer, release, snapshotOf(release));
+    const { peer } = await publisher.greeted();
+    await peer.offer(release);
+    expect((await peer.receive('want')).has).toBeUndefined();
+    await peer.transfer(snapshotOf(release));
+    await peer.receive('applied');
+    await expectEnforces(subscriber, release.ruleSet);
+  });
+
+  it.each([
+    [RESUMED_MIN_BYTES - 1, true],
+    [RESUMED_MIN_BYTES, false],
+  ])('of %d bytes leaves nothing: %s', async (bytes, isGone) => {
+    const publisher = new ScriptedPublisher();
+    await startedSubscriber(publisher);
+    const release = publisher.release(LARGE[0], { version: 1 });
+    const { begin, chunks } = largeSnapshotOf(release);
+    await cut((await publisher.greeted()).peer, release, { begin: { ...begin, bytes }, chunks });
+    const { peer } = await publisher.greeted();
+    await peer.offer(release);
+    expect((await peer.receive('want')).has === undefined).toBe(isGone);
   });
 });

@@ -9,6 +9,7 @@ import {
   encodeChain,
   hexOf,
   type MessageOf,
+  RESUMED_MIN_BYTES,
   STEPS_MAX,
   STREAM_ID_BYTES,
 } from '@rulecast/protocol';
@@ -22,7 +23,7 @@ export interface Transfer {
   /** The release that the first delta starts from; undefined for a snapshot. */
   readonly base: Uint8Array | undefined;
   readonly stream: Uint8Array;
-  /** What names these bytes, of a snapshot. */
+  /** What names these bytes, of a snapshot that is large enough to be resumed. */
   readonly id: Uint8Array | undefined;
   /** How many of them the receiver has. */
   readonly from: number;
@@ -146,8 +147,9 @@ export class Transfers {
 
   async #encoded(release: Release, isPlain: boolean): Promise<Transfer> {
     const { bytes, sha256 } = await this.#encoder.encodeSnapshot(release.ruleSet, isPlain);
-    const id = sha256.slice(0, STREAM_ID_BYTES);
-    return { release, base: undefined, stream: encodeChain([bytes]), id, from: 0 };
+    const stream = encodeChain([bytes]);
+    const id = stream.length < RESUMED_MIN_BYTES ? undefined : sha256.slice(0, STREAM_ID_BYTES);
+    return { release, base: undefined, stream, id, from: 0 };
   }
 }
 

@@ -297,7 +297,8 @@ function sayBye(state: OpenState, event: TableEvent, code: ErrorCode | undefined
   const end = closed(state, undefined);
   // What failed here does so again with the same publisher: the waits go on to grow.
   const welcomed = end.welcomed && event.kind !== 'stop';
-  return { state: { ...end, welcomed }, effects: isAsked ? [bye] : [complain(reason), bye] };
+  const told = isAsked ? [] : [complain(reason)];
+  return { state: { ...end, welcomed }, effects: [...unresumed(state), ...told, bye] };
 }
 
 function close(state: OpenState, event: TableEvent): Step {
@@ -307,12 +308,12 @@ function close(state: OpenState, event: TableEvent): Step {
     const most = state.known.newest === undefined ? UNPROVED_RETRY_MAX_MS : Number.POSITIVE_INFINITY;
     return {
       state: closed(state, retryAfterMs && Math.min(retryAfterMs, most)),
-      effects: [complain(reason), { kind: 'close' }],
+      effects: [...unresumed(state), complain(reason), { kind: 'close' }],
     };
   }
   const fault = event.kind === 'disconnected' ? event.fault : undefined;
   const told = fault === undefined ? [] : [complain(fault)];
-  return { state: closed(state, undefined), effects: [...told, { kind: 'close' }] };
+  return { state: closed(state, undefined), effects: [...unresumed(state), ...told, { kind: 'close' }] };
 }
 
 function closed(state: OpenState, retryAfterMs: number | undefined): Closed {
@@ -320,6 +321,12 @@ function closed(state: OpenState, retryAfterMs: number | undefined): Closed {
   const welcomed = state.kind !== 'greeting';
   const memory = state.kind === 'receiving' ? { ...state.memory, cut: cutOf(state.transfer) } : state.memory;
   return { kind: 'closed', memory, welcomed, retryAfterMs, applying };
+}
+
+/** Nothing is kept of a transfer that begins anew with the next connection. */
+function unresumed(state: OpenState): readonly Effect[] {
+  const isKept = state.kind !== 'receiving' || cutOf(state.transfer) !== undefined;
+  return isKept ? [] : [{ kind: 'drop' }];
 }
 
 /** Nothing matters any more but how it ended with the release that was being applied: nobody hears NACK. */

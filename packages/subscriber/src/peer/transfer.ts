@@ -8,7 +8,15 @@
  *               └─────────── overBudget ───────────┘
  */
 
-import { boundText, ErrorCode, type MessageOf, moved, streamMaxBytes, windowFrom } from '@rulecast/protocol';
+import {
+  boundText,
+  ErrorCode,
+  type MessageOf,
+  moved,
+  RESUMED_MIN_BYTES,
+  streamMaxBytes,
+  windowFrom,
+} from '@rulecast/protocol';
 import type { VerifiedOffer } from '../apply/offer.ts';
 import { FULL_PATIENCE, failed, needsSnapshot, pauseLeftMs } from './patience.ts';
 import { remembered } from './refusals.ts';
@@ -70,9 +78,10 @@ function uncut<S extends LinkedState>(state: S): S {
   return { ...state, memory: { ...state.memory, cut: undefined } };
 }
 
-/** What a connection that ends leaves of a snapshot. */
+/** What a connection that ends leaves of a large snapshot. */
 export function cutOf({ offer, base, stream, bytes, receivedBytes }: Transfer): Cut | undefined {
   if (base !== undefined || stream === undefined || receivedBytes === 0) return undefined;
+  if (bytes < RESUMED_MIN_BYTES) return undefined;
   return { hash: offer.hash, stream, bytes, receivedBytes };
 }
 
