@@ -23,9 +23,9 @@ function address(text: string): Address {
 }
 
 function documentFrom(random: Random): object {
-  const rules = (): readonly string[] =>
+  const rules = (actions = ['accept', 'drop']): readonly string[] =>
     Array.from({ length: random.below(5) }, () => {
-      const action = random.pick(['accept', 'drop']);
+      const action = random.pick(actions);
       const remote = random.pick([`dsthost=${random.pick(NAMES)}`, 'dst=@l', 'dst=@m', 'dst4=192.0.2.1', '']);
       const ports =
         random.chance(0.2) && !(action === 'drop' && remote.startsWith('dst=@')) ? ' proto=tcp' : '';
@@ -51,6 +51,7 @@ function documentFrom(random: Random): object {
   });
   return {
     lists: { l: list(), m: list() },
+    ...(random.chance(0.3) && { first: { egress: rules(['drop']) } }),
     ...(random.chance(0.7) && { common: { ...said(), egress: rules() } }),
     policies: {
       p: policy(['10.137.0.0/24', 'fd09::/64']),
@@ -90,7 +91,7 @@ it('says what the reference evaluator says, of any rule set, qube, name, aliases
           policy: slow.policy,
           decided: expected,
         });
-        seen.add(`${action} ${answer} ${rule?.block}`);
+        seen.add(`${action} ${answer} ${policy === 'first' ? policy : rule?.block}`);
       }
     }
   }
@@ -100,7 +101,7 @@ it('says what the reference evaluator says, of any rule set, qube, name, aliases
     'accept answer own',
     'accept answer undefined',
     ...['null', 'nxdomain', 'refused'].flatMap((answer) =>
-      ['common', 'exceptions', 'own', ...(answer === 'nxdomain' ? ['undefined'] : [])].map(
+      ['common', 'exceptions', 'first', 'own', ...(answer === 'nxdomain' ? ['undefined'] : [])].map(
         (block) => `drop ${answer} ${block}`,
       ),
     ),

@@ -10,6 +10,7 @@ import {
   CANARY_NAME,
   diffNames,
   type Environment,
+  FIRST_POLICY,
   formatAddress,
   formsOf,
   isOfPrivateNames,
@@ -155,8 +156,14 @@ export class NameJudge {
     if (rule !== undefined) {
       const blocked = isCanary(name, at) ? 'nxdomain' : program.blocked;
       const answer = rule.action === 'accept' ? 'answer' : blocked;
-      return { action: rule.action, answer, policy, rule };
+      return {
+        action: rule.action,
+        answer,
+        policy: rule.policy === FIRST_POLICY ? FIRST_POLICY : policy,
+        rule,
+      };
     }
+    if (!program.isJudged) return UNJUDGED;
     const action = program.unlisted === 'answer' ? 'accept' : 'drop';
     return { action, answer: program.unlisted, policy, rule: undefined };
   }
@@ -247,12 +254,13 @@ export class NameJudge {
     return policy;
   }
 
-  /** Undefined: nobody judges such a qube. */
+  /** Undefined: nobody judges such a qube, nor does `first`. */
   #programOf(name: string, time: Omit<Environment, 'dns'>): NameProgram | undefined {
     const known = this.#programs.get(name);
     if (known !== undefined && time.now < known.until) return known;
-    const policy = this.#ruleSet.policies.get(name);
-    if (policy === undefined && this.#ruleSet.unmatched === undefined) return undefined;
+    const { policies, unmatched } = this.#ruleSet;
+    const policy = policies.get(name);
+    if ((policy ?? unmatched) === undefined && !policies.has(FIRST_POLICY)) return undefined;
     const program = programFor(this.#ruleSet, this.#subjects, policy, time);
     this.#programs.set(name, program);
     return program;

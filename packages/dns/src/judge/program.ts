@@ -7,6 +7,7 @@ import {
   type BlockedAnswer,
   COMMON_POLICY,
   type Environment,
+  FIRST_POLICY,
   formAt,
   isNarrowed,
   namesOfFirewall,
@@ -35,6 +36,8 @@ export interface NameRule {
 /** Ranks of rules by subject; the lowest decides. */
 export interface NameProgram {
   readonly policy: string | undefined;
+  /** Otherwise only `first` is asked. */
+  readonly isJudged: boolean;
   readonly rules: readonly NameRule[];
   /** Of the first accept, and of the first drop, that is about a subject. */
   readonly accepts: ReadonlyMap<number, number>;
@@ -75,8 +78,8 @@ export function programFor(
   let until = Number.POSITIVE_INFINITY;
   let opensAnswers = false;
   let listDrop = Number.POSITIVE_INFINITY;
-  for (const block of RULE_BLOCKS) {
-    const source = block === 'common' ? ruleSet.policies.get(COMMON_POLICY) : policy;
+  const isJudged = (policy ?? ruleSet.unmatched) !== undefined;
+  for (const [source, block] of blocksFor(ruleSet, policy, isJudged)) {
     if (source === undefined) continue;
     const runs = runsOf(source, 'egress', block);
     for (let run = 0; run < runs.count; run++) {
@@ -97,5 +100,28 @@ export function programFor(
     }
   }
   const { blocked, unlisted } = nameTermsOf(ruleSet.policies, policy);
-  return { policy: policy?.name, rules, accepts, drops, listDrop, opensAnswers, blocked, unlisted, until };
+  return {
+    policy: policy?.name,
+    isJudged,
+    rules,
+    accepts,
+    drops,
+    listDrop,
+    opensAnswers,
+    blocked,
+    unlisted,
+    until,
+  };
+}
+
+/** The blocks of rules that are asked, in their order. */
+function blocksFor(
+  { policies }: RuleSet,
+  policy: Policy | undefined,
+  isJudged: boolean,
+): readonly (readonly [Policy | undefined, RuleBlock])[] {
+  const others = RULE_BLOCKS.map(
+    (block) => [block === 'common' ? policies.get(COMMON_POLICY) : policy, block] as const,
+  );
+  return [[policies.get(FIRST_POLICY), 'own'], ...(isJudged ? others : [])];
 }
