@@ -10,6 +10,7 @@ import {
   DEFAULT_POLICY,
   type Direction,
   emptyPolicy,
+  FIRST_POLICY,
   isPartName,
   joinedResolve,
   type List,
@@ -172,9 +173,10 @@ function readRules(
   observer: PushObserver,
 ): ReadFile {
   const { direction = 'egress' } = input;
-  const read = parseRuleLines(file.bytes, direction, now, sinksFor(file, 'rule', observer));
-  addRejects(pushed, file, read);
   const name = input.policy ?? DEFAULT_POLICY;
+  const sinks = sinksFor(file, 'rule', observer);
+  const read = parseRuleLines(file.bytes, direction, now, { ...sinks, dropsOnly: name === FIRST_POLICY });
+  addRejects(pushed, file, read);
   addPart(pushed, pushed.policies, file, name, { ...emptyPolicy(name), [direction]: read.runs });
   pushed.bare.add(name);
   return { kind: 'rules', direction, rules: read };

@@ -1,4 +1,5 @@
 import {
+  emptyPolicy,
   entryCount,
   formatPrefixAt,
   formatRule,
@@ -286,6 +287,16 @@ describe('parseDocument: what is refused, and where', () => {
       ['2:30 resolve-without-names'],
     ],
     ['a policy called common', 'policies:\n  common: { egress: [] }\n', ['2:3 reserved-policy']],
+    [
+      'a policy of qubes called first',
+      'policies:\n  first: { prefixes: [10.0.0.1] }\n',
+      ['2:3 reserved-policy'],
+    ],
+    ['an accept in first', 'first:\n  egress: [drop, accept]\n', ['2:18 reserved-policy']],
+    ['exceptions of first', 'first:\n  exceptions: { egress: [drop] }\n', ['2:3 unknown-key']],
+    ['prefixes of first', 'first: { prefixes: [10.0.0.1] }\n', ['1:10 unknown-key']],
+    ['a default action of first', 'first: { default: drop }\n', ['1:10 unknown-key']],
+    ['how first answers names', 'first: { blocked: null }\n', ['1:10 unknown-key']],
     ['exceptions of common', 'common:\n  exceptions: { egress: [drop] }\n', ['2:3 unknown-key']],
     ['exceptions in a sequence', 'policies: { a: { exceptions: [drop] } }\n', ['1:30 wrong-type']],
     [
@@ -377,11 +388,18 @@ describe('parseDocument: what is refused, and where', () => {
     ]);
   });
 
+  it('refuses an accept in first, also in its files, with its place', () => {
+    const files = { 'f.rules': 'drop dst4=192.0.2.1\ndrop dst4=192.0.2.2\n\n  accept dst4=192.0.2.3\n' };
+    const parsed = read('first: { egress: { file: f.rules }, ingress: [accept] }\n', files);
+    expect(faults(parsed)).toEqual(['f.rules:4:3 reserved-policy', '1:47 reserved-policy']);
+    expect(documentReferences('', bytesOf('first: { egress: { file: f.rules } }\n'))).toEqual(['f.rules']);
+  });
+
   it('says which key was probably meant, and which there are', () => {
     const reasons = read('policys: {}\nzzz: {}\n').rejects.map((reject) => reject.reason);
     expect(reasons).toEqual([
       '"policys" is no key here: did you mean "policies"?',
-      '"zzz" is no key here: keys are lists, common, policies, unmatched',
+      '"zzz" is no key here: keys are lists, first, common, policies, unmatched',
     ]);
   });
 
@@ -393,6 +411,14 @@ describe('parseDocument: what is refused, and where', () => {
     [
       'policies: { a: { exceptions: [accept] } }\n',
       'this is a sequence: write exceptions: with egress: or ingress: below it, and the rules below that',
+    ],
+    [
+      'policies:\n  first: { prefixes: [10.0.0.1] }\n',
+      'no policy of qubes is called first, which is for drops before all else and stands at the top level: give this one another name, as in "first-policy:"',
+    ],
+    [
+      'first: [drop]\n',
+      'this is a sequence: write first: with egress: or ingress: below it, and rules that drop below that',
     ],
     ['common: { zzz: 1 }\n', '"zzz" is no key here: keys are egress, ingress, blocked, unlisted'],
     ['unmatched: close\n', 'write drop or accept'],
@@ -566,7 +592,8 @@ unmatched: accept
         fc.boolean(),
       )
       .map(([names, resolve]): List => nameListOf(names, resolve));
-    const name = fc.constantFrom('a', '2024', 'null', 'true', 'A.b-c_d', '0x10', 'default', 'common', 'y.');
+    const names = ['a', '2024', 'null', 'true', 'A.b-c_d', '0x10', 'default', 'first', 'common', 'y.'];
+    const name = fc.constantFrom(...names);
     const rule = fc
       .tuple(
         fc.constantFrom('accept', 'drop'),
@@ -597,11 +624,14 @@ unmatched: accept
     );
     const policy = fc
       .tuple(name, fc.array(prefix, { maxLength: 2 }), runs, fc.constantFrom('accept', 'drop'), runs, said)
-      .map(([policyName, prefixes, egress, defaultAction, exceptions, names]): Policy => {
+      .map(([policyName, prefixes, egress, defaultAction, exceptions, terms]): Policy => {
+        const drops = new RunBuilder();
+        for (const one of rulesIn(egress)) if (one.action === 'drop') drops.push(one);
+        if (policyName === 'first') return { ...emptyPolicy(policyName), egress: drops.build() };
         const reserved = policyName === 'default' || policyName === 'common';
         return {
           name: policyName,
-          ...names,
+          ...terms,
           exceptions: policyName === 'common' ? NO_RUNS : { egress: exceptions, ingress: NO_RULES },
           prefixes: prefixSetOf(reserved ? [] : prefixes),
           defaultAction: policyName === 'common' ? 'drop' : defaultAction,

@@ -7,8 +7,10 @@ import {
   COMMON_POLICY,
   type DirectedRuns,
   type Direction,
+  FIRST_POLICY,
   formatPrefixAt,
   formatRule,
+  isForAllQubes,
   type List,
   nameTexts,
   type Policy,
@@ -25,13 +27,14 @@ const PLAIN = /^[A-Za-z0-9](?:[A-Za-z0-9 .,;_@=+/-]|:(?=[A-Za-z0-9/:]))*$/;
 export function formatDocument(ruleSet: Omit<RuleSet, 'resolutions'>): string {
   const lines: string[] = [];
   section(lines, 'lists', ruleSet.lists, printList);
-  const common = ruleSet.policies.get(COMMON_POLICY);
-  if (common !== undefined) {
-    lines.push('common:');
-    printTerms(lines, '  ', common);
-    printRules(lines, '  ', common);
+  for (const name of [FIRST_POLICY, COMMON_POLICY]) {
+    const policy = ruleSet.policies.get(name);
+    if (policy === undefined) continue;
+    lines.push(`${name}:`);
+    printTerms(lines, '  ', policy);
+    printRules(lines, '  ', policy);
   }
-  const own = new Map([...ruleSet.policies].filter(([name]) => name !== COMMON_POLICY));
+  const own = new Map([...ruleSet.policies].filter(([name]) => !isForAllQubes(name)));
   section(lines, 'policies', own, printPolicy);
   if (ruleSet.unmatched !== undefined) lines.push(`unmatched: ${ruleSet.unmatched}`);
   return lines.length === 0 ? '{}\n' : `${lines.join('\n')}\n`;

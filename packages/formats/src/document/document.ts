@@ -5,6 +5,7 @@
  *
  *     lists:    NAME: { entries: […] } | { names: […], NAMES } | { file, NAMES }
  *     NAMES:    resolve, suffixes, subdomains, allow-public-suffixes
+ *     first:    { egress: RULES, ingress: RULES }
  *     common:   { egress: RULES, ingress: RULES, blocked, unlisted }
  *     policies: NAME: { prefixes: […], default: drop | accept, exceptions: { egress: RULES, ingress: RULES }, egress: RULES, ingress: RULES, blocked, unlisted }
  *     unmatched: drop | accept
@@ -20,9 +21,12 @@ import {
   type Direction,
   EMPTY_PREFIX_SET,
   emptyPolicy,
+  FIRST_ACCEPTS,
+  FIRST_POLICY,
   formatPrefix,
   formatPrefixAt,
   formatRule,
+  isForAllQubes,
   isPartName,
   type List,
   type NameList,
@@ -91,7 +95,7 @@ export const DocumentFault = {
 
 export interface RuleSetDocument {
   readonly lists: ReadonlyMap<string, List>;
-  /** `common` is among them if the document has it. */
+  /** `first` and `common` are among them if the document has them. */
   readonly policies: ReadonlyMap<string, Policy>;
   /** Undefined if the document does not say it. */
   readonly unmatched: Action | undefined;
@@ -187,7 +191,7 @@ class DocumentReader {
     if (root?.kind !== 'mapping') {
       const found =
         root === undefined ? 'it is empty' : root.kind === 'text' ? 'it is one text' : 'it is a sequence';
-      const reason = `a rule set document is a mapping with lists, common, policies and unmatched; ${found}`;
+      const reason = `a rule set document is a mapping with lists, first, common, policies and unmatched; ${found}`;
       this.#reject(root?.offset ?? 0, DocumentFault.notDocument, reason);
       return;
     }
@@ -196,8 +200,10 @@ class DocumentReader {
     this.#addRejects(this.#fileName, faults, shape.count);
     // What the schema has refused is passed over below, so that the rest is checked too.
     for (const [name, entry] of entriesOf(childOf(root, 'lists'))) this.#readList(name, entry);
-    const common = childOf(root, 'common');
-    if (common?.kind === 'mapping') this.#policies.set(COMMON_POLICY, this.#policyOf(COMMON_POLICY, common));
+    for (const name of [FIRST_POLICY, COMMON_POLICY]) {
+      const node = childOf(root, name);
+      if (node?.kind === 'mapping') this.#policies.set(name, this.#policyOf(name, node));
+    }
     for (const [name, entry] of entriesOf(childOf(root, 'policies'))) this.#readPolicy(name, entry);
     const unmatched = childOf(root, 'unmatched');
     if (unmatched !== undefined) this.#unmatched = actionOf(unmatched);
@@ -351,11 +357,9 @@ class DocumentReader {
 
   #readPolicy(name: string, { keyOffset, value }: MappingEntry): void {
     const named = this.#checkName(name, keyOffset, 'policy');
-    if (name === COMMON_POLICY) {
-      const reason =
-        'no policy is called common: rules before every policy stand under common: at the top level';
-      this.#reject(keyOffset, DocumentFault.reserved, reason);
-    } else if (value.kind === 'mapping') {
+    const reason = RESERVED_REASONS.get(name);
+    if (reason !== undefined) this.#reject(keyOffset, DocumentFault.reserved, reason);
+    else if (value.kind === 'mapping') {
       const policy = this.#policyOf(name, value);
       if (named) this.#policies.set(name, policy);
     }
@@ -369,15 +373,15 @@ class DocumentReader {
       ...nameTermsIn(node),
       prefixes: this.#prefixesOf(childOf(node, 'prefixes')),
       defaultAction: actionOf(childOf(node, 'default')),
-      exceptions: name === COMMON_POLICY ? NO_RUNS : this.#directedRuns(exceptions),
-      ...this.#directedRuns(node),
+      exceptions: isForAllQubes(name) ? NO_RUNS : this.#directedRuns(exceptions),
+      ...this.#directedRuns(node, name === FIRST_POLICY),
     };
   }
 
-  #directedRuns(node: TreeNode | undefined): DirectedRuns {
+  #directedRuns(node: TreeNode | undefined, dropsOnly = false): DirectedRuns {
     return {
-      egress: this.#runsOf(childOf(node, 'egress'), 'egress'),
-      ingress: this.#runsOf(childOf(node, 'ingress'), 'ingress'),
+      egress: this.#runsOf(childOf(node, 'egress'), 'egress', dropsOnly),
+      ingress: this.#runsOf(childOf(node, 'ingress'), 'ingress', dropsOnly),
     };
   }
 
@@ -438,30 +442,46 @@ class DocumentReader {
     return undefined;
   }
 
-  #runsOf(node: TreeNode | undefined, direction: Direction): Runs {
-    if (node?.kind === 'sequence') return this.#inlineRuns(node, direction);
+  #runsOf(node: TreeNode | undefined, direction: Direction, dropsOnly: boolean): Runs {
+    if (node?.kind === 'sequence') return this.#inlineRuns(node, direction, dropsOnly);
     const file = childOf(node, 'file');
     if (file?.kind !== 'text') return NO_RULES;
     const referenced = this.#referenced(file);
     if (referenced === undefined) return NO_RULES;
     const sink = this.#sinkFor('rule', referenced.name);
-    const lines = parseRuleLines(referenced.bytes, direction, this.#now, { ...sink, limits: this.#limits });
+    const options = { ...sink, limits: this.#limits, dropsOnly };
+    const lines = parseRuleLines(referenced.bytes, direction, this.#now, options);
     this.#addRejects(referenced.name, lines.rejects, lines.rejectCount);
     return lines.runs;
   }
 
-  #inlineRuns(sequence: SequenceNode, direction: Direction): Runs {
+  #inlineRuns(sequence: SequenceNode, direction: Direction, dropsOnly: boolean): Runs {
     const runs = new RunBuilder();
     for (const node of textsOf(sequence)) {
       const result = parseRule(node.value, direction, this.#now);
-      if (result.kind === 'rule') {
+      if (result.kind === 'fault') this.#rejectIn(node, result.column - 1, result.code, result.reason);
+      else if (dropsOnly && result.rule.action !== 'drop')
+        this.#rejectIn(node, 0, DocumentFault.reserved, FIRST_ACCEPTS);
+      else {
         runs.push(result.rule);
         this.#tell('rule', node, () => formatRule(result.rule, direction));
-      } else this.#rejectIn(node, result.column - 1, result.code, result.reason);
+      }
     }
     return runs.build();
   }
 }
+
+/** Of what is no policy of qubes, and has a place of its own. */
+const RESERVED_REASONS: ReadonlyMap<string, string> = new Map([
+  [
+    COMMON_POLICY,
+    'no policy is called common: rules before every policy stand under common: at the top level',
+  ],
+  [
+    FIRST_POLICY,
+    'no policy of qubes is called first, which is for drops before all else and stands at the top level: give this one another name, as in "first-policy:"',
+  ],
+]);
 
 const reservedListReason = `no list may be called ${RESOLVED_LIST}: give it another name`;
 

@@ -20,6 +20,7 @@ export function documentReferences(
   const { root } = parseTree(bytes, withLimits(limits));
   const parts = [
     ...mappingsUnder(childOf(root, 'lists')),
+    ...mappingsUnder(childOf(root, 'first')),
     ...mappingsUnder(childOf(root, 'common')),
     ...mappingsUnder(childOf(root, 'policies')).flatMap(mappingsUnder),
     ...mappingsUnder(childOf(root, 'policies')).flatMap((policy) =>

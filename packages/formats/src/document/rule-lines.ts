@@ -9,6 +9,7 @@
 
 import {
   type Direction,
+  FIRST_ACCEPTS,
   formatRule,
   newPrefixScratch,
   type PrefixScratch,
@@ -16,6 +17,7 @@ import {
   parseRule,
   type Rule,
   type RuleMatch,
+  RuleSetProblemCode,
   RunBuilder,
   type Runs,
 } from '@rulecast/rules';
@@ -40,6 +42,8 @@ export interface RuleLinesOptions {
   /** Takes every reject, also those that are not kept. */
   readonly onReject?: (reject: Reject) => void;
   readonly limits?: Partial<FormatLimits>;
+  /** Of the policy `first`: an accept is refused. */
+  readonly dropsOnly?: boolean;
 }
 
 export interface RuleLines {
@@ -70,6 +74,7 @@ class RuleLinesReader {
   readonly #now: number;
   readonly #limits: FormatLimits;
   readonly #onEntry: EntrySink | undefined;
+  readonly #dropsOnly: boolean;
   readonly #rejects: RejectLog;
   readonly #runs = new RunBuilder();
   readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
@@ -87,6 +92,7 @@ class RuleLinesReader {
     this.#now = now;
     this.#limits = withLimits(options.limits);
     this.#onEntry = options.onEntry;
+    this.#dropsOnly = options.dropsOnly === true;
     this.#rejects = new RejectLog(this.#limits.rejectsKept, options.onReject);
   }
 
@@ -159,6 +165,11 @@ class RuleLinesReader {
       return;
     }
     const { rule } = result;
+    if (this.#dropsOnly && rule.action !== 'drop') {
+      const column = columnAt(bytes, start, from);
+      this.#rejects.add({ line, column, code: RuleSetProblemCode.reservedPolicy, reason: FIRST_ACCEPTS });
+      return;
+    }
     this.#runs.push(rule);
     this.#ruleCount++;
     const model = this.#onEntry === undefined ? modelOf(bytes, start, end, rule, this.#direction) : undefined;

@@ -48,6 +48,12 @@ export const DOCUMENT_SCHEMA = {
         },
       },
     },
+    first: {
+      type: 'object',
+      additionalProperties: false,
+      properties: RULES_OF_BOTH,
+      description: 'write first: with egress: or ingress: below it, and rules that drop below that',
+    },
     common: {
       type: 'object',
       additionalProperties: false,

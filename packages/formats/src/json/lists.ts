@@ -158,7 +158,7 @@ export function readAnyJson(source: JsonImport, root: number): void {
   const known = printable(keys.slice(0, 8).join(', '), MESSAGE_MAX_CHARS);
   const reason =
     message === undefined
-      ? `JSON of no known kind${known === '' ? '' : ` (its keys: ${known})`}: nothing in it is known to hold addresses or names, and a rule set document has lists, common, policies or unmatched`
+      ? `JSON of no known kind${known === '' ? '' : ` (its keys: ${known})`}: nothing in it is known to hold addresses or names, and a rule set document has lists, first, common, policies or unmatched`
       : `an error answer and no list: "${printable(message, MESSAGE_MAX_CHARS)}"`;
   collector.refuseFile({ line: 1, column: 1, code, reason });
 }

@@ -30,7 +30,7 @@ const RECOGNISERS: readonly Recogniser[] = [
   {
     format: 'document',
     name: /\.(?:ya?ml|json)$/i,
-    line: /^(?:---|%YAML\b|\{|["']?(?:lists|common|policies|unmatched)["']?\s*:)/,
+    line: /^(?:---|%YAML\b|\{|["']?(?:lists|first|common|policies|unmatched)["']?\s*:)/,
   },
   {
     format: 'rules',

@@ -31,7 +31,7 @@ export function detectListFormat(fileName: string, bytes: Uint8Array): ListForma
 const MISP_END = /"(?:matching_attributes|type)"\s*:/;
 const JSON_TAIL_BYTES = 2 * 1024;
 /** Keys of a rule set document: what has one is no list of a kind that nobody knows. */
-const DOCUMENT_KEYS = ['lists', 'common', 'policies', 'unmatched'];
+const DOCUMENT_KEYS = ['lists', 'first.egress', 'first.ingress', 'common', 'policies', 'unmatched'];
 
 /**
  * The format of a file that starts as JSON does; undefined if it does not. What has no known keys is `json`.
