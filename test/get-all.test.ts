@@ -6,6 +6,8 @@ import {
   COMMON_POLICY,
   type Direction,
   EMPTY_RULE_SET,
+  emptyPolicy,
+  FIRST_POLICY,
   formatPrefixAt,
   formatRule,
   type List,
@@ -70,7 +72,18 @@ function richCase(seed: number): RuleSet {
     };
     return [name, rich];
   });
+  if (random.chance(0.5)) policies.push([FIRST_POLICY, firstOf(policies)]);
   return { ...ruleSet, lists, policies: new Map(policies) };
+}
+
+/** The policy `first`, of the drops of others. */
+function firstOf(policies: readonly (readonly [string, Policy])[]): Policy {
+  const [egress, ingress] = [new RunBuilder(), new RunBuilder()];
+  for (const [, policy] of policies) {
+    for (const rule of rulesIn(policy.egress)) if (rule.action === 'drop') egress.push(rule);
+    for (const rule of rulesIn(policy.ingress)) if (rule.action === 'drop') ingress.push(rule);
+  }
+  return { ...emptyPolicy(FIRST_POLICY), egress: egress.build(), ingress: ingress.build() };
 }
 
 /** What readers make of prefixes: IPv6 that is mapped IPv4 is that. */

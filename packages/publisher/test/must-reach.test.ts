@@ -50,6 +50,22 @@ describe('a packet that must get through', () => {
     expect(await push(publisher, { 'block.txt': '198.51.100.2\n' })).toEqual(['released']);
   });
 
+  it('keeps out what first would drop, also for qubes that nobody judges', async () => {
+    const publisher = await guarded(
+      mustReach('10.137.0.6 > 192.0.2.10 tcp/22'),
+      mustReach('192.0.2.7 > 10.9.9.9 tcp/22', 'ingress'),
+    );
+    const first = (rules: string): Promise<readonly string[]> =>
+      push(publisher, { 'f.yaml': `first: { ${rules} }\n` });
+    expect(await first('egress: [drop dst4=192.0.2.0/24]')).toEqual([
+      'unreachable policy first: rule 1 of policy first',
+    ]);
+    expect(await first('ingress: [drop src=@block, drop src4=192.0.2.7]')).toEqual([
+      'unreachable policy first: rule 2 of policy first',
+    ]);
+    expect(await first('egress: [drop dst4=192.0.2.11]')).toEqual(['released']);
+  });
+
   it('keeps a policy out that drops it for its own qubes alone', async () => {
     const publisher = await guarded(mustReach('192.0.2.10 tcp/22'));
     const work = (rules: string): Promise<readonly string[]> =>

@@ -280,6 +280,90 @@ describe('a push of rules', () => {
   });
 });
 
+describe('a push of first', () => {
+  const first = (...lines: readonly string[]): PushInput =>
+    pushOf({ 'f.yaml': `first:\n  ${lines.join('\n  ')}\n` });
+  const BLOCK = 'egress: [drop dst4=192.0.2.0/24]';
+
+  it.each([
+    ['a policy that accepts', 'policies: { default: { egress: [accept] } }\n', 'egress: [drop]', 1],
+    ['qubes left to others', 'unmatched: accept\n', 'egress: [drop]', 0],
+    [
+      'both families, each by a rule',
+      'unmatched: accept\n',
+      'egress: [drop dst4=0.0.0.0/0, "drop dst6=::/0"]',
+      0,
+    ],
+  ])('that drops everything is asked for: %s', async (_what, rest, rules, accepting) => {
+    const publisher = freshPublisher();
+    await release(publisher, { 'f.yaml': rest }, {}, { permits: new Set(['accept-all']) });
+    expect(await refusals(publisher, first(rules))).toEqual([`drop-all policy first ${accepting} 0`]);
+    const permits = new Set(['drop-all']);
+    expect(await refusals(publisher, first(rules), { permits })).toEqual(['released']);
+    expect(await refusals(publisher, first(`${rules.slice(0, -1)}, drop proto=tcp]`))).toEqual(['released']);
+  });
+
+  it('that drops all of one family, of one protocol or until a time that is past is none', async () => {
+    const publisher = freshPublisher();
+    await release(publisher, { 'f.yaml': 'unmatched: drop\n' });
+    for (const rule of ['drop dst4=0.0.0.0/0', 'drop proto=tcp', 'drop expire=1'])
+      expect(await refusals(publisher, first(`egress: [${rule}]`))).toEqual(['released']);
+  });
+
+  it.each([
+    [
+      'what a policy accepts',
+      'policies: { default: { egress: [accept] } }\n',
+      'accept-all policy default 0 1',
+    ],
+    ['what is left to others', 'unmatched: accept\n', 'accept-all unmatched 0 1'],
+  ])('that takes its last drop away opens %s', async (_what, rest, expected) => {
+    const publisher = freshPublisher();
+    await release(
+      publisher,
+      { 'f.yaml': `first: { ${BLOCK} }\n${rest}` },
+      {},
+      { permits: new Set(['accept-all']) },
+    );
+    const gone = pushOf({ 'f.yaml': `first: { ${BLOCK} }\n` }, { action: 'withdraw' });
+    expect(await refusals(publisher, gone)).toEqual([expected]);
+    expect(await refusals(publisher, first('egress: []'))).toEqual([expected]);
+    expect(await refusals(publisher, first('egress: [drop dst4=192.0.2.0/25]'))).toEqual(['released']);
+  });
+
+  it('that lets in what it kept from qubes whose ingress nobody judges is refused', async () => {
+    const publisher = freshPublisher();
+    await release(publisher, { 'f.yaml': 'first: { ingress: [drop] }\nunmatched: drop\n' });
+    expect(
+      await refusals(publisher, first('ingress: [drop dst4=192.0.2.0/24]'.replace('dst4', 'src4'))),
+    ).toEqual(['accept-all policy first 0 1']);
+    expect(await refusals(publisher, first('egress: [drop dst4=192.0.2.0/24]', 'ingress: [drop]'))).toEqual([
+      'released',
+    ]);
+  });
+
+  it('that leaves out most of its drops, or all, is refused', async () => {
+    const publisher = freshPublisher();
+    const drops = (count: number): PushInput =>
+      pushOf({ 'x.rules': ADDRESSES(count).trim().replaceAll(/^/gm, 'drop dst4=') }, { policy: 'first' });
+    await release(publisher, { 'f.yaml': 'unmatched: drop\n' });
+    expect(await refusals(publisher, drops(200))).toEqual(['released']);
+    expect(await refusals(publisher, drops(5))).toEqual(['shrunk policy first 200 5']);
+    expect(await refusals(publisher, { ...drops(200), action: 'withdraw' })).toEqual([
+      'shrunk policy first 200 0',
+    ]);
+    expect(await refusals(publisher, drops(199))).toEqual(['released']);
+  });
+
+  it('that would accept anything is refused with its line', async () => {
+    const accept = pushOf({ 'x.rules': 'drop\naccept\n' }, { policy: 'first' });
+    expect(await freshPublisher().push(accept)).toMatchObject({
+      kind: 'rejects',
+      rejects: [{ file: 'x.rules', line: 2, column: 1, code: 'reserved-policy' }],
+    });
+  });
+});
+
 describe('guards of pushes', () => {
   it('leave alone what nobody pushed', async () => {
     const publisher = freshPublisher();

@@ -65,6 +65,7 @@ describe('the first push that brings policies', () => {
     ['bare rules, which are of default', pushOf({ 'a.rules': 'accept\n' }), ['released']],
     ['bare rules of common', pushOf({ 'a.rules': 'drop\n' }, { policy: 'common' }), NOT_SAID],
     ['common alone', push('common: { egress: [drop] }\n'), NOT_SAID],
+    ['first alone, which opens nothing', push('first: { egress: [drop dst4=192.0.2.1] }\n'), ['released']],
     ['what is said alone', push(document(SAID_DROP)), ['released']],
   ])('is judged by what the result says: %s', async (_, input, expected) => {
     expect(await told(freshPublisher(), input)).toEqual(expected);
@@ -129,6 +130,12 @@ describe('what is said of other qubes', () => {
     expect(await told(publisher, open)).toEqual(['accept-all']);
     expect(await told(publisher, open, { permits: new Set(['accept-all']) })).toEqual(['released']);
     expect(await told(publisher, push(document(SAID_DROP)))).toEqual(['released']); // to close is free
+  });
+
+  it('counts first as no policy where the last one goes', async () => {
+    const publisher = await said();
+    expect(await told(publisher, push('first: { egress: [drop dst4=192.0.2.7] }\n'))).toEqual(['released']);
+    expect(await told(publisher, push(WORK, { action: 'withdraw' }))).toEqual(['no-policy']);
   });
 
   it('is there where the last policy goes, and that with a permit only', async () => {

@@ -9,6 +9,7 @@ import {
   type Direction,
   diffPrefixes,
   EMPTY_PREFIX_SET,
+  FIRST_POLICY,
   formatPrefixAt,
   formatRule,
   type NameList,
@@ -139,9 +140,9 @@ function resolveBlock(op: EditBlock['op'], resolve: NameList['resolve']): EditBl
 }
 
 /** What a policy says beside its prefixes and rules. */
-function baseLines({ defaultAction, blocked, unlisted }: Policy): readonly string[] {
+function baseLines({ name, defaultAction, blocked, unlisted }: Policy): readonly string[] {
   return [
-    defaultAction,
+    ...(name === FIRST_POLICY ? [] : [defaultAction]),
     ...(blocked === undefined ? [] : [`blocked: ${blocked}`]),
     ...(unlisted === undefined ? [] : [`unlisted: ${unlisted}`]),
   ];

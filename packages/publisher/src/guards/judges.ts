@@ -5,13 +5,13 @@
  */
 
 import {
-  COMMON_POLICY,
   columnFor,
   DEFAULT_POLICY,
   type Direction,
   diffPrefixes,
   EMPTY_PREFIX_SET,
   type Family,
+  isForAllQubes,
   judgesIngress,
   PIECE_PARTS,
   type Pieces,
@@ -73,8 +73,7 @@ export function* judgePairs(
 
 /** A policy that judges qubes by their addresses. */
 function ofQubes(policy: Policy | undefined, direction: Direction): Policy | undefined {
-  if (policy === undefined || policy.name === COMMON_POLICY || policy.name === DEFAULT_POLICY)
-    return undefined;
+  if (policy === undefined || isForAllQubes(policy.name) || policy.name === DEFAULT_POLICY) return undefined;
   return direction === 'egress' || judgesIngress(policy) ? policy : undefined;
 }
 

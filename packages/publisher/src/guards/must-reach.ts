@@ -9,7 +9,6 @@ import type { MustReach } from '@rulecast/formats';
 import type { Turn } from '@rulecast/protocol';
 import {
   type Address,
-  COMMON_POLICY,
   columnFor,
   evaluate,
   type Packet,
@@ -68,7 +67,6 @@ function sendersOf(packet: Packet, { policies }: RuleSet): readonly (Address | u
   const { family } = packet.dst;
   const senders: (Address | undefined)[] = [undefined];
   for (const policy of policies.values()) {
-    if (policy.name === COMMON_POLICY) continue;
     const column = columnFor(policy.prefixes, family);
     for (let i = 0; i < column.lengths.length; i++)
       senders.push({ family, words: prefixAt(column, i).words });

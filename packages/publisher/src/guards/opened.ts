@@ -1,6 +1,6 @@
 /**
  * Whether half of a family, or of the Internet in it, comes to be accepted for some qubes, by whatever: their
- * policy, `common`, a list, an end of a rule, another policy in its place, or none. Pure.
+ * policy, `first`, `common`, a list, an end of a rule, another policy in its place, or none. Pure.
  */
 
 import {
@@ -10,6 +10,7 @@ import {
   type Direction,
   EMPTY_RULE_SET,
   emptyPolicy,
+  FIRST_POLICY,
   formsOf,
   type Judge,
   type OpenView,
@@ -33,6 +34,11 @@ import { asks } from './table.ts';
 export const OPENED = 'accept-all';
 /** How refusals name what a rule set says of qubes that no policy names. */
 const UNMATCHED = 'unmatched';
+/** Of what comes to qubes where no policy judges that: `first` alone may drop some of it. */
+const UNJUDGED: readonly JudgePair[] = [
+  { family: 4, before: undefined, after: undefined },
+  { family: 6, before: undefined, after: undefined },
+];
 /**
  * Moments at which rules end that are looked at one by one; with more, an accept that ends never did, and a
  * drop has.
@@ -65,22 +71,20 @@ export function* openedRefusals(push: GuardedPush): Pieces<readonly GuardRefusal
   const shares: OpenView['shares'] = new Map();
   let looked = 0;
   for (const direction of ['egress', 'ingress'] as const) {
-    const pairs = (yield* judgePairs(before, after, direction)).filter(
-      changed({ ...push, before }, direction),
-    );
+    const judged = yield* judgePairs(before, after, direction);
+    const all = direction === 'ingress' ? [...judged, ...UNJUDGED] : judged;
+    const pairs = all.filter(changed({ ...push, before }, direction));
     const moments = yield* momentsOf(pairs, { ...push, before });
     for (const { family, probe, times } of viewsOf(moments)) {
       const view = { direction, family, probe, known: new Map(), shares };
       for (const pair of pairs) {
-        if (pair.family !== family || reasons.has(partOf(pair))) continue;
+        const part = partOf(pair, direction);
+        if (pair.family !== family || reasons.has(part)) continue;
         if (++looked % PIECE_PARTS === 0) yield;
         const earlier = judgeBefore(before, pair, direction, times);
         const later: Judge = { ruleSet: after, policy: pair.after, at: times.after };
         if (yield* opensHalf(earlier, later, view, budget))
-          reasons.set(
-            partOf(pair),
-            reasonFor(pair, `${probe.text} ${direction === 'egress' ? 'to' : 'from'}`),
-          );
+          reasons.set(part, reasonFor(pair, `${probe.text} ${direction === 'egress' ? 'to' : 'from'}`));
       }
     }
   }
@@ -108,16 +112,18 @@ function changed(
   const lists = new Set(
     [...after.lists.keys()].filter((name) => before.lists.get(name) !== after.lists.get(name)),
   );
-  const [was, is] = [before, after].map(({ policies }) => policies.get(COMMON_POLICY));
   const uses = (policy: Policy | undefined): boolean =>
     policy !== undefined && [...usedLists([policy])].some((list) => lists.has(list));
-  const isCommonOther = was !== is || uses(is);
+  const isOther = (name: string): boolean =>
+    before.policies.get(name) !== after.policies.get(name) || uses(after.policies.get(name));
+  const [isFirstOther, isCommonOther] = [isOther(FIRST_POLICY), isOther(COMMON_POLICY)];
   const asksNew = asks('newPolicies', way, role);
   return (pair) => {
     const isNew = pair.after !== undefined && !before.policies.has(pair.after.name);
     if (isNew && !asksNew && !isForEverybody(pair.after)) return false; // who writes it says what it is for
-    if (direction === 'ingress' && pair.after === undefined) return asksNew; // other tables judge it from now on
-    if (isCommonOther || pair.before !== pair.after || uses(pair.after)) return true;
+    if (direction === 'ingress' && pair.after === undefined)
+      return pair.before === undefined ? isFirstOther : asksNew; // other tables judge it from now on
+    if (isFirstOther || isCommonOther || pair.before !== pair.after || uses(pair.after)) return true;
     return pair.after === undefined && before.unmatched !== after.unmatched;
   };
 }
@@ -126,7 +132,7 @@ function changed(
  * A list that goes is used by nobody. Nobody who judges ingress accepts none of it: it is asked for first.
  */
 function judgeBefore(ruleSet: RuleSet, pair: JudgePair, direction: Direction, { before: at }: Times): Judge {
-  if (direction === 'ingress' && pair.before === undefined)
+  if (direction === 'ingress' && pair.before === undefined && pair.after !== undefined)
     return { ruleSet: CLOSED_RULES, policy: CLOSED, at };
   return { ruleSet, policy: pair.before, at };
 }
@@ -137,7 +143,9 @@ function* momentsOf(
   { before, after, now }: GuardedPush,
 ): Pieces<readonly Times[]> {
   const ends = new Set<number>([now]);
-  const policies = new Set([before, after].map(({ policies }) => policies.get(COMMON_POLICY)));
+  const policies = new Set(
+    [before, after].flatMap(({ policies }) => [policies.get(FIRST_POLICY), policies.get(COMMON_POLICY)]),
+  );
   for (const pair of pairs) policies.add(pair.before).add(pair.after);
   let looked = 0;
   for (const policy of policies) {
@@ -156,7 +164,8 @@ function* momentsOf(
   return [{ before: { accept: never, drop: now }, after: { accept: now, drop: never } }];
 }
 
-function partOf({ after }: JudgePair): string {
+function partOf({ before, after }: JudgePair, direction: Direction): string {
+  if (direction === 'ingress' && before === undefined && after === undefined) return `policy ${FIRST_POLICY}`;
   return after === undefined ? UNMATCHED : `policy ${after.name}`;
 }
 

@@ -4,7 +4,9 @@ import {
   COMMON_POLICY,
   type Direction,
   type Family,
+  FIRST_POLICY,
   formAt,
+  isForAllQubes,
   type Policy,
   type RuleForm,
   type RuleSet,
@@ -21,7 +23,7 @@ export function acceptingPolicies(
   const accepting: string[] = [];
   for (const policy of ruleSet.policies.values()) {
     if (accepting.length === most) break;
-    if (policy.name === COMMON_POLICY) continue;
+    if (isForAllQubes(policy.name)) continue;
     if (acceptsAnything(ruleSet, policy, 4, now) || acceptsAnything(ruleSet, policy, 6, now)) {
       accepting.push(policy.name);
     }
@@ -43,12 +45,27 @@ function acceptsAnything(ruleSet: RuleSet, policy: Policy, family: Family, now: 
 
 /** The rules that judge a packet of a policy, in their order. */
 function blocksFor(ruleSet: RuleSet, policy: Policy, direction: Direction): readonly Runs[] {
-  const common = ruleSet.policies.get(COMMON_POLICY);
+  const [first, common] = [FIRST_POLICY, COMMON_POLICY].map((name) => ruleSet.policies.get(name));
   return [
+    ...(first === undefined ? [] : [runsOf(first, direction)]),
     runsOf(policy, direction, 'exceptions'),
     ...(common === undefined ? [] : [runsOf(common, direction)]),
     runsOf(policy, direction),
   ];
+}
+
+/** Whether `first` drops every packet that qubes send, whoever judges them. */
+export function firstDropsAll({ policies }: RuleSet, now: number): boolean {
+  const runs = policies.get(FIRST_POLICY)?.egress;
+  if (runs === undefined) return false;
+  return ([4, 6] as const).every((family) => {
+    for (let run = 0; run < runs.count; run++) {
+      const form = formAt(runs, run);
+      const lengths = runs.lengths.subarray(runs.starts[run], runs.starts[run + 1]);
+      if (!isOver(form, now) && !isNowhere(form, family) && isForAll(form, lengths)) return true;
+    }
+    return false;
+  });
 }
 
 function isOver({ match }: RuleForm, now: number): boolean {

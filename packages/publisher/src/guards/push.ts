@@ -11,11 +11,14 @@ import { LIST_DEFAULTS } from '@rulecast/formats';
 import {
   COMMON_POLICY,
   type Direction,
+  emptyPolicy,
   entryCount,
+  FIRST_POLICY,
   type List,
   PIECE_PARTS,
   type Pieces,
   type Policy,
+  policyCount,
   runsOf,
 } from '@rulecast/rules';
 import {
@@ -28,7 +31,7 @@ import {
   wholeFinding,
 } from '@rulecast/sources';
 import { OPENED, openedRefusals } from './opened.ts';
-import { acceptingPolicies } from './openness.ts';
+import { acceptingPolicies, firstDropsAll } from './openness.ts';
 import { isPermitCode } from './permits.ts';
 import type { GuardedPush, GuardRefusal } from './refusal.ts';
 import { asks, type Guard } from './table.ts';
@@ -57,7 +60,9 @@ export function* pushRefusals(push: GuardedPush): Pieces<readonly GuardRefusal[]
     if (list === earlier || !isAsked(isOfSource(name) ? 'sourceLists' : 'lists')) continue;
     refusals.push(...refusalsOf(`list ${name}`, listFindings(earlier, list)));
   }
-  for (const policy of after.policies.values()) {
+  const isFirstGone = before.policies.has(FIRST_POLICY) && !after.policies.has(FIRST_POLICY);
+  const gone = isFirstGone ? [emptyPolicy(FIRST_POLICY)] : [];
+  for (const policy of [...after.policies.values(), ...gone]) {
     if (++looked % PIECE_PARTS === 0) yield;
     const earlier = before.policies.get(policy.name);
     if (earlier === undefined || policy === earlier || !isAsked('drops')) continue;
@@ -133,13 +138,15 @@ function dropCount(policy: Policy, direction: Direction): number {
 }
 
 function dropAllRefusals({ before, after, now }: GuardedPush): readonly GuardRefusal[] {
-  if (after.policies.size === 0 || acceptingPolicies(after, now, 1).length > 0) return [];
+  const isByFirst = firstDropsAll(after, now) && !firstDropsAll(before, now);
   const accepting = acceptingPolicies(before, now).length;
-  if (accepting === 0) return [];
+  const isOther = accepting > 0 && policyCount(after) > 0 && acceptingPolicies(after, now, 1).length === 0;
+  if (!isByFirst && !isOther) return [];
   const changed = [...after.policies.values()].filter(
     (policy) => before.policies.get(policy.name) !== policy,
   );
-  const cause = changed.find(({ name }) => name === COMMON_POLICY) ?? changed[0];
+  const shared = isByFirst ? FIRST_POLICY : COMMON_POLICY;
+  const cause = changed.find(({ name }) => name === shared) ?? changed[0];
   const part = cause === undefined ? '' : `policy ${cause.name}`;
   const reason = 'nothing that qubes send would be accepted any more';
   return [{ guard: PushGuardCode.dropAll, part, before: accepting, after: 0, reason }];

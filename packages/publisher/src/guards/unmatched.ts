@@ -4,7 +4,7 @@
  * That is refused until the rule set says it; no permit takes its place. Pure.
  */
 
-import { leavesUnmatchedOpen, saysAnything, UNMATCHED_CHOICE } from '@rulecast/rules';
+import { leavesUnmatchedOpen, policyCount, saysAnything, UNMATCHED_CHOICE } from '@rulecast/rules';
 import type { GuardedPush, GuardRefusal } from './refusal.ts';
 
 /** Stable. */
@@ -21,7 +21,7 @@ const PART = 'unmatched';
  * meaning.
  */
 export function unmatchedRefusals({ before, after }: GuardedPush): readonly GuardRefusal[] {
-  const counts = { part: PART, before: before.policies.size, after: after.policies.size };
+  const counts = { part: PART, before: policyCount(before), after: policyCount(after) };
   if (leavesUnmatchedOpen(after) && !leavesUnmatchedOpen(before)) {
     const reason = `nothing would say what happens to qubes that no policy names: ${UNMATCHED_CHOICE}`;
     return [{ guard: UnmatchedGuardCode.notSaid, ...counts, reason }];
@@ -31,7 +31,7 @@ export function unmatchedRefusals({ before, after }: GuardedPush): readonly Guar
     return [{ guard: UnmatchedGuardCode.notSaid, ...counts, reason }];
   }
   const refusals: GuardRefusal[] = [];
-  if (before.policies.size > 0 && after.policies.size === 0) {
+  if (counts.before > 0 && counts.after === 0) {
     const reason = `no policy would be left, and unmatched: ${after.unmatched} would decide alone`;
     refusals.push({ guard: UnmatchedGuardCode.noPolicy, ...counts, reason });
   }

@@ -19,11 +19,11 @@ import {
 import {
   type Address,
   addressJudgedBy,
-  COMMON_POLICY,
   DEFAULT_POLICY,
   evaluateName,
   formatAddress,
   formatRule,
+  isForAllQubes,
   type NameQuestion,
   namesStandFor,
   type Policy,
@@ -123,9 +123,9 @@ async function sourceOf(
 
 /** A policy that judges qubes. Throws ProtocolError `no-such-part`. */
 function policyOf(ruleSet: RuleSet, version: number, name: string): Policy {
-  const policy = name === COMMON_POLICY ? undefined : ruleSet.policies.get(name);
+  const policy = isForAllQubes(name) ? undefined : ruleSet.policies.get(name);
   if (policy !== undefined) return policy;
-  const known = [...ruleSet.policies.keys()].filter((each) => each !== COMMON_POLICY);
+  const known = [...ruleSet.policies.keys()].filter((each) => !isForAllQubes(each));
   const advice =
     suggestion(name, known) ||
     `: write the address of a qube, or one of ${known.join(', ') || 'those of a rule set'}`;

@@ -17,10 +17,10 @@ import { type ControlRecordOf, packetToWire, questionToWire } from '@rulecast/pr
 import {
   type Address,
   addressJudgedBy,
-  COMMON_POLICY,
   DEFAULT_POLICY,
   type Environment,
   formatAddress,
+  isForAllQubes,
   type NameQuestion,
   type Packet,
   type Policy,
@@ -351,9 +351,9 @@ function checkAsker(ruleSet: RuleSet, { asker }: NameQuestion): void {
 
 /** A policy that judges qubes. Throws CliError `refused`. */
 function policyOf({ policies }: RuleSet, name: string): Policy {
-  const policy = name === COMMON_POLICY ? undefined : policies.get(name);
+  const policy = isForAllQubes(name) ? undefined : policies.get(name);
   if (policy !== undefined) return policy;
-  const known = [...policies.keys()].filter((each) => each !== COMMON_POLICY).join(', ');
+  const known = [...policies.keys()].filter((each) => !isForAllQubes(each)).join(', ');
   const text = `no policy is called ${name}: write the address of a qube, or one of ${known || 'those of a rule set'}`;
   throw new CliError(ExitCode.refused, 'unknown-policy', text);
 }

@@ -5,7 +5,7 @@
 
 import { isPublicSuffix } from '@rulecast/formats/public-suffix';
 import type { ControlRecord, ControlRecordOf } from '@rulecast/protocol';
-import { COMMON_POLICY } from '@rulecast/rules';
+import { COMMON_POLICY, FIRST_POLICY, isForAllQubes } from '@rulecast/rules';
 import { formatAmount } from './amounts.ts';
 
 type Aspect = ControlRecordOf<'edit'>['aspect'];
@@ -51,11 +51,12 @@ export function* documentLines(
     listLines,
   );
   const policies = parts.filter(({ kind }) => kind === 'policy');
-  const isCommon = ({ name }: PartLines): boolean => name === COMMON_POLICY;
-  for (const common of policies.filter(isCommon)) yield* mapping(COMMON_POLICY, policyLines(common));
+  for (const name of [FIRST_POLICY, COMMON_POLICY])
+    for (const policy of policies.filter((each) => each.name === name))
+      yield* mapping(name, policyLines(policy));
   yield* section(
     'policies',
-    policies.filter((policy) => !isCommon(policy)),
+    policies.filter(({ name }) => !isForAllQubes(name)),
     policyLines,
   );
   const unmatched = parts.find(({ kind }) => kind === 'unmatched')?.lines.get('unmatched');
@@ -90,7 +91,7 @@ function* listLines({ kind, lines }: PartLines): Generator<string> {
 
 function* policyLines({ name, lines }: PartLines): Generator<string> {
   const [action, ...terms] = lines.get('default') ?? [];
-  if (name !== COMMON_POLICY) yield `default: ${action}`;
+  if (!isForAllQubes(name)) yield `default: ${action}`;
   yield* terms;
   const prefixes = lines.get('prefixes') ?? [];
   if (prefixes.length > 0) yield* sequence('prefixes', prefixes);

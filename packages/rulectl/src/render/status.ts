@@ -1,7 +1,7 @@
 /** The status: the release, its parts, and the subscribers. Pure. */
 
 import type { ControlRecordOf } from '@rulecast/protocol';
-import { DEFAULT_POLICY } from '@rulecast/rules';
+import { DEFAULT_POLICY, FIRST_POLICY } from '@rulecast/rules';
 import type { Colors } from '../terminal/terminal.ts';
 import { formatAge, formatAmount, formatCount, formatDuration, NOTHING } from './amounts.ts';
 import { partName } from './changes.ts';
@@ -74,7 +74,7 @@ function unmatchedText(
   parts: readonly ControlRecordOf<'part'>[],
   colors: Colors,
 ): string | undefined {
-  const policies = parts.filter(({ kind }) => kind === 'policy');
+  const policies = parts.filter(({ kind, name }) => kind === 'policy' && name !== FIRST_POLICY);
   if (policies.some(({ name }) => name === DEFAULT_POLICY)) return undefined;
   switch (unmatched) {
     case 'drop':
