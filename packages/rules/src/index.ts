@@ -205,6 +205,7 @@ export {
 export { COMMENT_MAX_CHARS, EXPIRE_MAX, parseRule, RuleFault } from './rule-line.ts';
 export {
   asksNames,
+  bootBehindFirst,
   checkPieces,
   checkRuleSet,
   concernsFirewallDns,

@@ -72,6 +72,13 @@ export function saysAnything(ruleSet: RuleSet): boolean {
   return policyCount(ruleSet) > 0 || ruleSet.unmatched !== undefined;
 }
 
+/** What decides in place of a rule set that does not say it: `boot`, behind what `first` of the one drops. */
+export function bootBehindFirst(boot: RuleSet, { lists, policies, resolutions }: RuleSet): RuleSet {
+  const first = policies.get(FIRST_POLICY);
+  if (first === undefined) return boot;
+  return { ...boot, lists, resolutions, policies: new Map([[FIRST_POLICY, first], ...boot.policies]) };
+}
+
 /** Whether a rule set has policies, and does not say what happens to the qubes that none of them holds. */
 export function leavesUnmatchedOpen(ruleSet: RuleSet): boolean {
   const { policies, unmatched } = ruleSet;

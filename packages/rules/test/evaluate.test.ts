@@ -20,7 +20,7 @@ import {
 } from '../src/prefix.ts';
 import type { Action, Direction } from '../src/rule.ts';
 import { parseRule } from '../src/rule-line.ts';
-import type { RuleSet } from '../src/rule-set.ts';
+import { bootBehindFirst, type RuleSet } from '../src/rule-set.ts';
 import { RunBuilder, type Runs } from '../src/runs.ts';
 
 const NOW = 1_700_000_000;
@@ -294,6 +294,19 @@ describe('the policy first', () => {
       'drop egress first #1.1 bad 1.2.3.0/24',
     );
     expect(judged(alone, { ...packet(), src: undefined })).toBe('none');
+  });
+
+  it.each<[Action, string, string]>([
+    ['accept', '25', 'drop egress first #1.1 bad 1.2.3.0/24'],
+    ['accept', '443', 'accept egress default default'],
+    ['drop', '25', 'drop egress first #1.1 bad 1.2.3.0/24'],
+    ['drop', '443', 'drop egress default default'],
+  ])('is judged before a boot mode that %ss: port %s', (defaultAction, port, expected) => {
+    const boot = ruleSet({ [DEFAULT_POLICY]: { defaultAction } });
+    expect(judged(bootBehindFirst(boot, ruleSet({ first }, lists)), packet({ port: Number(port) }))).toBe(
+      expected,
+    );
+    expect(bootBehindFirst(boot, ruleSet({}, lists))).toBe(boot);
   });
 
   it('opens nothing by an accept, which makes a rule set unsound', () => {

@@ -6,6 +6,7 @@
 
 import { applyChain, decodeManifest, ErrorCode, ProtocolError, verifyRuleSet } from '@rulecast/protocol';
 import {
+  bootBehindFirst,
   EMPTY_RULE_SET,
   type Environment,
   type ListChanges,
@@ -157,7 +158,8 @@ export class ContentOwner {
     const of = at === 'boot' ? undefined : found(at === 'active' ? this.#active : this.#candidate);
     // A release of lists alone must not open what the boot mode closes.
     const isOwn = of !== undefined && !isShut && saysAnything(of.ruleSet);
-    const ruleSet = isOwn ? of.ruleSet : isShut && of !== undefined ? shut : boot;
+    const other = of === undefined ? boot : isShut ? shut : bootBehindFirst(boot, of.ruleSet);
+    const ruleSet = isOwn ? of.ruleSet : other;
     const changes = isOwn && at === 'candidate' ? of.changes : undefined;
     this.#aim = { of: at === 'candidate' ? of : undefined, ruleSet, environment, changes };
   }
