@@ -8,6 +8,7 @@ import {
   type Direction,
   type Environment,
   eachRun,
+  FIRST_POLICY,
   NO_RULES,
   type Policy,
   type RuleBlock,
@@ -36,7 +37,7 @@ export interface CounterIndex {
   readonly lists: readonly (string | undefined)[];
   /** Counters of the runs that are looked up by class, one for accepted and one for dropped packets. */
   readonly together: readonly string[];
-  /** Undefined for common, whose default action is unused, and for exceptions, which others come after. */
+  /** Undefined where others come after: for exceptions, `common` and `first`. */
   readonly defaultAction: string | undefined;
 }
 
@@ -147,7 +148,8 @@ export class Blocks {
       counters.size === runs.count || !gathered.includes(1)
         ? []
         : (['accept', 'drop'] as const).map((action) => counterName(`${place}together ${action}`));
-    const defaultAction = block === 'own' ? defaultCounter(policy, direction) : undefined;
+    const hasDefault = block === 'own' && policy.name !== FIRST_POLICY;
+    const defaultAction = hasDefault ? defaultCounter(policy, direction) : undefined;
     const index = { policy: policy.name, block, direction, ...own, together, defaultAction };
     const plan = {
       name: `${policy.name} ${block}`,

@@ -6,6 +6,9 @@
  *      │                          (egress6)
  *      └ else, and from there ─ accept ─▶ to_qubes ─ flow to a qube ─▶ ingress4 (ingress6) ─▶ …
  *
+ * The chains of the policy `first` are jumped to where egress4 and the others begin, for every qube: they
+ * drop or come back.
+ *
  * Rules ask for what the connection table says of the flow, which is the same for all of its packets, there
  * and back: both directions are judged by the same chains, and the replies of a flow end with it. What is of
  * no flow is dropped before that. The rest of a flow that the release has accepted on its way from a qube to

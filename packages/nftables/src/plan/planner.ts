@@ -14,7 +14,9 @@ import {
   DEFAULT_POLICY,
   type Direction,
   type Family,
+  FIRST_POLICY,
   formAt,
+  isForAllQubes,
   isOf,
   judgesIngress,
   type Policy,
@@ -128,12 +130,12 @@ class Planner {
   }
 
   run(): Planned {
-    const common = this.#ruleSet.policies.get(COMMON_POLICY);
+    const { policies } = this.#ruleSet;
     for (const direction of DIRECTIONS) {
-      const commonRuns = common === undefined ? NO_BLOCK : this.#blocks.plan(common, direction, 'common');
-      for (const family of FAMILIES) this.#planCommon(direction, family, commonRuns);
-      for (const policy of this.#ruleSet.policies.values()) {
-        if (policy.name === COMMON_POLICY) continue;
+      this.#planForAll(policies.get(FIRST_POLICY), direction, 'own');
+      const commonRuns = this.#planForAll(policies.get(COMMON_POLICY), direction, 'common');
+      for (const policy of policies.values()) {
+        if (isForAllQubes(policy.name)) continue;
         if (direction === 'ingress' && !judgesIngress(policy)) continue;
         this.#planPolicy(policy, direction, commonRuns);
       }
@@ -148,10 +150,15 @@ class Planner {
     return { plan, counters: indices, basis: { plan, blocks, classes, canonicals, plain: this.#plain } };
   }
 
-  #planCommon(direction: Direction, family: Family, block: BlockPlan): void {
-    if (block.runs.count === 0) return;
-    const parts = this.#partsOf(block, direction, family);
-    this.#chains.addParts(policyChain(direction, family, COMMON_POLICY), parts, direction, family);
+  /** Rules for all qubes: a chain that others jump to, in each family. */
+  #planForAll(policy: Policy | undefined, direction: Direction, stands: 'own' | 'common'): BlockPlan {
+    if (policy === undefined) return NO_BLOCK;
+    const block = this.#blocks.plan(policy, direction, stands);
+    for (const family of block.runs.count === 0 ? [] : FAMILIES) {
+      const parts = this.#partsOf(block, direction, family);
+      this.#chains.addParts(policyChain(direction, family, policy.name), parts, direction, family);
+    }
+    return block;
   }
 
   #planPolicy(policy: Policy, direction: Direction, common: BlockPlan): void {
@@ -227,11 +234,12 @@ class Planner {
   }
 
   /**
-   * The longest source prefix decides: maps from the longest to the shortest, then prefix 0, then `default`,
-   * then what is said of unmatched qubes.
+   * The policy `first`, whose chain drops or comes back. Then the longest source prefix decides: maps from the
+   * longest to the shortest, then prefix 0, then `default`, then what is said of unmatched qubes.
    */
   #planEntry(direction: Direction, family: Family): void {
-    const steps: Step[] = [];
+    const first = policyChain(direction, family, FIRST_POLICY);
+    const steps: Step[] = this.#chains.all.has(first) ? [{ kind: 'jump', chain: first }] : [];
     for (let length = bitsOf(family); length > 0; length--) {
       const keys = this.#dispatches.get(`${direction}${family} ${length}`);
       if (keys === undefined) continue;

@@ -25,7 +25,7 @@ export interface PolicyHits {
   readonly numbers: readonly number[];
   /** By action: of the runs that are asked by the class of the address, which have none of their own. */
   readonly together: Readonly<Record<Action, Hits>>;
-  /** Undefined for `common` and exceptions. */
+  /** Undefined for `first`, `common` and exceptions. */
   readonly defaultAction: Hits | undefined;
 }
 
