@@ -11,8 +11,13 @@
  * speaks something else.
  */
 export const FRAME_MAGIC = 0x54534352;
-/** The only protocol version there is; also the version byte of every frame. */
-export const PROTOCOL_VERSION = 1;
+/** The only protocol version that is spoken here; also the version byte of frames, but of those below. */
+export const PROTOCOL_VERSION = 2;
+/**
+ * The version byte of HELLO, WELCOME, GREET and BYE, in every version: by these two sides find out what they
+ * speak.
+ */
+export const GREETING_VERSION = 1;
 /** magic 4, version 1, type 1, flags 2, transaction 4, sequence 4, body length 4, checksum 4. */
 export const FRAME_HEADER_BYTES = 24;
 /**

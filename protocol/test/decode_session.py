@@ -77,6 +77,11 @@ class Reader:
 # ── Frames ────────────────────────────────────────────────────────────────────
 
 
+def version_of(kind):
+    """HELLO, WELCOME, BYE and GREET are read by peers of every version."""
+    return 1 if kind in (1, 2, 17, 78) else 2
+
+
 class Frames:
     """One direction of a connection: feed bytes, get (type, transaction, body)."""
 
@@ -91,7 +96,7 @@ class Frames:
                 "<IBBHIIII", self.buffer[:24]
             )
             need(magic == 0x54534352, "bad-magic", "not RCST")
-            need(version == 1, "bad-frame-version", str(version))
+            need(version == version_of(kind), "bad-frame-version", str(version))
             need(flags == 0, "bad-flags", hex(flags))
             need(length <= 65512, "bad-length", str(length))
             need(sequence == self.sequence, "bad-sequence", f"{sequence}, not {self.sequence}")
@@ -1124,7 +1129,7 @@ class Subscriber:
         reader.end()
 
     def on_welcome(self, body):
-        need(body["lineage"] == self.lineage and body["protocol"] == 1, "wrong-lineage", "WELCOME")
+        need(body["lineage"] == self.lineage and body["protocol"] == 2, "wrong-lineage", "WELCOME")
 
     def on_root(self, body):
         self.root = followed(self.trust, self.root, body)

@@ -336,8 +336,8 @@ function firstConnection(one: Release, two: Release, three: Release, four: Relea
   const tape = new Tape();
   tape.say('subscriber', {
     kind: 'hello',
-    protocolMin: 1,
-    protocolMax: 1,
+    protocolMin: 2,
+    protocolMax: 2,
     name: 'sys-firewall',
     lineage: LINEAGE,
     root: { hash: ROOTS[0].hash, number: undefined },
@@ -348,7 +348,7 @@ function firstConnection(one: Release, two: Release, three: Release, four: Relea
   });
   tape.say('publisher', {
     kind: 'welcome',
-    protocol: 1,
+    protocol: 2,
     name: 'mgmt',
     lineage: LINEAGE,
     heartbeatMs: 15_000,
@@ -473,7 +473,7 @@ function secondConnection(held: Release, renewed: Release, refused: Release): re
   });
   tape.say('publisher', {
     kind: 'welcome',
-    protocol: 1,
+    protocol: 2,
     name: 'mgmt',
     lineage: LINEAGE,
     heartbeatMs: 15_000,

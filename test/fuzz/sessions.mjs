@@ -236,8 +236,8 @@ export class PublisherTarget {
     const messages = [
       {
         kind: 'hello',
-        protocolMin: 1,
-        protocolMax: 1,
+        protocolMin: 2,
+        protocolMax: 2,
         name: `fw-${draw.below(40)}`,
         ...trusting(publisher.identity),
         ...(draw.oneIn(8) ? { lineage: NONCE } : {}),

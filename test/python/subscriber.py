@@ -88,7 +88,7 @@ class Session:
         self.asks, self.newest = [], None  # (nonce, floor) that may be answered; (number, hash) that was
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(path)
-        hello = {"protocolMin": 1, "protocolMax": 1, "name": name, "lineage": held.lineage}
+        hello = {"protocolMin": 2, "protocolMax": 2, "name": name, "lineage": held.lineage}
         hello["root"] = {"hash": held.root["hash"], "number": held.root["number"]} if held.root else {"hash": held.trust[1]}
         if held.active:
             hello["holds"] = number_of(held.active)
@@ -214,7 +214,7 @@ class Session:
     # ── Actions ────────────────────────────────────────────────────────────
 
     def welcomed(self, welcome):
-        need(welcome["protocol"] == 1 and welcome["lineage"] == self.held.lineage, "wrong-lineage", "not the publisher trusted")
+        need(welcome["protocol"] == 2 and welcome["lineage"] == self.held.lineage, "wrong-lineage", "not the publisher trusted")
         self.heartbeat = welcome["heartbeatMs"] / 1000
         self.next_ping = time.monotonic() + self.heartbeat
         tell(event="welcome", publisher=welcome["name"])

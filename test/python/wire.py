@@ -3,7 +3,7 @@
 import struct
 import zlib
 
-from decoder import MESSAGES
+from decoder import MESSAGES, version_of
 
 TYPES = {name: kind for kind, (name, _) in MESSAGES.items()}
 
@@ -43,6 +43,6 @@ class Writer:
 
     def frame(self, name, body, transaction=0):
         content = body if isinstance(body, bytes) else packed(body)
-        head = struct.pack("<IBBHIII", 0x54534352, 1, TYPES[name], 0, transaction, self.sequence, len(content))
+        head = struct.pack("<IBBHIII", 0x54534352, version_of(TYPES[name]), TYPES[name], 0, transaction, self.sequence, len(content))
         self.sequence += 1
         return head + struct.pack("<I", zlib.crc32(head + content)) + content

@@ -144,8 +144,8 @@ describe('a push', () => {
     await rulectl.sendPush({ 'a.txt': '192.0.2.1\n' });
     expect((await rulectl.connection.receive())?.message).toEqual({
       kind: 'greet',
-      protocolMin: 1,
-      protocolMax: 1,
+      protocolMin: 2,
+      protocolMax: 2,
       capabilities: [],
     });
     expect((await rulectl.answer()).end).toMatchObject({ kind: 'done', code: 'released' });
@@ -155,7 +155,7 @@ describe('a push', () => {
   it('after GREET of other versions ends at once', async () => {
     const { control } = await house();
     const rulectl = await ScriptedRulectl.connect(control);
-    await rulectl.send({ kind: 'greet', protocolMin: 2, protocolMax: 3, capabilities: [] });
+    await rulectl.send({ kind: 'greet', protocolMin: 3, protocolMax: 4, capabilities: [] });
     expect((await rulectl.answer()).end).toMatchObject({ kind: 'bye', code: 'no-common-version' });
   });
 

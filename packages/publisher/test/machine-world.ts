@@ -80,8 +80,8 @@ export function nowAt(monotonicMs: number, publisher: PublisherView, more: Parti
 export function helloOf(fields: Partial<MessageOf<'hello'>> = {}): MessageOf<'hello'> {
   return {
     kind: 'hello',
-    protocolMin: 1,
-    protocolMax: 1,
+    protocolMin: 2,
+    protocolMax: 2,
     name: 'fw',
     lineage: LINEAGE,
     root: { hash: ROOT.root.hash, number: 1 },
@@ -118,7 +118,7 @@ export const ANSWER: MessageOf<'answer'> = {
 /** Of each kind one that a subscriber never sends, or not here. */
 export const STRANGE_MESSAGES: readonly Message[] = [
   { kind: 'chunk', bytes: new Uint8Array(1) },
-  { kind: 'welcome', protocol: 1, name: 'mgmt', lineage: LINEAGE, heartbeatMs: 5000 },
+  { kind: 'welcome', protocol: 2, name: 'mgmt', lineage: LINEAGE, heartbeatMs: 5000 },
   { kind: 'offer', content: new Uint8Array(1), signatures: new Uint8Array(1) },
   { kind: 'root', content: new Uint8Array(1), signatures: new Uint8Array(1) },
   { kind: 'fresh', content: new Uint8Array(1), signatures: new Uint8Array(1) },

@@ -15,6 +15,7 @@ import {
 } from '@rulecast/protocol';
 import { EMPTY_RULE_SET } from '@rulecast/rules';
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
+import { pino } from 'pino';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { freshKey } from '../../../test/kit/roots.mjs';
@@ -74,7 +75,7 @@ describe('greeting', () => {
     const subscriber = await ScriptedSubscriber.connect(endpoint);
     await subscriber.hello('fw');
     expect(await subscriber.next('welcome')).toMatchObject({
-      protocol: 1,
+      protocol: 2,
       name: 'mgmt',
       lineage: publisher.identity.lineage,
       heartbeatMs: 5_000,
@@ -84,7 +85,7 @@ describe('greeting', () => {
   });
 
   it.each<[string, Parameters<ScriptedSubscriber['hello']>[1], string]>([
-    ['another protocol version', { protocolMin: 2, protocolMax: 3 }, 'no-common-version'],
+    ['a newer protocol alone', { protocolMin: 3, protocolMax: 4 }, 'no-common-version'],
     ['another lineage', { lineage: new Uint8Array(16) }, 'wrong-lineage'],
   ])('with %s ends with BYE', async (_, hello, code) => {
     const { publisher, endpoint } = await house();
@@ -92,6 +93,30 @@ describe('greeting', () => {
     await subscriber.hello('fw', hello);
     expect(await subscriber.byeCode()).toBe(code);
     expect(publisher.subscribers.connected()).toEqual([]);
+  });
+
+  it('of protocol 1 ends with what to do, in BYE, log and status, and takes no name from who has it', async () => {
+    const lines: string[] = [];
+    const logger = pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) });
+    const { publisher, endpoint } = await house({ logger });
+    const old = await ScriptedSubscriber.connect(endpoint);
+    await old.hello('old', { protocolMin: 1, protocolMax: 1 });
+    const bye = await old.next('bye');
+    expect(bye).toMatchObject({ code: 'no-common-version', retryAfterMs: 30_000 });
+    expect(bye.text).toBe(
+      'this publisher speaks protocol 2, and the subscriber 1: upgrade the subscriber; what it has in force stays so meanwhile',
+    );
+    const lastError = { code: 'no-common-version', text: bye.text };
+    expect(entryOf(publisher, 'old')).toMatchObject({ lastError, connectedSinceMs: undefined });
+    expect(lines.map((line): object => JSON.parse(line))).toMatchObject([
+      { subscriber: 'old', msg: bye.text },
+    ]);
+
+    await ScriptedSubscriber.greet(endpoint, 'fw');
+    const thief = await ScriptedSubscriber.connect(endpoint);
+    await thief.hello('fw', { protocolMin: 1, protocolMax: 1 });
+    await turns();
+    expect(publisher.subscribers.connected()).toEqual(['fw']);
   });
 
   it('with a range that holds our version is taken', async () => {
@@ -918,8 +943,8 @@ describe('sessions among each other', () => {
       'a second HELLO',
       {
         kind: 'hello',
-        protocolMin: 1,
-        protocolMax: 1,
+        protocolMin: 2,
+        protocolMax: 2,
         name: 'fw',
         lineage: new Uint8Array(16),
         root: { hash: new Uint8Array(32) },

@@ -21,7 +21,7 @@ it('what nobody here knows is passed over where it is marked so, and counted', a
     peer.server.write(frames.frame(type, transaction, body));
   };
   const { lineage } = publisher.trust;
-  send({ kind: 'welcome', protocol: 1, name: 'p', lineage, heartbeatMs: 5000, capabilities: ['later'] });
+  send({ kind: 'welcome', protocol: 2, name: 'p', lineage, heartbeatMs: 5000, capabilities: ['later'] });
   peer.server.write(frames.frame(222, 0, Uint8Array.of(1, 2, 3)));
   const later = Uint8Array.of(0x81, 0xa2, ...Buffer.from('+a'), 0xc3);
   peer.server.write(frames.frame(encodeMessage({ kind: 'ping' }).type, 0, later));

@@ -52,7 +52,7 @@ const SELF: Self = {
 };
 const WELCOME: MessageOf<'welcome'> = {
   kind: 'welcome',
-  protocol: 1,
+  protocol: 2,
   name: 'dom0',
   lineage: LINEAGE,
   heartbeatMs: 1000,

@@ -33,7 +33,7 @@ async function welcomed(publisher: ScriptedPublisher): Promise<{ peer: Peer; hel
   const peer = await publisher.peer();
   const hello = await peer.receive('hello');
   const { lineage } = publisher.trust;
-  await peer.send({ kind: 'welcome', protocol: 1, name: 'dom0', lineage, heartbeatMs: 15_000 });
+  await peer.send({ kind: 'welcome', protocol: 2, name: 'dom0', lineage, heartbeatMs: 15_000 });
   return { peer, hello };
 }
 

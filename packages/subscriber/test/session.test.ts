@@ -65,7 +65,7 @@ describe('a message out of place ends the session, and what is in force stays:',
     ['idle', { kind: 'chunk', bytes: HASH }],
     ['idle', END],
     ['idle', { kind: 'abort', code: 'superseded', text: '' }],
-    ['idle', { kind: 'welcome', protocol: 1, name: 'x', lineage: new Uint8Array(16), heartbeatMs: 1000 }],
+    ['idle', { kind: 'welcome', protocol: 2, name: 'x', lineage: new Uint8Array(16), heartbeatMs: 1000 }],
     ['idle', { kind: 'want', hash: HASH }],
     ['idle', { kind: 'status', watch: false }],
     ['wanting', { kind: 'chunk', bytes: HASH }],
@@ -209,7 +209,7 @@ describe('reconnecting', () => {
   });
 
   // It was said to be of another lineage.
-  it.each([0x02, 0xff])(
+  it.each([0x01, 0xff])(
     'ends with a publisher that answers in protocol %i, and says so',
     async (protocol) => {
       const publisher = new ScriptedPublisher();

@@ -1,5 +1,5 @@
 /**
- * Capabilities: what not everybody who speaks version 1 has to know, and what a release needs of it.
+ * Capabilities: what not everybody has to know, and what a release needs of it.
  * WIRE.md "Growth". Whoever lacks one is told, and keeps what it has.
  */
 

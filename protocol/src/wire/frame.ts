@@ -17,12 +17,14 @@ import {
   FRAME_BODY_MAX_BYTES,
   FRAME_HEADER_BYTES,
   FRAME_MAGIC,
+  GREETING_VERSION,
   PROTOCOL_VERSION,
   SEQUENCE_MAX,
 } from '../limits.ts';
+import { MessageType } from './message.ts';
 
 export interface Frame {
-  /** Kind of message, 0..255; which ones exist is the message layer's business. */
+  /** Kind of message, 0..255; whether it exists is the message layer's business. */
   readonly type: number;
   /** Ties an answer to its question; 0 where there is none. */
   readonly transaction: number;
@@ -49,6 +51,18 @@ const LENGTH_AT = 16;
 const CHECKSUM_AT = 20;
 
 const NO_BYTES = new Uint8Array(0);
+/** What a peer of any version reads. */
+const GREETINGS: readonly number[] = [
+  MessageType.hello,
+  MessageType.welcome,
+  MessageType.greet,
+  MessageType.bye,
+];
+
+/** The version byte of frames of a type. */
+function versionOf(type: number): number {
+  return GREETINGS.includes(type) ? GREETING_VERSION : PROTOCOL_VERSION;
+}
 
 /** Numbers the frames of one direction of one connection. */
 export class FrameEncoder {
@@ -75,7 +89,7 @@ export class FrameEncoder {
     const header = new Uint8Array(FRAME_HEADER_BYTES);
     const view = new DataView(header.buffer);
     view.setUint32(0, FRAME_MAGIC, true);
-    header[VERSION_AT] = PROTOCOL_VERSION;
+    header[VERSION_AT] = versionOf(type);
     header[TYPE_AT] = type;
     view.setUint32(TRANSACTION_AT, transaction, true);
     view.setUint32(SEQUENCE_AT, this.#sequence, true);
@@ -220,12 +234,11 @@ function checkHeader(bytes: Uint8Array, sequence: number): Header {
   if (view.getUint32(0, true) !== FRAME_MAGIC) {
     throw new ProtocolError(ErrorCode.badMagic, 'the peer does not speak this protocol');
   }
+  const type = view.getUint8(TYPE_AT);
   const version = view.getUint8(VERSION_AT);
-  if (version !== PROTOCOL_VERSION) {
-    throw new ProtocolError(
-      ErrorCode.badFrameVersion,
-      `the peer speaks version ${version}, not ${PROTOCOL_VERSION}`,
-    );
+  if (version !== versionOf(type)) {
+    const text = `a frame of type ${type} is of version ${version}, not ${versionOf(type)}`;
+    throw new ProtocolError(ErrorCode.badFrameVersion, text);
   }
   const flags = view.getUint16(FLAGS_AT, true);
   if (flags !== 0) {
@@ -241,7 +254,7 @@ function checkHeader(bytes: Uint8Array, sequence: number): Header {
     throw new ProtocolError(ErrorCode.badSequence, `frame ${received} came where ${sequence} was due`);
   }
   return {
-    type: view.getUint8(TYPE_AT),
+    type,
     transaction: view.getUint32(TRANSACTION_AT, true),
     bodyBytes,
     checksum: view.getUint32(CHECKSUM_AT, true),

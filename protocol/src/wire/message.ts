@@ -114,7 +114,7 @@ export const SESSION_FIELDS = {
     refused: listOf(hash, REFUSED_MAX),
     /** What it is able to take; a larger release is not offered. */
     limits: mapOf({ entries: uint, bytes: uint, parts: uint }),
-    /** What it knows; absent: what version 1 has. capability.ts. */
+    /** What it knows; absent: what every side has. capability.ts. */
     capabilities: optional(capabilities),
     nonce,
   },

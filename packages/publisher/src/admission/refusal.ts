@@ -1,6 +1,6 @@
 /** Why a connection is turned away, as BYE says it. WIRE.md "BYE". */
 
-import { BUSY_RETRY_AFTER_MS, ErrorCode } from '@rulecast/protocol';
+import { BUSY_RETRY_AFTER_MS, ErrorCode, PROTOCOL_VERSION, RETRY_AFTER_MS } from '@rulecast/protocol';
 
 /** Why a peer is not served. */
 export interface Refusal {
@@ -22,6 +22,19 @@ export const SILENT: Refusal = {
   text: 'many others connect, and nothing came from here yet',
   retryAfterMs: SILENT_RETRY_AFTER_MS,
 };
+
+/** Why a peer that speaks such versions is not served; undefined where ours is one of them. */
+export function versionRefusal(
+  { protocolMin, protocolMax }: { readonly protocolMin: number; readonly protocolMax: number },
+  peer: 'subscriber' | 'rulectl',
+): Refusal | undefined {
+  if (protocolMin <= PROTOCOL_VERSION && protocolMax >= PROTOCOL_VERSION) return undefined;
+  const [theirs, older] =
+    protocolMax < PROTOCOL_VERSION ? [protocolMax, `the ${peer}`] : [protocolMin, 'this publisher'];
+  const kept = peer === 'subscriber' ? '; what it has in force stays so meanwhile' : '';
+  const text = `this publisher speaks protocol ${PROTOCOL_VERSION}, and the ${peer} ${theirs}: upgrade ${older}${kept}`;
+  return { code: ErrorCode.noCommonVersion, text, retryAfterMs: RETRY_AFTER_MS };
+}
 
 /** There is no place now. */
 export function busy(text: string): Refusal {

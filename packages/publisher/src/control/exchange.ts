@@ -16,6 +16,7 @@ import {
   type Turn,
 } from '@rulecast/protocol';
 import type { Clock } from '@rulecast/sources';
+import { versionRefusal } from '../admission/refusal.ts';
 
 /** Records in a turn of the event loop: a push of ten thousand policies has as many. Our choice. */
 const TURN_RECORDS = 64;
@@ -34,15 +35,14 @@ export class ControlExchange {
 
   /**
    * The request, or undefined where the connection ended without one. GREET before it is answered by ours;
-   * whoever sends none speaks version 1, and knows no more than that.
+   * whoever sends none knows no more than every side does.
    */
   async request(): Promise<Message | undefined> {
     const first = await this.#receiveWithin(HANDSHAKE_TIMEOUT_MS);
     if (first?.kind !== 'greet') return first;
-    const { protocolMin, protocolMax } = first;
-    if (protocolMin > PROTOCOL_VERSION || protocolMax < PROTOCOL_VERSION) {
-      const text = `this publisher speaks protocol ${PROTOCOL_VERSION} only`;
-      this.#connection.bye(ErrorCode.noCommonVersion, text);
+    const refusal = versionRefusal(first, 'rulectl');
+    if (refusal !== undefined) {
+      this.#connection.bye(refusal.code, refusal.text);
       return undefined;
     }
     await this.#send({

@@ -19,14 +19,14 @@ import {
   TRANSFER_MAX_BYTES,
   VERSION_1_CAPABILITIES,
 } from '@rulecast/protocol';
-import type { Refusal } from '../admission/refusal.ts';
+import { type Refusal, versionRefusal } from '../admission/refusal.ts';
 import type { HeldRelease } from '../subscribers/entry.ts';
 import { askedWith, held, heldNoMore, NOTHING_ASKED } from './asking.ts';
 import { andThen, faulty, stepTo, stopped } from './ending.ts';
 import { sayIfDue } from './freshness.ts';
 import { diverged, idle, isSame, offerIfDue } from './offering.ts';
 import { NO_QUESTIONS } from './questions.ts';
-import type { Claiming, Effect, Greeting, Idle, Named, Now, Peer, Proving, Step } from './state.ts';
+import type { Claiming, Closed, Effect, Greeting, Idle, Named, Now, Peer, Proving, Step } from './state.ts';
 
 /** What can be seen in HELLO is looked at before anybody else hears of the name. */
 export function greeted(state: Greeting, hello: MessageOf<'hello'>, now: Now): Step {
@@ -38,10 +38,6 @@ export function greeted(state: Greeting, hello: MessageOf<'hello'>, now: Now): S
 }
 
 function refusalOf(hello: MessageOf<'hello'>, { publisher }: Now): Refusal | undefined {
-  if (hello.protocolMin > PROTOCOL_VERSION || hello.protocolMax < PROTOCOL_VERSION) {
-    const text = `this publisher speaks protocol ${PROTOCOL_VERSION} only`;
-    return { code: ErrorCode.noCommonVersion, text };
-  }
   if (!isSame(hello.lineage, publisher.lineage)) {
     const text = 'this publisher is of another lineage than the subscriber trusts';
     return { code: ErrorCode.wrongLineage, text };
@@ -65,6 +61,9 @@ export function welcomed({ hello, pulse }: Claiming, now: Now): Step {
   const { name, holds, floor: claim = holds, capabilities = VERSION_1_CAPABILITIES } = hello;
   const refused = hello.refused.map(hexOf).slice(-REFUSED_MAX);
   const state: Idle = { kind: 'idle', pulse, peer: newPeer(hello, refused), retryAtMs: NEVER };
+  const enter: Effect = { kind: 'enter', name, refused, atMs: wallMs };
+  const refusal = versionRefusal(hello, 'subscriber');
+  if (refusal !== undefined) return notWelcomed(state, enter, refusal, now);
   const isKnown = holds !== undefined && publisher.numberOf(holds.hash) !== undefined;
   const note = {
     connectedSinceMs: wallMs,
@@ -79,7 +78,7 @@ export function welcomed({ hello, pulse }: Claiming, now: Now): Step {
   const fields = { subscriber: name, version: holds?.version ?? 0 };
   const told = stepTo(
     state,
-    { kind: 'enter', name, refused, atMs: wallMs },
+    enter,
     { kind: 'note', note },
     { kind: 'log', level: 'info', fields, text: 'subscriber connected' },
     ...fewLimits(hello, now),
@@ -113,6 +112,13 @@ export function welcomed({ hello, pulse }: Claiming, now: Now): Step {
     if (claim !== undefined && isStrange(claim, now)) return askedToProve(asking, claim, now);
     return andThen(sayIfDue(asking, now), (said) => offerIfDue(said, now));
   });
+}
+
+/** Its name is its own, so that the status says why it gets nothing. */
+function notWelcomed(state: Idle, enter: Effect, refusal: Refusal, now: Now): Step<Closed> {
+  const fields = { subscriber: state.peer.name, code: refusal.code };
+  const told = stepTo(state, enter, { kind: 'log', level: 'warn', fields, text: refusal.text });
+  return andThen(told, (next) => stopped(next, refusal, now));
 }
 
 function newPeer(hello: MessageOf<'hello'>, refused: readonly string[]): Peer {

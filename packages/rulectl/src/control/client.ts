@@ -6,6 +6,7 @@
 import {
   Connection,
   type ControlRecord,
+  ErrorCode,
   type MessageOf,
   PROTOCOL_VERSION,
   ProtocolError,
@@ -105,7 +106,7 @@ export async function ask(request: ControlRequest): Promise<Ending> {
 }
 
 /**
- * What we are goes first. Nothing that a request says needs an answer to that: version 1 is all that we
+ * What we are goes first. Nothing that a request says needs an answer to that: one version is all that we
  * speak.
  */
 async function greet(connection: Connection, send: ControlRequest['send']): Promise<void> {
@@ -140,7 +141,9 @@ async function readAnswers(
       case 'bye': {
         const { retryAfterMs } = message;
         const later = retryAfterMs === undefined ? '' : `; come again in ${Math.ceil(retryAfterMs / 1000)} s`;
-        const text = `the publisher ended the connection: ${message.text} (${message.code})${later}`;
+        const isOther = message.code === ErrorCode.noCommonVersion;
+        const own = isOther ? `; this rulectl speaks protocol ${PROTOCOL_VERSION}: upgrade the older` : '';
+        const text = `the publisher ended the connection: ${message.text} (${message.code})${own}${later}`;
         throw new CliError(ExitCode.unreachable, message.code, text);
       }
       default: {

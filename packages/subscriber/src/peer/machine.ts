@@ -304,7 +304,11 @@ function sayBye(state: OpenState, event: TableEvent, code: ErrorCode | undefined
 function close(state: OpenState, event: TableEvent): Step {
   if (event.kind === 'bye') {
     const { code, text, retryAfterMs } = event;
-    const reason = { code, text: `the publisher ended the session: ${text}` };
+    const advice =
+      code === ErrorCode.noCommonVersion
+        ? ` (this subscriber speaks protocol ${PROTOCOL_VERSION}: upgrade the older of both; what is in force stays so meanwhile)`
+        : '';
+    const reason = { code, text: `the publisher ended the session: ${text}${advice}` };
     const most = state.known.newest === undefined ? UNPROVED_RETRY_MAX_MS : Number.POSITIVE_INFINITY;
     return {
       state: closed(state, retryAfterMs && Math.min(retryAfterMs, most)),
