@@ -43,6 +43,7 @@ const document = read(JSON.stringify(VECTORS.document));
 const ruleSet: RuleSet = { ...document, resolutions: new Map() };
 const judged = (text: string, now = 0): string => textOf(evaluateName(ruleSet, { now }, questionOf(text)));
 
+//
 it.each(VECTORS.questions)('%s: %s', (question, verdict) => {
   expect(judged(question)).toBe(verdict);
   expect(textOf(evaluateName(ruleSet, { now: 0 }, questionOf(question), namesStandFor))).toBe(verdict);

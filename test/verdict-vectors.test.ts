@@ -16,6 +16,7 @@ const EVALUATOR = fileURLToPath(new URL('python/verdicts.py', import.meta.url));
 describe.each(VERDICT_FILES)('%s', (file) => {
   const cases = verdictCases(file);
 
+  //
   it.each(cases)('evaluator and table: $title', async ({ ruleSet, environment, isOfFlows, packets }) => {
     expect(checkRuleSet(ruleSet).filter(({ severity }) => severity === 'fault')).toEqual([]);
     const judge = isOfFlows ? evaluateFlow : evaluate;

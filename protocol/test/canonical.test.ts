@@ -31,6 +31,7 @@ function decoded(id: Parameters<typeof decodeCanonical>[0], bytes: Uint8Array): 
 }
 
 describe('canonical bytes', () => {
+  //
   it.each(vectors.parts)('are those of the vector: $name', ({ part, hex, digest }) => {
     const value = partOf(part);
     expect(hexOf(canonicalBytes(value))).toBe(hex.replaceAll(' ', ''));
@@ -45,6 +46,7 @@ describe('canonical bytes', () => {
     expect(decodeCanonical(value, bytesOfHex(hex))).toEqual(value);
   });
 
+  //
   it.each(vectors.refused)('are refused: $name', ({ kind, hex, code }) => {
     const id = { kind: KINDS[kind], name: kind === 'resolutions' || kind === 'unmatched' ? '' : 'x' };
     expect(() => decodeCanonical(id, bytesOfHex(hex))).toThrow(
@@ -52,6 +54,7 @@ describe('canonical bytes', () => {
     );
   });
 
+  //
   it('are refused wherever they are cut', () => {
     for (const { id, bytes } of samples) {
       for (let end = 0; end < bytes.length; end++)

@@ -148,6 +148,7 @@ describe('a delta', () => {
     },
   );
 
+  // R-63, R-69
   it.each(vectors.refused.deltas)('is refused: $name', ({ hex, code }) => {
     expect(() => applyDelta(ruleSetOf(vectors.refused.before), bytesOfHex(hex))).toThrow(
       expect.objectContaining({ name: 'ProtocolError', code }),
@@ -275,6 +276,7 @@ describe('the limit of entries', () => {
     { kind: 'list', name: 'b', prefixes: ['10.0.0.0/8', '2001:db8::/32'] },
   ]);
 
+  // R-69
   it.each<[string, PartSpec, number]>([
     ['a list', { kind: 'list', name: 'c', prefixes: ['10.0.0.0/8', '::/0'] }, 6],
     ['names', { kind: 'names', name: 'c', resolve: false, names: ['a.example', 'b.example'] }, 6],
@@ -362,6 +364,7 @@ describe('a packed body', () => {
     expect(textOf(result)).toEqual(textOf(ruleSetOf([spec])));
   });
 
+  // R-68
   it.each<[string, number, Uint8Array]>([
     ['more than announced', raw.length - 1, deflateRawSync(raw)],
     ['less than announced', raw.length + 1, deflateRawSync(raw)],
@@ -702,6 +705,7 @@ describe('what is said of unmatched qubes', () => {
     for (const before of states) for (const after of states) expectDelta(before, after);
   });
 
+  // R-91
   it('accepts by the byte 1 alone', () => {
     for (let byte = 0; byte < 256; byte++) {
       const bytes = bytesOfHex(`01 03 05 00 02 0a 01 ${le(byte, 1)}`);
@@ -748,6 +752,7 @@ describe('a chain', () => {
     expect(encodeChain([bytesOfHex('00'), bytesOfHex('aabbcc')])).toEqual(bytes);
   });
 
+  // R-69
   it('has one to 1,024 deltas', () => {
     const empty = new Uint8Array(0);
     expect(decodeChain(encodeChain(Array(1024).fill(empty)))).toHaveLength(1024);

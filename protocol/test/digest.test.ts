@@ -60,6 +60,7 @@ function columnOf(family: Family, words: readonly number[]): Prefixes {
 }
 
 describe('digests', () => {
+  //
   it.each(vectors.large)('are those of the vector, of several leaves: $about', ({ kind, digest }) => {
     expect(hexOf(digestOf(partOf(LARGE[kind])))).toBe(digest);
     expect(slowDigest(LARGE[kind])).toBe(digest);
@@ -168,6 +169,7 @@ describe('leaves of sorted columns', () => {
     );
   });
 
+  //
   it('of names made from others are those made from nothing', () => {
     const name = fc.stringMatching(/^[a-c]{1,3}\.[a-b]{1,2}$/);
     const list = fc.uniqueArray(name, { maxLength: 30 });
@@ -239,6 +241,7 @@ describe('leaves of rules', () => {
     );
   });
 
+  //
   it('after others are those of the rules alone', () => {
     const some = fc.array(fc.constantFrom(...LINES), { maxLength: 8 });
     const many = Array.from({ length: 80 }, (_, i) => LINES[(i * 5) % LINES.length] ?? '');

@@ -182,6 +182,7 @@ describe('a sequence', () => {
     );
   });
 
+  //
   it('of four thousand million numbers in three bytes is refused before memory is taken', () => {
     const bytes = bytesOfHex('ffffffff0f 00 01 00');
     expect(() => readSequence(readerOf(bytes), 4, boundsFor(2 ** 32))).toThrow(ProtocolError);
@@ -229,6 +230,7 @@ describe('a column', () => {
 });
 
 describe('entries', () => {
+  //
   it.each(vectors.refused)('are refused with $code: $name', ({ kind, hex, code }) => {
     const read = (): unknown => {
       const reader = readerOf(bytesOfHex(hex));

@@ -75,6 +75,7 @@ describe('a manifest', () => {
     expect(signersAmong([bytesOfHex(vectors.publicKey)], { signatures, content: bytes })).toBe(1);
   });
 
+  //
   it.each(vectors.refused)('is refused: $name', ({ hex, code }) => {
     expect(() => decodeManifest(bytesOfHex(hex))).toThrow(
       expect.objectContaining({ name: 'ProtocolError', code }),
@@ -135,6 +136,7 @@ describe('manifestFor', () => {
 });
 
 describe('a catalogue', () => {
+  //
   it.each(vectors.catalogues)('has the totals and the digest of the vector: $name', (vector) => {
     const { digest, parts, prefixes, others, bytes } = vector;
     const records = vector.records.map((record) => ({ ...record, digest: bytesOfHex(record.digest) }));
@@ -151,6 +153,7 @@ describe('verifyRuleSet', () => {
     expect(() => verifyRuleSet(manifest, ruleSetOf([OTHER, LIST]))).not.toThrow();
   });
 
+  //
   it.each<[string, readonly PartSpec[], string]>([
     ['a missing last part', [LIST], 'bad-rule-set'],
     ['a missing first part', [OTHER], 'bad-rule-set'],

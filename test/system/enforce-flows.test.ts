@@ -50,6 +50,7 @@ describe.skipIf(enforcementGap() !== undefined)('a flow', () => {
     expect(markOf(REMOTE)).toBe(0);
   });
 
+  //
   it('that a release forbids ends by its rules, and goes on by those of a later one', async () => {
     await start();
     for (const [rule, expected] of [
@@ -85,6 +86,7 @@ describe.skipIf(enforcementGap() !== undefined)('a flow', () => {
     expect(router().run(['nft', 'list', 'table', 'inet', 'others'])).toContain('packets 5 ');
   });
 
+  //
   it('is judged with the error messages about it, whatever is said of ICMP', async () => {
     await start();
     await enforce('accept');

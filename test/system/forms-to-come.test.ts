@@ -6,6 +6,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../kit/directory.ts';
 import { rulectl, rulectlOffline, startPublisher } from '../processes.mjs';
 
+// P-23
 it.each([
   ['{"lists": {"a": {"names": ["*.a.example"]}}}', 'wildcard', 29],
   ['{"policies": {"default": {"egress": ["drop dsthost=*.a.example"]}}}', 'wildcard', 52],

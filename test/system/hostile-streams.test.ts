@@ -296,6 +296,7 @@ const ATTACKS: readonly Attack[] = [
   },
 ];
 
+//
 it.each(ATTACKS)('$title: costs little, and the genuine release is taken after it', async (attack) => {
   const [base, next] = [releaseOf(smallRuleSet(1), 1), releaseOf(smallRuleSet(2), 2)];
   await peer.offer(base);

@@ -33,6 +33,7 @@ function ended(daemon: Daemon): Daemon {
 const BLOCKING = (name: string): string =>
   `lists: { ads: { names: ["${name}"], resolve: firewall } }\npolicies: { default: { default: accept, egress: [drop dst=@ads] } }\n`;
 
+// R-100
 it('are blocked as long as rulecast-dns has the release, and else it is not said to be enforced', async () => {
   const folder = temporaryDirectory();
   const [port, above] = [await freePort(), await upstream()];

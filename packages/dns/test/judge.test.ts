@@ -62,6 +62,7 @@ function documentFrom(random: Random): object {
   };
 }
 
+//
 it('says what the reference evaluator says, of any rule set, qube, name, aliases and time', () => {
   const seen = new Set<string>();
   for (let seed = 1; seed <= often(60, 3000); seed++) {

@@ -103,6 +103,7 @@ function changeOf(message: ReadMessage): Change {
   return atOnce(changePieces(message.body));
 }
 
+//
 it('carries any rule set to any other, and each question between is judged by one of them whole', () => {
   let edits = 0;
   for (let seed = 1; seed <= often(20, 400); seed++) {

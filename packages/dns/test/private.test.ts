@@ -129,6 +129,7 @@ describe('an address', () => {
   it.each(VECTORS.public)('%s is not', (text) => expect(isPrivateAddress(addressOf(text))).toBe(false));
 });
 
+//
 describe('an answer with a private address', () => {
   it.each(VECTORS.answers)('$name', (one) => {
     const { reply, full, counted } = exchanged(one);

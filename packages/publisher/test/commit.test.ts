@@ -141,6 +141,7 @@ describe('a draft', () => {
   });
 });
 
+// P-22
 describe('a rule set that is not sound is refused, and the head stays', () => {
   const tooMany = Array.from({ length: 4097 }, (_, i) => `host-${i}.example`);
 

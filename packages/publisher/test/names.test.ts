@@ -238,6 +238,7 @@ describe('nothing new', () => {
 });
 
 describe('a name that fails', () => {
+  // P-21
   it('keeps what it had, is asked for again after longer and longer, and recovers', async () => {
     const script = new Script({ random: () => 1 });
     script.says('a.example', ['192.0.2.1'], 60);
@@ -318,6 +319,7 @@ describe('a name that fails', () => {
   });
 });
 
+// P-21
 describe('the age limit', () => {
   /** What is left of a name that fails for so long. */
   async function after(

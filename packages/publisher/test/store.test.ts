@@ -202,6 +202,7 @@ describe('chains', () => {
     expect(store.chainFrom(second ?? '', Number.MAX_SAFE_INTEGER)).toHaveLength(1);
   });
 
+  // P-20
   it('are given up where their steps together take more work than a snapshot', async () => {
     const directory = new StoreDirectory();
     const [large] = largeRuleSets(1);

@@ -368,6 +368,7 @@ describe('qubes that no policy names', () => {
     );
   });
 
+  //
   it('a word that is neither closes', () => {
     const set = { ...ruleSet({ work }), unmatched: 'close' as Action };
     expect(judged(set, other())).toBe('drop egress unmatched');
@@ -496,6 +497,7 @@ describe('what a rule matches', () => {
     expect(decides(line, given)).toBe(expected);
   });
 
+  //
   it('is in force while the clock is below its expiry', () => {
     for (const [now, expected] of [
       [99, true],
@@ -553,6 +555,7 @@ describe('a rule value that no line can say', () => {
   );
 });
 
+//
 describe('without a readable port or ICMP type', () => {
   const fragment = packet({ port: undefined });
   const noType = packet({ proto: 1, port: undefined });
@@ -643,6 +646,7 @@ describe('lists and names', () => {
   });
 });
 
+//
 describe('the first packet of a flow', () => {
   const v6 = { src: 'fd00::5', dst: '2001:db8::1' };
   const all = ruleSet({ [DEFAULT_POLICY]: { egress: ['accept'] } });

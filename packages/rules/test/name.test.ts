@@ -17,6 +17,7 @@ function nameOf(count: number): string {
     .concat('z');
 }
 
+//
 describe('host names', () => {
   it.each([
     ['example.com', 'example.com'],

@@ -79,6 +79,7 @@ function namesList(count: number, resolve: boolean): List {
   );
 }
 
+//
 describe('problems of a rule set', () => {
   // Each was compared with each list there is: ten thousand policies took minutes.
   it('name the list that is near a missing one, of the first sixteen', () => {
@@ -295,6 +296,7 @@ describe('what becomes of the other family of a policy of one', () => {
   });
 });
 
+//
 describe('whether a rule set decides', () => {
   it.each<[string, RuleSet, boolean, boolean]>([
     ['lists only', ruleSet([], { l: PREFIXES }, { unmatched: undefined }), false, false],
@@ -330,6 +332,7 @@ describe('what a rule set uses', () => {
     expect(usedNames(set)).toEqual(['b.test', 'n0.test', 'n1.test', 'z.test']);
   });
 
+  //
   it('a name without resolution stands for nothing', () => {
     expect(resolutionOf(set, 'z.test').v4.lengths.length).toBe(0);
   });

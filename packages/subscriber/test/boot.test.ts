@@ -32,6 +32,7 @@ describe.each([
     expect((await subscriber.explain(packet)).verdict.action).toBe(action);
   });
 
+  //
   it('says that no release is in force, and gives way to the first whole', async () => {
     const publisher = new ScriptedPublisher();
     const subscriber = await startedSubscriber(publisher, bootMode === undefined ? {} : { bootMode });
@@ -55,6 +56,7 @@ describe.each([
   });
 });
 
+//
 it('a packet that begins no flow is dropped where a sink judges flows, and judged by the rules where none does', async () => {
   const cut = { ...packetOf('egress', '10.137.0.5', '192.0.2.1'), port: undefined };
   const whole = packetOf('egress', '10.137.0.5', '192.0.2.1');

@@ -141,6 +141,7 @@ async function look(): Promise<void> {
   await vi.advanceTimersByTimeAsync(5000);
 }
 
+//
 describe('a rule with expire, by two clocks,', () => {
   const ENDING = { accept: ruleSetEnding('accept'), drop: ruleSetEnding('drop') };
 

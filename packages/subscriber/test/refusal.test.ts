@@ -416,7 +416,7 @@ function files(directory: string): readonly string[] {
 
 const LIMITS = { entriesMax: 60, transferBytesMax: 4096 } as const;
 
-//
+//
 describe('a transfer is refused, and what is in force stays:', () => {
   it.each([...BAD_CONTENT, ...WRONG_STREAMS, ...BAD_STREAMS])(
     '$title',
@@ -519,6 +519,7 @@ describe('a transfer is refused, and what is in force stays:', () => {
     expect(nack).toMatchObject({ code: 'bad-base', retry: 'later' });
   });
 
+  //
   it.each([
     ['far larger than base and result', {}],
     ['larger than what is taken here', { entriesMax: 60 }],
