@@ -15,7 +15,6 @@ const HOMES = ['protocol', 'packages/publisher', 'packages/subscriber'];
 /** @type {Readonly<Record<string, string>>} */
 export const EDGES = {
   'protocol/src/peer/clock.ts': 'the timers and the steady clock of the process, for who hands in none',
-  'protocol/src/bytes/wasm.ts': 'code in WebAssembly, a file beside its own',
   'packages/publisher/src/host.ts':
     'the clock, the chance and the turns of the process, for who hands in none',
   'packages/publisher/src/names/resolve.ts': 'asks DNS servers, for who hands in no resolver',

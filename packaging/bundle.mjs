@@ -2,7 +2,7 @@
  * A side of Rulecast as few files in one folder: its programs, the threads that they start, and the native
  * code that they load. Nothing else of node_modules is needed where they run.
  *
- *   sources, libraries ─esbuild─▶ rulectl.js, …, chunk-*.js    beside them engine.wasm, names.wasm, lmdb.node, koffi.node
+ *   sources, libraries ─esbuild─▶ rulectl.js, …, chunk-*.js    beside them engine.wasm, lmdb.node, koffi.node
  *
  * What is loaded on demand stays apart, such as channels that few use.
  */
@@ -51,7 +51,7 @@ export const SIDES = {
       'packages/publisher/src/release/worker-thread.ts',
       'packages/sources/src/read/list-worker-thread.ts',
     ],
-    beside: { 'names.wasm': 'protocol/dist/names.wasm', 'koffi.node': KOFFI_ADDON },
+    beside: { 'koffi.node': KOFFI_ADDON },
     // Bundled by esbuild, reading a range of keys never ends.
     whole: {
       lmdb: /^(util\/)?[a-z-]+\.js$/,
@@ -76,7 +76,6 @@ export const SIDES = {
     beside: {
       'engine.wasm': 'packages/table/dist/engine.wasm',
       'matcher.wasm': 'packages/dns/dist/matcher.wasm',
-      'names.wasm': 'protocol/dist/names.wasm',
       'koffi.node': KOFFI_ADDON,
     },
     whole: {},

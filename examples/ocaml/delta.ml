@@ -23,6 +23,11 @@ let unpacked cursor ~code ~most =
      of_string ~code (Inflate.inflate cursor ~length)
   | _ -> bad cursor "a packing"
 
+let all cursor read =
+  let value = read cursor in
+  finish cursor;
+  value
+
 (* ── Bodies ── *)
 
 let spliced cursor ~is_ingress rules =
@@ -83,7 +88,7 @@ let part_of { op; key = kind, _; count; bytes; body } (before : held option) =
   let old_count, old_bytes = match before with Some held -> (held.count, held.bytes) | None -> (0, 0) in
   let room = Entries.{ free = count; over = "bad-count" } in
   let unpack ~code =
-    let each = if kind = 3 then 4382 else 255 in
+    let each = match kind with 2 -> 5 | 3 -> 4382 | _ -> 255 in
     unpacked body ~code ~most:(1024 + bytes + old_bytes + (each * (count + old_count)))
   in
   let patch = if op = 2 then before else None in
@@ -97,8 +102,8 @@ let part_of { op; key = kind, _; count; bytes; body } (before : held option) =
        let v6, changed6 = Entries.patched body v6 room in
        if changed4 + changed6 = 0 then bad body "a patch that changes nothing";
        Prefixes { v4; v6 }
-    | 2, None -> Names (Names.put body room)
-    | 2, Some (Names old) -> Names (Names.patch body old room)
+    | 2, None -> Names (all (unpack ~code:body.code) (fun body -> Names.put body room))
+    | 2, Some (Names old) -> Names (all (unpack ~code:body.code) (fun body -> Names.patch body old room))
     | (3 | 4), None -> Part.read ~column:Column.read_planes (unpack ~code:"bad-canonical") kind
     | 3, Some (Policy old) -> patched_policy (unpack ~code:body.code) old
     | 4, Some (Resolutions old) -> patched_resolutions (unpack ~code:body.code) old

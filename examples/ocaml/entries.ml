@@ -160,16 +160,21 @@ let tree cursor family room =
 let entries cursor family room =
   match u8 cursor with 255 -> tree cursor family room | count -> groups cursor family count room
 
-(* A column without what is removed by index, and with what is added. *)
-let patched cursor (column : Column.t) room =
-  let family = column.family in
-  let count = Column.count column in
-  let removed = Bytes.make count '\000' and removals = ref 0 in
+(* Which of so many are removed by index, and how many that are; for the others there has to be room. *)
+let removed cursor count room =
+  let gone = Bytes.make count '\000' and removals = ref 0 in
   sequence cursor V4 { free = max_int; over = "" } (fun { d; _ } ->
      if d >= count then refuse "bad-base" "an index beyond the old content";
      incr removals;
-     Bytes.set removed d '\001');
+     Bytes.set gone d '\001');
+  claim room (count - !removals);
+  ((fun i -> Bytes.get gone i = '\001'), !removals)
+
+(* A column without what is removed by index, and with what is added. *)
+let patched cursor (column : Column.t) room =
+  let family = column.family and count = Column.count column in
+  let removed, removals = removed cursor count room in
   let added = entries cursor family room in
-  let kept = Seq.filter (fun i -> Bytes.get removed i = '\000') (Seq.init count Fun.id) in
+  let kept = Seq.filter (fun i -> not (removed i)) (Seq.init count Fun.id) in
   let merged = Seq.sorted_merge by_address (Seq.map (Column.get column) kept) (Column.to_seq added) in
-  (Column.check_canonical cursor (Column.of_seq family merged), !removals + Column.count added)
+  (Column.check_canonical cursor (Column.of_seq family merged), removals + Column.count added)

@@ -95,8 +95,7 @@ let read ?(column = Column.read) cursor kind =
        Prefixes (Column.read_set cursor)
     | 2 ->
        tag cursor "RCN1";
-       let resolve = u8 cursor in
-       if resolve > 3 then bad cursor "a resolve code";
+       let resolve = Names.resolve cursor in
        Names { resolve; keys = Names.read_keys cursor (u32 cursor) }
     | 3 -> Policy (read_policy cursor ~column)
     | 4 ->

@@ -8,18 +8,16 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const THREAD = fileURLToPath(new URL('dist/content/content-thread.js', import.meta.url));
-/** What a file of another package finds beside itself, by who is installed beside us. */
-const WASM = /new URL\('\.\.\/\.\.\/dist\/(names|engine)\.wasm', import\.meta\.url\)/;
-const HOMES = { names: '@rulecast/protocol', engine: '@rulecast/table' };
+/** What the table finds beside itself: it is installed beside us. */
+const WASM = "new URL('../../dist/engine.wasm', import.meta.url)";
+const WASM_OF_TABLE = "new URL('engine.wasm', import.meta.resolve('@rulecast/table'))";
 
 /** @type {import('esbuild').Plugin} */
-const wasmOfOthers = {
-  name: 'wasm-of-others',
+const wasmOfTable = {
+  name: 'wasm-of-table',
   setup(building) {
     building.onLoad({ filter: /\/dist\/.*\.js$/ }, ({ path }) => ({
-      contents: readFileSync(path, 'utf8').replace(WASM, (_, /** @type {keyof typeof HOMES} */ name) => {
-        return `new URL('${name}.wasm', import.meta.resolve('${HOMES[name]}'))`;
-      }),
+      contents: readFileSync(path, 'utf8').replace(WASM, WASM_OF_TABLE),
       loader: 'js',
     }));
   },
@@ -35,6 +33,6 @@ await build({
   target: 'node20.19',
   sourcemap: true,
   external: ['@rulecast/nftables/plans', '@rulecast/dns/portion'], // loaded where they are used
-  plugins: [wasmOfOthers],
+  plugins: [wasmOfTable],
   logLevel: 'warning',
 });

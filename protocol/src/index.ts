@@ -15,7 +15,6 @@
  */
 
 export { ByteReader } from './bytes/reader.ts';
-export { WASM_PAGE_BYTES, WasmFile } from './bytes/wasm.ts';
 export { hexOf } from './bytes/words.ts';
 export { ByteWriter } from './bytes/writer.ts';
 export {

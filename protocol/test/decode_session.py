@@ -13,7 +13,6 @@ import struct
 import sys
 import zlib
 
-import name_code
 
 
 class Refused(Exception):
@@ -471,7 +470,6 @@ def text8(text):
 
 
 # What says who resolves a list of names, by its code.
-RESOLVE_FLAGS = (0, 1, 4, 8)
 
 # Rules are kept one by one, (head, remote kind, remote): head is action, protocol, flags and fields as bytes; remote of kinds
 # 1 and 2 is one prefix, of 3 and 4 the text8.
@@ -540,6 +538,17 @@ def rules_bytes(rules):
     return out
 
 
+def key_of(text):
+    end = 1 if text.startswith("*.") else 2 if text.startswith(".") else 0
+    labels = text.lstrip("*").lstrip(".").split(".")
+    return "\3".join(reversed(labels)).encode() + bytes([end])
+
+
+def text_of(key):
+    labels = key[:-1].decode().split("\3")
+    return ("", "*.", ".")[key[-1]] + ".".join(reversed(labels))
+
+
 def labels_of(name):
     """What names are sorted by: the labels from the last."""
     return name.split(".")[::-1]
@@ -550,7 +559,7 @@ def canonical(kind, part):
         return b"RCP1" + prefix_set_bytes(part)
     if kind == NAMES:
         resolve, names = part
-        return b"RCN1" + struct.pack("<BI", resolve, len(names)) + b"".join(map(name_code.key_of, names))
+        return b"RCN1" + struct.pack("<BI", resolve, len(names)) + b"".join(map(key_of, names))
     if kind == POLICY:
         action, own, *rules = part
         if not rules[2] and not rules[3]:
@@ -630,7 +639,7 @@ def prefixes_digest(prefix_set):
 
 
 def names_digest(tag, leaf_tag, head, names, most, entry):
-    leaves = cut([(number_of(name_code.key_of(name)), name) for name in names], 2048, most)
+    leaves = cut([(number_of(key_of(name)), name) for name in names], 2048, most)
     hashes = [sha256(leaf_tag, u32(len(leaf)), *map(entry, leaf)) for leaf in leaves]
     return sha256(tag, head, u32(len(names), len(leaves)), *hashes)
 
@@ -653,7 +662,7 @@ def digest_of(kind, part):
     if kind == PREFIXES:
         return prefixes_digest(part)
     if kind == NAMES:
-        return names_digest(b"RDN1", b"RLN1", bytes([part[0]]), part[1], 512, name_code.key_of)
+        return names_digest(b"RDN1", b"RLN1", bytes([part[0]]), part[1], 512, key_of)
     if kind == UNMATCHED:
         return sha256(b"RDU1", bytes([part]))
     if kind == RESOLUTIONS:
@@ -822,17 +831,33 @@ class Decoder:
         need(not indices or indices[-1] < count, "bad-base", "an index beyond the old content")
         return indices
 
-    def names(self, body):
-        flags = body.uint(1)
-        need(flags & ~2 in RESOLVE_FLAGS, body.code, "flags of names")
-        return RESOLVE_FLAGS.index(flags & ~2), self.coded(body, lambda code: name_code.read_column(flags, body.varint(), code()))
+    def names(self, raw):
+        resolve = raw.uint(1)
+        need(resolve <= 3, raw.code, "who resolves")
+        names = self.keys(raw)
+        raw.end()
+        return resolve, names
 
-    def coded(self, body, read):
-        """Names out of a code of names, as text."""
-        try:
-            return [name_code.text_of(key) for key in read(body.rest)]
-        except name_code.Refused as refused:
-            raise Refused(body.code, str(refused)) from None
+    def keys(self, raw):
+        """Names as text, in canonical order."""
+        shared, keys = raw.take(raw.varint()), []
+        for same in shared:
+            before = keys[-1] if keys else b""
+            rest = raw.take(1)
+            while rest[-1] > 2:
+                rest += raw.take(1)
+            need(same < max(1, len(before)), raw.code, "more shared than there is")
+            need(not keys or before[same] < rest[0], raw.code, "keys that do not ascend, or share more")
+            keys.append(before[:same] + rest)
+        names = [text_of(key) for key in keys]
+        for name in names:
+            host_name(name.lstrip("*").lstrip("."), raw.code)
+        return self.once(names, raw.code)
+
+    def once(self, names, code):
+        bare = [key_of(name)[:-1] for name in names]
+        need(all(a < b for a, b in zip(bare, bare[1:])), code, "a name twice")
+        return names
 
     # ── Deltas ────────────────────────────────────────────────────────────────
 
@@ -894,7 +919,7 @@ class Decoder:
         if kind == PREFIXES:
             return self.entries(body, 32), self.entries(body, 128)
         if kind == NAMES:
-            return self.names(body)
+            return self.names(self.packed(body))
         if kind == UNMATCHED:
             return self.flag(body)
         raw = self.packed(body).rest()
@@ -911,7 +936,7 @@ class Decoder:
         if kind == PREFIXES:
             new = tuple(self.patch_column(body, column, bits) for column, bits in zip(old, (32, 128)))
         elif kind == NAMES:
-            new = self.patch_names(body, old)
+            new = self.patch_names(self.packed(body), old)
         elif kind == POLICY:
             new = self.patch_policy(self.packed(body), old)
         else:
@@ -927,14 +952,13 @@ class Decoder:
         check_set(new, bits, body.code)
         return new
 
-    def patch_names(self, body, old):
-        flags = body.uint(1)
-        need(flags & ~2 in RESOLVE_FLAGS, body.code, "flags of names")
-        counts = body.varint(), body.varint(), body.varint()
-        need(counts[0] + counts[1] <= len(old[1]), "bad-base", "more names are changed than there are")
-        before = [name_code.key_of(name) for name in old[1]]
-        fits = lambda holds: need(holds, "bad-base", "an edit beyond the names")
-        return RESOLVE_FLAGS.index(flags & ~2), self.coded(body, lambda code: name_code.read_edit(flags, counts, code(), before, fits))
+    def patch_names(self, raw, old):
+        resolve = raw.uint(1)
+        need(resolve <= 3, raw.code, "who resolves")
+        removed = set(self.removed(raw, len(old[1])))
+        names = [name for i, name in enumerate(old[1]) if i not in removed] + self.keys(raw)
+        raw.end()
+        return resolve, self.once(sorted(names, key=key_of), raw.code)
 
     def patch_policy(self, raw, old):
         action, own, egress, ingress, *exceptions = old

@@ -384,7 +384,7 @@ function putBody(part: PartSpec): readonly string[] {
     case 'list':
       return [...slowEntries(part.prefixes, 32), ...slowEntries(part.prefixes, 128)];
     case 'names':
-      throw new TypeError('the twin of codes of names is name_code.py');
+      return ['00', slowNameList(part.names, part.resolve)];
     case 'policy':
     case 'resolutions':
       return ['00', ...slowCanonical(part, slowPlanes)];
@@ -393,7 +393,41 @@ function putBody(part: PartSpec): readonly string[] {
   }
 }
 
-/** Patches of lists of prefixes; those of policies and resolutions are written out by hand in the vectors. */
+/** Keys as they travel: what each has in common with the one before, then the rests. */
+function slowKeys(keys: readonly string[]): readonly string[] {
+  const sorted = [...keys].sort();
+  const shared = sorted.map((key, i) => {
+    const before = sorted[i - 1] ?? '';
+    let same = 0;
+    while (key.slice(0, same + 2) === before.slice(0, same + 2)) same += 2;
+    return i === 0 ? 0 : same / 2;
+  });
+  const rests = sorted.map((key, i) => key.slice((shared[i] ?? 0) * 2));
+  return [leb128(keys.length), shared.map((same) => le(same, 1)).join(''), ...rests];
+}
+
+/** The body of a put of names, before it is packed. */
+export function slowNameList(names: readonly string[], resolve: NamesSpec['resolve']): string {
+  return joinedFields([codeOf(resolve), ...slowKeys(names.map(slowKey))]);
+}
+
+/** The body of a patch of names, before it is packed. */
+export function slowNamePatch(
+  before: readonly string[],
+  after: readonly string[],
+  resolve: NamesSpec['resolve'],
+): string {
+  const [old, next] = [before.map(slowKey).sort(), after.map(slowKey)];
+  const removed = [...old.keys()].filter((i) => !next.includes(old[i] ?? ''));
+  const added = next.filter((key) => !old.includes(key));
+  return joinedFields([codeOf(resolve), ...slowSequence(removed), ...slowKeys(added)]);
+}
+
+function joinedFields(fields: readonly string[]): string {
+  return fields.filter((field) => field !== '').join(' ');
+}
+
+/** Patches of lists; those of policies and resolutions are written out by hand in the vectors. */
 function patchBody(before: PartSpec, after: PartSpec): readonly string[] {
   if (before.kind === 'list' && after.kind === 'list') {
     return ([32, 128] as const).flatMap((bits) => {
@@ -408,7 +442,9 @@ function patchBody(before: PartSpec, after: PartSpec): readonly string[] {
       return [...slowSequence(removed), ...slowEntries(texts, bits)];
     });
   }
-  throw new TypeError('the slow encoder patches lists of prefixes only');
+  if (before.kind === 'names' && after.kind === 'names')
+    return ['00', slowNamePatch(before.names, after.names, after.resolve)];
+  throw new TypeError('the slow encoder patches lists only');
 }
 
 const KINDS = { list: 1, names: 2, policy: 3, resolutions: 4, unmatched: 5 } as const;

@@ -1,13 +1,12 @@
 /**
- * `npm run bench -- names [FILE…] [--runs N]`: bytes and time of lists of names, as they travel, beside the
- * form that they had before and xz and zstd of the same text; an import of a million names, and a delta of
- * it. Files are lists of names as text; several are versions of one list, the oldest first. Without any, the
- * lists of names among the fixtures are joined.
+ * `npm run bench -- names [FILE…] [--runs N]`: bytes and time of lists of names, as they travel, beside xz
+ * and zstd of the same text; an import of a million names, and a delta of it. Files are lists of names as
+ * text; several are versions of one list, the oldest first. Without any, the lists of names among the
+ * fixtures are joined.
  */
 
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { deflateRawSync } from 'node:zlib';
 import { importList } from '@rulecast/formats';
 import { applyDelta, diffRuleSets, encodeDelta, encodeSnapshot } from '@rulecast/protocol';
 import { EMPTY_RULE_SET, nameListOf, nameTexts, unionNames } from '@rulecast/rules';
@@ -27,7 +26,6 @@ const LISTS = [
 ];
 const MILLION = 1_000_000;
 const CHANGED = 1_000;
-const DEFLATE_LEVEL = 4;
 
 /** @param {readonly string[]} args */
 export function run(args) {
@@ -89,7 +87,7 @@ function whole(names, runs) {
       ? [what, 'not installed', '', '', '']
       : [what, grouped(bytes), (bytes / count).toFixed(2), '', ''];
   const rates = [made, read].map(({ cpuMs }) => `${(count / cpuMs / 1000).toFixed(2)} M/s`);
-  const own = row('a code of names', made.result.length).slice(0, 3);
+  const own = row('ours', made.result.length).slice(0, 3);
   process.stdout.write(
     table(
       [`${grouped(count)} names`, 'bytes', 'a name', 'encode', 'decode'],
@@ -97,8 +95,7 @@ function whole(names, runs) {
         row('text, sorted', text.length),
         row('xz -9e of it', packed('xz', ['-9e'], text)),
         row('zstd -19 of it', packed('zstd', ['-19'], text)),
-        row('before: sorted by text, shared lengths and rests, deflated', formerBytes(textLines(names))),
-        row('the same of keys in canonical order', formerBytes(keyLines(names))),
+        row('ours, nothing deflated', encodeSnapshot(ruleSetOf(names), true).length),
         [...own, ...rates],
       ],
     ),
@@ -109,36 +106,6 @@ function whole(names, runs) {
 function packed(program, options, input) {
   const { status, stdout } = spawnSync(program, [...options, '-q', '-c'], { input, maxBuffer: 2 ** 28 });
   return status === 0 ? stdout.length : undefined;
-}
-
-/** @param {Names} names */
-function textLines(names) {
-  return [...nameTexts(names)].sort().map((name) => `${name}\n`);
-}
-
-/** @param {Names} names */
-function keyLines(names) {
-  return Buffer.from(names.bytes)
-    .toString('latin1')
-    .split('\0')
-    .slice(0, -1)
-    .map((key) => `${key}\0`);
-}
-
-/** How names travelled before, without the head of the change. @param {readonly string[]} lines */
-function formerBytes(lines) {
-  let before = '';
-  const rests = [];
-  const shared = Buffer.alloc(lines.length);
-  for (const [i, line] of lines.entries()) {
-    let count = 0;
-    while (count < before.length && before[count] === line[count]) count++;
-    shared[i] = count;
-    rests.push(line.slice(count));
-    before = line;
-  }
-  return deflateRawSync(Buffer.concat([shared, Buffer.from(rests.join(''))]), { level: DEFLATE_LEVEL })
-    .length;
 }
 
 /** @param {readonly Names[]} versions */

@@ -9,6 +9,7 @@ import {
   canonicalPrefixes,
   EMPTY_RULE_SET,
   emptyPolicy,
+  NO_RULES,
   nameListOf,
   PrefixBuilder,
   parseRule,
@@ -25,7 +26,7 @@ import {
 
 const NAMES = ['a', 'bad', 'default', 'common', 'work.net', 'x'.repeat(63)];
 const HOSTS = ['a.example', 'b.example', 'c.a.example', 'xn--bcher-kva.example', 'z.z'];
-const PACKED_KINDS = [3, 4];
+const PACKED_KINDS = [2, 3, 4];
 
 /** @param {Draw} draw @param {4 | 6} family */
 function prefixesOf(draw, family) {
@@ -108,7 +109,7 @@ export function ruleSetOf(draw) {
       prefixes: draw.oneIn(2) ? prefixSetOf(draw) : emptyPolicy(name).prefixes,
       egress: runsOf(draw, 'egress'),
       ingress: runsOf(draw, 'ingress'),
-      exceptions: { egress: draw.oneIn(4) ? runsOf(draw, 'egress') : [], ingress: [] },
+      exceptions: { egress: draw.oneIn(4) ? runsOf(draw, 'egress') : NO_RULES, ingress: NO_RULES },
     });
   }
   const resolved = HOSTS.filter(() => draw.oneIn(3)).map((host) => [host, prefixSetOf(draw)]);
@@ -170,8 +171,12 @@ function deltaOf(changes) {
  * A packed body of other content. @param {Uint8Array} body @param {(raw: Uint8Array) => Uint8Array} change
  */
 function repacked(body, change) {
-  const raw = body[0] === 1 ? inflateRawSync(body.subarray(5)) : body.subarray(1);
-  return packed(change(raw));
+  return packed(change(unpacked(body)));
+}
+
+/** @param {Uint8Array} body @returns {Uint8Array} */
+function unpacked(body) {
+  return body[0] === 1 ? inflateRawSync(body.subarray(5)) : body.subarray(1);
 }
 
 /** @param {Uint8Array} raw */
@@ -203,9 +208,20 @@ function bomb(draw) {
   );
 }
 
-/** The change of a delta that has just one, with its body mutated. @param {Draw} draw @param {Uint8Array} delta */
+/**
+ * The change of a delta that has just one, with its body mutated, or what it holds packed.
+ * @param {Draw} draw
+ * @param {Uint8Array} delta
+ */
 export function mutatedBody(draw, delta) {
-  return deltaOf(changesOf(delta).map((change) => ({ ...change, body: draw.mutated(change.body) })));
+  const mutated = (/** @type {Uint8Array} */ body) =>
+    draw.oneIn(4) ? draw.mutated(body) : repacked(body, (raw) => draw.mutated(raw));
+  return deltaOf(changesOf(delta).map((change) => ({ ...change, body: mutated(change.body) })));
+}
+
+/** What the bodies of a delta hold packed. @param {Uint8Array} delta */
+export function rawBodies(delta) {
+  return changesOf(delta).map(({ body }) => Buffer.from(unpacked(body)));
 }
 
 /**

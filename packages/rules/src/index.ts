@@ -12,14 +12,12 @@
  */
 
 export {
-  acceptedSteps,
   type Judge,
   type LayingBudget,
   type OpenView,
   opensHalf,
   PROBES,
   type Probe,
-  StepState,
   type Steps,
 } from './accepted.ts';
 export { partOfSpace, routableShare } from './coverage.ts';
@@ -105,20 +103,16 @@ export {
   openedLists,
 } from './name-terms.ts';
 export {
-  compareKeys,
+  applyNamesDelta,
   diffNames,
-  editNames,
   editPieces,
   hasWildcards,
   intersectNames,
   isLabelByte,
   isWildcardEntry,
-  KEY_MAX_BYTES,
   KeyByte,
   type KeyEnd,
-  KeyWriter,
   keyEnd,
-  keyStart,
   type Names,
   NamesBuilder,
   type NamesDelta,
@@ -132,7 +126,6 @@ export {
   plainNames,
   readNames,
   sameNames,
-  skipKeys,
   subtractNames,
   unionNames,
   type WiderNames,
@@ -142,7 +135,6 @@ export { bytesOfLeft, isLeft, leftBetween, type NamesLeft } from './names-left.t
 export { atOnce, inTurns, Pace, PIECE_PARTS, type Pieces } from './pieces.ts';
 export {
   type BlockedAnswer,
-  blocksOf,
   COMMON_POLICY,
   DEFAULT_POLICY,
   type DirectedRuns,
@@ -153,7 +145,6 @@ export {
   judgesIngress,
   NO_RUNS,
   type Policy,
-  policyOfSameRuns,
   policyRuleCount,
   RULE_BLOCKS,
   type RuleBlock,
@@ -254,7 +245,6 @@ export {
   runOfRule,
   runRuleCount,
   runsOfEach,
-  sameRuns,
 } from './runs.ts';
 export { isSpecialPurpose } from './special-purpose.ts';
 export { closest, suggestion } from './suggestion.ts';

@@ -20,7 +20,7 @@ export const KeyByte = { self: 0, below: 1, both: 2, separator: 3 } as const;
 export type KeyEnd = (typeof KeyByte)['self' | 'below' | 'both'];
 
 /** Longest key: a name and its end. */
-export const KEY_MAX_BYTES = HOST_NAME_MAX_BYTES + 1;
+const KEY_MAX_BYTES = HOST_NAME_MAX_BYTES + 1;
 
 /** A canonical column: keys that ascend, of which no two differ only in the end. Nobody writes to it. */
 export interface Names {
@@ -57,15 +57,8 @@ export function keyEnd(bytes: Uint8Array, at: number): number {
   return end + 1;
 }
 
-/** Where the key starts that ends just before `at`. */
-export function keyStart(bytes: Uint8Array, at: number): number {
-  let start = at - 1;
-  while (start > 0 && bytes[start - 1]! >= KeyByte.separator) start--; // start > 0
-  return start;
-}
-
 /** Where the key starts that is `count` keys behind the one at `at`: there are so many. */
-export function skipKeys(bytes: Uint8Array, at: number, count: number): number {
+function skipKeys(bytes: Uint8Array, at: number, count: number): number {
   let left = count;
   let end = at;
   while (left > 0) left -= endAt(bytes, end++);
@@ -81,7 +74,7 @@ function endAt(bytes: Uint8Array, at: number): number {
  * The order of two keys, below, at or above 0. At 0 they are the same name, and may still stand for different
  * things: their ends tell.
  */
-export function compareKeys(a: Uint8Array, aAt: number, b: Uint8Array, bAt: number): number {
+function compareKeys(a: Uint8Array, aAt: number, b: Uint8Array, bAt: number): number {
   let i = aAt;
   let j = bAt;
   while (a[i] === b[j] && a[i]! >= KeyByte.separator) {
@@ -390,6 +383,42 @@ export function namesAt({ bytes }: Names, indices: Uint32Array): Names {
 }
 
 /**
+ * What a delta makes of a column; undefined where a name is added that is there. The indices ascend, and are
+ * below the count. Costs what changes, and a copy.
+ */
+export function applyNamesDelta(before: Names, { removed, added }: NamesDelta): Names | undefined {
+  const [old, a] = [before.bytes, added.bytes];
+  const after = new KeyWriter(old.length + a.length);
+  let from = 0; // what is before it is kept or removed
+  let next = 0;
+  let ordinal = 0;
+  let gone = 0;
+  const goneNext = (): void => {
+    const index = removed[next++];
+    gone = index === undefined ? old.length : skipKeys(old, gone, index - ordinal);
+    ordinal = index ?? ordinal;
+  };
+  goneNext();
+  for (let j = 0; j < a.length || from < old.length; ) {
+    const place = j < a.length ? placeOf(old, from, a, j) : old.length;
+    while (gone < place) {
+      after.pushMany(old, from, gone, 0); // counted below
+      from = keyEnd(old, gone);
+      goneNext();
+    }
+    after.pushMany(old, from, place, 0);
+    from = place;
+    if (j >= a.length) break;
+    if (place < gone && compareKeys(old, place, a, j) === 0) return undefined;
+    const end = keyEnd(a, j);
+    after.push(a, j, end);
+    j = end;
+  }
+  after.advance(0, before.count - removed.length);
+  return after.take();
+}
+
+/**
  * A column without some entries and with others, which may be of the same names; undefined where one to
  * remove is not there, or one to add is. Costs what changes, and a copy.
  */
@@ -469,7 +498,7 @@ function sameKeys(
 }
 
 /** Keys one after the other, in memory that grows. */
-export class KeyWriter {
+class KeyWriter {
   #bytes: Uint8Array<ArrayBuffer>;
   #used = 0;
   #count = 0;

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
 import { compareHostNames, parseHostName } from '../src/name.ts';
 import {
+  applyNamesDelta,
   diffNames,
   editNames,
   hasWildcards,
@@ -287,6 +288,26 @@ describe('columns as sets', () => {
         expect(textsOf(namesAt(before, delta.removed))).toEqual(old.filter((text) => !next.includes(text)));
         expect(textsOf(delta.added)).toEqual(next.filter((text) => !old.includes(text)));
         expect(sameNames(before, after)).toBe(delta.removed.length + delta.added.count === 0);
+        expect(applyNamesDelta(before, delta)).toEqual(after);
+      }),
+    );
+  });
+});
+
+describe('a delta', () => {
+  const column = some.map((texts) => namesOf(texts.map((text, i) => ['', '*.', '.'][i % 3] + text)));
+
+  it('makes of any column what is kept and what is added, and nothing where both have a name', () => {
+    fc.assert(
+      fc.property(column, fc.array(fc.nat(59)), column, (before, indices, added) => {
+        const removed = Uint32Array.from(new Set(indices.filter((i) => i < before.count))).sort();
+        const kept = textsOf(before).filter((_, i) => !removed.includes(i));
+        const of = (texts: readonly string[]): readonly string[] =>
+          texts.map((text) => text.replace(/^\*?\./, ''));
+        const more = of(textsOf(added));
+        const isTwice = of(kept).some((host) => more.includes(host));
+        const after = isTwice ? undefined : namesOf([...kept, ...textsOf(added)]);
+        expect(applyNamesDelta(before, { removed, added })).toEqual(after);
       }),
     );
   });

@@ -128,6 +128,11 @@ export class ByteReader {
     return new Uint8Array(this.#buffer.buffer, this.#buffer.byteOffset + at, count);
   }
 
+  /** All bytes that are left, as a view, for a look: they are still to be read. */
+  ahead(): Uint8Array {
+    return new Uint8Array(this.#buffer.buffer, this.#buffer.byteOffset + this.#at, this.remaining);
+  }
+
   /** The next `count` words, in memory of their own. */
   words(count: number): Uint32Array<ArrayBuffer> {
     return wordsOfBytes(this.bytes(count * 4));

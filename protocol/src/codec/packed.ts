@@ -16,17 +16,17 @@ import { deflated } from './deflate.ts';
 
 const Packing = { raw: 0, deflate: 1 } as const;
 
-/** Our choice: on names it takes half of zlib's usual time, and comes out 3 % longer. */
-const DEFLATE_LEVEL = 4;
+/** Our choice: on rules 4 takes half the time of 6, and comes out 3 % longer; on names they take the same. */
+export const PackLevel = { rules: 4, names: 6 } as const;
 /** Below this, deflate cannot win back its header. Our choice. */
 const DEFLATE_LEAST_BYTES = 32;
 
 /** The body in its shorter form. */
-export function pack(bytes: Uint8Array): Uint8Array {
+export function pack(bytes: Uint8Array, level: number = PackLevel.rules): Uint8Array {
   const writer = new ByteWriter(bytes.length + 5);
   const short =
     bytes.length >= DEFLATE_LEAST_BYTES && bytes.length <= INFLATED_MAX_BYTES
-      ? deflated(bytes, DEFLATE_LEVEL)
+      ? deflated(bytes, level)
       : undefined;
   if (short !== undefined && short.length + 4 < bytes.length) {
     writer.u8(Packing.deflate);

@@ -3,12 +3,12 @@
  * "Delta and snapshot".
  *
  *   put    prefix list   v4 column | v6 column
- *          name list     a code of names
+ *          name list     packed: resolve u8 | keys
  *          policy        packed canonical bytes, but columns of runs as planes
  *          resolutions   packed canonical bytes
  *          unmatched     action u8
  *   patch  prefix list   v4 removed indices | v4 added column | v6 removed indices | v6 added column
- *          name list     a code of names
+ *          name list     packed: resolve u8 | removed indices | added keys
  *          policy        packed: flags u8 | (base u8, prefix set) | egress splices | ingress splices
  *                        | (egress, ingress splices of the exceptions)
  *          resolutions   packed: count u32 | (length u8, name, present u8, prefix set if present)…
@@ -24,6 +24,7 @@ import {
   type DirectedRuns,
   type Family,
   isCanonical,
+  type NameList,
   type Policy,
   type Prefixes,
   type PrefixesDelta,
@@ -42,7 +43,7 @@ import { Work } from '../content/work.ts';
 import { ErrorCode } from '../error.ts';
 import { readEntries, readIndices, writeEntries, writeSequence } from './entry.ts';
 import { readNameEdit, readNameList, writeNameEdit, writeNameList } from './name-list.ts';
-import { pack, unpack } from './packed.ts';
+import { PackLevel, pack, unpack } from './packed.ts';
 import { type PartEdits, sameHeader } from './part-edits.ts';
 import { applySplices, writeSplices } from './rule-splice.ts';
 
@@ -71,7 +72,10 @@ export function putBody(part: Part): Uint8Array {
   else if (part.list.kind === 'prefixes') {
     writeEntries(writer, part.list.v4);
     writeEntries(writer, part.list.v6);
-  } else writeNameList(writer, part.list);
+  } else {
+    writeNameList(writer, part.list);
+    return pack(writer.take(), PackLevel.names);
+  }
   return writer.take();
 }
 
@@ -83,8 +87,12 @@ export function readPut(reader: ByteReader, id: PartId, bounds: PartBounds): Par
       const v6 = readEntries(reader, 6, withEntries(bounds, bounds.entries - v4.lengths.length));
       return { kind: id.kind, name: id.name, list: { kind: 'prefixes', v4, v6 } };
     }
-    case PartKind.nameList:
-      return { kind: id.kind, name: id.name, list: readNameList(reader, bounds) };
+    case PartKind.nameList: {
+      const raw = unpack(reader, bounds);
+      const list = readNameList(raw, bounds);
+      raw.end();
+      return { kind: id.kind, name: id.name, list };
+    }
     case PartKind.policy:
     case PartKind.resolutions: {
       const raw = unpack(reader, bounds);
@@ -114,14 +122,9 @@ export function patchBody(before: Part, after: Part, edits: PartEdits): Uint8Arr
       }
       return writer.take();
     case 'names':
-      if (
-        !('list' in before && 'list' in after) ||
-        before.list.kind !== 'names' ||
-        after.list.kind !== 'names'
-      )
-        return undefined;
-      writeNameEdit(writer, before.list.names, edits, after.list.resolve);
-      return writer.take();
+      if (!('list' in after) || after.list.kind !== 'names') return undefined;
+      writeNameEdit(writer, edits, after.list.resolve);
+      return pack(writer.take(), PackLevel.names);
     case 'policy':
       if ('policy' in before && 'policy' in after)
         writePolicyPatch(writer, before.policy, after.policy, edits);
@@ -186,7 +189,7 @@ export function readPatch(
       const { kind, name, list } = before;
       const patched =
         list.kind === 'names'
-          ? readNameEdit(reader, list, bounds)
+          ? patchedNames(reader, list, bounds)
           : patchedPrefixes(reader, list, bounds, (patch) => onListPatch?.(name, patch));
       return { kind, name, list: patched };
     }
@@ -205,6 +208,13 @@ export function readPatch(
     case PartKind.unmatched:
       throw reader.error('a patch of what can only be put');
   }
+}
+
+function patchedNames(reader: ByteReader, before: NameList, bounds: PartBounds): NameList {
+  const raw = unpack(reader, bounds);
+  const list = readNameEdit(raw, before, bounds);
+  raw.end();
+  return list;
 }
 
 function patchedPrefixes(

@@ -31,14 +31,16 @@ const STREAM_BYTES = 4;
  * what merging it counts.
  */
 const ENTRY_WORK = 16 + 1 / 2;
-/** That of a byte of anything but an IPv4 prefix: a character of a name. */
-const BYTE_WORK = Work.character;
+/** That of a byte of anything but an IPv4 prefix: of a key of a list of names. */
+const BYTE_WORK = Work.keyByte + Work.byte;
 const PREFIX_LEAST_BYTES = 5;
 
+/** What a key has in common with the one before, or the index of one that is removed. */
+const NAME_EDIT_BYTES = 5;
 /** What goes with each change of an entry in a patch, beside the entry: a name, or the longest match. */
 const PATCH_BYTES: Readonly<Record<PartKind, number>> = {
   [PartKind.prefixList]: 0, // is not packed
-  [PartKind.nameList]: 0, // nor is this
+  [PartKind.nameList]: NAME_EDIT_BYTES,
   [PartKind.policy]: RULE_MAX_BYTES,
   [PartKind.resolutions]: NAME_MAX_BYTES + 1,
   [PartKind.unmatched]: 0,
@@ -56,8 +58,7 @@ export function workMax(base: Totals, result: Totals): number {
 
 function snapshotWork(totals: Totals): number {
   const bytes = Math.max(0, totals.bytes - totals.prefixes * PREFIX_LEAST_BYTES);
-  const perPart = Work.part + Work.change + Work.nameCode;
-  return totals.parts * perPart + entriesIn(totals) * ENTRY_WORK + bytes * BYTE_WORK;
+  return totals.parts * (Work.part + Work.change) + entriesIn(totals) * ENTRY_WORK + bytes * BYTE_WORK;
 }
 
 /** The most of a release on the way from one to another. */

@@ -195,9 +195,7 @@ function readPolicyWithExceptions(
 }
 
 function* nameListPieces(reader: ByteReader): Pieces<List> {
-  const code = reader.u8();
-  const resolve = RESOLVE_WORDS[code];
-  if (resolve === undefined) throw reader.error(`${code} where who resolves was expected`);
+  const resolve = readResolve(reader);
   const count = reader.count(2); // a name of one character
   const names = yield* namePieces(reader.bytes(reader.remaining).slice());
   if ('reason' in names) throw reader.error(`name ${names.index} ${names.reason}`, names.index);
@@ -216,6 +214,14 @@ const RESOLVE_WORDS: readonly (NameList['resolve'] | undefined)[] = [
 /** The code of who resolves the names of a list. */
 export function resolveCode(resolve: NameList['resolve']): number {
   return RESOLVE_WORDS.indexOf(resolve);
+}
+
+/** Who resolves the names of a list. */
+export function readResolve(reader: ByteReader): NameList['resolve'] {
+  const code = reader.u8();
+  const resolve = RESOLVE_WORDS[code];
+  if (resolve === undefined) throw reader.error(`${code} where who resolves was expected`);
+  return resolve;
 }
 
 /** A u8 that is 0 or 1. */

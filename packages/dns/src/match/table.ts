@@ -7,9 +7,9 @@
  * A new table has 19.7 bytes a name.
  */
 
-import { WASM_PAGE_BYTES, WasmFile } from '@rulecast/protocol';
 import { keyEnd, type Names } from '@rulecast/rules';
 import { WIRE_NAME_MAX_BYTES } from '../message/wire.ts';
+import { WASM_PAGE_BYTES, WasmFile } from './wasm.ts';
 
 /** Always the built file, three steps from here in `src` and in `dist` alike. */
 const WASM = new WasmFile(new URL('../../dist/matcher.wasm', import.meta.url), 'rules about names');
