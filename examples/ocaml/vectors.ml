@@ -324,6 +324,13 @@ let session json =
   check "what became active"
     (List.rev_map found !applied = List.map wanted (J.to_list (member "applied" json)))
 
+let soundness json =
+  let judged v () =
+    Meaning.check_sound (Part.Map.map (fun { Delta.part; _ } -> part) (rule_set (member "parts" v)))
+  in
+  each "sound" json (fun name v -> expect name () (judged v));
+  each "unsound" json (fun name v -> expect_refused name "bad-rule-set" (judged v))
+
 let verdicts json =
   List.iter
     (fun case ->
@@ -352,6 +359,7 @@ let () =
       ("delta", delta);
       ("manifest", manifest);
       ("session", session);
+      ("soundness", soundness);
       ("verdicts", verdicts);
       ("verdicts-random", verdicts);
     ]
