@@ -258,6 +258,79 @@ let manifest json =
      let wanted = (number "parts" v, number "prefixes" v, number "others" v, number "bytes" v) in
      expect name wanted (fun () -> Part.totals counts))
 
+let trust json =
+  let part key = member key json in
+  let role v =
+    { Trust.threshold = number "threshold" v; keys = List.map of_hex (texts "keys" v) }
+  in
+  let block v = whole "bad-message" (hex "signatures" v) Trust.signatures in
+  let link v = (block v, hex "content" v) in
+  let line text = match Trust.trust_of text with trust -> Some trust | exception Invalid_argument _ -> None in
+  each "valid" (part "lines") (fun name v ->
+     expect name (Some (hex "lineage" v, hex "root" v)) (fun () -> line (text "line" v)));
+  each "invalid" (part "lines") (fun name v -> expect name None (fun () -> line (text "line" v)));
+  let message = hex "content" (part "signatures") in
+  each "judged" (part "signatures") (fun name v ->
+     let { Trust.threshold; keys } = role v and signatures = block v in
+     expect name (number "signers" v) (fun () -> Trust.signers signatures keys message);
+     expect name
+       (member "isSigned" v = `Bool true)
+       (fun () -> Trust.role_signed { threshold; keys } signatures message));
+  each "refused" (part "signatures") (fun name v ->
+     expect_refused name (text "code" v) (fun () ->
+        Trust.signatures (Cursor.of_string ~code:"bad-message" (hex "hex" v))));
+  each "valid" (part "roots") (fun name v ->
+     let said = member "root" v in
+     let wanted =
+       {
+         Trust.hash = hex "hash" v;
+         lineage = hex "lineage" said;
+         number = number "number" said;
+         epoch_floor = number "epochFloor" said;
+         epoch_ceiling = number "epochCeiling" said;
+         refresh_by = J.to_int_option (member "refreshBy" said);
+         root_role = role (member "root" said);
+         release_role = role (member "release" said);
+         freshness_role = role (member "freshness" said);
+       }
+     in
+     let bytes = hex "hex" v in
+     expect name wanted (fun () -> Trust.root_of bytes);
+     let is_refused length = Result.is_error (result (fun () -> Trust.root_of (String.sub bytes 0 length))) in
+     check (name ^ ", cut anywhere") (List.for_all is_refused (List.init (String.length bytes) Fun.id)));
+  each "refused" (part "roots") (fun name v ->
+     expect_refused name (text "code" v) (fun () -> Trust.root_of (hex "hex" v)));
+  each "chains" json (fun name v ->
+     let lineage, first = Trust.trust_of (text "trust" v) in
+     let take in_force v = Ok (Trust.next_root ~lineage ~in_force (link v)) in
+     let roots = J.to_list (member "roots" v) in
+     let before = List.filteri (fun i _ -> i < List.length roots - 1) roots in
+     let in_force = List.fold_left take (Error first) before in
+     let last () = Result.get_ok (take in_force (List.nth roots (List.length before))) in
+     match member "code" v with
+     | `String code -> expect_refused name code last
+     | _ -> expect name (number "inForce" v) (fun () -> (last ()).Trust.number));
+  let dated refresh_by = { (Trust.root_of (snd (link (member "root" (part "offers"))))) with refresh_by } in
+  each "renewals" json (fun name v ->
+     let root = dated (J.to_int_option (member "refreshBy" v)) in
+     expect name
+       (text "renewal" v = "overdue")
+       (fun () -> Trust.is_overdue root ~earliest:(number "earliest" v)));
+  (* What was stated to be the newest is the session's. *)
+  let is_ours v =
+    match member "code" v with
+    | `Null -> true
+    | code -> member "stated" v = `Null && code <> `String "not-fresh"
+  in
+  let root = dated None in
+  each "judged" (part "offers") (fun name v ->
+     let floor = J.to_option (fun floor -> Trust.standing ~root (link floor)) (member "floor" v) in
+     let offered () = (Trust.offered ~root ~floor:(Option.join floor) (link (member "offer" v))).manifest_hash in
+     match member "code" v with
+     | `String code when is_ours v -> expect_refused name code offered
+     | `Null when is_ours v -> expect name (Trust.sha256 (hex "content" (member "offer" v))) offered
+     | _ -> ())
+
 (* A subscriber of a recorded session: it believes the trust line, and takes what it is offered. *)
 let session json =
   let lineage, first = Trust.trust_of (text "trust" json) in
@@ -324,13 +397,6 @@ let session json =
   check "what became active"
     (List.rev_map found !applied = List.map wanted (J.to_list (member "applied" json)))
 
-let soundness json =
-  let judged v () =
-    Meaning.check_sound (Part.Map.map (fun { Delta.part; _ } -> part) (rule_set (member "parts" v)))
-  in
-  each "sound" json (fun name v -> expect name () (judged v));
-  each "unsound" json (fun name v -> expect_refused name "bad-rule-set" (judged v))
-
 let verdicts json =
   List.iter
     (fun case ->
@@ -358,8 +424,8 @@ let () =
       ("names", names);
       ("delta", delta);
       ("manifest", manifest);
+      ("trust", trust);
       ("session", session);
-      ("soundness", soundness);
       ("verdicts", verdicts);
       ("verdicts-random", verdicts);
     ]

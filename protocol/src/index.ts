@@ -93,6 +93,13 @@ export {
   type Resolutions,
 } from './content/part.ts';
 export {
+  type ClockReadings,
+  dateText,
+  type Renewal,
+  renewalOf,
+  renewalText,
+} from './content/renewal.ts';
+export {
   encodeRoot,
   isSignedBy,
   keysOf,
@@ -222,6 +229,7 @@ export {
   windowFrom,
 } from './peer/pace.ts';
 export { formatRoots, parseRoots } from './peer/root-file.ts';
+export { RootWatch } from './peer/root-watch.ts';
 export {
   PUBLISHER_EVENTS,
   PUBLISHER_STATES,

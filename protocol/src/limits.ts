@@ -225,6 +225,8 @@ export const NONCES_MAX = 4;
  * and a restart of the publisher.
  */
 export const STALE_AFTER_MS = 120_000;
+/** Thirty days before a root is overdue its people are told: a vault is not opened every week. */
+export const RENEWAL_NOTICE_SECONDS = 2_592_000;
 /** Nothing received for three heartbeats: a busy dom0 has been seen to stall for 3 s. */
 export const SILENCE_TIMEOUT_MS = 3 * HEARTBEAT_MS;
 /** For ANSWER and PROOF: the subscriber's event loop never stalls so long unless it is stuck. */

@@ -1061,10 +1061,13 @@ def is_signed(root, role, signatures, data):
 
 def root_of(data):
     reader = Reader(data, "bad-root")
-    need(reader.take(4) == b"RCR1", "bad-root", "the tag")
+    tag = reader.take(4)
+    need(tag in (b"RCR1", b"RCR2"), "bad-root", "the tag")
     root = {"hash": hashlib.sha256(data).digest(), "lineage": reader.take(16)}
     for name in ("number", "floor", "ceiling"):
         root[name] = reader.u64()
+    root["by"] = reader.u64() if tag == b"RCR2" else None
+    need(root["by"] is None or 1 <= root["by"] <= 253402300799, "bad-root", "the date")
     keys = [reader.take(32) for _ in range(reader.uint(1))]
     ascend = lambda values: all(a < b for a, b in zip(values, values[1:]))
     need(len(keys) <= 16 and ascend(keys) and len(set(map(key_id, keys))) == len(keys), "bad-root", "keys")

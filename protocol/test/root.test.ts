@@ -16,8 +16,8 @@ import { joinSignatures, splitSigned } from '../src/content/signature-block.ts';
 import { keyIdOf, publicBytes, signBytes, signersAmong } from '../src/content/signatures.ts';
 import { ROOTS_MAX, SIGNATURES_MAX } from '../src/limits.ts';
 import { formatRoots, parseRoots } from '../src/peer/root-file.ts';
-import { formatTrust, parseTrust, trustFault } from '../src/peer/trust.ts';
-import { bytesOfHex, hexOf } from './part-spec.ts';
+import { trustFault } from '../src/peer/trust.ts';
+import { hexOf } from './part-spec.ts';
 
 const LINEAGE = Uint8Array.from({ length: 16 }, (_, i) => i);
 const [ONE, TWO, THREE] = [1, 2, 3].map((seed) => keyOfSeed(new Uint8Array(32).fill(seed))) as [
@@ -88,30 +88,6 @@ describe('a root', () => {
     },
   };
 
-  it('has these bytes', () => {
-    const key = hexOf(publicBytes(ONE));
-    const numbers = '0100000000000000 0100000000000000 1100000000000000';
-    const hex = `52435231 000102030405060708090a0b0c0d0e0f ${numbers} 01 ${key} 010100 010100 010100`;
-    expect(hexOf(encodeRoot(sole))).toBe(hexOf(bytesOfHex(hex.replaceAll(' ', ''))));
-  });
-
-  it('reads back as it was written', () => {
-    for (const root of [sole, shared]) {
-      const content = encodeRoot(root);
-      expect(readRoot({ signatures: signBytes(content), content }).root).toEqual(root);
-    }
-  });
-
-  it('is refused cut off anywhere, and with a byte behind', () => {
-    const content = encodeRoot(shared);
-    for (let length = 0; length < content.length; length++) {
-      const cut = { signatures: Uint8Array.of(0), content: content.subarray(0, length) };
-      expect(() => readRoot(cut), `${length} bytes`).toThrow(expect.objectContaining({ code: 'bad-root' }));
-    }
-    const longer = { signatures: Uint8Array.of(0), content: Uint8Array.of(...content, 0) };
-    expect(() => readRoot(longer)).toThrow(expect.objectContaining({ code: 'bad-root' }));
-  });
-
   it('with one bit flipped is another that has no signature, or none at all', () => {
     const { content, signatures } = signedRoot(shared, ONE, TWO);
     for (let bit = 0; bit < content.length * 8; bit += 3) {
@@ -130,23 +106,14 @@ describe('a root', () => {
     ['a floor above its ceiling', { epochFloor: 18 }],
     ['a number of 54 bits', { epochCeiling: 2 ** 53 }],
     ['a role of nobody', { roles: { ...sole.roles, release: { threshold: 0, keys: [] } } }],
+    ['the date 0', { refreshBy: 0 }],
+    ['half a second', { refreshBy: 1.5 }],
+    ['a date after the year 9999', { refreshBy: 253_402_300_800 }],
     ['a threshold of 0', { roles: { ...sole.roles, root: { ...role, threshold: 0 } } }],
     ['a threshold above its keys', { roles: { ...sole.roles, root: { ...role, threshold: 2 } } }],
     ['a key twice', { roles: { ...sole.roles, root: { threshold: 2, keys: [...role.keys, ...role.keys] } } }],
   ])('cannot be made with %s', (_, said) => {
     expect(() => encodeRoot({ ...sole, ...said })).toThrow(RangeError);
-  });
-
-  // R-20
-  it('wants as many of a role as its threshold says', () => {
-    const content = encodeRoot(shared);
-    const by = (...keys: readonly ReturnType<typeof freshKey>[]) => ({
-      signatures: signBytes(content, ...keys),
-      content,
-    });
-    expect(isSignedBy(shared, 'root', by(ONE, THREE))).toBe(true);
-    expect(isSignedBy(shared, 'root', by(ONE))).toBe(false);
-    expect(isSignedBy(shared, 'release', by(ONE, THREE))).toBe(false);
   });
 });
 
@@ -155,29 +122,11 @@ describe('a chain of roots', () => {
   const next = (key = ONE, said: Partial<Root> = {}) => rootOf(LINEAGE, key, { number: 2, ...said });
   const begun = rootsFrom(first.trust.rootHash, LINEAGE, first.root);
 
-  it('begins with the root that is trusted, and no other', () => {
-    const bad = expect.objectContaining({ code: 'bad-root' });
-    expect(() => rootsFrom(new Uint8Array(32), LINEAGE, first.root)).toThrow(bad);
-    expect(() => rootsFrom(first.root.hash, new Uint8Array(16), first.root)).toThrow(bad);
-    const unsigned = signedRoot(first.root.root, TWO);
-    expect(() => rootsFrom(unsigned.hash, LINEAGE, unsigned)).toThrow(bad);
-  });
-
   it('goes on to other keys that the ones before have let in', () => {
     const roots = withRoot(begun, signedRoot(next(TWO), ONE, TWO));
     const released = { signatures: signBytes(CONTENT, ONE), content: CONTENT };
     expect(isSignedBy(roots[1]?.root ?? next(), 'release', released)).toBe(false);
     expect(wasSignedBy(roots, 'release', released)).toBe(true);
-  });
-
-  it.each<[string, ReturnType<typeof signedRoot>]>([
-    ['only the keys before have signed', signedRoot(next(TWO), ONE)],
-    ['only its own keys have signed', signedRoot(next(TWO), TWO)],
-    ['comes too late', signedRoot(next(ONE, { number: 3 }), ONE)],
-    ['comes again', first.root],
-    ['is of another lineage', signedRoot(next(ONE, { lineage: new Uint8Array(16) }), ONE)],
-  ])('takes no root that %s', (_, root) => {
-    expect(() => withRoot(begun, root)).toThrow(expect.objectContaining({ code: 'bad-root' }));
   });
 
   it('never lowers the floor of epochs, and ends', () => {
@@ -200,24 +149,6 @@ describe('a chain of roots', () => {
 
 describe('a trust line', () => {
   const line = `rulecast2:${'0f'.repeat(16)}:${'a1'.repeat(32)}`;
-
-  it('names a lineage and a root, whatever white space is around it', () => {
-    const trust = parseTrust(` ${line}\n`);
-    expect(trust).toEqual({ lineage: bytesOfHex('0f'.repeat(16)), rootHash: bytesOfHex('a1'.repeat(32)) });
-    expect(trust && formatTrust(trust)).toBe(line);
-  });
-
-  // R-1
-  it.each([
-    '',
-    line.slice(0, -1),
-    `${line}0`,
-    line.toUpperCase(),
-    line.replace('2:', '1:'),
-    `${line} ${line}`,
-  ])('is nothing else: %s', (text) => {
-    expect(parseTrust(text)).toBeUndefined();
-  });
 
   it('is told apart from one of Rulecast 0.1, which somebody has to replace', () => {
     expect(trustFault(`rulecast1:${'0f'.repeat(16)}:${'A'.repeat(43)}\n`)).toContain('of Rulecast 0.1');

@@ -40,6 +40,7 @@ function rootsIn(said: ReturnType<typeof greeted>['said']): readonly number[] {
 }
 
 describe('a publisher', () => {
+  // P-11
   it('sends the root that a trust line names, and all that come after it, then its head', () => {
     const { said } = greeted(3, { hash: FIRST.hash });
     expect(said.map(({ kind }) => kind)).toEqual(['welcome', 'root', 'root', 'root', 'offer']);

@@ -24,6 +24,8 @@ import {
   VERSION_MAX,
   withRoot,
 } from '@rulecast/protocol';
+import { type Clock, SYSTEM_CLOCK } from '@rulecast/sources';
+import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { freshKey } from '../../../test/kit/roots.mjs';
@@ -65,9 +67,12 @@ class House {
   }
 
   /** As the daemon starts. */
-  async start(signer: Signer = this.signer()): Promise<Publisher> {
+  async start(
+    signer: Signer = this.signer(),
+    options: Parameters<typeof freshPublisher>[0] = {},
+  ): Promise<Publisher> {
     await this.stop();
-    this.publisher = freshPublisher({ stateDirectory: this.directory, signer });
+    this.publisher = freshPublisher({ stateDirectory: this.directory, signer, ...options });
     await this.publisher.renew();
     return this.publisher;
   }
@@ -125,6 +130,7 @@ function isOfNewKeys({ head, identity }: Publisher): boolean {
 
 describe('a publisher whose keys are new', () => {
   // It ended with exit 70 at every start: the signer's record stood in the way, and renewing threw that.
+  // P-11
   it('starts where an older store was restored, and pushed to, and goes on from there', async () => {
     const house = await House.of(3, 1);
     house.restore();
@@ -260,5 +266,37 @@ describe('a number that was signed', () => {
     await expect((await house.start()).push(pushOf({ 'a.txt': '192.0.2.9\n' }))).rejects.toMatchObject({
       code: 'publisher-behind',
     });
+  });
+});
+
+describe('a publisher whose root asks to be renewed', () => {
+  // P-12
+  it('says so in its log and its status from thirty days before, until it is', async () => {
+    const DAY = 86_400;
+    const [start, by] = [1_800_000_000, 1_800_000_000 + 60 * DAY];
+    const house = await House.of(1, 1);
+    house.rotate({ refreshBy: by });
+    let seconds = start;
+    let ring: () => void = () => undefined;
+    const after: Clock['after'] = (ms, work) => {
+      if (ms === 60_000) ring = work;
+      return ms === 60_000 ? () => undefined : SYSTEM_CLOCK.after(ms, work);
+    };
+    const told: string[] = [];
+    const logger = pino({}, { write: (line) => void told.push(JSON.parse(line).rootRenewal ?? '') });
+    const options = { nowMs: () => seconds * 1000, clock: { ...SYSTEM_CLOCK, after }, logger };
+    const publisher = await house.start(house.signer(), options);
+    const statusAt = (days: number): readonly string[] => {
+      seconds = start + days * DAY;
+      ring();
+      return degraded(publisher);
+    };
+    expect(statusAt(29)).toEqual([]);
+    const date = new Date(by * 1000).toISOString().slice(0, 19);
+    expect(statusAt(30)).toEqual([`root 2 is to be renewed by ${date}Z: rulectl keys renew (docs/keys.md)`]);
+    expect(statusAt(60)).toEqual([`root 2 was to be renewed by ${date}Z: rulectl keys renew (docs/keys.md)`]);
+    expect(told.filter((one) => one !== '')).toEqual(['due', 'overdue']);
+    house.rotate({ refreshBy: by + 90 * DAY });
+    expect(degraded(await house.start(house.signer(), options))).toEqual([]);
   });
 });

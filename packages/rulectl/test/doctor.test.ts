@@ -1,7 +1,9 @@
 /** `rulectl doctor`: two machines on which all is well, and each fault that is put into one of them. */
 
-import { formatTrust } from '@rulecast/protocol';
+import { createHash } from 'node:crypto';
+import { formatRoots, formatTrust, type SignedRoot } from '@rulecast/protocol';
 import { describe, expect, it } from 'vitest';
+import { keyOfSeed, rootOf, signedRoot } from '../../../test/kit/roots.mjs';
 import type { FileState, Finding, Machine } from '../src/doctor/finding.ts';
 import { isFirewall, lookAtFirewall } from '../src/doctor/firewall.ts';
 import { isManagement, lookAtManagement } from '../src/doctor/management.ts';
@@ -321,6 +323,30 @@ describe('doctor', () => {
     ['a template', 'qube', { runs: { 'qubesdb-read /qubes-vm-type': 'TemplateVM\n' } }],
   ])('finds %s on either side', (_, check, change) => {
     expect(troubles(spoilt(change)).map((finding) => finding.check)).toEqual([check, check]);
+  });
+
+  it.each([
+    [undefined, []],
+    [31, []],
+    [29, ['doubt', 'doubt']],
+    [0, ['fault', 'fault']],
+  ])('says on either side that a root is to be renewed in %s days', (days, results) => {
+    const key = keyOfSeed(new Uint8Array(32).fill(1));
+    const refreshBy = days === undefined ? undefined : healthy().nowMs / 1000 + days * 86_400;
+    const chain = [1, 2].map((number): SignedRoot => {
+      const said = { number, refreshBy: number === 2 ? refreshBy : undefined };
+      return signedRoot(rootOf(new Uint8Array(16), key, said), key);
+    });
+    const roots = formatRoots(chain);
+    const seal = createHash('sha256').update(roots).digest('hex');
+    const pem = key.export({ format: 'pem', type: 'pkcs8' });
+    const texts = {
+      '/var/lib/rulecast/publisher/identity': `rulecast-identity 2\nlineage 00\n${pem}${roots}`,
+      '/var/lib/rulecast/subscriber/roots': `${roots}${seal}\n`,
+    };
+    const found = troubles(spoilt({ texts }));
+    expect(found.map(({ check, result }) => [check, result])).toEqual(results.map((one) => ['root', one]));
+    for (const { remedy } of found) expect(remedy).toContain('rulectl keys renew');
   });
 
   it('outside of Qubes says nothing of a qube where a unit was never started', () => {

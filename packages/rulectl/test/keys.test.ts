@@ -1,7 +1,7 @@
 /** `rulectl keys` on the files of a publisher that does not run. */
 
-import { existsSync, readFileSync, renameSync } from 'node:fs';
-import { join } from 'node:path';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { openIdentity, rootKeyFileOf } from '@rulecast/program/identity';
 import { hexOf } from '@rulecast/protocol';
 import { describe, expect, it } from 'vitest';
@@ -87,10 +87,103 @@ describe('the next root', () => {
     [['show', 'a', 'b']],
     [['sign']],
     [['install']],
+    [['rotate', '--refresh-by', '90']],
+    [['rotate', '--refresh-by', '0d']],
+    [['rotate', '--refresh-by', '3651d']],
+    [['renew', 'root']],
+    [['revoke', '0011223344556677', '--refresh-by', 'soon']],
   ])('is not made by %j', async (args) => {
     const { keys, path } = keysOf();
     const before = readFileSync(path, 'utf8');
     expect((await keys(...args)).exit).toBe(64);
     expect(readFileSync(path, 'utf8')).toBe(before);
+  });
+});
+
+describe('a date by which a root is to be renewed', () => {
+  const DAY_SECONDS = 86_400;
+  /** In days from now; undefined for a root that has none. */
+  const daysOf = (path: string): number | undefined => {
+    const { refreshBy } = openIdentity(path).root;
+    return refreshBy && Math.round((refreshBy - Date.now() / 1000) / DAY_SECONDS);
+  };
+  const tagOf = (path: string): string =>
+    Buffer.from(openIdentity(path).roots.at(-1)?.content.subarray(0, 4) ?? []).toString();
+
+  /** The key that signs roots is in a vault. */
+  function vaulted(): ReturnType<typeof keysOf> & { readonly vault: string } {
+    const made = keysOf();
+    const vault = join(temporaryDirectory(), 'root.key');
+    renameSync(made.rootKey, vault);
+    return { ...made, vault };
+  }
+
+  it('is written where it is asked for, and kept until it is renewed or ended', async () => {
+    const { keys, path, vault } = vaulted();
+    const by = ['--root-key', vault];
+    expect((await keys('rotate', ...by)).exit).toBe(0);
+    expect([tagOf(path), daysOf(path)]).toEqual(['RCR1', undefined]);
+    expect((await keys('renew', ...by)).stderr).toContain('root 2 has no date');
+    expect((await keys('rotate', '--refresh-by', '90d', ...by)).stdout).toMatch(
+      /^root 3 [^\n]*\nto be renewed by \d{4}-\d\d-\d\dT/,
+    );
+    expect([tagOf(path), daysOf(path)]).toEqual(['RCR2', 90]);
+    expect((await keys('rotate', ...by)).exit).toBe(0);
+    expect(daysOf(path)).toBe(90);
+    const { releaseKeys } = openIdentity(path);
+    expect((await keys('renew', '--refresh-by', '30d', ...by)).stderr).toContain('say a later date');
+    expect((await keys('renew', '--refresh-by', '91d', ...by)).exit).toBe(0);
+    expect(daysOf(path)).toBe(91);
+    expect(openIdentity(path).releaseKeys[0]?.equals(releaseKeys[0] as never)).toBe(true);
+    expect((await keys('renew', '--refresh-by', 'never', ...by)).exit).toBe(0);
+    expect([tagOf(path), daysOf(path)]).toEqual(['RCR1', undefined]);
+    expect(openIdentity(path).roots).toHaveLength(6);
+  });
+
+  it('is renewed by a draft that goes to the vault and back', async () => {
+    const { keys, path, vault } = vaulted();
+    const draft = `${path}.draft`;
+    for (const command of [['rotate', '--refresh-by', '60d'], ['renew']]) {
+      expect((await keys(...command, '--draft', draft)).exit).toBe(0);
+      expect((await keys('show', draft, '--json')).stdout).toMatch(/"refreshBy":\d{10}/);
+      expect((await keys('sign', draft, '--root-key', vault)).exit).toBe(0);
+      expect((await keys('install', draft)).exit).toBe(0);
+    }
+    expect(daysOf(path)).toBe(90);
+  });
+
+  // P-12
+  it('is refused while a key that signs roots lies with the publisher, whatever its name', async () => {
+    const { keys, path, rootKey, lineage } = keysOf();
+    const text = readFileSync(path, 'utf8');
+    const refused = async (...args: readonly string[]): Promise<void> => {
+      const { exit, stderr } = await keys(...args);
+      expect([exit, stderr], args.join(' ')).toEqual([2, expect.stringContaining('Move it to a vault')]);
+      expect(readFileSync(path, 'utf8')).toBe(text);
+    };
+    const draft = join(temporaryDirectory(), 'next.draft');
+    const dated = ['rotate', '--refresh-by', '90d'];
+    await refused(...dated);
+    await refused(...dated, '--draft', draft);
+    expect(existsSync(draft)).toBe(false);
+    const below = join(dirname(path), 'keys', 'other.key');
+    mkdirSync(dirname(below));
+    renameSync(rootKey, below);
+    await refused(...dated, '--root-key', below);
+    const vault = join(temporaryDirectory(), 'root.key');
+    renameSync(below, vault);
+    await keys(...dated, '--draft', draft);
+    await keys('sign', draft, '--root-key', vault);
+    copyFileSync(vault, rootKeyFileOf(path, Buffer.from(lineage, 'hex'))); // it came back meanwhile
+    await refused('install', draft);
+  });
+
+  it('that has a root key back beside it is not handed on, nor dropped without a word', async () => {
+    const { keys, path, rootKey, vault } = vaulted();
+    expect((await keys('rotate', '--refresh-by', '90d', '--root-key', vault)).exit).toBe(0);
+    renameSync(vault, rootKey);
+    expect((await keys('rotate')).exit).toBe(2);
+    expect((await keys('rotate', '--refresh-by', 'never')).exit).toBe(0);
+    expect(daysOf(path)).toBeUndefined();
   });
 });

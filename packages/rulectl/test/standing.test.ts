@@ -100,6 +100,8 @@ describe('status --check', () => {
   });
 
   it.each([
+    ['rootDue', 'the root of fw is to be renewed'],
+    ['rootOverdue', 'the root of fw is overdue'],
     ['dnsDown.2', 'fw: upstream 2 of rulecast-dns does not answer'],
     ['dnsCrowded', 'fw: some answers of DNS go without addresses'],
     ['dnsBeyond', 'fw: some questions of DNS are not answered: a qube asks too many'],

@@ -45,6 +45,7 @@ describe.each([
       appliedAtMs: undefined,
       persisted: undefined,
       freshness: 'unsure',
+      rootRenewal: 'good',
       freshAgeMs: undefined,
       lastError: undefined,
     });

@@ -505,10 +505,10 @@ describe('what is in force', () => {
     await vi.waitFor(() => expectEnforces(subscriber, one.ruleSet));
     sink.onCommit = () => Promise.reject(new Error('nft is away'));
     await frozen(peer, STALE_AFTER_MS);
-    await vi.waitFor(() => expect(told).toContain('what is stale cannot be closed'));
+    await vi.waitFor(() => expect(told).toContain('what is to be closed cannot be'));
     // It said that everything is dropped.
     expect(await refused(peer, one)).toMatchObject({
-      text: 'not enforced: what is stale cannot be closed: nft is away',
+      text: 'not enforced: what is to be closed cannot be: nft is away',
     });
     sink.onCommit = () => undefined;
     await beat(peer);

@@ -44,6 +44,7 @@ describe('a good release', () => {
       persisted: false,
       lastError: undefined,
       freshness: 'fresh',
+      rootRenewal: 'good',
       freshAgeMs: expect.any(Number),
     });
   });

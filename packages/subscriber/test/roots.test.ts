@@ -38,7 +38,7 @@ async function welcomed(publisher: ScriptedPublisher): Promise<{ peer: Peer; hel
 }
 
 describe('a subscriber', () => {
-  //
+  //
   it('knows the root of its trust line by its hash, and takes nothing before it has come', async () => {
     const publisher = new ScriptedPublisher();
     await startedSubscriber(publisher);
@@ -53,6 +53,7 @@ describe('a subscriber', () => {
     await peer.bring(release);
   });
 
+  //
   it('takes releases of the keys of the next root, and no more of those that it took away', async () => {
     const publisher = new ScriptedPublisher();
     await startedSubscriber(publisher);
@@ -127,6 +128,7 @@ describe('a subscriber', () => {
     },
   );
 
+  //
   it('remembers over a restart whom it believes, and what was in force under the root before', async () => {
     const publisher = new ScriptedPublisher();
     const stateDirectory = temporaryDirectory();

@@ -5,6 +5,7 @@
  *   RCR1 | lineage 16 | number u64 | epoch floor u64 | epoch ceiling u64
  *        | key count u8 | key 32 ...                          ascending
  *        | role (root) | role (release) | role (freshness)
+ *   RCR2   the same, with refresh by u64 before the key count
  *   role   threshold u8 | count u8 | index of a key u8 ...    ascending
  */
 
@@ -12,11 +13,20 @@ import { createHash } from 'node:crypto';
 import { ByteReader } from '../bytes/reader.ts';
 import { ByteWriter } from '../bytes/writer.ts';
 import { ErrorCode, ProtocolError } from '../error.ts';
-import { LINEAGE_BYTES, PUBLIC_KEY_BYTES, ROOT_KEYS_MAX, ROOTS_MAX, VERSION_MAX } from '../limits.ts';
+import {
+  EXPIRE_MAX_SECONDS,
+  LINEAGE_BYTES,
+  PUBLIC_KEY_BYTES,
+  ROOT_KEYS_MAX,
+  ROOTS_MAX,
+  VERSION_MAX,
+} from '../limits.ts';
 import type { Signed } from './signature-block.ts';
 import { keyIdOf, signersAmong } from './signatures.ts';
 
 const TAG = 'RCR1';
+/** Of a root that asks to be renewed. */
+const DATED_TAG = 'RCR2';
 
 /**
  * `root` signs roots, `release` manifests, `freshness` says of a release that it is the newest. In the order
@@ -40,6 +50,8 @@ export interface Root {
   readonly epochFloor: number;
   /** … to here. */
   readonly epochCeiling: number;
+  /** When the next root is to be there: seconds since 1970, from 1 to EXPIRE_MAX_SECONDS; absent: never. */
+  readonly refreshBy?: number | undefined;
   readonly roles: Readonly<Record<RoleName, Role>>;
 }
 
@@ -55,10 +67,12 @@ export function encodeRoot(root: Root): Uint8Array {
   const fault = rootFault(root);
   if (fault !== undefined) throw new RangeError(fault);
   const keys = keysOf(root);
+  const { refreshBy } = root;
   const writer = new ByteWriter(64 + keys.length * PUBLIC_KEY_BYTES);
-  writer.ascii(TAG);
+  writer.ascii(refreshBy === undefined ? TAG : DATED_TAG);
   writer.bytes(root.lineage);
   for (const number of [root.number, root.epochFloor, root.epochCeiling]) writer.u64(number);
+  if (refreshBy !== undefined) writer.u64(refreshBy);
   writer.u8(keys.length);
   for (const key of keys) writer.bytes(key);
   for (const name of ROLES) {
@@ -73,9 +87,11 @@ export function encodeRoot(root: Root): Uint8Array {
 /** Reads a root; whether it may be believed is another question. Throws ProtocolError `bad-root`. */
 export function readRoot({ signatures, content }: Signed): SignedRoot {
   const reader = new ByteReader(content, ErrorCode.badRoot);
-  if (reader.text(4) !== TAG) throw reader.error(`the tag is not ${TAG}`);
+  const tag = reader.text(4);
+  if (tag !== TAG && tag !== DATED_TAG) throw reader.error(`the tag is neither ${TAG} nor ${DATED_TAG}`);
   const lineage = reader.bytes(LINEAGE_BYTES).slice();
   const [number, epochFloor, epochCeiling] = [reader.u64(), reader.u64(), reader.u64()];
+  const refreshBy = tag === DATED_TAG ? reader.u64() : undefined;
   const keys = Array.from({ length: atMost(reader.u8()) }, () => reader.bytes(PUBLIC_KEY_BYTES).slice());
   if (!isAscending(keys)) throw reader.error('keys that do not ascend');
   const role = (): Role => {
@@ -89,6 +105,7 @@ export function readRoot({ signatures, content }: Signed): SignedRoot {
     number,
     epochFloor,
     epochCeiling,
+    refreshBy,
     roles: { root: role(), release: role(), freshness: role() },
   };
   reader.end();
@@ -154,13 +171,14 @@ function badRoot(text: string): ProtocolError {
 // ── Faults ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 function rootFault(root: Root): string | undefined {
-  const { lineage, number, epochFloor, epochCeiling, roles } = root;
+  const { lineage, number, epochFloor, epochCeiling, refreshBy, roles } = root;
   if (lineage.length !== LINEAGE_BYTES) return `a lineage of ${lineage.length} bytes`;
   const numbers = [number, epochFloor, epochCeiling];
   if (!numbers.every((value) => Number.isInteger(value) && value >= 0 && value <= VERSION_MAX))
     return 'a number beyond 2^53 - 1';
   if (number === 0) return 'root 0';
   if (epochFloor > epochCeiling) return `epochs from ${epochFloor} to ${epochCeiling}`;
+  if (refreshBy !== undefined && !isDate(refreshBy)) return `to be renewed by ${refreshBy}`;
   for (const name of ROLES) {
     const { threshold, keys } = roles[name];
     if (keys.some(({ length }) => length !== PUBLIC_KEY_BYTES)) return `${name}: no such key`;
@@ -172,6 +190,11 @@ function rootFault(root: Root): string | undefined {
   if (keys.length > ROOT_KEYS_MAX) return `${keys.length} keys; the most is ${ROOT_KEYS_MAX}`;
   const ids = new Set(keys.map((key) => Buffer.from(keyIdOf(key)).toString('hex')));
   return ids.size === keys.length ? undefined : 'two keys of one id';
+}
+
+/** One that calendars have: people are told it. */
+function isDate(seconds: number): boolean {
+  return Number.isInteger(seconds) && seconds >= 1 && seconds <= EXPIRE_MAX_SECONDS;
 }
 
 /** A count, where there may be so many. */

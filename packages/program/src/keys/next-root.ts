@@ -12,6 +12,8 @@ export interface RootChange {
   readonly thresholds: Partial<Record<RoleName, number>>;
   /** The last epoch that there may be; default: as before. */
   readonly epochCeiling: number | undefined;
+  /** When it asks to be renewed, in seconds since 1970, or that it does not; default: as before. */
+  readonly refreshBy?: number | 'never' | undefined;
 }
 
 /** Throws RangeError, with a sentence, for a change that makes no root. */
@@ -32,10 +34,12 @@ export function nextRoot(root: Root, change: RootChange): Root {
   const epochCeiling = change.epochCeiling ?? root.epochCeiling;
   if (epochCeiling < root.epochFloor)
     throw new RangeError(`epoch ${epochCeiling} is below ${root.epochFloor}, the first that is granted`);
+  const refreshBy = change.refreshBy ?? root.refreshBy;
   return {
     ...root,
     number: root.number + 1,
     epochCeiling,
+    refreshBy: refreshBy === 'never' ? undefined : refreshBy,
     roles: { root: roleOf('root'), release: roleOf('release'), freshness: roleOf('freshness') },
   };
 }

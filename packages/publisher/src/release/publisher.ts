@@ -7,7 +7,7 @@ import { EventEmitter } from 'node:events';
 import type { MustReach, PushInput } from '@rulecast/formats';
 import type { Identity } from '@rulecast/program/identity';
 import { Listeners } from '@rulecast/program/listeners';
-import { ErrorCode, ProtocolError, type Signed, type Turn } from '@rulecast/protocol';
+import { ErrorCode, ProtocolError, RootWatch, type Signed, type Turn } from '@rulecast/protocol';
 import { isPartName, type RuleSet, type RuleSetProblem } from '@rulecast/rules';
 import type { BatchOutcome, Clock } from '@rulecast/sources';
 import type { Logger } from 'pino';
@@ -106,6 +106,15 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   readonly #pushes: Pushes;
   readonly #record: ReleaseRecord;
   readonly #listeners: Listeners<{ release: [Release] }>;
+  readonly #rootWatch = new RootWatch({
+    after: (ms, work) => this.clock.after(ms, work),
+    readings: () => {
+      const now = Math.floor(this.nowMs() / 1000);
+      return { earliest: now, latest: now };
+    },
+    root: () => this.identity.root,
+    onChange: (rootRenewal, text) => this.logger.warn({ rootRenewal }, text),
+  });
 
   /**
    * Opens or makes the identity and the store. Throws IdentityError, StoreError, and TypeError for a bad
@@ -189,6 +198,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
 
   #begin(startedOver: boolean): void {
     const { store, logger } = this;
+    this.#rootWatch.look();
     if (startedOver) {
       logger.warn(
         { epoch: store.firstEpoch },
@@ -244,6 +254,11 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   /** Two releases of one number, of which one is here, until an epoch above is open; hashes in hex. */
   get fork(): Fork | undefined {
     return this.#proofs.fork;
+  }
+
+  /** That the root is to be renewed, a sentence, if it is. */
+  get rootTrouble(): string | undefined {
+    return this.#rootWatch.trouble;
   }
 
   /** What does not work as it should about names, each a sentence. */
@@ -388,6 +403,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   async close(): Promise<void> {
     this.#names.close();
     this.#nameRefresh.close();
+    this.#rootWatch.close();
     await this.#turns.settled();
     await this.#worker.close();
     await this.#composer.close();

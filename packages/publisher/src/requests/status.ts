@@ -141,10 +141,17 @@ export function degradedOf({
       : [
           `firewalls that remember nothing take nothing: ${freshnessKeys.length} of ${threshold} keys of freshness are here`,
         ];
-  return [...lost, ...disowned, ...unsaid, ...(sources?.degraded ?? []), ...absent, ...nameTroubles].slice(
-    0,
-    DEGRADED_MAX,
-  );
+  const { rootTrouble } = publisher;
+  const undated = rootTrouble === undefined ? [] : [rootTrouble];
+  return [
+    ...lost,
+    ...disowned,
+    ...undated,
+    ...unsaid,
+    ...(sources?.degraded ?? []),
+    ...absent,
+    ...nameTroubles,
+  ].slice(0, DEGRADED_MAX);
 }
 
 /** Short: with what comes before it, it is one reason of a head record. */

@@ -2,12 +2,13 @@
  * `rulectl keys`: who may sign, and how that is changed. Works on files, without a publisher: a root is
  * signed where its key is, which need not be where releases are.
  *
- *   rotate, revoke ─▶ next root ─signed here─▶ identity
- *                         └─▶ root-N.draft ─sign, elsewhere─▶ install ─▶ identity
+ *   rotate, revoke, renew ─▶ next root ─signed here─▶ identity
+ *                                └─▶ root-N.draft ─sign, elsewhere─▶ install ─▶ identity
  */
 
+import { realpathSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, sep } from 'node:path';
 import { readSmallFile, stateHome } from '@rulecast/program';
 import {
   freshKey,
@@ -25,6 +26,7 @@ import {
 } from '@rulecast/program/identity';
 import { idOf, nextRoot, type RootChange } from '@rulecast/program/next-root';
 import {
+  dateText,
   encodeRoot,
   formatRoots,
   formatTrust,
@@ -50,9 +52,13 @@ import type { Terminal } from '../terminal/terminal.ts';
 export const command = 'keys <action> [what..]';
 export const describe = 'who may sign releases, and how that is changed';
 
-const ACTIONS = ['init', 'show', 'rotate', 'revoke', 'sign', 'install'] as const;
+const ACTIONS = ['init', 'show', 'rotate', 'renew', 'revoke', 'sign', 'install'] as const;
 /** Of a file with two roots, which take 5 kB each in base64 at most. */
 const DRAFT_MAX_BYTES = 65_536;
+/** How long a root that is renewed goes on. */
+const RENEWED_FOR = '90d';
+const DAYS_MAX = 3650;
+const DAY_SECONDS = 86_400;
 
 export interface KeysArgs {
   readonly action: (typeof ACTIONS)[number];
@@ -62,6 +68,7 @@ export interface KeysArgs {
   readonly lineage: string | undefined;
   readonly threshold: string | undefined;
   readonly epochs: string | undefined;
+  readonly 'refresh-by': string | undefined;
   readonly draft: string | undefined;
   readonly json: boolean | undefined;
 }
@@ -74,6 +81,7 @@ export function builder(yargs: Argv<object>): Argv<KeysArgs> {
         '  show [FILE]     the root in force, or that of a draft and who has signed it\n' +
         '  rotate          new keys of the publisher, for releases and freshness\n' +
         '  rotate root KEY…   other keys that sign roots, by what init printed\n' +
+        '  renew           the same keys, with a later date, where rotate --refresh-by gave one\n' +
         '  revoke ID       takes every role from a key\n' +
         '  sign FILE       signs a draft with a root key, wherever that is kept\n' +
         '  install FILE    puts a draft in force that enough keys have signed',
@@ -110,15 +118,22 @@ export function builder(yargs: Argv<object>): Argv<KeysArgs> {
       requiresArg: true,
       describe: 'rotate, revoke: the last epoch that is granted',
     })
+    .option('refresh-by', {
+      type: 'string',
+      requiresArg: true,
+      describe:
+        'rotate, renew, revoke: in how many days the root is to be renewed, as 90d; firewalls say so, and those with --stale closed drop everything after it; never: no date',
+    })
     .option('draft', {
       type: 'string',
       requiresArg: true,
-      describe: 'rotate, revoke: write the next root to this file, to be signed elsewhere',
+      describe: 'rotate, renew, revoke: write the next root to this file, to be signed elsewhere',
     })
     .option('json', { type: 'boolean', describe: 'show: one JSON object' })
     .example([
       ['$0 keys show', 'who may sign now'],
       ['$0 keys rotate', 'a new key for releases: what the old one signed counts no more'],
+      ['$0 keys rotate --refresh-by 90d --root-key vault/root.key', 'likewise, to be renewed in time'],
       ['$0 keys rotate --draft next.draft', 'where the root key is elsewhere'],
       ['$0 keys sign next.draft --root-key root.key', 'there'],
       ['$0 keys install next.draft', 'and back again'],
@@ -134,6 +149,8 @@ export async function run(args: KeysArgs, terminal: Terminal): Promise<ExitCode>
         return show(args, terminal);
       case 'rotate':
         return rotate(args, terminal);
+      case 'renew':
+        return renew(args, terminal);
       case 'revoke':
         return revoke(args, terminal);
       case 'sign':
@@ -194,9 +211,9 @@ function recordOf(root: Root, here: ReadonlySet<string>, signers: readonly strin
     const shown = keys.map(idOf).map((id) => ({ id, isHere: here.has(id), hasSigned: signers.includes(id) }));
     return { threshold, keys: shown };
   };
-  const { number, epochFloor, epochCeiling } = root;
+  const { number, epochFloor, epochCeiling, refreshBy } = root;
   const roles = Object.fromEntries(ROLES.map((name) => [name, roleOf(name)]));
-  return { kind: 'root', number, lineage: hexOf(root.lineage), epochFloor, epochCeiling, roles };
+  return { kind: 'root', number, lineage: hexOf(root.lineage), epochFloor, epochCeiling, refreshBy, roles };
 }
 
 function linesOf(root: Root, here: ReadonlySet<string>, signers: readonly string[]): readonly string[] {
@@ -210,32 +227,63 @@ function linesOf(root: Root, here: ReadonlySet<string>, signers: readonly string
     return `${name.padEnd(9)} ${threshold} of ${keys.length}: ${shown.join(', ')}`;
   });
   const head = `root ${root.number} of lineage ${hexOf(root.lineage)}, epochs ${root.epochFloor} to ${root.epochCeiling}`;
-  return [head, ...roles];
+  const date = root.refreshBy === undefined ? [] : [`to be renewed by ${dateText(root.refreshBy)}`];
+  return [head, ...date, ...roles];
 }
 
-// ── rotate, revoke ─────────────────────────────────────────────────────────────────────────────────────────
+// ── rotate, renew, revoke ──────────────────────────────────────────────────────────────────────────────────
 
 const NO_CHANGE: RootChange = { add: {}, remove: [], thresholds: {}, epochCeiling: undefined };
 
 function rotate(args: KeysArgs, terminal: Terminal): ExitCode {
   const [role, ...given] = args.what;
   const { root, keys } = identityAt(pathOf(args, terminal));
-  if (role === 'root') return rotateRoot(args, terminal, root, given);
+  const refreshBy = dateOf(args['refresh-by'], terminal);
+  if (role === 'root') return rotateRoot(args, terminal, root, given, refreshBy);
   if (role !== undefined) throw usageError('rotate, or rotate root KEY…');
   if (args.threshold !== undefined) throw usageError('--threshold goes with rotate root KEY…');
   const own = keys.map((key) => idOf(publicBytes(key)));
   const [release, freshness] = [freshKey(), freshKey()];
   const add = { release: [publicBytes(release)], freshness: [publicBytes(freshness)] };
-  return change(args, terminal, { ...NO_CHANGE, add, remove: own }, [release, freshness]);
+  return change(args, terminal, { ...NO_CHANGE, add, remove: own, refreshBy }, [release, freshness]);
+}
+
+/** The same root with a later date. */
+function renew(args: KeysArgs, terminal: Terminal): ExitCode {
+  if (args.what.length > 0) throw usageError('renew takes options only');
+  const { number, refreshBy: before } = identityAt(pathOf(args, terminal)).root;
+  if (before === undefined)
+    throw new RangeError(
+      `root ${number} has no date: rulectl keys rotate --refresh-by 90d gives the next one`,
+    );
+  const refreshBy = dateOf(args['refresh-by'] ?? RENEWED_FOR, terminal);
+  if (typeof refreshBy === 'number' && refreshBy <= before)
+    throw new RangeError(`root ${number} is to be renewed by ${dateText(before)}: say a later date`);
+  return change(args, terminal, { ...NO_CHANGE, refreshBy }, []);
+}
+
+function dateOf(text: string | undefined, terminal: Terminal): RootChange['refreshBy'] {
+  if (text === undefined || text === 'never') return text;
+  const days = Number(/^(\d{1,4})d$/.exec(text)?.[1] ?? 0);
+  if (days < 1 || days > DAYS_MAX)
+    throw usageError(`--refresh-by: write days from 1d to ${DAYS_MAX}d, or never`);
+  return Math.floor(terminal.nowMs() / 1000) + days * DAY_SECONDS;
 }
 
 function revoke(args: KeysArgs, terminal: Terminal): ExitCode {
   if (args.what.length === 0)
     throw usageError('revoke ID…: the keys that lose their roles, as show says them');
-  return change(args, terminal, { ...NO_CHANGE, remove: args.what }, []);
+  const refreshBy = dateOf(args['refresh-by'], terminal);
+  return change(args, terminal, { ...NO_CHANGE, remove: args.what, refreshBy }, []);
 }
 
-function rotateRoot(args: KeysArgs, terminal: Terminal, root: Root, given: readonly string[]): ExitCode {
+function rotateRoot(
+  args: KeysArgs,
+  terminal: Terminal,
+  root: Root,
+  given: readonly string[],
+  refreshBy: RootChange['refreshBy'],
+): ExitCode {
   const keys = given.map((text) => {
     if (!/^[0-9a-f]{64}$/.test(text))
       throw usageError(`${text} is no key: rulectl keys init prints 64 digits`);
@@ -245,7 +293,12 @@ function rotateRoot(args: KeysArgs, terminal: Terminal, root: Root, given: reado
   const threshold = args.threshold === undefined ? keys.length : numberIn(args.threshold, '--threshold');
   const remove = root.roles.root.keys.map(idOf);
   const add = { root: keys };
-  return change(args, terminal, { ...NO_CHANGE, add, remove, thresholds: { root: threshold } }, []);
+  return change(
+    args,
+    terminal,
+    { ...NO_CHANGE, add, remove, thresholds: { root: threshold }, refreshBy },
+    [],
+  );
 }
 
 /** The next root, with new secrets of the publisher. */
@@ -256,10 +309,13 @@ function change(args: KeysArgs, terminal: Terminal, asked: RootChange, secrets: 
     ...asked,
     epochCeiling: args.epochs === undefined ? undefined : numberIn(args.epochs, '--epochs'),
   });
+  checkDate(root, terminal);
   const content = encodeRoot(root);
   const keys = [...before.keys, ...secrets].filter((key) => isNamed(root, publicBytes(key)));
   const last = before.roots.at(-1);
   if (last === undefined) throw new Error('an identity without a root');
+  const rootKeyFile = args['root-key'] ?? rootKeyFileOf(path, before.lineage);
+  checkApart(root, { ...before, path, keys }, args.draft === undefined ? rootKeyFile : undefined);
   if (args.draft !== undefined) {
     const signatures = signBytes(content); // of nobody yet
     writeSecrets(nextFileOf(path), keys);
@@ -269,9 +325,52 @@ function change(args: KeysArgs, terminal: Terminal, asked: RootChange, secrets: 
     );
     return ExitCode.ok;
   }
-  const rootKey = readRootKey(args['root-key'] ?? rootKeyFileOf(path, before.lineage));
+  const rootKey = readRootKey(rootKeyFile);
   const next = readRoot({ signatures: signBytes(content, rootKey.key), content });
   return putInForce(path, { ...before, keys, roots: withRoot(before.roots, next) }, next, terminal);
+}
+
+/** What lies with a publisher, once the next root is in force. */
+interface PublisherPlace extends Pick<Identity, 'hasRootKey' | 'lineage' | 'keys'> {
+  /** Of the identity file. */
+  readonly path: string;
+}
+
+/** One that is overdue as soon as it is there closes firewalls. */
+function checkDate({ number, refreshBy }: Root, terminal: Terminal): void {
+  if (refreshBy !== undefined && refreshBy * 1000 <= terminal.nowMs())
+    throw new RangeError(`root ${number} would be overdue at once: say --refresh-by 90d`);
+}
+
+/** A date holds up no thief who finds beside the other keys the one that gives a later date. */
+function checkApart(next: Root, place: PublisherPlace, rootKeyFile: string | undefined): void {
+  if (next.refreshBy === undefined) return;
+  const online = onlineRootKey(next, place, rootKeyFile);
+  if (online === undefined) return;
+  throw new IdentityError(
+    `a key that signs roots lies with the publisher, in ${online}: who steals that renews as well. Move it to a vault (docs/keys.md), then ask for a date; --refresh-by never asks for none`,
+  );
+}
+
+/** Where a key that signs roots is at hand for whoever takes the publisher's files. */
+function onlineRootKey(
+  { roles }: Root,
+  { path, hasRootKey, lineage, keys }: PublisherPlace,
+  rootKeyFile: string | undefined,
+): string | undefined {
+  if (hasRootKey) return rootKeyFileOf(path, lineage);
+  const isRootKey = (own: Uint8Array): boolean => roles.root.keys.some((key) => isSame(key, own));
+  if (keys.some((key) => isRootKey(publicBytes(key)))) return path;
+  return rootKeyFile !== undefined && isBelow(rootKeyFile, dirname(path)) ? rootKeyFile : undefined;
+}
+
+/** Whether a file lies in a directory, whatever links lead there. */
+function isBelow(file: string, directory: string): boolean {
+  try {
+    return realpathSync(file).startsWith(`${realpathSync(directory)}${sep}`);
+  } catch {
+    return false; // it is not there, which is told where it is read
+  }
 }
 
 function putInForce(
@@ -314,6 +413,7 @@ function install(args: KeysArgs, terminal: Terminal): ExitCode {
     const own = publicBytes(key);
     return isNamed(next.root, own) && all.findIndex((other) => isSame(publicBytes(other), own)) === i;
   });
+  checkApart(next.root, { ...before, path, keys }, undefined);
   const code = putInForce(path, { ...before, keys, roots: withRoot(before.roots, next) }, next, terminal);
   removeSecrets(nextFileOf(path));
   return code;

@@ -1,5 +1,6 @@
 /** What both sides need: Node, a clock, room on the disk, units that run, and a qube that is told to. */
 
+import { ProtocolError, parseRoots, type Root, readRoot, renewalOf, renewalText } from '@rulecast/protocol';
 import { doubt, type Finding, fault, good, isAtLeast, type Machine } from './finding.ts';
 
 const NODE_LEAST = [20, 19];
@@ -35,6 +36,29 @@ export function diskOf(machine: Machine, folder: string): Finding {
   const shown = `${Math.floor(free / 1_048_576)} MiB free in ${folder}`;
   if (free >= FREE_LEAST_BYTES) return good('disk', shown);
   return fault('disk', shown, 'make room: a release that cannot be kept is not taken');
+}
+
+/** Whether the newest root in a file asks to be renewed; nothing where there is none to be seen. */
+export function renewalIn({ text, nowMs }: Machine, path: string): readonly Finding[] {
+  const root = newestRootIn(text(path) ?? '');
+  if (root === undefined) return [];
+  const now = Math.floor(nowMs / 1000);
+  const renewal = renewalOf(root, { earliest: now, latest: now });
+  const said = renewalText(root, renewal);
+  if (renewal === 'good') return root.refreshBy === undefined ? [] : [good('root', said)];
+  const remedy = 'rulectl keys renew, where its key is, and start the publisher again: docs/keys.md';
+  return [(renewal === 'due' ? doubt : fault)('root', said, remedy)];
+}
+
+/** Of an identity, or of the state of a subscriber: keys come before the roots, or a digest behind them. */
+function newestRootIn(text: string): Root | undefined {
+  const lines = /^rulecast-roots 1\n(?:[A-Za-z0-9+/=]{65,}\n)+/m.exec(text)?.[0] ?? '';
+  try {
+    return parseRoots(lines)?.map(readRoot).at(-1)?.root;
+  } catch (error) {
+    if (error instanceof ProtocolError) return undefined; // whoever has to read it says so
+    throw error;
+  }
 }
 
 /** A unit of systemd. */

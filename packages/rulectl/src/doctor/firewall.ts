@@ -2,7 +2,7 @@
 
 import { parseTrust, trustFault } from '@rulecast/protocol';
 import { EndpointError, parseEndpoint } from '@rulecast/vchan';
-import { clockOf, diskOf, nodeOf, qubeOf, qubeTypeOf, unitOf } from './common.ts';
+import { clockOf, diskOf, nodeOf, qubeOf, qubeTypeOf, renewalIn, unitOf } from './common.ts';
 import { doubt, type Finding, fault, good, isAtLeast, type Machine } from './finding.ts';
 
 const UNIT = '/usr/lib/systemd/system/rulecast-subscriber.service';
@@ -32,6 +32,7 @@ export function lookAtFirewall(machine: Machine): readonly Finding[] {
     connectionOf(log),
     lineageOf(log),
     freshnessOf(log),
+    ...renewalIn(machine, `${STATE}/roots`),
     ...namesOf(machine),
     ...(qubeTypeOf(machine) === undefined ? [] : [xenOf(machine), antispoofOf(machine)]),
     tablesOf(machine),

@@ -1,7 +1,7 @@
 /** Where the publisher is: its configuration, key, sockets, and whether a qube keeps them. */
 
 import { type PublisherConfig, parseConfig } from '@rulecast/formats';
-import { clockOf, diskOf, nodeOf, qubeOf, qubeTypeOf, unitOf } from './common.ts';
+import { clockOf, diskOf, nodeOf, qubeOf, qubeTypeOf, renewalIn, unitOf } from './common.ts';
 import { doubt, type Finding, fault, good, type Machine } from './finding.ts';
 
 const CONFIG = '/etc/rulecast/publisher.yaml';
@@ -22,6 +22,7 @@ export function lookAtManagement(machine: Machine): readonly Finding[] {
     identityOf(machine, config?.identity ?? `${STATE}/identity`),
     ...(config?.signer === undefined ? [] : [signerOf(machine, config.signer.value)]),
     rootKeyOf(machine),
+    ...renewalIn(machine, config?.identity ?? `${STATE}/identity`),
     unitOf(machine, 'rulecast-publisher'),
     controlOf(machine),
     ...operatorSocketsOf(machine, config?.operators ?? []),

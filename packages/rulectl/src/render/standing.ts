@@ -62,18 +62,22 @@ export function healthOf({ head, subscribers, counters }: StatusView): Health {
   const isComing = ({ state }: ControlRecordOf<'subscriber'>): boolean => state === 'receiving';
   if (!expected.some((one) => one.matches || isComing(one)))
     return notEnforced(`${version} is in force at none of ${namesOf(expected)}`);
-  const stale = new Set(
-    counters.flatMap((one) =>
-      one.record === 'counters' && one.counters['stale'] === 1 ? [one.subscriber] : [],
-    ),
-  );
+  const flagged = (flag: string): readonly string[] => {
+    const isFlagged = (name: string): boolean =>
+      counters.some(
+        (one) => one.record === 'counters' && one.subscriber === name && one.counters[flag] === 1,
+      );
+    return expected.map(({ name }) => name).filter(isFlagged);
+  };
   const troubles = [
     ...gravest,
     ...expected
       .filter(({ state }) => state !== 'synced')
       .map((one) => (isComing(one) ? `it is on its way to ${one.name}` : `${one.name} is ${one.state}`)),
     ...expected.filter(({ persisted }) => persisted === false).map(({ name }) => `${name} cannot keep it`),
-    ...expected.filter(({ name }) => stale.has(name)).map(({ name }) => `${name} is stale`),
+    ...flagged('stale').map((name) => `${name} is stale`),
+    ...flagged('rootDue').map((name) => `the root of ${name} is to be renewed`),
+    ...flagged('rootOverdue').map((name) => `the root of ${name} is overdue`),
     ...nameTroubles(counters),
     ...others,
   ];

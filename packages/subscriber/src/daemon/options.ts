@@ -87,7 +87,7 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
     choices: ['keep', 'closed'] as const,
     default: 'keep' as const,
     describe:
-      'What is done with a release that nobody says is still the newest: kept in force, or everything is dropped until somebody does, also after a start',
+      'What is done with a release that nobody says is still the newest, or whose root is overdue: kept in force, or everything is dropped until that is over, also after a start',
   })
   .option('dns', {
     type: 'string',

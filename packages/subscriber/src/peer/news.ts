@@ -1,11 +1,13 @@
 /** What becomes known of a subscriber: in its log, by its events, and as the last error of its status. */
 
 import type { Listeners } from '@rulecast/program/listeners';
-import { ErrorCode } from '@rulecast/protocol';
+import { ErrorCode, type Renewal } from '@rulecast/protocol';
 import type { Logger } from 'pino';
 import type { ActiveRelease, ApplyReport } from '../apply/activator.ts';
 import type { Standing } from './freshness-watch.ts';
 import type { SubscriberEvents, SubscriberStatus } from './options.ts';
+
+const RENEWAL_LEVELS = { good: 'info', due: 'warn', overdue: 'error' } as const;
 
 /** Errors that are over once there is a connection. */
 const NO_CONNECTION: readonly string[] = [ErrorCode.disconnected, 'refused-by-policy'];
@@ -100,6 +102,11 @@ export class News {
     const level = freshness === 'stale' ? 'error' : 'info';
     logger[isNews ? level : 'debug']({ freshness, epoch, version, publisher: this.publisher }, text);
     listeners.tell('freshness', { freshness, text });
+  }
+
+  /** Whether the root is to be renewed, which only its owner can do. */
+  rootStands(rootRenewal: Renewal, text: string): void {
+    this.#options.logger[RENEWAL_LEVELS[rootRenewal]]({ rootRenewal, version: this.#version }, text);
   }
 
   get #version(): number {

@@ -1,6 +1,6 @@
 /** What a subscriber is given by whoever embeds it, and what it says of itself. */
 
-import type { ByteStream, SteadyClock, Trust, Turn } from '@rulecast/protocol';
+import type { ByteStream, Renewal, SteadyClock, Trust, Turn } from '@rulecast/protocol';
 import type { Action, Address } from '@rulecast/rules';
 import type { TableOptions } from '@rulecast/table';
 import type { Logger } from 'pino';
@@ -51,8 +51,9 @@ export interface SubscriberOptions {
   /** Who has rule sets and writes the table; default a thread of its own. */
   readonly content?: Content;
   /**
-   * What is done with a release that was not known to be the newest for `staleAfterMs`: it is kept, or
-   * everything is dropped until it is known again, also after a start; default `keep`. Either is told.
+   * What is done with a release that was not known to be the newest for `staleAfterMs`, or whose root is
+   * overdue: it is kept, or everything is dropped until that is over, also after a start; default `keep`.
+   * Either is told.
    */
   readonly staleMode?: 'keep' | 'closed';
   /** Default two minutes. */
@@ -78,6 +79,8 @@ export interface SubscriberStatus {
   readonly freshness: Standing;
   /** For how long nobody has said that it is; undefined where nobody ever did. */
   readonly freshAgeMs: number | undefined;
+  /** Whether the root in force is to be renewed; `overdue` is closed with `staleMode: 'closed'`. */
+  readonly rootRenewal: Renewal;
   readonly lastError: { readonly code: string; readonly text: string; readonly atMs: number } | undefined;
 }
 

@@ -15,6 +15,7 @@ import {
   HASH_BYTES,
   hexOf,
   PARTS_MAX,
+  RootWatch,
   STALE_AFTER_MS,
   STEADY_CLOCK,
   type SteadyClock,
@@ -141,8 +142,9 @@ class RunningSubscriber implements Subscriber {
   readonly #clock: SteadyClock;
   readonly #ruleEnds: RuleEnds;
   readonly #freshness: FreshnessWatch;
+  readonly #rootWatch: RootWatch;
   readonly #closesStale: boolean;
-  /** Why what is stale is not closed, or what is fresh not opened again; nothing where it is. */
+  /** Why it is not closed that should be, or not opened again; nothing where it is. */
   #shutFault = '';
   readonly #news: News;
   readonly #connections: Connections;
@@ -174,7 +176,19 @@ class RunningSubscriber implements Subscriber {
       staleAfterMs: options.staleAfterMs ?? STALE_AFTER_MS,
       onChange: (standing, before, text) => {
         this.#news.standsFresh(standing, before, text);
-        if (this.#closesStale) void this.#shut(standing !== 'fresh');
+        if (this.#closesStale) void this.#shut();
+      },
+    });
+    this.#rootWatch = new RootWatch({
+      after: this.#clock.after,
+      readings: () => {
+        const { now, earliest = now } = this.#ruleClock.times();
+        return { earliest, latest: now };
+      },
+      root: () => this.#keyring.root,
+      onChange: (renewal, text) => {
+        this.#news.rootStands(renewal, text);
+        if (this.#closesStale) void this.#shut();
       },
     });
     this.#activator = new Activator({
@@ -256,7 +270,10 @@ class RunningSubscriber implements Subscriber {
       nonce,
       onLearned: (newest, isInForce) =>
         isInForce ? this.#freshness.confirmed(newest.asOfMs) : this.#freshness.outdone(newest),
-      onTrusted: (root) => logger.info({ root }, 'believes the next root'),
+      onTrusted: (root) => {
+        logger.info({ root }, 'believes the next root');
+        this.#rootWatch.replaced();
+      },
       onApplied: (report) => {
         this.#ruleEnds.schedule();
         this.#news.applied(report);
@@ -301,10 +318,13 @@ class RunningSubscriber implements Subscriber {
     const { standing, ageMs } = this.#freshness;
     const age = ageMs === undefined ? {} : { freshAgeMs: Math.round(ageMs) };
     const freshness = { stale: standing === 'stale' ? 1 : 0, ...age };
+    const { renewal } = this.#rootWatch;
+    const root = renewal === 'good' ? {} : { [renewal === 'due' ? 'rootDue' : 'rootOverdue']: 1 };
     return boundedCounters({
       generation,
       bytes,
       ...freshness,
+      ...root,
       ...damage,
       ...forks,
       ...(enforced ?? lookupCounters(hits, (await this.hits()).lists)),
@@ -328,23 +348,30 @@ class RunningSubscriber implements Subscriber {
     if (this.#shutFault !== '') return `not enforced: ${this.#shutFault}`;
     if (this.#closesStale && this.#freshness.standing === 'stale')
       return 'not enforced: everything is dropped, for nobody says that it is the newest (--stale closed)';
+    if (this.#closesStale && this.#rootWatch.renewal === 'overdue')
+      return 'not enforced: everything is dropped, for its root is overdue: rulectl keys renew (--stale closed)';
     const trouble = this.#sink?.trouble?.();
     if (trouble === undefined) return undefined;
     const since = new Date(this.#nowMs() - trouble.forMs).toISOString();
     return `not enforced since ${since}: ${trouble.text}`;
   }
 
+  get #isToBeShut(): boolean {
+    return this.#freshness.standing !== 'fresh' || this.#rootWatch.renewal === 'overdue';
+  }
+
   /** Closes, or opens what is in force again; goes on trying where the sink cannot. */
-  async #shut(isShut: boolean): Promise<void> {
+  async #shut(): Promise<void> {
+    const isShut = this.#isToBeShut;
     try {
       await this.#activator.shut(isShut);
       this.#shutFault = '';
     } catch (error) {
-      const text = isShut ? 'what is stale cannot be closed' : 'what was closed cannot be opened again';
+      const text = isShut ? 'what is to be closed cannot be' : 'what was closed cannot be opened again';
       this.#shutFault = `${text}: ${error instanceof Error ? error.message : error}`;
       this.#options.logger.error({ err: error }, text);
       if (this.#closing.signal.aborted) return;
-      this.#clock.after(SHUT_RETRY_MS, () => void this.#shut(this.#freshness.standing !== 'fresh'));
+      this.#clock.after(SHUT_RETRY_MS, () => void this.#shut());
     }
   }
 
@@ -360,6 +387,7 @@ class RunningSubscriber implements Subscriber {
     await this.#ruleEnds.storeClock();
     await this.#restore();
     this.#ruleEnds.schedule();
+    this.#rootWatch.look();
     this.#connections.begin();
   }
 
@@ -445,6 +473,7 @@ class RunningSubscriber implements Subscriber {
       persisted: active?.persisted,
       freshness: this.#freshness.standing,
       freshAgeMs: this.#freshness.ageMs,
+      rootRenewal: this.#rootWatch.renewal,
       lastError: this.#news.lastError,
     };
   }
@@ -499,6 +528,7 @@ class RunningSubscriber implements Subscriber {
   async close(): Promise<void> {
     this.#closing.abort();
     this.#freshness.close();
+    this.#rootWatch.close();
     this.#ruleEnds.stop();
     this.#cancelMend?.();
     await this.#connections.close();
