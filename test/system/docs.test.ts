@@ -201,6 +201,16 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     expect(box.errors()).toEqual([]);
   },
 
+  'docs/keys.md#A root to be renewed in time': async (text) => {
+    const box = await fresh();
+    await box.run(blockText('docs/keys.md#For one person'));
+    const shown = await box.run(text);
+    const [, date = ''] = /^root 3 of .*\nto be renewed by (\S+)$/m.exec(shown) ?? [];
+    expect(Math.round((Date.parse(date) - Date.now()) / 86_400_000)).toBe(180);
+    await box.run('rulecast-publisher --state ./publisher');
+    expect(box.errors()).toEqual([]);
+  },
+
   'docs/keys.md#For three': async (text) => {
     const box = await fresh();
     await box.run(blockText('docs/keys.md#For one person'));
