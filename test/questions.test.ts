@@ -111,6 +111,15 @@ describe('what is said of names', () => {
     expect(asked('10.9.9.9 ? b.example')).toBe('drop nxdomain -');
   });
 
+  it('of first holds for a qube that nobody judges, and nothing else does', () => {
+    const text =
+      '{"first": {"egress": ["drop dsthost=a.example"]}, "common": {"egress": ["drop dsthost=b.example"]}}';
+    const set = { ...read(text), resolutions: new Map() };
+    const asked = (question: string): string => textOf(evaluateName(set, { now: 0 }, questionOf(question)));
+    expect(asked('10.9.9.9 ? c.example > a.example')).toBe('drop nxdomain first own 0 a.example');
+    expect(asked('10.9.9.9 ? b.example')).toBe('none answer -');
+  });
+
   it('is nothing to a qube that nobody judges, and a rule that has expired to nobody', () => {
     const text = '{"policies": {"p": {"egress": ["drop dsthost=a.example expire=100"]}}}';
     const set = { ...read(text), resolutions: new Map() };

@@ -230,7 +230,8 @@ let document json =
     else ((2, name), Part.Names { resolve = resolve said; keys = keys (texts "names" said) })
   in
   let policies =
-    fields "policies" json @ match member "common" json with `Null -> [] | common -> [ ("common", common) ]
+    let apart name = match member name json with `Null -> [] | policy -> [ (name, policy) ] in
+    fields "policies" json @ apart "first" @ apart "common"
   in
   let policy (name, said) =
     let default = match member "default" said with `String said -> action said | _ -> Drop in

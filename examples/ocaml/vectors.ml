@@ -397,6 +397,13 @@ let session json =
   check "what became active"
     (List.rev_map found !applied = List.map wanted (J.to_list (member "applied" json)))
 
+let soundness json =
+  let judged v () =
+    Meaning.check_sound (Part.Map.map (fun { Delta.part; _ } -> part) (rule_set (member "parts" v)))
+  in
+  each "sound" json (fun name v -> expect name () (judged v));
+  each "unsound" json (fun name v -> expect_refused name "bad-rule-set" (judged v))
+
 let verdicts json =
   List.iter
     (fun case ->
@@ -426,6 +433,7 @@ let () =
       ("manifest", manifest);
       ("trust", trust);
       ("session", session);
+      ("soundness", soundness);
       ("verdicts", verdicts);
       ("verdicts-random", verdicts);
     ]

@@ -125,6 +125,19 @@ describe('the protocol documents', () => {
     for (const [field, , meaning] of rows) expect(meaning, field).not.toBe('');
   });
 
+  it.each([
+    ['WIRE', WIRE],
+    ['CONTENT', CONTENT],
+    ['MEANING', MEANING],
+    ['CONTROL', CONTROL],
+  ])('%s.md names chapters of its own that are there', (_, document) => {
+    const headings = [...document.matchAll(/^##+ (.+)$/gm)].map(([, heading = '']) => heading);
+    const named = [...document.matchAll(/\b[Ss]ee ([A-Z][\w ]+)(?!\.md)\b/g)].map(([, name = '']) => name);
+    expect(named.filter((name) => !headings.some((heading) => `${name} `.startsWith(`${heading} `)))).toEqual(
+      [],
+    );
+  });
+
   it('numbers the messages as the code does', () => {
     const header = '| type | message | way | body |';
     const rows = [...table(WIRE, '## Messages', header), ...table(CONTROL, '### Requests', header)];

@@ -162,6 +162,9 @@ class Firewall:
         return self.verdict(packet) if begins_flow(packet) else Verdict("drop")
 
     def judged(self, packet, direction):
+        dropped = "first" in self.policies and self.first_match(packet, direction, "first", "own", "first")
+        if dropped:
+            return dropped
         name = self.judging(packet, direction)
         if name is None and (direction == "ingress" or self.unmatched is None):
             return NONE
@@ -180,7 +183,7 @@ class Firewall:
         qube = packet.src if direction == "egress" else packet.dst
         best, best_length = None, -1
         for name, policy in self.policies.items():
-            if name in ("default", "common"):
+            if name in ("default", "common", "first"):
                 continue
             if direction == "ingress" and not (rules_of(policy, "ingress", "own") or rules_of(policy, "ingress", "exceptions")):
                 continue
@@ -280,12 +283,16 @@ def fault(parts):
         return "a list has a wildcard that the firewall does not resolve"
     for name, policy in policies.items():
         prefixes = [(bits, prefix) for bits, column in zip((32, 128), policy[1]) for prefix in column]
-        if name in ("default", "common") and prefixes:
+        if name in ("default", "common", "first") and prefixes:
             return f"{name} has prefixes"
         if name == "default" and (policy[3] or policy[5]):
             return "default has ingress"
         if name == "common" and (policy[4] or policy[5]):
             return "common has exceptions"
+        if name == "first" and (policy[0] or policy[4] or policy[5]):
+            return "first has a base or exceptions"
+        if name == "first" and any(rule_of(kept).action == ACCEPT for kept in policy[2] + policy[3]):
+            return "first accepts"
         for prefix in prefixes:
             if prefix in owners:
                 return f"{name} and {owners[prefix]} have one prefix"
@@ -401,8 +408,9 @@ def parts_of(document):
         else:
             parts[NAMES, name] = int(content.get("resolve") is True), sorted(set(content["names"]), key=labels_of)
     policies = dict(document.get("policies", {}))
-    if "common" in document:
-        policies["common"] = document["common"]
+    for name in ("first", "common"):
+        if name in document:
+            policies[name] = document[name]
     for name, policy in policies.items():
         blocks = policy, policy.get("exceptions", {})
         rules = [[kept_rule(line, d) for line in block.get(d, [])] for block in blocks for d in ("egress", "ingress")]

@@ -296,6 +296,7 @@ describe('the policy first', () => {
     expect(judged(alone, { ...packet(), src: undefined })).toBe('none');
   });
 
+  //
   it.each<[Action, string, string]>([
     ['accept', '25', 'drop egress first #1.1 bad 1.2.3.0/24'],
     ['accept', '443', 'accept egress default default'],

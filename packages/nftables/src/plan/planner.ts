@@ -234,8 +234,8 @@ class Planner {
   }
 
   /**
-   * The policy `first`, whose chain drops or comes back. Then the longest source prefix decides: maps from the
-   * longest to the shortest, then prefix 0, then `default`, then what is said of unmatched qubes.
+   * The policy `first`, whose chain drops or comes back. Then the longest source prefix decides: maps from
+   * the longest to the shortest, then prefix 0, then `default`, then what is said of unmatched qubes.
    */
   #planEntry(direction: Direction, family: Family): void {
     const first = policyChain(direction, family, FIRST_POLICY);
