@@ -42,9 +42,9 @@ class Maker:
         address = meaning.ipaddress.ip_address(self.pick(ADDRESSES4 if family == 4 else ADDRESSES6))
         return str(meaning.ipaddress.ip_network(f"{address}/{self.pick(LENGTHS[family])}", strict=False))
 
-    def line(self, direction, lists):
+    def line(self, direction, lists, actions):
         side = "dst" if direction == "egress" else "src"
-        words = [f"action={self.pick(['accept', 'drop'])}"]
+        words = [f"action={self.pick(actions)}"]
         if self.chance(0.15):
             words.append(f"expire={self.pick(TIMES) + self.pick([-1, 0, 1])}")
         kind = self.pick(["", "4", "4", "4", "6", "host", "list"])
@@ -68,8 +68,8 @@ class Maker:
             words.append(f"comment={self.pick(['one', 'two: three'])}")
         return " ".join(words)
 
-    def blocks(self, lists, most, directions=("egress", "ingress")):
-        made = {direction: self.some(most, lambda: self.line(direction, lists)) for direction in directions}
+    def blocks(self, lists, most, directions=("egress", "ingress"), actions=("accept", "drop")):
+        made = {direction: self.some(most, lambda: self.line(direction, lists, actions)) for direction in directions}
         # Neighbours that differ in nothing but a prefix are what runs are of.
         for direction, lines in made.items():
             if lines and self.chance(0.5):
@@ -82,6 +82,8 @@ class Maker:
         lists["hosts"] = {"names": HOSTS, "resolve": True}
         names = list(lists)
         document, taken = {"lists": lists, "policies": {}}, set()
+        if self.chance(0.3):
+            document["first"] = self.blocks(names, 2, actions=("drop",))
         if self.chance(0.6):
             document["common"] = self.blocks(names, 2)
         for name in ("work", "home", "all"):
@@ -130,7 +132,7 @@ def apart(texts):
 
 def pruned(document):
     """Without lists and resolutions that no rule names."""
-    text = json.dumps([document.get("common"), document["policies"]])
+    text = json.dumps([document.get("first"), document.get("common"), document["policies"]])
     lists = {name: content for name, content in document["lists"].items() if f"=@{name}" in text}
     hosts = "hosts" in lists
     used = {name: said for name, said in document["resolutions"].items() if hosts or f"host={name}" in text}
@@ -138,7 +140,7 @@ def pruned(document):
 
 
 def lines_of(document):
-    for policy in [document.get("common", {}), *document.get("policies", {}).values()]:
+    for policy in [document.get("first", {}), document.get("common", {}), *document.get("policies", {}).values()]:
         for block in (policy, policy.get("exceptions", {})):
             for direction in ("egress", "ingress"):
                 for line in block.get(direction, []):
