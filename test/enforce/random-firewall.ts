@@ -10,6 +10,8 @@ import {
   columnFor,
   DEFAULT_POLICY,
   type Environment,
+  emptyPolicy,
+  FIRST_POLICY,
   formatAddress,
   formatPrefix,
   IpProtocol,
@@ -137,12 +139,23 @@ function randomRuleSet(random: Random, maxRules: number, rule: () => Rule, anyRe
       },
     ];
   });
-  return {
-    lists,
-    policies: new Map(policies),
-    resolutions,
-    unmatched: random.pick([undefined, 'drop', 'accept']),
+  const unmatched = random.pick([undefined, 'drop', 'accept'] as const);
+  if (random.chance(0.4)) policies.push([FIRST_POLICY, firstPolicy(random, maxRules, rule)]);
+  return { lists, policies: new Map(policies), resolutions, unmatched };
+}
+
+/** Drops that leave something: none is for any address and any packet. */
+function firstPolicy(random: Random, maxRules: number, rule: () => Rule): Policy {
+  const drops = (): Policy['egress'] => {
+    const runs = new RunBuilder();
+    const count = random.below(Math.floor(maxRules / 8) + 1);
+    for (let i = 0; i < count; i++) {
+      const one = rule();
+      if (one.remote.kind !== 'any' || one.proto !== undefined) runs.push({ ...one, action: 'drop' });
+    }
+    return runs.build();
   };
+  return { ...emptyPolicy(FIRST_POLICY), egress: drops(), ingress: drops() };
 }
 
 function gatheredRule(random: Random, anyRemote: () => Prefix): Rule {

@@ -19,6 +19,7 @@ import {
 import {
   EMPTY_RULE_SET,
   emptyPolicy,
+  FIRST_POLICY,
   IpProtocol,
   type List,
   nameListOf,
@@ -105,13 +106,18 @@ class Firewall {
     return firewall;
   }
 
-  async load(names = NAMES, rules = RULES): Promise<void> {
-    const { runs, rejectCount } = parseRuleLines(new TextEncoder().encode(rules.join('\n')), 'egress', 0);
-    expect(rejectCount).toBe(0);
+  async load(names = NAMES, rules = RULES, first: readonly string[] = []): Promise<void> {
+    const runsOf = (lines: readonly string[]): Policy['egress'] => {
+      const { runs, rejectCount } = parseRuleLines(new TextEncoder().encode(lines.join('\n')), 'egress', 0);
+      expect(rejectCount).toBe(0);
+      return runs;
+    };
     const policies = Object.entries(QUBES).map(([name, texts]): [string, Policy] => {
       const prefixes = prefixSetOf(texts.map(prefix));
-      return [name, { ...emptyPolicy(name), prefixes, egress: runs }];
+      return [name, { ...emptyPolicy(name), prefixes, egress: runsOf(rules) }];
     });
+    if (first.length > 0)
+      policies.push([FIRST_POLICY, { ...emptyPolicy(FIRST_POLICY), egress: runsOf(first) }]);
     const lists = new Map<string, List>([
       ['updates', nameListOf(names, 'firewall')],
       ['many', MANY],
@@ -285,6 +291,19 @@ describe.skipIf(enforcementGap() !== undefined)('an address that a qube is told'
       [QUBES.a[1], FIRST6],
     ] as const)
       expect(JSON.parse(flows)).toContainEqual([...address(from).words, ...address(to).words]);
+  });
+
+  it('is open behind the policy first: what that drops is dropped, before and after it is told', async () => {
+    const firewall = await Firewall.open();
+    const caller = await firewall.caller();
+    expect(await caller.open(QUBES.a[0], FIRST)).toBe(Outcome.open);
+    expect(await firewall.passes('a', FIRST)).toBe(true);
+    await firewall.load(NAMES, RULES, [`drop dst4=${FIRST}`, `drop dst4=${SECOND}`]);
+    expect(await firewall.passes('a', FIRST)).toBe(false); // another packet of the same flow
+    expect(await caller.open(QUBES.a[0], SECOND)).toBe(Outcome.open);
+    expect(await firewall.passes('a', SECOND)).toBe(false);
+    await firewall.load(NAMES, RULES, [`drop dst4=${FIRST}`]);
+    expect([await firewall.passes('a', FIRST), await firewall.passes('a', SECOND)]).toEqual([false, true]);
   });
 
   it('stays open while releases take the place of each other, and new ones open before the answer', async () => {
