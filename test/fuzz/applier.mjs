@@ -12,6 +12,7 @@ import { applierCommand } from '@rulecast/nftables';
 import {
   EMPTY_RULE_SET,
   emptyPolicy,
+  FIRST_POLICY,
   parsePrefix,
   parseRule,
   prefixSetOf,
@@ -137,7 +138,11 @@ function soundChanges() {
   if (typeof qube !== 'object' || typeof six !== 'object') throw new TypeError('two prefixes');
   const runs = egress.build();
   const work = { ...emptyPolicy('work'), prefixes: prefixSetOf([qube, six]), egress: runs, ingress: runs };
-  return [[work], [work, { ...emptyPolicy('default'), egress: runs }], []].map((policies) => {
+  const others = [emptyPolicy('default'), emptyPolicy(FIRST_POLICY)].map((policy) => ({
+    ...policy,
+    egress: runs,
+  }));
+  return [[work], [work, ...others], []].map((policies) => {
     const ruleSet = { ...EMPTY_RULE_SET, policies: new Map(policies.map((each) => [each.name, each])) };
     const { change, body } = wholeChange(
       planOf({ ruleSet, environment: { now: 0, dns: [] } }, () => undefined).plan,

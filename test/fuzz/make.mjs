@@ -9,6 +9,7 @@ import {
   canonicalPrefixes,
   EMPTY_RULE_SET,
   emptyPolicy,
+  FIRST_POLICY,
   NO_RULES,
   nameListOf,
   PrefixBuilder,
@@ -24,7 +25,7 @@ import {
  *   its body as it is.
  */
 
-const NAMES = ['a', 'bad', 'default', 'common', 'work.net', 'x'.repeat(63)];
+const NAMES = ['a', 'bad', 'default', 'common', 'first', 'work.net', 'x'.repeat(63)];
 const HOSTS = ['a.example', 'b.example', 'c.a.example', 'xn--bcher-kva.example', 'z.z'];
 const PACKED_KINDS = [2, 3, 4];
 
@@ -50,8 +51,8 @@ function prefixSetOf(draw) {
   return { v4: prefixesOf(draw, 4), v6: prefixesOf(draw, 6) };
 }
 
-/** @param {Draw} draw @param {'egress' | 'ingress'} direction */
-function runsOf(draw, direction) {
+/** @param {Draw} draw @param {'egress' | 'ingress'} direction @param {readonly string[]} [actions] */
+function runsOf(draw, direction, actions = ['accept', 'drop']) {
   const side = direction === 'egress' ? 'dst' : 'src';
   const runs = new RunBuilder();
   for (let count = draw.below(8); count > 0; count--) {
@@ -64,7 +65,7 @@ function runsOf(draw, direction) {
     ]);
     const proto = draw.of(['', ' proto=tcp dstports=80-443', ' proto=icmp icmptype=8', ' proto=udp']);
     const end = draw.of(['', ' expire=1900000000', ` comment=${'c'.repeat(1 + draw.below(99))}`]);
-    const line = `${draw.of(['accept', 'drop'])} ${remote}${proto}${end}`.replaceAll(/ +/g, ' ').trim();
+    const line = `${draw.of(actions)} ${remote}${proto}${end}`.replaceAll(/ +/g, ' ').trim();
     const parsed = parseRule(line, direction, 0);
     if ('rule' in parsed) runs.push(parsed.rule);
   }
@@ -104,6 +105,11 @@ export function ruleSetOf(draw) {
   }
   for (let count = draw.below(3); count > 0; count--) {
     const name = draw.of(NAMES);
+    if (name === FIRST_POLICY) {
+      const [egress, ingress] = [runsOf(draw, 'egress', ['drop']), runsOf(draw, 'ingress', ['drop'])];
+      policies.set(name, { ...emptyPolicy(name), egress, ingress });
+      continue;
+    }
     policies.set(name, {
       ...emptyPolicy(name),
       prefixes: draw.oneIn(2) ? prefixSetOf(draw) : emptyPolicy(name).prefixes,

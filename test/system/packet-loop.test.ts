@@ -31,6 +31,8 @@ const ENVIRONMENT: Environment = { now: 0, dns: [addressOf('198.18.0.53')] };
 const RULES = `
 lists:
   blocked: { entries: [198.18.0.64/26, 198.18.128.0/17, "2001:db8:8000::/33"] }
+first:
+  egress: [drop dst4=198.18.4.0/23, drop dst=@blocked proto=tcp dstports=443]
 common:
   egress: [drop dst=@blocked proto=tcp]
 policies:
@@ -314,7 +316,12 @@ describe('the parser', () => {
       }
     }
     const accepted = ['accept default undefined', ...[0, 1, 2, 3].map((run) => `accept work ${run}`)];
-    const dropped = ['drop common 0', ...[0, 1, 2, 'undefined'].map((run) => `drop default ${run}`)];
+    const dropped = [
+      'drop first 0',
+      'drop first 1',
+      'drop common 0',
+      ...[0, 1, 2, 'undefined'].map((run) => `drop default ${run}`),
+    ];
     const unread = [0, 1, 2, 3].map((run) => `drop work ${run}`); // accepts with ports or types, where these cannot be read
     expect([...seen].sort()).toEqual([...accepted, ...dropped, ...unread].sort());
   });
@@ -440,7 +447,7 @@ describe('explaining what a packet met', () => {
   it.each([
     [
       'a rule of all policies, by the member of its list',
-      `45000018 00010000 40060000 0a890001 c6120041 9c4001bb`,
+      `45000018 00010000 40060000 0a890001 c6120041 9c400050`,
       { action: 'drop', policy: 'common', index: 0, list: 'blocked', prefix: '198.18.0.64/26' },
       'action=drop dst=@blocked proto=tcp',
     ],
@@ -449,6 +456,12 @@ describe('explaining what a packet met', () => {
       `60000000 00083a40 fd0924ef41790000000000000a890005 20010db8000000000000000000000009 80000000 {4}`,
       { action: 'drop', policy: 'default', index: 1, list: undefined, prefix: undefined },
       'action=drop proto=icmp icmptype=128',
+    ],
+    [
+      'a rule of first',
+      `45000018 00010000 40060000 0a890001 c6120041 9c4001bb`,
+      { action: 'drop', policy: 'first', index: 1, list: 'blocked', prefix: '198.18.0.64/26' },
+      'action=drop dst=@blocked proto=tcp dstports=443-443',
     ],
     [
       'the second literal of a run',
