@@ -19,11 +19,14 @@ import {
   RunBuilder,
 } from '@rulecast/rules';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ENFORCER, startEnforcer } from '../enforce/enforcer.ts';
 import { frameOf, segment } from '../enforce/frames.mjs';
 import { datagramFrom, passed } from '../enforce/journey.ts';
 import { address, type HostName, Network } from '../enforce/network.mjs';
 import { sinkIn } from '../enforce/sink.mjs';
+import { rulectl } from '../processes.mjs';
 import { enforcementGap } from './namespaces.ts';
+import { Scene } from './scene.ts';
 
 /** By its IPv4 address, of egress alone. */
 const NAMED = '10.137.0.5';
@@ -42,7 +45,7 @@ const LISTS = { bad: ['203.0.113.64/26', '2001:db8:bad::/48'] };
 const EGRESS = ['drop dst=@bad'];
 const INGRESS = ['drop src=@bad', `drop src4=${NEIGHBOUR} proto=udp`];
 
-const SENT: readonly (readonly [HostName, HostName, string, string])[] = [
+const SENT: readonly Parameters<typeof datagramFrom>[] = [
   ['a', 'world', NAMED, WORLD],
   ['a', 'world', NAMED, BLOCKED],
   ['a', 'world', NAMED, EXCEPTED],
@@ -98,12 +101,12 @@ describe.skipIf(enforcementGap() !== undefined)('the policy first', () => {
 
   it('ends flows that it begins to forbid, there and back, of any qube', async () => {
     await enforce({ first: [['drop dst4=192.0.2.1'], ['drop src4=192.0.2.1']] });
-    const flows = [
+    const flows: typeof SENT = [
       ['a', 'world', NAMED, WORLD],
       ['a', 'world', OTHER, WORLD],
       ['world', 'a', WORLD, '10.137.0.78'],
       ['a', 'b', OTHER, NEIGHBOUR],
-    ] as const;
+    ];
     const all = async (): Promise<readonly (readonly boolean[])[]> => {
       const found: (readonly boolean[])[] = [];
       for (const flow of flows) found.push(await goes(...flow));
@@ -156,6 +159,48 @@ describe.skipIf(enforcementGap() !== undefined)('the policy first', () => {
       false,
     ]);
   });
+});
+
+describe.skipIf(enforcementGap() !== undefined)('a release of the policy first', () => {
+  beforeEach(() => Network.open().then((opened) => (network = opened)));
+  afterEach(() => network.close());
+
+  it.each([
+    ['closed', false],
+    ['open', true],
+  ] as const)(
+    'drops by it, and leaves the rest to --boot %s until something is said of it',
+    async (boot, isOpen) => {
+      const scene = new Scene();
+      await scene.publisher();
+      await startEnforcer(scene, network, ['--boot', boot]);
+      const push = async (document: object): Promise<void> => {
+        const { records, ending } = await scene.control.pushText('rules.json', JSON.stringify(document));
+        expect(ending, JSON.stringify(records)).toMatchObject({ kind: 'done' });
+        await scene.control.synced(ENFORCER);
+      };
+      const lists = { bad: { entries: LISTS.bad } };
+      const first = { egress: EGRESS, ingress: INGRESS };
+      expect(await passing()).toEqual(SENT.map(() => isOpen));
+      const dropped = [1, 4, 6, 8, 10, 12];
+      const behindFirst = SENT.map((_, i) => isOpen && !dropped.includes(i));
+      await push({ lists, first });
+      expect(await passing()).toEqual(behindFirst.with(2, false));
+      await push({ unmatched: 'accept' });
+      expect(await passing()).toEqual(SENT.map((_, i) => ![2, ...dropped].includes(i)));
+      const packets = [`${OTHER} > ${BLOCKED} udp/443`, `${OTHER} > ${WORLD} udp/443`];
+      const { stdout } = await rulectl(scene.directory, ['test', '--json', ...packets]);
+      const verdicts = stdout
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line))
+        .filter(({ record }) => record === 'verdict');
+      expect(verdicts.map(({ action, policy }) => [action, policy])).toEqual([
+        ['drop', FIRST_POLICY],
+        ['none', undefined],
+      ]);
+    },
+  );
 });
 
 interface Content {

@@ -68,6 +68,20 @@ describe('a subscriber that lacks what the head needs', () => {
     expect(run?.match.isPrivate).toBe(true);
   });
 
+  //
+  it('is not offered the policy first, unless it knows that', async () => {
+    const { publisher, endpoint } = await house();
+    await release(publisher, { 'a.yaml': 'first: { egress: [drop dst4=192.0.2.1] }\nunmatched: accept\n' });
+    const known = ['names', 'exceptions', 'unmatched', 'private-rules'];
+    const less = await ScriptedSubscriber.greet(endpoint, 'less', { capabilities: known });
+    expect(await less.next('unsupported')).toMatchObject({ capabilities: ['first'] });
+    const more = await ScriptedSubscriber.greet(endpoint, 'more', { capabilities: [...known, 'first'] });
+    const offer = await more.offer();
+    await more.want(offer);
+    const { ruleSet } = await more.receiveTransfer(offer);
+    expect(ruleSet.policies.get('first')?.egress.count).toBe(1);
+  });
+
   it('is one that lists nothing at all in its list, and none that has no list', async () => {
     const { publisher, endpoint } = await house();
     await release(publisher, UNMATCHED);

@@ -246,6 +246,7 @@ class RunningSubscriber implements Subscriber {
         capabilities: [
           ...VERSION_1_CAPABILITIES,
           Capability.privateRules,
+          Capability.first,
           ...(this.#options.names === undefined ? [] : [Capability.firewallNames]),
           ...(this.#opensNames ? [Capability.openedNames, Capability.resolved] : []),
         ],
