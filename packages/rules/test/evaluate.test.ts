@@ -239,6 +239,7 @@ describe('which rule decides', () => {
   });
 });
 
+//
 describe('the policy first', () => {
   const first = {
     egress: ['drop dst4=198.51.100.0/24', 'drop dst=@bad proto=tcp dstports=25', 'drop dst6=2001:db8::/32'],
