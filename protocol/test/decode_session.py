@@ -752,15 +752,11 @@ class Decoder:
     def gaps(self, reader, count, bits):
         """A block of gaps, of which those of IPv6 entries may have 128 bits."""
         codec = reader.uint(1)
-        need(codec <= 2, reader.code, f"codec {codec}")
+        need(codec in (0, 2), reader.code, f"codec {codec}")
         self.met(f"codec {codec}")
         payload = Reader(reader.take(reader.varint()), reader.code)
         if codec == 2:
             return self.rice(payload.rest(), count, reader.code)
-        if codec == 1:
-            length = payload.varint()
-            need(length <= count * (5 if bits == 32 else 19), reader.code, "too long a block")
-            payload = Reader(self.inflate(payload.rest(), length, reader.code), reader.code)
         result = [payload.varint(bits) for _ in range(count)]
         payload.end()
         return result

@@ -98,6 +98,7 @@ describe('a list of names', () => {
     },
   );
 
+  //
   it.each(vectors.refused)('is refused with $code: $name', ({ before, hex, code }) => {
     expect(outcomeOf(() => read(bytesOfHex(hex), listOf(before)))).toBe(code);
   });

@@ -5,7 +5,6 @@
  */
 
 import { createHash } from 'node:crypto';
-import { deflateRawSync } from 'node:zlib';
 
 export interface ListSpec {
   readonly kind: 'list';
@@ -233,18 +232,9 @@ export function slowSequence(numbers: readonly (number | bigint)[]): readonly st
     const block = gaps.slice(from, from + 4096);
     const varints = block.map(leb128).join(' ');
     const plain = ['00', leb128(byteCount([varints])), varints];
-    fields.push(...shortest(plain, slowRice(block) ?? plain, slowDeflate(varints) ?? plain));
+    fields.push(...shortest(plain, slowRice(block) ?? plain));
   }
   return fields;
-}
-
-/** A block of codec 1, by zlib. */
-function slowDeflate(varints: string): readonly string[] | undefined {
-  const bytes = Buffer.from(varints.replaceAll(' ', ''), 'hex');
-  if (bytes.length < 256) return undefined;
-  const deflated = deflateRawSync(bytes).toString('hex');
-  const length = leb128(bytes.length);
-  return ['01', leb128(byteCount([length, deflated])), `${length} ${deflated}`];
 }
 
 /**

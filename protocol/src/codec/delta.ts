@@ -46,7 +46,7 @@ import {
 import { Meter, Work } from '../content/work.ts';
 import { ErrorCode, ProtocolError } from '../error.ts';
 import { ENTRIES_MAX, PARTS_MAX, STEPS_MAX, UNCOUNTED_MAX } from '../limits.ts';
-import { withoutDeflate } from './deflate.ts';
+import { withoutDeflate } from './packed.ts';
 import { type OnListPatch, partWeight, patchBody, putBody, readPatch, readPut } from './part-body.ts';
 import { diffParts, type EditCounts, type PartEdits, wholeCounts } from './part-edits.ts';
 

@@ -1,13 +1,10 @@
 /**
  * Gap codecs: how a block of gaps between ascending numbers becomes bytes. The writer of a block takes
- * whichever codec makes it shortest. CONTENT.md "Entry encoding".
+ * whichever codec makes it shorter. CONTENT.md "Entry encoding".
  */
 
-import { inflateExactly } from '../bytes/inflate.ts';
 import type { ByteReader } from '../bytes/reader.ts';
-import { ByteWriter } from '../bytes/writer.ts';
 import { ENTRY_BLOCK_ENTRIES } from '../limits.ts';
-import { deflated } from './deflate.ts';
 
 /** Words per number: 1 for IPv4 networks and indices, 4 for IPv6 networks, most significant first. */
 export type Stride = 1 | 4;
@@ -16,8 +13,6 @@ export type Stride = 1 | 4;
 export const GapCodec = {
   /** LEB128, shortest form, one gap after the other. */
   varint: 0,
-  /** The length of that, then that, deflated. */
-  deflatedVarint: 1,
   /**
    * Rice codes of gaps below 2^32 (Rice, "Some Practical Universal Noiseless Coding Techniques", JPL 79-22,
    * 1979).
@@ -46,20 +41,12 @@ const varints = new Uint8Array(ENTRY_BLOCK_ENTRIES * LEB128_MAX_BYTES[4]);
 const riceCodes = new Uint8Array(riceMaxBytes(ENTRY_BLOCK_ENTRIES));
 /** The low words of gaps of four words. */
 const lowWords = new Uint32Array(ENTRY_BLOCK_ENTRIES);
-/** How often a byte occurs. */
-const histogram = new Uint32Array(256);
 
-/**
- * The shortest form of a block; of equally short ones that of varint, else of Rice. Deflate is last, so that
- * it knows what it has to undercut. The bytes are valid until the next call.
- */
+/** The shorter form of a block, of equals that of varint. The bytes are valid until the next call. */
 export function encodeGaps(gaps: Gaps): { readonly code: GapCodec; readonly bytes: Uint8Array } {
   const plain = varintBytes(gaps);
   const rice = riceBelow(gaps, plain.length);
-  const shorter = rice ?? plain;
-  const deflated = deflatedBelow(plain, shorter.length);
-  if (deflated !== undefined) return { code: GapCodec.deflatedVarint, bytes: deflated };
-  return { code: rice === undefined ? GapCodec.varint : GapCodec.rice, bytes: shorter };
+  return rice === undefined ? { code: GapCodec.varint, bytes: plain } : { code: GapCodec.rice, bytes: rice };
 }
 
 /**
@@ -70,59 +57,11 @@ export function decodeGaps(code: number, payload: ByteReader, gaps: Gaps): boole
   switch (code) {
     case GapCodec.varint:
       return decodeVarints(payload.bytes(payload.remaining), gaps);
-    case GapCodec.deflatedVarint:
-      return inflateVarints(payload, gaps);
     case GapCodec.rice:
       return decodeRices(payload.bytes(payload.remaining), gaps);
     default:
       return false;
   }
-}
-
-// ── Varints, deflated ──────────────────────────────────────────────────────────────────────────────────────
-
-/**
- * Deflate is not tried on less than this, whatever it would save. Our choice, like the next: it is by far the
- * slowest.
- */
-const DEFLATE_LEAST_BYTES = 256;
-/**
- * Up to so many bytes it is tried without a look at them; on more only where their frequencies are uneven
- * enough.
- */
-const DEFLATE_ANYWAY_BYTES = 1024;
-/** What a deflate block spends on its two code tables, about. */
-const DEFLATE_TABLE_BYTES = 48;
-
-/**
- * Whether deflate is worth a try: it codes bytes by their frequency, and sequences that repeat show in the
- * frequencies as well.
- */
-function mayDeflateBelow(bytes: Uint8Array, lessThan: number): boolean {
-  if (bytes.length < DEFLATE_LEAST_BYTES) return false;
-  if (bytes.length <= DEFLATE_ANYWAY_BYTES) return true;
-  histogram.fill(0);
-  for (const byte of bytes) histogram[byte]!++; // 256 counters
-  let bits = 0;
-  for (const count of histogram) if (count > 0) bits += count * Math.log2(bytes.length / count);
-  return bits / 8 + DEFLATE_TABLE_BYTES < lessThan;
-}
-
-function deflatedBelow(plain: Uint8Array, lessThan: number): Uint8Array | undefined {
-  if (!mayDeflateBelow(plain, lessThan)) return undefined;
-  const bytes = deflated(plain);
-  if (bytes === undefined) return undefined;
-  const writer = new ByteWriter(lessThan);
-  writer.varint(plain.length);
-  writer.bytes(bytes);
-  return writer.length < lessThan ? writer.take() : undefined;
-}
-
-function inflateVarints(payload: ByteReader, gaps: Gaps): boolean {
-  const length = payload.varint();
-  if (length > gaps.count * LEB128_MAX_BYTES[gaps.stride]) return false;
-  const bytes = inflateExactly(payload.bytes(payload.remaining), length);
-  return bytes !== undefined && decodeVarints(bytes, gaps);
 }
 
 // ── Varints ────────────────────────────────────────────────────────────────────────────────────────────────

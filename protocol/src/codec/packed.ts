@@ -6,13 +6,13 @@
  *   1 | raw length u32 | deflate, RFC 1951    at most 64 MiB when inflated
  */
 
-import { inflateExactly } from '../bytes/inflate.ts';
+import { deflateRawSync } from 'node:zlib';
+import { inflateExactly, roomFor } from '../bytes/inflate.ts';
 import type { ByteReader } from '../bytes/reader.ts';
 import { ByteWriter } from '../bytes/writer.ts';
 import type { PartBounds } from '../content/budget.ts';
 import { Work } from '../content/work.ts';
 import { INFLATED_MAX_BYTES } from '../limits.ts';
-import { deflated } from './deflate.ts';
 
 const Packing = { raw: 0, deflate: 1 } as const;
 
@@ -21,13 +21,29 @@ export const PackLevel = { rules: 4, names: 6 } as const;
 /** Below this, deflate cannot win back its header. Our choice. */
 const DEFLATE_LEAST_BYTES = 32;
 
+/**
+ * Whether bodies may be deflated: readers without inflate are sent the same parts as they are. Encoding is
+ * synchronous, so that the choice is made once, where it begins, and not handed down to each part.
+ */
+let mayDeflate = true;
+
+/** What `encode` makes, with nothing deflated in it. */
+export function withoutDeflate<T>(encode: () => T): T {
+  const before = mayDeflate;
+  mayDeflate = false;
+  try {
+    return encode();
+  } finally {
+    mayDeflate = before;
+  }
+}
+
 /** The body in its shorter form. */
 export function pack(bytes: Uint8Array, level: number = PackLevel.rules): Uint8Array {
   const writer = new ByteWriter(bytes.length + 5);
+  const isWorthIt = bytes.length >= DEFLATE_LEAST_BYTES && bytes.length <= INFLATED_MAX_BYTES;
   const short =
-    bytes.length >= DEFLATE_LEAST_BYTES && bytes.length <= INFLATED_MAX_BYTES
-      ? deflated(bytes, level)
-      : undefined;
+    mayDeflate && isWorthIt ? deflateRawSync(bytes, { level, chunkSize: roomFor(bytes.length) }) : undefined;
   if (short !== undefined && short.length + 4 < bytes.length) {
     writer.u8(Packing.deflate);
     writer.u32(bytes.length);
