@@ -72,10 +72,14 @@ export function saysAnything(ruleSet: RuleSet): boolean {
   return policyCount(ruleSet) > 0 || ruleSet.unmatched !== undefined;
 }
 
-/** What decides in place of a rule set that does not say it: `boot`, behind what `first` of the one drops. */
+/**
+ * What decides in place of a rule set that does not say it: `boot`, behind what `first` of the one drops.
+ * Where `boot` drops everything it is all: DNS that judges names by `first` would answer all others.
+ */
 export function bootBehindFirst(boot: RuleSet, { lists, policies, resolutions }: RuleSet): RuleSet {
   const first = policies.get(FIRST_POLICY);
-  if (first === undefined) return boot;
+  const isOpen = [...boot.policies.values()].some(({ defaultAction }) => defaultAction === 'accept');
+  if (first === undefined || !isOpen) return boot;
   return { ...boot, lists, resolutions, policies: new Map([[FIRST_POLICY, first], ...boot.policies]) };
 }
 
