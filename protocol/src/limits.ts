@@ -124,8 +124,10 @@ export const STEP_BYTES_FREE = 2 ** 22;
 export const CAPABILITIES_MAX = 32;
 /** Types of messages from here on are passed over by who does not know them. */
 export const SKIPPABLE_TYPE_MIN = 128;
-/** Counters of a subscriber: with names of 32 bytes two thirds of a control body. */
+/** Counters of an ANSWER: with names of 32 bytes two thirds of a control body. */
 export const COUNTERS_MAX = 64;
+/** Name of a counter: `rule.`, the name of a policy, and the number of a rule with its block. */
+export const COUNTER_NAME_MAX_BYTES = 96;
 /** Reasons in a head record, one TEXT of at most 128 bytes each: half a control body. */
 export const DEGRADED_MAX = 16;
 export const DEGRADED_TEXT_MAX_BYTES = 128;

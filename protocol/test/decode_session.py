@@ -251,7 +251,7 @@ VERDICT = {
 
 
 def counters(value):
-    name = re.compile("[A-Za-z][A-Za-z0-9._-]{0,31}")
+    name = re.compile("[A-Za-z][A-Za-z0-9._-]{0,95}")
     return isinstance(value, dict) and len(value) <= 64 and all(
         name.fullmatch(key) and is_uint(count) for key, count in value.items()
     )

@@ -750,6 +750,41 @@ describe('the status with counters', () => {
     expect(answer.end).toMatchObject({ kind: 'done', code: 'ok' });
   });
 
+  it('asks one that knows pages for all of them, and ends where they do not go on', async () => {
+    const { control, subscribers } = await house();
+    const paged = await ScriptedSubscriber.greet(subscribers, 'paged', { capabilities: ['pages'] });
+    const rulectl = await ask(control);
+    const answerPage = async (from: number, stats: Readonly<Record<string, number>>, next?: number) => {
+      const { message, transaction } = await paged.nextWithTransaction('query');
+      expect(message).toEqual({ kind: 'query', question: 'stats', '+from': from });
+      await paged.send({ kind: 'answer', ok: true, stats, '+next': next }, transaction);
+    };
+    await answerPage(0, { nftDropped: 2, 'list.a': 1 }, 2);
+    await answerPage(2, { 'list.b': 1 }, 3);
+    await answerPage(3, { 'list.c': 1 }, 3);
+    const answer = await rulectl.answer();
+    expect(recordsOf(answer, 'counters')).toEqual([
+      { record: 'counters', subscriber: 'paged', counters: { nftDropped: 2, 'list.a': 1 } },
+      { record: 'counters', subscriber: 'paged', counters: { 'list.b': 1 } },
+      { record: 'counters', subscriber: 'paged', counters: { 'list.c': 1 } },
+    ]);
+  });
+
+  it('tells the pages that came of one that goes in between', async () => {
+    const { control, subscribers } = await house();
+    const paged = await ScriptedSubscriber.greet(subscribers, 'paged', { capabilities: ['pages'] });
+    const rulectl = await ask(control);
+    const { transaction } = await paged.nextWithTransaction('query');
+    await paged.send({ kind: 'answer', ok: true, stats: { lookups: 2 }, '+next': 1 }, transaction);
+    await paged.nextWithTransaction('query');
+    paged.channel.close();
+    const { records } = await rulectl.answer();
+    expect(records.slice(2)).toMatchObject([
+      { record: 'counters', counters: { lookups: 2 } },
+      { record: 'warning', code: 'disconnected', part: 'subscriber paged' },
+    ]);
+  });
+
   it('says of a subscriber that is gone, would not or does not answer in time why it has none', async () => {
     const clock = new FakeClock();
     const { publisher, control, subscribers } = await house({ clock });

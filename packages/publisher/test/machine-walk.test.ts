@@ -73,7 +73,9 @@ const event: fc.Arbitrary<Event> = fc.oneof(
   { weight: 3, arbitrary: fc.constant({ kind: 'published' as const }) },
   {
     weight: 3,
-    arbitrary: fc.nat(1000).map((ticket) => ({ kind: 'asked' as const, ticket, packet: undefined })),
+    arbitrary: fc
+      .nat(1000)
+      .map((ticket) => ({ kind: 'asked' as const, ticket, packet: undefined, from: undefined })),
   },
   { weight: 2, arbitrary: fc.constant({ kind: 'probed' as const }) },
   {

@@ -94,6 +94,17 @@ describe('status', () => {
     expect(exit).toBe(0);
   });
 
+  it('prints the pages of one subscriber as one record', async () => {
+    const page = (of: Readonly<Record<string, number>>, name = 'fw-a') =>
+      counters({ subscriber: name, counters: of });
+    const { stdout } = await run(['status', '--counters', '--json'], async (connection) => {
+      await receive(connection, 'status');
+      await sendRecords(connection, [head(), page({ a: 1 }), page({ 'list.b': 2 }), page({ c: 3 }, 'fw-b')]);
+      await done(connection);
+    });
+    expect(ndjson(stdout).slice(1, 3)).toEqual([page({ a: 1, 'list.b': 2 }), page({ c: 3 }, 'fw-b')]);
+  });
+
   it('--counters asks for them, and shows them below the tables', async () => {
     let asked: MessageOf<'status'> | undefined;
     const { exit, stdout, stderr } = await run(['status', '--counters'], async (connection) => {

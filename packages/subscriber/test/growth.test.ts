@@ -13,7 +13,7 @@ it('what nobody here knows is passed over where it is marked so, and counted', a
   const publisher = new ScriptedPublisher();
   await startedSubscriber(publisher);
   const peer = await publisher.peer();
-  const known = ['names', 'exceptions', 'unmatched', 'private-rules', 'first'];
+  const known = ['names', 'exceptions', 'unmatched', 'private-rules', 'first', 'pages'];
   expect((await peer.receive('hello')).capabilities).toEqual(known);
   const frames = new FrameEncoder();
   const send = (message: Message, transaction = 0): void => {

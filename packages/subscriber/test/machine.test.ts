@@ -134,7 +134,7 @@ const EVENTS: Readonly<Record<SubscriberEvent, Event>> = {
   unsupported: { kind: 'unsupported', hash: TWO.hash, capabilities: ['names'], text: 'told' },
   root: { kind: 'root', number: 5 },
   fresh: { kind: 'fresh', ask: undefined, fault: undefined },
-  query: { kind: 'query', packet: undefined, transaction: 3 },
+  query: { kind: 'query', packet: undefined, from: undefined, transaction: 3 },
   prove: { kind: 'prove' },
   ping: { kind: 'ping' },
   pong: { kind: 'pong' },
@@ -543,12 +543,12 @@ class World {
       case 'outcome':
         return this.#outcome(move.of);
       case 'query':
-        return { kind: 'query', packet: undefined, transaction: this.asked.length };
+        return { kind: 'query', packet: undefined, from: undefined, transaction: this.asked.length };
       case 'answer': {
         const transaction = this.asked.shift();
         return transaction === undefined
           ? undefined
-          : { kind: 'answered', transaction, answer: { kind: 'stats', stats: {} } };
+          : { kind: 'answered', transaction, answer: { kind: 'stats', stats: {}, next: undefined } };
       }
       case 'trouble':
         this.trouble = move.isThere ? 'not enforced' : undefined;

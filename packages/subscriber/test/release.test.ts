@@ -161,7 +161,7 @@ describe('HELLO', () => {
       root: { hash: publisher.trust.rootHash },
       refused: [],
       limits: { entries: 1000, bytes: 5000, parts: PARTS_MAX },
-      capabilities: ['names', 'exceptions', 'unmatched', 'private-rules', 'first'],
+      capabilities: ['names', 'exceptions', 'unmatched', 'private-rules', 'first', 'pages'],
       nonce: expect.any(Uint8Array),
     });
     await first.peer.bring(release);

@@ -427,7 +427,7 @@ describe('questions', () => {
     const { peer } = await publisher.greeted();
     await peer.send(QUERY, 1);
     const { stats = {} } = await peer.receive('answer');
-    expect(Object.keys(stats)).toHaveLength(63);
+    expect(Object.keys(stats)).toHaveLength(64);
     expect(stats).toMatchObject({
       nftDropped: 2,
       nftRepairs: 0,
@@ -436,6 +436,21 @@ describe('questions', () => {
       'list.l59': 59,
     });
     expect(stats).not.toHaveProperty(['list.l0']);
+    // … and all of them in pages, the whole first, each list by its name.
+    const pages: Readonly<Record<string, number>>[] = [];
+    for (let from: number | undefined = 0; from !== undefined; ) {
+      await peer.send({ ...QUERY, '+from': from }, 2);
+      const page = await peer.receive('answer');
+      pages.push(page.stats ?? {});
+      from = page['+next'];
+    }
+    expect(pages.map((page) => Object.keys(page).length)).toEqual([64, 3]);
+    expect(Object.keys(pages[0] ?? {}).slice(0, 8)).toEqual([
+      ...['bytes', 'dnsBlocked', 'generation', 'nftDropped', 'nftRepairs', 'stale', 'dnsList.ads', 'list.l0'],
+    ]);
+    expect(Object.keys(pages[1] ?? {})).toEqual(['list.l7', 'list.l8', 'list.l9']);
+    await peer.send({ ...QUERY, '+from': 67 }, 3);
+    expect(await peer.receive('answer')).toMatchObject({ ok: true, stats: {} });
   });
 
   it('beyond twenty a second are answered with rate-limited, and answered again a second later', async () => {

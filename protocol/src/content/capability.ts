@@ -28,6 +28,8 @@ export const Capability = {
   privateRules: 'private-rules',
   /** The policy `first`, which drops before all else. */
   first: 'first',
+  /** It answers in pages. */
+  pages: 'pages',
   /** It inflates nothing: bodies and blocks come as they are. */
   noDeflate: 'no-deflate',
 } as const;

@@ -8,6 +8,7 @@ import {
   ADDRESS_TEXT_MAX_BYTES,
   CAPABILITIES_MAX,
   CODE_MAX_BYTES,
+  COUNTER_NAME_MAX_BYTES,
   DURATION_MAX_MS,
   HASH_BYTES,
   PART_TEXT_MAX_BYTES,
@@ -155,7 +156,7 @@ export function countersOf(most: number): RequiredField<Readonly<Record<string, 
   const check: Check = (value, place = '') =>
     isFew(value, place) ??
     firstFault(Object.entries(value as object), (key, count) => {
-      const isCounter = /^[A-Za-z][A-Za-z0-9._-]{0,31}$/.test(key);
+      const isCounter = key.length <= COUNTER_NAME_MAX_BYTES && /^[A-Za-z][A-Za-z0-9._-]*$/.test(key);
       return isCounter
         ? uint.check(count, `${place}/${key}`)
         : `${place || 'body'} has a counter of another name`;

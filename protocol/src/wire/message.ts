@@ -173,6 +173,8 @@ export const SESSION_FIELDS = {
   query: {
     question: oneOf('test', 'stats'),
     packet: optional(mapOf(PACKET_FIELDS)),
+    /** Index of the first counter of the page that is asked for. */
+    '+from': optional(uint),
   },
   answer: {
     ok: boolean,
@@ -183,6 +185,8 @@ export const SESSION_FIELDS = {
     epoch: optional(uint),
     generation: optional(uint),
     stats: optional(countersOf(COUNTERS_MAX)),
+    /** Index of the first counter of the next page; absent where none is left. */
+    '+next': optional(uint),
     code: optional(code),
     text: optional(text),
   },

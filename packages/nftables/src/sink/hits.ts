@@ -40,14 +40,8 @@ export interface NftHits {
 /** The kernel's counters by name: packets and bytes. */
 export type CounterValues = Readonly<Record<string, readonly [number, number]>>;
 
-/**
- * How many of each kind are shown, which with all others are what a QUERY has room for; and the longest name
- * of a counter.
- */
-const LISTS_SHOWN = 24;
-const POLICIES_SHOWN = 16;
-const RULES_SHOWN = 16;
-const NAME_MAX = 32;
+/** How many of each kind are told: a hundred pages of answers, of which people read the first. Our choice. */
+const SHOWN = 2048;
 
 export function hitsFrom(indices: readonly CounterIndex[], values: CounterValues): NftHits {
   const hitsOf = (counter: string | undefined): Hits => {
@@ -84,7 +78,7 @@ function sum(a: Hits, b: Hits): Hits {
 }
 
 /**
- * Sums for people, by names of at most 32 characters: packets decided and dropped, and those with most
+ * Sums for people, by names of counters: packets decided and dropped, and those with most
  * packets of lists (`list.NAME`), of policies (`policy.NAME`; `unmatched`: of qubes that none names) and of
  * rules (`rule.POLICY.N` for egress, `.inN` for ingress, `x` before the number of an exception; `accept` or
  * `drop` in place of the number: of all that are counted together).
@@ -112,18 +106,14 @@ export function sumsOf({ dropped, policies, lists }: NftHits): Readonly<Record<s
   return {
     nftDecided: decided,
     nftDropped: dropped.packets,
-    ...most(byList, LISTS_SHOWN, 0),
-    ...most(byPolicy, POLICIES_SHOWN, 1),
-    ...most(byRule, RULES_SHOWN, 1),
+    ...most(byList, 0),
+    ...most(byPolicy, 1),
+    ...most(byRule, 1),
   };
 }
 
 /** Those with most packets, and not fewer than `least`. */
-function most(
-  counts: Iterable<readonly [string, number]>,
-  shown: number,
-  least: number,
-): Readonly<Record<string, number>> {
-  const some = [...counts].filter(([name, packets]) => name.length <= NAME_MAX && packets >= least);
-  return Object.fromEntries(some.sort(([, a], [, b]) => b - a).slice(0, shown));
+function most(counts: Iterable<readonly [string, number]>, least: number): Readonly<Record<string, number>> {
+  const some = [...counts].filter(([, packets]) => packets >= least);
+  return Object.fromEntries(some.sort(([, a], [, b]) => b - a).slice(0, SHOWN));
 }

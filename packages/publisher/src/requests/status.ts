@@ -32,6 +32,8 @@ const WATCH_MIN_MS = 100;
 /** Of a rule set with more there is more to do than to read on. */
 const WARNINGS_TOLD_MAX = 32;
 const DEGRADED_CHARS = 120;
+/** Of the counters of one subscriber: 8,192 at most, and ten questions a second. */
+const PAGES_MAX = 128;
 /** Where nothing was ever released. */
 const NO_HASH = new Uint8Array(HASH_BYTES);
 
@@ -169,7 +171,8 @@ async function tellCounters(
   ask: AskTable,
 ): Promise<void> {
   const records = await Promise.all(subscribers.map((subscriber) => countersOf(subscriber, ask)));
-  for (const [i, record] of records.entries()) await tellOne(subscribers[i] ?? '', record, exchange);
+  for (const [i, pages] of records.entries())
+    for (const record of pages) await tellOne(subscribers[i] ?? '', record, exchange);
 }
 
 /** A row that cannot be told is named in its place: the others are. */
@@ -182,16 +185,23 @@ async function tellOne(subscriber: string, record: ControlRecord, exchange: Cont
   }
 }
 
+/** All pages of one, and what went wrong where not all came. */
 async function countersOf(
   subscriber: string,
   ask: AskTable,
-): Promise<ControlRecordOf<'counters'> | ControlRecordOf<'warning'>> {
+): Promise<readonly (ControlRecordOf<'counters'> | ControlRecordOf<'warning'>)[]> {
+  const pages: ControlRecordOf<'counters'>[] = [];
   try {
-    const answer = await ask(subscriber);
-    if (answer.stats === undefined) throw noAnswer(answer);
-    return { record: 'counters', subscriber, counters: answer.stats };
+    for (let from: number | undefined = 0; from !== undefined && pages.length < PAGES_MAX; ) {
+      const answer: MessageOf<'answer'> = await ask(subscriber, undefined, from);
+      if (answer.stats === undefined) throw noAnswer(answer);
+      pages.push({ record: 'counters', subscriber, counters: answer.stats });
+      const next: number | undefined = answer['+next'];
+      from = next !== undefined && next > from ? next : undefined; // it goes on, or it ends
+    }
+    return pages;
   } catch (error) {
-    return noAnswerRecord(subscriber, error);
+    return [...pages, noAnswerRecord(subscriber, error)];
   }
 }
 

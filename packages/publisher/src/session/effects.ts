@@ -55,10 +55,13 @@ export function perform(effect: Effect, parts: Parts): void {
   }
 }
 
-function query({ ticket, transaction, packet }: EffectOf<'query'>, { connection, askers }: Parts): void {
+function query(
+  { ticket, transaction, packet, from }: EffectOf<'query'>,
+  { connection, askers }: Parts,
+): void {
   const question = packet === undefined ? 'stats' : 'test';
   connection
-    .send({ kind: 'query', question, packet }, transaction)
+    .send({ kind: 'query', question, packet, '+from': from }, transaction)
     .catch((error: unknown) => askers.fail(ticket, error));
 }
 

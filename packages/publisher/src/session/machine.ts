@@ -12,6 +12,7 @@
 
 import {
   beaten,
+  Capability,
   ErrorCode,
   HANDSHAKE_TIMEOUT_MS,
   HEARTBEAT_MS,
@@ -204,10 +205,11 @@ function alive(state: Named): Step<Named> {
   return stepTo(withPeer(state, { probeUntilMs: NEVER }), { kind: 'alive', isAlive: true });
 }
 
-function asked(state: Open, { ticket, packet }: EventOf<'asked'>, now: Now): Step {
+function asked(state: Open, { ticket, packet, from }: EventOf<'asked'>, now: Now): Step {
   if (!('peer' in state)) return stepTo(state, notConnected(ticket, undefined));
-  const { questions, name } = state.peer;
-  const asking = ask(questions, { ticket, packet }, name, now.monotonicMs);
+  const { questions, name, capabilities } = state.peer;
+  const page = capabilities.includes(Capability.pages) ? from : undefined;
+  const asking = ask(questions, { ticket, packet, from: page }, name, now.monotonicMs);
   return stepTo(withPeer(state, { questions: asking.questions }), ...asking.effects);
 }
 

@@ -63,7 +63,7 @@ export const NO_QUESTIONS: Questions = {
 /** Somebody asks: at once, or when it is the turn. */
 export function ask(
   questions: Questions,
-  { ticket, packet }: Omit<QueuedQuestion, 'atMs'>,
+  { ticket, packet, from }: Omit<QueuedQuestion, 'atMs'>,
   name: string,
   nowMs: number,
 ): QuestionsStep {
@@ -73,7 +73,7 @@ export function ask(
   }
   const { askedUntilMs } = questions;
   const atMs = Math.max(nowMs, askedUntilMs - (ASK_BURST - 1) * ASK_PAUSE_MS);
-  const waiting = [...questions.waiting, { ticket, packet, atMs }];
+  const waiting = [...questions.waiting, { ticket, packet, from, atMs }];
   return dueQuestions(
     { ...questions, waiting, askedUntilMs: Math.max(askedUntilMs, nowMs) + ASK_PAUSE_MS },
     name,
@@ -88,11 +88,11 @@ export function dueQuestions(questions: Questions, name: string, nowMs: number):
   const effects: QuestionEffect[] = late.map(({ ticket }) => unanswered(ticket, ErrorCode.timeout, text));
   const open = questions.open.slice(late.length);
   let { lastTransaction } = questions;
-  for (const { ticket, packet, atMs } of questions.waiting) {
+  for (const { ticket, packet, from, atMs } of questions.waiting) {
     if (atMs > nowMs) break;
     lastTransaction += 1;
     open.push({ ticket, transaction: lastTransaction, untilMs: nowMs + ANSWER_TIMEOUT_MS });
-    effects.push({ kind: 'query', ticket, transaction: lastTransaction, packet });
+    effects.push({ kind: 'query', ticket, transaction: lastTransaction, packet, from });
   }
   const waiting = questions.waiting.filter(({ atMs }) => atMs > nowMs);
   return { questions: { ...questions, lastTransaction, waiting, open }, effects };

@@ -23,10 +23,14 @@ import { Announcer } from './announce.ts';
 import { SubscriberSession } from './session.ts';
 
 /**
- * Asks a subscriber, by its name, what its live table does to a packet; without one, what it counted. Rejects
- * with ProtocolError.
+ * Asks a subscriber, by its name, what its live table does to a packet; without one, what it counted, `from`
+ * the first counter of a page on if it knows pages. Rejects with ProtocolError.
  */
-export type AskTable = (subscriber: string, packet?: WirePacket) => Promise<MessageOf<'answer'>>;
+export type AskTable = (
+  subscriber: string,
+  packet?: WirePacket,
+  from?: number,
+) => Promise<MessageOf<'answer'>>;
 
 export interface ServedSubscribers extends Service {
   readonly ask: AskTable;
@@ -100,9 +104,9 @@ export async function serveSubscribers(
   const announcer = new Announcer(sessions, publisher.pace);
   const onRelease = (): Promise<void> => announcer.tell();
   publisher.on('release', onRelease);
-  const ask: AskTable = async (subscriber, packet) => {
+  const ask: AskTable = async (subscriber, packet, from) => {
     const session = holders.holderOf(subscriber);
-    if (session !== undefined) return session.ask(packet);
+    if (session !== undefined) return session.ask(packet, from);
     throw new ProtocolError(ErrorCode.noSuchSubscriber, `no subscriber called ${subscriber} is connected`);
   };
   const close = (): Promise<void> => {

@@ -113,9 +113,9 @@ export class SubscriberSession implements NameHolder {
   /**
    * See AskTable. Rejects with ProtocolError `not-ready`, `rate-limited`, `timeout` or `disconnected`.
    */
-  ask(packet: WirePacket | undefined): Promise<MessageOf<'answer'>> {
+  ask(packet: WirePacket | undefined, from?: number): Promise<MessageOf<'answer'>> {
     const { ticket, answer } = this.#askers.ask();
-    this.#feed({ kind: 'asked', ticket, packet });
+    this.#feed({ kind: 'asked', ticket, packet, from });
     return answer;
   }
 

@@ -180,9 +180,10 @@ export type Event =
   /** Nothing but time passed. */
   | { readonly kind: 'tick' };
 
-/** About a packet; without one for the counters. */
+/** About a packet; without one for the counters, of which `from` begins a page. */
 export interface Question {
   readonly packet: WirePacket | undefined;
+  readonly from: number | undefined;
 }
 
 export type EventOf<K extends Event['kind']> = Extract<Event, { readonly kind: K }>;

@@ -136,10 +136,12 @@ class JsonView implements View {
   }
 
   record(record: ControlRecord): void {
-    this.#terminal.out.json(record);
+    if (!isOfCounters(record)) this.#terminal.out.json(record);
   }
 
-  batch(): void {
+  /** Counters come in pages, and are printed as one record of a subscriber. */
+  batch({ counters }: StatusView): void {
+    for (const record of counters) this.#terminal.out.json(record);
     this.#terminal.out.json({ kind: 'end-of-snapshot' });
     this.#terminal.out.flush();
   }
@@ -225,6 +227,14 @@ class Batch implements StatusView {
   readonly subscribers: StatusView['subscribers'][number][] = [];
   readonly counters: StatusView['counters'][number][] = [];
 
+  /** The counters of one subscriber come in pages, one after the other. */
+  #putPage(page: Extract<ControlRecord, { record: 'counters' }>): void {
+    const last = this.counters.at(-1);
+    if (last?.record === 'counters' && last.subscriber === page.subscriber) {
+      this.counters.splice(-1, 1, { ...last, counters: { ...last.counters, ...page.counters } });
+    } else this.counters.push(page);
+  }
+
   /** Whether the record belongs in a status. */
   put(record: ControlRecord): boolean {
     switch (record.record) {
@@ -238,14 +248,21 @@ class Batch implements StatusView {
         this.subscribers.push(record);
         return true;
       case 'warning':
-        if (record.part.startsWith(SUBSCRIBER_PART)) this.counters.push(record);
+        if (isOfCounters(record)) this.counters.push(record);
         else this.warnings.push(record);
         return true;
       case 'counters':
-        this.counters.push(record);
+        this.#putPage(record);
         return true;
       default:
         return false;
     }
   }
+}
+
+/** What a subscriber counted, or why that is not known. */
+function isOfCounters(record: ControlRecord): boolean {
+  return (
+    record.record === 'counters' || (record.record === 'warning' && record.part.startsWith(SUBSCRIBER_PART))
+  );
 }

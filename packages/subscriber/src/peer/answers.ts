@@ -4,6 +4,7 @@ import { packetFromWire, verdictToWire } from '@rulecast/protocol';
 import type { Packet } from '@rulecast/rules';
 import type { Explanation } from '@rulecast/table';
 import type { ToldName } from '../apply/sink.ts';
+import { pageOf, withMost } from './counters.ts';
 import type { Answer, Question } from './states.ts';
 
 /** An explanation, and by which name the address is open that a rule accepts for that. */
@@ -14,20 +15,25 @@ export interface LiveExplanation extends Explanation {
 export interface AnswerHost {
   /** May reject: a sink is asked for what a qube was told. */
   explain(packet: Packet): Promise<LiveExplanation>;
-  /** May reject: a sink is asked too. */
+  /** All there are. May reject: a sink is asked too. */
   counters(): Promise<Readonly<Record<string, number>>>;
 }
 
 /** `skipped` messages were passed over. Does not reject. */
-export async function answerTo({ packet }: Question, host: AnswerHost, skipped: number): Promise<Answer> {
+export async function answerTo(
+  { packet, from }: Question,
+  host: AnswerHost,
+  skipped: number,
+): Promise<Answer> {
   try {
     if (packet !== undefined) {
       const { verdict, rule, told, generation } = await host.explain(packetFromWire(packet));
       const saying = told && { name: told.name, agoS: told.agoS };
       return { kind: 'verdict', verdict: verdictToWire(verdict, rule), told: saying, generation };
     }
-    const stats = await host.counters();
-    return { kind: 'stats', stats: skipped === 0 ? stats : { ...stats, skipped } };
+    const counters = await host.counters();
+    const all = skipped === 0 ? counters : { ...counters, skipped };
+    return { kind: 'stats', ...(from === undefined ? withMost(all) : pageOf(all, from)) };
   } catch (error) {
     return { kind: 'none', text: error instanceof Error ? error.message : String(error) };
   }

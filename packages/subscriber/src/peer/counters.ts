@@ -2,33 +2,62 @@
 
 import { COUNTERS_MAX } from '@rulecast/protocol';
 
-/** Lists whose hits the publisher is told, and the longest name that fits a counter of `list.NAME`. */
-const LISTS_SHOWN = 24;
-const LIST_NAME_MAX = 27;
+type Counter = readonly [name: string, count: number];
+
+/** As many counters as an ANSWER has room for, and where the next begin. */
+export interface CounterPage {
+  readonly stats: Readonly<Record<string, number>>;
+  readonly next: number | undefined;
+}
+
+/** Lists whose hits are told, those with most: a table may have more than people read. Our choice. */
+const LISTS_TOLD = 2048;
+/** Of an answer for counters: with what else it says it stays below a control body. */
+const PAGE_BYTES = 3000;
+/** Of a counter beside its name: the tags of both, and a number of eight bytes. */
+const COUNTER_COST_BYTES = 11;
 
 /** What lookups decided: in all, and by list where most of it was. */
 export function lookupCounters(
   lookups: number,
   lists: ReadonlyMap<string, number>,
 ): Readonly<Record<string, number>> {
-  const shown = [...lists]
-    .filter(([name]) => name.length <= LIST_NAME_MAX)
-    .sort(([, a], [, b]) => b - a)
-    .slice(0, LISTS_SHOWN)
-    .map(([name, count]) => [`list.${name}`, count]);
-  return { lookups, ...Object.fromEntries(shown) };
+  const most = [...lists].sort(([, a], [, b]) => b - a).slice(0, LISTS_TOLD);
+  return { lookups, ...Object.fromEntries(most.map(([name, count]) => [`list.${name}`, count])) };
 }
 
-/**
- * As many as an answer has room for, and `skipped` beside them: those of the whole, then those of lists,
- * policies and rules with most, whose names have a dot.
- */
-export function boundedCounters(
-  counters: Readonly<Record<string, number>>,
-): Readonly<Record<string, number>> {
-  const isOfPart = ([name]: readonly [string, number]): boolean => name.includes('.');
+/** For a publisher that asks for no page: the whole first, then of lists and others those with most. */
+export function withMost(counters: Readonly<Record<string, number>>): CounterPage {
   const all = Object.entries(counters);
   const parts = all.filter(isOfPart).sort(([, a], [, b]) => b - a);
   const whole = all.filter((one) => !isOfPart(one));
-  return Object.fromEntries([...whole, ...parts].slice(0, COUNTERS_MAX - 1));
+  return { stats: Object.fromEntries(fitting([...whole, ...parts])), next: undefined };
+}
+
+/**
+ * The page that begins at an index of all. Their order is that of names, so that it stays while they count:
+ * one that comes between two pages may be told twice, and never as another.
+ */
+export function pageOf(counters: Readonly<Record<string, number>>, from: number): CounterPage {
+  const all = Object.entries(counters).sort(
+    (one, other) => Number(isOfPart(one)) - Number(isOfPart(other)) || (one[0] < other[0] ? -1 : 1),
+  );
+  const page = fitting(all.slice(from));
+  const next = from + page.length;
+  return { stats: Object.fromEntries(page), next: next < all.length ? next : undefined };
+}
+
+/** Of a list, a policy or a rule: its name has a dot. */
+function isOfPart([name]: Counter): boolean {
+  return name.includes('.');
+}
+
+/** The first of them that one answer has room for. */
+function fitting(counters: readonly Counter[]): readonly Counter[] {
+  let left = PAGE_BYTES;
+  const end = counters.findIndex(([name], at) => {
+    left -= name.length + COUNTER_COST_BYTES;
+    return at === COUNTERS_MAX || left < 0;
+  });
+  return end < 0 ? counters : counters.slice(0, end);
 }

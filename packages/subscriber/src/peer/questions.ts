@@ -15,20 +15,20 @@ import { type Answer, type Effect, type LinkedState, type Question, type Step, s
  */
 export function query(
   state: LinkedState,
-  { packet, transaction }: Question & { readonly transaction: number },
+  { packet, from, transaction }: Question & { readonly transaction: number },
   nowMs: number,
 ): Step {
   const queries = asked(state.queries, nowMs);
   if (isOverRate(queries))
     return { state: { ...state, queries }, effects: [tooMany('a second', transaction)] };
   if (packet !== undefined) {
-    return { state: { ...state, queries }, effects: [{ kind: 'ask', packet, transaction }] };
+    return { state: { ...state, queries }, effects: [{ kind: 'ask', packet, from, transaction }] };
   }
   if (state.askedCount >= QUERIES_PER_SECOND_MAX) {
     return { state: { ...state, queries }, effects: [tooMany('at once', transaction)] };
   }
   const askedCount = state.askedCount + 1;
-  const asking: Effect = { kind: 'ask', packet, transaction };
+  const asking: Effect = { kind: 'ask', packet, from, transaction };
   return { state: { ...state, queries, askedCount }, effects: [asking] };
 }
 
@@ -52,7 +52,8 @@ export function answered(
       return { state: after, effects: [send(message, transaction)] };
     }
     case 'stats': {
-      const message: Message = { kind: 'answer', ok: true, ...active, stats: answer.stats };
+      const { stats, next } = answer;
+      const message: Message = { kind: 'answer', ok: true, ...active, stats, '+next': next };
       return { state: after, effects: [send(message, transaction)] };
     }
     case 'none': {

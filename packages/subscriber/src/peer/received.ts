@@ -44,7 +44,7 @@ export function eventOf(
         sinceMs: nowMs - state.self.staleAfterMs,
       });
     case 'query':
-      return { kind: 'query', packet: message.packet, transaction };
+      return { kind: 'query', packet: message.packet, from: message['+from'], transaction };
     case 'welcome':
     case 'begin':
     case 'chunk':

@@ -19,6 +19,7 @@ import {
 import type { Blame } from '../apply/commit.ts';
 import type { VerifiedOffer } from '../apply/offer.ts';
 import type { ActiveMark } from '../state/state.ts';
+import type { CounterPage } from './counters.ts';
 import { type FreshEvent, isNewest, type Known, type Newest } from './freshness.ts';
 import { FULL_PATIENCE, type Patience } from './patience.ts';
 import type { Refusals } from './refusals.ts';
@@ -173,9 +174,10 @@ export type OfferEvent =
   /** `isForGood`: that it was refused is remembered. */
   | { readonly kind: 'offerRefused'; readonly nack: Nack; readonly isForGood: boolean };
 
-/** About a packet; without one for the counters. */
+/** About a packet; without one for the counters, of which `from` begins a page. */
 export interface Question {
   readonly packet: WirePacket | undefined;
+  readonly from: number | undefined;
 }
 
 /** Of the peer: its messages, by the names of the table. */
@@ -216,7 +218,7 @@ export type Answer =
       readonly told?: WireTold | undefined;
       readonly generation: number;
     }
-  | { readonly kind: 'stats'; readonly stats: Readonly<Record<string, number>> }
+  | ({ readonly kind: 'stats' } & CounterPage)
   | { readonly kind: 'none'; readonly text: string };
 
 export type Event =

@@ -54,7 +54,7 @@ import { StateDirectory } from '../state/state.ts';
 import { Staging } from '../verify/stage.ts';
 import type { LiveExplanation } from './answers.ts';
 import { Connections } from './connections.ts';
-import { boundedCounters, lookupCounters } from './counters.ts';
+import { lookupCounters } from './counters.ts';
 import { FreshnessWatch } from './freshness-watch.ts';
 import { News } from './news.ts';
 import {
@@ -247,6 +247,7 @@ class RunningSubscriber implements Subscriber {
           ...VERSION_1_CAPABILITIES,
           Capability.privateRules,
           Capability.first,
+          Capability.pages,
           ...(this.#options.names === undefined ? [] : [Capability.firewallNames]),
           ...(this.#opensNames ? [Capability.openedNames, Capability.resolved] : []),
         ],
@@ -321,7 +322,7 @@ class RunningSubscriber implements Subscriber {
     const freshness = { stale: standing === 'stale' ? 1 : 0, ...age };
     const { renewal } = this.#rootWatch;
     const root = renewal === 'good' ? {} : { [renewal === 'due' ? 'rootDue' : 'rootOverdue']: 1 };
-    return boundedCounters({
+    return {
       generation,
       bytes,
       ...freshness,
@@ -330,7 +331,7 @@ class RunningSubscriber implements Subscriber {
       ...forks,
       ...(enforced ?? lookupCounters(hits, (await this.hits()).lists)),
       ...this.#options.names?.counters(),
-    });
+    };
   }
 
   /** Whether what rules accept by name is opened here. */
