@@ -337,6 +337,20 @@ export const MUTANTS = [
     replace: 'if (isOver) return;',
     suites: FRESHNESS,
   },
+  {
+    name: 'an accept in first opens for all qubes',
+    path: 'packages/rules/src/rule-set.ts',
+    find: "if (match.action !== 'drop') faults.push(FIRST_ACCEPTS);",
+    replace: 'void match;',
+    suites: ['packages/subscriber/test/refusal.test.ts'],
+  },
+  {
+    name: 'a release of first alone opens what the boot mode closes',
+    path: 'packages/subscriber/src/content/owner.ts',
+    find: 'isShut ? shut : bootBehindFirst(boot, of.ruleSet)',
+    replace: 'isShut ? shut : of.ruleSet',
+    suites: SUBSCRIBER,
+  },
 ];
 
 /**

@@ -206,4 +206,15 @@ describe('what else a release needs', () => {
     await greet('fw', WITH_OPENINGS);
     expect(await push(publisher, rules(egress))).toEqual(['released']);
   });
+
+  it('first is refused for a bound firewall that would drop nothing by it', async () => {
+    const { publisher, greet } = await house();
+    const files = { 'f.yaml': 'first: { egress: [drop dst4=192.0.2.1] }\nunmatched: drop\n' };
+    await greet('fw', WITH_OPENINGS);
+    expect(await push(publisher, files)).toEqual([
+      expect.stringMatching('^needs-upgrade subscriber fw: fw does not know first; upgrade it'),
+    ]);
+    await greet('fw', [...WITH_OPENINGS, 'first']);
+    expect(await push(publisher, files)).toEqual(['released']);
+  });
 });

@@ -234,6 +234,17 @@ const BAD_CONTENT: readonly BadTransfer[] = [
       return { release, transfer: snapshotOf(release) };
     },
   },
+  {
+    title: 'an accept in first, which would open for all qubes',
+    code: 'bad-rule-set',
+    retry: 'never',
+    part: 'policy first',
+    spoil: (publisher) => {
+      const first = { egress: ['drop dst4=192.0.2.1', 'accept'] };
+      const release = publisher.release(ruleSetOf({ policies: { first }, unmatched: 'drop' }), NEXT);
+      return { release, transfer: snapshotOf(release) };
+    },
+  },
 ];
 
 /** Whole streams that do not make what was signed. */

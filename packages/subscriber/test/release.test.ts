@@ -131,6 +131,31 @@ describe('a good release', () => {
     expect(subscriber.status()).toMatchObject({ version: 5 });
   });
 
+  it.each([
+    ['closed', ['drop', 'drop', 'drop', 'drop']],
+    ['open', ['drop', 'accept', 'drop', 'accept']],
+  ] as const)(
+    'of first alone drops by it, and leaves the rest to the boot mode: %s',
+    async (bootMode, expected) => {
+      const publisher = new ScriptedPublisher();
+      const subscriber = await startedSubscriber(publisher, { bootMode });
+      const { peer } = await publisher.greeted();
+      const first = { egress: ['drop dst=@bad'], ingress: ['drop src=@bad'] };
+      const alone = ruleSetOf({ lists: { bad: ['192.0.2.0/24'] }, policies: { first } });
+      await peer.bring(publisher.release(alone, { version: 1 }));
+      const packets = [
+        packetOf('egress', '10.137.0.5', '192.0.2.1'),
+        packetOf('egress', '10.137.0.5', '192.0.3.1'),
+        packetOf('ingress', '192.0.2.1', '10.137.0.5'),
+        packetOf('ingress', '192.0.3.1', '10.137.0.5'),
+      ];
+      expect(packets.map((packet) => subscriber.lookup(packet).action)).toEqual(expected);
+      await peer.bring(publisher.release(ruleSetOf({}), { version: 2 }));
+      const boot = bootMode === 'open' ? 'accept' : 'drop';
+      expect(packets.map((packet) => subscriber.lookup(packet).action)).toEqual(packets.map(() => boot));
+    },
+  );
+
   it('may be superseded on offer: only the last one wanted is received', async () => {
     const publisher = new ScriptedPublisher();
     const subscriber = await startedSubscriber(publisher);

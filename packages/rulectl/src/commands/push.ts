@@ -72,7 +72,7 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<PushArg
     ['$0 push --merge --list drop today.txt', 'add to a list'],
     ['$0 push --replace-all --dry-run office.yaml', 'what would come and go'],
     ['$0 push --list drop --permit shrunk drop.txt', 'although it is much shorter now'],
-    ['echo drop | $0 push --policy common --yes -', 'in an emergency: nothing that qubes send is accepted'],
+    ['echo drop | $0 push --policy first --yes -', 'in an emergency: nothing that qubes send gets through'],
   ]);
 }
 
