@@ -368,7 +368,7 @@ function reservedProblems(policies: ReadonlyMap<string, Policy>): readonly RuleS
       fault('policy default has no ingress rules: give a policy the prefix 0.0.0.0/0 for that');
     if (name === COMMON_POLICY && exceptions.egress.count + exceptions.ingress.count > 0)
       fault('common has no exceptions: nothing comes before it; write them as its first rules');
-    if (name === FIRST_POLICY) firstFaults(policy).forEach(fault);
+    if (name === FIRST_POLICY) for (const reason of firstFaults(policy)) fault(reason);
     if (!reserved && prefixTotal === 0) {
       const reason = `policy ${name} has no prefixes: it judges nothing`;
       problems.push({ severity: 'warning', code: RuleSetProblemCode.noPrefixes, part: name, reason });
@@ -378,16 +378,15 @@ function reservedProblems(policies: ReadonlyMap<string, Policy>): readonly RuleS
 }
 
 /** An accept in `first` would open something for all qubes, past every policy. */
-function firstFaults(policy: Policy): readonly string[] {
+function* firstFaults(policy: Policy): Generator<string> {
   const { exceptions, defaultAction, blocked, unlisted } = policy;
-  const faults: string[] = [];
-  for (const { match } of formsOf([policy])) if (match.action !== 'drop') faults.push(FIRST_ACCEPTS);
+  const matches = [...formsOf([policy])].map(({ match }) => match);
+  if (matches.some(({ action }) => action !== 'drop')) yield FIRST_ACCEPTS;
   if (exceptions.egress.count + exceptions.ingress.count > 0)
-    faults.push('first has no exceptions: nothing comes before it');
-  if (defaultAction !== 'drop') faults.push('first has no default action: what it does not drop goes on');
+    yield 'first has no exceptions: nothing comes before it';
+  if (defaultAction !== 'drop') yield 'first has no default action: what it does not drop goes on';
   if ((blocked ?? unlisted) !== undefined)
-    faults.push('first has neither blocked nor unlisted: a policy or common says how names are answered');
-  return [...new Set(faults)];
+    yield 'first has neither blocked nor unlisted: a policy or common says how names are answered';
 }
 
 export const FIRST_ACCEPTS =

@@ -84,7 +84,7 @@ export function* openedRefusals(push: GuardedPush): Pieces<readonly GuardRefusal
         const earlier = judgeBefore(before, pair, direction, times);
         const later: Judge = { ruleSet: after, policy: pair.after, at: times.after };
         if (yield* opensHalf(earlier, later, view, budget))
-          reasons.set(part, reasonFor(pair, `${probe.text} ${direction === 'egress' ? 'to' : 'from'}`));
+          reasons.set(part, reasonFor(pair, direction, probe.text));
       }
     }
   }
@@ -164,16 +164,25 @@ function* momentsOf(
   return [{ before: { accept: never, drop: now }, after: { accept: now, drop: never } }];
 }
 
-function partOf({ before, after }: JudgePair, direction: Direction): string {
-  if (direction === 'ingress' && before === undefined && after === undefined) return `policy ${FIRST_POLICY}`;
-  return after === undefined ? UNMATCHED : `policy ${after.name}`;
+/** Of what comes to qubes, where no policy judges that: neither before nor after. */
+function isUnjudged({ before, after }: JudgePair, direction: Direction): boolean {
+  return direction === 'ingress' && before === undefined && after === undefined;
 }
 
-function reasonFor({ family, before, after }: JudgePair, packets: string): string {
+function partOf(pair: JudgePair, direction: Direction): string {
+  if (isUnjudged(pair, direction)) return `policy ${FIRST_POLICY}`;
+  return pair.after === undefined ? UNMATCHED : `policy ${pair.after.name}`;
+}
+
+function reasonFor(pair: JudgePair, direction: Direction, packets: string): string {
+  const { family, before, after } = pair;
+  const what = `${packets} ${direction === 'egress' ? 'to' : 'from'} half of IPv${family} or more`;
+  if (isUnjudged(pair, direction))
+    return `it would let ${what} through to qubes whose ingress no policy judges, which first did not`;
   const whose =
     after?.name === DEFAULT_POLICY || after === undefined ? 'qubes that no other policy names' : 'its qubes';
   const past = before === undefined ? 'what was there' : `policy ${before.name}`;
-  return `it would accept ${packets} half of IPv${family} or more for ${whose}, which ${past} did not`;
+  return `it would accept ${what} for ${whose}, which ${past} did not`;
 }
 
 /** Whether a policy is for everybody: those that no other one names, or every address of a family. */
