@@ -6,7 +6,6 @@ import {
   COMMON_POLICY,
   type Direction,
   EMPTY_RULE_SET,
-  emptyPolicy,
   FIRST_POLICY,
   formatPrefixAt,
   formatRule,
@@ -57,6 +56,8 @@ function richCase(seed: number): RuleSet {
     const blocked = random.pick([undefined, 'nxdomain', 'refused', 'null'] as const);
     const unlisted = random.pick([undefined, 'answer', 'nxdomain'] as const);
     const { exceptions } = policy;
+    const own = { egress: said(policy.egress, 'egress'), ingress: said(policy.ingress, 'ingress') };
+    if (name === FIRST_POLICY) return [name, { ...policy, ...own }];
     const rich: Policy = {
       ...policy,
       prefixes: readSet(policy.prefixes),
@@ -67,23 +68,11 @@ function richCase(seed: number): RuleSet {
         egress: said(exceptions.egress, 'egress'),
         ingress: said(exceptions.ingress, 'ingress'),
       },
-      egress: said(policy.egress, 'egress'),
-      ingress: said(policy.ingress, 'ingress'),
+      ...own,
     };
     return [name, rich];
   });
-  if (random.chance(0.5)) policies.push([FIRST_POLICY, firstOf(policies)]);
   return { ...ruleSet, lists, policies: new Map(policies) };
-}
-
-/** The policy `first`, of the drops of others. */
-function firstOf(policies: readonly (readonly [string, Policy])[]): Policy {
-  const [egress, ingress] = [new RunBuilder(), new RunBuilder()];
-  for (const [, policy] of policies) {
-    for (const rule of rulesIn(policy.egress)) if (rule.action === 'drop') egress.push(rule);
-    for (const rule of rulesIn(policy.ingress)) if (rule.action === 'drop') ingress.push(rule);
-  }
-  return { ...emptyPolicy(FIRST_POLICY), egress: egress.build(), ingress: ingress.build() };
 }
 
 /** What readers make of prefixes: IPv6 that is mapped IPv4 is that. */
