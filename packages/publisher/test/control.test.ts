@@ -750,6 +750,7 @@ describe('the status with counters', () => {
     expect(answer.end).toMatchObject({ kind: 'done', code: 'ok' });
   });
 
+  // P-13
   it('asks one that knows pages for all of them, and ends where they do not go on', async () => {
     const { control, subscribers } = await house();
     const paged = await ScriptedSubscriber.greet(subscribers, 'paged', { capabilities: ['pages'] });

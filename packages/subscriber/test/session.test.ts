@@ -453,6 +453,7 @@ describe('questions', () => {
     expect(await peer.receive('answer')).toMatchObject({ ok: true, stats: {} });
   });
 
+  //
   it('beyond twenty a second are answered with rate-limited, and answered again a second later', async () => {
     const publisher = new ScriptedPublisher();
     await startedSubscriber(publisher);

@@ -1,4 +1,4 @@
-/** What the proxy counted, in the words of `rulectl status --counters` (WIRE.md "ANSWER"). Pure. */
+/** What the proxy counted, in the words of CONTROL.md "record counters". Pure. */
 
 import type { Client, DnsProxy } from './machine.ts';
 

@@ -12,7 +12,7 @@ interface CounterWord {
 
 /**
  * Counters that people know by other words: packets, which lists, policies and rules follow, then what they
- * cost. WIRE.md "ANSWER".
+ * cost. CONTROL.md "record counters".
  */
 const PACKET_COUNTERS: readonly CounterWord[] = [
   { name: 'nftDecided', label: 'judged', format: formatPackets },

@@ -1,4 +1,4 @@
-/** The counters of an ANSWER, by their names in WIRE.md "ANSWER". Pure. */
+/** The counters of an ANSWER: WIRE.md "ANSWER", by their names in CONTROL.md "record counters". Pure. */
 
 import { COUNTERS_MAX } from '@rulecast/protocol';
 
