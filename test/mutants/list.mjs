@@ -351,6 +351,27 @@ export const MUTANTS = [
     replace: 'isShut ? shut : of.ruleSet',
     suites: SUBSCRIBER,
   },
+  {
+    name: 'a root is overdue by the clock that is ahead',
+    path: 'protocol/src/content/renewal.ts',
+    find: 'readings.earliest >= refreshBy',
+    replace: 'readings.latest >= refreshBy',
+    suites: ['packages/subscriber/test/renewal.test.ts', 'protocol/test/trust.test.ts'],
+  },
+  {
+    name: 'what is fresh is opened under a root that is overdue',
+    path: 'packages/subscriber/src/peer/subscriber.ts',
+    find: "this.#freshness.standing !== 'fresh' || this.#rootWatch.renewal === 'overdue'",
+    replace: "this.#freshness.standing !== 'fresh'",
+    suites: ['packages/subscriber/test/renewal.test.ts'],
+  },
+  {
+    name: 'a root follows that its own keys have not signed',
+    path: 'protocol/src/content/root.ts',
+    find: "if (!isSignedBy(root, 'root', next))",
+    replace: "if (!isSignedBy(last.root, 'root', next))",
+    suites: ['protocol/test/trust.test.ts'],
+  },
 ];
 
 /**

@@ -8,6 +8,7 @@ import type { KeyObject } from 'node:crypto';
 import { replaceIdentity } from '@rulecast/program/identity';
 import { idOf, nextRoot } from '@rulecast/program/next-root';
 import {
+  EXPIRE_MAX_SECONDS,
   isSignedBy,
   publicBytes,
   type RoleName,
@@ -61,7 +62,7 @@ export class HouseKeys {
     });
   }
 
-  /** Takes the keys of some role away. Returns what is said of it. */
+  /** Takes the keys of some role away; each second root has a date. Returns what is said of it. */
   rotate(random: Random): string {
     const names = random.pick(ROTATED);
     const before = this.#newest.root;
@@ -69,7 +70,8 @@ export class HouseKeys {
     for (const name of names) keys[name] = this.#make();
     const add = Object.fromEntries(names.map((name) => [name, [publicBytes(keys[name])]]));
     const remove = names.flatMap((name) => before.roles[name].keys.map(idOf));
-    const next = nextRoot(before, { add, remove, thresholds: {}, epochCeiling: undefined });
+    const refreshBy = before.refreshBy === undefined ? EXPIRE_MAX_SECONDS : 'never';
+    const next = nextRoot(before, { add, remove, thresholds: {}, epochCeiling: undefined, refreshBy });
     this.#roots = withRoot(this.#roots, signedRoot(next, ...new Set([this.#keys.root, keys.root])));
     this.#keys = keys;
     return `root ${next.number}, with other keys for ${names.join(' and ')}`;

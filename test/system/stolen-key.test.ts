@@ -2,10 +2,14 @@
  * Keys that were stolen, and keys that were changed, up to the firewalls that recovered, with real processes.
  */
 
-import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { openIdentity, readRootKey, replaceIdentity, rootKeyFileOf } from '@rulecast/program/identity';
+import { nextRoot } from '@rulecast/program/next-root';
+import { withRoot } from '@rulecast/protocol';
 import { expect, it, onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../kit/directory.ts';
+import { signedRoot } from '../kit/roots.mjs';
 import {
   endpointsIn,
   PERMITTED,
@@ -168,3 +172,71 @@ it('that are changed let a publisher go on with an older store, which firewalls 
   await subscriber.logged(({ msg, version }) => msg === 'applied' && version === 2);
   expect(await versionOf(directory)).toEqual({ state: 'synced', epoch: 1, version: 2 });
 }, 120_000);
+
+/** Gives an identity a root whose date is a second away: rulectl takes whole days. */
+function dateNow(identityFile: string, rootKeyFile: string): void {
+  const identity = openIdentity(identityFile);
+  const refreshBy = Math.ceil(Date.now() / 1000) + 1;
+  const change = { add: {}, remove: [], thresholds: {}, epochCeiling: undefined, refreshBy };
+  const next = signedRoot(nextRoot(identity.root, change), readRootKey(rootKeyFile).key);
+  replaceIdentity(identityFile, { ...identity, roots: withRoot(identity.roots, next) });
+}
+
+// Whoever has the keys and the channel keeps the root from a firewall that would take them away.
+it('and the channel with them open a firewall no longer than the date of its root, if it closes then', async () => {
+  const directory = temporaryDirectory();
+  const [identity, vault] = [join(directory, 'publisher', 'identity'), join(directory, 'root.key')];
+  const trust = await trustOf(directory);
+  renameSync(rootKeyFileOf(identity, openIdentity(identity).lineage), vault);
+  let publisher = await startPublisher(directory);
+  onTestFinished(async () => {
+    await publisher.stop();
+  });
+  await push(directory, '192.0.2.1');
+  const { listen } = endpointsIn(directory);
+  const firewall = ['--state', join(directory, 'firewall'), '--stale', 'closed'];
+  let subscriber = await startSubscriberOf(trust, listen, 'fw', firewall);
+  onTestFinished(async () => {
+    await subscriber.stop();
+  });
+  const policyAt = async (where: string): Promise<unknown> => {
+    const { stdout } = await rulectl(where, ['test', '--json', '10.137.0.5 > 192.0.2.1 tcp/80']);
+    const records = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line || '{}'));
+    return records.find(({ record }) => record === 'verdict')?.policy;
+  };
+  await subscriber.logged(({ msg }) => msg === 'applied');
+  await expect.poll(() => policyAt(directory), { timeout: 20_000 }).toBe('default');
+
+  await publisher.stop();
+  dateNow(identity, vault);
+  publisher = await startPublisher(directory);
+  const told = await subscriber.logged(({ rootRenewal }) => rootRenewal === 'overdue');
+  expect(told).toMatchObject({ level: 50, msg: expect.stringMatching(/^root 2 was to be renewed by /) });
+  await expect.poll(() => policyAt(directory), { timeout: 20_000 }).toBe('boot');
+  const status = await rulectl(directory, ['status', '--check']);
+  expect(status).toMatchObject({ code: 1, stdout: expect.stringContaining('root 2 was to be renewed by') });
+  await subscriber.stop();
+  await publisher.stop();
+
+  const thiefs = temporaryDirectory();
+  cpSync(join(directory, 'publisher'), join(thiefs, 'publisher'), { recursive: true });
+  const thief = await startPublisher(thiefs);
+  await push(thiefs, '192.0.2.66');
+  subscriber = await startSubscriberOf(trust, endpointsIn(thiefs).listen, 'fw', firewall);
+  await subscriber.logged(({ msg, version }) => msg === 'applied' && version === 2);
+  await expect.poll(() => policyAt(thiefs), { timeout: 20_000 }).toBe('boot');
+  await subscriber.stop();
+  await thief.stop();
+
+  const by = ['--identity', identity, '--root-key', vault];
+  const renewed = await rulectlOffline(['keys', 'rotate', '--refresh-by', '90d', ...by]);
+  expect(renewed.code, renewed.stderr).toBe(0);
+  publisher = await startPublisher(directory);
+  subscriber = await startSubscriberOf(trust, listen, 'fw', firewall);
+  await subscriber.logged(({ rootRenewal }) => rootRenewal === 'good');
+  await subscriber.logged(({ msg, version }) => msg === 'applied' && version === 2);
+  await expect.poll(() => policyAt(directory), { timeout: 20_000 }).toBe('default');
+}, 180_000);
