@@ -14,12 +14,12 @@ import type { Contents } from './succession.ts';
 
 /** What one policy's program in one direction has decided since it has these rules. */
 export interface ProgramHits {
-  /** Undefined: of qubes that no policy judges, of which the rule set says something. */
+  /** Also `first`; undefined: of qubes that no policy judges, of which the rule set says something. */
   readonly policy: string | undefined;
   readonly direction: Direction;
   /**
    * Where no run matched, since the action is this. Always 0 where that makes no verdict (`unmatched:
-   * accept`).
+   * accept`, `first`).
    */
   readonly defaultAction: number;
   /** By run of the policy's exceptions. */
