@@ -12,8 +12,8 @@ import { blockText, ROOT } from '../docs/blocks.ts';
 import { temporaryDirectory } from '../kit/directory.ts';
 
 const LIBRARIES = ['digestif.ocaml', 'mirage-crypto-ec', 'yojson'];
-/** Of what a firewall's own DNS answers, and of sessions with time: its README says that it has neither. */
-const OTHERS = new Set(['private.json', 'questions.json', 'states.json']);
+/** Of a firewall's own DNS, of sessions with time, and of units of work: its README says that it has none. */
+const OTHERS = new Set(['budget.json', 'private.json', 'questions.json', 'states.json']);
 const FILES = readdirSync(join(ROOT, 'protocol/vectors')).filter((file) => !OTHERS.has(file));
 
 interface Ended {
