@@ -63,27 +63,33 @@ function cellOf(text: string, state: string): Cell {
   return match[3] === undefined ? cell : { ...cell, code: match[3] };
 }
 
-function sessionTable(heading: string, states: readonly string[]): Record<string, Record<string, Cell>> {
+/** The cells of a table by state and event, with those that all tables have in common. */
+function sessionTable(heading: string, all: readonly string[]): Record<string, Record<string, Cell>> {
+  const states = all.filter((state) => state !== 'closed');
+  const rows = table(WIRE, heading, `| event | ${states.join(' | ')} |`);
+  const common = table(WIRE, '## Sessions', '| event | cell |').flatMap(([events = '', cell = '']) =>
+    events.split(', ').map((event) => [event, ...states.map(() => cell)]),
+  );
   const result: Record<string, Record<string, Cell>> = {};
-  for (const row of table(WIRE, heading, `| event | ${states.join(' | ')} |`)) {
-    states.forEach((state, i) => {
-      result[state] ??= {};
-      result[state][row[0] ?? ''] = cellOf(row[i + 1] ?? '', state);
-    });
-  }
+  for (const state of all) result[state] = {};
+  for (const [event = '', ...cells] of [...rows, ...common])
+    for (const state of all) {
+      const cell = state === 'closed' ? '·' : (cells[states.indexOf(state)] ?? '');
+      Object.assign(result[state] ?? {}, { [event]: cellOf(cell, state) });
+    }
   return result;
 }
 
 describe('the protocol documents', () => {
   it('has every cell of the publisher table', () => {
     const documented = sessionTable('### Publisher', PUBLISHER_STATES);
-    expect(Object.keys(documented.idle ?? {})).toEqual(PUBLISHER_EVENTS);
+    expect(Object.keys(documented.idle ?? {}).sort()).toEqual(PUBLISHER_EVENTS.toSorted());
     expect(documented).toEqual(PUBLISHER_TABLE);
   });
 
   it('has every cell of the subscriber table', () => {
     const documented = sessionTable('### Subscriber', SUBSCRIBER_SESSION_STATES);
-    expect(Object.keys(documented.idle ?? {})).toEqual(SUBSCRIBER_EVENTS);
+    expect(Object.keys(documented.idle ?? {}).sort()).toEqual(SUBSCRIBER_EVENTS.toSorted());
     expect(documented).toEqual(SUBSCRIBER_TABLE);
   });
 

@@ -34,14 +34,21 @@ PAUSES_MS = (0, 1000, 4000, 16000, 60000)
 QUERIES_PER_SECOND = 20
 
 
+def rows_of(text, head):
+    """The cells of the table below a head, row by row."""
+    rows = text.split(head, 1)[1].split("\n\n", 1)[0].splitlines()[1:]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
 def table_of(document):
     """The subscriber's table in WIRE.md: (state, event) to (next state, action)."""
     section = document.split("\n### Subscriber\n", 1)[1].split("\n### ", 1)[0]
-    head = "| event | " + " | ".join(STATES) + " |\n"
+    rows = rows_of(section, "| event | " + " | ".join(STATES[:-1]) + " |\n")
+    for events, cell in rows_of(document, "| event | cell |\n"):
+        rows += [[event] + [cell] * (len(STATES) - 1) for event in events.split(", ")]
     table = {}
-    for row in section.split(head, 1)[1].split("\n\n", 1)[0].splitlines()[1:]:
-        event, *cells = [cell.strip() for cell in row.strip("|").split("|")]
-        for state, cell in zip(STATES, cells):
+    for event, *cells in rows:
+        for state, cell in zip(STATES, cells + ["·"]):
             following, _, action = cell.partition(": ")
             if cell == "·":
                 table[state, event] = state, None
