@@ -19,12 +19,16 @@ import {
   encodeDelta,
   encodeManifest,
   encodeMessage,
+  encodeRoot,
   encodeSnapshot,
+  encodeStatement,
   FrameDecoder,
   FrameEncoder,
   manifestFor,
   ProtocolError,
   partsOf,
+  readRoot,
+  readStatement,
   verifyRuleSet,
 } from '@rulecast/protocol';
 import { EMPTY_RULE_SET } from '@rulecast/rules';
@@ -52,6 +56,12 @@ export const MESSAGES = vectors('messages').valid.map((/** @type {MessageVector}
 const MANIFESTS = vectors('manifest').manifests.map((/** @type {{ hex: string }} */ { hex }) =>
   bytesOfHex(hex),
 );
+/** @typedef {readonly { readonly hex: string }[]} HexVectors */
+const TRUST = vectors('trust');
+const [ROOTS, STATEMENTS] = [TRUST.roots.valid, TRUST.statements.valid].map((/** @type {HexVectors} */ all) =>
+  all.map(({ hex }) => bytesOfHex(hex)),
+);
+const UNSIGNED = Uint8Array.of(0);
 const KIND_OF_TAG = /** @type {const} */ ({ RCP1: 1, RCN1: 2, RCQ1: 3, RCQ2: 3, RCA1: 4, RCU1: 5 });
 const LINEAGE = new Uint8Array(16);
 
@@ -119,6 +129,16 @@ function manifests(draw) {
   const mutated = draw.mutated(bytes);
   const manifest = orRefused(() => decodeManifest(mutated));
   if (manifest !== undefined) assert.deepEqual(Buffer.from(encodeManifest(manifest)), mutated);
+}
+
+/** @param {Draw} draw */
+function roots(draw) {
+  const content = draw.mutated(draw.of(ROOTS ?? []));
+  const read = orRefused(() => readRoot({ signatures: UNSIGNED, content }));
+  if (read !== undefined) assert.deepEqual(Buffer.from(encodeRoot(read.root)), content);
+  const bytes = draw.mutated(draw.of(STATEMENTS ?? []));
+  const statement = readStatement(bytes);
+  if (statement !== undefined) assert.deepEqual(Buffer.from(encodeStatement(statement)), bytes);
 }
 
 /** @param {Draw} draw */
@@ -200,7 +220,8 @@ function chains(draw) {
 export const DECODERS = /** @type {const} */ ({
   frames: { share: 15, run: frames },
   messages: { share: 30, run: messages },
-  manifests: { share: 15, run: manifests },
+  manifests: { share: 10, run: manifests },
+  roots: { share: 5, run: roots },
   canonical: { share: 10, run: canonical },
   deltas: { share: 10, run: deltas },
   names: { share: 10, run: names },

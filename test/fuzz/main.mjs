@@ -20,7 +20,7 @@ const HANG_MS = 120_000;
 const TELL_MS = 30_000;
 const USAGE = `npm run fuzz -- [--target peers|dns|applier] [--seed N] [--inputs N] [--seconds N] [--input N]
 
-Sends inputs that are nearly right to everything that a peer's bytes reach: frames, messages, manifests, parts, deltas, chains, both
+Sends inputs that are nearly right to everything that a peer's bytes reach: frames, messages, manifests, roots, parts, deltas, chains, both
 session machines; or, with --target dns, to what reads messages of DNS, beside dns-packet. Ends with 1 at the first that crashes the process,
 holds it up, takes its memory, or means two things. Or, as root, with --target applier, sends requests to the applier of nftables, in a network
 namespace of its own: each is answered, takes no more of the kernel's memory than was given, and leaves the tables of others alone.
