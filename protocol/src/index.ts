@@ -251,6 +251,7 @@ export { formatTrust, parseTrust, type Trust, trustFault } from './peer/trust.ts
 export {
   type ControlRecord,
   type ControlRecordOf,
+  type DoneCode,
   type EditAspect,
   LIST_SOURCES,
   LIST_STATES,

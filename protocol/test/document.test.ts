@@ -12,7 +12,7 @@ import {
   SUBSCRIBER_SESSION_STATES,
   SUBSCRIBER_TABLE,
 } from '../src/peer/session.ts';
-import { CONTROL_FIELDS, RECORD_FIELDS } from '../src/wire/control.ts';
+import { CONTROL_FIELDS, DONE_CODES, RECORD_FIELDS } from '../src/wire/control.ts';
 import type { Fields } from '../src/wire/field.ts';
 import { MessageType, SESSION_FIELDS } from '../src/wire/message.ts';
 import { PACKET_FIELDS, VERDICT_FIELDS } from '../src/wire/query.ts';
@@ -152,6 +152,17 @@ describe('the protocol documents', () => {
     );
     const binary = rows.filter(([, , , body]) => body === 'binary').map(([, message]) => message);
     expect(binary).toEqual(['OFFER', 'CHUNK', 'PROOF', 'ROOT', 'FRESH']);
+  });
+
+  it('says with which DONE each request ends', () => {
+    const rows = table(CONTROL, '### DONE', '| request | codes of DONE |').flatMap(
+      ([requests = '', codes = '']) =>
+        requests.split(', ').map((request): [string, string[]] => {
+          const words = [...codes.matchAll(/`([a-zA-Z-]+)`/g)].map(([, word = '']) => word);
+          return [request.toLowerCase(), words.filter((word) => word !== 'dryRun')];
+        }),
+    );
+    expect(Object.fromEntries(rows)).toEqual(DONE_CODES);
   });
 
   it('lists every error code', () => {

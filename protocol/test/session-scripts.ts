@@ -290,6 +290,26 @@ export const SUBSCRIBER_SCRIPTS: readonly SessionScript[] = [
       .receive(offer(FIRST), want(FIRST)),
   ),
   subscriberScript(
+    'a FRESH below the floor, and one of its number and another hash, use their nonces up',
+    ['R-31', 'R-32'],
+    enforcing()
+      .receive(offer(SECOND), want(SECOND, FIRST))
+      .receive(begin(SECOND.chain, false))
+      .receive(chunk(SECOND.chain))
+      .receive(END, applied(SECOND))
+      .wait(5000, ask(2))
+      .receive(fresh(2, FIRST))
+      .receive(fresh(2, ABOVE))
+      .receive(offer(THIRD), want(THIRD, SECOND))
+      .wait(10_000, ask(3))
+      .receive(fresh(3, FORK))
+      .receive(fresh(3, ABOVE))
+      .receive(offer(THIRD), want(THIRD, SECOND))
+      .wait(15_000, ask(4))
+      .receive(fresh(4, ABOVE))
+      .receive(offer(THIRD), nack(THIRD, 'not-fresh', 'later', 5000)),
+  ),
+  subscriberScript(
     'three bad FRESHs leave a nonce to its answer',
     ['R-32'],
     opened()

@@ -94,6 +94,21 @@ const permitting = {
   '+allowUnsupported': optional(boolean),
 } as const;
 
+/** With which DONE a request may end. */
+export const DONE_CODES = {
+  push: ['released', 'unchanged', 'planned'],
+  rollback: ['released', 'unchanged', 'planned'],
+  refresh: ['refreshed', 'failing'],
+  diff: ['same', 'different'],
+  forget: ['forgotten'],
+  status: ['ok'],
+  test: ['ok'],
+  history: ['ok'],
+  lists: ['ok'],
+  list: ['ok'],
+} as const;
+export type DoneCode = (typeof DONE_CODES)[keyof typeof DONE_CODES][number];
+
 /** Requests and their ends, rulectl and publisher. */
 export const CONTROL_FIELDS = {
   push: {

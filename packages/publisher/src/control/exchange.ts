@@ -6,6 +6,7 @@
 import {
   type Connection,
   type ControlRecord,
+  type DoneCode,
   ErrorCode,
   HANDSHAKE_TIMEOUT_MS,
   type Message,
@@ -82,7 +83,7 @@ export class ControlExchange {
     await this.#send({ kind: 'record', record });
   }
 
-  async done(code: string, text: string): Promise<void> {
+  async done(code: DoneCode, text: string): Promise<void> {
     await this.#send({ kind: 'done', code, text });
   }
 
