@@ -24,6 +24,7 @@ export const ROOMS = {
     'prefix.ts',
     'name.ts',
     'names.ts',
+    'name-set.ts',
     'list.ts',
     'special-purpose.ts',
     'private-address.ts',

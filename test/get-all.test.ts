@@ -36,6 +36,7 @@ const COMMENTS = ['x'.repeat(4096), `${'y: '.repeat(1000)}y`, 'a: b', 'a - [b] _
 const NAME_LISTS: readonly List[] = [
   nameListOf(['ads.example', '.below.example', '.co.uk', '1e3', 'true', '0x10.example'], 'firewall'),
   nameListOf(['nas.lan'], 'firewall-private'),
+  nameListOf(['.below.example', 'c.b.below.example'], 'firewall', ['.b.below.example', '*.d.below.example']),
   nameListOf([], 'firewall'),
   nameListOf([], false),
 ];

@@ -201,13 +201,16 @@ let resolutions named =
     (List.sort by_key
        (List.map (fun (name, said) -> (name, set (List.map J.to_string (J.to_list said)))) named))
 
+let names json =
+  { Names.resolve = resolve json; keys = keys (texts "names" json); exceptions = keys (texts "exceptions" json) }
+
 (* A part as the vectors of formats have it, with its name. *)
 let part json =
   let name = match member "name" json with `String name -> name | _ -> "" in
   let part =
     match text "kind" json with
     | "list" -> Part.Prefixes (set (texts "prefixes" json))
-    | "names" -> Names { resolve = resolve json; keys = keys (texts "names" json) }
+    | "names" -> Names (names json)
     | "policy" -> policy ~default:(action (text "defaultAction" json)) json
     | "resolutions" -> resolutions (fields "names" json)
     | "unmatched" -> Unmatched (action (text "action" json))
@@ -227,7 +230,7 @@ let rule_set specs =
 let document json =
   let list (name, said) =
     if member "entries" said <> `Null then ((1, name), Part.Prefixes (set (texts "entries" said)))
-    else ((2, name), Part.Names { resolve = resolve said; keys = keys (texts "names" said) })
+    else ((2, name), Part.Names (names said))
   in
   let policies =
     let apart name = match member name json with `Null -> [] | policy -> [ (name, policy) ] in

@@ -40,7 +40,7 @@ let is_key (kind, name) =
 
 let count = function
   | Prefixes set -> Column.set_count set
-  | Names { keys; _ } -> Array.length keys
+  | Names { keys; exceptions; _ } -> Array.length keys + Array.length exceptions
   | Policy p ->
      let rules = [ p.egress; p.ingress; p.egress_exceptions; p.ingress_exceptions ] in
      List.fold_left (fun sum rules -> sum + Array.length rules) 0 rules
@@ -94,9 +94,12 @@ let read ?(column = Column.read) cursor kind =
        tag cursor "RCP1";
        Prefixes (Column.read_set cursor)
     | 2 ->
-       tag cursor "RCN1";
+       tag cursor "RCN2";
        let resolve = Names.resolve cursor in
-       Names { resolve; keys = Names.read_keys cursor (u32 cursor) }
+       let entries = u32 cursor in
+       let exceptions = u32 cursor in
+       let keys = Names.read_keys cursor entries in
+       Names (Names.sound cursor { resolve; keys; exceptions = Names.read_keys cursor exceptions })
     | 3 -> Policy (read_policy cursor ~column)
     | 4 ->
        tag cursor "RCA1";
@@ -122,11 +125,12 @@ let write b part =
   | Prefixes set ->
      Buffer.add_string b "RCP1";
      Column.write_set b set
-  | Names { resolve; keys } ->
-     Buffer.add_string b "RCN1";
+  | Names { resolve; keys; exceptions } ->
+     Buffer.add_string b "RCN2";
      Buffer.add_uint8 b resolve;
      put_le b 4 (Array.length keys);
-     Array.iter (Buffer.add_string b) keys
+     put_le b 4 (Array.length exceptions);
+     Array.iter (Buffer.add_string b) (Array.append keys exceptions)
   | Policy p ->
      let is_2 = has_exceptions p in
      Buffer.add_string b (if is_2 then "RCQ2" else "RCQ1");
@@ -229,8 +233,9 @@ let byte n = String.make 1 (Char.chr n)
 
 let digest = function
   | Prefixes set -> set_digest set
-  | Names { resolve; keys } ->
-     root "RDN1" (byte resolve) [ text_leaves "RLN1" 512 keys (fun b i -> Buffer.add_string b keys.(i)) ]
+  | Names { resolve; keys; exceptions } ->
+     let leaves keys = text_leaves "RLN1" 512 keys (fun b i -> Buffer.add_string b keys.(i)) in
+     root "RDN2" (byte resolve) [ leaves keys; leaves exceptions ]
   | Policy p ->
      let head = byte p.base ^ set_digest p.prefixes in
      root "RDQ1" head

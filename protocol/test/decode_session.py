@@ -558,8 +558,9 @@ def canonical(kind, part):
     if kind == PREFIXES:
         return b"RCP1" + prefix_set_bytes(part)
     if kind == NAMES:
-        resolve, names = part
-        return b"RCN1" + struct.pack("<BI", resolve, len(names)) + b"".join(map(key_of, names))
+        resolve, names, exceptions = part
+        counts = struct.pack("<BII", resolve, len(names), len(exceptions))
+        return b"RCN2" + counts + b"".join(map(key_of, names + exceptions))
     if kind == POLICY:
         action, own, *rules = part
         if not rules[2] and not rules[3]:
@@ -600,7 +601,7 @@ def count_of(kind, part):
     if kind == PREFIXES:
         return len(part[0]) + len(part[1])
     if kind == NAMES:
-        return len(part[1])
+        return len(part[1]) + len(part[2])
     if kind == UNMATCHED:
         return 1
     return sum(map(len, part[2:])) if kind == POLICY else len(part)
@@ -638,10 +639,13 @@ def prefixes_digest(prefix_set):
     return sha256(b"RDP1", u32(*counts), *hashes)
 
 
-def names_digest(tag, leaf_tag, head, names, most, entry):
-    leaves = cut([(number_of(key_of(name)), name) for name in names], 2048, most)
-    hashes = [sha256(leaf_tag, u32(len(leaf)), *map(entry, leaf)) for leaf in leaves]
-    return sha256(tag, head, u32(len(names), len(leaves)), *hashes)
+def names_digest(tag, leaf_tag, head, columns, most, entry):
+    counts, hashes = [], []
+    for names in columns:
+        leaves = cut([(number_of(key_of(name)), name) for name in names], 2048, most)
+        counts += [len(names), len(leaves)]
+        hashes += [sha256(leaf_tag, u32(len(leaf)), *map(entry, leaf)) for leaf in leaves]
+    return sha256(tag, head, u32(*counts), *hashes)
 
 
 def rule_leaves(rules):
@@ -662,12 +666,12 @@ def digest_of(kind, part):
     if kind == PREFIXES:
         return prefixes_digest(part)
     if kind == NAMES:
-        return names_digest(b"RDN1", b"RLN1", bytes([part[0]]), part[1], 512, key_of)
+        return names_digest(b"RDN2", b"RLN1", bytes([part[0]]), part[1:], 512, key_of)
     if kind == UNMATCHED:
         return sha256(b"RDU1", bytes([part]))
     if kind == RESOLUTIONS:
         entry = lambda name: text8(name) + prefix_set_bytes(part[name])
-        return names_digest(b"RDA1", b"RLA1", b"", sorted(part, key=labels_of), 128, entry)
+        return names_digest(b"RDA1", b"RLA1", b"", [sorted(part, key=labels_of)], 128, entry)
     action, own, *blocks = part
     cuts = [rule_leaves(rules) for rules in blocks]
     counts = [number for rules, leaves in zip(blocks, cuts) for number in (len(rules), len(leaves))]
@@ -830,9 +834,24 @@ class Decoder:
     def names(self, raw):
         resolve = raw.uint(1)
         need(resolve <= 3, raw.code, "who resolves")
-        names = self.keys(raw)
+        names, exceptions = self.keys(raw), self.keys(raw)
         raw.end()
-        return resolve, names
+        return self.sound(resolve, names, exceptions, raw.code)
+
+    def sound(self, resolve, names, exceptions, code):
+        """Each exception has an entry as the nearest of what stands for the names below one above it, and none of its own."""
+        by_name = lambda texts: {text.lstrip("*").lstrip("."): text for text in texts}
+        entries, without = by_name(names), by_name(exceptions)
+        for name, text in without.items():
+            own = entries.get(name, "")
+            covers = lambda entry: {"": 0, "*": 2, ".": 3}.get(entry[:1], 1)
+            need(covers(own) & covers(text) == 0, code, "an exception of what an entry of its name stands for")
+            labels = name.split(".")
+            above = [".".join(labels[i:]) for i in range(1, len(labels))]
+            said = [(covers(without.get(one, "")) & 2, covers(entries.get(one, "")) & 2) for one in above]
+            nearest = next((is_entry for is_exception, is_entry in said if is_exception or is_entry), 0)
+            need(nearest, code, "an exception that excepts nothing")
+        return resolve, names, exceptions
 
     def keys(self, raw):
         """Names as text, in canonical order."""
@@ -951,10 +970,14 @@ class Decoder:
     def patch_names(self, raw, old):
         resolve = raw.uint(1)
         need(resolve <= 3, raw.code, "who resolves")
-        removed = set(self.removed(raw, len(old[1])))
-        names = [name for i, name in enumerate(old[1]) if i not in removed] + self.keys(raw)
+        names, exceptions = self.edit_names(raw, old[1]), self.edit_names(raw, old[2])
         raw.end()
-        return resolve, self.once(sorted(names, key=key_of), raw.code)
+        return self.sound(resolve, names, exceptions, raw.code)
+
+    def edit_names(self, raw, old):
+        removed = set(self.removed(raw, len(old)))
+        names = [name for i, name in enumerate(old) if i not in removed] + self.keys(raw)
+        return self.once(sorted(names, key=key_of), raw.code)
 
     def patch_policy(self, raw, old):
         action, own, egress, ingress, *exceptions = old

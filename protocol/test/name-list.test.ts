@@ -26,16 +26,20 @@ import { bytesOfHex, hexOf } from './part-spec.ts';
 import { slowNameList, slowNamePatch } from './slow-encoder.ts';
 
 type Resolve = NameList['resolve'];
+interface Texts {
+  readonly names: readonly string[];
+  readonly exceptions?: readonly string[];
+}
 interface Vectors {
-  readonly lists: readonly { name: string; names: readonly string[]; resolve: Resolve; hex: string }[];
+  readonly lists: readonly ({ name: string; resolve: Resolve; hex: string } & Texts)[];
   readonly edits: readonly {
     name: string;
-    before: readonly string[];
-    after: readonly string[];
+    before: Texts;
+    after: Texts;
     resolve: Resolve;
     hex: string;
   }[];
-  readonly refused: readonly { name: string; before?: readonly string[]; hex: string; code: string }[];
+  readonly refused: readonly { name: string; before?: Texts; hex: string; code: string }[];
 }
 const vectors: Vectors = JSON.parse(readFileSync(new URL('../vectors/names.json', import.meta.url), 'utf8'));
 
@@ -55,7 +59,8 @@ function putOf(list: NameList): Uint8Array {
 
 function patchOf(before: NameList, after: NameList): Uint8Array {
   const writer = new ByteWriter();
-  writeNameEdit(writer, diffNames(before.names, after.names), after.resolve);
+  const names = diffNames(before.names, after.names);
+  writeNameEdit(writer, { names, exceptions: diffNames(before.exceptions, after.exceptions) }, after.resolve);
   return writer.take();
 }
 
@@ -76,25 +81,28 @@ function outcomeOf(work: () => NameList): string | NameList {
   }
 }
 
-const listOf = (names: readonly string[] | undefined): NameList | undefined =>
-  names && nameListOf(names, false);
+const listOf = (texts: Texts | undefined): NameList | undefined =>
+  texts && nameListOf(texts.names, false, texts.exceptions);
 
 describe('a list of names', () => {
-  it.each(vectors.lists)('has the bytes of the vector: $name', ({ names, resolve, hex }) => {
-    const list = nameListOf(names, resolve);
+  it.each(vectors.lists)('has the bytes of the vector: $name', ({ names, exceptions, resolve, hex }) => {
+    const list = nameListOf(names, resolve, exceptions);
     expect(hexOf(putOf(list))).toBe(hex.replaceAll(' ', ''));
-    expect(slowNameList(names, resolve)).toBe(hex);
+    expect(slowNameList({ names, ...(exceptions && { exceptions }), resolve })).toBe(hex);
     expect(read(bytesOfHex(hex), undefined)).toEqual(list);
     expect([...nameTexts(list.names)]).toEqual(names);
+    expect([...nameTexts(list.exceptions)]).toEqual(exceptions ?? []);
   });
 
   it.each(vectors.edits)(
     'is patched by the bytes of the vector: $name',
     ({ before, after, resolve, hex }) => {
-      const [old, next] = [nameListOf(before, false), nameListOf(after, resolve)];
-      expect(hexOf(patchOf(old, next))).toBe(hex.replaceAll(' ', ''));
-      expect(slowNamePatch(before, after, resolve)).toBe(hex);
-      expect(read(bytesOfHex(hex), old)).toEqual(next);
+      const [old, next] = [before, after].map((texts) => nameListOf(texts.names, false, texts.exceptions));
+      if (old === undefined || next === undefined) throw new TypeError('no list');
+      const result = { ...next, resolve };
+      expect(hexOf(patchOf(old, result))).toBe(hex.replaceAll(' ', ''));
+      expect(slowNamePatch(before, { ...after, resolve })).toBe(hex);
+      expect(read(bytesOfHex(hex), old)).toEqual(result);
     },
   );
 
@@ -139,17 +147,24 @@ const name = fc
   .filter(([, labels]) => parseHostName(labels.join('.')).kind === 'name')
   .map(([kind, labels]) => kind + labels.join('.'));
 const who = fc.constantFrom(false, true, 'firewall' as const, 'firewall-private' as const);
-const texts = fc.array(name, { maxLength: 40 }).map((all) => [...nameTexts(namesOf(all))]);
+const some = fc.array(name, { maxLength: 40 });
+const texts = fc.tuple(some, some, fc.boolean()).map(([entries, others, hasOthers]) => {
+  const { names, exceptions } = nameListOf(entries, 'firewall', hasOthers ? others : []);
+  return { names: [...nameTexts(names)], exceptions: [...nameTexts(exceptions)] };
+});
 
 describe('random names', () => {
   it('have the bytes that a slow twin makes of them, and come back, whole and as what changes', () => {
     fc.assert(
       fc.property(texts, texts, who, (before, after, resolve) => {
-        const [old, next] = [nameListOf(before, !resolve), nameListOf(after, resolve)];
-        expect(hexOf(putOf(next))).toBe(slowNameList(after, resolve).replaceAll(' ', ''));
-        expect(read(putOf(next), undefined, boundsFor(40))).toEqual(next);
-        expect(hexOf(patchOf(old, next))).toBe(slowNamePatch(before, after, resolve).replaceAll(' ', ''));
-        expect(read(patchOf(old, next), old, boundsFor(40))).toEqual(next);
+        const old = nameListOf(before.names, !resolve, before.exceptions);
+        const next = nameListOf(after.names, resolve, after.exceptions);
+        expect(hexOf(putOf(next))).toBe(slowNameList({ ...after, resolve }).replaceAll(' ', ''));
+        expect(read(putOf(next), undefined, boundsFor(80))).toEqual(next);
+        expect(hexOf(patchOf(old, next))).toBe(
+          slowNamePatch(before, { ...after, resolve }).replaceAll(' ', ''),
+        );
+        expect(read(patchOf(old, next), old, boundsFor(80))).toEqual(next);
       }),
     );
   });
@@ -158,15 +173,16 @@ describe('random names', () => {
     let taken = 0;
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 60 }), texts, texts, fc.nat(), (noise, before, after, at) => {
-        const bytes = putOf(nameListOf(after, false));
+        const bytes = putOf(nameListOf(after.names, false, after.exceptions));
         const other = bytes.with(at % bytes.length, 0x61 + (noise.length % 3));
         for (const one of [noise, other]) {
-          for (const old of [undefined, nameListOf(before, true)]) {
+          for (const old of [undefined, nameListOf(before.names, true, before.exceptions)]) {
             const result = outcomeOf(() => read(one, old, boundsFor(100)));
             if (typeof result === 'string') continue;
             taken++;
             const found = [...nameTexts(result.names)];
             expect(sameNames(namesOf(found), result.names)).toBe(true);
+            expect(nameListOf(found, result.resolve, nameTexts(result.exceptions))).toEqual(result);
             for (const text of found) expect(parseHostName(text.replace(/^\*?\./, '')).kind).toBe('name');
             if (old === undefined) expect(hexOf(putOf(result))).toBe(hexOf(one));
           }

@@ -48,7 +48,7 @@ export function partOf(spec: PartSpec): Part {
     case 'list':
       return partOfList(spec.name, prefixListOf(prefixes(spec.prefixes)));
     case 'names':
-      return partOfList(spec.name, nameListOf(spec.names, spec.resolve));
+      return partOfList(spec.name, nameListOf(spec.names, spec.resolve, spec.exceptions));
     case 'policy': {
       const policy: Policy = {
         name: spec.name,

@@ -221,6 +221,13 @@ const names = (name: string, all: readonly string[], resolve: boolean): PartSpec
   resolve,
   names: all,
 });
+const BRIEF: PartSpec = {
+  kind: 'names',
+  name: 'brief',
+  resolve: 'firewall',
+  names: ['.brief.example', 'b.a.brief.example'],
+  exceptions: ['.a.brief.example', 'c.brief.example'],
+};
 
 /** What each release holds. */
 function contents(): readonly (readonly PartSpec[])[] {
@@ -240,7 +247,7 @@ function contents(): readonly (readonly PartSpec[])[] {
     list('hosts', all),
     list('networks', NETWORKS),
     list('old', ['198.18.0.0/15', '2001:2::/48']),
-    names('brief', ['brief.example'], false),
+    BRIEF,
     names('names', NAMES, true),
     common,
     work,

@@ -16,6 +16,7 @@ export interface NamesSpec {
   readonly name: string;
   readonly resolve: boolean | 'firewall' | 'firewall-private';
   readonly names: readonly string[];
+  readonly exceptions?: readonly string[];
 }
 export interface PolicySpec {
   readonly kind: 'policy';
@@ -132,8 +133,10 @@ export function slowCanonical(part: PartSpec, columns = column): readonly string
     case 'list':
       return [ascii('RCP1'), ...prefixSet(part.prefixes)];
     case 'names': {
-      const names = [...part.names].sort(compareSlowly);
-      return [ascii('RCN1'), codeOf(part.resolve), le(names.length, 4), ...names.map(slowKey)];
+      const { exceptions = [] } = part;
+      const keys = [part.names, exceptions].map((texts) => [...texts].sort(compareSlowly).map(slowKey));
+      const counts = keys.map(({ length }) => le(length, 4));
+      return [ascii('RCN2'), codeOf(part.resolve), ...counts, ...keys.flat()];
     }
     case 'policy': {
       const { exceptions } = part;
@@ -374,7 +377,7 @@ function putBody(part: PartSpec): readonly string[] {
     case 'list':
       return [...slowEntries(part.prefixes, 32), ...slowEntries(part.prefixes, 128)];
     case 'names':
-      return ['00', slowNameList(part.names, part.resolve)];
+      return ['00', slowNameList(part)];
     case 'policy':
     case 'resolutions':
       return ['00', ...slowCanonical(part, slowPlanes)];
@@ -397,20 +400,23 @@ function slowKeys(keys: readonly string[]): readonly string[] {
 }
 
 /** The body of a put of names, before it is packed. */
-export function slowNameList(names: readonly string[], resolve: NamesSpec['resolve']): string {
-  return joinedFields([codeOf(resolve), ...slowKeys(names.map(slowKey))]);
+export function slowNameList({ names, exceptions = [], resolve }: Omit<NamesSpec, 'kind' | 'name'>): string {
+  const keys = [names, exceptions].flatMap((texts) => slowKeys(texts.map(slowKey)));
+  return joinedFields([codeOf(resolve), ...keys]);
 }
 
 /** The body of a patch of names, before it is packed. */
 export function slowNamePatch(
-  before: readonly string[],
-  after: readonly string[],
-  resolve: NamesSpec['resolve'],
+  before: Omit<NamesSpec, 'kind' | 'name' | 'resolve'>,
+  after: Omit<NamesSpec, 'kind' | 'name'>,
 ): string {
-  const [old, next] = [before.map(slowKey).sort(), after.map(slowKey)];
-  const removed = [...old.keys()].filter((i) => !next.includes(old[i] ?? ''));
-  const added = next.filter((key) => !old.includes(key));
-  return joinedFields([codeOf(resolve), ...slowSequence(removed), ...slowKeys(added)]);
+  const edits = (['names', 'exceptions'] as const).flatMap((column) => {
+    const [old, next] = [(before[column] ?? []).map(slowKey).sort(), (after[column] ?? []).map(slowKey)];
+    const removed = [...old.keys()].filter((i) => !next.includes(old[i] ?? ''));
+    const added = next.filter((key) => !old.includes(key));
+    return [...slowSequence(removed), ...slowKeys(added)];
+  });
+  return joinedFields([codeOf(after.resolve), ...edits]);
 }
 
 function joinedFields(fields: readonly string[]): string {
@@ -432,8 +438,7 @@ function patchBody(before: PartSpec, after: PartSpec): readonly string[] {
       return [...slowSequence(removed), ...slowEntries(texts, bits)];
     });
   }
-  if (before.kind === 'names' && after.kind === 'names')
-    return ['00', slowNamePatch(before.names, after.names, after.resolve)];
+  if (before.kind === 'names' && after.kind === 'names') return ['00', slowNamePatch(before, after)];
   throw new TypeError('the slow encoder patches lists only');
 }
 
@@ -450,7 +455,7 @@ export function slowCount(part: PartSpec): number {
     case 'list':
       return part.prefixes.length;
     case 'names':
-      return part.names.length;
+      return part.names.length + (part.exceptions ?? []).length;
     case 'policy':
       return [part, part.exceptions].reduce(
         (sum, lines) => sum + (lines === undefined ? 0 : lines.egress.length + lines.ingress.length),
@@ -567,17 +572,15 @@ export function slowDigest(part: PartSpec): string {
     case 'list':
       return slowPrefixDigest(part.prefixes);
     case 'names': {
-      const names = [...part.names].sort(compareSlowly).map(slowKey);
-      const leaves = slowLeaves(names.map(numberOf), 2048, 512).map((indices) =>
-        sha256([ascii('RLN1'), le(indices.length, 4), ...indices.map((i) => names[i] ?? '')]),
-      );
-      return sha256([
-        ascii('RDN1'),
-        codeOf(part.resolve),
-        le(names.length, 4),
-        le(leaves.length, 4),
-        ...leaves,
-      ]);
+      const columns = [part.names, part.exceptions ?? []].map((texts) => {
+        const keys = [...texts].sort(compareSlowly).map(slowKey);
+        const leaves = slowLeaves(keys.map(numberOf), 2048, 512).map((indices) =>
+          sha256([ascii('RLN1'), le(indices.length, 4), ...indices.map((i) => keys[i] ?? '')]),
+        );
+        return { counts: le(keys.length, 4) + le(leaves.length, 4), leaves };
+      });
+      const fields = [...columns.map(({ counts }) => counts), ...columns.flatMap(({ leaves }) => leaves)];
+      return sha256([ascii('RDN2'), codeOf(part.resolve), ...fields]);
     }
     case 'policy': {
       const { egress, ingress, exceptions = { egress: [], ingress: [] } } = part;

@@ -9,7 +9,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { importList } from '@rulecast/formats';
 import { applyDelta, diffRuleSets, encodeDelta, encodeSnapshot } from '@rulecast/protocol';
-import { EMPTY_RULE_SET, nameListOf, nameTexts, unionNames } from '@rulecast/rules';
+import { EMPTY_RULE_SET, NO_NAME_SET, nameListOf, nameSetOf, nameTexts, unionNames } from '@rulecast/rules';
 import { seededWords } from '../kit/random.mjs';
 import { grouped, machineLine, median, ms, runsOf, table } from './report.mjs';
 
@@ -48,12 +48,13 @@ function namesIn(file, bytes) {
 
 /** All names of the fixtures. */
 export function fixtures() {
-  return LISTS.map((file) => namesIn(file, readFileSync(new URL(file, FIXTURES)))).reduce(unionNames);
+  const sets = LISTS.map((file) => nameSetOf(namesIn(file, readFileSync(new URL(file, FIXTURES)))));
+  return sets.reduce(unionNames, NO_NAME_SET).names;
 }
 
 /** @param {Names} names */
 function ruleSetOf(names) {
-  const list = /** @type {const} */ ({ kind: 'names', names, resolve: false });
+  const list = /** @type {const} */ ({ kind: 'names', ...nameSetOf(names), resolve: false });
   return { ...EMPTY_RULE_SET, lists: new Map([['names', list]]) };
 }
 

@@ -255,7 +255,7 @@ class Firewall:
         if kind == PREFIXES:
             prefix = member(part, remote)
         else:
-            resolve, names = part
+            resolve, names, _ = part
             found = [self.resolved(name, remote) for name in names] if resolve == 1 else []
             prefix = min((prefix for prefix in found if prefix is not None), key=lambda p: p[1], default=None)
         return prefix is not None, rule.remote, prefix
@@ -309,7 +309,7 @@ def fault(parts):
                 continue
             if (NAMES, rule.remote) not in parts:
                 return f"no list {rule.remote}"
-            resolve, names = parts[NAMES, rule.remote]
+            resolve, names, _ = parts[NAMES, rule.remote]
             if resolve in (2, 3):
                 is_of_dns = not rule.action and kept in policy[2] + policy[4] and not rule.protocol and not rule.dns
                 if not is_of_dns:
@@ -406,7 +406,8 @@ def parts_of(document):
         if "entries" in content:
             parts[PREFIXES, name] = prefix_set_of(content["entries"])
         else:
-            parts[NAMES, name] = int(content.get("resolve") is True), sorted(set(content["names"]), key=labels_of)
+            names = sorted(set(content["names"]), key=labels_of)
+            parts[NAMES, name] = int(content.get("resolve") is True), names, []
     policies = dict(document.get("policies", {}))
     for name in ("first", "common"):
         if name in document:

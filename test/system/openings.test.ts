@@ -221,7 +221,7 @@ function openingOf(id: number, qube: string, to: string, more: Partial<Opening>)
 }
 
 function keysOf(names: readonly string[]): Pick<Opening, 'key' | 'version'> {
-  return listKeys('updates', nameListOf(names, 'firewall').names, false);
+  return listKeys('updates', nameListOf(names, 'firewall'), false);
 }
 
 function bytesOf(text: string): Uint8Array {

@@ -2,7 +2,15 @@
 
 import { parseDocument } from '@rulecast/formats';
 import { listKeys } from '@rulecast/nftables/openings';
-import { type Address, CANARY_NAME, evaluateName, namesOpenedBy, parseAddress } from '@rulecast/rules';
+import {
+  type Address,
+  CANARY_NAME,
+  evaluateName,
+  nameSetOfTexts,
+  namesOpenedBy,
+  nameTexts,
+  parseAddress,
+} from '@rulecast/rules';
 import { expect, it } from 'vitest';
 import { Random } from '../../../test/kit/random.mjs';
 import { often } from '../../../test/thorough.ts';
@@ -14,6 +22,8 @@ const NAMES = [
   ...['a', 'b', 'ads', 'x'].flatMap((label) => [`${label}.example`, `${label}.a.example`, `${label}.net`]),
   CANARY_NAME,
 ];
+/** These, and what they are below. */
+const ABOVE = [...NAMES, 'x.b.a.example', 'example', 'a.example'];
 const QUBES = ['10.137.0.5', '10.137.0.6', '10.137.1.1', 'fd09::5'];
 
 function address(text: string): Address {
@@ -32,13 +42,12 @@ function documentFrom(random: Random): object {
       const end = random.chance(0.3) ? ` expire=${10 * (1 + random.below(3))}` : '';
       return `${action}${end} ${remote}${ports}`.trim();
     });
-  const list = (): object => ({
-    names: Array.from(
-      { length: random.below(6) },
-      () => random.pick(['', '', '*.', '.']) + random.pick(NAMES),
-    ),
-    resolve: 'firewall',
-  });
+  const list = (): object => {
+    const texts = (most: number): readonly string[] =>
+      Array.from({ length: random.below(most) }, () => random.pick(['', '', '*.', '.']) + random.pick(ABOVE));
+    const { names, exceptions } = nameSetOfTexts(texts(6), texts(4));
+    return { names: [...nameTexts(names)], exceptions: [...nameTexts(exceptions)], resolve: 'firewall' };
+  };
   const said = (): object => ({
     ...(random.chance(0.5) && { blocked: random.pick(['nxdomain', 'refused', 'null']) }),
     ...(random.chance(0.5) && { unlisted: random.pick(['answer', 'nxdomain']) }),

@@ -1,10 +1,10 @@
 /** The matcher beside a slow twin: a map of texts, walked up label by label. */
 
-import { diffNames, type Names, NO_NAMES, namesAt, namesOf, nameTexts } from '@rulecast/rules';
+import { type NameSet, NO_NAME_SET, nameSetOfTexts, nameTexts } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../../test/kit/random.mjs';
 import { often } from '../../../test/thorough.ts';
-import { NameMatcher, type SubjectChange } from '../src/match/matcher.ts';
+import { NameMatcher, type SubjectChange, setEditOf } from '../src/match/matcher.ts';
 import { nameBytes, turnCase } from '../src/message/name.ts';
 
 const KEY = Uint8Array.from({ length: 16 }, (_, i) => i * 7);
@@ -18,34 +18,37 @@ function run<T>(steps: Generator<undefined, T>, between: () => void = () => unde
   }
 }
 
-function matcherOf(lists: readonly Names[], key = KEY): NameMatcher {
+function matcherOf(lists: readonly NameSet[], key = KEY): NameMatcher {
   const matcher = new NameMatcher(
-    lists.reduce((sum, { count }) => sum + count, 0),
+    lists.reduce((sum, { names, exceptions }) => sum + names.count + exceptions.count, 0),
     key,
   );
-  expect(run(matcher.fill(lists.map((names, subject) => ({ subject, names }))))).toBe('done');
+  expect(run(matcher.fill(lists.map((set, subject) => ({ subject, set }))))).toBe('done');
   return matcher;
 }
 
 function found(matcher: NameMatcher, name: string, bits = Uint8Array.of(0)): readonly number[] {
   const bytes = nameBytes(name);
   turnCase(bytes, 0, bytes.length, bits);
-  const subjects = new Set<number>();
-  for (let count = matcher.look(bytes), i = 0; i < count; i++)
-    for (const subject of matcher.subjectsAt(i)) subjects.add(subject);
-  return [...subjects].sort((a, b) => a - b);
+  return [...matcher.subjectsOf(bytes)].sort((a, b) => a - b);
 }
 
 /** The twin. */
-function foundSlowly(lists: readonly Names[]): (name: string) => readonly number[] {
-  const sets = lists.map((names) => new Set(nameTexts(names)));
+function foundSlowly(lists: readonly NameSet[]): (name: string) => readonly number[] {
+  const sets = lists.map(({ names, exceptions }) => [
+    new Set(nameTexts(names)),
+    new Set(nameTexts(exceptions)),
+  ]);
   return (name) => {
     const labels = name.split('.');
-    const above = labels.map((_, i) => labels.slice(i).join('.'));
-    return sets.flatMap((set, subject) => {
-      const isSelf = set.has(name) || set.has(`.${name}`);
-      const isBelow = above.slice(1).some((other) => set.has(`*.${other}`) || set.has(`.${other}`));
-      return isSelf || isBelow ? [subject] : [];
+    const asked = labels.flatMap((_, i) => {
+      const other = labels.slice(i).join('.');
+      return [[other === name ? other : `*.${other}`, `.${other}`]];
+    });
+    return sets.flatMap((both, subject) => {
+      const nearest = both.map((set) => asked.findIndex((texts) => texts.some((text) => set.has(text))));
+      const [entry = -1, exception = -1] = nearest;
+      return entry >= 0 && (exception < 0 || entry < exception) ? [subject] : [];
     });
   };
 }
@@ -55,18 +58,15 @@ function nameFrom(random: Random): string {
   return labels.join('.');
 }
 
-function namesFrom(random: Random, count: number): Names {
-  return namesOf(
-    Array.from({ length: count }, () => random.pick(['', '', '', '*.', '.']) + nameFrom(random)),
-  );
+function namesFrom(random: Random, count: number, exceptionCount = count >> 2): NameSet {
+  const texts = (length: number): readonly string[] =>
+    Array.from({ length }, () => random.pick(['', '', '', '*.', '.']) + nameFrom(random));
+  return nameSetOfTexts(texts(count), texts(exceptionCount));
 }
 
 /** What turns some lists into others. */
-function changesOf(before: readonly Names[], after: readonly Names[]): readonly SubjectChange[] {
-  return after.map((names, subject) => {
-    const { removed, added } = diffNames(before[subject] ?? NO_NAMES, names);
-    return { subject, removed: namesAt(before[subject] ?? NO_NAMES, removed), added };
-  });
+function changesOf(before: readonly NameSet[], after: readonly NameSet[]): readonly SubjectChange[] {
+  return after.map((set, subject) => ({ subject, ...setEditOf(before[subject] ?? NO_NAME_SET, set) }));
 }
 
 describe('the matcher', () => {
@@ -84,14 +84,25 @@ describe('the matcher', () => {
     [['*.com'], 'example.com', true],
     [['.com', 'x.example.com'], 'example.com', true],
     [['.com'], '.', false],
+    [['.com', '!.ads.com'], 'x.ads.com', false],
+    [['.com', '!.ads.com'], 'ads.com', false],
+    [['.com', '!*.ads.com'], 'ads.com', true],
+    [['.com', '!.ads.com', 'a.ads.com'], 'a.ads.com', true],
+    [['.com', '!.ads.com', 'a.ads.com'], 'b.a.ads.com', false],
+    [['.com', '!.ads.com', '*.a.ads.com'], 'b.A.ads.com', true],
   ] as const)('of %s says of %s: %s', (list, name, isFound) => {
-    expect(found(matcherOf([namesOf(list)]), name)).toEqual(isFound ? [0] : []);
+    const [excepted, entries] = [true, false].map((is) => list.filter((text) => text.startsWith('!') === is));
+    const set = nameSetOfTexts(
+      entries ?? [],
+      excepted?.map((text) => text.slice(1)),
+    );
+    expect(found(matcherOf([set]), name)).toEqual(isFound ? [0] : []);
   });
 
   it('takes a label with a dot in it for no two labels, and one with any byte for no other', () => {
-    const matcher = matcherOf([namesOf(['a.example', 'b.example'])]);
+    const matcher = matcherOf([nameSetOfTexts(['a.example', 'b.example'])]);
     const asked = (...labels: readonly (readonly number[])[]): number =>
-      matcher.look(Uint8Array.from([...labels.flatMap((label) => [label.length, ...label]), 0]));
+      matcher.subjectsOf(Uint8Array.from([...labels.flatMap((label) => [label.length, ...label]), 0])).length;
     const example = [...Buffer.from('example')];
     expect(asked([0x61], example)).toBe(1);
     expect(asked([0x61, 0x2e, ...example])).toBe(0);
@@ -103,13 +114,14 @@ describe('the matcher', () => {
   it('knows names of 255 bytes and of 127 labels', () => {
     const long = [...Array.from({ length: 3 }, () => 'x'.repeat(63)), 'y'.repeat(61)].join('.');
     const deep = Array.from({ length: 126 }, () => 'a').join('.');
-    const matcher = matcherOf([namesOf([long, `.${deep}`])]);
+    const matcher = matcherOf([nameSetOfTexts([long, `.${deep}`])]);
     expect(found(matcher, long)).toEqual([0]);
     expect(found(matcher, deep)).toEqual([0]);
     expect(found(matcher, `b.${deep}`)).toEqual([0]);
     expect(found(matcher, `b.${deep.slice(2)}`)).toEqual([]);
   });
 
+  // R-103
   it('says what the twin says, of any lists and names', () => {
     for (let seed = 1; seed <= often(30, 2000); seed++) {
       const random = new Random(seed);
@@ -132,11 +144,14 @@ describe('the matcher', () => {
       for (let release = 0; release < 6; release++) {
         const after = lists.map((list) =>
           random.chance(0.2)
-            ? NO_NAMES
-            : namesOf(
-                [...nameTexts(list)]
+            ? NO_NAME_SET
+            : nameSetOfTexts(
+                [...nameTexts(list.names)]
                   .filter(() => random.chance(0.8))
-                  .concat([...nameTexts(namesFrom(random, 60))]),
+                  .concat([...nameTexts(namesFrom(random, 60).names)]),
+                [...nameTexts(list.exceptions)]
+                  .filter(() => random.chance(0.8))
+                  .concat([...nameTexts(namesFrom(random, 60).names)]),
               ),
         );
         const answers = [lists, after].map((all) => names.map(foundSlowly(all)));
@@ -159,16 +174,17 @@ describe('the matcher', () => {
 
   it('forgets what is in no list any more', () => {
     const random = new Random(1);
-    const names = namesFrom(random, 3000);
-    const matcher = matcherOf([names, NO_NAMES]);
+    const set = namesFrom(random, 3000, 0);
+    const { names } = set;
+    const matcher = matcherOf([set, NO_NAME_SET]);
     expect(matcher.size).toBe(names.count);
     for (let i = 0; i < 5; i++) {
-      run(matcher.change(changesOf([names], [NO_NAMES]), () => undefined));
+      run(matcher.change(changesOf([set], [NO_NAME_SET]), () => undefined));
       expect(matcher.size).toBe(0);
-      run(matcher.change(changesOf([NO_NAMES], [names]), () => undefined));
+      run(matcher.change(changesOf([NO_NAME_SET], [set]), () => undefined));
       expect(matcher.size).toBe(names.count);
     }
-    const slowly = foundSlowly([names]);
+    const slowly = foundSlowly([set]);
     for (let i = 0; i < 500; i++) {
       const name = nameFrom(random);
       expect(found(matcher, name), name).toEqual(slowly(name));
@@ -176,9 +192,9 @@ describe('the matcher', () => {
   });
 
   it('says when there is no room, and answers on as before', () => {
-    const before = namesOf(Array.from({ length: 40 }, (_, i) => `n${i}.example`));
+    const before = nameSetOfTexts(Array.from({ length: 40 }, (_, i) => `n${i}.example`));
     const matcher = matcherOf([before]);
-    const after = namesOf(Array.from({ length: 4000 }, (_, i) => `n${i + 20}.example`));
+    const after = nameSetOfTexts(Array.from({ length: 4000 }, (_, i) => `n${i + 20}.example`));
     let turned = false;
     const outcome = run(
       matcher.change(changesOf([before], [after]), () => {
@@ -193,12 +209,13 @@ describe('the matcher', () => {
   it('holds every name at full load, whatever its key', () => {
     for (let seed = 1; seed <= often(4, 100); seed++) {
       const key = Uint8Array.from({ length: 16 }, (_, i) => seed * (i + 1));
-      const names = namesOf(Array.from({ length: 30_000 }, (_, i) => `h${i}.example`));
+      const names = nameSetOfTexts(Array.from({ length: 30_000 }, (_, i) => `h${i}.example`));
       const matcher = matcherOf([names], key);
-      const more = namesOf(Array.from({ length: 34_600 }, (_, i) => `h${i}.example`));
+      const more = nameSetOfTexts(Array.from({ length: 34_600 }, (_, i) => `h${i}.example`));
       expect(run(matcher.change(changesOf([names], [more]), () => undefined))).toBe('done');
       let missing = 0;
-      for (const name of nameTexts(more)) if (matcher.look(nameBytes(name)) !== 1) missing++;
+      for (const name of nameTexts(more.names))
+        if (matcher.subjectsOf(nameBytes(name)).length !== 1) missing++;
       expect([matcher.size, missing]).toEqual([34_600, 0]);
     }
   });

@@ -7,7 +7,10 @@ import {
   atOnce,
   EMPTY_RULE_SET,
   evaluateName,
+  type Names,
+  NO_NAMES,
   nameListOf,
+  nameSetOfTexts,
   namesOf,
   nameTexts,
   parseAddress,
@@ -34,6 +37,8 @@ import {
 
 const LABELS = ['a', 'b', 'ads', 'x'];
 const NAMES = LABELS.flatMap((label) => [`${label}.example`, `${label}.a.example`, `${label}.net`]);
+/** These, and what they are below. */
+const ABOVE = [...NAMES, 'x.b.a.example', 'example', 'a.example'];
 const QUBES = ['10.137.0.5', '10.137.0.6', '10.137.1.1', 'fd09::5'].map(address);
 
 function address(text: string): Address {
@@ -57,11 +62,17 @@ function randomRuleSet(random: Random): RuleSet {
   const rule = (): string =>
     `${random.pick(['accept', 'drop', 'drop'])} ${random.pick([`dsthost=${random.pick(NAMES)}`, 'dst=@l', 'dst=@m', 'dst=@v4', 'dst4=192.0.2.1', ''])}`.trim();
   const rules = (): readonly string[] => Array.from({ length: random.below(4) }, rule);
-  const list = (): object => ({
-    names: Array.from({ length: random.below(7) }, () => random.pick(['', '*.', '.']) + random.pick(NAMES)),
-    resolve: 'firewall',
-    private: random.pick(['true', 'false']),
-  });
+  const list = (): object => {
+    const texts = (most: number): readonly string[] =>
+      Array.from({ length: random.below(most) }, () => random.pick(['', '*.', '.']) + random.pick(ABOVE));
+    const { names, exceptions } = nameSetOfTexts(texts(7), texts(5));
+    return {
+      names: [...nameTexts(names)],
+      exceptions: [...nameTexts(exceptions)],
+      resolve: 'firewall',
+      private: random.pick(['true', 'false']),
+    };
+  };
   const said = (): object => ({
     ...(random.chance(0.5) && { blocked: random.pick(['nxdomain', 'refused', 'null']) }),
     ...(random.chance(0.5) && { unlisted: random.pick(['answer', 'nxdomain']) }),
@@ -160,17 +171,23 @@ it('carries any rule set to any other, and each question between is judged by on
   expect(edits).toBeGreaterThan(10);
 });
 
-/** Whether an entry of a list of private names stands for a name: slow, and obvious. */
+/** How long the longest entry is that stands for a name; 0: none does. */
+function nearest(names: Names, name: string): number {
+  const lengths = [...nameTexts(names)].map((entry) => {
+    const isSelf = entry.replace(/^\./, '') === name;
+    const isBelow = /^\*?\./.test(entry) && name.endsWith(entry.replace('*', ''));
+    return isSelf || isBelow ? entry.replace(/^\*?\./, '').length : 0;
+  });
+  return Math.max(0, ...lengths);
+}
+
+/** Whether a list of private names has a name: slow, and obvious. */
 function hasPrivate({ lists }: RuleSet, name: string): boolean {
   return [...lists.values()].some(
     (list) =>
       list.kind === 'names' &&
       list.resolve === 'firewall-private' &&
-      [...nameTexts(list.names)].some(
-        (entry) =>
-          entry.replace(/^\./, '') === name ||
-          (/^\*?\./.test(entry) && name.endsWith(entry.replace('*', ''))),
-      ),
+      nearest(list.names, name) > nearest(list.exceptions, name),
   );
 }
 
@@ -191,8 +208,8 @@ const ADS: RuleSet = portionOf(
 const edit = (removed: readonly string[], added: readonly string[], list = 'ads'): PartStep => ({
   op: 'edit',
   list,
-  removed: namesOf(removed),
-  added: namesOf(added),
+  names: { removed: namesOf(removed), added: namesOf(added) },
+  exceptions: { removed: NO_NAMES, added: NO_NAMES },
 });
 const put: PartStep = { op: 'put', part: { kind: 2, name: 'ads', list: nameListOf([], 'firewall') } };
 
@@ -222,7 +239,8 @@ it.each([
   ['a counter of another name', '0e00000004057374616c650100000000000000'],
   ['a counter that is given twice', '1c0000000405646e734162010000000000000005646e7341620200000000000000'],
   ['a counter cut short', '0c0000000405646e73416201000000000000'],
-  ['keys that are none', '0d00000001010000000102016101000000ff00000000'],
+  ['keys that are none', '1500000001010000000102016101000000ff000000000000000000000000'],
+  ['an edit without exceptions', '0c000000010100000001020161 0000000000000000'],
 ])('refuses %s', (_, hex) => {
   const reader = new FrameReader(1000);
   expect(() => {

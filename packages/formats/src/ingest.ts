@@ -13,7 +13,6 @@ import {
   entryCount,
   formatRule,
   type List,
-  type NamesRest,
   type Policy,
   policyRuleCount,
   prefixCount,
@@ -129,22 +128,16 @@ function combineList(
     const reason = `list ${name} holds ${existing.kind}; ${pushed.kind} cannot be merged into it or withdrawn from it`;
     return fault('mixed-list', reason);
   }
-  if ('entry' in joined) {
-    const { entry, without } = joined;
-    const reason = `list ${name} has ${entry}, and no list can hold that without ${without}: withdraw ${entry}, or say ${without} by a rule that comes before those for this list`;
-    return fault('part-of-suffix', reason);
-  }
   lists.set(name, joined);
   return undefined;
 }
 
-/** What is left of a list, or where that cannot be said; undefined across kinds. */
-function listWithout(a: List, b: List): List | NonNullable<NamesRest['hole']> | undefined {
+/** What is left of a list; undefined across kinds. */
+function listWithout(a: List, b: List): List | undefined {
   if (a.kind === 'prefixes' && b.kind === 'prefixes')
     return prefixListOf(combineSets(subtractPrefixes, a, b));
   if (a.kind !== 'names' || b.kind !== 'names') return undefined;
-  const { names, hole } = subtractNames(a.names, b.names);
-  return hole ?? { ...a, names };
+  return { ...a, ...subtractNames(a, b) };
 }
 
 /** A plain file of names does not say whether rules may use them: what was said before holds. */

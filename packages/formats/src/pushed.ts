@@ -241,5 +241,5 @@ function addPart<T>(pushed: Gathered, parts: Map<string, T>, file: PushedFile, n
 export function joinLists(a: List, b: List): List | undefined {
   if (a.kind === 'prefixes' && b.kind === 'prefixes') return prefixListOf(combineSets(unionPrefixes, a, b));
   if (a.kind !== 'names' || b.kind !== 'names') return undefined;
-  return { ...a, names: unionNames(a.names, b.names), resolve: joinedResolve(a, b) };
+  return { ...a, ...unionNames(a, b), resolve: joinedResolve(a, b) };
 }

@@ -1,8 +1,11 @@
 import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import {
   aggregatePrefixes,
   type List,
   nameListOf,
+  namesStandFor,
+  nameTexts,
   type Prefix,
   parsePrefix,
   prefixListOf,
@@ -32,6 +35,7 @@ function written(list: List, format: ExportFormatName): string {
 
 const SOME = prefixes('192.0.2.1', '198.51.100.0/24', '2001:db8::/32');
 const NAMES = nameListOf(['a.example', 'b_1.example'], false);
+const HOLED = nameListOf(['.a.example'], 'firewall', ['.b.a.example', '*.c.a.example']);
 const BELOW = nameListOf(['.a.example', '*.b.example', 'c.example'], 'firewall');
 
 describe('exportList: what it writes', () => {
@@ -83,6 +87,21 @@ describe('exportList: what it writes', () => {
       BELOW,
       '$TTL 300\n; version 7\n; two lines\n@ SOA localhost. root.localhost. 1 3600 600 86400 300\n  NS localhost.\na.example CNAME .\n*.a.example CNAME .\n*.b.example CNAME .\nc.example CNAME .\n',
     ],
+    [
+      'adblock',
+      HOLED,
+      '[Adblock Plus 2.0]\n! version 7\n! two lines\n||a.example^\n@@||b.a.example^\n@@||*.c.a.example^\n',
+    ],
+    [
+      'dnsmasq',
+      HOLED,
+      '# version 7\n# two lines\naddress=/a.example/\nserver=/b.a.example/#\nserver=/*.c.a.example/#\n',
+    ],
+    [
+      'rpz',
+      HOLED,
+      '$TTL 300\n; version 7\n; two lines\n@ SOA localhost. root.localhost. 1 3600 600 86400 300\n  NS localhost.\na.example CNAME .\n*.a.example CNAME .\nb.a.example CNAME rpz-passthru.\n*.b.a.example CNAME rpz-passthru.\n*.c.a.example CNAME rpz-passthru.\n',
+    ],
   ] as const)('%s', (format, list, text) => {
     expect(written(list, format)).toBe(text);
   });
@@ -94,6 +113,18 @@ describe('exportList: what it writes', () => {
       'hosts',
       BELOW,
       'the format hosts holds single names, and this list holds entries for what is below a name',
+    ],
+    ['plain', HOLED, 'the format plain holds entries, and this list holds exceptions'],
+    ['json', HOLED, 'the format json holds entries, and this list holds exceptions'],
+    [
+      'adblock',
+      nameListOf(['.a.example', 'c.b.a.example'], false, ['.b.a.example']),
+      'the format adblock holds entries, and this list holds entries within exceptions',
+    ],
+    [
+      'dnsmasq',
+      nameListOf(['.a.example'], false, ['b.a.example']),
+      'the format dnsmasq holds entries, and this list holds exceptions of single names',
     ],
   ] as const)('refuses %s for the other kind', (format, list, reason) => {
     expect(exportList(list, format, OPTIONS)).toEqual({ kind: 'refused', reason });
@@ -170,6 +201,66 @@ describe('what is written is read back', () => {
       );
     },
   );
+});
+
+describe('exceptions that are written', () => {
+  const labels = fc.array(fc.constantFrom('a', 'b'), { maxLength: 3 });
+  it.each(['adblock', 'dnsmasq', 'rpz'] as const)('%s: are read back, of what it can say', (format) => {
+    const marks = format === 'dnsmasq' ? ['.', '*.'] : ['', '.', '*.'];
+    const name = fc
+      .tuple(fc.constantFrom(...marks), labels)
+      .map(([mark, above]) => mark + [...above, 'x.example'].join('.'));
+    const names = fc.array(name, { maxLength: 12 });
+    let taken = 0;
+    fc.assert(
+      fc.property(names, names, (entries, exceptions) => {
+        const list = nameListOf(entries, false, exceptions);
+        const result = exportList(list, format, OPTIONS);
+        // What an exception leaves of an entry may be a single name, which dnsmasq has not.
+        const isOfOne =
+          format === 'dnsmasq' && [...nameTexts(list.names)].some((text) => !/^\*?\./.test(text));
+        if (result.kind === 'refused' || isOfOne) return;
+        taken += list.exceptions.count;
+        const imported = importList('', Buffer.from([...result.chunks].join('')), { format });
+        expect([imported.rejects, imported.fault]).toEqual([[], undefined]);
+        expect(imported.list).toEqual(list);
+      }),
+    );
+    expect(taken).toBeGreaterThan(20);
+  });
+});
+
+describe('published lists', () => {
+  // Names of lists as they are published, and exceptions of some of them as each format writes them.
+  it.each([
+    ['drugs-adblock.txt', (name: string) => `@@||${name}^`],
+    ['ransomware.dnsmasq.conf', (name: string) => `server=/${name}/#`],
+  ])('%s, with exceptions: has all but these, and is written back', (file, exception) => {
+    const text = readFileSync(new URL(`../../../test/fixtures/feeds/${file}`, import.meta.url), 'utf8');
+    const { list: whole } = importList('', Buffer.from(text));
+    if (whole.kind !== 'names') throw new TypeError(whole.kind);
+    const hosts = Array.from(nameTexts(whole.names), (name) => name.slice(1));
+    const [excepted, gone] = [7, 31].map((step) => hosts.filter((_, i) => i % step === 1)) as [
+      string[],
+      string[],
+    ];
+    const lines = [...excepted.map((name) => `www.${name}`), ...gone].map(exception);
+    const { list, format, skipped } = importList('', Buffer.from(`${text}\n${lines.join('\n')}\n`));
+    if (list.kind !== 'names') throw new TypeError(list.kind);
+    expect(skipped.map(({ code }) => code)).not.toContain('exception');
+    const [listed, without] = [new Set(hosts), new Set([...excepted.map((name) => `www.${name}`), ...gone])];
+    const isIn = (name: string): boolean => {
+      const above = name.split('.').map((_, i, labels) => labels.slice(i).join('.'));
+      const [entry, exception] = [listed, without].map((set) => above.findIndex((each) => set.has(each)));
+      if (entry === undefined || exception === undefined || entry < 0) return false;
+      return exception < 0 || (format === 'dnsmasq' && entry < exception); // where the nearest decides
+    };
+    for (const name of hosts)
+      for (const asked of [name, `www.${name}`, `a.${name}`])
+        expect([asked, namesStandFor(list, asked)]).toEqual([asked, isIn(asked)]);
+    expect(list.exceptions.count).toBeGreaterThan(200);
+    expect(importList('', Buffer.from(written(list, format as ExportFormatName))).list).toEqual(list);
+  });
 });
 
 /** Whether nftables may be used here: the program, and a network namespace of our own. */

@@ -13,7 +13,8 @@ function importText(text: string, options: ImportOptions = {}): ImportedList {
 }
 
 function textsOf(list: List): readonly string[] {
-  if (list.kind === 'names') return [...nameTexts(list.names)];
+  if (list.kind === 'names')
+    return [...nameTexts(list.names), ...Array.from(nameTexts(list.exceptions), (text) => `!${text}`)];
   return [list.v4, list.v6].flatMap((column) =>
     Array.from(column.lengths, (_, index) => formatPrefixAt(column, index)),
   );
@@ -156,10 +157,17 @@ const CASES: readonly Case[] = [
   ],
   [
     'adblock',
-    '||a.example^\n@@||b.example^\n##.ad\nexample.com##.ad\nexample.com#@#.ad\n||c.example^$third-party\n||d.example/path\n/banner/\n||*.e.example^\n||192.0.2.1^\n',
-    ['.a.example', '*.e.example'],
-    ['exception:1', 'cosmetic:3', 'partial:1', 'pattern:2', 'other-kind:1'],
+    '||a.example^\n@@||b.a.example^\n@@||other.example^\n@@||x.a.example^$third-party\n@@/ad\n##.ad\nexample.com##.ad\nexample.com#@#.ad\n||c.example^$third-party\n||d.example/path\n/banner/\n||*.e.example^\n||192.0.2.1^\n',
+    ['.a.example', '*.e.example', '!.b.a.example'],
+    ['exception:2', 'cosmetic:3', 'partial:1', 'pattern:2', 'other-kind:1'],
     [],
+  ],
+  [
+    'adblock',
+    '||a.example^\n@@||b.a.example^|\n@@|c.a.example^\n@@||*.d.a.example^$important\n||x.b.a.example^\n||y.b.a.example^$important\n||d.a.example^\n||gone.example^\n@@||gone.example^\n@@||192.0.2.1^\n@@||e*.a.example^\n@@||bad..name^\n||f.example^|\n',
+    ['.a.example', '.y.b.a.example', 'd.a.example', '!.b.a.example', '!c.a.example', '!*.d.a.example'],
+    ['exception:2', 'pattern:1'],
+    ['12:5 bad-label'],
   ],
   [
     'adblock',
@@ -170,9 +178,9 @@ const CASES: readonly Case[] = [
   ],
   [
     'adblock',
-    '||a*.example^\n||*b.example^\n||*.c.*^\n||d.example^$denyallow=e.example\n@@||*.a.example^\n||com^\n||*.co.uk^\n||lan^\n||github.io^\n||bad..example^\n',
-    ['.github.io', '.lan'],
-    ['pattern:3', 'partial:1', 'exception:1'],
+    '||a*.example^\n||*b.example^\n||*.c.*^\n||d.example^$denyallow=e.example\n@@||*.lan^\n||com^\n||*.co.uk^\n||lan^\n||github.io^\n||bad..example^\n',
+    ['.github.io', 'lan'],
+    ['pattern:3', 'partial:1'],
     ['6:3 public-suffix', '7:5 public-suffix', '10:3 bad-label'],
   ],
   // dnsmasq.
@@ -185,16 +193,16 @@ const CASES: readonly Case[] = [
   ],
   [
     'dnsmasq',
-    'server=/a.example/\nserver=/b.example/192.0.2.53\naddress=/c.example/192.0.2.1\nserver=/d.example/#\ncache-size=100\nno-resolv\naddress=/*.e.example/\n',
-    ['.a.example', '*.e.example'],
-    ['redirect:2', 'exception:1', 'directive:2'],
+    'server=/a.example/\nserver=/b.example/192.0.2.53\naddress=/c.example/192.0.2.1\nserver=/d.a.example/#\ncache-size=100\nno-resolv\naddress=/*.e.example/\nserver=/x.d.a.example/\nserver=/*.f.a.example/y.example/#\n',
+    ['.a.example', '.x.d.a.example', '*.e.example', '!.d.a.example', '!*.f.a.example'],
+    ['redirect:2', 'directive:2'],
     [],
   ],
   [
     'dnsmasq',
     'address=/a.example/b.example/#\naddress=/c.example/::\nserver=/d.example/9.9.9.9#53\naddress=/*e.example/\naddress=/net/\nserver=/f.example/g.example/#\n',
     ['.a.example', '.b.example', '.c.example'],
-    ['redirect:1', 'pattern:1', 'exception:1'],
+    ['redirect:1', 'pattern:1'],
     ['5:10 public-suffix'],
   ],
   [
@@ -214,10 +222,10 @@ const CASES: readonly Case[] = [
   ],
   [
     'unbound',
-    'local-zone: "a.example" inform_deny\nlocal-zone: "b.example" transparent\nlocal-zone: "c.example" always_transparent\nlocal-zone: "d.example" redirect\nlocal-data: "d.example A 192.0.2.1"\nlocal-zone: "com" deny\nlocal-zone: "e.example"\nwhat is this\n',
-    ['.a.example'],
-    ['exception:2', 'redirect:1', 'directive:1'],
-    ['6:14 public-suffix', '7:1 bad-unbound-line', '8:1 bad-unbound-line'],
+    'local-zone: "a.example" inform_deny\nlocal-zone: "b.a.example" transparent\nlocal-zone: "c.example" always_transparent\nlocal-zone: "c.b.a.example" static\nlocal-zone: "d.example" redirect\nlocal-data: "d.example A 192.0.2.1"\nlocal-zone: "com" deny\nlocal-zone: "e.example"\nwhat is this\n',
+    ['.a.example', '.c.b.a.example', '!.b.a.example'],
+    ['redirect:1', 'directive:1'],
+    ['7:14 public-suffix', '8:1 bad-unbound-line', '9:1 bad-unbound-line'],
   ],
   // Clash.
   [
@@ -244,16 +252,16 @@ const CASES: readonly Case[] = [
   ],
   [
     'rpz',
-    '$ORIGIN rpz.test.\na.example.rpz.test. CNAME .\nb.example CNAME rpz-passthru.\n32.1.2.0.192.rpz-ip CNAME .\nc.example CNAME sink.example.net.\nd.example TXT "x"\n',
-    ['a.example'],
-    ['metadata:1', 'exception:1', 'partial:1', 'redirect:1', 'directive:1'],
+    '$ORIGIN rpz.test.\n*.a.example.rpz.test. CNAME .\nb.a.example CNAME rpz-passthru.\nc.b.a.example CNAME .\n*.d.a.example CNAME rpz-tcp-only.\n32.1.2.0.192.rpz-ip CNAME rpz-passthru.\n@ CNAME rpz-passthru.\n32.1.2.0.192.rpz-ip CNAME .\nc.example CNAME sink.example.net.\nd.example TXT "x"\n',
+    ['*.a.example', 'c.b.a.example', '!b.a.example', '!*.d.a.example'],
+    ['metadata:2', 'exception:1', 'partial:1', 'redirect:1', 'directive:1'],
     [],
   ],
   [
     'rpz',
     '$ORIGIN rpz.test.\n*.a.example.rpz.test. CNAME .\n*.b.example CNAME rpz-passthru.\n*.c.example CNAME *.\n*.rpz.test. CNAME .\n*.com CNAME .\ncom CNAME .\n',
     ['com', '*.a.example', '*.c.example'],
-    ['metadata:1', 'exception:1', 'pattern:1'],
+    ['metadata:1', 'pattern:1'],
     ['6:3 public-suffix'],
   ],
   [

@@ -181,6 +181,7 @@ describe('plain lists: addresses or names', () => {
     expect(readPlain(bytesOf(''), { kind: 'names', resolve: true }).list).toEqual({
       kind: 'names',
       names: NO_NAMES,
+      exceptions: NO_NAMES,
       resolve: true,
     });
   });

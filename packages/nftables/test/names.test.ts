@@ -1,6 +1,6 @@
 /** Rules that accept by name: what is planned for them, and what the applier takes of it. */
 
-import { NO_NAMES, nameListOf, namesOf, nameTexts } from '@rulecast/rules';
+import { NO_NAME_SET, nameListOf, namesOf, nameTexts } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { checkRequest, RequestError } from '../src/apply/check.ts';
 import {
@@ -30,7 +30,7 @@ const WORK: SamplePolicy = {
 const rulesOf = (policies: readonly SamplePolicy[], names: readonly string[] = NAMES) =>
   ruleSet(policies, { updates: nameListOf(names, 'firewall') });
 const setOf = (family: 4 | 6, size: number, names: readonly string[] = NAMES): string =>
-  nameSetName({ ...listKeys('updates', nameListOf(names, 'firewall').names, false), family, size });
+  nameSetName({ ...listKeys('updates', nameListOf(names, 'firewall'), false), family, size });
 const networks = (plan: ReturnType<typeof planned>): Record<string, readonly string[]> =>
   Object.fromEntries(
     [...plan.nameSets].map(
@@ -66,7 +66,7 @@ describe('a rule that accepts by a list of names', () => {
   it('says whether its names may stand for private addresses, as another state of the list', () => {
     const lists = { updates: nameListOf(NAMES, 'firewall-private') };
     const { change } = wholeChange(planned(ruleSet([WORK], lists)), OPTIONS);
-    const keys = listKeys('updates', lists.updates.names, true);
+    const keys = listKeys('updates', lists.updates, true);
     expect(change.nameSets?.map(({ set, isPrivate }) => [set, isPrivate])).toEqual([
       [nameSetName({ ...keys, family: 4, size: 2048 }), true],
       [nameSetName({ ...keys, family: 6, size: 1024 }), true],
@@ -163,10 +163,11 @@ describe('a rule that accepts by a list of names', () => {
     const before = planned(rulesOf([WORK]));
     const leftOf = ({ change, body }: ChangeWithBody) => {
       const bytes = Buffer.concat(body);
-      const texts = (column: ColumnInBody | null | undefined) =>
-        column && [...nameTexts({ bytes: bytes.subarray(column.at, column.at + column.byteCount) })];
+      const texts = ({ at, byteCount }: ColumnInBody) => [
+        ...nameTexts({ bytes: bytes.subarray(at, at + byteCount) }),
+      ];
       return change.nameSets?.map(
-        ({ left }) => left && { from: left.from, gone: texts(left.gone), kept: texts(left.kept) },
+        ({ left }) => left && { ...left, names: texts(left.names), exceptions: texts(left.exceptions) },
       );
     };
     const to = { ...OPTIONS, tag: { ...OPTIONS.tag, mark: 8 } };
@@ -176,16 +177,22 @@ describe('a rule that accepts by a list of names', () => {
       after(['*.b.example', 'c.example']),
       to,
     );
-    const from = listKeys('updates', nameListOf(NAMES, 'firewall').names, false).version;
-    const left = { from, gone: ['a.example'], kept: ['c.example'] };
+    const from = listKeys('updates', nameListOf(NAMES, 'firewall'), false).version;
+    const left = { from, isOfGone: true, names: ['a.example'], exceptions: [] };
     expect(leftOf(release)).toEqual([left, left]);
     for (const each of afterwards) expect([undefined, [undefined, undefined]]).toContainEqual(leftOf(each));
     expect(leftOf(wholeChange(after(['*.b.example', 'c.example']), to, before))).toEqual([left, left]);
     expect(leftOf(wholeChange(after(NAMES), to, before))).toEqual([undefined, undefined]);
-    const many = Array.from({ length: 60_000 }, (_, i) => `n${i}.very-long-name.example`);
-    expect(leftOf(wholeChange(after(many), to, before))).toEqual([undefined, undefined]);
+    const many = Array.from({ length: 60_000 }, (_, i) => `n${i}.very-long-name.b.example`);
+    const holed = { ...nameListOf(NAMES, 'firewall'), exceptions: namesOf(many) };
+    const withHoles = plannedAfter(ruleSet([WORK], { updates: holed }), before);
+    expect(leftOf(wholeChange(withHoles, to, before))).toEqual([undefined, undefined]);
+    const one = { ...holed, exceptions: namesOf(['.c.b.example']) };
+    const gone = { from, isOfGone: true, names: ['.c.b.example'], exceptions: [] };
+    const withHole = plannedAfter(ruleSet([WORK], { updates: one }), before);
+    expect(leftOf(wholeChange(withHole, to, before))).toEqual([gone, gone]);
     // Of whatever is in force where nobody knows.
-    const whole = { from: null, gone: null, kept: NAMES };
+    const whole = { from: null, isOfGone: false, names: NAMES, exceptions: [] };
     expect(leftOf(wholeChange(before, to))).toEqual([whole, whole]);
   });
 
@@ -205,7 +212,7 @@ describe('a rule that accepts all that was answered', () => {
   it('asks a name set of its own, of the qubes whose policy says so', () => {
     const work = { ...WORK, egress: ['accept dst=@resolved proto=tcp'] };
     const plan = planned(ruleSet([work, { name: 'other', prefixes: ['10.137.0.9'] }]));
-    const set = nameSetName({ ...listKeys('resolved', NO_NAMES, false), family: 4, size: 2048 });
+    const set = nameSetName({ ...listKeys('resolved', NO_NAME_SET, false), family: 4, size: 2048 });
     expect(plan.chains.get(policyChain('egress', 4, 'work'))?.[0]).toMatchObject({
       remote: { kind: 'told', set },
     });
@@ -229,14 +236,15 @@ describe('the check', () => {
     expect(names(change.nameSets)).toEqual({ kind: 'names', nameSets }); // nothing is left of a list by that
   });
 
-  const { kept } = first?.left ?? {};
+  const { left: all } = first ?? {};
   it.each<[string, unknown]>([
     ['words', 'all'],
     ['another state', { ...first?.left, from: 'any' }],
-    ['no state', { kept }],
-    ['no columns', { from: null, gone: null }],
-    ['a column outside the body', { from: null, gone: null, kept: { at: whole.length, byteCount: 1 } }],
-    ['a piece of a column', { from: null, gone: null, kept: { at: kept?.at, byteCount: 3 } }],
+    ['no state', { ...all, from: undefined }],
+    ['no columns', { from: null, isOfGone: true }],
+    ['no word for what they are', { ...all, isOfGone: 1 }],
+    ['a column outside the body', { ...all, names: { at: whole.length, byteCount: 1 } }],
+    ['a piece of a column', { ...all, exceptions: { at: all?.names.at, byteCount: 3 } }],
   ])('refuses %s in place of what is left of a list', (_, left) => {
     const spoiled = { kind: 'apply', change: { ...change, nameSets: [{ ...first, left }] } };
     expect(() => checkRequest(spoiled, whole)).toThrow(RequestError);
@@ -244,7 +252,8 @@ describe('the check', () => {
 
   it('refuses more names than may be left, and names in no order', () => {
     const checked = (bytes: Uint8Array): unknown => {
-      const left = { from: null, gone: null, kept: { at: 0, byteCount: bytes.length } };
+      const exceptions = { at: 0, byteCount: 0 };
+      const left = { from: null, isOfGone: false, names: { at: 0, byteCount: bytes.length }, exceptions };
       const spoiled = { kind: 'apply', change: { ...change, nameSets: [{ ...first, left }] } };
       return checkRequest(spoiled, bytes);
     };

@@ -808,17 +808,19 @@ describe('a release', () => {
     const set = `n${KEY}_4_2048_${OTHER}`;
     const inNext = `rulecast_b ${set}`;
 
-    /** The set after `gone` left the list and `kept` joined it. */
+    /** The set after some names left the list, or where some are all that is known of it. */
     function changed(
       from: string | null,
-      gone: readonly string[] | undefined,
-      kept: readonly string[],
+      isOfGone: boolean,
+      names: readonly string[],
+      exceptions: readonly string[] = [],
     ): readonly [readonly NameSet[], Uint8Array] {
-      const [a, b] = [namesOf(gone ?? []).bytes, namesOf(kept).bytes];
+      const [a, b] = [namesOf(names).bytes, namesOf(exceptions).bytes];
       const left = {
         from,
-        gone: gone === undefined ? null : { at: 0, byteCount: a.length },
-        kept: { at: a.length, byteCount: b.length },
+        isOfGone,
+        names: { at: 0, byteCount: a.length },
+        exceptions: { at: a.length, byteCount: b.length },
       };
       return [
         [{ set, list: 'updates', qubes: QUBES, isPrivate: false, pairs: [], left }],
@@ -841,11 +843,12 @@ describe('a release', () => {
     }
 
     it.each<[string, Parameters<typeof changed>, readonly number[]]>([
-      ['what is still named', [VERSION, ['api.example'], []], [1, 2]],
-      ['what another entry names', [VERSION, ['.cdn.example'], ['y.cdn.example']], [0, 2]],
-      ['what a name that joined stands for', [VERSION, ['.cdn.example'], ['*.cdn.example']], [0, 1, 2]],
-      ['what is named, whatever it was before', [null, undefined, ['.cdn.example', 'no.example']], [1, 2]],
-      ['nothing of a state that was not the one in force', [OTHER, ['no.example'], LABELS.slice(0, 3)], []],
+      ['what is still named', [VERSION, true, ['api.example']], [1, 2]],
+      ['what another entry names', [VERSION, true, ['.cdn.example'], ['y.cdn.example']], [0, 2]],
+      ['what a name that joined stands for', [VERSION, true, ['cdn.example']], [0, 1, 2]],
+      ['what is named, whatever it was before', [null, false, ['.cdn.example', 'no.example']], [1, 2]],
+      ['what is not excepted', [null, false, ['.cdn.example'], ['x.cdn.example']], [2]],
+      ['nothing of a state that was not the one in force', [OTHER, true, ['no.example']], []],
     ])('carries over %s, and at the switch no more is known', async (_, change, left) => {
       const { kernel, openings } = await withLabels();
       await prepared(openings, ...change);
@@ -861,7 +864,7 @@ describe('a release', () => {
 
     it('opens what is still named in both tables until the switch, and what is not in the one in force', async () => {
       const { kernel, openings } = await opened();
-      await prepared(openings, VERSION, ['api.example'], []);
+      await prepared(openings, VERSION, true, ['api.example']);
       expect(openings.open(opening({ label: 'x.cdn.example' }))).toBe(Outcome.open);
       expect(openings.open(opening({ addresses: addresses(1, 7) }))).toBe(Outcome.open);
       expect(kernel.of('10,137,0,5')).toEqual(['93,184,216,34', '93,184,0,7']);
@@ -873,7 +876,7 @@ describe('a release', () => {
       const { kernel, openings } = await opened();
       for (let i = 0; i < 16; i++)
         openings.open(opening({ addresses: addresses(64, i * 64), label: `${i}.cdn.example` }));
-      await prepared(openings, VERSION, ['api.example'], []);
+      await prepared(openings, VERSION, true, ['api.example']);
       expect(await openings.open(opening({ addresses: addresses(2, 2000) }))).toBe(Outcome.open);
       expect([kernel.of('10,137,0,5').length, kernel.of('10,137,0,5', inNext).length]).toEqual([770, 768]);
     });
@@ -881,7 +884,7 @@ describe('a release', () => {
     it('has room made ahead whatever states of its list came meanwhile', async () => {
       const { kernel, openings } = await opened();
       kernel.whileLooked = async () => {
-        await prepared(openings, null, ['api.example'], []);
+        await prepared(openings, null, true, ['api.example']);
         openings.release();
       };
       for (let i = 0; i < 15; i++)
@@ -891,7 +894,7 @@ describe('a release', () => {
 
     it('takes what is said of the state before, where the name is still in it, until another comes', async () => {
       const { kernel, openings } = await opened();
-      await prepared(openings, VERSION, ['api.example'], []);
+      await prepared(openings, VERSION, true, ['api.example']);
       openings.release();
       const asked = (): readonly unknown[] =>
         [{ label: 'x.cdn.example' }, {}, { label: HASH }, { version: OTHER }].map((more) =>
@@ -901,7 +904,7 @@ describe('a release', () => {
       expect(asked()).toEqual([open, later, later, open]);
       expect(kernel.of('10,137,0,5', inNext)).toEqual(['93,184,0,0']);
       // To say again who may open what, and what follows in the same table, changes nothing.
-      const [sets] = changed(null, undefined, []);
+      const [sets] = changed(null, false, []);
       const same = sets.map(({ left: _, ...rest }) => rest);
       await openings.adopt('rulecast_b', same);
       await openings.prepare('rulecast_b', same, NO_BODY, async () => undefined);

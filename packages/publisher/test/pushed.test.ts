@@ -56,7 +56,7 @@ describe('pushed list files', () => {
     ['bogus.conf', '# ours\nbogus-nxdomain=192.0.2.1\n', 'directive'],
     ['ads.txt', '! ours\n||a.example/banner^\n||b.example^$third-party\n', 'pattern'],
     ['hide.txt', '##.banner\na.example##.ad\n', 'cosmetic'],
-    ['allow.conf', 'server=/a.example/#\n', 'exception'],
+    ['allow.txt', '@@/banner/\n@@||a.example^$third-party\n', 'exception'],
     ['local.conf', 'local-data: "a.example A 192.0.2.1"\n', 'directive'],
     ['zone.rpz', '$TTL 60\na.example CNAME b.example.\n', 'redirect'],
   ])('%s, of which nothing can be used, is refused, also beside one of which all is', (name, text, code) => {

@@ -127,12 +127,17 @@ describe('a push', () => {
     expect(await publisher.push(more)).toMatchObject({ kind: 'released' });
   });
 
-  it('that withdraws a part of a suffix is refused, with the entry', async () => {
+  it('that withdraws a part of a suffix makes an exception, and one that takes that back is wider', async () => {
     const publisher = await withRules('.a.example');
-    const part = pushOf({ 'ads.txt': 'www.a.example\n' }, { action: 'withdraw' });
-    expect(await publisher.push(part)).toMatchObject({
-      kind: 'rejects',
-      rejects: [{ code: 'part-of-suffix', reason: expect.stringContaining('has .a.example') }],
+    const part = pushOf({ 'updates.txt': 'www.a.example\n' }, { action: 'withdraw' });
+    expect(await publisher.push(part)).toMatchObject({ kind: 'released' });
+    expect(publisher.head?.ruleSet.lists.get('updates')).toEqual(
+      nameListOf(['.a.example'], 'firewall', ['www.a.example']),
+    );
+    const back = pushOf({ 'rules.yaml': document('.a.example') });
+    expect(await publisher.push(back)).toMatchObject({
+      kind: 'guarded',
+      refusals: [{ guard: WIDER, part: 'list updates', after: 1 }],
     });
   });
 

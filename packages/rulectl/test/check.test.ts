@@ -215,11 +215,14 @@ describe('check for people', () => {
   });
 
   it('says what lists leave out, also those that documents name, and what wildcards mean', async () => {
-    folder.write('ads.txt', '||a.example^\n@@||b.example^\n@@||c.example^\n##.ad\nd.example\n');
+    folder.write(
+      'ads.txt',
+      '||a.example^\n@@/ad\n@@||c.example^$app=x\n##.ad\nd.example\n@@||b.a.example^\n',
+    );
     folder.write('below.txt', '*.a.example\n');
     folder.write('ads.yaml', 'lists: { ads: { file: ads.txt, resolve: firewall, subdomains: true } }\n');
     const left =
-      'ads.txt:2: not used: 2 exceptions, which would allow what the list blocks: no list carries them yet (exception)\n' +
+      'ads.txt:2: not used: 2 exceptions of what no list carries: patterns, parts of pages, addresses (exception)\n' +
       'ads.txt:4: not used: 1 rules that hide parts of pages (cosmetic)\n';
     const document = await check(['ads.yaml']);
     expect(document.stdout).toBe(`${left}ads.yaml: a rule set document, 2 entries, nothing refused\n`);

@@ -9,8 +9,9 @@
 
 import { type Environment, judgingPolicy, timeFor } from './evaluate.ts';
 import { namesOfFirewall } from './list.ts';
+import type { NameSet } from './name-set.ts';
 import { nameTermsOf } from './name-terms.ts';
-import { type Names, nameTexts } from './names.ts';
+import { nameTexts } from './names.ts';
 import {
   type BlockedAnswer,
   COMMON_POLICY,
@@ -68,8 +69,8 @@ export interface NameRuleOrigin {
   readonly name: string;
 }
 
-/** Whether an entry of a list stands for a name. */
-export type Stands = (names: Names, name: string) => boolean;
+/** Whether a list has a name. */
+export type Stands = (names: NameSet, name: string) => boolean;
 
 /**
  * What a name gets. Linear in the rules of the policies that judge it, and in their lists unless `stands` is
@@ -152,13 +153,17 @@ function holds(ruleSet: RuleSet, { match, remote }: RuleForm, name: string, stan
   }
 }
 
-/** Asks all entries, one by one. */
-function standsByAll(names: Names, name: string): boolean {
-  for (const entry of nameTexts(names)) {
-    const isBelow = entry.startsWith('*.')
-      ? name.endsWith(entry.slice(1))
-      : entry.startsWith('.') && name.endsWith(entry);
-    if (entry === name || entry === `.${name}` || isBelow) return true;
-  }
-  return false;
+/** Asks all entries and exceptions, one by one; of those that stand for the name the longest decides. */
+function standsByAll({ names, exceptions }: NameSet, name: string): boolean {
+  const labels = (text: string): number => text.replace(/^\*?\./, '').split('.').length;
+  const nearest = (texts: Iterable<string>): number => {
+    const standing = [...texts].filter((text) => standsForName(text, name));
+    return Math.max(0, ...standing.map(labels));
+  };
+  return nearest(nameTexts(names)) > nearest(nameTexts(exceptions));
+}
+
+function standsForName(text: string, name: string): boolean {
+  if (text.startsWith('*.')) return name.endsWith(text.slice(1));
+  return text === name || text === `.${name}` || (text.startsWith('.') && name.endsWith(text));
 }

@@ -3,12 +3,12 @@
  * evaluators, of packets and of questions of DNS, the slow ones that every fast path is tested against.
  *
  * Begin with rule-set.ts, what is released and enforced, and evaluate.ts, what it means. The files build on
- * one another in this order: pieces (work that may be long); prefix, name, names (columns of them); list
- * (sets of prefixes and of names, and their algebra), special-purpose (space where no host of the Internet
- * is), private-address (what of it is of one's own networks), coverage (how much of the rest a set holds);
- * rule and rule-line (one line of the grammar), runs (many rules as columns), policy, rule-set (what makes
- * one sound); evaluate, accepted (what of all addresses is let through), and longest-match (many rules as
- * classes of addresses).
+ * one another in this order: pieces (work that may be long); prefix, name, names (columns of them), name-set
+ * (entries and exceptions, and their algebra); list (sets of prefixes and of names, and the algebra of the
+ * former), special-purpose (space where no host of the Internet is), private-address (what of it is of one's
+ * own networks), coverage (how much of the rest a set holds); rule and rule-line (one line of the grammar),
+ * runs (many rules as columns), policy, rule-set (what makes one sound); evaluate, accepted (what of all
+ * addresses is let through), and longest-match (many rules as classes of addresses).
  */
 
 export {
@@ -52,6 +52,7 @@ export {
   diffPrefixes,
   EMPTY_PREFIX_SET,
   entryCount,
+  exceptionCount,
   intersectPrefixes,
   isCanonical,
   isOfPrivateNames,
@@ -95,6 +96,25 @@ export {
   RESOLVED_LIST,
 } from './name.ts';
 export {
+  canonicalNames,
+  exceptionFaultPieces,
+  faultAround,
+  intersectNames,
+  type NameSet,
+  type NameSetDelta,
+  NO_NAME_SET,
+  nameSetOf,
+  nameSetOfTexts,
+  nameSetPieces,
+  namesStandFor,
+  plainNames,
+  sameNameSet,
+  subtractNames,
+  unionNames,
+  type WiderNames,
+  widerPieces,
+} from './name-set.ts';
+export {
   FIREWALL_NAME_ADDRESSES_MAX,
   NAME_ADDRESSES_MAX,
   NAME_QUBES_MAX,
@@ -104,10 +124,10 @@ export {
 } from './name-terms.ts';
 export {
   applyNamesDelta,
+  type ColumnFault,
   diffNames,
   editPieces,
   hasWildcards,
-  intersectNames,
   isLabelByte,
   isWildcardEntry,
   KeyByte,
@@ -116,20 +136,13 @@ export {
   type Names,
   NamesBuilder,
   type NamesDelta,
-  type NamesRest,
   NO_NAMES,
   namePieces,
   namesAt,
   namesOf,
-  namesStandFor,
   nameTexts,
-  plainNames,
   readNames,
   sameNames,
-  subtractNames,
-  unionNames,
-  type WiderNames,
-  widerPieces,
 } from './names.ts';
 export { bytesOfLeft, isLeft, leftBetween, type NamesLeft } from './names-left.ts';
 export { atOnce, inTurns, Pace, PIECE_PARTS, type Pieces } from './pieces.ts';

@@ -7,7 +7,7 @@
  */
 
 import { RESOLVED_LIST } from './name.ts';
-import { type Names, NO_NAMES, namesOf } from './names.ts';
+import { type NameSet, NO_NAME_SET, nameSetOfTexts } from './name-set.ts';
 import {
   bitsOf,
   comparePrefixAt,
@@ -33,10 +33,9 @@ export interface PrefixList extends PrefixSet {
   readonly kind: 'prefixes';
 }
 
-/** A canonical set of host names, and of wildcards of such. */
-export interface NameList {
+/** A canonical set of host names: of such, of wildcards, and of what these do not stand for. */
+export interface NameList extends NameSet {
   readonly kind: 'names';
-  readonly names: Names;
   /**
    * Whether rules may use the list: `true` by the addresses that the publisher resolves, `firewall` by name,
    * in the firewall's own DNS, `firewall-private` likewise, and there its names may stand for private
@@ -48,17 +47,17 @@ export interface NameList {
 export type List = PrefixList | NameList;
 
 /** The names of a list that the firewall's own DNS knows; undefined for any other list. */
-export function namesOfFirewall(list: List | undefined): Names | undefined {
+export function namesOfFirewall(list: List | undefined): NameSet | undefined {
   if (list?.kind !== 'names') return undefined;
-  return list.resolve === 'firewall' || list.resolve === 'firewall-private' ? list.names : undefined;
+  return list.resolve === 'firewall' || list.resolve === 'firewall-private' ? list : undefined;
 }
 
 /**
  * The names by which rules open addresses that name a list: of one that the firewall's own DNS knows, or none
  * for `resolved`, which stands for every name that is answered. Undefined for any other list.
  */
-export function namesOpenedBy(lists: ReadonlyMap<string, List>, name: string): Names | undefined {
-  return name === RESOLVED_LIST ? NO_NAMES : namesOfFirewall(lists.get(name));
+export function namesOpenedBy(lists: ReadonlyMap<string, List>, name: string): NameSet | undefined {
+  return name === RESOLVED_LIST ? NO_NAME_SET : namesOfFirewall(lists.get(name));
 }
 
 /**
@@ -101,9 +100,14 @@ export function joinedResolve(a: NameList, b: NameList): NameList['resolve'] {
   return one === 'firewall-private' ? other : one;
 }
 
-/** How many entries a list has. */
+/** How many entries a list has, without exceptions. */
 export function entryCount(list: List): number {
   return list.kind === 'names' ? list.names.count : prefixCount(list);
+}
+
+/** How many exceptions it has. */
+export function exceptionCount(list: List): number {
+  return list.kind === 'names' ? list.exceptions.count : 0;
 }
 
 export function prefixCount(set: PrefixSet): number {
@@ -123,9 +127,13 @@ export function prefixListOf(set: PrefixSet): PrefixList {
   return { kind: 'prefixes', v4: set.v4, v6: set.v6 };
 }
 
-/** A canonical list of names from names in normal form, or wildcards of such, in any order. */
-export function nameListOf(names: Iterable<string>, resolve: NameList['resolve']): NameList {
-  return { kind: 'names', names: namesOf(names), resolve };
+/** A list of names from names in normal form, or wildcards of such, in any order. */
+export function nameListOf(
+  names: Iterable<string>,
+  resolve: NameList['resolve'],
+  exceptions: Iterable<string> = [],
+): NameList {
+  return { kind: 'names', ...nameSetOfTexts(names, exceptions), resolve };
 }
 
 /** A canonical set of single prefixes, in any order. */

@@ -1,71 +1,37 @@
 /**
- * What tells of a name that one column stood for whether the next one does too, where neither is at hand: the
- * entries that left, and those of the next that could stand for the same names.
- *
- *   before   .cdn.example   a.cdn.example   api.example
- *   after    *.cdn.example  a.cdn.example                news.example
- *   gone     .cdn.example                   api.example
- *   kept     *.cdn.example  a.cdn.example                news.example
+ * What tells of a name that one set had whether the next one has it too, where neither is at hand: the names
+ * that left, which are a set; or the next set as a whole, where the one before is not known.
  */
 
-import {
-  diffNames,
-  entryOf,
-  isWildcardEntry,
-  type Names,
-  namesAt,
-  namesBelow,
-  namesOf,
-  namesStandFor,
-  nameTexts,
-  unionNames,
-} from './names.ts';
+import { type NameSet, namesStandFor, subtractNames } from './name-set.ts';
 
 export interface NamesLeft {
-  /** Undefined: all that were. */
-  readonly gone: Names | undefined;
-  readonly kept: Names;
+  /** `names` are those that are gone; else all that are there. */
+  readonly isOfGone: boolean;
+  readonly names: NameSet;
 }
 
-/** Whether a name in normal form, for which the former column stood, is among those that are left. */
-export function isLeft({ gone, kept }: NamesLeft, name: string): boolean {
-  return (gone !== undefined && !namesStandFor(gone, name)) || namesStandFor(kept, name);
+/** Whether a name in normal form, which the former set had, is among those that are left. */
+export function isLeft({ isOfGone, names }: NamesLeft, name: string): boolean {
+  return namesStandFor(names, name) !== isOfGone;
 }
 
 /**
- * What is left of `before` in `after`; of a column that is not known, what it and `after` have in common.
- * Undefined where that takes more than so many bytes. Linear in both.
+ * What is left of `before` in `after`; `before` is undefined where it is not known. Undefined where that
+ * takes more than so many bytes. Linear in both.
  */
 export function leftBetween(
-  before: Names | undefined,
-  after: Names,
+  before: NameSet | undefined,
+  after: NameSet,
   mostBytes: number,
 ): NamesLeft | undefined {
-  const left = before === undefined ? { gone: undefined, kept: after } : leftOf(before, after, mostBytes);
-  return left !== undefined && bytesOfLeft(left) <= mostBytes ? left : undefined;
+  const left =
+    before === undefined
+      ? { isOfGone: false, names: after }
+      : { isOfGone: true, names: subtractNames(before, after) };
+  return bytesOfLeft(left) <= mostBytes ? left : undefined;
 }
 
-export function bytesOfLeft({ gone, kept }: NamesLeft): number {
-  return (gone?.bytes.length ?? 0) + kept.bytes.length;
-}
-
-function leftOf(before: Names, after: Names, mostBytes: number): NamesLeft | undefined {
-  const { removed, added } = diffNames(before, after);
-  const gone = namesAt(before, removed);
-  let left = mostBytes - gone.bytes.length - added.bytes.length;
-  if (left < 0) return undefined;
-  const beside = new Set<string>();
-  for (const text of nameTexts(gone)) {
-    const name = isWildcardEntry(text) ? text.slice(text.indexOf('.') + 1) : text;
-    for (let dot = name.indexOf('.'); dot >= 0; dot = name.indexOf('.', dot + 1)) {
-      const above = entryOf(after, name.slice(dot + 1));
-      if (above !== undefined && isWildcardEntry(above)) beside.add(above);
-    }
-    if (name === text) continue;
-    const below = namesBelow(after, name);
-    left -= below.bytes.length;
-    if (left < 0) return undefined;
-    for (const each of nameTexts(below)) beside.add(each);
-  }
-  return { gone, kept: unionNames(added, namesOf(beside)) };
+export function bytesOfLeft({ names: { names, exceptions } }: NamesLeft): number {
+  return names.bytes.length + exceptions.bytes.length;
 }

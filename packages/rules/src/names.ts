@@ -74,7 +74,7 @@ function endAt(bytes: Uint8Array, at: number): number {
  * The order of two keys, below, at or above 0. At 0 they are the same name, and may still stand for different
  * things: their ends tell.
  */
-function compareKeys(a: Uint8Array, aAt: number, b: Uint8Array, bAt: number): number {
+export function compareKeys(a: Uint8Array, aAt: number, b: Uint8Array, bAt: number): number {
   let i = aAt;
   let j = bAt;
   while (a[i] === b[j] && a[i]! >= KeyByte.separator) {
@@ -113,212 +113,29 @@ export function hasWildcards({ bytes }: Names): boolean {
   return buffer.includes(KeyByte.below) || buffer.includes(KeyByte.both);
 }
 
-/**
- * Whether an entry of a column stands for a name in normal form: for itself, or for what is below one of the
- * names that it is below. Looks where the entries would be.
- */
-export function namesStandFor({ bytes }: Pick<Names, 'bytes'>, name: string): boolean {
-  for (let at = 0; at >= 0; at = name.indexOf('.', at) + 1 || -1) {
-    const scope = scopeIn(bytes, keyOf(name.slice(at), KeyByte.self));
-    if (scope === KeyByte.both || scope === (at > 0 ? KeyByte.below : KeyByte.self)) return true;
-  }
-  return false;
-}
-
-const SEPARATOR = String.fromCharCode(KeyByte.separator);
-
-/** What the entry stands for that has the name of a key; undefined: there is none. */
-function scopeIn(bytes: Uint8Array, key: Uint8Array): number | undefined {
-  const at = placeOf(bytes, 0, key, 0);
-  return isAt(bytes, at, key) ? bytes[keyEnd(bytes, at) - 1] : undefined;
-}
-
-function isAt(bytes: Uint8Array, at: number, key: Uint8Array): boolean {
-  return at < bytes.length && compareKeys(bytes, at, key, 0) === 0;
-}
-
-/** The entry of a column that has a name in normal form, as text; undefined: there is none. */
-export function entryOf({ bytes }: Names, name: string): string | undefined {
-  const key = keyOf(name, KeyByte.self);
-  const at = placeOf(bytes, 0, key, 0);
-  return isAt(bytes, at, key) ? entryTextAt(bytes, at) : undefined;
-}
-
-/** The entries of a column whose names are below another: a part of it. */
-export function namesBelow({ bytes }: Names, name: string): Pick<Names, 'bytes'> {
-  const { separator, self } = KeyByte;
-  const [from, to] = [separator, separator + 1].map((next) => placeOf(bytes, 0, keyOf(name, next, self), 0));
-  return { bytes: bytes.subarray(from, to) };
-}
-
 /** Whether the text of an entry stands for more than the name itself. */
 export function isWildcardEntry(text: string): boolean {
   return text.startsWith('*') || text.startsWith('.');
 }
 
-function keyOf(name: string, ...end: readonly number[]): Uint8Array {
+const SEPARATOR = String.fromCharCode(KeyByte.separator);
+
+/** The key of a name in normal form, with an end. */
+export function keyOf(name: string, end: KeyEnd): Uint8Array {
   const labels = name.split('.').reverse().join(SEPARATOR);
-  return Buffer.from(labels + String.fromCharCode(...end), 'latin1');
+  return Buffer.from(labels + String.fromCharCode(end), 'latin1');
+}
+
+/** What the entry of a column stands for that has the name of a key; undefined: there is none. */
+export function scopeIn({ bytes }: Names, key: Uint8Array): number | undefined {
+  const at = placeOf(bytes, 0, key, 0);
+  const isThere = at < bytes.length && compareKeys(bytes, at, key, 0) === 0;
+  return isThere ? bytes[keyEnd(bytes, at) - 1] : undefined;
 }
 
 /** Whether two columns hold the same. */
 export function sameNames(a: Names, b: Names): boolean {
   return a.count === b.count && Buffer.compare(a.bytes, b.bytes) === 0;
-}
-
-/** What an entry stands for, in bits, one more than its end. */
-const SELF = KeyByte.self + 1;
-const BELOW = KeyByte.below + 1;
-
-/** A name that one or both of two columns have, on a walk through them; the next one is in its place. */
-interface Meeting {
-  /** What the entries of this name stand for. */
-  a: number;
-  b: number;
-  /** The same with what entries above it stand for. */
-  allA: number;
-  allB: number;
-  /** The key, and where the next one of `b` starts. */
-  bytes: Uint8Array;
-  start: number;
-  end: number;
-  nextB: number;
-}
-
-/** On the way through a column, its highest entry that stands for all names below it and is above the key. */
-class Cover {
-  readonly #bytes: Uint8Array;
-  #start = 0;
-  /** The end of its name; `#start` where there is none. */
-  #end = 0;
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-  }
-
-  /** Both where it is above the key, else `own`. The key may be the cover of those that follow. */
-  scopeOf(own: number, ownStart: number, bytes: Uint8Array, start: number): number {
-    if (this.#end > this.#start && isKeyBelow(bytes, start, this.#bytes, this.#start, this.#end))
-      return SELF | BELOW;
-    this.#start = ownStart;
-    this.#end = (own & BELOW) === 0 ? ownStart : keyEnd(this.#bytes, ownStart) - 1;
-    return own;
-  }
-}
-
-/** Whether the key at `at` is below the name whose key is `other[start, end)`, without its end. */
-function isKeyBelow(bytes: Uint8Array, at: number, other: Uint8Array, start: number, end: number): boolean {
-  for (let i = start; i < end; i++) if (bytes[at + i - start] !== other[i]) return false;
-  return bytes[at + end - start] === KeyByte.separator;
-}
-
-/** A column of the names of two, each with what `scopeOf` makes of its meeting; 0 is none. In pieces. */
-function* mergedPieces(a: Names, b: Names, scopeOf: (meeting: Meeting) => number): Pieces<Names> {
-  const merged = new Uint8Array(a.bytes.length + b.bytes.length);
-  const [coverA, coverB] = [new Cover(a.bytes), new Cover(b.bytes)];
-  const meeting: Meeting = { a: 0, b: 0, allA: 0, allB: 0, bytes: a.bytes, start: 0, end: 0, nextB: 0 };
-  let used = 0;
-  let count = 0;
-  for (let i = 0, j = 0, met = 1; i < a.bytes.length || j < b.bytes.length; met++) {
-    if (met % PIECE_KEYS === 0) yield undefined;
-    const order = i >= a.bytes.length ? 1 : j >= b.bytes.length ? -1 : compareKeys(a.bytes, i, b.bytes, j);
-    const [startA, startB] = [i, j];
-    const bytes = order <= 0 ? a.bytes : b.bytes;
-    const start = order <= 0 ? i : j;
-    const end = keyEnd(bytes, start);
-    if (order <= 0) i = end;
-    if (order >= 0) j = order === 0 ? keyEnd(b.bytes, j) : end;
-    meeting.a = order <= 0 ? a.bytes[i - 1]! + 1 : 0; // i is behind an end
-    meeting.b = order >= 0 ? b.bytes[j - 1]! + 1 : 0; // likewise j
-    meeting.allA = coverA.scopeOf(meeting.a, startA, bytes, start);
-    meeting.allB = coverB.scopeOf(meeting.b, startB, bytes, start);
-    meeting.bytes = bytes;
-    meeting.start = start;
-    meeting.end = end;
-    meeting.nextB = j;
-    const scope = scopeOf(meeting);
-    if (scope === 0) continue;
-    for (let at = start; at < end - 1; at++) merged[used++] = bytes[at]!; // within a key
-    merged[used++] = scope - 1;
-    count++;
-  }
-  return { count, bytes: merged.slice(0, used) };
-}
-
-/** What either column holds. */
-export function unionNames(a: Names, b: Names): Names {
-  return atOnce(mergedPieces(a, b, (name) => name.a | name.b));
-}
-
-/** What both columns hold: of each name that one of them has, what both stand for. */
-export function intersectNames(a: Names, b: Names): Names {
-  return atOnce(mergedPieces(a, b, (name) => name.allA & name.allB & (name.a | name.b)));
-}
-
-/** What is left of a column without another. */
-export interface NamesRest {
-  readonly names: Names;
-  /**
-   * The first entry of which a part below it should go, and what the other column has there: no column can
-   * say that, and `names` has the entry whole.
-   */
-  readonly hole: { readonly entry: string; readonly without: string } | undefined;
-}
-
-/** What `a` holds and `b` does not. */
-export function subtractNames(a: Names, b: Names): NamesRest {
-  let hole: NamesRest['hole'];
-  const rest = mergedPieces(a, b, ({ a: own, allB, bytes, start, end, nextB }) => {
-    const left = own & ~allB;
-    if (hole === undefined && (left & BELOW) !== 0 && isKeyBelow(b.bytes, nextB, bytes, start, end - 1))
-      hole = { entry: entryTextAt(bytes, start), without: entryTextAt(b.bytes, nextB) };
-    return left;
-  });
-  return { names: atOnce(rest), hole };
-}
-
-/**
- * The names of a column without what is below them, and how many entries stood for that: those that stood for
- * nothing else are left out.
- */
-export function plainNames(names: Names): { readonly names: Names; readonly suffixCount: number } {
-  if (!hasWildcards(names)) return { names, suffixCount: 0 };
-  let suffixCount = 0;
-  const plain = atOnce(
-    mergedPieces(names, NO_NAMES, ({ a }) => {
-      if ((a & BELOW) !== 0) suffixCount++;
-      return a & SELF;
-    }),
-  );
-  return { names: plain, suffixCount };
-}
-
-/** Entries that stand for more than those of the same names did. */
-export interface WiderNames {
-  readonly count: number;
-  /** The first, as it is now. */
-  readonly first: string;
-}
-
-/**
- * The entries of `after` that stand for more than `before` has of their names; with `countsFirst`, where no
- * entry of `before` stands for names below its own, all that do. Undefined: none. In pieces.
- */
-export function* widerPieces(
-  before: Names,
-  after: Names,
-  countsFirst: boolean,
-): Pieces<WiderNames | undefined> {
-  if (!hasWildcards(after)) return undefined;
-  const isFirst = countsFirst && !hasWildcards(before);
-  let count = 0;
-  let first = '';
-  yield* mergedPieces(before, after, ({ a, b, allA, bytes, start }) => {
-    const isWider = a !== 0 || (isFirst && (b & BELOW) !== 0);
-    if (isWider && (b & ~allA) !== 0 && count++ === 0) first = entryTextAt(bytes, start, b - 1);
-    return 0;
-  });
-  return count === 0 ? undefined : { count, first };
 }
 
 /** What turns `before` into `after`. Linear. */
@@ -456,7 +273,7 @@ export function* editPieces(before: Names, removed: Names, added: Names): Pieces
 }
 
 /** Where the first key from `from` on starts that is not below another column's at `at`. */
-function placeOf(bytes: Uint8Array, from: number, other: Uint8Array, at: number): number {
+export function placeOf(bytes: Uint8Array, from: number, other: Uint8Array, at: number): number {
   let low = from;
   let high = bytes.length;
   while (low < high) {
@@ -469,7 +286,7 @@ function placeOf(bytes: Uint8Array, from: number, other: Uint8Array, at: number)
 }
 
 /** Keys that are read, and places that are looked for in a column of a million, in some milliseconds. */
-const PIECE_KEYS = 8192;
+export const PIECE_KEYS = 8192;
 const PIECE_EDITS = 512;
 /** So many bytes are compared at once. */
 const STRETCH_BYTES = 4096;
@@ -498,7 +315,7 @@ function sameKeys(
 }
 
 /** Keys one after the other, in memory that grows. */
-class KeyWriter {
+export class KeyWriter {
   #bytes: Uint8Array<ArrayBuffer>;
   #used = 0;
   #count = 0;
@@ -522,6 +339,12 @@ class KeyWriter {
     const at = this.#used;
     for (let i = start; i < end; i++) to[at + i - start] = bytes[i]!; // a key is short, and within the bytes
     this.advance(end - start, 1);
+  }
+
+  /** The same with another end. */
+  pushAs(bytes: Uint8Array, start: number, end: number, scope: number): void {
+    this.push(bytes, start, end);
+    this.#bytes[this.#used - 1] = scope;
   }
 
   /** Appends `bytes[start, end)`, which are `count` keys. */

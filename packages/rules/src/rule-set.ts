@@ -12,8 +12,9 @@ import {
   prefixCount,
 } from './list.ts';
 import { compareHostNames, RESOLVED_LIST } from './name.ts';
+import { plainNames } from './name-set.ts';
 import { openedLists, reasonLeftOpen, reasonsNotOfDns, reasonsNotOpened } from './name-terms.ts';
-import { hasWildcards, nameTexts, plainNames } from './names.ts';
+import { hasWildcards, nameTexts } from './names.ts';
 import { atOnce, Pace, PIECE_PARTS, type Pieces } from './pieces.ts';
 import {
   COMMON_POLICY,
@@ -292,7 +293,7 @@ function* listProblems(ruleSet: RuleSet): Pieces<readonly RuleSetProblem[]> {
   for (const [name, list] of ruleSet.lists) {
     if (++looked % PIECE_PARTS === 0) yield;
     if (list.kind === 'names' && namesOfFirewall(list) === undefined && hasWildcards(list.names)) {
-      const { suffixCount } = plainNames(list.names);
+      const { suffixCount } = plainNames(list);
       const reason = `list ${name} has entries for names below others (${suffixCount}), and only the firewall's DNS knows those: say resolve: firewall for it, or suffixes: as-names to take their names alone`;
       problems.push({ severity: 'fault', code: RuleSetProblemCode.wildcards, part: name, reason });
     }

@@ -2,16 +2,18 @@
 
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
-import { namesOf, namesStandFor, nameTexts } from '../src/names.ts';
+import { type NameSet, nameSetOf, nameSetOfTexts, namesStandFor } from '../src/name-set.ts';
+import { namesOf, nameTexts } from '../src/names.ts';
 import { isLeft, leftBetween } from '../src/names-left.ts';
 
 /** Names that are below each other. */
 const name = fc
   .array(fc.constantFrom('a', 'b', 'ab', 'a-b'), { minLength: 1, maxLength: 4 })
   .map((labels) => [...labels, 'x'].join('.'));
-const names = fc
+const texts = fc
   .array(fc.tuple(fc.constantFrom('', '', '*.', '.'), name), { maxLength: 30 })
-  .map((texts) => namesOf(texts.map((parts) => parts.join(''))));
+  .map((all) => all.map((parts) => parts.join('')));
+const names = fc.tuple(texts, texts).map(([entries, others]) => nameSetOfTexts(entries, others));
 
 const MANY = 1_000_000;
 
@@ -28,27 +30,26 @@ describe('what is left of a column', () => {
     );
   });
 
-  it('is told by what differs, and by what stands for the same names', () => {
+  it('is told by what is gone', () => {
     const [before, after] = [
       ['.cdn.example', 'a.cdn.example', 'api.example', 'x.more.example', 'other.example', '*.more.example'],
       ['*.cdn.example', 'a.cdn.example', 'news.example', '*.more.example', 'other.example'],
-    ].map(namesOf);
-    const left = leftBetween(before, after ?? namesOf([]), MANY);
-    const texts = (which: 'gone' | 'kept'): readonly string[] => [...nameTexts(left?.[which] ?? namesOf([]))];
-    expect([texts('gone'), texts('kept')]).toEqual([
-      ['api.example', '.cdn.example', 'x.more.example'],
-      ['*.cdn.example', 'a.cdn.example', '*.more.example', 'news.example'],
-    ]);
+    ].map((entries) => nameSetOfTexts(entries)) as [NameSet, NameSet];
+    const left = leftBetween(before, after, MANY);
+    expect(left?.isOfGone).toBe(true);
+    expect([...nameTexts(left?.names.names ?? namesOf([]))]).toEqual(['api.example', 'cdn.example']);
+    const narrowed = leftBetween(before, nameSetOfTexts(['.cdn.example'], ['b.cdn.example']), MANY);
+    expect([...nameTexts(narrowed?.names.names ?? namesOf([]))]).toContain('b.cdn.example');
   });
 
   it('is not told where that takes too much', () => {
-    const [before, after] = [namesOf(['a.y']), namesOf(['a.x', 'b.x', 'c.x'])];
-    const bytes = 4 * 4;
-    expect(leftBetween(before, after, bytes)?.kept.count).toBe(3);
-    expect(leftBetween(before, after, bytes - 1)).toBeUndefined();
-    const all = namesOf(['a.x', 'b.x', 'c.x', '.x']);
-    expect(leftBetween(all, after, 13)).toBeUndefined(); // by what is below, which both have
-    expect(leftBetween(all, after, 14)?.kept.count).toBe(3);
+    const [before, after] = [nameSetOf(namesOf(['a.y'])), nameSetOf(namesOf(['a.x', 'b.x', 'c.x']))];
+    expect(leftBetween(before, after, 4)?.names.names.count).toBe(1);
+    expect(leftBetween(before, after, 3)).toBeUndefined();
+    const all = nameSetOf(namesOf(['.x'])); // less three names
+    expect(leftBetween(all, after, 13)).toBeUndefined();
+    expect(leftBetween(all, after, 14)?.names.exceptions.count).toBe(3);
     expect(leftBetween(undefined, after, 3 * 4 - 1)).toBeUndefined();
+    expect(leftBetween(undefined, after, 3 * 4)?.isOfGone).toBe(false);
   });
 });

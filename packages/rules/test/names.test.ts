@@ -8,21 +8,14 @@ import {
   diffNames,
   editNames,
   hasWildcards,
-  intersectNames,
   type Names,
   NamesBuilder,
   namesAt,
   namesOf,
-  namesStandFor,
   nameTexts,
-  plainNames,
   readNames,
   sameNames,
-  subtractNames,
-  unionNames,
-  widerPieces,
 } from '../src/names.ts';
-import { atOnce } from '../src/pieces.ts';
 
 const textsOf = (names: Names): readonly string[] => [...nameTexts(names)];
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -34,29 +27,6 @@ const name = fc
   .map((labels) => `${labels.join('.')}.x`)
   .filter((text) => parseHostName(text).kind === 'name');
 const some = fc.uniqueArray(name, { maxLength: 60 });
-
-describe('what a column stands for', () => {
-  const entry = fc.tuple(fc.constantFrom('', '', '*.', '.'), name).map((parts) => parts.join(''));
-
-  it('is what its entries do, one by one', () => {
-    fc.assert(
-      fc.property(fc.array(entry, { maxLength: 60 }), fc.array(name, { maxLength: 30 }), (texts, asked) => {
-        const names = namesOf(texts);
-        for (const one of [...asked, ...texts.map((text) => text.replace(/^\*?\./, ''))]) {
-          const said = texts.some((text) => {
-            const isBelow = text.startsWith('.') || text.startsWith('*.');
-            return text === one || text === `.${one}` || (isBelow && one.endsWith(text.replace(/^\*/, '')));
-          });
-          expect([one, namesStandFor(names, one)]).toEqual([one, said]);
-        }
-      }),
-    );
-  });
-
-  it('is nothing where there is none', () => {
-    expect(namesStandFor(namesOf([]), 'a.example')).toBe(false);
-  });
-});
 
 describe('the canonical order', () => {
   it('is that of RFC 4034, label by label from the last', () => {
@@ -163,119 +133,7 @@ describe('bytes that are no column', () => {
   });
 });
 
-/**
- * All names of three levels and two letters, and of a third that no entry has: what is below is more than is
- * named.
- */
-const LEVELS = [['x'], ['a', 'b'], ['a', 'b']];
-const ENTRIES = below(LEVELS).flatMap((text) => [text, `.${text}`, `*.${text}`]);
-const ALL = below([['x'], ['a', 'b', 'z'], ['a', 'b', 'z'], ['z']]);
-const suffixes = fc.array(fc.constantFrom(...ENTRIES), { maxLength: 6 });
-
-function below([first = [], ...others]: readonly (readonly string[])[]): readonly string[] {
-  const deeper = others.length === 0 ? [] : below(others);
-  return first.flatMap((label) => [label, ...deeper.map((text) => `${text}.${label}`)]);
-}
-
-/** The names of all that some entries stand for, in the order of all. */
-function standsFor(entries: readonly string[]): readonly string[] {
-  const holds = (entry: string, text: string): boolean => {
-    if (entry.startsWith('*.')) return text.endsWith(entry.slice(1));
-    return entry.startsWith('.') ? `.${text}`.endsWith(entry) : text === entry;
-  };
-  return ALL.filter((text) => entries.some((entry) => holds(entry, text)));
-}
-
-describe('columns as sets', () => {
-  it('have unions, intersections and differences', () => {
-    fc.assert(
-      fc.property(some, some, (a, b) => {
-        const [x, y] = [namesOf(a), namesOf(b)];
-        const sorted = (texts: readonly string[]): readonly string[] => [...texts].sort(compareHostNames);
-        expect(textsOf(unionNames(x, y))).toEqual(sorted([...new Set([...a, ...b])]));
-        expect(textsOf(intersectNames(x, y))).toEqual(sorted(a.filter((text) => b.includes(text))));
-        expect(textsOf(subtractNames(x, y).names)).toEqual(sorted(a.filter((text) => !b.includes(text))));
-      }),
-    );
-  });
-
-  it('hold what entries of one name stand for', () => {
-    const [name, below, both] = ['a.x', '*.a.x', '.a.x'].map((text) => namesOf([text])) as [
-      Names,
-      Names,
-      Names,
-    ];
-    expect(textsOf(unionNames(name, below))).toEqual(['.a.x']);
-    expect(textsOf(subtractNames(both, below).names)).toEqual(['a.x']);
-    expect(textsOf(intersectNames(both, below))).toEqual(['*.a.x']);
-    expect(textsOf(intersectNames(name, below))).toEqual([]);
-  });
-
-  it('agree with sets of all names, where entries stand for those below theirs, or name what cannot be said', () => {
-    fc.assert(
-      fc.property(suffixes, suffixes, (a, b) => {
-        const [x, y] = [namesOf(a), namesOf(b)];
-        const [all, others] = [standsFor(a), standsFor(b)];
-        const isIn = (text: string): boolean => all.includes(text);
-        const isOther = (text: string): boolean => others.includes(text);
-        expect(standsFor(textsOf(unionNames(x, y)))).toEqual(
-          ALL.filter((text) => isIn(text) || isOther(text)),
-        );
-        expect(standsFor(textsOf(intersectNames(x, y)))).toEqual(all.filter(isOther));
-        const { names, hole } = subtractNames(x, y);
-        const left = standsFor(textsOf(names));
-        const rest = all.filter((text) => !isOther(text));
-        const within = (part: readonly string[], whole: readonly string[]): boolean =>
-          part.every((text) => whole.includes(text));
-        const sayable = standsFor(ENTRIES.filter((entry) => within(standsFor([entry]), rest)));
-        expect(hole === undefined).toBe(within(rest, sayable));
-        if (hole === undefined) expect(left).toEqual(rest);
-        else {
-          expect([textsOf(x), textsOf(y)]).toMatchObject([
-            expect.arrayContaining([hole.entry]),
-            expect.arrayContaining([hole.without]),
-          ]);
-          expect([within(rest, left), within(left, all)]).toEqual([true, true]);
-        }
-      }),
-      { numRuns: 1000 },
-    );
-  });
-
-  it.each([
-    [['.x'], ['www.x'], '.x', 'www.x'],
-    [['a.x', '*.x'], ['x', '.b.www.x'], '*.x', '.b.www.x'],
-    [['.www.x'], ['.a.x', '*.www.x', 'a.www.x'], undefined, undefined],
-    [['.x', 'www.x'], ['.x'], undefined, undefined],
-  ])('%j without %j is refused for %s', (a, b, entry, without) => {
-    const { hole } = subtractNames(namesOf(a), namesOf(b));
-    expect(hole).toEqual(entry === undefined ? undefined : { entry, without });
-  });
-
-  it('are plain without the names below those of the entries', () => {
-    const { names, suffixCount } = plainNames(namesOf(['a.x', '.b.x', '*.c.x']));
-    expect([textsOf(names), suffixCount]).toEqual([['a.x', 'b.x'], 2]);
-    const plain = namesOf(['a.x']);
-    expect(plainNames(plain).names).toBe(plain);
-  });
-
-  it('are not wider by their first suffixes where these do not count', () => {
-    const [before, after] = [namesOf(['a.x', 'c.x']), namesOf(['.b.x', '.c.x'])];
-    expect(atOnce(widerPieces(before, after, false))).toEqual({ count: 1, first: '.c.x' });
-  });
-
-  it.each([
-    ['a name that becomes a suffix', ['a.x'], ['.a.x', 'b.x'], { count: 1, first: '.a.x' }],
-    ['what is below beside the name', ['a.x', '*.b.x'], ['.a.x', '.b.x'], { count: 2, first: '.a.x' }],
-    ['below only in place of the name', ['a.x', '.b.x'], ['*.a.x'], { count: 1, first: '*.a.x' }],
-    ['the first suffixes of all', ['a.x'], ['a.x', '*.b.x'], { count: 1, first: '*.b.x' }],
-    ['another suffix', ['a.x', '.c.x'], ['a.x', '.b.x', '.c.x'], undefined],
-    ['one that was below another', ['.x', 'a.x'], ['.a.x', 'b.x'], undefined],
-    ['a narrower one', ['.a.x', '.b.x'], ['a.x', '*.b.x'], undefined],
-  ])('are wider by %s', (_, before, after, wider) => {
-    expect(atOnce(widerPieces(namesOf(before), namesOf(after), true))).toEqual(wider);
-  });
-
+describe('two columns', () => {
   it('differ by what is removed and added', () => {
     const entry = fc.tuple(fc.constantFrom('', '', '*.', '.'), name).map(([kind, text]) => kind + text);
     const entries = fc.array(entry, { maxLength: 60 });

@@ -25,6 +25,7 @@ export {
   type Finding,
   FindingCode,
   kindFinding,
+  listSizeFinding,
   sizeFinding,
   wholeFamilies,
   wholeFinding,

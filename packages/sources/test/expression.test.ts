@@ -110,19 +110,37 @@ describe('evaluateExpression', () => {
     expect(evaluated('union', [ads], named('www.ads.example'), named('.ads.example'))).toEqual(['a.example']);
   });
 
-  it('names the entry of which a part should go', () => {
-    const list = evaluateExpression({
-      operator: 'union',
-      operands: [nameListOf(['.ads.example'], false)],
-      minus: [nameListOf(['a.example', 'www.ads.example'], false)],
-      aggregate: false,
-    });
-    expect(list).toEqual({
-      kind: 'unsayable',
-      code: 'part-of-suffix',
-      reason:
-        'no list can hold .ads.example without www.ads.example: leave www.ads.example out of minus:, and say it by a rule that comes before those for this list',
-    });
+  it('excepts what is taken out of a suffix, and what operands except', () => {
+    const named = (entries: readonly string[], exceptions: readonly string[] = []) =>
+      nameListOf(entries, 'firewall', exceptions);
+    const evaluated = (
+      operator: 'union' | 'intersect',
+      operands: readonly List[],
+      ...minus: readonly List[]
+    ) => entriesOf(evaluateExpression({ operator, operands, minus, aggregate: false }));
+    const ads = named(['.ads.example']);
+    expect(evaluated('union', [ads], named(['a.example', 'www.ads.example']))).toEqual([
+      '.ads.example',
+      '!www.ads.example',
+    ]);
+    const fine = named(['.fine.ads.example'], ['bad.fine.ads.example']);
+    expect(evaluated('union', [ads], fine)).toEqual([
+      '.ads.example',
+      'bad.fine.ads.example',
+      '!.fine.ads.example',
+    ]);
+    const holed = named(['.ads.example'], ['.fine.ads.example', 'x.ads.example']);
+    expect(evaluated('union', [holed, named(['.x.ads.example'])])).toEqual([
+      '.ads.example',
+      '.x.ads.example',
+      '!.fine.ads.example',
+    ]);
+    expect(evaluated('intersect', [holed, named(['*.ads.example'], ['y.ads.example'])])).toEqual([
+      '*.ads.example',
+      '!.fine.ads.example',
+      '!x.ads.example',
+      '!y.ads.example',
+    ]);
   });
 
   it('takes an allow list out of a block list, whitelist over blacklist', () => {

@@ -19,10 +19,11 @@ export function prefixesOf(...entries: readonly string[]): PrefixList {
   return list;
 }
 
-/** Its entries as text; undefined for no list. */
+/** Its entries as text, and its exceptions behind `!`; undefined for no list. */
 export function entriesOf(list: List | UnsayableExpression | undefined): readonly string[] | undefined {
   if (list === undefined || list.kind === 'unsayable') return undefined;
-  if (list.kind === 'names') return [...nameTexts(list.names)];
+  if (list.kind === 'names')
+    return [...nameTexts(list.names), ...Array.from(nameTexts(list.exceptions), (text) => `!${text}`)];
   return [list.v4, list.v6].flatMap((column) =>
     Array.from(column.lengths, (_, i) => formatPrefixAt(column, i)),
   );

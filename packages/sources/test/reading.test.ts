@@ -117,17 +117,19 @@ describe('readSource', () => {
 
   it('joins names below others, and tells what all files leave out', async () => {
     const files = {
-      'a.txt': '! x\n||a.example^\n@@||b.example^\n',
-      'b.conf': 'server=/c.example/#\naddress=/d.example/\n',
+      'a.txt': '! x\n||a.example^\n@@||b.a.example^\n@@||c*.example^\n',
+      'b.conf': 'server=/c.d.example/#\naddress=/d.example/\n',
       'c.txt': '*.e.example\n',
       'd.txt': '*.a.example\nd.example\n*.f.example\n',
       'e.txt': '||bad..name^\n||com^\n||g.example^\n! y\n',
     };
     const read = await readSource(jobOf(files, { resolve: 'firewall', rejectsShare: 1 }));
     const names = ['.a.example', '.d.example', '.e.example', '*.f.example', '.g.example'];
+    // d.txt has all below a.example: what one file excepts is no exception of another one.
+    const exceptions = ['.c.d.example'];
     expect(read).toMatchObject({
-      list: nameListOf(names, 'firewall'),
-      leftOut: [{ code: 'exception', count: 2 }],
+      list: nameListOf(names, 'firewall', exceptions),
+      leftOut: [{ code: 'exception', count: 1 }],
       rejectCount: 2,
     });
     const wide = { ...WHOLE, subdomains: true, allowPublicSuffixes: true };

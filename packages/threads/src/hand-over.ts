@@ -5,7 +5,7 @@
  */
 
 import { setImmediate } from 'node:timers/promises';
-import type { List, Prefixes, PrefixSet } from '@rulecast/rules';
+import type { List, Names, Prefixes, PrefixSet } from '@rulecast/rules';
 
 /** Smaller ones are copied with the message. */
 const HANDED_OVER_MIN_BYTES = 64 * 1024;
@@ -29,8 +29,11 @@ export class HandOver {
 
   async list(list: List): Promise<List> {
     if (list.kind === 'names') {
-      const { count, bytes } = list.names;
-      return { ...list, names: { count, bytes: await this.bytes(bytes) } };
+      return {
+        ...list,
+        names: await this.#names(list.names),
+        exceptions: await this.#names(list.exceptions),
+      };
     }
     return { ...list, ...(await this.prefixSet(list)) };
   }
@@ -43,6 +46,10 @@ export class HandOver {
   give<T extends { readonly buffer: ArrayBuffer }>(array: T): T {
     if (array.buffer.byteLength >= HANDED_OVER_MIN_BYTES) this.buffers.push(array.buffer);
     return array;
+  }
+
+  async #names({ count, bytes }: Names): Promise<Names> {
+    return { count, bytes: await this.bytes(bytes) };
   }
 
   async #column({ family, words, lengths }: Prefixes): Promise<Prefixes> {
@@ -66,9 +73,10 @@ export function givenAway(lists: readonly List[]): {
   const column = ({ family, words, lengths }: Prefixes): Prefixes => {
     return { family, words: given(words), lengths: given(lengths) };
   };
+  const names = ({ count, bytes }: Names): Names => ({ count, bytes: given(bytes) });
   const all = lists.map((list): List => {
     if (list.kind !== 'names') return { ...list, v4: column(list.v4), v6: column(list.v6) };
-    return { ...list, names: { count: list.names.count, bytes: given(list.names.bytes) } };
+    return { ...list, names: names(list.names), exceptions: names(list.exceptions) };
   });
   return { lists: all, buffers: [...buffers] };
 }

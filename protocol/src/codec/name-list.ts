@@ -2,19 +2,25 @@
  * Bodies of changes of lists of names, before they are packed: a list as a whole, or what turns one into
  * another. CONTENT.md "Keys".
  *
- *   put     resolve u8 | keys
- *   patch   resolve u8 | edit
+ *   put     resolve u8 | keys of entries | keys of exceptions
+ *   patch   resolve u8 | edit of entries | edit of exceptions
  *   edit    sequence of removed indices | keys
  *   keys    count varint | for each key how many bytes it shares with the one before, u8 … | the others …
  */
 
 import {
   applyNamesDelta,
+  atOnce,
+  type ColumnFault,
+  exceptionFaultPieces,
+  faultAround,
   KeyByte,
   keyEnd,
   type NameList,
+  type NameSetDelta,
   type Names,
   type NamesDelta,
+  namesAt,
   readNames,
 } from '@rulecast/rules';
 import type { ByteReader } from '../bytes/reader.ts';
@@ -25,30 +31,68 @@ import { Work } from '../content/work.ts';
 import { readIndices, writeSequence } from './entry.ts';
 
 /** Appends a list: the body of a put. */
-export function writeNameList(writer: ByteWriter, { names, resolve }: NameList): void {
+export function writeNameList(writer: ByteWriter, { names, exceptions, resolve }: NameList): void {
   writer.u8(resolveCode(resolve));
   writeKeys(writer, names);
+  writeKeys(writer, exceptions);
 }
 
 /** Reads a list of as many names as there is room for. */
 export function readNameList(reader: ByteReader, bounds: PartBounds): NameList {
   const resolve = readResolve(reader);
-  return { kind: 'names', names: readKeys(reader, bounds), resolve };
+  const names = readKeys(reader, bounds);
+  const set = { names, exceptions: readKeys(reader, boundsBeside(names, bounds)) };
+  checkExceptions(reader, atOnce(exceptionFaultPieces(set)));
+  return { kind: 'names', ...set, resolve };
+}
+
+/** What there is room for beside the entries of a list. */
+function boundsBeside({ count, bytes }: Names, bounds: PartBounds): PartBounds {
+  return { ...bounds, entries: bounds.entries - count, bytes: bounds.bytes - bytes.length };
+}
+
+function checkExceptions(reader: ByteReader, fault: ColumnFault | undefined): void {
+  if (fault !== undefined) throw reader.error(`exception ${fault.index} ${fault.reason}`, fault.index);
 }
 
 /** Appends what turns one list into another: the body of a patch. */
-export function writeNameEdit(writer: ByteWriter, delta: NamesDelta, resolve: NameList['resolve']): void {
+export function writeNameEdit(writer: ByteWriter, delta: NameSetDelta, resolve: NameList['resolve']): void {
   writer.u8(resolveCode(resolve));
-  writeEdit(writer, delta);
+  writeEdit(writer, delta.names);
+  writeEdit(writer, delta.exceptions);
 }
 
 /** Reads a patch of a list, and applies it, as far as there is room. */
 export function readNameEdit(reader: ByteReader, before: NameList, bounds: PartBounds): NameList {
   const resolve = readResolve(reader);
   const names = readEdit(reader, before.names, bounds);
-  if (names === before.names && resolve === before.resolve)
+  const exceptions = readEdit(reader, before.exceptions, boundsBeside(names.after, bounds));
+  const after: NameList = { kind: 'names', names: names.after, exceptions: exceptions.after, resolve };
+  if (names.after === before.names && exceptions.after === before.exceptions && resolve === before.resolve)
     throw reader.error('a patch that changes nothing');
-  return { kind: 'names', names, resolve };
+  const delta = { names: names.delta, exceptions: exceptions.delta };
+  checkExceptions(reader, editFault(before, delta, after, bounds.meter));
+  return after;
+}
+
+/**
+ * What is wrong with the exceptions of a list that a patch made: those that it may concern are looked up, or
+ * where they are many, all of the list is gone through.
+ */
+function editFault(
+  before: NameList,
+  { names, exceptions }: NameSetDelta,
+  after: NameList,
+  meter: PartBounds['meter'],
+): ColumnFault | undefined {
+  if (after.exceptions.count === 0) return undefined;
+  const touched = names.removed.length + names.added.count + exceptions.added.count;
+  const walk = (after.names.count + after.exceptions.count) * Work.walked;
+  const most = Math.floor(walk / Work.lookup) - touched;
+  const columns = [namesAt(before.names, names.removed), names.added, exceptions.added];
+  const found = most < 0 ? undefined : faultAround(after, columns, most);
+  meter.spend(found === undefined ? 2 * walk : (touched + found.lookedAt) * Work.lookup);
+  return found === undefined ? atOnce(exceptionFaultPieces(after)) : found.fault;
 }
 
 // ── Edits ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -58,17 +102,22 @@ function writeEdit(writer: ByteWriter, { removed, added }: NamesDelta): void {
   writeKeys(writer, added);
 }
 
-/** What an edit makes of a column: the same object where it changes nothing. */
-function readEdit(reader: ByteReader, before: Names, bounds: PartBounds): Names {
+/** What an edit says, and makes of a column: the same object where it changes nothing. */
+function readEdit(
+  reader: ByteReader,
+  before: Names,
+  bounds: PartBounds,
+): { readonly delta: NamesDelta; readonly after: Names } {
   const removed = readIndices(reader, before.count, bounds.meter);
   const kept = before.count - removed.length;
   if (kept > bounds.entries)
     throw reader.error(`more names are kept than ${bounds.entries}, the most`, undefined, bounds.code);
   const added = readKeys(reader, { ...bounds, entries: bounds.entries - kept });
-  if (removed.length + added.count === 0) return before;
-  const names = applyNamesDelta(before, { removed, added });
-  if (names === undefined) throw reader.error('a name is added that is there');
-  return names;
+  const delta = { removed, added };
+  if (removed.length + added.count === 0) return { delta, after: before };
+  const after = applyNamesDelta(before, delta);
+  if (after === undefined) throw reader.error('a name is added that is there');
+  return { delta, after };
 }
 
 // ── Keys ───────────────────────────────────────────────────────────────────────────────────────────────────

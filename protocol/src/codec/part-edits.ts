@@ -35,7 +35,7 @@ export interface EditCounts {
 
 export type PartEdits =
   | { readonly kind: 'prefixes'; readonly v4: PrefixesDelta; readonly v6: PrefixesDelta }
-  | ({ readonly kind: 'names' } & NamesDelta)
+  | { readonly kind: 'names'; readonly names: NamesDelta; readonly exceptions: NamesDelta }
   | {
       readonly kind: 'policy';
       readonly exceptions: DirectedSplices;
@@ -90,16 +90,13 @@ function diffPrefixLists(before: PrefixList, after: PrefixList): (PartEdits & Ed
 }
 
 function diffNameLists(before: NameList, after: NameList): (PartEdits & EditCounts) | undefined {
-  const { removed, added } = diffNames(before.names, after.names);
-  if (removed.length + added.count === 0 && before.resolve === after.resolve) return undefined;
-  return {
-    kind: 'names',
-    removed,
-    added,
-    addedCount: added.count,
-    removedCount: removed.length,
-    unchangedCount: after.names.count - added.count,
-  };
+  const names = diffNames(before.names, after.names);
+  const exceptions = diffNames(before.exceptions, after.exceptions);
+  const addedCount = names.added.count + exceptions.added.count;
+  const removedCount = names.removed.length + exceptions.removed.length;
+  if (addedCount + removedCount === 0 && before.resolve === after.resolve) return undefined;
+  const unchangedCount = after.names.count + after.exceptions.count - addedCount;
+  return { kind: 'names', names, exceptions, addedCount, removedCount, unchangedCount };
 }
 
 function diffPolicies(before: Policy, after: Policy): (PartEdits & EditCounts) | undefined {

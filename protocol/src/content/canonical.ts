@@ -3,7 +3,7 @@
  * CONTENT.md "Canonical bytes".
  *
  *   RCP1  prefix list   v4 count u32 | v6 count u32 | v4 words | v4 lengths | v6 words | v6 lengths
- *   RCN1  name list     resolve u8 | count u32 | keys
+ *   RCN2  name list     resolve u8 | entries u32 | exceptions u32 | keys of entries | keys of exceptions
  *   RCQ1  policy        base u8 | prefix set | egress runs | ingress runs
  *   RCQ2  with exceptions   the same | egress exceptions | ingress exceptions, not both empty
  *   RCA1  resolutions   count u32 | (length u8, name, prefix set)…
@@ -14,9 +14,10 @@ import {
   atOnce,
   compareHostNames,
   type DirectedRuns,
+  KeyByte,
   type List,
   type NameList,
-  namePieces,
+  nameSetPieces,
   type Pieces,
   type Policy,
   type PrefixSet,
@@ -49,7 +50,7 @@ import { Work } from './work.ts';
 
 const TAGS = {
   [PartKind.prefixList]: 'RCP1',
-  [PartKind.nameList]: 'RCN1',
+  [PartKind.nameList]: 'RCN2',
   [PartKind.policy]: 'RCQ1',
   [PartKind.resolutions]: 'RCA1',
   [PartKind.unmatched]: 'RCU1',
@@ -66,9 +67,12 @@ export function canonicalBytes(part: Part): Uint8Array {
   if (part.kind === PartKind.resolutions) writeResolutions(writer, part.resolutions);
   else if (part.kind === PartKind.unmatched) writeAction(writer, part.unmatched);
   else if (part.list.kind === 'names') {
-    writer.u8(resolveCode(part.list.resolve));
-    writer.u32(part.list.names.count);
-    writer.bytes(part.list.names.bytes);
+    const { names, exceptions, resolve } = part.list;
+    writer.u8(resolveCode(resolve));
+    writer.u32(names.count);
+    writer.u32(exceptions.count);
+    writer.bytes(names.bytes);
+    writer.bytes(exceptions.bytes);
   } else writePrefixSet(writer, part.list);
   return writer.take();
 }
@@ -80,7 +84,7 @@ export function canonicalLength(part: Part): number {
     case PartKind.nameList: {
       const { list } = part;
       if (list.kind === 'prefixes') return TAG_BYTES + prefixSetLength(list);
-      return TAG_BYTES + 1 + 4 + list.names.bytes.length;
+      return TAG_BYTES + 1 + 4 + 4 + list.names.bytes.length + list.exceptions.bytes.length;
     }
     case PartKind.policy: {
       const { policy } = part;
@@ -196,11 +200,25 @@ function readPolicyWithExceptions(
 
 function* nameListPieces(reader: ByteReader): Pieces<List> {
   const resolve = readResolve(reader);
-  const count = reader.count(2); // a name of one character
-  const names = yield* namePieces(reader.bytes(reader.remaining).slice());
-  if ('reason' in names) throw reader.error(`name ${names.index} ${names.reason}`, names.index);
-  if (names.count !== count) throw reader.error(`${names.count} names, and ${count} announced`);
-  return { kind: 'names', names, resolve };
+  const [entryCount, exceptionCount] = [reader.u32(), reader.u32()];
+  const keys = reader.bytes(reader.remaining);
+  const end = endOfKeys(keys, entryCount);
+  if (end === undefined) throw reader.error(`fewer names than ${entryCount} announced`);
+  const set = yield* nameSetPieces(keys.slice(0, end), keys.slice(end));
+  if ('reason' in set) throw reader.error(`${set.of} ${set.index} ${set.reason}`, set.index);
+  const { count } = set.exceptions;
+  if (count !== exceptionCount) throw reader.error(`${count} exceptions, and ${exceptionCount} announced`);
+  return { kind: 'names', ...set, resolve };
+}
+
+/** Where so many keys end; undefined where there are fewer. */
+function endOfKeys(bytes: Uint8Array, count: number): number | undefined {
+  let at = 0;
+  for (let left = count; left > 0; at++) {
+    if (at === bytes.length) return undefined;
+    if (bytes[at]! < KeyByte.separator) left--; // at < length
+  }
+  return at;
 }
 
 /** Who resolves the names of a list, by its code: nobody, the publisher, the firewall in either way. */

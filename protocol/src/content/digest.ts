@@ -3,7 +3,7 @@
  * what is made from another value by the leaves in which they differ. CONTENT.md "Digests".
  *
  *   prefix list   RDP1 | v4 count u32 | v4 leaves u32 | v6 count u32 | v6 leaves u32 | hashes v4 | hashes v6
- *   name list     RDN1 | resolve u8 | count u32 | leaves u32 | hashes
+ *   name list     RDN2 | resolve u8 | (count u32, leaves u32) × 2 | hashes × 2        entries, then exceptions
  *   policy        RDQ1 | default u8 | digest of its prefixes as a list 32 | (rules u32, leaves u32) × 4 | hashes × 4
  *   resolutions   RDA1 | count u32 | leaves u32 | hashes
  *   unmatched     RDU1 | action u8
@@ -103,7 +103,7 @@ function leafOwners(part: Part): readonly object[] {
     case PartKind.prefixList:
     case PartKind.nameList: {
       const { list } = part;
-      return list.kind === 'prefixes' ? [list.v4.words, list.v6.words] : [list.names];
+      return list.kind === 'prefixes' ? [list.v4.words, list.v6.words] : [list.names, list.exceptions];
     }
     case PartKind.policy: {
       const { prefixes, egress, ingress, exceptions } = part.policy;
@@ -140,9 +140,11 @@ function computed(part: Part, before: Part | undefined): Uint8Array {
       const old = before !== undefined && 'list' in before ? before.list : undefined;
       if (part.list.kind === 'prefixes')
         return prefixSetDigest(part.list, old?.kind === 'prefixes' ? old : undefined);
-      const { names, resolve } = part.list;
-      const leaves = nameLeaves(names, old?.kind === 'names' ? old.names : undefined);
-      return root('RDN1', [names.count], [leaves], Uint8Array.of(resolveCode(resolve)));
+      const { names, exceptions, resolve } = part.list;
+      const was = old?.kind === 'names' ? old : undefined;
+      const leaves = [nameLeaves(names, was?.names), nameLeaves(exceptions, was?.exceptions)];
+      const head = Uint8Array.of(resolveCode(resolve));
+      return root('RDN2', [names.count, exceptions.count], leaves, head);
     }
     case PartKind.policy:
       return policyDigest(part.policy, before?.kind === PartKind.policy ? before.policy : undefined);

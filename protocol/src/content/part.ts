@@ -6,6 +6,7 @@
 import {
   type Action,
   entryCount,
+  exceptionCount,
   type List,
   type Policy,
   type PrefixSet,
@@ -93,14 +94,14 @@ export function partsOf(ruleSet: RuleSet): readonly Part[] {
 }
 
 /**
- * What a manifest counts: entries of a list, all rules of a policy, names of the resolutions, 1 for unmatched
- * qubes.
+ * What a manifest counts: entries of a list with its exceptions, all rules of a policy, names of the
+ * resolutions, 1 for unmatched qubes.
  */
 export function partCount(part: Part): number {
   switch (part.kind) {
     case PartKind.prefixList:
     case PartKind.nameList:
-      return entryCount(part.list);
+      return entryCount(part.list) + exceptionCount(part.list);
     case PartKind.policy:
       return policyRuleCount(part.policy);
     case PartKind.resolutions:

@@ -23,6 +23,10 @@ export const Work = {
   name: 16,
   /** A byte of a key of a list of names. */
   keyByte: 1 / 4,
+  /** A name or exception of a patched list of names that is looked up in it. */
+  lookup: 256,
+  /** An entry or exception of such a list, where all of it is gone through after so much was looked up. */
+  walked: 10,
   run: 16,
   splice: 16,
   /** A byte of a packed body, inflated. */

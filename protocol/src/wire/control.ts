@@ -247,6 +247,7 @@ export const LIST_STATES = ['ok', 'waiting', 'loading', 'failing', 'expired'] as
 /** What of a part a line of a difference is about. */
 export const EDIT_ASPECTS = [
   'entries',
+  'exceptions',
   'egress',
   'ingress',
   'egress-exceptions',
@@ -405,6 +406,8 @@ export const RECORD_FIELDS = {
     state: oneOf(...LIST_STATES),
     holds: optional(oneOf('prefixes', 'names')),
     count: uint,
+    /** Of a list of names, where it has some. */
+    exceptions: optional(uint),
     /** Whether releases carry it; else it is only an operand of others. */
     published: boolean,
     fetchedAtMs: optional(uint),
@@ -430,6 +433,8 @@ export const RECORD_FIELDS = {
   },
   /** Entries of a list, in their order. */
   entries: { lines: listOf(textOf(ENTRY_TEXT_MAX_BYTES), EDIT_LINES_MAX) },
+  /** What a list of names excepts, likewise. */
+  exceptions: { lines: listOf(textOf(ENTRY_TEXT_MAX_BYTES), EDIT_LINES_MAX) },
   verdict: {
     subscriber: name,
     ...VERDICT_FIELDS,

@@ -8,7 +8,6 @@ import {
   type Address,
   type BlockedAnswer,
   CANARY_NAME,
-  diffNames,
   type Environment,
   FIRST_POLICY,
   formatAddress,
@@ -16,17 +15,22 @@ import {
   isOfPrivateNames,
   isPrivateName,
   judgingPolicy,
-  type Names,
-  NO_NAMES,
-  namesAt,
-  namesOf,
+  type NameSet,
+  NO_NAME_SET,
+  nameSetOfTexts,
   namesOfFirewall,
   namesOpenedBy,
   privateNames,
   RESOLVED_LIST,
   type RuleSet,
 } from '@rulecast/rules';
-import { type MatcherOutcome, NameMatcher, type SubjectChange } from '../match/matcher.ts';
+import {
+  type MatcherOutcome,
+  NameMatcher,
+  type SetEdit,
+  type SubjectChange,
+  setEditOf,
+} from '../match/matcher.ts';
 import { nameBytes, nameText, sameName } from '../message/name.ts';
 import { type NameProgram, type NameRule, programFor, subjectKey } from './program.ts';
 
@@ -53,7 +57,7 @@ const CANARY = nameBytes(CANARY_NAME);
 const UNJUDGED: NameJudgement = { action: 'none', answer: 'answer', policy: undefined, rule: undefined };
 
 interface ListKeys {
-  readonly names: Names;
+  readonly names: NameSet;
   readonly isPrivate: boolean;
   readonly keys: ReturnType<typeof listKeys>;
 }
@@ -92,10 +96,10 @@ export class NameJudge {
     const numbers = new Map(keys.map((subject, number) => [subject, number]));
     const subjects = keys.map((subject, number) => ({
       subject: number,
-      names: subjectNames(subject, ruleSet),
+      set: subjectNames(subject, ruleSet),
     }));
     const matcher = new NameMatcher(
-      subjects.reduce((sum, { names }) => sum + names.count, 0),
+      subjects.reduce((sum, { set }) => sum + set.names.count + set.exceptions.count, 0),
       key,
     );
     const outcome = yield* matcher.fill(subjects);
@@ -109,7 +113,7 @@ export class NameJudge {
    */
   *follow(
     after: RuleSet,
-    edits: ReadonlyMap<string, Omit<SubjectChange, 'subject'>> = new Map(),
+    edits: ReadonlyMap<string, SetEdit> = new Map(),
   ): Generator<undefined, MatcherOutcome> {
     const before = this.#ruleSet;
     const subjects = new Map<string, number>();
@@ -119,15 +123,15 @@ export class NameJudge {
       const subject = known ?? ++this.#lastSubject;
       subjects.set(key, subject);
       const [old, next] = [
-        known === undefined ? NO_NAMES : subjectNames(key, before),
+        known === undefined ? NO_NAME_SET : subjectNames(key, before),
         subjectNames(key, after),
       ];
       const said = known === undefined ? undefined : edits.get(key.slice(1));
-      if (old !== next && key.startsWith('@')) changes.push({ subject, ...(said ?? changeOf(old, next)) });
-      else if (known === undefined) changes.push({ subject, removed: NO_NAMES, added: next });
+      if (old !== next && key.startsWith('@')) changes.push({ subject, ...(said ?? setEditOf(old, next)) });
+      else if (known === undefined) changes.push({ subject, ...setEditOf(NO_NAME_SET, next) });
     }
     for (const [key, subject] of this.#subjects)
-      if (!subjects.has(key)) changes.push({ subject, removed: subjectNames(key, before), added: NO_NAMES });
+      if (!subjects.has(key)) changes.push({ subject, ...setEditOf(subjectNames(key, before), NO_NAME_SET) });
     return yield* this.#matcher.change(changes, () => {
       this.#ruleSet = after;
       this.#subjects = subjects;
@@ -174,8 +178,8 @@ export class NameJudge {
    */
   mayBePrivate(name: Uint8Array, at: number): boolean {
     if (this.#privateSubjects.size > 0) {
-      for (let count = this.#matcher.look(name, at), i = 0; i < count; i++)
-        if (this.#matcher.subjectsAt(i).some((subject) => this.#privateSubjects.has(subject))) return true;
+      const subjects = this.#matcher.subjectsOf(name, at);
+      if (subjects.some((subject) => this.#privateSubjects.has(subject))) return true;
     }
     return isPrivateName(nameText(name, at));
   }
@@ -195,12 +199,10 @@ export class NameJudge {
     if (program === undefined || (program.accepts.size === 0 && !program.opensAnswers)) return [];
     const dropped = this.#dropped(program, name, at, aliases);
     const lists = new Set<string>();
-    for (let count = this.#matcher.look(name, at), i = 0; i < count; i++) {
-      for (const subject of this.#matcher.subjectsAt(i)) {
-        const rank = program.accepts.get(subject) ?? Number.POSITIVE_INFINITY;
-        const list = program.rules[rank]?.list;
-        if (rank < dropped && list !== undefined) lists.add(list);
-      }
+    for (const subject of this.#matcher.subjectsOf(name, at)) {
+      const rank = program.accepts.get(subject) ?? Number.POSITIVE_INFINITY;
+      const list = program.rules[rank]?.list;
+      if (rank < dropped && list !== undefined) lists.add(list);
     }
     if (program.opensAnswers) lists.add(RESOLVED_LIST);
     return [...lists].flatMap((list) => {
@@ -212,7 +214,7 @@ export class NameJudge {
     });
   }
 
-  #keysOf(list: string, names: Names, isPrivate: boolean): ReturnType<typeof listKeys> {
+  #keysOf(list: string, names: NameSet, isPrivate: boolean): ReturnType<typeof listKeys> {
     let known = this.#keys.get(list);
     if (known?.names !== names || known.isPrivate !== isPrivate) {
       known = { names, isPrivate, keys: listKeys(list, names, isPrivate) };
@@ -233,14 +235,12 @@ export class NameJudge {
     return aliases.reduce((rank, alias) => Math.min(rank, dropOf(alias, 0)), dropOf(name, at));
   }
 
-  /** The lowest rank that what stands for a name has. */
+  /** The lowest rank that what has a name has. */
   #lowest(ranks: ReadonlyMap<number, number>, name: Uint8Array, at: number): number {
     let lowest = Number.POSITIVE_INFINITY;
     if (ranks.size === 0) return lowest;
-    for (let count = this.#matcher.look(name, at), i = 0; i < count; i++) {
-      for (const subject of this.#matcher.subjectsAt(i))
-        lowest = Math.min(lowest, ranks.get(subject) ?? lowest);
-    }
+    for (const subject of this.#matcher.subjectsOf(name, at))
+      lowest = Math.min(lowest, ranks.get(subject) ?? lowest);
     return lowest;
   }
 
@@ -295,11 +295,8 @@ function privateSubjects(
   return new Set(ofPrivate.map(([, number]) => number));
 }
 
-function subjectNames(key: string, { lists }: RuleSet): Names {
-  return (key.startsWith('@') ? namesOfFirewall(lists.get(key.slice(1))) : undefined) ?? namesOf([key]);
-}
-
-function changeOf(before: Names, after: Names): Omit<SubjectChange, 'subject'> {
-  const { removed, added } = diffNames(before, after);
-  return { removed: namesAt(before, removed), added };
+function subjectNames(key: string, { lists }: RuleSet): NameSet {
+  return (
+    (key.startsWith('@') ? namesOfFirewall(lists.get(key.slice(1))) : undefined) ?? nameSetOfTexts([key])
+  );
 }

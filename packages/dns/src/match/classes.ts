@@ -1,6 +1,6 @@
 /**
- * Classes of names: which subjects, lists or names of rules, stand for a name itself and which for the names
- * below it. Millions of names have few classes, so that a name is one number.
+ * Classes of names: which subjects, lists or names of rules, have a name itself and which the names below it,
+ * and which of them except it. Millions of names have few classes, so that a name is one number.
  *
  * While a release takes the place of another, a name that changes has a transition: a class that is one thing
  * until the turn, and another from then on.
@@ -9,7 +9,7 @@
 import { KeyByte } from '@rulecast/rules';
 import { CLASSES_MAX, NO_CLASS } from './table.ts';
 
-/** Subjects are numbers, ascending. */
+/** Subjects are numbers, ascending; `~subject` is one by its exceptions, and comes before all others. */
 interface NameClass {
   readonly kind: 'class';
   readonly self: readonly number[];
@@ -39,7 +39,7 @@ export class NameClasses {
     return this.#classes.length;
   }
 
-  /** What stands for a name of this class, or for the names below it. */
+  /** What is said of a name of this class, or of the names below it. */
   subjectsOf(number: number, isSelf: boolean): readonly number[] {
     let found = this.#at(number);
     if (found.kind === 'transition') found = this.#plain(this.#hasTurned ? found.after : found.before);

@@ -1,24 +1,43 @@
 /**
- * The matcher: which lists, and names of rules, stand for a name. It is built of columns of names, and
+ * The matcher: which lists, and names of rules, have a name. It is built of columns of names, and
  * follows a release to the next in place: first each name that changes is given a transition, then all turn
  * at once, then each gets its new class. Between the steps questions are answered, by one release whole.
  */
 
-import type { Names } from '@rulecast/rules';
+import { diffNames, type NameSet, type Names, namesAt } from '@rulecast/rules';
 import { NameClasses, TooManyClasses } from './classes.ts';
 import { NameTable, type Successor, TableStop } from './table.ts';
 
 /** A list or a name of rules, by a number of the caller's. */
 export interface Subject {
   readonly subject: number;
-  readonly names: Names;
+  readonly set: NameSet;
 }
 
-/** What a release changes in a subject. An entry that stands for something else than before is in both. */
-export interface SubjectChange {
-  readonly subject: number;
+/** Entries that leave a column and that join it; one that stands for something else than before does both. */
+export interface NamesEdit {
   readonly removed: Names;
   readonly added: Names;
+}
+
+/** How one set differs from another. */
+export interface SetEdit {
+  readonly names: NamesEdit;
+  readonly exceptions: NamesEdit;
+}
+
+/** What a release changes in a subject. */
+export interface SubjectChange extends SetEdit {
+  readonly subject: number;
+}
+
+/** How two sets differ. Linear. */
+export function setEditOf(before: NameSet, after: NameSet): SetEdit {
+  const edit = (old: Names, next: Names): NamesEdit => {
+    const { removed, added } = diffNames(old, next);
+    return { removed: namesAt(old, removed), added };
+  };
+  return { names: edit(before.names, after.names), exceptions: edit(before.exceptions, after.exceptions) };
 }
 
 /**
@@ -27,6 +46,7 @@ export interface SubjectChange {
  */
 export type MatcherOutcome = 'done' | 'full' | 'flooded' | 'classes';
 
+const NOBODY: readonly number[] = [];
 const STOPS = { [TableStop.full]: 'full', [TableStop.flooded]: 'flooded' } as const;
 
 export class NameMatcher {
@@ -58,11 +78,16 @@ export class NameMatcher {
 
   /** Takes in subjects. Yields about each millisecond; unless it ends with `done`, the matcher is no use. */
   *fill(subjects: Iterable<Subject>): Generator<undefined, MatcherOutcome> {
-    for (const { subject, names } of subjects) {
-      const outcome = yield* this.#pass(names, (scope, before) =>
-        this.#classes.withSubject(before, subject, scope),
-      );
-      if (outcome !== 'done') return outcome;
+    for (const { subject, set } of subjects) {
+      for (const [names, number] of [
+        [set.names, subject],
+        [set.exceptions, ~subject],
+      ] as const) {
+        const outcome = yield* this.#pass(names, (scope, before) =>
+          this.#classes.withSubject(before, number, scope),
+        );
+        if (outcome !== 'done') return outcome;
+      }
     }
     return 'done';
   }
@@ -74,7 +99,11 @@ export class NameMatcher {
    */
   *change(changes: readonly SubjectChange[], onTurn: () => void): Generator<undefined, MatcherOutcome> {
     const classes = this.#classes;
-    for (const { subject, removed, added } of changes) {
+    const columns = changes.flatMap(({ subject, names, exceptions }) => [
+      { subject, ...names },
+      { subject: ~subject, ...exceptions },
+    ]);
+    for (const { subject, removed, added } of columns) {
       const passes: readonly [Names, Successor][] = [
         [removed, (_, after) => classes.withoutSubject(after, subject)],
         [added, (scope, after) => classes.withSubject(after, subject, scope)],
@@ -89,7 +118,7 @@ export class NameMatcher {
     }
     classes.turn();
     onTurn();
-    for (const { removed, added } of changes) {
+    for (const { removed, added } of columns) {
       for (const names of [removed, added]) {
         yield* this.#pass(names, (_, number) => classes.endsOf(number).after);
       }
@@ -109,15 +138,21 @@ export class NameMatcher {
   }
 
   /**
-   * Looks up the whole name that starts at `at`, in any case. How many classes have something to say; 0: no
-   * subject stands for it.
+   * The subjects that have the whole name which starts at `at`, in any case, each once. Of all that one says
+   * of the name and those above it, the nearest decides.
    */
-  look(name: Uint8Array, at = 0): number {
-    return this.#table.look(name, at);
+  subjectsOf(name: Uint8Array, at = 0): readonly number[] {
+    const count = this.#table.look(name, at);
+    const nearest = count === 0 ? NOBODY : this.#saidBy(count - 1);
+    if (count <= 1 && (nearest[0] ?? 0) >= 0) return nearest;
+    const decided = new Set(nearest);
+    for (let i = count - 2; i >= 0; i--)
+      for (const number of this.#saidBy(i)) if (!decided.has(~number)) decided.add(number);
+    return [...decided].filter((number) => number >= 0);
   }
 
-  /** Subjects that stand for the name looked up last, as the `index`th of its classes says. */
-  subjectsAt(index: number): readonly number[] {
+  /** What the `index`th class of what was looked up says of the name. */
+  #saidBy(index: number): readonly number[] {
     return this.#classes.subjectsOf(this.#table.classAt(index), this.#table.isSelfAt(index));
   }
 }

@@ -15,29 +15,24 @@ import {
   partText,
 } from '@rulecast/protocol';
 import {
-  diffNames,
   EMPTY_RULE_SET,
   editPieces,
   isOfPrivateNames,
   type List,
+  type NameSet,
   type Names,
-  namesAt,
   namesOfFirewall,
   type Pieces,
   type RuleSet,
+  sameNameSet,
 } from '@rulecast/rules';
-
-/** Entries that leave a list, and that join it; one that stands for something else than before does both. */
-export interface NameEdit {
-  readonly removed: Names;
-  readonly added: Names;
-}
+import { type NamesEdit, type SetEdit, setEditOf } from '../match/matcher.ts';
 
 export type PartStep =
   | { readonly op: 'remove'; readonly id: PartId }
   | { readonly op: 'put'; readonly part: Part }
   /** Of a list that the firewall's DNS knows, before and after. */
-  | ({ readonly op: 'edit'; readonly list: string } & NameEdit);
+  | ({ readonly op: 'edit'; readonly list: string } & SetEdit);
 
 /** What turns one portion into another. Linear in both. */
 export function stepsBetween(before: RuleSet, after: RuleSet): readonly PartStep[] {
@@ -68,16 +63,15 @@ function stepsOf(before: Part, after: Part): readonly PartStep[] {
     return isSame ? [] : [{ op: 'put', part: after }];
   }
   if (old === next) return [];
-  const { removed, added } = diffNames(old, next);
-  if (removed.length + added.count === 0) return [];
-  return [{ op: 'edit', list: after.name, removed: namesAt(old, removed), added }];
+  if (sameNameSet(old, next)) return [];
+  return [{ op: 'edit', list: after.name, ...setEditOf(old, next) }];
 }
 
 function isOfPrivate(part: Part): boolean {
   return part.kind === PartKind.nameList && isOfPrivateNames(part.list);
 }
 
-function namesIn(part: Part): Names | undefined {
+function namesIn(part: Part): NameSet | undefined {
   return part.kind === PartKind.nameList ? namesOfFirewall(part.list) : undefined;
 }
 
@@ -85,14 +79,14 @@ function namesIn(part: Part): Names | undefined {
 export interface Changed {
   readonly ruleSet: RuleSet;
   /** By list that is in both: how it differs, where that was said. */
-  readonly edits: ReadonlyMap<string, NameEdit>;
+  readonly edits: ReadonlyMap<string, SetEdit>;
 }
 
 /** In pieces. Throws ProtocolError for steps that do not fit, or say two things of one part. */
 export function* changedPieces(before: RuleSet, steps: readonly PartStep[]): Pieces<Changed> {
   const lists = new Map(before.lists);
   const policies = new Map(before.policies);
-  const edits = new Map<string, NameEdit>();
+  const edits = new Map<string, SetEdit>();
   const given = new Set<string>();
   const give = (what: string): void => {
     if (given.has(what)) throw misfit(`${what} is given twice`);
@@ -101,10 +95,10 @@ export function* changedPieces(before: RuleSet, steps: readonly PartStep[]): Pie
   let { unmatched } = before;
   for (const step of steps) {
     if (step.op === 'edit') {
-      const { list, removed, added } = step;
+      const { list, names, exceptions } = step;
       give(`list ${list}`);
       lists.set(list, yield* editedPieces(lists.get(list), step));
-      edits.set(list, { removed, added });
+      edits.set(list, { names, exceptions });
       continue;
     }
     const { kind, name } = step.op === 'put' ? step.part : step.id;
@@ -121,12 +115,17 @@ export function* changedPieces(before: RuleSet, steps: readonly PartStep[]): Pie
   return { ruleSet: { ...EMPTY_RULE_SET, lists, policies, unmatched }, edits };
 }
 
-function* editedPieces(list: List | undefined, { removed, added }: NameEdit): Pieces<List> {
+function* editedPieces(list: List | undefined, edit: SetEdit): Pieces<List> {
   if (list?.kind !== 'names' || namesOfFirewall(list) === undefined)
     throw misfit('an edit of no list that DNS knows');
-  const names = yield* editPieces(list.names, removed, added);
+  const names = yield* editedColumn(list.names, edit.names);
+  return { ...list, names, exceptions: yield* editedColumn(list.exceptions, edit.exceptions) };
+}
+
+function* editedColumn(before: Names, { removed, added }: NamesEdit): Pieces<Names> {
+  const names = yield* editPieces(before, removed, added);
   if (names === undefined) throw misfit('an edit that removes what is not there, or adds what is');
-  return { ...list, names };
+  return names;
 }
 
 function misfit(reason: string): ProtocolError {

@@ -5,7 +5,7 @@
  *     change    kind 1: number u32 │ whole u8 │ step …          to DNS: what to judge by from now on
  *     step      0 remove │ kind u8 │ name text8
  *               1 put    │ kind u8 │ name text8 │ bytes u32 │ canonical bytes
- *               2 edit   │ name text8 │ bytes u32 │ keys removed │ bytes u32 │ keys added
+ *               2 edit   │ name text8 │ (bytes u32 │ keys) × 4: entries removed, added, exceptions likewise
  *     ask       kind 2: nothing                                  to DNS: what do you judge by?
  *     has       kind 3: number u32                               from DNS: this, 0: nothing of this stream
  *     counts    kind 4: (name text8 │ count u64) …               from DNS, with `has`: what it counted
@@ -84,8 +84,10 @@ function writeChange(writer: ByteWriter, { number, isWhole, steps }: Change): vo
     writer.u8(Op[step.op]);
     if (step.op === 'edit') {
       writer.shortText(step.list);
-      writeBytes(writer, step.removed.bytes);
-      writeBytes(writer, step.added.bytes);
+      for (const { removed, added } of [step.names, step.exceptions]) {
+        writeBytes(writer, removed.bytes);
+        writeBytes(writer, added.bytes);
+      }
       continue;
     }
     const { kind, name } = step.op === 'put' ? step.part : step.id;
@@ -193,8 +195,9 @@ function* stepPieces(reader: ByteReader): Pieces<PartStep> {
   switch (op) {
     case Op.edit: {
       const { name } = named(reader, PartKind.nameList);
-      const removed = yield* keyPieces(reader);
-      return { op: 'edit', list: name, removed, added: yield* keyPieces(reader) };
+      const names = { removed: yield* keyPieces(reader), added: yield* keyPieces(reader) };
+      const exceptions = { removed: yield* keyPieces(reader), added: yield* keyPieces(reader) };
+      return { op: 'edit', list: name, names, exceptions };
     }
     case Op.remove:
       return { op: 'remove', id: named(reader, reader.u8()) };

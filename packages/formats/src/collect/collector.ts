@@ -6,7 +6,18 @@
  * file) and hands over bytes; nothing here makes a string for each address.
  */
 
-import { aggregatePrefixes, KeyByte, type KeyEnd, type List, NamesBuilder } from '@rulecast/rules';
+import {
+  aggregatePrefixes,
+  canonicalNames,
+  KeyByte,
+  type KeyEnd,
+  type List,
+  type NameSet,
+  NamesBuilder,
+  nameSetOf,
+  subtractNames,
+  unionNames,
+} from '@rulecast/rules';
 import { asBuffer, ColumnCounter, quoteBytes } from '../text/bytes.ts';
 import { EntryReader } from '../text/entries.ts';
 import {
@@ -57,6 +68,10 @@ export class Collector implements LineSink {
   readonly reader: EntryReader;
   /** Keeps the names. Only the tight loop of plain lists pushes here itself. */
   readonly names: NamesBuilder;
+  /** What entries of names are not to stand for. */
+  readonly #exceptions = new NamesBuilder(0);
+  /** Entries that no exception takes anything of, where it is not the nearest that decides. */
+  readonly #important = new NamesBuilder(0);
   /** What a name stands for of which nothing is said. */
   readonly scope: KeyEnd;
   /** `*.name` means the name as well: the file has nothing but such. */
@@ -169,6 +184,21 @@ export class Collector implements LineSink {
     return this.refuseKind(EntryFaultCode.name, text, start, end);
   }
 
+  /** Likewise an entry that no exception takes anything of. */
+  importantName(text: Uint8Array, start: number, end: number, scope: KeyEnd): boolean {
+    return this.name(text, start, end, scope) && this.#important.addWritten(text, start, end, scope);
+  }
+
+  /** Reads text[start, end) as a host name that the list is to be without; false if it is rejected. */
+  exception(text: Uint8Array, start: number, end: number, scope: KeyEnd): boolean {
+    if (!this.#exceptions.addWritten(text, start, end, scope)) {
+      const name = readName(text, start, end);
+      return typeof name !== 'string' && this.refuse(text, name);
+    }
+    this.#checkFull();
+    return true;
+  }
+
   /** Likewise an entry that may say itself that it stands for names below. */
   nameEntry(text: Uint8Array, start: number, end: number): boolean {
     const markBytes = suffixMarkBytes(text, start);
@@ -224,13 +254,20 @@ export class Collector implements LineSink {
     return Array.from(this.#skips, ([code, { count, line }]) => ({ code, count, line }));
   }
 
-  /** What was collected, canonical. */
-  list(): List {
+  /** What was collected, canonical. `exceptionsWin`: over all entries but important ones, near and far. */
+  list(exceptionsWin = false): List {
     const { aggregate = false, resolve = false } = this.options;
-    if (this.kind === 'names') return { kind: 'names', names: this.names.build(), resolve };
+    if (this.kind === 'names') return { kind: 'names', ...this.#nameSet(exceptionsWin), resolve };
     const { v4, v6 } = this.reader.prefixes();
     if (!aggregate) return { kind: 'prefixes', v4, v6 };
     return { kind: 'prefixes', v4: aggregatePrefixes(v4), v6: aggregatePrefixes(v6) };
+  }
+
+  #nameSet(exceptionsWin: boolean): NameSet {
+    const [names, exceptions] = [this.names.build(), this.#exceptions.build()];
+    if (!exceptionsWin) return canonicalNames({ names, exceptions });
+    const left = subtractNames(nameSetOf(names), nameSetOf(exceptions));
+    return unionNames(left, nameSetOf(this.#important.build()));
   }
 
   #decide(kind: List['kind']): void {
@@ -251,7 +288,8 @@ export class Collector implements LineSink {
 
   /** Stops the import where the limit of entries is passed. */
   #checkFull(): void {
-    if (this.#hasTooMany || this.reader.count + this.names.count <= this.limits.entries) return;
+    const nameCount = this.names.count + this.#exceptions.count;
+    if (this.#hasTooMany || this.reader.count + nameCount <= this.limits.entries) return;
     this.#hasTooMany = true;
     const reason = `more than ${this.limits.entries} entries: split the list`;
     this.refuseFile({ line: this.line, column: 1, code: TextFault.tooManyEntries, reason });

@@ -50,7 +50,7 @@ export const SKIP_REASONS = {
   comment: 'comments',
   metadata: 'lines that describe the file or its sets',
   'local-name': 'names of the machine itself, such as localhost',
-  exception: 'exceptions, which would allow what the list blocks: no list carries them yet',
+  exception: 'exceptions of what no list carries: patterns, parts of pages, addresses',
   cosmetic: 'rules that hide parts of pages',
   pattern: 'patterns of addresses of pages, which are more or less than a name',
   partial: 'entries that hold for certain ports, sites or kinds of requests only',

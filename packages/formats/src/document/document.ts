@@ -3,7 +3,7 @@
  * files beside it. Everything that is wrong is reported in one pass, each with its place in the file it
  * stands in.
  *
- *     lists:    NAME: { entries: […] } | { names: […], NAMES } | { file, NAMES }
+ *     lists:    NAME: { entries: […] } | { names: […], exceptions: […], NAMES } | { file, NAMES }
  *     NAMES:    resolve, suffixes, subdomains, allow-public-suffixes
  *     first:    { egress: RULES, ingress: RULES }
  *     common:   { egress: RULES, ingress: RULES, blocked, unlisted }
@@ -30,9 +30,13 @@ import {
   isPartName,
   type List,
   type NameList,
+  type NameSet,
   NO_RULES,
   NO_RUNS,
   nameListOf,
+  nameSetOf,
+  namesOf,
+  namesStandFor,
   newPrefixScratch,
   type Policy,
   type Prefix,
@@ -85,6 +89,7 @@ export const DocumentFault = {
   resolve: 'resolve-without-names',
   hostBits: 'host-bits-without-addresses',
   misplaced: 'misplaced-key',
+  exception: 'useless-exception',
   reference: 'bad-reference',
   missingFile: 'missing-file',
   coveredPrefix: 'covered-prefix',
@@ -279,17 +284,22 @@ class DocumentReader {
     const suffixes = childOf(value, 'suffixes'); // the schema knows one word
     const read = this.#listOf(value, resolve, hostBits, suffixes !== undefined);
     const isPlain = suffixes !== undefined && read?.kind === 'names';
-    const list = isPlain ? { ...read, names: plainNames(read.names).names } : read;
+    const list = isPlain ? { ...read, ...nameSetOf(plainNames(read).names) } : read;
     if (list?.kind === 'prefixes') this.#refuseKeysOfNames(value);
     if (list !== undefined && named) this.#lists.set(name, list);
     if (hostBitsNode !== undefined && list?.kind === 'names') {
       const reason = 'host-bits: is for lists of addresses: leave it out';
       this.#reject(hostBitsNode.offset, DocumentFault.hostBits, reason);
     }
+    const exceptions = childOf(value, 'exceptions');
+    if (exceptions !== undefined && !value.entries.has('names') && list?.kind !== 'prefixes') {
+      const reason = 'exceptions: is for lists that say their names: here: write them into the file';
+      this.#reject(exceptions.offset, DocumentFault.misplaced, reason);
+    }
   }
 
   #refuseKeysOfNames(node: MappingNode): void {
-    for (const key of ['resolve', 'suffixes', 'subdomains', 'allow-public-suffixes']) {
+    for (const key of ['exceptions', 'resolve', 'suffixes', 'subdomains', 'allow-public-suffixes']) {
       const value = childOf(node, key);
       const reason = `${key}: is for lists of names: leave it out`;
       if (value !== undefined) this.#reject(value.offset, DocumentFault.resolve, reason);
@@ -319,7 +329,8 @@ class DocumentReader {
     if (names?.kind === 'sequence') {
       const reading = nameReadingIn(node);
       const takesMarks = takesSuffixes || isOfFirewall(resolve);
-      return nameListOf(namesOfItems(textsOf(names), this.#itemSinks(), reading, takesMarks), resolve);
+      const entries = namesOfItems(textsOf(names), this.#itemSinks(), reading, takesMarks);
+      return nameListOf(entries, resolve, this.#exceptionsOf(node, entries));
     }
     const file = childOf(node, 'file');
     if (file?.kind !== 'text') return undefined;
@@ -339,6 +350,22 @@ class DocumentReader {
     this.#imported.set(referenced.name, text);
     this.#addRejects(referenced.name, text.rejects, text.rejectCount);
     return text.list;
+  }
+
+  /** What a list is to be without; each has to take something out of the entries. */
+  #exceptionsOf(node: MappingNode, entries: readonly string[]): readonly string[] {
+    const exceptions = childOf(node, 'exceptions');
+    if (exceptions?.kind !== 'sequence') return [];
+    const reading = { allowPublicSuffixes: true }; // to take all of one out opens nothing
+    const { onFault } = this.#itemSinks();
+    const set = nameSetOf(namesOf(entries));
+    return textsOf(exceptions).flatMap((item) => {
+      const texts = namesOfItems([item], { onFault }, reading, true);
+      const isIdle = texts.some((text) => !takesFrom(set, text));
+      const reason = `${quote(item.value)} is in no entry of names: as a whole: leave it out of exceptions:, or out of names:`;
+      if (isIdle) this.#rejectIn(item, 0, DocumentFault.exception, reason);
+      return isIdle ? [] : texts;
+    });
   }
 
   #referenced(node: TextNode): { readonly name: string; readonly bytes: Uint8Array } | undefined {
@@ -527,4 +554,11 @@ function entryFault(text: string, fault: EntryFault): EntryFault {
   if (parseHostName(text).kind === 'fault') return fault;
   const reason = `${quote(text)} is a host name: make it a list of its own, with names: in place of entries:`;
   return { code: EntryFaultCode.name, at: 0, reason };
+}
+
+/** Whether a set has the name of an exception, or stands for what is below it. */
+function takesFrom(set: NameSet, exception: string): boolean {
+  const name = exception.replace(/^\*?\./, '');
+  const isOfName = !exception.startsWith('*') && namesStandFor(set, name);
+  return isOfName || (exception !== name && namesStandFor(set, `.${name}`));
 }

@@ -38,6 +38,7 @@ export const DOCUMENT_SCHEMA = {
         properties: {
           entries: { type: 'array', items: { type: 'string' } },
           names: { type: 'array', items: { type: 'string' } },
+          exceptions: { type: 'array', items: { type: 'string' } },
           file: { type: 'string' },
           resolve: { enum: ['true', 'false', 'publisher', 'firewall'] },
           private: { enum: ['true', 'false'] },

@@ -5,10 +5,11 @@
  *
  *     rule = ["@@"] pattern ["$" option ["," option]…]
  *
- * `||name^` is the name and all below it, `||*.name^` what is below it. Exceptions are counted and left out.
+ * `||name^` is the name and all below it, `||*.name^` what is below it. `@@` before either makes an
+ * exception, and `@@|name^` one of the name alone: it wins over all rules but those with `$important`.
  */
 
-import { KeyByte, newPrefixScratch, parsePrefixBytes } from '@rulecast/rules';
+import { KeyByte, type KeyEnd, newPrefixScratch, parsePrefixBytes } from '@rulecast/rules';
 import type { Collector } from '../collect/collector.ts';
 import type { SkipCode } from '../collect/options.ts';
 import { latin1, quoteBytes } from '../text/bytes.ts';
@@ -19,8 +20,8 @@ import { importHostsLine } from './hosts.ts';
 const COMMENT = /^(?:!|\[.*\]$|#(?:[ \t]|$))/;
 /** Marks of rules about parts of pages: a `#` or `$` pair with signs between them. */
 const COSMETIC = /#@?(?:[?$%]+|@)?#|#@?\$\?#|\$@?\$/;
-/** `||`, what says that only names below are meant, the name, and the options. */
-const BLOCK = /^\|\|(\*\.)?([^^]*)\^(?:\$(.*))?$/;
+/** Of an exception, `||`, what says that only names below are meant, the name, and the options. */
+const WHOLE = /^(@@)?(\|\|?)(\*\.)?([^^]*)\^(\|)?(?:\$(.*))?$/;
 /** Options that leave a rule about all of the name. */
 const WHOLE_OPTIONS: ReadonlySet<string> = new Set(['important', 'all', 'document', 'doc']);
 
@@ -34,10 +35,9 @@ export function importAdblock(collector: Collector, start: number): void {
       collector.skip('comment');
       return;
     }
-    const [, below = '', name, options] = BLOCK.exec(text) ?? [];
-    const isWhole = options?.split(',').every((option) => WHOLE_OPTIONS.has(option.trim())) ?? true;
-    const why = name !== undefined && isWhole ? undefined : skipCodeOf(text);
-    if (name !== undefined && isWhole) importBlockedName(collector, from + 2, below, name);
+    const rule = ruleOf(text);
+    const why = rule === undefined ? skipCodeOf(text) : undefined;
+    if (rule !== undefined) importName(collector, from, rule);
     else if (why !== undefined) collector.skip(why);
     else if (!importHostsLine(collector, from, end)) {
       const reason = `${quoteBytes(bytes, from, end)} is no rule of an ad blocker: a name is blocked by ||name^`;
@@ -46,14 +46,42 @@ export function importAdblock(collector: Collector, start: number): void {
   });
 }
 
-/** `||name^`, whose name may be an address or a pattern. */
-function importBlockedName(collector: Collector, start: number, below: string, name: string): void {
+/** A rule about all of what looks like a name. */
+interface WholeRule {
+  readonly isException: boolean;
+  readonly isImportant: boolean;
+  readonly scope: KeyEnd;
+  readonly name: string;
+  /** Where the name stands in the rule. */
+  readonly at: number;
+}
+
+function ruleOf(text: string): WholeRule | undefined {
+  const [, exception = '', bars = '', below = '', name, bar, options] = WHOLE.exec(text) ?? [];
+  const all = options?.split(',').map((option) => option.trim()) ?? [];
+  const isException = exception !== '';
+  const isOfBegin = bars === '|';
+  if (name === undefined || !all.every((option) => WHOLE_OPTIONS.has(option))) return undefined;
+  // A bar says where an address begins or ends: in a rule that blocks, of less than the name.
+  if (!isException && (isOfBegin || bar !== undefined)) return undefined;
+  if (isOfBegin && below !== '') return undefined;
+  const scope = below !== '' ? KeyByte.below : isOfBegin ? KeyByte.self : KeyByte.both;
+  const at = exception.length + bars.length + below.length;
+  return { isException, isImportant: all.includes('important'), scope, name, at };
+}
+
+/** What looks like a name may be an address or a pattern. */
+function importName(collector: Collector, start: number, rule: WholeRule): void {
   const { bytes } = collector;
-  const from = start + below.length;
+  const { isException, isImportant, scope, name, at } = rule;
+  const from = start + at;
   const end = from + name.length;
-  if (/[*/]/.test(name)) collector.skip('pattern');
-  else if (parsePrefixBytes(bytes, start, end, scratch) === undefined) collector.skip('other-kind');
-  else collector.name(bytes, from, end, below === '' ? KeyByte.both : KeyByte.below);
+  if (/[*/:]/.test(name)) collector.skip(isException ? 'exception' : 'pattern');
+  else if (parsePrefixBytes(bytes, from, end, scratch) === undefined)
+    collector.skip(isException ? 'exception' : 'other-kind');
+  else if (isException) collector.exception(bytes, from, end, scope);
+  else if (isImportant) collector.importantName(bytes, from, end, scope);
+  else collector.name(bytes, from, end, scope);
 }
 
 /** Why a rule that does not block a whole name is skipped; undefined if it is no rule but may be a name. */

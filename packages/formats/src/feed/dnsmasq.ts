@@ -5,10 +5,10 @@
  *     address=/name/[name/]…[null] the name has no address, or that of nowhere   null = 0.0.0.0, ::, 127.0.0.1, ::1 or #
  *
  * A name with another server or address is sent there; `server=/name/#` is an exception. Names mean all below
- * them as well, and `*.name` that alone.
+ * them as well, and `*.name` that alone; of all that stands for a name the nearest decides.
  */
 
-import { KeyByte } from '@rulecast/rules';
+import { KeyByte, type KeyEnd } from '@rulecast/rules';
 import type { Collector } from '../collect/collector.ts';
 import { latin1, quoteBytes } from '../text/bytes.ts';
 import { eachLine } from '../text/lines.ts';
@@ -41,23 +41,29 @@ function importNames(collector: Collector, key: string, at: number, value: strin
   const target = fields.pop()?.trimEnd() ?? '';
   if (fields.length < 2)
     collector.reject(at + 1, 'bad-dnsmasq-line', 'no slash behind the name: write server=/name/');
-  else if (key !== 'address' && target === '#') collector.skip('exception');
-  else if (key === 'address' ? !NULL_ADDRESSES.has(target) : target !== '') collector.skip('redirect');
   else {
-    let start = at;
-    for (const name of fields) {
-      if (start > at) importName(collector, start, name);
-      start += name.length + 1;
+    const isException = key !== 'address' && target === '#';
+    const isBlock = key === 'address' ? NULL_ADDRESSES.has(target) : target === '';
+    if (!isException && !isBlock) collector.skip('redirect');
+    else {
+      let start = at;
+      for (const name of fields) {
+        if (start > at) importName(collector, start, name, isException);
+        start += name.length + 1;
+      }
     }
   }
 }
 
-function importName(collector: Collector, start: number, name: string): void {
-  const { bytes } = collector;
+function importName(collector: Collector, start: number, name: string, isException: boolean): void {
   const end = start + name.length;
+  const take = (from: number, scope: KeyEnd): boolean =>
+    isException
+      ? collector.exception(collector.bytes, from, end, scope)
+      : collector.name(collector.bytes, from, end, scope);
   if (name === '' || name.startsWith('#'))
     collector.skip('directive'); // names without a dot; all names
-  else if (name.startsWith('*.')) collector.name(bytes, start + 2, end, KeyByte.below);
+  else if (name.startsWith('*.')) take(start + 2, KeyByte.below);
   else if (name.startsWith('*')) collector.skip('pattern');
-  else collector.name(bytes, name.startsWith('.') ? start + 1 : start, end, KeyByte.both);
+  else take(name.startsWith('.') ? start + 1 : start, KeyByte.both);
 }

@@ -4,11 +4,12 @@
  *
  *     owner [TTL] [class] CNAME .
  *
- * Names may be relative to the zone or end in its name. `*.name` is what is below it, and with `name` beside
- * it both. Triggers other than the name that was asked for are skipped.
+ * A name whose CNAME is `rpz-passthru.` is an exception; the nearest of what stands for a name decides. Names
+ * may be relative to the zone or end in its name. `*.name` is what is below it, and with `name` beside it
+ * both. Triggers other than the name that was asked for are skipped.
  */
 
-import { KeyByte } from '@rulecast/rules';
+import { KeyByte, type KeyEnd } from '@rulecast/rules';
 import type { Collector } from '../collect/collector.ts';
 import { DOLLAR, QUOTE, SEMICOLON } from '../text/ascii.ts';
 import { isBlank, quoteBytes } from '../text/bytes.ts';
@@ -91,22 +92,28 @@ class RpzReader {
   #readPolicy(type: string, target: string): void {
     const collector = this.#collector;
     const isAddress = type === 'A' || type === 'AAAA';
-    if (type === 'CNAME' && EXCEPTION_TARGETS.has(target)) collector.skip('exception');
-    else if (TRIGGER.test(this.#owner)) collector.skip('partial');
+    const isException = type === 'CNAME' && EXCEPTION_TARGETS.has(target);
+    if (TRIGGER.test(this.#owner)) collector.skip(isException ? 'exception' : 'partial');
     else if (this.#owner === '@') collector.skip('metadata');
+    else if (isException) this.#takeOwner((...at) => collector.exception(...at));
     else if (isAddress ? NULL_ADDRESSES.has(target) : type === 'CNAME' && BLOCKING_TARGETS.has(target)) {
       if (this.#lastBlocked === this.#ownerStart) collector.skip('metadata');
       else {
         this.#lastBlocked = this.#ownerStart;
-        const start = this.#ownerStart;
-        const end = start + this.#relativeChars();
-        const isBelow = this.#owner.startsWith('*.');
-        if (isBelow && end === start + 1)
-          collector.skip('pattern'); // all names of the zone
-        else if (isBelow) collector.name(collector.bytes, start + 2, end, KeyByte.below);
-        else collector.name(collector.bytes, start, end);
+        this.#takeOwner((...at) => collector.name(...at));
       }
     } else collector.skip(type === 'CNAME' || isAddress ? 'redirect' : 'directive');
+  }
+
+  #takeOwner(take: (text: Uint8Array, start: number, end: number, scope: KeyEnd) => boolean): void {
+    const { bytes } = this.#collector;
+    const start = this.#ownerStart;
+    const end = start + this.#relativeChars();
+    const isBelow = this.#owner.startsWith('*.');
+    if (isBelow && end === start + 1)
+      this.#collector.skip('pattern'); // all names of the zone
+    else if (isBelow) take(bytes, start + 2, end, KeyByte.below);
+    else take(bytes, start, end, KeyByte.self);
   }
 
   /** How many characters of the owner stand before the zone's own name. */

@@ -3,8 +3,8 @@
  *
  *     local-zone: "name" type
  *
- * A type that refuses holds for the name and all below it; `transparent` and its like are exceptions. What
- * zones have as data is sent elsewhere, and skipped.
+ * A type that refuses holds for the name and all below it; `transparent` and its like are exceptions, and the
+ * nearest zone decides. What zones have as data is sent elsewhere, and skipped.
  */
 
 import { KeyByte } from '@rulecast/rules';
@@ -32,7 +32,8 @@ export function importUnbound(collector: Collector, start: number): void {
     else if (name !== undefined && type !== undefined) {
       const at = from + text.indexOf(name, 'local-zone:'.length);
       if (REFUSING.has(type)) collector.name(bytes, at, at + name.length, KeyByte.both);
-      else collector.skip(type.endsWith('transparent') ? 'exception' : 'redirect');
+      else if (type.endsWith('transparent')) collector.exception(bytes, at, at + name.length, KeyByte.both);
+      else collector.skip('redirect');
     } else if (SETTING.test(text) && !text.startsWith('local-zone:')) collector.skip('directive');
     else {
       const reason = `${quoteBytes(bytes, from, end)} is no setting of Unbound: write local-zone: "name" always_nxdomain`;

@@ -10,9 +10,12 @@ import {
   isWildcardEntry,
   type List,
   type NameList,
+  nameSetOf,
   nameTexts,
   type Prefixes,
   type PrefixList,
+  sameNameSet,
+  subtractNames,
 } from '@rulecast/rules';
 
 /** The formats, with what each can hold. */
@@ -54,6 +57,8 @@ export function isExportFormatName(name: string): name is ExportFormatName {
 /** Writes a list. The chunks are made as they are asked for, once. */
 export function exportList(list: List, format: ExportFormatName, options: ExportOptions): ListExport {
   const text = (chunks: Iterable<string>): ListExport => ({ kind: 'text', chunks });
+  const unsayable = list.kind === 'names' ? exceptionFault(list, format) : undefined;
+  if (unsayable !== undefined) return refused(format, 'entries', unsayable);
   switch (format) {
     case 'plain':
       return text(lines(comments('#', options), entriesOf(list)));
@@ -77,6 +82,26 @@ export function exportList(list: List, format: ExportFormatName, options: Export
   }
 }
 
+/** Which exceptions of a list a format cannot say. */
+function exceptionFault(list: NameList, format: ExportFormatName): string | undefined {
+  if (list.exceptions.count === 0) return undefined;
+  switch (format) {
+    case 'rpz':
+      return undefined;
+    case 'adblock': {
+      // An exception wins there over all rules.
+      const said = subtractNames(nameSetOf(list.names), nameSetOf(list.exceptions));
+      return sameNameSet(said, list) ? undefined : 'entries within exceptions';
+    }
+    case 'dnsmasq': {
+      const isOfOne = [...nameTexts(list.exceptions)].some((text) => !isWildcardEntry(text));
+      return isOfOne ? 'exceptions of single names' : undefined;
+    }
+    default:
+      return 'exceptions';
+  }
+}
+
 function refused(format: ExportFormatName, holds: string, has: string): ListExport {
   return { kind: 'refused', reason: `the format ${format} holds ${holds}, and this list holds ${has}` };
 }
@@ -87,18 +112,27 @@ const NAME_WRITERS = {
   hosts: (list: NameList, options: ExportOptions) =>
     lines(comments('#', options), nameTexts(list.names), (name) => `0.0.0.0 ${name}`),
   adblock: (list: NameList, options: ExportOptions) =>
-    lines(['[Adblock Plus 2.0]\n', ...comments('!', options)], nameTexts(list.names), adblockRule),
+    both(
+      lines(['[Adblock Plus 2.0]\n', ...comments('!', options)], nameTexts(list.names), adblockRule),
+      lines([], nameTexts(list.exceptions), adblockException),
+    ),
   dnsmasq: (list: NameList, options: ExportOptions) =>
-    lines(comments('#', options), nameTexts(list.names), (name) => `address=/${name.replace(/^\./, '')}/`),
+    both(
+      lines(comments('#', options), nameTexts(list.names), (name) => `address=/${name.replace(/^\./, '')}/`),
+      lines([], nameTexts(list.exceptions), (name) => `server=/${name.replace(/^\./, '')}/#`),
+    ),
   rpz: (list: NameList, options: ExportOptions) =>
-    lines(
-      [
-        '$TTL 300\n',
-        ...comments(';', options),
-        '@ SOA localhost. root.localhost. 1 3600 600 86400 300\n  NS localhost.\n',
-      ],
-      nameTexts(list.names),
-      zoneRecords,
+    both(
+      lines(
+        [
+          '$TTL 300\n',
+          ...comments(';', options),
+          '@ SOA localhost. root.localhost. 1 3600 600 86400 300\n  NS localhost.\n',
+        ],
+        nameTexts(list.names),
+        (name) => zoneRecords(name, '.'),
+      ),
+      lines([], nameTexts(list.exceptions), (name) => zoneRecords(name, 'rpz-passthru.')),
     ),
 } as const;
 
@@ -107,8 +141,18 @@ function adblockRule(name: string): string {
   return isWildcardEntry(name) ? `||${name.replace(/^\./, '')}^` : name;
 }
 
-function zoneRecords(name: string): string {
-  return name.startsWith('.') ? `${name.slice(1)} CNAME .\n*${name} CNAME .` : `${name} CNAME .`;
+function adblockException(name: string): string {
+  return isWildcardEntry(name) ? `@@${adblockRule(name)}` : `@@|${name}^`;
+}
+
+function zoneRecords(name: string, target: string): string {
+  const record = `${name.replace(/^\./, '')} CNAME ${target}`;
+  return name.startsWith('.') ? `${record}\n*${name} CNAME ${target}` : record;
+}
+
+function* both(entries: Iterable<string>, exceptions: Iterable<string>): Generator<string> {
+  yield* entries;
+  yield* exceptions;
 }
 
 // ── Pieces ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -138,7 +138,7 @@ function readAs(format: ListFormatName, collector: Collector, start: number): vo
 }
 
 function resultOf(format: ListFormatName, collector: Collector): ImportedList {
-  const list = collector.list();
+  const list = collector.list(format === 'adblock');
   readDeclared(collector, list, format);
   const fewer = collector.declared.filter(({ declared, held }) => held < declared);
   const short = fewer.find(({ declared, held }) => declared - held > declared * MISCOUNT_SHARE);

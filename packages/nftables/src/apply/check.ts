@@ -203,11 +203,12 @@ function checkNameSets(value: unknown, body: Uint8Array | undefined): readonly N
 }
 
 function checkLeft(value: unknown, column: (value: unknown) => ColumnInBody): LeftInBody {
-  const { from, gone, kept } = record(value, 'what is left') as Partial<Record<keyof LeftInBody, unknown>>;
+  const fields = record(value, 'what is left') as Partial<Record<keyof LeftInBody, unknown>>;
   return {
-    from: from === null ? null : hex(from, 16),
-    gone: gone === null ? null : column(gone),
-    kept: column(kept),
+    from: fields.from === null ? null : hex(fields.from, 16),
+    isOfGone: flag(fields.isOfGone, 'isOfGone'),
+    names: column(fields.names),
+    exceptions: column(fields.exceptions),
   };
 }
 

@@ -78,12 +78,12 @@ export function tableOf(name: string, sets: readonly NameSet[], body: Uint8Array
 }
 
 /** What is said of the names of a list, each of which is looked up once. */
-function leftIn({ from, gone, kept }: LeftInBody, body: Uint8Array): Remainder {
+function leftIn({ from, isOfGone, names, exceptions }: LeftInBody, body: Uint8Array): Remainder {
   const column = ({ at, byteCount }: ColumnInBody): Names => ({
     count: byteCount, // of which nobody asks
     bytes: body.subarray(at, at + byteCount),
   });
-  const left = { gone: gone === null ? undefined : column(gone), kept: column(kept) };
+  const left = { isOfGone, names: { names: column(names), exceptions: column(exceptions) } };
   const known = new Map<NameLabel, boolean>();
   return {
     from,

@@ -16,7 +16,14 @@
  * beside it, as columns of prefixes: little-endian words, then lengths. The applier expands them.
  */
 
-import { bytesOfLeft, leftBetween, type Names, PrefixBuilder, type Prefixes } from '@rulecast/rules';
+import {
+  bytesOfLeft,
+  leftBetween,
+  type Names,
+  type NamesLeft,
+  PrefixBuilder,
+  type Prefixes,
+} from '@rulecast/rules';
 import { NAMES_LEFT_MAX_BYTES, PROBED_ELEMENTS } from '../limits.ts';
 import { loadsOf, newSet } from './layout.ts';
 import { type Overlay, overlaidChains } from './lowering.ts';
@@ -92,9 +99,10 @@ export interface NameSet {
 export interface LeftInBody {
   /** The state that it was in; null: whichever. */
   readonly from: Key | null;
-  /** Null: all of them. */
-  readonly gone: ColumnInBody | null;
-  readonly kept: ColumnInBody;
+  /** The names are those that are gone; else all that are there. */
+  readonly isOfGone: boolean;
+  readonly names: ColumnInBody;
+  readonly exceptions: ColumnInBody;
 }
 
 export interface ColumnInBody {
@@ -402,11 +410,14 @@ function leftPut(body: Body, before: Plan | 'unknown'): (each: PlannedNameSet) =
     const isOther = from === null ? former === undefined : from !== version;
     const left = isOther ? leftBetween(was?.names, names, room) : undefined;
     if (left !== undefined) room -= bytesOfLeft(left);
-    const { gone, kept } = left ?? {};
-    const column = (of: Names): ColumnInBody => ({ at: body.putBytes(of.bytes), byteCount: of.bytes.length });
-    put.set(list, kept && { from, gone: gone === undefined ? null : column(gone), kept: column(kept) });
+    put.set(list, left && { from, ...columnsPut(body, left) });
     return put.get(list);
   };
+}
+
+function columnsPut(body: Body, { isOfGone, names: set }: NamesLeft): Omit<LeftInBody, 'from'> {
+  const column = ({ bytes }: Names): ColumnInBody => ({ at: body.putBytes(bytes), byteCount: bytes.length });
+  return { isOfGone, names: column(set.names), exceptions: column(set.exceptions) };
 }
 
 function foldOf(plan: Plan, options: DifferenceOptions): ChangeWithBody {

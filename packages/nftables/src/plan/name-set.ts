@@ -11,7 +11,7 @@ import {
   type Family,
   NAME_ADDRESSES_MAX,
   NAME_QUBES_MAX,
-  type Names,
+  type NameSet,
   nameRoomOf,
   type Prefixes,
 } from '@rulecast/rules';
@@ -30,6 +30,8 @@ export interface NameSetName {
 /** What an element says of itself: the name, or a digest of one that is not written here. */
 export type NameLabel = string;
 
+/** No key has such a byte. */
+const BETWEEN = Uint8Array.of(0xff);
 /** Most of a name set: so many addresses of so many qubes. */
 const SIZE_MAX = NAME_ADDRESSES_MAX * NAME_QUBES_MAX;
 /** The longest comment of an element that the `nft` program reads again, without the zero behind it. */
@@ -41,10 +43,12 @@ const LABEL_MAX = 127;
  */
 export function listKeys(
   list: string,
-  names: Names,
+  { names, exceptions }: NameSet,
   isPrivate: boolean,
 ): Pick<NameSetName, 'key' | 'version'> {
-  const version = createHash('sha256').update(names.bytes).digest('hex').slice(0, 16);
+  const hash = createHash('sha256').update(names.bytes);
+  if (exceptions.count > 0) hash.update(BETWEEN).update(exceptions.bytes);
+  const version = hash.digest('hex').slice(0, 16);
   return { key: listKey(list), version: isPrivate ? keyOf(`private ${version}`) : version };
 }
 

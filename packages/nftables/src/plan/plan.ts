@@ -32,7 +32,7 @@ import {
   type Environment,
   type Family,
   type ListChanges,
-  type Names,
+  type NameSet,
   type Prefixes,
   type PrefixSet,
   type RuleSet,
@@ -152,7 +152,7 @@ export interface ClassMap {
 /** A name set: the list that it is of, and the qubes that may have something in it. */
 export interface PlannedNameSet {
   readonly list: string;
-  readonly names: Names;
+  readonly names: NameSet;
   /** Of these names, as the name of the set says it. */
   readonly version: Key;
   /** Its names may stand for private addresses, which are opened then. */

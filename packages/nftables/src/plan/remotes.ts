@@ -14,7 +14,7 @@ import {
   isOfPrivateNames,
   type ListChange,
   memberContaining,
-  type Names,
+  type NameSet,
   namesOpenedBy,
   nameTexts,
   openedLists,
@@ -114,7 +114,7 @@ export class Remotes {
   }
 
   /** Of a list that was planned already, here or before, it is known. */
-  #versionOf(list: string, names: Names, isPrivate: boolean): Key {
+  #versionOf(list: string, names: NameSet, isPrivate: boolean): Key {
     const known = this.#named.get(list);
     const isKnown = known?.names === names && known.isPrivate === isPrivate;
     return isKnown ? known.version : listKeys(list, names, isPrivate).version;

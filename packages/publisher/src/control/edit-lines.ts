@@ -13,6 +13,8 @@ import {
   formatPrefixAt,
   formatRule,
   type NameList,
+  type Names,
+  type NamesDelta,
   namesAt,
   nameTexts,
   type Policy,
@@ -58,6 +60,7 @@ function* wholeBlocks(op: EditBlock['op'], part: Part): Generator<EditBlock> {
       if (list.kind === 'names') {
         if (list.resolve !== false) yield resolveBlock(op, list.resolve);
         yield { op, aspect: 'entries', lines: nameTexts(list.names) };
+        yield { op, aspect: 'exceptions', lines: nameTexts(list.exceptions) };
         return;
       }
       yield { op, aspect: 'entries', lines: setLines(list) };
@@ -95,8 +98,8 @@ function* patchBlocks(before: Part, after: Part, edits: Edits): Generator<EditBl
         yield resolveBlock('removed', before.list.resolve);
         yield resolveBlock('added', after.list.resolve);
       }
-      yield { op: 'removed', aspect: 'entries', lines: nameTexts(namesAt(before.list.names, edits.removed)) };
-      yield { op: 'added', aspect: 'entries', lines: nameTexts(edits.added) };
+      yield* nameBlocks('entries', before.list.names, edits.names);
+      yield* nameBlocks('exceptions', before.list.exceptions, edits.exceptions);
       return;
     }
     case 'policy':
@@ -117,6 +120,15 @@ function* patchBlocks(before: Part, after: Part, edits: Edits): Generator<EditBl
       yield* wholeBlocks('removed', before);
       yield* wholeBlocks('added', after);
   }
+}
+
+function* nameBlocks(
+  aspect: 'entries' | 'exceptions',
+  before: Names,
+  { removed, added }: NamesDelta,
+): Generator<EditBlock> {
+  yield { op: 'removed', aspect, lines: nameTexts(namesAt(before, removed)) };
+  yield { op: 'added', aspect, lines: nameTexts(added) };
 }
 
 function* prefixBlocks(before: PrefixSet, { v4, v6 }: EditsOf<'prefixes'>): Generator<EditBlock> {

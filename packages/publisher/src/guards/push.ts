@@ -26,6 +26,7 @@ import {
   type Finding,
   FindingCode,
   kindFinding,
+  listSizeFinding,
   sizeFinding,
   wholeFamilies,
   wholeFinding,
@@ -114,7 +115,7 @@ function listFindings(before: List | undefined, after: List): readonly (Finding 
   }
   const whole = wholeFinding(wholeFamilies(after), before === undefined ? [] : wholeFamilies(before));
   const kind = isChange ? kindFinding(before, after) : undefined;
-  const size = isChange && kind === undefined ? sizeFinding(counts.before, counts.after, LIMITS) : undefined;
+  const size = isChange && kind === undefined ? listSizeFinding(before, after, LIMITS) : undefined;
   return [kind, size, whole, coverageFinding(before, after, LIMITS)];
 }
 

@@ -1,8 +1,8 @@
 /**
- * Lists of names of which entries come to stand for more than before: `n` that becomes `.n` or `*.n`, as
- * where a file is written anew, or a format is read better than by the version before. Blocked, that is told;
- * but where rules accept the list it opens names that nobody has looked at, so somebody has to say that it is
- * meant. Pure.
+ * Lists of names of which entries come to stand for more than before: `n` that becomes `.n` or `*.n`, or an
+ * exception that is gone, as where a file is written anew, or a format is read better than by the version
+ * before. Blocked, that is told; but where rules accept the list it opens names that nobody has looked at, so
+ * somebody has to say that it is meant. Pure.
  */
 
 import {
@@ -39,7 +39,7 @@ export function* widerLists(
     const earlier = before.lists.get(name);
     const later = namesOfFirewall(list);
     if (later === undefined || list === earlier || earlier?.kind !== 'names') continue;
-    const found = yield* widerPieces(earlier.names, later, isFirst && entryCount(earlier) > 0);
+    const found = yield* widerPieces(earlier, later, isFirst && entryCount(earlier) > 0);
     if (found !== undefined && list !== undefined) {
       const isAccepted = openedLists({ policies, lists: new Map([[name, list]]) }).has(name);
       wider.set(name, { ...found, isAccepted });

@@ -7,6 +7,7 @@ import { ENTRIES_MAX, ErrorCode, PARTS_MAX, type PartChange, PartKind } from '@r
 import {
   checkPieces,
   entryCount,
+  exceptionCount,
   type List,
   type Pieces,
   policyRuleCount,
@@ -85,14 +86,14 @@ class Capacity {
     this.#lists = lists;
     this.#limits = limits;
     this.#parts = lists.size + policies.size + 1 + (unmatched === undefined ? 0 : 1);
-    for (const list of lists.values()) this.#entries += entryCount(list);
+    for (const list of lists.values()) this.#entries += weightOf(list);
     for (const policy of policies.values()) this.#entries += policyRuleCount(policy);
   }
 
   /** How many entries a list has more than the one of its name. */
   gain(name: string, list: List): number {
     const before = this.#lists.get(name);
-    return entryCount(list) - (before === undefined ? 0 : entryCount(before));
+    return weightOf(list) - (before === undefined ? 0 : weightOf(before));
   }
 
   /** Counts a list in, or says why there is no room. What only shrinks always has room. */
@@ -132,4 +133,8 @@ export function listChanges(changes: readonly PartChange[]): ReadonlyMap<string,
     counts.set(name, { added: added + addedCount, removed: removed + removedCount });
   }
   return counts;
+}
+
+function weightOf(list: List): number {
+  return entryCount(list) + exceptionCount(list);
 }

@@ -10,7 +10,14 @@ import {
   type MessageOf,
   ProtocolError,
 } from '@rulecast/protocol';
-import { entryCount, formatPrefixAt, type List, nameTexts, suggestion } from '@rulecast/rules';
+import {
+  entryCount,
+  exceptionCount,
+  formatPrefixAt,
+  type List,
+  nameTexts,
+  suggestion,
+} from '@rulecast/rules';
 import type { ListStatus } from '@rulecast/sources';
 import type { ControlExchange } from '../control/exchange.ts';
 import { lineBlocks } from '../control/line-blocks.ts';
@@ -56,6 +63,9 @@ export async function answerList(
   if (content && list !== undefined) {
     for (const lines of lineBlocks(entriesOf(list), LINES_LIMIT))
       await exchange.record({ record: 'entries', lines });
+    const exceptions = list.kind === 'names' ? nameTexts(list.exceptions) : [];
+    for (const lines of lineBlocks(exceptions, LINES_LIMIT))
+      await exchange.record({ record: 'exceptions', lines });
   }
   await exchange.done('ok', '');
 }
@@ -106,6 +116,7 @@ function recordOf(status: ListStatus): ControlRecordOf<'list'> {
     state: status.state,
     holds: status.holds,
     count: status.count,
+    exceptions: exceptionsShown(status.exceptionCount),
     published: status.isPublished,
     fetchedAtMs: whole(fetchedAtMs),
     nextAtMs: whole(nextAtMs),
@@ -134,6 +145,10 @@ function whole(ms: number | undefined): number | undefined {
   return ms === undefined ? undefined : Math.max(0, Math.round(ms));
 }
 
+function exceptionsShown(count: number): number | undefined {
+  return count === 0 ? undefined : count;
+}
+
 function pushedRecord(name: string, list: List): ControlRecordOf<'list'> {
   return {
     record: 'list',
@@ -143,6 +158,7 @@ function pushedRecord(name: string, list: List): ControlRecordOf<'list'> {
     state: 'ok',
     holds: list.kind,
     count: entryCount(list),
+    exceptions: exceptionsShown(exceptionCount(list)),
     published: true,
     added: 0,
     removed: 0,

@@ -100,6 +100,7 @@ interface FetchedList {
 /** Asks for a list; tells each record as JSON where `json` is. Throws CliError. */
 async function fetchList(args: ListArgs, content: boolean, json: Terminal | undefined): Promise<FetchedList> {
   const lines: string[] = [];
+  const exceptions: string[] = [];
   let found: ControlRecordOf<'list'> | undefined;
   const ending = await ask({
     ...controlOf(args),
@@ -109,16 +110,17 @@ async function fetchList(args: ListArgs, content: boolean, json: Terminal | unde
       json?.out.json(record);
       if (record.record === 'list') found = record;
       else if (record.record === 'entries') for (const line of record.lines) lines.push(line);
+      else if (record.record === 'exceptions') for (const line of record.lines) exceptions.push(line);
     },
   });
   if (ending.kind === 'fail') throw new CliError(exitOfFailure(ending.code), ending.code, ending.text);
   if (found === undefined) {
     throw new CliError(ExitCode.unreachable, 'bad-message', 'the publisher did not say anything of the list');
   }
-  return { record: found, list: listOf(found.holds ?? 'prefixes', lines), ending };
+  return { record: found, list: listOf(found.holds ?? 'prefixes', lines, exceptions), ending };
 }
 
-function listOf(kind: List['kind'], lines: readonly string[]): List {
-  if (kind === 'names') return nameListOf(lines, false);
+function listOf(kind: List['kind'], lines: readonly string[], exceptions: readonly string[]): List {
+  if (kind === 'names') return nameListOf(lines, false, exceptions);
   return importList('', Buffer.from(lines.join('\n')), { format: 'plain', kind }).list;
 }

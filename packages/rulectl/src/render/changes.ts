@@ -59,6 +59,8 @@ function aspectText(aspect: ControlRecordOf<'edit'>['aspect'], number: number): 
       return 'prefix ';
     case 'default':
       return 'default ';
+    case 'exceptions':
+      return 'exception ';
     case 'entries':
     case 'resolve':
     case 'addresses':

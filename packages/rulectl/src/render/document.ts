@@ -87,6 +87,8 @@ function* listLines({ kind, lines }: PartLines): Generator<string> {
   if (entries.some((name) => name.startsWith('.') && isPublicSuffix(name.slice(1))))
     yield 'allow-public-suffixes: true';
   yield* sequence('names', entries);
+  const exceptions = lines.get('exceptions') ?? [];
+  if (exceptions.length > 0) yield* sequence('exceptions', exceptions);
 }
 
 function* policyLines({ name, lines }: PartLines): Generator<string> {

@@ -1,7 +1,7 @@
 /** What people read of lists: where each comes from, how fresh it is, what is in it. Pure. */
 
 import type { ControlRecordOf } from '@rulecast/protocol';
-import { type List, type Names, nameTexts, type Prefixes } from '@rulecast/rules';
+import { type List, type NameSet, nameTexts, type Prefixes } from '@rulecast/rules';
 import type { Colors } from '../terminal/terminal.ts';
 import { formatAge, formatAmount, formatCount } from './amounts.ts';
 import { leftOutText } from './file.ts';
@@ -45,7 +45,8 @@ export function renderListDetails(list: ListRecord, nowMs: number, colors: Color
     add('error', `${colors.red(list.error.code)}: ${list.error.text} (${since} ago)`);
   }
   const holds = list.holds === undefined ? 'nothing yet' : formatAmount(list.count, 'entry', 'entries');
-  add('holds', list.holds === 'names' ? `${holds}, names` : holds);
+  const except = list.exceptions === undefined ? '' : `, ${formatAmount(list.exceptions, 'exception')}`;
+  add('holds', list.holds === 'names' ? `${holds}, names${except}` : holds);
   if (!list.published) add('released', 'no, it is an operand of other lists');
   if (list.fetchedAtMs !== undefined) add('fetched', ageOf(list.fetchedAtMs, nowMs));
   if (list.nextAtMs !== undefined) add('next', untilOf(list.nextAtMs, nowMs));
@@ -71,7 +72,7 @@ export function renderListDetails(list: ListRecord, nowMs: number, colors: Color
 
 /** What is in a list, by number. */
 export function renderListStats(list: List, colors: Colors): string {
-  return list.kind === 'names' ? renderNameStats(list.names, colors) : renderPrefixStats(list, colors);
+  return list.kind === 'names' ? renderNameStats(list, colors) : renderPrefixStats(list, colors);
 }
 
 function renderPrefixStats(list: { readonly v4: Prefixes; readonly v6: Prefixes }, colors: Colors): string {
@@ -98,7 +99,7 @@ function shareText({ family, lengths }: Prefixes): string {
     : percent;
 }
 
-function renderNameStats(names: Names, colors: Colors): string {
+function renderNameStats({ names, exceptions }: NameSet, colors: Colors): string {
   const counts = new Map<string, number>();
   for (const name of nameTexts(names)) {
     const top = name.slice(name.lastIndexOf('.') + 1);
@@ -108,7 +109,8 @@ function renderNameStats(names: Names, colors: Colors): string {
     .sort(([a, countA], [b, countB]) => countB - countA || (a < b ? -1 : 1))
     .slice(0, DOMAINS_SHOWN)
     .map(([top, count]) => [`.${top}`, formatCount(count)]);
-  const head = `${formatAmount(names.count, 'name')} in ${formatAmount(counts.size, 'top-level domain')}`;
+  const except = exceptions.count === 0 ? '' : `, ${formatAmount(exceptions.count, 'exception')}`;
+  const head = `${formatAmount(names.count, 'name')} in ${formatAmount(counts.size, 'top-level domain')}${except}`;
   return rows.length === 0 ? head : `${head}\n${renderTable(['domain', 'count'], rows, 1, colors)}`;
 }
 

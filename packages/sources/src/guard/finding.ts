@@ -4,7 +4,15 @@
  * feeds, the publisher for pushes.
  */
 
-import { columnFor, entryCount, type Family, type List, partOfSpace, routableShare } from '@rulecast/rules';
+import {
+  columnFor,
+  entryCount,
+  exceptionCount,
+  type Family,
+  type List,
+  partOfSpace,
+  routableShare,
+} from '@rulecast/rules';
 
 export const FindingCode = {
   empty: 'empty',
@@ -77,6 +85,15 @@ export function sizeFinding(
     return { code: FindingCode.grown, before, after, text };
   }
   return undefined;
+}
+
+/** Of lists of one kind. An exception is an entry less: it takes away a part of one. */
+export function listSizeFinding(before: List, after: List, limits: SizeLimits): Finding | undefined {
+  const [earlier, later] = [before, after].map((list) =>
+    Math.max(0, entryCount(list) - exceptionCount(list)),
+  ) as [number, number];
+  const hasExceptions = exceptionCount(before) + exceptionCount(after) > 0;
+  return sizeFinding(earlier, later, limits, hasExceptions ? 'entries less exceptions' : 'entries');
 }
 
 /**

@@ -10,7 +10,7 @@ import {
   type Finding,
   FindingCode,
   kindFinding,
-  sizeFinding,
+  listSizeFinding,
   wholeFamilies,
   wholeFinding,
 } from './finding.ts';
@@ -103,9 +103,7 @@ export function changeRefusals(
     });
   const isFirst = before === undefined || entryCount(before) === 0;
   const limits = { ...guard, shrinkFromEntries: 0, longestEntries };
-  const change = isFirst
-    ? undefined
-    : (kindFinding(before, after) ?? sizeFinding(entryCount(before), count, limits));
+  const change = isFirst ? undefined : (kindFinding(before, after) ?? listSizeFinding(before, after, limits));
   if (change !== undefined) refusals.push(refusal(change));
   const coverage = guard.allowAll ? undefined : coverageFinding(before, after, guard, whole);
   if (coverage !== undefined) {

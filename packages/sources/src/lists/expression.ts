@@ -1,7 +1,7 @@
 /**
  * List expressions: union, intersection and subtraction, of addresses or of names. A list of addresses is a
  * set of addresses here: what is left of a prefix after a part of it is taken away is as many smaller
- * prefixes. A list of names is a set of names, of which there are too many below a suffix to do the same.
+ * prefixes. A list of names is a set of names: what is taken out of a suffix is an exception of it.
  */
 
 import {
@@ -12,11 +12,10 @@ import {
   joinedResolve,
   type List,
   type NameList,
-  type NamesRest,
   nameListOf,
   type PrefixList,
   prefixListOf,
-  sameNames,
+  sameNameSet,
   subtractNames,
   subtractPrefixes,
   unionNames,
@@ -34,7 +33,7 @@ export interface Expression {
 /** Why an expression stands for nothing. */
 export interface UnsayableExpression {
   readonly kind: 'unsayable';
-  readonly code: 'mixed-list' | 'part-of-suffix';
+  readonly code: 'mixed-list';
   readonly reason: string;
 }
 
@@ -47,12 +46,8 @@ export function evaluateExpression(expression: Expression): List | UnsayableExpr
   }
   const joined = operator === 'union' ? unionLists(operands) : operands.reduce(intersectLists);
   if (minus.length === 0) return aggregate ? aggregatedList(joined) : joined;
-  // At once: where one list takes a part of a suffix away, another may take all of it.
-  const { list, hole } = subtractLists(joined, unionLists(minus));
-  if (hole === undefined) return aggregate ? aggregatedList(list) : list;
-  const { entry, without } = hole;
-  const reason = `no list can hold ${entry} without ${without}: leave ${without} out of minus:, and say it by a rule that comes before those for this list`;
-  return { kind: 'unsayable', code: 'part-of-suffix', reason };
+  const list = subtractLists(joined, unionLists(minus));
+  return aggregate ? aggregatedList(list) : list;
 }
 
 /** The same addresses with adjacent prefixes joined. */
@@ -73,7 +68,7 @@ export function unionLists(lists: readonly List[]): List {
 }
 
 function unionNameLists(a: NameList, b: NameList): NameList {
-  return { ...a, names: unionNames(a.names, b.names), resolve: joinedResolve(a, b) };
+  return { ...a, ...unionNames(a, b), resolve: joinedResolve(a, b) };
 }
 
 function byHalves<L>(lists: readonly L[], join: (a: L, b: L) => L): L | undefined {
@@ -89,23 +84,19 @@ function byHalves<L>(lists: readonly L[], join: (a: L, b: L) => L): L | undefine
   return joined[0];
 }
 
-/**
- * Members of `a` that are in no member of `b`, of the same kind; a suffix of which a part would be taken away
- * stays whole (`hole`).
- */
-export function subtractLists(a: List, b: List): { readonly list: List; readonly hole?: NamesRest['hole'] } {
+/** What `a` holds and `b`, of the same kind, does not. */
+export function subtractLists(a: List, b: List): List {
   if (a.kind === 'prefixes' && b.kind === 'prefixes')
-    return { list: prefixListOf(combineSets(subtractPrefixes, a, b)) };
-  if (a.kind !== 'names' || b.kind !== 'names') return { list: a };
-  const { names, hole } = subtractNames(a.names, b.names);
-  return { list: { ...a, names }, hole };
+    return prefixListOf(combineSets(subtractPrefixes, a, b));
+  if (a.kind !== 'names' || b.kind !== 'names') return a;
+  return { ...a, ...subtractNames(a, b) };
 }
 
 function intersectLists(a: List, b: List): List {
   if (a.kind === 'prefixes' && b.kind === 'prefixes')
     return prefixListOf(combineSets(intersectPrefixes, a, b));
   if (a.kind !== 'names' || b.kind !== 'names') return a;
-  return { ...a, names: intersectNames(a.names, b.names) };
+  return { ...a, ...intersectNames(a, b) };
 }
 
 /** Whether two lists hold the same. */
@@ -114,7 +105,7 @@ export function sameList(a: List | undefined, b: List | undefined): boolean {
   if (a === undefined || b === undefined) return false;
   if (a.kind === 'names' || b.kind === 'names') {
     if (a.kind !== 'names' || b.kind !== 'names') return false;
-    return a.resolve === b.resolve && sameNames(a.names, b.names);
+    return a.resolve === b.resolve && sameNameSet(a, b);
   }
   return sameColumn(a.v4, b.v4) && sameColumn(a.v6, b.v6);
 }

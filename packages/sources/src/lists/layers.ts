@@ -1,7 +1,7 @@
 /**
  * Entries with a time to live, for lists that merge what their source says now with what it said before.
  * SavedLists as layers, each what was seen last at one time, disjoint, so that the age of an entry costs
- * nothing of its own; a suffix of which a part was seen again stays whole:
+ * nothing of its own:
  *
  *     now      [ what the source says now              ]
  *     before   [ … less what is above ]
@@ -46,7 +46,7 @@ export const LAYERS_MAX = 48;
 /** The layers after the source said `list`. `list` is of the kind of the layers, if there are any. */
 export function layersWith(layers: readonly Layer[], list: List, seenAtMs: number): readonly Layer[] {
   const older = layers
-    .map((layer) => ({ ...layer, list: subtractLists(layer.list, list).list }))
+    .map((layer) => ({ ...layer, list: subtractLists(layer.list, list) }))
     .filter((layer) => entryCount(layer.list) > 0);
   const next = [{ seenAtMs, list }, ...older];
   if (next.length <= LAYERS_MAX) return next;

@@ -11,7 +11,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isCanonical, type List, type NameList, type Prefixes, readNames } from '@rulecast/rules';
+import { atOnce, isCanonical, type List, type NameList, nameSetPieces, type Prefixes } from '@rulecast/rules';
 import type { SavedTime } from '../clock.ts';
 import type { ListChange } from './change.ts';
 import type { Layer } from './layers.ts';
@@ -45,6 +45,7 @@ interface LayerHeader {
   readonly v4?: number;
   readonly v6?: number;
   readonly nameBytes?: number;
+  readonly exceptionBytes?: number;
   readonly resolve?: NameList['resolve'];
 }
 
@@ -136,8 +137,10 @@ async function* encodeLayers(layers: readonly Layer[]): AsyncGenerator<Uint8Arra
   const pieces: Uint8Array[] = [];
   for (const { seenAtMs, list } of layers) {
     if (list.kind === 'names') {
-      headers.push({ seenAtMs, nameBytes: list.names.bytes.length, resolve: list.resolve });
-      pieces.push(list.names.bytes);
+      const { names, exceptions, resolve } = list;
+      const [nameBytes, exceptionBytes] = [names.bytes.length, exceptions.bytes.length];
+      headers.push({ seenAtMs, nameBytes, exceptionBytes, resolve });
+      pieces.push(names.bytes, exceptions.bytes);
     } else {
       headers.push({ seenAtMs, v4: list.v4.lengths.length, v6: list.v6.lengths.length });
       for (const { words, lengths } of [list.v4, list.v6]) pieces.push(bytesOf(words), lengths);
@@ -169,11 +172,11 @@ function decodeLayers(bytes: Uint8Array): readonly Layer[] {
     at += count;
     return Uint8Array.from(body.subarray(at - count, at)); // aligned, and of its own
   };
-  return headers.map(({ seenAtMs, v4 = 0, v6 = 0, nameBytes, resolve = false }) => {
+  return headers.map(({ seenAtMs, v4 = 0, v6 = 0, nameBytes, exceptionBytes = 0, resolve = false }) => {
     if (nameBytes !== undefined) {
-      const names = readNames(take(nameBytes));
-      if ('reason' in names) throw new Error('the kept list is not canonical');
-      return { seenAtMs, list: { kind: 'names', names, resolve } };
+      const set = atOnce(nameSetPieces(take(nameBytes), take(exceptionBytes)));
+      if ('reason' in set) throw new Error('the kept list is not canonical');
+      return { seenAtMs, list: { kind: 'names', ...set, resolve } };
     }
     const column = (family: 4 | 6, count: number): Prefixes => {
       const words = new Uint32Array(take(count * (family === 4 ? 4 : 16)).buffer);

@@ -1,6 +1,6 @@
 /** What is taken of suffix entries (`.n`, `*.n`) where a list says `suffixes: as-names`. */
 
-import { type List, plainNames } from '@rulecast/rules';
+import { type List, nameSetOf, plainNames } from '@rulecast/rules';
 
 export interface NamesTaken {
   readonly list: List;
@@ -9,11 +9,11 @@ export interface NamesTaken {
 }
 
 /**
- * A list, or with `asNames` the names of its entries without those below them: `.n` is `n`, and `*.n`
- * nothing.
+ * A list, or with `asNames` the names of its entries without those below them: `.n` is `n`, `*.n` nothing,
+ * and there is nothing to except.
  */
 export function namesTaken(list: List, asNames: boolean): NamesTaken {
   if (!asNames || list.kind !== 'names') return { list, suffixCount: 0 };
-  const { names, suffixCount } = plainNames(list.names);
-  return { list: { ...list, names }, suffixCount };
+  const { names, suffixCount } = plainNames(list);
+  return { list: { ...list, ...nameSetOf(names) }, suffixCount };
 }

@@ -18,6 +18,7 @@ import {
 } from '@rulecast/formats';
 import {
   entryCount,
+  exceptionCount,
   type Family,
   type List,
   type NameList,
@@ -149,7 +150,8 @@ export async function readSource(
   const joined = unionLists(imported.map(({ list }) => list));
   if (entryCount(joined) < job.leastEntries) return refused('empty', 'no file of it holds an entry');
   const { list, suffixCount } = finished(joined, job);
-  if (entryCount(list) > job.limits.entries) return tooMany('its files together hold', job.limits.entries);
+  if (entryCount(list) + exceptionCount(list) > job.limits.entries)
+    return tooMany('its files together hold', job.limits.entries);
   const { list: safe, taken } = protect(list, job.neverBlock);
   return {
     kind: 'list',

@@ -43,7 +43,7 @@ export class Flapping {
 
 function digestOf(list: List): string {
   const digest = createHash('sha256').update(list.kind);
-  if (list.kind === 'names') digest.update(list.names.bytes);
+  if (list.kind === 'names') digest.update(list.names.bytes).update('!').update(list.exceptions.bytes);
   else for (const { words, lengths } of [list.v4, list.v6]) digest.update(words).update(lengths);
   return digest.digest('base64');
 }

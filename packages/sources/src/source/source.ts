@@ -13,7 +13,7 @@ import {
   entryCount,
   type Family,
   type List,
-  NO_NAMES,
+  NO_NAME_SET,
   nameListOf,
   type PrefixSet,
   prefixListOf,
@@ -468,5 +468,5 @@ function tableReading(config: ListConfig, tables: ReadonlyMap<string, RangeTable
 }
 
 function emptyLike(list: List): List {
-  return list.kind === 'names' ? { ...list, names: NO_NAMES } : prefixListOf(EMPTY_PREFIX_SET);
+  return list.kind === 'names' ? { ...list, ...NO_NAME_SET } : prefixListOf(EMPTY_PREFIX_SET);
 }

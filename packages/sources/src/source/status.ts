@@ -1,7 +1,7 @@
 /** What is told of each list: how fresh it is, what its source said, and what is wrong. */
 
 import type { ListConfig } from '@rulecast/formats';
-import { entryCount, type List } from '@rulecast/rules';
+import { entryCount, exceptionCount, type List } from '@rulecast/rules';
 import type { ListChange } from '../lists/change.ts';
 import type { LeftOut } from '../read/reading.ts';
 import type { Source, SourceTrouble } from './source.ts';
@@ -16,6 +16,8 @@ export interface ListStatus {
   readonly holds: List['kind'] | undefined;
   /** Entries of the list in force, or of the last one read if none is in force yet. */
   readonly count: number;
+  /** Of a list of names, likewise. */
+  readonly exceptionCount: number;
   readonly isPublished: boolean;
   /** Milliseconds since 1970. */
   readonly fetchedAtMs: number | undefined;
@@ -61,6 +63,7 @@ export function statusOf(source: Source, context: StatusContext): ListStatus {
     state: stateOf(source, trouble, context.isLoading),
     holds: list?.kind,
     count: list === undefined ? 0 : entryCount(list),
+    exceptionCount: list === undefined ? 0 : exceptionCount(list),
     isPublished: config.publish,
     fetchedAtMs: source.fetchedAtMs,
     nextAtMs: context.nextAtMs,
