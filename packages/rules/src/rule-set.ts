@@ -73,14 +73,10 @@ export function saysAnything(ruleSet: RuleSet): boolean {
   return policyCount(ruleSet) > 0 || ruleSet.unmatched !== undefined;
 }
 
-/**
- * What decides in place of a rule set that does not say it: `boot`, behind what `first` of the one drops.
- * Where `boot` drops everything it is all: DNS that judges names by `first` would answer all others.
- */
+/** What decides in place of a rule set that does not say it: `boot`, behind what `first` of the one drops. */
 export function bootBehindFirst(boot: RuleSet, { lists, policies, resolutions }: RuleSet): RuleSet {
   const first = policies.get(FIRST_POLICY);
-  const isOpen = [...boot.policies.values()].some(({ defaultAction }) => defaultAction === 'accept');
-  if (first === undefined || !isOpen) return boot;
+  if (first === undefined) return boot;
   return { ...boot, lists, resolutions, policies: new Map([[FIRST_POLICY, first], ...boot.policies]) };
 }
 

@@ -20,7 +20,7 @@ import {
 } from '../src/prefix.ts';
 import type { Action, Direction } from '../src/rule.ts';
 import { parseRule } from '../src/rule-line.ts';
-import { bootBehindFirst, concernsFirewallDns, type RuleSet } from '../src/rule-set.ts';
+import { bootBehindFirst, type RuleSet } from '../src/rule-set.ts';
 import { RunBuilder, type Runs } from '../src/runs.ts';
 
 const NOW = 1_700_000_000;
@@ -301,7 +301,7 @@ describe('the policy first', () => {
   it.each<[Action, string, string]>([
     ['accept', '25', 'drop egress first #1.1 bad 1.2.3.0/24'],
     ['accept', '443', 'accept egress default default'],
-    ['drop', '25', 'drop egress default default'],
+    ['drop', '25', 'drop egress first #1.1 bad 1.2.3.0/24'],
     ['drop', '443', 'drop egress default default'],
   ])('is judged before a boot mode that %ss: port %s', (defaultAction, port, expected) => {
     const boot = ruleSet({ [DEFAULT_POLICY]: { defaultAction } });
@@ -309,17 +309,6 @@ describe('the policy first', () => {
       expected,
     );
     expect(bootBehindFirst(boot, ruleSet({}, lists))).toBe(boot);
-  });
-
-  // The firewall's own DNS answered names that the boot mode kept from being asked for.
-  it.each([
-    ['accept', true],
-    ['drop', false],
-  ] as const)('has DNS of its own behind a boot mode that %ss: %s', (defaultAction, expected) => {
-    const boot = ruleSet({ [DEFAULT_POLICY]: { defaultAction } });
-    const names = { ads: nameListOf(['ads.test'], 'firewall') };
-    const release = ruleSet({ first: { egress: ['drop dst=@ads'] } }, names);
-    expect(concernsFirewallDns(bootBehindFirst(boot, release))).toBe(expected);
   });
 
   it('opens nothing by an accept, which makes a rule set unsound', () => {
