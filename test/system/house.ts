@@ -133,7 +133,10 @@ export class House {
       a: { prefixes: PREFIXES.a, egress: a, default: 'accept' },
       b: { prefixes: PREFIXES.b, egress: b, default: 'accept' },
     };
-    const document = { lists, policies, unmatched: 'drop' };
+    await this.pushDocument({ lists, policies, unmatched: 'drop' });
+  }
+
+  async pushDocument(document: object): Promise<void> {
     const { records, ending } = await this.scene.control.pushText('rules.json', JSON.stringify(document));
     expect(ending, JSON.stringify(records)).toMatchObject({ kind: 'done' });
     await this.scene.control.synced(ENFORCER);
