@@ -132,8 +132,8 @@ function changes(versions) {
   );
 }
 
-/** A million crossovers of the names, as text in no order. @param {Names} names */
-function millionText(names) {
+/** A million crossovers of the names of the fixtures, or of others, as text in no order. */
+export function millionText(names = fixtures()) {
   const texts = [...nameTexts(names)];
   const draw = seededWords(0x2545f491);
   const all = new Set();

@@ -34,9 +34,11 @@ import {
   formatPrefixAt,
   nameTexts,
   PrefixBuilder,
+  plainNames,
 } from '@rulecast/rules';
 import { churned, churnedLines, dottedQuad, millionHosts, seedPolicy, textOf } from '../inputs.mjs';
 import { seededNumbers, seededWords } from '../kit/random.mjs';
+import { millionText } from './names.mjs';
 import { grouped, machineLine, median, ms, partsOf, runsOf, table } from './report.mjs';
 import { CAUGHT_UP_HEAD, CUT_HEAD, caughtUp, cut, house, pushedTo, released } from './wire-costs.mjs';
 
@@ -83,8 +85,20 @@ async function entries() {
   const lists = (/** @type {number} */ count) =>
     new Map(Array.from({ length: count }, (_, i) => [`blocklist-${i}`, small(i)]));
   const { words } = millionHosts(1_000_000, 7);
+  const names = millionText();
+  /** @param {string} more @returns {List} */
+  const namesOf = (more) => {
+    const { list } = importList('', Buffer.concat([names, Buffer.from(more)]), { kind: 'names' });
+    return list.kind === 'names' ? { ...list, names: plainNames(list.names).names } : list;
+  };
   for (const [name, all, one, policies] of /** @type {const} */ ([
     ['a list of 1M', new Map([['l', prefixesOf(words)]]), new Map([['l', prefixesOf([...words, 5])]]), 0],
+    [
+      'a list of 1M names',
+      new Map([['l', namesOf('')]]),
+      new Map([['l', namesOf('one-more.example.com\n')]]),
+      0,
+    ],
     ['1,000 lists', lists(1000), change, 0],
     ['10^4 lists', lists(10_000), change, 0],
     ['10^4 lists, 10^4 policies', lists(10_000), change, 10_000],
