@@ -59,9 +59,10 @@ function ruleSetOf(document: object): RuleSet {
 }
 
 function randomRuleSet(random: Random): RuleSet {
-  const rule = (): string =>
-    `${random.pick(['accept', 'drop', 'drop'])} ${random.pick([`dsthost=${random.pick(NAMES)}`, 'dst=@l', 'dst=@m', 'dst=@v4', 'dst4=192.0.2.1', ''])}`.trim();
-  const rules = (): readonly string[] => Array.from({ length: random.below(4) }, rule);
+  const rule = (actions = ['accept', 'drop', 'drop']): string =>
+    `${random.pick(actions)} ${random.pick([`dsthost=${random.pick(NAMES)}`, 'dst=@l', 'dst=@m', 'dst=@v4', 'dst4=192.0.2.1', ''])}`.trim();
+  const rules = (actions?: string[]): readonly string[] =>
+    Array.from({ length: random.below(4) }, () => rule(actions));
   const list = (): object => {
     const texts = (most: number): readonly string[] =>
       Array.from({ length: random.below(most) }, () => random.pick(['', '*.', '.']) + random.pick(ABOVE));
@@ -79,6 +80,7 @@ function randomRuleSet(random: Random): RuleSet {
   });
   return ruleSetOf({
     lists: { l: list(), m: list(), v4: { entries: ['192.0.2.0/24'] } },
+    ...(random.chance(0.3) && { first: { egress: rules(['drop']) } }),
     ...(random.chance(0.6) && { common: { ...said(), egress: rules() } }),
     policies: {
       p: {
