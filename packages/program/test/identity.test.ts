@@ -5,7 +5,9 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -15,7 +17,14 @@ import { formatRoots, formatTrust, hexOf, publicBytes } from '@rulecast/protocol
 import { describe, expect, it, vi } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { soleRoot } from '../../../test/kit/roots.mjs';
-import { IdentityError, openIdentity, readRootKey, replaceIdentity } from '../src/keys/identity.ts';
+import {
+  IdentityError,
+  openIdentity,
+  readRootKey,
+  replaceIdentity,
+  rootKeyBeside,
+  rootKeyFileOf,
+} from '../src/keys/identity.ts';
 
 /** What was done to files, in order, by the last part of their names. */
 const done = vi.hoisted(() => [] as string[]);
@@ -86,6 +95,25 @@ describe('an identity file', () => {
     expect(hexOf(readRootKey(path).lineage)).toBe(hexOf(lineage));
     chmodSync(path, 0o640);
     expect(() => readRootKey(path)).toThrow(`chmod 600 ${path}`);
+  });
+
+  it('knows of its root key beside it, whatever the file is called, and of no other', () => {
+    const [directory, elsewhere] = [temporaryDirectory(), temporaryDirectory()];
+    const path = join(directory, 'identity');
+    const { lineage } = openIdentity(path);
+    const rootKey = rootKeyFileOf(path, lineage);
+    const notes = join(directory, 'notes.txt');
+    renameSync(rootKey, notes);
+    expect([rootKeyBeside(path, lineage), openIdentity(path).hasRootKey]).toEqual([notes, true]);
+    renameSync(notes, join(elsewhere, 'root.key'));
+    const other = join(elsewhere, 'identity');
+    renameSync(rootKeyFileOf(other, openIdentity(other).lineage), notes); // of another lineage
+    symlinkSync('nowhere', join(directory, 'link'));
+    symlinkSync('loop', join(directory, 'loop'));
+    mkdirSync(join(directory, 'store'));
+    expect([rootKeyBeside(path, lineage), openIdentity(path).hasRootKey]).toEqual([undefined, false]);
+    symlinkSync(join(elsewhere, 'root.key'), join(directory, 'vault'));
+    expect(openIdentity(path).hasRootKey).toBe(true);
   });
 
   it('leaves no draft beside it', () => {

@@ -170,6 +170,10 @@ describe('a date by which a root is to be renewed', () => {
     mkdirSync(dirname(below));
     renameSync(rootKey, below);
     await refused(...dated, '--root-key', below);
+    const other = join(dirname(path), 'notes.txt');
+    renameSync(below, other);
+    await refused(...dated, '--draft', draft);
+    renameSync(other, below);
     const vault = join(temporaryDirectory(), 'root.key');
     renameSync(below, vault);
     await keys(...dated, '--draft', draft);

@@ -43,6 +43,7 @@ export class RootWatch {
 
   /** Looks now, and from then on. */
   look(): void {
+    if (this.#isClosed) return;
     const root = this.#options.root();
     const renewal = root === undefined ? 'good' : renewalOf(root, this.#options.readings());
     this.#lookIn(LOOK_MS);
@@ -53,6 +54,7 @@ export class RootWatch {
 
   /** Another root is in force: what was told of the one before may be over at once. */
   replaced(): void {
+    if (this.#isClosed) return;
     if (this.#renewal === 'good') this.#lookIn(SETTLE_MS);
     else this.look();
   }
@@ -65,6 +67,6 @@ export class RootWatch {
   #lookIn(ms: number): void {
     this.#cancel();
     const isDated = this.#options.root()?.refreshBy !== undefined || this.#renewal !== 'good';
-    if (isDated && !this.#isClosed) this.#cancel = this.#options.after(ms, () => this.look());
+    if (isDated) this.#cancel = this.#options.after(ms, () => this.look());
   }
 }

@@ -12,11 +12,11 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
 import {
   closeSync,
-  existsSync,
   fsyncSync,
   linkSync,
   lstatSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -66,6 +66,9 @@ export class IdentityError extends Error {
 const HEADER = 'rulecast-identity 2';
 /** Of Rulecast 0.1: one key, which no root names, and releases in a form that is not read any more. */
 const FORMER_HEADER = 'rulecast-identity 1\n';
+const ROOT_KEY_HEADER = 'rulecast-root-key 1';
+/** One has 190. */
+const ROOT_KEY_MAX_BYTES = 1024;
 /** Epochs that the first root grants beyond the first: each is used by a state that was lost, or set back. */
 const EPOCHS_GRANTED = 16;
 
@@ -143,10 +146,27 @@ export function readRootKey(path: string): { readonly lineage: Uint8Array; reado
   return { lineage: new Uint8Array(Buffer.from(lineage, 'hex')), key: keyOf(path, pem) };
 }
 
+/** The file of a secret that signs roots of a lineage, beside the identity, whatever its name is. */
+export function rootKeyBeside(path: string, lineage: Uint8Array): string | undefined {
+  const directory = dirname(path);
+  const begin = `${ROOT_KEY_HEADER}\n${headOf(lineage)}`;
+  return readdirSync(directory)
+    .map((name) => join(directory, name))
+    .find((file) => {
+      try {
+        const stats = statSync(file);
+        if (!stats.isFile() || stats.size > ROOT_KEY_MAX_BYTES) return false;
+        return readFileSync(file, 'latin1').startsWith(begin);
+      } catch {
+        return false; // who has the rights of this process cannot read it either
+      }
+    });
+}
+
 /** Writes the secret that signs roots, where there is none yet. Throws IdentityError. */
 export function writeRootKey(path: string, lineage: Uint8Array, key: KeyObject): void {
   try {
-    write(path, `rulecast-root-key 1\n${headOf(lineage)}${pemOf(key)}`);
+    write(path, `${ROOT_KEY_HEADER}\n${headOf(lineage)}${pemOf(key)}`);
     syncDirectoryOf(path);
   } catch (cause) {
     throw new IdentityError(`cannot make ${path}: is it there already?`, { cause });
@@ -216,7 +236,7 @@ function parseIdentity(path: string, text: string): Identity {
       `${path} holds ${releaseKeys.length} release keys of root ${root.number}, of which ${threshold} have to sign; restore it from a backup`,
     );
   }
-  return { ...identity, hasRootKey: existsSync(rootKeyFileOf(path, lineage)) };
+  return { ...identity, hasRootKey: rootKeyBeside(path, lineage) !== undefined };
 }
 
 function identityIn(path: string, text: string): Omit<Identity, 'hasRootKey'> {

@@ -20,6 +20,7 @@ import {
   removeSecrets,
   replaceFile,
   replaceIdentity,
+  rootKeyBeside,
   rootKeyFileOf,
   writeRootKey,
   writeSecrets,
@@ -197,8 +198,8 @@ function show(args: KeysArgs, terminal: Terminal): ExitCode {
   }
   for (const line of linesOf(identity.root, here, [])) terminal.out.line(line);
   terminal.out.line(`trust line: ${trust}`);
-  if (identity.hasRootKey) {
-    const file = rootKeyFileOf(path, identity.lineage);
+  const file = rootKeyBeside(path, identity.lineage);
+  if (file !== undefined) {
     terminal.out.line(`the key that signs roots lies here: move ${file} to a vault, and keep a copy`);
   }
   return ExitCode.ok;
@@ -331,7 +332,7 @@ function change(args: KeysArgs, terminal: Terminal, asked: RootChange, secrets: 
 }
 
 /** What lies with a publisher, once the next root is in force. */
-interface PublisherPlace extends Pick<Identity, 'hasRootKey' | 'lineage' | 'keys'> {
+interface PublisherPlace extends Pick<Identity, 'lineage' | 'keys'> {
   /** Of the identity file. */
   readonly path: string;
 }
@@ -355,10 +356,11 @@ function checkApart(next: Root, place: PublisherPlace, rootKeyFile: string | und
 /** Where a key that signs roots is at hand for whoever takes the publisher's files. */
 function onlineRootKey(
   { roles }: Root,
-  { path, hasRootKey, lineage, keys }: PublisherPlace,
+  { path, lineage, keys }: PublisherPlace,
   rootKeyFile: string | undefined,
 ): string | undefined {
-  if (hasRootKey) return rootKeyFileOf(path, lineage);
+  const beside = rootKeyBeside(path, lineage);
+  if (beside !== undefined) return beside;
   const isRootKey = (own: Uint8Array): boolean => roles.root.keys.some((key) => isSame(key, own));
   if (keys.some((key) => isRootKey(publicBytes(key)))) return path;
   return rootKeyFile !== undefined && isBelow(rootKeyFile, dirname(path)) ? rootKeyFile : undefined;
