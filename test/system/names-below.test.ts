@@ -11,14 +11,16 @@ import { gzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { rulectl, startPublisher } from '../processes.mjs';
 
-const ADBLOCK = '||a.example^\n@@||www.a.example^\nb.example\n##.ad\n';
+const ADBLOCK = '||a.example^\n@@||www.a.example^\n@@/ad/\nb.example\n##.ad\n';
+/** Of these what ad blockers read. */
+const A_AND_B = ['||a.example^', 'b.example', '@@||www.a.example^'];
 const WILDCARDS = '# Syntax: Domains Wildcard\n*.c.example\n*.d.example\n';
 
 /** The entries of a list, as plain text has them. */
 async function entriesOf(directory: string, list: string, format = 'plain'): Promise<readonly string[]> {
   const { code, stdout, stderr } = await rulectl(directory, ['list', list, '--export', format]);
   expect([code, stderr]).toEqual([0, '']);
-  return stdout.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+  return stdout.split('\n').filter((line) => line !== '' && !/^[#![]/.test(line));
 }
 
 describe('a list with names below others', () => {
@@ -26,7 +28,7 @@ describe('a list with names below others', () => {
 
   beforeAll(async () => {
     directory = mkdtempSync(join(tmpdir(), 'rulecast-'));
-    const server = createServer((_, answer) => answer.end('address=/e.example/\nserver=/f.example/#\n'));
+    const server = createServer((_, answer) => answer.end('address=/e.example/\nserver=/f.e.example/#\n'));
     await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
     const address = server.address();
     const port = typeof address === 'object' && address !== null ? address.port : 0;
@@ -42,6 +44,8 @@ describe('a list with names below others', () => {
       '  own: { names: [g.example, .h.example, "*.i.example"], resolve: firewall }',
       '  part: { file: ads.txt, publish: false }',
       '  joined: { union: [part, archive], resolve: firewall }',
+      '  fine: { names: [.f.a.example], resolve: firewall, publish: false }',
+      '  less: { union: part, minus: fine, resolve: firewall }',
     ];
     writeFileSync(config, lists.join('\n'));
     const publisher = await startPublisher(directory, ['--config', config]);
@@ -55,19 +59,23 @@ describe('a list with names below others', () => {
   });
 
   it.each([
-    ['file', ['.a.example', 'b.example']],
-    ['wide', ['.a.example', '.b.example']],
-    ['archive', ['.c.example', '.d.example']],
-    ['url', ['.e.example']],
-    ['own', ['g.example', '.h.example', '*.i.example']],
-    ['joined', ['.a.example', 'b.example', '.c.example', '.d.example']],
-  ] as const)('of a source: %s', async (list, entries) => {
-    expect(await entriesOf(directory, list)).toEqual(entries);
+    ['file', 'adblock', A_AND_B],
+    ['wide', 'adblock', ['||a.example^', '||b.example^', '@@||www.a.example^']],
+    ['archive', 'plain', ['.c.example', '.d.example']],
+    ['url', 'dnsmasq', ['address=/e.example/', 'server=/f.e.example/#']],
+    ['own', 'plain', ['g.example', '.h.example', '*.i.example']],
+    ['joined', 'adblock', [...A_AND_B.slice(0, 2), '||c.example^', '||d.example^', '@@||www.a.example^']],
+    ['less', 'adblock', [...A_AND_B.slice(0, 2), '@@||f.a.example^', '@@||www.a.example^']],
+  ] as const)('of a source: %s', async (list, format, entries) => {
+    expect(await entriesOf(directory, list, format)).toEqual(entries);
   });
 
-  it('is told with what its source left out', async () => {
+  it('is told with its exceptions, and what its source left out', async () => {
     const { stdout } = await rulectl(directory, ['list', 'file']);
-    expect(stdout).toMatch(/^left out: +1 exceptions, .*\(exception\)\nleft out: +1 rules .*\(cosmetic\)$/m);
+    expect(stdout).toMatch(/^holds: +2 entries, names, 1 exception$/m);
+    expect(stdout).toMatch(
+      /^left out: +1 exceptions of .*\(exception\)\nleft out: +1 rules .*\(cosmetic\)$/m,
+    );
     expect((await rulectl(directory, ['list', 'archive'])).stdout).not.toContain('left out');
   });
 
@@ -79,7 +87,10 @@ describe('a list with names below others', () => {
     expect(refused.stdout + refused.stderr).toContain('say resolve: firewall for it');
     const pushed = await push(['--list', 'pushed', '--resolve', 'firewall', '--subdomains', '-'], ADBLOCK);
     expect(pushed.code).toBe(0);
-    expect(await entriesOf(directory, 'pushed')).toEqual(['.a.example', '.b.example']);
+    const both = ['||a.example^', '||b.example^', '@@||www.a.example^'];
+    expect(await entriesOf(directory, 'pushed', 'adblock')).toEqual(both);
+    const plain = await rulectl(directory, ['list', 'pushed', '--export', 'plain']);
+    expect([plain.code, plain.stderr]).toEqual([2, expect.stringContaining('this list holds exceptions')]);
     // What was said of it holds for the next push.
     expect((await push(['--list', 'pushed', '-'], WILDCARDS)).code).toBe(0);
     expect(await entriesOf(directory, 'pushed')).toEqual(['.c.example', '.d.example']);
@@ -87,7 +98,7 @@ describe('a list with names below others', () => {
     const own = '{ names: [j.example], resolve: firewall, subdomains: true }';
     writeFileSync(document, `lists:\n  doc: { file: ads.txt, resolve: firewall }\n  inline: ${own}\n`);
     expect((await push([document])).code).toBe(0);
-    expect(await entriesOf(directory, 'doc')).toEqual(['.a.example', 'b.example']);
+    expect(await entriesOf(directory, 'doc', 'adblock')).toEqual(A_AND_B);
     expect(await entriesOf(directory, 'inline')).toEqual(['.j.example']);
     const tld = await push(['--list', 'pushed', '-'], '||com^\n');
     expect([tld.code, tld.stdout + tld.stderr]).toEqual([2, expect.stringContaining('public-suffix')]);
@@ -108,5 +119,6 @@ describe('a list with names below others', () => {
     const diff = await rulectl(directory, ['list', 'file', '--diff', version]);
     expect(diff.stdout).toMatch(/\+ *\.k\.example/);
     expect(diff.stdout).toMatch(/- *b\.example/);
+    expect(diff.stdout).toMatch(/- *exception \.www\.a\.example/);
   });
 });

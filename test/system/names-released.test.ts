@@ -1,27 +1,12 @@
 /** Names blocked by a release: publisher, subscriber and `rulecast-dns` as processes. */
 
-import { createSocket } from 'node:dgram';
-import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import packet from 'dns-packet';
 import { expect, it, onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../kit/directory.ts';
 import { freePort, rcodeOf } from '../kit/dns.ts';
 import { type Daemon, rulectl, startDns, startPublisher, startSubscriber } from '../processes.mjs';
-
-/** Answers every name with an address. Its port. */
-async function upstream(): Promise<number> {
-  const socket = createSocket('udp4').bind(0, '127.0.0.1');
-  onTestFinished(() => void socket.close());
-  socket.on('message', (bytes, from) => {
-    const { id = 0, questions = [] } = packet.decode(bytes);
-    const answers = questions.map(({ name }) => ({ type: 'A', name, ttl: 60, data: '93.184.2.7' }) as const);
-    socket.send(packet.encode({ type: 'response', id, questions, answers }), from.port, from.address);
-  });
-  await once(socket, 'listening');
-  return socket.address().port;
-}
+import { answersAll } from './upstream.ts';
 
 function ended(daemon: Daemon): Daemon {
   onTestFinished(async () => {
@@ -36,7 +21,7 @@ const BLOCKING = (name: string): string =>
 // R-100
 it('are blocked as long as rulecast-dns has the release, and else it is not said to be enforced', async () => {
   const folder = temporaryDirectory();
-  const [port, above] = [await freePort(), await upstream()];
+  const [port, above] = [await freePort(), await answersAll()];
   const socket = join(folder, 'names.sock');
   const dns = (): Promise<Daemon> =>
     startDns(['--releases', socket, '--listen', `127.0.0.1:${port}`, '--upstream', `127.0.0.1:${above}`]);
