@@ -32,7 +32,6 @@ import {
   EMPTY_RULE_SET,
   emptyPolicy,
   formatPrefixAt,
-  nameSetOf,
   nameTexts,
   PrefixBuilder,
   plainNames,
@@ -90,7 +89,7 @@ async function entries() {
   /** @param {string} more @returns {List} */
   const namesOf = (more) => {
     const { list } = importList('', Buffer.concat([names, Buffer.from(more)]), { kind: 'names' });
-    return list.kind === 'names' ? { ...list, names: nameSetOf(plainNames(list.names).names) } : list;
+    return list.kind === 'names' ? { ...list, names: plainNames(list).names } : list;
   };
   for (const [name, all, one, policies] of /** @type {const} */ ([
     ['a list of 1M', new Map([['l', prefixesOf(words)]]), new Map([['l', prefixesOf([...words, 5])]]), 0],
