@@ -1,6 +1,13 @@
 /** The policy `first` in a plan: a chain of its own before all others, and changes that leave those alone. */
 
-import { type Direction, FIRST_POLICY, nameListOf, type RuleSet } from '@rulecast/rules';
+import {
+  atOnce,
+  type Direction,
+  FIRST_POLICY,
+  firewallLoad,
+  nameListOf,
+  type RuleSet,
+} from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { checkRequest } from '../src/apply/check.ts';
 import { type ChangeOptions, transition } from '../src/plan/change.ts';
@@ -12,6 +19,7 @@ import { list, planned, plannedAfter, ruleSet, scriptText, sourceOf } from './sa
 
 const LISTS = { bad: list('198.51.100.0/24', '2001:db8:bad::/48'), other: list('203.0.113.0/24') };
 const BLOCKS = ['drop dst=@bad', 'drop proto=tcp dstports=25'];
+const INGRESS = ['drop src=@other', 'drop proto=tcp dstports=25'];
 
 function withFirst(
   egress: readonly string[],
@@ -134,6 +142,26 @@ describe('the policy first in a plan', () => {
     const { newMaps } = made.release.change;
     expect(newMaps.filter((name) => parseClassMapName(name) !== undefined).length).toBe(classMaps);
     expect(newMaps.length).toBe(classMaps);
+  });
+
+  it.each([
+    ['alone', { ...ruleSet([]), policies: new Map([...withFirst(BLOCKS, INGRESS).policies].slice(-1)) }],
+    ['among others', withFirst([...BLOCKS, ...alternating()], INGRESS, 'drop')],
+    [
+      'of many rules for ingress',
+      withFirst(
+        [],
+        alternating().map((line) => line.replace('dst', 'src')),
+      ),
+    ],
+  ])('takes no more than a push counts for it: %s', (_, rules) => {
+    const load = atOnce(firewallLoad(rules));
+    const { chains } = planned(rules);
+    expect(chains.has(policyChain('ingress', 6, FIRST_POLICY))).toBe(true);
+    expect(chains.size).toBeLessThanOrEqual(load.chains);
+    expect([...chains.values()].reduce((sum, steps) => sum + steps.length, 0)).toBeLessThanOrEqual(
+      load.rules,
+    );
   });
 
   it('counts what its rules drop, and has no default action', () => {

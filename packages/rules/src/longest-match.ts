@@ -88,8 +88,8 @@ export function* firewallLoad(
   known: Map<string, MatchClasses> = new Map(),
 ): Pieces<FirewallLoad> {
   const counted = new Map<string, MatchClasses>();
-  let chains = 4; // the first one of each direction and family
-  let rules = 0;
+  let chains = 4; // the first one of each direction and family, with a lookup for each length and what follows
+  let rules = 2 * (bitsOf(4) + bitsOf(6) + 2);
   let looked = 0;
   for (const [runs, family, block] of judgedBlocks(ruleSet)) {
     if (runs === undefined) {
@@ -119,6 +119,7 @@ export function* firewallLoad(
 
 /** The blocks of each chain that judges qubes in a direction and a family, named; undefined: the chain. */
 function* judgedBlocks(ruleSet: RuleSet): Generator<readonly [Runs | undefined, Family, string]> {
+  if (ruleSet.unmatched !== undefined) for (const family of [4, 6] as const) yield [undefined, family, ''];
   for (const policy of ruleSet.policies.values()) {
     for (const direction of ['egress', 'ingress'] as const) {
       if (direction === 'ingress' && !isForAllQubes(policy.name) && !judgesIngress(policy)) continue;
