@@ -51,7 +51,7 @@ let read_said cursor ~is_ingress =
   let need holds text = if not holds then bad cursor text in
   need (List.mem protocol [ 0; 1; 6; 17 ] && flags < 64) "a protocol or a flag";
   let sound (first, last) =
-    first <= last && (is_dns || protocol = 6 || protocol = 17) && ((not is_dns) || (first, last) = (53, 53))
+    first <= last && (protocol = 6 || protocol = 17) && ((not is_dns) || (first, last) = (53, 53))
   in
   need (Option.fold ~none:true ~some:sound ports) "ports";
   need (icmp_type = None || protocol = 1) "an ICMP type without icmp";
