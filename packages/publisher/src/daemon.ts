@@ -76,8 +76,11 @@ async function main(out: Output): Promise<void> {
     });
     const resolve = withFixedNames(settings.fixedNames, dnsResolver(settings.dnsServers, settings));
     const lock = lockDirectory(settings.stateDirectory);
+    const { startOver, setAside } = argv;
+    if (startOver && setAside)
+      throw usageError('--start-over is for a store that is lost, --set-aside for one that is there');
     if (argv.init) {
-      const { identity, store } = await openStateOf(signer, settings, Date.now());
+      const { identity, store } = await openStateOf(signer, { ...settings, setAside }, Date.now());
       await store.close();
       signer.close();
       out.line(formatTrust(identity));
@@ -86,10 +89,9 @@ async function main(out: Output): Promise<void> {
     const manager = serviceManager(process.env, (error) => {
       logger.warn({ err: error }, 'the service manager could not be told');
     });
-    const { startOver } = argv;
     const audit = new AuditLog({ stateDirectory: settings.stateDirectory, logger, nowMs: Date.now });
     const { control, open } = await listenForControl(settings, logger);
-    const state = await openStateOf(signer, { ...settings, startOver }, Date.now());
+    const state = await openStateOf(signer, { ...settings, startOver, setAside }, Date.now());
     const head = await inTurns(state.store.loadPieces(state.identity), SYSTEM_HOST.turn);
     const publisher = new Publisher({
       ...settings,

@@ -2,7 +2,16 @@
  * Identity and store go together: no number is given twice because one of them was lost, and no key is lent.
  */
 
-import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { IdentityError } from '@rulecast/program/identity';
 import { prefixListOf } from '@rulecast/rules';
@@ -10,6 +19,7 @@ import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { ALL_PERMITS } from '../../../test/kit/permits.ts';
 import type { Publisher } from '../src/release/publisher.ts';
+import { openDatabases } from '../src/store/databases.ts';
 import { openState } from '../src/store/state.ts';
 import { StoreError } from '../src/store/store.ts';
 import { degraded, freshPublisher, prefixes, pushOf, release } from './fresh-publisher.ts';
@@ -105,6 +115,113 @@ describe('an identity whose store is lost', () => {
     expect(() => freshPublisher({ stateDirectory: temporaryDirectory(), identityFile })).toThrow(
       /--start-over/,
     );
+  });
+});
+
+describe('a store of Rulecast 0.2', () => {
+  /** A state directory with releases 1/1 and 1/2, in a store whose form is that of protocol 1. */
+  async function usedBefore(numbers = 2): Promise<string> {
+    const stateDirectory = temporaryDirectory();
+    const publisher = freshPublisher({ stateDirectory });
+    for (let i = 1; i <= numbers; i++)
+      await release(publisher, { 'x.rules': `drop dst4=192.0.2.${i}\naccept\n` });
+    await publisher.close();
+    await remark(stateDirectory, 'rulecast-store 3');
+    return stateDirectory;
+  }
+
+  async function remark(stateDirectory: string, form: string): Promise<void> {
+    const databases = openDatabases(join(stateDirectory, 'store'));
+    databases.transactionSync(() => void databases.meta.put('form', Buffer.from(form)));
+    await databases.close();
+  }
+
+  const ALL = { 'x.rules': 'drop\n' };
+
+  it('is refused with what to do, and stays as it is', async () => {
+    const stateDirectory = await usedBefore();
+    const file = join(stateDirectory, 'store', 'data.mdb');
+    const before = readFileSync(file);
+    const start = (): unknown => freshPublisher({ stateDirectory });
+    expect(start).toThrow(/is of Rulecast 0\.2.*rulectl get all.*--set-aside.*push that again/);
+    expect(() => freshPublisher({ stateDirectory, startOver: true })).toThrow(/is of Rulecast 0\.2/);
+    expect(readFileSync(file).equals(before)).toBe(true);
+  });
+
+  it('that is set aside is kept, and its publisher goes on in the same epoch above its last number, over restarts too', async () => {
+    const stateDirectory = await usedBefore();
+    const before = readFileSync(join(stateDirectory, 'store', 'data.mdb'));
+    const identity = readFileSync(join(stateDirectory, 'identity'));
+    const aside = freshPublisher({ stateDirectory, setAside: true });
+    expect(aside.head).toBeUndefined();
+    expect(degraded(aside)[0]).toMatch(/^nothing is released after .*--set-aside before policies are pushed/);
+    await expect(aside.push(pushOf(HOSTS), { permits: ALL_PERMITS })).rejects.toThrow(/has to have policies/);
+    await aside.close();
+    const again = freshPublisher({ stateDirectory });
+    await expect(again.push(pushOf(HOSTS), { permits: ALL_PERMITS })).rejects.toThrow(/has to have policies/);
+    const { manifest } = await release(again, ALL);
+    expect(manifest).toMatchObject({ epoch: 1, version: 3, previousVersion: 2 });
+    await again.close();
+    expect(readFileSync(join(stateDirectory, 'store-before-0.3', 'data.mdb')).equals(before)).toBe(true);
+    expect(readFileSync(join(stateDirectory, 'identity')).equals(identity)).toBe(true);
+    const later = freshPublisher({ stateDirectory });
+    expect((await release(later, { 'x.rules': 'accept\n' })).manifest).toMatchObject({
+      epoch: 1,
+      version: 4,
+    });
+  });
+
+  it('that is set aside keeps its publisher from taking what came of it for what was lost, and nothing above', async () => {
+    const publisher = freshPublisher({ stateDirectory: await usedBefore(), setAside: true });
+    const proved = (version: number) => ({ epoch: 1, version, hash: new Uint8Array(32).fill(version) });
+    for (const version of [1, 2]) await publisher.proved(proved(version), 'fw');
+    expect(publisher.behind).toBeUndefined();
+    const { manifest } = await release(publisher, ALL);
+    expect(manifest).toMatchObject({ epoch: 1, version: 3 });
+    for (const version of [1, 2]) expect(publisher.store.index.rulesOut(proved(version))).toBe(false);
+    await publisher.proved(proved(9), 'fw');
+    expect(publisher.behind).toEqual({ epoch: 1, version: 9 });
+  });
+
+  it('that was behind leaves a publisher that is', async () => {
+    const stateDirectory = await usedBefore();
+    await remark(stateDirectory, 'rulecast-store 4');
+    const before = freshPublisher({ stateDirectory });
+    await before.proved({ epoch: 1, version: 7, hash: new Uint8Array(32) }, 'fw');
+    await before.close();
+    await remark(stateDirectory, 'rulecast-store 3');
+    const publisher = freshPublisher({ stateDirectory, setAside: true });
+    expect(publisher.behind).toEqual({ epoch: 1, version: 7 });
+    await expect(publisher.push(pushOf(ALL), { permits: ALL_PERMITS })).rejects.toThrow(/--as-new-epoch/);
+    const options = { asNewEpoch: true };
+    expect((await release(publisher, ALL, {}, options)).manifest).toMatchObject({ epoch: 2, version: 3 });
+  });
+
+  it('goes on as the store of this version where nothing was released from it', async () => {
+    const stateDirectory = await usedBefore(0);
+    expect(() => freshPublisher({ stateDirectory, setAside: true })).toThrow(/start without --set-aside/);
+    const { manifest } = await release(freshPublisher({ stateDirectory }), HOSTS);
+    expect(manifest).toMatchObject({ epoch: 1, version: 1 });
+  });
+
+  it('that was set aside when a crash came is gone on from the next time', async () => {
+    const stateDirectory = await usedBefore();
+    renameSync(join(stateDirectory, 'store'), join(stateDirectory, 'store-before-0.3'));
+    expect(() => freshPublisher({ stateDirectory })).toThrow(/--set-aside/);
+    const { manifest } = await release(freshPublisher({ stateDirectory, setAside: true }), ALL);
+    expect(manifest).toMatchObject({ epoch: 1, version: 3 });
+  });
+
+  it('is not set aside where there is none, it is of this version, or another was before', async () => {
+    const start = (stateDirectory: string) => () => freshPublisher({ stateDirectory, setAside: true });
+    expect(start(await used())).toThrow(/is not one of Rulecast 0\.2 .*start without --set-aside/);
+    const lost = await used();
+    rmSync(join(lost, 'store'), { recursive: true });
+    expect(start(lost)).toThrow(/there is no store in .*start without --set-aside/);
+    const twice = await usedBefore();
+    mkdirSync(join(twice, 'store-before-0.3'));
+    expect(start(twice)).toThrow(/is there already/);
+    expect(existsSync(join(twice, 'store', 'data.mdb'))).toBe(true);
   });
 });
 

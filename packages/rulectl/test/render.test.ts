@@ -271,6 +271,15 @@ describe('status', () => {
     );
   });
 
+  // After a store was lost it did not say that lists wait, and for what.
+  it('says before the first release what does not work as it should', () => {
+    const none = head({ version: 0, epoch: 0, degraded: ['nothing is released before policies are'] });
+    const view = { head: none, parts: [], warnings: [], subscribers: [], counters: [] };
+    expect(renderStatus(view, NOW_MS, PLAIN)).toMatch(
+      /^nothing released yet.*\ndegraded: nothing is released before policies are\n\n/,
+    );
+  });
+
   it.each([
     [{ unmatched: 'drop' }, 'work', 'qubes that no policy names are dropped (unmatched: drop)'],
     [

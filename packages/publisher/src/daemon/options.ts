@@ -110,6 +110,12 @@ const cli = strictYargs('rulecast-publisher', new URL('../../package.json', impo
     describe:
       'Once, where the store is lost and the identity is not: begin with an empty store, in a new epoch; nothing is released before policies are pushed',
   })
+  .option('set-aside', {
+    type: 'boolean',
+    default: false,
+    describe:
+      'Once, where the store is of Rulecast 0.2: give it another name, and go on with an empty one above its last number; nothing is released before policies are pushed',
+  })
   .option('log-level', {
     requiresArg: true,
     choices: ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const,

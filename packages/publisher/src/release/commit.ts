@@ -154,11 +154,13 @@ export class Committer {
     const { store, identity, signer = keySigner(identity) } = options;
     this.#signer = signer;
     this.#current = options.head ?? store.load(identity);
-    const head = this.#current?.manifest;
+    const after = store.after && { epoch: store.after[0], version: store.after[1] };
+    const head = this.#current?.manifest ?? after;
     const [epoch = 0, version = 0] = store.behind ?? [];
     const isProved = store.behind !== undefined && countsUnder(identity.root, store.behindKeys);
     this.#numbers = {
       head,
+      after,
       epoch: head?.epoch ?? store.firstEpoch ?? 1,
       proved: isProved ? { epoch, version, keys: store.behindKeys } : undefined,
     };

@@ -25,9 +25,9 @@ import type { PendingNames } from './pending-names.ts';
 import type { Proofs } from './proofs.ts';
 import type { ReleaseRequest } from './request.ts';
 
-/** Why nothing without policies is released after `startOver`. */
+/** Why nothing without policies is released after `startOver` and `setAside`. */
 export const STARTED_OVER =
-  'the publisher started over, and firewalls may have policies in force: the first release has to have policies, with the lists of sources that wait for it; push them';
+  'the publisher began with an empty store, and firewalls may have policies in force: the first release has to have policies, with the lists of sources that wait for it; push them';
 
 export interface DeskOptions {
   readonly store: Store;

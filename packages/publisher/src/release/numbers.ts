@@ -14,8 +14,10 @@ export interface ReleaseNumber {
 }
 
 export interface Numbers {
-  /** Of the newest release; undefined before the first. */
+  /** Of the newest release, or of the last one in a store that was set aside; undefined before the first. */
   readonly head: ReleaseNumber | undefined;
+  /** Of the last release in a store that was set aside: what is not above it was in there. */
+  readonly after?: ReleaseNumber | undefined;
   /** Of the next release. */
   readonly epoch: number;
   /** The newest release that was proved and was not here then. */
@@ -48,7 +50,9 @@ export function behindOf({ proved, epoch }: Numbers): ReleaseNumber | undefined 
 /** A release was proved that is not here; undefined where that is no news. */
 export function withProof(numbers: Numbers, { epoch, version, keys }: ProvedRelease): Numbers | undefined {
   const behind = behindOf(numbers);
-  const isKnown = behind !== undefined && compareRelease(behind, { epoch, version }) >= 0;
+  const isKnown = [behind, numbers.after].some(
+    (known) => known !== undefined && compareRelease(known, { epoch, version }) >= 0,
+  );
   return epoch < numbers.epoch || isKnown ? undefined : { ...numbers, proved: { epoch, version, keys } };
 }
 

@@ -200,10 +200,10 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     const { store, logger } = this;
     this.#rootWatch.look();
     if (startedOver) {
-      logger.warn(
-        { epoch: store.firstEpoch },
-        'started over with an empty store: nothing is released before a push with policies, which opens a new epoch',
-      );
+      const [epoch, version] = store.after ?? [];
+      const where = version === undefined ? 'opens a new epoch' : `goes on above ${epoch}/${version}`;
+      const text = `begins with an empty store: nothing is released before a push with policies, which ${where}`;
+      logger.warn({ epoch: store.firstEpoch }, text);
     }
     if (store.damagedCount > 0) {
       const text = 'older releases in the store are damaged: nobody can go back to them';
@@ -230,8 +230,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   /**
-   * Nothing was released since `startOver`, and firewalls may have policies in force: a release without any,
-   * which would leave them to their boot mode, is not made.
+   * Nothing was released since `startOver` or `setAside`, and firewalls may have policies in force: a release
+   * without any, which would leave them to their boot mode, is not made.
    */
   get isStartedOver(): boolean {
     return this.store.isStartedOver;

@@ -122,7 +122,9 @@ export function degradedOf({
     behind !== undefined
       ? [`nothing is offered: ${lostText(behind, publisher.fork)}`]
       : publisher.isStartedOver
-        ? ['nothing is released after --start-over before policies are pushed; lists of sources wait']
+        ? [
+            'nothing is released after --start-over or --set-aside before policies are pushed; lists of sources wait',
+          ]
         : [];
   const disowned =
     behind === undefined && publisher.isDisowned

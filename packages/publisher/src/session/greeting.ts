@@ -165,8 +165,9 @@ function forkOf(state: Idle, { hash, epoch, version }: HeldRelease, now: Now): r
  * here, and has the head's number or a later one, or one of the head's epoch that none of its own had.
  */
 function isStrange(claim: HeldRelease, { publisher }: Now): boolean {
-  const { head } = publisher;
+  const { head, after } = publisher;
   if (publisher.numberOf(claim.hash) !== undefined) return false;
+  if (after !== undefined && compareRelease(claim, after) <= 0) return false;
   if (head === undefined || compareRelease(claim, head.manifest) >= 0) return true;
   return claim.epoch === head.manifest.epoch && publisher.rulesOut(claim);
 }

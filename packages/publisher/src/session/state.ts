@@ -219,6 +219,8 @@ export interface PublisherView {
   numberOf(hash: Uint8Array): ReleaseNumber | undefined;
   /** Of a release that is here, in hex. */
   hashOf(number: ReleaseNumber): string | undefined;
+  /** The last release of a store that was set aside: what is not above it was in there. */
+  readonly after?: ReleaseNumber | undefined;
   /** Whether no release of that number that is not here can have led to the head. */
   rulesOut(number: ReleaseNumber): boolean;
   /** Whether it was released by who may now. */

@@ -19,6 +19,7 @@ export function viewOf(publisher: Publisher): PublisherView {
       publisher.subscribers.isConfigured && publisher.subscribers.expected().has(subscriber),
     numberOf: (hash) => store.index.numberOf(hexOf(hash)),
     hashOf: (number) => store.index.hashOf(number),
+    after: store.after && { epoch: store.after[0], version: store.after[1] },
     rulesOut: (number) => store.index.rulesOut(number),
     isSigned: (signed) => isSignedBy(identity.root, 'release', signed),
     rootsAfter: (known) => rootsAfter(identity.roots, known),

@@ -7,14 +7,16 @@
  *   there      begun        goes on
  *   there      none, empty  refused; with `startOver` a new epoch above all that were, of which the first
  *                           release has policies
+ *   there      of protocol 1  refused; with `setAside` an empty one takes its place, and goes on above it,
+ *                           likewise
  *   none       releases     refused
  */
 
-import { statSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Identity, IdentityError, openIdentity, readIdentity } from '@rulecast/program/identity';
 import type { Databases } from './databases.ts';
-import { type Release, Store, StoreError, type StoreOptions } from './store.ts';
+import { type Release, Store, StoreError, type StoreLegacy, type StoreOptions } from './store.ts';
 
 export interface StateOptions extends StoreOptions {
   /** Holds the store. */
@@ -23,9 +25,14 @@ export interface StateOptions extends StoreOptions {
   readonly identityFile?: string | undefined;
   /** Makes an empty store for an identity that has lost its own; its first release opens a new epoch. */
   readonly startOver?: boolean | undefined;
+  /** Sets a store of protocol 1 aside, and goes on with an empty one in its epoch, above its last number. */
+  readonly setAside?: boolean | undefined;
   /** Opens or makes the databases of the store; default LMDB, in a directory below. */
   readonly databases?: ((directory: string) => Databases) | undefined;
 }
+
+/** What a store of protocol 1 is called once it is set aside. */
+const ASIDE = 'store-before-0.3';
 
 /** Whoever has the identity, and makes it. Both may reject. */
 export interface IdentityKeeper {
@@ -84,30 +91,56 @@ function openStore(
   found: Identity | undefined,
   nowMs: number,
 ): Omit<State, 'identity'> {
-  const { stateDirectory, startOver = false, databases } = options;
+  const { stateDirectory, startOver = false, setAside = false, databases } = options;
   const identityFile = identityFileOf(options);
   const directory = join(stateDirectory, 'store');
-  const isLost = databases === undefined && !hasData(directory);
-  if (found !== undefined && !startOver && isLost) throw lostStore(identityFile, directory);
+  const legacy = found !== undefined && setAside ? setStoreAside(stateDirectory) : undefined;
+  const isLost = legacy === undefined && databases === undefined && !hasData(directory);
+  if (found !== undefined && !startOver && isLost) throw lostStore(identityFile, stateDirectory);
   const store = new Store(directory, options, databases);
   try {
-    const startedOver = begin(store, directory, found, identityFile, startOver, nowMs);
-    return { store, startedOver };
+    if (legacy !== undefined) store.beginAfter(legacy);
+    const startedOver = begin(store, stateDirectory, found, identityFile, startOver, nowMs);
+    return { store, startedOver: startedOver || legacy !== undefined };
   } catch (error) {
     void store.close();
     throw error;
   }
 }
 
+/**
+ * Gives a store of protocol 1 another name, and says what it leaves. One that has that name already, because
+ * a crash came before the next was begun, is as good. Throws StoreError; then nothing was changed.
+ */
+function setStoreAside(stateDirectory: string): StoreLegacy {
+  const [directory, aside] = ['store', ASIDE].map((name) => join(stateDirectory, name)) as [string, string];
+  if (!hasData(directory)) {
+    if (hasData(aside)) return Store.legacyIn(aside);
+    throw new StoreError(`there is no store in ${directory}: start without --set-aside`);
+  }
+  const legacy = Store.legacyIn(directory);
+  if (existsSync(aside))
+    throw new StoreError(`${aside} is there already, and the store would get that name: move it away`);
+  renameSync(directory, aside);
+  const parent = openSync(stateDirectory, 'r');
+  try {
+    fsyncSync(parent);
+  } finally {
+    closeSync(parent);
+  }
+  return legacy;
+}
+
 /** Whether a new epoch was begun for an identity that was there. */
 function begin(
   store: Store,
-  directory: string,
+  stateDirectory: string,
   identity: Identity | undefined,
   identityFile: string,
   startOver: boolean,
   nowMs: number,
 ): boolean {
+  const directory = join(stateDirectory, 'store');
   if (identity === undefined && store.hasReleases) {
     throw new IdentityError(
       `the store in ${directory} has releases, and the identity file ${identityFile} that signed them is missing: restore it from a backup, or move the store away to start a new lineage, which every subscriber must be told to trust`,
@@ -123,7 +156,7 @@ function begin(
     return false;
   }
   if (!store.isNew) return false;
-  if (!startOver) throw lostStore(identityFile, directory);
+  if (!startOver) throw lostStore(identityFile, stateDirectory);
   store.begin(epochAboveAll(identity, nowMs), true);
   return true;
 }
@@ -146,7 +179,12 @@ function hasData(directory: string): boolean {
   }
 }
 
-function lostStore(identityFile: string, directory: string): StoreError {
+function lostStore(identityFile: string, stateDirectory: string): StoreError {
+  const [directory, aside] = ['store', ASIDE].map((name) => join(stateDirectory, name));
+  if (aside !== undefined && existsSync(aside))
+    return new StoreError(
+      `the store of the identity ${identityFile} was set aside as ${aside}, and ${directory} is missing or empty: start once with --set-aside, and push again; if there was another since then, restore it from a backup`,
+    );
   return new StoreError(
     `the identity ${identityFile} has no store: ${directory} is missing or empty, and an empty one would give version numbers again that were given before. Restore it from a backup, or start once with --start-over: the next push then opens a new epoch`,
   );

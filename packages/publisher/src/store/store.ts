@@ -12,6 +12,7 @@
  *              "behind"         -> [epoch, version] that a subscriber proved and this store lacks; gone once
  *                                 it is here, or an epoch above it is open
  *              "behind keys"    -> ids of the release keys that signed that; none where nobody knows
+ *              "after"          -> [epoch, version] of the last release of the store that was set aside for this one
  *              "form"           -> the form that all of this is in
  *              "changed"        -> f64 each: epoch and version of the head, and by part of the head, in the
  *                                 catalogue's order, the version that gave it its content
@@ -113,6 +114,13 @@ export interface ReleaseRecipe {
   readonly manifestBytes: Uint8Array;
 }
 
+/** What is left of a store that is set aside, as it is written down. */
+export interface StoreLegacy {
+  readonly after: Uint8Array;
+  readonly behind: Uint8Array | undefined;
+  readonly 'behind keys': Uint8Array | undefined;
+}
+
 /** Where what is known of subscribers is kept, by name. */
 export interface SubscriberStore {
   storedSubscribers(): Iterable<readonly [string, string]>;
@@ -132,7 +140,9 @@ const SNAPSHOT_ENTRY_BYTES = 1;
 /** Each of some that stand one after the other. */
 const KEY_ID = new RegExp(`.{${2 * KEY_ID_BYTES}}`, 'g');
 /** What the store says it is: another number for each form that cannot be read as the one before. */
-const FORM = Buffer.from('rulecast-store 3', 'latin1');
+const FORM = Buffer.from('rulecast-store 4', 'latin1');
+/** Of protocol 1: its releases cannot be read any more, and all else can. */
+const FORM_BEFORE = Buffer.from('rulecast-store 3', 'latin1');
 
 export class Store implements SubscriberStore {
   readonly #databases: Databases;
@@ -154,13 +164,46 @@ export class Store implements SubscriberStore {
     } catch (cause) {
       throw new StoreError(`cannot open the store in ${directory}`, { cause });
     }
-    const form = this.#databases.meta.get('form');
-    if (!this.isNew && (form === undefined || Buffer.compare(form, FORM) !== 0)) {
-      void this.#databases.close();
-      throw new StoreError(
-        `the store in ${directory} is of another version of Rulecast, whose releases this one cannot read: move it away, then start once with --start-over and push again`,
-      );
+    const fault = this.isNew ? undefined : this.#formFault(directory);
+    if (fault === undefined) return;
+    void this.#databases.close();
+    throw new StoreError(fault);
+  }
+
+  /** Why its releases cannot be read; undefined where they can, or there are none. */
+  #formFault(directory: string): string | undefined {
+    const form = this.#databases.meta.get('form') ?? Buffer.of();
+    if (Buffer.compare(form, FORM) === 0) return undefined;
+    if (Buffer.compare(form, FORM_BEFORE) !== 0)
+      return `the store in ${directory} is of another version of Rulecast, whose releases this one cannot read: move it away, then start once with --start-over and push again`;
+    return this.hasReleases
+      ? `the store in ${directory} is of Rulecast 0.2, whose releases this version cannot read: with 0.2, save what is in force by rulectl get all, if the upgrade of the package has not; then start this version once with --set-aside, and push that again (packaging/README.md, "From Rulecast 0.2")`
+      : undefined;
+  }
+
+  /**
+   * What a store of protocol 1 in a directory leaves to the one that takes its place. Throws StoreError where
+   * there is none that has releases.
+   */
+  static legacyIn(directory: string, openAt = openDatabases): StoreLegacy {
+    let databases: Databases;
+    try {
+      databases = openAt(directory);
+    } catch (cause) {
+      throw new StoreError(`cannot open the store in ${directory}`, { cause });
     }
+    const { meta } = databases;
+    const [form, head, behind, keys] = ['form', 'head', 'behind', 'behind keys'].map((name) => {
+      const bytes = meta.get(name);
+      return bytes && Uint8Array.from(bytes); // what LMDB hands out may be reused by it
+    });
+    void databases.close();
+    if (form === undefined || Buffer.compare(form, FORM_BEFORE) !== 0 || head === undefined)
+      throw new StoreError(
+        `the store in ${directory} is not one of Rulecast 0.2 with releases: start without --set-aside`,
+      );
+    for (const bytes of [head, behind]) if (bytes !== undefined) decodeKey(bytes); // throws
+    return { after: head, behind, 'behind keys': keys };
   }
 
   /** Whether nothing was ever written to it. */
@@ -178,6 +221,18 @@ export class Store implements SubscriberStore {
    */
   begin(epoch: number, isOver = false): void {
     this.#putMeta({ begun: encodeKey([epoch, isOver ? 1 : 0]) });
+  }
+
+  /** Likewise, to go on in the epoch of the store that was set aside, above its last release. */
+  beginAfter(legacy: StoreLegacy): void {
+    const [epoch] = decodeKey(legacy.after);
+    this.#putMeta({ ...legacy, begun: encodeKey([epoch, 1]) });
+  }
+
+  /** The last release of the store that was set aside for this one; undefined where none was. */
+  get after(): ReleaseKey | undefined {
+    const bytes = this.#databases.meta.get('after');
+    return bytes === undefined ? undefined : decodeKey(bytes);
   }
 
   /**
@@ -249,7 +304,8 @@ export class Store implements SubscriberStore {
   /** The same in pieces: a million names take seconds. */
   *loadPieces(identity: Identity): Pieces<Release | undefined> {
     // What is damaged of these is found now, and not by a session.
-    for (const name of ['begun', 'behind']) decodeKey(this.#databases.meta.get(name) ?? encodeKey([0, 0]));
+    for (const name of ['begun', 'behind', 'after'])
+      decodeKey(this.#databases.meta.get(name) ?? encodeKey([0, 0]));
     const headBytes = this.#databases.meta.get('head');
     if (headBytes === undefined) return undefined;
     const head = decodeKey(headBytes);

@@ -27,8 +27,12 @@ export interface StatusView {
 export function renderStatus(view: StatusView, nowMs: number, colors: Colors): string {
   const { head, parts, warnings, subscribers, counters } = view;
   const isReleased = head !== undefined && head.version > 0;
-  const nothing = 'nothing released yet: push something with rulectl push FILE';
-  const blocks = [isReleased ? renderHead(head, parts, nowMs, colors) : nothing];
+  const nothing = ['nothing released yet: push something with rulectl push FILE'];
+  const blocks = [
+    isReleased
+      ? renderHead(head, parts, nowMs, colors)
+      : nothing.concat(renderDegraded(head, colors)).join('\n'),
+  ];
   if (parts.length > 0) blocks.push(renderParts(parts, colors));
   if (warnings.length > 0) blocks.push(warnings.map((warning) => renderWarning(warning, colors)).join('\n'));
   blocks.push(
@@ -39,6 +43,10 @@ export function renderStatus(view: StatusView, nowMs: number, colors: Colors): s
     ...nameTroubles(counters).map((text) => `${colors.yellow('warning')}: ${text}`),
   );
   return blocks.join('\n\n');
+}
+
+function renderDegraded(head: StatusView['head'], colors: Colors): readonly string[] {
+  return (head?.degraded ?? []).map((reason) => `${colors.yellow('degraded')}: ${reason}`);
 }
 
 function renderHead(
@@ -60,7 +68,7 @@ function renderHead(
           ),
         ]
       : []),
-    ...head.degraded.map((reason) => `${colors.yellow('degraded')}: ${reason}`),
+    ...renderDegraded(head, colors),
   ];
   return lines.join('\n');
 }
