@@ -347,9 +347,23 @@ export const MUTANTS = [
   {
     name: 'a release of first alone opens what the boot mode closes',
     path: 'packages/subscriber/src/content/owner.ts',
-    find: 'isShut ? shut : bootBehindFirst(boot, of.ruleSet)',
-    replace: 'isShut ? shut : of.ruleSet',
+    find: 'boot : bootBehindFirst(boot, of.ruleSet)',
+    replace: 'boot : of.ruleSet',
     suites: SUBSCRIBER,
+  },
+  {
+    name: 'after releases that cannot be read the boot mode opens',
+    path: ACTIVATOR,
+    find: 'isShut: state?.outdated !== undefined',
+    replace: 'isShut: false',
+    suites: SUBSCRIBER,
+  },
+  {
+    name: 'a store that was set aside is gone on from at version 1',
+    path: 'packages/publisher/src/release/commit.ts',
+    find: 'const head = this.#current?.manifest ?? after;',
+    replace: 'const head = this.#current?.manifest;',
+    suites: ['packages/publisher/test/state.test.ts'],
   },
   {
     name: 'a root is overdue by the clock that is ahead',

@@ -15,6 +15,7 @@ import {
   ScriptedPublisher,
   type ScriptedRelease,
   sampleReleases,
+  sha256,
   snapshotOf,
 } from './scripted-publisher.ts';
 import { nobody, RecordingSink, startedSubscriber } from './started.ts';
@@ -327,22 +328,77 @@ describe('a damaged state', () => {
     yield undefined;
   }
 
-  it('of another version of Rulecast is not read, says so, and is taken over by the next release', async () => {
+  /** Files as a version before leaves them: the form of the mark, and of releases. */
+  async function marked(directories: readonly string[], form: number): Promise<void> {
+    for (const directory of directories) {
+      const shelf = new Shelf(directory, () => undefined, NODE_DISK);
+      const mark = shelf.readNote('active')?.replace('rulecast-active 5', `rulecast-active ${form}`) ?? '';
+      await shelf.writeNote('active', mark);
+      for (const file of readdirSync(directory).filter((name) => name.endsWith('.release'))) {
+        const bytes = readFileSync(join(directory, file)).subarray(0, -32);
+        bytes.write('RCS3', 'latin1');
+        writeFileSync(join(directory, file), Buffer.concat([bytes, sha256(bytes)]));
+      }
+    }
+  }
+  const OPEN = ['egress', '10.137.0.9', '198.51.100.200'] as const;
+
+  it.each([3, 4])(
+    'of Rulecast 0.2 or before (mark %i) stays as it is, drops all whatever the boot mode is, and is taken over by the next release',
+    async (form) => {
+      const publisher = new ScriptedPublisher();
+      const [one, two] = sampleReleases(publisher);
+      const stateDirectory = await stateAfter(publisher, one);
+      const directories = [stateDirectory, join(stateDirectory, 'copy')];
+      await marked(directories, form);
+      const files = () =>
+        directories.flatMap((directory) =>
+          readdirSync(directory, { withFileTypes: true }).flatMap((entry) =>
+            entry.isFile() && entry.name !== 'clock' ? readFileSync(join(directory, entry.name), 'hex') : [],
+          ),
+        );
+      const before = files();
+      for (let start = 0; start < 2; start++) {
+        const subscriber = await startedSubscriber(publisher, {
+          stateDirectory,
+          channel: nobody,
+          bootMode: 'open',
+        });
+        expect(subscriber.status().version).toBeUndefined();
+        expect(subscriber.status().lastError?.text).toMatch(/is of Rulecast 0\.2 or before.*push again/);
+        expect(subscriber.lookup(packetOf(...OPEN)).action).toBe('drop');
+        await subscriber.close();
+      }
+      expect(files()).toEqual(before);
+
+      const subscriber = await startedSubscriber(publisher, { stateDirectory, bootMode: 'open' });
+      const { peer, hello } = await publisher.greeted();
+      const { epoch, version } = one.manifest;
+      expect([hello.holds, hello.floor]).toEqual([
+        undefined,
+        form === 4 ? { hash: one.hash, epoch, version } : undefined,
+      ]);
+      if (form === 4) {
+        await peer.offer(publisher.release(sampleRuleSet(2), { epoch, version }));
+        expect(await peer.receive('nack')).toMatchObject({ code: 'forked' });
+      }
+      await peer.bring(two);
+      await subscriber.close();
+      await expectEnforces(
+        await startedSubscriber(publisher, { stateDirectory, channel: nobody }),
+        two.ruleSet,
+      );
+      expect(readdirSync(stateDirectory)).not.toContain(fileOf(one));
+    },
+  );
+
+  it('whose copy alone is of Rulecast 0.2, for a crash came before it, goes on', async () => {
     const publisher = new ScriptedPublisher();
-    const [one, two] = sampleReleases(publisher);
+    const [one] = sampleReleases(publisher);
     const stateDirectory = await stateAfter(publisher, one);
-    const shelf = new Shelf(stateDirectory, () => undefined, NODE_DISK);
-    const mark = shelf.readNote('active')?.replace('rulecast-active 4', 'rulecast-active 3') ?? '';
-    await shelf.writeNote('active', mark);
-    const subscriber = await startedSubscriber(publisher, { stateDirectory });
-    expect(subscriber.status().lastError?.text).toMatch(/is of another version of Rulecast/);
-    const { peer } = await publisher.greeted();
-    await peer.bring(two);
-    await subscriber.close();
-    await expectEnforces(
-      await startedSubscriber(publisher, { stateDirectory, channel: nobody }),
-      two.ruleSet,
-    );
+    await marked([join(stateDirectory, 'copy')], 4);
+    const subscriber = await startedSubscriber(publisher, { stateDirectory, channel: nobody });
+    await expectEnforces(subscriber, one.ruleSet);
   });
 
   it('a mark of another lineage beside the own one is neither floor nor in force', async () => {

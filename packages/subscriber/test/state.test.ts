@@ -91,7 +91,7 @@ const LITERAL: StoredRelease = {
   stream: Uint8Array.of(0xaa, 0xbb),
 };
 const LITERAL_FILE = [
-  '52435333', // RCS3
+  '52435334', // RCS4
   '2b'.repeat(32), // base
   'b1000000', // length of signatures and manifest
   '02000000', // stream length
@@ -99,12 +99,12 @@ const LITERAL_FILE = [
   '5a'.repeat(72), // key id, signature
   LITERAL_MANIFEST,
   'aabb', // stream
-  'cd4bfc8a475329572261c3afa1f833e9286769bdcb903b15fef1456d4ed38ca0', // SHA-256 of all before
+  '6f1c7eae2c1369f5581f85e85481965fd8de851ad98b15fd88f5f2747febeda6', // SHA-256 of all before
 ].join('');
 const LITERAL_ACTIVE = [
-  'rulecast-active 4',
+  'rulecast-active 5',
   `01${'5a'.repeat(72)}${LITERAL_MANIFEST}`,
-  'e75e0ca9b5f38673c263887c1ef3e275e13f9dcbf7d3660cb8fba1e3de2791a7',
+  'dc3140ee0d3f9d47f19836b346321cf6878f5dddefd0e1d76d1152b3b569c5cd',
   '',
 ].join('\n');
 

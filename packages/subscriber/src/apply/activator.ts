@@ -344,11 +344,14 @@ export class Activator {
     return this.active;
   }
 
-  /** Puts in force what holds before the first release. Rejects as the table does. */
+  /**
+   * Puts in force what holds before the first release: the boot mode, and after releases that cannot be read
+   * any more nothing but a drop, for they may have closed what it opens. Rejects as the table does.
+   */
   async boot(): Promise<void> {
-    const { content, environment } = this.#options;
+    const { content, environment, state } = this.#options;
     const at = environment(0);
-    await content.ask('aim', { at: 'boot', isShut: false, environment: at });
+    await content.ask('aim', { at: 'boot', isShut: state?.outdated !== undefined, environment: at });
     this.#preparedFor = at;
     this.#flip(await content.ask('compile', {}));
   }

@@ -41,6 +41,8 @@ export async function findRestorable(
     ? marks
     : [...marks, ...signed].sort((one, other) => compareRelease(other, one));
   floor.mark = newest;
+  const { outdated } = state;
+  if (outdated !== undefined) throw new StateError(outdated);
   if (newest === undefined) {
     if (found.releases.length > 0)
       throw new StateError('no release in the state directory is signed by the trusted key');

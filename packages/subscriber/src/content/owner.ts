@@ -158,7 +158,7 @@ export class ContentOwner {
     const of = at === 'boot' ? undefined : found(at === 'active' ? this.#active : this.#candidate);
     // A release of lists alone must not open what the boot mode closes.
     const isOwn = of !== undefined && !isShut && saysAnything(of.ruleSet);
-    const other = of === undefined ? boot : isShut ? shut : bootBehindFirst(boot, of.ruleSet);
+    const other = isShut ? shut : of === undefined ? boot : bootBehindFirst(boot, of.ruleSet);
     const ruleSet = isOwn ? of.ruleSet : other;
     const changes = isOwn && at === 'candidate' ? of.changes : undefined;
     this.#aim = { of: at === 'candidate' ? of : undefined, ruleSet, environment, changes };

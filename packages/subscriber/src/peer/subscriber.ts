@@ -455,10 +455,10 @@ class RunningSubscriber implements Subscriber {
       logger.info({ epoch, version }, 'restored the release that was in force');
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
-      logger.error(
-        { err: error },
-        'what was in force cannot be restored; the boot mode holds until the next release',
-      );
+      const isOutdated = this.#state?.outdated !== undefined;
+      const held = isOutdated ? 'the kernel keeps what it has, or drops all,' : 'the boot mode holds';
+      const told = `what was in force cannot be restored; ${held} until the next release`;
+      logger[isOutdated ? 'warn' : 'error']({ err: error }, told);
       this.#news.refused('storage-failed', text);
     }
   }

@@ -1,7 +1,7 @@
 /**
  * A release as one file, which reads back as it was written or not at all.
  *
- *   "RCS3" | base hash 32 (zero: none) | signed length u32 | stream length u32 | signatures, manifest | stream | SHA-256 of all before
+ *   "RCS4" | base hash 32 (zero: none) | signed length u32 | stream length u32 | signatures, manifest | stream | SHA-256 of all before
  */
 
 import { createHash } from 'node:crypto';
@@ -18,7 +18,9 @@ export interface StoredRelease {
   readonly stream: Uint8Array;
 }
 
-const TAG = Buffer.from('RCS3', 'latin1');
+const TAG = Buffer.from('RCS4', 'latin1');
+/** Of releases of protocol 1, which cannot be read any more. */
+const TAG_BEFORE = Buffer.from('RCS3', 'latin1');
 const HEADER_BYTES = TAG.length + HASH_BYTES + 4 + 4;
 
 /** What the file of a release is called. */
@@ -36,6 +38,11 @@ export function encodeRelease(release: StoredRelease): readonly Uint8Array[] {
   header.writeUInt32LE(release.stream.length, 40);
   const hash = createHash('sha256').update(header).update(signed).update(release.stream).digest();
   return [header, signed, release.stream, hash];
+}
+
+/** Whether it is a release of protocol 1: left as it is, and to everybody else not there. */
+export function isOfProtocol1(bytes: Buffer): boolean {
+  return bytes.subarray(0, TAG_BEFORE.length).equals(TAG_BEFORE);
 }
 
 /** Undefined for bytes that are not exactly one intact release file. */

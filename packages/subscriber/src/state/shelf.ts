@@ -11,7 +11,7 @@
 
 import { dirname, join } from 'node:path';
 import type { Disk } from './disk.ts';
-import { decodeRelease, fileName, type StoredRelease, sha256 } from './release-file.ts';
+import { decodeRelease, fileName, isOfProtocol1, type StoredRelease, sha256 } from './release-file.ts';
 
 /** The state directory cannot be read, written or believed. What is in force stays in force. */
 export class StateError extends Error {
@@ -63,7 +63,7 @@ export class Shelf {
   /** A release; undefined where there is none that is intact. Throws StateError where it may not be read. */
   readRelease(file: string): StoredRelease | undefined {
     const bytes = this.#read(file);
-    if (bytes === undefined) return undefined;
+    if (bytes === undefined || isOfProtocol1(bytes)) return undefined;
     const release = decodeRelease(bytes);
     if (release !== undefined && fileName(release.hash) === file) return release;
     this.#putAside(file);

@@ -13,6 +13,9 @@
  * weigh twice the snapshot at its foot, the file of the release in force is replaced by a snapshot.
  * Everything read back is verified like something received.
  *
+ * Of a directory of protocol 1 the mark is the floor, and roots and clock are what they were; its releases
+ * are set aside: left where they are until the first of protocol 2 is in force.
+ *
  * Each file is read from where it is intact (shelf.ts), and written again where it is not: one that is
  * damaged costs nothing. Where both are, the newest release whose chain is whole is in force, and the floor
  * stays.
@@ -76,9 +79,11 @@ const CHAIN_LIGHT_BYTES = 64 * 1024;
 /** What a snapshot weighs by entry at least, but for lists of neighbours: 0.8 to 1.7 bytes were measured. */
 const SNAPSHOT_ENTRY_BYTES = 1;
 const MARK = 'active';
-const MARK_NOTE = /^rulecast-active 4\n([0-9a-f]{2,65536})\n$/;
-/** Of releases, or with floors, that cannot be read any more. */
-const OLD_MARK_NOTE = /^rulecast-active [123]\n/;
+/** 4: of protocol 1. */
+const MARK_NOTE = /^rulecast-active [45]\n([0-9a-f]{2,65536})\n$/;
+/** Of releases that can be read, and of those that cannot any more. */
+const READ_MARK_NOTE = /^rulecast-active 5\n/;
+const OLD_MARK_NOTE = /^rulecast-active [1234]\n/;
 const CLOCK_NOTE = /^rulecast-clock 1\n(\S{1,64}) (\d{1,16}) (\d{1,16}) (\d{1,16})\n$/;
 
 export interface StateEvents {
@@ -128,7 +133,6 @@ export class StateDirectory {
    * be read.
    */
   find(): FoundState {
-    this.#checkForm();
     const marked = readMark(this.#main);
     const marks = [marked, readMark(this.#copy)].flatMap((mark) => mark ?? []);
     marks.sort((a, b) => compareRelease(b, a));
@@ -148,12 +152,15 @@ export class StateDirectory {
     return { marks, isMarked: marked !== undefined, releases: [...releases.values()] };
   }
 
-  /** Throws StateError where the directory is of a version whose releases are of another form. */
-  #checkForm(): void {
-    if (![this.#main, this.#copy].some((shelf) => OLD_MARK_NOTE.test(shelf.readNote(MARK) ?? ''))) return;
-    throw new StateError(
-      `the state directory ${this.#directory} is of another version of Rulecast, whose releases this one cannot read: the next release of the publisher takes its place`,
-    );
+  /**
+   * Why nothing that it marks can be in force: it is of a version whose releases this one cannot read.
+   * Undefined where it is not, or may not be read, which is told of when the release is looked for.
+   */
+  get outdated(): string | undefined {
+    const notes = [this.#main, this.#copy].map((shelf) => noteOf(shelf, MARK) ?? '');
+    const isOld = notes.some((note) => OLD_MARK_NOTE.test(note));
+    if (!isOld || notes.some((note) => READ_MARK_NOTE.test(note))) return undefined;
+    return `the state directory ${this.#directory} is of Rulecast 0.2 or before, whose releases this version cannot read: they are set aside, and roots, floor and clock stay; upgrade the publisher, and push again`;
   }
 
   /**
@@ -432,7 +439,7 @@ export class StateDirectory {
 }
 
 /** Undefined also where it may not be read, which is told of when the release is looked for. */
-function noteOf(shelf: Shelf, name: 'clock' | 'roots'): string | undefined {
+function noteOf(shelf: Shelf, name: typeof MARK | 'clock' | 'roots'): string | undefined {
   try {
     return shelf.readNote(name);
   } catch (error) {
@@ -457,7 +464,7 @@ function writeMark(shelf: Shelf, marked: SignedManifest): Promise<void> {
 
 function markBody({ signatures, manifestBytes }: SignedManifest): string {
   const signed = hexOf(joinSigned({ signatures, content: manifestBytes }));
-  return `rulecast-active 4\n${signed}\n`;
+  return `rulecast-active 5\n${signed}\n`;
 }
 
 /** Whether two files of one release start from the same one. */
