@@ -227,6 +227,7 @@ async function stage() {
   put('etc/publisher.yaml', readFileSync(join(ROOT, 'packaging/publisher.yaml')));
   for (const path of DOCUMENTS) cpSync(join(ROOT, path), join(tree, 'documents', path), { recursive: true });
   put('LICENSE', readFileSync(join(ROOT, 'LICENSE')));
+  put('rulecast.preinst', readFileSync(join(ROOT, 'packaging/debian/rulecast.preinst')));
   for (const folder of ['systemd', 'qubes'])
     cpSync(join(ROOT, 'packaging', folder), join(tree, folder), { recursive: true });
   put('examples/30-rulecast.policy', readFileSync(join(ROOT, 'packaging/qubes/30-rulecast.policy')));

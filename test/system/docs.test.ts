@@ -30,8 +30,11 @@ const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
   'packaging/README.md#Check a release': 'test/system/release.test.ts',
   'packaging/README.md#Check a release/2': 'test/system/release.test.ts',
   'packaging/README.md#Check a release/3': '.ci/debian',
+  'packaging/README.md#From Rulecast 0.2': 'test/system/packages.test.ts',
+  'packaging/README.md#From Rulecast 0.2/2': 'test/system/packages.test.ts',
   'packaging/README.md#From Rulecast 0.1': 'test/system/packages.test.ts',
   'packaging/README.md#From Rulecast 0.1/2': 'test/system/packages.test.ts',
+  'packaging/README.md#From Rulecast 0.1/3': 'test/system/packages.test.ts',
   ...inQubes(
     'In the templates',
     'In the templates/2',

@@ -23,7 +23,7 @@ import { eventually } from '../enforce/enforcer.ts';
 import { Machine, systemdGap } from './machine.ts';
 import { missingDocuments } from './named-documents.ts';
 import { Scene } from './scene.ts';
-import { ask, DROPPED, expectAnswers, unpackBefore, upgradeGap, wire } from './upgraded.ts';
+import { ask, type Before, DROPPED, expectAnswers, unpackBefore, upgradeGap, wire } from './upgraded.ts';
 
 const COMMAND = fileURLToPath(new URL('../../packaging/main.mjs', import.meta.url));
 const TOOLS = ['dh', 'dpkg-buildpackage', 'lintian', 'rpmbuild', 'rpmlint', 'man'];
@@ -41,6 +41,8 @@ const NO_FAULTS = [
   'no-documentation',
 ];
 
+/** Where a machine sees the packages of this checkout. */
+const NOW = '/srv/now';
 const SUBSCRIBERS = `subscribers:
   here: { socket: { path: /run/rulecast/here.sock, mode: 0660, group: rulecast } }
 `;
@@ -382,31 +384,58 @@ END
       expect(on.attempt('ls -d /var/lib/rulecast /etc/rulecast /usr/lib/rulecast*').stdout).toBe('');
     });
 
-    // Everything is as the first commit left it whose state is read today: nobody has to do anything.
+    /** What an upgrade must not touch: who is trusted, what is configured, and what is enabled. */
+    function kept(on: Machine): string {
+      return on.run(`sha256sum /var/lib/rulecast/publisher/identity \
+          $(find /etc/rulecast -type f ! -name '*.dpkg-*' | sort)
+        systemctl is-enabled rulecast-publisher rulecast-subscriber rulecast-boot`);
+    }
+
+    const says = (on: Machine, unit: string, sentence: string): Promise<void> =>
+      eventually(async () => logOf(on, unit).includes(sentence));
+    const logOf = (on: Machine, unit: string): string => on.run(`journalctl -o cat -u ${unit}`);
+    const SAVED = '/var/lib/rulecast/publisher/before-0.3.yaml';
+
+    // From the last commit of protocol 1, whose releases cannot be read any more.
     it.skipIf(upgradeGap() !== undefined)(
-      'go on with the state of packages before, and no packet sees the upgrade',
+      'go on above what 0.2 released once that is pushed again, and no packet sees the upgrade',
       async () => {
         const scene = new Scene();
-        const on = await runningBefore(scene, 'floor');
-        const kept = (): readonly string[] => [
-          on.run('rulecast-publisher --print-trust --config /etc/rulecast/publisher.yaml'),
-          on.run('rulectl history | sed "s/ by / /; s/ - / /"').replaceAll(/ +/g, ' '),
-          on.run('sha256sum $(find /etc/rulecast -type f ! -name "*.dpkg-dist" | sort)'),
-          on.run('systemctl is-enabled rulecast-publisher rulecast-subscriber rulecast-boot'),
-        ];
-        const before = kept();
+        const on = await runningBefore(scene, 'last');
+        const before = kept(on);
+        const trust = (): string =>
+          on.run('rulecast-publisher --print-trust --config /etc/rulecast/publisher.yaml');
+        const line = trust();
         await ask(on, scene);
         upgrade(on);
-        await eventually(async () => /^here .*synced +3 /m.test(on.attempt('rulectl status').stdout));
-        expect(kept()).toEqual(before);
-        const log = on.run('journalctl -o cat -u rulecast-subscriber');
-        expect(log).toContain('the kernel keeps the release it has until there is one');
-        expect(log).toContain('"epoch":1,"version":3,"msg":"restored the release that was in force"');
-        expect(log).not.toContain('"level":50');
+        expect(kept(on)).toBe(before);
+        expect(on.run(`stat -c '%a %U' ${SAVED}`)).toBe('600 rulecast-publisher\n');
+        await says(on, 'rulecast-publisher', 'is of Rulecast 0.2');
+        await says(on, 'rulecast-subscriber', 'the kernel keeps the release it has until there is one');
+        expect(logOf(on, 'rulecast-subscriber')).toContain('they are set aside');
+        expect(on.attempt('systemctl is-active rulecast-subscriber').stdout).toBe('active\n');
+        await expectAnswers(scene);
+
+        on.run(blockText('packaging/README.md#From Rulecast 0.2'));
+        await eventually(async () => /^here .*- +-/m.test(on.attempt('rulectl status').stdout));
+        expect(on.run('rulectl status')).toContain('nothing is released after');
+        await expectAnswers(scene);
+        on.run(blockText('packaging/README.md#From Rulecast 0.2/2'));
+        await eventually(async () => /^here .*synced +4 /m.test(on.attempt('rulectl status').stdout));
+        expect(trust()).toBe(line);
+        expect(kept(on)).toBe(before);
+        for (const unit of ['rulecast-publisher', 'rulecast-subscriber'])
+          expect(logOf(on, unit)).not.toContain('does not have release');
+        expect(on.run('rulectl get all')).toContain('198.51.100.0/24');
         await expectAnswers(scene);
 
         on.run('rulectl push --list some --require here - < /srv/three');
-        expect(on.run('rulectl rollback 1 --yes')).toContain('version 5 (epoch 1)');
+        await eventually(async () => /^here .*synced +5 /m.test(on.attempt('rulectl status').stdout));
+        on.run('systemctl restart rulecast-subscriber');
+        await says(on, 'rulecast-subscriber', '"epoch":1,"version":5,"msg":"restored the release');
+        await expectAnswers(scene);
+        // The same version once more: nobody has to do anything.
+        upgrade(on);
         await eventually(async () => /^here .*synced +5 /m.test(on.attempt('rulectl status').stdout));
         await expectAnswers(scene);
         on.run('dpkg --remove rulecast-firewall');
@@ -414,48 +443,111 @@ END
       },
     );
 
-    // Of the first commit that makes packages: signed otherwise, by keys that no root names.
     it.skipIf(upgradeGap() !== undefined)(
-      'say what to do about the state of the first packages, touch nothing of it, and leave the rules in force',
+      'drop all after a start in an empty kernel, whatever --boot says, and tell a peer of 0.2 so, which enforces what it has',
       async () => {
         const scene = new Scene();
-        const on = await runningBefore(scene, 'first');
-        const kept = (): string =>
-          on.run(`sha256sum /var/lib/rulecast/publisher/identity \
-            $(find /etc/rulecast /var/lib/rulecast/subscriber -type f ! -name '*.dpkg-dist' | sort)
-          systemctl is-enabled rulecast-publisher rulecast-subscriber rulecast-boot`);
-        const before = kept();
+        const on = await runningBefore(scene, 'last');
         await ask(on, scene);
-        upgrade(on);
-        const says = (unit: string, sentence: string): Promise<void> =>
-          eventually(async () => on.run(`journalctl -o cat -u ${unit}`).includes(sentence));
-        await says('rulecast-publisher', 'identity is of Rulecast 0.1');
-        await says('rulecast-subscriber', '/etc/rulecast/trust holds a trust line of Rulecast 0.1');
-        expect(on.attempt('systemctl is-failed rulecast-subscriber').stdout).toBe('failed\n');
-        expect(on.attempt('rulecast-doctor').stdout).toContain('a trust line of Rulecast 0.1');
-        expect(kept()).toBe(before);
+        on.run(`dpkg --force-confold --force-depends -i ${NOW}/rulecast_*.deb`);
+        on.run(blockText('packaging/README.md#From Rulecast 0.2'));
+        on.run(blockText('packaging/README.md#From Rulecast 0.2/2'));
+        await eventually(async () => /^here .*no-common-version/m.test(on.run('rulectl status')));
+        await says(
+          on,
+          'rulecast-publisher',
+          'speaks protocol 2, and the subscriber 1: upgrade the subscriber',
+        );
+        await says(
+          on,
+          'rulecast-subscriber',
+          'speaks protocol 2, and the subscriber 1: upgrade the subscriber',
+        );
         await expectAnswers(scene);
 
-        on.run(`dpkg --force-confold --force-depends -i /srv/before/*.deb
-        systemctl daemon-reload
-        systemctl restart rulecast-publisher rulecast-subscriber`);
-        await eventually(async () => /^here .*synced +3 /m.test(on.attempt('rulectl status').stdout));
-        await expectAnswers(scene);
-        upgrade(on);
-
-        const trust = on.run(blockText('packaging/README.md#From Rulecast 0.1')).trimEnd().split('\n').at(-1);
-        on.run(`echo '${trust}' > /etc/rulecast/trust`);
-        on.run(blockText('packaging/README.md#From Rulecast 0.1/2'));
-        await eventually(async () => /^here .*- +-/m.test(on.attempt('rulectl status').stdout));
-        await expectAnswers(scene);
-        on.run(`rulectl push --policy default --require here - < /srv/rules`);
-        expect(on.run('rulectl status')).toMatch(/^here .*synced +1 /m);
-        await expectAnswers(scene);
+        // A firewall that starts anew before it has a release: its kernel is empty.
+        on.run(`pkill -x ping
+          systemctl stop rulecast-subscriber rulecast-publisher
+          rulecast-subscriber --remove
+          sed -i 's|$| --boot open|' /etc/rulecast/subscriber.env
+          dpkg --force-confold --force-depends -i ${NOW}/rulecast-firewall_*.deb
+          systemctl start rulecast-subscriber`);
+        const asked = (): number =>
+          on.attempt('ip netns exec qube ping -n -c 1 -W 1 203.0.113.2').status ?? 0;
+        expect(asked()).not.toBe(0);
+        on.run('systemctl restart rulecast-subscriber');
+        expect(asked()).not.toBe(0);
+        on.run('systemctl start rulecast-publisher');
+        await eventually(async () => /^here .*synced +4 /m.test(on.attempt('rulectl status').stdout));
+        expect(asked()).toBe(0);
       },
     );
 
+    it.skipIf(upgradeGap() !== undefined)(
+      'stay what they are where what 0.2 released cannot be saved, and go on where nothing was',
+      async () => {
+        const scene = new Scene();
+        const on = await runningBefore(scene, 'last');
+        await ask(on, scene);
+        on.run('systemctl stop rulecast-publisher');
+        const stopped = on.attempt(`dpkg --force-confold --force-depends -i ${NOW}/rulecast_*.deb`);
+        expect(stopped.status).not.toBe(0);
+        expect(stopped.stderr).toMatch(
+          /could not be saved:\n {2}.*no publisher answers.*\nNothing was upgraded\./,
+        );
+        expect(on.run('rulectl --version')).toMatch(/^0\.2/);
+        expect(on.attempt(`ls ${SAVED}`).status).not.toBe(0);
+        on.run('systemctl start rulecast-publisher');
+        await eventually(async () => /^here .*synced +3 /m.test(on.attempt('rulectl status').stdout));
+        await expectAnswers(scene);
+
+        // As in a template, and in a qube where nothing was released yet.
+        on.run(`dpkg --purge rulecast
+          dpkg --force-depends -i /srv/before/rulecast.deb
+          dpkg --force-depends -i ${NOW}/rulecast_*.deb
+          dpkg --purge rulecast
+          dpkg --force-depends -i /srv/before/rulecast.deb
+          systemctl start rulecast-publisher
+          dpkg --force-depends -i ${NOW}/rulecast_*.deb
+          rulectl push --policy default --wait released - < /srv/rules`);
+        expect(on.run('rulectl status')).toMatch(/version 1|\b1\b/);
+      },
+    );
+
+    it.skipIf(upgradeGap() !== undefined).each([
+      ['the first whose state 0.2 reads', 'floor'],
+      ['the first that makes packages', 'first'],
+    ] as const)('stop the upgrade from %s, which saves nothing, and change nothing', async (_, which) => {
+      const scene = new Scene();
+      const on = await runningBefore(scene, which);
+      const before = [kept(on), on.run('rulectl history'), on.run('rulectl --version')];
+      await ask(on, scene);
+      const { status, stderr } = on.attempt(`dpkg --force-confold --force-depends -i ${NOW}/rulecast_*.deb`);
+      expect(status).not.toBe(0);
+      expect(stderr).toContain('what is in force could not be saved');
+      expect(stderr).toContain('is upgraded to the last 0.2 first');
+      expect([kept(on), on.run('rulectl history'), on.run('rulectl --version')]).toEqual(before);
+      await expectAnswers(scene);
+      if (which === 'floor') return;
+
+      // Of keys that no root names: its publisher begins anew.
+      on.run(blockText('packaging/README.md#From Rulecast 0.1'));
+      upgrade(on);
+      await says(on, 'rulecast-subscriber', '/etc/rulecast/trust holds a trust line of Rulecast 0.1');
+      expect(on.attempt('rulecast-doctor').stdout).toContain('a trust line of Rulecast 0.1');
+      await expectAnswers(scene);
+      const trust = on.run(blockText('packaging/README.md#From Rulecast 0.1/2')).trimEnd().split('\n').at(-1);
+      on.run(`echo '${trust}' > /etc/rulecast/trust`);
+      on.run(blockText('packaging/README.md#From Rulecast 0.1/3'));
+      await eventually(async () => /^here .*- +-/m.test(on.attempt('rulectl status').stdout));
+      await expectAnswers(scene);
+      on.run(`rulectl push --policy default --require here - < /srv/rules`);
+      expect(on.run('rulectl status')).toMatch(/^here .*synced +1 /m);
+      await expectAnswers(scene);
+    });
+
     /** A machine with packages of before, of which a firewall enforces the third release. */
-    async function runningBefore(scene: Scene, which: 'first' | 'floor'): Promise<Machine> {
+    async function runningBefore(scene: Scene, which: Before): Promise<Machine> {
       unpackBefore(scene, which);
       mkdirSync(scene.path('now'));
       for (const path of paths(out, '.deb'))
@@ -491,7 +583,7 @@ ${SUBSCRIBERS}END
 
     /** Changes to the configuration stay, as dpkg has it by default. */
     function upgrade(on: Machine): void {
-      on.run('dpkg --force-confold --force-depends -i /srv/now/*.deb');
+      on.run(`dpkg --force-confold --force-depends -i ${NOW}/rulecast_*.deb ${NOW}/rulecast-firewall_*.deb`);
     }
   });
 });

@@ -91,8 +91,8 @@ describe.skipIf(toolGap() !== undefined)('npm run release', () => {
       writeFileSync(path, sound);
     }
     run('released', check, reader);
-    expect(attempt('checkout', 'git verify-tag v0.2.0', reader).stderr).toContain('Good signature');
-    expect(run('checkout', 'git rev-parse v0.2.0^{commit}')).toBe(run('checkout', 'git rev-parse HEAD'));
+    expect(attempt('checkout', 'git verify-tag v0.3.0', reader).stderr).toContain('Good signature');
+    expect(run('checkout', 'git rev-parse v0.3.0^{commit}')).toBe(run('checkout', 'git rev-parse HEAD'));
   });
 
   it('has the packages that its source gives', () => {
@@ -100,17 +100,17 @@ describe.skipIf(toolGap() !== undefined)('npm run release', () => {
     expect(again).toContain('npm ci\n');
     cpSync(at('released'), at('again'), { recursive: true });
     run('again', again.replace('npm ci\n', installed));
-    const packed = at('again', 'rulecast-0.2.0', 'packed');
+    const packed = at('again', 'rulecast-0.3.0', 'packed');
     expect(readdirSync(packed).filter((name) => /\.(deb|rpm|json)$/.test(name))).toHaveLength(7);
     const tracked = run('checkout', 'git ls-tree -r --name-only HEAD').trim().split('\n');
-    const archived = run('released', 'tar -tf rulecast-0.2.0.tar.gz | grep -v /$').trim().split('\n');
+    const archived = run('released', 'tar -tf rulecast-0.3.0.tar.gz | grep -v /$').trim().split('\n');
     expect(archived.sort()).toEqual(tracked.map((name) => `rulecast-0.2.0/${name}`).sort());
   }, 900_000);
 
   // Packages are made again above: here they are those of before.
   it('is the same bytes each time, but for signatures', () => {
     mkdirSync(at('bin'));
-    const packed = at('again', 'rulecast-0.2.0', 'packed');
+    const packed = at('again', 'rulecast-0.3.0', 'packed');
     writeFileSync(at('bin/npm'), `#!/bin/sh\ncp -r '${packed}' "$6"\n`, { mode: 0o755 });
     const PATH = `${at('bin')}:${process.env['PATH']}`;
     run('checkout', `packaging/release.sh --out '${at('second')}'`, { PATH });
@@ -141,7 +141,7 @@ describe.skipIf(toolGap() !== undefined)('npm run release', () => {
     };
     const { stdout, stderr } = dnf('released');
     expect(stdout.trim().split('\n').sort(), stderr).toEqual(
-      ['rulecast', 'rulecast-firewall', 'rulecast-zeromq'].map((name) => `${name} 0.2.0`),
+      ['rulecast', 'rulecast-firewall', 'rulecast-zeromq'].map((name) => `${name} 0.3.0`),
     );
     const refusal = { stdout: '', stderr: expect.stringContaining('GPG signature verification error') };
     cpSync(at('released'), at('other'), { recursive: true });
@@ -156,7 +156,7 @@ describe.skipIf(toolGap() !== undefined)('npm run release', () => {
     ['of a key that is not there', '--key nobody@rulecast.invalid', 'gpg has 0 secret keys for nobody@', 1],
     ['of a key of which there are two', `--key ${TWICE}`, `gpg has 2 secret keys for ${TWICE}`, 1],
     ['of no key', '', 'which key signs?', 1],
-    ['of a tag that is there', '--tag', 'the tag v0.2.0 is there', 1],
+    ['of a tag that is there', '--tag', 'the tag v0.3.0 is there', 1],
     ['of a folder with other things', '--out test', 'test holds something else than a release', 64],
     ['of an option that it does not know', '--sign', '--sign is no option', 64],
     ['of an option without its value', '--out', '--out needs a value', 64],

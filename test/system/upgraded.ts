@@ -11,8 +11,13 @@ import { eventually } from '../enforce/enforcer.ts';
 import type { Machine } from './machine.ts';
 import type { Scene } from './scene.ts';
 
-/** Of two commits, which test/fixtures/README.md names: history is not there in every checkout. */
-const PACKAGES = fileURLToPath(new URL('../fixtures/packages.tar.xz', import.meta.url));
+/** Of commits that test/fixtures/README.md names: history is not there in every checkout. */
+const PACKAGES = {
+  first: 'packages.tar.xz',
+  floor: 'packages.tar.xz',
+  last: 'packages-0.2.tar.xz',
+} as const;
+export type Before = keyof typeof PACKAGES;
 export const DROPPED = '203.0.113.1';
 const OPEN = '203.0.113.2';
 
@@ -25,11 +30,12 @@ export function upgradeGap(): string | undefined {
 }
 
 /** Puts packages of before into a scene, where a machine sees them as `/srv/before/*.deb`. */
-export function unpackBefore(scene: Scene, which: 'first' | 'floor'): void {
+export function unpackBefore(scene: Scene, which: Before): void {
   const trees = scene.path('trees');
   mkdirSync(trees);
   mkdirSync(scene.path('before'));
-  execFileSync('tar', ['-xJf', PACKAGES, '-C', trees, which]);
+  const archive = fileURLToPath(new URL(`../fixtures/${PACKAGES[which]}`, import.meta.url));
+  execFileSync('tar', ['-xJf', archive, '-C', trees, which]);
   for (const name of ['rulecast', 'rulecast-firewall'])
     execFileSync('dpkg-deb', [
       '--root-owner-group',

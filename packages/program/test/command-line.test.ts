@@ -53,7 +53,7 @@ describe('readOptions', () => {
 
   it('gives the text of --help and --version', () => {
     expect(read(['--help'])).toMatchObject({ kind: 'text', text: expect.stringContaining('--state') });
-    expect(read(['--version'])).toEqual({ kind: 'text', text: '0.2.0' });
+    expect(read(['--version'])).toEqual({ kind: 'text', text: '0.3.0' });
   });
 });
 
