@@ -771,6 +771,29 @@ describe('the status with counters', () => {
     ]);
   });
 
+  it('ends with one that has pages without an end', async () => {
+    const clock = new FakeClock();
+    const { control, subscribers } = await house({ clock });
+    const paged = await ScriptedSubscriber.greet(subscribers, 'paged', { capabilities: ['pages'] });
+    const rulectl = await ask(control);
+    let asked = 0;
+    const answerAll = async (): Promise<void> => {
+      for (let next = await paged.connection.receive(); next !== undefined; ) {
+        if (next.message.kind === 'ping') await paged.pong();
+        if (next.message.kind === 'query') {
+          asked += 1;
+          const answer = { kind: 'answer', ok: true, stats: { a: asked }, '+next': asked } as const;
+          await paged.send(answer, next.transaction);
+          clock.advance(100); // the next question has its turn
+        }
+        next = await paged.connection.receive();
+      }
+    };
+    void answerAll().catch(() => undefined);
+    expect(recordsOf(await rulectl.answer(), 'counters')).toHaveLength(128);
+    expect(asked).toBe(128);
+  });
+
   it('tells the pages that came of one that goes in between', async () => {
     const { control, subscribers } = await house();
     const paged = await ScriptedSubscriber.greet(subscribers, 'paged', { capabilities: ['pages'] });

@@ -166,15 +166,24 @@ function lostText({ epoch, version }: ReleaseNumber, fork: Publisher['fork']): s
   return `${fork.epoch}/${fork.version} is ${own} here, ${other} elsewhere; push --as-new-epoch`;
 }
 
-/** Asks all at once: together they take no longer than the slowest, or than the time that one has. */
+/**
+ * Asks all at once for a first page: together they take no longer than the slowest, or than the time that one
+ * has. Further pages are asked for one after the other, and told as they come: nobody fills our memory.
+ */
 async function tellCounters(
   subscribers: readonly string[],
   exchange: ControlExchange,
   ask: AskTable,
 ): Promise<void> {
-  const records = await Promise.all(subscribers.map((subscriber) => countersOf(subscriber, ask)));
-  for (const [i, pages] of records.entries())
-    for (const record of pages) await tellOne(subscribers[i] ?? '', record, exchange);
+  const first = await Promise.all(subscribers.map((subscriber) => pageOf(subscriber, ask, 0)));
+  for (const [i, subscriber] of subscribers.entries()) {
+    let page = first[i];
+    for (let count = 1; page !== undefined; count++) {
+      await tellOne(subscriber, page.record, exchange);
+      const { next } = page;
+      page = next === undefined || count === PAGES_MAX ? undefined : await pageOf(subscriber, ask, next);
+    }
+  }
 }
 
 /** A row that cannot be told is named in its place: the others are. */
@@ -187,23 +196,20 @@ async function tellOne(subscriber: string, record: ControlRecord, exchange: Cont
   }
 }
 
-/** All pages of one, and what went wrong where not all came. */
-async function countersOf(
-  subscriber: string,
-  ask: AskTable,
-): Promise<readonly (ControlRecordOf<'counters'> | ControlRecordOf<'warning'>)[]> {
-  const pages: ControlRecordOf<'counters'>[] = [];
+/** Counters of one from an index on, or why there are none; and where the next page begins. */
+interface CountersPage {
+  readonly record: ControlRecordOf<'counters'> | ControlRecordOf<'warning'>;
+  readonly next?: number | undefined;
+}
+
+async function pageOf(subscriber: string, ask: AskTable, from: number): Promise<CountersPage> {
   try {
-    for (let from: number | undefined = 0; from !== undefined && pages.length < PAGES_MAX; ) {
-      const answer: MessageOf<'answer'> = await ask(subscriber, undefined, from);
-      if (answer.stats === undefined) throw noAnswer(answer);
-      pages.push({ record: 'counters', subscriber, counters: answer.stats });
-      const next: number | undefined = answer['+next'];
-      from = next !== undefined && next > from ? next : undefined; // it goes on, or it ends
-    }
-    return pages;
+    const { stats, '+next': next = 0, ...answer } = await ask(subscriber, undefined, from);
+    if (stats === undefined) throw noAnswer(answer);
+    const record = { record: 'counters', subscriber, counters: stats } as const;
+    return { record, next: next > from ? next : undefined }; // it goes on, or it ends
   } catch (error) {
-    return [...pages, noAnswerRecord(subscriber, error)];
+    return { record: noAnswerRecord(subscriber, error) };
   }
 }
 
