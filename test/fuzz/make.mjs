@@ -72,7 +72,7 @@ function runsOf(draw, direction, actions = ['accept', 'drop']) {
   return runs.build();
 }
 
-/** Names that share labels with the hosts above, few of them wildcards. @param {Draw} draw */
+/** Names that share labels with the hosts above, few of them wildcards, and exceptions of these. @param {Draw} draw */
 function nameList(draw) {
   const names = HOSTS.filter(() => draw.oneIn(2));
   for (let count = draw.below(draw.oneIn(10) ? 3000 : 20); count > 0; count--) {
@@ -80,7 +80,16 @@ function nameList(draw) {
     const end = draw.of(['example', 'a.example', 'com', `t${label(draw)}`]);
     names.push(draw.of(['', '', '', '', '', '', '*.', '.']) + [...labels, end].join('.'));
   }
-  return nameListOf(names, draw.of([false, true, 'firewall', 'firewall-private']));
+  const above = names.filter((name) => name.startsWith('.') || name.startsWith('*'));
+  const exceptions = above.flatMap((name) =>
+    Array.from(
+      { length: draw.below(3) },
+      () => draw.of(['', '*.', '.']) + label(draw) + name.replace('*', ''),
+    ),
+  );
+  for (const exception of exceptions)
+    if (draw.oneIn(4)) names.push(draw.of(['', '.']) + label(draw) + exception.replace(/^\*?\.?/, '.'));
+  return nameListOf(names, draw.of([false, true, 'firewall', 'firewall-private']), exceptions);
 }
 
 /** @param {Draw} draw */

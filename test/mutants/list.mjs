@@ -386,6 +386,20 @@ export const MUTANTS = [
     replace: "if (!isSignedBy(last.root, 'root', next))",
     suites: ['protocol/test/trust.test.ts'],
   },
+  {
+    name: 'the judge of DNS passes over exceptions of a list',
+    path: 'packages/dns/src/match/matcher.ts',
+    find: '[set.exceptions, ~subject],',
+    replace: '',
+    suites: ['packages/dns/test/matcher.test.ts'],
+  },
+  {
+    name: 'an exception that no entry stands for is taken from a patch',
+    path: 'packages/rules/src/name-set.ts',
+    find: 'if ((bitsIn(exceptions, above) & BELOW) !== 0) return false;',
+    replace: '',
+    suites: ['packages/rules/test/name-set.test.ts', 'protocol/test/name-list.test.ts'],
+  },
 ];
 
 /**

@@ -142,17 +142,22 @@ export class NameMatcher {
    * of the name and those above it, the nearest decides.
    */
   subjectsOf(name: Uint8Array, at = 0): readonly number[] {
-    const count = this.#table.look(name, at);
-    const nearest = count === 0 ? NOBODY : this.#saidBy(count - 1);
-    if (count <= 1 && (nearest[0] ?? 0) >= 0) return nearest;
-    const decided = new Set(nearest);
-    for (let i = count - 2; i >= 0; i--)
-      for (const number of this.#saidBy(i)) if (!decided.has(~number)) decided.add(number);
-    return [...decided].filter((number) => number >= 0);
+    let decided = NOBODY;
+    for (let i = this.#table.look(name, at) - 1; i >= 0; i--) {
+      const said = this.#saidBy(i);
+      decided = decided.length === 0 ? said : said.length === 0 ? decided : decidedBy(decided, said);
+    }
+    return decided.some((number) => number < 0) ? decided.filter((number) => number >= 0) : decided;
   }
 
   /** What the `index`th class of what was looked up says of the name. */
   #saidBy(index: number): readonly number[] {
     return this.#classes.subjectsOf(this.#table.classAt(index), this.#table.isSelfAt(index));
   }
+}
+
+/** What is said near a name, and further above of those of which nothing is said there. */
+function decidedBy(near: readonly number[], above: readonly number[]): readonly number[] {
+  const others = above.filter((number) => !near.includes(number) && !near.includes(~number));
+  return others.length === 0 ? near : [...near, ...others];
 }
