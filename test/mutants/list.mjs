@@ -232,6 +232,20 @@ export const MUTANTS = [
     suites: ['packages/subscriber/test/state-disks.test.ts'],
   },
   {
+    name: 'a snapshot goes on where it was cut, however small',
+    path: 'packages/subscriber/src/peer/transfer.ts',
+    find: '  if (bytes < RESUMED_MIN_BYTES) return undefined;\n',
+    replace: '',
+    suites: ['packages/subscriber/test/cut.test.ts'],
+  },
+  {
+    name: 'pages are asked for that do not go on',
+    path: 'packages/publisher/src/requests/status.ts',
+    find: 'next > from ? next : undefined',
+    replace: 'next',
+    suites: ['packages/publisher/test/control.test.ts'],
+  },
+  {
     name: 'what this host could not do is refused for good',
     path: 'packages/subscriber/src/peer/transfer.ts',
     find: "  const retry = blame === 'signed' ? 'never' : 'later';\n",

@@ -769,6 +769,7 @@ describe('the status with counters', () => {
       { record: 'counters', subscriber: 'paged', counters: { 'list.b': 1 } },
       { record: 'counters', subscriber: 'paged', counters: { 'list.c': 1 } },
     ]);
+    expect(recordsOf(answer, 'warning')).toEqual([]); // of a question that nobody answers
   });
 
   it('ends with one that has pages without an end', async () => {
