@@ -139,6 +139,22 @@ describe('parseDocument', () => {
     ]);
   });
 
+  it('reads exceptions of names, of which the nearest to a name decides', () => {
+    const names = '[.a.example, x.b.a.example, .c.example]';
+    const exceptions = '[.b.a.example, "*.c.example", y.a.example, com.a.example]';
+    const document = read(
+      `lists: { a: { names: ${names}, exceptions: ${exceptions}, resolve: firewall } }\n`,
+    );
+    expect(document.rejects).toEqual([]);
+    expect(document.lists.get('a')).toEqual(
+      nameListOf(['.a.example', 'x.b.a.example', 'c.example'], 'firewall', [
+        '.b.a.example',
+        'y.a.example',
+        'com.a.example',
+      ]),
+    );
+  });
+
   it('reads exceptions of both directions, of default for egress, from files too', () => {
     const text = `policies:
   work:
@@ -276,6 +292,21 @@ describe('parseDocument: what is refused, and where', () => {
       ['2:30 bad-list-reference'],
     ],
     ['a list called resolved', 'lists: { resolved: { entries: [] } }\n', ['1:10 reserved-list']],
+    [
+      'exceptions that take nothing away',
+      'lists: { a: { names: [.a.example, c.example], exceptions: [b.example, x.c.example, "*.c.example", ..x], resolve: firewall } }\n',
+      ['1:60 useless-exception', '1:71 useless-exception', '1:85 useless-exception', '1:100 bad-label'],
+    ],
+    [
+      'exceptions of a file',
+      'lists: { a: { file: a.txt, exceptions: [a.example] } }\n',
+      ['1:21 missing-file', '1:40 misplaced-key'],
+    ],
+    [
+      'exceptions of addresses',
+      'lists: { a: { entries: [], exceptions: [a.example] } }\n',
+      ['1:40 resolve-without-names'],
+    ],
     ['a resolve that is none', 'lists: { a: { names: [], resolve: yes } }\n', ['1:35 bad-value']],
     ['a list without content', 'lists:\n  a: {}\n', ['2:3 list-without-source']],
     ['a list with two contents', 'lists:\n  a: { entries: [], file: x }\n', ['2:3 list-with-two-sources']],

@@ -1,7 +1,7 @@
 /** Guards: the edges of each limit, what a permit opens, and what must never be blocked. */
 
 import type { GuardConfig } from '@rulecast/formats';
-import { type List, prefixCount } from '@rulecast/rules';
+import { type List, nameListOf, prefixCount } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { wholeFamilies } from '../src/guard/finding.ts';
 import { changeRefusals, judged, wholeRefusals } from '../src/guard/guard.ts';
@@ -111,6 +111,23 @@ describe('coverage', () => {
   it('that a list lost is told as well: a block list that loses a /8 opens it', () => {
     const before = listOf(...addresses(1000), '5.0.0.0/8');
     expect(changed(before, sized(1000))?.code).toBe('coverage-changed');
+  });
+
+  it('of names that it excepts from now on counts each as an entry less', () => {
+    const entries = Array.from({ length: 10 }, (_, i) => `.n${i}.example`);
+    const holed = (count: number): List =>
+      nameListOf(
+        entries,
+        'firewall',
+        Array.from({ length: count }, (_, i) => `a${i}.n${i % 10}.example`),
+      );
+    expect(changed(holed(0), holed(5))).toBeUndefined();
+    expect(changed(holed(0), holed(6))).toMatchObject({
+      code: 'shrunk',
+      reason: expect.stringContaining('from 10 to 4 entries less exceptions'),
+    });
+    expect(changed(holed(0), holed(20))?.code).toBe('shrunk');
+    expect(changed(holed(6), holed(0))).toBeUndefined();
   });
 
   it('that is in force already is not refused again', () => {

@@ -60,6 +60,9 @@ describe('layers', () => {
     await kept.writeLayers('a', LAYERS);
     await kept.writeLayers('n', [{ seenAtMs: 1, list: nameListOf(['a.example', 'b.example'], true) }]);
     expect(await kept.layers('a')).toEqual(LAYERS);
+    const holed = nameListOf(['.a.example'], 'firewall', ['b.a.example']);
+    await kept.writeLayers('x', [{ seenAtMs: 2, list: holed }]);
+    expect(await kept.layers('x')).toEqual([{ seenAtMs: 2, list: holed }]);
     const [names] = (await kept.layers('n')) ?? [];
     expect(names).toEqual({
       seenAtMs: 1,

@@ -19,14 +19,14 @@ function listOf(count: number): PrefixList {
 
 const columnsOf = (list: List) =>
   list.kind === 'names'
-    ? [list.names.bytes]
+    ? [list.names.bytes, list.exceptions.bytes]
     : [list.v4.words, list.v4.lengths, list.v6.words, list.v6.lengths];
 /** Of all columns: a matcher would look at each of a million numbers for a microsecond. */
 const bytesOf = (list: List) =>
   Buffer.concat(
     columnsOf(list).map((array) => Buffer.from(array.buffer, array.byteOffset, array.byteLength)),
   );
-const NAMES = nameListOf(['a.example'], true);
+const NAMES = nameListOf(['.a.example'], 'firewall', ['b.a.example']);
 
 describe('what is handed over', () => {
   it.each([0, 1, 1000, 65_536, 1_000_000])(
