@@ -136,6 +136,16 @@ describe('status', () => {
     expect(exit).toBe(0);
   });
 
+  it('says what to do about a publisher of another version', async () => {
+    const { exit, stderr } = await run(['status'], async (connection) => {
+      connection.bye('no-common-version', 'this publisher speaks protocol 1 only');
+    });
+    expect(stderr).toContain(
+      'this publisher speaks protocol 1 only (no-common-version); this rulectl speaks protocol 2: upgrade the older',
+    );
+    expect(exit).toBe(3);
+  });
+
   // Silence of 50 ms was once taken for the end of a batch: a busy publisher had half of its status shown as
   // all of it.
   it('--watch --json ends a batch where the publisher does, and none that it has not told to its end', async () => {

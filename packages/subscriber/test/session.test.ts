@@ -208,6 +208,19 @@ describe('reconnecting', () => {
     expect(subscriber.status()).toMatchObject({ connected: false, lastError: { code: 'wrong-lineage' } });
   });
 
+  it('ends with a publisher of Rulecast 0.2, and says what to do', async () => {
+    const publisher = new ScriptedPublisher();
+    const subscriber = await startedSubscriber(publisher);
+    const peer = await publisher.peer();
+    expect(await peer.receive('hello')).toMatchObject({ protocolMin: 2, protocolMax: 2 });
+    const text = 'this publisher speaks protocol 1 only';
+    await peer.send({ kind: 'bye', code: 'no-common-version', text });
+    await vi.waitFor(() => expect(subscriber.status().lastError?.code).toBe('no-common-version'));
+    expect(subscriber.status().lastError?.text).toBe(
+      `the publisher ended the session: ${text} (this subscriber speaks protocol 2: upgrade the older of both; what is in force stays so meanwhile)`,
+    );
+  });
+
   // It was said to be of another lineage.
   it.each([0x01, 0xff])(
     'ends with a publisher that answers in protocol %i, and says so',
