@@ -104,7 +104,7 @@ describe.skipIf(toolGap() !== undefined)('npm run release', () => {
     expect(readdirSync(packed).filter((name) => /\.(deb|rpm|json)$/.test(name))).toHaveLength(7);
     const tracked = run('checkout', 'git ls-tree -r --name-only HEAD').trim().split('\n');
     const archived = run('released', 'tar -tf rulecast-0.3.0.tar.gz | grep -v /$').trim().split('\n');
-    expect(archived.sort()).toEqual(tracked.map((name) => `rulecast-0.2.0/${name}`).sort());
+    expect(archived.sort()).toEqual(tracked.map((name) => `rulecast-0.3.0/${name}`).sort());
   }, 900_000);
 
   // Packages are made again above: here they are those of before.
