@@ -5,9 +5,10 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 
-const ROOT = new URL('../..', import.meta.url).pathname;
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const DOCUMENTS = ['WIRE', 'CONTENT', 'MEANING'] as const;
 const HERE = 'protocol/test/duties.test.ts';
 

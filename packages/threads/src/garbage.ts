@@ -28,15 +28,9 @@ export class Garbage {
   /** What was there after the last collection. */
   #heldBytes = 0;
   #isDue = false;
-  readonly #leftMaxBytes: number;
 
   /** Of this thread; `collect` is for tests. */
-  constructor(
-    bytes = () => process.memoryUsage().external,
-    collect?: Collect,
-    leftMaxBytes = LEFT_MAX_BYTES,
-  ) {
-    this.#leftMaxBytes = leftMaxBytes;
+  constructor(bytes = () => process.memoryUsage().external, collect?: Collect) {
     this.#bytes = bytes;
     this.#collect = collect;
   }
@@ -48,7 +42,7 @@ export class Garbage {
   sweep(): void {
     const bytes = this.#bytes();
     this.#heldBytes = Math.min(this.#heldBytes, bytes);
-    if (bytes - this.#heldBytes > this.#leftMaxBytes) this.collect();
+    if (bytes - this.#heldBytes > LEFT_MAX_BYTES) this.collect();
   }
 
   /** Sweeps a while after it was called, however often that was. */

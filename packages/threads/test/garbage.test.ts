@@ -99,8 +99,9 @@ describe('what large arrays leave behind', () => {
       require('node:worker_threads').parentPort.postMessage(bytes, [bytes.buffer]);`;
     const worker = new Worker(make, { eval: true });
     const before = process.memoryUsage().external;
+    const exit = once(worker, 'exit'); // it may come right behind the message
     await once(worker, 'message');
-    await once(worker, 'exit');
+    await exit;
     expect(process.memoryUsage().external - before).toBeGreaterThanOrEqual(16 * MIB);
 
     garbage.sweep();

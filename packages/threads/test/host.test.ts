@@ -120,8 +120,8 @@ describe('a thread', () => {
       stdio: ['ignore', 'pipe', 'inherit'],
       cwd: import.meta.dirname,
     });
-    const [said] = await once(child.stdout, 'data');
-    expect([String(said), await once(child, 'exit')]).toEqual(['answered\n', [0, null]]);
+    const [[said], ended] = await Promise.all([once(child.stdout, 'data'), once(child, 'exit')]);
+    expect([String(said), ended]).toEqual(['answered\n', [0, null]]);
   });
 });
 
