@@ -50,7 +50,7 @@ export {
   workMax,
 } from './content/budget.ts';
 export { canonicalBytes, canonicalPieces, decodeCanonical } from './content/canonical.ts';
-export { Capability, capabilitiesFor, VERSION_1_CAPABILITIES } from './content/capability.ts';
+export { Capability, capabilitiesFor, DEFAULT_CAPABILITIES } from './content/capability.ts';
 export {
   type Catalogue,
   catalogueOf,

@@ -35,8 +35,8 @@ export const Capability = {
 } as const;
 export type Capability = (typeof Capability)[keyof typeof Capability];
 
-/** Those of a peer that says nothing of them. */
-export const VERSION_1_CAPABILITIES: readonly string[] = [
+/** Those of a side that lists none: WIRE.md "Growth". */
+export const DEFAULT_CAPABILITIES: readonly string[] = [
   Capability.names,
   Capability.exceptions,
   Capability.unmatched,

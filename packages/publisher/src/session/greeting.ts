@@ -3,6 +3,7 @@
 import {
   ANSWER_TIMEOUT_MS,
   compareRelease,
+  DEFAULT_CAPABILITIES,
   decodeManifest,
   ENTRIES_MAX,
   ErrorCode,
@@ -17,7 +18,6 @@ import {
   REFUSED_MAX,
   SESSION_ROOTS_MAX,
   TRANSFER_MAX_BYTES,
-  VERSION_1_CAPABILITIES,
 } from '@rulecast/protocol';
 import { type Refusal, versionRefusal } from '../admission/refusal.ts';
 import type { HeldRelease } from '../subscribers/entry.ts';
@@ -58,7 +58,7 @@ function refusalOf(hello: MessageOf<'hello'>, { publisher }: Now): Refusal | und
 /** The name is its own. */
 export function welcomed({ hello, pulse }: Claiming, now: Now): Step {
   const { publisher, wallMs } = now;
-  const { name, holds, floor: claim = holds, capabilities = VERSION_1_CAPABILITIES } = hello;
+  const { name, holds, floor: claim = holds, capabilities = DEFAULT_CAPABILITIES } = hello;
   const refused = hello.refused.map(hexOf).slice(-REFUSED_MAX);
   const state: Idle = { kind: 'idle', pulse, peer: newPeer(hello, refused), retryAtMs: NEVER };
   const enter: Effect = { kind: 'enter', name, refused, atMs: wallMs };
@@ -122,7 +122,7 @@ function notWelcomed(state: Idle, enter: Effect, refusal: Refusal, now: Now): St
 }
 
 function newPeer(hello: MessageOf<'hello'>, refused: readonly string[]): Peer {
-  const { name, limits, holds, capabilities = VERSION_1_CAPABILITIES } = hello;
+  const { name, limits, holds, capabilities = DEFAULT_CAPABILITIES } = hello;
   return {
     name,
     limits,

@@ -10,6 +10,7 @@ import { EventEmitter } from 'node:events';
 import { Listeners } from '@rulecast/program/listeners';
 import {
   Capability,
+  DEFAULT_CAPABILITIES,
   ENTRIES_MAX,
   ErrorCode,
   HASH_BYTES,
@@ -21,7 +22,6 @@ import {
   type SteadyClock,
   systemTurn,
   TRANSFER_MAX_BYTES,
-  VERSION_1_CAPABILITIES,
 } from '@rulecast/protocol';
 import {
   type Address,
@@ -244,7 +244,7 @@ class RunningSubscriber implements Subscriber {
         name,
         lineage: trust.lineage,
         capabilities: [
-          ...VERSION_1_CAPABILITIES,
+          ...DEFAULT_CAPABILITIES,
           Capability.privateRules,
           Capability.first,
           Capability.pages,
