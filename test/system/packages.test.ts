@@ -443,6 +443,35 @@ END
       },
     );
 
+    // Both are of protocol 2: each reads what the other wrote.
+    it.skipIf(upgradeGap() !== undefined)(
+      'go on from 0.3 and back to it with the release in force, and no packet sees either',
+      async () => {
+        const scene = new Scene();
+        const on = await runningBefore(scene, '0.3');
+        const before = trusted(on);
+        await ask(on, scene);
+        await replaceManagement(on, `${NOW}/rulecast_*.deb`, 3);
+        await expectAnswers(scene); // of a firewall that is of before
+        await replaceFirewall(on, `${NOW}/rulecast-firewall_*.deb`, 3);
+        await expectAnswers(scene);
+        expect(trusted(on)).toBe(before);
+        expect(pushed(on, 'three')).toEqual({ state: 'applied', version: 4 });
+        await expectAnswers(scene);
+
+        // The other way round: a publisher of before need not know what a firewall of now says.
+        await replaceFirewall(on, '/srv/before/rulecast-firewall.deb', 4);
+        await expectAnswers(scene);
+        await replaceManagement(on, '/srv/before/rulecast.deb', 4);
+        await expectAnswers(scene);
+        expect(trusted(on)).toBe(before);
+        expect(pushed(on, 'one')).toEqual({ state: 'applied', version: 5 });
+        await expectAnswers(scene);
+        on.run('dpkg --remove rulecast-firewall');
+        await expectAnswers(scene, true);
+      },
+    );
+
     it.skipIf(upgradeGap() !== undefined)(
       'drop all after a start in an empty kernel, whatever --boot says, and tell a peer of 0.2 so, which enforces what it has',
       async () => {
@@ -579,6 +608,71 @@ ${SUBSCRIBERS}END
         for file in one two; do rulectl push --list some --require here - < /srv/$file; done`);
       expect(on.run('rulectl status')).toMatch(/^here .*synced +3 /m);
       return on;
+    }
+
+    /** Who is trusted, and what somebody wrote or enabled: the same by all versions. */
+    function trusted(on: Machine): string {
+      return on.run(`rulecast-publisher --print-trust --config /etc/rulecast/publisher.yaml
+        cd /etc/rulecast && sha256sum trust subscriber.env publisher.yaml
+        systemctl is-enabled rulecast-publisher rulecast-subscriber rulecast-boot`);
+    }
+
+    /** The publisher starts anew as that of a package, and has all releases up to the one in force. */
+    async function replaceManagement(on: Machine, deb: string, version: number): Promise<void> {
+      const started = invocation(on, 'rulecast-publisher');
+      on.run(`dpkg --force-confold --force-depends -i ${deb}`);
+      expect(invocation(on, 'rulecast-publisher')).not.toBe(started);
+      await inForce(on, version);
+      const versions = records(on.run('rulectl history --all --json')).flatMap((one) => one['version'] ?? []);
+      expect(versions).toEqual(Array.from({ length: version }, (_, i) => version - i));
+      for (const text of [DROPPED, '198.51.100.0/24']) expect(on.run('rulectl get all')).toContain(text);
+    }
+
+    /** Likewise the subscriber, which has the release by what is on its disk: no publisher answers it. */
+    async function replaceFirewall(on: Machine, deb: string, version: number): Promise<void> {
+      const started = invocation(on, 'rulecast-subscriber');
+      on.run(`systemctl stop rulecast-publisher
+        dpkg --force-confold --force-depends -i ${deb}`);
+      const now = invocation(on, 'rulecast-subscriber');
+      expect(now).not.toBe(started);
+      await eventually(async () => {
+        const log = on.run(`journalctl -o cat _SYSTEMD_INVOCATION_ID=${now}`);
+        return records(log).some((one) => one['version'] === version);
+      });
+      on.run('systemctl start rulecast-publisher');
+      await inForce(on, version);
+    }
+
+    function invocation(on: Machine, unit: string): string {
+      expect(on.run(`systemctl is-active ${unit}`)).toBe('active\n');
+      return on.run(`systemctl show --property InvocationID --value ${unit}`).trim();
+    }
+
+    /** By the publisher and the firewall, in words of JSON, which stay. */
+    async function inForce(on: Machine, version: number): Promise<void> {
+      await eventually(async () => {
+        const said = records(on.attempt('rulectl status --json').stdout);
+        return (
+          said.some((one) => one['record'] === 'head' && one['version'] === version) &&
+          said.some(
+            (one) => one['name'] === 'here' && one['state'] === 'synced' && one['version'] === version,
+          )
+        );
+      });
+    }
+
+    /** What the firewall made of a push. */
+    function pushed(on: Machine, file: string): object {
+      const said = records(on.run(`rulectl push --list some --require here --json - < /srv/${file}`));
+      const applied = said.find((one) => one['record'] === 'applied');
+      return { state: applied?.['state'], version: applied?.['version'] };
+    }
+
+    function records(lines: string): readonly Readonly<Record<string, unknown>>[] {
+      return lines
+        .split('\n')
+        .filter((line) => line.startsWith('{'))
+        .map((line) => JSON.parse(line));
     }
 
     /** Changes to the configuration stay, as dpkg has it by default. */

@@ -16,6 +16,7 @@ const PACKAGES = {
   first: 'packages.tar.xz',
   floor: 'packages.tar.xz',
   last: 'packages-0.2.tar.xz',
+  '0.3': 'packages-0.3.tar.xz',
 } as const;
 export type Before = keyof typeof PACKAGES;
 export const DROPPED = '203.0.113.1';
