@@ -35,10 +35,12 @@ export class RootWatch {
     return this.#renewal;
   }
 
-  /** Why somebody has to do something, for people; undefined where nobody has. */
+  /** Why somebody has to do something now, for people; undefined where nobody has. */
   get trouble(): string | undefined {
-    const root = this.#options.root();
-    return root === undefined || this.#renewal === 'good' ? undefined : renewalText(root, this.#renewal);
+    const { root, readings } = this.#options;
+    const current = root();
+    const renewal = current === undefined ? 'good' : renewalOf(current, readings());
+    return current === undefined || renewal === 'good' ? undefined : renewalText(current, renewal);
   }
 
   /** Looks now, and from then on. */
