@@ -129,6 +129,9 @@ unmatched: accept # other qubes are left to the firewall of Qubes
     [['work.rules', 'work.txt'], 64, 'the rules of work are named twice'],
     [['-'], 64, '- has no name of a qube'],
     [['firewall.xml'], 64, 'name the file QUBE/firewall.xml'],
+    [['first.rules'], 64, 'rename the file, and the qube in qubes.txt, as in first-qube'],
+    [['common.rules'], 64, 'a policy common is not that of one qube'],
+    [['default.rules'], 64, 'a policy default is not that of one qube'],
   ])('does nothing for %s', async (files, exit, said) => {
     const rules = 'action=accept\n';
     const cwd = filesOf({ 'qubes.txt': QUBES, 'work.rules': rules, 'work.txt': rules, 'vault.rules': rules });

@@ -12,7 +12,7 @@ import {
   type Reject,
   readFirewallXml,
 } from '@rulecast/formats';
-import { formatAddress, isPartName, parseAddress } from '@rulecast/rules';
+import { DEFAULT_POLICY, formatAddress, isForAllQubes, isPartName, parseAddress } from '@rulecast/rules';
 import type { Argv } from 'yargs';
 import { formatAmount } from '../render/amounts.ts';
 import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
@@ -65,6 +65,10 @@ export async function run(args: ImportArgs, terminal: Terminal): Promise<ExitCod
   let rejectCount = 0;
   for (const file of args.file) {
     const qube = qubeOf(file);
+    if (qube === DEFAULT_POLICY || isForAllQubes(qube))
+      throw usageError(
+        `${shownName(file)}: a policy ${qube} is not that of one qube: rename the file, and the qube in ${shownName(args.addresses)}, as in ${qube}-qube`,
+      );
     if (policies.has(qube)) throw usageError(`${file}: the rules of ${qube} are named twice`);
     if (!addresses.has(qube))
       throw missing(`${args.addresses} has no address of ${qube}: does it have a network?`);
