@@ -16,7 +16,8 @@ import { closeSync, existsSync, fsyncSync, openSync, renameSync, statSync } from
 import { join } from 'node:path';
 import { type Identity, IdentityError, openIdentity, readIdentity } from '@rulecast/program/identity';
 import type { Databases } from './databases.ts';
-import { type Release, Store, StoreError, type StoreLegacy, type StoreOptions } from './store.ts';
+import { legacyIn, type StoreLegacy } from './form.ts';
+import { type Release, Store, StoreError, type StoreOptions } from './store.ts';
 
 export interface StateOptions extends StoreOptions {
   /** Holds the store. */
@@ -115,10 +116,10 @@ function openStore(
 function setStoreAside(stateDirectory: string): StoreLegacy {
   const [directory, aside] = ['store', ASIDE].map((name) => join(stateDirectory, name)) as [string, string];
   if (!hasData(directory)) {
-    if (hasData(aside)) return Store.legacyIn(aside);
+    if (hasData(aside)) return legacyIn(aside);
     throw new StoreError(`there is no store in ${directory}: start without --set-aside`);
   }
-  const legacy = Store.legacyIn(directory);
+  const legacy = legacyIn(directory);
   if (existsSync(aside))
     throw new StoreError(`${aside} is there already, and the store would get that name: move it away`);
   renameSync(directory, aside);

@@ -50,15 +50,16 @@ import {
   PartKind,
   ProtocolError,
   partText,
-  STEPS_MAX,
   stepWorkLeast,
   verifyRuleSet,
   wasSignedBy,
 } from '@rulecast/protocol';
 import { atOnce, EMPTY_RULE_SET, type Pieces, type RuleSet } from '@rulecast/rules';
 import { type Database, type Databases, openDatabases } from './databases.ts';
+import { FORM, formFault, type StoreLegacy } from './form.ts';
 import { PartVersions } from './part-versions.ts';
 import { gapsOf, ReleaseIndex } from './release-index.ts';
+import { Replay } from './replay.ts';
 import { type Retention, retained, retentionOf, type StoreOptions } from './retention.ts';
 import {
   compareKeys,
@@ -114,13 +115,6 @@ export interface ReleaseRecipe {
   readonly manifestBytes: Uint8Array;
 }
 
-/** What is left of a store that is set aside, as it is written down. */
-export interface StoreLegacy {
-  readonly after: Uint8Array;
-  readonly behind: Uint8Array | undefined;
-  readonly 'behind keys': Uint8Array | undefined;
-}
-
 /** Where what is known of subscribers is kept, by name. */
 export interface SubscriberStore {
   storedSubscribers(): Iterable<readonly [string, string]>;
@@ -128,21 +122,8 @@ export interface SubscriberStore {
   storeSubscribers(changed: ReadonlyMap<string, string | undefined>): Promise<void>;
 }
 
-/** How many bytes of deltas may gather before a snapshot is worth its place, whatever its size. */
-const SNAPSHOT_AFTER_BYTES = 1 << 20;
-/**
- * How many times a snapshot they may weigh: who pushes waits for another, and a list that came whole upon a
- * small one is no reason for it.
- */
-const GATHERED_MAX_WEIGHT = 2;
-/** What a snapshot weighs by entry at least, but for lists of neighbours: 0.8 to 1.7 bytes were measured. */
-const SNAPSHOT_ENTRY_BYTES = 1;
 /** Each of some that stand one after the other. */
 const KEY_ID = new RegExp(`.{${2 * KEY_ID_BYTES}}`, 'g');
-/** What the store says it is: another number for each form that cannot be read as the one before. */
-const FORM = Buffer.from('rulecast-store 4', 'latin1');
-/** Of protocol 1: its releases cannot be read any more, and all else can. */
-const FORM_BEFORE = Buffer.from('rulecast-store 3', 'latin1');
 
 export class Store implements SubscriberStore {
   readonly #databases: Databases;
@@ -152,9 +133,7 @@ export class Store implements SubscriberStore {
   /** Some of the parts' versions are in rows of their own still. */
   #hasChangedRows = false;
   #damagedCount = 0;
-  #deltaBytesSinceSnapshot = 0;
-  #deltasSinceSnapshot = 0;
-  #lastSnapshotBytes = 0;
+  readonly #replayed = new Replay();
 
   /** Opens or makes the store in a directory. Throws StoreError. */
   constructor(directory: string, options: StoreOptions = {}, openAt = openDatabases) {
@@ -164,46 +143,10 @@ export class Store implements SubscriberStore {
     } catch (cause) {
       throw new StoreError(`cannot open the store in ${directory}`, { cause });
     }
-    const fault = this.isNew ? undefined : this.#formFault(directory);
+    const fault = this.isNew ? undefined : formFault(this.#databases.meta, directory);
     if (fault === undefined) return;
     void this.#databases.close();
     throw new StoreError(fault);
-  }
-
-  /** Why its releases cannot be read; undefined where they can, or there are none. */
-  #formFault(directory: string): string | undefined {
-    const form = this.#databases.meta.get('form') ?? Buffer.of();
-    if (Buffer.compare(form, FORM) === 0) return undefined;
-    if (Buffer.compare(form, FORM_BEFORE) !== 0)
-      return `the store in ${directory} is of another version of Rulecast, whose releases this one cannot read: move it away, then start once with --start-over and push again`;
-    return this.hasReleases
-      ? `the store in ${directory} is of Rulecast 0.2, whose releases this version cannot read: with 0.2, save what is in force by rulectl get all, if the upgrade of the package has not; then start this version once with --set-aside, and push that again (packaging/README.md, "From Rulecast 0.2")`
-      : undefined;
-  }
-
-  /**
-   * What a store of protocol 1 in a directory leaves to the one that takes its place. Throws StoreError where
-   * there is none that has releases.
-   */
-  static legacyIn(directory: string, openAt = openDatabases): StoreLegacy {
-    let databases: Databases;
-    try {
-      databases = openAt(directory);
-    } catch (cause) {
-      throw new StoreError(`cannot open the store in ${directory}`, { cause });
-    }
-    const { meta } = databases;
-    const [form, head, behind, keys] = ['form', 'head', 'behind', 'behind keys'].map((name) => {
-      const bytes = meta.get(name);
-      return bytes && Uint8Array.from(bytes); // what LMDB hands out may be reused by it
-    });
-    void databases.close();
-    if (form === undefined || Buffer.compare(form, FORM_BEFORE) !== 0 || head === undefined)
-      throw new StoreError(
-        `the store in ${directory} is not one of Rulecast 0.2 with releases: start without --set-aside`,
-      );
-    for (const bytes of [head, behind]) if (bytes !== undefined) decodeKey(bytes); // throws
-    return { after: head, behind, 'behind keys': keys };
   }
 
   /** Whether nothing was ever written to it. */
@@ -336,8 +279,8 @@ export class Store implements SubscriberStore {
     const { deltas, startsFromSnapshot } = this.#deltasTo(head);
     const ruleSet = yield* deltaPieces(EMPTY_RULE_SET, deltas);
     for (const [i, delta] of deltas.entries()) {
-      if (i === 0 && startsFromSnapshot) this.#lastSnapshotBytes = delta.length;
-      else this.#account(delta.length);
+      if (i === 0 && startsFromSnapshot) this.#replayed.addSnapshot(delta.length);
+      else this.#replayed.addDelta(delta.length);
     }
     const last = decodeStored(this.#bytesAt(this.#databases.releases, head));
     const manifest = decodeManifest(last.manifestBytes);
@@ -388,16 +331,6 @@ export class Store implements SubscriberStore {
     return { deltas, startsFromSnapshot: start !== undefined };
   }
 
-  /** Counts a delta that a load has to replay. The first of all is a snapshot: it starts from nothing. */
-  #account(deltaBytes: number): void {
-    if (this.#lastSnapshotBytes === 0) {
-      this.#lastSnapshotBytes = deltaBytes;
-      return;
-    }
-    this.#deltaBytesSinceSnapshot += deltaBytes;
-    this.#deltasSinceSnapshot += 1;
-  }
-
   // ── Commit ───────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
@@ -422,7 +355,7 @@ export class Store implements SubscriberStore {
     };
     const parts = this.#parts.next(catalogue, key, this.#index.head?.key);
     const rows = this.#hasChangedRows ? (this.#parts.catalogue?.records ?? []) : [];
-    const isDue = this.#wantsSnapshot(delta.length, entriesIn(manifest));
+    const isDue = this.#replayed.wantsSnapshot(delta.length, entriesIn(manifest));
     const snapshotBytes = isDue ? await snapshot() : undefined;
     const history = [...this.#index.entries, historyEntry(key, stored, manifest)];
     const kept = retained(history, manifest.createdAtMs, this.#limits);
@@ -449,12 +382,8 @@ export class Store implements SubscriberStore {
     this.#index = new ReleaseIndex(kept);
     this.#parts = parts;
     this.#hasChangedRows = false;
-    if (snapshotBytes === undefined) this.#account(delta.length);
-    else {
-      this.#lastSnapshotBytes = snapshotBytes.length;
-      this.#deltaBytesSinceSnapshot = 0;
-      this.#deltasSinceSnapshot = 0;
-    }
+    if (snapshotBytes === undefined) this.#replayed.addDelta(delta.length);
+    else this.#replayed.addSnapshot(snapshotBytes.length);
   }
 
   /** The version that gave a part of the head its content; of a new epoch it is that of the epoch's first. */
@@ -475,18 +404,6 @@ export class Store implements SubscriberStore {
         : last !== undefined && compareKeys(decodeKey(stored), last) === 0;
     if (!isOurs)
       throw new StoreError('another publisher writes to this store; stop it, then start this one again');
-  }
-
-  /**
-   * Whether the deltas since the last snapshot, with one more, outweigh it and the one that a release of so
-   * many entries would have, or are as many as one transfer has.
-   */
-  #wantsSnapshot(deltaBytes: number, entries: number): boolean {
-    if (this.#index.head === undefined) return false;
-    const gathered = this.#deltaBytesSinceSnapshot + deltaBytes;
-    const wholeBytes = Math.max(this.#lastSnapshotBytes, entries * SNAPSHOT_ENTRY_BYTES);
-    const outweigh = gathered > Math.max(SNAPSHOT_AFTER_BYTES, GATHERED_MAX_WEIGHT * wholeBytes);
-    return outweigh || this.#deltasSinceSnapshot >= STEPS_MAX;
   }
 
   /**
