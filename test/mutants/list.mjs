@@ -394,6 +394,13 @@ export const MUTANTS = [
     suites: ['packages/subscriber/test/renewal.test.ts'],
   },
   {
+    name: 'a root opens again what was said to be fresh under the overdue one',
+    path: 'packages/subscriber/src/peer/subscriber.ts',
+    find: "if (this.#rootWatch.renewal === 'overdue') this.#freshness.doubted();",
+    replace: '',
+    suites: ['packages/subscriber/test/renewal.test.ts'],
+  },
+  {
     name: 'a root follows that its own keys have not signed',
     path: 'protocol/src/content/root.ts',
     find: "if (!isSignedBy(root, 'root', next))",

@@ -3,7 +3,7 @@
  * no clock that is only ahead.
  */
 
-import { type Root, type SignedRoot, VERSION_MAX } from '@rulecast/protocol';
+import { FRESH_EVERY_MS, type Root, type SignedRoot, VERSION_MAX } from '@rulecast/protocol';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
@@ -110,6 +110,12 @@ async function looked(peer: Peer): Promise<void> {
   }
 }
 
+/** With another nonce. */
+async function asked(peer: Peer): Promise<void> {
+  await vi.advanceTimersByTimeAsync(FRESH_EVERY_MS);
+  await answered(peer);
+}
+
 async function answered(peer: Peer): Promise<void> {
   await peer.send({ kind: 'ping' });
   await peer.receive('pong');
@@ -154,10 +160,31 @@ describe('a root with a date', () => {
     expect((await peer.receive('nack')).text).toContain('its root is overdue');
     await house.follows(3, { refreshBy: BY + 90 * DAY });
     const two = house.release(2);
+    await asked(peer);
     await house.fresh(two);
     await peer.bring(two);
     await looked(peer);
     await vi.waitFor(() => expectEnforces(subscriber as Subscriber, two.ruleSet));
+  });
+
+  // It opened what a thief had in force: his FRESH of the root before was good for two minutes.
+  it('that was past stays closed after the next one, until the newest is said under that', async () => {
+    const [house, peer, one] = await dated({ staleMode: 'closed' });
+    house.clocks.pass(60 * DAY);
+    await looked(peer);
+    await house.fresh(one);
+    await answered(peer);
+    expect(house.subscriber?.status().freshness).toBe('fresh');
+    await house.follows(3, { refreshBy: BY + 90 * DAY });
+    await answered(peer);
+    expect(house.subscriber?.status()).toMatchObject({ freshness: 'unsure', rootRenewal: 'good' });
+    const two = house.release(2);
+    await asked(peer);
+    await house.fresh(two);
+    await answered(peer);
+    expect(house.subscriber?.lookup(PACKET)).toMatchObject({ action: 'drop', policy: 'boot' });
+    await peer.bring(two);
+    await vi.waitFor(() => expectEnforces(house.subscriber as Subscriber, two.ruleSet));
   });
 
   it('that is past is closed after a restart, too, whatever is said to be the newest', async () => {

@@ -3,6 +3,7 @@
  * never opens, and never drops what is in force: it is told, and where that is asked for closes.
  *
  *   fresh ◀──confirmed── unsure (at a start) ──limit──▶ stale ──confirmed──▶ fresh ──limit──▶ stale
+ *   fresh ──doubted──▶ unsure
  */
 
 import { Alarm, type SteadyClock } from '@rulecast/protocol';
@@ -51,6 +52,14 @@ export class FreshnessWatch {
     this.#asOfMs = asOfMs;
     this.#limitMs = asOfMs + this.#options.staleAfterMs;
     this.#look();
+  }
+
+  /** Those who confirmed it may do so no more: unsure as at a start. */
+  doubted(): void {
+    if (this.#standing !== 'fresh') return;
+    this.#limitMs = this.#options.clock.monotonicMs() + this.#options.staleAfterMs;
+    this.#alarm.set(this.#limitMs);
+    this.#become('unsure', 'it was confirmed under a root that is overdue');
   }
 
   /** There is a newer one. */

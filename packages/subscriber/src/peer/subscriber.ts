@@ -274,6 +274,8 @@ class RunningSubscriber implements Subscriber {
         isInForce ? this.#freshness.confirmed(newest.asOfMs) : this.#freshness.outdone(newest),
       onTrusted: (root) => {
         logger.info({ root }, 'believes the next root');
+        // The overdue root was a thief's last hold: the next one must not open what he says is the newest.
+        if (this.#rootWatch.renewal === 'overdue') this.#freshness.doubted();
         this.#rootWatch.replaced();
       },
       onApplied: (report) => {
