@@ -5,7 +5,9 @@ import { listKeys } from '@rulecast/nftables/openings';
 import {
   type Address,
   CANARY_NAME,
+  emptyPolicy,
   evaluateName,
+  NO_RULES,
   nameSetOfTexts,
   namesOpenedBy,
   nameTexts,
@@ -117,6 +119,19 @@ it('says what the reference evaluator says, of any rule set, qube, name, aliases
     ),
     'none answer undefined',
   ]);
+});
+
+it('answers and opens nothing by an accept of first, which no reader lets through', () => {
+  const text = JSON.stringify({
+    lists: { ads: { names: ['ads.example'], resolve: 'firewall' } },
+    policies: { p: { egress: ['accept dst=@ads', 'accept dst=@resolved'] } },
+    unmatched: 'drop',
+  });
+  const { policies, ...parts } = parseDocument('f', Buffer.from(text), 0, () => undefined);
+  const first = { ...emptyPolicy('first'), egress: policies.get('p')?.egress ?? NO_RULES };
+  const judge = judgeOf({ ...parts, policies: new Map([['first', first]]), resolutions: new Map() });
+  const asked = [address('10.137.0.5'), nameBytes('ads.example'), 0, [], { now: 0 }] as const;
+  expect([judge.judge(...asked).action, judge.openedBy(...asked)]).toEqual(['drop', []]);
 });
 
 it('decides nothing of a name by an accept of all that is answered, which its portion keeps', () => {

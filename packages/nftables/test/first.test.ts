@@ -92,6 +92,19 @@ describe('the policy first in a plan', () => {
     );
   });
 
+  it.each([
+    ['by itself', []],
+    ['by the class of the address', alternating()],
+  ])('opens nothing by an accept, which no reader lets through: %s', (_, more) => {
+    const opening = [...more.map((line) => line.replace('drop', 'accept')), 'accept dst4=192.0.2.0/24'];
+    const packet = { src: ADDRESSES.mail, dst: ADDRESSES.free, protocol: 6, port: 443, icmpType: undefined };
+    expect(judgeDirection(planned(withFirst(opening)), 'egress', packet)).toBe('drop');
+    const other = { ...packet, src: ADDRESSES.nobody, dst: '09000205' };
+    expect(judgeDirection(planned(withFirst(opening)), 'egress', other)).toBe(
+      more.length > 0 ? 'drop' : 'none',
+    );
+  });
+
   it('stops questions by a list of names, and no packet; what names open comes behind it', () => {
     const lists = {
       bad: nameListOf(['.bad.example'], 'firewall'),

@@ -153,6 +153,7 @@ export {
   type DirectedRuns,
   emptyPolicy,
   FIRST_POLICY,
+  firstPolicyOf,
   formsOf,
   isForAllQubes,
   judgesIngress,

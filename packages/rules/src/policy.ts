@@ -17,9 +17,19 @@ export const DEFAULT_POLICY = 'default';
 export const COMMON_POLICY = 'common';
 /**
  * The policy whose rules come before everything else, for every qube, also for one that nobody judges. It has
- * drops alone: no prefixes, no exceptions, no default action and no word about names.
+ * drops alone: no prefixes, no exceptions, no default action, and neither `blocked` nor `unlisted`.
  */
 export const FIRST_POLICY = 'first';
+
+/** The policy `first`, whose rules all drop: an accept, which no sound one has, would open for all qubes. */
+export function firstPolicyOf(policies: ReadonlyMap<string, Policy>): Policy | undefined {
+  const first = policies.get(FIRST_POLICY);
+  const drops = (runs: Runs): Runs =>
+    runs.forms.every(({ match }) => match.action === 'drop')
+      ? runs
+      : { ...runs, forms: runs.forms.map((form) => ({ ...form, match: { ...form.match, action: 'drop' } })) };
+  return first && { ...first, egress: drops(first.egress), ingress: drops(first.ingress) };
+}
 
 /** Whether the rules of a policy of this name are for all qubes, and it judges none by itself. */
 export function isForAllQubes(name: string): boolean {

@@ -7,7 +7,7 @@ import {
   type BlockedAnswer,
   COMMON_POLICY,
   type Environment,
-  FIRST_POLICY,
+  firstPolicyOf,
   formAt,
   isNarrowed,
   namesOfFirewall,
@@ -123,5 +123,5 @@ function blocksFor(
   const others = RULE_BLOCKS.map(
     (block) => [block === 'common' ? policies.get(COMMON_POLICY) : policy, block] as const,
   );
-  return [[policies.get(FIRST_POLICY), 'own'], ...(isJudged ? others : [])];
+  return [[firstPolicyOf(policies), 'own'], ...(isJudged ? others : [])];
 }

@@ -15,6 +15,7 @@ import {
   type Direction,
   type Family,
   FIRST_POLICY,
+  firstPolicyOf,
   formAt,
   isForAllQubes,
   isOf,
@@ -131,8 +132,9 @@ class Planner {
 
   run(): Planned {
     const { policies } = this.#ruleSet;
+    const first = firstPolicyOf(policies);
     for (const direction of DIRECTIONS) {
-      this.#planForAll(policies.get(FIRST_POLICY), direction, 'own');
+      this.#planForAll(first, direction, 'own');
       const commonRuns = this.#planForAll(policies.get(COMMON_POLICY), direction, 'common');
       for (const policy of policies.values()) {
         if (isForAllQubes(policy.name)) continue;
