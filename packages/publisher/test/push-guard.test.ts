@@ -334,12 +334,22 @@ describe('a push of first', () => {
   it('that lets in what it kept from qubes whose ingress nobody judges is refused', async () => {
     const publisher = freshPublisher();
     await release(publisher, { 'f.yaml': 'first: { ingress: [drop] }\nunmatched: drop\n' });
-    expect(
-      await refusals(publisher, first('ingress: [drop dst4=192.0.2.0/24]'.replace('dst4', 'src4'))),
-    ).toEqual(['accept-all policy first 0 1']);
+    expect(await refusals(publisher, first('ingress: [drop src4=192.0.2.0/24]'))).toEqual([
+      'accept-all policy first 0 1',
+    ]);
     expect(await refusals(publisher, first('egress: [drop dst4=192.0.2.0/24]', 'ingress: [drop]'))).toEqual([
       'released',
     ]);
+  });
+
+  // Without `first` all of it passes there, as everywhere: to take a small drop away opens nothing else.
+  it.each([
+    ['src4=192.0.2.0/24', 'released'],
+    ['src4=0.0.0.0/1', 'accept-all policy first 0 1'],
+  ])('that takes its last drop of ingress away, %s: %s', async (remote, expected) => {
+    const publisher = freshPublisher();
+    await release(publisher, { 'f.yaml': `first: { ingress: [drop ${remote}] }\nunmatched: drop\n` });
+    expect(await refusals(publisher, first('ingress: []'))).toEqual([expected]);
   });
 
   it('that leaves out most of its drops, or all, is refused', async () => {

@@ -107,7 +107,8 @@ const PIECE_STEPS = 65_536;
 
 /**
  * Whether half of a family, or of the Internet in it, is accepted that was not, or is accepted now and was
- * not, so that many small steps count like one; or all of it, with no rule that drops, and something was not.
+ * not, so that many small steps count like one; or all of what a policy or `unmatched` judges, with no rule
+ * that drops, and something was not.
  * True where the budget is spent before that is known.
  */
 export function* opensHalf(
@@ -118,7 +119,9 @@ export function* opensHalf(
 ): Pieces<boolean> {
   const [earlier, later] = [blocksOf(before, view), blocksOf(after, view)];
   const [past, now] = [roughPart(earlier), roughPart(later)];
-  const isAll = now === 'all';
+  // What no policy judges passes but for `first`: without a drop that is nothing new.
+  const isUnjudged = view.direction === 'ingress' && (before.policy ?? after.policy) === undefined;
+  const isAll = now === 'all' && !isUnjudged;
   if (now === 'few' || past === 'all' || (past === 'most' && !isAll)) return false;
   const was = yield* laid(earlier, view.family, budget);
   const is = was && (yield* laid(later, view.family, budget));
