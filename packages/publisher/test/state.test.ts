@@ -212,6 +212,29 @@ describe('a store of Rulecast 0.2', () => {
     expect(manifest).toMatchObject({ epoch: 1, version: 3 });
   });
 
+  // Each way out was refused by the advice of the other.
+  it('that was set aside when a crash came is gone on from where the next store was made and not begun', async () => {
+    const stateDirectory = await usedBefore();
+    renameSync(join(stateDirectory, 'store'), join(stateDirectory, 'store-before-0.3'));
+    await openDatabases(join(stateDirectory, 'store')).close();
+    expect(() => freshPublisher({ stateDirectory })).toThrow(/start once with --set-aside/);
+    const { manifest } = await release(freshPublisher({ stateDirectory, setAside: true }), ALL);
+    expect(manifest).toMatchObject({ epoch: 1, version: 3 });
+  });
+
+  // Numbers would have gone on above those of somebody else.
+  it('is not set aside where another identity has signed it, or there is no identity', async () => {
+    const stateDirectory = await usedBefore();
+    const identity = join(stateDirectory, 'identity');
+    const start = (): unknown => freshPublisher({ stateDirectory, setAside: true });
+    renameSync(join(await used(), 'identity'), identity);
+    expect(start).toThrow(/cannot be set aside: it is of another lineage/);
+    rmSync(identity);
+    expect(start).toThrow(IdentityError);
+    expect(existsSync(identity)).toBe(false);
+    expect(readdirSync(stateDirectory)).not.toContain('store-before-0.3');
+  });
+
   it('is not set aside where there is none, it is of this version, or another was before', async () => {
     const start = (stateDirectory: string) => () => freshPublisher({ stateDirectory, setAside: true });
     expect(start(await used())).toThrow(/is not one of Rulecast 0\.2 .*start without --set-aside/);

@@ -3,8 +3,9 @@
  * its place. packaging/README.md "From Rulecast 0.2".
  */
 
+import type { Identity } from '@rulecast/program/identity';
 import { type Database, type Databases, openDatabases } from './databases.ts';
-import { decodeKey, StoreError } from './stored.ts';
+import { decodeKey, decodeStored, ownManifest, StoreError } from './stored.ts';
 
 /** The last numbers of a store of protocol 1, as the rows of `meta` that its successor takes over. */
 export interface StoreLegacy {
@@ -28,26 +29,45 @@ export function formFault(meta: Database<Uint8Array, string>, directory: string)
     : `the store in ${directory} is of Rulecast 0.2, whose releases this version cannot read: with 0.2, save what is in force by rulectl get all, if the upgrade of the package has not; then start this version once with --set-aside, and push that again (packaging/README.md, "From Rulecast 0.2")`;
 }
 
-/** Reads what a store of protocol 1 leaves. Throws StoreError if that directory holds none with releases. */
-export function legacyIn(directory: string): StoreLegacy {
+/**
+ * Reads what a store of protocol 1 leaves to the next one of its identity; undefined if nothing was ever
+ * written to the store. Throws StoreError if it is of another form, without releases, or of another identity.
+ */
+export function legacyIn(directory: string, identity: Identity): StoreLegacy | undefined {
   let databases: Databases;
   try {
     databases = openDatabases(directory);
   } catch (cause) {
     throw new StoreError(`cannot open the store in ${directory}`, { cause });
   }
-  const { meta } = databases;
-  const [head, behind, keys] = ['head', 'behind', 'behind keys'].map((name) => {
+  try {
+    return legacyOf(databases, directory, identity);
+  } finally {
+    void databases.close();
+  }
+}
+
+function legacyOf(
+  { meta, releases }: Databases,
+  directory: string,
+  identity: Identity,
+): StoreLegacy | undefined {
+  const [begun, head, behind, keys] = ['begun', 'head', 'behind', 'behind keys'].map((name) => {
     const bytes = meta.get(name);
     return bytes && Uint8Array.from(bytes); // LMDB may reuse the bytes that it returns
   });
-  const isOfProtocol1 = hasForm(meta, FORM_BEFORE);
-  void databases.close();
-  if (!isOfProtocol1 || head === undefined)
+  if (begun === undefined && head === undefined) return undefined;
+  if (!hasForm(meta, FORM_BEFORE) || head === undefined)
     throw new StoreError(
       `the store in ${directory} is not one of Rulecast 0.2 with releases: start without --set-aside`,
     );
-  for (const bytes of [head, behind]) if (bytes !== undefined) decodeKey(bytes); // throws
+  try {
+    ownManifest(decodeStored(releases.get([...decodeKey(head)]) ?? Buffer.of()), identity);
+    if (behind !== undefined) decodeKey(behind);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new StoreError(`the store in ${directory} cannot be set aside: ${reason}`, { cause });
+  }
   return { after: head, behind, 'behind keys': keys };
 }
 

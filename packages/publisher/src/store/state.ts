@@ -95,7 +95,11 @@ function openStore(
   const { stateDirectory, startOver = false, setAside = false, databases } = options;
   const identityFile = identityFileOf(options);
   const directory = join(stateDirectory, 'store');
-  const legacy = found !== undefined && setAside ? setStoreAside(stateDirectory) : undefined;
+  if (setAside && found === undefined)
+    throw new IdentityError(
+      `--set-aside goes on with an identity, and the identity file ${identityFile} is missing: restore it from a backup`,
+    );
+  const legacy = setAside && found ? setStoreAside(stateDirectory, found) : undefined;
   const isLost = legacy === undefined && databases === undefined && !hasData(directory);
   if (found !== undefined && !startOver && isLost) throw lostStore(identityFile, stateDirectory);
   const store = new Store(directory, options, databases);
@@ -110,16 +114,18 @@ function openStore(
 }
 
 /**
- * Gives a store of protocol 1 another name, and says what it leaves. One that has that name already, because
- * a crash came before the next was begun, is as good. Throws StoreError; then nothing was changed.
+ * Gives a store of protocol 1 another name, and returns what it leaves. After a crash, in which the next one
+ * may have been made and not begun, it has that name already. Throws StoreError; then nothing was changed.
  */
-function setStoreAside(stateDirectory: string): StoreLegacy {
-  const [directory, aside] = ['store', ASIDE].map((name) => join(stateDirectory, name)) as [string, string];
-  if (!hasData(directory)) {
-    if (hasData(aside)) return legacyIn(aside);
+function setStoreAside(stateDirectory: string, identity: Identity): StoreLegacy {
+  const directory = join(stateDirectory, 'store');
+  const aside = join(stateDirectory, ASIDE);
+  const legacy = hasData(directory) ? legacyIn(directory, identity) : undefined;
+  if (legacy === undefined) {
+    const earlier = hasData(aside) ? legacyIn(aside, identity) : undefined;
+    if (earlier !== undefined) return earlier;
     throw new StoreError(`there is no store in ${directory}: start without --set-aside`);
   }
-  const legacy = legacyIn(directory);
   if (existsSync(aside))
     throw new StoreError(`${aside} is there already, and the store would get that name: move it away`);
   renameSync(directory, aside);
@@ -181,8 +187,9 @@ function hasData(directory: string): boolean {
 }
 
 function lostStore(identityFile: string, stateDirectory: string): StoreError {
-  const [directory, aside] = ['store', ASIDE].map((name) => join(stateDirectory, name));
-  if (aside !== undefined && existsSync(aside))
+  const directory = join(stateDirectory, 'store');
+  const aside = join(stateDirectory, ASIDE);
+  if (existsSync(aside))
     return new StoreError(
       `the store of the identity ${identityFile} was set aside as ${aside}, and ${directory} is missing or empty: start once with --set-aside, and push again; if there was another since then, restore it from a backup`,
     );

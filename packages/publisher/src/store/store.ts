@@ -52,7 +52,6 @@ import {
   partText,
   stepWorkLeast,
   verifyRuleSet,
-  wasSignedBy,
 } from '@rulecast/protocol';
 import { atOnce, EMPTY_RULE_SET, type Pieces, type RuleSet } from '@rulecast/rules';
 import { type Database, type Databases, openDatabases } from './databases.ts';
@@ -74,6 +73,7 @@ import {
   type HistoryEntry,
   historyEntry,
   keyOf,
+  ownManifest,
   type ReleaseKey,
   type ReleaseNotes,
   type StoredRelease,
@@ -283,14 +283,7 @@ export class Store implements SubscriberStore {
       else this.#replayed.addDelta(delta.length);
     }
     const last = decodeStored(this.#bytesAt(this.#databases.releases, head));
-    const manifest = decodeManifest(last.manifestBytes);
-    if (!Buffer.from(manifest.lineage).equals(identity.lineage)) {
-      throw new StoreError('it is of another lineage: this store belongs to another identity file');
-    }
-    const signed = { signatures: last.signatures, content: last.manifestBytes };
-    if (!wasSignedBy(identity.roots, 'release', signed)) {
-      throw new StoreError('it is not signed by this identity');
-    }
+    const manifest = ownManifest(last, identity);
     const catalogue = yield* cataloguePieces(ruleSet);
     verifyRuleSet(manifest, ruleSet);
     this.#parts = new PartVersions(catalogue, this.#storedVersions(head, catalogue.records));

@@ -1,7 +1,9 @@
 /** What the values in the store's databases mean: keys, releases and notes, to bytes and back. */
 
+import type { Identity } from '@rulecast/program/identity';
 import {
   CHANGED_PARTS_SHOWN_MAX,
+  decodeManifest,
   hexOf,
   type Manifest,
   manifestHash,
@@ -9,6 +11,7 @@ import {
   type ReleaseCause,
   splitSigned,
   type Totals,
+  wasSignedBy,
 } from '@rulecast/protocol';
 
 /** The store cannot be opened, read or written; nothing was changed. */
@@ -162,6 +165,19 @@ export function decodeStored(bytes: Uint8Array): StoredRelease {
     signatures,
     manifestBytes: content,
   };
+}
+
+/** The manifest of a release. Throws StoreError unless this identity signed it. */
+export function ownManifest(
+  { manifestBytes, signatures }: Pick<StoredRelease, 'manifestBytes' | 'signatures'>,
+  { lineage, roots }: Identity,
+): Manifest {
+  const manifest = decodeManifest(manifestBytes);
+  if (!Buffer.from(manifest.lineage).equals(lineage))
+    throw new StoreError('it is of another lineage: this store belongs to another identity file');
+  if (!wasSignedBy(roots, 'release', { signatures, content: manifestBytes }))
+    throw new StoreError('it is not signed by this identity');
+  return manifest;
 }
 
 export function encodeNotes(notes: ReleaseNotes): Uint8Array {
