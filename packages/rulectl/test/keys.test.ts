@@ -92,6 +92,10 @@ describe('the next root', () => {
     [['rotate', '--refresh-by', '3651d']],
     [['renew', 'root']],
     [['revoke', '0011223344556677', '--refresh-by', 'soon']],
+    // It was ignored, and the draft was signed without a date.
+    [['sign', 'next.draft', '--root-key', 'root.key', '--refresh-by', '90d']],
+    [['install', 'next.draft', '--refresh-by', '90d']],
+    [['show', '--epochs', '33']],
   ])('is not made by %j', async (args) => {
     const { keys, path } = keysOf();
     const before = readFileSync(path, 'utf8');

@@ -1,15 +1,16 @@
 /**
- * Whether a root is to be renewed, by the clocks of whoever asks. A clock that is ahead closes nothing: a
- * root is overdue once all clocks are past its date. docs/adr/0035-roots-are-signed-and-may-be-dated.md
+ * Whether a root has to be renewed, by two clocks of one machine. A root is overdue only once both are past
+ * its date, so that one clock which is ahead closes nothing.
+ * docs/adr/0035-roots-are-signed-and-may-be-dated.md
  */
 
 import { RENEWAL_NOTICE_SECONDS } from '../limits.ts';
 import type { Root } from './root.ts';
 
-/** `due`: its date is near, or past by one of two clocks; `overdue`: past by both. */
+/** `due`: the later clock is within 30 days of the date, or past it; `overdue`: both clocks are past it. */
 export type Renewal = 'good' | 'due' | 'overdue';
 
-/** What time it is, in seconds since 1970: of one clock twice the same. */
+/** In seconds since 1970. A caller with one clock gives the same time twice. */
 export interface ClockReadings {
   readonly earliest: number;
   readonly latest: number;
@@ -21,7 +22,7 @@ export function renewalOf({ refreshBy }: Pick<Root, 'refreshBy'>, readings: Cloc
   return readings.latest >= refreshBy - RENEWAL_NOTICE_SECONDS ? 'due' : 'good';
 }
 
-/** For people, in less than 128 bytes. */
+/** A sentence for people, of less than 128 bytes. */
 export function renewalText(root: Pick<Root, 'number' | 'refreshBy'>, renewal: Renewal): string {
   const { number, refreshBy } = root;
   if (refreshBy === undefined || renewal === 'good') return `root ${number} need not be renewed yet`;
@@ -29,7 +30,7 @@ export function renewalText(root: Pick<Root, 'number' | 'refreshBy'>, renewal: R
   return `root ${number} ${verb} to be renewed by ${dateText(refreshBy)}: rulectl keys renew (docs/keys.md)`;
 }
 
-/** As `2027-03-01T12:00:00Z`. */
+/** Such as `2027-03-01T12:00:00Z`. */
 export function dateText(seconds: number): string {
   return new Date(seconds * 1000).toISOString().replace('.000Z', 'Z');
 }

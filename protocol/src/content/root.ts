@@ -25,7 +25,7 @@ import type { Signed } from './signature-block.ts';
 import { keyIdOf, signersAmong } from './signatures.ts';
 
 const TAG = 'RCR1';
-/** Of a root that asks to be renewed. */
+/** Of a root with a date by which it has to be renewed. */
 const DATED_TAG = 'RCR2';
 
 /**
@@ -50,7 +50,7 @@ export interface Root {
   readonly epochFloor: number;
   /** … to here. */
   readonly epochCeiling: number;
-  /** When the next root is to be there: seconds since 1970, from 1 to EXPIRE_MAX_SECONDS; absent: never. */
+  /** The next root has to be there by then: seconds since 1970, 1 to EXPIRE_MAX_SECONDS; absent: no date. */
   readonly refreshBy?: number | undefined;
   readonly roles: Readonly<Record<RoleName, Role>>;
 }
@@ -192,7 +192,7 @@ function rootFault(root: Root): string | undefined {
   return ids.size === keys.length ? undefined : 'two keys of one id';
 }
 
-/** One that calendars have: people are told it. */
+/** One that can be shown to people: a calendar has it. */
 function isDate(seconds: number): boolean {
   return Number.isInteger(seconds) && seconds >= 1 && seconds <= EXPIRE_MAX_SECONDS;
 }

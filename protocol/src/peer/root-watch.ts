@@ -1,23 +1,23 @@
 /**
- * Looks now and then whether the root in force is to be renewed: the publisher for whoever can do that, a
- * subscriber also for what it enforces. Where a root has no date no timer runs.
+ * Looks once a minute whether the root in force has to be renewed. A publisher warns its owner of it; a
+ * subscriber may also close by it. No timer runs for a root without a date.
  */
 
 import { type ClockReadings, type Renewal, renewalOf, renewalText } from '../content/renewal.ts';
 import type { Root } from '../content/root.ts';
 import type { After } from './clock.ts';
 
-/** A date is days away, and no timer runs through suspend or notices that a clock was set. */
+/** One timer for the date itself would stop in suspend, and would not notice that a clock was set. */
 const LOOK_MS = 60_000;
-/** The next root may follow at once, and none between is worth a word. */
+/** Roots come one right after the other, and only the last of them is worth a warning. */
 const SETTLE_MS = 1000;
 
 export interface RootWatchOptions {
   readonly after: After;
   readonly readings: () => ClockReadings;
-  /** The one in force; undefined before the first. */
+  /** The root in force; undefined before the first has come. */
   readonly root: () => Root | undefined;
-  /** It stands otherwise than before, which was `good` at first; `text` says it to people. */
+  /** Called with each change of the renewal, which is `good` at first; `text` is for people. */
   readonly onChange: (renewal: Renewal, text: string) => void;
 }
 
@@ -35,7 +35,7 @@ export class RootWatch {
     return this.#renewal;
   }
 
-  /** Why somebody has to do something now, for people; undefined where nobody has. */
+  /** A sentence for people, if the root is due or overdue now, judged anew at each call. */
   get trouble(): string | undefined {
     const { root, readings } = this.#options;
     const current = root();
@@ -43,7 +43,7 @@ export class RootWatch {
     return current === undefined || renewal === 'good' ? undefined : renewalText(current, renewal);
   }
 
-  /** Looks now, and from then on. */
+  /** Looks now, and once a minute from then on. */
   look(): void {
     if (this.#isClosed) return;
     const root = this.#options.root();
@@ -54,7 +54,7 @@ export class RootWatch {
     this.#options.onChange(renewal, renewalText(root, renewal));
   }
 
-  /** Another root is in force: what was told of the one before may be over at once. */
+  /** Another root is in force: a warning of the one before is over at once. */
   replaced(): void {
     if (this.#isClosed) return;
     if (this.#renewal === 'good') this.#lookIn(SETTLE_MS);

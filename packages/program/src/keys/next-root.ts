@@ -12,7 +12,7 @@ export interface RootChange {
   readonly thresholds: Partial<Record<RoleName, number>>;
   /** The last epoch that there may be; default: as before. */
   readonly epochCeiling: number | undefined;
-  /** When it asks to be renewed, in seconds since 1970, or that it does not; default: as before. */
+  /** By when it has to be renewed, in seconds since 1970, or `never`; default: as before. */
   readonly refreshBy?: number | 'never' | undefined;
 }
 

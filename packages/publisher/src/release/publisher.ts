@@ -113,7 +113,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       return { earliest: now, latest: now };
     },
     root: () => this.identity.root,
-    onChange: (rootRenewal, text) => this.logger.warn({ rootRenewal }, text),
+    onChange: (rootRenewal, text) =>
+      this.logger[rootRenewal === 'good' ? 'info' : 'warn']({ rootRenewal }, text),
   });
 
   /**
@@ -256,7 +257,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     return this.#proofs.fork;
   }
 
-  /** That the root is to be renewed, a sentence, if it is. */
+  /** A sentence, if the root is due or overdue to be renewed. */
   get rootTrouble(): string | undefined {
     return this.#rootWatch.trouble;
   }

@@ -146,11 +146,11 @@ export function degradedOf({
           `firewalls that remember nothing take nothing: ${freshnessKeys.length} of ${threshold} keys of freshness are here`,
         ];
   const { rootTrouble } = publisher;
-  const undated = rootTrouble === undefined ? [] : [rootTrouble];
+  const unrenewed = rootTrouble === undefined ? [] : [rootTrouble];
   return [
     ...lost,
     ...disowned,
-    ...undated,
+    ...unrenewed,
     ...unsaid,
     ...(sources?.degraded ?? []),
     ...absent,

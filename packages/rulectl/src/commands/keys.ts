@@ -54,9 +54,12 @@ export const command = 'keys <action> [what..]';
 export const describe = 'who may sign releases, and how that is changed';
 
 const ACTIONS = ['init', 'show', 'rotate', 'renew', 'revoke', 'sign', 'install'] as const;
+/** Those that make the next root, and the options that only they take. */
+const CHANGES: readonly KeysArgs['action'][] = ['rotate', 'renew', 'revoke'];
+const CHANGE_OPTIONS = ['epochs', 'refresh-by', 'draft'] as const;
 /** Of a file with two roots, which take 5 kB each in base64 at most. */
 const DRAFT_MAX_BYTES = 65_536;
-/** How long a root that is renewed goes on. */
+/** How far away the date is that `renew` gives by default. */
 const RENEWED_FOR = '90d';
 const DAYS_MAX = 3650;
 const DAY_SECONDS = 86_400;
@@ -117,13 +120,13 @@ export function builder(yargs: Argv<object>): Argv<KeysArgs> {
     .option('epochs', {
       type: 'string',
       requiresArg: true,
-      describe: 'rotate, revoke: the last epoch that is granted',
+      describe: 'rotate, renew, revoke: the last epoch that is granted',
     })
     .option('refresh-by', {
       type: 'string',
       requiresArg: true,
       describe:
-        'rotate, renew, revoke: in how many days the root is to be renewed, as 90d; firewalls say so, and those with --stale closed drop everything after it; never: no date',
+        'rotate, renew, revoke: days until the next root has to be there, as 90d, or never for no date; firewalls warn of it, and those with --stale closed drop everything after it',
     })
     .option('draft', {
       type: 'string',
@@ -142,6 +145,9 @@ export function builder(yargs: Argv<object>): Argv<KeysArgs> {
 }
 
 export async function run(args: KeysArgs, terminal: Terminal): Promise<ExitCode> {
+  const stray = CHANGE_OPTIONS.find((option) => args[option] !== undefined);
+  if (stray !== undefined && !CHANGES.includes(args.action))
+    throw usageError(`--${stray} goes with ${CHANGES.join(', ')}: ${args.action} changes no root`);
   try {
     switch (args.action) {
       case 'init':
@@ -337,23 +343,23 @@ interface PublisherPlace extends Pick<Identity, 'lineage' | 'keys'> {
   readonly path: string;
 }
 
-/** One that is overdue as soon as it is there closes firewalls. */
+/** A root that is overdue from the start would close firewalls. */
 function checkDate({ number, refreshBy }: Root, terminal: Terminal): void {
   if (refreshBy !== undefined && refreshBy * 1000 <= terminal.nowMs())
     throw new RangeError(`root ${number} would be overdue at once: say --refresh-by 90d`);
 }
 
-/** A date holds up no thief who finds beside the other keys the one that gives a later date. */
+/** A thief who finds the root key beside the other keys renews the root himself: no date stops him. */
 function checkApart(next: Root, place: PublisherPlace, rootKeyFile: string | undefined): void {
   if (next.refreshBy === undefined) return;
   const online = onlineRootKey(next, place, rootKeyFile);
   if (online === undefined) return;
   throw new IdentityError(
-    `a key that signs roots lies with the publisher, in ${online}: who steals that renews as well. Move it to a vault (docs/keys.md), then ask for a date; --refresh-by never asks for none`,
+    `a key that signs roots lies with the publisher, in ${online}: its thief could renew the root as well. Move it to a vault (docs/keys.md) before you give the root a date; --refresh-by never takes the date out`,
   );
 }
 
-/** Where a key that signs roots is at hand for whoever takes the publisher's files. */
+/** The file among the publisher's with a key that signs roots, if there is one. */
 function onlineRootKey(
   { roles }: Root,
   { path, lineage, keys }: PublisherPlace,
@@ -371,7 +377,7 @@ function isBelow(file: string, directory: string): boolean {
   try {
     return realpathSync(file).startsWith(`${realpathSync(directory)}${sep}`);
   } catch {
-    return false; // it is not there, which is told where it is read
+    return false; // there is no such file: reading the key says so
   }
 }
 

@@ -38,7 +38,7 @@ export function diskOf(machine: Machine, folder: string): Finding {
   return fault('disk', shown, 'make room: a release that cannot be kept is not taken');
 }
 
-/** Whether the newest root in a file asks to be renewed; nothing where there is none to be seen. */
+/** Whether the newest root in a file has to be renewed; nothing if it has no date, or no root is in it. */
 export function renewalIn({ text, nowMs }: Machine, path: string): readonly Finding[] {
   const root = newestRootIn(text(path) ?? '');
   if (root === undefined) return [];

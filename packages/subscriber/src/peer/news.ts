@@ -104,7 +104,7 @@ export class News {
     listeners.tell('freshness', { freshness, text });
   }
 
-  /** Whether the root is to be renewed, which only its owner can do. */
+  /** The renewal of the root has changed: only the owner of its key can renew it. */
   rootStands(rootRenewal: Renewal, text: string): void {
     this.#options.logger[RENEWAL_LEVELS[rootRenewal]]({ rootRenewal, version: this.#version }, text);
   }

@@ -79,7 +79,7 @@ export interface SubscriberStatus {
   readonly freshness: Standing;
   /** For how long nobody has said that it is; undefined where nobody ever did. */
   readonly freshAgeMs: number | undefined;
-  /** Whether the root in force is to be renewed; `overdue` is closed with `staleMode: 'closed'`. */
+  /** Whether the root in force has to be renewed; `overdue` drops everything with `staleMode: 'closed'`. */
   readonly rootRenewal: Renewal;
   readonly lastError: { readonly code: string; readonly text: string; readonly atMs: number } | undefined;
 }
