@@ -178,8 +178,11 @@ export class NameJudge {
    */
   mayBePrivate(name: Uint8Array, at: number): boolean {
     if (this.#privateSubjects.size > 0) {
-      const subjects = this.#matcher.subjectsOf(name, at);
-      if (subjects.some((subject) => this.#privateSubjects.has(subject))) return true;
+      let isPrivate = false;
+      this.#matcher.visit(name, at, (subject) => {
+        isPrivate ||= this.#privateSubjects.has(subject);
+      });
+      if (isPrivate) return true;
     }
     return isPrivateName(nameText(name, at));
   }
@@ -199,11 +202,11 @@ export class NameJudge {
     if (program === undefined || (program.accepts.size === 0 && !program.opensAnswers)) return [];
     const dropped = this.#dropped(program, name, at, aliases);
     const lists = new Set<string>();
-    for (const subject of this.#matcher.subjectsOf(name, at)) {
+    this.#matcher.visit(name, at, (subject) => {
       const rank = program.accepts.get(subject) ?? Number.POSITIVE_INFINITY;
       const list = program.rules[rank]?.list;
       if (rank < dropped && list !== undefined) lists.add(list);
-    }
+    });
     if (program.opensAnswers) lists.add(RESOLVED_LIST);
     return [...lists].flatMap((list) => {
       const names = namesOpenedBy(this.#ruleSet.lists, list);
@@ -239,8 +242,9 @@ export class NameJudge {
   #lowest(ranks: ReadonlyMap<number, number>, name: Uint8Array, at: number): number {
     let lowest = Number.POSITIVE_INFINITY;
     if (ranks.size === 0) return lowest;
-    for (const subject of this.#matcher.subjectsOf(name, at))
+    this.#matcher.visit(name, at, (subject) => {
       lowest = Math.min(lowest, ranks.get(subject) ?? lowest);
+    });
     return lowest;
   }
 

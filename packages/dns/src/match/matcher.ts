@@ -46,7 +46,6 @@ export function setEditOf(before: NameSet, after: NameSet): SetEdit {
  */
 export type MatcherOutcome = 'done' | 'full' | 'flooded' | 'classes';
 
-const NOBODY: readonly number[] = [];
 const STOPS = { [TableStop.full]: 'full', [TableStop.flooded]: 'flooded' } as const;
 
 export class NameMatcher {
@@ -138,26 +137,21 @@ export class NameMatcher {
   }
 
   /**
-   * The subjects that have the whole name which starts at `at`, in any case, each once. Of all that one says
-   * of the name and those above it, the nearest decides.
+   * Visits the subjects that have the whole name which starts at `at`, in any case; one that has it by
+   * several entries more than once. Goes from the name upwards: an exception hides what stands above it.
    */
-  subjectsOf(name: Uint8Array, at = 0): readonly number[] {
-    let decided = NOBODY;
+  visit(name: Uint8Array, at: number, visitor: (subject: number) => void): void {
+    const excepted: number[] = [];
     for (let i = this.#table.look(name, at) - 1; i >= 0; i--) {
-      const said = this.#saidBy(i);
-      decided = decided.length === 0 ? said : said.length === 0 ? decided : decidedBy(decided, said);
+      for (const number of this.#saidBy(i)) {
+        if (number < 0) excepted.push(~number);
+        else if (!excepted.includes(number)) visitor(number);
+      }
     }
-    return decided.some((number) => number < 0) ? decided.filter((number) => number >= 0) : decided;
   }
 
   /** What the `index`th class of what was looked up says of the name. */
   #saidBy(index: number): readonly number[] {
     return this.#classes.subjectsOf(this.#table.classAt(index), this.#table.isSelfAt(index));
   }
-}
-
-/** What is said near a name, and further above of those of which nothing is said there. */
-function decidedBy(near: readonly number[], above: readonly number[]): readonly number[] {
-  const others = above.filter((number) => !near.includes(number) && !near.includes(~number));
-  return others.length === 0 ? near : [...near, ...others];
 }
