@@ -1,7 +1,7 @@
 /**
- * What two implementations must agree on byte for byte; PROTOCOL.md says it in words. Begin with
- * content/part.ts, the parts that a release is made of, and content/manifest.ts, which is signed; then
- * codec/delta.ts and wire/message.ts.
+ * What two implementations must agree on byte for byte; WIRE.md, CONTENT.md and MEANING.md say it in words.
+ * Begin with content/part.ts, the parts that a release is made of, and content/manifest.ts, which is signed;
+ * then codec/delta.ts and wire/message.ts.
  *
  *   rule set ─▶ parts ─▶ canonical bytes ─▶ digests ─▶ manifest, signed
  *              parts ─▶ delta ═▶ chunks ═▶ messages ═▶ frames ═▶ channel ═▶ frames … ─▶ parts, verified

@@ -250,7 +250,7 @@ MAP_CODECS.set('record', { names: ['record'], check: taggedCheck('record', RECOR
 
 /**
  * The type and body of a message; a CHUNK's body is its bytes, not a copy. Throws TypeError if the message
- * breaks its fields or a rule of PROTOCOL.md, and RangeError if it does not fit: both are the caller's
+ * breaks its fields or a rule of WIRE.md, and RangeError if it does not fit: both are the caller's
  * mistakes.
  */
 export function encodeMessage(message: Message): EncodedMessage {

@@ -54,7 +54,7 @@ export class FreshnessWatch {
     this.#look();
   }
 
-  /** Those who confirmed it may do so no more: unsure as at a start. */
+  /** What was confirmed counts no more: unsure, as at a start, until it is confirmed again. */
   doubted(): void {
     if (this.#standing !== 'fresh') return;
     this.#limitMs = this.#options.clock.monotonicMs() + this.#options.staleAfterMs;

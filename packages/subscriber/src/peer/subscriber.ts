@@ -274,7 +274,7 @@ class RunningSubscriber implements Subscriber {
         isInForce ? this.#freshness.confirmed(newest.asOfMs) : this.#freshness.outdone(newest),
       onTrusted: (root) => {
         logger.info({ root }, 'believes the next root');
-        // The overdue root was a thief's last hold: the next one must not open what he says is the newest.
+        // Under an overdue root a thief may have confirmed his own release, which the next must not open.
         if (this.#rootWatch.renewal === 'overdue') this.#freshness.doubted();
         this.#rootWatch.replaced();
       },
