@@ -130,6 +130,18 @@ describe('coverage', () => {
     expect(changed(holed(6), holed(0))).toBeUndefined();
   });
 
+  it('of names that gains as many exceptions as entries still grows', () => {
+    const wild = (count: number, exceptions: readonly string[] = []): List => {
+      const entries = Array.from({ length: count }, (_, i) => `.n${i}.example`);
+      return nameListOf(entries, 'firewall', exceptions);
+    };
+    const exceptions = Array.from({ length: 900 }, (_, i) => `a.n${i}.example`);
+    expect(changed(wild(100), wild(1000, exceptions))).toMatchObject({
+      code: 'grown',
+      reason: expect.stringContaining('from 100 to 1000 entries,'),
+    });
+  });
+
   it('that is in force already is not refused again', () => {
     const half = listOf('0.0.0.0/1');
     expect(changed(half, listOf('0.0.0.0/1', '203.0.113.7'))).toBeUndefined();

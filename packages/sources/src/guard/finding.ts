@@ -87,13 +87,17 @@ export function sizeFinding(
   return undefined;
 }
 
-/** Of lists of one kind. An exception is an entry less: it takes away a part of one. */
+/**
+ * Of lists of one kind. Exceptions make a list shrink, each as an entry less, for it takes away a part of
+ * one. They do not make up for entries that come.
+ */
 export function listSizeFinding(before: List, after: List, limits: SizeLimits): Finding | undefined {
   const [earlier, later] = [before, after].map((list) =>
     Math.max(0, entryCount(list) - exceptionCount(list)),
   ) as [number, number];
-  const hasExceptions = exceptionCount(before) + exceptionCount(after) > 0;
-  return sizeFinding(earlier, later, limits, hasExceptions ? 'entries less exceptions' : 'entries');
+  const ofEntries = sizeFinding(entryCount(before), entryCount(after), limits);
+  if (ofEntries !== undefined || later >= earlier) return ofEntries;
+  return sizeFinding(earlier, later, limits, 'entries less exceptions');
 }
 
 /**
