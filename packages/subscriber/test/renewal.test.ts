@@ -200,6 +200,30 @@ describe('a root with a date', () => {
     expect(house.subscriber?.lookup(PACKET)).toMatchObject({ action: 'drop', policy: 'boot' });
   });
 
+  it.each<[string, bootId: string, staleMode: 'keep' | 'closed', renewal: string]>([
+    ['a restart of the process', 'test', 'closed', 'due'],
+    ['a boot', 'another', 'closed', 'overdue'],
+    ['a boot', 'another', 'keep', 'overdue'],
+  ])('over %s (%s) with a clock a year ahead, and %s, is %s until that is set back', async (...row) => {
+    const [, bootId, staleMode, renewal] = row;
+    const stateDirectory = temporaryDirectory();
+    const [house, , one] = await dated({ staleMode, stateDirectory });
+    await house.subscriber?.close();
+    house.clocks.pass(DAY, 365 * DAY);
+    const { boot } = house.clocks.options;
+    const peer = await house.start({ staleMode, stateDirectory, boot: { ...boot, bootId } });
+    await house.fresh(one);
+    await looked(peer);
+    expect(house.renewal).toBe(renewal);
+    const isOpen = staleMode === 'keep' || renewal !== 'overdue';
+    await vi.waitFor(() => expect(house.subscriber?.lookup(PACKET).policy !== 'boot').toBe(isOpen));
+    house.clocks.pass(DAY, -365 * DAY);
+    await house.fresh(one);
+    await looked(peer);
+    expect(house.renewal).not.toBe('overdue');
+    await vi.waitFor(() => expect(house.subscriber?.lookup(PACKET).policy).not.toBe('boot'));
+  });
+
   it('is not told of where the next one follows at once', async () => {
     const house = new House();
     const peer = await house.start();
