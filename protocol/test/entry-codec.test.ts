@@ -326,34 +326,30 @@ describe('the shorter form', () => {
     },
   );
 
-  // As a tree, hosts that are a little likelier to have a bit set are 1 % shorter.
-  it.each([
-    [2 ** 18, 255],
-    [2 ** 18 + 1, 1],
-  ])(
-    'of %i entries is a tree where that is shorter, and of more where it is worth the time',
-    (count, form) => {
-      const random = mulberryWords(5);
-      const hosts = new Set<number>();
-      while (hosts.size < count) hosts.add((random() | (random() & random() & 31)) >>> 0);
-      const spread = new PrefixBuilder(4, count);
-      for (const host of Uint32Array.from(hosts).sort()) spread.push4(host, 32);
-      const dense = new PrefixBuilder(4, count);
-      for (let i = 0; i < count; i++) dense.push4((0xac000000 + i * 4) >>> 0, 30);
-      for (const [column, expected] of [
-        [spread.build(), form],
-        [dense.build(), 255],
-      ] as const) {
-        const bytes = written((writer) => writeEntries(writer, column));
-        const tree = written((writer) => writeTree(writer, column));
-        const groups = written((writer) => writeSequence(writer, networksOf(column), 1));
-        expect(tree.length + 1).toBeLessThan(groups.length + 2);
-        expect(bytes[0]).toBe(expected);
-        expect(bytes.length).toBe(expected === 255 ? tree.length + 1 : groups.length + 2);
-        expect(isDeepStrictEqual(readEntries(readerOf(bytes), 4, boundsFor(count)), column)).toBe(true);
-      }
-    },
-  );
+  const COUNT = 50_000;
+  it.each<[string, number, (random: () => number, i: number, last: number) => number]>([
+    ['in crowds of three', 32, (random, i, last) => (i % 3 === 0 ? random() : last ^ (random() & 255))],
+    [
+      'crowded in the middle only',
+      32,
+      (random, i) => (i < COUNT / 30 ? 0x7fff_f000 + (random() & 0x1fff) : random()),
+    ],
+    ['side by side', 30, (_, i) => 0xac00_0000 + i * 4],
+  ])('is sent of networks %s', (_, length, draw) => {
+    const random = mulberryWords(5);
+    const addresses = new Set<number>();
+    for (let last = 0; addresses.size < COUNT; addresses.add(last))
+      last = draw(random, addresses.size, last) >>> 0;
+    const builder = new PrefixBuilder(4, COUNT);
+    for (const address of Uint32Array.from(addresses).sort()) builder.push4(address, length);
+    const column = builder.build();
+    const bytes = written((writer) => writeEntries(writer, column));
+    const tree = written((writer) => writeTree(writer, column));
+    const groups = written((writer) => writeSequence(writer, networksOf(column), 1));
+    expect(tree.length + 1).toBeLessThan(groups.length + 2);
+    expect([bytes[0], bytes.length]).toEqual([255, tree.length + 1]);
+    expect(isDeepStrictEqual(readEntries(readerOf(bytes), 4, boundsFor(COUNT)), column)).toBe(true);
+  });
 
   it('of a tree that holds more entries than are left is refused as it is read', () => {
     const builder = new PrefixBuilder(4, 65_536);

@@ -25,14 +25,13 @@ const BLOCK_LEAST_BYTES = 2;
 const TREE_FORM = 255;
 
 /**
- * Up to so many entries both forms are made, and the shorter one is sent. A tree takes 0.1 to 0.4 µs an entry
- * to write and to read, groups a tenth of it: beyond that a tree is only made where it saves a 32nd of the
- * first entries. Our choice: a million random hosts would travel as a tree for 0.1 % less, and half a second
- * more. Entries from the middle would tell less: groups of them begin with a gap from 0.
+ * Stretches spread over a column: if none of them is shorter as a tree than its share of the groups, no tree
+ * of the whole is made. A tree takes 0.1 to 0.4 µs an entry to write, groups a tenth of it, and random hosts
+ * gain nothing by it. Our choice: what is missed, a crowd between two stretches or a gain that is less than
+ * what a tree of 1,024 entries costs to learn, is 1 % or so.
  */
-const TREE_SAMPLED_ENTRIES = 2 ** 18;
-const TREE_SAMPLE_ENTRIES = 2 ** 16;
-const TREE_SAMPLE_SHARE = 31 / 32;
+const TREE_SAMPLES = 32;
+const TREE_SAMPLE_ENTRIES = 2 ** 10;
 
 const gapsOf: Readonly<Record<Stride, Gaps>> = { 1: newGaps(1), 4: newGaps(4) };
 
@@ -151,21 +150,26 @@ function addGaps4({ words, count }: Gaps, numbers: Uint32Array, from: number): n
 
 /** Appends a canonical column in the shorter of its forms. */
 export function writeEntries(writer: ByteWriter, prefixes: Prefixes): void {
-  const count = prefixes.lengths.length;
   const groups = written(writeGroups, prefixes);
-  if (count === 0 || (count > TREE_SAMPLED_ENTRIES && !mayTreePay(prefixes))) return writer.bytes(groups);
-  const tree = written(writeTreeForm, prefixes);
+  const tree = mayTreePay(prefixes, groups.length) ? written(writeTreeForm, prefixes) : groups;
   writer.bytes(tree.length < groups.length ? tree : groups);
 }
 
-/** Whether a tree saves enough of the first entries. */
-function mayTreePay({ family, words, lengths }: Prefixes): boolean {
-  const first = {
-    family,
-    words: words.subarray(0, TREE_SAMPLE_ENTRIES * strideOf(family)),
-    lengths: lengths.subarray(0, TREE_SAMPLE_ENTRIES),
-  };
-  return written(writeTreeForm, first).length <= written(writeGroups, first).length * TREE_SAMPLE_SHARE;
+/** Whether a tree of one of some stretches is shorter than its share of the groups. */
+function mayTreePay({ family, words, lengths }: Prefixes, groupBytes: number): boolean {
+  const stride = strideOf(family);
+  const step = Math.max(TREE_SAMPLE_ENTRIES, Math.ceil(lengths.length / TREE_SAMPLES));
+  for (let from = 0; from < lengths.length; from += step) {
+    const to = from + TREE_SAMPLE_ENTRIES;
+    const stretch = {
+      family,
+      words: words.subarray(from * stride, to * stride),
+      lengths: lengths.subarray(from, to),
+    };
+    const share = (groupBytes * stretch.lengths.length) / lengths.length;
+    if (written(writeTreeForm, stretch).length < share) return true;
+  }
+  return false;
 }
 
 function written(write: (writer: ByteWriter, prefixes: Prefixes) => void, prefixes: Prefixes): Uint8Array {
