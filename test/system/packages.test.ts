@@ -411,6 +411,8 @@ END
         expect(kept(on)).toBe(before);
         expect(on.run(`stat -c '%a %U' ${SAVED}`)).toBe('600 rulecast-publisher\n');
         await says(on, 'rulecast-publisher', 'is of Rulecast 0.2');
+        upgrade(on); // an upgrade before the store is set aside: there is nothing left that could save it
+        expect(on.run(`stat -c '%a %U' ${SAVED}`)).toBe('600 rulecast-publisher\n');
         await says(on, 'rulecast-subscriber', 'the kernel keeps the release it has until there is one');
         expect(logOf(on, 'rulecast-subscriber')).toContain('they are set aside');
         expect(on.attempt('systemctl is-active rulecast-subscriber').stdout).toBe('active\n');
@@ -527,6 +529,19 @@ END
         expect(on.run('rulectl --version')).toMatch(/^0\.2/);
         expect(on.attempt(`ls ${SAVED}`).status).not.toBe(0);
         on.run('systemctl start rulecast-publisher');
+        await eventually(async () => on.attempt('rulectl status').status === 0);
+        // A publisher that hangs, for which rulectl of 0.2 waits. The 5 minutes are 2 seconds here.
+        on.run(`systemctl kill --signal STOP rulecast-publisher
+          mkdir /srv/short
+          printf '#!/bin/sh\\nshift\\nexec /usr/bin/timeout 2 "$@"\\n' > /srv/short/timeout
+          chmod 755 /srv/short/timeout`);
+        const hung = on.attempt(
+          `PATH=/srv/short:$PATH dpkg --force-confold --force-depends -i ${NOW}/rulecast_*.deb`,
+        );
+        on.run('systemctl kill --signal CONT rulecast-publisher');
+        expect(hung.status).not.toBe(0);
+        expect(hung.stderr).toMatch(/could not be saved:\n {2}.*does not answer for 5 minutes/);
+        expect(on.attempt(`ls ${SAVED}`).status).not.toBe(0);
         await eventually(async () => /^here .*synced +3 /m.test(on.attempt('rulectl status').stdout));
         await expectAnswers(scene);
 
