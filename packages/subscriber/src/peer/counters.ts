@@ -1,6 +1,8 @@
 /** The counters of an ANSWER: WIRE.md "ANSWER", by their names in CONTROL.md "record counters". Pure. */
 
-import { COUNTERS_MAX } from '@rulecast/protocol';
+import { COUNTERS_MAX, type RootWatch } from '@rulecast/protocol';
+import type { FreshnessWatch } from './freshness-watch.ts';
+import type { News } from './news.ts';
 
 type Counter = readonly [name: string, count: number];
 
@@ -24,6 +26,21 @@ export function lookupCounters(
 ): Readonly<Record<string, number>> {
   const most = [...lists].sort(([, a], [, b]) => b - a).slice(0, LISTS_TOLD);
   return { lookups, ...Object.fromEntries(most.map(([name, count]) => [`list.${name}`, count])) };
+}
+
+/** Whether the release and the root are recent; damage and forks only if there were any. */
+export function healthCounters(
+  { standing, ageMs }: Pick<FreshnessWatch, 'standing' | 'ageMs'>,
+  { renewal }: Pick<RootWatch, 'renewal'>,
+  { damageCount, forkCount }: Pick<News, 'damageCount' | 'forkCount'>,
+): Readonly<Record<string, number>> {
+  return {
+    stale: standing === 'stale' ? 1 : 0,
+    ...(ageMs === undefined ? {} : { freshAgeMs: Math.round(ageMs) }),
+    ...(renewal === 'good' ? {} : { [renewal === 'due' ? 'rootDue' : 'rootOverdue']: 1 }),
+    ...(damageCount === 0 ? {} : { stateDamaged: damageCount }),
+    ...(forkCount === 0 ? {} : { forks: forkCount }),
+  };
 }
 
 /** For a publisher that asks for no page: the whole first, then of lists and others those with most. */

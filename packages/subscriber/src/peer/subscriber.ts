@@ -50,11 +50,12 @@ import { FirewallClock } from '../clock/clock.ts';
 import { RuleEnds } from '../clock/rule-ends.ts';
 import { systemClocks, systemNonce, systemRandom, systemWallMs } from '../clock/system.ts';
 import { type Content, ThreadContent } from '../content/content.ts';
+import { CopyMender } from '../state/copy-mender.ts';
 import { StateDirectory } from '../state/state.ts';
 import { Staging } from '../verify/stage.ts';
 import type { LiveExplanation } from './answers.ts';
 import { Connections } from './connections.ts';
-import { lookupCounters } from './counters.ts';
+import { healthCounters, lookupCounters } from './counters.ts';
 import { FreshnessWatch } from './freshness-watch.ts';
 import { News } from './news.ts';
 import {
@@ -99,8 +100,7 @@ export interface Subscriber {
 
 /** After which closing, or opening again, is tried again that a sink refused. */
 const SHUT_RETRY_MS = 5_000;
-/** After which the second copy of the state is tried again that could not be written. */
-const MEND_MS = 30_000;
+
 /**
  * Restores what was in force, then starts connecting. Rejects with StateError if the state directory cannot
  * be used, with TypeError for a bad name or boot mode, with TableEngineError if this process can have no
@@ -135,9 +135,6 @@ class RunningSubscriber implements Subscriber {
   readonly #closing = new AbortController();
   #dns: readonly Address[];
   readonly #state: StateDirectory | undefined;
-  /** What was said last of its second copy; nothing once that is whole. */
-  #untidy = '';
-  #cancelMend: (() => void) | undefined;
   readonly #ruleClock: FirewallClock;
   readonly #clock: SteadyClock;
   readonly #ruleEnds: RuleEnds;
@@ -287,50 +284,29 @@ class RunningSubscriber implements Subscriber {
   }
 
   #stateDirectory(): StateDirectory | undefined {
-    const { stateDirectory, disk } = this.#options;
+    const { stateDirectory, disk, logger } = this.#options;
     if (stateDirectory === undefined) return undefined;
+    const mender = new CopyMender({
+      after: this.#clock.after,
+      logger,
+      closing: this.#closing.signal,
+      mend: () => state.mend(),
+    });
     const events = {
       onDamage: (text: string) => this.#news.damaged(text),
-      onUntidy: (error: unknown) => this.#untidied(error),
+      onUntidy: (error: unknown) => mender.failed(error),
     };
-    return new StateDirectory(stateDirectory, events, disk);
-  }
-
-  /** Until the next release, or a start, one damaged file would be the end of a state without its copy. */
-  #untidied(error: unknown): void {
-    const text = String(error);
-    if (text !== this.#untidy) {
-      const what =
-        'the second copy of the state cannot be written, or old files not removed: tried again every 30 s';
-      this.#options.logger.warn({ err: error }, what);
-    }
-    this.#untidy = text;
-    if (!this.#closing.signal.aborted)
-      this.#cancelMend ??= this.#clock.after(MEND_MS, () => void this.#mend());
-  }
-
-  async #mend(): Promise<void> {
-    this.#cancelMend = undefined;
-    if ((await this.#state?.mend()) === true) this.#untidy = '';
+    const state = new StateDirectory(stateDirectory, events, disk);
+    return state;
   }
 
   async #counters(): Promise<Readonly<Record<string, number>>> {
     const enforced = await this.#options.sink?.counters?.();
     const { generation, bytes, hits } = await this.stats();
-    const damage = this.#news.damageCount === 0 ? {} : { stateDamaged: this.#news.damageCount };
-    const forks = this.#news.forkCount === 0 ? {} : { forks: this.#news.forkCount };
-    const { standing, ageMs } = this.#freshness;
-    const age = ageMs === undefined ? {} : { freshAgeMs: Math.round(ageMs) };
-    const freshness = { stale: standing === 'stale' ? 1 : 0, ...age };
-    const { renewal } = this.#rootWatch;
-    const root = renewal === 'good' ? {} : { [renewal === 'due' ? 'rootDue' : 'rootOverdue']: 1 };
     return {
       generation,
       bytes,
-      ...freshness,
-      ...root,
-      ...damage,
-      ...forks,
+      ...healthCounters(this.#freshness, this.#rootWatch, this.#news),
       ...(enforced ?? lookupCounters(hits, (await this.hits()).lists)),
       ...this.#options.names?.counters(),
     };
@@ -534,7 +510,6 @@ class RunningSubscriber implements Subscriber {
     this.#freshness.close();
     this.#rootWatch.close();
     this.#ruleEnds.stop();
-    this.#cancelMend?.();
     await this.#connections.close();
     await this.#activator.close();
     await this.#ruleEnds.close();
