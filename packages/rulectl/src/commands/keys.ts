@@ -81,7 +81,7 @@ export function builder(yargs: Argv<object>): Argv<KeysArgs> {
   return yargs
     .usage(
       '$0 keys ACTION\n\nShows the root of a publisher, and makes the next one. A root says which keys may sign roots, releases and freshness, and how many epochs there may be; the next is signed by the root keys of both. The publisher takes it when it is started again, and firewalls from the publisher.\n\n' +
-        '  init FILE       makes a key that signs roots, for somebody who is to have one\n' +
+        '  init FILE       makes a key that signs roots, for one person to keep\n' +
         '  show [FILE]     the root in force, or that of a draft and who has signed it\n' +
         '  rotate          new keys of the publisher, for releases and freshness\n' +
         '  rotate root KEY…   other keys that sign roots, by what init printed\n' +
@@ -110,7 +110,7 @@ export function builder(yargs: Argv<object>): Argv<KeysArgs> {
     .option('lineage', {
       type: 'string',
       requiresArg: true,
-      describe: 'init: of the publisher, as show says it',
+      describe: 'init: the lineage of the publisher, as keys show prints it',
     })
     .option('threshold', {
       type: 'string',
@@ -177,7 +177,7 @@ export async function run(args: KeysArgs, terminal: Terminal): Promise<ExitCode>
 function init(args: KeysArgs, terminal: Terminal): ExitCode {
   const file = oneFile(args, 'init');
   if (args.lineage === undefined || !/^[0-9a-f]{32}$/.test(args.lineage))
-    throw usageError('init wants --lineage, 32 digits that rulectl keys show says');
+    throw usageError('init needs --lineage: the 32 hexadecimal digits that rulectl keys show prints');
   const key = freshKey();
   writeRootKey(file, new Uint8Array(Buffer.from(args.lineage, 'hex')), key);
   terminal.out.line(hexOf(publicBytes(key)));
@@ -211,7 +211,7 @@ function show(args: KeysArgs, terminal: Terminal): ExitCode {
   return ExitCode.ok;
 }
 
-/** What linesOf says, for programs. */
+/** The same as linesOf, for programs. */
 function recordOf(root: Root, here: ReadonlySet<string>, signers: readonly string[]): object {
   const roleOf = (name: RoleName): object => {
     const { threshold, keys } = root.roles[name];
@@ -257,7 +257,7 @@ function rotate(args: KeysArgs, terminal: Terminal): ExitCode {
 
 /** The same root with a later date. */
 function renew(args: KeysArgs, terminal: Terminal): ExitCode {
-  if (args.what.length > 0) throw usageError('renew takes options only');
+  if (args.what.length > 0) throw usageError('renew takes no role, key or file: give it options only');
   const { number, refreshBy: before } = identityAt(pathOf(args, terminal)).root;
   if (before === undefined)
     throw new RangeError(
@@ -279,7 +279,9 @@ function dateOf(text: string | undefined, terminal: Terminal): RootChange['refre
 
 function revoke(args: KeysArgs, terminal: Terminal): ExitCode {
   if (args.what.length === 0)
-    throw usageError('revoke ID…: the keys that lose their roles, as show says them');
+    throw usageError(
+      'revoke needs the ids of the keys that lose their roles, as rulectl keys show prints them',
+    );
   const refreshBy = dateOf(args['refresh-by'], terminal);
   return change(args, terminal, { ...NO_CHANGE, remove: args.what, refreshBy }, []);
 }
@@ -293,10 +295,13 @@ function rotateRoot(
 ): ExitCode {
   const keys = given.map((text) => {
     if (!/^[0-9a-f]{64}$/.test(text))
-      throw usageError(`${text} is no key: rulectl keys init prints 64 digits`);
+      throw usageError(`${text} is no public key: rulectl keys init prints one, of 64 hexadecimal digits`);
     return new Uint8Array(Buffer.from(text, 'hex'));
   });
-  if (keys.length === 0) throw usageError('rotate root KEY…: the keys that are to sign roots');
+  if (keys.length === 0)
+    throw usageError(
+      'rotate root needs the public keys that will sign roots, as rulectl keys init prints them',
+    );
   const threshold = args.threshold === undefined ? keys.length : numberIn(args.threshold, '--threshold');
   const remove = root.roles.root.keys.map(idOf);
   const add = { root: keys };
@@ -324,7 +329,7 @@ function change(args: KeysArgs, terminal: Terminal, asked: RootChange, secrets: 
   const rootKeyFile = args['root-key'] ?? rootKeyFileOf(path, before.lineage);
   checkApart(root, { ...before, path, keys }, args.draft === undefined ? rootKeyFile : undefined);
   if (args.draft !== undefined) {
-    const signatures = signBytes(content); // of nobody yet
+    const signatures = signBytes(content); // none yet
     writeSecrets(nextFileOf(path), keys);
     replaceFile(args.draft, formatRoots([last, { signatures, content }]));
     terminal.out.line(
@@ -337,7 +342,7 @@ function change(args: KeysArgs, terminal: Terminal, asked: RootChange, secrets: 
   return putInForce(path, { ...before, keys, roots: withRoot(before.roots, next) }, next, terminal);
 }
 
-/** What lies with a publisher, once the next root is in force. */
+/** The publisher's files and keys, once the next root is in force. */
 interface PublisherPlace extends Pick<Identity, 'lineage' | 'keys'> {
   /** Of the identity file. */
   readonly path: string;
@@ -399,7 +404,7 @@ function putInForce(
 function sign(args: KeysArgs, terminal: Terminal): ExitCode {
   const file = oneFile(args, 'sign');
   const rootKeyFile = args['root-key'];
-  if (rootKeyFile === undefined) throw usageError('sign wants --root-key FILE');
+  if (rootKeyFile === undefined) throw usageError('sign needs --root-key FILE');
   const { before, root, signatures, content } = readDraft(file);
   const { key, lineage } = readRootKey(rootKeyFile);
   if (hexOf(lineage) !== hexOf(root.lineage))
@@ -453,14 +458,14 @@ function identityAt(path: string): Identity {
   throw new IdentityError(`there is no identity file ${path}: name that of your publisher with --identity`);
 }
 
-/** Secrets of a publisher that its root does not name yet. */
+/** Secrets of a publisher whose keys its root does not name yet. */
 function nextFileOf(path: string): string {
   return `${path}.next`;
 }
 
 function oneFile({ what }: KeysArgs, action: string): string {
   const [file, ...others] = what;
-  if (file === undefined || others.length > 0) throw usageError(`${action} wants one FILE`);
+  if (file === undefined || others.length > 0) throw usageError(`${action} needs one FILE`);
   return file;
 }
 
