@@ -5,18 +5,13 @@
 
 import type { NftSink } from '@rulecast/nftables';
 import {
-  type Direction,
   EMPTY_RULE_SET,
   emptyPolicy,
   FIRST_POLICY,
   IpProtocol,
   type Policy,
-  parsePrefix,
-  parseRule,
   prefixListOf,
-  prefixSetOf,
   type RuleSet,
-  RunBuilder,
 } from '@rulecast/rules';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ENFORCER, startEnforcer } from '../enforce/enforcer.ts';
@@ -24,6 +19,7 @@ import { frameOf, segment } from '../enforce/frames.mjs';
 import { datagramFrom, passed } from '../enforce/journey.ts';
 import { address, type HostName, Network } from '../enforce/network.mjs';
 import { sinkIn } from '../enforce/sink.mjs';
+import { prefixSetFrom, runsFrom } from '../kit/rules.ts';
 import { rulectl } from '../processes.mjs';
 import { ASKED, dig, House } from './house.ts';
 import { enforcementGap } from './namespaces.ts';
@@ -239,17 +235,20 @@ async function enforce(content: Content): Promise<void> {
 }
 
 function ruleSetOf({ first: [egress, ingress], unmatched, isAlone, many = [] }: Content): RuleSet {
-  const first = { egress: runs('egress', egress), ingress: runs('ingress', ingress) };
+  const first = { egress: runsFrom('egress', egress), ingress: runsFrom('ingress', ingress) };
   const work: Policy = {
     ...emptyPolicy('work'),
-    prefixes: prefixes([NAMED]),
-    exceptions: { ...emptyPolicy('work').exceptions, egress: runs('egress', [`accept dst4=${EXCEPTED}`]) },
-    egress: runs('egress', ['drop dst=@many', 'accept']),
+    prefixes: prefixSetFrom([NAMED]),
+    exceptions: {
+      ...emptyPolicy('work').exceptions,
+      egress: runsFrom('egress', [`accept dst4=${EXCEPTED}`]),
+    },
+    egress: runsFrom('egress', ['drop dst=@many', 'accept']),
   };
   // Of no qube that sends here.
   const others = Array.from({ length: 30 }, (_, i): Policy => {
-    const rules = { egress: runs('egress', [`drop dst4=192.0.2.${i}`, 'accept proto=tcp']) };
-    return { ...emptyPolicy(`other${i}`), ...rules, prefixes: prefixes([`10.136.0.${i}`]) };
+    const rules = { egress: runsFrom('egress', [`drop dst4=192.0.2.${i}`, 'accept proto=tcp']) };
+    return { ...emptyPolicy(`other${i}`), ...rules, prefixes: prefixSetFrom([`10.136.0.${i}`]) };
   });
   const policies = [
     { ...emptyPolicy(FIRST_POLICY), ...first },
@@ -258,32 +257,12 @@ function ruleSetOf({ first: [egress, ingress], unmatched, isAlone, many = [] }: 
   return {
     ...EMPTY_RULE_SET,
     lists: new Map([
-      ['bad', prefixListOf(prefixes(LISTS.bad))],
-      ['many', prefixListOf(prefixes(many))],
+      ['bad', prefixListOf(prefixSetFrom(LISTS.bad))],
+      ['many', prefixListOf(prefixSetFrom(many))],
     ]),
     policies: new Map(policies.map((policy) => [policy.name, policy])),
     unmatched,
   };
-}
-
-function runs(direction: Direction, lines: readonly string[]): Policy['egress'] {
-  const builder = new RunBuilder();
-  for (const line of lines) {
-    const result = parseRule(line, direction, 0);
-    if (result.kind === 'fault') throw new TypeError(`${line}: ${result.reason}`);
-    builder.push(result.rule);
-  }
-  return builder.build();
-}
-
-function prefixes(texts: readonly string[]): Policy['prefixes'] {
-  return prefixSetOf(
-    texts.map((text) => {
-      const prefix = parsePrefix(text);
-      if (typeof prefix === 'string') throw new TypeError(`${text}: ${prefix}`);
-      return prefix;
-    }),
-  );
 }
 
 /** Whether the packets come through, with a port each time that no flow of before had. */

@@ -1,11 +1,12 @@
 /** Flows and the marks that they get: each is judged once a release, and by every release. */
 
 import type { NftSink, NftSinkOptions } from '@rulecast/nftables';
-import { emptyPolicy, IpProtocol, parseRule, RunBuilder } from '@rulecast/rules';
+import { emptyPolicy, IpProtocol } from '@rulecast/rules';
 import { afterEach, describe, expect, it } from 'vitest';
 import { frameOf, segment, unreachableFrame } from '../enforce/frames.mjs';
 import { address, Network } from '../enforce/network.mjs';
 import { sinkIn } from '../enforce/sink.mjs';
+import { runsFrom } from '../kit/rules.ts';
 import { enforcementGap } from './namespaces.ts';
 
 const QUBE = '10.137.0.5';
@@ -256,13 +257,7 @@ function hashOfRelease(): Uint8Array {
 }
 
 function release(...egress: readonly string[]) {
-  const runs = new RunBuilder();
-  for (const line of egress) {
-    const result = parseRule(line, 'egress', 0);
-    if (result.kind === 'fault') throw new Error(`${line}: ${result.reason}`);
-    runs.push(result.rule);
-  }
-  const policies = new Map([['default', { ...emptyPolicy('default'), egress: runs.build() }]]);
+  const policies = new Map([['default', { ...emptyPolicy('default'), egress: runsFrom('egress', egress) }]]);
   const ruleSet = { lists: new Map(), policies, resolutions: new Map(), unmatched: undefined };
   return { ruleSet, environment: { now: 0, dns: [] } };
 }

@@ -10,18 +10,15 @@ import {
   evaluateFlow,
   IpProtocol,
   type Policy,
-  parsePrefix,
-  parseRule,
   prefixListOf,
-  prefixSetOf,
   type RuleSet,
-  RunBuilder,
 } from '@rulecast/rules';
 import { afterEach, describe, expect, it } from 'vitest';
 import { fragmentFrames, frameOf, segment } from '../enforce/frames.mjs';
 import { ipPacketOf, type Journey, journeyText, passed } from '../enforce/journey.ts';
 import { address, Network } from '../enforce/network.mjs';
 import { sinkIn } from '../enforce/sink.mjs';
+import { prefixSetFrom, runsFrom } from '../kit/rules.ts';
 import { enforcementGap } from './namespaces.ts';
 
 const ENVIRONMENT = { now: 1_790_000_000, dns: [] };
@@ -221,18 +218,18 @@ async function enforce(
 
 /** Puts another release in force there. */
 async function enforceNext(egress: readonly string[], ingress: readonly string[]): Promise<RuleSet> {
-  const prefixes = prefixSetOf(['0.0.0.0/0', '::/0'].map(prefix));
+  const prefixes = prefixSetFrom(['0.0.0.0/0', '::/0']);
   const everyone: Policy = {
     ...emptyPolicy('everyone'),
     prefixes,
-    egress: runs(egress, 'egress'),
-    ingress: runs(ingress, 'ingress'),
+    egress: runsFrom('egress', egress, ENVIRONMENT.now),
+    ingress: runsFrom('ingress', ingress, ENVIRONMENT.now),
   };
   const policies = new Map([
     ['everyone', everyone],
     [DEFAULT_POLICY, emptyPolicy(DEFAULT_POLICY)],
   ]);
-  const lists = new Map([['bad', prefixListOf(prefixSetOf([prefix(LISTED)]))]]);
+  const lists = new Map([['bad', prefixListOf(prefixSetFrom([LISTED]))]]);
   const ruleSet = { lists, policies, resolutions: new Map(), unmatched: undefined };
   await sink?.prepare({ hash: new Uint8Array(32).fill(++releases), ruleSet, environment: ENVIRONMENT });
   await sink?.commit();
@@ -254,22 +251,6 @@ async function hits(direction: 'egress' | 'ingress') {
     dropped: dropped.packets,
     bad: lists.get('bad')?.packets,
   };
-}
-
-function runs(lines: readonly string[], direction: 'egress' | 'ingress'): Policy['egress'] {
-  const builder = new RunBuilder();
-  for (const line of lines) {
-    const result = parseRule(line, direction, ENVIRONMENT.now);
-    if (result.kind === 'fault') throw new Error(`${line}: ${result.reason}`);
-    builder.push(result.rule);
-  }
-  return builder.build();
-}
-
-function prefix(text: string): Exclude<ReturnType<typeof parsePrefix>, string> {
-  const parsed = parsePrefix(text);
-  if (typeof parsed === 'string') throw new TypeError(text);
-  return parsed;
 }
 
 function journey(

@@ -6,12 +6,13 @@
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { NftSink, NftSinkOptions } from '@rulecast/nftables';
-import { emptyPolicy, IpProtocol, parseRule, RunBuilder } from '@rulecast/rules';
+import { emptyPolicy, IpProtocol } from '@rulecast/rules';
 import { afterEach, describe, expect, it } from 'vitest';
 import { arrivalCounts, blast, countArrivals } from '../enforce/blast.ts';
 import { frameOf, segment } from '../enforce/frames.mjs';
 import { address, type Namespace, Network } from '../enforce/network.mjs';
 import { sinkIn } from '../enforce/sink.mjs';
+import { runsFrom } from '../kit/rules.ts';
 import { enforcementGap } from './namespaces.ts';
 
 const CHATTER = fileURLToPath(new URL('../enforce/chatter.mjs', import.meta.url));
@@ -149,26 +150,16 @@ async function enforce(egress: readonly string[], ingress: readonly string[] = [
   const everyone = {
     ...emptyPolicy('everyone'),
     prefixes: { ...emptyPolicy('everyone').prefixes, ...prefixes },
-    egress: runs('egress', egress),
-    ingress: runs('ingress', ingress),
+    egress: runsFrom('egress', egress),
+    ingress: runsFrom('ingress', ingress),
   };
   const policies = new Map([
     ['everyone', everyone],
-    ['default', { ...emptyPolicy('default'), egress: runs('egress', egress) }],
+    ['default', { ...emptyPolicy('default'), egress: runsFrom('egress', egress) }],
   ]);
   const ruleSet = { lists: new Map(), policies, resolutions: new Map(), unmatched: undefined };
   await sink?.prepare({ hash, ruleSet, environment: { now: 0, dns: [] } });
   await sink?.commit();
-}
-
-function runs(direction: 'egress' | 'ingress', lines: readonly string[]) {
-  const builder = new RunBuilder();
-  for (const line of lines) {
-    const result = parseRule(line, direction, 0);
-    if (result.kind === 'fault') throw new Error(`${line}: ${result.reason}`);
-    builder.push(result.rule);
-  }
-  return builder.build();
 }
 
 let marks = 0;

@@ -6,19 +6,11 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { applyDelta, diffRuleSets, encodeDelta } from '@rulecast/protocol';
-import {
-  EMPTY_RULE_SET,
-  emptyPolicy,
-  parsePrefix,
-  parseRule,
-  prefixListOf,
-  prefixSetOf,
-  type RuleSet,
-  RunBuilder,
-} from '@rulecast/rules';
+import { EMPTY_RULE_SET, emptyPolicy, prefixListOf, type RuleSet } from '@rulecast/rules';
 import { expect, it, onTestFinished } from 'vitest';
 import { planOf } from '../../packages/nftables/src/plan/planner.ts';
 import { temporaryDirectory } from '../kit/directory.ts';
+import { prefixSetFrom, runsFrom } from '../kit/rules.ts';
 import { PERMITTED, rulectl, startPublisher, startSubscriber } from '../processes.mjs';
 
 const COUNT = 10_000;
@@ -100,30 +92,20 @@ it(
 
 /** All of them, and what the first list holds. */
 function ruleSet(first: readonly string[]): RuleSet {
-  const prefixes = (...texts: readonly string[]) =>
-    prefixSetOf(
-      texts.map((text) => {
-        const prefix = parsePrefix(text);
-        if (typeof prefix === 'string') throw new Error(`${text}: ${prefix}`);
-        return prefix;
-      }),
-    );
-  const runsOf = (lines: readonly string[]) => {
-    const runs = new RunBuilder();
-    for (const line of lines) {
-      const result = parseRule(line, 'egress', 0);
-      if (result.kind !== 'rule') throw new Error(`${line}: ${result.reason}`);
-      runs.push(result.rule);
-    }
-    return runs.build();
-  };
   return {
     ...EMPTY_RULE_SET,
-    lists: new Map(ALL.map((i) => [listOf(i), prefixListOf(prefixes(...(i === 0 ? first : [badOf(i)])))])),
+    lists: new Map(ALL.map((i) => [listOf(i), prefixListOf(prefixSetFrom(i === 0 ? first : [badOf(i)]))])),
     policies: new Map(
       ALL.map((i) => {
         const name = policyOf(i);
-        return [name, { ...emptyPolicy(name), prefixes: prefixes(qubeOf(i)), egress: runsOf(ruleLines(i)) }];
+        return [
+          name,
+          {
+            ...emptyPolicy(name),
+            prefixes: prefixSetFrom([qubeOf(i)]),
+            egress: runsFrom('egress', ruleLines(i)),
+          },
+        ];
       }),
     ),
   };

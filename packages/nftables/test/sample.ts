@@ -6,16 +6,12 @@ import {
   type Environment,
   type List,
   type Policy,
-  type Prefix,
   type PrefixSet,
   parseAddress,
-  parsePrefix,
-  parseRule,
-  prefixSetOf,
   type RuleSet,
-  RunBuilder,
 } from '@rulecast/rules';
 import { commandText, elementsText } from '../../../test/enforce/nft-text.mjs';
+import { prefixFrom, prefixSetFrom, runsFrom } from '../../../test/kit/rules.ts';
 import { keyPieces, mapPieces, type Piece } from '../src/kernel/elements.ts';
 import { scriptOf } from '../src/kernel/script.ts';
 import type { Change } from '../src/plan/change.ts';
@@ -28,13 +24,10 @@ export const ENVIRONMENT: Environment = {
   dns: ['10.139.1.1', '10.139.1.2'].map((text) => parseAddress(text) ?? fail(text)),
 };
 
-export function prefix(text: string): Prefix {
-  const result = parsePrefix(text);
-  return typeof result === 'string' ? fail(text) : result;
-}
+export const prefix = prefixFrom;
 
 export function prefixSet(...texts: readonly string[]): PrefixSet {
-  return prefixSetOf(texts.map(prefix));
+  return prefixSetFrom(texts);
 }
 
 export function list(...texts: readonly string[]): List {
@@ -105,15 +98,7 @@ function policyOf({
   exceptions = {},
   defaultAction = 'drop',
 }: SamplePolicy): Policy {
-  const runs = (lines: readonly string[], direction: Direction) => {
-    const builder = new RunBuilder();
-    for (const line of lines) {
-      const result = parseRule(line, direction, NOW);
-      if (result.kind === 'fault') fail(`${line}: ${result.reason}`);
-      else builder.push(result.rule);
-    }
-    return builder.build();
-  };
+  const runs = (lines: readonly string[], direction: Direction) => runsFrom(direction, lines, NOW);
   return {
     name,
     prefixes: prefixSet(...prefixes),

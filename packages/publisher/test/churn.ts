@@ -10,13 +10,12 @@ import {
   type Policy,
   PrefixBuilder,
   type PrefixSet,
-  parseRule,
   prefixListOf,
   type RuleSet,
-  RunBuilder,
   type Runs,
 } from '@rulecast/rules';
 import { seededNumbers } from '../../../test/kit/random.mjs';
+import { runsFrom } from '../../../test/kit/rules.ts';
 
 /** What made the releases of tests that do not care. */
 export const PUSHED = { cause: 'push', detail: 'a test' } as const;
@@ -32,13 +31,7 @@ export function randomHosts(draw: Draw, count: number): PrefixSet {
 }
 
 export function runsOfLines(...lines: readonly string[]): Runs {
-  const runs = new RunBuilder();
-  for (const line of lines) {
-    const result = parseRule(line, 'egress', 0);
-    if (result.kind !== 'rule') throw new Error(`${line}: ${result.reason}`);
-    runs.push(result.rule);
-  }
-  return runs.build();
+  return runsFrom('egress', lines);
 }
 
 export function policyOf(name: string, ...lines: readonly string[]): Policy {

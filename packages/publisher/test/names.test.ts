@@ -9,10 +9,9 @@ import {
   prefixAt,
   RESOLVED_NAMES_MAX,
   type RuleSet,
-  RunBuilder,
-  type Runs,
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
+import { runsFrom } from '../../../test/kit/rules.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
 import { changedNames, failedNameText, NAME_LIMITS, Names, type NamesOptions } from '../src/names/names.ts';
 import type { NameAnswer } from '../src/names/resolve.ts';
@@ -31,8 +30,8 @@ function rulesOf(
     name: 'default',
     prefixes: prefixes(),
     defaultAction: 'drop' as const,
-    exceptions: { egress: runsOf(exceptions), ingress: NO_RULES },
-    egress: runsOf(lines),
+    exceptions: { egress: runsFrom('egress', exceptions), ingress: NO_RULES },
+    egress: runsFrom('egress', lines),
     ingress: NO_RULES,
   };
   return {
@@ -41,16 +40,6 @@ function rulesOf(
     resolutions: new Map(Object.entries(before)),
     unmatched: undefined,
   };
-}
-
-function runsOf(lines: readonly string[]): Runs {
-  const runs = new RunBuilder();
-  for (const line of lines) {
-    const parsed = parseRule(line, 'egress', 0);
-    if (parsed.kind !== 'rule') throw new Error(line);
-    runs.push(parsed.rule);
-  }
-  return runs.build();
 }
 
 function shown(resolutions: ReadonlyMap<string, PrefixSet>): Record<string, string> {

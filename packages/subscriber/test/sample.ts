@@ -6,24 +6,19 @@
 import {
   type Action,
   type Address,
-  type Direction,
   type Environment,
   evaluate,
   type List,
   NO_RULES,
   type Packet,
   type Policy,
-  type Prefix,
   parseAddress,
-  parsePrefix,
-  parseRule,
   prefixListOf,
-  prefixSetOf,
   type RuleSet,
-  RunBuilder,
 } from '@rulecast/rules';
 import type { Explanation } from '@rulecast/table';
 import { expect } from 'vitest';
+import { prefixSetFrom, runsFrom } from '../../../test/kit/rules.ts';
 import type { Subscriber } from '../src/peer/subscriber.ts';
 
 /** Seconds since 1970 of the sample environment. */
@@ -49,36 +44,20 @@ export interface RuleSetText {
 export function ruleSetOf(text: RuleSetText): RuleSet {
   const lists = new Map<string, List>();
   for (const [name, entries] of Object.entries(text.lists ?? {})) {
-    lists.set(name, prefixListOf(prefixSetOf(entries.map(prefixOfText))));
+    lists.set(name, prefixListOf(prefixSetFrom(entries)));
   }
   const policies = new Map<string, Policy>();
   for (const [name, policy] of Object.entries(text.policies ?? {})) {
     policies.set(name, {
       name,
-      prefixes: prefixSetOf((policy.prefixes ?? []).map(prefixOfText)),
+      prefixes: prefixSetFrom(policy.prefixes ?? []),
       defaultAction: policy.defaultAction ?? 'drop',
-      exceptions: { egress: runsOfText(policy.exceptions ?? [], 'egress'), ingress: NO_RULES },
-      egress: runsOfText(policy.egress ?? [], 'egress'),
-      ingress: runsOfText(policy.ingress ?? [], 'ingress'),
+      exceptions: { egress: runsFrom('egress', policy.exceptions ?? [], NOW), ingress: NO_RULES },
+      egress: runsFrom('egress', policy.egress ?? [], NOW),
+      ingress: runsFrom('ingress', policy.ingress ?? [], NOW),
     });
   }
   return { lists, policies, resolutions: new Map(), unmatched: text.unmatched };
-}
-
-function runsOfText(lines: readonly string[], direction: Direction): Policy['egress'] {
-  const runs = new RunBuilder();
-  for (const line of lines) {
-    const parsed = parseRule(line, direction, NOW);
-    if (!('rule' in parsed)) throw new TypeError(`${line}: ${parsed.reason}`);
-    runs.push(parsed.rule);
-  }
-  return runs.build();
-}
-
-function prefixOfText(text: string): Prefix {
-  const prefix = parsePrefix(text);
-  if (typeof prefix === 'string') throw new TypeError(text);
-  return prefix;
 }
 
 export function addressOf(text: string): Address {

@@ -1,7 +1,6 @@
 /** The policy `first` in a table: programs of its own, which are asked before all others. */
 
 import {
-  type Direction,
   EMPTY_RULE_SET,
   emptyPolicy,
   evaluate,
@@ -9,33 +8,16 @@ import {
   type Packet,
   type Policy,
   parseAddress,
-  parsePrefix,
-  parseRule,
   prefixListOf,
-  prefixSetOf,
   type RuleSet,
-  RunBuilder,
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
+import { prefixSetFrom, runsFrom } from '../../../test/kit/rules.ts';
 import { Table, type TableLimits } from '../src/index.ts';
 import { labelsOf, programCount, programField } from '../src/program/origin.ts';
 import { PROGRAM_HEADER_WORDS, PROGRAM_WORDS } from '../src/program/program.ts';
 import { checkPackets } from './check-packets.ts';
 import { ENVIRONMENT, imageOf } from './release.ts';
-
-function runs(direction: Direction, lines: readonly string[]): Policy['egress'] {
-  const builder = new RunBuilder();
-  for (const line of lines) {
-    const parsed = parseRule(line, direction, 0);
-    if (parsed.kind !== 'rule') throw new TypeError(`no rule: ${line}`);
-    builder.push(parsed.rule);
-  }
-  return builder.build();
-}
-
-function prefixes(...texts: readonly string[]): ReturnType<typeof prefixSetOf> {
-  return prefixSetOf(texts.map(parsePrefix).filter((prefix) => typeof prefix !== 'string'));
-}
 
 /** A policy of some qubes, or a reserved one. */
 function policy(
@@ -44,8 +26,8 @@ function policy(
   ingress: readonly string[] = [],
   ...qubes: readonly string[]
 ): [string, Policy] {
-  const rules = { egress: runs('egress', egress), ingress: runs('ingress', ingress) };
-  return [name, { ...emptyPolicy(name), ...rules, prefixes: prefixes(...qubes) }];
+  const rules = { egress: runsFrom('egress', egress), ingress: runsFrom('ingress', ingress) };
+  return [name, { ...emptyPolicy(name), ...rules, prefixes: prefixSetFrom(qubes) }];
 }
 
 /** What `first` says, in the middle of others, which accept. */
@@ -53,8 +35,8 @@ function ruleSetOf(egress: readonly string[], ingress: readonly string[] = []): 
   return {
     ...EMPTY_RULE_SET,
     lists: new Map([
-      ['bad', prefixListOf(prefixes('198.51.100.0/24', '2001:db8:bad::/48'))],
-      ['other', prefixListOf(prefixes('198.51.0.0/16', '203.0.113.0/24'))],
+      ['bad', prefixListOf(prefixSetFrom(['198.51.100.0/24', '2001:db8:bad::/48']))],
+      ['other', prefixListOf(prefixSetFrom(['198.51.0.0/16', '203.0.113.0/24']))],
     ]),
     policies: new Map([
       policy('common', ['accept dst4=198.51.100.7']),

@@ -1,0 +1,33 @@
+/** Runs and prefix sets from their text, for tests: text that does not parse throws. */
+
+import {
+  type Direction,
+  type Prefix,
+  type PrefixSet,
+  parsePrefix,
+  parseRule,
+  prefixSetOf,
+  RunBuilder,
+  type Runs,
+} from '@rulecast/rules';
+
+/** @param now Seconds since 1970, which `expire=+` counts from. */
+export function runsFrom(direction: Direction, lines: readonly string[], now = 0): Runs {
+  const builder = new RunBuilder();
+  for (const line of lines) {
+    const result = parseRule(line, direction, now);
+    if (result.kind === 'fault') throw new TypeError(`${line}: ${result.reason}`);
+    builder.push(result.rule);
+  }
+  return builder.build();
+}
+
+export function prefixFrom(text: string): Prefix {
+  const prefix = parsePrefix(text);
+  if (typeof prefix === 'string') throw new TypeError(`${text}: ${prefix}`);
+  return prefix;
+}
+
+export function prefixSetFrom(texts: readonly string[]): PrefixSet {
+  return prefixSetOf(texts.map(prefixFrom));
+}
