@@ -3,7 +3,7 @@
  * and hands what differs to a consumer in batches, each of which becomes one release. What goes wrong with
  * one list is that list's trouble alone.
  *
- *     schedule ─▶ source.load ─▶ gathered ─▶ expire, expressions ─▶ delivery ─▶ consumer ─▶ records
+ *     schedule ─▶ loader ─▶ gathered ─▶ expire, expressions ─▶ delivery ─▶ consumer ─▶ records
  *
  * A batch is of one moment: what is loaded, or configured anew, while it is made waits for the next.
  */
@@ -18,18 +18,17 @@ import {
 } from '@rulecast/formats';
 import { combineSets, EMPTY_PREFIX_SET, type List, type PrefixSet, unionPrefixes } from '@rulecast/rules';
 import { type Clock, SteadyTime, SYSTEM_CLOCK } from './clock.ts';
-import { FetchError } from './fetch/error.ts';
-import { NO_PERMITS, type Permits } from './guard/guard.ts';
+import type { Permits } from './guard/guard.ts';
 import { defaultNeverBlock } from './guard/never-block.ts';
 import type { SavedList } from './lists/saved.ts';
 import type { Log } from './log.ts';
 import type { Downloader } from './read/inputs.ts';
 import { Schedule } from './schedule/schedule.ts';
-import { delayAfterCache, delayAfterFailure, delayAfterSuccess } from './schedule/timing.ts';
 import { Delivery, type ListConsumer, type Widening } from './source/delivery.ts';
 import { evaluateExpressions, withOperands } from './source/expressions.ts';
-import { hostsOf, isSameConfig, itemOf, itemsAt, listItem, tableItem, watchedPaths } from './source/item.ts';
-import { type AuditEntry, ListLog, standingOf } from './source/list-log.ts';
+import { hostsOf, isSameConfig, itemsAt, listItem, tableItem, watchedPaths } from './source/item.ts';
+import { type AuditEntry, ListLog } from './source/list-log.ts';
+import { Loader } from './source/loader.ts';
 import { RangeTable } from './source/range-table.ts';
 import { Records } from './source/records.ts';
 import { type ListWork, Source, type SourceContext } from './source/source.ts';
@@ -77,19 +76,18 @@ const SETTLE_MS = 250; // a job that replaces many files is a burst
 const SETTLE_MAX_MS = 20_000; // one slow feed holds up the others no longer
 const EXPIRY_GRAIN_MS = 30_000; // expiries this near to each other are one release
 const RETRY_UPDATE_MS = 10_000;
-const BUG_DELAY_MS = 3_600_000;
 const REFRESH_REST_MS = 5000; // who asks for a file that was just written waits for it to rest, but not for long
 const REFRESH_RESTS_MAX = 3;
 
 export class Sources {
   readonly #options: SourcesOptions;
   readonly #clock: Clock;
-  readonly #random: () => number;
   readonly #records: Records;
   readonly #delivery: Delivery;
   readonly #schedule: Schedule;
   readonly #closing = new AbortController();
   readonly #log: ListLog;
+  readonly #loader: Loader;
   #config: SourcesConfig;
   #time: SteadyTime;
   #context: SourceContext;
@@ -97,8 +95,6 @@ export class Sources {
   #tables = new Map<string, RangeTable>();
   /** For the refresh that is under way, by list. */
   readonly #permits = new Map<string, Permits>();
-  /** Items of the schedule that ran since this process started, or their configuration changed. */
-  readonly #started = new Set<string>();
   /** Lists of ours in force while the configuration says nothing of lists, with what is known of them. */
   readonly #unsaid = new Map<string, SavedList>();
   #watched: readonly string[] = [];
@@ -111,12 +107,22 @@ export class Sources {
     this.#options = options;
     this.#config = config;
     this.#clock = options.clock ?? SYSTEM_CLOCK;
-    this.#random = options.random ?? Math.random;
     this.#records = new Records(directory);
     this.#log = new ListLog(log, this.#closing.signal, audit);
     this.#delivery = new Delivery(consumer, this.#clock, log, (entry) => this.#log.tellPermitted(entry));
     this.#time = new SteadyTime(this.#clock, undefined);
     this.#context = this.#newContext();
+    this.#loader = new Loader({
+      sources: () => this.#sources,
+      tables: () => this.#tables,
+      permits: this.#permits,
+      clock: this.#clock,
+      random: options.random ?? Math.random,
+      log,
+      listLog: this.#log,
+      closing: this.#closing.signal,
+      onTableRead: (list) => void this.#schedule.runNow(listItem(list)),
+    });
     const { fetches } = config.limits;
     this.#schedule = new Schedule({
       clock: this.#clock,
@@ -126,7 +132,7 @@ export class Sources {
       },
       settleMs: SETTLE_MS,
       settleMaxMs: SETTLE_MAX_MS,
-      run: (item) => this.#run(item),
+      run: (item) => this.#loader.run(item),
       flush: () => this.#flush(),
     });
   }
@@ -184,7 +190,7 @@ export class Sources {
     for (const table of this.#config.tables.values()) {
       const { name, source } = table;
       this.#tables.set(name, new RangeTable(table, fetcher, this.#config.limits, this.#clock));
-      this.#started.delete(tableItem(name));
+      this.#loader.forget(tableItem(name));
       if (source.kind === 'url') this.#schedule.add(tableItem(name), 'fetch', 0, hostsOf(source));
       else this.#schedule.add(tableItem(name), 'local', 0);
     }
@@ -259,7 +265,7 @@ export class Sources {
       if (source?.kind === 'table') tables.add(tableItem(source.table));
     }
     const items = wanted.map(listItem);
-    for (const item of [...tables, ...items]) this.#started.add(item); // from the network, not from the cache
+    for (const item of [...tables, ...items]) this.#loader.skipCache(item);
     await Promise.all([...tables].map((item) => this.#schedule.runNow(item)));
     await Promise.all(items.map((item) => this.#schedule.runNow(item)));
     await this.#readRested(wanted);
@@ -337,7 +343,7 @@ export class Sources {
   #replaceList(config: ListConfig, before: Source | undefined): void {
     const item = listItem(config.name);
     this.#schedule.delete(item);
-    this.#started.delete(item);
+    this.#loader.forget(item);
     const source = new Source(config, this.#context);
     // What it holds stays until its source is read; guards compare with it only where the source is the same.
     const isSameSource = before !== undefined && isDeepStrictEqual(before.config.source, config.source);
@@ -361,66 +367,7 @@ export class Sources {
     await this.#record();
   }
 
-  // ── Loading ──────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** Runs one item of the schedule; resolves with the time to its next run. */
-  async #run(item: string): Promise<number | undefined> {
-    const isFirst = !this.#started.has(item);
-    this.#started.add(item);
-    const { kind, name } = itemOf(item);
-    try {
-      return kind === 'table' ? await this.#runTable(name, isFirst) : await this.#runList(name, isFirst);
-    } catch (error) {
-      if (this.#closing.signal.aborted) return undefined;
-      this.#options.log.warn({ err: error, item }, 'a source failed in a way that is a bug');
-      return BUG_DELAY_MS;
-    }
-  }
-
-  async #runList(name: string, isFirst: boolean): Promise<number | undefined> {
-    const source = this.#sources.get(name);
-    if (source === undefined) return undefined;
-    const before = standingOf(source);
-    const cached = isFirst ? await source.loadCached() : undefined;
-    const result = cached ?? (await source.load(this.#permits.get(name) ?? NO_PERMITS));
-    this.#log.tell(source, before, result.overridden);
-    if (result.restsInMs !== undefined) return result.restsInMs;
-    const { config, fetchedAtMs, failures } = source;
-    if (cached?.isGood === true) {
-      return delayAfterCache(config, this.#clock.wallMs() - (fetchedAtMs ?? 0), this.#random());
-    }
-    if (result.isGood) return delayAfterSuccess(config, this.#random());
-    return delayAfterFailure(failures, config, this.#random(), result.retryAfterMs);
-  }
-
-  async #runTable(name: string, isFirst: boolean): Promise<number | undefined> {
-    const table = this.#tables.get(name);
-    if (table === undefined) return undefined;
-    const { config } = table;
-    try {
-      const cachedAtMs = isFirst ? await table.cachedAtMs() : undefined;
-      if (cachedAtMs === undefined) await table.refresh(this.#closing.signal);
-      // Even if nothing changed: a list may have failed for want of this.
-      for (const source of this.#cutFrom(name)) void this.#schedule.runNow(listItem(source.config.name));
-      if (cachedAtMs === undefined) return delayAfterSuccess(config, this.#random());
-      return delayAfterCache(config, this.#clock.wallMs() - cachedAtMs, this.#random());
-    } catch (error) {
-      if (!(error instanceof FetchError)) throw error;
-      const reason = `table ${name}: ${error.message}`;
-      for (const source of this.#cutFrom(name)) source.refuse({ code: error.code, reason });
-      if (table.failures === 1 && !this.#closing.signal.aborted) {
-        const what = `${reason}; its lists keep what they hold`;
-        this.#options.log.warn({ table: name, code: error.code }, what);
-      }
-      return delayAfterFailure(table.failures, config, this.#random(), error.retryAfterMs);
-    }
-  }
-
-  #cutFrom(table: string): readonly Source[] {
-    return [...this.#sources.values()].filter(({ config: { source } }) => {
-      return source.kind === 'table' && source.table === table;
-    });
-  }
+  // ── Watching ─────────────────────────────────────────────────────────────────────────────────────────────
 
   async #watchAll(config: SourcesConfig): Promise<void> {
     const paths = watchedPaths(config);
