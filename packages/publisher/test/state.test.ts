@@ -204,21 +204,35 @@ describe('a store of Rulecast 0.2', () => {
     expect(manifest).toMatchObject({ epoch: 1, version: 1 });
   });
 
-  it('that was set aside when a crash came is gone on from the next time', async () => {
-    const stateDirectory = await usedBefore();
-    renameSync(join(stateDirectory, 'store'), join(stateDirectory, 'store-before-0.3'));
-    expect(() => freshPublisher({ stateDirectory })).toThrow(/--set-aside/);
-    const { manifest } = await release(freshPublisher({ stateDirectory, setAside: true }), ALL);
-    expect(manifest).toMatchObject({ epoch: 1, version: 3 });
-  });
+  // With a store that was made and not begun, each way out was refused with the advice to take the other.
+  it.each<[string, (store: string) => unknown]>([
+    ['before the next store is made', () => undefined],
+    ['when its directory is made', (store) => mkdirSync(store)],
+    [
+      'when LMDB has made its file',
+      (store) => {
+        mkdirSync(store);
+        writeFileSync(join(store, 'data.mdb'), '');
+      },
+    ],
+    ['when it is made and not begun', (store) => openDatabases(store).close()],
+  ])(
+    'whose setting aside is cut off %s is set aside by the next start with --set-aside',
+    async (_title, leave) => {
+      const stateDirectory = await usedBefore();
+      renameSync(join(stateDirectory, 'store'), join(stateDirectory, 'store-before-0.3'));
+      await leave(join(stateDirectory, 'store'));
+      expect(() => freshPublisher({ stateDirectory })).toThrow(/start once with --set-aside/);
+      const { manifest } = await release(freshPublisher({ stateDirectory, setAside: true }), ALL);
+      expect(manifest).toMatchObject({ epoch: 1, version: 3 });
+    },
+  );
 
-  // Each way out was refused by the advice of the other.
-  it('that was set aside when a crash came is gone on from where the next store was made and not begun', async () => {
+  it('is not set aside a second time once the next store has begun', async () => {
     const stateDirectory = await usedBefore();
-    renameSync(join(stateDirectory, 'store'), join(stateDirectory, 'store-before-0.3'));
-    await openDatabases(join(stateDirectory, 'store')).close();
-    expect(() => freshPublisher({ stateDirectory })).toThrow(/start once with --set-aside/);
-    const { manifest } = await release(freshPublisher({ stateDirectory, setAside: true }), ALL);
+    await freshPublisher({ stateDirectory, setAside: true }).close();
+    expect(() => freshPublisher({ stateDirectory, setAside: true })).toThrow(/start without --set-aside/);
+    const { manifest } = await release(freshPublisher({ stateDirectory }), ALL);
     expect(manifest).toMatchObject({ epoch: 1, version: 3 });
   });
 

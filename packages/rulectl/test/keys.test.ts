@@ -90,6 +90,11 @@ describe('the next root', () => {
     [['rotate', '--refresh-by', '90']],
     [['rotate', '--refresh-by', '0d']],
     [['rotate', '--refresh-by', '3651d']],
+    ...['', '-1d', '90d ', 'NEVER', '2020-01-01', '2027-01-01T00:00:00', '9999-12-31T23:59:59Z'].map(
+      (date) => [['rotate', '--refresh-by', date]],
+    ),
+    [['rotate', '--refresh-by', '90d', '--refresh-by', '30d']],
+    [['renew', '--refresh-by', 'never', '--refresh-by', '90d']],
     [['renew', 'root']],
     [['revoke', '0011223344556677', '--refresh-by', 'soon']],
     // It was ignored, and the draft was signed without a date.
@@ -99,7 +104,10 @@ describe('the next root', () => {
   ])('is not made by %j', async (args) => {
     const { keys, path } = keysOf();
     const before = readFileSync(path, 'utf8');
-    expect((await keys(...args)).exit).toBe(64);
+    const { exit, stderr } = await keys(...args);
+    expect(exit).toBe(64);
+    for (const option of args.filter((arg) => arg.startsWith('--refresh-by')))
+      expect(stderr).toContain(option);
     expect(readFileSync(path, 'utf8')).toBe(before);
   });
 });

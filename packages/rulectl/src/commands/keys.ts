@@ -273,7 +273,9 @@ function dateOf(text: string | undefined, terminal: Terminal): RootChange['refre
   if (text === undefined || text === 'never') return text;
   const days = Number(/^(\d{1,4})d$/.exec(text)?.[1] ?? 0);
   if (days < 1 || days > DAYS_MAX)
-    throw usageError(`--refresh-by: write days from 1d to ${DAYS_MAX}d, or never`);
+    throw usageError(
+      `--refresh-by takes no ${text}: write days from now, 1d to ${DAYS_MAX}d, or never for no date`,
+    );
   return Math.floor(terminal.nowMs() / 1000) + days * DAY_SECONDS;
 }
 
