@@ -29,6 +29,7 @@ const INSTALL = `
   for unit in boot.service subscriber.service dns.service dns.socket dns-net.service; do
     install -D -m 644 -t /usr/lib/systemd/system/rulecast-$unit.d ../qubes/firewall/30_qubes.conf
   done
+  install -D -m 644 -t /usr/lib/systemd/system/rulecast-subscriber.service.d ../qubes/firewall/40_qubesdb.conf
   ln -s /opt/rulecast/packages/subscriber/bin/rulecast-subscriber.js /usr/sbin/rulecast-subscriber
   ln -s /opt/rulecast/packages/dns/bin/rulecast-dns.js /usr/sbin/rulecast-dns
   ln -s /opt/rulecast/packages/dns/bin/rulecast-dns-net.js /usr/sbin/rulecast-dns-net
@@ -250,6 +251,31 @@ ${blockText('packaging/systemd/README.md#The firewall side under systemd/2').rep
     booted.run(`mkdir -p /run/qubes-service && touch /run/qubes-service/rulecast
       systemctl start rulecast-boot ${UNIT}`);
     expect(states()).toBe('active\nactive\n');
+  });
+
+  it('read trust line and endpoint from QubesDB where no file has them, and keep its first answers', async () => {
+    const scene = new Scene();
+    const publisher = await scene.publisher();
+    const booted = await installed(scene);
+    machine = booted;
+    const logs = (text: string): Promise<void> =>
+      eventually(async () => booted.run(`journalctl --no-pager -o cat -u ${UNIT}`).includes(text));
+    booted.run(`rm -r /etc/rulecast
+      printf '#!/bin/sh\nexec cat /run/qubesdb$1\n' > /usr/bin/qubesdb-read
+      chmod 755 /usr/bin/qubesdb-read
+      mkdir -p /run/qubesdb/vm-config
+      systemctl start --no-block ${UNIT}`);
+    await logs('QubesDB has no /vm-config/rulecast-connect: in dom0, rulecast-dom0 MGMT QUBE');
+    booted.run(`cd /run/qubesdb/vm-config
+      cp /srv/trust rulecast-trust
+      echo 'exec:qrexec-client-vm?arg=mgmt&arg=rulecast.Subscribe' > rulecast-connect`);
+    await connected(booted, publisher);
+    expect(booted.run('stat -c "%U %a" /run/rulecast-first')).toBe('root 700\n');
+    booted.run(`for key in trust connect; do echo other > /run/qubesdb/vm-config/rulecast-$key; done
+      systemctl restart ${UNIT}`);
+    await connected(booted, publisher);
+    await logs('QubesDB has another /vm-config/rulecast-connect than when this qube started');
+    await logs('QubesDB has another /vm-config/rulecast-trust than when this qube started');
   });
 
   it('stay failed after a usage error, and start again when the file of --dns is there', async () => {

@@ -46,13 +46,15 @@ import {
   uidOf,
 } from './daemon/enforcement.ts';
 import { argv, checkNumbers, checkUsers } from './daemon/options.ts';
-import { fromQubesDb, QubesDbError } from './daemon/qubesdb.ts';
+import { QubesDbError, valueFrom } from './daemon/qubesdb.ts';
 import { readNameServers, watchNameServers } from './daemon/resolv-conf.ts';
 import { createSubscriber, type Subscriber } from './peer/subscriber.ts';
 import { StateError } from './state/state.ts';
 
 /** Of a file with a trust line, which has 107 characters. */
 const TRUST_MAX_BYTES = 4096;
+/** Made by tmpfiles.d for the unit, which may make nothing in /run. */
+const FIRST_ANSWERS = '/run/rulecast-first';
 await runProgram('rulecast-subscriber', main);
 
 async function main(out: Output): Promise<void> {
@@ -64,7 +66,7 @@ async function main(out: Output): Promise<void> {
   const manager = serviceManager(process.env, (error) => {
     logger.warn({ err: error }, 'the service manager could not be told');
   });
-  const connectTo = said(argv.connect);
+  const connectTo = placed('connect', argv.connect, logger);
   const endpoint = endpointOf(connectTo);
   if (!isPartName(argv.name))
     throw usageError(`--name ${argv.name}: 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`);
@@ -74,7 +76,7 @@ async function main(out: Output): Promise<void> {
   try {
     const dns = readDns(argv.dns);
     // Before there are no rights left to read them.
-    const trust = readTrust(argv.trust && said(argv.trust));
+    const trust = readTrust(argv.trust && placed('trust', argv.trust, logger));
     const keys = curveOptions(endpoint);
     const lock =
       argv.state === undefined
@@ -132,12 +134,15 @@ function cannotEnforce(cause: RefusedError): ProgramError {
   return new ProgramError(EXIT_FAILED, text, { cause });
 }
 
-/** What an option means that may be in QubesDB. Not a usage error: dom0 may say it later. */
-function said(text: string): string {
+/** An option's value, which may be in QubesDB: there, a missing one is no usage error, as dom0 may set it. */
+function placed(option: string, places: string, logger: Logger): string {
+  const firstAnswers = process.getuid?.() === 0 ? FIRST_ANSWERS : undefined;
   try {
-    return fromQubesDb(text);
+    const value = valueFrom(places, { firstAnswers, onOtherAnswer: (text) => logger.warn(text) });
+    if (value !== undefined) return value;
+    throw usageError(`--${option}: nothing is at any of ${places}: write it there, or name another place`);
   } catch (error) {
-    if (!(error instanceof QubesDbError)) throw error;
+    if (!(error instanceof QubesDbError || error instanceof DirectoryError)) throw error;
     throw new ProgramError(EXIT_FAILED, error.message, { cause: error });
   }
 }

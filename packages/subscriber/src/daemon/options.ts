@@ -41,13 +41,14 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
     type: 'string',
     requiresArg: true,
     describe:
-      'The trust line that rulecast-publisher --print-trust prints, or a file that holds it, or qubesdb:PATH',
+      'The trust line that rulecast-publisher --print-trust prints, or a file that holds it, or qubesdb:PATH; of several, separated by commas, the first that is there',
   })
   .option('connect', {
     type: 'string',
     requiresArg: true,
     default: defaultEndpoints(process.env).subscribers,
-    describe: 'Endpoint of the publisher, or qubesdb:PATH',
+    describe:
+      'Endpoint of the publisher, or qubesdb:PATH, or qubesdb:PATH,ENDPOINT, of which the endpoint is for a host that is no qube',
   })
   .option('curve-key', {
     type: 'string',
