@@ -1,0 +1,157 @@
+/**
+ * Each preset of examples/presets, run to the end: a publisher with its files, feeds answered by a server of
+ * the test with lists as they are published, a release without any permit, and verdicts of what is released.
+ */
+
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { expect, it, onTestFinished } from 'vitest';
+import { temporaryDirectory } from '../kit/directory.ts';
+import { rulectl, startPublisher } from '../processes.mjs';
+
+const ROOT = join(import.meta.dirname, '../..');
+const PRESETS = join(ROOT, 'examples/presets');
+const feed = (name: string): Buffer => readFileSync(join(ROOT, 'test/fixtures/feeds', name));
+
+/** What the web has, by the end of the URL. */
+const PAGES: readonly (readonly [end: string, page: Buffer])[] = [
+  [
+    '/filter.txt',
+    Buffer.concat([Buffer.from('||ads.example^\n@@||good.ads.example^\n'), feed('drugs-adblock.txt')]),
+  ],
+  ['/drop_v4.json', feed('spamhaus-drop_v4.ndjson')],
+  [
+    '/drop_v6.json',
+    Buffer.from(
+      '{"cidr":"2001:678:738::/48","sblid":"SBL1","rir":"ripencc"}\n{"type":"metadata","records":1}\n',
+    ),
+  ],
+  ['/ipblocklist.txt', Buffer.from('# nothing at the moment\n')],
+  ['/delegated-afrinic-extended-latest', feed('delegated-afrinic-20140630.txt')],
+  [
+    '/delegated-ripencc-extended-latest',
+    Buffer.from(registry('ripencc', 'RU|ipv4|5.8.0.0|8192', 'RU|ipv6|2a00:f940::|32')),
+  ],
+  ['/delegated-apnic-extended-latest', Buffer.from(registry('apnic', 'JP|ipv4|1.0.16.0|4096'))],
+  ['/delegated-arin-extended-latest', Buffer.from(registry('arin', 'US|ipv4|3.0.0.0|65536'))],
+  ['/delegated-lacnic-extended-latest', Buffer.from(registry('lacnic', 'BR|ipv4|45.4.4.0|1024'))],
+];
+
+function registry(name: string, ...rows: readonly string[]): string {
+  const lines = rows.map((row) => `${name}|${row}|20120501|allocated\n`);
+  return `2|${name}|20260101|${rows.length}|19830101|20260101|+0000\n${lines.join('')}`;
+}
+
+/** The web, as an address to ask. */
+async function web(): Promise<string> {
+  const server = createServer(({ url = '' }, response) => {
+    const page = PAGES.find(([end]) => url.endsWith(end))?.[1];
+    response.writeHead(page === undefined ? 404 : 200, { 'content-type': 'text/plain' }).end(page);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => void server.close());
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`; // it listens on TCP
+}
+
+/** Releases a preset; returns a folder with the documents that say what was released. */
+async function released(preset: string): Promise<string> {
+  const folder = temporaryDirectory();
+  const there = await web();
+  mkdirSync(join(folder, 'lists'));
+  const config = readFileSync(join(PRESETS, preset, 'publisher.yaml'), 'utf8');
+  writeFileSync(join(folder, 'publisher.yaml'), config.replaceAll('https://', `${there}/`));
+  writeFileSync(join(folder, 'rules.yaml'), readFileSync(join(PRESETS, preset, 'rules.yaml')));
+  const publisher = await startPublisher(folder, ['--config', join(folder, 'publisher.yaml')]);
+  onTestFinished(async () => void (await publisher.stop()));
+  const names = [...config.matchAll(/^ {2}([\w-]+):$/gm)].map(([, name = '']) => name);
+  const lists = config.includes('lists: {}') ? [] : names.filter((name) => name !== 'registries');
+  await expect
+    .poll(() => statesOf(folder), { timeout: 30_000 })
+    .toEqual(lists.map((name) => [name, 'ok', undefined]));
+  const pushed = await rulectl(folder, ['push', join(folder, 'rules.yaml'), '--yes', '--require', 'none']);
+  expect([pushed.code, pushed.stderr]).toEqual([0, expect.not.stringContaining('refused')]);
+  const inline = await Promise.all(
+    lists.map((name) => exported(folder, name, config.includes('resolve: firewall'))),
+  );
+  writeFileSync(join(folder, 'lists.yaml'), `lists: {${inline.join(', ')}}\n`);
+  return folder;
+}
+
+/** The objects of NDJSON. */
+function records(text: string): readonly Readonly<Record<string, unknown>>[] {
+  return text.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line)]));
+}
+
+async function statesOf(folder: string): Promise<readonly unknown[]> {
+  const { stdout } = await rulectl(folder, ['lists', '--json']);
+  const lists = records(stdout).filter(({ record }) => record === 'list');
+  return lists.map(({ name, state, ...more }) => [name, state, state === 'ok' ? undefined : more]);
+}
+
+/** A list of the release, as a list of a document. */
+async function exported(folder: string, name: string, ofNames: boolean): Promise<string> {
+  const format = ofNames ? 'adblock' : 'plain'; // exceptions and all
+  const { stdout } = await rulectl(folder, ['list', name, '--export', format]);
+  writeFileSync(join(folder, 'lists', `${name}.txt`), stdout);
+  return `${name}: { file: lists/${name}.txt${ofNames ? ', resolve: firewall' : ''} }`;
+}
+
+/** What becomes of packets, or of questions of DNS, by the rules and lists that were released. */
+async function verdicts(folder: string, asked: readonly string[]): Promise<readonly string[]> {
+  if (asked.length === 0) return [];
+  const offline = ['rules.yaml', 'lists.yaml'].flatMap((file) => ['--offline', join(folder, file)]);
+  const { stdout, stderr } = await rulectl(folder, ['test', '--json', ...offline, ...asked]);
+  const actions = records(stdout).flatMap(({ action }) => (action === undefined ? [] : [action]));
+  expect(actions, stdout + stderr).toHaveLength(asked.length);
+  return asked.map((question, index) => `${question}: ${actions[index]}`);
+}
+
+/** Of each preset: what it says of packets and questions. */
+const PROMISES: Readonly<Record<string, readonly string[]>> = {
+  ads: [
+    '10.137.0.9 ? ads.example: drop',
+    '10.137.0.9 ? cdn.ads.example: drop',
+    '10.137.0.9 ? good.ads.example: accept',
+    '10.137.0.9 ? debian.org: accept',
+    '10.137.0.9 > 9.9.9.9 udp/53: none',
+  ],
+  'bad-addresses': [
+    '10.137.0.9 > 1.19.7.7 tcp/443: drop',
+    'fd09::9 > 2001:678:738::1 tcp/443: drop',
+    '10.137.0.9 > 9.9.9.9 tcp/443: none',
+  ],
+  country: [
+    '10.137.0.5 > 5.8.1.1 tcp/443: drop',
+    '10.137.0.5 > 3.0.1.1 tcp/443: accept',
+    '10.137.0.9 > 5.8.1.1 tcp/443: none',
+  ],
+  'only-names': [
+    '10.137.0.5 ? deb.debian.org: accept',
+    '10.137.0.5 ? yum.qubes-os.org: accept',
+    '10.137.0.5 ? www.debian.org: drop',
+    '10.137.0.9 ? www.debian.org: accept',
+    '10.137.0.5 > 10.139.1.1 udp/53: accept',
+    '10.137.0.5 > 9.9.9.9 udp/53: drop',
+    '10.137.0.5 > 9.9.9.9 tcp/443: drop',
+    '10.137.0.9 > 9.9.9.9 tcp/443: none',
+  ],
+};
+
+it('each preset has its promises here', () => {
+  const folders = readdirSync(PRESETS, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  expect(folders.map(({ name }) => name).sort()).toEqual(Object.keys(PROMISES).sort());
+});
+
+it.each(Object.entries(PROMISES))(
+  '%s does what it promises',
+  async (preset, promises) => {
+    const folder = await released(preset);
+    const asked = promises.map((promise) => promise.replace(/: \w+$/, ''));
+    const questions = asked.filter((text) => text.includes('?'));
+    const packets = asked.filter((text) => !text.includes('?'));
+    expect([...(await verdicts(folder, questions)), ...(await verdicts(folder, packets))]).toEqual(promises);
+  },
+  60_000,
+);
