@@ -7,20 +7,8 @@ import { createHash, createPublicKey, type KeyObject, sign, verify } from 'node:
 import { KEY_ID_BYTES, PUBLIC_KEY_BYTES } from '../limits.ts';
 import { blockOf, type Signed, signaturesIn } from './signature-block.ts';
 
-/** Public halves by key: to ask for one takes longer than to sign. */
-const publicHalves = new WeakMap<KeyObject, Uint8Array>();
-
-/**
- * An ed25519 key as its 32 bytes, of which the public half is looked at; nobody may write to them. Throws
- * TypeError for any other.
- */
+/** The public half of an ed25519 key, 32 bytes. Throws TypeError for any other key. */
 export function publicBytes(key: KeyObject): Uint8Array {
-  const known = publicHalves.get(key) ?? publicHalfOf(key);
-  publicHalves.set(key, known);
-  return known;
-}
-
-function publicHalfOf(key: KeyObject): Uint8Array {
   const publicKey = key.type === 'private' ? createPublicKey(key) : key;
   const { x } = publicKey.asymmetricKeyType === 'ed25519' ? publicKey.export({ format: 'jwk' }) : {};
   if (x === undefined) throw new TypeError('an ed25519 key was expected');
