@@ -4,14 +4,28 @@
 
 /** @param {Program} program */
 export function bashCompletion({ name, help, commands }) {
-  const cases = [...commands].map(([word, command]) => `    ${word}) words='${optionWords(command)}' ;;`);
+  const cases = [...commands].map(([word, command]) => {
+    const seconds = secondWords(command);
+    const only = seconds.length === 0 ? '' : " only='yes'";
+    return `    '${word}') words='${[...seconds, optionWords(command)].join(' ')}'${only} ;;`;
+  });
+  const pairs = [...commands.keys()].filter((word) => word.includes(' ')).map((word) => `'${word}'`);
   return `# ${name}(1) in bash
 _${identifier(name)}() {
-  local word="\${COMP_WORDS[COMP_CWORD]}" before="\${COMP_WORDS[COMP_CWORD - 1]}" command='' i words
+  local word="\${COMP_WORDS[COMP_CWORD]}" before="\${COMP_WORDS[COMP_CWORD - 1]}" command='' only='' i words
   for ((i = 1; i < COMP_CWORD; i++)); do
     [[ \${COMP_WORDS[i]} == -* ]] || { command="\${COMP_WORDS[i]}"; break; }
   done
-  case "$command:$before" in
+${
+  pairs.length === 0
+    ? ''
+    : `  if ((i + 1 < COMP_CWORD)); then
+    case "$command \${COMP_WORDS[i + 1]}" in
+    ${pairs.join(' | ')}) command+=" \${COMP_WORDS[i + 1]}" ;;
+    esac
+  fi
+`
+}  case "$command:$before" in
 ${choiceCases(help, commands)}
   esac
   if [[ -n $words ]]; then
@@ -19,10 +33,10 @@ ${choiceCases(help, commands)}
     return
   fi
   case "$command" in
-    '') words='${[...commands.keys(), ...help.options.map(({ name: option }) => `--${option}`)].join(' ')}' ;;
+    '') words='${[...firstWords(commands), ...help.options.map(({ name: option }) => `--${option}`)].join(' ')}' ;;
 ${cases.join('\n')}
   esac
-  if [[ $word == -* || -z $command ]]; then
+  if [[ $word == -* || -z $command || -n $only ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
   else
     mapfile -t COMPREPLY < <(compgen -f -- "$word")
@@ -39,21 +53,20 @@ function choiceCases(help, commands) {
   const lines = all.flatMap(([word, { options }]) =>
     options
       .filter(({ choices }) => choices.length > 0)
-      .map(({ name, choices }) => `    ${word}:--${name}) words='${choices.join(' ')}' ;;`),
+      .map(({ name, choices }) => `    '${word}:--${name}') words='${choices.join(' ')}' ;;`),
   );
   return lines.length === 0 ? '    *) ;;' : lines.join('\n');
 }
 
 /** @param {Program} program */
 export function zshCompletion({ name, help, commands }) {
-  const described = [...commands.keys()].map((word) => {
-    const text = help.commands.find(({ name: command }) => command.split(' ')[0] === word)?.text ?? '';
-    return `    '${word}:${quoted(text)}'`;
+  const described = help.commands.map((word) => `    '${word.name}:${quoted(word.text)}'`);
+  const cases = [...commands].map(([word, command]) => {
+    const seconds = secondWords(command);
+    const others = seconds.length === 0 ? "'*:file:_files'" : `'1:command:(${seconds.join(' ')})'`;
+    return `    '${word}') _arguments ${command.options.map(zshOption).join(' \\\n      ')} ${others} ;;`;
   });
-  const cases = [...commands].map(
-    ([word, command]) =>
-      `    ${word}) _arguments ${command.options.map(zshOption).join(' \\\n      ')} '*:file:_files' ;;`,
-  );
+  const pairs = [...commands.keys()].filter((word) => word.includes(' ')).map((word) => `'${word}'`);
   const none = `_arguments ${help.options.map(zshOption).join(' \\\n    ')}`;
   if (commands.size === 0) return `#compdef ${name}\n${none}\n`;
   return `#compdef ${name}
@@ -67,7 +80,16 @@ else
   local command=$words[2]
   shift words
   ((CURRENT--))
-  case $command in
+${
+  pairs.length === 0
+    ? ''
+    : `  if ((CURRENT > 2)); then
+    case "$command $words[2]" in
+    (${pairs.join(' | ')}) command+=" $words[2]"; shift words; ((CURRENT--)) ;;
+    esac
+  fi
+`
+}  case $command in
 ${cases.join('\n')}
     *) ${none} ;;
   esac
@@ -83,20 +105,29 @@ function zshOption({ name, text, takesValue, choices }) {
 
 /** @param {Program} program */
 export function fishCompletion({ name, help, commands }) {
-  const noCommand = `not __fish_seen_subcommand_from ${[...commands.keys()].join(' ')}`;
-  const lines = [...commands.keys()].map((word) => {
-    const text = help.commands.find(({ name: command }) => command.split(' ')[0] === word)?.text ?? '';
-    return `complete -c ${name} -n '${noCommand}' -f -a ${word} -d '${fishQuoted(text)}'`;
-  });
-  const condition = (/** @type {string} */ word) =>
-    word === '' ? '' : ` -n '__fish_seen_subcommand_from ${word}'`;
-  for (const [word, { options }] of /** @type {const} */ ([['', help], ...commands])) {
+  const isSeen = (/** @type {readonly string[]} */ words) => `__fish_seen_subcommand_from ${words.join(' ')}`;
+  const isIn = (/** @type {string} */ word, /** @type {readonly string[]} */ seconds) => {
+    const seen = word.split(' ').map((each) => isSeen([each]));
+    return [...seen, ...(seconds.length === 0 ? [] : [`not ${isSeen(seconds)}`])].join('; and ');
+  };
+  const lines = help.commands.map(
+    ({ name: word, text }) =>
+      `complete -c ${name} -n 'not ${isSeen(firstWords(commands))}' -f -a ${word} -d '${fishQuoted(text)}'`,
+  );
+  for (const [word, command] of commands) {
+    const seconds = secondWords(command);
+    for (const [at, { text }] of command.commands.entries())
+      lines.push(
+        `complete -c ${name} -n '${isIn(word, seconds)}' -f -a ${seconds[at]} -d '${fishQuoted(text)}'`,
+      );
+  }
+  for (const [word, command] of /** @type {const} */ ([['', help], ...commands])) {
+    const condition = word === '' ? '' : ` -n '${isIn(word, secondWords(command))}'`;
+    const { options } = command;
     for (const { name: option, short, text, takesValue, choices } of options) {
       const value = choices.length > 0 ? ` -x -a '${choices.join(' ')}'` : takesValue ? ' -r' : '';
       const letter = short === undefined ? '' : ` -s ${short}`;
-      lines.push(
-        `complete -c ${name}${condition(word)}${letter} -l ${option}${value} -d '${fishQuoted(text)}'`,
-      );
+      lines.push(`complete -c ${name}${condition}${letter} -l ${option}${value} -d '${fishQuoted(text)}'`);
     }
   }
   return `${lines.join('\n')}\n`;
@@ -110,6 +141,16 @@ function optionWords({ options }) {
 /** @param {string} name */
 function identifier(name) {
   return name.replaceAll('-', '_');
+}
+
+/** @param {ReadonlyMap<string, import('./help.mjs').Help>} commands */
+function firstWords(commands) {
+  return [...commands.keys()].filter((word) => !word.includes(' '));
+}
+
+/** `show` of `lists show`. @param {import('./help.mjs').Help} help */
+function secondWords({ commands }) {
+  return commands.map(({ name }) => name.split(' ')[1] ?? '');
 }
 
 /** Within single quotes of a shell. @param {string} text */

@@ -2,7 +2,7 @@
  * What a program says of itself: its --help, read back, so that manual pages and completions say what the program
  * does, and say it once.
  *
- *   PROGRAM [COMMAND] --help ─readHelp─▶ { usage, about, commands, positionals, options, examples, after }
+ *   PROGRAM [COMMAND…] --help ─readHelp─▶ { usage, about, commands, positionals, options, examples, after }
  */
 
 import { execFileSync } from 'node:child_process';
@@ -21,7 +21,7 @@ import { execFileSync } from 'node:child_process';
  */
 
 /**
- * The help of a program, and that of each of its commands by name.
+ * The help of a program, and that of each of its commands by name, which may be of two words.
  * @param {string} file @param {string} name
  * @returns {{ readonly name: string, readonly help: Help, readonly commands: ReadonlyMap<string, Help> }}
  */
@@ -37,16 +37,21 @@ export function helpOf(file, name) {
       encoding: 'utf8',
       env: { PATH: process.env['PATH'], HOME: '/root' },
     });
-  const help = readHelp(ask([]), name);
-  const commands = help.commands.map(({ name: command }) => {
-    const word = command.split(' ')[0] ?? command;
-    return /** @type {const} */ ([word, readHelp(ask([word]), name)]);
-  });
-  return { name, help, commands: new Map(commands) };
+  const short = readHelp(ask([]), name);
+  const help = short.options.some(({ name: option }) => option === 'all')
+    ? readHelp(ask(['--all']), name)
+    : short;
+  /** @type {(all: Help) => readonly (readonly [string, Help])[]} */
+  const commandsOf = (all) =>
+    all.commands.flatMap(({ name: command }) => {
+      const own = readHelp(ask(command.split(' ')), name);
+      return [[command, own], ...commandsOf(own)];
+    });
+  return { name, help, commands: new Map(commandsOf(help)) };
 }
 
 const AS_ROOT = ['unshare', '--map-root-user'];
-const TITLES = ['Commands', 'Positionals', 'Options', 'Examples'];
+const TITLES = ['Positionals', 'Options', 'Examples'];
 
 /**
  * Throws Error where the text has not the form of a help.
@@ -55,11 +60,13 @@ const TITLES = ['Commands', 'Positionals', 'Options', 'Examples'];
  */
 export function readHelp(text, name) {
   const paragraphs = text.trimEnd().split(/\n\n+/);
+  const isOfCommands = (/** @type {string} */ paragraph) =>
+    !paragraph.startsWith('Examples:') && paragraph.includes(`:\n  ${name} `);
   const titled = (/** @type {string} */ paragraph) =>
-    TITLES.find((title) => paragraph.startsWith(`${title}:\n`));
+    isOfCommands(paragraph) ? 'Commands' : TITLES.find((title) => paragraph.startsWith(`${title}:\n`));
   const section = (/** @type {string} */ title) => {
-    const found = paragraphs.find((paragraph) => titled(paragraph) === title);
-    return found === undefined ? [] : found.split('\n').slice(1);
+    const found = paragraphs.filter((paragraph) => titled(paragraph) === title);
+    return found.flatMap((paragraph) => paragraph.split('\n').slice(1));
   };
   const options = entriesOf(section('Options'), /^ {2,6}(?:-\w, )?--/).map(readOption);
   const [usage = '', ...rest] = paragraphs;

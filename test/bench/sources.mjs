@@ -1,6 +1,6 @@
 /**
  * What refreshing a list of a million entries costs the publisher: how long its event loop stalls, how long
- * `rulectl refresh` takes until the release is on disk, and its peak memory.
+ * `rulectl lists refresh` takes until the release is on disk, and its peak memory.
  */
 
 import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -69,7 +69,13 @@ export async function run(args) {
       grouped(median(measured.map(({ peakMb }) => peakMb))),
     ]);
   }
-  const head = ['refresh', 'longest stall, ms', 'worst run', 'rulectl refresh, ms', 'publisher peak RSS, MB'];
+  const head = [
+    'refresh',
+    'longest stall, ms',
+    'worst run',
+    'rulectl lists refresh, ms',
+    'publisher peak RSS, MB',
+  ];
   process.stdout.write(table(head, rows));
 }
 
@@ -106,7 +112,7 @@ async function refreshed({ lists, before, after }) {
 
 /** @param {string} directory */
 async function refresh(directory) {
-  const { code, stdout, stderr, ms: tookMs } = await rulectl(directory, ['refresh']);
-  if (code !== 0) throw new Error(`rulectl refresh ended with ${code}: ${stdout}${stderr}`);
+  const { code, stdout, stderr, ms: tookMs } = await rulectl(directory, ['lists', 'refresh']);
+  if (code !== 0) throw new Error(`rulectl lists refresh ended with ${code}: ${stdout}${stderr}`);
   return tookMs;
 }

@@ -40,6 +40,11 @@ const CASES: readonly (readonly [words: readonly string[], answers: readonly str
   [['status', '--cou'], ['--counters']],
   [['push', '--dry'], ['--dry-run']],
   [['push', '--nothing-like-it'], []],
+  [['li'], ['lists']],
+  [['lists', 'sh'], ['show']],
+  [['lists', '--sour'], ['--sources']],
+  [['lists', 'show', '--st'], ['--stats']],
+  [['lists', 'show', '--sources'], []],
 ];
 
 describe.skipIf(gapOf('bash') !== undefined)('bash', () => {

@@ -51,7 +51,7 @@ function asked(who: string, ...args: string[]) {
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'rulecast-curve-'));
   for (const name of ['publisher', 'firewall', 'admin', 'stranger']) {
-    const { code, stdout, stderr } = await rulectlOffline(['keygen', path(`${name}.key`)]);
+    const { code, stdout, stderr } = await rulectlOffline(['keys', 'new', path(`${name}.key`)]);
     expect(code, stderr).toBe(0);
     publicKeys.set(name, stdout.trim());
     writeFileSync(path(`${name}.pub`), stdout);

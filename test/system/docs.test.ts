@@ -104,7 +104,7 @@ async function expectReleased(text: string): Promise<void> {
   await box.run('rulectl config check publisher.yaml');
   await box.run('rulecast-publisher --config publisher.yaml --state ./publisher');
   await box.logged(({ msg }) => msg === 'released');
-  await box.run('rulectl refresh');
+  await box.run('rulectl lists refresh');
   expect(box.errors()).toEqual([]);
 }
 

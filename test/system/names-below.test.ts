@@ -18,7 +18,7 @@ const WILDCARDS = '# Syntax: Domains Wildcard\n*.c.example\n*.d.example\n';
 
 /** The entries of a list, as plain text has them. */
 async function entriesOf(directory: string, list: string, format = 'plain'): Promise<readonly string[]> {
-  const { code, stdout, stderr } = await rulectl(directory, ['list', list, '--export', format]);
+  const { code, stdout, stderr } = await rulectl(directory, ['lists', 'show', list, '--export', format]);
   expect([code, stderr]).toEqual([0, '']);
   return stdout.split('\n').filter((line) => line !== '' && !/^[#![]/.test(line));
 }
@@ -49,7 +49,7 @@ describe('a list with names below others', () => {
     ];
     writeFileSync(config, lists.join('\n'));
     const publisher = await startPublisher(directory, ['--config', config]);
-    const refreshed = await rulectl(directory, ['refresh']);
+    const refreshed = await rulectl(directory, ['lists', 'refresh']);
     expect([refreshed.code, refreshed.stderr]).toEqual([0, '']);
     return async () => {
       await publisher.stop();
@@ -71,12 +71,12 @@ describe('a list with names below others', () => {
   });
 
   it('is told with its exceptions, and what its source left out', async () => {
-    const { stdout } = await rulectl(directory, ['list', 'file']);
+    const { stdout } = await rulectl(directory, ['lists', 'show', 'file']);
     expect(stdout).toMatch(/^holds: +2 entries, names, 1 exception$/m);
     expect(stdout).toMatch(
       /^left out: +1 exceptions of .*\(exception\)\nleft out: +1 rules .*\(cosmetic\)$/m,
     );
-    expect((await rulectl(directory, ['list', 'archive'])).stdout).not.toContain('left out');
+    expect((await rulectl(directory, ['lists', 'show', 'archive'])).stdout).not.toContain('left out');
   });
 
   it('comes by pushes and standard input, once somebody says who knows such names', async () => {
@@ -89,7 +89,7 @@ describe('a list with names below others', () => {
     expect(pushed.code).toBe(0);
     const both = ['||a.example^', '||b.example^', '@@||www.a.example^'];
     expect(await entriesOf(directory, 'pushed', 'adblock')).toEqual(both);
-    const plain = await rulectl(directory, ['list', 'pushed', '--export', 'plain']);
+    const plain = await rulectl(directory, ['lists', 'show', 'pushed', '--export', 'plain']);
     expect([plain.code, plain.stderr]).toEqual([2, expect.stringContaining('this list holds exceptions')]);
     // What was said of it holds for the next push.
     expect((await push(['--list', 'pushed', '-'], WILDCARDS)).code).toBe(0);
@@ -110,13 +110,13 @@ describe('a list with names below others', () => {
     expect(await entriesOf(directory, 'own', 'rpz')).toEqual(
       expect.arrayContaining(['h.example CNAME .', '*.h.example CNAME .', '*.i.example CNAME .']),
     );
-    const hosts = await rulectl(directory, ['list', 'own', '--export', 'hosts']);
+    const hosts = await rulectl(directory, ['lists', 'show', 'own', '--export', 'hosts']);
     expect([hosts.code, hosts.stderr]).toEqual([2, expect.stringContaining('holds single names')]);
     const { stdout: status } = await rulectl(directory, ['status', '--json']);
     const version = /"record":"head".*?"version":(\d+)/.exec(status)?.[1] ?? '';
     writeFileSync(join(directory, 'ads.txt'), '||a.example^\n||k.example^\n');
-    expect((await rulectl(directory, ['refresh', 'file', '--permit', 'grown,shrunk'])).code).toBe(0);
-    const diff = await rulectl(directory, ['list', 'file', '--diff', version]);
+    expect((await rulectl(directory, ['lists', 'refresh', 'file', '--permit', 'grown,shrunk'])).code).toBe(0);
+    const diff = await rulectl(directory, ['lists', 'show', 'file', '--diff', version]);
     expect(diff.stdout).toMatch(/\+ *\.k\.example/);
     expect(diff.stdout).toMatch(/- *b\.example/);
     expect(diff.stdout).toMatch(/- *exception \.www\.a\.example/);

@@ -93,7 +93,9 @@ it('are answered, what is beside them is blocked, and each way of saying them is
   writeFileSync(withdrawn, 'deep.tracker.example\n');
   expect(await push('--withdraw', '--list', 'ads', withdrawn, '--yes')).toMatch(/applied by fw/);
   expect(await codes('deep.tracker', 'x.deep.tracker')).toEqual(['NOERROR', 'NXDOMAIN']);
-  expect((await rulectl(folder, ['list', 'ads'])).stdout).toMatch(/holds: +2 entries, names, 2 exceptions/);
+  expect((await rulectl(folder, ['lists', 'show', 'ads'])).stdout).toMatch(
+    /holds: +2 entries, names, 2 exceptions/,
+  );
 
   // As a document says them; one that takes nothing away is refused with its place.
   const own = (exceptions: string): string =>

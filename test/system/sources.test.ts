@@ -100,7 +100,7 @@ async function listed(name: string): Promise<Row> {
 }
 
 async function contentOf(name: string): Promise<readonly string[]> {
-  const { stdout } = await rulectl(directory, ['list', name, '--export', 'plain']);
+  const { stdout } = await rulectl(directory, ['lists', 'show', name, '--export', 'plain']);
   return stdout.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
 }
 
@@ -141,7 +141,7 @@ describe('a publisher with sources', () => {
     expect(await contentOf('blocked')).toEqual(['192.0.2.3/32', '192.0.2.5/32', MORE, ...FEED]);
     pages['/feed.txt'] = '203.0.113.1\n203.0.113.3\n203.0.113.5\n';
     pages['/more.txt'] = '198.51.100.200\n198.51.100.202\n';
-    const { code, rows } = await records('refresh');
+    const { code, rows } = await records('lists', 'refresh');
     expect(code).toBe(0);
     expect(rows.filter((row) => row['record'] === 'list')).toHaveLength(5);
     expect(await headVersion()).toBe(4);
@@ -152,14 +152,14 @@ describe('a publisher with sources', () => {
 
   it('asks a server again and takes its word that nothing changed', async () => {
     const before = asked;
-    expect((await records('refresh', 'feed')).code).toBe(0);
+    expect((await records('lists', 'refresh', 'feed')).code).toBe(0);
     expect(asked).toBe(before + 1);
     expect(await headVersion()).toBe(4);
   });
 
   it('keeps the last good list when the feed turns into a page, and says why', async () => {
     pages['/feed.txt'] = HTML;
-    const { code, rows } = await records('refresh', 'feed');
+    const { code, rows } = await records('lists', 'refresh', 'feed');
     expect(code).toBe(2);
     expect(rows[0]).toMatchObject({ name: 'feed', state: 'failing', count: 3, error: { code: 'unusable' } });
     expect((await listed('feed'))['error']).toMatchObject({ text: expect.stringContaining('HTML') });
@@ -171,8 +171,11 @@ describe('a publisher with sources', () => {
 
   it('takes a much shorter list only by permit, and the permit is on record', async () => {
     pages['/feed.txt'] = '203.0.113.1\n';
-    expect((await records('refresh', 'feed')).rows[0]).toMatchObject({ error: { code: 'shrunk' }, count: 3 });
-    expect((await records('refresh', 'feed', '--permit', 'shrunk')).rows[0]).toMatchObject({
+    expect((await records('lists', 'refresh', 'feed')).rows[0]).toMatchObject({
+      error: { code: 'shrunk' },
+      count: 3,
+    });
+    expect((await records('lists', 'refresh', 'feed', '--permit', 'shrunk')).rows[0]).toMatchObject({
       state: 'ok',
       count: 1,
     });
@@ -190,7 +193,7 @@ describe('a publisher with sources', () => {
   });
 
   it('shows what changed in one list between two versions', async () => {
-    const { code, stdout } = await rulectl(directory, ['list', 'feed', '--diff', '4..5']);
+    const { code, stdout } = await rulectl(directory, ['lists', 'show', 'feed', '--diff', '4..5']);
     expect(code).toBe(1);
     expect(stdout).toContain('- 203.0.113.3/32');
     expect(stdout).not.toContain('list blocked');
@@ -259,7 +262,7 @@ describe('a publisher with sources', () => {
     await publisher.stop();
     rmSync(join(directory, 'incidents'), { recursive: true });
     publisher = await start();
-    expect((await records('refresh')).code).toBe(2);
+    expect((await records('lists', 'refresh')).code).toBe(2);
     expect(await contentOf('blocked')).toEqual(before);
     expect(await listed('feed')).toMatchObject({ state: 'failing', count: 1, error: { code: 'connection' } });
     expect(await listed('incidents')).toMatchObject({

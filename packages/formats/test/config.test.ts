@@ -340,7 +340,7 @@ describe('faults', () => {
     ['subscribers: { a/b: {} }', '1:16 bad-name', 'cannot name a subscriber'],
     ['subscribers: [fw]', '1:14 wrong-type', 'write a mapping'],
     ['subscribers: { fw: { key: x } }', '1:22 unknown-key', 'key'],
-    ['subscribers: { fw: { curve-key: abc } }', '1:33 bad-value', 'the 40 characters that rulectl keygen'],
+    ['subscribers: { fw: { curve-key: abc } }', '1:33 bad-value', 'the 40 characters that rulectl keys new'],
     ['subscribers: { fw: { qube: ../x } }', '1:28 bad-value', 'name of a qube'],
     ['subscribers: { fw: { socket: [] } }', '1:30 wrong-type', 'write socket: PATH'],
     ['subscribers: { fw: { socket: { mode: 0600 } } }', '1:30 missing-key', '"path" is missing'],

@@ -303,7 +303,7 @@ describe('entries that stand for more than they did', () => {
       error: { code: 'wider' },
     });
     expect(degraded(made.publisher, made.sources)[0]).toMatch(
-      /^list cdn is not fresh: say suffixes: below, or rulectl refresh cdn --permit wider, if it is meant: 2 of its entries/,
+      /^list cdn is not fresh: say suffixes: below, or rulectl lists refresh cdn --permit wider, if it is meant: 2 of its /,
     );
     expect(entriesIn(made, 'cdn')).toEqual(['a.example', 'b.example']);
   });

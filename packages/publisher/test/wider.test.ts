@@ -49,7 +49,7 @@ describe('a list of a source', () => {
         {
           code: WIDER,
           reason:
-            'say suffixes: below, or rulectl refresh updates --permit wider, if it is meant: 2 of its entries stand for more names than before, first .a.example, and rules accept it (suffixes: as-names keeps to the names)',
+            'say suffixes: below, or rulectl lists refresh updates --permit wider, if it is meant: 2 of its entries stand for more names than before, first .a.example, and rules accept it (suffixes: as-names keeps to the names)',
         },
       ],
     ]);

@@ -17,6 +17,7 @@
 import { OutputClosedError, OutputFailedError, ProgramError } from '@rulecast/program';
 import { COMMANDS } from './command.ts';
 import { type Answer, readLine } from './line.ts';
+import { isOldCommand, withoutOldCommand } from './old-words.ts';
 import { withoutOldPermits } from './release/permits.ts';
 import { CliError, ExitCode, usageError } from './terminal/exit.ts';
 import { Terminal } from './terminal/terminal.ts';
@@ -25,10 +26,11 @@ type Environment = Terminal['environment'];
 
 /** Runs one command line (without node and script) and resolves with the exit code; never rejects. */
 export async function runCli(words: readonly string[], environment: Environment): Promise<ExitCode> {
-  const { words: args, warnings } = withoutOldPermits(commandFirst(words));
+  const { words: current, warnings: commandWarnings } = withoutOldCommand(commandFirst(words));
+  const { words: args, warnings: permitWarnings } = withoutOldPermits(commandInOne(current));
   const terminal = new Terminal(environment, args);
   try {
-    for (const warning of warnings) terminal.complain(`rulectl: ${warning}`);
+    for (const warning of [...commandWarnings, ...permitWarnings]) terminal.complain(`rulectl: ${warning}`);
     const parsed = await parse(args, terminal);
     if (typeof parsed === 'string') terminal.out.line(parsed);
     const exit = typeof parsed === 'string' ? ExitCode.ok : await parsed();
@@ -46,11 +48,21 @@ const WITH_VALUE: ReadonlySet<string> = new Set(['--control', '--curve-key', '--
 function commandFirst(words: readonly string[]): readonly string[] {
   const [first, second] = words;
   if (first === '-v') return ['--version'];
-  if (first === 'help') return second === undefined ? ['--help'] : [second, '--help'];
+  if (first === 'help' && (second === undefined || second === 'all'))
+    return ['--help', ...(second ? ['--all'] : [])];
+  if (first === 'help') return [...words.slice(1), '--help'];
   let at = 0;
   while (words[at]?.startsWith('-')) at += WITH_VALUE.has(words[at] ?? '') ? 2 : 1;
   const command = words[at] ?? '';
-  return COMMANDS.has(command) ? [command, ...words.slice(0, at), ...words.slice(at + 1)] : words;
+  return COMMANDS.has(command) || isOldCommand(command)
+    ? [command, ...words.slice(0, at), ...words.slice(at + 1)]
+    : words;
+}
+
+/** The words with both words of a command such as `lists show` in one. */
+function commandInOne(words: readonly string[]): readonly string[] {
+  const both = words.slice(0, 2).join(' ');
+  return COMMANDS.has(both) ? [both, ...words.slice(2)] : words;
 }
 
 /** What to do, or the text that --help or --version asks for. Throws CliError `usage`. */

@@ -17,36 +17,88 @@ export interface GlobalArgs {
 /** One command of commands/. */
 export interface Command<A> {
   readonly command: string;
-  readonly describe: string;
   readonly builder: (yargs: Argv<GlobalArgs>) => Argv<A>;
   readonly run: (args: ArgumentsCamelCase<A>, terminal: Terminal) => Promise<ExitCode>;
 }
 export type Add = <A extends object>(command: Command<A>) => void;
 
 /**
- * The commands by name, as help lists them. A command line loads the one that it begins with: what the others
- * need, such as readers of lists and of YAML, would take longer than `rulectl status` itself.
+ * The commands by name. A command line loads the one that it begins with: what the others need, such as
+ * readers of lists and of YAML, would take longer than `rulectl status` itself.
  */
 export const COMMANDS: ReadonlyMap<string, (add: Add) => Promise<void>> = new Map([
-  ['push', async (add) => add(await import('./commands/push.ts'))],
   ['status', async (add) => add(await import('./commands/status.ts'))],
   ['test', async (add) => add(await import('./commands/test.ts'))],
-  ['names', async (add) => add(await import('./commands/names.ts'))],
   ['history', async (add) => add(await import('./commands/history.ts'))],
   ['diff', async (add) => add(await import('./commands/diff.ts'))],
-  ['get', async (add) => add(await import('./commands/get.ts'))],
+  ['push', async (add) => add(await import('./commands/push.ts'))],
   ['rollback', async (add) => add(await import('./commands/rollback.ts'))],
-  ['forget', async (add) => add(await import('./commands/forget.ts'))],
-  ['lists', async (add) => add(await import('./commands/lists.ts'))],
-  ['list', async (add) => add(await import('./commands/list.ts'))],
-  ['refresh', async (add) => add(await import('./commands/refresh.ts'))],
   ['check', async (add) => add(await import('./commands/check.ts'))],
   ['config', async (add) => add(await import('./commands/config.ts'))],
+  ['lists', async (add) => add(await import('./commands/lists.ts'))],
+  ['lists show', async (add) => add(await import('./commands/lists-show.ts'))],
+  ['lists refresh', async (add) => add(await import('./commands/lists-refresh.ts'))],
   ['import', async (add) => add(await import('./commands/import.ts'))],
   ['doctor', async (add) => add(await import('./commands/doctor.ts'))],
-  ['keygen', async (add) => add(await import('./commands/keygen.ts'))],
   ['keys', async (add) => add(await import('./commands/keys.ts'))],
+  ['names', async (add) => add(await import('./commands/names.ts'))],
+  ['get', async (add) => add(await import('./commands/get.ts'))],
+  ['forget', async (add) => add(await import('./commands/forget.ts'))],
 ]);
+
+/** Commands under a title, each with what it says or does. */
+type Group = readonly [title: string, commands: Readonly<Record<string, string>>];
+
+/** What `rulectl --help` lists. */
+export const GROUPS: readonly Group[] = [
+  [
+    'See',
+    {
+      status: 'whether the firewalls enforce what is released; if not, what to do',
+      test: 'what happens to a packet, or to a name',
+      history: 'what was released, when and why',
+      diff: 'what changed between two versions',
+    },
+  ],
+  [
+    'Change',
+    {
+      push: 'release what files say, and wait until the firewalls have it',
+      rollback: 'release what an earlier version said once more',
+      check: 'check files and configurations, and try packets on them, before a release',
+    },
+  ],
+  ['Lists', { lists: 'where lists come from, how fresh they are, and what is in them' }],
+  [
+    'Set up',
+    {
+      import: 'make a rule set document of the firewall rules of qubes',
+      doctor: 'what keeps this machine from working, and what to do',
+      keys: 'who may sign releases, how that is changed, and keys for zmq+tcp: endpoints',
+    },
+  ],
+];
+
+/** What `rulectl --help --all` lists, too. */
+export const SELDOM: Group = [
+  'Seldom needed',
+  {
+    names: 'which addresses are open by name, on the firewall itself',
+    get: 'what a release says, as a document that can be pushed',
+    forget: 'expect a subscriber no more that is gone for good',
+  },
+];
+
+/** Second words of commands: what the help of the first word lists. */
+export const SECOND_WORDS: Readonly<Record<string, Group>> = {
+  lists: [
+    'Commands',
+    {
+      'lists show': 'one list: its source, its content, its changes',
+      'lists refresh': 'read lists from their sources now',
+    },
+  ],
+};
 
 export const WORD_RULES: WordRules = {
   repeatable: new Set(['require', 'resolve', 'offline', 'known-list', 'permit']),
@@ -69,7 +121,7 @@ export function withGlobalOptions(
     .option('curve-key', {
       type: 'string',
       requiresArg: true,
-      describe: 'file of the own secret key, for --control zmq+tcp:… (rulectl keygen makes it)',
+      describe: 'file of the own secret key, for --control zmq+tcp:… (rulectl keys new makes it)',
     })
     .option('curve-peer', {
       type: 'string',

@@ -2,12 +2,14 @@
 
 import { programOptions } from '@rulecast/program';
 import { strictYargs } from '@rulecast/program/command-line';
-import { describe, run } from './commands/doctor.ts';
+import { run } from './commands/doctor.ts';
 import { CliError, exitCodesHelp } from './terminal/exit.ts';
 import { Terminal } from './terminal/terminal.ts';
 
 const cli = strictYargs('rulecast-doctor', new URL('../package.json', import.meta.url))
-  .usage(`$0 [options]\n\nSays ${describe}. Run it as root, to see all.`)
+  .usage(
+    `$0 [options]\n\nSays what keeps this machine from working, and what to do. Run it as root, to see all.`,
+  )
   .option('json', { type: 'boolean', describe: 'One JSON object for each thing looked at' })
   .example('$0', 'Of this machine')
   .epilogue(exitCodesHelp());

@@ -1,10 +1,21 @@
 /** A command line, read by yargs: the command that it names, or the text that it asks for. */
 
-import { checkSwitches, checkWords, ProgramError } from '@rulecast/program';
+import { checkSwitches, checkWords, ProgramError, usageError } from '@rulecast/program';
 import { HELP_MAX_COLUMNS, parseWords, strictYargs } from '@rulecast/program/command-line';
 import { closest, suggestion } from '@rulecast/rules';
 import type { Argv } from 'yargs';
-import { type Add, COMMANDS, type GlobalArgs, WORD_RULES, type Work, withGlobalOptions } from './command.ts';
+import {
+  type Add,
+  COMMANDS,
+  type GlobalArgs,
+  GROUPS,
+  SECOND_WORDS,
+  SELDOM,
+  WORD_RULES,
+  type Work,
+  withGlobalOptions,
+} from './command.ts';
+import { oldCommandsHelp } from './old-words.ts';
 import { exitCodesHelp } from './terminal/exit.ts';
 import { STDIN_NAME } from './terminal/input.ts';
 import type { Terminal } from './terminal/terminal.ts';
@@ -15,15 +26,22 @@ export type Answer = Work | string;
 /** Reads a command line. Throws ProgramError `usage`, with words of ours. */
 export async function readLine(args: readonly string[], terminal: Terminal): Promise<Answer> {
   checkWords(args, WORD_RULES);
+  const [first = ''] = args;
+  if (args.length > 0 && !first.startsWith('-') && !COMMANDS.has(first))
+    throw usageError(
+      `${first === '' ? 'an empty word' : first} is no command${suggestion(first, COMMANDS.keys())}`,
+    );
   try {
-    return parseWords(await commandLine(args[0], terminal), maskWords(args)).text;
+    const { text } = parseWords(await commandLine(first, terminal), maskWords(args));
+    if (text === '') throw usageError('name a command');
+    return text.replace('\n\nOptions:\n', `${commandsHelp(first, args)}$&`);
   } catch (error) {
     if (error instanceof Choice) {
       checkSwitches(args, WORD_RULES, error.values);
       return error.work;
     }
     if (!(error instanceof ProgramError)) throw error;
-    throw new ProgramError(error.exit, await usageText(error, args[0], terminal), { cause: error });
+    throw new ProgramError(error.exit, await usageText(error, args, terminal), { cause: error });
   }
 }
 
@@ -43,12 +61,17 @@ class Choice extends Error {
 }
 
 /** What yargs says, where it could say it better. */
-async function usageText(failure: Error, command: string | undefined, terminal: Terminal): Promise<string> {
+async function usageText(failure: Error, args: readonly string[], terminal: Terminal): Promise<string> {
+  const [command = ''] = args;
   const text = failure.message.replaceAll(MASK, '');
   const unknown = /^Unknown arguments?: ([^,]+)/.exec(text)?.[1];
   if (unknown !== undefined) {
-    if (unknown === command) return `${unknown} is no command${suggestion(unknown, COMMANDS.keys())}`;
-    const { text: help } = parseWords(await commandLine(command, terminal), [command ?? '', '--help']);
+    const [, seconds] = SECOND_WORDS[command] ?? [];
+    if (seconds !== undefined && args[1] === unknown) {
+      const words = Object.keys(seconds).map((word) => `rulectl ${word}`);
+      return `${command} ${unknown} is no command: write ${words.join(' or ')}`;
+    }
+    const { text: help } = parseWords(await commandLine(command, terminal), maskWords([command, '--help']));
     const options = help.matchAll(/--([a-z-]+)/g);
     const near = closest(
       unknown,
@@ -57,19 +80,24 @@ async function usageText(failure: Error, command: string | undefined, terminal: 
     return near === undefined ? text : `--${unknown} is no option: did you mean --${near}?`;
   }
   if (!text.startsWith('Not enough non-option arguments')) return text;
-  if (command === 'list') return 'name a list';
+  if (command === 'lists show') return 'name a list';
   if (command === 'get') return 'say what: rulectl get all';
   if (command === 'forget') return 'name a subscriber';
   return command === 'rollback' || command === 'diff' ? 'name a version' : 'name at least one file';
 }
 
+/** Room for the longest name of a command. */
+const NAME_CHARS = 13;
+
 /** Begins a word that yargs would take for an option, or lose. No argument of a process holds a NUL. */
 const MASK = '\u0000';
 
 /**
- * The words with `-`, and those after `--`, as what they are: no options. yargs loses what comes after `--`.
+ * The words with `-`, and those after `--`, as what they are: no options. yargs loses what comes after `--`,
+ * and knows commands of one word only.
  */
-function maskWords(words: readonly string[]): readonly string[] {
+function maskWords(line: readonly string[]): readonly string[] {
+  const words = line.map((word, at) => (at === 0 ? word.replace(' ', '-') : word));
   const end = words.indexOf('--');
   const [options, rest] = end < 0 ? [words, []] : [words.slice(0, end), words.slice(end + 1)];
   const mask = (word: string): string => `${MASK}${word}`;
@@ -87,44 +115,48 @@ function unmaskWords<A extends object>(args: A): A {
   return Object.assign({ ...args }, Object.fromEntries(entries));
 }
 
-/** What rulectl takes; where `first` is a command, the other commands are left out. */
-async function commandLine(first: string | undefined, terminal: Terminal): Promise<Argv<GlobalArgs>> {
+/** The commands that a help lists. They are no text of yargs, which trims each line of it. */
+function commandsHelp(first: string, args: readonly string[]): string {
+  const seconds = SECOND_WORDS[first];
+  if (COMMANDS.has(first)) return seconds === undefined ? '' : groupHelp(seconds);
+  const help = GROUPS.map(groupHelp).join('');
+  return args.includes('--all') ? `${help}${groupHelp(SELDOM)}\n\n${oldCommandsHelp()}` : help;
+}
+
+/** Commands under their title. */
+function groupHelp([title, commands]: (typeof GROUPS)[number]): string {
+  const rows = Object.entries(commands).map(
+    ([name, text]) => `  rulectl ${name.padEnd(NAME_CHARS)}  ${text}`,
+  );
+  return `\n\n${title}:\n${rows.join('\n')}`;
+}
+
+/** What rulectl takes: one command, or none, for the help that lists them. */
+async function commandLine(first: string, terminal: Terminal): Promise<Argv<GlobalArgs>> {
   const columns = terminal.outIsTty ? process.stdout.columns : HELP_MAX_COLUMNS;
   const cli = withGlobalOptions(
     strictYargs('rulectl', new URL('../package.json', import.meta.url)),
     terminal.environment,
-  ).usage(
-    '$0 COMMAND\n\nFirewall rule sets: check them, release them, and see what the firewalls do with them.',
   );
   const add: Add = (command) => {
     cli.command(
       command.command,
-      command.describe,
+      '',
       (own) => command.builder(own).epilogue(exitCodesHelp()), // yargs forgets it between commands
       (values) => {
         throw new Choice(values, () => command.run(unmaskWords(values), terminal));
       },
     );
   };
-  const named = COMMANDS.get(first ?? '');
-  for (const load of named === undefined ? COMMANDS.values() : [named]) await load(add);
+  const load = COMMANDS.get(first);
+  if (load === undefined) withOwnHelp(cli);
+  else await load(add);
   return cli
-    .example([
-      ['$0 check office.yaml', 'before'],
-      ['$0 push office.yaml', 'release it, and wait for the firewalls'],
-      ['$0 status', 'after'],
-      ['$0 test "10.137.0.5 > 192.0.2.7 tcp/443"', 'what happens to a packet now'],
-      ['$0 lists', 'how fresh the lists are that the publisher fetches'],
-      ['$0 history', 'what was released, and why'],
-      ['$0 rollback 41', 'release what version 41 said once more'],
-    ])
     .epilogue(exitCodesHelp())
     .check((all) => {
       if (all['no-color'] === true) terminal.withoutColor();
       return true;
     }, true)
-    .demandCommand(1, 'name a command')
-    .recommendCommands()
     .parserConfiguration({
       'boolean-negation': false,
       'camel-case-expansion': false,
@@ -134,4 +166,22 @@ async function commandLine(first: string | undefined, terminal: Terminal): Promi
       'parse-positional-numbers': false,
     })
     .wrap(Math.min(HELP_MAX_COLUMNS, columns));
+}
+
+/** What `rulectl --help` says besides the commands. */
+function withOwnHelp(cli: Argv<GlobalArgs>): void {
+  cli
+    .usage(
+      '$0 COMMAND\n\nFirewall rule sets: check them, release them, and see what the firewalls do with them.',
+    )
+    .option('all', { type: 'boolean', describe: 'with --help: commands that are needed seldom, too' })
+    .example([
+      ['$0 check office.yaml', 'before'],
+      ['$0 push office.yaml', 'release it, and wait for the firewalls'],
+      ['$0 status', 'after'],
+      ['$0 test "10.137.0.5 > 192.0.2.7 tcp/443"', 'what happens to a packet now'],
+      ['$0 lists', 'how fresh the lists are that the publisher fetches'],
+      ['$0 history', 'what was released, and why'],
+      ['$0 rollback 41', 'release what version 41 said once more'],
+    ]);
 }

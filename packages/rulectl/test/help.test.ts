@@ -5,48 +5,61 @@ import { describe, expect, it } from 'vitest';
 import { EXIT_MEANINGS, ExitCode, exitOfFailure } from '../src/terminal/exit.ts';
 import { rulectl } from './cli.ts';
 
-const COMMANDS = [
-  'push',
+const TWELVE = [
   'status',
   'test',
-  'names',
   'history',
   'diff',
-  'get',
+  'push',
   'rollback',
-  'forget',
-  'lists',
-  'list',
-  'refresh',
   'check',
-  'config',
+  'lists',
   'import',
   'doctor',
-  'keygen',
   'keys',
 ];
+const SELDOM = ['names', 'get', 'forget'];
+
+/** What stands under the titles of commands. */
+function listed(help: string): readonly string[] {
+  const before = help.split('\nOptions:')[0] ?? '';
+  return Array.from(before.matchAll(/^ {2}rulectl (\S+)/gm), ([, command = '']) => command);
+}
 
 describe('help', () => {
-  it('lists the commands, and ends with every exit code', async () => {
+  it('lists twelve commands in four groups, and ends with every exit code', async () => {
     const { exit, stdout, stderr } = await rulectl(['--help']);
     expect(exit).toBe(0);
     expect(stderr).toBe('');
-    for (const command of COMMANDS) expect(stdout).toMatch(new RegExp(`^ {2}rulectl ${command}\\b`, 'm'));
+    expect(listed(stdout)).toEqual(TWELVE);
+    expect(stdout.match(/^(See|Change|Lists|Set up):$/gm)).toHaveLength(4);
     for (const [code, meaning] of Object.entries(EXIT_MEANINGS)) {
       expect(stdout).toMatch(new RegExp(`^ +${code} {2}${meaning}$`, 'm'));
     }
   });
 
-  it.each(COMMANDS)('of %s has examples and exit codes', async (command) => {
-    const { exit, stdout, stderr } = await rulectl([command, '--help']);
-    expect(exit).toBe(0);
-    expect(stderr).toBe('');
-    const examples = stdout.split('Examples:\n')[1] ?? '';
-    expect(examples).toMatch(new RegExp(`^ {2}.*rulectl ${command}\\b`, 'm'));
-    expect(stdout).toContain('Exit codes:\n');
-    expect(stdout).toContain('--control');
-    expect(stdout.split('\n').filter((line) => line.length > 100)).toEqual([]);
+  it.each([
+    ['help', 'all'],
+    ['--help', '--all'],
+  ])('%s %s lists the others, and the words of 0.2', async (...args) => {
+    const { stdout } = await rulectl(args);
+    expect(listed(stdout)).toEqual([...TWELVE, ...SELDOM]);
+    expect(stdout).toContain('Until 0.4: list is lists show, ');
   });
+
+  it.each([...TWELVE, ...SELDOM, 'lists show', 'lists refresh'])(
+    'of %s has examples and exit codes',
+    async (command) => {
+      const { exit, stdout, stderr } = await rulectl([...command.split(' '), '--help']);
+      expect(exit).toBe(0);
+      expect(stderr).toBe('');
+      const examples = stdout.split('Examples:\n')[1] ?? '';
+      expect(examples).toMatch(new RegExp(`^ {2}.*rulectl ${command}\\b`, 'm'));
+      expect(stdout).toContain('Exit codes:\n');
+      expect(stdout).toContain('--control');
+      expect(stdout.split('\n').filter((line) => line.length > 100)).toEqual([]);
+    },
+  );
 
   it('says where the publisher is looked for', async () => {
     const { stdout } = await rulectl(['status', '--help'], { env: { XDG_RUNTIME_DIR: '/run/user/7' } });
@@ -90,6 +103,13 @@ describe('usage errors', () => {
     [[], 'name a command'],
     [['pusch', 'a'], 'pusch is no command: did you mean push?'],
     [['zzz'], 'zzz is no command'],
+    [[''], 'an empty word is no command'],
+    [['--'], 'name a command'],
+    [
+      ['lists', 'spamhaus'],
+      'lists spamhaus is no command: write rulectl lists show or rulectl lists refresh',
+    ],
+    [['lists-show', 'a'], 'lists-show is no command: did you mean lists show?'],
     [['push'], 'name at least one file'],
     [['check'], 'name at least one file'],
     [['check', 'a', '--jsno'], '--jsno is no option: did you mean --json?'],
@@ -132,13 +152,13 @@ describe('usage errors', () => {
     [['diff', '..2'], '..2: write two versions'],
     [['diff', '1', '--list', 'a', '--policy', 'b'], '--list and --policy exclude each other'],
     [['history', '--last', '0'], '--last 0: write how many, or --all'],
-    [['list'], 'name a list'],
-    [['list', 'a b'], '"a b" is no name of a list'],
-    [['list', 'a', '--stats', '--export', 'csv'], '--diff, --stats and --export exclude each other'],
-    [['list', 'a', '--export', 'docx'], 'write one of "plain"'],
-    [['list', 'a', '--diff', 'x'], 'x: write two versions'],
-    [['refresh', '--permit', 'shrunk'], '--permit goes with the names of lists'],
-    [['refresh', 'a', '--permit', 'accept-all'], 'accept-all is no code of a refusal'],
+    [['lists', 'show'], 'name a list'],
+    [['lists', 'show', 'a b'], '"a b" is no name of a list'],
+    [['lists', 'show', 'a', '--stats', '--export', 'csv'], '--diff, --stats and --export exclude each other'],
+    [['lists', 'show', 'a', '--export', 'docx'], 'write one of "plain"'],
+    [['lists', 'show', 'a', '--diff', 'x'], 'x: write two versions'],
+    [['lists', 'refresh', '--permit', 'shrunk'], '--permit goes with the names of lists'],
+    [['lists', 'refresh', 'a', '--permit', 'accept-all'], 'accept-all is no code of a refusal'],
     [
       ['push', '--permit', 'shrink', 'x'],
       'shrink is no code of a refusal: did you mean shrunk?\nThe codes are empty, shrunk,',
@@ -152,8 +172,8 @@ describe('usage errors', () => {
     [['push', '--permit=', 'x'], '--permit has an empty value'],
     [['push', 'x', '--permit'], '--permit needs a value'],
     [['push', 'x', '--allow-shrink=maybe'], 'Unknown argument: allow-shrink'],
-    [['refresh', 'a/b'], '"a/b" is no name of a list'],
-    [['refresh', ...Array.from({ length: 33 }, (_, i) => `l${i}`)], 'name at most 32 lists'],
+    [['lists', 'refresh', 'a/b'], '"a/b" is no name of a list'],
+    [['lists', 'refresh', ...Array.from({ length: 33 }, (_, i) => `l${i}`)], 'name at most 32 lists'],
     [['config', 'show', 'x'], 'write one of "check"'],
     [['config', 'check'], 'name at least one file'],
     [['status', '--control', '/run/x.sock'], 'did you mean unix:/run/x.sock?'],

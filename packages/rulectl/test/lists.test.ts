@@ -94,7 +94,7 @@ describe('list', () => {
       protected: 1,
       protectedPrefixes: ['10.0.0.0/8'],
     });
-    const { exit, stdout } = await run(['list', 'spamhaus'], answer(record, []));
+    const { exit, stdout } = await run(['lists', 'show', 'spamhaus'], answer(record, []));
     expect(exit).toBe(0);
     expect(stdout).toMatch(/^source: +url, https:\/\/www\.example\.org\/drop\.json$/m);
     expect(stdout).toMatch(/^error: +unusable: drop\.json: looks like HTML \(1 min ago\)$/m);
@@ -104,7 +104,7 @@ describe('list', () => {
   });
 
   it('--stats counts by length of prefixes', async () => {
-    const { exit, stdout } = await run(['list', 'spamhaus', '--stats'], answer(list(), entries));
+    const { exit, stdout } = await run(['lists', 'show', 'spamhaus', '--stats'], answer(list(), entries));
     expect(exit).toBe(0);
     expect(stdout).toMatch(/^IPv4: 3 prefixes, 258 addresses, /m);
     expect(stdout).toMatch(/^\/24 +1$/m);
@@ -114,7 +114,7 @@ describe('list', () => {
 
   it('--stats counts names by top-level domain', async () => {
     const names = ['a.example', 'b.example', 'c.test'];
-    const { stdout } = await run(['list', 'n', '--stats'], answer(list({ holds: 'names' }), names));
+    const { stdout } = await run(['lists', 'show', 'n', '--stats'], answer(list({ holds: 'names' }), names));
     expect(stdout).toMatch(/^3 names in 2 top-level domains$/m);
     expect(stdout).toMatch(/^\.example +2$/m);
   });
@@ -126,7 +126,7 @@ describe('list', () => {
     ['ipset', 'add '],
   ])('--export %s writes it', async (format, part) => {
     const { exit, stdout, stderr } = await run(
-      ['list', 'spamhaus', '--export', format],
+      ['lists', 'show', 'spamhaus', '--export', format],
       answer(list(), entries),
     );
     expect({ exit, stderr }).toEqual({ exit: 0, stderr: '' });
@@ -134,43 +134,49 @@ describe('list', () => {
   });
 
   it('--export of a format that cannot hold it is refused', async () => {
-    const { exit, stderr } = await run(['list', 'spamhaus', '--export', 'hosts'], answer(list(), entries));
+    const { exit, stderr } = await run(
+      ['lists', 'show', 'spamhaus', '--export', 'hosts'],
+      answer(list(), entries),
+    );
     expect(exit).toBe(2);
     expect(stderr).toContain('the format hosts holds names');
   });
 
   it('--diff asks for the difference of that list alone', async () => {
     let asked: MessageOf<'diff'> | undefined;
-    const { exit, stdout } = await run(['list', 'spamhaus', '--diff', '4..5'], async (connection) => {
-      asked = await receive(connection, 'diff');
-      await sendRecords(connection, [
-        {
-          record: 'change',
-          op: 'change',
-          kind: 'list',
-          name: 'spamhaus',
-          added: 1,
-          removed: 0,
-          unchanged: 2,
-        },
-        {
-          record: 'edit',
-          op: 'added',
-          kind: 'list',
-          name: 'spamhaus',
-          aspect: 'entries',
-          lines: ['192.0.2.0/24'],
-        },
-      ]);
-      await done(connection, 'different');
-    });
+    const { exit, stdout } = await run(
+      ['lists', 'show', 'spamhaus', '--diff', '4..5'],
+      async (connection) => {
+        asked = await receive(connection, 'diff');
+        await sendRecords(connection, [
+          {
+            record: 'change',
+            op: 'change',
+            kind: 'list',
+            name: 'spamhaus',
+            added: 1,
+            removed: 0,
+            unchanged: 2,
+          },
+          {
+            record: 'edit',
+            op: 'added',
+            kind: 'list',
+            name: 'spamhaus',
+            aspect: 'entries',
+            lines: ['192.0.2.0/24'],
+          },
+        ]);
+        await done(connection, 'different');
+      },
+    );
     expect(asked).toMatchObject({ from: 4, to: 5, list: 'spamhaus', stats: false });
     expect(exit).toBe(1);
     expect(stdout).toContain('+ 192.0.2.0/24');
   });
 
   it('that is not there is refused', async () => {
-    const { exit, stderr } = await run(['list', 'nope'], async (connection) => {
+    const { exit, stderr } = await run(['lists', 'show', 'nope'], async (connection) => {
       await receive(connection, 'list');
       await connection.send({ kind: 'fail', code: 'no-such-part', text: 'nope: there is no such list' });
     });
@@ -183,7 +189,7 @@ describe('refresh', () => {
   it('names lists and permits, and ends with 0 if all are good', async () => {
     let asked: MessageOf<'refresh'> | undefined;
     const { exit, stdout, stderr } = await run(
-      ['refresh', 'a', 'b', '--permit', 'shrunk'],
+      ['lists', 'refresh', 'a', 'b', '--permit', 'shrunk'],
       async (connection) => {
         asked = await receive(connection, 'refresh');
         await sendRecords(connection, [list({ name: 'a' }), list({ name: 'b' })]);
@@ -209,7 +215,7 @@ describe('refresh', () => {
     ['--force', permitCodes('refresh'), { force: true }],
   ])('%s of 0.2 permits what it did, and says what to write', async (option, codes, old) => {
     let asked: MessageOf<'refresh'> | undefined;
-    const { exit, stderr } = await run(['refresh', 'a', option], async (connection) => {
+    const { exit, stderr } = await run(['lists', 'refresh', 'a', option], async (connection) => {
       asked = await receive(connection, 'refresh');
       await done(connection, 'refreshed');
     });
@@ -221,7 +227,7 @@ describe('refresh', () => {
 
   it('permits no more to a publisher of 0.2 than what is named', async () => {
     let asked: MessageOf<'refresh'> | undefined;
-    await run(['refresh', 'a', '--permit', 'coverage-changed,short-prefix'], async (connection) => {
+    await run(['lists', 'refresh', 'a', '--permit', 'coverage-changed,short-prefix'], async (connection) => {
       asked = await receive(connection, 'refresh');
       await done(connection, 'refreshed');
     });
@@ -235,15 +241,18 @@ describe('refresh', () => {
   });
 
   it('says which code nothing needed', async () => {
-    const { exit, stderr } = await run(['refresh', 'a', '--permit', 'shrunk'], async (connection) => {
-      await receive(connection, 'refresh');
-      await connection.send({ kind: 'done', code: 'refreshed', text: 'nothing needed --permit shrunk' });
-    });
+    const { exit, stderr } = await run(
+      ['lists', 'refresh', 'a', '--permit', 'shrunk'],
+      async (connection) => {
+        await receive(connection, 'refresh');
+        await connection.send({ kind: 'done', code: 'refreshed', text: 'nothing needed --permit shrunk' });
+      },
+    );
     expect({ exit, stderr }).toEqual({ exit: 0, stderr: 'rulectl: nothing needed --permit shrunk\n' });
   });
 
   it('ends with 2 if one keeps its last good content, and says which and why', async () => {
-    const { exit, stderr } = await run(['refresh'], async (connection) => {
+    const { exit, stderr } = await run(['lists', 'refresh'], async (connection) => {
       expect(await receive(connection, 'refresh')).toMatchObject({
         lists: [],
         allowShrink: false,
@@ -257,7 +266,7 @@ describe('refresh', () => {
   });
 
   it('of a publisher without sources says so', async () => {
-    const { exit, stderr } = await run(['refresh'], async (connection) => {
+    const { exit, stderr } = await run(['lists', 'refresh'], async (connection) => {
       await receive(connection, 'refresh');
       await connection.send({ kind: 'fail', code: 'not-ready', text: 'start it with --config FILE' });
     });

@@ -39,7 +39,7 @@ describe('a first download', () => {
     expect(rig.status('a')).toMatchObject({ state: 'failing', count: 0 });
     expect(rig.status('a').trouble).toMatchObject({ code: 'implausible' });
     expect(rig.status('a').trouble?.reason).toContain(`"${words}"`);
-    expect(rig.status('a').trouble?.reason).toContain('rulectl refresh a --permit implausible');
+    expect(rig.status('a').trouble?.reason).toContain('rulectl lists refresh a --permit implausible');
     await rig.refresh(['a'], ['implausible']);
     expect(rig.status('a').state).toBe('ok');
     expect(rig.audit.map(({ code }) => code)).toEqual(['implausible']);
@@ -68,7 +68,7 @@ describe('a first download', () => {
     await start('192.0.2.1\n');
     serve(text(1000));
     await rig.refresh(['a']);
-    expect(rig.status('a').trouble?.reason).toContain('rulectl refresh a --permit grown');
+    expect(rig.status('a').trouble?.reason).toContain('rulectl lists refresh a --permit grown');
     await rig.refresh(['a'], ['grown']);
     expect(rig.status('a')).toMatchObject({ state: 'ok', count: 1000 });
   });

@@ -62,7 +62,7 @@ describe('shrink and growth', () => {
   it('say numbers, and what to do', () => {
     const { reason } = changed(sized(100), sized(10)) ?? { reason: '' };
     expect(reason).toContain('from 100 to 10 entries, by 90 %');
-    expect(reason).toContain('rulectl refresh a --permit shrunk');
+    expect(reason).toContain('rulectl lists refresh a --permit shrunk');
   });
 });
 
@@ -166,7 +166,7 @@ describe('coverage', () => {
       'it would cover 56.5 % of the IPv4 addresses that are reachable over the Internet',
     );
     expect(reason).toContain('at most 25 % are taken');
-    expect(reason).toContain('rulectl refresh a --permit covers-too-much');
+    expect(reason).toContain('rulectl lists refresh a --permit covers-too-much');
   });
 });
 
@@ -211,7 +211,7 @@ describe('what several guards say', () => {
     expect(judged('a', against, permitted()).refusal).toEqual({
       code: 'short-prefix',
       reason:
-        'it has /4; and it shrinks: look at the source, then rulectl refresh a --permit short-prefix,shrunk',
+        'it has /4; and it shrinks: look at the source, then rulectl lists refresh a --permit short-prefix,shrunk',
     });
     const { refusal, overridden } = judged('a', against, permitted('short-prefix'));
     expect(refusal).toMatchObject({

@@ -21,7 +21,7 @@ describe('a short prefix', () => {
     expect(rig.status('a').trouble).toMatchObject({
       code: 'short-prefix',
       reason:
-        '1 of its prefixes is shorter than /8, or than /16 of IPv6, line 2 of a: 64.0.0.0/4 (allow-short-prefixes: true permits them): look at the source, then rulectl refresh a --permit short-prefix',
+        '1 of its prefixes is shorter than /8, or than /16 of IPv6, line 2 of a: 64.0.0.0/4 (allow-short-prefixes: true permits them): look at the source, then rulectl lists refresh a --permit short-prefix',
     });
     expect(rig.status('a').count).toBe(0);
   });

@@ -107,7 +107,7 @@ export type SourceLimits = Filled<typeof LIMIT_KEYS>;
 export const SOURCE_LIMITS: SourceLimits = filled(LIMIT_KEYS);
 
 const CURVE_KEYS = {
-  secret: path('the file of our key, which `rulectl keygen` makes'),
+  secret: path('the file of our key, which `rulectl keys new` makes'),
   clients: files('files of the public keys of the subscribers to admit'),
   controlClients: files('files of the public keys of those who may use a control endpoint'),
 } as const satisfies Keys;

@@ -132,7 +132,7 @@ function checkPath(text: string): ValueResult<string> {
 
 function checkKey(text: string): ValueResult<string> {
   if (CURVE_KEY.test(text)) return { kind: 'value', value: text };
-  return fault('write the 40 characters that rulectl keygen FILE prints, in quotes');
+  return fault('write the 40 characters that rulectl keys new FILE prints, in quotes');
 }
 
 function checkQube(text: string): ValueResult<string> {

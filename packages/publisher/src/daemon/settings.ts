@@ -244,7 +244,7 @@ function bindingOf(configured: BindingConfig, endpoints: 'listen' | 'control', p
   };
   const { name, curveKey, qube, socket } = configured;
   if (curveKey !== undefined && !isCurveKey(curveKey.value)) {
-    const text = 'curve-key: this is no key: write what rulectl keygen FILE prints, in quotes';
+    const text = 'curve-key: this is no key: write what rulectl keys new FILE prints, in quotes';
     refuse(configFile, curveKey, text);
   }
   if (curveKey !== undefined && !(hasSecret && listens('zmq+tcp', 'zmq+ipc'))) {

@@ -61,7 +61,7 @@ export function openingRefusals(wider: ReadonlyMap<string, WiderList>): Readonly
   const opening = [...wider].filter(([, { isAccepted }]) => isAccepted);
   return new Map(
     opening.map(([name, found]) => {
-      const reason = `say suffixes: below, or rulectl refresh ${name} --permit wider, if it is meant: ${widerText(found)}, and rules accept it (suffixes: as-names keeps to the names)`;
+      const reason = `say suffixes: below, or rulectl lists refresh ${name} --permit wider, if it is meant: ${widerText(found)}, and rules accept it (suffixes: as-names keeps to the names)`;
       return [name, { code: WIDER, reason }];
     }),
   );

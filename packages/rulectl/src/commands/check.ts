@@ -36,7 +36,6 @@ import type { Colors, Terminal } from '../terminal/terminal.ts';
 import * as push from './push.ts';
 
 export const command = 'check <file..>';
-export const describe = 'check files, with or without a publisher';
 
 /** How many rejects of one file people are shown; programs get all of them. */
 const REJECTS_SHOWN = FORMAT_LIMITS.rejectsKept;

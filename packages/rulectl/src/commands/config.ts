@@ -10,7 +10,6 @@ import { readInput, shownName } from '../terminal/input.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'config <action> <file>';
-export const describe = 'check a configuration of the publisher';
 
 export interface ConfigArgs {
   readonly action: 'check';

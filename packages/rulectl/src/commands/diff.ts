@@ -11,7 +11,6 @@ import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'diff <versions>';
-export const describe = 'what changed between two versions';
 
 /** Two releases of a million entries are rebuilt in seconds; their differences are as many lines. */
 const ANSWER_TIMEOUT_MS = 600_000;

@@ -9,7 +9,6 @@ import { CliError, ExitCode } from '../terminal/exit.ts';
 import type { Colors, Terminal } from '../terminal/terminal.ts';
 
 export const command = 'doctor';
-export const describe = 'what keeps this machine from working, and what to do';
 
 export interface DoctorArgs {
   readonly json: boolean | undefined;

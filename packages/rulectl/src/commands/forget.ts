@@ -7,7 +7,6 @@ import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'forget <name>';
-export const describe = 'expect a subscriber no more that is gone for good';
 
 const ANSWER_TIMEOUT_MS = 30_000;
 

@@ -9,7 +9,6 @@ import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'get <what>';
-export const describe = 'what a release says, as a document that can be pushed';
 
 /** An older release is rebuilt before the first record comes. */
 const ANSWER_TIMEOUT_MS = 600_000;

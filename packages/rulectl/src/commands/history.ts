@@ -8,7 +8,6 @@ import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'history';
-export const describe = 'what was released, when and why';
 
 /** Thousands of records, read from the store. */
 const ANSWER_TIMEOUT_MS = 60_000;

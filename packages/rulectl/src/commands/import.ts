@@ -20,7 +20,6 @@ import { checkStdinOnce, readInput, STDIN_NAME, shownName } from '../terminal/in
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'import <what> <file..>';
-export const describe = 'make a rule set document of the firewall rules of qubes';
 
 /** Of all qubes of a machine. */
 const ADDRESSES_MAX_BYTES = 1_048_576;

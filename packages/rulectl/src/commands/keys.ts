@@ -51,9 +51,8 @@ import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'keys <action> [what..]';
-export const describe = 'who may sign releases, and how that is changed';
 
-const ACTIONS = ['init', 'show', 'rotate', 'renew', 'revoke', 'sign', 'install'] as const;
+const ACTIONS = ['new', 'init', 'show', 'rotate', 'renew', 'revoke', 'sign', 'install'] as const;
 /** Those that make the next root, and the options that only they take. */
 const CHANGES: readonly KeysArgs['action'][] = ['rotate', 'renew', 'revoke'];
 const CHANGE_OPTIONS = ['epochs', 'refresh-by', 'draft'] as const;
@@ -81,6 +80,7 @@ export function builder(yargs: Argv<object>): Argv<KeysArgs> {
   return yargs
     .usage(
       '$0 keys ACTION\n\nShows the root of a publisher, and makes the next one. A root says which keys may sign roots, releases and freshness, and how many epochs there may be; the next is signed by the root keys of both. The publisher takes it when it is started again, and firewalls from the publisher.\n\n' +
+        '  new FILE        makes a key for zmq+tcp: endpoints, if FILE has none, and prints its public key\n' +
         '  init FILE       makes a key that signs roots, for one person to keep\n' +
         '  show [FILE]     the root in force, or that of a draft and who has signed it\n' +
         '  rotate          new keys of the publisher, for releases and freshness\n' +
@@ -141,6 +141,7 @@ export function builder(yargs: Argv<object>): Argv<KeysArgs> {
       ['$0 keys rotate --draft next.draft', 'where the root key is elsewhere'],
       ['$0 keys sign next.draft --root-key root.key', 'there'],
       ['$0 keys install next.draft', 'and back again'],
+      ['$0 keys new publisher.key > publisher.pub', 'for --curve-key publisher.key, and its other end'],
     ]);
 }
 
@@ -150,6 +151,8 @@ export async function run(args: KeysArgs, terminal: Terminal): Promise<ExitCode>
     throw usageError(`--${stray} goes with ${CHANGES.join(', ')}: ${args.action} changes no root`);
   try {
     switch (args.action) {
+      case 'new':
+        return await makeCurveKey(args, terminal);
       case 'init':
         return init(args, terminal);
       case 'show':
@@ -169,6 +172,21 @@ export async function run(args: KeysArgs, terminal: Terminal): Promise<ExitCode>
     if (error instanceof IdentityError || error instanceof RangeError || error instanceof ProtocolError)
       throw new CliError(ExitCode.refused, 'keys', error.message, { cause: error });
     throw error;
+  }
+}
+
+// ── new ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** The key by which an end of a ZeroMQ connection knows itself; a file that is there already is left. */
+async function makeCurveKey(args: KeysArgs, terminal: Terminal): Promise<ExitCode> {
+  const file = oneFile(args, 'new');
+  const { EndpointError, openCurveKeyPair } = await import('@rulecast/vchan'); // roots need no channels
+  try {
+    terminal.out.line(openCurveKeyPair(file).publicKey);
+    return ExitCode.ok;
+  } catch (error) {
+    if (!(error instanceof EndpointError)) throw error;
+    throw new CliError(ExitCode.refused, error.code.replace('_', '-'), error.message, { cause: error });
   }
 }
 

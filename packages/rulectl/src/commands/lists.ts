@@ -8,7 +8,6 @@ import { CliError, ExitCode, exitOfFailure } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'lists';
-export const describe = 'where lists come from, and how fresh they are';
 
 const ANSWER_TIMEOUT_MS = 30_000;
 

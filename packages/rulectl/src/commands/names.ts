@@ -10,7 +10,6 @@ import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
 import type { Colors, Terminal } from '../terminal/terminal.ts';
 
 export const command = 'names [qube]';
-export const describe = 'which addresses are open by name, on the firewall itself';
 
 /** What it is, for people, without the program. */
 export const ABOUT =

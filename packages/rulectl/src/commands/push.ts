@@ -31,7 +31,6 @@ import { Progress } from '../terminal/progress.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'push <file..>';
-export const describe = 'release what files say, and wait until the firewalls have it';
 
 /** Beyond --timeout, which the publisher keeps itself: it says every few seconds that work goes on. */
 const PUBLISHER_GRACE_MS = 60_000;

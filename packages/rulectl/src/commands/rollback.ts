@@ -22,7 +22,6 @@ import { Progress } from '../terminal/progress.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'rollback <number>';
-export const describe = 'release what an earlier version said once more';
 
 /**
  * Beyond --timeout, which the publisher keeps itself: rebuilding a release, resolving names, writing the

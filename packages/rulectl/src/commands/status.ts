@@ -10,7 +10,6 @@ import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'status';
-export const describe = 'what is released, and how far each subscriber is';
 
 /** Without --watch the answer is a few records; the publisher gives up on counters after five seconds. */
 const ANSWER_TIMEOUT_MS = 30_000;

@@ -47,7 +47,6 @@ import { checkStdinOnce, readInput, STDIN_NAME, shownName } from '../terminal/in
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'test [packet..]';
-export const describe = 'what happens to a packet, or to a name';
 
 /** The addresses of Qubes' virtual DNS servers. */
 const QUBES_DNS = '10.139.1.1,10.139.1.2';

@@ -82,8 +82,8 @@ export function withoutOldPermits(words: readonly string[]): {
   readonly words: readonly string[];
   readonly warnings: readonly string[];
 } {
-  const by = words[0] === 'refresh' ? 'refresh' : 'push';
-  if (!['push', 'rollback', 'refresh'].includes(words[0] ?? '')) return { words, warnings: [] };
+  const by = words[0] === 'lists refresh' ? 'refresh' : 'push';
+  if (!['push', 'rollback', 'lists refresh'].includes(words[0] ?? '')) return { words, warnings: [] };
   const options = new Map([...oldPermits(by)].map(([field, codes]) => [optionOf(field), codes.join(',')]));
   const end = words.includes('--') ? words.indexOf('--') : words.length;
   const warnings: string[] = [];

@@ -10,7 +10,7 @@ import { renderTable } from './table.ts';
 type ListRecord = ControlRecordOf<'list'>;
 
 const NOTHING = '-';
-/** In a table of lists: what is longer stands in `rulectl list NAME`. */
+/** In a table of lists: what is longer stands in `rulectl lists show NAME`. */
 const ERROR_MAX_CHARS = 72;
 const DOMAINS_SHOWN = 10;
 

@@ -61,7 +61,7 @@ export function judged(list: string, against: readonly Refusal[], permits: Permi
   if (refused.length > 0) {
     const all = joined(refused);
     const codes = [...permits.codes, ...refused.map(({ code }) => code)].join(',');
-    const reason = `${all?.reason}: look at the source, then rulectl refresh ${list} --permit ${codes}`;
+    const reason = `${all?.reason}: look at the source, then rulectl lists refresh ${list} --permit ${codes}`;
     return { refusal: all && { ...all, reason }, overridden: undefined };
   }
   for (const { code } of against) permits.needed.add(code);

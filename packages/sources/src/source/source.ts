@@ -448,7 +448,7 @@ export class Source {
 
 function flappingRefusal(list: string, waitMs: number): Refusal {
   const minutes = Math.max(1, Math.ceil(waitMs / 60_000));
-  const reason = `its source goes back and forth between contents that it had before: this one is taken in ${minutes} min, if it is there still; rulectl refresh ${list} --permit flapping takes it now`;
+  const reason = `its source goes back and forth between contents that it had before: this one is taken in ${minutes} min, if it is there still; rulectl lists refresh ${list} --permit flapping takes it now`;
   return { code: GuardCode.flapping, reason };
 }
 

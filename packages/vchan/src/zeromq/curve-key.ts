@@ -142,7 +142,7 @@ function unusable(file: string, what: string, cause: unknown): EndpointError {
 function badKey(what: string): EndpointError {
   return new EndpointError(
     'bad-key',
-    `${what} is no Z85 key of ${KEY_CHARS} characters: make one with rulectl keygen FILE`,
+    `${what} is no Z85 key of ${KEY_CHARS} characters: make one with rulectl keys new FILE`,
   );
 }
 

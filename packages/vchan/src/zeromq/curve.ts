@@ -172,6 +172,6 @@ function nameFor(names: Set<string>): Buffer {
 function decodeKey(what: string, text: string): Buffer {
   const bytes = decodeZ85(text);
   if (bytes !== undefined) return bytes;
-  const message = `curve ${what} is no Z85 key of 40 characters: make a pair with curve_keypair, or rulectl keygen FILE`;
+  const message = `curve ${what} is no Z85 key of 40 characters: make a pair with curve_keypair, or rulectl keys new FILE`;
   throw new EndpointError('bad-key', message);
 }

@@ -1,4 +1,4 @@
-/** `rulectl list NAME`: all that is known of one list, what is in it, and what changed in it. */
+/** `rulectl lists show NAME`: all that is known of one list, what is in it, and what changed in it. */
 
 import {
   EXPORT_FORMATS,
@@ -16,8 +16,7 @@ import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.
 import type { Terminal } from '../terminal/terminal.ts';
 import * as diff from './diff.ts';
 
-export const command = 'list <name>';
-export const describe = 'one list: its source, its content, its changes';
+export const command = 'lists-show <name>';
 
 /** A million entries are some 6,000 records. */
 const ANSWER_TIMEOUT_MS = 300_000;
@@ -34,7 +33,7 @@ export interface ListArgs {
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<ListArgs> {
   return yargs
     .usage(
-      '$0 list NAME [--diff A..B | --stats | --export FORMAT]\n\nShows where a list comes from and how fresh it is, what changed in it between two versions, what is in it by number, or all of it in a format that other programs read.',
+      '$0 lists show NAME [--diff A..B | --stats | --export FORMAT]\n\nShows where a list comes from and how fresh it is, what changed in it between two versions, what is in it by number, or all of it in a format that other programs read.',
     )
     .positional('name', { type: 'string', demandOption: true, describe: 'the list' })
     .option('diff', {
@@ -50,9 +49,9 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<ListArg
     })
     .option('json', { type: 'boolean', describe: 'the records as JSON, one a line, the end last' })
     .example([
-      ['$0 list spamhaus', 'where it comes from, and how fresh it is'],
-      ['$0 list spamhaus --diff 41..42', 'what version 42 changed in it'],
-      ['$0 list spamhaus --export nft > spamhaus.nft', 'for another program'],
+      ['$0 lists show spamhaus', 'where it comes from, and how fresh it is'],
+      ['$0 lists show spamhaus --diff 41..42', 'what version 42 changed in it'],
+      ['$0 lists show spamhaus --export nft > spamhaus.nft', 'for another program'],
     ]);
 }
 

@@ -1,4 +1,4 @@
-/** `rulectl refresh`: lists are read from their sources now, and what guards refuse may be permitted. */
+/** `rulectl lists refresh`: lists are read from their sources now; refusals of guards may be permitted. */
 
 import type { ControlRecordOf } from '@rulecast/protocol';
 import { permitFields } from '@rulecast/publisher/permits';
@@ -10,8 +10,7 @@ import { renderLists } from '../render/lists.ts';
 import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
-export const command = 'refresh [name..]';
-export const describe = 'read lists from their sources now';
+export const command = 'lists-refresh [name..]';
 
 /** Every feed of a configuration, at the pace of the slowest: some allow two minutes each. */
 const ANSWER_TIMEOUT_MS = 1_800_000;
@@ -26,14 +25,14 @@ export interface RefreshArgs extends PermitArgs, ControlArgs {
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<RefreshArgs> {
   return withPermitOption(yargs, 'refresh')
     .usage(
-      '$0 refresh [NAME...]\n\nReads the sources of some lists now, or of all, and releases what differs. A list that is refused keeps its last good content, and the answer says why; exits with 2 then.',
+      '$0 lists refresh [NAME...]\n\nReads the sources of some lists now, or of all, and releases what differs. A list that is refused keeps its last good content, and the answer says why; exits with 2 then.',
     )
     .positional('name', { type: 'string', array: true, describe: 'lists; all of them without a name' })
     .option('json', { type: 'boolean', describe: 'the records as JSON, one a line, the end last' })
     .example([
-      ['$0 refresh', 'all lists'],
-      ['$0 refresh spamhaus', 'one list'],
-      ['$0 refresh spamhaus --permit shrunk', 'although it is much shorter now'],
+      ['$0 lists refresh', 'all lists'],
+      ['$0 lists refresh spamhaus', 'one list'],
+      ['$0 lists refresh spamhaus --permit shrunk', 'although it is much shorter now'],
     ]);
 }
 
