@@ -2,12 +2,13 @@ import { readFileSync } from 'node:fs';
 import { EMPTY_RULE_SET, eachRun, emptyPolicy, nameListOf, type Policy, runsOfEach } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { flipped } from '../../test/kit/bytes.ts';
+import { runsFrom } from '../../test/kit/rules.ts';
 import { bytesOfWords, wordsOfBytes } from '../src/bytes/words.ts';
 import { canonicalBytes, canonicalLength, decodeCanonical } from '../src/content/canonical.ts';
 import { digestOf } from '../src/content/digest.ts';
 import { PartKind, partCount, partOfList, partsOf, partText } from '../src/content/part.ts';
 import { ProtocolError } from '../src/error.ts';
-import { bytesOfHex, hexOf, partOf, ruleSetOf, runs } from './part-spec.ts';
+import { bytesOfHex, hexOf, partOf, ruleSetOf } from './part-spec.ts';
 import { type PartSpec, slowCanonical, slowDigest } from './slow-encoder.ts';
 
 interface Vectors {
@@ -92,7 +93,7 @@ describe('canonical bytes', () => {
         name: 'p',
         policy: { ...emptyPolicy('p'), egress },
       }) as const;
-    const [run] = eachRun(runs(['drop dst4=10.0.0.0/8'], 'egress'));
+    const [run] = eachRun(runsFrom('egress', ['drop dst4=10.0.0.0/8']));
     if (run === undefined) throw new TypeError('one line, one run');
     const commented = runsOfEach([{ ...run, match: { ...run.match, comment: 'a\nb' } }]);
     expect(() => canonicalBytes(part(commented))).toThrow(RangeError);

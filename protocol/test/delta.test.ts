@@ -21,6 +21,7 @@ import { describe, expect, it } from 'vitest';
 import { flipped } from '../../test/kit/bytes.ts';
 import { codeOf } from '../../test/kit/code.ts';
 import { mulberryWords } from '../../test/kit/random.mjs';
+import { prefixSetFrom, runsFrom } from '../../test/kit/rules.ts';
 import fc from '../../test/seeded-fast-check.ts';
 import { cases, often } from '../../test/thorough.ts';
 import {
@@ -40,7 +41,7 @@ import { manifestFor, verifyRuleSet } from '../src/content/manifest.ts';
 import { type Part, PartKind, partOfList, partsOf, partText } from '../src/content/part.ts';
 import { ProtocolError } from '../src/error.ts';
 import { ENTRIES_MAX } from '../src/limits.ts';
-import { bytesOfHex, hexOf, prefixes, ruleSetOf, ruleSetOfParts, runs } from './part-spec.ts';
+import { bytesOfHex, hexOf, ruleSetOf, ruleSetOfParts } from './part-spec.ts';
 import { ascii, le, leb128, type PartSpec, slowCanonical, slowDelta, slowPlanes } from './slow-encoder.ts';
 
 interface Vectors {
@@ -118,10 +119,10 @@ function listSet(v4: Prefixes, v6: Prefixes): RuleSet {
 function policySet(lines: readonly string[], header: Partial<Policy> = {}): RuleSet {
   const policy: Policy = {
     name: 'p',
-    prefixes: prefixes([]),
+    prefixes: prefixSetFrom([]),
     defaultAction: 'drop',
     exceptions: NO_RUNS,
-    egress: runs(lines, 'egress'),
+    egress: runsFrom('egress', lines),
     ingress: NO_RULES,
     ...header,
   };
@@ -330,7 +331,7 @@ describe('the limit of entries', () => {
   });
 
   it.each(cases([], [65_536]))('of parts is %i', (count) => {
-    const none = prefixListOf(prefixes([]));
+    const none = prefixListOf(prefixSetFrom([]));
     const parts = Array.from({ length: count + 1 }, (_, i) => partOfList(`l${i}`, none));
     const full = ruleSetOfParts(parts.slice(1));
     expect(applyDelta(EMPTY_RULE_SET, encoded(EMPTY_RULE_SET, full)).lists.size).toBe(count);
@@ -425,7 +426,7 @@ describe('a patch of few prefixes in a long list', () => {
 
   /** Members in the order of a delta, canonical or not. */
   function column(family: 4 | 6, members: readonly string[]): Prefixes {
-    const { v4, v6 } = prefixes(members);
+    const { v4, v6 } = prefixSetFrom(members);
     return family === 4 ? v4 : v6;
   }
 
@@ -446,7 +447,7 @@ describe('a patch of few prefixes in a long list', () => {
       builder.push(one.words, 0, one.lengths[0] ?? 0);
     }
     pushBelow(undefined);
-    const empty = prefixes([]);
+    const empty = prefixSetFrom([]);
     const set = family === 4 ? { ...empty, v4: builder.build() } : { ...empty, v6: builder.build() };
     return ruleSetOfParts([
       { kind: PartKind.prefixList, name: 'l', list: { kind: 'prefixes', v4: set.v4, v6: set.v6 } },
@@ -486,7 +487,7 @@ describe('a patch of few prefixes in a long list', () => {
         () => `${random() & 127}.${random() & 255}.${random() & 255}.7`,
       );
       const [before, after] = [hosts.slice(0, stay), hosts].map((some) =>
-        ruleSetOfParts([partOfList('l', prefixListOf(prefixes(some)))]),
+        ruleSetOfParts([partOfList('l', prefixListOf(prefixSetFrom(some)))]),
       );
       if (before === undefined || after === undefined) throw new Error('two were made');
       expect(expectDelta(before, after)[1]).toBe(op);
@@ -498,7 +499,9 @@ describe('what a delta replaces', () => {
   const hosts = (count: number, last: number): string[] =>
     Array.from({ length: count }, (_, i) => `10.0.${i}.${last}`);
   const lists = (parts: Readonly<Record<string, readonly string[]>>): RuleSet =>
-    ruleSetOfParts(Object.entries(parts).map(([name, of]) => partOfList(name, prefixListOf(prefixes(of)))));
+    ruleSetOfParts(
+      Object.entries(parts).map(([name, of]) => partOfList(name, prefixListOf(prefixSetFrom(of)))),
+    );
   const chain = (...all: readonly RuleSet[]): Uint8Array =>
     encodeChain(all.slice(1).map((after, i) => encodeDelta(diffRuleSets(all[i] ?? EMPTY_RULE_SET, after))));
   const before = lists({ a: hosts(200, 1), b: hosts(200, 1), c: hosts(200, 1), d: hosts(200, 1) });
@@ -570,9 +573,12 @@ describe('deltas of policies', () => {
     );
     fc.assert(
       fc.property(few, few, few, few, fc.boolean(), said, (a, b, c, d, accepts, names) => {
-        const before = policySet(a, { exceptions: { egress: runs(c, 'egress'), ingress: NO_RULES } });
+        const before = policySet(a, { exceptions: { egress: runsFrom('egress', c), ingress: NO_RULES } });
         const after = policySet(b, {
-          exceptions: { egress: runs(d, 'egress'), ingress: runs(accepts ? ['accept'] : [], 'ingress') },
+          exceptions: {
+            egress: runsFrom('egress', d),
+            ingress: runsFrom('ingress', accepts ? ['accept'] : []),
+          },
           defaultAction: accepts ? 'accept' : 'drop',
           ...names,
         });
@@ -605,9 +611,9 @@ describe('deltas of policies', () => {
   });
 
   it('follow a change of prefixes and default action alone', () => {
-    const before = policySet(['accept'], { prefixes: prefixes(['10.0.0.1/32']) });
+    const before = policySet(['accept'], { prefixes: prefixSetFrom(['10.0.0.1/32']) });
     const after = policySet(['accept'], {
-      prefixes: prefixes(['10.0.0.1/32', 'fd00::1/128']),
+      prefixes: prefixSetFrom(['10.0.0.1/32', 'fd00::1/128']),
       defaultAction: 'accept',
     });
     expectDelta(before, after);
@@ -660,7 +666,7 @@ function manyRules(numbers: readonly number[]): RuleSet {
   for (const number of numbers) builder.pushPrefix(rule, 4, Uint32Array.of(0xac000000 + number * 4), 0, 30);
   const policy: Policy = {
     name: 'p',
-    prefixes: prefixes([]),
+    prefixes: prefixSetFrom([]),
     defaultAction: 'accept',
     exceptions: NO_RUNS,
     egress: builder.build(),

@@ -16,6 +16,7 @@ import {
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { mulberryWords } from '../../test/kit/random.mjs';
+import { prefixSetFrom, runsFrom } from '../../test/kit/rules.ts';
 import fc from '../../test/seeded-fast-check.ts';
 import { catalogueDigest, catalogueOf, type PartRecord } from '../src/content/catalogue.ts';
 import {
@@ -30,7 +31,7 @@ import {
 import { LEAF_ENTRIES } from '../src/content/leaf.ts';
 import { PartKind, partOfList } from '../src/content/part.ts';
 import { largeList, largeNames, largePolicy, largeResolutions } from './large-parts.ts';
-import { hexOf, partOf, prefixes, ruleSetOf, runs } from './part-spec.ts';
+import { hexOf, partOf, ruleSetOf } from './part-spec.ts';
 import { type PartSpec, slowCatalogue, slowDigest, slowRecord } from './slow-encoder.ts';
 
 const LARGE = {
@@ -82,30 +83,35 @@ describe('digests', () => {
       prefixes: ['0.0.0.0/32', '255.255.255.255/32', '2001:db8::/128', '2001:db8::1/128'],
     };
     expect(hexOf(digestOf(partOf(spec)))).toBe(slowDigest(spec));
-    const { v6 } = prefixes(spec.prefixes);
+    const { v6 } = prefixSetFrom(spec.prefixes);
     expect([...columnLeaves(v6, undefined, 1).ends]).toEqual([1, 2]);
   });
 
   it('tell apart what is in other places of a policy', () => {
     const lines = ['action=accept'];
     const of = (policy: Partial<Policy>): string => {
-      const own = { name: 'p', prefixes: prefixes([]), defaultAction: 'drop' as const, exceptions: NO_RUNS };
+      const own = {
+        name: 'p',
+        prefixes: prefixSetFrom([]),
+        defaultAction: 'drop' as const,
+        exceptions: NO_RUNS,
+      };
       const whole: Policy = { ...own, egress: NO_RULES, ingress: NO_RULES, ...policy };
       return hexOf(digestOf({ kind: PartKind.policy, name: 'p', policy: whole }));
     };
-    const egress = runs(lines, 'egress');
+    const egress = runsFrom('egress', lines);
     const all = [
       of({}),
       of({ egress }),
-      of({ ingress: runs(lines, 'ingress') }),
+      of({ ingress: runsFrom('ingress', lines) }),
       of({ exceptions: { egress, ingress: NO_RULES } }),
-      of({ exceptions: { egress: NO_RULES, ingress: runs(lines, 'ingress') } }),
+      of({ exceptions: { egress: NO_RULES, ingress: runsFrom('ingress', lines) } }),
       of({ defaultAction: 'accept' }),
       of({ blocked: 'nxdomain' }),
       of({ blocked: 'refused' }),
       of({ unlisted: 'answer' }),
       of({ unlisted: 'nxdomain' }),
-      of({ prefixes: prefixes(['10.0.0.0/8']) }),
+      of({ prefixes: prefixSetFrom(['10.0.0.0/8']) }),
     ];
     expect(new Set(all).size).toBe(all.length);
   });
@@ -120,7 +126,7 @@ describe('digests', () => {
 
 describe('leaves of a part', () => {
   it.each([
-    ['networks', prefixListOf(prefixes(['10.0.0.0/8', '2001:db8::/32']))],
+    ['networks', prefixListOf(prefixSetFrom(['10.0.0.0/8', '2001:db8::/32']))],
     ['names', nameListOf(['a.example', 'b.example'], false)],
   ] as const)('are taken over where a value is a copy: %s', (_, list) => {
     const part = partOfList('l', list);
@@ -217,7 +223,7 @@ describe('leaves of rules', () => {
   it('hold every rule once, and as many as they may', () => {
     fc.assert(
       fc.property(lines, (texts) => {
-        const all = runs(texts, 'egress');
+        const all = runsFrom('egress', texts);
         const { ends } = ruleLeaves(all, undefined, limits);
         const sizes = Array.from(ends, (end, i) => end - (ends[i - 1] ?? 0));
         expect(ends.at(-1) ?? 0).toBe(rulesOf(all).length);
@@ -231,10 +237,10 @@ describe('leaves of rules', () => {
   it('are of the rules alone, and begin again where a leaf ends', () => {
     fc.assert(
       fc.property(lines, lines, (head, tail) => {
-        const all = ruleLeaves(runs([...head, ...tail], 'egress'), undefined, limits);
+        const all = ruleLeaves(runsFrom('egress', [...head, ...tail]), undefined, limits);
         const at = [...all.ends].findIndex((end) => end >= head.length);
         const rest = [...head, ...tail].slice(all.ends[at] ?? head.length + tail.length);
-        const after = ruleLeaves(runs(rest, 'egress'), undefined, limits);
+        const after = ruleLeaves(runsFrom('egress', rest), undefined, limits);
         expect(hashesOf(all).slice(at + 1)).toEqual(at < 0 ? hashesOf(all) : hashesOf(after));
       }),
       { numRuns: 300 },
@@ -248,7 +254,7 @@ describe('leaves of rules', () => {
     fc.assert(
       fc.property(lines, some, some, lines, (head, gone, come, tail) => {
         const [before, alone] = [gone, come].map((middle) =>
-          runs([...many, ...head, ...middle, ...tail], 'egress'),
+          runsFrom('egress', [...many, ...head, ...middle, ...tail]),
         );
         if (before === undefined || alone === undefined) throw new TypeError('two of them');
         ruleLeaves(before, undefined, limits);
@@ -261,7 +267,7 @@ describe('leaves of rules', () => {
   it('of 20,000 rules differ by few where one rule is put in', () => {
     const many = (insert: boolean): Runs => {
       const builder = new RunBuilder();
-      const [rule] = rulesIn(runs(['action=drop'], 'egress'));
+      const [rule] = rulesIn(runsFrom('egress', ['action=drop']));
       if (rule === undefined) throw new TypeError('one line, one rule');
       for (let i = 0; i < 20_000; i++) {
         if (insert && i === 7000) builder.pushPrefix(rule, 4, Uint32Array.of(0x01000000), 0, 32);
@@ -348,7 +354,7 @@ describe('a catalogue', () => {
   });
 
   it('knows a list of prefixes from one that has the same words', () => {
-    const { v4, v6 } = prefixes(['10.0.0.0/8']);
+    const { v4, v6 } = prefixSetFrom(['10.0.0.0/8']);
     const longer = { ...v4, words: v4.words.slice(), lengths: Uint8Array.of(9) };
     expect(digestOf(partOfList('l', prefixListOf({ v4, v6 })))).not.toEqual(
       digestOf(partOfList('l', prefixListOf({ v4: longer, v6 }))),

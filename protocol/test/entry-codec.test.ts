@@ -11,6 +11,7 @@ import {
 import { describe, expect, it } from 'vitest';
 import { flipped } from '../../test/kit/bytes.ts';
 import { mulberryWords } from '../../test/kit/random.mjs';
+import { prefixSetFrom } from '../../test/kit/rules.ts';
 import fc from '../../test/seeded-fast-check.ts';
 import { ByteReader } from '../src/bytes/reader.ts';
 import { ByteWriter } from '../src/bytes/writer.ts';
@@ -20,7 +21,7 @@ import { writeTree } from '../src/codec/prefix-tree.ts';
 import type { PartBounds } from '../src/content/budget.ts';
 import { Meter } from '../src/content/work.ts';
 import { ErrorCode, ProtocolError } from '../src/error.ts';
-import { bytesOfHex, hexOf, prefixes } from './part-spec.ts';
+import { bytesOfHex, hexOf } from './part-spec.ts';
 import { slowEntries, slowSequence } from './slow-encoder.ts';
 
 interface Vectors {
@@ -200,7 +201,7 @@ describe('a column', () => {
   it.each(vectors.columns)(
     'has the bytes of the vector: $name',
     ({ family, prefixes: texts, hex, decodeOnly }) => {
-      const set = prefixes(texts);
+      const set = prefixSetFrom(texts);
       const column = family === 4 ? set.v4 : set.v6;
       if (decodeOnly !== true) {
         expect(hexOf(written((writer) => writeEntries(writer, column)))).toBe(hex.replaceAll(' ', ''));
@@ -227,7 +228,7 @@ describe('a column', () => {
   });
 
   it('of more entries than are left is over the limit, counted over all groups', () => {
-    const column = prefixes(['10.0.0.0/8', '11.0.0.0/16', '12.0.0.0/32']).v4;
+    const column = prefixSetFrom(['10.0.0.0/8', '11.0.0.0/16', '12.0.0.0/32']).v4;
     const bytes = written((writer) => writeEntries(writer, column));
     expect(readEntries(readerOf(bytes), 4, boundsFor(3))).toEqual(column);
     expect(() => readEntries(readerOf(bytes), 4, boundsFor(2))).toThrow(
@@ -314,7 +315,7 @@ describe('the shorter form', () => {
       const addresses = lines.filter(
         (line) => /^[0-9a-f.:]+(?:\/\d+)?$/.test(line) && line.includes(':') === (family === 6),
       );
-      const set = prefixes(addresses);
+      const set = prefixSetFrom(addresses);
       const column = family === 4 ? set.v4 : set.v6;
       const bytes = written((writer) => writeEntries(writer, column));
       const slow = joined(slowEntries(textsOf(column), family === 4 ? 32 : 128));

@@ -22,7 +22,6 @@ import {
   type Policy,
   type Prefix,
   type PrefixSet,
-  parsePrefix,
   prefixAt,
   prefixListOf,
   prefixOf,
@@ -34,6 +33,7 @@ import {
 } from '@rulecast/rules';
 import { edgeAddresses } from '../../packages/table/test/random-rule-set.ts';
 import { Random } from '../kit/random.mjs';
+import { prefixFrom, prefixSetFrom } from '../kit/rules.ts';
 import type { Journey } from './journey.ts';
 import { address, HOSTS, type HostName } from './network.mjs';
 
@@ -236,19 +236,19 @@ function randomJourney(random: Random, addresses: readonly Address[]): Journey |
 }
 
 const NETWORK_SETS = {
-  a: prefixSetOf(networksOf('a').map(parsed)),
-  b: prefixSetOf(networksOf('b').map(parsed)),
+  a: prefixSetFrom(networksOf('a')),
+  b: prefixSetFrom(networksOf('b')),
 } as const;
 const UNICAST = prefixSetOf(
   ['1.0.0.0/8', '2.0.0.0/7', '4.0.0.0/6', '8.0.0.0/5', '16.0.0.0/4', '32.0.0.0/3', '64.0.0.0/3', '96.0.0.0/4']
     .concat(['112.0.0.0/5', '120.0.0.0/6', '124.0.0.0/7', '126.0.0.0/8', '128.0.0.0/2', '192.0.0.0/3'])
     .concat(['2000::/3', 'fd00::/8'])
-    .map(parsed),
+    .map(prefixFrom),
 );
 const HOST_ADDRESSES = HOSTS.flatMap((host) => [address(host.address4), address(host.address6)]);
 /** The router's own, where packets do not pass through. */
 const ROUTER_OWN = prefixSetOf(
-  ['10.138.0.0/24', '198.18.0.1/32', 'fd09:24ef:4179:ffff::/64', '2001:db8:ffff::1/128'].map(parsed),
+  ['10.138.0.0/24', '198.18.0.1/32', 'fd09:24ef:4179:ffff::/64', '2001:db8:ffff::1/128'].map(prefixFrom),
 );
 
 function isForwarded(address: Address): boolean {
@@ -268,12 +268,6 @@ function prefixesOf(set: PrefixSet): readonly Prefix[] {
   return [set.v4, set.v6].flatMap((column) =>
     Array.from(column.lengths, (_, index) => prefixAt(column, index)),
   );
-}
-
-function parsed(text: string): Prefix {
-  const prefix = parsePrefix(text);
-  if (typeof prefix === 'string') throw new TypeError(`${text}: ${prefix}`);
-  return prefix;
 }
 
 function networksOf(name: HostName): readonly string[] {

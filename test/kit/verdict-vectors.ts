@@ -11,14 +11,11 @@ import {
   formatPrefix,
   IpProtocol,
   type Packet,
-  type Prefix,
-  type PrefixSet,
   parseAddress,
-  parsePrefix,
-  prefixSetOf,
   type RuleSet,
   type Verdict,
 } from '@rulecast/rules';
+import { prefixSetFrom } from './rules.ts';
 
 export interface VerdictCase {
   readonly title: string;
@@ -76,18 +73,8 @@ function ruleSetOf(title: string, { resolutions = {}, ...said }: WrittenCase['do
   const { lists, policies, unmatched, rejects } = parseDocument(title, bytes, 0, () => undefined);
   const [reject] = rejects;
   if (reject !== undefined) throw new TypeError(`${title}: ${reject.reason}`);
-  const resolved = Object.entries(resolutions).map(([name, texts]) => [name, setOf(texts)] as const);
+  const resolved = Object.entries(resolutions).map(([name, texts]) => [name, prefixSetFrom(texts)] as const);
   return { lists, policies, unmatched, resolutions: new Map(resolved) };
-}
-
-function setOf(texts: readonly string[]): PrefixSet {
-  return prefixSetOf(
-    texts.map((text): Prefix => {
-      const prefix = parsePrefix(text);
-      if (typeof prefix === 'string') throw new TypeError(`${text}: ${prefix}`);
-      return prefix;
-    }),
-  );
 }
 
 function addressOf(text: string): Address {

@@ -17,7 +17,6 @@ import {
   emptyPolicy,
   PrefixBuilder,
   type Prefixes,
-  parsePrefix,
   plainRule,
   prefixListOf,
   prefixSetOf,
@@ -29,6 +28,7 @@ import { randomCase } from '../../packages/table/test/random-rule-set.ts';
 import { type Namespace, Network } from '../enforce/network.mjs';
 import { appliers, sinkIn } from '../enforce/sink.mjs';
 import { Random } from '../kit/random.mjs';
+import { prefixFrom, prefixSetFrom } from '../kit/rules.ts';
 import { enforcementGap } from './namespaces.ts';
 import { within } from './scene.ts';
 
@@ -129,7 +129,7 @@ describe.skipIf(enforcementGap() !== undefined)('the sink and its applier', () =
     const sink = await openUnowned({ flowMarks: false }); // a repair changes marks
     const work = {
       ...emptyPolicy('work'),
-      prefixes: prefixSetOf(['10.137.0.5', 'fd00::5', 'fd00::6'].map(prefix)),
+      prefixes: prefixSetFrom(['10.137.0.5', 'fd00::5', 'fd00::6']),
     };
     const policies = new Map([
       ['work', work],
@@ -399,7 +399,7 @@ function hashOf(text: string): Uint8Array {
 }
 
 function hosts(...texts: readonly string[]): Prefixes {
-  return prefixSetOf(texts.map(prefix)).v4;
+  return prefixSetFrom(texts).v4;
 }
 
 function releaseOf(name: string, ruleSet: RuleSet): NftRelease {
@@ -418,7 +418,10 @@ function blocking(v4: Prefixes): RuleSet {
 function alternating(count: number): RuleSet {
   const runs = new RunBuilder();
   for (let i = 0; i < count; i++) {
-    const remote = { kind: 'prefix', prefix: prefix(`10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`) } as const;
+    const remote = {
+      kind: 'prefix',
+      prefix: prefixFrom(`10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`),
+    } as const;
     runs.push({ ...plainRule(i % 2 === 0 ? 'accept' : 'drop'), remote });
   }
   const policy = { ...emptyPolicy('default'), egress: runs.build() };
@@ -442,10 +445,4 @@ function merged(a: Prefixes, b: Prefixes): Prefixes {
     for (const [i, length] of lengths.entries()) both.push(words, i, length);
   }
   return canonicalPrefixes(both.build());
-}
-
-function prefix(text: string): Exclude<ReturnType<typeof parsePrefix>, string> {
-  const result = parsePrefix(text);
-  if (typeof result === 'string') throw new TypeError(text);
-  return result;
 }

@@ -8,7 +8,6 @@ import type { NftRelease, NftSink } from '@rulecast/nftables';
 import {
   EMPTY_RULE_SET,
   emptyPolicy,
-  parsePrefix,
   plainRule,
   prefixListOf,
   prefixSetOf,
@@ -20,6 +19,7 @@ import { frameOf } from '../enforce/frames.mjs';
 import { ipPacketOf, type Journey } from '../enforce/journey.ts';
 import { address, Network } from '../enforce/network.mjs';
 import { appliers, sinkIn } from '../enforce/sink.mjs';
+import { prefixFrom } from '../kit/rules.ts';
 import { enforcementGap } from './namespaces.ts';
 
 const LOADS = 1000;
@@ -150,7 +150,7 @@ function releaseOf(version: number): NftRelease {
   const isOdd = version % 2 === 1;
   const runs = new RunBuilder();
   runs.push({ ...plainRule(isOdd ? 'drop' : 'accept'), remote: { kind: 'list', list: 'some' } });
-  const some = [...(isOdd ? FORBIDDEN : ALLOWED), `198.51.100.${version % 256}`].map(prefix);
+  const some = [...(isOdd ? FORBIDDEN : ALLOWED), `198.51.100.${version % 256}`].map(prefixFrom);
   const policy = {
     ...emptyPolicy('default'),
     egress: runs.build(),
@@ -165,12 +165,6 @@ function releaseOf(version: number): NftRelease {
     },
     environment: { now: 0, dns: [] },
   };
-}
-
-function prefix(text: string): Exclude<ReturnType<typeof parsePrefix>, string> {
-  const result = parsePrefix(text);
-  if (typeof result === 'string') throw new TypeError(text);
-  return result;
 }
 
 function framesTo(dst: string): Uint8Array[] {

@@ -1,12 +1,13 @@
 /** Beside programs that send by a tunnel: all packets of a flow that we accept go the way these chose. */
 
 import type { NftSink } from '@rulecast/nftables';
-import { emptyPolicy, IpProtocol, parseRule, RunBuilder } from '@rulecast/rules';
+import { emptyPolicy, IpProtocol } from '@rulecast/rules';
 import { afterEach, describe, expect, it } from 'vitest';
 import { frameOf, segment } from '../enforce/frames.mjs';
 import { address, Network } from '../enforce/network.mjs';
 import { sinkIn } from '../enforce/sink.mjs';
 import { TUNNEL_RULES, tunnelRoutes } from '../enforce/tunnel-rules.ts';
+import { runsFrom } from '../kit/rules.ts';
 import { enforcementGap } from './namespaces.ts';
 
 const QUBE = '10.137.0.5';
@@ -48,11 +49,9 @@ describe.skipIf(enforcementGap() !== undefined)('a flow that we accept', () => {
 });
 
 function acceptingUdp() {
-  const runs = new RunBuilder();
-  const rule = parseRule('accept proto=udp', 'egress', 0);
-  if (rule.kind === 'fault') throw new Error(rule.reason);
-  runs.push(rule.rule);
-  const policies = new Map([['default', { ...emptyPolicy('default'), egress: runs.build() }]]);
+  const policies = new Map([
+    ['default', { ...emptyPolicy('default'), egress: runsFrom('egress', ['accept proto=udp']) }],
+  ]);
   const ruleSet = { lists: new Map(), policies, resolutions: new Map(), unmatched: undefined };
   return { hash: new Uint8Array(32).fill(1), ruleSet, environment: { now: 0, dns: [] } };
 }

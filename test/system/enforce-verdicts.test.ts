@@ -13,9 +13,7 @@ import {
   evaluateFlow,
   IpProtocol,
   type PrefixSet,
-  parsePrefix,
   parseRule,
-  prefixSetOf,
   type RuleSet,
   RunBuilder,
 } from '@rulecast/rules';
@@ -25,6 +23,7 @@ import { type Journey, journeyText, passed } from '../enforce/journey.ts';
 import { address, Network } from '../enforce/network.mjs';
 import { randomFirewall } from '../enforce/random-firewall.ts';
 import { sinkIn } from '../enforce/sink.mjs';
+import { prefixSetFrom } from '../kit/rules.ts';
 import { enforcementGap } from './namespaces.ts';
 
 const SEED = 0x5eed06;
@@ -55,9 +54,9 @@ const cases: readonly VerdictCase[] = JSON.parse(readFileSync(FIXTURE, 'utf8'));
 const REFUSED = ['V17', 'V22', 'V23', 'V24'];
 const PROTOCOLS = { ...IpProtocol, gre: 47, sctp: 132 } as const;
 const RESOLUTIONS: ReadonlyMap<string, PrefixSet> = new Map([
-  ['yum.qubes-os.org', setOf('193.219.28.150')],
-  ['two.test', setOf('192.0.2.10', '192.0.2.11')],
-  ['v6only.test', setOf('2001:db8::66')],
+  ['yum.qubes-os.org', prefixSetFrom(['193.219.28.150'])],
+  ['two.test', prefixSetFrom(['192.0.2.10', '192.0.2.11'])],
+  ['v6only.test', prefixSetFrom(['2001:db8::66'])],
 ]);
 
 let network: Network | undefined;
@@ -167,14 +166,4 @@ function journeyOf({ proto, dst, dport, type }: PacketCase): Journey {
     icmpType: type,
   } as const;
   return { from: 'a', to: 'world', packet };
-}
-
-function setOf(...texts: readonly string[]): PrefixSet {
-  return prefixSetOf(
-    texts.map((text) => {
-      const prefix = parsePrefix(text);
-      if (typeof prefix === 'string') throw new TypeError(`${text}: ${prefix}`);
-      return prefix;
-    }),
-  );
 }

@@ -24,15 +24,14 @@ import {
   type List,
   nameListOf,
   type Policy,
-  parsePrefix,
   prefixListOf,
-  prefixSetOf,
 } from '@rulecast/rules';
 import { afterEach, describe, expect, it } from 'vitest';
 import { frameOf, segment } from '../enforce/frames.mjs';
 import { address, antispoofTables, Network } from '../enforce/network.mjs';
 import { appliers, sinkIn } from '../enforce/sink.mjs';
 import { temporaryDirectory } from '../kit/directory.ts';
+import { prefixSetFrom } from '../kit/rules.ts';
 import { enforcementGap } from './namespaces.ts';
 
 const ELEMENTS = fileURLToPath(new URL('../enforce/name-elements.mjs', import.meta.url));
@@ -47,7 +46,7 @@ const QUBES = {
 const [FIRST, SECOND] = ['93.184.216.34', '93.184.216.35'];
 /** So much that a release is a change of the table in force. */
 const MANY = prefixListOf(
-  prefixSetOf(Array.from({ length: 12_000 }, (_, i) => prefix(`198.18.${i >> 8}.${i & 255}`))),
+  prefixSetFrom(Array.from({ length: 12_000 }, (_, i) => `198.18.${i >> 8}.${i & 255}`)),
 );
 const FIRST6 = '2606:2800:220:1::1';
 
@@ -113,7 +112,7 @@ class Firewall {
       return runs;
     };
     const policies = Object.entries(QUBES).map(([name, texts]): [string, Policy] => {
-      const prefixes = prefixSetOf(texts.map(prefix));
+      const prefixes = prefixSetFrom(texts);
       return [name, { ...emptyPolicy(name), prefixes, egress: runsOf(rules) }];
     });
     if (first.length > 0)
@@ -227,12 +226,6 @@ function keysOf(names: readonly string[]): Pick<Opening, 'key' | 'version'> {
 function bytesOf(text: string): Uint8Array {
   const { words } = address(text);
   return Buffer.concat([...words].map((word) => Buffer.from(word.toString(16).padStart(8, '0'), 'hex')));
-}
-
-function prefix(text: string) {
-  const parsed = parsePrefix(text);
-  if (typeof parsed === 'string') throw new TypeError(text);
-  return parsed;
 }
 
 describe.skipIf(enforcementGap() !== undefined)('an address that a qube is told', () => {

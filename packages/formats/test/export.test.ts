@@ -6,12 +6,10 @@ import {
   nameListOf,
   namesStandFor,
   nameTexts,
-  type Prefix,
-  parsePrefix,
   prefixListOf,
-  prefixSetOf,
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
+import { prefixSetFrom } from '../../../test/kit/rules.ts';
 import fc from '../../../test/seeded-fast-check.ts';
 import { EXPORT_FORMATS, type ExportFormatName, exportList, isExportFormatName } from '../src/list/export.ts';
 import { importList } from '../src/list/import.ts';
@@ -19,12 +17,7 @@ import { importList } from '../src/list/import.ts';
 const OPTIONS = { name: 'drop.list-1', comments: ['version 7', 'two\nlines'] };
 
 function prefixes(...texts: readonly string[]): List {
-  const parsed = texts.map((text): Prefix => {
-    const prefix = parsePrefix(text);
-    if (typeof prefix === 'string') throw new Error(`${text}: ${prefix}`);
-    return prefix;
-  });
-  return prefixListOf(prefixSetOf(parsed));
+  return prefixListOf(prefixSetFrom(texts));
 }
 
 function written(list: List, format: ExportFormatName): string {

@@ -3,13 +3,14 @@
 import { renameSync, utimesSync, writeFileSync } from 'node:fs';
 import type { PushInput } from '@rulecast/formats';
 import type { MessageOf } from '@rulecast/protocol';
-import { EMPTY_PREFIX_SET, type PrefixSet, parsePrefix, prefixSetOf } from '@rulecast/rules';
+import { EMPTY_PREFIX_SET, type PrefixSet } from '@rulecast/rules';
 import { type Clock, SYSTEM_CLOCK } from '@rulecast/sources';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { ALL_PERMITS } from '../../../test/kit/permits.ts';
 import { trusting } from '../../../test/kit/roots.mjs';
+import { prefixSetFrom } from '../../../test/kit/rules.ts';
 import type { SourceLists } from '../src/control/parts.ts';
 import type { ResolveName } from '../src/names/resolve.ts';
 import { Publisher, type PublisherOptions } from '../src/release/publisher.ts';
@@ -104,11 +105,5 @@ export function hex(bytes: Uint8Array): string {
 
 /** A set of prefixes written as text. */
 export function prefixes(...texts: readonly string[]): PrefixSet {
-  return prefixSetOf(
-    texts.map((text) => {
-      const prefix = parsePrefix(text);
-      if (typeof prefix === 'string') throw new Error(`${text}: ${prefix}`);
-      return prefix;
-    }),
-  );
+  return prefixSetFrom(texts);
 }

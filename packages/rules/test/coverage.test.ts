@@ -2,13 +2,14 @@
 
 import { describe, expect, it } from 'vitest';
 import { seededNumbers } from '../../../test/kit/random.mjs';
+import { prefixSetFrom } from '../../../test/kit/rules.ts';
 import { partOfSpace, routableShare } from '../src/coverage.ts';
 import { columnFor, combineSets, intersectPrefixes, prefixSetOf, subtractPrefixes } from '../src/list.ts';
-import { bitsOf, type Prefix, parsePrefix, prefixAt, prefixOf } from '../src/prefix.ts';
+import { bitsOf, prefixAt, prefixOf } from '../src/prefix.ts';
 import { specialPurposeSpace } from '../src/special-purpose.ts';
 
 function setOf(...texts: readonly string[]) {
-  return prefixSetOf(texts.map((text) => parsePrefix(text) as Prefix));
+  return prefixSetFrom(texts);
 }
 
 /** Addresses of IPv4 outside the special blocks, by hand: 2^32 less fifteen blocks. */

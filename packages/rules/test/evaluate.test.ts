@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { prefixSetFrom, runsFrom } from '../../../test/kit/rules.ts';
 import {
   addressJudgedBy,
   beginsFlow,
@@ -8,20 +9,12 @@ import {
   type Packet,
   type Verdict,
 } from '../src/evaluate.ts';
-import { type List, nameListOf, type PrefixSet, prefixListOf, prefixSetOf } from '../src/list.ts';
+import { type List, nameListOf, type PrefixSet, prefixListOf } from '../src/list.ts';
 import { COMMON_POLICY, DEFAULT_POLICY, type Policy } from '../src/policy.ts';
-import {
-  type Address,
-  formatAddress,
-  formatPrefix,
-  type Prefix,
-  parseAddress,
-  parsePrefix,
-} from '../src/prefix.ts';
-import type { Action, Direction } from '../src/rule.ts';
-import { parseRule } from '../src/rule-line.ts';
+import { type Address, formatAddress, formatPrefix, parseAddress } from '../src/prefix.ts';
+import type { Action } from '../src/rule.ts';
 import { bootBehindFirst, type RuleSet } from '../src/rule-set.ts';
-import { RunBuilder, type Runs } from '../src/runs.ts';
+import { RunBuilder } from '../src/runs.ts';
 
 const NOW = 1_700_000_000;
 const ENVIRONMENT: Environment = { now: NOW, dns: [address('10.139.1.1'), address('fd09::1')] };
@@ -30,26 +23,6 @@ function address(text: string): Address {
   const result = parseAddress(text);
   if (result === undefined) throw new Error(text);
   return result;
-}
-
-function prefixes(...texts: readonly string[]): PrefixSet {
-  return prefixSetOf(
-    texts.map((text): Prefix => {
-      const result = parsePrefix(text);
-      if (typeof result === 'string') throw new Error(`${text}: ${result}`);
-      return result;
-    }),
-  );
-}
-
-function runs(lines: readonly string[], direction: Direction): Runs {
-  const builder = new RunBuilder();
-  for (const line of lines) {
-    const result = parseRule(line, direction, NOW);
-    if (result.kind === 'fault') throw new Error(`${line}: ${result.reason}`);
-    builder.push(result.rule);
-  }
-  return builder.build();
 }
 
 interface PolicyText {
@@ -69,14 +42,14 @@ function ruleSet(
   const built = Object.entries(policies).map(
     ([name, text]): Policy => ({
       name,
-      prefixes: prefixes(...(text.prefixes ?? [])),
+      prefixes: prefixSetFrom(text.prefixes ?? []),
       defaultAction: text.defaultAction ?? 'drop',
       exceptions: {
-        egress: runs(text.exceptions?.egress ?? [], 'egress'),
-        ingress: runs(text.exceptions?.ingress ?? [], 'ingress'),
+        egress: runsFrom('egress', text.exceptions?.egress ?? [], NOW),
+        ingress: runsFrom('ingress', text.exceptions?.ingress ?? [], NOW),
       },
-      egress: runs(text.egress ?? [], 'egress'),
-      ingress: runs(text.ingress ?? [], 'ingress'),
+      egress: runsFrom('egress', text.egress ?? [], NOW),
+      ingress: runsFrom('ingress', text.ingress ?? [], NOW),
     }),
   );
   return {
@@ -245,7 +218,7 @@ describe('the policy first', () => {
     egress: ['drop dst4=198.51.100.0/24', 'drop dst=@bad proto=tcp dstports=25', 'drop dst6=2001:db8::/32'],
     ingress: ['drop src4=198.51.100.0/24'],
   };
-  const lists = { bad: prefixListOf(prefixes('1.2.3.0/24')) };
+  const lists = { bad: prefixListOf(prefixSetFrom(['1.2.3.0/24'])) };
   const a = {
     prefixes: ['10.137.0.5'],
     egress: ['accept'],
@@ -584,13 +557,13 @@ describe('without a readable port or ICMP type', () => {
 
 describe('lists and names', () => {
   const lists = {
-    bad: prefixListOf(prefixes('198.51.100.0/24', '203.0.113.7', '2001:db8::/32')),
+    bad: prefixListOf(prefixSetFrom(['198.51.100.0/24', '203.0.113.7', '2001:db8::/32'])),
     hosts: nameListOf(['one.test', 'two.test', 'gone.test'], true),
     unresolved: nameListOf(['one.test'], false),
   };
   const resolutions = {
-    'one.test': prefixes('192.0.2.1', '2001:db8:1::1'),
-    'two.test': prefixes('192.0.2.0/30', '192.0.2.9'),
+    'one.test': prefixSetFrom(['192.0.2.1', '2001:db8:1::1']),
+    'two.test': prefixSetFrom(['192.0.2.0/30', '192.0.2.9']),
   };
   const set = ruleSet(
     {
@@ -607,7 +580,7 @@ describe('lists and names', () => {
       b: { prefixes: ['10.0.0.2'], ingress: ['drop src=@bad'], defaultAction: 'accept' },
     },
     lists,
-    { ...resolutions, 'far.test': prefixes('192.0.2.77') },
+    { ...resolutions, 'far.test': prefixSetFrom(['192.0.2.77']) },
   );
 
   it.each([
@@ -686,7 +659,7 @@ describe('the first packet of a flow', () => {
 describe('what a qube was told by name', () => {
   const lists = {
     updates: nameListOf(['a.example'], 'firewall'),
-    plain: prefixListOf(prefixes()),
+    plain: prefixListOf(prefixSetFrom([])),
     own: nameListOf(['a.example'], true),
   };
   const judgedTold = (lines: readonly string[], told: readonly string[]): string => {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { prefixFrom, prefixSetFrom } from '../../../test/kit/rules.ts';
 import fc from '../../../test/seeded-fast-check.ts';
 import {
   aggregatePrefixes,
@@ -14,7 +15,6 @@ import {
   nameListOf,
   prefixCount,
   prefixListOf,
-  prefixSetOf,
   subtractPrefixes,
   unionPrefixes,
 } from '../src/list.ts';
@@ -27,7 +27,6 @@ import {
   formatPrefixAt,
   type Prefix,
   type Prefixes,
-  parsePrefix,
   prefixOf,
 } from '../src/prefix.ts';
 
@@ -94,14 +93,7 @@ function textsOf(column: Prefixes): readonly string[] {
 }
 
 function columnOfTexts(family: Family, ...texts: readonly string[]): Prefixes {
-  return columnOf(
-    texts.map((text) => {
-      const prefix = parsePrefix(text);
-      if (typeof prefix === 'string') throw new Error(`${text}: ${prefix}`);
-      return prefix;
-    }),
-    family,
-  );
+  return columnOf(texts.map(prefixFrom), family);
 }
 
 describe.each(universes)('columns that differ in bits $fixed to $fixed + 6 of IPv$family', (universe) => {
@@ -280,12 +272,7 @@ describe('lists', () => {
   });
 
   it('sets keep their families apart', () => {
-    const prefixes = ['::ffff:1.2.3.4', '2001:db8::/32', '1.2.3.0/24'].map((text) => {
-      const prefix = parsePrefix(text);
-      if (typeof prefix === 'string') throw new Error(prefix);
-      return prefix;
-    });
-    const set = prefixSetOf(prefixes);
+    const set = prefixSetFrom(['::ffff:1.2.3.4', '2001:db8::/32', '1.2.3.0/24']);
     expect(textsOf(set.v4)).toEqual(['1.2.3.0/24']);
     expect(textsOf(set.v6)).toEqual(['2001:db8::/32']);
     expect(prefixCount(set)).toBe(2);

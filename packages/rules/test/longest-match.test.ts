@@ -1,28 +1,17 @@
 /** Classes of addresses say the same as the rules that they are made of, asked one after the other. */
 
 import { describe, expect, it } from 'vitest';
+import { prefixFrom, runsFrom } from '../../../test/kit/rules.ts';
 import { classesIn, type FirewallLoad, firewallLoad, segmentsOf } from '../src/longest-match.ts';
 import { FIREWALL_CHAINS_MAX, FIREWALL_RULES_MAX, type MatchClasses } from '../src/match-classes.ts';
 import { atOnce } from '../src/pieces.ts';
 import { emptyPolicy } from '../src/policy.ts';
-import { containsAt, type Family, type Prefixes, parsePrefix } from '../src/prefix.ts';
+import { containsAt, type Family, type Prefixes } from '../src/prefix.ts';
 import type { RuleMatch } from '../src/rule.ts';
-import { parseRule } from '../src/rule-line.ts';
 import type { RuleSet } from '../src/rule-set.ts';
-import { RunBuilder, type Runs } from '../src/runs.ts';
-
-function runsFrom(lines: readonly string[]): Runs {
-  const builder = new RunBuilder();
-  for (const line of lines) {
-    const result = parseRule(line, 'egress', 1000);
-    if (result.kind === 'fault') throw new Error(`${line}: ${result.reason}`);
-    builder.push(result.rule);
-  }
-  return builder.build();
-}
 
 function only(lines: readonly string[], family: Family = 4): MatchClasses {
-  const runs = runsFrom(lines);
+  const runs = runsFrom('egress', lines);
   const [segment, ...others] = segmentsOf(runs, family);
   if (segment === undefined || others.length > 0 || !segment.gathered)
     throw new Error('one gathered segment');
@@ -40,8 +29,7 @@ function brief(matches: readonly RuleMatch[]): string {
 const FILLING = Array.from({ length: 40 }, (_, i) => `${i % 2 === 0 ? 'accept' : 'drop'} dst4=192.0.2.${i}`);
 
 function classAt(classes: MatchClasses, text: string): string | undefined {
-  const address = parsePrefix(text);
-  if (typeof address === 'string') throw new Error(text);
+  const address = prefixFrom(text);
   let found: string | undefined;
   for (let i = 0; i < classes.prefixes.lengths.length; i++) {
     if (containsAt(classes.prefixes, i, address.words, 0))
@@ -113,26 +101,26 @@ describe('classes of addresses', () => {
     ['DNS', 'accept specialtarget=dns'],
     ['an end', 'accept dst4=9.0.0.0/8 expire=2000'],
   ])('end at %s, which may say something else without a release', (_, line) => {
-    const segments = segmentsOf(runsFrom([...FILLING, line, ...FILLING]), 4);
+    const segments = segmentsOf(runsFrom('egress', [...FILLING, line, ...FILLING]), 4);
     expect(segments.map(({ gathered }) => gathered)).toEqual([true, false, true]);
   });
 
   it('are of one family', () => {
     const lines = FILLING.map((line, i) => line.replace(/dst4=.*/, `dst6=2001:db8::${i}`));
-    const runs = runsFrom([...FILLING, ...lines]);
+    const runs = runsFrom('egress', [...FILLING, ...lines]);
     for (const family of [4, 6] as const) {
       const [segment] = segmentsOf(runs, family);
       const prefixes: Prefixes | undefined = segment && classesIn(runs, segment).prefixes;
       expect([prefixes?.family, prefixes?.lengths.length]).toEqual([family, FILLING.length + 1]);
     }
-    expect(segmentsOf(runsFrom(FILLING), 6)[0]?.gathered).toBe(false);
+    expect(segmentsOf(runsFrom('egress', FILLING), 6)[0]?.gathered).toBe(false);
   });
 });
 
 describe('what a firewall loads', () => {
   const ruleSet = (lines: readonly string[]): RuleSet => ({
     lists: new Map(),
-    policies: new Map([['default', { ...emptyPolicy('default'), egress: runsFrom(lines) }]]),
+    policies: new Map([['default', { ...emptyPolicy('default'), egress: runsFrom('egress', lines) }]]),
     resolutions: new Map(),
     unmatched: undefined,
   });

@@ -1,20 +1,12 @@
 /** Classes after changes are those of the rules alone, whatever was there before. */
 
 import { describe, expect, it } from 'vitest';
+import { prefixFrom, runsFrom } from '../../../test/kit/rules.ts';
 import fc from '../../../test/seeded-fast-check.ts';
 import { classesOf, classFor, type MatchClasses } from '../src/match-classes.ts';
-import {
-  columnOf,
-  containsAt,
-  type Family,
-  formatPrefixAt,
-  type Prefix,
-  parsePrefix,
-  prefixOf,
-} from '../src/prefix.ts';
+import { columnOf, containsAt, type Family, formatPrefixAt, type Prefix, prefixOf } from '../src/prefix.ts';
 import type { RuleMatch } from '../src/rule.ts';
-import { parseRule } from '../src/rule-line.ts';
-import { RunBuilder, type Runs } from '../src/runs.ts';
+import type { Runs } from '../src/runs.ts';
 
 const CONDITIONS = [
   '',
@@ -47,16 +39,6 @@ const line = fc
 /** One edit: so many rules at a place go, and others come. */
 const edit = fc.record({ at: fc.nat(1000), drop: fc.nat(3), lines: fc.array(line, { maxLength: 3 }) });
 
-/** As long runs as there can be. */
-function joined(lines: readonly string[]): Runs {
-  const builder = new RunBuilder();
-  for (const text of lines) {
-    const result = parseRule(text, 'egress', 1000);
-    if (result.kind === 'rule') builder.push(result.rule);
-  }
-  return builder.build();
-}
-
 function brief(matches: readonly RuleMatch[] | undefined): string {
   return (matches ?? [])
     .map(({ action, proto, ports, icmpType }) =>
@@ -86,7 +68,7 @@ describe('classes after changes', () => {
           for (const edits of [[], ...releases]) {
             for (const { at, drop, lines: more } of edits)
               lines = lines.toSpliced(at % (lines.length + 1), drop, ...more);
-            const runs = joined(lines);
+            const runs = runsFrom('egress', lines);
             for (const family of [4, 6] as const) {
               const after = whole(runs, family, before.get(family));
               expect(told(after)).toEqual(told(whole(runs, family)));
@@ -101,8 +83,8 @@ describe('classes after changes', () => {
 
   it('stay the same object where no rule changed', () => {
     const lines = ['accept dst4=9.0.0.0/24', 'drop dst4=9.0.0.0/8 proto=tcp'];
-    const before = whole(joined(lines), 4);
-    expect(whole(joined(lines), 4, before)).toBe(before);
+    const before = whole(runsFrom('egress', lines), 4);
+    expect(whole(runsFrom('egress', lines), 4, before)).toBe(before);
   });
 
   it('of many rules keep their numbers after edits at the start, in the middle and at the end, and a block of a thousand', () => {
@@ -110,7 +92,7 @@ describe('classes after changes', () => {
       { length: 5000 },
       (_, i) => `${i % 2 ? 'accept' : 'drop'} dst4=9.${i >> 8}.${i & 255}.0/${20 + (i % 9)}`,
     );
-    let before = whole(joined(lines), 4);
+    let before = whole(runsFrom('egress', lines), 4);
     const block = Array.from({ length: 1000 }, (_, i) => `drop dst4=11.${i >> 8}.${i & 255}.7`);
     for (const next of [
       lines.with(0, 'accept dst4=9.0.0.0/16 proto=udp'),
@@ -120,8 +102,8 @@ describe('classes after changes', () => {
       ['drop dst4=10.0.0.0/8', ...lines.toSpliced(4000, 2).toSpliced(17, 1)],
       lines,
     ]) {
-      const after = whole(joined(next), 4, before);
-      expect(told(after)).toEqual(told(whole(joined(next), 4)));
+      const after = whole(runsFrom('egress', next), 4, before);
+      expect(told(after)).toEqual(told(whole(runsFrom('egress', next), 4)));
       expect(after.classes.slice(0, 3)).toEqual(before.classes.slice(0, 3));
       before = after;
     }
@@ -134,7 +116,7 @@ describe('classes after changes', () => {
         fc.nat(63),
         fc.integer({ min: 8, max: 32 }),
         (lines, place, length) => {
-          const classes = whole(joined(lines), 4);
+          const classes = whole(runsFrom('egress', lines), 4);
           const of = columnOf([masked(`9.0.${place}.0`, length)], 4);
           let expected = classes.classOf[0];
           for (let at = 0; at < classes.classOf.length; at++) {
@@ -149,7 +131,5 @@ describe('classes after changes', () => {
 });
 
 function masked(text: string, length: number): Prefix {
-  const address = parsePrefix(text);
-  if (typeof address === 'string') throw new Error(text);
-  return prefixOf(4, address.words, length);
+  return prefixOf(4, prefixFrom(text).words, length);
 }

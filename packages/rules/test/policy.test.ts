@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { runsFrom } from '../../../test/kit/rules.ts';
 import fc from '../../../test/seeded-fast-check.ts';
 import { emptyPolicy, runsOf } from '../src/policy.ts';
 import type { Rule } from '../src/rule.ts';
@@ -19,12 +20,6 @@ function rule(line: string): Rule {
   const result = parseRule(line, 'egress', 0);
   if (result.kind === 'fault') throw new Error(`${line}: ${result.reason}`);
   return result.rule;
-}
-
-function runsOfLines(...lines: readonly string[]): ReturnType<RunBuilder['build']> {
-  const builder = new RunBuilder();
-  for (const line of lines) builder.push(rule(line));
-  return builder.build();
 }
 
 describe('runs', () => {
@@ -70,7 +65,7 @@ describe('runs', () => {
     ],
     [[], []],
   ])('%j are runs of %j rules', (lines, counts) => {
-    expect(Array.from(eachRun(runsOfLines(...lines)), runRuleCount)).toEqual(counts);
+    expect(Array.from(eachRun(runsFrom('egress', lines)), runRuleCount)).toEqual(counts);
   });
 
   it('keep every rule in its place', () => {
@@ -90,7 +85,7 @@ describe('runs', () => {
   });
 
   it('hold no remote side in their match', () => {
-    for (const form of runsOfLines('drop dst4=1.2.3.4', 'drop dst=@a').forms)
+    for (const form of runsFrom('egress', ['drop dst4=1.2.3.4', 'drop dst=@a']).forms)
       expect(form.match).not.toHaveProperty('remote');
   });
 
@@ -104,9 +99,9 @@ describe('runs', () => {
   });
 
   it.each([0, 3, -1])('there is no rule %i of 0 or 3', (index) => {
-    expect(() => ruleAt(index === 0 ? NO_RULES : runsOfLines('drop', 'drop', 'drop'), index)).toThrow(
-      RangeError,
-    );
+    expect(() =>
+      ruleAt(index === 0 ? NO_RULES : runsFrom('egress', ['drop', 'drop', 'drop']), index),
+    ).toThrow(RangeError);
   });
 
   it('a form is the same only if every field is', () => {
@@ -134,6 +129,6 @@ describe('runs', () => {
     const policy = emptyPolicy('work');
     expect(policy).toMatchObject({ name: 'work', defaultAction: 'drop' });
     expect(runsOf(policy, 'egress').count).toBe(0);
-    expect(runsOf({ ...policy, ingress: runsOfLines('drop') }, 'ingress').count).toBe(1);
+    expect(runsOf({ ...policy, ingress: runsFrom('egress', ['drop']) }, 'ingress').count).toBe(1);
   });
 });

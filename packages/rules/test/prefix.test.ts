@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { prefixFrom as prefix } from '../../../test/kit/rules.ts';
 import fc from '../../../test/seeded-fast-check.ts';
 import {
   bitsOf,
@@ -10,7 +11,6 @@ import {
   formatPrefix,
   formatPrefixAt,
   newPrefixScratch,
-  type Prefix,
   PrefixBuilder,
   PrefixFault,
   parseAddress,
@@ -22,12 +22,6 @@ import {
   wordMask,
 } from '../src/prefix.ts';
 import { prefixArbitrary } from './arbitrary.ts';
-
-function prefix(text: string): Prefix {
-  const result = parsePrefix(text);
-  if (typeof result === 'string') throw new Error(`${text}: ${result}`);
-  return result;
-}
 
 describe('parsing a prefix', () => {
   it.each([

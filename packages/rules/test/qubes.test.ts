@@ -2,10 +2,11 @@
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { prefixFrom as prefix } from '../../../test/kit/rules.ts';
 import { evaluate, IpProtocol, type Packet } from '../src/evaluate.ts';
 import { type PrefixSet, prefixSetOf } from '../src/list.ts';
 import { DEFAULT_POLICY, emptyPolicy } from '../src/policy.ts';
-import { type Address, type Prefix, parseAddress, parsePrefix } from '../src/prefix.ts';
+import { type Address, parseAddress } from '../src/prefix.ts';
 import { formatRule } from '../src/rule.ts';
 import { parseRule } from '../src/rule-line.ts';
 import type { RuleSet } from '../src/rule-set.ts';
@@ -111,12 +112,6 @@ const RESOLUTIONS: ReadonlyMap<string, PrefixSet> = new Map([
 ]);
 const DNS: readonly Address[] = [prefix('10.139.1.1'), prefix('10.139.1.2')];
 const PROTOCOLS = { ...IpProtocol, gre: 47, sctp: 132 } as const;
-
-function prefix(text: string): Prefix {
-  const result = parsePrefix(text);
-  if (typeof result === 'string') throw new Error(`${text}: ${result}`);
-  return result;
-}
 
 /** The ids in the table under a heading of the record. */
 function idsUnder(heading: string): readonly string[] {

@@ -1,9 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { prefixSetFrom, runsFrom } from '../../../test/kit/rules.ts';
 import { type List, nameListOf, prefixListOf, prefixSetOf } from '../src/list.ts';
 import { emptyPolicy, type Policy } from '../src/policy.ts';
-import { type Prefix, parsePrefix } from '../src/prefix.ts';
-import type { Direction } from '../src/rule.ts';
-import { parseRule } from '../src/rule-line.ts';
 import {
   checkRuleSet,
   concernsFirewallDns,
@@ -17,17 +15,6 @@ import {
   usedLists,
   usedNames,
 } from '../src/rule-set.ts';
-import { RunBuilder, type Runs } from '../src/runs.ts';
-
-function runs(lines: readonly string[], direction: Direction): Runs {
-  const builder = new RunBuilder();
-  for (const line of lines) {
-    const result = parseRule(line, direction, 0);
-    if (result.kind === 'fault') throw new Error(`${line}: ${result.reason}`);
-    builder.push(result.rule);
-  }
-  return builder.build();
-}
 
 function policy(
   name: string,
@@ -36,20 +23,15 @@ function policy(
   ingress: readonly string[] = [],
   exceptions: { readonly egress?: readonly string[]; readonly ingress?: readonly string[] } = {},
 ): Policy {
-  const prefixes = texts.map((text): Prefix => {
-    const result = parsePrefix(text);
-    if (typeof result === 'string') throw new Error(`${text}: ${result}`);
-    return result;
-  });
   return {
     ...emptyPolicy(name),
-    prefixes: prefixSetOf(prefixes),
+    prefixes: prefixSetFrom(texts),
     exceptions: {
-      egress: runs(exceptions.egress ?? [], 'egress'),
-      ingress: runs(exceptions.ingress ?? [], 'ingress'),
+      egress: runsFrom('egress', exceptions.egress ?? []),
+      ingress: runsFrom('ingress', exceptions.ingress ?? []),
     },
-    egress: runs(egress, 'egress'),
-    ingress: runs(ingress, 'ingress'),
+    egress: runsFrom('egress', egress),
+    ingress: runsFrom('ingress', ingress),
   };
 }
 

@@ -1,11 +1,10 @@
 import { expect, it } from 'vitest';
+import { prefixFrom } from '../../../test/kit/rules.ts';
 import { aggregatePrefixes } from '../src/list.ts';
-import { parsePrefix } from '../src/prefix.ts';
 import { isSpecialPurpose, specialPurposeSpace } from '../src/special-purpose.ts';
 
 function isSpecial(text: string): boolean {
-  const prefix = parsePrefix(text);
-  if (typeof prefix === 'string') throw new TypeError(text);
+  const prefix = prefixFrom(text);
   return isSpecialPurpose(prefix.family, prefix.words, prefix.length);
 }
 

@@ -16,7 +16,6 @@ import {
   type Prefixes,
   type PrefixList,
   type PrefixSet,
-  parsePrefix,
   plainRule,
   prefixAt,
   prefixListOf,
@@ -32,6 +31,7 @@ import {
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../../test/kit/random.mjs';
+import { prefixFrom, prefixSetFrom } from '../../../test/kit/rules.ts';
 import { often } from '../../../test/thorough.ts';
 import { LookupDirection, Table, TableLimitCode, type TableLimits, UNREADABLE } from '../src/index.ts';
 import { decidingLists } from './lists.ts';
@@ -72,13 +72,7 @@ function listsOf(sets: readonly PrefixSet[]): Pick<RuleSet, 'lists'> {
 }
 
 function column(family: Family, ...texts: readonly string[]): Prefixes {
-  return canonicalPrefixes(columnOf(texts.map(parsed), family));
-}
-
-function parsed(text: string): Prefix {
-  const prefix = parsePrefix(text);
-  if (typeof prefix === 'string') throw new TypeError(`${text}: ${prefix}`);
-  return prefix;
+  return canonicalPrefixes(columnOf(texts.map(prefixFrom), family));
 }
 
 /** The code of a packet through the engine, and through a batch of it. */
@@ -238,7 +232,7 @@ describe('an edit', () => {
     let ruleSet = byLists([fixed, fixed]);
     table.flip(table.prepare(ruleSet, ENVIRONMENT));
     const edges = edgeAddresses(
-      [...fewer, ...more, '10.1.2.0/24', '10.1.255.255/32', '2001:db8::/48'].map(parsed),
+      [...fewer, ...more, '10.1.2.0/24', '10.1.255.255/32', '2001:db8::/48'].map(prefixFrom),
     );
     for (const set of states) {
       ruleSet = { ...ruleSet, ...listsOf([set, fixed]) };
@@ -370,7 +364,7 @@ describe('an edit that does not fit', () => {
   it('is refused with a code before the flip, and the next one is taken', () => {
     const maxBytes = 5 * 2 ** 18; // two directories of a family each, and a quarter of that more
     const table = new Table({ maxBytes });
-    const before = byLists([prefixSetOf([parsed('10.0.0.0/8'), parsed('2001:db8::/48')])]);
+    const before = byLists([prefixSetFrom(['10.0.0.0/8', '2001:db8::/48'])]);
     table.flip(table.prepare(before, ENVIRONMENT));
     // Two boundaries in each of 40,000 slots: a node each, of 16 bytes and more, besides a directory.
     const scattered = prefixSetOf(
@@ -378,8 +372,11 @@ describe('an edit that does not fit', () => {
     );
     const many = { v4: scattered.v4, v6: emptyPrefixes(6) };
     const large = { ...before, ...listsOf([many]) };
-    const grown = { ...before, ...listsOf([prefixSetOf([parsed('10.0.0.0/9'), parsed('32.0.0.7/32')])]) };
-    const edges = edgeAddresses(['10.0.0.0/8', '10.0.0.0/9', '32.0.0.7/32', '2001:db8::/48'].map(parsed));
+    const grown = {
+      ...before,
+      ...listsOf([prefixSetFrom(['10.0.0.0/9', '32.0.0.7/32'])]),
+    };
+    const edges = edgeAddresses(['10.0.0.0/8', '10.0.0.0/9', '32.0.0.7/32', '2001:db8::/48'].map(prefixFrom));
     const check = (ruleSet: RuleSet): void => {
       for (const address of edges)
         checkPacket(table, ruleSet, ENVIRONMENT, egressTo(address), address.words.join());
@@ -401,8 +398,8 @@ describe('an edit that does not fit', () => {
 });
 
 describe('what an edit is', () => {
-  const set = prefixSetOf([parsed('10.0.0.0/24'), parsed('2001:db8::/48')]);
-  const other = prefixSetOf([parsed('10.0.1.0/24'), parsed('2001:db8::/48')]);
+  const set = prefixSetFrom(['10.0.0.0/24', '2001:db8::/48']);
+  const other = prefixSetFrom(['10.0.1.0/24', '2001:db8::/48']);
   const none = prefixSetOf([]);
   const base = byLists([set, other]);
   const isEdit = (before: RuleSet, after: RuleSet, now = ENVIRONMENT.now): boolean => {
@@ -411,14 +408,18 @@ describe('what an edit is', () => {
     const prepared = table.prepare(after, { ...ENVIRONMENT, now });
     table.flip(prepared);
     for (const text of ['10.0.0.1/32', '10.0.1.1/32', '10.0.2.1/32', '2001:db8::1/128']) {
-      checkPacket(table, after, prepared.environment, egressTo(parsed(text)), text);
+      checkPacket(table, after, prepared.environment, egressTo(prefixFrom(text)), text);
     }
     return prepared.isEdit;
   };
   const byRules = (...texts: readonly string[]): RuleSet =>
     byLists(
       [set],
-      texts.map((text) => ({ ...MATCH, action: 'accept', remote: { kind: 'prefix', prefix: parsed(text) } })),
+      texts.map((text) => ({
+        ...MATCH,
+        action: 'accept',
+        remote: { kind: 'prefix', prefix: prefixFrom(text) },
+      })),
     );
   /** The rules in a policy of their own, too. */
   const twice = (ruleSet: RuleSet): RuleSet => {
@@ -491,7 +492,7 @@ describe('what an edit is', () => {
     expect(isEdit(empty, { ...empty, ...listsOf([set, other]) })).toBe(false);
   });
 
-  const listOf = (...texts: readonly string[]): PrefixList => prefixListOf(prefixSetOf(texts.map(parsed)));
+  const listOf = (...texts: readonly string[]): PrefixList => prefixListOf(prefixSetFrom(texts));
   const from = listOf('10.0.4.0/24', '10.0.6.0/24');
   const to = listOf('10.0.5.0/24', '10.0.6.0/24');
   const known = { v4: diffPrefixes(from.v4, to.v4), v6: diffPrefixes(from.v6, to.v6) };
@@ -513,7 +514,7 @@ describe('what an edit is', () => {
     expect(prepared.isEdit).toBe(true);
     table.flip(prepared);
     for (const text of ['10.0.3.255/32', '10.0.4.1/32', '10.0.5.1/32', '10.0.6.1/32', '10.0.7.0/32']) {
-      checkPacket(table, after, ENVIRONMENT, egressTo(parsed(text)), text);
+      checkPacket(table, after, ENVIRONMENT, egressTo(prefixFrom(text)), text);
     }
   });
 
@@ -632,9 +633,9 @@ describe('an edit of rules', () => {
     'brings a third class to a table of two: %s',
     (text) => {
       const only: Rule = { ...MATCH, remote: { kind: 'list', list: 'l0' } };
-      const more: Rule = { ...MATCH, remote: { kind: 'prefix', prefix: parsed(text) } };
+      const more: Rule = { ...MATCH, remote: { kind: 'prefix', prefix: prefixFrom(text) } };
       const ruleSetOf = (rules: readonly Rule[]): RuleSet => ({
-        ...byLists([prefixSetOf([parsed('10.1.0.0/24')])]),
+        ...byLists([prefixSetFrom(['10.1.0.0/24'])]),
         policies: new Map([['default', { ...emptyPolicy('default'), egress: runsFrom(rules) }]]),
       });
       const table = new Table();
@@ -642,7 +643,7 @@ describe('an edit of rules', () => {
       const after = ruleSetOf([only, more]);
       table.flip(table.prepare(after, ENVIRONMENT));
       for (const address of ['9.255.255.255/32', '10.0.0.1/32', '10.1.0.1/32', '10.1.1.0/32', '11.0.0.0/32'])
-        checkPacket(table, after, ENVIRONMENT, egressTo(parsed(address)), address);
+        checkPacket(table, after, ENVIRONMENT, egressTo(prefixFrom(address)), address);
     },
   );
 

@@ -6,12 +6,12 @@ import {
   memberContaining,
   type Prefix,
   type Prefixes,
-  parsePrefix,
   prefixAt,
   prefixOf,
 } from '@rulecast/rules';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { Random } from '../../../test/kit/random.mjs';
+import { prefixFrom } from '../../../test/kit/rules.ts';
 import fc from '../../../test/seeded-fast-check.ts';
 import { cases, often } from '../../../test/thorough.ts';
 import { ClassSets, type Cut, cutSpace } from '../src/classes/classes.ts';
@@ -22,12 +22,6 @@ import { Intervals, nodeShape, ValueWidth, widthFor } from '../src/map/node.ts';
 import type { MemoryViews } from '../src/memory/memory.ts';
 import { MapEngine } from './map-engine.ts';
 import { edgeAddresses } from './random-rule-set.ts';
-
-function prefix(text: string): Prefix {
-  const parsed = parsePrefix(text);
-  if (typeof parsed === 'string') throw new TypeError(`${text}: ${parsed}`);
-  return parsed;
-}
 
 let engine: MapEngine;
 beforeAll(async () => {
@@ -127,12 +121,12 @@ const CASES: readonly (readonly [string, readonly (readonly string[])[]])[] = [
 
 describe('a class map', () => {
   it.each(CASES)('gives each address the predicates that hold it: %s', (_, lists) => {
-    const prefixes = lists.flat().map(prefix);
+    const prefixes = lists.flat().map(prefixFrom);
     for (const family of [4, 6] as const) {
       const columns = lists.map((list) =>
         canonicalPrefixes(
           columnOf(
-            list.map(prefix).filter((one) => one.family === family),
+            list.map(prefixFrom).filter((one) => one.family === family),
             family,
           ),
         ),

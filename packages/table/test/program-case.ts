@@ -16,7 +16,6 @@ import {
   type Packet,
   type Policy,
   type Prefix,
-  parsePrefix,
   prefixListOf,
   prefixSetOf,
   type Remote,
@@ -26,6 +25,7 @@ import {
   rulesIn,
 } from '@rulecast/rules';
 import type { Random } from '../../../test/kit/random.mjs';
+import { prefixFrom } from '../../../test/kit/rules.ts';
 import { edgeAddresses } from './random-rule-set.ts';
 
 export interface ProgramCase {
@@ -57,18 +57,12 @@ const PREFIXES = [
 const LISTS = ['l0', 'l1', 'l2', 'l3'] as const;
 const NAMES = ['a.example', 'b.example'] as const;
 
-function prefixOfText(text: string): Prefix {
-  const prefix = parsePrefix(text);
-  if (typeof prefix !== 'object') throw new TypeError(`no prefix: ${text}`);
-  return prefix;
-}
-
 /**
  * A rule set of up to `maxRules` rules in up to six policies. `askingShare` of the rules ask for a protocol
  * or more.
  */
 export function programCase(random: Random, maxRules: number, askingShare: number): ProgramCase {
-  const pool = PREFIXES.map(prefixOfText);
+  const pool = PREFIXES.map(prefixFrom);
   const anySet = (most: number): ReturnType<typeof prefixSetOf> =>
     prefixSetOf(Array.from({ length: 1 + random.below(most) }, () => random.pick(pool)));
   const lists = new Map<string, List>(LISTS.map((name) => [name, prefixListOf(anySet(4))]));
@@ -84,7 +78,7 @@ export function programCase(random: Random, maxRules: number, askingShare: numbe
     policies.set(name, {
       name,
       prefixes: prefixSetOf(
-        isReserved ? [] : [prefixOfText(`10.137.0.${index}/32`), prefixOfText(`fd09::${index}/128`)],
+        isReserved ? [] : [prefixFrom(`10.137.0.${index}/32`), prefixFrom(`fd09::${index}/128`)],
       ),
       defaultAction: random.pick(['accept', 'drop']),
       exceptions: {
