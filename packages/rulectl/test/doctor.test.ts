@@ -17,7 +17,7 @@ const TRUST = formatTrust({ lineage: new Uint8Array(16), rootHash: new Uint8Arra
 
 /** What a machine holds, by what it is asked. */
 interface Parts {
-  readonly texts: Record<string, string>;
+  readonly texts: Record<string, string | undefined>;
   readonly states: Record<string, FileState | undefined>;
   readonly targets: Record<string, string | undefined>;
   readonly runs: Record<string, string>;
@@ -29,7 +29,7 @@ interface Parts {
 
 /** What is otherwise than on a healthy machine; undefined: not there. */
 interface Change {
-  readonly texts?: Record<string, string>;
+  readonly texts?: Record<string, string | undefined>;
   readonly states?: Record<string, FileState | undefined>;
   readonly targets?: Record<string, string | undefined>;
   readonly runs?: Record<string, string>;
@@ -390,6 +390,21 @@ describe('doctor', () => {
     };
     expect(troubles(spoilt({ texts, runs }))).toEqual([]);
     expect(troubles(spoilt({ texts })).map(({ check }) => check)).toEqual(['trust', 'endpoint']);
+  });
+
+  it('asks QubesDB in a qube without files, as the unit does, and takes its first answers of a boot', () => {
+    const none = { '/etc/rulecast/trust': undefined, '/etc/rulecast/subscriber.env': undefined };
+    const [trust, connect] = ['/vm-config/rulecast-trust', '/vm-config/rulecast-connect'];
+    const runs = { [`qubesdb-read ${trust}`]: 'junk', [`qubesdb-read ${connect}`]: 'unix:/run/a.sock' };
+    const first = { [`/run/rulecast-first/${encodeURIComponent(trust)}`]: TRUST };
+    expect(troubles(spoilt({ texts: { ...none, ...first }, runs }))).toEqual([]);
+    expect(troubles(spoilt({ texts: none, runs })).map(({ text }) => text)).toEqual([
+      'junk holds no trust line',
+    ]);
+    expect(troubles(spoilt({ texts: none })).map(({ text }) => text)).toEqual([
+      'qubesdb:/vm-config/rulecast-trust holds no trust line',
+      'there is no qubesdb:/vm-config/rulecast-connect',
+    ]);
   });
 
   it('says where there is nothing to look at', async () => {

@@ -8,7 +8,7 @@ const NODE_LEAST = [20, 19];
 const CLOCK_LEAST_MS = Date.UTC(2026, 10, 1);
 const FREE_LEAST_BYTES = 268_435_456;
 /** A file that every qube has, and dom0 not. */
-const QUBE_MARKER = '/usr/share/qubes/marker-vm';
+export const QUBE_MARKER = '/usr/share/qubes/marker-vm';
 
 export function nodeOf({ node }: Machine): Finding {
   if (isAtLeast(node, NODE_LEAST)) return good('node', `Node ${node}`);

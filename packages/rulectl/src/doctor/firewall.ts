@@ -2,7 +2,7 @@
 
 import { parseTrust, trustFault } from '@rulecast/protocol';
 import { EndpointError, parseEndpoint } from '@rulecast/vchan';
-import { clockOf, diskOf, nodeOf, qubeOf, qubeTypeOf, renewalIn, unitOf } from './common.ts';
+import { clockOf, diskOf, nodeOf, QUBE_MARKER, qubeOf, qubeTypeOf, renewalIn, unitOf } from './common.ts';
 import { doubt, type Finding, fault, good, isAtLeast, type Machine } from './finding.ts';
 
 const UNIT = '/usr/lib/systemd/system/rulecast-subscriber.service';
@@ -13,6 +13,8 @@ const NAMES_SOCKET = '/run/rulecast-dns/names.sock';
 const DNS_NAMESPACE = '/run/netns/rulecast-dns';
 const DNS_LINK = '/sys/class/net/rulecast-dns';
 const QUBESDB = 'qubesdb:';
+/** What QubesDB answered first since the boot, which holds; for root alone. */
+const FIRST_ANSWERS = '/run/rulecast-first';
 const XEN = ['evtchn', 'gntalloc', 'gntdev', 'xenbus'].map((name) => `/dev/xen/${name}`);
 /** The first that has tables which are owned for good. */
 const KERNEL_LEAST = [6, 9];
@@ -47,19 +49,28 @@ export function lookAtFirewall(machine: Machine): readonly Finding[] {
 function trustOf(machine: Machine): Finding {
   const said = settingOf(machine, 'trust') ?? TRUST;
   const text = said.startsWith('/') ? machine.text(said) : said;
-  const remedy = `put into ${TRUST} what rulecast-publisher --print-trust prints (of a qube, in its template)`;
+  const remedy = `put into ${TRUST} what rulecast-publisher --print-trust prints; of a qube, in dom0: rulecast-dom0 MGMT QUBE`;
   if (text === undefined) return fault('trust', `there is no ${said}`, remedy);
   if (parseTrust(text) !== undefined) return good('trust', 'there is a trust line');
   return fault('trust', `${said.slice(0, 80)} holds ${trustFault(text)}`, remedy);
 }
 
-/** What the settings say of an option, and QubesDB where they name it. */
+/** What the settings say of an option, and QubesDB where they name it and it has a value. */
 function settingOf(machine: Machine, option: 'trust' | 'connect' | 'names' | 'dns-mode'): string | undefined {
   const variable = `RULECAST_${option.toUpperCase().replace('-', '_')}`;
   const written = new RegExp(`^(?:${variable}=|RULECAST_OPTIONS=.*--${option}[ =])(\\S+)`, 'm');
-  const said = written.exec(machine.text(SETTINGS) ?? '')?.[1];
+  const said = written.exec(machine.text(SETTINGS) ?? '')?.[1] ?? packagedOf(machine, option);
   if (said?.startsWith(QUBESDB) !== true) return said;
-  return machine.run('qubesdb-read', said.slice(QUBESDB.length)).stdout.trim();
+  const key = said.slice(QUBESDB.length);
+  const first = machine.text(`${FIRST_ANSWERS}/${encodeURIComponent(key)}`);
+  return first ?? (machine.run('qubesdb-read', key).stdout.trim() || said);
+}
+
+/** Where the unit looks in a qube for what no file has: 40_qubesdb.conf. */
+function packagedOf(machine: Machine, option: string): string | undefined {
+  const isInQubesDb = option === 'connect' || (option === 'trust' && machine.text(TRUST) === undefined);
+  if (!isInQubesDb || machine.state(QUBE_MARKER) === undefined) return undefined;
+  return `${QUBESDB}/vm-config/rulecast-${option}`;
 }
 
 function endpointOf(machine: Machine): Finding {
@@ -68,8 +79,10 @@ function endpointOf(machine: Machine): Finding {
     return doubt(
       'endpoint',
       `${SETTINGS} does not say where the publisher is`,
-      'RULECAST_CONNECT=exec:qrexec-client-vm?arg=QUBE&arg=rulecast.Subscribe, or unix:PATH on one machine',
+      'in Qubes, in dom0: rulecast-dom0 MGMT QUBE; elsewhere RULECAST_CONNECT=unix:PATH or zmq+tcp:ADDRESS:PORT',
     );
+  if (said.startsWith(QUBESDB))
+    return fault('endpoint', `there is no ${said}`, 'in dom0: rulecast-dom0 MGMT QUBE');
   try {
     const endpoint = parseEndpoint(said);
     const soname = endpoint.kind === 'vchan' ? endpoint.soname : undefined;

@@ -133,7 +133,7 @@ function keptOf(machine: Machine): Finding {
   const binds = machine.run(
     'sh',
     '-c',
-    'cat /rw/config/qubes-bind-dirs.d/*.conf /etc/qubes-bind-dirs.d/*.conf 2>/dev/null; true',
+    'cat /usr/lib/qubes-bind-dirs.d/*.conf /etc/qubes-bind-dirs.d/*.conf /rw/config/qubes-bind-dirs.d/*.conf 2>/dev/null; true',
   ).stdout;
   if (/['" (]\/var\/lib\/rulecast/.test(binds)) return good('kept', `${STATE} is kept by bind-dirs`);
   return doubt(
