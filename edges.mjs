@@ -30,7 +30,6 @@ export const EDGES = {
   'packages/subscriber/src/state/disk.ts':
     'the file system below the state directory, behind an interface of its own',
   'packages/subscriber/src/daemon/enforcement.ts': 'starts the process that enforces, and owns its files',
-  'packages/subscriber/src/daemon/resolv-conf.ts': 'follows a file of the host',
   'packages/subscriber/src/daemon/qubesdb.ts': 'asks what dom0 says of this qube',
 };
 

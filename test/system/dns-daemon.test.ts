@@ -68,6 +68,22 @@ it('blocks by its document, reads it again when told, and keeps the old one wher
   expect(await once(child, 'close')).toEqual([0, null]);
 });
 
+it('asks whom a resolv.conf names, follows it, and is SERVFAIL where that names nobody but itself', async () => {
+  const folder = temporaryDirectory();
+  const port = await freePort();
+  const file = join(folder, 'resolv.conf');
+  writeFileSync(join(folder, 'names.yaml'), 'policies: { default: { egress: [] } }\n');
+  writeFileSync(file, 'nameserver 169.254.53.2\n');
+  const child = start(['--rules', 'names.yaml', '--listen', `127.0.0.1:${port}`, '--upstream', file], folder);
+  const lines = createInterface({ input: child.stderr ?? process.stdin })[Symbol.asyncIterator]();
+  const said = async (): Promise<object> => JSON.parse((await lines.next()).value);
+  expect(await said()).toMatchObject({ level: 50, file, skipped: ['169.254.53.2'] });
+  expect(await said()).toMatchObject({ msg: 'ready', upstream: [] });
+  expect(await rcodeOf(port, 'a.example')).toBe('SERVFAIL');
+  writeFileSync(file, 'nameserver 127.0.0.1\n');
+  expect(await said()).toMatchObject({ level: 30, upstream: ['127.0.0.1'] });
+});
+
 it('logs no name that was asked for, but blocked ones where it is told to', async () => {
   const folder = temporaryDirectory();
   writeFileSync(join(folder, 'names.yaml'), DOCUMENT('ads.example'));
@@ -232,7 +248,11 @@ it.each([
     64,
     '--upstream 127.0.0.1:70000',
   ],
-  [['--rules', 'good.yaml', '--listen', '127.0.0.1'], 64, 'upstream'],
+  [
+    ['--rules', 'good.yaml', '--listen', '127.0.0.1', '--upstream', '/etc/a', '--upstream', '/etc/b'],
+    64,
+    'a file alone',
+  ],
   ...['tls://dns.quad9.net', 'tls://9.9.9.9', 'tls://9.9.9.9#9.9.9.9', '9.9.9.9#dns.quad9.net'].map(
     (upstream): [string[], number, string] => [
       ['--rules', 'good.yaml', '--listen', '127.0.0.1', '--upstream', upstream],

@@ -17,12 +17,14 @@ import {
 import { type Logger, pino } from 'pino';
 import { blockedLog } from './daemon/blocked-log.ts';
 import { drawnAhead } from './daemon/chance.ts';
+import { followHostUpstreams, type HostUpstreams, hostUpstreams } from './daemon/host-upstreams.ts';
 import {
   argv,
   blockedLogShare,
   listenEndpoints,
   socketsOf,
   sourceOf,
+  upstreamFile,
   upstreamsOf,
 } from './daemon/options.ts';
 import { followReleases } from './daemon/releases.ts';
@@ -30,6 +32,7 @@ import { judgeOfFile, RulesError } from './daemon/rules.ts';
 import type { NameJudge } from './judge/judge.ts';
 import type { ProxyOptions } from './proxy/machine.ts';
 import { DnsServer } from './proxy/server.ts';
+import type { DnsEndpoint } from './proxy/upstream.ts';
 
 /** What names are judged by. */
 interface Source extends Pick<ProxyOptions, 'judge' | 'opens' | 'mayBePrivate'> {
@@ -53,7 +56,9 @@ async function main(): Promise<void> {
   const manager = serviceManager(process.env, (error) => {
     logger.warn({ err: error }, 'the service manager could not be told');
   });
-  const [listen, upstreams] = [listenEndpoints(), upstreamsOf()];
+  const [listen, fixed] = [listenEndpoints(), upstreamsOf()];
+  const ofHost = upstreamsOfHost(listen, logger);
+  const asked = (): readonly string[] => ofHost?.asked() ?? argv.upstream;
   const sockets = socketsOf();
   const oneOf = blockedLogShare();
   const { kind, path } = sourceOf();
@@ -67,16 +72,16 @@ async function main(): Promise<void> {
   server = await DnsServer.listen({
     listen,
     sockets,
-    upstreams,
+    upstreams: ofHost?.upstreams ?? fixed,
     ...(upstreamCa !== undefined && { upstreamCa }),
     tellOfUpstream: (index, reason) => {
-      const upstream = argv.upstream[index];
+      const upstream = asked()[index];
       if (reason === undefined) logger.info({ upstream }, 'the upstream is connected to again');
       else logger.warn({ upstream, reason }, 'the upstream cannot be connected to');
     },
     tellOfTrouble: (name, isOver) => {
       const [kind = '', number] = name.split('.');
-      const fields = number === undefined ? {} : { upstream: argv.upstream[Number(number) - 1] };
+      const fields = number === undefined ? {} : { upstream: asked()[Number(number) - 1] };
       logger[isOver ? 'info' : 'warn'](
         fields,
         `${TROUBLES[kind]}${isOver ? ': no more, for a minute now' : ''}`,
@@ -97,15 +102,42 @@ async function main(): Promise<void> {
       }),
     }),
   });
+  const unfollow = ofHost?.follow((next) => server?.replaceUpstreams(next));
   const stop = stopSignal(); // before anybody is told that it runs, and may end it
-  logger.info({ listen: argv.listen, upstream: argv.upstream, [kind]: path }, 'ready');
+  logger.info({ listen: argv.listen, upstream: asked(), [kind]: path }, 'ready');
   manager.ready();
   await stop;
   manager.stopping();
   logger.info({ ...server.counts }, 'stopping');
+  unfollow?.();
   await server.close();
   await source.close();
   process.exit(0); // whatever is being read
+}
+
+/** Those that this host asks, where no option says whom; followed. Undefined: an option does. */
+function upstreamsOfHost(listen: readonly DnsEndpoint[], logger: Logger) {
+  const file = upstreamFile();
+  if (file === undefined) return undefined;
+  let asked: readonly string[] = [];
+  const take = ({ upstreams, skipped }: HostUpstreams): void => {
+    asked = upstreams.map(({ address }) => address);
+    const fields = { file, upstream: asked, ...(skipped.length > 0 && { skipped }) };
+    if (asked.length > 0) logger.info(fields, 'asks the name servers of this host');
+    else logger.error(fields, `${file} names no server that can be asked: names are answered SERVFAIL`);
+  };
+  const first = hostUpstreams(file, listen);
+  take(first);
+  return {
+    upstreams: first.upstreams,
+    asked: () => asked,
+    follow: (onChange: (upstreams: readonly DnsEndpoint[]) => void) =>
+      followHostUpstreams(file, listen, (next) => {
+        if (next.upstreams.map(({ address }) => address).join() === asked.join()) return;
+        take(next);
+        onChange(next.upstreams);
+      }),
+  };
 }
 
 /** The text of a file of certificates. Throws ProgramError where there are none, or something else. */

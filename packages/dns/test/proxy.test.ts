@@ -278,6 +278,27 @@ describe('a name that is not', () => {
     expect(one.upstreams.unanswered).toEqual([0, 0]);
   });
 
+  it('is no more among them: what waits is asked of the new ones, and an answer of an old one is none', () => {
+    const one = proxy();
+    const asked = only(one.ask(client(), question('a.example'), 0), 'ask');
+    const [, again] = one.replaceUpstreams(1, 10);
+    if (again?.kind !== 'ask') throw new Error('not asked again');
+    expect(one.answer(asked.query, answered(asked.bytes, [A('a.example')]), 20)).toEqual([]);
+    const { answers } = reply(one.answer(again.query, answered(again.bytes, [A('a.example')]), 20));
+    expect(answers).toHaveLength(1);
+    expect(one.upstreams.unanswered).toEqual([0]); // silence of an old one is nobody's
+  });
+
+  it('is the last: what waits is SERVFAIL, and what comes, until there is another', () => {
+    const one = proxy();
+    one.ask(client(), question('a.example'), 0);
+    expect(reply(one.replaceUpstreams(0, 10)).rcode).toBe('SERVFAIL');
+    expect(reply(one.ask(client(), question('b.example'), 20)).rcode).toBe('SERVFAIL');
+    expect(one.counts).toMatchObject({ questions: 2, failed: 2 });
+    one.replaceUpstreams(1, 30);
+    expect(only(one.ask(client(), question('b.example'), 40), 'ask').upstream).toBe(0);
+  });
+
   it('fails with an answer that makes more aliases than are looked at', () => {
     const one = proxy();
     const asked = only(one.ask(client('tcp'), question('a.example'), 0), 'ask');

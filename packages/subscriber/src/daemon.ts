@@ -5,6 +5,7 @@
 
 import { resolve } from 'node:path';
 import type { NameFeed } from '@rulecast/dns/feed';
+import { readNameServers, watchNameServers } from '@rulecast/dns/resolv-conf';
 import type { AskPlans } from '@rulecast/nftables';
 import {
   DirectoryError,
@@ -47,7 +48,6 @@ import {
 } from './daemon/enforcement.ts';
 import { argv, checkNumbers, checkUsers } from './daemon/options.ts';
 import { QubesDbError, valueFrom } from './daemon/qubesdb.ts';
-import { readNameServers, watchNameServers } from './daemon/resolv-conf.ts';
 import { createSubscriber, type Subscriber } from './peer/subscriber.ts';
 import { StateError } from './state/state.ts';
 

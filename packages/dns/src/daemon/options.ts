@@ -6,6 +6,7 @@ import { formatAddress, parseAddress } from '@rulecast/rules';
 import type { DnsEndpoint, DnsUpstream } from '../proxy/upstream.ts';
 
 const DNS_PORT = 53;
+const RESOLV_CONF = '/etc/resolv.conf';
 const TLS_PORT = 853;
 /** A name that a certificate can be for: of letters, so that it is no address. */
 const TLS_NAME =
@@ -30,7 +31,7 @@ const ENVIRONMENT = {
 
 const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.meta.url))
   .usage(
-    '$0 --releases SOCKET [--listen ADDRESS] --upstream ADDRESS\n\nAnswers DNS, and blocks names for each qube as the release in force says, which a subscriber with --names SOCKET tells, or as a rule set document of this machine; has the addresses of names that rules accept opened before it tells them.',
+    '$0 --releases SOCKET [--listen ADDRESS] [--upstream ADDRESS]\n\nAnswers DNS, and blocks names for each qube as the release in force says, which a subscriber with --names SOCKET tells, or as a rule set document of this machine; has the addresses of names that rules accept opened before it tells them.',
   )
   .option('releases', {
     type: 'string',
@@ -68,9 +69,10 @@ const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.met
     type: 'string',
     array: true,
     requiresArg: true,
-    demandOption: true,
+    default: [],
+    defaultDescription: RESOLV_CONF,
     describe:
-      'Resolver that knows the answers; the next one is asked where one fails. tls://ADDRESS[:PORT]#NAME is asked over TLS, with a certificate for NAME, or not at all; then all of them are to be',
+      'Resolver that knows the answers, or a file such as /etc/resolv.conf, which is followed; the next one is asked where one fails. tls://ADDRESS[:PORT]#NAME is asked over TLS, with a certificate for NAME, or not at all; then all of them are to be',
   })
   .option('upstream-ca', {
     type: 'string',
@@ -153,9 +155,20 @@ export function listenEndpoints(): readonly DnsEndpoint[] {
   return argv.listen.map((text) => knownEndpoint('listen', text));
 }
 
-/** Throws ProgramError `usage`. */
+/** The file that names the upstreams; undefined: they are options. Throws ProgramError `usage`. */
+export function upstreamFile(): string | undefined {
+  const [file = RESOLV_CONF, ...others] = argv.upstream;
+  if (!argv.upstream.some((text) => text.startsWith('/')))
+    return argv.upstream.length === 0 ? file : undefined;
+  if (others.length > 0)
+    throw usageError(`--upstream: write a file alone, or addresses: ${argv.upstream.join(' ')}`);
+  return file;
+}
+
+/** Those that are options. Throws ProgramError `usage`. */
 export function upstreamsOf(): readonly DnsUpstream[] {
-  const upstreams = argv.upstream.map(
+  const texts = upstreamFile() === undefined ? argv.upstream : [];
+  const upstreams = texts.map(
     (text): DnsUpstream => (text.startsWith('tls:') ? tlsUpstreamOf(text) : knownEndpoint('upstream', text)),
   );
   const overTls = upstreams.filter(({ tlsName }) => tlsName !== undefined);

@@ -30,8 +30,8 @@ export const ROUTING_TABLE = 5353;
 export const NAMESPACE_TABLE = 'rulecast_dns_net';
 export const NEAR_MAC = '02:53:72:75:6c:65';
 /** Of both ends of the link. Nobody else is asked there. */
-const NEAR = { 4: '169.254.53.1', 6: 'fd5a:5e53:5300::1' } as const;
-const FAR = { 4: '169.254.53.2', 6: 'fd5a:5e53:5300::2' } as const;
+export const NEAR = { 4: '169.254.53.1', 6: 'fd5a:5e53:5300::1' } as const;
+export const FAR = { 4: '169.254.53.2', 6: 'fd5a:5e53:5300::2' } as const;
 const LENGTH = { 4: 30, 6: 126 } as const;
 const FAR_LINK = 'eth0';
 const LAST_METRIC = 4_294_967_295;

@@ -86,7 +86,7 @@ export interface Judged extends Pick<NameJudgement, 'answer'> {
 export type TellOfBlocked = (qube: string, name: Uint8Array, at: number, list: string | undefined) => void;
 
 export interface ProxyOptions {
-  /** How many there are; they are asked in their order, but for those that do not answer. */
+  /** How many there are, or none; they are asked in their order, but for those that do not answer. */
   readonly upstreamCount: number;
   /** Whether all of them are asked over TLS, each question padded. */
   readonly isOverTls?: boolean;
@@ -172,6 +172,7 @@ const TRANSFER_TYPES = [251, 252];
 const NO_DATA: OwnAnswer = { rcode: Rcode.ok, ttl: BLOCKED_TTL_S };
 /** By what is below, resolvers tell of others to be asked over TLS or HTTPS (RFC 9462 §6.4): we have none. */
 const RESOLVER_ZONE = nameBytes('resolver.arpa');
+const NOBODY_TO_ASK: OwnAnswer = { rcode: Rcode.failure, error: ExtendedError.noReachableAuthority };
 const NOT_OPEN: OwnAnswer = { rcode: Rcode.failure, error: ExtendedError.network };
 /** Of addresses of a family in which none of the qube's is known, so that nothing could be opened for it. */
 const OTHER_FAMILY: OwnAnswer = { ...NO_DATA, error: ExtendedError.notSupported };
@@ -182,7 +183,8 @@ const FAILURES: readonly number[] = [Rcode.failure, Rcode.notImplemented, Rcode.
 export class DnsProxy<C extends Client> {
   readonly #options: ProxyOptions;
   readonly #queries = new Map<number, Query<C>>();
-  readonly upstreams: Upstreams;
+  /** Each query waits for one of these. */
+  #upstreams: Upstreams;
   readonly #askers = new Askers();
   readonly #exchange = new Exchange();
   readonly #question = this.#exchange.question;
@@ -207,7 +209,21 @@ export class DnsProxy<C extends Client> {
 
   constructor(options: ProxyOptions) {
     this.#options = options;
-    this.upstreams = new Upstreams(options.upstreamCount);
+    this.#upstreams = new Upstreams(options.upstreamCount);
+  }
+
+  get upstreams(): Upstreams {
+    return this.#upstreams;
+  }
+
+  /** There are other upstreams from now on, of which nothing is known: what waits is asked of them. */
+  replaceUpstreams(count: number, nowMs: number): readonly ProxyEffect<C>[] {
+    this.#upstreams = new Upstreams(count);
+    return [...this.#queries].flatMap(([number, query]) =>
+      count > 0 && this.#mayRetry(query)
+        ? this.#retry(number, query, this.upstreams.first(nowMs), query.client.transport, nowMs)
+        : this.#fail(number, query),
+    );
   }
 
   /** When `expire` is due; undefined: nothing waits. Each query has its deadline as late as its turn. */
@@ -250,6 +266,10 @@ export class DnsProxy<C extends Client> {
     const judged = this.#judged(client, []);
     if (judged !== undefined) return judged;
     if (TRANSFER_TYPES.includes(asked.type)) return { rcode: Rcode.refused };
+    if (this.upstreams.count === 0) {
+      this.counts.failed++;
+      return NOBODY_TO_ASK;
+    }
     if (asker.waiting < QUESTIONS_MAX && this.#queries.size + this.#pending.size < ALL_QUESTIONS_MAX)
       return undefined;
     this.counts.refused++;
@@ -457,10 +477,13 @@ export class DnsProxy<C extends Client> {
   #giveUp(number: number, query: Query<C>, nowMs: number): readonly ProxyEffect<C>[] {
     this.upstreams.missed(query.upstream, query.deadlineMs - ATTEMPT_MS, nowMs);
     if (this.#mayRetry(query)) return this.#retryElsewhere(number, query, nowMs);
+    return this.#fail(number, query);
+  }
+
+  #fail(number: number, query: Query<C>): readonly ProxyEffect<C>[] {
     this.counts.failed++;
     this.#question.read(query.asked);
-    const own = { rcode: Rcode.failure, error: ExtendedError.noReachableAuthority } as const;
-    return [...this.#end(number, query), this.#reply(query.client, own)];
+    return [...this.#end(number, query), this.#reply(query.client, NOBODY_TO_ASK)];
   }
 
   #mayRetry({ attempt }: Query<C>): boolean {

@@ -33,7 +33,7 @@ export interface DnsServerOptions
    * both.
    */
   readonly sockets?: readonly number[];
-  /** One at least, all over TLS or none; asked in this order. */
+  /** All over TLS or none; asked in this order. Without any, what is not blocked is SERVFAIL. */
   readonly upstreams: readonly DnsUpstream[];
   /** Who is trusted to say that an upstream over TLS is one, as PEM; absent: whom Node trusts. */
   readonly upstreamCa?: string;
@@ -57,7 +57,8 @@ export class DnsServer {
   readonly #datagrams: QuestionSocket[] = [];
   readonly #servers: Server[] = [];
   readonly #connections = new Map<Socket, string>();
-  readonly #upstreams = new Map<number, Asking>();
+  #upstreams: readonly DnsUpstream[];
+  readonly #asking = new Map<number, Asking>();
   readonly #upstreamSockets = new UpstreamSockets(this.#watch);
   /** By their index. */
   readonly #tlsUpstreams: readonly (TlsUpstream | undefined)[];
@@ -83,6 +84,7 @@ export class DnsServer {
       upstreamCount,
       isOverTls,
     });
+    this.#upstreams = upstreams;
     this.#tlsUpstreams = upstreams.map((endpoint, index) => {
       const { upstreamCa: ca, nowMs, tellOfUpstream } = options;
       const tell = (why: string | undefined): void => tellOfUpstream?.(index, why);
@@ -108,6 +110,12 @@ export class DnsServer {
       throw error;
     }
     return server;
+  }
+
+  /** Asks others from now on, none of them over TLS; what waits is asked of them. */
+  replaceUpstreams(upstreams: readonly DnsEndpoint[]): void {
+    this.#upstreams = upstreams;
+    this.#follow(this.#proxy.replaceUpstreams(upstreams.length, this.#options.nowMs()));
   }
 
   get counts(): Readonly<ProxyCounts> {
@@ -189,8 +197,8 @@ export class DnsServer {
           effect.client.end();
           break;
         case 'close':
-          this.#upstreams.get(effect.query)?.close();
-          this.#upstreams.delete(effect.query);
+          this.#asking.get(effect.query)?.close();
+          this.#asking.delete(effect.query);
           break;
         case 'ask':
           this.#askUpstream(effect);
@@ -204,15 +212,15 @@ export class DnsServer {
   }
 
   #askUpstream({ query, upstream, transport, bytes }: ProxyEffect<SocketClient> & { kind: 'ask' }): void {
-    const endpoint = this.#options.upstreams[upstream];
-    if (endpoint === undefined || this.#upstreams.size >= ALL_QUESTIONS_MAX) return; // its deadline ends it
+    const endpoint = this.#upstreams[upstream];
+    if (endpoint === undefined || this.#asking.size >= ALL_QUESTIONS_MAX) return; // its deadline ends it
     const onAnswer = (answer: Uint8Array): void => {
       this.#follow(this.#proxy.answer(query, answer, this.#options.nowMs()));
     };
     const onFailure = (): void => this.#follow(this.#proxy.fail(query, this.#options.nowMs()));
     const byTls = this.#tlsUpstreams[upstream]?.ask;
     const ask = byTls ?? (transport === 'udp' ? this.#upstreamSockets.ask : askByStream);
-    this.#upstreams.set(query, ask(endpoint, bytes, onAnswer, onFailure));
+    this.#asking.set(query, ask(endpoint, bytes, onAnswer, onFailure));
   }
 
   /** One that is due before anything is stays: nearly always a question is answered long before. */
@@ -235,7 +243,7 @@ export class DnsServer {
     clearTimeout(this.#timer);
     clearInterval(this.#looking);
     this.#applier?.close();
-    for (const upstream of this.#upstreams.values()) upstream.close();
+    for (const asking of this.#asking.values()) asking.close();
     this.#upstreamSockets.close();
     for (const upstream of this.#tlsUpstreams) upstream?.close();
     for (const socket of this.#connections.keys()) socket.destroy();

@@ -51,8 +51,8 @@ export type Ask = (
 export class UpstreamSockets {
   readonly #watch: Watch;
   readonly #idle: Readonly<Record<Family, OneSocket[]>> = { 4: [], 6: [] };
-  /** As the kernel has them; of as many as there are upstreams. */
-  readonly #addresses = new Map<DnsEndpoint, Uint8Array>();
+  /** As the kernel has them. */
+  readonly #addresses = new WeakMap<DnsEndpoint, Uint8Array>();
   #isClosed = false;
 
   constructor(watch: Watch) {

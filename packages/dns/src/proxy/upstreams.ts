@@ -33,6 +33,10 @@ export class Upstreams {
     this.unanswered = this.#states.map(() => 0);
   }
 
+  get count(): number {
+    return this.#states.length;
+  }
+
   /** Those that are down, by their index. */
   get down(): readonly number[] {
     return [...this.#states.keys()].filter((upstream) => this.#states[upstream]!.pauseMs > 0); // of one that there is

@@ -1,6 +1,6 @@
 /**
- * The name servers of a resolv.conf: where the firewall takes the DNS addresses from that `specialtarget=dns`
- * means. resolv.conf(5).
+ * The name servers of a resolv.conf: whom `rulecast-dns` asks, and where the subscriber takes the DNS
+ * addresses from that `specialtarget=dns` means. resolv.conf(5).
  */
 
 import { readFileSync, unwatchFile, watchFile } from 'node:fs';
@@ -25,9 +25,8 @@ export function readNameServers(file: string): readonly Address[] {
 }
 
 /**
- * What takes the place of the addresses that a firewall has; undefined where the file cannot be read or names
- * no server: it is being written or replaced, and the last addresses hold. With none, a drop rule for DNS
- * would drop nothing.
+ * The new addresses; undefined if the file cannot be read or names no server: it is being written or
+ * replaced, and the last addresses hold. With none, a drop rule for DNS would drop nothing.
  */
 export function nextNameServers(file: string): readonly Address[] | undefined {
   try {
