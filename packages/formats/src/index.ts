@@ -55,10 +55,19 @@ export {
   parsePacketText,
 } from './document/packet.ts';
 export { isQuestionText, parseQuestionText, QUESTION_TEXT_HELP } from './document/question.ts';
+export { documentReferences } from './document/references.ts';
 export { parseRuleLines } from './document/rule-lines.ts';
-export { type IngestNote, type IngestResult, ingest, NOTHING_TO_WITHDRAW } from './ingest.ts';
+export {
+  type IngestNote,
+  type IngestResult,
+  ingest,
+  NO_OWNED_PARTS,
+  NOTHING_TO_WITHDRAW,
+  type OwnedParts,
+} from './ingest.ts';
 export { isJsonFormat } from './json/formats.ts';
 export { acceptImport, ImportRefusal } from './list/acceptance.ts';
+export { detectFormat } from './list/detect-file.ts';
 export { detectListFormat } from './list/detect-list.ts';
 export { EXPORT_FORMATS, type ExportFormatName, exportList, isExportFormatName } from './list/export.ts';
 export { type ImportedList, importList } from './list/import.ts';

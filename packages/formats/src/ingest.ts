@@ -44,6 +44,16 @@ export interface IngestNote {
 /** The code of a note of what is not there. */
 export const NOTHING_TO_WITHDRAW = 'nothing-to-withdraw';
 
+/** Parts of the rule set that belong to a rules file. */
+export interface OwnedParts {
+  readonly lists: ReadonlySet<string>;
+  readonly policies: ReadonlySet<string>;
+  /** Whether it says what happens to qubes that no policy names. */
+  readonly unmatched: boolean;
+}
+
+export const NO_OWNED_PARTS: OwnedParts = { lists: new Set(), policies: new Set(), unmatched: false };
+
 /** What is done with pushed parts. */
 export interface IngestHow {
   readonly action: PushAction;
@@ -53,13 +63,15 @@ export interface IngestHow {
 
 /**
  * Applies what was pushed to `current`. Lists that `isKept` says are kept by a source stay, and cannot be
- * pushed. Throws TypeError for an action that is none: to take it for another would empty a list, or fill it.
+ * pushed; `replaceAll` leaves `owned` parts, too. Throws TypeError for an action that is none: to take it for
+ * another would empty a list, or fill it.
  */
 export function ingest(
   current: RuleSet,
   pushed: PushedParts,
   { action, replaceAll }: IngestHow,
   isKept: (list: string) => boolean = () => false,
+  owned: OwnedParts = NO_OWNED_PARTS,
 ): IngestResult {
   if (action !== 'replace' && action !== 'merge' && action !== 'withdraw') {
     throw new TypeError(`action ${JSON.stringify(action)}: write "replace", "merge" or "withdraw"`);
@@ -70,12 +82,13 @@ export function ingest(
   const kept = [...pushed.lists.keys()].filter(isKept).map(keptFault);
   if (kept.length > 0) return { kind: 'rejects', rejects: kept, rejectCount: kept.length };
   const notes: IngestNote[] = [];
-  const lists = new Map([...current.lists].filter(([name]) => !replaceAll || isKept(name)));
+  const stays = (names: ReadonlySet<string>, name: string): boolean => !replaceAll || names.has(name);
+  const lists = new Map([...current.lists].filter(([name]) => stays(owned.lists, name) || isKept(name)));
   for (const [name, list] of pushed.lists) {
     const fault = combineList(lists, name, keepResolve(current.lists.get(name), list), action, notes);
     if (fault !== undefined) return { kind: 'rejects', rejects: [fault], rejectCount: 1 };
   }
-  const policies = new Map(replaceAll ? [] : current.policies);
+  const policies = new Map([...current.policies].filter(([name]) => stays(owned.policies, name)));
   for (const [name, policy] of pushed.policies) {
     const existing = current.policies.get(name);
     const whole =
@@ -85,7 +98,7 @@ export function ingest(
   dropEmptied(lists, policies, pushed, action);
   const { resolutions } = current;
   const unmatched = combineUnmatched(
-    replaceAll ? undefined : current.unmatched,
+    replaceAll && !owned.unmatched ? undefined : current.unmatched,
     pushed.unmatched,
     action,
     notes,

@@ -32,9 +32,11 @@ export {
 } from './guard/finding.ts';
 export type { Permits } from './guard/guard.ts';
 export type { EntryCounts } from './lists/change.ts';
+export { InputError, InputErrorCode, readBelow, readWhole } from './read/inputs.ts';
 export { ListWorker } from './read/list-worker.ts';
 export { Damper } from './schedule/damper.ts';
 export type { BatchOutcome, DeliveryRefusal } from './source/delivery.ts';
 export type { ListStatus } from './source/status.ts';
-export { Sources } from './sources.ts';
+export { Sources, type WatchPaths } from './sources.ts';
+export { FileRest } from './watch/rest.ts';
 export { type WatchOptions, watchPaths } from './watch/watch.ts';

@@ -225,7 +225,16 @@ export const CONTROL_FIELDS = {
 } as const satisfies Record<string, Fields>;
 
 /** What made a release; `unknown` where the publisher's note of it is lost. */
-export const RELEASE_CAUSES = ['push', 'rollback', 'source', 'names', 'epoch', 'root', 'unknown'] as const;
+export const RELEASE_CAUSES = [
+  'push',
+  'rules',
+  'rollback',
+  'source',
+  'names',
+  'epoch',
+  'root',
+  'unknown',
+] as const;
 
 /** Where a list comes from; `push`: from nobody but those who push. */
 export const LIST_SOURCES = [

@@ -165,6 +165,9 @@ export const CONFIG_KEYS = {
     }),
     keysOfEach: SUBSCRIBER_KEYS,
   },
+  rules: path(
+    'the file of the rules: a rule set document, released when it changes, within the guards of the role `push`',
+  ),
   mustReach: otherwise(
     [],
     texts(readMustReach, 'packets that no release may drop, as for `rulectl test`', 'sequence'),

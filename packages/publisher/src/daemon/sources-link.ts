@@ -21,6 +21,7 @@ import type { ListOwner } from '../release/draft-guards.ts';
 import type { Publisher } from '../release/publisher.ts';
 import type { AuditLog } from '../store/audit-log.ts';
 import { type ConfigRefused, readConfigFile } from './config-file.ts';
+import { WatchedRules } from './watched-rules.ts';
 
 export interface SourcesLinkOptions {
   readonly publisher: Publisher;
@@ -50,13 +51,17 @@ export class SourcesLink implements ListOwner, SourceLists {
   readonly #worker = new ListWorker();
   readonly #sources: Sources;
   #config: PublisherConfig;
+  #rules: WatchedRules | undefined;
   /** Of the configuration that this was started with. */
   readonly #startTexts: PublisherConfig['startTexts'];
   /** Why the configuration file is not what is in force. */
   #configTrouble: string | undefined;
   #closeWatch: (() => Promise<void>) | undefined;
   #reloading: Promise<void> = Promise.resolve();
-  readonly #onRelease = (): void => this.#sources.resync();
+  readonly #onRelease = (): void => {
+    this.#sources.resync();
+    this.#rules?.listsChanged((list) => this.#publisher.head?.ruleSet.lists.has(list) === true);
+  };
 
   constructor(options: SourcesLinkOptions) {
     const { publisher, config, configFile, stateDirectory, audit, peers = EMPTY_PREFIX_SET } = options;
@@ -72,7 +77,11 @@ export class SourcesLink implements ListOwner, SourceLists {
       work: this.#worker,
       watch,
       consumer: {
-        update: (batch, mayWiden) => publisher.updateLists(batch, mayWiden),
+        update: async (batch, mayWiden) => {
+          const outcome = await publisher.updateLists(batch, mayWiden);
+          if (publisher.isStartedOver) this.#rules?.listsChanged((list) => batch.get(list) !== undefined);
+          return outcome;
+        },
         holds: (list) => publisher.head?.ruleSet.lists.has(list) === true,
       },
       log: publisher.logger,
@@ -90,11 +99,24 @@ export class SourcesLink implements ListOwner, SourceLists {
     if (unsaid > 0)
       this.#configTrouble = `the configuration drops no list, for ${UNSAID}; write lists: {} to drop all ${unsaid}`;
     this.#publisher.on('release', this.#onRelease);
+    await this.#followRules(this.#config.rules);
     const configFile = this.#configFile;
     if (configFile !== undefined)
       this.#closeWatch = await watch([configFile], () => void this.reload(configFile), {
         settleMs: CONFIG_QUIET_MS,
       });
+  }
+
+  /** Takes rules from this file from now on, if that is another one than before. */
+  async #followRules(path: string | undefined): Promise<void> {
+    const publisher = this.#publisher;
+    if (path !== undefined && path === this.#rules?.path) return void this.#rules.look();
+    await this.#rules?.close();
+    this.#rules = undefined;
+    if (path === undefined) return publisher.rules.name(undefined);
+    const isOfSource = (list: string): boolean => this.owns(list);
+    this.#rules = new WatchedRules({ publisher, path, isOfSource, watch: watchRules });
+    await this.#rules.start();
   }
 
   owns(list: string): boolean {
@@ -112,8 +134,9 @@ export class SourcesLink implements ListOwner, SourceLists {
       return `list ${name} is not fresh: ${trouble?.reason ?? ''}`.slice(0, DEGRADED_CHARS);
     });
     const more = troubled.length - shown.length;
+    const first = [this.#configTrouble, this.#rules?.trouble].filter((text) => text !== undefined);
     return [
-      ...(this.#configTrouble === undefined ? [] : [this.#configTrouble.slice(0, DEGRADED_CHARS)]),
+      ...first.map((text) => text.slice(0, DEGRADED_CHARS)),
       ...shown,
       ...(more > 0 ? [`${more} more lists are not fresh: see rulectl lists`] : []),
     ];
@@ -174,6 +197,7 @@ export class SourcesLink implements ListOwner, SourceLists {
     this.#publisher.setMustReach(config.mustReach);
     this.#publisher.subscribers.expect(config.subscribers);
     await this.#sources.reload(config);
+    await this.#followRules(config.rules);
     logger.info({ file, lists: config.lists.size }, 'took up the changed configuration');
     if (this.#configTrouble !== undefined) logger.warn({ file }, this.#configTrouble);
   }
@@ -183,6 +207,7 @@ export class SourcesLink implements ListOwner, SourceLists {
     this.#publisher.off('release', this.#onRelease);
     await this.#closeWatch?.();
     await this.#reloading;
+    await this.#rules?.close();
     // Together: sources wait for what is being read, and that is ended, however long it would take.
     await Promise.all([this.#sources.close(), this.#worker.close()]);
   }
@@ -193,6 +218,13 @@ function firstFault({ rejects, rejectCount }: ConfigRefused): string {
   if (first === undefined) return 'it cannot be read';
   const more = rejectCount > 1 ? ` (and ${rejectCount - 1} more)` : '';
   return `line ${first.line}, column ${first.column}: ${first.reason}${more}`;
+}
+
+function watchRules(
+  paths: readonly string[],
+  onChange: (path: string) => void,
+): Promise<() => Promise<void>> {
+  return watch(paths, onChange, { settleMs: CONFIG_QUIET_MS });
 }
 
 async function watch(

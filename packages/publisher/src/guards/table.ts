@@ -63,6 +63,11 @@ const BY_A_PERSON = {
 export const GUARD_TABLE = {
   push: BY_A_PERSON,
   rollback: { ...BY_A_PERSON, sourceLists: 'everybody' },
+  /**
+   * The rules file, whose guards are those of the role `push`. The configuration names it, which takes the
+   * rights of an administrator, who is not asked either for the first policies of all.
+   */
+  rules: { ...BY_A_PERSON, firstPolicies: 'nobody' },
   /** The content of the head once more, whatever its names stand for now. */
   epoch: BY_ITSELF,
   /** Its other guards ask before it is delivered, and what waits for names is held back list by list. */

@@ -23,7 +23,7 @@ export class ReleaseRecord {
   /** Records a release; `against` are the refusals that were permitted. */
   add(release: Release, { cause, by, detail }: Origin, against: readonly GuardRefusal[]): void {
     const { epoch, version } = release.manifest;
-    if (cause === 'push' || cause === 'rollback' || by !== undefined) {
+    if (cause === 'push' || cause === 'rules' || cause === 'rollback' || by !== undefined) {
       const none = { part: '', before: 0, after: 0 };
       this.#write({ cause, by, epoch, version, code: RELEASED, reason: boundText(detail), ...none });
     }

@@ -51,6 +51,7 @@ import {
 } from '@rulecast/rules';
 import { countsUnder, keySigner, type Signer, SignerError } from '../signer/signer.ts';
 import type { Release, ReleaseNotes, Store } from '../store/store.ts';
+import type { TakenRules } from '../store/taken-rules.ts';
 import {
   behindOf,
   inNewEpoch,
@@ -72,6 +73,8 @@ export interface Origin {
   readonly detail: string;
   /** Who asked for it; undefined: nobody did. */
   readonly by?: string | undefined;
+  /** What it takes of the rules file. */
+  readonly taken?: TakenRules | undefined;
 }
 
 /** What would become of a rule set, before anything is written. */
@@ -263,9 +266,8 @@ export class Committer {
     await turn(); // of thousands of parts, what is written takes as long as what went before
     const release = await this.#signed(numbers, draft.ruleSet);
     const delta = draft.changed ? draft.deltaBytes : encodeDelta({ changes: [] });
-    await store.commit(release, delta, notesOf(draft, origin), async () => {
-      return (await encoder.encodeSnapshot(draft.ruleSet)).bytes;
-    });
+    const snapshot = async () => (await encoder.encodeSnapshot(draft.ruleSet)).bytes;
+    await store.commit(release, delta, notesOf(draft, origin), snapshot, origin.taken);
     this.#current = release;
     this.#numbers = withHead(numbers, release.manifest);
     return release;

@@ -87,6 +87,7 @@ export class ReleaseDesk {
     if (dryRun) return { ...result, kind: 'planned', head };
 
     const release = result.isNew ? await this.#store(draft, origin, request) : undefined;
+    if (release === undefined && origin.taken !== undefined) store.noteRules(origin.taken);
     nameRefresh.noteFailed(failed);
     if (release !== undefined) this.#options.onReleased(release, origin, against);
     this.#options.pendingNames.keepOnly(ruleSet);

@@ -42,6 +42,7 @@ import { PendingNames } from './pending-names.ts';
 import { type Fork, Proofs } from './proofs.ts';
 import { movedFrom, Pushes } from './pushes.ts';
 import type { PushOptions } from './request.ts';
+import { RulesFile } from './rules-file.ts';
 import { type ListBatch, SourceBatches } from './source-batches.ts';
 import { Transfers } from './transfer.ts';
 import { Turns } from './turns.ts';
@@ -83,6 +84,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   readonly subscribers: Subscribers;
   readonly transfers: Transfers;
   readonly history: History;
+  /** The rules file, as the daemon names it. */
+  readonly rules: RulesFile;
   /** Of the event loop. */
   readonly turn: Turn;
   /** Of what sessions want of it. */
@@ -149,6 +152,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     const { identity, store, startedOver, head } = options.state ?? openState(options, this.startedAtMs);
     this.identity = identity;
     this.store = store;
+    this.rules = new RulesFile(store);
     this.#known = new KnownSubscribers({ store, subscribers, clock, logger });
     const committer = new Committer({
       store,
@@ -193,7 +197,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     const shared = { committer, desk, guards, pendingNames, turns, turn };
     const batches = new SourceBatches({ ...shared, store, subscribers, logger });
     this.#batches = batches;
-    this.#pushes = new Pushes({ ...shared, batches, worker, nowMs });
+    this.#pushes = new Pushes({ ...shared, batches, rules: this.rules, worker, nowMs });
     this.#begin(startedOver);
   }
 
@@ -298,6 +302,14 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
    */
   push(input: PushInput, options: PushOptions = {}): Promise<PushOutcome> {
     return this.#pushes.push(input, options);
+  }
+
+  /**
+   * Releases the content of the rules file, within the guards of the role `push`, and notes that it is taken.
+   * Throws what `push` throws.
+   */
+  takeRules(input: PushInput): Promise<PushOutcome> {
+    return this.#pushes.takeRules(input);
   }
 
   /**

@@ -3,6 +3,9 @@
  *
  *   files ─▶ read, off the event loop ─▶ ingested ─▶ names ─▶ turn ─▶ ingested again, for the head may have
  *   moved ─▶ desk
+ *
+ * The content of the rules file goes the same way, by guards of its own. A push of the same bytes counts as
+ * the file.
  */
 
 import {
@@ -21,6 +24,7 @@ import type { DraftGuards } from './draft-guards.ts';
 import type { PushOutcome, VersionConflict } from './outcome.ts';
 import type { PendingNames } from './pending-names.ts';
 import type { PushOptions } from './request.ts';
+import { contentOf, type RulesFile, takenOf } from './rules-file.ts';
 import type { SourceBatches } from './source-batches.ts';
 import type { Turns } from './turns.ts';
 import type { ReleaseWorker } from './worker.ts';
@@ -32,6 +36,7 @@ export interface PushesOptions {
   readonly guards: DraftGuards;
   readonly batches: SourceBatches;
   readonly pendingNames: PendingNames;
+  readonly rules: RulesFile;
   readonly turns: Turns;
   readonly turn: Turn;
   /** Milliseconds since 1970. */
@@ -39,6 +44,15 @@ export interface PushesOptions {
 }
 
 type Ingested = Extract<IngestResult, { kind: 'rule-set' }>;
+
+/** What is to be released, and how. */
+interface Work {
+  readonly way: 'push' | 'rules';
+  readonly input: PushInput;
+  readonly options: PushOptions;
+  /** Of the rules file, if this is its content. */
+  readonly digest: string | undefined;
+}
 
 export class Pushes {
   readonly #options: PushesOptions;
@@ -49,46 +63,67 @@ export class Pushes {
 
   /** As Publisher.push. */
   push(input: PushInput, options: PushOptions): Promise<PushOutcome> {
+    return this.#release({ way: 'push', input, options, digest: this.#options.rules.digestOf(input) });
+  }
+
+  /** As Publisher.takeRules. */
+  takeRules(input: PushInput): Promise<PushOutcome> {
+    const { digest } = contentOf(input.files);
+    return this.#release({ way: 'rules', input, options: { role: 'push' }, digest });
+  }
+
+  #release(work: Work): Promise<PushOutcome> {
     const { committer, worker, pendingNames, turns, turn, nowMs } = this.#options;
+    const { input, options } = work;
     const { onStage } = options;
     return turns.ahead(async () => {
       const moved = movedFrom(committer, options);
       if (moved !== undefined) return moved;
       onStage?.('reading');
       const pushed = await worker.read(input, Math.floor(nowMs() / 1000));
-      const early = await this.#ingested(pushed, input);
+      const early = await this.#ingested(pushed, work);
       if (early.kind === 'rejects') return early;
       await turn();
       onStage?.('names');
       await pendingNames.bring(early.ruleSet, committer.ruleSet);
       onStage?.('turn');
-      return turns.take(() => this.#pushNow(pushed, input, options));
+      return turns.take(() => this.#releaseNow(pushed, work));
     });
   }
 
-  async #pushNow(pushed: PushedParts, input: PushInput, options: PushOptions): Promise<PushOutcome> {
-    const { committer, desk, guards, turn } = this.#options;
+  async #releaseNow(pushed: PushedParts, work: Work): Promise<PushOutcome> {
+    const { committer, desk, guards, rules, turn } = this.#options;
+    const { way, input, options, digest } = work;
     const moved = movedFrom(committer, options);
     if (moved !== undefined) return moved;
-    const read = await this.#ingested(pushed, input);
+    const isPushed = way === 'rules' && digest !== undefined && rules.isTaken({ digest });
+    if (isPushed) return { kind: 'version-moved', version: committer.head?.manifest.version ?? 0 };
+    const read = await this.#ingested(pushed, work);
     if (read.kind === 'rejects') return read;
     await turn();
     const isWithdrawal = input.action === 'withdraw' && options.ifPresent !== true;
     const absent = isWithdrawal ? await this.#absentFrom(read) : [];
     if (absent.length > 0) return { kind: 'rejects', rejects: absent, rejectCount: absent.length };
     const files = input.files.filter(({ role }) => role === 'pushed').map(({ name }) => name);
-    const origin: Origin = { cause: 'push', detail: files.join(', '), by: options.by };
+    const taken = digest === undefined ? undefined : takenOf(digest, pushed);
+    const origin: Origin = { cause: way, detail: files.join(', '), by: options.by, taken };
     const notes = [
       ...read.notes,
       ...(await guards.widerNotes(read.ruleSet)),
       ...guards.misfitNotes(read.ruleSet, options),
     ];
-    return desk.release(read.ruleSet, origin, { ...options, notes, guards: guards.of('push', options) });
+    return desk.release(read.ruleSet, origin, { ...options, notes, guards: guards.of(way, options) });
   }
 
-  async #ingested(pushed: PushedParts, input: PushInput): Promise<IngestResult> {
-    const { batches, guards } = this.#options;
-    return ingest(await batches.baseOfPush(), pushed, input, (list) => guards.isOfSource(list));
+  async #ingested(pushed: PushedParts, { input, digest }: Work): Promise<IngestResult> {
+    const { batches, guards, rules, turn } = this.#options;
+    const base = await batches.baseOfPush();
+    const isOfSource = (list: string): boolean => guards.isOfSource(list);
+    if (digest !== undefined) return rules.ingested(base, pushed, isOfSource);
+    const result = ingest(base, pushed, input, isOfSource, rules.parts);
+    if (result.kind === 'rejects') return result;
+    const rejects = await inTurns(rules.rejectsOf(base, result.ruleSet), turn);
+    return rejects.length === 0 ? result : { kind: 'rejects', rejects, rejectCount: rejects.length };
   }
 
   /** Why there is nothing to withdraw: a part is not there, or all that is there stays. */

@@ -13,6 +13,7 @@
  *                                 it is here, or an epoch above it is open
  *              "behind keys"    -> ids of the release keys that signed that; none where nobody knows
  *              "after"          -> [epoch, version] of the last release of the store that was set aside for this one
+ *              "rules"          -> what was taken last of the rules file, and which parts that gave it, JSON
  *              "form"           -> the form that all of this is in
  *              "changed"        -> f64 each: epoch and version of the head, and by part of the head, in the
  *                                 catalogue's order, the version that gave it its content
@@ -79,6 +80,7 @@ import {
   type StoredRelease,
   StoreError,
 } from './stored.ts';
+import { decodeTaken, encodeTaken, type TakenRules } from './taken-rules.ts';
 
 export type { StoreOptions } from './retention.ts';
 export { type ReleaseNotes, StoreError } from './stored.ts';
@@ -215,6 +217,17 @@ export class Store implements SubscriberStore {
     this.#putMeta({ behind: encodeKey(key), 'behind keys': keys && Buffer.from(keys.join(''), 'hex') });
   }
 
+  /** What was taken last of the rules file; undefined where nothing was, or the note of it is damaged. */
+  get takenRules(): TakenRules | undefined {
+    return decodeTaken(this.#databases.meta.get('rules'));
+  }
+
+  /** Notes what was taken of the rules file where that makes no release. Throws StoreError. */
+  noteRules(taken: TakenRules | undefined): void {
+    const isThere = this.#databases.meta.get('rules') !== undefined;
+    if (isThere || taken !== undefined) this.#putMeta({ rules: taken && encodeTaken(taken) });
+  }
+
   #putMeta(values: Readonly<Record<string, Uint8Array | undefined>>): void {
     const { meta } = this.#databases;
     try {
@@ -328,13 +341,15 @@ export class Store implements SubscriberStore {
 
   /**
    * Adds a release as the new head, in one transaction, and resolves when it is on disk. `snapshot` is called
-   * only if the store wants one. Throws StoreError; then the head is what it was.
+   * only if the store wants one; `taken` is noted with it, where the rules file made it. Throws StoreError;
+   * then the head is what it was.
    */
   async commit(
     release: Release,
     delta: Uint8Array,
     notes: ReleaseNotes,
     snapshot: () => Promise<Uint8Array>,
+    taken?: TakenRules,
   ): Promise<void> {
     const { manifest, manifestBytes, signatures } = release;
     const key: ReleaseKey = [manifest.epoch, manifest.version];
@@ -363,6 +378,7 @@ export class Store implements SubscriberStore {
         this.#prune(history, kept);
         for (const part of rows) void this.#databases.meta.remove(changedKey(part));
         void this.#databases.meta.put('changed', encodeChanged(key, parts.versions));
+        if (taken !== undefined) void this.#databases.meta.put('rules', encodeTaken(taken));
         void this.#databases.meta.put('form', FORM);
         void this.#databases.meta.put('head', keyBytes);
         if (this.behind !== undefined && compareKeys(this.behind, key) <= 0)

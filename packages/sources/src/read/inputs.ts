@@ -201,11 +201,30 @@ export function shownNames(names: readonly string[]): string {
   return names.slice(0, 5).join(', ') + (names.length > 5 ? ` and ${names.length - 5} more` : '');
 }
 
+/** The same of a file in a folder or below it: a link out of it is not followed. Throws InputError. */
+export async function readBelow(
+  folder: string,
+  path: string,
+  maxBytes: number,
+  rest: FileRest,
+): Promise<Uint8Array> {
+  try {
+    return await readWhole(path, maxBytes, rest, await realpath(folder));
+  } catch (error) {
+    throw inputError(folder, error);
+  }
+}
+
 /**
  * The bytes of a file that has rested, and that nobody writes to meanwhile; of one below `root`, if that is
  * given. Throws InputError.
  */
-async function readWhole(path: string, maxBytes: number, rest: FileRest, root?: string): Promise<Uint8Array> {
+export async function readWhole(
+  path: string,
+  maxBytes: number,
+  rest: FileRest,
+  root?: string,
+): Promise<Uint8Array> {
   try {
     const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK); // a pipe without a writer would block
     try {

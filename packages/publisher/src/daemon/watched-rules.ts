@@ -1,0 +1,270 @@
+/**
+ * Keeps what the rules file says in force: watches it and the files that it names, reads them when nobody
+ * writes to them, and has them released, unless that was done already.
+ *
+ *   changed ─▶ read ─▶ taken already ─▶ rest
+ *                ├─ cannot be read, refused ─▶ rest: the last content stays, and the status says why
+ *                ├─ a list has no content yet ─▶ again when it is there
+ *                └─ it rests later, or the publisher can release nothing now ─▶ again later
+ */
+
+import { posix } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import {
+  detectFormat,
+  documentReferences,
+  FORMAT_LIMITS,
+  listUse,
+  type PushedFile,
+  type RestConfig,
+} from '@rulecast/formats';
+import { ProtocolError, PUSH_MAX_BYTES } from '@rulecast/protocol';
+import {
+  FileRest,
+  InputError,
+  InputErrorCode,
+  readBelow,
+  readWhole,
+  type WatchPaths,
+} from '@rulecast/sources';
+import { isPermitCode } from '../guards/permits.ts';
+import { GuardError } from '../release/commit.ts';
+import type { GuardOutcome, PushOutcome } from '../release/outcome.ts';
+import type { Publisher } from '../release/publisher.ts';
+import { contentOf } from '../release/rules-file.ts';
+
+/** Our choice: as files of lists. */
+const REST: RestConfig = { quietMs: 2000, unfinishedMs: 30_000 };
+/** Our choice: a file that does not rest for so long is told of. */
+const RESTLESS_MS = 60_000;
+/** Our choice: as batches of lists. */
+const RETRY_MS = 10_000;
+/** More of what it names is a mistake: our choice. */
+const FILES_MAX = 4096;
+
+export interface WatchedRulesOptions {
+  readonly publisher: Publisher;
+  /** Absolute. */
+  readonly path: string;
+  /** Whether a source keeps this list. */
+  readonly isOfSource: (list: string) => boolean;
+  readonly watch: WatchPaths;
+}
+
+/** Why the content of the file is not in force. */
+interface Trouble {
+  /** Undefined: nothing is wrong yet. */
+  readonly text: string | undefined;
+  /** The list that has no content yet. */
+  readonly list?: string | undefined;
+  /** To be tried again by itself. */
+  readonly retryMs?: number | undefined;
+}
+
+export class WatchedRules {
+  readonly path: string;
+  readonly #options: WatchedRulesOptions;
+  readonly #name: string;
+  readonly #rest: FileRest;
+  #trouble: Trouble | undefined;
+  #watched: readonly string[] = [];
+  #unwatch: (() => Promise<void>) | undefined;
+  #looking: Promise<void> = Promise.resolve();
+  /** A look that has not begun. */
+  #next: Promise<void> | undefined;
+  #restlessSinceMs: number | undefined;
+  #cancelRetry: (() => void) | undefined;
+  #isClosed = false;
+
+  constructor(options: WatchedRulesOptions) {
+    const { publisher, path } = options;
+    this.#options = options;
+    this.path = path;
+    this.#name = posix.basename(path);
+    this.#rest = new FileRest(REST, publisher.clock);
+  }
+
+  /** Begins to watch, and to take what the file says. Throws StoreError. */
+  async start(): Promise<void> {
+    this.#options.publisher.rules.name(this.path);
+    await this.#watchAll([this.path]);
+    void this.look();
+  }
+
+  /** Why what the file says is not in force, a sentence; undefined: it is, or somebody went back from it. */
+  get trouble(): string | undefined {
+    return this.#trouble?.text;
+  }
+
+  /** Reads the file, and takes what it says; resolves when that is done. Never rejects: trouble is logged. */
+  look(): Promise<void> {
+    this.#next ??= this.#looking.then(async () => {
+      this.#next = undefined;
+      if (!this.#isClosed) await this.#lookNow();
+    });
+    this.#looking = this.#next;
+    return this.#next;
+  }
+
+  /** Something was released, or lists of sources wait for a release: one of them may be waited for here. */
+  listsChanged(hasList: (list: string) => boolean): void {
+    const list = this.#trouble?.list;
+    if (list !== undefined && hasList(list)) void this.look();
+  }
+
+  /** Ends what is under way. Call it before the publisher closes. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#cancelRetry?.();
+    await this.#unwatch?.();
+    await this.#looking;
+  }
+
+  async #lookNow(): Promise<void> {
+    this.#cancelRetry?.();
+    const { publisher } = this.#options;
+    try {
+      const files = await this.#read();
+      this.#restlessSinceMs = undefined;
+      this.#tell(await this.#take(files));
+    } catch (error) {
+      this.#tell(this.#troubleOf(error));
+    }
+    const retryMs = this.#trouble?.retryMs;
+    if (retryMs !== undefined && !this.#isClosed)
+      this.#cancelRetry = publisher.clock.after(retryMs, () => void this.look());
+  }
+
+  /** Has content released. Resolves with why it is not. Throws what `takeRules` throws. */
+  async #take(files: readonly PushedFile[]): Promise<Trouble | undefined> {
+    const { publisher, isOfSource } = this.#options;
+    const content = contentOf(files);
+    publisher.rules.read(content);
+    if (publisher.rules.isTaken(content)) return undefined;
+    const [document] = files;
+    if (document === undefined || detectFormat(document.name, document.bytes) !== 'document')
+      return this.#refused(
+        'it is no rule set document: write policies:, lists:, first:, common: or unmatched:',
+      );
+    const kept = [{ ...document, bytes: Uint8Array.from(document.bytes) }];
+    try {
+      return this.#troubleIn(
+        await publisher.takeRules({
+          action: 'replace',
+          list: undefined,
+          policy: undefined,
+          replaceAll: false,
+          files,
+        }),
+      );
+    } catch (error) {
+      if (!(error instanceof GuardError)) throw error;
+      const { missingList: list, message } = error;
+      if (list !== undefined && isOfSource(list))
+        return {
+          text: `${this.#name} waits for list ${list}, which has no content yet: rulectl lists`,
+          list,
+        };
+      const place = list === undefined ? undefined : listUse(kept, list);
+      const where = place === undefined ? '' : `line ${place.line}, column ${place.column}: `;
+      return { ...this.#refused(`${where}${message}`), list };
+    }
+  }
+
+  #troubleIn(outcome: PushOutcome): Trouble | undefined {
+    switch (outcome.kind) {
+      case 'rejects': {
+        const [first] = outcome.rejects;
+        const more = outcome.rejectCount > 1 ? ` (and ${outcome.rejectCount - 1} more)` : '';
+        const file = first === undefined || first.file === this.#name ? '' : `${first.file}, `;
+        const place = first === undefined ? '' : `${file}line ${first.line}, column ${first.column}: `;
+        return this.#refused(`${place}${first?.reason ?? ''}${more}`);
+      }
+      case 'guarded':
+        return this.#refused(guardText(outcome, this.path));
+      default:
+        for (const { part, reason } of 'notes' in outcome ? outcome.notes : [])
+          this.#options.publisher.logger.warn({ file: this.path, part }, reason);
+        return undefined;
+    }
+  }
+
+  #refused(reason: string): Trouble {
+    return { text: `${this.#name} is refused and what it said before stays: ${reason}` };
+  }
+
+  #troubleOf(error: unknown): Trouble {
+    const { clock } = this.#options.publisher;
+    const text = error instanceof Error ? error.message : String(error);
+    if (error instanceof InputError) {
+      const { restsInMs: retryMs } = error;
+      if (retryMs === undefined) return { text: `${this.#name} stays as it was read: ${readText(error)}` };
+      this.#restlessSinceMs ??= clock.monotonicMs();
+      const isLong = clock.monotonicMs() - this.#restlessSinceMs >= RESTLESS_MS;
+      return {
+        text: isLong ? `${this.#name} does not come to rest: ${text}` : this.trouble,
+        retryMs,
+      };
+    }
+    if (error instanceof ProtocolError) return this.#refused(text);
+    return { text: `${this.#name} cannot be released now: ${text}`, retryMs: RETRY_MS };
+  }
+
+  /** Says what is new about it, once. */
+  #tell(trouble: Trouble | undefined): void {
+    const before = this.trouble;
+    this.#trouble = trouble;
+    const { logger } = this.#options.publisher;
+    if (this.trouble === before) return;
+    if (this.trouble === undefined) logger.info({ file: this.path }, 'what the rules file says is taken');
+    else logger.warn({ file: this.path }, this.trouble);
+  }
+
+  /** The document and the files that it names, whole and at rest. Throws InputError. */
+  async #read(): Promise<readonly PushedFile[]> {
+    this.#rest.begin();
+    const bytes = await readWhole(this.path, FORMAT_LIMITS.documentBytes, this.#rest);
+    const files: PushedFile[] = [{ name: this.#name, role: 'pushed', bytes }];
+    const names = documentReferences(this.path, bytes);
+    const folder = posix.dirname(this.path);
+    const paths = names.map((name) => posix.resolve(folder, name));
+    if (await this.#watchAll([this.path, ...paths])) void this.look(); // what changed before there was a watch
+    if (names.length > FILES_MAX)
+      throw new InputError(InputErrorCode.tooMany, `it names ${names.length} files`);
+    let left = PUSH_MAX_BYTES - bytes.length;
+    for (const [i, name] of names.entries()) {
+      try {
+        const content = await readBelow(folder, paths[i] ?? '', left, this.#rest);
+        left -= content.length;
+        files.push({ name, role: 'referenced', bytes: content });
+      } catch (error) {
+        if (!(error instanceof InputError) || error.code !== InputErrorCode.missing) throw error; // its place is told
+      }
+    }
+    return files;
+  }
+
+  /** Watches these paths; whether one of them was not watched before. */
+  async #watchAll(paths: readonly string[]): Promise<boolean> {
+    if (this.#isClosed || isDeepStrictEqual(paths, this.#watched)) return false;
+    const isNew = paths.some((path) => !this.#watched.includes(path)) && this.#watched.length > 0;
+    await this.#unwatch?.();
+    this.#watched = paths;
+    this.#unwatch = await this.#options.watch(paths, () => void this.look());
+    return isNew;
+  }
+}
+
+/** What guards say, and what permits it, if anything does. */
+function guardText({ refusals }: GuardOutcome, path: string): string {
+  const [first] = refusals;
+  const codes = [...new Set(refusals.map(({ guard }) => guard))];
+  const more = refusals.length > 1 ? ` (and ${refusals.length - 1} more)` : '';
+  const advice = codes.every(isPermitCode) ? `: rulectl push --permit ${codes.join(',')} ${path}` : '';
+  return `${first?.part ?? ''}: ${first?.reason ?? ''}${more}${advice}`;
+}
+
+function readText({ code, message }: InputError): string {
+  if (code === InputErrorCode.tooLarge) return message.replace(/: raise limits: bytes:$/, '');
+  return code === InputErrorCode.notFile ? 'it is no file' : message;
+}

@@ -1,0 +1,161 @@
+/**
+ * The rules file, as pushes and releases see it: which parts are its own, whether a push is its very content,
+ * and what it makes of the rule set. The daemon reads it (daemon/watched-rules.ts).
+ */
+
+import { createHash } from 'node:crypto';
+import {
+  type DocumentReject,
+  type IngestNote,
+  type IngestResult,
+  ingest,
+  NO_OWNED_PARTS,
+  type OwnedParts,
+  type PushedFile,
+  type PushedParts,
+  type PushInput,
+} from '@rulecast/formats';
+import { diffPieces, type PartChange, PartKind } from '@rulecast/protocol';
+import { EMPTY_RULE_SET, type List, type Pieces, type RuleSet, usedLists } from '@rulecast/rules';
+import type { Store } from '../store/store.ts';
+import type { TakenRules } from '../store/taken-rules.ts';
+
+/** The code of a reject of what belongs to the rules file. */
+const OWNED = 'rules-of-a-file';
+/** The code of a note of a list that left the file and stays. */
+const IN_USE = 'in-use';
+
+/** The content of the file, and of those that it names. */
+export interface RulesContent {
+  readonly digest: string;
+  readonly bytes: number;
+}
+
+export class RulesFile {
+  readonly #store: Store;
+  /** Undefined: the configuration names none, and nobody owns what one gave before. */
+  #path: string | undefined;
+  #content: RulesContent | undefined;
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  /** The configuration names this file from now on; undefined: none, its parts stay. Throws StoreError. */
+  name(path: string | undefined): void {
+    this.#path = path;
+    this.#content = undefined;
+    if (path === undefined) this.#store.noteRules(undefined);
+  }
+
+  /** The file has this content now, taken or not: a push of the same is a push of the file. */
+  read(content: RulesContent): void {
+    this.#content = content;
+  }
+
+  isTaken({ digest }: Pick<RulesContent, 'digest'>): boolean {
+    return this.#path !== undefined && this.#store.takenRules?.digest === digest;
+  }
+
+  /** The parts that it gave when it was taken last, which nobody else may change. */
+  get parts(): OwnedParts {
+    return (this.#path === undefined ? undefined : this.#store.takenRules?.parts) ?? NO_OWNED_PARTS;
+  }
+
+  /** The digest of a push that is the very content of the file; undefined for any other. */
+  digestOf(input: PushInput): string | undefined {
+    if (this.#path === undefined || this.#content === undefined) return undefined;
+    const { action, replaceAll, list, policy, format, resolve, subdomains, allowPublicSuffixes } = input;
+    const isPlain =
+      action === 'replace' &&
+      ![list, policy, format, resolve].some((option) => option !== undefined) &&
+      ![replaceAll, subdomains, allowPublicSuffixes].includes(true);
+    const { digest, bytes } = this.#content;
+    if (!isPlain || bytesOf(input.files) !== bytes) return undefined;
+    return digestOf(input.files) === digest ? digest : undefined;
+  }
+
+  /** Why a push may not be: it would change parts of the file. In pieces. */
+  *rejectsOf(before: RuleSet, after: RuleSet): Pieces<readonly DocumentReject[]> {
+    const { parts } = this;
+    if (parts === NO_OWNED_PARTS) return [];
+    const { changes } = yield* diffPieces(ownedOf(before, parts), ownedOf(after, parts));
+    return changes.map((change) => {
+      const part = partOf(change);
+      const reason = `${part} is what ${this.#path ?? ''} says (rules: of the configuration): change that file`;
+      return { file: change.name || part, line: 1, column: 1, code: OWNED, reason };
+    });
+  }
+
+  /**
+   * What the content of the file makes of the rule set: its parts are what it says now, and those that it
+   * says no more are withdrawn, but for lists that rules use.
+   */
+  ingested(current: RuleSet, pushed: PushedParts, isOfSource: (list: string) => boolean): IngestResult {
+    const { lists, policies, unmatched } = this.parts;
+    const isGone = (list: string): boolean =>
+      !isOfSource(list) && (lists.has(list) || pushed.lists.has(list));
+    const others: RuleSet = {
+      ...current,
+      lists: new Map([...current.lists].filter(([name]) => !isGone(name))),
+      policies: new Map([...current.policies].filter(([name]) => !policies.has(name))),
+      unmatched: unmatched ? undefined : current.unmatched,
+    };
+    const result = ingest(others, pushed, { action: 'replace', replaceAll: false }, isOfSource);
+    if (result.kind === 'rejects') return result;
+    const used = usedLists(result.ruleSet.policies.values());
+    const kept = [...current.lists].filter(([name]) => used.has(name) && !result.ruleSet.lists.has(name));
+    return {
+      ...result,
+      ruleSet: { ...result.ruleSet, lists: new Map<string, List>([...result.ruleSet.lists, ...kept]) },
+      notes: [...result.notes, ...kept.map(([name]) => keptNote(name))],
+    };
+  }
+}
+
+/** What is noted of content that is taken. */
+export function takenOf(digest: string, { lists, policies, unmatched }: PushedParts): TakenRules {
+  const parts = {
+    lists: new Set(lists.keys()),
+    policies: new Set(policies.keys()),
+    unmatched: unmatched !== undefined,
+  };
+  return { digest, parts };
+}
+
+/** The content of a document and the files that it names. */
+export function contentOf(files: readonly PushedFile[]): RulesContent {
+  return { digest: digestOf(files), bytes: bytesOf(files) };
+}
+
+/** Of the bytes of a document, whatever its name, and of the files that it names, with their names. */
+function digestOf(files: readonly PushedFile[]): string {
+  const rows = files.map(({ name, role, bytes }) => {
+    const digest = createHash('sha256').update(bytes).digest('hex');
+    return JSON.stringify([role, role === 'pushed' ? '' : name, digest]);
+  });
+  return createHash('sha256').update(rows.sort().join('\n')).digest('hex');
+}
+
+function bytesOf(files: readonly PushedFile[]): number {
+  return files.reduce((sum, { bytes }) => sum + bytes.length, 0);
+}
+
+function ownedOf({ lists, policies, unmatched }: RuleSet, owned: OwnedParts): RuleSet {
+  return {
+    ...EMPTY_RULE_SET,
+    lists: new Map([...lists].filter(([name]) => owned.lists.has(name))),
+    policies: new Map([...policies].filter(([name]) => owned.policies.has(name))),
+    unmatched: owned.unmatched ? unmatched : undefined,
+  };
+}
+
+function partOf({ kind, name }: PartChange): string {
+  if (kind === PartKind.unmatched) return 'unmatched:';
+  return `${kind === PartKind.policy ? 'policy' : 'list'} ${name}`;
+}
+
+function keptNote(list: string): IngestNote {
+  const reason = `list ${list} is in the rules file no more and stays as it is, for rules use it: push it, or withdraw what uses it`;
+  return { code: IN_USE, part: list, reason };
+}
