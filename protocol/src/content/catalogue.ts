@@ -49,17 +49,9 @@ export interface Catalogue extends Totals {
 
 /** Of the rule sets they belong to, which are immutable. */
 const catalogues = new WeakMap<RuleSet, Catalogue>();
-/** Hashes of leaves by their first record: records are immutable, too. */
-const leafHashes = new WeakMap<PartRecord, Leaf>();
-
-interface Leaf {
-  readonly records: readonly PartRecord[];
-  readonly hash: Uint8Array;
-}
 
 /**
- * The catalogue of a rule set, made once. Records of parts that are those of `before` are taken from there,
- * and so are the leaves of the others.
+ * The catalogue of a rule set, made once. Records of parts that are those of `before` are taken from there.
  */
 export function catalogueOf(ruleSet: RuleSet, before?: RuleSet): Catalogue {
   return atOnce(cataloguePieces(ruleSet, before));
@@ -142,11 +134,6 @@ export function catalogueDigest(
 }
 
 function leafHash(records: readonly PartRecord[]): Uint8Array {
-  const [first] = records;
-  const known = first === undefined ? undefined : leafHashes.get(first);
-  const isKnown =
-    known?.records.length === records.length && records.every((record, i) => record === known.records[i]);
-  if (known !== undefined && isKnown) return known.hash;
   const writer = new ByteWriter(64 * records.length);
   writer.ascii('RLC1');
   writer.u32(records.length);
@@ -157,9 +144,7 @@ function leafHash(records: readonly PartRecord[]): Uint8Array {
     writer.u64(bytes);
     writer.bytes(digest);
   }
-  const hash = sha256(writer.take());
-  if (first !== undefined) leafHashes.set(first, { records, hash });
-  return hash;
+  return sha256(writer.take());
 }
 
 function recordKey({ kind, name }: PartId): Uint8Array {
