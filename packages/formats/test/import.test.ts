@@ -150,8 +150,8 @@ const CASES: readonly Case[] = [
   // Ad blockers.
   [
     'adblock',
-    '[Adblock Plus 2.0]\n! c\n||a.example^\n||b.example^$important\n# d\n',
-    ['.a.example', '.b.example'],
+    '[Adblock Plus 2.0]\n! c\n||a.example^\n||b.example^$important\n# d\n||x.b.example^\n||b.example^\n',
+    ['.a.example', '.b.example', '.x.b.example'],
     ['comment:3'],
     [],
   ],

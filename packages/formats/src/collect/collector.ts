@@ -265,7 +265,7 @@ export class Collector implements LineSink {
 
   #nameSet(exceptionsWin: boolean): NameSet {
     const [names, exceptions] = [this.names.build(), this.#exceptions.build()];
-    if (!exceptionsWin) return canonicalNames({ names, exceptions });
+    if (!exceptionsWin || exceptions.count === 0) return canonicalNames({ names, exceptions });
     const left = subtractNames(nameSetOf(names), nameSetOf(exceptions));
     return unionNames(left, nameSetOf(this.#important.build()));
   }
