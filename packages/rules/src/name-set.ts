@@ -364,7 +364,7 @@ export function* widerPieces(
   after: NameSet,
   countsFirst: boolean,
 ): Pieces<WiderNames | undefined> {
-  if (!hasWildcards(after.names)) return undefined;
+  if (!hasWildcards(after.names) && before.exceptions.count === 0) return undefined;
   const isFirst = countsFirst && !hasWildcards(before.names);
   let count = 0;
   let first = '';

@@ -255,6 +255,12 @@ describe('sets of names', () => {
       { count: 1, first: '.a.x, no exception any more' },
     ],
     ['a part of one', ['.x', '!.a.x'], ['.x', '!*.a.x'], { count: 1, first: '.a.x, no exception any more' }],
+    [
+      'a name that was excepted, where no suffix stays',
+      ['.x', '!a.x'],
+      ['a.x', 'x'],
+      { count: 1, first: 'a.x, no exception any more' },
+    ],
     ['one that came', ['.x'], ['.x', '!.a.x'], undefined],
     ['one that is gone with its entry', ['.x', '!.a.x'], ['.b.x'], undefined],
   ])('are wider by %s', (_, before, after, wider) => {
