@@ -101,7 +101,7 @@ async function withConfiguration(text: string): Promise<Sandbox> {
 /** The configuration is sound, and a publisher makes the first release of its lists from it. */
 async function expectReleased(text: string): Promise<void> {
   const box = await withConfiguration(text);
-  await box.run('rulectl config check publisher.yaml');
+  await box.run('rulectl check publisher.yaml');
   await box.run('rulecast-publisher --config publisher.yaml --state ./publisher');
   await box.logged(({ msg }) => msg === 'released');
   await box.run('rulectl lists refresh');
@@ -129,7 +129,7 @@ const RUN_HERE: Readonly<Record<string, (text: string) => Promise<void>>> = {
     const box = await fresh();
     const group = String(process.getgid?.()); // another one takes root
     box.write('publisher.yaml', text.replaceAll('/run/rulecast', box.directory).replace('users', group));
-    await box.run('rulectl config check publisher.yaml');
+    await box.run('rulectl check publisher.yaml');
     await box.run('rulecast-publisher --state ./publisher --init > publisher.trust');
     await box.run(`rulecast-publisher --state ./publisher --config publisher.yaml &
 rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:${box.directory}/lab.sock &`);
@@ -336,8 +336,7 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     const box = await fresh();
     box.write('blocked.txt', '203.0.113.0/24\n'); // as the page has pushed it
     const offline = text.replace('rulectl push --require sys-firewall', 'rulectl check --known-list blocked');
-    const files = '--offline blocked.txt --offline names.yaml';
-    box.write('block.sh', offline.replace('rulectl test', `rulectl test ${files}`));
+    box.write('block.sh', offline.replace('rulectl test', 'rulectl check blocked.txt names.yaml --test'));
     expect(await box.run('sh -e block.sh')).toMatch(/x\.ads\.example: drop\n +answer +nxdomain$/m);
   },
 
@@ -383,7 +382,7 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
   'docs/qubes.md#Released by another qube/2': async (text) => {
     const box = await fresh();
     box.write('publisher.yaml', text);
-    await box.run('rulectl config check publisher.yaml');
+    await box.run('rulectl check publisher.yaml');
   },
 
   'docs/qubes.md#Released by another qube/3': async (text) => {

@@ -339,7 +339,7 @@ print(error.data.message[-300:] if error else 'valid')`;
       on.run(`usermod -a -G rulecast rulecast-publisher
         cat >> /etc/rulecast/publisher.yaml <<'END'
 ${SUBSCRIBERS}END
-        rulectl config check /etc/rulecast/publisher.yaml
+        rulectl check /etc/rulecast/publisher.yaml
         systemctl restart rulecast-publisher`);
       await eventually(async () => on.attempt('test -S /run/rulecast/here.sock').status === 0);
       on.run("printf 'drop dst4=203.0.113.1\\naccept\\n' | rulectl push --policy default --require here -");

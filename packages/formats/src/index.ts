@@ -33,6 +33,7 @@ export {
   SOURCE_LIMITS,
   type SourceLimits,
 } from './config/config.ts';
+export { isConfig } from './config/detect-config.ts';
 export type { FetchConfig } from './config/fetch.ts';
 export type { GuardConfig, ListConfig } from './config/list.ts';
 export { LIST_DEFAULTS, type RestConfig } from './config/list-keys.ts';

@@ -34,7 +34,6 @@ export const COMMANDS: ReadonlyMap<string, (add: Add) => Promise<void>> = new Ma
   ['push', async (add) => add(await import('./commands/push.ts'))],
   ['rollback', async (add) => add(await import('./commands/rollback.ts'))],
   ['check', async (add) => add(await import('./commands/check.ts'))],
-  ['config', async (add) => add(await import('./commands/config.ts'))],
   ['lists', async (add) => add(await import('./commands/lists.ts'))],
   ['lists show', async (add) => add(await import('./commands/lists-show.ts'))],
   ['lists refresh', async (add) => add(await import('./commands/lists-refresh.ts'))],
@@ -101,7 +100,7 @@ export const SECOND_WORDS: Readonly<Record<string, Group>> = {
 };
 
 export const WORD_RULES: WordRules = {
-  repeatable: new Set(['require', 'resolve', 'offline', 'known-list', 'permit']),
+  repeatable: new Set(['require', 'known-list', 'permit', 'test', 'address']),
   mayBeEmpty: new Set(['dns']), // no address means nothing
   hasOpposites: false, // --no-wait and --no-color are options of their own
 };

@@ -1,20 +1,24 @@
 /** Commands of 0.2 that go with 0.4: each is read as the command that took its place, with a warning. */
 
-/** The first word, and what is written now. */
+/** What is written now, by what was. */
 const SUCCESSORS: ReadonlyMap<string, readonly string[]> = new Map([
   ['list', ['lists', 'show']],
   ['refresh', ['lists', 'refresh']],
+  ['config check', ['check']],
   ['keygen', ['keys', 'new']],
 ]);
+const OFFLINE_NOW = 'check FILE --test PACKET';
+/** Options of `test` that take no value. */
+const SWITCHES: ReadonlySet<string> = new Set(['json', 'no-color', 'help']);
 
 export function isOldCommand(word: string): boolean {
-  return SUCCESSORS.has(word);
+  return word === 'config' || SUCCESSORS.has(word);
 }
 
 /** For `--help --all`. */
 export function oldCommandsHelp(): string {
   const words = [...SUCCESSORS].map(([old, now]) => `${old} is ${now.join(' ')}`);
-  return `Until 0.4: ${words.join(', ')}.`;
+  return `Until 0.4: ${words.join(', ')}, test --offline FILE PACKET is ${OFFLINE_NOW}.`;
 }
 
 /** The words as they are written now, and a warning if they were others. */
@@ -22,8 +26,38 @@ export function withoutOldCommand(words: readonly string[]): {
   readonly words: readonly string[];
   readonly warnings: readonly string[];
 } {
-  const [first = '', ...rest] = words;
-  const now = SUCCESSORS.get(first);
-  if (now === undefined) return { words, warnings: [] };
-  return { words: [...now, ...rest], warnings: [`${first} goes with 0.4: write rulectl ${now.join(' ')}`] };
+  const goes = (old: string, now: string): readonly string[] => [
+    `${old} goes with 0.4: write rulectl ${now}`,
+  ];
+  const end = words.includes('--') ? words.indexOf('--') : words.length;
+  const isOffline = words.slice(0, end).some((word) => /^--offline(=|$)/.test(word));
+  if (words[0] === 'test' && isOffline)
+    return { words: offlineTest(words.slice(1)), warnings: goes('test --offline', OFFLINE_NOW) };
+  for (const length of [1, 2]) {
+    const old = words.slice(0, length).join(' ');
+    const now = SUCCESSORS.get(old);
+    if (now !== undefined)
+      return { words: [...now, ...words.slice(length)], warnings: goes(old, now.join(' ')) };
+  }
+  return { words, warnings: [] };
+}
+
+/** The files of `test --offline` were options, and its packets were not. */
+function offlineTest(words: readonly string[]): readonly string[] {
+  const now = ['check'];
+  for (let at = 0; at < words.length; at++) {
+    const word = words[at] ?? '';
+    if (word === '--') return [...now, ...words.slice(at + 1).map((packet) => `--test=${packet}`)];
+    const [, option, value] = /^--([a-z-]+)(?:=([\s\S]*))?$/.exec(word) ?? [];
+    if (option === undefined) now.push(word.startsWith('-') ? word : `--test=${word}`);
+    else if (SWITCHES.has(option)) now.push(word);
+    else {
+      const text = value ?? words[++at];
+      const given = text === undefined ? [] : [text];
+      if (option === 'offline') now.push(...given);
+      else now.push(`--${option === 'resolve' ? 'address' : option}`, ...given);
+    }
+  }
+  // Without packets nothing would be tested, and all be well.
+  return now.some((word) => /^--(?:test=|packets$)/.test(word)) ? now : [...now, '--test'];
 }

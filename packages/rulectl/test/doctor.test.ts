@@ -220,7 +220,7 @@ describe('doctor', () => {
     [
       'a configuration with a fault',
       'configuration',
-      'config check',
+      'rulectl check',
       { texts: { '/etc/rulecast/publisher.yaml': 'stat: x\n' } },
     ],
     [

@@ -1,6 +1,6 @@
 /**
- * `rulectl lists`, `list`, `refresh` and `config check`, run as programs; a publisher answers as each test
- * says.
+ * `rulectl lists`, `lists show`, `lists refresh` and `check` of a configuration, run as programs; a publisher
+ * answers as each test has it.
  */
 
 import type { Connection, ControlRecordOf, MessageOf } from '@rulecast/protocol';
@@ -275,35 +275,53 @@ describe('refresh', () => {
   });
 });
 
-describe('config check', () => {
+describe('check of a configuration', () => {
   it('accepts a sound configuration', async () => {
     const file = folder.write('p.yaml', 'listen: unix:/run/x.sock\nlists: { a: { file: a.txt } }\n');
-    const { exit, stdout } = await rulectl(['config', 'check', file]);
+    const { exit, stdout } = await rulectl(['check', file]);
     expect(exit).toBe(0);
     expect(stdout).toBe(`${file}: a publisher configuration, 1 list, nothing refused\n`);
   });
 
   it('tells each fault with file, line and column, endpoints included', async () => {
     const file = folder.write('p.yaml', 'lists:\n  a: { fil: x }\n  b: { file: x, shrink: 5 }\n');
-    const { exit, stdout } = await rulectl(['config', 'check', file]);
+    const { exit, stdout } = await rulectl(['check', file]);
     expect(exit).toBe(2);
     expect(stdout).toContain(`${file}:2:8: unknown-key: "fil" is no key here: did you mean "file"?`);
     expect(stdout).toContain(`${file}:3:25: bad-value: shrink: "5": write a percentage: 5%`);
     const bad = folder.write('q.yaml', 'listen: [nowhere]\n');
-    expect((await rulectl(['config', 'check', bad])).stdout).toContain(`${bad}:1:10: bad-endpoint: `);
+    expect((await rulectl(['check', bad])).stdout).toContain(`${bad}:1:10: bad-endpoint: `);
   });
 
   it('with --json is one object a fault, and a summary', async () => {
-    const { exit, stdout } = await rulectl(['config', 'check', '-', '--json'], { stdin: 'nme: x\n' });
+    const { exit, stdout } = await rulectl(['check', '-', '--json'], { stdin: 'name: x\nnme: x\n' });
     expect(exit).toBe(2);
     expect(ndjson(stdout)).toMatchObject([
-      { kind: 'reject', line: 1, column: 1, code: 'unknown-key' },
+      { kind: 'reject', line: 2, column: 1, code: 'unknown-key' },
       { kind: 'summary', lists: 0, tables: 0, rejects: 1 },
     ]);
   });
 
+  it('knows its lists in rules beside it', async () => {
+    const rules = folder.write('rules.yaml', 'first: { egress: [drop dst=@ads] }\nunmatched: accept\n');
+    const config = folder.write('p.yaml', 'lists: { ads: { url: "https://example.org/ads.txt" } }\n');
+    const alone = await rulectl(['check', rules]);
+    expect([alone.exit, alone.stdout]).toEqual([
+      2,
+      expect.stringContaining('unknown-list: policy first uses list ads'),
+    ]);
+    const both = await rulectl(['check', config, rules]);
+    expect(both).toEqual({
+      exit: 0,
+      stdout: `${config}: a publisher configuration, 1 list, nothing refused\n${rules}: a rule set document, 1 rule, nothing refused\n`,
+      stderr: '',
+    });
+    const faulty = folder.write('q.yaml', 'lists: { ads: { url: 5 } }\n');
+    expect((await rulectl(['check', '--known-list', 'ads', faulty, rules])).exit).toBe(2);
+  });
+
   it('of a file that is not there says so', async () => {
-    const { exit, stderr } = await rulectl(['config', 'check', '/nowhere/p.yaml']);
+    const { exit, stderr } = await rulectl(['check', '/nowhere/p.yaml']);
     expect(exit).toBe(2);
     expect(stderr).toContain('there is no file /nowhere/p.yaml');
   });

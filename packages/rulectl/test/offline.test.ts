@@ -1,9 +1,10 @@
-/** `rulectl test --offline`, run as a program, and the options that make its environment. */
+/** `rulectl check --test` and `--packets`, run as a program, and the options that make its environment. */
 
 import { readFileSync } from 'node:fs';
 import { formatPrefixAt } from '@rulecast/rules';
 import { afterAll, describe, expect, it } from 'vitest';
 import { parseResolutions, parseTime } from '../src/offline/environment.ts';
+import { withoutOldCommand } from '../src/old-words.ts';
 import { Folder, ndjson, rulectl } from './cli.ts';
 
 const FIXTURES = new URL('../../../test/fixtures/qubes-rules/', import.meta.url);
@@ -20,6 +21,7 @@ folder.write(
     'drop',
   ].join('\n'),
 );
+folder.write('own.yaml', 'policies: { default: { egress: [drop] } }\n');
 folder.write('bad.rules', 'accept\ndrop foo=1\n');
 folder.write('drop.txt', '192.0.2.0/25\n');
 folder.write(
@@ -47,10 +49,11 @@ folder.write(
   ].join('\n'),
 );
 
+/** With the words of `test --offline`, which are read so until 0.4. */
 const test = (args: readonly string[], stdin = '') =>
-  rulectl(['test', '--offline', ...args], { cwd: folder.path, stdin });
+  rulectl(withoutOldCommand(['test', '--offline', ...args]).words, { cwd: folder.path, stdin });
 
-describe('test --offline --json', () => {
+describe('check --test --json', () => {
   it('answers each packet with rule, list, prefix and judging policy', async () => {
     const { exit, stdout, stderr } = await test([
       'office.yaml',
@@ -181,7 +184,7 @@ describe('test --offline --json', () => {
   });
 
   it('answers none, with nulls, where no policy judges', async () => {
-    const { exit, stdout } = await test(['web.rules', '--json', '--direction', 'ingress', '192.0.2.7']);
+    const { exit, stdout } = await test(['own.yaml', '--json', '--direction', 'ingress', '192.0.2.7']);
     expect(ndjson(stdout)).toEqual([
       {
         action: 'none',
@@ -278,8 +281,8 @@ describe('a test that tests nothing', () => {
   });
 
   it.each<[readonly string[], string]>([
-    [['web.rules'], 'name packets, or a file of them'],
-    [['web.rules', '--packets', '-', '--expect', 'drop'], '--expect goes with packets of the command line'],
+    [['web.rules'], '--test needs a value'],
+    [['web.rules', '--packets', '-', '--expect', 'drop'], '--expect goes with --test: in a file of packets'],
   ])('is refused: %j', async (args, says) => {
     const { exit, stderr } = await test(args);
     expect(stderr).toContain(says);
@@ -375,7 +378,7 @@ describe('the environment', () => {
   });
 });
 
-describe('test --offline for people', () => {
+describe('check --test for people', () => {
   it('names the rule and its number, and sums up a file of packets', async () => {
     const packet = '{"dst": "192.0.2.7", "proto": "tcp", "dport": 80, "expect": "accept"}\n';
     const { exit, stdout } = await test(['web.rules', '--resolve', 'a.example=', '--packets', '-'], packet);
@@ -441,7 +444,7 @@ describe('the verdicts of the Qubes fixtures', () => {
   });
 });
 
-describe('test --offline of names', () => {
+describe('check --test of names', () => {
   it('answers each with how it is answered, rule, list and the name that matched', async () => {
     const asked = ['work ? www.example > x.ads.example', '10.137.0.5 ? A.example'];
     const { exit, stdout, stderr } = await test(['names.yaml', '--json', ...asked]);

@@ -125,10 +125,7 @@ const cli = strictYargs('rulecast-publisher', new URL('../../package.json', impo
   .example('$0 --state ./publisher', 'Listen where rulectl and subscribers of this host look')
   .example('$0 --state ./publisher --init', 'Make its state before the first start')
   .example('$0 --state ./publisher --print-trust', 'The line to give to rulecast-subscriber --trust')
-  .example(
-    '$0 --config /etc/rulecast/publisher.yaml',
-    'Keep lists fresh; rulectl config check FILE checks it',
-  )
+  .example('$0 --config /etc/rulecast/publisher.yaml', 'Keep lists fresh; rulectl check FILE checks it')
   .example('$0 --listen unix:/run/rulecast/fw.sock?buffer=256KiB', 'Another endpoint, larger buffers')
   .example(
     '$0 --listen zmq+tcp:192.0.2.1:4711 --curve-key publisher.key --curve-peer firewall.pub',

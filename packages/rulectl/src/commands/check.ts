@@ -1,6 +1,7 @@
 /**
- * `rulectl check`: what the publisher would say of files, were they pushed together. They are read as a push
- * is read; with --live, the publisher itself is asked, by a push that releases nothing.
+ * `rulectl check`: what the publisher would say of files, were they pushed together, and of its
+ * configuration. Files are read as a push is read; with --live, the publisher itself is asked, by a push that
+ * releases nothing. With --test or --packets, packets and names are judged by the files.
  */
 
 import {
@@ -8,50 +9,50 @@ import {
   type DocumentReject,
   FORMAT_LIMITS,
   type ImportedList,
+  isConfig,
   LIST_FORMATS,
+  type PublisherConfig,
   type PushedFile,
+  parseConfig,
   type ReadFile,
   type Reject,
   type RuleSetDocument,
 } from '@rulecast/formats';
 import type { Output } from '@rulecast/program';
 import { pushRefusals } from '@rulecast/publisher/guards';
-import { type Direction, entryCount, policyRuleCount } from '@rulecast/rules';
+import { entryCount, policyRuleCount } from '@rulecast/rules';
+import { EndpointError, parseEndpoint } from '@rulecast/vchan';
 import type { Argv } from 'yargs';
 import type { ControlArgs } from '../control/client.ts';
 import { parseTime } from '../offline/environment.ts';
+import { type JudgeArgs, judge, QUBES_DNS } from '../offline/judge.ts';
 import { placeOf, type RuleSetReject, readOffline } from '../offline/rule-set.ts';
-import {
-  type FileArgs,
-  nameArgsOf,
-  type PushFile,
-  readPushFiles,
-  withFileOptions,
-} from '../release/files.ts';
+import { nameArgsOf, type PushFile, readPushFiles, withFileOptions } from '../release/files.ts';
 import { checkPartNames } from '../release/options.ts';
+import { formatAmount } from '../render/amounts.ts';
 import { type FileSummary, renderFileSummary, renderSkipped, renderWidened } from '../render/file.ts';
 import { renderReject, renderWarning } from '../render/findings.ts';
 import { ExitCode, usageError } from '../terminal/exit.ts';
+import { shownName } from '../terminal/input.ts';
+import { DIRECTIONS } from '../terminal/packets.ts';
 import type { Colors, Terminal } from '../terminal/terminal.ts';
 import * as push from './push.ts';
+import { ACTIONS } from './test.ts';
 
 export const command = 'check <file..>';
 
 /** How many rejects of one file people are shown; programs get all of them. */
 const REJECTS_SHOWN = FORMAT_LIMITS.rejectsKept;
 
-export interface CheckArgs extends FileArgs, ControlArgs {
+export interface CheckArgs extends JudgeArgs, ControlArgs {
   readonly live?: boolean | undefined;
   readonly 'known-list'?: readonly string[] | undefined;
-  readonly json?: boolean | undefined;
-  readonly direction?: Direction | undefined;
-  readonly at?: string | undefined;
 }
 
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<CheckArgs> {
   return withFileOptions(yargs)
     .usage(
-      '$0 check FILE...\n\nReads lists in any format, rule lines and rule set documents as a push of all of them would, and says what it would refuse, as a source of such a list would: what is packed is unpacked, and guards of lists are asked. FILE may be - for standard input. Without a publisher, every list that a rule uses must be in the files or be named by --known-list.\n\n' +
+      '$0 check FILE...\n\nReads lists in any format, rule lines and rule set documents as a push of all of them would, and says what it would refuse, as a source of such a list would: what is packed is unpacked, and guards of lists are asked. FILE may be - for standard input. Without a publisher, every list that a rule uses must be in the files, in a configuration among them, or be named by --known-list.\n\nA configuration of rulecast-publisher is told by its keys, and read as it would read it.\n\nWith --test or --packets it says what becomes of packets and names by these files: the first packet of a flow, at an enforcing firewall.\n\n' +
         `Formats of lists, told by their content: ${LIST_FORMATS.map(({ name }) => name).join(', ')}.`,
     )
     .option('live', {
@@ -69,34 +70,125 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<CheckAr
       describe: 'one JSON object for each line that holds something, then a summary',
     })
     .option('direction', {
-      choices: ['egress', 'ingress'] as const,
+      choices: DIRECTIONS,
       requiresArg: true,
-      describe: 'what bare rule lines are for',
+      describe: 'what bare rule lines are for, and where packets of --test go: both is between two qubes',
       defaultDescription: 'egress',
     })
     .option('at', {
       type: 'string',
       requiresArg: true,
-      describe: 'the time that expire=+SECONDS counts from (seconds since 1970 or ISO 8601)',
+      describe:
+        'the time that expire=+SECONDS counts from, and packets are judged at (seconds since 1970 or ISO 8601)',
       defaultDescription: 'now',
+    })
+    .option('test', {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe: 'judge this packet, or this question of DNS, as for rulectl test; may be repeated',
+    })
+    .option('packets', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'judge a file of packets, one JSON object a line; - is standard input',
+    })
+    .option('expect', {
+      choices: ACTIONS,
+      requiresArg: true,
+      describe: 'with --test: end with 1 unless each gets this',
+    })
+    .option('address', {
+      type: 'string',
+      array: true,
+      requiresArg: true,
+      describe:
+        'with --test and --packets: what a name of a rule stands for, NAME=ADDRESS[,ADDRESS]; may be repeated',
+    })
+    .option('dns', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'with --test and --packets: what specialtarget=dns means',
+      defaultDescription: QUBES_DNS,
     })
     .example([
       ['$0 check drop.txt office.yaml', 'what is wrong with them'],
       ['$0 check --live office.yaml', 'with the lists and policies that the publisher has'],
       ['… | $0 check --format misp -', 'what another program prints'],
       ['$0 check --json drop.txt', 'for a program'],
+      ['$0 check /etc/rulecast/publisher.yaml', 'what is wrong with a configuration'],
+      ['$0 check a.yaml --test "work ? ads.example" --expect drop', 'ends with 1 if it gets anything else'],
+      ['$0 check a.yaml drop.txt --packets p.json', 'whether packets get what each line expects'],
+      ['$0 check a.rules --test 192.0.2.7 --address a.com=192.0.2.7', 'with the addresses of a name'],
     ]);
 }
 
 export async function run(args: CheckArgs, terminal: Terminal): Promise<ExitCode> {
+  const isJudging = args.test !== undefined || args.packets !== undefined;
   if (args.live === true) return askPublisher(args, terminal);
+  for (const option of ['expect', 'address', 'dns'] as const)
+    if (args[option] !== undefined && !isJudging)
+      throw usageError(`--${option} goes with --test or --packets`);
+  if (isJudging && args['known-list'] !== undefined)
+    throw usageError(
+      '--known-list names lists without content, by which nothing can be judged: leave it out',
+    );
   checkPartNames(args);
+  if (isJudging) return judge(args, terminal);
   for (const list of args['known-list'] ?? []) checkPartNames({ list, policy: undefined });
-  const files = await readPushFiles(args, 'look');
-  const now = args.at === undefined ? Math.floor(terminal.nowMs() / 1000) : parseTime('--at', args.at);
+  if (args.direction === 'both') throw usageError('--direction both goes with --test or --packets');
   const report =
     args.json === true ? new JsonReport(terminal.out) : new TextReport(terminal.out, terminal.colors);
-  return checkFiles(files, args, now, report);
+  const configs: (PublisherConfig | undefined)[] = [];
+  const files = await readPushFiles(args, 'look', (file) => {
+    if (args.format !== undefined || !isConfig(file.name, file.bytes)) return false;
+    configs.push(checkConfig(file.path, file.bytes, terminal, args.json));
+    return true;
+  });
+  const now = args.at === undefined ? Math.floor(terminal.nowMs() / 1000) : parseTime('--at', args.at);
+  const lists = configs.flatMap((config) => [...(config?.lists.keys() ?? [])]);
+  const known = { ...args, 'known-list': [...lists, ...(args['known-list'] ?? [])] };
+  const exit = files.length === 0 ? ExitCode.ok : checkFiles(files, known, now, report);
+  return configs.includes(undefined) ? ExitCode.refused : exit;
+}
+
+/** Says what a publisher would refuse of its configuration. Undefined: something. */
+function checkConfig(
+  file: string,
+  bytes: Uint8Array,
+  { out, colors }: Terminal,
+  json: boolean | undefined,
+): PublisherConfig | undefined {
+  const { config, rejects, rejectCount } = parseConfig(file, bytes);
+  const faults = [...rejects, ...(config === undefined ? [] : endpointFaults(config))];
+  const faultCount = Math.max(rejectCount, faults.length);
+  const lists = config?.lists.size ?? 0;
+  if (json === true) {
+    for (const { line, column, code, reason } of faults)
+      out.json({ file, line, kind: 'reject', code, column, reason });
+    out.json({ file, kind: 'summary', lists, tables: config?.tables.size ?? 0, rejects: faultCount });
+  } else {
+    for (const fault of faults) out.line(renderReject(file, fault, colors));
+    const verdict =
+      faultCount === 0
+        ? `${formatAmount(lists, 'list')}, ${colors.green('nothing refused')}`
+        : colors.red(`${formatAmount(faultCount, 'fault')}`);
+    out.line(`${shownName(file)}: a publisher configuration, ${verdict}`);
+  }
+  return faultCount === 0 ? config : undefined;
+}
+
+/** Endpoints that nobody can open. */
+function endpointFaults({ listen, control }: PublisherConfig): readonly Reject[] {
+  return [...(listen ?? []), ...(control ?? [])].flatMap(({ value, line, column }) => {
+    try {
+      parseEndpoint(value);
+      return [];
+    } catch (error) {
+      if (!(error instanceof EndpointError)) throw error;
+      return [{ line, column, code: 'bad-endpoint', reason: error.message }];
+    }
+  });
 }
 
 /** The very push, short of the release. */
@@ -104,6 +196,9 @@ function askPublisher(args: CheckArgs, terminal: Terminal): Promise<ExitCode> {
   for (const option of ['known-list', 'direction', 'at'] as const) {
     if (args[option] !== undefined) throw usageError(`--${option} goes without --live: the publisher knows`);
   }
+  for (const option of ['test', 'packets', 'expect', 'address', 'dns'] as const)
+    if (args[option] !== undefined)
+      throw usageError(`--${option} goes without --live: rulectl test asks the firewalls`);
   return push.run({ ...args, timeout: '60', 'dry-run': true }, terminal);
 }
 
@@ -274,7 +369,7 @@ function checkFiles(files: readonly PushFile[], args: CheckArgs, now: number, re
     policy,
     format,
     ...nameArgsOf(args),
-    ...(direction && { direction }),
+    ...(direction === 'ingress' && { direction }),
     now,
     knownLists,
     guards: pushRefusals,

@@ -39,7 +39,7 @@ function configOf(machine: Machine): Finding {
   const [first] = rejects;
   if (first === undefined) return good('configuration', `${CONFIG} is sound`);
   const text = `${CONFIG}:${first.line}:${first.column}: ${first.reason}`;
-  return fault('configuration', text, `mend it; rulectl config check ${CONFIG} has all faults`);
+  return fault('configuration', text, `mend it; rulectl check ${CONFIG} has all faults`);
 }
 
 function identityOf(machine: Machine, path: string): Finding {

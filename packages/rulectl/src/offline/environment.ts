@@ -20,15 +20,15 @@ export function parseResolutions(options: readonly string[]): ReadonlyMap<string
     const host = parseHostName(equals < 0 ? '' : option.slice(0, equals));
     if (host.kind === 'fault') {
       throw usageError(
-        `--resolve ${option}: write NAME=ADDRESS[,ADDRESS], as in --resolve example.com=192.0.2.7`,
+        `--address ${option}: write NAME=ADDRESS[,ADDRESS], as in --address example.com=192.0.2.7`,
       );
     }
     if (resolutions.has(host.name)) {
       throw usageError(
-        `--resolve ${option}: ${host.name} is given twice; write its addresses after one =, with commas`,
+        `--address ${option}: ${host.name} is given twice; write its addresses after one =, with commas`,
       );
     }
-    const addresses = parseAddresses('--resolve', option.slice(equals + 1));
+    const addresses = parseAddresses('--address', option.slice(equals + 1));
     const prefixes = addresses.map(({ family, words }) => prefixOf(family, words, family === 4 ? 32 : 128));
     resolutions.set(host.name, prefixSetOf(prefixes));
   }

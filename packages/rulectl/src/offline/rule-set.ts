@@ -24,9 +24,10 @@ import {
   type RuleSetUse,
   usedNames,
 } from '@rulecast/rules';
-import { type FileArgs, type PushFile, readPushFiles } from '../release/files.ts';
+import { type FileArgs, nameArgsOf, type PushFile, readPushFiles } from '../release/files.ts';
 import { CliError, ExitCode } from '../terminal/exit.ts';
 import { shownName } from '../terminal/input.ts';
+import type { PacketDirection } from '../terminal/packets.ts';
 
 /** A rule set, or why it is none. */
 export type LoadedRuleSet =
@@ -181,12 +182,21 @@ export function placeOf(files: readonly PushFile[], name: string): string {
  * The rule set that files make together. Throws CliError `refused` for lists alone, which are no rule set.
  */
 export async function loadRuleSet(
-  names: readonly string[],
+  args: FileArgs & { readonly direction?: PacketDirection | undefined },
   now: number,
   resolutions: ReadonlyMap<string, PrefixSet>,
   use?: RuleSetUse,
 ): Promise<LoadedRuleSet> {
-  const read = readOffline(await readPushFiles({ file: names }, 'look'), { now, ...(use && { use }) });
+  const { list, policy, format, direction } = args;
+  const read = readOffline(await readPushFiles(args, 'look'), {
+    list,
+    policy,
+    format,
+    ...nameArgsOf(args),
+    ...(direction === 'ingress' && { direction }),
+    now,
+    ...(use && { use }),
+  });
   const { ruleSet, rejects, rejectCount, faults, warnings } = read;
   if (ruleSet === undefined) {
     return { kind: 'rejects', rejects: [...rejects, ...faults], rejectCount: rejectCount + faults.length };
@@ -194,7 +204,7 @@ export async function loadRuleSet(
   if (ruleSet.policies.size > 0 || ruleSet.unmatched !== undefined) {
     return { kind: 'rule-set', ruleSet: { ...ruleSet, resolutions }, warnings };
   }
-  const text = `${names.map(shownName).join(', ')}: lists decide nothing alone: give a rule set document (YAML or JSON) with a rule that uses them, or a file of rule lines, too`;
+  const text = `${(args.file ?? []).map(shownName).join(', ')}: lists decide nothing alone: give a rule set document (YAML or JSON) with a rule that uses them, or a file of rule lines, too`;
   throw new CliError(ExitCode.refused, 'not-a-rule-set', text);
 }
 

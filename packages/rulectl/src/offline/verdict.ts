@@ -15,7 +15,7 @@ import {
   runsOf,
 } from '@rulecast/rules';
 
-/** A verdict as `test --offline --json` prints it. */
+/** A verdict as `check --test --json` prints it. */
 export interface OfflineAnswer {
   readonly action: 'accept' | 'drop' | 'none';
   /**
@@ -59,7 +59,7 @@ export function verdictOf(ruleSet: RuleSet, environment: Environment, packet: Pa
   return { answer, direction: by?.direction, rulePolicy: origin?.policy, ruleIndex: origin?.index };
 }
 
-/** What a name gets as `test --offline --json` prints it; as of a packet, but for what is of names. */
+/** What a name gets as `check --test --json` prints it; as of a packet, but for what is of names. */
 export interface OfflineNameAnswer extends Omit<OfflineAnswer, 'prefix'> {
   readonly answer: NameVerdict['answer'];
   /** The name that matched: the one asked for, or one that it is an alias of. */

@@ -79,11 +79,13 @@ export interface PushFile {
 /**
  * Reads the files, unpacked as for a source, and what documents name. To be only looked at, a list from
  * standard input needs no name, and a file that is not there is left out: the document is then told to lack
- * it. Throws CliError `refused` and `usage`.
+ * it. `isOther` tells of files that are no part of a push, and takes them. Throws CliError `refused` and
+ * `usage`.
  */
 export async function readPushFiles(
   args: Partial<FileArgs>,
   purpose: 'push' | 'look',
+  isOther: (file: Omit<PushFile, 'role'>) => boolean = () => false,
 ): Promise<readonly PushFile[]> {
   const names = args.file ?? [];
   checkStdinOnce(names);
@@ -95,7 +97,7 @@ export async function readPushFiles(
   for (const name of names) {
     const files = await unpacked(name, readInput(name, left), left);
     left -= files.reduce((sum, { bytes }) => sum + bytes.length, 0);
-    given.push(...files);
+    given.push(...files.filter((file) => !isOther(file)));
   }
   for (const { name, path, bytes } of given) {
     const format = args.format === undefined ? detectFormat(name, bytes) : 'list';
