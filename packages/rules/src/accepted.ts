@@ -10,8 +10,8 @@
  * and nothing of that where sums of sizes tell already.
  */
 
-import { partOfLengths, partOfSpace, routableShare } from './coverage.ts';
-import { canonicalPrefixes, columnFor, type List } from './list.ts';
+import { largestShare, partOfLengths, partOfSpace } from './coverage.ts';
+import { canonicalPrefixes, columnFor } from './list.ts';
 import type { Pieces } from './pieces.ts';
 import { COMMON_POLICY, FIRST_POLICY, judgesIngress, type Policy, runsOf } from './policy.ts';
 import { compareWordsAt, type Family, PrefixBuilder, type Prefixes, strideOf } from './prefix.ts';
@@ -186,7 +186,7 @@ function blockOf(runs: Runs, { ruleSet: { lists }, at }: Judge, view: OpenView):
     const column = list?.kind === 'prefixes' ? columnFor(list, family) : undefined;
     const { first, whole: wholeAt } = shares[form]!; // one for each form
     const isAll = remote.kind === 'any' || column?.lengths.includes(0) === true;
-    return { action, remote, column, list, first, isFit: fits(match, view), allAt: isAll ? first : wholeAt };
+    return { action, remote, column, first, isFit: fits(match, view), allAt: isAll ? first : wholeAt };
   });
   const fit = asked.map((form) => (form?.isFit === true ? form : undefined));
   const end = fit.reduce((least, form) => Math.min(least, form?.allAt ?? runs.count), runs.count);
@@ -201,9 +201,9 @@ function blockOf(runs: Runs, { ruleSet: { lists }, at }: Judge, view: OpenView):
       parts[one.action] += part / whole; // at most: some may come after the end
       count += runCount;
       entryCount += prefixCount;
-    } else if (one.column !== undefined && one.list?.kind === 'prefixes' && !seen.has(one.remote.list)) {
+    } else if (one.column !== undefined && !seen.has(one.remote.list)) {
       seen.add(one.remote.list);
-      parts[one.action] += Math.max(partOfSpace(one.column), routableShare(one.list, family));
+      parts[one.action] += largestShare(one.column);
       count++;
       entryCount += one.column.lengths.length;
     }
@@ -227,7 +227,6 @@ function blockOf(runs: Runs, { ruleSet: { lists }, at }: Judge, view: OpenView):
 /** A form that is in force, and of the family. */
 interface AskedForm extends Pick<RuleForm, 'remote'> {
   readonly action: Action;
-  readonly list: List | undefined;
   readonly column: Prefixes | undefined;
   /** Its first run. */
   readonly first: number;

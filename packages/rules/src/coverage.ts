@@ -4,25 +4,28 @@ import { columnFor, firstFrom, memberContaining, type PrefixSet } from './list.t
 import { containsAt, type Family, type Prefixes, strideOf } from './prefix.ts';
 import { specialPurposeSpace } from './special-purpose.ts';
 
-/** What was computed of a column stays true of it: columns are immutable. */
-const shares = new WeakMap<Prefixes, number>();
-const parts = new WeakMap<Prefixes, number>();
+/** Of columns, which are immutable: each policy asks for those of the lists in its rules. */
+const largestShares = new WeakMap<Prefixes, number>();
 
-/**
- * The share, 0 to 1, that a set holds of the addresses of a family outside special-purpose space. Linear at
- * the first call for a set. For a guard, not for an account: it is exact to 2^-50 of the family.
- */
-export function routableShare(set: PrefixSet, family: Family): number {
-  const column = columnFor(set, family);
-  let share = shares.get(column);
-  if (share === undefined) {
-    share = routablePart(column, columnFor(specialPurposeSpace(), family));
-    shares.set(column, share);
-  }
+/** The larger of the shares that a column holds of its family, and of the Internet in it. Linear once. */
+export function largestShare(column: Prefixes): number {
+  const known = largestShares.get(column);
+  if (known !== undefined) return known;
+  const share = Math.max(partOfSpace(column), routablePart(column));
+  largestShares.set(column, share);
   return share;
 }
 
-function routablePart(column: Prefixes, special: Prefixes): number {
+/**
+ * The share, 0 to 1, that a set holds of the addresses of a family outside special-purpose space. Linear. For
+ * a guard, not for an account: it is exact to 2^-50 of the family.
+ */
+export function routableShare(set: PrefixSet, family: Family): number {
+  return routablePart(columnFor(set, family));
+}
+
+function routablePart(column: Prefixes): number {
+  const special = columnFor(specialPurposeSpace(), column.family);
   const held = partOfSpace(column) - partWithin(column, special);
   return Math.min(1, Math.max(0, held / (1 - partOfSpace(special))));
 }
@@ -30,16 +33,9 @@ function routablePart(column: Prefixes, special: Prefixes): number {
 /** Of its family, by the length of a prefix. */
 const SHARES = Float64Array.from({ length: 129 }, (_, length) => 2 ** -length);
 
-/**
- * The share of its family that a column holds; members are disjoint, so that it is exact down to 2^-52.
- * Linear at the first call for a column.
- */
-export function partOfSpace(column: Prefixes): number {
-  const known = parts.get(column);
-  if (known !== undefined) return known;
-  const part = partOfLengths(column.lengths);
-  parts.set(column, part);
-  return part;
+/** The share of its family that a column holds; members are disjoint, so that it is exact down to 2^-52. */
+export function partOfSpace({ lengths }: Prefixes): number {
+  return partOfLengths(lengths);
 }
 
 /** The share of their family that prefixes of the lengths [from, to) have, each counted for itself. */
