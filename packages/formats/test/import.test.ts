@@ -169,6 +169,14 @@ const CASES: readonly Case[] = [
     ['exception:2', 'pattern:1'],
     ['12:5 bad-label'],
   ],
+  // One line would take all below .com off the list.
+  [
+    'adblock',
+    '||a.com^\n||b.org^\n@@||com^\n@@||*.co.uk^\n@@|org^\n',
+    ['.a.com', '.b.org'],
+    [],
+    ['3:5 public-suffix', '4:7 public-suffix'],
+  ],
   [
     'adblock',
     '||a.example^\nb.example\n0.0.0.0 c.example\nnot a rule\n||bad_.-.example^\n',

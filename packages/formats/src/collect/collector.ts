@@ -175,9 +175,7 @@ export class Collector implements LineSink {
   /** Reads text[start, end) as a host name that stands for `scope`, and uses it; false if it is rejected. */
   name(text: Uint8Array, start: number, end: number, scope: KeyEnd = KeyByte.self): boolean {
     if (isAddressLike(text, start, end)) return this.refuseAddress(text, start, end, bareTokenEnd);
-    const isChecked = scope !== KeyByte.self && this.options.allowPublicSuffixes !== true;
-    const fault = isChecked ? publicSuffixFault(text, start, end) : undefined;
-    if (fault !== undefined) return this.refuse(text, fault);
+    if (this.#isTooWide(text, start, end, scope)) return false;
     if (this.kind !== 'prefixes' && this.#wholeName(text, start, end, scope)) return true;
     const name = readName(text, start, end);
     if (typeof name !== 'string') return this.refuse(text, name);
@@ -191,12 +189,20 @@ export class Collector implements LineSink {
 
   /** Reads text[start, end) as a host name that the list is to be without; false if it is rejected. */
   exception(text: Uint8Array, start: number, end: number, scope: KeyEnd): boolean {
+    if (this.#isTooWide(text, start, end, scope)) return false;
     if (!this.#exceptions.addWritten(text, start, end, scope)) {
       const name = readName(text, start, end);
       return typeof name !== 'string' && this.refuse(text, name);
     }
     this.#checkFull();
     return true;
+  }
+
+  /** Rejects an entry or exception for all below a public suffix. */
+  #isTooWide(text: Uint8Array, start: number, end: number, scope: KeyEnd): boolean {
+    if (scope === KeyByte.self || this.options.allowPublicSuffixes === true) return false;
+    const fault = publicSuffixFault(text, start, end);
+    return fault !== undefined && !this.refuse(text, fault);
   }
 
   /** Likewise an entry that may say itself that it stands for names below. */
