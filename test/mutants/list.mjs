@@ -359,6 +359,13 @@ export const MUTANTS = [
     suites: ['packages/subscriber/test/refusal.test.ts'],
   },
   {
+    name: 'a table leaves out first',
+    path: 'packages/table/src/program/outline.ts',
+    find: 'policies.find(({ name }) => name === FIRST_POLICY)',
+    replace: "policies.find(({ name }) => name === '')",
+    suites: ['packages/table/test/first.test.ts'],
+  },
+  {
     name: 'a release of first alone opens what the boot mode closes',
     path: 'packages/subscriber/src/content/owner.ts',
     find: 'boot : bootBehindFirst(boot, of.ruleSet)',

@@ -100,6 +100,8 @@ export function pushOf(random: Random, weight: Weight, wallMs: number, isPart: b
 function document(random: Random, bad: readonly string[], weight: Weight, wallMs: number): string {
   const count = Math.ceil(BULK_COUNT[weight] * (0.5 + random.below(50) / 100));
   const bulk = Array.from({ length: count }, () => hostOf(random.word()));
+  // No rule uses them: they are there for deltas to carry.
+  const exceptions = Array.from({ length: random.below(20) }, () => `x${random.below(40)}.example`);
   const nowS = Math.floor(wallMs / 1000);
   const ends = (['accept', 'drop'] as const)
     .filter(() => random.chance(0.5))
@@ -107,6 +109,8 @@ function document(random: Random, bad: readonly string[], weight: Weight, wallMs
   const lines = [
     `lists:\n  bad: { entries: [${['192.0.2.1', ...bad].map((entry) => `"${entry}"`).join(', ')}] }\n`,
     `  bulk: { entries: [${bulk.map((entry) => `"${entry}"`).join(', ')}] }\n`,
+    `  names: { names: [.example], exceptions: [${exceptions.join(', ')}], resolve: firewall }\n`,
+    ...(random.chance(0.5) ? [firstOf(random)] : []),
     'policies:\n  work:\n    prefixes: [10.137.0.5, "fd09::/64"]\n',
     `    default: ${random.pick(['accept', 'drop'])}\n    egress:\n`,
     ...ends,
@@ -116,6 +120,12 @@ function document(random: Random, bad: readonly string[], weight: Weight, wallMs
     `    egress:\n      - ${random.pick(['accept', 'drop'])} dst=@bad proto=tcp\n`,
   ];
   return lines.join('');
+}
+
+/** The policy `first`: it drops some of the remotes for all qubes. */
+function firstOf(random: Random): string {
+  const [egress, ingress] = [random.pick(REMOTES4), random.pick(REMOTES4)];
+  return `first: { egress: [drop dst4=${egress}, drop dst6=${random.pick(REMOTES6)}], ingress: [drop src4=${ingress}] }\n`;
 }
 
 /** In 11.0.0.0/8: nobody asks for those. */
