@@ -29,6 +29,13 @@ const ZEROMQ_ADDON = '/usr/lib/rulecast-zeromq/zeromq.node';
 /** For netlink in the applier, and for vchans by a library of Xen. */
 const KOFFI_ADDON = `node_modules/@koromix/koffi-linux-${process.arch}/linux_${process.arch}/koffi.node`;
 
+/** The files of the presets of rulectl init, in folders that are found as one. */
+const PRESETS = Object.fromEntries(
+  readdirSync(join(root, 'examples/presets'), { recursive: true, encoding: 'utf8' }).flatMap((path) =>
+    path.endsWith('.yaml') ? [[`presets/${path}`, `examples/presets/${path}`]] : [],
+  ),
+);
+
 /**
  * Both sides. `programs` are what people and services call, by name; `parts` are what those start by URL: threads, and
  * the applier. `beside` are files that are loaded as they are, `whole` libraries that are not bundled, with
@@ -51,7 +58,11 @@ export const SIDES = {
       'packages/publisher/src/release/worker-thread.ts',
       'packages/sources/src/read/list-worker-thread.ts',
     ],
-    beside: { 'koffi.node': KOFFI_ADDON },
+    beside: {
+      'koffi.node': KOFFI_ADDON,
+      'publisher.yaml': 'packaging/publisher.yaml', // what rulectl init begins with
+      ...PRESETS,
+    },
     // Bundled by esbuild, reading a range of keys never ends.
     whole: {
       lmdb: /^(util\/)?[a-z-]+\.js$/,
@@ -120,7 +131,7 @@ export async function bundle(side, { folder, maps, version }) {
   }
   const names = new Set([
     ...[...entries.keys()].map((name) => `${name}.js`),
-    ...Object.keys(beside),
+    ...Object.keys(beside).map((path) => path.replace(/\/.*/, '')),
     'package.json',
   ]);
   const { outputFiles, metafile } = await build({
@@ -142,6 +153,7 @@ export async function bundle(side, { folder, maps, version }) {
       });
   }
   for (const [name, from] of Object.entries(beside)) {
+    mkdirSync(join(folder, name, '..'), { recursive: true });
     copyFileSync(join(root, from), join(folder, name));
     chmodSync(join(folder, name), 0o644);
   }

@@ -66,12 +66,13 @@ async function released(preset: string): Promise<string> {
   const publisher = await startPublisher(folder, ['--config', join(folder, 'publisher.yaml')]);
   onTestFinished(async () => void (await publisher.stop()));
   const names = [...config.matchAll(/^ {2}([\w-]+):$/gm)].map(([, name = '']) => name);
-  const lists = config.includes('lists: {}') ? [] : names.filter((name) => name !== 'registries');
+  const lists = names.filter((name) => name !== 'registries');
   await expect
-    .poll(() => statesOf(folder), { timeout: 30_000 })
+    .poll(() => statesOf(folder, lists), { timeout: 30_000 })
     .toEqual(lists.map((name) => [name, 'ok', undefined]));
-  const pushed = await rulectl(folder, ['push', join(folder, 'rules.yaml'), '--yes', '--require', 'none']);
-  expect([pushed.code, pushed.stderr]).toEqual([0, expect.not.stringContaining('refused')]);
+  const rules = (): Promise<string> => rulectl(folder, ['get', 'all']).then(({ stdout }) => stdout);
+  await expect.poll(rules, { timeout: 30_000 }).toContain('unmatched: accept');
+  writeFileSync(join(folder, 'released.yaml'), await rules());
   const inline = await Promise.all(
     lists.map((name) => exported(folder, name, config.includes('resolve: firewall'))),
   );
@@ -84,16 +85,16 @@ function records(text: string): readonly Readonly<Record<string, unknown>>[] {
   return text.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line)]));
 }
 
-async function statesOf(folder: string): Promise<readonly unknown[]> {
+async function statesOf(folder: string, names: readonly string[]): Promise<readonly unknown[]> {
   const { stdout } = await rulectl(folder, ['lists', '--json']);
-  const lists = records(stdout).filter(({ record }) => record === 'list');
+  const lists = records(stdout).filter(({ name }) => names.includes(String(name)));
   return lists.map(({ name, state, ...more }) => [name, state, state === 'ok' ? undefined : more]);
 }
 
 /** A list of the release, as a list of a document. */
 async function exported(folder: string, name: string, ofNames: boolean): Promise<string> {
   const format = ofNames ? 'adblock' : 'plain'; // exceptions and all
-  const { stdout } = await rulectl(folder, ['list', name, '--export', format]);
+  const { stdout } = await rulectl(folder, ['lists', 'show', name, '--export', format]);
   writeFileSync(join(folder, 'lists', `${name}.txt`), stdout);
   return `${name}: { file: lists/${name}.txt${ofNames ? ', resolve: firewall' : ''} }`;
 }
@@ -101,8 +102,9 @@ async function exported(folder: string, name: string, ofNames: boolean): Promise
 /** What becomes of packets, or of questions of DNS, by the rules and lists that were released. */
 async function verdicts(folder: string, asked: readonly string[]): Promise<readonly string[]> {
   if (asked.length === 0) return [];
-  const offline = ['rules.yaml', 'lists.yaml'].flatMap((file) => ['--offline', join(folder, file)]);
-  const { stdout, stderr } = await rulectl(folder, ['test', '--json', ...offline, ...asked]);
+  const files = ['released.yaml', 'lists.yaml'].map((file) => join(folder, file));
+  const tests = asked.flatMap((text) => ['--test', text]);
+  const { stdout, stderr } = await rulectl(folder, ['check', '--json', ...files, ...tests]);
   const actions = records(stdout).flatMap(({ action }) => (action === undefined ? [] : [action]));
   expect(actions, stdout + stderr).toHaveLength(asked.length);
   return asked.map((question, index) => `${question}: ${actions[index]}`);

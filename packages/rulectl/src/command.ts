@@ -37,6 +37,7 @@ export const COMMANDS: ReadonlyMap<string, (add: Add) => Promise<void>> = new Ma
   ['lists', async (add) => add(await import('./commands/lists.ts'))],
   ['lists show', async (add) => add(await import('./commands/lists-show.ts'))],
   ['lists refresh', async (add) => add(await import('./commands/lists-refresh.ts'))],
+  ['init', async (add) => add(await import('./commands/init.ts'))],
   ['import', async (add) => add(await import('./commands/import.ts'))],
   ['doctor', async (add) => add(await import('./commands/doctor.ts'))],
   ['keys', async (add) => add(await import('./commands/keys.ts'))],
@@ -71,6 +72,7 @@ export const GROUPS: readonly Group[] = [
   [
     'Set up',
     {
+      init: 'from nothing to blocked ads, a blocked country or some names alone: asks, and writes it',
       import: 'make a rule set document of the firewall rules of qubes',
       doctor: 'what keeps this machine from working, and what to do',
       keys: 'who may sign releases, how that is changed, and keys for zmq+tcp: endpoints',
@@ -100,7 +102,10 @@ export const SECOND_WORDS: Readonly<Record<string, Group>> = {
 };
 
 export const WORD_RULES: WordRules = {
-  repeatable: new Set(['require', 'known-list', 'permit', 'test', 'address']),
+  repeatable: new Set([
+    ...['require', 'known-list', 'permit', 'test', 'address'],
+    ...['firewall', 'preset', 'qube', 'country', 'name', 'interface'],
+  ]),
   mayBeEmpty: new Set(['dns']), // no address means nothing
   hasOpposites: false, // --no-wait and --no-color are options of their own
 };

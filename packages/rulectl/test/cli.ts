@@ -168,6 +168,40 @@ export function rulectlAsked(
   return spawned('python3', ['-c', TTY_DRIVER, process.execPath, MAIN, ...args], { ...options, env });
 }
 
+/** Types each answer when the question before it ends, on a terminal that is also input and output. */
+const TYPING_DRIVER = `
+import json, os, pty, sys
+answers = json.loads(os.environ['TTY_ANSWERS'])
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+screen, asked = b'', 0
+try:
+    while True:
+        screen += os.read(terminal, 4096)
+        if answers and screen[asked:].endswith(b': '):
+            answer = answers.pop(0)
+            os.write(terminal, answer.encode() + (b'' if len(answer) == 1 and ord(answer) < 32 else b'\\r'))
+            asked = len(screen)
+except OSError:
+    pass
+_, status = os.waitpid(pid, 0)
+os.write(1, screen)
+sys.exit(os.waitstatus_to_exitcode(status))
+`;
+
+/** Runs a command on a terminal at which somebody answers its questions one by one: what is on the screen. */
+export async function rulectlTyped(
+  args: readonly string[],
+  answers: readonly string[],
+): Promise<{ readonly exit: number | null; readonly screen: string }> {
+  const env = { TTY_ANSWERS: JSON.stringify(answers), TERM: 'dumb' };
+  const { exit, stdout } = await spawned('python3', ['-c', TYPING_DRIVER, process.execPath, MAIN, ...args], {
+    env,
+  });
+  return { exit, screen: stdout.replaceAll('\r', '') };
+}
+
 /** The objects of NDJSON. */
 export function ndjson(text: string): readonly Readonly<Record<string, unknown>>[] {
   return text

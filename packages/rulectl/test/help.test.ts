@@ -14,6 +14,7 @@ const TWELVE = [
   'rollback',
   'check',
   'lists',
+  'init',
   'import',
   'doctor',
   'keys',

@@ -4,7 +4,7 @@
  */
 
 import { once } from 'node:events';
-import { createWriteStream, openSync } from 'node:fs';
+import { createWriteStream, openSync, writeSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { isatty, ReadStream } from 'node:tty';
 import { Output } from '@rulecast/program';
@@ -58,18 +58,32 @@ export class Terminal {
     this.out.flush();
     const fd = openTerminal();
     if (fd === undefined) return 'nobody';
-    const { createInterface } = await import('node:readline/promises'); // few are asked anything
-    const tty = new ReadStream(fd);
-    const lines = createInterface({ input: tty, output: createWriteStream('', { fd, autoClose: false }) });
-    try {
-      const ended = once(lines, 'close').then(() => '');
-      const asked = lines.question(`${question} [y/N] `).catch(() => ''); // Ctrl-C and Ctrl-D reject it
-      const answer = await Promise.race([asked, ended]);
-      return /^y(?:es)?$/i.test(answer.trim()) ? 'yes' : 'no';
-    } finally {
-      lines.close();
-      tty.destroy(); // closes the descriptor
-    }
+    const answer = await answerOf(fd, `${question} [y/N] `);
+    return /^y(?:es)?$/i.test(answer?.trim() ?? '') ? 'yes' : 'no';
+  }
+
+  /** A line of whoever is at the terminal; undefined at the end of the input, and without a terminal. */
+  async ask(question: string): Promise<string | undefined> {
+    this.out.flush();
+    const fd = openTerminal();
+    return fd === undefined ? undefined : answerOf(fd, question);
+  }
+}
+
+/** Closes the descriptor. Undefined for Ctrl-C, Ctrl-D, and a terminal that hangs up. */
+async function answerOf(fd: number, question: string): Promise<string | undefined> {
+  const { createInterface } = await import('node:readline/promises'); // few are asked anything
+  const tty = new ReadStream(fd);
+  const lines = createInterface({ input: tty, output: createWriteStream('', { fd, autoClose: false }) });
+  try {
+    const ended = once(lines, 'close').then(() => undefined);
+    const asked = lines.question(question).catch(() => undefined); // Ctrl-C and Ctrl-D reject it
+    const answer = await Promise.race([asked, ended]);
+    if (answer === undefined) writeSync(fd, '\n'); // what comes next has a line of its own
+    return answer;
+  } finally {
+    lines.close();
+    tty.destroy(); // closes the descriptor
   }
 }
 

@@ -1,0 +1,179 @@
+/**
+ * `rulectl init`: from nothing to presets in force. It asks what no option says, adds the presets to the
+ * configuration and the rules of the publisher, and prints what to do in each place, and what proves it.
+ *
+ *   options, answers ─▶ presets, filled ─merge─▶ files that are there ─check─▶ planned ─all or none─▶ written
+ */
+
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { mergeDocument, parseConfig, parseDocument, type Reject } from '@rulecast/formats';
+import { openCurveKeyPair } from '@rulecast/vchan';
+import type { Argv } from 'yargs';
+import type { Machine } from '../doctor/finding.ts';
+import { thisMachine } from '../doctor/machine.ts';
+import { answersOf, type Given } from '../init/answers.ts';
+import { type PlannedFile, planFile, writeFiles } from '../init/files.ts';
+import { groupCommand, interfacesOf, udevLine } from '../init/interfaces.ts';
+import { blocksOf, HOME, type Site, siteConfiguration, UDEV_FILE, WHERE } from '../init/places.ts';
+import { freshConfiguration, type Preset, presetFor, proofOf, readPresets } from '../init/presets.ts';
+import { Questions } from '../init/questions.ts';
+import { Report } from '../init/report.ts';
+import { CliError, ExitCode } from '../terminal/exit.ts';
+import type { Terminal } from '../terminal/terminal.ts';
+
+export const command = 'init';
+
+/** Rules before a preset is added. */
+const FRESH_RULES =
+  '# What the firewalls do: a rule set document, which the publisher reads again when it changes.\n\nunmatched: accept # what no rule is about is left to the other tables of the firewall\n';
+
+export interface InitArgs extends Given {
+  readonly yes: boolean | undefined;
+  readonly json: boolean | undefined;
+}
+
+export function builder(yargs: Argv<object>): Argv<InitArgs> {
+  const several = (describe: string) =>
+    ({ type: 'string', array: true, requiresArg: true, describe }) as const;
+  return yargs
+    .usage(
+      '$0 init\n\nWrites the configuration and the rules of a publisher, and prints what to do then. It asks what no option says. Run again, it adds to what is there, and leaves alone a file that a person has changed.',
+    )
+    .option('where', {
+      choices: WHERE,
+      requiresArg: true,
+      describe: 'in qubes, on this host, or on this host and others',
+    })
+    .option('firewall', several('a firewall by its name; may be repeated'))
+    .option('preset', several(`what is to be done: ${[...readPresets().keys()].join(', ')}; may be repeated`))
+    .option(
+      'qube',
+      several(
+        'for whom, with presets for one: ADDRESS, or ADDRESS,ADDRESS of both families; may be repeated',
+      ),
+    )
+    .option('country', several('its code of two letters; may be repeated'))
+    .option('name', several('a name, or .name for all below it as well; may be repeated'))
+    .option(
+      'interface',
+      several('outside Qubes: an interface that leads to those it judges; may be repeated'),
+    )
+    .option('dir', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'where the files go',
+      defaultDescription: `${HOME} for root, else here`,
+    })
+    .option('yes', { type: 'boolean', describe: 'ask nothing: take what is usual' })
+    .option('json', { type: 'boolean', describe: 'one JSON object for each file, interface and place' })
+    .example([
+      ['$0 init', 'asks'],
+      ['$0 init --preset ads --yes', 'ads and trackers, for all qubes'],
+      ['$0 init --preset country --country ru --qube 10.137.0.5 --yes', 'a country, for one qube'],
+      [
+        '$0 init --preset only-names --name deb.debian.org --qube 10.137.0.5 --yes',
+        'a name, and nothing else',
+      ],
+    ]);
+}
+
+export async function run(args: InitArgs, terminal: Terminal): Promise<ExitCode> {
+  const machine = thisMachine(terminal.nowMs());
+  const questions = new Questions(terminal, args.yes === true);
+  const { site, presets, subjects } = await answersOf(args, readPresets(), machine, questions);
+  const filled = presets.flatMap((preset) => presetFor(preset, subjects));
+  const isHere = site.where === 'host' && site.folder === HOME && process.getuid?.() === 0;
+  const files = [...plannedDocuments(site, filled), ...(isHere ? [plannedUdev(site.interfaces)] : [])];
+  const left = files.filter(({ state }) => state === 'left');
+  const report = new Report(terminal, args.json === true);
+  if (left.length === 0) writeFiles(files);
+  for (const file of left.length === 0 ? files : left) report.file(file);
+  if (left.length > 0) return ExitCode.refused;
+  if (isHere) for (const name of site.interfaces) report.interface(name, joinGroup(machine, name));
+  const alone = subjects.qubes.filter((addresses) =>
+    addresses.every((one) => one.includes(':') === addresses[0]?.includes(':')),
+  );
+  for (const [address = ''] of alone) report.family(address);
+  report.end(blocksOf(site), [...new Set(filled.flatMap(proofOf))]);
+  return ExitCode.ok;
+}
+
+/** The configuration and the rules, each with what the presets add, and checked as the publisher does. */
+function plannedDocuments(site: Site, presets: readonly Preset[]): readonly PlannedFile[] {
+  const configuration = join(site.folder, 'publisher.yaml');
+  const rules = join(site.folder, 'rules.yaml');
+  const own = siteConfiguration(site, (firewall) => keyOf(site.folder, firewall));
+  return [
+    planFile(configuration, freshConfiguration(), (text) =>
+      added(
+        configuration,
+        text,
+        [own, ...presets.map((preset) => preset.configuration)],
+        ['lists', 'tables'],
+        parseConfig,
+      ),
+    ),
+    planFile(rules, FRESH_RULES, (text) =>
+      added(
+        rules,
+        text,
+        presets.map((preset) => preset.rules),
+        [],
+        (file, bytes) => parseDocument(file, bytes, 0, () => undefined),
+      ),
+    ),
+  ];
+}
+
+type Parse = (file: string, bytes: Uint8Array) => { readonly rejects: readonly Reject[] };
+
+/** A document with others added, or undefined where it has all they say. Throws CliError `refused`. */
+function added(
+  file: string,
+  before: string,
+  more: readonly string[],
+  whole: readonly string[],
+  parse: Parse,
+): string | undefined {
+  check(file, before, parse);
+  let text: string | undefined;
+  for (const each of more) text = mergeDocument(text ?? before, each, new Set(whole)) ?? text;
+  if (text !== undefined) check(file, text, parse);
+  return text;
+}
+
+function check(file: string, text: string, parse: Parse): void {
+  const [reject] = parse(file, Buffer.from(text)).rejects;
+  if (reject === undefined) return;
+  const { line, column, code, reason } = reject;
+  throw new CliError(ExitCode.refused, code, `${file}:${line}:${column}: ${reason}: nothing was written`);
+}
+
+/** The public key of a firewall, whose secret key is made here once, and that of the publisher beside it. */
+function keyOf(folder: string, firewall: string): string {
+  const keys = join(folder, 'keys');
+  mkdirSync(keys, { recursive: true, mode: 0o700 });
+  writeFileSync(join(keys, 'publisher.pub'), `${openCurveKeyPair(join(keys, 'publisher.key')).publicKey}\n`);
+  return openCurveKeyPair(join(keys, `${firewall}.key`)).publicKey;
+}
+
+/** Interfaces that udev puts into the group, when they appear. */
+function plannedUdev(interfaces: readonly string[]): PlannedFile {
+  return planFile(UDEV_FILE, '', (text) => {
+    const missing = interfaces.map(udevLine).filter((line) => !text.split('\n').includes(line));
+    return missing.length === 0 ? undefined : `${text}${missing.join('\n')}\n`;
+  });
+}
+
+/** Puts an interface into the group now, where it is not in it. Throws CliError `refused`. */
+function joinGroup(machine: Machine, name: string): 'joined' | 'unchanged' {
+  if (interfacesOf(machine).some((one) => one.name === name && one.isJudged)) return 'unchanged';
+  const { status } = machine.run(...groupCommand(name));
+  if (status === 0) return 'joined';
+  throw new CliError(
+    ExitCode.refused,
+    'not-joined',
+    `the files are written, and this failed: ${groupCommand(name).join(' ')}`,
+  );
+}

@@ -1,0 +1,55 @@
+/** Network interfaces of this host, and the link group by which a firewall knows those that it judges. */
+
+import type { Machine } from '../doctor/finding.ts';
+import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
+
+/** The group of the interfaces of downstream qubes, in Qubes and as the packages have it. */
+const GROUP = '2';
+
+export interface Interface {
+  readonly name: string;
+  readonly isJudged: boolean;
+}
+
+/** Those that hosts may be behind: none of the host itself, nor the one that leads to the Internet. */
+export function interfacesOf(machine: Machine): readonly Interface[] {
+  const uplinks = new Set(rowsOf(machine, 'route', 'show', 'default').map(({ dev }) => dev));
+  return rowsOf(machine, 'link', 'show').flatMap(({ ifname, group, link_type: type }) => {
+    if (type === 'loopback' || uplinks.has(ifname) || ifname === undefined) return [];
+    return [{ name: ifname, isJudged: group === GROUP }];
+  });
+}
+
+/** What `ip` prints: of links and routes, as far as it is looked at. */
+interface Row {
+  readonly ifname?: string;
+  readonly group?: string;
+  readonly link_type?: string;
+  readonly dev?: string;
+}
+
+function rowsOf(machine: Machine, ...words: readonly string[]): readonly Row[] {
+  const { status, stdout } = machine.run('ip', '-json', ...words);
+  if (status === 0) return JSON.parse(stdout || '[]');
+  throw new CliError(
+    ExitCode.refused,
+    'no-ip',
+    'the interfaces of this host are not known: apt install iproute2',
+  );
+}
+
+/** A name, as the kernel and udev take it. Throws CliError `usage`. */
+export function readInterface(word: string): string {
+  if (/^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14}$/.test(word)) return word;
+  throw usageError(`--interface ${JSON.stringify(word)} is no name of an interface: write one as in eth1`);
+}
+
+/** The commands that put an interface into the group now. */
+export function groupCommand(name: string): readonly [program: string, ...words: string[]] {
+  return ['ip', 'link', 'set', 'dev', name, 'group', GROUP];
+}
+
+/** What has udev do so when the interface appears, at each boot. */
+export function udevLine(name: string): string {
+  return `ACTION=="add", SUBSYSTEM=="net", KERNEL=="${name}", ATTR{netdev_group}="${GROUP}"`;
+}

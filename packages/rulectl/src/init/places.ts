@@ -1,0 +1,108 @@
+/** What to do in each place, as lines to paste, and what the publisher has to know of the firewalls. */
+
+import { groupCommand, udevLine } from './interfaces.ts';
+
+export const WHERE = ['qubes', 'host', 'hosts'] as const;
+export type Where = (typeof WHERE)[number];
+
+/** Where the packages look for the configuration. */
+export const HOME = '/etc/rulecast';
+/** Where udev looks for what an administrator has it do. */
+export const UDEV_FILE = '/etc/udev/rules.d/70-rulecast.rules';
+/** Our choice: no port that IANA has given to anybody. */
+const PORT = 7701;
+
+export interface Site {
+  readonly where: Where;
+  readonly firewalls: readonly string[];
+  /** Of the firewalls: those that lead to what they judge. */
+  readonly interfaces: readonly string[];
+  /** Where the files are written to. */
+  readonly folder: string;
+  /** The name of this host or qube, and an address by which firewalls reach it. */
+  readonly host: string;
+  readonly address: string;
+}
+
+export interface Block {
+  readonly place: string;
+  readonly lines: readonly string[];
+}
+
+/** What the configuration says of the firewalls, as YAML; `hosts` have public keys. */
+export function siteConfiguration(site: Site, keyOf: (firewall: string) => string): string {
+  const { where, firewalls, address } = site;
+  const bindings = {
+    qubes: (name: string) => `{qube: ${name}}`,
+    host: () => '{}',
+    hosts: (name: string) => `{curve-key: ${JSON.stringify(keyOf(name))}}`,
+  };
+  return [
+    ...(where === 'hosts'
+      ? [`listen: ["zmq+tcp:${address}:${PORT}"]`, 'curve: {secret: keys/publisher.key}']
+      : []),
+    'subscribers: # the firewalls; status says which of them has not what was released',
+    ...firewalls.map((name) => `  ${name}: ${bindings[where](name)}`),
+    '',
+  ].join('\n');
+}
+
+/** What is pasted where, in this order. */
+export function blocksOf(site: Site): readonly Block[] {
+  const { where, firewalls, folder } = site;
+  const files = `${folder}/{publisher.yaml,rules.yaml${where === 'hosts' ? ',keys' : ''}}`;
+  const copy = folder === HOME ? [] : [`cp -r ${files} ${HOME}/`];
+  if (where === 'qubes') return qubesBlocks(site, copy);
+  const here = [
+    ...copy,
+    'systemctl enable --now rulecast-publisher',
+    `rulecast-publisher --print-trust > ${HOME}/trust`,
+  ];
+  if (where === 'host')
+    return [
+      {
+        place: 'here, as root',
+        lines: [...here, 'systemctl enable --now rulecast-boot rulecast-subscriber'],
+      },
+    ];
+  const install = `apt install rulecast-firewall rulecast-zeromq && mkdir -p ${HOME}`;
+  const send = firewalls.map(
+    (name) => `scp ${HOME}/{trust,keys/publisher.pub,keys/${name}.key} root@${name}:${HOME}/`,
+  );
+  return [
+    { place: `on ${firewalls.join(', ')}, as root`, lines: [install] },
+    {
+      place: 'here, as root',
+      lines: [copy, `chown -R rulecast-publisher ${HOME}/keys`, here.slice(copy.length), send].flat(),
+    },
+    ...firewalls.map((name) => ({ place: `on ${name}, as root`, lines: farLines(site, name) })),
+  ];
+}
+
+function qubesBlocks({ host, firewalls }: Site, copy: readonly string[]): readonly Block[] {
+  return [
+    { place: 'here, as root', lines: [...copy, 'systemctl restart rulecast-publisher'] },
+    { place: 'in the template of the firewall, as root', lines: ['apt install rulecast-firewall'] },
+    {
+      place: 'in dom0, once you have read the script',
+      lines: [
+        `qvm-run --pass-io ${host} 'cat /usr/share/rulecast/rulecast-dom0' > rulecast-dom0`,
+        `sh rulecast-dom0 ${[host, ...firewalls].join(' ')}`,
+      ],
+    },
+  ];
+}
+
+function farLines({ interfaces, address }: Site, name: string): readonly string[] {
+  const settings = [
+    `NAME=${name}`,
+    `CONNECT=zmq+tcp:${address}:${PORT}`,
+    `CURVE_KEY=${HOME}/${name}.key`,
+    `CURVE_PEER=${HOME}/publisher.pub`,
+  ];
+  return [
+    `printf 'RULECAST_%s\\n' ${settings.join(' ')} > ${HOME}/subscriber.env`,
+    ...interfaces.flatMap((one) => [groupCommand(one).join(' '), `echo '${udevLine(one)}' >> ${UDEV_FILE}`]),
+    'systemctl enable --now rulecast-boot rulecast-subscriber',
+  ];
+}

@@ -1,0 +1,231 @@
+/** `rulectl init`: what it asks, what it writes, and what it leaves alone. */
+
+import { cpSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { type CliResult, ndjson, rulectl, rulectlAsked, rulectlTyped } from './cli.ts';
+
+const PACKAGED = fileURLToPath(new URL('../../../packaging/publisher.yaml', import.meta.url));
+const ADS = ['--where', 'qubes', '--preset', 'ads', '--yes'];
+const COUNTRY = '--where qubes --preset country --country ru --qube 10.137.0.7,fd09::a89:7 --yes'.split(' ');
+
+function init(folder: string, args: readonly string[]): Promise<CliResult> {
+  return rulectl(['init', '--dir', folder, ...args]);
+}
+
+/** All files of a folder, by name. */
+function filesOf(folder: string): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    readdirSync(folder).map((name) => [name, readFileSync(join(folder, name), 'utf8')]),
+  );
+}
+
+describe('questions', () => {
+  const QUESTIONS =
+    'Where is the firewall? qubes: it is a qube; host: it is this host; hosts: it is another host [host]: ';
+
+  it('are asked for what no option says, and again after an answer that is none', async () => {
+    const folder = temporaryDirectory();
+    const answers = [
+      'cubes',
+      'qubes',
+      '',
+      'ads country',
+      'Russia',
+      'ru',
+      '10.137.0',
+      '10.137.0.7,fd09::a89:7',
+    ];
+    const { exit, screen } = await rulectlTyped(['init', '--dir', folder], answers);
+    expect([exit, screen.slice(0, screen.indexOf('written'))]).toEqual([
+      0,
+      `${QUESTIONS}cubes
+--where "cubes": write one of qubes, host, hosts: did you mean qubes?
+${QUESTIONS}qubes
+Which firewalls are there? Their names [sys-firewall]: 
+What is to be done?
+  ads: Ads and trackers are blocked for all qubes, by name
+  bad-addresses: Known bad addresses are blocked for all qubes
+  country: A country is blocked for one qube
+  only-names: One qube reaches some names, and nothing else
+One of these, or several [ads]: ads country
+Which country? Its code of two letters, as in ru: Russia
+--country "Russia": write the code of two letters, as in ru for Russia
+Which country? Its code of two letters, as in ru: ru
+For which qube, or host? Its address, or those of both families, as in 10.137.0.5,fd09::a89:5: 10.137.0
+--qube "10.137.0": write its address as in 10.137.0.5, or 10.137.0.5,fd09::a89:5 (qvm-ls --network in dom0 has it)
+For which qube, or host? Its address, or those of both families, as in 10.137.0.5,fd09::a89:5: 10.137.0.7,fd09::a89:7
+`,
+    ]);
+    const other = temporaryDirectory();
+    await init(other, ['--preset', 'ads', ...COUNTRY]);
+    expect(filesOf(folder)).toEqual(filesOf(other));
+  });
+
+  it.each([
+    ['the end of the input', '\u0004', 64],
+    ['Ctrl-C', '\u0003', 254], // SIGINT, as the driver passes it on
+  ])('end with %s, and nothing is written', async (_, key, code) => {
+    const folder = temporaryDirectory();
+    const { exit, screen } = await rulectlTyped(['init', '--dir', folder], ['qubes', key]);
+    expect([exit, readdirSync(folder)]).toEqual([code, []]);
+    if (code === 64)
+      expect(screen).toContain('\nrulectl: no answer, and nothing was written: add --firewall sys-firewall');
+  });
+
+  it.each([
+    [['--preset', 'country', '--country', 'ru', '--yes'], 'add --qube 10.137.0.5'],
+    [['--preset', 'country', '--qube', '10.137.0.5', '--yes'], 'add --country ru'],
+    [['--preset', 'only-names', '--qube', '10.137.0.5', '--yes'], 'add --name deb.debian.org'],
+    [['--preset', 'all', '--yes'], 'write one of ads, bad-addresses, country, only-names'],
+    [['--preset', 'ads', '--qube', '10.137.0.5', '--yes'], 'none of these presets is about that'],
+    [['--preset', 'country', '--country', 'rus', '--yes'], 'the code of two letters'],
+    [['--preset', 'country', '--country', 'ru', '--qube', 'work', '--yes'], 'qvm-ls --network in dom0'],
+    [['--where', 'hosts', '--firewall', 'gate', '--yes'], 'add --interface eth1'],
+    [['--where', 'hosts', '--firewall', 'gate', '--interface', '"; reboot', '--yes'], 'write one as in eth1'],
+    [['--where', 'hosts', '--yes'], 'add --firewall sys-firewall'],
+    [['--firewall', 'a b', '--yes'], 'write a name as in sys-firewall'],
+    [['--preset', 'country'], 'or --yes for what is usual'],
+  ])('of %j have what to write, and nothing is written', async (args, words) => {
+    const folder = temporaryDirectory();
+    const where = args.includes('--where') ? [] : ['--where', 'qubes'];
+    const { exit, stderr } = await rulectlAsked(['init', '--dir', folder, ...where, ...args], undefined);
+    expect([exit, stderr, readdirSync(folder)]).toEqual([64, expect.stringContaining(words), []]);
+  });
+});
+
+describe('files', () => {
+  it('are as the publisher takes them, with all presets and several of each', async () => {
+    const folder = temporaryDirectory();
+    const every = ['ads', 'bad-addresses', 'country', 'only-names'].flatMap((name) => ['--preset', name]);
+    const subjects =
+      '--country ru --country DE --qube 10.137.0.7 --qube 10.137.0.8,fd09::8 --name .x.example --name *.y.example';
+    const { exit, stdout } = await init(folder, [
+      ...every,
+      ...subjects.split(' '),
+      '--where',
+      'qubes',
+      '--yes',
+    ]);
+    expect([exit, stdout]).toEqual([
+      0,
+      expect.stringContaining('what 10.137.0.7 sends over IPv6 is not judged'),
+    ]);
+    expect(stdout).toContain('getent hosts x.example ');
+    const checked = await rulectl(['check', join(folder, 'publisher.yaml')]);
+    expect([checked.exit, checked.stdout]).toEqual([0, expect.stringContaining('nothing refused')]);
+    expect(filesOf(folder)['rules.yaml']).toContain(`
+  qube-10-137-0-8:
+    # the qube 10.137.0.8
+    prefixes: [10.137.0.8, "fd09::8"]
+    default: drop
+    egress:
+      - drop dst=@country-ru
+      - drop dst=@country-de
+      - accept specialtarget=dns
+      - accept dst=@names-10-137-0-8
+    unlisted: nxdomain`);
+  });
+
+  it('stay as they are when it is run again, byte for byte and untouched', async () => {
+    const folder = temporaryDirectory();
+    expect(await init(folder, ADS)).toMatchObject({ exit: 0, stderr: '' });
+    const before = [filesOf(folder), statSync(join(folder, 'rules.yaml')).mtimeMs];
+    const { exit, stdout } = await init(folder, ADS);
+    expect([exit, stdout]).toEqual([0, expect.stringContaining('Nothing was changed')]);
+    expect([filesOf(folder), statSync(join(folder, 'rules.yaml')).mtimeMs]).toEqual(before);
+  });
+
+  it('have a second preset beside the first, as if both had been asked for at once', async () => {
+    const [one, both] = [temporaryDirectory(), temporaryDirectory()];
+    await init(one, ADS);
+    const { exit, stdout } = await init(one, COUNTRY);
+    expect([exit, stdout]).toEqual([0, expect.stringContaining('written: ')]);
+    await init(both, ['--preset', 'ads', ...COUNTRY]);
+    expect(filesOf(one)).toEqual(filesOf(both));
+  });
+
+  it('take the place of what the packages brought', async () => {
+    const folder = temporaryDirectory();
+    cpSync(PACKAGED, join(folder, 'publisher.yaml'));
+    const { exit, stdout } = await init(folder, ADS);
+    expect([exit, stdout]).toEqual([
+      0,
+      expect.stringMatching(/written: .*publisher\.yaml\nwritten: .*rules\.yaml/),
+    ]);
+  });
+
+  it.each(['publisher.yaml', 'rules.yaml'])(
+    'are left alone, all of them, once a person changed %s',
+    async (name) => {
+      const folder = temporaryDirectory();
+      await init(folder, ADS);
+      const path = join(folder, name);
+      writeFileSync(path, `${readFileSync(path, 'utf8')}# mine\n`);
+      const before = filesOf(folder);
+      const again = await init(folder, ADS); // it lacks nothing
+      expect([again.exit, again.stdout]).toEqual([0, expect.stringContaining('Nothing was changed')]);
+      const more = await init(folder, ['--where', 'qubes', '--preset', 'bad-addresses', '--yes']);
+      expect([more.exit, more.stdout]).toEqual([2, `left: ${path}\n`]);
+      expect(more.stderr).toMatch(/was changed by a person[\s\S]*feodo[\s\S]*# mine/);
+      expect(filesOf(folder)).toEqual(before);
+    },
+  );
+
+  it('that cannot be read say where, and nothing is written', async () => {
+    const folder = temporaryDirectory();
+    writeFileSync(join(folder, 'publisher.yaml'), 'state: /x\nlits: {}\n');
+    const { exit, stderr } = await init(folder, ADS);
+    expect([exit, stderr]).toEqual([
+      2,
+      expect.stringContaining('publisher.yaml:2:1: "lits" is no key here: did you mean "lists"?'),
+    ]);
+    expect(readdirSync(folder)).toEqual(['publisher.yaml']);
+  });
+
+  it.each([
+    ['before the first was whole', [], 'publisher.yaml.new'],
+    ['between the two', ['publisher.yaml'], ''],
+    ['before the second was whole', ['publisher.yaml'], 'rules.yaml.new'],
+  ])('are the same after a run that was interrupted %s', async (_, whole, draft) => {
+    const [done, folder] = [temporaryDirectory(), temporaryDirectory()];
+    await init(done, ADS);
+    for (const name of whole) cpSync(join(done, name), join(folder, name));
+    if (draft !== '') writeFileSync(join(folder, draft), 'half');
+    expect((await init(folder, ADS)).exit).toBe(0);
+    expect(filesOf(folder)).toEqual(filesOf(done));
+  });
+
+  it('of two hosts have the keys of both, made once, and the blocks where they go', async () => {
+    const folder = temporaryDirectory();
+    const args = ['--where', 'hosts', '--firewall', 'gate', '--interface', 'eth1', '--yes'];
+    const { exit, stdout } = await init(folder, args);
+    const key = readFileSync(join(folder, 'keys/gate.key'), 'utf8');
+    expect([exit, stdout]).toEqual([
+      0,
+      expect.stringMatching(/# on gate, as root:[\s\S]*# here, as root:[\s\S]*ip link set dev eth1 group 2/),
+    ]);
+    expect((await init(folder, args)).stdout).toContain('Nothing was changed');
+    expect([
+      readFileSync(join(folder, 'keys/gate.key'), 'utf8'),
+      statSync(join(folder, 'keys')).mode & 0o777,
+    ]).toEqual([key, 0o700]);
+    expect((await rulectl(['check', join(folder, 'publisher.yaml')])).exit).toBe(0);
+  });
+
+  it('are told to programs', async () => {
+    const folder = temporaryDirectory();
+    const { stdout } = await init(folder, [...ADS, '--json']);
+    expect(
+      ndjson(stdout)
+        .map(({ kind, state }) => [kind, state])
+        .slice(0, 3),
+    ).toEqual([
+      ['file', 'written'],
+      ['file', 'written'],
+      ['block', undefined],
+    ]);
+  });
+});
