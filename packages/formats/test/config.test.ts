@@ -48,6 +48,29 @@ function keysOf(schema: object): readonly string[] {
   return keys;
 }
 
+describe('rules:', () => {
+  it('is the path of a file, from the folder of the configuration', () => {
+    expect(read('rules: rules.yaml\n').config?.rules).toBe('/etc/rulecast/rules.yaml');
+    expect(read('lists: {}\n').config?.rules).toBeUndefined();
+  });
+
+  it('is not the configuration itself', () => {
+    expect(read('name: a\nrules: ./publisher.yaml\n').rejects).toMatchObject([
+      { line: 2, column: 1, reason: 'rules: is this file: write a rule set document into another one' },
+    ]);
+  });
+
+  it.each(['first', 'common', 'policies', 'unmatched'])('is where %s: is to be written', (key) => {
+    expect(read(`lists: {}\n${key}: {}\n`).rejects).toMatchObject([
+      {
+        line: 2,
+        column: 1,
+        reason: `${key}: is in the file of the rules: write rules: rules.yaml here, and ${key}: there`,
+      },
+    ]);
+  });
+});
+
 describe('examples/publisher.yaml', () => {
   const bytes = readFileSync(EXAMPLE);
 

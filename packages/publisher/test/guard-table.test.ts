@@ -148,6 +148,33 @@ describe('a release by a person', () => {
     },
   );
 
+  it.each(Object.entries(CASES).filter(([guard]) => guard !== 'sourceLists'))(
+    'by the rules file against %s is refused as if the role push had pushed it',
+    async (guard, of) => {
+      const publisher = await house(of);
+      publisher.rules.name('/rules.yaml');
+      await publisher.takeRules(pushOf(of.before));
+      const outcome = await publisher.takeRules(pushOf(of.after));
+      expect(asks(guard as Guard, 'rules', 'push')).toBe(true);
+      expect(told(outcome)).toContain(of.refusal);
+      expect(publisher.head?.manifest.version).toBe(2);
+    },
+  );
+
+  it('by the rules file opens no more than the role push may, but where nothing was said of any qube', async () => {
+    const differing = GUARDS.filter((guard) => asks(guard, 'rules', 'push') !== asks(guard, 'push', 'push'));
+    expect(differing).toEqual(['firstPolicies']);
+    const publisher = freshPublisher();
+    publisher.rules.name('/rules.yaml');
+    expect(told(await publisher.takeRules(pushOf({ 'r.yaml': 'unmatched: accept\n' })))).toEqual([
+      'released',
+    ]);
+    expect(told(await publisher.takeRules(pushOf({ 'r.yaml': 'unmatched: drop\n' })))).toEqual(['released']);
+    expect(told(await publisher.takeRules(pushOf({ 'r.yaml': 'unmatched: accept\n' })))).toEqual([
+      'accept-all unmatched',
+    ]);
+  });
+
   it('of the content of the head, its names resolved anew or not, is asked for what must get through, and who can take it, alone', async () => {
     const answers = ['192.0.2.7', undefined, '203.0.113.7'];
     const publisher = freshPublisher({

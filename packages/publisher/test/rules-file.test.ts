@@ -2,12 +2,16 @@
 
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { PushInput } from '@rulecast/formats';
 import { prefixListOf } from '@rulecast/rules';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { ALL_PERMITS } from '../../../test/kit/permits.ts';
 import { WatchedRules } from '../src/daemon/watched-rules.ts';
 import type { Publisher, PublisherOptions } from '../src/release/publisher.ts';
 import type { PushOptions } from '../src/release/request.ts';
+import { type Databases, openDatabases } from '../src/store/databases.ts';
+import { type FaultyDatabases, faultyDatabases } from './faulty-databases.ts';
 import { freshPublisher, place, prefixes, pushOf } from './fresh-publisher.ts';
 
 const OPEN = 'first: { egress: [drop dst4=192.0.2.1] }\nunmatched: accept\n';
@@ -61,15 +65,16 @@ async function watching(
 }
 
 const versionOf = ({ head }: Publisher): number => head?.manifest.version ?? 0;
-const policiesOf = ({ head }: Publisher): readonly string[] => [...(head?.ruleSet.policies.keys() ?? [])];
+const policiesOf = ({ head }: Publisher): readonly string[] =>
+  [...(head?.ruleSet.policies.keys() ?? [])].sort();
 
 async function pushed(
   publisher: Publisher,
   text: string,
   options: PushOptions = {},
-  replaceAll = false,
+  input: Partial<PushInput> = {},
 ): Promise<string> {
-  const outcome = await publisher.push(pushOf({ 'x.yaml': text }, { replaceAll }), options);
+  const outcome = await publisher.push(pushOf({ 'x.yaml': text }, input), options);
   if (outcome.kind !== 'rejects') return outcome.kind;
   return outcome.rejects.map(({ file, code }) => `${code} ${file}`).join(', ');
 }
@@ -117,7 +122,7 @@ describe('the rules file', () => {
       await pushed(publisher, 'policies: { lab: { prefixes: [10.137.0.9], egress: [drop dst=@b] } }\n'),
     ).toBe('released');
     await write(WORK.replace('work', 'home'));
-    expect(policiesOf(publisher)).toEqual(['lab', 'home']);
+    expect(policiesOf(publisher)).toEqual(['home', 'lab']);
     expect([...(publisher.head?.ruleSet.lists.keys() ?? [])]).toEqual(['b']);
     expect(await pushed(publisher, 'lists: { b: { entries: [192.0.2.5] } }\n')).toBe('released');
   });
@@ -185,4 +190,227 @@ describe('the rules file', () => {
     await rules.look();
     expect([versionOf(publisher), rules.trouble]).toEqual([1, undefined]);
   });
+});
+
+describe('parts of the rules file', () => {
+  const LAB = 'policies: { lab: { prefixes: [10.137.0.9], egress: [drop dst4=192.0.2.7] } }\n';
+
+  it('are changed by no push, in whatever way', async () => {
+    const { publisher } = await house(`lists: { a: { entries: [192.0.2.1] } }\n${WORK}`);
+    const changed = WORK.replace('203.0.113.0', '198.51.100.0');
+    expect(await pushed(publisher, changed)).toBe('rules-of-a-file work');
+    expect(await pushed(publisher, 'unmatched: accept\n')).toBe('rules-of-a-file unmatched:');
+    const list = 'lists: { a: { entries: [192.0.2.3] } }\n';
+    expect(await pushed(publisher, list, {}, { action: 'merge' })).toBe('rules-of-a-file a');
+    expect(await pushed(publisher, WORK, {}, { action: 'withdraw' })).toBe(
+      'rules-of-a-file work, rules-of-a-file unmatched:',
+    );
+    const rules = pushOf({ 'x.rules': 'drop\n' }, { policy: 'work' });
+    expect(await publisher.push(rules)).toMatchObject({ kind: 'rejects' });
+    expect(versionOf(publisher)).toBe(1);
+  });
+
+  it('say which file to change', async () => {
+    const { publisher, path } = await house(WORK);
+    const outcome = await publisher.push(pushOf({ 'x.yaml': 'unmatched: accept\n' }));
+    expect(outcome).toMatchObject({
+      rejects: [
+        { reason: `unmatched: is what ${path} says (rules: of the configuration): change that file` },
+      ],
+    });
+  });
+
+  it('can be pushed as they are, and stay where others are replaced or withdrawn', async () => {
+    const { publisher } = await house(WORK);
+    expect(await pushed(publisher, LAB)).toBe('released');
+    expect(await pushed(publisher, `${WORK}`)).toBe('unchanged');
+    const other = LAB.replace('lab', 'other');
+    expect(await pushed(publisher, other, {}, { replaceAll: true })).toBe('released');
+    expect(policiesOf(publisher)).toEqual(['other', 'work']);
+    expect(publisher.head?.ruleSet.unmatched).toBe('drop');
+  });
+
+  it('are as somebody went back to until the file says something else, over restarts, too', async () => {
+    const stateDirectory = temporaryDirectory();
+    const { publisher, write, path, rules } = await house(OPEN, { stateDirectory });
+    await write(WORK);
+    const back = await publisher.rollback(1, {}, { permits: ALL_PERMITS });
+    expect([back.kind, policiesOf(publisher)]).toEqual(['released', ['first']]);
+    await write(WORK);
+    expect([versionOf(publisher), rules.trouble]).toEqual([3, undefined]);
+    await rules.close();
+    await publisher.close();
+    const again = freshPublisher({ stateDirectory });
+    const watched = await watching(again, path);
+    expect(versionOf(again)).toBe(3);
+    expect(await pushed(again, 'policies: { work: { prefixes: [10.137.0.6] } }\n')).toBe(
+      'rules-of-a-file work',
+    );
+    await watched.write(WORK.replace('203.0.113.0', '198.51.100.0'));
+    expect([versionOf(again), policiesOf(again)]).toEqual([4, ['work']]);
+  });
+
+  it('can be gone back to within the guards alone', async () => {
+    const { publisher, write } = await house(OPEN);
+    await write(WORK);
+    expect(await publisher.rollback(1, {}, { role: 'push' })).toMatchObject({
+      kind: 'guarded',
+      refusals: [{ guard: 'no-policy' }, { guard: 'accept-all' }],
+    });
+  });
+
+  it('are anybody’s once the configuration names no file, and the file’s again when it does', async () => {
+    const { publisher, path, rules } = await house(WORK);
+    await rules.close();
+    publisher.rules.name(undefined);
+    expect(policiesOf(publisher)).toEqual(['work']);
+    const changed = WORK.replace('203.0.113.0', '198.51.100.0');
+    expect(await pushed(publisher, changed)).toBe('released');
+    await watching(publisher, path);
+    expect(versionOf(publisher)).toBe(3);
+    expect(await pushed(publisher, changed)).toBe('rules-of-a-file work');
+  });
+});
+
+describe('parts that were of the rules file', () => {
+  const home = 'policies: { home: { prefixes: [10.137.0.8] } }\n';
+
+  it('go when it says something else, if a rollback brought them back', async () => {
+    const { publisher, write } = await house(
+      WORK.replace('unmatched', '  home: { prefixes: [10.137.0.8] }\nunmatched'),
+    );
+    await write(WORK);
+    await publisher.rollback(1, {}, { permits: ALL_PERMITS });
+    expect(policiesOf(publisher)).toEqual(['home', 'work']);
+    await write(`# another\n${WORK}`);
+    expect(policiesOf(publisher)).toEqual(['work']);
+  });
+
+  it('stay if somebody pushed them since', async () => {
+    const { publisher, write } = await house(
+      WORK.replace('unmatched', '  home: { prefixes: [10.137.0.8] }\nunmatched'),
+    );
+    await write(WORK);
+    expect(await pushed(publisher, home, { dryRun: true })).toBe('planned');
+    expect(await pushed(publisher, home)).toBe('released');
+    await write(`# another\n${WORK}`);
+    expect(policiesOf(publisher)).toEqual(['home', 'work']);
+  });
+});
+
+describe('what guards refuse of the rules file', () => {
+  const SHUT = WORK.replace('accept dst4=203.0.113.0/24', 'drop');
+  const bytesPushed = (publisher: Publisher, text: string, options: PushOptions = {}) =>
+    publisher.push(pushOf({ '/etc/rulecast/rules.yaml': text }), options);
+
+  it('is told with the line that permits it, and a push of these bytes with it is the file', async () => {
+    const { publisher, write, rules, path } = await house(WORK);
+    await write(SHUT);
+    expect(rules.trouble).toMatch(
+      new RegExp(
+        `refused .*: policy work: nothing .* accepted any more: rulectl push --permit drop-all ${path}$`,
+      ),
+    );
+    expect(await bytesPushed(publisher, SHUT)).toMatchObject({ kind: 'guarded' });
+    const permits = new Set(['drop-all']);
+    expect(await bytesPushed(publisher, `${SHUT}# other bytes\n`, { permits })).toMatchObject({
+      kind: 'rejects',
+    });
+    expect(await bytesPushed(publisher, SHUT, { permits, dryRun: true })).toMatchObject({ kind: 'planned' });
+    await rules.look();
+    expect(rules.trouble).toBeDefined();
+    expect(await bytesPushed(publisher, SHUT, { permits, by: 'admin' })).toMatchObject({ kind: 'released' });
+    await rules.look();
+    expect([versionOf(publisher), rules.trouble]).toEqual([2, undefined]);
+  });
+
+  it('is what they refuse the role push, but where nothing was said of any qube', async () => {
+    const { publisher, write, rules } = await house(OPEN);
+    expect(versionOf(publisher)).toBe(1);
+    await write(WORK);
+    await write(
+      `${WORK.replace('unmatched', '  q: { prefixes: [10.137.0.7], default: accept }\nunmatched')}`,
+    );
+    expect(versionOf(publisher)).toBe(2);
+    expect(rules.trouble).toMatch(/policy q: it would accept .* --permit accept-all /);
+  });
+
+  it('leaves a file that says nothing of any qube refused, as nothing permits it', async () => {
+    const { publisher, write, rules } = await house(WORK);
+    await write('lists: {}\n');
+    expect(rules.trouble).toMatch(/unmatched: nothing would be said of any qube/);
+    expect(rules.trouble).not.toMatch(/--permit/);
+    expect(versionOf(publisher)).toBe(1);
+  });
+});
+
+describe('after a store that is lost', () => {
+  it('a rules file with policies is the push that is waited for, with the lists of sources that wait', async () => {
+    const stateDirectory = temporaryDirectory();
+    const { publisher, rules, path } = await house(WORK, { stateDirectory });
+    await rules.close();
+    await publisher.close();
+    rmSync(join(stateDirectory, 'store'), { recursive: true });
+    const again = freshPublisher({ stateDirectory, startOver: true });
+    again.setListOwner({ owns: (list) => list === 'feed', isOperand: () => false });
+    place(path, WORK.replace('accept dst4=203.0.113.0/24', 'accept dst=@feed'));
+    const watched = await watching(again, path);
+    expect(watched.rules.trouble).toMatch(/waits for list feed/);
+    const batch = new Map([['feed', prefixListOf(prefixes('192.0.2.1'))]]);
+    await again.updateLists(batch);
+    expect(versionOf(again)).toBe(0);
+    watched.rules.listsChanged((list) => batch.has(list));
+    await watched.rules.look();
+    expect([versionOf(again), policiesOf(again), again.isStartedOver]).toEqual([1, ['work'], false]);
+  });
+
+  it('a rules file without policies is not', async () => {
+    const stateDirectory = temporaryDirectory();
+    const { publisher, rules, path } = await house(WORK, { stateDirectory });
+    await rules.close();
+    await publisher.close();
+    rmSync(join(stateDirectory, 'store'), { recursive: true });
+    const again = freshPublisher({ stateDirectory, startOver: true });
+    place(path, 'unmatched: drop\n');
+    const watched = await watching(again, path);
+    expect(watched.rules.trouble).toMatch(/has to have policies/);
+    expect(versionOf(again)).toBe(0);
+  });
+});
+
+describe('the rules file and a store that fails', () => {
+  const CONTENTS = [WORK, WORK.replace('work', 'home')];
+
+  it.each(['ENOSPC', 'doubtful', 'before', 'after'] as const)(
+    'agree at every write, and after it: each content is released once (%s)',
+    async (fault) => {
+      for (let at = 1; ; at++) {
+        const [stateDirectory, directory] = [temporaryDirectory(), temporaryDirectory()];
+        const path = join(directory, 'rules.yaml');
+        let faulty: FaultyDatabases | undefined;
+        const databases = (folder: string): Databases => {
+          faulty = faultyDatabases(openDatabases(folder), at, fault);
+          return faulty;
+        };
+        place(path, CONTENTS[0] ?? '');
+        try {
+          const publisher = freshPublisher({ stateDirectory, databases });
+          const { rules, write } = await watching(publisher, path);
+          await write(CONTENTS[1] ?? '');
+          await rules.close();
+          await publisher.close().catch(() => undefined);
+        } catch {
+          // it ended as it began
+        }
+        place(path, CONTENTS[1] ?? '');
+        const again = freshPublisher({ stateDirectory });
+        const { rules } = await watching(again, path);
+        expect([policiesOf(again), rules.trouble], `at ${at}`).toEqual([['home'], undefined]);
+        const made = [...again.store.pastReleases()].map(({ notes }) => notes.changedParts.join());
+        expect(made.length, `at ${at}`).toBe(new Set(made).size);
+        expect(again.rules.parts.policies, `at ${at}`).toEqual(new Set(['home']));
+        if (faulty?.isHit !== true) return expect(at).toBeGreaterThan(3);
+      }
+    },
+  );
 });

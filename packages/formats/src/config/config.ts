@@ -4,6 +4,7 @@
  * place and what to write instead; examples/publisher.yaml shows every key.
  */
 
+import { posix } from 'node:path';
 import { isPartName, type Packet, type PrefixSet, parseHostName } from '@rulecast/rules';
 import type { MappingNode, TextNode } from '../document/node.ts';
 import { parsePacketText } from '../document/packet.ts';
@@ -224,6 +225,18 @@ export const CONFIG_SCHEMA = {
   ...schemaOf(CONFIG_KEYS),
 };
 
+/** Keys of rule set documents, which people look for here. */
+const RULES_SCHEMAS = Object.fromEntries(
+  ['first', 'common', 'policies', 'unmatched'].map((key) => {
+    const description = `${key}: is in the file of the rules: write rules: rules.yaml here, and ${key}: there`;
+    return [key, { not: {}, description }];
+  }),
+);
+const CHECKED_SCHEMA = {
+  ...CONFIG_SCHEMA,
+  properties: { ...Object(schemaOf(CONFIG_KEYS)['properties']), ...RULES_SCHEMAS },
+};
+
 export interface ConfigDocument {
   /** Only without faults. */
   readonly config: PublisherConfig | undefined;
@@ -252,13 +265,21 @@ export function parseConfig(fileName: string, bytes: Uint8Array): ConfigDocument
     const reason = 'a configuration is a mapping: write lists: and what else it needs';
     reader.fault(root.offset, ConfigFault.value, reason);
   } else if (root !== undefined) {
-    const shape = checkShape(root, CONFIG_SCHEMA, FORMAT_LIMITS.rejectsKept);
+    const shape = checkShape(root, CHECKED_SCHEMA, FORMAT_LIMITS.rejectsKept);
     tell(
       shape.faults.map(({ offset, code, reason }) => ({ ...tree.place(offset), code, reason })),
       shape.count,
     );
   }
   const config = readConfig(root?.kind === 'mapping' ? root : undefined, reader);
+  if (config.rules === posix.resolve(fileName)) {
+    const offset = root?.kind === 'mapping' ? (root.entries.get('rules')?.keyOffset ?? 0) : 0;
+    reader.fault(
+      offset,
+      ConfigFault.value,
+      'rules: is this file: write a rule set document into another one',
+    );
+  }
   return {
     config: rejects.count === 0 ? config : undefined,
     rejects: rejects.kept.toSorted((a, b) => a.line - b.line || a.column - b.column),

@@ -24,7 +24,7 @@ import type { DraftGuards } from './draft-guards.ts';
 import type { PushOutcome, VersionConflict } from './outcome.ts';
 import type { PendingNames } from './pending-names.ts';
 import type { PushOptions } from './request.ts';
-import { contentOf, type RulesFile, takenOf } from './rules-file.ts';
+import { contentOf, type RulesFile } from './rules-file.ts';
 import type { SourceBatches } from './source-batches.ts';
 import type { Turns } from './turns.ts';
 import type { ReleaseWorker } from './worker.ts';
@@ -105,7 +105,7 @@ export class Pushes {
     const absent = isWithdrawal ? await this.#absentFrom(read) : [];
     if (absent.length > 0) return { kind: 'rejects', rejects: absent, rejectCount: absent.length };
     const files = input.files.filter(({ role }) => role === 'pushed').map(({ name }) => name);
-    const taken = digest === undefined ? undefined : takenOf(digest, pushed);
+    const taken = digest === undefined ? rules.takenDespite(pushed) : rules.takenWith(digest, pushed);
     const origin: Origin = { cause: way, detail: files.join(', '), by: options.by, taken };
     const notes = [
       ...read.notes,

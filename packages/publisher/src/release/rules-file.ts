@@ -15,7 +15,7 @@ import {
   type PushedParts,
   type PushInput,
 } from '@rulecast/formats';
-import { diffPieces, type PartChange, PartKind } from '@rulecast/protocol';
+import { diffPieces, PARTS_MAX, type PartChange, PartKind } from '@rulecast/protocol';
 import { EMPTY_RULE_SET, type List, type Pieces, type RuleSet, usedLists } from '@rulecast/rules';
 import type { Store } from '../store/store.ts';
 import type { TakenRules } from '../store/taken-rules.ts';
@@ -54,12 +54,42 @@ export class RulesFile {
   }
 
   isTaken({ digest }: Pick<RulesContent, 'digest'>): boolean {
-    return this.#path !== undefined && this.#store.takenRules?.digest === digest;
+    return this.#taken?.digest === digest;
   }
 
   /** The parts that it gave when it was taken last, which nobody else may change. */
   get parts(): OwnedParts {
-    return (this.#path === undefined ? undefined : this.#store.takenRules?.parts) ?? NO_OWNED_PARTS;
+    return this.#taken?.parts ?? NO_OWNED_PARTS;
+  }
+
+  get #taken(): TakenRules | undefined {
+    return this.#path === undefined ? undefined : this.#store.takenRules;
+  }
+
+  /** What is noted when its content is taken. */
+  takenWith(digest: string, { lists, policies, unmatched }: PushedParts): TakenRules {
+    const before = this.#taken;
+    const parts: OwnedParts = {
+      lists: new Set(lists.keys()),
+      policies: new Set(policies.keys()),
+      unmatched: unmatched !== undefined,
+    };
+    const ever = before === undefined ? NO_OWNED_PARTS : joined(before.former, before.parts);
+    return { digest, parts, former: without(ever, parts) };
+  }
+
+  /** What is noted when others push parts that were its own; undefined: none of these was. */
+  takenDespite({ lists, policies, unmatched }: PushedParts): TakenRules | undefined {
+    const taken = this.#taken;
+    if (taken === undefined) return undefined;
+    const { former } = taken;
+    const isMet =
+      [...lists.keys()].some((name) => former.lists.has(name)) ||
+      [...policies.keys()].some((name) => former.policies.has(name)) ||
+      (former.unmatched && unmatched !== undefined);
+    if (!isMet) return undefined;
+    const pushed = { lists, policies, unmatched: unmatched !== undefined };
+    return { ...taken, former: without(former, pushed) };
   }
 
   /** The digest of a push that is the very content of the file; undefined for any other. */
@@ -92,7 +122,8 @@ export class RulesFile {
    * says no more are withdrawn, but for lists that rules use.
    */
   ingested(current: RuleSet, pushed: PushedParts, isOfSource: (list: string) => boolean): IngestResult {
-    const { lists, policies, unmatched } = this.parts;
+    const { parts, former } = this.#taken ?? { parts: NO_OWNED_PARTS, former: NO_OWNED_PARTS };
+    const { lists, policies, unmatched } = joined(parts, former);
     const isGone = (list: string): boolean =>
       !isOfSource(list) && (lists.has(list) || pushed.lists.has(list));
     const others: RuleSet = {
@@ -113,14 +144,27 @@ export class RulesFile {
   }
 }
 
-/** What is noted of content that is taken. */
-export function takenOf(digest: string, { lists, policies, unmatched }: PushedParts): TakenRules {
-  const parts = {
-    lists: new Set(lists.keys()),
-    policies: new Set(policies.keys()),
-    unmatched: unmatched !== undefined,
+function joined(a: OwnedParts, b: OwnedParts): OwnedParts {
+  return {
+    lists: new Set([...a.lists, ...b.lists]),
+    policies: new Set([...a.policies, ...b.policies]),
+    unmatched: a.unmatched || b.unmatched,
   };
-  return { digest, parts };
+}
+
+/** As many as a release has parts: what left the file longest ago is forgotten first. */
+function without(
+  parts: OwnedParts,
+  others: { readonly [K in 'lists' | 'policies']: { has(name: string): boolean } } & Pick<
+    OwnedParts,
+    'unmatched'
+  >,
+): OwnedParts {
+  return {
+    lists: new Set([...parts.lists].filter((name) => !others.lists.has(name)).slice(-PARTS_MAX)),
+    policies: new Set([...parts.policies].filter((name) => !others.policies.has(name)).slice(-PARTS_MAX)),
+    unmatched: parts.unmatched && !others.unmatched,
+  };
 }
 
 /** The content of a document and the files that it names. */

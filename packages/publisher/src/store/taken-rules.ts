@@ -3,31 +3,42 @@
  * release that it made, so that no crash, and no older store that is put back, parts the two.
  */
 
-import type { OwnedParts } from '@rulecast/formats';
+import { NO_OWNED_PARTS, type OwnedParts } from '@rulecast/formats';
 
 export interface TakenRules {
   /** Of the document and the files that it names. */
   readonly digest: string;
   /** The parts that it gave. */
   readonly parts: OwnedParts;
+  /** Parts that it gave before and nobody pushed since: a rollback may bring them back. */
+  readonly former: OwnedParts;
 }
 
-export function encodeTaken({ digest, parts }: TakenRules): Uint8Array {
-  const { lists, policies, unmatched } = parts;
-  return Buffer.from(JSON.stringify({ digest, lists: [...lists], policies: [...policies], unmatched }));
+export function encodeTaken({ digest, parts, former }: TakenRules): Uint8Array {
+  return Buffer.from(JSON.stringify({ digest, parts: rowOf(parts), former: rowOf(former) }));
+}
+
+function rowOf({ lists, policies, unmatched }: OwnedParts): object {
+  return { lists: [...lists], policies: [...policies], unmatched };
 }
 
 /** Undefined for what is damaged: the file is then taken as one that is new. */
 export function decodeTaken(bytes: Uint8Array | undefined): TakenRules | undefined {
   if (bytes === undefined) return undefined;
   try {
-    const { digest, lists, policies, unmatched } = JSON.parse(Buffer.from(bytes).toString());
-    if (typeof digest !== 'string' || !isNames(lists) || !isNames(policies)) return undefined;
-    const parts = { lists: new Set(lists), policies: new Set(policies), unmatched: unmatched === true };
-    return { digest, parts };
+    const { digest, parts, former } = JSON.parse(Buffer.from(bytes).toString());
+    const given = partsOf(parts);
+    if (typeof digest !== 'string' || given === undefined) return undefined;
+    return { digest, parts: given, former: partsOf(former) ?? NO_OWNED_PARTS };
   } catch {
     return undefined;
   }
+}
+
+/** Throws TypeError for what is no object. */
+function partsOf({ lists, policies, unmatched }: { [key: string]: unknown }): OwnedParts | undefined {
+  if (!isNames(lists) || !isNames(policies)) return undefined;
+  return { lists: new Set(lists), policies: new Set(policies), unmatched: unmatched === true };
 }
 
 function isNames(value: unknown): value is readonly string[] {
