@@ -230,7 +230,6 @@ async function stage() {
   put('rulecast.preinst', readFileSync(join(ROOT, 'packaging/debian/rulecast.preinst')));
   for (const folder of ['systemd', 'qubes'])
     cpSync(join(ROOT, 'packaging', folder), join(tree, folder), { recursive: true });
-  put('examples/30-rulecast.policy', readFileSync(join(ROOT, 'packaging/qubes/30-rulecast.policy')));
   for (const name of ['rulecast-signer.socket', 'rulecast-signer@.service'])
     put(`examples/${name}`, readFileSync(join(ROOT, 'packaging/systemd', name)));
   for (const name of ['publisher.yaml', 'firewall.yaml'])

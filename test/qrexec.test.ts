@@ -11,10 +11,10 @@ import { fileURLToPath } from 'node:url';
 import { type Channel, connect, type Listener, listen } from '@rulecast/vchan';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { temporaryDirectory } from './kit/directory.ts';
+import { shippedPolicy } from './qrexec/policy.ts';
 
 const AGENT = fileURLToPath(new URL('qrexec/agent.mjs', import.meta.url));
 const CLIENT = fileURLToPath(new URL('qrexec/client-vm.mjs', import.meta.url));
-const POLICY = fileURLToPath(new URL('../packaging/qubes/30-rulecast.policy', import.meta.url));
 const SERVICE = 'rulecast.Subscribe';
 
 let directory = '';
@@ -36,7 +36,13 @@ afterEach(async () => {
 });
 
 async function agentOf(source: string): Promise<void> {
-  const args = [join(directory, 'agent'), source, POLICY, join(directory, 'tags'), directory];
+  const args = [
+    join(directory, 'agent'),
+    source,
+    shippedPolicy(directory),
+    join(directory, 'tags'),
+    directory,
+  ];
   agent = spawn(process.execPath, [AGENT, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
   if (agent.stdout !== null) await once(agent.stdout, 'data');
 }
@@ -141,7 +147,7 @@ describe('a call that the policy refuses', () => {
   });
 
   it('makes no window on the screen', () => {
-    const lines = readFileSync(POLICY, 'utf8').trimEnd().split('\n');
+    const lines = readFileSync(shippedPolicy(directory), 'utf8').trimEnd().split('\n');
     expect(lines.at(-1)).toMatch(/ deny +notify=no$/);
   });
 });

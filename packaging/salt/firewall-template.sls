@@ -1,16 +1,13 @@
 {% from 'rulecast/names.jinja' import names with context %}
 {% from 'rulecast/package.jinja' import installed with context %}
 {{ installed('rulecast-firewall', names.version) }}
+{% if names.dns %}
 
-# dom0 says both to each firewall, by features.
 /etc/rulecast/subscriber.env:
   file.managed:
     - makedirs: True
     - mode: '0644'
     - contents:
-      - RULECAST_TRUST=qubesdb:/vm-config/rulecast-trust
-      - RULECAST_CONNECT=qubesdb:/vm-config/rulecast-connect
-{% if names.dns %}
       - RULECAST_NAMES=/run/rulecast-dns/names.sock
       - RULECAST_OPENINGS=/run/rulecast-openings/openings.sock
       - RULECAST_DNS_MODE=own
@@ -22,11 +19,11 @@
     - makedirs: True
     - mode: '0644'
     - contents: 'RULECAST_OPTIONS={% for upstream in names.dns %}{{ '' if loop.first else ' ' }}--upstream {{ upstream }}{% endfor %}'
-{% endif %}
 
-{% for unit in ['rulecast-boot', 'rulecast-subscriber'] + (['rulecast-dns.socket', 'rulecast-dns'] if names.dns else []) %}
+{% for unit in ['rulecast-dns.socket', 'rulecast-dns'] %}
 {{ unit }}:
   service.enabled:
     - require:
       - pkg: rulecast-firewall-package
 {% endfor %}
+{% endif %}

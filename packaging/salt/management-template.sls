@@ -1,8 +1,3 @@
 {% from 'rulecast/names.jinja' import names with context %}
 {% from 'rulecast/package.jinja' import installed with context %}
 {{ installed('rulecast', names.version) }}
-
-rulecast-publisher:
-  service.enabled:
-    - require:
-      - pkg: rulecast-package

@@ -9,6 +9,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { allBlocks, blockText, ROOT } from '../docs/blocks.ts';
 import { type FeedProxy, openFeedProxy } from '../docs/feeds.ts';
 import { Sandbox } from '../docs/sandbox.ts';
+import { shippedPolicy } from '../qrexec/policy.ts';
 
 /** Blocks that need more than a sandbox, and the file that runs them. */
 const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
@@ -39,11 +40,11 @@ const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
     'In the templates',
     'In the templates/2',
     'In dom0',
-    'In the management qube',
-    'In the management qube/2',
-    'In the template of the firewall',
+    'In dom0/2',
+    'In dom0/3',
     'A blocked address',
     'Backup and restore',
+    'Removal',
   ),
 };
 
@@ -351,7 +352,7 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     await box.run(text.replaceAll('/srv/salt', box.path('srv')));
     const formula = readdirSync(join(ROOT, 'packaging/salt'));
     expect(readdirSync(box.path('srv/rulecast')).sort()).toEqual(
-      [...formula, '30-rulecast.policy', 'packages'].sort(),
+      [...formula, 'rulecast-dom0', 'packages'].sort(),
     );
     expect(readdirSync(box.path('srv/rulecast/packages')).sort()).toEqual([...packages].sort());
     for (const name of formula)
@@ -366,7 +367,7 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     await box.run(text);
     const names = readFileSync(join(ROOT, 'packaging/salt/names.jinja'), 'utf8');
     const targets = /--targets=(\S+)/.exec(readFileSync(box.path('asked'), 'utf8'))?.[1]?.split(',') ?? [];
-    expect(targets).toHaveLength(3);
+    expect(targets).toHaveLength(2);
     for (const target of targets) expect(names).toContain(`'${target}'`);
   },
 
@@ -396,18 +397,11 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     box.stub('qrexec-client-vm', 'exec node test/qrexec/client-vm.mjs ./agent.sock "$@"\n');
     await box.run('mkdir services && ln -s ../operators.sock services/rulecast.Push');
     await box.run('rulecast-publisher --config publisher.yaml --state ./publisher');
-    const agent = `node test/qrexec/agent.mjs ./agent.sock work-admin '${join(ROOT, 'packaging/qubes/30-rulecast.policy')}' tags services`;
+    const agent = `node test/qrexec/agent.mjs ./agent.sock work-admin '${shippedPolicy(box.path())}' tags services`;
     await box.run(
       `: > agent.out; ${agent} >> agent.out & grep -m1 ready <(tail -f --pid=$! -n +1 agent.out)`,
     );
     expect(await box.run(text)).toContain('nothing released yet');
-  },
-
-  'docs/qubes.md#Removal': async (text) => {
-    const box = await fresh();
-    for (const name of ['qvm-service', 'qvm-tags', 'sudo']) box.stub(name, `echo ${name} "$@" >> asked\n`);
-    await box.run(text);
-    expect(readFileSync(box.path('asked'), 'utf8').split('\n')).toHaveLength(6);
   },
 
   'docs/sources.md#Sources: lists that stay fresh by themselves': async (text) => {

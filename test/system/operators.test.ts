@@ -11,10 +11,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Daemon, rulectl, rulectlOffline, startPublisher } from '../processes.mjs';
+import { shippedPolicy } from '../qrexec/policy.ts';
 
 const AGENT = fileURLToPath(new URL('../qrexec/agent.mjs', import.meta.url));
 const CLIENT = fileURLToPath(new URL('../qrexec/client-vm.mjs', import.meta.url));
-const POLICY = fileURLToPath(new URL('../../packaging/qubes/30-rulecast.policy', import.meta.url));
 
 const agents = new Map<string, ChildProcess>();
 let directory = '';
@@ -45,8 +45,9 @@ beforeAll(async () => {
     '--control',
     `qrexec:${at('operators.sock')}`,
   ]);
+  const policy = shippedPolicy(directory);
   for (const source of ['admin', 'monitor', 'stranger', 'work']) {
-    const args = [AGENT, at(`${source}.agent`), source, POLICY, at('tags'), directory];
+    const args = [AGENT, at(`${source}.agent`), source, policy, at('tags'), directory];
     const agent = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
     agents.set(source, agent);
     if (agent.stdout !== null) await once(agent.stdout, 'data');

@@ -231,29 +231,38 @@ print(error.data.message[-300:] if error else 'valid')`;
       // Both qubes and dom0 in one; what is between them is test/qrexec, with the policy that dom0 gets.
       on.run(`rm -f /usr/sbin/policy-rc.d
         hostname sys-firewall
-        mkdir -p /usr/share/qubes /run/qubes-service /run/qubes /etc/qubes/policy.d
+        mkdir -p /usr/share/qubes /run/qubes /etc/qubes/policy.d /run/dom0/mgmt /run/dom0/sys-firewall
         touch /usr/share/qubes/marker-vm
+        for tool in check tags features ls run shutdown start; do
+          ln -s /opt/rulecast/test/qrexec/dom0.sh /usr/bin/qvm-$tool
+        done
         stub() { printf '#!/bin/sh\\n%s\\n' "$2" > /usr/bin/$1; chmod 755 /usr/bin/$1; }
-        stub qvm-run '[ "$1 $2" = "--pass-io mgmt" ] && exec sh -c "$3"'
         stub sudo 'exec "$@"'
-        stub qvm-tags '[ "$2" = add ] && echo "$1 $3" >> /run/qubes/tags'
-        stub qvm-service '[ "$3" = on ] && touch /run/qubes-service/$2 || rm /run/qubes-service/$3'
+        stub qubesdb-read 'exec cat "/run/dom0/sys-firewall/vm-config.\${1#/vm-config/}"'
         stub qrexec-client-vm 'exec node /opt/rulecast/test/qrexec/client-vm.mjs /run/qubes/agent "$@"'
         systemd-run --unit=qrexec-agent -p UMask=0 node /opt/rulecast/test/qrexec/agent.mjs \\
-          /run/qubes/agent sys-firewall /etc/qubes/policy.d/30-rulecast.policy /run/qubes/tags /etc/qubes-rpc`);
+          /run/qubes/agent sys-firewall /etc/qubes/policy.d/30-rulecast.policy /run/dom0/tags /etc/qubes-rpc`);
       const said = (block: string): string =>
         on.run(
-          blockText(`docs/qubes.md#${block}`).replaceAll('apt install ./', 'dpkg --force-depends -i /srv/'),
+          blockText(`docs/qubes.md#${block}`)
+            .replaceAll('apt install ./', 'dpkg --force-depends -i /srv/')
+            .replace(' && poweroff', ''),
         );
       said('In the templates');
       said('In the templates/2');
-      on.run('systemctl start rulecast-publisher rulecast-boot rulecast-subscriber');
+      const units = 'rulecast-publisher rulecast-boot rulecast-subscriber';
+      expect(on.run(`systemctl is-enabled ${units}`)).toBe('enabled\n'.repeat(3));
+      on.run(`systemctl start ${units}`);
       expect(on.rules()).toBe(''); // a template
+      const binds = (): string =>
+        on.run("bash -ec 'binds=(); . /usr/lib/qubes-bind-dirs.d/50_rulecast.conf; declare -p binds'");
+      expect(binds()).toBe('declare -a binds=()\n');
       said('In dom0');
-      said('In the management qube');
-      const trust = said('In the management qube/2').trimEnd().split('\n').at(-1) ?? '';
-      said('In the template of the firewall');
-      on.run(`echo '${trust}' > /etc/rulecast/trust; systemctl start rulecast-boot rulecast-subscriber`);
+      expect(said('In dom0/2')).toContain('now start anew: sys-firewall');
+      expect(said('In dom0/2')).toContain('nothing was changed');
+      expect(binds()).toContain('[0]="/var/lib/rulecast" [1]="/etc/rulecast"');
+      said('In dom0/3');
+      on.run('systemctl start rulecast-boot rulecast-subscriber');
       const shown = said('A blocked address');
       expect(shown).toMatch(/^sys-firewall .*synced/m);
       expect(shown).toMatch(/203\.0\.113\.7 tcp\/443: drop$/m);
@@ -270,6 +279,8 @@ print(error.data.message[-300:] if error else 'valid')`;
       expect(troubles('rulecast-doctor')).toEqual(['root key', 'xen', 'anti-spoofing']);
       said('Backup and restore');
       expect(on.run('tar -tzf rulecast.tar.gz')).toContain('publisher/identity');
+      expect(said('Removal')).toContain('30-rulecast.policy is removed');
+      expect(on.run('cat /run/dom0/tags; ls /run/dom0/*')).not.toMatch(/rulecast/);
     });
 
     it('sign as a user of its own, by what the manual says, whose key nobody else reads', async () => {

@@ -11,7 +11,6 @@ import { blockText, ROOT } from '../docs/blocks.ts';
 
 const RENDERER = join(ROOT, 'test/python/salt.py');
 const FORMULA = join(ROOT, 'packaging/salt');
-const MANUAL = readFileSync(join(ROOT, 'docs/qubes.md'), 'utf8');
 
 /** What a state is told: a list of maps, of one entry each. */
 type Said = readonly Readonly<Record<string, unknown>>[];
@@ -65,52 +64,40 @@ const of = (states: readonly State[], does: string): readonly State[] =>
   states.filter((state) => state.does === does);
 const lines = (block: string): readonly string[] => blockText(`docs/qubes.md#${block}`).trim().split('\n');
 
-it.runIf(isThere())('the Salt formula says what the manual says to do by hand', () => {
+const dom0Of = (pillar: object): readonly State[] => statesOf(rendered(pillar)['dom0.sls']);
+
+it.runIf(isThere())('the Salt formula does what the manual does by hand', () => {
   const files = rendered({ management_template: 'debian-13', firewall_template: 'debian-13' });
   expect(files['init.top']).toEqual({
     base: {
       dom0: ['rulecast.dom0'],
       'debian-13': ['rulecast.management-template', 'rulecast.firewall-template'],
-      mgmt: ['rulecast.management'],
     },
   });
-  const [dom0, management, managementTemplate, firewallTemplate] = [
-    'dom0.sls',
-    'management.sls',
-    'management-template.sls',
-    'firewall-template.sls',
-  ].map((name) => statesOf(files[name]));
-  if (!dom0 || !management || !managementTemplate || !firewallTemplate) throw new Error('a file is missing');
+  const [script] = dom0Of({});
+  expect(script).toMatchObject({ does: 'cmd.script', said: { source: 'salt://rulecast/rulecast-dom0' } });
+  expect(existsSync(join(ROOT, 'packaging/qubes/rulecast-dom0'))).toBe(true);
+  expect(`sh rulecast-dom0 ${script?.said['args']}`).toBe(lines('In dom0/2')[0]);
 
-  const tags = of(dom0, 'qvm.tags').map(({ said }) => `qvm-tags ${said['name']} add ${said['add']}`);
-  const services = of(dom0, 'qvm.service').map(
-    ({ said }) => `qvm-service ${said['name']} ${said['enable']} on`,
-  );
-  const byHand = lines('In dom0').filter((line) => /^qvm-(tags|service) /.test(line));
-  expect([...tags, ...services].sort()).toEqual([...byHand].sort());
-  expect(of(dom0, 'file.managed').map(({ id, said }) => [id, said['source']])).toEqual([
-    [/\/etc\/\S*policy/.exec(MANUAL)?.[0], 'salt://rulecast/30-rulecast.policy'],
-  ]);
-  expect(existsSync(join(ROOT, 'packaging/qubes/30-rulecast.policy'))).toBe(true);
-
-  const bindDirs = of(management, 'file.managed').map(({ id, said }) => `echo "${said['contents']}" > ${id}`);
-  expect(bindDirs).toEqual([lines('In the management qube').at(-1)]);
-
-  for (const [states, block] of [
-    [managementTemplate, 'In the templates'],
-    [firewallTemplate, 'In the templates/2'],
+  for (const [name, block] of [
+    ['management-template.sls', 'In the templates'],
+    ['firewall-template.sls', 'In the templates/2'],
   ] as const) {
+    const states = statesOf(files[name]);
     const sources = of(states, 'pkg.installed').flatMap(({ said }) => Object.values(mapOf(said['sources'])));
-    const units = of(states, 'service.enabled').map(({ id }) => id);
-    const copied = of(states, 'file.managed').map(({ id }) => id);
-    expect([
-      `apt install ./${String(sources[0]).replace(/.*\//, '')}`,
-      `systemctl enable ${units.join(' ')}`,
-    ]).toEqual(lines(block));
-    expect(copied).toEqual(expect.arrayContaining(sources));
+    expect(`apt install ./${String(sources[0]).replace(/.*\//, '')} && poweroff`).toBe(lines(block)[0]);
+    expect(of(states, 'file.managed').map(({ id }) => id)).toEqual(sources);
+    expect(states).toHaveLength(2);
   }
   const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
   expect(lines('In the templates')[0]).toContain(`_${version}_`);
+});
+
+it.runIf(isThere())('and has several firewalls, and templates of Fedora', () => {
+  const [script] = dom0Of({ management: 'sys-rules', firewalls: ['sys-firewall', 'fw-work'] });
+  expect(script?.said['args']).toBe('sys-rules sys-firewall fw-work');
+  const fedora = statesOf(rendered({}, 'RedHat')['firewall-template.sls']);
+  expect(fedora[0]?.id).toMatch(/\/rulecast-firewall-[\d.]+-1\.x86_64\.rpm$/);
 });
 
 it.runIf(isThere())('and has firewalls answer DNS where it says whom they ask', () => {
@@ -132,29 +119,3 @@ it.runIf(isThere())('and has firewalls answer DNS where it says whom they ask', 
   ]).toEqual(lines('Blocked names'));
   expect(linesOf(without, own)).toEqual([]);
 });
-
-it.runIf(isThere())(
-  'and has dom0 say to each firewall where to call, and whom to trust once that is known',
-  () => {
-    const trust = `rulecast2:${'a'.repeat(32)}:${'b'.repeat(64)}`;
-    const files = rendered({ firewalls: ['sys-firewall', 'fw-work'], trust });
-    const features = of(statesOf(files['dom0.sls']), 'qvm.features').map(({ said }) => said);
-    expect(features.map(({ name }) => name)).toEqual(['sys-firewall', 'fw-work']);
-    const set = mapOf(features[1]?.['set']);
-    const connect = /^RULECAST_CONNECT=(.*)$/m.exec(MANUAL)?.[1];
-    expect(set).toEqual({ 'vm-config.rulecast-connect': connect, 'vm-config.rulecast-trust': trust });
-    const environment = statesOf(files['firewall-template.sls']).find(({ id }) =>
-      id.endsWith('subscriber.env'),
-    );
-    const asked = Object.keys(set)
-      .map((key) => `qubesdb:/${key.replace('.', '/')}`)
-      .sort();
-    const contents = listOf(environment?.said['contents']).map(String);
-    expect(contents.map((line) => line.split('=')[1]).sort()).toEqual(asked);
-    for (const line of contents) expect(MANUAL).toContain(`\`${line}\``);
-    const unknown = statesOf(rendered({})['dom0.sls']);
-    expect(JSON.stringify(of(unknown, 'qvm.features'))).not.toContain('rulecast-trust');
-    const fedora = statesOf(rendered({}, 'RedHat')['firewall-template.sls']);
-    expect(fedora[0]?.id).toMatch(/\/rulecast-firewall-[\d.]+-1\.x86_64\.rpm$/);
-  },
-);

@@ -241,7 +241,7 @@ describe('doctor', () => {
       'chmod 600',
       { states: { '/run/rulecast/qrexec.sock': { kind: 'socket', mode: 0o666 } } },
     ],
-    ['no bind-dirs', 'kept', 'In the management qube', { runs: { 'sh true': '' } }],
+    ['no bind-dirs', 'kept', 'in the template, which has bind-dirs', { runs: { 'sh true': '' } }],
     [
       'a unit that failed',
       'unit',
@@ -266,7 +266,7 @@ describe('doctor', () => {
     [
       'a policy that refuses',
       'policy',
-      'both tags',
+      'rulecast-dom0 MGMT QUBE',
       { runs: { 'journalctl 200': '{"msg":"connected"}\n{"code":"refused-by-policy"}\n' } },
     ],
     [

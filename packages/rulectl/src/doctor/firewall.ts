@@ -108,7 +108,7 @@ function connectionOf(log: string): Finding {
     );
   const last = lines.at(-1) ?? '';
   if (last.includes('refused-by-policy'))
-    return fault('policy', 'dom0 refuses the call', 'docs/qubes.md "In dom0": the policy, and both tags');
+    return fault('policy', 'dom0 refuses the call', 'in dom0: rulecast-dom0 MGMT QUBE');
   if (last.includes('name-bound'))
     return fault(
       'policy',

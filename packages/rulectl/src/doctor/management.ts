@@ -139,6 +139,6 @@ function keptOf(machine: Machine): Finding {
   return doubt(
     'kept',
     `an app qube forgets ${STATE} with its next start, and the key with it`,
-    'docs/qubes.md "In the management qube"',
+    'take the package rulecast in the template, which has bind-dirs, and start this qube anew: docs/qubes.md "In the templates"',
   );
 }
