@@ -34,14 +34,12 @@ export {
   joinChanges,
   type PartChange,
   type RuleSetDelta,
-  replacedIn,
 } from './codec/delta.ts';
 export type { EditCounts, PartEdits } from './codec/part-edits.ts';
 export type { RuleSplice } from './codec/rule-splice.ts';
 export {
   Budget,
   entriesIn,
-  heapMebibytes,
   isBeyond,
   stepMost,
   stepWorkLeast,
@@ -55,18 +53,13 @@ export {
   type Catalogue,
   catalogueOf,
   cataloguePieces,
-  noteCatalogue,
   type PartRecord,
-  type PartSize,
   type Totals,
 } from './content/catalogue.ts';
 export {
   contentOf,
   digestOf,
   type Leaves,
-  leavesIn,
-  noteDigest,
-  noteLeaves,
 } from './content/digest.ts';
 export {
   compareRelease,

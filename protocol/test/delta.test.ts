@@ -19,7 +19,6 @@ import {
 } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { flipped } from '../../test/kit/bytes.ts';
-import { codeOf } from '../../test/kit/code.ts';
 import { mulberryWords } from '../../test/kit/random.mjs';
 import { prefixSetFrom, runsFrom } from '../../test/kit/rules.ts';
 import fc from '../../test/seeded-fast-check.ts';
@@ -32,7 +31,6 @@ import {
   diffRuleSets,
   encodeChain,
   encodeDelta,
-  replacedIn,
 } from '../src/codec/delta.ts';
 import { Budget } from '../src/content/budget.ts';
 import { canonicalBytes } from '../src/content/canonical.ts';
@@ -493,46 +491,6 @@ describe('a patch of few prefixes in a long list', () => {
       expect(expectDelta(before, after)[1]).toBe(op);
     },
   );
-});
-
-describe('what a delta replaces', () => {
-  const hosts = (count: number, last: number): string[] =>
-    Array.from({ length: count }, (_, i) => `10.0.${i}.${last}`);
-  const lists = (parts: Readonly<Record<string, readonly string[]>>): RuleSet =>
-    ruleSetOfParts(
-      Object.entries(parts).map(([name, of]) => partOfList(name, prefixListOf(prefixSetFrom(of)))),
-    );
-  const chain = (...all: readonly RuleSet[]): Uint8Array =>
-    encodeChain(all.slice(1).map((after, i) => encodeDelta(diffRuleSets(all[i] ?? EMPTY_RULE_SET, after))));
-  const before = lists({ a: hosts(200, 1), b: hosts(200, 1), c: hosts(200, 1), d: hosts(200, 1) });
-  const after = lists({
-    a: hosts(200, 1),
-    b: hosts(3, 9),
-    c: [...hosts(199, 1), '10.9.9.9'],
-    e: hosts(5, 1),
-  });
-
-  it('are the parts that it puts anew or takes away, not those that it adds, patches or leaves', () => {
-    expect(replacedIn(before, chain(before, after))).toEqual([1, 3]);
-    expect(replacedIn(before, chain(before, after, before))).toEqual([1, 3]); // of the first one alone
-  });
-
-  it('is not looked for among many changes', () => {
-    const many = (last: number, count: number): RuleSet =>
-      lists(Object.fromEntries(Array.from({ length: count }, (_, i) => [`l${i}`, hosts(3, last)])));
-    expect(replacedIn(many(1, 64), chain(many(1, 64), many(2, 64)))).toHaveLength(64);
-    expect(replacedIn(many(1, 65), chain(many(1, 65), many(2, 65)))).toEqual([]);
-  });
-
-  it('is refused as the delta is where that cannot be read', () => {
-    const bytes = chain(before, after);
-    for (const cut of [0, 1, 2, 5]) {
-      const broken = bytes.subarray(0, cut);
-      expect(codeOf(() => replacedIn(before, broken))).toBe(codeOf(() => applyChain(before, broken)));
-    }
-    const delta = encodeChain([Uint8Array.of(1, 9)]);
-    expect(codeOf(() => replacedIn(before, delta))).toBe('bad-delta');
-  });
 });
 
 describe('deltas of policies', () => {

@@ -19,15 +19,7 @@ import { mulberryWords } from '../../test/kit/random.mjs';
 import { prefixSetFrom, runsFrom } from '../../test/kit/rules.ts';
 import fc from '../../test/seeded-fast-check.ts';
 import { catalogueDigest, catalogueOf, type PartRecord } from '../src/content/catalogue.ts';
-import {
-  columnLeaves,
-  digestOf,
-  leavesIn,
-  nameLeaves,
-  noteDigest,
-  noteLeaves,
-  ruleLeaves,
-} from '../src/content/digest.ts';
+import { columnLeaves, digestOf, nameLeaves, ruleLeaves } from '../src/content/digest.ts';
 import { LEAF_ENTRIES } from '../src/content/leaf.ts';
 import { PartKind, partOfList } from '../src/content/part.ts';
 import { largeList, largeNames, largePolicy, largeResolutions } from './large-parts.ts';
@@ -114,29 +106,6 @@ describe('digests', () => {
       of({ prefixes: prefixSetFrom(['10.0.0.0/8']) }),
     ];
     expect(new Set(all).size).toBe(all.length);
-  });
-
-  it('are taken over where a value is a copy', () => {
-    const part = partOfList('l', nameListOf(['a.example'], false));
-    const digest = new Uint8Array(32).fill(7);
-    noteDigest(part, digest);
-    expect(digestOf(part)).toBe(digest);
-  });
-});
-
-describe('leaves of a part', () => {
-  it.each([
-    ['networks', prefixListOf(prefixSetFrom(['10.0.0.0/8', '2001:db8::/32']))],
-    ['names', nameListOf(['a.example', 'b.example'], false)],
-  ] as const)('are taken over where a value is a copy: %s', (_, list) => {
-    const part = partOfList('l', list);
-    digestOf(part);
-    const copy = partOfList('l', structuredClone(list));
-    expect(leavesIn(copy).every((one) => one === undefined)).toBe(true);
-    noteLeaves(copy, structuredClone(leavesIn(part)));
-    expect(leavesIn(copy)).toEqual(leavesIn(part));
-    expect(digestOf(copy)).toEqual(digestOf(part));
-    expect(leavesIn(part)).not.toContain(undefined);
   });
 });
 

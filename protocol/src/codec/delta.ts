@@ -493,22 +493,6 @@ function changedPart(head: ChangeHead, meter: Meter, onListPatch: OnListPatch | 
   return part;
 }
 
-/** Changes of a delta up to which it is worth while to look. Our choice: few of them are what is large. */
-const LOOKED_AT_CHANGES = 64;
-
-/**
- * By their places, parts of `before` that the first delta of a chain takes away or puts anew: to apply it
- * takes no more of them than how large they are. None of a delta of many changes. Throws as `decodeChain` and
- * `applyDelta` do.
- */
-export function replacedIn(before: RuleSet, chain: Uint8Array): readonly number[] {
-  const [delta = new Uint8Array(0)] = decodeChain(chain);
-  if (new ByteReader(delta, ErrorCode.badDelta).varint() > LOOKED_AT_CHANGES) return [];
-  const heads = readHeads(new ByteReader(delta, ErrorCode.badDelta), tableOf(before), new Meter());
-  const replaced = heads.filter(({ op }) => op === OpCode.put || op === OpCode.remove);
-  return replaced.map(({ index }) => index);
-}
-
 /** The rule set of sorted parts. */
 function ruleSetOf(parts: readonly Part[]): RuleSet {
   const lists = new Map<string, List>();

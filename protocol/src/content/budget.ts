@@ -176,11 +176,3 @@ export class Budget {
     return isLast ? { ...own, signed: this.#signed } : { ...own, step: this.#step };
   }
 }
-
-/**
- * Heap that decoding what was signed may take, in MiB: a rule is a few objects, and so is what a name stands
- * for.
- */
-export function heapMebibytes(base: Totals, result: Totals): number {
-  return Math.ceil(((base.others + result.others) * 1024) / 2 ** 20);
-}

@@ -8,21 +8,17 @@
 
 import { atOnce, Pace, type Pieces, type RuleSet } from '@rulecast/rules';
 import { ByteWriter } from '../bytes/writer.ts';
-import { HASH_BYTES } from '../limits.ts';
 import { canonicalLength } from './canonical.ts';
-import { digestOf, leavesBy, noteDigest, root, sha256 } from './digest.ts';
+import { digestOf, leavesBy, root, sha256 } from './digest.ts';
 import { byteKeys, cutSorted, LEAF_ENTRIES } from './leaf.ts';
 import { comparePartIds, type Part, type PartId, PartKind, partCount, partsOf } from './part.ts';
 
-export interface PartSize {
+/** What a release says of one of its parts. */
+export interface PartRecord extends PartId {
   /** As `partCount` counts. */
   readonly count: number;
   /** Of its canonical bytes. */
   readonly bytes: number;
-}
-
-/** What a release says of one of its parts. */
-export interface PartRecord extends PartId, PartSize {
   /** 32 bytes. */
   readonly digest: Uint8Array;
 }
@@ -81,25 +77,6 @@ function* made(items: readonly Part[], old: Catalogue | undefined): Pieces<Catal
   }
   yield;
   return { items, records, ...totalsOf(records), digest: catalogueDigest(records) };
-}
-
-/**
- * Takes over the catalogue of what a rule set is a copy of: the digests of all parts, one after the other,
- * and by its place how large a part was whose content the copy has not.
- */
-export function noteCatalogue(
-  ruleSet: RuleSet,
-  digests: Uint8Array,
-  leftOut: ReadonlyMap<number, PartSize>,
-): void {
-  const items = partsOf(ruleSet);
-  const records = items.map((part, at): PartRecord => {
-    const digest = digests.slice(at * HASH_BYTES, (at + 1) * HASH_BYTES);
-    noteDigest(part, digest);
-    const { count, bytes } = leftOut.get(at) ?? { count: partCount(part), bytes: canonicalLength(part) };
-    return { kind: part.kind, name: part.name, count, bytes, digest };
-  });
-  catalogues.set(ruleSet, { items, records, ...totalsOf(records), digest: catalogueDigest(records) });
 }
 
 /** The record of a part: the very one it had, if nothing of it is another. */

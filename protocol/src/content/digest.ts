@@ -79,42 +79,6 @@ export function digestOf(part: Part, before?: Part): Uint8Array {
   return digest;
 }
 
-/** Takes over the digest of a part, of which this value is a copy. */
-export function noteDigest(part: Part, digest: Uint8Array): void {
-  digests.set(contentOf(part), digest);
-}
-
-/** The leaves of a part that are known; for a copy of it, which another thread makes. */
-export function leavesIn(part: Part): readonly (Leaves | undefined)[] {
-  return leafOwners(part).map((owner) => leavesOf.get(owner));
-}
-
-/** Takes over leaves of a part, of which this value is a copy: what comes of it hashes its own alone. */
-export function noteLeaves(part: Part, leaves: readonly (Leaves | undefined)[]): void {
-  for (const [i, owner] of leafOwners(part).entries()) {
-    const own = leaves[i];
-    if (own !== undefined) leavesOf.set(owner, own);
-  }
-}
-
-/** The columns, names and runs of a part, in an order of their own. */
-function leafOwners(part: Part): readonly object[] {
-  switch (part.kind) {
-    case PartKind.prefixList:
-    case PartKind.nameList: {
-      const { list } = part;
-      return list.kind === 'prefixes' ? [list.v4.words, list.v6.words] : [list.names, list.exceptions];
-    }
-    case PartKind.policy: {
-      const { prefixes, egress, ingress, exceptions } = part.policy;
-      return [prefixes.v4.words, prefixes.v6.words, egress, ingress, exceptions.egress, exceptions.ingress];
-    }
-    case PartKind.resolutions:
-    case PartKind.unmatched:
-      return []; // hashed as a whole
-  }
-}
-
 /**
  * The immutable value that a part carries: unchanged exactly if it is the same object, or has the same
  * digest.
