@@ -92,11 +92,12 @@ export async function trustOf(directory) {
  * @param {string} directory
  * @param {string} name
  * @param {readonly string[]} [args]
+ * @param {readonly string[]} [launch] As for `startSubscriberOf`.
  * @returns {Promise<Daemon>}
  */
-export async function startSubscriber(directory, name, args = []) {
+export async function startSubscriber(directory, name, args = [], launch = []) {
   const { listen } = endpointsIn(directory);
-  return startSubscriberOf(await trustOf(directory), listen, name, args);
+  return startSubscriberOf(await trustOf(directory), listen, name, args, launch);
 }
 
 /**

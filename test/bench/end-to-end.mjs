@@ -38,7 +38,8 @@ import { Table } from '@rulecast/table';
 import { connect, listen, parseEndpoint } from '@rulecast/vchan';
 import { churned, millionHosts, seedPolicy, textOf } from '../inputs.mjs';
 import { soleRoot } from '../kit/roots.mjs';
-import { PERMITTED, rulectl, startPublisher, startSubscriber } from '../processes.mjs';
+import { PERMITTED, rulectl, startPublisher } from '../processes.mjs';
+import { networkOf, startBenched } from './enforced.mjs';
 import { grouped, machineLine, median, ms, partsOf, runsOf, table } from './report.mjs';
 
 const LISTS = fileURLToPath(new URL('../fixtures/lists/', import.meta.url));
@@ -68,6 +69,7 @@ const STAGES = /** @type {const} */ ([
 
 /**
  * @typedef {import('@rulecast/rules').RuleSet} RuleSet
+ * @typedef {Awaited<ReturnType<typeof networkOf>>} BenchNetwork Undefined: the subscriber does not enforce.
  * @typedef {object} Workload
  * @property {string} name
  * @property {string} file Name of the pushed file.
@@ -111,13 +113,16 @@ function bytesOf(text) {
   return new TextEncoder().encode(text);
 }
 
-/** @param {readonly string[]} args */
+/** @param {readonly string[]} args `--enforce`, as root: the subscriber enforces. */
 export async function run(args) {
   const [runs, parts] = [runsOf(args, 5), partsOf(args, PARTS)];
+  const network = await networkOf(args);
   process.stdout.write(machineLine(runs));
+  if (network) process.stdout.write('\nThe subscriber enforces.\n');
   if (parts.includes('stages')) await benchStages(runs);
-  if (parts.includes('processes')) await benchProcesses(runs);
-  if (parts.includes('series')) await benchSeries();
+  if (parts.includes('processes')) await benchProcesses(runs, network);
+  if (parts.includes('series')) await benchSeries(network);
+  await network?.close();
 }
 
 /** @param {number} runs */
@@ -140,19 +145,20 @@ async function benchStages(runs) {
   process.stdout.write(table(head, rows));
 }
 
-/** @param {number} runs */
-async function benchProcesses(runs) {
+/** @param {number} runs @param {BenchNetwork} network */
+async function benchProcesses(runs, network) {
   process.stdout.write(
     '\nThree processes: `rulectl push FILE` until the subscriber said APPLIED, with state on disk.\n\n',
   );
-  process.stdout.write(table(PROCESS_HEAD, await processRows(workloads(), runs)));
+  process.stdout.write(table(PROCESS_HEAD, await processRows(workloads(), runs, network)));
 }
 
-async function benchSeries() {
+/** @param {BenchNetwork} network */
+async function benchSeries(network) {
   process.stdout.write(
     `\n${SERIES_PUSHES} changes of 1k + 1k on 1M, one after the other, by the same three processes.\n\n`,
   );
-  process.stdout.write(table(SERIES_HEAD, await seriesRows()));
+  process.stdout.write(table(SERIES_HEAD, await seriesRows(network)));
 }
 
 // ── One process ────────────────────────────────────────────────────────────────────────────────────────────
@@ -339,15 +345,15 @@ const PROCESS_HEAD = [
   'subscriber RSS, MB',
 ];
 
-/** @param {readonly Workload[]} all @param {number} runs */
-async function processRows(all, runs) {
+/** @param {readonly Workload[]} all @param {number} runs @param {BenchNetwork} network */
+async function processRows(all, runs, network) {
   const rows = [];
   for (const workload of all) {
     /**
      * @type {Array<{ pushMs: number, appliedMs: number, bytes: number, publisherMb: number, subscriberMb: number }>}
      */
     const results = [];
-    for (let i = 0; i < runs; i++) results.push(await pushedOnce(workload));
+    for (let i = 0; i < runs; i++) results.push(await pushedOnce(workload, network));
     /** @param {(result: (typeof results)[number]) => number} field */
     const of = (field) => median(results.map(field));
     rows.push([
@@ -366,11 +372,12 @@ async function processRows(all, runs) {
  * A new publisher and subscriber, which get ready for work to come as those have that run for long, a policy
  * that uses the list, then the push that is measured.
  * @param {Workload} workload
+ * @param {BenchNetwork} network
  */
-async function pushedOnce(workload) {
+async function pushedOnce(workload, network) {
   const directory = mkdtempSync(join(tmpdir(), 'rulecast-bench-'));
   const publisher = await startPublisher(directory);
-  const subscriber = await startSubscriber(directory, 'bench', ['--state', join(directory, 'subscriber')]);
+  const subscriber = await startBenched(directory, network);
   try {
     await publisher.logged((line) => line['msg'] === 'subscriber connected');
     await setTimeout(READY_MS);
@@ -397,11 +404,14 @@ async function pushedOnce(workload) {
 const SERIES_PUSHES = 20;
 const SERIES_HEAD = ['milliseconds', 'median', 'quickest', 'slowest'];
 
-/** Change after change of one list: what a subscriber that has been running for a while takes. */
-async function seriesRows() {
+/**
+ * Change after change of one list: what a subscriber that has been running for a while takes.
+ * @param {BenchNetwork} network
+ */
+async function seriesRows(network) {
   const directory = mkdtempSync(join(tmpdir(), 'rulecast-bench-'));
   const publisher = await startPublisher(directory);
-  const subscriber = await startSubscriber(directory, 'bench', ['--state', join(directory, 'subscriber')]);
+  const subscriber = await startBenched(directory, network);
   /** @type {Map<string, number[]>} */
   const times = new Map();
   try {

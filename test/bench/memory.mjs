@@ -12,7 +12,6 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { missingForEnforcement, Network } from '../enforce/network.mjs';
 import { churned, millionHosts, seedPolicy, textOf } from '../inputs.mjs';
 import {
   endpointsIn,
@@ -23,6 +22,7 @@ import {
   trustOf,
 } from '../processes.mjs';
 import { committed } from './committed.mjs';
+import { networkOf } from './enforced.mjs';
 import { grouped, machineLine, median, table } from './report.mjs';
 
 const CHANGED = 1000;
@@ -52,9 +52,7 @@ export async function run(args) {
   const [hosts, pushes] = [countOf(args, '--hosts', HOSTS), countOf(args, '--pushes', PUSHES)];
   const changes = countOf(args, '--changes', CHANGES);
   const directory = mkdtempSync(join(tmpdir(), 'rulecast-bench-'));
-  const missing = args.includes('--enforce') ? missingForEnforcement([]) : undefined;
-  if (missing !== undefined) throw new Error(`--enforce: ${missing}`);
-  const network = args.includes('--enforce') ? await Network.open() : undefined;
+  const network = await networkOf(args);
   const publisher = await withUnit('publisher', args.includes('--unit'), () => startPublisher(directory));
   const trust = await trustOf(directory);
   const subscriber = await withUnit('subscriber', true, () => {

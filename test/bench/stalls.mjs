@@ -7,7 +7,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { churned, millionHosts, seedPolicy, textOf } from '../inputs.mjs';
-import { PERMITTED, rulectl, startPublisher, startSubscriber } from '../processes.mjs';
+import { PERMITTED, rulectl, startPublisher } from '../processes.mjs';
+import { networkOf, startBenched } from './enforced.mjs';
 import { probed, stallOf } from './probed.mjs';
 import { machineLine, median, ms, runsOf, table } from './report.mjs';
 
@@ -47,15 +48,20 @@ function policies(port) {
   });
 }
 
-/** @param {readonly string[]} args `--only WORDS`: workloads with these words in their name. */
+/**
+ * @param {readonly string[]} args `--only WORDS`: workloads with these words in their name. `--enforce`, as
+ *   root: the subscriber enforces.
+ */
 export async function run(args) {
   const runs = runsOf(args, 5);
   const only = args.includes('--only') ? (args[args.indexOf('--only') + 1] ?? '') : '';
-  process.stdout.write(`${machineLine(runs)}\nLongest stall during one push, in milliseconds.\n\n`);
+  const network = await networkOf(args);
+  const what = `Longest stall during one push${network ? ', enforced' : ''}, in milliseconds.`;
+  process.stdout.write(`${machineLine(runs)}\n${what}\n\n`);
   const rows = [];
   for (const workload of workloads().filter(({ name }) => name.includes(only))) {
     const stalls = [];
-    for (let i = 0; i < runs; i++) stalls.push(await stallsOf(workload));
+    for (let i = 0; i < runs; i++) stalls.push(await stallsOf(workload, network));
     rows.push([
       workload.name,
       ms(median(stalls.map((stall) => stall.publisher))),
@@ -63,15 +69,15 @@ export async function run(args) {
     ]);
   }
   process.stdout.write(table(['workload', 'publisher', 'subscriber'], rows));
+  await network?.close();
 }
 
-/** @param {Workload} workload */
-async function stallsOf(workload) {
+/** @param {Workload} workload @param {Awaited<ReturnType<typeof networkOf>>} network */
+async function stallsOf(workload, network) {
   const directory = mkdtempSync(join(tmpdir(), 'rulecast-stalls-'));
   const file = join(directory, 'stall');
   const publisher = await probed(file, () => startPublisher(directory));
-  const own = ['--state', join(directory, 'subscriber')];
-  const subscriber = await probed(file, () => startSubscriber(directory, 'bench', own));
+  const subscriber = await probed(file, () => startBenched(directory, network));
   try {
     await publisher.logged((line) => line['msg'] === 'subscriber connected');
     // Warm: workers started, code compiled, a rule that uses the list in force.
