@@ -11,62 +11,52 @@
 
 import { KeyByte } from '@rulecast/rules';
 import type { Collector } from '../collect/collector.ts';
-import { COMMA, DASH, DOT, HASH, QUOTE, SINGLE_QUOTE, SPACE, STAR } from '../text/ascii.ts';
-import { indexIn, latin1, skipBlanks } from '../text/bytes.ts';
+import { latin1, skipBlanks } from '../text/bytes.ts';
 import { suffixMarkBytes } from '../text/entry.ts';
 import { eachLine, trimEnd } from '../text/lines.ts';
 
 const KEY = /^(?:[\w.-]+:|---|%YAML .*)$/;
+/** What stands before an item of a sequence, with its quote. */
+const BEFORE = /^(?:- [ \t]*)?(["'])?/;
 
 export function importClash(collector: Collector, start: number): void {
   const { bytes } = collector;
-  eachLine(collector, start, (from, lineEnd) => {
-    if (bytes[from] === HASH) collector.skip('comment');
-    else if (KEY.test(latin1(bytes, from, lineEnd))) collector.skip('metadata');
-    else importItem(collector, from, lineEnd);
+  eachLine(collector, start, (from, end) => {
+    const text = latin1(bytes, from, end);
+    if (text.startsWith('#')) collector.skip('comment');
+    else if (KEY.test(text)) collector.skip('metadata');
+    else importItem(collector, from, text);
   });
 }
 
 /** A line, which may be an item of a sequence, in quotes, and with a comment behind it. */
-function importItem(collector: Collector, from: number, lineEnd: number): void {
+function importItem(collector: Collector, from: number, text: string): void {
   const { bytes } = collector;
-  const isItem = bytes[from] === DASH && bytes[from + 1] === SPACE;
-  let start = isItem ? skipBlanks(bytes, from + 1, lineEnd) : from;
-  const quote = bytes[start];
-  let end = -1;
-  if (quote === QUOTE || quote === SINGLE_QUOTE) end = indexIn(bytes, quote, ++start, lineEnd);
-  else {
-    end = indexIn(bytes, HASH, start, lineEnd);
-    if (end > 0) end = trimEnd(bytes, start, end);
-  }
-  if (end < 0) end = lineEnd;
-  if (indexIn(bytes, COMMA, start, end) >= 0) importRule(collector, start, end);
+  const [before = '', quote] = BEFORE.exec(text) ?? [];
+  const [item = ''] = text.slice(before.length).split(quote ?? '#', 1);
+  const start = from + before.length;
+  if (item.includes(',')) importRule(collector, start, item);
   else {
     const markBytes = suffixMarkBytes(bytes, start);
-    const isBelow = bytes[start] === STAR || bytes[start] === DOT;
+    const isBelow = item.startsWith('*') || item.startsWith('.');
     const scope = markBytes === 0 ? KeyByte.self : isBelow ? KeyByte.below : KeyByte.both;
-    collector.name(bytes, start + markBytes, end, scope);
+    const end = start + item.length;
+    collector.name(bytes, start + markBytes, quote ? end : trimEnd(bytes, start, end), scope);
   }
 }
 
 /** `TYPE,value[,policy]` */
-function importRule(collector: Collector, start: number, end: number): void {
+function importRule(collector: Collector, start: number, rule: string): void {
   const { bytes } = collector;
-  const comma = indexIn(bytes, COMMA, start, end);
-  const next = indexIn(bytes, COMMA, comma + 1, end);
-  const type = latin1(bytes, start, comma).trim().toUpperCase();
-  const policy =
-    next < 0
-      ? 'REJECT'
-      : latin1(bytes, next + 1, end)
-          .trim()
-          .toUpperCase();
+  const [word = '', name = '', policy = 'REJECT'] = rule.split(',');
+  const [type, target] = [word, policy].map((each) => each.trim().toUpperCase()) as [string, string];
   if (type !== 'DOMAIN' && type !== 'DOMAIN-SUFFIX')
     collector.skip(type.startsWith('DOMAIN') ? 'pattern' : 'other-kind');
-  else if (!policy.startsWith('REJECT')) collector.skip(policy === 'DIRECT' ? 'exception' : 'redirect');
+  else if (!target.startsWith('REJECT')) collector.skip(target === 'DIRECT' ? 'exception' : 'redirect');
   else {
-    const nameStart = skipBlanks(bytes, comma + 1, end);
-    const nameEnd = trimEnd(bytes, nameStart, next < 0 ? end : next);
+    const at = start + word.length + 1;
+    const nameStart = skipBlanks(bytes, at, at + name.length);
+    const nameEnd = trimEnd(bytes, nameStart, at + name.length);
     collector.name(bytes, nameStart, nameEnd, type === 'DOMAIN' ? KeyByte.self : KeyByte.both);
   }
 }

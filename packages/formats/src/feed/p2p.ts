@@ -2,37 +2,30 @@
 
 import { parseDottedQuad } from '@rulecast/rules';
 import type { Collector } from '../collect/collector.ts';
-import { lastIndexIn, quoteBytes, skipBlanks } from '../text/bytes.ts';
+import { latin1, quoteBytes, skipBlanks } from '../text/bytes.ts';
 import { eachLine, trimEnd } from '../text/lines.ts';
 
-const COLON = 0x3a;
-const DASH = 0x2d;
-const HASH = 0x23;
-const SLASH = 0x2f;
+/** The name and its colon, the first address and its dash, and the last address. */
+const LINE = /^(.*:)[^:]*-([^-]*)$/s;
 
 export function importP2p(collector: Collector, start: number): void {
   const { bytes } = collector;
   eachLine(collector, start, (from, end) => {
-    const isComment = bytes[from] === HASH || (bytes[from] === SLASH && bytes[from + 1] === SLASH);
-    if (isComment) collector.skip('comment');
-    else importLine(collector, from, end);
+    const text = latin1(bytes, from, end);
+    const [, name, last = ''] = LINE.exec(text) ?? [];
+    if (/^(?:#|\/\/)/.test(text)) collector.skip('comment');
+    else if (name === undefined) {
+      const reason = `${quoteBytes(bytes, from, end)} is no line of PeerGuardian text: name:192.0.2.1-192.0.2.9`;
+      collector.reject(from, 'bad-p2p-line', reason);
+    } else {
+      const dash = end - last.length - 1;
+      const firstAt = skipBlanks(bytes, from + name.length, dash);
+      const firstEnd = trimEnd(bytes, firstAt, dash);
+      const lastAt = skipBlanks(bytes, dash + 1, end);
+      const first = parseDottedQuad(bytes, firstAt, firstEnd);
+      const final = parseDottedQuad(bytes, lastAt, end);
+      if (first >= 0 && first <= final) collector.ip4Range(first, final, firstAt);
+      else collector.range(bytes, firstAt, firstEnd, lastAt, end); // which says what is wrong
+    }
   });
-}
-
-function importLine(collector: Collector, from: number, end: number): void {
-  const { bytes } = collector;
-  const dash = lastIndexIn(bytes, DASH, from, end);
-  const colon = lastIndexIn(bytes, COLON, from, dash);
-  if (colon < 0) {
-    const reason = `${quoteBytes(bytes, from, end)} is no line of PeerGuardian text: name:192.0.2.1-192.0.2.9`;
-    collector.reject(from, 'bad-p2p-line', reason);
-    return;
-  }
-  const firstStart = skipBlanks(bytes, colon + 1, dash);
-  const firstEnd = trimEnd(bytes, firstStart, dash);
-  const lastStart = skipBlanks(bytes, dash + 1, end);
-  const first = parseDottedQuad(bytes, firstStart, firstEnd);
-  const last = parseDottedQuad(bytes, lastStart, end);
-  if (first >= 0 && first <= last) collector.ip4Range(first, last, firstStart);
-  else collector.range(bytes, firstStart, firstEnd, lastStart, end); // which says what is wrong
 }

@@ -86,12 +86,6 @@ export function indexIn(bytes: Uint8Array, byte: number, start: number, end: num
   return -1;
 }
 
-/** The last index of a byte in [start, end), or -1. */
-export function lastIndexIn(bytes: Uint8Array, byte: number, start: number, end: number): number {
-  for (let at = end - 1; at >= start; at--) if (bytes[at] === byte) return at;
-  return -1;
-}
-
 /** The column of the byte at `at` in the line that starts at `lineStart`. */
 export function columnAt(bytes: Uint8Array, lineStart: number, at: number): number {
   let column = 1;
