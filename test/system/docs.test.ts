@@ -401,7 +401,7 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     await box.run(
       `: > agent.out; ${agent} >> agent.out & grep -m1 ready <(tail -f --pid=$! -n +1 agent.out)`,
     );
-    expect(await box.run(text)).toContain('nothing released yet');
+    expect(await box.run(text)).toContain('Nothing is released yet');
   },
 
   'docs/sources.md#Sources: lists that stay fresh by themselves': async (text) => {

@@ -431,7 +431,7 @@ END
 
         on.run(blockText('packaging/README.md#From Rulecast 0.2'));
         await eventually(async () => /^here .*- +-/m.test(on.attempt('rulectl status').stdout));
-        expect(on.run('rulectl status')).toContain('nothing is released after');
+        expect(on.run('rulectl status')).toContain('Nothing is released after');
         await expectAnswers(scene);
         on.run(blockText('packaging/README.md#From Rulecast 0.2/2'));
         await eventually(async () => /^here .*synced +4 /m.test(on.attempt('rulectl status').stdout));

@@ -40,28 +40,48 @@ describe('status', () => {
     });
     expect(asked).toEqual([
       { kind: 'status', watch: false },
-      { kind: 'status', watch: false, counters: true }, // for warnings below it
+      { kind: 'status', watch: false, counters: true }, // for what is wrong with DNS
     ]);
     expect(stdout).not.toContain('counters of');
-    expect(stdout).toMatch(/^version 13 \(epoch 1\), 0123456789ab, released /);
-    expect(stdout).toMatch(/^list drop +1,000,000 +13 +0123456789ab$/m);
+    expect(stdout).toMatch(/^fw-b has refused version 13 .*\n\nversion 13, released /);
+    expect(stdout).not.toContain('list drop');
     expect(stdout).toMatch(/^fw-b +- +refused +13 /m);
     expect(stderr).toBe('');
     expect(exit).toBe(0);
   });
 
-  it('warns below it of what is wrong with the DNS of a firewall, and waits for no other that is silent', async () => {
+  it('--verbose shows digests, lineage, epoch and parts, too', async () => {
+    const { stdout } = await run(['status', '--verbose'], async (connection) => {
+      await receive(connection, 'status');
+      await sendRecords(connection, [head(), part(), subscriber()]);
+      await done(connection);
+    });
+    expect(stdout).toMatch(
+      /^fw-a enforces version 13, .*\n\nversion 13 \(epoch 1\), 0123456789ab, released /,
+    );
+    expect(stdout).toMatch(/^list drop +1,000,000 +13 +0123456789ab$/m);
+  });
+
+  it('while the publisher starts says what firewalls do', async () => {
+    const { exit, stderr } = await run(['status'], async (connection) => {
+      await receive(connection, 'status');
+      await connection.send({ kind: 'fail', code: 'not-ready', text: 'the publisher is starting' });
+    });
+    expect(stderr).toBe(
+      'rulectl: the publisher is starting; firewalls go on with what they enforce. Ask again in a few seconds\n',
+    );
+    expect(exit).toBe(3);
+  });
+
+  it('says what is wrong with the DNS of a firewall, and waits for no other that is silent', async () => {
     const { exit, stdout, stderr } = await run(['status'], async (connection) => {
       const { counters: isAsked } = await receive(connection, 'status');
       const down = counters({ counters: { dnsQuestions: 9, dnsCrowded: 1, 'dnsDown.1': 1 } });
       await sendRecords(connection, [head(), subscriber(), ...(isAsked === true ? [down] : [])]);
       if (isAsked !== true) await done(connection);
     });
-    const [above, below, more] = stdout.split('\n\nwarning: ');
-    expect(above).toMatch(/^version 13 /);
-    expect(above).not.toContain('counters of');
-    expect(below).toMatch(/^fw-a: some answers of DNS go without addresses/);
-    expect(more).toBe('fw-a: upstream 1 of rulecast-dns does not answer\n');
+    expect(stdout).toMatch(/^fw-a: some answers of DNS go without addresses.*\(and 1 more: /);
+    expect(stdout).not.toContain('counters of');
     expect([stderr, exit]).toEqual(['', 0]);
   });
 
@@ -71,7 +91,7 @@ describe('status', () => {
       await sendRecords(connection, [subscriber({ state: 'synced', version: undefined, hash: undefined })]);
       await done(connection);
     });
-    expect(stdout).toMatch(/^nothing released yet: push something with rulectl push FILE\n\nsubscriber /);
+    expect(stdout).toMatch(/^Nothing is released yet. Run: rulectl push FILE\n\nsubscriber /);
     expect(exit).toBe(0);
   });
 
@@ -185,8 +205,11 @@ describe('status', () => {
         if (text.includes('fw-a')) shown?.();
       },
     });
-    const blocks = stdout.split(/^(?=version )/m);
-    expect(blocks.map((block) => block.slice(0, 10))).toEqual(['version 13', 'version 14']);
+    const blocks = stdout.split(/^(?=fw-a [eh])/m);
+    expect(blocks.map((block) => /version \d+, rel/.exec(block)?.[0])).toEqual([
+      'version 13, rel',
+      'version 14, rel',
+    ]);
     expect(blocks[0]?.endsWith('\n\n')).toBe(true);
     expect(stdout).not.toContain('\u001b');
     expect(exit).toBe(0);
@@ -207,7 +230,7 @@ describe('status', () => {
       await receive(connection, 'status');
       await sendRecords(connection, [head({ version: 0 }), end]);
     });
-    expect(stdout).toMatch(/^nothing released yet/);
+    expect(stdout).toMatch(/^Nothing is released yet/);
     expect(stderr).toContain('was lost');
     expect(exit).toBe(3);
   });

@@ -259,25 +259,20 @@ describe('verdicts', () => {
   });
 });
 
+/** Everything that is known. */
+const ALL = { verbose: true, counters: true };
+
 describe('status', () => {
   it.each([undefined, head({ version: 0, epoch: 0 })])('before the first release says so: %j', (none) => {
-    const text = renderStatus(
-      { head: none, parts: [], warnings: [], subscribers: [], counters: [] },
-      NOW_MS,
-      PLAIN,
-    );
-    expect(text).toBe(
-      'nothing released yet: push something with rulectl push FILE\n\nno subscriber was ever connected',
-    );
+    const view = { head: none, parts: [], warnings: [], subscribers: [], counters: [] };
+    expect(renderStatus(view, ALL, NOW_MS, PLAIN)).toBe('Nothing is released yet. Run: rulectl push FILE');
   });
 
   // After a store was lost it did not say that lists wait, and for what.
   it('says before the first release what does not work as it should', () => {
     const none = head({ version: 0, epoch: 0, degraded: ['nothing is released before policies are'] });
     const view = { head: none, parts: [], warnings: [], subscribers: [], counters: [] };
-    expect(renderStatus(view, NOW_MS, PLAIN)).toMatch(
-      /^nothing released yet.*\ndegraded: nothing is released before policies are\n\n/,
-    );
+    expect(renderStatus(view, ALL, NOW_MS, PLAIN)).toBe('Nothing is released before policies are.');
   });
 
   it.each([
@@ -294,6 +289,7 @@ describe('status', () => {
     const parts = [part({ kind: 'policy', name })];
     const text = renderStatus(
       { head: head(said), parts, warnings: [], subscribers: [], counters: [] },
+      ALL,
       NOW_MS,
       PLAIN,
     );
@@ -322,11 +318,18 @@ describe('status', () => {
       ],
       counters: [],
     };
-    expect(renderStatus(snapshot, NOW_MS, PLAIN).split('\n')).toEqual([
+    const sentence =
+      'fw-b has enforced no release instead of version 13 for 2 min (sink-failed: nft said no).';
+    const remedy = 'Run: rulecast-doctor, on fw-b';
+    expect(renderStatus(snapshot, ALL, NOW_MS, PLAIN).split('\n')).toEqual([
+      `${sentence} ${remedy} (and 1 more: rulectl status --verbose)`,
+      '',
+      `${sentence} ${remedy}`,
+      'A.example does not resolve.',
+      '',
       `version 13 (epoch 1), ${HASH.slice(0, 12)}, released 2 min ago`,
       '2 parts, 1,000,000 entries, 1 rule',
       `lineage ${LINEAGE}, publisher up for 2 h`,
-      'degraded: a.example does not resolve',
       '',
       'part             count  changed in        digest',
       'list drop    1,000,000          13  0123456789ab',
@@ -335,6 +338,16 @@ describe('status', () => {
       'subscriber  bound to         state   version  lag         last seen  match  apply   last error',
       'fw-a        curve-key, qube  synced  13       -           3 s ago    yes    142 ms  -',
       'fw-b        -                behind  -        13 (2 min)  3 s ago    no     -       sink-failed: nft said no (2 min ago)',
+    ]);
+    const brief = renderStatus(snapshot, { verbose: false, counters: false }, NOW_MS, PLAIN).split('\n');
+    expect(brief.slice(2)).toEqual([
+      'version 13, released 2 min ago',
+      '2 parts, 1,000,000 entries, 1 rule',
+      'publisher up for 2 h',
+      '',
+      'subscriber  bound to         state   version  lag         last seen  last error',
+      'fw-a        curve-key, qube  synced  13       -           3 s ago    -',
+      'fw-b        -                behind  -        13 (2 min)  3 s ago    sink-failed: nft said no (2 min ago)',
     ]);
   });
 
@@ -345,13 +358,15 @@ describe('status', () => {
     ];
     const refused = subscriber({ state: 'refused', refusal, lastError });
     const snapshot = { head: head(), parts: [], warnings: [], subscribers: [refused], counters: [] };
-    expect(renderStatus(snapshot, NOW_MS, PLAIN)).toMatch(/bad-rule-set: a list is missing \(1 min ago\)$/m);
+    expect(renderStatus(snapshot, ALL, NOW_MS, PLAIN)).toMatch(
+      /bad-rule-set: a list is missing \(1 min ago\)$/m,
+    );
   });
 
   /** The lines below the subscribers. */
   function linesOf(told: Parameters<typeof renderStatus>[0]['counters']): readonly string[] {
     const snapshot = { head: head(), parts: [], warnings: [], subscribers: [subscriber()], counters: told };
-    return renderStatus(snapshot, NOW_MS, PLAIN).split('\n').slice(6);
+    return renderStatus(snapshot, ALL, NOW_MS, PLAIN).split('\n').slice(8);
   }
 
   it('shows what a firewall counted in words and units, its lists with most packets first', () => {

@@ -1,11 +1,11 @@
-/** How requests end by who applied what they released, and what `status --check` says. */
+/** How requests end by who applied what they released. */
 
 import type { ControlRecord, MessageOf } from '@rulecast/protocol';
 import { afterEach, describe, expect, it } from 'vitest';
-import { exitOfApplied, healthOf } from '../src/render/standing.ts';
+import { exitOfApplied } from '../src/render/standing.ts';
 import { rulectl } from './cli.ts';
 import { FakePublisher, receive, receivePush, sendRecords } from './fake-publisher.ts';
-import { applied, head, release, subscriber } from './records.ts';
+import { applied, release } from './records.ts';
 
 let publisher: FakePublisher | undefined;
 afterEach(async () => {
@@ -40,114 +40,6 @@ describe('a release', () => {
     expect(exitOfApplied(release(), records, { ...WAITING, isNobodyRequired: true })).toBe(
       exit === 1 ? 1 : 0,
     );
-  });
-});
-
-describe('status --check', () => {
-  const snapshot = { parts: [], warnings: [], counters: [] };
-  const behind = subscriber({ name: 'b', state: 'behind', matches: false });
-  it.each([
-    ['well', head(), [subscriber()]],
-    [
-      'well',
-      head(),
-      [subscriber(), subscriber({ name: 'b', state: 'disconnected', expected: false, matches: false })],
-    ],
-    ['degraded', head({ degraded: ['a.example does not resolve'] }), [subscriber()]],
-    ['degraded', head(), [subscriber(), behind]],
-    ['degraded', head(), [subscriber({ state: 'disconnected' })]],
-    ['degraded', head(), [subscriber({ persisted: false })]],
-    ['degraded', head(), [subscriber({ state: 'receiving', matches: false })]], // it was "in force at none of"
-    ['not-enforced', head(), [behind]],
-    ['not-enforced', head(), []],
-    ['not-enforced', head({ version: 0 }), [subscriber()]],
-    ['not-enforced', undefined, []],
-    ['not-enforced', head(), [subscriber(), subscriber({ name: 'new', version: undefined, matches: false })]],
-    ['not-enforced', head(), [subscriber({ expected: false })]],
-  ] as const)('is %s: %#', (state, status, subscribers) => {
-    const standing = healthOf({ ...snapshot, head: status, subscribers });
-    expect(standing).toMatchObject({ state, exit: { well: 0, degraded: 1, 'not-enforced': 2 }[state] });
-    expect(standing.text).not.toContain('\n');
-  });
-
-  // It said "no subscriber is expected" while the publisher offered nothing to anybody.
-  it.each([
-    ['no subscriber is expected', []],
-    ['is in force at none of b', [behind]],
-    ['nothing is in force at new', [subscriber({ name: 'new', version: undefined, matches: false })]],
-    ['b is behind', [subscriber(), behind]],
-  ])('says first why the publisher offers nothing, before that %s', (text, subscribers) => {
-    const lost = 'nothing is offered: 2/9 is 0f3a here, 77c1 elsewhere; push --as-new-epoch';
-    const degraded = [lost, 'list a is not fresh: HTTP 503'];
-    const standing = healthOf({ ...snapshot, head: head({ degraded }), subscribers });
-    expect(standing.text).toMatch(/^(version 13: )?nothing is offered: 2\/9 is 0f3a here/);
-    expect(standing.text).toContain(text);
-    expect(standing.text).toContain('list a is not fresh');
-  });
-
-  it('is degraded where a firewall does not know whether it has the newest', () => {
-    const stale = (value: number) =>
-      ({ record: 'counters', subscriber: 'fw', counters: { stale: value } }) as const;
-    const of = (value: number) =>
-      healthOf({
-        ...snapshot,
-        head: head(),
-        subscribers: [subscriber({ name: 'fw' })],
-        counters: [stale(value)],
-      });
-    expect(of(1)).toMatchObject({ state: 'degraded', text: expect.stringContaining('fw is stale') });
-    expect(of(0)).toMatchObject({ state: 'well' });
-  });
-
-  it.each([
-    ['rootDue', 'the root of fw is to be renewed'],
-    ['rootOverdue', 'the root of fw is overdue'],
-    ['dnsDown.2', 'fw: upstream 2 of rulecast-dns does not answer'],
-    ['dnsCrowded', 'fw: some answers of DNS go without addresses'],
-    ['dnsBeyond', 'fw: some questions of DNS are not answered: a qube asks too many'],
-  ])('is degraded while %s', (name, text) => {
-    const of = (value: number) =>
-      healthOf({
-        ...snapshot,
-        head: head(),
-        subscribers: [subscriber({ name: 'fw' })],
-        counters: [{ record: 'counters', subscriber: 'fw', counters: { dnsQuestions: 3, [name]: value } }],
-      });
-    expect(of(1)).toMatchObject({ state: 'degraded', exit: 1, text: expect.stringContaining(text) });
-    expect(of(0)).toMatchObject({ state: 'well' });
-  });
-
-  async function run(records: readonly ControlRecord[], ...more: readonly string[]) {
-    publisher = await FakePublisher.start(async (connection) => {
-      await receive(connection, 'status');
-      await sendRecords(connection, records);
-      await connection.send({ kind: 'done', code: 'ok', text: '' });
-    });
-    return rulectl(['status', '--check', ...more, '--control', publisher.endpoint]);
-  }
-
-  it('says one line, and ends with the code of it', async () => {
-    expect(await run([head(), subscriber(), behind])).toEqual({
-      exit: 1,
-      stdout: 'degraded: version 13: b is behind\n',
-      stderr: '',
-    });
-  });
-
-  it('says the same to programs', async () => {
-    const { exit, stdout } = await run([head()], '--json');
-    expect(JSON.parse(stdout)).toMatchObject({ kind: 'check', state: 'not-enforced', exit: 2 });
-    expect(exit).toBe(2);
-  });
-
-  it('ends with 3 where no publisher answers', async () => {
-    const { exit, stdout } = await rulectl(['status', '--check', '--control', 'unix:/nowhere/x.sock']);
-    expect({ exit, stdout }).toEqual({ exit: 3, stdout: '' });
-  });
-
-  it('excludes --watch and --counters', async () => {
-    for (const option of ['--watch', '--counters'])
-      expect((await rulectl(['status', '--check', option])).exit).toBe(64);
   });
 });
 

@@ -1,10 +1,9 @@
-/** `rulectl status`: the head, its parts, how far each subscriber is, and what it counted. */
+/** `rulectl status`: whether all is well, what to do if not, the head, and how far each subscriber is. */
 
-import type { ControlRecord } from '@rulecast/protocol';
+import { type ControlRecord, ErrorCode } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
-import { ask, controlOf } from '../control/client.ts';
-import { nameTroubles } from '../render/counters.ts';
-import { healthOf } from '../render/standing.ts';
+import { ask, controlOf, type Ending } from '../control/client.ts';
+import { healthOf } from '../render/health.ts';
 import { renderStatus, type StatusView } from '../render/status.ts';
 import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';
@@ -13,8 +12,8 @@ export const command = 'status';
 
 /** Without --watch the answer is a few records; the publisher gives up on counters after five seconds. */
 const ANSWER_TIMEOUT_MS = 30_000;
-/** How long `status` waits for the counters that the warnings below its table come from. */
-const TROUBLES_TIMEOUT_MS = 2000;
+/** How long it waits for firewalls that are silent: what they count says more of what is wrong. */
+const COUNTERS_TIMEOUT_MS = 2000;
 /** Ages on a screen move on although nothing happens. */
 const REDRAW_MS = 1000;
 /** Begins the part of a warning about a subscriber that gave no counters. */
@@ -28,11 +27,18 @@ export interface StatusArgs {
   readonly watch: boolean | undefined;
   readonly counters: boolean | undefined;
   readonly check: boolean | undefined;
+  readonly verbose: boolean | undefined;
 }
 
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<StatusArgs> {
   return yargs
-    .usage('$0 status\n\nSays what is released, and how far each subscriber is.')
+    .usage(
+      '$0 status\n\nSays in its first line whether every firewall enforces what is released, or what is wrong, since when, and what to do; below it, what is released, and how far each subscriber is.',
+    )
+    .option('verbose', {
+      type: 'boolean',
+      describe: 'also everything that is wrong, and digests, lineage, epoch and parts',
+    })
     .option('json', {
       type: 'boolean',
       describe: 'the records as JSON, one a line; {"kind":"end-of-snapshot"} ends each batch',
@@ -49,6 +55,7 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<StatusA
     })
     .example([
       ['$0 status', 'one look'],
+      ['$0 status --verbose', 'all that is wrong, and all that is known'],
       ['$0 status --check', 'for monitoring'],
       ['$0 status --counters', 'how many packets were dropped, and by which lists'],
       ['$0 status --watch', 'a screen that follows every change'],
@@ -66,7 +73,15 @@ export async function run(args: StatusArgs, terminal: Terminal): Promise<ExitCod
     if (watch || counters) throw usageError('--check is one line: leave out --watch and --counters');
     return check(args, terminal);
   }
-  const view = args.json === true ? new JsonView(terminal) : new TextView(terminal, watch);
+  if (args.json !== true && !watch) {
+    const batch = new Batch();
+    checkEnding(await askStatus(args, batch, counters, ANSWER_TIMEOUT_MS), exitOfFailure);
+    if (!counters) await addCounters(args, batch);
+    const scope = { verbose: args.verbose === true, counters };
+    terminal.out.line(renderStatus(batch, scope, terminal.nowMs(), terminal.colors));
+    return ExitCode.ok;
+  }
+  const view = args.json === true ? new JsonView(terminal) : new TextView(terminal, args.verbose === true);
   let fail: (error: unknown) => void = () => {};
   const failed = new Promise<never>((_resolve, reject) => {
     fail = reject;
@@ -80,42 +95,49 @@ export async function run(args: StatusArgs, terminal: Terminal): Promise<ExitCod
   });
   try {
     const ending = await Promise.race([asked, failed]);
-    if (ending.kind === 'fail') throw new CliError(exitOfFailure(ending.code), ending.code, ending.text);
+    checkEnding(ending, exitOfFailure);
     batches.finish();
-    if (args.json === true) {
+    if (args.json === true)
       terminal.out.json({ kind: 'done', code: ending.code, text: ending.text, exit: ExitCode.ok });
-    } else if (!watch && !counters) await tellTroubles(args, terminal);
     return ExitCode.ok;
   } finally {
     batches.stop();
   }
 }
 
-async function tellTroubles(args: StatusArgs, terminal: Terminal): Promise<void> {
-  const batch = new Batch();
-  await askCounters(args, TROUBLES_TIMEOUT_MS, batch).catch((error: unknown) => {
-    if (!(error instanceof CliError)) throw error; // a subscriber is silent: the others have said theirs
-  });
-  for (const text of nameTroubles(batch.counters))
-    terminal.out.line(`\n${terminal.colors.yellow('warning')}: ${text}`);
-}
-
-function askCounters(args: StatusArgs, timeoutMs: number, batch: Batch): ReturnType<typeof ask> {
+function askStatus(args: StatusArgs, batch: Batch, counters: boolean, timeoutMs: number): Promise<Ending> {
   return ask({
     ...controlOf(args),
     timeoutMs,
-    send: (connection) => connection.send({ kind: 'status', watch: false, counters: true }),
+    send: (connection) => connection.send({ kind: 'status', watch: false, ...(counters && { counters }) }),
     onRecord: (record) => void batch.put(record),
   });
 }
 
+/** Adds what firewalls say of themselves at once. */
+async function addCounters(args: StatusArgs, batch: Batch): Promise<void> {
+  const again = new Batch();
+  await askStatus(args, again, true, COUNTERS_TIMEOUT_MS).catch((error: unknown) => {
+    if (!(error instanceof CliError)) throw error; // a firewall is silent: the others have said theirs
+  });
+  batch.counters.push(...again.counters);
+}
+
+/** Throws CliError if a status was not answered. */
+function checkEnding(ending: Ending, exitOf: typeof exitOfFailure): void {
+  if (ending.kind !== 'fail') return;
+  const isStarting = ending.code === ErrorCode.notReady;
+  const hint = isStarting ? '; firewalls go on with what they enforce. Ask again in a few seconds' : '';
+  throw new CliError(exitOf(ending.code), ending.code, `${ending.text}${hint}`);
+}
+
 async function check(args: StatusArgs, terminal: Terminal): Promise<ExitCode> {
   const batch = new Batch();
-  const ending = await askCounters(args, ANSWER_TIMEOUT_MS, batch);
-  if (ending.kind === 'fail') throw new CliError(ExitCode.unreachable, ending.code, ending.text);
-  const { state, exit, text } = healthOf(batch);
-  if (args.json === true) terminal.out.json({ kind: 'check', state, text, exit });
-  else terminal.out.line(`${state.replace('-', ' ')}: ${text}`);
+  checkEnding(await askStatus(args, batch, true, ANSWER_TIMEOUT_MS), () => ExitCode.unreachable);
+  const { state, exit, text, troubles } = healthOf(batch, terminal.nowMs());
+  const shown = troubles.length === 0 ? text : troubles.map((trouble) => trouble.text).join('; ');
+  if (args.json === true) terminal.out.json({ kind: 'check', state, text: shown, troubles, exit });
+  else terminal.out.line(`${state.replace('-', ' ')}: ${shown}`);
   return exit;
 }
 
@@ -150,14 +172,15 @@ class JsonView implements View {
   }
 }
 
+/** A screen that follows every change. */
 class TextView implements View {
   readonly #terminal: Terminal;
-  readonly #watch: boolean;
+  readonly #verbose: boolean;
   #shown = 0;
 
-  constructor(terminal: Terminal, watch: boolean) {
+  constructor(terminal: Terminal, verbose: boolean) {
     this.#terminal = terminal;
-    this.#watch = watch;
+    this.#verbose = verbose;
   }
 
   record(): void {
@@ -166,10 +189,11 @@ class TextView implements View {
 
   batch(snapshot: StatusView): void {
     const { out, outIsTty, colors } = this.#terminal;
-    if (this.#watch && outIsTty) out.write(CLEAR_SCREEN);
+    if (outIsTty) out.write(CLEAR_SCREEN);
     else if (this.#shown > 0) out.line('');
     this.#shown++;
-    out.line(renderStatus(snapshot, this.#terminal.nowMs(), colors));
+    const scope = { verbose: this.#verbose, counters: false };
+    out.line(renderStatus(snapshot, scope, this.#terminal.nowMs(), colors));
     out.flush();
   }
 

@@ -1,12 +1,13 @@
-/** The status: the release, its parts, and the subscribers. Pure. */
+/** The status: whether all is well, the release, its parts, and the subscribers. Pure. */
 
 import type { ControlRecordOf } from '@rulecast/protocol';
 import { DEFAULT_POLICY, FIRST_POLICY } from '@rulecast/rules';
 import type { Colors } from '../terminal/terminal.ts';
 import { formatAge, formatAmount, formatCount, formatDuration, NOTHING } from './amounts.ts';
 import { partName } from './changes.ts';
-import { nameTroubles, renderCounters } from './counters.ts';
+import { renderCounters } from './counters.ts';
 import { renderWarning } from './findings.ts';
+import { type Health, healthOf, type Trouble } from './health.ts';
 import { renderTable } from './table.ts';
 
 /** Hex digits of a hash that people compare by eye. */
@@ -23,43 +24,62 @@ export interface StatusView {
   readonly counters: readonly (ControlRecordOf<'counters'> | ControlRecordOf<'warning'>)[];
 }
 
-/** `nowMs`: milliseconds since 1970, for ages. */
-export function renderStatus(view: StatusView, nowMs: number, colors: Colors): string {
+/** What of it people are shown. */
+export interface StatusScope {
+  /** Also every trouble, and digests, lineage, epoch and parts. */
+  readonly verbose: boolean;
+  /** Also what each subscriber counted. */
+  readonly counters: boolean;
+}
+
+/** One sentence first: whether all is well, or what is wrong. `nowMs`: milliseconds since 1970, for ages. */
+export function renderStatus(view: StatusView, scope: StatusScope, nowMs: number, colors: Colors): string {
   const { head, parts, warnings, subscribers, counters } = view;
-  const isReleased = head !== undefined && head.version > 0;
-  const nothing = ['nothing released yet: push something with rulectl push FILE'];
-  const blocks = [
-    isReleased
-      ? renderHead(head, parts, nowMs, colors)
-      : nothing.concat(renderDegraded(head, colors)).join('\n'),
-  ];
-  if (parts.length > 0) blocks.push(renderParts(parts, colors));
+  const health = healthOf(view, nowMs);
+  const blocks = [renderSentence(health, view, colors)];
+  if (scope.verbose && health.troubles.length > 1)
+    blocks.push(health.troubles.map((trouble) => troubleText(trouble, view)).join('\n'));
+  if (head !== undefined && head.version > 0) blocks.push(renderHead(head, parts, scope, nowMs, colors));
+  if (scope.verbose && parts.length > 0) blocks.push(renderParts(parts, colors));
   if (warnings.length > 0) blocks.push(warnings.map((warning) => renderWarning(warning, colors)).join('\n'));
-  blocks.push(
-    subscribers.length === 0
-      ? 'no subscriber was ever connected'
-      : renderSubscribers(subscribers, nowMs, colors),
-    ...counters.map((told) => renderCounters(told, colors)),
-    ...nameTroubles(counters).map((text) => `${colors.yellow('warning')}: ${text}`),
-  );
+  if (subscribers.length > 0) blocks.push(renderSubscribers(subscribers, scope, nowMs, colors));
+  if (scope.counters) blocks.push(...counters.map((told) => renderCounters(told, colors)));
   return blocks.join('\n\n');
 }
 
-function renderDegraded(head: StatusView['head'], colors: Colors): readonly string[] {
-  return (head?.degraded ?? []).map((reason) => `${colors.yellow('degraded')}: ${reason}`);
+function renderSentence(health: Health, view: StatusView, colors: Colors): string {
+  const [worst, ...others] = health.troubles;
+  if (worst === undefined) return colors.green(`${capitalised(health.text, view)}.`);
+  const more = others.length === 0 ? '' : ` (and ${others.length} more: rulectl status --verbose)`;
+  const color = health.state === 'degraded' ? colors.yellow : colors.red;
+  return `${color(troubleText(worst, view))}${more}`;
+}
+
+function troubleText({ text, remedy }: Trouble, view: StatusView): string {
+  return `${capitalised(text, view)}.${remedy === undefined ? '' : ` Run: ${remedy}`}`;
+}
+
+/** A sentence that begins with no name begins with a capital. */
+function capitalised(text: string, { subscribers }: StatusView): string {
+  const isName = subscribers.some(({ name }) => text.startsWith(name));
+  return isName ? text : `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
 }
 
 function renderHead(
   head: ControlRecordOf<'head'>,
   parts: readonly ControlRecordOf<'part'>[],
+  { verbose }: StatusScope,
   nowMs: number,
   colors: Colors,
 ): string {
   const unmatched = unmatchedText(head, parts, colors);
+  const version = `version ${colors.bold(formatCount(head.version))}`;
+  const identity = verbose ? ` (epoch ${head.epoch}), ${shortHash(head.hash)}` : '';
+  const origin = verbose ? `lineage ${head.lineage}, publisher` : 'publisher';
   const lines = [
-    `version ${colors.bold(formatCount(head.version))} (epoch ${head.epoch}), ${shortHash(head.hash)}, released ${formatAge(nowMs - head.createdAtMs)} ago`,
+    `${version}${identity}, released ${formatAge(nowMs - head.createdAtMs)} ago`,
     `${formatAmount(head.parts, 'part')}, ${formatAmount(head.entries, 'entry', 'entries')}, ${formatAmount(head.rules, 'rule')}`,
-    `lineage ${head.lineage}, publisher up for ${formatAge(nowMs - head.startedAtMs)}`,
+    `${origin} up for ${formatAge(nowMs - head.startedAtMs)}`,
     ...(unmatched === undefined ? [] : [unmatched]),
     ...(head.hasRootKey === true
       ? [
@@ -68,7 +88,6 @@ function renderHead(
           ),
         ]
       : []),
-    ...renderDegraded(head, colors),
   ];
   return lines.join('\n');
 }
@@ -108,6 +127,7 @@ function renderParts(parts: readonly ControlRecordOf<'part'>[], colors: Colors):
 
 function renderSubscribers(
   subscribers: readonly ControlRecordOf<'subscriber'>[],
+  { verbose }: StatusScope,
   nowMs: number,
   colors: Colors,
 ): string {
@@ -120,16 +140,17 @@ function renderSubscribers(
       ? NOTHING
       : `${formatCount(subscriber.lagVersions)} (${formatAge(subscriber.lagMs)})`,
     subscriber.lastSeenMs === 0 ? 'never' : `${formatAge(nowMs - subscriber.lastSeenMs)} ago`,
-    subscriber.matches ? 'yes' : 'no',
-    subscriber.applyMs === undefined ? NOTHING : formatDuration(subscriber.applyMs),
-    troubleText(subscriber, nowMs),
+    ...(verbose
+      ? [
+          subscriber.matches ? 'yes' : 'no',
+          subscriber.applyMs === undefined ? NOTHING : formatDuration(subscriber.applyMs),
+        ]
+      : []),
+    errorText(subscriber, nowMs),
   ]);
-  return renderTable(
-    ['subscriber', 'bound to', 'state', 'version', 'lag', 'last seen', 'match', 'apply', 'last error'],
-    rows,
-    undefined,
-    colors,
-  );
+  const columns = ['subscriber', 'bound to', 'state', 'version', 'lag', 'last seen'];
+  const detail = verbose ? ['match', 'apply'] : [];
+  return renderTable([...columns, ...detail, 'last error'], rows, undefined, colors);
 }
 
 /** The kinds of what a name is bound to: `--json` has all of it. */
@@ -138,7 +159,7 @@ function boundText({ bound = [] }: ControlRecordOf<'subscriber'>): string {
 }
 
 /** Why it refuses the head, which stays so; else what went wrong last. */
-function troubleText({ refusal, lastError }: ControlRecordOf<'subscriber'>, nowMs: number): string {
+function errorText({ refusal, lastError }: ControlRecordOf<'subscriber'>, nowMs: number): string {
   const trouble = refusal ?? lastError;
   return trouble === undefined ? NOTHING : lastErrorText(trouble, nowMs);
 }

@@ -1,0 +1,147 @@
+/**
+ * Whether what is released is in force where it should be: all that is wrong, the worst first, each with
+ * since when and what to do, for a person who looks once. Pure.
+ */
+
+import type { ControlRecordOf } from '@rulecast/protocol';
+import { formatAge, formatCount } from './amounts.ts';
+import { nameTroubles } from './counters.ts';
+import type { StatusView } from './status.ts';
+
+/** Something that is wrong. */
+export interface Trouble {
+  /** A sentence without its end; begins with a name, or a small letter. */
+  readonly text: string;
+  /** One command, and where; undefined where the text says what to do. */
+  readonly remedy?: string | undefined;
+}
+
+export interface Health {
+  readonly state: 'well' | 'degraded' | 'not-enforced';
+  readonly exit: 0 | 1 | 2;
+  /** What is so where nothing is wrong. */
+  readonly text: string;
+  /** The worst first. */
+  readonly troubles: readonly Trouble[];
+}
+
+type Firewall = ControlRecordOf<'subscriber'>;
+type Head = ControlRecordOf<'head'>;
+
+/** Troubles of one kind stand together: what lets packets pass, or may, comes first. */
+const RANKS = ['empty', 'refused', 'other', 'behind', 'away', 'names', 'disk', 'fresh', 'coming'] as const;
+type Ranked = readonly [rank: (typeof RANKS)[number], trouble: Trouble];
+
+/** Reasons of a publisher that keep every release back, or every firewall from it. */
+const GRAVE = /^(?:nothing is|firewalls (?:that remember nothing|refuse)\b)/;
+/** What to do about its other reasons, where a command says more of them. */
+const REMEDIES: readonly (readonly [RegExp, string])[] = [
+  [/^list (\S+) is not fresh/, 'rulectl lists show $1'],
+  [/^the configuration /, 'rulectl check publisher.yaml'],
+];
+/** Flags of counters: 1 while it is so. */
+const FLAGS: Readonly<Record<string, string>> = {
+  stale: 'is stale: for two minutes or more nobody told it that its release is the newest',
+  rootDue: 'has a root that is to be renewed soon',
+  rootOverdue: 'has a root that is overdue for renewal',
+};
+
+/** `nowMs`: milliseconds since 1970, for ages. */
+export function healthOf(view: StatusView, nowMs: number): Health {
+  const { head, subscribers } = view;
+  const expected = subscribers.filter((subscriber) => subscriber.expected);
+  const reasons = (head?.degraded ?? []).filter((text) => !text.startsWith('not connected: '));
+  const of = (texts: readonly string[]): readonly Trouble[] => texts.map(ofPublisher);
+  const grave = of(reasons.filter((text) => GRAVE.test(text)));
+  const others = of(reasons.filter((text) => !GRAVE.test(text)));
+  const notEnforced = (...troubles: readonly Trouble[]): Health => {
+    return { state: 'not-enforced', exit: 2, text: '', troubles: [...grave, ...troubles, ...others] };
+  };
+  if (head === undefined || head.version === 0) {
+    const none = { text: 'nothing is released yet', remedy: 'rulectl push FILE' };
+    return grave.length > 0 ? notEnforced() : notEnforced(none);
+  }
+  const version = `version ${formatCount(head.version)}`;
+  if (expected.length === 0) {
+    const who = subscribers.length === 0 ? 'no firewall was ever connected' : 'no firewall is expected';
+    const text = `${version} is in force nowhere: ${who}`;
+    return notEnforced({ text, remedy: 'rulecast-doctor, on each firewall' });
+  }
+  const ofFirewalls = expected
+    .flatMap((one) => [...releaseTroubles(one, head, nowMs), ...ownTroubles(one, view, head)])
+    .sort(([a], [b]) => RANKS.indexOf(a) - RANKS.indexOf(b));
+  const troubles = ofFirewalls.map(([, trouble]) => trouble);
+  const isInForce = expected.some(({ state, matches }) => matches || state === 'receiving');
+  if (!isInForce && expected.length > 1) {
+    const text = `none of the ${formatCount(expected.length)} firewalls enforces ${version}`;
+    return notEnforced({ text }, ...troubles);
+  }
+  if (!isInForce || ofFirewalls[0]?.[0] === 'empty') return notEnforced(...troubles);
+  const all = [...grave, ...troubles, ...others];
+  const [first] = expected;
+  const who = expected.length === 1 ? `${first?.name} enforces` : `all ${expected.length} firewalls enforce`;
+  const text = `${who} ${version}, released ${formatAge(nowMs - head.createdAtMs)} ago`;
+  const isWell = all.length === 0;
+  return { state: isWell ? 'well' : 'degraded', exit: isWell ? 0 : 1, text, troubles: all };
+}
+
+function ofPublisher(text: string): Trouble {
+  const [found, remedy] = REMEDIES.find(([pattern]) => pattern.test(text)) ?? [];
+  const whole = found === undefined ? undefined : found.exec(text);
+  return { text, remedy: remedy?.replace('$1', whole?.[1] ?? '') };
+}
+
+/** Why a firewall does not have the head in force. */
+function releaseTroubles(one: Firewall, head: Head, nowMs: number): readonly Ranked[] {
+  const { name, version } = one;
+  if (one.state === 'synced' && one.matches) return [];
+  const state = one.state === 'synced' ? 'behind' : one.state;
+  const [rank, text] = shortfallOf({ ...one, state }, head, nowMs);
+  const remedy = state === 'receiving' ? 'rulectl status --watch' : `rulecast-doctor, on ${name}`;
+  return [[version === undefined ? 'empty' : rank, { text: `${name} ${text}`, remedy }]];
+}
+
+function shortfallOf(
+  one: Firewall & { readonly state: Exclude<Firewall['state'], 'synced'> },
+  head: Head,
+  nowMs: number,
+): readonly [rank: Ranked[0], text: string] {
+  const wanted = `version ${formatCount(head.version)}`;
+  const had = one.version === undefined ? 'no release' : `version ${formatCount(one.version)}`;
+  const reason = one.refusal ?? one.lastError;
+  const because = reason === undefined ? '' : ` (${reason.code}: ${reason.text})`;
+  const since = (atMs: number): string => `for ${formatAge(nowMs - atMs)}`;
+  switch (one.state) {
+    case 'refused':
+      return [
+        'refused',
+        `has refused ${wanted} ${since(reason?.atMs ?? nowMs)}${because}, and enforces ${had}`,
+      ];
+    case 'diverged':
+      return ['other', `claims ${had}, which this publisher did not release`];
+    case 'disconnected':
+      if (one.lastSeenMs === 0) return ['away', 'was never connected'];
+      return ['away', `has been away ${since(one.lastSeenMs)}, and enforced ${had} then${because}`];
+    case 'receiving':
+      return ['coming', `gets ${wanted} now, and enforces ${had} until then`];
+    case 'behind':
+      if (one.version === head.version) return ['other', `enforces another ${wanted} than was released`];
+      return ['behind', `has enforced ${had} instead of ${wanted} ${since(nowMs - one.lagMs)}${because}`];
+  }
+}
+
+/** What is wrong at a firewall besides. */
+function ownTroubles({ name, persisted }: Firewall, { counters }: StatusView, head: Head): readonly Ranked[] {
+  const own = counters.filter((each) => each.record === 'counters' && each.subscriber === name);
+  const remedy = `rulecast-doctor, on ${name}`;
+  const flags = own.flatMap((each) => (each.record === 'counters' ? Object.entries(each.counters) : []));
+  const disk = `${name} cannot keep version ${formatCount(head.version)}: after its next start it enforces an older one`;
+  return [
+    ...nameTroubles(own).map((text): Ranked => ['names', { text, remedy }]),
+    ...(persisted === false ? [['disk', { text: disk, remedy }] as const] : []),
+    ...flags.flatMap(([flag, value]): readonly Ranked[] => {
+      const text = value === 1 && Object.hasOwn(FLAGS, flag) ? FLAGS[flag] : undefined;
+      return text === undefined ? [] : [['fresh', { text: `${name} ${text}`, remedy }]];
+    }),
+  ];
+}

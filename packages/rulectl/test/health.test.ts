@@ -1,0 +1,268 @@
+/** What `rulectl status` says in its first line, and `status --check`. */
+
+import type { ControlRecord } from '@rulecast/protocol';
+import picocolors from 'picocolors';
+import { afterEach, describe, expect, it } from 'vitest';
+import { healthOf as healthAt } from '../src/render/health.ts';
+import { renderStatus, type StatusView } from '../src/render/status.ts';
+import { rulectl } from './cli.ts';
+import { FakePublisher, receive, sendRecords } from './fake-publisher.ts';
+import { counters, head, NOW_MS, subscriber } from './records.ts';
+
+let publisher: FakePublisher | undefined;
+afterEach(async () => {
+  await publisher?.stop();
+  publisher = undefined;
+});
+
+/** With all that is wrong in one text. */
+function healthOf(view: StatusView) {
+  const health = healthAt(view, NOW_MS);
+  const text = health.troubles.map((trouble) => trouble.text).join('; ');
+  return { ...health, text: text === '' ? health.text : text };
+}
+
+describe('the first line of status', () => {
+  const minutesAgo = (minutes: number): number => NOW_MS - minutes * 60_000;
+  const ago = { code: 'sink-failed', text: 'nft said no', atMs: minutesAgo(3) };
+  const old = { version: 12, matches: false } as const;
+  const names = counters({ subscriber: 'fw-b', counters: { 'dnsDown.1': 1 } });
+  it.each<[string, Partial<StatusView>, string]>([
+    ['all is well', {}, 'All 2 firewalls enforce version 13, released 2 min ago.'],
+    ['one firewall', { subscribers: [subscriber()] }, 'fw-a enforces version 13, released 2 min ago.'],
+    ['nothing is released', { head: undefined }, 'Nothing is released yet. Run: rulectl push FILE'],
+    [
+      'nobody connects',
+      { subscribers: [] },
+      'Version 13 is in force nowhere: no firewall was ever connected. Run: rulecast-doctor, on each firewall',
+    ],
+    [
+      'one is behind',
+      { subscribers: [subscriber(), subscriber({ name: 'fw-b', state: 'behind', ...old, lagMs: 720_000 })] },
+      'fw-b has enforced version 12 instead of version 13 for 12 min. Run: rulecast-doctor, on fw-b',
+    ],
+    [
+      'one is away',
+      {
+        subscribers: [
+          subscriber(),
+          subscriber({ name: 'fw-b', state: 'disconnected', ...old, lastSeenMs: minutesAgo(70) }),
+        ],
+      },
+      'fw-b has been away for 1 h, and enforced version 12 then. Run: rulecast-doctor, on fw-b',
+    ],
+    [
+      'one was never there',
+      {
+        subscribers: [
+          subscriber(),
+          subscriber({
+            name: 'fw-b',
+            state: 'disconnected',
+            version: undefined,
+            matches: false,
+            lastSeenMs: 0,
+          }),
+        ],
+      },
+      'fw-b was never connected. Run: rulecast-doctor, on fw-b',
+    ],
+    [
+      'one refuses',
+      { subscribers: [subscriber(), subscriber({ name: 'fw-b', state: 'refused', ...old, refusal: ago })] },
+      'fw-b has refused version 13 for 3 min (sink-failed: nft said no), and enforces version 12. Run: rulecast-doctor, on fw-b',
+    ],
+    [
+      'one enforces something else',
+      { subscribers: [subscriber(), subscriber({ name: 'fw-b', state: 'behind', matches: false })] },
+      'fw-b enforces another version 13 than was released. Run: rulecast-doctor, on fw-b',
+    ],
+    [
+      'one claims what nobody released',
+      {
+        subscribers: [
+          subscriber(),
+          subscriber({ name: 'fw-b', state: 'diverged', version: 57, matches: false }),
+        ],
+      },
+      'fw-b claims version 57, which this publisher did not release. Run: rulecast-doctor, on fw-b',
+    ],
+    [
+      'names are unanswered',
+      { counters: [names] },
+      'fw-b: upstream 1 of rulecast-dns does not answer. Run: rulecast-doctor, on fw-b',
+    ],
+    [
+      'a feed is not fresh',
+      { head: head({ degraded: ['list ads is not fresh: HTTP 503'] }) },
+      'List ads is not fresh: HTTP 503. Run: rulectl lists show ads',
+    ],
+    [
+      'two troubles: the worst',
+      {
+        head: head({ degraded: ['list ads is not fresh: HTTP 503', 'not connected: fw-b'] }),
+        counters: [names],
+        subscribers: [subscriber(), subscriber({ name: 'fw-b', state: 'disconnected' })],
+      },
+      'fw-b has been away for 3 s, and enforced version 13 then. Run: rulecast-doctor, on fw-b (and 2 more: rulectl status --verbose)',
+    ],
+    [
+      'what is refused before what is away',
+      {
+        subscribers: [
+          subscriber({ state: 'disconnected' }),
+          subscriber({ name: 'fw-b', state: 'receiving', ...old }),
+          subscriber({ name: 'fw-c', state: 'refused', ...old, refusal: ago }),
+        ],
+      },
+      'fw-c has refused version 13 for 3 min (sink-failed: nft said no), and enforces version 12. Run: rulecast-doctor, on fw-c (and 2 more: rulectl status --verbose)',
+    ],
+    [
+      'none has it',
+      {
+        subscribers: [
+          subscriber({ state: 'behind', ...old }),
+          subscriber({ name: 'fw-b', state: 'behind', ...old }),
+        ],
+      },
+      'None of the 2 firewalls enforces version 13. (and 2 more: rulectl status --verbose)',
+    ],
+  ])('%s', (_what, some, line) => {
+    const subscribers = [subscriber(), subscriber({ name: 'fw-b' })];
+    const view = { head: head(), parts: [], warnings: [], counters: [], subscribers, ...some };
+    const scope = { verbose: false, counters: false };
+    const text = renderStatus(view, scope, NOW_MS, picocolors.createColors(false));
+    expect(text.split('\n\n')[0]).toBe(line);
+  });
+
+  it('goes before all troubles with --verbose', () => {
+    const degraded = ['list ads is not fresh: HTTP 503', 'list b is not fresh: HTTP 404'];
+    const view = {
+      ...{ head: head({ degraded }), parts: [], warnings: [], counters: [] },
+      subscribers: [subscriber()],
+    };
+    const text = renderStatus(
+      view,
+      { verbose: true, counters: false },
+      NOW_MS,
+      picocolors.createColors(false),
+    );
+    expect(text.split('\n\n')[1]).toBe(
+      'List ads is not fresh: HTTP 503. Run: rulectl lists show ads\nList b is not fresh: HTTP 404. Run: rulectl lists show b',
+    );
+  });
+});
+
+describe('status --check', () => {
+  const snapshot = { parts: [], warnings: [], counters: [] };
+  const behind = subscriber({ name: 'b', state: 'behind', matches: false });
+  it.each([
+    ['well', head(), [subscriber()]],
+    [
+      'well',
+      head(),
+      [subscriber(), subscriber({ name: 'b', state: 'disconnected', expected: false, matches: false })],
+    ],
+    ['degraded', head({ degraded: ['a.example does not resolve'] }), [subscriber()]],
+    ['degraded', head(), [subscriber(), behind]],
+    ['degraded', head(), [subscriber({ state: 'disconnected' })]],
+    ['degraded', head(), [subscriber({ persisted: false })]],
+    ['degraded', head(), [subscriber({ state: 'receiving', matches: false })]], // it was "in force at none of"
+    ['not-enforced', head(), [behind]],
+    ['not-enforced', head(), []],
+    ['not-enforced', head({ version: 0 }), [subscriber()]],
+    ['not-enforced', undefined, []],
+    ['not-enforced', head(), [subscriber(), subscriber({ name: 'new', version: undefined, matches: false })]],
+    ['not-enforced', head(), [subscriber({ expected: false })]],
+  ] as const)('is %s: %#', (state, status, subscribers) => {
+    const standing = healthOf({ ...snapshot, head: status, subscribers });
+    expect(standing).toMatchObject({ state, exit: { well: 0, degraded: 1, 'not-enforced': 2 }[state] });
+    expect(standing.text).not.toContain('\n');
+  });
+
+  // It said "no subscriber is expected" while the publisher offered nothing to anybody.
+  it.each([
+    ['no firewall was ever connected', []],
+    [
+      'b has enforced version 11 instead of version 13',
+      [subscriber({ name: 'b', state: 'behind', matches: false, version: 11 })],
+    ],
+    [
+      'new has enforced no release',
+      [subscriber({ name: 'new', state: 'behind', version: undefined, matches: false })],
+    ],
+    ['b enforces another version 13', [subscriber(), behind]],
+  ])('says first why the publisher offers nothing, before that %s', (text, subscribers) => {
+    const lost = 'nothing is offered: 2/9 is 0f3a here, 77c1 elsewhere; push --as-new-epoch';
+    const degraded = [lost, 'list a is not fresh: HTTP 503'];
+    const standing = healthOf({ ...snapshot, head: head({ degraded }), subscribers });
+    expect(standing.text).toMatch(/^(version 13: )?nothing is offered: 2\/9 is 0f3a here/);
+    expect(standing.text).toContain(text);
+    expect(standing.text).toContain('list a is not fresh');
+  });
+
+  it('is degraded where a firewall does not know whether it has the newest', () => {
+    const stale = (value: number) =>
+      ({ record: 'counters', subscriber: 'fw', counters: { stale: value } }) as const;
+    const of = (value: number) =>
+      healthOf({
+        ...snapshot,
+        head: head(),
+        subscribers: [subscriber({ name: 'fw' })],
+        counters: [stale(value)],
+      });
+    expect(of(1)).toMatchObject({ state: 'degraded', text: expect.stringContaining('fw is stale') });
+    expect(of(0)).toMatchObject({ state: 'well' });
+  });
+
+  it.each([
+    ['rootDue', 'fw has a root that is to be renewed'],
+    ['rootOverdue', 'fw has a root that is overdue'],
+    ['dnsDown.2', 'fw: upstream 2 of rulecast-dns does not answer'],
+    ['dnsCrowded', 'fw: some answers of DNS go without addresses'],
+    ['dnsBeyond', 'fw: some questions of DNS are not answered: a qube asks too many'],
+  ])('is degraded while %s', (name, text) => {
+    const of = (value: number) =>
+      healthOf({
+        ...snapshot,
+        head: head(),
+        subscribers: [subscriber({ name: 'fw' })],
+        counters: [{ record: 'counters', subscriber: 'fw', counters: { dnsQuestions: 3, [name]: value } }],
+      });
+    expect(of(1)).toMatchObject({ state: 'degraded', exit: 1, text: expect.stringContaining(text) });
+    expect(of(0)).toMatchObject({ state: 'well' });
+  });
+
+  async function run(records: readonly ControlRecord[], ...more: readonly string[]) {
+    publisher = await FakePublisher.start(async (connection) => {
+      await receive(connection, 'status');
+      await sendRecords(connection, records);
+      await connection.send({ kind: 'done', code: 'ok', text: '' });
+    });
+    return rulectl(['status', '--check', ...more, '--control', publisher.endpoint]);
+  }
+
+  it('says one line, and ends with the code of it', async () => {
+    expect(await run([head(), subscriber(), behind])).toEqual({
+      exit: 1,
+      stdout: 'degraded: b enforces another version 13 than was released\n',
+      stderr: '',
+    });
+  });
+
+  it('says the same to programs', async () => {
+    const { exit, stdout } = await run([head()], '--json');
+    expect(JSON.parse(stdout)).toMatchObject({ kind: 'check', state: 'not-enforced', exit: 2 });
+    expect(exit).toBe(2);
+  });
+
+  it('ends with 3 where no publisher answers', async () => {
+    const { exit, stdout } = await rulectl(['status', '--check', '--control', 'unix:/nowhere/x.sock']);
+    expect({ exit, stdout }).toEqual({ exit: 3, stdout: '' });
+  });
+
+  it('excludes --watch and --counters', async () => {
+    for (const option of ['--watch', '--counters'])
+      expect((await rulectl(['status', '--check', option])).exit).toBe(64);
+  });
+});
