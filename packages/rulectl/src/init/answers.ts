@@ -153,7 +153,7 @@ async function interfacesFor(
         const name = readInterface(word);
         if (here === undefined || names.includes(name)) return name;
         throw usageError(
-          `--interface ${name}: there is none that it could be${suggestion(name, names)}: write ${names.join(', ') || 'one that ip link shows'}`,
+          `--interface ${name}: hosts cannot be behind it, or it is not there: write ${names.join(', ') || 'one that ip link shows, besides that to the Internet'}`,
         );
       },
     },

@@ -11,6 +11,8 @@ export const HOME = '/etc/rulecast';
 export const UDEV_FILE = '/etc/udev/rules.d/70-rulecast.rules';
 /** Our choice: no port that IANA has given to anybody. */
 const PORT = 7701;
+/** Of a firewall, once it knows whom to trust. */
+const START = 'systemctl enable --now rulecast-boot rulecast-subscriber';
 
 export interface Site {
   readonly where: Where;
@@ -53,28 +55,25 @@ export function blocksOf(site: Site): readonly Block[] {
   const files = `${folder}/{publisher.yaml,rules.yaml${where === 'hosts' ? ',keys' : ''}}`;
   const copy = folder === HOME ? [] : [`cp -r ${files} ${HOME}/`];
   if (where === 'qubes') return qubesBlocks(site, copy);
+  const trust = `rulecast-publisher --print-trust > ${HOME}/trust`;
+  if (where === 'host') {
+    const lines = [...copy, 'systemctl enable --now rulecast-publisher', trust, START];
+    return [{ place: 'here, as root', lines }];
+  }
   const here = [
     ...copy,
-    'systemctl enable --now rulecast-publisher',
-    `rulecast-publisher --print-trust > ${HOME}/trust`,
+    'apt install rulecast-zeromq',
+    `chown -R rulecast-publisher ${HOME}/keys`,
+    'systemctl enable rulecast-publisher && systemctl restart rulecast-publisher',
+    trust,
+    ...firewalls.map(
+      (name) => `scp ${HOME}/{trust,keys/publisher.pub,keys/${name}.key} root@${name}:${HOME}/`,
+    ),
   ];
-  if (where === 'host')
-    return [
-      {
-        place: 'here, as root',
-        lines: [...here, 'systemctl enable --now rulecast-boot rulecast-subscriber'],
-      },
-    ];
   const install = `apt install rulecast-firewall rulecast-zeromq && mkdir -p ${HOME}`;
-  const send = firewalls.map(
-    (name) => `scp ${HOME}/{trust,keys/publisher.pub,keys/${name}.key} root@${name}:${HOME}/`,
-  );
   return [
     { place: `on ${firewalls.join(', ')}, as root`, lines: [install] },
-    {
-      place: 'here, as root',
-      lines: [copy, `chown -R rulecast-publisher ${HOME}/keys`, here.slice(copy.length), send].flat(),
-    },
+    { place: 'here, as root', lines: here },
     ...firewalls.map((name) => ({ place: `on ${name}, as root`, lines: farLines(site, name) })),
   ];
 }
@@ -103,6 +102,6 @@ function farLines({ interfaces, address }: Site, name: string): readonly string[
   return [
     `printf 'RULECAST_%s\\n' ${settings.join(' ')} > ${HOME}/subscriber.env`,
     ...interfaces.flatMap((one) => [groupCommand(one).join(' '), `echo '${udevLine(one)}' >> ${UDEV_FILE}`]),
-    'systemctl enable --now rulecast-boot rulecast-subscriber',
+    START,
   ];
 }

@@ -1,0 +1,85 @@
+/**
+ * `rulectl init` on a host of its own: user, mount and network namespaces, with an empty /etc and two
+ * interfaces, of which one leads to the Internet.
+ */
+
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { temporaryDirectory } from '../kit/directory.ts';
+import { enforcementGap } from './namespaces.ts';
+
+const RULECTL = join(import.meta.dirname, '../../packages/rulectl/bin/rulectl.js');
+const NAMESPACES = ['--map-root-user', '--mount', '--net', '--fork', '--kill-child'];
+
+/** Runs lines of shell on the host, whose /etc is kept; `init` there is rulectl's, at nobody's terminal. */
+function onHost(etc: string, ...lines: readonly string[]): readonly string[] {
+  const script = [
+    `mount --bind '${etc}' /etc`,
+    'ip link add eth1 type veth peer name wan && ip addr add 192.0.2.2/24 dev wan && ip link set wan up',
+    'ip link set eth1 up && ip route add default via 192.0.2.1',
+    `init() { setsid -w '${process.execPath}' '${RULECTL}' init --preset ads --yes "$@" 2>&1 || echo "exit $?"; }`,
+    ...lines,
+  ];
+  const options = { encoding: 'utf8', env: { PATH: process.env['PATH'] } } as const;
+  const { stdout, stderr, status } = spawnSync(
+    'unshare',
+    [...NAMESPACES, 'sh', '-ec', script.join('\n')],
+    options,
+  );
+  expect([status, stderr]).toEqual([0, '']);
+  return stdout.trim().split('\n');
+}
+
+const RULE = 'ACTION=="add", SUBSYSTEM=="net", KERNEL=="eth1", ATTR{netdev_group}="2"';
+
+describe.skipIf(enforcementGap() !== undefined)('init on a host', () => {
+  it.each([
+    ['', 'no answer, and nothing was written: add --interface eth1'],
+    ['--interface eth3', '--interface eth3: hosts cannot be behind it'],
+    ['--interface wan', '--interface wan: hosts cannot be behind it'], // all that it judges would be dropped
+  ])('with %j refuses, since nothing would be enforced, or too much', (args, words) => {
+    const etc = temporaryDirectory();
+    expect(onHost(etc, `init ${args}`)).toEqual([expect.stringContaining(words), 'exit 64']);
+    expect(readdirSync(etc)).toEqual([]);
+  });
+
+  it('puts the interface into the group, has udev do so, and ends with four commands and what proves it', () => {
+    const etc = temporaryDirectory();
+    const shown = onHost(
+      etc,
+      'init --interface eth1',
+      'ip -json link show eth1 | grep -o \'"group":"[^"]*"\'',
+    );
+    expect(shown).toEqual([
+      'written: /etc/rulecast/publisher.yaml',
+      'written: /etc/rulecast/rules.yaml',
+      'written: /etc/udev/rules.d/70-rulecast.rules',
+      'joined: eth1 is in link group 2, of interfaces that are judged',
+      '',
+      '# here, as root:',
+      'systemctl enable --now rulecast-publisher',
+      'rulecast-publisher --print-trust > /etc/rulecast/trust',
+      'systemctl enable --now rulecast-boot rulecast-subscriber',
+      '',
+      '# behind the firewall, when it is in force:',
+      expect.stringMatching(/^getent hosts doubleclick\.net; getent hosts ad\.doubleclick\.net +# nothing/),
+      expect.stringMatching(/^getent hosts debian\.org +# an address/),
+      '"group":"2"',
+    ]);
+    expect(readFileSync(join(etc, 'udev/rules.d/70-rulecast.rules'), 'utf8').split('\n').slice(1)).toEqual([
+      RULE,
+      '',
+    ]);
+    const again = onHost(etc, 'init --interface eth1', 'init --interface eth1', 'init');
+    expect(again.filter((line) => /^[a-zN][a-z]+(?::| was)/.test(line)).slice(0, 4)).toEqual([
+      'unchanged: /etc/rulecast/publisher.yaml',
+      'unchanged: /etc/rulecast/rules.yaml',
+      'unchanged: /etc/udev/rules.d/70-rulecast.rules',
+      'joined: eth1 is in link group 2, of interfaces that are judged', // as after a boot without udev
+    ]);
+    expect(again.filter((line) => line.startsWith('Nothing was changed'))).toHaveLength(2);
+    expect(again.filter((line) => line.startsWith('unchanged: eth1'))).toHaveLength(2);
+  });
+});
