@@ -82,4 +82,22 @@ describe.skipIf(enforcementGap() !== undefined)('init on a host', () => {
     expect(again.filter((line) => line.startsWith('Nothing was changed'))).toHaveLength(2);
     expect(again.filter((line) => line.startsWith('unchanged: eth1'))).toHaveLength(2);
   });
+
+  it('in a qube that dom0 has not named says so, since nothing would be kept there', () => {
+    const etc = temporaryDirectory();
+    const qube =
+      'mount -t tmpfs none /usr/share && mkdir /usr/share/qubes && touch /usr/share/qubes/marker-vm';
+    const shown = onHost(etc, qube, 'init --firewall sys-firewall').join('\n');
+    expect(shown).toMatch(/nothing was written[\s\S]*\nsh rulecast-dom0 [\w-]+ sys-firewall\n[\s\S]*exit 2$/);
+    expect(readdirSync(etc)).toEqual([]);
+    const service =
+      'mount -t tmpfs none /var/run/ && mkdir /var/run/qubes-service && touch /var/run/qubes-service/rulecast-publisher';
+    expect(onHost(etc, qube, service, 'init').slice(0, 2)).toEqual([
+      'written: /etc/rulecast/publisher.yaml',
+      'written: /etc/rulecast/rules.yaml',
+    ]);
+    expect(readFileSync(join(etc, 'rulecast/publisher.yaml'), 'utf8')).toContain(
+      'sys-firewall: {qube: sys-firewall}',
+    );
+  });
 });

@@ -15,7 +15,16 @@ import { thisMachine } from '../doctor/machine.ts';
 import { answersOf, type Given } from '../init/answers.ts';
 import { type PlannedFile, planFile, writeFiles } from '../init/files.ts';
 import { groupCommand, interfacesOf, udevLine } from '../init/interfaces.ts';
-import { blocksOf, HOME, type Site, siteConfiguration, UDEV_FILE, WHERE } from '../init/places.ts';
+import {
+  blocksOf,
+  dom0Lines,
+  HOME,
+  SERVICE,
+  type Site,
+  siteConfiguration,
+  UDEV_FILE,
+  WHERE,
+} from '../init/places.ts';
 import { freshConfiguration, type Preset, presetFor, proofOf, readPresets } from '../init/presets.ts';
 import { Questions } from '../init/questions.ts';
 import { Report } from '../init/report.ts';
@@ -82,6 +91,12 @@ export async function run(args: InitArgs, terminal: Terminal): Promise<ExitCode>
   const machine = thisMachine(terminal.nowMs());
   const questions = new Questions(terminal, args.yes === true);
   const { site, presets, subjects } = await answersOf(args, readPresets(), machine, questions);
+  if (site.where === 'qubes' && site.folder === HOME && machine.state(SERVICE) === undefined)
+    throw new CliError(
+      ExitCode.refused,
+      'not-kept',
+      `this qube keeps nothing of ${HOME} before dom0 knows it, and nothing was written. In dom0, and read the script before it runs:\n\n${dom0Lines(site).join('\n')}\n\nThen run this again.`,
+    );
   const filled = presets.flatMap((preset) => presetFor(preset, subjects));
   const isHere = site.where === 'host' && site.folder === HOME && process.getuid?.() === 0;
   const files = [...plannedDocuments(site, filled), ...(isHere ? [plannedUdev(site.interfaces)] : [])];

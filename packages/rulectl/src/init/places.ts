@@ -7,6 +7,8 @@ export type Where = (typeof WHERE)[number];
 
 /** Where the packages look for the configuration. */
 export const HOME = '/etc/rulecast';
+/** What a qube has that dom0 has named as the one with the publisher: it keeps HOME, and no other does. */
+export const SERVICE = '/var/run/qubes-service/rulecast-publisher';
 /** Where udev looks for what an administrator has it do. */
 export const UDEV_FILE = '/etc/udev/rules.d/70-rulecast.rules';
 /** Our choice: no port that IANA has given to anybody. */
@@ -78,17 +80,26 @@ export function blocksOf(site: Site): readonly Block[] {
   ];
 }
 
-function qubesBlocks({ host, firewalls }: Site, copy: readonly string[]): readonly Block[] {
+function qubesBlocks(site: Site, copy: readonly string[]): readonly Block[] {
   return [
     { place: 'here, as root', lines: [...copy, 'systemctl restart rulecast-publisher'] },
-    { place: 'in the template of the firewall, as root', lines: ['apt install rulecast-firewall'] },
     {
-      place: 'in dom0, once you have read the script',
-      lines: [
-        `qvm-run --pass-io ${host} 'cat /usr/share/rulecast/rulecast-dom0' > rulecast-dom0`,
-        `sh rulecast-dom0 ${[host, ...firewalls].join(' ')}`,
-      ],
+      place: 'in the template of a firewall that has it not yet, as root',
+      lines: ['apt install rulecast-firewall && poweroff'],
     },
+    {
+      place: 'in dom0, for a firewall that it has not been told of, once you have read the script',
+      lines: dom0Lines(site),
+    },
+  ];
+}
+
+/** The commands by which dom0 lets qubes be what they are to be. */
+export function dom0Lines({ host, firewalls }: Pick<Site, 'host' | 'firewalls'>): readonly string[] {
+  return [
+    `qvm-run --pass-io ${host} 'cat /usr/share/rulecast/rulecast-dom0' > rulecast-dom0`,
+    `sh rulecast-dom0 ${[host, ...firewalls].join(' ')}`,
+    ...firewalls.map((name) => `qvm-shutdown --wait --force ${name} && qvm-start ${name}`),
   ];
 }
 
