@@ -19,7 +19,7 @@ const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
   'docs/enforcement.md#What is needed': 'test/system/systemd.test.ts', // as root, on a machine of its own
   'docs/enforcement.md#Removing it': 'test/system/enforce-trouble.test.ts', // as root
   'packaging/systemd/README.md#The firewall side under systemd': 'test/system/systemd.test.ts',
-  'examples/ocaml/README.md#A reader in OCaml': 'test/system/ocaml.test.ts',
+  'ocaml/README.md#Rulecast in OCaml': 'test/system/ocaml.test.ts',
   'packaging/systemd/README.md#The firewall side under systemd/2': 'test/system/systemd.test.ts',
   'packaging/systemd/README.md#A signer with a user of its own': 'test/system/packages.test.ts',
   'packaging/README.md#Packages': 'test/system/packages.test.ts',

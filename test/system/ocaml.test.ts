@@ -1,5 +1,5 @@
 /**
- * The reader in OCaml (examples/ocaml), which was written from PROTOCOL.md: it says of each vector what the
+ * The reader in OCaml (ocaml/), which was written from PROTOCOL.md: it says of each vector what the
  * vector says, and notices a vector that says otherwise. Built by its README's commands, in a directory of
  * its own.
  */
@@ -36,7 +36,7 @@ function run(command: string, args: readonly string[], cwd?: string): Ended {
 function isThere(): boolean {
   if (run('dune', ['--version']).status === 0 && run('ocamlfind', ['query', ...LIBRARIES]).status === 0)
     return true;
-  const reason = 'dune and the libraries of examples/ocaml are not installed: the reader in OCaml is not run';
+  const reason = 'dune and the libraries of ocaml/ are not installed: the reader in OCaml is not run';
   if (process.env['CI'] === 'true') throw new Error(reason);
   process.stderr.write(`${reason}\n`);
   return false;
@@ -44,8 +44,8 @@ function isThere(): boolean {
 
 /** What README says to do once the packages are installed and the folder is entered. */
 function commands(): readonly string[] {
-  const lines = blockText('examples/ocaml/README.md#A reader in OCaml').trim().split('\n');
-  return lines.slice(lines.indexOf('cd examples/ocaml') + 1);
+  const lines = blockText('ocaml/README.md#Rulecast in OCaml').trim().split('\n');
+  return lines.slice(lines.indexOf('cd ocaml') + 1);
 }
 
 /** One thing in a file of vectors that is not so. */
@@ -62,9 +62,9 @@ function spoiled(file: string): string {
 
 it.runIf(isThere())('the reader in OCaml is built, and finds every vector as it says', () => {
   const tree = temporaryDirectory();
-  for (const folder of ['examples/ocaml', 'protocol/vectors'])
+  for (const folder of ['ocaml', 'protocol/vectors'])
     cpSync(join(ROOT, folder), join(tree, folder), { recursive: true });
-  const folder = join(tree, 'examples/ocaml');
+  const folder = join(tree, 'ocaml');
   const [build = '', ...rest] = commands();
   expect(run('sh', ['-c', build], folder)).toEqual({ status: 0, stdout: '', stderr: '' });
   const { status, stdout } = run('sh', ['-ec', rest.join('\n')], folder);
@@ -80,7 +80,7 @@ it.runIf(isThere())('the reader in OCaml is built, and finds every vector as it 
     const other = join(tree, 'other', file);
     cpSync(join(tree, 'protocol/vectors'), join(tree, 'other'), { recursive: true });
     writeFileSync(other, spoiled(file));
-    const seen = run(join(folder, '_build/default/vectors.exe'), [join(tree, 'other')]);
+    const seen = run(join(folder, '_build/default/test/vectors.exe'), [join(tree, 'other')]);
     expect(seen.status, file).toBe(1);
     expect(
       seen.stdout.split('\n').filter((line) => line.startsWith('  ')),
