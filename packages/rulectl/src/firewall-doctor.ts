@@ -2,7 +2,7 @@
 
 import { programOptions } from '@rulecast/program';
 import { strictYargs } from '@rulecast/program/command-line';
-import { run } from './commands/doctor.ts';
+import { REPORT_HELP, run } from './commands/doctor.ts';
 import { CliError, exitCodesHelp } from './terminal/exit.ts';
 import { Terminal } from './terminal/terminal.ts';
 
@@ -10,14 +10,15 @@ const cli = strictYargs('rulecast-doctor', new URL('../package.json', import.met
   .usage(
     `$0 [options]\n\nSays what keeps this machine from working, and what to do. Run it as root, to see all.`,
   )
+  .option('report', { type: 'boolean', describe: `Instead ${REPORT_HELP}` })
   .option('json', { type: 'boolean', describe: 'One JSON object for each thing looked at' })
   .example('$0', 'Of this machine')
   .epilogue(exitCodesHelp());
 
-const { json } = programOptions('rulecast-doctor', cli, { repeatable: [], variables: {} });
+const { json, report } = programOptions('rulecast-doctor', cli, { repeatable: [], variables: {} });
 const terminal = new Terminal(process.env);
 try {
-  const exit = await run({ json }, terminal);
+  const exit = await run({ json, report }, terminal);
   terminal.out.flush();
   process.exit(exit);
 } catch (error) {
