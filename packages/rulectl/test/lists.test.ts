@@ -316,6 +316,17 @@ describe('check of a configuration', () => {
       stdout: `${config}: a publisher configuration, 1 list, nothing refused\n${rules}: a rule set document, 1 rule, nothing refused\n`,
       stderr: '',
     });
+    const naming = folder.write(
+      'r.yaml',
+      'lists: { ads: { url: "https://example.org/ads.txt" } }\nrules: rules.yaml\n',
+    );
+    for (const files of [[naming], [naming, rules]])
+      expect((await rulectl(['check', ...files])).stdout).toBe(
+        `${naming}: a publisher configuration, 1 list, nothing refused\n${rules}: a rule set document, 1 rule, nothing refused\n`,
+      );
+    expect((await rulectl(['check', folder.write('s.yaml', 'rules: none.yaml\n')])).stderr).toContain(
+      'none.yaml',
+    );
     const faulty = folder.write('q.yaml', 'lists: { ads: { url: 5 } }\n');
     expect((await rulectl(['check', '--known-list', 'ads', faulty, rules])).exit).toBe(2);
   });

@@ -4,6 +4,7 @@
  * releases nothing. With --test or --packets, packets and names are judged by the files.
  */
 
+import { resolve } from 'node:path';
 import {
   type DocumentEntrySink,
   type DocumentReject,
@@ -52,7 +53,7 @@ export interface CheckArgs extends JudgeArgs, ControlArgs {
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<CheckArgs> {
   return withFileOptions(yargs)
     .usage(
-      '$0 check FILE...\n\nReads lists in any format, rule lines and rule set documents as a push of all of them would, and says what it would refuse, as a source of such a list would: what is packed is unpacked, and guards of lists are asked. FILE may be - for standard input. Without a publisher, every list that a rule uses must be in the files, in a configuration among them, or be named by --known-list.\n\nA configuration of rulecast-publisher is told by its keys, and read as it would read it.\n\nWith --test or --packets it says what becomes of packets and names by these files: the first packet of a flow, at an enforcing firewall.\n\n' +
+      '$0 check FILE...\n\nReads lists in any format, rule lines and rule set documents as a push of all of them would, and says what it would refuse, as a source of such a list would: what is packed is unpacked, and guards of lists are asked. FILE may be - for standard input. Without a publisher, every list that a rule uses must be in the files, in a configuration among them, or be named by --known-list.\n\nA configuration of rulecast-publisher is told by its keys, and read as it would read it, with the file of rules that it names.\n\nWith --test or --packets it says what becomes of packets and names by these files: the first packet of a flow, at an enforcing firewall.\n\n' +
         `Formats of lists, told by their content: ${LIST_FORMATS.map(({ name }) => name).join(', ')}.`,
     )
     .option('live', {
@@ -140,11 +141,16 @@ export async function run(args: CheckArgs, terminal: Terminal): Promise<ExitCode
   const report =
     args.json === true ? new JsonReport(terminal.out) : new TextReport(terminal.out, terminal.colors);
   const configs: (PublisherConfig | undefined)[] = [];
-  const files = await readPushFiles(args, 'look', (file) => {
-    if (args.format !== undefined || !isConfig(file.name, file.bytes)) return false;
-    configs.push(checkConfig(file.path, file.bytes, terminal, args.json));
-    return true;
-  });
+  const files = [
+    ...(await readPushFiles(args, 'look', (file) => {
+      if (args.format !== undefined || !isConfig(file.name, file.bytes)) return false;
+      configs.push(checkConfig(file.path, file.bytes, terminal, args.json));
+      return true;
+    })),
+  ];
+  const named = configs.flatMap((config) => config?.rules ?? []);
+  const rules = named.filter((path) => !files.some((file) => resolve(file.path) === resolve(path)));
+  if (rules.length > 0) files.push(...(await readPushFiles({ file: rules }, 'look')));
   const now = args.at === undefined ? Math.floor(terminal.nowMs() / 1000) : parseTime('--at', args.at);
   const lists = configs.flatMap((config) => [...(config?.lists.keys() ?? [])]);
   const known = { ...args, 'known-list': [...lists, ...(args['known-list'] ?? [])] };
