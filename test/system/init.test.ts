@@ -83,6 +83,22 @@ describe.skipIf(enforcementGap() !== undefined)('init on a host', () => {
     expect(again.filter((line) => line.startsWith('unchanged: eth1'))).toHaveLength(2);
   });
 
+  it('leaves the interface to the person where the files go elsewhere, and says with what', () => {
+    const [etc, folder] = [temporaryDirectory(), temporaryDirectory()];
+    const shown = onHost(etc, `init --interface eth1 --dir ${folder}`);
+    expect(shown.slice(2, 10)).toEqual([
+      '',
+      '# here, as root:',
+      `cp -r ${folder}/{publisher.yaml,rules.yaml} /etc/rulecast/`,
+      'ip link set dev eth1 group 2',
+      `echo '${RULE}' >> /etc/udev/rules.d/70-rulecast.rules`,
+      'systemctl enable --now rulecast-publisher',
+      'rulecast-publisher --print-trust > /etc/rulecast/trust',
+      'systemctl enable --now rulecast-boot rulecast-subscriber',
+    ]);
+    expect(readdirSync(etc)).toEqual([]);
+  });
+
   it('in a qube that dom0 has not named says so, since nothing would be kept there', () => {
     const etc = temporaryDirectory();
     const qube =

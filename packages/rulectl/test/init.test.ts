@@ -86,6 +86,7 @@ For which qube, or host? Its address, or those of both families, as in 10.137.0.
     [['--where', 'hosts', '--firewall', 'gate', '--yes'], 'add --interface eth1'],
     [['--where', 'hosts', '--firewall', 'gate', '--interface', '"; reboot', '--yes'], 'write one as in eth1'],
     [['--where', 'hosts', '--yes'], 'add --firewall sys-firewall'],
+    [['--where', 'host', '--firewall', 'gate', '--yes'], 'this host is the firewall'],
     [['--firewall', 'a b', '--yes'], 'write a name as in sys-firewall'],
     [['--preset', 'country'], 'or --yes for what is usual'],
   ])('of %j have what to write, and nothing is written', async (args, words) => {
@@ -173,6 +174,15 @@ describe('files', () => {
       expect(filesOf(folder)).toEqual(before);
     },
   );
+
+  it('are those that the configuration of a person names', async () => {
+    const folder = temporaryDirectory();
+    await init(folder, ADS);
+    const path = join(folder, 'publisher.yaml');
+    writeFileSync(path, readFileSync(path, 'utf8').replace('rules: rules.yaml', 'rules: firewall.yaml'));
+    const { exit, stdout } = await init(folder, ADS);
+    expect([exit, stdout]).toEqual([0, expect.stringContaining(`written: ${folder}/firewall.yaml`)]);
+  });
 
   it('that cannot be read say where, and nothing is written', async () => {
     const folder = temporaryDirectory();

@@ -98,14 +98,17 @@ export async function run(args: InitArgs, terminal: Terminal): Promise<ExitCode>
       `this qube keeps nothing of ${HOME} before dom0 knows it, and nothing was written. In dom0, and read the script before it runs:\n\n${dom0Lines(site).join('\n')}\n\nThen run this again.`,
     );
   const filled = presets.flatMap((preset) => presetFor(preset, subjects));
-  const isHere = site.where === 'host' && site.folder === HOME && process.getuid?.() === 0;
-  const files = [...plannedDocuments(site, filled), ...(isHere ? [plannedUdev(site.interfaces)] : [])];
+  const files = [
+    ...plannedDocuments(site, filled),
+    ...(site.setsInterfaces ? [plannedUdev(site.interfaces)] : []),
+  ];
   const left = files.filter(({ state }) => state === 'left');
   const report = new Report(terminal, args.json === true);
   if (left.length === 0) writeFiles(files);
   for (const file of left.length === 0 ? files : left) report.file(file);
   if (left.length > 0) return ExitCode.refused;
-  if (isHere) for (const name of site.interfaces) report.interface(name, joinGroup(machine, name));
+  if (site.setsInterfaces)
+    for (const name of site.interfaces) report.interface(name, joinGroup(machine, name));
   const alone = subjects.qubes.filter((addresses) =>
     addresses.every((one) => one.includes(':') === addresses[0]?.includes(':')),
   );
@@ -117,28 +120,21 @@ export async function run(args: InitArgs, terminal: Terminal): Promise<ExitCode>
 /** The configuration and the rules, each with what the presets add, and checked as the publisher does. */
 function plannedDocuments(site: Site, presets: readonly Preset[]): readonly PlannedFile[] {
   const configuration = join(site.folder, 'publisher.yaml');
-  const rules = join(site.folder, 'rules.yaml');
   const own = siteConfiguration(site, (firewall) => keyOf(site.folder, firewall));
-  return [
-    planFile(configuration, freshConfiguration(), (text) =>
-      added(
-        configuration,
-        text,
-        [own, ...presets.map((preset) => preset.configuration)],
-        ['lists', 'tables'],
-        parseConfig,
-      ),
+  const planned = planFile(configuration, freshConfiguration(), (text) =>
+    added(
+      configuration,
+      text,
+      [own, ...presets.map((preset) => preset.configuration)],
+      ['lists', 'tables'],
+      parseConfig,
     ),
-    planFile(rules, FRESH_RULES, (text) =>
-      added(
-        rules,
-        text,
-        presets.map((preset) => preset.rules),
-        [],
-        (file, bytes) => parseDocument(file, bytes, 0, () => undefined),
-      ),
-    ),
-  ];
+  );
+  const rules =
+    parseConfig(configuration, Buffer.from(planned.text)).config?.rules ?? join(site.folder, 'rules.yaml');
+  const parseRules: Parse = (file, bytes) => parseDocument(file, bytes, 0, () => undefined);
+  const ofRules = presets.map((preset) => preset.rules);
+  return [planned, planFile(rules, FRESH_RULES, (text) => added(rules, text, ofRules, [], parseRules))];
 }
 
 type Parse = (file: string, bytes: Uint8Array) => { readonly rejects: readonly Reject[] };

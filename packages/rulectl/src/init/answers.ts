@@ -53,7 +53,11 @@ export async function answersOf(
     },
     given.where && [given.where],
   );
-  const host = hostname().split('.')[0] ?? '';
+  const host = hostname().slice(0, 63); // as the subscriber calls itself
+  if (where === 'host' && given.firewall !== undefined)
+    throw usageError(
+      `--firewall ${given.firewall[0]}: this host is the firewall, and is called ${host}: leave it out`,
+    );
   const firewalls = await questions.ask(
     {
       option: 'firewall',
@@ -62,7 +66,7 @@ export async function answersOf(
       usual: where === 'qubes' ? 'sys-firewall' : undefined,
       read: readFirewall,
     },
-    given.firewall ?? (where === 'host' ? [host] : []),
+    where === 'host' ? [host] : given.firewall,
   );
   const sentences = [...known.values()].map(({ name, sentence }) => `  ${name}: ${sentence}\n`);
   const presets = await questions.ask(
@@ -78,12 +82,11 @@ export async function answersOf(
   const chosen = [...known.values()].filter(({ name }) => presets.includes(name));
   const subjects = await subjectsOf(given, chosen, questions);
   const interfaces = where === 'qubes' ? [] : await interfacesFor(where, given.interface, machine, questions);
-  const folder = resolve(given.dir ?? (process.getuid?.() === 0 ? HOME : '.'));
-  return {
-    site: { where, firewalls, interfaces, folder, host, address: ownAddress() },
-    presets: chosen,
-    subjects,
-  };
+  const isRoot = process.getuid?.() === 0;
+  const folder = resolve(given.dir ?? (isRoot ? HOME : '.'));
+  const setsInterfaces = where === 'host' && isRoot && folder === HOME;
+  const site = { where, firewalls, interfaces, folder, setsInterfaces, host, address: ownAddress() };
+  return { site, presets: chosen, subjects };
 }
 
 /** What the presets are about, of which the others need nothing. */

@@ -23,6 +23,8 @@ export interface Site {
   readonly interfaces: readonly string[];
   /** Where the files are written to. */
   readonly folder: string;
+  /** The interfaces are set here, by init itself, and nobody else has to do that. */
+  readonly setsInterfaces: boolean;
   /** The name of this host or qube, and an address by which firewalls reach it. */
   readonly host: string;
   readonly address: string;
@@ -59,7 +61,13 @@ export function blocksOf(site: Site): readonly Block[] {
   if (where === 'qubes') return qubesBlocks(site, copy);
   const trust = `rulecast-publisher --print-trust > ${HOME}/trust`;
   if (where === 'host') {
-    const lines = [...copy, 'systemctl enable --now rulecast-publisher', trust, START];
+    const lines = [
+      ...copy,
+      ...interfaceLines(site),
+      'systemctl enable --now rulecast-publisher',
+      trust,
+      START,
+    ];
     return [{ place: 'here, as root', lines }];
   }
   const here = [
@@ -103,16 +111,25 @@ export function dom0Lines({ host, firewalls }: Pick<Site, 'host' | 'firewalls'>)
   ];
 }
 
-function farLines({ interfaces, address }: Site, name: string): readonly string[] {
+function farLines(site: Site, name: string): readonly string[] {
   const settings = [
     `NAME=${name}`,
-    `CONNECT=zmq+tcp:${address}:${PORT}`,
+    `CONNECT=zmq+tcp:${site.address}:${PORT}`,
     `CURVE_KEY=${HOME}/${name}.key`,
     `CURVE_PEER=${HOME}/publisher.pub`,
   ];
   return [
     `printf 'RULECAST_%s\\n' ${settings.join(' ')} > ${HOME}/subscriber.env`,
-    ...interfaces.flatMap((one) => [groupCommand(one).join(' '), `echo '${udevLine(one)}' >> ${UDEV_FILE}`]),
+    ...interfaceLines(site),
     START,
   ];
+}
+
+/** What puts the interfaces into the group, now and at each boot. */
+function interfaceLines({ interfaces, setsInterfaces }: Site): readonly string[] {
+  if (setsInterfaces) return [];
+  return interfaces.flatMap((one) => [
+    groupCommand(one).join(' '),
+    `echo '${udevLine(one)}' >> ${UDEV_FILE}`,
+  ]);
 }
