@@ -97,17 +97,22 @@ function qubesBlocks(site: Site, copy: readonly string[]): readonly Block[] {
     },
     {
       place: 'in dom0, for a firewall that it has not been told of, once you have read the script',
-      lines: dom0Lines(site),
+      lines: [
+        ...dom0Lines(site),
+        ...site.firewalls.map((name) => `qvm-shutdown --wait --force ${name} && qvm-start ${name}`),
+      ],
     },
   ];
 }
 
-/** The commands by which dom0 lets qubes be what they are to be. */
+/**
+ * The commands by which dom0 lets qubes be what they are to be. A firewall starts anew only after that, when
+ * there is a release: it lets nothing pass before, be it the lists of a publisher behind it.
+ */
 export function dom0Lines({ host, firewalls }: Pick<Site, 'host' | 'firewalls'>): readonly string[] {
   return [
     `qvm-run --pass-io ${host} 'cat /usr/share/rulecast/rulecast-dom0' > rulecast-dom0`,
     `sh rulecast-dom0 ${[host, ...firewalls].join(' ')}`,
-    ...firewalls.map((name) => `qvm-shutdown --wait --force ${name} && qvm-start ${name}`),
   ];
 }
 
