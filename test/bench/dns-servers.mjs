@@ -57,11 +57,7 @@ export class Firewall {
       '--state',
       join(directory, 'firewall'),
       '--enforce',
-      '--names',
-      names,
-      '--openings',
-      openings,
-      ...['--dns-mode', 'own', '--dns', CAPTURED.address],
+      ...['--names', 'auto', '--names-folder', directory, '--dns', CAPTURED.address],
     ];
     const { listen: at } = endpointsIn(directory);
     const subscriber = await startSubscriberOf(await trustOf(directory), at, 'firewall', own, router.prefix);

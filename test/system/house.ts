@@ -112,7 +112,7 @@ export class House {
 
   async startEnforcer(options: readonly string[] = []): Promise<void> {
     const dns = [...ASKED[4], ...ASKED[6]].join();
-    const own = ['--names', this.#names, '--openings', this.#openings, '--dns-mode', 'own', '--dns', dns];
+    const own = ['--names', 'auto', '--names-folder', this.scene.directory, '--dns', dns];
     this.enforcer = await startEnforcer(this.scene, this.network, [...own, ...options]);
   }
 

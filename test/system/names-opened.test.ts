@@ -89,7 +89,12 @@ async function opened() {
   await scene.publisher();
   const listen = ['--listen', `${DNS4}:5353`, '--listen', `[${DNS6}]:5353`, '--upstream', '127.0.0.1:5300'];
   scene.keep(await startDns(['--releases', names, '--openings', openings, ...listen], router.prefix));
-  const enforcer = await startEnforcer(scene, network, ['--names', names, '--openings', openings]);
+  const enforcer = await startEnforcer(scene, network, [
+    '--names',
+    'router',
+    '--names-folder',
+    scene.directory,
+  ]);
   const tryPush = (list: readonly string[], more: readonly string[] = []) => {
     writeFileSync(scene.path('rules.json'), JSON.stringify(documentOf(list, more)));
     return rulectl(scene.directory, [

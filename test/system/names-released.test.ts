@@ -43,13 +43,13 @@ it('are blocked as long as rulecast-dns has the release, and else it is not said
   ended(await startSubscriber(folder, 'fw', ['--names', socket, '--state', join(folder, 'fw')]));
 
   const unread =
-    /refused: subscriber plain: plain has no rulecast-dns; start it with --names SOCKET.*needs-names/;
+    /refused: subscriber plain: plain has no rulecast-dns; start it with --names auto.*needs-names/;
   expect(await push(BLOCKING('ads.example'), 'plain')).toMatch(unread);
   expect(await push(BLOCKING('ads.example'))).toMatch(
     /plain has no rulecast-dns[\s\S]*rulecast-dns does not block its names: .*names\.sock/,
   );
   const shown = await rulectl(folder, ['status']);
-  expect(shown.stdout).toContain('unsupported: plain has no rulecast-dns; start it with --names SOCKET');
+  expect(shown.stdout).toContain('unsupported: plain has no rulecast-dns; start it with --names auto');
 
   const first = ended(await dns());
   await first.logged(({ msg }) => msg === 'judges names by a release');

@@ -111,7 +111,9 @@ it.skipIf(MISSING.length > 0).each([
     );
     expect(await dig(port, 'good.example')).toBe('SERVFAIL EDE 14');
     const state = join(folder, 'fw');
-    const subscriber = stopped(await startSubscriber(folder, 'fw', ['--names', socket, '--state', state]));
+    const subscriber = stopped(
+      await startSubscriber(folder, 'fw', ['--names', 'router', '--names-folder', folder, '--state', state]),
+    );
     const push = async (names: readonly string[]): Promise<void> => {
       const file = join(folder, 'rules.json');
       writeFileSync(file, RULES(names));
@@ -150,7 +152,9 @@ it.skipIf(MISSING.length > 0).each([
     // The subscriber dies: names are blocked as before, and by the next life of it.
     await subscriber.kill();
     expect(await dig(port, 'ads.example')).toBe(blocked);
-    const next = stopped(await startSubscriber(folder, 'fw', ['--names', socket, '--state', state]));
+    const next = stopped(
+      await startSubscriber(folder, 'fw', ['--names', 'router', '--names-folder', folder, '--state', state]),
+    );
     await next.logged(({ msg }) => msg === 'rulecast-dns judges names by it');
     await push(['.ads.example', 'good.example']);
     expect([await dig(port, 'ads.example'), await dig(port, 'good.example')]).toEqual([blocked, blocked]);

@@ -354,24 +354,31 @@ function follower(
 }
 
 /** A feed, and whoever is there to follow: none, one that is served, or one that is silent. */
-function house(there: NameFollower | 'silent' | 'none' = 'none'): {
+function house(
+  there: NameFollower | 'silent' | 'none' = 'none',
+  isRunning?: () => boolean,
+): {
   readonly clock: Clock;
   readonly feed: NameFeed;
   readonly told: string[];
   there: NameFollower | 'silent' | 'none';
   end: () => void;
   faults: string[];
+  /** How often it was connected to. */
+  calls: number;
 } {
   const clock = new Clock();
   const told: string[] = [];
   const faults: string[] = [];
-  const world: { there: NameFollower | 'silent' | 'none'; end: () => void } = {
+  const world: { there: NameFollower | 'silent' | 'none'; end: () => void; calls: number } = {
     there,
     end: () => undefined,
+    calls: 0,
   };
   const feed = new NameFeed({
     channel: async (): Promise<ByteStream> => {
       const { there } = world;
+      world.calls++;
       if (there === 'none') throw new Error('nobody listens');
       const { server, client } = createMemoryPair({ bufferBytes: 4096 });
       world.end = () => server.close();
@@ -379,6 +386,7 @@ function house(there: NameFollower | 'silent' | 'none' = 'none'): {
       return client;
     },
     clock,
+    ...(isRunning && { isRunning }),
     onStanding: (text) => told.push(text),
   });
   onTestFinished(async () => {
@@ -434,7 +442,7 @@ describe('a feed and a follower', () => {
     const followed = world.feed.follow(accepting('dst=@updates')); // for as long as a commit waits
     await world.clock.pass(30_000);
     await followed;
-    expect(world.feed.trouble()?.text).toContain('give it --openings');
+    expect(world.feed.trouble()?.text).toContain('does not reach the applier');
     expect(world.feed.counters()).toEqual({ dnsQuestions: 3, 'dnsList.ads': 2 });
     await world.clock.pass(4_000);
     expect(world.feed.trouble()?.forMs).toBeGreaterThan(30_000);
@@ -454,7 +462,7 @@ describe('a feed and a follower', () => {
     await world.clock.pass(500);
     expect([isFollowed, world.feed.trouble()?.text]).toEqual([
       false,
-      expect.stringContaining('give it --openings'),
+      expect.stringContaining('does not reach the applier'),
     ]);
     opens = 1;
     await world.clock.pass(2_400); // it is asked what it has each two seconds
@@ -539,6 +547,62 @@ describe('a feed and a follower', () => {
       'answer',
     ]);
     expect(world.faults).toEqual([]);
+  });
+
+  it('connect while a release needs it, and end the stream once it has forgotten the names', async () => {
+    const dns = follower();
+    const world = house(dns, () => false);
+    const plain = ruleSetOf({ unmatched: 'drop' });
+    await world.feed.follow(plain);
+    await world.clock.pass(60_000);
+    expect([world.calls, world.feed.trouble()]).toEqual([0, undefined]);
+    await world.feed.follow(blocking('a.example'));
+    expect([world.calls, answerOf(dns, 'a.example')]).toEqual([1, 'nxdomain']);
+    await world.feed.follow(plain);
+    expect(answerOf(dns, 'a.example')).toBe('answer');
+    await world.clock.pass(60_000);
+    expect(world.calls).toBe(1);
+    expect(world.told.at(-1)).toBe('no release in force needs rulecast-dns');
+    // Needed again at once, and not, and again.
+    for (const name of ['b.example', 'c.example', 'd.example']) {
+      await Promise.all([world.feed.follow(plain), world.feed.follow(blocking(name))]);
+      expect([answerOf(dns, name), world.feed.trouble()]).toEqual(['nxdomain', undefined]);
+    }
+    await world.feed.follow(plain);
+    await settled();
+    await world.feed.follow(blocking('e.example'));
+    expect(answerOf(dns, 'e.example')).toBe('nxdomain');
+  });
+
+  it('relieve one that runs with names of an earlier feed, once, and start none for that', async () => {
+    const dns = follower();
+    const earlier = house(dns);
+    await settled();
+    await earlier.feed.follow(blocking('a.example'));
+    earlier.end();
+    earlier.there = 'none';
+    const world = house(dns, () => true);
+    await world.feed.follow(ruleSetOf({ unmatched: 'drop' }));
+    expect(answerOf(dns, 'a.example')).toBe('answer');
+    await world.clock.pass(60_000);
+    expect([world.calls, world.faults]).toEqual([1, []]);
+  });
+
+  it('wait between attempts where nobody is there any more, and need nobody then', async () => {
+    const world = house('none', () => false);
+    await world.feed.follow(blocking('a.example'));
+    await world.clock.pass(60_000);
+    expect(world.calls).toBeLessThan(10);
+    expect(world.feed.trouble()?.forMs).toBe(60_000);
+    await world.feed.follow(ruleSetOf({ unmatched: 'drop' }));
+    await world.clock.pass(10);
+    const { calls } = world;
+    await world.clock.pass(60_000);
+    expect([world.calls, world.feed.trouble()]).toEqual([calls, undefined]);
+    const followed = world.feed.follow(blocking('a.example'));
+    await world.clock.pass(100);
+    await followed;
+    expect(world.feed.trouble()?.forMs).toBe(100); // as long as it is needed, and no longer
   });
 
   it('a follower refuses what it cannot follow, and goes on with what it had', async () => {

@@ -24,7 +24,7 @@ const rules = (egress: string, lists = LIST): Readonly<Record<string, string>> =
 });
 const UNUSED = rules('accept dst4=192.0.2.1');
 const USED = rules('drop dst=@ads, accept dst4=192.0.2.1');
-const START = 'start it with --names SOCKET';
+const START = 'start it with --names auto';
 const REFUSAL = `needs-names subscriber fw: fw has no rulecast-dns; ${START}; permitted, it keeps what it has`;
 
 let houses = 0;
@@ -187,13 +187,13 @@ describe('what else a release needs', () => {
       'accept dst=@ads',
       WITH_DNS,
       'needs-openings',
-      'fw opens nothing by name; start it with --openings SOCKET',
+      'fw opens nothing by name; start it with --enforce and --names auto',
     ],
     [
       'accept dst=@resolved',
       WITH_DNS,
       'needs-openings',
-      'fw opens nothing by name; start it with --openings',
+      'fw opens nothing by name; start it with --enforce',
     ],
     ['accept dst=@resolved', KNOWN, 'needs-names', 'fw has no rulecast-dns'],
     ['accept dsthost=a.example private=true', ['names'], 'needs-upgrade', 'fw does not know '],

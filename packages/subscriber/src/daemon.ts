@@ -3,9 +3,10 @@
  * --enforce, it also has the kernel enforce what it verified.
  */
 
-import { resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import type { NameFeed } from '@rulecast/dns/feed';
-import { readNameServers, watchNameServers } from '@rulecast/dns/resolv-conf';
+import { nextNameServers, readNameServers, watchNameServers } from '@rulecast/dns/resolv-conf';
 import type { AskPlans } from '@rulecast/nftables';
 import {
   DirectoryError,
@@ -38,6 +39,7 @@ import {
 } from '@rulecast/vchan';
 import { type Logger, pino } from 'pino';
 import { RefusedError } from './apply/commit.ts';
+import type { NameEnforcer } from './apply/names.ts';
 import { ThreadContent } from './content/content.ts';
 import {
   EnforcementError,
@@ -46,11 +48,14 @@ import {
   startEnforcement,
   uidOf,
 } from './daemon/enforcement.ts';
+import { type NamesSettings, namesSettings, namesWarnings } from './daemon/names.ts';
 import { argv, checkNumbers, checkUsers } from './daemon/options.ts';
 import { QubesDbError, valueFrom } from './daemon/qubesdb.ts';
 import { createSubscriber, type Subscriber } from './peer/subscriber.ts';
 import { StateError } from './state/state.ts';
 
+/** Beside the socket while `rulecast-dns` runs, as its unit has it. */
+const RUNNING = 'running';
 /** Of a file with a trust line, which has 107 characters. */
 const TRUST_MAX_BYTES = 4096;
 /** Made by tmpfiles.d for the unit, which may make nothing in /run. */
@@ -72,9 +77,12 @@ async function main(out: Output): Promise<void> {
     throw usageError(`--name ${argv.name}: 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`);
   checkNumbers();
   checkUsers();
+  const naming = namesSettings(argv);
+  for (const text of namesWarnings(argv)) logger.warn(text);
   for (const text of goneOptions('rulecast-subscriber', argv)) logger.warn(text);
   try {
-    const dns = readDns(argv.dns);
+    const dnsOf = dnsSettings();
+    const dns = readDns(dnsOf);
     // Before there are no rights left to read them.
     const trust = readTrust(argv.trust && placed('trust', argv.trust, logger));
     const keys = curveOptions(endpoint);
@@ -86,9 +94,9 @@ async function main(out: Output): Promise<void> {
     const askPlans: AskPlans = async (kind, asks) =>
       (await content.ask('plans', { question: { kind, ...asks } })) as never; // of that kind
     const sink = argv.enforce
-      ? await startEnforcement({ ...enforcementOptions(logger), onText, askPlans })
+      ? await startEnforcement({ ...enforcementOptions(logger, naming), onText, askPlans })
       : undefined;
-    const names = argv.names === undefined ? undefined : await startNames(argv.names, logger);
+    const names = naming && (await startNames(naming, logger));
     const subscriber = await createSubscriber({
       channel: (signal) => connect(endpoint, { signal, ...keys, onText }),
       name: argv.name,
@@ -105,7 +113,7 @@ async function main(out: Output): Promise<void> {
     const garbage = new Garbage();
     garbage.sweepSoon(); // after what was found on disk
     subscriber.events.on('applied', () => garbage.sweepSoon());
-    const unwatch = argv.dns.includes('/') ? followDns(argv.dns, subscriber, logger) : undefined;
+    const unwatch = followDns(dnsOf, subscriber, logger);
     const stop = stopSignal(); // before anybody is told that it runs, and may end it
     logger.info({ connect: connectTo, version: subscriber.status().version ?? 0 }, 'ready');
     manager.ready();
@@ -156,15 +164,18 @@ async function removed(): Promise<void> {
   }
 }
 
-function enforcementOptions(logger: Logger): Omit<EnforcementOptions, 'onText' | 'askPlans'> {
+function enforcementOptions(
+  logger: Logger,
+  naming: NamesSettings | undefined,
+): Omit<EnforcementOptions, 'onText' | 'askPlans'> {
   return {
     downstreamGroup: argv.iifGroup,
     answer: argv.silent ? 'silent' : 'reject',
     flowMarks: argv.flowMarks,
     kernelMib: argv.kernelMib,
-    openings: argv.openings === undefined ? undefined : resolve(argv.openings),
+    openings: naming?.openings && resolve(naming.openings),
     sources: argv.source,
-    capturesDns: argv.dnsMode === 'own',
+    capturesDns: naming?.mode === 'auto',
     user: argv.user,
     applierUser: argv.applierUser,
     stateDirectory: argv.state,
@@ -177,13 +188,19 @@ function enforcementOptions(logger: Logger): Omit<EnforcementOptions, 'onText' |
 }
 
 /** Has `rulecast-dns` follow; it may come later, and go. */
-async function startNames(path: string, logger: Logger): Promise<NameFeed> {
+async function startNames(
+  { socket, isGiven, isOnDemand }: NamesSettings,
+  logger: Logger,
+): Promise<NameEnforcer & Pick<NameFeed, 'close'>> {
   const { NameFeed } = await import('@rulecast/dns/feed');
-  return new NameFeed({
-    channel: (signal) => connect({ kind: 'unix', path: resolve(path) }, { signal }),
+  const path = resolve(socket);
+  const feed = new NameFeed({
+    channel: (signal) => connect({ kind: 'unix', path }, { signal }),
     clock: STEADY_CLOCK,
     onStanding: (text, isFollowing) => logger[isFollowing ? 'info' : 'warn']({ names: path }, text),
+    ...(isOnDemand && { isRunning: () => existsSync(join(dirname(path), RUNNING)) }),
   });
+  return Object.assign(feed, { isThere: () => isGiven || existsSync(path) });
 }
 
 /** The key to give to the publisher; makes the key file if need be. */
@@ -248,19 +265,40 @@ function readTrust(text: string | undefined): Trust {
   return trust;
 }
 
-function readDns(text: string): readonly Address[] {
-  if (!text.includes('/')) return text.split(',').map(readAddress);
+interface DnsSettings {
+  readonly fixed: readonly Address[];
+  /** Names others, and is followed. */
+  readonly file: string | undefined;
+}
+
+/** What `--dns` says. Throws ProgramError `usage`. */
+function dnsSettings(): DnsSettings {
+  const texts = argv.dns.split(',');
+  const [file, ...others] = texts.filter((text) => text.includes('/'));
+  if (others.length > 0) throw usageError(`--dns ${argv.dns}: write one file at most`);
+  return { fixed: texts.filter((text) => text !== file).map(readAddress), file };
+}
+
+function readDns({ fixed, file }: DnsSettings): readonly Address[] {
+  if (file === undefined) return fixed;
+  if (fixed.length > 0) return [...fixed, ...(nextNameServers(file) ?? [])];
   try {
-    return readNameServers(text);
+    return readNameServers(file);
   } catch (cause) {
     // Not a usage error, after which nobody starts this again: at boot such a file may come later.
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new ProgramError(EXIT_FAILED, `--dns: ${text} cannot be read: ${reason}`, { cause });
+    throw new ProgramError(EXIT_FAILED, `--dns: ${file} cannot be read: ${reason}`, { cause });
   }
 }
 
-function followDns(file: string, subscriber: Subscriber, logger: Logger): () => void {
-  return watchNameServers(file, (addresses) => {
+function followDns(
+  { fixed, file }: DnsSettings,
+  subscriber: Subscriber,
+  logger: Logger,
+): (() => void) | undefined {
+  if (file === undefined) return undefined;
+  return watchNameServers(file, (named) => {
+    const addresses = [...fixed, ...named];
     subscriber
       .setDns(addresses)
       .then(() => logger.info({ dns: addresses.map(formatAddress) }, 'took over the DNS addresses'))

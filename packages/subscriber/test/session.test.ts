@@ -432,6 +432,7 @@ describe('questions', () => {
       nftRepairs: 0,
     });
     const names = {
+      isThere: () => true,
       follow: async () => undefined,
       trouble: () => undefined,
       counters: () => ({ dnsBlocked: 1, 'dnsList.ads': 100 }),

@@ -15,6 +15,11 @@ export interface NameFeedOptions {
   /** Connects to `rulecast-dns`; called again after each end. The signal aborts it at close. */
   readonly channel: (signal: AbortSignal) => Promise<ByteStream>;
   readonly clock: SteadyClock;
+  /**
+   * With it, a stream is open only as long as a release needs one, since connecting starts `rulecast-dns`.
+   * Whether it runs: it may judge by a release of an earlier feed, which it is to forget.
+   */
+  readonly isRunning?: () => boolean;
   /** Told each time when it begins to follow, and why it does not. */
   readonly onStanding: (text: string, isFollowing: boolean) => void;
 }
@@ -43,6 +48,8 @@ export class NameFeed {
   #isOpen = false;
   /** Something, since it was connected to. */
   #hasTaken = false;
+  /** It has no names that this feed or an earlier one gave it, as far as that is known. */
+  #isRelieved = false;
   /** What DNS counted, as it said last on the stream that is open. */
   #counts: Readonly<Record<string, number>> = {};
   /** Since when nothing opens what rules accept by name; undefined: it is opened, or nobody has said. */
@@ -68,14 +75,23 @@ export class NameFeed {
   async follow(ruleSet: RuleSet): Promise<void> {
     const number = ((this.#wanted?.number ?? 0) % NUMBER_MAX) + 1;
     this.#wanted = { number, portion: portionOf(ruleSet) };
-    this.#behindSinceMs ??= this.#options.clock.monotonicMs();
+    if (this.#isOpen || this.#isNeeded) this.#behindSinceMs ??= this.#options.clock.monotonicMs();
     this.#wake();
     const failures = this.#failures; // it is connected to once more now, if it pauses
-    while ((this.#isOpen || this.#failures === failures) && !this.#closing.signal.aborted) {
+    const mayFollow = (): boolean => this.#isOpen || (this.#isNeeded && this.#failures === failures);
+    while (mayFollow() && !this.#closing.signal.aborted) {
       const leftMs = this.#patienceMs();
       if (leftMs <= 0) return;
       await this.#change(leftMs);
     }
+  }
+
+  /** Whether a stream is to be open. */
+  get #isNeeded(): boolean {
+    const { isRunning } = this.#options;
+    if (isRunning === undefined) return true;
+    if (this.#wanted === undefined) return false;
+    return concernsFirewallDns(this.#wanted.portion) || (!this.#isRelieved && isRunning());
   }
 
   /** How long a commit may still wait, unless something changes. */
@@ -94,7 +110,7 @@ export class NameFeed {
     if (this.#behindSinceMs === undefined) {
       if (this.#opensNothingSinceMs === undefined || !opensByName(this.#wanted.portion)) return undefined;
       const text =
-        'rulecast-dns does not reach the applier, and answers SERVFAIL to what rules accept by name: give it --openings, and the socket that the subscriber has there';
+        'rulecast-dns does not reach the applier, and answers SERVFAIL to what rules accept by name: is the socket of the applier there, and in its group?';
       return { text, forMs: nowMs - this.#opensNothingSinceMs };
     }
     const forMs = nowMs - this.#behindSinceMs;
@@ -114,10 +130,11 @@ export class NameFeed {
   }
 
   /** Waits until something is different, or for so long. */
-  #change(mostMs: number): Promise<void> {
+  #change(mostMs?: number): Promise<void> {
     return new Promise((resolve) => {
       const before = this.#wake;
-      const stop = this.#options.clock.after(mostMs, () => this.#wake());
+      const stop =
+        mostMs === undefined ? () => undefined : this.#options.clock.after(mostMs, () => this.#wake());
       this.#wake = () => {
         stop();
         this.#wake = () => undefined;
@@ -131,17 +148,24 @@ export class NameFeed {
     const { signal } = this.#closing;
     let againMs = AGAIN_MS;
     while (!signal.aborted) {
+      if (!this.#isNeeded) {
+        this.#look();
+        await this.#change();
+        continue;
+      }
       this.#hasTaken = false;
+      let isReleased = false;
       try {
-        await this.#serve(await this.#options.channel(signal));
+        isReleased = await this.#serve(await this.#options.channel(signal));
       } catch (error) {
         this.#reason = error instanceof Error ? error.message : String(error);
       }
       this.#isOpen = false;
-      this.#failures++;
       this.#takeCounts({});
       this.#sent = undefined;
       this.#taken = 0;
+      if (isReleased) continue; // it may be needed again already
+      this.#failures++;
       this.#look();
       this.#wake();
       againMs = this.#hasTaken ? AGAIN_MS : Math.min(AGAIN_MAX_MS, againMs * 2);
@@ -149,7 +173,8 @@ export class NameFeed {
     }
   }
 
-  async #serve(channel: ByteStream): Promise<void> {
+  /** Until it ends; resolves to whether that is since no release needs it. */
+  async #serve(channel: ByteStream): Promise<boolean> {
     const { clock } = this.#options;
     this.#isOpen = true;
     this.#reason = 'it ended the connection';
@@ -163,6 +188,7 @@ export class NameFeed {
       channel.close();
       this.#wake();
     });
+    let isReleased = false;
     let stopWatch = (): void => undefined;
     const watch = (): void => {
       if (silentLooks++ * ASK_MS < SILENT_MS) {
@@ -176,11 +202,14 @@ export class NameFeed {
     try {
       while (channel.state === 'connected') {
         const next = this.#next();
+        isReleased = next === undefined && this.#isIdle && !this.#isNeeded;
+        if (isReleased) break;
         if (next === undefined) await write(channel, frameOf({ kind: 'ask' }), () => undefined);
         else await this.#send(channel, next, onStep);
         if (this.#next() === undefined && channel.state === 'connected') await this.#change(ASK_MS);
       }
-      await reading;
+      if (!isReleased) await reading;
+      return isReleased;
     } finally {
       stopWatch();
       this.#closing.signal.removeEventListener('abort', onAbort);
@@ -191,8 +220,12 @@ export class NameFeed {
 
   /** What is to be sent now: the newest, once the one before was taken. */
   #next(): Wanted | undefined {
-    const isIdle = this.#taken === (this.#sent?.number ?? 0);
-    return isIdle && this.#wanted !== this.#sent ? this.#wanted : undefined;
+    return this.#isIdle && this.#wanted !== this.#sent ? this.#wanted : undefined;
+  }
+
+  /** Whether it has what was sent. */
+  get #isIdle(): boolean {
+    return this.#taken === (this.#sent?.number ?? 0);
   }
 
   async #send(channel: ByteStream, wanted: Wanted, onStep: () => void): Promise<void> {
@@ -222,6 +255,7 @@ export class NameFeed {
         if (isNews && message.number !== this.#sent?.number) throw new Error('it has what nobody sent');
         this.#taken = message.number;
         this.#hasTaken ||= isNews;
+        if (isNews) this.#isRelieved = !concernsFirewallDns(this.#sent?.portion ?? EMPTY_RULE_SET);
         this.#look();
         if (isNews) this.#wake();
       }
@@ -238,13 +272,15 @@ export class NameFeed {
 
   /** Whether it has what is wanted, and since when it has not. */
   #look(): void {
-    const isBehind = this.#wanted !== undefined && this.#taken !== this.#wanted.number;
+    const isBehind = this.#wanted !== undefined && this.#isNeeded && this.#taken !== this.#wanted.number;
     if (!isBehind) this.#behindSinceMs = undefined;
     else this.#behindSinceMs ??= this.#options.clock.monotonicMs();
-    const told = this.#isOpen ? (isBehind ? this.#told : 'rulecast-dns judges names by it') : this.#reason;
+    const unfollowed = this.#isNeeded ? this.#reason : 'no release in force needs rulecast-dns';
+    const followed = isBehind ? this.#told : 'rulecast-dns judges names by it';
+    const told = this.#isOpen ? followed : unfollowed;
     if (told === this.#told || this.#wanted === undefined) return;
     this.#told = told;
-    this.#options.onStanding(told, this.#isOpen);
+    this.#options.onStanding(told, this.#isOpen || !this.#isNeeded);
   }
 }
 

@@ -266,6 +266,11 @@ export class Reconciler {
     return true;
   }
 
+  /** Looks whether captured questions are answered now. Rejects with ApplierError. */
+  async lookAtCapture(): Promise<void> {
+    if (this.#desired !== undefined) await this.#capture(this.#desired);
+  }
+
   /** Says whose questions are captured; to say it again costs a look. Rejects with ApplierError. */
   async #capture({ resolvers }: PlanHead): Promise<void> {
     if (this.#capturesDns) await this.#applier.ask({ kind: 'capture', resolvers }, 'done');

@@ -279,6 +279,13 @@ export class NftSink {
     return { text: status.text, forMs: performance.now() - status.sinceMs };
   }
 
+  /** Names are answered from now on: looks anew whether their questions come there. Does not throw. */
+  async namesFollow(): Promise<void> {
+    if (this.#uncaptured === undefined) return;
+    const looking = this.#reconciler.inTurn(() => this.#reconciler.lookAtCapture());
+    await looking.catch(() => undefined); // the applier looks each second as well
+  }
+
   #captured(text: string): void {
     if (text === '') this.#logger.info({}, 'DNS of qubes comes to rulecast-dns, or is not captured');
     else this.#logger.warn({ reason: text }, 'no DNS of qubes is answered');

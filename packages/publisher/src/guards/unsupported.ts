@@ -25,10 +25,10 @@ export function misfitOf(firewall: string, lacking: readonly string[]): Misfit {
 function lackOf(lacking: readonly string[]): readonly [string, string] {
   switch (lacking[0]) {
     case Capability.firewallNames:
-      return ['needs-names', 'has no rulecast-dns; start it with --names SOCKET'];
+      return ['needs-names', 'has no rulecast-dns; start it with --names auto'];
     case Capability.openedNames:
     case Capability.resolved:
-      return ['needs-openings', 'opens nothing by name; start it with --openings SOCKET'];
+      return ['needs-openings', 'opens nothing by name; start it with --enforce and --names auto'];
     default:
       return ['needs-upgrade', `does not know ${lacking.join(', ')}; upgrade it`];
   }

@@ -4,6 +4,8 @@ import type { RuleSet } from '@rulecast/rules';
 import type { Sink, SinkRelease } from './sink.ts';
 
 export interface NameEnforcer {
+  /** Whether it can be had on this host. */
+  isThere(): boolean;
   /** This is in force: resolves once names are judged by it, or it is no use to wait. Does not throw. */
   follow(ruleSet: RuleSet): Promise<void>;
   /** Why names are not judged by what was told last, and since when; undefined: they are, or need not be. */
@@ -34,6 +36,7 @@ export function sinkWithNames(
     async commit() {
       await sink?.commit();
       await names.follow(await ruleSet());
+      await sink?.namesFollow?.();
     },
     discard: async () => sink?.discard(),
     trouble: () => sink?.trouble?.() ?? names.trouble(),

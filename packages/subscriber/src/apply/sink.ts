@@ -44,6 +44,8 @@ export interface Sink {
    * keep that. Where it rejects, there is no subscriber.
    */
   boot?(release: SinkRelease): Promise<void>;
+  /** Names are judged by what was committed, by a program that may have started for it. Does not throw. */
+  namesFollow?(): Promise<void>;
   /** Since when, and why, what was committed last is not enforced, or not known to be; undefined: it is. */
   trouble?(): { readonly text: string; readonly forMs: number } | undefined;
   /** The lists of names by which an address is open to a qube now. May reject. */

@@ -19,6 +19,7 @@ const ENVIRONMENT = {
     'stale',
     'dns',
     'names',
+    'names-folder',
     'dns-mode',
     'openings',
     'source',
@@ -95,27 +96,24 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
     requiresArg: true,
     default: '10.139.1.1,10.139.1.2',
     describe:
-      'Addresses that specialtarget=dns means, separated by commas, or a file such as /etc/resolv.conf, which is followed',
+      'Addresses that specialtarget=dns means, separated by commas, and a file such as /etc/resolv.conf, whose are added, and which is followed',
   })
   .option('names', {
     type: 'string',
     requiresArg: true,
+    default: 'off',
     describe:
-      'Unix socket of rulecast-dns --releases, which then blocks the names of lists with resolve: firewall; without it a release is refused if a rule uses such a list',
+      'What rulecast-dns does here, which starts when a release needs it: auto, what qubes ask of the addresses of --dns, and of those that Qubes asks for them, is taken to it or dropped (with --enforce); router, it is asked at addresses of this host; off, a release is refused if a rule uses a list with resolve: firewall',
   })
-  .option('dns-mode', {
-    requiresArg: true,
-    choices: ['own', 'router', 'off'] as const,
-    describe:
-      'With --names, how questions come to rulecast-dns while a release needs it: own, what qubes ask of the addresses of --dns, and of those that Qubes asks for them, is taken to rulecast-dns.socket or dropped (with --enforce); router, they are told to ask it. Without --names: off',
-    defaultDescription: 'router with --names, else off',
-  })
-  .option('openings', {
+  .option('names-folder', {
     type: 'string',
     requiresArg: true,
+    defaultDescription: '/run/rulecast-dns and /run/rulecast-openings',
     describe:
-      'Path of a Unix socket of the applier at which rulecast-dns has addresses opened that rules accept by name, with --enforce and --names; without it no release with such a rule is taken',
+      'Where the sockets are: names.sock of rulecast-dns, and openings.sock of the applier, which opens what rules accept by name',
   })
+  .option('dns-mode', { choices: ['own', 'router', 'off'] as const, requiresArg: true, hidden: true })
+  .option('openings', { type: 'string', requiresArg: true, hidden: true })
   .option('source', {
     type: 'string',
     array: true,
@@ -123,7 +121,7 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
     default: [] as string[],
     defaultDescription: 'none',
     describe:
-      'With --openings: addresses that come by an interface, eth1=10.0.0.5,fd00::5, beside what the set allowed of the table qubes says, as it does on Qubes; names open nothing to any other',
+      'With --names: addresses that come by an interface, eth1=10.0.0.5,fd00::5, beside what the set allowed of the table qubes says, as it does on Qubes; names open nothing to any other',
   })
   .option('enforce', {
     type: 'boolean',
@@ -220,16 +218,6 @@ export function checkUsers(): void {
   if (argv.user !== undefined && !argv.enforce) {
     throw usageError(`--user ${argv.user} goes with --enforce: without it, start this as that user`);
   }
-  if (argv.openings !== undefined && (!argv.enforce || argv.names === undefined))
-    throw usageError(
-      `--openings ${argv.openings} goes with --enforce and --names SOCKET: what opens, and what is told of names`,
-    );
-  if (argv.dnsMode === 'own' && (!argv.enforce || argv.names === undefined))
-    throw usageError('--dns-mode own goes with --enforce and --names SOCKET: what captures, and who answers');
-  if ((argv.dnsMode === 'off') === (argv.names !== undefined) && argv.dnsMode !== undefined)
-    throw usageError(
-      `--dns-mode ${argv.dnsMode} goes ${argv.names === undefined ? 'with' : 'without'} --names SOCKET: who answers`,
-    );
   if (argv.applierUser !== undefined && argv.user === undefined) {
     throw usageError(`--applier-user ${argv.applierUser} goes with --user NAME, whom the daemon becomes`);
   }

@@ -245,7 +245,7 @@ class RunningSubscriber implements Subscriber {
           Capability.privateRules,
           Capability.first,
           Capability.pages,
-          ...(this.#options.names === undefined ? [] : [Capability.firewallNames]),
+          ...(this.#judgesNames ? [Capability.firewallNames] : []),
           ...(this.#opensNames ? [Capability.openedNames, Capability.resolved] : []),
         ],
         limits: {
@@ -312,19 +312,24 @@ class RunningSubscriber implements Subscriber {
     };
   }
 
+  /** Whether something here answers names. */
+  get #judgesNames(): boolean {
+    return this.#options.names?.isThere() === true;
+  }
+
   /** Whether what rules accept by name is opened here. */
   get #opensNames(): boolean {
-    return this.#options.names !== undefined && this.#options.sink?.opensNames === true;
+    return this.#judgesNames && this.#options.sink?.opensNames === true;
   }
 
   /** For the publisher: a release whose enforcement is in doubt is not said to be in force. */
   #notEnforced(): string | undefined {
     const { active } = this.#activator;
     // Such a release is from a time when there was something to judge names.
-    if (this.#options.names === undefined && active?.facts.needsDns === true)
-      return 'not enforced: nothing here blocks its names: start rulecast-dns, and this subscriber with --names SOCKET';
+    if (!this.#judgesNames && active?.facts.needsDns === true)
+      return 'not enforced: nothing here blocks its names: start rulecast-dns-names.socket, and this subscriber with --names auto';
     if (!this.#opensNames && active?.facts.opensNames === true)
-      return 'not enforced: nothing here opens what rules accept by name: start this subscriber with --openings SOCKET';
+      return 'not enforced: nothing here opens what rules accept by name: start this subscriber with --enforce and --names auto';
     if (this.#shutFault !== '') return `not enforced: ${this.#shutFault}`;
     if (this.#closesStale && this.#freshness.standing === 'stale')
       return 'not enforced: everything is dropped, for nobody says that it is the newest (--stale closed)';
