@@ -25,6 +25,7 @@ export const EDGES = {
   'packages/publisher/src/signer/record.ts': 'the last number that was signed, on disk',
   'packages/publisher/src/daemon.ts': 'the process',
   'packages/publisher/src/signer-main.ts': 'the process that has the keys',
+  'packages/subscriber/src/daemon.ts': 'the process',
   'packages/subscriber/src/clock/system.ts':
     'the wall clock, boot clock and chance of the machine, for who hands in none',
   'packages/subscriber/src/state/disk.ts':

@@ -295,6 +295,7 @@ function buildDebian() {
   as('rulecast-publisher.service', 'rulecast.rulecast-publisher.service');
   as('rulecast-subscriber.service', 'rulecast-firewall.rulecast-subscriber.service');
   as('rulecast-dns.service', 'rulecast-firewall.rulecast-dns.service');
+  as('rulecast-dns-names.socket', 'rulecast-firewall.rulecast-dns-names.socket');
   as('rulecast-dns.socket', 'rulecast-firewall.rulecast-dns.socket');
   as('rulecast-dns-net.service', 'rulecast-firewall.rulecast-dns-net.service');
   as('rulecast-boot.service', 'rulecast-firewall.rulecast-boot.service');

@@ -4,8 +4,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import packet from 'dns-packet';
 import { expect, it, onTestFinished } from 'vitest';
@@ -83,6 +85,29 @@ it('asks whom a resolv.conf names, follows it, and is SERVFAIL where that names 
   writeFileSync(file, 'nameserver 127.0.0.1\n');
   expect(await said()).toMatchObject({ level: 30, upstream: ['127.0.0.1'] });
 });
+
+it('starts when a subscriber connects, where the service manager has its socket, and ends once none needs it', async () => {
+  const folder = temporaryDirectory();
+  const path = join(folder, 'names.sock');
+  const child = spawn(
+    'systemd-socket-activate',
+    ['--listen', path, '--fdname', 'names', process.execPath, BIN, '--upstream', '127.0.0.1:1'],
+    { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] },
+  );
+  onTestFinished(() => void child.kill('SIGKILL'));
+  let said = '';
+  child.stderr.on('data', (chunk) => (said += chunk));
+  await expect.poll(() => said).toContain('Listening on');
+  expect(said).not.toContain('"msg"');
+  const subscriber = connect(path);
+  await expect.poll(() => said, { timeout: 10_000 }).toContain('a subscriber is connected');
+  await pause(12_000); // longer than it waits for one
+  expect(child.exitCode).toBeNull();
+  subscriber.destroy();
+  const [exit] = await once(child, 'close');
+  expect([exit, said]).toEqual([0, expect.stringContaining('no release needs names')]);
+  expect(statSync(path).isSocket()).toBe(true); // the service manager's
+}, 60_000);
 
 it('logs no name that was asked for, but blocked ones where it is told to', async () => {
   const folder = temporaryDirectory();

@@ -22,11 +22,11 @@ const CONNECT_MS = 20_000;
 const INSTALL = `
   cd /opt/rulecast/packaging/systemd
   install -D -m 644 -t /usr/lib/systemd/system rulecast-boot.service rulecast-subscriber.service rulecast-dns.service \
-    rulecast-dns.socket rulecast-dns-net.service
+    rulecast-dns-names.socket rulecast-dns.socket rulecast-dns-net.service
   install -D -m 644 -t /usr/lib/rulecast-firewall boot-closed.nft
   install -D -m 644 firewall.sysusers /usr/lib/sysusers.d/rulecast-firewall.conf
   install -D -m 644 firewall.tmpfiles /usr/lib/tmpfiles.d/rulecast-firewall.conf
-  for unit in boot.service subscriber.service dns.service dns.socket dns-net.service; do
+  for unit in boot.service subscriber.service dns.service dns-names.socket dns.socket dns-net.service; do
     install -D -m 644 -t /usr/lib/systemd/system/rulecast-$unit.d ../qubes/firewall/30_qubes.conf
   done
   install -D -m 644 -t /usr/lib/systemd/system/rulecast-subscriber.service.d ../qubes/firewall/40_qubesdb.conf
@@ -174,35 +174,41 @@ describe.skipIf(systemdGap() !== undefined)('the units of packaging/systemd', ()
     const publisher = await scene.publisher();
     const booted = await installed(scene);
     machine = booted;
-    booted.run(`cat > /etc/rulecast/dns.env <<'END'
-${blockText('packaging/systemd/README.md#The firewall side under systemd/2').replace('10.0.0.1', '127.0.0.1')}END
-      sed -i 's|$| --names /run/rulecast-dns/names.sock --openings /run/rulecast-openings/openings.sock --source lo=127.0.0.1|' /etc/rulecast/subscriber.env
-      systemctl start rulecast-dns ${UNIT}`);
-    const question = 'dig +noall +comments +tries=1 @127.0.0.1 x.ads.example';
-    const asked = (): string => booted.run(question);
-    expect(asked()).toContain('SERVFAIL'); // it was told nothing
+    booted.run(`sed -i 's|$| --source vif1=10.9.9.9|' /etc/rulecast/subscriber.env
+      ${WAY_OUT}
+      systemctl start ${UNIT}`);
     await connected(booted, publisher);
-    const text = JSON.stringify({
+    const seen = (): string =>
+      booted.attempt(`set +e; pgrep -a -u rulecast-dns; ip -br link | grep rulecast; ls /run/netns | grep rulecast
+        systemctl list-units --plain --no-legend --state=active,activating 'rulecast-dns*' | cut -d' ' -f1`)
+        .stdout;
+    expect(seen()).toBe('rulecast-dns-names.socket\n');
+    const names = {
       lists: {
         ads: { names: ['.ads.example'], resolve: 'firewall' },
         updates: { names: ['.deb.example'], resolve: 'firewall' },
       },
       common: { egress: ['drop dst=@ads'] },
       unmatched: 'accept',
-      policies: { one: { prefixes: ['10.9.9.9'], egress: ['accept dst=@updates'] } },
-    });
-    const { code, stdout, stderr } = await rulectl(
-      scene.directory,
-      ['push', '--require', 'sys-firewall', '--yes', '-'],
-      text,
-    );
-    expect([code, `${stdout}${stderr}`]).toEqual([0, expect.stringContaining('applied')]);
-    expect(asked()).toContain('NXDOMAIN');
+      policies: {
+        one: { prefixes: ['10.9.9.9'], egress: ['accept specialtarget=dns', 'accept dst=@updates'] },
+      },
+    };
+    const push = async (document: object, required = ['--require', 'sys-firewall']): Promise<void> => {
+      const args = ['push', ...required, '--yes', '--replace-all', '--permit', 'accept-all,no-policy', '-'];
+      const { code, stdout, stderr } = await rulectl(scene.directory, args, JSON.stringify(document));
+      const applied = required.length > 0 ? [0, expect.stringContaining('applied')] : [5, expect.anything()];
+      expect([code, `${stdout}${stderr}`]).toEqual(applied);
+    };
+    // The qube asks the resolver that Qubes gives it, and nobody said anything of names.
+    const question = 'ip netns exec qube dig +noall +comments +tries=1 +time=2 @10.139.1.1 x.ads.example';
+    await push(names);
+    expect(booted.run(question)).toContain('NXDOMAIN');
     booted.run('systemd-analyze security --no-pager --threshold=30 rulecast-dns');
     const pid = booted.run('systemctl show -p MainPID --value rulecast-dns').trim();
     expect(booted.run(`sed -n 's/^CapEff:.//p' /proc/${pid}/status`).trim()).toBe('0000000000000400');
     expect(booted.run('stat -c "%U %G %a" /run/rulecast-dns /run/rulecast-dns/names.sock')).toBe(
-      'rulecast-dns rulecast-dns 750\nrulecast-dns rulecast-dns 660\n',
+      'root rulecast-dns 750\nroot rulecast-dns 660\n',
     );
     expect(booted.run('stat -c "%U %G %a" /run/rulecast-openings /run/rulecast-openings/openings.sock')).toBe(
       'rulecast-applier rulecast-applier 750\nrulecast-applier rulecast-applier 660\n',
@@ -210,15 +216,35 @@ ${blockText('packaging/systemd/README.md#The firewall side under systemd/2').rep
     expect(booted.run('ss -xH state connected')).toContain('/run/rulecast-openings/openings.sock');
     booted.run(`kill -9 ${pid}`);
     await eventually(async () => booted.attempt(question).stdout.includes('NXDOMAIN')); // told anew
+    // Nothing more has names for it: all of it goes, and it comes again with the next one that has.
+    await push({ unmatched: 'accept' });
+    await eventually(async () => seen() === 'rulecast-dns-names.socket\n');
+    expect(booted.run('systemctl show -p Result -p ActiveState rulecast-dns')).toBe(
+      'Result=success\nActiveState=inactive\n',
+    );
+    expect(booted.run('ip rule; ip -6 rule')).not.toContain('0x530000');
+    await push(names);
+    expect(booted.run(question)).toContain('NXDOMAIN');
+    // A subscriber that starts again finds it; one that comes without names relieves it.
+    booted.run(`systemctl restart ${UNIT}`);
+    await connected(booted, publisher);
+    expect(booted.run(question)).toContain('NXDOMAIN');
+    booted.run(`systemctl stop ${UNIT} && rm -r /var/lib/rulecast/subscriber/*`);
+    expect(booted.run('systemctl is-active rulecast-dns')).toBe('active\n');
+    await push({ unmatched: 'accept' }, []);
+    booted.run(`systemctl start ${UNIT}`);
+    await eventually(async () => seen() === 'rulecast-dns-names.socket\n');
   });
 
-  it('have DNS asked in a network namespace of its own, which goes with its units', async () => {
+  it('have DNS asked in a network namespace of its own, also by the words of before', async () => {
     const scene = new Scene();
-    await scene.publisher();
+    const publisher = await scene.publisher();
     const booted = await installed(scene);
     machine = booted;
     booted.run(`mkdir -p /run/netns && echo RULECAST_OPTIONS=--upstream 9.9.9.9 > /etc/rulecast/dns.env
-      systemctl start rulecast-dns.socket rulecast-dns`);
+      sed -i 's|$| --names /run/rulecast-dns/names.sock --openings /run/rulecast-openings/openings.sock --dns-mode own|' /etc/rulecast/subscriber.env
+      systemctl start rulecast-dns ${UNIT}`);
+    await connected(booted, publisher);
     // It is outside, and its sockets inside: whatever is asked there, of any address, is answered.
     expect(booted.run('ss -Hlntu sport = 53')).toBe('');
     const routed = 'ip route replace 10.139.1.1 dev rulecast-dns via 169.254.53.2';
@@ -233,7 +259,7 @@ ${blockText('packaging/systemd/README.md#The firewall side under systemd/2').rep
     // That of its socket may be done a moment later, and until then whoever asks is refused.
     const asked = `${routed}; dig +noall +comments +tries=1 @10.139.1.1 x.example`;
     await eventually(async () => booted.attempt(asked).stdout.includes('SERVFAIL'));
-    booted.run('systemctl stop rulecast-dns-net');
+    booted.run(`systemctl stop ${UNIT} rulecast-dns-net`);
     expect(booted.run('ip rule; ip -6 rule; ls /run/netns; ip -br link')).not.toMatch(
       /0x530000|rulecast-dns/,
     );
@@ -290,7 +316,7 @@ ${blockText('packaging/systemd/README.md#The firewall side under systemd/2').rep
     await eventually(async () => shown('ActiveState') === 'failed');
     expect([shown('ExecMainStatus'), shown('NRestarts')]).toEqual(['64', '0']);
 
-    booted.run(`sed 's|/etc/resolv.conf|/run/late.conf|' /srv/right.env > /etc/rulecast/subscriber.env
+    booted.run(`sed 's|$| --dns /run/late.conf|' /srv/right.env > /etc/rulecast/subscriber.env
       systemctl start --no-block ${UNIT}`);
     await eventually(async () => Number(shown('NRestarts')) > 1);
     booted.run('echo nameserver 192.0.2.53 > /run/late.conf');

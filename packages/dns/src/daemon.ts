@@ -36,6 +36,7 @@ import type { DnsEndpoint } from './proxy/upstream.ts';
 
 /** What names are judged by. */
 interface Source extends Pick<ProxyOptions, 'judge' | 'opens' | 'mayBePrivate'> {
+  readonly unneeded?: Promise<void>;
   close(): Promise<void>;
 }
 
@@ -61,14 +62,14 @@ async function main(): Promise<void> {
   const asked = (): readonly string[] => ofHost?.asked() ?? argv.upstream;
   const sockets = socketsOf();
   const oneOf = blockedLogShare();
-  const { kind, path } = sourceOf();
+  const { kind, path, descriptor } = sourceOf();
   const upstreamCa = argv.upstreamCa === undefined ? undefined : certificatesOf(argv.upstreamCa);
   const mode = Number.parseInt(argv.releasesMode, 8);
   let server: DnsServer | undefined;
   const counts = (): DnsServer['counters'] => server?.counters ?? {};
   const source = await (kind === 'rules'
     ? followFile(path, logger)
-    : followReleases(path, mode, logger, { nowS, counts }));
+    : followReleases({ path, descriptor }, mode, logger, { nowS, counts }));
   server = await DnsServer.listen({
     listen,
     sockets,
@@ -106,7 +107,7 @@ async function main(): Promise<void> {
   const stop = stopSignal(); // before anybody is told that it runs, and may end it
   logger.info({ listen: argv.listen, upstream: asked(), [kind]: path }, 'ready');
   manager.ready();
-  await stop;
+  await Promise.race([stop, ...(source.unneeded === undefined ? [] : [source.unneeded])]);
   manager.stopping();
   logger.info({ ...server.counts }, 'stopping');
   unfollow?.();

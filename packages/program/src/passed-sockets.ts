@@ -3,16 +3,26 @@
 const FIRST = 3;
 const MOST = 64;
 
+interface PassedSocket {
+  readonly descriptor: number;
+  /** FileDescriptorName= of its unit; empty if it has none. */
+  readonly name: string;
+}
+
 /**
- * Their descriptors; none where the environment names no sockets, or another process. They are taken out of
- * it: what this program starts has none.
+ * None where the environment names no sockets, or another process. They are taken out of it: what this
+ * program starts has none.
  */
 export function passedSockets(
   environment: Record<string, string | undefined>,
   pid: number,
-): readonly number[] {
-  const { LISTEN_FDS: count = '', LISTEN_PID: owner } = environment;
+): readonly PassedSocket[] {
+  const { LISTEN_FDS: count = '', LISTEN_PID: owner, LISTEN_FDNAMES = '' } = environment;
+  const names = LISTEN_FDNAMES.split(':');
   for (const name of ['LISTEN_FDS', 'LISTEN_PID', 'LISTEN_FDNAMES']) delete environment[name];
   if (owner !== String(pid) || !/^\d{1,2}$/.test(count) || Number(count) > MOST) return [];
-  return Array.from({ length: Number(count) }, (_, index) => FIRST + index);
+  return Array.from({ length: Number(count) }, (_, index) => ({
+    descriptor: FIRST + index,
+    name: names[index] ?? '',
+  }));
 }

@@ -50,6 +50,11 @@ export interface ListenOptions {
    * own.
    */
   readonly group?: number;
+  /**
+   * Descriptor of a listening socket that somebody else bound, such as a service manager, for `unix:`; its
+   * file is left alone.
+   */
+  readonly descriptor?: number;
   /** Whether a missing parent directory of a socket is made, with mode 0700. Default false. */
   readonly createDirectory?: boolean;
   /** Told, for a log, of a connection that could not be taken; the listener goes on. */
@@ -128,6 +133,7 @@ export async function listen(endpoint: Endpoint, options: ListenOptions = {}): P
         backlog,
         ...file,
         group: options.group,
+        descriptor: options.descriptor,
         ...groupOf(endpoint),
       });
     case 'qrexec': {

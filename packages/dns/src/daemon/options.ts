@@ -31,13 +31,13 @@ const ENVIRONMENT = {
 
 const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.meta.url))
   .usage(
-    '$0 --releases SOCKET [--listen ADDRESS] [--upstream ADDRESS]\n\nAnswers DNS, and blocks names for each qube as the release in force says, which a subscriber with --names SOCKET tells, or as a rule set document of this machine; has the addresses of names that rules accept opened before it tells them.',
+    '$0 --releases SOCKET [--listen ADDRESS] [--upstream ADDRESS]\n\nAnswers DNS, and blocks names for each qube as the release in force says, which a subscriber with --names auto or router tells, or as a rule set document of this machine; has the addresses of names that rules accept opened before it tells them.',
   )
   .option('releases', {
     type: 'string',
     requiresArg: true,
     describe:
-      'Path of the Unix socket to be told releases at, by a subscriber; until the first, each question is answered SERVFAIL',
+      'Path of the Unix socket to be told releases at, by a subscriber; until the first, each question is answered SERVFAIL. Not needed where the service manager has bound it (rulecast-dns-names.socket): then it ends once no release needs it',
   })
   .option('releases-mode', {
     type: 'string', // else yargs makes a number of it, which is none of the words
@@ -50,7 +50,7 @@ const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.met
     type: 'string',
     requiresArg: true,
     describe:
-      'With --releases: Unix socket of the applier of rulecast-subscriber --openings, which opens addresses before they are told; names that rules accept are answered SERVFAIL without it',
+      'With --releases: Unix socket of the applier of rulecast-subscriber, openings.sock, which opens addresses before they are told; names that rules accept are answered SERVFAIL without it',
   })
   .option('rules', {
     type: 'string',
@@ -95,11 +95,11 @@ const cli = strictYargs('rulecast-dns', new URL('../../package.json', import.met
   })
   .example(
     '$0 --releases /run/rulecast/names.sock --listen 10.0.0.1 --upstream 9.9.9.9',
-    'Beside rulecast-subscriber --names /run/rulecast/names.sock',
+    'Beside rulecast-subscriber --names router --names-folder /run/rulecast',
   )
   .example(
     '$0 --releases /run/rulecast/names.sock --openings /run/rulecast/openings.sock --listen 10.0.0.1 --upstream 9.9.9.9',
-    'Beside one with --names and --openings, to accept by name',
+    'Beside one with --enforce, to accept by name',
   )
   .example('$0 --rules names.yaml --listen 10.0.0.1 --upstream 9.9.9.9', 'For the hosts behind a router')
   .example(
@@ -118,9 +118,24 @@ export const argv = programOptions('rulecast-dns', cli, {
   variables: process.env,
 });
 
-/** What is judged by. Throws ProgramError `usage` unless it is one thing. */
-export function sourceOf(): { readonly kind: 'releases' | 'rules'; readonly path: string } {
+/** Read once: they are taken out of the environment. */
+const PASSED = passedSockets(process.env, process.pid);
+/** FileDescriptorName= of the socket at which a subscriber tells releases. */
+const NAMES_SOCKET = 'names';
+
+/** What is judged by; a descriptor: of the socket, which the service manager has bound. */
+export interface JudgedBy {
+  readonly kind: 'releases' | 'rules';
+  readonly path: string;
+  readonly descriptor?: number;
+}
+
+/** Throws ProgramError `usage` unless it is one thing. */
+export function sourceOf(): JudgedBy {
   const { releases, rules, openings } = argv;
+  const passed = PASSED.find(({ name }) => name === NAMES_SOCKET);
+  if (passed !== undefined && rules === undefined)
+    return { kind: 'releases', path: releases ?? `${NAMES_SOCKET}.sock`, descriptor: passed.descriptor };
   if (openings !== undefined && releases === undefined)
     throw usageError(`--openings ${openings} goes with --releases SOCKET: it is a release that opens`);
   if (releases !== undefined && rules === undefined) return { kind: 'releases', path: releases };
@@ -142,7 +157,9 @@ export function blockedLogShare(): number | undefined {
  * could ask.
  */
 export function socketsOf(): readonly number[] {
-  const sockets = passedSockets(process.env, process.pid);
+  const sockets = PASSED.filter(({ name }) => name !== NAMES_SOCKET).map(({ descriptor }) => descriptor);
+  const isStarted = sockets.length < PASSED.length; // by a subscriber, for which it may listen nowhere yet
+  if (isStarted) return sockets;
   if (sockets.length === 0 && argv.listen.length === 0)
     throw usageError(
       'write --listen ADDRESS, where it is asked; or start rulecast-dns.socket, which has it asked by qubes that ask their resolvers',

@@ -6,7 +6,14 @@
  */
 
 import { type ByteStream, ErrorCode, ProtocolError, type Turn } from '@rulecast/protocol';
-import { type Address, checkPieces, EMPTY_RULE_SET, inTurns, type RuleSet } from '@rulecast/rules';
+import {
+  type Address,
+  checkPieces,
+  concernsFirewallDns,
+  EMPTY_RULE_SET,
+  inTurns,
+  type RuleSet,
+} from '@rulecast/rules';
 import { NameJudge, type NameJudgement, type OpenedList } from '../judge/judge.ts';
 import { type Changed, changedPieces } from './change.ts';
 import {
@@ -67,6 +74,11 @@ export class NameFollower {
     aliases: readonly Uint8Array[],
   ): NameJudgement | undefined {
     return this.#judge?.judge(asker, name, at, aliases, { now: this.#options.nowS() });
+  }
+
+  /** Whether what is judged by needs anybody to answer names. */
+  get isNeeded(): boolean {
+    return concernsFirewallDns(this.#ruleSet);
   }
 
   /** Whether a name may stand for private addresses. */

@@ -2,6 +2,7 @@
  * Channels over a Unix stream socket: the default between processes of one machine. Connecting and listening;
  * the care that the file needs is in socket-file.ts, and the channel itself is a `StreamChannel`.
  */
+import { once } from 'node:events';
 import { chmodSync, lchownSync } from 'node:fs';
 import net from 'node:net';
 import { AcceptQueue } from '../channel/accept-queue.ts';
@@ -34,6 +35,8 @@ export interface ListenSocketOptions {
   readonly mode: number;
   /** Id of the group that the file is given to; the process's own if absent. */
   readonly group?: number | undefined;
+  /** Of a listening socket that somebody else bound. */
+  readonly descriptor?: number | undefined;
   readonly createDirectory: boolean;
   readonly onError: (error: Error) => void;
 }
@@ -74,7 +77,9 @@ export async function listenSocket(endpoint: UnixEndpoint, options: ListenSocket
     bufferBytes,
     options.onError,
   );
-  await takePath(path, url, options.createDirectory, () => listener.bind(options));
+  const { descriptor } = options;
+  if (descriptor !== undefined) await listener.adopt(descriptor);
+  else await takePath(path, url, options.createDirectory, () => listener.bind(options));
   return listener;
 }
 
@@ -101,6 +106,12 @@ class SocketListener implements Listener {
 
   bind(access: SocketAccess): Promise<'listening' | 'exists'> {
     return bindSocket(this.#server, this.endpoint.path, access, this.#onError);
+  }
+
+  async adopt(descriptor: number): Promise<void> {
+    this.#server.listen({ fd: descriptor });
+    await once(this.#server, 'listening');
+    this.#server.on('error', this.#onError);
   }
 
   accept(): Promise<Channel> {
