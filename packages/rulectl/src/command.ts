@@ -46,59 +46,45 @@ export const COMMANDS: ReadonlyMap<string, (add: Add) => Promise<void>> = new Ma
   ['forget', async (add) => add(await import('./commands/forget.ts'))],
 ]);
 
-/** Commands under a title, each with what it says or does. */
-type Group = readonly [title: string, commands: Readonly<Record<string, string>>];
+/** What `rulectl --help` lists: the map of the commands. */
+export const COMMANDS_HELP = `
+See:
+  rulectl status         whether the firewalls enforce what is released; if not, what to do
+  rulectl test           what happens to a packet, or to a name
+  rulectl history        what was released, when and why
+  rulectl diff           what changed between two versions
 
-/** What `rulectl --help` lists. */
-export const GROUPS: readonly Group[] = [
-  [
-    'See',
-    {
-      status: 'whether the firewalls enforce what is released; if not, what to do',
-      test: 'what happens to a packet, or to a name',
-      history: 'what was released, when and why',
-      diff: 'what changed between two versions',
-    },
-  ],
-  [
-    'Change',
-    {
-      push: 'release what files say, and wait until the firewalls have it',
-      rollback: 'release what an earlier version said once more',
-      check: 'check files and configurations, and try packets on them, before a release',
-    },
-  ],
-  ['Lists', { lists: 'where lists come from, how fresh they are, and what is in them' }],
-  [
-    'Set up',
-    {
-      init: 'from nothing to blocked ads, a blocked country or some names alone: asks, and writes it',
-      import: 'make a rule set document of the firewall rules of qubes',
-      doctor: 'what keeps this machine from working, and what to do',
-      keys: 'who may sign releases, how that is changed, and keys for zmq+tcp: endpoints',
-    },
-  ],
-];
+Change:
+  rulectl push           release what files say, and wait until the firewalls have it
+  rulectl rollback       release what an earlier version said once more
+  rulectl check          check files and configurations, and try packets on them, before a release
+
+Lists:
+  rulectl lists          where lists come from, how fresh they are, and what is in them
+
+Set up:
+  rulectl init           from nothing to blocked ads, a blocked country or some names alone: asks,
+                         and writes it
+  rulectl import         make a rule set document of the firewall rules of qubes
+  rulectl doctor         what keeps this machine from working, and what to do
+  rulectl keys           who may sign releases, how that is changed, and keys for zmq+tcp: endpoints
+`;
 
 /** What `rulectl --help --all` lists, too. */
-export const SELDOM: Group = [
-  'Seldom needed',
-  {
-    names: 'which addresses are open by name, on the firewall itself',
-    get: 'what a release says, as a document that can be pushed',
-    forget: 'expect a subscriber no more that is gone for good',
-  },
-];
+export const SELDOM_HELP = `
+Seldom needed:
+  rulectl names          which addresses are open by name, on the firewall itself
+  rulectl get            what a release says, as a document that can be pushed
+  rulectl forget         expect a subscriber no more that is gone for good
+`;
 
-/** Second words of commands: what the help of the first word lists. */
-export const SECOND_WORDS: Readonly<Record<string, Group>> = {
-  lists: [
-    'Commands',
-    {
-      'lists show': 'one list: its source, its content, its changes',
-      'lists refresh': 'read lists from their sources now',
-    },
-  ],
+/** What the help of a command lists that takes a second word. */
+export const SECOND_WORDS_HELP: Readonly<Record<string, string>> = {
+  lists: `
+Commands:
+  rulectl lists show     one list: its source, its content, its changes
+  rulectl lists refresh  read lists from their sources now
+`,
 };
 
 export const WORD_RULES: WordRules = {

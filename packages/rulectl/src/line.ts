@@ -7,10 +7,10 @@ import type { Argv } from 'yargs';
 import {
   type Add,
   COMMANDS,
+  COMMANDS_HELP,
   type GlobalArgs,
-  GROUPS,
-  SECOND_WORDS,
-  SELDOM,
+  SECOND_WORDS_HELP,
+  SELDOM_HELP,
   WORD_RULES,
   type Work,
   withGlobalOptions,
@@ -34,7 +34,7 @@ export async function readLine(args: readonly string[], terminal: Terminal): Pro
   try {
     const { text } = parseWords(await commandLine(first, terminal), maskWords(args));
     if (text === '') throw usageError('name a command');
-    return text.replace('\n\nOptions:\n', `${commandsHelp(first, args)}$&`);
+    return text.replace('\n\nOptions:\n', `\n${commandsHelp(first, args)}\nOptions:\n`);
   } catch (error) {
     if (error instanceof Choice) {
       checkSwitches(args, WORD_RULES, error.values);
@@ -66,11 +66,9 @@ async function usageText(failure: Error, args: readonly string[], terminal: Term
   const text = failure.message.replaceAll(MASK, '');
   const unknown = /^Unknown arguments?: ([^,]+)/.exec(text)?.[1];
   if (unknown !== undefined) {
-    const [, seconds] = SECOND_WORDS[command] ?? [];
-    if (seconds !== undefined && args[1] === unknown) {
-      const words = Object.keys(seconds).map((word) => `rulectl ${word}`);
-      return `${command} ${unknown} is no command: write ${words.join(' or ')}`;
-    }
+    const seconds = [...COMMANDS.keys()].filter((word) => word.startsWith(`${command} `));
+    if (seconds.length > 0 && args[1] === unknown)
+      return `${command} ${unknown} is no command: write rulectl ${seconds.join(' or rulectl ')}`;
     const { text: help } = parseWords(await commandLine(command, terminal), maskWords([command, '--help']));
     const options = help.matchAll(/--([a-z-]+)/g);
     const near = closest(
@@ -85,9 +83,6 @@ async function usageText(failure: Error, args: readonly string[], terminal: Term
   if (command === 'forget') return 'name a subscriber';
   return command === 'rollback' || command === 'diff' ? 'name a version' : 'name at least one file';
 }
-
-/** Room for the longest name of a command. */
-const NAME_CHARS = 13;
 
 /** Begins a word that yargs would take for an option, or lose. No argument of a process holds a NUL. */
 const MASK = '\u0000';
@@ -117,18 +112,8 @@ function unmaskWords<A extends object>(args: A): A {
 
 /** The commands that a help lists. They are no text of yargs, which trims each line of it. */
 function commandsHelp(first: string, args: readonly string[]): string {
-  const seconds = SECOND_WORDS[first];
-  if (COMMANDS.has(first)) return seconds === undefined ? '' : groupHelp(seconds);
-  const help = GROUPS.map(groupHelp).join('');
-  return args.includes('--all') ? `${help}${groupHelp(SELDOM)}\n\n${oldCommandsHelp()}` : help;
-}
-
-/** Commands under their title. */
-function groupHelp([title, commands]: (typeof GROUPS)[number]): string {
-  const rows = Object.entries(commands).map(
-    ([name, text]) => `  rulectl ${name.padEnd(NAME_CHARS)}  ${text}`,
-  );
-  return `\n\n${title}:\n${rows.join('\n')}`;
+  if (COMMANDS.has(first)) return SECOND_WORDS_HELP[first] ?? '';
+  return args.includes('--all') ? `${COMMANDS_HELP}${SELDOM_HELP}\n${oldCommandsHelp()}\n` : COMMANDS_HELP;
 }
 
 /** What rulectl takes: one command, or none, for the help that lists them. */

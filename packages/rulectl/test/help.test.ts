@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { COMMANDS } from '../src/command.ts';
 import { EXIT_MEANINGS, ExitCode, exitOfFailure } from '../src/terminal/exit.ts';
 import { rulectl } from './cli.ts';
 
@@ -46,6 +47,8 @@ describe('help', () => {
     const { stdout } = await rulectl(args);
     expect(listed(stdout)).toEqual([...TWELVE, ...SELDOM]);
     expect(stdout).toContain('Until 0.4: list is lists show, ');
+    const seconds = listed((await rulectl(['lists', '--help'])).stdout).length;
+    expect(COMMANDS.size).toBe(TWELVE.length + SELDOM.length + seconds);
   });
 
   it.each([...TWELVE, ...SELDOM, 'lists show', 'lists refresh'])(
