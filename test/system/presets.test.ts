@@ -3,13 +3,25 @@
  * the test with lists as they are published, a release without any permit, and verdicts of what is released.
  */
 
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, it, onTestFinished } from 'vitest';
+import { afterAll, expect, it, onTestFinished } from 'vitest';
+import { bundle } from '../../packaging/bundle.mjs';
 import { temporaryDirectory } from '../kit/directory.ts';
-import { rulectl, startPublisher } from '../processes.mjs';
+
+/** The programs as packages have them: a publisher of 0.3 could download nothing there, and its tests could. */
+const packed = mkdtempSync(join(tmpdir(), 'rulecast-presets-'));
+await bundle('management', {
+  folder: join(packed, 'management'),
+  maps: join(packed, 'maps'),
+  version: '0.0.0',
+});
+process.env['RULECAST_PACKED'] = packed;
+const { rulectl, startPublisher } = await import('../processes.mjs');
+afterAll(() => rmSync(packed, { recursive: true }));
 
 const ROOT = join(import.meta.dirname, '../..');
 const PRESETS = join(ROOT, 'examples/presets');

@@ -152,7 +152,7 @@ async function send(
     ...conditions,
     ...(url.origin === attempt.url.origin ? attempt.privateHeaders : {}),
   };
-  const { request } = await import('undici');
+  const { request } = (await import('undici')).default; // as in fetcher.ts
   try {
     const response = await request(new URL(shownUrl(url)), {
       method: 'GET',

@@ -313,7 +313,8 @@ export class Fetcher {
     url: URL,
     allowPrivate: boolean,
   ): Promise<{ readonly dispatcher: Dispatcher; readonly proxied: boolean }> {
-    const { Agent, ProxyAgent } = await import('undici'); // a fifth of a start without downloads, otherwise
+    // Else a fifth of a start without downloads. A library in CommonJS has no names in what is bundled.
+    const { Agent, ProxyAgent } = (await import('undici')).default;
     const proxy = this.#proxyFor(url);
     const key = proxy?.href ?? (allowPrivate ? 'private' : '');
     const lookup = allowPrivate ? this.#lookup : publicLookup(this.#lookup);
