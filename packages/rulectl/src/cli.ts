@@ -11,6 +11,7 @@
  * release/   what commands that make a release share: files, options, permits, what comes back
  * offline/   rule sets and verdicts without a publisher
  * doctor/    what is looked at on a machine, and the machine
+ * init/      presets, questions, the files that are written, and what to paste where
  * commands/  a file for each
  */
 

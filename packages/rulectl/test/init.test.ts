@@ -87,6 +87,7 @@ For which qube, or host? Its address, or those of both families, as in 10.137.0.
     [['--where', 'hosts', '--firewall', 'gate', '--interface', '"; reboot', '--yes'], 'write one as in eth1'],
     [['--where', 'hosts', '--yes'], 'add --firewall sys-firewall'],
     [['--where', 'host', '--firewall', 'gate', '--yes'], 'this host is the firewall'],
+    [['--interface', 'eth1', '--yes'], 'leave it out'],
     [['--firewall', 'a b', '--yes'], 'write a name as in sys-firewall'],
     [['--preset', 'country'], 'or --yes for what is usual'],
   ])('of %j have what to write, and nothing is written', async (args, words) => {

@@ -81,6 +81,8 @@ export async function answersOf(
   );
   const chosen = [...known.values()].filter(({ name }) => presets.includes(name));
   const subjects = await subjectsOf(given, chosen, questions);
+  if (where === 'qubes' && given.interface !== undefined)
+    throw usageError(`--interface ${given.interface[0]}: Qubes says by itself which these are: leave it out`);
   const interfaces = where === 'qubes' ? [] : await interfacesFor(where, given.interface, machine, questions);
   const isRoot = process.getuid?.() === 0;
   const folder = resolve(given.dir ?? (isRoot ? HOME : '.'));
