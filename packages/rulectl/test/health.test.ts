@@ -98,6 +98,11 @@ describe('the first line of status', () => {
       'List ads is not fresh: HTTP 503. Run: rulectl lists show ads',
     ],
     [
+      'a name does not resolve',
+      { head: head({ degraded: ['a.example does not resolve'] }) },
+      'a.example does not resolve.',
+    ],
+    [
       'two troubles: the worst',
       {
         head: head({ degraded: ['list ads is not fresh: HTTP 503', 'not connected: fw-b'] }),
@@ -184,11 +189,11 @@ describe('status --check', () => {
   it.each([
     ['no firewall was ever connected', []],
     [
-      'b has enforced version 11 instead of version 13',
+      'b enforces version 11 instead of version 13',
       [subscriber({ name: 'b', state: 'behind', matches: false, version: 11 })],
     ],
     [
-      'new has enforced no release',
+      'new enforces no release',
       [subscriber({ name: 'new', state: 'behind', version: undefined, matches: false })],
     ],
     ['b enforces another version 13', [subscriber(), behind]],

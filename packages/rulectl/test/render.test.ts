@@ -325,7 +325,7 @@ describe('status', () => {
       `${sentence} ${remedy} (and 1 more: rulectl status --verbose)`,
       '',
       `${sentence} ${remedy}`,
-      'A.example does not resolve.',
+      'a.example does not resolve.',
       '',
       `version 13 (epoch 1), ${HASH.slice(0, 12)}, released 2 min ago`,
       '2 parts, 1,000,000 entries, 1 rule',

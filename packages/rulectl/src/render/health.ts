@@ -126,7 +126,12 @@ function shortfallOf(
       return ['coming', `gets ${wanted} now, and enforces ${had} until then`];
     case 'behind':
       if (one.version === head.version) return ['other', `enforces another ${wanted} than was released`];
-      return ['behind', `has enforced ${had} instead of ${wanted} ${since(nowMs - one.lagMs)}${because}`];
+      return [
+        'behind',
+        one.lagMs === 0
+          ? `enforces ${had} instead of ${wanted}${because}`
+          : `has enforced ${had} instead of ${wanted} for ${formatAge(one.lagMs)}${because}`,
+      ];
   }
 }
 

@@ -59,10 +59,10 @@ function troubleText({ text, remedy }: Trouble, view: StatusView): string {
   return `${capitalised(text, view)}.${remedy === undefined ? '' : ` Run: ${remedy}`}`;
 }
 
-/** A sentence that begins with no name begins with a capital. */
+/** A sentence begins with a capital, unless with a name. */
 function capitalised(text: string, { subscribers }: StatusView): string {
   const isName = subscribers.some(({ name }) => text.startsWith(name));
-  return isName ? text : `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
+  return isName ? text : text.replace(/^[a-z](?=[a-z]* )/, (letter) => letter.toUpperCase());
 }
 
 function renderHead(
