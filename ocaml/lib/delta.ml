@@ -175,6 +175,7 @@ let claimed (before : rule_set) changes =
 
 let applied before changes =
   let apply parts change =
+    Pause.pause ();
     if change.op = 0 then Part.Map.remove change.key parts
     else Part.Map.add change.key (part_of change (Part.Map.find_opt change.key before)) parts
   in
@@ -208,12 +209,14 @@ let check_totals manifest counts =
   if parts <> manifest.Trust.parts then refuse "bad-rule-set" "another number of parts";
   if (parts, prefixes, others, bytes) <> of_manifest manifest then refuse "bad-count" "other totals"
 
+(* What a stream may take that leads to a release. *)
+let stream_max (manifest : Trust.manifest) = 131_072 + (1024 * manifest.parts) + (4 * manifest.bytes)
+
 (* The release of a manifest, out of what it is based on and the stream of a transfer. `most` entries are
    taken. Before a body of the last delta is decoded, its claims are what was signed. *)
 let received ~most ~manifest ~base stream =
   let deltas = deltas_of stream in
-  if String.length stream > 131_072 + (1024 * manifest.Trust.parts) + (4 * manifest.bytes) then
-    refuse "over-limit" "a stream beyond its budget";
+  if String.length stream > stream_max manifest then refuse "over-limit" "a stream beyond its budget";
   let rec go before = function
     | [] -> before
     | cursor :: rest ->

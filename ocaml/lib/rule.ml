@@ -22,7 +22,7 @@ type t = { said : said; remote : remote }
 let action_of is_accept = if is_accept then Accept else Drop
 let byte_of_action = function Drop -> 0 | Accept -> 1
 
-let comment cursor =
+let read_comment cursor =
   let text = take cursor (u16 cursor) in
   let length = String.length text in
   let is_printable c = c >= ' ' && c <= '~' in
@@ -31,7 +31,14 @@ let comment cursor =
     || (not (String.for_all is_printable text))
     || text.[0] = ' '
     || text.[length - 1] = ' '
-  then bad cursor "no comment"
+  then bad cursor "no comment";
+  text
+
+(* It is the last of the fields. *)
+let comment_of { head; ports; icmp_type; expiry; _ } =
+  let size bytes field = if field then bytes else 0 in
+  let at = 3 + size 4 (ports <> None) + size 1 (icmp_type <> None) + size 8 (expiry <> None) in
+  if Char.code head.[2] land 16 = 0 then None else Some (String.sub head (at + 2) (String.length head - at - 2))
 
 let read_said cursor ~is_ingress =
   let start = cursor.at in
@@ -47,7 +54,7 @@ let read_said cursor ~is_ingress =
   let ports = field 2 range in
   let icmp_type = field 4 u8 in
   let expiry = field 8 u64 in
-  ignore (field 16 comment);
+  ignore (field 16 read_comment);
   let need holds text = if not holds then bad cursor text in
   need (List.mem protocol [ 0; 1; 6; 17 ] && flags < 64) "a protocol or a flag";
   let sound (first, last) =

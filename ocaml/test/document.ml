@@ -287,3 +287,50 @@ let verdict_text = function
             prefix)
      in
      judged ^ Option.fold ~none:"" ~some:of_rule rule
+
+(* ── Messages ── *)
+
+let rec value_of = function
+  | `Assoc [ ("hex", `String bytes) ] -> Message.Octets (of_hex bytes)
+  | `Assoc [ ("zeros", `Int n) ] -> Octets (String.make n '\000')
+  | `Bool said -> Bool said
+  | `Int n -> Int n
+  | `String said -> Text said
+  | `List items -> List (List.map value_of items)
+  | `Assoc fields -> Map (List.map (fun (key, said) -> (key, value_of said)) fields)
+  | _ -> invalid_arg "no value"
+
+let message_types =
+  [
+    ("hello", 1);
+    ("welcome", 2);
+    ("offer", 3);
+    ("want", 4);
+    ("begin", 5);
+    ("chunk", 6);
+    ("end", 7);
+    ("abort", 8);
+    ("applied", 9);
+    ("nack", 10);
+    ("query", 11);
+    ("answer", 12);
+    ("prove", 13);
+    ("proof", 14);
+    ("ping", 15);
+    ("pong", 16);
+    ("bye", 17);
+    ("unsupported", 18);
+    ("root", 19);
+    ("fresh", 20);
+  ]
+
+(* Its type and its body. *)
+let message json =
+  let kind = List.assoc (text "kind" json) message_types in
+  let said = List.filter_map (fun (key, v) -> if key = "kind" then None else Some (key, value_of v)) (J.to_assoc json) in
+  let octets key = match List.assoc key said with Message.Octets bytes -> bytes | _ -> wrong "no bytes" key in
+  ( kind,
+    match kind with
+    | 3 | 14 | 19 | 20 -> octets "signatures" ^ octets "content"
+    | 6 -> octets "bytes"
+    | _ -> Message.body_of said )

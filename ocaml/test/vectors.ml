@@ -3,43 +3,7 @@
 
 open Rulecast
 open Document
-
-let failures = ref 0
-let checks = ref 0
-
-let fail name text =
-  incr failures;
-  Printf.printf "  %s: %s\n" name text
-
-let check name holds =
-  incr checks;
-  if not holds then fail name "not as the vector says"
-
-(* What is made, or the code with which it is refused. *)
-let result make =
-  match make () with value -> Ok value | exception Cursor.Refused (code, text) -> Error (code, text)
-
-let expect name wanted make =
-  incr checks;
-  match result make with
-  | Ok value -> if value <> wanted then fail name "another value than the vector's"
-  | Error (code, text) -> fail name (Printf.sprintf "refused: %s, %s" code text)
-
-let expect_refused name code make =
-  incr checks;
-  match result (fun () -> ignore (make ())) with
-  | Ok () -> fail name ("taken, and not refused as " ^ code)
-  | Error (found, text) -> if found <> code then fail name (Printf.sprintf "%s (%s), not %s" found text code)
-
-let each key json f = List.iter (fun vector -> f (text "name" vector) vector) (J.to_list (member key json))
-let hex key vector = of_hex (text key vector)
-let number key vector = J.to_int (member key vector)
-
-let whole code bytes read =
-  let cursor = Cursor.of_string ~code bytes in
-  let value = read cursor in
-  Cursor.finish cursor;
-  value
+open Check
 
 (* ── Files ── *)
 
@@ -54,15 +18,6 @@ let frames json =
   each "invalid" json (fun name v ->
      let bytes = hex "bytesHex" v in
      expect_refused name (text "code" v) (fun () -> Frame.read_all ~sequence:(number "sequence" v) bytes))
-
-let rec value_of = function
-  | `Assoc [ ("hex", `String bytes) ] -> Message.Octets (of_hex bytes)
-  | `Bool said -> Bool said
-  | `Int n -> Int n
-  | `String said -> Text said
-  | `List items -> List (List.map value_of items)
-  | `Assoc fields -> Map (List.map (fun (key, said) -> (key, value_of said)) fields)
-  | _ -> invalid_arg "no value"
 
 let rec sorted = function
   | Message.Map fields ->
@@ -317,20 +272,47 @@ let trust json =
      expect name
        (text "renewal" v = "overdue")
        (fun () -> Trust.is_overdue root ~earliest:(number "earliest" v)));
-  (* What was stated to be the newest is the session's. *)
-  let is_ours v =
-    match member "code" v with
-    | `Null -> true
-    | code -> member "stated" v = `Null && code <> `String "not-fresh"
-  in
+  let named v = { Freshness.epoch = number "epoch" v; version = number "version" v; hash = hex "hash" v } in
   let root = dated None in
   each "judged" (part "offers") (fun name v ->
-     let floor = J.to_option (fun floor -> Trust.standing ~root (link floor)) (member "floor" v) in
-     let offered () = (Trust.offered ~root ~floor:(Option.join floor) (link (member "offer" v))).manifest_hash in
+     let floor = Option.bind (J.to_option link (member "floor" v)) (Trust.standing ~root) in
+     let release = J.to_option named (member "stated" v) in
+     let newest = Option.map (fun release -> { Freshness.release; as_of = 0; had = None }) release in
+     let offered () =
+       let manifest = Trust.offered ~root ~floor (link (member "offer" v)) in
+       let offer = Freshness.of_manifest manifest and known = { Freshness.nothing with newest } in
+       match Freshness.fault_of known ~offer ~has_floor:(floor <> None) ~since:0 with
+       | Some (code, text) -> Cursor.refuse code text
+       | None -> manifest.manifest_hash
+     in
      match member "code" v with
-     | `String code when is_ours v -> expect_refused name code offered
-     | `Null when is_ours v -> expect name (Trust.sha256 (hex "content" (member "offer" v))) offered
-     | _ -> ())
+     | `String code -> expect_refused name code offered
+     | _ -> expect name (Trust.sha256 (hex "content" (member "offer" v))) offered);
+  let statements = part "statements" in
+  each "valid" statements (fun name v ->
+     let said = member "statement" v in
+     let wanted =
+       {
+         Freshness.of_nonce = hex "nonce" said;
+         of_lineage = hex "lineage" said;
+         of_root = hex "root" said;
+         states = named said;
+       }
+     in
+     expect name wanted (fun () -> Freshness.statement_of (hex "hex" v)));
+  each "invalid" statements (fun name v ->
+     expect_refused name "bad-message" (fun () -> Freshness.statement_of (hex "hex" v)));
+  let root = Trust.root_of (snd (link (member "root" statements))) in
+  let floor = Some (named (member "floor" statements)) in
+  let ask known nonce = Freshness.ask known ~nonce:(of_hex nonce) ~active:floor ~now:0 in
+  let known = List.fold_left ask Freshness.nothing (texts "nonces" statements) in
+  each "judged" statements (fun name v ->
+     expect name (text "outcome" v) (fun () ->
+        match Freshness.judge known ~root ~floor ~since:0 (link v) with
+        | Not_asked -> "not-asked"
+        | Unsigned _ -> "bad-signature"
+        | Doubtful (_, code, _) -> code
+        | Believed _ -> "believed"))
 
 (* A subscriber of a recorded session: it believes the trust line, and takes what it is offered. *)
 let session json =
@@ -437,6 +419,7 @@ let () =
       ("soundness", soundness);
       ("verdicts", verdicts);
       ("verdicts-random", verdicts);
+      ("states", States.run);
     ]
   in
   let run (file, judge) =

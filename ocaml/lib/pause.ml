@@ -1,0 +1,6 @@
+(* Where a decoder that takes long lets others run: a scheduler handles the effect and continues later.
+   Without a handler it goes on at once. *)
+
+type _ Effect.t += Pause : unit Effect.t
+
+let pause () = try Effect.perform Pause with Effect.Unhandled Pause -> ()

@@ -1,0 +1,589 @@
+(* A subscriber's session, pure: session.mli says how it is driven. The states are those of WIRE.md
+   "Subscriber"; `take` is their table. *)
+
+open Message
+
+type release = { manifest : Trust.manifest; signed : string; parts : Delta.rule_set }
+
+type standing = Fresh | Unsure | Stale
+
+type memory = {
+  lineage : string;
+  mutable in_force : (Trust.root, string) result; (* the root, or the hash that the first must have *)
+  mutable active : (release * int) option; (* since when *)
+  mutable refused : (string * string) list; (* hash and code of what is refused with `never`, the newest first *)
+  mutable faults : int; (* streams that did not verify, in a row *)
+  mutable paused_until : int;
+  mutable failed_chain : string option; (* the release to which a chain did not lead *)
+  mutable generation : int;
+  mutable confirmed_at : int option; (* as of when the active release is known to be the newest *)
+  started_at : int;
+  mutable told : standing; (* to people *)
+  mutable wait : int; (* before the next connection *)
+}
+
+type config = {
+  name : string;
+  entries : int;
+  bytes : int;
+  stale_after : int;
+  random : int -> string;
+  environment : unit -> Meaning.environment;
+}
+
+type output = Send of string | Flip of release | Tell of string | Closed of { code : string; pause : int }
+type offer = { of_manifest : Trust.manifest; body : string; base : release option }
+
+type transfer = { offer : offer; length : int; from : release option; began : int; chunks : Buffer.t }
+
+(* How much of a transfer has to come by when. *)
+type window = { ends : int; moved : int }
+
+type state =
+  | Greeting
+  | Idle
+  | Wanting of offer
+  | Receiving of transfer * window
+  | Draining of window
+  | Applying
+  | Over
+
+type t = {
+  memory : memory;
+  config : config;
+  mutable state : state;
+  input : Buffer.t;
+  mutable read : int; (* of the input *)
+  mutable partial_since : int option; (* since when a frame is on its way *)
+  mutable received : int; (* frames *)
+  mutable sent : int;
+  mutable heartbeat : int;
+  mutable silent_at : int; (* also the end of the handshake *)
+  mutable ping_at : int;
+  mutable known : Freshness.t;
+  mutable second : int; (* of the last question, and how many came in it *)
+  mutable questions : int;
+  mutable skipped : int;
+  mutable figures : int * int; (* receive and verify, of the release that this session brought *)
+  mutable out : output list; (* the last first *)
+}
+
+let state t =
+  match t.state with
+  | Greeting -> "greeting"
+  | Idle -> "idle"
+  | Wanting _ -> "wanting"
+  | Receiving _ -> "receiving"
+  | Draining _ -> "draining"
+  | Applying -> "applying"
+  | Over -> "closed"
+
+(* ── Fixed by us: WIRE.md "Limits" ── *)
+
+let protocol = 2
+let capabilities = [ "names"; "exceptions"; "unmatched"; "private-rules"; "first" ]
+let parts_max = 65_536
+let handshake_ms = 10_000
+let frame_ms = 15_000
+let window_ms = 15_000
+let window_bytes = 65_536
+let refused_max = 32
+let first_wait = 100
+let longest_wait = 15_000
+let unproved_retry_max = 60_000
+let questions_per_second = 20
+let pauses = [ 0; 1000; 4000; 16_000 ]
+let longest_pause = 60_000
+
+let memory ~trust ~now =
+  let lineage, root = Trust.trust_of trust in
+  {
+    lineage;
+    in_force = Error root;
+    active = None;
+    refused = [];
+    faults = 0;
+    paused_until = 0;
+    failed_chain = None;
+    generation = 0;
+    confirmed_at = None;
+    started_at = now;
+    told = Unsure;
+    wait = first_wait;
+  }
+
+let active memory = Option.map fst memory.active
+
+let standing memory config ~now =
+  if now >= Option.value memory.confirmed_at ~default:memory.started_at + config.stale_after then Stale
+  else if memory.confirmed_at = None then Unsure
+  else Fresh
+
+let named release = Freshness.of_manifest release.manifest
+
+(* The newest that ever was active, if who signed it still may. Nothing older ever follows it, so it is active. *)
+let floor memory =
+  match (memory.in_force, memory.active) with
+  | Ok root, Some (release, _) ->
+     let cursor = Cursor.of_string ~code:"bad-message" release.signed in
+     let signatures = Trust.signatures cursor in
+     Trust.standing ~root (signatures, Cursor.rest cursor)
+  | _ -> None
+
+(* ── What is sent ── *)
+
+let emit t output = t.out <- output :: t.out
+let tell t fmt = Printf.ksprintf (fun text -> emit t (Tell text)) fmt
+
+let send ?(transaction = 0) t kind body =
+  if t.state <> Over then begin
+    emit t (Send (Frame.write ~sequence:t.sent { kind; transaction; body }));
+    t.sent <- t.sent + 1
+  end
+
+let control ?transaction t kind fields = send ?transaction t kind (body_of fields)
+
+let flush t =
+  let out = List.rev t.out in
+  t.out <- [];
+  out
+
+let number { Freshness.epoch; version; hash } =
+  [ ("hash", Octets hash); ("epoch", Int epoch); ("version", Int version) ]
+
+let in_force t ~now =
+  match t.memory.active with
+  | None -> []
+  | Some (release, since) ->
+     [ ("hash", Octets release.manifest.manifest_hash); ("ageMs", Int (max 0 (now - since))) ]
+
+(* A new nonce, as the field of a message. *)
+let ask t ~now =
+  let nonce = t.config.random 16 in
+  t.known <- Freshness.ask t.known ~nonce ~active:(Option.map named (active t.memory)) ~now;
+  ("nonce", Octets nonce)
+
+let hello t ~now =
+  let root =
+    match t.memory.in_force with
+    | Ok root -> [ ("hash", Octets root.hash); ("number", Int root.number) ]
+    | Error hash -> [ ("hash", Octets hash) ]
+  in
+  let holds =
+    Option.fold ~none:[]
+      ~some:(fun release -> [ ("holds", Map (number (named release))) ])
+      (active t.memory)
+  in
+  let { name; entries; bytes; _ } = t.config in
+  control t 1
+    ([
+       ("protocolMin", Int protocol);
+       ("protocolMax", Int protocol);
+       ("name", Text name);
+       ("lineage", Octets t.memory.lineage);
+       ("root", Map root);
+     ]
+    @ holds
+    @ [
+        ("refused", List (List.rev_map (fun (hash, _) -> Octets hash) t.memory.refused));
+        ("limits", Map [ ("entries", Int entries); ("bytes", Int bytes); ("parts", Int parts_max) ]);
+        ("capabilities", List (List.map (fun code -> Text code) capabilities));
+        ask t ~now;
+      ])
+
+let create memory config ~now =
+  let t =
+    {
+      memory;
+      config;
+      state = Greeting;
+      input = Buffer.create 4096;
+      read = 0;
+      partial_since = None;
+      received = 0;
+      sent = 0;
+      heartbeat = 0;
+      silent_at = now + handshake_ms;
+      ping_at = max_int;
+      known = Freshness.nothing;
+      second = 0;
+      questions = 0;
+      skipped = 0;
+      figures = (0, 0);
+      out = [];
+    }
+  in
+  hello t ~now;
+  (t, flush t)
+
+(* ── The end ── *)
+
+(* A pause of which the upper half is random; it doubles until a publisher is found that can be followed. *)
+let next_wait memory config ~is_good =
+  let wait = if is_good then first_wait else memory.wait in
+  memory.wait <- min longest_wait (2 * wait);
+  (wait / 2) + (wait * Char.code (config.random 1).[0] / 512)
+
+let unreachable memory config = next_wait memory config ~is_good:false
+
+let close ?(retry = 0) t ~is_good code =
+  let is_good = is_good && t.state <> Greeting in
+  t.state <- Over;
+  emit t (Closed { code; pause = max retry (next_wait t.memory t.config ~is_good) })
+
+let bye ?(is_good = true) t code text =
+  control t 17 [ ("code", Text code); ("text", Text text) ];
+  tell t "the session ends: %s, %s" code text;
+  close t ~is_good code
+
+(* ── Offers ── *)
+
+let keeps t =
+  Option.fold ~none:[]
+    ~some:(fun release -> [ ("keeps", Octets release.manifest.manifest_hash) ])
+    (active t.memory)
+
+let nack ?after t hash (code, text) retry =
+  let after = Option.fold ~none:[] ~some:(fun ms -> [ ("retryAfterMs", Int ms) ]) after in
+  if retry = "never" then begin
+    let others = List.filter (fun (other, _) -> other <> hash) t.memory.refused in
+    t.memory.refused <- List.filteri (fun i _ -> i < refused_max) ((hash, code) :: others)
+  end;
+  tell t "a release is refused: %s, %s" code text;
+  control t 10
+    ([ ("hash", Octets hash); ("code", Text code); ("text", Text text); ("retry", Text retry) ] @ after @ keeps t)
+
+let say_applied t release =
+  let receive, verify = t.figures in
+  control t 9
+    (number (named release)
+    @ [
+        ("receiveMs", Int receive);
+        ("verifyMs", Int verify);
+        ("compileMs", Int 0);
+        ("flipMs", Int 0);
+        ("persisted", Bool false);
+        ("generation", Int t.memory.generation);
+      ])
+
+(* A fault of a stream says nothing of the release, which nobody on the way has signed. *)
+let stream_fault t ~now ~is_chain hash fault =
+  let m = t.memory in
+  let pause = Option.value (List.nth_opt pauses m.faults) ~default:longest_pause in
+  m.faults <- m.faults + 1;
+  m.paused_until <- now + pause;
+  if is_chain then m.failed_chain <- Some hash;
+  nack t hash fault "later" ~after:pause
+
+(* WIRE.md "Offers", in its order. *)
+let judge_offer t ~now (signatures, said) body =
+  let m = t.memory and hash = Trust.sha256 said in
+  let refuse ?after fault retry =
+    nack ?after t hash fault retry;
+    t.state <- Idle
+  in
+  match (m.active, List.assoc_opt hash m.refused, m.in_force) with
+  | Some (release, _), _, _ when release.manifest.manifest_hash = hash ->
+     say_applied t release;
+     t.state <- Idle
+  | _, Some code, _ -> refuse (code, "it was refused before") "never"
+  | _, None, Error _ -> refuse ("bad-signature", "no root is known yet") "later"
+  | _, None, Ok root -> (
+     let floor = floor m in
+     match Trust.offered ~root ~floor (signatures, said) with
+     | exception Cursor.Refused ((("bad-signature" | "epoch-not-granted") as code), text) ->
+        refuse (code, text) "later"
+     | exception Cursor.Refused (code, text) -> refuse (code, text) "never"
+     | { prefixes; others; parts; _ } when prefixes + others > t.config.entries || parts > parts_max ->
+        refuse ("over-limit", "more entries than are taken here") "never"
+     | manifest -> (
+        let since = now - t.config.stale_after and offer = Freshness.of_manifest manifest in
+        match Freshness.fault_of t.known ~offer ~has_floor:(floor <> None) ~since with
+        | Some fault -> refuse fault "later" ~after:Freshness.every_ms
+        | None when now < m.paused_until ->
+           let left = m.paused_until - now in
+           refuse ("bad-transfer", "streams of this channel did not verify") "later" ~after:left
+        | None ->
+           let base = if m.failed_chain = Some hash then None else active m in
+           let base_field =
+             Option.fold ~none:[]
+               ~some:(fun release -> [ ("base", Octets release.manifest.manifest_hash) ])
+               base
+           in
+           control t 4 (("hash", Octets hash) :: base_field);
+           t.state <- Wanting { of_manifest = manifest; body; base }))
+
+(* ── Transfers ── *)
+
+let window ~now = { ends = now + window_ms; moved = 0 }
+
+let moved window bytes ~now =
+  let moved = window.moved + bytes in
+  if moved >= window_bytes then { ends = now + window_ms; moved = 0 } else { window with moved }
+
+let begin_transfer t ~now offer said =
+  let length = match List.assoc "bytes" said with Int n -> n | _ -> max_int in
+  let is_snapshot = List.assoc_opt "snapshot" said = Some (Bool true) in
+  let from = if is_snapshot then None else offer.base in
+  let most = min t.config.bytes (Delta.stream_max offer.of_manifest) in
+  let fault =
+    if (not is_snapshot) && offer.base = None then
+      Some ("bad-base", "a chain of deltas came where a snapshot was wanted")
+    else if length > most then Some ("over-limit", Printf.sprintf "more than %d bytes" most)
+    else if List.mem_assoc "from" said then Some ("bad-transfer", "it goes on where none was cut")
+    else None
+  in
+  match fault with
+  | Some fault ->
+     stream_fault t ~now ~is_chain:(from <> None) offer.of_manifest.manifest_hash fault;
+     t.state <- Draining (window ~now)
+  | None ->
+     let chunks = Buffer.create (min length 65_536) in
+     t.state <- Receiving ({ offer; length; from; began = now; chunks }, window ~now)
+
+let take_chunk t ~now transfer w bytes =
+  if Buffer.length transfer.chunks + String.length bytes > transfer.length then begin
+    let hash = transfer.offer.of_manifest.manifest_hash in
+    stream_fault t ~now ~is_chain:(transfer.from <> None) hash ("bad-transfer", "longer than announced");
+    t.state <- Draining (window ~now)
+  end
+  else begin
+    Buffer.add_string transfer.chunks bytes;
+    t.state <- Receiving (transfer, moved w (String.length bytes) ~now)
+  end
+
+let confirm t =
+  match t.known.newest with
+  | Some newest when Freshness.confirms newest (Option.map named (active t.memory)) ->
+     t.memory.confirmed_at <- Some (max newest.as_of (Option.value t.memory.confirmed_at ~default:min_int))
+  | _ -> ()
+
+let flip t ~now transfer parts =
+  let m = t.memory in
+  let release = { manifest = transfer.offer.of_manifest; signed = transfer.offer.body; parts } in
+  m.active <- Some (release, now);
+  m.faults <- 0;
+  m.paused_until <- 0;
+  m.failed_chain <- None;
+  m.generation <- m.generation + 1;
+  emit t (Flip release);
+  confirm t;
+  release
+
+(* What the stream makes of the base. The session may have ended once it is through: then nobody is answered,
+   and a release that is right is taken nevertheless. *)
+let apply t ~now transfer =
+  let manifest = transfer.offer.of_manifest and stream = Buffer.contents transfer.chunks in
+  let hash = manifest.manifest_hash and is_chain = transfer.from <> None in
+  let base = Option.fold ~none:Part.Map.empty ~some:(fun release -> release.parts) transfer.from in
+  Buffer.reset transfer.chunks;
+  t.state <- Applying;
+  let received () =
+    if String.length stream < transfer.length then Cursor.refuse "bad-transfer" "shorter than announced";
+    Delta.received ~most:t.config.entries ~manifest ~base stream
+  in
+  let outcome =
+    match received () with
+    | exception Cursor.Refused (code, text) -> Error (`Stream, (code, text))
+    | exception (Out_of_memory | Stack_overflow) -> Error (`Here, ("out-of-memory", "no room for it"))
+    | parts -> (
+       match Meaning.check_sound (Part.Map.map (fun held -> held.Delta.part) parts) with
+       | exception Cursor.Refused (code, text) -> Error (`Signed, (code, text))
+       | () -> Ok parts)
+  in
+  (match outcome with
+  | Ok parts ->
+     t.figures <- (now - transfer.began, 0);
+     say_applied t (flip t ~now transfer parts)
+  | Error (`Stream, fault) -> stream_fault t ~now ~is_chain hash fault
+  | Error (`Signed, fault) -> nack t hash fault "never"
+  | Error (`Here, fault) -> nack t hash fault "later");
+  if t.state <> Over then t.state <- Idle
+
+let abort t offer said =
+  let code = match List.assoc "code" said with Text code -> code | _ -> "internal" in
+  nack t offer.of_manifest.manifest_hash (code, "the publisher gave up") "later";
+  t.state <- Idle
+
+(* ── What may come at any time ── *)
+
+let learn t ~now signed =
+  match t.memory.in_force with
+  | Error _ -> ()
+  | Ok root -> (
+     let floor = Option.map Freshness.of_manifest (floor t.memory) in
+     let outcome = Freshness.judge t.known ~root ~floor ~since:(now - t.config.stale_after) signed in
+     t.known <- Freshness.learn t.known outcome;
+     match outcome with
+     | Doubtful (_, code, text) -> tell t "what is newest is not believed: %s, %s" code text
+     | Believed _ -> confirm t
+     | Not_asked | Unsigned _ -> ())
+
+let trust t signed =
+  let m = t.memory in
+  match Trust.next_root ~lineage:m.lineage ~in_force:m.in_force signed with
+  | root ->
+     m.in_force <- Ok root;
+     m.refused <- [];
+     tell t "root %d is in force" root.number
+  | exception Cursor.Refused (code, text) -> bye t ~is_good:false code ("a root is not taken: " ^ text)
+
+let answer t ~now transaction said =
+  let second = now / 1000 in
+  t.questions <- (if second = t.second then t.questions + 1 else 1);
+  t.second <- second;
+  let fail code text = [ ("ok", Bool false); ("code", Text code); ("text", Text text) ] in
+  let active = active t.memory in
+  let body =
+    if t.questions > questions_per_second then
+      fail "rate-limited" (Printf.sprintf "at most %d questions a second are answered" questions_per_second)
+    else
+      match (List.assoc_opt "packet" said, active) with
+      | Some (Map packet), Some release -> (
+         match Explain.packet_of packet with
+         | None -> fail "not-ready" "its addresses are of two families"
+         | Some packet ->
+            let parts = Part.Map.map (fun held -> held.Delta.part) release.parts in
+            let firewall = Meaning.firewall (t.config.environment ()) parts in
+            [ ("ok", Bool true); ("verdict", Map (Explain.verdict firewall packet)) ]
+            @ number (named release)
+            @ [ ("generation", Int t.memory.generation) ])
+      | Some _, _ -> fail "not-ready" "no release is active"
+      | None, _ ->
+         let is_stale = standing t.memory t.config ~now = Stale in
+         let counters = [ ("skipped", Int t.skipped); ("stale", Int (Bool.to_int is_stale)) ] in
+         (("ok", Bool true) :: Option.fold ~none:[] ~some:(fun r -> number (named r)) active)
+         @ [ ("stats", Map counters) ]
+  in
+  control t 12 ~transaction body
+
+let welcome t ~now said =
+  if List.assoc "protocol" said <> Int protocol then
+    bye t ~is_good:false "no-common-version" (Printf.sprintf "this subscriber speaks version %d alone" protocol)
+  else if List.assoc "lineage" said <> Octets t.memory.lineage then
+    bye t ~is_good:false "wrong-lineage" "the publisher is of another lineage than the one trusted here"
+  else begin
+    t.heartbeat <- (match List.assoc "heartbeatMs" said with Int ms -> ms | _ -> 0);
+    t.ping_at <- now + t.heartbeat;
+    t.state <- Idle
+  end
+
+let take_bye t said =
+  let text key = match List.assoc_opt key said with Some (Text text) -> text | _ -> "" in
+  let retry = match List.assoc_opt "retryAfterMs" said with Some (Int ms) -> ms | _ -> 0 in
+  let retry = if t.known.newest = None then min retry unproved_retry_max else retry in
+  tell t "the publisher ended the session: %s, %s" (text "code") (text "text");
+  close t ~retry ~is_good:true (text "code")
+
+(* The table: what a message does in a state. *)
+let take t ~now ({ kind; transaction; body } : Frame.t) =
+  match (kind, Message.read kind body, t.state) with
+  | _, _, Over -> ()
+  | 17, Control said, _ -> take_bye t said
+  | 2, Control said, Greeting -> welcome t ~now said
+  | _, _, Greeting -> bye t "unexpected-message" (Printf.sprintf "type %d before WELCOME" kind)
+  | 3, Signed (signatures, said), (Idle | Wanting _) -> judge_offer t ~now (signatures, said) body
+  | 5, Control said, Wanting offer -> begin_transfer t ~now offer said
+  | 6, Chunk bytes, Receiving (transfer, w) -> take_chunk t ~now transfer w bytes
+  | 6, Chunk bytes, Draining w -> t.state <- Draining (moved w (String.length bytes) ~now)
+  | 7, _, Receiving (transfer, _) -> apply t ~now transfer
+  | (7 | 8), _, Draining _ -> t.state <- Idle
+  | 8, Control said, (Wanting offer | Receiving ({ offer; _ }, _)) -> abort t offer said
+  | 11, Control said, _ -> answer t ~now transaction said
+  | 13, _, Idle -> Option.iter (fun release -> send t 14 release.signed) (active t.memory)
+  | 15, _, _ -> control t 16 (in_force t ~now)
+  | 16, _, _ -> ()
+  | 18, Control said, _ ->
+     let lacks = match List.assoc "capabilities" said with List codes -> codes | _ -> [] in
+     let code = function Text code -> code | _ -> "" in
+     tell t "the head is not offered, for it needs %s" (String.concat ", " (List.map code lacks))
+  | 19, Signed (signatures, said), Idle -> trust t (signatures, said)
+  | 20, Signed (signatures, said), _ -> learn t ~now (signatures, said)
+  | _ -> bye t "unexpected-message" (Printf.sprintf "type %d has no place here" kind)
+
+(* The next frame that is whole. What was read goes once nothing else is left, or a lot. *)
+let next_frame t =
+  let frame = Frame.next ~sequence:t.received ~sub:(Buffer.sub t.input) ~length:(Buffer.length t.input) t.read in
+  Option.iter (fun (_, next) -> t.read <- next) frame;
+  if t.read = Buffer.length t.input then begin
+    Buffer.clear t.input;
+    t.read <- 0
+  end
+  else if t.read > 131_072 then begin
+    let rest = Buffer.sub t.input t.read (Buffer.length t.input - t.read) in
+    Buffer.clear t.input;
+    Buffer.add_string t.input rest;
+    t.read <- 0
+  end;
+  Option.map fst frame
+
+let rec take_frames t ~now =
+  if t.state <> Over then
+    match next_frame t with
+    | None -> ()
+    | Some frame ->
+       t.received <- t.received + 1;
+       t.partial_since <- None;
+       if t.state <> Greeting then t.silent_at <- now + (3 * t.heartbeat);
+       if Message.may_skip frame.kind then t.skipped <- t.skipped + 1 else take t ~now frame;
+       take_frames t ~now
+
+let look t ~now =
+  let standing = standing t.memory t.config ~now in
+  if standing <> t.memory.told then begin
+    t.memory.told <- standing;
+    match standing with
+    | Fresh -> tell t "the active release is the newest"
+    | Unsure -> ()
+    | Stale -> tell t "stale: nothing confirms that the active release is the newest"
+  end
+
+let receive t ~now bytes =
+  if t.state <> Over then begin
+    Buffer.add_string t.input bytes;
+    (try take_frames t ~now with Cursor.Refused (code, text) -> bye t code text);
+    if t.partial_since = None && Buffer.length t.input > t.read then t.partial_since <- Some now;
+    look t ~now
+  end;
+  flush t
+
+let deadline t =
+  let window = match t.state with Receiving (_, w) | Draining w -> w.ends | _ -> max_int in
+  let frame = Option.fold ~none:max_int ~some:(fun since -> since + frame_ms) t.partial_since in
+  match t.state with
+  | Over -> max_int
+  | Greeting -> min t.silent_at frame
+  | _ ->
+     let stale =
+       if t.memory.told = Stale then max_int
+       else Option.value t.memory.confirmed_at ~default:t.memory.started_at + t.config.stale_after
+     in
+     List.fold_left min t.silent_at [ window; frame; t.ping_at; t.known.ask_at; stale ]
+
+let ping t ~now fields = control t 15 (in_force t ~now @ fields)
+
+let tick t ~now =
+  if t.state <> Over then begin
+    look t ~now;
+    if t.state <> Greeting && now >= t.known.ask_at then begin
+      ping t ~now [ ask t ~now ];
+      t.ping_at <- now + t.heartbeat
+    end
+    else if t.state <> Greeting && now >= t.ping_at then begin
+      ping t ~now [];
+      t.ping_at <- (if t.ping_at + t.heartbeat > now then t.ping_at else now) + t.heartbeat
+    end
+    else if now >= deadline t then bye t "timeout" "nothing came for too long"
+  end;
+  flush t
+
+let disconnected t ~now:_ =
+  if t.state <> Over then begin
+    if t.read < Buffer.length t.input then tell t "the connection ended within a frame";
+    close t ~is_good:true "disconnected"
+  end;
+  flush t
+
+let stop t ~now:_ =
+  if t.state <> Over then bye t "shutting-down" "the subscriber stops";
+  flush t
