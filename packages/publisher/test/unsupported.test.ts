@@ -189,12 +189,7 @@ describe('what else a release needs', () => {
       'needs-openings',
       'fw opens nothing by name; start it with --enforce and --names auto',
     ],
-    [
-      'accept dst=@resolved',
-      WITH_DNS,
-      'needs-openings',
-      'fw opens nothing by name; start it with --enforce',
-    ],
+    ['accept dst=@resolved', WITH_DNS, 'needs-openings', 'fw opens nothing by name; start it with --enforce'],
     ['accept dst=@resolved', KNOWN, 'needs-names', 'fw has no rulecast-dns'],
     ['accept dsthost=a.example private=true', ['names'], 'needs-upgrade', 'fw does not know '],
   ])('%s is refused for a bound firewall that has %s', async (egress, capabilities, code, text) => {
