@@ -43,6 +43,7 @@ export const COMMANDS: ReadonlyMap<string, (add: Add) => Promise<void>> = new Ma
   ['keys', async (add) => add(await import('./commands/keys.ts'))],
   ['names', async (add) => add(await import('./commands/names.ts'))],
   ['get', async (add) => add(await import('./commands/get.ts'))],
+  ['export', async (add) => add(await import('./commands/export.ts'))],
   ['forget', async (add) => add(await import('./commands/forget.ts'))],
 ]);
 
@@ -75,6 +76,7 @@ export const SELDOM_HELP = `
 Seldom needed:
   rulectl names          which addresses are open by name, on the firewall itself
   rulectl get            what a release says, as a document that can be pushed
+  rulectl export         a policy as rules of qvm-firewall, for firewalls that follow no publisher
   rulectl forget         expect a subscriber no more that is gone for good
 `;
 

@@ -20,7 +20,7 @@ const TWELVE = [
   'doctor',
   'keys',
 ];
-const SELDOM = ['names', 'get', 'forget'];
+const SELDOM = ['names', 'get', 'export', 'forget'];
 
 /** What stands under the titles of commands. */
 function listed(help: string): readonly string[] {
@@ -122,6 +122,7 @@ describe('usage errors', () => {
     [['push', 'a', '--if-present'], '--if-present goes with --withdraw'],
     [['get', 'some'], 'write one of "all"'],
     [['get'], 'say what: rulectl get all'],
+    [['export', 'qubes'], 'say what, and of which policy: rulectl export qubes POLICY'],
     [['status', '--list', 'a'], 'Unknown argument: list'],
     [['status', '--watch', '--counters'], 'counters change with every packet: leave out one'],
     [['push', 'a', '--list', 'x', '--list', 'y'], '--list is given twice'],

@@ -7,7 +7,7 @@ import type { Connection, ControlRecordOf, MessageOf } from '@rulecast/protocol'
 import { afterEach, describe, expect, it } from 'vitest';
 import { ndjson, rulectl } from './cli.ts';
 import { FakePublisher, receive, type Script, sendRecords } from './fake-publisher.ts';
-import { applied, change, HASH, head, list, NOW_MS, release } from './records.ts';
+import { applied, change, edit, HASH, head, list, NOW_MS, release } from './records.ts';
 
 let publisher: FakePublisher | undefined;
 afterEach(async () => {
@@ -41,18 +41,6 @@ function past(some: Partial<ControlRecordOf<'history'>> = {}): ControlRecordOf<'
     added: 1000,
     removed: 998,
     deltaBytes: 4712,
-    ...some,
-  };
-}
-
-function edit(some: Partial<ControlRecordOf<'edit'>> = {}): ControlRecordOf<'edit'> {
-  return {
-    record: 'edit',
-    op: 'removed',
-    kind: 'list',
-    name: 'drop',
-    aspect: 'entries',
-    lines: ['192.0.2.0/24', '198.51.100.1/32'],
     ...some,
   };
 }

@@ -156,3 +156,15 @@ export function list(some: Partial<ControlRecordOf<'list'>> = {}): ControlRecord
     ...some,
   };
 }
+
+export function edit(some: Partial<ControlRecordOf<'edit'>> = {}): ControlRecordOf<'edit'> {
+  return {
+    record: 'edit',
+    op: 'removed',
+    kind: 'list',
+    name: 'drop',
+    aspect: 'entries',
+    lines: ['192.0.2.0/24', '198.51.100.1/32'],
+    ...some,
+  };
+}

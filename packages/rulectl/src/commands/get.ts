@@ -38,12 +38,22 @@ export async function run(args: GetArgs, terminal: Terminal): Promise<ExitCode> 
   await answered(args, { kind: 'lists', sourcesOnly: true }, (record) => {
     if (record.record === 'list') sources.set(record.name, record);
   });
+  for (const line of documentLines(version, await partsOf(args, version), sources)) terminal.out.line(line);
+  return ExitCode.ok;
+}
+
+/** What the newest release says, as lines of a document that holds the lists of sources, too. */
+export async function wholeRelease(args: ControlArgs): Promise<Iterable<string>> {
+  const version = await headVersion(args);
+  return documentLines(version, await partsOf(args, version), new Map());
+}
+
+async function partsOf(args: ControlArgs, version: number): Promise<readonly PartLines[]> {
   const parts: PartLines[] = [];
   await answered(args, { kind: 'diff', from: 0, to: version, stats: false }, (record) =>
     addToParts(parts, record),
   );
-  for (const line of documentLines(version, parts, sources)) terminal.out.line(line);
-  return ExitCode.ok;
+  return parts;
 }
 
 function versionOf(text: string): number {
@@ -52,7 +62,7 @@ function versionOf(text: string): number {
   throw usageError(`--version ${text}: write the number of a version, see rulectl history`);
 }
 
-async function headVersion(args: GetArgs): Promise<number> {
+async function headVersion(args: ControlArgs): Promise<number> {
   let version = 0;
   await answered(args, { kind: 'status', watch: false }, (record) => {
     if (record.record === 'head') version = record.version;
@@ -63,7 +73,7 @@ async function headVersion(args: GetArgs): Promise<number> {
 
 /** Asks, and throws CliError for an answer that is a failure. */
 async function answered(
-  args: GetArgs,
+  args: ControlArgs,
   request: Message,
   onRecord: (record: ControlRecord) => void,
 ): Promise<void> {

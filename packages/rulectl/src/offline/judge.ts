@@ -27,6 +27,8 @@ import { nameVerdictOf, verdictOf } from './verdict.ts';
 
 /** The addresses of Qubes' virtual DNS servers. */
 export const QUBES_DNS = '10.139.1.1,10.139.1.2';
+/** What else may stand where a policy is named as the source of a packet. */
+const OR_ADDRESS = 'the address of a qube, or ';
 /** How many names without addresses a warning lists. */
 const NAMES_SHOWN = 8;
 
@@ -127,21 +129,21 @@ async function judgeNames(args: JudgeArgs, texts: readonly string[], terminal: T
 
 /** A policy that is not there judges nobody, and would answer everything. Throws CliError `refused`. */
 function checkAsker(ruleSet: RuleSet, { asker }: NameQuestion): void {
-  if (asker !== undefined && 'policy' in asker) policyOf(ruleSet, asker.policy);
+  if (asker !== undefined && 'policy' in asker) policyOf(ruleSet, asker.policy, OR_ADDRESS);
 }
 
-/** A policy that judges qubes. Throws CliError `refused`. */
-function policyOf({ policies }: RuleSet, name: string): Policy {
+/** A policy that judges qubes; `other` is what else may be written. Throws CliError `refused`. */
+export function policyOf({ policies }: RuleSet, name: string, other = ''): Policy {
   const policy = isForAllQubes(name) ? undefined : policies.get(name);
   if (policy !== undefined) return policy;
   const known = [...policies.keys()].filter((each) => !isForAllQubes(each)).join(', ');
-  const text = `no policy is called ${name}: write the address of a qube, or one of ${known || 'those of a rule set'}`;
+  const text = `no policy is called ${name}: write ${other}one of ${known || 'those of a rule set'}`;
   throw new CliError(ExitCode.refused, 'unknown-policy', text);
 }
 
 /** An address of a policy; undefined: of `default`, which judges whom no other one names. Throws CliError. */
 function sourceOf(ruleSet: RuleSet, name: string, { dst: { family } }: Packet): Address | undefined {
-  const policy = policyOf(ruleSet, name);
+  const policy = policyOf(ruleSet, name, OR_ADDRESS);
   if (name === DEFAULT_POLICY) return undefined;
   const source = addressJudgedBy(ruleSet, policy, family);
   if (source !== undefined) return source;
