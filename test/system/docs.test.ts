@@ -41,8 +41,9 @@ const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
     'In the templates/2',
     'In dom0',
     'In dom0/2',
-    'In dom0/3',
-    'A blocked address',
+    'In the management qube',
+    'In the management qube/2',
+    'Your own rules/2',
     'Backup and restore',
     'Removal',
   ),
@@ -318,27 +319,12 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     expect(await box.run(text)).toContain('nothing refused');
   },
 
-  'docs/qubes.md#Blocked names': async (text) => {
+  'docs/qubes.md#Your own rules': async (text) => {
     const box = await fresh();
-    box.stub('systemctl', 'echo "$@" >> asked\n');
-    box.write('block.sh', text.replaceAll('/etc/rulecast', box.path()));
-    await box.run('sh -e block.sh');
-    expect(readFileSync(box.path('asked'), 'utf8')).toBe('enable rulecast-dns.socket rulecast-dns\n');
-    expect(readFileSync(box.path('dns.env'), 'utf8')).toBe(
-      'RULECAST_OPTIONS=--upstream 10.139.1.1 --upstream 10.139.1.2\n',
+    box.write('rules.yaml', text);
+    expect(await box.run('rulectl check --known-list ads rules.yaml')).toContain(
+      'rules.yaml: a rule set document, 3 ru',
     );
-    // Each variable is an option of the subscriber: what it lacks here is what its unit says.
-    const variables = readFileSync(box.path('subscriber.env'), 'utf8').trim().split('\n');
-    const { code, stderr } = await box.attempt(`env ${variables.join(' ')} rulecast-subscriber --trust none`);
-    expect([code, stderr]).toEqual([64, expect.stringContaining('openings.sock goes with --enforce')]);
-  },
-
-  'docs/qubes.md#Blocked names/2': async (text) => {
-    const box = await fresh();
-    box.write('blocked.txt', '203.0.113.0/24\n'); // as the page has pushed it
-    const offline = text.replace('rulectl push --require sys-firewall', 'rulectl check --known-list blocked');
-    box.write('block.sh', offline.replace('rulectl test', 'rulectl check blocked.txt names.yaml --test'));
-    expect(await box.run('sh -e block.sh')).toMatch(/x\.ads\.example: drop\n +answer +nxdomain$/m);
   },
 
   'docs/qubes.md#By Salt': async (text) => {

@@ -49,15 +49,10 @@ function statesOf(file: Readonly<Record<string, Readonly<Record<string, Said>>>>
   );
 }
 
-/** A list of the formula. */
-function listOf(value: unknown): readonly unknown[] {
-  if (!Array.isArray(value)) throw new TypeError(`no list: ${JSON.stringify(value)}`);
-  return value;
-}
-
 /** A list of maps of one entry each, as one. */
 function mapOf(value: unknown): Readonly<Record<string, string>> {
-  return Object.assign({}, ...listOf(value));
+  if (!Array.isArray(value)) throw new TypeError(`no list: ${JSON.stringify(value)}`);
+  return Object.assign({}, ...value);
 }
 
 const of = (states: readonly State[], does: string): readonly State[] =>
@@ -98,24 +93,4 @@ it.runIf(isThere())('and has several firewalls, and templates of Fedora', () => 
   expect(script?.said['args']).toBe('sys-rules sys-firewall fw-work');
   const fedora = statesOf(rendered({}, 'RedHat')['firewall-template.sls']);
   expect(fedora[0]?.id).toMatch(/\/rulecast-firewall-[\d.]+-1\.x86_64\.rpm$/);
-});
-
-it.runIf(isThere())('and has firewalls answer DNS where it says whom they ask', () => {
-  const template = (pillar: object): readonly State[] => statesOf(rendered(pillar)['firewall-template.sls']);
-  const [without, states] = [template({}), template({ dns: ['10.139.1.1', '10.139.1.2'] })];
-  const linesOf = (all: readonly State[], file: string): readonly string[] => {
-    const contents = all.find(({ id }) => id === file)?.said['contents'] ?? [];
-    return (Array.isArray(contents) ? contents : [contents]).map(String);
-  };
-  const [environment, own] = ['/etc/rulecast/subscriber.env', '/etc/rulecast/dns.env'];
-  const more = linesOf(states, environment).filter((line) => !linesOf(without, environment).includes(line));
-  const units = of(states, 'service.enabled').map(({ id }) => id);
-  expect([
-    `echo '${linesOf(states, own)}' > ${own}`,
-    `cat >> ${environment} <<'END'`,
-    ...more,
-    'END',
-    `systemctl enable ${units.slice(of(without, 'service.enabled').length).join(' ')}`,
-  ]).toEqual(lines('Blocked names'));
-  expect(linesOf(without, own)).toEqual([]);
 });

@@ -66,6 +66,7 @@ function healthy(): Parts {
       '/var/lib/rulecast/publisher/identity': { kind: 'file', mode: 0o600 },
       '/run/rulecast/control.sock': SOCKET,
       '/run/rulecast/qrexec.sock': SOCKET,
+      '/run/rulecast-dns/names.sock': { kind: 'socket', mode: 0o660 },
       '/usr/lib/systemd/system/rulecast-subscriber.service': FILE,
       ...Object.fromEntries(devices),
     },
@@ -74,6 +75,7 @@ function healthy(): Parts {
       'systemctl rulecast-publisher': ACTIVE,
       'systemctl rulecast-subscriber': ACTIVE,
       'systemctl rulecast-boot': ACTIVE,
+      'systemctl rulecast-dns': ACTIVE.replace('=active', '=inactive'),
       'qubesdb-read /qubes-vm-type': 'AppVM\n',
       'sh true': "binds+=( '/var/lib/rulecast' '/etc/rulecast' )\n",
       'journalctl 200': '{"msg":"connected"}\n{"msg":"applied"}\n',
@@ -141,42 +143,29 @@ const OPERATORS: readonly [string, string, string, Change][] = (
   return [what, check, remedy, { texts: CONFIGURED, states: { ...WITH_OPERATOR, ...states } }];
 });
 
-const NAMED = {
-  '/etc/rulecast/subscriber.env':
-    'RULECAST_OPTIONS=--connect unix:/run/a.sock --names /run/rulecast-dns/names.sock\n',
-};
-const CAPTURED = {
-  '/etc/rulecast/subscriber.env': NAMED['/etc/rulecast/subscriber.env'].replace('\n', ' --dns-mode own\n'),
-};
-const NAMES_SOCKET = { '/run/rulecast-dns/names.sock': { kind: 'socket', mode: 0o660 } } as const;
+const settings = (names: string) => ({
+  '/etc/rulecast/subscriber.env': `RULECAST_OPTIONS=--connect unix:/run/a.sock ${names}\n`,
+});
 const DNS_UNITS = { 'systemctl rulecast-dns': ACTIVE, 'systemctl rulecast-dns.socket': ACTIVE };
 const NAMES: readonly [string, string, string, Change][] = [
   [
-    'rulecast-dns without a subscriber',
-    'names',
-    '--names /run/',
-    { runs: { 'systemctl rulecast-dns': ACTIVE } },
-  ],
-  [
-    'a subscriber without rulecast-dns',
+    'a rulecast-dns that failed',
     'unit',
-    'enable --now rulecast-dns',
-    { texts: NAMED, runs: { 'systemctl rulecast-dns': ACTIVE.replace('=active', '=inactive') } },
+    'journalctl -u rulecast-dns',
+    { runs: { 'systemctl rulecast-dns': ACTIVE.replace('=active', '=failed') } },
   ],
   [
     'no socket of rulecast-dns',
     'names',
-    '--releases',
-    { texts: NAMED, runs: { 'systemctl rulecast-dns': ACTIVE } },
+    'systemctl start rulecast-dns-names.socket',
+    { states: { '/run/rulecast-dns/names.sock': undefined } },
   ],
   [
     'no socket that qubes could ask',
     'unit',
     'enable --now rulecast-dns.socket',
     {
-      texts: CAPTURED,
       runs: { ...DNS_UNITS, 'systemctl rulecast-dns.socket': ACTIVE.replace('=active', '=inactive') },
-      states: NAMES_SOCKET,
     },
   ],
   [
@@ -184,9 +173,8 @@ const NAMES: readonly [string, string, string, Change][] = [
     'capture',
     'restart rulecast-dns-net',
     {
-      texts: CAPTURED,
       runs: DNS_UNITS,
-      states: { ...NAMES_SOCKET, '/run/netns/rulecast-dns': { kind: 'file', mode: 0o444 } },
+      states: { '/run/netns/rulecast-dns': { kind: 'file', mode: 0o444 } },
     },
   ],
 ];
@@ -369,15 +357,21 @@ describe('doctor', () => {
     expect(troubles(spoilt({ runs }))[0]?.text).toBe(`the publisher was not reached: ${text}`);
   });
 
-  it('finds nothing where names are blocked', () => {
-    const runs = { 'systemctl rulecast-dns': ACTIVE };
-    const states = { '/run/rulecast-dns/names.sock': { kind: 'socket', mode: 0o660 } } as const;
-    expect(troubles(spoilt({ texts: NAMED, runs, states }))).toEqual([]);
-    const way = {
+  it.each([
+    ['nobody sets anything', ''],
+    ['a router is asked', '--names router'],
+    ['settings of 0.3 name sockets', '--names /run/rulecast-dns/names.sock --dns-mode own'],
+  ])('finds nothing where names are answered and %s', (_, names) => {
+    const states = {
       '/run/netns/rulecast-dns': { kind: 'file', mode: 0o444 },
       '/sys/class/net/rulecast-dns': { kind: 'folder', mode: 0o755 },
     } as const;
-    expect(troubles(spoilt({ texts: CAPTURED, runs: DNS_UNITS, states: { ...states, ...way } }))).toEqual([]);
+    expect(troubles(spoilt({ texts: settings(names), runs: DNS_UNITS, states }))).toEqual([]);
+  });
+
+  it('asks for no socket where names are off', () => {
+    const states = { '/run/rulecast-dns/names.sock': undefined };
+    expect(troubles(spoilt({ texts: settings('--names off'), states }))).toEqual([]);
   });
 
   it('asks QubesDB where the settings do, and finds what it does not have', () => {

@@ -156,35 +156,36 @@ function freshnessOf(log: string): Finding {
   );
 }
 
-/** Whether names are blocked, where somebody wants that. */
+/** Whether names are answered, or would be once a release has some. */
 function namesOf(machine: Machine): readonly Finding[] {
-  const said = settingOf(machine, 'names');
-  const isUp = machine.run('systemctl', 'is-active', '-q', 'rulecast-dns').status === 0;
-  if (said === undefined && !isUp) return [];
-  if (said === undefined) {
-    const remedy = `--names ${NAMES_SOCKET} in the RULECAST_OPTIONS of ${SETTINGS}`;
-    return [doubt('names', 'rulecast-dns runs, and the subscriber does not tell it what to block', remedy)];
+  const said = settingOf(machine, 'names') ?? 'auto';
+  if (said === 'off') return [];
+  const socket = said.startsWith('/') ? said : NAMES_SOCKET;
+  if (machine.state(socket)?.kind !== 'socket') {
+    const remedy = 'systemctl start rulecast-dns-names.socket, which makes it';
+    return [fault('names', `there is no socket ${socket}: a release with names is refused`, remedy)];
   }
+  const shown = machine.run('systemctl', 'show', '-p', 'ActiveState', 'rulecast-dns').stdout;
+  if (/^ActiveState=inactive$/m.test(shown))
+    return [good('names', 'rulecast-dns starts once a release has names')];
   const unit = unitOf(machine, 'rulecast-dns');
-  if (unit.result !== 'good' && said === NAMES_SOCKET) return [unit];
-  const captured = capturedOf(machine);
-  if (machine.state(said)?.kind === 'socket')
-    return [good('names', `rulecast-dns is told at ${said}`), ...captured];
-  const remedy = 'journalctl -u rulecast-dns: it makes the socket, as --releases says';
-  return [fault('names', `there is no socket ${said}: no name is blocked`, remedy)];
+  if (unit.result !== 'good' && socket === NAMES_SOCKET) return [unit];
+  const isCaptured = said === 'auto' || settingOf(machine, 'dns-mode') === 'own';
+  return [good('names', `rulecast-dns is told at ${socket}`), ...(isCaptured ? [capturedOf(machine)] : [])];
 }
 
-/** Whether qubes that ask their resolvers are answered, where somebody wants that. */
-function capturedOf(machine: Machine): readonly Finding[] {
-  if (settingOf(machine, 'dns-mode') !== 'own') return [];
+/** Whether qubes that ask their resolvers are answered. */
+function capturedOf(machine: Machine): Finding {
   const unit = unitOf(machine, 'rulecast-dns.socket');
-  if (unit.result !== 'good') return [unit];
+  if (unit.result !== 'good') return unit;
   if (machine.state(DNS_NAMESPACE) !== undefined && machine.state(DNS_LINK) !== undefined)
-    return [good('capture', 'what qubes ask of their resolvers is taken to rulecast-dns')];
+    return good('capture', 'what qubes ask of their resolvers is taken to rulecast-dns');
   const remedy = 'systemctl restart rulecast-dns-net';
-  return [
-    fault('capture', `there is no ${DNS_NAMESPACE} or no ${DNS_LINK}: no DNS of qubes is answered`, remedy),
-  ];
+  return fault(
+    'capture',
+    `there is no ${DNS_NAMESPACE} or no ${DNS_LINK}: no DNS of qubes is answered`,
+    remedy,
+  );
 }
 
 function xenOf(machine: Machine): Finding {
