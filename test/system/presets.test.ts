@@ -12,7 +12,7 @@ import { afterAll, expect, it, onTestFinished } from 'vitest';
 import { bundle } from '../../packaging/bundle.mjs';
 import { temporaryDirectory } from '../kit/directory.ts';
 
-/** The programs as packages have them: a publisher of 0.3 could download nothing there, and its tests could. */
+/** The programs as packages have them: there a publisher could download nothing once, and here it could. */
 const packed = mkdtempSync(join(tmpdir(), 'rulecast-presets-'));
 await bundle('management', {
   folder: join(packed, 'management'),
