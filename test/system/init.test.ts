@@ -83,6 +83,22 @@ describe.skipIf(enforcementGap() !== undefined)('init on a host', () => {
     expect(again.filter((line) => line.startsWith('unchanged: eth1'))).toHaveLength(2);
   });
 
+  it('tells the subscriber who is behind it where names open something, once', () => {
+    const etc = temporaryDirectory();
+    const only = 'init --preset only-names --name a.example --interface eth1 --qube';
+    const shown = onHost(etc, `${only} 10.137.0.5`, `${only} 10.137.0.6,fd09::6`, `${only} 10.137.0.5`);
+    expect(shown).toContain('written: /etc/rulecast/subscriber.env');
+    expect(shown.find((line) => line.startsWith('systemctl enable --now rulecast-boot'))).toMatch(
+      / restart rulecast-subscriber$/,
+    );
+    expect(shown.filter((line) => line === 'unchanged: /etc/rulecast/subscriber.env')).toHaveLength(1);
+    const settings = readFileSync(join(etc, 'rulecast/subscriber.env'), 'utf8').split('\n').slice(1);
+    expect(settings).toEqual([
+      'RULECAST_OPTIONS=--source eth1=10.137.0.5 --source eth1=10.137.0.6,fd09::6',
+      '',
+    ]);
+  });
+
   it('leaves the interface to the person where the files go elsewhere, and says with what', () => {
     const [etc, folder] = [temporaryDirectory(), temporaryDirectory()];
     const shown = onHost(etc, `init --interface eth1 --dir ${folder}`);

@@ -21,6 +21,7 @@ import {
   HOME,
   SERVICE,
   type Site,
+  SUBSCRIBER_FILE,
   siteConfiguration,
   UDEV_FILE,
   WHERE,
@@ -98,10 +99,7 @@ export async function run(args: InitArgs, terminal: Terminal): Promise<ExitCode>
       `this qube keeps nothing of ${HOME} before dom0 knows it, and nothing was written. In dom0, and read the script before it runs:\n\n${dom0Lines(site).join('\n')}\n\nThen run this again.`,
     );
   const filled = presets.flatMap((preset) => presetFor(preset, subjects));
-  const files = [
-    ...plannedDocuments(site, filled),
-    ...(site.setsInterfaces ? [plannedUdev(site.interfaces)] : []),
-  ];
+  const files = [...plannedDocuments(site, filled), ...(site.setsInterfaces ? plannedSettings(site) : [])];
   const left = files.filter(({ state }) => state === 'left');
   const report = new Report(terminal, args.json === true);
   if (left.length === 0) writeFiles(files);
@@ -169,12 +167,20 @@ function keyOf(folder: string, firewall: string): string {
   return openCurveKeyPair(join(keys, `${firewall}.key`)).publicKey;
 }
 
-/** Interfaces that udev puts into the group, when they appear. */
-function plannedUdev(interfaces: readonly string[]): PlannedFile {
-  return planFile(UDEV_FILE, '', (text) => {
+/** What udev and the subscriber are to know of this host. */
+function plannedSettings({ interfaces, sources }: Site): readonly PlannedFile[] {
+  const udev = planFile(UDEV_FILE, '', (text) => {
     const missing = interfaces.map(udevLine).filter((line) => !text.split('\n').includes(line));
     return missing.length === 0 ? undefined : `${text}${missing.join('\n')}\n`;
   });
+  if (sources.length === 0) return [udev];
+  const subscriber = planFile(SUBSCRIBER_FILE, '', (text) => {
+    const [line = '', options = ''] = /^RULECAST_OPTIONS=(.*)\n/m.exec(text) ?? [];
+    const missing = sources.filter((source) => !` ${options} `.includes(` ${source} `));
+    if (missing.length === 0) return undefined;
+    return `${text.replace(line, '')}RULECAST_OPTIONS=${[options, ...missing].join(' ').trim()}\n`;
+  });
+  return [udev, subscriber];
 }
 
 /** Puts an interface into the group now, where it is not in it. Throws CliError `refused`. */

@@ -13,7 +13,7 @@ import {
 import { qubeTypeOf } from '../doctor/common.ts';
 import type { Machine } from '../doctor/finding.ts';
 import { usageError } from '../terminal/exit.ts';
-import { interfacesOf, readInterface } from './interfaces.ts';
+import { interfacesOf, readInterface, sourcesOf } from './interfaces.ts';
 import { HOME, type Site, WHERE, type Where } from './places.ts';
 import { needsOf, type Preset, type Subjects } from './presets.ts';
 import type { Questions } from './questions.ts';
@@ -87,7 +87,10 @@ export async function answersOf(
   const isRoot = process.getuid?.() === 0;
   const folder = resolve(given.dir ?? (isRoot ? HOME : '.'));
   const setsInterfaces = where === 'host' && isRoot && folder === HOME;
-  const site = { where, firewalls, interfaces, folder, setsInterfaces, host, address: ownAddress() };
+  const opensNames = chosen.some((preset) => needsOf(preset).names) && where !== 'qubes';
+  const sources = opensNames ? sourcesOf(machine, interfaces, subjects.qubes) : [];
+  const address = ownAddress();
+  const site = { where, firewalls, interfaces, folder, setsInterfaces, sources, host, address };
   return { site, presets: chosen, subjects };
 }
 

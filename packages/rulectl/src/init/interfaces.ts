@@ -53,3 +53,20 @@ export function groupCommand(name: string): readonly [program: string, ...words:
 export function udevLine(name: string): string {
   return `ACTION=="add", SUBSYSTEM=="net", KERNEL=="${name}", ATTR{netdev_group}="${GROUP}"`;
 }
+
+/**
+ * Options of the subscriber that say behind which interface each qube is: outside Qubes nobody else knows, and
+ * nothing is opened by name to a qube that could be anywhere.
+ */
+export function sourcesOf(
+  machine: Machine,
+  interfaces: readonly string[],
+  qubes: readonly (readonly string[])[],
+): readonly string[] {
+  return qubes.map((addresses) => {
+    const route =
+      interfaces.length > 1 ? rowsOf(machine, 'route', 'get', addresses[0] ?? '')[0]?.dev : undefined;
+    const name = interfaces.find((one) => one === route) ?? interfaces[0];
+    return `--source ${name}=${addresses.join(',')}`;
+  });
+}

@@ -13,8 +13,8 @@ export const SERVICE = '/var/run/qubes-service/rulecast-publisher';
 export const UDEV_FILE = '/etc/udev/rules.d/70-rulecast.rules';
 /** Our choice: no port that IANA has given to anybody. */
 const PORT = 7701;
-/** Of a firewall, once it knows whom to trust. */
-const START = 'systemctl enable --now rulecast-boot rulecast-subscriber';
+/** What the subscriber reads at its start. */
+export const SUBSCRIBER_FILE = `${HOME}/subscriber.env`;
 
 export interface Site {
   readonly where: Where;
@@ -23,8 +23,10 @@ export interface Site {
   readonly interfaces: readonly string[];
   /** Where the files are written to. */
   readonly folder: string;
-  /** The interfaces are set here, by init itself, and nobody else has to do that. */
+  /** The interfaces and the subscriber are set here, by init itself, and nobody else has to do that. */
   readonly setsInterfaces: boolean;
+  /** Options of the subscriber: which qube is behind which interface, where names open something. */
+  readonly sources: readonly string[];
   /** The name of this host or qube, and an address by which firewalls reach it. */
   readonly host: string;
   readonly address: string;
@@ -66,7 +68,7 @@ export function blocksOf(site: Site): readonly Block[] {
       ...interfaceLines(site),
       'systemctl enable --now rulecast-publisher',
       trust,
-      START,
+      startLine(site),
     ];
     return [{ place: 'here, as root', lines }];
   }
@@ -124,17 +126,26 @@ function farLines(site: Site, name: string): readonly string[] {
     `CURVE_PEER=${HOME}/publisher.pub`,
   ];
   return [
-    `printf 'RULECAST_%s\\n' ${settings.join(' ')} > ${HOME}/subscriber.env`,
+    `printf 'RULECAST_%s\\n' ${settings.join(' ')} > ${SUBSCRIBER_FILE}`,
     ...interfaceLines(site),
-    START,
+    startLine(site),
   ];
 }
 
-/** What puts the interfaces into the group, now and at each boot. */
-function interfaceLines({ interfaces, setsInterfaces }: Site): readonly string[] {
+/** What puts the interfaces into the group, now and at each boot, and says who is behind them. */
+function interfaceLines({ interfaces, setsInterfaces, sources }: Site): readonly string[] {
   if (setsInterfaces) return [];
-  return interfaces.flatMap((one) => [
+  const groups = interfaces.flatMap((one) => [
     groupCommand(one).join(' '),
     `echo '${udevLine(one)}' >> ${UDEV_FILE}`,
   ]);
+  const options =
+    sources.length === 0 ? [] : [`echo 'RULECAST_OPTIONS=${sources.join(' ')}' >> ${SUBSCRIBER_FILE}`];
+  return [...groups, ...options];
+}
+
+/** Starts a firewall, once it knows whom to trust, or has it read its options again. */
+function startLine({ sources }: Site): string {
+  const start = 'systemctl enable --now rulecast-boot rulecast-subscriber';
+  return sources.length === 0 ? start : `${start} && systemctl restart rulecast-subscriber`;
 }
