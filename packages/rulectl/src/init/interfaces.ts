@@ -55,8 +55,8 @@ export function udevLine(name: string): string {
 }
 
 /**
- * Options of the subscriber that say behind which interface each qube is: outside Qubes nobody else knows, and
- * nothing is opened by name to a qube that could be anywhere.
+ * Options of the subscriber that say behind which interface each qube is. Outside Qubes nobody else knows,
+ * and no name opens anything to a qube that could be anywhere.
  */
 export function sourcesOf(
   machine: Machine,
