@@ -236,6 +236,40 @@ describe.skipIf(systemdGap() !== undefined)('the units of packaging/systemd', ()
     await eventually(async () => seen() === 'rulecast-dns-names.socket\n');
   });
 
+  it('answer names at the addresses of a router, and say who has their port', async () => {
+    const scene = new Scene();
+    const publisher = await scene.publisher();
+    const booted = await installed(scene);
+    machine = booted;
+    booted.run(`echo RULECAST_NAMES=router >> /etc/rulecast/subscriber.env
+      ${WAY_OUT}
+      systemd-run --unit taker python3 -c '
+import socket, time
+taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+taken.bind(("10.9.9.1", 53))
+time.sleep(1000)'
+      systemctl start ${UNIT}`);
+    await connected(booted, publisher);
+    const names = {
+      lists: { ads: { names: ['.ads.example'], resolve: 'firewall' } },
+      common: { egress: ['drop dst=@ads'] },
+      policies: { one: { prefixes: ['10.9.9.9'], default: 'accept' } },
+      unmatched: 'accept',
+    };
+    const args = ['push', '--require', 'sys-firewall', '--yes', '--permit', 'accept-all', '-'];
+    const pushed = await rulectl(scene.directory, args, JSON.stringify(names));
+    expect(pushed.stdout + pushed.stderr).toContain(
+      'port 53 of 10.9.9.1 is taken by a process of the user root',
+    );
+    booted.run('systemctl stop taker');
+    const status = async (): Promise<string> => (await rulectl(scene.directory, ['status'])).stdout;
+    await eventually(async () => !(await status()).includes('taken'));
+    const ask = (name: string): string =>
+      booted.run(`ip netns exec qube dig +noall +comments +tries=1 +time=5 @10.9.9.1 ${name}`);
+    expect(ask('x.ads.example')).toContain('NXDOMAIN');
+    expect(booted.run('ss -Hlnu sport = 53')).not.toContain('203.0.113'); // to the Internet it answers nothing
+  });
+
   it('have DNS asked in a network namespace of its own, also by the words of before', async () => {
     const scene = new Scene();
     const publisher = await scene.publisher();

@@ -17,7 +17,6 @@ import {
 import { type Logger, pino } from 'pino';
 import { blockedLog } from './daemon/blocked-log.ts';
 import { drawnAhead } from './daemon/chance.ts';
-import { followHostUpstreams, type HostUpstreams, hostUpstreams } from './daemon/host-upstreams.ts';
 import {
   argv,
   blockedLogShare,
@@ -27,12 +26,12 @@ import {
   upstreamFile,
   upstreamsOf,
 } from './daemon/options.ts';
+import { Places } from './daemon/places.ts';
 import { followReleases } from './daemon/releases.ts';
 import { judgeOfFile, RulesError } from './daemon/rules.ts';
 import type { NameJudge } from './judge/judge.ts';
 import type { ProxyOptions } from './proxy/machine.ts';
 import { DnsServer } from './proxy/server.ts';
-import type { DnsEndpoint } from './proxy/upstream.ts';
 
 /** What names are judged by. */
 interface Source extends Pick<ProxyOptions, 'judge' | 'opens' | 'mayBePrivate'> {
@@ -57,23 +56,30 @@ async function main(): Promise<void> {
   const manager = serviceManager(process.env, (error) => {
     logger.warn({ err: error }, 'the service manager could not be told');
   });
-  const [listen, fixed] = [listenEndpoints(), upstreamsOf()];
-  const ofHost = upstreamsOfHost(listen, logger);
-  const asked = (): readonly string[] => ofHost?.asked() ?? argv.upstream;
-  const sockets = socketsOf();
+  const [listen, sockets] = [listenEndpoints(), socketsOf()];
+  const places = new Places({
+    listen,
+    isInNamespace: sockets.length > 0,
+    upstreams: upstreamsOf(),
+    file: upstreamFile(),
+    logger,
+  });
+  const asked = (): readonly string[] =>
+    upstreamFile() === undefined ? argv.upstream : places.upstreams.map(({ address }) => address);
   const oneOf = blockedLogShare();
   const { kind, path, descriptor } = sourceOf();
   const upstreamCa = argv.upstreamCa === undefined ? undefined : certificatesOf(argv.upstreamCa);
   const mode = Number.parseInt(argv.releasesMode, 8);
   let server: DnsServer | undefined;
-  const counts = (): DnsServer['counters'] => server?.counters ?? {};
+  const counts = (): DnsServer['counters'] => ({ ...places.counters, ...server?.counters });
+  const { listenFor: onListen, fault } = places;
   const source = await (kind === 'rules'
     ? followFile(path, logger)
-    : followReleases({ path, descriptor }, mode, logger, { nowS, counts }));
+    : followReleases({ path, descriptor }, mode, logger, { nowS, counts, onListen, fault }));
   server = await DnsServer.listen({
     listen,
     sockets,
-    upstreams: ofHost?.upstreams ?? fixed,
+    upstreams: places.upstreams,
     ...(upstreamCa !== undefined && { upstreamCa }),
     tellOfUpstream: (index, reason) => {
       const upstream = asked()[index];
@@ -103,42 +109,17 @@ async function main(): Promise<void> {
       }),
     }),
   });
-  const unfollow = ofHost?.follow((next) => server?.replaceUpstreams(next));
+  places.attach(server);
   const stop = stopSignal(); // before anybody is told that it runs, and may end it
   logger.info({ listen: argv.listen, upstream: asked(), [kind]: path }, 'ready');
   manager.ready();
   await Promise.race([stop, ...(source.unneeded === undefined ? [] : [source.unneeded])]);
   manager.stopping();
   logger.info({ ...server.counts }, 'stopping');
-  unfollow?.();
+  places.close();
   await server.close();
   await source.close();
   process.exit(0); // whatever is being read
-}
-
-/** Those that this host asks, where no option says whom; followed. Undefined: an option does. */
-function upstreamsOfHost(listen: readonly DnsEndpoint[], logger: Logger) {
-  const file = upstreamFile();
-  if (file === undefined) return undefined;
-  let asked: readonly string[] = [];
-  const take = ({ upstreams, skipped }: HostUpstreams): void => {
-    asked = upstreams.map(({ address }) => address);
-    const fields = { file, upstream: asked, ...(skipped.length > 0 && { skipped }) };
-    if (asked.length > 0) logger.info(fields, 'asks the name servers of this host');
-    else logger.error(fields, `${file} names no server that can be asked: names are answered SERVFAIL`);
-  };
-  const first = hostUpstreams(file, listen);
-  take(first);
-  return {
-    upstreams: first.upstreams,
-    asked: () => asked,
-    follow: (onChange: (upstreams: readonly DnsEndpoint[]) => void) =>
-      followHostUpstreams(file, listen, (next) => {
-        if (next.upstreams.map(({ address }) => address).join() === asked.join()) return;
-        take(next);
-        onChange(next.upstreams);
-      }),
-  };
 }
 
 /** The text of a file of certificates. Throws ProgramError where there are none, or something else. */

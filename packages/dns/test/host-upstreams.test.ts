@@ -5,12 +5,23 @@ import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
-import { followHostUpstreams, hostUpstreams } from '../src/daemon/host-upstreams.ts';
+import { type FoundUpstreams, HostUpstreams } from '../src/daemon/host-upstreams.ts';
+import type { DnsEndpoint } from '../src/proxy/upstream.ts';
 
 const [own = '127.0.0.1'] = Object.values(networkInterfaces())
   .flatMap((all) => all ?? [])
   .filter(({ family, internal }) => family === 'IPv4' && !internal)
   .map(({ address }) => address);
+
+function hostUpstreams(file: string, listen: readonly DnsEndpoint[]): FoundUpstreams {
+  const upstreams = new HostUpstreams(
+    file,
+    () => listen,
+    () => undefined,
+  );
+  upstreams.close();
+  return upstreams.found;
+}
 
 function fileOf(...servers: readonly string[]): string {
   const file = join(temporaryDirectory(), 'resolv.conf');
@@ -53,12 +64,14 @@ it('asks nobody where there is no file', () => {
 it('follows a file that is replaced, by a link too; one that goes or names none leaves the last', async () => {
   const file = fileOf('9.9.9.9');
   const said: string[] = [];
+  let listen: readonly DnsEndpoint[] = [];
   const seen = (): string => said.at(-1) ?? '';
-  onTestFinished(
-    followHostUpstreams(file, [], ({ upstreams }) =>
-      said.push(upstreams.map(({ address }) => address).join()),
-    ),
+  const upstreams = new HostUpstreams(
+    file,
+    () => listen,
+    (found) => said.push(found.upstreams.map(({ address }) => address).join()),
   );
+  onTestFinished(() => upstreams.close());
   const soon = { timeout: 10_000, interval: 50 };
   rmSync(file);
   symlinkSync(fileOf('192.0.2.1'), file);
@@ -66,6 +79,12 @@ it('follows a file that is replaced, by a link too; one that goes or names none 
   const next = fileOf('192.0.2.2', '192.0.2.3');
   renameSync(next, file);
   await expect.poll(seen, soon).toBe('192.0.2.2,192.0.2.3');
+  // Where it is asked itself from now on, and no more.
+  listen = [{ address: '192.0.2.2', port: 53 }];
+  upstreams.look();
+  expect(seen()).toBe('192.0.2.3');
+  listen = [];
+  upstreams.look();
   writeFileSync(file, '');
   rmSync(file);
   symlinkSync('/nonexistent/resolv.conf', file);

@@ -240,6 +240,7 @@ it.each([
   ['canonical bytes that are cut short', '0d0000000101000000010102016105000000'],
   ['a counter of another name', '0e00000004057374616c650100000000000000'],
   ['a counter that is given twice', '1c0000000405646e734162010000000000000005646e7341620200000000000000'],
+  ['a group cut short', '0300000005020000'],
   ['a counter cut short', '0c0000000405646e73416201000000000000'],
   ['keys that are none', '1500000001010000000102016101000000ff000000000000000000000000'],
   ['an edit without exceptions', '0c000000010100000001020161 0000000000000000'],
@@ -340,6 +341,10 @@ async function settled(): Promise<void> {
   for (let i = 0; i < 30; i++) await new Promise((resolve) => setImmediate(resolve));
 }
 
+/** As the followers of this file were told last, and what they say. */
+let listened: number | undefined;
+let fault = '';
+
 function follower(
   opens?: () => number,
   turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)),
@@ -349,6 +354,10 @@ function follower(
     nowS: () => 0,
     turn,
     onTurn: () => undefined,
+    onListen: async (group) => {
+      listened = group;
+    },
+    fault: () => fault,
     counts: () => ({ dnsQuestions: 3, 'dnsList.ads': 2, ...(opens && { dnsOpens: opens() }) }),
   });
 }
@@ -357,6 +366,7 @@ function follower(
 function house(
   there: NameFollower | 'silent' | 'none' = 'none',
   isRunning?: () => boolean,
+  listenGroup?: number,
 ): {
   readonly clock: Clock;
   readonly feed: NameFeed;
@@ -387,6 +397,7 @@ function house(
     },
     clock,
     ...(isRunning && { isRunning }),
+    ...(listenGroup !== undefined && { listenGroup }),
     onStanding: (text) => told.push(text),
   });
   onTestFinished(async () => {
@@ -572,6 +583,33 @@ describe('a feed and a follower', () => {
     await settled();
     await world.feed.follow(blocking('e.example'));
     expect(answerOf(dns, 'e.example')).toBe('nxdomain');
+  });
+
+  it('say whose hosts ask it, and why nobody does, for which no commit waits', async () => {
+    const dns = follower();
+    const world = house(dns, undefined, 2);
+    fault = 'port 53 is taken';
+    onTestFinished(() => {
+      fault = '';
+    });
+    await settled();
+    await world.feed.follow(blocking('a.example'));
+    expect([listened, answerOf(dns, 'a.example')]).toEqual([2, 'nxdomain']);
+    await world.clock.pass(5_000);
+    expect(world.feed.trouble()).toEqual({
+      text: 'rulecast-dns is not asked: port 53 is taken',
+      forMs: 5_000,
+    });
+    expect(dns.isNeeded).toBe(true);
+    await world.feed.follow(ruleSetOf({ unmatched: 'drop' }));
+    expect([world.feed.trouble(), dns.isNeeded]).toEqual([undefined, true]); // of no release, but of hosts
+    await world.feed.follow(blocking('a.example'));
+    fault = '';
+    await world.clock.pass(2_000);
+    expect(world.feed.trouble()).toBeUndefined();
+    const next = house(dns);
+    await next.feed.follow(ruleSetOf({ unmatched: 'drop' }));
+    expect([listened, dns.isNeeded]).toEqual([undefined, false]);
   });
 
   it('relieve one that runs with names of an earlier feed, once, and start none for that', async () => {

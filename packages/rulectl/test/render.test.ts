@@ -4,6 +4,7 @@ import picocolors from 'picocolors';
 import { describe, expect, it } from 'vitest';
 import { formatAge, formatBytes, formatCount, formatDuration } from '../src/render/amounts.ts';
 import { renderChanges } from '../src/render/changes.ts';
+import { nameAnswers } from '../src/render/counters.ts';
 import { renderFileSummary } from '../src/render/file.ts';
 import { renderReject } from '../src/render/findings.ts';
 import { renderApplied, renderAppliedSummary, renderRelease } from '../src/render/release.ts';
@@ -426,6 +427,18 @@ describe('status', () => {
       '  no answer of upstream 1     4 questions',
       '  DNS blocked by ads          2 questions',
       '  DNS blocked for 10.137.0.5  3 questions',
+    ]);
+  });
+
+  it('says in a line what answers names, for those that have it alike', () => {
+    const told = (subscriber: string, more: Readonly<Record<string, number>>) =>
+      counters({ subscriber, counters: { dnsQuestions: 1, ...more } });
+    const own = { 'dnsAt.namespace': 1, 'dnsAsks.2620-fe--fe': 2, 'dnsAsks.9.9.9.9': 1 };
+    const router = { 'dnsAt.10.0.0.1': 1, 'dnsAt.fd00--1': 2, 'dnsAt.others': 1 };
+    const view = [told('a', own), told('b', router), told('c', own), told('d', {})];
+    expect(nameAnswers(view)).toEqual([
+      'names of a, c: answered by rulecast-dns, asked in its namespace; upstreams 9.9.9.9, 2620:fe::fe',
+      'names of b: answered by rulecast-dns, asked at 10.0.0.1, fd00::1, 1 more; no upstream, so SERVFAIL',
     ]);
   });
 

@@ -189,7 +189,7 @@ function enforcementOptions(
 
 /** Has `rulecast-dns` follow; it may come later, and go. */
 async function startNames(
-  { socket, isGiven, isOnDemand }: NamesSettings,
+  { mode, socket, isGiven, isOnDemand }: NamesSettings,
   logger: Logger,
 ): Promise<NameEnforcer & Pick<NameFeed, 'close'>> {
   const { NameFeed } = await import('@rulecast/dns/feed');
@@ -197,6 +197,7 @@ async function startNames(
   const feed = new NameFeed({
     channel: (signal) => connect({ kind: 'unix', path }, { signal }),
     clock: STEADY_CLOCK,
+    ...(mode === 'router' && { listenGroup: argv.iifGroup }),
     onStanding: (text, isFollowing) => logger[isFollowing ? 'info' : 'warn']({ names: path }, text),
     ...(isOnDemand && { isRunning: () => existsSync(join(dirname(path), RUNNING)) }),
   });

@@ -16,30 +16,56 @@ const LOOPBACK = /^(?:127\.|::1$)/;
 /** Needs the zone of its link, which is not kept. */
 const LINK_LOCAL = /^fe[89ab]/;
 
-export interface HostUpstreams {
+export interface FoundUpstreams {
   readonly upstreams: readonly DnsEndpoint[];
   /** Addresses that the file names and that are not asked. */
   readonly skipped: readonly string[];
 }
 
-/**
- * What the file says now; no upstreams if it is absent or names none. `listen`: where `rulecast-dns` is
- * asked.
- */
-export function hostUpstreams(file: string, listen: readonly DnsEndpoint[]): HostUpstreams {
-  return sorted(nextNameServers(file) ?? [], listen);
+export class HostUpstreams {
+  readonly #listen: () => readonly DnsEndpoint[];
+  readonly #onChange: (found: FoundUpstreams) => void;
+  readonly #unwatch: () => void;
+  #servers: readonly Address[];
+  #found: FoundUpstreams;
+
+  /**
+   * `listen`: where `rulecast-dns` is asked now. A file that is absent or names no server leaves the last
+   * ones; at first, none.
+   */
+  constructor(file: string, listen: () => readonly DnsEndpoint[], onChange: (found: FoundUpstreams) => void) {
+    this.#listen = listen;
+    this.#onChange = onChange;
+    this.#unwatch = watchNameServers(file, (servers) => {
+      this.#servers = servers;
+      this.look();
+    });
+    this.#servers = nextNameServers(file) ?? [];
+    this.#found = sorted(this.#servers, listen());
+  }
+
+  get found(): FoundUpstreams {
+    return this.#found;
+  }
+
+  /** Where it is asked may have changed, too. */
+  look(): void {
+    const found = sorted(this.#servers, this.#listen());
+    if (textOf(found) === textOf(this.#found)) return;
+    this.#found = found;
+    this.#onChange(found);
+  }
+
+  close(): void {
+    this.#unwatch();
+  }
 }
 
-/** Calls back with what the file says, if it may have changed and names a server. Call the result to stop. */
-export function followHostUpstreams(
-  file: string,
-  listen: readonly DnsEndpoint[],
-  onChange: (found: HostUpstreams) => void,
-): () => void {
-  return watchNameServers(file, (servers) => onChange(sorted(servers, listen)));
+function textOf({ upstreams, skipped }: FoundUpstreams): string {
+  return JSON.stringify([upstreams, skipped]);
 }
 
-function sorted(servers: readonly Address[], listen: readonly DnsEndpoint[]): HostUpstreams {
+function sorted(servers: readonly Address[], listen: readonly DnsEndpoint[]): FoundUpstreams {
   const all = [...new Set(servers.map(formatAddress))];
   const isAsked = (address: string): boolean => !LINK_LOCAL.test(address) && !isOwn(address, listen);
   return {

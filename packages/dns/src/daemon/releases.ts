@@ -26,12 +26,11 @@ export async function followReleases(
   at: { readonly path: string; readonly descriptor?: number | undefined },
   mode: number,
   logger: Logger,
-  { nowS, counts }: Pick<FollowerOptions, 'nowS' | 'counts'>,
+  options: Pick<FollowerOptions, 'nowS' | 'counts' | 'onListen' | 'fault'>,
 ): Promise<ReleaseSource> {
   const follower = new NameFollower({
     key: () => randomBytes(TABLE_KEY_BYTES),
-    nowS,
-    counts,
+    ...options,
     turn: systemTurn,
     onTurn: (number) => logger.info({ number }, 'judges names by a release'),
   });

@@ -20,6 +20,8 @@ export interface NameFeedOptions {
    * Whether it runs: it may judge by a release of an earlier feed, which it is to forget.
    */
   readonly isRunning?: () => boolean;
+  /** The link group of hosts that ask this one; absent: what they ask is taken to `rulecast-dns`. */
+  readonly listenGroup?: number;
   /** Told each time when it begins to follow, and why it does not. */
   readonly onStanding: (text: string, isFollowing: boolean) => void;
 }
@@ -50,6 +52,8 @@ export class NameFeed {
   #hasTaken = false;
   /** It has no names that this feed or an earlier one gave it, as far as that is known. */
   #isRelieved = false;
+  /** Why nobody asks it, and since when. */
+  #fault: { readonly text: string; readonly sinceMs: number } | undefined;
   /** What DNS counted, as it said last on the stream that is open. */
   #counts: Readonly<Record<string, number>> = {};
   /** Since when nothing opens what rules accept by name; undefined: it is opened, or nobody has said. */
@@ -97,6 +101,7 @@ export class NameFeed {
   /** How long a commit may still wait, unless something changes. */
   #patienceMs(): number {
     if (this.#behindSinceMs !== undefined) return SILENT_MS; // a stream that is silent ends
+    if (this.#fault !== undefined) return 0; // a person has to mend it
     return SILENT_MS - (this.trouble()?.forMs ?? SILENT_MS);
   }
 
@@ -108,6 +113,8 @@ export class NameFeed {
     if (this.#wanted === undefined || !concernsFirewallDns(this.#wanted.portion)) return undefined;
     const nowMs = this.#options.clock.monotonicMs();
     if (this.#behindSinceMs === undefined) {
+      if (this.#fault !== undefined)
+        return { text: `rulecast-dns is not asked: ${this.#fault.text}`, forMs: nowMs - this.#fault.sinceMs };
       if (this.#opensNothingSinceMs === undefined || !opensByName(this.#wanted.portion)) return undefined;
       const text =
         'rulecast-dns does not reach the applier, and answers SERVFAIL to what rules accept by name: is the socket of the applier there, and in its group?';
@@ -162,6 +169,7 @@ export class NameFeed {
       }
       this.#isOpen = false;
       this.#takeCounts({});
+      this.#takeFault('');
       this.#sent = undefined;
       this.#taken = 0;
       if (isReleased) continue; // it may be needed again already
@@ -200,6 +208,8 @@ export class NameFeed {
     };
     watch();
     try {
+      const listen = { kind: 'listen', group: this.#options.listenGroup } as const;
+      await write(channel, frameOf(listen), () => undefined);
       while (channel.state === 'connected') {
         const next = this.#next();
         isReleased = next === undefined && this.#isIdle && !this.#isNeeded;
@@ -249,6 +259,10 @@ export class NameFeed {
           this.#takeCounts(message.counts);
           continue;
         }
+        if (message.kind === 'fault') {
+          this.#takeFault(message.text);
+          continue;
+        }
         if (message.kind !== 'has') throw new Error('it sends what only a subscriber does');
         onHeard();
         const isNews = message.number !== this.#taken;
@@ -260,6 +274,11 @@ export class NameFeed {
         if (isNews) this.#wake();
       }
     }
+  }
+
+  #takeFault(text: string): void {
+    if (text === (this.#fault?.text ?? '')) return;
+    this.#fault = text === '' ? undefined : { text, sinceMs: this.#options.clock.monotonicMs() };
   }
 
   #takeCounts({ [OPENS]: opens, ...counts }: Readonly<Record<string, number>>): void {

@@ -34,6 +34,10 @@ export interface FollowerOptions {
   readonly turn: Turn;
   /** A release is judged by from now on. */
   readonly onTurn: (number: number) => void;
+  /** Hosts of that link group ask this one, or nobody does. Resolves once that was tried; does not reject. */
+  readonly onListen: (group: number | undefined) => Promise<void>;
+  /** Why nobody asks it; empty: somebody may. Told with what is judged by. */
+  readonly fault: () => string;
   /** What was counted, by name: told with what is judged by. */
   readonly counts: () => Readonly<Record<string, number>>;
 }
@@ -57,6 +61,7 @@ export class NameFollower {
   readonly #options: FollowerOptions;
   #judge: NameJudge | undefined;
   #ruleSet: RuleSet = EMPTY_RULE_SET;
+  #isAskedByHosts = false;
   /** A judge that could not follow once never does again. */
   #isStuck = false;
   #current: Following | undefined;
@@ -76,9 +81,9 @@ export class NameFollower {
     return this.#judge?.judge(asker, name, at, aliases, { now: this.#options.nowS() });
   }
 
-  /** Whether what is judged by needs anybody to answer names. */
+  /** Whether hosts ask this one, or what is judged by needs names to be answered. */
   get isNeeded(): boolean {
-    return concernsFirewallDns(this.#ruleSet);
+    return this.#isAskedByHosts || concernsFirewallDns(this.#ruleSet);
   }
 
   /** Whether a name may stand for private addresses. */
@@ -121,7 +126,12 @@ export class NameFollower {
   #take(following: Following, message: ReadMessage): void {
     if (message.kind === 'ask') {
       say(following.channel, { kind: 'counts', counts: this.#options.counts() });
-      return say(following.channel, { kind: 'has', number: following.number });
+      return this.#sayHas(following);
+    }
+    if (message.kind === 'listen') {
+      this.#isAskedByHosts = message.group !== undefined;
+      this.#turn = this.#turn.then(() => this.#options.onListen(message.group));
+      return;
     }
     if (message.kind !== 'change' || following.isChanging)
       throw new ProtocolError(ErrorCode.badMessage, `${message.kind}, which nobody asked for`);
@@ -150,7 +160,12 @@ export class NameFollower {
     following.number = number;
     following.isChanging = false;
     this.#options.onTurn(number);
-    say(following.channel, { kind: 'has', number });
+    this.#sayHas(following);
+  }
+
+  #sayHas({ channel, number }: Following): void {
+    say(channel, { kind: 'fault', text: this.#options.fault() });
+    say(channel, { kind: 'has', number });
   }
 
   async #goOver({ ruleSet, edits }: Changed): Promise<void> {

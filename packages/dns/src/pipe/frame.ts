@@ -9,6 +9,8 @@
  *     ask       kind 2: nothing                                  to DNS: what do you judge by?
  *     has       kind 3: number u32                               from DNS: this, 0: nothing of this stream
  *     counts    kind 4: (name text8 │ count u64) …               from DNS, with `has`: what it counted
+ *     listen    kind 5: nothing │ group u32                      to DNS: who asks is taken to it │ asks this host
+ *     fault     kind 6: text                                     from DNS, before `has`: why nobody asks it, or none
  *
  * Whoever reads trusts no length: it is checked before anything is kept for it.
  */
@@ -33,10 +35,12 @@ export const CHANGE_MAX_BYTES = 256 * 1024 * 1024;
 export const SAID_MAX_BYTES = 2048;
 const HEAD_BYTES = 5;
 
-const Kind = { change: 1, ask: 2, has: 3, counts: 4 } as const;
+const Kind = { change: 1, ask: 2, has: 3, counts: 4, listen: 5, fault: 6 } as const;
 /** Names of counters: what DNS says counts as nothing else. */
 const COUNTER = /^dns[A-Z][A-Za-z0-9._-]{1,28}$/;
-const COUNTERS_MAX = 32;
+const COUNTERS_MAX = 40;
+/** Characters of a fault. */
+const FAULT_MAX = 400;
 const Op = { remove: 0, put: 1, edit: 2 } as const;
 
 export interface Change {
@@ -51,7 +55,10 @@ export type PipeMessage =
   | { readonly kind: 'change'; readonly change: Change }
   | { readonly kind: 'ask' }
   | { readonly kind: 'has'; readonly number: number }
-  | { readonly kind: 'counts'; readonly counts: Readonly<Record<string, number>> };
+  | { readonly kind: 'counts'; readonly counts: Readonly<Record<string, number>> }
+  /** The link group whose interfaces bring who asks this host; undefined: nobody does. */
+  | { readonly kind: 'listen'; readonly group: number | undefined }
+  | { readonly kind: 'fault'; readonly text: string };
 
 /** What is read; a change as bytes, of which changePieces makes one. */
 export type ReadMessage =
@@ -65,6 +72,8 @@ export function frameOf(message: PipeMessage): Uint8Array {
   if (message.kind === 'has') writer.u32(message.number);
   else if (message.kind === 'change') writeChange(writer, message.change);
   else if (message.kind === 'counts') writeCounts(writer, message.counts);
+  else if (message.kind === 'listen' && message.group !== undefined) writer.u32(message.group);
+  else if (message.kind === 'fault') writer.bytes(Buffer.from(message.text.slice(0, FAULT_MAX), 'utf8'));
   const bytes = writer.take();
   new DataView(bytes.buffer, bytes.byteOffset).setUint32(0, bytes.length - HEAD_BYTES, true);
   return bytes;
@@ -163,6 +172,13 @@ function messageOf(kind: number | undefined, body: Uint8Array): ReadMessage {
     }
     case Kind.counts:
       return { kind: 'counts', counts: readCounts(reader) };
+    case Kind.listen: {
+      const group = reader.remaining === 0 ? undefined : reader.u32();
+      reader.end();
+      return { kind: 'listen', group };
+    }
+    case Kind.fault:
+      return { kind: 'fault', text: Buffer.from(body).toString('utf8') };
     default:
       throw reader.error(`a frame of kind ${kind}`);
   }

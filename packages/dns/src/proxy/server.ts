@@ -54,8 +54,8 @@ export class DnsServer {
   readonly #options: DnsServerOptions;
   readonly #proxy: DnsProxy<SocketClient>;
   readonly #watch = new Watch();
-  readonly #datagrams: QuestionSocket[] = [];
-  readonly #servers: Server[] = [];
+  readonly #datagrams = new Set<QuestionSocket>();
+  readonly #servers = new Set<Server>();
   readonly #connections = new Map<Socket, string>();
   #upstreams: readonly DnsUpstream[];
   readonly #asking = new Map<number, Asking>();
@@ -103,7 +103,7 @@ export class DnsServer {
   static async listen(options: DnsServerOptions): Promise<DnsServer> {
     const server = new DnsServer(options);
     try {
-      for (const endpoint of options.listen) await server.#listenAt(endpoint);
+      for (const endpoint of options.listen) await server.listenAt(endpoint);
       for (const fd of options.sockets ?? []) await server.#listenOn(fd);
     } catch (error) {
       await server.close();
@@ -128,16 +128,30 @@ export class DnsServer {
     return { [OPENS]: opens, ...this.#troubles.counters, ...countersOf(this.#proxy) };
   }
 
-  async #listenAt(endpoint: DnsEndpoint): Promise<void> {
-    this.#datagrams.push(QuestionSocket.at(endpoint, this.#watch, this.#takeDatagram));
+  /** Is asked at an address, too. Resolves to what ends that; rejects, with nothing left open. */
+  async listenAt(endpoint: DnsEndpoint): Promise<() => void> {
+    const datagrams = QuestionSocket.at(endpoint, this.#watch, this.#takeDatagram);
     const server = this.#newServer();
-    server.listen(endpoint.port, endpoint.address);
-    await this.#listening(server);
+    const close = (): void => {
+      this.#datagrams.delete(datagrams);
+      this.#servers.delete(server);
+      datagrams.close();
+      server.close();
+    };
+    this.#datagrams.add(datagrams);
+    try {
+      server.listen(endpoint.port, endpoint.address);
+      await this.#listening(server);
+    } catch (error) {
+      close();
+      throw error;
+    }
+    return close;
   }
 
   async #listenOn(fd: number): Promise<void> {
     if (isOfDatagrams(fd)) {
-      this.#datagrams.push(new QuestionSocket(fd, this.#watch, this.#takeDatagram));
+      this.#datagrams.add(new QuestionSocket(fd, this.#watch, this.#takeDatagram));
       return;
     }
     const server = this.#newServer();
@@ -152,7 +166,7 @@ export class DnsServer {
 
   #newServer(): Server {
     const server = createServer((socket) => this.#accept(socket));
-    this.#servers.push(server);
+    this.#servers.add(server);
     return server;
   }
 
@@ -250,7 +264,7 @@ export class DnsServer {
     for (const datagrams of this.#datagrams) datagrams.close();
     this.#watch.close();
     await Promise.all(
-      this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
+      [...this.#servers].map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
     );
   }
 }

@@ -89,6 +89,37 @@ export function nameTroubles(
   );
 }
 
+/** What answers names of subscribers, a line for those that have it alike. */
+export function nameAnswers(
+  told: readonly (ControlRecordOf<'counters'> | ControlRecordOf<'warning'>)[],
+): readonly string[] {
+  const byText = new Map<string, string[]>();
+  for (const one of told) {
+    if (one.record !== 'counters') continue;
+    const text = answerText(one.counters);
+    if (text !== undefined) byText.set(text, [...(byText.get(text) ?? []), one.subscriber]);
+  }
+  return [...byText].map(([text, names]) => `names of ${names.join(', ')}: ${text}`);
+}
+
+/** Undefined: no rulecast-dns is connected, as no release needs one, or it does not say. */
+function answerText(counters: ControlRecordOf<'counters'>['counters']): string | undefined {
+  const [at, asked] = ['dnsAt', 'dnsAsks'].map((what) => placesIn(counters, what));
+  if (at === '' && asked === '') return undefined;
+  const place = at === 'namespace' ? 'in its namespace' : at === '' ? 'nowhere' : `at ${at}`;
+  return `answered by rulecast-dns, asked ${place}; ${asked === '' ? 'no upstream, so SERVFAIL' : `upstreams ${asked}`}`;
+}
+
+/** `dnsAsks.9.9.9.9` and so on, in their order, with `-` for `:`. */
+function placesIn(counters: ControlRecordOf<'counters'>['counters'], what: string): string {
+  const places = Object.entries(counters)
+    .filter(([name]) => name.startsWith(`${what}.`) && name !== `${what}.others`)
+    .sort(([, a], [, b]) => a - b)
+    .map(([name]) => name.slice(what.length + 1).replaceAll('-', ':'));
+  const others = counters[`${what}.others`];
+  return [...places, ...(others === undefined ? [] : [`${others} more`])].join(', ');
+}
+
 /** What one subscriber counted, or why that is not known. */
 export function renderCounters(
   told: ControlRecordOf<'counters'> | ControlRecordOf<'warning'>,
@@ -114,6 +145,7 @@ function counterRows(counters: ControlRecordOf<'counters'>['counters']): readonl
     });
   const others = Object.entries(counters)
     .filter(([name]) => !KNOWN_COUNTERS.has(name.startsWith('dnsDown.') ? 'dnsDown' : name))
+    .filter(([name]) => !/^dns(?:At|Asks)\./.test(name))
     .sort(([a, countA], [b, countB]) => countB - countA || (a < b ? -1 : 1));
   const isNamed = (name: string, what: string): boolean => name.startsWith(`${what}.`);
   const named = (what: string, label: string, format: (count: number) => string): readonly Row[] =>

@@ -5,7 +5,7 @@ import { DEFAULT_POLICY, FIRST_POLICY } from '@rulecast/rules';
 import type { Colors } from '../terminal/terminal.ts';
 import { formatAge, formatAmount, formatCount, formatDuration, NOTHING } from './amounts.ts';
 import { partName } from './changes.ts';
-import { renderCounters } from './counters.ts';
+import { nameAnswers, renderCounters } from './counters.ts';
 import { renderWarning } from './findings.ts';
 import { type Health, healthOf, type Trouble } from './health.ts';
 import { renderTable } from './table.ts';
@@ -43,6 +43,8 @@ export function renderStatus(view: StatusView, scope: StatusScope, nowMs: number
   if (scope.verbose && parts.length > 0) blocks.push(renderParts(parts, colors));
   if (warnings.length > 0) blocks.push(warnings.map((warning) => renderWarning(warning, colors)).join('\n'));
   if (subscribers.length > 0) blocks.push(renderSubscribers(subscribers, scope, nowMs, colors));
+  const answers = nameAnswers(counters);
+  if (answers.length > 0) blocks.push(answers.join('\n'));
   if (scope.counters) blocks.push(...counters.map((told) => renderCounters(told, colors)));
   return blocks.join('\n\n');
 }
