@@ -7,6 +7,9 @@ type release = { manifest : Trust.manifest; signed : string; parts : Delta.rule_
 
 type standing = Fresh | Unsure | Stale
 
+(* Whether the root in force is to be followed by another. *)
+type renewal = Good | Due | Overdue
+
 type memory = {
   lineage : string;
   mutable in_force : (Trust.root, string) result; (* the root, or the hash that the first must have *)
@@ -19,6 +22,7 @@ type memory = {
   mutable confirmed_at : int option; (* as of when the active release is known to be the newest *)
   started_at : int;
   mutable told : standing; (* to people *)
+  mutable told_root : renewal;
   mutable wait : int; (* before the next connection *)
 }
 
@@ -83,6 +87,7 @@ let state t =
 let protocol = 2
 let capabilities = [ "names"; "exceptions"; "unmatched"; "private-rules"; "first" ]
 let parts_max = 65_536
+let notice_seconds = 2_592_000
 let handshake_ms = 10_000
 let frame_ms = 15_000
 let window_ms = 15_000
@@ -109,6 +114,7 @@ let memory ~trust ~now =
     confirmed_at = None;
     started_at = now;
     told = Unsure;
+    told_root = Good;
     wait = first_wait;
   }
 
@@ -528,7 +534,25 @@ let rec take_frames t ~now =
        if Message.may_skip frame.kind then t.skipped <- t.skipped + 1 else take t ~now frame;
        take_frames t ~now
 
+(* Without a clock the environment is any time, by which nothing is overdue and nothing due. *)
+let renewal t =
+  match t.memory.in_force with
+  | Ok ({ refresh_by = Some by; _ } as root) ->
+     let { Meaning.earlier; later; _ } = t.config.environment () in
+     if Trust.is_overdue root ~earliest:earlier then Overdue
+     else if later < max_int && later >= by - notice_seconds then Due
+     else Good
+  | _ -> Good
+
 let look t ~now =
+  let renewal = renewal t in
+  if renewal <> t.memory.told_root then begin
+    t.memory.told_root <- renewal;
+    match renewal with
+    | Good -> ()
+    | Due -> tell t "the root is to be followed by another within 30 days"
+    | Overdue -> tell t "the root is overdue: another was to follow it by now"
+  end;
   let standing = standing t.memory t.config ~now in
   if standing <> t.memory.told then begin
     t.memory.told <- standing;

@@ -4,49 +4,16 @@
  * its own.
  */
 
-import { spawnSync } from 'node:child_process';
 import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { blockText, ROOT } from '../docs/blocks.ts';
+import { ROOT } from '../docs/blocks.ts';
 import { temporaryDirectory } from '../kit/directory.ts';
+import { commands, ocaml, run } from '../kit/ocaml.ts';
 
-const LIBRARIES = ['digestif.ocaml', 'mirage-crypto-ec', 'yojson'];
 /** Of a firewall's own DNS, and of units of work: its README says that it has none. */
 const OTHERS = new Set(['budget.json', 'private.json', 'questions.json']);
 const FILES = readdirSync(join(ROOT, 'protocol/vectors')).filter((file) => !OTHERS.has(file));
-
-interface Ended {
-  readonly status: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function run(command: string, args: readonly string[], cwd?: string): Ended {
-  const env = { ...process.env, DUNE_CACHE: 'disabled' };
-  const { status, stdout, stderr } = spawnSync(command, args, {
-    encoding: 'utf8',
-    env,
-    cwd,
-    timeout: 120_000,
-  });
-  return { status, stdout: stdout ?? '', stderr: stderr ?? '' };
-}
-
-function isThere(): boolean {
-  if (run('dune', ['--version']).status === 0 && run('ocamlfind', ['query', ...LIBRARIES]).status === 0)
-    return true;
-  const reason = 'dune and the libraries of ocaml/ are not installed: the reader in OCaml is not run';
-  if (process.env['CI'] === 'true') throw new Error(reason);
-  process.stderr.write(`${reason}\n`);
-  return false;
-}
-
-/** What README says to do once the packages are installed and the folder is entered. */
-function commands(): readonly string[] {
-  const lines = blockText('ocaml/README.md#Rulecast in OCaml').trim().split('\n');
-  return lines.slice(lines.indexOf('cd ocaml') + 1);
-}
 
 /** One thing in a file of vectors that is not so. */
 function spoiled(file: string): string {
@@ -61,14 +28,12 @@ function spoiled(file: string): string {
   return other;
 }
 
-it.runIf(isThere())('the reader in OCaml is built, and finds every vector as it says', () => {
+it.runIf(ocaml.isThere)('the reader in OCaml is built, and finds every vector as it says', () => {
   const tree = temporaryDirectory();
-  for (const folder of ['ocaml', 'protocol/vectors'])
-    cpSync(join(ROOT, folder), join(tree, folder), { recursive: true });
-  const folder = join(tree, 'ocaml');
-  const [build = '', ...rest] = commands();
-  expect(run('sh', ['-c', build], folder)).toEqual({ status: 0, stdout: '', stderr: '' });
-  const { status, stdout } = run('sh', ['-ec', rest.join('\n')], folder);
+  const { built, ended } = ocaml.build(tree);
+  expect(ended).toEqual({ status: 0, stdout: '', stderr: '' });
+  const [, ...rest] = commands();
+  const { status, stdout } = run('sh', ['-ec', rest.join('\n')], join(tree, 'ocaml'));
   expect(stdout.split('\n').filter((line) => !/: \d+ checks$/.test(line))).toEqual(['']);
   expect(status).toBe(0);
   const checked = [...stdout.matchAll(/^(.*): (\d+) checks$/gm)].map(([, file, count]) => [
@@ -81,7 +46,7 @@ it.runIf(isThere())('the reader in OCaml is built, and finds every vector as it 
     const other = join(tree, 'other', file);
     cpSync(join(tree, 'protocol/vectors'), join(tree, 'other'), { recursive: true });
     writeFileSync(other, spoiled(file));
-    const seen = run(join(folder, '_build/default/test/vectors.exe'), [join(tree, 'other')]);
+    const seen = run(join(built, 'test/vectors.exe'), [join(tree, 'other')]);
     expect(seen.status, file).toBe(1);
     expect(
       seen.stdout.split('\n').filter((line) => line.startsWith('  ')),

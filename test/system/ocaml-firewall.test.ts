@@ -1,0 +1,195 @@
+/**
+ * `rulecast-firewall-ocaml`, the session in OCaml as a process, beside the real publisher: it follows it
+ * through releases, kills, silence, keys that change; and gives the verdicts that ours gives.
+ */
+
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { temporaryDirectory } from '../kit/directory.ts';
+import { OcamlFirewall, ocaml } from '../kit/ocaml.ts';
+import {
+  endpointsIn,
+  PERMITTED,
+  rulectl,
+  rulectlOffline,
+  startPublisher,
+  startSubscriber,
+  trustOf,
+} from '../processes.mjs';
+
+const NAME = 'mirage';
+const RULES = {
+  unmatched: 'drop',
+  lists: {
+    bad: { entries: ['192.0.2.0/24', '2001:db8:bad::/48', '198.51.100.7'] },
+    hosts: { names: ['a.example', 'b.example'] },
+  },
+  common: { egress: ['drop dst=@bad comment=known to be bad'] },
+  policies: {
+    work: {
+      prefixes: ['10.137.0.0/24'],
+      exceptions: { egress: ['accept dst4=192.0.2.7 proto=tcp dstports=443'] },
+      egress: ['accept dst4=203.0.113.0/24', 'accept dst4=203.0.114.0/24', 'drop proto=icmp icmptype=8'],
+      ingress: ['accept src4=203.0.113.9 proto=tcp dstports=22'],
+      default: 'accept',
+    },
+  },
+};
+
+let built = '';
+
+async function push(directory: string, name: string, content: string): Promise<void> {
+  const file = join(directory, name);
+  writeFileSync(file, content);
+  const { code, stderr } = await rulectl(directory, ['push', file, '--wait', 'released', ...PERMITTED]);
+  expect(code, stderr).toBe(0);
+}
+
+const addresses = (count: number): string =>
+  Array.from({ length: count }, (_, i) => `100.${64 + (i % 64)}.${(i * 7) % 256}.${i % 251}`).join('\n');
+
+async function house(): Promise<{
+  directory: string;
+  publisher: Awaited<ReturnType<typeof startPublisher>>;
+}> {
+  const directory = temporaryDirectory();
+  const publisher = await startPublisher(directory);
+  onTestFinished(() => publisher.kill());
+  await push(directory, 'rules.yaml', JSON.stringify(RULES));
+  return { directory, publisher };
+}
+
+async function firewall(
+  directory: string,
+  args: readonly string[] = [],
+  trust?: string,
+): Promise<OcamlFirewall> {
+  const line = trust ?? (await trustOf(directory));
+  const { listen } = endpointsIn(directory);
+  return new OcamlFirewall(built, ['--trust', line, '--connect', listen, '--name', NAME, ...args]);
+}
+
+async function recordsOf(
+  directory: string,
+  args: readonly string[],
+): Promise<readonly Readonly<Record<string, unknown>>[]> {
+  const { code, stdout, stderr } = await rulectl(directory, args);
+  expect(code, stderr).toBe(0);
+  return stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+}
+
+async function ownIn(directory: string): Promise<unknown> {
+  const records = await recordsOf(directory, ['status', '--json']);
+  return records.find(({ record, name }) => record === 'subscriber' && name === NAME);
+}
+
+describe.runIf(ocaml.isThere)('a firewall in OCaml', () => {
+  const tree = mkdtempSync(join(tmpdir(), 'rulecast-ocaml-'));
+  beforeAll(() => {
+    built = ocaml.build(tree).built;
+  });
+  afterAll(() => rmSync(tree, { recursive: true }));
+
+  it('takes a snapshot and 50 deltas, and ends in order', async () => {
+    const { directory } = await house();
+    const own = await firewall(directory);
+    await expect.poll(() => own.version).toBe(1);
+    for (let version = 2; version <= 51; version++)
+      await push(directory, 'bad.txt', addresses(200 + 13 * version));
+    await expect.poll(() => own.version).toBe(51);
+    await expect.poll(() => ownIn(directory)).toMatchObject({ state: 'synced', version: 51, matches: true });
+    expect(await own.stop()).toBe(0);
+    expect(own.told).toContain('shutting-down');
+  });
+
+  it('follows a publisher that was killed, and takes all again after it was killed itself', async () => {
+    const { directory, publisher } = await house();
+    const own = await firewall(directory);
+    await expect.poll(() => own.version).toBe(1);
+    await publisher.kill();
+    const again = await startPublisher(directory);
+    onTestFinished(() => again.kill());
+    await push(directory, 'bad.txt', addresses(50));
+    await expect.poll(() => own.version).toBe(2);
+    await own.kill();
+    const next = await firewall(directory);
+    await expect.poll(() => next.version).toBe(2);
+  });
+
+  it('is stale and ends a session while the publisher is silent, and is neither once it speaks', async () => {
+    const { directory, publisher } = await house();
+    const own = await firewall(directory, ['--stale-after', '7000']);
+    await expect.poll(() => own.told).toContain('the active release is the newest');
+    publisher.process.kill('SIGSTOP');
+    await expect.poll(() => own.told).toContain('stale: ');
+    await expect.poll(() => own.told).toContain('timeout');
+    expect(own.version).toBe(1);
+    publisher.process.kill('SIGCONT');
+    await expect
+      .poll(() => own.told.slice(own.told.indexOf('timeout')))
+      .toContain('the active release is the newest');
+    await push(directory, 'bad.txt', addresses(50));
+    await expect.poll(() => own.version).toBe(2);
+  });
+
+  it('takes nothing from a publisher whose root its trust line does not have, or whose lineage', async () => {
+    const { directory } = await house();
+    const [word, lineage, root = ''] = (await trustOf(directory)).split(':');
+    const spoiled = root.replace(/^./, (first) => (first === '0' ? '1' : '0'));
+    const other = await firewall(directory, [], `${word}:${lineage}:${spoiled}`);
+    const foreign = await firewall(directory, [], `${word}:${'0'.repeat(32)}:${root}`);
+    await expect.poll(() => other.told).toContain('unknown-root');
+    await expect.poll(() => foreign.told).toContain('wrong-lineage');
+    expect([other.version, foreign.version]).toEqual([undefined, undefined]);
+  });
+
+  it('follows to new keys', async () => {
+    const { directory, publisher } = await house();
+    const own = await firewall(directory);
+    await expect.poll(() => own.version).toBe(1);
+    await publisher.stop();
+    const identity = join(directory, 'publisher', 'identity');
+    const rotated = await rulectlOffline(['keys', 'rotate', '--identity', identity]);
+    expect(rotated.code, rotated.stderr).toBe(0);
+    const again = await startPublisher(directory);
+    onTestFinished(() => again.kill());
+    await expect.poll(() => own.told).toContain('root 2 is in force');
+    await push(directory, 'bad.txt', addresses(50));
+    await expect.poll(() => ownIn(directory)).toMatchObject({ state: 'synced', matches: true });
+  });
+
+  it('gives the verdicts that ours gives, with rule, run, list and prefix', async () => {
+    const { directory } = await house();
+    const ours = await startSubscriber(directory, 'ts');
+    onTestFinished(() => ours.kill());
+    const own = await firewall(directory);
+    await expect.poll(() => own.version).toBe(1);
+    const PACKETS = [
+      '10.137.0.5 > 192.0.2.7 tcp/443',
+      '10.137.0.5 > 192.0.2.7 tcp/80',
+      '10.137.0.5 > 203.0.114.1 udp/53',
+      '10.137.0.5 > 8.8.8.8 icmp/8',
+      '10.137.0.5 > 8.8.8.8 udp/53',
+      '10.2.0.1 > 198.51.100.7 tcp/1',
+      '10.2.0.1 > 198.51.100.8 tcp/1',
+      'fd00::1 > 2001:db8:bad::1 tcp/1',
+      '203.0.113.9 > 10.137.0.5 tcp/22',
+      '10.137.0.5 > 10.137.0.6 tcp/22',
+    ];
+    for (const direction of ['egress', 'ingress', 'both']) {
+      const asked = ['test', '--json', '--direction', direction, ...PACKETS];
+      const verdicts = (await recordsOf(directory, asked))
+        .filter(({ record }) => record === 'verdict')
+        .map(({ generation: _, ...verdict }) => verdict);
+      const of = (name: string): unknown[] =>
+        verdicts.filter(({ subscriber }) => subscriber === name).map(({ subscriber: _, ...rest }) => rest);
+      expect(of(NAME)).toEqual(of('ts'));
+      expect(of(NAME)).toHaveLength(PACKETS.length);
+    }
+  });
+});
