@@ -107,9 +107,7 @@ describe('the rules file', () => {
   it('that is refused leaves what it said before, and says file, line and column', async () => {
     const { publisher, write, rules } = await house(WORK);
     await write(WORK.replace('accept dst4', 'accpt dst4'));
-    expect(rules.trouble).toMatch(
-      /^rules.yaml is refused and what it said before stays: line 2, column \d+: /,
-    );
+    expect(rules.trouble).toMatch(/^rules.yaml is refused: line 2, column \d+: /);
     expect(versionOf(publisher)).toBe(1);
     await write(WORK);
     expect(rules.trouble).toBeUndefined();
@@ -144,7 +142,7 @@ describe('the rules file', () => {
 
   it('that uses a list of nobody is refused with the place', async () => {
     const { publisher, rules } = await house(OPEN.replace('dst4=192.0.2.1', 'dst=@fed'));
-    expect(rules.trouble).toMatch(/refused .*: line 1, column 28: .*fed/);
+    expect(rules.trouble).toMatch(/refused: line 1, column 28: .*fed/);
     expect(versionOf(publisher)).toBe(0);
   });
 
@@ -304,12 +302,10 @@ describe('what guards refuse of the rules file', () => {
     publisher.push(pushOf({ '/etc/rulecast/rules.yaml': text }), options);
 
   it('is told with the line that permits it, and a push of these bytes with it is the file', async () => {
-    const { publisher, write, rules, path } = await house(WORK);
+    const { publisher, write, rules } = await house(WORK);
     await write(SHUT);
     expect(rules.trouble).toMatch(
-      new RegExp(
-        `refused .*: policy work: nothing .* accepted any more: rulectl push --permit drop-all ${path}$`,
-      ),
+      /refused \(rulectl push --permit drop-all takes it\): policy work: nothing .* accepted any more$/,
     );
     expect(await bytesPushed(publisher, SHUT)).toMatchObject({ kind: 'guarded' });
     const permits = new Set(['drop-all']);
@@ -320,7 +316,6 @@ describe('what guards refuse of the rules file', () => {
     await rules.look();
     expect(rules.trouble).toBeDefined();
     expect(await bytesPushed(publisher, SHUT, { permits, by: 'admin' })).toMatchObject({ kind: 'released' });
-    await rules.look();
     expect([versionOf(publisher), rules.trouble]).toEqual([2, undefined]);
   });
 
@@ -332,7 +327,7 @@ describe('what guards refuse of the rules file', () => {
       `${WORK.replace('unmatched', '  q: { prefixes: [10.137.0.7], default: accept }\nunmatched')}`,
     );
     expect(versionOf(publisher)).toBe(2);
-    expect(rules.trouble).toMatch(/policy q: it would accept .* --permit accept-all /);
+    expect(rules.trouble).toMatch(/--permit accept-all takes it\): policy q: it would accept /);
   });
 
   it('leaves a file that says nothing of any qube refused, as nothing permits it', async () => {

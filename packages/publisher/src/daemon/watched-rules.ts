@@ -31,7 +31,7 @@ import { isPermitCode } from '../guards/permits.ts';
 import { GuardError } from '../release/commit.ts';
 import type { GuardOutcome, PushOutcome } from '../release/outcome.ts';
 import type { Publisher } from '../release/publisher.ts';
-import { contentOf } from '../release/rules-file.ts';
+import { contentOf, type RulesContent } from '../release/rules-file.ts';
 
 /** Our choice: as files of lists. */
 const REST: RestConfig = { quietMs: 2000, unfinishedMs: 30_000 };
@@ -67,6 +67,8 @@ export class WatchedRules {
   readonly #name: string;
   readonly #rest: FileRest;
   #trouble: Trouble | undefined;
+  /** What was read last; undefined: it could not be. */
+  #content: RulesContent | undefined;
   #watched: readonly string[] = [];
   #unwatch: (() => Promise<void>) | undefined;
   #looking: Promise<void> = Promise.resolve();
@@ -93,7 +95,8 @@ export class WatchedRules {
 
   /** Why what the file says is not in force, a sentence; undefined: it is, or somebody went back from it. */
   get trouble(): string | undefined {
-    return this.#trouble?.text;
+    const isTaken = this.#content !== undefined && this.#options.publisher.rules.isTaken(this.#content);
+    return isTaken ? undefined : this.#trouble?.text; // somebody may have pushed it with a permit
   }
 
   /** Reads the file, and takes what it says; resolves when that is done. Never rejects: trouble is logged. */
@@ -108,8 +111,9 @@ export class WatchedRules {
 
   /** Something was released, or lists of sources wait for a release: one of them may be waited for here. */
   listsChanged(hasList: (list: string) => boolean): void {
-    const list = this.#trouble?.list;
-    if (list !== undefined && hasList(list)) void this.look();
+    const { list, text } = this.#trouble ?? {};
+    const isPushed = text !== undefined && this.trouble === undefined;
+    if (isPushed || (list !== undefined && hasList(list))) void this.look();
   }
 
   /** Ends what is under way. Call it before the publisher closes. */
@@ -139,6 +143,7 @@ export class WatchedRules {
   async #take(files: readonly PushedFile[]): Promise<Trouble | undefined> {
     const { publisher, isOfSource } = this.#options;
     const content = contentOf(files);
+    this.#content = content;
     publisher.rules.read(content);
     if (publisher.rules.isTaken(content)) return undefined;
     const [document] = files;
@@ -181,7 +186,7 @@ export class WatchedRules {
         return this.#refused(`${place}${first?.reason ?? ''}${more}`);
       }
       case 'guarded':
-        return this.#refused(guardText(outcome, this.path));
+        return this.#refused(guardText(outcome), permitText(outcome));
       default:
         for (const { part, reason } of 'notes' in outcome ? outcome.notes : [])
           this.#options.publisher.logger.warn({ file: this.path, part }, reason);
@@ -189,14 +194,16 @@ export class WatchedRules {
     }
   }
 
-  #refused(reason: string): Trouble {
-    return { text: `${this.#name} is refused and what it said before stays: ${reason}` };
+  /** What it said before stays. */
+  #refused(reason: string, takenBy = ''): Trouble {
+    return { text: `${this.#name} is refused${takenBy}: ${reason}` };
   }
 
   #troubleOf(error: unknown): Trouble {
     const { clock } = this.#options.publisher;
     const text = error instanceof Error ? error.message : String(error);
     if (error instanceof InputError) {
+      this.#content = undefined;
       const { restsInMs: retryMs } = error;
       if (retryMs === undefined) return { text: `${this.#name} stays as it was read: ${readText(error)}` };
       this.#restlessSinceMs ??= clock.monotonicMs();
@@ -212,12 +219,12 @@ export class WatchedRules {
 
   /** Says what is new about it, once. */
   #tell(trouble: Trouble | undefined): void {
-    const before = this.trouble;
+    const before = this.#trouble?.text;
     this.#trouble = trouble;
     const { logger } = this.#options.publisher;
-    if (this.trouble === before) return;
-    if (this.trouble === undefined) logger.info({ file: this.path }, 'what the rules file says is taken');
-    else logger.warn({ file: this.path }, this.trouble);
+    if (trouble?.text === before) return;
+    if (trouble?.text === undefined) logger.info({ file: this.path }, 'what the rules file says is taken');
+    else logger.warn({ file: this.path }, trouble.text);
   }
 
   /** The document and the files that it names, whole and at rest. Throws InputError. */
@@ -255,13 +262,16 @@ export class WatchedRules {
   }
 }
 
-/** What guards say, and what permits it, if anything does. */
-function guardText({ refusals }: GuardOutcome, path: string): string {
+function guardText({ refusals }: GuardOutcome): string {
   const [first] = refusals;
-  const codes = [...new Set(refusals.map(({ guard }) => guard))];
   const more = refusals.length > 1 ? ` (and ${refusals.length - 1} more)` : '';
-  const advice = codes.every(isPermitCode) ? `: rulectl push --permit ${codes.join(',')} ${path}` : '';
-  return `${first?.part ?? ''}: ${first?.reason ?? ''}${more}${advice}`;
+  return `${first?.part ?? ''}: ${first?.reason ?? ''}${more}`;
+}
+
+/** What takes the file all the same, if anything does. */
+function permitText({ refusals }: GuardOutcome): string {
+  const codes = [...new Set(refusals.map(({ guard }) => guard))];
+  return codes.every(isPermitCode) ? ` (rulectl push --permit ${codes.join(',')} takes it)` : '';
 }
 
 function readText({ code, message }: InputError): string {
