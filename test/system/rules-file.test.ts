@@ -1,6 +1,6 @@
 /**
- * A publisher whose configuration names a rules file, as a process, with a real subscriber: what the file says
- * is in force, and nobody else changes it.
+ * A publisher whose configuration names a rules file, as a process, with a real subscriber: what the file
+ * says is in force, and nobody else changes it.
  */
 
 import { mkdtempSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
