@@ -32,6 +32,19 @@ describe('the first line of status', () => {
     ['one firewall', { subscribers: [subscriber()] }, 'fw-a enforces version 13, released 2 min ago.'],
     ['nothing is released', { head: undefined }, 'Nothing is released yet. Run: rulectl push FILE'],
     [
+      'the rules file waits for its first list', // it told to push one
+      {
+        head: head({
+          version: 0,
+          degraded: [
+            'rules.yaml waits for list ads, which has no content yet: rulectl lists',
+            'list ads is not fresh',
+          ],
+        }),
+      },
+      'Nothing is released yet: rules.yaml waits for list ads, which has no content yet. Run: rulectl lists (and 1 more: rulectl status --verbose)',
+    ],
+    [
       'nobody connects',
       { subscribers: [] },
       'Version 13 is in force nowhere: no firewall was ever connected. Run: rulecast-doctor, on each firewall',

@@ -34,6 +34,8 @@ type Ranked = readonly [rank: (typeof RANKS)[number], trouble: Trouble];
 
 /** Reasons of a publisher that keep every release back, or every firewall from it. */
 const GRAVE = /^(?:nothing is|firewalls (?:that remember nothing|refuse)\b)/;
+/** What it says of a rules file that waits for a list. */
+const WAITING = /^(\S+ waits for list .*): (rulectl .*)$/;
 /** What to do about its other reasons, where a command says more of them. */
 const REMEDIES: readonly (readonly [RegExp, string])[] = [
   [/^list (\S+) is not fresh/, 'rulectl lists show $1'],
@@ -53,12 +55,15 @@ export function healthOf(view: StatusView, nowMs: number): Health {
   const reasons = (head?.degraded ?? []).filter((text) => !text.startsWith('not connected: '));
   const of = (texts: readonly string[]): readonly Trouble[] => texts.map(ofPublisher);
   const grave = of(reasons.filter((text) => GRAVE.test(text)));
-  const others = of(reasons.filter((text) => !GRAVE.test(text)));
+  const isFirst = head === undefined || head.version === 0;
+  const waiting = isFirst ? reasons.find((text) => WAITING.test(text)) : undefined;
+  const others = of(reasons.filter((text) => !GRAVE.test(text) && text !== waiting));
   const notEnforced = (...troubles: readonly Trouble[]): Health => {
     return { state: 'not-enforced', exit: 2, text: '', troubles: [...grave, ...troubles, ...others] };
   };
-  if (head === undefined || head.version === 0) {
-    const none = { text: 'nothing is released yet', remedy: 'rulectl push FILE' };
+  if (isFirst) {
+    const [why, remedy = 'rulectl push FILE'] = WAITING.exec(waiting ?? '')?.slice(1) ?? [];
+    const none = { text: `nothing is released yet${why === undefined ? '' : `: ${why}`}`, remedy };
     return grave.length > 0 ? notEnforced() : notEnforced(none);
   }
   const version = `version ${formatCount(head.version)}`;
