@@ -1,6 +1,7 @@
 /** `rulectl test`: what happens to a packet, or to a name: asked of the live tables of the firewalls. */
 
-import { type ExpectedAction, isQuestionText, PACKET_TEXT_HELP, QUESTION_TEXT_HELP } from '@rulecast/formats';
+import { type ExpectedAction, PACKET_TEXT_HELP } from '@rulecast/formats/packet';
+import { isQuestionText, QUESTION_TEXT_HELP } from '@rulecast/formats/question';
 import { type ControlRecordOf, packetToWire, questionToWire } from '@rulecast/protocol';
 import { DEFAULT_POLICY } from '@rulecast/rules';
 import type { Argv } from 'yargs';

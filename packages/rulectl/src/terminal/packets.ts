@@ -1,6 +1,7 @@
 /** Packets, and questions of DNS, as a command line has them. */
 
-import { parseAskedPacket, parseQuestionText } from '@rulecast/formats';
+import { parseAskedPacket } from '@rulecast/formats/packet';
+import { parseQuestionText } from '@rulecast/formats/question';
 import type { NameQuestion, Packet } from '@rulecast/rules';
 import { CliError, ExitCode } from './exit.ts';
 
