@@ -183,6 +183,11 @@ describe.skipIf(systemdGap() !== undefined)('the units of packaging/systemd', ()
         systemctl list-units --plain --no-legend --state=active,activating 'rulecast-dns*' | cut -d' ' -f1`)
         .stdout;
     expect(seen()).toBe('rulecast-dns-names.socket\n');
+    // A stranger neither starts it nor tells it anything.
+    const stranger = `setpriv --reuid=65534 --regid=65534 --clear-groups python3 -c '
+import socket; socket.socket(socket.AF_UNIX).connect("/run/rulecast-dns/names.sock")'`;
+    expect(booted.attempt(stranger).stderr).toContain('PermissionError');
+    expect(seen()).toBe('rulecast-dns-names.socket\n');
     const names = {
       lists: {
         ads: { names: ['.ads.example'], resolve: 'firewall' },

@@ -6,7 +6,6 @@
 import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { NameFeed } from '@rulecast/dns/feed';
-import { nextNameServers, readNameServers, watchNameServers } from '@rulecast/dns/resolv-conf';
 import type { AskPlans } from '@rulecast/nftables';
 import {
   DirectoryError,
@@ -23,7 +22,7 @@ import {
 } from '@rulecast/program';
 import { LockedError, lockDirectory } from '@rulecast/program/lock';
 import { parseTrust, STEADY_CLOCK, type Trust, trustFault } from '@rulecast/protocol';
-import { type Address, formatAddress, isPartName, parseAddress } from '@rulecast/rules';
+import { type Address, formatAddress, isPartName } from '@rulecast/rules';
 import { TableEngineError } from '@rulecast/table';
 import { Garbage } from '@rulecast/threads';
 import {
@@ -41,6 +40,7 @@ import { type Logger, pino } from 'pino';
 import { RefusedError } from './apply/commit.ts';
 import type { NameEnforcer } from './apply/names.ts';
 import { ThreadContent } from './content/content.ts';
+import { dnsSettings, followDns, readDns } from './daemon/dns.ts';
 import {
   EnforcementError,
   type EnforcementOptions,
@@ -81,7 +81,7 @@ async function main(out: Output): Promise<void> {
   for (const text of namesWarnings(argv)) logger.warn(text);
   for (const text of goneOptions('rulecast-subscriber', argv)) logger.warn(text);
   try {
-    const dnsOf = dnsSettings();
+    const dnsOf = dnsSettings(argv.dns);
     const dns = readDns(dnsOf);
     // Before there are no rights left to read them.
     const trust = readTrust(argv.trust && placed('trust', argv.trust, logger));
@@ -113,7 +113,7 @@ async function main(out: Output): Promise<void> {
     const garbage = new Garbage();
     garbage.sweepSoon(); // after what was found on disk
     subscriber.events.on('applied', () => garbage.sweepSoon());
-    const unwatch = followDns(dnsOf, subscriber, logger);
+    const unwatch = followDns(dnsOf, (addresses) => takeDns(addresses, subscriber, logger));
     const stop = stopSignal(); // before anybody is told that it runs, and may end it
     logger.info({ connect: connectTo, version: subscriber.status().version ?? 0 }, 'ready');
     manager.ready();
@@ -266,49 +266,9 @@ function readTrust(text: string | undefined): Trust {
   return trust;
 }
 
-interface DnsSettings {
-  readonly fixed: readonly Address[];
-  /** Names others, and is followed. */
-  readonly file: string | undefined;
-}
-
-/** What `--dns` says. Throws ProgramError `usage`. */
-function dnsSettings(): DnsSettings {
-  const texts = argv.dns.split(',');
-  const [file, ...others] = texts.filter((text) => text.includes('/'));
-  if (others.length > 0) throw usageError(`--dns ${argv.dns}: write one file at most`);
-  return { fixed: texts.filter((text) => text !== file).map(readAddress), file };
-}
-
-function readDns({ fixed, file }: DnsSettings): readonly Address[] {
-  if (file === undefined) return fixed;
-  if (fixed.length > 0) return [...fixed, ...(nextNameServers(file) ?? [])];
-  try {
-    return readNameServers(file);
-  } catch (cause) {
-    // Not a usage error, after which nobody starts this again: at boot such a file may come later.
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new ProgramError(EXIT_FAILED, `--dns: ${file} cannot be read: ${reason}`, { cause });
-  }
-}
-
-function followDns(
-  { fixed, file }: DnsSettings,
-  subscriber: Subscriber,
-  logger: Logger,
-): (() => void) | undefined {
-  if (file === undefined) return undefined;
-  return watchNameServers(file, (named) => {
-    const addresses = [...fixed, ...named];
-    subscriber
-      .setDns(addresses)
-      .then(() => logger.info({ dns: addresses.map(formatAddress) }, 'took over the DNS addresses'))
-      .catch((error) => logger.error({ err: error }, 'the new DNS addresses could not be taken over'));
-  });
-}
-
-function readAddress(text: string): Address {
-  const address = parseAddress(text.trim());
-  if (address === undefined) throw usageError(`--dns: "${text}" is no address`);
-  return address;
+function takeDns(addresses: readonly Address[], subscriber: Subscriber, logger: Logger): void {
+  subscriber
+    .setDns(addresses)
+    .then(() => logger.info({ dns: addresses.map(formatAddress) }, 'took over the DNS addresses'))
+    .catch((error) => logger.error({ err: error }, 'the new DNS addresses could not be taken over'));
 }

@@ -53,24 +53,32 @@ export class HostListeners {
     return this.#turn;
   }
 
+  /** Does not reject. */
   async #look(): Promise<void> {
-    const group = this.#group;
     const before = [...this.#open.keys()].join();
+    try {
+      this.#fault = await this.#follow(this.#group);
+    } catch (error) {
+      this.#fault = `it cannot see or take the addresses of this host: ${textOf(error)}`;
+    }
+    if ([...this.#open.keys()].join() !== before) this.#onChange();
+    clearTimeout(this.#timer);
+    if (this.#group !== undefined) this.#timer = setTimeout(() => void this.#lookInTurn(), LOOK_MS).unref();
+  }
+
+  /** Why an address is not asked; empty: all are. */
+  async #follow(group: number | undefined): Promise<string> {
     const wanted = group === undefined ? [] : addressesOf(group);
     for (const [address, close] of this.#open) {
       if (wanted.includes(address)) continue;
       close();
       this.#open.delete(address);
     }
-    const isNowhere = group !== undefined && wanted.length === 0;
-    let fault = isNowhere
-      ? `it has no address to be asked at: no interface is in link group ${group} (ip link set dev NAME group ${group})`
-      : '';
+    if (group !== undefined && wanted.length === 0)
+      return `no interface with an address is in link group ${group} (ip link set dev NAME group ${group})`;
+    let fault = '';
     for (const address of wanted) fault = (await this.#listen(address)) ?? fault;
-    if ([...this.#open.keys()].join() !== before) this.#onChange();
-    this.#fault = fault;
-    clearTimeout(this.#timer);
-    if (this.#group !== undefined) this.#timer = setTimeout(() => void this.#lookInTurn(), LOOK_MS).unref();
+    return fault;
   }
 
   /** Why it cannot; undefined: it does. */
@@ -81,8 +89,8 @@ export class HostListeners {
       this.#open.set(address, await this.#server.listenAt(endpoint));
       return undefined;
     } catch (error) {
-      if (!(error instanceof Error && 'code' in error)) throw error;
-      if (error.code !== 'EADDRINUSE') return `it cannot listen at ${address}: ${error.message}`;
+      const isTaken = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
+      if (!isTaken) return `it cannot listen at ${address}: ${textOf(error)}`;
       return `port ${DNS_PORT} of ${address} is taken${ownerOfPort(endpoint)}: stop that, or use --names auto`;
     }
   }
@@ -108,4 +116,8 @@ function groupOf(name: string): number | undefined {
   } catch {
     return undefined; // it has gone
   }
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

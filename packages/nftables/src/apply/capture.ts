@@ -121,7 +121,7 @@ export class Capture {
       const family = address.length === 4 ? 4 : 6;
       const way = this.#routes.wayOf(family, address, CAPTURE_MARK);
       if (way.kind === 'here')
-        return `DNS of qubes is not answered where they ask an address of this firewall, by IPv${family}: give the resolver another address`;
+        return `DNS of qubes is not answered where they ask an address of this firewall, by IPv${family}: use --names router, or give the resolver another address`;
       if (way.kind !== 'link' || way.index !== link.index)
         return `no DNS of qubes is answered by IPv${family}: marked packets do not leave by ${CAPTURE_LINK}, ip rule or ip route was changed: restart rulecast-dns-net`;
     }

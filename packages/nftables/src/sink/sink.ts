@@ -56,7 +56,7 @@ export interface NftSinkOptions {
    * need no judging; default true.
    */
   readonly flowMarks?: boolean;
-  /** Whether the applier was given `--openings`; default false. */
+  /** Whether the applier has a socket for openings; default false. */
   readonly opensNames?: boolean;
   /**
    * Whether what qubes ask of their resolvers is taken to `rulecast-dns` while a release needs that; default

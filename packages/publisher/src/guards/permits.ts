@@ -37,8 +37,8 @@ export const PERMITS = {
   'no-policy': permit('push', 'either', 'a rule set without policies that says unmatched: drop or accept'),
   unreachable: permit('push', 'closes', 'a release that drops what must-reach: names'),
   unresolved: permit('push', 'opens', 'drop rules that match nothing: their names do not resolve'),
-  'needs-names': permit('push', 'holds', 'a release for which a firewall has no --names'),
-  'needs-openings': permit('push', 'holds', 'a release for which a firewall has no --openings'),
+  'needs-names': permit('push', 'holds', 'a release for which a firewall has no rulecast-dns'),
+  'needs-openings': permit('push', 'holds', 'a release for which a firewall opens nothing by name'),
   'needs-upgrade': permit('push', 'holds', 'a release for which a firewall is too old'),
 } satisfies Readonly<Record<string, Permit>>;
 export type PermitCode = keyof typeof PERMITS;

@@ -1,0 +1,54 @@
+/** `--dns`: the addresses that `specialtarget=dns` means, and those that a file adds, which is followed. */
+
+import { nextNameServers, readNameServers, watchNameServers } from '@rulecast/dns/resolv-conf';
+import { EXIT_FAILED, ProgramError, usageError } from '@rulecast/program';
+import { type Address, formatAddress, parseAddress } from '@rulecast/rules';
+
+const LOOPBACK = /^(?:127\.|::1$)/;
+
+export interface DnsSettings {
+  readonly fixed: readonly Address[];
+  /** Names others, and is followed. */
+  readonly file: string | undefined;
+}
+
+/** What `--dns` says. Throws ProgramError `usage`. */
+export function dnsSettings(text: string): DnsSettings {
+  const texts = text.split(',');
+  const [file, ...others] = texts.filter((each) => each.includes('/'));
+  if (others.length > 0) throw usageError(`--dns ${text}: write one file at most`);
+  return { fixed: texts.filter((each) => each !== file).map(readAddress), file };
+}
+
+/** Throws ProgramError where a file that nothing stands beside is not there. */
+export function readDns({ fixed, file }: DnsSettings): readonly Address[] {
+  if (file === undefined) return fixed;
+  if (fixed.length > 0) return [...fixed, ...forQubes(nextNameServers(file) ?? [])];
+  try {
+    return forQubes(readNameServers(file));
+  } catch (cause) {
+    // Not a usage error, after which nobody starts this again: at boot such a file may come later.
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new ProgramError(EXIT_FAILED, `--dns: ${file} cannot be read: ${reason}`, { cause });
+  }
+}
+
+/** Calls back when the file may have changed. Call the result to stop. */
+export function followDns(
+  { fixed, file }: DnsSettings,
+  onChange: (addresses: readonly Address[]) => void,
+): (() => void) | undefined {
+  if (file === undefined) return undefined;
+  return watchNameServers(file, (named) => onChange([...fixed, ...forQubes(named)]));
+}
+
+/** Without loopback addresses, as systemd-resolved has one: what a qube asks there never comes here. */
+function forQubes(addresses: readonly Address[]): readonly Address[] {
+  return addresses.filter((address) => !LOOPBACK.test(formatAddress(address)));
+}
+
+function readAddress(text: string): Address {
+  const address = parseAddress(text.trim());
+  if (address === undefined) throw usageError(`--dns: "${text}" is no address`);
+  return address;
+}
