@@ -51,12 +51,10 @@ export { isFirewallXml, readFirewallXml } from './document/firewall-xml.ts';
 export { mergeDocument } from './document/merge.ts';
 export {
   type ExpectedAction,
-  PACKET_TEXT_HELP,
-  parseAskedPacket,
   parsePacketLine,
   parsePacketText,
 } from './document/packet.ts';
-export { isQuestionText, parseQuestionText, QUESTION_TEXT_HELP } from './document/question.ts';
+export { isQuestionText, parseQuestionText } from './document/question.ts';
 export { documentReferences } from './document/references.ts';
 export { parseRuleLines } from './document/rule-lines.ts';
 export {
