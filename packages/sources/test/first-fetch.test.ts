@@ -74,6 +74,19 @@ describe('a first download', () => {
   });
 });
 
+// It was `waiting`, and nobody saw why.
+it.each([
+  ['a list', CONFIG],
+  ['a table', `tables: { t: { of: country, url: "${URL_A}" } }\nlists: { a: { country: ru } }\n`],
+])('a download of %s that fails by a bug says so', async (_, config) => {
+  rig = new SourceRig(temporaryDirectory(), config);
+  rig.network.fetch = () => Promise.reject(new TypeError('Agent is not a constructor'));
+  await rig.sources.start(new Map());
+  await rig.pass(1000, 100);
+  expect(rig.status('a')).toMatchObject({ state: 'failing', trouble: { code: 'bug' } });
+  expect(rig.status('a').trouble?.reason).toContain('Agent is not a constructor');
+});
+
 describe('growth', () => {
   it('up to the longest list seen, and a share of that, needs no permit, also after a restart', async () => {
     await start(text(1000));

@@ -59,9 +59,12 @@ export class Loader {
     try {
       return kind === 'table' ? await this.#runTable(name, isFirst) : await this.#runList(name, isFirst);
     } catch (error) {
-      const { closing, log } = this.#options;
+      const { closing, log, sources } = this.#options;
       if (closing.aborted) return undefined;
       log.warn({ err: error, item }, 'a source failed in a way that is a bug');
+      const reason = `a bug of rulecast-publisher, whose log has more: ${String(error)}`;
+      const failed = kind === 'table' ? this.#cutFrom(name) : [sources().get(name)];
+      for (const source of failed) source?.refuse({ code: 'bug', reason });
       return BUG_DELAY_MS;
     }
   }
