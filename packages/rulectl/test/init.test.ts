@@ -149,6 +149,14 @@ describe('files', () => {
     expect(filesOf(one)).toEqual(filesOf(both));
   });
 
+  it('have the firewalls of the run before where none is named', async () => {
+    const folder = temporaryDirectory();
+    await init(folder, [...ADS, '--firewall', 'sys-vpn-firewall']);
+    await init(folder, COUNTRY);
+    expect(filesOf(folder)['publisher.yaml']).toMatch(/sys-vpn-firewall: /);
+    expect(filesOf(folder)['publisher.yaml']).not.toMatch(/^ {2}sys-firewall/m);
+  });
+
   it('take the place of what the packages brought', async () => {
     const folder = temporaryDirectory();
     cpSync(PACKAGED, join(folder, 'publisher.yaml'));

@@ -1,7 +1,8 @@
 /** All that `rulectl init` has to know; each answer is checked where it is given. */
 
 import { hostname, networkInterfaces } from 'node:os';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
+import { parseConfig } from '@rulecast/formats';
 import {
   formatAddress,
   isPartName,
@@ -58,12 +59,14 @@ export async function answersOf(
     throw usageError(
       `--firewall ${given.firewall[0]}: this host is the firewall, and is called ${host}: leave it out`,
     );
+  const isRoot = process.getuid?.() === 0;
+  const folder = resolve(given.dir ?? (isRoot ? HOME : '.'));
   const firewalls = await questions.ask(
     {
       option: 'firewall',
       text: 'Which firewalls are there? Their names',
       example: 'sys-firewall',
-      usual: where === 'qubes' ? 'sys-firewall' : undefined,
+      usual: firewallsIn(machine, folder) ?? (where === 'qubes' ? 'sys-firewall' : undefined),
       read: readFirewall,
     },
     where === 'host' ? [host] : given.firewall,
@@ -84,14 +87,19 @@ export async function answersOf(
   if (where === 'qubes' && given.interface !== undefined)
     throw usageError(`--interface ${given.interface[0]}: Qubes says by itself which these are: leave it out`);
   const interfaces = where === 'qubes' ? [] : await interfacesFor(where, given.interface, machine, questions);
-  const isRoot = process.getuid?.() === 0;
-  const folder = resolve(given.dir ?? (isRoot ? HOME : '.'));
   const setsInterfaces = where === 'host' && isRoot && folder === HOME;
   const opensNames = chosen.some((preset) => needsOf(preset).names) && where !== 'qubes';
   const sources = opensNames ? sourcesOf(machine, interfaces, subjects.qubes) : [];
   const address = ownAddress();
   const site = { where, firewalls, interfaces, folder, setsInterfaces, sources, host, address };
   return { site, presets: chosen, subjects };
+}
+
+/** Those of the configuration that is there already, with spaces between them. */
+function firewallsIn(machine: Machine, folder: string): string | undefined {
+  const path = join(folder, 'publisher.yaml');
+  const { config } = parseConfig(path, Buffer.from(machine.text(path) ?? ''));
+  return config?.subscribers && [...config.subscribers].join(' ');
 }
 
 /** What the presets are about, of which the others need nothing. */
