@@ -3,7 +3,8 @@
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { PushInput } from '@rulecast/formats';
-import { prefixListOf } from '@rulecast/rules';
+import { EMPTY_PREFIX_SET, type PrefixSet, prefixListOf } from '@rulecast/rules';
+import { SYSTEM_CLOCK } from '@rulecast/sources';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { ALL_PERMITS } from '../../../test/kit/permits.ts';
@@ -235,17 +236,43 @@ describe('parts of the rules file', () => {
     const back = await publisher.rollback(1, {}, { permits: ALL_PERMITS });
     expect([back.kind, policiesOf(publisher)]).toEqual(['released', ['first']]);
     await write(WORK);
-    expect([versionOf(publisher), rules.trouble]).toEqual([3, undefined]);
+    const left = 'rules.yaml is left by a rollback, until it says something else or is pushed';
+    expect([versionOf(publisher), rules.trouble]).toEqual([3, left]);
+    expect(await pushed(publisher, LAB)).toBe('released');
+    expect(rules.trouble).toBe(left);
+    await publisher.rollback(2, {}, { permits: ALL_PERMITS });
+    expect(rules.trouble).toBeUndefined();
+    await publisher.rollback(1, {}, { permits: ALL_PERMITS });
     await rules.close();
     await publisher.close();
     const again = freshPublisher({ stateDirectory });
     const watched = await watching(again, path);
-    expect(versionOf(again)).toBe(3);
+    expect([versionOf(again), watched.rules.trouble]).toEqual([6, left]);
     expect(await pushed(again, 'policies: { work: { prefixes: [10.137.0.6] } }\n')).toBe(
       'rules-of-a-file work',
     );
     await watched.write(WORK.replace('203.0.113.0', '198.51.100.0'));
-    expect([versionOf(again), policiesOf(again)]).toEqual([4, ['work']]);
+    expect([versionOf(again), policiesOf(again), watched.rules.trouble]).toEqual([7, ['work'], undefined]);
+  });
+
+  it('are the file’s again when its bytes are pushed after a rollback', async () => {
+    const { publisher, write, rules } = await house(OPEN);
+    await write(WORK);
+    await publisher.rollback(1, {}, { permits: ALL_PERMITS });
+    expect(await publisher.push(pushOf({ 'rules.yaml': WORK }))).toMatchObject({ kind: 'released' });
+    expect([policiesOf(publisher), rules.trouble]).toEqual([['work'], undefined]);
+  });
+
+  it.each([true, false])('win over a push that comes with them (the push first: %s)', async (isPushFirst) => {
+    const { publisher, path, rules } = await house('unmatched: drop\n');
+    place(path, WORK);
+    const other = WORK.replace('203.0.113.0', '198.51.100.0');
+    const acts = [() => pushed(publisher, other), () => rules.look()];
+    await Promise.all((isPushFirst ? acts : acts.reverse()).map((act) => act()));
+    await rules.look();
+    expect([policiesOf(publisher), rules.trouble]).toEqual([['work'], undefined]);
+    expect(await pushed(publisher, WORK)).toBe('unchanged');
+    expect(await pushed(publisher, other)).toBe('rules-of-a-file work');
   });
 
   it('can be gone back to within the guards alone', async () => {
@@ -328,6 +355,30 @@ describe('what guards refuse of the rules file', () => {
     );
     expect(versionOf(publisher)).toBe(2);
     expect(rules.trouble).toMatch(/--permit accept-all takes it\): policy q: it would accept /);
+  });
+
+  it('is tried again by itself where a name did not resolve', async () => {
+    const waiting: [number, () => void][] = [];
+    const after = (ms: number, work: () => void) => {
+      waiting.push([ms, work]);
+      return () => undefined;
+    };
+    let answer: PrefixSet = EMPTY_PREFIX_SET;
+    const clock = { ...SYSTEM_CLOCK, after };
+    const text = WORK.replace(
+      'accept dst4=203.0.113.0/24',
+      'drop dsthost=a.example, accept dst4=203.0.113.0/24',
+    );
+    const { publisher, rules } = await house(text, { clock, resolve: async () => answer });
+    expect(rules.trouble).toMatch(
+      /refused \(rulectl push --permit unresolved takes it\): policy work: drop /,
+    );
+    expect(waiting.map(([ms]) => ms)).toContain(10_000);
+    answer = prefixes('192.0.2.7');
+    await publisher.refreshNames();
+    for (const [ms, work] of waiting.splice(0)) if (ms === 10_000) work();
+    await rules.look();
+    expect(rules.trouble).toBeUndefined();
   });
 
   it('leaves a file that says nothing of any qube refused, as nothing permits it', async () => {

@@ -39,6 +39,13 @@ const REST: RestConfig = { quietMs: 2000, unfinishedMs: 30_000 };
 const RESTLESS_MS = 60_000;
 /** Our choice: as batches of lists. */
 const RETRY_MS = 10_000;
+/** Guards that wait for a resolver or a firewall: the file is tried again without a change. */
+const TEMPORARY: ReadonlySet<string> = new Set([
+  'unresolved',
+  'needs-names',
+  'needs-openings',
+  'needs-upgrade',
+]);
 /** More of what it names is a mistake: our choice. */
 const FILES_MAX = 4096;
 
@@ -93,10 +100,14 @@ export class WatchedRules {
     void this.look();
   }
 
-  /** Why what the file says is not in force, a sentence; undefined: it is, or somebody went back from it. */
+  /** Why what the file says is not in force, a sentence; undefined: it is. */
   get trouble(): string | undefined {
-    const isTaken = this.#content !== undefined && this.#options.publisher.rules.isTaken(this.#content);
-    return isTaken ? undefined : this.#trouble?.text; // somebody may have pushed it with a permit
+    const { rules } = this.#options.publisher;
+    const isTaken = this.#content !== undefined && rules.isTaken(this.#content); // or pushed with a permit
+    if (!isTaken) return this.#trouble?.text;
+    return rules.isLeft
+      ? `${this.#name} is left by a rollback, until it says something else or is pushed`
+      : undefined;
   }
 
   /** Reads the file, and takes what it says; resolves when that is done. Never rejects: trouble is logged. */
@@ -112,7 +123,7 @@ export class WatchedRules {
   /** Something was released, or lists of sources wait for a release: one of them may be waited for here. */
   listsChanged(hasList: (list: string) => boolean): void {
     const { list, text } = this.#trouble ?? {};
-    const isPushed = text !== undefined && this.trouble === undefined;
+    const isPushed = text !== undefined && this.trouble !== text;
     if (isPushed || (list !== undefined && hasList(list))) void this.look();
   }
 
@@ -186,7 +197,10 @@ export class WatchedRules {
         return this.#refused(`${place}${first?.reason ?? ''}${more}`);
       }
       case 'guarded':
-        return this.#refused(guardText(outcome), permitText(outcome));
+        return {
+          ...this.#refused(guardText(outcome), permitText(outcome)),
+          retryMs: outcome.refusals.every(({ guard }) => TEMPORARY.has(guard)) ? RETRY_MS : undefined,
+        };
       default:
         for (const { part, reason } of 'notes' in outcome ? outcome.notes : [])
           this.#options.publisher.logger.warn({ file: this.path, part }, reason);

@@ -57,6 +57,11 @@ export class RulesFile {
     return this.#taken?.digest === digest;
   }
 
+  /** Whether somebody went back from what it says, by a rollback. */
+  get isLeft(): boolean {
+    return this.#path !== undefined && !this.#store.hasTakenParts;
+  }
+
   /** The parts that it gave when it was taken last, which nobody else may change. */
   get parts(): OwnedParts {
     return this.#taken?.parts ?? NO_OWNED_PARTS;

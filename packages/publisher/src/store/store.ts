@@ -80,7 +80,7 @@ import {
   type StoredRelease,
   StoreError,
 } from './stored.ts';
-import { decodeTaken, encodeTaken, type TakenRules } from './taken-rules.ts';
+import { decodeTaken, encodeTaken, partsContent, type TakenRules } from './taken-rules.ts';
 
 export type { StoreOptions } from './retention.ts';
 export { type ReleaseNotes, StoreError } from './stored.ts';
@@ -133,6 +133,9 @@ export class Store implements SubscriberStore {
   #index = new ReleaseIndex();
   #parts = new PartVersions();
   /** Some of the parts' versions are in rows of their own still. */
+  #taken: TakenRules | undefined | 'unread' = 'unread';
+  /** The last answer of `hasTakenParts`, for a status that is asked for again and again. */
+  #compared: { readonly head: Catalogue; readonly taken: TakenRules; readonly isSame: boolean } | undefined;
   #hasChangedRows = false;
   #damagedCount = 0;
   readonly #replayed = new Replay();
@@ -219,13 +222,27 @@ export class Store implements SubscriberStore {
 
   /** What was taken last of the rules file; undefined where nothing was, or the note of it is damaged. */
   get takenRules(): TakenRules | undefined {
-    return decodeTaken(this.#databases.meta.get('rules'));
+    if (this.#taken === 'unread') this.#taken = decodeTaken(this.#databases.meta.get('rules'));
+    return this.#taken;
+  }
+
+  /** Whether the head has the parts of the rules file as they were when it was taken. */
+  get hasTakenParts(): boolean {
+    const { takenRules, head } = { takenRules: this.takenRules, head: this.#parts.catalogue };
+    if (takenRules?.content === undefined || head === undefined) return true;
+    if (this.#compared?.head !== head || this.#compared.taken !== takenRules) {
+      const isSame = partsContent(head, takenRules.parts) === takenRules.content;
+      this.#compared = { head, taken: takenRules, isSame };
+    }
+    return this.#compared.isSame;
   }
 
   /** Notes what was taken of the rules file where that makes no release. Throws StoreError. */
   noteRules(taken: TakenRules | undefined): void {
     const isThere = this.#databases.meta.get('rules') !== undefined;
-    if (isThere || taken !== undefined) this.#putMeta({ rules: taken && encodeTaken(taken) });
+    const whole = taken && withContent(taken, this.#parts.catalogue);
+    if (isThere || taken !== undefined) this.#putMeta({ rules: whole && encodeTaken(whole) });
+    this.#taken = whole;
   }
 
   #putMeta(values: Readonly<Record<string, Uint8Array | undefined>>): void {
@@ -368,6 +385,7 @@ export class Store implements SubscriberStore {
     const history = [...this.#index.entries, historyEntry(key, stored, manifest)];
     const kept = retained(history, manifest.createdAtMs, this.#limits);
     const keyBytes = encodeKey(key);
+    const whole = taken && withContent(taken, catalogue);
     try {
       this.#databases.transactionSync(() => {
         this.#checkHead();
@@ -378,7 +396,7 @@ export class Store implements SubscriberStore {
         this.#prune(history, kept);
         for (const part of rows) void this.#databases.meta.remove(changedKey(part));
         void this.#databases.meta.put('changed', encodeChanged(key, parts.versions));
-        if (taken !== undefined) void this.#databases.meta.put('rules', encodeTaken(taken));
+        if (whole !== undefined) void this.#databases.meta.put('rules', encodeTaken(whole));
         void this.#databases.meta.put('form', FORM);
         void this.#databases.meta.put('head', keyBytes);
         if (this.behind !== undefined && compareKeys(this.behind, key) <= 0)
@@ -390,6 +408,7 @@ export class Store implements SubscriberStore {
     }
     this.#index = new ReleaseIndex(kept);
     this.#parts = parts;
+    if (whole !== undefined) this.#taken = whole;
     this.#hasChangedRows = false;
     if (snapshotBytes === undefined) this.#replayed.addDelta(delta.length);
     else this.#replayed.addSnapshot(snapshotBytes.length);
@@ -544,4 +563,9 @@ function countsOf({ records }: Catalogue): { readonly entries: number; readonly 
     else if (kind === PartKind.prefixList || kind === PartKind.nameList) entries += count;
   }
   return { entries, rules };
+}
+
+/** What is taken, with what its parts are now, unless that is known from before. */
+function withContent(taken: TakenRules, catalogue: Catalogue | undefined): TakenRules {
+  return { ...taken, content: taken.content ?? (catalogue && partsContent(catalogue, taken.parts)) };
 }

@@ -3,7 +3,9 @@
  * release that it made, so that no crash, and no older store that is put back, parts the two.
  */
 
+import { createHash } from 'node:crypto';
 import { NO_OWNED_PARTS, type OwnedParts } from '@rulecast/formats';
+import { type Catalogue, hexOf, PartKind, type PartRecord } from '@rulecast/protocol';
 
 export interface TakenRules {
   /** Of the document and the files that it names. */
@@ -12,10 +14,32 @@ export interface TakenRules {
   readonly parts: OwnedParts;
   /** Parts that it gave before and nobody pushed since: a rollback may bring them back. */
   readonly former: OwnedParts;
+  /** Digest of what its parts were then: another one is in force after a rollback. */
+  readonly content?: string | undefined;
 }
 
-export function encodeTaken({ digest, parts, former }: TakenRules): Uint8Array {
-  return Buffer.from(JSON.stringify({ digest, parts: rowOf(parts), former: rowOf(former) }));
+/** Digest of parts as a release has them. */
+export function partsContent({ records }: Pick<Catalogue, 'records'>, parts: OwnedParts): string {
+  const digest = createHash('sha256');
+  for (const record of records)
+    if (isAmong(parts, record)) digest.update(`${record.kind} ${record.name} ${hexOf(record.digest)}\n`);
+  return digest.digest('hex');
+}
+
+function isAmong({ lists, policies, unmatched }: OwnedParts, { kind, name }: PartRecord): boolean {
+  switch (kind) {
+    case PartKind.policy:
+      return policies.has(name);
+    case PartKind.prefixList:
+    case PartKind.nameList:
+      return lists.has(name);
+    default:
+      return kind === PartKind.unmatched && unmatched;
+  }
+}
+
+export function encodeTaken({ digest, parts, former, content }: TakenRules): Uint8Array {
+  return Buffer.from(JSON.stringify({ digest, parts: rowOf(parts), former: rowOf(former), content }));
 }
 
 function rowOf({ lists, policies, unmatched }: OwnedParts): object {
@@ -26,10 +50,11 @@ function rowOf({ lists, policies, unmatched }: OwnedParts): object {
 export function decodeTaken(bytes: Uint8Array | undefined): TakenRules | undefined {
   if (bytes === undefined) return undefined;
   try {
-    const { digest, parts, former } = JSON.parse(Buffer.from(bytes).toString());
+    const { digest, parts, former, content } = JSON.parse(Buffer.from(bytes).toString());
     const given = partsOf(parts);
     if (typeof digest !== 'string' || given === undefined) return undefined;
-    return { digest, parts: given, former: partsOf(former) ?? NO_OWNED_PARTS };
+    const known = typeof content === 'string' ? content : undefined;
+    return { digest, parts: given, former: partsOf(former) ?? NO_OWNED_PARTS, content: known };
   } catch {
     return undefined;
   }
