@@ -4,7 +4,7 @@
  */
 
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../kit/directory.ts';
@@ -49,7 +49,7 @@ describe.skipIf(enforcementGap() !== undefined)('init on a host', () => {
     const etc = temporaryDirectory();
     const shown = onHost(
       etc,
-      'init --interface eth1',
+      'umask 077; init --interface eth1', // as hardened hosts have it
       'ip -json link show eth1 | grep -o \'"group":"[^"]*"\'',
     );
     expect(shown).toEqual([
@@ -72,6 +72,7 @@ describe.skipIf(enforcementGap() !== undefined)('init on a host', () => {
       RULE,
       '',
     ]);
+    expect(statSync(join(etc, 'rulecast/rules.yaml')).mode & 0o777).toBe(0o644);
     const again = onHost(etc, 'init --interface eth1', 'init --interface eth1', 'init');
     expect(again.filter((line) => /^[a-zN][a-z]+(?::| was)/.test(line)).slice(0, 4)).toEqual([
       'unchanged: /etc/rulecast/publisher.yaml',

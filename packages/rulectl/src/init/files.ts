@@ -5,11 +5,14 @@
  */
 
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { CliError, ExitCode } from '../terminal/exit.ts';
 
 const MARK = /^# rulectl init wrote this, sha256 ([0-9a-f]{64})[^\n]*\n/;
+
+/** By the users of services, too. */
+const READABLE = 0o644;
 
 /** `left`: a person changed it, and it lacks what `text` has. */
 export type FileState = 'written' | 'unchanged' | 'left';
@@ -49,7 +52,8 @@ export function writeFiles(files: readonly PlannedFile[]): void {
     const draft = `${path}.new`; // one name: an interrupted run leaves no more than that
     try {
       mkdirSync(dirname(path), { recursive: true });
-      writeFileSync(draft, text, { mode: 0o644, flush: true });
+      writeFileSync(draft, text, { flush: true });
+      chmodSync(draft, READABLE); // whatever the umask: services read it
       renameSync(draft, path);
     } catch (cause) {
       throw failed(path, 'written', cause);
