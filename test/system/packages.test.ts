@@ -194,6 +194,31 @@ print(error.data.message[-300:] if error else 'valid')`;
   });
 
   it.each([
+    ['the first installation in a qube', 1, true, true],
+    ['an upgrade in a qube', 2, true, false],
+    ['the first installation elsewhere', 1, false, false],
+  ])('gives RPMs whose units %s leaves enabled or not, as it should be', (_, count, isQube, isEnabled) => {
+    const folder = mkdtempSync(join(tmpdir(), 'rulecast-packed-'));
+    outs.push(folder);
+    const marker = join(folder, 'marker');
+    if (isQube) writeFileSync(marker, '');
+    const enabled = ['rulecast-0', 'rulecast-firewall-0'].map((name) => {
+      const [path = ''] = paths(out, '.rpm').filter((one) => basename(one).startsWith(name));
+      const script = execFileSync('rpm', ['-qp', '--qf', '%{POSTIN}', path], { encoding: 'utf8' });
+      expect(script).toContain('/usr/share/qubes/marker-vm');
+      const stubs = 'systemd-sysusers() { :; }; systemd-tmpfiles() { :; }; systemctl() { echo "$*" >&3; }';
+      const text = `${stubs}\n${script.replaceAll('/usr/share/qubes/marker-vm', marker)}`;
+      const { stdout } = spawnSync('bash', ['-c', `exec 3>&1\n${text}`, 'post', String(count)], {
+        encoding: 'utf8',
+      });
+      return stdout.split('\n').filter((line) => line.startsWith('enable'));
+    });
+    expect(enabled).toEqual(
+      isEnabled ? [['enable rulecast-publisher'], ['enable rulecast-boot rulecast-subscriber']] : [[], []],
+    );
+  });
+
+  it.each([
     [['--only', 'zip'], '--only is deb or rpm\n'],
     [['--out', 'a', '--out', 'b'], '--out is given twice\n'],
     [['--out='], '--out needs a folder\n'],
@@ -285,6 +310,9 @@ print(error.data.message[-300:] if error else 'valid')`;
           .filter(({ result }) => result !== 'good')
           .map(({ check }) => check);
       expect(troubles('rulecast-doctor')).toEqual(['root key', 'xen', 'anti-spoofing']);
+      // What a person disabled stays so.
+      on.run('systemctl disable rulecast-boot && dpkg --force-depends -i /srv/rulecast-firewall_*.deb');
+      expect(on.attempt(`systemctl is-enabled ${units}`).stdout).toBe('enabled\ndisabled\nenabled\n');
       said('Backup and restore');
       expect(on.run('tar -tzf rulecast.tar.gz')).toContain('publisher/identity');
       expect(said('Removal')).toContain('30-rulecast.policy is removed');
@@ -298,8 +326,9 @@ print(error.data.message[-300:] if error else 'valid')`;
       const on = await Machine.boot(scene);
       machine = on;
       on.run(`rm -f /usr/sbin/policy-rc.d
-        dpkg --force-depends -i /srv/*.deb
-        systemctl start rulecast-publisher`);
+        dpkg --force-depends -i /srv/*.deb`);
+      expect(on.attempt('systemctl is-enabled rulecast-publisher').stdout).toBe('disabled\n'); // this is no qube
+      on.run('systemctl start rulecast-publisher');
       const before = on.run('rulecast-publisher --print-trust --config /etc/rulecast/publisher.yaml');
       on.run(blockText('packaging/systemd/README.md#A signer with a user of its own'));
       const push = (address: string): string =>
