@@ -234,6 +234,16 @@ describe('files', () => {
     expect((await rulectl(['check', join(folder, 'publisher.yaml')])).exit).toBe(0);
   });
 
+  it.each([
+    ['a key', ['--where', 'hosts', '--firewall', 'gate', '--interface', 'eth1', '--yes']],
+    ['a file', ADS],
+  ])('say what to do where %s cannot be written', async (_, args) => {
+    const file = join(temporaryDirectory(), 'file');
+    writeFileSync(file, '');
+    const { exit, stderr } = await init(file, args);
+    expect([exit, stderr]).toEqual([2, expect.stringContaining('give --dir DIR, a folder of yours')]);
+  });
+
   it('are told to programs', async () => {
     const folder = temporaryDirectory();
     const { stdout } = await init(folder, [...ADS, '--json']);

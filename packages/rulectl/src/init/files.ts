@@ -70,7 +70,8 @@ function textOf(path: string): string | undefined {
   }
 }
 
-function failed(path: string, what: string, cause: unknown): CliError {
+/** Why a file could not be read or written, and what to do. */
+export function failed(path: string, what: 'read' | 'written', cause: unknown): CliError {
   const reason = cause instanceof Error ? cause.message : String(cause);
   const text = `${path} cannot be ${what}: ${reason}: run this as root, or give --dir DIR, a folder of yours`;
   return new CliError(ExitCode.refused, `not-${what}`, text, { cause });
