@@ -163,7 +163,7 @@ describe('a rules file', () => {
 
   it('that is gone changes nothing', async () => {
     renameSync(FILE(), `${FILE()}.away`);
-    await said(/^rules.yaml stays as it was read: there is no /);
+    await said(/^rules.yaml cannot be read: there is no /);
     expect(await head()).toMatchObject({ version: 8 });
     renameSync(`${FILE()}.away`, FILE());
     await said(/^what the rules file says is taken/);

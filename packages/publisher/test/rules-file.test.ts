@@ -149,7 +149,7 @@ describe('the rules file', () => {
 
   it('brings the files that it names, which are watched, and no others than those beside it', async () => {
     const { publisher, watched, write, path, rules } = await house(undefined);
-    expect(rules.trouble).toMatch(/^rules.yaml stays as it was read: there is no /);
+    expect(rules.trouble).toMatch(/^rules.yaml cannot be read: there is no /);
     place(join(path, '..', 'a.txt'), '192.0.2.1\n');
     await write(`lists: { a: { file: a.txt } }\n${WORK}`);
     await rules.look();
@@ -161,6 +161,17 @@ describe('the rules file', () => {
     await write(`lists: { a: { file: missing.txt } }\n${WORK}`);
     expect(rules.trouble).toMatch(/line 1, column 21: .*missing.txt" is not there/);
     expect(versionOf(publisher)).toBe(2);
+  });
+
+  it('that is long is read in a thread, with what it names and where it uses what is not there', async () => {
+    const comments = '# a comment\n'.repeat(10_000);
+    const { publisher, write, path, rules } = await house(WORK);
+    place(join(path, '..', 'a.txt'), '192.0.2.1\n');
+    await write(`${comments}lists: { a: { file: a.txt } }\n${WORK}`);
+    await rules.look();
+    expect([versionOf(publisher), rules.trouble]).toEqual([2, undefined]);
+    await write(`${comments}${WORK.replace('accept dst4=203.0.113.0/24', 'drop dst=@gone')}`);
+    expect(rules.trouble).toMatch(/refused: line 10002, column \d+: .*gone/);
   });
 
   it.each([

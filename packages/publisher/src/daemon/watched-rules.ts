@@ -10,15 +10,8 @@
 
 import { posix } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import {
-  detectFormat,
-  documentReferences,
-  FORMAT_LIMITS,
-  listUse,
-  type PushedFile,
-  type RestConfig,
-} from '@rulecast/formats';
-import { ProtocolError, PUSH_MAX_BYTES } from '@rulecast/protocol';
+import { detectFormat, FORMAT_LIMITS, listUse, type PushedFile, type RestConfig } from '@rulecast/formats';
+import { ProtocolError } from '@rulecast/protocol';
 import {
   FileRest,
   InputError,
@@ -46,8 +39,9 @@ const TEMPORARY: ReadonlySet<string> = new Set([
   'needs-openings',
   'needs-upgrade',
 ]);
-/** More of what it names is a mistake: our choice. */
+/** More is for sources: our choice. */
 const FILES_MAX = 4096;
+const BYTES_MAX = 128 * 2 ** 20;
 
 export interface WatchedRulesOptions {
   readonly publisher: Publisher;
@@ -219,7 +213,7 @@ export class WatchedRules {
     if (error instanceof InputError) {
       this.#content = undefined;
       const { restsInMs: retryMs } = error;
-      if (retryMs === undefined) return { text: `${this.#name} stays as it was read: ${readText(error)}` };
+      if (retryMs === undefined) return { text: `${this.#name} cannot be read: ${readText(error)}` };
       this.#restlessSinceMs ??= clock.monotonicMs();
       const isLong = clock.monotonicMs() - this.#restlessSinceMs >= RESTLESS_MS;
       return {
@@ -246,13 +240,13 @@ export class WatchedRules {
     this.#rest.begin();
     const bytes = await readWhole(this.path, FORMAT_LIMITS.documentBytes, this.#rest);
     const files: PushedFile[] = [{ name: this.#name, role: 'pushed', bytes }];
-    const names = documentReferences(this.path, bytes);
+    const names = await this.#options.publisher.referencesOf(bytes);
     const folder = posix.dirname(this.path);
     const paths = names.map((name) => posix.resolve(folder, name));
     if (await this.#watchAll([this.path, ...paths])) void this.look(); // what changed before there was a watch
     if (names.length > FILES_MAX)
       throw new InputError(InputErrorCode.tooMany, `it names ${names.length} files`);
-    let left = PUSH_MAX_BYTES - bytes.length;
+    let left = BYTES_MAX - bytes.length;
     for (const [i, name] of names.entries()) {
       try {
         const content = await readBelow(folder, paths[i] ?? '', left, this.#rest);

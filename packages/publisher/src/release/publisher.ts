@@ -304,6 +304,11 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     return this.#pushes.push(input, options);
   }
 
+  /** The files that a rule set document names, read off the event loop. Throws ProtocolError `over-limit`. */
+  referencesOf(document: Uint8Array): Promise<readonly string[]> {
+    return this.#worker.references(document);
+  }
+
   /**
    * Releases the content of the rules file, within the guards of the role `push`, and notes that it is taken.
    * Throws what `push` throws.

@@ -38,6 +38,7 @@ export type PastContent =
 /** What the thread is sent: plain data. */
 export type WorkRequest =
   | { readonly kind: 'read'; readonly input: PushInput; readonly now: number }
+  | { readonly kind: 'references'; readonly document: Uint8Array }
   | { readonly kind: 'encode'; readonly change: PartChange; readonly isPlain: boolean }
   | { readonly kind: 'rebuild'; readonly recipe: ReleaseRecipe }
   | { readonly kind: 'compose'; readonly recipe: ReleaseRecipe; readonly ruleSet: RuleSet }
@@ -73,6 +74,7 @@ export interface Comparison {
  */
 export type WorkAnswer =
   | { readonly kind: 'parts'; readonly parts: PushedParts }
+  | { readonly kind: 'names'; readonly names: readonly string[] }
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
   | ({ readonly kind: 'change' } & EncodedChange)
   | { readonly kind: 'rule-set'; readonly ruleSet: RuleSet }
@@ -114,6 +116,10 @@ export async function work(request: WorkRequest): Promise<WorkAnswer> {
       case 'read': {
         const { readPushed } = await import('@rulecast/formats');
         return { kind: 'parts', parts: readPushed(request.input, request.now) };
+      }
+      case 'references': {
+        const { documentReferences } = await import('@rulecast/formats');
+        return { kind: 'names', names: documentReferences('', request.document) };
       }
       case 'encode':
         return { kind: 'change', ...encodeChange(request.change, request.isPlain) };
@@ -213,6 +219,14 @@ export class ReleaseWorker {
       ...buffers,
     ]);
     if (answer.kind === 'parts') return answer.parts;
+    throw unexpected(answer);
+  }
+
+  /** The files that a document names. Throws as `read` does. */
+  async references(document: Uint8Array): Promise<readonly string[]> {
+    const isLong = document.length > READ_IN_PLACE_MAX_BYTES;
+    const answer = await this.#do({ kind: 'references', document }, isLong, []);
+    if (answer.kind === 'names') return answer.names;
     throw unexpected(answer);
   }
 
