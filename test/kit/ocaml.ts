@@ -10,7 +10,7 @@ import { createInterface } from 'node:readline';
 import { onTestFinished } from 'vitest';
 import { blockText, ROOT } from '../docs/blocks.ts';
 
-const LIBRARIES = ['digestif.ocaml', 'mirage-crypto-ec', 'yojson'];
+const LIBRARIES = ['digestif.ocaml', 'mirage-crypto-ec', 'yojson', 'lwt.unix'];
 
 interface Ended {
   readonly status: number | null;

@@ -19,7 +19,8 @@ const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
   'docs/enforcement.md#What is needed': 'test/system/systemd.test.ts', // as root, on a machine of its own
   'docs/enforcement.md#Removing it': 'test/system/enforce-trouble.test.ts', // as root
   'packaging/systemd/README.md#The firewall side under systemd': 'test/system/systemd.test.ts',
-  'ocaml/README.md#Rulecast in OCaml': 'test/system/ocaml.test.ts',
+  'ocaml/README.md#Rulecast in OCaml': 'test/kit/ocaml.ts',
+  'docs/mirage.md#A firewall that is called/3': 'test/system/ocaml-mirage.test.ts',
   'packaging/systemd/README.md#The firewall side under systemd/2': 'test/system/systemd.test.ts',
   'packaging/systemd/README.md#A signer with a user of its own': 'test/system/packages.test.ts',
   'packaging/README.md#Packages': 'test/system/packages.test.ts',
@@ -317,6 +318,25 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     box.stub('qvm-firewall', `[ "$2 $3" = 'list --raw' ] && cat <<'END'\n${qubesRules()}END\n`);
     box.stub('qvm-ls', "echo 'work|10.137.0.5|fd09::a89:5'; echo 'personal|10.137.0.6|-'\n");
     expect(await box.run(text)).toContain('nothing refused');
+  },
+
+  'docs/mirage.md#Rules of qvm-firewall': async (text) => {
+    const box = await fresh();
+    box.stub('qubesd-query', 'echo "$@"; cat\n');
+    box.write(
+      'firewall.yaml',
+      'policies: { work: { prefixes: [10.137.0.5], egress: [drop dst4=192.0.2.0/25, drop dst4=192.0.2.128/25], default: accept } }\n',
+    );
+    box.stub('qvm-run', '[ "$1 $2" = "--pass-io mgmt" ] && exec sh -c "$3 firewall.yaml"\n');
+    expect(await box.run(text)).toBe(
+      '--fail dom0 admin.vm.firewall.Set work\naction=drop dst4=192.0.2.0/24\naction=accept\n',
+    );
+  },
+
+  'docs/mirage.md#A firewall that is called/2': async (text) => {
+    const box = await fresh();
+    box.write('publisher.yaml', text);
+    await box.run('rulectl check publisher.yaml');
   },
 
   'docs/qubes.md#Your own rules': async (text) => {

@@ -1,0 +1,161 @@
+open Lwt.Infix
+open Rulecast
+module RExec = Qubes.RExec
+
+let src = Logs.Src.create "lists" ~doc:"Published rule sets"
+
+module Log = (val Logs.src_log src : Logs.LOG)
+
+let service = "rulecast.Subscribe"
+
+(* ── Our choice ── *)
+
+let call_ms = 60_000 (* until dom0 and the other end have answered *)
+let stale_after_ms = 120_000 (* WIRE.md R-34 *)
+let piece_bytes = 4096
+let bytes_per_entry = 8 (* of a transfer; hosts at random take 1.7, rules more *)
+
+type t = {
+  driver : Rulecast_lwt.t;
+  firewall : Meaning.firewall option ref; (* the release in force *)
+  mutable is_served : bool;
+}
+
+let now () = Int64.to_int (Int64.div (Mirage_mtime.elapsed_ns ()) 1_000_000L)
+let sleep ms = Mirage_sleep.ns (Int64.mul (Int64.of_int ms) 1_000_000L)
+let address ip = snd (Address.of_bytes (Ipaddr.V4.to_octets ip))
+
+let create ~trust ~name ~entries ~dns ~random ~on_flip =
+  if not (Message.is_name name) then invalid_arg (name ^ " is no name of a subscriber");
+  let dns = List.map (fun ip -> (Address.V4, address ip)) dns in
+  (* There is no clock. A rule that ends some day accepts no more, and drops still. *)
+  let environment = { Meaning.earlier = 0; later = max_int; dns } in
+  let firewall = ref None in
+  let flip { Session.manifest; parts; _ } =
+    firewall := Some (Meaning.firewall environment (Part.Map.map (fun held -> held.Delta.part) parts));
+    Log.info (fun f -> f "version %d is in force" manifest.Trust.version);
+    on_flip ()
+  in
+  let config =
+    {
+      Session.name;
+      entries;
+      bytes = 1_000_000 + (bytes_per_entry * entries);
+      stale_after = stale_after_ms;
+      random;
+      environment = (fun () -> environment);
+    }
+  in
+  let memory = Session.memory ~trust ~now:(now ()) in
+  let tell text = Log.info (fun f -> f "%s" text) in
+  { driver = { memory; config; now; sleep; flip; tell }; firewall; is_served = false }
+
+let version t =
+  Option.map (fun { Session.manifest; _ } -> manifest.Trust.version) (Session.active t.driver.memory)
+
+(* ── Verdicts ── *)
+
+let packet direction ~src ~dst proto port icmp_type =
+  { Meaning.direction; family = V4; src = Some (address src); dst = address dst; proto; port; icmp_type }
+
+let is_drop = function
+  | Meaning.Decided { action = Drop; _ } | No_flow -> true
+  | Decided { action = Accept; _ } | Nobody -> false
+
+let judge t { Packet.ipv4_header = { Ipv4_packet.src; dst; _ }; transport_header; dst = host; _ } =
+  let verdict, direction =
+    match host with `Client _ -> (Meaning.verdict, Meaning.Both) | _ -> (Meaning.flow_verdict, Egress)
+  in
+  let packet = packet direction ~src ~dst in
+  let packet =
+    match transport_header with
+    | `TCP { Tcp.Tcp_packet.dst_port; _ } -> packet 6 (Some dst_port) None
+    | `UDP { Udp_packet.dst_port; _ } -> packet 17 (Some dst_port) None
+    | `ICMP { Icmpv4_packet.ty; _ } -> packet 1 None (Some (Icmpv4_wire.ty_to_int ty))
+  in
+  match !(t.firewall) with
+  | None -> `Drop "no published release is in force yet"
+  | Some firewall when is_drop (verdict firewall packet) -> `Drop "a published rule drops this packet"
+  | Some _ -> `Accept
+
+(* An entry of ICMP does not say its type. Without one a rule that asks for a type drops: the next request is
+   judged with its own. *)
+let drops t proto ~src ~dst ~port =
+  let number = match proto with `Tcp -> 6 | `Udp -> 17 | `Icmp -> 1 in
+  match !(t.firewall) with
+  | None -> true
+  | Some firewall -> is_drop (Meaning.verdict firewall (packet Egress ~src ~dst number port None))
+
+(* ── Connections ── *)
+
+(* In pieces that one message of qrexec holds in every version of its protocol. *)
+let rec in_pieces write bytes =
+  let length = String.length bytes in
+  if length <= piece_bytes then write bytes
+  else
+    write (String.sub bytes 0 piece_bytes) >>= fun () ->
+    in_pieces write (String.sub bytes piece_bytes (length - piece_bytes))
+
+let written = function `Ok () -> Lwt.return_unit | `Eof -> Lwt.fail End_of_file
+
+let flow_of_call flow =
+  let rec read () =
+    RExec.Client_flow.read flow >>= function
+    | `Stdout bytes -> Lwt.return_some bytes
+    | `Stderr text ->
+       Log.warn (fun f -> f "the other end says: %s" text);
+       read ()
+    | `Eof | `Exit_code _ -> Lwt.return_none
+  in
+  {
+    Rulecast_lwt.read;
+    write = in_pieces (fun bytes -> RExec.Client_flow.write flow bytes >>= written);
+    close = (fun () -> RExec.Client_flow.close flow);
+  }
+
+(* What is connected after the time for it is over is closed at once. *)
+let call t qrexec ~vm () =
+  let connected, wake = Lwt.wait () in
+  let none why =
+    Log.warn (fun f -> f "no call of %s in %s: %s" service vm why);
+    None
+  in
+  let is_late = ref false in
+  let client = function
+    | `Ok flow when !is_late -> RExec.Client_flow.close flow
+    | `Ok flow ->
+       Lwt.wakeup_later wake (Some (flow_of_call flow));
+       Lwt.return_unit
+    | (`Closed | `Permission_denied | `Error _) as refusal ->
+       let why =
+         match refusal with `Closed -> "dom0 is gone" | `Permission_denied -> "refused by dom0" | `Error why -> why
+       in
+       if not !is_late then Lwt.wakeup_later wake (none why);
+       Lwt.return_unit
+  in
+  let late () =
+    t.driver.sleep call_ms >|= fun () ->
+    is_late := true;
+    none "nobody answers"
+  in
+  RExec.qrexec qrexec ~vm ~service client >>= function
+  | `Closed -> Lwt.return (none "dom0 is gone")
+  | `Ok -> Lwt.pick [ Lwt.protected connected; late () ]
+
+let follow t qrexec ~vm = Rulecast_lwt.follow t.driver (call t qrexec ~vm)
+
+let is_call line =
+  match String.split_on_char ' ' line with
+  | [ "QUBESRPC"; called; _caller ] -> called = service || called = service ^ "+"
+  | _ -> false
+
+(* One session at a time; the publisher's end calls again. *)
+let serve t flow =
+  if t.is_served then Lwt.return 1
+  else begin
+    t.is_served <- true;
+    let read () = RExec.Flow.read flow >|= function `Ok bytes -> Some bytes | `Eof -> None in
+    let write = in_pieces (RExec.Flow.write flow) in
+    let session () = Rulecast_lwt.session t.driver { read; write; close = Lwt.return } in
+    Lwt.finalize (fun () -> session () >|= fun _pause -> 0) (fun () -> Lwt.return (t.is_served <- false))
+  end

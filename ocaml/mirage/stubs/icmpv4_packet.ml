@@ -1,0 +1,1 @@
+type t = { ty : Icmpv4_wire.ty; code : int }

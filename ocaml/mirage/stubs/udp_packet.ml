@@ -1,0 +1,1 @@
+type t = { src_port : int; dst_port : int }
