@@ -1,5 +1,5 @@
 /**
- * Where hosts ask that are told to ask this one: port 53 of the addresses of the interfaces in a link group,
+ * The addresses at which hosts of a link group ask this host: port 53 of the interfaces in the group,
  * followed, and of no other interface. An edge; the sockets are the server's.
  */
 

@@ -1,6 +1,6 @@
 /**
- * Where `rulecast-dns` is asked, and whom it asks: by options, or as this host and the subscriber have it,
- * which may change while it runs.
+ * The addresses at which `rulecast-dns` is asked, and its upstreams. Options name them; else they follow the
+ * interfaces and the resolv.conf of this host.
  */
 
 import type { Logger } from 'pino';

@@ -16,8 +16,8 @@ export interface NameFeedOptions {
   readonly channel: (signal: AbortSignal) => Promise<ByteStream>;
   readonly clock: SteadyClock;
   /**
-   * With it, a stream is open only as long as a release needs one, since connecting starts `rulecast-dns`.
-   * Whether it runs: it may judge by a release of an earlier feed, which it is to forget.
+   * Whether `rulecast-dns` runs, and may judge by a release of an earlier feed, which it then forgets. With
+   * this option a stream is open only while a release needs one, since connecting starts `rulecast-dns`.
    */
   readonly isRunning?: () => boolean;
   /** The link group of hosts that ask this one; absent: what they ask is taken to `rulecast-dns`. */
@@ -50,7 +50,7 @@ export class NameFeed {
   #isOpen = false;
   /** Something, since it was connected to. */
   #hasTaken = false;
-  /** It has no names that this feed or an earlier one gave it, as far as that is known. */
+  /** It has taken a release without names, and no other since. */
   #isRelieved = false;
   /** Why nobody asks it, and since when. */
   #fault: { readonly text: string; readonly sinceMs: number } | undefined;

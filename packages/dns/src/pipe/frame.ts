@@ -9,8 +9,8 @@
  *     ask       kind 2: nothing                                  to DNS: what do you judge by?
  *     has       kind 3: number u32                               from DNS: this, 0: nothing of this stream
  *     counts    kind 4: (name text8 │ count u64) …               from DNS, with `has`: what it counted
- *     listen    kind 5: nothing │ group u32                      to DNS: who asks is taken to it │ asks this host
- *     fault     kind 6: text                                     from DNS, before `has`: why nobody asks it, or none
+ *     listen    kind 5: nothing │ group u32                      to DNS: questions are captured │ hosts ask this one
+ *     fault     kind 6: text                                     from DNS, before `has`: why it is not asked, or empty
  *
  * Whoever reads trusts no length: it is checked before anything is kept for it.
  */
