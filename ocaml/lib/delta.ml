@@ -2,11 +2,11 @@
 
 open Cursor
 
-(* A part, with the count and the bytes that its record has. *)
-type held = { part : Part.t; count : int; bytes : int }
+(* A part with its record, which is made once. *)
+type held = { part : Part.t; record : Part.record }
 type rule_set = held Part.Map.t
 
-let hold part = { part; count = Part.count part; bytes = String.length (Part.canonical part) }
+let hold part = { part; record = Part.record_of part }
 
 type change = { op : int; key : int * string; count : int; bytes : int; body : Cursor.t }
 
@@ -32,22 +32,24 @@ let all cursor read =
 
 let spliced cursor ~is_ingress rules =
   let count = u32 cursor in
-  let rec go i at done_ =
-    if i = count then List.rev (Array.sub rules at (Array.length rules - at) :: done_)
-    else begin
+  if count = 0 then (rules, 0)
+  else begin
+    let builder = Rules.builder () in
+    let add = Rules.adding builder rules and at = ref 0 in
+    for i = 0 to count - 1 do
       let keep = varint cursor in
       let drop = varint cursor in
-      let added = Rule.read_runs cursor ~is_ingress ~column:Column.read_planes in
+      if !at + keep + drop > Rules.count rules then refuse "bad-base" "a splice beyond the rules";
+      add !at (!at + keep);
+      let before = Rules.built_count builder in
+      Rules.read_runs builder cursor ~is_ingress ~column:Column.read_planes;
       if keep = 0 && i > 0 then bad cursor "a later splice that keeps nothing";
-      if drop = 0 && added = [||] then bad cursor "a splice that does nothing";
-      if at + keep + drop > Array.length rules then refuse "bad-base" "a splice beyond the rules";
-      go (i + 1) (at + keep + drop) (added :: Array.sub rules at keep :: done_)
-    end
-  in
-  if count = 0 then (rules, 0)
-  else
-    let pieces = go 0 0 [] in
-    (Array.concat pieces, count)
+      if drop = 0 && Rules.built_count builder = before then bad cursor "a splice that does nothing";
+      at := !at + keep + drop
+    done;
+    add !at (Rules.count rules);
+    (Rules.built builder, count)
+  end
 
 let patched_policy cursor (old : Part.policy) =
   let flags = u8 cursor in
@@ -85,7 +87,9 @@ let patched_resolutions cursor old =
   Part.Resolutions (List.merge by_key kept added)
 
 let part_of { op; key = kind, _; count; bytes; body } (before : held option) =
-  let old_count, old_bytes = match before with Some held -> (held.count, held.bytes) | None -> (0, 0) in
+  let old_count, old_bytes =
+    match before with Some { record; _ } -> (record.count, record.bytes) | None -> (0, 0)
+  in
   let room = Entries.{ free = count; over = "bad-count" } in
   let unpack ~code =
     let each = match kind with 2 -> 5 | 3 -> 4382 | _ -> 255 in
@@ -113,7 +117,7 @@ let part_of { op; key = kind, _; count; bytes; body } (before : held option) =
   finish body;
   if part = Resolutions [] then bad body "no name is left";
   let held = hold part in
-  if held.count <> count || held.bytes <> bytes then refuse "bad-count" "not what its claim says";
+  if held.record.count <> count || held.record.bytes <> bytes then refuse "bad-count" "not what its claim says";
   held
 
 (* ── Deltas ── *)
@@ -144,8 +148,8 @@ let read_change cursor parts at last =
       if claim < 0 || claim > safe_max then bad cursor "a claim of less than nothing";
       claim
     in
-    let count = claimed (Option.fold ~none:0 ~some:(fun (held : held) -> held.count) old) in
-    let bytes = claimed (Option.fold ~none:0 ~some:(fun (held : held) -> held.bytes) old) in
+    let count = claimed (Option.fold ~none:0 ~some:(fun held -> held.record.count) old) in
+    let bytes = claimed (Option.fold ~none:0 ~some:(fun held -> held.record.bytes) old) in
     ({ op; key; count; bytes; body = sub cursor (varint cursor) }, at)
   end
 
@@ -167,7 +171,7 @@ let changes_of cursor (before : rule_set) =
 
 (* The counts and bytes of the parts that a delta leaves, by its claims. *)
 let claimed (before : rule_set) changes =
-  let was = Part.Map.map (fun (held : held) -> (held.count, held.bytes)) before in
+  let was = Part.Map.map (fun { record; _ } -> (record.Part.count, record.bytes)) before in
   let apply counts { op; key; count; bytes; _ } =
     if op = 0 then Part.Map.remove key counts else Part.Map.add key (count, bytes) counts
   in
@@ -230,6 +234,6 @@ let received ~most ~manifest ~base stream =
   in
   let result = go base deltas in
   check_lists result;
-  let records = List.map (fun (key, held) -> (key, Part.record_of held.part)) (Part.Map.bindings result) in
+  let records = List.map (fun (key, held) -> (key, held.record)) (Part.Map.bindings result) in
   if Part.catalogue_digest records <> manifest.catalogue then refuse "bad-digest" "the catalogue";
   result

@@ -58,9 +58,9 @@ let line ~is_ingress ({ said; remote } : Rule.t) =
   let line = String.concat " " words in
   String.sub line 0 (min rule_text_max (String.length line))
 
-let verdict firewall packet =
+let verdict table environment packet =
   let action word = [ ("action", Text word) ] in
-  match Meaning.verdict firewall packet with
+  match Table.explain table environment packet with
   | Nobody -> action "none"
   | No_flow -> action "drop"
   | Decided { action = decided; direction; policy; rule } -> (
@@ -75,7 +75,7 @@ let verdict firewall packet =
      | None -> judged
      | Some { block; index; run; list; prefix } ->
         let home = if block = Common then Some "common" else policy in
-        let found = Option.map (fun name -> Meaning.rule firewall name direction block index) home in
+        let found = Option.map (fun name -> Table.rule table name direction block index) home in
         let text = Option.map (line ~is_ingress:(direction <> Egress)) found in
         let block = match block with Exceptions -> "exceptions" | Common -> "common" | Own -> "own" in
         let prefix = Option.map (fun (family, prefix) -> Address.prefix_text family prefix) prefix in

@@ -6,10 +6,10 @@ open Cursor
 type policy = {
   base : int; (* the default action, and how names are answered *)
   prefixes : Column.set;
-  egress : Rule.t array;
-  ingress : Rule.t array;
-  egress_exceptions : Rule.t array;
-  ingress_exceptions : Rule.t array;
+  egress : Rules.t;
+  ingress : Rules.t;
+  egress_exceptions : Rules.t;
+  ingress_exceptions : Rules.t;
 }
 
 type t =
@@ -40,15 +40,15 @@ let is_key (kind, name) =
 
 let count = function
   | Prefixes set -> Column.set_count set
-  | Names { keys; exceptions; _ } -> Array.length keys + Array.length exceptions
+  | Names { keys; exceptions; _ } -> Names.count keys + Names.count exceptions
   | Policy p ->
      let rules = [ p.egress; p.ingress; p.egress_exceptions; p.ingress_exceptions ] in
-     List.fold_left (fun sum rules -> sum + Array.length rules) 0 rules
+     List.fold_left (fun sum rules -> sum + Rules.count rules) 0 rules
   | Resolutions names -> List.length names
   | Unmatched _ -> 1
 
 let default_action p = Rule.action_of (p.base land 1 = 1)
-let has_exceptions p = Array.length p.egress_exceptions + Array.length p.ingress_exceptions > 0
+let has_exceptions p = Rules.count p.egress_exceptions + Rules.count p.ingress_exceptions > 0
 
 (* ── Canonical bytes ── *)
 
@@ -61,11 +61,15 @@ let read_policy cursor ~column =
   let is_2 = match take cursor 4 with "RCQ1" -> false | "RCQ2" -> true | _ -> bad cursor "no policy" in
   let base = read_base cursor in
   let prefixes = Column.read_set cursor in
-  let runs is_ingress = Rule.read_runs cursor ~is_ingress ~column in
+  let runs is_ingress =
+    let builder = Rules.builder () in
+    Rules.read_runs builder cursor ~is_ingress ~column;
+    Rules.built builder
+  in
   let egress = runs false in
   let ingress = runs true in
-  let egress_exceptions = if is_2 then runs false else [||] in
-  let ingress_exceptions = if is_2 then runs true else [||] in
+  let egress_exceptions = if is_2 then runs false else Rules.empty in
+  let ingress_exceptions = if is_2 then runs true else Rules.empty in
   let policy = { base; prefixes; egress; ingress; egress_exceptions; ingress_exceptions } in
   if is_2 && not (has_exceptions policy) then bad cursor "RCQ2 without an exception";
   policy
@@ -118,8 +122,8 @@ let write_name b (name, set) =
 
 let write b part =
   let runs rules =
-    put_le b 4 (List.length (Rule.runs_of rules 0 (Array.length rules)));
-    Rule.write_runs b rules 0 (Array.length rules)
+    put_le b 4 (snd (Rules.measure rules));
+    Rules.write_runs b rules 0 (Rules.count rules)
   in
   match part with
   | Prefixes set ->
@@ -128,9 +132,10 @@ let write b part =
   | Names { resolve; keys; exceptions } ->
      Buffer.add_string b "RCN2";
      Buffer.add_uint8 b resolve;
-     put_le b 4 (Array.length keys);
-     put_le b 4 (Array.length exceptions);
-     Array.iter (Buffer.add_string b) (Array.append keys exceptions)
+     put_le b 4 (Names.count keys);
+     put_le b 4 (Names.count exceptions);
+     Buffer.add_string b keys.bytes;
+     Buffer.add_string b exceptions.bytes
   | Policy p ->
      let is_2 = has_exceptions p in
      Buffer.add_string b (if is_2 then "RCQ2" else "RCQ1");
@@ -148,6 +153,19 @@ let write b part =
 
 let canonical part = written (fun b -> write b part)
 
+(* How long those are. *)
+let bytes_of = function
+  | Prefixes set -> 4 + Column.set_bytes set
+  | Names { keys; exceptions; _ } -> 13 + String.length keys.bytes + String.length exceptions.bytes
+  | Policy p ->
+     let exceptions = if has_exceptions p then [ p.egress_exceptions; p.ingress_exceptions ] else [] in
+     let all = [ p.egress; p.ingress ] @ exceptions in
+     List.fold_left (fun sum rules -> sum + fst (Rules.measure rules)) (5 + Column.set_bytes p.prefixes) all
+  | Resolutions names ->
+     let add sum (name, set) = sum + 1 + String.length name + Column.set_bytes set in
+     List.fold_left add 8 names
+  | Unmatched _ -> 5
+
 (* ── Leaves ── *)
 
 (* Cuts what is sorted, from first to before last, where `bit` of an entry's key first differs. *)
@@ -160,63 +178,80 @@ let rec cut ~most ~differ ~bit first last =
     cut ~most ~differ ~bit first middle @ cut ~most ~differ ~bit middle last
   end
 
-let leaf tag count write =
-  Trust.sha256
-    (tag
-    ^ written (fun b ->
-         put_le b 4 count;
-         write b))
+(* The hash of a tag, a count, and some bytes of others. *)
+let leaf tag count pieces =
+  let open Digestif.SHA256 in
+  Pause.pause ();
+  let feed ctx (bytes, off, len) = feed_string ctx ~off ~len bytes in
+  let head = tag ^ written (fun b -> put_le b 4 count) in
+  to_raw_string (get (List.fold_left feed (feed_string empty head) pieces))
 
 (* Entry count, and the hashes of the leaves. *)
 let column_leaves (column : Column.t) =
   let tag, most = match column.family with V4 -> ("RLP4", 1638) | V6 -> ("RLP6", 481) in
   let address i = (Column.get column i).address in
   let differ i j = Address.first_difference (address i) (address j) in
+  let stride = 4 * Address.words column.family in
   let leaf_of (first, last) =
-    let words = 4 * Address.words column.family in
-    leaf tag (last - first) (fun b ->
-       Buffer.add_substring b column.addresses (words * first) (words * (last - first));
-       Buffer.add_substring b column.lengths first (last - first))
+    let n = last - first in
+    leaf tag n [ (column.addresses, stride * first, stride * n); (column.lengths, first, n) ]
   in
   let count = Column.count column in
   (count, List.map leaf_of (cut ~most ~differ ~bit:(fun i -> Address.bit (address i)) 0 count))
 
-let text_leaves tag most keys write =
-  let bit i at =
-    let key = keys.(i) in
-    at / 8 < String.length key && Char.code key.[at / 8] land (128 lsr (at mod 8)) > 0
-  in
+(* The same by keys of text; `pieces` are the bytes of those from first to before last. *)
+let text_leaves tag most ~count ~key pieces =
+  let bit_of key at = at / 8 < String.length key && Char.code key.[at / 8] land (128 lsr (at mod 8)) > 0 in
   let differ i j =
-    let rec go at = if bit i at <> bit j at then at else go (at + 1) in
+    let x = key i and y = key j in
+    let rec go at = if bit_of x at <> bit_of y at then at else go (at + 1) in
     go 0
   in
-  let leaf_of (first, last) =
-    leaf tag (last - first) (fun b ->
+  let leaf_of (first, last) = leaf tag (last - first) (pieces first last) in
+  (count, List.map leaf_of (cut ~most ~differ ~bit:(fun i -> bit_of (key i)) 0 count))
+
+(* Pieces that are written for it. *)
+let written_pieces write first last =
+  let bytes =
+    written (fun b ->
        for i = first to last - 1 do
          write b i
        done)
   in
-  let count = Array.length keys in
-  (count, List.map leaf_of (cut ~most ~differ ~bit 0 count))
+  [ (bytes, 0, String.length bytes) ]
 
-let ends_leaf rules i =
-  let bytes = written (fun b -> Rule.write_run b rules i (i + 1)) in
-  let low = Address.low32 in
-  let h = String.fold_left (fun h c -> h lxor Char.code c * 0x01000193 land low) 0x811c9dc5 bytes in
-  let f = h lxor (h lsr 16) * 0x85ebca6b land low in
-  f lxor (f lsr 13) land 511 = 0
+let name_leaves keys =
+  let pieces first last =
+    let start = Names.start keys first in
+    [ (keys.bytes, start, Names.stop keys (last - 1) - start) ]
+  in
+  text_leaves "RLN1" 512 ~count:(Names.count keys) ~key:(Names.get keys) pieces
 
 let rule_leaves rules =
-  let count = Array.length rules in
-  let leaf_of first last = leaf "RLQ1" (last - first) (fun b -> Rule.write_runs b rules first last) in
-  let rec go first i =
-    if i = count then if first = i then [] else [ leaf_of first i ]
+  let count = Rules.count rules and buffer = Buffer.create 256 and low = Address.low32 in
+  let ends_leaf i =
+    Buffer.clear buffer;
+    Rules.write_run buffer rules i (i + 1);
+    let h = ref 0x811c9dc5 in
+    for k = 0 to Buffer.length buffer - 1 do
+      h := !h lxor Char.code (Buffer.nth buffer k) * 0x01000193 land low
+    done;
+    let f = !h lxor (!h lsr 16) * 0x85ebca6b land low in
+    f lxor (f lsr 13) land 511 = 0
+  in
+  let leaf_of first last =
+    let bytes = written (fun b -> Rules.write_runs b rules first last) in
+    leaf "RLQ1" (last - first) [ (bytes, 0, String.length bytes) ]
+  in
+  let rec go first i leaves =
+    if i = count then List.rev (if first = i then leaves else leaf_of first i :: leaves)
     else
       let length = i + 1 - first in
-      if length = 1024 || (length >= 128 && ends_leaf rules i) then leaf_of first (i + 1) :: go (i + 1) (i + 1)
-      else go first (i + 1)
+      if length = 1024 || (length >= 128 && ends_leaf i) then
+        go (i + 1) (i + 1) (leaf_of first (i + 1) :: leaves)
+      else go first (i + 1) leaves
   in
-  (count, go 0 0)
+  (count, go 0 0 [])
 
 (* ── Digests ── *)
 
@@ -234,8 +269,7 @@ let byte n = String.make 1 (Char.chr n)
 let digest = function
   | Prefixes set -> set_digest set
   | Names { resolve; keys; exceptions } ->
-     let leaves keys = text_leaves "RLN1" 512 keys (fun b i -> Buffer.add_string b keys.(i)) in
-     root "RDN2" (byte resolve) [ leaves keys; leaves exceptions ]
+     root "RDN2" (byte resolve) [ name_leaves keys; name_leaves exceptions ]
   | Policy p ->
      let head = byte p.base ^ set_digest p.prefixes in
      root "RDQ1" head
@@ -243,14 +277,15 @@ let digest = function
   | Resolutions names ->
      let names = Array.of_list names in
      let keys = Array.map (fun (name, _) -> Option.get (Names.key_of_name name)) names in
-     root "RDA1" "" [ text_leaves "RLA1" 128 keys (fun b i -> write_name b names.(i)) ]
+     let pieces = written_pieces (fun b i -> write_name b names.(i)) in
+     root "RDA1" "" [ text_leaves "RLA1" 128 ~count:(Array.length names) ~key:(Array.get keys) pieces ]
   | Unmatched action -> root "RDU1" (byte (Rule.byte_of_action action)) []
 
 (* ── Catalogue ── *)
 
 type record = { count : int; bytes : int; digest : string }
 
-let record_of part = { count = count part; bytes = String.length (canonical part); digest = digest part }
+let record_of part = { count = count part; bytes = bytes_of part; digest = digest part }
 
 (* Of a catalogue: how many parts, prefixes, others and bytes, as a manifest says them. *)
 let totals counts =
@@ -274,4 +309,5 @@ let catalogue_digest records =
     put_le b 8 bytes;
     Buffer.add_string b digest
   in
-  root "RDC1" "" [ text_leaves "RLC1" 128 keys write ]
+  let count = Array.length records in
+  root "RDC1" "" [ text_leaves "RLC1" 128 ~count ~key:(Array.get keys) (written_pieces write) ]

@@ -1,4 +1,4 @@
-(* Rules and the runs in which they are kept: CONTENT.md "Canonical bytes". *)
+(* One rule, and what it says beside its remote: CONTENT.md "Canonical bytes". *)
 
 open Cursor
 
@@ -74,79 +74,3 @@ let read_said cursor ~is_ingress =
     expiry;
     is_private = flags land 32 > 0;
   }
-
-(* Two rules of one run. *)
-let is_joined x y =
-  match (x.remote, y.remote) with
-  | Prefix (f, _), Prefix (g, _) -> f = g && x.said.head = y.said.head
-  | _ -> false
-
-(* The rules of some runs; `column` reads a run's prefixes. *)
-let read_runs cursor ~is_ingress ~column =
-  let runs = ref [] in
-  for _ = 1 to u32 cursor do
-    let said = read_said cursor ~is_ingress in
-    let prefixes family =
-      let count = u32 cursor in
-      if count = 0 then bad cursor "a run without a prefix";
-      Seq.map
-        (fun prefix -> { said; remote = Prefix (family, prefix) })
-        (Column.to_seq (column cursor count family))
-    in
-    let run =
-      match u8 cursor with
-      | 0 -> [| { said; remote = Any } |]
-      | 1 -> Array.of_seq (prefixes V4)
-      | 2 -> Array.of_seq (prefixes V6)
-      | 3 ->
-         let name = text8 cursor in
-         if Names.key_of_name name = None then bad cursor "no host name";
-         [| { said; remote = Host name } |]
-      | 4 ->
-         let name = text8 cursor in
-         if not (Message.is_name name) then bad cursor "no list name";
-         [| { said; remote = List name } |]
-      | _ -> bad cursor "a kind of remote"
-    in
-    (match run.(0).remote with
-    | Host _ -> ()
-    | _ -> if said.is_private then bad cursor "private without a host name");
-    (match !runs with
-    | before :: _ when is_joined before.(0) run.(0) -> bad cursor "two runs that are one"
-    | _ -> ());
-    runs := run :: !runs
-  done;
-  Array.concat (List.rev !runs)
-
-(* Where each run begins, of the rules from `first` to before `last`. *)
-let runs_of rules first last =
-  let begins i = i = first || not (is_joined rules.(i - 1) rules.(i)) in
-  List.filter begins (List.init (last - first) (fun i -> first + i))
-
-let write_run buffer rules first last =
-  let { said; remote } = rules.(first) in
-  Buffer.add_string buffer said.head;
-  match remote with
-  | Any -> Buffer.add_uint8 buffer 0
-  | Host name ->
-     Buffer.add_uint8 buffer 3;
-     put_text8 buffer name
-  | List name ->
-     Buffer.add_uint8 buffer 4;
-     put_text8 buffer name
-  | Prefix (family, _) ->
-     let prefix i = match rules.(i).remote with Prefix (_, prefix) -> prefix | _ -> assert false in
-     Buffer.add_uint8 buffer (match family with V4 -> 1 | V6 -> 2);
-     put_le buffer 4 (last - first);
-     Column.write buffer
-       (Column.of_seq family (Seq.map prefix (Seq.init (last - first) (fun i -> first + i))))
-
-let write_runs buffer rules first last =
-  let rec go = function
-    | [] -> ()
-    | at :: (next :: _ as rest) ->
-       write_run buffer rules at next;
-       go rest
-    | [ at ] -> write_run buffer rules at last
-  in
-  go (runs_of rules first last)

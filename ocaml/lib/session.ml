@@ -3,7 +3,7 @@
 
 open Message
 
-type release = { manifest : Trust.manifest; signed : string; parts : Delta.rule_set }
+type release = { manifest : Trust.manifest; signed : string; parts : Delta.rule_set; table : Table.t }
 
 type standing = Fresh | Unsure | Stale
 
@@ -364,9 +364,9 @@ let confirm t =
      t.memory.confirmed_at <- Some (max newest.as_of (Option.value t.memory.confirmed_at ~default:min_int))
   | _ -> ()
 
-let flip t ~now transfer parts =
+let flip t ~now transfer (parts, table) =
   let m = t.memory in
-  let release = { manifest = transfer.offer.of_manifest; signed = transfer.offer.body; parts } in
+  let release = { manifest = transfer.offer.of_manifest; signed = transfer.offer.body; parts; table } in
   m.active <- Some (release, now);
   m.faults <- 0;
   m.paused_until <- 0;
@@ -392,15 +392,20 @@ let apply t ~now transfer =
     match received () with
     | exception Cursor.Refused (code, text) -> Error (`Stream, (code, text))
     | exception (Out_of_memory | Stack_overflow) -> Error (`Here, ("out-of-memory", "no room for it"))
-    | parts -> (
-       match Meaning.check_sound (Part.Map.map (fun held -> held.Delta.part) parts) with
+    | held -> (
+       let parts = Part.Map.map (fun { Delta.part; _ } -> part) held in
+       match
+         Meaning.check_sound parts;
+         Table.of_parts parts
+       with
        | exception Cursor.Refused (code, text) -> Error (`Signed, (code, text))
-       | () -> Ok parts)
+       | exception (Out_of_memory | Stack_overflow) -> Error (`Here, ("compile-failed", "no room for it"))
+       | table -> Ok (held, table))
   in
   (match outcome with
-  | Ok parts ->
+  | Ok made ->
      t.figures <- (now - transfer.began, 0);
-     say_applied t (flip t ~now transfer parts)
+     say_applied t (flip t ~now transfer made)
   | Error (`Stream, fault) -> stream_fault t ~now ~is_chain hash fault
   | Error (`Signed, fault) -> nack t hash fault "never"
   | Error (`Here, fault) -> nack t hash fault "later");
@@ -449,9 +454,8 @@ let answer t ~now transaction said =
          match Explain.packet_of packet with
          | None -> fail "not-ready" "its addresses are of two families"
          | Some packet ->
-            let parts = Part.Map.map (fun held -> held.Delta.part) release.parts in
-            let firewall = Meaning.firewall (t.config.environment ()) parts in
-            [ ("ok", Bool true); ("verdict", Map (Explain.verdict firewall packet)) ]
+            let verdict = Explain.verdict release.table (t.config.environment ()) packet in
+            [ ("ok", Bool true); ("verdict", Map verdict) ]
             @ number (named release)
             @ [ ("generation", Int t.memory.generation) ])
       | Some _, _ -> fail "not-ready" "no release is active"

@@ -14,6 +14,7 @@ type release = {
   manifest : Trust.manifest;
   signed : string;  (** the manifest with its signatures, as OFFER brought it *)
   parts : Delta.rule_set;
+  table : Table.t;  (** by which packets are judged: [Table.judge] *)
 }
 
 (** What outlives a connection. Of a firewall without a disk it begins anew with each start. *)

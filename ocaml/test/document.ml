@@ -53,14 +53,7 @@ let prefix said =
 (* In canonical form: without what lies within another. *)
 let column family texts =
   let of_family (f, prefix) = if f = family then Some prefix else None in
-  let order (x : Address.prefix) (y : Address.prefix) =
-    match Address.compare x.address y.address with 0 -> Int.compare x.length y.length | order -> order
-  in
-  let sorted = List.sort order (List.filter_map of_family (List.map prefix texts)) in
-  let add kept (next : Address.prefix) =
-    match kept with last :: _ when Address.holds last next.address -> kept | _ -> next :: kept
-  in
-  Column.of_seq family (List.to_seq (List.rev (List.fold_left add [] sorted)))
+  Column.of_prefixes family (List.filter_map of_family (List.map prefix texts))
 
 let set texts = { Column.v4 = column V4 texts; v6 = column V6 texts }
 
@@ -75,10 +68,13 @@ let key name =
   else if String.starts_with ~prefix:"." name then of_end 2 (after 1)
   else of_end 0 name
 
-let keys names = Array.of_list (List.sort_uniq String.compare (List.map key names))
+let keys names =
+  let sorted = List.sort_uniq String.compare (List.map key names) in
+  let bytes = String.concat "" sorted in
+  Names.read_keys (Cursor.of_string ~code:"bad-canonical" bytes) (List.length sorted)
 
 (* A canonical line, as the bytes of a run of that rule alone, which are then read like any others. *)
-let rule ~is_ingress line =
+let rule builder ~is_ingress line =
   let words, comment =
     let mark = " comment=" in
     let length = String.length mark in
@@ -157,11 +153,14 @@ let rule ~is_ingress line =
        | _ -> Buffer.add_uint8 b 0)
   in
   let cursor = Cursor.of_string ~code:"bad-canonical" bytes in
-  let rules = Rule.read_runs cursor ~is_ingress ~column:Column.read in
-  Cursor.finish cursor;
-  rules
+  Rules.read_runs builder cursor ~is_ingress ~column:Column.read;
+  Cursor.finish cursor
 
-let rules ~is_ingress lines = Array.concat (List.map (rule ~is_ingress) lines)
+let rules ~is_ingress lines =
+  let builder = Rules.builder () in
+  List.iter (rule builder ~is_ingress) lines;
+  Rules.built builder
+
 let action said = match said with "accept" -> Rule.Accept | "drop" -> Drop | said -> wrong "no action" said
 
 (* How names are answered, as the base of a policy has it. *)
@@ -327,7 +326,8 @@ let message_types =
 (* Its type and its body. *)
 let message json =
   let kind = List.assoc (text "kind" json) message_types in
-  let said = List.filter_map (fun (key, v) -> if key = "kind" then None else Some (key, value_of v)) (J.to_assoc json) in
+  let field (key, v) = if key = "kind" then None else Some (key, value_of v) in
+  let said = List.filter_map field (J.to_assoc json) in
   let octets key = match List.assoc key said with Message.Octets bytes -> bytes | _ -> wrong "no bytes" key in
   ( kind,
     match kind with

@@ -36,7 +36,14 @@ let peer json =
   {
     memory = Session.memory ~trust:(text "trust" json) ~now:0;
     config =
-      { name = "fw"; entries = limit "entries"; bytes = limit "bytes"; stale_after = 120_000; random; environment };
+      {
+        name = "fw";
+        entries = limit "entries";
+        bytes = limit "bytes";
+        stale_after = 120_000;
+        random;
+        environment;
+      };
     session = None;
     now = 0;
     frames = 0;
@@ -138,10 +145,16 @@ let send_of_action =
   [ ("want", 4); ("applied", 9); ("nack", 10); ("answer", 12); ("proof", 14); ("pong", 16); ("bye", 17) ]
 
 (* What a publisher says: of the first script, and of the releases. *)
-type publisher = { welcome : int * string; root : int * string; fresh : int * string; releases : Yojson.Basic.t list }
+type publisher = {
+  welcome : int * string;
+  root : int * string;
+  fresh : int * string;
+  releases : Yojson.Basic.t list;
+}
 
 let publisher json script =
-  let all = List.filter_map (fun s -> J.to_option Fun.id (member "receive" s)) (J.to_list (member "steps" script)) in
+  let received step = J.to_option Fun.id (member "receive" step) in
+  let all = List.filter_map received (J.to_list (member "steps" script)) in
   let first kind = message (List.find (fun m -> text "kind" m = kind) all) in
   {
     welcome = first "welcome";
@@ -153,7 +166,8 @@ let publisher json script =
 let release publisher name = List.find (fun r -> text "name" r = name) publisher.releases
 let offer release = (3, of_hex (text "signatures" release) ^ of_hex (text "manifest" release))
 let beginning ?snapshot bytes =
-  (5, Message.(body_of (("bytes", Int (String.length bytes)) :: Option.fold ~none:[] ~some:(fun s -> [ ("snapshot", Bool s) ]) snapshot)))
+  let snapshot = Option.fold ~none:[] ~some:(fun s -> [ ("snapshot", Message.Bool s) ]) snapshot in
+  (5, Message.body_of (("bytes", Int (String.length bytes)) :: snapshot))
 let chunk bytes = (6, bytes)
 let ending = (7, Message.body_of [])
 

@@ -67,7 +67,7 @@ let large kind =
      let v6 i = Printf.sprintf "2001:db8:%x::/48" (i * 40503 land 0xffff) in
      Part.Prefixes (set (List.init 5000 (fun i -> ipv4 (i * 2654435761)) @ List.init 1000 v6))
   | "names" ->
-     Names { resolve = 0; keys = keys (List.init 2000 (Printf.sprintf "n%d.example")); exceptions = [||] }
+     Names { resolve = 0; keys = keys (List.init 2000 (Printf.sprintf "n%d.example")); exceptions = Names.no_keys }
   | "policy" ->
      let line i = "action=drop dst4=" ^ ipv4 (0x0a000000 + (7 * i)) in
      policy ~default:Drop (`Assoc [ ("egress", `List (List.init 4000 (fun i -> `String (line i)))) ])
@@ -113,7 +113,8 @@ let decimal said =
 let entries json =
   let numbers family cursor =
     let found = ref [] in
-    Entries.sequence cursor family (room entries_max) (fun number -> found := number :: !found);
+    Entries.sequence cursor family (room entries_max) ~start:ignore (fun { w0 = a; w1 = b; w2 = c; w3 = d } ->
+       found := { Address.a; b; c; d } :: !found);
     List.rev !found
   in
   let column family cursor = Entries.entries cursor family (room entries_max) in
@@ -361,8 +362,7 @@ let session json =
   in
   expect "both connections" () (fun () ->
      List.iter connection (List.map J.to_list (J.to_list (member "connections" json))));
-  let record ((kind, name), { Delta.part; _ }) =
-    let { Part.count; bytes; digest } = Part.record_of part in
+  let record ((kind, name), { Delta.record = { count; bytes; digest }; _ }) =
     (kind, name, count, bytes, to_hex digest)
   in
   let found ((manifest : Trust.manifest), parts) =
@@ -393,12 +393,12 @@ let verdicts json =
       let title = text "title" case in
       let parts = document (member "document" case) in
       expect title () (fun () -> Meaning.check_sound parts);
-      let firewall = Meaning.firewall (environment (member "environment" case)) parts in
-      let judge = if member "flow" case = `Bool true then Meaning.flow_verdict else Meaning.verdict in
+      let table = Table.of_parts parts and environment = environment (member "environment" case) in
+      let explain = if member "flow" case = `Bool true then Table.explain_flow else Table.explain in
       List.iter
         (fun (said, wanted) ->
           incr checks;
-          let found = verdict_text (judge firewall (packet said)) in
+          let found = verdict_text (explain table environment (packet said)) in
           if `String found <> wanted then
             fail title (Printf.sprintf "%s: %s, not %s" said found (J.to_string wanted)))
         (fields "verdicts" case))

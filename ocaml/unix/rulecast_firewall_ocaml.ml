@@ -28,7 +28,8 @@ let flip ({ manifest; _ } : Session.release) =
 
 (* A peer writes texts; they have no control characters, which is all that JSON asks beside quotes. *)
 let tell said =
-  let escaped = String.concat "\\\"" (String.split_on_char '"' (String.concat "\\\\" (String.split_on_char '\\' said))) in
+  let escape c = if c = '"' || c = '\\' then Printf.sprintf "\\%c" c else String.make 1 c in
+  let escaped = String.concat "" (List.map escape (List.of_seq (String.to_seq said))) in
   event "told" [ ("text", "\"" ^ escaped ^ "\"") ]
 
 let () =
