@@ -24,7 +24,7 @@ const rules = (egress: string, lists = LIST): Readonly<Record<string, string>> =
 });
 const UNUSED = rules('accept dst4=192.0.2.1');
 const USED = rules('drop dst=@ads, accept dst4=192.0.2.1');
-const START = 'start it with --names auto';
+const START = 'start it with --names auto; on Mirage, which has none, let it follow a publisher of its own';
 const REFUSAL = `needs-names subscriber fw: fw has no rulecast-dns; ${START}; permitted, it keeps what it has`;
 
 let houses = 0;

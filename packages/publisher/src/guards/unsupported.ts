@@ -25,7 +25,10 @@ export function misfitOf(firewall: string, lacking: readonly string[]): Misfit {
 function lackOf(lacking: readonly string[]): readonly [string, string] {
   switch (lacking[0]) {
     case Capability.firewallNames:
-      return ['needs-names', 'has no rulecast-dns; start it with --names auto'];
+      return [
+        'needs-names',
+        'has no rulecast-dns; start it with --names auto; on Mirage, which has none, let it follow a publisher of its own',
+      ];
     case Capability.openedNames:
     case Capability.resolved:
       return ['needs-openings', 'opens nothing by name; start it with --enforce and --names auto'];
