@@ -17,7 +17,7 @@ let bytes_per_entry = 8 (* of a transfer; hosts at random take 1.7, rules more *
 
 type t = {
   driver : Rulecast_lwt.t;
-  firewall : Meaning.firewall option ref; (* the release in force *)
+  environment : Meaning.environment;
   mutable is_served : bool;
 }
 
@@ -30,9 +30,7 @@ let create ~trust ~name ~entries ~dns ~random ~on_flip =
   let dns = List.map (fun ip -> (Address.V4, address ip)) dns in
   (* There is no clock. A rule that ends some day accepts no more, and drops still. *)
   let environment = { Meaning.earlier = 0; later = max_int; dns } in
-  let firewall = ref None in
-  let flip { Session.manifest; parts; _ } =
-    firewall := Some (Meaning.firewall environment (Part.Map.map (fun held -> held.Delta.part) parts));
+  let flip { Session.manifest; _ } =
     Log.info (fun f -> f "version %d is in force" manifest.Trust.version);
     on_flip ()
   in
@@ -48,7 +46,7 @@ let create ~trust ~name ~entries ~dns ~random ~on_flip =
   in
   let memory = Session.memory ~trust ~now:(now ()) in
   let tell text = Log.info (fun f -> f "%s" text) in
-  { driver = { memory; config; now; sleep; flip; tell }; firewall; is_served = false }
+  { driver = { memory; config; now; sleep; flip; tell }; environment; is_served = false }
 
 let version t =
   Option.map (fun { Session.manifest; _ } -> manifest.Trust.version) (Session.active t.driver.memory)
@@ -58,14 +56,12 @@ let version t =
 let packet direction ~src ~dst proto port icmp_type =
   { Meaning.direction; family = V4; src = Some (address src); dst = address dst; proto; port; icmp_type }
 
-let is_drop = function
-  | Meaning.Decided { action = Drop; _ } | No_flow -> true
-  | Decided { action = Accept; _ } | Nobody -> false
+let is_dropped t { Session.table; _ } packet =
+  match Table.judge table t.environment packet with Drop -> true | Accept | Nobody -> false
 
 let judge t { Packet.ipv4_header = { Ipv4_packet.src; dst; _ }; transport_header; dst = host; _ } =
-  let verdict, direction =
-    match host with `Client _ -> (Meaning.verdict, Meaning.Both) | _ -> (Meaning.flow_verdict, Egress)
-  in
+  let is_inside = match host with `Client _ -> true | _ -> false in
+  let direction = if is_inside then Meaning.Both else Egress in
   let packet = packet direction ~src ~dst in
   let packet =
     match transport_header with
@@ -73,18 +69,19 @@ let judge t { Packet.ipv4_header = { Ipv4_packet.src; dst; _ }; transport_header
     | `UDP { Udp_packet.dst_port; _ } -> packet 17 (Some dst_port) None
     | `ICMP { Icmpv4_packet.ty; _ } -> packet 1 None (Some (Icmpv4_wire.ty_to_int ty))
   in
-  match !(t.firewall) with
+  match Session.active t.driver.memory with
   | None -> `Drop "no published release is in force yet"
-  | Some firewall when is_drop (verdict firewall packet) -> `Drop "a published rule drops this packet"
+  | Some _ when not (is_inside || Meaning.begins_flow packet) -> `Drop "it belongs to no connection"
+  | Some release when is_dropped t release packet -> `Drop "a published rule drops this packet"
   | Some _ -> `Accept
 
 (* An entry of ICMP does not say its type. Without one a rule that asks for a type drops: the next request is
    judged with its own. *)
 let drops t proto ~src ~dst ~port =
   let number = match proto with `Tcp -> 6 | `Udp -> 17 | `Icmp -> 1 in
-  match !(t.firewall) with
+  match Session.active t.driver.memory with
   | None -> true
-  | Some firewall -> is_drop (Meaning.verdict firewall (packet Egress ~src ~dst number port None))
+  | Some release -> is_dropped t release (packet Egress ~src ~dst number port None)
 
 (* ── Connections ── *)
 
