@@ -111,6 +111,7 @@ function machineOf({ texts, states, targets, runs, ...rest }: Parts): Machine {
 const CONFIGURED = {
   '/etc/rulecast/publisher.yaml': `state: /var/lib/rulecast/publisher
 identity: /var/lib/rulecast/signer/identity
+rules: rules.yaml
 signer: unix:/run/rulecast-signer/signer.sock
 operators:
   anna: { role: push, socket: { path: /run/rulecast/anna.sock, mode: 0660, group: users } }
@@ -118,6 +119,7 @@ operators:
 };
 const WITH_OPERATOR = {
   '/var/lib/rulecast/signer/identity': { kind: 'file', mode: 0o600 },
+  '/etc/rulecast/rules.yaml': FILE,
   '/run/rulecast-signer/signer.sock': SOCKET,
   '/run/rulecast/anna.sock': { kind: 'socket', mode: 0o660 },
 } as const;
@@ -136,6 +138,13 @@ const OPERATORS: readonly [string, string, string, Change][] = (
       'signer',
       '0600',
       { '/run/rulecast-signer/signer.sock': { kind: 'socket', mode: 0o666 } },
+    ],
+    ['no rules file', 'rules', 'rulectl init', { '/etc/rulecast/rules.yaml': undefined }],
+    [
+      'a rules file that others may write',
+      'rules',
+      'chmod go-w',
+      { '/etc/rulecast/rules.yaml': { kind: 'file', mode: 0o664 } },
     ],
     ['no identity of the signer', 'key', 'backup', { '/var/lib/rulecast/signer/identity': undefined }],
   ] as const

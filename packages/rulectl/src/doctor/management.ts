@@ -10,6 +10,7 @@ const CONTROL = '/run/rulecast/control.sock';
 const QREXEC = '/run/rulecast/qrexec.sock';
 const SERVICE = '/etc/qubes-rpc/rulecast.Subscribe';
 const OTHERS = 0o077;
+const WRITABLE = 0o022;
 
 export function isManagement(machine: Machine): boolean {
   return machine.state(CONFIG) !== undefined;
@@ -19,6 +20,7 @@ export function lookAtManagement(machine: Machine): readonly Finding[] {
   const { config } = parseConfig(CONFIG, Buffer.from(machine.text(CONFIG) ?? ''));
   return [
     configOf(machine),
+    ...(config?.rules === undefined ? [] : [rulesOf(machine, config.rules)]),
     identityOf(machine, config?.identity ?? `${STATE}/identity`),
     ...(config?.signer === undefined ? [] : [signerOf(machine, config.signer.value)]),
     rootKeyOf(machine),
@@ -40,6 +42,16 @@ function configOf(machine: Machine): Finding {
   if (first === undefined) return good('configuration', `${CONFIG} is sound`);
   const text = `${CONFIG}:${first.line}:${first.column}: ${first.reason}`;
   return fault('configuration', text, `mend it; rulectl check ${CONFIG} has all faults`);
+}
+
+/** Who may write the rules file may release, without a role. */
+function rulesOf(machine: Machine, path: string): Finding {
+  const found = machine.state(path);
+  if (found === undefined)
+    return fault('rules', `there is no ${path}, which the configuration names`, 'rulectl init, or write it');
+  if ((found.mode & WRITABLE) === 0) return good('rules', `${path} is written by its owner alone`);
+  const text = `others than its owner may write ${path}, and so release`;
+  return doubt('rules', text, `chmod go-w ${path}, unless its group may push: docs/threat-model.md`);
 }
 
 function identityOf(machine: Machine, path: string): Finding {
