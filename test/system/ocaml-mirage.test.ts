@@ -170,7 +170,7 @@ describe.runIf(ocaml.isThere)('a Mirage firewall', { timeout: 60_000 }, () => {
       ['10.137.0.5 203.0.113.1 tcp 443', dropped], // without a clock: a drop that ended drops
       ['10.137.0.5 203.0.113.2 tcp 443', dropped], // and an accept that will end accepts no more
       ['10.137.0.5 198.51.100.1 icmp 8', 'accept'],
-      ['10.137.0.5 198.51.100.1 icmp 0', dropped], // an answer to nothing
+      ['10.137.0.5 198.51.100.1 icmp 0', 'drop, it belongs to no connection'], // an answer to nothing
       ['10.137.0.5 10.137.0.6 tcp 80 client', 'accept'],
       ['10.137.0.5 10.137.0.6 tcp 22 client', dropped], // by what the other may get
       ['10.137.0.6 10.137.0.5 tcp 40000 client', dropped], // by what it may send
