@@ -5,11 +5,20 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { QUBE_MARKER } from '../src/doctor/common.ts';
+import type { Machine } from '../src/doctor/finding.ts';
+import { thisMachine } from '../src/doctor/machine.ts';
+import { answersOf, type Given } from '../src/init/answers.ts';
+import { Questions } from '../src/init/questions.ts';
 import { type CliResult, ndjson, rulectl, rulectlAsked, rulectlTyped } from './cli.ts';
 
 const PACKAGED = fileURLToPath(new URL('../../../packaging/publisher.yaml', import.meta.url));
 const ADS = ['--where', 'qubes', '--preset', 'ads', '--yes'];
 const COUNTRY = '--where qubes --preset country --country ru --qube 10.137.0.7,fd09::a89:7 --yes'.split(' ');
+const NOTHING_GIVEN: Given = {
+  ...{ where: undefined, firewall: undefined, preset: undefined, dir: undefined },
+  ...{ qube: undefined, country: undefined, name: undefined, interface: undefined },
+};
 
 function init(folder: string, args: readonly string[]): Promise<CliResult> {
   return rulectl(['init', '--dir', folder, ...args]);
@@ -95,6 +104,20 @@ For which qube, or host? Its address, or those of both families, as in 10.137.0.
     const where = args.includes('--where') ? [] : ['--where', 'qubes'];
     const { exit, stderr } = await rulectlAsked(['init', '--dir', folder, ...where, ...args], undefined);
     expect([exit, stderr, readdirSync(folder)]).toEqual([64, expect.stringContaining(words), []]);
+  });
+});
+
+it('a template is refused before anything is asked', async () => {
+  const never = (): never => expect.fail('it asks');
+  const machine: Machine = {
+    ...thisMachine(0),
+    state: (path) => (path === QUBE_MARKER ? { kind: 'file', mode: 0o644 } : undefined),
+    run: (program) => ({ status: 0, stdout: program === 'qubesdb-read' ? 'TemplateVM\n' : '' }),
+  };
+  const questions = new Questions({ ask: never, complain: never }, false);
+  await expect(answersOf(NOTHING_GIVEN, new Map(), machine, questions)).rejects.toMatchObject({
+    code: 'in-template',
+    message: expect.stringContaining('run rulectl init in the management qube'),
   });
 });
 

@@ -13,7 +13,7 @@ import {
 } from '@rulecast/rules';
 import { qubeTypeOf } from '../doctor/common.ts';
 import type { Machine } from '../doctor/finding.ts';
-import { usageError } from '../terminal/exit.ts';
+import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
 import { interfacesOf, readInterface, sourcesOf } from './interfaces.ts';
 import { HOME, type Site, WHERE, type Where } from './places.ts';
 import { needsOf, type Preset, type Subjects } from './presets.ts';
@@ -37,19 +37,25 @@ export interface Answers {
   readonly subjects: Subjects;
 }
 
-/** Throws CliError `usage` for an answer that is none, or that nobody gives. */
+/** Files of a template would reach every qube that is made of it. */
+const IN_TEMPLATE =
+  'this is a template, and nothing was written: install the packages here, and run rulectl init in the management qube';
+
+/** Throws CliError: `usage` for a wrong or missing answer, `refused` in a template. */
 export async function answersOf(
   given: Given,
   known: ReadonlyMap<string, Preset>,
   machine: Machine,
   questions: Questions,
 ): Promise<Answers> {
+  const qubeType = qubeTypeOf(machine);
+  if (qubeType === 'TemplateVM') throw new CliError(ExitCode.refused, 'in-template', IN_TEMPLATE);
   const [where = 'host'] = await questions.ask(
     {
       option: 'where',
       text: 'Where is the firewall? qubes: it is a qube; host: it is this host; hosts: it is another host',
       example: 'host',
-      usual: qubeTypeOf(machine) === undefined ? 'host' : 'qubes',
+      usual: qubeType === undefined ? 'host' : 'qubes',
       read: (word) => oneOf('where', WHERE, word),
     },
     given.where && [given.where],
