@@ -14,7 +14,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { blockText } from '../docs/blocks.ts';
 import { temporaryDirectory } from '../kit/directory.ts';
-import { ocaml, run } from '../kit/ocaml.ts';
+import { OcamlFirewall, ocaml, run } from '../kit/ocaml.ts';
 import { endpointsIn, PERMITTED, rulectl, startPublisherAt, trustOf } from '../processes.mjs';
 import { shippedPolicy } from '../qrexec/policy.ts';
 
@@ -149,7 +149,7 @@ describe.runIf(ocaml.isThere)('a Mirage firewall', { timeout: 60_000 }, () => {
   });
 
   it('calls the publisher by the shipped policy, and narrows by each release, but not before one', async () => {
-    const first = await publisher('{ qube: sys-mirage }');
+    const first = await publisher(`{ qube: ${NAME} }`);
     const calls = await agent(NAME, 'mgmt', shippedPolicy(directory));
     const trust = await trustOf(directory);
     const own = new Firewall(built, ['--trust', trust, '--name', NAME, '--call', calls]);
@@ -182,14 +182,14 @@ describe.runIf(ocaml.isThere)('a Mirage firewall', { timeout: 60_000 }, () => {
     await expect.poll(() => own.flips.at(-1)).toBe('flip: version 2, 2 entries cut, 2 left');
 
     await first.kill();
-    await publisher('{ qube: sys-mirage }');
+    await publisher(`{ qube: ${NAME} }`);
     await push([]);
     await expect.poll(() => own.flips.at(-1)).toBe('flip: version 3, 0 entries cut, 2 left');
     expect(await own.judge('10.137.0.5 192.0.2.9 udp 53')).toBe('accept');
   });
 
   it('is refused by dom0 once its tag is gone, keeps what it has, and follows again with the tag', async () => {
-    const first = await publisher('{ qube: sys-mirage }');
+    const first = await publisher(`{ qube: ${NAME} }`);
     const calls = await agent(NAME, 'mgmt', shippedPolicy(directory));
     await push(['192.0.2.0/24']);
     const trust = await trustOf(directory);
@@ -197,7 +197,7 @@ describe.runIf(ocaml.isThere)('a Mirage firewall', { timeout: 60_000 }, () => {
     await expect.poll(() => own.flips).toHaveLength(1);
     writeFileSync(at('tags'), TAGS.split('\n').slice(0, 1).join('\n'));
     await first.kill();
-    await publisher('{ qube: sys-mirage }');
+    await publisher(`{ qube: ${NAME} }`);
     await expect.poll(() => own.log).toContain('no call of rulecast.Subscribe in mgmt: refused by dom0');
     expect(await own.judge('10.137.0.5 192.0.2.9 udp 53')).toContain('drop');
     await push(['198.51.100.2']);
@@ -205,13 +205,46 @@ describe.runIf(ocaml.isThere)('a Mirage firewall', { timeout: 60_000 }, () => {
     await expect.poll(() => own.flips.at(-1), { timeout: 20_000 }).toContain('flip: version 2, ');
   });
 
+  it('leaves a publisher that is silent, and follows it again once it speaks', async () => {
+    const halted = await publisher(`{ qube: ${NAME} }`);
+    const calls = await agent(NAME, 'mgmt', shippedPolicy(directory));
+    await push(['192.0.2.0/24']);
+    const trust = await trustOf(directory);
+    const own = new Firewall(built, ['--trust', trust, '--name', NAME, '--call', calls]);
+    await expect.poll(() => own.flips).toHaveLength(1);
+    halted.process.kill('SIGSTOP');
+    await expect.poll(() => own.log, { timeout: 30_000 }).toContain('the session ends: timeout');
+    expect(await own.judge('10.137.0.5 192.0.2.9 udp 53')).toContain('drop');
+    halted.process.kill('SIGCONT');
+    await push([]);
+    await expect.poll(() => own.flips, { timeout: 20_000 }).toHaveLength(2);
+    expect(await own.judge('10.137.0.5 192.0.2.9 udp 53')).toBe('accept');
+  });
+
+  it('is the same by rulecast-firewall-ocaml, whose calls are those of a program', async () => {
+    const first = await publisher(`{ qube: ${NAME} }`);
+    const calls = await agent(NAME, 'mgmt', shippedPolicy(directory));
+    await push(['192.0.2.0/24']);
+    const command = `exec:${process.execPath} ${CLIENT} ${calls} mgmt rulecast.Subscribe`;
+    const trust = await trustOf(directory);
+    const own = new OcamlFirewall(built, ['--trust', trust, '--name', NAME, '--connect', command]);
+    await expect.poll(() => own.version).toBe(1);
+    await expect.poll(ownStatus).toMatchObject({ state: 'synced', version: 1, bound: [`qube ${NAME}`] });
+    writeFileSync(at('tags'), '');
+    await first.kill();
+    await publisher(`{ qube: ${NAME} }`);
+    await push([]);
+    await expect.poll(ownStatus).not.toMatchObject({ state: 'synced' });
+    expect(own.version).toBe(1);
+    writeFileSync(at('tags'), TAGS);
+    await expect.poll(() => own.version, { timeout: 20_000 }).toBe(2);
+  });
+
   it('is called by the loop of docs/mirage.md, bound by the socket that is its own', async () => {
     await publisher(`{ socket: ${at('sys-mirage.sock')} }`);
-    const policy = shippedPolicy(directory);
     const line = blockText('docs/mirage.md#A firewall that is called').trim().split('\n')[0] ?? '';
     writeFileSync(at('policy'), line);
-    const calls = await agent('mgmt', NAME, `${at('policy')}`);
-    expect(policy).not.toBe('');
+    const calls = await agent('mgmt', NAME, at('policy'));
     const trust = await trustOf(directory);
     const service = at(NAME, 'rulecast.Subscribe');
     const own = new Firewall(built, ['--trust', trust, '--name', NAME, '--serve', service]);
