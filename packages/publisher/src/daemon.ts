@@ -112,7 +112,7 @@ async function main(out: Output): Promise<void> {
     const stop = stopSignal(); // before anybody is told that it runs, and may end it
     logger.info({ epoch, version, listen: settings.listenTexts, control: settings.controlTexts }, 'ready');
     manager.ready();
-    if (sources === undefined) publisher.rules.name(undefined); // its parts are whoever's pushes them
+    if (sources === undefined) publisher.rules.name(undefined); // its parts may be pushed
     await sources?.start();
     await stop;
     manager.stopping();

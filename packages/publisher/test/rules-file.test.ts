@@ -1,16 +1,18 @@
 /** The rules file: taken when it changes, within the guards of the role push, and nobody else's to change. */
 
-import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { PushInput } from '@rulecast/formats';
+import { type PushInput, parseConfig } from '@rulecast/formats';
 import { EMPTY_PREFIX_SET, type PrefixSet, prefixListOf } from '@rulecast/rules';
 import { SYSTEM_CLOCK } from '@rulecast/sources';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { ALL_PERMITS } from '../../../test/kit/permits.ts';
+import { SourcesLink } from '../src/daemon/sources-link.ts';
 import { WatchedRules } from '../src/daemon/watched-rules.ts';
 import type { Publisher, PublisherOptions } from '../src/release/publisher.ts';
 import type { PushOptions } from '../src/release/request.ts';
+import { AuditLog } from '../src/store/audit-log.ts';
 import { type Databases, openDatabases } from '../src/store/databases.ts';
 import { type FaultyDatabases, faultyDatabases } from './faulty-databases.ts';
 import { freshPublisher, place, prefixes, pushOf } from './fresh-publisher.ts';
@@ -56,6 +58,7 @@ async function watching(
   publisher.on('release', () => {
     rules.listsChanged((list) => publisher.head?.ruleSet.lists.has(list) === true);
   });
+  publisher.rules.name(path);
   await rules.start();
   await rules.look();
   const write = async (text: string, name = 'rules.yaml'): Promise<void> => {
@@ -305,6 +308,60 @@ describe('parts of the rules file', () => {
     await watching(publisher, path);
     expect(versionOf(publisher)).toBe(3);
     expect(await pushed(publisher, changed)).toBe('rules-of-a-file work');
+  });
+});
+
+describe('parts of the rules file that a configuration names', () => {
+  const changed = WORK.replace('203.0.113.0', '198.51.100.0');
+
+  /** Its sources, which are not started, and what writes another configuration and reads it. */
+  function linked(publisher: Publisher, path: string, lists: string) {
+    const directory = join(path, '..');
+    const configFile = join(directory, 'publisher.yaml');
+    const write = (text: string): void => place(configFile, `rules: rules.yaml\nlists: ${text}\n`);
+    write(lists);
+    const { config } = parseConfig(configFile, readFileSync(configFile));
+    if (config === undefined) throw new Error('the configuration of the test is wrong');
+    const { logger, nowMs } = publisher;
+    const audit = new AuditLog({ stateDirectory: directory, logger, nowMs });
+    const link = new SourcesLink({ publisher, config, configFile, stateDirectory: directory, audit });
+    onTestFinished(() => link.close());
+    const reload = (text: string): Promise<void> => {
+      write(text);
+      return link.reload(configFile);
+    };
+    return { link, reload };
+  }
+
+  it('are changed by no push while a publisher starts', async () => {
+    const stateDirectory = temporaryDirectory();
+    const { publisher, path, rules } = await house(WORK, { stateDirectory });
+    await rules.close();
+    await publisher.close();
+    const again = freshPublisher({ stateDirectory });
+    const starting = linked(again, path, '{}').link.start();
+    expect(again.rules.parts.policies).toEqual(new Set(['work']));
+    await starting;
+  });
+
+  it('are not those of a source at once: the file is refused, and taken when the source is gone', async () => {
+    const text = `lists: { a: { entries: [192.0.2.1] } }\n${WORK.replace('accept', 'accept dst=@a, accept')}`;
+    const { publisher, path, rules } = await house(text);
+    await rules.close();
+    const { link, reload } = linked(publisher, path, '{}');
+    await link.start();
+    const contentOfA = () => publisher.head?.ruleSet.lists.get('a');
+    const before = contentOfA();
+    place(join(path, '..', 'a.txt'), '192.0.2.7\n');
+    await reload('{ a: { file: a.txt } }');
+    await expect.poll(contentOfA, { timeout: 5000 }).not.toEqual(before);
+    await expect
+      .poll(() => link.degraded.join(), { timeout: 5000 })
+      .toMatch(/^rules.yaml is refused: .*list a is kept fresh by a source/);
+    expect(await pushed(publisher, changed)).toBe('rules-of-a-file work');
+    await reload('{}');
+    await expect.poll(contentOfA, { timeout: 5000 }).toEqual(before);
+    expect(link.degraded).toEqual([]);
   });
 });
 

@@ -93,6 +93,7 @@ export class SourcesLink implements ListOwner, SourceLists {
   /** Begins to keep lists fresh. */
   async start(): Promise<void> {
     this.#publisher.setListOwner(this);
+    this.#publisher.rules.name(this.#config.rules); // before anything is awaited: requests are served already
     this.#publisher.subscribers.expect(this.#config.subscribers);
     await this.#sources.start(this.#publisher.head?.ruleSet.lists ?? new Map());
     const unsaid = this.#sources.keptUnsaid.length;
@@ -113,7 +114,8 @@ export class SourcesLink implements ListOwner, SourceLists {
     if (path !== undefined && path === this.#rules?.path) return void this.#rules.look();
     await this.#rules?.close();
     this.#rules = undefined;
-    if (path === undefined) return publisher.rules.name(undefined);
+    publisher.rules.name(path);
+    if (path === undefined) return;
     const isOfSource = (list: string): boolean => this.owns(list);
     this.#rules = new WatchedRules({ publisher, path, isOfSource, watch: watchRules });
     await this.#rules.start();

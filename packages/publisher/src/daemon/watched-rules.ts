@@ -87,9 +87,8 @@ export class WatchedRules {
     this.#rest = new FileRest(REST, publisher.clock);
   }
 
-  /** Begins to watch, and to take what the file says. Throws StoreError. */
+  /** Begins to watch, and to take what the file says. The publisher has its name. */
   async start(): Promise<void> {
-    this.#options.publisher.rules.name(this.path);
     await this.#watchAll([this.path]);
     void this.look();
   }
@@ -125,8 +124,8 @@ export class WatchedRules {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#cancelRetry?.();
-    await this.#unwatch?.();
     await this.#looking;
+    await this.#unwatch?.();
   }
 
   async #lookNow(): Promise<void> {
@@ -150,6 +149,7 @@ export class WatchedRules {
     const content = contentOf(files);
     this.#content = content;
     publisher.rules.read(content);
+    publisher.rules.leaveLists(isOfSource);
     if (publisher.rules.isTaken(content)) return undefined;
     const [document] = files;
     if (document === undefined || detectFormat(document.name, document.bytes) !== 'document')

@@ -53,6 +53,17 @@ export class RulesFile {
     this.#content = content;
   }
 
+  /**
+   * Lists that a source keeps now are the file's no more. Its content counts as not taken, so that it is
+   * refused, and released once the source has gone. Throws StoreError.
+   */
+  leaveLists(isOfSource: (list: string) => boolean): void {
+    const taken = this.#taken;
+    const lists = new Set([...(taken?.parts.lists ?? [])].filter((list) => !isOfSource(list)));
+    if (taken === undefined || lists.size === taken.parts.lists.size) return;
+    this.#store.noteRules({ ...taken, digest: '', parts: { ...taken.parts, lists } });
+  }
+
   isTaken({ digest }: Pick<RulesContent, 'digest'>): boolean {
     return this.#taken?.digest === digest;
   }
