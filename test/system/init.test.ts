@@ -37,11 +37,19 @@ const RULE = 'ACTION=="add", SUBSYSTEM=="net", KERNEL=="eth1", ATTR{netdev_group
 describe.skipIf(enforcementGap() !== undefined)('init on a host', () => {
   it.each([
     ['', 'no answer, and nothing was written: add --interface eth1'],
-    ['--interface eth3', '--interface eth3: hosts cannot be behind it'],
-    ['--interface wan', '--interface wan: hosts cannot be behind it'], // all that it judges would be dropped
+    ['--interface eth3', '--interface "eth3": write one of eth1'],
+    ['--interface wan', '--interface "wan": write one of eth1'], // all that it judges would be dropped
   ])('with %j refuses, since nothing would be enforced, or too much', (args, words) => {
     const etc = temporaryDirectory();
     expect(onHost(etc, `init ${args}`)).toEqual([expect.stringContaining(words), 'exit 64']);
+    expect(readdirSync(etc)).toEqual([]);
+  });
+
+  it('refuses where hosts can be behind no interface', () => {
+    const etc = temporaryDirectory();
+    const shown = onHost(etc, 'ip link del eth1', 'init --interface wan', 'init');
+    const refusal = expect.stringContaining('no interface besides the one that leads to the Internet');
+    expect(shown).toEqual([refusal, 'exit 2', refusal, 'exit 2']);
     expect(readdirSync(etc)).toEqual([]);
   });
 
@@ -81,7 +89,7 @@ describe.skipIf(enforcementGap() !== undefined)('init on a host', () => {
       'joined: eth1 is in link group 2, of interfaces that are judged', // as after a boot without udev
     ]);
     expect(again.filter((line) => line.startsWith('Nothing was changed'))).toHaveLength(2);
-    expect(again.filter((line) => line.startsWith('unchanged: eth1'))).toHaveLength(2);
+    expect(again.filter((line) => line.startsWith('joined: eth1'))).toHaveLength(1);
   });
 
   it('tells the subscriber who is behind it where names open something, once', () => {

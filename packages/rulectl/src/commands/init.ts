@@ -12,7 +12,7 @@ import { openCurveKeyPair } from '@rulecast/vchan';
 import type { Argv } from 'yargs';
 import type { Machine } from '../doctor/finding.ts';
 import { thisMachine } from '../doctor/machine.ts';
-import { answersOf, type Given } from '../init/answers.ts';
+import { answersOf } from '../init/answers.ts';
 import { failed, type PlannedFile, planFile, writeFiles } from '../init/files.ts';
 import { groupCommand, interfacesOf, udevLine } from '../init/interfaces.ts';
 import {
@@ -25,11 +25,12 @@ import {
   siteConfiguration,
   UDEV_FILE,
   WHERE,
+  type Where,
 } from '../init/places.ts';
 import { freshConfiguration, type Preset, presetFor, proofOf, readPresets } from '../init/presets.ts';
-import { Questions } from '../init/questions.ts';
-import { Report } from '../init/report.ts';
+import { type Option, QUESTIONS, Questions } from '../init/questions.ts';
 import { CliError, ExitCode } from '../terminal/exit.ts';
+import { shownName } from '../terminal/input.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'init';
@@ -38,37 +39,27 @@ export const command = 'init';
 const FRESH_RULES =
   '# What the firewalls do: a rule set document, which the publisher reads again when it changes.\n\nunmatched: accept # what no rule is about is left to the other tables of the firewall\n';
 
-export interface InitArgs extends Given {
+type Listed = Exclude<Option, 'where'>;
+export interface InitArgs extends Readonly<Record<Listed, readonly string[] | undefined>> {
+  readonly where: Where | undefined;
+  readonly dir: string | undefined;
   readonly yes: boolean | undefined;
-  readonly json: boolean | undefined;
 }
 
 export function builder(yargs: Argv<object>): Argv<InitArgs> {
-  const several = (describe: string) =>
-    ({ type: 'string', array: true, requiresArg: true, describe }) as const;
+  const several = (option: Listed) =>
+    ({ type: 'string', array: true, requiresArg: true, describe: QUESTIONS[option].describe }) as const;
   return yargs
     .usage(
       '$0 init\n\nWrites the configuration and the rules of a publisher, and prints what to do then. It asks what no option says. Run again, it adds to what is there, and leaves alone a file that a person has changed.',
     )
-    .option('where', {
-      choices: WHERE,
-      requiresArg: true,
-      describe: 'in qubes, on this host, or on this host and others',
-    })
-    .option('firewall', several('a firewall by its name; may be repeated'))
-    .option('preset', several(`what is to be done: ${[...readPresets().keys()].join(', ')}; may be repeated`))
-    .option(
-      'qube',
-      several(
-        'for whom, with presets for one: ADDRESS, or ADDRESS,ADDRESS of both families; may be repeated',
-      ),
-    )
-    .option('country', several('its code of two letters; may be repeated'))
-    .option('name', several('a name, or .name for all below it as well; may be repeated'))
-    .option(
-      'interface',
-      several('outside Qubes: an interface that leads to those it judges; may be repeated'),
-    )
+    .option('where', { choices: WHERE, requiresArg: true, describe: QUESTIONS.where.describe })
+    .option('firewall', several('firewall'))
+    .option('preset', several('preset'))
+    .option('qube', several('qube'))
+    .option('country', several('country'))
+    .option('name', several('name'))
+    .option('interface', several('interface'))
     .option('dir', {
       type: 'string',
       requiresArg: true,
@@ -76,7 +67,6 @@ export function builder(yargs: Argv<object>): Argv<InitArgs> {
       defaultDescription: `${HOME} for root, else here`,
     })
     .option('yes', { type: 'boolean', describe: 'ask nothing: take what is usual' })
-    .option('json', { type: 'boolean', describe: 'one JSON object for each file, interface and place' })
     .example([
       ['$0 init', 'asks'],
       ['$0 init --preset ads --yes', 'ads and trackers, for all qubes'],
@@ -91,28 +81,38 @@ export function builder(yargs: Argv<object>): Argv<InitArgs> {
 export async function run(args: InitArgs, terminal: Terminal): Promise<ExitCode> {
   const machine = thisMachine(terminal.nowMs());
   const questions = new Questions(terminal, args.yes === true);
-  const { site, presets, subjects } = await answersOf(args, readPresets(), machine, questions);
+  const given = { ...args, where: args.where && [args.where] };
+  const { site, presets, subjects } = await answersOf(given, readPresets(), machine, questions);
   if (site.where === 'qubes' && site.folder === HOME && machine.state(SERVICE) === undefined)
     throw new CliError(
       ExitCode.refused,
       'not-kept',
-      `this qube keeps nothing of ${HOME} before dom0 knows it, and nothing was written. In dom0, and read the script before it runs:\n\n${dom0Lines(site).join('\n')}\n\nThen run this again.`,
+      `this qube keeps nothing of ${HOME} before dom0 knows it, and nothing was written. In dom0, and read the script before it runs:\n\n${dom0Lines(site)}\n\nThen run this again.`,
     );
   const filled = presets.flatMap((preset) => presetFor(preset, subjects));
   const files = [...plannedDocuments(site, filled), ...(site.setsInterfaces ? plannedSettings(site) : [])];
-  const left = files.filter(({ state }) => state === 'left');
-  const report = new Report(terminal, args.json === true);
-  if (left.length === 0) writeFiles(files);
-  for (const file of left.length === 0 ? files : left) report.file(file);
-  if (left.length > 0) return ExitCode.refused;
-  if (site.setsInterfaces)
-    for (const name of site.interfaces) report.interface(name, joinGroup(machine, name));
-  const alone = subjects.qubes.filter((addresses) =>
-    addresses.every((one) => one.includes(':') === addresses[0]?.includes(':')),
-  );
-  for (const [address = ''] of alone) report.family(address);
-  report.end(blocksOf(site), [...new Set(filled.flatMap(proofOf))]);
+  writeFiles(files);
+  const joined = site.setsInterfaces ? site.interfaces.filter((name) => joinGroup(machine, name)) : [];
+  for (const { path, state } of files) terminal.out.line(`${state}: ${shownName(path)}`);
+  for (const name of joined)
+    terminal.out.line(`joined: ${name} is in link group 2, of interfaces that are judged`);
+  for (const warning of familyWarnings(subjects.qube)) terminal.out.line(`warning: ${warning}`);
+  if (joined.length === 0 && files.every(({ state }) => state === 'unchanged'))
+    terminal.out.line('Nothing was changed: all of it was there.');
+  terminal.out.line(blocksOf(site));
+  terminal.out.line('# behind the firewall, when it is in force:');
+  for (const line of new Set(filled.flatMap(proofOf))) terminal.out.line(line);
   return ExitCode.ok;
+}
+
+/** Addresses of a qube of which one family is missing: what it sends over that is not judged. */
+function familyWarnings(qubes: readonly string[]): readonly string[] {
+  return qubes.flatMap((addresses) => {
+    const [hasIpv4, hasIpv6] = [addresses.includes('.'), addresses.includes(':')];
+    if (hasIpv4 && hasIpv6) return [];
+    const both = hasIpv4 ? `${addresses},fd09::a89:5` : `10.137.0.5,${addresses}`;
+    return `what ${addresses} sends over ${hasIpv4 ? 'IPv6' : 'IPv4'} is not judged: if it has such an address, add it: --qube ${both}`;
+  });
 }
 
 /** The configuration and the rules, each with what the presets add, and checked as the publisher does. */
@@ -188,11 +188,11 @@ function plannedSettings({ interfaces, sources }: Site): readonly PlannedFile[] 
   return [udev, subscriber];
 }
 
-/** Puts an interface into the group now, where it is not in it. Throws CliError `refused`. */
-function joinGroup(machine: Machine, name: string): 'joined' | 'unchanged' {
-  if (interfacesOf(machine).some((one) => one.name === name && one.isJudged)) return 'unchanged';
+/** Puts an interface into the group now; false: it was in it. Throws CliError `refused`. */
+function joinGroup(machine: Machine, name: string): boolean {
+  if (interfacesOf(machine).some((one) => one.name === name && one.isJudged)) return false;
   const { status } = machine.run(...groupCommand(name));
-  if (status === 0) return 'joined';
+  if (status === 0) return true;
   throw new CliError(
     ExitCode.refused,
     'not-joined',

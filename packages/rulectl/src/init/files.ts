@@ -8,6 +8,7 @@ import { createHash } from 'node:crypto';
 import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { CliError, ExitCode } from '../terminal/exit.ts';
+import { shownName } from '../terminal/input.ts';
 
 const MARK = /^# rulectl init wrote this, sha256 ([0-9a-f]{64})[^\n]*\n/;
 
@@ -46,8 +47,10 @@ export function planFile(
   return { path, state: isOurs ? 'written' : 'left', text: marked((added ?? fresh).replace(MARK, '')) };
 }
 
-/** Writes what is planned, each file whole or not at all. Throws CliError `refused`. */
+/** Writes what is planned: all files, each whole, or none. Throws CliError `refused`. */
 export function writeFiles(files: readonly PlannedFile[]): void {
+  const left = files.filter(({ state }) => state === 'left').map(leftText);
+  if (left.length > 0) throw new CliError(ExitCode.refused, 'changed-by-a-person', left.join('\n\n'));
   for (const { path, text } of files.filter(({ state }) => state === 'written')) {
     const draft = `${path}.new`; // one name: an interrupted run leaves no more than that
     try {
@@ -59,6 +62,10 @@ export function writeFiles(files: readonly PlannedFile[]): void {
       throw failed(path, 'written', cause);
     }
   }
+}
+
+function leftText({ path, text }: PlannedFile): string {
+  return `${shownName(path)} was changed by a person, and is left alone; nothing was written. It lacks some of this:\n\n${text}\nAdd that to it, or move it away and run this again.`;
 }
 
 function textOf(path: string): string | undefined {

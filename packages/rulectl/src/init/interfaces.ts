@@ -1,7 +1,7 @@
 /** Network interfaces of this host, and the link group by which a firewall knows those that it judges. */
 
 import type { Machine } from '../doctor/finding.ts';
-import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
+import { CliError, ExitCode } from '../terminal/exit.ts';
 
 /** The group of the interfaces of downstream qubes, in Qubes and as the packages have it. */
 const GROUP = '2';
@@ -38,12 +38,6 @@ function rowsOf(machine: Machine, ...words: readonly string[]): readonly Row[] {
   );
 }
 
-/** A name, as the kernel and udev take it. Throws CliError `usage`. */
-export function readInterface(word: string): string {
-  if (/^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,14}$/.test(word)) return word;
-  throw usageError(`--interface ${JSON.stringify(word)} is no name of an interface: write one as in eth1`);
-}
-
 /** The commands that put an interface into the group now. */
 export function groupCommand(name: string): readonly [program: string, ...words: string[]] {
   return ['ip', 'link', 'set', 'dev', name, 'group', GROUP];
@@ -55,18 +49,17 @@ export function udevLine(name: string): string {
 }
 
 /**
- * Options of the subscriber that say behind which interface each qube is. Outside Qubes nobody else knows,
+ * Options of the subscriber that say behind which interface each qube is. Outside Qubes nothing else says so,
  * and no name opens anything to a qube that could be anywhere.
  */
 export function sourcesOf(
   machine: Machine,
   interfaces: readonly string[],
-  qubes: readonly (readonly string[])[],
+  qubes: readonly string[],
 ): readonly string[] {
   return qubes.map((addresses) => {
-    const route =
-      interfaces.length > 1 ? rowsOf(machine, 'route', 'get', addresses[0] ?? '')[0]?.dev : undefined;
-    const name = interfaces.find((one) => one === route) ?? interfaces[0];
-    return `--source ${name}=${addresses.join(',')}`;
+    const [address = ''] = addresses.split(',');
+    const route = interfaces.length > 1 ? rowsOf(machine, 'route', 'get', address)[0]?.dev : undefined;
+    return `--source ${interfaces.find((one) => one === route) ?? interfaces[0]}=${addresses}`;
   });
 }

@@ -1,4 +1,4 @@
-/** What to do in each place, as lines to paste, and what the publisher has to know of the firewalls. */
+/** What to do in each place, as text to paste, and what the publisher has to know of the firewalls. */
 
 import { groupCommand, udevLine } from './interfaces.ts';
 
@@ -32,11 +32,6 @@ export interface Site {
   readonly address: string;
 }
 
-export interface Block {
-  readonly place: string;
-  readonly lines: readonly string[];
-}
-
 /** What the configuration says of the firewalls, as YAML; `hosts` have public keys. */
 export function siteConfiguration(site: Site, keyOf: (firewall: string) => string): string {
   const { where, firewalls, address } = site;
@@ -56,92 +51,71 @@ export function siteConfiguration(site: Site, keyOf: (firewall: string) => strin
 }
 
 /** What is pasted where, in this order. */
-export function blocksOf(site: Site): readonly Block[] {
-  const { where, firewalls, folder } = site;
+export function blocksOf(site: Site): string {
+  const { where, firewalls, folder, address } = site;
+  const each = (text: (name: string) => string): string => firewalls.map(text).join('');
   const files = `${folder}/{publisher.yaml,rules.yaml${where === 'hosts' ? ',keys' : ''}}`;
-  const copy = folder === HOME ? [] : [`cp -r ${files} ${HOME}/`];
-  if (where === 'qubes') return qubesBlocks(site, copy);
+  const copy = folder === HOME ? '' : `cp -r ${files} ${HOME}/\n`;
   const trust = `rulecast-publisher --print-trust > ${HOME}/trust`;
-  if (where === 'host') {
-    const lines = [
-      ...copy,
-      ...interfaceLines(site),
-      'systemctl enable --now rulecast-publisher',
-      trust,
-      startLine(site),
-    ];
-    return [{ place: 'here, as root', lines }];
-  }
-  const here = [
-    ...copy,
-    'apt install rulecast-zeromq',
-    `chown -R rulecast-publisher ${HOME}/keys`,
-    'systemctl enable rulecast-publisher && systemctl restart rulecast-publisher',
-    trust,
-    ...firewalls.map(
-      (name) => `scp ${HOME}/{trust,keys/publisher.pub,keys/${name}.key} root@${name}:${HOME}/`,
-    ),
-  ];
-  const install = `apt install rulecast-firewall rulecast-zeromq && mkdir -p ${HOME}`;
-  return [
-    { place: `on ${firewalls.join(', ')}, as root`, lines: [install] },
-    { place: 'here, as root', lines: here },
-    ...firewalls.map((name) => ({ place: `on ${name}, as root`, lines: farLines(site, name) })),
-  ];
+  // A firewall starts anew only when there is a release: before, it lets nothing pass, be it the lists of a
+  // publisher behind it.
+  const blocks = {
+    qubes: () => `
+# here, as root:
+${copy}systemctl restart rulecast-publisher
+
+# in the template of a firewall that has it not yet, as root:
+apt install rulecast-firewall && poweroff
+
+# in dom0, for a firewall that it does not know yet, once you have read the script:
+${dom0Lines(site)}${each(
+  (name) => `
+qvm-shutdown --wait --force ${name} && qvm-start ${name}`,
+)}
+`,
+    host: () => `
+# here, as root:
+${copy}${interfaceLines(site)}systemctl enable --now rulecast-publisher
+${trust}
+${startLine(site)}
+`,
+    hosts: () => `
+# on ${firewalls.join(', ')}, as root:
+apt install rulecast-firewall rulecast-zeromq && mkdir -p ${HOME}
+
+# here, as root:
+${copy}apt install rulecast-zeromq
+chown -R rulecast-publisher ${HOME}/keys
+systemctl enable rulecast-publisher && systemctl restart rulecast-publisher
+${trust}
+${each(
+  (name) => `scp ${HOME}/{trust,keys/publisher.pub,keys/${name}.key} root@${name}:${HOME}/
+`,
+)}${each(
+  (name) => `
+# on ${name}, as root:
+printf 'RULECAST_%s\\n' NAME=${name} CONNECT=zmq+tcp:${address}:${PORT} CURVE_KEY=${HOME}/${name}.key CURVE_PEER=${HOME}/publisher.pub > ${SUBSCRIBER_FILE}
+${interfaceLines(site)}${startLine(site)}
+`,
+)}`,
+  };
+  return blocks[where]();
 }
 
-function qubesBlocks(site: Site, copy: readonly string[]): readonly Block[] {
-  return [
-    { place: 'here, as root', lines: [...copy, 'systemctl restart rulecast-publisher'] },
-    {
-      place: 'in the template of a firewall that has it not yet, as root',
-      lines: ['apt install rulecast-firewall && poweroff'],
-    },
-    {
-      place: 'in dom0, for a firewall that it has not been told of, once you have read the script',
-      lines: [
-        ...dom0Lines(site),
-        ...site.firewalls.map((name) => `qvm-shutdown --wait --force ${name} && qvm-start ${name}`),
-      ],
-    },
-  ];
-}
-
-/**
- * The commands by which dom0 lets qubes be what they are to be. A firewall starts anew only after that, when
- * there is a release: it lets nothing pass before, be it the lists of a publisher behind it.
- */
-export function dom0Lines({ host, firewalls }: Pick<Site, 'host' | 'firewalls'>): readonly string[] {
-  return [
-    `qvm-run --pass-io ${host} 'cat /usr/share/rulecast/rulecast-dom0' > rulecast-dom0`,
-    `sh rulecast-dom0 ${[host, ...firewalls].join(' ')}`,
-  ];
-}
-
-function farLines(site: Site, name: string): readonly string[] {
-  const settings = [
-    `NAME=${name}`,
-    `CONNECT=zmq+tcp:${site.address}:${PORT}`,
-    `CURVE_KEY=${HOME}/${name}.key`,
-    `CURVE_PEER=${HOME}/publisher.pub`,
-  ];
-  return [
-    `printf 'RULECAST_%s\\n' ${settings.join(' ')} > ${SUBSCRIBER_FILE}`,
-    ...interfaceLines(site),
-    startLine(site),
-  ];
+/** The commands by which dom0 makes these qubes what they are to be. */
+export function dom0Lines({ host, firewalls }: Pick<Site, 'host' | 'firewalls'>): string {
+  return `qvm-run --pass-io ${host} 'cat /usr/share/rulecast/rulecast-dom0' > rulecast-dom0
+sh rulecast-dom0 ${[host, ...firewalls].join(' ')}`;
 }
 
 /** What puts the interfaces into the group, now and at each boot, and says who is behind them. */
-function interfaceLines({ interfaces, setsInterfaces, sources }: Site): readonly string[] {
-  if (setsInterfaces) return [];
-  const groups = interfaces.flatMap((one) => [
-    groupCommand(one).join(' '),
-    `echo '${udevLine(one)}' >> ${UDEV_FILE}`,
-  ]);
-  const options =
-    sources.length === 0 ? [] : [`echo 'RULECAST_OPTIONS=${sources.join(' ')}' >> ${SUBSCRIBER_FILE}`];
-  return [...groups, ...options];
+function interfaceLines({ interfaces, setsInterfaces, sources }: Site): string {
+  if (setsInterfaces) return '';
+  const groups = interfaces.map(
+    (one) => `${groupCommand(one).join(' ')}\necho '${udevLine(one)}' >> ${UDEV_FILE}\n`,
+  );
+  const options = `echo 'RULECAST_OPTIONS=${sources.join(' ')}' >> ${SUBSCRIBER_FILE}\n`;
+  return `${groups.join('')}${sources.length === 0 ? '' : options}`;
 }
 
 /** Starts a firewall, once it knows whom to trust, or has it read its options again. */

@@ -7,8 +7,10 @@ import { fileURLToPath } from 'node:url';
 /** From the file that this is bundled into. */
 const FOLDER = fileURLToPath(new URL('../../../examples/presets', import.meta.url));
 const FRESH = new URL('../../../packaging/publisher.yaml', import.meta.url);
-/** What stands in presets as an example, and means that an answer is needed. */
-const EXAMPLES = { qube: '10.137.0.5', country: 'ru', names: 'deb.debian.org, .qubes-os.org' } as const;
+/** What presets are about, each of which needs an answer. */
+export const SUBJECTS = ['country', 'name', 'qube'] as const;
+/** What stands in presets as an example of these. */
+const EXAMPLES = { country: 'ru', name: 'deb.debian.org, .qubes-os.org', qube: '10.137.0.5' } as const;
 /** The first of the names, where a rule set document says how it is proved. */
 const PROOF = 'getent hosts deb.debian.org';
 
@@ -21,14 +23,11 @@ export interface Preset {
   readonly rules: string;
 }
 
-/** What presets are about; only what they need is looked at. */
-export interface Subjects {
-  /** Each with its addresses, in canonical form. */
-  readonly qubes: readonly (readonly string[])[];
-  /** Codes of two small letters. */
-  readonly countries: readonly string[];
-  readonly names: readonly string[];
-}
+/**
+ * Answers in canonical form: codes of two small letters, names, and the addresses of each qube, with a comma
+ * between them.
+ */
+export type Subjects = Readonly<Record<(typeof SUBJECTS)[number], readonly string[]>>;
 
 /** The configuration of the packages. */
 export function freshConfiguration(): string {
@@ -49,22 +48,16 @@ function readPreset(name: string): Preset {
 }
 
 /** Which answers a preset needs. */
-export function needsOf({ rules }: Preset): Readonly<Record<keyof typeof EXAMPLES, boolean>> {
-  return {
-    qube: rules.includes(EXAMPLES.qube),
-    country: rules.includes(countryList(EXAMPLES.country)),
-    names: rules.includes(EXAMPLES.names),
-  };
+export function needsOf({ rules }: Preset): readonly (keyof Subjects)[] {
+  const signs = { ...EXAMPLES, country: countryList(EXAMPLES.country) };
+  return SUBJECTS.filter((subject) => rules.includes(signs[subject]));
 }
 
-/** A preset once for each of its qubes and countries. */
-export function presetFor(preset: Preset, { qubes, countries, names }: Subjects): readonly Preset[] {
-  const needs = needsOf(preset);
-  const wantedQubes = needs.qube ? qubes : [[EXAMPLES.qube]];
-  const wantedCountries = needs.country ? countries : [EXAMPLES.country];
-  return wantedQubes.flatMap((addresses) =>
-    wantedCountries.map((country) => {
-      const fill = (text: string): string => filled(text, addresses, country, names);
+/** A preset once for each qube and country. */
+export function presetFor(preset: Preset, { qube, country, name }: Subjects): readonly Preset[] {
+  return (qube.length > 0 ? qube : [EXAMPLES.qube]).flatMap((addresses) =>
+    (country.length > 0 ? country : [EXAMPLES.country]).map((code) => {
+      const fill = (text: string): string => filled(text, addresses.split(','), code, name);
       return { ...preset, configuration: fill(preset.configuration), rules: fill(preset.rules) };
     }),
   );
@@ -76,7 +69,7 @@ function filled(
   country: string,
   names: readonly string[],
 ): string {
-  const [first = EXAMPLES.qube] = addresses;
+  const [first = ''] = addresses;
   return text
     .replaceAll(`[${EXAMPLES.qube}]`, `[${addresses.map(quoted).join(', ')}]`)
     .replaceAll(EXAMPLES.qube, first)
@@ -84,7 +77,7 @@ function filled(
     .replaceAll(countryList(EXAMPLES.country), countryList(country))
     .replaceAll(`country: ${EXAMPLES.country}`, `country: ${country}`)
     .replaceAll(PROOF, `getent hosts ${(names[0] ?? '').replace(/^\*/, 'www').replace(/^\./, '')}`)
-    .replaceAll(`[${EXAMPLES.names}]`, `[${names.map(quoted).join(', ')}]`);
+    .replaceAll(`[${EXAMPLES.name}]`, `[${names.map(quoted).join(', ')}]`);
 }
 
 function countryList(country: string): string {
