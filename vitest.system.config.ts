@@ -13,6 +13,7 @@ const ALONE = [
   'flood',
   'hostile-streams',
   'limits',
+  'ocaml-bounds',
 ];
 const pathOf = (name: string): string => `test/system/${name}.test.ts`;
 const ALONE_FILES = ALONE.map(pathOf);

@@ -103,9 +103,6 @@ let of_prefixes family prefixes =
   in
   of_seq family (List.to_seq (List.rev (List.fold_left add [] (List.sort order prefixes))))
 
-(* Between how many entries others may run. *)
-let pause_entries = 8192
-
 (* Two columns by address, without those of the first whose bit is set in `gone`, which says how many
    they are. *)
 let merge ?(gone = (Bytes.empty, 0)) x y =
@@ -120,7 +117,7 @@ let merge ?(gone = (Bytes.empty, 0)) x y =
     done
   in
   for n = 0 to total - 1 do
-    if n land (pause_entries - 1) = 0 then Pause.pause ();
+    Pause.at n;
     skip ();
     let is_first = !j = count y || (!i < count x && compare_at x !i y !j <= 0) in
     let from, at = if is_first then (x, i) else (y, j) in
@@ -144,7 +141,7 @@ let rec merge_all family = function
 let check_prefixes cursor column =
   let words = words column.family in
   for i = 0 to count column - 1 do
-    if i land (pause_entries - 1) = 0 then Pause.pause ();
+    Pause.at i;
     let length = length column i in
     if length > 32 * words then Cursor.bad cursor "a length beyond the family's";
     for w = 0 to words - 1 do
@@ -184,7 +181,7 @@ let write buffer { addresses; lengths; _ } =
 (* Sorted, and no member equal to or within another. *)
 let check_canonical cursor column =
   for i = 1 to count column - 1 do
-    if i land (pause_entries - 1) = 0 then Pause.pause ();
+    Pause.at i;
     if compare_at column (i - 1) column i >= 0 || holds_member column (i - 1) i then
       Cursor.bad cursor "prefixes that do not ascend, or lie within another"
   done;

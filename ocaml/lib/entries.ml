@@ -196,7 +196,7 @@ let tree cursor family room =
     claim room 1;
     seen.(depth) <- true;
     incr leaves;
-    if !leaves land (block_entries - 1) = 0 then Pause.pause ();
+    Pause.at (8 * !leaves); (* each is many decisions *)
     for w = 0 to words family - 1 do
       Column.add_word builder.to_addresses (word path w)
     done;

@@ -30,7 +30,7 @@ let directory_of column common =
     done
   in
   for i = 0 to n - 1 do
-    if i land (Column.pause_entries - 1) = 0 then Pause.pause ();
+    Pause.at i;
     fill_to (bits (Column.get column i).address common) i
   done;
   fill_to 65_536 n;
@@ -56,6 +56,7 @@ let of_sorted column =
     else around i (Int32.to_int (Bytes.get_int32_le parents (4 * j)) - 1)
   in
   for i = 0 to n - 1 do
+    Pause.at i;
     let parent = around i (i - 1) in
     if parent >= 0 then is_nested := true;
     Bytes.set_int32_le parents (4 * i) (Int32.of_int (parent + 1))

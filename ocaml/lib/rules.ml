@@ -103,7 +103,7 @@ let built b =
 let built_count b = Buffer.length b.to_lengths
 
 let push b ~tag ~operand ~length =
-  if built_count b land (Column.pause_entries - 1) = 0 then Pause.pause ();
+  Pause.at (built_count b);
   Column.add_word b.to_tags tag;
   Column.add_word b.to_operands operand;
   Buffer.add_char b.to_lengths length
@@ -205,6 +205,7 @@ let measure rules =
   let rec go first bytes runs =
     if first = count rules then (bytes, runs)
     else begin
+      Pause.at runs;
       let last = run_end rules first (count rules) in
       let kind = kind rules first in
       let remote =

@@ -62,7 +62,7 @@ let family_rules rules kind family =
   in
   let order_prefix i j =
     incr compared;
-    if !compared land (Column.pause_entries - 1) = 0 then Pause.pause ();
+    Pause.at !compared;
     match order_address i j with 0 -> Char.compare rules.lengths.[i] rules.lengths.[j] | order -> order
   in
   Array.stable_sort order_prefix sorted;
@@ -70,6 +70,7 @@ let family_rules rules kind family =
   let begins = Buffer.create 16 and candidates = Buffer.create (4 * !wanted) in
   Array.iteri
     (fun k i ->
+      Pause.at k;
       if k = 0 || order_prefix sorted.(k - 1) i <> 0 then begin
         Column.push column (Rules.prefix rules i);
         Column.add_word begins k

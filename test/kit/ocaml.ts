@@ -48,11 +48,11 @@ export function commands(): readonly string[] {
 export const ocaml = {
   isThere: isThere(),
   /** Builds it by README's command in a directory, with `ocaml` and `protocol/vectors` as in the checkout. */
-  build(tree: string): { readonly built: string; readonly ended: Ended } {
+  build(tree: string, options = ''): { readonly built: string; readonly ended: Ended } {
     const isSource = (path: string): boolean => !path.endsWith('/_build');
     for (const folder of ['ocaml', 'protocol/vectors'])
       cpSync(join(ROOT, folder), join(tree, folder), { recursive: true, filter: isSource });
-    const ended = run('sh', ['-c', commands()[0] ?? ''], join(tree, 'ocaml'));
+    const ended = run('sh', ['-c', `${commands()[0]} ${options}`], join(tree, 'ocaml'));
     return { built: join(tree, 'ocaml/_build/default'), ended };
   },
 };
