@@ -89,6 +89,14 @@ function inPlaceOf(path: string, make: () => void): void {
 }
 
 describe('the rules file', () => {
+  it('waits to be released before it was read', async () => {
+    const publisher = freshPublisher();
+    const watch = () => Promise.resolve(() => Promise.resolve());
+    const rules = new WatchedRules({ publisher, path: '/rules.yaml', isOfSource: () => false, watch });
+    expect(rules.trouble).toBe('rules.yaml waits to be released: rulectl status --watch');
+    await rules.close();
+  });
+
   it('is released when it is there, and when it changes, as a release of its own cause', async () => {
     const { publisher, write, rules } = await house(OPEN);
     expect([versionOf(publisher), rules.trouble]).toEqual([1, undefined]);

@@ -45,6 +45,18 @@ describe('the first line of status', () => {
       'Nothing is released yet: rules.yaml waits for list ads, which has no content yet. Run: rulectl lists (and 1 more: rulectl status --verbose)',
     ],
     [
+      'the rules file waits, and a list of another feed is released',
+      {
+        head: head({ degraded: ['rules.yaml waits for list ads, which has no content yet: rulectl lists'] }),
+      },
+      'rules.yaml waits for list ads, which has no content yet. Run: rulectl lists',
+    ],
+    [
+      'the rules file was not read yet',
+      { head: head({ version: 0, degraded: ['rules.yaml waits to be released: rulectl status --watch'] }) },
+      'Nothing is released yet: rules.yaml waits to be released. Run: rulectl status --watch',
+    ],
+    [
       'nobody connects',
       { subscribers: [] },
       'Version 13 is in force nowhere: no firewall was ever connected. Run: rulecast-doctor, on each firewall',

@@ -95,8 +95,10 @@ export class WatchedRules {
 
   /** Why what the file says is not in force, a sentence; undefined: it is. */
   get trouble(): string | undefined {
-    const { rules } = this.#options.publisher;
+    const { rules, head } = this.#options.publisher;
     const isTaken = this.#content !== undefined && rules.isTaken(this.#content); // or pushed with a permit
+    if (!isTaken && this.#trouble === undefined && head === undefined)
+      return `${this.#name} waits to be released: rulectl status --watch`;
     if (!isTaken) return this.#trouble?.text;
     return rules.isLeft
       ? `${this.#name} is left by a rollback, until it says something else or is pushed`

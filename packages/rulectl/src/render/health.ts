@@ -34,8 +34,8 @@ type Ranked = readonly [rank: (typeof RANKS)[number], trouble: Trouble];
 
 /** Reasons of a publisher that keep every release back, or every firewall from it. */
 const GRAVE = /^(?:nothing is|firewalls (?:that remember nothing|refuse)\b)/;
-/** What it says of a rules file that waits for a list. */
-const WAITING = /^(\S+ waits for list .*): (rulectl .*)$/;
+/** What it says of a rules file that waits, for a list or to be read. */
+const WAITING = /^(\S+ waits (?:for list|to be) .*): (rulectl .*)$/;
 /** What to do about its other reasons, where a command says more of them. */
 const REMEDIES: readonly (readonly [RegExp, string])[] = [
   [/^list (\S+) is not fresh/, 'rulectl lists show $1'],
@@ -62,8 +62,9 @@ export function healthOf(view: StatusView, nowMs: number): Health {
     return { state: 'not-enforced', exit: 2, text: '', troubles: [...grave, ...troubles, ...others] };
   };
   if (isFirst) {
-    const [why, remedy = 'rulectl push FILE'] = WAITING.exec(waiting ?? '')?.slice(1) ?? [];
-    const none = { text: `nothing is released yet${why === undefined ? '' : `: ${why}`}`, remedy };
+    const why = waiting === undefined ? undefined : ofPublisher(waiting);
+    const text = `nothing is released yet${why === undefined ? '' : `: ${why.text}`}`;
+    const none = { text, remedy: why?.remedy ?? 'rulectl push FILE' };
     return grave.length > 0 ? notEnforced() : notEnforced(none);
   }
   const version = `version ${formatCount(head.version)}`;
@@ -91,6 +92,8 @@ export function healthOf(view: StatusView, nowMs: number): Health {
 }
 
 function ofPublisher(text: string): Trouble {
+  const [, why, command] = WAITING.exec(text) ?? [];
+  if (why !== undefined) return { text: why, remedy: command };
   const [found, remedy] = REMEDIES.find(([pattern]) => pattern.test(text)) ?? [];
   const whole = found === undefined ? undefined : found.exec(text);
   return { text, remedy: remedy?.replace('$1', whole?.[1] ?? '') };
