@@ -1,6 +1,6 @@
 /**
  * What the package in OCaml takes of a unikernel: a million hosts, 2^18 mixed rules, 250,000 names, each as a
- * snapshot that comes in pieces of 1,024 bytes, hosts also as a delta. Figures of its own Gc and processor time.
+ * snapshot that comes in pieces of 1,024 bytes, hosts also as a delta. Figures of Gc and processor.
  */
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
