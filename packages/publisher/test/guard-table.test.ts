@@ -3,7 +3,7 @@
  * what nobody may do by a second way.
  */
 
-import { type MustReach, type OperatorRole, parsePacketText } from '@rulecast/formats';
+import { type MustReach, type OperatorRole, type PushInput, parsePacketText } from '@rulecast/formats';
 import { prefixListOf } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { ALL_PERMITS } from '../../../test/kit/permits.ts';
@@ -11,6 +11,7 @@ import { asks, GUARD_TABLE, GUARDS, type Guard } from '../src/guards/table.ts';
 import type { ReleaseAudit, ReleaseOutcome } from '../src/release/outcome.ts';
 import type { Publisher } from '../src/release/publisher.ts';
 import type { PushOptions } from '../src/release/request.ts';
+import { contentOf } from '../src/release/rules-file.ts';
 import { freshPublisher, prefixes, pushOf, release } from './fresh-publisher.ts';
 
 const ADDRESSES = (count: number): string =>
@@ -148,13 +149,16 @@ describe('a release by a person', () => {
     },
   );
 
+  const takeRules = (publisher: Publisher, { files }: PushInput) =>
+    publisher.takeRules(files, contentOf(files));
+
   it.each(Object.entries(CASES).filter(([guard]) => guard !== 'sourceLists'))(
     'by the rules file against %s is refused as if the role push had pushed it',
     async (guard, of) => {
       const publisher = await house(of);
       publisher.rules.name('/rules.yaml');
-      await publisher.takeRules(pushOf(of.before));
-      const outcome = await publisher.takeRules(pushOf(of.after));
+      await takeRules(publisher, pushOf(of.before));
+      const outcome = await takeRules(publisher, pushOf(of.after));
       expect(asks(guard as Guard, 'rules', 'push')).toBe(true);
       expect(told(outcome)).toContain(of.refusal);
       expect(publisher.head?.manifest.version).toBe(2);
@@ -166,11 +170,11 @@ describe('a release by a person', () => {
     expect(differing).toEqual(['firstPolicies']);
     const publisher = freshPublisher();
     publisher.rules.name('/rules.yaml');
-    expect(told(await publisher.takeRules(pushOf({ 'r.yaml': 'unmatched: accept\n' })))).toEqual([
+    expect(told(await takeRules(publisher, pushOf({ 'r.yaml': 'unmatched: accept\n' })))).toEqual([
       'released',
     ]);
-    expect(told(await publisher.takeRules(pushOf({ 'r.yaml': 'unmatched: drop\n' })))).toEqual(['released']);
-    expect(told(await publisher.takeRules(pushOf({ 'r.yaml': 'unmatched: accept\n' })))).toEqual([
+    expect(told(await takeRules(publisher, pushOf({ 'r.yaml': 'unmatched: drop\n' })))).toEqual(['released']);
+    expect(told(await takeRules(publisher, pushOf({ 'r.yaml': 'unmatched: accept\n' })))).toEqual([
       'accept-all unmatched',
     ]);
   });

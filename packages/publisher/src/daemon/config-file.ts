@@ -26,3 +26,12 @@ export function readConfigFile(
   if (config !== undefined) return { kind: 'config', config };
   return { kind: 'refused', rejects, rejectCount };
 }
+
+/** The first fault, with its place, which names its file unless that is `file`. */
+export function firstFault({ rejects, rejectCount }: Omit<ConfigRefused, 'kind'>, file: string): string {
+  const [first] = rejects;
+  if (first === undefined) return 'it cannot be read';
+  const more = rejectCount > 1 ? ` (and ${rejectCount - 1} more)` : '';
+  const of = first.file === file ? '' : `${first.file}, `;
+  return `${of}line ${first.line}, column ${first.column}: ${first.reason}${more}`;
+}

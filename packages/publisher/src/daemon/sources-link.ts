@@ -20,7 +20,7 @@ import type { SourceLists } from '../control/parts.ts';
 import type { ListOwner } from '../release/draft-guards.ts';
 import type { Publisher } from '../release/publisher.ts';
 import type { AuditLog } from '../store/audit-log.ts';
-import { type ConfigRefused, readConfigFile } from './config-file.ts';
+import { firstFault, readConfigFile } from './config-file.ts';
 import { WatchedRules } from './watched-rules.ts';
 
 export interface SourcesLinkOptions {
@@ -116,8 +116,11 @@ export class SourcesLink implements ListOwner, SourceLists {
     this.#rules = undefined;
     publisher.rules.name(path);
     if (path === undefined) return;
-    const isOfSource = (list: string): boolean => this.owns(list);
-    this.#rules = new WatchedRules({ publisher, path, isOfSource, watch: watchRules });
+    this.#rules = new WatchedRules({
+      publisher,
+      path,
+      watch: (paths, onChange) => watch(paths, onChange, { settleMs: CONFIG_QUIET_MS }),
+    });
     await this.#rules.start();
   }
 
@@ -174,7 +177,7 @@ export class SourcesLink implements ListOwner, SourceLists {
     const { logger } = this.#publisher;
     const read = readConfigFile(file);
     if (read.kind === 'refused') {
-      this.#configTrouble = `${REFUSED} and the one before is in force: ${firstFault(read)}`;
+      this.#configTrouble = `${REFUSED} and the one before is in force: ${firstFault(read, file)}`;
       logger.warn({ file, rejects: read.rejects.slice(0, 8) }, this.#configTrouble);
       return;
     }
@@ -213,20 +216,6 @@ export class SourcesLink implements ListOwner, SourceLists {
     // Together: sources wait for what is being read, and that is ended, however long it would take.
     await Promise.all([this.#sources.close(), this.#worker.close()]);
   }
-}
-
-function firstFault({ rejects, rejectCount }: ConfigRefused): string {
-  const [first] = rejects;
-  if (first === undefined) return 'it cannot be read';
-  const more = rejectCount > 1 ? ` (and ${rejectCount - 1} more)` : '';
-  return `line ${first.line}, column ${first.column}: ${first.reason}${more}`;
-}
-
-function watchRules(
-  paths: readonly string[],
-  onChange: (path: string) => void,
-): Promise<() => Promise<void>> {
-  return watch(paths, onChange, { settleMs: CONFIG_QUIET_MS });
 }
 
 async function watch(

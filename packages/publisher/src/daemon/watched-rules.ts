@@ -25,11 +25,10 @@ import { GuardError } from '../release/commit.ts';
 import type { GuardOutcome, PushOutcome } from '../release/outcome.ts';
 import type { Publisher } from '../release/publisher.ts';
 import { contentOf, type RulesContent } from '../release/rules-file.ts';
+import { firstFault } from './config-file.ts';
 
 /** Our choice: as files of lists. */
 const REST: RestConfig = { quietMs: 2000, unfinishedMs: 30_000 };
-/** Our choice: a file that does not rest for so long is told of. */
-const RESTLESS_MS = 60_000;
 /** Our choice: as batches of lists. */
 const RETRY_MS = 10_000;
 /** Guards that wait for a resolver or a firewall: the file is tried again without a change. */
@@ -47,15 +46,12 @@ export interface WatchedRulesOptions {
   readonly publisher: Publisher;
   /** Absolute. */
   readonly path: string;
-  /** Whether a source keeps this list. */
-  readonly isOfSource: (list: string) => boolean;
   readonly watch: WatchPaths;
 }
 
 /** Why the content of the file is not in force. */
 interface Trouble {
-  /** Undefined: nothing is wrong yet. */
-  readonly text: string | undefined;
+  readonly text: string;
   /** The list that has no content yet. */
   readonly list?: string | undefined;
   /** To be tried again by itself. */
@@ -75,7 +71,6 @@ export class WatchedRules {
   #looking: Promise<void> = Promise.resolve();
   /** A look that has not begun. */
   #next: Promise<void> | undefined;
-  #restlessSinceMs: number | undefined;
   #cancelRetry: (() => void) | undefined;
   #isClosed = false;
 
@@ -117,9 +112,8 @@ export class WatchedRules {
 
   /** Something was released, or lists of sources wait for a release: one of them may be waited for here. */
   listsChanged(hasList: (list: string) => boolean): void {
-    const { list, text } = this.#trouble ?? {};
-    const isPushed = text !== undefined && this.trouble !== text;
-    if (isPushed || (list !== undefined && hasList(list))) void this.look();
+    const list = this.#trouble?.list;
+    if (list !== undefined && hasList(list)) void this.look();
   }
 
   /** Ends what is under way. Call it before the publisher closes. */
@@ -134,9 +128,7 @@ export class WatchedRules {
     this.#cancelRetry?.();
     const { publisher } = this.#options;
     try {
-      const files = await this.#read();
-      this.#restlessSinceMs = undefined;
-      this.#tell(await this.#take(files));
+      this.#tell(await this.#take(await this.#read()));
     } catch (error) {
       this.#tell(this.#troubleOf(error));
     }
@@ -147,12 +139,13 @@ export class WatchedRules {
 
   /** Has content released. Resolves with why it is not. Throws what `takeRules` throws. */
   async #take(files: readonly PushedFile[]): Promise<Trouble | undefined> {
-    const { publisher, isOfSource } = this.#options;
+    const { publisher } = this.#options;
+    const { rules } = publisher;
     const content = contentOf(files);
     this.#content = content;
-    publisher.rules.read(content);
-    publisher.rules.leaveLists(isOfSource);
-    if (publisher.rules.isTaken(content)) return undefined;
+    rules.read(content);
+    rules.leaveLists();
+    if (rules.isTaken(content)) return undefined;
     const [document] = files;
     if (document === undefined || detectFormat(document.name, document.bytes) !== 'document')
       return this.#refused(
@@ -160,19 +153,11 @@ export class WatchedRules {
       );
     const kept = [{ ...document, bytes: Uint8Array.from(document.bytes) }];
     try {
-      return this.#troubleIn(
-        await publisher.takeRules({
-          action: 'replace',
-          list: undefined,
-          policy: undefined,
-          replaceAll: false,
-          files,
-        }),
-      );
+      return this.#troubleIn(await publisher.takeRules(files, content));
     } catch (error) {
       if (!(error instanceof GuardError)) throw error;
       const { missingList: list, message } = error;
-      if (list !== undefined && isOfSource(list))
+      if (list !== undefined && rules.isOfSource(list))
         return {
           text: `${this.#name} waits for list ${list}, which has no content yet: rulectl lists`,
           list,
@@ -185,13 +170,8 @@ export class WatchedRules {
 
   #troubleIn(outcome: PushOutcome): Trouble | undefined {
     switch (outcome.kind) {
-      case 'rejects': {
-        const [first] = outcome.rejects;
-        const more = outcome.rejectCount > 1 ? ` (and ${outcome.rejectCount - 1} more)` : '';
-        const file = first === undefined || first.file === this.#name ? '' : `${first.file}, `;
-        const place = first === undefined ? '' : `${file}line ${first.line}, column ${first.column}: `;
-        return this.#refused(`${place}${first?.reason ?? ''}${more}`);
-      }
+      case 'rejects':
+        return this.#refused(firstFault(outcome, this.#name));
       case 'guarded':
         return {
           ...this.#refused(guardText(outcome), permitText(outcome)),
@@ -210,18 +190,12 @@ export class WatchedRules {
   }
 
   #troubleOf(error: unknown): Trouble {
-    const { clock } = this.#options.publisher;
     const text = error instanceof Error ? error.message : String(error);
     if (error instanceof InputError) {
       this.#content = undefined;
       const { restsInMs: retryMs } = error;
-      if (retryMs === undefined) return { text: `${this.#name} cannot be read: ${readText(error)}` };
-      this.#restlessSinceMs ??= clock.monotonicMs();
-      const isLong = clock.monotonicMs() - this.#restlessSinceMs >= RESTLESS_MS;
-      return {
-        text: isLong ? `${this.#name} does not come to rest: ${text}` : this.trouble,
-        retryMs,
-      };
+      const state = retryMs === undefined ? 'cannot be read' : 'waits';
+      return { text: `${this.#name} ${state}: ${readText(error)}`, retryMs };
     }
     if (error instanceof ProtocolError) return this.#refused(text);
     return { text: `${this.#name} cannot be released now: ${text}`, retryMs: RETRY_MS };
@@ -233,7 +207,7 @@ export class WatchedRules {
     this.#trouble = trouble;
     const { logger } = this.#options.publisher;
     if (trouble?.text === before) return;
-    if (trouble?.text === undefined) logger.info({ file: this.path }, 'what the rules file says is taken');
+    if (trouble === undefined) logger.info({ file: this.path }, 'what the rules file says is taken');
     else logger.warn({ file: this.path }, trouble.text);
   }
 
@@ -245,9 +219,9 @@ export class WatchedRules {
     const names = await this.#options.publisher.referencesOf(bytes);
     const folder = posix.dirname(this.path);
     const paths = names.map((name) => posix.resolve(folder, name));
-    if (await this.#watchAll([this.path, ...paths])) void this.look(); // what changed before there was a watch
     if (names.length > FILES_MAX)
       throw new InputError(InputErrorCode.tooMany, `it names ${names.length} files`);
+    if (await this.#watchAll([this.path, ...paths])) void this.look(); // what changed before there was a watch
     let left = BYTES_MAX - bytes.length;
     for (const [i, name] of names.entries()) {
       try {
@@ -285,6 +259,6 @@ function permitText({ refusals }: GuardOutcome): string {
 }
 
 function readText({ code, message }: InputError): string {
-  if (code === InputErrorCode.tooLarge) return message.replace(/: raise limits: bytes:$/, '');
-  return code === InputErrorCode.notFile ? 'it is no file' : message;
+  if (code === InputErrorCode.notFile) return 'it is no file';
+  return message.replace(/: raise limits: bytes:$| \((?:quiet|unfinished):\)/, ''); // keys of lists alone
 }

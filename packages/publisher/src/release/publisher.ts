@@ -4,7 +4,7 @@
  */
 
 import { EventEmitter } from 'node:events';
-import type { MustReach, PushInput } from '@rulecast/formats';
+import type { MustReach, PushedFile, PushInput } from '@rulecast/formats';
 import type { Identity } from '@rulecast/program/identity';
 import { Listeners } from '@rulecast/program/listeners';
 import { ErrorCode, ProtocolError, RootWatch, type Signed, type Turn } from '@rulecast/protocol';
@@ -42,7 +42,7 @@ import { PendingNames } from './pending-names.ts';
 import { type Fork, Proofs } from './proofs.ts';
 import { movedFrom, Pushes } from './pushes.ts';
 import type { PushOptions } from './request.ts';
-import { RulesFile } from './rules-file.ts';
+import { type RulesContent, RulesFile } from './rules-file.ts';
 import { type ListBatch, SourceBatches } from './source-batches.ts';
 import { Transfers } from './transfer.ts';
 import { Turns } from './turns.ts';
@@ -152,7 +152,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     const { identity, store, startedOver, head } = options.state ?? openState(options, this.startedAtMs);
     this.identity = identity;
     this.store = store;
-    this.rules = new RulesFile(store);
+    this.rules = new RulesFile(store, (list) => guards.isOfSource(list));
     this.#known = new KnownSubscribers({ store, subscribers, clock, logger });
     const committer = new Committer({
       store,
@@ -313,8 +313,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
    * Releases the content of the rules file, within the guards of the role `push`, and notes that it is taken.
    * Throws what `push` throws.
    */
-  takeRules(input: PushInput): Promise<PushOutcome> {
-    return this.#pushes.takeRules(input);
+  takeRules(files: readonly PushedFile[], content: RulesContent): Promise<PushOutcome> {
+    return this.#pushes.takeRules(files, content);
   }
 
   /**

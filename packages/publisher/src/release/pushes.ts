@@ -13,6 +13,7 @@ import {
   type IngestResult,
   ingest,
   NOTHING_TO_WITHDRAW,
+  type PushedFile,
   type PushedParts,
   type PushInput,
 } from '@rulecast/formats';
@@ -24,7 +25,7 @@ import type { DraftGuards } from './draft-guards.ts';
 import type { PushOutcome, VersionConflict } from './outcome.ts';
 import type { PendingNames } from './pending-names.ts';
 import type { PushOptions } from './request.ts';
-import { contentOf, type RulesFile } from './rules-file.ts';
+import type { RulesContent, RulesFile } from './rules-file.ts';
 import type { SourceBatches } from './source-batches.ts';
 import type { Turns } from './turns.ts';
 import type { ReleaseWorker } from './worker.ts';
@@ -67,8 +68,14 @@ export class Pushes {
   }
 
   /** As Publisher.takeRules. */
-  takeRules(input: PushInput): Promise<PushOutcome> {
-    const { digest } = contentOf(input.files);
+  takeRules(files: readonly PushedFile[], { digest }: RulesContent): Promise<PushOutcome> {
+    const input: PushInput = {
+      action: 'replace',
+      replaceAll: false,
+      list: undefined,
+      policy: undefined,
+      files,
+    };
     return this.#release({ way: 'rules', input, options: { role: 'push' }, digest });
   }
 
@@ -116,11 +123,10 @@ export class Pushes {
   }
 
   async #ingested(pushed: PushedParts, { input, digest }: Work): Promise<IngestResult> {
-    const { batches, guards, rules, turn } = this.#options;
+    const { batches, rules, turn } = this.#options;
     const base = await batches.baseOfPush();
-    const isOfSource = (list: string): boolean => guards.isOfSource(list);
-    if (digest !== undefined) return rules.ingested(base, pushed, isOfSource);
-    const result = ingest(base, pushed, input, isOfSource, rules.parts);
+    if (digest !== undefined) return rules.ingested(base, pushed);
+    const result = ingest(base, pushed, input, rules.isOfSource, rules.parts);
     if (result.kind === 'rejects') return result;
     const rejects = await inTurns(rules.rejectsOf(base, result.ruleSet), turn);
     return rejects.length === 0 ? result : { kind: 'rejects', rejects, rejectCount: rejects.length };

@@ -37,8 +37,12 @@ export class RulesFile {
   #path: string | undefined;
   #content: RulesContent | undefined;
 
-  constructor(store: Store) {
+  /** Whether a source keeps this list. */
+  readonly isOfSource: (list: string) => boolean;
+
+  constructor(store: Store, isOfSource: (list: string) => boolean) {
     this.#store = store;
+    this.isOfSource = isOfSource;
   }
 
   /** The configuration names this file from now on; undefined: none, its parts stay. Throws StoreError. */
@@ -57,9 +61,9 @@ export class RulesFile {
    * Lists that a source keeps now are the file's no more. Its content counts as not taken, so that it is
    * refused, and released once the source has gone. Throws StoreError.
    */
-  leaveLists(isOfSource: (list: string) => boolean): void {
+  leaveLists(): void {
     const taken = this.#taken;
-    const lists = new Set([...(taken?.parts.lists ?? [])].filter((list) => !isOfSource(list)));
+    const lists = new Set([...(taken?.parts.lists ?? [])].filter((list) => !this.isOfSource(list)));
     if (taken === undefined || lists.size === taken.parts.lists.size) return;
     this.#store.noteRules({ ...taken, digest: '', parts: { ...taken.parts, lists } });
   }
@@ -137,18 +141,18 @@ export class RulesFile {
    * What the content of the file makes of the rule set: its parts are what it says now, and those that it
    * says no more are withdrawn, but for lists that rules use.
    */
-  ingested(current: RuleSet, pushed: PushedParts, isOfSource: (list: string) => boolean): IngestResult {
+  ingested(current: RuleSet, pushed: PushedParts): IngestResult {
     const { parts, former } = this.#taken ?? { parts: NO_OWNED_PARTS, former: NO_OWNED_PARTS };
     const { lists, policies, unmatched } = joined(parts, former);
     const isGone = (list: string): boolean =>
-      !isOfSource(list) && (lists.has(list) || pushed.lists.has(list));
+      !this.isOfSource(list) && (lists.has(list) || pushed.lists.has(list));
     const others: RuleSet = {
       ...current,
       lists: new Map([...current.lists].filter(([name]) => !isGone(name))),
       policies: new Map([...current.policies].filter(([name]) => !policies.has(name))),
       unmatched: unmatched ? undefined : current.unmatched,
     };
-    const result = ingest(others, pushed, { action: 'replace', replaceAll: false }, isOfSource);
+    const result = ingest(others, pushed, { action: 'replace', replaceAll: false }, this.isOfSource);
     if (result.kind === 'rejects') return result;
     const used = usedLists(result.ruleSet.policies.values());
     const kept = [...current.lists].filter(([name]) => used.has(name) && !result.ruleSet.lists.has(name));

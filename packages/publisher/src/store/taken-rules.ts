@@ -4,7 +4,7 @@
  */
 
 import { createHash } from 'node:crypto';
-import { NO_OWNED_PARTS, type OwnedParts } from '@rulecast/formats';
+import type { OwnedParts } from '@rulecast/formats';
 import { type Catalogue, hexOf, PartKind, type PartRecord } from '@rulecast/protocol';
 
 export interface TakenRules {
@@ -51,21 +51,13 @@ export function decodeTaken(bytes: Uint8Array | undefined): TakenRules | undefin
   if (bytes === undefined) return undefined;
   try {
     const { digest, parts, former, content } = JSON.parse(Buffer.from(bytes).toString());
-    const given = partsOf(parts);
-    if (typeof digest !== 'string' || given === undefined) return undefined;
-    const known = typeof content === 'string' ? content : undefined;
-    return { digest, parts: given, former: partsOf(former) ?? NO_OWNED_PARTS, content: known };
+    return { digest, parts: partsOf(parts), former: partsOf(former), content };
   } catch {
     return undefined;
   }
 }
 
-/** Throws TypeError for what is no object. */
-function partsOf({ lists, policies, unmatched }: { [key: string]: unknown }): OwnedParts | undefined {
-  if (!isNames(lists) || !isNames(policies)) return undefined;
+/** Throws TypeError for what is no object, or has no lists. */
+function partsOf({ lists, policies, unmatched }: OwnedParts): OwnedParts {
   return { lists: new Set(lists), policies: new Set(policies), unmatched: unmatched === true };
-}
-
-function isNames(value: unknown): value is readonly string[] {
-  return Array.isArray(value) && value.every((name) => typeof name === 'string');
 }
