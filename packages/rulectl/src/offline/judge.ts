@@ -8,7 +8,6 @@ import {
   type Environment,
   formatAddress,
   isForAllQubes,
-  type NameQuestion,
   type Packet,
   type Policy,
   type RuleSet,
@@ -18,12 +17,12 @@ import { formatAmount, formatCount } from '../render/amounts.ts';
 import { renderReject, renderWarning } from '../render/findings.ts';
 import { renderVerdict } from '../render/verdict.ts';
 import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
-import { checkStdinOnce, readInput, STDIN_NAME, shownName } from '../terminal/input.ts';
+import { checkStdinOnce, readInput, shownName } from '../terminal/input.ts';
 import { type PacketDirection, packetOf, questionOf } from '../terminal/packets.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 import { parseAddresses, parseResolutions, parseTime } from './environment.ts';
 import { type LoadedRuleSet, loadRuleSet, unresolvedNames } from './rule-set.ts';
-import { nameVerdictOf, verdictOf } from './verdict.ts';
+import { nameVerdictOf, type OfflineVerdict, verdictOf } from './verdict.ts';
 
 /** The addresses of Qubes' virtual DNS servers. */
 export const QUBES_DNS = '10.139.1.1,10.139.1.2';
@@ -50,15 +49,13 @@ interface Tally {
   refused: number;
 }
 
-/** A packet with what identifies it in the answers. */
-interface PacketCase {
-  readonly packet: Packet;
-  readonly expect: ExpectedAction | undefined;
-  readonly identity: { readonly line: number } | { readonly packet: string; readonly source?: string };
+/** A packet or a name that was judged. */
+interface Judged {
+  readonly verdict: OfflineVerdict;
+  /** What programs know it by. */
+  readonly identity: { readonly line: number } | { readonly packet: string } | { readonly question: string };
   /** The address that was taken for a policy. */
   readonly source?: string;
-  /** For people. */
-  readonly title: string;
 }
 
 /** Judges the packets, or the questions, by the files. Throws CliError. */
@@ -67,25 +64,24 @@ export async function judge(args: JudgeArgs, terminal: Terminal): Promise<ExitCo
   if (args.expect !== undefined && texts.length === 0) {
     throw usageError('--expect goes with --test: in a file of packets, each line has its own');
   }
-  if (texts.some(isQuestionText)) return judgeNames(args, texts, terminal);
+  const isAboutNames = texts.some(isQuestionText);
+  if (isAboutNames && (args.packets !== undefined || !texts.every(isQuestionText)))
+    throw usageError('packets and names are judged by a command each');
+  for (const option of ['address', 'dns'] as const)
+    if (isAboutNames && args[option] !== undefined)
+      throw usageError(`--${option} is for packets: leave it out`);
   checkStdinOnce([...(args.file ?? []), args.packets ?? '']);
   const now = args.at === undefined ? Math.floor(terminal.nowMs() / 1000) : parseTime('--at', args.at);
   const environment = { now, dns: parseAddresses('--dns', args.dns ?? QUBES_DNS) };
   const resolutions = parseResolutions(args.address ?? []);
-  const asked = texts.map((text) => packetOf(text, args.direction ?? 'egress'));
-  const loaded = await loadRuleSet(args, now, resolutions);
-  if (loaded.kind === 'rejects') return refuse(loaded, args, terminal, 'packet');
-  warn(loaded, terminal);
+  const asked = texts.map((text) => (isAboutNames ? nameIn(text, now) : packetIn(text, args, environment)));
+  const loaded = await loadRuleSet(args, now, resolutions, isAboutNames ? 'explain' : undefined);
+  if (loaded.kind === 'rejects') return refuse(loaded, args, terminal, isAboutNames ? 'name' : 'packet');
+  for (const warning of loaded.warnings) terminal.complain(renderWarning(warning, terminal.colors));
+  if (!isAboutNames) warnOfNames(loaded.ruleSet, terminal);
   const tally: Tally = { packets: 0, expected: 0, unmet: 0, refused: 0 };
-  for (const [i, { packet: plain, policy }] of asked.entries()) {
-    const text = texts[i] ?? '';
-    const src = policy === undefined ? plain.src : sourceOf(loaded.ruleSet, policy, plain);
-    const source = policy === undefined || src === undefined ? {} : { source: formatAddress(src) };
-    const identity = { packet: text, ...source };
-    const packet = { ...plain, src };
-    const one: PacketCase = { packet, expect: args.expect, identity, title: text, ...source };
-    answer(loaded.ruleSet, environment, one, args, terminal, tally);
-  }
+  for (const [i, judged] of asked.entries())
+    answer(judged(loaded.ruleSet), texts[i] ?? '', args.expect, args, terminal, tally);
   if (args.packets !== undefined) {
     const before = { ...tally };
     answerFile(loaded.ruleSet, environment, args.packets, args, terminal, tally);
@@ -96,40 +92,30 @@ export async function judge(args: JudgeArgs, terminal: Terminal): Promise<ExitCo
   return tally.unmet > 0 ? ExitCode.unmet : ExitCode.ok;
 }
 
-/** The questions of a command line, which has nothing else. Throws CliError. */
-async function judgeNames(args: JudgeArgs, texts: readonly string[], terminal: Terminal): Promise<ExitCode> {
-  if (args.packets !== undefined || !texts.every(isQuestionText))
-    throw usageError('packets and names are judged by a command each');
-  for (const option of ['address', 'dns'] as const)
-    if (args[option] !== undefined) throw usageError(`--${option} is for packets: leave it out`);
-  checkStdinOnce(args.file ?? []);
-  const now = args.at === undefined ? Math.floor(terminal.nowMs() / 1000) : parseTime('--at', args.at);
-  const questions = texts.map(questionOf);
-  const loaded = await loadRuleSet(args, now, new Map(), 'explain');
-  if (loaded.kind === 'rejects') return refuse(loaded, args, terminal, 'name');
-  for (const warning of loaded.warnings) terminal.complain(renderWarning(warning, terminal.colors));
-  let isUnmet = false;
-  for (const [i, question] of questions.entries()) {
-    checkAsker(loaded.ruleSet, question);
-    const verdict = nameVerdictOf(loaded.ruleSet, now, question);
-    const { answer } = verdict;
-    const ok = args.expect === undefined || args.expect === answer.action;
-    if (!ok) isUnmet = true;
-    const text = texts[i] ?? '';
-    const expectation = args.expect === undefined ? {} : { expect: args.expect, ok };
-    if (args.json === true) terminal.out.json({ ...answer, question: text, ...expectation });
-    else {
-      const said = Object.fromEntries(Object.entries(answer).filter(([, value]) => value !== null));
-      const view = { ...verdict, ...said, action: answer.action, answer: answer.answer, expect: args.expect };
-      terminal.out.line(renderVerdict(text, view, terminal.colors));
-    }
-  }
-  return isUnmet ? ExitCode.unmet : ExitCode.ok;
+/** Judges a question, once there is a rule set. Throws CliError `refused`. */
+function nameIn(text: string, now: number): (ruleSet: RuleSet) => Judged {
+  const question = questionOf(text);
+  const { asker } = question;
+  return (ruleSet) => {
+    // A policy that is not there judges no name, and would answer every question.
+    if (asker !== undefined && 'policy' in asker) policyOf(ruleSet, asker.policy, OR_ADDRESS);
+    return { verdict: nameVerdictOf(ruleSet, now, question), identity: { question: text } };
+  };
 }
 
-/** A policy that is not there judges nobody, and would answer everything. Throws CliError `refused`. */
-function checkAsker(ruleSet: RuleSet, { asker }: NameQuestion): void {
-  if (asker !== undefined && 'policy' in asker) policyOf(ruleSet, asker.policy, OR_ADDRESS);
+/** Judges a packet, once there is a rule set. Throws CliError `refused`. */
+function packetIn(
+  text: string,
+  { direction = 'egress' }: JudgeArgs,
+  environment: Environment,
+): (ruleSet: RuleSet) => Judged {
+  const { packet, policy } = packetOf(text, direction);
+  return (ruleSet) => {
+    const src = policy === undefined ? packet.src : sourceOf(ruleSet, policy, packet);
+    const source = policy === undefined || src === undefined ? {} : { source: formatAddress(src) };
+    const verdict = verdictOf(ruleSet, environment, { ...packet, src });
+    return { verdict, identity: { packet: text, ...source }, ...source };
+  };
 }
 
 /** A policy that judges qubes; `other` is what else may be written. Throws CliError `refused`. */
@@ -178,9 +164,8 @@ function refuse(
   return ExitCode.refused;
 }
 
-function warn(loaded: Extract<LoadedRuleSet, { kind: 'rule-set' }>, terminal: Terminal): void {
-  for (const warning of loaded.warnings) terminal.complain(renderWarning(warning, terminal.colors));
-  const names = unresolvedNames(loaded.ruleSet);
+function warnOfNames(ruleSet: RuleSet, terminal: Terminal): void {
+  const names = unresolvedNames(ruleSet);
   if (names.length === 0) return;
   const shown = names.slice(0, NAMES_SHOWN).join(', ');
   const more = names.length > NAMES_SHOWN ? ` and ${formatCount(names.length - NAMES_SHOWN)} more` : '';
@@ -214,46 +199,32 @@ function answerFile(
       else terminal.out.line(renderReject(file, { line, column, code, reason }, terminal.colors));
       continue;
     }
-    const title = `${shownName(file === STDIN_NAME ? STDIN_NAME : file)}:${line}`;
-    const one: PacketCase = { packet: result.packet, expect: result.expect, identity: { line }, title };
-    answer(ruleSet, environment, one, args, terminal, tally);
+    const verdict = verdictOf(ruleSet, environment, result.packet);
+    const title = `${shownName(file)}:${line}`;
+    answer({ verdict, identity: { line } }, title, result.expect, args, terminal, tally);
   }
 }
 
+/** Prints a verdict; `title` is for people. */
 function answer(
-  ruleSet: RuleSet,
-  environment: Environment,
-  asked: PacketCase,
+  { verdict: { answer, ...place }, identity, source }: Judged,
+  title: string,
+  expect: ExpectedAction | undefined,
   args: JudgeArgs,
   terminal: Terminal,
   tally: Tally,
 ): void {
-  const verdict = verdictOf(ruleSet, environment, asked.packet);
-  const { expect } = asked;
-  const isOk = expect === undefined ? undefined : expect === verdict.answer.action;
+  const ok = expect === undefined || expect === answer.action;
   tally.packets++;
-  if (isOk !== undefined) tally.expected++;
-  if (isOk === false) tally.unmet++;
+  if (expect !== undefined) tally.expected++;
+  if (!ok) tally.unmet++;
   if (args.json === true) {
-    const expectation = expect === undefined ? {} : { expect, ok: isOk };
-    terminal.out.json({ ...verdict.answer, ...asked.identity, ...expectation });
+    terminal.out.json({ ...answer, ...identity, ...(expect !== undefined && { expect, ok }) });
     return;
   }
-  const { action, policy, block, rule, list, prefix } = verdict.answer;
-  const view = {
-    action,
-    direction: verdict.direction,
-    policy: policy ?? undefined,
-    rulePolicy: verdict.rulePolicy,
-    block: block ?? undefined,
-    rule: rule ?? undefined,
-    ruleIndex: verdict.ruleIndex,
-    list: list ?? undefined,
-    prefix: prefix ?? undefined,
-    source: asked.source,
-    expect,
-  };
-  terminal.out.line(renderVerdict(asked.title, view, terminal.colors));
+  const known = Object.fromEntries(Object.entries(answer).filter(([, value]) => value !== null));
+  const view = { ...known, ...place, action: answer.action, source, expect };
+  terminal.out.line(renderVerdict(title, view, terminal.colors));
 }
 
 function renderTally(tally: Tally): string {

@@ -1,6 +1,7 @@
 /** Verdicts by the reference evaluators. */
 
 import {
+  type Direction,
   type Environment,
   evaluateFlow,
   evaluateName,
@@ -33,7 +34,7 @@ export interface OfflineAnswer {
 
 /** What else people are shown. */
 export interface OfflineVerdict {
-  readonly answer: OfflineAnswer;
+  readonly answer: OfflineAnswer | OfflineNameAnswer;
   readonly direction: string | undefined;
   readonly rulePolicy: string | undefined;
   readonly ruleIndex: number | undefined;
@@ -43,16 +44,11 @@ export interface OfflineVerdict {
 export function verdictOf(ruleSet: RuleSet, environment: Environment, packet: Packet): OfflineVerdict {
   const { action, by } = evaluateFlow(ruleSet, environment, packet);
   const origin = by?.rule;
-  const owner = origin === undefined ? undefined : ruleSet.policies.get(origin.policy);
-  const rule =
-    by === undefined || origin === undefined || owner === undefined
-      ? null
-      : formatRule(ruleAt(runsOf(owner, by.direction, origin.block), origin.index), by.direction);
   const answer = {
     action,
     policy: by?.policy ?? null,
     block: origin?.block ?? null,
-    rule,
+    rule: ruleText(ruleSet, by?.direction ?? 'egress', origin),
     list: origin?.list ?? null,
     prefix: origin?.prefix === undefined ? null : formatPrefix(origin.prefix),
   };
@@ -67,24 +63,15 @@ export interface OfflineNameAnswer extends Omit<OfflineAnswer, 'prefix'> {
 }
 
 /** What a question gets, with the exact rule. */
-export function nameVerdictOf(
-  ruleSet: RuleSet,
-  now: number,
-  question: NameQuestion,
-): Omit<OfflineVerdict, 'answer'> & { readonly answer: OfflineNameAnswer } {
+export function nameVerdictOf(ruleSet: RuleSet, now: number, question: NameQuestion): OfflineVerdict {
   const { action, answer, policy, rule: origin } = evaluateName(ruleSet, { now }, question);
-  const owner = origin === undefined ? undefined : ruleSet.policies.get(origin.policy);
-  const rule =
-    origin === undefined || owner === undefined
-      ? null
-      : formatRule(ruleAt(runsOf(owner, 'egress', origin.block), origin.index), 'egress');
   return {
     answer: {
       action,
       answer,
       policy: policy ?? null,
       block: origin?.block ?? null,
-      rule,
+      rule: ruleText(ruleSet, 'egress', origin),
       list: origin?.list ?? null,
       name: origin?.name ?? null,
     },
@@ -92,4 +79,16 @@ export function nameVerdictOf(
     rulePolicy: origin?.policy,
     ruleIndex: origin?.index,
   };
+}
+
+/** The canonical line of a rule. */
+function ruleText(
+  { policies }: RuleSet,
+  direction: Direction,
+  origin: { readonly policy: string; readonly block: RuleBlock; readonly index: number } | undefined,
+): string | null {
+  const owner = origin && policies.get(origin.policy);
+  return owner === undefined || origin === undefined
+    ? null
+    : formatRule(ruleAt(runsOf(owner, direction, origin.block), origin.index), direction);
 }
