@@ -411,10 +411,13 @@ END
 
       const watch = `while [ ! -e /srv/stop ]; do
           nft list ruleset | grep -q 203.0.113.1 || echo gone; sleep 0.02; done > /srv/watched 2>&1 & `;
+      // dpkg asks nothing of a file that rulectl init or a person changed.
+      expect(on.run('cat /var/lib/dpkg/info/rulecast.conffiles')).not.toContain('publisher.yaml');
       on.run(`${watch} dpkg --force-depends -i /srv/*.deb >/srv/upgrade 2>&1; touch /srv/stop`);
       expect(readFileSync(scene.path('watched'), 'utf8')).toBe('');
       await eventually(async () => /^here .*synced/m.test(on.attempt('rulectl status').stdout));
       expect(on.rules()).toContain('203.0.113.1');
+      expect(on.run('cat /etc/rulecast/publisher.yaml')).toContain(SUBSCRIBERS);
       const ready = (service: string): number =>
         on.run(`journalctl -o cat -u ${service}`).split('"ready"').length - 1;
       const units = ['rulecast-publisher', 'rulecast-subscriber', 'rulecast-dns'];
