@@ -67,6 +67,7 @@ let () =
     ]
     (fun extra -> raise (Arg.Bad extra))
     "firewall";
+  Gc.set { (Gc.get ()) with space_overhead = 40 };
   Sys.set_signal Sys.sigpipe Signal_ignore;
   Logs.set_reporter (Logs.format_reporter ~dst:Format.err_formatter ());
   Logs.set_level (Some Info);
