@@ -31,16 +31,6 @@ let run_in_slices work =
           | _ -> None);
     }
 
-let config =
-  {
-    Session.name = "fw";
-    entries = 2_000_000;
-    bytes = 64_000_000;
-    stale_after = 120_000;
-    random = (fun n -> String.make n '\255');
-    environment = (fun () -> { Meaning.earlier = 0; later = max_int; dns = [] });
-  }
-
 (* Of some addresses half begin a prefix of the first list or policy that has any, by turns. *)
 let addresses parts count =
   let column (_, part) =
@@ -80,7 +70,7 @@ let verdicts (release : Session.release) =
     }
   in
   let all = Array.mapi packet (addresses parts packets) in
-  let environment = config.environment () in
+  let environment = Recorded.config.environment () in
   let dropped = ref 0 in
   let once () =
     let began = Sys.time () in
@@ -100,8 +90,7 @@ let verdicts (release : Session.release) =
 
 let () =
   Gc.set { (Gc.get ()) with space_overhead = 40 };
-  let memory = Session.memory ~trust:Sys.argv.(1) ~now:0 in
-  let session, _ = Session.create memory config ~now:0 in
+  let memory, session = Recorded.subscriber Sys.argv.(1) in
   let active = ref [] and failed = ref "" in
   let take = function
     | Session.Flip release -> active := (release.manifest.version, Sys.time (), heap_top ()) :: !active

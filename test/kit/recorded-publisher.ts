@@ -19,7 +19,7 @@ import type { RuleSet } from '@rulecast/rules';
 import { freshFor, keyOfSeed, soleRoot } from './roots.mjs';
 
 /** With what a subscriber of a recorded session asks. */
-export const NONCE = new Uint8Array(16).fill(0xff);
+const NONCE = new Uint8Array(16).fill(0xff);
 const LINEAGE = new Uint8Array(16).fill(0xb0);
 const CHUNK_BYTES = 65_512;
 
