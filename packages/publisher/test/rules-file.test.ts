@@ -91,7 +91,7 @@ describe('the rules file', () => {
   it('waits to be released before it was read', async () => {
     const publisher = freshPublisher();
     const watch = () => Promise.resolve(() => Promise.resolve());
-    const rules = new WatchedRules({ publisher, path: '/rules.yaml', isOfSource: () => false, watch });
+    const rules = new WatchedRules({ publisher, path: '/rules.yaml', watch });
     expect(rules.trouble).toBe('rules.yaml waits to be released: rulectl status --watch');
     await rules.close();
   });
@@ -209,7 +209,9 @@ describe('the rules file', () => {
     writeFileSync(path, OPEN);
     await rules.look();
     expect(versionOf(publisher)).toBe(1);
-    expect(rules.trouble).toMatch(/^rules.yaml waits: .* is still written to: .* rested for 2 s; /);
+    expect(rules.trouble).toMatch(
+      /^rules.yaml waits to be read: .* is still written to: .* for 2 s; .*: rulectl status --watch$/,
+    );
   });
 });
 

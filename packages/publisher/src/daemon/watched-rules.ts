@@ -194,8 +194,8 @@ export class WatchedRules {
     if (error instanceof InputError) {
       this.#content = undefined;
       const { restsInMs: retryMs } = error;
-      const state = retryMs === undefined ? 'cannot be read' : 'waits';
-      return { text: `${this.#name} ${state}: ${readText(error)}`, retryMs };
+      if (retryMs === undefined) return { text: `${this.#name} cannot be read: ${readText(error)}` };
+      return { text: `${this.#name} waits to be read: ${readText(error)}: rulectl status --watch`, retryMs };
     }
     if (error instanceof ProtocolError) return this.#refused(text);
     return { text: `${this.#name} cannot be released now: ${text}`, retryMs: RETRY_MS };
