@@ -206,7 +206,7 @@ describe('status --check', () => {
     ['not-enforced', head(), [subscriber({ expected: false })]],
   ] as const)('is %s: %#', (state, status, subscribers) => {
     const standing = healthOf({ ...snapshot, head: status, subscribers });
-    expect(standing).toMatchObject({ state, exit: { well: 0, degraded: 1, 'not-enforced': 2 }[state] });
+    expect(standing).toMatchObject({ state });
     expect(standing.text).not.toContain('\n');
   });
 
@@ -259,7 +259,7 @@ describe('status --check', () => {
         subscribers: [subscriber({ name: 'fw' })],
         counters: [{ record: 'counters', subscriber: 'fw', counters: { dnsQuestions: 3, [name]: value } }],
       });
-    expect(of(1)).toMatchObject({ state: 'degraded', exit: 1, text: expect.stringContaining(text) });
+    expect(of(1)).toMatchObject({ state: 'degraded', text: expect.stringContaining(text) });
     expect(of(0)).toMatchObject({ state: 'well' });
   });
 

@@ -18,6 +18,8 @@ const COUNTERS_TIMEOUT_MS = 2000;
 const REDRAW_MS = 1000;
 /** Begins the part of a warning about a subscriber that gave no counters. */
 const SUBSCRIBER_PART = 'subscriber ';
+/** Of --check. */
+const CHECK_EXITS = { well: 0, degraded: 1, 'not-enforced': 2 } as const;
 /** To the top left corner, and clear from there. */
 const CLEAR_SCREEN = '\u001b[H\u001b[2J';
 
@@ -134,7 +136,8 @@ function checkEnding(ending: Ending, exitOf: typeof exitOfFailure): void {
 async function check(args: StatusArgs, terminal: Terminal): Promise<ExitCode> {
   const batch = new Batch();
   checkEnding(await askStatus(args, batch, true, ANSWER_TIMEOUT_MS), () => ExitCode.unreachable);
-  const { state, exit, text, troubles } = healthOf(batch, terminal.nowMs());
+  const { state, text, troubles } = healthOf(batch, terminal.nowMs());
+  const exit = CHECK_EXITS[state];
   const shown = troubles.length === 0 ? text : troubles.map((trouble) => trouble.text).join('; ');
   if (args.json === true) terminal.out.json({ kind: 'check', state, text: shown, troubles, exit });
   else terminal.out.line(`${state.replace('-', ' ')}: ${shown}`);

@@ -7,10 +7,12 @@ import type { Finding, Machine } from './finding.ts';
 
 const PROGRAMS = ['rulectl', 'rulecast-publisher', 'rulecast-subscriber', 'rulecast-dns', 'nft', 'systemctl'];
 const OS_RELEASE = '/etc/os-release';
-/** Codes and states are words of ours; what is none is not shown. */
-const STATES = ['synced', 'behind', 'receiving', 'refused', 'diverged', 'disconnected'];
-const LIST_STATES = ['ok', 'waiting', 'loading', 'failing', 'expired'];
-const CODES: readonly string[] = Object.values(ErrorCode);
+/** States and codes are words of ours; any other word is not shown. */
+const WORDS: ReadonlySet<unknown> = new Set([
+  ...['synced', 'behind', 'receiving', 'refused', 'diverged', 'disconnected'],
+  ...['ok', 'waiting', 'loading', 'failing', 'expired'],
+  ...Object.values(ErrorCode),
+]);
 
 /** Lines for people to paste. `rulectl` is asked of the publisher where `isManagement`. */
 export function reportLines(
@@ -45,26 +47,13 @@ function publisherLines(machine: Machine): readonly (readonly [label: string, va
     (field) => `${field} ${formatCount(Number(fieldOf(head, field)))}`,
   );
   const degraded = fieldOf(head, 'degraded');
-  const refusals = of('subscriber').map((each) => fieldOf(each, 'refusal') ?? fieldOf(each, 'lastError'));
-  const codes = refusals.map((reason) => fieldOf(reason, 'code')).filter((code) => code !== undefined);
+  const errors = of('subscriber').map((each) => fieldOf(each, 'refusal') ?? fieldOf(each, 'lastError'));
   return [
     ['publisher', numbers.join(', ')],
     ['degraded', formatAmount(Array.isArray(degraded) ? degraded.length : 0, 'reason')],
-    [
-      'subscribers',
-      tally(
-        of('subscriber').map((each) => fieldOf(each, 'state')),
-        STATES,
-      ),
-    ],
-    ['their errors', tally(codes, CODES)],
-    [
-      'lists',
-      tally(
-        of('list').map((each) => fieldOf(each, 'state')),
-        LIST_STATES,
-      ),
-    ],
+    ['subscribers', tally(of('subscriber'), 'state')],
+    ['their errors', tally(errors, 'code')],
+    ['lists', tally(of('list'), 'state')],
   ];
 }
 
@@ -79,12 +68,12 @@ function fieldOf(record: unknown, field: string): unknown {
   return typeof record === 'object' && record !== null ? Reflect.get(record, field) : undefined;
 }
 
-/** `2 synced, 1 refused`: known words, and how many others. */
-function tally(words: readonly unknown[], known: readonly string[]): string {
-  const counts = new Map<string, number>();
-  for (const word of words) {
-    const shown = known.find((each) => each === word) ?? 'other';
-    counts.set(shown, (counts.get(shown) ?? 0) + 1);
+/** `2 synced, 1 refused`: known words of a field, and how many others. */
+function tally(records: readonly unknown[], field: string): string {
+  const counts = new Map<unknown, number>();
+  for (const word of records.map((each) => fieldOf(each, field))) {
+    const shown = WORDS.has(word) ? word : 'other';
+    if (word !== undefined) counts.set(shown, (counts.get(shown) ?? 0) + 1);
   }
   return [...counts].map(([word, count]) => `${formatCount(count)} ${word}`).join(', ') || 'none';
 }

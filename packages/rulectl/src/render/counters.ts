@@ -45,15 +45,9 @@ const COST_COUNTERS: readonly CounterWord[] = [
   { name: 'generation', label: 'generation', format: formatCount },
   { name: 'bytes', label: 'lookup table', format: formatBytes },
 ];
-/** Each 1 while it goes on, `dnsDown.2` of the second upstream. */
-const NAME_TROUBLES: Readonly<Record<string, string>> = {
-  dnsDown: 'of rulecast-dns does not answer',
-  dnsCrowded: 'some answers of DNS go without addresses, or are SERVFAIL: no room for more (docs/names.md)',
-  dnsBeyond: 'some questions of DNS are not answered: a qube asks too many at once (docs/names.md)',
-};
 const KNOWN_COUNTERS: ReadonlySet<string> = new Set([
   ...[...PACKET_COUNTERS, ...NAME_COUNTERS, ...COST_COUNTERS].map(({ name }) => name),
-  ...Object.keys(NAME_TROUBLES),
+  ...['dnsCrowded', 'dnsBeyond'], // health.ts has them, and dnsDown
 ]);
 /**
  * What begins the counter of a list, a policy, a rule or a qube, whose name follows, in the order in which
@@ -73,20 +67,6 @@ function formatQuestions(count: number): string {
 
 function formatPackets(count: number): string {
   return formatAmount(count, 'packet');
-}
-
-/** What is wrong with the DNS of subscribers, each a sentence. */
-export function nameTroubles(
-  told: readonly (ControlRecordOf<'counters'> | ControlRecordOf<'warning'>)[],
-): readonly string[] {
-  const all = told.flatMap((one) => (one.record === 'counters' ? [one] : []));
-  return all.flatMap(({ subscriber, counters }) =>
-    Object.entries(counters).flatMap(([counter, value]) => {
-      const [name = '', upstream] = counter.split('.');
-      const text = value === 1 ? NAME_TROUBLES[name] : undefined;
-      return text === undefined ? [] : [`${subscriber}: ${upstream ? `upstream ${upstream} ` : ''}${text}`];
-    }),
-  );
 }
 
 /** What answers names of subscribers, a line for those that have it alike. */
@@ -144,8 +124,7 @@ function counterRows(counters: ControlRecordOf<'counters'>['counters']): readonl
       return value === undefined ? [] : [[label, format(value)] as const];
     });
   const others = Object.entries(counters)
-    .filter(([name]) => !KNOWN_COUNTERS.has(name.startsWith('dnsDown.') ? 'dnsDown' : name))
-    .filter(([name]) => !/^dns(?:At|Asks)\./.test(name))
+    .filter(([name]) => !KNOWN_COUNTERS.has(name) && !/^dns(?:Down|At|Asks)\./.test(name))
     .sort(([a, countA], [b, countB]) => countB - countA || (a < b ? -1 : 1));
   const isNamed = (name: string, what: string): boolean => name.startsWith(`${what}.`);
   const named = (what: string, label: string, format: (count: number) => string): readonly Row[] =>

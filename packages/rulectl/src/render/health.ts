@@ -5,7 +5,6 @@
 
 import type { ControlRecordOf } from '@rulecast/protocol';
 import { formatAge, formatCount } from './amounts.ts';
-import { nameTroubles } from './counters.ts';
 import type { StatusView } from './status.ts';
 
 /** Something that is wrong. */
@@ -18,7 +17,6 @@ export interface Trouble {
 
 export interface Health {
   readonly state: 'well' | 'degraded' | 'not-enforced';
-  readonly exit: 0 | 1 | 2;
   /** What is so where nothing is wrong. */
   readonly text: string;
   /** The worst first. */
@@ -41,11 +39,20 @@ const REMEDIES: readonly (readonly [RegExp, string])[] = [
   [/^list (\S+) is not fresh/, 'rulectl lists show $1'],
   [/^the configuration /, 'rulectl check publisher.yaml'],
 ];
-/** Flags of counters: 1 while it is so. */
-const FLAGS: Readonly<Record<string, string>> = {
-  stale: 'is stale: for two minutes or more nobody told it that its release is the newest',
-  rootDue: 'has a root that is to be renewed soon',
-  rootOverdue: 'has a root that is overdue for renewal',
+/** Counters that are 1 while something is wrong: `dnsDown.2` of the second upstream. */
+const FLAGS: Readonly<Record<string, readonly [rank: Ranked[0], text: string]>> = {
+  dnsDown: ['names', ': upstream # of rulecast-dns does not answer'],
+  dnsCrowded: [
+    'names',
+    ': some answers of DNS go without addresses, or are SERVFAIL: no room for more (docs/names.md)',
+  ],
+  dnsBeyond: [
+    'names',
+    ': some questions of DNS are not answered: a qube asks too many at once (docs/names.md)',
+  ],
+  stale: ['fresh', ' is stale: for two minutes or more nobody told it that its release is the newest'],
+  rootDue: ['fresh', ' has a root that is to be renewed soon'],
+  rootOverdue: ['fresh', ' has a root that is overdue for renewal'],
 };
 
 /** `nowMs`: milliseconds since 1970, for ages. */
@@ -59,7 +66,7 @@ export function healthOf(view: StatusView, nowMs: number): Health {
   const waiting = isFirst ? reasons.find((text) => WAITING.test(text)) : undefined;
   const others = of(reasons.filter((text) => !GRAVE.test(text) && text !== waiting));
   const notEnforced = (...troubles: readonly Trouble[]): Health => {
-    return { state: 'not-enforced', exit: 2, text: '', troubles: [...grave, ...troubles, ...others] };
+    return { state: 'not-enforced', text: '', troubles: [...grave, ...troubles, ...others] };
   };
   if (isFirst) {
     const why = waiting === undefined ? undefined : ofPublisher(waiting);
@@ -87,8 +94,7 @@ export function healthOf(view: StatusView, nowMs: number): Health {
   const [first] = expected;
   const who = expected.length === 1 ? `${first?.name} enforces` : `all ${expected.length} firewalls enforce`;
   const text = `${who} ${version}, released ${formatAge(nowMs - head.createdAtMs)} ago`;
-  const isWell = all.length === 0;
-  return { state: isWell ? 'well' : 'degraded', exit: isWell ? 0 : 1, text, troubles: all };
+  return { state: all.length === 0 ? 'well' : 'degraded', text, troubles: all };
 }
 
 function ofPublisher(text: string): Trouble {
@@ -145,16 +151,18 @@ function shortfallOf(
 
 /** What is wrong at a firewall besides. */
 function ownTroubles({ name, persisted }: Firewall, { counters }: StatusView, head: Head): readonly Ranked[] {
-  const own = counters.filter((each) => each.record === 'counters' && each.subscriber === name);
   const remedy = `rulecast-doctor, on ${name}`;
-  const flags = own.flatMap((each) => (each.record === 'counters' ? Object.entries(each.counters) : []));
+  const flags = counters.flatMap((each) =>
+    each.record === 'counters' && each.subscriber === name ? Object.entries(each.counters) : [],
+  );
   const disk = `${name} cannot keep version ${formatCount(head.version)}: after its next start it enforces an older one`;
   return [
-    ...nameTroubles(own).map((text): Ranked => ['names', { text, remedy }]),
     ...(persisted === false ? [['disk', { text: disk, remedy }] as const] : []),
-    ...flags.flatMap(([flag, value]): readonly Ranked[] => {
-      const text = value === 1 && Object.hasOwn(FLAGS, flag) ? FLAGS[flag] : undefined;
-      return text === undefined ? [] : [['fresh', { text: `${name} ${text}`, remedy }]];
+    ...flags.flatMap(([counter, value]): readonly Ranked[] => {
+      const [flag = '', place = ''] = counter.split('.');
+      if (value !== 1 || !Object.hasOwn(FLAGS, flag)) return [];
+      const [rank, text] = FLAGS[flag] ?? ['other', ''];
+      return [[rank, { text: `${name}${text.replace('#', place)}`, remedy }]];
     }),
   ];
 }
