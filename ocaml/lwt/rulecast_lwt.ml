@@ -21,7 +21,7 @@ type t = {
 let unsent_max = 262_144 (* bytes that wait for a peer that does not read: WIRE.md R-4 *)
 let slice_ms = 2
 let longest_sleep_ms = 60_000
-let farewell_ms = 1000 (* for what is unsent once the session is over *)
+let farewell_ms = 1000 (* for what is unsent once the session is over, and for the flow to be closed *)
 
 type connection = {
   flow : flow;
@@ -136,7 +136,7 @@ let session t flow =
     (fun () ->
       Lwt.pick [ read t c; watch t c ] >>= fun () ->
       Lwt.pick [ writing; t.sleep farewell_ms ] >>= fun () -> c.work)
-    (fun () -> Lwt.catch flow.close (fun _ -> Lwt.return_unit))
+    (fun () -> Lwt.pick [ Lwt.protected (Lwt.catch flow.close (fun _ -> Lwt.return_unit)); t.sleep farewell_ms ])
   >|= fun () -> Option.value c.closed ~default:0
 
 let rec follow t connect =
