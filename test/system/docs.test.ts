@@ -21,7 +21,7 @@ const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
   'packaging/systemd/README.md#The firewall side under systemd': 'test/system/systemd.test.ts',
   'ocaml/README.md#Rulecast in OCaml': 'test/kit/ocaml.ts',
   'docs/mirage.md#A firewall that is called/3': 'test/system/ocaml-mirage.test.ts',
-  'packaging/systemd/README.md#The firewall side under systemd/2': 'test/system/systemd.test.ts',
+  'packaging/systemd/README.md#The firewall side under systemd/2': 'test/system/packages.test.ts',
   'packaging/systemd/README.md#A signer with a user of its own': 'test/system/packages.test.ts',
   'packaging/README.md#Packages': 'test/system/packages.test.ts',
   'packaging/README.md#Packages/2': 'test/system/packages.test.ts',
@@ -418,6 +418,19 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
   },
 
   'docs/sources.md#Sources: lists that stay fresh by themselves/2': expectReleased,
+  'docs/sources.md#Rules in a file': async (text) => {
+    const box = await fresh();
+    box.write('publisher.yaml', text);
+    box.write('rules.yaml', blockText('docs/sources.md#Rules in a file/2'));
+    expect(await box.run('rulectl check publisher.yaml')).toContain('nothing refused');
+  },
+
+  'docs/sources.md#Rules in a file/2': async (text) => {
+    const box = await fresh();
+    box.write('rules.yaml', text);
+    expect(await box.run('rulectl check --known-list tor-exits rules.yaml')).toContain('1 rule');
+  },
+
   'docs/sources.md#Where a list comes from': expectReleased,
   'docs/sources.md#Tables': expectReleased,
   'docs/sources.md#Lists of countries': expectReleased,
