@@ -383,6 +383,15 @@ describe('doctor', () => {
     expect(troubles(spoilt({ texts: settings('--names off'), states }))).toEqual([]);
   });
 
+  it('takes a publisher on the same host where no setting names one, and doubts where there is none', () => {
+    const texts = { '/etc/rulecast/subscriber.env': undefined };
+    const states = { '/usr/share/qubes/marker-vm': undefined };
+    const socket = { '/run/rulecast/subscribers.sock': { kind: 'socket', mode: 0o660 } } as const;
+    const checks = (more: object): readonly string[] =>
+      troubles(spoilt({ texts, states: { ...states, ...more } })).map(({ check }) => check);
+    expect([checks({}), checks(socket)]).toEqual([['endpoint'], []]);
+  });
+
   it('asks QubesDB where the settings do, and finds what it does not have', () => {
     const settings =
       'RULECAST_TRUST=qubesdb:/vm-config/trust\nRULECAST_OPTIONS=--name a --connect qubesdb:/vm-config/connect\n';

@@ -17,6 +17,8 @@ const QUBESDB = 'qubesdb:';
 const FIRST_ANSWERS = '/run/rulecast-first';
 const XEN = ['evtchn', 'gntalloc', 'gntdev', 'xenbus'].map((name) => `/dev/xen/${name}`);
 /** The first that has tables which are owned for good. */
+/** Where the unit looks outside of Qubes for what no file says: 40_qubesdb.conf. */
+const PUBLISHER_HERE = '/run/rulecast/subscribers.sock';
 const KERNEL_LEAST = [6, 9];
 const LOG_LINES = '200';
 
@@ -74,7 +76,8 @@ function packagedOf(machine: Machine, option: string): string | undefined {
 }
 
 function endpointOf(machine: Machine): Finding {
-  const said = settingOf(machine, 'connect');
+  const here = machine.state(PUBLISHER_HERE) === undefined ? undefined : `unix:${PUBLISHER_HERE}`;
+  const said = settingOf(machine, 'connect') ?? here;
   if (said === undefined)
     return doubt(
       'endpoint',
