@@ -64,14 +64,14 @@ describe.skipIf(enforcementGap() !== undefined)('init on a host', () => {
       'written: /etc/rulecast/publisher.yaml',
       'written: /etc/rulecast/rules.yaml',
       'written: /etc/udev/rules.d/70-rulecast.rules',
-      'joined: eth1 is in link group 2, of interfaces that are judged',
+      'joined: eth1 is in link group 2 now: hosts behind it are judged',
       '',
       '# here, as root:',
       'systemctl enable --now rulecast-publisher',
       'rulecast-publisher --print-trust > /etc/rulecast/trust',
       'systemctl enable --now rulecast-boot rulecast-subscriber',
       '',
-      '# behind the firewall, when it is in force:',
+      '# behind the firewall, once rulectl status says that it is enforced, as a proof:',
       expect.stringMatching(/^getent hosts doubleclick\.net; getent hosts ad\.doubleclick\.net +# nothing/),
       expect.stringMatching(/^getent hosts debian\.org +# an address/),
       '"group":"2"',
@@ -86,7 +86,7 @@ describe.skipIf(enforcementGap() !== undefined)('init on a host', () => {
       'unchanged: /etc/rulecast/publisher.yaml',
       'unchanged: /etc/rulecast/rules.yaml',
       'unchanged: /etc/udev/rules.d/70-rulecast.rules',
-      'joined: eth1 is in link group 2, of interfaces that are judged', // as after a boot without udev
+      'joined: eth1 is in link group 2 now: hosts behind it are judged', // as after a boot without udev
     ]);
     expect(again.filter((line) => line.startsWith('Nothing was changed'))).toHaveLength(2);
     expect(again.filter((line) => line.startsWith('joined: eth1'))).toHaveLength(1);

@@ -9,7 +9,6 @@ import { QUBE_MARKER } from '../src/doctor/common.ts';
 import type { Machine } from '../src/doctor/finding.ts';
 import { thisMachine } from '../src/doctor/machine.ts';
 import { answersOf } from '../src/init/answers.ts';
-import { Questions } from '../src/init/questions.ts';
 import { type CliResult, rulectl, rulectlAsked, rulectlTyped } from './cli.ts';
 
 const PACKAGED = fileURLToPath(new URL('../../../packaging/publisher.yaml', import.meta.url));
@@ -49,7 +48,7 @@ describe('questions', () => {
 --where "cubes": write one of qubes, host, hosts: did you mean qubes?
 ${QUESTIONS}qubes
 What are the firewalls called? [sys-firewall]: 
-What is to be done?
+What should the firewall do?
   ads: Ads and trackers are blocked for all qubes, by name
   bad-addresses: Known bad addresses are blocked for all qubes
   country: A country is blocked for one qube
@@ -84,7 +83,7 @@ For which qube, or host? Its address, or its IPv4 and IPv6 addresses, as in 10.1
     [['--preset', 'country', '--qube', '10.137.0.5', '--yes'], 'add --country ru'],
     [['--preset', 'only-names', '--qube', '10.137.0.5', '--yes'], 'add --name deb.debian.org'],
     [['--preset', 'all', '--yes'], 'write one of ads, bad-addresses, country, only-names'],
-    [['--preset', 'ads', '--qube', '10.137.0.5', '--yes'], 'none of these presets is about that'],
+    [['--preset', 'ads', '--qube', '10.137.0.5', '--yes'], 'the chosen presets do not use it'],
     [['--preset', 'country', '--country', 'rus', '--yes'], 'the code of two letters'],
     [['--preset', 'country', '--country', 'ru', '--qube', 'work', '--yes'], 'qvm-ls --network in dom0'],
     [['--where', 'hosts', '--firewall', 'gate', '--yes'], 'add --interface eth1'],
@@ -96,7 +95,7 @@ For which qube, or host? Its address, or its IPv4 and IPv6 addresses, as in 10.1
     [['--where', 'host', '--firewall', 'gate', '--yes'], 'this host is the firewall'],
     [['--interface', 'eth1', '--yes'], 'leave it out'],
     [['--firewall', 'a b', '--yes'], 'write a name as in sys-firewall'],
-    [['--preset', 'country'], 'or --yes for what is usual'],
+    [['--preset', 'country'], 'or --yes for sys-firewall'],
   ])('of %j have what to write, and nothing is written', async (args, words) => {
     const folder = temporaryDirectory();
     const where = args.includes('--where') ? [] : ['--where', 'qubes'];
@@ -112,8 +111,7 @@ it('a template is refused before anything is asked', async () => {
     state: (path) => (path === QUBE_MARKER ? { kind: 'file', mode: 0o644 } : undefined),
     run: (program) => ({ status: 0, stdout: program === 'qubesdb-read' ? 'TemplateVM\n' : '' }),
   };
-  const questions = new Questions({ ask: never, complain: never }, false);
-  await expect(answersOf({}, new Map(), machine, questions)).rejects.toMatchObject({
+  await expect(answersOf({}, new Map(), machine, never)).rejects.toMatchObject({
     code: 'in-template',
     message: expect.stringContaining('run rulectl init in the management qube'),
   });

@@ -132,7 +132,7 @@ describe('check --test --json', () => {
   it.each([
     ['wrok > 192.0.2.7', 'no policy is called wrok: write the address of a qube, or one of default, work'],
     ['common > 192.0.2.7', 'no policy is called common'],
-    ['work > 2001:db8::1', 'no address of IPv6 is known that work judges'],
+    ['work > 2001:db8::1', 'the policy work has no IPv6 address'],
     ['work > 192.0.2.700', 'column 8: "192.0.2.700" is no address'],
   ])('refuses %s', async (packet, words) => {
     const { exit, stdout, stderr } = await test(['office.yaml', packet]);
@@ -502,7 +502,7 @@ describe('check --test of names', () => {
     [['names.yaml', 'work ? ads..example'], 2, 'column 8: "ads..example" is no host name'],
     [['names.yaml', 'wrok ? ads.example'], 2, 'no policy is called wrok'],
     [['names.yaml', 'common ? ads.example'], 2, 'no policy is called common'],
-    [['names.yaml', 'work ? ads.example', '192.0.2.7'], 64, 'packets and names are judged by a command each'],
+    [['names.yaml', 'work ? ads.example', '192.0.2.7'], 64, 'packets and names are not judged together'],
     [['names.yaml', '--dns', '192.0.2.1', 'work ? ads.example'], 64, '--dns is for packets'],
     [['faulty.yaml', 'default ? ads.example'], 2, 'no name was judged'],
   ])('refuses %j', async (args, code, words) => {

@@ -53,12 +53,12 @@ export interface CheckArgs extends JudgeArgs, ControlArgs {
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<CheckArgs> {
   return withFileOptions(yargs)
     .usage(
-      '$0 check FILE...\n\nReads lists in any format, rule lines and rule set documents as a push of all of them would, and says what it would refuse, as a source of such a list would: what is packed is unpacked, and guards of lists are asked. FILE may be - for standard input. Without a publisher, every list that a rule uses must be in the files, in a configuration among them, or be named by --known-list.\n\nA configuration of rulecast-publisher is told by its keys, and read as it would read it, with the file of rules that it names.\n\nWith --test or --packets it says what becomes of packets and names by these files: the first packet of a flow, at an enforcing firewall.\n\n' +
-        `Formats of lists, told by their content: ${LIST_FORMATS.map(({ name }) => name).join(', ')}.`,
+      '$0 check FILE...\n\nReads lists in any format, rule lines and rule set documents together, as one push would, and says what would be refused. Lists are unpacked and judged by the guards of a source. FILE may be - for standard input. Without a publisher, every list that a rule uses must be in the files, in a configuration among them, or be named by --known-list.\n\nA configuration of rulecast-publisher is recognised by its keys, and read with the rules file that it names.\n\nWith --test or --packets it judges packets and names by these files, as a firewall judges the first packet of a flow.\n\n' +
+        `Formats of lists, recognised by their content: ${LIST_FORMATS.map(({ name }) => name).join(', ')}.`,
     )
     .option('live', {
       type: 'boolean',
-      describe: 'ask the publisher what it would make of them now: push --dry-run',
+      describe: 'ask the publisher what a push of them would do now, as push --dry-run does',
     })
     .option('known-list', {
       type: 'string',
@@ -73,7 +73,7 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<CheckAr
     .option('direction', {
       choices: DIRECTIONS,
       requiresArg: true,
-      describe: 'what bare rule lines are for, and where packets of --test go: both is between two qubes',
+      describe: 'the direction of bare rule lines and of packets of --test; both: between two qubes',
       defaultDescription: 'egress',
     })
     .option('at', {
@@ -132,7 +132,7 @@ export async function run(args: CheckArgs, terminal: Terminal): Promise<ExitCode
       throw usageError(`--${option} goes with --test or --packets`);
   if (isJudging && args['known-list'] !== undefined)
     throw usageError(
-      '--known-list names lists without content, by which nothing can be judged: leave it out',
+      '--known-list names lists without content, and nothing can be judged by them: leave it out',
     );
   checkPartNames(args);
   if (isJudging) return judge(args, terminal);

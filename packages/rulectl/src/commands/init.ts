@@ -28,7 +28,7 @@ import {
   type Where,
 } from '../init/places.ts';
 import { freshConfiguration, type Preset, presetFor, proofOf, readPresets } from '../init/presets.ts';
-import { type Option, QUESTIONS, Questions } from '../init/questions.ts';
+import { askerOf, type Option, QUESTIONS } from '../init/questions.ts';
 import { CliError, ExitCode } from '../terminal/exit.ts';
 import { shownName } from '../terminal/input.ts';
 import type { Terminal } from '../terminal/terminal.ts';
@@ -66,7 +66,7 @@ export function builder(yargs: Argv<object>): Argv<InitArgs> {
       describe: 'where the files go',
       defaultDescription: `${HOME} for root, else here`,
     })
-    .option('yes', { type: 'boolean', describe: 'ask nothing: take what is usual' })
+    .option('yes', { type: 'boolean', describe: 'ask nothing: take the usual answers' })
     .example([
       ['$0 init', 'asks'],
       ['$0 init --preset ads --yes', 'ads and trackers, for all qubes'],
@@ -80,14 +80,14 @@ export function builder(yargs: Argv<object>): Argv<InitArgs> {
 
 export async function run(args: InitArgs, terminal: Terminal): Promise<ExitCode> {
   const machine = thisMachine(terminal.nowMs());
-  const questions = new Questions(terminal, args.yes === true);
+  const ask = askerOf(terminal, args.yes === true);
   const given = { ...args, where: args.where && [args.where] };
-  const { site, presets, subjects } = await answersOf(given, readPresets(), machine, questions);
+  const { site, presets, subjects } = await answersOf(given, readPresets(), machine, ask);
   if (site.where === 'qubes' && site.folder === HOME && machine.state(SERVICE) === undefined)
     throw new CliError(
       ExitCode.refused,
       'not-kept',
-      `this qube keeps nothing of ${HOME} before dom0 knows it, and nothing was written. In dom0, and read the script before it runs:\n\n${dom0Lines(site)}\n\nThen run this again.`,
+      `this qube would lose ${HOME} when it stops, as dom0 has not made it the management qube; nothing was written. In dom0, read the script before you run it:\n\n${dom0Lines(site)}\n\nThen restart this qube, and run this again.`,
     );
   const filled = presets.flatMap((preset) => presetFor(preset, subjects));
   const files = [...plannedDocuments(site, filled), ...(site.setsInterfaces ? plannedSettings(site) : [])];
@@ -95,12 +95,12 @@ export async function run(args: InitArgs, terminal: Terminal): Promise<ExitCode>
   const joined = site.setsInterfaces ? site.interfaces.filter((name) => joinGroup(machine, name)) : [];
   for (const { path, state } of files) terminal.out.line(`${state}: ${shownName(path)}`);
   for (const name of joined)
-    terminal.out.line(`joined: ${name} is in link group 2, of interfaces that are judged`);
+    terminal.out.line(`joined: ${name} is in link group 2 now: hosts behind it are judged`);
   for (const warning of familyWarnings(subjects.qube)) terminal.out.line(`warning: ${warning}`);
   if (joined.length === 0 && files.every(({ state }) => state === 'unchanged'))
-    terminal.out.line('Nothing was changed: all of it was there.');
+    terminal.out.line('Nothing was changed: the files have all of this.');
   terminal.out.line(blocksOf(site));
-  terminal.out.line('# behind the firewall, when it is in force:');
+  terminal.out.line('# behind the firewall, once rulectl status says that it is enforced, as a proof:');
   for (const line of new Set(filled.flatMap(proofOf))) terminal.out.line(line);
   return ExitCode.ok;
 }

@@ -65,17 +65,11 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<TestArg
 }
 
 export async function run(args: TestArgs, terminal: Terminal): Promise<ExitCode> {
-  const packets = args.packet ?? [];
-  if (packets.length === 0)
+  const texts = args.packet ?? [];
+  if (texts.length === 0)
     throw usageError(
       'name a packet, as in rulectl test "10.137.0.5 > 192.0.2.7 tcp/443", or a name, as in rulectl test "work ? ads.example"',
     );
-  return runOnline(args, packets, terminal);
-}
-
-// ── Live ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-async function runOnline(args: TestArgs, texts: readonly string[], terminal: Terminal): Promise<ExitCode> {
   const asked = texts.map((text) => {
     if (isQuestionText(text)) return { question: questionToWire(questionOf(text)) };
     const { packet, policy } = packetOf(text, args.direction);

@@ -9,7 +9,7 @@ import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
 import { interfacesOf, sourcesOf } from './interfaces.ts';
 import { HOME, type Site, WHERE } from './places.ts';
 import { needsOf, type Preset, SUBJECTS, type Subjects } from './presets.ts';
-import { type Option, QUESTIONS, type Questions } from './questions.ts';
+import { type Ask, type Option, QUESTIONS } from './questions.ts';
 
 /** Answers on the command line. */
 export type Given = Readonly<Partial<Record<Option, readonly string[] | undefined>>> & {
@@ -31,31 +31,31 @@ export async function answersOf(
   given: Given,
   known: ReadonlyMap<string, Preset>,
   machine: Machine,
-  questions: Questions,
+  ask: Ask,
 ): Promise<Answers> {
   const qubeType = qubeTypeOf(machine);
   if (qubeType === 'TemplateVM') throw new CliError(ExitCode.refused, 'in-template', IN_TEMPLATE);
-  const [place] = await questions.ask('where', given.where, {
+  const [place] = await ask('where', given.where, {
     usual: qubeType === undefined ? 'host' : 'qubes',
   });
   const where = WHERE.find((one) => one === place) ?? 'host';
   const host = hostname().slice(0, 63); // as the subscriber calls itself
   if (where === 'host') refuse(given, 'firewall', `this host is the firewall, and is called ${host}`);
-  if (where === 'qubes') refuse(given, 'interface', 'Qubes says by itself which these are');
+  if (where === 'qubes') refuse(given, 'interface', 'in Qubes a firewall knows its interfaces');
   const isRoot = process.getuid?.() === 0;
   const folder = resolve(given.dir ?? (isRoot ? HOME : '.'));
-  const firewalls = await questions.ask('firewall', where === 'host' ? [host] : given.firewall, {
+  const firewalls = await ask('firewall', where === 'host' ? [host] : given.firewall, {
     usual: firewallsIn(machine, folder) ?? (where === 'qubes' ? 'sys-firewall' : undefined),
   });
   const sentences = [...known.values()].map(({ name, sentence }) => `  ${name}: ${sentence}\n`);
-  const names = await questions.ask('preset', given.preset, {
-    text: `What is to be done?\n${sentences.join('')}${QUESTIONS.preset.text}`,
+  const names = await ask('preset', given.preset, {
+    text: `What should the firewall do?\n${sentences.join('')}${QUESTIONS.preset.text}`,
     choices: [...known.keys()],
     usual: 'ads',
   });
   const presets = [...known.values()].filter(({ name }) => names.includes(name));
-  const subjects = await subjectsOf(given, presets, questions);
-  const interfaces = where === 'qubes' ? [] : await interfacesFor(where, given.interface, machine, questions);
+  const subjects = await subjectsOf(given, presets, ask);
+  const interfaces = where === 'qubes' ? [] : await interfacesFor(where, given.interface, machine, ask);
   const setsInterfaces = where === 'host' && isRoot && folder === HOME;
   const opensNames = where !== 'qubes' && presets.some((preset) => needsOf(preset).includes('name'));
   const sources = opensNames ? sourcesOf(machine, interfaces, subjects.qube) : [];
@@ -77,12 +77,12 @@ function firewallsIn(machine: Machine, folder: string): string | undefined {
 }
 
 /** What the presets are about; the others need nothing. */
-async function subjectsOf(given: Given, presets: readonly Preset[], questions: Questions): Promise<Subjects> {
+async function subjectsOf(given: Given, presets: readonly Preset[], ask: Ask): Promise<Subjects> {
   const needs = presets.flatMap(needsOf);
   const subjects: Record<keyof Subjects, readonly string[]> = { country: [], name: [], qube: [] };
   for (const subject of SUBJECTS)
-    if (needs.includes(subject)) subjects[subject] = await questions.ask(subject, given[subject]);
-    else refuse(given, subject, 'none of these presets is about that', 'leave it out, or add --preset');
+    if (needs.includes(subject)) subjects[subject] = await ask(subject, given[subject]);
+    else refuse(given, subject, 'the chosen presets do not use it', 'leave it out, or add another --preset');
   return subjects;
 }
 
@@ -91,15 +91,15 @@ async function interfacesFor(
   where: Site['where'],
   given: readonly string[] | undefined,
   machine: Machine,
-  questions: Questions,
+  ask: Ask,
 ): Promise<readonly string[]> {
-  if (where === 'hosts') return questions.ask('interface', given);
+  if (where === 'hosts') return ask('interface', given);
   const here = interfacesOf(machine);
   const judged = here.filter(({ isJudged }) => isJudged).map(({ name }) => name);
   if (given === undefined && judged.length > 0) return judged;
   const choices = here.map(({ name }) => name);
   const [example] = choices;
-  if (example !== undefined) return questions.ask('interface', given, { choices, example });
+  if (example !== undefined) return ask('interface', given, { choices, example });
   const text =
     'this host has no interface besides the one that leads to the Internet: none can be judged, and nothing was written';
   throw new CliError(ExitCode.refused, 'no-interface', text);

@@ -64,10 +64,10 @@ export function blocksOf(site: Site): string {
 # here, as root:
 ${copy}systemctl restart rulecast-publisher
 
-# in the template of a firewall that has it not yet, as root:
+# in the template of the firewall, if the package is not there yet, as root:
 apt install rulecast-firewall && poweroff
 
-# in dom0, for a firewall that it does not know yet, once you have read the script:
+# in dom0, if it does not know this firewall yet; read the script before you run it:
 ${dom0Lines(site)}${each(
   (name) => `
 qvm-shutdown --wait --force ${name} && qvm-start ${name}`,

@@ -79,21 +79,15 @@ export const QUESTIONS = {
 } as const satisfies Readonly<Record<string, Question>>;
 export type Option = keyof typeof QUESTIONS;
 
-export class Questions {
-  readonly #terminal: Pick<Terminal, 'ask' | 'complain'>;
-  readonly #takesUsual: boolean;
+/** Asks for the words of an answer, at least one. Throws CliError `usage` without an answer. */
+export type Ask = (
+  option: Option,
+  given?: readonly string[] | undefined,
+  details?: Partial<Question>,
+) => Promise<readonly string[]>;
 
-  constructor(terminal: Pick<Terminal, 'ask' | 'complain'>, takesUsual: boolean) {
-    this.#terminal = terminal;
-    this.#takesUsual = takesUsual;
-  }
-
-  /** The words of an answer, at least one. Throws CliError `usage` without an answer. */
-  async ask(
-    option: Option,
-    given: readonly string[] = [],
-    details: Partial<Question> = {},
-  ): Promise<readonly string[]> {
+export function askerOf(terminal: Pick<Terminal, 'ask' | 'complain'>, takesUsual: boolean): Ask {
+  return async (option, given = [], details = {}) => {
     const question: Question = { ...QUESTIONS[option], ...details };
     const { usual, text, example } = question;
     const readWord = (word: string): string => readAs(option, question, word);
@@ -103,23 +97,23 @@ export class Questions {
         .filter((word) => word !== '')
         .map(readWord);
     if (given.length > 0) return given.map(readWord);
-    if (this.#takesUsual && usual !== undefined) return wordsOf(usual);
+    if (takesUsual && usual !== undefined) return wordsOf(usual);
     const hint = usual === undefined ? `, as in ${example}: ` : ` [${usual}]: `;
-    while (!this.#takesUsual) {
-      const answer = await this.#terminal.ask(`${text}${hint}`);
+    while (!takesUsual) {
+      const answer = await terminal.ask(`${text}${hint}`);
       if (answer === undefined) break;
       try {
         const words = wordsOf(answer.trim() === '' ? (usual ?? '') : answer);
         if (words.length > 0) return words;
-        this.#terminal.complain(`Write something like ${example}`);
+        terminal.complain(`Write something like ${example}`);
       } catch (error) {
         if (!(error instanceof CliError)) throw error;
-        this.#terminal.complain(error.message);
+        terminal.complain(error.message);
       }
     }
-    const more = this.#takesUsual ? '' : ', or --yes for what is usual';
+    const more = takesUsual || usual === undefined ? '' : `, or --yes for ${usual}`;
     throw usageError(`no answer, and nothing was written: add --${option} ${example}${more}: ${text}`);
-  }
+  };
 }
 
 function readAs(option: Option, { form, read, choices }: Question, word: string): string {

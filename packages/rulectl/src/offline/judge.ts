@@ -66,7 +66,7 @@ export async function judge(args: JudgeArgs, terminal: Terminal): Promise<ExitCo
   }
   const isAboutNames = texts.some(isQuestionText);
   if (isAboutNames && (args.packets !== undefined || !texts.every(isQuestionText)))
-    throw usageError('packets and names are judged by a command each');
+    throw usageError('packets and names are not judged together: run it once for each');
   for (const option of ['address', 'dns'] as const)
     if (isAboutNames && args[option] !== undefined)
       throw usageError(`--${option} is for packets: leave it out`);
@@ -133,7 +133,7 @@ function sourceOf(ruleSet: RuleSet, name: string, { dst: { family } }: Packet): 
   if (name === DEFAULT_POLICY) return undefined;
   const source = addressJudgedBy(ruleSet, policy, family);
   if (source !== undefined) return source;
-  const text = `no address of IPv${family} is known that ${name} judges: write that of a qube`;
+  const text = `the policy ${name} has no IPv${family} address: write the address of a qube instead`;
   throw new CliError(ExitCode.refused, 'unknown-address', text);
 }
 
