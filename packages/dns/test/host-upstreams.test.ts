@@ -3,25 +3,17 @@
 import { renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
-import { expect, it, onTestFinished } from 'vitest';
+import { pino } from 'pino';
+import { expect, it, onTestFinished, vi } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
-import { type FoundUpstreams, HostUpstreams } from '../src/daemon/host-upstreams.ts';
-import type { DnsEndpoint } from '../src/proxy/upstream.ts';
+import { upstreamsAmong } from '../src/daemon/host-upstreams.ts';
+import { Places } from '../src/daemon/places.ts';
+import { readNameServers } from '../src/daemon/resolv-conf.ts';
 
 const [own = '127.0.0.1'] = Object.values(networkInterfaces())
   .flatMap((all) => all ?? [])
   .filter(({ family, internal }) => family === 'IPv4' && !internal)
   .map(({ address }) => address);
-
-function hostUpstreams(file: string, listen: readonly DnsEndpoint[]): FoundUpstreams {
-  const upstreams = new HostUpstreams(
-    file,
-    () => listen,
-    () => undefined,
-  );
-  upstreams.close();
-  return upstreams.found;
-}
 
 function fileOf(...servers: readonly string[]): string {
   const file = join(temporaryDirectory(), 'resolv.conf');
@@ -53,38 +45,42 @@ it.each([
     const [address = '', port] = text.split(':');
     return { address, port: Number(port) };
   });
-  const { upstreams } = hostUpstreams(fileOf(...servers), endpoints);
+  const { upstreams } = upstreamsAmong(readNameServers(fileOf(...servers)), endpoints);
   expect(upstreams).toEqual(asked.map((address) => ({ address, port: 53 })));
 });
 
+function placesOf(file: string): Places {
+  const logger = pino({ level: 'silent' });
+  const places = new Places({ listen: [], isInNamespace: true, upstreams: [], file, logger });
+  onTestFinished(() => places.close());
+  return places;
+}
+
 it('asks nobody where there is no file', () => {
-  expect(hostUpstreams('/nonexistent/resolv.conf', [])).toEqual({ upstreams: [], skipped: [] });
+  expect(placesOf('/nonexistent/resolv.conf').upstreams).toEqual([]);
 });
 
 it('follows a file that is replaced, by a link too; one that goes or names none leaves the last', async () => {
   const file = fileOf('9.9.9.9');
   const said: string[] = [];
-  let listen: readonly DnsEndpoint[] = [];
   const seen = (): string => said.at(-1) ?? '';
-  const upstreams = new HostUpstreams(
-    file,
-    () => listen,
-    (found) => said.push(found.upstreams.map(({ address }) => address).join()),
-  );
-  onTestFinished(() => upstreams.close());
+  const places = placesOf(file);
+  places.attach({
+    listenAt: async () => () => undefined,
+    replaceUpstreams: (upstreams) => void said.push(upstreams.map(({ address }) => address).join()),
+  });
   const soon = { timeout: 10_000, interval: 50 };
   rmSync(file);
   symlinkSync(fileOf('192.0.2.1'), file);
   await expect.poll(seen, soon).toBe('192.0.2.1');
-  const next = fileOf('192.0.2.2', '192.0.2.3');
+  const next = fileOf('127.0.0.1', '192.0.2.3');
   renameSync(next, file);
-  await expect.poll(seen, soon).toBe('192.0.2.2,192.0.2.3');
-  // Where it is asked itself from now on, and no more.
-  listen = [{ address: '192.0.2.2', port: 53 }];
-  upstreams.look();
+  await expect.poll(seen, soon).toBe('127.0.0.1,192.0.2.3');
+  // Where it is asked itself from now on, and no more. The loopback interface is in group 0.
+  await places.listenFor(0);
   expect(seen()).toBe('192.0.2.3');
-  listen = [];
-  upstreams.look();
+  await places.listenFor(undefined);
+  expect(seen()).toBe('127.0.0.1,192.0.2.3');
   writeFileSync(file, '');
   rmSync(file);
   symlinkSync('/nonexistent/resolv.conf', file);
@@ -93,3 +89,14 @@ it('follows a file that is replaced, by a link too; one that goes or names none 
   await expect.poll(seen, soon).toBe('192.0.2.4');
   expect(said).not.toContain('');
 }, 40_000);
+
+it('asks those of a file that changes while the server begins to listen', async () => {
+  const file = fileOf('9.9.9.9');
+  const places = placesOf(file);
+  renameSync(fileOf('192.0.2.1'), file);
+  const changed = [{ address: '192.0.2.1', port: 53 }];
+  await expect.poll(() => places.upstreams, { timeout: 10_000 }).toEqual(changed);
+  const replaceUpstreams = vi.fn();
+  places.attach({ listenAt: async () => () => undefined, replaceUpstreams });
+  expect(replaceUpstreams).toHaveBeenLastCalledWith(changed);
+});

@@ -113,7 +113,7 @@ async function main(out: Output): Promise<void> {
     const garbage = new Garbage();
     garbage.sweepSoon(); // after what was found on disk
     subscriber.events.on('applied', () => garbage.sweepSoon());
-    const unwatch = followDns(dnsOf, (addresses) => takeDns(addresses, subscriber, logger));
+    const unwatch = followDns(dnsOf, dns, (addresses) => takeDns(addresses, subscriber, logger));
     const stop = stopSignal(); // before anybody is told that it runs, and may end it
     logger.info({ connect: connectTo, version: subscriber.status().version ?? 0 }, 'ready');
     manager.ready();

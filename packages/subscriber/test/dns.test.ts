@@ -3,9 +3,9 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatAddress } from '@rulecast/rules';
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
-import { dnsSettings, readDns } from '../src/daemon/dns.ts';
+import { dnsSettings, followDns, readDns } from '../src/daemon/dns.ts';
 
 const shown = (text: string): readonly string[] => readDns(dnsSettings(text)).map(formatAddress);
 
@@ -31,4 +31,16 @@ it.each([
   ['10.139.1.1,resolver', '"resolver" is no address'],
 ])('refuse %s', (text, words) => {
   expect(() => shown(text)).toThrow(words);
+});
+
+// At boot the file is written while the subscriber starts.
+it('are those of a file that changed after it was read, and before it is followed', async () => {
+  const file = fileOf('192.0.2.1');
+  const settings = dnsSettings(file);
+  const known = readDns(settings);
+  writeFileSync(file, 'nameserver 192.0.2.2\n');
+  const told: string[] = [];
+  const stop = followDns(settings, known, (addresses) => told.push(addresses.map(formatAddress).join()));
+  onTestFinished(() => stop?.());
+  await expect.poll(() => told, { timeout: 10_000 }).toEqual(['192.0.2.2']);
 });

@@ -10,11 +10,11 @@ import type { DnsServer } from '../proxy/server.ts';
 import type { DnsEndpoint } from '../proxy/upstream.ts';
 import { ownerOfPort } from './port-owner.ts';
 
-const DNS_PORT = 53;
+export const DNS_PORT = 53;
 /** How often interfaces are looked at, and a port that was taken is tried again. Our choice. */
 const LOOK_MS = 2000;
-/** Needs the zone of its link. */
-const LINK_LOCAL = /^fe[89ab]/;
+/** Needs the zone of its link, which is not kept. */
+export const LINK_LOCAL = /^fe[89ab]/;
 
 export class HostListeners {
   readonly #server: Pick<DnsServer, 'listenAt'>;
@@ -101,13 +101,15 @@ export class HostListeners {
   }
 }
 
-/** The addresses of interfaces in a link group. */
+/** The addresses of interfaces, by their names. */
+export function hostAddresses(isMeant: (name: string) => boolean): readonly string[] {
+  return Object.entries(networkInterfaces()).flatMap(([name, all]) =>
+    isMeant(name) ? (all ?? []).flatMap((each) => parseAddress(each.address) ?? []).map(formatAddress) : [],
+  );
+}
+
 function addressesOf(group: number): readonly string[] {
-  return Object.entries(networkInterfaces()).flatMap(([name, all]) => {
-    if (groupOf(name) !== group) return [];
-    const addresses = (all ?? []).flatMap((each) => parseAddress(each.address) ?? []).map(formatAddress);
-    return addresses.filter((address) => !LINK_LOCAL.test(address));
-  });
+  return hostAddresses((name) => groupOf(name) === group).filter((address) => !LINK_LOCAL.test(address));
 }
 
 function groupOf(name: string): number | undefined {

@@ -3,11 +3,14 @@
  * interfaces and the resolv.conf of this host.
  */
 
+import { isDeepStrictEqual } from 'node:util';
+import type { Address } from '@rulecast/rules';
 import type { Logger } from 'pino';
 import type { DnsServer } from '../proxy/server.ts';
 import type { DnsEndpoint, DnsUpstream } from '../proxy/upstream.ts';
 import { HostListeners } from './host-listeners.ts';
-import { type FoundUpstreams, HostUpstreams } from './host-upstreams.ts';
+import { type FoundUpstreams, upstreamsAmong } from './host-upstreams.ts';
+import { nextNameServers, watchNameServers } from './resolv-conf.ts';
 
 export interface PlacesOptions {
   /** By options: then it listens nowhere else. */
@@ -26,8 +29,12 @@ const COUNTER_NAME = /^[A-Za-z0-9._-]{1,32}$/;
 
 export class Places {
   readonly #options: PlacesOptions;
-  readonly #ofHost: HostUpstreams | undefined;
-  #server: DnsServer | undefined;
+  #unwatch: (() => void) | undefined;
+  /** Of the file; one that is absent or names none leaves the last ones. */
+  #servers: readonly Address[] = [];
+  /** Those of the servers that are asked. */
+  #found: FoundUpstreams | undefined;
+  #server: Pick<DnsServer, 'listenAt' | 'replaceUpstreams'> | undefined;
   #listeners: HostListeners | undefined;
   /** The link group of hosts that ask this one. */
   #group: number | undefined;
@@ -40,18 +47,19 @@ export class Places {
     this.#options = options;
     const { file } = options;
     if (file === undefined) return;
-    this.#ofHost = new HostUpstreams(file, () => this.#endpoints, this.#replaceUpstreams);
-    this.#log(this.#ofHost.found);
+    this.#unwatch = watchNameServers(file, (servers) => this.#look(servers));
+    this.#look(nextNameServers(file) ?? []);
   }
 
   get upstreams(): readonly DnsUpstream[] {
-    return this.#ofHost?.found.upstreams ?? this.#options.upstreams;
+    return this.#found?.upstreams ?? this.#options.upstreams;
   }
 
-  /** From now on. */
-  attach(server: DnsServer): void {
+  /** From now on. The file may have changed while the server began to listen. */
+  attach(server: Pick<DnsServer, 'listenAt' | 'replaceUpstreams'>): void {
     this.#server = server;
-    this.#listeners = new HostListeners(server, () => this.#ofHost?.look());
+    this.#listeners = new HostListeners(server, () => this.#look(this.#servers));
+    if (this.#found !== undefined) server.replaceUpstreams(this.#found.upstreams);
     this.#onAttached();
   }
 
@@ -84,21 +92,23 @@ export class Places {
     return [...this.#options.listen, ...(this.#listeners?.endpoints ?? [])];
   }
 
-  readonly #replaceUpstreams = (found: FoundUpstreams): void => {
-    this.#log(found);
-    this.#server?.replaceUpstreams(found.upstreams);
-  };
-
-  #log({ upstreams, skipped }: FoundUpstreams): void {
+  /** The servers may be others, or the addresses at which it is asked. */
+  #look(servers: readonly Address[]): void {
     const { file, logger } = this.#options;
+    this.#servers = servers;
+    const found = upstreamsAmong(servers, this.#endpoints);
+    if (file === undefined || isDeepStrictEqual(found, this.#found)) return;
+    this.#found = found;
+    const { upstreams, skipped } = found;
     const upstream = upstreams.map(({ address }) => address);
     const fields = { file, upstream, ...(skipped.length > 0 && { skipped }) };
     if (upstreams.length > 0) logger.info(fields, 'asks the name servers of this host');
     else logger.error(fields, `${file} names no server that can be asked: names are answered SERVFAIL`);
+    this.#server?.replaceUpstreams(upstreams);
   }
 
   close(): void {
-    this.#ofHost?.close();
+    this.#unwatch?.();
     this.#listeners?.close();
   }
 }

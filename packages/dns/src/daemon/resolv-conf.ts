@@ -37,7 +37,7 @@ export function nextNameServers(file: string): readonly Address[] | undefined {
   }
 }
 
-/** Calls back with the addresses whenever they may have changed. Call the result to stop. */
+/** Calls back with the addresses soon, and whenever they may have changed. Call the result to stop. */
 export function watchNameServers(
   file: string,
   onChange: (addresses: readonly Address[]) => void,
@@ -47,5 +47,10 @@ export function watchNameServers(
     if (addresses !== undefined) onChange(addresses);
   };
   watchFile(file, { interval: LOOK_EVERY_MS, persistent: false }, look);
-  return () => unwatchFile(file, look);
+  // The watch begins with what it finds then, which may be newer than what its caller has read.
+  const first = setTimeout(look, LOOK_EVERY_MS).unref();
+  return () => {
+    clearTimeout(first);
+    unwatchFile(file, look);
+  };
 }

@@ -1,5 +1,6 @@
 /** `--dns`: the addresses that `specialtarget=dns` means, and those that a file adds, which is followed. */
 
+import { isDeepStrictEqual } from 'node:util';
 import { nextNameServers, readNameServers, watchNameServers } from '@rulecast/dns/resolv-conf';
 import { EXIT_FAILED, ProgramError, usageError } from '@rulecast/program';
 import { type Address, formatAddress, parseAddress } from '@rulecast/rules';
@@ -33,13 +34,20 @@ export function readDns({ fixed, file }: DnsSettings): readonly Address[] {
   }
 }
 
-/** Calls back when the file may have changed. Call the result to stop. */
+/** Calls back with other addresses than those before, at first `known`. Call the result to stop. */
 export function followDns(
   { fixed, file }: DnsSettings,
+  known: readonly Address[],
   onChange: (addresses: readonly Address[]) => void,
 ): (() => void) | undefined {
   if (file === undefined) return undefined;
-  return watchNameServers(file, (named) => onChange([...fixed, ...forQubes(named)]));
+  let last = known;
+  return watchNameServers(file, (named) => {
+    const next = [...fixed, ...forQubes(named)];
+    if (isDeepStrictEqual(next, last)) return;
+    last = next;
+    onChange(next);
+  });
 }
 
 /** Without loopback addresses, as systemd-resolved has one: what a qube asks there never comes here. */
