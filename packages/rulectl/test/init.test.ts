@@ -186,6 +186,15 @@ describe('files', () => {
     ]);
   });
 
+  it('are known as its own where another version ended their first line in other words', async () => {
+    const folder = temporaryDirectory();
+    await init(folder, ADS);
+    const path = join(folder, 'rules.yaml');
+    writeFileSync(path, readFileSync(path, 'utf8').replace(/ of what follows.*/, ''));
+    const { exit, stdout } = await init(folder, COUNTRY);
+    expect([exit, stdout]).toEqual([0, expect.stringContaining(`written: ${path}`)]);
+  });
+
   it.each(['publisher.yaml', 'rules.yaml'])(
     'are left alone, all of them, once a person changed %s',
     async (name) => {

@@ -13,7 +13,7 @@ import type { Argv } from 'yargs';
 import type { Machine } from '../doctor/finding.ts';
 import { thisMachine } from '../doctor/machine.ts';
 import { answersOf } from '../init/answers.ts';
-import { failed, type PlannedFile, planFile, writeFiles } from '../init/files.ts';
+import { attempt, type PlannedFile, planFile, writeFiles } from '../init/files.ts';
 import { groupCommand, interfacesOf, udevLine } from '../init/interfaces.ts';
 import {
   blocksOf,
@@ -162,14 +162,12 @@ function check(file: string, text: string, parse: Parse): void {
 /** The public key of a firewall, whose secret key is made here once, and that of the publisher beside it. */
 function keyOf(folder: string, firewall: string): string {
   const keys = join(folder, 'keys');
-  try {
+  return attempt('write', keys, () => {
     mkdirSync(keys, { recursive: true, mode: 0o700 });
     const { publicKey } = openCurveKeyPair(join(keys, 'publisher.key'));
     writeFileSync(join(keys, 'publisher.pub'), `${publicKey}\n`);
     return openCurveKeyPair(join(keys, `${firewall}.key`)).publicKey;
-  } catch (cause) {
-    throw failed(keys, 'written', cause);
-  }
+  });
 }
 
 /** What udev and the subscriber are to know of this host. */

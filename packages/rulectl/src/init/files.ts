@@ -5,11 +5,12 @@
  */
 
 import { createHash } from 'node:crypto';
-import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { CliError, ExitCode } from '../terminal/exit.ts';
 import { shownName } from '../terminal/input.ts';
 
+/** Later versions may end the line in other words. */
 const MARK = /^# rulectl init wrote this, sha256 ([0-9a-f]{64})[^\n]*\n/;
 
 /** By the users of services, too. */
@@ -27,8 +28,7 @@ export interface PlannedFile {
 
 /** The text with the line before it that says that nobody changed it. */
 export function marked(body: string): string {
-  const digest = createHash('sha256').update(body).digest('hex');
-  return `# rulectl init wrote this, sha256 ${digest} of what follows: change that, and the file is yours and left alone\n${body}`;
+  return `# rulectl init wrote this, sha256 ${digestOf(body)} of what follows: change that, and the file is yours and left alone\n${body}`;
 }
 
 /**
@@ -40,10 +40,10 @@ export function planFile(
   fresh: string,
   add: (text: string) => string | undefined,
 ): PlannedFile {
-  const text = textOf(path);
+  const text = attempt('read', path, () => (existsSync(path) ? readFileSync(path, 'utf8') : undefined));
   const added = add(text ?? fresh);
   if (text !== undefined && added === undefined) return { path, state: 'unchanged', text };
-  const isOurs = text === undefined || text === marked(text.replace(MARK, ''));
+  const isOurs = text === undefined || MARK.exec(text)?.[1] === digestOf(text.replace(MARK, ''));
   return { path, state: isOurs ? 'written' : 'left', text: marked((added ?? fresh).replace(MARK, '')) };
 }
 
@@ -53,14 +53,12 @@ export function writeFiles(files: readonly PlannedFile[]): void {
   if (left.length > 0) throw new CliError(ExitCode.refused, 'changed-by-a-person', left.join('\n\n'));
   for (const { path, text } of files.filter(({ state }) => state === 'written')) {
     const draft = `${path}.new`; // one name: an interrupted run leaves no more than that
-    try {
+    attempt('write', path, () => {
       mkdirSync(dirname(path), { recursive: true });
       writeFileSync(draft, text, { flush: true });
       chmodSync(draft, READABLE); // whatever the umask: services read it
       renameSync(draft, path);
-    } catch (cause) {
-      throw failed(path, 'written', cause);
-    }
+    });
   }
 }
 
@@ -68,18 +66,17 @@ function leftText({ path, text }: PlannedFile): string {
   return `${shownName(path)} was changed by a person, and is left alone; nothing was written. It lacks some of this:\n\n${text}\nAdd that to it, or move it away and run this again.`;
 }
 
-function textOf(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined;
-    throw failed(path, 'read', cause);
-  }
+function digestOf(body: string): string {
+  return createHash('sha256').update(body).digest('hex');
 }
 
-/** Why a file could not be read or written, and what to do. */
-export function failed(path: string, what: 'read' | 'written', cause: unknown): CliError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  const text = `${path} cannot be ${what}: ${reason}: run this as root, or give --dir DIR, a folder of yours`;
-  return new CliError(ExitCode.refused, `not-${what}`, text, { cause });
+/** Throws CliError `refused` with what to do. */
+export function attempt<T>(what: 'read' | 'write', path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    const text = `cannot ${what} ${path}: ${reason}: run this as root, or give --dir DIR, a folder of yours`;
+    throw new CliError(ExitCode.refused, `cannot-${what}`, text, { cause });
+  }
 }
