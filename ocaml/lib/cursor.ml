@@ -5,9 +5,22 @@ exception Refused of string * string (* code, and a text for people *)
 
 let refuse code text = raise (Refused (code, text))
 
-type t = { bytes : string; mutable at : int; stop : int; code : string }
+(* Work that decoding may still take, in eighths of the units of CONTENT.md "Budget". *)
+type meter = { mutable eighths : int }
 
-let of_string ~code bytes = { bytes; at = 0; stop = String.length bytes; code }
+type t = { bytes : string; mutable at : int; stop : int; code : string; meter : meter }
+
+let unlimited () = { eighths = max_int }
+
+let of_string ?meter ~code bytes =
+  let meter = match meter with Some meter -> meter | None -> unlimited () in
+  { bytes; at = 0; stop = String.length bytes; code; meter }
+
+(* So many eighths for each of some; before it is done where that is known. *)
+let spend { meter; _ } each count =
+  if count > meter.eighths / each then
+    refuse "over-budget" "it takes more work than what it is to make";
+  meter.eighths <- meter.eighths - (each * count)
 let bad cursor text = refuse cursor.code text
 let left cursor = cursor.stop - cursor.at
 

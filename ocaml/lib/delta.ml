@@ -3,10 +3,11 @@
 open Cursor
 
 (* A part with its record, which is made once. *)
-type held = { part : Part.t; record : Part.record }
+type held = { part : Part.t; record : Part.record; uncounted : int }
 type rule_set = held Part.Map.t
 
-let hold part = { part; record = Part.record_of part }
+let hold part = { part; record = Part.record_of part; uncounted = Part.uncounted part }
+let weight held = held.record.count + held.uncounted
 
 type change = { op : int; key : int * string; count : int; bytes : int; body : Cursor.t }
 
@@ -15,12 +16,15 @@ let inflated_max = 67_108_864
 (* packed(…): what it holds, if that is no more than the part's claims allow. *)
 let unpacked cursor ~code ~most =
   match u8 cursor with
-  | 0 -> of_string ~code (rest cursor)
+  | 0 ->
+     spend cursor 1 (left cursor);
+     of_string ~meter:cursor.meter ~code (rest cursor)
   | 1 ->
      let length = u32 cursor in
      if length > inflated_max || length > 1032 * left cursor then bad cursor "it inflates too far";
      if length > most then refuse "bad-count" "it inflates to more than its claim allows";
-     of_string ~code (Inflate.inflate cursor ~length)
+     spend cursor 1 length;
+     of_string ~meter:cursor.meter ~code (Inflate.inflate cursor ~length)
   | _ -> bad cursor "a packing"
 
 let all cursor read =
@@ -32,6 +36,7 @@ let all cursor read =
 
 let spliced cursor ~is_ingress rules =
   let count = u32 cursor in
+  spend cursor 128 count;
   if count = 0 then (rules, 0)
   else begin
     let builder = Rules.builder () in
@@ -91,11 +96,11 @@ let part_of { op; key = kind, _; count; bytes; body } (before : held option) =
     match before with Some { record; _ } -> (record.count, record.bytes) | None -> (0, 0)
   in
   let room = Entries.{ free = count; over = "bad-count" } in
-  let unpack ~code =
-    let each = match kind with 2 -> 5 | 3 -> 4382 | _ -> 255 in
-    unpacked body ~code ~most:(1024 + bytes + old_bytes + (each * (count + old_count)))
-  in
+  let each = match kind with 2 -> 5 | 3 -> 4382 | _ -> 255 in
+  let most = 1024 + bytes + old_bytes + (each * (count + old_count)) in
+  let unpack ~code = unpacked body ~code ~most in
   let patch = if op = 2 then before else None in
+  Option.iter (fun held -> spend body 2 (weight held)) patch;
   let part =
     match (kind, Option.map (fun held -> held.part) patch) with
     | 1, None ->
@@ -106,8 +111,8 @@ let part_of { op; key = kind, _; count; bytes; body } (before : held option) =
        let v6, changed6 = Entries.patched body v6 room in
        if changed4 + changed6 = 0 then bad body "a patch that changes nothing";
        Prefixes { v4; v6 }
-    | 2, None -> Names (all (unpack ~code:body.code) (fun body -> Names.put body room))
-    | 2, Some (Names old) -> Names (all (unpack ~code:body.code) (fun body -> Names.patch body old room))
+    | 2, None -> Names (all (unpack ~code:body.code) (fun body -> Names.put ~most body room))
+    | 2, Some (Names old) -> Names (all (unpack ~code:body.code) (fun body -> Names.patch ~most body old room))
     | (3 | 4), None -> Part.read ~column:Column.read_planes (unpack ~code:"bad-canonical") kind
     | 3, Some (Policy old) -> patched_policy (unpack ~code:body.code) old
     | 4, Some (Resolutions old) -> patched_resolutions (unpack ~code:body.code) old
@@ -118,6 +123,7 @@ let part_of { op; key = kind, _; count; bytes; body } (before : held option) =
   if part = Resolutions [] then bad body "no name is left";
   let held = hold part in
   if held.record.count <> count || held.record.bytes <> bytes then refuse "bad-count" "not what its claim says";
+  spend body 2 (weight held);
   held
 
 (* ── Deltas ── *)
@@ -164,7 +170,9 @@ let changes_of cursor (before : rule_set) =
       go (n - 1) at (Some change.key) (change :: done_)
     end
   in
+  spend cursor 64 (Array.length parts);
   let count = varint cursor in
+  spend cursor 128 count;
   let changes = go count 0 None [] in
   finish cursor;
   changes
@@ -177,27 +185,44 @@ let claimed (before : rule_set) changes =
   in
   List.fold_left apply was changes
 
-let applied before changes =
-  let apply parts change =
-    Pause.pause ();
-    if change.op = 0 then Part.Map.remove change.key parts
-    else Part.Map.add change.key (part_of change (Part.Map.find_opt change.key before)) parts
+(* Ours: prefixes of policies and addresses of names in all; CONTENT.md "Limits". *)
+let uncounted_max = 2_097_152
+
+(* What is made by some changes, of which `entries` are taken with all that counts do not say; more is refused
+   with `over`. *)
+let applied ~entries ~over before changes =
+  let add (sum, uncounted) held =
+    let sum = sum + weight held and uncounted = uncounted + held.uncounted in
+    if sum > entries || uncounted > uncounted_max then refuse over "more entries in all than are taken";
+    (sum, uncounted)
   in
-  List.fold_left apply before changes
+  let changed = List.fold_left (fun all change -> Part.Map.add change.key () all) Part.Map.empty changes in
+  let kept = Part.Map.filter (fun key _ -> not (Part.Map.mem key changed)) before in
+  let sums = Part.Map.fold (fun _ held sums -> add sums held) kept (0, 0) in
+  let apply (parts, sums) change =
+    Pause.pause ();
+    if change.op = 0 then (parts, sums)
+    else
+      let held = part_of change (Part.Map.find_opt change.key before) in
+      (Part.Map.add change.key held parts, add sums held)
+  in
+  fst (List.fold_left apply (kept, sums) changes)
 
 let check_lists rule_set =
   let is_twice (kind, name) _ = kind = 1 && Part.Map.mem (2, name) rule_set in
   if Part.Map.exists is_twice rule_set then refuse "bad-delta" "two lists of one name"
 
-let apply before bytes =
-  let result = applied before (changes_of (of_string ~code:"bad-delta" bytes) before) in
+(* One delta, without bounds. *)
+let apply ?meter before bytes =
+  let changes = changes_of (of_string ?meter ~code:"bad-delta" bytes) before in
+  let result = applied ~entries:max_int ~over:"over-limit" before changes in
   check_lists result;
   result
 
 let steps_max = 1024
 
-let deltas_of stream =
-  let cursor = of_string ~code:"bad-delta" stream in
+let deltas_of ?meter stream =
+  let cursor = of_string ?meter ~code:"bad-delta" stream in
   let rec go n done_ =
     if left cursor = 0 then List.rev done_
     else if n = steps_max then refuse "over-limit" "more than 1,024 deltas"
@@ -205,35 +230,69 @@ let deltas_of stream =
   in
   match go 0 [] with [] -> bad cursor "no delta" | deltas -> deltas
 
-let of_manifest (manifest : Trust.manifest) =
-  (manifest.parts, manifest.prefixes, manifest.others, manifest.bytes)
+(* ── Budget ── *)
 
-let check_totals manifest counts =
+(* What a manifest says of a release, or what its parts are together. *)
+type totals = { parts : int; prefixes : int; others : int; bytes : int }
+
+let totals_of counts =
   let parts, prefixes, others, bytes = Part.totals (Part.Map.to_seq counts) in
-  if parts <> manifest.Trust.parts then refuse "bad-rule-set" "another number of parts";
-  if (parts, prefixes, others, bytes) <> of_manifest manifest then refuse "bad-count" "other totals"
+  { parts; prefixes; others; bytes }
+
+let totals_of_rule_set rule_set =
+  totals_of (Part.Map.map (fun { record; _ } -> (record.Part.count, record.bytes)) rule_set)
+
+let signed ({ parts; prefixes; others; bytes; _ } : Trust.manifest) = { parts; prefixes; others; bytes }
 
 (* What a stream may take that leads to a release. *)
-let stream_max (manifest : Trust.manifest) = 131_072 + (1024 * manifest.parts) + (4 * manifest.bytes)
+let stream_max { parts; bytes; _ } = 131_072 + (1024 * parts) + (4 * bytes)
 
-(* The release of a manifest, out of what it is based on and the stream of a transfer. `most` entries are
-   taken. Before a body of the last delta is decoded, its claims are what was signed. *)
-let received ~most ~manifest ~base stream =
-  let deltas = deltas_of stream in
-  if String.length stream > stream_max manifest then refuse "over-limit" "a stream beyond its budget";
+(* Entries and bytes of what is made on the way. *)
+let between base result =
+  let entries { prefixes; others; _ } = prefixes + others in
+  (65_536 + (2 * max (entries base) (entries result)), 4_194_304 + (2 * max base.bytes result.bytes))
+
+(* In eighths of units. *)
+let work_max base result =
+  let snapshot { parts; prefixes; others; bytes } =
+    (192 * parts) + (132 * (prefixes + others)) + (3 * max 0 (bytes - (5 * prefixes)))
+  in
+  (8 * 8_388_608) + snapshot base + snapshot result
+
+let check_totals ~result totals =
+  if totals.parts <> result.parts then refuse "bad-rule-set" "another number of parts";
+  if totals <> result then refuse "bad-count" "other totals"
+
+(* What a stream makes of a base within its budget. Before a body of a delta is decoded, its claims are checked;
+   those of the last are what was signed. *)
+let chained ~most ~result base stream =
+  let of_base = totals_of_rule_set base in
+  let entries_max, bytes_max = between of_base result in
+  let deltas = deltas_of ~meter:{ eighths = work_max of_base result } stream in
+  if String.length stream > stream_max result then refuse "over-limit" "a stream beyond its budget";
   let rec go before = function
     | [] -> before
     | cursor :: rest ->
+       Pause.pause ();
        let changes = changes_of cursor before in
-       let counts = claimed before changes in
-       let _, prefixes, others, _ = Part.totals (Part.Map.to_seq counts) in
-       if Part.Map.cardinal counts > 65_536 || prefixes + others > most then
-         refuse "over-limit" "too many entries";
-       if rest = [] then check_totals manifest counts;
-       go (applied before changes) rest
+       let totals = totals_of (claimed before changes) in
+       let entries = totals.prefixes + totals.others in
+       let over = if rest = [] then "over-limit" else "over-budget" in
+       if totals.parts > 65_536 then refuse "over-limit" "too many parts";
+       if rest = [] then check_totals ~result totals
+       else if entries > entries_max || totals.bytes > bytes_max then
+         refuse "over-budget" "far more than is to be left";
+       if entries > most then refuse over "more entries in all than are taken";
+       go (applied ~entries:most ~over before changes) rest
   in
-  let result = go base deltas in
-  check_lists result;
-  let records = List.map (fun (key, held) -> (key, held.record)) (Part.Map.bindings result) in
+  let made = go base deltas in
+  check_lists made;
+  made
+
+(* The release of a manifest, out of what it is based on and the stream of a transfer. `most` entries are
+   taken. *)
+let received ~most ~manifest ~base stream =
+  let made = chained ~most ~result:(signed manifest) base stream in
+  let records = List.map (fun (key, held) -> (key, held.record)) (Part.Map.bindings made) in
   if Part.catalogue_digest records <> manifest.catalogue then refuse "bad-digest" "the catalogue";
-  result
+  made

@@ -99,6 +99,7 @@ let rice cursor count gap each =
 let sequence cursor family room ~start each =
   let total = varint cursor in
   claim room total;
+  spend cursor 16 total;
   if total > 8 * left cursor then bad cursor "it ends too soon"; (* each takes a bit at least *)
   start total;
   let number = number () and gap = number () and carry = ref 0 in
@@ -194,6 +195,7 @@ let tree cursor family room =
   in
   let leaf depth =
     claim room 1;
+    spend cursor 128 1;
     seen.(depth) <- true;
     incr leaves;
     Pause.at (8 * !leaves); (* each is many decisions *)

@@ -47,6 +47,12 @@ let count = function
   | Resolutions names -> List.length names
   | Unmatched _ -> 1
 
+(* Prefixes of policies, and addresses of names, which its count does not say. *)
+let uncounted = function
+  | Policy p -> Column.set_count p.prefixes
+  | Resolutions names -> List.fold_left (fun sum (_, set) -> sum + Column.set_count set) 0 names
+  | Prefixes _ | Names _ | Unmatched _ -> 0
+
 let default_action p = Rule.action_of (p.base land 1 = 1)
 let has_exceptions p = Rules.count p.egress_exceptions + Rules.count p.ingress_exceptions > 0
 
@@ -89,6 +95,7 @@ let read_by_name cursor read =
   in
   let count = u32 cursor in
   if count > left cursor then bad cursor "it ends too soon";
+  spend cursor 128 count;
   List.init count one
 
 let read ?(column = Column.read) cursor kind =

@@ -134,6 +134,7 @@ let adding b rules =
 (* ── Bytes ── *)
 
 let read_run b cursor ~is_ingress ~column =
+  spend cursor 128 1;
   let said = Rule.read_said cursor ~is_ingress in
   let head = 8 * keep b.to_heads said.head said in
   let column family =

@@ -281,6 +281,11 @@ let stream_fault t ~now ~is_chain hash fault =
   if is_chain then m.failed_chain <- Some hash;
   nack t hash fault "later" ~after:pause
 
+let want t offer =
+  let base release = ("base", Octets release.manifest.manifest_hash) in
+  control t 4 (("hash", Octets offer.of_manifest.manifest_hash) :: Option.to_list (Option.map base offer.base));
+  t.state <- Wanting offer
+
 (* WIRE.md "Offers", in its order. *)
 let judge_offer t ~now (signatures, said) body =
   let m = t.memory and hash = Trust.sha256 said in
@@ -311,13 +316,7 @@ let judge_offer t ~now (signatures, said) body =
            refuse ("bad-transfer", "streams of this channel did not verify") "later" ~after:left
         | None ->
            let base = if m.failed_chain = Some hash then None else active m in
-           let base_field =
-             Option.fold ~none:[]
-               ~some:(fun release -> [ ("base", Octets release.manifest.manifest_hash) ])
-               base
-           in
-           control t 4 (("hash", Octets hash) :: base_field);
-           t.state <- Wanting { of_manifest = manifest; body; base }))
+           want t { of_manifest = manifest; body; base }))
 
 (* ── Transfers ── *)
 
@@ -331,7 +330,7 @@ let begin_transfer t ~now offer said =
   let length = match List.assoc "bytes" said with Int n -> n | _ -> max_int in
   let is_snapshot = List.assoc_opt "snapshot" said = Some (Bool true) in
   let from = if is_snapshot then None else offer.base in
-  let most = min t.config.bytes (Delta.stream_max offer.of_manifest) in
+  let most = min t.config.bytes (Delta.stream_max (Delta.signed offer.of_manifest)) in
   let fault =
     if (not is_snapshot) && offer.base = None then
       Some ("bad-base", "a chain of deltas came where a snapshot was wanted")
@@ -390,6 +389,7 @@ let apply t ~now transfer =
   in
   let outcome =
     match received () with
+    | exception Cursor.Refused ("over-budget", _) when is_chain -> Error (`Budget, ("", ""))
     | exception Cursor.Refused (code, text) -> Error (`Stream, (code, text))
     | exception (Out_of_memory | Stack_overflow) -> Error (`Here, ("out-of-memory", "no room for it"))
     | held -> (
@@ -408,8 +408,12 @@ let apply t ~now transfer =
      say_applied t (flip t ~now transfer made)
   | Error (`Stream, fault) -> stream_fault t ~now ~is_chain hash fault
   | Error (`Signed, fault) -> nack t hash fault "never"
-  | Error (`Here, fault) -> nack t hash fault "later");
-  if t.state <> Over then t.state <- Idle
+  | Error (`Here, fault) -> nack t hash fault "later"
+  | Error (`Budget, _) -> t.memory.failed_chain <- Some hash);
+  if t.state <> Over then
+    match outcome with
+    | Error (`Budget, _) -> want t { transfer.offer with base = None }
+    | _ -> t.state <- Idle
 
 let abort t offer said =
   let code = match List.assoc "code" said with Text code -> code | _ -> "internal" in

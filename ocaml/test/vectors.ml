@@ -1,4 +1,4 @@
-(* Runs the reader over the protocol's vectors: `vectors DIRECTORY`. It writes a line for each file, and one
+(* Runs the library over the protocol's vectors: `vectors DIRECTORY [FILE]`. It writes a line for each file, and one
    for each thing that is not as a vector says; it ends with 1 if there was any. *)
 
 open Rulecast
@@ -174,6 +174,48 @@ let delta json =
   let before = rule_set (member "before" refused) in
   each "deltas" refused (fun name v ->
      expect_refused name (text "code" v) (fun () -> Delta.apply before (hex "hex" v)))
+
+let budget json =
+  let totals v =
+    {
+      Delta.parts = number "parts" v;
+      prefixes = number "prefixes" v;
+      others = number "others" v;
+      bytes = number "bytes" v;
+    }
+  in
+  (* Units, which are counted by eighths. *)
+  let eighths key v = int_of_float (8. *. J.to_number (member key v)) in
+  List.iteri
+    (fun i v ->
+      let base = totals (member "base" v) and result = totals (member "result" v) in
+      let between = member "between" v in
+      let wanted = (eighths "work" v, number "stream" v, (number "entries" between, number "bytes" between)) in
+      let found = (Delta.work_max base result, Delta.stream_max result, Delta.between base result) in
+      check (Printf.sprintf "bounds %d" i) (found = wanted))
+    (J.to_list (member "bounds" json));
+  each "cases" json (fun name v ->
+     let base =
+       match of_hex (text "base" v) with
+       | "" -> Part.Map.empty
+       | bytes ->
+          List.fold_left
+            (fun before cursor -> Delta.apply before (Cursor.rest cursor))
+            Part.Map.empty (Delta.deltas_of bytes)
+     in
+     let result = totals (member "result" v) and stream = of_hex (text "stream" v) in
+     let most = number "entriesMax" v in
+     check (name ^ ", its bound") (eighths "most" v = Delta.work_max (Delta.totals_of_rule_set base) result);
+     if member "work" v <> `Null then
+       expect (name ^ ", its work") (eighths "work" v) (fun () ->
+          let meter = Cursor.unlimited () in
+          let step before (cursor : Cursor.t) = Delta.apply ~meter before (Cursor.rest cursor) in
+          ignore (List.fold_left step base (Delta.deltas_of stream));
+          max_int - meter.eighths);
+     let made () = ignore (Delta.chained ~most ~result base stream) in
+     match member "code" v with
+     | `String code -> expect_refused name code made
+     | _ -> expect name () made)
 
 let manifest json =
   let key = hex "publicKey" json in
@@ -413,6 +455,7 @@ let () =
       ("entries", entries);
       ("names", names);
       ("delta", delta);
+      ("budget", budget);
       ("manifest", manifest);
       ("trust", trust);
       ("session", session);
@@ -427,5 +470,6 @@ let () =
     judge (Yojson.Basic.from_file (Filename.concat Sys.argv.(1) (file ^ ".json")));
     Printf.printf "%s: %d checks\n" file (!checks - before)
   in
-  List.iter run files;
+  let is_wanted (file, _) = Array.length Sys.argv < 3 || file = Sys.argv.(2) in
+  List.iter run (List.filter is_wanted files);
   if !failures > 0 then exit 1

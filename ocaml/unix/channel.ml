@@ -17,7 +17,10 @@ let endpoint_of text =
   | _, Some command, _ -> Exec command
   | _, _, Some path ->
      let socket = Unix.socket ~cloexec:true PF_UNIX SOCK_STREAM 0 in
-     if Sys.file_exists path then Unix.unlink path;
+     (* A socket of a process that was killed is in the way; another file is none of ours. *)
+     (match (Unix.lstat path).st_kind with
+     | S_SOCK -> Unix.unlink path
+     | _ | (exception Unix.Unix_error (ENOENT, _, _)) -> ());
      Unix.bind socket (ADDR_UNIX path);
      Unix.listen socket 1;
      Accept socket
