@@ -4,10 +4,10 @@
 
 import type { ControlRecord } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
-import { ask, controlOf, type Ending } from '../control/client.ts';
+import { askOrFail, controlOf, type Ending } from '../control/client.ts';
 import { checkOnePart, parseVersion } from '../release/options.ts';
 import { editLines, renderChangeHead, renderChanges } from '../render/changes.ts';
-import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
+import { ExitCode, usageError } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'diff <versions>';
@@ -47,13 +47,12 @@ export async function run(args: DiffArgs, terminal: Terminal): Promise<ExitCode>
   const stats = args.stats === true;
   const view = args.json === true ? new JsonView(terminal) : new TextView(terminal, stats);
   const { list, policy } = args;
-  const ending = await ask({
+  const ending = await askOrFail({
     ...controlOf(args),
     timeoutMs: ANSWER_TIMEOUT_MS,
     send: (connection) => connection.send({ kind: 'diff', from, to, list, policy, stats }),
     onRecord: (record) => view.record(record),
   });
-  if (ending.kind === 'fail') throw new CliError(exitOfFailure(ending.code), ending.code, ending.text);
   const exit = ending.code === 'same' ? ExitCode.ok : ExitCode.unmet;
   view.end(ending, exit);
   return exit;

@@ -2,8 +2,8 @@
 
 import { isPartName } from '@rulecast/rules';
 import type { Argv } from 'yargs';
-import { ask, controlOf } from '../control/client.ts';
-import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
+import { askOrFail, controlOf } from '../control/client.ts';
+import { ExitCode, usageError } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'forget <name>';
@@ -33,13 +33,12 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<ForgetA
 export async function run(args: ForgetArgs, terminal: Terminal): Promise<ExitCode> {
   const { name } = args;
   if (!isPartName(name)) throw usageError(`"${name}" is no name of a subscriber`);
-  const ending = await ask({
+  const ending = await askOrFail({
     ...controlOf(args),
     timeoutMs: ANSWER_TIMEOUT_MS,
     send: (connection) => connection.send({ kind: 'forget', name }),
     onRecord: () => undefined,
   });
-  if (ending.kind === 'fail') throw new CliError(exitOfFailure(ending.code), ending.code, ending.text);
   if (args.json === true) terminal.out.json({ ...ending, exit: ExitCode.ok });
   else terminal.out.line(ending.text);
   return ExitCode.ok;

@@ -2,10 +2,10 @@
 
 import type { ControlRecord, ControlRecordOf, Message } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
-import { ask, type ControlArgs, controlOf } from '../control/client.ts';
+import { askOrFail, type ControlArgs, controlOf } from '../control/client.ts';
 import { parseVersion } from '../release/options.ts';
 import { addToParts, documentLines, type PartLines } from '../render/document.ts';
-import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
+import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'get <what>';
@@ -77,11 +77,10 @@ async function answered(
   request: Message,
   onRecord: (record: ControlRecord) => void,
 ): Promise<void> {
-  const ending = await ask({
+  await askOrFail({
     ...controlOf(args),
     timeoutMs: ANSWER_TIMEOUT_MS,
     send: (connection) => connection.send(request),
     onRecord,
   });
-  if (ending.kind === 'fail') throw new CliError(exitOfFailure(ending.code), ending.code, ending.text);
 }

@@ -2,9 +2,9 @@
 
 import { type ControlRecordOf, VERSION_MAX } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
-import { ask, controlOf } from '../control/client.ts';
+import { askOrFail, controlOf } from '../control/client.ts';
 import { renderHistory } from '../render/history.ts';
-import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
+import { ExitCode, usageError } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'history';
@@ -37,7 +37,7 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<History
 export async function run(args: HistoryArgs, terminal: Terminal): Promise<ExitCode> {
   const most = args.all === true ? VERSION_MAX : countOf(args.last);
   const releases: ControlRecordOf<'history'>[] = [];
-  const ending = await ask({
+  const ending = await askOrFail({
     ...controlOf(args),
     timeoutMs: ANSWER_TIMEOUT_MS,
     send: (connection) => connection.send({ kind: 'history', most }),
@@ -47,7 +47,6 @@ export async function run(args: HistoryArgs, terminal: Terminal): Promise<ExitCo
       else releases.push(record);
     },
   });
-  if (ending.kind === 'fail') throw new CliError(exitOfFailure(ending.code), ending.code, ending.text);
   if (args.json === true) terminal.out.json({ ...ending, exit: ExitCode.ok });
   else if (releases.length > 0) terminal.out.line(renderHistory(releases, terminal.colors));
   else terminal.out.line('nothing released yet: push something with rulectl push FILE');

@@ -4,10 +4,10 @@ import type { ControlRecordOf } from '@rulecast/protocol';
 import { permitFields } from '@rulecast/publisher/permits';
 import { isPartName } from '@rulecast/rules';
 import type { Argv } from 'yargs';
-import { ask, type ControlArgs, controlOf } from '../control/client.ts';
+import { askOrFail, type ControlArgs, controlOf } from '../control/client.ts';
 import { type PermitArgs, permitsOf, withPermitOption } from '../release/permits.ts';
 import { renderLists } from '../render/lists.ts';
-import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
+import { ExitCode, usageError } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'lists-refresh [name..]';
@@ -44,7 +44,7 @@ export async function run(args: RefreshArgs, terminal: Terminal): Promise<ExitCo
   if (names.length === 0 && permits.size > 0) throw usageError('--permit goes with the names of lists');
   const fields = { allowShrink: false, force: false, ...permitFields('refresh', permits) };
   const lists: ControlRecordOf<'list'>[] = [];
-  const ending = await ask({
+  const ending = await askOrFail({
     ...controlOf(args),
     timeoutMs: ANSWER_TIMEOUT_MS,
     send: (connection) => connection.send({ kind: 'refresh', lists: names, ...fields }),
@@ -54,13 +54,11 @@ export async function run(args: RefreshArgs, terminal: Terminal): Promise<ExitCo
       else lists.push(record);
     },
   });
-  if (ending.kind === 'fail') throw new CliError(exitOfFailure(ending.code), ending.code, ending.text);
   const exit = ending.code === 'failing' ? ExitCode.refused : ExitCode.ok;
   if (args.json === true) terminal.out.json({ ...ending, exit });
   else {
     terminal.out.line(renderLists(lists, terminal.nowMs(), terminal.colors));
-    if (ending.kind === 'done' && ending.code === 'refreshed' && ending.text !== '')
-      terminal.complain(`rulectl: ${ending.text}`);
+    if (ending.code === 'refreshed' && ending.text !== '') terminal.complain(`rulectl: ${ending.text}`);
     for (const { name, error } of lists) {
       if (error !== undefined) terminal.complain(`rulectl: list ${name}: ${error.text} (${error.code})`);
     }

@@ -7,12 +7,12 @@ import {
   importList,
   isExportFormatName,
 } from '@rulecast/formats';
-import type { ControlRecordOf } from '@rulecast/protocol';
+import type { ControlRecordOf, MessageOf } from '@rulecast/protocol';
 import { isPartName, type List, nameListOf } from '@rulecast/rules';
 import type { Argv } from 'yargs';
-import { ask, controlOf, type Ending } from '../control/client.ts';
+import { askOrFail, controlOf } from '../control/client.ts';
 import { renderListDetails, renderListStats } from '../render/lists.ts';
-import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
+import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 import * as diff from './diff.ts';
 
@@ -93,7 +93,7 @@ interface FetchedList {
   readonly record: ControlRecordOf<'list'>;
   /** Empty unless its content was asked for. */
   readonly list: List;
-  readonly ending: Ending;
+  readonly ending: MessageOf<'done'>;
 }
 
 /** Asks for a list; tells each record as JSON where `json` is. Throws CliError. */
@@ -101,7 +101,7 @@ async function fetchList(args: ListArgs, content: boolean, json: Terminal | unde
   const lines: string[] = [];
   const exceptions: string[] = [];
   let found: ControlRecordOf<'list'> | undefined;
-  const ending = await ask({
+  const ending = await askOrFail({
     ...controlOf(args),
     timeoutMs: ANSWER_TIMEOUT_MS,
     send: (connection) => connection.send({ kind: 'list', name: args.name, content }),
@@ -112,7 +112,6 @@ async function fetchList(args: ListArgs, content: boolean, json: Terminal | unde
       else if (record.record === 'exceptions') for (const line of record.lines) exceptions.push(line);
     },
   });
-  if (ending.kind === 'fail') throw new CliError(exitOfFailure(ending.code), ending.code, ending.text);
   if (found === undefined) {
     throw new CliError(ExitCode.unreachable, 'bad-message', 'the publisher did not say anything of the list');
   }

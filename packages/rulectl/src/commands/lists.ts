@@ -2,9 +2,9 @@
 
 import type { ControlRecordOf } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
-import { ask, controlOf } from '../control/client.ts';
+import { askOrFail, controlOf } from '../control/client.ts';
 import { renderLists } from '../render/lists.ts';
-import { CliError, ExitCode, exitOfFailure } from '../terminal/exit.ts';
+import { ExitCode } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'lists';
@@ -33,7 +33,7 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<ListsAr
 export async function run(args: ListsArgs, terminal: Terminal): Promise<ExitCode> {
   const lists: ControlRecordOf<'list'>[] = [];
   const sourcesOnly = args.sources === true;
-  const ending = await ask({
+  const ending = await askOrFail({
     ...controlOf(args),
     timeoutMs: ANSWER_TIMEOUT_MS,
     send: (connection) => connection.send({ kind: 'lists', sourcesOnly }),
@@ -43,7 +43,6 @@ export async function run(args: ListsArgs, terminal: Terminal): Promise<ExitCode
       else lists.push(record);
     },
   });
-  if (ending.kind === 'fail') throw new CliError(exitOfFailure(ending.code), ending.code, ending.text);
   if (args.json === true) terminal.out.json({ ...ending, exit: ExitCode.ok });
   else if (lists.length > 0) terminal.out.line(renderLists(lists, terminal.nowMs(), terminal.colors));
   else

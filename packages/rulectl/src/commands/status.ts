@@ -1,8 +1,8 @@
 /** `rulectl status`: whether all is well, what to do if not, the head, and how far each subscriber is. */
 
-import { type ControlRecord, ErrorCode } from '@rulecast/protocol';
+import type { ControlRecord } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
-import { ask, controlOf, type Ending } from '../control/client.ts';
+import { askOrFail, type ControlRequest, controlOf } from '../control/client.ts';
 import { healthOf } from '../render/health.ts';
 import { renderStatus, type StatusView } from '../render/status.ts';
 import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
@@ -77,7 +77,7 @@ export async function run(args: StatusArgs, terminal: Terminal): Promise<ExitCod
   }
   if (args.json !== true && !watch) {
     const batch = new Batch();
-    checkEnding(await askStatus(args, batch, counters, ANSWER_TIMEOUT_MS), exitOfFailure);
+    await askStatus(args, batch, counters, ANSWER_TIMEOUT_MS);
     if (!counters) await addCounters(args, batch);
     const scope = { verbose: args.verbose === true, counters };
     terminal.out.line(renderStatus(batch, scope, terminal.nowMs(), terminal.colors));
@@ -89,7 +89,7 @@ export async function run(args: StatusArgs, terminal: Terminal): Promise<ExitCod
     fail = reject;
   });
   const batches = new Batches(view, watch, fail);
-  const asked = ask({
+  const asked = askOrFail({
     ...controlOf(args),
     ...(watch ? {} : { timeoutMs: ANSWER_TIMEOUT_MS }),
     send: (connection) => connection.send({ kind: 'status', watch, ...(counters && { counters }) }),
@@ -97,7 +97,6 @@ export async function run(args: StatusArgs, terminal: Terminal): Promise<ExitCod
   });
   try {
     const ending = await Promise.race([asked, failed]);
-    checkEnding(ending, exitOfFailure);
     batches.finish();
     if (args.json === true)
       terminal.out.json({ kind: 'done', code: ending.code, text: ending.text, exit: ExitCode.ok });
@@ -107,13 +106,19 @@ export async function run(args: StatusArgs, terminal: Terminal): Promise<ExitCod
   }
 }
 
-function askStatus(args: StatusArgs, batch: Batch, counters: boolean, timeoutMs: number): Promise<Ending> {
-  return ask({
-    ...controlOf(args),
-    timeoutMs,
-    send: (connection) => connection.send({ kind: 'status', watch: false, ...(counters && { counters }) }),
-    onRecord: (record) => void batch.put(record),
-  });
+async function askStatus(
+  args: StatusArgs,
+  batch: Batch,
+  counters: boolean,
+  timeoutMs: number,
+  exitOf = exitOfFailure,
+): Promise<void> {
+  const send: ControlRequest['send'] = (connection) =>
+    connection.send({ kind: 'status', watch: false, ...(counters && { counters }) });
+  await askOrFail(
+    { ...controlOf(args), timeoutMs, send, onRecord: (record) => void batch.put(record) },
+    exitOf,
+  );
 }
 
 /** Adds what firewalls say of themselves at once. */
@@ -125,17 +130,9 @@ async function addCounters(args: StatusArgs, batch: Batch): Promise<void> {
   batch.counters.push(...again.counters);
 }
 
-/** Throws CliError if a status was not answered. */
-function checkEnding(ending: Ending, exitOf: typeof exitOfFailure): void {
-  if (ending.kind !== 'fail') return;
-  const isStarting = ending.code === ErrorCode.notReady;
-  const hint = isStarting ? '; firewalls go on with what they enforce. Ask again in a few seconds' : '';
-  throw new CliError(exitOf(ending.code), ending.code, `${ending.text}${hint}`);
-}
-
 async function check(args: StatusArgs, terminal: Terminal): Promise<ExitCode> {
   const batch = new Batch();
-  checkEnding(await askStatus(args, batch, true, ANSWER_TIMEOUT_MS), () => ExitCode.unreachable);
+  await askStatus(args, batch, true, ANSWER_TIMEOUT_MS, () => ExitCode.unreachable);
   const { state, text, troubles } = healthOf(batch, terminal.nowMs());
   const exit = CHECK_EXITS[state];
   const shown = troubles.length === 0 ? text : troubles.map((trouble) => trouble.text).join('; ');

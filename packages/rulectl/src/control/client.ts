@@ -19,7 +19,7 @@ import {
   EndpointError,
   parseEndpoint,
 } from '@rulecast/vchan';
-import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
+import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
 
 export type Ending = MessageOf<'done'> | MessageOf<'fail'>;
 
@@ -103,6 +103,15 @@ export async function ask(request: ControlRequest): Promise<Ending> {
     connection.close();
     await sending;
   }
+}
+
+/** As `ask`, and throws CliError for a request that failed, with the exit code of `exitOf`. */
+export async function askOrFail(request: ControlRequest, exitOf = exitOfFailure): Promise<MessageOf<'done'>> {
+  const ending = await ask(request);
+  if (ending.kind === 'done') return ending;
+  const isStarting = ending.code === ErrorCode.notReady;
+  const hint = isStarting ? '; firewalls go on with what they enforce. Ask again in a few seconds' : '';
+  throw new CliError(exitOf(ending.code), ending.code, `${ending.text}${hint}`);
 }
 
 /**
