@@ -4,6 +4,7 @@
  */
 
 import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import {
   type DocumentReject,
   type IngestNote,
@@ -102,14 +103,8 @@ export class RulesFile {
   takenDespite({ lists, policies, unmatched }: PushedParts): TakenRules | undefined {
     const taken = this.#taken;
     if (taken === undefined) return undefined;
-    const { former } = taken;
-    const isMet =
-      [...lists.keys()].some((name) => former.lists.has(name)) ||
-      [...policies.keys()].some((name) => former.policies.has(name)) ||
-      (former.unmatched && unmatched !== undefined);
-    if (!isMet) return undefined;
-    const pushed = { lists, policies, unmatched: unmatched !== undefined };
-    return { ...taken, former: without(former, pushed) };
+    const former = without(taken.former, { lists, policies, unmatched: unmatched !== undefined });
+    return isDeepStrictEqual(former, taken.former) ? undefined : { ...taken, former };
   }
 
   /** The digest of a push that is the very content of the file; undefined for any other. */
@@ -175,10 +170,7 @@ function joined(a: OwnedParts, b: OwnedParts): OwnedParts {
 /** As many as a release has parts: what left the file longest ago is forgotten first. */
 function without(
   parts: OwnedParts,
-  others: { readonly [K in 'lists' | 'policies']: { has(name: string): boolean } } & Pick<
-    OwnedParts,
-    'unmatched'
-  >,
+  others: Pick<PushedParts | OwnedParts, 'lists' | 'policies'> & Pick<OwnedParts, 'unmatched'>,
 ): OwnedParts {
   return {
     lists: new Set([...parts.lists].filter((name) => !others.lists.has(name)).slice(-PARTS_MAX)),

@@ -132,10 +132,10 @@ export class Store implements SubscriberStore {
   readonly #limits: Retention;
   #index = new ReleaseIndex();
   #parts = new PartVersions();
-  /** Some of the parts' versions are in rows of their own still. */
   #taken: TakenRules | undefined | 'unread' = 'unread';
-  /** The last answer of `hasTakenParts`, for a status that is asked for again and again. */
+  /** Cache of `hasTakenParts`, which each status asks for. */
   #compared: { readonly head: Catalogue; readonly taken: TakenRules; readonly isSame: boolean } | undefined;
+  /** Some of the parts' versions are in rows of their own still. */
   #hasChangedRows = false;
   #damagedCount = 0;
   readonly #replayed = new Replay();
@@ -228,20 +228,18 @@ export class Store implements SubscriberStore {
 
   /** Whether the head has the parts of the rules file as they were when it was taken. */
   get hasTakenParts(): boolean {
-    const { takenRules, head } = { takenRules: this.takenRules, head: this.#parts.catalogue };
-    if (takenRules?.content === undefined || head === undefined) return true;
-    if (this.#compared?.head !== head || this.#compared.taken !== takenRules) {
-      const isSame = partsContent(head, takenRules.parts) === takenRules.content;
-      this.#compared = { head, taken: takenRules, isSame };
-    }
+    const [taken, head] = [this.takenRules, this.#parts.catalogue];
+    if (taken?.content === undefined || head === undefined) return true;
+    if (this.#compared?.head !== head || this.#compared.taken !== taken)
+      this.#compared = { head, taken, isSame: partsContent(head, taken.parts) === taken.content };
     return this.#compared.isSame;
   }
 
   /** Notes what was taken of the rules file where that makes no release. Throws StoreError. */
   noteRules(taken: TakenRules | undefined): void {
-    const isThere = this.#databases.meta.get('rules') !== undefined;
+    if (taken === undefined && this.takenRules === undefined) return;
     const whole = taken && withContent(taken, this.#parts.catalogue);
-    if (isThere || taken !== undefined) this.#putMeta({ rules: whole && encodeTaken(whole) });
+    this.#putMeta({ rules: whole && encodeTaken(whole) });
     this.#taken = whole;
   }
 
