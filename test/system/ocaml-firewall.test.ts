@@ -3,7 +3,8 @@
  * through releases, kills, silence, keys that change; and gives the verdicts that ours gives.
  */
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createConnection, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
@@ -59,6 +60,28 @@ async function house(): Promise<{
   onTestFinished(() => publisher.kill());
   await push(directory, 'rules.yaml', JSON.stringify(RULES));
   return { directory, publisher };
+}
+
+/** Goes between, and keeps what the publisher says; `replay` says all of it again to each that comes. */
+async function recorder(directory: string): Promise<{ path: string; replay: () => Promise<string> }> {
+  const said: Uint8Array[] = [];
+  const opened = async (name: string, serve: (subscriber: Socket) => void): Promise<string> => {
+    const path = join(directory, name);
+    const server = createServer((socket) => serve(socket.on('error', () => undefined)));
+    onTestFinished(() => void server.close());
+    await new Promise<void>((resolve) => {
+      server.listen(path, resolve);
+    });
+    return path;
+  };
+  const path = await opened('record.sock', (subscriber) => {
+    const publisher = createConnection(endpointsIn(directory).listen.slice('unix:'.length));
+    publisher.on('data', (bytes) => said.push(bytes)).on('error', () => undefined);
+    subscriber.pipe(publisher).pipe(subscriber);
+  });
+  const replay = (): Promise<string> =>
+    opened('replay.sock', (subscriber) => void subscriber.write(Buffer.concat(said)));
+  return { path, replay };
 }
 
 async function firewall(
@@ -161,6 +184,48 @@ describe.runIf(ocaml.isThere)('a firewall in OCaml', () => {
     await expect.poll(() => own.told).toContain('root 2 is in force');
     await push(directory, 'bad.txt', addresses(50));
     await expect.poll(() => ownIn(directory)).toMatchObject({ state: 'synced', matches: true });
+  });
+
+  it('takes nothing from who says again what was said to another', async () => {
+    const { directory } = await house();
+    const trust = await trustOf(directory);
+    const { path, replay } = await recorder(directory);
+    const at = (socket: string): string[] => [
+      '--trust',
+      trust,
+      '--connect',
+      `unix:${socket}`,
+      '--name',
+      NAME,
+    ];
+    const first = new OcamlFirewall(built, at(path));
+    await expect.poll(() => first.told).toContain('the active release is the newest');
+    await first.stop();
+    await push(directory, 'bad.txt', addresses(50));
+    const again = new OcamlFirewall(built, at(await replay()));
+    await expect.poll(() => again.told).toContain('a release is refused: not-fresh');
+    expect(again.version).toBeUndefined();
+  });
+
+  it('proves what is active to a publisher that was restored from a backup', async () => {
+    const { directory, publisher } = await house();
+    await publisher.stop();
+    const [state, backup] = [join(directory, 'publisher'), join(directory, 'backup')];
+    cpSync(state, backup, { recursive: true });
+    const newer = await startPublisher(directory);
+    await push(directory, 'bad.txt', addresses(50));
+    const own = await firewall(directory);
+    await expect.poll(() => own.version).toBe(2);
+    await newer.stop();
+    rmSync(state, { recursive: true });
+    cpSync(backup, state, { recursive: true });
+    const older = await startPublisher(directory);
+    onTestFinished(() => older.kill());
+    await older.logged(({ msg }) => String(msg).startsWith('a subscriber proved a release'));
+    const asked = ['rollback', '1', '--as-new-epoch', '--yes', '--wait', 'released'];
+    const { code, stderr } = await rulectl(directory, asked);
+    expect(code, stderr).toBe(0);
+    await expect.poll(() => ownIn(directory)).toMatchObject({ state: 'synced', epoch: 2, matches: true });
   });
 
   it('gives the verdicts that ours gives, with rule, run, list and prefix', async () => {
