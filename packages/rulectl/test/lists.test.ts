@@ -271,7 +271,7 @@ describe('refresh', () => {
       await connection.send({ kind: 'fail', code: 'not-ready', text: 'start it with --config FILE' });
     });
     expect(exit).toBe(3);
-    expect(stderr).toContain('--config FILE');
+    expect(stderr).toBe('rulectl: start it with --config FILE\n'); // not to ask again
   });
 });
 

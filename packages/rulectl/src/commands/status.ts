@@ -1,6 +1,6 @@
 /** `rulectl status`: whether all is well, what to do if not, the head, and how far each subscriber is. */
 
-import type { ControlRecord } from '@rulecast/protocol';
+import { type ControlRecord, ErrorCode, type MessageOf } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
 import { askOrFail, type ControlRequest, controlOf } from '../control/client.ts';
 import { healthOf } from '../render/health.ts';
@@ -89,12 +89,13 @@ export async function run(args: StatusArgs, terminal: Terminal): Promise<ExitCod
     fail = reject;
   });
   const batches = new Batches(view, watch, fail);
-  const asked = askOrFail({
+  const request: ControlRequest = {
     ...controlOf(args),
     ...(watch ? {} : { timeoutMs: ANSWER_TIMEOUT_MS }),
     send: (connection) => connection.send({ kind: 'status', watch, ...(counters && { counters }) }),
     onRecord: (record) => batches.add(record),
-  });
+  };
+  const asked = askOrFail(request, statusError);
   try {
     const ending = await Promise.race([asked, failed]);
     batches.finish();
@@ -111,14 +112,21 @@ async function askStatus(
   batch: Batch,
   counters: boolean,
   timeoutMs: number,
-  exitOf = exitOfFailure,
+  errorOf = statusError,
 ): Promise<void> {
   const send: ControlRequest['send'] = (connection) =>
     connection.send({ kind: 'status', watch: false, ...(counters && { counters }) });
   await askOrFail(
     { ...controlOf(args), timeoutMs, send, onRecord: (record) => void batch.put(record) },
-    exitOf,
+    errorOf,
   );
+}
+
+/** What to tell of a status that was refused. */
+function statusError({ code, text }: MessageOf<'fail'>, exit = exitOfFailure(code)): CliError {
+  const isStarting = code === ErrorCode.notReady;
+  const hint = isStarting ? '; firewalls go on with what they enforce. Ask again in a few seconds' : '';
+  return new CliError(exit, code, `${text}${hint}`);
 }
 
 /** Adds what firewalls say of themselves at once. */
@@ -132,7 +140,7 @@ async function addCounters(args: StatusArgs, batch: Batch): Promise<void> {
 
 async function check(args: StatusArgs, terminal: Terminal): Promise<ExitCode> {
   const batch = new Batch();
-  await askStatus(args, batch, true, ANSWER_TIMEOUT_MS, () => ExitCode.unreachable);
+  await askStatus(args, batch, true, ANSWER_TIMEOUT_MS, (fail) => statusError(fail, ExitCode.unreachable));
   const { state, text, troubles } = healthOf(batch, terminal.nowMs());
   const exit = CHECK_EXITS[state];
   const shown = troubles.length === 0 ? text : troubles.map((trouble) => trouble.text).join('; ');

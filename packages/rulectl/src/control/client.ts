@@ -105,13 +105,15 @@ export async function ask(request: ControlRequest): Promise<Ending> {
   }
 }
 
-/** As `ask`, and throws CliError for a request that failed, with the exit code of `exitOf`. */
-export async function askOrFail(request: ControlRequest, exitOf = exitOfFailure): Promise<MessageOf<'done'>> {
+/** As `ask`, and throws what `errorOf` makes of a request that failed: usually a CliError of its code. */
+export async function askOrFail(
+  request: ControlRequest,
+  errorOf: (fail: MessageOf<'fail'>) => CliError = ({ code, text }) =>
+    new CliError(exitOfFailure(code), code, text),
+): Promise<MessageOf<'done'>> {
   const ending = await ask(request);
   if (ending.kind === 'done') return ending;
-  const isStarting = ending.code === ErrorCode.notReady;
-  const hint = isStarting ? '; firewalls go on with what they enforce. Ask again in a few seconds' : '';
-  throw new CliError(exitOf(ending.code), ending.code, `${ending.text}${hint}`);
+  throw errorOf(ending);
 }
 
 /**
