@@ -24,7 +24,7 @@ import { isPermitCode } from '../guards/permits.ts';
 import { GuardError } from '../release/commit.ts';
 import type { GuardOutcome, PushOutcome } from '../release/outcome.ts';
 import type { Publisher } from '../release/publisher.ts';
-import { contentOf, type RulesContent } from '../release/rules-file.ts';
+import { contentOf } from '../release/rules-file.ts';
 import { firstFault } from './config-file.ts';
 
 /** Our choice: as files of lists. */
@@ -64,8 +64,6 @@ export class WatchedRules {
   readonly #name: string;
   readonly #rest: FileRest;
   #trouble: Trouble | undefined;
-  /** What was read last; undefined: it could not be. */
-  #content: RulesContent | undefined;
   #watched: readonly string[] = [];
   #unwatch: (() => Promise<void>) | undefined;
   #looking: Promise<void> = Promise.resolve();
@@ -91,7 +89,7 @@ export class WatchedRules {
   /** Why what the file says is not in force, a sentence; undefined: it is. */
   get trouble(): string | undefined {
     const { rules, head } = this.#options.publisher;
-    const isTaken = this.#content !== undefined && rules.isTaken(this.#content); // or pushed with a permit
+    const isTaken = rules.isTaken(); // or pushed with a permit
     if (!isTaken && this.#trouble === undefined && head === undefined)
       return `${this.#name} waits to be released: rulectl status --watch`;
     if (!isTaken) return this.#trouble?.text;
@@ -142,10 +140,8 @@ export class WatchedRules {
     const { publisher } = this.#options;
     const { rules } = publisher;
     const content = contentOf(files);
-    this.#content = content;
     rules.read(content);
-    rules.leaveLists();
-    if (rules.isTaken(content)) return undefined;
+    if (rules.isTaken()) return undefined;
     const [document] = files;
     if (document === undefined || detectFormat(document.name, document.bytes) !== 'document')
       return this.#refused(
@@ -192,7 +188,7 @@ export class WatchedRules {
   #troubleOf(error: unknown): Trouble {
     const text = error instanceof Error ? error.message : String(error);
     if (error instanceof InputError) {
-      this.#content = undefined;
+      this.#options.publisher.rules.read(undefined);
       const { restsInMs: retryMs } = error;
       if (retryMs === undefined) return { text: `${this.#name} cannot be read: ${readText(error)}` };
       return { text: `${this.#name} waits to be read: ${readText(error)}: rulectl status --watch`, retryMs };

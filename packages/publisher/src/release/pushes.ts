@@ -103,7 +103,7 @@ export class Pushes {
     const { way, input, options, digest } = work;
     const moved = movedFrom(committer, options);
     if (moved !== undefined) return moved;
-    const isPushed = way === 'rules' && digest !== undefined && rules.isTaken({ digest });
+    const isPushed = way === 'rules' && digest !== undefined && rules.isTaken(digest);
     if (isPushed) return { kind: 'version-moved', version: committer.head?.manifest.version ?? 0 };
     const read = await this.#ingested(pushed, work);
     if (read.kind === 'rejects') return read;

@@ -53,24 +53,24 @@ export class RulesFile {
     if (path === undefined) this.#store.noteRules(undefined);
   }
 
-  /** The file has this content now, taken or not: a push of the same is a push of the file. */
-  read(content: RulesContent): void {
-    this.#content = content;
-  }
-
   /**
-   * Lists that a source keeps now are the file's no more. Its content counts as not taken, so that it is
-   * refused, and released once the source has gone. Throws StoreError.
+   * The file has this content now, taken or not: a push of the same is a push of the file. Undefined: it
+   * cannot be read. Lists that a source keeps now are the file's no more: then its content counts as not
+   * taken, so that it is refused, and released once the source has gone.
+   * Throws StoreError, but for undefined.
    */
-  leaveLists(): void {
+  read(content: RulesContent | undefined): void {
+    this.#content = content;
     const taken = this.#taken;
-    const lists = new Set([...(taken?.parts.lists ?? [])].filter((list) => !this.isOfSource(list)));
-    if (taken === undefined || lists.size === taken.parts.lists.size) return;
+    if (content === undefined || taken === undefined) return;
+    const lists = new Set([...taken.parts.lists].filter((list) => !this.isOfSource(list)));
+    if (lists.size === taken.parts.lists.size) return;
     this.#store.noteRules({ ...taken, digest: '', parts: { ...taken.parts, lists } });
   }
 
-  isTaken({ digest }: Pick<RulesContent, 'digest'>): boolean {
-    return this.#taken?.digest === digest;
+  /** Whether this is what was taken last; without a digest, what the file has now. */
+  isTaken(digest = this.#content?.digest): boolean {
+    return digest !== undefined && this.#taken?.digest === digest;
   }
 
   /** Whether somebody went back from what it says, by a rollback. */
