@@ -191,7 +191,9 @@ export class WatchedRules {
       this.#options.publisher.rules.read(undefined);
       const { restsInMs: retryMs } = error;
       if (retryMs === undefined) return { text: `${this.#name} cannot be read: ${readText(error)}` };
-      return { text: `${this.#name} waits to be read: ${readText(error)}: rulectl status --watch`, retryMs };
+      // A status has 120 characters of it.
+      const why = `${this.#name} waits to be read, as it was written to just now: rulectl status --watch`;
+      return { text: why, retryMs };
     }
     if (error instanceof ProtocolError) return this.#refused(text);
     return { text: `${this.#name} cannot be released now: ${text}`, retryMs: RETRY_MS };
