@@ -9,7 +9,7 @@ import { QUBE_MARKER } from '../src/doctor/common.ts';
 import type { Machine } from '../src/doctor/finding.ts';
 import { thisMachine } from '../src/doctor/machine.ts';
 import { answersOf } from '../src/init/answers.ts';
-import { type CliResult, rulectl, rulectlAsked, rulectlTyped } from './cli.ts';
+import { type CliResult, ndjson, rulectl, rulectlAsked, rulectlTyped } from './cli.ts';
 
 const PACKAGED = fileURLToPath(new URL('../../../packaging/publisher.yaml', import.meta.url));
 const ADS = ['--where', 'qubes', '--preset', 'ads', '--yes'];
@@ -270,5 +270,22 @@ describe('files', () => {
     writeFileSync(file, '');
     const { exit, stderr } = await init(file, args);
     expect([exit, stderr]).toEqual([2, expect.stringContaining('give --dir DIR, a folder of yours')]);
+  });
+
+  it('are told to programs', async () => {
+    const folder = temporaryDirectory();
+    for (const state of ['written', 'unchanged']) {
+      const { stdout } = await init(folder, [...ADS, '--json']);
+      expect(ndjson(stdout)).toEqual([
+        { kind: 'file', path: join(folder, 'publisher.yaml'), state },
+        { kind: 'file', path: join(folder, 'rules.yaml'), state },
+        {
+          kind: 'end',
+          changed: state === 'written',
+          todo: expect.stringContaining('rulecast-dom0'),
+          proof: expect.arrayContaining([expect.stringContaining('getent hosts')]),
+        },
+      ]);
+    }
   });
 });

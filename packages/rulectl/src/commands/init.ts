@@ -44,6 +44,7 @@ export interface InitArgs extends Readonly<Record<Listed, readonly string[] | un
   readonly where: Where | undefined;
   readonly dir: string | undefined;
   readonly yes: boolean | undefined;
+  readonly json: boolean | undefined;
 }
 
 export function builder(yargs: Argv<object>): Argv<InitArgs> {
@@ -67,6 +68,10 @@ export function builder(yargs: Argv<object>): Argv<InitArgs> {
       defaultDescription: `${HOME} for root, else here`,
     })
     .option('yes', { type: 'boolean', describe: 'ask nothing: take the usual answers' })
+    .option('json', {
+      type: 'boolean',
+      describe: 'one JSON object for each file, interface and warning, then what to do',
+    })
     .example([
       ['$0 init', 'asks'],
       ['$0 init --preset ads --yes', 'ads and trackers, for all qubes'],
@@ -93,15 +98,21 @@ export async function run(args: InitArgs, terminal: Terminal): Promise<ExitCode>
   const files = [...plannedDocuments(site, filled), ...(site.setsInterfaces ? plannedSettings(site) : [])];
   writeFiles(files);
   const joined = site.setsInterfaces ? site.interfaces.filter((name) => joinGroup(machine, name)) : [];
-  for (const { path, state } of files) terminal.out.line(`${state}: ${shownName(path)}`);
+  const say = (record: object, line: string): void =>
+    args.json ? terminal.out.json(record) : terminal.out.line(line);
+  for (const { path, state } of files) say({ kind: 'file', path, state }, `${state}: ${shownName(path)}`);
   for (const name of joined)
-    terminal.out.line(`joined: ${name} is in link group 2 now: hosts behind it are judged`);
-  for (const warning of familyWarnings(subjects.qube)) terminal.out.line(`warning: ${warning}`);
-  if (joined.length === 0 && files.every(({ state }) => state === 'unchanged'))
-    terminal.out.line('Nothing was changed: the files have all of this.');
-  terminal.out.line(blocksOf(site));
-  terminal.out.line('# behind the firewall, once rulectl status says that it is enforced, as a proof:');
-  for (const line of new Set(filled.flatMap(proofOf))) terminal.out.line(line);
+    say({ kind: 'interface', name }, `joined: ${name} is in link group 2 now: hosts behind it are judged`);
+  for (const text of familyWarnings(subjects.qube)) say({ kind: 'warning', text }, `warning: ${text}`);
+  const changed = joined.length > 0 || files.some(({ state }) => state !== 'unchanged');
+  const [todo, proof] = [blocksOf(site), [...new Set(filled.flatMap(proofOf))]];
+  const lines = [
+    ...(changed ? [] : ['Nothing was changed: the files have all of this.']),
+    todo,
+    '# behind the firewall, once rulectl status says that it is enforced, as a proof:',
+    ...proof,
+  ];
+  say({ kind: 'end', changed, todo, proof }, lines.join('\n'));
   return ExitCode.ok;
 }
 
