@@ -56,7 +56,10 @@ export function builder(yargs: Argv<object>): Argv<InitArgs> {
     )
     .option('where', { choices: WHERE, requiresArg: true, describe: QUESTIONS.where.describe })
     .option('firewall', several('firewall'))
-    .option('preset', several('preset'))
+    .option('preset', {
+      ...several('preset'),
+      describe: `what to do: ${[...readPresets().keys()].join(', ')}; may be repeated`,
+    })
     .option('qube', several('qube'))
     .option('country', several('country'))
     .option('name', several('name'))

@@ -44,7 +44,7 @@ export const QUESTIONS = {
   },
   preset: {
     text: 'One of these, or several',
-    describe: 'what to do; may be repeated',
+    describe: 'what to do',
     example: 'ads country',
   },
   country: {
