@@ -7,6 +7,7 @@ import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
 import { filterKey, LIST_FORMATS } from '../src/collect/format.ts';
 import { CONFIG_SCHEMA, LISTS_MAX, parseConfig } from '../src/config/config.ts';
+import { isConfig } from '../src/config/detect-config.ts';
 import { keyOf } from '../src/config/key.ts';
 import { LIST_KEYS } from '../src/config/list-keys.ts';
 
@@ -92,8 +93,10 @@ describe('docs/sources.md', () => {
 
   it('has configurations that are accepted whole', () => {
     const blocks = Array.from(text.matchAll(/```yaml\n(.*?)```/gs), ([, block = '']) => block);
-    expect(blocks).toHaveLength(4);
-    for (const block of blocks) expect(faults(block)).toEqual([]);
+    expect(blocks).toHaveLength(6);
+    const configurations = blocks.filter((block) => isConfig('a.yaml', Buffer.from(block)));
+    expect(configurations).toHaveLength(5); // one is a file of rules
+    for (const block of configurations) expect(faults(block)).toEqual([]);
   });
 
   it('says something of every key of a list and of every format', () => {
