@@ -53,6 +53,19 @@ describe.skipIf(enforcementGap() !== undefined)('init on a host', () => {
     expect(readdirSync(etc)).toEqual([]);
   });
 
+  // Only what is asked of others passes through here.
+  it('warns of a resolver on the host where names are to be blocked, but not of one for the host alone', () => {
+    const warned = (address: string): boolean =>
+      onHost(
+        temporaryDirectory(),
+        `ip link set lo up; ip addr add 10.9.9.1/24 dev eth1
+        python3 -c 'import socket, time; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("${address}", 53)); time.sleep(60)' &
+        until ss -Hlnu 'sport = 53' | grep -q .; do sleep 0.1; done
+        init --interface eth1; kill $!`,
+      ).some((line) => line.startsWith(`warning: something on this host answers DNS at ${address}: `));
+    expect(['10.9.9.1', '0.0.0.0', '127.0.0.53'].map(warned)).toEqual([true, true, false]);
+  });
+
   it('puts the interface into the group, has udev do so, and ends with four commands and what proves it', () => {
     const etc = temporaryDirectory();
     const shown = onHost(

@@ -14,7 +14,7 @@ import type { Machine } from '../doctor/finding.ts';
 import { thisMachine } from '../doctor/machine.ts';
 import { answersOf } from '../init/answers.ts';
 import { attempt, type PlannedFile, planFile, writeFiles } from '../init/files.ts';
-import { groupCommand, interfacesOf, udevLine } from '../init/interfaces.ts';
+import { groupCommand, interfacesOf, resolverHere, udevLine } from '../init/interfaces.ts';
 import {
   blocksOf,
   dom0Lines,
@@ -106,7 +106,8 @@ export async function run(args: InitArgs, terminal: Terminal): Promise<ExitCode>
   for (const { path, state } of files) say({ kind: 'file', path, state }, `${state}: ${shownName(path)}`);
   for (const name of joined)
     say({ kind: 'interface', name }, `joined: ${name} is in link group 2 now: hosts behind it are judged`);
-  for (const text of familyWarnings(subjects.qube)) say({ kind: 'warning', text }, `warning: ${text}`);
+  const warnings = [...familyWarnings(subjects.qube), ...resolverWarnings(machine, site, filled)];
+  for (const text of warnings) say({ kind: 'warning', text }, `warning: ${text}`);
   const changed = joined.length > 0 || files.some(({ state }) => state !== 'unchanged');
   const [todo, proof] = [blocksOf(site), [...new Set(filled.flatMap(proofOf))]];
   const lines = [
@@ -127,6 +128,18 @@ function familyWarnings(qubes: readonly string[]): readonly string[] {
     const both = hasIpv4 ? `${addresses},fd09::a89:5` : `10.137.0.5,${addresses}`;
     return `what ${addresses} sends over ${hasIpv4 ? 'IPv6' : 'IPv4'} is not judged: if it has such an address, add it: --qube ${both}`;
   });
+}
+
+/** Whom hosts may ask in the place of those whose questions are taken to `rulecast-dns`. */
+function resolverWarnings(machine: Machine, { where }: Site, presets: readonly Preset[]): readonly string[] {
+  const hasNames = presets.some(({ configuration, rules }) =>
+    `${configuration}${rules}`.includes('resolve: firewall'),
+  );
+  const address = where === 'host' && hasNames ? resolverHere(machine) : undefined;
+  if (address === undefined) return [];
+  return [
+    `something on this host answers DNS at ${address}: names are not blocked for hosts that ask it. --names router of rulecast-subscriber has rulecast-dns answer there: docs/names.md`,
+  ];
 }
 
 /** The configuration and the rules, each with what the presets add, and checked as the publisher does. */

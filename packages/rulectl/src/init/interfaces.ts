@@ -63,3 +63,12 @@ export function sourcesOf(
     return `--source ${interfaces.find((one) => one === route) ?? interfaces[0]}=${addresses}`;
   });
 }
+
+/** The first address of this host, beyond loopback, at which something answers DNS. */
+export function resolverHere(machine: Machine): string | undefined {
+  const { stdout } = machine.run('ss', '-Hlnu', 'sport = 53');
+  const addresses = stdout
+    .split('\n')
+    .map((line) => line.split(/\s+/)[3]?.replace(/(?:%[^:]*)?:53$/, '') ?? '');
+  return addresses.find((address) => address !== '' && !/^127\.|^\[::1\]/.test(address));
+}
