@@ -47,10 +47,11 @@ async function cutter(directory: string, mayBring: number): Promise<{ path: stri
     for (const side of [subscriber, publisher]) side.on('error', end).on('close', end);
     subscriber.pipe(publisher);
     publisher.on('data', (bytes) => {
-      const sum = (brought[at] ?? 0) + bytes.length;
-      brought[at] = sum;
-      if (sum > mayBring) subscriber.end(bytes.subarray(0, bytes.length - (sum - mayBring)));
-      else subscriber.write(bytes);
+      const left = mayBring - (brought[at] ?? 0);
+      if (left <= 0) return; // ended below: to write now would destroy what is on its way
+      brought[at] = mayBring - left + Math.min(bytes.length, left);
+      subscriber.write(bytes.subarray(0, left));
+      if (bytes.length >= left) subscriber.end();
     });
   });
   onTestFinished(() => void server.close());
