@@ -6,8 +6,6 @@ let src = Logs.Src.create "lists" ~doc:"Published rule sets"
 
 module Log = (val Logs.src_log src : Logs.LOG)
 
-let service = "rulecast.Subscribe"
-
 (* ── Our choice ── *)
 
 let call_ms = 60_000 (* until dom0 and the other end have answered *)
@@ -40,11 +38,12 @@ let create ~trust ~name ~entries ~dns ~random ~on_flip =
       entries;
       bytes = 1_000_000 + (bytes_per_entry * entries);
       stale_after = stale_after_ms;
+      capabilities = Session.usual_capabilities;
       random;
       environment = (fun () -> environment);
     }
   in
-  let memory = Session.memory ~trust ~now:(now ()) in
+  let memory = Session.memory ~trust ~now:(now ()) () in
   let tell text = Log.info (fun f -> f "%s" text) in
   { driver = { memory; config; now; sleep; flip; tell }; environment; is_served = false }
 
@@ -114,7 +113,7 @@ let flow_of_call flow =
 let call t qrexec ~vm () =
   let connected, wake = Lwt.wait () in
   let none why =
-    Log.warn (fun f -> f "no call of %s in %s: %s" service vm why);
+    Log.warn (fun f -> f "no call of %s in %s: %s" Service.name vm why);
     None
   in
   let is_late = ref false in
@@ -135,7 +134,7 @@ let call t qrexec ~vm () =
     is_late := true;
     none "nobody answers"
   in
-  RExec.qrexec qrexec ~vm ~service client >>= function
+  RExec.qrexec qrexec ~vm ~service:Service.name client >>= function
   | `Closed -> Lwt.return (none "dom0 is gone")
   | `Ok -> Lwt.pick [ Lwt.protected connected; late () ]
 
@@ -143,7 +142,7 @@ let follow t qrexec ~vm = Rulecast_lwt.follow t.driver (call t qrexec ~vm)
 
 let is_call line =
   match String.split_on_char ' ' line with
-  | [ "QUBESRPC"; called; _caller ] -> called = service || called = service ^ "+"
+  | [ "QUBESRPC"; called; _caller ] -> Service.is_called called
   | _ -> false
 
 (* One session at a time; the publisher's end calls again. *)

@@ -109,6 +109,9 @@ let rec follow t endpoint =
       match Channel.connect endpoint with
       | channel -> session t channel
       | exception Unix.Unix_error (EINTR, _, _) -> 0
+      | exception Channel.No_call why ->
+         t.tell ("a call is turned away: " ^ why);
+         0
       | exception Unix.Unix_error (error, _, _) ->
          t.tell ("no connection: " ^ Unix.error_message error);
          Session.unreachable t.memory t.config

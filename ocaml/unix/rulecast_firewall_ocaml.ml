@@ -5,7 +5,7 @@ open Rulecast
 
 let usage =
   "rulecast-firewall-ocaml --trust LINE --connect ENDPOINT --name NAME\n\
-   ENDPOINT is unix:PATH, exec:COMMAND (its standard input and output), or accept:PATH (who connects there)."
+   ENDPOINT is unix:PATH, exec:COMMAND (its standard input and output), or accept:PATH (calls of qrexec)."
 
 let event name fields =
   let field (key, value) = Printf.sprintf ",%S:%s" key value in

@@ -3,7 +3,7 @@
  * through releases, kills, silence, keys that change; and gives the verdicts that ours gives.
  */
 
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -142,6 +142,30 @@ describe.runIf(ocaml.isThere)('a firewall in OCaml', () => {
     await own.kill();
     const next = await firewall(directory);
     await expect.poll(() => next.version).toBe(2);
+  });
+
+  it('is called by qrexec, whose line before the session it takes, and turns others away', async () => {
+    const { directory } = await house();
+    const path = join(directory, 'called.sock');
+    const own = await firewall(directory, ['--connect', `accept:${path}`]);
+    const call = async (line: string): Promise<void> => {
+      await expect.poll(() => existsSync(path)).toBe(true);
+      const firewallEnd = createConnection(path).on('error', () => undefined);
+      const publisher = createConnection(endpointsIn(directory).listen.slice('unix:'.length));
+      publisher.on('error', () => undefined);
+      firewallEnd.write(line, 'latin1');
+      firewallEnd.pipe(publisher).pipe(firewallEnd);
+      onTestFinished(() => void [firewallEnd, publisher].map((socket) => socket.destroy()));
+    };
+    await call('rulecast.Control+ mgmt\0');
+    await expect.poll(() => own.told).toContain('another service than rulecast.Subscribe');
+    await call('');
+    await expect.poll(() => own.told).toContain('qrexec does not say what is called');
+    await call(`rulecast.Subscribe ${'x'.repeat(300)}`);
+    await expect.poll(() => own.told).toContain('its header is too long');
+    expect(own.version).toBeUndefined();
+    await call('rulecast.Subscribe+ mgmt\0');
+    await expect.poll(() => own.version).toBe(1);
   });
 
   it('is stale and ends a session while the publisher is silent, and is neither once it speaks', async () => {
