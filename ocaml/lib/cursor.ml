@@ -5,12 +5,12 @@ exception Refused of string * string (* code, and a text for people *)
 
 let refuse code text = raise (Refused (code, text))
 
-(* Work that decoding may still take, in eighths of the units of CONTENT.md "Budget". *)
-type meter = { mutable eighths : int }
+(* Work that decoding may still take, in eighths of the units of CONTENT.md "Budget"; whether it inflates. *)
+type meter = { mutable eighths : int; inflates : bool }
 
 type t = { bytes : string; mutable at : int; stop : int; code : string; meter : meter }
 
-let unlimited () = { eighths = max_int }
+let unlimited () = { eighths = max_int; inflates = true }
 
 let of_string ?meter ~code bytes =
   let meter = match meter with Some meter -> meter | None -> unlimited () in

@@ -19,7 +19,7 @@ let unpacked cursor ~code ~most =
   | 0 ->
      spend cursor 1 (left cursor);
      of_string ~meter:cursor.meter ~code (rest cursor)
-  | 1 ->
+  | 1 when cursor.meter.inflates ->
      let length = u32 cursor in
      if length > inflated_max || length > 1032 * left cursor then bad cursor "it inflates too far";
      if length > most then refuse "bad-count" "it inflates to more than its claim allows";
@@ -265,10 +265,10 @@ let check_totals ~result totals =
 
 (* What a stream makes of a base within its budget. Before a body of a delta is decoded, its claims are checked;
    those of the last are what was signed. *)
-let chained ~most ~result base stream =
+let chained ?(inflates = true) ~most ~result base stream =
   let of_base = totals_of_rule_set base in
   let entries_max, bytes_max = between of_base result in
-  let deltas = deltas_of ~meter:{ eighths = work_max of_base result } stream in
+  let deltas = deltas_of ~meter:{ eighths = work_max of_base result; inflates } stream in
   if String.length stream > stream_max result then refuse "over-limit" "a stream beyond its budget";
   let rec go before = function
     | [] -> before
@@ -291,8 +291,8 @@ let chained ~most ~result base stream =
 
 (* The release of a manifest, out of what it is based on and the stream of a transfer. `most` entries are
    taken. *)
-let received ~most ~manifest ~base stream =
-  let made = chained ~most ~result:(signed manifest) base stream in
+let received ?inflates ~most ~manifest ~base stream =
+  let made = chained ?inflates ~most ~result:(signed manifest) base stream in
   let records = List.map (fun (key, held) -> (key, held.record)) (Part.Map.bindings made) in
   if Part.catalogue_digest records <> manifest.catalogue then refuse "bad-digest" "the catalogue";
   made

@@ -8,7 +8,7 @@ let of_manifest (m : Trust.manifest) = { epoch = m.epoch; version = m.version; h
 let order a b =
   match Int.compare a.epoch b.epoch with 0 -> Int.compare a.version b.version | order -> order
 
-(* A nonce that may still be answered; `least` was active then. *)
+(* A nonce that may still be answered; `least` was the newest that ever had been active here by then. *)
 type ask = { nonce : string; asked_at : int; least : named option; tries : int }
 
 (* The newest release of the publisher at some moment since `as_of`. Version 0: there was none. *)
@@ -24,11 +24,11 @@ let every_ms = 5000
 let nonces_max = 4
 let tries_max = 4
 
-let ask known ~nonce ~active ~now =
+let ask known ~nonce ~least ~now =
   let kept =
     List.filteri (fun i _ -> i >= List.length known.asks + 1 - nonces_max) known.asks
   in
-  let asks = kept @ [ { nonce; asked_at = now; least = active; tries = 0 } ] in
+  let asks = kept @ [ { nonce; asked_at = now; least; tries = 0 } ] in
   { known with asks; ask_at = now + every_ms }
 
 type statement = { of_nonce : string; of_lineage : string; of_root : string; states : named }

@@ -10,14 +10,27 @@ type standing = Fresh | Unsure | Stale
 (* Whether the root in force is to be followed by another. *)
 type renewal = Good | Due | Overdue
 
+type offer = { of_manifest : Trust.manifest; body : string; base : release option }
+
+type transfer = {
+  offer : offer;
+  length : int;
+  from : release option;
+  stream : string option; (* that may be gone on with *)
+  began : int;
+  chunks : Buffer.t;
+}
+
 type memory = {
   lineage : string;
+  kept_floor : (Trust.manifest * string) option; (* of a run before, as `signed` of its release *)
   mutable in_force : (Trust.root, string) result; (* the root, or the hash that the first must have *)
   mutable active : (release * int) option; (* since when *)
   mutable refused : (string * string) list; (* hash and code of what is refused with `never`, the newest first *)
   mutable faults : int; (* streams that did not verify, in a row *)
   mutable paused_until : int;
   mutable failed_chain : string option; (* the release to which a chain did not lead *)
+  mutable cut : transfer option; (* of a snapshot, whose connection ended *)
   mutable generation : int;
   mutable confirmed_at : int option; (* as of when the active release is known to be the newest *)
   started_at : int;
@@ -31,14 +44,12 @@ type config = {
   entries : int;
   bytes : int;
   stale_after : int;
+  capabilities : string list;
   random : int -> string;
   environment : unit -> Meaning.environment;
 }
 
 type output = Send of string | Flip of release | Tell of string | Closed of { code : string; pause : int }
-type offer = { of_manifest : Trust.manifest; body : string; base : release option }
-
-type transfer = { offer : offer; length : int; from : release option; began : int; chunks : Buffer.t }
 
 (* How much of a transfer has to come by when. *)
 type window = { ends : int; moved : int }
@@ -55,6 +66,7 @@ type state =
 type t = {
   memory : memory;
   config : config;
+  claims_floor : bool; (* HELLO does *)
   mutable state : state;
   input : Buffer.t;
   mutable read : int; (* of the input *)
@@ -85,13 +97,16 @@ let state t =
 (* ── Fixed by us: WIRE.md "Limits" ── *)
 
 let protocol = 2
-let capabilities = [ "names"; "exceptions"; "unmatched"; "private-rules"; "first" ]
+let usual_capabilities = [ "names"; "exceptions"; "unmatched"; "private-rules"; "first" ]
+let no_deflate = "no-deflate"
+let capabilities = usual_capabilities @ [ no_deflate ]
 let parts_max = 65_536
 let notice_seconds = 2_592_000
 let handshake_ms = 10_000
 let frame_ms = 15_000
 let window_ms = 15_000
 let window_bytes = 65_536
+let resumed_min_bytes = 2_097_152
 let refused_max = 32
 let first_wait = 100
 let longest_wait = 15_000
@@ -100,16 +115,31 @@ let questions_per_second = 20
 let pauses = [ 0; 1000; 4000; 16_000 ]
 let longest_pause = 60_000
 
-let memory ~trust ~now =
+(* The body of an OFFER: signatures, and the manifest. *)
+let split signed =
+  let cursor = Cursor.of_string ~code:"bad-message" signed in
+  let signatures = Trust.signatures cursor in
+  (signatures, Cursor.rest cursor)
+
+let memory ?floor ~trust ~now () =
   let lineage, root = Trust.trust_of trust in
+  let kept signed =
+    match Trust.manifest_of (snd (split signed)) with
+    | exception Cursor.Refused (_, text) -> invalid_arg ("the floor is damaged: " ^ text)
+    | manifest when manifest.of_lineage <> lineage ->
+       invalid_arg "the floor is of another lineage than the trust line"
+    | manifest -> (manifest, signed)
+  in
   {
     lineage;
+    kept_floor = Option.map kept floor;
     in_force = Error root;
     active = None;
     refused = [];
     faults = 0;
     paused_until = 0;
     failed_chain = None;
+    cut = None;
     generation = 0;
     confirmed_at = None;
     started_at = now;
@@ -127,13 +157,19 @@ let standing memory config ~now =
 
 let named release = Freshness.of_manifest release.manifest
 
-(* The newest that ever was active, if who signed it still may. Nothing older ever follows it, so it is active. *)
+(* The newest that ever was active. Nothing older follows what is active. *)
+let newest_ever memory =
+  match memory.active with
+  | Some (release, _) -> Some (release.manifest, release.signed)
+  | None -> memory.kept_floor
+
+let newest_named memory =
+  Option.map (fun (manifest, _) -> Freshness.of_manifest manifest) (newest_ever memory)
+
+(* … if who signed it still may. *)
 let floor memory =
-  match (memory.in_force, memory.active) with
-  | Ok root, Some (release, _) ->
-     let cursor = Cursor.of_string ~code:"bad-message" release.signed in
-     let signatures = Trust.signatures cursor in
-     Trust.standing ~root (signatures, Cursor.rest cursor)
+  match (memory.in_force, newest_ever memory) with
+  | Ok root, Some (_, signed) -> Trust.standing ~root (split signed)
   | _ -> None
 
 (* ── What is sent ── *)
@@ -166,8 +202,11 @@ let in_force t ~now =
 (* A new nonce, as the field of a message. *)
 let ask t ~now =
   let nonce = t.config.random 16 in
-  t.known <- Freshness.ask t.known ~nonce ~active:(Option.map named (active t.memory)) ~now;
+  t.known <- Freshness.ask t.known ~nonce ~least:(newest_named t.memory) ~now;
   ("nonce", Octets nonce)
+
+(* What it cannot do it does not announce. *)
+let announced config = List.filter (fun code -> List.mem code capabilities) config.capabilities
 
 let hello t ~now =
   let root =
@@ -175,10 +214,11 @@ let hello t ~now =
     | Ok root -> [ ("hash", Octets root.hash); ("number", Int root.number) ]
     | Error hash -> [ ("hash", Octets hash) ]
   in
-  let holds =
-    Option.fold ~none:[]
-      ~some:(fun release -> [ ("holds", Map (number (named release))) ])
-      (active t.memory)
+  let held =
+    match active t.memory with
+    | Some release -> [ ("holds", Map (number (named release))) ]
+    | None when t.claims_floor -> [ ("floor", Map (number (Option.get (newest_named t.memory)))) ]
+    | None -> []
   in
   let { name; entries; bytes; _ } = t.config in
   control t 1
@@ -189,11 +229,11 @@ let hello t ~now =
        ("lineage", Octets t.memory.lineage);
        ("root", Map root);
      ]
-    @ holds
+    @ held
     @ [
         ("refused", List (List.rev_map (fun (hash, _) -> Octets hash) t.memory.refused));
         ("limits", Map [ ("entries", Int entries); ("bytes", Int bytes); ("parts", Int parts_max) ]);
-        ("capabilities", List (List.map (fun code -> Text code) capabilities));
+        ("capabilities", List (List.map (fun code -> Text code) (announced t.config)));
         ask t ~now;
       ])
 
@@ -202,6 +242,7 @@ let create memory config ~now =
     {
       memory;
       config;
+      claims_floor = memory.active = None && floor memory <> None;
       state = Greeting;
       input = Buffer.create 4096;
       read = 0;
@@ -232,8 +273,16 @@ let next_wait memory config ~is_good =
 
 let unreachable memory config = next_wait memory config ~is_good:false
 
+(* What a connection that ends leaves of a large snapshot. *)
+let cut_of = function
+  | Receiving (({ from = None; stream = Some _; _ } as transfer), _)
+    when transfer.length >= resumed_min_bytes && Buffer.length transfer.chunks > 0 ->
+     Some transfer
+  | _ -> None
+
 let close ?(retry = 0) t ~is_good code =
   let is_good = is_good && t.state <> Greeting in
+  Option.iter (fun cut -> t.memory.cut <- Some cut) (cut_of t.state);
   t.state <- Over;
   emit t (Closed { code; pause = max retry (next_wait t.memory t.config ~is_good) })
 
@@ -282,8 +331,15 @@ let stream_fault t ~now ~is_chain hash fault =
   nack t hash fault "later" ~after:pause
 
 let want t offer =
-  let base release = ("base", Octets release.manifest.manifest_hash) in
-  control t 4 (("hash", Octets offer.of_manifest.manifest_hash) :: Option.to_list (Option.map base offer.base));
+  let hash = offer.of_manifest.manifest_hash in
+  let is_of_it { offer; _ } = offer.of_manifest.manifest_hash = hash in
+  if not (Option.fold ~none:true ~some:is_of_it t.memory.cut) then t.memory.cut <- None;
+  let base = Option.map (fun release -> ("base", Octets release.manifest.manifest_hash)) offer.base in
+  let has { stream; chunks; _ } =
+    ("has", Map [ ("stream", Octets (Option.get stream)); ("bytes", Int (Buffer.length chunks)) ])
+  in
+  let optional = Option.to_list base @ Option.to_list (Option.map has t.memory.cut) in
+  control t 4 (("hash", Octets hash) :: optional);
   t.state <- Wanting offer
 
 (* WIRE.md "Offers", in its order. *)
@@ -304,6 +360,10 @@ let judge_offer t ~now (signatures, said) body =
      match Trust.offered ~root ~floor (signatures, said) with
      | exception Cursor.Refused ((("bad-signature" | "epoch-not-granted") as code), text) ->
         refuse (code, text) "later"
+     | exception Cursor.Refused ((("not-newer" | "forked") as code), text)
+       when m.active = None && not t.claims_floor ->
+        (* A root of this connection let the floor count. The publisher has to learn of it. *)
+        bye t code (text ^ "; the next HELLO claims it")
      | exception Cursor.Refused (code, text) -> refuse (code, text) "never"
      | { prefixes; others; parts; _ } when prefixes + others > t.config.entries || parts > parts_max ->
         refuse ("over-limit", "more entries than are taken here") "never"
@@ -329,13 +389,24 @@ let moved window bytes ~now =
 let begin_transfer t ~now offer said =
   let length = match List.assoc "bytes" said with Int n -> n | _ -> max_int in
   let is_snapshot = List.assoc_opt "snapshot" said = Some (Bool true) in
+  let stream = match List.assoc_opt "stream" said with Some (Octets stream) -> Some stream | _ -> None in
+  let goes_on = List.assoc_opt "from" said in
+  let rest =
+    match t.memory.cut with
+    | Some cut
+      when is_snapshot && stream = cut.stream && length = cut.length
+           && goes_on = Some (Int (Buffer.length cut.chunks)) ->
+       Some cut.chunks
+    | _ -> None
+  in
+  t.memory.cut <- None;
   let from = if is_snapshot then None else offer.base in
   let most = min t.config.bytes (Delta.stream_max (Delta.signed offer.of_manifest)) in
   let fault =
     if (not is_snapshot) && offer.base = None then
       Some ("bad-base", "a chain of deltas came where a snapshot was wanted")
     else if length > most then Some ("over-limit", Printf.sprintf "more than %d bytes" most)
-    else if List.mem_assoc "from" said then Some ("bad-transfer", "it goes on where none was cut")
+    else if goes_on <> None && rest = None then Some ("bad-transfer", "it goes on where none was cut")
     else None
   in
   match fault with
@@ -343,8 +414,8 @@ let begin_transfer t ~now offer said =
      stream_fault t ~now ~is_chain:(from <> None) offer.of_manifest.manifest_hash fault;
      t.state <- Draining (window ~now)
   | None ->
-     let chunks = Buffer.create (min length 65_536) in
-     t.state <- Receiving ({ offer; length; from; began = now; chunks }, window ~now)
+     let chunks = match rest with Some kept -> kept | None -> Buffer.create (min length 65_536) in
+     t.state <- Receiving ({ offer; length; from; stream; began = now; chunks }, window ~now)
 
 let take_chunk t ~now transfer w bytes =
   if Buffer.length transfer.chunks + String.length bytes > transfer.length then begin
@@ -385,7 +456,8 @@ let apply t ~now transfer =
   t.state <- Applying;
   let received () =
     if String.length stream < transfer.length then Cursor.refuse "bad-transfer" "shorter than announced";
-    Delta.received ~most:t.config.entries ~manifest ~base stream
+    let inflates = not (List.mem no_deflate t.config.capabilities) in
+    Delta.received ~inflates ~most:t.config.entries ~manifest ~base stream
   in
   let outcome =
     match received () with
@@ -504,7 +576,7 @@ let take t ~now ({ kind; transaction; body } : Frame.t) =
   | (7 | 8), _, Draining _ -> t.state <- Idle
   | 8, Control said, (Wanting offer | Receiving ({ offer; _ }, _)) -> abort t offer said
   | 11, Control said, _ -> answer t ~now transaction said
-  | 13, _, Idle -> Option.iter (fun release -> send t 14 release.signed) (active t.memory)
+  | 13, _, Idle -> Option.iter (fun (_, signed) -> send t 14 signed) (newest_ever t.memory)
   | 15, _, _ -> control t 16 (in_force t ~now)
   | 16, _, _ -> ()
   | 18, Control said, _ ->

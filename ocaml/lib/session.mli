@@ -20,8 +20,9 @@ type release = {
 (** What outlives a connection. Of a firewall without a disk it begins anew with each start. *)
 type memory
 
-(** @raise Invalid_argument for what is no trust line. *)
-val memory : trust:string -> now:int -> memory
+(** [floor]: [signed] of the release that was the last to be active before. Nothing older is taken then.
+    @raise Invalid_argument for what is no trust line, and for a floor that is damaged or of another lineage. *)
+val memory : ?floor:string -> trust:string -> now:int -> unit -> memory
 
 val active : memory -> release option
 
@@ -35,9 +36,16 @@ type config = {
   entries : int;  (** that it takes of a release at most *)
   bytes : int;  (** that it takes of a transfer at most *)
   stale_after : int;  (** milliseconds *)
+  capabilities : string list;  (** that it lists, of {!capabilities} *)
   random : int -> string;  (** so many random bytes *)
   environment : unit -> Meaning.environment;  (** by which questions of the publisher are answered *)
 }
+
+(** What it may list: {!usual_capabilities}, and [no-deflate], with which a publisher sends snapshots alone and
+    packs nothing; what is deflated is refused then. *)
+val capabilities : string list
+
+val usual_capabilities : string list
 
 val standing : memory -> config -> now:int -> standing
 

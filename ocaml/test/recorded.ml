@@ -10,13 +10,14 @@ let config =
     entries = 2_000_000;
     bytes = 64_000_000;
     stale_after = 120_000;
+    capabilities = Session.usual_capabilities;
     random = (fun n -> String.make n '\255');
     environment = (fun () -> { Meaning.earlier = 0; later = max_int; dns = [] });
   }
 
 (* A subscriber that has just connected. *)
 let subscriber trust =
-  let memory = Session.memory ~trust ~now:0 in
+  let memory = Session.memory ~trust ~now:0 () in
   (memory, fst (Session.create memory config ~now:0))
 
 (* The release that the session leads to. *)

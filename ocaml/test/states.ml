@@ -34,13 +34,14 @@ let peer json =
   in
   let limit key = J.to_int (member key (limits json)) in
   {
-    memory = Session.memory ~trust:(text "trust" json) ~now:0;
+    memory = Session.memory ~trust:(text "trust" json) ~now:0 ();
     config =
       {
         name = "fw";
         entries = limit "entries";
         bytes = limit "bytes";
         stale_after = 120_000;
+        capabilities = Session.usual_capabilities;
         random;
         environment;
       };

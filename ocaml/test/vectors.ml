@@ -347,7 +347,7 @@ let trust json =
      expect_refused name "bad-message" (fun () -> Freshness.statement_of (hex "hex" v)));
   let root = Trust.root_of (snd (link (member "root" statements))) in
   let floor = Some (named (member "floor" statements)) in
-  let ask known nonce = Freshness.ask known ~nonce:(of_hex nonce) ~active:floor ~now:0 in
+  let ask known nonce = Freshness.ask known ~nonce:(of_hex nonce) ~least:floor ~now:0 in
   let known = List.fold_left ask Freshness.nothing (texts "nonces" statements) in
   each "judged" statements (fun name v ->
      expect name (text "outcome" v) (fun () ->

@@ -3,13 +3,15 @@
  * through releases, kills, silence, keys that change; and gives the verdicts that ours gives.
  */
 
-import { cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { RESUMED_MIN_BYTES } from '@rulecast/protocol';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../kit/directory.ts';
-import { OcamlFirewall, ocaml } from '../kit/ocaml.ts';
+import { OcamlFirewall, ocaml, run } from '../kit/ocaml.ts';
+import { seededNumbers } from '../kit/random.mjs';
 import {
   endpointsIn,
   PERMITTED,
@@ -84,6 +86,52 @@ async function recorder(directory: string): Promise<{ path: string; replay: () =
   return { path, replay };
 }
 
+/** Goes between, and ends a connection that brings more bytes than it may; how many came of each. */
+async function cutter(
+  directory: string,
+): Promise<{ path: string; brought: number[]; allow: (bytes: number) => void }> {
+  const path = join(directory, 'cut.sock');
+  const brought: number[] = [];
+  const open = new Set<() => void>();
+  let mayBring = Number.MAX_SAFE_INTEGER;
+  const server = createServer((subscriber) => {
+    const publisher = createConnection(endpointsIn(directory).listen.slice('unix:'.length));
+    const at = brought.push(0) - 1;
+    const end = (): void => {
+      open.delete(end);
+      subscriber.destroy();
+      publisher.destroy();
+    };
+    open.add(end);
+    for (const side of [subscriber, publisher]) side.on('error', end).on('close', end);
+    subscriber.pipe(publisher);
+    publisher.on('data', (bytes) => {
+      const sum = (brought[at] ?? 0) + bytes.length;
+      brought[at] = sum;
+      if (sum <= mayBring) return void subscriber.write(bytes);
+      publisher.off('close', end).destroy();
+      subscriber.end(bytes.subarray(0, Math.max(0, bytes.length - (sum - mayBring))));
+    });
+  });
+  onTestFinished(() => void server.close());
+  await new Promise<void>((resolve) => {
+    server.listen(path, resolve);
+  });
+  const allow = (bytes: number): void => {
+    mayBring = bytes;
+    if (bytes === 0) for (const end of open) end();
+  };
+  return { path, brought, allow };
+}
+
+/** Rules whose snapshot is larger than what a cut transfer is gone on with: 2.7 MB, deflated. */
+function largeRules(seed: number): string {
+  const draw = seededNumbers(seed);
+  const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+  const comment = (): string => Array.from({ length: 4000 }, () => LETTERS[draw(64)]).join('');
+  return Array.from({ length: 900 }, () => `drop comment=${comment()}`).join('\n');
+}
+
 async function firewall(
   directory: string,
   args: readonly string[] = [],
@@ -142,6 +190,85 @@ describe.runIf(ocaml.isThere)('a firewall in OCaml', () => {
     await own.kill();
     const next = await firewall(directory);
     await expect.poll(() => next.version).toBe(2);
+  });
+
+  it('takes all that it missed in one transfer', async () => {
+    const { directory } = await house();
+    const { path, brought, allow } = await cutter(directory);
+    await push(directory, 'bad.txt', addresses(3000));
+    const own = await firewall(directory, ['--connect', `unix:${path}`]);
+    await expect.poll(() => own.version).toBe(2);
+    allow(0);
+    for (const more of [10, 20, 30]) await push(directory, 'bad.txt', addresses(3000 + more));
+    const before = brought.length;
+    allow(20_000);
+    await expect.poll(() => own.version).toBe(5);
+    expect(Math.max(...brought.slice(before))).toBeLessThan(3000);
+  });
+
+  it('goes on with a snapshot that was cut, and not with that of a release that is the head no more', async () => {
+    const { directory } = await house();
+    await push(directory, 'default.rules', largeRules(3));
+    const { path, brought, allow } = await cutter(directory);
+    allow(1_500_000);
+    const own = await firewall(directory, ['--connect', `unix:${path}`]);
+    await expect.poll(() => own.version).toBe(2);
+    const [first = 0, second = 0] = brought;
+    expect(brought).toHaveLength(2);
+    expect(first + second).toBeGreaterThan(RESUMED_MIN_BYTES);
+    expect(second).toBeLessThan(first);
+    await own.kill();
+
+    const other = await firewall(directory, ['--connect', `unix:${path}`]);
+    await expect.poll(() => brought[2]).toBeGreaterThan(1_000_000);
+    allow(0);
+    await push(directory, 'default.rules', largeRules(4));
+    const before = brought.length;
+    allow(Number.MAX_SAFE_INTEGER);
+    await expect.poll(() => other.version).toBe(3);
+    expect(Math.max(...brought.slice(before))).toBeGreaterThan(RESUMED_MIN_BYTES);
+  });
+
+  it('without inflate gets nothing deflated; without what the head needs it says so, and keeps what it has', async () => {
+    const { directory } = await house();
+    const lines = Array.from({ length: 200 }, (_, i) => `drop dst4=192.0.2.${i} comment=the rule ${i}`);
+    const { work } = RULES.policies;
+    await push(
+      directory,
+      'rules.yaml',
+      JSON.stringify({ ...RULES, policies: { work: { ...work, egress: lines } } }),
+    );
+    // What is deflated would be refused.
+    const plain = await firewall(directory, [
+      '--capabilities',
+      'names,exceptions,unmatched,private-rules,no-deflate',
+    ]);
+    await expect.poll(() => plain.version).toBe(2);
+    await plain.stop();
+    const less = await firewall(directory, ['--capabilities', 'names']);
+    await expect.poll(() => less.told).toContain('it needs exceptions, unmatched');
+    expect(less.version).toBeUndefined();
+    await expect
+      .poll(() => ownIn(directory))
+      .toMatchObject({ state: 'behind', lastError: { code: 'unsupported' } });
+  });
+
+  it('lists no capability that it does not have', async () => {
+    const { directory } = await house();
+    const trust = await trustOf(directory);
+    const args = [
+      '--trust',
+      trust,
+      '--connect',
+      'unix:/x',
+      '--name',
+      NAME,
+      '--capabilities',
+      'firewall-names',
+    ];
+    const ended = run(join(built, 'unix/rulecast_firewall_ocaml.exe'), args);
+    expect(ended).toMatchObject({ status: 2 });
+    expect(ended.stderr).toContain('it has no capability firewall-names');
   });
 
   it('is called by qrexec, whose line before the session it takes, and turns others away', async () => {
@@ -231,25 +358,60 @@ describe.runIf(ocaml.isThere)('a firewall in OCaml', () => {
     expect(again.version).toBeUndefined();
   });
 
-  it('proves what is active to a publisher that was restored from a backup', async () => {
+  it.each([
+    ['what is active', false],
+    ['the floor, and has lost its release', true],
+  ])('proves %s to a publisher that was restored from a backup', async (_, isLost) => {
     const { directory, publisher } = await house();
     await publisher.stop();
     const [state, backup] = [join(directory, 'publisher'), join(directory, 'backup')];
     cpSync(state, backup, { recursive: true });
     const newer = await startPublisher(directory);
     await push(directory, 'bad.txt', addresses(50));
-    const own = await firewall(directory);
+    const floor = ['--floor', join(directory, 'floor')];
+    const own = await firewall(directory, floor);
     await expect.poll(() => own.version).toBe(2);
     await newer.stop();
+    if (isLost) await own.kill();
     rmSync(state, { recursive: true });
     cpSync(backup, state, { recursive: true });
     const older = await startPublisher(directory);
     onTestFinished(() => older.kill());
+    const again = isLost ? await firewall(directory, floor) : own;
     await older.logged(({ msg }) => String(msg).startsWith('a subscriber proved a release'));
+    if (isLost) {
+      expect(again.told).toContain('not-newer'); // of the first connection, whose root let the floor count
+      expect(again.version).toBeUndefined();
+    }
     const asked = ['rollback', '1', '--as-new-epoch', '--yes', '--wait', 'released'];
     const { code, stderr } = await rulectl(directory, asked);
     expect(code, stderr).toBe(0);
     await expect.poll(() => ownIn(directory)).toMatchObject({ state: 'synced', epoch: 2, matches: true });
+  });
+
+  it('takes the release of its floor again, and does not start with a floor that is damaged or of others', async () => {
+    const { directory } = await house();
+    const path = join(directory, 'floor');
+    const own = await firewall(directory, ['--floor', path]);
+    await expect.poll(() => own.version).toBe(1);
+    await own.kill();
+    const again = await firewall(directory, ['--floor', path]);
+    await expect.poll(() => again.version).toBe(1);
+    await again.stop();
+    const bytes = readFileSync(path);
+    const [word, , root] = (await trustOf(directory)).split(':');
+    const trust = await trustOf(directory);
+    for (const [line, content, why] of [
+      [`${word}:${'0'.repeat(32)}:${root}`, bytes, 'another lineage'],
+      [trust, bytes.subarray(1), 'the floor is damaged'],
+      [trust, Buffer.alloc(0), 'the floor is damaged'],
+    ] as const) {
+      writeFileSync(path, content);
+      const args = ['--trust', line, '--connect', 'unix:/x', '--name', NAME, '--floor', path];
+      const ended = run(join(built, 'unix/rulecast_firewall_ocaml.exe'), args);
+      expect(ended.status).toBe(2);
+      expect(ended.stderr).toContain(why);
+    }
   });
 
   it('gives the verdicts that ours gives, with rule, run, list and prefix', async () => {
