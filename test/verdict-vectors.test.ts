@@ -1,17 +1,12 @@
 /**
  * What a rule set means is the same to everybody: the vectors of MEANING.md "Meaning", to the reference
- * evaluator, the table, and a second evaluator that was written from the document.
+ * evaluator and the table. test/system/ocaml.test.ts has that the package in OCaml agrees.
  */
 
-import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { checkRuleSet, evaluate, evaluateFlow } from '@rulecast/rules';
 import { Table } from '@rulecast/table';
 import { describe, expect, it } from 'vitest';
-import { python } from './kit/python.ts';
-import { VERDICT_FILES, vectorUrl, verdictCases, verdictText } from './kit/verdict-vectors.ts';
-
-const EVALUATOR = fileURLToPath(new URL('python/verdicts.py', import.meta.url));
+import { VERDICT_FILES, verdictCases, verdictText } from './kit/verdict-vectors.ts';
 
 describe.each(VERDICT_FILES)('%s', (file) => {
   const cases = verdictCases(file);
@@ -33,11 +28,6 @@ describe.each(VERDICT_FILES)('%s', (file) => {
     );
     expect(looked).toEqual(expected);
   });
-
-  it.runIf(python.isThere)('the second evaluator', () => {
-    const { stdout, stderr } = python.run([EVALUATOR, 'check', fileURLToPath(vectorUrl(file))]);
-    expect(stdout + stderr).toBe('');
-  });
 });
 
 it('there are enough of them, of every action, block and direction', () => {
@@ -52,12 +42,4 @@ it('there are enough of them, of every action, block and direction', () => {
     ).length;
     expect(count, String(form)).toBeGreaterThan(5);
   }
-});
-
-it.runIf(python.isThere)('those that are random are what the second evaluator makes', () => {
-  const written = readFileSync(vectorUrl('verdicts-random.json'), 'utf8');
-  const { seed, cases }: { seed: number; cases: readonly unknown[] } = JSON.parse(written);
-  const { stdout, stderr } = python.run([EVALUATOR, 'make', `${seed}`, `${cases.length}`]);
-  expect(stderr).toBe('');
-  expect(stdout).toBe(written);
 });

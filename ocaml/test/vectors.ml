@@ -362,6 +362,7 @@ let session json =
   let lineage, first = Trust.trust_of (text "trust" json) in
   let in_force = ref (Error first) and floor = ref None and active = ref Part.Map.empty in
   let offer = ref None and is_snapshot = ref false and stream = Buffer.create 65536 in
+  let length = ref (Message.Int 0) in
   let applied = ref [] and refused = ref [] in
   let take { Frame.kind; body; _ } =
     match (kind, Message.read kind body) with
@@ -373,9 +374,11 @@ let session json =
        | Error _ -> Cursor.refuse "bad-signature" "no root is in force")
     | 5, Control said ->
        Buffer.clear stream;
+       length := List.assoc "bytes" said;
        is_snapshot := List.mem_assoc "snapshot" said
     | 6, Chunk bytes -> Buffer.add_string stream bytes
     | 7, _ -> (
+       if Message.Int (Buffer.length stream) <> !length then Cursor.refuse "bad-transfer" "another length";
        let manifest = Option.get !offer in
        let base = if !is_snapshot then Part.Map.empty else !active in
        let parts = Delta.received ~most:entries_max ~manifest ~base (Buffer.contents stream) in

@@ -1,4 +1,4 @@
-/** Signatures, roots and their chains; decoded-session.test.ts has that a decoder in Python agrees. */
+/** Signatures, roots and their chains; test/system/ocaml.test.ts has that a reader in OCaml agrees. */
 
 import { describe, expect, it } from 'vitest';
 import { flipped } from '../../test/kit/bytes.ts';

@@ -1,6 +1,6 @@
 /**
- * The vectors of MEANING.md "Meaning" as values: written by hand, and by the second evaluator
- * (test/python/verdicts.py), never by ours.
+ * The vectors of MEANING.md "Meaning" as values: written by hand, or by an evaluator that was written from
+ * the document, never by ours.
  */
 
 import { readFileSync } from 'node:fs';
@@ -43,7 +43,7 @@ interface WrittenCase {
 export const VERDICT_FILES = ['verdicts.json', 'verdicts-random.json'] as const;
 
 /** Where a file of vectors is. */
-export function vectorUrl(file: (typeof VERDICT_FILES)[number]): URL {
+function vectorUrl(file: (typeof VERDICT_FILES)[number]): URL {
   return new URL(`../../protocol/vectors/${file}`, import.meta.url);
 }
 
