@@ -95,13 +95,10 @@ let set_count { v4; v6 } = count v4 + count v6
 
 (* Prefixes in any order, without those that lie within others. *)
 let of_prefixes family prefixes =
-  let order x y =
-    match Address.compare x.address y.address with 0 -> Int.compare x.length y.length | order -> order
-  in
   let add kept next =
     match kept with last :: _ when Address.holds last next.address -> kept | _ -> next :: kept
   in
-  of_seq family (List.to_seq (List.rev (List.fold_left add [] (List.sort order prefixes))))
+  of_seq family (List.to_seq (List.rev (List.fold_left add [] (List.sort Address.compare_prefix prefixes))))
 
 (* Two columns by address, without those of the first whose bit is set in `gone`, which says how many
    they are. *)

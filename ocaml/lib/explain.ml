@@ -45,7 +45,7 @@ let line ~is_ingress ({ said; remote } : Rule.t) =
   let protocol = match said.protocol with 1 -> Some "icmp" | 6 -> Some "tcp" | 17 -> Some "udp" | _ -> None in
   let ports = Option.map (fun (first, last) -> Printf.sprintf "%d-%d" first last) said.ports in
   let words =
-    word "action" (Some (match said.action with Accept -> "accept" | Drop -> "drop"))
+    word "action" (Some (Rule.word_of_action said.action))
     @ word "expire" (Option.map string_of_int said.expiry)
     @ remote
     @ word "proto" protocol
@@ -65,10 +65,9 @@ let verdict table environment packet =
   | No_flow -> action "drop"
   | Decided { action = decided; direction; policy; rule } -> (
      let optional key = Option.fold ~none:[] ~some:(fun text -> [ (key, Text text) ]) in
-     let of_direction = match direction with Egress -> "egress" | _ -> "ingress" in
      let judged =
-       action (match decided with Accept -> "accept" | Drop -> "drop")
-       @ [ ("direction", Text of_direction) ]
+       action (Rule.word_of_action decided)
+       @ [ ("direction", Text (Meaning.word_of_direction direction)) ]
        @ optional "policy" policy
      in
      match rule with
@@ -77,10 +76,9 @@ let verdict table environment packet =
         let home = if block = Common then Some "common" else policy in
         let found = Option.map (fun name -> Table.rule table name direction block index) home in
         let text = Option.map (line ~is_ingress:(direction <> Egress)) found in
-        let block = match block with Exceptions -> "exceptions" | Common -> "common" | Own -> "own" in
         let prefix = Option.map (fun (family, prefix) -> Address.prefix_text family prefix) prefix in
         judged @ optional "rulePolicy" home
-        @ [ ("block", Text block) ]
+        @ [ ("block", Text (Meaning.word_of_block block)) ]
         @ optional "rule" text
         @ [ ("ruleIndex", Int index); ("run", Int run) ]
         @ optional "list" list @ optional "prefix" prefix)

@@ -21,6 +21,7 @@ type t = { said : said; remote : remote }
 
 let action_of is_accept = if is_accept then Accept else Drop
 let byte_of_action = function Drop -> 0 | Accept -> 1
+let word_of_action = function Drop -> "drop" | Accept -> "accept"
 
 let read_comment cursor =
   let text = take cursor (u16 cursor) in

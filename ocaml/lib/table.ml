@@ -117,10 +117,7 @@ let owners policies =
       Seq.map (fun prefix -> (prefix, k)) (Column.to_seq (column policy.prefixes))
     in
     let all = List.concat (List.mapi (fun k policy -> List.of_seq (own k policy)) policies) in
-    let order ({ Address.address = x; length = l }, _) ({ Address.address = y; length = m }, _) =
-      match Address.compare x y with 0 -> Int.compare l m | order -> order
-    in
-    let all = List.sort order all in
+    let all = List.sort (fun (x, _) (y, _) -> Address.compare_prefix x y) all in
     ( Nest.of_sorted (Column.of_seq family (Seq.map fst (List.to_seq all))),
       Array.of_list (List.map snd all) )
   in
@@ -321,12 +318,14 @@ let matched table policy direction block place environment packet remote has_rem
     let i = first_match block environment packet remote has_remote in
     if i = max_int then nobody else (i lsl 2) lor place
 
+(* Zero: it has none. *)
+let remote_of packet direction =
+  if direction = Egress then packet.dst else match packet.src with Some src -> src | None -> Address.zero
+
 let decide table environment packet direction policy =
   let is_egress = direction = Egress in
   let has_remote = is_egress || Option.is_some packet.src in
-  let remote =
-    if is_egress then packet.dst else match packet.src with Some src -> src | None -> Address.zero
-  in
+  let remote = remote_of packet direction in
   let first = matched table table.first direction Own in_first environment packet remote has_remote in
   if first >= 0 then first
   else if policy < 0 && ((not is_egress) || Option.is_none table.unmatched) then nobody
@@ -362,10 +361,7 @@ let action table environment packet direction policy decision : Rule.action =
     else
       let rules = (block_at table policy direction place).rules in
       let said = Rules.said rules (index_of decision) in
-      let remote =
-        if direction = Egress then packet.dst else match packet.src with Some src -> src | None -> Address.zero
-      in
-      if asks environment packet remote said = holds then said.action else Drop
+      if asks environment packet (remote_of packet direction) said = holds then said.action else Drop
 
 type answer = Nobody | Accept | Drop
 

@@ -10,11 +10,7 @@ let text key json = J.to_string (member key json)
 let texts key json = match member key json with `Null -> [] | list -> List.map J.to_string (J.to_list list)
 let fields key json = match member key json with `Null -> [] | assoc -> J.to_assoc assoc
 
-let of_hex text =
-  let digits = String.concat "" (String.split_on_char ' ' text) in
-  String.init
-    (String.length digits / 2)
-    (fun i -> Char.chr (int_of_string ("0x" ^ String.sub digits (2 * i) 2)))
+let of_hex text = Trust.of_hex (String.concat "" (String.split_on_char ' ' text))
 
 let to_hex bytes =
   String.concat ""
@@ -274,12 +270,10 @@ let verdict_text = function
   | Meaning.Nobody -> "none"
   | No_flow -> "drop"
   | Decided { action; direction; policy; rule } ->
-     let word = match action with Accept -> "accept" | Drop -> "drop" in
-     let way = match direction with Egress -> "egress" | _ -> "ingress" in
+     let word = Rule.word_of_action action and way = Meaning.word_of_direction direction in
      let judged = Printf.sprintf "%s %s %s" word way (Option.value policy ~default:"-") in
      let of_rule { Meaning.block; index; run; list; prefix } =
-       let block = match block with Exceptions -> "exceptions" | Common -> "common" | Own -> "own" in
-       Printf.sprintf " %s %d run %d%s%s" block index run
+       Printf.sprintf " %s %d run %d%s%s" (Meaning.word_of_block block) index run
          (Option.fold ~none:"" ~some:(( ^ ) " list ") list)
          (Option.fold ~none:""
             ~some:(fun (family, prefix) -> " in " ^ Address.prefix_text family prefix)

@@ -4,8 +4,6 @@ open Rulecast
 open Document
 open Check
 
-let limits json = member "limits" json
-
 (* A publisher's end of the connections of one subscriber. *)
 type peer = {
   memory : Session.memory;
@@ -16,13 +14,11 @@ type peer = {
   mutable sent : (int * Message.t) list; (* by the subscriber, since they were looked at; the last first *)
   mutable received : int;
   mutable closed : (string * int) option; (* the code, and when it connects again *)
-  mutable flips : int;
+  mutable flips : Session.release list; (* the last first *)
 }
 
-let environment () = { Meaning.earlier = 0; later = max_int; dns = [] }
-
-let peer json =
-  let nonces = ref (List.map of_hex (texts "nonces" json)) in
+let peer ~trust ~nonces ~entries ~bytes =
+  let nonces = ref nonces in
   let random = function
     | 16 -> (
        match !nonces with
@@ -32,27 +28,22 @@ let peer json =
           nonce)
     | n -> String.make n '\000'
   in
-  let limit key = J.to_int (member key (limits json)) in
   {
-    memory = Session.memory ~trust:(text "trust" json) ~now:0 ();
-    config =
-      {
-        name = "fw";
-        entries = limit "entries";
-        bytes = limit "bytes";
-        stale_after = 120_000;
-        capabilities = Session.usual_capabilities;
-        random;
-        environment;
-      };
+    memory = Session.memory ~trust ~now:0 ();
+    config = { Recorded.config with entries; bytes; random };
     session = None;
     now = 0;
     frames = 0;
     sent = [];
     received = 0;
     closed = None;
-    flips = 0;
+    flips = [];
   }
+
+let peer_of json =
+  let limit key = number key (member "limits" json) in
+  let nonces = List.map of_hex (texts "nonces" json) in
+  peer ~trust:(text "trust" json) ~nonces ~entries:(limit "entries") ~bytes:(limit "bytes")
 
 let take peer = function
   | Session.Send bytes ->
@@ -61,7 +52,7 @@ let take peer = function
          peer.received <- peer.received + 1;
          peer.sent <- (kind, Message.read kind body) :: peer.sent)
        (Frame.read_all ~sequence:peer.received bytes)
-  | Flip _ -> peer.flips <- peer.flips + 1
+  | Flip release -> peer.flips <- release :: peer.flips
   | Tell _ -> ()
   | Closed { code; pause } -> peer.closed <- Some (code, peer.now + pause)
 
@@ -140,6 +131,90 @@ let step peer name i json =
   | `String code -> check (what ^ ", closed") (Option.map fst peer.closed = Some code && List.length bye = 1)
   | _ -> check (what ^ ", closed") (has "closed" = (peer.closed <> None) && bye = [])
 
+(* ── The recorded session ── *)
+
+type turn = Theirs of string | Ours of (int * Message.t) list
+
+(* The turns of a connection. *)
+let turns json =
+  let sequence = ref 0 in
+  let turn json =
+    let bytes = hex "hex" json in
+    if text "from" json = "publisher" then Theirs bytes
+    else begin
+      let frames = Frame.read_all ~sequence:!sequence bytes in
+      sequence := !sequence + List.length frames;
+      Ours (List.map (fun ({ kind; body; _ } : Frame.t) -> (kind, Message.read kind body)) frames)
+    end
+  in
+  List.map turn (J.to_list json)
+
+let field key = function _, Message.Control said -> List.assoc_opt key said | _ -> None
+
+(* What of a message is neither time nor a choice. *)
+let essence ((kind, message) as whole) =
+  let fields = [ "hash"; "epoch"; "version"; "retry"; "code"; "nonce"; "root"; "holds"; "refused" ] in
+  match message with
+  | Message.Signed (_, content) -> (kind, [ Some (Message.Octets content) ])
+  | _ when kind = 12 -> (kind, [])
+  | _ -> (kind, List.map (fun key -> field key whole) fields)
+
+(* It sends what was recorded, at its time; else it is refused with the code that it sends instead. *)
+let recorded peer turns =
+  let waiting = ref [] in
+  let otherwise () =
+    let code_of ((kind, _) as message) = if kind = 10 || kind = 17 then field "code" message else None in
+    let code =
+      match List.find_map code_of !waiting with Some (Text code) -> code | _ -> "unexpected-message"
+    in
+    Cursor.refuse code "it does not send what was recorded"
+  in
+  let look () =
+    let is_beat message = fst message = 15 && field "nonce" message = None in
+    waiting := !waiting @ List.filter (fun message -> not (is_beat message)) (looked_at peer)
+  in
+  let sends ((kind, _) as message) =
+    if kind = 15 then pass peer (peer.now + 5000);
+    if kind = 17 then List.iter (take peer) (Session.stop (session peer) ~now:peer.now);
+    look ();
+    incr checks;
+    match !waiting with
+    | sent :: rest when essence sent = essence message -> waiting := rest
+    | _ -> otherwise ()
+  in
+  connect peer;
+  List.iter
+    (function
+      | Theirs bytes -> List.iter (take peer) (Session.receive (session peer) ~now:peer.now bytes)
+      | Ours messages -> List.iter sends messages)
+    turns;
+  look ();
+  if !waiting <> [] then otherwise ();
+  List.iter (take peer) (Session.disconnected (session peer) ~now:peer.now)
+
+(* A subscriber that asks with the same nonces sends the same, and takes the same releases. *)
+let recorded_session json =
+  let taken () =
+    let connections = List.map turns (J.to_list (member "connections" json)) in
+    let nonce message = match field "nonce" message with Some (Octets nonce) -> Some nonce | _ -> None in
+    let ours = function Ours messages -> messages | Theirs _ -> [] in
+    let nonces = List.filter_map nonce (List.concat_map ours (List.concat connections)) in
+    let peer = peer ~trust:(text "trust" json) ~nonces ~entries:100_000 ~bytes:10_000_000 in
+    List.iter (recorded peer) connections;
+    let record ((kind, name), { Delta.record = { count; bytes; digest }; _ }) =
+      (kind, name, count, bytes, to_hex digest)
+    in
+    let release { Session.manifest = { epoch; version; manifest_hash; _ }; parts; _ } =
+      (epoch, version, to_hex manifest_hash, List.map record (Part.Map.bindings parts))
+    in
+    List.rev_map release peer.flips
+  in
+  let wanted v =
+    let record r = (number "kind" r, text "name" r, number "count" r, number "bytes" r, text "digest" r) in
+    (number "epoch" v, number "version" v, text "hash" v, List.map record (J.to_list (member "parts" v)))
+  in
+  expect "the session" (List.map wanted (J.to_list (member "applied" json))) taken
+
 (* ── Cells ── *)
 
 let send_of_action =
@@ -194,7 +269,7 @@ let until_pause run =
 (* A subscriber with the first release active, in a state that leads to the second; and how it goes on with the
    work that it is at. *)
 let led_to json publisher state ~stream =
-  let peer = peer json in
+  let peer = peer_of json in
   connect peer;
   let go = List.iter (receive peer) in
   let first = release publisher "first" and second = release publisher "second" in
@@ -316,7 +391,7 @@ let run json =
   let scripts = J.to_list (member "subscriber" (member "sessions" json)) in
   List.iter
     (fun script ->
-      let peer = peer json in
+      let peer = peer_of json in
       List.iteri (step peer (text "name" script)) (J.to_list (member "steps" script)))
     scripts;
   let publisher = publisher json (List.hd scripts) in

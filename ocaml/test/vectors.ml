@@ -357,74 +357,6 @@ let trust json =
         | Doubtful (_, code, _) -> code
         | Believed _ -> "believed"))
 
-(* A subscriber of a recorded session: it believes the trust line, and takes what it is offered. *)
-let session json =
-  let lineage, first = Trust.trust_of (text "trust" json) in
-  let in_force = ref (Error first) and floor = ref None and active = ref Part.Map.empty in
-  let offer = ref None and is_snapshot = ref false and stream = Buffer.create 65536 in
-  let length = ref (Message.Int 0) in
-  let applied = ref [] and refused = ref [] in
-  let take { Frame.kind; body; _ } =
-    match (kind, Message.read kind body) with
-    | 19, Signed (signatures, bytes) ->
-       in_force := Ok (Trust.next_root ~lineage ~in_force:!in_force (signatures, bytes))
-    | 3, Signed (signatures, bytes) -> (
-       match !in_force with
-       | Ok root -> offer := Some (Trust.offered ~root ~floor:!floor (signatures, bytes))
-       | Error _ -> Cursor.refuse "bad-signature" "no root is in force")
-    | 5, Control said ->
-       Buffer.clear stream;
-       length := List.assoc "bytes" said;
-       is_snapshot := List.mem_assoc "snapshot" said
-    | 6, Chunk bytes -> Buffer.add_string stream bytes
-    | 7, _ -> (
-       if Message.Int (Buffer.length stream) <> !length then Cursor.refuse "bad-transfer" "another length";
-       let manifest = Option.get !offer in
-       let base = if !is_snapshot then Part.Map.empty else !active in
-       let parts = Delta.received ~most:entries_max ~manifest ~base (Buffer.contents stream) in
-       match result (fun () -> Meaning.check_sound (Part.Map.map (fun held -> held.Delta.part) parts)) with
-       | Error (code, _) -> refused := (manifest.manifest_hash, code) :: !refused
-       | Ok () ->
-          active := parts;
-          floor := Some manifest;
-          applied := (manifest, parts) :: !applied)
-    | _ -> ()
-  in
-  let never = ref [] in
-  let hear { Frame.kind; body; _ } =
-    match (kind, Message.read kind body) with
-    | 10, Control said when List.assoc "retry" said = Text "never" ->
-       never := (List.assoc "hash" said, List.assoc "code" said) :: !never
-    | _ -> ()
-  in
-  let connection turns =
-    let side who =
-      String.concat ""
-        (List.filter_map (fun t -> if text "from" t = who then Some (hex "hex" t) else None) turns)
-    in
-    List.iter hear (Frame.read_all ~sequence:0 (side "subscriber"));
-    List.iter take (Frame.read_all ~sequence:0 (side "publisher"))
-  in
-  expect "both connections" () (fun () ->
-     List.iter connection (List.map J.to_list (J.to_list (member "connections" json))));
-  let record ((kind, name), { Delta.record = { count; bytes; digest }; _ }) =
-    (kind, name, count, bytes, to_hex digest)
-  in
-  let found ((manifest : Trust.manifest), parts) =
-    ( manifest.epoch,
-      manifest.version,
-      to_hex manifest.manifest_hash,
-      List.map record (Part.Map.bindings parts) )
-  in
-  let wanted v =
-    let record r = (number "kind" r, text "name" r, number "count" r, number "bytes" r, text "digest" r) in
-    (number "epoch" v, number "version" v, text "hash" v, List.map record (J.to_list (member "parts" v)))
-  in
-  check "what was refused"
-    (List.map (fun (hash, code) -> (Message.Octets hash, Message.Text code)) !refused = !never);
-  check "what became active"
-    (List.rev_map found !applied = List.map wanted (J.to_list (member "applied" json)))
-
 let soundness json =
   let judged v () =
     Meaning.check_sound (Part.Map.map (fun { Delta.part; _ } -> part) (rule_set (member "parts" v)))
@@ -461,7 +393,7 @@ let () =
       ("budget", budget);
       ("manifest", manifest);
       ("trust", trust);
-      ("session", session);
+      ("session", States.recorded_session);
       ("soundness", soundness);
       ("verdicts", verdicts);
       ("verdicts-random", verdicts);

@@ -1,6 +1,6 @@
 /**
- * The recorded session: that today's code still records it, and that the reader in OCaml, which
- * ocaml.test.ts leads through it, refuses it wherever it is spoiled. `RULECAST_RECORD=1` records it anew.
+ * The recorded session: that today's code still records it, and that the session in OCaml, which sends and
+ * takes the same in ocaml.test.ts, does not where it is spoiled. `RULECAST_RECORD=1` records it anew.
  */
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -136,7 +136,7 @@ describe.runIf(ocaml.isThere)('the reader in OCaml', () => {
     writeFileSync(join(tree, 'session.json'), JSON.stringify(session));
     const { stdout, stderr } = run(join(built, 'test/vectors.exe'), [tree, 'session']);
     expect(stderr).toBe('');
-    return /^ {2}both connections: refused: ([a-z-]+)/m.exec(stdout)?.[1];
+    return /^ {2}the session: refused: ([a-z-]+)/m.exec(stdout)?.[1];
   }
 
   it('refuses the session wherever a bit is flipped', () => {
@@ -190,6 +190,14 @@ describe.runIf(ocaml.isThere)('the reader in OCaml', () => {
           said.findIndex(({ message }) => message.kind === 'chunk'),
           1,
         );
+      },
+    ],
+    [
+      'an APPLIED before its release',
+      'unexpected-message',
+      (said) => {
+        const at = said.findIndex(({ message }) => message.kind === 'applied');
+        said.splice(3, 0, ...said.splice(at, 1));
       },
     ],
   ])('refuses, in sound frames, %s with %s', (_, code, change) => {

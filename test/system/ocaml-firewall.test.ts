@@ -360,7 +360,7 @@ describe.runIf(ocaml.isThere)('a firewall in OCaml', () => {
 
   it.each([
     ['what is active', false],
-    ['the floor, and has lost its release', true],
+    ['the floor alone', true],
   ])('proves %s to a publisher that was restored from a backup', async (_, isLost) => {
     const { directory, publisher } = await house();
     await publisher.stop();
