@@ -155,7 +155,7 @@ function ownTroubles({ name, persisted }: Firewall, { counters }: StatusView, he
   const flags = counters.flatMap((each) =>
     each.record === 'counters' && each.subscriber === name ? Object.entries(each.counters) : [],
   );
-  const disk = `${name} cannot keep version ${formatCount(head.version)}: after its next start it enforces an older one`;
+  const disk = `${name} does not keep version ${formatCount(head.version)} on disk: after a restart it enforces an older one, or none, until it gets this one again`;
   return [
     ...(persisted === false ? [['disk', { text: disk, remedy }] as const] : []),
     ...flags.flatMap(([counter, value]): readonly Ranked[] => {
