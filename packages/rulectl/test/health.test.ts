@@ -98,6 +98,11 @@ describe('the first line of status', () => {
       'fw-b has refused version 13 for 3 min (sink-failed: nft said no), and enforces version 12. Run: rulecast-doctor, on fw-b',
     ],
     [
+      'one keeps nothing on disk',
+      { subscribers: [subscriber(), subscriber({ name: 'fw-b', persisted: false })] },
+      'fw-b does not keep version 13 on disk: after a restart it enforces an older one, or none, until it gets this one again. Run: rulecast-doctor, on fw-b',
+    ],
+    [
       'one enforces something else',
       { subscribers: [subscriber(), subscriber({ name: 'fw-b', state: 'behind', matches: false })] },
       'fw-b enforces another version 13 than was released. Run: rulecast-doctor, on fw-b',
