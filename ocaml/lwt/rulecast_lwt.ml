@@ -47,23 +47,14 @@ let lost t c = take_all t c (Session.disconnected c.session ~now:(t.now ()))
 (* Other threads run whenever `work` pauses and has had its slice. *)
 let in_slices t work =
   let began = ref (t.now ()) in
-  Effect.Deep.match_with work ()
-    {
-      retc = Lwt.return;
-      exnc = Lwt.reraise;
-      effc =
-        (fun (type a) (performed : a Effect.t) ->
-          match performed with
-          | Pause.Pause ->
-             Some
-               (fun (k : (a, _) Effect.Deep.continuation) ->
-                 if t.now () - !began < slice_ms then Effect.Deep.continue k ()
-                 else
-                   Lwt.pause () >>= fun () ->
-                   began := t.now ();
-                   Effect.Deep.continue k ())
-          | _ -> None);
-    }
+  let let_others_run go_on =
+    if t.now () - !began < slice_ms then go_on ()
+    else
+      Lwt.pause () >>= fun () ->
+      began := t.now ();
+      go_on ()
+  in
+  Pause.schedule let_others_run (fun () -> Lwt.return (work ()))
 
 (* A message that comes while a decoder pauses is taken at once: the decoder may be long. *)
 let receive t c bytes =

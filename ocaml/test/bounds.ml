@@ -16,20 +16,9 @@ let run_in_slices work =
     longest_pause := Float.max !longest_pause (now -. !began);
     began := now
   in
-  Effect.Deep.match_with work ()
-    {
-      retc = (fun value -> look (); value);
-      exnc = raise;
-      effc =
-        (fun (type a) (performed : a Effect.t) ->
-          match performed with
-          | Pause.Pause ->
-             Some
-               (fun (k : (a, _) Effect.Deep.continuation) ->
-                 look ();
-                 Effect.Deep.continue k ())
-          | _ -> None);
-    }
+  let value = Pause.schedule (fun go_on -> look (); go_on ()) work in
+  look ();
+  value
 
 (* Of some addresses half begin a prefix of the first list or policy that has any, by turns. *)
 let addresses parts count =

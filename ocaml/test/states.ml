@@ -250,21 +250,14 @@ let ending = (7, Message.body_of [])
 (* Runs until it pauses, and says how to go on; None: it ended. *)
 let until_pause run =
   let paused = ref false in
-  Effect.Deep.match_with run ()
-    {
-      retc = (fun () -> None);
-      exnc = raise;
-      effc =
-        (fun (type a) (performed : a Effect.t) ->
-          match performed with
-          | Pause.Pause when not !paused ->
-             Some
-               (fun (k : (a, _) Effect.Deep.continuation) ->
-                 paused := true;
-                 Some (fun () -> ignore (Effect.Deep.continue k ())))
-          | Pause.Pause -> Some (fun (k : (a, _) Effect.Deep.continuation) -> Effect.Deep.continue k ())
-          | _ -> None);
-    }
+  let stop_once go_on =
+    if !paused then go_on ()
+    else begin
+      paused := true;
+      Some (fun () -> ignore (go_on ()))
+    end
+  in
+  Pause.schedule stop_once (fun () -> run (); None)
 
 (* A subscriber with the first release active, in a state that leads to the second; and how it goes on with the
    work that it is at. *)

@@ -40,21 +40,14 @@ let write t c =
 
 (* A decoder that takes long lets the connection be served, so that PING is answered. *)
 let rec receive t c bytes =
-  let run () = List.iter (take t c) (Session.receive c.session ~now:(Clock.now ()) bytes) in
-  Effect.Deep.match_with run ()
-    {
-      retc = Fun.id;
-      exnc = raise;
-      effc =
-        (fun (type a) (performed : a Effect.t) ->
-          match performed with
-          | Pause.Pause ->
-             Some
-               (fun (k : (a, _) Effect.Deep.continuation) ->
-                 serve t c ~timeout:0.;
-                 Effect.Deep.continue k ())
-          | _ -> None);
-    }
+  let serve_between go_on =
+    serve t c ~timeout:0.;
+    go_on ()
+  in
+  let outputs =
+    Pause.schedule serve_between (fun () -> Session.receive c.session ~now:(Clock.now ()) bytes)
+  in
+  List.iter (take t c) outputs
 
 and serve t c ~timeout =
   let unsent = if Buffer.length c.unsent > 0 then [ c.channel.fd ] else [] in
