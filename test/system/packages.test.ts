@@ -432,7 +432,17 @@ END
       expect(on.attempt('pgrep -f "[l]ib/rulecast"').stdout).toBe('');
       expect(on.run('ls /var/lib/rulecast/publisher')).toContain('identity');
       on.run('dpkg --purge rulecast-firewall rulecast');
-      expect(on.attempt('ls -d /var/lib/rulecast /etc/rulecast /usr/lib/rulecast*').stdout).toBe('');
+      const OURS = 'ls -d /var/lib/rulecast /etc/rulecast /usr/lib/rulecast*';
+      expect(on.attempt(OURS).stdout).toBe('');
+
+      const again = 'dpkg --force-depends -i /srv/rulecast_*.deb';
+      on.run(`${again} && cmp /usr/lib/rulecast/publisher.yaml /etc/rulecast/publisher.yaml`);
+      on.run('dpkg --purge rulecast');
+      // Regression: a link to what is mounted later, as in a template, became a file.
+      on.run(`mkdir /etc/rulecast && ln -s /rw/publisher.yaml /etc/rulecast && ${again}`);
+      expect(on.run('readlink /etc/rulecast/publisher.yaml')).toBe('/rw/publisher.yaml\n');
+      on.run('dpkg --purge rulecast');
+      expect(on.attempt(OURS).stdout).toBe('');
     });
 
     /** What an upgrade must not touch: who is trusted, what is configured, and what is enabled. */
@@ -599,7 +609,9 @@ END
         // As in a template, and in a qube where nothing was released yet.
         on.run(`dpkg --purge rulecast
           dpkg --force-depends -i /srv/before/rulecast.deb
+          cp /etc/rulecast/publisher.yaml /srv/unchanged
           dpkg --force-depends -i ${NOW}/rulecast_*.deb
+          cmp /srv/unchanged /etc/rulecast/publisher.yaml
           dpkg --purge rulecast
           dpkg --force-depends -i /srv/before/rulecast.deb
           systemctl start rulecast-publisher
