@@ -65,7 +65,8 @@ export const GUARD_TABLE = {
   rollback: { ...BY_A_PERSON, sourceLists: 'everybody' },
   /**
    * The rules file, whose guards are those of the role `push`. The configuration names it, which takes the
-   * rights of an administrator, who is not asked either for the first policies of all.
+   * rights of an administrator, who is not asked either for the first policies of all. After `startOver` and
+   * `setAside` it goes by the way `push`: firewalls may have policies.
    */
   rules: { ...BY_A_PERSON, firstPolicies: 'nobody' },
   /** The content of the head once more, whatever its names stand for now. */

@@ -194,8 +194,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       },
     });
     this.#desk = desk;
-    const shared = { committer, desk, guards, pendingNames, turns, turn };
-    const batches = new SourceBatches({ ...shared, store, subscribers, logger });
+    const shared = { store, committer, desk, guards, pendingNames, turns, turn };
+    const batches = new SourceBatches({ ...shared, subscribers, logger });
     this.#batches = batches;
     this.#pushes = new Pushes({ ...shared, batches, rules: this.rules, worker, nowMs });
     this.#begin(startedOver);

@@ -19,6 +19,7 @@ import {
 } from '@rulecast/formats';
 import { diffPieces, type Turn } from '@rulecast/protocol';
 import { inTurns } from '@rulecast/rules';
+import type { Store } from '../store/store.ts';
 import type { Committer, Origin } from './commit.ts';
 import type { ReleaseDesk } from './desk.ts';
 import type { DraftGuards } from './draft-guards.ts';
@@ -31,6 +32,7 @@ import type { Turns } from './turns.ts';
 import type { ReleaseWorker } from './worker.ts';
 
 export interface PushesOptions {
+  readonly store: Pick<Store, 'isStartedOver'>;
   readonly committer: Committer;
   readonly worker: ReleaseWorker;
   readonly desk: ReleaseDesk;
@@ -99,7 +101,7 @@ export class Pushes {
   }
 
   async #releaseNow(pushed: PushedParts, work: Work): Promise<PushOutcome> {
-    const { committer, desk, guards, rules, turn } = this.#options;
+    const { store, committer, desk, guards, rules, turn } = this.#options;
     const { way, input, options, digest } = work;
     const moved = movedFrom(committer, options);
     if (moved !== undefined) return moved;
@@ -119,7 +121,9 @@ export class Pushes {
       ...(await guards.widerNotes(read.ruleSet)),
       ...guards.misfitNotes(read.ruleSet, options),
     ];
-    return desk.release(read.ruleSet, origin, { ...options, notes, guards: guards.of(way, options) });
+    // An empty store is no sign of a first release of all after `startOver`: firewalls may have policies.
+    const guardedAs = store.isStartedOver ? 'push' : way;
+    return desk.release(read.ruleSet, origin, { ...options, notes, guards: guards.of(guardedAs, options) });
   }
 
   async #ingested(pushed: PushedParts, { input, digest }: Work): Promise<IngestResult> {
