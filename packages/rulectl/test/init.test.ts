@@ -8,7 +8,7 @@ import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { QUBE_MARKER } from '../src/doctor/common.ts';
 import type { Machine } from '../src/doctor/finding.ts';
 import { thisMachine } from '../src/doctor/machine.ts';
-import { answersOf } from '../src/init/answers.ts';
+import { answersOf, endpointsOf } from '../src/init/answers.ts';
 import { type CliResult, ndjson, rulectl, rulectlAsked, rulectlTyped } from './cli.ts';
 
 const PACKAGED = fileURLToPath(new URL('../../../packaging/publisher.yaml', import.meta.url));
@@ -114,6 +114,34 @@ it('a template is refused before anything is asked', async () => {
   await expect(answersOf({}, new Map(), machine, never)).rejects.toMatchObject({
     code: 'in-template',
     message: expect.stringContaining('run rulectl init in the management qube'),
+  });
+});
+
+describe('firewalls on other hosts', () => {
+  const of = (...addresses: readonly string[]) => ({
+    eth0: addresses.map((address) => ({
+      address,
+      ...({ netmask: '', mac: '', internal: address === '::1', cidr: null } as const),
+      ...(address.includes(':') ? ({ family: 'IPv6', scopeid: 0 } as const) : ({ family: 'IPv4' } as const)),
+    })),
+  });
+  const LOCAL = ['::1', 'fe80::1', '169.254.3.4'];
+  it.each([
+    ['at the first address', ['fd00::1', '10.0.0.2', '10.0.0.3'], [], '10.0.0.2:7701', '10.0.0.2:7701'],
+    ['over IPv6 where nothing else is', ['fd00::1'], [], '[fd00::1]:7701', '[fd00::1]:7701'], // it was 192.0.2.1
+    ['as configured', ['10.0.0.2'], ['10.0.0.9:77?buffer=8KiB'], '10.0.0.9:77?buffer=8KiB', '10.0.0.9:77'],
+    ['at every address, as configured', ['10.0.0.2'], ['0.0.0.0:77'], '0.0.0.0:77', '10.0.0.2:77'],
+    ['at every address of IPv6', ['fd00::1'], ['[::]:77'], '[::]:77', '[fd00::1]:77'],
+  ])('reach the publisher %s', (_, addresses, configured, listen, connect) => {
+    const listens = ['unix:/x', ...configured.map((each) => `zmq+tcp:${each}`)];
+    expect(endpointsOf(listens, of(...LOCAL, ...addresses))).toEqual({
+      listen: `zmq+tcp:${listen}`,
+      connect: `zmq+tcp:${connect}`,
+    });
+  });
+
+  it('are refused on a host without an address', () => {
+    expect(() => endpointsOf(undefined, of(...LOCAL))).toThrow('connect it to their network');
   });
 });
 

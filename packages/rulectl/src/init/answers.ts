@@ -1,13 +1,13 @@
 /** All that `rulectl init` has to know, of options, answers, the machine and the files of an earlier run. */
 
-import { hostname, networkInterfaces } from 'node:os';
+import { hostname, type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import { join, resolve } from 'node:path';
-import { parseConfig } from '@rulecast/formats';
+import { type PublisherConfig, parseConfig } from '@rulecast/formats';
 import { qubeTypeOf } from '../doctor/common.ts';
 import type { Machine } from '../doctor/finding.ts';
 import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
 import { interfacesOf, sourcesOf } from './interfaces.ts';
-import { HOME, type Site, WHERE } from './places.ts';
+import { HOME, PORT, type Site, WHERE } from './places.ts';
 import { needsOf, type Preset, SUBJECTS, type Subjects } from './presets.ts';
 import { type Ask, type Option, QUESTIONS } from './questions.ts';
 
@@ -26,7 +26,12 @@ export interface Answers {
 const IN_TEMPLATE =
   'this is a template, and nothing was written: install the packages here, and run rulectl init in the management qube';
 
-/** Throws CliError: `usage` for a wrong or missing answer, `refused` in a template. */
+const EVERY_ADDRESS = /:(?:0\.0\.0\.0|\[::\]):/;
+const LINK_LOCAL = /^(?:169\.254\.|fe[89ab])/i;
+const WITHOUT_ADDRESS =
+  'this host has no address by which firewalls could reach it, and nothing was written: connect it to their network, and run this again';
+
+/** Throws CliError: `usage` for a wrong or missing answer, `refused` in a template or without an address. */
 export async function answersOf(
   given: Given,
   known: ReadonlyMap<string, Preset>,
@@ -44,8 +49,9 @@ export async function answersOf(
   if (where === 'qubes') refuse(given, 'interface', 'in Qubes a firewall knows its interfaces');
   const isRoot = process.getuid?.() === 0;
   const folder = resolve(given.dir ?? (isRoot ? HOME : '.'));
+  const before = configIn(machine, folder);
   const firewalls = await ask('firewall', where === 'host' ? [host] : given.firewall, {
-    usual: firewallsIn(machine, folder) ?? (where === 'qubes' ? 'sys-firewall' : undefined),
+    usual: firewallsOf(before) ?? (where === 'qubes' ? 'sys-firewall' : undefined),
   });
   const sentences = [...known.values()].map(({ name, sentence }) => `  ${name}: ${sentence}\n`);
   const names = await ask('preset', given.preset, {
@@ -59,7 +65,8 @@ export async function answersOf(
   const setsInterfaces = where === 'host' && isRoot && folder === HOME;
   const opensNames = where !== 'qubes' && presets.some((preset) => needsOf(preset).includes('name'));
   const sources = opensNames ? sourcesOf(machine, interfaces, subjects.qube) : [];
-  const site = { where, firewalls, interfaces, folder, setsInterfaces, sources, host, address: ownAddress() };
+  const endpoints = where === 'hosts' ? endpointsOf(before?.listen?.map(({ value }) => value)) : undefined;
+  const site = { where, firewalls, interfaces, folder, setsInterfaces, sources, host, endpoints };
   return { site, presets, subjects };
 }
 
@@ -69,10 +76,14 @@ function refuse(given: Given, option: Option, why: string, remedy = 'leave it ou
   if (word !== undefined) throw usageError(`--${option} ${word}: ${why}: ${remedy}`);
 }
 
-/** Those of the configuration that is there already, with spaces between them. */
-function firewallsIn(machine: Machine, folder: string): string | undefined {
+/** The configuration that is there already, as far as it can be read. */
+function configIn(machine: Machine, folder: string): PublisherConfig | undefined {
   const path = join(folder, 'publisher.yaml');
-  const { config } = parseConfig(path, Buffer.from(machine.text(path) ?? ''));
+  return parseConfig(path, Buffer.from(machine.text(path) ?? '')).config;
+}
+
+/** With spaces between them. */
+function firewallsOf(config: PublisherConfig | undefined): string | undefined {
   return config?.subscribers && [...config.subscribers].join(' ');
 }
 
@@ -105,8 +116,24 @@ async function interfacesFor(
   throw new CliError(ExitCode.refused, 'no-interface', text);
 }
 
-/** By which other hosts reach this one, as far as it knows. */
-function ownAddress(): string {
-  const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
-  return all.find(({ family, internal }) => family === 'IPv4' && !internal)?.address ?? '192.0.2.1';
+/**
+ * Where a publisher listens for firewalls on other hosts, and how they reach it: as the configuration says,
+ * else at the first address of this host that others may reach. Throws CliError `refused` without one.
+ */
+export function endpointsOf(
+  listen: readonly string[] = [],
+  interfaces: Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>> = networkInterfaces(),
+): NonNullable<Site['endpoints']> {
+  const configured = listen.find((endpoint) => endpoint.startsWith('zmq+tcp:'));
+  const connect = configured?.replace(/\?.*/, '');
+  if (connect !== undefined && !EVERY_ADDRESS.test(connect))
+    return { listen: configured ?? connect, connect };
+  const addresses = Object.values(interfaces)
+    .flatMap((some) => some ?? [])
+    .filter(({ address, internal }) => !internal && !LINK_LOCAL.test(address))
+    .map(({ address }) => (address.includes(':') ? `[${address}]` : address));
+  const own = addresses.find((address) => !address.startsWith('[')) ?? addresses[0];
+  if (own === undefined) throw new CliError(ExitCode.refused, 'no-address', WITHOUT_ADDRESS);
+  const reached = connect?.replace(EVERY_ADDRESS, `:${own}:`) ?? `zmq+tcp:${own}:${PORT}`;
+  return { listen: configured ?? reached, connect: reached };
 }

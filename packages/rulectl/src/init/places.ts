@@ -12,7 +12,7 @@ export const SERVICE = '/var/run/qubes-service/rulecast-publisher';
 /** Where udev looks for what an administrator has it do. */
 export const UDEV_FILE = '/etc/udev/rules.d/70-rulecast.rules';
 /** Our choice: no port that IANA has given to anybody. */
-const PORT = 7701;
+export const PORT = 7701;
 /** What the subscriber reads at its start. */
 export const SUBSCRIBER_FILE = `${HOME}/subscriber.env`;
 
@@ -27,23 +27,24 @@ export interface Site {
   readonly setsInterfaces: boolean;
   /** Options of the subscriber: which qube is behind which interface, where names open something. */
   readonly sources: readonly string[];
-  /** The name of this host or qube, and an address by which firewalls reach it. */
+  /** The name of this host or qube. */
   readonly host: string;
-  readonly address: string;
+  /** Where the publisher listens for firewalls on other hosts, and how they reach it. */
+  readonly endpoints: { readonly listen: string; readonly connect: string } | undefined;
 }
 
 /** What the configuration says of the firewalls, as YAML; `hosts` have public keys. */
 export function siteConfiguration(site: Site, keyOf: (firewall: string) => string): string {
-  const { where, firewalls, address } = site;
+  const { where, firewalls, endpoints } = site;
   const bindings = {
     qubes: (name: string) => `{qube: ${name}}`,
     host: () => '{}',
     hosts: (name: string) => `{curve-key: ${JSON.stringify(keyOf(name))}}`,
   };
   return [
-    ...(where === 'hosts'
-      ? [`listen: ["zmq+tcp:${address}:${PORT}"]`, 'curve: {secret: keys/publisher.key}']
-      : []),
+    ...(endpoints === undefined
+      ? []
+      : [`listen: [${JSON.stringify(endpoints.listen)}]`, 'curve: {secret: keys/publisher.key}']),
     'subscribers: # the firewalls; status says which of them has not what was released',
     ...firewalls.map((name) => `  ${name}: ${bindings[where](name)}`),
     '',
@@ -52,7 +53,7 @@ export function siteConfiguration(site: Site, keyOf: (firewall: string) => strin
 
 /** What is pasted where, in this order. */
 export function blocksOf(site: Site): string {
-  const { where, firewalls, folder, address } = site;
+  const { where, firewalls, folder, endpoints } = site;
   const each = (text: (name: string) => string): string => firewalls.map(text).join('');
   const files = `${folder}/{publisher.yaml,rules.yaml${where === 'hosts' ? ',keys' : ''}}`;
   const copy = folder === HOME ? '' : `cp -r ${files} ${HOME}/\n`;
@@ -94,7 +95,7 @@ ${each(
 )}${each(
   (name) => `
 # on ${name}, as root:
-printf 'RULECAST_%s\\n' NAME=${name} CONNECT=zmq+tcp:${address}:${PORT} CURVE_KEY=${HOME}/${name}.key CURVE_PEER=${HOME}/publisher.pub > ${SUBSCRIBER_FILE}
+printf 'RULECAST_%s\\n' NAME=${name} 'CONNECT=${endpoints?.connect}' CURVE_KEY=${HOME}/${name}.key CURVE_PEER=${HOME}/publisher.pub > ${SUBSCRIBER_FILE}
 ${interfaceLines(site)}${startLine(site)}
 `,
 )}`,
