@@ -1,6 +1,7 @@
 /** Names blocked by a release: publisher, subscriber and `rulecast-dns` as processes. */
 
 import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../kit/directory.ts';
@@ -107,4 +108,26 @@ it('are blocked as long as rulecast-dns has the release, and else it is not said
     'NOERROR',
     'NXDOMAIN',
   ]);
+}, 60_000);
+
+// Regression: it went on waiting, for up to 30 s, and whoever removed the package with it.
+it('are not waited for by a subscriber that stops, where rulecast-dns hangs', async () => {
+  const folder = temporaryDirectory();
+  const hung = createServer();
+  onTestFinished(() => void hung.close());
+  const isSent = new Promise<void>((resolve) => {
+    hung.on('connection', (socket) => socket.on('data', (bytes) => bytes.includes('ads') && resolve()));
+  });
+  hung.listen(join(folder, 'names.sock'));
+  ended(await startPublisher(folder));
+  const subscriber = ended(
+    await startSubscriber(folder, 'fw', ['--names', 'router', '--names-folder', folder]),
+  );
+  writeFileSync(join(folder, 'names.yaml'), BLOCKING('ads.example'));
+  const options = ['--yes', '--wait', 'released', '--permit', 'accept-all'];
+  await rulectl(folder, ['push', join(folder, 'names.yaml'), ...options]);
+  await isSent;
+  const since = performance.now();
+  await subscriber.stop();
+  expect(performance.now() - since).toBeLessThan(10_000);
 }, 60_000);

@@ -121,8 +121,8 @@ async function main(out: Output): Promise<void> {
     manager.stopping();
     logger.info('stopping');
     unwatch?.();
+    await names?.close(); // first: a commit may wait for it
     await subscriber.close();
-    await names?.close();
     await sink?.close();
     lock?.release();
   } catch (error) {
