@@ -550,6 +550,7 @@ let welcome t ~now said =
     bye t ~is_good:false "wrong-lineage" "the publisher is of another lineage than the one trusted here"
   else begin
     t.heartbeat <- (match List.assoc "heartbeatMs" said with Int ms -> ms | _ -> 0);
+    t.silent_at <- now + (3 * t.heartbeat);
     t.ping_at <- now + t.heartbeat;
     t.state <- Idle
   end

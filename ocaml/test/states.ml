@@ -377,6 +377,17 @@ let cell json publisher v =
   check (name ^ ", then " ^ text "next" v) (is_state (text "next" v));
   check (name ^ ", ended") ((peer.closed <> None) = (text "next" v = "closed" && state <> "closed"))
 
+(* A WELCOME that comes late leaves the publisher three heartbeats, of 60 s here, before it counts as silent. *)
+let silence json publisher =
+  let peer = peer_of json in
+  connect peer;
+  pass peer 9_000;
+  receive peer publisher.welcome;
+  pass peer 188_999;
+  check "silent for less than three heartbeats" (peer.closed = None);
+  pass peer 189_000;
+  check "silent for three heartbeats" (Option.map fst peer.closed = Some "timeout")
+
 (* Nothing happens in closed. *)
 let is_ours v = text "action" v <> "never" && text "state" v <> "closed"
 
@@ -388,4 +399,5 @@ let run json =
       List.iteri (step peer (text "name" script)) (J.to_list (member "steps" script)))
     scripts;
   let publisher = publisher json (List.hd scripts) in
+  silence json publisher;
   List.iter (fun v -> if is_ours v then cell json publisher v) (J.to_list (member "subscriber" json))
