@@ -372,7 +372,24 @@ describe('parts of the rules file that a configuration names', () => {
     expect(await pushed(publisher, changed)).toBe('rules-of-a-file work');
     await reload('{}');
     await expect.poll(contentOfA, { timeout: 5000 }).toEqual(before);
-    expect(link.degraded).toEqual([]);
+    await expect.poll(() => link.degraded, { timeout: 5000 }).toEqual([]);
+  });
+
+  it('are those that a source leaves, once its list is withdrawn: as are those of a push', async () => {
+    const { publisher, path, rules } = await house(WORK);
+    await rules.close();
+    const { link, reload } = linked(publisher, path, '{ a: { file: a.txt }, b: { file: a.txt } }');
+    place(join(path, '..', 'a.txt'), '192.0.2.7\n');
+    await link.start();
+    const inForce = () => [versionOf(publisher), ...(publisher.head?.ruleSet.lists.keys() ?? [])];
+    await expect.poll(inForce, { timeout: 5000 }).toEqual([2, 'a', 'b']);
+    place(path, `lists: { a: { entries: [192.0.2.7] } }\n${WORK}`);
+    await reload('{}');
+    const list = 'lists: { b: { entries: [192.0.2.7] } }\n';
+    const isEarly = (await pushed(publisher, list)) !== 'list-of-a-source b';
+    await expect.poll(inForce, { timeout: 5000 }).toEqual([4, 'a']);
+    expect([isEarly, link.degraded]).toEqual([false, []]);
+    expect(await pushed(publisher, list)).toBe('released');
   });
 });
 

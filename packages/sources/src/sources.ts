@@ -151,7 +151,7 @@ export class Sources {
       if (saved === undefined) continue;
       this.#delivery.resume(name, list);
       if (!this.#config.saysLists) this.#unsaid.set(name, saved);
-      else if (!this.owns(name) && this.#delivery.withdraw(name)) this.#schedule.gather();
+      else if (!this.#publishes(name) && this.#delivery.withdraw(name)) this.#schedule.gather();
     }
     if (this.#unsaid.size > 0) {
       const what = 'the configuration says nothing of lists, and those of the one before stay as they are';
@@ -215,8 +215,15 @@ export class Sources {
 
   // ── What people ask for ──────────────────────────────────────────────────────────────────────────────────
 
-  /** Whether a list is this configuration's, so that nobody else may change it. */
+  /**
+   * Whether nobody else may change a list: it is this configuration's, or that of the one before and is to be
+   * withdrawn, which would take away what others put in its place.
+   */
   owns(name: string): boolean {
+    return this.#publishes(name) || this.#delivery.isLeaving(name);
+  }
+
+  #publishes(name: string): boolean {
     return this.#config.lists.get(name)?.publish === true;
   }
 
@@ -407,7 +414,8 @@ export class Sources {
       log: this.#log,
     });
     const published = new Map<string, List>();
-    for (const [name, list] of lists) if (list !== undefined && this.owns(name)) published.set(name, list);
+    for (const [name, list] of lists)
+      if (list !== undefined && this.#publishes(name)) published.set(name, list);
     return published;
   }
 

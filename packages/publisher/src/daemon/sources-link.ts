@@ -80,6 +80,7 @@ export class SourcesLink implements ListOwner, SourceLists {
         update: async (batch, mayWiden) => {
           const outcome = await publisher.updateLists(batch, mayWiden);
           if (publisher.isStartedOver) this.#rules?.listsChanged((list) => batch.get(list) !== undefined);
+          if ([...batch.values()].includes(undefined)) void this.#rules?.look(); // it may have that list itself
           return outcome;
         },
         holds: (list) => publisher.head?.ruleSet.lists.has(list) === true,

@@ -103,6 +103,11 @@ export class Delivery {
     return this.#leaving.has(name);
   }
 
+  /** Whether a list is to be withdrawn, and is in force still. */
+  isLeaving(name: string): boolean {
+    return this.#leaving.has(name);
+  }
+
   /** A list has a source after all. */
   retain(name: string): void {
     this.#leaving.delete(name);
