@@ -1,6 +1,6 @@
 /** `rulectl init`: what it asks, what it writes, and what it leaves alone. */
 
-import { cpSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -9,6 +9,7 @@ import { QUBE_MARKER } from '../src/doctor/common.ts';
 import type { Machine } from '../src/doctor/finding.ts';
 import { thisMachine } from '../src/doctor/machine.ts';
 import { answersOf, endpointsOf } from '../src/init/answers.ts';
+import { planFile, planWhole, writeFiles } from '../src/init/files.ts';
 import { type CliResult, ndjson, rulectl, rulectlAsked, rulectlTyped } from './cli.ts';
 
 const PACKAGED = fileURLToPath(new URL('../../../packaging/publisher.yaml', import.meta.url));
@@ -92,6 +93,7 @@ For which qube, or host? Its address, or its IPv4 and IPv6 addresses, as in 10.1
       'write the name of an interface',
     ],
     [['--where', 'hosts', '--yes'], 'add --firewall sys-firewall'],
+    [['--where', 'hosts', '--firewall', 'publisher', '--yes'], 'give it another name'],
     [['--where', 'host', '--firewall', 'gate', '--yes'], 'this host is the firewall'],
     [['--interface', 'eth1', '--yes'], 'leave it out'],
     [['--firewall', 'a b', '--yes'], 'write a name as in sys-firewall'],
@@ -261,16 +263,44 @@ describe('files', () => {
   });
 
   it.each([
-    ['before the first was whole', [], 'publisher.yaml.new'],
-    ['between the two', ['publisher.yaml'], ''],
-    ['before the second was whole', ['publisher.yaml'], 'rules.yaml.new'],
-  ])('are the same after a run that was interrupted %s', async (_, whole, draft) => {
+    ['before the first had its name', []],
+    ['between the two', ['rules.yaml']],
+  ])('are the same after a run that was interrupted %s', async (_, whole) => {
     const [done, folder] = [temporaryDirectory(), temporaryDirectory()];
     await init(done, ADS);
     for (const name of whole) cpSync(join(done, name), join(folder, name));
-    if (draft !== '') writeFileSync(join(folder, draft), 'half');
     expect((await init(folder, ADS)).exit).toBe(0);
     expect(filesOf(folder)).toEqual(filesOf(done));
+  });
+
+  it('all keep their names where one cannot be written, and none is begun', async () => {
+    const folder = temporaryDirectory();
+    await init(folder, ADS);
+    const before = filesOf(folder);
+    const plan = (name: string) => planFile(join(folder, name), '', (text) => `${text}more: all\n`);
+    writeFileSync(join(folder, 'file'), '');
+    const files = [plan('publisher.yaml'), plan('rules.yaml')];
+    const blocked = planWhole(join(folder, 'file/gate.key'), 'key', true); // as on a disk that is full
+    expect(() => writeFiles([...files, blocked])).toThrow('move away what is in the way');
+    expect(filesOf(folder)).toEqual({ ...before, file: '' });
+    // Another run was faster: the first key would stand beside the second configuration.
+    await init(folder, COUNTRY);
+    const faster = filesOf(folder);
+    expect(() => writeFiles(files)).toThrow('was changed while this ran, and nothing was written');
+    expect(filesOf(folder)).toEqual(faster);
+  });
+
+  it('are left alone where a link leads elsewhere', async () => {
+    const [other, folder] = [temporaryDirectory(), temporaryDirectory()];
+    await init(other, ADS);
+    const before = filesOf(other);
+    for (const name of ['publisher.yaml', 'rules.yaml']) symlinkSync(join(other, name), join(folder, name));
+    expect((await init(folder, ADS)).stdout).toContain('Nothing was changed');
+    const { exit, stderr } = await init(folder, COUNTRY);
+    expect([exit, stderr]).toEqual([2, expect.stringContaining('or is a link, and is left alone')]);
+    rmSync(join(other, 'rules.yaml'));
+    expect((await init(folder, ADS)).exit).toBe(2); // of a link to nothing, too
+    expect(filesOf(other)).toEqual({ 'publisher.yaml': before['publisher.yaml'] });
   });
 
   it('of two hosts have the keys of both, made once, and the blocks where they go', async () => {
@@ -288,6 +318,30 @@ describe('files', () => {
       statSync(join(folder, 'keys')).mode & 0o777,
     ]).toEqual([key, 0o700]);
     expect((await rulectl(['check', join(folder, 'publisher.yaml')])).exit).toBe(0);
+    // A new key would be beside a configuration that names the old one, and the firewall shut out.
+    rmSync(join(folder, 'keys/gate.key'));
+    const { exit: refused, stderr } = await init(folder, args);
+    expect([refused, stderr]).toEqual([2, expect.stringContaining('another curve-key of gate')]);
+    expect(readdirSync(join(folder, 'keys'))).toEqual(['publisher.key', 'publisher.pub']);
+  });
+
+  it('are judged before a key is made', async () => {
+    const folder = temporaryDirectory();
+    writeFileSync(join(folder, 'publisher.yaml'), 'state: /x\n');
+    const args = [
+      '--where',
+      'hosts',
+      '--firewall',
+      'gate',
+      '--firewall',
+      'gate',
+      '--interface',
+      'eth1',
+      '--yes',
+    ];
+    const { exit, stderr } = await init(folder, args);
+    expect([exit, stderr]).toEqual([2, expect.stringContaining('curve-key: ')]);
+    expect(readdirSync(folder)).toEqual(['publisher.yaml']);
   });
 
   it.each([

@@ -45,8 +45,10 @@ export { type ConnectOptions, connect, type ListenOptions, listen } from './tran
 export type { CurveClientKeys, CurveServerKeys } from './zeromq/curve.ts';
 export {
   type CurveKeyPair,
+  curveKeyText,
   curvePeerKeys,
   isCurveKey,
+  newCurveKeyPair,
   openCurveKeyPair,
   readCurveKeyPair,
 } from './zeromq/curve-key.ts';

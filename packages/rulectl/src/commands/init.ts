@@ -5,20 +5,20 @@
  *   options, answers ─▶ presets, filled ─merge─▶ files that are there ─check─▶ planned ─all or none─▶ written
  */
 
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { mergeDocument, parseConfig, parseDocument, type Reject } from '@rulecast/formats';
-import { openCurveKeyPair } from '@rulecast/vchan';
+import { curveKeyText, newCurveKeyPair, readCurveKeyPair } from '@rulecast/vchan';
 import type { Argv } from 'yargs';
 import type { Machine } from '../doctor/finding.ts';
 import { thisMachine } from '../doctor/machine.ts';
 import { answersOf } from '../init/answers.ts';
-import { attempt, type PlannedFile, planFile, writeFiles } from '../init/files.ts';
+import { attempt, type PlannedFile, planFile, planWhole, textOf, writeFiles } from '../init/files.ts';
 import { groupCommand, interfacesOf, resolverHere, udevLine } from '../init/interfaces.ts';
 import {
   blocksOf,
   dom0Lines,
   HOME,
+  PUBLISHER,
   SERVICE,
   type Site,
   SUBSCRIBER_FILE,
@@ -98,7 +98,12 @@ export async function run(args: InitArgs, terminal: Terminal): Promise<ExitCode>
       `this qube would lose ${HOME} when it stops, as dom0 has not made it the management qube; nothing was written. In dom0, read the script before you run it:\n\n${dom0Lines(site)}\n\nThen restart this qube, and run this again.`,
     );
   const filled = presets.flatMap((preset) => presetFor(preset, subjects));
-  const files = [...plannedDocuments(site, filled), ...(site.setsInterfaces ? plannedSettings(site) : [])];
+  const { keys, publicKeys } = plannedKeys(site);
+  const files = [
+    ...plannedDocuments(site, filled, publicKeys),
+    ...(site.setsInterfaces ? plannedSettings(site) : []),
+    ...keys, // the last is written first: a configuration never names a key that is not there
+  ];
   writeFiles(files);
   const joined = site.setsInterfaces ? site.interfaces.filter((name) => joinGroup(machine, name)) : [];
   const say = (record: object, line: string): void =>
@@ -143,9 +148,13 @@ function resolverWarnings(machine: Machine, { where }: Site, presets: readonly P
 }
 
 /** The configuration and the rules, each with what the presets add, and checked as the publisher does. */
-function plannedDocuments(site: Site, presets: readonly Preset[]): readonly PlannedFile[] {
+function plannedDocuments(
+  site: Site,
+  presets: readonly Preset[],
+  publicKeys: Keys['publicKeys'],
+): readonly PlannedFile[] {
   const configuration = join(site.folder, 'publisher.yaml');
-  const own = siteConfiguration(site, (firewall) => keyOf(site.folder, firewall));
+  const own = siteConfiguration(site, publicKeys);
   const planned = planFile(configuration, freshConfiguration(), (text) =>
     added(
       configuration,
@@ -155,6 +164,9 @@ function plannedDocuments(site: Site, presets: readonly Preset[]): readonly Plan
       parseConfig,
     ),
   );
+  const stranger = site.firewalls.find((name) => !planned.text.includes(publicKeys.get(name) ?? ''));
+  if (stranger !== undefined)
+    throw new CliError(ExitCode.refused, 'other-key', otherKeyText(site, configuration, stranger));
   const rules =
     parseConfig(configuration, Buffer.from(planned.text)).config?.rules ?? join(site.folder, 'rules.yaml');
   const parseRules: Parse = (file, bytes) => parseDocument(file, bytes, 0, () => undefined);
@@ -186,15 +198,35 @@ function check(file: string, text: string, parse: Parse): void {
   throw new CliError(ExitCode.refused, code, `${file}:${line}:${column}: ${reason}: nothing was written`);
 }
 
-/** The public key of a firewall, whose secret key is made here once, and that of the publisher beside it. */
-function keyOf(folder: string, firewall: string): string {
-  const keys = join(folder, 'keys');
-  return attempt('write', keys, () => {
-    mkdirSync(keys, { recursive: true, mode: 0o700 });
-    const { publicKey } = openCurveKeyPair(join(keys, 'publisher.key'));
-    writeFileSync(join(keys, 'publisher.pub'), `${publicKey}\n`);
-    return openCurveKeyPair(join(keys, `${firewall}.key`)).publicKey;
-  });
+interface Keys {
+  readonly keys: readonly PlannedFile[];
+  /** Of the firewalls, by name; empty where they need none. */
+  readonly publicKeys: ReadonlyMap<string, string>;
+}
+
+/** The keys of the publisher and of firewalls on other hosts: those that are there, or new ones. */
+function plannedKeys({ where, folder, firewalls }: Site): Keys {
+  if (where !== 'hosts') return { keys: [], publicKeys: new Map() };
+  const [keys, publicKeys]: [PlannedFile[], Map<string, string>] = [[], new Map()];
+  for (const name of [PUBLISHER, ...firewalls]) {
+    const path = keyFile(folder, name);
+    const text = textOf(path);
+    const pair = text === undefined ? newCurveKeyPair() : attempt('read', path, () => readCurveKeyPair(path));
+    keys.push(planWhole(path, text ?? curveKeyText(pair), true));
+    if (name === PUBLISHER)
+      keys.push(planWhole(join(folder, 'keys/publisher.pub'), `${pair.publicKey}\n`, false));
+    else publicKeys.set(name, pair.publicKey);
+  }
+  return { keys, publicKeys };
+}
+
+function keyFile(folder: string, name: string): string {
+  return join(folder, 'keys', `${name}.key`);
+}
+
+function otherKeyText({ folder }: Site, configuration: string, name: string): string {
+  const file = shownName(keyFile(folder, name));
+  return `${configuration} names another curve-key of ${name} than that of ${file}; nothing was written: bring the file back that it was made with, or take the line of ${name} out and run this again`;
 }
 
 /** What udev and the subscriber are to know of this host. */

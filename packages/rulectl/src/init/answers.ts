@@ -7,7 +7,7 @@ import { qubeTypeOf } from '../doctor/common.ts';
 import type { Machine } from '../doctor/finding.ts';
 import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
 import { interfacesOf, sourcesOf } from './interfaces.ts';
-import { HOME, PORT, type Site, WHERE } from './places.ts';
+import { HOME, PORT, PUBLISHER, type Site, WHERE } from './places.ts';
 import { needsOf, type Preset, SUBJECTS, type Subjects } from './presets.ts';
 import { type Ask, type Option, QUESTIONS } from './questions.ts';
 
@@ -53,6 +53,8 @@ export async function answersOf(
   const firewalls = await ask('firewall', where === 'host' ? [host] : given.firewall, {
     usual: firewallsOf(before) ?? (where === 'qubes' ? 'sys-firewall' : undefined),
   });
+  if (where === 'hosts' && firewalls.includes(PUBLISHER))
+    throw usageError(`--firewall ${PUBLISHER}: its key would be that of the publisher: give it another name`);
   const sentences = [...known.values()].map(({ name, sentence }) => `  ${name}: ${sentence}\n`);
   const names = await ask('preset', given.preset, {
     text: `What should the firewall do?\n${sentences.join('')}${QUESTIONS.preset.text}`,

@@ -4,8 +4,20 @@
  * is new is added to them.
  */
 
-import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { createHash, randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  existsSync,
+  fchmodSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { CliError, ExitCode } from '../terminal/exit.ts';
 import { shownName } from '../terminal/input.ts';
@@ -13,17 +25,18 @@ import { shownName } from '../terminal/input.ts';
 /** Later versions may end the line in other words. */
 const MARK = /^# rulectl init wrote this, sha256 ([0-9a-f]{64})[^\n]*\n/;
 
-/** By the users of services, too. */
-const READABLE = 0o644;
-
-/** `left`: a person changed it, and it lacks what `text` has. */
+/** `left`: a person changed it, or put a link in its place, and it lacks what `text` has. */
 export type FileState = 'written' | 'unchanged' | 'left';
 
 export interface PlannedFile {
   readonly path: string;
   readonly state: FileState;
+  /** What it holds now; undefined where there is none. */
+  readonly before: string | undefined;
   /** What it is to hold. */
   readonly text: string;
+  /** Its owner alone may read it, and list its folder. */
+  readonly isSecret?: boolean;
 }
 
 /** The text with the line before it that says that nobody changed it. */
@@ -40,35 +53,87 @@ export function planFile(
   fresh: string,
   add: (text: string) => string | undefined,
 ): PlannedFile {
-  const text = attempt('read', path, () => (existsSync(path) ? readFileSync(path, 'utf8') : undefined));
-  const added = add(text ?? fresh);
-  if (text !== undefined && added === undefined) return { path, state: 'unchanged', text };
-  const isOurs = text === undefined || MARK.exec(text)?.[1] === digestOf(text.replace(MARK, ''));
-  return { path, state: isOurs ? 'written' : 'left', text: marked((added ?? fresh).replace(MARK, '')) };
+  const before = textOf(path);
+  const added = add(before ?? fresh);
+  if (before !== undefined && added === undefined) return { path, state: 'unchanged', before, text: before };
+  const isOurs = before === undefined || MARK.exec(before)?.[1] === digestOf(before.replace(MARK, ''));
+  const state = isOurs && !isLink(path) ? 'written' : 'left';
+  return { path, state, before, text: marked((added ?? fresh).replace(MARK, '')) };
 }
 
-/** Writes what is planned: all files, each whole, or none. Throws CliError `refused`. */
+/** A file that is to hold just this. */
+export function planWhole(path: string, text: string, isSecret: boolean): PlannedFile {
+  const before = textOf(path);
+  return { path, state: before === text ? 'unchanged' : 'written', before, text, isSecret };
+}
+
+function isLink(path: string): boolean {
+  return attempt('read', path, () => lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true);
+}
+
+/** What a file holds, or undefined where there is none. Throws CliError `refused`. */
+export function textOf(path: string): string | undefined {
+  return attempt('read', path, () => (existsSync(path) ? readFileSync(path, 'utf8') : undefined));
+}
+
+/**
+ * Writes what is planned, all files or none: each takes its name once all of them are on the disk, the last
+ * one first. Throws CliError `refused`.
+ */
 export function writeFiles(files: readonly PlannedFile[]): void {
   const left = files.filter(({ state }) => state === 'left').map(leftText);
   if (left.length > 0) throw new CliError(ExitCode.refused, 'changed-by-a-person', left.join('\n\n'));
-  for (const { path, text } of files.filter(({ state }) => state === 'written')) {
-    const draft = `${path}.new`; // one name: an interrupted run leaves no more than that
-    attempt('write', path, () => {
-      mkdirSync(dirname(path), { recursive: true });
-      writeFileSync(draft, text, { flush: true });
-      chmodSync(draft, READABLE); // whatever the umask: services read it
-      renameSync(draft, path);
-    });
+  const drafts: { readonly path: string; readonly draft: string }[] = [];
+  try {
+    for (const file of files.filter(({ state }) => state === 'written')) {
+      const { path } = file;
+      const draft = `${path}.${randomBytes(6).toString('hex')}`;
+      attempt('write', path, () => {
+        mkdirSync(dirname(path), { recursive: true, mode: file.isSecret ? 0o700 : 0o777 });
+        drafts.push({ path, draft });
+        writeDraft(draft, file);
+      });
+    }
+    // Of two runs at once one is refused: a key of the first must not stand beside a file of the second.
+    const changed = files.find(({ path, before }) => textOf(path) !== before);
+    if (changed !== undefined) throw new CliError(ExitCode.refused, 'changed-meanwhile', meanwhile(changed));
+    for (const { path, draft } of drafts.toReversed()) attempt('write', path, () => renameSync(draft, path));
+  } finally {
+    for (const { draft } of drafts) rmSync(draft, { force: true });
   }
 }
 
+/** Nothing that lies there already is written to, be it through a link. */
+function writeDraft(draft: string, { text, isSecret = false }: PlannedFile): void {
+  const file = openSync(draft, 'wx', 0o600);
+  try {
+    writeFileSync(file, text);
+    if (!isSecret) fchmodSync(file, 0o644); // whatever the umask: users of services read it, too
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function meanwhile({ path }: PlannedFile): string {
+  return `${shownName(path)} was changed while this ran, and nothing was written: run this again`;
+}
+
 function leftText({ path, text }: PlannedFile): string {
-  return `${shownName(path)} was changed by a person, and is left alone; nothing was written. It lacks some of this:\n\n${text}\nAdd that to it, or move it away and run this again.`;
+  return `${shownName(path)} was changed by a person, or is a link, and is left alone; nothing was written. It lacks some of this:\n\n${text}\nAdd that to it, or move it away and run this again.`;
 }
 
 function digestOf(body: string): string {
   return createHash('sha256').update(body).digest('hex');
 }
+
+/** What to do about an error of the file system, by its code. */
+const REMEDIES: ReadonlyMap<unknown, string> = new Map([
+  ...['ENOSPC', 'EDQUOT'].map((code) => [code, 'make room on that disk, and run this again'] as const),
+  ...['EACCES', 'EPERM'].map(
+    (code) => [code, 'run this as root, or give --dir DIR, a folder of yours'] as const,
+  ),
+]);
 
 /** Throws CliError `refused` with what to do. */
 export function attempt<T>(what: 'read' | 'write', path: string, work: () => T): T {
@@ -76,7 +141,10 @@ export function attempt<T>(what: 'read' | 'write', path: string, work: () => T):
     return work();
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    const text = `cannot ${what} ${path}: ${reason}: run this as root, or give --dir DIR, a folder of yours`;
-    throw new CliError(ExitCode.refused, `cannot-${what}`, text, { cause });
+    const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+    const remedy = REMEDIES.get(code) ?? 'move away what is in the way, or give --dir DIR, a folder of yours';
+    throw new CliError(ExitCode.refused, `cannot-${what}`, `cannot ${what} ${path}: ${reason}: ${remedy}`, {
+      cause,
+    });
   }
 }

@@ -13,6 +13,8 @@ export const SERVICE = '/var/run/qubes-service/rulecast-publisher';
 export const UDEV_FILE = '/etc/udev/rules.d/70-rulecast.rules';
 /** Our choice: no port that IANA has given to anybody. */
 export const PORT = 7701;
+/** The key of the publisher, whose name no firewall may have. */
+export const PUBLISHER = 'publisher';
 /** What the subscriber reads at its start. */
 export const SUBSCRIBER_FILE = `${HOME}/subscriber.env`;
 
@@ -33,13 +35,13 @@ export interface Site {
   readonly endpoints: { readonly listen: string; readonly connect: string } | undefined;
 }
 
-/** What the configuration says of the firewalls, as YAML; `hosts` have public keys. */
-export function siteConfiguration(site: Site, keyOf: (firewall: string) => string): string {
+/** What the configuration says of the firewalls, as YAML; those on other hosts have public keys. */
+export function siteConfiguration(site: Site, publicKeys: ReadonlyMap<string, string>): string {
   const { where, firewalls, endpoints } = site;
   const bindings = {
     qubes: (name: string) => `{qube: ${name}}`,
     host: () => '{}',
-    hosts: (name: string) => `{curve-key: ${JSON.stringify(keyOf(name))}}`,
+    hosts: (name: string) => `{curve-key: ${JSON.stringify(publicKeys.get(name))}}`,
   };
   return [
     ...(endpoints === undefined

@@ -90,20 +90,18 @@ export function askerOf(terminal: Pick<Terminal, 'ask' | 'complain'>, takesUsual
   return async (option, given = [], details = {}) => {
     const question: Question = { ...QUESTIONS[option], ...details };
     const { usual, text, example } = question;
-    const readWord = (word: string): string => readAs(option, question, word);
-    const wordsOf = (answer: string): readonly string[] =>
-      answer
-        .split(/\s+/)
-        .filter((word) => word !== '')
-        .map(readWord);
-    if (given.length > 0) return given.map(readWord);
-    if (takesUsual && usual !== undefined) return wordsOf(usual);
+    const read = (words: readonly string[]): readonly string[] => [
+      ...new Set(words.map((word) => readAs(option, question, word))),
+    ];
+    const readLine = (line: string) => read(line.split(/\s+/).filter((word) => word !== ''));
+    if (given.length > 0) return read(given);
+    if (takesUsual && usual !== undefined) return readLine(usual);
     const hint = usual === undefined ? `, as in ${example}: ` : ` [${usual}]: `;
     while (!takesUsual) {
       const answer = await terminal.ask(`${text}${hint}`);
       if (answer === undefined) break;
       try {
-        const words = wordsOf(answer.trim() === '' ? (usual ?? '') : answer);
+        const words = readLine(answer.trim() === '' ? (usual ?? '') : answer);
         if (words.length > 0) return words;
         terminal.complain(`Write something like ${example}`);
       } catch (error) {

@@ -77,15 +77,19 @@ export function readCurveKeyPair(file: string): CurveKeyPair {
 
 /** The pair of a file, which is made, for its owner alone, if there is none. Throws EndpointError. */
 export function openCurveKeyPair(file: string): CurveKeyPair {
-  const { publicKey, secretKey } = newCurveKeyPair();
-  const text = `# Secret key for CURVE: keep it to yourself. Give others the public key:\n# ${publicKey}\n${secretKey}\n`;
+  const pair = newCurveKeyPair();
   try {
-    writeFileSync(file, text, { mode: SECRET_MODE, flag: 'wx' });
+    writeFileSync(file, curveKeyText(pair), { mode: SECRET_MODE, flag: 'wx' });
   } catch (cause) {
     if (cause instanceof Error && 'code' in cause && cause.code === 'EEXIST') return readCurveKeyPair(file);
     throw unusable(file, 'cannot be written', cause);
   }
-  return { publicKey, secretKey };
+  return pair;
+}
+
+/** What a file says that holds the secret key of a pair. */
+export function curveKeyText({ publicKey, secretKey }: CurveKeyPair): string {
+  return `# Secret key for CURVE: keep it to yourself. Give others the public key:\n# ${publicKey}\n${secretKey}\n`;
 }
 
 /** Public keys: one that is written out, or those in a file. Throws EndpointError. */
