@@ -17,7 +17,7 @@ type release = {
   table : Table.t;  (** by which packets are judged: [Table.judge] *)
 }
 
-(** What outlives a connection. Of a firewall without a disk it begins anew with each start. *)
+(** What outlives a connection. One session uses it at a time. Without a disk it begins anew with each start. *)
 type memory
 
 (** [floor]: [signed] of the release that was the last to be active before. Nothing older is taken then.

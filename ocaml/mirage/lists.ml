@@ -16,7 +16,7 @@ let bytes_per_entry = 8 (* of a transfer; hosts at random take 1.7, rules more *
 type t = {
   driver : Rulecast_lwt.t;
   environment : Meaning.environment;
-  mutable is_served : bool;
+  mutable has_session : bool; (* one at a time: two would take releases without regard to each other *)
 }
 
 let now () = Int64.to_int (Int64.div (Mirage_mtime.elapsed_ns ()) 1_000_000L)
@@ -45,7 +45,7 @@ let create ~trust ~name ~entries ~dns ~random ~on_flip =
   in
   let memory = Session.memory ~trust ~now:(now ()) () in
   let tell text = Log.info (fun f -> f "%s" text) in
-  { driver = { memory; config; now; sleep; flip; tell }; environment; is_served = false }
+  { driver = { memory; config; now; sleep; flip; tell }; environment; has_session = false }
 
 let version t =
   Option.map (fun { Session.manifest; _ } -> manifest.Trust.version) (Session.active t.driver.memory)
@@ -138,20 +138,22 @@ let call t qrexec ~vm () =
   | `Closed -> Lwt.return (none "dom0 is gone")
   | `Ok -> Lwt.pick [ Lwt.protected connected; late () ]
 
-let follow t qrexec ~vm = Rulecast_lwt.follow t.driver (call t qrexec ~vm)
+let follow t qrexec ~vm =
+  t.has_session <- true;
+  Rulecast_lwt.follow t.driver (call t qrexec ~vm)
 
 let is_call line =
   match String.split_on_char ' ' line with
   | [ "QUBESRPC"; called; _caller ] -> Service.is_called called
   | _ -> false
 
-(* One session at a time; the publisher's end calls again. *)
+(* The publisher's end calls again after a refusal. *)
 let serve t flow =
-  if t.is_served then Lwt.return 1
+  if t.has_session then Lwt.return 1
   else begin
-    t.is_served <- true;
+    t.has_session <- true;
     let read () = RExec.Flow.read flow >|= function `Ok bytes -> Some bytes | `Eof -> None in
     let write = in_pieces (RExec.Flow.write flow) in
     let session () = Rulecast_lwt.session t.driver { read; write; close = Lwt.return } in
-    Lwt.finalize (fun () -> session () >|= fun _pause -> 0) (fun () -> Lwt.return (t.is_served <- false))
+    Lwt.finalize (fun () -> session () >|= fun _pause -> 0) (fun () -> Lwt.return (t.has_session <- false))
   end

@@ -30,7 +30,7 @@ val drops :
 (** The version that decides, for logs. *)
 val version : t -> int option
 
-(** Calls the service `rulecast.Subscribe` of a qube, again and again. *)
+(** Calls the service `rulecast.Subscribe` of a qube, again and again. {!serve} answers no call from then on. *)
 val follow : t -> Qubes.RExec.t -> vm:string -> 'a Lwt.t
 
 (** Whether a command line of qrexec is a call of `rulecast.Subscribe`. *)

@@ -1,4 +1,5 @@
-(* Qrexec_request by bytes as qrexec.h has them, and Nat_removal on a table like that of mirage-nat. *)
+(* Qrexec_request by bytes as qrexec.h has them, Nat_removal on a table like that of mirage-nat, and that Lists
+   has one session at a time. *)
 
 let check name condition = if not condition then (Printf.printf "%s: wrong\n" name; exit 1)
 let nul n = String.make n '\000'
@@ -47,7 +48,16 @@ let nat () =
   check "nothing else" (Connections.Table.cardinal cut = 4);
   check "nothing goes for no reason" (Connections.remove (fun _ -> false) table = table)
 
+let lists () =
+  let trust = Printf.sprintf "rulecast2:%s:%s" (String.make 32 '0') (String.make 64 '0') in
+  let random n = String.make n '0' in
+  let lists = Lists.create ~trust ~name:"fw" ~entries:1 ~dns:[] ~random ~on_flip:ignore in
+  let call = Lists.follow lists { Qubes.RExec.agent = "/nobody" } ~vm:"mgmt" in
+  check "no call is answered by a firewall that calls" (Lwt.state (Lists.serve lists Lwt_unix.stdin) = Return 1);
+  Lwt.cancel call
+
 let () =
   qrexec ();
   nat ();
+  lists ();
   print_endline "the new files do as they say"
