@@ -12,6 +12,7 @@ import { SourcesLink } from '../src/daemon/sources-link.ts';
 import { WatchedRules } from '../src/daemon/watched-rules.ts';
 import type { Publisher, PublisherOptions } from '../src/release/publisher.ts';
 import type { PushOptions } from '../src/release/request.ts';
+import { contentOf } from '../src/release/rules-file.ts';
 import { AuditLog } from '../src/store/audit-log.ts';
 import { type Databases, openDatabases } from '../src/store/databases.ts';
 import { type FaultyDatabases, faultyDatabases } from './faulty-databases.ts';
@@ -298,6 +299,21 @@ describe('parts of the rules file', () => {
     expect([policiesOf(publisher), rules.trouble]).toEqual([['work'], undefined]);
     expect(await pushed(publisher, WORK)).toBe('unchanged');
     expect(await pushed(publisher, other)).toBe('rules-of-a-file work');
+  });
+
+  it('win over a push of what the file said before, if that comes later', async () => {
+    let answer = (_: PrefixSet): void => undefined;
+    const answered = new Promise<PrefixSet>((resolve) => {
+      answer = resolve;
+    });
+    const { publisher, write } = await house(WORK, { resolve: () => answered });
+    const before = pushOf({ 'x.yaml': WORK.replace('[accept', '[drop dsthost=a.example, accept') });
+    publisher.rules.read(contentOf(before.files));
+    const late = publisher.push(before);
+    await write(WORK.replace('203.0.113.0', '198.51.100.0'));
+    answer(prefixes('192.0.2.7'));
+    expect(await late).toMatchObject({ rejects: [{ code: 'rules-of-a-file' }] });
+    expect(versionOf(publisher)).toBe(2);
   });
 
   it('can be gone back to within the guards alone', async () => {

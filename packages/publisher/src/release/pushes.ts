@@ -53,8 +53,8 @@ interface Work {
   readonly way: 'push' | 'rules';
   readonly input: PushInput;
   readonly options: PushOptions;
-  /** Of the rules file, if this is its content. */
-  readonly digest: string | undefined;
+  /** Of the rules file, if this is its content; the file may change while names are asked for. */
+  readonly digestNow: () => string | undefined;
 }
 
 export class Pushes {
@@ -66,7 +66,8 @@ export class Pushes {
 
   /** As Publisher.push. */
   push(input: PushInput, options: PushOptions): Promise<PushOutcome> {
-    return this.#release({ way: 'push', input, options, digest: this.#options.rules.digestOf(input) });
+    const digestNow = () => this.#options.rules.digestOf(input);
+    return this.#release({ way: 'push', input, options, digestNow });
   }
 
   /** As Publisher.takeRules. */
@@ -78,7 +79,7 @@ export class Pushes {
       policy: undefined,
       files,
     };
-    return this.#release({ way: 'rules', input, options: { role: 'push' }, digest });
+    return this.#release({ way: 'rules', input, options: { role: 'push' }, digestNow: () => digest });
   }
 
   #release(work: Work): Promise<PushOutcome> {
@@ -90,7 +91,7 @@ export class Pushes {
       if (moved !== undefined) return moved;
       onStage?.('reading');
       const pushed = await worker.read(input, Math.floor(nowMs() / 1000));
-      const early = await this.#ingested(pushed, work);
+      const early = await this.#ingested(pushed, work, work.digestNow());
       if (early.kind === 'rejects') return early;
       await turn();
       onStage?.('names');
@@ -102,12 +103,13 @@ export class Pushes {
 
   async #releaseNow(pushed: PushedParts, work: Work): Promise<PushOutcome> {
     const { store, committer, desk, guards, rules, turn } = this.#options;
-    const { way, input, options, digest } = work;
+    const { way, input, options, digestNow } = work;
+    const digest = digestNow();
     const moved = movedFrom(committer, options);
     if (moved !== undefined) return moved;
     const isPushed = way === 'rules' && digest !== undefined && rules.isTaken(digest);
     if (isPushed) return { kind: 'version-moved', version: committer.head?.manifest.version ?? 0 };
-    const read = await this.#ingested(pushed, work);
+    const read = await this.#ingested(pushed, work, digest);
     if (read.kind === 'rejects') return read;
     await turn();
     const isWithdrawal = input.action === 'withdraw' && options.ifPresent !== true;
@@ -126,7 +128,7 @@ export class Pushes {
     return desk.release(read.ruleSet, origin, { ...options, notes, guards: guards.of(guardedAs, options) });
   }
 
-  async #ingested(pushed: PushedParts, { input, digest }: Work): Promise<IngestResult> {
+  async #ingested(pushed: PushedParts, { input }: Work, digest: string | undefined): Promise<IngestResult> {
     const { batches, rules, turn } = this.#options;
     const base = await batches.baseOfPush();
     if (digest !== undefined) return rules.ingested(base, pushed);
