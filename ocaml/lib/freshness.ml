@@ -8,6 +8,8 @@ let of_manifest (m : Trust.manifest) = { epoch = m.epoch; version = m.version; h
 let order a b =
   match Int.compare a.epoch b.epoch with 0 -> Int.compare a.version b.version | order -> order
 
+let fork_text { epoch; version; hash } other = Trust.fork_text ~epoch ~version hash other.hash
+
 (* A nonce that may still be answered; `least` was the newest that ever had been active here by then. *)
 type ask = { nonce : string; asked_at : int; least : named option; tries : int }
 
@@ -71,7 +73,7 @@ let judge known ~(root : Trust.root) ~floor ~since (signatures, said) =
           in
           match Option.map (fun bound -> (order states bound, bound)) bound with
           | Some (0, bound) when bound.hash <> states.hash ->
-             Doubtful (ask, "forked", "the publisher states another release of a number that was active here")
+             Doubtful (ask, "forked", fork_text bound states)
           | Some (below, _) when below < 0 ->
              Doubtful (ask, "not-newer", "the publisher states a release below the one that was active here")
           | _ -> Believed (ask, { release = states; as_of = ask.asked_at; had = ask.least })
@@ -94,7 +96,7 @@ let fault_of known ~offer ~has_floor ~since =
   | Some { release; as_of; _ } when has_floor || as_of >= since ->
      let order = order offer release in
      if order > 0 || (order = 0 && offer.hash = release.hash) then None
-     else if order = 0 then Some ("forked", "another release of the number that was stated")
+     else if order = 0 then Some ("forked", fork_text release offer)
      else Some ("not-fresh", "below the release that was stated")
   | _ when has_floor -> None
   | _ -> Some ("not-fresh", "nothing states yet what is newest")

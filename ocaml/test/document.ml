@@ -11,10 +11,7 @@ let texts key json = match member key json with `Null -> [] | list -> List.map J
 let fields key json = match member key json with `Null -> [] | assoc -> J.to_assoc assoc
 
 let of_hex text = Trust.of_hex (String.concat "" (String.split_on_char ' ' text))
-
-let to_hex bytes =
-  String.concat ""
-    (List.map (fun c -> Printf.sprintf "%02x" (Char.code c)) (List.of_seq (String.to_seq bytes)))
+let to_hex = Trust.to_hex
 
 let address said =
   if String.contains said ':' then begin

@@ -315,6 +315,10 @@ let trust json =
      expect name
        (text "renewal" v = "overdue")
        (fun () -> Trust.is_overdue root ~earliest:(number "earliest" v)));
+  let has_both (_, text) =
+    let hashes = List.filter (fun word -> String.length word = 64) (String.split_on_char ' ' text) in
+    List.length (List.sort_uniq compare hashes) = 2
+  in
   let named v = { Freshness.epoch = number "epoch" v; version = number "version" v; hash = hex "hash" v } in
   let root = dated None in
   each "judged" (part "offers") (fun name v ->
@@ -329,7 +333,10 @@ let trust json =
        | None -> manifest.manifest_hash
      in
      match member "code" v with
-     | `String code -> expect_refused name code offered
+     | `String code ->
+        expect_refused name code offered;
+        if code = "forked" then
+          check (name ^ ", with both hashes") (Result.fold ~ok:(fun _ -> false) ~error:has_both (result offered))
      | _ -> expect name (Trust.sha256 (hex "content" (member "offer" v))) offered);
   let statements = part "statements" in
   each "valid" statements (fun name v ->
@@ -354,6 +361,7 @@ let trust json =
         match Freshness.judge known ~root ~floor ~since:0 (link v) with
         | Not_asked -> "not-asked"
         | Unsigned _ -> "bad-signature"
+        | Doubtful (_, "forked", text) when not (has_both ("", text)) -> "forked, without both hashes"
         | Doubtful (_, code, _) -> code
         | Believed _ -> "believed"))
 
