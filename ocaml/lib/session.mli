@@ -41,9 +41,13 @@ type config = {
   environment : unit -> Meaning.environment;  (** by which questions of the publisher are answered *)
 }
 
-(** What it may list: {!usual_capabilities}, and [no-deflate], with which a publisher sends snapshots alone and
-    packs nothing; what is deflated is refused then. *)
+(** What it may list: {!usual_capabilities}; {!starts_closed}; and [no-deflate], with which a publisher sends
+    snapshots alone and packs nothing; what is deflated is refused then. *)
 val capabilities : string list
+
+(** For a firewall that drops every packet until it has a release: [rulectl status] does not report then that
+    it keeps none. *)
+val starts_closed : string
 
 val usual_capabilities : string list
 

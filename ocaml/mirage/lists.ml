@@ -38,7 +38,7 @@ let create ~trust ~name ~entries ~dns ~random ~on_flip =
       entries;
       bytes = 1_000_000 + (bytes_per_entry * entries);
       stale_after = stale_after_ms;
-      capabilities = Session.usual_capabilities;
+      capabilities = Session.starts_closed :: Session.usual_capabilities;
       random;
       environment = (fun () -> environment);
     }

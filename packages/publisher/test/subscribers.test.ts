@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Subscribers } from '../src/subscribers/subscribers.ts';
-import { SILENT } from './fresh-publisher.ts';
+import { freshPublisher, SILENT } from './fresh-publisher.ts';
 
 describe('what is known of subscribers', () => {
   it('is bounded: beyond 4,096 names the disconnected one unseen for longest is forgotten', () => {
@@ -20,6 +20,17 @@ describe('what is known of subscribers', () => {
     const entry = subscribers.entry('fw', 1);
     expect(subscribers.entry('fw', 2)).toBe(entry);
     expect(entry).toMatchObject({ name: 'fw', lastSeenMs: 1, held: undefined, refused: [] });
+  });
+
+  it('has no fault where a firewall keeps nothing by choice, and drops all until it has a release', () => {
+    const { subscribers, store } = freshPublisher();
+    const persistedOf = (capabilities: readonly string[] | undefined): unknown => {
+      Object.assign(subscribers.entry('fw', 0), { persisted: false, capabilities });
+      return subscribers.records(undefined, store, 0)[0]?.persisted;
+    };
+    expect(persistedOf(undefined)).toBe(false);
+    expect(persistedOf(['names'])).toBe(false);
+    expect(persistedOf(['names', 'starts-closed'])).toBeUndefined();
   });
 
   it('holds the last 32 refusals, each once', () => {

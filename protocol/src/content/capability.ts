@@ -32,6 +32,8 @@ export const Capability = {
   pages: 'pages',
   /** It inflates nothing: bodies and blocks come as they are. */
   noDeflate: 'no-deflate',
+  /** It keeps no release, and drops all until it has one: a restart opens nothing. */
+  startsClosed: 'starts-closed',
 } as const;
 export type Capability = (typeof Capability)[keyof typeof Capability];
 

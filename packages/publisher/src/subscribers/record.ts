@@ -1,6 +1,6 @@
 /** One subscriber, as `rulectl status` shows it. Pure. */
 
-import { type ControlRecordOf, hexOf, type SubscriberState } from '@rulecast/protocol';
+import { Capability, type ControlRecordOf, hexOf, type SubscriberState } from '@rulecast/protocol';
 import type { Release, Store } from '../store/store.ts';
 import { type Reason, type Refusal, refusalOf, type SubscriberEntry } from './entry.ts';
 
@@ -33,7 +33,8 @@ export function recordOf(
     bytesSent: entry.bytesSent,
     lastError: entry.lastError,
     refusal: reasonOf(head === undefined ? undefined : refusalOf(entry, head.hash)),
-    persisted: entry.persisted,
+    // A restart of such a firewall opens nothing: that it keeps nothing is no trouble that could end.
+    persisted: entry.capabilities?.includes(Capability.startsClosed) ? undefined : entry.persisted,
   };
 }
 
