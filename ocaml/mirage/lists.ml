@@ -9,6 +9,7 @@ module Log = (val Logs.src_log src : Logs.LOG)
 (* ── Our choice ── *)
 
 let call_ms = 60_000 (* until dom0 and the other end have answered *)
+let refused_ms = 300_000 (* until the next call: each that dom0 refuses may be a window on somebody's screen *)
 let stale_after_ms = 120_000 (* WIRE.md R-34 *)
 let piece_bytes = 4096
 let bytes_per_entry = 8 (* of a transfer; hosts at random take 1.7, rules more *)
@@ -111,22 +112,24 @@ let flow_of_call flow =
 
 (* What is connected after the time for it is over is closed at once. *)
 let call t qrexec ~vm () =
-  let connected, wake = Lwt.wait () in
-  let none why =
+  let ended, wake = Lwt.wait () in
+  let none ?(wait = 0) why =
     Log.warn (fun f -> f "no call of %s in %s: %s" Service.name vm why);
-    None
+    t.driver.sleep wait >|= fun () -> None
   in
   let is_late = ref false in
   let client = function
     | `Ok flow when !is_late -> RExec.Client_flow.close flow
     | `Ok flow ->
-       Lwt.wakeup_later wake (Some (flow_of_call flow));
+       Lwt.wakeup_later wake (Lwt.return_some (flow_of_call flow));
        Lwt.return_unit
+    | (`Closed | `Permission_denied | `Error _) when !is_late -> Lwt.return_unit
     | (`Closed | `Permission_denied | `Error _) as refusal ->
-       let why =
-         match refusal with `Closed -> "dom0 is gone" | `Permission_denied -> "refused by dom0" | `Error why -> why
-       in
-       if not !is_late then Lwt.wakeup_later wake (none why);
+       Lwt.wakeup_later wake
+         (match refusal with
+         | `Closed -> none "dom0 is gone"
+         | `Permission_denied -> none "refused by dom0" ~wait:refused_ms
+         | `Error why -> none why);
        Lwt.return_unit
   in
   let late () =
@@ -135,8 +138,8 @@ let call t qrexec ~vm () =
     none "nobody answers"
   in
   RExec.qrexec qrexec ~vm ~service:Service.name client >>= function
-  | `Closed -> Lwt.return (none "dom0 is gone")
-  | `Ok -> Lwt.pick [ Lwt.protected connected; late () ]
+  | `Closed -> none "dom0 is gone"
+  | `Ok -> Lwt.pick [ Lwt.protected ended; late () ] >>= Fun.id
 
 let follow t qrexec ~vm =
   t.has_session <- true;
