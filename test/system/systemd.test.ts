@@ -241,6 +241,59 @@ import socket; socket.socket(socket.AF_UNIX).connect("/run/rulecast-dns/names.so
     await eventually(async () => seen() === 'rulecast-dns-names.socket\n');
   });
 
+  it('lose no release that comes while rulecast-dns ends, and have no captured question go elsewhere', async () => {
+    const scene = new Scene();
+    const publisher = await scene.publisher();
+    const booted = await installed(scene);
+    machine = booted;
+    booted.run(`${WAY_OUT}
+      ip route add default via 203.0.113.1
+      ip netns exec world nft -f - <<'END'
+table inet seen {
+  counter asked {}
+  chain coming {
+    type filter hook prerouting priority 0
+    ip saddr 10.9.9.9 udp dport 53 counter name asked
+  }
+}
+END
+      systemctl start ${UNIT}`);
+    await connected(booted, publisher);
+    const names = {
+      lists: { ads: { names: ['.ads.example'], resolve: 'firewall' } },
+      first: { egress: ['drop dst=@ads'] },
+      unmatched: 'accept',
+    };
+    const push = async (document: object, ...options: readonly string[]): Promise<void> => {
+      const args = ['push', ...options, '--yes', '--replace-all', '--permit', 'accept-all,no-policy', '-'];
+      const { code, stderr } = await rulectl(scene.directory, args, JSON.stringify(document));
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    };
+    const ask = 'ip netns exec qube dig +tries=1 +time=1 @10.139.1.1 x.ads.example';
+    const elsewhere = 'ip netns exec world nft list counter inet seen asked';
+    await push({ unmatched: 'accept' }, '--require', 'sys-firewall');
+    booted.attempt(ask);
+    expect(booted.run(elsewhere)).toMatch(/packets [1-9]/);
+    const isCaptured = 'nft list table inet rulecast_dns >/dev/null 2>&1';
+    const signal = (name: string): string => `systemctl kill --signal ${name} --kill-whom main ${UNIT}`;
+    for (const isEnding of [
+      '[ "$(journalctl -o cat -u rulecast-dns | grep -c "no release needs names")" = 1 ]',
+      '[ "$(systemctl is-active rulecast-dns)" = inactive ]',
+    ]) {
+      await push(names, '--require', 'sys-firewall');
+      await push({ unmatched: 'accept' }, '--require', 'sys-firewall');
+      booted.run(`while ${isCaptured}; do sleep 0.1; done
+        ${signal('STOP')}`);
+      await push(names, '--wait', 'released');
+      booted.run(`until ${isEnding}; do sleep 0.01; done
+        ${signal('CONT')}
+        until ${isCaptured}; do sleep 0.01; done
+        before=$(${elsewhere})
+        until ${ask} | grep -q NXDOMAIN; do :; done
+        [ "$before" = "$(${elsewhere})" ]`);
+    }
+  });
+
   it('answer names at the addresses of a router, and say who has their port', async () => {
     const scene = new Scene();
     const publisher = await scene.publisher();
