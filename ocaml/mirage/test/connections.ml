@@ -9,15 +9,6 @@ module Table = Map.Make (struct
   let compare = Stdlib.compare
 end)
 
-module Removal = Nat_removal.Make (struct
-  type t = channel Table.t
-  type k = channel
-  type v = channel
-
-  let fold f nothing table = Table.fold f table nothing
-  let remove = Table.remove
-end)
-
 let flip (a, b) = (b, a)
 
 (* As `Nat_rewrite.add` does for `NAT`. *)
@@ -27,4 +18,7 @@ let add ~translated:(own, port) ((src, dst, (_, dst_port)) as request) table =
   |> Table.add (dst, own, (dst_port, port)) (dst, src, flip (let _, _, ports = request in ports))
 
 let remove drops table =
-  Removal.remove ~drops ~answer:(fun _ (src, dst, ports) -> (dst, src, flip ports)) table
+  Nat_removal.remove table ~drops
+    ~fold:(fun f none table -> Table.fold f table none)
+    ~remove:Table.remove
+    ~answer:(fun _ (src, dst, ports) -> (dst, src, flip ports))
