@@ -138,13 +138,12 @@ export async function run(args: CheckArgs, terminal: Terminal): Promise<ExitCode
   if (isJudging) return judge(args, terminal);
   for (const list of args['known-list'] ?? []) checkPartNames({ list, policy: undefined });
   if (args.direction === 'both') throw usageError('--direction both goes with --test or --packets');
-  const report =
-    args.json === true ? new JsonReport(terminal.out) : new TextReport(terminal.out, terminal.colors);
+  const report = new Report(terminal, args.json === true);
   const configs: (PublisherConfig | undefined)[] = [];
   const files = [
     ...(await readPushFiles(args, 'look', (file) => {
       if (args.format !== undefined || !isConfig(file.name, file.bytes)) return false;
-      configs.push(checkConfig(file.path, file.bytes, terminal, args.json));
+      configs.push(checkConfig(file.path, file.bytes, report));
       return true;
     })),
   ];
@@ -159,28 +158,12 @@ export async function run(args: CheckArgs, terminal: Terminal): Promise<ExitCode
 }
 
 /** Says what a publisher would refuse of its configuration. Undefined: something. */
-function checkConfig(
-  file: string,
-  bytes: Uint8Array,
-  { out, colors }: Terminal,
-  json: boolean | undefined,
-): PublisherConfig | undefined {
+function checkConfig(file: string, bytes: Uint8Array, report: Report): PublisherConfig | undefined {
   const { config, rejects, rejectCount } = parseConfig(file, bytes);
   const faults = [...rejects, ...(config === undefined ? [] : endpointFaults(config))];
   const faultCount = Math.max(rejectCount, faults.length);
-  const lists = config?.lists.size ?? 0;
-  if (json === true) {
-    for (const { line, column, code, reason } of faults)
-      out.json({ file, line, kind: 'reject', code, column, reason });
-    out.json({ file, kind: 'summary', lists, tables: config?.tables.size ?? 0, rejects: faultCount });
-  } else {
-    for (const fault of faults) out.line(renderReject(file, fault, colors));
-    const verdict =
-      faultCount === 0
-        ? `${formatAmount(lists, 'list')}, ${colors.green('nothing refused')}`
-        : colors.red(`${formatAmount(faultCount, 'fault')}`);
-    out.line(`${shownName(file)}: a publisher configuration, ${verdict}`);
-  }
+  for (const fault of faults) report.reject(file, fault);
+  report.configEnd(file, config?.lists.size ?? 0, config?.tables.size ?? 0, faultCount);
   return faultCount === 0 ? config : undefined;
 }
 
@@ -210,14 +193,6 @@ function askPublisher(args: CheckArgs, terminal: Terminal): Promise<ExitCode> {
 
 // ── Reports ────────────────────────────────────────────────────────────────────────────────────────────────
 
-interface Totals {
-  readonly files: number;
-  readonly rules: number;
-  readonly entries: number;
-  readonly rejects: number;
-  readonly warnings: number;
-}
-
 /** What a source of this list would be refused for, or asked about. */
 function oddities(read: ImportedList): readonly Problem[] {
   const { short } = read;
@@ -243,105 +218,73 @@ interface Problem {
   readonly reason: string;
 }
 
-/** Where findings go, as they are found. */
-interface Report {
-  /** Whether every rule and entry is to be told; without it the parsers are faster. */
-  readonly wantsEntries: boolean;
-  entry(file: string, line: number, kind: 'rule' | 'entry', canonical: string): void;
-  reject(file: string, reject: RuleSetReject | Reject): void;
-  /** What a list is, and what of it was knowingly not used. */
-  list(file: string, list: ImportedList): void;
-  /** All of a file has been told, but for some rejects that were counted and not kept. */
-  fileRead(unkept: number): void;
-  warning(file: string, problem: Problem): void;
-  fileEnd(summary: FileSummary): void;
-  end(totals: Totals): void;
-}
-
-class JsonReport implements Report {
-  readonly wantsEntries = true;
+/** Says findings as they are found: all of them to programs, and to people the first ones of a file. */
+class Report {
+  readonly isJson: boolean;
   readonly #out: Output;
+  readonly #colors: Colors;
+  #shown = 0; // rejects of the file at hand
 
-  constructor(out: Output) {
+  constructor({ out, colors }: Terminal, isJson: boolean) {
+    this.isJson = isJson;
     this.#out = out;
-  }
-
-  entry(file: string, line: number, kind: 'rule' | 'entry', canonical: string): void {
-    this.#out.json({ file, line, kind, canonical });
+    this.#colors = colors;
   }
 
   reject(file: string, reject: RuleSetReject | Reject): void {
     const { line, column, code, reason } = reject;
     const part = 'part' in reject ? reject.part : undefined;
-    this.#out.json({ file, line, kind: 'reject', code, column, reason, part });
+    if (this.isJson) this.#out.json({ file, line, kind: 'reject', code, column, reason, part });
+    else if (++this.#shown <= REJECTS_SHOWN) this.#out.line(renderReject(file, reject, this.#colors));
   }
 
-  list(file: string, list: ImportedList): void {
-    const { format, skipped, widened } = list;
-    this.#out.json({ file, kind: 'list', format, skipped, ...(widened > 0 && { widened }) });
+  /** For programs: people have the file. */
+  entry(file: string, line: number, kind: 'rule' | 'entry', canonical: string): void {
+    this.#out.json({ file, line, kind, canonical });
   }
 
-  fileRead(): void {
-    // The summary counts what was not told.
-  }
-
-  warning(file: string, problem: Problem): void {
-    const { code, part, reason } = problem;
-    this.#out.json({ file, kind: 'warning', code, part, reason });
-  }
-
-  fileEnd(): void {
-    // Programs get the one summary at the end.
-  }
-
-  end(totals: Totals): void {
-    this.#out.json({ kind: 'summary', ...totals });
-  }
-}
-
-class TextReport implements Report {
-  readonly wantsEntries = false;
-  readonly #out: Output;
-  readonly #colors: Colors;
-  #shown = 0; // rejects of the file at hand
-
-  constructor(out: Output, colors: Colors) {
-    this.#out = out;
-    this.#colors = colors;
-  }
-
-  entry(): void {
-    // People have the file.
-  }
-
-  reject(file: string, reject: Reject): void {
-    if (++this.#shown <= REJECTS_SHOWN) this.#out.line(renderReject(file, reject, this.#colors));
-  }
-
-  list(file: string, list: ImportedList): void {
-    for (const { code, count, line } of list.skipped) {
+  /** What a list is, and what of it was knowingly not used. */
+  list(file: string, { format, skipped, widened }: ImportedList): void {
+    if (this.isJson)
+      return this.#out.json({ file, kind: 'list', format, skipped, ...(widened > 0 && { widened }) });
+    for (const { code, count, line } of skipped) {
       if (code === 'comment' || code === 'metadata') continue; // what every list has
       this.#out.line(renderSkipped(file, { code, count, line }));
     }
-    if (list.widened > 0) this.#out.line(renderWidened(file, list.widened));
+    if (widened > 0) this.#out.line(renderWidened(file, widened));
   }
 
+  /** All rejects of a file came, but for some that were counted and not kept. */
   fileRead(unkept: number): void {
     const more = this.#shown + unkept - REJECTS_SHOWN;
-    if (more > 0) this.#out.line(`… and ${more} more`);
+    if (more > 0 && !this.isJson) this.#out.line(`… and ${more} more`);
     this.#shown = 0;
   }
 
-  warning(_file: string, problem: Problem): void {
-    this.#out.line(renderWarning(problem, this.#colors));
+  warning(file: string, { code, part, reason }: Problem): void {
+    if (this.isJson) this.#out.json({ file, kind: 'warning', code, part, reason });
+    else this.#out.line(renderWarning({ code, reason }, this.#colors));
   }
 
-  fileEnd(summary: FileSummary): void {
-    this.#out.line(renderFileSummary(summary, this.#colors));
+  /** Of a configuration. */
+  configEnd(file: string, lists: number, tables: number, rejects: number): void {
+    this.fileRead(0);
+    if (this.isJson) return this.#out.json({ file, kind: 'summary', lists, tables, rejects });
+    const verdict =
+      rejects === 0
+        ? `${formatAmount(lists, 'list')}, ${this.#colors.green('nothing refused')}`
+        : this.#colors.red(formatAmount(rejects, 'fault'));
+    this.#out.line(`${shownName(file)}: a publisher configuration, ${verdict}`);
   }
 
-  end(): void {
-    // One line per file has said it all.
+  /** Of the other files: one summary for programs, and one of each for people. */
+  end(summaries: readonly FileSummary[], rejects: number): void {
+    const sum = (field: 'rules' | 'entries' | 'warnings'): number =>
+      summaries.reduce((total, summary) => total + summary[field], 0);
+    const [rules, entries, warnings] = [sum('rules'), sum('entries'), sum('warnings')];
+    if (this.isJson)
+      this.#out.json({ kind: 'summary', files: summaries.length, rules, entries, rejects, warnings });
+    else for (const summary of summaries) this.#out.line(renderFileSummary(summary, this.#colors));
   }
 }
 
@@ -352,11 +295,10 @@ function checkFiles(files: readonly PushFile[], args: CheckArgs, now: number, re
   const { list, policy, format, direction, 'known-list': knownLists } = args;
   const summaries: FileSummary[] = [];
   const place = (name: string): string => placeOf(files, name);
-  const onEntry: DocumentEntrySink = (kind, name, line, _column, canonical) => {
+  const onEntry: DocumentEntrySink = (kind, name, line, _column, canonical) =>
     report.entry(place(name), line, kind, canonical());
-  };
   const observer = {
-    onEntry: report.wantsEntries ? onEntry : undefined,
+    onEntry: report.isJson ? onEntry : undefined, // without it the parsers are faster
     onReject: (reject: DocumentReject) => report.reject(place(reject.file), reject),
     onFile: (file: PushedFile, read: ReadFile, rejects: number) => {
       const summary = { ...summaryOf(place(file.name), read), rejects };
@@ -383,24 +325,14 @@ function checkFiles(files: readonly PushFile[], args: CheckArgs, now: number, re
   const { rejectCount, faults, warnings } = readOffline(files, reading, observer);
   for (const fault of faults) report.reject(fault.file, fault);
   for (const warning of warnings) report.warning(warning.file, warning);
-  for (const summary of summaries) {
-    const countOf = (found: readonly { readonly file: string }[]): number =>
-      found.filter(({ file }) => file === summary.file).length;
-    report.fileEnd({
-      ...summary,
-      rejects: summary.rejects + countOf(faults),
-      warnings: summary.warnings + countOf(warnings),
-    });
-  }
-  const sum = (field: 'rules' | 'entries' | 'warnings'): number =>
-    summaries.reduce((total, summary) => total + summary[field], 0);
-  report.end({
-    files: summaries.length,
-    rules: sum('rules'),
-    entries: sum('entries'),
-    rejects: rejectCount + faults.length,
-    warnings: sum('warnings') + warnings.length,
-  });
+  const countOf = (found: readonly { readonly file: string }[], file: string): number =>
+    found.filter((each) => each.file === file).length;
+  const complete = summaries.map((summary) => ({
+    ...summary,
+    rejects: summary.rejects + countOf(faults, summary.file),
+    warnings: summary.warnings + countOf(warnings, summary.file),
+  }));
+  report.end(complete, rejectCount + faults.length);
   return rejectCount + faults.length === 0 ? ExitCode.ok : ExitCode.refused;
 }
 
