@@ -80,7 +80,7 @@ type t = {
   mutable second : int; (* of the last question, and how many came in it *)
   mutable questions : int;
   mutable skipped : int;
-  mutable figures : int * int; (* receive and verify, of the release that this session brought *)
+  mutable receive_ms : int; (* of the release that this session brought *)
   mutable out : output list; (* the last first *)
 }
 
@@ -151,8 +151,10 @@ let memory ?floor ~trust ~now () =
 
 let active memory = Option.map fst memory.active
 
+let stale_at memory config = Option.value memory.confirmed_at ~default:memory.started_at + config.stale_after
+
 let standing memory config ~now =
-  if now >= Option.value memory.confirmed_at ~default:memory.started_at + config.stale_after then Stale
+  if now >= stale_at memory config then Stale
   else if memory.confirmed_at = None then Unsure
   else Fresh
 
@@ -257,7 +259,7 @@ let create memory config ~now =
       second = 0;
       questions = 0;
       skipped = 0;
-      figures = (0, 0);
+      receive_ms = 0;
       out = [];
     }
   in
@@ -310,14 +312,11 @@ let nack ?after t hash (code, text) retry =
     ([ ("hash", Octets hash); ("code", Text code); ("text", Text text); ("retry", Text retry) ] @ after @ keeps t)
 
 let say_applied t release =
-  let receive, verify = t.figures in
+  let not_measured = List.map (fun key -> (key, Int 0)) [ "verifyMs"; "compileMs"; "flipMs" ] in
   control t 9
     (number (named release)
+    @ (("receiveMs", Int t.receive_ms) :: not_measured)
     @ [
-        ("receiveMs", Int receive);
-        ("verifyMs", Int verify);
-        ("compileMs", Int 0);
-        ("flipMs", Int 0);
         ("persisted", Bool false);
         ("generation", Int t.memory.generation);
       ])
@@ -477,7 +476,7 @@ let apply t ~now transfer =
   in
   (match outcome with
   | Ok made ->
-     t.figures <- (now - transfer.began, 0);
+     t.receive_ms <- now - transfer.began;
      say_applied t (flip t ~now transfer made)
   | Error (`Stream, fault) -> stream_fault t ~now ~is_chain hash fault
   | Error (`Signed, fault) -> nack t hash fault "never"
@@ -660,10 +659,7 @@ let deadline t =
   | Over -> max_int
   | Greeting -> min t.silent_at frame
   | _ ->
-     let stale =
-       if t.memory.told = Stale then max_int
-       else Option.value t.memory.confirmed_at ~default:t.memory.started_at + t.config.stale_after
-     in
+     let stale = if t.memory.told = Stale then max_int else stale_at t.memory t.config in
      List.fold_left min t.silent_at [ window; frame; t.ping_at; t.known.ask_at; stale ]
 
 let ping t ~now fields = control t 15 (in_force t ~now @ fields)
@@ -683,13 +679,13 @@ let tick t ~now =
   end;
   flush t
 
-let disconnected t ~now:_ =
+let disconnected t =
   if t.state <> Over then begin
     if t.read < Buffer.length t.input then tell t "the connection ended within a frame";
     close t ~is_good:true "disconnected"
   end;
   flush t
 
-let stop t ~now:_ =
+let stop t =
   if t.state <> Over then bye t "shutting-down" "the subscriber stops";
   flush t

@@ -78,10 +78,10 @@ val deadline : t -> int
 val tick : t -> now:int -> output list
 
 (** The connection ended. *)
-val disconnected : t -> now:int -> output list
+val disconnected : t -> output list
 
 (** This side ends the session, in order. *)
-val stop : t -> now:int -> output list
+val stop : t -> output list
 
 (** No connection could be made: for how many milliseconds to wait. *)
 val unreachable : memory -> config -> int

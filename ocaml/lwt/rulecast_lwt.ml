@@ -42,7 +42,7 @@ let take_all t c outputs =
   List.iter (take t c) outputs;
   Lwt_condition.broadcast c.changed ()
 
-let lost t c = take_all t c (Session.disconnected c.session ~now:(t.now ()))
+let lost t c = take_all t c (Session.disconnected c.session)
 
 (* Other threads run whenever `work` pauses and has had its slice. *)
 let in_slices t work =

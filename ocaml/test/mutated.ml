@@ -57,7 +57,7 @@ let () =
       if below 20 = 0 then now := !now + below 20_000;
       if Session.deadline session <= !now then take (Session.tick session ~now:!now)
     done;
-    take (Session.disconnected session ~now:!now);
+    take (Session.disconnected session);
     match Session.active memory with
     | None -> ()
     | Some { manifest; table; _ } ->

@@ -122,7 +122,7 @@ let step peer name i json =
     connect peer
   end;
   if has "receive" then receive peer (message (member "receive" json));
-  if has "end" then List.iter (take peer) (Session.disconnected (session peer) ~now:peer.now);
+  if has "end" then List.iter (take peer) (Session.disconnected (session peer));
   let sent = looked_at peer in
   let bye, sent = List.partition (fun (kind, _) -> kind = 17) sent in
   let due = J.to_list (member "send" json) in
@@ -175,7 +175,7 @@ let recorded peer turns =
   in
   let sends ((kind, _) as message) =
     if kind = 15 then pass peer (peer.now + 5000);
-    if kind = 17 then List.iter (take peer) (Session.stop (session peer) ~now:peer.now);
+    if kind = 17 then List.iter (take peer) (Session.stop (session peer));
     look ();
     incr checks;
     match !waiting with
@@ -190,7 +190,7 @@ let recorded peer turns =
     turns;
   look ();
   if !waiting <> [] then otherwise ();
-  List.iter (take peer) (Session.disconnected (session peer) ~now:peer.now)
+  List.iter (take peer) (Session.disconnected (session peer))
 
 (* A subscriber that asks with the same nonces sends the same, and takes the same releases. *)
 let recorded_session json =
@@ -338,10 +338,10 @@ let cell json publisher v =
        peer.sent <- List.filter (fun (kind, _) -> kind <> 15) peer.sent;
        true
     | "disconnected" ->
-       List.iter (take peer) (Session.disconnected (session peer) ~now:peer.now);
+       List.iter (take peer) (Session.disconnected (session peer));
        true
     | "stop" ->
-       List.iter (take peer) (Session.stop (session peer) ~now:peer.now);
+       List.iter (take peer) (Session.stop (session peer));
        true
     | "welcome" -> send publisher.welcome
     | "offer" -> send (offer (release publisher "third"))

@@ -27,7 +27,7 @@ let take t c = function
   | Tell text -> t.tell text
   | Closed { pause; _ } -> c.closed <- Some pause
 
-let lost t c = List.iter (take t c) (Session.disconnected c.session ~now:(Clock.now ()))
+let lost t c = List.iter (take t c) (Session.disconnected c.session)
 
 let write t c =
   let bytes = Buffer.to_bytes c.unsent in
@@ -73,10 +73,9 @@ let rec run t c =
      if Buffer.length c.unsent > 0 then write t c;
      pause
   | None ->
-     let now = Clock.now () in
-     if t.is_stopped then List.iter (take t c) (Session.stop c.session ~now)
+     if t.is_stopped then List.iter (take t c) (Session.stop c.session)
      else begin
-       let wait = max 0 (min 60_000 (Session.deadline c.session - now)) in
+       let wait = max 0 (min 60_000 (Session.deadline c.session - Clock.now ())) in
        serve t c ~timeout:(float wait /. 1000.);
        if c.closed = None then List.iter (take t c) (Session.tick c.session ~now:(Clock.now ()))
      end;
