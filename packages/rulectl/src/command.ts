@@ -64,8 +64,8 @@ Lists:
   rulectl lists          where lists come from, how fresh they are, and what is in them
 
 Set up:
-  rulectl init           from nothing to blocked ads, a blocked country or some names alone: asks,
-                         and writes it
+  rulectl init           block ads or a country, or allow some names alone: asks, and writes the
+                         first configuration
   rulectl import         make a rule set document of the firewall rules of qubes
   rulectl doctor         what keeps this machine from working, and what to do
   rulectl keys           who may sign releases, how that is changed, and keys for zmq+tcp: endpoints
@@ -77,7 +77,7 @@ Seldom needed:
   rulectl names          which addresses are open by name, on the firewall itself
   rulectl get            what a release says, as a document that can be pushed
   rulectl export         a policy as rules of qvm-firewall, for firewalls that follow no publisher
-  rulectl forget         expect a subscriber no more that is gone for good
+  rulectl forget         stop expecting a subscriber that is gone for good
 `;
 
 /** What the help of a command lists that takes a second word. */

@@ -162,9 +162,10 @@ function withOwnHelp(cli: Argv<GlobalArgs>): void {
     )
     .option('all', { type: 'boolean', describe: 'with --help: commands that are needed seldom, too' })
     .example([
-      ['$0 check office.yaml', 'before'],
+      ['$0 init', 'the first time'],
+      ['$0 check office.yaml', 'what is wrong with a file'],
       ['$0 push office.yaml', 'release it, and wait for the firewalls'],
-      ['$0 status', 'after'],
+      ['$0 status', 'whether the firewalls enforce it'],
       ['$0 test "10.137.0.5 > 192.0.2.7 tcp/443"', 'what happens to a packet now'],
       ['$0 lists', 'how fresh the lists are that the publisher fetches'],
       ['$0 history', 'what was released, and why'],
