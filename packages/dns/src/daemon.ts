@@ -27,17 +27,14 @@ import {
   upstreamsOf,
 } from './daemon/options.ts';
 import { Places } from './daemon/places.ts';
-import { followReleases } from './daemon/releases.ts';
+import { followReleases, type ReleaseOptions } from './daemon/releases.ts';
 import { judgeOfFile, RulesError } from './daemon/rules.ts';
 import type { NameJudge } from './judge/judge.ts';
 import type { ProxyOptions } from './proxy/machine.ts';
 import { DnsServer } from './proxy/server.ts';
 
 /** What names are judged by. */
-interface Source extends Pick<ProxyOptions, 'judge' | 'opens' | 'mayBePrivate'> {
-  readonly unneeded?: Promise<void>;
-  close(): Promise<void>;
-}
+type Source = Pick<ProxyOptions, 'judge' | 'opens' | 'mayBePrivate'>;
 
 /** Ten times what systems have. */
 const CERTIFICATES_MAX_BYTES = 4_194_304;
@@ -56,30 +53,26 @@ async function main(): Promise<void> {
   const manager = serviceManager(process.env, (error) => {
     logger.warn({ err: error }, 'the service manager could not be told');
   });
-  const [listen, sockets] = [listenEndpoints(), socketsOf()];
-  const places = new Places({
-    listen,
-    isInNamespace: sockets.length > 0,
-    upstreams: upstreamsOf(),
-    file: upstreamFile(),
-    logger,
-  });
+  const [listen, sockets, file] = [listenEndpoints(), socketsOf(), upstreamFile()];
   const asked = (): readonly string[] =>
-    upstreamFile() === undefined ? argv.upstream : places.upstreams.map(({ address }) => address);
+    file === undefined ? argv.upstream : places.upstreams.map(({ address }) => address);
   const oneOf = blockedLogShare();
   const { kind, path, descriptor } = sourceOf();
   const upstreamCa = argv.upstreamCa === undefined ? undefined : certificatesOf(argv.upstreamCa);
   const mode = Number.parseInt(argv.releasesMode, 8);
-  let server: DnsServer | undefined;
-  const counts = (): DnsServer['counters'] => ({ ...places.counters, ...server?.counters });
-  const { listenFor: onListen, fault } = places;
-  const source = await (kind === 'rules'
-    ? followFile(path, logger)
-    : followReleases({ path, descriptor }, mode, logger, { nowS, counts, onListen, fault }));
-  server = await DnsServer.listen({
+  const releaseOptions: ReleaseOptions = {
+    nowS,
+    counts: () => ({ ...places.counters, ...server.counters }),
+    onListen: (group) => places.listenFor(group),
+    fault: () => places.fault,
+  };
+  const releases = kind === 'releases' ? followReleases(logger, releaseOptions) : undefined;
+  const source = releases?.source ?? (await followFile(path, logger));
+  const upstreams = upstreamsOf();
+  const server = await DnsServer.listen({
     listen,
     sockets,
-    upstreams: places.upstreams,
+    upstreams,
     ...(upstreamCa !== undefined && { upstreamCa }),
     tellOfUpstream: (index, reason) => {
       const upstream = asked()[index];
@@ -94,9 +87,7 @@ async function main(): Promise<void> {
         `${TROUBLES[kind]}${isOver ? ': no more, for a minute now' : ''}`,
       );
     },
-    judge: source.judge,
-    mayBePrivate: source.mayBePrivate,
-    ...(source.opens && { opens: source.opens }),
+    ...source,
     ...(argv.openings !== undefined && { openings: argv.openings }),
     randomBytes: drawnAhead(randomBytes),
     nowMs,
@@ -109,16 +100,17 @@ async function main(): Promise<void> {
       }),
     }),
   });
-  places.attach(server);
+  const places = new Places(server, { listen, isInNamespace: sockets.length > 0, upstreams, file, logger });
+  const socket = await releases?.serve({ path, descriptor }, mode);
   const stop = stopSignal(); // before anybody is told that it runs, and may end it
   logger.info({ listen: argv.listen, upstream: asked(), [kind]: path }, 'ready');
   manager.ready();
-  await Promise.race([stop, ...(source.unneeded === undefined ? [] : [source.unneeded])]);
+  await Promise.race([stop, socket?.ended ?? stop]);
   manager.stopping();
   logger.info({ ...server.counts }, 'stopping');
   places.close();
   await server.close();
-  await source.close();
+  await socket?.close();
   process.exit(0); // whatever is being read
 }
 
@@ -161,7 +153,6 @@ async function followFile(file: string, logger: Logger): Promise<Source> {
   return {
     judge: (asker, name, at, aliases) => judge.judge(asker, name, at, aliases, { now: nowS() }),
     mayBePrivate: (name, at) => judge.mayBePrivate(name, at),
-    close: async () => undefined,
   };
 }
 

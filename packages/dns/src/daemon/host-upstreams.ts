@@ -5,8 +5,8 @@
 
 import { type Address, formatAddress } from '@rulecast/rules';
 import { FAR, NEAR } from '../net/steps.ts';
-import type { DnsEndpoint } from '../proxy/upstream.ts';
-import { DNS_PORT, hostAddresses, LINK_LOCAL } from './host-listeners.ts';
+import { DNS_PORT, type DnsEndpoint } from '../proxy/upstream.ts';
+import { hostAddresses, LINK_LOCAL } from './host-addresses.ts';
 
 /** Both ends of the link to the namespace in which it is asked. */
 const LINK_ADDRESSES: ReadonlySet<string> = new Set([NEAR, FAR].flatMap((ends) => Object.values(ends)));
@@ -33,5 +33,5 @@ function isOwn(address: string, listen: readonly DnsEndpoint[]): boolean {
   const taken = listen.filter(({ port }) => port === DNS_PORT).map((endpoint) => endpoint.address);
   if (taken.includes(address)) return true;
   const isEvery = taken.includes('0.0.0.0') || taken.includes('::');
-  return isEvery && (LOOPBACK.test(address) || hostAddresses(() => true).includes(address));
+  return isEvery && (LOOPBACK.test(address) || hostAddresses().includes(address));
 }

@@ -3,9 +3,8 @@
 import { passedSockets, programOptions, usageError } from '@rulecast/program';
 import { strictYargs } from '@rulecast/program/command-line';
 import { formatAddress, parseAddress } from '@rulecast/rules';
-import type { DnsEndpoint, DnsUpstream } from '../proxy/upstream.ts';
+import { DNS_PORT, type DnsEndpoint, type DnsUpstream } from '../proxy/upstream.ts';
 
-const DNS_PORT = 53;
 const RESOLV_CONF = '/etc/resolv.conf';
 const TLS_PORT = 853;
 /** A name that a certificate can be for: of letters, so that it is no address. */
@@ -124,7 +123,7 @@ const PASSED = passedSockets(process.env, process.pid);
 const NAMES_SOCKET = 'names';
 
 /** What is judged by; a descriptor: of the socket, which the service manager has bound. */
-export interface JudgedBy {
+interface JudgedBy {
   readonly kind: 'releases' | 'rules';
   readonly path: string;
   readonly descriptor?: number;

@@ -1,16 +1,18 @@
 /**
- * The addresses at which `rulecast-dns` is asked, and its upstreams. Options name them; else they follow the
- * interfaces and the resolv.conf of this host.
+ * The addresses at which `rulecast-dns` is asked, and its upstreams. Options name them; else both are looked
+ * up on this host again and again: port 53 of the interfaces in a link group, and of no other, and the name
+ * servers of a resolv.conf. An edge; the sockets are the server's.
  */
 
 import { isDeepStrictEqual } from 'node:util';
 import type { Address } from '@rulecast/rules';
 import type { Logger } from 'pino';
 import type { DnsServer } from '../proxy/server.ts';
-import type { DnsEndpoint, DnsUpstream } from '../proxy/upstream.ts';
-import { HostListeners } from './host-listeners.ts';
+import { DNS_PORT, type DnsEndpoint, type DnsUpstream } from '../proxy/upstream.ts';
+import { groupAddresses } from './host-addresses.ts';
 import { type FoundUpstreams, upstreamsAmong } from './host-upstreams.ts';
-import { nextNameServers, watchNameServers } from './resolv-conf.ts';
+import { ownerOfPort } from './port-owner.ts';
+import { nextNameServers } from './resolv-conf.ts';
 
 export interface PlacesOptions {
   /** By options: then it listens nowhere else. */
@@ -23,62 +25,51 @@ export interface PlacesOptions {
   readonly logger: Logger;
 }
 
+/** How often this host is looked at, and a port that was taken is tried again. Our choice. */
+const LOOK_MS = 2000;
 /** Addresses of each kind that counters name, and what can be a counter's name. */
 const SHOWN = 4;
 const COUNTER_NAME = /^[A-Za-z0-9._-]{1,32}$/;
 
 export class Places {
+  readonly #server: Pick<DnsServer, 'listenAt' | 'replaceUpstreams'>;
   readonly #options: PlacesOptions;
-  #unwatch: (() => void) | undefined;
+  readonly #timer: NodeJS.Timeout;
   /** Of the file; one that is absent or names none leaves the last ones. */
   #servers: readonly Address[] = [];
-  /** Those of the servers that are asked. */
+  /** Those of the servers that are asked; undefined: options name others. */
   #found: FoundUpstreams | undefined;
-  #server: Pick<DnsServer, 'listenAt' | 'replaceUpstreams'> | undefined;
-  #listeners: HostListeners | undefined;
-  /** The link group of hosts that ask this one. */
+  /** The link group of hosts that ask this one; undefined: none do. */
   #group: number | undefined;
-  #onAttached: () => void = () => undefined;
-  readonly #attached = new Promise<void>((resolve) => {
-    this.#onAttached = resolve;
-  });
+  /** Addresses of the group at which it listens, and what ends that. */
+  readonly #open = new Map<string, () => void>();
+  /** Why it does not listen at an address of the group; empty: it does. */
+  #groupFault = '';
+  #turn: Promise<void> = Promise.resolve();
 
-  constructor(options: PlacesOptions) {
+  constructor(server: Pick<DnsServer, 'listenAt' | 'replaceUpstreams'>, options: PlacesOptions) {
+    this.#server = server;
     this.#options = options;
-    const { file } = options;
-    if (file === undefined) return;
-    this.#unwatch = watchNameServers(file, (servers) => this.#look(servers));
-    this.#look(nextNameServers(file) ?? []);
+    this.#followServers();
+    this.#timer = setInterval(() => void this.#lookInTurn(), LOOK_MS).unref();
   }
 
   get upstreams(): readonly DnsUpstream[] {
     return this.#found?.upstreams ?? this.#options.upstreams;
   }
 
-  /** From now on. The file may have changed while the server began to listen. */
-  attach(server: Pick<DnsServer, 'listenAt' | 'replaceUpstreams'>): void {
-    this.#server = server;
-    this.#listeners = new HostListeners(server, () => this.#look(this.#servers));
-    if (this.#found !== undefined) server.replaceUpstreams(this.#found.upstreams);
-    this.#onAttached();
+  /** Hosts of a link group ask this one; undefined: none do. Resolves once it listens, or cannot. */
+  listenFor(group: number | undefined): Promise<void> {
+    this.#group = group;
+    return this.#lookInTurn();
   }
 
-  /** Hosts of a link group ask this one; undefined: none do. Resolves once it listens, or cannot. */
-  readonly listenFor = async (group: number | undefined): Promise<void> => {
-    await this.#attached;
-    this.#group = group;
-    if (this.#options.listen.length === 0) await this.#listeners?.want(group);
-  };
-
   /** Why it is not asked; empty: it is. */
-  readonly fault = (): string => {
+  get fault(): string {
     const { listen, isInNamespace } = this.#options;
-    if (listen.length > 0) return '';
-    if (this.#group !== undefined) return this.#listeners?.fault ?? '';
-    return isInNamespace
-      ? ''
-      : 'rulecast-dns.socket is not there: systemctl status rulecast-dns.socket rulecast-dns-net';
-  };
+    if (this.#group !== undefined || listen.length > 0 || isInNamespace) return this.#groupFault;
+    return 'rulecast-dns.socket is not there: systemctl status rulecast-dns.socket rulecast-dns-net';
+  }
 
   /** `dnsAt.namespace` or `dnsAt.ADDRESS`, and `dnsAsks.ADDRESS`: by their place, from 1. */
   get counters(): Readonly<Record<string, number>> {
@@ -89,28 +80,76 @@ export class Places {
   }
 
   get #endpoints(): readonly DnsEndpoint[] {
-    return [...this.#options.listen, ...(this.#listeners?.endpoints ?? [])];
+    return [...this.#options.listen, ...[...this.#open.keys()].map(endpointAt)];
   }
 
-  /** The servers may be others, or the addresses at which it is asked. */
-  #look(servers: readonly Address[]): void {
+  #lookInTurn(): Promise<void> {
+    this.#turn = this.#turn.then(() => this.#look());
+    return this.#turn;
+  }
+
+  /** Does not reject. */
+  async #look(): Promise<void> {
+    try {
+      this.#groupFault = await this.#followGroup();
+    } catch (error) {
+      this.#groupFault = `it cannot see or take the addresses of this host: ${textOf(error)}`;
+    }
+    this.#followServers(); // which may be addresses at which it listens now
+  }
+
+  /** Listens at the addresses of the group, and says why not. */
+  async #followGroup(): Promise<string> {
+    const group = this.#options.listen.length > 0 ? undefined : this.#group;
+    const wanted = group === undefined ? [] : groupAddresses(group);
+    for (const [address, close] of this.#open) {
+      if (wanted.includes(address)) continue;
+      close();
+      this.#open.delete(address);
+    }
+    if (group !== undefined && wanted.length === 0)
+      return `no interface with an address is in link group ${group} (ip link set dev NAME group ${group})`;
+    let fault = '';
+    for (const address of wanted)
+      if (!this.#open.has(address)) fault = (await this.#listenAt(address)) ?? fault;
+    return fault;
+  }
+
+  /** Why it cannot; undefined: it does. */
+  async #listenAt(address: string): Promise<string | undefined> {
+    const endpoint = endpointAt(address);
+    try {
+      this.#open.set(address, await this.#server.listenAt(endpoint));
+      return undefined;
+    } catch (error) {
+      const isTaken = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
+      if (!isTaken) return `it cannot listen at ${address}: ${textOf(error)}`;
+      return `port ${DNS_PORT} of ${address} is taken${ownerOfPort(endpoint)}: stop that, or use --names auto`;
+    }
+  }
+
+  #followServers(): void {
     const { file, logger } = this.#options;
-    this.#servers = servers;
-    const found = upstreamsAmong(servers, this.#endpoints);
-    if (file === undefined || isDeepStrictEqual(found, this.#found)) return;
+    if (file === undefined) return;
+    this.#servers = nextNameServers(file) ?? this.#servers;
+    const found = upstreamsAmong(this.#servers, this.#endpoints);
+    if (isDeepStrictEqual(found, this.#found)) return;
     this.#found = found;
     const { upstreams, skipped } = found;
     const upstream = upstreams.map(({ address }) => address);
     const fields = { file, upstream, ...(skipped.length > 0 && { skipped }) };
     if (upstreams.length > 0) logger.info(fields, 'asks the name servers of this host');
     else logger.error(fields, `${file} names no server that can be asked: names are answered SERVFAIL`);
-    this.#server?.replaceUpstreams(upstreams);
+    this.#server.replaceUpstreams(upstreams);
   }
 
   close(): void {
-    this.#unwatch?.();
-    this.#listeners?.close();
+    clearInterval(this.#timer);
   }
+}
+
+function endpointAt(address: string): DnsEndpoint {
+  return { address, port: DNS_PORT };
 }
 
 /** The first ones by their names, and how many others there are. */
@@ -121,4 +160,8 @@ function placesOf(what: string, all: readonly string[]): Readonly<Record<string,
     .slice(0, SHOWN);
   const others = all.length - named.length;
   return { ...Object.fromEntries(named), ...(others > 0 && { [`${what}.others`]: others }) };
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -15,65 +15,68 @@ const WAITING_MAX = 2;
 /** How long nobody needs it before it ends. Our choice: a subscriber that starts anew is back by then. */
 const UNNEEDED_MS = 10_000;
 
-export interface ReleaseSource extends Pick<ProxyOptions, 'judge' | 'opens' | 'mayBePrivate'> {
-  /** Nobody is connected, and no release needs it; only where connecting starts it again. */
-  readonly unneeded?: Promise<void>;
+export type ReleaseOptions = Pick<FollowerOptions, 'nowS' | 'counts' | 'onListen' | 'fault'>;
+
+interface SocketPlace {
+  readonly path: string;
+  /** Of the socket, where the service manager has bound it. */
+  readonly descriptor: number | undefined;
+}
+
+export interface Releases {
+  readonly source: Pick<ProxyOptions, 'judge' | 'opens' | 'mayBePrivate'>;
+  /**
+   * Is told releases from now on. A socket that the service manager bound is left once nobody is connected
+   * and no release needs this process: who connects then starts another. Throws ProgramError where the socket
+   * cannot be had.
+   */
+  serve(at: SocketPlace, mode: number): Promise<ReleaseSocket>;
+}
+
+export interface ReleaseSocket {
+  /** It is left, or closed. */
+  readonly ended: Promise<void>;
   close(): Promise<void>;
 }
 
-/** Throws ProgramError where the socket cannot be had. */
-export async function followReleases(
-  at: { readonly path: string; readonly descriptor?: number | undefined },
-  mode: number,
-  logger: Logger,
-  options: Pick<FollowerOptions, 'nowS' | 'counts' | 'onListen' | 'fault'>,
-): Promise<ReleaseSource> {
+export function followReleases(logger: Logger, options: ReleaseOptions): Releases {
   const follower = new NameFollower({
-    key: () => randomBytes(TABLE_KEY_BYTES),
     ...options,
+    key: () => randomBytes(TABLE_KEY_BYTES),
     turn: systemTurn,
     onTurn: (number) => logger.info({ number }, 'judges names by a release'),
   });
-  const paced = new PacedLog(logger, () => STEADY_CLOCK.monotonicMs());
-  const listener = await listenAt(at, mode, paced);
-  let onUnneeded: (() => void) | undefined;
-  let unneeded: Promise<void> | undefined;
-  if (at.descriptor !== undefined) {
-    unneeded = new Promise<void>((resolve) => {
-      onUnneeded = () => {
-        logger.info('no release needs names');
-        void listener.close(); // who connects from now on starts another
-        resolve();
-      };
-    });
-  }
-  void serveForever(listener, follower, paced, onUnneeded);
   return {
-    ...(unneeded && { unneeded }),
-    judge: (asker, name, at, aliases) => follower.judge(asker, name, at, aliases),
-    mayBePrivate: (name, at) => follower.mayBePrivate(name, at),
-    opens: (asker, name, at, aliases) => follower.opens(asker, name, at, aliases),
-    close: () => listener.close(),
+    source: {
+      judge: (asker, name, at, aliases) => follower.judge(asker, name, at, aliases),
+      mayBePrivate: (name, at) => follower.mayBePrivate(name, at),
+      opens: (asker, name, at, aliases) => follower.opens(asker, name, at, aliases),
+    },
+    async serve(at, mode) {
+      const paced = new PacedLog(logger, () => STEADY_CLOCK.monotonicMs());
+      const listener = await listenAt(at, mode, paced);
+      const onUnneeded = (): void => {
+        logger.info('no release needs names');
+        void listener.close();
+      };
+      const ended = serveForever(
+        listener,
+        follower,
+        paced,
+        at.descriptor === undefined ? undefined : onUnneeded,
+      );
+      return { ended, close: () => listener.close() };
+    },
   };
 }
 
-async function listenAt(
-  { path: given, descriptor }: Parameters<typeof followReleases>[0],
-  mode: number,
-  logger: PacedLog,
-): Promise<Listener> {
-  const path = resolve(given);
+async function listenAt(at: SocketPlace, mode: number, logger: PacedLog): Promise<Listener> {
+  const { descriptor } = at;
+  const path = resolve(at.path);
   const onError = (error: Error): void => logger.warn({ err: error }, 'a subscriber could not connect');
   try {
-    return await listen(
-      { kind: 'unix', path },
-      {
-        backlog: WAITING_MAX,
-        mode,
-        onError,
-        ...(descriptor !== undefined && { descriptor }),
-      },
-    );
+    const options = { backlog: WAITING_MAX, mode, onError, ...(descriptor !== undefined && { descriptor }) };
+    return await listen({ kind: 'unix', path }, options);
   } catch (cause) {
     if (cause instanceof EndpointError || (cause instanceof Error && 'code' in cause))
       throw new ProgramError(EXIT_FAILED, `--releases ${path}: ${cause.message}`, { cause });
@@ -81,7 +84,7 @@ async function listenAt(
   }
 }
 
-/** Follows who connects. `onUnneeded` is called once nobody needs it any more. */
+/** Follows who connects, until the listener closes. `onUnneeded` is called once nobody needs it any more. */
 async function serveForever(
   listener: Listener,
   follower: NameFollower,

@@ -24,6 +24,8 @@ import {
 } from './native.ts';
 import type { Watch } from './watch.ts';
 
+export const DNS_PORT = 53;
+
 /** An IP address and a port of it. */
 export interface DnsEndpoint {
   readonly address: string;

@@ -4,10 +4,12 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { userInfo } from 'node:os';
+import { pino } from 'pino';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { freePort } from '../../../test/kit/dns.ts';
-import { HostListeners } from '../src/daemon/host-listeners.ts';
+import { Places } from '../src/daemon/places.ts';
 import { ownerOfPort } from '../src/daemon/port-owner.ts';
+import type { DnsEndpoint } from '../src/proxy/upstream.ts';
 
 describe('who has a port', () => {
   it.each([['udp'], ['tcp'], ['udp6']])('is named, by %s', async (kind) => {
@@ -36,17 +38,17 @@ describe('where hosts ask', () => {
   /** A server that takes what it is told, or says why not. */
   function listeners(fails: () => NodeJS.ErrnoException | undefined) {
     const open = new Set<string>();
-    const all = new HostListeners(
-      {
-        listenAt: async ({ address, port }) => {
-          const error = fails();
-          if (error !== undefined) throw error;
-          open.add(`${address} ${port}`);
-          return () => void open.delete(`${address} ${port}`);
-        },
+    const server = {
+      listenAt: async ({ address, port }: DnsEndpoint) => {
+        const error = fails();
+        if (error !== undefined) throw error;
+        open.add(`${address} ${port}`);
+        return () => void open.delete(`${address} ${port}`);
       },
-      () => undefined,
-    );
+      replaceUpstreams: () => undefined,
+    };
+    const options = { listen: [], isInNamespace: true, upstreams: [], file: undefined };
+    const all = new Places(server, { ...options, logger: pino({ level: 'silent' }) });
     onTestFinished(() => all.close());
     return { all, open };
   }
@@ -54,16 +56,16 @@ describe('where hosts ask', () => {
   // The loopback interface is in group 0, as all that nobody put into another one.
   it('are the addresses of the link group, as long as it is wanted', async () => {
     const { all, open } = listeners(() => undefined);
-    await all.want(0);
+    await all.listenFor(0);
     expect([...open]).toContain('127.0.0.1 53');
     expect(all.fault).toBe('');
-    await all.want(undefined);
+    await all.listenFor(undefined);
     expect([...open, all.fault]).toEqual(['']);
   });
 
   it('are none without an interface, which it says', async () => {
     const { all, open } = listeners(() => undefined);
-    await all.want(4711);
+    await all.listenFor(4711);
     expect([open.size, all.fault]).toEqual([0, expect.stringContaining('is in link group 4711')]);
   });
 
@@ -72,7 +74,7 @@ describe('where hosts ask', () => {
     const { all, open } = listeners(() =>
       isTaken ? Object.assign(new Error('bind EADDRINUSE'), { code: 'EADDRINUSE' }) : undefined,
     );
-    await all.want(0);
+    await all.listenFor(0);
     expect(all.fault).toMatch(/^port 53 of \S+ is taken.*: stop that, or use --names auto$/);
     isTaken = false;
     await expect.poll(() => [all.fault, open.size > 0], { timeout: 5000 }).toEqual(['', true]);
