@@ -1,7 +1,7 @@
-(* `mutated TRUST SESSION SEED COUNT`: a recorded session, spoiled again and again: frames changed, doubled, left
-   out, named otherwise, the bytes cut anywhere, time that passes. Another exception than those of the format
-   ends it; what is active at the end has to be a release that the session has. It writes how many sessions
-   brought any, and how many were closed. *)
+(* `mutated TRUST SESSION SEED COUNT`: leads COUNT subscribers through a recorded session in which frames are
+   changed, doubled, left out or of another type, bytes are cut anywhere, and time passes. Any exception of the
+   library ends the program. What is active at the end has to be a release of the session. It writes how many
+   subscribers had a release, and how many closed the connection by themselves. *)
 
 open Rulecast
 
@@ -57,7 +57,7 @@ let () =
       if below 20 = 0 then now := !now + below 20_000;
       if Session.deadline session <= !now then take (Session.tick session ~now:!now)
     done;
-    take (Session.disconnected session);
+    ignore (Session.disconnected session);
     match Session.active memory with
     | None -> ()
     | Some { manifest; table; _ } ->
