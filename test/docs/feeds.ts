@@ -10,6 +10,7 @@ import https from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
+import { gzipSync } from 'node:zlib';
 import { ROOT } from './blocks.ts';
 
 const CERTIFICATE = join(ROOT, 'test/fixtures/tls/feeds.pem');
@@ -17,26 +18,57 @@ const KEY = join(ROOT, 'test/fixtures/tls/key.pem');
 const lists = (name: string): string => readFileSync(join(ROOT, 'test/fixtures/lists', name), 'utf8');
 const feeds = (name: string): string => readFileSync(join(ROOT, 'test/fixtures/feeds', name), 'utf8');
 
-/** What the hosts of the documents serve, by host and path. Any other is not found. */
-const PAGES: Readonly<Record<string, () => string>> = {
+/** What hosts serve, by host and path. Any other is not found. */
+export type Pages = Readonly<Record<string, () => string | Uint8Array>>;
+
+/** What the registries have, as the built-in table of countries asks for it. */
+export const REGISTRY_PAGES: Pages = {
+  'ftp.ripe.net/pub/stats/ripencc/delegated-ripencc-extended-latest': () => ripeStatistics(),
+  'ftp.apnic.net/stats/apnic/delegated-apnic-extended-latest': () =>
+    statistics('apnic', ['JP|ipv4|1.0.16.0|4096', 'RU|ipv4|43.224.8.0|1024']),
+  'ftp.arin.net/pub/stats/arin/delegated-arin-extended-latest': () =>
+    statistics('arin', ['US|ipv4|3.0.0.0|65536']),
+  'ftp.lacnic.net/pub/stats/lacnic/delegated-lacnic-extended-latest': () =>
+    statistics('lacnic', ['BR|ipv4|45.4.4.0|1024']),
+  'ftp.afrinic.net/pub/stats/afrinic/delegated-afrinic-extended-latest': () =>
+    feeds('delegated-afrinic-20140630.txt'),
+};
+
+/** First and last address, number, country and name, as IPtoASN has them. */
+const ANNOUNCED = [
+  ['1.0.0.0', '1.0.0.255', '13335', 'US', 'CLOUDFLARENET'],
+  ['1.0.1.0', '1.0.3.255', '0', 'None', 'Not routed'],
+  ['8.8.4.0', '8.8.4.255', '15169', 'US', 'GOOGLE'],
+  ['8.8.8.0', '8.8.8.255', '15169', 'US', 'GOOGLE'],
+  ['2001:4860::', '2001:4860:ffff:ffff:ffff:ffff:ffff:ffff', '15169', 'US', 'GOOGLE'],
+];
+
+/** What the hosts of the documents serve. */
+const PAGES: Pages = {
+  ...REGISTRY_PAGES,
+  'iptoasn.com/data/ip2asn-combined.tsv.gz': () =>
+    gzipSync(ANNOUNCED.map((row) => `${row.join('\t')}\n`).join('')),
   'check.torproject.org/torbulkexitlist': () => lists('tor-exit-nodes.lst'),
   'raw.githubusercontent.com/stamparm/ipsum/master/levels/3.txt': () => lists('ipsum-level3.txt'),
-  'ftp.ripe.net/pub/stats/ripencc/delegated-ripencc-extended-latest': () => ripeStatistics(),
 };
 
 export interface FeedProxy {
   /** What a program needs in its environment to download through it. */
   readonly environment: Readonly<Record<string, string>>;
+  /** What was asked for so far: host and path. */
+  readonly asked: readonly string[];
   close(): Promise<void>;
 }
 
-export async function openFeedProxy(): Promise<FeedProxy> {
+export async function openFeedProxy(pages: Pages = PAGES): Promise<FeedProxy> {
   const origin = https.createServer({ key: readFileSync(KEY), cert: readFileSync(CERTIFICATE) });
   origin.on('request', ({ headers, url }: http.IncomingMessage, response: http.ServerResponse) => {
-    const page = PAGES[`${headers.host}${url}`];
+    asked.push(`${headers.host}${url}`);
+    const page = pages[asked.at(-1) ?? ''];
     if (page === undefined) response.writeHead(404).end();
     else response.writeHead(200, { 'content-type': 'text/plain' }).end(page());
   });
+  const asked: string[] = [];
   const proxy = http.createServer((_request, response) => void response.writeHead(404).end());
   const tunnels = new Set<Duplex>();
   proxy.on('connect', (_request, tunnel: Duplex) => {
@@ -51,6 +83,7 @@ export async function openFeedProxy(): Promise<FeedProxy> {
   const url = `http://127.0.0.1:${port}`;
   return {
     environment: { http_proxy: url, https_proxy: url, no_proxy: '', NODE_EXTRA_CA_CERTS: CERTIFICATE },
+    asked,
     close: async () => {
       for (const tunnel of tunnels) tunnel.destroy();
       proxy.close();
@@ -60,14 +93,25 @@ export async function openFeedProxy(): Promise<FeedProxy> {
   };
 }
 
-/** Delegated statistics of a registry, with Iceland in them. */
+/** Those of RIPE NCC, with Iceland and parts of other countries in them. */
 function ripeStatistics(): string {
   const iceland = feeds('country-is-ipv4.netset').match(/^[\d.]+\/\d+$/gm) ?? [];
-  const records = iceland.map((prefix) => {
+  const rows = iceland.map((prefix) => {
     const [address, length] = prefix.split('/');
-    return `ripencc|IS|ipv4|${address}|${2 ** (32 - Number(length))}|20260101|allocated`;
+    return `IS|ipv4|${address}|${2 ** (32 - Number(length))}`;
   });
-  const count = records.length;
-  const head = [`2|ripencc|20260101|${count}|19830705|20260101|+0000`, `ripencc|*|ipv4|*|${count}|summary`];
+  return statistics('ripencc', [
+    ...rows,
+    'NL|ipv4|145.0.0.0|65536',
+    'RU|ipv4|5.8.0.0|8192',
+    'RU|ipv6|2a00:f940::|32',
+  ]);
+}
+
+/** Delegated statistics of a registry, whose header and summary count its records. */
+function statistics(registry: string, rows: readonly string[]): string {
+  const count = rows.length;
+  const records = rows.map((row) => `${registry}|${row}|20260101|allocated`);
+  const head = [`2|${registry}|20260101|${count}|19830705|20260101|+0000`];
   return `${[...head, ...records].join('\n')}\n`;
 }

@@ -432,7 +432,8 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
   },
 
   'docs/sources.md#Where a list comes from': expectReleased,
-  'docs/sources.md#Tables': expectReleased,
+  'docs/sources.md#Countries and networks': expectReleased,
+  'docs/sources.md#Countries and networks/2': expectReleased,
   'docs/sources.md#Lists of countries': expectReleased,
 };
 

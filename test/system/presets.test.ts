@@ -1,15 +1,15 @@
 /**
- * Each preset of examples/presets, run to the end: a publisher with its files, feeds answered by a server of
- * the test with lists as they are published, a release without any permit, and verdicts of what is released.
+ * Each preset of examples/presets, run to the end: a publisher with its files as they stand, feeds answered
+ * by a proxy of the test with lists as they are published, a release without any permit, and verdicts of what
+ * is released.
  */
 
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it, onTestFinished } from 'vitest';
 import { bundle } from '../../packaging/bundle.mjs';
+import { openFeedProxy, type Pages, REGISTRY_PAGES } from '../docs/feeds.ts';
 import { temporaryDirectory } from '../kit/directory.ts';
 
 /** The programs as packages have them: there a publisher could download nothing once, and here it could. */
@@ -27,58 +27,31 @@ const ROOT = join(import.meta.dirname, '../..');
 const PRESETS = join(ROOT, 'examples/presets');
 const feed = (name: string): Buffer => readFileSync(join(ROOT, 'test/fixtures/feeds', name));
 
-/** What the web has, by the end of the URL. */
-const PAGES: readonly (readonly [end: string, page: Buffer])[] = [
-  [
-    '/filter.txt',
+/** What the feeds of the presets have. */
+const PAGES: Pages = {
+  'adguardteam.github.io/AdGuardSDNSFilter/Filters/filter.txt': () =>
     Buffer.concat([Buffer.from('||ads.example^\n@@||good.ads.example^\n'), feed('drugs-adblock.txt')]),
-  ],
-  ['/drop_v4.json', feed('spamhaus-drop_v4.ndjson')],
-  [
-    '/drop_v6.json',
-    Buffer.from(
-      '{"cidr":"2001:678:738::/48","sblid":"SBL1","rir":"ripencc"}\n{"type":"metadata","records":1}\n',
-    ),
-  ],
-  ['/ipblocklist.txt', Buffer.from('# nothing at the moment\n')],
-  ['/delegated-afrinic-extended-latest', feed('delegated-afrinic-20140630.txt')],
-  [
-    '/delegated-ripencc-extended-latest',
-    Buffer.from(registry('ripencc', 'RU|ipv4|5.8.0.0|8192', 'RU|ipv6|2a00:f940::|32')),
-  ],
-  ['/delegated-apnic-extended-latest', Buffer.from(registry('apnic', 'JP|ipv4|1.0.16.0|4096'))],
-  ['/delegated-arin-extended-latest', Buffer.from(registry('arin', 'US|ipv4|3.0.0.0|65536'))],
-  ['/delegated-lacnic-extended-latest', Buffer.from(registry('lacnic', 'BR|ipv4|45.4.4.0|1024'))],
-];
+  'www.spamhaus.org/drop/drop_v4.json': () => feed('spamhaus-drop_v4.ndjson'),
+  'www.spamhaus.org/drop/drop_v6.json': () =>
+    '{"cidr":"2001:678:738::/48","sblid":"SBL1","rir":"ripencc"}\n{"type":"metadata","records":1}\n',
+  'feodotracker.abuse.ch/downloads/ipblocklist.txt': () => '# nothing at the moment\n',
+  ...REGISTRY_PAGES,
+};
 
-function registry(name: string, ...rows: readonly string[]): string {
-  const lines = rows.map((row) => `${name}|${row}|20120501|allocated\n`);
-  return `2|${name}|20260101|${rows.length}|19830101|20260101|+0000\n${lines.join('')}`;
-}
-
-/** The web, as an address to ask. */
-async function web(): Promise<string> {
-  const server = createServer(({ url = '' }, response) => {
-    const page = PAGES.find(([end]) => url.endsWith(end))?.[1];
-    response.writeHead(page === undefined ? 404 : 200, { 'content-type': 'text/plain' }).end(page);
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  onTestFinished(() => void server.close());
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`; // it listens on TCP
-}
+const proxy = await openFeedProxy(PAGES);
+Object.assign(process.env, proxy.environment); // of the publishers
+afterAll(() => proxy.close());
 
 /** Releases a preset; returns a folder with the documents that say what was released. */
 async function released(preset: string): Promise<string> {
   const folder = temporaryDirectory();
-  const there = await web();
   mkdirSync(join(folder, 'lists'));
   const config = readFileSync(join(PRESETS, preset, 'publisher.yaml'), 'utf8');
-  writeFileSync(join(folder, 'publisher.yaml'), config.replaceAll('https://', `${there}/`));
+  writeFileSync(join(folder, 'publisher.yaml'), config);
   writeFileSync(join(folder, 'rules.yaml'), readFileSync(join(PRESETS, preset, 'rules.yaml')));
   const publisher = await startPublisher(folder, ['--config', join(folder, 'publisher.yaml')]);
   onTestFinished(async () => void (await publisher.stop()));
-  const names = [...config.matchAll(/^ {2}([\w-]+):$/gm)].map(([, name = '']) => name);
-  const lists = names.filter((name) => name !== 'registries');
+  const lists = [...config.matchAll(/^ {2}([\w-]+):$/gm)].map(([, name = '']) => name);
   await expect
     .poll(() => statesOf(folder, lists), { timeout: 30_000 })
     .toEqual(lists.map((name) => [name, 'ok', undefined]));
@@ -138,6 +111,7 @@ const PROMISES: Readonly<Record<string, readonly string[]>> = {
   ],
   country: [
     '10.137.0.5 > 5.8.1.1 tcp/443: drop',
+    '10.137.0.5 > 43.224.8.9 tcp/443: drop',
     '10.137.0.5 > 3.0.1.1 tcp/443: accept',
     '10.137.0.9 > 5.8.1.1 tcp/443: none',
   ],

@@ -93,9 +93,9 @@ describe('docs/sources.md', () => {
 
   it('has configurations that are accepted whole', () => {
     const blocks = Array.from(text.matchAll(/```yaml\n(.*?)```/gs), ([, block = '']) => block);
-    expect(blocks).toHaveLength(6);
+    expect(blocks).toHaveLength(7);
     const configurations = blocks.filter((block) => isConfig('a.yaml', Buffer.from(block)));
-    expect(configurations).toHaveLength(5); // one is a file of rules
+    expect(configurations).toHaveLength(6); // one is a file of rules
     for (const block of configurations) expect(faults(block)).toEqual([]);
   });
 
@@ -277,6 +277,37 @@ describe('what it means', () => {
     });
   });
 
+  it.each([
+    ['', '{ country: ru }', 'country', ['country']],
+    ['', '{ asn: 15169 }', 'asn', ['asn']],
+    ['', '{ country: ru, table: country }', 'country', ['country']],
+    ['', '{ file: x, country: ru }', undefined, []],
+    ['', '{ file: x }', undefined, []],
+    ['t: { of: country, file: t }', '{ country: ru }', 't', ['t']],
+    ['t: { of: country, file: t }', '{ asn: 15169 }', 'asn', ['asn', 't']],
+    ['t: { of: country, file: t }', '{ country: ru, table: country }', 'country', ['country', 't']],
+    ['country: { of: country, file: t }', '{ country: ru, table: country }', 'country', ['country']],
+    [
+      'country: { of: country, file: t }, u: { of: country, file: u }',
+      '{ country: ru }',
+      'country',
+      ['country', 'u'],
+    ],
+  ])('with the tables {%s}, a list %s is cut from %s', (own, list, table, tables) => {
+    const config = configOf(`tables: { ${own} }\nlists:\n  a: ${list}`);
+    const { source } = config.lists.get('a') ?? {};
+    expect(source?.kind === 'table' ? source.table : undefined).toBe(table);
+    expect([...config.tables.keys()].sort()).toEqual(tables);
+  });
+
+  it('a built-in table is that of five registries, over https, unless a file takes its place', () => {
+    const source = (text: string): unknown => configOf(text).tables.get('country')?.source;
+    const urls = source('lists: { a: { country: ru } }');
+    expect(urls).toMatchObject({ kind: 'url', urls: Array(5).fill(expect.stringMatching(/^https:/)) });
+    const own = 'tables: { country: { of: country, file: /t } }\nlists: { a: { country: ru } }';
+    expect(source(own)).toEqual({ kind: 'files', paths: ['/t'] });
+  });
+
   it('a column is a number or a title', () => {
     expect(listOf('{ file: x, column: 2 }').reading.column).toBe(2);
     expect(listOf('{ file: x, column: "02" }').reading.column).toBe('02');
@@ -351,13 +382,24 @@ describe('faults', () => {
     [
       'tables: { t: { of: asn, file: t } }\nlists:\n  a: { country: ru, table: t }',
       '3:28 unknown-table',
-      'no table "t" of: country',
+      'the table "t" under tables: is not of: country',
     ],
     [
       'tables: { t: { of: asn, file: t }, u: { of: asn, file: u } }\nlists:\n  a: { asn: 1 }',
       '3:8 unknown-table',
       'say which table: t or u',
     ],
+    [
+      'tables: { country: { of: asn, file: t } }\nlists:\n  a: { country: ru }',
+      '3:8 unknown-table',
+      'the table "country" under tables: is not of: country',
+    ],
+    [
+      'tables: { asn: { of: country, file: t } }\nlists:\n  a: { asn: 1, table: asn }',
+      '3:23 unknown-table',
+      'the table "asn" under tables: is not of: asn',
+    ],
+    ['lists:\n  a: { country: ru, table: asn }', '2:28 unknown-table', 'without table: one is built in'],
     ['tables:\n  t: { of: asn }', '2:3 list-without-source', 'needs file: or url:'],
     ['tables:\n  t: { file: x }', '2:6 missing-key', 'of: country or of: asn'],
     ['tables:\n  t: { of: asn, file: x, sha256: y }', '2:26 misplaced-key', 'goes with url, not with file'],
@@ -449,7 +491,7 @@ describe('faults', () => {
       'goes with one URL',
     ],
     ['{ url: "https://x.example/", headers: { "a b": c } }', '2:46 bad-value', 'is no header'],
-    ['{ country: ru }', '2:8 unknown-table', 'needs a table under tables:'],
+    ['{ country: [] }', '2:8 over-limit', 'takes 1 to 256 values'],
     ['{ file: x, country: rus }', '2:26 bad-value', 'two letters'],
     ['{ file: x, asn: 4294967296 }', '2:22 bad-value', 'number of an autonomous system'],
     ['{ names: ["b c"] }', '2:17 bad-label', 'is no host name'],

@@ -14,6 +14,7 @@ import { quote } from '../text/bytes.ts';
 import { PART_NAME_ADVICE, partNameReason } from '../text/entry.ts';
 import { FORMAT_LIMITS } from '../text/limits.ts';
 import { type DocumentReject, RejectLog } from '../text/reject.ts';
+import { BUILT_IN_TABLES } from './built-in.ts';
 import {
   atStart,
   type Filled,
@@ -289,7 +290,8 @@ export function parseConfig(fileName: string, bytes: Uint8Array): ConfigDocument
 
 function readConfig(root: MappingNode | undefined, reader: ConfigReader): PublisherConfig {
   const values = readKeys(CONFIG_KEYS, root, reader);
-  const tables = readTables(values.tables, reader);
+  const own = readTables(values.tables, reader);
+  const lists = readLists(values.lists, values.defaults, reader, own);
   return {
     ...filled(CONFIG_KEYS, values),
     curve: values.curve && filled(CURVE_KEYS, values.curve),
@@ -298,8 +300,8 @@ function readConfig(root: MappingNode | undefined, reader: ConfigReader): Publis
     dns: filled(DNS_KEYS, values.dns ?? {}),
     neverBlock: filled(NEVER_BLOCK_KEYS, values.neverBlock ?? {}),
     limits: filled(LIMIT_KEYS, values.limits ?? {}),
-    tables,
-    lists: readLists(values.lists, values.defaults, reader, tables),
+    tables: withBuiltIn(own, lists),
+    lists,
     saysLists: root?.entries.has('lists') === true,
     startTexts: startTexts(CONFIG_KEYS, root),
   };
@@ -384,6 +386,16 @@ function readTables(node: MappingNode | undefined, reader: ConfigReader): Readon
     if (table !== undefined) tables.set(name, table);
   }
   return tables;
+}
+
+/** One's own tables, and the built-in ones that lists ask for. */
+function withBuiltIn(
+  own: ReadonlyMap<string, TableConfig>,
+  lists: ReadonlyMap<string, ListConfig>,
+): ReadonlyMap<string, TableConfig> {
+  const asked = new Set([...lists.values()].map(({ source }) => source.kind === 'table' && source.table));
+  const builtIn = Object.entries(BUILT_IN_TABLES).filter(([name]) => asked.has(name));
+  return new Map([...builtIn, ...own]);
 }
 
 function readLists(

@@ -202,7 +202,10 @@ export const LIST_KEYS = {
   dir: path('the directory whose files are one list together'),
   match: withSources(['dir'], words('globs of the files of a directory; a `!` before one leaves out')),
   ...FETCH_KEYS,
-  table: withSources(CUT_SOURCES, text('the table that it is cut from; without, the only one of its kind')),
+  table: withSources(
+    CUT_SOURCES,
+    text('the table that it is cut from; without, the only one of its kind, or a built-in one'),
+  ),
   names: texts((nodes) => nodes, 'host names, written out', 'sequence'),
   entries: prefixes('addresses, CIDRs and ranges, written out'),
   union: words('other lists, of which it holds what any of them does'),

@@ -23,7 +23,14 @@ import {
   USE_KEYS,
 } from './list-keys.ts';
 import { ConfigFault, type ConfigReader, keyOffsetOf, textsOf } from './reader.ts';
-import { BYTES_SOURCES, CUT_SOURCES, READING_KEYS, type ReadingConfig, readingOf } from './reading.ts';
+import {
+  BYTES_SOURCES,
+  CUT_SOURCES,
+  type CutSource,
+  READING_KEYS,
+  type ReadingConfig,
+  readingOf,
+} from './reading.ts';
 import type { TableConfig } from './table.ts';
 
 export type ListSource =
@@ -194,9 +201,12 @@ function sourceOf(
   }
 }
 
-/** A list cut from a table, which may be left unnamed where there is one of its kind. */
+/**
+ * A list cut from a table: that which is named, the only one of its kind, the one that is called by its kind,
+ * or the built-in one, which has that name.
+ */
 function cutOf(
-  key: 'country' | 'asn',
+  key: CutSource,
   node: MappingNode,
   named: TextNode | undefined,
   { reader, tables }: ListContext,
@@ -207,18 +217,13 @@ function cutOf(
   if (count === 0 || count > KEYS_MAX)
     reader.fault(offset, ConfigFault.limit, `${key}: takes 1 to ${KEYS_MAX} values`);
   const fitting = [...tables.values()].filter((table) => table.of === key).map(({ name }) => name);
-  if (named !== undefined && !fitting.includes(named.value)) {
-    const reason = `table: there is no table ${quote(named.value)} of: ${key} under tables:`;
-    reader.fault(named.offset, ConfigFault.unknownTable, reason);
-    return undefined;
-  }
-  const table = named?.value ?? (fitting.length === 1 ? fitting[0] : undefined);
-  if (table !== undefined) return { kind: 'table', table };
-  const reason =
-    fitting.length === 0
-      ? `${key}: needs a table under tables: with of: ${key}, or file: or url: here to be picked from`
-      : `${key}: say which table: ${fitting.join(' or ')}`;
-  reader.fault(offset, ConfigFault.unknownTable, reason);
+  const table = named?.value ?? (fitting.length === 1 ? fitting[0] : undefined) ?? key;
+  const isBuiltIn = table === key && !tables.has(key) && (named !== undefined || fitting.length === 0);
+  if (fitting.includes(table) || isBuiltIn) return { kind: 'table', table };
+  let reason = `table: there is no table ${quote(table)} of: ${key} under tables:; without table: one is built in`;
+  if (named === undefined && fitting.length > 1) reason = `${key}: say which table: ${fitting.join(' or ')}`;
+  else if (tables.has(table)) reason = `${key}: the table ${quote(table)} under tables: is not of: ${key}`;
+  reader.fault(named?.offset ?? offset, ConfigFault.unknownTable, reason);
   return undefined;
 }
 

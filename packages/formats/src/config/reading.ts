@@ -29,6 +29,7 @@ import { fault, type ValueResult } from './value.ts';
 export const BYTES_SOURCES = ['file', 'dir', 'url'] as const;
 /** Sources that cut a list from a table. */
 export const CUT_SOURCES = ['country', 'asn'] as const;
+export type CutSource = (typeof CUT_SOURCES)[number];
 /** Sources of what somebody else wrote. */
 export const READ_SOURCES = [...BYTES_SOURCES, ...CUT_SOURCES] as const;
 

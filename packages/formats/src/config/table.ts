@@ -5,10 +5,10 @@ import { FETCH_KEYS, type FetchConfig, fetchOf } from './fetch.ts';
 import { checkPlaces, type Filled, filled, type Keys, readKeys, texts, word } from './key.ts';
 import { intervalKey, type RestConfig, restOf, SHARED_KEYS } from './list-keys.ts';
 import { ConfigFault, type ConfigReader } from './reader.ts';
-import { READING_KEYS } from './reading.ts';
+import { CUT_SOURCES, type CutSource, READING_KEYS } from './reading.ts';
 
 export const TABLE_KEYS = {
-  of: word(['country', 'asn'], 'what lists are cut from it by'),
+  of: word(CUT_SOURCES, 'what lists are cut from it by'),
   format: READING_KEYS.format,
   file: texts(
     (nodes, _key, reader) => nodes.map(({ value }) => reader.pathOf(value)),
@@ -27,7 +27,7 @@ export const TABLE_KEYS = {
 export interface TableConfig
   extends Pick<Filled<typeof TABLE_KEYS>, 'format' | 'jitterShare' | 'timeoutMs' | 'members'> {
   readonly name: string;
-  readonly of: 'country' | 'asn';
+  readonly of: CutSource;
   readonly source: { readonly kind: 'files'; readonly paths: readonly string[] } | FetchConfig;
   readonly intervalMs: number | undefined;
   readonly rest: RestConfig;

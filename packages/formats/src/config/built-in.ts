@@ -1,0 +1,52 @@
+/**
+ * The tables that lists of countries and of autonomous systems are cut from where the configuration has none
+ * of its own: which addresses a registry gave to whom, and which are announced by whom. They are fetched only
+ * where a list asks for them.
+ */
+
+import { filled } from './key.ts';
+import { restOf } from './list-keys.ts';
+import type { CutSource } from './reading.ts';
+import { TABLE_KEYS, type TableConfig } from './table.ts';
+
+/**
+ * Delegated statistics of the five registries, each of which has only its own part of the world: a country
+ * has addresses of several. https://www.nro.net/about/rirs/statistics/
+ */
+const REGISTRIES = [
+  'https://ftp.ripe.net/pub/stats/ripencc/delegated-ripencc-extended-latest',
+  'https://ftp.apnic.net/stats/apnic/delegated-apnic-extended-latest',
+  'https://ftp.arin.net/pub/stats/arin/delegated-arin-extended-latest',
+  'https://ftp.lacnic.net/pub/stats/lacnic/delegated-lacnic-extended-latest',
+  'https://ftp.afrinic.net/pub/stats/afrinic/delegated-afrinic-extended-latest',
+];
+/** First and last address, number, country and name, of IPv4 and IPv6, as they are routed; PDDL 1.0. */
+const ANNOUNCED = ['https://iptoasn.com/data/ip2asn-combined.tsv.gz'];
+/** Our choice: some 15 MB, from servers that may be slow. */
+const TIMEOUT_MS = 600_000;
+
+/** By what they are of, which is what they are called. */
+export const BUILT_IN_TABLES: Readonly<Record<CutSource, TableConfig>> = {
+  country: builtIn('country', 'rir', REGISTRIES),
+  asn: builtIn('asn', 'ranges', ANNOUNCED),
+};
+
+function builtIn(
+  of: CutSource,
+  format: NonNullable<TableConfig['format']>,
+  urls: readonly string[],
+): TableConfig {
+  const { intervalMs, jitterShare, members, headers, sha256, maxBytes, allowPrivate } = filled(TABLE_KEYS);
+  const source = { kind: 'url' as const, urls, headers, sha256, maxBytes, allowPrivate };
+  return {
+    name: of,
+    of,
+    format,
+    source,
+    intervalMs,
+    jitterShare,
+    timeoutMs: TIMEOUT_MS,
+    members,
+    rest: restOf(),
+  };
+}

@@ -1,0 +1,78 @@
+/**
+ * Countries and autonomous systems without a table of one's own, with real processes: from a configuration of
+ * one line to the verdict of a firewall, by one push.
+ */
+
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type FeedProxy, openFeedProxy } from '../docs/feeds.ts';
+import { type Daemon, rulectl, startPublisher, startSubscriber } from '../processes.mjs';
+
+let directory: string;
+let proxy: FeedProxy;
+let publisher: Daemon;
+let firewall: Daemon;
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'rulecast-countries-'));
+  proxy = await openFeedProxy();
+  Object.assign(process.env, proxy.environment); // of the publisher
+  configure('lists: { russia: { country: ru } }');
+  publisher = await startPublisher(directory, ['--config', join(directory, 'publisher.yaml')]);
+  firewall = await startSubscriber(directory, 'sys-firewall', ['--state', join(directory, 'subscriber')]);
+});
+
+afterAll(async () => {
+  await firewall.stop();
+  await publisher.stop();
+  await proxy.close();
+  rmSync(directory, { recursive: true });
+});
+
+function configure(text: string): void {
+  writeFileSync(join(directory, 'publisher.yaml'), `${text}\n`);
+}
+
+async function verdict(packet: string): Promise<string> {
+  const { stdout } = await rulectl(directory, ['test', packet]);
+  return stdout;
+}
+
+describe('a list of a country on a fresh publisher', () => {
+  it('is fetched from the registries, and enforced by one push', async () => {
+    await publisher.logged(({ msg }) => msg === 'released');
+    writeFileSync(join(directory, 'office.rules'), 'drop dst=@russia\naccept\n');
+    const { code, stdout, stderr } = await rulectl(directory, ['push', join(directory, 'office.rules')]);
+    expect(code, stdout + stderr).toBe(0);
+    expect(stdout).toContain('applied by sys-firewall');
+    expect(await verdict('5.8.1.1')).toMatch(/: drop/);
+    expect(await verdict('43.224.8.9')).toMatch(/: drop/); // another registry's
+    expect(await verdict('2a00:f940::1')).toMatch(/: drop/);
+    expect(await verdict('3.0.1.1')).toMatch(/: accept/);
+  });
+
+  it('has asked each registry once, and nobody else', () => {
+    expect(proxy.asked.map((url) => url.split('/')[0]).toSorted()).toEqual([
+      'ftp.afrinic.net',
+      'ftp.apnic.net',
+      'ftp.arin.net',
+      'ftp.lacnic.net',
+      'ftp.ripe.net',
+    ]);
+  });
+
+  it('has an autonomous system beside it, whose table is fetched when a list asks for it', async () => {
+    configure('lists: { russia: { country: ru }, google: { asn: 15169 } }');
+    await publisher.logged(({ msg, list }) => msg !== 'released' && list === 'google');
+    const { stdout } = await rulectl(directory, ['lists', 'show', 'google', '--export', 'plain']);
+    expect(stdout.trim().split('\n')).toEqual([
+      '# list google, AS15169 of table asn',
+      '8.8.4.0/24',
+      '8.8.8.0/24',
+      '2001:4860::/32',
+    ]);
+    expect(proxy.asked.filter((url) => url.startsWith('iptoasn.com'))).toHaveLength(1);
+  });
+});
