@@ -225,6 +225,13 @@ describe('feeds', () => {
   it('every format but those of providers without a file here is among them', () => {
     const seen = new Set<string>(FEEDS.map(([, format]) => format));
     const missing = LIST_FORMATS.map(({ name }) => name).filter((name) => !seen.has(name));
-    expect(missing).toEqual(['azure', 'cloudflare', 'spamhaus-asn', 'json']);
+    expect(missing).toEqual(
+      ['pfx2as', 'tor', 'suricata', 'urls', 'ip-port', 'azure', 'cloudflare', 'o365'].concat([
+        'spamhaus-asn',
+        'vrp',
+        'json',
+        'jsonl',
+      ]),
+    );
   });
 });

@@ -1,6 +1,6 @@
 /**
  * What may be guessed of a text with commas, and what needs to be said. `a, b` was read as a range: two lines
- * became 80 million addresses. Suricata rules passed for a table and gave 34 of 681 addresses, a table of pf
+ * became 80 million addresses. Rules with groups passed for a table and gave 34 of 681 addresses, one of pf
  * half of its addresses, and names of malware became host names.
  */
 
@@ -21,10 +21,10 @@ function entriesOf(list: List): readonly string[] {
   );
 }
 
-/** As the emerging-threats rules of Suricata are written. */
-const SURICATA = Array.from({ length: 34 }, (_, rule) => {
+/** Rules of no program that we know. */
+const GROUPS = Array.from({ length: 34 }, (_, rule) => {
   const addresses = Array.from({ length: 20 }, (_, i) => `198.51.${rule}.${i + 1}`).join(',');
-  return `alert ip [${addresses}] any -> $HOME_NET any (msg:"ET DROP group ${rule + 1}"; flow:to_server, stateless; sid:${2_400_000 + rule}; rev:1;)\n`;
+  return `alert ip [${addresses}] any (msg:"ET DROP group ${rule + 1}"; flow:to_server, stateless; sid:${2_400_000 + rule}; rev:1;)\n`;
 }).join('');
 
 /** As ThreatFox exports its indicators: the titles are in a comment. */
@@ -35,8 +35,8 @@ const THREATFOX = `# "first_seen_utc","ioc_id","ioc_value","ioc_type","threat_ty
 `;
 
 const UNPROVEN: readonly (readonly [string, string])[] = [
-  ['rules of Suricata', SURICATA],
-  ['one rule of Suricata', 'drop tcp [192.0.2.1,198.51.100.7] any -> any any (msg:"x"; sid:1;)\n'],
+  ['rules with groups', GROUPS],
+  ['one rule with a group', 'drop tcp [192.0.2.1,198.51.100.7] any (msg:"x"; sid:1;)\n'],
   ['a table of pf', 'table <bad> persist { 192.0.2.1, 198.51.100.7 }\n'],
   ['a table of pf over lines', 'table <bad> {\n  192.0.2.1,\n  198.51.100.7 }\n'],
   ['the addresses of a table of pf', '{ 192.0.2.1, 198.51.100.7 }\n'],
@@ -74,7 +74,7 @@ describe('a text with commas that proves nothing', () => {
       reason:
         'nothing says which column holds the entries: 1 and 2 hold addresses; say format: ranges, if the two columns are the ends of ranges, or write one entry a line; it starts with "192.0.2.1, 198.51.100.7" and "203.0.113.9, 203.0.113.11"',
     });
-    expect(read(SURICATA).fault?.reason).toMatch(
+    expect(read(GROUPS).fault?.reason).toMatch(
       /^nothing says which column holds the entries: 2, 3, 4, 5 and more hold addresses; /,
     );
     expect(read(THREATFOX).fault?.reason).toMatch(
@@ -165,8 +165,8 @@ describe('what is advised', () => {
 describe('addresses of a record', () => {
   it.each([
     [
-      'a rule of Suricata',
-      (i: number) => `alert ip [203.0.${i}.1,203.1.${i}.1,203.2.${i}.1] any -> $HOME_NET any (sid:${i};)`,
+      'a rule with a group',
+      (i: number) => `alert ip [203.0.${i}.1,203.1.${i}.1,203.2.${i}.1] any (sid:${i};)`,
     ],
     ['a list of three', (i: number) => `NN${i} = [ 203.0.${i}.0/24, 203.1.${i}.0/24, 203.2.${i}.0/24 ];`],
     ['a table of pf', (i: number) => `table <a${i}> persist { 203.0.${i}.1, 203.1.${i}.1, !203.2.${i}.1 }`],
@@ -226,6 +226,7 @@ describe('a prefix length that stands apart', () => {
   ])('is refused between %s, whatever the format', (_, separator, advice) => {
     for (const options of [{}, { format: 'csv' }, { column: 1 }] as const) {
       if (separator === ' ' && 'column' in options) continue;
+      if (separator === '\t' && !('format' in options)) continue; // which is pfx2as
       const { fault, list } = read(networks(separator), options);
       expect(fault).toMatchObject({ code: 'length-column' });
       expect(fault?.reason).toContain(advice);
@@ -235,7 +236,7 @@ describe('a prefix length that stands apart', () => {
 
   it('is refused in a table of two columns, and of IPv6', () => {
     expect(read(rows((i) => `1.0.${i}.0\t24`)).fault?.code).toBe('length-column');
-    expect(read(rows((i) => `2001:db8:${i}::\t48\t64500`)).fault?.code).toBe('length-column');
+    expect(read(rows((i) => `2001:db8:${i}::;48;64500`)).fault?.code).toBe('length-column');
   });
 
   it('is read where it was said, by number or title', () => {

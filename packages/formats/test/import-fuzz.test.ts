@@ -211,6 +211,11 @@ describe('a line as long as is read', () => {
     unbound: ['', 'local-zone: ', 'local-zone: "a" ', 'local-zone: "a" static '],
     clash: ['', '- ', '- DOMAIN,'],
     rpz: ['', 'a ', 'a IN CNAME '],
+    tor: ['', 'ExitAddress ', 'ExitAddress 192.0.2.1 '],
+    suricata: ['', 'alert ip [', 'alert ip a b -> c d (', '[] []'],
+    urls: ['', 'http://', 'http://a@', 'http://a:1/ '],
+    'ip-port': ['', '[', '192.0.2.1:'],
+    pfx2as: ['', '192.0.2.0\t24\t'],
     ipset: ['', 'add a ', 'add a 192.0.2.1 '],
     nft: ['', 'add element inet t a { ', 'define a = '],
   } as const;

@@ -6,9 +6,11 @@ import type { ImportOptions, SkipCode } from './options.ts';
 /** Longest word of a feed that is compared; nobody asks for a longer one. */
 const WORD_MAX_BYTES = 256;
 const ASN = /^(?:as)?(\d{1,10})$/;
+/** Between numbers of several systems that announce one network. */
+const ASN_DIVIDER = /[_,{}]/;
 
 /** Filters by words of a feed. */
-export const WORD_FILTERS = ['region', 'service', 'tag'] as const;
+export const WORD_FILTERS = ['region', 'service', 'tag', 'asn'] as const;
 export type WordFilter = (typeof WORD_FILTERS)[number];
 
 /** Compares fields, as bytes, with what was asked for. A filter that was not given takes everything. */
@@ -28,13 +30,14 @@ export class EntryFilter {
       region: wordsOf(options.region),
       service: wordsOf(options.service),
       tag: wordsOf(options.tag),
+      asn: wordsOf(options.asn?.flatMap((asn) => [`${asn}`, `AS${asn}`])),
     };
     this.#sets = options.set === undefined ? undefined : new Set(options.set);
     this.minScore = options.minScore;
   }
 
   /** Whether entries are picked by it. */
-  wants(filter: 'country' | 'asn' | WordFilter): boolean {
+  wants(filter: 'country' | WordFilter): boolean {
     return this.#options[filter] !== undefined;
   }
 
@@ -45,8 +48,11 @@ export class EntryFilter {
 
   asn(text: Uint8Array, start: number, end: number): SkipCode | undefined {
     if (this.#asns === undefined) return undefined;
-    const number = ASN.exec(latin1(text, start, Math.min(end, start + WORD_MAX_BYTES)).toLowerCase())?.[1];
-    return number !== undefined && this.#asns.has(Number(number)) ? undefined : 'other-asn';
+    const words = latin1(text, start, Math.min(end, start + WORD_MAX_BYTES))
+      .toLowerCase()
+      .split(ASN_DIVIDER);
+    const isWanted = words.some((word) => this.#asns?.has(Number(ASN.exec(word)?.[1])));
+    return isWanted ? undefined : 'other-asn';
   }
 
   score(text: Uint8Array, start: number, end: number): SkipCode | undefined {

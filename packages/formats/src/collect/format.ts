@@ -86,6 +86,13 @@ export const LIST_FORMATS = [
     filters: ['country'],
   },
   {
+    name: 'pfx2as',
+    title: 'prefix-to-AS table of CAIDA: network, prefix length and AS number, with tabs between',
+    extensions: [],
+    holds: 'prefixes',
+    filters: ['asn'],
+  },
+  {
     name: 'p2p',
     title: 'PeerGuardian text: name:start-end',
     extensions: ['.p2p'],
@@ -132,6 +139,34 @@ export const LIST_FORMATS = [
     title: 'DNS response policy zone: name CNAME . and *.name CNAME .',
     extensions: ['.rpz', '.zone'],
     holds: 'names',
+    filters: [],
+  },
+  {
+    name: 'tor',
+    title: 'exit-addresses of the Tor Project: ExitAddress, address, date',
+    extensions: [],
+    holds: 'prefixes',
+    filters: [],
+  },
+  {
+    name: 'suricata',
+    title: 'rules of Suricata and Snort about groups of addresses, for all ports',
+    extensions: [],
+    holds: 'prefixes',
+    filters: [],
+  },
+  {
+    name: 'urls',
+    title: 'one URL a line, of which the host is taken; has to be stated',
+    extensions: [],
+    holds: 'either',
+    filters: [],
+  },
+  {
+    name: 'ip-port',
+    title: 'one address or name with a port a line, of which the host is taken; has to be stated',
+    extensions: [],
+    holds: 'either',
     filters: [],
   },
   {
@@ -198,6 +233,13 @@ export const LIST_FORMATS = [
     filters: [],
   },
   {
+    name: 'o365',
+    title: 'endpoints of Microsoft 365; a service is what they call serviceArea',
+    extensions: [],
+    holds: 'either',
+    filters: ['service'],
+  },
+  {
     name: 'ipverse',
     title: 'JSON of ipverse: prefixes of a country or an AS',
     extensions: [],
@@ -219,6 +261,13 @@ export const LIST_FORMATS = [
     filters: [],
   },
   {
+    name: 'vrp',
+    title: 'validated ROA payloads as JSON, as Routinator and rpki-client write them',
+    extensions: [],
+    holds: 'prefixes',
+    filters: ['asn'],
+  },
+  {
     name: 'misp',
     title: 'MISP warninglists of the types cidr, hostname and string',
     extensions: [],
@@ -231,7 +280,14 @@ export const LIST_FORMATS = [
       'JSON array of strings, or of objects with the entry under a usual key or the one that column names',
     extensions: ['.json'],
     holds: 'either',
-    filters: ['column'],
+    filters: ['column', 'asn'],
+  },
+  {
+    name: 'jsonl',
+    title: 'the same objects or strings, one a line',
+    extensions: [],
+    holds: 'either',
+    filters: ['column', 'asn'],
   },
 ] as const satisfies readonly ListFormat[];
 

@@ -104,6 +104,8 @@ export const ImportFault = {
   wrongKind: 'wrong-kind',
   /** Prefix lengths in a column of their own, of which nobody said that they are. */
   lengthColumn: 'length-column',
+  /** A list says more than the file, so that somebody has to say that this is meant. */
+  stated: 'to-be-stated',
   uselessFilter: 'useless-filter',
   noColumn: 'no-such-column',
   /** Text with commas, of which nothing says what its columns hold. */

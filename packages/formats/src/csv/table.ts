@@ -73,6 +73,8 @@ type Columns = { readonly [role in Role | 'length']?: number };
 
 /** Of RFC 8805. */
 const GEOFEED_COLUMNS: Columns = { address: 0, country: 1, region: 2 };
+/** Of CAIDA. Networks that several systems announce have the numbers of all of them. */
+const PFX2AS_COLUMNS: Columns = { address: 0, length: 1, asn: 2 };
 
 const scratch = newPrefixScratch();
 
@@ -92,6 +94,10 @@ export function hasDelimiter(bytes: Uint8Array, start: number): boolean {
 
 export function importGeofeed(collector: Collector, start: number): void {
   new CsvReader(collector, start, GEOFEED_COLUMNS, false).read();
+}
+
+export function importPfx2as(collector: Collector, start: number): void {
+  new CsvReader(collector, start, PFX2AS_COLUMNS, false).read();
 }
 
 class CsvReader {

@@ -6,7 +6,7 @@
 import type { Collector } from '../collect/collector.ts';
 import type { ListFormatName } from '../collect/format.ts';
 import { type KeyTree, keyed } from './keyed.ts';
-import { readAnyJson, readGithub, readMisp, readSpamhaus, readSpamhausAsn } from './lists.ts';
+import { readAnyJson, readGithub, readJsonLines, readMisp, readSpamhaus, readSpamhausAsn } from './lists.ts';
 import { readNftJson } from './nft.ts';
 import { importJson, type JsonReader, type JsonRoot } from './values.ts';
 
@@ -65,6 +65,18 @@ export const JSON_FORMATS = {
     signs: [['result.ipv4_cidrs'], ['result.ipv6_cidrs']],
     read: keyed({ result: { ipv4_cidrs: ['entry'], ipv6_cidrs: ['entry'] } }),
   },
+  o365: {
+    signs: [
+      ['[].serviceArea', '[].ips'],
+      ['[].serviceArea', '[].urls'],
+    ],
+    read: keyed([{ serviceArea: 'service', ips: ['entry'], urls: ['name'] }]),
+    root: 'any',
+  },
+  vrp: {
+    signs: [['roas[].prefix'], ['metadata', 'roas']],
+    read: keyed({ roas: [{ prefix: 'entry', asn: 'asn' }] }),
+  },
   // Lists by AS number say subnets.
   ipverse: {
     signs: [['prefixes.ipv4'], ['prefixes.ipv6'], ['subnets.ipv4'], ['subnets.ipv6']],
@@ -81,23 +93,20 @@ export const JSON_FORMATS = {
     ],
     read: readMisp,
   },
-  // A file may hold only one record.
   spamhaus: {
     signs: [
-      ['cidr', SEQUENCE],
       ['cidr', 'sblid'],
+      ['cidr', 'rir'],
     ],
     read: readSpamhaus,
     root: 'sequence',
   },
   'spamhaus-asn': {
-    signs: [
-      ['asn', SEQUENCE],
-      ['asn', 'asname'],
-    ],
+    signs: [['asn', 'asname']],
     read: readSpamhausAsn,
     root: 'sequence',
   },
+  jsonl: { signs: [[SEQUENCE]], read: readJsonLines, root: 'sequence' },
   /** What nothing tells. */
   json: { signs: [], read: readAnyJson, root: 'any' },
 } as const satisfies { readonly [format in ListFormatName]?: JsonFormat };

@@ -10,18 +10,21 @@
 import { WORD_FILTERS, type WordFilter } from '../collect/filter.ts';
 import type { SkipCode } from '../collect/options.ts';
 import type { JsonTape } from './tape.ts';
-import { eachOf, type JsonImport, type JsonReader, rejectRecord, useAddress } from './values.ts';
+import { eachOf, type JsonImport, type JsonReader, rejectRecord, useAddress, useEntry } from './values.ts';
 
-/** What stands under a key: an entry, or a word that a filter compares. */
-type Role = 'entry' | WordFilter;
+/** What stands under a key: an address, a name, or a word that a filter compares. */
+type Role = 'entry' | 'name' | WordFilter;
 type Field = Role | KeyTree | readonly [Role | KeyTree];
 export interface KeyTree {
   readonly [key: string]: Field;
 }
 
-/** The reader of a tree of keys. */
-export function keyed(tree: KeyTree): JsonReader {
-  return (source, root) => readObject(source, tree, root, undefined);
+/** The reader of a tree of keys, or of an array of such. */
+export function keyed(tree: KeyTree | readonly [KeyTree]): JsonReader {
+  return (source, root) => {
+    if (isArray(tree)) readArray(source, tree[0], root, undefined);
+    else readObject(source, tree, root, undefined);
+  };
 }
 
 /**
@@ -50,6 +53,7 @@ function readArray(
   other: SkipCode | undefined,
 ): void {
   if (item === 'entry') eachOf('string', source, array, (value) => useAddress(source, value, other));
+  if (item === 'name') eachOf('string', source, array, (value) => useName(source, value, other));
   if (typeof item !== 'object') return;
   const needsEntry = Object.values(item).includes('entry');
   eachOf('object', source, array, (record) => {
@@ -57,6 +61,12 @@ function readArray(
     if (needsEntry && !hasEntry)
       rejectRecord(source, record, 'an object without the prefix that it should hold');
   });
+}
+
+/** Uses a name; a star within it stands for a part of one, which no list says. */
+function useName(source: JsonImport, value: number, other: SkipCode | undefined): void {
+  const isPattern = source.tape.string(value).replace(/^\*\./, '').includes('*');
+  useEntry(source, value, other ?? (isPattern ? 'pattern' : undefined));
 }
 
 /** Why the entries of a record are skipped; undefined if its words are those that are asked for. */
@@ -81,7 +91,8 @@ function hasRole(tree: KeyTree, name: WordFilter): boolean {
 
 function gatherWords(tape: JsonTape, tree: KeyTree, object: number, name: WordFilter, into: string[]): void {
   const gather = (value: number): void => {
-    if (tape.kind(value) === 'string') into.push(tape.string(value));
+    const kind = tape.kind(value);
+    if (kind === 'string' || kind === 'word') into.push(tape.string(value));
   };
   tape.members(object, (key, value) => {
     const field = fieldOf(tree, key);
@@ -96,6 +107,6 @@ function fieldOf(tree: KeyTree, key: string): Field | undefined {
   return Object.hasOwn(tree, key) ? tree[key] : undefined;
 }
 
-function isArray(field: Field | undefined): field is readonly [Role | KeyTree] {
+function isArray(field: Field | readonly [KeyTree] | undefined): field is readonly [Role | KeyTree] {
   return Array.isArray(field);
 }

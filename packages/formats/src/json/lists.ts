@@ -163,27 +163,39 @@ export function readAnyJson(source: JsonImport, root: number): void {
   collector.refuseFile({ line: 1, column: 1, code, reason });
 }
 
-function readItems(source: JsonImport, array: number): void {
-  const { tape, collector } = source;
-  const { column } = collector.options;
-  const keys = column === undefined ? ENTRY_KEYS : [String(column)];
-  tape.items(array, (item) => {
-    const kind = tape.kind(item);
-    if (collector.isFull) return;
-    if (kind === 'string') useEntry(source, item);
-    else if (kind === 'object') readItem(source, item, keys);
-    else rejectValue(source, item, 'a string or an object was expected');
-  });
+/** The same strings or objects, one after the other. */
+export function readJsonLines(source: JsonImport): void {
+  const { tape } = source;
+  for (let item = 0; item < tape.count; item = tape.next(item)) readItem(source, item);
 }
 
-function readItem(source: JsonImport, item: number, keys: readonly string[]): void {
-  const { tape } = source;
+function readItems(source: JsonImport, array: number): void {
+  source.tape.items(array, (item) => readItem(source, item));
+}
+
+function readItem(source: JsonImport, item: number): void {
+  const { tape, collector } = source;
+  const kind = tape.kind(item);
+  if (collector.isFull) return;
+  if (kind === 'string') useEntry(source, item);
+  else if (kind === 'object') readObject(source, item);
+  else rejectValue(source, item, 'a string or an object was expected');
+}
+
+/** Uses the entry of an object; without `column` its keys may be in any case. */
+function readObject(source: JsonImport, item: number): void {
+  const { tape, collector, filter } = source;
+  const { column } = collector.options;
+  const keys = column === undefined ? ENTRY_KEYS : [String(column)];
   const others: number[] = [];
+  const asns: string[] = [];
   let best = -1;
   let bestRank = keys.length;
   tape.members(item, (key, value) => {
     const kind = tape.kind(value);
-    const rank = kind === 'string' ? keys.indexOf(key) : -1;
+    const lower = key.toLowerCase();
+    const rank = kind === 'string' ? keys.indexOf(column === undefined ? lower : key) : -1;
+    if (lower === 'asn') asns.push(tape.string(value));
     if (rank >= 0 && rank < bestRank) {
       if (best >= 0) others.push(best);
       best = value;
@@ -191,6 +203,7 @@ function readItem(source: JsonImport, item: number, keys: readonly string[]): vo
     } else if (kind !== 'word') others.push(value);
   });
   if (best < 0) rejectRecord(source, item, `an object without a string under ${keys.join(', ')}`);
+  else if (!filter.takes('asn', asns)) useEntry(source, best, 'other-asn');
   else if (!refuseUnused(source, best, others)) useEntry(source, best);
 }
 

@@ -60,10 +60,11 @@ export function useAddress(source: JsonImport, value: number, other?: SkipCode):
 }
 
 /** Uses a value as an address or a name; the first decides which the list holds. */
-export function useEntry(source: JsonImport, value: number): void {
+export function useEntry(source: JsonImport, value: number, other?: SkipCode): void {
   place(source, value);
   const { text, start, end } = source.tape.text(value);
-  source.collector.entry(text, start, end);
+  if (other !== undefined) source.collector.skip(other);
+  else source.collector.entry(text, start, end);
 }
 
 /** Visits the strings of an array, or its objects, and rejects all else in it. */

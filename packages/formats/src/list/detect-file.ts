@@ -35,7 +35,9 @@ const RECOGNISERS: readonly Recogniser[] = [
   {
     format: 'rules',
     name: /\.rules$/i,
-    line: new RegExp(`^(?:accept|drop)(?:\\s|$)|${RULE_OPTION.source}|${SHOWN_RULES.source}`),
+    line: new RegExp(
+      `^(?:accept|drop)(?:\\s(?!.*\\s(?:->|<>)\\s)|$)|${RULE_OPTION.source}|${SHOWN_RULES.source}`,
+    ),
   },
 ];
 

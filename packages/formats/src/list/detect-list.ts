@@ -10,6 +10,7 @@ import { JsonTape } from '../json/tape.ts';
 import { OPEN_BRACE, OPEN_BRACKET } from '../text/ascii.ts';
 import { splitRange } from '../text/range.ts';
 import { contentStart, SAMPLE_BYTES, sampleLines } from '../text/sample.ts';
+import { lengthColumnOf } from './length-column.ts';
 
 /** How much of JSON is looked at first: its telling keys stand at the head. */
 const JSON_HEAD_BYTES = 2 * 1024;
@@ -22,7 +23,9 @@ const SAMPLE_LINES = 100;
  */
 export function detectListFormat(fileName: string, bytes: Uint8Array): ListFormatName {
   const start = contentStart(bytes);
-  return detectJsonFormat(bytes, start) ?? detectTextFormat(fileName, sampleLines(bytes, start));
+  const format = detectJsonFormat(bytes, start) ?? detectTextFormat(fileName, sampleLines(bytes, start));
+  // Numbers that may be anything are no prefix lengths.
+  return format === 'pfx2as' && lengthColumnOf(bytes, start)?.number !== 2 ? 'csv' : format;
 }
 
 // ── JSON ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -40,9 +43,9 @@ function detectJsonFormat(bytes: Uint8Array, start: number): ListFormatName | un
   if (bytes[start] !== OPEN_BRACE && bytes[start] !== OPEN_BRACKET) return undefined;
   for (const sampleBytes of [JSON_HEAD_BYTES, SAMPLE_BYTES]) {
     const paths = jsonPaths(bytes, start, sampleBytes);
-    if (paths?.isArray) return 'json';
     const known = paths && jsonFormatOf(paths.paths);
     if (known !== undefined) return known;
+    if (paths?.isArray) return 'json';
     if (paths?.paths.has('list[]') && MISP_END.test(tailOf(bytes))) return 'misp';
     if (sampleBytes === SAMPLE_BYTES || start + sampleBytes >= bytes.length)
       return paths === undefined ? undefined : 'json';
@@ -80,6 +83,7 @@ function jsonPaths(bytes: Uint8Array, start: number, sampleBytes: number): JsonP
   if (kind !== 'object' && kind !== 'array') return undefined;
   const paths = new Set<string>();
   gatherPaths(tape, 0, '', paths);
+  tape.items(0, (item) => gatherPaths(tape, item, '[]', paths));
   const next = tape.next(0);
   if (next < tape.count && tape.kind(next) === 'object') paths.add(SEQUENCE);
   // `[Adblock Plus 2.0]` starts as an array does, and flow style YAML as an object.
@@ -107,6 +111,8 @@ const PREFIX = `${ADDRESS}(?:/\\d{1,3})?`;
 /** What a line of each format looks like; a line votes for the first that it fits. */
 const LINE_SIGNS: readonly (readonly [ListFormatName, { readonly test: (line: string) => boolean }])[] = [
   ['rir', /^(?:\d+(?:\.\d+)?\|[a-z]+\||[a-z]+\|(?:[A-Z]{2}|\*|)\|(?:asn|ipv4|ipv6)\|)/],
+  ['tor', /^(?:ExitNode|ExitAddress)\s/],
+  ['suricata', /^(?:alert|drop|reject\w*|pass)\s.*\s(?:->|<>)\s.*\(.*\)$/],
   ['ipset', /^(?:(?:create|add|-N|-A)\s+\S+\s+\S|COMMIT$)/],
   [
     'nft',
@@ -119,11 +125,14 @@ const LINE_SIGNS: readonly (readonly [ListFormatName, { readonly test: (line: st
   ['rpz', /^\$(?:TTL|ORIGIN)\s|\sSOA\s|^\S+\s+(?:\d+\w*\s+)?(?:IN\s+)?CNAME\s+\S+$/i],
   ['hosts', /^(?:0\.0\.0\.0|127\.0\.0\.1|::1?|255\.255\.255\.255|fe80::1%\w+)\s+[A-Za-z0-9_*][^/\s]*/],
   ['p2p', /^.*:\s*\d+(?:\.\d+){3}\s*-\s*\d+(?:\.\d+){3}$/],
+  ['urls', /^\w+:\/\/[^\s,;|]+$/],
+  ['ip-port', /^(?:\[[\da-f:.]+\]|[\w-]*(?:\.[\w-]+)+):\d{1,5}$/i],
   ['ranges', new RegExp(`^"?${ADDRESS}"?\\s*-\\s*"?${ADDRESS}"?(?:\\s*[,;\\t|].*)?$`)],
   ['ranges', { test: isRangeRow }],
   ['geofeed', new RegExp(`^${PREFIX},(?:[A-Z]{2}|(?:[A-Z]{2})?,(?:[A-Z]{2}-\\w{1,3})?(?:,[^,]*){0,2})$`)],
+  ['pfx2as', new RegExp(`^${ADDRESS}\\t\\d{1,3}\\t\\d+(?:[_,]\\d+)*$`)],
   ['scored', new RegExp(`^${PREFIX}[ \\t,;|]+\\d+(?:\\.\\d+)?$`)],
-  ['csv', /^(?:[^#;]|#(?!\s))*?[^\s,][^,]*,|^[^\t]+\t[^\t]+|^[^;\s]+;[^;]+;|^"[^"]*"/],
+  ['csv', /^(?:[^#;]|#(?!\s))*?[^\s,][^,]*,|^[^\t]+\t[^\t]+|^[^;\s]+;[^;]+;|^[^|]+\|[^|]+\||^"[^"]*"/],
 ];
 /** How rule providers of Clash begin. */
 const CLASH_HEAD = /^payload:\s*$/;

@@ -16,7 +16,7 @@ import {
   type SkipCode,
   type Skipped,
 } from '../collect/options.ts';
-import { hasDelimiter, importCsv, importGeofeed, importRangesCsv } from '../csv/table.ts';
+import { hasDelimiter, importCsv, importGeofeed, importPfx2as, importRangesCsv } from '../csv/table.ts';
 import { importAdblock } from '../feed/adblock.ts';
 import { importClash } from '../feed/clash.ts';
 import { importDelegated } from '../feed/delegated.ts';
@@ -28,7 +28,9 @@ import { importP2p } from '../feed/p2p.ts';
 import { importPlain } from '../feed/plain.ts';
 import { importRpz } from '../feed/rpz.ts';
 import { importScored } from '../feed/scored.ts';
+import { importSuricata } from '../feed/suricata.ts';
 import { importUnbound } from '../feed/unbound.ts';
+import { worded } from '../feed/worded.ts';
 import { importJsonFormat, isJsonFormat, type JsonFormatName } from '../json/formats.ts';
 import { latin1, textStart } from '../text/bytes.ts';
 import type { ShortPrefixes } from '../text/entry.ts';
@@ -81,6 +83,9 @@ const HTML_SAMPLE_BYTES = 16;
 /** Our choice: publishers miscount by one or two of hundred thousands, and half a download lacks more. */
 const MISCOUNT_SHARE = 0.001;
 
+/** Of which a list says more than the file: all of a host, where that has a page or a port. */
+const STATED_FORMATS: ReadonlySet<ListFormatName> = new Set(['urls', 'ip-port']);
+
 /** Where a name is that name alone, whatever somebody says. */
 const EXACT_FORMATS: ReadonlySet<ListFormatName> = new Set(['hosts', 'rpz', 'clash']);
 
@@ -95,6 +100,7 @@ const IMPORTERS: { readonly [format in Exclude<ListFormatName, JsonFormatName>]:
   csv: importCsv,
   geofeed: importGeofeed,
   rir: importDelegated,
+  pfx2as: importPfx2as,
   p2p: importP2p,
   hosts: importHosts,
   adblock: importAdblock,
@@ -102,6 +108,10 @@ const IMPORTERS: { readonly [format in Exclude<ListFormatName, JsonFormatName>]:
   unbound: importUnbound,
   clash: importClash,
   rpz: importRpz,
+  tor: worded('tor'),
+  suricata: importSuricata,
+  urls: worded('urls'),
+  'ip-port': worded('ip-port'),
   ipset: importIpsetSave,
   nft: importNftText,
 };
@@ -225,6 +235,11 @@ function optionFault(format: ListFormatName, bytes: Uint8Array, options: ImportO
   if (options.subdomains === true && EXACT_FORMATS.has(format) && contentStart(bytes) < bytes.length) {
     const reason = `subdomains is for names that stand alone: the format ${format} says itself what its names mean`;
     return { line: 1, column: 1, code: ImportFault.uselessFilter, reason };
+  }
+  if (STATED_FORMATS.has(format) && options.format !== format) {
+    const what = format === 'urls' ? 'URLs' : 'addresses or names with a port';
+    const reason = `${what}, and a list says the whole host of each: say format: ${format} if that is meant`;
+    return { line: 1, column: 1, code: ImportFault.stated, reason };
   }
   const useless = LIST_FILTERS.filter((name) => options[name] !== undefined && !filters.includes(name));
   // An empty file is of no format: that it is empty says more.

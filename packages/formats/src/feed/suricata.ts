@@ -1,0 +1,58 @@
+/**
+ * Rules of Suricata and Snort that name groups of addresses, as Emerging Threats publishes them:
+ *
+ *     alert ip [192.0.2.0/24,198.51.100.7] any -> $HOME_NET any (msg:"…"; sid:1;)
+ *
+ * A rule is used if one of its sides is addresses and holds for all ports. Those about anything else are
+ * skipped, as are those that let pass, and groups of all but some addresses.
+ */
+
+import type { Collector } from '../collect/collector.ts';
+import { HASH } from '../text/ascii.ts';
+import { latin1, quote, quoteBytes } from '../text/bytes.ts';
+import { eachLine } from '../text/lines.ts';
+
+const GROUP = String.raw`(!?\[[^\]]*\]|\S+)`;
+/** Action, protocol, sender and port, recipient and port, each with its place. */
+const RULE = new RegExp(
+  String.raw`^(\w+)\s+[\w-]+\s+${GROUP}\s+${GROUP}\s+(?:->|<>)\s+${GROUP}\s+${GROUP}\s*\(.*\)$`,
+  'd',
+);
+/** No address: every one, or what the program is told elsewhere. */
+const NO_ADDRESS = /^(?:any|!?\$\w+)$/;
+
+export function importSuricata(collector: Collector, start: number): void {
+  const { bytes } = collector;
+  eachLine(collector, start, (from, end) => {
+    const rule = RULE.exec(latin1(bytes, from, end));
+    if (bytes[from] === HASH) collector.skip('comment');
+    else if (rule === null) {
+      const reason = `${quoteBytes(bytes, from, end)} is no rule of Suricata: alert ip [192.0.2.0/24] any -> $HOME_NET any (…)`;
+      collector.reject(from, 'bad-suricata-rule', reason);
+    } else importRule(collector, from, rule);
+  });
+}
+
+function importRule(collector: Collector, from: number, rule: RegExpExecArray): void {
+  const [, action = '', sender = '', senderPort, recipient = '', recipientPort] = rule;
+  const sides = ([2, 4] as const).filter((side) => !NO_ADDRESS.test(rule[side] ?? ''));
+  const [side] = sides;
+  if (side === undefined) collector.skip('directive');
+  else if (sides.length > 1)
+    collector.reject(from, 'two-groups', `${quote(sender)} and ${quote(recipient)} both name addresses`);
+  else if (action === 'pass' || rule[side]?.startsWith('!') === true) collector.skip('exception');
+  else if (senderPort !== 'any' || recipientPort !== 'any') collector.skip('partial');
+  else importGroup(collector, from + (rule.indices?.[side]?.[0] ?? 0), rule[side] ?? '');
+}
+
+/** Uses the addresses of a group, or none of one that is more than addresses. */
+function importGroup(collector: Collector, from: number, group: string): void {
+  const other = /[!$[\]]/.exec(group.replace(/^\[(.*)\]$/, ' $1 '));
+  if (other !== null) {
+    const reason = 'a group with exceptions, variables or groups in it: a list holds addresses alone';
+    collector.reject(from + other.index, 'bad-suricata-rule', reason);
+    return;
+  }
+  for (const { 0: element, index } of group.matchAll(/[^[\], \t]+/g))
+    collector.address(collector.bytes, from + index, from + index + element.length);
+}
