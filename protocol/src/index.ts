@@ -48,7 +48,12 @@ export {
   workMax,
 } from './content/budget.ts';
 export { canonicalBytes, canonicalPieces, decodeCanonical } from './content/canonical.ts';
-export { Capability, capabilitiesFor, DEFAULT_CAPABILITIES } from './content/capability.ts';
+export {
+  Capability,
+  capabilitiesFor,
+  DEFAULT_CAPABILITIES,
+  PUBLISHER_CAPABILITIES,
+} from './content/capability.ts';
 export {
   type Catalogue,
   catalogueOf,

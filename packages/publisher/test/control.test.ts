@@ -4,6 +4,7 @@ import {
   CONTROL_CONNECTIONS_MAX,
   type MessageOf,
   ProtocolError,
+  PUBLISHER_CAPABILITIES,
   PUSH_MAX_BYTES,
   partsOf,
 } from '@rulecast/protocol';
@@ -146,7 +147,7 @@ describe('a push', () => {
       kind: 'greet',
       protocolMin: 2,
       protocolMax: 2,
-      capabilities: [],
+      capabilities: PUBLISHER_CAPABILITIES,
     });
     expect((await rulectl.answer()).end).toMatchObject({ kind: 'done', code: 'released' });
     expect(publisher.head?.manifest.version).toBe(1);

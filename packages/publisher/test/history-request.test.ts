@@ -217,6 +217,37 @@ describe('a history', () => {
     expect(recordsOf(two, 'history')).toEqual(recordsOf(answer, 'history').slice(0, 2));
   });
 
+  it('of a part is of the releases that changed it, also where that was not the first part of many', async () => {
+    const { publisher, control } = await house();
+    const files = Array.from({ length: 40 }, (_, i) => [`list-${i}.txt`, '192.0.2.1\n'] as const);
+    await release(publisher, Object.fromEntries(files)); // 1
+    await release(publisher, { 'list-9.txt': '192.0.2.2\n' });
+    await release(publisher, { 'list-8.txt': 'a.example\n', 'default.rules': 'drop dst=@list-1\n' });
+    await release(publisher, { 'list-8.txt': 'b.example\n' }); // 4
+    const versions = async (more: Partial<MessageOf<'history'>>): Promise<readonly number[]> => {
+      const answer = await ask(control, { kind: 'history', most: 9, ...more });
+      return recordsOf(answer, 'history').map(({ version }) => version);
+    };
+    expect(await versions({ list: 'list-9' })).toEqual([2, 1]);
+    expect(await versions({ list: 'list-8' })).toEqual([4, 3, 1]);
+    expect(await versions({ list: 'list-8', most: 2 })).toEqual([4, 3]);
+    expect(await versions({ policy: 'default' })).toEqual([3]);
+    expect(await versions({ list: 'list-77' })).toEqual([]);
+    const both = await ask(control, { kind: 'history', most: 9, list: 'list-9', policy: 'default' });
+    expect(both.end).toMatchObject({ kind: 'fail', code: 'bad-input' });
+  });
+
+  it('since a time has what was released at that millisecond and later', async () => {
+    let now = 1_000_000;
+    const { publisher, control } = await house({ nowMs: () => now });
+    for (const i of [1, 2, 3]) {
+      await release(publisher, { 'a.txt': `192.0.2.${i}\n` });
+      now += 1000;
+    }
+    const answer = await ask(control, { kind: 'history', most: 9, sinceMs: 1_001_000 });
+    expect(recordsOf(answer, 'history').map(({ version }) => version)).toEqual([3, 2]);
+  });
+
   it('of a release that changes many parts names the first, and says how many', async () => {
     const { publisher, control } = await house();
     const files = Array.from({ length: 40 }, (_, i) => [`list-${i}.txt`, '192.0.2.1\n'] as const);
@@ -238,6 +269,7 @@ describe('a difference', () => {
     expect(linesOf(await diff(control, 0, { policy: 'default' }))).toContain(
       '+ default egress 0: action=accept',
     );
+    expect(linesOf(await diff(control, 1, { to: 0, list: 'a' }))).toEqual(['- a entries: 192.0.2.1/32']);
     expect((await rollback(control, 0)).end).toMatchObject({ kind: 'fail', code: 'unknown-release' });
   });
 

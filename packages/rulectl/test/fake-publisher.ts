@@ -2,7 +2,13 @@
 
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { Connection, type ControlRecord, type Message, type MessageOf } from '@rulecast/protocol';
+import {
+  Connection,
+  type ControlRecord,
+  type Message,
+  type MessageOf,
+  PUBLISHER_CAPABILITIES,
+} from '@rulecast/protocol';
 import { formatEndpoint, type Listener, listen } from '@rulecast/vchan';
 import { Folder } from './cli.ts';
 
@@ -63,7 +69,13 @@ export async function receive<K extends Message['kind']>(
   kind: K,
 ): Promise<MessageOf<K>> {
   let received = await connection.receive();
-  if (received?.message.kind === 'greet') received = await connection.receive(); // it goes before every request
+  if (received?.message.kind === 'greet') {
+    // It goes before every request.
+    const { protocolMin, protocolMax } = received.message;
+    const capabilities = PUBLISHER_CAPABILITIES;
+    await connection.send({ kind: 'greet', protocolMin, protocolMax, capabilities });
+    received = await connection.receive();
+  }
   if (received?.message.kind !== kind) throw new Error(`${received?.message.kind} where ${kind} was due`);
   return received.message as MessageOf<K>; // its kind was compared
 }

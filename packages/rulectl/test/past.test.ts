@@ -133,6 +133,42 @@ describe('history', () => {
     expect(ndjson(stdout)).toEqual([past(), { kind: 'done', code: 'ok', text: '', exit: 0 }]);
   });
 
+  it('of a part since a time is asked for as that, all of it unless a number is said', async () => {
+    const asked: MessageOf<'history'>[] = [];
+    const script: Script = async (connection) => {
+      asked.push(await receive(connection, 'history'));
+      await done(connection);
+    };
+    const { exit, stdout } = await run(['history', '--since', '2026-06-30', '--list', 'drop'], script);
+    const sinceMs = NOW_MS - 86_400_000;
+    expect({ exit, stdout }).toEqual({ exit: 0, stdout: 'no release that is kept is one of those\n' });
+    await rulectl(['history', '--policy', 'work', '--control', publisher?.endpoint ?? '']);
+    expect(asked).toEqual([
+      { kind: 'history', most: Number.MAX_SAFE_INTEGER, sinceMs, list: 'drop' },
+      { kind: 'history', most: 20, policy: 'work' },
+    ]);
+  });
+
+  it.each([
+    [['--since', 'tuesday'], '--since tuesday: write a time'],
+    [['--list', 'a', '--policy', 'b'], '--list and --policy exclude each other'],
+    [['--all', '--last', '3'], '--all and --last exclude each other'],
+  ])('%j is refused before anybody is asked', async (words, reason) => {
+    const { exit, stderr } = await rulectl(['history', ...words]);
+    expect(stderr).toContain(reason);
+    expect(exit).toBe(64);
+  });
+
+  it('of a part says of a publisher from before that it is older, and sends it nothing it does not know', async () => {
+    const { exit, stderr } = await run(['history', '--list', 'drop'], async (connection) => {
+      expect((await connection.receive())?.message.kind).toBe('greet');
+      await connection.send({ kind: 'greet', protocolMin: 2, protocolMax: 2, capabilities: [] });
+      expect(await connection.receive()).toBeUndefined();
+    });
+    expect(stderr).toContain('is older than this rulectl, and does not know this: upgrade it');
+    expect(exit).toBe(3);
+  });
+
   it('before the first release says so', async () => {
     const { exit, stdout } = await run(['history', '--last', '3'], async (connection) => {
       expect((await receive(connection, 'history')).most).toBe(3);
@@ -197,6 +233,21 @@ describe('get all', () => {
       '',
     ]);
     expect(exit).toBe(0);
+  });
+
+  it('and a rollback take a time for the version that was in force then', async () => {
+    const at: Script = async (connection) => {
+      await connection.receive();
+      const request = (await connection.receive())?.message;
+      if (request?.kind === 'history') await sendRecords(connection, [past({ version: 9 })]);
+      if (request?.kind === 'rollback') expect(request.version).toBe(9);
+      if (request?.kind === 'diff') expect(request).toMatchObject({ from: 0, to: 9 });
+      await done(connection, request?.kind === 'rollback' ? 'unchanged' : 'ok');
+    };
+    expect((await run(['get', 'all', '--version', '2026-07-01'], at)).stdout).toMatch(/^# What version 9/);
+    const endpoint = publisher?.endpoint ?? '';
+    const { stderr } = await rulectl(['rollback', '1s', '--yes', '--no-wait', '--control', endpoint]);
+    expect(stderr).toMatch(/^rulectl: .*Z: version 9 of 2026-07-01 00:00:00Z$/m);
   });
 
   it('takes the number of a version, and says where there is nothing', async () => {
@@ -266,6 +317,51 @@ describe('diff', () => {
       change({ kind: 'policy', name: 'work' }),
       { kind: 'done', code: 'different', text: '', exit: 1 },
     ]);
+  });
+
+  /** Version 12 is of NOW_MS, 9 of a day and a minute before, and 7 of ten days before. */
+  const kept: Script = async (connection) => {
+    await connection.receive();
+    const request = (await connection.receive())?.message;
+    if (request?.kind === 'history')
+      await sendRecords(connection, [
+        past({ version: 12 }),
+        past({ version: 9, createdAtMs: NOW_MS - 86_460_000 }),
+        past({ version: 7, createdAtMs: NOW_MS - 864_000_000 }),
+      ]);
+    else await connection.send({ kind: 'fail', code: 'unknown-release', text: JSON.stringify(request) });
+    await done(connection, 'same');
+  };
+
+  it.each([
+    ['2026-06-30', { from: 9 }, '2026-06-30 00:00:00Z: version 9 of 2026-06-29 23:59:00Z; of those up to 11'],
+    ['2026-06-29..2026-07-01', { from: 7, to: 12 }, '2026-07-01 00:00:00Z: version 12 of 2026-07-01 00:00'],
+    ['9..2026-07-02 10:00', { from: 9, to: 12 }, '2026-07-02 10:00:00Z: version 12'],
+    ['41..', { from: 41 }, ''],
+    ['0..41', { from: 0, to: 41 }, ''],
+  ])('%s takes what was in force then, and says which', async (words, asked, said) => {
+    const { stderr } = await run(['diff', words], kept);
+    expect(stderr).toContain(said);
+    expect(stderr).toContain(JSON.stringify({ kind: 'diff', ...asked, stats: false }));
+  });
+
+  it('before what is kept is refused, and before the first release of all is 0', async () => {
+    const { exit, stderr } = await run(['diff', '2026-06-01'], kept);
+    expect(stderr).toContain('the oldest that is kept is version 7 of 2026-06-21 00:00:00Z');
+    expect(exit).toBe(2);
+    await publisher?.stop();
+    const first: Script = async (connection) => {
+      await connection.receive();
+      const request = (await connection.receive())?.message;
+      if (request?.kind === 'history') await sendRecords(connection, [past({ version: 1 })]);
+      else expect(request).toMatchObject({ kind: 'diff', from: 0 });
+      await done(connection, 'same');
+    };
+    expect((await run(['diff', '2026-06-01'], first)).exit).toBe(0);
+  });
+
+  it.each(['41..42..43', '..', 'tuesday..', '41..4x', ''])('%j is wrong usage', async (words) => {
+    expect((await rulectl(['diff', words])).exit).toBe(64);
   });
 
   it('of a version that is gone ends with 2', async () => {

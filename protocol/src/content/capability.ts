@@ -34,6 +34,8 @@ export const Capability = {
   noDeflate: 'no-deflate',
   /** It keeps no release, and drops all until it has one: a restart opens nothing. */
   startsClosed: 'starts-closed',
+  /** It says of a part which releases changed it. */
+  partHistory: 'part-history',
 } as const;
 export type Capability = (typeof Capability)[keyof typeof Capability];
 
@@ -43,6 +45,9 @@ export const DEFAULT_CAPABILITIES: readonly string[] = [
   Capability.exceptions,
   Capability.unmatched,
 ];
+
+/** What a publisher knows that not every one does, as `rulectl` is told. CONTROL.md "GREET". */
+export const PUBLISHER_CAPABILITIES: readonly Capability[] = [Capability.partHistory];
 
 /** What somebody has to know who is to take a rule set.  */
 export function capabilitiesFor(ruleSet: RuleSet): readonly Capability[] {

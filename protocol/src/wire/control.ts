@@ -168,6 +168,10 @@ export const CONTROL_FIELDS = {
   history: {
     /** The newest so many. */
     most: uint,
+    /** Only releases from then on; and those that changed this list, or this policy. */
+    sinceMs: optional(uint),
+    list: optional(name),
+    policy: optional(name),
   },
   diff: {
     from: uint,

@@ -13,6 +13,7 @@ import {
   type MessageOf,
   PROTOCOL_VERSION,
   ProtocolError,
+  PUBLISHER_CAPABILITIES,
   STALL_TIMEOUT_MS,
   type Turn,
 } from '@rulecast/protocol';
@@ -50,7 +51,7 @@ export class ControlExchange {
       kind: 'greet',
       protocolMin: PROTOCOL_VERSION,
       protocolMax: PROTOCOL_VERSION,
-      capabilities: [],
+      capabilities: PUBLISHER_CAPABILITIES,
     });
     return this.#receiveWithin(HANDSHAKE_TIMEOUT_MS);
   }

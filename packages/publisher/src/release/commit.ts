@@ -7,7 +7,6 @@ import type { UsePlace } from '@rulecast/formats';
 import type { Identity } from '@rulecast/program/identity';
 import {
   boundText,
-  CHANGED_PARTS_SHOWN_MAX,
   capabilitiesFor,
   cataloguePieces,
   compareRelease,
@@ -51,6 +50,7 @@ import {
 } from '@rulecast/rules';
 import { countsUnder, keySigner, type Signer, SignerError } from '../signer/signer.ts';
 import type { Release, ReleaseNotes, Store } from '../store/store.ts';
+import { CHANGED_PARTS_KEPT } from '../store/stored.ts';
 import type { TakenRules } from '../store/taken-rules.ts';
 import {
   behindOf,
@@ -333,7 +333,7 @@ function notesOf({ changes }: ReleaseDraft, { cause, detail, by }: Origin): Rele
     cause,
     detail: boundText(detail),
     by,
-    changedParts: changes.slice(0, CHANGED_PARTS_SHOWN_MAX).map(partText),
+    changedParts: changes.slice(0, CHANGED_PARTS_KEPT).map(partText),
     changedCount: changes.length,
     added,
     removed,

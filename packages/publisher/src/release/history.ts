@@ -58,13 +58,14 @@ export class History {
   }
 
   /**
-   * The changes from one version to another, either of which may be the older, of what `only` says; from 0,
-   * before the first release, everything was added. Throws as `ruleSetOf` does.
+   * The changes from one version to another, either of which may be the older, of what `only` says. Version 0
+   * is before the first release, and has nothing. Throws as `ruleSetOf` does.
    */
   async changes(from: number, to: number, only: PartFilter): Promise<Comparison> {
-    const before: PastContent =
-      from === 0 ? { kind: 'rule-set', ruleSet: EMPTY_RULE_SET } : this.#contentOf(from);
-    const after = this.#contentOf(to);
+    const [before, after] = [from, to].map(
+      (version): PastContent =>
+        version === 0 ? { kind: 'rule-set', ruleSet: EMPTY_RULE_SET } : this.#contentOf(version),
+    ) as [PastContent, PastContent]; // two in, two out
     return this.#reading(from, () => this.#worker.compare(before, after, only));
   }
 

@@ -1,31 +1,43 @@
 /** HISTORY: the releases that are kept, with what made and what changed each. CONTROL.md "HISTORY". */
 
-import type { MessageOf } from '@rulecast/protocol';
+import { CHANGED_PARTS_SHOWN_MAX, ErrorCode, type MessageOf, ProtocolError } from '@rulecast/protocol';
 import type { ControlExchange } from '../control/exchange.ts';
 import type { ControlParts } from '../control/parts.ts';
+import type { PartFilter } from '../release/part-filter.ts';
+import type { ReleaseNotes } from '../store/store.ts';
 
 /** Answers a HISTORY. */
 export async function answerHistory(
-  { most }: MessageOf<'history'>,
+  { most, sinceMs = 0, list, policy }: MessageOf<'history'>,
   exchange: ControlExchange,
   { publisher }: ControlParts,
 ): Promise<void> {
+  if (list !== undefined && policy !== undefined)
+    throw new ProtocolError(ErrorCode.badInput, 'a history is of a list, or of a policy');
   let sent = 0;
   for (const { manifest, hash, deltaBytes, entries, rules, notes } of publisher.store.pastReleases()) {
-    if (sent++ === most) break;
     const { epoch, version, createdAtMs, parts } = manifest;
+    if (createdAtMs < sinceMs || !hasChanged(notes, { list, policy })) continue;
+    if (sent++ === most) break;
+    const { cause, detail, by, changedParts, changedCount, added, removed } = notes;
     await exchange.record({
       record: 'history',
-      epoch,
-      version,
-      hash,
-      createdAtMs,
-      ...notes,
-      parts,
-      entries,
-      rules,
-      deltaBytes,
+      ...{ epoch, version, hash, createdAtMs },
+      ...{ cause, detail, by, changedCount, added, removed },
+      changedParts: changedParts.slice(0, CHANGED_PARTS_SHOWN_MAX),
+      ...{ parts, entries, rules, deltaBytes },
     });
   }
   await exchange.done('ok', '');
+}
+
+/** Whether a release changed a part, or may have: its note is lost, or more parts changed than are noted. */
+function hasChanged(
+  { cause, changedParts, changedCount }: ReleaseNotes,
+  { list, policy }: PartFilter,
+): boolean {
+  if (list === undefined && policy === undefined) return true;
+  if (cause === 'unknown' || changedCount > changedParts.length) return true;
+  const texts = list === undefined ? [`policy ${policy}`] : [`list ${list}`, `names ${list}`];
+  return texts.some((text) => changedParts.includes(text));
 }

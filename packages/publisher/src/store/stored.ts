@@ -2,7 +2,6 @@
 
 import type { Identity } from '@rulecast/program/identity';
 import {
-  CHANGED_PARTS_SHOWN_MAX,
   decodeManifest,
   hexOf,
   type Manifest,
@@ -35,6 +34,9 @@ export interface StoredRelease {
   readonly rules: number;
 }
 
+/** Changed parts that are noted of a release: some 100 kB of one that changes all. Our choice. */
+export const CHANGED_PARTS_KEPT = 4096;
+
 /** What made a release and what it changed, for people: `rulectl history` shows it. */
 export interface ReleaseNotes {
   readonly cause: ReleaseCause;
@@ -42,7 +44,7 @@ export interface ReleaseNotes {
   readonly detail: string;
   /** Who asked for it, if anybody did. */
   readonly by?: string | undefined;
-  /** The first changed parts, as `partText` prints them. */
+  /** The first CHANGED_PARTS_KEPT changed parts, as `partText` prints them. */
   readonly changedParts: readonly string[];
   readonly changedCount: number;
   /** Entries and rules, of all parts. */
@@ -207,7 +209,7 @@ function isNotes(value: unknown): value is ReleaseNotes {
     (fields['by'] === undefined || typeof fields['by'] === 'string') &&
     counts.every((count) => typeof count === 'number' && Number.isSafeInteger(count) && count >= 0) &&
     Array.isArray(parts) &&
-    parts.length <= CHANGED_PARTS_SHOWN_MAX &&
+    parts.length <= CHANGED_PARTS_KEPT &&
     parts.every((part) => typeof part === 'string')
   );
 }

@@ -4,10 +4,12 @@
 
 import type { ControlRecord } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
-import { askOrFail, controlOf, type Ending } from '../control/client.ts';
-import { checkOnePart, parseVersion } from '../release/options.ts';
+import { askOrFail, type ControlArgs, controlOf, type Ending } from '../control/client.ts';
+import { type PastPoint, parsePoint, versionsAt } from '../control/past.ts';
+import { checkOnePart } from '../release/options.ts';
 import { editLines, renderChangeHead, renderChanges } from '../render/changes.ts';
 import { ExitCode, usageError } from '../terminal/exit.ts';
+import { MOMENT_HELP } from '../terminal/moment.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'diff <versions>';
@@ -15,8 +17,7 @@ export const command = 'diff <versions>';
 /** Two releases of a million entries are rebuilt in seconds; their differences are as many lines. */
 const ANSWER_TIMEOUT_MS = 600_000;
 
-export interface DiffArgs {
-  readonly control: string;
+export interface DiffArgs extends ControlArgs {
   readonly versions: string;
   readonly list: string | undefined;
   readonly policy: string | undefined;
@@ -27,23 +28,30 @@ export interface DiffArgs {
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<DiffArgs> {
   return yargs
     .usage(
-      '$0 diff A..B [--list NAME | --policy NAME]\n\nShows what version B adds to version A and takes away from it; without B, what the newest version does. Either may be the older. A rule has its number in the version that has it. Exits with 1 if they differ.',
+      `$0 diff A..B [--list NAME | --policy NAME]\n\nShows what version B adds to version A and takes away from it; without B, what the newest version does. Either may be the older; 0 is before the first release. A time stands for the version that was in force then, the newest of then or before that is kept. A rule has its number in the version that has it. Exits with 1 if they differ.\n\n${MOMENT_HELP}`,
     )
-    .positional('versions', { type: 'string', demandOption: true, describe: 'A..B, or A' })
+    .positional('versions', {
+      type: 'string',
+      demandOption: true,
+      describe: 'A..B, or A: versions or times',
+    })
     .option('list', { type: 'string', requiresArg: true, describe: 'only this list' })
     .option('policy', { type: 'string', requiresArg: true, describe: 'only this policy' })
     .option('stats', { type: 'boolean', describe: 'how much changed in each part, and not what' })
     .option('json', { type: 'boolean', describe: 'the records as JSON, one a line, the end last' })
     .example([
       ['$0 diff 41..42', 'what version 42 changed'],
+      ['$0 diff yesterday', 'what changed since yesterday began, in UTC'],
+      ['$0 diff 2026-11-29..2026-11-30', 'what changed on one day'],
       ['$0 diff 41 --stats', 'how much changed since version 41'],
       ['$0 diff 41..42 --list drop', 'entries of one list'],
     ]);
 }
 
 export async function run(args: DiffArgs, terminal: Terminal): Promise<ExitCode> {
-  const { from, to } = versionsOf(args.versions);
+  const points = rangeOf(args.versions, terminal.nowMs());
   checkOnePart(args);
+  const [from = 0, to] = await versionsAt(points, args, terminal);
   const stats = args.stats === true;
   const view = args.json === true ? new JsonView(terminal) : new TextView(terminal, stats);
   const { list, policy } = args;
@@ -59,14 +67,11 @@ export async function run(args: DiffArgs, terminal: Terminal): Promise<ExitCode>
 }
 
 /** `A..B`, `A..` or `A`. Throws CliError `usage`. */
-function versionsOf(text: string): { readonly from: number; readonly to: number | undefined } {
-  const [fromText = '', toText = '', ...rest] = text.split('..');
-  const from = parseVersion(fromText);
-  const to = toText === '' ? undefined : parseVersion(toText);
-  if (from === undefined || (toText !== '' && to === undefined) || rest.length > 0) {
-    throw usageError(`${text}: write two versions as in 41..42, or one to compare with the newest`);
-  }
-  return { from, to };
+function rangeOf(text: string, nowMs: number): readonly PastPoint[] {
+  const [from = '', to = '', ...rest] = text.split('..');
+  const points = (to === '' ? [from] : [from, to]).map((one) => parsePoint(one, nowMs));
+  if (rest.length === 0 && points.every((point) => point !== undefined)) return points;
+  throw usageError(`${text}: write two versions or times as in 41..42, or one to compare with the newest`);
 }
 
 interface View {

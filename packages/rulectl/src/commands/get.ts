@@ -3,7 +3,7 @@
 import type { ControlRecord, ControlRecordOf, Message } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
 import { askOrFail, type ControlArgs, controlOf } from '../control/client.ts';
-import { parseVersion } from '../release/options.ts';
+import { parsePoint, versionsAt } from '../control/past.ts';
 import { addToParts, documentLines, type PartLines } from '../render/document.ts';
 import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';
@@ -25,15 +25,20 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<GetArgs
     )
     .positional('what', { choices: ['all'] as const, demandOption: true, describe: 'lists and policies' })
     .version(false)
-    .option('version', { type: 'string', requiresArg: true, describe: 'of this version, not the newest' })
+    .option('version', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'of this version, or of the one that was in force at a time; not the newest',
+    })
     .example([
       ['$0 get all > all.yaml', 'a copy of what is released'],
       ['$0 get all --version 41 | rulectl check -', 'what version 41 said'],
+      ['$0 get all --version yesterday', 'what was in force as yesterday began, in UTC'],
     ]);
 }
 
 export async function run(args: GetArgs, terminal: Terminal): Promise<ExitCode> {
-  const version = args.version === undefined ? await headVersion(args) : versionOf(args.version);
+  const version = await versionOf(args, terminal);
   const sources = new Map<string, ControlRecordOf<'list'>>();
   await answered(args, { kind: 'lists', sourcesOnly: true }, (record) => {
     if (record.record === 'list') sources.set(record.name, record);
@@ -56,10 +61,15 @@ async function partsOf(args: ControlArgs, version: number): Promise<readonly Par
   return parts;
 }
 
-function versionOf(text: string): number {
-  const version = parseVersion(text);
-  if (version !== undefined && version > 0) return version;
-  throw usageError(`--version ${text}: write the number of a version, see rulectl history`);
+async function versionOf(args: GetArgs, terminal: Terminal): Promise<number> {
+  const { version: text } = args;
+  if (text === undefined) return headVersion(args);
+  const point = parsePoint(text, terminal.nowMs());
+  const [version = 0] = point === undefined ? [] : await versionsAt([point], args, terminal);
+  if (version > 0) return version;
+  throw usageError(
+    `--version ${text}: write the number of a version, see rulectl history, or a time since the first`,
+  );
 }
 
 async function headVersion(args: ControlArgs): Promise<number> {

@@ -6,10 +6,10 @@ import type { ControlRecord, ControlRecordOf, MessageOf } from '@rulecast/protoc
 import { permitFields } from '@rulecast/publisher/permits';
 import type { Argv } from 'yargs';
 import { ask, controlOf, type Ending } from '../control/client.ts';
+import { parsePoint, versionsAt } from '../control/past.ts';
 import { confirmed, rehearse } from '../release/confirmation.ts';
 import {
   checkOnePart,
-  parseVersion,
   type ReleaseArgs,
   releaseFieldsOf,
   waitScopeOf,
@@ -40,18 +40,19 @@ export interface RollbackArgs extends ReleaseArgs, PermitArgs {
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<RollbackArgs> {
   const own = yargs
     .usage(
-      '$0 rollback VERSION [--list NAME | --policy NAME]\n\nMakes a new release, with a higher version, of what VERSION said: everything, or one list or policy. What was not there then is removed. Names in rules are resolved anew. Shows what would change and asks first. rulectl history lists the versions that are kept.',
+      '$0 rollback VERSION [--list NAME | --policy NAME]\n\nMakes a new release, with a higher version, of what VERSION said: everything, or one list or policy. What was not there then is removed. Names in rules are resolved anew. Shows what would change and asks first. rulectl history lists the versions that are kept. A time, such as yesterday, stands for the version in force then (rulectl diff --help).',
     )
     .positional('number', {
       type: 'string',
       demandOption: true,
-      describe: 'version whose content comes back',
+      describe: 'version whose content comes back, or a time at which it was in force',
     })
     .option('list', { type: 'string', requiresArg: true, describe: 'only this list' })
     .option('policy', { type: 'string', requiresArg: true, describe: 'only this policy' })
     .option('yes', { type: 'boolean', describe: 'do not ask, also where nothing is accepted any more' });
   return withReleaseOptions(withPermitOption(own, 'push')).example([
     ['$0 rollback 41 --dry-run', 'what would change'],
+    ['$0 rollback yesterday --dry-run', 'what would change back to what was in force as yesterday began'],
     ['$0 rollback 41', 'everything as it was in version 41; asks first'],
     ['$0 rollback 41 --yes', 'at once, as in a script'],
     ['$0 rollback 41 --list drop', 'one list as it was, and the rest as it is'],
@@ -62,10 +63,11 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<Rollbac
 }
 
 export async function run(args: RollbackArgs, terminal: Terminal): Promise<ExitCode> {
-  const version = parseVersion(args.number);
-  if (version === undefined) throw usageError(`${args.number}: write the number of a version`);
+  const point = parsePoint(args.number, terminal.nowMs());
+  if (point === undefined) throw usageError(`${args.number}: write the number of a version, or a time`);
   checkOnePart(args);
   const fields = releaseFieldsOf(args);
+  const [version = 0] = await versionsAt([point], args, terminal);
   const request: MessageOf<'rollback'> = {
     kind: 'rollback',
     version,

@@ -4,6 +4,7 @@
  */
 
 import {
+  type Capability,
   Connection,
   type ControlRecord,
   ErrorCode,
@@ -29,6 +30,8 @@ export interface ControlRequest {
   readonly endpoint: string;
   /** For an endpoint of ZeroMQ: a file of one's own key, and the publisher's, or a file of it. */
   readonly curve?: { readonly keyFile: string; readonly peer: string } | undefined;
+  /** What the publisher has to know for it, beside what every one does. */
+  readonly capability?: Capability | undefined;
   /** Sends the request. */
   readonly send: (connection: Connection) => Promise<void>;
   readonly onRecord: (record: ControlRecord) => void;
@@ -84,13 +87,19 @@ export async function ask(request: ControlRequest): Promise<Ending> {
   const timer = request.timeoutMs === undefined ? undefined : setTimeout(giveUp, request.timeoutMs);
   const onMessage = (): void => void timer?.refresh();
   let sendFailure: unknown;
-  const sending = greet(connection, request.send).catch((error: unknown) => {
+  let onGreeting: (known: readonly string[] | undefined) => void = () => undefined;
+  const greeting = new Promise<readonly string[] | undefined>((resolve) => {
+    onGreeting = resolve;
+  });
+  const sending = greet(connection, request, greeting).catch((error: unknown) => {
     sendFailure = error;
     // A publisher that hung up may have said why before: then the answer is still to be read.
     if (!(error instanceof ProtocolError)) connection.close();
   });
   try {
-    const ending = await readAnswers(connection, request, onMessage);
+    const ending = await readAnswers(connection, request, onMessage, onGreeting).finally(() =>
+      onGreeting(undefined),
+    );
     if (ending !== undefined) return ending;
     await sending;
     if (timedOut) throw noAnswer(request);
@@ -117,16 +126,28 @@ export async function askOrFail(
 }
 
 /**
- * What we are goes first. Nothing that a request says needs an answer to that: one version is all that we
- * speak.
+ * What we are goes first. Only a request that not every publisher knows waits for the answer to that; without
+ * one the connection has ended.
  */
-async function greet(connection: Connection, send: ControlRequest['send']): Promise<void> {
+async function greet(
+  connection: Connection,
+  { capability, endpoint, send }: ControlRequest,
+  greeting: Promise<readonly string[] | undefined>,
+): Promise<void> {
   await connection.send({
     kind: 'greet',
     protocolMin: PROTOCOL_VERSION,
     protocolMax: PROTOCOL_VERSION,
     capabilities: [],
   });
+  if (capability !== undefined) {
+    const known = await greeting;
+    if (known === undefined) return;
+    if (!known.includes(capability)) {
+      const text = `the publisher at ${endpoint} is older than this rulectl, and does not know this: upgrade it`;
+      throw new CliError(ExitCode.unreachable, 'needs-upgrade', text);
+    }
+  }
   await send(connection);
 }
 
@@ -134,6 +155,7 @@ async function readAnswers(
   connection: Connection,
   request: ControlRequest,
   onMessage: () => void,
+  onGreeting: (known: readonly string[]) => void,
 ): Promise<Ending | undefined> {
   for (;;) {
     const received = await connection.receive();
@@ -142,6 +164,7 @@ async function readAnswers(
     const { message } = received;
     switch (message.kind) {
       case 'greet':
+        onGreeting(message.capabilities);
         break;
       case 'record':
         request.onRecord(message.record);

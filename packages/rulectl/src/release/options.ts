@@ -3,6 +3,7 @@
 import { type MessageOf, REQUIRE_MAX, WAIT_MAX_MS } from '@rulecast/protocol';
 import { isPartName } from '@rulecast/rules';
 import type { Argv } from 'yargs';
+import { parseVersion } from '../control/past.ts';
 import type { WaitScope } from '../render/standing.ts';
 import { usageError } from '../terminal/exit.ts';
 
@@ -100,12 +101,6 @@ function requiredOf(names: readonly string[] | undefined): readonly string[] | u
     if (!isPartName(name)) throw usageError(`--require ${JSON.stringify(name)}: no name of a subscriber`);
   }
   return [...new Set(names)];
-}
-
-/** The number of a version; undefined for text that is none. */
-export function parseVersion(text: string): number | undefined {
-  const version = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
-  return Number.isSafeInteger(version) ? version : undefined;
 }
 
 function ifVersionOf(text: string): number {
