@@ -88,7 +88,17 @@ export const ROOMS = {
 
   'packages/subscriber': ['verify', 'clock', 'state', 'content', 'apply', 'peer', 'daemon'],
 
-  'packages/rulectl': ['terminal', 'render', 'control', 'release', 'offline', 'doctor', 'init', 'commands'],
+  'packages/rulectl': [
+    'terminal',
+    'catalogue',
+    'render',
+    'control',
+    'release',
+    'offline',
+    'doctor',
+    'init',
+    'commands',
+  ],
 };
 
 /** The condition of `exports` by which tests, and the compiler for them, find the source of a package. */

@@ -418,6 +418,12 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
   },
 
   'docs/sources.md#Sources: lists that stay fresh by themselves/2': expectReleased,
+  'docs/sources.md#Feeds by key': async (text) => {
+    const said = await (await fresh()).run(text);
+    expect(said).toContain('certpl');
+    expect(said).toContain('GPL-3.0');
+  },
+
   'docs/sources.md#Rules in a file': async (text) => {
     const box = await fresh();
     box.write('publisher.yaml', text);

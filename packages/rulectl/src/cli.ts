@@ -6,6 +6,7 @@
  *   words ─▶ command ─▶ files, options ─▶ request ═control═▶ records ─render─▶ what people read, or --json ─▶ exit code
  *
  * terminal/  exit codes, files as they are named, output and questions
+ * catalogue/ public feeds by key, and what the configuration says of them
  * render/    records in, text out
  * control/   the connection to the publisher
  * release/   what commands that make a release share: files, options, permits, what comes back

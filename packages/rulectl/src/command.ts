@@ -36,6 +36,7 @@ export const COMMANDS: ReadonlyMap<string, (add: Add) => Promise<void>> = new Ma
   ['check', async (add) => add(await import('./commands/check.ts'))],
   ['lists', async (add) => add(await import('./commands/lists.ts'))],
   ['lists show', async (add) => add(await import('./commands/lists-show.ts'))],
+  ['lists search', async (add) => add(await import('./commands/lists-search.ts'))],
   ['lists refresh', async (add) => add(await import('./commands/lists-refresh.ts'))],
   ['init', async (add) => add(await import('./commands/init.ts'))],
   ['import', async (add) => add(await import('./commands/import.ts'))],
@@ -86,6 +87,7 @@ export const SECOND_WORDS_HELP: Readonly<Record<string, string>> = {
 Commands:
   rulectl lists show     one list: its source, its content, its changes
   rulectl lists refresh  read lists from their sources now
+  rulectl lists search   public feeds that the catalogue knows
 `,
 };
 

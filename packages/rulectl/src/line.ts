@@ -66,9 +66,12 @@ async function usageText(failure: Error, args: readonly string[], terminal: Term
   const text = failure.message.replaceAll(MASK, '');
   const unknown = /^Unknown arguments?: ([^,]+)/.exec(text)?.[1];
   if (unknown !== undefined) {
-    const seconds = [...COMMANDS.keys()].filter((word) => word.startsWith(`${command} `));
+    const seconds = [...COMMANDS.keys()].flatMap((words) => {
+      const [first, second] = words.split(' ');
+      return first === command && second !== undefined ? [second] : [];
+    });
     if (seconds.length > 0 && args[1] === unknown)
-      return `${command} ${unknown} is no command: write rulectl ${seconds.join(' or rulectl ')}`;
+      return `${command} ${unknown} is no command: write rulectl ${command} ${seconds.join(' or ')}`;
     const { text: help } = parseWords(await commandLine(command, terminal), maskWords([command, '--help']));
     const options = help.matchAll(/--([a-z-]+)/g);
     const near = closest(

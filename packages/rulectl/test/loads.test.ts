@@ -50,7 +50,7 @@ function librariesOf(command: string): ReadonlySet<string> {
 
 describe('the readers of documents', () => {
   // A push of one line loaded them, for 110 ms of CPU.
-  it.each(['push', 'rollback', 'lists-refresh', 'lists', 'status', 'test', 'get'])(
+  it.each(['push', 'rollback', 'lists-refresh', 'lists-search', 'lists', 'status', 'test', 'get'])(
     'are not loaded by %s before a file is a document',
     (command) => {
       const loaded = librariesOf(command);

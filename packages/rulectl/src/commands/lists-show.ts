@@ -1,4 +1,7 @@
-/** `rulectl lists show NAME`: all that is known of one list, what is in it, and what changed in it. */
+/**
+ * `rulectl lists show NAME`: all that is known of one list, what is in it, and what changed in it. An entry
+ * of the catalogue is shown where the publisher has no list of that name.
+ */
 
 import {
   EXPORT_FORMATS,
@@ -7,9 +10,10 @@ import {
   importList,
   isExportFormatName,
 } from '@rulecast/formats';
-import type { ControlRecordOf, MessageOf } from '@rulecast/protocol';
+import { type ControlRecordOf, ErrorCode, type MessageOf } from '@rulecast/protocol';
 import { isPartName, type List, nameListOf } from '@rulecast/rules';
 import type { Argv } from 'yargs';
+import type { CatalogueEntry } from '../catalogue/catalogue.ts';
 import { askOrFail, controlOf } from '../control/client.ts';
 import { renderListDetails, renderListStats } from '../render/lists.ts';
 import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
@@ -33,9 +37,13 @@ export interface ListArgs {
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<ListArgs> {
   return yargs
     .usage(
-      '$0 lists show NAME [--diff A..B | --stats | --export FORMAT]\n\nShows where a list comes from and how fresh it is, what changed in it between two versions, what is in it by number, or all of it in a format that other programs read.',
+      '$0 lists show NAME [--diff A..B | --stats | --export FORMAT]\n\nShows where a list comes from and how fresh it is, what changed in it between two versions, what is in it by number, or all of it in a format that other programs read. What the publisher has no list of is looked for in the catalogue of public feeds.',
     )
-    .positional('name', { type: 'string', demandOption: true, describe: 'the list' })
+    .positional('name', {
+      type: 'string',
+      demandOption: true,
+      describe: 'the list, or a key of the catalogue',
+    })
     .option('diff', {
       type: 'string',
       requiresArg: true,
@@ -50,6 +58,7 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<ListArg
     .option('json', { type: 'boolean', describe: 'the records as JSON, one a line, the end last' })
     .example([
       ['$0 lists show spamhaus', 'where it comes from, and how fresh it is'],
+      ['$0 lists show spamhaus-drop', 'what the catalogue knows of a feed'],
       ['$0 lists show spamhaus --diff 41..42', 'what version 42 changed in it'],
       ['$0 lists show spamhaus --export nft > spamhaus.nft', 'for another program'],
     ]);
@@ -72,12 +81,46 @@ export async function run(args: ListArgs, terminal: Terminal): Promise<ExitCode>
 }
 
 async function show(args: ListArgs, terminal: Terminal): Promise<ExitCode> {
+  try {
+    return await showList(args, terminal);
+  } catch (error) {
+    const isAbsent =
+      error instanceof CliError && (error.code === ErrorCode.noSuchPart || error.code === 'unreachable');
+    if (!isAbsent || args.stats === true) throw error;
+    const { catalogueEntry } = await import('../catalogue/catalogue.ts');
+    const entry = catalogueEntry(args.name);
+    if (entry === undefined) throw error;
+    await showEntry(entry, error.code === ErrorCode.noSuchPart, args.json === true, terminal);
+    return ExitCode.ok;
+  }
+}
+
+async function showList(args: ListArgs, terminal: Terminal): Promise<ExitCode> {
   const isJson = args.json === true;
   const { record, list, ending } = await fetchList(args, args.stats === true, isJson ? terminal : undefined);
   if (isJson) terminal.out.json({ ...ending, exit: ExitCode.ok });
   else if (args.stats === true) terminal.out.line(renderListStats(list, terminal.colors));
   else terminal.out.line(renderListDetails(record, terminal.nowMs(), terminal.colors));
   return ExitCode.ok;
+}
+
+/** `isAnswered`: a publisher says that it has no such list. */
+async function showEntry(
+  entry: CatalogueEntry,
+  isAnswered: boolean,
+  isJson: boolean,
+  terminal: Terminal,
+): Promise<void> {
+  const why = isAnswered ? 'the publisher has no such list' : 'no publisher answers';
+  const text = `${why}: this is an entry of the catalogue`;
+  if (isJson) {
+    terminal.out.json({ kind: 'entry', ...entry });
+    terminal.out.json({ kind: 'done', code: 'catalogue', text, exit: ExitCode.ok });
+    return;
+  }
+  const { renderCatalogueEntry } = await import('../render/catalogue.ts');
+  terminal.complain(`rulectl: ${text}`);
+  terminal.out.line(renderCatalogueEntry(entry, terminal.colors));
 }
 
 async function exportTo(format: ExportFormatName, args: ListArgs, terminal: Terminal): Promise<ExitCode> {

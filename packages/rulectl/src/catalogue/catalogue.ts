@@ -1,0 +1,67 @@
+/**
+ * The catalogue: public feeds by a short key, so that nobody has to look for URLs, formats and licences. It
+ * is read by people and by `rulectl lists add`, which copies from it. Nothing else resolves a key: an upgrade
+ * must not change what a list means.
+ *
+ *     catalogue.json ─entries─▶ search, show ─configuration.ts─▶ lines of the publisher's configuration
+ *                                                             └─outdated.ts─▶ what has moved or ended since
+ */
+
+import catalogue from './catalogue.json' with { type: 'json' };
+
+/** A feed. `catalogue.json` says what its fields mean, and catalogue.test.ts holds it to this. */
+export interface CatalogueEntry {
+  readonly key: string;
+  readonly title: string;
+  readonly topic: string;
+  /** `countries`, `networks`: it is a table, from which lists are cut. */
+  readonly holds: 'addresses' | 'names' | 'countries' | 'networks';
+  /** What they hold is one list together. */
+  readonly url: readonly string[];
+  readonly alternates?: readonly string[];
+  readonly 'past-urls'?: readonly string[];
+  readonly format: string;
+  /** Further keys of its list. */
+  readonly settings?: Readonly<Record<string, string | boolean>>;
+  readonly licence: string;
+  /** To what a user has to agree. */
+  readonly restricted?: string;
+  readonly attribution: string;
+  /** Fewest and most. */
+  readonly entries: readonly [fewest: number, most: number];
+  /** The shortest that its server tolerates, as the configuration has it. */
+  readonly interval: string;
+  readonly status: 'active' | 'ended';
+  readonly note?: string;
+  readonly evidence: string;
+}
+
+/** In the order of the file, where feeds of one topic and publisher stand together. */
+export const CATALOGUE: readonly CatalogueEntry[] = catalogue.entries as unknown as readonly CatalogueEntry[];
+
+export function catalogueEntry(key: string): CatalogueEntry | undefined {
+  return CATALOGUE.find((entry) => entry.key === key);
+}
+
+/** The entries that have words which begin with each of `beginnings`, in whatever case. */
+export function searchCatalogue(beginnings: readonly string[]): readonly CatalogueEntry[] {
+  return CATALOGUE.filter((entry) => {
+    const { key, title, topic, holds, attribution, licence } = entry;
+    const text = wordsOf([key, title, topic, holds, attribution, licence].join(' '));
+    return beginnings.every((beginning) => text.includes(wordsOf(beginning)));
+  });
+}
+
+/** With a space before each. */
+function wordsOf(text: string): string {
+  return ` ${
+    text
+      .toLowerCase()
+      .match(/[\p{L}\p{N}]+/gu)
+      ?.join(' ') ?? ''
+  }`;
+}
+
+export function isTable({ holds }: Pick<CatalogueEntry, 'holds'>): boolean {
+  return holds === 'countries' || holds === 'networks';
+}

@@ -1,0 +1,50 @@
+/** `rulectl lists search`: feeds of the catalogue, by words. */
+
+import type { Argv } from 'yargs';
+import { searchCatalogue } from '../catalogue/catalogue.ts';
+import { renderCatalogue } from '../render/catalogue.ts';
+import { CliError, ExitCode } from '../terminal/exit.ts';
+import type { Terminal } from '../terminal/terminal.ts';
+
+export const command = 'lists-search [word..]';
+
+export interface SearchArgs {
+  readonly word: readonly string[] | undefined;
+  readonly json: boolean | undefined;
+}
+
+export function builder(yargs: Argv<object>): Argv<SearchArgs> {
+  return yargs
+    .usage(
+      '$0 lists search [WORD...]\n\nShows the public feeds that the catalogue knows and whose key, title, topic, publisher or licence have words that begin so; without a word all of them. It asks nobody: the catalogue comes with rulectl.',
+    )
+    .positional('word', {
+      type: 'string',
+      array: true,
+      describe: 'beginnings of words, all of which an entry has',
+    })
+    .option('json', { type: 'boolean', describe: 'the entries as JSON, one a line, the end last' })
+    .example([
+      ['$0 lists search ads', 'what blocks ads'],
+      ['$0 lists search tor', 'where Tor leaves'],
+      ['$0 lists search phishing names', 'names of phishing'],
+    ]);
+}
+
+export async function run({ word = [], json }: SearchArgs, terminal: Terminal): Promise<ExitCode> {
+  const found = searchCatalogue(word);
+  if (found.length === 0)
+    throw new CliError(
+      ExitCode.refused,
+      'no-such-entry',
+      `no entry of the catalogue has ${word.join(' and ')}: try fewer words, or rulectl lists search for all`,
+    );
+  if (json === true) {
+    for (const entry of found) terminal.out.json({ kind: 'entry', ...entry });
+    terminal.out.json({ kind: 'done', code: 'found', text: `${found.length}`, exit: ExitCode.ok });
+  } else {
+    const more = 'rulectl lists show KEY tells all of one; rulectl lists add KEY adds it.';
+    terminal.out.line(`${renderCatalogue(found, terminal.colors)}\n\n${more}`);
+  }
+  return ExitCode.ok;
+}

@@ -1,0 +1,50 @@
+/** What people read of the catalogue. Pure. */
+
+import type { CatalogueEntry } from '../catalogue/catalogue.ts';
+import { configurationOf } from '../catalogue/configuration.ts';
+import type { Colors } from '../terminal/terminal.ts';
+import { formatCount } from './amounts.ts';
+import { renderTable } from './table.ts';
+
+/** A table, one line an entry. */
+export function renderCatalogue(entries: readonly CatalogueEntry[], colors: Colors): string {
+  const rows = entries.map((entry) => [
+    entry.key,
+    entry.holds,
+    sizeOf(entry),
+    `${entry.title}${marksOf(entry)}`,
+  ]);
+  return renderTable(['key', 'holds', 'entries', 'what it is'], rows, undefined, colors);
+}
+
+function marksOf({ status, restricted }: CatalogueEntry): string {
+  if (status === 'ended') return ' (ended)';
+  return restricted === undefined ? '' : ' (restricted)';
+}
+
+function sizeOf({ entries: [fewest, most] }: CatalogueEntry): string {
+  return `${formatCount(fewest)} to ${formatCount(most)}`;
+}
+
+/** All that is known of an entry, and what `rulectl lists add` writes for it. */
+export function renderCatalogueEntry(entry: CatalogueEntry, colors: Colors): string {
+  const lines: string[] = [];
+  const add = (label: string, ...values: readonly (string | undefined)[]): void => {
+    for (const value of values) if (value !== undefined) lines.push(`${`${label}:`.padEnd(12)} ${value}`);
+  };
+  add('entry', colors.bold(entry.key));
+  add('is', entry.title);
+  if (entry.status === 'ended') add('status', colors.red('ended'));
+  add('note', entry.note);
+  add('holds', `${sizeOf(entry)} ${entry.holds}`);
+  add('url', ...entry.url);
+  add('also at', ...(entry.alternates ?? []));
+  add('was at', ...(entry['past-urls'] ?? []));
+  add('interval', `${entry.interval} or longer`);
+  add('licence', entry.licence);
+  add('restricted', entry.restricted);
+  add('credit', entry.attribution);
+  add('known from', entry.evidence);
+  const what = `rulectl lists add ${entry.key} writes into the configuration of the publisher:`;
+  return `${lines.join('\n')}\n\n${what}\n\n${configurationOf(entry, entry.key).trimEnd()}`;
+}
