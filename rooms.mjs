@@ -78,6 +78,7 @@ export const ROOMS = {
     'signer',
     'store',
     'subscribers',
+    'counts',
     'release',
     'admission',
     'session',

@@ -92,7 +92,7 @@ describe.skipIf(enforcementGap() !== undefined)('an enforcing daemon', () => {
     expect(await passing(['203.0.113.1', '203.0.113.1', '203.0.113.2'])).toEqual([false, false, true]);
     const { stdout } = await rulectl(scene.directory, ['status', '--counters']);
     expect(stdout).toMatch(
-      /^counters of subscriber firewall\n {2}judged +3 packets\n {2}dropped +2 packets\n {2}list blocked +2 packets\n {2}policy default +3 packets\n {2}rule default\.1 +2 packets\n {2}rule default\.2 +1 packet\n {2}last nft +\d/m,
+      /^counters of subscriber firewall\n {2}judged +3 packets\n {2}dropped +2 packets\n {2}list blocked +2 packets, 2 dropped\n {2}policy default +3 packets, 2 dropped\n {2}rule default\.1 +2 packets\n {2}rule default\.2 +1 packet\n {2}last nft +\d/m,
     );
   });
 });

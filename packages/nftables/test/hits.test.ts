@@ -48,16 +48,42 @@ describe('counters for people', () => {
       nftDecided: 58,
       nftDropped: 50,
       'list.bad': 7,
+      'drop.list.bad': 7,
       'policy.work': 22,
+      'accept.policy.work': 8,
+      'drop.policy.work': 14,
       'policy.many': 30,
+      'accept.policy.many': 10,
+      'drop.policy.many': 20,
       unmatched: 6,
       'rule.many.accept': 10, // no rule of it was shown
       'rule.many.drop': 20,
+      'rule.work.indefault': 4,
       'rule.work.1': 7,
       'rule.work.2': 5,
       'rule.work.4': 3,
       'rule.work.x1': 2,
       'rule.work.in1': 1,
     });
+  });
+
+  it('say how many of them are beyond what is told, which is those with fewest', () => {
+    const indices = Array.from({ length: 8200 }, (_, i) => ({
+      policy: `p${i}`,
+      block: 'own' as const,
+      direction: 'egress' as const,
+      runs: [`c${i}`],
+      numbers: [1],
+      lists: [undefined],
+      actions: ['drop' as const],
+      together: [],
+      defaultAction: undefined,
+      base: 'drop' as const,
+    }));
+    const counts = Object.fromEntries(indices.map((_, i) => [`c${i}`, [i + 1, 0] as [number, number]]));
+    const sums = sumsOf(hitsFrom(indices, counts));
+    expect(sums['nftLeftOut']).toBe(8 + 8208); // of 8,200 rules, and of two counters of each policy
+    expect(sums['rule.p8199.1']).toBe(8200);
+    expect(sums['rule.p7.1']).toBeUndefined();
   });
 });

@@ -30,6 +30,7 @@ import { type Logger, pino } from 'pino';
 import type { Service } from './admission/accept.ts';
 import type { House } from './control/parts.ts';
 import { readConfigFile } from './daemon/config-file.ts';
+import { countFirewalls } from './daemon/counting.ts';
 import { argv, defaults } from './daemon/options.ts';
 import { placesFor } from './daemon/places.ts';
 import { type Settings, SettingsError, settingsOf } from './daemon/settings.ts';
@@ -107,6 +108,7 @@ async function main(out: Output): Promise<void> {
     const sources = config === undefined ? undefined : newSources(publisher, config, settings, audit);
     const places = placesOf(settings, logger);
     const sessions = await serveSubscribers(publisher, settings.listen, { ...settings, places });
+    const counting = countFirewalls(publisher, sessions.ask);
     open({ publisher, ask: sessions.ask, sources });
     const { epoch, version } = publisher.head?.manifest ?? { epoch: 0, version: 0 };
     const stop = stopSignal(); // before anybody is told that it runs, and may end it
@@ -118,6 +120,7 @@ async function main(out: Output): Promise<void> {
     manager.stopping();
     logger.info('stopping');
     await control.close();
+    counting.close();
     await sources?.close();
     await sessions.close();
     await publisher.close();

@@ -792,8 +792,8 @@ describe('the status with counters', () => {
       }
     };
     void answerAll().catch(() => undefined);
-    expect(recordsOf(await rulectl.answer(), 'counters')).toHaveLength(128);
-    expect(asked).toBe(128);
+    expect(recordsOf(await rulectl.answer(), 'counters')).toHaveLength(512);
+    expect(asked).toBe(512);
   });
 
   it('tells the pages that came of one that goes in between', async () => {

@@ -426,9 +426,10 @@ describe('questions', () => {
   it('stats: no more than an answer has room for, and of lists and rules those with most', async () => {
     const publisher = new ScriptedPublisher();
     const lists = Array.from({ length: 60 }, (_, i) => [`list.l${i}`, i]);
+    let reads = 0;
     const counters = async (): Promise<Readonly<Record<string, number>>> => ({
       ...Object.fromEntries(lists),
-      nftDropped: 2,
+      nftDropped: ++reads && 2,
       nftRepairs: 0,
     });
     const names = {
@@ -463,6 +464,7 @@ describe('questions', () => {
       ...['bytes', 'dnsBlocked', 'generation', 'nftDropped', 'nftRepairs', 'stale', 'dnsList.ads', 'list.l0'],
     ]);
     expect(Object.keys(pages[1] ?? {})).toEqual(['list.l7', 'list.l8', 'list.l9']);
+    expect(reads).toBe(2); // once for the first answer, and once for all pages
     await peer.send({ ...QUERY, '+from': 67 }, 3);
     expect(await peer.receive('answer')).toMatchObject({ ok: true, stats: {} });
   });

@@ -35,10 +35,14 @@ export interface CounterIndex {
   readonly numbers: readonly number[];
   /** By such a run: its list. */
   readonly lists: readonly (string | undefined)[];
+  /** By such a run: what it decides. */
+  readonly actions: readonly Action[];
   /** Counters of the runs that are looked up by class, one for accepted and one for dropped packets. */
   readonly together: readonly string[];
   /** Undefined where others come after: for exceptions, `common` and `first`. */
   readonly defaultAction: string | undefined;
+  /** What `defaultAction` counts. */
+  readonly base: Action;
 }
 
 /** The runs of one block of a policy, for any of its chains. */
@@ -121,6 +125,7 @@ export class Blocks {
       runs: [] as (string | undefined)[],
       numbers: [] as number[],
       lists: [] as (string | undefined)[],
+      actions: [] as Action[],
     };
     let number = 1;
     const ofBoth = segmentsOf(runs, 6);
@@ -141,6 +146,7 @@ export class Blocks {
         own.runs.push(live ? counter : undefined);
         own.numbers.push(number);
         own.lists.push(run.remote.kind === 'list' ? run.remote.list : undefined);
+        own.actions.push(action);
         number += runRuleCount(run);
       }
     }
@@ -150,7 +156,8 @@ export class Blocks {
         : (['accept', 'drop'] as const).map((action) => counterName(`${place}together ${action}`));
     const hasDefault = block === 'own' && policy.name !== FIRST_POLICY;
     const defaultAction = hasDefault ? defaultCounter(policy, direction) : undefined;
-    const index = { policy: policy.name, block, direction, ...own, together, defaultAction };
+    const base = policy.defaultAction;
+    const index = { policy: policy.name, block, direction, ...own, together, defaultAction, base };
     const plan = {
       name: `${policy.name} ${block}`,
       runs,
@@ -166,13 +173,14 @@ export class Blocks {
   countUnmatched(): string {
     const counter = counterName(UNMATCHED_COUNTER);
     this.counters.add(counter);
-    const none = { runs: [], numbers: [], lists: [], together: [] };
+    const none = { runs: [], numbers: [], lists: [], actions: [], together: [] };
     this.indices.push({
       policy: undefined,
       block: 'own',
       direction: 'egress',
       ...none,
       defaultAction: counter,
+      base: 'drop',
     });
     return counter;
   }

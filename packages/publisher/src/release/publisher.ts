@@ -11,6 +11,7 @@ import { ErrorCode, ProtocolError, RootWatch, type Signed, type Turn } from '@ru
 import { isPartName, type RuleSet, type RuleSetProblem } from '@rulecast/rules';
 import type { BatchOutcome, Clock } from '@rulecast/sources';
 import type { Logger } from 'pino';
+import { CounterSums } from '../counts/sums.ts';
 import { type Host, SYSTEM_HOST } from '../host.ts';
 import { Names } from '../names/names.ts';
 import type { ResolveName } from '../names/resolve.ts';
@@ -82,6 +83,11 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   readonly startedAtMs: number;
   readonly store: Store;
   readonly subscribers: Subscribers;
+  /** Of what they count; whoever serves them has it grow. */
+  readonly sums = new CounterSums({
+    nowMs: () => this.nowMs(),
+    monotonicMs: () => this.clock.monotonicMs(),
+  });
   readonly transfers: Transfers;
   readonly history: History;
   /** The rules file, as the daemon names it. */

@@ -23,6 +23,7 @@ import type { ControlExchange } from '../control/exchange.ts';
 import { noAnswer, noAnswerRecord } from '../control/no-answer.ts';
 import type { ControlParts } from '../control/parts.ts';
 import { totalsOf } from '../control/release-report.ts';
+import { COUNTER_PAGES_MAX } from '../counts/poll.ts';
 import type { ReleaseNumber } from '../release/numbers.ts';
 import type { Publisher } from '../release/publisher.ts';
 import type { AskTable } from '../session/serve.ts';
@@ -32,8 +33,6 @@ const WATCH_MIN_MS = 100;
 /** Of a rule set with more there is more to do than to read on. */
 const WARNINGS_TOLD_MAX = 32;
 const DEGRADED_CHARS = 120;
-/** Of the counters of one subscriber: 8,192 at most, and ten questions a second. */
-const PAGES_MAX = 128;
 /** Where nothing was ever released. */
 const NO_HASH = new Uint8Array(HASH_BYTES);
 
@@ -181,7 +180,8 @@ async function tellCounters(
     for (let count = 1; page !== undefined; count++) {
       await tellOne(subscriber, page.record, exchange);
       const { next } = page;
-      page = next === undefined || count === PAGES_MAX ? undefined : await pageOf(subscriber, ask, next);
+      page =
+        next === undefined || count === COUNTER_PAGES_MAX ? undefined : await pageOf(subscriber, ask, next);
     }
   }
 }

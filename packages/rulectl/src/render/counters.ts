@@ -54,6 +54,8 @@ const KNOWN_COUNTERS: ReadonlySet<string> = new Set([
  * they are shown.
  */
 const NAMED_PACKETS = ['list', 'policy', 'rule'] as const;
+/** The same by what became of them, of which what was dropped is shown with its sum. */
+const BY_ACTION = ['accept', 'drop'] as const;
 /** Unanswered by an upstream, by its place in their order; names blocked by a list, and for a qube. */
 const NAMED_QUESTIONS = {
   dnsUpstream: 'no answer of upstream',
@@ -127,11 +129,18 @@ function counterRows(counters: ControlRecordOf<'counters'>['counters']): readonl
     .filter(([name]) => !KNOWN_COUNTERS.has(name) && !/^dns(?:Down|At|Asks)\./.test(name))
     .sort(([a, countA], [b, countB]) => countB - countA || (a < b ? -1 : 1));
   const isNamed = (name: string, what: string): boolean => name.startsWith(`${what}.`);
+  const droppedOf = (name: string): string => {
+    const dropped = counters[`drop.${name}`];
+    return dropped === undefined ? '' : `, ${formatCount(dropped)} dropped`;
+  };
   const named = (what: string, label: string, format: (count: number) => string): readonly Row[] =>
     others
       .filter(([name]) => isNamed(name, what))
-      .map(([name, count]) => [`${label} ${name.slice(what.length + 1)}`, format(count)] as const);
-  const shown = [...NAMED_PACKETS, ...Object.keys(NAMED_QUESTIONS)];
+      .map(
+        ([name, count]) =>
+          [`${label} ${name.slice(what.length + 1)}`, `${format(count)}${droppedOf(name)}`] as const,
+      );
+  const shown = [...NAMED_PACKETS, ...BY_ACTION, ...Object.keys(NAMED_QUESTIONS)];
   const rest = others.filter(([name]) => !shown.some((what) => isNamed(name, what)));
   return [
     ...known(PACKET_COUNTERS),

@@ -4,7 +4,7 @@ import { packetFromWire, verdictToWire } from '@rulecast/protocol';
 import type { Packet } from '@rulecast/rules';
 import type { Explanation } from '@rulecast/table';
 import type { ToldName } from '../apply/sink.ts';
-import { pageOf, withMost } from './counters.ts';
+import { type CounterPages, withMost } from './counters.ts';
 import type { Answer, Question } from './states.ts';
 
 /** An explanation, and by which name the address is open that a rule accepts for that. */
@@ -17,6 +17,7 @@ export interface AnswerHost {
   explain(packet: Packet): Promise<LiveExplanation>;
   /** All there are. May reject: a sink is asked too. */
   counters(): Promise<Readonly<Record<string, number>>>;
+  readonly pages: CounterPages;
 }
 
 /** `skipped` messages were passed over. Does not reject. */
@@ -31,9 +32,12 @@ export async function answerTo(
       const saying = told && { name: told.name, agoS: told.agoS };
       return { kind: 'verdict', verdict: verdictToWire(verdict, rule), told: saying, generation };
     }
-    const counters = await host.counters();
-    const all = skipped === 0 ? counters : { ...counters, skipped };
-    return { kind: 'stats', ...(from === undefined ? withMost(all) : pageOf(all, from)) };
+    const read = async (): Promise<Readonly<Record<string, number>>> => {
+      const counters = await host.counters();
+      return skipped === 0 ? counters : { ...counters, skipped };
+    };
+    const page = from === undefined ? withMost(await read()) : await host.pages.page(from, read);
+    return { kind: 'stats', ...page };
   } catch (error) {
     return { kind: 'none', text: error instanceof Error ? error.message : String(error) };
   }

@@ -52,16 +52,25 @@ export function withMost(counters: Readonly<Record<string, number>>): CounterPag
 }
 
 /**
- * The page that begins at an index of all. Their order is that of names, so that it stays while they count:
- * one that comes between two pages may be told twice, and never as another.
+ * All counters, in pages, by name. They are read with the first page, which the others belong to: of so many
+ * none is read and put in order more than once.
  */
-export function pageOf(counters: Readonly<Record<string, number>>, from: number): CounterPage {
-  const all = Object.entries(counters).sort(
+export class CounterPages {
+  #all: readonly Counter[] = [];
+
+  /** The page that begins at an index. */
+  async page(from: number, read: () => Promise<Readonly<Record<string, number>>>): Promise<CounterPage> {
+    if (from === 0 || this.#all.length === 0) this.#all = inOrder(await read());
+    const page = fitting(this.#all.slice(from, from + COUNTERS_MAX + 1));
+    const next = from + page.length;
+    return { stats: Object.fromEntries(page), next: next < this.#all.length ? next : undefined };
+  }
+}
+
+function inOrder(counters: Readonly<Record<string, number>>): readonly Counter[] {
+  return Object.entries(counters).sort(
     (one, other) => Number(isOfPart(one)) - Number(isOfPart(other)) || (one[0] < other[0] ? -1 : 1),
   );
-  const page = fitting(all.slice(from));
-  const next = from + page.length;
-  return { stats: Object.fromEntries(page), next: next < all.length ? next : undefined };
 }
 
 /** Of a list, a policy or a rule: its name has a dot. */

@@ -55,7 +55,7 @@ import { StateDirectory } from '../state/state.ts';
 import { Staging } from '../verify/stage.ts';
 import type { LiveExplanation } from './answers.ts';
 import { Connections } from './connections.ts';
-import { healthCounters, lookupCounters } from './counters.ts';
+import { CounterPages, healthCounters, lookupCounters } from './counters.ts';
 import { FreshnessWatch } from './freshness-watch.ts';
 import { News } from './news.ts';
 import {
@@ -264,6 +264,7 @@ class RunningSubscriber implements Subscriber {
       explain: (packet) => this.#explainLive(packet),
       generation: () => this.#activator.generation,
       counters: () => this.#counters(),
+      pages: new CounterPages(),
       notEnforced: () => this.#notEnforced(),
       onWelcome: (publisher) => this.#news.welcomed(publisher),
       nonce,

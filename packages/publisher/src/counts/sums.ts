@@ -1,0 +1,241 @@
+/**
+ * Sums of what firewalls count, since this publisher started: they grow by what each counted between two
+ * looks, so that one that begins anew lowers none of them. By list, policy and rule they are kept by hours,
+ * too.
+ */
+
+import type { Action, RuleSet } from '@rulecast/rules';
+import { type CountedRule, RuleNames } from './rule-names.ts';
+
+/** Packets by what became of them. */
+export type ActionSums = Readonly<Record<Action, number>>;
+
+export interface RuleSum {
+  readonly rule: CountedRule;
+  readonly packets: number;
+}
+
+/** Of some hours, those with most packets first. */
+export interface HourlySums {
+  /** Milliseconds since 1970 from which on they count. */
+  readonly fromMs: number;
+  readonly lists: readonly (readonly [name: string, packets: ActionSums])[];
+  readonly policies: readonly (readonly [name: string, packets: ActionSums])[];
+  readonly rules: readonly RuleSum[];
+}
+
+export interface CounterSumsOptions {
+  /** Milliseconds since 1970. */
+  readonly nowMs: () => number;
+  /** Milliseconds that only grow. */
+  readonly monotonicMs: () => number;
+}
+
+/** One look at what a firewall counted. */
+export interface CounterLook {
+  readonly counters: ReadonlyMap<string, number>;
+  /** What is released: of its lists and policies sums are kept, whatever a firewall says. */
+  readonly ruleSet: RuleSet;
+  /** Whether that was in force there all the while, so that rules are known by their numbers. */
+  readonly isInForce: boolean;
+}
+
+const HOUR_MS = 3_600_000;
+/** How far back sums go. Our choice. */
+export const HOURS_KEPT = 48;
+/** Of an hour: those beyond are in no hour. Our choice: 10 MB in all. */
+const RULES_MAX = 2048;
+/** Counters of all firewalls that are remembered from one look to the next. Our choice: 26 MB. */
+const REMEMBERED_MAX = 262_144;
+/** Counters of a firewall as a whole. */
+const WHOLE = /^(?:nftDecided|nftDropped|nftRepairs|unmatched|dns[A-Z][A-Za-z]*)$/;
+const OF_PART = /^(accept|drop)\.(list|policy)\.(.+)$/;
+
+type MutableSums = Record<Action, number>;
+
+/** What a firewall said, by what is counted; keys of rules have spaces. */
+interface Said {
+  readonly counts: ReadonlyMap<string, number>;
+  /** Its rules were known by their numbers, then or before. */
+  readonly hasRules: boolean;
+}
+
+interface Hour {
+  readonly fromMs: number;
+  readonly beganMs: number;
+  readonly lists: Map<string, MutableSums>;
+  readonly policies: Map<string, MutableSums>;
+  readonly rules: Map<string, { rule: CountedRule; packets: number }>;
+}
+
+export class CounterSums {
+  readonly #options: CounterSumsOptions;
+  readonly #names = new RuleNames();
+  /** What each firewall said last. */
+  readonly #last = new Map<string, Said>();
+  #lastCount = 0;
+  readonly #lists = new Map<string, MutableSums>();
+  readonly #policies = new Map<string, MutableSums>();
+  readonly #whole = new Map<string, Map<string, number>>();
+  /** The newest is the last. */
+  readonly #hours: Hour[] = [];
+
+  constructor(options: CounterSumsOptions) {
+    this.#options = options;
+  }
+
+  /** Adds what a firewall counted since the look before; of the first one nothing. */
+  take(subscriber: string, { counters, ruleSet, isInForce }: CounterLook): void {
+    const before = this.#last.get(subscriber);
+    const rules = new Map<string, CountedRule>();
+    const now = new Map<string, number>();
+    if (!isInForce) for (const [key, value] of before?.counts ?? []) if (isRule(key)) now.set(key, value);
+    for (const [name, value] of counters) {
+      const rule = isInForce ? this.#names.of(name, ruleSet) : undefined;
+      if (rule !== undefined) rules.set(rule.key, rule);
+      const key = rule?.key ?? (isCounted(name, ruleSet) ? name : undefined);
+      if (key !== undefined) now.set(key, plus(now.get(key), value));
+    }
+    const said = { counts: now, hasRules: isInForce || before?.hasRules === true };
+    if (!this.#remember(subscriber, said) || before === undefined) return;
+    // Of one that left some out a counter may be new to us and old to it.
+    const isWhole = !counters.has('nftLeftOut');
+    const hour = this.#hour();
+    for (const [key, value] of now) {
+      const isNew = isWhole && (before.hasRules || !isRule(key));
+      const had = before.counts.get(key) ?? (isNew ? 0 : value);
+      const gain = value >= had ? value - had : value;
+      if (gain > 0) this.#add(subscriber, key, rules.get(key), gain, hour);
+    }
+  }
+
+  /** False: there are too many of all firewalls, and nothing is known of this one. */
+  #remember(subscriber: string, said: Said): boolean {
+    const count = this.#lastCount - (this.#last.get(subscriber)?.counts.size ?? 0) + said.counts.size;
+    if (count > REMEMBERED_MAX) {
+      this.forget(subscriber);
+      return false;
+    }
+    this.#last.set(subscriber, said);
+    this.#lastCount = count;
+    return true;
+  }
+
+  #add(subscriber: string, key: string, rule: CountedRule | undefined, gain: number, hour: Hour): void {
+    if (rule !== undefined) {
+      const known = hour.rules.get(key);
+      if (known === undefined && hour.rules.size >= RULES_MAX) return;
+      hour.rules.set(key, { rule, packets: plus(known?.packets, gain) });
+      return;
+    }
+    const [, action, kind, name] = OF_PART.exec(key) ?? [];
+    if (name === undefined) {
+      const own = this.#whole.get(subscriber) ?? new Map<string, number>();
+      own.set(key, plus(own.get(key), gain));
+      this.#whole.set(subscriber, own);
+      return;
+    }
+    const [sums, inHour] = kind === 'list' ? [this.#lists, hour.lists] : [this.#policies, hour.policies];
+    for (const each of [sums, inHour]) {
+      const own = each.get(name) ?? { accept: 0, drop: 0 };
+      each.set(name, own);
+      own[action as Action] = plus(own[action as Action], gain);
+    }
+  }
+
+  /** That of now. */
+  #hour(): Hour {
+    const { nowMs, monotonicMs } = this.#options;
+    const last = this.#hours.at(-1);
+    const beganMs = monotonicMs();
+    if (last !== undefined && beganMs - last.beganMs < HOUR_MS) return last;
+    const maps = { lists: new Map(), policies: new Map(), rules: new Map() };
+    const hour: Hour = { fromMs: nowMs(), beganMs, ...maps };
+    this.#hours.push(hour);
+    if (this.#hours.length > HOURS_KEPT) this.#hours.shift();
+    return hour;
+  }
+
+  /** A firewall is forgotten: its sums by firewall go, those by list and policy stay. */
+  forget(subscriber: string): void {
+    this.#lastCount -= this.#last.get(subscriber)?.counts.size ?? 0;
+    this.#last.delete(subscriber);
+    this.#whole.delete(subscriber);
+  }
+
+  /** Those that sums are kept of. */
+  subscribers(): readonly string[] {
+    return [...this.#last.keys()];
+  }
+
+  /** Packets by list, since the publisher started; of lists that are released. */
+  lists(ruleSet: RuleSet): readonly (readonly [string, ActionSums])[] {
+    return namedIn(this.#lists, ruleSet.lists);
+  }
+
+  /** The same by policy. */
+  policies(ruleSet: RuleSet): readonly (readonly [string, ActionSums])[] {
+    return namedIn(this.#policies, ruleSet.policies);
+  }
+
+  /** Sums of one firewall as a whole, by the names of its counters. */
+  whole(subscriber: string): ReadonlyMap<string, number> {
+    return this.#whole.get(subscriber) ?? new Map();
+  }
+
+  /** Sums of the last `sinceMs` milliseconds, from the start of the hour in which they begin. */
+  since(sinceMs: number): HourlySums {
+    const now = this.#options.monotonicMs();
+    const hours = this.#hours.filter(
+      ({ beganMs }, i) =>
+        now - Math.min(this.#hours[i + 1]?.beganMs ?? now, beganMs + HOUR_MS) < Math.max(1, sinceMs),
+    );
+    const rules = new Map<string, { rule: CountedRule; packets: number }>();
+    for (const hour of hours)
+      for (const [key, { rule, packets }] of hour.rules)
+        rules.set(key, { rule, packets: plus(rules.get(key)?.packets, packets) });
+    return {
+      fromMs: hours[0]?.fromMs ?? this.#options.nowMs(),
+      lists: mostOf(hours.map(({ lists }) => lists)),
+      policies: mostOf(hours.map(({ policies }) => policies)),
+      rules: [...rules.values()].sort((a, b) => b.packets - a.packets),
+    };
+  }
+}
+
+function isRule(key: string): boolean {
+  return key.includes(' ');
+}
+
+function isCounted(name: string, { lists, policies }: RuleSet): boolean {
+  const [, , kind, part = ''] = OF_PART.exec(name) ?? [];
+  if (kind === undefined) return WHOLE.test(name);
+  return kind === 'list' ? lists.has(part) : policies.has(part);
+}
+
+/** No sum is more than a message can carry. */
+function plus(sum: number | undefined, gain: number): number {
+  return Math.min(Number.MAX_SAFE_INTEGER, (sum ?? 0) + gain);
+}
+
+/** Those that are there still; the others go. */
+function namedIn(
+  sums: Map<string, MutableSums>,
+  parts: ReadonlyMap<string, unknown>,
+): readonly (readonly [string, ActionSums])[] {
+  for (const name of sums.keys()) if (!parts.has(name)) sums.delete(name);
+  return [...sums];
+}
+
+function mostOf(
+  hours: readonly ReadonlyMap<string, MutableSums>[],
+): readonly (readonly [string, ActionSums])[] {
+  const sums = new Map<string, MutableSums>();
+  for (const hour of hours) {
+    for (const [name, { accept, drop }] of hour) {
+      const own = sums.get(name);
+      sums.set(name, { accept: plus(own?.accept, accept), drop: plus(own?.drop, drop) });
+    }
+  }
+  return [...sums].sort(([, a], [, b]) => b.accept + b.drop - (a.accept + a.drop));
+}

@@ -1,0 +1,256 @@
+/** Sums of what firewalls count: what adds to them, what does not, and what they are kept by. */
+
+import { describe, expect, it } from 'vitest';
+import { FakeClock } from '../../sources/test/fake-clock.ts';
+import { CounterPoll } from '../src/counts/poll.ts';
+import { CounterSums } from '../src/counts/sums.ts';
+import { freshPublisher, release } from './fresh-publisher.ts';
+
+const HOUR_MS = 3_600_000;
+
+async function ruleSetOf(egress: readonly string[], lists: readonly string[] = ['bad']) {
+  const publisher = freshPublisher();
+  const entries = lists.map((name) => `${name}: { entries: [192.0.2.0/24] }`).join(', ');
+  const rules = egress.map((rule) => `"${rule}"`).join(', ');
+  await release(publisher, {
+    'rules.yaml': `unmatched: drop\nlists: { ${entries} }\npolicies: { work: { prefixes: [10.137.0.5], default: accept, egress: [${rules}] } }`,
+  });
+  const ruleSet = publisher.head?.ruleSet;
+  if (ruleSet === undefined) throw new Error('nothing was released');
+  return ruleSet;
+}
+
+function newSums() {
+  const clock = new FakeClock();
+  const sums = new CounterSums({ nowMs: () => clock.wallMs(), monotonicMs: () => clock.monotonicMs() });
+  return { clock, sums };
+}
+
+const counted = (values: Readonly<Record<string, number>>) => new Map(Object.entries(values));
+
+describe('sums of counters', () => {
+  it('grow by what a firewall counted between two looks, and by nothing of the first look', async () => {
+    const { sums } = newSums();
+    const ruleSet = await ruleSetOf(['drop dst=@bad']);
+    const look = (subscriber: string, drop: number, judged: number) =>
+      sums.take(subscriber, {
+        counters: counted({ nftDecided: judged, 'drop.list.bad': drop, 'drop.policy.work': drop }),
+        ruleSet,
+        isInForce: true,
+      });
+    look('fw-a', 1000, 5000);
+    look('fw-a', 1007, 5010);
+    look('fw-b', 50, 60);
+    look('fw-b', 53, 70);
+    expect(sums.lists(ruleSet)).toEqual([['bad', { accept: 0, drop: 10 }]]);
+    expect(sums.policies(ruleSet)).toEqual([['work', { accept: 0, drop: 10 }]]);
+    expect(sums.whole('fw-a').get('nftDecided')).toBe(10);
+    expect(sums.whole('fw-b').get('nftDecided')).toBe(10);
+  });
+
+  it('are never lower after a firewall counts anew, and have what it counted since', async () => {
+    const { sums } = newSums();
+    const ruleSet = await ruleSetOf(['drop dst=@bad']);
+    for (const [drop, sum] of [
+      [100, 0],
+      [140, 40],
+      [5, 45],
+      [undefined, 45],
+      [8, 53],
+    ] as const) {
+      const counters = counted(drop === undefined ? {} : { 'drop.list.bad': drop });
+      sums.take('fw', { counters, ruleSet, isInForce: true });
+      expect(sums.lists(ruleSet)[0]?.[1].drop ?? 0).toBe(sum);
+    }
+  });
+
+  it('are kept of lists and policies that are released, whatever a firewall says, and of no others', async () => {
+    const { sums } = newSums();
+    const [both, one] = [await ruleSetOf(['drop'], ['bad', 'worse']), await ruleSetOf(['drop'])];
+    const said = {
+      'drop.list.bad': 1,
+      'drop.list.worse': 1,
+      'drop.list.made-up': 1,
+      'drop.policy.none': 1,
+      x: 1,
+    };
+    for (const factor of [1, 2])
+      sums.take('fw', {
+        counters: counted(Object.fromEntries(Object.entries(said).map(([name, n]) => [name, n * factor]))),
+        ruleSet: both,
+        isInForce: true,
+      });
+    expect(sums.lists(both).map(([name]) => name)).toEqual(['bad', 'worse']);
+    expect(sums.policies(both)).toEqual([]);
+    expect([...sums.whole('fw').keys()]).toEqual([]);
+    expect(sums.lists(one).map(([name]) => name)).toEqual(['bad']);
+  });
+
+  it('follow a rule whose number another release changed', async () => {
+    const { sums } = newSums();
+    const before = await ruleSetOf(['drop dst4=192.0.2.1', 'accept proto=tcp dstports=443']);
+    const after = await ruleSetOf([
+      'drop dst4=198.51.100.1 proto=udp',
+      'drop dst4=192.0.2.1',
+      'accept proto=tcp dstports=443',
+    ]);
+    const look = (ruleSet: typeof before, rules: Readonly<Record<string, number>>, isInForce = true) =>
+      sums.take('fw', { counters: counted(rules), ruleSet, isInForce });
+    look(before, { 'rule.work.1': 10, 'rule.work.2': 1000 });
+    look(after, { 'rule.work.1': 10, 'rule.work.2': 1003 }, false); // which numbers it means is not known
+    look(after, { 'rule.work.2': 11, 'rule.work.3': 1004, 'rule.work.indefault': 1 });
+    expect(sums.since(HOUR_MS).rules.map(({ rule, packets }) => [rule.rule, rule.number, packets])).toEqual([
+      ['action=accept proto=tcp dstports=443-443', 3, 4],
+      ['action=drop dst4=192.0.2.1/32', 2, 1],
+      ['default', undefined, 1],
+    ]);
+  });
+
+  it('of rules begin with the first look at which their numbers are known', async () => {
+    const { sums } = newSums();
+    const ruleSet = await ruleSetOf(['drop']);
+    for (const [packets, isInForce] of [
+      [500, false],
+      [600, true],
+      [601, true],
+    ] as const)
+      sums.take('fw', { counters: counted({ 'rule.work.1': packets }), ruleSet, isInForce });
+    expect(sums.since(HOUR_MS).rules.map(({ packets }) => packets)).toEqual([1]);
+  });
+
+  it('take no counter for new of a firewall that leaves some out', async () => {
+    const { sums } = newSums();
+    const ruleSet = await ruleSetOf(['drop dst=@bad']);
+    for (const more of [{}, { 'drop.list.bad': 900 }, { 'drop.list.bad': 901 }])
+      sums.take('fw', { counters: counted({ nftLeftOut: 3, ...more }), ruleSet, isInForce: true });
+    expect(sums.lists(ruleSet)).toEqual([['bad', { accept: 0, drop: 1 }]]);
+  });
+
+  it('are kept by hours for two days, whatever the wall clock is set to', async () => {
+    const { sums, clock } = newSums();
+    const ruleSet = await ruleSetOf(['drop dst=@bad']);
+    let drop = 0;
+    const look = (more: number) => {
+      drop += more;
+      sums.take('fw', { counters: counted({ 'drop.list.bad': drop }), ruleSet, isInForce: true });
+    };
+    const dropped = (sinceMs: number) => sums.since(sinceMs).lists[0]?.[1].drop;
+    look(0);
+    look(1);
+    clock.advance(HOUR_MS);
+    clock.jumpWall(-10 * HOUR_MS);
+    look(10);
+    clock.advance(HOUR_MS);
+    look(100);
+    clock.advance(60_000);
+    expect(dropped(0)).toBe(100);
+    expect(dropped(HOUR_MS / 2)).toBe(110); // with the whole of the hour in which it begins
+    expect(dropped(3 * HOUR_MS)).toBe(111);
+    for (let hour = 0; hour < 48; hour++) {
+      clock.advance(HOUR_MS);
+      look(0);
+      look(1000);
+    }
+    expect(dropped(100 * HOUR_MS)).toBe(48_000);
+    clock.advance(5 * HOUR_MS);
+    expect(sums.since(HOUR_MS).lists).toEqual([]); // nothing was counted since
+  });
+});
+
+describe('looks at what firewalls counted', () => {
+  function rig(names: readonly string[]) {
+    const clock = new FakeClock();
+    const asked: string[] = [];
+    const answers: (() => void)[] = [];
+    const sums = new CounterSums({ nowMs: () => clock.wallMs(), monotonicMs: () => clock.monotonicMs() });
+    return { clock, asked, answers, sums, names };
+  }
+
+  it('come once a minute, one at a time, evenly over it', async () => {
+    const ruleSet = await ruleSetOf(['drop']);
+    const { clock, asked, sums, names } = rig(['c', 'a', 'b']);
+    let answer: () => void = () => undefined;
+    const poll = new CounterPoll({
+      clock,
+      sums,
+      connected: () => names,
+      isKnown: () => true,
+      released: () => ruleSet,
+      inForceMs: () => 60_000,
+      ask: (name) => {
+        asked.push(name);
+        return new Promise((resolve) => {
+          answer = () => resolve({ stats: {} });
+        });
+      },
+    });
+    for (let step = 0; step < 7; step++) {
+      expect(clock.pendingMs).toEqual([20_000]);
+      clock.advance(20_000);
+      expect(clock.pendingMs).toEqual([]); // the next waits for the answer
+      answer();
+      while (clock.pendingMs.length === 0) await Promise.resolve();
+    }
+    expect(asked).toEqual(['a', 'b', 'c', 'a', 'b', 'c', 'a']);
+    poll.close();
+    expect(clock.pendingMs).toEqual([]);
+  });
+
+  it.each([
+    ['fails', () => Promise.reject(new Error('gone'))],
+    ['says nothing', async () => ({})],
+    [
+      'has pages without an end',
+      async (from: number) => ({ stats: { nftDecided: from }, '+next': from + 1 }),
+    ],
+  ])('take nothing of a firewall that %s, and go on', async (_what, ask) => {
+    const ruleSet = await ruleSetOf(['drop']);
+    const { clock, sums } = rig([]);
+    const poll = new CounterPoll({
+      clock,
+      sums,
+      connected: () => ['fw'],
+      isKnown: () => true,
+      released: () => ruleSet,
+      inForceMs: () => 60_000,
+      ask: (_name, _packet, from) => ask(from),
+    });
+    for (let look = 0; look < 2; look++) {
+      clock.advance(60_000);
+      while (clock.pendingMs.length === 0) await Promise.resolve();
+    }
+    expect(sums.subscribers()).toEqual([]);
+    poll.close();
+  });
+
+  it('put pages together, and forget firewalls that are not known any more', async () => {
+    const ruleSet = await ruleSetOf(['drop dst=@bad']);
+    const { clock, sums } = rig([]);
+    let [isKnown, drop] = [true, 5];
+    const pages = () => [{ stats: { nftDecided: drop }, '+next': 1 }, { stats: { 'drop.list.bad': drop } }];
+    const poll = new CounterPoll({
+      clock,
+      sums,
+      connected: () => ['fw'],
+      isKnown: () => isKnown,
+      released: () => ruleSet,
+      inForceMs: () => 60_000,
+      ask: async (_name, _packet, from) => pages()[from] ?? {},
+    });
+    const look = async () => {
+      clock.advance(60_000);
+      while (clock.pendingMs.length === 0) await Promise.resolve();
+    };
+    await look();
+    drop = 8;
+    await look();
+    expect(sums.whole('fw').get('nftDecided')).toBe(3);
+    expect(sums.lists(ruleSet)).toEqual([['bad', { accept: 0, drop: 3 }]]);
+    isKnown = false;
+    drop = 100;
+    await look();
+    expect(sums.whole('fw').size).toBe(0); // known anew, from its first look on
+    expect(sums.lists(ruleSet)).toEqual([['bad', { accept: 0, drop: 3 }]]);
+    poll.close();
+  });
+});
