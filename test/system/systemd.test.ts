@@ -159,7 +159,9 @@ describe.skipIf(systemdGap() !== undefined)('the units of packaging/systemd', ()
     booted.run(`for to in 1 2; do ${pings} 203.0.113.$to > /run/pinged.$to 2>&1 & done`);
     booted.run(`pkill -9 -P ${shown('MainPID')} -u rulecast-applier`); // its only child of that user
     await eventually(async () => shown('NRestarts') === '1' && shown('ActiveState') === 'active');
-    expect(booted.run(`journalctl --no-pager -o cat -u ${UNIT}`)).toContain('start this service anew');
+    const warnings = booted.run(`journalctl --no-pager -o cat -p warning -u ${UNIT}`);
+    expect(warnings).toContain('start this service anew'); // and what is no warning is not there
+    expect(warnings).not.toContain('"level":30');
     await block(scene, publisher, '203.0.113.3');
     await block(scene, publisher, '203.0.113.1');
     booted.run('nft flush ruleset');

@@ -7,6 +7,7 @@
  *     └─▶ queue (256 KiB) ─every 100 ms─▶ taken, then how many were lost
  */
 
+import { isJournal, withPriorities } from './journal.ts';
 import { type NowOrNever, nowOrNever } from './now-or-never.ts';
 import { Output, OutputClosedError, OutputFailedError } from './output.ts';
 
@@ -31,9 +32,14 @@ export class LogStream {
   #writtenBytes = 0;
   #lostCount = 0;
   #timer: NodeJS.Timeout | undefined;
+  /** Each line begins with its priority. */
+  readonly #hasPriorities: boolean;
+  /** What was written last is no whole line. */
+  #isBegun = false;
 
-  constructor(takes: NowOrNever) {
+  constructor(takes: NowOrNever, hasPriorities = false) {
     this.#takes = takes;
+    this.#hasPriorities = hasPriorities;
   }
 
   /** Takes a line; never throws and never waits. */
@@ -44,7 +50,7 @@ export class LogStream {
 
   /** The same for a line that is never left out, as nothing comes after it. */
   last(line: string): void {
-    this.#add(Buffer.from(line));
+    this.#add(line);
     this.#drain();
   }
 
@@ -56,7 +62,9 @@ export class LogStream {
       Atomics.wait(pause, 0, 0, LOOK_MS);
   }
 
-  #add(bytes: Buffer): void {
+  #add(line: string): void {
+    const bytes = Buffer.from(this.#hasPriorities ? withPriorities(line, this.#isBegun) : line);
+    this.#isBegun = !line.endsWith('\n');
     this.#queue.push(bytes);
     this.#queuedBytes += bytes.length;
   }
@@ -88,7 +96,7 @@ export class LogStream {
     if (this.#lostCount === 0 || this.#queue.length > 0) return;
     const msg = `${this.#lostCount} lines of the log were lost: nobody took them`;
     this.#lostCount = 0;
-    this.#add(Buffer.from(`${JSON.stringify({ level: WARN, time: Date.now(), pid: process.pid, msg })}\n`));
+    this.#add(`${JSON.stringify({ level: WARN, time: Date.now(), pid: process.pid, msg })}\n`);
   }
 }
 
@@ -98,10 +106,20 @@ let log: LogStream | undefined;
 /** The log of this process, on standard error; what waits of it is tried for a second at the end. */
 export async function openLog(): Promise<LogStream> {
   if (log !== undefined) return log;
-  const opened = new LogStream(await nowOrNever(STDERR).catch((error: Error) => closed(error)));
+  const takes = await nowOrNever(STDERR).catch((error: Error) => closed(error));
+  const opened = new LogStream(takes, isOurJournal());
   process.on('exit', () => opened.end());
   log = opened;
   return opened;
+}
+
+/** Whether standard error is the journal. */
+function isOurJournal(): boolean {
+  try {
+    return isJournal(STDERR, process.env['JOURNAL_STREAM']);
+  } catch {
+    return false; // it is closed
+  }
 }
 
 /** A way on which everything is lost, as where standard error is closed. */
@@ -116,7 +134,7 @@ export function sayLast(text: string): void {
   if (log !== undefined) return log.last(text);
   const output = new Output(STDERR);
   try {
-    output.write(text);
+    output.write(isOurJournal() ? withPriorities(text, false) : text);
     output.flush();
   } catch (error) {
     if (!(error instanceof OutputClosedError || error instanceof OutputFailedError)) throw error;

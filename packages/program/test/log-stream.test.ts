@@ -5,6 +5,7 @@ import {
   closeSync,
   constants,
   existsSync,
+  fstatSync,
   mkdtempSync,
   openSync,
   readFileSync,
@@ -16,6 +17,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { secondUser } from '../../../test/kit/second-user.ts';
+import { isJournal, withPriorities } from '../src/journal.ts';
 import { LogStream } from '../src/log-stream.ts';
 import type { NowOrNever } from '../src/now-or-never.ts';
 import { nowOrNever } from '../src/now-or-never.ts';
@@ -166,6 +168,66 @@ describe('LogStream', () => {
     log.write('a\n');
     log.write('b\n');
     expect(readFileSync(join(folder, 'log'), 'utf8')).toBe('a\nb\n');
+    closeSync(fd);
+  });
+});
+
+describe('priorities for the journal', () => {
+  it.each([
+    ['{"level":60,"msg":"a"}\n', '<2>{"level":60,"msg":"a"}\n'],
+    ['{"level":50,"msg":"a"}\n', '<3>{"level":50,"msg":"a"}\n'],
+    ['{"level":40,"msg":"a"}\n', '<4>{"level":40,"msg":"a"}\n'],
+    ['{"level":30,"msg":"a"}\n', '<6>{"level":30,"msg":"a"}\n'],
+    ['{"level":20,"msg":"a"}\n', '<7>{"level":20,"msg":"a"}\n'],
+    ['cannot read\n\nthis\n', '<4>cannot read\n\n<4>this\n'],
+    ['{"msg":"level","level":50}', '<4>{"msg":"level","level":50}'],
+    ['', ''],
+  ])('begin each line, by its level: %j', (text, told) => {
+    expect(withPriorities(text, false)).toBe(told);
+  });
+
+  it('begin no line that another text began', () => {
+    let told = '';
+    const log = new LogStream((bytes, at) => {
+      told += Buffer.from(bytes.subarray(at)).toString();
+      return bytes.length - at;
+    }, true);
+    for (const text of ['one ', 'line\nan', 'other\n', '{"level":50}\n']) log.write(text);
+    expect(told).toBe('<4>one line\n<4>another\n<3>{"level":50}\n');
+  });
+
+  it('are for the very stream that JOURNAL_STREAM names, and for no other', () => {
+    const [one, other] = ['one', 'other'].map((name) => openSync(join(folder, name), 'w'));
+    const { dev, ino } = fstatSync(one ?? 0, { bigint: true });
+    expect(isJournal(one ?? 0, `${dev}:${ino}`)).toBe(true);
+    expect(isJournal(other ?? 0, `${dev}:${ino}`)).toBe(false); // a child that inherits the variable
+    for (const named of [undefined, '', `${dev}`, `${dev}:${ino}0`, `0${dev}:${ino}`, ` ${dev}:${ino}`])
+      expect(isJournal(one ?? 0, named)).toBe(false);
+    for (const fd of [one, other]) closeSync(fd ?? 0);
+  });
+
+  it('come from a process whose standard error is such a stream, its last words too', async () => {
+    const fd = fullPipe();
+    const { dev, ino } = fstatSync(fd, { bigint: true });
+    const program = `
+      const { openLog, sayLast } = await import(${JSON.stringify(BUILT)});
+      sayLast('before it has a log\\n');
+      (await openLog()).write('{"level":50}\\n');
+      sayLast('the end\\n');`;
+    const run = (stream: string): Promise<void> =>
+      new Promise((resolve) => {
+        const env = { ...process.env, JOURNAL_STREAM: stream };
+        const words = ['--input-type=module', '-e', program];
+        spawn(process.execPath, words, { stdio: ['ignore', 'ignore', fd], env }).once('exit', () =>
+          resolve(),
+        );
+      });
+    await run(`${dev}:${ino}`);
+    await run(`${dev}:${ino}1`);
+    const bytes = Buffer.alloc(4096);
+    const text = bytes.toString('latin1', 0, readSync(fd, bytes, 0, bytes.length, null));
+    const plain = 'before it has a log\n{"level":50}\nthe end\n';
+    expect(text).toBe(`<4>before it has a log\n<3>{"level":50}\n<4>the end\n${plain}`);
     closeSync(fd);
   });
 });

@@ -2,8 +2,10 @@
 
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { expect, expectTypeOf, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import type { AuditEntry } from '../../sources/src/source/list-log.ts';
+import type { ReleaseAudit } from '../src/release/outcome.ts';
 import { AuditLog } from '../src/store/audit-log.ts';
 import { SILENT } from './fresh-publisher.ts';
 
@@ -27,4 +29,18 @@ it('says where it cannot be written, and goes on', async () => {
   log.add({});
   await log.close();
   expect(errors).toMatchObject([{ err: { code: 'ENOENT' } }]);
+});
+
+it('has the fields that docs/metrics.md says are stable, and no others', () => {
+  const page = readFileSync(new URL('../../../docs/metrics.md', import.meta.url), 'utf8');
+  const section = page.split('\n## ').find((text) => text.startsWith('The audit log\n')) ?? '';
+  const documented = [...section.matchAll(/^\| (`.*?`) \|/gm)].flatMap(([, cell = '']) =>
+    [...cell.matchAll(/`(\w+)`/g)].map(([, field]) => field),
+  );
+  const FIELDS = [
+    ...(['at', 'by', 'code', 'reason', 'before', 'after'] as const),
+    ...(['cause', 'epoch', 'version', 'part', 'list'] as const),
+  ] as const;
+  expectTypeOf<(typeof FIELDS)[number]>().toEqualTypeOf<'at' | keyof ReleaseAudit | keyof AuditEntry>();
+  expect(documented).toEqual(FIELDS);
 });
