@@ -10,6 +10,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type FeedProxy, openFeedProxy } from '../docs/feeds.ts';
 import { type Daemon, rulectl, startPublisher, startSubscriber } from '../processes.mjs';
 
+const PATIENCE = { timeout: 30_000 };
+
 let directory: string;
 let proxy: FeedProxy;
 let publisher: Daemon;
@@ -33,6 +35,11 @@ afterAll(async () => {
 
 function configure(text: string): void {
   writeFileSync(join(directory, 'publisher.yaml'), `${text}\n`);
+}
+
+async function entriesOf(list: string): Promise<readonly string[]> {
+  const { stdout } = await rulectl(directory, ['lists', 'show', list, '--export', 'plain']);
+  return stdout.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
 }
 
 async function verdict(packet: string): Promise<string> {
@@ -63,16 +70,23 @@ describe('a list of a country on a fresh publisher', () => {
     ]);
   });
 
+  it('may stand in an expression, in the place of a name', async () => {
+    writeFileSync(join(directory, 'all.txt'), '5.8.0.1\n3.0.0.1\n192.0.2.1\n');
+    configure(`lists:
+  russia: { country: ru }
+  seen: { file: all.txt, publish: false }
+  elsewhere: { union: [seen], minus: { country: [ru, us] } }`);
+    await expect.poll(() => entriesOf('elsewhere'), PATIENCE).toEqual(['192.0.2.1/32']);
+    const { code, stdout } = await rulectl(directory, ['lists', 'refresh', 'country.ru.us']);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^country\.ru\.us \(operand\) +table +ok +\d/m);
+  });
+
   it('has an autonomous system beside it, whose table is fetched when a list asks for it', async () => {
     configure('lists: { russia: { country: ru }, google: { asn: 15169 } }');
-    await publisher.logged(({ msg, list }) => msg !== 'released' && list === 'google');
-    const { stdout } = await rulectl(directory, ['lists', 'show', 'google', '--export', 'plain']);
-    expect(stdout.trim().split('\n')).toEqual([
-      '# list google, AS15169 of table asn',
-      '8.8.4.0/24',
-      '8.8.8.0/24',
-      '2001:4860::/32',
-    ]);
+    await expect
+      .poll(() => entriesOf('google'), PATIENCE)
+      .toEqual(['8.8.4.0/24', '8.8.8.0/24', '2001:4860::/32']);
     expect(proxy.asked.filter((url) => url.startsWith('iptoasn.com'))).toHaveLength(1);
   });
 });

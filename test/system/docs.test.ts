@@ -97,6 +97,7 @@ async function withConfiguration(text: string): Promise<Sandbox> {
   box.write('lists/office.txt', '198.51.100.0/24\n');
   box.write('allowed.txt', '198.51.100.7\n');
   box.write('incidents/today.txt', '203.0.113.9\n');
+  box.write('incidents.txt', '203.0.113.9\n');
   box.write('us.netset', '6.0.0.0/7\n64.0.0.0/2\n'); // short, and more than a quarter of IPv4
   return box;
 }

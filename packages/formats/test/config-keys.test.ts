@@ -5,6 +5,7 @@
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { COMPANIES, type Company } from '../src/config/company.ts';
 import { CONFIG_KEYS } from '../src/config/config.ts';
 import { type Key, type Keys, keyOf } from '../src/config/key.ts';
 import { LIST_KEYS, SHARED_KEYS } from '../src/config/list-keys.ts';
@@ -95,5 +96,18 @@ describe('every key of the configuration', () => {
       'bytes',
       'archive-members',
     ]);
+  });
+});
+
+describe('companies', () => {
+  it('are told in docs/sources.md as they are built in, and at most 20', () => {
+    const rows = Object.entries<Company>(COMPANIES).map(([name, company]) => {
+      if ('asn' in company) return `| ${name} | ${company.asn.map((asn) => `AS${asn}`).join(', ')} |`;
+      const { urls, service } = company;
+      const some = service === undefined ? '' : ` (${service.join(', ')})`;
+      return `| ${name} | ${urls.join(', ')}${some} |`;
+    });
+    expect(docs).toContain(`| company | is |\n| --- | --- |\n${rows.join('\n')}\n\n`);
+    expect(rows.length).toBeLessThanOrEqual(20);
   });
 });

@@ -78,7 +78,7 @@ describe('examples/publisher.yaml', () => {
   it('is accepted whole', () => {
     const { config, rejects } = parseConfig(EXAMPLE, bytes);
     expect(rejects).toEqual([]);
-    expect(config?.lists.size).toBe(19);
+    expect(config?.lists.size).toBe(23); // of which two stand in an expression
     expect(config?.tables.size).toBe(2);
   });
 
@@ -308,6 +308,36 @@ describe('what it means', () => {
     expect(source(own)).toEqual({ kind: 'files', paths: ['/t'] });
   });
 
+  it('a company is what it publishes, with its format, or the numbers that it announces by', () => {
+    expect(listOf('{ company: cloudflare }')).toMatchObject({
+      source: { kind: 'url', urls: expect.arrayContaining(['https://www.cloudflare.com/ips-v4']) },
+      reading: { format: 'plain' },
+      purpose: 'block',
+    });
+    expect(listOf('{ company: github }').reading.service).toContain('hooks');
+    const config = configOf('lists: { a: { company: apple, purpose: allow } }');
+    expect(config.lists.get('a')).toMatchObject({
+      source: { kind: 'table', table: 'asn' },
+      reading: { asn: [714, 6185] },
+      purpose: 'allow',
+    });
+    expect([...config.tables.keys()]).toEqual(['asn']);
+    const own = 'tables: { t: { of: asn, file: t } }\nlists: { a: { company: apple } }';
+    expect(configOf(own).lists.get('a')?.source).toEqual({ kind: 'table', table: 't' });
+  });
+
+  it('lists that stand in expressions are lists that are not released, each once', () => {
+    const { lists, tables } = configOf(
+      'lists:\n  a: { union: [b, { country: RU }], minus: { asn: [AS1, 2] } }\n  b: { file: b }\n  c: { intersect: [b, { country: ru }, { company: apple }] }',
+    );
+    expect([...lists.keys()]).toEqual(['a', 'b', 'c', 'country.ru', 'asn.as1.2', 'company.apple']);
+    expect(lists.get('a')?.source).toMatchObject({ operands: ['b', 'country.ru'], minus: ['asn.as1.2'] });
+    expect(lists.get('country.ru')).toMatchObject({ publish: false, reading: { country: ['ru'] } });
+    expect(lists.get('asn.as1.2')).toMatchObject({ publish: false, reading: { asn: [1, 2] } });
+    expect([...tables.keys()]).toEqual(['country', 'asn']);
+    expect(lists.get('a')?.guard.maxCoverageShare).toBe(0.5);
+  });
+
   it('a column is a number or a title', () => {
     expect(listOf('{ file: x, column: 2 }').reading.column).toBe(2);
     expect(listOf('{ file: x, column: "02" }').reading.column).toBe('02');
@@ -400,6 +430,11 @@ describe('faults', () => {
       'the table "asn" under tables: is not of: asn',
     ],
     ['lists:\n  a: { country: ru, table: asn }', '2:28 unknown-table', 'without table: one is built in'],
+    [
+      'lists:\n  country.ru: { file: x }\n  a: { union: [{ country: RU }] }',
+      '2:3 bad-name',
+      'call it otherwise',
+    ],
     ['tables:\n  t: { of: asn }', '2:3 list-without-source', 'needs file: or url:'],
     ['tables:\n  t: { file: x }', '2:6 missing-key', 'of: country or of: asn'],
     ['tables:\n  t: { of: asn, file: x, sha256: y }', '2:26 misplaced-key', 'goes with url, not with file'],
@@ -498,6 +533,20 @@ describe('faults', () => {
     ['{ entries: [192.0.2.300] }', '2:18 bad-address', 'is no address'],
     ['{ union: [b] }', '2:16 unknown-list', 'no list "b"'],
     ['{ union: [] }', '2:3 bad-value', 'names no list'],
+    ['{ union: { country: rus } }', '2:26 bad-value', 'two letters'],
+    ['{ union: [{ country: [] }] }', '2:18 over-limit', 'takes 1 to 256 values'],
+    ['{ union: [{ file: x }] }', '2:18 unknown-key', 'keys are country, asn, company'],
+    ['{ union: [{ country: ru, asn: 1 }] }', '2:16 wrong-type', 'write the name of a list, { country: ru }'],
+    ['{ union: [{}] }', '2:16 wrong-type', 'write the name of a list, { country: ru }'],
+    ['{ union: [[b]] }', '2:16 wrong-type', 'write the name of a list, { country: ru }'],
+    [
+      `{ union: { asn: [${'4294967295, '.repeat(6)}] } }`,
+      '2:17 over-limit',
+      'make a list of it, and name that',
+    ],
+    ['{ company: gogle }', '2:17 bad-value', 'did you mean google?'],
+    ['{ company: google, asn: 1 }', '2:3 list-with-two-sources', 'has asn and company'],
+    ['{ company: apple, format: plain }', '2:24 misplaced-key', 'not with company'],
     ['{ union: a }', '2:3 circular-lists', 'made from itself: a ← a'],
     ['{ names: ["*.example"] }', '2:17 unsupported', 'is a wildcard, which only the firewall'],
     ['{ names: [.com], resolve: firewall }', '2:16 public-suffix', 'say allow-public-suffixes'],

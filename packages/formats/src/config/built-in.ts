@@ -4,6 +4,7 @@
  * where a list asks for them.
  */
 
+import { DOWNLOAD_KEYS } from './fetch.ts';
 import { filled } from './key.ts';
 import { restOf } from './list-keys.ts';
 import type { CutSource } from './reading.ts';
@@ -36,8 +37,8 @@ function builtIn(
   format: NonNullable<TableConfig['format']>,
   urls: readonly string[],
 ): TableConfig {
-  const { intervalMs, jitterShare, members, headers, sha256, maxBytes, allowPrivate } = filled(TABLE_KEYS);
-  const source = { kind: 'url' as const, urls, headers, sha256, maxBytes, allowPrivate };
+  const { intervalMs, jitterShare, members } = filled(TABLE_KEYS);
+  const source = { kind: 'url' as const, urls, ...filled(DOWNLOAD_KEYS) };
   return {
     name: of,
     of,

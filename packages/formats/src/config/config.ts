@@ -38,6 +38,7 @@ import {
 } from './key.ts';
 import { type ListConfig, readList } from './list.ts';
 import { LIST_KEYS, SHARED_KEYS } from './list-keys.ts';
+import { OPERAND_KEYS, withOperandLists } from './operand.ts';
 import { OPERATOR_KEYS, readOperators } from './operators.ts';
 import { ConfigFault, ConfigReader, type ConfigText, textsOf } from './reader.ts';
 import { type BindingConfig, readBindings, readSubscribers, SUBSCRIBER_KEYS } from './subscribers.ts';
@@ -405,16 +406,18 @@ function readLists(
   tables: ReadonlyMap<string, TableConfig>,
 ): ReadonlyMap<string, ListConfig> {
   const lists = new Map<string, ListConfig>();
-  for (const [name, { keyOffset, value }] of node?.entries ?? []) {
-    if (!isNamed(name, keyOffset, 'list', reader) || value.kind !== 'mapping') continue;
+  const named = node === undefined ? undefined : withOperandLists(node, reader);
+  for (const [name, { keyOffset, value }] of named?.entries ?? []) {
+    const isOwn = node?.entries.has(name) === true;
+    if ((isOwn && !isNamed(name, keyOffset, 'list', reader)) || value.kind !== 'mapping') continue;
     if (lists.size === LISTS_MAX) {
       reader.fault(keyOffset, ConfigFault.limit, `at most ${LISTS_MAX} lists: a release has 1,024 parts`);
       break;
     }
-    const list = readList(name, keyOffset, value, { reader, defaults: defaults ?? {}, tables, lists: node });
+    const list = readList(name, keyOffset, value, { reader, defaults: defaults ?? {}, tables, lists: named });
     if (list !== undefined) lists.set(name, list);
   }
-  checkOperands(node, lists, reader);
+  checkOperands(named, lists, reader);
   return lists;
 }
 
@@ -432,7 +435,7 @@ function checkOperands(
 ): void {
   for (const [name, { keyOffset, value }] of node?.entries ?? []) {
     if (value.kind !== 'mapping') continue;
-    for (const key of ['union', 'intersect', 'minus']) {
+    for (const key of OPERAND_KEYS) {
       const entry = value.entries.get(key);
       for (const operand of entry === undefined ? [] : textsOf(entry.value)) {
         if (node?.entries.get(operand.value)?.value.kind === 'mapping') continue;

@@ -34,7 +34,7 @@ const HEADERS = named(
   'headers of the request, `NAME: VALUE`; they go to the origin of the URL only',
 );
 
-const DOWNLOAD_KEYS = {
+export const DOWNLOAD_KEYS = {
   headers: ofUrl(otherwise({}, HEADERS)),
   sha256: ofUrl(scalar(readSha256, 'the SHA-256 that the download must have; with one URL')),
   maxBytes: ofUrl(

@@ -6,6 +6,7 @@
 import type { NameList } from '@rulecast/rules';
 import { DEFAULT_TOLERANCE } from '../list/acceptance.ts';
 import { FORMAT_LIMITS } from '../text/limits.ts';
+import { COMPANY_NAMES } from './company.ts';
 import { FETCH_KEYS, ofUrl } from './fetch.ts';
 import {
   filled,
@@ -16,6 +17,7 @@ import {
   path,
   prefixes,
   scalar,
+  TEXT_OR_TEXTS,
   text,
   texts,
   type Values,
@@ -154,6 +156,7 @@ export const SOURCE_KEYS = [
   'entries',
   ...EXPRESSION_SOURCES,
   ...CUT_SOURCES,
+  'company',
 ] as const;
 export type SourceKey = (typeof SOURCE_KEYS)[number];
 
@@ -208,9 +211,10 @@ export const LIST_KEYS = {
   ),
   names: texts((nodes) => nodes, 'host names, written out', 'sequence'),
   entries: prefixes('addresses, CIDRs and ranges, written out'),
-  union: words('other lists, of which it holds what any of them does'),
-  intersect: words('other lists, of which it holds what all of them do'),
-  minus: withSources(EXPRESSION_SOURCES, words('lists that are taken away from that')),
+  company: word(COMPANY_NAMES, 'a company, by the addresses that it publishes or announces'),
+  union: operands('other lists, of which it holds what any of them does'),
+  intersect: operands('other lists, of which it holds what all of them do'),
+  minus: withSources(EXPRESSION_SOURCES, operands('lists that are taken away from that')),
   ...SHARED_KEYS,
   ...READING_KEYS,
   ...CONTENT_KEYS,
@@ -222,6 +226,19 @@ export const LIST_KEYS = {
   ),
   private: ofNames(flag('with `resolve: firewall`, whether its names may stand for private addresses')),
 } as const satisfies Keys;
+
+/** Names of lists, and lists written out in their place, which operand.ts gives names. */
+function operands(sentence: string): Key<readonly string[], readonly string[]> {
+  const list = {
+    properties: { country: TEXT_OR_TEXTS, asn: TEXT_OR_TEXTS, company: { enum: COMPANY_NAMES } },
+    additionalProperties: false,
+    minProperties: 1,
+    maxProperties: 1,
+    description: 'write the name of a list, { country: ru }, { asn: 13335 } or { company: google }',
+  };
+  const items = { ...list, type: ['string', 'object'] };
+  return { ...words(sentence), schema: { ...list, type: ['string', 'array', 'object'], items } };
+}
 
 /** Who resolves the names of a list for rules, if anybody does. */
 function resolveKey(sentence: string): Key<NameList['resolve']> {

@@ -7,7 +7,8 @@ import { EMPTY_PREFIX_SET, type NameList, type PrefixSet, RESOLVED_NAMES_MAX } f
 import type { MappingNode, TextNode } from '../document/node.ts';
 import { PRIVATE_MISPLACED } from '../document/schema.ts';
 import { quote } from '../text/bytes.ts';
-import { type FetchConfig, fetchOf } from './fetch.ts';
+import { COMPANIES, type Company, type CompanyName } from './company.ts';
+import { DOWNLOAD_KEYS, type FetchConfig, fetchOf } from './fetch.ts';
 import { checkPlaces, type Filled, filled, readKeys, type Values } from './key.ts';
 import {
   COUNTRY_COVERAGE_SHARE,
@@ -110,7 +111,7 @@ export function readList(
     name,
     ...reader.placeOf(keyOffset),
     source,
-    reading: readingOf(values, node, reader),
+    reading: { ...readingOf(values, node, reader), ...companyReading(values.company) },
     ...timing,
     // What is watched needs no interval, and what is cut from a table follows the table.
     intervalMs: source.kind === 'url' ? timing.intervalMs : values.intervalMs,
@@ -178,6 +179,8 @@ function sourceOf(
     case 'country':
     case 'asn':
       return cutOf(key, node, values.table, context);
+    case 'company':
+      return companyOf(values.company, node, context);
     case 'names': {
       const { resolve, publish, suffixes } = values;
       // What nobody uses for rules, and what the firewall's DNS judges by, may have names below.
@@ -201,21 +204,31 @@ function sourceOf(
   }
 }
 
-/**
- * A list cut from a table: that which is named, the only one of its kind, the one that is called by its kind,
- * or the built-in one, which has that name.
- */
+/** A list cut from a table by what it says of countries or numbers. */
 function cutOf(
   key: CutSource,
   node: MappingNode,
   named: TextNode | undefined,
-  { reader, tables }: ListContext,
+  context: ListContext,
 ): ListSource | undefined {
   const entry = node.entries.get(key);
   const offset = keyOffsetOf(node, key);
   const count = entry === undefined ? 0 : textsOf(entry.value).length;
   if (count === 0 || count > KEYS_MAX)
-    reader.fault(offset, ConfigFault.limit, `${key}: takes 1 to ${KEYS_MAX} values`);
+    context.reader.fault(offset, ConfigFault.limit, `${key}: takes 1 to ${KEYS_MAX} values`);
+  return tableOf(key, offset, named, context);
+}
+
+/**
+ * The table of a kind: that which is named, the only one, the one that is called by its kind, or the built-in
+ * one, which has that name.
+ */
+function tableOf(
+  key: CutSource,
+  offset: number,
+  named: TextNode | undefined,
+  { reader, tables }: ListContext,
+): ListSource | undefined {
   const fitting = [...tables.values()].filter((table) => table.of === key).map(({ name }) => name);
   const table = named?.value ?? (fitting.length === 1 ? fitting[0] : undefined) ?? key;
   const isBuiltIn = table === key && !tables.has(key) && (named !== undefined || fitting.length === 0);
@@ -225,6 +238,26 @@ function cutOf(
   else if (tables.has(table)) reason = `${key}: the table ${quote(table)} under tables: is not of: ${key}`;
   reader.fault(named?.offset ?? offset, ConfigFault.unknownTable, reason);
   return undefined;
+}
+
+/** Where the addresses of a company come from. */
+function companyOf(
+  name: CompanyName | undefined,
+  node: MappingNode,
+  context: ListContext,
+): ListSource | undefined {
+  const company: Company | undefined = name && COMPANIES[name];
+  if (company === undefined) return undefined; // the schema tells it
+  if ('asn' in company) return tableOf('asn', keyOffsetOf(node, 'company'), undefined, context);
+  return { kind: 'url', urls: company.urls, ...filled(DOWNLOAD_KEYS) };
+}
+
+/** How those are read. */
+function companyReading(name: CompanyName | undefined): Partial<ReadingConfig> {
+  const company: Company | undefined = name && COMPANIES[name];
+  if (company === undefined) return {};
+  if ('asn' in company) return { asn: company.asn };
+  return { format: company.format, service: company.service ?? [] };
 }
 
 /** How many levels of union and intersect are searched for a list that is picked by country. */

@@ -31,7 +31,7 @@ export const BYTES_SOURCES = ['file', 'dir', 'url'] as const;
 export const CUT_SOURCES = ['country', 'asn'] as const;
 export type CutSource = (typeof CUT_SOURCES)[number];
 /** Sources of what somebody else wrote. */
-export const READ_SOURCES = [...BYTES_SOURCES, ...CUT_SOURCES] as const;
+export const READ_SOURCES = [...BYTES_SOURCES, ...CUT_SOURCES, 'company'] as const;
 
 /** Sources of names that somebody wrote. */
 const NAME_SOURCES = [...BYTES_SOURCES, 'names'] as const;

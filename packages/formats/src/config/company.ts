@@ -1,0 +1,52 @@
+/**
+ * Companies by name: the addresses that one publishes as its own, or, where it publishes none, the numbers of
+ * its autonomous systems. What a name stands for may change with a version of this file; a list that must not
+ * says `url` or `asn`.
+ */
+
+import type { ListFormatName } from '../collect/format.ts';
+
+/** What a company publishes, or the numbers by which it announces. */
+export type Company =
+  | {
+      readonly urls: readonly string[];
+      readonly format: ListFormatName;
+      /** Only these of its services; without, all. */
+      readonly service?: readonly string[];
+    }
+  | { readonly asn: readonly number[] };
+
+/** At most 20, whose facts somebody looks after: more are a list of one's own. */
+export const COMPANIES = {
+  akamai: { asn: [12222, 16625, 20940] },
+  alibaba: { asn: [24429, 37963, 45102] },
+  amazon: { urls: ['https://ip-ranges.amazonaws.com/ip-ranges.json'], format: 'aws' },
+  apple: { asn: [714, 6185] },
+  bytedance: { asn: [138699, 396986] },
+  cloudflare: {
+    urls: ['https://www.cloudflare.com/ips-v4', 'https://www.cloudflare.com/ips-v6'],
+    format: 'plain',
+  },
+  digitalocean: { urls: ['https://digitalocean.com/geo/google.csv'], format: 'geofeed' },
+  fastly: { asn: [54113] },
+  // Its actions run at Microsoft, which is not GitHub.
+  github: {
+    urls: ['https://api.github.com/meta'],
+    format: 'github',
+    service: ['hooks', 'web', 'api', 'git', 'packages', 'pages'],
+  },
+  google: { urls: ['https://www.gstatic.com/ipranges/goog.json'], format: 'google' },
+  hetzner: { asn: [24940, 213230] },
+  meta: { asn: [32934, 54115, 63293] },
+  microsoft: { asn: [8068, 8069, 8075, 12076] },
+  netflix: { asn: [2906, 40027, 55095, 394406] },
+  oracle: { urls: ['https://docs.oracle.com/en-us/iaas/tools/public_ip_ranges.json'], format: 'oracle' },
+  ovh: { asn: [16276] },
+  telegram: { urls: ['https://core.telegram.org/resources/cidr.txt'], format: 'plain' },
+  tencent: { asn: [45090, 132203, 133478] },
+  vk: { asn: [28709, 47541, 47542, 47764] },
+  yandex: { asn: [13238, 200350] },
+} as const satisfies Readonly<Record<string, Company>>;
+
+export type CompanyName = keyof typeof COMPANIES;
+export const COMPANY_NAMES = Object.keys(COMPANIES) as readonly CompanyName[]; // a constant's own keys
