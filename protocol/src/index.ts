@@ -278,6 +278,8 @@ export {
   verdictToWire,
   type WirePacket,
   type WireQuestion,
+  type WireRefused,
+  type WireRefusedQuery,
   type WireTold,
   type WireVerdict,
 } from './wire/query.ts';

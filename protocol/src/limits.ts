@@ -131,6 +131,10 @@ export const COUNTER_NAME_MAX_BYTES = 96;
 /** Reasons in a head record, one TEXT of at most 128 bytes each: half a control body. */
 export const DEGRADED_MAX = 16;
 export const DEGRADED_TEXT_MAX_BYTES = 128;
+/** Refusals of an ANSWER: of the shortest, with three quarters of a control body. */
+export const REFUSALS_MAX = 32;
+/** Name of a network interface of Linux. */
+export const INTERFACE_MAX_BYTES = 15;
 /**
  * Key, qube and socket that a name is bound to, a TEXT of at most 128 bytes each: the longest is a path of
  * 107.

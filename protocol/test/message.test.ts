@@ -157,6 +157,46 @@ describe('decodeMessage', () => {
     expect(decodeBody(body)).toEqual({ ok: true, '+told': told });
   });
 
+  it('asks for refusals by their own question alone, and reads them one by one', () => {
+    const after = { after: 7 };
+    const asking = encodeMessage({
+      kind: 'query',
+      question: 'refused',
+      refused: { ...after, qube: undefined },
+    });
+    expect(decodeBody(asking.body)).toEqual({ question: 'refused', refused: after });
+    const ask = (body: BodyMap): unknown => decodeMessage(MessageType.query, encodeBody(body));
+    for (const bad of [{ question: 'refused' }, { question: 'stats', refused: after }])
+      expect(codeOf(() => ask(bad))).toBe(ErrorCode.badMessage);
+
+    const record = {
+      id: 9,
+      what: 'name',
+      qube: Uint8Array.of(10, 137, 0, 5),
+      direction: 'egress',
+      name: 'tracker.example',
+      reason: 'name',
+      count: 2,
+      firstS: 1,
+      lastS: 3,
+      version: 41,
+    } as const;
+    let skipped = 0;
+    const read = (refused: readonly BodyMap[]): unknown =>
+      decodeMessage(MessageType.answer, encodeBody({ ok: true, refused }), () => skipped++);
+    const { body } = encodeMessage({ kind: 'answer', ok: true, refused: [{ ...record, port: undefined }] });
+    expect(decodeBody(body)).toEqual({ ok: true, refused: [record] });
+    expect(read([{ ...record, '+later': 1 }])).toEqual({ kind: 'answer', ok: true, refused: [record] });
+    expect(skipped).toBe(1);
+    for (const bad of [
+      { reason: 'why' },
+      { qube: Uint8Array.of(1) },
+      { interface: 'i'.repeat(16) },
+      { later: 1 },
+    ])
+      expect(codeOf(() => read([{ ...record, ...bad }]))).toBe(ErrorCode.badMessage);
+  });
+
   it('keeps nothing of the frame but the bytes of a chunk', () => {
     const body = fromHex(vectors.valid.find(({ name }) => name === 'end of a file')?.bodyHex ?? '');
     const message = decodeMessage(MessageType.end, body);
@@ -276,6 +316,39 @@ describe('encodeMessage', () => {
         generation: most,
         code,
         text,
+      },
+    ],
+    [
+      'ANSWER with a refusal',
+      {
+        kind: 'answer',
+        ok: true,
+        hash: HASH,
+        version: most,
+        epoch: most,
+        refused: [
+          {
+            id: most,
+            what: 'packet',
+            qube: new Uint8Array(16),
+            interface: 'i'.repeat(15),
+            direction: 'ingress',
+            remote: new Uint8Array(16),
+            proto: 255,
+            port: 65_535,
+            icmpType: 255,
+            name: 'n'.repeat(253),
+            reason: 'flowless',
+            count: most,
+            firstS: most,
+            lastS: most,
+            version: most,
+            judgedBy: most,
+            verdict,
+          },
+        ],
+        refusedLost: most,
+        '+next': most,
       },
     ],
     ['ANSWER with 64 counters', { kind: 'answer', ok: true, stats: COUNTERS }],

@@ -134,7 +134,7 @@ const EVENTS: Readonly<Record<SubscriberEvent, Event>> = {
   unsupported: { kind: 'unsupported', hash: TWO.hash, capabilities: ['names'], text: 'told' },
   root: { kind: 'root', number: 5 },
   fresh: { kind: 'fresh', ask: undefined, fault: undefined },
-  query: { kind: 'query', packet: undefined, from: undefined, transaction: 3 },
+  query: { kind: 'query', packet: undefined, refused: undefined, from: undefined, transaction: 3 },
   prove: { kind: 'prove' },
   ping: { kind: 'ping' },
   pong: { kind: 'pong' },
@@ -543,7 +543,7 @@ class World {
       case 'outcome':
         return this.#outcome(move.of);
       case 'query':
-        return { kind: 'query', packet: undefined, from: undefined, transaction: this.asked.length };
+        return { ...EVENTS.query, transaction: this.asked.length } as Event;
       case 'answer': {
         const transaction = this.asked.shift();
         return transaction === undefined

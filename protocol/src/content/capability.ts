@@ -30,6 +30,8 @@ export const Capability = {
   first: 'first',
   /** It answers in pages. */
   pages: 'pages',
+  /** It tells what it refused. */
+  firewallLog: 'firewall-log',
   /** It inflates nothing: bodies and blocks come as they are. */
   noDeflate: 'no-deflate',
   /** It keeps no release, and drops all until it has one: a restart opens nothing. */

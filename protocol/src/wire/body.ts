@@ -11,7 +11,7 @@ import { ErrorCode, ProtocolError } from '../error.ts';
 import { CONTROL_BODY_MAX_BYTES } from '../limits.ts';
 
 /** What a control body may hold. */
-type BodyValue = string | number | boolean | Uint8Array | readonly BodyValue[] | BodyMap;
+export type BodyValue = string | number | boolean | Uint8Array | readonly BodyValue[] | BodyMap;
 export interface BodyMap {
   readonly [key: string]: BodyValue | undefined;
 }

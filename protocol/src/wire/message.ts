@@ -12,12 +12,13 @@ import {
   HEARTBEAT_MAX_MS,
   LINEAGE_BYTES,
   NONCE_BYTES,
+  REFUSALS_MAX,
   REFUSED_MAX,
   RETRY_AFTER_MAX_MS,
   SKIPPABLE_TYPE_MIN,
   STREAM_ID_BYTES,
 } from '../limits.ts';
-import { type BodyMap, decodeBody, encodeBody } from './body.ts';
+import { type BodyMap, type BodyValue, decodeBody, encodeBody } from './body.ts';
 import { CONTROL_FIELDS, type ControlRecord, RECORD_FIELDS } from './control.ts';
 import {
   boolean,
@@ -44,7 +45,7 @@ import {
   text,
   uint,
 } from './field.ts';
-import { PACKET_FIELDS, TOLD_FIELDS, VERDICT_FIELDS } from './query.ts';
+import { PACKET_FIELDS, REFUSED_FIELDS, REFUSED_QUERY_FIELDS, TOLD_FIELDS, VERDICT_FIELDS } from './query.ts';
 
 /** The type byte of each message. From 64 on: control. */
 export const MessageType = {
@@ -171,8 +172,9 @@ export const SESSION_FIELDS = {
     keeps: optional(hash),
   },
   query: {
-    question: oneOf('test', 'stats'),
+    question: oneOf('test', 'stats', 'refused'),
     packet: optional(mapOf(PACKET_FIELDS)),
+    refused: optional(mapOf(REFUSED_QUERY_FIELDS)),
     /** Index of the first counter of the page that is asked for. */
     '+from': optional(uint),
   },
@@ -185,7 +187,10 @@ export const SESSION_FIELDS = {
     epoch: optional(uint),
     generation: optional(uint),
     stats: optional(countersOf(COUNTERS_MAX)),
-    /** Index of the first counter of the next page; absent where none is left. */
+    refused: optional(listOf({ ...mapOf(REFUSED_FIELDS), label: 'Refused' }, REFUSALS_MAX)),
+    /** What was refused and could not be kept, since the log began. */
+    refusedLost: optional(uint),
+    /** Where the next page begins: a first index, or an `after`; absent behind the last page. */
     '+next': optional(uint),
     code: optional(code),
     text: optional(text),
@@ -312,9 +317,13 @@ function withoutSkippable(
   onSkipped: (() => void) | undefined,
 ): Record<string, unknown> {
   const kept: Record<string, unknown> = {};
+  const deeply = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(deeply);
+    return isMap(value) ? withoutSkippable(value, [], onSkipped) : value;
+  };
   for (const [field, value] of Object.entries(body)) {
     if (field.startsWith(SKIPPABLE_MARK) && !known.includes(field)) onSkipped?.();
-    else kept[field] = isMap(value) ? withoutSkippable(value, [], onSkipped) : value;
+    else kept[field] = deeply(value);
   }
   return kept;
 }
@@ -326,9 +335,11 @@ function ruleFault(message: Message): string | undefined {
     case 'greet':
       return message.protocolMin > message.protocolMax ? 'protocolMin is above protocolMax' : undefined;
     case 'query':
-      return (message.question === 'test') === (message.packet !== undefined)
+      if ((message.question === 'test') !== (message.packet !== undefined))
+        return 'a packet belongs to the question test, and only there';
+      return (message.question === 'refused') === (message.refused !== undefined)
         ? undefined
-        : 'a packet belongs to the question test, and only there';
+        : 'the field refused belongs to the question refused, and only there';
     case 'answer':
       return message.ok === (message.code === undefined) ? undefined : 'code says why, unless ok';
     case 'test':
@@ -373,7 +384,8 @@ function encodeSigned(message: Signed): Uint8Array {
 
 /** Optional fields set to undefined are left out, in maps within maps as well, before the check looks. */
 function withoutUndefined(value: BodyMap[string]): BodyMap[string] {
-  if (typeof value !== 'object' || value instanceof Uint8Array || Array.isArray(value)) return value;
+  if (typeof value !== 'object' || value instanceof Uint8Array) return value;
+  if (Array.isArray(value)) return value.map((each) => withoutUndefined(each) as BodyValue); // a list has no gaps
   const copy: Record<string, BodyMap[string]> = {};
   for (const [key, field] of Object.entries(value)) {
     const kept = withoutUndefined(field);

@@ -1,6 +1,6 @@
 /**
  * Packets, names and verdicts on the wire: what QUERY and TEST ask, and what is answered, WIRE.md "QUERY"
- * and CONTROL.md "TEST".
+ * and CONTROL.md "TEST". And what was refused, CONTROL.md "Refused".
  */
 
 import {
@@ -12,13 +12,14 @@ import {
   RULE_BLOCKS,
   type Verdict,
 } from '@rulecast/rules';
-import { ALIASES_ASKED_MAX, RULE_TEXT_MAX_BYTES } from '../limits.ts';
+import { ALIASES_ASKED_MAX, INTERFACE_MAX_BYTES, RULE_TEXT_MAX_BYTES } from '../limits.ts';
 import {
   boundText,
   bytes,
   type FieldValues,
   integer,
   listOf,
+  mapOf,
   name,
   oneOf,
   optional,
@@ -72,6 +73,44 @@ export type WireVerdict = FieldValues<typeof VERDICT_FIELDS>;
 /** By which name, and how long ago, a qube was told the address that a rule accepts for that. */
 export const TOLD_FIELDS = { name: textOf(HOST_NAME_MAX_BYTES), agoS: uint } as const;
 export type WireTold = FieldValues<typeof TOLD_FIELDS>;
+
+/** Which refusals are asked for. */
+export const REFUSED_QUERY_FIELDS = {
+  after: uint,
+  qube: optional(bytes(4, 16)),
+  sinceS: optional(uint),
+} as const;
+export type WireRefusedQuery = FieldValues<typeof REFUSED_QUERY_FIELDS>;
+
+/** One refusal: packets, or questions, that differ in nothing but their time. */
+export const REFUSED_FIELDS = {
+  /** Grows with each change of any refusal: what is read after it is what changed since. */
+  id: uint,
+  what: oneOf('packet', 'name'),
+  /** The address behind the firewall. */
+  qube: bytes(4, 16),
+  /** By which its packets come, or go to it. */
+  interface: optional(textOf(INTERFACE_MAX_BYTES)),
+  direction: oneOf('egress', 'ingress'),
+  /** These four of packets. */
+  remote: optional(bytes(4, 16)),
+  proto: optional(integer(0, 255)),
+  port: optional(integer(0, 65_535)),
+  icmpType: optional(integer(0, 255)),
+  /** What was asked; of a packet, by which name our DNS told the qube its remote address. */
+  name: optional(textOf(HOST_NAME_MAX_BYTES)),
+  reason: oneOf('rule', 'tcp-rest', 'flowless', 'closed', 'dns', 'name'),
+  count: uint,
+  /** Seconds since 1970 by the firewall's clock. */
+  firstS: uint,
+  lastS: uint,
+  /** Of the release that refused; 0: of none. */
+  version: uint,
+  /** Of the release that gave `verdict`, which may be a later one. */
+  judgedBy: optional(uint),
+  verdict: optional(mapOf(VERDICT_FIELDS)),
+} as const;
+export type WireRefused = FieldValues<typeof REFUSED_FIELDS>;
 
 export function packetToWire(packet: Packet): WirePacket {
   return {

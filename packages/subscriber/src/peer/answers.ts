@@ -1,11 +1,11 @@
 /** What the table and the sink answer to a question, in the words of the machine. */
 
-import { packetFromWire, verdictToWire } from '@rulecast/protocol';
+import { packetFromWire, verdictToWire, type WireRefusedQuery } from '@rulecast/protocol';
 import type { Packet } from '@rulecast/rules';
 import type { Explanation } from '@rulecast/table';
 import type { ToldName } from '../apply/sink.ts';
 import { type CounterPages, withMost } from './counters.ts';
-import type { Answer, Question } from './states.ts';
+import type { Answer, Question, RefusedPage } from './states.ts';
 
 /** An explanation, and by which name the address is open that a rule accepts for that. */
 export interface LiveExplanation extends Explanation {
@@ -18,11 +18,13 @@ export interface AnswerHost {
   /** All there are. May reject: a sink is asked too. */
   counters(): Promise<Readonly<Record<string, number>>>;
   readonly pages: CounterPages;
+  /** Throws Error where nothing is logged. */
+  refused(query: WireRefusedQuery): RefusedPage;
 }
 
 /** `skipped` messages were passed over. Does not reject. */
 export async function answerTo(
-  { packet, from }: Question,
+  { packet, refused, from }: Question,
   host: AnswerHost,
   skipped: number,
 ): Promise<Answer> {
@@ -32,6 +34,7 @@ export async function answerTo(
       const saying = told && { name: told.name, agoS: told.agoS };
       return { kind: 'verdict', verdict: verdictToWire(verdict, rule), told: saying, generation };
     }
+    if (refused !== undefined) return { kind: 'refused', ...host.refused(refused) };
     const read = async (): Promise<Readonly<Record<string, number>>> => {
       const counters = await host.counters();
       return skipped === 0 ? counters : { ...counters, skipped };

@@ -15,20 +15,18 @@ import { type Answer, type Effect, type LinkedState, type Question, type Step, s
  */
 export function query(
   state: LinkedState,
-  { packet, from, transaction }: Question & { readonly transaction: number },
+  { packet, refused, from, transaction }: Question & { readonly transaction: number },
   nowMs: number,
 ): Step {
   const queries = asked(state.queries, nowMs);
   if (isOverRate(queries))
     return { state: { ...state, queries }, effects: [tooMany('a second', transaction)] };
-  if (packet !== undefined) {
-    return { state: { ...state, queries }, effects: [{ kind: 'ask', packet, from, transaction }] };
-  }
+  const asking: Effect = { kind: 'ask', packet, refused, from, transaction };
+  if (packet !== undefined) return { state: { ...state, queries }, effects: [asking] };
   if (state.askedCount >= QUERIES_PER_SECOND_MAX) {
     return { state: { ...state, queries }, effects: [tooMany('at once', transaction)] };
   }
   const askedCount = state.askedCount + 1;
-  const asking: Effect = { kind: 'ask', packet, from, transaction };
   return { state: { ...state, queries, askedCount }, effects: [asking] };
 }
 
@@ -55,6 +53,11 @@ export function answered(
       const { stats, next } = answer;
       const message: Message = { kind: 'answer', ok: true, ...active, stats, '+next': next };
       return { state: after, effects: [send(message, transaction)] };
+    }
+    case 'refused': {
+      const { refused, lost, next } = answer;
+      const told = { refused, refusedLost: lost, '+next': next };
+      return { state: after, effects: [send({ kind: 'answer', ok: true, ...active, ...told }, transaction)] };
     }
     case 'none': {
       const text = boundText(answer.text);

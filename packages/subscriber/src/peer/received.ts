@@ -44,7 +44,13 @@ export function eventOf(
         sinceMs: nowMs - state.self.staleAfterMs,
       });
     case 'query':
-      return { kind: 'query', packet: message.packet, from: message['+from'], transaction };
+      return {
+        kind: 'query',
+        packet: message.packet,
+        refused: message.refused,
+        from: message['+from'],
+        transaction,
+      };
     case 'welcome':
     case 'begin':
     case 'chunk':

@@ -13,6 +13,8 @@ import {
   type Pulse,
   type QueryRate,
   type WirePacket,
+  type WireRefused,
+  type WireRefusedQuery,
   type WireTold,
   type WireVerdict,
 } from '@rulecast/protocol';
@@ -174,9 +176,10 @@ export type OfferEvent =
   /** `isForGood`: that it was refused is remembered. */
   | { readonly kind: 'offerRefused'; readonly nack: Nack; readonly isForGood: boolean };
 
-/** About a packet; without one for the counters, of which `from` begins a page. */
+/** About a packet, or what was refused; without either for the counters, of which `from` begins a page. */
 export interface Question {
   readonly packet: WirePacket | undefined;
+  readonly refused: WireRefusedQuery | undefined;
   readonly from: number | undefined;
 }
 
@@ -191,6 +194,15 @@ export type Received =
   | { readonly kind: 'root'; readonly number: number }
   | (Question & { readonly kind: 'query'; readonly transaction: number })
   | { readonly kind: 'other' };
+
+/** What was refused, as much of it as an answer has room for. */
+export interface RefusedPage {
+  readonly refused: readonly WireRefused[];
+  /** What could not be kept, since the log began. */
+  readonly lost: number;
+  /** After which the next page begins. */
+  readonly next: number | undefined;
+}
 
 /** A release that was received is not in force, and why. */
 export interface Refused {
@@ -219,6 +231,7 @@ export type Answer =
       readonly generation: number;
     }
   | ({ readonly kind: 'stats' } & CounterPage)
+  | ({ readonly kind: 'refused' } & RefusedPage)
   | { readonly kind: 'none'; readonly text: string };
 
 export type Event =

@@ -265,6 +265,9 @@ class RunningSubscriber implements Subscriber {
       generation: () => this.#activator.generation,
       counters: () => this.#counters(),
       pages: new CounterPages(),
+      refused: () => {
+        throw new Error('what is refused is not logged here: start this subscriber with --log');
+      },
       notEnforced: () => this.#notEnforced(),
       onWelcome: (publisher) => this.#news.welcomed(publisher),
       nonce,
