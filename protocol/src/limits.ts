@@ -161,6 +161,8 @@ export const PERMITS_MAX = 32;
 export const LIST_FORMATS_SHOWN_MAX = 4;
 export const PROTECTED_SHOWN_MAX = 4;
 export const LEFT_OUT_SHOWN_MAX = 32;
+/** What somebody says of a release: a line or two. */
+export const MESSAGE_MAX_BYTES = 200;
 /** An entry of a list: a host name is at most 253 bytes, a prefix less. */
 export const ENTRY_TEXT_MAX_BYTES = 255;
 /** Names that one is an alias of, of a question to be judged. */

@@ -233,8 +233,25 @@ describe('a history', () => {
     expect(await versions({ list: 'list-8', most: 2 })).toEqual([4, 3]);
     expect(await versions({ policy: 'default' })).toEqual([3]);
     expect(await versions({ list: 'list-77' })).toEqual([]);
-    const both = await ask(control, { kind: 'history', most: 9, list: 'list-9', policy: 'default' });
-    expect(both.end).toMatchObject({ kind: 'fail', code: 'bad-input' });
+  });
+
+  it('has what somebody said of a release, and no byte that is signed has it', async () => {
+    const { publisher, control } = await house();
+    const [message, other] = ['printer in room 4: ä', 'x'.repeat(200)];
+    const { manifestBytes } = await release(publisher, { 'a.txt': '192.0.2.1\n' }, {}, { message });
+    await release(publisher, { 'a.txt': '192.0.2.2\n' });
+    await rollback(control, 1, { message: other });
+    const messages = async (capabilities: readonly string[]) => {
+      const rulectl = await ScriptedRulectl.connect(control);
+      await rulectl.send({ kind: 'greet', protocolMin: 2, protocolMax: 2, capabilities });
+      await rulectl.connection.receive();
+      await rulectl.send({ kind: 'history', most: 9 });
+      return recordsOf(await rulectl.answer(), 'history').map((record) => record.message);
+    };
+    expect(await messages(['messages'])).toEqual([other, undefined, message]);
+    expect(await messages([])).toEqual([undefined, undefined, undefined]); // it would not know the field
+    for (const bytes of [manifestBytes, publisher.head?.manifestBytes ?? message])
+      for (const said of [message, other]) expect(Buffer.from(bytes).includes(said)).toBe(false);
   });
 
   it('since a time has what was released at that millisecond and later', async () => {

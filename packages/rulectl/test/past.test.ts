@@ -69,6 +69,30 @@ describe('rollback', () => {
     expect({ exit, stderr }).toEqual({ exit: 0, stderr: '' });
   });
 
+  it('says why, in a line of at most 200 bytes, to a publisher that keeps it', async () => {
+    const words = ['rollback', '12', '--yes', '--no-wait', '--message'];
+    await run([...words, 'ä'.repeat(100)], async (connection) => {
+      expect((await receive(connection, 'rollback')).message).toBe('ä'.repeat(100));
+      await done(connection, 'unchanged');
+    });
+    for (const text of [`${'ä'.repeat(100)}.`, 'two\nlines', '']) {
+      const { exit } = await rulectl([...words, text, '--control', publisher?.endpoint ?? '']);
+      expect(exit).toBe(64);
+    }
+    await publisher?.stop();
+    const before = await run([...words, 'printer'], async (connection) => {
+      await connection.receive();
+      await connection.send({
+        kind: 'greet',
+        protocolMin: 2,
+        protocolMax: 2,
+        capabilities: ['part-history'],
+      });
+      expect(await connection.receive()).toBeUndefined();
+    });
+    expect(before.exit).toBe(3);
+  });
+
   it.each([
     ['unknown-release', 2],
     ['no-such-part', 2],
@@ -131,6 +155,23 @@ describe('history', () => {
       await done(connection);
     });
     expect(ndjson(stdout)).toEqual([past(), { kind: 'done', code: 'ok', text: '', exit: 0 }]);
+  });
+
+  it('has what was said of a release below it, and as a field of its own', async () => {
+    const script: Script = async (connection) => {
+      await receive(connection, 'history');
+      await sendRecords(connection, [past({ message: 'printer\u202e in room 4' }), past({ version: 12 })]);
+      await done(connection);
+    };
+    const lines = (await run(['history'], script)).stdout.split('\n');
+    expect([lines[1]?.slice(0, 2), lines[2], lines[3]?.slice(0, 2)]).toEqual([
+      '13',
+      '  printer\ufffd in room 4',
+      '12',
+    ]);
+    const endpoint = publisher?.endpoint ?? '';
+    const json = ndjson((await rulectl(['history', '--json', '--control', endpoint])).stdout);
+    expect(json[0]).toEqual({ ...past(), message: 'printer\u202e in room 4' });
   });
 
   it('of a part since a time is asked for as that, all of it unless a number is said', async () => {

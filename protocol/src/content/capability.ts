@@ -38,6 +38,8 @@ export const Capability = {
   startsClosed: 'starts-closed',
   /** It says of a part which releases changed it. */
   partHistory: 'part-history',
+  /** It keeps what somebody says of a release. */
+  messages: 'messages',
 } as const;
 export type Capability = (typeof Capability)[keyof typeof Capability];
 
@@ -49,7 +51,7 @@ export const DEFAULT_CAPABILITIES: readonly string[] = [
 ];
 
 /** What a publisher knows that not every one does, as `rulectl` is told. CONTROL.md "GREET". */
-export const PUBLISHER_CAPABILITIES: readonly Capability[] = [Capability.partHistory];
+export const PUBLISHER_CAPABILITIES: readonly Capability[] = [Capability.partHistory, Capability.messages];
 
 /** What somebody has to know who is to take a rule set.  */
 export function capabilitiesFor(ruleSet: RuleSet): readonly Capability[] {

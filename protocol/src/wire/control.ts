@@ -25,6 +25,7 @@ import {
   LEFT_OUT_SHOWN_MAX,
   LINEAGE_BYTES,
   LIST_FORMATS_SHOWN_MAX,
+  MESSAGE_MAX_BYTES,
   PERMITS_MAX,
   PROTECTED_SHOWN_MAX,
   PUSH_FILES_MAX,
@@ -58,6 +59,7 @@ import {
 import { PACKET_FIELDS, QUESTION_FIELDS, TOLD_FIELDS, VERDICT_FIELDS } from './query.ts';
 
 const fileName = textOf(FILE_NAME_MAX_BYTES);
+const message = textOf(MESSAGE_MAX_BYTES);
 /** What makes a release, as PUSH and ROLLBACK ask for it. */
 const releasing = {
   /** Refuse with `version-moved` unless the head has this version. */
@@ -71,6 +73,8 @@ const releasing = {
   timeoutMs: integer(0, WAIT_MAX_MS),
   /** Who is expected to apply it; none: nobody. Absent: as the publisher knows. */
   require: optional(listOf(name, REQUIRE_MAX)),
+  /** Why, in the words of who asks for it; HISTORY has it. */
+  message: optional(message),
 } as const;
 
 /** Codes of refusals that are permitted. */
@@ -398,6 +402,8 @@ export const RECORD_FIELDS = {
     deltaBytes: uint,
     /** Who asked for it; absent: nobody did. */
     by: optional(text),
+    /** Why, in the words of who asked; to a side that listed `messages`. */
+    message: optional(message),
   },
   /** Lines that one release has and the other has not. */
   edit: {

@@ -353,6 +353,7 @@ function ruleFault(message: Message): string | undefined {
       return message.watch && message.counters === true ? 'counters are not watched' : undefined;
     case 'push':
     case 'rollback':
+    case 'history':
     case 'diff':
       return message.list !== undefined && message.policy !== undefined
         ? 'a list or a policy, not both'

@@ -28,11 +28,17 @@ export class ControlExchange {
   readonly #clock: Clock;
   readonly #turn: Turn;
   #recordCount = 0;
+  #capabilities: readonly string[] = [];
 
   constructor(connection: Connection, clock: Clock, turn: Turn) {
     this.#connection = connection;
     this.#clock = clock;
     this.#turn = turn;
+  }
+
+  /** What `rulectl` knows that not every one does. */
+  get capabilities(): readonly string[] {
+    return this.#capabilities;
   }
 
   /**
@@ -47,6 +53,7 @@ export class ControlExchange {
       this.#connection.bye(refusal.code, refusal.text);
       return undefined;
     }
+    this.#capabilities = first.capabilities;
     await this.#send({
       kind: 'greet',
       protocolMin: PROTOCOL_VERSION,

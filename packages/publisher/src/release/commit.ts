@@ -73,6 +73,8 @@ export interface Origin {
   readonly detail: string;
   /** Who asked for it; undefined: nobody did. */
   readonly by?: string | undefined;
+  /** Why, in their words; at most MESSAGE_MAX_BYTES. */
+  readonly message?: string | undefined;
   /** What it takes of the rules file. */
   readonly taken?: TakenRules | undefined;
 }
@@ -322,7 +324,7 @@ export function behindError(behind: ReleaseNumber, head: ReleaseNumber | undefin
   );
 }
 
-function notesOf({ changes }: ReleaseDraft, { cause, detail, by }: Origin): ReleaseNotes {
+function notesOf({ changes }: ReleaseDraft, { cause, detail, by, message }: Origin): ReleaseNotes {
   let added = 0;
   let removed = 0;
   for (const change of changes) {
@@ -333,6 +335,7 @@ function notesOf({ changes }: ReleaseDraft, { cause, detail, by }: Origin): Rele
     cause,
     detail: boundText(detail),
     by,
+    message,
     changedParts: changes.slice(0, CHANGED_PARTS_KEPT).map(partText),
     changedCount: changes.length,
     added,

@@ -346,7 +346,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       const isPart = only.list !== undefined || only.policy !== undefined;
       const detail = `to version ${version}${isPart ? `, ${part} only` : ''}`;
       const guards = this.#guards.of('rollback', options);
-      const origin: Origin = { cause: 'rollback', detail, by: options.by };
+      const origin: Origin = { cause: 'rollback', detail, by: options.by, message: options.message };
       const notes = this.#guards.misfitNotes(ruleSet, options);
       return this.#desk.release(ruleSet, origin, { ...options, notes, guards });
     });

@@ -117,7 +117,13 @@ export class Pushes {
     if (absent.length > 0) return { kind: 'rejects', rejects: absent, rejectCount: absent.length };
     const files = input.files.filter(({ role }) => role === 'pushed').map(({ name }) => name);
     const taken = digest === undefined ? rules.takenDespite(pushed) : rules.takenWith(digest, pushed);
-    const origin: Origin = { cause: way, detail: files.join(', '), by: options.by, taken };
+    const origin: Origin = {
+      cause: way,
+      detail: files.join(', '),
+      by: options.by,
+      message: options.message,
+      taken,
+    };
     const notes = [
       ...read.notes,
       ...(await guards.widerNotes(read.ruleSet)),

@@ -11,6 +11,8 @@ export type ReleaseStage = 'reading' | 'names' | 'turn' | 'draft' | 'judge' | 's
 export interface PushOptions {
   /** Name of the caller. */
   readonly by?: string | undefined;
+  /** Why, in the caller's words; kept with the release. */
+  readonly message?: string | undefined;
   /** Refuse unless the head has this version (0: no release yet). */
   readonly ifVersion?: number | undefined;
   readonly dryRun?: boolean;

@@ -1,6 +1,6 @@
 /** HISTORY: the releases that are kept, with what made and what changed each. CONTROL.md "HISTORY". */
 
-import { CHANGED_PARTS_SHOWN_MAX, ErrorCode, type MessageOf, ProtocolError } from '@rulecast/protocol';
+import { Capability, CHANGED_PARTS_SHOWN_MAX, type MessageOf } from '@rulecast/protocol';
 import type { ControlExchange } from '../control/exchange.ts';
 import type { ControlParts } from '../control/parts.ts';
 import type { PartFilter } from '../release/part-filter.ts';
@@ -12,18 +12,17 @@ export async function answerHistory(
   exchange: ControlExchange,
   { publisher }: ControlParts,
 ): Promise<void> {
-  if (list !== undefined && policy !== undefined)
-    throw new ProtocolError(ErrorCode.badInput, 'a history is of a list, or of a policy');
   let sent = 0;
   for (const { manifest, hash, deltaBytes, entries, rules, notes } of publisher.store.pastReleases()) {
     const { epoch, version, createdAtMs, parts } = manifest;
     if (createdAtMs < sinceMs || !hasChanged(notes, { list, policy })) continue;
     if (sent++ === most) break;
-    const { cause, detail, by, changedParts, changedCount, added, removed } = notes;
+    const { cause, detail, by, message, changedParts, changedCount, added, removed } = notes;
     await exchange.record({
       record: 'history',
       ...{ epoch, version, hash, createdAtMs },
       ...{ cause, detail, by, changedCount, added, removed },
+      message: exchange.capabilities.includes(Capability.messages) ? message : undefined,
       changedParts: changedParts.slice(0, CHANGED_PARTS_SHOWN_MAX),
       ...{ parts, entries, rules, deltaBytes },
     });

@@ -28,7 +28,7 @@ export async function answerPush(
     throw new ProtocolError(ErrorCode.badInput, `this publisher knows no format ${format}`);
   }
   const reservation = pushMemory.reserve();
-  const { action, list, policy, resolve, replaceAll, ifVersion, dryRun, asNewEpoch, require } = push;
+  const { action, list, policy, resolve, replaceAll, ifVersion, dryRun, asNewEpoch, require, message } = push;
   const ifPresent = push.ifPresent === true;
   const subdomains = push.subdomains === true;
   const allowPublicSuffixes = push.allowPublicSuffixes === true;
@@ -43,7 +43,18 @@ export async function answerPush(
       publisher,
       (onStage) =>
         publisher
-          .push(input, { by, role, ifPresent, ifVersion, dryRun, asNewEpoch, permits, require, onStage })
+          .push(input, {
+            by,
+            role,
+            message,
+            ifPresent,
+            ifVersion,
+            dryRun,
+            asNewEpoch,
+            permits,
+            require,
+            onStage,
+          })
           .catch((error: unknown) => {
             throw error instanceof GuardError ? placed(error, files) : error;
           })

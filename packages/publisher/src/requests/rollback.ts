@@ -12,9 +12,9 @@ export async function answerRollback(
   exchange: ControlExchange,
   { publisher, caller: { by, role } }: ControlParts,
 ): Promise<void> {
-  const { version, list, policy, ifVersion, dryRun, asNewEpoch, require } = request;
+  const { version, list, policy, ifVersion, dryRun, asNewEpoch, require, message } = request;
   const permits = permitsOf('push', request);
-  const options = { by, role, ifVersion, dryRun, asNewEpoch, permits, require };
+  const options = { by, role, message, ifVersion, dryRun, asNewEpoch, permits, require };
   await answerWithRelease(
     request,
     exchange,

@@ -44,6 +44,8 @@ export interface ReleaseNotes {
   readonly detail: string;
   /** Who asked for it, if anybody did. */
   readonly by?: string | undefined;
+  /** Why, in their words; at most MESSAGE_MAX_BYTES of UTF-8. */
+  readonly message?: string | undefined;
   /** The first CHANGED_PARTS_KEPT changed parts, as `partText` prints them. */
   readonly changedParts: readonly string[];
   readonly changedCount: number;
@@ -206,7 +208,7 @@ function isNotes(value: unknown): value is ReleaseNotes {
   return (
     RELEASE_CAUSES.some((cause) => cause === fields['cause']) &&
     typeof fields['detail'] === 'string' &&
-    (fields['by'] === undefined || typeof fields['by'] === 'string') &&
+    ['by', 'message'].every((name) => ['string', 'undefined'].includes(typeof fields[name])) &&
     counts.every((count) => typeof count === 'number' && Number.isSafeInteger(count) && count >= 0) &&
     Array.isArray(parts) &&
     parts.length <= CHANGED_PARTS_KEPT &&

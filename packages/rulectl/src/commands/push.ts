@@ -16,6 +16,7 @@ import { ask, type ControlArgs, controlOf, type Ending } from '../control/client
 import { confirmed, rehearse } from '../release/confirmation.ts';
 import { type FileArgs, type PushFile, readPushFiles, withFileOptions } from '../release/files.ts';
 import {
+  capabilityOf,
   checkPartNames,
   type ReleaseArgs,
   releaseFieldsOf,
@@ -68,6 +69,7 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<PushArg
     ['$0 push office.yaml', 'a rule set document, with the lists it names'],
     ['curl … | $0 push --list drop -', 'a list from elsewhere'],
     ['$0 push --policy work work.rules', 'rules from qvm-firewall work list --raw'],
+    ['$0 push office.yaml --message "printer in room 4"', 'say why: rulectl history shows it'],
     ['$0 push --merge --list drop today.txt', 'add to a list'],
     ['$0 push --replace-all --dry-run office.yaml', 'what would come and go'],
     ['$0 push --list drop --permit shrunk drop.txt', 'although it is much shorter now'],
@@ -147,6 +149,7 @@ async function askPush(
   return ask({
     ...controlOf(args),
     timeoutMs: plan.request.timeoutMs + PUBLISHER_GRACE_MS,
+    capability: capabilityOf(plan.request),
     send: (connection) => sendPush(connection, plan, progress),
     onRecord: progress.around(onRecord),
   }).finally(() => progress.stop());

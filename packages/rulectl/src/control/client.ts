@@ -4,7 +4,7 @@
  */
 
 import {
-  type Capability,
+  Capability,
   Connection,
   type ControlRecord,
   ErrorCode,
@@ -138,7 +138,7 @@ async function greet(
     kind: 'greet',
     protocolMin: PROTOCOL_VERSION,
     protocolMax: PROTOCOL_VERSION,
-    capabilities: [],
+    capabilities: [Capability.messages],
   });
   if (capability !== undefined) {
     const known = await greeting;

@@ -1,6 +1,13 @@
 /** Options of commands that make a release: what it must come after, and what to wait for. */
 
-import { type MessageOf, REQUIRE_MAX, WAIT_MAX_MS } from '@rulecast/protocol';
+import {
+  boundText,
+  Capability,
+  MESSAGE_MAX_BYTES,
+  type MessageOf,
+  REQUIRE_MAX,
+  WAIT_MAX_MS,
+} from '@rulecast/protocol';
 import { isPartName } from '@rulecast/rules';
 import type { Argv } from 'yargs';
 import { parseVersion } from '../control/past.ts';
@@ -20,6 +27,7 @@ export interface ReleaseArgs {
   readonly 'no-wait'?: boolean | undefined;
   readonly timeout: string;
   readonly require?: readonly string[] | undefined;
+  readonly message?: string | undefined;
   readonly json?: boolean | undefined;
 }
 
@@ -31,6 +39,7 @@ export interface ReleaseFields {
   readonly wait: 'released' | 'applied';
   readonly timeoutMs: number;
   readonly require: readonly string[] | undefined;
+  readonly message: string | undefined;
 }
 
 /** Adds the options. */
@@ -67,6 +76,11 @@ export function withReleaseOptions<A>(yargs: Argv<A>): Argv<A & ReleaseArgs> {
       describe:
         'subscriber that must apply it, in place of those that the publisher expects; may be given again; none: nobody must',
     })
+    .option('message', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'why, for rulectl history: up to 200 bytes, which no firewall is sent',
+    })
     .option('json', { type: 'boolean', describe: 'records as JSON, one a line, the end last' });
 }
 
@@ -82,7 +96,18 @@ export function releaseFieldsOf(args: ReleaseArgs): ReleaseFields {
     wait: args['no-wait'] === true ? 'released' : (args.wait ?? 'applied'),
     timeoutMs: timeoutOf(args.timeout),
     require: requiredOf(args.require),
+    message: messageOf(args.message),
   };
+}
+
+/** What the publisher has to know for a release, beside what every one does. */
+export function capabilityOf({ message }: Pick<MessageOf<'push'>, 'message'>): Capability | undefined {
+  return message === undefined ? undefined : Capability.messages;
+}
+
+function messageOf(text: string | undefined): string | undefined {
+  if (text === undefined || boundText(text, MESSAGE_MAX_BYTES) === text) return text;
+  throw usageError(`--message: write one line of at most ${MESSAGE_MAX_BYTES} bytes`);
 }
 
 /** What a report is to know of it. */

@@ -10,7 +10,7 @@ import { renderTable } from './table.ts';
 const CAUSE_MAX_CHARS = 40;
 const CHANGED_PARTS_SHOWN = 2;
 
-/** A table, one line a release, the newest first. */
+/** A table, one line a release, the newest first; below it what somebody said of it. */
 export function renderHistory(releases: readonly ControlRecordOf<'history'>[], colors: Colors): string {
   const rows = releases.map((release) => [
     formatCount(release.version),
@@ -36,7 +36,9 @@ export function renderHistory(releases: readonly ControlRecordOf<'history'>[], c
     'rules',
     'delta',
   ];
-  return renderTable(head, rows, 5, colors);
+  const [titles = '', ...lines] = renderTable(head, rows, 5, colors).split('\n');
+  const messages = releases.map(({ message }) => (message === undefined ? [] : [`  ${shownName(message)}`]));
+  return [titles, ...lines.flatMap((line, i) => [line, ...(messages[i] ?? [])])].join('\n');
 }
 
 function causeText({ cause, detail }: ControlRecordOf<'history'>): string {
