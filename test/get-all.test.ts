@@ -1,4 +1,4 @@
-/** `rulectl get all`: a document that says what a release says, and nothing else. */
+/** `rulectl get`: a document that says what a release says, or a part of it, and nothing else. */
 
 import { parseDocument } from '@rulecast/formats';
 import { type ControlRecord, diffRuleSets } from '@rulecast/protocol';
@@ -26,7 +26,12 @@ import { expect, it } from 'vitest';
 import type { ControlExchange } from '../packages/publisher/src/control/exchange.ts';
 import type { ControlParts } from '../packages/publisher/src/control/parts.ts';
 import { answerDiff } from '../packages/publisher/src/requests/diff.ts';
-import { addToParts, documentLines, type PartLines } from '../packages/rulectl/src/render/document.ts';
+import {
+  addToParts,
+  documentLines,
+  type PartLines,
+  partLines,
+} from '../packages/rulectl/src/render/document.ts';
 import { randomCase } from '../packages/table/test/random-rule-set.ts';
 import { Random } from './kit/random.mjs';
 import { often } from './thorough.ts';
@@ -113,10 +118,14 @@ async function recordsOf(ruleSet: RuleSet): Promise<readonly ControlRecord[]> {
   return records;
 }
 
-async function documentOf(ruleSet: RuleSet): Promise<string> {
+async function partsOf(ruleSet: RuleSet): Promise<readonly PartLines[]> {
   const parts: PartLines[] = [];
   for (const record of await recordsOf(ruleSet)) addToParts(parts, record);
-  return [...documentLines(1, parts, new Map())].join('\n');
+  return parts;
+}
+
+async function documentOf(ruleSet: RuleSet): Promise<string> {
+  return [...documentLines(1, await partsOf(ruleSet), new Map())].join('\n');
 }
 
 it('says what the release says: read again, nothing differs', async () => {
@@ -129,6 +138,22 @@ it('says what the release says: read again, nothing differs', async () => {
     const again = { ...EMPTY_RULE_SET, lists, policies, unmatched, resolutions: ruleSet.resolutions };
     expect(diffRuleSets(ruleSet, again).changes, `seed ${seed}`).toEqual([]);
   }
+});
+
+it('says of each part alone what that says', async () => {
+  const ruleSet = richCase(1);
+  const lists = new Map<string, List>();
+  const policies = new Map<string, Policy>();
+  for (const part of await partsOf(ruleSet)) {
+    if (part.kind === 'unmatched' || part.kind === 'resolutions') continue;
+    const text = [...partLines(1, part, new Map())].join('\n');
+    const read = parseDocument('part.yaml', Buffer.from(text), 0, () => undefined);
+    expect([read.rejects, read.lists.size + read.policies.size], text.slice(0, 2000)).toEqual([[], 1]);
+    for (const [name, list] of read.lists) lists.set(name, list);
+    for (const [name, policy] of read.policies) policies.set(name, policy);
+  }
+  expect(diffRuleSets(ruleSet, { ...ruleSet, lists, policies }).changes).toEqual([]);
+  expect([lists.size, policies.size]).toEqual([ruleSet.lists.size, ruleSet.policies.size]);
 });
 
 it('is a document of nothing where a release has nothing', async () => {

@@ -76,7 +76,7 @@ Set up:
 export const SELDOM_HELP = `
 Seldom needed:
   rulectl names          which addresses are open by name, on the firewall itself
-  rulectl get            what a release says, as a document that can be pushed
+  rulectl get            what a release, a policy or a list says, as a document that can be pushed
   rulectl export         a policy as rules of qvm-firewall, for firewalls that follow no publisher
   rulectl forget         stop expecting a subscriber that is gone for good
 `;

@@ -222,7 +222,7 @@ describe('history', () => {
   });
 });
 
-describe('get all', () => {
+describe('get', () => {
   const answer =
     (version: number): Script =>
     async (connection) => {
@@ -274,6 +274,72 @@ describe('get all', () => {
       '',
     ]);
     expect(exit).toBe(0);
+  });
+
+  const part =
+    (only: object, kind: string, sent: Parameters<typeof sendRecords>[1]): Script =>
+    async (connection) => {
+      await connection.receive();
+      const request = (await connection.receive())?.message;
+      if (request?.kind === 'status') await sendRecords(connection, [head({ version: 12 })]);
+      if (request?.kind === 'lists')
+        await sendRecords(connection, [
+          list({ name: 'kept', source: 'url', origin: 'https://feeds.example/a' }),
+        ]);
+      if (request?.kind === 'diff') {
+        expect(request).toEqual({ kind: 'diff', from: 0, to: 12, stats: false, ...only });
+        await sendRecords(connection, [change({ op: 'add', kind, ...nameOf(only) }), ...sent]);
+      }
+      await done(connection);
+    };
+  const nameOf = (only: object) => ({ name: String(Object.values(only)[0]) });
+
+  it.each([
+    [
+      ['policy', 'work'],
+      ['# What version 12 says of policy work. rulectl push takes it.', 'policies:', '  work:'],
+      [edit({ op: 'added', name: 'work', aspect: 'default', lines: ['accept'] })],
+      ['    default: accept', '    egress: []', '    ingress: []'],
+    ],
+    [
+      ['policy', 'first'],
+      ['# What version 12 says of policy first. rulectl push takes it.', 'first:'],
+      [edit({ op: 'added', name: 'first', aspect: 'egress', index: 0, lines: ['action=drop'] })],
+      ['  egress:', '    - action=drop', '  ingress: []'],
+    ],
+    [
+      ['list', 'drop'],
+      ['# What version 12 says of list drop. rulectl push takes it.', 'lists:', '  drop:'],
+      [edit({ op: 'added', name: 'drop' })],
+      ['    entries:', '      - 192.0.2.0/24', '      - 198.51.100.1/32'],
+    ],
+    [
+      ['list', 'kept'],
+      [
+        '# What version 12 says of list kept. No push takes it:',
+        '# list kept, 2 entries: kept by the publisher, from url https://feeds.example/a',
+        ...['lists:', '  kept:'],
+      ],
+      [edit({ op: 'added', name: 'kept' })],
+      ['    entries:', '      - 192.0.2.0/24', '      - 198.51.100.1/32'],
+    ],
+  ])('of %j is a document of that part alone', async (words, top, records, lines) => {
+    const [kind = '', name = ''] = words;
+    const { exit, stdout } = await run(['get', ...words], part({ [kind]: name }, kind, records));
+    expect(stdout.split('\n')).toEqual([...top, ...lines, '']);
+    expect(exit).toBe(0);
+  });
+
+  it.each([
+    [['all', 'work'], 'all is without a name: did you mean get policy work, or get list work?'],
+    [['policy'], 'name a policy: rulectl get policy NAME'],
+    [['list', '-'], 'a name has 1 to 63 of'],
+    [['qube', 'work'], 'write one of "all", "policy", "list"'],
+    [[], 'say what: rulectl get all, get policy NAME or get list NAME'],
+  ])('%j is wrong usage', async (words, reason) => {
+    const { exit, stderr } = await rulectl(['get', ...words]);
+    expect(stderr).toContain(reason);
+    expect(exit).toBe(64);
   });
 
   it('and a rollback take a time for the version that was in force then', async () => {

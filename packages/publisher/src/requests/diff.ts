@@ -39,7 +39,8 @@ export async function answerDiff(
     const part = list === undefined ? `policy ${policy}` : `list ${list}`;
     const { lists, policies } = publisher.head?.ruleSet ?? EMPTY_RULE_SET;
     const near = suggestion(list ?? policy ?? '', (list === undefined ? policies : lists).keys());
-    const text = `neither version ${from} nor version ${next} has a ${part}${near}`;
+    const which = from === 0 ? `version ${next} has no` : `neither version ${from} nor version ${next} has a`;
+    const text = `${which} ${part}${near}`;
     throw new ProtocolError(ErrorCode.noSuchPart, text, { part });
   }
   for (const change of changes) {

@@ -1,29 +1,36 @@
-/** `rulectl get`: what a release says, as a rule set document that can be pushed. */
+/** `rulectl get`: what a release or a part of it says, as a rule set document that can be pushed. */
 
 import type { ControlRecord, ControlRecordOf, Message } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
 import { askOrFail, type ControlArgs, controlOf } from '../control/client.ts';
 import { parsePoint, versionsAt } from '../control/past.ts';
-import { addToParts, documentLines, type PartLines } from '../render/document.ts';
+import { checkPartNames, type PartArgs } from '../release/options.ts';
+import { addToParts, documentLines, type PartLines, partLines } from '../render/document.ts';
 import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
-export const command = 'get <what>';
+export const command = 'get <what> [name]';
 
 /** An older release is rebuilt before the first record comes. */
 const ANSWER_TIMEOUT_MS = 600_000;
 
 export interface GetArgs extends ControlArgs {
-  readonly what: 'all';
+  readonly what: 'all' | 'policy' | 'list';
+  readonly name: string | undefined;
   readonly version: string | undefined;
 }
 
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<GetArgs> {
   return yargs
     .usage(
-      '$0 get all [--version N]\n\nPrints all lists and policies of a release as a rule set document. Pushed again it changes nothing. Lists that the publisher keeps from sources come as comments, with their count: the configuration has them.',
+      '$0 get all | policy NAME | list NAME [--version N]\n\nPrints all lists and policies of a release, or one of them, as a rule set document. Pushed again it changes nothing. Lists that the publisher keeps from sources it would refuse: of all they come as comments, with their count, for the configuration has them.',
     )
-    .positional('what', { choices: ['all'] as const, demandOption: true, describe: 'lists and policies' })
+    .positional('what', {
+      choices: ['all', 'policy', 'list'] as const,
+      demandOption: true,
+      describe: 'all lists and policies, or one',
+    })
+    .positional('name', { type: 'string', describe: 'of the policy or list' })
     .version(false)
     .option('version', {
       type: 'string',
@@ -32,19 +39,38 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<GetArgs
     })
     .example([
       ['$0 get all > all.yaml', 'a copy of what is released'],
+      ['$0 get policy work', 'the rules of a policy'],
+      ['$0 get list drop --version 41 > drop.yaml', 'a list as it was, to be pushed again'],
       ['$0 get all --version 41 | rulectl check -', 'what version 41 said'],
       ['$0 get all --version yesterday', 'what was in force as yesterday began, in UTC'],
     ]);
 }
 
 export async function run(args: GetArgs, terminal: Terminal): Promise<ExitCode> {
+  const only = partOf(args);
   const version = await versionOf(args, terminal);
   const sources = new Map<string, ControlRecordOf<'list'>>();
   await answered(args, { kind: 'lists', sourcesOnly: true }, (record) => {
     if (record.record === 'list') sources.set(record.name, record);
   });
-  for (const line of documentLines(version, await partsOf(args, version), sources)) terminal.out.line(line);
+  const parts = await partsOf(args, version, only);
+  const documents =
+    only === undefined
+      ? [documentLines(version, parts, sources)]
+      : parts.map((part) => partLines(version, part, sources));
+  for (const lines of documents) for (const line of lines) terminal.out.line(line);
   return ExitCode.ok;
+}
+
+/** The part that is asked for; undefined: all. Throws CliError `usage`. */
+function partOf({ what, name }: GetArgs): PartArgs | undefined {
+  if (what === 'all' && name !== undefined)
+    throw usageError(`all is without a name: did you mean get policy ${name}, or get list ${name}?`);
+  if (what === 'all') return undefined;
+  if (name === undefined) throw usageError(`name a ${what}: rulectl get ${what} NAME`);
+  const only = { [what]: name };
+  checkPartNames(only);
+  return only;
 }
 
 /** What the newest release says, as lines of a document that holds the lists of sources, too. */
@@ -53,9 +79,13 @@ export async function wholeRelease(args: ControlArgs): Promise<Iterable<string>>
   return documentLines(version, await partsOf(args, version), new Map());
 }
 
-async function partsOf(args: ControlArgs, version: number): Promise<readonly PartLines[]> {
+async function partsOf(
+  args: ControlArgs,
+  version: number,
+  only: PartArgs = {},
+): Promise<readonly PartLines[]> {
   const parts: PartLines[] = [];
-  await answered(args, { kind: 'diff', from: 0, to: version, stats: false }, (record) =>
+  await answered(args, { kind: 'diff', from: 0, to: version, stats: false, ...only }, (record) =>
     addToParts(parts, record),
   );
   return parts;

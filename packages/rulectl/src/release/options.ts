@@ -141,7 +141,7 @@ function timeoutOf(text: string): number {
 }
 
 /** The part that a command is about. */
-interface PartArgs {
+export interface PartArgs {
   readonly list?: string | undefined;
   readonly policy?: string | undefined;
 }

@@ -33,6 +33,17 @@ export function addToParts(parts: PartLines[], record: ControlRecord): void {
     lines.push(line.startsWith(' ') ? `${lines.pop() ?? ''}${line.slice(1)}` : line);
 }
 
+/** One part alone: of a list that a source has, too, what is in it. */
+export function* partLines(version: number, part: PartLines, sources: Sources): Generator<string> {
+  const isPolicy = part.kind === 'policy';
+  const source = isPolicy ? undefined : sources.get(part.name);
+  yield `# What version ${version} says of ${isPolicy ? 'policy' : 'list'} ${part.name}. ${source === undefined ? 'rulectl push takes it.' : 'No push takes it:'}`;
+  if (source !== undefined) yield sourceComment(part, source);
+  if (!isPolicy) yield* section('lists', [part], listLines);
+  else if (isForAllQubes(part.name)) yield* mapping(part.name, policyLines(part));
+  else yield* section('policies', [part], policyLines);
+}
+
 /** Lists of sources become comments: a push cannot bring them. */
 export function* documentLines(
   version: number,
