@@ -420,9 +420,12 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
 
   'docs/sources.md#Sources: lists that stay fresh by themselves/2': expectReleased,
   'docs/sources.md#Feeds by key': async (text) => {
-    const said = await (await fresh()).run(text);
-    expect(said).toContain('certpl');
-    expect(said).toContain('GPL-3.0');
+    const box = await fresh();
+    box.write('publisher.yaml', '# mine\nstate: ./publisher\n');
+    const said = await box.run(text);
+    for (const part of ['certpl', 'GPL-3.0', 'added: scams', 'added: russia', 'nothing against these lists'])
+      expect(said).toContain(part);
+    expect(await box.run('rulectl check publisher.yaml')).toContain('2 lists, nothing refused');
   },
 
   'docs/sources.md#Rules in a file': async (text) => {

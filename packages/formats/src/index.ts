@@ -48,6 +48,7 @@ export {
   type RuleSetDocument,
 } from './document/document.ts';
 export { isFirewallXml, readFirewallXml } from './document/firewall-xml.ts';
+export { insertLines } from './document/insert.ts';
 export { mergeDocument } from './document/merge.ts';
 export {
   type ExpectedAction,

@@ -36,6 +36,8 @@ export const COMMANDS: ReadonlyMap<string, (add: Add) => Promise<void>> = new Ma
   ['check', async (add) => add(await import('./commands/check.ts'))],
   ['lists', async (add) => add(await import('./commands/lists.ts'))],
   ['lists show', async (add) => add(await import('./commands/lists-show.ts'))],
+  ['lists add', async (add) => add(await import('./commands/lists-add.ts'))],
+  ['lists outdated', async (add) => add(await import('./commands/lists-outdated.ts'))],
   ['lists search', async (add) => add(await import('./commands/lists-search.ts'))],
   ['lists refresh', async (add) => add(await import('./commands/lists-refresh.ts'))],
   ['init', async (add) => add(await import('./commands/init.ts'))],
@@ -85,9 +87,11 @@ Seldom needed:
 export const SECOND_WORDS_HELP: Readonly<Record<string, string>> = {
   lists: `
 Commands:
-  rulectl lists show     one list: its source, its content, its changes
-  rulectl lists refresh  read lists from their sources now
-  rulectl lists search   public feeds that the catalogue knows
+  rulectl lists show      one list: its source, its content, its changes
+  rulectl lists refresh   read lists from their sources now
+  rulectl lists search    public feeds that the catalogue knows
+  rulectl lists add       a feed of the catalogue, into the configuration of the publisher
+  rulectl lists outdated which lists have moved or ended, as far as the catalogue knows
 `,
 };
 

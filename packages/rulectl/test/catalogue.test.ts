@@ -5,7 +5,8 @@ import { isPartName } from '@rulecast/rules';
 import { afterEach, describe, expect, it } from 'vitest';
 import catalogue from '../src/catalogue/catalogue.json' with { type: 'json' };
 import { CATALOGUE, type CatalogueEntry, isTable, searchCatalogue } from '../src/catalogue/catalogue.ts';
-import { configurationOf } from '../src/catalogue/configuration.ts';
+import { configurationOf, documentOf } from '../src/catalogue/configuration.ts';
+import { countries, expressionOf } from '../src/catalogue/expression.ts';
 import { ndjson, rulectl } from './cli.ts';
 import { FakePublisher, receive, sendRecords } from './fake-publisher.ts';
 import { list } from './records.ts';
@@ -48,7 +49,7 @@ const SCHEMA: Readonly<Record<string, readonly [isSound: (value: unknown) => boo
 };
 
 function configOf(entry: CatalogueEntry) {
-  return parseConfig('publisher.yaml', Buffer.from(configurationOf(entry, entry.key)));
+  return parseConfig('publisher.yaml', Buffer.from(documentOf(configurationOf(entry, entry.key))));
 }
 
 describe('the file of the catalogue', () => {
@@ -114,12 +115,24 @@ describe.each(CATALOGUE.map((entry) => [entry.key, entry] as const))(
 
 describe('searching', () => {
   it('finds entries that have a word for each beginning, in whatever case, and not within words', () => {
-    const found = searchCatalogue(['TOR']).map(({ key }) => key);
+    const keysOf = (...words: readonly string[]) => searchCatalogue(words).map(({ key }) => key);
+    const found = keysOf('TOR');
     expect(found).toContain('tor-exits');
     expect(found).not.toContain('dshield-top20'); // of the Storm Center
-    expect(searchCatalogue(['phish', 'names']).map(({ holds }) => holds)).not.toContain('addresses');
-    expect(searchCatalogue(['spamhaus-drop']).map(({ key }) => key)).toContain('spamhaus-drop-v6');
+    expect(keysOf('phish', 'names')).toContain('certpl');
+    expect(keysOf('phish', 'addresses')).toEqual([]);
+    expect(keysOf('spamhaus-drop')).toContain('spamhaus-drop-v6');
     expect(searchCatalogue([])).toEqual(CATALOGUE);
+  });
+
+  it.each([
+    ['russia', 'country:ru'],
+    ['South Korea', 'country:kr'],
+    ['country:RU', 'country:ru'],
+    ['asn:15169', 'asn:15169'],
+    ['AS15169', 'asn:15169'],
+  ])('for %s finds %s alone', (words, key) => {
+    expect(searchCatalogue(words.split(' ')).map((each) => each.key)).toEqual([key]);
   });
 
   it('prints key, size and title of each, and marks what has ended or is restricted', async () => {
@@ -145,6 +158,39 @@ describe('searching', () => {
     const { exit, stderr } = await rulectl(['lists', 'search', 'no', 'such']);
     expect(exit).toBe(2);
     expect(stderr).toContain('no entry of the catalogue has no and such');
+  });
+});
+
+describe('keys that stand for no feed', () => {
+  it.each([
+    ['country:ru', { key: 'country:ru', says: '{ country: ru }' }],
+    ['country:UK', { key: 'country:gb', says: '{ country: gb }' }],
+    ['asn:AS4294967295', { key: 'asn:4294967295', says: '{ asn: 4294967295 }' }],
+  ])('%s', (key, expected) => {
+    expect(expressionOf(key)).toMatchObject(expected);
+  });
+
+  it.each([
+    'country:zz',
+    'country:rus',
+    'country:',
+    'asn:4294967296',
+    'asn:-1',
+    'asn:x',
+    'continent:eu',
+    'ru',
+  ])('%s is none', (key) => {
+    expect(expressionOf(key)).toBeUndefined();
+  });
+
+  it('are as many countries as there are, each once, and their lists are sound', () => {
+    const all = countries();
+    expect(all.length).toBeGreaterThanOrEqual(249);
+    expect(new Set(all.map(({ key }) => key)).size).toBe(all.length);
+    for (const one of [...all, expressionOf('asn:15169') ?? expect.fail()]) {
+      const text = documentOf(configurationOf(one, 'x'));
+      expect(parseConfig('publisher.yaml', Buffer.from(text)).rejects).toEqual([]);
+    }
   });
 });
 
@@ -193,6 +239,13 @@ describe('lists show of a key', () => {
     const [entry, end] = ndjson((await rulectl([...gone, '--json'])).stdout);
     expect(entry).toMatchObject({ kind: 'entry', key: 'peter-lowe' });
     expect(end).toMatchObject({ kind: 'done', code: 'catalogue', exit: 0 });
+  });
+
+  it('shows what a key says that is no name of a list', async () => {
+    const { exit, stdout } = await rulectl(['lists', 'show', 'country:is']);
+    expect(exit).toBe(0);
+    expect(stdout).toMatch(/^is: +Iceland/m);
+    expect(stdout).toMatch(/^ {2}country-is: \{ country: is \}$/m);
   });
 
   it.each([['nothing-of-that-name'], ['peter-lowe', '--stats'], ['peter-lowe', '--export', 'plain']])(

@@ -51,19 +51,24 @@ describe('help', () => {
     expect(COMMANDS.size).toBe(TWELVE.length + SELDOM.length + seconds);
   });
 
-  it.each([...TWELVE, ...SELDOM, 'lists show', 'lists search', 'lists refresh'])(
-    'of %s has examples and exit codes',
-    async (command) => {
-      const { exit, stdout, stderr } = await rulectl([...command.split(' '), '--help']);
-      expect(exit).toBe(0);
-      expect(stderr).toBe('');
-      const examples = stdout.split('Examples:\n')[1] ?? '';
-      expect(examples).toMatch(new RegExp(`^ {2}.*rulectl ${command}\\b`, 'm'));
-      expect(stdout).toContain('Exit codes:\n');
-      expect(stdout).toContain('--control');
-      expect(stdout.split('\n').filter((line) => line.length > 100)).toEqual([]);
-    },
-  );
+  it.each([
+    ...TWELVE,
+    ...SELDOM,
+    'lists show',
+    'lists search',
+    'lists add',
+    'lists outdated',
+    'lists refresh',
+  ])('of %s has examples and exit codes', async (command) => {
+    const { exit, stdout, stderr } = await rulectl([...command.split(' '), '--help']);
+    expect(exit).toBe(0);
+    expect(stderr).toBe('');
+    const examples = stdout.split('Examples:\n')[1] ?? '';
+    expect(examples).toMatch(new RegExp(`^ {2}.*rulectl ${command}\\b`, 'm'));
+    expect(stdout).toContain('Exit codes:\n');
+    expect(stdout).toContain('--control');
+    expect(stdout.split('\n').filter((line) => line.length > 100)).toEqual([]);
+  });
 
   it('says where the publisher is looked for', async () => {
     const { stdout } = await rulectl(['status', '--help'], { env: { XDG_RUNTIME_DIR: '/run/user/7' } });
@@ -156,6 +161,9 @@ describe('usage errors', () => {
     [['diff', '1', '--list', 'a', '--policy', 'b'], '--list and --policy exclude each other'],
     [['history', '--last', '0'], '--last 0: write how many, or --all'],
     [['lists', 'show'], 'name a list'],
+    [['lists', 'add'], 'name a key'],
+    [['lists', 'add', 'feodo', '--as', 'a b'], '--as "a b" is no name of a list'],
+    [['lists', 'add', 'feodo', '--as', 'a', '--as', 'b'], '--as'],
     [['lists', 'show', 'a b'], '"a b" is no name of a list'],
     [['lists', 'show', 'a', '--stats', '--export', 'csv'], '--diff, --stats and --export exclude each other'],
     [['lists', 'show', 'a', '--export', 'docx'], 'write one of "plain"'],

@@ -3,11 +3,12 @@
  * is read by people and by `rulectl lists add`, which copies from it. Nothing else resolves a key: an upgrade
  * must not change what a list means.
  *
- *     catalogue.json ─entries─▶ search, show ─configuration.ts─▶ lines of the publisher's configuration
- *                                                             └─outdated.ts─▶ what has moved or ended since
+ *     catalogue.json ─▶ search, show ─configuration.ts─▶ add: lines of the publisher's configuration
+ *     lists of the publisher's configuration ─outdated.ts─▶ outdated: what has moved or ended since
  */
 
 import catalogue from './catalogue.json' with { type: 'json' };
+import { countries, type Expression, expressionOf } from './expression.ts';
 
 /** A feed. `catalogue.json` says what its fields mean, and catalogue.test.ts holds it to this. */
 export interface CatalogueEntry {
@@ -43,13 +44,25 @@ export function catalogueEntry(key: string): CatalogueEntry | undefined {
   return CATALOGUE.find((entry) => entry.key === key);
 }
 
-/** The entries that have words which begin with each of `beginnings`, in whatever case. */
-export function searchCatalogue(beginnings: readonly string[]): readonly CatalogueEntry[] {
-  return CATALOGUE.filter((entry) => {
-    const { key, title, topic, holds, attribution, licence } = entry;
-    const text = wordsOf([key, title, topic, holds, attribution, licence].join(' '));
+/** What a key of the catalogue stands for. */
+export function findKey(key: string): CatalogueEntry | Expression | undefined {
+  return catalogueEntry(key) ?? expressionOf(key);
+}
+
+/** What has words which begin with each of `beginnings`, in whatever case. */
+export function searchCatalogue(beginnings: readonly string[]): readonly (CatalogueEntry | Expression)[] {
+  const matches = (...texts: readonly string[]): boolean => {
+    const text = wordsOf(texts.join(' '));
     return beginnings.every((beginning) => text.includes(wordsOf(beginning)));
-  });
+  };
+  const feeds = CATALOGUE.filter(({ key, title, topic, holds, attribution, licence }) =>
+    matches(key, title, topic, holds, attribution, licence),
+  );
+  if (beginnings.length === 0) return feeds;
+  const [first = '', ...others] = beginnings;
+  const exact = others.length === 0 ? expressionOf(first.replace(/^as(?=\d)/i, 'asn:')) : undefined;
+  const named = countries().filter(({ title }) => matches(title.replace(/:.*/, '')));
+  return [...feeds, ...(exact === undefined ? named : [exact])];
 }
 
 /** With a space before each. */

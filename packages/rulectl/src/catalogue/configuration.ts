@@ -1,23 +1,42 @@
 /** What stands in the publisher's configuration for an entry of the catalogue. Pure. */
 
 import { type CatalogueEntry, isTable } from './catalogue.ts';
+import type { Expression } from './expression.ts';
 
-/** A document that holds one list or table, of that name, and its key as a comment. */
-export function configurationOf(entry: CatalogueEntry, name: string): string {
-  const { key, title, licence, attribution } = entry;
-  const lines = Object.entries(keysOf(entry)).map(([field, value]) => `    ${field}: ${value}\n`);
-  return `${isTable(entry) ? 'tables' : 'lists'}:
-  # catalogue: ${key}
-  # ${title}. Licence: ${licence}. Credit: ${attribution}.
-  ${name}:
-${lines.join('')}`;
+/** What its list or table is called if nobody says otherwise. */
+export function nameOf({ key }: CatalogueEntry | Expression): string {
+  return key.replace(':', '-');
+}
+
+/** Lines that stand in a mapping of the root. */
+export interface ConfigurationLines {
+  readonly section: 'lists' | 'tables';
+  /** The first says the key, in a comment. */
+  readonly lines: readonly string[];
+}
+
+/** What makes a list or table of that name. */
+export function configurationOf(found: CatalogueEntry | Expression, name: string): ConfigurationLines {
+  const { key, title } = found;
+  const comment = `# catalogue: ${key}`;
+  if ('says' in found) return { section: 'lists', lines: [comment, `# ${title}`, `${name}: ${found.says}`] };
+  const { licence, attribution } = found;
+  const keys = Object.entries(keysOf(found)).map(([field, value]) => `  ${field}: ${value}`);
+  const about = `# ${title}. Licence: ${licence}. Credit: ${attribution}.`;
+  const lines = [comment, about, `${name}:`, ...keys].flatMap((line) => line.split('\n'));
+  return { section: isTable(found) ? 'tables' : 'lists', lines };
+}
+
+/** A document that says this and nothing else. */
+export function documentOf({ section, lines }: ConfigurationLines): string {
+  return `${section}:\n${lines.map((line) => `  ${line}\n`).join('')}`;
 }
 
 function keysOf(entry: CatalogueEntry): Readonly<Record<string, string | number | boolean>> {
   const { holds, url, format, interval, entries, settings } = entry;
   const [only = ''] = url;
   const fetched = {
-    url: url.length === 1 ? only : url.map((each) => `\n      - ${each}`).join(''),
+    url: url.length === 1 ? only : url.map((each) => `\n    - ${each}`).join(''),
     format,
     interval,
   };

@@ -14,6 +14,7 @@ import { type ControlRecordOf, ErrorCode, type MessageOf } from '@rulecast/proto
 import { isPartName, type List, nameListOf } from '@rulecast/rules';
 import type { Argv } from 'yargs';
 import type { CatalogueEntry } from '../catalogue/catalogue.ts';
+import { type Expression, expressionOf } from '../catalogue/expression.ts';
 import { askOrFail, controlOf } from '../control/client.ts';
 import { renderListDetails, renderListStats } from '../render/lists.ts';
 import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
@@ -65,9 +66,11 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<ListArg
 }
 
 export async function run(args: ListArgs, terminal: Terminal): Promise<ExitCode> {
+  const given = [args.diff !== undefined, args.stats === true, args.export !== undefined].filter(Boolean);
+  const expression = given.length === 0 ? expressionOf(args.name) : undefined;
+  if (expression !== undefined) return showEntry(expression, 'this is a key', args.json === true, terminal);
   if (!isPartName(args.name)) throw usageError(`"${args.name}" is no name of a list`);
-  const given = [args.diff !== undefined, args.stats === true, args.export !== undefined];
-  if (given.filter(Boolean).length > 1) throw usageError('--diff, --stats and --export exclude each other');
+  if (given.length > 1) throw usageError('--diff, --stats and --export exclude each other');
   if (args.diff !== undefined) {
     const { control, json } = args;
     return diff.run(
@@ -87,11 +90,11 @@ async function show(args: ListArgs, terminal: Terminal): Promise<ExitCode> {
     const isAbsent =
       error instanceof CliError && (error.code === ErrorCode.noSuchPart || error.code === 'unreachable');
     if (!isAbsent || args.stats === true) throw error;
-    const { catalogueEntry } = await import('../catalogue/catalogue.ts');
-    const entry = catalogueEntry(args.name);
+    const entry = (await import('../catalogue/catalogue.ts')).findKey(args.name);
     if (entry === undefined) throw error;
-    await showEntry(entry, error.code === ErrorCode.noSuchPart, args.json === true, terminal);
-    return ExitCode.ok;
+    const isAnswered = error.code === ErrorCode.noSuchPart;
+    const why = isAnswered ? 'the publisher has no such list' : 'no publisher answers';
+    return showEntry(entry, `${why}: this is an entry`, args.json === true, terminal);
   }
 }
 
@@ -104,23 +107,22 @@ async function showList(args: ListArgs, terminal: Terminal): Promise<ExitCode> {
   return ExitCode.ok;
 }
 
-/** `isAnswered`: a publisher says that it has no such list. */
 async function showEntry(
-  entry: CatalogueEntry,
-  isAnswered: boolean,
+  entry: CatalogueEntry | Expression,
+  what: string,
   isJson: boolean,
   terminal: Terminal,
-): Promise<void> {
-  const why = isAnswered ? 'the publisher has no such list' : 'no publisher answers';
-  const text = `${why}: this is an entry of the catalogue`;
+): Promise<ExitCode> {
+  const text = `${what} of the catalogue`;
   if (isJson) {
     terminal.out.json({ kind: 'entry', ...entry });
     terminal.out.json({ kind: 'done', code: 'catalogue', text, exit: ExitCode.ok });
-    return;
+    return ExitCode.ok;
   }
   const { renderCatalogueEntry } = await import('../render/catalogue.ts');
   terminal.complain(`rulectl: ${text}`);
   terminal.out.line(renderCatalogueEntry(entry, terminal.colors));
+  return ExitCode.ok;
 }
 
 async function exportTo(format: ExportFormatName, args: ListArgs, terminal: Terminal): Promise<ExitCode> {

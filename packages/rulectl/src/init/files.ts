@@ -9,11 +9,14 @@ import {
   closeSync,
   existsSync,
   fchmodSync,
+  fchownSync,
+  fstatSync,
   fsyncSync,
   lstatSync,
   mkdirSync,
   openSync,
   readFileSync,
+  realpathSync,
   renameSync,
   rmSync,
   writeFileSync,
@@ -61,6 +64,16 @@ export function planFile(
   return { path, state, before, text: marked((added ?? fresh).replace(MARK, '')) };
 }
 
+/**
+ * A file that a person may have changed, with something else in it. What nobody changed but rulectl is still
+ * known as that. A link stays one.
+ */
+export function planEdit(path: string, before: string, text: string): PlannedFile {
+  const isOurs = MARK.exec(before)?.[1] === digestOf(before.replace(MARK, ''));
+  const target = attempt('read', path, () => realpathSync(path));
+  return { path: target, state: 'written', before, text: isOurs ? marked(text.replace(MARK, '')) : text };
+}
+
 /** A file that is to hold just this. */
 export function planWhole(path: string, text: string, isSecret: boolean): PlannedFile {
   const before = textOf(path);
@@ -99,16 +112,24 @@ export function writeFiles(files: readonly PlannedFile[]): void {
     if (changed !== undefined) throw new CliError(ExitCode.refused, 'changed-meanwhile', meanwhile(changed));
     for (const { path, draft } of drafts.toReversed()) attempt('write', path, () => renameSync(draft, path));
   } finally {
-    for (const { draft } of drafts) rmSync(draft, { force: true });
+    for (const { draft } of drafts) if (existsSync(draft)) rmSync(draft);
   }
 }
 
-/** Nothing that lies there already is written to, be it through a link. */
-function writeDraft(draft: string, { text, isSecret = false }: PlannedFile): void {
+/**
+ * Nothing that lies there already is written to, be it through a link. Whoever could read the file can read
+ * the new one, and nobody else.
+ */
+function writeDraft(draft: string, { path, text, isSecret = false }: PlannedFile): void {
+  const old = lstatSync(path, { throwIfNoEntry: false });
   const file = openSync(draft, 'wx', 0o600);
   try {
     writeFileSync(file, text);
-    if (!isSecret) fchmodSync(file, 0o644); // whatever the umask: users of services read it, too
+    if (old?.isFile() === true) {
+      const own = fstatSync(file);
+      if (old.uid !== own.uid || old.gid !== own.gid) fchownSync(file, old.uid, old.gid);
+      fchmodSync(file, old.mode & 0o777);
+    } else if (!isSecret) fchmodSync(file, 0o644); // whatever the umask: users of services read it, too
     fsyncSync(file);
   } finally {
     closeSync(file);

@@ -7,6 +7,11 @@ export type Where = (typeof WHERE)[number];
 
 /** Where the packages look for the configuration. */
 export const HOME = '/etc/rulecast';
+/** The configuration that a command is about if nobody says which: of root, that of the service. */
+export function usualConfiguration(): string {
+  return process.getuid?.() === 0 ? `${HOME}/publisher.yaml` : 'publisher.yaml';
+}
+
 /** What a qube has that dom0 has named as the one with the publisher: it keeps HOME, and no other does. */
 export const SERVICE = '/var/run/qubes-service/rulecast-publisher';
 /** Where udev looks for what an administrator has it do. */

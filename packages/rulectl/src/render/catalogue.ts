@@ -1,19 +1,19 @@
 /** What people read of the catalogue. Pure. */
 
 import type { CatalogueEntry } from '../catalogue/catalogue.ts';
-import { configurationOf } from '../catalogue/configuration.ts';
+import { configurationOf, documentOf, nameOf } from '../catalogue/configuration.ts';
+import type { Expression } from '../catalogue/expression.ts';
 import type { Colors } from '../terminal/terminal.ts';
-import { formatCount } from './amounts.ts';
+import { formatCount, NOTHING } from './amounts.ts';
 import { renderTable } from './table.ts';
 
 /** A table, one line an entry. */
-export function renderCatalogue(entries: readonly CatalogueEntry[], colors: Colors): string {
-  const rows = entries.map((entry) => [
-    entry.key,
-    entry.holds,
-    sizeOf(entry),
-    `${entry.title}${marksOf(entry)}`,
-  ]);
+export function renderCatalogue(found: readonly (CatalogueEntry | Expression)[], colors: Colors): string {
+  const rows = found.map((each) =>
+    'says' in each
+      ? [each.key, 'addresses', NOTHING, each.title]
+      : [each.key, each.holds, sizeOf(each), `${each.title}${marksOf(each)}`],
+  );
   return renderTable(['key', 'holds', 'entries', 'what it is'], rows, undefined, colors);
 }
 
@@ -27,13 +27,24 @@ function sizeOf({ entries: [fewest, most] }: CatalogueEntry): string {
 }
 
 /** All that is known of an entry, and what `rulectl lists add` writes for it. */
-export function renderCatalogueEntry(entry: CatalogueEntry, colors: Colors): string {
+export function renderCatalogueEntry(entry: CatalogueEntry | Expression, colors: Colors): string {
   const lines: string[] = [];
   const add = (label: string, ...values: readonly (string | undefined)[]): void => {
     for (const value of values) if (value !== undefined) lines.push(`${`${label}:`.padEnd(12)} ${value}`);
   };
   add('entry', colors.bold(entry.key));
   add('is', entry.title);
+  if (!('says' in entry)) addFeed(entry, add, colors);
+  const what = `rulectl lists add ${entry.key} writes into the configuration of the publisher:`;
+  const written = documentOf(configurationOf(entry, nameOf(entry)));
+  return `${lines.join('\n')}\n\n${what}\n\n${written.trimEnd()}`;
+}
+
+function addFeed(
+  entry: CatalogueEntry,
+  add: (label: string, ...values: readonly (string | undefined)[]) => void,
+  colors: Colors,
+): void {
   if (entry.status === 'ended') add('status', colors.red('ended'));
   add('note', entry.note);
   add('holds', `${sizeOf(entry)} ${entry.holds}`);
@@ -45,6 +56,4 @@ export function renderCatalogueEntry(entry: CatalogueEntry, colors: Colors): str
   add('restricted', entry.restricted);
   add('credit', entry.attribution);
   add('known from', entry.evidence);
-  const what = `rulectl lists add ${entry.key} writes into the configuration of the publisher:`;
-  return `${lines.join('\n')}\n\n${what}\n\n${configurationOf(entry, entry.key).trimEnd()}`;
 }

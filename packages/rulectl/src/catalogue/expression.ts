@@ -1,0 +1,46 @@
+/**
+ * Keys that stand for no feed, but for what a list says by itself: a country, or a network by its AS number.
+ * Pure, but for the names of countries, which Node has.
+ */
+
+/** What such a key stands for. */
+export interface Expression {
+  readonly key: string;
+  readonly title: string;
+  /** What its list says. */
+  readonly says: string;
+}
+
+const AS_NUMBER_MAX = 2 ** 32 - 1;
+/** Codes for private use and for groups, to which no registry gives addresses. */
+const NOT_COUNTRIES = /^(?:q[m-z]|x[a-z]|zz|ez|un)$/;
+const LETTERS = Array.from('abcdefghijklmnopqrstuvwxyz');
+const NAMES = new Intl.DisplayNames(['en'], { type: 'region', fallback: 'none' });
+
+/** What `country:CC` or `asn:N` stands for; undefined for anything else, and for a country that is none. */
+export function expressionOf(key: string): Expression | undefined {
+  const [, kind, value = ''] = /^(country|asn):(\w+)$/.exec(key.toLowerCase()) ?? [];
+  if (kind === 'country') return countryOf(value);
+  const digits = /^(?:as)?(\d{1,10})$/.exec(value)?.[1];
+  if (kind === undefined || digits === undefined || Number(digits) > AS_NUMBER_MAX) return undefined;
+  const number = Number(digits);
+  return { key: `asn:${number}`, title: `what AS${number} announces`, says: `{ asn: ${number} }` };
+}
+
+/** All countries, by code. */
+export function countries(): readonly Expression[] {
+  const codes = LETTERS.flatMap((first) => LETTERS.map((second) => first + second));
+  return codes.flatMap((code) => {
+    const found = countryOf(code);
+    return found?.key === `country:${code}` ? [found] : []; // each by its code of today
+  });
+}
+
+function countryOf(text: string): Expression | undefined {
+  if (!/^[a-z]{2}$/.test(text) || NOT_COUNTRIES.test(text)) return undefined;
+  const code = new Intl.Locale(`und-${text}`).region?.toLowerCase() ?? text; // of uk it is gb
+  const name = NAMES.of(code.toUpperCase());
+  if (name === undefined) return undefined;
+  const title = `${name}: addresses that registries gave there`;
+  return { key: `country:${code}`, title, says: `{ country: ${code} }` };
+}

@@ -1,0 +1,56 @@
+/** `rulectl lists outdated`: which lists have moved or ended, as far as the catalogue knows. */
+
+import { FORMAT_LIMITS, parseConfig } from '@rulecast/formats';
+import type { Argv } from 'yargs';
+import { outdatedOf } from '../catalogue/outdated.ts';
+import { usualConfiguration } from '../init/places.ts';
+import { renderTable } from '../render/table.ts';
+import { CliError, ExitCode } from '../terminal/exit.ts';
+import { readInput, shownName } from '../terminal/input.ts';
+import type { Terminal } from '../terminal/terminal.ts';
+
+export const command = 'lists-outdated';
+
+export interface OutdatedArgs {
+  readonly config: string | undefined;
+  readonly json: boolean | undefined;
+}
+
+export function builder(yargs: Argv<object>): Argv<OutdatedArgs> {
+  return yargs
+    .usage(
+      '$0 lists outdated\n\nCompares the URLs of a configuration with the catalogue: what has moved, what has ended, and what is fetched more often than its server tolerates. It changes nothing, and asks nobody. Exits with 1 if there is something.',
+    )
+    .option('config', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'the configuration',
+      defaultDescription: '/etc/rulecast/publisher.yaml for root, else publisher.yaml here',
+    })
+    .option('json', { type: 'boolean', describe: 'one JSON object for each, the end last' })
+    .example([
+      ['$0 lists outdated', 'after an upgrade'],
+      ['$0 lists outdated --config publisher.yaml', 'of another configuration'],
+    ]);
+}
+
+export async function run(args: OutdatedArgs, terminal: Terminal): Promise<ExitCode> {
+  const path = args.config ?? usualConfiguration();
+  const { config, rejects } = parseConfig(path, readInput(path, FORMAT_LIMITS.documentBytes));
+  const [reject] = rejects;
+  if (config === undefined || reject !== undefined) {
+    const { line = 1, column = 1, code = 'bad-config', reason = 'it cannot be read' } = reject ?? {};
+    throw new CliError(ExitCode.refused, code, `${shownName(path)}:${line}:${column}: ${reason}`);
+  }
+  const found = outdatedOf(config);
+  const exit = found.length === 0 ? ExitCode.ok : ExitCode.unmet;
+  if (args.json === true) {
+    for (const each of found) terminal.out.json({ kind: 'outdated', ...each });
+    terminal.out.json({ kind: 'done', code: found.length === 0 ? 'ok' : 'outdated', text: '', exit });
+  } else if (found.length === 0) terminal.out.line('The catalogue knows nothing against these lists.');
+  else {
+    const rows = found.map(({ list, what, text }) => [list, what, text]);
+    terminal.out.line(renderTable(['list', 'is', 'why'], rows, undefined, terminal.colors));
+  }
+  return exit;
+}
