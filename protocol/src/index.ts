@@ -145,6 +145,7 @@ export {
   ENTRY_TEXT_MAX_BYTES,
   EXPIRE_MAX_SECONDS,
   FILE_NAME_MAX_BYTES,
+  FOLLOWED_LOGS_MAX,
   FRAME_BODY_MAX_BYTES,
   FRAME_HEADER_BYTES,
   FRAME_MAGIC,
@@ -173,6 +174,7 @@ export {
   QUERIES_PER_SECOND_MAX,
   READ_BYTES,
   REFUSED_MAX,
+  REFUSED_PAGES_PER_SECOND_MAX,
   REQUIRE_MAX,
   RESUMED_MIN_BYTES,
   RETRY_AFTER_MS,
@@ -272,6 +274,7 @@ export {
 } from './wire/message.ts';
 export {
   addressBytes,
+  addressFromBytes,
   packetFromWire,
   packetToWire,
   questionFromWire,

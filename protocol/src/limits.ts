@@ -272,11 +272,15 @@ export const SUBSCRIBERS_MAX = 1000;
 export const CONTROL_CONNECTIONS_MAX = 16;
 /** … and of one operator, apart from those: CONTROL.md "Operators". */
 export const OPERATOR_CONNECTIONS_MAX = 4;
+/** Logs that are followed at once: a quarter of the control connections. */
+export const FOLLOWED_LOGS_MAX = 4;
 /**
  * QUERYs a second that a subscriber answers, and TESTs that a publisher relays: ten times what a person
  * types.
  */
 export const QUERIES_PER_SECOND_MAX = 20;
+/** Pages of refusals, apart from those: a whole log has some hundred, and each costs next to nothing. */
+export const REFUSED_PAGES_PER_SECOND_MAX = 500;
 /** Bytes of all files of one push: 1M IPv6 prefixes as text are 40 MB; ten of those. */
 export const PUSH_MAX_BYTES = 400 * 1024 * 1024;
 /**

@@ -343,7 +343,7 @@ export class PublisherNode {
     const served = this.#served;
     if (served === undefined || !process.isAlive) return;
     air.as(process, () => {
-      for (let i = 0; i < times; i++) served.ask(subscriber).catch(() => undefined);
+      for (let i = 0; i < times; i++) served.ask(subscriber, { question: 'stats' }).catch(() => undefined);
     });
   }
 

@@ -213,7 +213,7 @@ describe('looks at what firewalls counted', () => {
       isKnown: () => true,
       released: () => ruleSet,
       inForceMs: () => 60_000,
-      ask: (_name, _packet, from) => ask(from),
+      ask: (_name, from) => ask(from),
     });
     for (let look = 0; look < 2; look++) {
       clock.advance(60_000);
@@ -235,7 +235,7 @@ describe('looks at what firewalls counted', () => {
       isKnown: () => isKnown,
       released: () => ruleSet,
       inForceMs: () => 60_000,
-      ask: async (_name, _packet, from) => pages()[from] ?? {},
+      ask: async (_name, from) => pages()[from] ?? {},
     });
     const look = async () => {
       clock.advance(60_000);

@@ -75,7 +75,7 @@ const event: fc.Arbitrary<Event> = fc.oneof(
     weight: 3,
     arbitrary: fc
       .nat(1000)
-      .map((ticket) => ({ kind: 'asked' as const, ticket, packet: undefined, from: undefined })),
+      .map((ticket) => ({ kind: 'asked' as const, ticket, about: { question: 'stats' as const } })),
   },
   { weight: 2, arbitrary: fc.constant({ kind: 'probed' as const }) },
   {

@@ -185,7 +185,7 @@ describe('a machine', () => {
       }
       for (const one of eventsOf(event, name)) {
         const now = momentOf(event, name);
-        const asked: Event = { kind: 'asked', ticket: 1, packet: undefined, from: undefined };
+        const asked: Event = { kind: 'asked', ticket: 1, about: { question: 'stats' } };
         const sample = name === 'offered' && event === 'headChanged' ? offeredOnce : STATES[name]; // two wait else
         const before = event === 'answer' ? step(sample, asked, now).state : sample;
         const { state, effects } = welcomedAtOnce(step(before, one, now), now);
@@ -287,7 +287,7 @@ describe('the deadline of', () => {
 });
 
 describe('a question', () => {
-  const asked = (ticket: number): Event => ({ kind: 'asked', ticket, packet: undefined, from: undefined });
+  const asked = (ticket: number): Event => ({ kind: 'asked', ticket, about: { question: 'stats' } });
 
   it('beyond those that may wait is refused, and all that wait are told at the end', () => {
     let state = idle;

@@ -43,7 +43,9 @@ const REQUESTS: readonly (readonly [Message, OperatorRole])[] = [
   [PUSH, 'push'],
   [ROLLBACK, 'push'],
   [REFRESH, 'push'],
+  [{ kind: 'top', of: 'lists' }, 'status'],
   [{ kind: 'forget', name: 'fw' }, 'admin'],
+  [{ kind: 'log', follow: false }, 'admin'],
 ];
 
 const OPENING: readonly Message[] = [

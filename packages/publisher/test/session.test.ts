@@ -1072,6 +1072,7 @@ describe('asking a live table', () => {
     port: 443,
     icmpType: undefined,
   } as const;
+  const QUESTION = { question: 'test', packet: PACKET } as const;
   const ANSWER = {
     kind: 'answer',
     ok: true,
@@ -1088,7 +1089,10 @@ describe('asking a live table', () => {
   it('relays the question and gives each asker the answer to its own, in any order', async () => {
     const { endpoint, served } = await house();
     const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
-    const answers = [served.ask('fw', PACKET), served.ask('fw', { ...PACKET, port: 80 })];
+    const answers = [
+      served.ask('fw', QUESTION),
+      served.ask('fw', { ...QUESTION, packet: { ...PACKET, port: 80 } }),
+    ];
     const first = await subscriber.nextWithTransaction('query');
     const second = await subscriber.nextWithTransaction('query');
     expect([first.message.packet?.port, second.message.packet?.port]).toEqual([443, 80]);
@@ -1102,7 +1106,7 @@ describe('asking a live table', () => {
     const clock = new FakeClock();
     const { endpoint, served } = await house({ clock });
     const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
-    const asked = Array.from({ length: 13 }, () => served.ask('fw', PACKET));
+    const asked = Array.from({ length: 13 }, () => served.ask('fw', QUESTION));
     const answerNext = async (): Promise<void> => {
       const { transaction } = await subscriber.nextWithTransaction('query');
       await subscriber.send({ ...ANSWER, generation: transaction }, transaction);
@@ -1121,7 +1125,9 @@ describe('asking a live table', () => {
     const clock = new FakeClock();
     const { endpoint, served } = await house({ clock });
     const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
-    const asked = Array.from({ length: 11 }, () => served.ask('fw', PACKET).catch((error: unknown) => error));
+    const asked = Array.from({ length: 11 }, () =>
+      served.ask('fw', QUESTION).catch((error: unknown) => error),
+    );
     await subscriber.next('query');
     subscriber.channel.close();
     await asked[0];
@@ -1131,13 +1137,13 @@ describe('asking a live table', () => {
 
   it('of who is not connected is refused', async () => {
     const { served } = await house();
-    await expect(served.ask('fw', PACKET)).rejects.toMatchObject({ code: 'no-such-subscriber' });
+    await expect(served.ask('fw', QUESTION)).rejects.toMatchObject({ code: 'no-such-subscriber' });
   });
 
   it('of one that goes away is refused at once', async () => {
     const { endpoint, served } = await house();
     const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
-    const refused = expect(served.ask('fw', PACKET)).rejects.toMatchObject({ code: 'disconnected' });
+    const refused = expect(served.ask('fw', QUESTION)).rejects.toMatchObject({ code: 'disconnected' });
     await subscriber.next('query');
     subscriber.channel.close();
     await refused;
@@ -1147,7 +1153,7 @@ describe('asking a live table', () => {
     const clock = new FakeClock();
     const { endpoint, served } = await house({ clock });
     const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
-    const refused = expect(served.ask('fw', PACKET)).rejects.toMatchObject({ code: 'timeout' });
+    const refused = expect(served.ask('fw', QUESTION)).rejects.toMatchObject({ code: 'timeout' });
     const { transaction } = await subscriber.nextWithTransaction('query');
     clock.advance(4999);
     expect(await subscriber.isQuiet()).toBe(true);
@@ -1166,7 +1172,7 @@ describe('asking a live table', () => {
     const subscriber = await ScriptedSubscriber.greet(endpoint, 'fw');
     await subscriber.want(await subscriber.offer());
     await subscriber.next('begin');
-    const refused = expect(served.ask('fw', PACKET)).rejects.toMatchObject({ code: 'timeout' });
+    const refused = expect(served.ask('fw', QUESTION)).rejects.toMatchObject({ code: 'timeout' });
     clock.advance(5000);
     await refused;
   });

@@ -29,6 +29,7 @@ export type Add = <A extends object>(command: Command<A>) => void;
 export const COMMANDS: ReadonlyMap<string, (add: Add) => Promise<void>> = new Map([
   ['status', async (add) => add(await import('./commands/status.ts'))],
   ['test', async (add) => add(await import('./commands/test.ts'))],
+  ['log', async (add) => add(await import('./commands/log.ts'))],
   ['history', async (add) => add(await import('./commands/history.ts'))],
   ['diff', async (add) => add(await import('./commands/diff.ts'))],
   ['push', async (add) => add(await import('./commands/push.ts'))],
@@ -55,6 +56,7 @@ export const COMMANDS_HELP = `
 See:
   rulectl status         whether the firewalls enforce what is released; if not, what to do
   rulectl test           what happens to a packet, or to a name
+  rulectl log            what firewalls refused, why, and the line that would allow it
   rulectl history        what was released, when and why
   rulectl diff           what changed between two versions
 

@@ -168,3 +168,40 @@ export function edit(some: Partial<ControlRecordOf<'edit'>> = {}): ControlRecord
     ...some,
   };
 }
+
+/** A packet that a list of a rule of the qube's own policy refused. */
+export function refused(some: Partial<ControlRecordOf<'refused'>> = {}): ControlRecordOf<'refused'> {
+  return {
+    record: 'refused',
+    subscriber: 'fw-a',
+    id: 1,
+    what: 'packet',
+    qube: '10.137.0.5',
+    interface: 'vif7.0',
+    direction: 'egress',
+    remote: '192.0.2.7',
+    proto: 6,
+    port: 443,
+    name: 'ads.example',
+    reason: 'rule',
+    count: 3,
+    firstS: NOW_MS / 1000 - 60,
+    lastS: NOW_MS / 1000,
+    version: 41,
+    judgedBy: 41,
+    verdict: {
+      action: 'drop',
+      direction: 'egress',
+      policy: 'work',
+      rulePolicy: 'work',
+      block: 'own',
+      rule: 'action=drop dst=@ads',
+      ruleIndex: 1,
+      run: 1,
+      list: 'ads',
+      prefix: '192.0.2.0/24',
+    },
+    allow: 'ads.example',
+    ...some,
+  };
+}

@@ -219,7 +219,7 @@ describe('each event in each state', () => {
 
 describe('a state has its own fields and no others:', () => {
   const open = ['floor', 'held', 'kind', 'known', 'memory', 'self', 'trouble'];
-  const linked = [...open, 'askedCount', 'figures', 'pulse', 'queries'];
+  const linked = [...open, 'askedCount', 'figures', 'pulse', 'queries', 'refusedPages'];
   const fields: Readonly<Record<SubscriberSessionState, readonly string[]>> = {
     greeting: [...open, 'untilMs'],
     idle: linked,

@@ -10,6 +10,7 @@ import {
   type Message,
   packetToWire,
   QUERIES_PER_SECOND_MAX,
+  REFUSED_PAGES_PER_SECOND_MAX,
   TRANSFER_WINDOW_MIN_BYTES,
   TRANSFER_WINDOW_MS,
   verdictToWire,
@@ -484,6 +485,21 @@ describe('questions', () => {
     expect(message).toMatchObject({ ok: false, code: 'rate-limited' });
     await vi.advanceTimersByTimeAsync(1000);
     await peer.send(QUERY, 100);
+    expect((await peer.receive('answer')).ok).toBe(true);
+  });
+
+  it('of refusals have a rate of their own, for a log has hundreds of pages', async () => {
+    const publisher = new ScriptedPublisher();
+    await startedSubscriber(publisher);
+    const { peer } = await publisher.greeted();
+    const page = { kind: 'query', question: 'refused', refused: { after: 0 } } as const;
+    for (let transaction = 1; transaction <= REFUSED_PAGES_PER_SECOND_MAX; transaction++) {
+      await peer.send(page, transaction);
+      expect((await peer.receive('answer')).code).not.toBe('rate-limited');
+    }
+    await peer.send(page, 998);
+    expect((await peer.receive('answer')).code).toBe('rate-limited');
+    await peer.send(QUERY, 999);
     expect((await peer.receive('answer')).ok).toBe(true);
   });
 });

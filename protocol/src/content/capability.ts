@@ -40,6 +40,8 @@ export const Capability = {
   partHistory: 'part-history',
   /** It keeps what somebody says of a release. */
   messages: 'messages',
+  /** It asks firewalls what they refused. */
+  log: 'log',
 } as const;
 export type Capability = (typeof Capability)[keyof typeof Capability];
 
@@ -51,7 +53,11 @@ export const DEFAULT_CAPABILITIES: readonly string[] = [
 ];
 
 /** What a publisher knows that not every one does, as `rulectl` is told. CONTROL.md "GREET". */
-export const PUBLISHER_CAPABILITIES: readonly Capability[] = [Capability.partHistory, Capability.messages];
+export const PUBLISHER_CAPABILITIES: readonly Capability[] = [
+  Capability.partHistory,
+  Capability.messages,
+  Capability.log,
+];
 
 /** What somebody has to know who is to take a rule set.  */
 export function capabilitiesFor(ruleSet: RuleSet): readonly Capability[] {

@@ -69,6 +69,6 @@ export function asked(rate: QueryRate, nowMs: number): QueryRate {
   return { second, count: second === rate.second ? rate.count + 1 : 1 };
 }
 
-export function isOverRate({ count }: QueryRate): boolean {
-  return count > QUERIES_PER_SECOND_MAX;
+export function isOverRate({ count }: QueryRate, most: number = QUERIES_PER_SECOND_MAX): boolean {
+  return count > most;
 }

@@ -7,7 +7,8 @@
  *   PUSH, (FILE, CHUNK…, END)…       ─▶
  *                                    ◀─       RECORD…, then DONE or FAIL
  *   any other request                ─▶
- *                                    ◀─       RECORD…, then DONE or FAIL (STATUS with watch: RECORD…, without an end)
+ *                                    ◀─       RECORD…, then DONE or FAIL (STATUS with watch, LOG with follow: RECORD…,
+ *                                             without an end)
  * ```
  */
 
@@ -39,6 +40,7 @@ import {
   capabilities,
   code,
   countersOf,
+  duration,
   type Fields,
   type FieldValues,
   hex,
@@ -56,7 +58,14 @@ import {
   textOf,
   uint,
 } from './field.ts';
-import { PACKET_FIELDS, QUESTION_FIELDS, TOLD_FIELDS, VERDICT_FIELDS } from './query.ts';
+import {
+  PACKET_FIELDS,
+  QUESTION_FIELDS,
+  REFUSED_FIELDS,
+  REFUSED_QUERY_FIELDS,
+  TOLD_FIELDS,
+  VERDICT_FIELDS,
+} from './query.ts';
 
 const fileName = textOf(FILE_NAME_MAX_BYTES);
 const message = textOf(MESSAGE_MAX_BYTES);
@@ -110,6 +119,8 @@ export const DONE_CODES = {
   history: ['ok'],
   lists: ['ok'],
   list: ['ok'],
+  log: ['ok'],
+  top: ['ok'],
 } as const;
 export type DoneCode = (typeof DONE_CODES)[keyof typeof DONE_CODES][number];
 
@@ -210,6 +221,19 @@ export const CONTROL_FIELDS = {
     allowWider: optional(boolean),
   },
   forget: { name },
+  log: {
+    qube: REFUSED_QUERY_FIELDS.qube,
+    sinceS: REFUSED_QUERY_FIELDS.sinceS,
+    /** Ask this subscriber only; all connected ones without it. */
+    subscriber: optional(name),
+    /** Go on with what is refused later. */
+    follow: boolean,
+  },
+  top: {
+    of: oneOf('lists', 'rules'),
+    /** What was dropped in the last so many milliseconds; absent: in all hours that are kept. */
+    sinceMs: optional(duration),
+  },
   /** What a side is, before the request and before its answers. */
   greet: { protocolMin: protocolVersion, protocolMax: protocolVersion, capabilities },
 
@@ -380,7 +404,7 @@ export const RECORD_FIELDS = {
   },
   /** What a subscriber counted, as it answers the question `stats`. */
   counters: { subscriber: name, counters: countersOf(COUNTERS_MAX) },
-  /** What came since the last `head` is a whole status, of one that is watched. */
+  /** What came since the last one is whole: a status that is watched, or a turn of a log that is followed. */
   end: {},
   /** One release that is kept. */
   history: {
@@ -469,6 +493,30 @@ export const RECORD_FIELDS = {
     version: optional(uint),
     hash: optional(hexHash),
     generation: uint,
+  },
+  /** What a subscriber refused; a later one of the same has another count, or its verdict. */
+  refused: {
+    subscriber: name,
+    ...REFUSED_FIELDS,
+    qube: prefixText,
+    remote: optional(prefixText),
+    /** The name or address that `allow` could open for this qube alone; absent: nothing like that could. */
+    allow: optional(textOf(HOST_NAME_MAX_BYTES)),
+  },
+  /** What a subscriber refused and could not keep, since its log began. */
+  lost: { subscriber: name, count: uint },
+  /** What a list or a rule dropped, of all firewalls. */
+  dropped: {
+    packets: uint,
+    list: optional(name),
+    /** Of a rule: where it stands; without `ruleIndex` all rules that are counted together. */
+    policy: optional(name),
+    direction: optional(oneOf('egress', 'ingress')),
+    block: optional(oneOf('exceptions', 'own')),
+    rule: optional(textOf(RULE_TEXT_MAX_BYTES)),
+    ruleIndex: optional(uint),
+    /** When the sum begins. */
+    fromMs: uint,
   },
 } as const satisfies Record<string, Fields>;
 

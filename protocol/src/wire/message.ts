@@ -84,6 +84,8 @@ export const MessageType = {
   refresh: 76,
   forget: 77,
   greet: 78,
+  log: 79,
+  top: 80,
 } as const;
 export type MessageKind = keyof typeof MessageType;
 

@@ -126,8 +126,8 @@ export function packetToWire(packet: Packet): WirePacket {
 export function packetFromWire(wire: WirePacket): Packet {
   return {
     direction: wire.direction,
-    src: wire.src === undefined ? undefined : addressOf(wire.src),
-    dst: addressOf(wire.dst),
+    src: wire.src === undefined ? undefined : addressFromBytes(wire.src),
+    dst: addressFromBytes(wire.dst),
     proto: wire.proto,
     port: wire.port,
     icmpType: wire.icmpType,
@@ -161,7 +161,7 @@ export function questionToWire({ asker, name, aliases }: NameQuestion): WireQues
 
 export function questionFromWire({ asker, policy, name, aliases }: WireQuestion): NameQuestion {
   const who = policy === undefined ? undefined : { policy };
-  return { asker: asker === undefined ? who : addressOf(asker), name, aliases };
+  return { asker: asker === undefined ? who : addressFromBytes(asker), name, aliases };
 }
 
 export function addressBytes(address: Address): Uint8Array {
@@ -173,7 +173,7 @@ export function addressBytes(address: Address): Uint8Array {
   return out;
 }
 
-function addressOf(octets: Uint8Array): Address {
+export function addressFromBytes(octets: Uint8Array): Address {
   const view = new DataView(octets.buffer, octets.byteOffset, octets.byteLength);
   const words = Uint32Array.from({ length: octets.length / 4 }, (_, i) => view.getUint32(i * 4));
   return { family: octets.length === 4 ? 4 : 6, words };

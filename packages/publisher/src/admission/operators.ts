@@ -36,10 +36,12 @@ const NEEDED: ReadonlyMap<Message['kind'], OperatorRole> = new Map([
   ['diff', 'status'],
   ['lists', 'status'],
   ['list', 'status'],
+  ['top', 'status'],
   ['push', 'push'],
   ['rollback', 'push'],
   ['refresh', 'push'],
   ['forget', 'admin'],
+  ['log', 'admin'],
 ]);
 
 /** Of a request: what goes beyond what guards allow, beside the fields that say so by their names. */

@@ -5,12 +5,18 @@ import type { ListStatus, Permits } from '@rulecast/sources';
 import type { Caller } from '../admission/operators.ts';
 import type { Publisher } from '../release/publisher.ts';
 import type { AskTable } from '../session/serve.ts';
+import type { FollowedLogs } from './followed-logs.ts';
 import type { PushMemory } from './push-memory.ts';
 
-export interface ControlParts extends House {
+export interface ControlParts extends House, SharedBounds {
   /** Who asks. */
   readonly caller: Caller;
+}
+
+/** What all requests have together, and not one alone. */
+export interface SharedBounds {
   readonly pushMemory: PushMemory;
+  readonly followedLogs: FollowedLogs;
 }
 
 export interface House {

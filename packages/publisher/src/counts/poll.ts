@@ -26,7 +26,7 @@ export interface CounterPollOptions {
   readonly clock: Clock;
   readonly sums: CounterSums;
   /** Asks for a page. May reject. */
-  readonly ask: (subscriber: string, packet: undefined, from: number) => Promise<CounterAnswer>;
+  readonly ask: (subscriber: string, from: number) => Promise<CounterAnswer>;
   /** Those that are connected and answer in pages. */
   readonly connected: () => readonly string[];
   /** Whether a firewall is known. */
@@ -79,7 +79,7 @@ export class CounterPoll {
     const counters = new Map<string, number>();
     try {
       for (let from = 0, count = 1; ; count++) {
-        const { stats, '+next': next } = await this.#options.ask(subscriber, undefined, from);
+        const { stats, '+next': next } = await this.#options.ask(subscriber, from);
         if (stats === undefined || this.#isClosed) return undefined;
         for (const [name, value] of Object.entries(stats)) counters.set(name, value);
         if (next === undefined || next <= from) return counters;

@@ -7,8 +7,7 @@ import type { PacedLog } from '@rulecast/program';
 import { boundText, ErrorCode, type Message, ProtocolError } from '@rulecast/protocol';
 import { type Caller, checkRole } from '../admission/operators.ts';
 import type { ControlExchange } from '../control/exchange.ts';
-import type { ControlParts, House } from '../control/parts.ts';
-import type { PushMemory } from '../control/push-memory.ts';
+import type { ControlParts, House, SharedBounds } from '../control/parts.ts';
 import { BehindError, EpochError, GuardError } from '../release/commit.ts';
 import { UnknownReleaseError } from '../release/history.ts';
 import { SignerError } from '../signer/signer.ts';
@@ -17,10 +16,12 @@ import { answerDiff } from './diff.ts';
 import { answerForget } from './forget.ts';
 import { answerHistory } from './history.ts';
 import { answerList, answerLists, answerRefresh } from './lists.ts';
+import { answerLog } from './log.ts';
 import { answerPush } from './push.ts';
 import { answerRollback } from './rollback.ts';
 import { answerStatus } from './status.ts';
 import { answerTest } from './test.ts';
+import { answerTop } from './top.ts';
 
 /**
  * Answers the one request of a connection. A peer that goes away or breaks the protocol ends it; nothing is
@@ -30,7 +31,7 @@ import { answerTest } from './test.ts';
 export async function serveRequest(
   exchange: ControlExchange,
   houseFor: (request: Message) => Promise<House>,
-  pushMemory: PushMemory,
+  bounds: SharedBounds,
   logger: PacedLog,
   callerOf: () => Caller,
   admits: (by: string) => boolean,
@@ -41,7 +42,7 @@ export async function serveRequest(
     const caller = callerOf();
     if (!admits(caller.by)) return;
     checkRole(request, caller);
-    await answer(request, exchange, { ...(await houseFor(request)), pushMemory, caller });
+    await answer(request, exchange, { ...(await houseFor(request)), ...bounds, caller });
   } catch (error) {
     await tellFailure(error, exchange, logger);
   }
@@ -69,6 +70,10 @@ function answer(request: Message, exchange: ControlExchange, parts: ControlParts
       return answerStatus(request, exchange, parts);
     case 'test':
       return answerTest(request, exchange, parts);
+    case 'log':
+      return answerLog(request, exchange, parts);
+    case 'top':
+      return answerTop(request, exchange, parts);
     default:
       throw new ProtocolError(ErrorCode.unexpectedMessage, `${request.kind} is no request`);
   }

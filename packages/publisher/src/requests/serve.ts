@@ -18,6 +18,7 @@ import { Operators } from '../admission/operators.ts';
 import { PendingConnections } from '../admission/pending.ts';
 import { busy, type Refusal, SILENT } from '../admission/refusal.ts';
 import { ControlExchange } from '../control/exchange.ts';
+import { FollowedLogs } from '../control/followed-logs.ts';
 import type { House } from '../control/parts.ts';
 import { PushMemory } from '../control/push-memory.ts';
 import type { Publisher } from '../release/publisher.ts';
@@ -52,7 +53,7 @@ export async function serveRequests(
   /** Whose request each is. */
   const answered = new Map<Connection, string>();
   const logger = new PacedLog(host.logger, () => host.clock.monotonicMs());
-  const pushMemory = new PushMemory();
+  const bounds = { pushMemory: new PushMemory(), followedLogs: new FollowedLogs() };
   let house: House | undefined;
   void opening.then((opened) => {
     house = opened;
@@ -79,7 +80,7 @@ export async function serveRequests(
         throw new ProtocolError(ErrorCode.notReady, 'the publisher is starting: it reads its store');
       return opening;
     };
-    await serveRequest(exchange, houseFor, pushMemory, logger, callerOf, admits);
+    await serveRequest(exchange, houseFor, bounds, logger, callerOf, admits);
     connection.close();
     leave();
     answered.delete(connection);

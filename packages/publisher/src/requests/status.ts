@@ -204,7 +204,14 @@ interface CountersPage {
 
 async function pageOf(subscriber: string, ask: AskTable, from: number): Promise<CountersPage> {
   try {
-    const { stats, '+next': next = 0, ...answer } = await ask(subscriber, undefined, from);
+    const {
+      stats,
+      '+next': next = 0,
+      ...answer
+    } = await ask(subscriber, {
+      question: 'stats',
+      from,
+    });
     if (stats === undefined) throw noAnswer(answer);
     const record = { record: 'counters', subscriber, counters: stats } as const;
     return { record, next: next > from ? next : undefined }; // it goes on, or it ends

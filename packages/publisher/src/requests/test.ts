@@ -75,7 +75,7 @@ export async function answerTest(
 }
 
 async function askOne(subscriber: string, packet: WirePacket, ask: AskTable): Promise<VerdictRecord> {
-  const answer = await ask(subscriber, packet);
+  const answer = await ask(subscriber, { question: 'test', packet });
   const { verdict, '+told': told, version, hash, generation } = answer;
   if (verdict === undefined) throw noAnswer(answer);
   const hashText = hash === undefined ? undefined : hexOf(hash);

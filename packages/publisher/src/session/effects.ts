@@ -55,13 +55,12 @@ export function perform(effect: Effect, parts: Parts): void {
   }
 }
 
-function query(
-  { ticket, transaction, packet, from }: EffectOf<'query'>,
-  { connection, askers }: Parts,
-): void {
-  const question = packet === undefined ? 'stats' : 'test';
+function query({ ticket, transaction, about }: EffectOf<'query'>, { connection, askers }: Parts): void {
+  const { question } = about;
+  const from = question === 'stats' ? about.from : undefined;
+  const message = question === 'stats' ? { question, '+from': from } : about;
   connection
-    .send({ kind: 'query', question, packet, '+from': from }, transaction)
+    .send({ kind: 'query', ...message }, transaction)
     .catch((error: unknown) => askers.fail(ticket, error));
 }
 

@@ -205,11 +205,16 @@ function alive(state: Named): Step<Named> {
   return stepTo(withPeer(state, { probeUntilMs: NEVER }), { kind: 'alive', isAlive: true });
 }
 
-function asked(state: Open, { ticket, packet, from }: EventOf<'asked'>, now: Now): Step {
+function asked(state: Open, { ticket, about }: EventOf<'asked'>, now: Now): Step {
   if (!('peer' in state)) return stepTo(state, notConnected(ticket, undefined));
   const { questions, name, capabilities } = state.peer;
-  const page = capabilities.includes(Capability.pages) ? from : undefined;
-  const asking = ask(questions, { ticket, packet, from: page }, name, now.monotonicMs);
+  const lacks = (capability: Capability): boolean => !capabilities.includes(capability);
+  if (about.question === 'refused' && lacks(Capability.firewallLog)) {
+    const text = `${name} keeps no log of what it refuses`;
+    return stepTo(state, unanswered(ticket, ErrorCode.unsupported, text));
+  }
+  const known = about.question === 'stats' && lacks(Capability.pages) ? { question: about.question } : about;
+  const asking = ask(questions, { ticket, about: known }, name, now.monotonicMs);
   return stepTo(withPeer(state, { questions: asking.questions }), ...asking.effects);
 }
 

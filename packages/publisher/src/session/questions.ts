@@ -25,7 +25,8 @@ const ASK_PAUSE_MS = 1000 / (QUERIES_PER_SECOND_MAX / 2);
  */
 export const WAITING_MAX = 64;
 
-interface QueuedQuestion extends Question {
+interface QueuedQuestion {
+  readonly about: Question;
   readonly ticket: number;
   readonly atMs: number;
 }
@@ -60,20 +61,24 @@ export const NO_QUESTIONS: Questions = {
   open: [],
 };
 
-/** Somebody asks: at once, or when it is the turn. */
+/**
+ * Somebody asks: at once, or when it is the turn. A page of what was refused costs next to nothing, and who
+ * asks for it waits for each before the next: those have no turns.
+ */
 export function ask(
   questions: Questions,
-  { ticket, packet, from }: Omit<QueuedQuestion, 'atMs'>,
+  { ticket, about }: Omit<QueuedQuestion, 'atMs'>,
   name: string,
   nowMs: number,
 ): QuestionsStep {
+  if (about.question === 'refused') return asking(questions, [{ ticket, about }], nowMs);
   if (questions.waiting.length >= WAITING_MAX) {
     const text = `${questions.waiting.length} questions wait for ${name}`;
     return { questions, effects: [unanswered(ticket, ErrorCode.rateLimited, text)] };
   }
   const { askedUntilMs } = questions;
   const atMs = Math.max(nowMs, askedUntilMs - (ASK_BURST - 1) * ASK_PAUSE_MS);
-  const waiting = [...questions.waiting, { ticket, packet, from, atMs }];
+  const waiting = [...questions.waiting, { ticket, about, atMs }];
   return dueQuestions(
     { ...questions, waiting, askedUntilMs: Math.max(askedUntilMs, nowMs) + ASK_PAUSE_MS },
     name,
@@ -86,16 +91,33 @@ export function dueQuestions(questions: Questions, name: string, nowMs: number):
   const late = questions.open.filter(({ untilMs }) => untilMs <= nowMs);
   const text = `${name} did not answer within ${ANSWER_TIMEOUT_MS} ms`;
   const effects: QuestionEffect[] = late.map(({ ticket }) => unanswered(ticket, ErrorCode.timeout, text));
-  const open = questions.open.slice(late.length);
-  let { lastTransaction } = questions;
-  for (const { ticket, packet, from, atMs } of questions.waiting) {
-    if (atMs > nowMs) break;
-    lastTransaction += 1;
-    open.push({ ticket, transaction: lastTransaction, untilMs: nowMs + ANSWER_TIMEOUT_MS });
-    effects.push({ kind: 'query', ticket, transaction: lastTransaction, packet, from });
-  }
   const waiting = questions.waiting.filter(({ atMs }) => atMs > nowMs);
-  return { questions: { ...questions, lastTransaction, waiting, open }, effects };
+  const due = questions.waiting.slice(0, questions.waiting.length - waiting.length);
+  const left = { ...questions, waiting, open: questions.open.slice(late.length) };
+  const step = asking(left, due, nowMs);
+  return { ...step, effects: [...effects, ...step.effects] };
+}
+
+/** Asks now. */
+function asking(
+  { lastTransaction, ...rest }: Questions,
+  asked: readonly Omit<QueuedQuestion, 'atMs'>[],
+  nowMs: number,
+): QuestionsStep {
+  const numbered = asked.map(({ ticket, about }, i) => ({
+    ticket,
+    about,
+    transaction: lastTransaction + i + 1,
+  }));
+  const untilMs = nowMs + ANSWER_TIMEOUT_MS;
+  const open = [
+    ...rest.open,
+    ...numbered.map(({ ticket, transaction }) => ({ ticket, transaction, untilMs })),
+  ];
+  return {
+    questions: { ...rest, open, lastTransaction: lastTransaction + asked.length },
+    effects: numbered.map((one) => ({ kind: 'query', ...one })),
+  };
 }
 
 /** An ANSWER came; one that nobody waits for any more is nothing. */

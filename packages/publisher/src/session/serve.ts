@@ -9,7 +9,6 @@ import {
   ProtocolError,
   RETRY_AFTER_MS,
   SUBSCRIBERS_MAX,
-  type WirePacket,
 } from '@rulecast/protocol';
 import type { Clock } from '@rulecast/sources';
 import type { Channel, CurveServerKeys, Endpoint, PeerIdentity } from '@rulecast/vchan';
@@ -21,16 +20,13 @@ import { busy, type Refusal, SILENT } from '../admission/refusal.ts';
 import type { Publisher } from '../release/publisher.ts';
 import { Announcer } from './announce.ts';
 import { SubscriberSession } from './session.ts';
+import type { Question } from './state.ts';
 
 /**
- * Asks a subscriber, by its name, what its live table does to a packet; without one, what it counted, `from`
- * the first counter of a page on if it knows pages. Rejects with ProtocolError.
+ * Asks a subscriber, by its name, what its live table does to a packet, what it counted, `from` the first
+ * counter of a page on if it knows pages, or what it refused. Rejects with ProtocolError.
  */
-export type AskTable = (
-  subscriber: string,
-  packet?: WirePacket,
-  from?: number,
-) => Promise<MessageOf<'answer'>>;
+export type AskTable = (subscriber: string, about: Question) => Promise<MessageOf<'answer'>>;
 
 export interface ServedSubscribers extends Service {
   readonly ask: AskTable;
@@ -104,9 +100,9 @@ export async function serveSubscribers(
   const announcer = new Announcer(sessions, publisher.pace);
   const onRelease = (): Promise<void> => announcer.tell();
   publisher.on('release', onRelease);
-  const ask: AskTable = async (subscriber, packet, from) => {
+  const ask: AskTable = async (subscriber, about) => {
     const session = holders.holderOf(subscriber);
-    if (session !== undefined) return session.ask(packet, from);
+    if (session !== undefined) return session.ask(about);
     throw new ProtocolError(ErrorCode.noSuchSubscriber, `no subscriber called ${subscriber} is connected`);
   };
   const close = (): Promise<void> => {

@@ -4,14 +4,7 @@
  */
 
 import type { PacedLog } from '@rulecast/program';
-import {
-  Alarm,
-  type Connection,
-  ErrorCode,
-  type MessageOf,
-  ProtocolError,
-  type WirePacket,
-} from '@rulecast/protocol';
+import { Alarm, type Connection, ErrorCode, type MessageOf, ProtocolError } from '@rulecast/protocol';
 import type { NameHolder } from '../admission/name-holders.ts';
 import type { Refusal } from '../admission/refusal.ts';
 import type { Publisher } from '../release/publisher.ts';
@@ -19,7 +12,7 @@ import { Askers } from './askers.ts';
 import { type Parts, perform } from './effects.ts';
 import { deadline, start, step } from './machine.ts';
 import { SubscriberNotes } from './notes.ts';
-import type { Event, Fault, Now, PublisherView, State } from './state.ts';
+import type { Event, Fault, Now, PublisherView, Question, State } from './state.ts';
 import { viewOf } from './view.ts';
 
 /**
@@ -111,11 +104,12 @@ export class SubscriberSession implements NameHolder {
   }
 
   /**
-   * See AskTable. Rejects with ProtocolError `not-ready`, `rate-limited`, `timeout` or `disconnected`.
+   * See AskTable. Rejects with ProtocolError `not-ready`, `unsupported`, `rate-limited`, `timeout` or
+   * `disconnected`.
    */
-  ask(packet: WirePacket | undefined, from?: number): Promise<MessageOf<'answer'>> {
+  ask(about: Question): Promise<MessageOf<'answer'>> {
     const { ticket, answer } = this.#askers.ask();
-    this.#feed({ kind: 'asked', ticket, packet, from });
+    this.#feed({ kind: 'asked', ticket, about });
     return answer;
   }
 

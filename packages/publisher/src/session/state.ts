@@ -17,6 +17,7 @@ import type {
   Signed,
   SignedRoot,
   WirePacket,
+  WireRefusedQuery,
 } from '@rulecast/protocol';
 import type { Refusal } from '../admission/refusal.ts';
 import type { ReleaseNumber } from '../release/numbers.ts';
@@ -176,15 +177,15 @@ export type Event =
   | { readonly kind: 'transferSent'; readonly transfer: number }
   | { readonly kind: 'transferFailed'; readonly transfer: number }
   /** Somebody asks; `ticket` is whom to answer. */
-  | ({ readonly kind: 'asked'; readonly ticket: number } & Question)
+  | { readonly kind: 'asked'; readonly ticket: number; readonly about: Question }
   /** Nothing but time passed. */
   | { readonly kind: 'tick' };
 
-/** About a packet; without one for the counters, of which `from` begins a page. */
-export interface Question {
-  readonly packet: WirePacket | undefined;
-  readonly from: number | undefined;
-}
+/** About a packet, the counters, of which `from` begins a page, or what was refused. */
+export type Question =
+  | { readonly question: 'test'; readonly packet: WirePacket }
+  | { readonly question: 'stats'; readonly from?: number | undefined }
+  | { readonly question: 'refused'; readonly refused: WireRefusedQuery };
 
 export type EventOf<K extends Event['kind']> = Extract<Event, { readonly kind: K }>;
 
@@ -249,7 +250,12 @@ export type Effect =
   /** Sign for a nonce that a release is the newest, or that there is none; `attested` follows. */
   | { readonly kind: 'attest'; readonly nonce: Uint8Array; readonly release: Release | undefined }
   /** Send QUERY; what cannot be sent is told who asked. */
-  | ({ readonly kind: 'query'; readonly ticket: number; readonly transaction: number } & Question)
+  | {
+      readonly kind: 'query';
+      readonly ticket: number;
+      readonly transaction: number;
+      readonly about: Question;
+    }
   | {
       readonly kind: 'bye';
       readonly code: string;

@@ -238,7 +238,13 @@ function takeWelcome(state: Greeting, welcome: MessageOf<'welcome'>, nowMs: numb
   if (reason !== undefined) return sayBye(state, { kind: 'stop', reason }, undefined);
   const { self, memory, held, floor, trouble, known } = state;
   const pulse = pulseFrom(nowMs, welcome.heartbeatMs);
-  const link = { pulse, queries: NO_QUERIES, askedCount: 0, figures: undefined };
+  const link = {
+    pulse,
+    queries: NO_QUERIES,
+    refusedPages: NO_QUERIES,
+    askedCount: 0,
+    figures: undefined,
+  };
   return {
     state: { kind: 'idle', self, memory, held, floor, trouble, known, ...link },
     effects: [{ kind: 'welcomed', publisher: welcome.name }],

@@ -7,6 +7,7 @@ import {
   isOverRate,
   type Message,
   QUERIES_PER_SECOND_MAX,
+  REFUSED_PAGES_PER_SECOND_MAX,
 } from '@rulecast/protocol';
 import { type Answer, type Effect, type LinkedState, type Question, type Step, send } from './states.ts';
 
@@ -18,20 +19,20 @@ export function query(
   { packet, refused, from, transaction }: Question & { readonly transaction: number },
   nowMs: number,
 ): Step {
-  const queries = asked(state.queries, nowMs);
-  if (isOverRate(queries))
-    return { state: { ...state, queries }, effects: [tooMany('a second', transaction)] };
+  const kind = refused === undefined ? 'queries' : 'refusedPages';
+  const most = refused === undefined ? QUERIES_PER_SECOND_MAX : REFUSED_PAGES_PER_SECOND_MAX;
+  const rate = asked(state[kind], nowMs);
+  const after = { ...state, [kind]: rate };
+  if (isOverRate(rate, most)) return { state: after, effects: [tooMany(most, 'a second', transaction)] };
   const asking: Effect = { kind: 'ask', packet, refused, from, transaction };
-  if (packet !== undefined) return { state: { ...state, queries }, effects: [asking] };
-  if (state.askedCount >= QUERIES_PER_SECOND_MAX) {
-    return { state: { ...state, queries }, effects: [tooMany('at once', transaction)] };
-  }
-  const askedCount = state.askedCount + 1;
-  return { state: { ...state, queries, askedCount }, effects: [asking] };
+  if (packet !== undefined) return { state: after, effects: [asking] };
+  if (state.askedCount >= QUERIES_PER_SECOND_MAX)
+    return { state: after, effects: [tooMany(QUERIES_PER_SECOND_MAX, 'at once', transaction)] };
+  return { state: { ...after, askedCount: state.askedCount + 1 }, effects: [asking] };
 }
 
-export function tooMany(how: string, transaction: number): Effect {
-  const text = `at most ${QUERIES_PER_SECOND_MAX} questions ${how} are answered`;
+export function tooMany(most: number, how: string, transaction: number): Effect {
+  const text = `at most ${most} questions ${how} are answered`;
   return send({ kind: 'answer', ok: false, code: ErrorCode.rateLimited, text }, transaction);
 }
 

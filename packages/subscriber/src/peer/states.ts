@@ -93,6 +93,8 @@ export interface Open {
 export interface Linked extends Open {
   readonly pulse: Pulse;
   readonly queries: QueryRate;
+  /** Of refusals. */
+  readonly refusedPages: QueryRate;
   /** Questions that wait for an answer from here. */
   readonly askedCount: number;
   readonly figures: Figures | undefined;
@@ -296,8 +298,9 @@ export interface Step<S extends State = State> {
 
 /** What every state after WELCOME has, and nothing else. */
 export function linked(state: LinkedState): Linked {
-  const { self, memory, held, floor, trouble, known, pulse, queries, askedCount, figures } = state;
-  return { self, memory, held, floor, trouble, known, pulse, queries, askedCount, figures };
+  const { self, memory, held, floor, trouble, known, pulse, queries, refusedPages, askedCount, figures } =
+    state;
+  return { self, memory, held, floor, trouble, known, pulse, queries, refusedPages, askedCount, figures };
 }
 
 export function idle(state: LinkedState): Idle {

@@ -1,0 +1,35 @@
+/** TOP: which lists or rules dropped most, by the sums of the publisher. CONTROL.md "TOP". */
+
+import type { ControlRecordOf, MessageOf } from '@rulecast/protocol';
+import type { ControlExchange } from '../control/exchange.ts';
+import type { ControlParts } from '../control/parts.ts';
+import { HOURS_KEPT } from '../counts/sums.ts';
+
+/** What is beyond has dropped next to nothing. Our choice. */
+const TOLD_MAX = 1000;
+const HOUR_MS = 3_600_000;
+
+/** Answers a TOP. */
+export async function answerTop(
+  { of, sinceMs = HOURS_KEPT * HOUR_MS }: MessageOf<'top'>,
+  exchange: ControlExchange,
+  { publisher }: Pick<ControlParts, 'publisher'>,
+): Promise<void> {
+  const { fromMs, lists, rules } = publisher.sums.since(sinceMs);
+  const dropped: readonly Omit<ControlRecordOf<'dropped'>, 'record' | 'fromMs'>[] =
+    of === 'lists'
+      ? lists.map(([list, { drop }]) => ({ list, packets: drop }))
+      : rules
+          .filter(({ rule: { action } }) => action === 'drop')
+          .map(({ rule: { policy, direction, isException, rule, number }, packets }) => ({
+            packets,
+            policy,
+            direction,
+            block: isException ? 'exceptions' : 'own',
+            rule,
+            ruleIndex: number === undefined ? undefined : number - 1,
+          }));
+  const most = dropped.filter(({ packets }) => packets > 0).sort((a, b) => b.packets - a.packets);
+  for (const one of most.slice(0, TOLD_MAX)) await exchange.record({ record: 'dropped', ...one, fromMs });
+  await exchange.done('ok', '');
+}

@@ -1,0 +1,239 @@
+/** `rulectl log`: what firewalls refused and why, as they keep it, or as it comes. */
+
+import { addressBytes, Capability, type ControlRecord, ErrorCode, type MessageOf } from '@rulecast/protocol';
+import { parseAddress, parseHostName } from '@rulecast/rules';
+import type { Argv } from 'yargs';
+import { askOrFail, type ControlArgs, controlOf } from '../control/client.ts';
+import {
+  type Dropped,
+  QUBES_NOTE,
+  type Refused,
+  renderDropped,
+  renderRefused,
+  renderSums,
+  type Sum,
+  type SumOf,
+  sumsOf,
+} from '../render/refused.ts';
+import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
+import { MOMENT_HELP, parseMoment } from '../terminal/moment.ts';
+import type { Terminal } from '../terminal/terminal.ts';
+
+export const command = 'log';
+
+/** Pages of a log come one after the other; the publisher gives up on a firewall after five seconds. */
+const ANSWER_TIMEOUT_MS = 30_000;
+const TOPS = ['qubes', 'lists', 'rules', 'destinations'] as const;
+/** What to do about a firewall without a log. */
+const HOW_TO_LOG =
+  'write RULECAST_LOG=true into /etc/rulecast/subscriber.env there, and restart rulecast-subscriber';
+/** What to do about a log that was refused. */
+const HINTS: Readonly<Record<string, string>> = {
+  [ErrorCode.unsupported]: `: ${HOW_TO_LOG}`,
+  [ErrorCode.notPermitted]: '; rulectl log --top lists has sums, which take the role status',
+};
+
+export interface LogArgs extends ControlArgs {
+  readonly follow: boolean | undefined;
+  readonly qube: string | undefined;
+  readonly list: string | undefined;
+  readonly name: string | undefined;
+  readonly since: string | undefined;
+  readonly subscriber: string | undefined;
+  readonly top: (typeof TOPS)[number] | undefined;
+  readonly json: boolean | undefined;
+}
+
+export function builder(yargs: Argv<{ readonly control: string }>): Argv<LogArgs> {
+  return yargs
+    .usage(
+      `$0 log\n\nLists what firewalls refused, the newest last: packets, and names that rulecast-dns did not answer, with the rule that refused, and the list that has the address or the name. It takes the role admin, for it says who talks to whom, and a firewall with --log; what is alike is one line, with how often. Below it stands what could allow it, where a policy is for that qube alone.\n\n${MOMENT_HELP}`,
+    )
+    .option('follow', { type: 'boolean', describe: 'go on with what is refused, until interrupted' })
+    .option('qube', { type: 'string', requiresArg: true, describe: 'only of the qube with this address' })
+    .option('list', { type: 'string', requiresArg: true, describe: 'only what this list refused' })
+    .option('name', { type: 'string', requiresArg: true, describe: 'only this name and those below it' })
+    .option('since', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'only what was refused from this time on',
+    })
+    .option('subscriber', { type: 'string', requiresArg: true, describe: 'ask this firewall only' })
+    .option('top', {
+      choices: TOPS,
+      describe:
+        'which of these were refused most; lists and rules by what all firewalls count, in hours, --log or not',
+    })
+    .option('json', { type: 'boolean', describe: 'the records as JSON, one a line, the end last' })
+    .example([
+      ['$0 log', 'what firewalls refused'],
+      ['$0 log --follow --qube 10.137.0.5', 'what is refused to a qube while it is tried again'],
+      ['$0 log --since 1h --name example.org', 'what happened to a site'],
+      ['$0 log --top destinations', 'what qubes want most and do not get'],
+      ['$0 log --top rules --since 1d', 'which rules drop most'],
+    ]);
+}
+
+export async function run(args: LogArgs, terminal: Terminal): Promise<ExitCode> {
+  checkTop(args);
+  const { top, json } = args;
+  if (top === 'lists' || top === 'rules') return showDropped(top, args, terminal);
+  const request = requestOf(args, terminal.nowMs());
+  const isShown = filterOf(args);
+  const batch = new Batch(args, terminal);
+  const areRecords = json === true && top === undefined;
+  const ending = await askOrFail(
+    {
+      ...controlOf(args),
+      capability: Capability.log,
+      ...(request.follow ? {} : { timeoutMs: ANSWER_TIMEOUT_MS }),
+      send: (connection) => connection.send(request),
+      onRecord: (record) => {
+        if (record.record === 'refused' && !isShown(record)) return;
+        if (areRecords) terminal.out.json(record);
+        else batch.put(record);
+        if (record.record !== 'end') return;
+        if (areRecords) terminal.out.flush();
+        else batch.tell();
+      },
+    },
+    logError,
+  );
+  if (!areRecords) batch.tell();
+  if (json === true) terminal.out.json({ ...ending, exit: ExitCode.ok });
+  return ExitCode.ok;
+}
+
+function checkTop({ top, follow, qube, list, name, subscriber }: LogArgs): void {
+  if (top === undefined) return;
+  if (follow === true) throw usageError('--top is a sum: leave out --follow');
+  const others = { qube, list, name, subscriber };
+  const given = Object.entries(others).find(([, value]) => value !== undefined)?.[0];
+  if ((top === 'lists' || top === 'rules') && given !== undefined)
+    throw usageError(`--top ${top} is of all that firewalls count: leave out --${given}`);
+}
+
+/** Throws CliError `usage`. */
+function requestOf({ qube, since, subscriber, follow }: LogArgs, nowMs: number): MessageOf<'log'> {
+  const address = qube === undefined ? undefined : parseAddress(qube);
+  if (qube !== undefined && address === undefined)
+    throw usageError(`--qube ${qube}: write the address of a qube, as in 10.137.0.5`);
+  return {
+    kind: 'log',
+    qube: address && addressBytes(address),
+    sinceS: since === undefined ? undefined : Math.floor(momentOf(since, nowMs) / 1000),
+    subscriber,
+    follow: follow === true,
+  };
+}
+
+function momentOf(since: string, nowMs: number): number {
+  const atMs = parseMoment(since, nowMs);
+  if (atMs === undefined) throw usageError(`--since ${since} is no time. ${MOMENT_HELP}`);
+  return atMs;
+}
+
+/** Whether a refusal is asked for. Throws CliError `usage`. */
+function filterOf({ list, name }: LogArgs): (refused: Refused) => boolean {
+  const parsed = name === undefined ? undefined : parseHostName(name);
+  if (parsed?.kind === 'fault') throw usageError(`--name ${name}: write a host name, as in www.example.org`);
+  const wanted = parsed?.name;
+  return ({ verdict, name: own }) =>
+    (list === undefined || verdict?.list === list) &&
+    (wanted === undefined || own === wanted || own?.endsWith(`.${wanted}`) === true);
+}
+
+function isAll({ qube, list, name, since, subscriber }: LogArgs): boolean {
+  return (qube ?? list ?? name ?? since ?? subscriber) === undefined;
+}
+
+async function showDropped(of: 'lists' | 'rules', args: LogArgs, terminal: Terminal): Promise<ExitCode> {
+  const nowMs = terminal.nowMs();
+  const sinceMs = args.since === undefined ? undefined : Math.max(0, nowMs - momentOf(args.since, nowMs));
+  const dropped: Dropped[] = [];
+  const ending = await askOrFail({
+    ...controlOf(args),
+    capability: Capability.log,
+    timeoutMs: ANSWER_TIMEOUT_MS,
+    send: (connection) => connection.send({ kind: 'top', of, sinceMs }),
+    onRecord: (record) => {
+      if (record.record !== 'dropped') return;
+      if (args.json === true) terminal.out.json(record);
+      else dropped.push(record);
+    },
+  });
+  if (args.json === true) terminal.out.json({ ...ending, exit: ExitCode.ok });
+  else if (dropped.length > 0) terminal.out.line(renderDropped(dropped, terminal.colors));
+  else terminal.out.line(`no ${of.slice(0, -1)} dropped anything in that time, as far as firewalls told`);
+  return ExitCode.ok;
+}
+
+/** What came of a log, or of one turn of one that is followed. */
+class Batch {
+  readonly #args: LogArgs;
+  readonly #terminal: Terminal;
+  /** A refusal that changes while it is read comes twice, and the last one holds. */
+  readonly #refused = new Map<string, Refused>();
+  #complaints: string[] = [];
+  #silent: string[] = [];
+  #isNoted = false;
+
+  constructor(args: LogArgs, terminal: Terminal) {
+    this.#args = args;
+    this.#terminal = terminal;
+  }
+
+  put(record: ControlRecord): void {
+    if (record.record === 'refused') this.#refused.set(keyOf(record), record);
+    if (record.record === 'lost')
+      this.#complaints.push(
+        `${record.subscriber} refused more than it could keep: ${record.count} are missing since its log began`,
+      );
+    if (record.record !== 'warning') return;
+    const { code, part, reason } = record;
+    if (code === ErrorCode.unsupported) this.#silent.push(part.replace(/^subscriber /, ''));
+    else this.#complaints.push(`nothing of ${part}: ${reason} (${code})`);
+  }
+
+  tell(): void {
+    const { out, colors } = this.#terminal;
+    if (this.#silent.length > 0)
+      this.#complaints.push(`not logged by ${this.#silent.join(', ')}: ${HOW_TO_LOG}`);
+    for (const text of this.#complaints) this.#terminal.complain(`rulectl: ${text}`);
+    const { top, follow } = this.#args;
+    // In a turn what is not judged yet comes again when it is.
+    const refused = [...this.#refused.values()].filter(
+      ({ reason, verdict }) => follow !== true || reason !== 'rule' || verdict !== undefined,
+    );
+    this.#refused.clear();
+    this.#complaints = [];
+    this.#silent = [];
+    if (top === 'qubes' || top === 'destinations') return this.#tellSums(sumsOf(refused, top), top);
+    if (refused.length > 0) out.line(renderRefused(refused, colors));
+    else if (follow !== true)
+      out.line(`nothing ${isAll(this.#args) ? '' : 'like that '}was refused, as far as firewalls remember`);
+    const isNoted = refused.some(({ allow }) => allow !== undefined);
+    if (isNoted && !this.#isNoted) out.line(QUBES_NOTE);
+    this.#isNoted ||= isNoted;
+    out.flush();
+  }
+
+  #tellSums(sums: readonly Sum[], top: SumOf): void {
+    const { out, colors } = this.#terminal;
+    if (this.#args.json === true) for (const sum of sums) out.json({ kind: 'top', of: top, ...sum });
+    else out.line(renderSums(sums, top.slice(0, -1), colors));
+  }
+}
+
+/** What two records of one refusal have in common. */
+function keyOf({ subscriber, what, qube, interface: link, direction, ...rest }: Refused): string {
+  const { remote, proto, port, icmpType, name, reason } = rest;
+  const place = what === 'packet' ? [remote, proto, port, icmpType] : [name];
+  return JSON.stringify([subscriber, what, qube, link, direction, reason, ...place]);
+}
+
+/** What to tell of a log that was refused. */
+function logError({ code, text }: MessageOf<'fail'>): CliError {
+  const hint = HINTS[code] ?? '';
+  return new CliError(exitOfFailure(code), code, `${text}${hint}`);
+}

@@ -1,0 +1,126 @@
+/** What was refused, a line for each, and what could be allowed. Pure. */
+
+import type { ControlRecordOf } from '@rulecast/protocol';
+import { IpProtocol } from '@rulecast/rules';
+import type { Colors } from '../terminal/terminal.ts';
+import { formatAmount, formatCount, formatTime } from './amounts.ts';
+import { renderTable } from './table.ts';
+
+export type Refused = ControlRecordOf<'refused'>;
+export type Dropped = ControlRecordOf<'dropped'>;
+
+/** Said once below what could be allowed. */
+export const QUBES_NOTE =
+  "# Qubes' own rules of a qube (qvm-firewall) are asked as well: what they refuse stays refused.";
+
+/** Of a `--top` for people. */
+const TOP_SHOWN = 10;
+const PROTOCOLS: ReadonlyMap<number, string> = new Map([
+  [IpProtocol.icmp, 'icmp'],
+  [IpProtocol.tcp, 'tcp'],
+  [IpProtocol.udp, 'udp'],
+  [IpProtocol.icmp6, 'icmpv6'],
+]);
+/** Why a packet was refused that no rule is about. */
+const REASONS: Readonly<Record<Refused['reason'], string>> = {
+  rule: 'not judged yet',
+  'tcp-rest': 'the rest of a TCP connection of before',
+  flowless: 'it begins no flow',
+  closed: 'all is closed: nothing is in force',
+  dns: 'DNS that rulecast-dns takes over, or too much of it',
+  name: 'a rule about names',
+};
+
+/** The newest last: those of a log, or of one turn of it. */
+export function renderRefused(records: readonly Refused[], colors: Colors): string {
+  return [...records]
+    .sort((a, b) => a.lastS - b.lastS || a.firstS - b.firstS || a.id - b.id)
+    .flatMap((one) => {
+      const name = one.what === 'name' || one.name === undefined ? '' : ` (${one.name})`;
+      const times = one.count === 1 ? '' : `, ${formatAmount(one.count, 'time')}`;
+      const line = `${formatTime(one.lastS * 1000)}  ${packetText(one)}${name}${times}: ${whyText(one)}`;
+      // All in it is an address, or a name in its grammar: a shell takes it as it is.
+      const allow = `  rulectl allow ${one.allow} --qube ${one.qube} --for 1h`;
+      return one.allow === undefined ? [line] : [line, colors.dim(allow)];
+    })
+    .join('\n');
+}
+
+/** As `rulectl test` takes it. */
+function packetText({ what, qube, remote = '', direction, name, proto, port, icmpType }: Refused): string {
+  if (what === 'name') return `${qube} asks for ${name ?? ''}`;
+  const detail = port ?? icmpType;
+  const kind = proto === undefined ? '' : ` ${PROTOCOLS.get(proto) ?? proto}`;
+  const [from, to] = direction === 'egress' ? [qube, remote] : [remote, qube];
+  return `${from} > ${to}${kind}${detail === undefined ? '' : `/${detail}`}`;
+}
+
+function whyText(one: Refused): string {
+  const { verdict, version, judgedBy = version, reason } = one;
+  if (verdict === undefined) return REASONS[reason];
+  const refusedBy = `refused by version ${formatCount(version)}`;
+  const isLater = judgedBy !== version;
+  if (verdict.action !== 'drop')
+    return `${refusedBy}, ${isLater ? `accepted since ${formatCount(judgedBy)}` : 'accepted by now'}`;
+  const { policy, rulePolicy, block, rule, ruleIndex, list, prefix } = verdict;
+  const judge = isLater ? `${refusedBy}, and by ${formatCount(judgedBy)}: ` : '';
+  if (policy === undefined) return `${judge}no policy names this qube: unmatched`;
+  if (rule === undefined) return `${judge}${policy}: no rule matches, the default drops`;
+  const number = ruleIndex === undefined ? '' : ` ${formatCount(ruleIndex + 1)}`;
+  const place = `${rulePolicy ?? policy} ${block === 'exceptions' ? 'exception' : 'rule'}${number}`;
+  const holds = list === undefined ? '' : `: list ${list}${prefix === undefined ? '' : ` has ${prefix}`}`;
+  return `${judge}${place} (${rule})${holds}`;
+}
+
+/** By what refusals are added up. */
+export type SumOf = 'qubes' | 'destinations';
+
+/** How often, and in how many refusals; the most first. */
+export interface Sum {
+  readonly key: string;
+  readonly times: number;
+  readonly refusals: number;
+}
+
+export function sumsOf(records: readonly Refused[], by: SumOf): readonly Sum[] {
+  const sums = new Map<string, Sum>();
+  for (const record of records) {
+    const { qube, name, remote = '' } = record;
+    const key = by === 'qubes' ? qube : (name ?? remote);
+    const { times = 0, refusals = 0 } = sums.get(key) ?? {};
+    sums.set(key, { key, times: times + record.count, refusals: refusals + 1 });
+  }
+  return [...sums.values()].sort((a, b) => b.times - a.times || (a.key < b.key ? -1 : 1));
+}
+
+export function renderSums(sums: readonly Sum[], head: string, colors: Colors): string {
+  const rows = sums.map(({ key, times, refusals }) => [key, formatCount(times), formatCount(refusals)]);
+  return topTable([head, 'times', 'different'], rows, 1, colors);
+}
+
+export function renderDropped(dropped: readonly Dropped[], colors: Colors): string {
+  const [first] = dropped;
+  const rows = dropped.map((one) => [
+    one.list ?? `${one.policy ?? ''} ${one.direction ?? ''} ${ruleText(one)}`,
+    formatCount(one.packets),
+  ]);
+  const since = first === undefined ? '' : ` since ${formatTime(first.fromMs)}`;
+  return topTable([first?.list === undefined ? 'rule' : 'list', `dropped${since}`], rows, 1, colors);
+}
+
+function ruleText({ block, rule = '', ruleIndex }: Dropped): string {
+  const place = block === 'exceptions' ? 'exception' : 'rule';
+  if (ruleIndex !== undefined) return `${place} ${formatCount(ruleIndex + 1)} (${rule})`;
+  return rule === 'default' ? rule : `${place}s that are counted together (${rule})`;
+}
+
+function topTable(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+  firstNumber: number,
+  colors: Colors,
+): string {
+  const more = rows.length - TOP_SHOWN;
+  const table = renderTable(head, rows.slice(0, TOP_SHOWN), firstNumber, colors);
+  return more > 0 ? `${table}\nand ${formatCount(more)} more: --json has all` : table;
+}
