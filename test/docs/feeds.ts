@@ -48,6 +48,10 @@ const PAGES: Pages = {
   ...REGISTRY_PAGES,
   'iptoasn.com/data/ip2asn-combined.tsv.gz': () =>
     gzipSync(ANNOUNCED.map((row) => `${row.join('\t')}\n`).join('')),
+  'feeds.example/agents.json': () => '{"agents": {"prefixes_ipv4": ["192.0.2.0/24"]}, "version": 7}',
+  'feeds.example/reputation.data': () => '192.0.2.9#4#2#Malicious Host#KR##37.5,126.9\n',
+  'feeds.example/report.txt': () => 'Seen were 192.0.2.1 and 198.51.100.0/24, for hours.\n',
+  'feeds.example/urls.txt': () => 'http://192.0.2.7:8080/a\nhttp://evil.example/b\n',
   'check.torproject.org/torbulkexitlist': () => lists('tor-exit-nodes.lst'),
   'raw.githubusercontent.com/stamparm/ipsum/master/levels/3.txt': () => lists('ipsum-level3.txt'),
 };

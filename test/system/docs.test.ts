@@ -103,8 +103,9 @@ async function withConfiguration(text: string): Promise<Sandbox> {
 }
 
 /** The configuration is sound, and a publisher makes the first release of its lists from it. */
-async function expectReleased(text: string): Promise<void> {
+async function expectReleased(text: string, files: Readonly<Record<string, string>> = {}): Promise<void> {
   const box = await withConfiguration(text);
+  for (const [name, content] of Object.entries(files)) box.write(name, content);
   await box.run('rulectl check publisher.yaml');
   await box.run('rulecast-publisher --config publisher.yaml --state ./publisher');
   await box.logged(({ msg }) => msg === 'released');
@@ -445,6 +446,10 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
   'docs/sources.md#Countries and networks': expectReleased,
   'docs/sources.md#Countries and networks/2': expectReleased,
   'docs/sources.md#Lists of countries': expectReleased,
+  'docs/sources.md#Files of no known format': (text) =>
+    expectReleased(text, {
+      'decisions.csv': 'id,source,ip\n1,crowdsec,Ip:192.0.2.1\n2,cscli,Ip:2001:db8::1\n',
+    }),
 };
 
 /** Groups of the fixture that hold what Qubes' documents and tests write. */

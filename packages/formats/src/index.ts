@@ -67,6 +67,7 @@ export {
   type OwnedParts,
 } from './ingest.ts';
 export { isJsonFormat } from './json/formats.ts';
+export { jsonQueryOf } from './json/query.ts';
 export { acceptImport, ImportRefusal } from './list/acceptance.ts';
 export { detectFormat } from './list/detect-file.ts';
 export { detectListFormat } from './list/detect-list.ts';
@@ -82,4 +83,5 @@ export {
   readPushed,
 } from './pushed.ts';
 export { FORMAT_LIMITS } from './text/limits.ts';
+export { finderOf } from './text/pattern.ts';
 export { type DocumentReject, type Reject, TextFault } from './text/reject.ts';

@@ -78,7 +78,7 @@ describe('examples/publisher.yaml', () => {
   it('is accepted whole', () => {
     const { config, rejects } = parseConfig(EXAMPLE, bytes);
     expect(rejects).toEqual([]);
-    expect(config?.lists.size).toBe(23); // of which two stand in an expression
+    expect(config?.lists.size).toBe(28); // of which two stand in an expression
     expect(config?.tables.size).toBe(2);
   });
 
@@ -93,9 +93,9 @@ describe('docs/sources.md', () => {
 
   it('has configurations that are accepted whole', () => {
     const blocks = Array.from(text.matchAll(/```yaml\n(.*?)```/gs), ([, block = '']) => block);
-    expect(blocks).toHaveLength(7);
+    expect(blocks).toHaveLength(8);
     const configurations = blocks.filter((block) => isConfig('a.yaml', Buffer.from(block)));
-    expect(configurations).toHaveLength(6); // one is a file of rules
+    expect(configurations).toHaveLength(7); // one is a file of rules
     for (const block of configurations) expect(faults(block)).toEqual([]);
   });
 
@@ -336,6 +336,25 @@ describe('what it means', () => {
     expect(lists.get('asn.as1.2')).toMatchObject({ publish: false, reading: { asn: [1, 2] } });
     expect([...tables.keys()]).toEqual(['country', 'asn']);
     expect(lists.get('a')?.guard.maxCoverageShare).toBe(0.5);
+  });
+
+  it('ways to find entries are read and checked, and stand alone', () => {
+    const { reading } = listOf("{ file: x, pattern: 'a=(\\S+)', strict: true, take: names }");
+    expect(reading).toMatchObject({ pattern: 'a=(\\S+)', strict: true, take: 'names', allAddresses: false });
+    expect(listOf('{ file: x, json: "$..ip" }').reading.json).toBe('$..ip');
+    expect(listOf('{ file: x, column: 1, delimiter: "#" }').reading.delimiter).toBe('#');
+    for (const [text, reason] of [
+      ['{ file: x, pattern: "(" }', 'pattern: "(": error parsing regexp: missing closing ): `(`'],
+      [
+        '{ file: x, json: "ip" }',
+        'json: "ip": no path of RFC 9535: write one such as $..prefix or $.data[*].ip',
+      ],
+      ['{ file: x, delimiter: "ab" }', 'delimiter: "ab": write one sign, such as "#"'],
+      ['{ file: x, json: "$", format: json }', 'format: does not go with json:'],
+      ['{ file: x, json: "$", pattern: a }', 'pattern: does not go with json:'],
+      ['{ file: x, all-addresses: true, min-score: 3 }', 'min-score: does not go with all-addresses:'],
+    ] as const)
+      expect(faults(`lists: { a: ${text} }\n`).map(([, why]) => why)).toEqual([reason]);
   });
 
   it('a column is a number or a title', () => {

@@ -1,8 +1,8 @@
-import { formatPrefixAt, type List, nameTexts } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { isListFormatName, LIST_FORMATS, type ListFormatName } from '../src/collect/format.ts';
 import type { ImportOptions } from '../src/collect/options.ts';
 import { type ImportedList, importList } from '../src/list/import.ts';
+import { shown, textsOf } from './shown.ts';
 
 function bytesOf(text: string): Uint8Array {
   return new TextEncoder().encode(text);
@@ -10,24 +10,6 @@ function bytesOf(text: string): Uint8Array {
 
 function importText(text: string, options: ImportOptions = {}): ImportedList {
   return importList('', bytesOf(text), options);
-}
-
-function textsOf(list: List): readonly string[] {
-  if (list.kind === 'names')
-    return [...nameTexts(list.names), ...Array.from(nameTexts(list.exceptions), (text) => `!${text}`)];
-  return [list.v4, list.v6].flatMap((column) =>
-    Array.from(column.lengths, (_, index) => formatPrefixAt(column, index)),
-  );
-}
-
-/** What was imported, what was skipped as `code:count`, and the rejects as `line:column code`. */
-function shown(imported: ImportedList): readonly (readonly string[])[] {
-  const { list, skipped, rejects } = imported;
-  return [
-    textsOf(list),
-    skipped.map(({ code, count }) => `${code}:${count}`),
-    rejects.map(({ line, column, code }) => `${line}:${column} ${code}`),
-  ];
 }
 
 type Case = readonly [

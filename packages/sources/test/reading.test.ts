@@ -200,6 +200,27 @@ describe('readSource', () => {
     expect(alone).toMatchObject({ kind: 'list', notes: [expect.stringContaining('nothing of it was read')] });
   });
 
+  it('finds entries as the configuration says, and as nothing else', async () => {
+    const text = 'ban Ip:192.0.2.1 by 198.51.100.7\nban Ip:evil.example\n';
+    const read = async (some: Partial<ReadingJob['reading']>, content = text) => {
+      const result = await readSource(jobOf({ 'a.txt': content }, { reading: { ...WHOLE, ...some } }));
+      return result.kind === 'list' ? [entriesOf(result.list), result.leftOut] : [result.code, []];
+    };
+    expect(await read({ pattern: 'Ip:(\\S+)', take: 'addresses' })).toEqual([
+      ['192.0.2.1/32'],
+      [
+        { code: 'other-column', count: 1 },
+        { code: 'other-kind', count: 1 },
+      ],
+    ]);
+    expect(await read({ pattern: 'Ip:(\\S+)', take: 'names' })).toMatchObject([['evil.example'], {}]);
+    expect(await read({ allAddresses: true })).toMatchObject([['192.0.2.1/32', '198.51.100.7/32'], {}]);
+    expect(await read({ json: '$..ip' }, '{"ip": "192.0.2.1"}')).toEqual([['192.0.2.1/32'], []]);
+    expect(await read({ pattern: 'Ip:([\\d.]+)', strict: true })).toEqual(['unusable', []]);
+    await expect(read({ pattern: '(' })).rejects.toThrow(TypeError);
+    await expect(read({ json: 'ip' })).rejects.toThrow(TypeError);
+  });
+
   it('tolerates the share of rejects that is stated, and tells the first of them with file, line and column', async () => {
     const files = { 'a.txt': '192.0.2.1\n192.0.2.300\n192.0.2.3\n' };
     expect(await entries(jobOf(files))).toBe('too-many-rejects');

@@ -3,7 +3,8 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { FORMAT_LIMITS, parseDocument } from '@rulecast/formats';
+import { parseDocument } from '@rulecast/formats/document'; // without the configuration of publishers
+import { FORMAT_LIMITS } from '@rulecast/formats/limits';
 import { checkRuleSet } from '@rulecast/rules';
 import { NameJudge } from '../judge/judge.ts';
 import { TABLE_KEY_BYTES } from '../match/table.ts';

@@ -56,6 +56,8 @@ export class Collector implements LineSink {
   at = 0;
   /** How many entries were used. */
   entries = 0;
+  /** How many of the rejects are entries of the other kind. */
+  otherKinds = 0;
   /** What makes the file unusable as a whole; it is one of the rejects. */
   fault: Reject | undefined;
   /** What the file states of itself. */
@@ -312,8 +314,13 @@ export class Collector implements LineSink {
     return this.#columns.columnAt(this.lineStart, text === this.bytes ? at : this.at);
   }
 
-  /** Rejects an entry of the other kind; `code` says which it is. */
+  /** Rejects an entry of the other kind, or counts it where one was asked for; `code` says which it is. */
   refuseKind(code: string, text: Uint8Array, start: number, end: number): false {
+    if (this.options.take !== undefined) {
+      this.skip('other-kind');
+      return false;
+    }
+    this.otherKinds++;
     const [is, holds] =
       code === EntryFaultCode.name ? ['a host name', 'addresses'] : ['an address', 'host names'];
     const because = this.#kindLine === 0 ? '' : `, as line ${this.#kindLine} says`;

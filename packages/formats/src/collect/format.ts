@@ -10,6 +10,7 @@ import type { List } from '@rulecast/rules';
 export const LIST_FILTERS = [
   'minScore',
   'column',
+  'delimiter',
   'lengthColumn',
   'country',
   'asn',
@@ -69,7 +70,7 @@ export const LIST_FORMATS = [
     title: 'CSV with or without a header, with addresses, ranges or names in one of its columns',
     extensions: ['.csv', '.tsv'],
     holds: 'either',
-    filters: ['column', 'lengthColumn', 'minScore', 'country', 'asn', 'region'],
+    filters: ['column', 'delimiter', 'lengthColumn', 'minScore', 'country', 'asn', 'region'],
   },
   {
     name: 'geofeed',

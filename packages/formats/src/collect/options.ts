@@ -4,13 +4,19 @@ import type { List, NameList } from '@rulecast/rules';
 import type { EntrySink, HostBits, NameReading } from '../text/entry.ts';
 import type { FormatLimits } from '../text/limits.ts';
 import type { Reject } from '../text/reject.ts';
+import type { Finder } from '../text/within.ts';
 import type { ListFormatName } from './format.ts';
+
+/** Gives the way to each value that it finds, by keys and numbers from 0, in any order. */
+export type JsonQuery = (json: unknown, visit: (way: readonly (string | number)[]) => void) => void;
 
 export interface ImportOptions extends NameReading {
   /** Without it the content decides. */
   readonly format?: ListFormatName;
   /** What the list must hold; without it the format or the first entry decides. */
   readonly kind?: List['kind'];
+  /** Of a file with addresses and names: which of them are entries; the others are counted. */
+  readonly take?: List['kind'];
   /** Becomes the `resolve` of a list of names. */
   readonly resolve?: NameList['resolve'];
   /** Default `reject`: see HostBits. */
@@ -26,6 +32,8 @@ export interface ImportOptions extends NameReading {
    * entries.
    */
   readonly column?: string | number;
+  /** The character between the columns of a CSV, where the content does not tell. */
+  readonly delimiter?: string;
   /** Which column of a CSV holds the prefix lengths of the addresses, likewise. */
   readonly lengthColumn?: string | number;
   /** ISO 3166 codes of two letters, in any case. */
@@ -37,6 +45,16 @@ export interface ImportOptions extends NameReading {
   readonly tag?: readonly string[];
   /** Names of sets of ipset or nftables. */
   readonly set?: readonly string[];
+
+  // Ways to find entries in files of any format, one at most; no filter goes with them.
+  /** Each string in JSON that this finds; json/query.ts makes it of a path. */
+  readonly json?: JsonQuery;
+  /** What this finds in each line; text/pattern.ts makes it of a pattern. */
+  readonly pattern?: Finder;
+  /** Each address, CIDR and range, wherever it stands. */
+  readonly allAddresses?: boolean;
+  /** A file is refused if anything is left of it but comments, headers and what was not asked for. */
+  readonly strict?: boolean;
 
   /** Takes every entry that is used; importing is slower then. */
   readonly onEntry?: EntrySink;
@@ -60,6 +78,7 @@ export const SKIP_REASONS = {
   asn: 'AS numbers',
   unallocated: 'addresses that belong to nobody yet',
   'other-column': 'addresses in other columns or under other keys',
+  'other-line': 'lines in which nothing is found',
   'low-score': 'entries below the minimum score',
   'other-country': 'entries of other countries',
   'other-asn': 'entries of other AS numbers',
@@ -111,4 +130,6 @@ export const ImportFault = {
   /** Text with commas, of which nothing says what its columns hold. */
   unproven: 'unproven-table',
   rejects: 'too-many-rejects',
+  /** Something is left, and nothing may be. */
+  left: 'left-out',
 } as const;

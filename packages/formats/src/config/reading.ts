@@ -9,6 +9,8 @@ import {
   listFormat,
 } from '../collect/format.ts';
 import type { MappingNode } from '../document/node.ts';
+import { jsonQueryOf } from '../json/query.ts';
+import { finderOf } from '../text/pattern.ts';
 import {
   each,
   type Filled,
@@ -55,6 +57,27 @@ export const READING_KEYS = {
   lengthColumn: ofBytes(
     scalar(readColumn, 'the column that holds the prefix lengths of the addresses, likewise'),
   ),
+  delimiter: ofBytes(
+    scalar(
+      readDelimiter,
+      'the character between the columns of a CSV, where it is no comma, semicolon, tab or bar',
+    ),
+  ),
+  json: ofBytes(scalar(readPath, 'a path of RFC 9535: each string in JSON that it finds is an entry')),
+  pattern: ofBytes(
+    scalar(
+      readPattern,
+      "a pattern in RE2's syntax: what its first group finds in each line is an entry, or all that it finds",
+    ),
+  ),
+  allAddresses: ofBytes(flag('whether each address, CIDR and range is an entry, wherever it stands')),
+  strict: ofBytes(flag('whether the file is refused where something is left of it, or cannot be read')),
+  take: ofBytes(
+    word(
+      ['addresses', 'names'],
+      '`addresses` or `names`: of a file with both, which are the entries; the others are counted',
+    ),
+  ),
   minScore: ofBytes(scalar(readScore, 'entries with a lower score are left out')),
   country: withSources(
     [...BYTES_SOURCES, 'country'],
@@ -89,6 +112,7 @@ export function readingOf(
   reader: ConfigReader,
 ): ReadingConfig {
   if (values.format !== undefined) checkFilters(values.format, node, reader);
+  checkWays(node, reader);
   return filled(READING_KEYS, values);
 }
 
@@ -104,6 +128,34 @@ function checkFilters(format: ListFormatName, node: MappingNode, reader: ConfigR
     const reason = `${key}: the format ${format} says nothing of it; ${names} do`;
     reader.fault(entry.keyOffset, ConfigFault.misplaced, reason);
   }
+}
+
+/** Keys that say how entries are found, whatever the format: one at most, and nothing is picked by others. */
+const WAYS = ['json', 'pattern', 'all-addresses'] as const;
+
+function checkWays(node: MappingNode, reader: ConfigReader): void {
+  const [way, ...others] = WAYS.filter((key) => node.entries.has(key));
+  if (way === undefined) return;
+  for (const key of [...others, 'format', ...LIST_FILTERS.map(filterKey)]) {
+    const entry = node.entries.get(key);
+    if (entry === undefined) continue;
+    reader.fault(entry.keyOffset, ConfigFault.misplaced, `${key}: does not go with ${way}:`);
+  }
+}
+
+function readDelimiter(text: string): ValueResult<string> {
+  if (/^[!#$%&()*+,;<=>?@^_`{|}~]$/.test(text)) return { kind: 'value', value: text };
+  return fault('write one sign, such as "#"');
+}
+
+function readPath(text: string): ValueResult<string> {
+  if (jsonQueryOf(text) !== undefined) return { kind: 'value', value: text };
+  return fault('no path of RFC 9535: write one such as $..prefix or $.data[*].ip');
+}
+
+function readPattern(text: string): ValueResult<string> {
+  const finder = finderOf(text);
+  return typeof finder === 'string' ? fault(finder) : { kind: 'value', value: text };
 }
 
 function readColumn(text: string): ValueResult<string | number> {

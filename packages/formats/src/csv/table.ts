@@ -117,7 +117,8 @@ class CsvReader {
     this.#collector = collector;
     this.#start = start;
     this.#holdsRanges = holdsRanges;
-    this.#delimiter = delimiterOf(collector.bytes, start) ?? CSV_DELIMITERS[0];
+    const { delimiter } = collector.options;
+    this.#delimiter = delimiter?.charCodeAt(0) ?? delimiterOf(collector.bytes, start) ?? CSV_DELIMITERS[0];
     this.#filter = new EntryFilter(collector.options);
     this.#columns = columns;
   }
@@ -145,6 +146,8 @@ class CsvReader {
   /** Takes the first record for a header if it is one. */
   #readHeader(record: CsvRecord): boolean {
     const { column } = this.#collector.options;
+    this.#titles = this.#commentedTitles();
+    if (this.#titles !== undefined) return false;
     const titles = Array.from({ length: record.count }, (_, i) => fieldText(record, i));
     const named = typeof column === 'string' ? titles.findIndex((title) => sameTitle(title, column)) : -1;
     const hasEntry = titles.some((_, i) => isAddressField(record, i) || isNameField(record, i));
@@ -152,6 +155,20 @@ class CsvReader {
     if (named < 0 && (hasEntry || (!isTitled && record.count === 1))) return false;
     this.#titles = titles;
     return true;
+  }
+
+  /** The titles in a comment before the first record, if they have the one that is asked for. */
+  #commentedTitles(): readonly string[] | undefined {
+    const { column, lengthColumn } = this.#collector.options;
+    const wanted = typeof column === 'string' ? column : lengthColumn;
+    if (typeof wanted !== 'string') return undefined;
+    for (const line of sampleLines(this.#collector.bytes, this.#start)) {
+      const comment = /^(?:#|;|\/\/)\s*(.*)$/.exec(line)?.[1];
+      if (comment === undefined) return undefined;
+      const titles = comment.split(String.fromCharCode(this.#delimiter)).map(bareTitle);
+      if (titles.some((title) => sameTitle(title, wanted))) return titles;
+    }
+    return undefined;
   }
 
   /** A table may be empty; words that are no titles are not a table. */
@@ -501,6 +518,10 @@ function present(columns: { readonly [role in Role]?: number | undefined }): Col
 
 function plainTitle(title: string): string {
   return title.toLowerCase().replace(/[^a-z0-9]/g, '');
+}
+
+function bareTitle(title: string): string {
+  return title.trim().replace(/^"(.*)"$/, '$1');
 }
 
 function sameTitle(title: string, wanted: string): boolean {

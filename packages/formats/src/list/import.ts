@@ -6,7 +6,13 @@
 
 import type { List } from '@rulecast/rules';
 import { Collector } from '../collect/collector.ts';
-import { filterKey, LIST_FILTERS, type ListFormatName, listFormat } from '../collect/format.ts';
+import {
+  filterKey,
+  LIST_FILTERS,
+  type ListFormat,
+  type ListFormatName,
+  listFormat,
+} from '../collect/format.ts';
 import { readDeclared } from '../collect/header.ts';
 import {
   type DeclaredCount,
@@ -21,6 +27,7 @@ import { importAdblock } from '../feed/adblock.ts';
 import { importClash } from '../feed/clash.ts';
 import { importDelegated } from '../feed/delegated.ts';
 import { importDnsmasq } from '../feed/dnsmasq.ts';
+import { importAddresses, importFound, importJsonAddresses } from '../feed/found.ts';
 import { importHosts } from '../feed/hosts.ts';
 import { importIpsetSave } from '../feed/ipset-save.ts';
 import { importNftText } from '../feed/nft-text.ts';
@@ -32,6 +39,7 @@ import { importSuricata } from '../feed/suricata.ts';
 import { importUnbound } from '../feed/unbound.ts';
 import { worded } from '../feed/worded.ts';
 import { importJsonFormat, isJsonFormat, type JsonFormatName } from '../json/formats.ts';
+import { importJsonPath } from '../json/path.ts';
 import { latin1, textStart } from '../text/bytes.ts';
 import type { ShortPrefixes } from '../text/entry.ts';
 import type { Reject } from '../text/reject.ts';
@@ -78,6 +86,13 @@ const UNUSABLE: ReadonlySet<SkipCode> = new Set([
   'partial',
   'cosmetic',
 ] as const);
+/** What is left though it may be an entry. */
+const LEFT: ReadonlySet<SkipCode> = new Set([
+  ...UNUSABLE,
+  'other-column',
+  'other-line',
+  'other-kind',
+] as const);
 const HTML = /^<(?:!doctype\b|!--|\?xml\b|html\b|head\b|body\b|script\b|title\b|h1\b|center\b|p\b|div\b)/i;
 const HTML_SAMPLE_BYTES = 16;
 /** Our choice: publishers miscount by one or two of hundred thousands, and half a download lacks more. */
@@ -88,6 +103,9 @@ const STATED_FORMATS: ReadonlySet<ListFormatName> = new Set(['urls', 'ip-port'])
 
 /** Where a name is that name alone, whatever somebody says. */
 const EXACT_FORMATS: ReadonlySet<ListFormatName> = new Set(['hosts', 'rpz', 'clash']);
+
+/** What may be asked of entries that are found as somebody says. */
+const FOUND: Pick<ListFormat, 'holds' | 'filters'> = { holds: 'either', filters: [] };
 
 type Importer = (collector: Collector, start: number) => void;
 
@@ -121,10 +139,10 @@ const IMPORTERS: { readonly [format in Exclude<ListFormatName, JsonFormatName>]:
  * empty. Never throws on account of the bytes: what is wrong with them is in `rejects` and, if nothing of it
  * can be used, in `fault`.
  */
-export function importList(fileName: string, bytes: Uint8Array, options: ImportOptions = {}): ImportedList {
-  const format =
-    options.format ?? (options.lengthColumn === undefined ? detectListFormat(fileName, bytes) : 'csv');
-  const { holds } = listFormat(format);
+export function importList(fileName: string, bytes: Uint8Array, asked: ImportOptions = {}): ImportedList {
+  const options = asked.take === undefined ? asked : { ...asked, kind: asked.take };
+  const format = options.format ?? formatOf(fileName, bytes, options);
+  const { holds } = isFound(options) ? FOUND : listFormat(format);
   const collector = new Collector(bytes, options, options.kind ?? (holds === 'either' ? undefined : holds));
   const text = textStart(bytes, collector.limits.inputBytes);
   const fault =
@@ -135,6 +153,7 @@ export function importList(fileName: string, bytes: Uint8Array, options: ImportO
         lengthsFault(format, bytes, text.start, options));
   if (fault !== undefined) collector.refuseFile(fault);
   else readAs(format, collector, text.kind === 'text' ? text.start : 0);
+  if (options.strict === true) refuseLeft(collector);
   if (collector.rejects.count >= collector.limits.rejects) {
     const reason = `${collector.limits.rejects} entries that cannot be read: this is no list`;
     collector.refuseFile({ line: collector.line, column: 1, code: ImportFault.rejects, reason });
@@ -142,9 +161,40 @@ export function importList(fileName: string, bytes: Uint8Array, options: ImportO
   return resultOf(format, collector);
 }
 
+/** Whether somebody says how entries are found, whatever the format. */
+function isFound({ json, pattern, allAddresses }: ImportOptions): boolean {
+  return json !== undefined || pattern !== undefined || allAddresses === true;
+}
+
+function formatOf(fileName: string, bytes: Uint8Array, options: ImportOptions): ListFormatName {
+  if (options.lengthColumn !== undefined || options.delimiter !== undefined) return 'csv';
+  const format = detectListFormat(fileName, bytes);
+  return !isFound(options) ? format : isJsonFormat(format) || options.json !== undefined ? 'json' : 'plain';
+}
+
 function readAs(format: ListFormatName, collector: Collector, start: number): void {
-  if (isJsonFormat(format)) importJsonFormat(format, collector, start);
+  const { json, pattern, allAddresses } = collector.options;
+  if (json !== undefined) importJsonPath(collector, start, json);
+  else if (pattern !== undefined) importFound(collector, start, pattern);
+  else if (allAddresses === true)
+    (format === 'json' ? importJsonAddresses : importAddresses)(collector, start);
+  else if (isJsonFormat(format)) importJsonFormat(format, collector, start);
   else IMPORTERS[format](collector, start);
+}
+
+/** Refuses a file of which something is left that may be an entry. */
+function refuseLeft(collector: Collector): void {
+  const isAskedFor = (code: SkipCode): boolean =>
+    code === 'other-kind' && collector.options.take !== undefined;
+  const left = collector.skipped().find(({ code }) => LEFT.has(code) && !isAskedFor(code));
+  const [reject] = collector.rejects.kept;
+  if (left !== undefined) {
+    const reason = `${left.count} ${SKIP_REASONS[left.code]}, the first in line ${left.line}, and strict: true lets nothing be left`;
+    collector.refuseFile({ line: left.line, column: 1, code: ImportFault.left, reason });
+  } else if (reject !== undefined && collector.fault === undefined) {
+    const reason = `line ${reject.line}: ${reject.reason}; and strict: true takes every line or none`;
+    collector.refuseFile({ ...reject, code: ImportFault.left, reason });
+  }
 }
 
 function resultOf(format: ListFormatName, collector: Collector): ImportedList {
@@ -195,7 +245,7 @@ function contentFault(fileName: string, bytes: Uint8Array, options: ImportOption
   const start = contentStart(bytes);
   if (HTML.test(latin1(bytes, start, Math.min(bytes.length, start + HTML_SAMPLE_BYTES))))
     return fault(ImportFault.html, 'looks like HTML: a page of a web server, not a list');
-  if (options.format !== undefined || start === bytes.length) return undefined;
+  if (options.format !== undefined || isFound(options) || start === bytes.length) return undefined;
   switch (detectFormat(fileName, bytes)) {
     case 'rules':
       return fault(ImportFault.rules, 'holds firewall rules and is no list');
@@ -216,10 +266,12 @@ function lengthsFault(
   start: number,
   options: ImportOptions,
 ): Reject | undefined {
+  if (options.json !== undefined || options.pattern !== undefined) return undefined;
   const isScored = options.format === 'scored' || options.minScore !== undefined;
   if (isScored || options.lengthColumn !== undefined || !WITH_NUMBERS.includes(format)) return undefined;
   const found = lengthColumnOf(bytes, start);
-  if (found?.number === undefined) return found && lengthColumnFault(found, false);
+  if (found?.number === undefined || options.allAddresses === true)
+    return found && lengthColumnFault(found, false);
   const { onEntry, onReject, ...others } = options;
   const trial = importList('', bytes, { ...others, lengthColumn: found.number });
   return lengthColumnFault(found, trial.entries > 0 && trial.rejectCount === 0);
@@ -227,7 +279,7 @@ function lengthsFault(
 
 /** What is asked of a format that does not have it: to ignore a filter would let everything through. */
 function optionFault(format: ListFormatName, bytes: Uint8Array, options: ImportOptions): Reject | undefined {
-  const { filters, holds } = listFormat(format);
+  const { filters, holds } = isFound(options) ? FOUND : listFormat(format);
   if (options.kind !== undefined && holds !== 'either' && options.kind !== holds) {
     const reason = `the format ${format} holds ${holds}, and ${options.kind} are asked for`;
     return { line: 1, column: 1, code: ImportFault.wrongKind, reason };
@@ -246,6 +298,7 @@ function optionFault(format: ListFormatName, bytes: Uint8Array, options: ImportO
   if (useless.length === 0 || contentStart(bytes) === bytes.length) return undefined;
   const takes = filters.length === 0 ? 'takes no filter' : `takes only ${filters.map(filterKey).join(', ')}`;
   const asked = useless.map(filterKey).join(' or ');
-  const reason = `nothing can be picked by ${asked}: the format ${format} ${takes}`;
+  const what = isFound(options) ? 'json, pattern or all-addresses' : `the format ${format}`;
+  const reason = `nothing can be picked by ${asked}: ${what} ${takes}`;
   return { line: 1, column: 1, code: ImportFault.uselessFilter, reason };
 }

@@ -53,6 +53,65 @@ export function addressBehind(bytes: Uint8Array, start: number, end: number): Fo
   return addressWithin(bytes, start, stop);
 }
 
+/** Whether all of bytes[start, end) is an address or CIDR. */
+export function isAddress({ text, start, end }: TextPlace): boolean {
+  return mayHoldAddress(text, start, end) && typeof parsePrefix(latin1(text, start, end)) !== 'string';
+}
+
+/** Where some text is: text[start, end). */
+export interface TextPlace {
+  readonly text: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Where a text has what is looked for. */
+export type Finder = (text: string) => readonly (readonly [start: number, end: number])[];
+
+/** An address as it is written among others, and how. */
+export interface WrittenAddress {
+  readonly start: number;
+  readonly end: number;
+  /** `mask`: of the address before it; `excepted`: behind a `!`. */
+  readonly role: 'entry' | 'excepted' | 'mask';
+}
+
+/** Whether an IPv4 address is ones and then zeros, or the other way round. */
+function isMask(word: string): boolean {
+  const prefix = parsePrefix(word);
+  if (typeof prefix === 'string' || prefix.family === 6) return false;
+  const [bits = 0] = prefix.words;
+  return [bits, ~bits].some((one) => (one & (one + 1)) === 0);
+}
+
+/** What makes another entry of an address: the end of `192.0.2.1-9`, a length that is none. */
+const MORE = /^(?:-\d{1,3}(?![\d.])|\/\d)[\w./]*/;
+const MORE_MAX_CHARS = 40;
+
+/**
+ * Every address, CIDR and range in a text. What is written as an IPv4 address and is none is among them, and
+ * a word of hex digits and colons that is no address, as a time, is not.
+ */
+export function* addressesIn(text: string): Generator<WrittenAddress> {
+  let before: WrittenAddress | undefined;
+  for (const { 0: word, index } of text.matchAll(ADDRESS)) {
+    const isPage = text.startsWith('//', index - 2); // what follows is no length
+    const bare = isPage ? (word.split('/', 1)[0] ?? word) : word;
+    const more = isPage
+      ? ''
+      : (MORE.exec(text.slice(index + word.length, index + word.length + MORE_MAX_CHARS))?.[0] ?? '');
+    const end = index + bare.length + more.length;
+    if (word.includes(':') && typeof parsePrefix(word) === 'string') continue;
+    const between = before === undefined ? '' : text.slice(before.end, index);
+    const isLast = before?.role === 'entry' && /^\s*-\s*$/.test(between);
+    const isExcepted = /!\s*$/.test(text.slice(Math.max(0, index - 8), index));
+    if (before !== undefined && !isLast) yield before;
+    const role = /^(?:\s+|\/)$/.test(between) && isMask(word) ? 'mask' : isExcepted ? 'excepted' : 'entry';
+    before = isLast && before !== undefined ? { ...before, end } : { start: index, end, role };
+  }
+  if (before !== undefined) yield before;
+}
+
 function isCommentAt(bytes: Uint8Array, at: number, start: number): boolean {
   const byte = bytes[at];
   if (byte === HASH || byte === SEMICOLON) return true;

@@ -7,10 +7,12 @@
 import {
   acceptImport,
   type DocumentReject,
+  finderOf,
   type ImportedList,
   type ImportOptions,
   ImportRefusal,
   importList,
+  jsonQueryOf,
   type ReadingConfig,
   type Skipped,
   type SourceLimits,
@@ -246,19 +248,19 @@ async function unpackInput(
 }
 
 function importOptions({ reading, resolve, limits }: ReadingJob): ImportOptions {
-  const { format, hostBits, column, lengthColumn, minScore, country, asn, region, service, tag, set } =
-    reading;
-  const { subdomains, allowPublicSuffixes } = reading;
-  const lists = { country, asn, region, service, tag, set };
+  const { members: _, take, json, pattern, ...said } = reading;
+  const query = json === undefined ? undefined : jsonQueryOf(json);
+  const finder = pattern === undefined ? undefined : finderOf(pattern);
+  // The configuration was checked; read in another way than it says, a list would hold anything.
+  if (query === undefined && json !== undefined) throw new TypeError(`json: ${json} is no path`);
+  if (typeof finder === 'string') throw new TypeError(`pattern: ${finder}`);
+  const isSaid = (value: unknown): boolean =>
+    value !== undefined && !(Array.isArray(value) && value.length === 0);
   return {
-    ...(format === undefined ? {} : { format }),
-    hostBits,
-    ...(column === undefined ? {} : { column }),
-    ...(lengthColumn === undefined ? {} : { lengthColumn }),
-    ...(minScore === undefined ? {} : { minScore }),
-    ...Object.fromEntries(Object.entries(lists).filter(([, values]) => values.length > 0)),
-    subdomains,
-    allowPublicSuffixes,
+    ...Object.fromEntries(Object.entries(said).filter(([, value]) => isSaid(value))),
+    ...(query && { json: query }),
+    ...(finder && { pattern: finder }),
+    ...(take === undefined ? {} : { take: take === 'names' ? take : 'prefixes' }),
     resolve,
     limits: { inputBytes: limits.bytes, entries: limits.entries, rejectsKept: REJECTS_KEPT },
   };
