@@ -52,7 +52,7 @@ export const ROOMS = {
 
   'packages/table': ['limits.ts', 'memory', 'classes', 'map', 'program', 'image', 'edit', 'lookup'],
 
-  'packages/nftables': ['limits.ts', 'plan', 'kernel', 'apply', 'sink'],
+  'packages/nftables': ['limits.ts', 'plan', 'kernel', 'log', 'apply', 'sink'],
 
   'packages/sources': [
     'clock.ts',

@@ -6,9 +6,9 @@
 import { once } from 'node:events';
 import { supervise } from './apply/supervisor.ts';
 import { parseSources } from './kernel/sources.ts';
-import { DOWNSTREAM_GROUP, GROUP_MAX, KERNEL_MIB, KERNEL_MIB_MAX } from './limits.ts';
+import { DOWNSTREAM_GROUP, GROUP_MAX, KERNEL_MIB, KERNEL_MIB_MAX, LOG_GROUP_MAX } from './limits.ts';
 
-const USAGE = `rulecast-applier [--group N] [--kernel-mib N] [--openings SOCKET] [--sources LIST] [--supervise]
+const USAGE = `rulecast-applier [--group N] [--kernel-mib N] [--log-group N] [--openings SOCKET] [--sources LIST] [--supervise]
 
 Loads what rulecast-subscriber --enforce decides into nftables. Needs CAP_NET_ADMIN and nothing else. It is started by
 rulecast-subscriber; its standard input and output carry a private protocol.
@@ -16,13 +16,18 @@ rulecast-subscriber; its standard input and output carry a private protocol.
   --supervise       run another applier and start it again whenever it dies
   --group N         link group of the interfaces of downstream qubes (default: ${DOWNSTREAM_GROUP})
   --kernel-mib N    kernel memory that the tables may take, in MiB (default: ${KERNEL_MIB})
+  --log-group N     group of NFLOG that is told of packets which are refused (default: nobody is)
   --openings SOCKET path of the socket at which rulecast-dns has addresses opened that it is about to tell
   --sources LIST    which addresses come by which interface, beside what Qubes says: 'eth1=10.0.0.5,fd00::5 eth2=…'
   --again           a table of ours was in force: without, let nothing pass
   --remove          delete all tables of Rulecast from the kernel, and end
 `;
 
-const MOST: Readonly<Record<string, number>> = { '--group': GROUP_MAX, '--kernel-mib': KERNEL_MIB_MAX };
+const MOST: Readonly<Record<string, number>> = {
+  '--group': GROUP_MAX,
+  '--kernel-mib': KERNEL_MIB_MAX,
+  '--log-group': LOG_GROUP_MAX,
+};
 const OPENINGS = '--openings';
 const SOURCES = '--sources';
 const WORDS = ['--supervise', '--again', '--remove'];
@@ -43,6 +48,7 @@ if (argv.includes('--supervise')) {
   const serving = {
     downstreamGroup: Number(options['group'] ?? DOWNSTREAM_GROUP),
     kernelMib: Number(options['kernel-mib'] ?? KERNEL_MIB),
+    logGroup: options['log-group'] === undefined ? undefined : Number(options['log-group']),
     sources: parseSources(options['sources'] ?? '') ?? refuse(`${SOURCES}: write eth1=10.0.0.5,fd00::5`),
     again: argv.includes('--again'),
     openings: options['openings'],

@@ -11,6 +11,7 @@
  *   applier only;
  * - apply/: the applier's process, the messages it takes and how it checks them, the order of transactions,
  *   the pipe to it, and what is open by name (opening, door, book, looks, room, name-tables, openings) and by which interface each qube comes (sources, interfaces);
+ * - log/: reads what the kernel logs of refused packets;
  * - sink/: where the subscriber puts a release: keeps the kernel at it, gives flows their marks, reads
  *   counts.
  *
@@ -19,6 +20,7 @@
  */
 
 export { parseSources } from './kernel/sources.ts';
+export { openDropLog } from './log/drop-log.ts';
 export type { AskPlans } from './sink/reconciler.ts';
 export {
   applierCommand,

@@ -40,6 +40,18 @@ export const SENDERS_PER_S = 500;
 export const SENDER_REMEMBERED_MS = 2000;
 /** Senders of a family, and links: some 200 bytes each in the kernel, once there are as many. */
 export const SENDERS_MAX = 16_384;
+/**
+ * Refused packets that are logged in a second, of one qube at one interface, and of what an interface brings
+ * beyond that. A person reads no more; what they count, counters have.
+ */
+export const LOGGED_PER_S = 20;
+/** Addresses of qubes of a family, and interfaces, that have a rate of their own at one time. */
+export const LOGGED_SENDERS_MAX = 1024;
+export const LOGGED_REMEMBERED_MS = 60_000;
+/** Of each packet: the headers of IPv6 with two extensions, and of TCP without options. */
+export const LOGGED_BYTES = 96;
+/** Groups of NFLOG are u16; 0 is what the kernel's own logs have. */
+export const LOG_GROUP_MAX = 65_535;
 /** How often it is looked whether the mark still leads there, which takes some 10 µs. */
 export const CAPTURE_LOOK_EVERY_MS = 1000;
 /** Of our base chain: before the `filter` priority 0 of Qubes' own. */

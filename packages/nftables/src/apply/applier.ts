@@ -29,6 +29,8 @@ import { Tables } from './tables.ts';
 
 export interface ApplierOptions {
   readonly downstreamGroup: number;
+  /** Of NFLOG, which is told of packets that are refused; undefined: nobody is. */
+  readonly logGroup?: number | undefined;
   /** Kernel memory that all tables of ours may take. */
   readonly kernelMib: number;
   /** In place of one that died. */
@@ -146,7 +148,7 @@ class Applier {
       netlink: this.#netlink,
       tables,
       routes: () => new Routes(openNetlink(NetlinkFamily.route)),
-      downstreamGroup: this.#options.downstreamGroup,
+      place: this.#options,
       turn: () => turn(),
       tell: (captured) => void this.#send({ captured }),
     });

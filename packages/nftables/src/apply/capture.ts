@@ -7,6 +7,7 @@
 import { captureCommands } from '../kernel/capture-script.ts';
 import { qubesResolvers } from '../kernel/dnat.ts';
 import { lookAtTable } from '../kernel/listing.ts';
+import type { LogPlace } from '../kernel/log-script.ts';
 import { NativeError } from '../kernel/native.ts';
 import type { Netlink } from '../kernel/netlink.ts';
 import type { Routes } from '../kernel/routes.ts';
@@ -18,7 +19,7 @@ export interface CaptureWorld {
   readonly tables: Pick<Tables, 'put' | 'drop'>;
   /** Opened once something is captured. */
   readonly routes: () => Pick<Routes, 'link' | 'wayOf'>;
-  readonly downstreamGroup: number;
+  readonly place: LogPlace;
   readonly turn: () => Promise<void>;
   /** Why questions do not come to `rulecast-dns`; empty: they do. */
   readonly tell: (text: string) => void;
@@ -77,7 +78,7 @@ export class Capture {
   }
 
   async #make(): Promise<void> {
-    const { netlink, tables, downstreamGroup, turn } = this.#world;
+    const { netlink, tables, place, turn } = this.#world;
     const translated = await qubesResolvers(netlink, turn);
     const resolvers = [...new Set([...(this.#asked ?? []), ...translated])].sort();
     if (resolvers.length > CAPTURED_MAX)
@@ -87,7 +88,7 @@ export class Capture {
     const isSame = this.#made?.resolvers.join() === resolvers.join();
     const found = isSame ? await this.#fingerprint() : undefined;
     if (found !== undefined && found === this.#made?.fingerprint) return;
-    tables.put(CAPTURE_TABLE, (isOwned) => captureCommands(resolvers, { downstreamGroup, isOwned }));
+    tables.put(CAPTURE_TABLE, (isOwned) => captureCommands(resolvers, place, isOwned));
     this.#made = { resolvers, fingerprint: await this.#fingerprint() };
   }
 

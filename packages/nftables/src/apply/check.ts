@@ -8,6 +8,7 @@ import {
   CAPTURED_MAX,
   ELEMENTS_MAX,
   FLOW_MARK_MAX,
+  LOG_GROUP_MAX,
   NAME_QUBE_NETWORKS_MAX,
   NAMES_LEFT_MAX_BYTES,
   NO_FLOW_MARK,
@@ -101,6 +102,9 @@ function checkChange(value: unknown, body: Uint8Array): Change {
     tag: tag(fields['tag']),
     downstreamGroup: integer(fields['downstreamGroup'], 0, 0xffffffff, 'downstreamGroup'),
     answer: oneOf(fields['answer'], ['reject', 'silent'] as const, 'answer'),
+    ...(fields['logGroup'] !== undefined && {
+      logGroup: integer(fields['logGroup'], 1, LOG_GROUP_MAX, 'logGroup'),
+    }),
     newCounters: names('newCounters', isCounterName),
     newSets: names('newSets', isAnySetName),
     newMaps: names('newMaps', isMapName),

@@ -15,11 +15,11 @@
 
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { addBaseChain, addChain, addRule, addTable, type Command, deleteTable } from '../kernel/commands.ts';
+import { addChain, addRule, addTable, type Command, deleteTable } from '../kernel/commands.ts';
 import { classPieces, keyPieces, mapPieces, type Piece } from '../kernel/elements.ts';
 import { NativeError } from '../kernel/native.ts';
 import type { Netlink, TableInfo } from '../kernel/netlink.ts';
-import { BASE_CHAIN, closedRules, markingRule, parseTagChain, scriptOf } from '../kernel/script.ts';
+import { BASE_CHAIN, closedCommands, markingRule, parseTagChain, scriptOf } from '../kernel/script.ts';
 import { CAPTURE_TABLE, CLOSED_TABLE, FLOW_MARK_MAX, PIECE_COMMANDS, TABLES } from '../limits.ts';
 import type { Change, NameSet, Tag } from '../plan/change.ts';
 import { kernelBytesOf } from '../plan/memory.ts';
@@ -39,6 +39,8 @@ export type Notice =
 
 export interface TablesOptions {
   readonly downstreamGroup: number;
+  /** Of NFLOG, to which packets are logged that no release refuses; undefined: they are not. */
+  readonly logGroup?: number | undefined;
   /** Kernel memory that both tables together may take. */
   readonly kernelMib: number;
   /** A table was in force before, so that there must be one: without, nothing passes. */
@@ -316,11 +318,7 @@ export class Tables {
   #close(): void {
     this.#closing = true; // until it is
     if (this.#kernel.find(CLOSED_TABLE) !== undefined) return;
-    this.#kernel.run([
-      addTable(CLOSED_TABLE, this.#owns),
-      addBaseChain(CLOSED_TABLE, BASE_CHAIN),
-      ...closedRules(this.#options.downstreamGroup).map((rule) => addRule(CLOSED_TABLE, BASE_CHAIN, rule)),
-    ]);
+    this.#kernel.run(closedCommands(this.#owns, this.#options));
   }
 
   // ── Beside releases ──────────────────────────────────────────────────────────────────────────────────────

@@ -151,7 +151,7 @@ export function* messagesIn(bytes: Buffer): Generator<Message> {
     if (length < 16) return;
     const body = bytes.subarray(at + 16, at + length);
     yield { type: bytes.readUInt16LE(at + 4), flags: bytes.readUInt16LE(at + 6), body };
-    at += (length + 3) & ~3;
+    at += Math.ceil(length / 4) * 4; // 32 bits, so that no sign comes of it
   }
 }
 

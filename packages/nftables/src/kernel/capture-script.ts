@@ -51,6 +51,7 @@ import {
   sourceFrom,
   verdict,
 } from './expressions.ts';
+import { type LogPlace, logCommands, refusal } from './log-script.ts';
 import {
   addRules,
   goes,
@@ -98,10 +99,11 @@ const UNMARKING = [meta(Meta.mark), masked(machineWord(~CAPTURE_MARK_BITS)), set
 /** Makes the table, which is not there. `addresses` are of resolvers, 8 or 32 hex digits. */
 export function captureCommands(
   addresses: readonly string[],
-  { downstreamGroup, isOwned }: { readonly downstreamGroup: number; readonly isOwned: boolean },
+  place: LogPlace,
+  isOwned: boolean,
 ): readonly Command[] {
   const table = CAPTURE_TABLE;
-  const isOfQube = [meta(Meta.inGroup), equals(machineWord(downstreamGroup))];
+  const isOfQube = [meta(Meta.inGroup), equals(machineWord(place.downstreamGroup))];
   const asks: Rule = [
     ...isOfQube,
     ...goes('original'),
@@ -109,18 +111,19 @@ export function captureCommands(
     HAS_PORTS,
     verdict('jump', QUESTIONS_CHAIN),
   ];
+  const refuse = refusal('dns', [DROP], place);
   const rules: Readonly<Record<keyof typeof HOOKS, readonly Rule[]>> = {
     taken: [
       asks,
       ...FAMILIES.map((family) => [...IS_MARKED, ...isOf(family), verdict('goto', sendersChain(family))]),
     ],
-    input: [asks, [...IS_MARKED, DROP]],
+    input: [asks, [...IS_MARKED, ...refuse]],
     guard: [
-      [...COMES, ...goes('original'), DROP], // it answers, and asks nobody
+      [...COMES, ...goes('original'), ...refuse], // it answers, and asks nobody
       [...LEAVES, ...IS_MARKED, ...UNMARKING, ACCEPT],
-      [...LEAVES, DROP],
+      [...LEAVES, ...refuse],
       asks,
-      [...IS_MARKED, DROP],
+      [...IS_MARKED, ...refuse],
     ],
     keep: FAMILIES.map((family) => [
       ...LEAVES,
@@ -134,7 +137,8 @@ export function captureCommands(
     ...addProtocolSet(table, PORT_PROTOCOLS_SET, [6, 17]),
     addChain(table, QUESTIONS_CHAIN),
     ...addRules(table, QUESTIONS_CHAIN, addresses.flatMap(questionsTo)),
-    ...rateCommands(table),
+    ...logCommands(table, { dns: [DROP] }, place),
+    ...rateCommands(table, place),
     ...(Object.keys(HOOKS) as (keyof typeof HOOKS)[]).flatMap((chain) => [
       addBaseChain(table, chain, HOOKS[chain]),
       ...addRules(table, chain, rules[chain]),
@@ -149,9 +153,9 @@ const rateChain = (family: 4 | 6): string => `rate${family}`;
  * Each sender has a rate of its own. One that is not counted yet has to be within that of its link, so that
  * no qube fills the sets with addresses that it forges, and shuts out those that begin to ask.
  */
-function rateCommands(table: string): readonly Command[] {
+function rateCommands(table: string, place: LogPlace): readonly Command[] {
   const room = { size: SENDERS_MAX, milliseconds: SENDER_REMEMBERED_MS };
-  const beyond: Rule = [counts(BEYOND_COUNTER), DROP];
+  const beyond: Rule = [counts(BEYOND_COUNTER), ...refusal('dns', [DROP], place)];
   const made = (family: 4 | 6): readonly Command[] => {
     const [set, counted] = [sendersChain(family), verdict('goto', rateChain(family))];
     const sender = [

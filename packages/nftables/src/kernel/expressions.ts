@@ -15,6 +15,7 @@ export type Value = Uint8Array | number;
 export const Meta = {
   mark: 3,
   inIndex: 4,
+  outIndex: 5,
   inName: 6,
   outName: 7,
   family: 15,
@@ -45,6 +46,7 @@ const INTERFACE_NAME_BYTES = 16;
 /** Where the second part of a key lies behind the first: registers of 4 bytes, and of 16. */
 const BEHIND_REGISTER = { 4: 9, 6: 2 } as const;
 const VERDICT_REGISTER = 0;
+const NETWORK_HEADER = 1;
 const TRANSPORT_HEADER = 2;
 const Comparison = { equal: 0, unequal: 1 } as const;
 const INVERTED = 1;
@@ -54,7 +56,7 @@ const BY_PACKETS = 0;
 /** Adds an element, or has one stay for longer. */
 const UPDATE = 1;
 export const NFPROTO = { 4: 2, 6: 10 } as const;
-export const VerdictCode = { drop: 0, accept: 1, jump: -3, goto: -4 } as const;
+export const VerdictCode = { drop: 0, accept: 1, jump: -3, goto: -4, return: -5 } as const;
 
 export function meta(key: number): Expression {
   return expression('meta', [1, REGISTER], [2, key]);
@@ -97,6 +99,16 @@ export function sourceFrom(family: 4 | 6): Expression {
 /** Bytes of the header of the protocol above IP. */
 export function transport(offset: number, bytes: number): Expression {
   return expression('payload', [1, REGISTER], [2, TRANSPORT_HEADER], [3, offset], [4, bytes]);
+}
+
+/** Bytes of the header of IP. */
+export function network(offset: number, bytes: number): Expression {
+  return expression('payload', [1, REGISTER], [2, NETWORK_HEADER], [3, offset], [4, bytes]);
+}
+
+/** Gives the first bytes of the packet to who reads a group of NFLOG, with a prefix. */
+export function logs(group: number, prefix: string, bytes: number): Expression {
+  return expression('log', [1, half(group)], [2, prefix], [3, bytes]);
 }
 
 /** The register, and `mask`, then exclusive or `flip`. */

@@ -15,6 +15,7 @@ import {
 } from '../plan/plan.ts';
 import { attribute, attributesOf, textOf, within } from './attributes.ts';
 import { FORWARD_HOOK, HOOK_TYPE, NF_ACCEPT, NftMessage, OBJECT_COUNTER } from './commands.ts';
+import { isLogChain } from './log-script.ts';
 import type { Netlink } from './netlink.ts';
 import {
   BASE_CHAIN,
@@ -86,7 +87,7 @@ export async function lookAtTable(
     exists: true,
     framed: isHooked && FRAME_CHAINS.every((name) => chains.includes(name)),
     sets: sets.filter((name) => parseSetName(name) !== undefined || parseNameSetName(name) !== undefined),
-    chains: chains.filter((name) => parseTagChain(name) === undefined && !FRAME_CHAINS.includes(name)),
+    chains: chains.filter((name) => parseTagChain(name) === undefined && !isFrameChain(name)),
     maps,
     counters: counters.filter((name) => isCounterName(name) && name !== DENIED_COUNTER),
     rules,
@@ -101,6 +102,10 @@ export async function lookAtTable(
 /** Of a set: how many elements it has, which the kernel tells from Linux 6.16 on. */
 const SET_COUNT = 20;
 const FRAME_CHAINS: readonly string[] = [DENY_CHAIN, FLOWLESS_CHAIN, NEXT_CHAIN, TOLD_CHAIN, BASE_CHAIN];
+
+function isFrameChain(name: string): boolean {
+  return FRAME_CHAINS.includes(name) || isLogChain(name);
+}
 
 /** Where there is none. */
 export const NO_TABLE: KernelState = {

@@ -1,6 +1,6 @@
 /**
- * Sockets of the kernel's netlink, by the C library's functions through koffi: loaded only by the process
- * that has CAP_NET_ADMIN.
+ * Sockets of the kernel's netlink, by the C library's functions through koffi: loaded by the process that has
+ * CAP_NET_ADMIN, and by who had it when it opened the log of refused packets.
  */
 
 import { getSystemErrorMap } from 'node:util';
@@ -52,6 +52,7 @@ const SO_RCVBUFFORCE = 33;
 const SOL_NETLINK = 270;
 const NETLINK_NO_ENOBUFS = 5;
 const MSG_DONTWAIT = 0x40;
+const INTERFACE_NAME_BYTES = 16;
 const EPERM = 1;
 const ENOENT = 2;
 const EAGAIN = 11;
@@ -69,6 +70,7 @@ const c = {
   recv: libc.func('intptr_t recv(int, void *, size_t, int)'),
   setsockopt: libc.func('int setsockopt(int, int, int, const void *, int)'),
   close: libc.func('int close(int)'),
+  if_indextoname: libc.func('void *if_indextoname(unsigned int, _Out_ char *)'),
 };
 
 /** Opens a socket, which no program that is started gets. Throws NativeError. */
@@ -99,6 +101,12 @@ export function openNetlink(family: number = NetlinkFamily.netfilter): NetlinkSo
       c.close(fd);
     },
   };
+}
+
+/** The name of an interface, as it is called now; undefined: there is none. */
+export function interfaceNameOf(index: number): string | undefined {
+  const name = Buffer.alloc(INTERFACE_NAME_BYTES);
+  return c.if_indextoname(index, name) === null ? undefined : name.toString('latin1', 0, name.indexOf(0));
 }
 
 function failure(call: string): NativeError {

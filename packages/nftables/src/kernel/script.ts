@@ -5,7 +5,7 @@
  */
 
 import { bitsOf, type Family } from '@rulecast/rules';
-import { NO_FLOW_MARK } from '../limits.ts';
+import { CLOSED_TABLE, NO_FLOW_MARK } from '../limits.ts';
 import type { Change, ChangeOptions, Tag } from '../plan/change.ts';
 import {
   DENIED_COUNTER,
@@ -25,11 +25,13 @@ import {
   addRule,
   addSet,
   addSourcesSet,
+  addTable,
   type Command,
   deleteChain,
   deleteCounter,
   deleteSet,
   flushChain,
+  NftMessage,
 } from './commands.ts';
 import {
   addLabels,
@@ -59,6 +61,7 @@ import {
   verdictOf,
 } from './expressions.ts';
 import { labelsOf } from './flow-labels.ts';
+import { type LogPlace, logChain, logCommands, refusal, relogCommands } from './log-script.ts';
 import { SOURCES_SETS } from './sources.ts';
 
 /**
@@ -145,6 +148,8 @@ function* releaseCommands(change: Change, chains: Change['chains'], table: strin
     yield* addRules(table, NEXT_CHAIN, nextRules(change));
   }
   if (base === 'fresh' || base.mark !== tag.mark) yield* addRules(table, BASE_CHAIN, baseRules(change));
+  if (base !== 'fresh' && base.release !== tag.release)
+    yield* relogCommands(table, ['rule', 'reply', 'tcp-rest', 'flowless'], change, tag.release);
   for (const { name } of chains) yield flushChain(table, name);
   yield* ruleCommands(chains, table);
   for (const name of oldChains) yield flushChain(table, name);
@@ -159,6 +164,7 @@ export function ruleCount(chains: Iterable<readonly Step[]>, options: ChangeOpti
   let count = 0;
   for (const rules of [denyRules, flowlessRules, nextRules, toldRules, baseRules])
     count += rules(options).length;
+  for (const { type } of refusalCommands('', options)) if (type === NftMessage.newRule) count++;
   for (const steps of chains) for (const step of steps) count += isTold(step) ? 2 : 1;
   return count;
 }
@@ -169,6 +175,7 @@ export type Rule = readonly Expression[];
 
 const ACCEPT = verdict('accept');
 const DROP = verdict('drop');
+const COUNTED_DROP: Rule = [counts(DENIED_COUNTER), DROP];
 export const TCP = equals(byte(6));
 /** Bits of the byte of a TCP header that has them. */
 const TCP_FLAGS_AT = 13;
@@ -181,10 +188,17 @@ function* frameCommands(options: ChangeOptions, table: string): Generator<Comman
   for (const family of [4, 6] as const) yield addSourcesSet(table, SOURCES_SETS[family], family);
   const chains = [DENY_CHAIN, NEXT_CHAIN, TOLD_CHAIN, FLOWLESS_CHAIN, ...ENTRY_CHAINS];
   for (const name of chains) yield addChain(table, name);
+  yield* refusalCommands(table, options);
   yield* addRules(table, DENY_CHAIN, denyRules(options));
   yield* addRules(table, FLOWLESS_CHAIN, flowlessRules(options));
   yield* addRules(table, NEXT_CHAIN, nextRules(options));
   yield* addRules(table, TOLD_CHAIN, toldRules(options));
+}
+
+/** Chains for what is logged, and then refused elsewhere or by them. */
+function refusalCommands(table: string, options: ChangeOptions): Generator<Command> {
+  const endings = { rule: undefined, reply: undefined, 'tcp-rest': COUNTED_DROP, flowless: COUNTED_DROP };
+  return logCommands(table, endings, options, options.tag.release);
 }
 
 export function addRules(table: string, chain: string, rules: readonly Rule[]): readonly Command[] {
@@ -195,11 +209,16 @@ export function addRules(table: string, chain: string, rules: readonly Rule[]): 
  * As Qubes does: ICMP 3/13, ICMPv6 1/1. A TCP connection in progress is reset, so that whoever waits for it
  * learns at once; of any other reply the sender learns nothing.
  */
-function denyRules({ answer }: ChangeOptions): readonly Rule[] {
-  const count = counts(DENIED_COUNTER);
-  if (answer === 'silent') return [[count, DROP]];
+function denyRules({ answer, logGroup }: ChangeOptions): readonly Rule[] {
+  const logging: readonly Rule[] = [
+    [...goes('original'), verdict('jump', logChain('rule'))],
+    [...goes('reply'), verdict('jump', logChain('reply'))],
+  ];
+  const first = logGroup === undefined ? [] : logging;
+  if (answer === 'silent') return [...first, COUNTED_DROP];
   return [
-    [count],
+    ...first,
+    [counts(DENIED_COUNTER)],
     [meta(Meta.protocol), TCP, ...goes('reply'), reject(Reject.tcpReset)],
     [...goes('reply'), DROP],
     [...tcpFlags(TcpFlag.syn), equals(byte(0)), reject(Reject.tcpReset)],
@@ -207,7 +226,8 @@ function denyRules({ answer }: ChangeOptions): readonly Rule[] {
   ];
 }
 
-function nextRules({ downstreamGroup, tag }: ChangeOptions): readonly Rule[] {
+function nextRules(options: ChangeOptions): readonly Rule[] {
+  const { downstreamGroup, tag } = options;
   const group = machineWord(downstreamGroup);
   const { fin, syn, rst, ack } = TcpFlag;
   return [
@@ -221,8 +241,7 @@ function nextRules({ downstreamGroup, tag }: ChangeOptions): readonly Rule[] {
       ...isOfState(CtState.new),
       ...tcpFlags(fin | syn | rst | ack),
       differs(byte(syn)),
-      counts(DENIED_COUNTER),
-      DROP,
+      ...refusal('tcp-rest', COUNTED_DROP, options),
     ],
     ...([4, 6] as const).map((family): Rule => [...isOf(family), verdict('goto', `ingress${family}`)]),
     [ACCEPT],
@@ -259,12 +278,10 @@ function baseRules({ downstreamGroup, tag }: ChangeOptions): readonly Rule[] {
 }
 
 /** No key of a flow matches what is of none, so that it would pass all rules. */
-function flowlessRules({ downstreamGroup }: ChangeOptions): readonly Rule[] {
-  const isOurs = equals(machineWord(downstreamGroup));
-  return [
-    ...[Meta.inGroup, Meta.outGroup].map((key): Rule => [meta(key), isOurs, counts(DENIED_COUNTER), DROP]),
-    [ACCEPT],
-  ];
+function flowlessRules(options: ChangeOptions): readonly Rule[] {
+  const isOurs = equals(machineWord(options.downstreamGroup));
+  const ends = refusal('flowless', COUNTED_DROP, options);
+  return [...[Meta.inGroup, Meta.outGroup].map((key): Rule => [meta(key), isOurs, ...ends]), [ACCEPT]];
 }
 
 /** The ways of a flow from a qube to elsewhere, there and back: only such flows are marked. */
@@ -276,10 +293,16 @@ function outwardPaths(downstreamGroup: number): readonly Rule[] {
   ];
 }
 
-/** Lets nothing pass from or to downstream qubes. */
-export function closedRules(downstreamGroup: number): readonly Rule[] {
-  const isOurs = equals(machineWord(downstreamGroup));
-  return [Meta.inGroup, Meta.outGroup].map((key) => [meta(key), isOurs, reject(Reject.adminProhibited)]);
+/** Makes the table, which is not there, that lets nothing pass from or to downstream qubes. */
+export function* closedCommands(isOwned: boolean, place: LogPlace): Generator<Command> {
+  const table = CLOSED_TABLE;
+  const isOurs = equals(machineWord(place.downstreamGroup));
+  const ends = [reject(Reject.adminProhibited)];
+  yield addTable(table, isOwned);
+  yield* logCommands(table, { closed: ends }, place);
+  yield addBaseChain(table, BASE_CHAIN);
+  for (const key of [Meta.inGroup, Meta.outGroup])
+    yield addRule(table, BASE_CHAIN, [meta(key), isOurs, ...refusal('closed', ends, place)]);
 }
 
 export function goes(direction: keyof typeof CtDirection): Rule {

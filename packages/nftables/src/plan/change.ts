@@ -118,6 +118,8 @@ export interface Change {
   readonly downstreamGroup: number;
   /** What a dropped packet's sender is told. */
   readonly answer: 'reject' | 'silent';
+  /** Of NFLOG, to which refused packets are logged; undefined: they are not. */
+  readonly logGroup?: number | undefined;
   readonly newCounters: readonly string[];
   readonly newSets: readonly string[];
   readonly newMaps: readonly string[];
@@ -144,6 +146,7 @@ export interface ChangeOptions {
   readonly tag: Tag;
   readonly downstreamGroup: number;
   readonly answer: 'reject' | 'silent';
+  readonly logGroup?: number | undefined;
 }
 
 /** A change with the body that its elements lie in. */

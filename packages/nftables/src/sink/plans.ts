@@ -47,6 +47,8 @@ import { type CounterValues, hitsFrom, type NftHits, sumsOf } from './hits.ts';
 export interface PlansOptions {
   readonly downstreamGroup: number;
   readonly answer: 'reject' | 'silent';
+  /** Of NFLOG, to which refused packets are logged; undefined: they are not. */
+  readonly logGroup?: number | undefined;
   /** Whether flows that a release accepts are marked. */
   readonly marksFlows: boolean;
   readonly capturesDns: boolean;
@@ -195,9 +197,9 @@ export class Plans {
     return { next, first: this.#whole(plan), afterwards: [] };
   }
 
-  get #rendering(): Pick<PlansOptions, 'downstreamGroup' | 'answer'> {
-    const { downstreamGroup, answer } = this.#options;
-    return { downstreamGroup, answer };
+  get #rendering(): Pick<PlansOptions, 'downstreamGroup' | 'answer' | 'logGroup'> {
+    const { downstreamGroup, answer, logGroup } = this.#options;
+    return { downstreamGroup, answer, logGroup };
   }
 
   /** A digest of what the rules depend on besides the release. */

@@ -51,6 +51,8 @@ export interface NftSinkOptions {
    * does.
    */
   readonly answer?: 'reject' | 'silent';
+  /** Group of NFLOG to which refused packets are logged; default: they are not. Give the applier the same. */
+  readonly logGroup?: number | undefined;
   /**
    * Whether flows that a release accepts are marked, by a connection label, so that the rest of their packets
    * need no judging; default true.
@@ -179,7 +181,8 @@ export class NftSink {
     );
     const marks = options.flowMarks === false ? undefined : new FlowMarks();
     const { capturesDns = false } = options;
-    const plans = { downstreamGroup, answer, marksFlows: marks !== undefined, capturesDns };
+    const { logGroup } = options;
+    const plans = { downstreamGroup, answer, logGroup, marksFlows: marks !== undefined, capturesDns };
     this.plans = options.askPlans && plans;
     this.#ask = options.askPlans ?? planningHere(new Plans(plans));
     this.#reconciler = new Reconciler(this.#applier, this.#ask, { marks, capturesDns }, this.#logger);

@@ -1,0 +1,122 @@
+/**
+ * What tells who reads the group that a packet is refused: chains that are jumped to before it is dropped, on
+ * no way of a packet that is accepted.
+ *
+ *   log_REASON   six rules, each for one way and family, that log what is within a rate; else the next is asked
+ *   drop_REASON  jumps there, and drops
+ *
+ * A prefix is three words: 16 hex digits of the release that refuses, or `-`; the reason; and the way. The
+ * rate is that of the side of the qube, its address and interface, since whoever sends to it can make up his
+ * own: one qube hides nothing of another. Where the set of addresses is full, its interface still has a rate.
+ */
+
+import { LOGGED_BYTES, LOGGED_PER_S, LOGGED_REMEMBERED_MS, LOGGED_SENDERS_MAX } from '../limits.ts';
+import { addChain, addNotedSet, addRule, type Command, flushChain } from './commands.ts';
+import {
+  byte,
+  type Expression,
+  equals,
+  isWithinRate,
+  logs,
+  Meta,
+  machineWord,
+  meta,
+  metaBehind,
+  NFPROTO,
+  network,
+  verdict,
+} from './expressions.ts';
+
+/** Why a packet is refused: `reply`, by a rule that judges its flow, which it is a reply of. */
+export type LogReason = 'rule' | 'reply' | 'tcp-rest' | 'flowless' | 'closed' | 'dns';
+
+export interface LogPlace {
+  readonly downstreamGroup: number;
+  /** Of NFLOG. Undefined: nothing is logged. */
+  readonly logGroup?: number | undefined;
+}
+
+/** As a prefix says it. */
+const RELEASE_DIGITS = 16;
+const NO_RELEASE = '-';
+const SETS = { 4: 'logged4', 6: 'logged6', links: 'logged_links' } as const;
+const RETURN = verdict('return');
+/** The ways of a packet from a qube, and to one; and where the address of the qube is. */
+const WAYS = {
+  from: { group: Meta.inGroup, index: Meta.inIndex, 4: network(12, 4), 6: network(8, 16) },
+  to: { group: Meta.outGroup, index: Meta.outIndex, 4: network(16, 4), 6: network(24, 16) },
+} as const;
+const FAMILIES = [4, 6] as const;
+
+export function logChain(reason: LogReason): string {
+  return `log_${reason}`;
+}
+
+export function isLogChain(name: string): boolean {
+  return /^(?:log|drop)_/.test(name);
+}
+
+/** Where a packet goes that is not to pass: to what is there already, or to be logged first. */
+export function refusal(
+  reason: LogReason,
+  ends: readonly Expression[],
+  place: LogPlace,
+): readonly Expression[] {
+  return place.logGroup === undefined ? ends : [verdict('goto', `drop_${reason}`)];
+}
+
+/** The sets and chains of some reasons, and for each how a packet ends that `refusal` sent there. */
+export function* logCommands(
+  table: string,
+  endings: Partial<Readonly<Record<LogReason, readonly Expression[] | undefined>>>,
+  place: LogPlace,
+  release?: string,
+): Generator<Command> {
+  if (place.logGroup === undefined) return;
+  const room = { size: LOGGED_SENDERS_MAX, milliseconds: LOGGED_REMEMBERED_MS };
+  for (const family of FAMILIES) yield addNotedSet(table, SETS[family], family, room);
+  yield addNotedSet(table, SETS.links, undefined, room);
+  for (const [reason, ends] of Object.entries(endings) as [LogReason, readonly Expression[] | undefined][]) {
+    yield addChain(table, logChain(reason));
+    for (const rule of logRules(reason, place, release)) yield addRule(table, logChain(reason), rule);
+    if (ends === undefined) continue;
+    yield addChain(table, `drop_${reason}`);
+    for (const rule of [[verdict('jump', logChain(reason))], ends])
+      yield addRule(table, `drop_${reason}`, rule);
+  }
+}
+
+/** Has the rules of those chains say another release. */
+export function* relogCommands(
+  table: string,
+  reasons: readonly LogReason[],
+  place: LogPlace,
+  release: string,
+): Generator<Command> {
+  for (const reason of place.logGroup === undefined ? [] : reasons) {
+    yield flushChain(table, logChain(reason));
+    for (const rule of logRules(reason, place, release)) yield addRule(table, logChain(reason), rule);
+  }
+}
+
+function logRules(
+  reason: LogReason,
+  { downstreamGroup, logGroup = 0 }: LogPlace,
+  release = NO_RELEASE,
+): readonly (readonly Expression[])[] {
+  return Object.entries(WAYS).flatMap(([name, way]) => {
+    const isOfQube = [meta(way.group), equals(machineWord(downstreamGroup))];
+    const prefix = `${release.slice(0, RELEASE_DIGITS)} ${reason} ${name}`;
+    const told = [logs(logGroup, prefix, LOGGED_BYTES), RETURN];
+    const byAddress = FAMILIES.map((family) => [
+      ...isOfQube,
+      meta(Meta.family),
+      equals(byte(NFPROTO[family])),
+      way[family],
+      metaBehind(way.index, family),
+      isWithinRate(SETS[family], LOGGED_PER_S),
+      ...told,
+    ]);
+    return [...byAddress, [...isOfQube, meta(way.index), isWithinRate(SETS.links, LOGGED_PER_S), ...told]];
+  });
+}
