@@ -446,6 +446,88 @@ unmatched: drop
   });
 });
 
+describe('what files would change', () => {
+  type Compare = NonNullable<MessageOf<'push'>['compare']>;
+  const compare = (
+    control: Endpoint,
+    files: Readonly<Record<string, string>>,
+    { stats = false, ...some }: Partial<Compare> = {},
+    push: Partial<MessageOf<'push'>> = {},
+  ): Promise<Answer> =>
+    ScriptedRulectl.push(control, files, { dryRun: true, compare: { stats, ...some }, ...push });
+  const FIRST = { 'a.txt': '192.0.2.1\n192.0.2.2\n', 'b.txt': '192.0.2.3\n', 'x.rules': 'drop dst=@a\n' };
+
+  it('is, line by line, what the release of them changes then, and releases nothing', async () => {
+    const { publisher, control } = await house();
+    await release(publisher, FIRST);
+    for (const [files, push] of [
+      [{ 'a.txt': '192.0.2.2\n', 'x.rules': 'drop dst=@a\naccept\n' }, {}],
+      [{ 'c.txt': '192.0.2.9\n', 'x.rules': 'drop dst=@c\n' }, { replaceAll: true }],
+      [{ 'c.txt': '198.51.100.0/24\n' }, { action: 'merge' }],
+    ] as const) {
+      const { version = 0 } = publisher.head?.manifest ?? {};
+      const answer = await compare(control, files, {}, push);
+      expect(answer.end).toMatchObject({ kind: 'done', code: 'different' });
+      expect(publisher.head?.manifest.version).toBe(version);
+      await release(publisher, files, push);
+      const made = await diff(control, version);
+      expect(linesOf(answer).length).toBeGreaterThan(0);
+      expect(answer.records).toEqual(made.records);
+    }
+  });
+
+  it('is none where they say what is released', async () => {
+    const { publisher, control } = await house();
+    await release(publisher, FIRST);
+    expect(await compare(control, FIRST)).toMatchObject({ records: [], end: { code: 'same' } });
+  });
+
+  it('is told from another version, from nothing, and of one part', async () => {
+    const { publisher, control } = await house();
+    await release(publisher, FIRST);
+    await release(publisher, { 'b.txt': '192.0.2.4\n' });
+    const files = { 'a.txt': '192.0.2.2\n' };
+    const of = async (some: Partial<Compare>) => linesOf(await compare(control, files, some));
+    expect(await of({})).toEqual(['- a entries: 192.0.2.1/32']);
+    expect(await of({ from: 1 })).toEqual([
+      '- a entries: 192.0.2.1/32',
+      '- b entries: 192.0.2.3/32',
+      '+ b entries: 192.0.2.4/32',
+    ]);
+    expect(await of({ from: 1, list: 'a' })).toEqual(['- a entries: 192.0.2.1/32']);
+    expect(await of({ from: 0, list: 'b' })).toEqual(['+ b entries: 192.0.2.4/32']);
+    expect(await of({ list: 'b' })).toEqual([]);
+    expect(await of({ stats: true })).toEqual([]);
+    expect((await compare(control, files, { from: 9 })).end).toMatchObject({ code: 'unknown-release' });
+    expect((await compare(control, files, { policy: 'defualt' })).end).toMatchObject({
+      code: 'no-such-part',
+      text: expect.stringContaining('did you mean default'),
+    });
+  });
+
+  it('is told whatever guards would say, but not of what is refused as a whole', async () => {
+    const { publisher, control } = await house();
+    await release(publisher, FIRST);
+    expect((await ScriptedRulectl.push(control, { 'a.txt': '' }, { dryRun: true })).end).toMatchObject({
+      code: 'guard-refused',
+    });
+    expect(linesOf(await compare(control, { 'a.txt': '' }))).toHaveLength(2);
+    const rejected = await compare(control, { 'a.txt': '192.0.2.1\nnobody knows\n' });
+    expect(rejected).toMatchObject({ records: [{ record: 'reject', line: 2 }], end: { code: 'bad-input' } });
+    expect((await compare(control, { 'x.rules': 'drop dst=@nobody\n' })).end).toMatchObject({
+      kind: 'fail',
+      code: 'guard-refused',
+      file: 'x.rules',
+      line: 1,
+    });
+  });
+
+  it('is no release: without dryRun it is no message', async () => {
+    const { control } = await house();
+    await expect(compare(control, FIRST, {}, { dryRun: false })).rejects.toThrow('compare goes with dryRun');
+  });
+});
+
 describe('a reader that stops reading', () => {
   it('does not keep its place: it is sent away after a minute', async () => {
     const clock = new FakeClock();

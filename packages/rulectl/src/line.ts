@@ -86,7 +86,8 @@ async function usageText(failure: Error, args: readonly string[], terminal: Term
   if (command === 'get') return 'say what: rulectl get all, get policy NAME or get list NAME';
   if (command === 'export') return 'say what, and of which policy: rulectl export qubes POLICY';
   if (command === 'forget') return 'name a subscriber';
-  return command === 'rollback' || command === 'diff' ? 'name a version' : 'name at least one file';
+  if (command === 'diff') return 'name versions, or files';
+  return command === 'rollback' ? 'name a version' : 'name at least one file';
 }
 
 /** Begins a word that yargs would take for an option, or lose. No argument of a process holds a NUL. */

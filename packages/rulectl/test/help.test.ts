@@ -150,7 +150,7 @@ describe('usage errors', () => {
     [['rollback', '1', '--list', 'a', '--policy', 'b'], '--list and --policy exclude each other'],
     [['rollback', '1', '--policy', 'a/b'], '--policy "a/b": a name has'],
     [['rollback', '1', '--wait', 'applied', '--no-wait'], '--no-wait and --wait exclude each other'],
-    [['diff'], 'name a version'],
+    [['diff'], 'name versions, or files'],
     [['diff', '1..2..3'], '1..2..3: write two versions or times as in 41..42'],
     [['diff', '1..x'], '1..x: write two versions'],
     [['diff', '..2'], '..2: write two versions'],

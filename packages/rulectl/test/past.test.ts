@@ -5,8 +5,15 @@
 
 import type { Connection, ControlRecordOf, MessageOf } from '@rulecast/protocol';
 import { afterEach, describe, expect, it } from 'vitest';
-import { ndjson, rulectl } from './cli.ts';
-import { FakePublisher, receive, type Script, sendRecords } from './fake-publisher.ts';
+import { Folder, ndjson, rulectl } from './cli.ts';
+import {
+  FakePublisher,
+  receive,
+  receivePush,
+  type Script,
+  type SentPush,
+  sendRecords,
+} from './fake-publisher.ts';
 import { applied, change, edit, HASH, head, list, NOW_MS, release } from './records.ts';
 
 let publisher: FakePublisher | undefined;
@@ -467,8 +474,85 @@ describe('diff', () => {
     expect((await run(['diff', '2026-06-01'], first)).exit).toBe(0);
   });
 
-  it.each(['41..42..43', '..', 'tuesday..', '41..4x', ''])('%j is wrong usage', async (words) => {
+  it.each(['41..42..43', '...', 'tuesday..', '41..4x', ''])('%j is wrong usage', async (words) => {
     expect((await rulectl(['diff', words])).exit).toBe(64);
+  });
+
+  it('of files asks for what a push of them would change, from the newest or another version', async () => {
+    const folder = new Folder();
+    const drop = folder.write('drop.txt', '192.0.2.0/24\n');
+    const work = folder.write('41', 'accept\n');
+    const sent: SentPush[] = [];
+    const script: Script = async (connection) => {
+      sent.push(await receivePush(connection));
+      await sendRecords(connection, [change({ added: 0, removed: 2 }), edit()]);
+      await done(connection, 'different');
+    };
+    try {
+      const { exit, stdout } = await run(['diff', drop], script);
+      expect(stdout.split('\n')).toEqual([
+        'list drop (changed): +0 -2',
+        '- 192.0.2.0/24',
+        '- 198.51.100.1/32',
+        '',
+      ]);
+      expect(exit).toBe(1);
+      const at = ['--control', publisher?.endpoint ?? ''];
+      await rulectl(['diff', '9..', drop, '--list', 'drop', '--stats', '--replace-all', ...at]);
+      await rulectl(['diff', './41', '--policy', 'work', ...at], { cwd: folder.path });
+      const json = await rulectl(['diff', drop, '--json', ...at]);
+      expect(ndjson(json.stdout)).toMatchObject([{ record: 'change' }, { record: 'edit' }, { exit: 1 }]);
+      expect(
+        sent.map(({ push }) => ({ ...push.compare, dryRun: push.dryRun, all: push.replaceAll })),
+      ).toEqual([
+        { stats: false, dryRun: true, all: false },
+        { from: 9, list: 'drop', stats: true, dryRun: true, all: true },
+        { policy: 'work', stats: false, dryRun: true, all: false },
+        { stats: false, dryRun: true, all: false },
+      ]);
+      expect(sent.map(({ push, files }) => [push.list, push.policy, files[0]?.name])).toEqual([
+        [undefined, undefined, drop],
+        ['drop', undefined, drop],
+        [undefined, 'work', './41'],
+        [undefined, undefined, drop],
+      ]);
+      expect(work).toContain('/41');
+    } finally {
+      folder.remove();
+    }
+  });
+
+  it('of files that are refused says where, and ends with 2', async () => {
+    const folder = new Folder();
+    const drop = folder.write('drop.txt', '192.0.2.0/24\nx y\n');
+    const reject = {
+      record: 'reject',
+      file: drop,
+      line: 2,
+      column: 1,
+      code: 'bad',
+      reason: 'no prefix',
+    } as const;
+    const { exit, stdout, stderr } = await run(['diff', drop], async (connection) => {
+      await receivePush(connection);
+      await sendRecords(connection, [reject]);
+      await connection.send({ kind: 'fail', code: 'bad-input', text: 'one line is refused' });
+    });
+    folder.remove();
+    expect(stdout).toContain(`${drop}:2:1`);
+    expect({ exit, stderr }).toEqual({ exit: 2, stderr: 'rulectl: one line is refused\n' });
+  });
+
+  it.each([
+    [['nowhere.yaml'], 'nowhere.yaml: write two versions or times as in 41..42'],
+    [['41', '--format', 'plain'], '--format'],
+    [['41..42', '--replace-all'], '--replace-all goes with files'],
+    [['41..42', 'package.json'], '41..42 has two ends, and files are one: write 41.. FILE'],
+    [[], 'name versions, or files'],
+  ])('%j is refused before anybody is asked', async (words, reason) => {
+    const { exit, stderr } = await rulectl(['diff', ...words]);
+    expect(stderr).toContain(reason);
+    expect(exit).toBe(64);
   });
 
   it('of a version that is gone ends with 2', async () => {

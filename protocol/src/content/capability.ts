@@ -42,6 +42,8 @@ export const Capability = {
   messages: 'messages',
   /** It asks firewalls what they refused. */
   log: 'log',
+  /** It says line by line what a push would change. */
+  pushCompare: 'push-compare',
 } as const;
 export type Capability = (typeof Capability)[keyof typeof Capability];
 
@@ -57,6 +59,7 @@ export const PUBLISHER_CAPABILITIES: readonly Capability[] = [
   Capability.partHistory,
   Capability.messages,
   Capability.log,
+  Capability.pushCompare,
 ];
 
 /** What somebody has to know who is to take a rule set.  */

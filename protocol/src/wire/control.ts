@@ -148,6 +148,10 @@ export const CONTROL_FIELDS = {
     /** With withdraw: what is not there is no reason to refuse. */
     ifPresent: optional(boolean),
     ...releasing,
+    /** With `dryRun`: answer as DIFF does, of what would be released; from the head without a version. */
+    compare: optional(
+      mapOf({ from: optional(uint), list: optional(name), policy: optional(name), stats: boolean }),
+    ),
     /** How many FILEs follow. */
     files: integer(0, PUSH_FILES_MAX),
     ...permitting,

@@ -354,15 +354,25 @@ function ruleFault(message: Message): string | undefined {
     case 'status':
       return message.watch && message.counters === true ? 'counters are not watched' : undefined;
     case 'push':
+      if (message.compare !== undefined && !message.dryRun) return 'compare goes with dryRun';
+      return partFault(message) ?? partFault(message.compare ?? {});
     case 'rollback':
     case 'history':
     case 'diff':
-      return message.list !== undefined && message.policy !== undefined
-        ? 'a list or a policy, not both'
-        : undefined;
+      return partFault(message);
     default:
       return undefined;
   }
+}
+
+function partFault({
+  list,
+  policy,
+}: {
+  readonly list?: unknown;
+  readonly policy?: unknown;
+}): string | undefined {
+  return list !== undefined && policy !== undefined ? 'a list or a policy, not both' : undefined;
 }
 
 function chunkFault(body: Uint8Array): string | undefined {

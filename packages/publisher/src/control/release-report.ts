@@ -54,7 +54,7 @@ export async function answerWithRelease<Other extends { readonly kind: string }>
 }
 
 /** Tells now and then what is being done: whoever waits sees that work goes on. */
-async function tellingStages<T>(
+export async function tellingStages<T>(
   exchange: ControlExchange,
   clock: Clock,
   work: (onStage: (stage: ReleaseStage) => void) => Promise<T>,

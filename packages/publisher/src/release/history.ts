@@ -59,13 +59,14 @@ export class History {
 
   /**
    * The changes from one version to another, either of which may be the older, of what `only` says. Version 0
-   * is before the first release, and has nothing. Throws as `ruleSetOf` does.
+   * is before the first release, and has nothing; a rule set may stand for a later one. Throws as `ruleSetOf`
+   * does.
    */
-  async changes(from: number, to: number, only: PartFilter): Promise<Comparison> {
-    const [before, after] = [from, to].map(
-      (version): PastContent =>
-        version === 0 ? { kind: 'rule-set', ruleSet: EMPTY_RULE_SET } : this.#contentOf(version),
-    ) as [PastContent, PastContent]; // two in, two out
+  async changes(from: number, to: number | RuleSet, only: PartFilter): Promise<Comparison> {
+    const [before, after] = [from, to].map((one): PastContent => {
+      const ruleSet = one === 0 ? EMPTY_RULE_SET : one;
+      return typeof ruleSet === 'number' ? this.#contentOf(ruleSet) : { kind: 'rule-set', ruleSet };
+    }) as [PastContent, PastContent]; // two in, two out
     return this.#reading(from, () => this.#worker.compare(before, after, only));
   }
 

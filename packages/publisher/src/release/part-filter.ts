@@ -1,5 +1,6 @@
 /** One part of a rule set, or all of it: taken out, or put back into another. Pure. */
 
+import { type PartId, PartKind } from '@rulecast/protocol';
 import { EMPTY_RULE_SET, type List, type Policy, type RuleSet } from '@rulecast/rules';
 
 /** One part, or with neither name everything. Not both. */
@@ -16,6 +17,13 @@ export function filtered(ruleSet: RuleSet, { list, policy }: PartFilter): RuleSe
     lists: picked<List>(ruleSet.lists, list),
     policies: picked<Policy>(ruleSet.policies, policy),
   };
+}
+
+/** Whether a part is one that a filter says. */
+export function isOf({ kind, name }: PartId, { list, policy }: PartFilter): boolean {
+  if (list === undefined && policy === undefined) return true;
+  const isList = kind === PartKind.prefixList || kind === PartKind.nameList;
+  return isList ? name === list : kind === PartKind.policy && name === policy;
 }
 
 function picked<T>(parts: ReadonlyMap<string, T>, name: string | undefined): ReadonlyMap<string, T> {

@@ -16,6 +16,9 @@ import { lineBlocks } from '../control/line-blocks.ts';
 import type { ControlParts } from '../control/parts.ts';
 import { changeRecord } from '../control/release-report.ts';
 import { UnknownReleaseError } from '../release/history.ts';
+import type { PartFilter } from '../release/part-filter.ts';
+import type { Publisher } from '../release/publisher.ts';
+import type { Comparison } from '../release/worker.ts';
 
 /**
  * Of one record: with the longest names of a part beside them the lines fit a control body. A line costs
@@ -34,14 +37,28 @@ export async function answerDiff(
   const headVersion = publisher.head?.manifest.version;
   if (headVersion === undefined) throw new UnknownReleaseError(from, undefined, undefined, undefined);
   const next = to ?? headVersion;
-  const { changes, isKnown } = await publisher.history.changes(from, next, { list, policy });
+  const comparison = await publisher.history.changes(from, next, { list, policy });
+  const versions =
+    from === 0 ? `version ${next} has no` : `neither version ${from} nor version ${next} has a`;
+  await tellComparison(comparison, { list, policy, stats }, versions, publisher, exchange);
+}
+
+/**
+ * Tells what differs, and ends the answer; `lacking` begins the sentence that there is no such part. Throws
+ * ProtocolError `no-such-part`.
+ */
+export async function tellComparison(
+  { changes, isKnown }: Comparison,
+  { list, policy, stats }: PartFilter & { readonly stats: boolean },
+  lacking: string,
+  { head }: Pick<Publisher, 'head'>,
+  exchange: ControlExchange,
+): Promise<void> {
   if (!isKnown && (list !== undefined || policy !== undefined)) {
     const part = list === undefined ? `policy ${policy}` : `list ${list}`;
-    const { lists, policies } = publisher.head?.ruleSet ?? EMPTY_RULE_SET;
+    const { lists, policies } = head?.ruleSet ?? EMPTY_RULE_SET;
     const near = suggestion(list ?? policy ?? '', (list === undefined ? policies : lists).keys());
-    const which = from === 0 ? `version ${next} has no` : `neither version ${from} nor version ${next} has a`;
-    const text = `${which} ${part}${near}`;
-    throw new ProtocolError(ErrorCode.noSuchPart, text, { part });
+    throw new ProtocolError(ErrorCode.noSuchPart, `${lacking} ${part}${near}`, { part });
   }
   for (const change of changes) {
     await exchange.record(changeRecord(change));

@@ -6,10 +6,14 @@ import { boundText, ErrorCode, type MessageOf, ProtocolError } from '@rulecast/p
 import type { ControlExchange } from '../control/exchange.ts';
 import type { ControlParts } from '../control/parts.ts';
 import type { Reservation } from '../control/push-memory.ts';
-import { answerWithRelease, tellVersionMoved } from '../control/release-report.ts';
+import { answerWithRelease, tellingStages, tellVersionMoved } from '../control/release-report.ts';
 import { permitsOf } from '../guards/permits.ts';
-import { GuardError } from '../release/commit.ts';
+import { GuardError, type ReleaseDraft } from '../release/commit.ts';
 import type { PushOutcome } from '../release/outcome.ts';
+import { filtered, isOf } from '../release/part-filter.ts';
+import type { Publisher } from '../release/publisher.ts';
+import type { PushOptions } from '../release/request.ts';
+import { tellComparison } from './diff.ts';
 
 type Push = MessageOf<'push'>;
 type Refused = Extract<PushOutcome, { kind: 'rejects' | 'version-moved' }>;
@@ -37,33 +41,39 @@ export async function answerPush(
     const names = { resolve, subdomains, allowPublicSuffixes };
     const input: PushInput = { action, list, policy, format, replaceAll, files, ...names };
     const permits = permitsOf('push', push);
-    await answerWithRelease(
-      push,
-      exchange,
-      publisher,
-      (onStage) =>
-        publisher
-          .push(input, {
-            by,
-            role,
-            message,
-            ifPresent,
-            ifVersion,
-            dryRun,
-            asNewEpoch,
-            permits,
-            require,
-            onStage,
-          })
-          .catch((error: unknown) => {
-            throw error instanceof GuardError ? placed(error, files) : error;
-          })
-          .finally(reservation.leave),
-      (outcome: Refused) => tellRefused(outcome, ifVersion, exchange),
-    );
+    const options = { by, role, message, ifPresent, ifVersion, dryRun, asNewEpoch, permits, require };
+    const make = (onStage: PushOptions['onStage']): Promise<PushOutcome> =>
+      publisher
+        .push(input, { ...options, onStage })
+        .catch((error: unknown) => {
+          throw error instanceof GuardError ? placed(error, files) : error;
+        })
+        .finally(reservation.leave);
+    const tellOther = (outcome: Refused) => tellRefused(outcome, ifVersion, exchange);
+    if (push.compare === undefined)
+      return await answerWithRelease(push, exchange, publisher, make, tellOther);
+    const outcome = await tellingStages(exchange, publisher.clock, make);
+    if (!('draft' in outcome)) return await tellOther(outcome);
+    await tellCompared(outcome.draft, push.compare, publisher, exchange);
   } finally {
     reservation.leave();
   }
+}
+
+/** What a push would change, line by line, whatever guards say. Throws as answerDiff does. */
+async function tellCompared(
+  { ruleSet, changes }: ReleaseDraft,
+  { from, stats, ...only }: NonNullable<Push['compare']>,
+  publisher: Publisher,
+  exchange: ControlExchange,
+): Promise<void> {
+  const ofHead = changes.filter((change) => isOf(change, only));
+  const { lists, policies } = filtered(ruleSet, only);
+  const isKnown = ofHead.length + lists.size + policies.size > 0;
+  const comparison =
+    from === undefined ? { changes: ofHead, isKnown } : await publisher.history.changes(from, ruleSet, only);
+  const lacking = 'neither what is released nor what these files make of it has a';
+  await tellComparison(comparison, { ...only, stats }, lacking, publisher, exchange);
 }
 
 /** With the place of a rule that uses a list which is not there. */

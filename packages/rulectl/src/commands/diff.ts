@@ -1,77 +1,141 @@
 /**
- * `rulectl diff`: what turns one release into another, as text or records, one bounded piece after the other.
+ * `rulectl diff`: what turns one release into another, or what files would make of it, as text or records,
+ * one bounded piece after the other.
  */
 
-import type { ControlRecord } from '@rulecast/protocol';
+import { Capability, type ControlRecord, type MessageOf } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
 import { askOrFail, type ControlArgs, controlOf, type Ending } from '../control/client.ts';
 import { type PastPoint, parsePoint, versionsAt } from '../control/past.ts';
+import { type FileArgs, nameFieldsOf, readPushFiles, withFileOptions } from '../release/files.ts';
 import { checkOnePart } from '../release/options.ts';
+import { failureText } from '../release/report.ts';
+import { type PushPlan, sendPush } from '../release/sending.ts';
 import { editLines, renderChangeHead, renderChanges } from '../render/changes.ts';
-import { ExitCode, usageError } from '../terminal/exit.ts';
+import { renderReject } from '../render/findings.ts';
+import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
+import { isThere } from '../terminal/input.ts';
 import { MOMENT_HELP } from '../terminal/moment.ts';
+import { Progress } from '../terminal/progress.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
-export const command = 'diff <versions>';
+export const command = 'diff <what> [file..]';
 
 /** Two releases of a million entries are rebuilt in seconds; their differences are as many lines. */
 const ANSWER_TIMEOUT_MS = 600_000;
+/** What says how files are read. */
+const FILE_OPTIONS = ['format', 'resolve', 'subdomains', 'allow-public-suffixes', 'replace-all'] as const;
 
-export interface DiffArgs extends ControlArgs {
-  readonly versions: string;
-  readonly list: string | undefined;
-  readonly policy: string | undefined;
+export interface DiffArgs extends FileArgs, ControlArgs {
+  readonly what: string;
+  readonly 'replace-all': boolean | undefined;
   readonly stats: boolean | undefined;
   readonly json: boolean | undefined;
 }
 
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<DiffArgs> {
-  return yargs
+  return withFileOptions(yargs)
     .usage(
-      `$0 diff A..B [--list NAME | --policy NAME]\n\nShows what version B adds to version A and takes away from it; without B, what the newest version does. Either may be the older; 0 is before the first release. A time stands for the version that was in force then, the newest of then or before that is kept. A rule has its number in the version that has it. Exits with 1 if they differ.\n\n${MOMENT_HELP}`,
+      `$0 diff A..B | [A..] FILE... [--list NAME | --policy NAME]\n\nShows what version B adds to version A and takes away from it; without B, what the newest version does. Either may be the older; 0 is before the first release. A time stands for the version that was in force then, the newest of then or before that is kept. With files, in the place of B is what rulectl push would release, and of A the newest version unless another is said: it takes the role push. A rule has its number in the version that has it. Exits with 1 if they differ.\n\n${MOMENT_HELP}`,
     )
-    .positional('versions', {
+    .positional('what', {
       type: 'string',
       demandOption: true,
-      describe: 'A..B, or A: versions or times',
+      describe: 'A..B, or A: versions or times; or a file',
     })
-    .option('list', { type: 'string', requiresArg: true, describe: 'only this list' })
-    .option('policy', { type: 'string', requiresArg: true, describe: 'only this policy' })
+    .option('list', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'only this list, which list files are about',
+    })
+    .option('policy', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'only this policy, which files of rule lines are about',
+    })
+    .option('replace-all', {
+      type: 'boolean',
+      describe: 'with files: as a push that removes all parts that they do not have',
+    })
     .option('stats', { type: 'boolean', describe: 'how much changed in each part, and not what' })
     .option('json', { type: 'boolean', describe: 'the records as JSON, one a line, the end last' })
     .example([
       ['$0 diff 41..42', 'what version 42 changed'],
       ['$0 diff yesterday', 'what changed since yesterday began, in UTC'],
       ['$0 diff 2026-11-29..2026-11-30', 'what changed on one day'],
+      ['$0 diff office.yaml', 'what a push of it would change, line by line'],
+      ['$0 diff 41.. office.yaml', 'what would differ from version 41 then'],
       ['$0 diff 41 --stats', 'how much changed since version 41'],
       ['$0 diff 41..42 --list drop', 'entries of one list'],
     ]);
 }
 
 export async function run(args: DiffArgs, terminal: Terminal): Promise<ExitCode> {
-  const points = rangeOf(args.versions, terminal.nowMs());
   checkOnePart(args);
-  const [from = 0, to] = await versionsAt(points, args, terminal);
-  const stats = args.stats === true;
-  const view = args.json === true ? new JsonView(terminal) : new TextView(terminal, stats);
+  const range = rangeOf(args.what, terminal.nowMs());
+  const names = [...(range === undefined ? [args.what] : []), ...(args.file ?? [])];
+  checkFiles(args, names, range ?? []);
+  const files = names.length === 0 ? [] : await readPushFiles({ ...args, file: names }, 'push');
+  const [from, to] = await versionsAt(range ?? [], args, terminal);
   const { list, policy } = args;
-  const ending = await askOrFail({
-    ...controlOf(args),
-    timeoutMs: ANSWER_TIMEOUT_MS,
-    send: (connection) => connection.send({ kind: 'diff', from, to, list, policy, stats }),
-    onRecord: (record) => view.record(record),
-  });
+  const stats = args.stats === true;
+  const compare = { from, list, policy, stats };
+  const plan: PushPlan = { request: { ...pushOf(args), compare, files: files.length }, files };
+  const request: MessageOf<'diff'> = { kind: 'diff', from: from ?? 0, to, list, policy, stats };
+  const paths = new Map(files.map(({ name, path }) => [name, path]));
+  const view = args.json === true ? new JsonView(terminal) : new TextView(terminal, stats, paths);
+  const progress = new Progress(terminal, args.json === true);
+  const isOfFiles = names.length > 0;
+  const ending = await askOrFail(
+    {
+      ...controlOf(args),
+      timeoutMs: ANSWER_TIMEOUT_MS,
+      ...(isOfFiles && { capability: Capability.pushCompare }),
+      send: (connection) => (isOfFiles ? sendPush(connection, plan, progress) : connection.send(request)),
+      onRecord: progress.around((record) => view.record(record)),
+    },
+    (fail) => new CliError(exitOfFailure(fail.code), fail.code, isOfFiles ? failureText(fail) : fail.text),
+  ).finally(() => progress.stop());
   const exit = ending.code === 'same' ? ExitCode.ok : ExitCode.unmet;
   view.end(ending, exit);
   return exit;
 }
 
-/** `A..B`, `A..` or `A`. Throws CliError `usage`. */
-function rangeOf(text: string, nowMs: number): readonly PastPoint[] {
+/** `A..B`, `A..` or `A`; undefined for a file that is there. Throws CliError `usage`. */
+function rangeOf(text: string, nowMs: number): readonly PastPoint[] | undefined {
   const [from = '', to = '', ...rest] = text.split('..');
   const points = (to === '' ? [from] : [from, to]).map((one) => parsePoint(one, nowMs));
   if (rest.length === 0 && points.every((point) => point !== undefined)) return points;
-  throw usageError(`${text}: write two versions or times as in 41..42, or one to compare with the newest`);
+  if (isThere(text)) return undefined;
+  throw usageError(
+    `${text}: write two versions or times as in 41..42, one to compare with the newest, or a file that is there`,
+  );
+}
+
+/** Throws CliError `usage`. */
+function checkFiles(args: DiffArgs, names: readonly string[], range: readonly PastPoint[]): void {
+  if (names.length > 0 && range.length > 1)
+    throw usageError(
+      `${args.what} has two ends, and files are one: write ${args.what.split('..')[0]}.. FILE`,
+    );
+  const idle = FILE_OPTIONS.find((option) => args[option] !== undefined);
+  if (names.length === 0 && idle !== undefined) throw usageError(`--${idle} goes with files`);
+}
+
+function pushOf(args: DiffArgs): MessageOf<'push'> {
+  return {
+    kind: 'push',
+    action: 'replace',
+    list: args.list,
+    policy: args.policy,
+    format: args.format,
+    ...nameFieldsOf(args),
+    replaceAll: args['replace-all'] === true,
+    dryRun: true,
+    wait: 'released',
+    timeoutMs: 0,
+    files: 0,
+  };
 }
 
 interface View {
@@ -98,15 +162,20 @@ class JsonView implements View {
 class TextView implements View {
   readonly #terminal: Terminal;
   readonly #stats: boolean;
+  /** Of files, by the names that the publisher knows. */
+  readonly #paths: ReadonlyMap<string, string>;
   readonly #changes: Extract<ControlRecord, { record: 'change' }>[] = [];
 
-  constructor(terminal: Terminal, stats: boolean) {
+  constructor(terminal: Terminal, stats: boolean, paths: ReadonlyMap<string, string>) {
     this.#terminal = terminal;
     this.#stats = stats;
+    this.#paths = paths;
   }
 
   record(record: ControlRecord): void {
     const { out, colors } = this.#terminal;
+    if (record.record === 'reject')
+      out.line(renderReject(this.#paths.get(record.file) ?? record.file, record, colors));
     if (record.record === 'edit') for (const line of editLines(record, colors)) out.line(line);
     if (record.record !== 'change') return;
     if (this.#stats) this.#changes.push(record);

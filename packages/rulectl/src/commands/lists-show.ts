@@ -72,11 +72,8 @@ export async function run(args: ListArgs, terminal: Terminal): Promise<ExitCode>
   if (!isPartName(args.name)) throw usageError(`"${args.name}" is no name of a list`);
   if (given.length > 1) throw usageError('--diff, --stats and --export exclude each other');
   if (args.diff !== undefined) {
-    const { control, json } = args;
-    return diff.run(
-      { control, json, versions: args.diff, list: args.name, policy: undefined, stats: undefined },
-      terminal,
-    );
+    const only = { list: args.name, policy: undefined, stats: undefined, 'replace-all': undefined };
+    return diff.run({ ...args, ...only, what: args.diff }, terminal);
   }
   if (args.export !== undefined && isExportFormatName(args.export))
     return exportTo(args.export, args, terminal);

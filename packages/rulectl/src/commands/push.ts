@@ -2,19 +2,19 @@
 
 import { basename, extname } from 'node:path';
 import { detectFormat } from '@rulecast/formats/detect';
-import {
-  CHUNK_BYTES,
-  type Connection,
-  type ControlRecord,
-  type ControlRecordOf,
-  type MessageOf,
-} from '@rulecast/protocol';
+import type { ControlRecord, ControlRecordOf, MessageOf } from '@rulecast/protocol';
 import { permitFields } from '@rulecast/publisher/permits';
 import { DEFAULT_POLICY } from '@rulecast/rules';
 import type { Argv } from 'yargs';
 import { ask, type ControlArgs, controlOf, type Ending } from '../control/client.ts';
 import { confirmed, rehearse } from '../release/confirmation.ts';
-import { type FileArgs, type PushFile, readPushFiles, withFileOptions } from '../release/files.ts';
+import {
+  type FileArgs,
+  nameFieldsOf,
+  type PushFile,
+  readPushFiles,
+  withFileOptions,
+} from '../release/files.ts';
 import {
   capabilityOf,
   checkPartNames,
@@ -25,6 +25,7 @@ import {
 } from '../release/options.ts';
 import { DROP_ALL, type PermitArgs, permitsOf, withPermitOption } from '../release/permits.ts';
 import { type Report, reportTo } from '../release/report.ts';
+import { type PushPlan, sendPush } from '../release/sending.ts';
 import { partName, renderChanges } from '../render/changes.ts';
 import { type ExitCode, usageError } from '../terminal/exit.ts';
 import { STDIN_NAME, shownName } from '../terminal/input.ts';
@@ -90,11 +91,6 @@ export async function run(args: PushArgs, terminal: Terminal): Promise<ExitCode>
 
 // ── What is asked ──────────────────────────────────────────────────────────────────────────────────────────
 
-interface PushPlan {
-  readonly request: MessageOf<'push'>;
-  readonly files: readonly PushFile[];
-}
-
 /** Throws CliError `usage`. */
 function requestOf(args: PushArgs): MessageOf<'push'> {
   const actions = (['replace', 'merge', 'withdraw'] as const).filter((action) => args[action] === true);
@@ -112,9 +108,7 @@ function requestOf(args: PushArgs): MessageOf<'push'> {
     list: args.list,
     policy: args.policy,
     format: args.format,
-    resolve: args.resolve,
-    subdomains: args.subdomains === true ? true : undefined,
-    allowPublicSuffixes: args['allow-public-suffixes'] === true ? true : undefined,
+    ...nameFieldsOf(args),
     replaceAll: args['replace-all'] === true,
     ifPresent: args['if-present'] === true ? true : undefined,
     ...releaseFieldsOf(args),
@@ -153,31 +147,6 @@ async function askPush(
     send: (connection) => sendPush(connection, plan, progress),
     onRecord: progress.around(onRecord),
   }).finally(() => progress.stop());
-}
-
-async function sendPush(connection: Connection, plan: PushPlan, progress: Progress): Promise<void> {
-  const total = plan.files.reduce((sum, file) => sum + file.bytes.length, 0);
-  let sentBytes = 0;
-  await connection.send(plan.request);
-  for (const { name, role, bytes } of plan.files) {
-    await connection.send({ kind: 'file', name, role, bytes: bytes.length });
-    const sent = await connection.sendBytes(
-      chunksOf(bytes, (count) => {
-        sentBytes += count;
-        if (total > 0) progress.show('sending', sentBytes, total);
-      }),
-    );
-    await connection.send({ kind: 'end', sha256: sent.sha256 });
-  }
-}
-
-/** The bytes in pieces of a chunk each, telling of each as it is asked for. */
-function* chunksOf(bytes: Uint8Array, onChunk: (count: number) => void): Generator<Uint8Array> {
-  for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
-    const chunk = bytes.subarray(at, at + CHUNK_BYTES);
-    onChunk(chunk.length);
-    yield chunk;
-  }
 }
 
 /** The version the head must still have, or the exit code of a push that ends here. */

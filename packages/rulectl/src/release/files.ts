@@ -6,7 +6,7 @@
 import { basename } from 'node:path';
 import { detectFormat, type Format } from '@rulecast/formats/detect';
 import { LIST_FORMATS, type ListFormatName } from '@rulecast/formats/format';
-import { FILE_NAME_MAX_BYTES, PUSH_FILES_MAX, PUSH_MAX_BYTES } from '@rulecast/protocol';
+import { FILE_NAME_MAX_BYTES, type MessageOf, PUSH_FILES_MAX, PUSH_MAX_BYTES } from '@rulecast/protocol';
 import { contentOf, SNIFF_BYTES } from '@rulecast/sources/magic';
 import type { Argv } from 'yargs';
 import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
@@ -31,6 +31,17 @@ export interface NameArgs {
 export function nameArgsOf(args: NameArgs): NameArgs {
   const { resolve, subdomains } = args;
   return { resolve, subdomains, 'allow-public-suffixes': args['allow-public-suffixes'] };
+}
+
+/** The same, as PUSH carries it. */
+export function nameFieldsOf(
+  args: NameArgs,
+): Pick<MessageOf<'push'>, 'resolve' | 'subdomains' | 'allowPublicSuffixes'> {
+  return {
+    resolve: args.resolve,
+    subdomains: args.subdomains === true ? true : undefined,
+    allowPublicSuffixes: args['allow-public-suffixes'] === true ? true : undefined,
+  };
 }
 
 /** Adds the files and the options. */

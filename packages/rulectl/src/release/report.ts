@@ -151,7 +151,8 @@ class TextReport implements Report {
   }
 }
 
-function failureText(ending: MessageOf<'fail'>): string {
+/** What to say of a request that failed. */
+export function failureText(ending: MessageOf<'fail'>): string {
   switch (ending.code) {
     case 'declined':
     case ErrorCode.badInput: // every line was told by itself

@@ -1,6 +1,6 @@
 /** Files as the user names them, `-` being standard input: read whole, or refused in words that help. */
 
-import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { CliError, ExitCode, usageError } from './exit.ts';
 
@@ -28,6 +28,11 @@ export function readInput(name: string, maxBytes: number): Uint8Array {
   } finally {
     if (fd !== 0) closeSync(fd);
   }
+}
+
+/** Whether a word names standard input, or something that is there. */
+export function isThere(name: string): boolean {
+  return name === STDIN_NAME || existsSync(name);
 }
 
 /**
