@@ -161,6 +161,22 @@ describe('a log', () => {
     expect((await rulectl.answer()).records).toEqual([{ record: 'lost', subscriber: 'fw', count: 7 }]);
   });
 
+  it('waits for a firewall that has told enough pages in a second, and says so of one that goes away', async () => {
+    const clock = new FakeClock();
+    const { control, subscribers } = await house({ clock });
+    const fw = await logging(subscribers, 'fw');
+    const rulectl = await ask(control);
+    await answers(fw, [refusedOf({ id: 5 })], { '+next': 5 });
+    const { transaction } = await fw.nextWithTransaction('query');
+    await fw.send({ kind: 'answer', ok: false, code: 'rate-limited', text: 'enough' }, transaction);
+    await nextTurn(clock);
+    await answers(fw, [refusedOf({ id: 6 })], { '+next': 6 });
+    await fw.nextWithTransaction('query');
+    fw.channel.close();
+    const { records } = await rulectl.answer();
+    expect(records.map((record) => ('id' in record ? record.id : record.record))).toEqual([5, 6, 'warning']);
+  });
+
   it('ends with pages that do not go on', async () => {
     const { control, subscribers } = await house();
     const fw = await logging(subscribers, 'fw');

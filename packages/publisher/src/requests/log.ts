@@ -20,6 +20,8 @@ import { Proposals } from './proposals.ts';
 
 /** Between two turns of a log that is followed: a subscriber reads what its kernel refused as often. */
 const TURN_MS = 1000;
+/** A subscriber that has told as many pages as it does in a second tells others then. */
+const RATE_MS = 1000;
 /** A page has one refusal at least, and a subscriber keeps 10,000: whoever has more pages makes them up. */
 const PAGES_MAX = 10_000;
 
@@ -131,7 +133,7 @@ class Log {
     return isNew;
   }
 
-  /** Tells a page and those that follow it. What is missing after one that fails comes in the next turn. */
+  /** Tells a page and those that follow it; and why none does, where one is missing. */
   async #tellPages(subscriber: string, first: Page, before: Cursor): Promise<Cursor> {
     let { after, lost } = before;
     let page = first;
@@ -142,9 +144,14 @@ class Log {
       if (page.lost !== lost && page.lost > 0)
         await this.#exchange.record({ record: 'lost', subscriber, count: page.lost });
       lost = page.lost;
-      if (page.next === undefined || page.next <= asked || count === PAGES_MAX) break; // it goes on, or it ends
+      if (page.next === undefined || page.next <= asked || count === PAGES_MAX) return { after, lost }; // it goes on, or it ends
       page = await this.#pageOf(subscriber, after);
+      if ('error' in page && page.error.code === ErrorCode.rateLimited) {
+        await new Promise<void>((resolve) => this.#parts.publisher.clock.after(RATE_MS, resolve));
+        page = await this.#pageOf(subscriber, after);
+      }
     }
+    await this.#exchange.record(page.warning);
     return { after, lost };
   }
 
