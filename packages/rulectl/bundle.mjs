@@ -20,7 +20,10 @@ await build({
   platform: 'node',
   target: 'node20.19',
   minifySyntax: true,
-  external: ['zeromq', 'msgpackr-extract'], // native: found beside their own files
+  external: [
+    ...['zeromq', 'msgpackr-extract'], // native: found beside their own files
+    '@rulecast/sources/try', // finds the thread that it starts beside its own files
+  ],
   // Libraries in CommonJS ask for Node's own modules by `require`, which an ES module lacks.
   banner: {
     js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);",

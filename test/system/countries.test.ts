@@ -70,6 +70,17 @@ describe('a list of a country on a fresh publisher', () => {
     ]);
   });
 
+  it('can be tried beside the lists that there are, and is not changed by it', async () => {
+    const { code, stdout, stderr } = await rulectl(directory, ['lists', 'try', 'country:ru,us']);
+    expect(code, stderr).toBe(0);
+    expect(stdout).toMatch(/^format: +rir$/m);
+    expect(stdout).toMatch(/^holds: +4 entries, 3 of IPv4 and 1 of IPv6$/m);
+    expect(stdout).toMatch(
+      /^overlap: +russia has 12 % of its IPv4 addresses and 100 % of its IPv6 addresses$/m,
+    );
+    expect((await rulectl(directory, ['lists', '--json'])).stdout).not.toContain('tried');
+  });
+
   it('may stand in an expression, in the place of a name', async () => {
     writeFileSync(join(directory, 'all.txt'), '5.8.0.1\n3.0.0.1\n192.0.2.1\n');
     configure(`lists:

@@ -426,6 +426,7 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     const said = await box.run(text);
     for (const part of ['certpl', 'GPL-3.0', 'added: scams', 'added: russia', 'nothing against these lists'])
       expect(said).toContain(part);
+    expect(said).toMatch(/^verdict: +good/m);
     expect(await box.run('rulectl check publisher.yaml')).toContain('2 lists, nothing refused');
   },
 

@@ -127,6 +127,13 @@ const PROMISES: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
+it('a list can be tried by the program of the packages, large ones in its thread', async () => {
+  const folder = temporaryDirectory();
+  const { code, stdout, stderr } = await rulectl(folder, ['lists', 'try', 'country:za']);
+  expect(code, stdout + stderr).toBe(0);
+  expect(stdout).toMatch(/^format: +rir$/m);
+});
+
 it('each preset has its promises here', () => {
   const folders = readdirSync(PRESETS, { withFileTypes: true }).filter((entry) => entry.isDirectory());
   expect(folders.map(({ name }) => name).sort()).toEqual(Object.keys(PROMISES).sort());

@@ -40,6 +40,7 @@ export const COMMANDS: ReadonlyMap<string, (add: Add) => Promise<void>> = new Ma
   ['lists add', async (add) => add(await import('./commands/lists-add.ts'))],
   ['lists outdated', async (add) => add(await import('./commands/lists-outdated.ts'))],
   ['lists search', async (add) => add(await import('./commands/lists-search.ts'))],
+  ['lists try', async (add) => add(await import('./commands/lists-try.ts'))],
   ['lists refresh', async (add) => add(await import('./commands/lists-refresh.ts'))],
   ['init', async (add) => add(await import('./commands/init.ts'))],
   ['import', async (add) => add(await import('./commands/import.ts'))],
@@ -92,6 +93,7 @@ Commands:
   rulectl lists show      one list: its source, its content, its changes
   rulectl lists refresh   read lists from their sources now
   rulectl lists search    public feeds that the catalogue knows
+  rulectl lists try       a URL, file or feed before it is a list: format, content, cost
   rulectl lists add       a feed of the catalogue, into the configuration of the publisher
   rulectl lists outdated which lists have moved or ended, as far as the catalogue knows
 `,

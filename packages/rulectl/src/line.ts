@@ -83,6 +83,7 @@ async function usageText(failure: Error, args: readonly string[], terminal: Term
   if (!text.startsWith('Not enough non-option arguments')) return text;
   if (command === 'lists show') return 'name a list';
   if (command === 'lists add') return 'name a key: rulectl lists search finds some';
+  if (command === 'lists try') return 'name a URL, a file, or a key of rulectl lists search';
   if (command === 'get') return 'say what: rulectl get all, get policy NAME or get list NAME';
   if (command === 'export') return 'say what, and of which policy: rulectl export qubes POLICY';
   if (command === 'forget') return 'name a subscriber';

@@ -52,19 +52,25 @@ describe('help', () => {
     expect(COMMANDS.size).toBe(MAIN.length + SELDOM.length + seconds);
   });
 
-  it.each([...MAIN, ...SELDOM, 'lists show', 'lists search', 'lists add', 'lists outdated', 'lists refresh'])(
-    'of %s has examples and exit codes',
-    async (command) => {
-      const { exit, stdout, stderr } = await rulectl([...command.split(' '), '--help']);
-      expect(exit).toBe(0);
-      expect(stderr).toBe('');
-      const examples = stdout.split('Examples:\n')[1] ?? '';
-      expect(examples).toMatch(new RegExp(`^ {2}.*rulectl ${command}\\b`, 'm'));
-      expect(stdout).toContain('Exit codes:\n');
-      expect(stdout).toContain('--control');
-      expect(stdout.split('\n').filter((line) => line.length > 100)).toEqual([]);
-    },
-  );
+  it.each([
+    ...MAIN,
+    ...SELDOM,
+    'lists show',
+    'lists search',
+    'lists try',
+    'lists add',
+    'lists outdated',
+    'lists refresh',
+  ])('of %s has examples and exit codes', async (command) => {
+    const { exit, stdout, stderr } = await rulectl([...command.split(' '), '--help']);
+    expect(exit).toBe(0);
+    expect(stderr).toBe('');
+    const examples = stdout.split('Examples:\n')[1] ?? '';
+    expect(examples).toMatch(new RegExp(`^ {2}.*rulectl ${command}\\b`, 'm'));
+    expect(stdout).toContain('Exit codes:\n');
+    expect(stdout).toContain('--control');
+    expect(stdout.split('\n').filter((line) => line.length > 100)).toEqual([]);
+  });
 
   it('says where the publisher is looked for', async () => {
     const { stdout } = await rulectl(['status', '--help'], { env: { XDG_RUNTIME_DIR: '/run/user/7' } });

@@ -139,7 +139,11 @@ interface FetchedList {
 }
 
 /** Asks for a list; tells each record as JSON where `json` is. Throws CliError. */
-async function fetchList(args: ListArgs, content: boolean, json: Terminal | undefined): Promise<FetchedList> {
+export async function fetchList(
+  args: Pick<ListArgs, 'control' | 'name'>,
+  content: boolean,
+  json: Terminal | undefined,
+): Promise<FetchedList> {
   const lines: string[] = [];
   const exceptions: string[] = [];
   let found: ControlRecordOf<'list'> | undefined;

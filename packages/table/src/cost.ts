@@ -1,0 +1,10 @@
+/** What a rule set takes of a table, for those who have none: compiled, and measured. */
+
+import type { RuleSet } from '@rulecast/rules';
+import { compileImage } from './image/image.ts';
+import { DEFAULT_TABLE_LIMITS } from './limits.ts';
+
+/** Bytes of one generation. Throws TableLimitError. */
+export function tableBytesFor(ruleSet: RuleSet): number {
+  return compileImage(ruleSet, { now: 0, dns: [] }, DEFAULT_TABLE_LIMITS).sizes.bytes;
+}
