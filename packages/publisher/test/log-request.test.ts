@@ -231,6 +231,23 @@ describe('a log that is followed', () => {
     expect(await rulectl.record('refused')).toMatchObject({ id: 2 });
   });
 
+  it('takes a hundred pages of one firewall in a turn, and goes on in the next', async () => {
+    const clock = new FakeClock();
+    const { control, subscribers } = await house({ clock });
+    const fw = await logging(subscribers, 'fw');
+    const rulectl = await ask(control, { follow: true });
+    await answers(fw, []);
+    await rulectl.record('end');
+    await nextTurn(clock);
+    for (let id = 1; id <= 100; id++) {
+      await answers(fw, [refusedOf({ id })], { '+next': id });
+      await rulectl.record('refused');
+    }
+    await rulectl.record('end');
+    await nextTurn(clock);
+    expect(await answers(fw, [])).toMatchObject({ after: 100 });
+  });
+
   it('says once why a firewall tells nothing', async () => {
     const clock = new FakeClock();
     const { control, subscribers } = await house({ clock });

@@ -24,6 +24,8 @@ const TURN_MS = 1000;
 const RATE_MS = 1000;
 /** A page has one refusal at least, and a subscriber keeps 10,000: whoever has more pages makes them up. */
 const PAGES_MAX = 10_000;
+/** In a turn of a log that is followed: no subscriber hides what others refuse. The next turn goes on. */
+const TURN_PAGES_MAX = 100;
 
 /** Answers a LOG; with `follow` until `rulectl` is gone. */
 export async function answerLog(
@@ -109,6 +111,7 @@ class Log {
     const before = names.map((name) => this.#cursors.get(name) ?? START);
     const firsts = await Promise.all(names.map((name, i) => this.#pageOf(name, before[i]?.after ?? 0)));
     if (this.#isFirst) checkFirst(firsts);
+    const pagesMax = this.#isFirst ? PAGES_MAX : TURN_PAGES_MAX;
     this.#isFirst = false;
     const cursors = new Map<string, Cursor>();
     const warned = new Map<string, string>();
@@ -122,7 +125,7 @@ class Log {
         if (this.#warned.get(name) === code) continue;
         await this.#exchange.record(page.warning);
       } else {
-        const cursor = await this.#tellPages(name, page, before[i] ?? START);
+        const cursor = await this.#tellPages(name, page, before[i] ?? START, pagesMax);
         cursors.set(name, cursor);
         if (cursor.after === before[i]?.after && cursor.lost === before[i]?.lost) continue;
       }
@@ -134,7 +137,7 @@ class Log {
   }
 
   /** Tells a page and those that follow it; and why none does, where one is missing. */
-  async #tellPages(subscriber: string, first: Page, before: Cursor): Promise<Cursor> {
+  async #tellPages(subscriber: string, first: Page, before: Cursor, pagesMax: number): Promise<Cursor> {
     let { after, lost } = before;
     let page = first;
     for (let count = 1; !('warning' in page); count++) {
@@ -144,7 +147,7 @@ class Log {
       if (page.lost !== lost && page.lost > 0)
         await this.#exchange.record({ record: 'lost', subscriber, count: page.lost });
       lost = page.lost;
-      if (page.next === undefined || page.next <= asked || count === PAGES_MAX) return { after, lost }; // it goes on, or it ends
+      if (page.next === undefined || page.next <= asked || count === pagesMax) return { after, lost }; // it goes on, or it ends
       page = await this.#pageOf(subscriber, after);
       if ('error' in page && page.error.code === ErrorCode.rateLimited) {
         await new Promise<void>((resolve) => this.#parts.publisher.clock.after(RATE_MS, resolve));
