@@ -72,7 +72,7 @@ export { acceptImport, ImportRefusal } from './list/acceptance.ts';
 export { detectFormat } from './list/detect-file.ts';
 export { detectListFormat } from './list/detect-list.ts';
 export { EXPORT_FORMATS, type ExportFormatName, exportList, isExportFormatName } from './list/export.ts';
-export { type ImportedList, importList } from './list/import.ts';
+export { adviceOn, type ImportedList, importList } from './list/import.ts';
 export { listUse, type UsePlace } from './list-use.ts';
 export {
   type PushedFile,

@@ -169,7 +169,7 @@ describe('addresses of a record', () => {
       (i: number) => `alert ip [203.0.${i}.1,203.1.${i}.1,203.2.${i}.1] any (sid:${i};)`,
     ],
     ['a list of three', (i: number) => `NN${i} = [ 203.0.${i}.0/24, 203.1.${i}.0/24, 203.2.${i}.0/24 ];`],
-    ['a table of pf', (i: number) => `table <a${i}> persist { 203.0.${i}.1, 203.1.${i}.1, !203.2.${i}.1 }`],
+    ['a table of pf', (i: number) => `tables <a${i}> persist { 203.0.${i}.1, 203.1.${i}.1, !203.2.${i}.1 }`],
     ['a tuple', (i: number) => `x = (203.0.${i}.1, 203.1.${i}.1, 203.2.${i}.1)`],
     ['of IPv6', (i: number) => `NN = [ 2001:db8:${i}::/48, 2001:db9:${i}::/48, 2001:dba:${i}::/48 ];`],
     ['a word with an address in it', (i: number) => `203.0.${i}.1,seen from 198.51.100.${i}:80,x`],

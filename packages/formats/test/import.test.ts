@@ -512,7 +512,7 @@ describe('hosts of URLs and of ports', () => {
     ]) {
       const { fault, list } = importText(text ?? '');
       expect(fault).toMatchObject({ code: 'to-be-stated' });
-      expect(fault?.reason).toContain(`say format: ${format}`);
+      expect(fault?.reason).toContain(`only format: ${format}`);
       expect(textsOf(list)).toEqual([]);
     }
   });

@@ -221,6 +221,17 @@ describe('readSource', () => {
     await expect(read({ json: 'ip' })).rejects.toThrow(TypeError);
   });
 
+  it('says with a refusal the line that reads all of it', async () => {
+    expect(await readSource(jobOf({ 'a.txt': '-A INPUT -s 192.0.2.1 -j DROP\n' }))).toMatchObject({
+      code: 'unusable',
+      reason:
+        "a.txt: rules of iptables: they have ports, an order and exceptions, and a list has none of that; all of it is read with pattern: '^-A \\S+ -s (\\S+) -j (?:DROP|REJECT)$'",
+    });
+    expect(await readSource(jobOf({ 'a.txt': 'pass in from 192.0.2.1 to any\n' }))).toMatchObject({
+      reason: 'a.txt: rules of pf: they have ports, an order and exceptions, and a list has none of that',
+    });
+  });
+
   it('tolerates the share of rejects that is stated, and tells the first of them with file, line and column', async () => {
     const files = { 'a.txt': '192.0.2.1\n192.0.2.300\n192.0.2.3\n' };
     expect(await entries(jobOf(files))).toBe('too-many-rejects');

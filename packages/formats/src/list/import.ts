@@ -44,6 +44,7 @@ import { latin1, textStart } from '../text/bytes.ts';
 import type { ShortPrefixes } from '../text/entry.ts';
 import type { Reject } from '../text/reject.ts';
 import { contentStart } from '../text/sample.ts';
+import { type Advice, adviceFor, rulesOf } from './advice.ts';
 import { detectFormat } from './detect-file.ts';
 import { detectListFormat } from './detect-list.ts';
 import { lengthColumnFault, lengthColumnOf } from './length-column.ts';
@@ -93,6 +94,16 @@ const LEFT: ReadonlySet<SkipCode> = new Set([
   'other-line',
   'other-kind',
 ] as const);
+/** Our choice: what a file of this size may be read as is tried within a second. */
+const ADVICE_MAX_BYTES = 4 * 1024 * 1024;
+/** Faults of files that may be read otherwise. */
+const ADVISED: ReadonlySet<string> = new Set([
+  ImportFault.rules,
+  ImportFault.stated,
+  ImportFault.jsonShape,
+  ImportFault.unproven,
+]);
+const UNCHANGED: Advice = ['', {}];
 const HTML = /^<(?:!doctype\b|!--|\?xml\b|html\b|head\b|body\b|script\b|title\b|h1\b|center\b|p\b|div\b)/i;
 const HTML_SAMPLE_BYTES = 16;
 /** Our choice: publishers miscount by one or two of hundred thousands, and half a download lacks more. */
@@ -159,6 +170,36 @@ export function importList(fileName: string, bytes: Uint8Array, asked: ImportOpt
     collector.refuseFile({ line: collector.line, column: 1, code: ImportFault.rejects, reason });
   }
   return resultOf(format, collector);
+}
+
+/**
+ * The line of a configuration by which a file is read that was refused: only one that was tried on it, and
+ * used every address. Undefined if there is none.
+ */
+export function adviceOn(
+  { format, fault }: ImportedList,
+  fileName: string,
+  bytes: Uint8Array,
+  asked: ImportOptions = {},
+): string | undefined {
+  if (bytes.length > ADVICE_MAX_BYTES || (fault !== undefined && !ADVISED.has(fault.code))) return undefined;
+  const reads = (says: ImportOptions): boolean => {
+    const trial = importList(fileName, bytes, { ...asked, ...says });
+    const { entries, rejectCount, skipped, lineCount } = trial;
+    const isLost = skipped.some(
+      ({ code }) =>
+        LEFT.has(code) && code !== 'other-line' && !(code === 'other-kind' && says.take !== undefined),
+    );
+    if (trial.fault !== undefined || entries === 0 || rejectCount > 0 || isLost) return false;
+    return fault?.code !== ImportFault.unproven || entries <= lineCount; // addresses of a row may differ in meaning
+  };
+  for (const [line, says] of [...adviceFor(format, bytes, contentStart(bytes)), UNCHANGED]) {
+    if (line !== '' && reads(says)) return line;
+    const isSplit =
+      asked.take === undefined && (['prefixes', 'names'] as const).every((take) => reads({ ...says, take }));
+    if (isSplit) return `${line}${line === '' ? '' : ' with '}take: addresses or take: names`;
+  }
+  return undefined;
 }
 
 /** Whether somebody says how entries are found, whatever the format. */
@@ -251,8 +292,11 @@ function contentFault(fileName: string, bytes: Uint8Array, options: ImportOption
       return fault(ImportFault.rules, 'holds firewall rules and is no list');
     case 'document':
       return fault(ImportFault.document, 'is a rule set document and no list');
-    case 'list':
-      return undefined;
+    case 'list': {
+      const rules = rulesOf(bytes, start);
+      const reason = `rules of ${rules?.of}: they have ports, an order and exceptions, and a list has none of that`;
+      return rules && fault(ImportFault.rules, reason);
+    }
   }
 }
 
@@ -290,7 +334,7 @@ function optionFault(format: ListFormatName, bytes: Uint8Array, options: ImportO
   }
   if (STATED_FORMATS.has(format) && options.format !== format) {
     const what = format === 'urls' ? 'URLs' : 'addresses or names with a port';
-    const reason = `${what}, and a list says the whole host of each: say format: ${format} if that is meant`;
+    const reason = `${what}, and a list says the whole host of each: only format: ${format} takes that`;
     return { line: 1, column: 1, code: ImportFault.stated, reason };
   }
   const useless = LIST_FILTERS.filter((name) => options[name] !== undefined && !filters.includes(name));

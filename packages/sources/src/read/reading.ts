@@ -6,6 +6,7 @@
 
 import {
   acceptImport,
+  adviceOn,
   type DocumentReject,
   finderOf,
   type ImportedList,
@@ -118,15 +119,20 @@ export async function readSource(
   let short: ShortPrefixesRead | undefined;
   let apology: string | undefined;
   for (const { name, bytes, archive } of members) {
-    const read = importList(name, bytes, importOptions(job));
+    const options = importOptions(job);
+    const read = importList(name, bytes, options);
     const verdict = acceptImport(read, {
       tolerance: job.rejectsShare,
       minEntries: members.length > 1 ? 0 : job.leastEntries, // one of many files may be empty
       ignoreDeclared: job.ignoreDeclared,
     });
     if (read.fault?.code === TextFault.tooManyEntries) return tooMany(`${name} holds`, job.limits.entries);
-    if (verdict.kind === 'refused')
-      return refused(verdict.code, `${name}: ${verdict.reason}${membersAdvice(archive)}`);
+    if (verdict.kind === 'refused') {
+      const line =
+        verdict.code === ImportRefusal.truncated ? undefined : adviceOn(read, name, bytes, options);
+      const advice = line === undefined ? '' : `; all of it is read with ${line}`;
+      return refused(verdict.code, `${name}: ${verdict.reason}${advice}${membersAdvice(archive)}`);
+    }
     imported.push(read);
     rejectCount += read.rejectCount;
     apology ??= apologyOf(name, bytes, read);
