@@ -76,6 +76,7 @@ export const ROOMS = {
     'names',
     'guards',
     'signer',
+    'blocks',
     'store',
     'subscribers',
     'counts',

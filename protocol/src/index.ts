@@ -128,6 +128,8 @@ export {
   ANSWER_TIMEOUT_MS,
   BINDING_TEXT_MAX_BYTES,
   BINDINGS_MAX,
+  BLOCK_COMMENT_MAX_BYTES,
+  BLOCK_MAX_SECONDS,
   BUSY_RETRY_AFTER_MS,
   CHANGED_PARTS_SHOWN_MAX,
   CHUNK_BYTES,
@@ -193,6 +195,7 @@ export {
   TRANSFER_MAX_BYTES,
   TRANSFER_WINDOW_MIN_BYTES,
   TRANSFER_WINDOW_MS,
+  UNBLOCK_ROWS_MAX,
   UNCOUNTED_MAX,
   UNPROVED_RETRY_MAX_MS,
   VERSION_MAX,
@@ -250,6 +253,8 @@ export {
 } from './peer/session.ts';
 export { formatTrust, parseTrust, type Trust, trustFault } from './peer/trust.ts';
 export {
+  BLOCK_VERBS,
+  type BlockVerb,
   type ControlRecord,
   type ControlRecordOf,
   type DoneCode,

@@ -174,6 +174,14 @@ export const PUSH_FILES_MAX = 65_536;
  * exactly.
  */
 export const DURATION_MAX_MS = 3_155_760_000_000;
+/** A host name, with what may stand around it. */
+export const BLOCK_TARGET_MAX_BYTES = 255;
+/** What a person says of a row, in the characters of a comment of a rule. */
+export const BLOCK_COMMENT_MAX_BYTES = 100;
+/** Ten years; what is to last longer has no end. */
+export const BLOCK_MAX_SECONDS = 315_576_000;
+/** Rows that one UNBLOCK names, 9 bytes each at most: half a control body. */
+export const UNBLOCK_ROWS_MAX = 256;
 /** A day: the longest wait a push may ask for. */
 export const WAIT_MAX_MS = 86_400_000;
 /**

@@ -33,9 +33,9 @@ export const MUTANTS = [
   {
     name: 'a release is offered before it is on disk',
     path: 'packages/publisher/src/release/commit.ts',
-    find: '    await store.commit(release, delta, notesOf(draft, origin), snapshot, origin.taken);\n',
+    find: '    await store.commit(release, delta, notesOf(draft, origin), snapshot, origin);\n',
     replace:
-      '    const late = (...all: Parameters<typeof store.commit>) => setTimeout(() => void store.commit(...all).catch(() => undefined), 500);\n    late(release, delta, notesOf(draft, origin), snapshot, origin.taken);\n',
+      '    const late = (...all: Parameters<typeof store.commit>) => setTimeout(() => void store.commit(...all).catch(() => undefined), 500);\n    late(release, delta, notesOf(draft, origin), snapshot, origin);\n',
     suites: ['packages/publisher/test/commit.test.ts', 'packages/publisher/test/publisher.test.ts'],
   },
   {
@@ -77,9 +77,9 @@ export const MUTANTS = [
   {
     name: 'a commit that failed moves the head of the publisher',
     path: 'packages/publisher/src/release/commit.ts',
-    find: '    await store.commit(release, delta, notesOf(draft, origin), snapshot, origin.taken);\n',
+    find: '    await store.commit(release, delta, notesOf(draft, origin), snapshot, origin);\n',
     replace:
-      '    this.#current = release;\n    await store.commit(release, delta, notesOf(draft, origin), snapshot, origin.taken);\n',
+      '    this.#current = release;\n    await store.commit(release, delta, notesOf(draft, origin), snapshot, origin);\n',
     suites: ['packages/publisher/test/commit.test.ts'],
   },
   {

@@ -194,6 +194,15 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     );
   },
 
+  'docs/blocks.md#One line to block, allow or cut off': async (text) => {
+    const box = await withDaemons();
+    const printed = await box.run(text);
+    expect(printed).toMatch(/^1 +block +203\.0\.113\.7 +all qubes .*seen in the log$/m);
+    expect(printed).toMatch(/^4 +cut +everything +10\.137\.0\.6 /m);
+    expect(printed.match(/in force at 1 of 1 subscriber/g)).toHaveLength(5);
+    expect(await box.run('rulectl blocks --json')).not.toContain('203.0.113.7');
+  },
+
   'docs/keys.md#For one person': async (text) => {
     const box = await fresh();
     expect(await box.run(text)).toMatch(/^release +1 of 1: [0-9a-f]{16} \(here\)$/m);

@@ -8,6 +8,7 @@
  * names/        what names stand for: DNS, when it is asked, what stands in for an answer
  * guards/       what there is against a draft: losses, openings, packets that must get through
  * signer/       who has the keys that sign: a process of its own (signer-main.ts), and the way to it
+ * blocks/       what is blocked, allowed and cut off by one line: rows, and rules made of them
  * store/        the identity and the releases on disk, and what was permitted
  * subscribers/  what is known of each subscriber
  * release/      from a rule set to the next release; its history; the class Publisher

@@ -34,6 +34,10 @@ export const COMMANDS: ReadonlyMap<string, (add: Add) => Promise<void>> = new Ma
   ['diff', async (add) => add(await import('./commands/diff.ts'))],
   ['push', async (add) => add(await import('./commands/push.ts'))],
   ['rollback', async (add) => add(await import('./commands/rollback.ts'))],
+  ['block', async (add) => add(await import('./commands/block.ts'))],
+  ['allow', async (add) => add(await import('./commands/allow.ts'))],
+  ['cut', async (add) => add(await import('./commands/cut.ts'))],
+  ['blocks', async (add) => add(await import('./commands/blocks.ts'))],
   ['check', async (add) => add(await import('./commands/check.ts'))],
   ['lists', async (add) => add(await import('./commands/lists.ts'))],
   ['lists show', async (add) => add(await import('./commands/lists-show.ts'))],
@@ -64,6 +68,10 @@ See:
 Change:
   rulectl push           release what files say, and wait until the firewalls have it
   rulectl rollback       release what an earlier version said once more
+  rulectl block          drop an address, a name or a list now, for all qubes or for one
+  rulectl allow          accept one now, for one qube
+  rulectl cut            take a qube off the network
+  rulectl blocks         what these three did, and until when; --remove ends it
   rulectl check          check files and configurations, and try packets on them, before a release
 
 Lists:
@@ -101,7 +109,7 @@ Commands:
 
 export const WORD_RULES: WordRules = {
   repeatable: new Set([
-    ...['require', 'known-list', 'permit', 'test', 'address'],
+    ...['require', 'known-list', 'permit', 'test', 'address', 'remove'],
     ...['firewall', 'preset', 'qube', 'country', 'name', 'interface'],
   ]),
   mayBeEmpty: new Set(['dns']), // no address means nothing

@@ -86,6 +86,8 @@ async function usageText(failure: Error, args: readonly string[], terminal: Term
   if (command === 'lists try') return 'name a URL, a file, or a key of rulectl lists search';
   if (command === 'get') return 'say what: rulectl get all, get policy NAME or get list NAME';
   if (command === 'export') return 'say what, and of which policy: rulectl export qubes POLICY';
+  if (command === 'block' || command === 'allow') return 'name an address, a prefix, a name or @LIST';
+  if (command === 'cut') return 'name a qube by its address';
   if (command === 'forget') return 'name a subscriber';
   if (command === 'diff') return 'name versions, or files';
   return command === 'rollback' ? 'name a version' : 'name at least one file';

@@ -44,6 +44,8 @@ export const Capability = {
   log: 'log',
   /** It says line by line what a push would change. */
   pushCompare: 'push-compare',
+  /** It keeps what one line blocks, allows and cuts off. */
+  blocks: 'blocks',
 } as const;
 export type Capability = (typeof Capability)[keyof typeof Capability];
 
@@ -60,6 +62,7 @@ export const PUBLISHER_CAPABILITIES: readonly Capability[] = [
   Capability.messages,
   Capability.log,
   Capability.pushCompare,
+  Capability.blocks,
 ];
 
 /** What somebody has to know who is to take a rule set.  */

@@ -16,6 +16,9 @@ import { HOST_NAME_MAX_BYTES } from '@rulecast/rules';
 import {
   BINDING_TEXT_MAX_BYTES,
   BINDINGS_MAX,
+  BLOCK_COMMENT_MAX_BYTES,
+  BLOCK_MAX_SECONDS,
+  BLOCK_TARGET_MAX_BYTES,
   CHANGED_PARTS_SHOWN_MAX,
   COUNTERS_MAX,
   DEGRADED_MAX,
@@ -27,12 +30,14 @@ import {
   LINEAGE_BYTES,
   LIST_FORMATS_SHOWN_MAX,
   MESSAGE_MAX_BYTES,
+  PEER_NAME_MAX_BYTES,
   PERMITS_MAX,
   PROTECTED_SHOWN_MAX,
   PUSH_FILES_MAX,
   REFRESH_LISTS_MAX,
   REQUIRE_MAX,
   RULE_TEXT_MAX_BYTES,
+  UNBLOCK_ROWS_MAX,
   WAIT_MAX_MS,
 } from '../limits.ts';
 import {
@@ -66,6 +71,10 @@ import {
   TOLD_FIELDS,
   VERDICT_FIELDS,
 } from './query.ts';
+
+/** What one line does: for all qubes or one; `cut` takes a qube off the network. */
+export const BLOCK_VERBS = ['block', 'allow', 'cut'] as const;
+export type BlockVerb = (typeof BLOCK_VERBS)[number];
 
 const fileName = textOf(FILE_NAME_MAX_BYTES);
 const message = textOf(MESSAGE_MAX_BYTES);
@@ -114,6 +123,9 @@ export const DONE_CODES = {
   refresh: ['refreshed', 'failing'],
   diff: ['same', 'different'],
   forget: ['forgotten'],
+  block: ['released', 'unchanged', 'planned'],
+  unblock: ['released', 'unchanged', 'planned'],
+  blocks: ['ok'],
   status: ['ok'],
   test: ['ok'],
   history: ['ok'],
@@ -238,6 +250,26 @@ export const CONTROL_FIELDS = {
     /** What was dropped in the last so many milliseconds; absent: in all hours that are kept. */
     sinceMs: optional(duration),
   },
+  block: {
+    verb: oneOf(...BLOCK_VERBS),
+    /** An address, a prefix, a name with all below it, or `@` and a list; not with `cut`. */
+    target: optional(textOf(BLOCK_TARGET_MAX_BYTES)),
+    /** Its address, or the name of a policy of that address alone. */
+    qube: optional(textOf(PEER_NAME_MAX_BYTES)),
+    /** How long; absent: until it is removed. */
+    seconds: optional(integer(1, BLOCK_MAX_SECONDS)),
+    comment: optional(textOf(BLOCK_COMMENT_MAX_BYTES)),
+    ...releasing,
+    '+permit': permits,
+  },
+  unblock: {
+    /** Numbers, as BLOCKS tells them; none of them with `all`. */
+    rows: listOf(uint, UNBLOCK_ROWS_MAX),
+    all: optional(boolean),
+    ...releasing,
+    '+permit': permits,
+  },
+  blocks: {},
   /** What a side is, before the request and before its answers. */
   greet: { protocolMin: protocolVersion, protocolMax: protocolVersion, capabilities },
 
@@ -269,6 +301,7 @@ export const RELEASE_CAUSES = [
   'names',
   'epoch',
   'root',
+  'blocks',
   'unknown',
 ] as const;
 
@@ -432,6 +465,19 @@ export const RECORD_FIELDS = {
     by: optional(text),
     /** Why, in the words of who asked; to a side that listed `messages`. */
     message: optional(message),
+  },
+  /** One row of what BLOCK asked for. */
+  block: {
+    row: uint,
+    verb: oneOf(...BLOCK_VERBS),
+    target: optional(textOf(BLOCK_TARGET_MAX_BYTES)),
+    qube: optional(prefixText),
+    /** When it was asked for last, and when it ends; absent: when it is removed. */
+    atMs: uint,
+    untilMs: optional(uint),
+    /** Who asked. */
+    by: text,
+    comment: optional(textOf(BLOCK_COMMENT_MAX_BYTES)),
   },
   /** Lines that one release has and the other has not. */
   edit: {

@@ -86,6 +86,9 @@ export const MessageType = {
   greet: 78,
   log: 79,
   top: 80,
+  block: 81,
+  unblock: 82,
+  blocks: 83,
 } as const;
 export type MessageKind = keyof typeof MessageType;
 
@@ -353,6 +356,10 @@ function ruleFault(message: Message): string | undefined {
         : undefined;
     case 'status':
       return message.watch && message.counters === true ? 'counters are not watched' : undefined;
+    case 'block':
+      return blockFault(message);
+    case 'unblock':
+      return message.rows.length > 0 === (message.all === true) ? 'rows or all, and not both' : undefined;
     case 'push':
       if (message.compare !== undefined && !message.dryRun) return 'compare goes with dryRun';
       return partFault(message) ?? partFault(message.compare ?? {});
@@ -373,6 +380,12 @@ function partFault({
   readonly policy?: unknown;
 }): string | undefined {
   return list !== undefined && policy !== undefined ? 'a list or a policy, not both' : undefined;
+}
+
+function blockFault({ verb, target, qube }: MessageOf<'block'>): string | undefined {
+  if ((verb === 'cut') === (target !== undefined))
+    return 'a target belongs to block and allow, and only there';
+  return verb !== 'block' && qube === undefined ? 'a qube belongs to allow and cut' : undefined;
 }
 
 function chunkFault(body: Uint8Array): string | undefined {

@@ -25,7 +25,7 @@ export const OPERATORS_MAX = 32;
 export const ROLE_KEYS = {
   role: word(
     OPERATOR_ROLES,
-    '`status`: look; `push`: release, refresh and roll back, within the guards; `admin`: all',
+    '`status`: look; `push`: release, refresh, roll back, block, allow and cut off, within the guards; `admin`: all',
   ),
 } as const satisfies Keys;
 

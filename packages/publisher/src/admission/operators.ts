@@ -37,9 +37,12 @@ const NEEDED: ReadonlyMap<Message['kind'], OperatorRole> = new Map([
   ['lists', 'status'],
   ['list', 'status'],
   ['top', 'status'],
+  ['blocks', 'status'],
   ['push', 'push'],
   ['rollback', 'push'],
   ['refresh', 'push'],
+  ['block', 'push'],
+  ['unblock', 'push'],
   ['forget', 'admin'],
   ['log', 'admin'],
 ]);

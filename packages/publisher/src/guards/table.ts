@@ -75,6 +75,17 @@ export const GUARD_TABLE = {
   source: BY_ITSELF,
   names: BY_ITSELF,
   renew: BY_ITSELF,
+  /**
+   * `rulectl block`, `allow`, `cut` and `blocks --remove`. Only `allow` opens, and for one qube. A cut is for
+   * an emergency: nothing stands in its way. What is under the rows was judged when it was pushed, so that
+   * `admin` is not asked again when they go.
+   */
+  block: { ...BY_ITSELF, dropAll: 'everybody', unresolved: 'everybody' },
+  allow: { ...BY_ITSELF, opened: 'everybody' },
+  cut: NOTHING,
+  unblock: { ...BY_ITSELF, opened: 'push', newPolicies: 'push', dropAll: 'everybody' },
+  /** What ends by itself was to end. */
+  ended: NOTHING,
 } as const satisfies Readonly<Record<string, Readonly<Record<Guard, Asked>>>>;
 export type Way = keyof typeof GUARD_TABLE;
 

@@ -48,6 +48,7 @@ import {
   type RuleSetProblem,
   ruleSetOfSameRuns,
 } from '@rulecast/rules';
+import type { Rows } from '../blocks/rows.ts';
 import { countsUnder, keySigner, type Signer, SignerError } from '../signer/signer.ts';
 import type { Release, ReleaseNotes, Store } from '../store/store.ts';
 import { CHANGED_PARTS_KEPT } from '../store/stored.ts';
@@ -77,6 +78,8 @@ export interface Origin {
   readonly message?: string | undefined;
   /** What it takes of the rules file. */
   readonly taken?: TakenRules | undefined;
+  /** The rows that it is made with, where they change. */
+  readonly rows?: Rows | undefined;
 }
 
 /** What would become of a rule set, before anything is written. */
@@ -269,7 +272,7 @@ export class Committer {
     const release = await this.#signed(numbers, draft.ruleSet);
     const delta = draft.changed ? draft.deltaBytes : encodeDelta({ changes: [] });
     const snapshot = async () => (await encoder.encodeSnapshot(draft.ruleSet)).bytes;
-    await store.commit(release, delta, notesOf(draft, origin), snapshot, origin.taken);
+    await store.commit(release, delta, notesOf(draft, origin), snapshot, origin);
     this.#current = release;
     this.#numbers = withHead(numbers, release.manifest);
     return release;

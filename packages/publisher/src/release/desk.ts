@@ -12,7 +12,9 @@
  */
 
 import type { IngestNote } from '@rulecast/formats';
-import { type RuleSet, type RuleSetProblem, usedLists, usedNames } from '@rulecast/rules';
+import { policyCount, type RuleSet, type RuleSetProblem, usedLists, usedNames } from '@rulecast/rules';
+import { baseOf, faultText, withRows } from '../blocks/compile.ts';
+import { activeRows, type Rows } from '../blocks/rows.ts';
 import { NO_PERMITS, type Permits, unneededPermits } from '../guards/permits.ts';
 import { type GuardRefusal, isPermitted } from '../guards/refusal.ts';
 import type { FailedName, Names } from '../names/names.ts';
@@ -37,6 +39,8 @@ export interface DeskOptions {
   readonly nameRefresh: NameRefresh;
   readonly guards: DraftGuards;
   readonly proofs: Proofs;
+  /** Milliseconds since 1970. */
+  readonly nowMs: () => number;
   /** Called when a release is on disk; `against` are the refusals that were permitted. */
   readonly onReleased: (release: Release, origin: Origin, against: readonly GuardRefusal[]) => void;
 }
@@ -49,18 +53,20 @@ export class ReleaseDesk {
   }
 
   /**
-   * Makes a rule set the next release, with the addresses that its names have now, unless its content is that
-   * of the head or guards refuse it. A name without an answer keeps the addresses of the head. Throws
-   * BehindError, EpochError, GuardError, ProtocolError, SignerError and StoreError.
+   * Makes a rule set and the rows that have not ended the next release, with the addresses that its names
+   * have now, unless its content is that of the head or guards refuse it. A name without an answer keeps the
+   * addresses of the head. Throws BehindError, EpochError, GuardError, ProtocolError, SignerError and
+   * StoreError.
    */
   async release(
-    ruleSet: RuleSet,
+    asked: RuleSet,
     origin: Origin,
     request: ReleaseRequest,
   ): Promise<ReleaseOutcome | GuardOutcome> {
     const { store, committer, names, nameRefresh, guards } = this.#options;
     const { dryRun = false, asNewEpoch = false, permits = NO_PERMITS, onStage } = request;
-    if (store.isStartedOver && ruleSet.policies.size === 0)
+    const { ruleSet, before: inForce, rows } = this.#withRows(asked, origin.rows);
+    if (store.isStartedOver && policyCount(ruleSet) === 0)
       throw new GuardError({ part: '', reason: STARTED_OVER });
     const { behind, isDisowned, head } = committer;
     if (behind !== undefined && !asNewEpoch) throw behindError(behind, head?.manifest);
@@ -70,7 +76,7 @@ export class ReleaseDesk {
     onStage?.('draft');
     const draft = guards.withoutOperands(await committer.draft({ ...ruleSet, resolutions }));
     if (draft.changed) onStage?.('judge'); // guards do not run for a draft that changes nothing
-    const against = draft.changed ? await request.guards(draft) : [];
+    const against = draft.changed ? await request.guards(draft, inForce) : [];
     const refusals = against.filter((refusal) => !isPermitted(refusal, permits));
     if (refusals.length > 0) return { kind: 'guarded', draft, refusals };
     const result = {
@@ -86,13 +92,34 @@ export class ReleaseDesk {
     };
     if (dryRun) return { ...result, kind: 'planned', head };
 
-    const release = result.isNew ? await this.#store(draft, origin, request) : undefined;
+    const release = result.isNew ? await this.#store(draft, { ...origin, rows }, request) : undefined;
     if (release === undefined && origin.taken !== undefined) store.noteRules(origin.taken);
+    if (release === undefined && rows !== store.rows) store.putRows(rows);
     nameRefresh.noteFailed(failed);
     if (release !== undefined) this.#options.onReleased(release, origin, against);
     this.#options.pendingNames.keepOnly(ruleSet);
     nameRefresh.schedule();
     return { ...result, kind: release === undefined ? 'unchanged' : 'released', head: committer.head };
+  }
+
+  /**
+   * A rule set with rows, those of the store if there are no others; and what is in force, without rows that
+   * have ended since, which guards are not asked about. Throws GuardError for a row that has no place.
+   */
+  #withRows(
+    ruleSet: RuleSet,
+    asked: Rows | undefined,
+  ): { readonly ruleSet: RuleSet; readonly before: RuleSet; readonly rows: Rows } {
+    const { store, committer, nowMs } = this.#options;
+    const now = Math.floor(nowMs() / 1000);
+    const rows = activeRows(asked ?? store.rows, now);
+    const compiled = withRows(baseOf(ruleSet), rows.rows);
+    const fault = faultText(compiled.faults);
+    if (fault !== undefined) throw new GuardError({ part: '', reason: fault });
+    const kept = activeRows(store.rows, now);
+    const before =
+      kept === store.rows ? committer.ruleSet : withRows(baseOf(committer.ruleSet), kept.rows).ruleSet;
+    return { ruleSet: compiled.ruleSet, before, rows };
   }
 
   #store(draft: ReleaseDraft, origin: Origin, { asNewEpoch, onStage }: ReleaseRequest): Promise<Release> {

@@ -12,6 +12,7 @@ import {
   type RuleSetProblem,
   RuleSetProblemCode,
 } from '@rulecast/rules';
+import { isCutPolicy } from '../blocks/mark.ts';
 import { bareText, newBareDrops, type ResolvedRuleSet } from '../guards/bare-drop.ts';
 import { unreachable } from '../guards/must-reach.ts';
 import { pushRefusals } from '../guards/push.ts';
@@ -64,12 +65,12 @@ export class DraftGuards {
     { role = 'admin', asNewEpoch, require }: PushOptions,
     advice = PUSH_ADVICE,
   ): ReleaseRequest['guards'] {
-    const { committer, subscribers, turn } = this.#options;
-    return async (draft) => {
+    const { subscribers, turn } = this.#options;
+    return async (draft, before) => {
       const isSame = draft.changes.every(({ kind }) => kind === PartKind.resolutions);
       const way = isSame && asNewEpoch === true ? 'epoch' : asked;
       const push = {
-        before: committer.ruleSet,
+        before,
         after: draft.ruleSet,
         way,
         role,
@@ -79,8 +80,8 @@ export class DraftGuards {
       };
       return [
         ...(await inTurns(pushRefusals(push), turn)),
-        ...(asks('unresolved', way, role) ? await this.#bareRefusals(draft) : []),
-        ...(asks('mustReach', way, role) ? await this.cutOff(draft, advice) : []),
+        ...(asks('unresolved', way, role) ? await this.#bareRefusals(draft, before) : []),
+        ...(asks('mustReach', way, role) ? await this.cutOff(draft, advice, before) : []),
       ];
     };
   }
@@ -90,9 +91,14 @@ export class DraftGuards {
   }
 
   /** Refusals for packets of `must-reach:` that the draft would drop. */
-  cutOff({ ruleSet }: { readonly ruleSet: RuleSet }, advice: string): Promise<readonly GuardRefusal[]> {
+  cutOff(
+    { ruleSet }: { readonly ruleSet: RuleSet },
+    advice: string,
+    inForce?: RuleSet,
+  ): Promise<readonly GuardRefusal[]> {
     const { committer, turn } = this.#options;
-    return unreachable(committer.head?.ruleSet, ruleSet, this.mustReach, { now: this.#now(), advice, turn });
+    const before = committer.head === undefined ? undefined : (inForce ?? committer.ruleSet);
+    return unreachable(before, ruleSet, this.mustReach, { now: this.#now(), advice, turn });
   }
 
   /** A rule set with the addresses that its names have now. */
@@ -101,9 +107,9 @@ export class DraftGuards {
   }
 
   /** Policies with a drop rule that has no address, and is new or has one in the head. */
-  async #bareRefusals({ ruleSet }: ReleaseDraft): Promise<readonly GuardRefusal[]> {
-    const { committer, turn } = this.#options;
-    const bare = await inTurns(newBareDrops(committer.ruleSet, this.withResolutions(ruleSet)), turn);
+  async #bareRefusals({ ruleSet }: ReleaseDraft, before: RuleSet): Promise<readonly GuardRefusal[]> {
+    const { turn } = this.#options;
+    const bare = await inTurns(newBareDrops(before, this.withResolutions(ruleSet)), turn);
     const policies = [...new Set(bare.map(({ policy }) => policy))];
     return policies.flatMap((policy) => {
       const [first, ...others] = bare.filter((drop) => drop.policy === policy);
@@ -147,6 +153,7 @@ export class DraftGuards {
   }
 
   #isOdd({ code, part }: RuleSetProblem): boolean {
+    if (code === RuleSetProblemCode.oneFamily && isCutPolicy(part)) return false; // whoever cut it was told
     return code !== RuleSetProblemCode.unusedList || this.owner?.isOperand(part) !== true;
   }
 

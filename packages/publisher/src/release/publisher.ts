@@ -11,6 +11,7 @@ import { ErrorCode, ProtocolError, RootWatch, type Signed, type Turn } from '@ru
 import { isPartName, type RuleSet, type RuleSetProblem } from '@rulecast/rules';
 import type { BatchOutcome, Clock } from '@rulecast/sources';
 import type { Logger } from 'pino';
+import { baseOf } from '../blocks/compile.ts';
 import { CounterSums } from '../counts/sums.ts';
 import { type Host, SYSTEM_HOST } from '../host.ts';
 import { Names } from '../names/names.ts';
@@ -23,6 +24,7 @@ import { KnownSubscribers } from '../subscribers/known.ts';
 import { Subscribers } from '../subscribers/subscribers.ts';
 import { attested } from './attest.ts';
 import { ReleaseRecord } from './audit.ts';
+import { Blocks } from './blocks.ts';
 import { BehindError, Committer, EpochError, GuardError, type Origin } from './commit.ts';
 import { ReleaseDesk } from './desk.ts';
 import { DraftGuards, type ListOwner } from './draft-guards.ts';
@@ -92,6 +94,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   readonly history: History;
   /** The rules file, as the daemon names it. */
   readonly rules: RulesFile;
+  /** What is blocked, allowed and cut off beside what is pushed. */
+  readonly blocks: Blocks;
   /** Of the event loop. */
   readonly turn: Turn;
   /** Of what sessions want of it. */
@@ -160,15 +164,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     this.store = store;
     this.rules = new RulesFile(store, (list) => guards.isOfSource(list));
     this.#known = new KnownSubscribers({ store, subscribers, clock, logger });
-    const committer = new Committer({
-      store,
-      identity,
-      signer: options.signer,
-      head,
-      encoder: worker,
-      nowMs,
-      turn,
-    });
+    const { signer } = options;
+    const committer = new Committer({ store, identity, signer, head, encoder: worker, nowMs, turn });
     this.#committer = committer;
     this.transfers = new Transfers(store, worker, composer, (ms, work) => clock.after(ms, work));
     this.history = new History(store, committer, worker);
@@ -193,17 +190,20 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       nameRefresh: this.#nameRefresh,
       guards,
       proofs: this.#proofs,
+      nowMs,
       onReleased: (release, origin, against) => {
         batches.endWait();
+        this.blocks.schedule();
         this.#announce(release, origin);
         this.#record.add(release, origin, against);
       },
     });
     this.#desk = desk;
-    const shared = { store, committer, desk, guards, pendingNames, turns, turn };
-    const batches = new SourceBatches({ ...shared, subscribers, logger });
+    const shared = { store, committer, desk, guards, pendingNames, turns, turn, nowMs, logger };
+    const batches = new SourceBatches({ ...shared, subscribers });
     this.#batches = batches;
-    this.#pushes = new Pushes({ ...shared, batches, rules: this.rules, worker, nowMs });
+    this.#pushes = new Pushes({ ...shared, batches, rules: this.rules, worker });
+    this.blocks = new Blocks({ ...shared, clock });
     this.#begin(startedOver);
   }
 
@@ -324,9 +324,10 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   }
 
   /**
-   * Releases the content of an earlier version, or one part of it, above the head. A part that was not there
-   * then is removed. Of its names one that the head has not stands for what it stood for then, until it is
-   * asked for, at once. Throws UnknownReleaseError, ProtocolError `no-such-part`, and what `push` throws.
+   * Releases the content of an earlier version, or one part of it, above the head. Rows stay as they are. A
+   * part that was not there then is removed. Of its names one that the head has not stands for what it stood
+   * for then, until it is asked for, at once. Throws UnknownReleaseError, ProtocolError `no-such-part`, and
+   * what `push` throws.
    */
   rollback(
     version: number,
@@ -336,8 +337,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     return this.#turns.take(async () => {
       const moved = movedFrom(this.#committer, options);
       if (moved !== undefined) return moved;
-      const past = await this.history.ruleSetOf(version);
-      const ruleSet = restored(this.#committer.ruleSet, past, only);
+      const past = baseOf(await this.history.ruleSetOf(version));
+      const ruleSet = restored(baseOf(this.#committer.ruleSet), past, only);
       const part = only.list === undefined ? `policy ${only.policy}` : `list ${only.list}`;
       if (ruleSet === undefined) {
         const text = `there is no ${part}, and in version ${version} there was none`;
@@ -427,6 +428,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   async close(): Promise<void> {
     this.#names.close();
     this.#nameRefresh.close();
+    this.blocks.close();
     this.#rootWatch.close();
     await this.#turns.settled();
     await this.#worker.close();

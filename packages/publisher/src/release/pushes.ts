@@ -18,7 +18,8 @@ import {
   type PushInput,
 } from '@rulecast/formats';
 import { diffPieces, type Turn } from '@rulecast/protocol';
-import { inTurns } from '@rulecast/rules';
+import { formsOf, inTurns } from '@rulecast/rules';
+import { isCutPolicy, isMark, isRowsList } from '../blocks/mark.ts';
 import type { Store } from '../store/store.ts';
 import type { Committer, Origin } from './commit.ts';
 import type { ReleaseDesk } from './desk.ts';
@@ -45,6 +46,9 @@ export interface PushesOptions {
   /** Milliseconds since 1970. */
   readonly nowMs: () => number;
 }
+
+/** The code of a reject of what rows make. */
+const OF_ROWS = 'rows-of-rulectl';
 
 type Ingested = Extract<IngestResult, { kind: 'rule-set' }>;
 
@@ -137,6 +141,8 @@ export class Pushes {
   async #ingested(pushed: PushedParts, { input }: Work, digest: string | undefined): Promise<IngestResult> {
     const { batches, rules, turn } = this.#options;
     const base = await batches.baseOfPush();
+    const ours = rowsIn(pushed);
+    if (ours.length > 0) return { kind: 'rejects', rejects: ours, rejectCount: ours.length };
     if (digest !== undefined) return rules.ingested(base, pushed);
     const result = ingest(base, pushed, input, rules.isOfSource, rules.parts);
     if (result.kind === 'rejects') return result;
@@ -146,16 +152,31 @@ export class Pushes {
 
   /** Why there is nothing to withdraw: a part is not there, or all that is there stays. */
   async #absentFrom({ ruleSet, notes }: Ingested): Promise<readonly DocumentReject[]> {
-    const { committer, turn } = this.#options;
+    const { batches, turn } = this.#options;
     const place = { line: 1, column: 1, code: NOTHING_TO_WITHDRAW };
     const advice = 'nothing was released; --if-present takes that for done';
     const parts = notes.filter(({ code }) => code === NOTHING_TO_WITHDRAW);
     if (parts.length > 0)
       return parts.map(({ part, reason }) => ({ ...place, file: part, reason: `${reason}: ${advice}` }));
-    const { changes } = await inTurns(diffPieces(committer.ruleSet, ruleSet), turn);
+    const { changes } = await inTurns(diffPieces(await batches.baseOfPush(), ruleSet), turn);
     if (changes.length > 0) return [];
     return [{ ...place, file: 'push', reason: `no list and no policy has anything of it: ${advice}` }];
   }
+}
+
+/** Why parts may not be pushed: only rows make such. */
+function rowsIn({ lists, policies }: PushedParts): readonly DocumentReject[] {
+  const reject = (file: string, what: string): DocumentReject => {
+    const reason = `${what} is what rulectl block, allow and cut write: leave it out; rulectl blocks shows them`;
+    return { file, line: 1, column: 1, code: OF_ROWS, reason };
+  };
+  const named = [...lists.keys()].filter(isRowsList).map((name) => reject(name, `list ${name}`));
+  const policed = [...policies].flatMap(([name, policy]) => {
+    if (isCutPolicy(name)) return [reject(name, `policy ${name}`)];
+    const [marked] = [...formsOf([policy])].filter(({ match }) => isMark(match.comment));
+    return marked === undefined ? [] : [reject(name, `the comment "${marked.match.comment}"`)];
+  });
+  return [...named, ...policed];
 }
 
 /** Whether the head is not the one that a request is for. */

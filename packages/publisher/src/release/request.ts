@@ -1,6 +1,7 @@
 /** The options of a request for a release. */
 
 import type { IngestNote, OperatorRole } from '@rulecast/formats';
+import type { RuleSet } from '@rulecast/rules';
 import type { Permits } from '../guards/permits.ts';
 import type { GuardRefusal } from '../guards/refusal.ts';
 import type { ReleaseDraft } from './commit.ts';
@@ -33,6 +34,6 @@ export interface PushOptions {
 /** How a release is made. */
 export interface ReleaseRequest extends Pick<PushOptions, 'onStage' | 'dryRun' | 'asNewEpoch' | 'permits'> {
   readonly notes?: readonly IngestNote[];
-  /** The refusals of a draft, permitted or not. */
-  readonly guards: (draft: ReleaseDraft) => Promise<readonly GuardRefusal[]>;
+  /** The refusals of a draft over what is in force, permitted or not. */
+  readonly guards: (draft: ReleaseDraft, before: RuleSet) => Promise<readonly GuardRefusal[]>;
 }

@@ -10,6 +10,7 @@ import { ProtocolError, type Turn } from '@rulecast/protocol';
 import { inTurns, type List, type Pieces, type RuleSet } from '@rulecast/rules';
 import type { BatchOutcome, DeliveryRefusal } from '@rulecast/sources';
 import type { Logger } from 'pino';
+import { baseOf } from '../blocks/compile.ts';
 import { bareText, newBareDrops } from '../guards/bare-drop.ts';
 import type { GuardRefusal } from '../guards/refusal.ts';
 import { unsupportedRefusals } from '../guards/unsupported.ts';
@@ -54,10 +55,10 @@ export class SourceBatches {
     this.#options = options;
   }
 
-  /** The head, with the lists that wait for the first push. */
+  /** What was pushed of the head, with the lists that wait for the first push. */
   async baseOfPush(): Promise<RuleSet> {
     const { store, committer } = this.#options;
-    const { ruleSet } = committer;
+    const ruleSet = baseOf(committer.ruleSet);
     return store.isStartedOver ? (await this.#inTurns(withLists(ruleSet, this.#waiting))).ruleSet : ruleSet;
   }
 

@@ -17,7 +17,9 @@ export async function answerHistory(
     const { epoch, version, createdAtMs, parts } = manifest;
     if (createdAtMs < sinceMs || !hasChanged(notes, { list, policy })) continue;
     if (sent++ === most) break;
-    const { cause, detail, by, message, changedParts, changedCount, added, removed } = notes;
+    const { detail, by, message, changedParts, changedCount, added, removed } = notes;
+    const isKnown = notes.cause !== 'blocks' || exchange.capabilities.includes(Capability.blocks);
+    const cause = isKnown ? notes.cause : 'unknown';
     await exchange.record({
       record: 'history',
       ...{ epoch, version, hash, createdAtMs },

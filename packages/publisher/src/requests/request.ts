@@ -12,6 +12,7 @@ import { BehindError, EpochError, GuardError } from '../release/commit.ts';
 import { UnknownReleaseError } from '../release/history.ts';
 import { SignerError } from '../signer/signer.ts';
 import { StoreError } from '../store/store.ts';
+import { answerBlock, answerBlocks } from './block.ts';
 import { answerDiff } from './diff.ts';
 import { answerForget } from './forget.ts';
 import { answerHistory } from './history.ts';
@@ -66,6 +67,11 @@ function answer(request: Message, exchange: ControlExchange, parts: ControlParts
       return answerRefresh(request, exchange, parts);
     case 'forget':
       return answerForget(request, exchange, parts);
+    case 'block':
+    case 'unblock':
+      return answerBlock(request, exchange, parts);
+    case 'blocks':
+      return answerBlocks(exchange, parts);
     case 'status':
       return answerStatus(request, exchange, parts);
     case 'test':

@@ -14,6 +14,7 @@
  *              "behind keys"    -> ids of the release keys that signed that; none where nobody knows
  *              "after"          -> [epoch, version] of the last release of the store that was set aside for this one
  *              "rules"          -> what was taken last of the rules file, and which parts that gave it, JSON
+ *              "blocks"         -> the rows of blocks/, JSON; absent: none
  *              "form"           -> the form that all of this is in
  *              "changed"        -> f64 each: epoch and version of the head, and by part of the head, in the
  *                                 catalogue's order, the version that gave it its content
@@ -55,6 +56,8 @@ import {
   verifyRuleSet,
 } from '@rulecast/protocol';
 import { atOnce, EMPTY_RULE_SET, type Pieces, type RuleSet } from '@rulecast/rules';
+import { baseOf } from '../blocks/compile.ts';
+import { decodeRows, encodeRows, type Rows } from '../blocks/rows.ts';
 import { type Database, type Databases, openDatabases } from './databases.ts';
 import { FORM, formFault, type StoreLegacy } from './form.ts';
 import { PartVersions } from './part-versions.ts';
@@ -117,6 +120,14 @@ export interface ReleaseRecipe {
   readonly manifestBytes: Uint8Array;
 }
 
+/** What is written in the transaction of a release. */
+export interface NotedWithRelease {
+  /** Of the rules file. */
+  readonly taken?: TakenRules | undefined;
+  /** Absent: as they are. */
+  readonly rows?: Rows | undefined;
+}
+
 /** Where what is known of subscribers is kept, by name. */
 export interface SubscriberStore {
   storedSubscribers(): Iterable<readonly [string, string]>;
@@ -133,6 +144,9 @@ export class Store implements SubscriberStore {
   #index = new ReleaseIndex();
   #parts = new PartVersions();
   #taken: TakenRules | undefined | 'unread' = 'unread';
+  /** What was pushed of the head. */
+  #pushed: Catalogue | undefined;
+  #rows: Rows | undefined;
   /** Cache of `hasTakenParts`, which each status asks for. */
   #compared: { readonly head: Catalogue; readonly taken: TakenRules; readonly isSame: boolean } | undefined;
   /** Some of the parts' versions are in rows of their own still. */
@@ -228,7 +242,7 @@ export class Store implements SubscriberStore {
 
   /** Whether the head has the parts of the rules file as they were when it was taken. */
   get hasTakenParts(): boolean {
-    const [taken, head] = [this.takenRules, this.#parts.catalogue];
+    const [taken, head] = [this.takenRules, this.#pushed];
     if (taken?.content === undefined || head === undefined) return true;
     if (this.#compared?.head !== head || this.#compared.taken !== taken)
       this.#compared = { head, taken, isSame: partsContent(head, taken.parts) === taken.content };
@@ -238,9 +252,28 @@ export class Store implements SubscriberStore {
   /** Notes what was taken of the rules file where that makes no release. Throws StoreError. */
   noteRules(taken: TakenRules | undefined): void {
     if (taken === undefined && this.takenRules === undefined) return;
-    const whole = taken && withContent(taken, this.#parts.catalogue);
+    const whole = taken && withContent(taken, this.#pushed);
     this.#putMeta({ rules: whole && encodeTaken(whole) });
     this.#taken = whole;
+  }
+
+  /** The rows of blocks/. Throws StoreError where they are damaged. */
+  get rows(): Rows {
+    if (this.#rows !== undefined) return this.#rows;
+    try {
+      this.#rows = decodeRows(this.#databases.meta.get('blocks'));
+    } catch (cause) {
+      throw new StoreError('the rows of rulectl blocks are damaged in the store: restore it from a backup', {
+        cause,
+      });
+    }
+    return this.#rows;
+  }
+
+  /** Writes rows where that makes no release. Throws StoreError. */
+  putRows(rows: Rows): void {
+    this.#putMeta({ blocks: encodeRows(rows) });
+    this.#rows = rows;
   }
 
   #putMeta(values: Readonly<Record<string, Uint8Array | undefined>>): void {
@@ -277,6 +310,7 @@ export class Store implements SubscriberStore {
     // What is damaged of these is found now, and not by a session.
     for (const name of ['begun', 'behind', 'after'])
       decodeKey(this.#databases.meta.get(name) ?? encodeKey([0, 0]));
+    void this.rows;
     const headBytes = this.#databases.meta.get('head');
     if (headBytes === undefined) return undefined;
     const head = decodeKey(headBytes);
@@ -315,6 +349,7 @@ export class Store implements SubscriberStore {
     const catalogue = yield* cataloguePieces(ruleSet);
     verifyRuleSet(manifest, ruleSet);
     this.#parts = new PartVersions(catalogue, this.#storedVersions(head, catalogue.records));
+    this.#pushed = yield* cataloguePieces(baseOf(ruleSet), ruleSet);
     return {
       ruleSet,
       manifest,
@@ -356,15 +391,15 @@ export class Store implements SubscriberStore {
 
   /**
    * Adds a release as the new head, in one transaction, and resolves when it is on disk. `snapshot` is called
-   * only if the store wants one; `taken` is noted with it, where the rules file made it. Throws StoreError;
-   * then the head is what it was.
+   * only if the store wants one; `taken` is noted with it, where the rules file made it, and `rows`, where
+   * they change. Throws StoreError; then the head is what it was.
    */
   async commit(
     release: Release,
     delta: Uint8Array,
     notes: ReleaseNotes,
     snapshot: () => Promise<Uint8Array>,
-    taken?: TakenRules,
+    { taken, rows = this.rows }: NotedWithRelease = {},
   ): Promise<void> {
     const { manifest, manifestBytes, signatures } = release;
     const key: ReleaseKey = [manifest.epoch, manifest.version];
@@ -377,13 +412,14 @@ export class Store implements SubscriberStore {
       ...countsOf(catalogue),
     };
     const parts = this.#parts.next(catalogue, key, this.#index.head?.key);
-    const rows = this.#hasChangedRows ? (this.#parts.catalogue?.records ?? []) : [];
+    const oldRows = this.#hasChangedRows ? (this.#parts.catalogue?.records ?? []) : [];
+    const pushed = catalogueOf(baseOf(release.ruleSet), release.ruleSet);
     const isDue = this.#replayed.wantsSnapshot(delta.length, entriesIn(manifest));
     const snapshotBytes = isDue ? await snapshot() : undefined;
     const history = [...this.#index.entries, historyEntry(key, stored, manifest)];
     const kept = retained(history, manifest.createdAtMs, this.#limits);
     const keyBytes = encodeKey(key);
-    const whole = taken && withContent(taken, catalogue);
+    const whole = taken && withContent(taken, pushed);
     try {
       this.#databases.transactionSync(() => {
         this.#checkHead();
@@ -392,9 +428,10 @@ export class Store implements SubscriberStore {
         void this.#databases.deltas.put([...key], delta);
         if (snapshotBytes !== undefined) void this.#databases.snapshots.put([...key], snapshotBytes);
         this.#prune(history, kept);
-        for (const part of rows) void this.#databases.meta.remove(changedKey(part));
+        for (const part of oldRows) void this.#databases.meta.remove(changedKey(part));
         void this.#databases.meta.put('changed', encodeChanged(key, parts.versions));
         if (whole !== undefined) void this.#databases.meta.put('rules', encodeTaken(whole));
+        if (rows !== this.rows) void this.#databases.meta.put('blocks', encodeRows(rows));
         void this.#databases.meta.put('form', FORM);
         void this.#databases.meta.put('head', keyBytes);
         if (this.behind !== undefined && compareKeys(this.behind, key) <= 0)
@@ -406,6 +443,8 @@ export class Store implements SubscriberStore {
     }
     this.#index = new ReleaseIndex(kept);
     this.#parts = parts;
+    this.#pushed = pushed;
+    this.#rows = rows;
     if (whole !== undefined) this.#taken = whole;
     this.#hasChangedRows = false;
     if (snapshotBytes === undefined) this.#replayed.addDelta(delta.length);

@@ -1,6 +1,7 @@
 /** `rulectl get`: what a release or a part of it says, as a rule set document that can be pushed. */
 
 import type { ControlRecord, ControlRecordOf, Message } from '@rulecast/protocol';
+import { isCutPolicy } from '@rulecast/publisher/marks';
 import type { Argv } from 'yargs';
 import { askOrFail, type ControlArgs, controlOf } from '../control/client.ts';
 import { parsePoint, versionsAt } from '../control/past.ts';
@@ -23,7 +24,7 @@ export interface GetArgs extends ControlArgs {
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<GetArgs> {
   return yargs
     .usage(
-      '$0 get all | policy NAME | list NAME [--version N]\n\nPrints all lists and policies of a release, or one of them, as a rule set document. Pushed again it changes nothing. Lists that the publisher keeps from sources it would refuse: of all they come as comments, with their count, for the configuration has them.',
+      '$0 get all | policy NAME | list NAME [--version N]\n\nPrints all lists and policies of a release, or one of them, as a rule set document. Pushed again it changes nothing. Lists that the publisher keeps from sources it would refuse: of all they come as comments, with their count, for the configuration has them, and so does what rulectl block, allow and cut did.',
     )
     .positional('what', {
       choices: ['all', 'policy', 'list'] as const,
@@ -57,7 +58,9 @@ export async function run(args: GetArgs, terminal: Terminal): Promise<ExitCode> 
   const documents =
     only === undefined
       ? [documentLines(version, parts, sources)]
-      : parts.map((part) => partLines(version, part, sources));
+      : await Promise.all(
+          parts.map(async (part) => partLines(version, part, sources, await cutsOf(args, version, part))),
+        );
   for (const lines of documents) for (const line of lines) terminal.out.line(line);
   return ExitCode.ok;
 }
@@ -73,10 +76,25 @@ function partOf({ what, name }: GetArgs): PartArgs | undefined {
   return only;
 }
 
-/** What the newest release says, as lines of a document that holds the lists of sources, too. */
+/** What is in force, as lines of a document that holds the lists of sources, and what rows are, too. */
 export async function wholeRelease(args: ControlArgs): Promise<Iterable<string>> {
   const version = await headVersion(args);
-  return documentLines(version, await partsOf(args, version), new Map());
+  return documentLines(version, await partsOf(args, version), new Map(), true);
+}
+
+/** The policies of qubes that are cut off and have none of their own. */
+async function cutsOf(
+  args: ControlArgs,
+  version: number,
+  { kind }: PartLines,
+): Promise<readonly PartLines[]> {
+  const names: string[] = [];
+  if (kind === 'policy')
+    await answered(args, { kind: 'diff', from: 0, to: version, stats: true }, (record) => {
+      if (record.record === 'change' && isCutPolicy(record.name)) names.push(record.name);
+    });
+  const cuts = await Promise.all(names.map((policy) => partsOf(args, version, { policy })));
+  return cuts.flat();
 }
 
 async function partsOf(

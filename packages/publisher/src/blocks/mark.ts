@@ -1,0 +1,44 @@
+/**
+ * How what rows become is known in a rule set: by the comments of their rules, and by names of parts. Nobody
+ * else may use either, so that a rule set alone says what of it was pushed.
+ */
+
+import { type Address, formatAddress } from '@rulecast/rules';
+
+/** A rule of rows; of a `cut`, with the policy that the address was taken out of. */
+const COMMENT = /^rulectl (?:block|allow|cut) \d+(?: of ([A-Za-z0-9._-]+))?(?: and \d+ more)?(?:: .*)?$/;
+const LIST = /^rulectl\.(?:block|allow)\./;
+const CUT_POLICY = /^rulectl\.cut\./;
+
+export function isMark(comment: string | undefined): boolean {
+  return comment !== undefined && COMMENT.test(comment);
+}
+
+/** The policy of which a mark of `cut` says that it has the address else. */
+export function holderIn(comment: string | undefined): string | undefined {
+  return comment === undefined ? undefined : COMMENT.exec(comment)?.[1];
+}
+
+export function isRowsList(name: string): boolean {
+  return LIST.test(name);
+}
+
+/** The policy of one address that is cut off and has none of its own. */
+export function isCutPolicy(name: string): boolean {
+  return CUT_POLICY.test(name);
+}
+
+/** Names in a rule are gathered by what it says and when it ends; 0: never. */
+export function rowsListName(verb: string, qube: Address | undefined, until = 0): string {
+  return ['rulectl', verb, ...(qube === undefined ? [] : [partNameOf(qube)]), until].join('.');
+}
+
+export function cutPolicyName(qube: Address): string {
+  return `rulectl.cut.${partNameOf(qube)}`;
+}
+
+/** An address in the letters of names, which have no colon: of IPv6 its 32 digits. */
+function partNameOf(address: Address): string {
+  if (address.family === 4) return formatAddress(address);
+  return Array.from(address.words, (word) => word.toString(16).padStart(8, '0')).join('');
+}

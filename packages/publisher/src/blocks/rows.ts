@@ -1,0 +1,127 @@
+/**
+ * Rows: what `rulectl block`, `allow` and `cut` asked for, kept in the store beside the releases. A row says
+ * what is meant, not which rules that takes: these are made at each release (compile.ts). Pure.
+ */
+
+import { BLOCK_VERBS, type BlockVerb } from '@rulecast/protocol';
+import {
+  type Address,
+  bitsOf,
+  formatAddress,
+  formatPrefix,
+  type Prefix,
+  parseAddress,
+  parseHostName,
+  parsePrefix,
+} from '@rulecast/rules';
+
+/** Rows, and lists that their names are gathered in. Our choice: what is more belongs into a list. */
+export const ROWS_MAX = 1000;
+export const ROWS_LISTS_MAX = 64;
+
+export interface Row {
+  /** Never given twice. */
+  readonly id: number;
+  readonly verb: BlockVerb;
+  /** In normal form; absent of a `cut`. */
+  readonly target?: string | undefined;
+  /** Address of the qube; absent: all qubes. */
+  readonly qube?: string | undefined;
+  /** Seconds since 1970, both; `until` absent: it has no end. */
+  readonly at: number;
+  readonly until?: number | undefined;
+  readonly by: string;
+  readonly comment?: string | undefined;
+}
+
+export interface Rows {
+  /** The number of the next one. */
+  readonly next: number;
+  /** By number. */
+  readonly rows: readonly Row[];
+}
+
+export const NO_ROWS: Rows = { next: 1, rows: [] };
+
+/** What a row is about. */
+export type Target =
+  | { readonly kind: 'prefix'; readonly prefix: Prefix }
+  | { readonly kind: 'name'; readonly name: string }
+  | { readonly kind: 'list'; readonly list: string };
+
+/** Undefined for what is none. */
+export function targetOf(text: string): Target | undefined {
+  if (text.startsWith('@')) return { kind: 'list', list: text.slice(1) };
+  const prefix = parsePrefix(text);
+  if (typeof prefix !== 'string') return { kind: 'prefix', prefix };
+  const named = parseHostName(text);
+  return named.kind === 'name' ? { kind: 'name', name: named.name } : undefined;
+}
+
+/** As people write it: a single address without its length. */
+export function targetText(target: Target): string {
+  switch (target.kind) {
+    case 'prefix': {
+      const { prefix } = target;
+      return prefix.length === bitsOf(prefix.family) ? formatAddress(prefix) : formatPrefix(prefix);
+    }
+    case 'name':
+      return target.name;
+    case 'list':
+      return `@${target.list}`;
+  }
+}
+
+export function isActive({ until }: Row, now: number): boolean {
+  return until === undefined || now < until;
+}
+
+/** The rows that have not ended; the same object if none has. */
+export function activeRows(rows: Rows, now: number): Rows {
+  const active = rows.rows.filter((row) => isActive(row, now));
+  return active.length === rows.rows.length ? rows : { ...rows, rows: active };
+}
+
+/** For people and records: `block ads.example for 10.137.0.5`. */
+export function rowText({ verb, target, qube }: Pick<Row, 'verb' | 'target' | 'qube'>): string {
+  if (target === undefined) return `${verb} ${qube}`;
+  return `${verb} ${target}${qube === undefined ? '' : ` for ${qube}`}`;
+}
+
+export function qubeOf({ qube }: Row): Address | undefined {
+  return qube === undefined ? undefined : parseAddress(qube);
+}
+
+export function encodeRows(rows: Rows): Uint8Array {
+  return Buffer.from(JSON.stringify(rows));
+}
+
+/** Throws TypeError and SyntaxError for what is damaged: to lose a row could open something. */
+export function decodeRows(bytes: Uint8Array | undefined): Rows {
+  if (bytes === undefined) return NO_ROWS;
+  const { next, rows }: Rows = JSON.parse(Buffer.from(bytes).toString());
+  if (!Number.isSafeInteger(next) || !Array.isArray(rows)) throw new TypeError('rows are damaged');
+  for (const row of rows) if (!isRow(row, next)) throw new TypeError('a row is damaged');
+  return { next, rows };
+}
+
+function isRow({ id, verb, target, qube, at, until, by, comment }: Row, next: number): boolean {
+  const isText = (value: unknown): boolean => value === undefined || typeof value === 'string';
+  const isAddress = qube === undefined || (typeof qube === 'string' && canonicalAddress(qube) === qube);
+  return (
+    [id, at, until ?? 0].every(Number.isSafeInteger) &&
+    id < next &&
+    BLOCK_VERBS.includes(verb) &&
+    (verb === 'cut' ? target === undefined : typeof target === 'string' && targetOf(target) !== undefined) &&
+    (verb === 'block' || qube !== undefined) &&
+    isAddress &&
+    typeof by === 'string' &&
+    isText(comment)
+  );
+}
+
+/** Undefined for what is no address. */
+export function canonicalAddress(text: string): string | undefined {
+  const address = parseAddress(text);
+  return address && formatAddress(address);
+}

@@ -1,0 +1,157 @@
+/**
+ * What `rulectl block`, `allow`, `cut` and `blocks --remove` ask for: the rows change, and become rules with
+ * the release that this makes. A row that ends is released away here, as a cut holds until then.
+ */
+
+import type { Turn } from '@rulecast/protocol';
+import type { Clock } from '@rulecast/sources';
+import type { Logger } from 'pino';
+import { firstNotes, type RowRequest, type RowsChange, rowsWith, rowsWithout } from '../blocks/change.ts';
+import { baseOf, withRows } from '../blocks/compile.ts';
+import { isActive, type Row, rowText } from '../blocks/rows.ts';
+import type { Way } from '../guards/table.ts';
+import type { Store } from '../store/store.ts';
+import type { Committer } from './commit.ts';
+import type { ReleaseDesk } from './desk.ts';
+import type { DraftGuards } from './draft-guards.ts';
+import { firstRefusal, type GuardOutcome, type ReleaseOutcome, type VersionConflict } from './outcome.ts';
+import type { PendingNames } from './pending-names.ts';
+import { movedFrom } from './pushes.ts';
+import type { PushOptions } from './request.ts';
+import type { Turns } from './turns.ts';
+
+/** How often is looked whether a row has ended, at least: clocks are set. And after a release that failed. */
+const LOOK_MS = 60_000;
+const ADVICE = 'rulectl blocks shows what is blocked, allowed and cut off';
+/** Who asks, where nobody says. */
+const NOBODY = '(library)';
+
+export interface BlocksOptions {
+  readonly store: Store;
+  readonly committer: Committer;
+  readonly desk: ReleaseDesk;
+  readonly guards: DraftGuards;
+  readonly pendingNames: PendingNames;
+  readonly turns: Turns;
+  readonly turn: Turn;
+  readonly clock: Clock;
+  /** Milliseconds since 1970. */
+  readonly nowMs: () => number;
+  readonly logger: Logger;
+}
+
+type BlockOutcome = ReleaseOutcome | GuardOutcome | VersionConflict;
+
+export class Blocks {
+  readonly #options: BlocksOptions;
+  #unschedule: () => void = () => undefined;
+  #isClosed = false;
+
+  constructor(options: BlocksOptions) {
+    this.#options = options;
+    this.schedule();
+  }
+
+  /** The rows that have not ended. */
+  get rows(): readonly Row[] {
+    return this.#options.store.rows.rows.filter((row) => isActive(row, this.#now()));
+  }
+
+  /**
+   * Releases one row more. Throws ProtocolError `bad-input`, `no-such-part` and `over-limit`, and what a push
+   * throws.
+   */
+  add(request: RowRequest, options: PushOptions = {}): Promise<BlockOutcome> {
+    const { by = NOBODY } = options;
+    const change = (): RowsChange =>
+      rowsWith(this.#options.store.rows, request, { base: this.#base, now: this.#now(), by });
+    return this.#release(request.verb, change, options);
+  }
+
+  /** Releases rows away, by their numbers. Throws ProtocolError `no-such-part`, and what a push throws. */
+  remove(ids: readonly number[] | 'all', options: PushOptions = {}): Promise<BlockOutcome> {
+    return this.#release('unblock', () => rowsWithout(this.#options.store.rows, ids), options);
+  }
+
+  #release(way: Way, change: () => RowsChange, options: PushOptions): Promise<BlockOutcome> {
+    const { committer, desk, guards, pendingNames, turns } = this.#options;
+    return turns.ahead(async () => {
+      const moved = movedFrom(committer, options);
+      if (moved !== undefined) return moved;
+      options.onStage?.('names'); // a list of names that no rule used before
+      await pendingNames.bring(withRows(this.#base, change().rows.rows).ruleSet, committer.ruleSet);
+      options.onStage?.('turn');
+      return turns.take(async () => {
+        const movedSince = movedFrom(committer, options);
+        if (movedSince !== undefined) return movedSince;
+        const { rows, detail, notes } = change();
+        const { ruleSet } = withRows(this.#base, rows.rows);
+        const all = [
+          ...notes,
+          ...(way === 'allow' ? firstNotes(rows.rows.at(-1), ruleSet, this.#now()) : []),
+          ...guards.misfitNotes(ruleSet, options),
+        ];
+        const { by, message } = options;
+        const origin = { cause: 'blocks', detail, by, message, rows } as const;
+        const of = guards.of(way, options, ADVICE);
+        const outcome = await desk.release(this.#base, origin, { ...options, notes: all, guards: of });
+        this.schedule();
+        return outcome;
+      });
+    });
+  }
+
+  /** Sets when the next row ends, by the rows that are kept. */
+  schedule(): void {
+    this.#unschedule();
+    const ends = this.#options.store.rows.rows.flatMap(({ until }) => (until === undefined ? [] : [until]));
+    if (this.#isClosed || ends.length === 0) return;
+    const waitMs = Math.min(...ends) * 1000 - this.#options.nowMs();
+    this.#lookAfter(Math.min(Math.max(0, waitMs), LOOK_MS));
+  }
+
+  #lookAfter(ms: number): void {
+    this.#unschedule();
+    if (this.#isClosed) return;
+    this.#unschedule = this.#options.clock.after(ms, () => {
+      void this.#options.turns.take(() => this.#end());
+    });
+  }
+
+  /** Releases away what has ended. Where that cannot be, it is tried again. */
+  async #end(): Promise<void> {
+    const { store, committer, desk, guards, logger } = this.#options;
+    const now = this.#now();
+    const over = store.rows.rows.filter((row) => !isActive(row, now));
+    if (this.#isClosed) return;
+    if (over.length === 0) return this.schedule();
+    const detail = `ended: ${over.map((row) => rowText(row)).join(', ')}`;
+    try {
+      const origin = { cause: 'blocks', detail } as const;
+      const outcome = await desk.release(committer.ruleSet, origin, {
+        guards: guards.of('ended', {}, ADVICE),
+      });
+      if (outcome.kind !== 'guarded') return this.schedule();
+      logger.warn({ rows: over.map(({ id }) => id) }, `not released: ${firstRefusal(outcome).reason}`);
+    } catch (error) {
+      logger.warn(
+        { err: error, rows: over.map(({ id }) => id) },
+        `what has ended is in force still: ${detail}`,
+      );
+    }
+    this.#lookAfter(LOOK_MS);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#unschedule();
+  }
+
+  get #base() {
+    return baseOf(this.#options.committer.ruleSet);
+  }
+
+  #now(): number {
+    return Math.floor(this.#options.nowMs() / 1000);
+  }
+}

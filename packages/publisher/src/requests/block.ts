@@ -1,0 +1,52 @@
+/** BLOCK, UNBLOCK and BLOCKS: rows beside what is pushed. CONTROL.md "BLOCK". */
+
+import type { MessageOf } from '@rulecast/protocol';
+import type { ControlExchange } from '../control/exchange.ts';
+import type { ControlParts } from '../control/parts.ts';
+import { answerWithRelease, tellVersionMoved } from '../control/release-report.ts';
+import { permitsOf } from '../guards/permits.ts';
+import type { PushOptions, ReleaseStage } from '../release/request.ts';
+
+type Changing = MessageOf<'block' | 'unblock'>;
+
+/** Answers a BLOCK or an UNBLOCK. Throws what is to be told by FAIL. */
+export async function answerBlock(
+  request: Changing,
+  exchange: ControlExchange,
+  { publisher, caller: { by, role } }: ControlParts,
+): Promise<void> {
+  const { ifVersion, dryRun, asNewEpoch, require, message } = request;
+  const permits = permitsOf('push', request);
+  const optionsWith = (onStage: (stage: ReleaseStage) => void): PushOptions => ({
+    ...{ by, role, message, ifVersion, dryRun, asNewEpoch, permits, require, onStage },
+  });
+  await answerWithRelease(
+    request,
+    exchange,
+    publisher,
+    (onStage) =>
+      request.kind === 'block'
+        ? publisher.blocks.add(request, optionsWith(onStage))
+        : publisher.blocks.remove(request.all === true ? 'all' : request.rows, optionsWith(onStage)),
+    (moved) => tellVersionMoved(moved, ifVersion, exchange),
+  );
+}
+
+/** Answers a BLOCKS. */
+export async function answerBlocks(exchange: ControlExchange, { publisher }: ControlParts): Promise<void> {
+  for (const { id, verb, target, qube, at, until, by, comment } of publisher.blocks.rows) {
+    const untilMs = until === undefined ? undefined : until * 1000;
+    await exchange.record({
+      record: 'block',
+      row: id,
+      verb,
+      target,
+      qube,
+      atMs: at * 1000,
+      untilMs,
+      by,
+      comment,
+    });
+  }
+  await exchange.done('ok', '');
+}

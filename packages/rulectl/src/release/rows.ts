@@ -1,0 +1,102 @@
+/** What `rulectl block`, `allow` and `cut` have in common: their options, and how they ask. */
+
+import {
+  BLOCK_COMMENT_MAX_BYTES,
+  BLOCK_MAX_SECONDS,
+  type BlockVerb,
+  Capability,
+  type MessageOf,
+} from '@rulecast/protocol';
+import type { Argv } from 'yargs';
+import { ask, type ControlArgs, controlOf } from '../control/client.ts';
+import { type ExitCode, usageError } from '../terminal/exit.ts';
+import { Progress } from '../terminal/progress.ts';
+import type { Terminal } from '../terminal/terminal.ts';
+import { type ReleaseArgs, releaseFieldsOf, waitScopeOf, withReleaseOptions } from './options.ts';
+import { type PermitArgs, permitsOf, withPermitOption } from './permits.ts';
+import { reportTo } from './report.ts';
+
+/** Beyond --timeout, which the publisher keeps itself: names, guards, writing the store. */
+const PUBLISHER_GRACE_MS = 120_000;
+const SECONDS = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
+
+export interface ChangeArgs extends ReleaseArgs, PermitArgs, ControlArgs {}
+
+export interface RowArgs extends ChangeArgs {
+  readonly for?: string | undefined;
+  readonly comment?: string | undefined;
+}
+
+export function withChangeOptions<A extends ControlArgs>(yargs: Argv<A>): Argv<A & ChangeArgs> {
+  return withReleaseOptions(withPermitOption(yargs, 'push'));
+}
+
+export function withRowOptions<A extends ControlArgs>(yargs: Argv<A>): Argv<A & RowArgs> {
+  return withChangeOptions(
+    yargs
+      .option('for', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'how long, as in 30s, 10m, 1h, 2d; without it until it is removed',
+      })
+      .option('comment', { type: 'string', requiresArg: true, describe: 'why, for whom looks later' }),
+  );
+}
+
+/** Asks for one row more, and shows what came of it. Throws CliError `usage`. */
+export async function askForRow(
+  verb: BlockVerb,
+  { target, qube }: { readonly target?: string | undefined; readonly qube?: string | undefined },
+  args: RowArgs,
+  terminal: Terminal,
+): Promise<ExitCode> {
+  // A word that `rulectl init` takes several times is an array where it is given twice.
+  if (typeof qube !== 'string' && qube !== undefined) throw usageError('--qube is given twice: give it once');
+  const request: MessageOf<'block'> = {
+    kind: 'block',
+    verb,
+    target: target && bounded(target, 255, 'the target'),
+    qube: qube && bounded(qube, 63, '--qube'),
+    seconds: args.for === undefined ? undefined : secondsOf(args.for),
+    comment: args.comment && bounded(args.comment, BLOCK_COMMENT_MAX_BYTES, '--comment'),
+    ...changeFieldsOf(args),
+  };
+  return askForChange(request, args, terminal);
+}
+
+/** What of a request the options of every change say. Throws CliError `usage`. */
+export function changeFieldsOf(
+  args: ChangeArgs,
+): ReturnType<typeof releaseFieldsOf> & Pick<MessageOf<'block'>, '+permit'> {
+  const permits = permitsOf(args, 'push');
+  return { ...releaseFieldsOf(args), '+permit': permits.size === 0 ? undefined : [...permits] };
+}
+
+export async function askForChange(
+  request: MessageOf<'block' | 'unblock'>,
+  args: ChangeArgs,
+  terminal: Terminal,
+): Promise<ExitCode> {
+  const report = reportTo(terminal, args.json === true, { awaited: waitScopeOf(request) });
+  const progress = new Progress(terminal, args.json === true);
+  const ending = await ask({
+    ...controlOf(args),
+    timeoutMs: request.timeoutMs + PUBLISHER_GRACE_MS,
+    capability: Capability.blocks,
+    send: (connection) => connection.send(request),
+    onRecord: progress.around((record) => report.record(record)),
+  }).finally(() => progress.stop());
+  return report.end(ending);
+}
+
+function secondsOf(text: string): number {
+  const [, count = '0', unit = 's'] = /^([1-9]\d{0,8})([smhd])$/.exec(text) ?? [];
+  const seconds = Number(count) * SECONDS[unit as keyof typeof SECONDS]; // one of those that the pattern has
+  if (seconds > 0 && seconds <= BLOCK_MAX_SECONDS) return seconds;
+  throw usageError(`--for ${text}: write a number and s, m, h or d, as in 10m or 2d, at most 10 years`);
+}
+
+function bounded(text: string, maxBytes: number, what: string): string {
+  if (Buffer.byteLength(text) <= maxBytes && !/[\p{Cc}\p{Cs}]/u.test(text)) return text;
+  throw usageError(`${what}: at most ${maxBytes} bytes, without control characters`);
+}
