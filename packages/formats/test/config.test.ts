@@ -545,6 +545,7 @@ describe('faults', () => {
       'goes with one URL',
     ],
     ['{ url: "https://x.example/", headers: { "a b": c } }', '2:46 bad-value', 'is no header'],
+    ['{ country: [ru, UK] }', '2:22 bad-value', 'uk is gb by ISO 3166'],
     ['{ country: [] }', '2:8 over-limit', 'takes 1 to 256 values'],
     ['{ file: x, country: rus }', '2:26 bad-value', 'two letters'],
     ['{ file: x, asn: 4294967296 }', '2:22 bad-value', 'number of an autonomous system'],

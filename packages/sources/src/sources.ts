@@ -92,7 +92,7 @@ export class Sources {
   #time: SteadyTime;
   #context: SourceContext;
   #sources = new Map<string, Source>();
-  #tables = new Map<string, RangeTable>();
+  readonly #tables = new Map<string, RangeTable>();
   /** For the refresh that is under way, by list. */
   readonly #permits = new Map<string, Permits>();
   /** Lists of ours in force while the configuration says nothing of lists, with what is known of them. */
@@ -157,7 +157,8 @@ export class Sources {
       const what = 'the configuration says nothing of lists, and those of the one before stay as they are';
       this.#options.log.warn({ lists: this.keptUnsaid }, `${what}: write lists: {} if they are to go`);
     }
-    this.#addTables();
+    this.#context = this.#newContext(); // of this time
+    this.#replaceTables(true);
     for (const config of this.#config.lists.values()) {
       const source = new Source(config, this.#context);
       await this.#resume(source, lists.get(config.name));
@@ -183,17 +184,23 @@ export class Sources {
     else this.#schedule.add(listItem(name), 'local', 0);
   }
 
-  #addTables(): void {
-    const { fetcher } = this.#options;
-    this.#tables = new Map();
-    this.#context = this.#newContext();
-    for (const table of this.#config.tables.values()) {
-      const { name, source } = table;
-      this.#tables.set(name, new RangeTable(table, fetcher, this.#config.limits, this.#clock));
-      this.#loader.forget(tableItem(name));
-      if (source.kind === 'url') this.#schedule.add(tableItem(name), 'fetch', 0, hostsOf(source));
-      else this.#schedule.add(tableItem(name), 'local', 0);
+  /** Begins with the tables of the configuration at hand, but for those that go on; returns all others. */
+  #replaceTables(isSameFrame: boolean): ReadonlySet<string> {
+    const { tables, limits } = this.#config;
+    const goesOn = (name: string): boolean =>
+      isSameFrame && isDeepStrictEqual(this.#tables.get(name)?.config, tables.get(name));
+    const others = new Set([...this.#tables.keys(), ...tables.keys()].filter((name) => !goesOn(name)));
+    for (const name of others) {
+      const [item, table] = [tableItem(name), tables.get(name)];
+      this.#schedule.delete(item);
+      this.#loader.forget(item);
+      this.#tables.delete(name);
+      if (table === undefined) continue;
+      this.#tables.set(name, new RangeTable(table, this.#options.fetcher, limits, this.#clock));
+      if (table.source.kind === 'url') this.#schedule.add(item, 'fetch', 0, hostsOf(table.source));
+      else this.#schedule.add(item, 'local', 0);
     }
+    return others;
   }
 
   /** What sources share under the configuration at hand. */
@@ -318,21 +325,22 @@ export class Sources {
   #replace(config: SourcesConfig): void {
     const before = this.#config;
     this.#config = config;
-    const isSameFrame = (['tables', 'limits', 'neverBlock'] as const).every((key) =>
+    const isSameFrame = (['limits', 'neverBlock'] as const).every((key) =>
       isDeepStrictEqual(before[key], config[key]),
     );
-    if (!isSameFrame) {
-      for (const name of this.#tables.keys()) this.#schedule.delete(tableItem(name));
-      this.#addTables();
-    }
+    if (!isSameFrame) this.#context = this.#newContext();
+    const otherTables = this.#replaceTables(isSameFrame);
+    const isSame = (source: Source | undefined, list: ListConfig): source is Source => {
+      if (!isSameFrame || source === undefined || !isSameConfig(source.config, list)) return false;
+      return list.source.kind !== 'table' || !otherTables.has(list.source.table);
+    };
     const old = this.#sources;
     this.#sources = new Map();
     for (const list of config.lists.values()) {
       const source = old.get(list.name);
       old.delete(list.name);
-      if (isSameFrame && source !== undefined && isSameConfig(source.config, list)) {
-        this.#sources.set(list.name, source);
-      } else this.#replaceList(list, source);
+      if (isSame(source, list)) this.#sources.set(list.name, source);
+      else this.#replaceList(list, source);
       if (list.publish) this.#delivery.retain(list.name);
       else this.#delivery.withdraw(list.name);
     }

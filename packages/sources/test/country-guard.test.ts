@@ -55,6 +55,37 @@ describe('the networks of the United States', () => {
     expect(routableShare(held, 4)).toBeGreaterThan(0.4);
   });
 
+  it('are taken out of what the registries publish, all five of them, as counts of addresses', async () => {
+    const records = US.map((prefix) => {
+      const [address = '', length = ''] = prefix.split('/');
+      const isFour = !address.includes(':');
+      return `arin|US|${isFour ? 'ipv4' : 'ipv6'}|${address}|${isFour ? 2 ** (32 - Number(length)) : length}|20260101|allocated|x`;
+    });
+    const statistics = (registry: string, rows: readonly string[]): string =>
+      `2|${registry}|20260101|${rows.length}|19830101|20260101|+0000\n${rows.map((row) => `${row}\n`).join('')}`;
+    rig = new SourceRig(temporaryDirectory(), 'lists: { us: { country: us } }');
+    const source = rig.parse('lists: { us: { country: us } }').tables.get('country')?.source;
+    const [arin, ...others] = (source?.kind === 'url' ? source.urls : []).toSorted(
+      (a, b) => Number(b.includes('arin')) - Number(a.includes('arin')),
+    );
+    rig.network.set(arin ?? '', statistics('arin', records));
+    for (const url of others.slice(1))
+      rig.network.set(url, statistics('apnic', ['apnic|JP|ipv4|1.0.16.0|4096|20260101|allocated|x']));
+    await rig.sources.start(new Map());
+    await rig.refresh(['us']);
+    // One of the five is missing, and that is told, not that the table is.
+    expect(rig.status('us').trouble).toMatchObject({
+      code: 'connection',
+      reason: 'table country: no network',
+    });
+    rig.network.set(
+      others[0] ?? '',
+      statistics('ripencc', ['ripencc|US|ipv4|193.0.0.0|256|20260101|assigned|x']),
+    );
+    await rig.refresh(['us']);
+    expect(rig.status('us')).toMatchObject({ count: 29_100, trouble: undefined });
+  });
+
   it('may be part of a list that is made of others', async () => {
     await start(
       '  us: { country: us, publish: false }\n  all: { union: [us, ours] }\n  ours: { entries: [192.0.2.1] }\n',

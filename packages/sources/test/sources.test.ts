@@ -7,6 +7,8 @@ import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { turns } from '../../../test/kit/turns.ts';
 import { FetchError } from '../src/fetch/error.ts';
 import { evaluateExpression } from '../src/lists/expression.ts';
+import { loadedInputs } from '../src/read/inputs.ts';
+import { readSource } from '../src/read/reading.ts';
 import type { ListWork } from '../src/source/source.ts';
 import { addresses, entriesOf } from './list-of.ts';
 import { type RigOptions, SourceRig } from './source-rig.ts';
@@ -565,6 +567,43 @@ describe('another configuration', () => {
     expect(changing.network.asked).toHaveLength(1);
     expect(changing.sources.owns('c')).toBe(false);
     expect(changing.sources.status().map(({ name }) => name)).toEqual(['a', 'b', 'd']);
+  });
+
+  it('with another table leaves lists and tables alone that have nothing of it', async () => {
+    const read: string[] = [];
+    const directory = temporaryDirectory();
+    write(directory, 'a.txt', '192.0.2.1');
+    write(directory, 't.csv', '192.0.2.0/24,ru\n198.51.100.0/24,nl');
+    write(directory, 'n.csv', '192.0.2.0,192.0.2.255,64500\n198.51.100.0,198.51.100.255,64501');
+    const kept = `lists:\n  a: { file: a.txt }\n  r: { country: ru }\n`;
+    const table = (of: string, file: string): string =>
+      `{ of: ${of}, file: ${file}, quiet: 0s, unfinished: 0s }`;
+    const changing = rigOf(
+      `defaults: { quiet: 0s, unfinished: 0s }\ntables: { t: ${table('country', 't.csv')} }\n${kept}`,
+      directory,
+      {
+        work: {
+          read: async (order) => {
+            read.push(order.inputs.map(({ name }) => name).join());
+            return readSource({ ...order, inputs: await loadedInputs(order.inputs) });
+          },
+        },
+      },
+    );
+    await changing.start();
+    expect(read.splice(0).toSorted()).toEqual(['a.txt', 't.csv']);
+    const tables = `tables: { t: ${table('country', 't.csv')}, n: ${table('asn', 'n.csv')} }`;
+    const after = `defaults: { quiet: 0s, unfinished: 0s }\n${tables}\n${kept}  n: { asn: 64501 }\n`;
+    await changing.sources.reload(changing.parse(after));
+    expect(await changing.batch(2)).toEqual({ n: ['198.51.100.0/24'] });
+    expect(new Set(read.splice(0))).toEqual(new Set(['n.csv']));
+    const other = after.replace('file: t.csv,', 'file: t.csv, format: csv,');
+    await changing.sources.reload(changing.parse(other));
+    await changing.refresh(['r']);
+    expect(new Set(read)).toEqual(new Set(['t.csv']));
+    await changing.sources.reload(changing.parse('lists: { a: { file: a.txt, quiet: 0s, unfinished: 0s } }'));
+    expect(await changing.batch(3)).toEqual({ r: undefined, n: undefined });
+    expect(changing.watched).toEqual([join(directory, 'a.txt')]);
   });
 
   it('of one list goes on from its content, and guards still know it', async () => {

@@ -213,9 +213,11 @@ function cutOf(
 ): ListSource | undefined {
   const entry = node.entries.get(key);
   const offset = keyOffsetOf(node, key);
-  const count = entry === undefined ? 0 : textsOf(entry.value).length;
-  if (count === 0 || count > KEYS_MAX)
+  const values = entry === undefined ? [] : textsOf(entry.value);
+  if (values.length === 0 || values.length > KEYS_MAX)
     context.reader.fault(offset, ConfigFault.limit, `${key}: takes 1 to ${KEYS_MAX} values`);
+  const uk = values.find(({ value }) => /^uk$/i.test(value));
+  if (uk !== undefined) context.reader.fault(uk.offset, ConfigFault.value, 'country: uk is gb by ISO 3166');
   return tableOf(key, offset, named, context);
 }
 

@@ -101,7 +101,8 @@ export class Loader {
     } catch (error) {
       if (!(error instanceof FetchError)) throw error;
       const reason = `table ${name}: ${error.message}`;
-      for (const source of this.#cutFrom(name)) source.refuse({ code: error.code, reason });
+      table.trouble = { code: error.code, reason };
+      for (const source of this.#cutFrom(name)) source.refuse(table.trouble);
       if (table.failures === 1 && !closing.aborted) {
         log.warn({ table: name, code: error.code }, `${reason}; its lists keep what they hold`);
       }

@@ -6,6 +6,7 @@
 
 import type { SourceLimits, TableConfig } from '@rulecast/formats';
 import type { Clock } from '../clock.ts';
+import type { Refusal } from '../guard/guard.ts';
 import { cachedInputs, type Downloader, fetchInputs, type Inputs, readFileInputs } from '../read/inputs.ts';
 import { FileRest } from '../watch/rest.ts';
 
@@ -15,6 +16,8 @@ export class RangeTable {
   readonly #limits: SourceLimits;
   /** In a row. */
   failures = 0;
+  /** Why the last fetch failed. */
+  trouble: Refusal | undefined;
   readonly #rest: FileRest;
 
   constructor(config: TableConfig, fetcher: Downloader, limits: SourceLimits, clock: Clock) {
@@ -31,6 +34,7 @@ export class RangeTable {
     this.failures++;
     await fetchInputs(source, this.#fetcher, { limits: this.#limits, timeoutMs, signal });
     this.failures = 0;
+    this.trouble = undefined;
   }
 
   /**

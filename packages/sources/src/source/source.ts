@@ -184,7 +184,7 @@ export class Source {
     }
     try {
       const inputs = await this.#inputs();
-      if (inputs === undefined) return this.#failed(NOT_YET, undefined);
+      if (inputs === undefined) return this.#failed(this.#notYet(), undefined);
       return await this.#takeInputs(inputs, permits);
     } catch (error) {
       if (error instanceof FetchError)
@@ -192,6 +192,12 @@ export class Source {
       if (error instanceof InputError) return this.#unread(error);
       throw error;
     }
+  }
+
+  #notYet(): Refusal {
+    const { source } = this.config;
+    const table = source.kind === 'table' ? this.#context.tables.get(source.table) : undefined;
+    return table?.trouble ?? NOT_YET;
   }
 
   /**
