@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { parseConfig } from '@rulecast/formats';
 import type { Message } from '@rulecast/protocol';
 import { nameTexts } from '@rulecast/rules';
+import { Sources } from '@rulecast/sources';
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { SourcesLink } from '../src/daemon/sources-link.ts';
 import { permitCodes } from '../src/guards/permits.ts';
@@ -184,6 +185,21 @@ describe('with sources', () => {
       part: 'list zz',
     });
     expect(degraded(publisher, sources)[0]).toContain('list a is not fresh');
+  });
+
+  it('a list that stands still is told of as that, by LISTS and the status, and fails nothing', async () => {
+    const { publisher, control, sources } = await house(CONFIG, { 'a.txt': '192.0.2.1\n' });
+    const standstill = { code: 'unchanged', reason: 'unchanged for 10 intervals: its source …', atMs: 5.5 };
+    const { status } = Sources.prototype;
+    vi.spyOn(Sources.prototype, 'status').mockImplementation(function (this: Sources) {
+      return status.call(this).map((one) => (one.name === 'a' ? { ...one, standstill } : one));
+    });
+    onTestFinished(() => void vi.restoreAllMocks());
+    const [a, b] = recordsOf(await ask(control, { kind: 'lists', sourcesOnly: true }), 'list');
+    expect(a).toMatchObject({ state: 'ok', error: { code: 'unchanged', text: standstill.reason, atMs: 6 } });
+    expect(b?.error).toBeUndefined();
+    expect(degraded(publisher, sources)).toEqual([`list a is ${standstill.reason}`]);
+    expect((await ask(control, refresh([]))).end).toMatchObject({ kind: 'done', code: 'refreshed' });
   });
 
   it('a configuration that needs a restart for some keys says for which, and takes up the rest', async () => {

@@ -123,6 +123,11 @@ describe('the first line of status', () => {
       'fw-b: upstream 1 of rulecast-dns does not answer. Run: rulecast-doctor, on fw-b',
     ],
     [
+      'a feed stands still',
+      { head: head({ degraded: ['list ads is unchanged for 10 intervals: its source answers'] }) },
+      'List ads is unchanged for 10 intervals: its source answers. Run: rulectl lists show ads',
+    ],
+    [
       'a feed is not fresh',
       { head: head({ degraded: ['list ads is not fresh: HTTP 503'] }) },
       'List ads is not fresh: HTTP 503. Run: rulectl lists show ads',

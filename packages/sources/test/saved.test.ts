@@ -11,8 +11,26 @@ import { entriesOf, listOf } from './list-of.ts';
 const STATE: SavedState = {
   time: { steadyMs: 12, wallMs: 34 },
   lists: new Map([
-    ['a', { goodAtMs: 5, fetchedAtWallMs: 6, change: { atMs: 7, added: 8, removed: 9 }, longestEntries: 10 }],
-    ['b', { goodAtMs: 5, fetchedAtWallMs: undefined, change: undefined, longestEntries: 0 }],
+    [
+      'a',
+      {
+        goodAtMs: 5,
+        fetchedAtWallMs: 6,
+        contentAtMs: 4,
+        change: { atMs: 7, added: 8, removed: 9 },
+        longestEntries: 10,
+      },
+    ],
+    [
+      'b',
+      {
+        goodAtMs: 5,
+        fetchedAtWallMs: undefined,
+        contentAtMs: undefined,
+        change: undefined,
+        longestEntries: 0,
+      },
+    ],
   ]),
 };
 const LAYERS = [

@@ -46,6 +46,7 @@ const share: Parse<number> = (text) => readShare(text, 1);
 const jitter: Parse<number> = (text) => readShare(text, 0.5);
 const shrink: Parse<number> = (text) => orWord(text, 'off', 1, share);
 const coverage: Parse<number> = (text) => orWord(text, 'off', Number.POSITIVE_INFINITY, share);
+const unchanged: Parse<number> = (text) => orWord(text, 'off', Number.POSITIVE_INFINITY, duration);
 const growth: Parse<number> = (text) =>
   orWord(text, 'off', Number.POSITIVE_INFINITY, (written) => readShare(written, GROWTH_SHARE_MAX));
 const entryCount: Parse<number> = (text) => readCount(text, 0, ENTRIES_MAX);
@@ -68,6 +69,12 @@ const REFRESH_KEYS = {
   intervalMs: intervalKey('6h'),
   jitterShare: ofBytes(scalar(jitter, 'each interval is longer or shorter by up to so much', '10%')),
   timeoutMs: ofUrl(scalar(timeout, 'how long one attempt of a download may take', '2m')),
+  maxUnchangedMs: ofUrl(
+    scalar(
+      unchanged,
+      'how long its content may stay the same before `rulectl status` tells it; `off` for ever; without, ten intervals',
+    ),
+  ),
   rejectsShare: ofBytes(
     scalar(
       share,

@@ -135,16 +135,17 @@ export class SourcesLink implements ListOwner, SourceLists {
 
   /** What does not work as it should, each a sentence. */
   get degraded(): readonly string[] {
-    const troubled = this.#sources.status().filter(({ trouble }) => trouble !== undefined);
-    const shown = troubled.slice(0, LISTS_SHOWN).map(({ name, trouble }) => {
-      return `list ${name} is not fresh: ${trouble?.reason ?? ''}`.slice(0, DEGRADED_CHARS);
+    const troubled = this.#sources.status().flatMap(({ name, trouble, standstill }) => {
+      if (trouble !== undefined) return [`list ${name} is not fresh: ${trouble.reason}`];
+      return standstill === undefined ? [] : [`list ${name} is ${standstill.reason}`];
     });
+    const shown = troubled.slice(0, LISTS_SHOWN).map((text) => text.slice(0, DEGRADED_CHARS));
     const more = troubled.length - shown.length;
     const first = [this.#configTrouble, this.#rules?.trouble].filter((text) => text !== undefined);
     return [
       ...first.map((text) => text.slice(0, DEGRADED_CHARS)),
       ...shown,
-      ...(more > 0 ? [`${more} more lists are not fresh: see rulectl lists`] : []),
+      ...(more > 0 ? [`${more} more lists are not fresh, or unchanged: see rulectl lists`] : []),
     ];
   }
 

@@ -107,7 +107,7 @@ function noSuchList(name: string, text: string): ProtocolError {
 }
 
 function recordOf(status: ListStatus): ControlRecordOf<'list'> {
-  const { trouble, fetchedAtMs, nextAtMs, changedAtMs } = status;
+  const { trouble = status.standstill, fetchedAtMs, nextAtMs, changedAtMs } = status;
   return {
     record: 'list',
     name: status.name,

@@ -36,7 +36,7 @@ const GRAVE = /^(?:nothing is|firewalls (?:that remember nothing|refuse)\b)/;
 const WAITING = /^(\S+ waits (?:for list|to be) .*): (rulectl .*)$/;
 /** What to do about its other reasons, where a command says more of them. */
 const REMEDIES: readonly (readonly [RegExp, string])[] = [
-  [/^list (\S+) is not fresh/, 'rulectl lists show $1'],
+  [/^list (\S+) is (?:not fresh|unchanged)/, 'rulectl lists show $1'],
   [/^the configuration /, 'rulectl check publisher.yaml'],
 ];
 /** Counters that are 1 while something is wrong: `dnsDown.2` of the second upstream. */

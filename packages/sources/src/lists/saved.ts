@@ -23,6 +23,8 @@ const READING = constants.O_RDONLY | constants.O_NOFOLLOW;
 export interface SavedList {
   readonly goodAtMs: number;
   readonly fetchedAtWallMs: number | undefined;
+  /** Since when its source says what it says. */
+  readonly contentAtMs: number | undefined;
   /** The last change that was put in force. */
   readonly change: ListChange | undefined;
   /** Entries of the longest list so far. */
@@ -73,10 +75,11 @@ export class SavedLists {
     const lists = new Map<string, SavedList>();
     for (const [name, kept] of Object.entries(parsed['lists'])) {
       if (!isRecord(kept) || !isTime(kept['goodAtMs'])) continue;
-      const { goodAtMs, fetchedAtWallMs, change, longestEntries } = kept;
+      const { goodAtMs, fetchedAtWallMs, contentAtMs, change, longestEntries } = kept;
       lists.set(name, {
         goodAtMs,
         fetchedAtWallMs: isTime(fetchedAtWallMs) ? fetchedAtWallMs : undefined,
+        contentAtMs: isTime(contentAtMs) ? contentAtMs : undefined,
         change: changeOf(change),
         longestEntries: isTime(longestEntries) ? longestEntries : 0,
       });

@@ -46,6 +46,7 @@ export class Records {
       lists.set(name, {
         goodAtMs: source.goodAtMs ?? nowMs,
         fetchedAtWallMs: source.fetchedAtMs,
+        contentAtMs: source.contentAtMs,
         change: delivery.change(name),
         longestEntries: source.longestEntries,
       });

@@ -104,6 +104,9 @@ export interface LoadResult {
 /** Our choice: so long a file may be restless before somebody hears of it. */
 const RESTLESS_TOLD_MS = 60_000;
 
+/** So many intervals a source may say the same before somebody hears of it. */
+const UNCHANGED_INTERVALS = 10;
+
 const NOT_YET: Refusal = { code: 'not-yet', reason: 'its table was not fetched yet' };
 
 export class Source {
@@ -114,6 +117,8 @@ export class Source {
   layers: readonly Layer[] = [];
   /** Steady milliseconds of when the source was last known to say what the list says. */
   goodAtMs: number | undefined;
+  /** Likewise, since when it says what the list says. */
+  contentAtMs: number | undefined;
   /** Milliseconds since 1970, of what was read last, good or not. */
   fetchedAtMs: number | undefined;
   trouble: SourceTrouble | undefined;
@@ -155,6 +160,7 @@ export class Source {
     this.goodAtMs = kept?.goodAtMs;
     this.fetchedAtMs = kept?.fetchedAtWallMs;
     this.longestEntries = kept?.longestEntries ?? 0;
+    this.contentAtMs = kept?.contentAtMs ?? this.#context.time.nowMs();
     const seenAtMs = kept?.goodAtMs ?? this.#context.time.nowMs();
     this.layers = layers ?? (held === undefined ? [] : [{ seenAtMs, list: held }]);
     if (this.layers.length > 0) this.list = held ?? listOfLayers(this.layers);
@@ -336,7 +342,9 @@ export class Source {
 
   #take({ layers, list }: Merged): void {
     this.layers = layers;
-    if (!sameList(this.list, list)) this.list = list; // the same object where it is the same
+    if (sameList(this.list, list)) return; // the same object where it is the same
+    this.list = list;
+    this.contentAtMs = this.#context.time.nowMs();
   }
 
   #good(overridden: Overridden | undefined): LoadResult {
@@ -361,8 +369,9 @@ export class Source {
 
   /** Goes on from a list of the same source that was configured otherwise. */
   inherit(before: Source): void {
-    const { list, layers, goodAtMs, fetchedAtMs, report, longestEntries, suffixCount } = before;
-    Object.assign(this, { list, layers, goodAtMs, fetchedAtMs, report, longestEntries, suffixCount });
+    const { list, layers, goodAtMs, contentAtMs, fetchedAtMs, report, longestEntries, suffixCount } = before;
+    Object.assign(this, { list, layers, goodAtMs, contentAtMs, fetchedAtMs });
+    Object.assign(this, { report, longestEntries, suffixCount });
     this.#wholeAllowed = before.#wholeAllowed;
     this.#shortAllowed = before.#shortAllowed;
   }
@@ -445,6 +454,21 @@ export class Source {
       ...(listAtMs === undefined ? [] : [{ atMs: listAtMs, ttlMs: ttlMs ?? 0 }]),
     ];
     return both.sort((a, b) => a.atMs - b.atMs)[0];
+  }
+
+  /** It is read, and has said the same for long: a feed that nobody looks after does not fail, it stands still. */
+  get standstill(): SourceTrouble | undefined {
+    const { source, intervalMs, maxUnchangedMs } = this.config;
+    if (source.kind !== 'url' || intervalMs === undefined || this.trouble !== undefined) return undefined;
+    const { contentAtMs, goodAtMs } = this;
+    if (contentAtMs === undefined || goodAtMs === undefined) return undefined;
+    const mostMs = maxUnchangedMs ?? UNCHANGED_INTERVALS * intervalMs;
+    if (goodAtMs - contentAtMs < mostMs) return undefined;
+    const what =
+      maxUnchangedMs === undefined ? `${UNCHANGED_INTERVALS} intervals` : 'as long as max-unchanged: says';
+    const reason = `unchanged for ${what}: its source answers, and may be kept no longer`;
+    const { clock, time } = this.#context;
+    return { code: 'unchanged', reason, atMs: clock.wallMs() - (time.nowMs() - contentAtMs - mostMs) };
   }
 
   get count(): number {

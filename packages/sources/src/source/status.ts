@@ -27,6 +27,8 @@ export interface ListStatus {
   readonly added: number;
   readonly removed: number;
   readonly trouble: SourceTrouble | undefined;
+  /** Its content is the same for longer than one would think; no trouble. */
+  readonly standstill: SourceTrouble | undefined;
   readonly formats: readonly string[];
   readonly rejectCount: number;
   /** Of the first reject, with its place. */
@@ -71,6 +73,7 @@ export function statusOf(source: Source, context: StatusContext): ListStatus {
     added: change?.added ?? 0,
     removed: change?.removed ?? 0,
     trouble,
+    standstill: trouble === undefined ? source.standstill : undefined,
     formats: report?.formats ?? [],
     rejectCount: report?.rejectCount ?? 0,
     firstReject:
