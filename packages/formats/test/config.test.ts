@@ -315,6 +315,8 @@ describe('what it means', () => {
       purpose: 'block',
     });
     expect(listOf('{ company: github }').reading.service).toContain('hooks');
+    expect(listOf('{ company: github }').maxUnchangedMs).toBe(Number.POSITIVE_INFINITY);
+    expect(listOf("{ url: 'https://a.example/' }").maxUnchangedMs).toBeUndefined();
     const config = configOf('lists: { a: { company: apple, purpose: allow } }');
     expect(config.lists.get('a')).toMatchObject({
       source: { kind: 'table', table: 'asn' },

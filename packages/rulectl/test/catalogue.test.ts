@@ -6,7 +6,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import catalogue from '../src/catalogue/catalogue.json' with { type: 'json' };
 import { CATALOGUE, type CatalogueEntry, isTable, searchCatalogue } from '../src/catalogue/catalogue.ts';
 import { configurationOf, documentOf } from '../src/catalogue/configuration.ts';
-import { countries, expressionOf } from '../src/catalogue/expression.ts';
+import { companies, countries, expressionOf } from '../src/catalogue/expression.ts';
 import { ndjson, rulectl } from './cli.ts';
 import { FakePublisher, receive, sendRecords } from './fake-publisher.ts';
 import { list } from './records.ts';
@@ -131,6 +131,7 @@ describe('searching', () => {
     ['country:RU', 'country:ru'],
     ['asn:15169', 'asn:15169'],
     ['AS15169', 'asn:15169'],
+    ['yandex', 'company:yandex'],
   ])('for %s finds %s alone', (words, key) => {
     expect(searchCatalogue(words.split(' ')).map((each) => each.key)).toEqual([key]);
   });
@@ -165,6 +166,7 @@ describe('keys that stand for no feed', () => {
   it.each([
     ['country:ru', { key: 'country:ru', says: '{ country: ru }' }],
     ['country:UK', { key: 'country:gb', says: '{ country: gb }' }],
+    ['company:Google', { key: 'company:google', says: '{ company: google }' }],
     ['asn:AS4294967295', { key: 'asn:4294967295', says: '{ asn: 4294967295 }' }],
   ])('%s', (key, expected) => {
     expect(expressionOf(key)).toMatchObject(expected);
@@ -177,15 +179,16 @@ describe('keys that stand for no feed', () => {
     'asn:4294967296',
     'asn:-1',
     'asn:x',
+    'company:nobody',
     'continent:eu',
     'ru',
   ])('%s is none', (key) => {
     expect(expressionOf(key)).toBeUndefined();
   });
 
-  it('are as many countries as there are, each once, and their lists are sound', () => {
-    const all = countries();
-    expect(all.length).toBeGreaterThanOrEqual(249);
+  it('are as many countries as there are, each once, and companies, and their lists are sound', () => {
+    expect(countries().length).toBeGreaterThanOrEqual(249);
+    const all = [...companies(), ...countries()];
     expect(new Set(all.map(({ key }) => key)).size).toBe(all.length);
     for (const one of [...all, expressionOf('asn:15169') ?? expect.fail()]) {
       const text = documentOf(configurationOf(one, 'x'));

@@ -40,15 +40,16 @@ describe('lists add', () => {
     const at = lines.indexOf('    # catalogue: spamhaus-drop');
     expect(at).toBe(4);
     expect(lines[at + 1]).toMatch(/^ {4}# Spamhaus DROP: .* Licence: .* Credit: The Spamhaus Project\.$/);
-    expect(lines.slice(at + 2, at + 8)).toEqual([
+    expect(lines.slice(at + 2, at + 9)).toEqual([
       '    drop:',
       '      url: https://www.spamhaus.org/drop/drop_v4.json',
       '      format: spamhaus',
       '      interval: 12h',
       '      min-entries: 500',
       '      max-entries: 10000',
+      '      max-unchanged: 30d',
     ]);
-    expect([...lines.slice(0, at), ...lines.slice(at + 8)].join('\n')).toBe(OWN);
+    expect([...lines.slice(0, at), ...lines.slice(at + 9)].join('\n')).toBe(OWN);
     expect((await rulectl(['check', join(folder.path, 'publisher.yaml')])).exit).toBe(0);
   });
 

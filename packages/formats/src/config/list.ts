@@ -113,6 +113,8 @@ export function readList(
     source,
     reading: { ...readingOf(values, node, reader), ...companyReading(values.company) },
     ...timing,
+    // What a company publishes for this purpose stands still, and does not end unheard.
+    maxUnchangedMs: timing.maxUnchangedMs ?? (values.company && Number.POSITIVE_INFINITY),
     // What is watched needs no interval, and what is cut from a table follows the table.
     intervalMs: source.kind === 'url' ? timing.intervalMs : values.intervalMs,
     guard: guardOf(values, node, context),

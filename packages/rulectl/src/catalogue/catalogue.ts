@@ -8,7 +8,7 @@
  */
 
 import catalogue from './catalogue.json' with { type: 'json' };
-import { countries, type Expression, expressionOf } from './expression.ts';
+import { companies, countries, type Expression, expressionOf } from './expression.ts';
 
 /** A feed. `catalogue.json` says what its fields mean, and catalogue.test.ts holds it to this. */
 export interface CatalogueEntry {
@@ -61,7 +61,7 @@ export function searchCatalogue(beginnings: readonly string[]): readonly (Catalo
   if (beginnings.length === 0) return feeds;
   const [first = '', ...others] = beginnings;
   const exact = others.length === 0 ? expressionOf(first.replace(/^as(?=\d)/i, 'asn:')) : undefined;
-  const named = countries().filter(({ title }) => matches(title.replace(/:.*/, '')));
+  const named = [...companies(), ...countries()].filter(({ title }) => matches(title.replace(/:.*/, '')));
   return [...feeds, ...(exact === undefined ? named : [exact])];
 }
 

@@ -1,7 +1,9 @@
 /**
- * Keys that stand for no feed, but for what a list says by itself: a country, or a network by its AS number.
- * Pure, but for the names of countries, which Node has.
+ * Keys that stand for no feed, but for what a list says by itself: a country, a network by its AS number, or
+ * a company. Pure, but for the names of countries, which Node has.
  */
+
+import { COMPANY_NAMES } from '@rulecast/formats/company';
 
 /** What such a key stands for. */
 export interface Expression {
@@ -17,14 +19,23 @@ const NOT_COUNTRIES = /^(?:q[m-z]|x[a-z]|zz|ez|un)$/;
 const LETTERS = Array.from('abcdefghijklmnopqrstuvwxyz');
 const NAMES = new Intl.DisplayNames(['en'], { type: 'region', fallback: 'none' });
 
-/** What `country:CC` or `asn:N` stands for; undefined for anything else, and for a country that is none. */
+/** What `country:CC`, `asn:N` or `company:NAME` stands for; undefined for any other key, and unknown ones. */
 export function expressionOf(key: string): Expression | undefined {
-  const [, kind, value = ''] = /^(country|asn):(\w+)$/.exec(key.toLowerCase()) ?? [];
+  const [, kind, value = ''] = /^(country|asn|company):(\w+)$/.exec(key.toLowerCase()) ?? [];
   if (kind === 'country') return countryOf(value);
+  if (kind === 'company') return companies().find((company) => company.key === `company:${value}`);
   const digits = /^(?:as)?(\d{1,10})$/.exec(value)?.[1];
   if (kind === undefined || digits === undefined || Number(digits) > AS_NUMBER_MAX) return undefined;
   const number = Number(digits);
   return { key: `asn:${number}`, title: `what AS${number} announces`, says: `{ asn: ${number} }` };
+}
+
+/** All companies that a list can name. */
+export function companies(): readonly Expression[] {
+  return COMPANY_NAMES.map((name) => {
+    const title = `${name}: addresses of the company`;
+    return { key: `company:${name}`, title, says: `{ company: ${name} }` };
+  });
 }
 
 /** All countries, by code. */

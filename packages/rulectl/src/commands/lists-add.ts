@@ -35,7 +35,7 @@ export function builder(yargs: Argv<object>): Argv<AddArgs> {
     .positional('key', {
       type: 'string',
       demandOption: true,
-      describe: 'of rulectl lists search, or country:CC or asn:NUMBER',
+      describe: 'of rulectl lists search, or country:CC, asn:NUMBER or company:NAME',
     })
     .option('as', { type: 'string', requiresArg: true, describe: 'the name of the list; without, the key' })
     .option('config', {
@@ -49,6 +49,7 @@ export function builder(yargs: Argv<object>): Argv<AddArgs> {
     .example([
       ['$0 lists add spamhaus-drop', 'networks of criminals'],
       ['$0 lists add country:ru --as russia', 'a country'],
+      ['$0 lists add company:google', 'a company'],
       ['$0 lists add dshield-top20 --yes', 'agrees to its terms'],
     ]);
 }

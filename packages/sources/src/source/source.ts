@@ -456,7 +456,7 @@ export class Source {
     return both.sort((a, b) => a.atMs - b.atMs)[0];
   }
 
-  /** It is read, and has said the same for long: a feed that nobody looks after does not fail, it stands still. */
+  /** It is read, and has said the same for long: a feed that nobody keeps does not fail, it stands still. */
   get standstill(): SourceTrouble | undefined {
     const { source, intervalMs, maxUnchangedMs } = this.config;
     if (source.kind !== 'url' || intervalMs === undefined || this.trouble !== undefined) return undefined;
