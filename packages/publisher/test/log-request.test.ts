@@ -329,6 +329,11 @@ describe('what could be allowed', () => {
     ['of a qube that shares its policy with a network', {}, withPrefixes('10.137.0.0/24')],
     ['of a qube that shares its policy', {}, withPrefixes('10.137.0.5, 10.137.0.6')],
     ['of a qube that the default judges', { qube: Uint8Array.of(10, 137, 0, 6) }],
+    [
+      'of a qube that is cut off',
+      { verdict: { action: 'drop', policy: 'work', rule: 'action=drop comment=rulectl cut 3: virus' } },
+    ],
+    ['with a public suffix alone', { what: 'name', reason: 'name', name: 'co.uk', remote: undefined }],
     ['with a name of no grammar alone', { what: 'name', reason: 'name', name: '-', remote: undefined }],
   ])('is nothing of a packet %s', async (_, fields, files) => {
     expect(await allowOf(fields, files)).toBeUndefined();

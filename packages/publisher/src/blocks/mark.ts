@@ -14,6 +14,11 @@ export function isMark(comment: string | undefined): boolean {
   return comment !== undefined && COMMENT.test(comment);
 }
 
+/** Whether the canonical line of a rule is that of a `cut`. */
+export function isCutLine(line: string | undefined): boolean {
+  return line !== undefined && / comment=rulectl cut \d/.test(line);
+}
+
 /** The policy of which a mark of `cut` says that it has the address else. */
 export function holderIn(comment: string | undefined): string | undefined {
   return comment === undefined ? undefined : COMMENT.exec(comment)?.[1];

@@ -16,7 +16,7 @@ import { formatAddress } from '@rulecast/rules';
 import type { ControlExchange } from '../control/exchange.ts';
 import { noAnswer, noAnswerRecord } from '../control/no-answer.ts';
 import type { ControlParts } from '../control/parts.ts';
-import { Proposals } from './proposals.ts';
+import { proposalFor } from './proposals.ts';
 
 /** Between two turns of a log that is followed: a subscriber reads what its kernel refused as often. */
 const TURN_MS = 1000;
@@ -86,7 +86,6 @@ class Log {
   readonly #request: MessageOf<'log'>;
   readonly #exchange: ControlExchange;
   readonly #parts: ControlParts;
-  readonly #proposals: Proposals;
   /** Of those that answered in the last turn: who was away meanwhile may have begun anew. */
   #cursors: ReadonlyMap<string, Cursor> = new Map();
   /** The codes that were told of those that did not. */
@@ -97,7 +96,6 @@ class Log {
     this.#request = request;
     this.#exchange = exchange;
     this.#parts = parts;
-    this.#proposals = new Proposals(parts.publisher);
   }
 
   /**
@@ -165,7 +163,7 @@ class Log {
       ...refused,
       qube: shown(refused.qube),
       remote: refused.remote && shown(refused.remote),
-      allow: this.#proposals.of(refused),
+      allow: proposalFor(refused, this.#parts.publisher.head?.ruleSet),
     });
   }
 
