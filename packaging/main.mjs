@@ -232,6 +232,8 @@ async function stage() {
     cpSync(join(ROOT, 'packaging', folder), join(tree, folder), { recursive: true });
   for (const name of ['rulecast-signer.socket', 'rulecast-signer@.service'])
     put(`examples/${name}`, readFileSync(join(ROOT, 'packaging/systemd', name)));
+  for (const name of ['rulecast.rules.yml', 'rulecast-metrics.service', 'rulecast-metrics.timer'])
+    put(`examples/${name}`, readFileSync(join(ROOT, 'packaging/prometheus', name)));
   for (const name of ['publisher.yaml', 'firewall.yaml'])
     put(`examples/${name}`, readFileSync(join(ROOT, 'examples', name)));
 }

@@ -126,6 +126,9 @@ export const CAPABILITIES_MAX = 32;
 export const SKIPPABLE_TYPE_MIN = 128;
 /** Counters of an ANSWER: with names of 32 bytes two thirds of a control body. */
 export const COUNTERS_MAX = 64;
+/** Samples in a record, with labels of 63 bytes two thirds of a control body. */
+export const SAMPLES_MAX = 24;
+export const METRIC_LABELS_MAX = 2;
 /** Name of a counter: `rule.`, the name of a policy, and the number of a rule with its block. */
 export const COUNTER_NAME_MAX_BYTES = 96;
 /** Reasons in a head record, one TEXT of at most 128 bytes each: half a control body. */

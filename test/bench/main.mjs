@@ -21,6 +21,8 @@ const BENCHES = {
   memory:
     'what publisher and subscriber keep in memory over 100 pushes of a million, and 1,000 changes of it, or of 2^18 rules',
   merge: '1k + 1k merged into ten million hosts: columns, table, flip',
+  metrics:
+    'what rulectl metrics costs with 200 firewalls, 960 lists and 100 policies, and how long it stalls',
   names: 'bytes and time of lists of names, whole, as deltas and imported, beside xz and zstd',
   rules:
     '2^18 rules, and 1,000 policies, whole and one changed: stage by stage, commit to APPLIED, CPU, memory',

@@ -121,6 +121,12 @@ const RUN_HERE: Readonly<Record<string, (text: string) => Promise<void>>> = {
     expect(printed).toMatch(/^10\.137\.0\.5 > 203\.0\.113\.7 tcp\/443: drop$/m);
   },
 
+  'docs/metrics.md#Metrics': async (text) => {
+    const box = await withDaemons();
+    expect(await box.run(text)).toMatch(/^rulecast_subscriber_matches_head\{subscriber="[^"]+"\} [01]$/m);
+    expect(await box.run('cat rulecast.prom')).toMatch(/^rulecast_head_version \d+$/m);
+  },
+
   // Without --state the publisher was another one than that of the trust line: wrong-lineage, for ever.
   'README.md#Endpoints': async (text) => {
     const box = await fresh();

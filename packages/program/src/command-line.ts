@@ -105,7 +105,8 @@ function sentenceOf(message: string, words: readonly string[]): string {
   return bare === null ? text : `--${bare[1]} needs a value`;
 }
 
-function versionIn(packageFile: URL): string {
+/** What a package.json says. */
+export function versionIn(packageFile: URL): string {
   const manifest: unknown = JSON.parse(readFileSync(packageFile, 'utf8'));
   const isRead = typeof manifest === 'object' && manifest !== null && 'version' in manifest;
   return isRead && typeof manifest.version === 'string' ? manifest.version : 'unknown';

@@ -31,7 +31,7 @@ import type { Service } from './admission/accept.ts';
 import type { House } from './control/parts.ts';
 import { readConfigFile } from './daemon/config-file.ts';
 import { countFirewalls } from './daemon/counting.ts';
-import { argv, defaults } from './daemon/options.ts';
+import { argv, defaults, version as programVersion } from './daemon/options.ts';
 import { placesFor } from './daemon/places.ts';
 import { type Settings, SettingsError, settingsOf } from './daemon/settings.ts';
 import { SourcesLink } from './daemon/sources-link.ts';
@@ -109,7 +109,7 @@ async function main(out: Output): Promise<void> {
     const places = placesOf(settings, logger);
     const sessions = await serveSubscribers(publisher, settings.listen, { ...settings, places });
     const counting = countFirewalls(publisher, sessions.ask);
-    open({ publisher, ask: sessions.ask, sources });
+    open({ publisher, ask: sessions.ask, sources, version: programVersion });
     const { epoch, version } = publisher.head?.manifest ?? { epoch: 0, version: 0 };
     const stop = stopSignal(); // before anybody is told that it runs, and may end it
     logger.info({ epoch, version, listen: settings.listenTexts, control: settings.controlTexts }, 'ready');

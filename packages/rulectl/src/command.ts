@@ -54,6 +54,7 @@ export const COMMANDS: ReadonlyMap<string, (add: Add) => Promise<void>> = new Ma
   ['get', async (add) => add(await import('./commands/get.ts'))],
   ['export', async (add) => add(await import('./commands/export.ts'))],
   ['forget', async (add) => add(await import('./commands/forget.ts'))],
+  ['metrics', async (add) => add(await import('./commands/metrics.ts'))],
 ]);
 
 /** What `rulectl --help` lists: the map of the commands. */
@@ -92,6 +93,7 @@ Seldom needed:
   rulectl get            what a release, a policy or a list says, as a document that can be pushed
   rulectl export         a policy as rules of qvm-firewall, for firewalls that follow no publisher
   rulectl forget         stop expecting a subscriber that is gone for good
+  rulectl metrics        what monitoring wants to know, for Prometheus
 `;
 
 /** What the help of a command lists that takes a second word. */

@@ -25,7 +25,7 @@ const MAIN = [
   'doctor',
   'keys',
 ];
-const SELDOM = ['names', 'get', 'export', 'forget'];
+const SELDOM = ['names', 'get', 'export', 'forget', 'metrics'];
 
 /** What stands under the titles of commands. */
 function listed(help: string): readonly string[] {

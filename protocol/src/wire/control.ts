@@ -30,6 +30,7 @@ import {
   LINEAGE_BYTES,
   LIST_FORMATS_SHOWN_MAX,
   MESSAGE_MAX_BYTES,
+  METRIC_LABELS_MAX,
   PEER_NAME_MAX_BYTES,
   PERMITS_MAX,
   PROTECTED_SHOWN_MAX,
@@ -37,6 +38,7 @@ import {
   REFRESH_LISTS_MAX,
   REQUIRE_MAX,
   RULE_TEXT_MAX_BYTES,
+  SAMPLES_MAX,
   UNBLOCK_ROWS_MAX,
   WAIT_MAX_MS,
 } from '../limits.ts';
@@ -133,6 +135,7 @@ export const DONE_CODES = {
   list: ['ok'],
   log: ['ok'],
   top: ['ok'],
+  metrics: ['ok'],
 } as const;
 export type DoneCode = (typeof DONE_CODES)[keyof typeof DONE_CODES][number];
 
@@ -270,6 +273,8 @@ export const CONTROL_FIELDS = {
     '+permit': permits,
   },
   blocks: {},
+  /** What monitoring wants to know. */
+  metrics: {},
   /** What a side is, before the request and before its answers. */
   greet: { protocolMin: protocolVersion, protocolMax: protocolVersion, capabilities },
 
@@ -441,6 +446,13 @@ export const RECORD_FIELDS = {
   },
   /** What a subscriber counted, as it answers the question `stats`. */
   counters: { subscriber: name, counters: countersOf(COUNTERS_MAX) },
+  /** Of one family of metrics; more of it may follow. */
+  samples: {
+    family: code,
+    /** Those of each value, one after the other. */
+    labels: listOf(textOf(63), SAMPLES_MAX * METRIC_LABELS_MAX),
+    values: listOf(uint, SAMPLES_MAX),
+  },
   /** What came since the last one is whole: a status that is watched, or a turn of a log that is followed. */
   end: {},
   /** One release that is kept. */

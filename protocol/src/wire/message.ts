@@ -89,6 +89,7 @@ export const MessageType = {
   block: 81,
   unblock: 82,
   blocks: 83,
+  metrics: 90,
 } as const;
 export type MessageKind = keyof typeof MessageType;
 

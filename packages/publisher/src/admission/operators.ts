@@ -38,6 +38,7 @@ const NEEDED: ReadonlyMap<Message['kind'], OperatorRole> = new Map([
   ['list', 'status'],
   ['top', 'status'],
   ['blocks', 'status'],
+  ['metrics', 'status'],
   ['push', 'push'],
   ['rollback', 'push'],
   ['refresh', 'push'],

@@ -29,6 +29,7 @@ export class ControlExchange {
   readonly #turn: Turn;
   #recordCount = 0;
   #capabilities: readonly string[] = [];
+  #endCode: string | undefined;
 
   constructor(connection: Connection, clock: Clock, turn: Turn) {
     this.#connection = connection;
@@ -91,12 +92,19 @@ export class ControlExchange {
     await this.#send({ kind: 'record', record });
   }
 
+  /** Of DONE or FAIL, once that was sent. */
+  get endCode(): string | undefined {
+    return this.#endCode;
+  }
+
   async done(code: DoneCode, text: string): Promise<void> {
     await this.#send({ kind: 'done', code, text });
+    this.#endCode = code;
   }
 
   async fail(fields: Omit<MessageOf<'fail'>, 'kind'>): Promise<void> {
     await this.#send({ kind: 'fail', ...fields });
+    this.#endCode = fields.code;
   }
 
   /** A peer that stops reading does not hold its place for ever. */

@@ -25,6 +25,8 @@ export interface House {
   readonly ask: AskTable;
   /** Undefined where the publisher keeps no lists fresh itself. */
   readonly sources?: SourceLists | undefined;
+  /** Of this program. */
+  readonly version?: string | undefined;
 }
 
 /** The lists that the publisher keeps fresh itself. */

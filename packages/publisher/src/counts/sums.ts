@@ -77,6 +77,10 @@ export class CounterSums {
   readonly #lists = new Map<string, MutableSums>();
   readonly #policies = new Map<string, MutableSums>();
   readonly #whole = new Map<string, Map<string, number>>();
+  /** The same of all of them, those that are forgotten too. */
+  readonly #total = new Map<string, number>();
+  /** Whether what a firewall has is recent, as it said last. */
+  readonly #stale = new Map<string, number>();
   /** The newest is the last. */
   readonly #hours: Hour[] = [];
 
@@ -87,6 +91,8 @@ export class CounterSums {
   /** Adds what a firewall counted since the look before; of the first one nothing. */
   take(subscriber: string, { counters, ruleSet, isInForce }: CounterLook): void {
     const before = this.#last.get(subscriber);
+    const stale = counters.get('stale');
+    if (stale !== undefined) this.#stale.set(subscriber, stale);
     const rules = new Map<string, CountedRule>();
     const now = new Map<string, number>();
     if (!isInForce) for (const [key, value] of before?.counts ?? []) if (isRule(key)) now.set(key, value);
@@ -97,7 +103,9 @@ export class CounterSums {
       if (key !== undefined) now.set(key, plus(now.get(key), value));
     }
     const said = { counts: now, hasRules: isInForce || before?.hasRules === true };
-    if (!this.#remember(subscriber, said) || before === undefined) return;
+    if (!this.#remember(subscriber, said)) return;
+    for (const name of now.keys()) if (WHOLE.test(name)) this.#addWhole(subscriber, name, 0);
+    if (before === undefined) return;
     // Of one that left some out a counter may be new to us and old to it.
     const isWhole = !counters.has('nftLeftOut');
     const hour = this.#hour();
@@ -129,18 +137,20 @@ export class CounterSums {
       return;
     }
     const [, action, kind, name] = OF_PART.exec(key) ?? [];
-    if (name === undefined) {
-      const own = this.#whole.get(subscriber) ?? new Map<string, number>();
-      own.set(key, plus(own.get(key), gain));
-      this.#whole.set(subscriber, own);
-      return;
-    }
+    if (name === undefined) return this.#addWhole(subscriber, key, gain);
     const [sums, inHour] = kind === 'list' ? [this.#lists, hour.lists] : [this.#policies, hour.policies];
     for (const each of [sums, inHour]) {
       const own = each.get(name) ?? { accept: 0, drop: 0 };
       each.set(name, own);
       own[action as Action] = plus(own[action as Action], gain);
     }
+  }
+
+  #addWhole(subscriber: string, name: string, gain: number): void {
+    const own = this.#whole.get(subscriber) ?? new Map<string, number>();
+    own.set(name, plus(own.get(name), gain));
+    this.#whole.set(subscriber, own);
+    this.#total.set(name, plus(this.#total.get(name), gain));
   }
 
   /** That of now. */
@@ -161,6 +171,7 @@ export class CounterSums {
     this.#lastCount -= this.#last.get(subscriber)?.counts.size ?? 0;
     this.#last.delete(subscriber);
     this.#whole.delete(subscriber);
+    this.#stale.delete(subscriber);
   }
 
   /** Those that sums are kept of. */
@@ -168,19 +179,39 @@ export class CounterSums {
     return [...this.#last.keys()];
   }
 
-  /** Packets by list, since the publisher started; of lists that are released. */
-  lists(ruleSet: RuleSet): readonly (readonly [string, ActionSums])[] {
-    return namedIn(this.#lists, ruleSet.lists);
+  /** Packets by list, since the publisher started; `lists` are those that are released, and others go. */
+  lists(lists: RuleSet['lists']): readonly (readonly [string, ActionSums])[] {
+    return namedIn(this.#lists, lists);
   }
 
   /** The same by policy. */
-  policies(ruleSet: RuleSet): readonly (readonly [string, ActionSums])[] {
-    return namedIn(this.#policies, ruleSet.policies);
+  policies(policies: RuleSet['policies']): readonly (readonly [string, ActionSums])[] {
+    return namedIn(this.#policies, policies);
   }
 
   /** Sums of one firewall as a whole, by the names of its counters. */
   whole(subscriber: string): ReadonlyMap<string, number> {
     return this.#whole.get(subscriber) ?? new Map();
+  }
+
+  /** Packets of qubes that no policy names, of all firewalls. */
+  get unmatched(): number {
+    return this.#total.get('unmatched') ?? 0;
+  }
+
+  /** Names that were asked for, of all firewalls, by what became of them: `dnsBlocked` as `blocked`. */
+  questions(): ReadonlyMap<string, number> {
+    const sums = new Map<string, number>();
+    for (const [name, count] of this.#total) {
+      const outcome = /^dns([A-Z]\w*)$/.exec(name)?.[1];
+      if (outcome !== undefined && outcome !== 'Questions') sums.set(outcome.toLowerCase(), count);
+    }
+    return sums;
+  }
+
+  /** 1: what a firewall has in force is not recent, as it said last. */
+  staleOf(subscriber: string): number | undefined {
+    return this.#stale.get(subscriber);
   }
 
   /** Sums of the last `sinceMs` milliseconds, from the start of the hour in which they begin. */
@@ -218,13 +249,13 @@ function plus(sum: number | undefined, gain: number): number {
   return Math.min(Number.MAX_SAFE_INTEGER, (sum ?? 0) + gain);
 }
 
-/** Those that are there still; the others go. */
+/** Those that are there, without packets too; what is kept of others goes. */
 function namedIn(
   sums: Map<string, MutableSums>,
   parts: ReadonlyMap<string, unknown>,
 ): readonly (readonly [string, ActionSums])[] {
   for (const name of sums.keys()) if (!parts.has(name)) sums.delete(name);
-  return [...sums];
+  return [...parts.keys()].map((name) => [name, sums.get(name) ?? { accept: 0, drop: 0 }]);
 }
 
 function mostOf(

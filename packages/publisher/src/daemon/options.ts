@@ -3,7 +3,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { defaultEndpoints, programOptions, stateHome } from '@rulecast/program';
-import { strictYargs } from '@rulecast/program/command-line';
+import { strictYargs, versionIn } from '@rulecast/program/command-line';
 
 const owner = { uid: process.getuid?.() ?? 0, home: homedir() };
 /** Where things are where nothing says otherwise. */
@@ -12,7 +12,10 @@ export const defaults = {
   state: join(stateHome(process.env, owner), 'publisher'),
 };
 
-const cli = strictYargs('rulecast-publisher', new URL('../../package.json', import.meta.url))
+const packageFile = new URL('../../package.json', import.meta.url);
+export const version = versionIn(packageFile);
+
+const cli = strictYargs('rulecast-publisher', packageFile)
   .usage('$0 [options]\n\nKeeps the rule set of one lineage and carries it to its subscribers.')
   .option('config', {
     type: 'string',

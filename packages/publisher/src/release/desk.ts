@@ -15,6 +15,7 @@ import type { IngestNote } from '@rulecast/formats';
 import { policyCount, type RuleSet, type RuleSetProblem, usedLists, usedNames } from '@rulecast/rules';
 import { baseOf, faultText, withRows } from '../blocks/compile.ts';
 import { activeRows, type Rows } from '../blocks/rows.ts';
+import type { Tally } from '../counts/tally.ts';
 import { NO_PERMITS, type Permits, unneededPermits } from '../guards/permits.ts';
 import { type GuardRefusal, isPermitted } from '../guards/refusal.ts';
 import type { FailedName, Names } from '../names/names.ts';
@@ -41,6 +42,7 @@ export interface DeskOptions {
   readonly proofs: Proofs;
   /** Milliseconds since 1970. */
   readonly nowMs: () => number;
+  readonly tally: Tally;
   /** Called when a release is on disk; `against` are the refusals that were permitted. */
   readonly onReleased: (release: Release, origin: Origin, against: readonly GuardRefusal[]) => void;
 }
@@ -78,7 +80,10 @@ export class ReleaseDesk {
     if (draft.changed) onStage?.('judge'); // guards do not run for a draft that changes nothing
     const against = draft.changed ? await request.guards(draft, inForce) : [];
     const refusals = against.filter((refusal) => !isPermitted(refusal, permits));
-    if (refusals.length > 0) return { kind: 'guarded', draft, refusals };
+    if (refusals.length > 0) {
+      if (!dryRun) for (const { guard } of refusals) this.#options.tally.add('refusals', [guard]);
+      return { kind: 'guarded', draft, refusals };
+    }
     const result = {
       isNew: draft.changed || asNewEpoch || isDisowned,
       draft,
@@ -123,9 +128,11 @@ export class ReleaseDesk {
   }
 
   #store(draft: ReleaseDraft, origin: Origin, { asNewEpoch, onStage }: ReleaseRequest): Promise<Release> {
-    const { committer } = this.#options;
+    const { committer, tally } = this.#options;
     onStage?.('store');
-    return asNewEpoch === true ? committer.commitInNewEpoch(draft, origin) : committer.commit(draft, origin);
+    return tally.time('commit', () =>
+      asNewEpoch === true ? committer.commitInNewEpoch(draft, origin) : committer.commit(draft, origin),
+    );
   }
 }
 

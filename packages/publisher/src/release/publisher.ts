@@ -7,12 +7,22 @@ import { EventEmitter } from 'node:events';
 import type { MustReach, PushedFile, PushInput } from '@rulecast/formats';
 import type { Identity } from '@rulecast/program/identity';
 import { Listeners } from '@rulecast/program/listeners';
-import { ErrorCode, ProtocolError, RootWatch, type Signed, type Turn } from '@rulecast/protocol';
+import {
+  ErrorCode,
+  ProtocolError,
+  RELEASE_CAUSES,
+  RootWatch,
+  type Signed,
+  type Turn,
+} from '@rulecast/protocol';
 import { isPartName, type RuleSet, type RuleSetProblem } from '@rulecast/rules';
 import type { BatchOutcome, Clock } from '@rulecast/sources';
 import type { Logger } from 'pino';
 import { baseOf } from '../blocks/compile.ts';
 import { CounterSums } from '../counts/sums.ts';
+import { Tally } from '../counts/tally.ts';
+import { permitCodes } from '../guards/permits.ts';
+import type { GuardRefusal } from '../guards/refusal.ts';
 import { type Host, SYSTEM_HOST } from '../host.ts';
 import { Names } from '../names/names.ts';
 import type { ResolveName } from '../names/resolve.ts';
@@ -90,6 +100,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     nowMs: () => this.nowMs(),
     monotonicMs: () => this.clock.monotonicMs(),
   });
+  readonly tally = new Tally(() => this.clock.monotonicMs());
   readonly transfers: Transfers;
   readonly history: History;
   /** The rules file, as the daemon names it. */
@@ -191,12 +202,8 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       guards,
       proofs: this.#proofs,
       nowMs,
-      onReleased: (release, origin, against) => {
-        batches.endWait();
-        this.blocks.schedule();
-        this.#announce(release, origin);
-        this.#record.add(release, origin, against);
-      },
+      tally: this.tally,
+      onReleased: (release, origin, against) => this.#released(release, origin, against),
     });
     this.#desk = desk;
     const shared = { store, committer, desk, guards, pendingNames, turns, turn, nowMs, logger };
@@ -210,6 +217,14 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   #begin(startedOver: boolean): void {
     const { store, logger } = this;
     this.#rootWatch.look();
+    // There from the start, so that the first one is an increase.
+    for (const cause of RELEASE_CAUSES) this.tally.add('releases', [cause], 0);
+    for (const guard of permitCodes('push')) this.tally.add('refusals', [guard], 0);
+    this.subscribers.on('outcome', ({ state, subscriber }) => {
+      const { applyMs } = this.subscribers.find(subscriber) ?? {};
+      this.tally.add('outcomes', [state]);
+      if (state === 'applied' && applyMs !== undefined) this.tally.took('apply', applyMs);
+    });
     if (startedOver) {
       const [epoch, version] = store.after ?? [];
       const where = version === undefined ? 'opens a new epoch' : `goes on above ${epoch}/${version}`;
@@ -416,9 +431,17 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     return this.#turns.take(async () => this.#proofs.note(known, subscriber, proof));
   }
 
+  #released(release: Release, origin: Origin, against: readonly GuardRefusal[]): void {
+    this.#batches.endWait();
+    this.blocks.schedule();
+    this.#announce(release, origin);
+    this.#record.add(release, origin, against);
+  }
+
   #announce(release: Release, { cause, by }: Pick<Origin, 'cause' | 'by'>): void {
     const { epoch, version, parts } = release.manifest;
     this.logger.info({ epoch, version, parts, cause, by }, 'released');
+    this.tally.add('releases', [cause]);
     this.#listeners.tell('release', release);
     this.transfers.forgetAllBut(release);
     this.subscribers.changed();

@@ -18,6 +18,7 @@ import { answerForget } from './forget.ts';
 import { answerHistory } from './history.ts';
 import { answerList, answerLists, answerRefresh } from './lists.ts';
 import { answerLog } from './log.ts';
+import { answerMetrics } from './metrics.ts';
 import { answerPush } from './push.ts';
 import { answerRollback } from './rollback.ts';
 import { answerStatus } from './status.ts';
@@ -43,7 +44,13 @@ export async function serveRequest(
     const caller = callerOf();
     if (!admits(caller.by)) return;
     checkRole(request, caller);
-    await answer(request, exchange, { ...(await houseFor(request)), ...bounds, caller });
+    const house = await houseFor(request);
+    try {
+      await answer(request, exchange, { ...house, ...bounds, caller });
+    } catch (error) {
+      await tellFailure(error, exchange, logger);
+    }
+    house.publisher.tally.add('control-requests', [request.kind, exchange.endCode ?? ErrorCode.disconnected]);
   } catch (error) {
     await tellFailure(error, exchange, logger);
   }
@@ -74,6 +81,8 @@ function answer(request: Message, exchange: ControlExchange, parts: ControlParts
       return answerBlocks(exchange, parts);
     case 'status':
       return answerStatus(request, exchange, parts);
+    case 'metrics':
+      return answerMetrics(exchange, parts);
     case 'test':
       return answerTest(request, exchange, parts);
     case 'log':

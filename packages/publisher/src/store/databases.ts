@@ -3,6 +3,7 @@
  * whole or not at all, and are on disk once done.
  */
 
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { makeDirectory } from '@rulecast/program/directory';
@@ -40,6 +41,8 @@ export interface Databases {
   transactionSync(work: () => void): void;
   /** The same in a later turn of the event loop. */
   transaction(work: () => void): Promise<unknown>;
+  /** On disk; undefined where that cannot be told. */
+  readonly bytes?: number | undefined;
   close(): Promise<void>;
 }
 
@@ -69,6 +72,9 @@ export function openDatabases(directory: string): Databases {
       });
     },
     transaction: (work) => root.transaction(work),
+    get bytes() {
+      return statSync(join(directory, 'data.mdb'), { throwIfNoEntry: false })?.size;
+    },
     async close() {
       await setImmediate(); // closing in the turn in which it was opened never ends
       await root.close();

@@ -168,6 +168,11 @@ export class Store implements SubscriberStore {
     throw new StoreError(fault);
   }
 
+  /** On disk; undefined where that cannot be told. */
+  get bytes(): number | undefined {
+    return this.#databases.bytes;
+  }
+
   /** Whether nothing was ever written to it. */
   get isNew(): boolean {
     return this.firstEpoch === undefined && !this.hasReleases;

@@ -1,0 +1,156 @@
+/** METRICS: what monitoring wants to know, as samples of families. CONTROL.md "METRICS". */
+
+import { PROTOCOL_VERSION, SAMPLES_MAX } from '@rulecast/protocol';
+import { entryCount } from '@rulecast/rules';
+import type { ControlExchange } from '../control/exchange.ts';
+import type { ControlParts } from '../control/parts.ts';
+import { totalsOf } from '../control/release-report.ts';
+import type { CounterSums } from '../counts/sums.ts';
+import type { Publisher } from '../release/publisher.ts';
+import { degradedOf } from './status.ts';
+
+export interface Sample {
+  readonly labels: readonly string[];
+  readonly value: number;
+}
+type FamilySample = Sample & { readonly family: string };
+
+/**
+ * Firewalls, lists and policies that have samples of their own, so that there are fewer than 10,000. Those
+ * beyond are counted.
+ */
+const SUBSCRIBERS_MAX = 256;
+const LISTS_MAX = 1024;
+const POLICIES_MAX = 256;
+
+/** Answers a METRICS, in as many turns of the event loop as it takes. */
+export async function answerMetrics(exchange: ControlExchange, parts: ControlParts): Promise<void> {
+  let family = '';
+  let samples: Sample[] = [];
+  const tell = async (): Promise<void> => {
+    const labels = samples.flatMap((one) => one.labels);
+    const values = samples.map(({ value }) =>
+      Math.min(Number.MAX_SAFE_INTEGER, Math.max(0, Math.round(value))),
+    );
+    if (samples.length > 0) await exchange.record({ record: 'samples', family, labels, values });
+    samples = [];
+  };
+  for (const { family: next, labels, value } of samplesOf(parts)) {
+    if (next !== family || samples.length === SAMPLES_MAX) await tell();
+    family = next;
+    samples.push({ labels, value });
+  }
+  await tell();
+  await exchange.done('ok', '');
+}
+
+function* samplesOf(parts: ControlParts): Generator<FamilySample> {
+  yield* ofPublisher(parts);
+  yield* parts.publisher.tally.rows();
+  yield* ofLists(parts);
+  yield* ofPolicies(parts.publisher);
+  yield* ofSubscribers(parts.publisher);
+}
+
+function* ofPublisher(parts: ControlParts): Generator<FamilySample> {
+  const { publisher, version = 'unknown' } = parts;
+  const { head, identity, sums } = publisher;
+  const one = (family: string, value: number, labels: readonly string[] = []) => ({ family, labels, value });
+  yield one('build', 1, [version, String(PROTOCOL_VERSION)]);
+  yield one('start-time', publisher.startedAtMs);
+  yield one('degraded', degradedOf(parts).length);
+  yield* perLabel(
+    'warnings',
+    publisher.warnings.map(({ code }) => code),
+  );
+  const { refreshBy, epochCeiling } = identity.root;
+  if (refreshBy !== undefined) yield one('root-refresh-by', refreshBy * 1000);
+  yield one('epochs-left', epochCeiling - (head?.manifest.epoch ?? identity.root.epochFloor));
+  const { bytes } = publisher.store;
+  if (bytes !== undefined) yield one('store', bytes);
+  yield* perSum('dns-questions', sums.questions());
+  yield one('unmatched-packets', sums.unmatched);
+  if (head === undefined) return;
+  const { entries, rules } = totalsOf(head.ruleSet);
+  yield one('head-epoch', head.manifest.epoch);
+  yield one('head-version', head.manifest.version);
+  yield one('head-created', head.manifest.createdAtMs);
+  yield one('head-entries', entries);
+  yield one('head-rules', rules);
+  yield one('head-lists', head.ruleSet.lists.size);
+  yield one('head-policies', head.ruleSet.policies.size);
+}
+
+function* ofLists({ publisher, sources }: ControlParts): Generator<FamilySample> {
+  const lists = publisher.head?.ruleSet.lists ?? new Map();
+  const statuses = sources?.status() ?? [];
+  for (const [name, list] of [...lists].slice(0, LISTS_MAX))
+    yield { family: 'list-entries', labels: [name], value: entryCount(list) };
+  for (const { name, trouble, state } of statuses.slice(0, LISTS_MAX))
+    yield { family: 'list-ok', labels: [name], value: trouble === undefined && state !== 'expired' ? 1 : 0 };
+  for (const { name, fetchedAtMs } of statuses.slice(0, LISTS_MAX))
+    if (fetchedAtMs !== undefined) yield { family: 'list-fetched', labels: [name], value: fetchedAtMs };
+  yield* perAction('list-packets', publisher.sums.lists(lists).slice(0, LISTS_MAX));
+  yield leftOut('lists', Math.max(lists.size, statuses.length) - LISTS_MAX);
+}
+
+function* ofPolicies({ sums, head }: Publisher): Generator<FamilySample> {
+  const policies = sums.policies(head?.ruleSet.policies ?? new Map());
+  yield* perAction('policy-packets', policies.slice(0, POLICIES_MAX));
+  yield leftOut('policies', policies.length - POLICIES_MAX);
+}
+
+/** Those that are expected first. */
+function* ofSubscribers(publisher: Publisher): Generator<FamilySample> {
+  const all = publisher.subscribers.records(publisher.head, publisher.store, publisher.nowMs());
+  const shown = [...all].sort((a, b) => Number(b.expected) - Number(a.expected)).slice(0, SUBSCRIBERS_MAX);
+  const { sums } = publisher;
+  const each = function* (
+    family: string,
+    measure: (one: (typeof shown)[number]) => number | boolean | undefined,
+  ): Generator<FamilySample> {
+    for (const one of shown) {
+      const value = measure(one);
+      if (value !== undefined) yield { family, labels: [one.name], value: Number(value) };
+    }
+  };
+  yield* each('subscriber-expected', ({ expected }) => expected);
+  yield* each('subscriber-connected', ({ connectedSinceMs }) => connectedSinceMs !== undefined);
+  yield* each('subscriber-matches-head', ({ matches }) => matches);
+  yield* each('subscriber-refuses-head', ({ refusal }) => refusal !== undefined);
+  yield* each('subscriber-active-version', ({ version }) => version);
+  yield* each('subscriber-last-seen', ({ lastSeenMs }) => lastSeenMs);
+  yield* each('subscriber-applied', ({ appliedAtMs }) => appliedAtMs);
+  yield* each('subscriber-sent', ({ bytesSent }) => bytesSent);
+  for (const [family, counter] of OF_FIREWALL)
+    yield* each(family, ({ name }) => sums.whole(name).get(counter));
+  yield* each('subscriber-stale', ({ name }) => sums.staleOf(name));
+  yield leftOut('subscribers', all.length - shown.length);
+}
+
+/** Sums of counters of a firewall as a whole, by family. */
+const OF_FIREWALL: readonly (readonly [family: string, counter: string])[] = [
+  ['subscriber-judged-packets', 'nftDecided'],
+  ['subscriber-dropped-packets', 'nftDropped'],
+  ['subscriber-repairs', 'nftRepairs'],
+];
+
+function* perAction(family: string, sums: ReturnType<CounterSums['lists']>): Generator<FamilySample> {
+  for (const [name, packets] of sums)
+    for (const action of ['accept', 'drop'] as const)
+      yield { family, labels: [name, action], value: packets[action] };
+}
+
+function* perSum(family: string, sums: ReadonlyMap<string, number>): Generator<FamilySample> {
+  for (const [label, value] of sums) yield { family, labels: [label], value };
+}
+
+function perLabel(family: string, labels: readonly string[]): Generator<FamilySample> {
+  const counts = new Map<string, number>();
+  for (const label of labels) counts.set(label, (counts.get(label) ?? 0) + 1);
+  return perSum(family, counts);
+}
+
+function leftOut(what: string, count: number): FamilySample {
+  return { family: 'left-out', labels: [what], value: Math.max(0, count) };
+}

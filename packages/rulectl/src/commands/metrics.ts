@@ -1,0 +1,72 @@
+/** `rulectl metrics`: what monitoring wants to know, for Prometheus. */
+
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import type { Argv } from 'yargs';
+import { askOrFail, controlOf } from '../control/client.ts';
+import { renderMetrics, Samples } from '../render/metrics.ts';
+import { CliError, ExitCode } from '../terminal/exit.ts';
+import type { Terminal } from '../terminal/terminal.ts';
+
+export const command = 'metrics';
+
+const ANSWER_TIMEOUT_MS = 30_000;
+/** Whoever collects it may be another user. */
+const FILE_MODE = 0o644;
+
+export interface MetricsArgs {
+  readonly control: string;
+  readonly output: string | undefined;
+  readonly openmetrics: boolean | undefined;
+}
+
+export function builder(yargs: Argv<{ readonly control: string }>): Argv<MetricsArgs> {
+  return yargs
+    .usage(
+      '$0 metrics\n\nPrints what monitoring wants to know of the publisher, its lists and its firewalls, in the text format of Prometheus. What firewalls count is added up by the publisher, about once a minute.',
+    )
+    .option('output', {
+      type: 'string',
+      requiresArg: true,
+      describe:
+        'a file that takes it, whole or not at all, such as one of the textfile collector; if the publisher does not answer it stays as it is',
+    })
+    .option('openmetrics', { type: 'boolean', describe: 'OpenMetrics in place of the text format' })
+    .example([
+      ['$0 metrics', 'to look at'],
+      ['$0 metrics --output /var/lib/prometheus/node-exporter/rulecast.prom', 'for the textfile collector'],
+    ]);
+}
+
+export async function run(args: MetricsArgs, terminal: Terminal): Promise<ExitCode> {
+  const samples = new Samples(terminal.nowMs());
+  await askOrFail({
+    ...controlOf(args),
+    timeoutMs: ANSWER_TIMEOUT_MS,
+    send: (connection) => connection.send({ kind: 'metrics' }),
+    onRecord: (record) => {
+      if (record.record === 'samples') samples.put(record);
+    },
+  });
+  const text = renderMetrics(samples, args.openmetrics === true);
+  if (args.output === undefined) terminal.out.write(text);
+  else replaceFile(args.output, text);
+  return ExitCode.ok;
+}
+
+/** The draft beside it has another ending, which no collector reads. Throws CliError. */
+function replaceFile(file: string, text: string): void {
+  const draft = join(dirname(file), `.${basename(file)}.draft`);
+  try {
+    rmSync(draft, { force: true });
+    writeFileSync(draft, text, { mode: FILE_MODE, flag: 'wx' });
+    renameSync(draft, file);
+  } catch (cause) {
+    rmSync(draft, { force: true });
+    const why = cause instanceof Error ? cause.message : String(cause);
+    const hint = 'name a file in a directory that you may write to';
+    throw new CliError(ExitCode.outputFailed, 'output-failed', `${file} cannot be written: ${why}; ${hint}`, {
+      cause,
+    });
+  }
+}
