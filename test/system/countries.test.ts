@@ -48,8 +48,18 @@ async function verdict(packet: string): Promise<string> {
 }
 
 describe('a list of a country on a fresh publisher', () => {
-  it('is fetched from the registries, and enforced by one push', async () => {
+  it('is fetched from the registries, and blocked for all qubes by one line', async () => {
     await publisher.logged(({ msg }) => msg === 'released');
+    const { code, stdout, stderr } = await rulectl(directory, ['block', '@russia']);
+    expect(code, stdout + stderr).toBe(0);
+    expect(stdout).toContain('applied by sys-firewall');
+    const said = await verdict('10.137.0.5 > 5.8.1.1');
+    expect(said).toMatch(/: drop/);
+    expect(said).toContain('@russia');
+    expect((await rulectl(directory, ['blocks', '--remove', 'all'])).code).toBe(0);
+  });
+
+  it('is enforced by one push', async () => {
     writeFileSync(join(directory, 'office.rules'), 'drop dst=@russia\naccept\n');
     const { code, stdout, stderr } = await rulectl(directory, ['push', join(directory, 'office.rules')]);
     expect(code, stdout + stderr).toBe(0);
