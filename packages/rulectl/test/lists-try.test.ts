@@ -63,7 +63,10 @@ async function publish(lists: Readonly<Record<string, readonly string[]>>, holds
 
 async function serve(body: string): Promise<string> {
   server = createServer(
-    (_, response) => void response.writeHead(200, { 'content-type': 'text/plain' }).end(body),
+    ({ url }, response) =>
+      void (url === '/moved.txt'
+        ? response.writeHead(301, { location: '/bad.txt' }).end()
+        : response.writeHead(200, { 'content-type': 'text/plain' }).end(body)),
   );
   const listening = server;
   await new Promise<void>((resolve) => listening.listen(0, '127.0.0.1', resolve));
@@ -140,6 +143,13 @@ describe('a URL', () => {
   it('is fetched once, in the format that is stated', async () => {
     const url = await serve('192.0.2.1 5\n198.51.100.1 1\n');
     expect(await record(url, '--format', 'scored')).toMatchObject({ formats: ['scored'], entries: 2 });
+  });
+
+  it('that moved is told with where it is now', async () => {
+    const url = await serve('192.0.2.1\n');
+    const old = url.replace('bad', 'moved');
+    expect(await record(old)).toMatchObject({ notes: [`${old} leads to ${url}`] });
+    expect(await record(url)).toMatchObject({ notes: [] });
   });
 
   it('that says something else is refused in words', async () => {

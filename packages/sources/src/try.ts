@@ -11,6 +11,7 @@ import { Fetcher } from './fetch/fetcher.ts';
 import { FindingCode } from './guard/finding.ts';
 import { GuardCode, type Refusal } from './guard/guard.ts';
 import { defaultNeverBlock } from './guard/never-block.ts';
+import type { Downloader } from './read/inputs.ts';
 import { ListWorker } from './read/list-worker.ts';
 import type { ReadList } from './read/reading.ts';
 import { RangeTable } from './source/range-table.ts';
@@ -24,6 +25,8 @@ export type TriedList =
       readonly report: ReadList;
       /** What its guards have against it. */
       readonly against: Refusal | undefined;
+      /** Of each download that was redirected: from where to where. */
+      readonly redirects: readonly string[];
     }
   | ({ readonly kind: 'unread' } & Refusal);
 
@@ -39,10 +42,21 @@ export async function tryList(
   const { limits } = config;
   const [fetcher, work, closing] = [new Fetcher({ cacheDirectory }), new ListWorker(), new AbortController()];
   const tables = new Map<string, RangeTable>();
+  const redirects: string[] = [];
+  const following: Downloader = {
+    fetch: async (request) => {
+      const outcome = await fetcher.fetch(request);
+      if (outcome.finalUrl !== new URL(request.url).href)
+        redirects.push(`${request.url} leads to ${outcome.finalUrl}`);
+      return outcome;
+    },
+    cached: (url) => fetcher.cached(url),
+    close: () => fetcher.close(),
+  };
   const context: SourceContext = {
     clock: SYSTEM_CLOCK,
     time: new SteadyTime(SYSTEM_CLOCK, undefined),
-    fetcher,
+    fetcher: following,
     work,
     limits,
     neverBlock: defaultNeverBlock(),
@@ -51,7 +65,7 @@ export async function tryList(
   };
   try {
     for (const [name, table] of config.tables) {
-      const opened = new RangeTable(table, fetcher, limits, SYSTEM_CLOCK);
+      const opened = new RangeTable(table, following, limits, SYSTEM_CLOCK);
       tables.set(name, opened);
       await opened.refresh(closing.signal);
     }
@@ -59,7 +73,7 @@ export async function tryList(
     const { overridden } = await source.load({ codes: ALL_CODES, needed: new Set() });
     const { list: taken, report, trouble } = source;
     if (taken !== undefined && report !== undefined)
-      return { kind: 'read', list: taken, report, against: overridden };
+      return { kind: 'read', list: taken, report, against: overridden, redirects };
     return { kind: 'unread', code: trouble?.code ?? 'empty', reason: trouble?.reason ?? 'nothing was read' };
   } catch (error) {
     if (!(error instanceof FetchError)) throw error;

@@ -95,7 +95,7 @@ export async function run(args: TryArgs, terminal: Terminal): Promise<ExitCode> 
     return tryList(list, config, folder);
   });
   if (tried.kind === 'unread') throw new CliError(ExitCode.refused, tried.code, shownName(tried.reason));
-  const { list, report, against } = tried;
+  const { list, report, against, redirects } = tried;
   const { overlaps, uncompared } = await overlapsOf(list, args);
   const costs = costsOf(list, (kernelMib * MIB) / TABLES_IN_TURN);
   const { formats, rejectCount, leftOut, taken, notes } = report;
@@ -117,7 +117,7 @@ export async function run(args: TryArgs, terminal: Terminal): Promise<ExitCode> 
     ),
     leftOut,
     protected: taken?.entryCount ?? 0,
-    notes: notes.map(shownName),
+    notes: [...redirects, ...notes].map(shownName),
     overlaps,
     ...(uncompared !== undefined && { uncompared }),
     ...(against !== undefined && {
