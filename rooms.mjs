@@ -88,7 +88,7 @@ export const ROOMS = {
     'daemon',
   ],
 
-  'packages/subscriber': ['verify', 'clock', 'state', 'content', 'apply', 'peer', 'daemon'],
+  'packages/subscriber': ['verify', 'clock', 'state', 'content', 'apply', 'refused', 'peer', 'daemon'],
 
   'packages/rulectl': [
     'terminal',

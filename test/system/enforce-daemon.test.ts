@@ -1,7 +1,9 @@
 /** The enforcing daemon itself: who its processes are, and what it says of the packets that it judged. */
 
+import { once } from 'node:events';
 import { chmodSync, readFileSync } from 'node:fs';
-import { Connection, PROTOCOL_VERSION, parseTrust } from '@rulecast/protocol';
+import { fileURLToPath } from 'node:url';
+import { Connection, type MessageOf, PROTOCOL_VERSION, parseTrust } from '@rulecast/protocol';
 import { listen, parseEndpoint } from '@rulecast/vchan';
 import { afterEach, describe, expect, it } from 'vitest';
 import { childrenOf, ENFORCER, eventually, startEnforcer } from '../enforce/enforcer.ts';
@@ -15,6 +17,7 @@ import { Scene } from './scene.ts';
 /** Users that every Linux has. */
 const RECEIVER = { name: 'nobody', uid: 65_534 };
 const APPLIER = { name: 'daemon', uid: 1 };
+const LOG_READER = fileURLToPath(new URL('../enforce/log-reader.mjs', import.meta.url));
 const NET_ADMIN = 1 << 12;
 const NO_CAPABILITY = { effective: 0, permitted: 0, inheritable: 0, ambient: 0 };
 
@@ -81,8 +84,74 @@ describe.skipIf(enforcementGap() !== undefined)('an enforcing daemon', () => {
     expect(await passing(['203.0.113.1', '203.0.113.1', '203.0.113.2'])).toEqual([false, false, true]);
     await publisher.stop();
     const ask = await questioner(scene);
-    await eventually(async () => (await ask())?.['nftDropped'] === 2);
-    expect(await ask()).toMatchObject({ nftDecided: 3, nftDropped: 2, 'list.blocked': 2, nftRepairs: 0 });
+    const counted = async () => (await ask({ question: 'stats' })).stats;
+    await eventually(async () => (await counted())?.['nftDropped'] === 2);
+    expect(await counted()).toMatchObject({ nftDecided: 3, nftDropped: 2, 'list.blocked': 2, nftRepairs: 0 });
+  });
+
+  it('keeps what it refused, judged, and has no right, where it runs with --log', async () => {
+    const { scene, publisher } = await prepare();
+    const enforcer = await startEnforcer(scene, open(), ['--log', '--user', RECEIVER.name]);
+    expect(processOf(enforcer.process.pid).capabilities).toEqual(NO_CAPABILITY);
+    await block(scene, '203.0.113.1');
+    expect(await passing(['203.0.113.1', '203.0.113.1', '203.0.113.2'])).toEqual([false, false, true]);
+    await publisher.stop();
+    const ask = await questioner(scene);
+    const refused = async () => (await ask({ question: 'refused', refused: { after: 0 } })).refused ?? [];
+    await eventually(async () => (await refused())[0]?.verdict !== undefined);
+    const told = await refused();
+    const [version] = told.map((each) => each.version);
+    expect(told).toMatchObject([
+      {
+        what: 'packet',
+        qube: Uint8Array.of(10, 137, 0, 5),
+        interface: 'vif-a',
+        direction: 'egress',
+        remote: Uint8Array.of(203, 0, 113, 1),
+        proto: 17,
+        port: 443,
+        reason: 'rule',
+        count: 2,
+        judgedBy: version,
+        verdict: {
+          action: 'drop',
+          policy: 'default',
+          rule: 'action=drop dst=@blocked',
+          list: 'blocked',
+          prefix: '203.0.113.1/32',
+        },
+      },
+    ]);
+    expect(version).toBeGreaterThan(0);
+    const after = told[0]?.id ?? 0;
+    expect(await ask({ question: 'refused', refused: { after } })).toMatchObject({
+      refused: [],
+      refusedLost: 0,
+    });
+    expect(await passing(['203.0.113.1'])).toEqual([false]);
+    await eventually(async () => (await refused())[0]?.count === 3);
+    expect((await ask({ question: 'stats' })).stats).toMatchObject({ refusedKept: 1, refusedLost: 0 });
+  });
+
+  it('enforces as ever where another program reads the log, and says so to who asks', async () => {
+    const { scene, publisher } = await prepare();
+    const reader = open().router.spawn([process.execPath, LOG_READER, '5310', '2']);
+    await once(reader.stdout ?? reader, 'data');
+    const enforcer = await startEnforcer(scene, open(), ['--log']);
+    await enforcer.logged(({ msg }) =>
+      /^refused packets are not logged: group 5310 of NFLOG/.test(String(msg)),
+    );
+    await block(scene, '203.0.113.1');
+    expect(await passing(['203.0.113.1', '203.0.113.2'])).toEqual([false, true]);
+    expect(open().router.run(['nft', 'list', 'ruleset'])).not.toContain('5310');
+    await publisher.stop();
+    const ask = await questioner(scene);
+    expect(await ask({ question: 'refused', refused: { after: 0 } })).toMatchObject({
+      ok: false,
+      code: 'not-ready',
+      text: expect.stringContaining('--log-group names another'),
+    });
+    expect((await ask({ question: 'stats' })).stats).toMatchObject({ logOff: 1 });
   });
 
   it('has rulectl status --counters show the packets that a list dropped', async () => {
@@ -158,17 +227,15 @@ function processOf(pid: number | undefined) {
 
 // ── Questions ──────────────────────────────────────────────────────────────────────────────────────────────
 
-/**
- * In place of the publisher: takes the subscriber's connection, and asks for its counters as often as it is
- * called.
- */
+/** In place of the publisher: takes the subscriber's connection, and asks as often as it is called. */
 async function questioner(
   scene: Scene,
-): Promise<() => Promise<Readonly<Record<string, number>> | undefined>> {
+): Promise<(asked: Omit<MessageOf<'query'>, 'kind'>) => Promise<MessageOf<'answer'>>> {
   const trust = parseTrust(await scene.trustLine());
   if (trust === undefined) throw new TypeError('no trust line');
   const listener = await listen(parseEndpoint(scene.listen));
   scene.onClose(() => listener.close());
+  chmodSync(scene.listen.slice('unix:'.length), 0o777);
   const connection = new Connection(await listener.accept());
   scene.onClose(() => connection.close());
   await expectMessage(connection, 'hello');
@@ -181,8 +248,8 @@ async function questioner(
     heartbeatMs: 15_000,
   });
   let questions = 0;
-  return async () => {
-    await connection.send({ kind: 'query', question: 'stats' }, ++questions);
-    return (await expectMessage(connection, 'answer')).stats;
+  return async (asked) => {
+    await connection.send({ kind: 'query', ...asked }, ++questions);
+    return expectMessage(connection, 'answer');
   };
 }

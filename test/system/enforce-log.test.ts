@@ -1,7 +1,8 @@
 /** The log of refused packets, of a real kernel: what it says of each, of whom, and what it leaves out. */
 
-import type { ChildProcess } from 'node:child_process';
+import { type ChildProcess, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { NftSink } from '@rulecast/nftables';
@@ -10,6 +11,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { frameOf, type IpPacket, segment } from '../enforce/frames.mjs';
 import { address, Network } from '../enforce/network.mjs';
 import { sinkIn } from '../enforce/sink.mjs';
+import { temporaryDirectory } from '../kit/directory.ts';
 import { prefixSetFrom, runsFrom } from '../kit/rules.ts';
 import { enforcementGap } from './namespaces.ts';
 import { within } from './scene.ts';
@@ -112,6 +114,17 @@ describe.skipIf(enforcementGap() !== undefined)('the log of the kernel', () => {
     expect(first).toMatchObject({ ...HEX[4], reason: 'closed', release: '', direction: 'egress', port: 53 });
   });
 
+  it('is read without any thread of the pool', async () => {
+    const held = join(temporaryDirectory(), 'held');
+    execFileSync('mkfifo', [held]);
+    network = await Network.open();
+    await start(held);
+    await release(1, ['drop'], []);
+    await send('a', 4, { proto: IpProtocol.udp, srcPort: 20_000, dstPort: 53 });
+    expect(await open().logged(1)).toHaveLength(1);
+    expect(open().isPoolFree).toBe(false);
+  });
+
   it('is read by nobody else, and what cannot be had is said before any release', async () => {
     await enforce(['drop'], []);
     const other = net().router.spawn([process.execPath, READER, String(GROUP), '2']);
@@ -137,8 +150,9 @@ async function enforce(egress: readonly string[], ingress: readonly string[]): P
   await release(1, egress, ingress);
 }
 
-async function start(): Promise<void> {
-  reader = await Reader.open(net());
+/** `held`: a pipe that holds the one thread of the reader's pool. */
+async function start(held?: string): Promise<void> {
+  reader = await Reader.open(net(), held);
   sink = sinkIn(net(), { logGroup: GROUP }, LOGGED);
 }
 
@@ -184,6 +198,7 @@ async function sendAs(host: 'a' | 'b' | 'world', from: string, to: string, conte
 /** A line of log-reader.mjs. */
 interface Line {
   readonly ready?: true;
+  readonly pool?: 'free';
   readonly interface?: string;
   readonly packets?: number;
   readonly lost?: number;
@@ -194,8 +209,9 @@ class Reader {
   readonly #lines: Line[] = [];
   #came: () => void = () => undefined;
 
-  static async open(of: Network): Promise<Reader> {
-    const opened = new Reader(of.router.spawn([process.execPath, READER, String(GROUP), '2']));
+  static async open(of: Network, held?: string): Promise<Reader> {
+    const command = ['env', 'UV_THREADPOOL_SIZE=1', process.execPath, READER, String(GROUP), '2'];
+    const opened = new Reader(of.router.spawn(held === undefined ? command : [...command, held]));
     await opened.#first(1, ({ ready }) => ready === true);
     return opened;
   }
@@ -207,6 +223,11 @@ class Reader {
       this.#lines.push(JSON.parse(line));
       this.#came();
     });
+  }
+
+  /** Whether something came through that waits for the pool. */
+  get isPoolFree(): boolean {
+    return this.#lines.some(({ pool }) => pool === 'free');
   }
 
   /** The first so many packets, of some. */

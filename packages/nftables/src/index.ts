@@ -20,7 +20,7 @@
  */
 
 export { parseSources } from './kernel/sources.ts';
-export { openDropLog } from './log/drop-log.ts';
+export { type DropLog, openDropLog } from './log/drop-log.ts';
 export type { AskPlans } from './sink/reconciler.ts';
 export {
   applierCommand,

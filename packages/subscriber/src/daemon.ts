@@ -93,9 +93,9 @@ async function main(out: Output): Promise<void> {
     const content = new ThreadContent();
     const askPlans: AskPlans = async (kind, asks) =>
       (await content.ask('plans', { question: { kind, ...asks } })) as never; // of that kind
-    const sink = argv.enforce
+    const { sink, refused } = argv.enforce
       ? await startEnforcement({ ...enforcementOptions(logger, naming), onText, askPlans })
-      : undefined;
+      : { sink: undefined, refused: undefined };
     const names = naming && (await startNames(naming, logger));
     const subscriber = await createSubscriber({
       channel: (signal) => connect(endpoint, { signal, ...keys, onText }),
@@ -108,6 +108,7 @@ async function main(out: Output): Promise<void> {
       logger,
       content,
       ...(sink && { sink }),
+      ...(refused && { refused }),
       ...(names && { names }),
     });
     const garbage = new Garbage();
@@ -175,6 +176,7 @@ function enforcementOptions(
     kernelMib: argv.kernelMib,
     openings: naming?.openings && resolve(naming.openings),
     sources: argv.source,
+    logGroup: argv.log ? argv.logGroup : undefined,
     capturesDns: naming?.mode === 'auto',
     user: argv.user,
     applierUser: argv.applierUser,

@@ -12,6 +12,7 @@
  * state/   what is in force, on disk, twice
  * content/ the thread that owns rule sets, plans, and the table as its writer, and what it is asked
  * apply/   from a verified offer to a release in force, and back after a restart
+ * refused/ what was refused: read, kept, and judged by the release in force
  * peer/    the connection to the publisher, and the class behind createSubscriber
  * daemon/  enforcement by nftables, and the DNS addresses of a file; daemon.ts is the process
  */

@@ -5,8 +5,9 @@
 
 import { spawnSync } from 'node:child_process';
 import { chownSync, readFileSync } from 'node:fs';
-import type { AskPlans, NftSink, NftSinkOptions, SinkLogger } from '@rulecast/nftables';
+import type { AskPlans, DropLog, NftSink, NftSinkOptions, SinkLogger } from '@rulecast/nftables';
 import { makeDirectory } from '@rulecast/program/directory';
+import { RefusedLog } from '../refused/refused-log.ts';
 
 export interface EnforcementOptions {
   readonly downstreamGroup: number;
@@ -18,6 +19,8 @@ export interface EnforcementOptions {
   readonly openings: string | undefined;
   /** Which addresses come by which interface, beside what Qubes says: `eth1=10.0.0.5,fd00::5` each. */
   readonly sources: readonly string[];
+  /** Group of NFLOG to which what is refused is logged; undefined: it is not. */
+  readonly logGroup: number | undefined;
   /** Whether DNS of qubes is taken to `rulecast-dns`. */
   readonly capturesDns: boolean;
   /** Becomes this user once the applier runs; undefined: stays who it is. */
@@ -56,9 +59,15 @@ const ONLY_NET_ADMIN = [
   '--no-new-privs',
 ];
 
+export interface Enforcement {
+  readonly sink: NftSink;
+  /** Undefined: nothing is logged. */
+  readonly refused: RefusedLog | undefined;
+}
+
 /** Starts the applier, then becomes `user` if there is one. Throws EnforcementError. */
-export async function startEnforcement(options: EnforcementOptions): Promise<NftSink> {
-  const { createNftSink, applierCommand, parseSources } = await import('@rulecast/nftables');
+export async function startEnforcement(options: EnforcementOptions): Promise<Enforcement> {
+  const { createNftSink, applierCommand, openDropLog, parseSources } = await import('@rulecast/nftables');
   for (const each of options.sources)
     if (parseSources(each) === undefined)
       throw new EnforcementError(
@@ -70,20 +79,23 @@ export async function startEnforcement(options: EnforcementOptions): Promise<Nft
     );
   const { user, applierUser, downstreamGroup, openings } = options;
   const numbers = ['--group', String(downstreamGroup), '--kernel-mib', String(options.kernelMib)];
-  const args = [
-    ...numbers,
-    ...(openings === undefined ? [] : ['--openings', openings]),
-    ...(options.sources.length > 0 ? ['--sources', options.sources.join(' ')] : []),
-  ];
   const account = user === undefined ? undefined : accountOf(user);
   if (account !== undefined && process.getuid?.() !== 0) {
     throw new EnforcementError('--user needs to be started as root: it gives the privileges up');
   }
+  const { logGroup, refused } = openRefused(options, openDropLog);
+  const args = [
+    ...numbers,
+    ...(logGroup === undefined ? [] : ['--log-group', String(logGroup)]),
+    ...(openings === undefined ? [] : ['--openings', openings]),
+    ...(options.sources.length > 0 ? ['--sources', options.sources.join(' ')] : []),
+  ];
   const { answer, flowMarks, capturesDns, logger, onText, onLost, askPlans } = options;
   const opensNames = openings !== undefined;
   const sinkOptions: NftSinkOptions = {
     downstreamGroup,
     answer,
+    logGroup,
     flowMarks,
     logger,
     onText,
@@ -92,7 +104,8 @@ export async function startEnforcement(options: EnforcementOptions): Promise<Nft
     capturesDns,
     askPlans,
   };
-  if (account === undefined) return createNftSink({ ...sinkOptions, applier: applierCommand(args) });
+  if (account === undefined)
+    return { sink: createNftSink({ ...sinkOptions, applier: applierCommand(args) }), refused };
   const plain = applierCommand(['--supervise', ...args]);
   const identity = applierUser === undefined ? [] : identityOf(accountOf(applierUser));
   const applier = {
@@ -101,7 +114,23 @@ export async function startEnforcement(options: EnforcementOptions): Promise<Nft
   };
   const sink = createNftSink({ ...sinkOptions, applier });
   await giveUpPrivileges(account, options.stateDirectory);
-  return sink;
+  return { sink, refused };
+}
+
+/** What cannot be logged is said, and ends nothing: releases are planned without. */
+function openRefused(
+  { logGroup, downstreamGroup, logger }: EnforcementOptions,
+  open: (group: number, downstreamGroup: number) => DropLog,
+): { readonly logGroup: number | undefined; readonly refused: RefusedLog | undefined } {
+  if (logGroup === undefined) return { logGroup, refused: undefined };
+  try {
+    return { logGroup, refused: new RefusedLog(open(logGroup, downstreamGroup)) };
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    const text = `refused packets are not logged: ${why}: does another program read it? --log-group names another`;
+    logger.warn({ err: error }, text);
+    return { logGroup: undefined, refused: new RefusedLog(undefined, text) };
+  }
 }
 
 /** Whether this process has CAP_NET_ADMIN, be it for the network of a user namespace. */

@@ -5,6 +5,8 @@ import { defaultEndpoints, programOptions, usageError } from '@rulecast/program'
 import { strictYargs } from '@rulecast/program/command-line';
 
 const KERNEL_MIB_MAX = 65_536;
+/** 0 is what the kernel's own logs have. */
+const LOG_GROUP_MAX = 65_535;
 
 const ENVIRONMENT = {
   prefix: 'RULECAST',
@@ -30,6 +32,8 @@ const ENVIRONMENT = {
     'silent',
     'flow-marks',
     'kernel-mib',
+    'log',
+    'log-group',
     'log-level',
   ],
 };
@@ -161,6 +165,18 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
     default: 512,
     describe: 'Kernel memory that the tables may take, in MiB',
   })
+  .option('log', {
+    type: 'boolean',
+    default: false,
+    describe:
+      'With --enforce: keep in memory what is refused, headers and names, for rulectl log, which then tells administrators who talks to whom',
+  })
+  .option('log-group', {
+    type: 'number',
+    requiresArg: true,
+    default: 5310,
+    describe: 'Group of NFLOG by which the kernel tells of refused packets; one program reads a group',
+  })
   .option('remove', {
     type: 'boolean',
     default: false,
@@ -207,6 +223,10 @@ export function checkNumbers(): void {
   }
   if (!Number.isInteger(argv.kernelMib) || argv.kernelMib < 1 || argv.kernelMib > KERNEL_MIB_MAX)
     throw usageError(`--kernel-mib ${argv.kernelMib}: a number from 1 to ${KERNEL_MIB_MAX}`);
+  if (!Number.isInteger(argv.logGroup) || argv.logGroup < 1 || argv.logGroup > LOG_GROUP_MAX)
+    throw usageError(`--log-group ${argv.logGroup}: a number from 1 to ${LOG_GROUP_MAX}`);
+  if (argv.log && !argv.enforce)
+    throw usageError('--log goes with --enforce: the kernel tells what it refuses');
   if (argv.stale === 'closed' && argv.boot === 'open')
     throw usageError(
       '--stale closed goes with --boot closed: what is stale would be open before the first release',

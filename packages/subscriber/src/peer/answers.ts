@@ -4,8 +4,9 @@ import { packetFromWire, verdictToWire, type WireRefusedQuery } from '@rulecast/
 import type { Packet } from '@rulecast/rules';
 import type { Explanation } from '@rulecast/table';
 import type { ToldName } from '../apply/sink.ts';
+import type { RefusedPage } from '../refused/kept.ts';
 import { type CounterPages, withMost } from './counters.ts';
-import type { Answer, Question, RefusedPage } from './states.ts';
+import type { Answer, Question } from './states.ts';
 
 /** An explanation, and by which name the address is open that a rule accepts for that. */
 export interface LiveExplanation extends Explanation {

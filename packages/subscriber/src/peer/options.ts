@@ -9,6 +9,7 @@ import type { NameEnforcer } from '../apply/names.ts';
 import type { Sink } from '../apply/sink.ts';
 import type { Clocks } from '../clock/clock.ts';
 import type { Content } from '../content/content.ts';
+import type { RefusedLog } from '../refused/refused-log.ts';
 import type { Disk } from '../state/disk.ts';
 import type { Standing } from './freshness-watch.ts';
 
@@ -34,6 +35,8 @@ export interface SubscriberOptions {
   readonly sink?: Sink;
   /** What judges names; without it no release is taken that has names which only that stops. */
   readonly names?: NameEnforcer;
+  /** Of what is refused; undefined: it is not logged. This subscriber begins and closes it. */
+  readonly refused?: RefusedLog;
   /** Memory and limits of the table; a release that does not fit them is refused. */
   readonly table?: TableOptions;
   /** Most entries and rules of a release; default 16,777,216. */

@@ -13,13 +13,13 @@ import {
   type Pulse,
   type QueryRate,
   type WirePacket,
-  type WireRefused,
   type WireRefusedQuery,
   type WireTold,
   type WireVerdict,
 } from '@rulecast/protocol';
 import type { Blame } from '../apply/commit.ts';
 import type { VerifiedOffer } from '../apply/offer.ts';
+import type { RefusedPage } from '../refused/kept.ts';
 import type { ActiveMark } from '../state/state.ts';
 import type { CounterPage } from './counters.ts';
 import { type FreshEvent, isNewest, type Known, type Newest } from './freshness.ts';
@@ -196,15 +196,6 @@ export type Received =
   | { readonly kind: 'root'; readonly number: number }
   | (Question & { readonly kind: 'query'; readonly transaction: number })
   | { readonly kind: 'other' };
-
-/** What was refused, as much of it as an answer has room for. */
-export interface RefusedPage {
-  readonly refused: readonly WireRefused[];
-  /** What could not be kept, since the log began. */
-  readonly lost: number;
-  /** After which the next page begins. */
-  readonly next: number | undefined;
-}
 
 /** A release that was received is not in force, and why. */
 export interface Refused {

@@ -22,6 +22,8 @@ import {
   type SteadyClock,
   systemTurn,
   TRANSFER_MAX_BYTES,
+  verdictToWire,
+  type WireRefused,
 } from '@rulecast/protocol';
 import {
   type Address,
@@ -45,7 +47,7 @@ import { bootRuleSet } from '../apply/boot.ts';
 import { RefusedError } from '../apply/commit.ts';
 import { Keyring } from '../apply/keyring.ts';
 import { sinkWithNames } from '../apply/names.ts';
-import type { Sink } from '../apply/sink.ts';
+import type { Sink, ToldName } from '../apply/sink.ts';
 import { FirewallClock } from '../clock/clock.ts';
 import { RuleEnds } from '../clock/rule-ends.ts';
 import { systemClocks, systemNonce, systemRandom, systemWallMs } from '../clock/system.ts';
@@ -245,6 +247,7 @@ class RunningSubscriber implements Subscriber {
           Capability.privateRules,
           Capability.first,
           Capability.pages,
+          ...(this.#options.refused === undefined ? [] : [Capability.firewallLog]),
           ...(this.#judgesNames ? [Capability.firewallNames] : []),
           ...(this.#opensNames ? [Capability.openedNames, Capability.resolved] : []),
         ],
@@ -265,7 +268,8 @@ class RunningSubscriber implements Subscriber {
       generation: () => this.#activator.generation,
       counters: () => this.#counters(),
       pages: new CounterPages(),
-      refused: () => {
+      refused: (query) => {
+        if (this.#options.refused !== undefined) return this.#options.refused.page(query);
         throw new Error('what is refused is not logged here: start this subscriber with --log');
       },
       notEnforced: () => this.#notEnforced(),
@@ -313,6 +317,7 @@ class RunningSubscriber implements Subscriber {
       ...healthCounters(this.#freshness, this.#rootWatch, this.#news),
       ...(enforced ?? lookupCounters(hits, (await this.hits()).lists)),
       ...this.#options.names?.counters(),
+      ...this.#options.refused?.counters(),
     };
   }
 
@@ -377,7 +382,21 @@ class RunningSubscriber implements Subscriber {
     await this.#restore();
     this.#ruleEnds.schedule();
     this.#rootWatch.look();
+    this.#beginRefused();
     this.#connections.begin();
+  }
+
+  #beginRefused(): void {
+    this.#options.refused?.begin({
+      clock: this.#clock,
+      nowMs: this.#nowMs,
+      logger: this.#options.logger,
+      active: () => {
+        const { active } = this.#activator;
+        return active && { hash: hexOf(active.hash), version: active.manifest.version };
+      },
+      judge: (packet) => this.#judgeRefused(packet),
+    });
   }
 
   /** It did not start. */
@@ -476,11 +495,29 @@ class RunningSubscriber implements Subscriber {
     return this.#explained(packet, []);
   }
 
-  /** With what the qube was told by name, where there is such. Rejects where the sink does. */
-  async #explainLive(packet: Packet): Promise<LiveExplanation> {
-    const { src, dst, direction } = packet;
+  /** As what the qube was told the address that it sends to. Rejects where the sink does. */
+  async #toldNames({ src, dst, direction }: Packet): Promise<readonly ToldName[]> {
     const isAsked = direction !== 'ingress' && this.#activator.active?.facts.opensNames === true;
-    const names = (isAsked && src ? await this.#options.sink?.toldTo?.(src, dst) : undefined) ?? [];
+    return (isAsked && src ? await this.#options.sink?.toldTo?.(src, dst) : undefined) ?? [];
+  }
+
+  /** Rejects where the sink does. */
+  async #explainLive(packet: Packet): Promise<LiveExplanation> {
+    return this.#explainTold(packet, await this.#toldNames(packet));
+  }
+
+  /** Of a packet that was refused; what goes to another qube may be refused there. Rejects likewise. */
+  async #judgeRefused(packet: Packet): Promise<Pick<WireRefused, 'verdict' | 'name'>> {
+    const names = await this.#toldNames(packet);
+    const first = await this.#explainTold(packet, names);
+    const isElsewhere = packet.direction === 'egress' && first.verdict.action !== 'drop';
+    const both = isElsewhere ? await this.#explainTold({ ...packet, direction: 'both' }, names) : first;
+    const { verdict, rule } = both.verdict.action === 'drop' ? both : first;
+    return { verdict: verdictToWire(verdict, rule), name: names[0]?.name };
+  }
+
+  /** With what the qube was told by name, where there is such. */
+  async #explainTold(packet: Packet, names: readonly ToldName[]): Promise<LiveExplanation> {
     const lists = names.map(({ list }) => list);
     const explained = await this.#explained(packet, lists);
     const told = names.find(({ list }) => list === explained.verdict.by?.rule?.list);
@@ -519,6 +556,7 @@ class RunningSubscriber implements Subscriber {
     this.#freshness.close();
     this.#rootWatch.close();
     this.#ruleEnds.stop();
+    this.#options.refused?.close();
     await this.#connections.close();
     await this.#activator.close();
     await this.#ruleEnds.close();
