@@ -272,13 +272,13 @@ describe('strict', () => {
       'an address under another key',
       NESTED,
       { json: '$.a.v4[*]' },
-      /^2 addresses in other columns or under other keys, /,
+      /^2 addresses elsewhere, as in other columns or under other keys, /,
     ],
     [
       'an address in another column',
       'ip,to\n192.0.2.1,198.51.100.7\n',
       { column: 'ip' },
-      /^1 addresses in other columns/,
+      /^1 addresses elsewhere/,
     ],
     ['an exception', '{ 192.0.2.1, !192.0.2.2 }\n', { allAddresses: true }, /^1 exceptions /],
     [

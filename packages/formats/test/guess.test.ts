@@ -239,6 +239,12 @@ describe('a prefix length that stands apart', () => {
     expect(read(rows((i) => `2001:db8:${i}::;48;64500`)).fault?.code).toBe('length-column');
   });
 
+  it('is not passed over because a row is broken', () => {
+    const broken = networks('\t').split('\n').slice(0, 5).with(3, '1.0.12.0\t64500,64501\t22').join('\n');
+    expect(acceptImport(read(broken)).kind).toBe('refused');
+    expect(read(broken, { format: 'csv' }).fault?.code).toBe('length-column');
+  });
+
   it('is read where it was said, by number or title', () => {
     expect(entriesOf(read(networks('\t'), { lengthColumn: 2 }).list).slice(0, 2)).toEqual([
       '1.0.0.0/22',

@@ -322,7 +322,7 @@ const CASES: readonly Case[] = [
     'nft',
     'table inet t {\n\tset a {\n\t\ttype ipv4_addr\n\t\telements = { 192.0.2.1 timeout 1h expires 5m, 192.0.2.8-192.0.2.9,\n\t\t\t192.0.2.128/25 comment "x, y" }\n\t}\n\tset p { type inet_service; elements = { 22, 80-90 }; }\n\tchain c { ip saddr @a drop; ip daddr { 198.51.100.1 } drop; }\n}\n',
     ['192.0.2.1/32', '192.0.2.8/31', '192.0.2.128/25'],
-    ['metadata:10', 'other-kind:2'],
+    ['metadata:10', 'other-kind:2', 'other-column:1'],
     [],
   ],
   [
@@ -474,6 +474,28 @@ describe('importList: what each format gives, skips and rejects', () => {
     const missing = LIST_FORMATS.map(({ name }) => name).filter((name) => !seen.has(name));
     expect(missing).toEqual(['plain', 'netset', 'urls', 'ip-port', 'spamhaus-asn']);
     expect(isListFormatName('hosts') && !isListFormatName('host')).toBe(true);
+  });
+});
+
+describe('lines that say something else than the others', () => {
+  it.each([
+    ['clash', 'payload:\n- DOMAIN,a.example\n"first","last"\n', ['a.example'], '3:1 bad-clash-line'],
+    [
+      'nft',
+      'add element inet t a { 192.0.2.1 }\n192.0.2.7,add element inet t a { 192.0.2.9 }\n',
+      ['192.0.2.1/32'],
+      '2:1 bad-nft',
+    ],
+    ['plain', 'network;note\na.example\n', ['a.example'], '1:1 words-not-a-name'],
+    ['csv', 'by 192.0.2.1;4;x\n192.0.2.2;3;y\n', ['192.0.2.2/32'], '1:1 bad-label'],
+  ] as const)('are rejects: %s %j', (format, text, entries, reject) => {
+    const [held, , rejects] = shown(importText(text, { format, ...(format === 'csv' && { column: 1 }) }));
+    expect([held, rejects]).toEqual([entries, expect.arrayContaining([reject])]);
+  });
+
+  it('are counted where they may hold addresses that are not meant', () => {
+    const rule = 'alert ip [192.0.2.1] any -> any any (reference:url,198.51.100.7/a; sid:1;)\n';
+    expect(shown(importText(rule))).toEqual([['192.0.2.1/32'], ['other-column:1'], []]);
   });
 });
 

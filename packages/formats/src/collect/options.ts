@@ -77,7 +77,7 @@ export const SKIP_REASONS = {
   'other-kind': 'values of another kind than the list holds',
   asn: 'AS numbers',
   unallocated: 'addresses that belong to nobody yet',
-  'other-column': 'addresses in other columns or under other keys',
+  'other-column': 'addresses elsewhere, as in other columns or under other keys',
   'other-line': 'lines in which nothing is found',
   'low-score': 'entries below the minimum score',
   'other-country': 'entries of other countries',

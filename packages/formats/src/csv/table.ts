@@ -150,7 +150,9 @@ class CsvReader {
     if (this.#titles !== undefined) return false;
     const titles = Array.from({ length: record.count }, (_, i) => fieldText(record, i));
     const named = typeof column === 'string' ? titles.findIndex((title) => sameTitle(title, column)) : -1;
-    const hasEntry = titles.some((_, i) => isAddressField(record, i) || isNameField(record, i));
+    const hasEntry =
+      titles.some((_, i) => isAddressField(record, i) || isNameField(record, i)) ||
+      addressWithin(record.text, startOf(record, 0), endOf(record, record.count - 1)) !== undefined;
     const isTitled = titles.some((title) => ROLE_OF.has(plainTitle(title)));
     if (named < 0 && (hasEntry || (!isTitled && record.count === 1))) return false;
     this.#titles = titles;

@@ -11,13 +11,15 @@
 
 import { KeyByte } from '@rulecast/rules';
 import type { Collector } from '../collect/collector.ts';
-import { latin1, skipBlanks } from '../text/bytes.ts';
+import { latin1, quoteBytes, skipBlanks } from '../text/bytes.ts';
 import { suffixMarkBytes } from '../text/entry.ts';
 import { eachLine, trimEnd } from '../text/lines.ts';
 
 const KEY = /^(?:[\w.-]+:|---|%YAML .*)$/;
 /** What stands before an item of a sequence, with its quote. */
 const BEFORE = /^(?:- [ \t]*)?(["'])?/;
+/** What may stand behind an item in quotes: the other quote, and a comment. */
+const QUOTED_END = /^["'][ \t]*(?:#.*)?$/;
 
 export function importClash(collector: Collector, start: number): void {
   const { bytes } = collector;
@@ -35,7 +37,10 @@ function importItem(collector: Collector, from: number, text: string): void {
   const [before = '', quote] = BEFORE.exec(text) ?? [];
   const [item = ''] = text.slice(before.length).split(quote ?? '#', 1);
   const start = from + before.length;
-  if (item.includes(',')) importRule(collector, start, item);
+  if (quote !== undefined && !QUOTED_END.test(text.slice(before.length + item.length))) {
+    const reason = `${quoteBytes(bytes, from, from + text.length)} is more than one item: write - name`;
+    collector.reject(from, 'bad-clash-line', reason);
+  } else if (item.includes(',')) importRule(collector, start, item);
   else {
     const markBytes = suffixMarkBytes(bytes, start);
     const isBelow = item.startsWith('*') || item.startsWith('.');

@@ -11,7 +11,8 @@
 import type { Collector } from '../collect/collector.ts';
 import { EntryFilter } from '../collect/filter.ts';
 import { ImportFault, type SkipCode } from '../collect/options.ts';
-import { isBlank, latin1, nextLineAt, quoteBytes } from '../text/bytes.ts';
+import { isBlank, latin1, nextLineAt, quote, quoteBytes } from '../text/bytes.ts';
+import { isAddress } from '../text/within.ts';
 
 const BACKSLASH = 0x5c;
 const CLOSE_BRACE = 0x7d;
@@ -27,6 +28,16 @@ const SEMICOLON = 0x3b;
 
 const ADDRESS_TYPE = /^(?:type (?:ipv4_addr|ipv6_addr)|typeof (?:ip|ip6) [sd]addr)$/;
 const TYPE = /^type(?:of)? /;
+/** What statements outside of braces begin with. */
+const COMMANDS: ReadonlySet<string> = new Set(
+  ['table', 'add', 'create', 'delete', 'destroy', 'flush', 'insert', 'replace', 'rename', 'reset'].concat([
+    'list',
+    'include',
+    'define',
+    'redefine',
+    'undefine',
+  ]),
+);
 /** What may stand behind the value of an element. */
 const ATTRIBUTES: ReadonlySet<string> = new Set([
   'timeout',
@@ -164,7 +175,17 @@ class NftReader {
       if (kind === 'open') this.#open();
       else if (kind === 'close') this.#close();
       else if (kind === 'statement') this.#endStatement();
-      else if (this.#words.length < STATEMENT_MAX_WORDS) this.#words.push(tokens.text());
+      else {
+        if (this.#words.length === 0 && this.#depth === 0 && !COMMANDS.has(tokens.text()))
+          collector.reject(
+            tokens.start,
+            'bad-nft',
+            `${quote(tokens.text())} begins no statement of nftables`,
+          );
+        if (isAddress({ text: collector.bytes, start: tokens.start, end: tokens.end }))
+          collector.skip('other-column');
+        if (this.#words.length < STATEMENT_MAX_WORDS) this.#words.push(tokens.text());
+      }
     }
     this.#endStatement();
     if (this.#depth > 0 && !collector.isFull) this.#refuseTruncated();

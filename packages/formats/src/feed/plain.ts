@@ -204,10 +204,10 @@ function hasDot(bytes: Uint8Array, from: number, nameEnd: number): boolean {
   return indexIn(bytes, DOT, from, nameEnd - 1) >= 0;
 }
 
-/** Whether nothing but a comment follows on a line. */
+/** Whether nothing but a comment follows on a line; `network;note` are titles. */
 function isAlone(bytes: Uint8Array, nameEnd: number, end: number): boolean {
   const next = skipBlanks(bytes, nameEnd, end);
-  return next === end || isCommentAt(bytes, next);
+  return next === end || (next > nameEnd && isCommentAt(bytes, next));
 }
 
 /**

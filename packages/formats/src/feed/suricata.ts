@@ -11,11 +11,12 @@ import type { Collector } from '../collect/collector.ts';
 import { HASH } from '../text/ascii.ts';
 import { latin1, quote, quoteBytes } from '../text/bytes.ts';
 import { eachLine } from '../text/lines.ts';
+import { addressWithin } from '../text/within.ts';
 
 const GROUP = String.raw`(!?\[[^\]]*\]|\S+)`;
-/** Action, protocol, sender and port, recipient and port, each with its place. */
+/** Action, protocol, sender and port, recipient and port, options, each with its place. */
 const RULE = new RegExp(
-  String.raw`^(\w+)\s+[\w-]+\s+${GROUP}\s+${GROUP}\s+(?:->|<>)\s+${GROUP}\s+${GROUP}\s*\(.*\)$`,
+  String.raw`^(\w+)\s+[\w-]+\s+${GROUP}\s+${GROUP}\s+(?:->|<>)\s+${GROUP}\s+${GROUP}\s*(\(.*\))$`,
   'd',
 );
 /** No address: every one, or what the program is told elsewhere. */
@@ -29,7 +30,11 @@ export function importSuricata(collector: Collector, start: number): void {
     else if (rule === null) {
       const reason = `${quoteBytes(bytes, from, end)} is no rule of Suricata: alert ip [192.0.2.0/24] any -> $HOME_NET any (…)`;
       collector.reject(from, 'bad-suricata-rule', reason);
-    } else importRule(collector, from, rule);
+    } else {
+      importRule(collector, from, rule);
+      const [options = end] = rule.indices?.[6] ?? [];
+      if (addressWithin(bytes, from + options, end) !== undefined) collector.skip('other-column');
+    }
   });
 }
 

@@ -9,8 +9,8 @@ import { ImportFault } from '../collect/options.ts';
 import type { Reject } from '../text/reject.ts';
 import { sampleLines } from '../text/sample.ts';
 
-/** Our choice: the share of rows in which a number has to be a length. */
-const LENGTHS_SHARE = 0.95;
+/** Our choice: of numbers that are something else, one in hundreds fits its address. */
+const LENGTHS_SHARE = 0.5;
 /** Our choice: lines that are looked at. */
 const LINES_MAX = 200;
 const COMMENT = /^(?:#|;|\/\/)/;
