@@ -18,6 +18,9 @@ const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
   'README.md#On one host, from packages': '.ci/debian', // as root, on a machine of its own
   'docs/enforcement.md#What is needed': 'test/system/systemd.test.ts', // as root, on a machine of its own
   'docs/enforcement.md#Removing it': 'test/system/enforce-trouble.test.ts', // as root
+  'docs/log.md#See it': 'test/system/log.test.ts', // as root
+  'docs/log.md#See it/2': 'test/system/log.test.ts',
+  'docs/log.md#See it/3': 'test/system/log.test.ts',
   'packaging/systemd/README.md#The firewall side under systemd': 'test/system/systemd.test.ts',
   'ocaml/README.md#Rulecast in OCaml': 'test/kit/ocaml.ts',
   'docs/mirage.md#A firewall that is called/3': 'test/system/ocaml-mirage.test.ts',
