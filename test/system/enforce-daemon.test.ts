@@ -86,7 +86,13 @@ describe.skipIf(enforcementGap() !== undefined)('an enforcing daemon', () => {
     const ask = await questioner(scene);
     const counted = async () => (await ask({ question: 'stats' })).stats;
     await eventually(async () => (await counted())?.['nftDropped'] === 2);
-    expect(await counted()).toMatchObject({ nftDecided: 3, nftDropped: 2, 'list.blocked': 2, nftRepairs: 0 });
+    const told = await counted();
+    expect(told).toMatchObject({ nftDecided: 3, nftDropped: 2, 'list.blocked': 2, nftRepairs: 0 });
+    expect(told).toMatchObject({
+      'drop.list.blocked': 2,
+      'drop.policy.default': 2,
+      'accept.policy.default': 1,
+    });
   });
 
   it('keeps what it refused, judged, and has no right, where it runs with --log', async () => {

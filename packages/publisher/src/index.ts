@@ -11,6 +11,7 @@
  * blocks/       what is blocked, allowed and cut off by one line: rows, and rules made of them
  * store/        the identity and the releases on disk, and what was permitted
  * subscribers/  what is known of each subscriber
+ * counts/       what firewalls count, added up; how often things happened here
  * release/      from a rule set to the next release; its history; the class Publisher
  * admission/    who may connect, under which name, and how many
  * session/      one connection of a subscriber

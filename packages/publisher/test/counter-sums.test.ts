@@ -73,6 +73,9 @@ describe('sums of counters', () => {
       'drop.list.made-up': 1,
       'drop.policy.none': 1,
       x: 1,
+      dnsCrowded: 1, // a flag
+      dnsMadeUp: 1,
+      dnsOtherFamily: 1,
     };
     for (const factor of [1, 2])
       sums.take('fw', {
@@ -82,7 +85,8 @@ describe('sums of counters', () => {
       });
     expect(sums.lists(both.lists).map(([name]) => name)).toEqual(['bad', 'worse']);
     expect(sums.policies(both.policies)).toEqual([['work', { accept: 0, drop: 0 }]]);
-    expect([...sums.whole('fw').keys()]).toEqual([]);
+    expect([...sums.whole('fw').keys()]).toEqual(['dnsOtherFamily']);
+    expect([...sums.questions()]).toEqual([['other-family', 1]]);
     expect(sums.lists(one.lists).map(([name]) => name)).toEqual(['bad']);
   });
 

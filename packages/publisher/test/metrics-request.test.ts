@@ -112,10 +112,13 @@ describe('metrics', () => {
     expect(await shown()).toEqual([0, undefined, undefined]);
     await look({ 'drop.list.bad': 70, nftDropped: 80, stale: 0 });
     expect(await shown()).toEqual([0, 0, 0]);
-    await look({ 'drop.list.bad': 75, nftDropped: 86, stale: 1 });
+    await look({ 'drop.list.bad': 75, nftDropped: 86, stale: 1, refusedKept: 3, refusedLost: 0 });
     expect(await shown()).toEqual([5, 6, 1]);
-    await look({ 'drop.list.bad': 2, nftDropped: 3, stale: 0 });
+    expect((await metrics()).get('subscriber-log-off fw')).toBe(0);
+    await look({ 'drop.list.bad': 2, nftDropped: 3, stale: 0, refusedKept: 3, refusedLost: 4, logOff: 1 });
     expect(await shown()).toEqual([7, 9, 0]);
+    const found = await metrics();
+    expect([found.get('subscriber-log-off fw'), found.get('log-lost')]).toEqual([1, 4]);
   });
 
   it('are fewer than ten thousand, however many firewalls, lists and policies there are', async () => {

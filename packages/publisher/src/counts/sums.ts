@@ -47,8 +47,13 @@ export const HOURS_KEPT = 48;
 const RULES_MAX = 2048;
 /** Counters of all firewalls that are remembered from one look to the next. Our choice: 26 MB. */
 const REMEMBERED_MAX = 262_144;
-/** Counters of a firewall as a whole. */
-const WHOLE = /^(?:nftDecided|nftDropped|nftRepairs|unmatched|dns[A-Z][A-Za-z]*)$/;
+/** What became of names that were asked for. */
+const OUTCOMES = ['Answered', 'Blocked', 'Private', 'OtherFamily', 'Failed', 'Full', 'Refused'];
+/** Counters of a firewall as a whole; it may say others, of which nothing is kept. */
+const WHOLE: ReadonlySet<string> = new Set([
+  ...['nftDecided', 'nftDropped', 'nftRepairs', 'unmatched', 'refusedLost'],
+  ...OUTCOMES.map((outcome) => `dns${outcome}`),
+]);
 const OF_PART = /^(accept|drop)\.(list|policy)\.(.+)$/;
 
 type MutableSums = Record<Action, number>;
@@ -79,8 +84,8 @@ export class CounterSums {
   readonly #whole = new Map<string, Map<string, number>>();
   /** The same of all of them, those that are forgotten too. */
   readonly #total = new Map<string, number>();
-  /** Whether what a firewall has is recent, as it said last. */
-  readonly #stale = new Map<string, number>();
+  /** What each firewall said last that is no sum. */
+  readonly #flags = new Map<string, ReadonlyMap<string, number>>();
   /** The newest is the last. */
   readonly #hours: Hour[] = [];
 
@@ -91,8 +96,7 @@ export class CounterSums {
   /** Adds what a firewall counted since the look before; of the first one nothing. */
   take(subscriber: string, { counters, ruleSet, isInForce }: CounterLook): void {
     const before = this.#last.get(subscriber);
-    const stale = counters.get('stale');
-    if (stale !== undefined) this.#stale.set(subscriber, stale);
+    this.#flags.set(subscriber, flagsIn(counters));
     const rules = new Map<string, CountedRule>();
     const now = new Map<string, number>();
     if (!isInForce) for (const [key, value] of before?.counts ?? []) if (isRule(key)) now.set(key, value);
@@ -104,7 +108,7 @@ export class CounterSums {
     }
     const said = { counts: now, hasRules: isInForce || before?.hasRules === true };
     if (!this.#remember(subscriber, said)) return;
-    for (const name of now.keys()) if (WHOLE.test(name)) this.#addWhole(subscriber, name, 0);
+    for (const name of now.keys()) if (WHOLE.has(name)) this.#addWhole(subscriber, name, 0);
     if (before === undefined) return;
     // Of one that left some out a counter may be new to us and old to it.
     const isWhole = !counters.has('nftLeftOut');
@@ -171,7 +175,7 @@ export class CounterSums {
     this.#lastCount -= this.#last.get(subscriber)?.counts.size ?? 0;
     this.#last.delete(subscriber);
     this.#whole.delete(subscriber);
-    this.#stale.delete(subscriber);
+    this.#flags.delete(subscriber);
   }
 
   /** Those that sums are kept of. */
@@ -194,24 +198,24 @@ export class CounterSums {
     return this.#whole.get(subscriber) ?? new Map();
   }
 
-  /** Packets of qubes that no policy names, of all firewalls. */
-  get unmatched(): number {
-    return this.#total.get('unmatched') ?? 0;
+  /** The sum of such a counter of all firewalls. */
+  total(counter: string): number {
+    return this.#total.get(counter) ?? 0;
   }
 
   /** Names that were asked for, of all firewalls, by what became of them: `dnsBlocked` as `blocked`. */
   questions(): ReadonlyMap<string, number> {
     const sums = new Map<string, number>();
-    for (const [name, count] of this.#total) {
-      const outcome = /^dns([A-Z]\w*)$/.exec(name)?.[1];
-      if (outcome !== undefined && outcome !== 'Questions') sums.set(outcome.toLowerCase(), count);
+    for (const outcome of OUTCOMES) {
+      const count = this.#total.get(`dns${outcome}`);
+      if (count !== undefined) sums.set(outcome.replace(/\B[A-Z]/, '-$&').toLowerCase(), count);
     }
     return sums;
   }
 
-  /** 1: what a firewall has in force is not recent, as it said last. */
-  staleOf(subscriber: string): number | undefined {
-    return this.#stale.get(subscriber);
+  /** Of a firewall as it said last, 1 for yes: `stale`; `logOff`, if it is to keep a log. */
+  flag(subscriber: string, flag: string): number | undefined {
+    return this.#flags.get(subscriber)?.get(flag);
   }
 
   /** Sums of the last `sinceMs` milliseconds, from the start of the hour in which they begin. */
@@ -234,13 +238,19 @@ export class CounterSums {
   }
 }
 
+function flagsIn(counters: ReadonlyMap<string, number>): ReadonlyMap<string, number> {
+  const flags = new Map([...counters].filter(([name]) => name === 'stale'));
+  if (counters.has('refusedKept')) flags.set('logOff', counters.get('logOff') ?? 0);
+  return flags;
+}
+
 function isRule(key: string): boolean {
   return key.includes(' ');
 }
 
 function isCounted(name: string, { lists, policies }: RuleSet): boolean {
   const [, , kind, part = ''] = OF_PART.exec(name) ?? [];
-  if (kind === undefined) return WHOLE.test(name);
+  if (kind === undefined) return WHOLE.has(name);
   return kind === 'list' ? lists.has(part) : policies.has(part);
 }
 

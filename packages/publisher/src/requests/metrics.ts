@@ -69,7 +69,8 @@ function* ofPublisher(parts: ControlParts): Generator<FamilySample> {
   const { bytes } = publisher.store;
   if (bytes !== undefined) yield one('store', bytes);
   yield* perSum('dns-questions', sums.questions());
-  yield one('unmatched-packets', sums.unmatched);
+  yield one('unmatched-packets', sums.total('unmatched'));
+  yield one('log-lost', sums.total('refusedLost'));
   if (head === undefined) return;
   const { entries, rules } = totalsOf(head.ruleSet);
   yield one('head-epoch', head.manifest.epoch);
@@ -124,7 +125,8 @@ function* ofSubscribers(publisher: Publisher): Generator<FamilySample> {
   yield* each('subscriber-sent', ({ bytesSent }) => bytesSent);
   for (const [family, counter] of OF_FIREWALL)
     yield* each(family, ({ name }) => sums.whole(name).get(counter));
-  yield* each('subscriber-stale', ({ name }) => sums.staleOf(name));
+  yield* each('subscriber-stale', ({ name }) => sums.flag(name, 'stale'));
+  yield* each('subscriber-log-off', ({ name }) => sums.flag(name, 'logOff'));
   yield leftOut('subscribers', all.length - shown.length);
 }
 

@@ -52,12 +52,14 @@ gauge  list-fetched  list_last_success_timestamp_seconds  list  When a list was 
 counter  list-packets  list_packets_total  list,verdict  Packets that rules with a list decided
 counter  policy-packets  policy_packets_total  policy,verdict  Packets that a policy decided, at all firewalls
 counter  unmatched-packets  unmatched_packets_total  -  Packets dropped of qubes that no policy names
+counter  log-lost  log_lost_total  -  What firewalls refused and could not note
 counter  dns-questions  dns_questions_total  outcome  Names that qubes asked rulecast-dns for
 gauge  subscriber-expected  subscriber_expected  subscriber  1: it has to apply what is released
 gauge  subscriber-connected  subscriber_connected  subscriber  1: it is connected
 gauge  subscriber-matches-head  subscriber_matches_head  subscriber  1: the newest release is in force there
 gauge  subscriber-refuses-head  subscriber_refuses_head  subscriber  1: it refuses the newest release for good
 gauge  subscriber-stale  subscriber_stale  subscriber  1: nothing told it that its release is the newest
+gauge  subscriber-log-off  subscriber_log_off  subscriber  1: it is to keep a log of what it refuses, and cannot
 gauge  subscriber-active-version  subscriber_active_version  subscriber  The release in force there
 gauge  subscriber-last-seen  subscriber_last_seen_timestamp_seconds  subscriber  When it was heard last
 gauge  subscriber-applied  subscriber_applied_timestamp_seconds  subscriber  When it applied a release last
