@@ -440,12 +440,15 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
   'docs/sources.md#Sources: lists that stay fresh by themselves/2': expectReleased,
   'docs/sources.md#Feeds by key': async (text) => {
     const box = await fresh();
-    box.write('publisher.yaml', '# mine\nstate: ./publisher\n');
+    box.write('publisher.yaml', '# mine\nstate: ./publisher\nlists: {}\n');
+    await box.run('rulecast-publisher --config publisher.yaml');
     const said = await box.run(text);
+    await box.run('rulectl lists add tor-exits --config publisher.yaml'); // of which the proxy has a copy
+    await box.logged(({ msg, list }) => list === 'tor-exits' && String(msg).includes('for the first time'));
     for (const part of ['certpl', 'GPL-3.0', 'added: scams', 'added: russia', 'nothing against these lists'])
       expect(said).toContain(part);
     expect(said).toMatch(/^verdict: +good/m);
-    expect(await box.run('rulectl check publisher.yaml')).toContain('2 lists, nothing refused');
+    expect(await box.run('rulectl check publisher.yaml')).toContain('3 lists, nothing refused');
   },
 
   'docs/sources.md#Rules in a file': async (text) => {

@@ -43,6 +43,7 @@ const SCHEMA: Readonly<Record<string, readonly [isSound: (value: unknown) => boo
     },
   ],
   interval: [(value) => /^[1-9]\d*[mhdw]$/.test(String(value))],
+  'most-often': [(value) => /^[1-9]\d*[mhdw]$/.test(String(value)), true],
   status: [among('active', 'ended')],
   note: [text, true],
   evidence: [text],
@@ -122,6 +123,7 @@ describe('searching', () => {
     expect(keysOf('phish', 'names')).toContain('certpl');
     expect(keysOf('phish', 'addresses')).toEqual([]);
     expect(keysOf('spamhaus-drop')).toContain('spamhaus-drop-v6');
+    expect(keysOf('!?')).toEqual([]);
     expect(searchCatalogue([])).toEqual(CATALOGUE);
   });
 

@@ -168,6 +168,7 @@ describe('usage errors', () => {
     [['history', '--last', '0'], '--last 0: write how many, or --all'],
     [['lists', 'show'], 'name a list'],
     [['lists', 'add'], 'name a key'],
+    [['lists', 'add', 'feodo', '--config', '-'], '--config -: name a file'],
     [['lists', 'add', 'feodo', '--as', 'a b'], '--as "a b" is no name of a list'],
     [['lists', 'add', 'feodo', '--as', 'a', '--as', 'b'], '--as'],
     [['lists', 'show', 'a b'], '"a b" is no name of a list'],

@@ -135,6 +135,17 @@ describe('what lists add does not write, it prints:', () => {
     expect(readdirSync(folder.path)).toEqual([]);
   });
 
+  it('to a file that is no text, and to a folder', async () => {
+    const path = folder.write('latin.yaml', Buffer.from('# \xe9\nstate: s\n', 'latin1'));
+    const { exit, stdout, stderr } = await rulectl(['lists', 'add', 'tor-exits', '--config', path]);
+    expect(exit).toBe(2);
+    expect(stdout).toMatch(LINES);
+    expect(stderr).toContain('latin.yaml:1');
+    const ofFolder = await rulectl(['lists', 'add', 'tor-exits', '--config', folder.path]);
+    expect(ofFolder.exit).toBe(2);
+    expect(ofFolder.stderr).toContain('is a folder');
+  });
+
   it('to a file that cannot be written, with --json as a record', async () => {
     const path = folder.write(`${'n'.repeat(250)}.yaml`, OWN); // no name beside it is longer
     const { exit, stdout, stderr } = await rulectl(['lists', 'add', 'tor-exits', '--json', '--config', path]);
@@ -199,8 +210,9 @@ describe('lists outdated', () => {
   drop: { url: https://www.spamhaus.org/drop/drop_v4.json, interval: 10m }
   good: { url: https://check.torproject.org/torbulkexitlist }
   own: { url: https://feeds.example/own.txt, interval: 10m }
+  daily: { url: https://rules.emergingthreats.net/blockrules/compromised-ips.txt }
 tables:
-  own: { of: asn, url: https://iptoasn.com/data/ip2asn-combined.tsv.gz, interval: 1h }
+  asn: { of: asn, url: https://iptoasn.com/data/ip2asn-combined.tsv.gz, interval: 1h }
 `;
     const { exit, stdout } = await of(text);
     expect(exit).toBe(1);

@@ -192,7 +192,7 @@ describe('what is none of these', () => {
     [['company:gogle'], 64, 'did you mean google?'],
     [['asn:x'], 64, 'write the number of an autonomous system'],
     [['country:ru', '--format', 'rir'], 64, '--format goes with a URL or a file'],
-    [['rir-ripencc'], 64, 'is a table, which lists are cut from'],
+    [['registries'], 64, 'is a table, which lists are cut from'],
     [['http://'], 64, 'is no https: or http: URL'],
     [['x', '--kernel-mib', '0'], 64, 'a number of MiB'],
     [['x', '--kernel-mib', '1', '--kernel-mib', '2'], 64, '--kernel-mib'],

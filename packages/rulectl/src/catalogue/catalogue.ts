@@ -30,8 +30,9 @@ export interface CatalogueEntry {
   readonly attribution: string;
   /** Fewest and most. */
   readonly entries: readonly [fewest: number, most: number];
-  /** The shortest that its server tolerates, as the configuration has it. */
   readonly interval: string;
+  /** The shortest interval that its publisher demands. */
+  readonly 'most-often'?: string;
   readonly status: 'active' | 'ended';
   readonly note?: string;
   readonly evidence: string;
@@ -51,9 +52,11 @@ export function findKey(key: string): CatalogueEntry | Expression | undefined {
 
 /** What has words which begin with each of `beginnings`, in whatever case. */
 export function searchCatalogue(beginnings: readonly string[]): readonly (CatalogueEntry | Expression)[] {
+  const sought = beginnings.map(wordsOf);
+  if (sought.includes('')) return []; // of marks alone
   const matches = (...texts: readonly string[]): boolean => {
     const text = wordsOf(texts.join(' '));
-    return beginnings.every((beginning) => text.includes(wordsOf(beginning)));
+    return sought.every((beginning) => text.includes(beginning));
   };
   const feeds = CATALOGUE.filter(({ key, title, topic, holds, attribution, licence }) =>
     matches(key, title, topic, holds, attribution, licence),
@@ -65,14 +68,9 @@ export function searchCatalogue(beginnings: readonly string[]): readonly (Catalo
   return [...feeds, ...(exact === undefined ? named : [exact])];
 }
 
-/** With a space before each. */
+/** In small letters, with a space before each. */
 function wordsOf(text: string): string {
-  return ` ${
-    text
-      .toLowerCase()
-      .match(/[\p{L}\p{N}]+/gu)
-      ?.join(' ') ?? ''
-  }`;
+  return (text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? []).map((word) => ` ${word}`).join('');
 }
 
 export function isTable({ holds }: Pick<CatalogueEntry, 'holds'>): boolean {

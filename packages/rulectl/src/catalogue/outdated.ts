@@ -34,15 +34,15 @@ export function outdatedOf({ lists, tables }: PublisherConfig): readonly Outdate
 }
 
 function troubleOf(
-  { key, status, note, url: urls, interval }: CatalogueEntry,
+  { key, status, note, url: urls, 'most-often': interval }: CatalogueEntry,
   isMoved: boolean,
   url: string,
   intervalMs: number | undefined,
 ): readonly [Outdated['what'], string] | undefined {
   if (status === 'ended') return ['ended', `${key} has ended${note === undefined ? '' : `: ${note}`}`];
   if (isMoved) return ['moved', `${url} is ${urls.join(' and ')} now`];
-  if (intervalMs !== undefined && intervalMs < msOf(interval))
-    return ['too-often', `its server wants to be asked every ${interval} at most`];
+  if (interval !== undefined && intervalMs !== undefined && intervalMs < msOf(interval))
+    return ['too-often', `its publisher wants it fetched every ${interval} at most`];
   return undefined;
 }
 

@@ -5,16 +5,22 @@
  *   key ─catalogue─▶ lines ─agreed─▶ file that is there, with them ─check─▶ written, or the lines are printed
  */
 
-import { insertLines, mergeDocument, type PublisherConfig, parseConfig } from '@rulecast/formats';
+import {
+  FORMAT_LIMITS,
+  insertLines,
+  mergeDocument,
+  type PublisherConfig,
+  parseConfig,
+} from '@rulecast/formats';
 import { isPartName, suggestion } from '@rulecast/rules';
 import type { Argv } from 'yargs';
 import { CATALOGUE, type CatalogueEntry, findKey } from '../catalogue/catalogue.ts';
 import { type ConfigurationLines, configurationOf, documentOf, nameOf } from '../catalogue/configuration.ts';
 import type { Expression } from '../catalogue/expression.ts';
-import { planEdit, textOf, writeFiles } from '../init/files.ts';
+import { planEdit, writeFiles } from '../init/files.ts';
 import { usualConfiguration } from '../init/places.ts';
 import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
-import { shownName } from '../terminal/input.ts';
+import { readInput, STDIN_NAME, shownName } from '../terminal/input.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'lists-add <key>';
@@ -59,6 +65,7 @@ export async function run(args: AddArgs, terminal: Terminal): Promise<ExitCode> 
   const name = args.as ?? nameOf(found);
   if (!isPartName(name)) throw usageError(`--as "${name}" is no name of a list`);
   const path = args.config ?? usualConfiguration();
+  if (path === STDIN_NAME) throw usageError('--config -: name a file, which is changed');
   const made = configurationOf(found, name);
   const isJson = args.json === true;
   /** The end of what is not written: the lines, to be put there by hand. */
@@ -68,12 +75,9 @@ export async function run(args: AddArgs, terminal: Terminal): Promise<ExitCode> 
     else terminal.out.line(text.trimEnd());
     return new CliError(ExitCode.refused, code, `${why}; nothing was written: the lines are above`);
   };
-  const before = textOf(path);
-  if (before === undefined) {
-    const hint = 'rulectl init makes one, and --config FILE names another';
-    throw refused('missing-file', `there is no ${shownName(path)}: ${hint}`);
-  }
-  const config = checked(path, before, refused);
+  const bytes = readConfiguration(path, refused);
+  const config = checked(path, bytes, refused);
+  const before = Buffer.from(bytes).toString();
   const isThere = config.lists?.has(name) === true || config.tables.has(name);
   if (isThere && mergeDocument(before, documentOf(made), new Set(['lists', 'tables'])) !== undefined)
     throw new CliError(
@@ -111,9 +115,19 @@ function foundFor(key: string): CatalogueEntry | Expression {
 
 type Refused = (code: string, why: string) => CliError;
 
+/** Throws what `refused` makes of a file that cannot be read. */
+function readConfiguration(path: string, refused: Refused): Uint8Array {
+  try {
+    return readInput(path, FORMAT_LIMITS.documentBytes);
+  } catch (error) {
+    if (!(error instanceof CliError)) throw error;
+    throw refused(error.code, `${error.message}, or name another with --config (rulectl init makes one)`);
+  }
+}
+
 /** The configuration that a text says. Throws what `refused` makes of the first fault. */
-function checked(path: string, text: string, refused: Refused): PublisherConfig {
-  const { config, rejects } = parseConfig(path, Buffer.from(text));
+function checked(path: string, bytes: Uint8Array, refused: Refused): PublisherConfig {
+  const { config, rejects } = parseConfig(path, bytes);
   const [reject] = rejects;
   if (reject === undefined && config !== undefined) return config;
   const { line = 1, column = 1, code = 'bad-config', reason = 'it cannot be read' } = reject ?? {};
@@ -143,7 +157,7 @@ function write(path: string, before: string, made: ConfigurationLines, refused: 
       'in-braces',
       `${made.section}: of ${shownName(path)} is written in braces: write it in lines`,
     );
-  checked(path, text, refused);
+  checked(path, Buffer.from(text), refused);
   try {
     writeFiles([planEdit(path, before, text)]);
   } catch (error) {

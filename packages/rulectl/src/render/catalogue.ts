@@ -51,7 +51,8 @@ function addFeed(
   add('url', ...entry.url);
   add('also at', ...(entry.alternates ?? []));
   add('was at', ...(entry['past-urls'] ?? []));
-  add('interval', `${entry.interval} or longer`);
+  const most = entry['most-often'];
+  add('interval', `${entry.interval}${most === undefined ? '' : `, at most every ${most}`}`);
   add('licence', entry.licence);
   add('restricted', entry.restricted);
   add('credit', entry.attribution);
