@@ -19,9 +19,9 @@ import {
   intersectNames,
   intersectPrefixes,
   type List,
+  type PrefixList,
   parseRule,
   partOfSpace,
-  type RuleSet,
   RunBuilder,
   routableShare,
 } from '@rulecast/rules';
@@ -32,7 +32,7 @@ import { catalogueEntry, isTable } from '../catalogue/catalogue.ts';
 import { configurationOf, documentOf } from '../catalogue/configuration.ts';
 import { askOrFail, type ControlArgs, controlOf } from '../control/client.ts';
 import { formatAmount } from '../render/amounts.ts';
-import { type Overlap, renderTried, type TriedRecord } from '../render/tried.ts';
+import { type Costs, type Overlap, renderTried, type TriedRecord } from '../render/tried.ts';
 import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
 import { shownName } from '../terminal/input.ts';
 import type { Terminal } from '../terminal/terminal.ts';
@@ -95,13 +95,12 @@ export async function run(args: TryArgs, terminal: Terminal): Promise<ExitCode> 
     return tryList(list, config, folder);
   });
   if (tried.kind === 'unread') throw new CliError(ExitCode.refused, tried.code, shownName(tried.reason));
-  const { list, report, against, redirects } = tried;
-  const { overlaps, uncompared } = await overlapsOf(list, args);
-  const costs = costsOf(list, (kernelMib * MIB) / TABLES_IN_TURN);
-  const { formats, rejectCount, leftOut, taken, notes } = report;
+  const { list, report, redirects } = tried;
+  const costs = list.kind === 'names' ? {} : costsOf(list, kernelMib);
+  const against = tried.against ?? roomRefusal(costs);
   const record: TriedRecord = {
     source: shownName(args.what),
-    formats,
+    formats: report.formats,
     holds: list.kind,
     entries: entryCount(list),
     ...(list.kind === 'prefixes' && {
@@ -109,27 +108,23 @@ export async function run(args: TryArgs, terminal: Terminal): Promise<ExitCode> 
       entries6: list.v6.lengths.length,
       share4: routableShare(list, 4),
       share6: routableShare(list, 6),
-      ...costs,
     }),
-    rejects: rejectCount,
+    ...costs,
+    rejects: report.rejectCount,
     rejected: report.rejects.map(({ file, line, column, reason }) =>
       shownName(`${file}:${line}:${column}: ${reason}`),
     ),
-    leftOut,
-    protected: taken?.entryCount ?? 0,
-    notes: [...redirects, ...notes].map(shownName),
-    overlaps,
-    ...(uncompared !== undefined && { uncompared }),
-    ...(against !== undefined && {
-      against: { code: against.code, reason: shownName(against.reason) },
-    }),
+    leftOut: report.leftOut,
+    protected: report.taken?.entryCount ?? 0,
+    notes: [...redirects, ...report.notes].map(shownName),
+    ...(await overlapsOf(list, args)),
+    ...(against !== undefined && { against: { ...against, reason: shownName(against.reason) } }),
   };
-  const isFit = costs.isFit && against === undefined;
-  const exit = isFit ? ExitCode.ok : ExitCode.refused;
-  const code = against?.code ?? (costs.isFit ? 'good' : 'kernel-memory');
+  const { code, reason: text } = record.against ?? { code: 'good', reason: '' };
+  const exit = against === undefined ? ExitCode.ok : ExitCode.refused;
   if (args.json === true) {
     terminal.out.json({ kind: 'tried', ...record });
-    terminal.out.json({ kind: 'done', code, text: against?.reason ?? '', exit });
+    terminal.out.json({ kind: 'done', code, text, exit });
   } else terminal.out.line(renderTried(record, terminal.colors));
   return exit;
 }
@@ -181,10 +176,7 @@ async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
 }
 
 /** What of a list the lists of the publisher have, as far as there is one, and they are not too many. */
-async function overlapsOf(
-  list: List,
-  args: TryArgs,
-): Promise<{ readonly overlaps: readonly Overlap[]; readonly uncompared?: string }> {
+async function overlapsOf(list: List, args: TryArgs): Promise<Pick<TriedRecord, 'overlaps' | 'uncompared'>> {
   const known: ControlRecordOf<'list'>[] = [];
   const overlaps: Overlap[] = [];
   try {
@@ -206,10 +198,10 @@ async function overlapsOf(
       if (Math.max(overlap.share4 ?? 0, overlap.share6 ?? 0, overlap.names ?? 0) > 0)
         overlaps.push({ list: name, ...overlap });
     }
-    const more = alike.length - compared;
+    if (compared === alike.length) return { overlaps };
     return {
       overlaps,
-      ...(more > 0 && { uncompared: `${formatAmount(more, 'list is', 'lists are')} too large` }),
+      uncompared: `${formatAmount(alike.length - compared, 'list is', 'lists are')} too large`,
     };
   } catch (error) {
     if (!(error instanceof CliError) || error.exit === ExitCode.usage) throw error;
@@ -233,26 +225,26 @@ function overlapOf(list: List, other: List): Omit<Overlap, 'list'> {
 }
 
 /** What a firewall takes for a rule that drops what goes to the list. */
-function costsOf(
-  list: List,
-  mostBytes: number,
-): Pick<TriedRecord, 'kernelBytes' | 'kernelMostBytes' | 'tableBytes'> & { readonly isFit: boolean } {
-  if (list.kind === 'names') return { isFit: true };
-  const ruleSet = ruleSetOf(list);
-  const kernelBytes = kernelBytesFor(ruleSet);
+function costsOf(list: PrefixList, kernelMib: number): Costs {
+  const rule = parseRule(`drop dst=@${NAME}`, 'egress', 0);
+  if (rule.kind === 'fault') throw new TypeError(rule.reason);
+  const egress = new RunBuilder();
+  egress.push(rule.rule);
+  const first = { ...emptyPolicy(FIRST_POLICY), egress: egress.build() };
+  const policies = new Map([[FIRST_POLICY, first]]);
+  const ruleSet = { ...EMPTY_RULE_SET, lists: new Map([[NAME, list]]), policies };
   return {
-    kernelBytes,
-    kernelMostBytes: mostBytes,
+    kernelBytes: kernelBytesFor(ruleSet),
+    kernelMostBytes: (kernelMib * MIB) / TABLES_IN_TURN,
     tableBytes: tableBytesFor(ruleSet),
-    isFit: kernelBytes <= mostBytes,
   };
 }
 
-function ruleSetOf(list: List): RuleSet {
-  const parsed = parseRule(`drop dst=@${NAME}`, 'egress', 0);
-  if (parsed.kind === 'fault') throw new TypeError(parsed.reason);
-  const builder = new RunBuilder();
-  builder.push(parsed.rule);
-  const first = { ...emptyPolicy(FIRST_POLICY), egress: builder.build() };
-  return { ...EMPTY_RULE_SET, lists: new Map([[NAME, list]]), policies: new Map([[FIRST_POLICY, first]]) };
+function roomRefusal({ kernelBytes = 0, kernelMostBytes = 0 }: Costs): TriedRecord['against'] {
+  if (kernelBytes <= kernelMostBytes) return undefined;
+  const least = Math.ceil((kernelBytes * TABLES_IN_TURN) / MIB);
+  return {
+    code: 'kernel-memory',
+    reason: `a firewall would refuse it, but with --kernel-mib ${least} or more`,
+  };
 }

@@ -5,7 +5,7 @@ import { formatAmount, formatCount } from './amounts.ts';
 import { leftOutText } from './file.ts';
 
 /** What `lists try --json` says. Shares are of 0 to 1. */
-export interface TriedRecord {
+export interface TriedRecord extends Costs {
   readonly source: string;
   readonly formats: readonly string[];
   readonly holds: 'prefixes' | 'names';
@@ -26,11 +26,14 @@ export interface TriedRecord {
   readonly overlaps: readonly Overlap[];
   /** What could not be compared. */
   readonly uncompared?: string;
-  /** Of each firewall: what a rule takes that drops what goes to the list. */
+  readonly against?: { readonly code: string; readonly reason: string };
+}
+
+/** Of each firewall: what a rule takes that drops what goes to the list. Not of names. */
+export interface Costs {
   readonly kernelBytes?: number;
   readonly kernelMostBytes?: number;
   readonly tableBytes?: number;
-  readonly against?: { readonly code: string; readonly reason: string };
 }
 
 /** What another list has of the one that is tried. */
@@ -65,10 +68,8 @@ export function renderTried(tried: TriedRecord, colors: Colors): string {
   if (tried.uncompared !== undefined) add('overlap', `not compared: ${tried.uncompared}`);
   add('costs', costText(tried));
   const { against } = tried;
-  add(
-    'verdict',
-    against === undefined ? verdictOf(tried, colors) : `${colors.red(against.code)}: ${against.reason}`,
-  );
+  if (against === undefined) add('verdict', `${colors.green('good')}: the publisher would take it`);
+  else add('verdict', `${colors.red(against.code)}: ${against.reason}`);
   return lines.join('\n');
 }
 
@@ -91,12 +92,6 @@ function overlapText({ list, share4 = 0, share6 = 0, names }: Overlap): string {
 function costText({ kernelBytes, kernelMostBytes = 0, tableBytes = 0 }: TriedRecord): string {
   if (kernelBytes === undefined) return "nothing of the kernel: names are judged by the firewall's DNS";
   return `each firewall ${mib(kernelBytes)} MiB of the kernel, of ${mib(kernelMostBytes)} that one of two tables may take, and ${mib(tableBytes)} MiB of its table`;
-}
-
-function verdictOf({ kernelBytes = 0, kernelMostBytes = 0 }: TriedRecord, colors: Colors): string {
-  if (kernelBytes <= kernelMostBytes) return `${colors.green('good')}: the publisher would take it`;
-  const needed = Math.ceil((2 * kernelBytes) / 2 ** 20);
-  return `${colors.red('kernel-memory')}: a firewall would refuse it, but with --kernel-mib ${needed} or more`;
 }
 
 function mib(bytes: number): string {
