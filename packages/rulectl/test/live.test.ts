@@ -435,6 +435,12 @@ describe('test', () => {
     expect(exit).toBe(expected);
   });
 
+  // It ended as a bug of rulectl.
+  it('refuses what is no name of a subscriber', async () => {
+    const { exit, stderr } = await rulectl(['test', '192.0.2.7', '--subscriber', 'fw a']);
+    expect([exit, stderr]).toEqual([64, expect.stringContaining('--subscriber "fw a": no name')]);
+  });
+
   it('refuses what is no packet before it asks', async () => {
     const { exit, stderr } = await rulectl(['test', '192.0.2.300', '--control', 'unix:/nowhere/x.sock']);
     expect(stderr).toContain('packet "192.0.2.300", column 1: ');

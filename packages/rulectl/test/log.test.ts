@@ -222,6 +222,7 @@ describe('a log', () => {
   it.each([
     [['--qube', 'work'], '--qube work: write the address of a qube'],
     [['--name', '.example'], '--name .example: write a host name'],
+    [['--subscriber', 'fw a'], '--subscriber "fw a": no name of a subscriber'],
     [['--since', 'soon'], '--since soon is no time'],
     [['--top', 'qubes', '--follow'], 'leave out --follow'],
     [['--top', 'lists', '--qube', '10.137.0.5'], 'leave out --qube'],

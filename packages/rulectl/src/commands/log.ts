@@ -1,7 +1,7 @@
 /** `rulectl log`: what firewalls refused and why, as they keep it, or as it comes. */
 
 import { addressBytes, Capability, type ControlRecord, ErrorCode, type MessageOf } from '@rulecast/protocol';
-import { parseAddress, parseHostName } from '@rulecast/rules';
+import { isPartName, parseAddress, parseHostName } from '@rulecast/rules';
 import type { Argv } from 'yargs';
 import { askOrFail, type ControlArgs, controlOf } from '../control/client.ts';
 import {
@@ -118,6 +118,8 @@ function requestOf({ qube, since, subscriber, follow }: LogArgs, nowMs: number):
   const address = qube === undefined ? undefined : parseAddress(qube);
   if (qube !== undefined && address === undefined)
     throw usageError(`--qube ${qube}: write the address of a qube, as in 10.137.0.5`);
+  if (subscriber !== undefined && !isPartName(subscriber))
+    throw usageError(`--subscriber ${JSON.stringify(subscriber)}: no name of a subscriber`);
   return {
     kind: 'log',
     qube: address && addressBytes(address),

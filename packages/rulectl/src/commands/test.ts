@@ -3,7 +3,7 @@
 import { type ExpectedAction, PACKET_TEXT_HELP } from '@rulecast/formats/packet';
 import { isQuestionText, QUESTION_TEXT_HELP } from '@rulecast/formats/question';
 import { type ControlRecordOf, packetToWire, questionToWire } from '@rulecast/protocol';
-import { DEFAULT_POLICY } from '@rulecast/rules';
+import { DEFAULT_POLICY, isPartName } from '@rulecast/rules';
 import type { Argv } from 'yargs';
 import { ask, controlOf } from '../control/client.ts';
 import {
@@ -70,6 +70,9 @@ export async function run(args: TestArgs, terminal: Terminal): Promise<ExitCode>
     throw usageError(
       'name a packet, as in rulectl test "10.137.0.5 > 192.0.2.7 tcp/443", or a name, as in rulectl test "work ? ads.example"',
     );
+  const { subscriber } = args;
+  if (subscriber !== undefined && !isPartName(subscriber))
+    throw usageError(`--subscriber ${JSON.stringify(subscriber)}: no name of a subscriber`);
   const asked = texts.map((text) => {
     if (isQuestionText(text)) return { question: questionToWire(questionOf(text)) };
     const { packet, policy } = packetOf(text, args.direction);
@@ -80,15 +83,15 @@ export async function run(args: TestArgs, terminal: Terminal): Promise<ExitCode>
   const counts = { verdicts: 0, missing: 0, unmet: 0 };
   for (const [i, one] of asked.entries()) {
     const text = texts[i] ?? '';
-    const once: AskOnce = (subscriber, onRecord) =>
+    const once: AskOnce = (name, onRecord) =>
       ask({
         ...controlOf(args),
         timeoutMs: ANSWER_TIMEOUT_MS,
-        send: (connection) => connection.send({ kind: 'test', ...one, subscriber }),
+        send: (connection) => connection.send({ kind: 'test', ...one, subscriber: name }),
         onRecord,
       });
     const policy = 'policy' in one ? one.policy : undefined;
-    const answers = withSources(await askForVerdicts(once, args.subscriber, patience), policy);
+    const answers = withSources(await askForVerdicts(once, subscriber, patience), policy);
     const { verdicts, missing } = witnesses.complete(answers);
     for (const record of verdicts) if (!tellVerdict(record, text, args, terminal)) counts.unmet++;
     for (const one of missing) tellMissing(one, text, args, terminal);
