@@ -5,19 +5,13 @@
  *   key ─catalogue─▶ lines ─agreed─▶ file that is there, with them ─check─▶ written, or the lines are printed
  */
 
-import {
-  FORMAT_LIMITS,
-  insertLines,
-  mergeDocument,
-  type PublisherConfig,
-  parseConfig,
-} from '@rulecast/formats';
+import { FORMAT_LIMITS, insertLines, mergeDocument } from '@rulecast/formats';
 import { isPartName, suggestion } from '@rulecast/rules';
 import type { Argv } from 'yargs';
 import { CATALOGUE, type CatalogueEntry, findKey } from '../catalogue/catalogue.ts';
 import { type ConfigurationLines, configurationOf, documentOf, nameOf } from '../catalogue/configuration.ts';
 import type { Expression } from '../catalogue/expression.ts';
-import { planEdit, writeFiles } from '../init/files.ts';
+import { planEdit, soundConfiguration, writeFiles } from '../init/files.ts';
 import { usualConfiguration } from '../init/places.ts';
 import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
 import { readInput, STDIN_NAME, shownName } from '../terminal/input.ts';
@@ -60,6 +54,9 @@ export function builder(yargs: Argv<object>): Argv<AddArgs> {
     ]);
 }
 
+/** Refusals after which the lines are of no use. */
+const WITHOUT_LINES: ReadonlySet<string> = new Set(['name-taken', 'not-agreed']);
+
 export async function run(args: AddArgs, terminal: Terminal): Promise<ExitCode> {
   const found = foundFor(args.key);
   const name = args.as ?? nameOf(found);
@@ -67,71 +64,66 @@ export async function run(args: AddArgs, terminal: Terminal): Promise<ExitCode> 
   const path = args.config ?? usualConfiguration();
   if (path === STDIN_NAME) throw usageError('--config -: name a file, which is changed');
   const made = configurationOf(found, name);
-  const isJson = args.json === true;
-  /** The end of what is not written: the lines, to be put there by hand. */
-  const refused = (code: string, why: string): CliError => {
+  const say = (record: object, line: string): void =>
+    args.json === true ? terminal.out.json(record) : terminal.out.line(line);
+  try {
+    const isAdded = await put(made, name, path, () => agree(found, args.yes === true, terminal));
+    const state = isAdded ? 'added' : 'unchanged';
+    const lines = [`${state}: ${name}, in ${shownName(path)}`, ...termsOf(found), useOf(made, name)];
+    say({ kind: 'list', state, name, config: path, entry: found }, lines.join('\n'));
+    if (args.json === true) terminal.out.json({ kind: 'done', code: state, text: '', exit: ExitCode.ok });
+    return ExitCode.ok;
+  } catch (error) {
+    if (!(error instanceof CliError) || WITHOUT_LINES.has(error.code)) throw error;
     const text = documentOf(made);
-    if (isJson) terminal.out.json({ kind: 'lines', text });
-    else terminal.out.line(text.trimEnd());
-    return new CliError(ExitCode.refused, code, `${why}; nothing was written: the lines are above`);
-  };
-  const bytes = readConfiguration(path, refused);
-  const config = checked(path, bytes, refused);
-  const before = Buffer.from(bytes).toString();
-  const isThere = config.lists?.has(name) === true || config.tables.has(name);
-  if (isThere && mergeDocument(before, documentOf(made), new Set(['lists', 'tables'])) !== undefined)
-    throw new CliError(
-      ExitCode.refused,
-      'name-taken',
-      `${shownName(path)} has a ${name} that says something else; nothing was written: add --as NAME`,
-    );
-  if (!isThere) {
-    await agree(found, args.yes === true, terminal);
-    write(path, before, made, refused);
+    say({ kind: 'lines', text }, text.trimEnd());
+    const { code, cause } = error;
+    // What rulectl init would advise is of no use here.
+    const reason =
+      code === 'cannot-write' && cause instanceof Error ? `cannot write: ${cause.message}` : error.message;
+    const why = `${reason}; nothing was written: the lines are above, and --config names another file`;
+    throw new CliError(ExitCode.refused, code, why, { cause: error });
   }
-  const state = isThere ? 'unchanged' : 'added';
-  if (isJson) {
-    terminal.out.json({ kind: 'list', state, name, config: path, entry: found });
-    terminal.out.json({ kind: 'done', code: state, text: '', exit: ExitCode.ok });
-  } else terminal.out.line(`${state}: ${name}, in ${shownName(path)}\n${afterwards(found, made, name)}`);
-  return ExitCode.ok;
 }
 
 /** Throws CliError `refused` for a key that is none, and for a feed that has ended. */
 function foundFor(key: string): CatalogueEntry | Expression {
   const found = findKey(key);
   if (found === undefined) {
-    const near = suggestion(
-      key,
-      CATALOGUE.map((entry) => entry.key),
-    );
-    const text = `the catalogue has no ${shownName(key)}${near === '' ? ': rulectl lists search finds keys' : near}`;
-    throw new CliError(ExitCode.refused, 'no-such-entry', text);
+    const keys = CATALOGUE.map((entry) => entry.key);
+    const near = suggestion(key, keys) || ': rulectl lists search finds keys';
+    throw new CliError(ExitCode.refused, 'no-such-entry', `the catalogue has no ${shownName(key)}${near}`);
   }
   if ('status' in found && found.status === 'ended')
     throw new CliError(ExitCode.refused, 'ended', `${key} has ended. ${found.note ?? ''}`.trim());
   return found;
 }
 
-type Refused = (code: string, why: string) => CliError;
-
-/** Throws what `refused` makes of a file that cannot be read. */
-function readConfiguration(path: string, refused: Refused): Uint8Array {
-  try {
-    return readInput(path, FORMAT_LIMITS.documentBytes);
-  } catch (error) {
-    if (!(error instanceof CliError)) throw error;
-    throw refused(error.code, `${error.message}, or name another with --config (rulectl init makes one)`);
+/** Puts the lines into the file; false: it says that already. Throws CliError `refused`. */
+async function put(
+  made: ConfigurationLines,
+  name: string,
+  path: string,
+  agreed: () => Promise<void>,
+): Promise<boolean> {
+  const bytes = readInput(path, FORMAT_LIMITS.documentBytes);
+  const config = soundConfiguration(path, bytes);
+  const before = Buffer.from(bytes).toString();
+  if (config.lists?.has(name) === true || config.tables.has(name)) {
+    const isSame = mergeDocument(before, documentOf(made), new Set(['lists', 'tables'])) === undefined;
+    if (isSame) return false;
+    const text = `${shownName(path)} has a ${name} that says something else; nothing was written: add --as NAME`;
+    throw new CliError(ExitCode.refused, 'name-taken', text);
   }
-}
-
-/** The configuration that a text says. Throws what `refused` makes of the first fault. */
-function checked(path: string, bytes: Uint8Array, refused: Refused): PublisherConfig {
-  const { config, rejects } = parseConfig(path, bytes);
-  const [reject] = rejects;
-  if (reject === undefined && config !== undefined) return config;
-  const { line = 1, column = 1, code = 'bad-config', reason = 'it cannot be read' } = reject ?? {};
-  throw refused(code, `${shownName(path)}:${line}:${column}: ${reason}`);
+  await agreed();
+  const text = insertLines(before, made.section, made.lines);
+  if (text === undefined) {
+    const why = `${made.section}: of ${shownName(path)} is written in braces: write it in lines`;
+    throw new CliError(ExitCode.refused, 'in-braces', why);
+  }
+  soundConfiguration(path, Buffer.from(text));
+  writeFiles([planEdit(path, before, text)]);
+  return true;
 }
 
 /** Throws CliError `refused` where use is restricted and nobody agrees to it. */
@@ -141,50 +133,23 @@ async function agree(
   terminal: Terminal,
 ): Promise<void> {
   if ('says' in found || found.restricted === undefined || isAgreed) return;
-  const { title, licence, restricted } = found;
-  terminal.complain(`${title}\nlicence:    ${licence}\nrestricted: ${restricted}`);
+  terminal.complain([found.title, ...termsOf(found)].join('\n'));
   const answer = await terminal.confirm('Is your use within that?');
   if (answer === 'yes') return;
   const how = answer === 'nobody' ? ': --yes says that it is' : '';
-  const text = `the use of ${found.key} is restricted (${restricted}), and nobody said that yours is within that${how}; nothing was written`;
+  const text = `the use of ${found.key} is restricted (${found.restricted}), and nobody said that yours is within that${how}; nothing was written`;
   throw new CliError(ExitCode.refused, 'not-agreed', text);
 }
 
-function write(path: string, before: string, made: ConfigurationLines, refused: Refused): void {
-  const text = insertLines(before, made.section, made.lines);
-  if (text === undefined)
-    throw refused(
-      'in-braces',
-      `${made.section}: of ${shownName(path)} is written in braces: write it in lines`,
-    );
-  checked(path, Buffer.from(text), refused);
-  try {
-    writeFiles([planEdit(path, before, text)]);
-  } catch (error) {
-    if (!(error instanceof CliError) || error.code !== 'cannot-write') throw error;
-    const cause = error.cause instanceof Error ? error.cause.message : error.message;
-    throw refused(error.code, `cannot write ${shownName(path)}: ${cause}: run this as who may`);
-  }
+function termsOf(found: CatalogueEntry | Expression): readonly string[] {
+  if ('says' in found) return [];
+  const { licence, restricted, attribution: credit, note } = found;
+  return Object.entries({ licence, restricted, credit, note }).flatMap(([label, text]) =>
+    text === undefined ? [] : [`${label}: ${text}`],
+  );
 }
 
-/** What to know of it from now on. */
-function afterwards(
-  found: CatalogueEntry | Expression,
-  { section }: ConfigurationLines,
-  name: string,
-): string {
-  const about =
-    'says' in found
-      ? []
-      : [
-          `licence: ${found.licence}`,
-          ...(found.restricted === undefined ? [] : [`restricted: ${found.restricted}`]),
-          `credit: ${found.attribution}`,
-          ...(found.note === undefined ? [] : [`note: ${found.note}`]),
-        ];
-  const use =
-    section === 'tables'
-      ? `Lists are cut from it: { table: ${name}, … }`
-      : `Rules use it as dst=@${name}. rulectl lists show ${name} tells when the publisher has read it.`;
-  return [...about, use].join('\n');
+function useOf({ section }: ConfigurationLines, name: string): string {
+  if (section === 'tables') return `Lists are cut from it: { table: ${name}, … }`;
+  return `Rules use it as dst=@${name}. rulectl lists show ${name} tells when the publisher has read it.`;
 }

@@ -1,12 +1,13 @@
 /** `rulectl lists outdated`: which lists have moved or ended, as far as the catalogue knows. */
 
-import { FORMAT_LIMITS, parseConfig } from '@rulecast/formats';
+import { FORMAT_LIMITS } from '@rulecast/formats';
 import type { Argv } from 'yargs';
 import { outdatedOf } from '../catalogue/outdated.ts';
+import { soundConfiguration } from '../init/files.ts';
 import { usualConfiguration } from '../init/places.ts';
 import { renderTable } from '../render/table.ts';
-import { CliError, ExitCode } from '../terminal/exit.ts';
-import { readInput, shownName } from '../terminal/input.ts';
+import { ExitCode } from '../terminal/exit.ts';
+import { readInput } from '../terminal/input.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'lists-outdated';
@@ -36,12 +37,7 @@ export function builder(yargs: Argv<object>): Argv<OutdatedArgs> {
 
 export async function run(args: OutdatedArgs, terminal: Terminal): Promise<ExitCode> {
   const path = args.config ?? usualConfiguration();
-  const { config, rejects } = parseConfig(path, readInput(path, FORMAT_LIMITS.documentBytes));
-  const [reject] = rejects;
-  if (config === undefined || reject !== undefined) {
-    const { line = 1, column = 1, code = 'bad-config', reason = 'it cannot be read' } = reject ?? {};
-    throw new CliError(ExitCode.refused, code, `${shownName(path)}:${line}:${column}: ${reason}`);
-  }
+  const config = soundConfiguration(path, readInput(path, FORMAT_LIMITS.documentBytes));
   const found = outdatedOf(config);
   const exit = found.length === 0 ? ExitCode.ok : ExitCode.unmet;
   if (args.json === true) {

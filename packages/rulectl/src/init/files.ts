@@ -22,6 +22,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import { type PublisherConfig, parseConfig } from '@rulecast/formats';
 import { CliError, ExitCode } from '../terminal/exit.ts';
 import { shownName } from '../terminal/input.ts';
 
@@ -72,6 +73,15 @@ export function planEdit(path: string, before: string, text: string): PlannedFil
   const isOurs = MARK.exec(before)?.[1] === digestOf(before.replace(MARK, ''));
   const target = attempt('read', path, () => realpathSync(path));
   return { path: target, state: 'written', before, text: isOurs ? marked(text.replace(MARK, '')) : text };
+}
+
+/** The configuration that a file holds. Throws CliError `refused` with its first fault. */
+export function soundConfiguration(path: string, bytes: Uint8Array): PublisherConfig {
+  const { config, rejects } = parseConfig(path, bytes);
+  const [reject] = rejects;
+  if (reject === undefined && config !== undefined) return config;
+  const { line = 1, column = 1, code = 'bad-config', reason = 'it cannot be read' } = reject ?? {};
+  throw new CliError(ExitCode.refused, code, `${shownName(path)}:${line}:${column}: ${reason}`);
 }
 
 /** A file that is to hold just this. */
