@@ -84,9 +84,19 @@ export interface RuleSetWithRows {
 
 // ── Rows to rules ──────────────────────────────────────────────────────────────────────────────────────────
 
+/** What was made of a rule set last, and of which rows: a release asks several times. */
+const lastMade = new WeakMap<RuleSet, { readonly rows: readonly Row[]; readonly made: RuleSetWithRows }>();
+
 /** What a rule set that was pushed says with some rows, all of them active. The same object without any. */
 export function withRows(base: RuleSet, rows: readonly Row[]): RuleSetWithRows {
-  if (rows.length === 0) return { ruleSet: base, faults: [] };
+  const last = lastMade.get(base);
+  if (last?.rows === rows) return last.made;
+  const made = rows.length === 0 ? { ruleSet: base, faults: [] } : compiled(base, rows);
+  lastMade.set(base, { rows, made });
+  return made;
+}
+
+function compiled(base: RuleSet, rows: readonly Row[]): RuleSetWithRows {
   const lists = new Map(base.lists);
   const policies = new Map(base.policies);
   const faults: RowFault[] = [];
@@ -149,7 +159,9 @@ function byQube(entries: readonly Entry[]): readonly (readonly Entry[])[] {
   const groups = new Map<string, Entry[]>();
   for (const entry of entries) {
     const key = entry.qube === undefined ? '' : formatAddress(entry.qube);
-    groups.set(key, [...(groups.get(key) ?? []), entry]);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [entry]);
+    else group.push(entry);
   }
   return [...groups.values()];
 }
