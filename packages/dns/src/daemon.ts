@@ -15,7 +15,7 @@ import {
   stopSignal,
 } from '@rulecast/program';
 import { type Logger, pino } from 'pino';
-import { blockedLog } from './daemon/blocked-log.ts';
+import { type BlockedLine, blockedLog } from './daemon/blocked-log.ts';
 import { drawnAhead } from './daemon/chance.ts';
 import {
   argv,
@@ -68,6 +68,9 @@ async function main(): Promise<void> {
   };
   const releases = kind === 'releases' ? followReleases(logger, releaseOptions) : undefined;
   const source = releases?.source ?? (await followFile(path, logger));
+  const log = (line: BlockedLine): void => logger.info(line, 'blocked');
+  const blockedInLog =
+    oneOf === undefined ? undefined : blockedLog({ oneOf, random: Math.random, nowMs, log });
   const upstreams = upstreamsOf();
   const server = await DnsServer.listen({
     listen,
@@ -91,14 +94,10 @@ async function main(): Promise<void> {
     ...(argv.openings !== undefined && { openings: argv.openings }),
     randomBytes: drawnAhead(randomBytes),
     nowMs,
-    ...(oneOf !== undefined && {
-      tellOfBlocked: blockedLog({
-        oneOf,
-        random: Math.random,
-        nowMs,
-        log: (line) => logger.info(line, 'blocked'),
-      }),
-    }),
+    tellOfBlocked(...question) {
+      blockedInLog?.(...question);
+      releases?.tellOfBlocked(...question);
+    },
   });
   const places = new Places(server, { listen, isInNamespace: sockets.length > 0, upstreams, file, logger });
   const socket = await releases?.serve({ path, descriptor }, mode);

@@ -20,11 +20,12 @@ import { createMemoryPair } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Random } from '../../../test/kit/random.mjs';
 import { often } from '../../../test/thorough.ts';
+import { BlockedNames } from '../src/daemon/blocked-names.ts';
 import { NameJudge } from '../src/judge/judge.ts';
 import { portionOf } from '../src/judge/portion.ts';
 import { nameBytes } from '../src/message/name.ts';
 import { changedPieces, type PartStep, stepsBetween } from '../src/pipe/change.ts';
-import { NameFeed } from '../src/pipe/feed.ts';
+import { NameFeed, type NameFeedOptions } from '../src/pipe/feed.ts';
 import { NameFollower } from '../src/pipe/follower.ts';
 import {
   type Change,
@@ -33,6 +34,7 @@ import {
   frameOf,
   type PipeMessage,
   type ReadMessage,
+  SAID_MAX_BYTES,
 } from '../src/pipe/frame.ts';
 
 const LABELS = ['a', 'b', 'ads', 'x'];
@@ -277,12 +279,56 @@ it('carries counters', () => {
   expect(carried({ kind: 'counts', counts }, new Random(1))).toEqual({ kind: 'counts', counts });
 });
 
+it('carries what was blocked, of whom and by what', () => {
+  const rule = { policy: 'common', block: 'common', run: 7, list: 'ads' } as const;
+  const names = [
+    { count: 3, qube: address('10.137.0.5'), name: 'ads.example', policy: 'work', rule },
+    {
+      count: 1,
+      qube: address('fd09::5'),
+      name: 'b.example',
+      policy: undefined,
+      rule: { ...rule, list: undefined },
+    },
+    { count: 2, qube: address('10.137.0.6'), name: 'c.example', policy: 'default', rule: undefined },
+  ];
+  const message = { kind: 'blocked', lost: 4, names } as const;
+  expect(carried(message, new Random(2))).toEqual(message);
+  expect(carried({ kind: 'watch' }, new Random(3))).toEqual({ kind: 'watch' });
+});
+
+it('gathers what is blocked, counts it, and has room for so much', () => {
+  const blocked = new BlockedNames();
+  const by = { policy: 'work', rule: undefined };
+  const add = (name: string, qube = '10.137.0.5'): void => blocked.add(qube, nameBytes(name), 0, by);
+  for (let i = 0; i < 300; i++) add(`${'n'.repeat(60)}.${i}.example`);
+  add(`${'n'.repeat(60)}.0.example`);
+  add('a.example', 'nobody');
+  const told: string[] = [];
+  let lost = 0;
+  while (!blocked.isEmpty) {
+    const taken = blocked.take();
+    expect(frameOf({ kind: 'blocked', ...taken }).length).toBeLessThan(SAID_MAX_BYTES);
+    expect(taken.names.length).toBeGreaterThan(0);
+    told.push(...taken.names.map(({ name, count }) => `${name} ${count}`));
+    lost += taken.lost;
+  }
+  expect([told.length, lost]).toEqual([256, 45]);
+  expect(told[0]).toBe(`${'n'.repeat(60)}.0.example 2`);
+  const long = 'x'.repeat(60);
+  for (let i = 10; i < 30; i++) add(`${long}.${long}.${long}.${long}.${i}`);
+  while (!blocked.isEmpty)
+    expect(frameOf({ kind: 'blocked', ...blocked.take() }).length).toBeLessThan(SAID_MAX_BYTES);
+});
+
 it('reads any bytes to a message or a coded error, and any message that lost or gained bytes', () => {
   const random = new Random(1);
   const frames = [
     stepsBetween(EMPTY_RULE_SET, ADS),
     [edit(['ads.example'], ['b.example', '.c.example'])],
   ].map((steps) => frameOf({ kind: 'change', change: { number: 1, isWhole: false, steps } }));
+  const names = [{ count: 1, qube: address('fd09::5'), name: 'b.example', policy: 'work', rule: undefined }];
+  frames.push(frameOf({ kind: 'blocked', lost: 0, names }));
   const seen = new Set<string>();
   for (let i = 0; i < often(3000, 300_000); i++) {
     const bytes = Uint8Array.from(random.pick(frames));
@@ -367,6 +413,7 @@ function house(
   there: NameFollower | 'silent' | 'none' = 'none',
   isRunning?: () => boolean,
   listenGroup?: number,
+  onBlocked?: NameFeedOptions['onBlocked'],
 ): {
   readonly clock: Clock;
   readonly feed: NameFeed;
@@ -398,6 +445,7 @@ function house(
     clock,
     ...(isRunning && { isRunning }),
     ...(listenGroup !== undefined && { listenGroup }),
+    ...(onBlocked !== undefined && { onBlocked }),
     onStanding: (text) => told.push(text),
   });
   onTestFinished(async () => {
@@ -610,6 +658,31 @@ describe('a feed and a follower', () => {
     const next = house(dns);
     await next.feed.follow(ruleSetOf({ unmatched: 'drop' }));
     expect([listened, dns.isNeeded]).toEqual([undefined, false]);
+  });
+
+  it('tell what is blocked where that is asked for, and nobody else', async () => {
+    const told: string[] = [];
+    const dns = follower();
+    const rule = { policy: 'default', block: 'own', run: 0, list: 'ads' } as const;
+    const names = [{ count: 2, qube: address('10.137.0.5'), name: 'a.example', policy: 'default', rule }];
+    const silent = house(dns);
+    await settled();
+    await silent.feed.follow(blocking('a.example'));
+    expect(dns.isWatched).toBe(false);
+    dns.tellBlocked({ names, lost: 0 });
+    const watching = house(dns, undefined, undefined, (blocked, lost) =>
+      told.push(`${blocked.map(({ name, count }) => `${name} ${count}`)} ${lost}`),
+    );
+    await settled();
+    await watching.feed.follow(blocking('a.example'));
+    expect(dns.isWatched).toBe(true);
+    dns.tellBlocked({ names, lost: 3 });
+    await settled();
+    expect([told, watching.faults, silent.faults]).toEqual([['a.example 2 3'], [], []]);
+    watching.end();
+    await settled();
+    expect(dns.isWatched).toBe(false);
+    dns.tellBlocked({ names, lost: 0 });
   });
 
   it('relieve one that runs with names of an earlier feed, once, and start none for that', async () => {

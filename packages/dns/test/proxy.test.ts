@@ -134,7 +134,11 @@ describe('a name that is blocked', () => {
 it('is counted by list, and by the qube that asked, most first and eight of each', () => {
   const proxy = new DnsProxy<Client>({
     upstreamCount: 1,
-    judge: (_, name, at) => ({ answer: 'refused', rule: { list: text(name.subarray(at)).split('.')[0] } }),
+    judge: (_, name, at) => {
+      const list = text(name.subarray(at)).split('.')[0];
+      const rule = { action: 'drop', policy: 'common', block: 'common', run: 0, list } as const;
+      return { answer: 'refused', rule };
+    },
     mayBePrivate: () => false,
     randomBytes: (count) => new Uint8Array(count),
   });

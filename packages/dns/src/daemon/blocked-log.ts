@@ -25,12 +25,13 @@ export interface BlockedLogOptions {
 
 export function blockedLog({ oneOf, random, nowMs, log }: BlockedLogOptions): TellOfBlocked {
   let [left, sinceMs] = [LINES_PER_S, nowMs()];
-  return (qube, name, at, list) => {
+  return (qube, name, at, { rule }) => {
     if (random() * oneOf >= 1) return;
     const atMs = nowMs();
     if (atMs - sinceMs >= 1000) [left, sinceMs] = [LINES_PER_S, atMs];
     if (left === 0) return;
     left--;
+    const list = rule?.list;
     log({ qube, blocked: nameText(name, at), ...(list !== undefined && { list }) });
   };
 }

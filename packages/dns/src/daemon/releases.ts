@@ -8,12 +8,15 @@ import { type Channel, ChannelClosedError, EndpointError, type Listener, listen 
 import type { Logger } from 'pino';
 import { TABLE_KEY_BYTES } from '../match/table.ts';
 import { type FollowerOptions, NameFollower } from '../pipe/follower.ts';
-import type { ProxyOptions } from '../proxy/machine.ts';
+import type { ProxyOptions, TellOfBlocked } from '../proxy/machine.ts';
+import { BlockedNames } from './blocked-names.ts';
 
 /** A subscriber; the second takes the place of the first. */
 const WAITING_MAX = 2;
 /** How long nobody needs it before it ends. Our choice: a subscriber that starts anew is back by then. */
 const UNNEEDED_MS = 10_000;
+/** How long blocked names are gathered: so few frames a second are read by who reads at all. Our choice. */
+const GATHERED_MS = 200;
 
 export type ReleaseOptions = Pick<FollowerOptions, 'nowS' | 'counts' | 'onListen' | 'fault'>;
 
@@ -25,6 +28,8 @@ interface SocketPlace {
 
 export interface Releases {
   readonly source: Pick<ProxyOptions, 'judge' | 'opens' | 'mayBePrivate'>;
+  /** Tells the subscriber what is blocked, if it asked for that. */
+  readonly tellOfBlocked: TellOfBlocked;
   /**
    * Is told releases from now on. A socket that the service manager bound is left once nobody is connected
    * and no release needs this process: who connects then starts another. Throws ProgramError where the socket
@@ -46,7 +51,20 @@ export function followReleases(logger: Logger, options: ReleaseOptions): Release
     turn: systemTurn,
     onTurn: (number) => logger.info({ number }, 'judges names by a release'),
   });
+  const blocked = new BlockedNames();
+  let isToTell = false;
+  const tell = (): void => {
+    follower.tellBlocked(blocked.take());
+    isToTell = !blocked.isEmpty;
+    if (isToTell) setTimeout(tell, GATHERED_MS).unref();
+  };
   return {
+    tellOfBlocked(...question) {
+      if (!follower.isWatched) return;
+      blocked.add(...question);
+      if (!isToTell) setTimeout(tell, GATHERED_MS).unref();
+      isToTell = true;
+    },
     source: {
       judge: (asker, name, at, aliases) => follower.judge(asker, name, at, aliases),
       mayBePrivate: (name, at) => follower.mayBePrivate(name, at),

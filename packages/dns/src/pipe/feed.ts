@@ -9,7 +9,9 @@ import { concernsFirewallDns, EMPTY_RULE_SET, opensByName, type RuleSet } from '
 import { portionOf } from '../judge/portion.ts';
 import { OPENS } from '../proxy/counters.ts';
 import { stepsBetween } from './change.ts';
-import { CHANGE_MAX_BYTES, FrameReader, frameOf, SAID_MAX_BYTES } from './frame.ts';
+import { type BlockedName, CHANGE_MAX_BYTES, FrameReader, frameOf, SAID_MAX_BYTES } from './frame.ts';
+
+export type { BlockedName } from './frame.ts';
 
 export interface NameFeedOptions {
   /** Connects to `rulecast-dns`; called again after each end. The signal aborts it at close. */
@@ -22,6 +24,8 @@ export interface NameFeedOptions {
   readonly isRunning?: () => boolean;
   /** The link group of hosts that ask this one; absent: what they ask is taken to `rulecast-dns`. */
   readonly listenGroup?: number;
+  /** Told what was blocked, and how much more could not be told; absent: it is not asked for. */
+  readonly onBlocked?: (names: readonly BlockedName[], lost: number) => void;
   /** Told each time when it begins to follow, and why it does not. */
   readonly onStanding: (text: string, isFollowing: boolean) => void;
 }
@@ -210,6 +214,8 @@ export class NameFeed {
     try {
       const listen = { kind: 'listen', group: this.#options.listenGroup } as const;
       await write(channel, frameOf(listen), () => undefined);
+      if (this.#options.onBlocked !== undefined)
+        await write(channel, frameOf({ kind: 'watch' }), () => undefined);
       while (channel.state === 'connected') {
         const next = this.#next();
         isReleased = next === undefined && this.#isIdle && !this.#isNeeded;
@@ -261,6 +267,10 @@ export class NameFeed {
         }
         if (message.kind === 'fault') {
           this.#takeFault(message.text);
+          continue;
+        }
+        if (message.kind === 'blocked') {
+          this.#options.onBlocked?.(message.names, message.lost);
           continue;
         }
         if (message.kind !== 'has') throw new Error('it sends what only a subscriber does');

@@ -55,6 +55,8 @@ interface Following {
   /** One at a time. */
   isChanging: boolean;
   fault: unknown;
+  /** It asked for what is blocked. */
+  isWatching: boolean;
 }
 
 export class NameFollower {
@@ -86,6 +88,17 @@ export class NameFollower {
     return this.#isAskedByHosts || concernsFirewallDns(this.#ruleSet);
   }
 
+  /** Whether who says what is judged by asked to be told what is blocked. */
+  get isWatched(): boolean {
+    return this.#current?.isWatching === true && this.#current.channel.state === 'connected';
+  }
+
+  /** Tells it. */
+  tellBlocked(blocked: Omit<Extract<PipeMessage, { readonly kind: 'blocked' }>, 'kind'>): void {
+    if (this.isWatched && this.#current !== undefined)
+      say(this.#current.channel, { kind: 'blocked', ...blocked });
+  }
+
   /** Whether a name may stand for private addresses. */
   mayBePrivate(name: Uint8Array, at: number): boolean {
     return this.#judge?.mayBePrivate(name, at) === true;
@@ -108,6 +121,7 @@ export class NameFollower {
       number: 0,
       isChanging: false,
       fault: undefined,
+      isWatching: false,
     };
     this.#current = following;
     try {
@@ -127,6 +141,10 @@ export class NameFollower {
     if (message.kind === 'ask') {
       say(following.channel, { kind: 'counts', counts: this.#options.counts() });
       return this.#sayHas(following);
+    }
+    if (message.kind === 'watch') {
+      following.isWatching = true;
+      return;
     }
     if (message.kind === 'listen') {
       this.#isAskedByHosts = message.group !== undefined;

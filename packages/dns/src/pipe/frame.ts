@@ -10,6 +10,9 @@
  *     has       kind 3: number u32                               from DNS: this, 0: nothing of this stream
  *     counts    kind 4: (name text8 │ count u64) …               from DNS, with `has`: what it counted
  *     listen    kind 5: nothing │ group u32                      to DNS: questions are captured │ hosts ask this one
+ *     watch     kind 7: nothing                                  to DNS: tell what is blocked from now on
+ *     blocked   kind 8: lost u32 │ entry …                       from DNS, if it is watched
+ *     entry     count u32 │ qube, name, policy, its rule's policy, block and list, text8 each │ run u32
  *     fault     kind 6: text                                     from DNS, before `has`: why it is not asked, or empty
  *
  * Whoever reads trusts no length: it is checked before anything is kept for it.
@@ -26,7 +29,17 @@ import {
   PartKind,
   ProtocolError,
 } from '@rulecast/protocol';
-import { isPartName, type Names, namePieces, type Pieces } from '@rulecast/rules';
+import {
+  type Address,
+  formatAddress,
+  isPartName,
+  type Names,
+  namePieces,
+  type Pieces,
+  parseAddress,
+  RULE_BLOCKS,
+} from '@rulecast/rules';
+import type { NameRule } from '../judge/program.ts';
 import type { PartStep } from './change.ts';
 
 /** A change of more bytes is not sent, and not read: of twelve million names. */
@@ -35,7 +48,7 @@ export const CHANGE_MAX_BYTES = 256 * 1024 * 1024;
 export const SAID_MAX_BYTES = 2048;
 const HEAD_BYTES = 5;
 
-const Kind = { change: 1, ask: 2, has: 3, counts: 4, listen: 5, fault: 6 } as const;
+const Kind = { change: 1, ask: 2, has: 3, counts: 4, listen: 5, fault: 6, watch: 7, blocked: 8 } as const;
 /** Names of counters: what DNS says counts as nothing else. */
 const COUNTER = /^dns[A-Z][A-Za-z0-9._-]{1,28}$/;
 const COUNTERS_MAX = 40;
@@ -51,6 +64,15 @@ export interface Change {
   readonly steps: readonly PartStep[];
 }
 
+/** A question that was blocked so often: the policy that judged, and the rule, if one did. */
+export interface BlockedName {
+  readonly count: number;
+  readonly qube: Address;
+  readonly name: string;
+  readonly policy: string | undefined;
+  readonly rule: Pick<NameRule, 'policy' | 'block' | 'run' | 'list'> | undefined;
+}
+
 export type PipeMessage =
   | { readonly kind: 'change'; readonly change: Change }
   | { readonly kind: 'ask' }
@@ -58,7 +80,10 @@ export type PipeMessage =
   | { readonly kind: 'counts'; readonly counts: Readonly<Record<string, number>> }
   /** The link group whose interfaces bring who asks this host; undefined: nobody does. */
   | { readonly kind: 'listen'; readonly group: number | undefined }
-  | { readonly kind: 'fault'; readonly text: string };
+  | { readonly kind: 'fault'; readonly text: string }
+  | { readonly kind: 'watch' }
+  /** `lost` more could not be told. */
+  | { readonly kind: 'blocked'; readonly lost: number; readonly names: readonly BlockedName[] };
 
 /** What is read; a change as bytes, of which changePieces makes one. */
 export type ReadMessage =
@@ -73,10 +98,24 @@ export function frameOf(message: PipeMessage): Uint8Array {
   else if (message.kind === 'change') writeChange(writer, message.change);
   else if (message.kind === 'counts') writeCounts(writer, message.counts);
   else if (message.kind === 'listen' && message.group !== undefined) writer.u32(message.group);
+  else if (message.kind === 'blocked') writeBlocked(writer, message);
   else if (message.kind === 'fault') writer.bytes(Buffer.from(message.text.slice(0, FAULT_MAX), 'utf8'));
   const bytes = writer.take();
   new DataView(bytes.buffer, bytes.byteOffset).setUint32(0, bytes.length - HEAD_BYTES, true);
   return bytes;
+}
+
+function writeBlocked(
+  writer: ByteWriter,
+  { lost, names }: Extract<PipeMessage, { readonly kind: 'blocked' }>,
+): void {
+  writer.u32(lost);
+  for (const { count, qube, name, policy = '', rule } of names) {
+    writer.u32(count);
+    const ofRule = [rule?.policy ?? '', rule?.block ?? '', rule?.list ?? ''];
+    for (const text of [formatAddress(qube), name, policy, ...ofRule]) writer.shortText(text);
+    writer.u32(rule?.run ?? 0);
+  }
 }
 
 function writeCounts(writer: ByteWriter, counts: Readonly<Record<string, number>>): void {
@@ -177,11 +216,35 @@ function messageOf(kind: number | undefined, body: Uint8Array): ReadMessage {
       reader.end();
       return { kind: 'listen', group };
     }
+    case Kind.watch:
+      reader.end();
+      return { kind: 'watch' };
+    case Kind.blocked:
+      return { kind: 'blocked', lost: reader.u32(), names: readBlocked(reader) };
     case Kind.fault:
       return { kind: 'fault', text: Buffer.from(body).toString('utf8') };
     default:
       throw reader.error(`a frame of kind ${kind}`);
   }
+}
+
+function readBlocked(reader: ByteReader): readonly BlockedName[] {
+  const names: BlockedName[] = [];
+  while (reader.remaining > 0) {
+    const count = reader.u32();
+    const qube = parseAddress(reader.shortText());
+    const name = reader.shortText();
+    const [policy = '', ofRule = '', inBlock = '', list = ''] = Array.from({ length: 4 }, () =>
+      reader.shortText(),
+    );
+    const run = reader.u32();
+    const block = RULE_BLOCKS.find((each) => each === inBlock);
+    if (qube === undefined || [policy, ofRule, list].some((each) => each !== '' && !isPartName(each)))
+      throw reader.error('a blocked name of nobody, or by what cannot be');
+    const rule = block && { policy: ofRule, block, run, list: list || undefined };
+    names.push({ count, qube, name, policy: policy || undefined, rule });
+  }
+  return names;
 }
 
 function readCounts(reader: ByteReader): Readonly<Record<string, number>> {

@@ -23,7 +23,6 @@ import {
 } from '@rulecast/nftables/openings';
 import type { Address } from '@rulecast/rules';
 import type { NameJudgement, OpenedList } from '../judge/judge.ts';
-import type { NameRule } from '../judge/program.ts';
 import { addressKey, type ToldAddress } from '../message/addresses.ts';
 import { Section } from '../message/message.ts';
 import { isWithin, nameBytes, nameText, turnCase } from '../message/name.ts';
@@ -77,13 +76,11 @@ export type ProxyEffect<C extends Client> =
   /** Nothing more is awaited of this query: close its socket. */
   | { readonly kind: 'close'; readonly query: number };
 
-/** What a name gets, and by which list. */
-export interface Judged extends Pick<NameJudgement, 'answer'> {
-  readonly rule?: Pick<NameRule, 'list'> | undefined;
-}
+/** What a name gets, and by what. */
+export type Judged = Pick<NameJudgement, 'answer'> & Partial<Pick<NameJudgement, 'policy' | 'rule'>>;
 
-/** That a question was blocked: of which qube, the whole name at `at`, and by which list. */
-export type TellOfBlocked = (qube: string, name: Uint8Array, at: number, list: string | undefined) => void;
+/** That a question was blocked: of which qube, the whole name at `at`, and by what. */
+export type TellOfBlocked = (qube: string, name: Uint8Array, at: number, by: Omit<Judged, 'answer'>) => void;
 
 export interface ProxyOptions {
   /** How many there are, or none; they are asked in their order, but for those that do not answer. */
@@ -450,7 +447,7 @@ export class DnsProxy<C extends Client> {
     this.blocked.qubes.add(askerKey);
     const list = judgement.rule?.list;
     if (list !== undefined) this.blocked.lists.add(list);
-    this.#options.tellOfBlocked?.(askerKey, this.#question.bytes, HEADER_BYTES, list);
+    this.#options.tellOfBlocked?.(askerKey, this.#question.bytes, HEADER_BYTES, judgement);
     return BLOCKED[judgement.answer];
   }
 
