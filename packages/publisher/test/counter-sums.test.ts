@@ -42,8 +42,8 @@ describe('sums of counters', () => {
     look('fw-a', 1007, 5010);
     look('fw-b', 50, 60);
     look('fw-b', 53, 70);
-    expect(sums.lists(ruleSet.lists)).toEqual([['bad', { accept: 0, drop: 10 }]]);
-    expect(sums.policies(ruleSet.policies)).toEqual([['work', { accept: 0, drop: 10 }]]);
+    expect(sums.of('list', 'bad')).toEqual({ accept: 0, drop: 10 });
+    expect(sums.of('policy', 'work')).toEqual({ accept: 0, drop: 10 });
     expect(sums.whole('fw-a').get('nftDecided')).toBe(10);
     expect(sums.whole('fw-b').get('nftDecided')).toBe(10);
   });
@@ -60,12 +60,12 @@ describe('sums of counters', () => {
     ] as const) {
       const counters = counted(drop === undefined ? {} : { 'drop.list.bad': drop });
       sums.take('fw', { counters, ruleSet, isInForce: true });
-      expect(sums.lists(ruleSet.lists)[0]?.[1].drop ?? 0).toBe(sum);
+      expect(sums.of('list', 'bad').drop).toBe(sum);
     }
   });
 
   it('are kept of lists and policies that are released, whatever a firewall says, and of no others', async () => {
-    const { sums } = newSums();
+    const { sums, clock } = newSums();
     const [both, one] = [await ruleSetOf(['drop'], ['bad', 'worse']), await ruleSetOf(['drop'])];
     const said = {
       'drop.list.bad': 1,
@@ -83,11 +83,14 @@ describe('sums of counters', () => {
         ruleSet: both,
         isInForce: true,
       });
-    expect(sums.lists(both.lists).map(([name]) => name)).toEqual(['bad', 'worse']);
-    expect(sums.policies(both.policies)).toEqual([['work', { accept: 0, drop: 0 }]]);
+    const dropped = () => ['bad', 'worse', 'made-up'].map((list) => sums.of('list', list).drop);
+    expect(dropped()).toEqual([1, 1, 0]);
+    expect(sums.of('policy', 'none')).toEqual({ accept: 0, drop: 0 });
     expect([...sums.whole('fw').keys()]).toEqual(['dnsOtherFamily']);
     expect([...sums.questions()]).toEqual([['other-family', 1]]);
-    expect(sums.lists(one.lists).map(([name]) => name)).toEqual(['bad']);
+    clock.advance(HOUR_MS);
+    sums.take('fw', { counters: counted(said), ruleSet: one, isInForce: true }); // one went, and the firewall began anew
+    expect(dropped()).toEqual([2, 0, 0]);
   });
 
   it('follow a rule whose number another release changed', async () => {
@@ -127,7 +130,7 @@ describe('sums of counters', () => {
     const ruleSet = await ruleSetOf(['drop dst=@bad']);
     for (const more of [{}, { 'drop.list.bad': 900 }, { 'drop.list.bad': 901 }])
       sums.take('fw', { counters: counted({ nftLeftOut: 3, ...more }), ruleSet, isInForce: true });
-    expect(sums.lists(ruleSet.lists)).toEqual([['bad', { accept: 0, drop: 1 }]]);
+    expect(sums.of('list', 'bad')).toEqual({ accept: 0, drop: 1 });
   });
 
   it('are kept by hours for two days, whatever the wall clock is set to', async () => {
@@ -249,12 +252,12 @@ describe('looks at what firewalls counted', () => {
     drop = 8;
     await look();
     expect(sums.whole('fw').get('nftDecided')).toBe(3);
-    expect(sums.lists(ruleSet.lists)).toEqual([['bad', { accept: 0, drop: 3 }]]);
+    expect(sums.of('list', 'bad')).toEqual({ accept: 0, drop: 3 });
     isKnown = false;
     drop = 100;
     await look();
     expect(sums.whole('fw').get('nftDecided')).toBe(0); // known anew, from its first look on
-    expect(sums.lists(ruleSet.lists)).toEqual([['bad', { accept: 0, drop: 3 }]]);
+    expect(sums.of('list', 'bad')).toEqual({ accept: 0, drop: 3 });
     poll.close();
   });
 });

@@ -1,7 +1,6 @@
 /**
  * Sums of what firewalls count, since this publisher started: they grow by what each counted between two
- * looks, so that one that begins anew lowers none of them. By list, policy and rule they are kept by hours,
- * too.
+ * looks, so that one that begins anew lowers none of them. By list and rule they are kept by hours, too.
  */
 
 import type { Action, RuleSet } from '@rulecast/rules';
@@ -20,7 +19,6 @@ export interface HourlySums {
   /** Milliseconds since 1970 from which on they count. */
   readonly fromMs: number;
   readonly lists: readonly (readonly [name: string, packets: ActionSums])[];
-  readonly policies: readonly (readonly [name: string, packets: ActionSums])[];
   readonly rules: readonly RuleSum[];
 }
 
@@ -54,9 +52,8 @@ const WHOLE: ReadonlySet<string> = new Set([
   ...['nftDecided', 'nftDropped', 'nftRepairs', 'unmatched', 'refusedLost'],
   ...OUTCOMES.map((outcome) => `dns${outcome}`),
 ]);
-const OF_PART = /^(accept|drop)\.(list|policy)\.(.+)$/;
-
-type MutableSums = Record<Action, number>;
+const OF_PART = /^(?:accept|drop)\.(list|policy)\.(.+)$/;
+const OF_LIST = /^(accept|drop)\.list\.(.+)$/;
 
 /** What a firewall said, by what is counted; keys of rules have spaces. */
 interface Said {
@@ -68,9 +65,9 @@ interface Said {
 interface Hour {
   readonly fromMs: number;
   readonly beganMs: number;
-  readonly lists: Map<string, MutableSums>;
-  readonly policies: Map<string, MutableSums>;
-  readonly rules: Map<string, { rule: CountedRule; packets: number }>;
+  /** By the names of their counters. */
+  readonly lists: Map<string, number>;
+  readonly rules: Map<string, RuleSum>;
 }
 
 export class CounterSums {
@@ -79,10 +76,9 @@ export class CounterSums {
   /** What each firewall said last. */
   readonly #last = new Map<string, Said>();
   #lastCount = 0;
-  readonly #lists = new Map<string, MutableSums>();
-  readonly #policies = new Map<string, MutableSums>();
+  /** Of firewalls as a whole, by name of a counter. */
   readonly #whole = new Map<string, Map<string, number>>();
-  /** The same of all of them, those that are forgotten too. */
+  /** Of all of them, those that are forgotten too; and of lists and policies. */
   readonly #total = new Map<string, number>();
   /** What each firewall said last that is no sum. */
   readonly #flags = new Map<string, ReadonlyMap<string, number>>();
@@ -112,7 +108,7 @@ export class CounterSums {
     if (before === undefined) return;
     // Of one that left some out a counter may be new to us and old to it.
     const isWhole = !counters.has('nftLeftOut');
-    const hour = this.#hour();
+    const hour = this.#hour(ruleSet);
     for (const [key, value] of now) {
       const isNew = isWhole && (before.hasRules || !isRule(key));
       const had = before.counts.get(key) ?? (isNew ? 0 : value);
@@ -140,31 +136,25 @@ export class CounterSums {
       hour.rules.set(key, { rule, packets: plus(known?.packets, gain) });
       return;
     }
-    const [, action, kind, name] = OF_PART.exec(key) ?? [];
-    if (name === undefined) return this.#addWhole(subscriber, key, gain);
-    const [sums, inHour] = kind === 'list' ? [this.#lists, hour.lists] : [this.#policies, hour.policies];
-    for (const each of [sums, inHour]) {
-      const own = each.get(name) ?? { accept: 0, drop: 0 };
-      each.set(name, own);
-      own[action as Action] = plus(own[action as Action], gain);
-    }
+    if (WHOLE.has(key)) return this.#addWhole(subscriber, key, gain);
+    add(this.#total, key, gain);
+    if (OF_LIST.test(key)) add(hour.lists, key, gain);
   }
 
   #addWhole(subscriber: string, name: string, gain: number): void {
     const own = this.#whole.get(subscriber) ?? new Map<string, number>();
-    own.set(name, plus(own.get(name), gain));
     this.#whole.set(subscriber, own);
-    this.#total.set(name, plus(this.#total.get(name), gain));
+    for (const sums of [own, this.#total]) add(sums, name, gain);
   }
 
-  /** That of now. */
-  #hour(): Hour {
+  /** That of now. With each, sums go of what is not released any more. */
+  #hour(ruleSet: RuleSet): Hour {
     const { nowMs, monotonicMs } = this.#options;
     const last = this.#hours.at(-1);
     const beganMs = monotonicMs();
     if (last !== undefined && beganMs - last.beganMs < HOUR_MS) return last;
-    const maps = { lists: new Map(), policies: new Map(), rules: new Map() };
-    const hour: Hour = { fromMs: nowMs(), beganMs, ...maps };
+    for (const name of this.#total.keys()) if (!isCounted(name, ruleSet)) this.#total.delete(name);
+    const hour: Hour = { fromMs: nowMs(), beganMs, lists: new Map(), rules: new Map() };
     this.#hours.push(hour);
     if (this.#hours.length > HOURS_KEPT) this.#hours.shift();
     return hour;
@@ -183,14 +173,9 @@ export class CounterSums {
     return [...this.#last.keys()];
   }
 
-  /** Packets by list, since the publisher started; `lists` are those that are released, and others go. */
-  lists(lists: RuleSet['lists']): readonly (readonly [string, ActionSums])[] {
-    return namedIn(this.#lists, lists);
-  }
-
-  /** The same by policy. */
-  policies(policies: RuleSet['policies']): readonly (readonly [string, ActionSums])[] {
-    return namedIn(this.#policies, policies);
+  /** Packets that a list or a policy decided, since the publisher started. */
+  of(kind: 'list' | 'policy', name: string): ActionSums {
+    return { accept: this.total(`accept.${kind}.${name}`), drop: this.total(`drop.${kind}.${name}`) };
   }
 
   /** Sums of one firewall as a whole, by the names of its counters. */
@@ -198,7 +183,7 @@ export class CounterSums {
     return this.#whole.get(subscriber) ?? new Map();
   }
 
-  /** The sum of such a counter of all firewalls. */
+  /** The sum of a counter of all firewalls. */
   total(counter: string): number {
     return this.#total.get(counter) ?? 0;
   }
@@ -225,14 +210,20 @@ export class CounterSums {
       ({ beganMs }, i) =>
         now - Math.min(this.#hours[i + 1]?.beganMs ?? now, beganMs + HOUR_MS) < Math.max(1, sinceMs),
     );
-    const rules = new Map<string, { rule: CountedRule; packets: number }>();
-    for (const hour of hours)
+    const rules = new Map<string, RuleSum>();
+    const lists = new Map<string, ActionSums>();
+    for (const hour of hours) {
       for (const [key, { rule, packets }] of hour.rules)
         rules.set(key, { rule, packets: plus(rules.get(key)?.packets, packets) });
+      for (const [key, packets] of hour.lists) {
+        const [, action = 'drop', name = ''] = OF_LIST.exec(key) ?? [];
+        const own = lists.get(name) ?? { accept: 0, drop: 0 };
+        lists.set(name, { ...own, [action]: plus(own[action as Action], packets) });
+      }
+    }
     return {
       fromMs: hours[0]?.fromMs ?? this.#options.nowMs(),
-      lists: mostOf(hours.map(({ lists }) => lists)),
-      policies: mostOf(hours.map(({ policies }) => policies)),
+      lists: [...lists].sort(([, a], [, b]) => b.accept + b.drop - (a.accept + a.drop)),
       rules: [...rules.values()].sort((a, b) => b.packets - a.packets),
     };
   }
@@ -249,7 +240,7 @@ function isRule(key: string): boolean {
 }
 
 function isCounted(name: string, { lists, policies }: RuleSet): boolean {
-  const [, , kind, part = ''] = OF_PART.exec(name) ?? [];
+  const [, kind, part = ''] = OF_PART.exec(name) ?? [];
   if (kind === undefined) return WHOLE.has(name);
   return kind === 'list' ? lists.has(part) : policies.has(part);
 }
@@ -259,24 +250,6 @@ function plus(sum: number | undefined, gain: number): number {
   return Math.min(Number.MAX_SAFE_INTEGER, (sum ?? 0) + gain);
 }
 
-/** Those that are there, without packets too; what is kept of others goes. */
-function namedIn(
-  sums: Map<string, MutableSums>,
-  parts: ReadonlyMap<string, unknown>,
-): readonly (readonly [string, ActionSums])[] {
-  for (const name of sums.keys()) if (!parts.has(name)) sums.delete(name);
-  return [...parts.keys()].map((name) => [name, sums.get(name) ?? { accept: 0, drop: 0 }]);
-}
-
-function mostOf(
-  hours: readonly ReadonlyMap<string, MutableSums>[],
-): readonly (readonly [string, ActionSums])[] {
-  const sums = new Map<string, MutableSums>();
-  for (const hour of hours) {
-    for (const [name, { accept, drop }] of hour) {
-      const own = sums.get(name);
-      sums.set(name, { accept: plus(own?.accept, accept), drop: plus(own?.drop, drop) });
-    }
-  }
-  return [...sums].sort(([, a], [, b]) => b.accept + b.drop - (a.accept + a.drop));
+function add(sums: Map<string, number>, name: string, gain: number): void {
+  sums.set(name, plus(sums.get(name), gain));
 }

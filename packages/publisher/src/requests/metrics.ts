@@ -91,13 +91,13 @@ function* ofLists({ publisher, sources }: ControlParts): Generator<FamilySample>
     yield { family: 'list-ok', labels: [name], value: trouble === undefined && state !== 'expired' ? 1 : 0 };
   for (const { name, fetchedAtMs } of statuses.slice(0, LISTS_MAX))
     if (fetchedAtMs !== undefined) yield { family: 'list-fetched', labels: [name], value: fetchedAtMs };
-  yield* perAction('list-packets', publisher.sums.lists(lists).slice(0, LISTS_MAX));
+  yield* perAction('list', [...lists.keys()].slice(0, LISTS_MAX), publisher.sums);
   yield leftOut('lists', Math.max(lists.size, statuses.length) - LISTS_MAX);
 }
 
 function* ofPolicies({ sums, head }: Publisher): Generator<FamilySample> {
-  const policies = sums.policies(head?.ruleSet.policies ?? new Map());
-  yield* perAction('policy-packets', policies.slice(0, POLICIES_MAX));
+  const policies = [...(head?.ruleSet.policies.keys() ?? [])];
+  yield* perAction('policy', policies.slice(0, POLICIES_MAX), sums);
   yield leftOut('policies', policies.length - POLICIES_MAX);
 }
 
@@ -137,10 +137,14 @@ const OF_FIREWALL: readonly (readonly [family: string, counter: string])[] = [
   ['subscriber-repairs', 'nftRepairs'],
 ];
 
-function* perAction(family: string, sums: ReturnType<CounterSums['lists']>): Generator<FamilySample> {
-  for (const [name, packets] of sums)
-    for (const action of ['accept', 'drop'] as const)
-      yield { family, labels: [name, action], value: packets[action] };
+function* perAction(
+  kind: 'list' | 'policy',
+  names: readonly string[],
+  sums: CounterSums,
+): Generator<FamilySample> {
+  for (const name of names)
+    for (const [action, value] of Object.entries(sums.of(kind, name)))
+      yield { family: `${kind}-packets`, labels: [name, action], value };
 }
 
 function* perSum(family: string, sums: ReadonlyMap<string, number>): Generator<FamilySample> {
