@@ -99,15 +99,68 @@ describe('three pushes', () => {
     expect(nowhere).toMatchObject({ code: 2, text: expect.stringContaining('has a policy work') });
   });
 
+  it('are listed by part and time, and printed part by part, as documents that change nothing', async () => {
+    const versions = async (...args: string[]) =>
+      (await run('history', '--json', ...args)).rows.flatMap((row) => row['version'] ?? []);
+    expect(await versions('--list', 'drop')).toEqual([3, 1]);
+    expect(await versions('--policy', 'default', '--since', '1h')).toEqual([2]);
+    expect(await versions('--since', '2100-01-01')).toEqual([]);
+    const { text } = await run('get', 'list', 'drop', '--version', '1');
+    const old = join(directory, 'old.yaml');
+    writeFileSync(old, text);
+    expect(text).toBe(
+      '# What version 1 says of list drop. rulectl push takes it.\nlists:\n  drop:\n    entries:\n      - 192.0.2.1/32\n      - 192.0.2.2/32\n',
+    );
+    const lines = 'list drop (changed): +1 -1\n- 198.51.100.0/24\n+ 192.0.2.1/32\n';
+    expect(await run('diff', old)).toMatchObject({ code: 1, text: lines });
+    expect(await run('diff', '1..', old, '--list', 'drop')).toMatchObject({
+      code: 0,
+      text: 'no difference\n',
+    });
+    const policy = join(directory, 'default.yaml');
+    writeFileSync(policy, (await run('get', 'policy', 'default')).text);
+    expect(await run('diff', policy)).toMatchObject({ code: 0, text: 'no difference\n' });
+    expect((await run('diff', '2000-01-01', '--stats')).text).toMatch(/^list drop +new +2 /m);
+  });
+
+  it('are asked which list has an address, and which rule decides', async () => {
+    const { code, text } = await run('which', '198.51.100.7');
+    expect(code).toBe(0);
+    expect(text.split('\n')).toEqual([
+      'list drop (pushed): 198.51.100.0/24',
+      'qubes of policy default, egress: drop',
+      '  default rule 1: action=drop dst=@drop (198.51.100.0/24): decides',
+      '  default rule 2: action=accept: decides nothing',
+      'of version 3',
+      '',
+    ]);
+    const { rows } = await run('which', '192.0.2.1', '--qube', '10.137.0.5', '--json');
+    expect(rows).toMatchObject([
+      { record: 'decision', policy: 'default', action: 'accept', by: 'rule', rules: 1 },
+      { record: 'step', ruleIndex: 1, decides: 'rest' },
+      { kind: 'done', exit: 0 },
+    ]);
+  });
+
   it('are gone back from: the verdicts of the firewall change back, in a new version', async () => {
     expect(await verdict('10.137.0.5 > 198.51.100.7 tcp/443')).toBe('drop');
     expect(await verdict('10.137.0.5 > 192.0.2.1 tcp/443')).toBe('accept');
+    const why = 'a list that is too long';
     const dry = await run('rollback', '2', '--yes', '--dry-run', '--json');
     expect(dry.rows).toContainEqual(
       expect.objectContaining({ record: 'change', added: 1, removed: 1, name: 'drop' }),
     );
     expect(await verdict('10.137.0.5 > 198.51.100.7 tcp/443')).toBe('drop');
-    const { code, rows, text } = await run('rollback', '2', '--yes', '--if-version', '3', '--json');
+    const { code, rows, text } = await run(
+      'rollback',
+      '2',
+      '--yes',
+      '--if-version',
+      '3',
+      '--message',
+      why,
+      '--json',
+    );
     expect(code, text).toBe(0);
     expect(rows).toContainEqual(
       expect.objectContaining({ record: 'release', version: 4, previousVersion: 3, changed: true }),
@@ -119,7 +172,7 @@ describe('three pushes', () => {
     expect(await verdict('10.137.0.5 > 192.0.2.1 tcp/443')).toBe('drop');
     expect(await run('diff', '2..4')).toMatchObject({ code: 0, text: 'no difference\n' });
     const { rows: history } = await run('history', '--last', '1', '--json');
-    expect(history[0]).toMatchObject({ version: 4, cause: 'rollback', detail: 'to version 2' });
+    expect(history[0]).toMatchObject({ version: 4, cause: 'rollback', detail: 'to version 2', message: why });
   });
 
   it('are gone back from in one list alone', async () => {

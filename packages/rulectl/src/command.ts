@@ -30,6 +30,7 @@ export const COMMANDS: ReadonlyMap<string, (add: Add) => Promise<void>> = new Ma
   ['status', async (add) => add(await import('./commands/status.ts'))],
   ['test', async (add) => add(await import('./commands/test.ts'))],
   ['log', async (add) => add(await import('./commands/log.ts'))],
+  ['which', async (add) => add(await import('./commands/which.ts'))],
   ['history', async (add) => add(await import('./commands/history.ts'))],
   ['diff', async (add) => add(await import('./commands/diff.ts'))],
   ['push', async (add) => add(await import('./commands/push.ts'))],
@@ -63,6 +64,7 @@ See:
   rulectl status         whether the firewalls enforce what is released; if not, what to do
   rulectl test           what happens to a packet, or to a name
   rulectl log            what firewalls refused, why, and the line that would allow it
+  rulectl which          which lists and rules hold an address or a name, and which decides
   rulectl history        what was released, when and why
   rulectl diff           what changed between two versions
 

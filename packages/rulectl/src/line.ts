@@ -88,6 +88,7 @@ async function usageText(failure: Error, args: readonly string[], terminal: Term
   if (command === 'export') return 'say what, and of which policy: rulectl export qubes POLICY';
   if (command === 'block' || command === 'allow') return 'name an address, a prefix, a name or @LIST';
   if (command === 'cut') return 'name a qube by its address';
+  if (command === 'which') return 'name an address, a prefix or a name';
   if (command === 'forget') return 'name a subscriber';
   if (command === 'diff') return 'name versions, or files';
   return command === 'rollback' ? 'name a version' : 'name at least one file';

@@ -10,6 +10,7 @@ const MAIN = [
   'status',
   'test',
   'log',
+  'which',
   'history',
   'diff',
   'push',

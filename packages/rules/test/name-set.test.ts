@@ -15,6 +15,7 @@ import {
   namesStandFor,
   plainNames,
   sameNameSet,
+  standingOf,
   subtractNames,
   unionNames,
   widerPieces,
@@ -74,6 +75,28 @@ describe('a set of names', () => {
         expect(isCanonical(set)).toBe(true);
         expect(heldBy(set)).toEqual(held(of));
         expect(canonicalNames(set)).toEqual(set);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it('says of a name the nearest that stands for it, and the entries that stand for names below it alone', () => {
+    const host = (text: string): string => text.replace(/^\*?\./, '');
+    fc.assert(
+      fc.property(said, fc.constantFrom(...ALL), (of, name) => {
+        const set = made(of);
+        const { nearest: found, belowCount, below: texts } = standingOf(set, name, 2);
+        expect(found !== undefined && !found.isException).toBe(namesStandFor(set, name));
+        if (found !== undefined) {
+          const own = [...nameTexts(found.isException ? set.exceptions : set.names)];
+          expect(own).toContain(found.text);
+          const deepest = nearest([...nameTexts(set.names), ...nameTexts(set.exceptions)], name);
+          expect(nearest([found.text], name)).toBe(deepest);
+        }
+        const under = [...nameTexts(set.names)].filter((text) =>
+          host(text) === name ? text.startsWith('*') : host(text).endsWith(`.${name}`),
+        );
+        expect([belowCount, texts]).toEqual([under.length, under.slice(0, 2)]);
       }),
       { numRuns: 2000 },
     );

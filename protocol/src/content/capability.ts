@@ -46,6 +46,8 @@ export const Capability = {
   pushCompare: 'push-compare',
   /** It keeps what one line blocks, allows and cuts off. */
   blocks: 'blocks',
+  /** It says which lists and rules hold something. */
+  which: 'which',
 } as const;
 export type Capability = (typeof Capability)[keyof typeof Capability];
 
@@ -63,6 +65,7 @@ export const PUBLISHER_CAPABILITIES: readonly Capability[] = [
   Capability.log,
   Capability.pushCompare,
   Capability.blocks,
+  Capability.which,
 ];
 
 /** What somebody has to know who is to take a rule set.  */

@@ -26,6 +26,7 @@ import {
   EDIT_LINES_MAX,
   ENTRY_TEXT_MAX_BYTES,
   FILE_NAME_MAX_BYTES,
+  HOLDING_EXAMPLES_MAX,
   LEFT_OUT_SHOWN_MAX,
   LINEAGE_BYTES,
   LIST_FORMATS_SHOWN_MAX,
@@ -130,6 +131,7 @@ export const DONE_CODES = {
   blocks: ['ok'],
   status: ['ok'],
   test: ['ok'],
+  which: ['ok'],
   history: ['ok'],
   lists: ['ok'],
   list: ['ok'],
@@ -189,6 +191,14 @@ export const CONTROL_FIELDS = {
     policy: optional(name),
     /** Ask this subscriber only; all connected ones without it. */
     subscriber: optional(name),
+  },
+  which: {
+    /** What is looked for: an address or a prefix, or a name. */
+    prefix: optional(prefixText),
+    name: optional(textOf(HOST_NAME_MAX_BYTES)),
+    /** Whose packets: of a qube's address, or of a policy. */
+    qube: optional(prefixText),
+    policy: optional(name),
   },
   rollback: {
     /** Whose content comes back. */
@@ -326,6 +336,9 @@ export const LIST_SOURCES = [
  * and the list is empty.
  */
 export const LIST_STATES = ['ok', 'waiting', 'loading', 'failing', 'expired'] as const;
+
+/** How an entry holds what is looked for: all of it, a part, only names below it, or it is an exception. */
+const HOLDING_WORDS = ['all', 'part', 'below', 'excepted'] as const;
 
 /** What of a part a line of a difference is about. */
 export const EDIT_ASPECTS = [
@@ -540,6 +553,50 @@ export const RECORD_FIELDS = {
   entries: { lines: listOf(textOf(ENTRY_TEXT_MAX_BYTES), EDIT_LINES_MAX) },
   /** What a list of names excepts, likewise. */
   exceptions: { lines: listOf(textOf(ENTRY_TEXT_MAX_BYTES), EDIT_LINES_MAX) },
+  /** A list or the prefixes of a policy that hold what is looked for. */
+  holder: {
+    kind: oneOf('list', 'policy'),
+    name,
+    how: oneOf(...HOLDING_WORDS),
+    /** What holds all of it, or excepts it. */
+    entry: optional(text),
+    /** Entries that hold a part of it, or are below it, and some of them. */
+    count: uint,
+    examples: listOf(text, HOLDING_EXAMPLES_MAX),
+    /** Whether a rule names the list, and whether releases carry it. */
+    used: boolean,
+    published: boolean,
+    /** Where the list comes from, and that for people. */
+    source: optional(oneOf(...LIST_SOURCES)),
+    origin: optional(text),
+  },
+  /** What the packets to it of some qubes get, or what its name does. */
+  decision: {
+    /** That judges them; absent: none does. */
+    policy: optional(name),
+    direction: oneOf('egress', 'ingress'),
+    /** Of what no rule decides that is about some ports or a part of it. */
+    action: oneOf('accept', 'drop', 'none'),
+    by: oneOf('rule', 'default', 'unmatched', 'unlisted', 'nobody'),
+    /** Rules that hold it. */
+    rules: uint,
+  },
+  /** One of those, in the order in which they are judged. */
+  step: {
+    policy: optional(name),
+    direction: oneOf('egress', 'ingress'),
+    rulePolicy: name,
+    block: oneOf('exceptions', 'common', 'own'),
+    rule: textOf(RULE_TEXT_MAX_BYTES),
+    /** From 0. */
+    ruleIndex: uint,
+    action: oneOf('accept', 'drop'),
+    list: optional(name),
+    how: oneOf(...HOLDING_WORDS),
+    entry: optional(text),
+    /** What of that which no rule before it has decided. */
+    decides: oneOf('rest', 'some', 'nothing'),
+  },
   verdict: {
     subscriber: name,
     ...VERDICT_FIELDS,

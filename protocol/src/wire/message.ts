@@ -89,6 +89,7 @@ export const MessageType = {
   block: 81,
   unblock: 82,
   blocks: 83,
+  which: 84,
   metrics: 90,
 } as const;
 export type MessageKind = keyof typeof MessageType;
@@ -354,6 +355,12 @@ function ruleFault(message: Message): string | undefined {
       return message.question !== undefined &&
         (message.question.asker === undefined) === (message.question.policy === undefined)
         ? 'asker or policy says who asks, and not both'
+        : undefined;
+    case 'which':
+      if ((message.prefix === undefined) === (message.name === undefined))
+        return 'a prefix or a name, and not both';
+      return message.qube !== undefined && message.policy !== undefined
+        ? 'a qube or a policy, not both'
         : undefined;
     case 'status':
       return message.watch && message.counters === true ? 'counters are not watched' : undefined;

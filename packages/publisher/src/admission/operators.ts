@@ -32,6 +32,7 @@ const SERVICES: ReadonlyMap<string, OperatorRole> = new Map([
 const NEEDED: ReadonlyMap<Message['kind'], OperatorRole> = new Map([
   ['status', 'status'],
   ['test', 'status'],
+  ['which', 'status'],
   ['history', 'status'],
   ['diff', 'status'],
   ['lists', 'status'],

@@ -24,6 +24,7 @@ import { answerRollback } from './rollback.ts';
 import { answerStatus } from './status.ts';
 import { answerTest } from './test.ts';
 import { answerTop } from './top.ts';
+import { answerWhich } from './which.ts';
 
 /**
  * Answers the one request of a connection. A peer that goes away or breaks the protocol ends it; nothing is
@@ -85,6 +86,8 @@ function answer(request: Message, exchange: ControlExchange, parts: ControlParts
       return answerMetrics(exchange, parts);
     case 'test':
       return answerTest(request, exchange, parts);
+    case 'which':
+      return answerWhich(request, exchange, parts);
     case 'log':
       return answerLog(request, exchange, parts);
     case 'top':

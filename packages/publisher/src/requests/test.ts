@@ -122,7 +122,7 @@ async function sourceOf(
 }
 
 /** A policy that judges qubes. Throws ProtocolError `no-such-part`. */
-function policyOf(ruleSet: RuleSet, version: number, name: string): Policy {
+export function policyOf(ruleSet: RuleSet, version: number, name: string): Policy {
   const policy = isForAllQubes(name) ? undefined : ruleSet.policies.get(name);
   if (policy !== undefined) return policy;
   const known = [...ruleSet.policies.keys()].filter((each) => !isForAllQubes(each));

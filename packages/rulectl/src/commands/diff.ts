@@ -75,7 +75,7 @@ export async function run(args: DiffArgs, terminal: Terminal): Promise<ExitCode>
   const range = rangeOf(args.what, terminal.nowMs());
   const names = [...(range === undefined ? [args.what] : []), ...(args.file ?? [])];
   checkFiles(args, names, range ?? []);
-  const files = names.length === 0 ? [] : await readPushFiles({ ...args, file: names }, 'push');
+  const files = names.length === 0 ? [] : await readPushFiles({ ...args, file: names }, 'compare');
   const [from, to] = await versionsAt(range ?? [], args, terminal);
   const { list, policy } = args;
   const stats = args.stats === true;

@@ -90,12 +90,12 @@ export interface PushFile {
 /**
  * Reads the files, unpacked as for a source, and what documents name. To be only looked at, a list from
  * standard input needs no name, and a file that is not there is left out: the document is then told to lack
- * it. `isOther` tells of files that are no part of a push, and takes them. Throws CliError `refused` and
- * `usage`.
+ * it. To be compared, documents go with --list and --policy, which say then what of them is shown. `isOther`
+ * tells of files that are no part of a push, and takes them. Throws CliError `refused` and `usage`.
  */
 export async function readPushFiles(
   args: Partial<FileArgs>,
-  purpose: 'push' | 'look',
+  purpose: 'push' | 'look' | 'compare',
   isOther: (file: Omit<PushFile, 'role'>) => boolean = () => false,
 ): Promise<readonly PushFile[]> {
   const names = args.file ?? [];
@@ -114,16 +114,17 @@ export async function readPushFiles(
     const format = args.format === undefined ? detectFormat(name, bytes) : 'list';
     formats.add(format);
     const isNameless = name === STDIN_NAME && format === 'list' && args.list === undefined;
-    if (isNameless && purpose === 'push') {
+    if (isNameless && purpose !== 'look') {
       throw usageError('standard input holds a list, which needs a name: add --list NAME');
     }
     pushed.push({ name: isNameless ? STDIN_LIST : name, role: 'pushed', path, bytes });
     if (format === 'document') left = await readReferences(path, bytes, referenced, left, purpose);
   }
-  if (args.list !== undefined && !formats.has('list')) {
+  const isStrict = purpose !== 'compare';
+  if (isStrict && args.list !== undefined && !formats.has('list')) {
     throw usageError('--list names the list that list files are about, and none of the files is a list');
   }
-  if (args.policy !== undefined && !formats.has('rules')) {
+  if (isStrict && args.policy !== undefined && !formats.has('rules')) {
     throw usageError(
       '--policy names the policy that files of rule lines are about, and none of the files holds rule lines',
     );
@@ -160,7 +161,7 @@ async function readReferences(
   bytes: Uint8Array,
   referenced: Map<string, PushFile>,
   maxBytes: number,
-  purpose: 'push' | 'look',
+  purpose: 'push' | 'look' | 'compare',
 ): Promise<number> {
   const { documentReferences } = await import('@rulecast/formats/references'); // lists are pushed without YAML
   let left = maxBytes;
@@ -189,7 +190,7 @@ function readReference(
   document: string,
   path: string,
   maxBytes: number,
-  purpose: 'push' | 'look',
+  purpose: 'push' | 'look' | 'compare',
 ): Uint8Array | undefined {
   try {
     return readInput(path, maxBytes);

@@ -1,0 +1,83 @@
+/** `rulectl which`: what holds an address, a prefix or a name, and what decides. */
+
+import { Capability, type MessageOf } from '@rulecast/protocol';
+import { formatPrefix, isPartName, parseAddress, parseHostName, parsePrefix } from '@rulecast/rules';
+import type { Argv } from 'yargs';
+import { askOrFail, type ControlArgs, controlOf } from '../control/client.ts';
+import { renderDecision, renderHolder, renderStep } from '../render/holding.ts';
+import { ExitCode, usageError } from '../terminal/exit.ts';
+import type { Terminal } from '../terminal/terminal.ts';
+
+export const command = 'which <what>';
+
+/** All rules of a release are looked at: a second for the largest. */
+const ANSWER_TIMEOUT_MS = 60_000;
+
+export interface WhichArgs extends ControlArgs {
+  readonly what: string;
+  readonly qube: string | undefined;
+  readonly json: boolean | undefined;
+}
+
+export function builder(yargs: Argv<{ readonly control: string }>): Argv<WhichArgs> {
+  return yargs
+    .usage(
+      '$0 which ADDRESS | PREFIX | NAME [--qube QUBE]\n\nSays which lists hold it, in use or not, operands of others included, and where each comes from; then for whom rules hold it, in the order in which they are judged, and which decides. A rule for some ports, or for a part of a prefix, decides some of it. It asks what is released; rulectl test asks the firewalls, which also know what they opened by name.',
+    )
+    .positional('what', { type: 'string', demandOption: true, describe: 'an address, a prefix or a name' })
+    .option('qube', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'decided for the qube with this address, or for those of this policy, only',
+    })
+    .option('json', { type: 'boolean', describe: 'the records as JSON, one a line, the end last' })
+    .example([
+      ['$0 which 192.0.2.7', 'which list has an address, and whether that matters'],
+      ['$0 which 192.0.2.0/24 --qube work', 'what decides of a network for the qubes of a policy'],
+      ['$0 which ads.example', 'which lists have a name, or names below it'],
+    ]);
+}
+
+export async function run(args: WhichArgs, terminal: Terminal): Promise<ExitCode> {
+  const { out, colors } = terminal;
+  const request: MessageOf<'which'> = { kind: 'which', ...subjectOf(args.what), ...askerOf(args.qube) };
+  let holders = 0;
+  const ending = await askOrFail({
+    ...controlOf(args),
+    timeoutMs: ANSWER_TIMEOUT_MS,
+    capability: Capability.which,
+    send: (connection) => connection.send(request),
+    onRecord: (record) => {
+      if (record.record === 'holder') holders++;
+      if (args.json === true) return out.json(record);
+      if (record.record === 'holder') out.line(renderHolder(record, colors));
+      if (record.record === 'decision') {
+        if (holders === 0) out.line('no list has it');
+        holders = -1;
+        out.line(renderDecision(record, colors));
+      }
+      if (record.record === 'step') out.line(renderStep(record, colors));
+      if (record.record === 'warning') out.line(record.reason);
+    },
+  });
+  if (args.json === true) out.json({ ...ending, exit: ExitCode.ok });
+  else out.line(holders === 0 ? `nothing holds it, ${ending.text}` : ending.text);
+  return ExitCode.ok;
+}
+
+/** Throws CliError `usage`. */
+function subjectOf(text: string): Pick<MessageOf<'which'>, 'prefix' | 'name'> {
+  const prefix = parsePrefix(text);
+  if (typeof prefix !== 'string') return { prefix: formatPrefix(prefix) };
+  const parsed = parseHostName(text);
+  if (parsed.kind === 'name') return { name: parsed.name };
+  throw usageError(`${text}: write an address, a prefix or a name`);
+}
+
+/** Throws CliError `usage`. */
+function askerOf(text: string | undefined): Pick<MessageOf<'which'>, 'qube' | 'policy'> {
+  if (text === undefined) return {};
+  if (parseAddress(text) !== undefined) return { qube: text };
+  if (isPartName(text)) return { policy: text };
+  throw usageError(`--qube ${text}: write the address of a qube, or the name of a policy`);
+}

@@ -1,0 +1,47 @@
+/** What holds an address, a prefix or a name, and what decides, a line each. Pure. */
+
+import type { ControlRecordOf } from '@rulecast/protocol';
+import { shownName } from '../terminal/input.ts';
+import type { Colors } from '../terminal/terminal.ts';
+import { formatCount } from './amounts.ts';
+
+const DECIDES = { rest: 'decides', some: 'decides some of it', nothing: 'decides nothing' } as const;
+/** What decides where no rule does. */
+const OTHERWISE = {
+  default: 'the default action of the policy',
+  unmatched: 'unmatched',
+  unlisted: 'unlisted: no rule names it',
+  nobody: 'nobody judges these',
+} as const;
+
+export function renderHolder(holder: ControlRecordOf<'holder'>, colors: Colors): string {
+  const { kind, name, origin = '', source, used, published } = holder;
+  if (kind === 'policy') return `${colors.bold(`policy ${name}`)} judges it as a qube: ${heldText(holder)}`;
+  const from = source === 'push' || source === undefined ? 'pushed' : `${source} ${shownName(origin)}`.trim();
+  const use = published ? (used ? '' : ', no rule uses it') : ', an operand of other lists';
+  return `${colors.bold(`list ${name}`)} (${from}${use}): ${heldText(holder)}`;
+}
+
+function heldText({ how, entry = '', count, examples }: ControlRecordOf<'holder'>): string {
+  const more = count > examples.length ? ` and ${formatCount(count - examples.length)} more` : '';
+  const some = `${examples.join(', ')}${more}`;
+  if (how === 'part' || how === 'below') return `${how === 'part' ? 'a part' : 'only below it'}, ${some}`;
+  const below = count === 0 ? '' : `; below it ${some}`;
+  return `${how === 'excepted' ? `not, for it excepts ${entry}` : entry}${below}`;
+}
+
+export function renderDecision(decision: ControlRecordOf<'decision'>, colors: Colors): string {
+  const { policy, direction, action, by } = decision;
+  const whose = policy === undefined ? 'qubes that no policy names' : `qubes of policy ${policy}`;
+  const paint = { accept: colors.green, drop: colors.red, none: colors.yellow };
+  const why = by === 'rule' ? '' : `, ${OTHERWISE[by]}`;
+  return `${whose}, ${direction}: ${paint[action](action)}${why}`;
+}
+
+export function renderStep(step: ControlRecordOf<'step'>, colors: Colors): string {
+  const { rulePolicy, block, rule, ruleIndex, entry, how, decides } = step;
+  const what = block === 'exceptions' ? 'exception' : 'rule';
+  const held = entry === undefined ? '' : ` (${how === 'all' ? '' : `${how}: `}${entry})`;
+  const text = `  ${rulePolicy} ${what} ${formatCount(ruleIndex + 1)}: ${rule}${held}: ${DECIDES[decides]}`;
+  return decides === 'rest' ? colors.bold(text) : text;
+}
