@@ -5,10 +5,11 @@ import { askForRow, type RowArgs, withRowOptions } from '../release/rows.ts';
 import type { ExitCode } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
-export const command = 'cut <qube>';
+/** Not `<qube>`: a positional of that name would take `--qube` as well, and which of both is meant? */
+export const command = 'cut <target>';
 
 export interface CutArgs extends RowArgs {
-  readonly qube: string;
+  readonly target: string;
 }
 
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<CutArgs> {
@@ -16,7 +17,7 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<CutArgs
     .usage(
       '$0 cut QUBE [--for 10m]\n\nDrops all that a qube sends and all that is sent to it, now, and ends its connections. No guard stands in the way. It ends by a release: while the publisher does not run, the qube is not given back.',
     )
-    .positional('qube', {
+    .positional('target', {
       type: 'string',
       demandOption: true,
       describe: 'its address, or the name of the policy of its address alone',
@@ -27,6 +28,6 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<CutArgs
     ]);
 }
 
-export function run({ qube, ...args }: CutArgs, terminal: Terminal): Promise<ExitCode> {
-  return askForRow('cut', { qube }, args, terminal);
+export function run(args: CutArgs, terminal: Terminal): Promise<ExitCode> {
+  return askForRow('cut', { qube: args.target }, args, terminal);
 }
