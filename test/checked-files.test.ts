@@ -61,6 +61,7 @@ describe('a file that is taken', () => {
     ['array.yaml', '["192.0.2.1"]'],
     ['names.yaml', '- a.example\n- b.example\n'],
     ['names.yml', '---\nads:\n  - a.example\n'],
+    ['roas.json', '{"roas":[{"prefix":"192.0.2.0/24","asn":"AS64500"}]}'],
     ['lines.json', '{"cidr":"192.0.2.0/24","sblid":"SBL1"}\n{"type":"metadata","records":1}\n'],
   ])('%s is taken by all three', async (name, content) => {
     expect(await refusals(name, content)).toEqual({ check: [], push: [], source: [] });
@@ -77,8 +78,8 @@ describe('a file that is refused', () => {
     ['all.txt', '0.0.0.0/0\n', 'all-addresses', 'all-addresses'],
     ['bird.conf', 'define ASN = 65000;\n', 'nothing-read', 'empty'],
     ['bogus.conf', 'bogus-nxdomain=192.0.2.1\n', 'nothing-read', 'empty'],
-    ['roas.json', '{"roas":[{"prefix":"192.0.2.0/24","asn":"AS64500"}]}', 'unknown-json', 'unusable'],
-    ['lines.json', '{"roa":"192.0.2.1"}\n{"roa":"192.0.2.2"}\n', 'unknown-json', 'unusable'],
+    ['things.json', '{"things":[{"of":"192.0.2.0/24"}]}', 'unknown-json', 'unusable'],
+    ['lines.json', '{"roa":"192.0.2.1"}\n{"roa":"192.0.2.2"}\n', 'bad-record', 'too-many-rejects'],
     ['answer.json', '{"message":"rate limit"}', 'error-answer', 'unusable'],
     ['addresses.yaml', '- 192.0.2.1\n', 'address-among-names', 'too-many-rejects'],
   ])('%s is refused by all three', async (name, content, code, ofSource) => {
