@@ -17,6 +17,7 @@ const BENCHES = {
     'bytes a second of each list importer, on real lists and a million lines, beside ipaddr.js and cidr-tools',
   hostile:
     'what dead and hostile servers can hold up: silent DNS, trickling feeds, bombs, names that change on and on',
+  log: 'packets refused in a second with and without --log, CPU of who reads, and what is seen of a neighbour; as root',
   matcher: 'names a second that the matcher of DNS judges, and what it takes to build, hold and change',
   memory:
     'what publisher and subscriber keep in memory over 100 pushes of a million, and 1,000 changes of it, or of 2^18 rules',

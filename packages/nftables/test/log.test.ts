@@ -80,13 +80,19 @@ describe('the rules of the log', () => {
     expect(count).toBe(places);
   });
 
-  it('ask nothing of a packet that is accepted', () => {
-    const [off, on] = [whole(OFF), whole(ON)];
-    const passed = (rules: readonly Rule[]): readonly Rule[] =>
-      rules.filter(({ chain }) => !isLogChain(chain) && chain !== 'deny');
-    const asked = (rules: readonly Rule[]): readonly string[] =>
-      passed(rules).map(({ chain, expressions }) => {
-        const end = expressions.findIndex(([, text]) => isVerdict(text, DROP) || text.includes('"drop_'));
+  it.each<[string, (options: ChangeOptions) => readonly Rule[]]>([
+    ['a release', whole],
+    ['DNS that is taken over', (options) => rulesOf(captureCommands(['0a8b0101'], options, true))],
+    ['what is closed', (options) => rulesOf(closedCommands(true, options))],
+  ])('ask nothing of a packet that passes %s', (_, rules) => {
+    const [off, on] = [rules(OFF), rules(ON)];
+    const passed = (all: readonly Rule[]): readonly Rule[] =>
+      all.filter(({ chain }) => !isLogChain(chain) && chain !== 'deny');
+    const asked = (all: readonly Rule[]): readonly string[] =>
+      passed(all).map(({ chain, expressions }) => {
+        const isEnd = ([name, text]: Rule['expressions'][number]): boolean =>
+          name === 'reject' || isVerdict(text, DROP) || text.includes('"drop_');
+        const end = expressions.findIndex(isEnd);
         const isCounted = expressions[end - 1]?.[0] === 'objref';
         const kept = end < 0 ? expressions : expressions.slice(0, isCounted ? end - 1 : end);
         return `${chain} ${kept.map(([, text]) => text).join(' ')}`;

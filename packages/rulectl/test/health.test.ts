@@ -259,6 +259,7 @@ describe('status --check', () => {
     ['rootDue', 'fw has a root that is to be renewed'],
     ['rootOverdue', 'fw has a root that is overdue'],
     ['dnsDown.2', 'fw: upstream 2 of rulecast-dns does not answer'],
+    ['logOff', 'fw: what it refuses is not logged'],
     ['dnsCrowded', 'fw: some answers of DNS go without addresses'],
     ['dnsBeyond', 'fw: some questions of DNS are not answered: a qube asks too many'],
   ])('is degraded while %s', (name, text) => {

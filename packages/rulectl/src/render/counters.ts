@@ -41,13 +41,15 @@ const COST_COUNTERS: readonly CounterWord[] = [
     label: 'nft memory',
     format: (bytes) => (bytes === 0 ? 'too short to be measured' : formatBytes(bytes)),
   },
+  { name: 'refusedKept', label: 'in the log', format: (count) => formatAmount(count, 'refusal') },
+  { name: 'refusedLost', label: 'lost of the log', format: (count) => formatAmount(count, 'refusal') },
   { name: 'nftRepairs', label: 'repaired', format: (count) => formatAmount(count, 'time') },
   { name: 'generation', label: 'generation', format: formatCount },
   { name: 'bytes', label: 'lookup table', format: formatBytes },
 ];
 const KNOWN_COUNTERS: ReadonlySet<string> = new Set([
   ...[...PACKET_COUNTERS, ...NAME_COUNTERS, ...COST_COUNTERS].map(({ name }) => name),
-  ...['dnsCrowded', 'dnsBeyond'], // health.ts has them, and dnsDown
+  ...['dnsCrowded', 'dnsBeyond', 'logOff'], // health.ts has them, and dnsDown
 ]);
 /**
  * What begins the counter of a list, a policy, a rule or a qube, whose name follows, in the order in which

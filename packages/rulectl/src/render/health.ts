@@ -50,6 +50,10 @@ const FLAGS: Readonly<Record<string, readonly [rank: Ranked[0], text: string]>> 
     'names',
     ': some questions of DNS are not answered: a qube asks too many at once (docs/names.md)',
   ],
+  logOff: [
+    'names',
+    ': what it refuses is not logged: another program reads the log, or its kernel has none (docs/enforcement.md)',
+  ],
   stale: ['fresh', ' is stale: for two minutes or more nobody told it that its release is the newest'],
   rootDue: ['fresh', ' has a root that is to be renewed soon'],
   rootOverdue: ['fresh', ' has a root that is overdue for renewal'],
