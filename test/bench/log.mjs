@@ -40,6 +40,7 @@ export async function run(args) {
     ['without a log', false],
     ['with --log', true],
   ])) {
+    /** @type {Awaited<ReturnType<typeof measure>>[]} */
     const measured = [];
     for (let i = 0; i < runs; i++) measured.push(await measure(isLogged));
     const of = (/** @type {keyof typeof measured[number]} */ what) =>
