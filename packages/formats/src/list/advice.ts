@@ -6,6 +6,7 @@
 import type { ListFormatName } from '../collect/format.ts';
 import type { ImportOptions, JsonQuery } from '../collect/options.ts';
 import { JsonTape } from '../json/tape.ts';
+import { OPEN_BRACE, OPEN_BRACKET } from '../text/ascii.ts';
 import { latin1 } from '../text/bytes.ts';
 import { sampleLines } from '../text/sample.ts';
 import { isAddress } from '../text/within.ts';
@@ -57,13 +58,14 @@ const RULES: readonly Rules[] = [
     plain: /^([\da-f.:]+\/\d+);$/,
   },
 ];
-const SAMPLE_LINES = 20;
+const SAMPLE_LINES = 10;
 /** Our choice: a longer path is no advice. */
 const KEYS_MAX = 8;
 
 /** The rules that a text is, if it is any that we know. */
 export function rulesOf(bytes: Uint8Array, start: number): Rules | undefined {
   const lines: string[] = [];
+  if (bytes[start] === OPEN_BRACE || bytes[start] === OPEN_BRACKET) return undefined; // JSON
   for (const line of sampleLines(bytes, start)) {
     if (/^(?:#(?!## tuple)|;|!|[{}]$)/.test(line)) continue;
     if (lines.push(line) === SAMPLE_LINES) break;
