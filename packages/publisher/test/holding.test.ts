@@ -1,6 +1,7 @@
 /** What holds a subject and decides, against the reference evaluators. */
 
 import {
+  atOnce,
   bitsOf,
   COMMON_POLICY,
   type Direction,
@@ -25,7 +26,8 @@ const placeOf = ({ policy, block, index }: Pick<Step, 'policy' | 'block' | 'inde
   `${policy} ${block} ${index}`;
 
 function judged(ruleSet: RuleSet, subject: Subject, now: number, policy: Policy | undefined, way: Direction) {
-  const steps = [...new Holder(ruleSet, subject, now).steps(policy, way)];
+  const steps: Step[] = [];
+  atOnce(new Holder(ruleSet, subject, now).steps(policy, way, (step) => steps.push(step)));
   const deciding = steps.filter(({ decides }) => decides !== 'nothing');
   return {
     steps,

@@ -77,8 +77,8 @@ export interface NameStanding {
   readonly below: readonly string[];
 }
 
-/** Names below one that are counted: some milliseconds. Our choice. */
-const BELOW_MAX = 10_000;
+/** Names below one that are counted: less than a millisecond. Our choice. */
+const BELOW_MAX = 1000;
 
 /** What a set says of a name in normal form; `most` entries below it as text. */
 export function standingOf({ names, exceptions }: NameSet, name: string, most: number): NameStanding {

@@ -11,25 +11,26 @@ import {
   columnOf,
   containsAt,
   type Direction,
-  eachRun,
   FIRST_POLICY,
+  formAt,
   formatPrefixAt,
   isNarrowed,
   type List,
   membersMeeting,
   nameTexts,
+  type Pieces,
   type Policy,
   type Prefix,
   type Prefixes,
   type PrefixSet,
+  prefixesIn,
   RULE_BLOCKS,
   type Rule,
   type RuleBlock,
+  type RuleForm,
   type RuleSet,
-  type Run,
   resolutionOf,
   ruleAt,
-  runRuleCount,
   runsOf,
   standingOf,
   timeFor,
@@ -63,6 +64,8 @@ export interface Step {
   readonly decides: 'rest' | 'some' | 'nothing';
 }
 
+/** Rules that are looked at in a turn: some milliseconds, where all hold it. */
+const PIECE_RULES = 1024;
 const ANYTHING: Holding = { how: 'all', entry: undefined, count: 0, examples: [] };
 
 /** How a list holds it; undefined: not at all. A list of names holds what the publisher resolved them to. */
@@ -111,11 +114,14 @@ export class Holder {
   /** Seconds since 1970. */
   readonly #now: number;
   readonly #lists = new Map<string, Holding | undefined>();
+  /** The prefix, if it is one. */
+  readonly #asked: Prefixes | undefined;
 
   constructor(ruleSet: RuleSet, subject: Subject, now: number) {
     this.#ruleSet = ruleSet;
     this.#subject = subject;
     this.#now = now;
+    this.#asked = subject.kind === 'prefix' ? columnOf([subject.prefix], subject.prefix.family) : undefined;
   }
 
   /** How the list of that name holds it. */
@@ -128,30 +134,28 @@ export class Holder {
   }
 
   /** Whether rules of a policy's own, and not those for anything, hold it. */
-  isOf(policy: Policy): boolean {
-    const blocks = RULE_BLOCKS.filter((block) => block !== 'common');
-    return (['egress', 'ingress'] as const).some((direction) =>
-      blocks.some((block) => {
-        for (const { rule } of this.#rules(policy, direction, block))
-          if (rule.remote.kind !== 'any') return true;
-        return false;
-      }),
-    );
+  *isOf(policy: Policy): Pieces<boolean> {
+    let isHeld = false;
+    for (const direction of ['egress', 'ingress'] as const)
+      for (const block of ['exceptions', 'own'] as const)
+        yield* this.#rules(policy, direction, block, ({ rule }) => {
+          isHeld ||= rule.remote.kind !== 'any';
+        });
+    return isHeld;
   }
 
-  /** The rules that hold it for qubes of a policy, or for those that none names, in their order. */
-  *steps(policy: Policy | undefined, direction: Direction): Generator<Step> {
+  /** Tells the rules that hold it for qubes of a policy, or for those that none names, in their order. */
+  *steps(policy: Policy | undefined, direction: Direction, onStep: (step: Step) => void): Pieces<void> {
     let isDecided = false;
-    for (const [source, block] of this.#blocks(policy, direction)) {
-      for (const found of this.#rules(source, direction, block)) {
+    for (const [source, block] of this.#blocks(policy, direction))
+      yield* this.#rules(source, direction, block, (found) => {
         const { rule, holding } = found;
         const isOver = rule.expire !== undefined && timeFor(rule.action, { now: this.#now }) >= rule.expire;
         const isWhole = holding.how === 'all' && !isNarrowed(rule);
         const decides = isDecided || isOver ? 'nothing' : isWhole ? 'rest' : 'some';
         if (decides === 'rest') isDecided = true;
-        yield { policy: source.name, block, ...found, decides };
-      }
-    }
+        onStep({ policy: source.name, block, ...found, decides });
+      });
   }
 
   /** The blocks of rules that are asked, in their order; where nobody judges, `first` alone. */
@@ -170,43 +174,43 @@ export class Holder {
     policy: Policy,
     direction: Direction,
     block: RuleBlock,
-  ): Generator<Pick<Step, 'index' | 'rule' | 'holding'>> {
+    onRule: (rule: Pick<Step, 'index' | 'rule' | 'holding'>) => void,
+  ): Pieces<void> {
     const runs = runsOf(policy, direction, block);
-    let first = 0;
-    for (const run of eachRun(runs)) {
-      for (const [offset, holding] of this.#inRun(run)) {
-        const index = first + offset;
-        if (holding.how !== 'excepted') yield { index, rule: ruleAt(runs, index), holding };
-        else if (holding.count > 0)
-          yield { index, rule: ruleAt(runs, index), holding: { ...holding, how: 'below' } };
+    const tell = (index: number, holding: Holding | undefined): void => {
+      if (holding !== undefined) onRule({ index, rule: ruleAt(runs, index), holding });
+    };
+    let looked = 0;
+    for (let run = 0, index = 0; run < runs.count; run++) {
+      const form = formAt(runs, run);
+      if (++looked % PIECE_RULES === 0) yield;
+      const end = runs.starts[run + 1] ?? 0; // one more than runs
+      if (form.remote.kind !== 'prefixes') tell(index, this.#ofForm(form));
+      else if (form.remote.family === this.#asked?.family) {
+        const column = prefixesIn(runs, run, form.remote.family);
+        for (let i = 0; i < end - index; i++) {
+          if (++looked % PIECE_RULES === 0) yield;
+          tell(index + i, memberHolding(column, i, this.#asked));
+        }
       }
-      first += runRuleCount(run);
+      index = end;
     }
   }
 
-  /** The rules of a run that hold it, each counted from 0. */
-  *#inRun({ match, remote }: Run): Generator<readonly [number, Holding]> {
+  /** How a rule without a prefix holds it. */
+  #ofForm({ match, remote }: RuleForm): Holding | undefined {
     const subject = this.#subject;
-    switch (remote.kind) {
-      case 'any': // what is for the firewall's own resolvers alone is about none of these
-        if (subject.kind === 'prefix' && !match.dns) yield [0, ANYTHING];
-        return;
-      case 'prefixes':
-        if (subject.kind === 'prefix') yield* inColumn(remote.prefixes, subject.prefix);
-        return;
-      case 'list': {
-        const holding = this.list(remote.list);
-        if (holding !== undefined) yield [0, holding];
-        return;
-      }
-      case 'name': {
-        const holding =
-          subject.kind === 'prefix'
-            ? setHolding(resolutionOf(this.#ruleSet, remote.name), subject.prefix)
-            : nameOf(remote.name, subject.name);
-        if (holding !== undefined) yield [0, holding];
-      }
+    if (remote.kind === 'list') {
+      const holding = this.list(remote.list);
+      if (holding?.how !== 'excepted') return holding;
+      return holding.count > 0 ? { ...holding, how: 'below' } : undefined;
     }
+    if (remote.kind === 'name')
+      return subject.kind === 'prefix'
+        ? setHolding(resolutionOf(this.#ruleSet, remote.name), subject.prefix)
+        : nameOf(remote.name, subject.name);
+    // What is for the firewall's own resolvers alone is about none of these.
+    return subject.kind === 'prefix' && !match.dns ? ANYTHING : undefined;
   }
 }
 
@@ -217,15 +221,11 @@ function nameOf(name: string, asked: string): Holding | undefined {
     : undefined;
 }
 
-/** The prefixes of a column in any order that have addresses of a prefix. */
-function* inColumn(column: Prefixes, prefix: Prefix): Generator<readonly [number, Holding]> {
-  if (column.family !== prefix.family) return;
-  const asked = columnOf([prefix], prefix.family);
-  for (let i = 0; i < column.lengths.length; i++) {
-    if ((column.lengths[i] ?? 0) <= prefix.length) {
-      if (containsAt(column, i, prefix.words, 0))
-        yield [i, { ...ANYTHING, entry: formatPrefixAt(column, i) }];
-    } else if (containsAt(asked, 0, column.words, i))
-      yield [i, { how: 'part', entry: undefined, count: 1, examples: [formatPrefixAt(column, i)] }];
-  }
+/** How one member of a column holds the prefix that is alone in another. */
+function memberHolding(column: Prefixes, i: number, asked: Prefixes): Holding | undefined {
+  const isWide = (column.lengths[i] ?? 0) <= (asked.lengths[0] ?? 0);
+  if (isWide && containsAt(column, i, asked.words, 0))
+    return { ...ANYTHING, entry: formatPrefixAt(column, i) };
+  if (isWide || !containsAt(asked, 0, column.words, i)) return undefined;
+  return { how: 'part', entry: undefined, count: 1, examples: [formatPrefixAt(column, i)] };
 }

@@ -17,11 +17,13 @@ import {
   type Direction,
   EMPTY_RULE_SET,
   formatRule,
+  inTurns,
   isForAllQubes,
   judgesIngress,
   judgingPolicy,
   nameTermsOf,
   PIECE_PARTS,
+  type Pieces,
   type Policy,
   parseAddress,
   parseHostName,
@@ -49,20 +51,24 @@ export async function answerWhich(
   const ruleSet = head?.ruleSet ?? EMPTY_RULE_SET;
   const version = head?.manifest.version ?? 0;
   const holder = new Holder(ruleSet, subject, Math.floor(publisher.nowMs() / 1000));
-  for (const record of listRecords(ruleSet, holder, subject, sources)) await exchange.record(record);
+  for (const record of listRecords(ruleSet, holder, subject, sources)) {
+    await exchange.record(record);
+    await publisher.turn(); // of names below one, thousands are counted
+  }
   const around: Policy[] = [];
   let looked = 0;
   for (const policy of ruleSet.policies.values()) {
     if (++looked % PIECE_PARTS === 0) await publisher.turn();
     const judged = subject.kind === 'prefix' && setHolding(policy.prefixes, subject.prefix);
     if (judged) await exchange.record(holderRecord('policy', policy.name, judged));
-    if (holder.isOf(policy)) around.push(policy);
+    if (await inTurns(holder.isOf(policy), publisher.turn)) around.push(policy);
   }
   const judged = judgedOf(request, ruleSet, version);
   const asked = judged ?? judgedBy(around, ruleSet);
   for (const policy of asked.slice(0, POLICIES_TOLD_MAX)) {
     for (const direction of directionsOf(policy, subject)) {
-      const [decision, ...steps] = decisionRecords(ruleSet, holder, policy, direction, subject);
+      const pieces = decisionPieces(ruleSet, holder, policy, direction, subject);
+      const [decision, ...steps] = await inTurns(pieces, publisher.turn);
       if (decision === undefined || (judged === undefined && steps.length === 0)) continue;
       for (const record of [decision, ...steps]) await exchange.record(record);
     }
@@ -159,29 +165,29 @@ function holderRecord(
 }
 
 /** What is decided for one policy, then its rules that hold it: the first ones, and the one that decides. */
-function* decisionRecords(
+function* decisionPieces(
   ruleSet: RuleSet,
   holder: Holder,
   policy: Policy | undefined,
   direction: Direction,
   subject: Subject,
-): Generator<ControlRecord> {
+): Pieces<readonly ControlRecord[]> {
   const told: Step[] = [];
   let count = 0;
   let decided: Step | undefined;
-  for (const step of holder.steps(policy, direction)) {
+  yield* holder.steps(policy, direction, (step) => {
     count++;
     if (step.decides === 'rest') decided = step;
     if (told.length < STEPS_TOLD_MAX || step === decided) told.push(step);
-  }
+  });
   const { by, action } =
     decided === undefined
       ? otherwise(ruleSet, policy, subject)
       : { by: 'rule' as const, action: decided.rule.action };
   const place = { policy: policy?.name, direction };
-  yield { record: 'decision', ...place, action, by, rules: count };
-  for (const { rule, holding, ...step } of told) {
-    yield {
+  const decision = { record: 'decision', ...place, action, by, rules: count } as const;
+  const steps = told.map(
+    ({ rule, holding, ...step }): ControlRecord => ({
       record: 'step',
       ...place,
       rulePolicy: step.policy,
@@ -193,8 +199,9 @@ function* decisionRecords(
       how: holding.how,
       entry: holding.entry === undefined ? holding.examples[0] : boundText(holding.entry),
       decides: step.decides,
-    };
-  }
+    }),
+  );
+  return [decision, ...steps];
 }
 
 /** What decides where no rule does. */
