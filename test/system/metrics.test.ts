@@ -119,6 +119,8 @@ describe('rulectl metrics', () => {
     expect(folder.code).toBe(74);
     const twice = await rulectl(scene.directory, ['metrics', '--output', 'a', '--output', 'b']);
     expect(twice.code).toBe(64);
+    expect((await rulectl(scene.directory, ['metrics', '--output', '-'])).code).toBe(64);
+    expect((await rulectl(scene.directory, ['metrics', '--output', ''])).code).toBe(64);
   });
 });
 

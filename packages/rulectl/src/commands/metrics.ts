@@ -5,7 +5,8 @@ import { basename, dirname, join } from 'node:path';
 import type { Argv } from 'yargs';
 import { askOrFail, controlOf } from '../control/client.ts';
 import { renderMetrics, Samples } from '../render/metrics.ts';
-import { CliError, ExitCode } from '../terminal/exit.ts';
+import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
+import { STDIN_NAME } from '../terminal/input.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'metrics';
@@ -39,6 +40,7 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<Metrics
 }
 
 export async function run(args: MetricsArgs, terminal: Terminal): Promise<ExitCode> {
+  if (args.output === STDIN_NAME) throw usageError('--output -: leave it out for standard output');
   const samples = new Samples(terminal.nowMs());
   await askOrFail({
     ...controlOf(args),
