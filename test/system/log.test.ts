@@ -94,6 +94,26 @@ describe.skipIf(enforcementGap() !== undefined)('what was refused', () => {
     a.end();
   }, 120_000);
 
+  it('has names that are blocked, and the line below it has them answered', async () => {
+    const house = await opened('--log');
+    const a = house.client(house.a);
+    const ask = (): Promise<unknown> => a({ label: 'x', domain: 'ads.example' });
+    expect(await ask()).toEqual({ NXDOMAIN: 1 });
+    const found = () => logged(house, '--list', 'ads', '--name', 'ads.example');
+    await expect.poll(async () => (await found()).length, SOON).toBe(1);
+    const [one] = await found();
+    expect(one).toMatchObject({ what: 'name', qube: QUBE, name: 'x.ads.example', allow: 'x.ads.example' });
+    const { stdout } = await rulectl(house.scene.directory, ['log', '--list', 'ads']);
+    expect(stdout).toMatch(
+      / 10\.137\.0\.5 asks for x\.ads\.example: a rule 2 \(action=drop dst=@ads\): list ads\n/,
+    );
+    const [, proposed = ''] = /^ {2}rulectl (allow .*)$/m.exec(stdout) ?? [];
+    const allowed = await rulectl(house.scene.directory, proposed.split(' '));
+    expect(allowed.code, allowed.stderr).toBe(0);
+    expect(await ask()).toEqual({ open: 1 });
+    a.end();
+  }, 120_000);
+
   it('is not logged by a firewall that does not say so', async () => {
     const house = await opened();
     const { code, stderr } = await rulectl(house.scene.directory, ['log']);

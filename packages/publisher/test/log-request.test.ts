@@ -177,6 +177,31 @@ describe('a log', () => {
     expect(records.map((record) => ('id' in record ? record.id : record.record))).toEqual([5, 6, 'warning']);
   });
 
+  it('has the line of a rule about names, which the firewall does not say, of the head alone', async () => {
+    const { publisher, control, subscribers } = await house();
+    const egress = '[drop dst4=192.0.2.7, drop dst=@ads, accept]';
+    const text = 'unmatched: drop\nlists: { ads: { entries: [192.0.2.9] } }\n';
+    const policies = `policies: { work: { prefixes: [10.137.0.5], egress: ${egress} } }\n`;
+    await release(publisher, { 'work.yaml': `${text}${policies}` });
+    const fw = await logging(subscribers, 'fw');
+    await fw.offer();
+    const rulectl = await ask(control);
+    const by = { action: 'drop', policy: 'work', rulePolicy: 'work', block: 'own', list: 'ads' } as const;
+    const others = [
+      { version: 2 },
+      { verdict: { ...by, list: 'x' } },
+      { verdict: { ...by, rulePolicy: 'x' } },
+    ];
+    const name = { what: 'name', reason: 'name', verdict: by } as const;
+    const refusals = [{}, ...others].map((fields, i) => refusedOf({ id: i + 1, ...name, ...fields }));
+    await answers(fw, refusals);
+    const told = recordsOf(await rulectl.answer(), 'refused').map(({ verdict }) => verdict);
+    expect(told).toEqual([
+      { ...by, rule: 'action=drop dst=@ads', ruleIndex: 1, run: 1 },
+      ...refusals.slice(1).map(({ verdict }) => verdict),
+    ]);
+  });
+
   it('ends with pages that do not go on', async () => {
     const { control, subscribers } = await house();
     const fw = await logging(subscribers, 'fw');

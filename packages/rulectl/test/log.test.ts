@@ -90,6 +90,11 @@ describe('a log', () => {
       { judgedBy: 42, verdict: DEFAULTS },
       'refused by version 41, and by 42: work: no rule matches, the default drops',
     ],
+    [
+      'a rule about names of a release before the head',
+      { reason: 'name', verdict: { ...DEFAULTS, block: 'own', run: 1, list: 'ads' } },
+      'work rule: list ads',
+    ],
     ['a default', { verdict: DEFAULTS }, 'work: no rule matches, the default drops'],
     ['unmatched', { verdict: { ...DEFAULTS, policy: undefined } }, 'no policy names this qube: unmatched'],
     [

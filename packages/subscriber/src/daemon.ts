@@ -218,7 +218,7 @@ async function startNames(
 
 /** A name that `rulecast-dns` blocked, as the log has it. */
 function refusedName({ qube, name, policy, rule, count }: BlockedName): RefusedName {
-  const by = rule && { rulePolicy: rule.policy, block: rule.block, run: rule.run, list: rule.list };
+  const by = rule && { rulePolicy: rule.policy, block: rule.block, list: rule.list };
   const verdict = { action: 'drop', direction: 'egress', policy, ...by } as const;
   return { qube: addressBytes(qube), name: boundText(name, HOST_NAME_MAX_BYTES), verdict, count };
 }

@@ -10,12 +10,14 @@ import {
   ErrorCode,
   type MessageOf,
   ProtocolError,
+  RULE_TEXT_MAX_BYTES,
   type WireRefused,
 } from '@rulecast/protocol';
-import { formatAddress } from '@rulecast/rules';
+import { formatAddress, formatRule, ruleAt, runsOf } from '@rulecast/rules';
 import type { ControlExchange } from '../control/exchange.ts';
 import { noAnswer, noAnswerRecord } from '../control/no-answer.ts';
 import type { ControlParts } from '../control/parts.ts';
+import type { Publisher } from '../release/publisher.ts';
 import { proposalFor } from './proposals.ts';
 
 /** Between two turns of a log that is followed: a subscriber reads what its kernel refused as often. */
@@ -157,13 +159,15 @@ class Log {
   }
 
   #tell(subscriber: string, refused: WireRefused): Promise<void> {
+    const { head } = this.#parts.publisher;
     return this.#exchange.record({
       record: 'refused',
       subscriber,
       ...refused,
+      verdict: withRule(refused, head),
       qube: shown(refused.qube),
       remote: refused.remote && shown(refused.remote),
-      allow: proposalFor(refused, this.#parts.publisher.head?.ruleSet),
+      allow: proposalFor(refused, head?.ruleSet),
     });
   }
 
@@ -195,6 +199,26 @@ function checkFirst(firsts: readonly Page[]): void {
   if (errors.length === 1) throw error;
   const text = `none of ${errors.length} subscribers tells what it refused; the first of them: ${error.message}`;
   throw new ProtocolError(error.code, boundText(text));
+}
+
+/**
+ * The verdict. Of a name rulecast-dns has the list alone: the first rule that drops by it is added, if the
+ * head is what refused.
+ */
+function withRule({ what, verdict, version }: WireRefused, head: Publisher['head']): WireRefused['verdict'] {
+  if (what !== 'name' || verdict?.rulePolicy === undefined || verdict.list === undefined) return verdict;
+  const { rulePolicy, block, list } = verdict;
+  const policy = head?.manifest.version === version ? head.ruleSet.policies.get(rulePolicy) : undefined;
+  if (policy === undefined) return verdict;
+  const runs = runsOf(policy, 'egress', block);
+  const form = runs.forms.findIndex(
+    ({ match, remote }) => match.action === 'drop' && remote.kind === 'list' && remote.list === list,
+  );
+  const run = form < 0 ? -1 : runs.formOf.indexOf(form);
+  const ruleIndex = runs.starts[run];
+  if (ruleIndex === undefined) return verdict;
+  const line = formatRule(ruleAt(runs, ruleIndex), 'egress');
+  return { ...verdict, rule: boundText(line, RULE_TEXT_MAX_BYTES), ruleIndex, run };
 }
 
 function shown(address: Uint8Array): string {

@@ -56,20 +56,21 @@ function packetText({ what, qube, remote = '', direction, name, proto, port, icm
 }
 
 function whyText(one: Refused): string {
-  const { verdict, version, judgedBy = version, reason } = one;
+  const { what, verdict, version, judgedBy = version, reason } = one;
   if (verdict === undefined) return REASONS[reason];
   const refusedBy = `refused by version ${formatCount(version)}`;
   const isLater = judgedBy !== version;
   if (verdict.action !== 'drop')
     return `${refusedBy}, ${isLater ? `accepted since ${formatCount(judgedBy)}` : 'accepted by now'}`;
-  const { policy, rulePolicy, block, rule, ruleIndex, list, prefix } = verdict;
+  const { policy, rulePolicy = policy, block, rule, ruleIndex, list, prefix } = verdict;
   const judge = isLater ? `${refusedBy}, and by ${formatCount(judgedBy)}: ` : '';
-  if (policy === undefined) return `${judge}no policy names this qube: unmatched`;
-  if (rule === undefined) return `${judge}${policy}: no rule matches, the default drops`;
+  if (rulePolicy === undefined) return `${judge}no policy names this qube: unmatched`;
+  if (block === undefined)
+    return `${judge}${rulePolicy}: no rule matches, ${what === 'name' ? 'unlisted decides' : 'the default drops'}`;
   const number = ruleIndex === undefined ? '' : ` ${formatCount(ruleIndex + 1)}`;
-  const place = `${rulePolicy ?? policy} ${block === 'exceptions' ? 'exception' : 'rule'}${number}`;
+  const line = rule === undefined ? '' : ` (${rule})`;
   const holds = list === undefined ? '' : `: list ${list}${prefix === undefined ? '' : ` has ${prefix}`}`;
-  return `${judge}${place} (${rule})${holds}`;
+  return `${judge}${rulePolicy} ${block === 'exceptions' ? 'exception' : 'rule'}${number}${line}${holds}`;
 }
 
 /** By what refusals are added up. */
