@@ -135,6 +135,20 @@ describe('WHICH', () => {
     ]);
   });
 
+  it('says what drops packets from it that go to qubes of which no policy judges those', async () => {
+    const publisher = freshPublisher();
+    const text =
+      'first: { ingress: [drop src4=192.0.2.7] }\npolicies: { work: { prefixes: [10.137.0.5] } }\n';
+    await release(publisher, { 'x.yaml': `${text}unmatched: drop\n` });
+    const control = parseEndpoint(`memory:which-${++houses}`);
+    const served = await serveControl(publisher, [control], () => Promise.reject(new Error('nobody')));
+    onTestFinished(() => served.close());
+    const found = await which(control, { prefix: '192.0.2.7/32' });
+    expect(decisions(found)).toEqual(['none ingress drop rule 1', 'work ingress drop rule 1']);
+    const other = await which(control, { prefix: '192.0.2.8/32', policy: 'work' });
+    expect(decisions(other)).toEqual(['work egress drop default 0', 'work ingress none nobody 0']);
+  });
+
   it('for one qube, or those of one policy, says that alone', async () => {
     const control = await house();
     const prefix = '203.0.113.7/32';

@@ -16,6 +16,7 @@ import {
   DEFAULT_POLICY,
   type Direction,
   EMPTY_RULE_SET,
+  FIRST_POLICY,
   formatRule,
   inTurns,
   isForAllQubes,
@@ -66,7 +67,7 @@ export async function answerWhich(
   const judged = judgedOf(request, ruleSet, version);
   const asked = judged ?? judgedBy(around, ruleSet);
   for (const policy of asked.slice(0, POLICIES_TOLD_MAX)) {
-    for (const direction of directionsOf(policy, subject)) {
+    for (const direction of directionsOf(policy, subject, ruleSet.policies.get(FIRST_POLICY))) {
       const pieces = decisionPieces(ruleSet, holder, policy, direction, subject);
       const [decision, ...steps] = await inTurns(pieces, publisher.turn);
       if (decision === undefined || (judged === undefined && steps.length === 0)) continue;
@@ -116,9 +117,10 @@ function judgedBy(around: readonly Policy[], ruleSet: RuleSet): readonly (Policy
   return [...own, ...(ruleSet.policies.has(DEFAULT_POLICY) ? [] : [undefined]), ...others];
 }
 
-function directionsOf(policy: Policy | undefined, subject: Subject): readonly Direction[] {
-  const isJudged = subject.kind === 'prefix' && policy !== undefined && judgesIngress(policy);
-  return isJudged ? ['egress', 'ingress'] : ['egress'];
+/** Ingress, too, where rules judge what goes to these qubes: their policy's, or those of `first`. */
+function directionsOf(policy: Policy | undefined, subject: Subject, first?: Policy): readonly Direction[] {
+  const isJudged = [policy, first].some((one) => one !== undefined && judgesIngress(one));
+  return isJudged && subject.kind === 'prefix' ? ['egress', 'ingress'] : ['egress'];
 }
 
 /** The lists that hold it: those of the release, and those that are operands of others alone. */
@@ -175,14 +177,17 @@ function* decisionPieces(
   const told: Step[] = [];
   let count = 0;
   let decided: Step | undefined;
-  yield* holder.steps(policy, direction, (step) => {
+  // Nobody but `first` judges what goes to qubes of a policy without rules for that.
+  const isJudged = direction === 'egress' || (policy !== undefined && judgesIngress(policy));
+  const judge = isJudged ? policy : undefined;
+  yield* holder.steps(judge, direction, (step) => {
     count++;
     if (step.decides === 'rest') decided = step;
     if (told.length < STEPS_TOLD_MAX || step === decided) told.push(step);
   });
   const { by, action } =
     decided === undefined
-      ? otherwise(ruleSet, policy, subject)
+      ? otherwise(ruleSet, judge, direction, subject)
       : { by: 'rule' as const, action: decided.rule.action };
   const place = { policy: policy?.name, direction };
   const decision = { record: 'decision', ...place, action, by, rules: count } as const;
@@ -208,9 +213,11 @@ function* decisionPieces(
 function otherwise(
   { policies, unmatched }: RuleSet,
   policy: Policy | undefined,
+  direction: Direction,
   { kind }: Subject,
 ): Pick<ControlRecordOf<'decision'>, 'action' | 'by'> {
-  if (policy === undefined && unmatched === undefined) return { action: 'none', by: 'nobody' };
+  if (policy === undefined && (unmatched === undefined || direction === 'ingress'))
+    return { action: 'none', by: 'nobody' };
   if (kind === 'name') {
     const { unlisted } = nameTermsOf(policies, policy);
     return { action: unlisted === 'answer' ? 'accept' : 'drop', by: 'unlisted' };
