@@ -79,6 +79,10 @@ const FAILURES: readonly (readonly [line: string, ...tests: (readonly [suite: st
       ['bounds', 'does not give more kernel memory for %s'],
     ],
     [
+      'what is refused is to be logged and cannot be, as another program reads the group',
+      ['daemon', 'enforces as ever where another program reads the log, and says so to who asks'],
+    ],
+    [
       "Qubes' own tables are made anew",
       ['trouble', 'leaves the tables of Qubes alone, and stays when they are made anew'],
     ],

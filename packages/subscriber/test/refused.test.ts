@@ -156,7 +156,7 @@ class World {
         if (this.fault !== undefined) throw this.fault;
         for (const packet of this.waiting.splice(0)) take(packet);
       },
-      interfaceName: (index) => (index === 7 ? 'vif1.0' : undefined),
+      interfaceName: (index) => ({ 7: 'vif1.0', 9: 'vif\u0085\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9' })[index],
       close: () => undefined,
     };
     this.log = new RefusedLog(fault === '' ? packets : undefined, fault);
@@ -285,6 +285,14 @@ describe('the log of refused packets', () => {
       expect([told?.verdict, told?.interface]).toEqual([undefined, undefined]);
     },
   );
+
+  it('tells of interfaces whose names are no text for terminals', async () => {
+    const world = new World();
+    await world.turn({ ...PACKET, interfaceIndex: 9 });
+    const refused = world.told();
+    expect(refused[0]?.interface).toBe('vif\ufffd\u00e9\u00e9\u00e9\u00e9');
+    encodeMessage({ kind: 'answer', ok: true, refused });
+  });
 
   it('ends with what it reads from, says so once, and to who asks', async () => {
     const world = new World();

@@ -9,6 +9,7 @@
 import { EventEmitter } from 'node:events';
 import { Listeners } from '@rulecast/program/listeners';
 import {
+  boundText,
   Capability,
   DEFAULT_CAPABILITIES,
   ENTRIES_MAX,
@@ -30,6 +31,7 @@ import {
   beginsFlow,
   type Environment,
   FLOWLESS_VERDICT,
+  HOST_NAME_MAX_BYTES,
   isPartName,
   type Packet,
 } from '@rulecast/rules';
@@ -513,7 +515,8 @@ class RunningSubscriber implements Subscriber {
     const isElsewhere = packet.direction === 'egress' && first.verdict.action !== 'drop';
     const both = isElsewhere ? await this.#explainTold({ ...packet, direction: 'both' }, names) : first;
     const { verdict, rule } = both.verdict.action === 'drop' ? both : first;
-    return { verdict: verdictToWire(verdict, rule), name: names[0]?.name };
+    const name = names[0] && boundText(names[0].name, HOST_NAME_MAX_BYTES);
+    return { verdict: verdictToWire(verdict, rule), name };
   }
 
   /** With what the qube was told by name, where there is such. */

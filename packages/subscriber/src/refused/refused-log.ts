@@ -5,6 +5,8 @@
 
 import {
   addressFromBytes,
+  boundText,
+  INTERFACE_MAX_BYTES,
   type SteadyClock,
   type WireRefused,
   type WireRefusedQuery,
@@ -90,7 +92,7 @@ export class RefusedLog {
   /** Reads from now on. */
   begin(host: RefusedHost): void {
     this.#host = host;
-    this.#kept = new KeptRefusals(host.nowMs() * IDS_A_MS);
+    this.#kept = new KeptRefusals(Math.floor(host.nowMs()) * IDS_A_MS);
     this.#read();
   }
 
@@ -156,9 +158,13 @@ export class RefusedLog {
   }
 
   #interfaceOf(index: number): string | undefined {
-    const name = this.#interfaces.get(index) ?? this.#packets?.interfaceName(index);
-    if (name !== undefined) this.#interfaces.set(index, name);
-    return name;
+    const known = this.#interfaces.get(index);
+    if (known !== undefined) return known;
+    const name = this.#packets?.interfaceName(index);
+    if (name === undefined) return undefined;
+    const shown = boundText(name, INTERFACE_MAX_BYTES); // whoever has rights calls it as he likes
+    this.#interfaces.set(index, shown);
+    return shown;
   }
 
   /** The name of the release in force, which is remembered with its version. */
