@@ -43,9 +43,9 @@ const IPTABLES =
 
 describe('rules of firewalls', () => {
   it.each([
-    ['iptables', IPTABLES],
+    ['iptables or UFW', IPTABLES],
     [
-      'iptables',
+      'iptables or UFW',
       '### tuple ### deny any any 0.0.0.0/0 any 192.0.2.1 in\n-A ufw-user-input -s 192.0.2.1 -j DROP\n',
     ],
     ['pf', 'table <bad> persist { 192.0.2.1, 198.51.100.0/24 }\n'],
@@ -78,9 +78,9 @@ describe('rules of firewalls', () => {
   });
 
   it.each([
-    ['iptables', 'of a port', IPTABLES.replace('/32 -j', '/32 -p tcp --dport 22 -j')],
-    ['iptables', 'of all but some', IPTABLES.replace('-s 192', '! -s 192')],
-    ['iptables', 'that accepts', IPTABLES.replace('DROP', 'ACCEPT')],
+    ['iptables or UFW', 'of a port', IPTABLES.replace('/32 -j', '/32 -p tcp --dport 22 -j')],
+    ['iptables or UFW', 'of all but some', IPTABLES.replace('-s 192', '! -s 192')],
+    ['iptables or UFW', 'that accepts', IPTABLES.replace('DROP', 'ACCEPT')],
     ['pf', 'with an exception', 'table <bad> persist { 192.0.2.0/24, !192.0.2.1 }\n'],
     [
       'pf',

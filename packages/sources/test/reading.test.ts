@@ -225,7 +225,7 @@ describe('readSource', () => {
     expect(await readSource(jobOf({ 'a.txt': '-A INPUT -s 192.0.2.1 -j DROP\n' }))).toMatchObject({
       code: 'unusable',
       reason:
-        "a.txt: rules of iptables: they have ports, an order and exceptions, and a list has none of that; all of it is read with pattern: '^-A \\S+ -s (\\S+) -j (?:DROP|REJECT)$'",
+        "a.txt: rules of iptables or UFW: they have ports, an order and exceptions, and a list has none of that; all of it is read with pattern: '^-A \\S+ -s (\\S+) -j (?:DROP|REJECT)$'",
     });
     expect(await readSource(jobOf({ 'a.txt': 'pass in from 192.0.2.1 to any\n' }))).toMatchObject({
       reason: 'a.txt: rules of pf: they have ports, an order and exceptions, and a list has none of that',

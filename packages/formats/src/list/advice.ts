@@ -29,7 +29,7 @@ interface Rules {
 /** What RE2 and JavaScript read alike. */
 const RULES: readonly Rules[] = [
   {
-    of: 'iptables',
+    of: 'iptables or UFW',
     sign: /^(?:-[AI] \S+ .*-j \S|:\S+ (?:ACCEPT|DROP|-)(?: |$)|\*(?:filter|raw|nat|mangle)$|COMMIT$|### tuple ###)/,
     plain: /^-A \S+ -s (\S+) -j (?:DROP|REJECT)$/,
   },
