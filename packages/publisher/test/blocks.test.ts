@@ -568,6 +568,24 @@ describe('guards', () => {
     expect(closing.kind === 'guarded' && closing.refusals.map(({ guard }) => guard)).toContain('unreachable');
   });
 
+  it('ask of a push what is behind rows, which would be there when they end', async () => {
+    const publisher = await house();
+    const closed = DOCUMENT.replace('default: accept, ingress', 'ingress');
+    await release(publisher, { 'r.yaml': closed });
+    await ask(publisher, { verb: 'cut', qube: '10.137.0.6', seconds: 60 });
+    const open = closed
+      .replace('10.137.0.6, 10.137.0.7', '10.137.0.7')
+      .replace('10.138.0.0/24', '10.0.0.0/8');
+    const outcome = await publisher.push(pushOf({ 'r.yaml': open }), { role: 'push' });
+    expect(
+      outcome.kind === 'guarded' && outcome.refusals.map(({ guard, part }) => `${guard} ${part}`),
+    ).toContain('accept-all policy net');
+    publisher.setMustReach([mustReach('10.137.0.6 > 203.0.113.7 tcp/443')]);
+    await release(publisher, { 'r.yaml': DOCUMENT }, {}, { role: 'admin' });
+    const fed = publisher.updateLists(new Map([['bad', prefixListOf(prefixes('203.0.113.7'))]]));
+    expect([...(await fed).refused]).toEqual([['bad', expect.objectContaining({ code: 'unreachable' })]]);
+  });
+
   it('ask as docs/blocks.md says', () => {
     const document = readFileSync(new URL('../../../docs/blocks.md', import.meta.url), 'utf8');
     const told = Array.from(document.matchAll(/^\| .+ \|$/gm), ([line]) =>

@@ -15,6 +15,7 @@ import {
   parseRule,
   prefixAt,
   type RuleSet,
+  saysAnything,
   suggestion,
 } from '@rulecast/rules';
 import { ownPolicies, rowsListCount } from './compile.ts';
@@ -162,16 +163,12 @@ function targetFault(target: Target): string | undefined {
 /** The address of a qube; of `block` and `allow` one that has a policy of its own. */
 function qubeFor(text: string, { verb, target }: Pick<Row, 'verb' | 'target'>, base: RuleSet): string {
   const address = canonicalAddress(text) ?? addressOfPolicy(text, base);
-  if (verb === 'cut' && base.unmatched === undefined && ![...base.policies.values()].some(judgesQubes))
+  if (verb === 'cut' && !saysAnything(base))
     throw badInput(
       'nothing that is released says what passes, so the boot mode of each firewall does: push policies, or unmatched:, first',
     );
   if (verb === 'cut' || ownPolicies(base).has(address)) return address;
   throw badInput(noOwnPolicy(`${verb === 'allow' ? 'accept' : 'drop'} ${remoteText(target)}`, address, base));
-}
-
-function judgesQubes({ name }: { readonly name: string }): boolean {
-  return name !== FIRST_POLICY;
 }
 
 function addressOfPolicy(text: string, base: RuleSet): string {

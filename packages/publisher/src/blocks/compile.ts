@@ -27,6 +27,7 @@ import {
   judgesIngress,
   judgingPolicy,
   type List,
+  memberContaining,
   nameListOf,
   namesOpenedBy,
   type Policy,
@@ -286,11 +287,8 @@ function holderOf(base: RuleSet, qube: Address): Policy | undefined {
   const policy = judgingPolicy(base, qube, 'egress');
   if (policy === undefined) return undefined;
   const column = columnFor(policy.prefixes, qube.family);
-  const text = formatAddress(qube);
-  for (let at = 0; at < column.lengths.length; at++)
-    if (column.lengths[at] === bitsOf(qube.family) && formatAddress(prefixAt(column, at)) === text)
-      return policy;
-  return undefined;
+  const at = memberContaining(column, qube.words);
+  return column.lengths[at] === bitsOf(qube.family) ? policy : undefined;
 }
 
 // ── Rules to what was pushed ───────────────────────────────────────────────────────────────────────────────
@@ -330,8 +328,17 @@ function withoutRows(ruleSet: RuleSet): RuleSet {
   return { ...ruleSet, lists, policies };
 }
 
+/** By policy, so that a policy that stays is one object without rows as well. */
+const partsKnown = new WeakMap<Policy, Policy>();
+
 /** A policy without the marked rules that its first rules are. */
 function pushedPart(policy: Policy): Policy {
+  const part = partsKnown.get(policy) ?? newPushedPart(policy);
+  partsKnown.set(policy, part);
+  return part;
+}
+
+function newPushedPart(policy: Policy): Policy {
   if (policy.name === FIRST_POLICY) {
     const [egress, ingress] = [behindMarks(policy.egress), behindMarks(policy.ingress)];
     return egress === policy.egress && ingress === policy.ingress ? policy : { ...policy, egress, ingress };

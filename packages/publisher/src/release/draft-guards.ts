@@ -12,11 +12,12 @@ import {
   type RuleSetProblem,
   RuleSetProblemCode,
 } from '@rulecast/rules';
+import { baseOf } from '../blocks/compile.ts';
 import { isCutPolicy } from '../blocks/mark.ts';
 import { bareText, newBareDrops, type ResolvedRuleSet } from '../guards/bare-drop.ts';
 import { unreachable } from '../guards/must-reach.ts';
 import { pushRefusals } from '../guards/push.ts';
-import type { GuardRefusal } from '../guards/refusal.ts';
+import type { GuardedPush, GuardRefusal } from '../guards/refusal.ts';
 import { asks, type Way } from '../guards/table.ts';
 import { misfits } from '../guards/unsupported.ts';
 import { WIDER, widerLists, widerText } from '../guards/wider.ts';
@@ -37,6 +38,18 @@ export interface ListOwner {
 const PUSH_ADVICE = 'look at what you push';
 /** The guard of drop rules without an address. */
 const UNRESOLVED = 'unresolved';
+
+/** Those that change rows alone: what is pushed stays as it is behind them. */
+const WAYS_OF_ROWS: ReadonlySet<Way> = new Set(['block', 'allow', 'cut', 'unblock', 'ended']);
+
+/**
+ * The same without rows, which may end at any time: a qube that is cut off must not come to be open behind
+ * that. Undefined: there are none.
+ */
+function behindRows<P extends Pick<GuardedPush, 'before' | 'after'>>(push: P): P | undefined {
+  const [before, after] = [baseOf(push.before), baseOf(push.after)];
+  return before === push.before && after === push.after ? undefined : { ...push, before, after };
+}
 
 export interface DraftGuardsOptions {
   readonly committer: Committer;
@@ -65,7 +78,7 @@ export class DraftGuards {
     { role = 'admin', asNewEpoch, require }: PushOptions,
     advice = PUSH_ADVICE,
   ): ReleaseRequest['guards'] {
-    const { subscribers, turn } = this.#options;
+    const { subscribers } = this.#options;
     return async (draft, before) => {
       const isSame = draft.changes.every(({ kind }) => kind === PartKind.resolutions);
       const way = isSame && asNewEpoch === true ? 'epoch' : asked;
@@ -78,12 +91,22 @@ export class DraftGuards {
         firewalls: subscribers.firewalls(require),
         now: this.#now(),
       };
-      return [
-        ...(await inTurns(pushRefusals(push), turn)),
-        ...(asks('unresolved', way, role) ? await this.#bareRefusals(draft, before) : []),
-        ...(asks('mustReach', way, role) ? await this.cutOff(draft, advice, before) : []),
-      ];
+      const found = await this.#refusals(push, advice);
+      const behind = behindRows(push);
+      if (behind === undefined || WAYS_OF_ROWS.has(way)) return found;
+      const known = new Set(found.map(({ guard, part }) => `${guard} ${part}`));
+      const more = await this.#refusals(behind, advice);
+      return [...found, ...more.filter(({ guard, part }) => !known.has(`${guard} ${part}`))];
     };
+  }
+
+  async #refusals(push: GuardedPush, advice: string): Promise<readonly GuardRefusal[]> {
+    const { before, after, way, role } = push;
+    return [
+      ...(await inTurns(pushRefusals(push), this.#options.turn)),
+      ...(asks('unresolved', way, role) ? await this.#bareRefusals(before, after) : []),
+      ...(asks('mustReach', way, role) ? await this.cutOff({ ruleSet: after }, advice, before) : []),
+    ];
   }
 
   isOfSource(list: string): boolean {
@@ -91,14 +114,18 @@ export class DraftGuards {
   }
 
   /** Refusals for packets of `must-reach:` that the draft would drop. */
-  cutOff(
-    { ruleSet }: { readonly ruleSet: RuleSet },
+  async cutOff(
+    { ruleSet: after }: { readonly ruleSet: RuleSet },
     advice: string,
-    inForce?: RuleSet,
+    before = this.#options.committer.ruleSet,
   ): Promise<readonly GuardRefusal[]> {
     const { committer, turn } = this.#options;
-    const before = committer.head === undefined ? undefined : (inForce ?? committer.ruleSet);
-    return unreachable(before, ruleSet, this.mustReach, { now: this.#now(), advice, turn });
+    const judging = { now: this.#now(), advice, turn };
+    const isFirst = committer.head === undefined;
+    const found = await unreachable(isFirst ? undefined : before, after, this.mustReach, judging);
+    const behind = behindRows({ before, after });
+    if (found.length > 0 || behind === undefined) return found;
+    return unreachable(isFirst ? undefined : behind.before, behind.after, this.mustReach, judging);
   }
 
   /** A rule set with the addresses that its names have now. */
@@ -107,7 +134,7 @@ export class DraftGuards {
   }
 
   /** Policies with a drop rule that has no address, and is new or has one in the head. */
-  async #bareRefusals({ ruleSet }: ReleaseDraft, before: RuleSet): Promise<readonly GuardRefusal[]> {
+  async #bareRefusals(before: RuleSet, ruleSet: RuleSet): Promise<readonly GuardRefusal[]> {
     const { turn } = this.#options;
     const bare = await inTurns(newBareDrops(before, this.withResolutions(ruleSet)), turn);
     const policies = [...new Set(bare.map(({ policy }) => policy))];
