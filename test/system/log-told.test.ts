@@ -6,6 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Capability, Connection, PROTOCOL_VERSION, type WireRefused } from '@rulecast/protocol';
 import { connect, parseEndpoint } from '@rulecast/vchan';
@@ -20,6 +21,7 @@ const SOON_MS = 10_000;
 const PAGE_REFUSALS = 10;
 /** As many as a firewall keeps. */
 const MANY = 10_000;
+const RUNS = 3;
 
 const REFUSED: WireRefused = {
   id: 1,
@@ -208,7 +210,15 @@ it('of as many refusals as a firewall keeps is told whole', async () => {
   const at = await scene();
   const firewall = await ToldFirewall.open(at, 'fw', [Capability.firewallLog]);
   firewall.refused = Array.from({ length: MANY }, (_, i) => ({ ...REFUSED, id: i + 1, port: i }));
-  const { code, stdout, ms } = await rulectl(at.directory, ['log', '--json']);
-  console.log(`rulectl log of ${MANY} refusals, ${PAGE_REFUSALS} a page: ${Math.round(ms)} ms`);
-  expect([code, stdout.split('\n').length]).toEqual([0, MANY + 2]);
+  const took: number[] = [];
+  for (let run = 0; run < RUNS; run++) {
+    const { code, stdout, ms } = await rulectl(at.directory, ['log', '--json']);
+    expect([code, stdout.split('\n').length]).toEqual([0, MANY + 2]);
+    took.push(ms);
+  }
+  const [, median = 0] = took.sort((a, b) => a - b);
+  const machine = `${cpus()[0]?.model}, Node ${process.versions.node}, median of ${RUNS}`;
+  console.log(
+    `rulectl log of ${MANY} refusals, ${PAGE_REFUSALS} a page: ${Math.round(median)} ms (${machine})`,
+  );
 });
