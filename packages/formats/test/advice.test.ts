@@ -128,7 +128,7 @@ describe('other files', () => {
     [
       'of URLs of both',
       'http://192.0.2.1/a\nhttp://evil.example/b\n',
-      'format: urls with take: addresses or take: names',
+      'format: urls, and take: addresses or take: names',
     ],
     ['of ports', '192.0.2.1:80\n192.0.2.2:81\n', 'format: ip-port'],
     ['of both', '192.0.2.1\nevil.example\nbad.example\n', 'take: addresses or take: names'],

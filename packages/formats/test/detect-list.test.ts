@@ -49,6 +49,7 @@ describe('detectListFormat', () => {
     ['', '{"metadata": {}, "roas": []}', 'vrp'],
     ['', 'ExitNode 0011\n', 'tor'],
     ['', 'drop tcp [192.0.2.1,192.0.2.2] any -> any any (sid:1;)\n', 'suricata'],
+    ['', `alert ip [${'192.0.2.1,'.repeat(400)}192.0.2.2] any -> any any (sid:1;)\n`, 'suricata'],
     ['', 'hxxp://evil.example/\n', 'urls'],
     ['', '192.0.2.1:443\nevil.example:80\n[2001:db8::1]:53\n', 'ip-port'],
     ['', '1.0.4.0\t22\t64500\n', 'pfx2as'],

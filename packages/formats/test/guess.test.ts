@@ -24,7 +24,7 @@ function entriesOf(list: List): readonly string[] {
 /** Rules of no program that we know. */
 const GROUPS = Array.from({ length: 34 }, (_, rule) => {
   const addresses = Array.from({ length: 20 }, (_, i) => `198.51.${rule}.${i + 1}`).join(',');
-  return `alert ip [${addresses}] any (msg:"ET DROP group ${rule + 1}"; flow:to_server, stateless; sid:${2_400_000 + rule}; rev:1;)\n`;
+  return `note ip [${addresses}] any (msg:"ET DROP group ${rule + 1}"; flow:to_server, stateless; sid:${2_400_000 + rule}; rev:1;)\n`;
 }).join('');
 
 /** As ThreatFox exports its indicators: the titles are in a comment. */
@@ -36,7 +36,7 @@ const THREATFOX = `# "first_seen_utc","ioc_id","ioc_value","ioc_type","threat_ty
 
 const UNPROVEN: readonly (readonly [string, string])[] = [
   ['rules with groups', GROUPS],
-  ['one rule with a group', 'drop tcp [192.0.2.1,198.51.100.7] any (msg:"x"; sid:1;)\n'],
+  ['one rule with a group', 'note tcp [192.0.2.1,198.51.100.7] any (msg:"x"; sid:1;)\n'],
   ['a table of pf', 'table <bad> persist { 192.0.2.1, 198.51.100.7 }\n'],
   ['a table of pf over lines', 'table <bad> {\n  192.0.2.1,\n  198.51.100.7 }\n'],
   ['the addresses of a table of pf', '{ 192.0.2.1, 198.51.100.7 }\n'],
@@ -166,7 +166,7 @@ describe('addresses of a record', () => {
   it.each([
     [
       'a rule with a group',
-      (i: number) => `alert ip [203.0.${i}.1,203.1.${i}.1,203.2.${i}.1] any (sid:${i};)`,
+      (i: number) => `note ip [203.0.${i}.1,203.1.${i}.1,203.2.${i}.1] any (sid:${i};)`,
     ],
     ['a list of three', (i: number) => `NN${i} = [ 203.0.${i}.0/24, 203.1.${i}.0/24, 203.2.${i}.0/24 ];`],
     ['a table of pf', (i: number) => `tables <a${i}> persist { 203.0.${i}.1, 203.1.${i}.1, !203.2.${i}.1 }`],

@@ -5,7 +5,7 @@
 
 import { parsePrefix } from '@rulecast/rules';
 import { contentStart, sampleLines } from '../text/sample.ts';
-import { isJsonList } from './detect-list.ts';
+import { isJsonList, SURICATA_RULE } from './detect-list.ts';
 
 export type Format = 'list' | 'rules' | 'document';
 
@@ -35,9 +35,7 @@ const RECOGNISERS: readonly Recogniser[] = [
   {
     format: 'rules',
     name: /\.rules$/i,
-    line: new RegExp(
-      `^(?:accept|drop)(?:\\s(?!.*\\s(?:->|<>)\\s)|$)|${RULE_OPTION.source}|${SHOWN_RULES.source}`,
-    ),
+    line: new RegExp(`^(?:accept|drop)(?:\\s|$)|${RULE_OPTION.source}|${SHOWN_RULES.source}`),
   },
 ];
 
@@ -53,6 +51,7 @@ export function detectFormat(fileName: string, bytes: Uint8Array): Format {
   if (isJsonList(bytes)) return 'list';
   const lines = meaningfulLines(bytes);
   const [first = '', second = ''] = lines.filter((line) => !YAML_HEAD.test(line));
+  if (SURICATA_RULE.test(first)) return 'list'; // whose files are named like ours
   if (ITEM.test(first) || (ITEM_HEAD.test(first) && ITEM.test(second))) return 'list';
   const said = RECOGNISERS.find(({ line }) => line.test(lines[0] ?? ''));
   const isAddress = typeof parsePrefix(first.split(/[\s,;#]/, 1)[0] ?? '') !== 'string';

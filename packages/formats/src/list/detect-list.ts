@@ -108,11 +108,14 @@ function gatherPaths(tape: JsonTape, object: number, path: string, into: Set<str
 
 const ADDRESS = String.raw`(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]*:[0-9A-Fa-f.:]*)`;
 const PREFIX = `${ADDRESS}(?:/\\d{1,3})?`;
+/** The head of a rule up to its sender; groups are longer than what is looked at. */
+export const SURICATA_RULE =
+  /^(?:alert|drop|reject\w*|pass)\s+\w+\s+(?:!?\[[\da-f.:/]|(?:any|!?\$\w+|!?[\da-f.:/]+)\s)/;
 /** What a line of each format looks like; a line votes for the first that it fits. */
 const LINE_SIGNS: readonly (readonly [ListFormatName, { readonly test: (line: string) => boolean }])[] = [
   ['rir', /^(?:\d+(?:\.\d+)?\|[a-z]+\||[a-z]+\|(?:[A-Z]{2}|\*|)\|(?:asn|ipv4|ipv6)\|)/],
   ['tor', /^(?:ExitNode|ExitAddress)\s/],
-  ['suricata', /^(?:alert|drop|reject\w*|pass)\s.*\s(?:->|<>)\s.*\(.*\)$/],
+  ['suricata', SURICATA_RULE],
   ['ipset', /^(?:(?:create|add|-N|-A)\s+\S+\s+\S|COMMIT$)/],
   [
     'nft',

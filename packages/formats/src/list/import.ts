@@ -197,7 +197,7 @@ export function adviceOn(
     if (line !== '' && reads(says)) return line;
     const isSplit =
       asked.take === undefined && (['prefixes', 'names'] as const).every((take) => reads({ ...says, take }));
-    if (isSplit) return `${line}${line === '' ? '' : ' with '}take: addresses or take: names`;
+    if (isSplit) return `${line}${line === '' ? '' : ', and '}take: addresses or take: names`;
   }
   return undefined;
 }
