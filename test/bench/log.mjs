@@ -4,8 +4,13 @@
  * seen. A router with the sink alone, and the reader as a process beside it.
  */
 
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { EMPTY_RULE_SET, emptyPolicy, IpProtocol } from '@rulecast/rules';
 import { frameOf, segment } from '../enforce/frames.mjs';
@@ -20,6 +25,7 @@ const BLASTER = fileURLToPath(new URL('../enforce/frame-blaster.py', import.meta
 const READER = fileURLToPath(new URL('../enforce/log-reader.mjs', import.meta.url));
 /** A round of the blaster. */
 const FRAMES = 2048;
+const STARTED_MS = 1000;
 const NEIGHBOUR = { address: '10.137.128.6', packets: 30, everyS: 0.3 };
 const SENDER = `import socket, time
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -36,20 +42,23 @@ export async function run(args) {
   const runs = runsOf(args, RUNS);
   process.stdout.write(machineLine(runs));
   const rows = [];
-  for (const [name, isLogged] of /** @type {const} */ ([
-    ['without a log', false],
-    ['with --log', true],
+  const hasUlogd = spawnSync('which', ['ulogd']).status === 0;
+  if (!hasUlogd) process.stdout.write('ulogd2 is not installed, and not measured\n');
+  for (const [name, by] of /** @type {const} */ ([
+    ['without a log', undefined],
+    ['with --log', Reader],
+    ...(hasUlogd ? [/** @type {const} */ (['the same read by ulogd2', Ulogd])] : []),
   ])) {
     /** @type {Awaited<ReturnType<typeof measure>>[]} */
     const measured = [];
-    for (let i = 0; i < runs; i++) measured.push(await measure(isLogged));
+    for (let i = 0; i < runs; i++) measured.push(await measure(by));
     const of = (/** @type {keyof typeof measured[number]} */ what) =>
       median(measured.map((one) => one[what]));
     const seen = measured.map((one) => one.seen);
     rows.push([
       name,
       grouped(of('refused')),
-      ...(isLogged
+      ...(by
         ? [
             grouped(of('read')),
             `${of('cpu').toFixed(2)} %`,
@@ -63,14 +72,14 @@ export async function run(args) {
   process.stdout.write(table(head, rows));
 }
 
-/** @param {boolean} isLogged */
-async function measure(isLogged) {
+/** @param {typeof Reader | typeof Ulogd | undefined} by Whoever reads the log. */
+async function measure(by) {
   const network = new Network();
   const { router, links } = network;
   try {
-    const reader = isLogged ? await Reader.open(router) : undefined;
-    const group = isLogged ? ['--log-group', String(GROUP)] : [];
-    const sink = sinkIn(network, isLogged ? { logGroup: GROUP } : {}, group);
+    const reader = await by?.open(router);
+    const group = by ? ['--log-group', String(GROUP)] : [];
+    const sink = sinkIn(network, by ? { logGroup: GROUP } : {}, group);
     const policies = new Map([['default', emptyPolicy('default')]]); // drops
     const ruleSet = { ...EMPTY_RULE_SET, policies };
     await sink.prepare({ hash: new Uint8Array(32).fill(1), ruleSet, environment: { now: 0, dns: [] } });
@@ -137,5 +146,50 @@ class Reader {
     this.#child.stdin?.end();
     await once(this.#child, 'close');
     return this.#sums;
+  }
+}
+
+/** Debian's, which writes a line for each packet. */
+class Ulogd {
+  #child;
+  #folder;
+  seen = 0;
+
+  /** @param {import('../enforce/network.mjs').Namespace} router */
+  static async open(router) {
+    const folder = mkdtempSync(join(tmpdir(), 'rulecast-bench-'));
+    const plugins = [
+      'inppkt_NFLOG',
+      'raw2packet_BASE',
+      'filter_IFINDEX',
+      'filter_IP2STR',
+      'filter_PRINTPKT',
+      'output_LOGEMU',
+    ];
+    const loaded = plugins.map((each) => `plugin="ulogd_${each}.so"`).join('\n');
+    const stack = 'stack=log1:NFLOG,base1:BASE,ifi1:IFINDEX,ip2str1:IP2STR,print1:PRINTPKT,emu1:LOGEMU';
+    const read = `[log1]\ngroup=${GROUP}\n[emu1]\nfile="${join(folder, 'packets')}"\nsync=1\n`;
+    const config = join(folder, 'ulogd.conf');
+    writeFileSync(config, `[global]\nlogfile="${join(folder, 'log')}"\n${loaded}\n${stack}\n${read}`);
+    const ulogd = new Ulogd(router.spawn(['ulogd', '-c', config]), folder);
+    await pause(STARTED_MS);
+    return ulogd;
+  }
+
+  /** @param {import('node:child_process').ChildProcess} child @param {string} folder */
+  constructor(child, folder) {
+    this.#child = child;
+    this.#folder = folder;
+  }
+
+  async end() {
+    const [onCpuNs = '0'] = readFileSync(`/proc/${this.#child.pid}/schedstat`, 'latin1').split(' ');
+    const ended = once(this.#child, 'close');
+    this.#child.kill('SIGTERM');
+    await ended;
+    const lines = readFileSync(join(this.#folder, 'packets'), 'latin1').trim().split('\n');
+    rmSync(this.#folder, { recursive: true });
+    this.seen = lines.filter((line) => line.includes('IN=vif-b ')).length;
+    return { packets: lines.length, lost: 0, cpuMs: Number(onCpuNs) / 1e6 };
   }
 }

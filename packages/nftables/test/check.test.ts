@@ -106,6 +106,24 @@ describe('the check', () => {
       },
     ],
     [
+      'the group of the kernel’s own logs',
+      ({ change }) => {
+        change['logGroup'] = 0;
+      },
+    ],
+    [
+      'a group beyond all',
+      ({ change }) => {
+        change['logGroup'] = 65_536;
+      },
+    ],
+    [
+      'a group that is text',
+      ({ change }) => {
+        change['logGroup'] = injection;
+      },
+    ],
+    [
       'a map by a foreign name',
       ({ change }) => {
         change['oldMaps'] = [injection];
