@@ -295,6 +295,21 @@ describe('a row', () => {
     expect(rows(publisher)).toEqual([]);
   });
 
+  it('of one address of a policy leaves those of its other address', async () => {
+    const publisher = await house();
+    await ask(publisher, { verb: 'cut', qube: 'fd09::5' });
+    await ask(publisher, { verb: 'block', target: '203.0.113.7', qube: 'work' });
+    await ask(publisher, { verb: 'allow', target: '203.0.113.8', qube: 'fd09::5' });
+    expect(lines(publisher, 'work').map((line) => line.replace(/.* comment=/, ''))).toEqual([
+      'rulectl cut 1',
+      'rulectl allow 3',
+      'rulectl block 2',
+      'rulectl cut 1',
+    ]);
+    expect(verdict(publisher, '10.137.0.5 > 203.0.113.9 tcp/443')).toBe('drop');
+    await expectPushed(publisher);
+  });
+
   it('of the same is one, with the later end', async () => {
     const publisher = await house();
     const target = '192.0.2.1';

@@ -88,6 +88,9 @@ describe('an identity whose store is lost', () => {
         await expect(publisher.push(pushOf({ 'f.yaml': 'policies: {}\n' }), options)).rejects.toThrow(
           /has to have policies/,
         );
+        await expect(publisher.blocks.add({ verb: 'block', target: '192.0.2.9' }, options)).rejects.toThrow(
+          /has to have policies/,
+        );
       }
       await expect(publisher.rollback(1, {}, { asNewEpoch: true })).rejects.toThrow();
       await publisher.refreshNames();

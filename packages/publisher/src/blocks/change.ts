@@ -85,7 +85,8 @@ export function rowsWith(
   const detail = `${rowText(row)}${end === undefined ? '' : ` until ${timeText(end)}`}${row.comment === undefined ? '' : `: ${row.comment}`}`;
   const notes = [...sameNotes(same, row), ...cutNotes(row, base)];
   const isThere = same !== undefined && same.until === end && same.comment === row.comment;
-  if (isThere && !rows.some(({ id, qube: other }) => id > same.id && other === qube))
+  const place = (address = ''): unknown => ownPolicies(base).get(address) ?? address;
+  if (isThere && !rows.some((other) => other.id > same.id && place(other.qube) === place(qube)))
     return { rows: { next, rows: all }, detail, notes: sameNotes(same, { ...row, id: same.id }) };
   const changed = [...rows.filter((each) => each !== same), row];
   if (changed.length > ROWS_MAX)

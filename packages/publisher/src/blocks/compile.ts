@@ -9,7 +9,7 @@
  *
  *   base ─withRows─▶ what is released ─baseOf─▶ base
  *
- * Of rows of one qube the newest decides, and a cut before all.
+ * Of rows that stand in one policy the newest decides, and a cut before all.
  */
 
 import {
@@ -102,7 +102,7 @@ function compiled(base: RuleSet, rows: readonly Row[]): RuleSetWithRows {
   const policies = new Map(base.policies);
   const faults: RowFault[] = [];
   const owners = ownPolicies(base);
-  for (const entries of byQube(entriesOf(rows))) {
+  for (const entries of byPlace(entriesOf(rows), owners)) {
     const [{ verb, qube } = NO_ENTRY] = entries;
     const own = qube === undefined ? undefined : owners.get(formatAddress(qube));
     const rest = entries.filter((entry) => {
@@ -156,12 +156,17 @@ export function rowsListCount(rows: readonly Row[]): number {
   return entriesOf(rows).filter(({ names }) => names !== undefined).length;
 }
 
-function byQube(entries: readonly Entry[]): readonly (readonly Entry[])[] {
-  const groups = new Map<string, Entry[]>();
+/** By the policy that they stand in: one may have an address of each family. */
+function byPlace(
+  entries: readonly Entry[],
+  owners: ReadonlyMap<string, Policy>,
+): readonly (readonly Entry[])[] {
+  const groups = new Map<Policy | string, Entry[]>();
   for (const entry of entries) {
-    const key = entry.qube === undefined ? '' : formatAddress(entry.qube);
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [entry]);
+    const address = entry.qube === undefined ? '' : formatAddress(entry.qube);
+    const place = owners.get(address) ?? address;
+    const group = groups.get(place);
+    if (group === undefined) groups.set(place, [entry]);
     else group.push(entry);
   }
   return [...groups.values()];
