@@ -111,14 +111,15 @@ Commands:
 `,
 };
 
-export const WORD_RULES: WordRules = {
-  repeatable: new Set([
-    ...['require', 'known-list', 'permit', 'test', 'address', 'remove'],
-    ...['firewall', 'preset', 'qube', 'country', 'name', 'interface'],
-  ]),
-  mayBeEmpty: new Set(['dns']), // no address means nothing
-  hasOpposites: false, // --no-wait and --no-color are options of their own
-};
+/** An option that one command takes several times, such as `--qube`, others take once. */
+export function wordRulesOf(command: string): WordRules {
+  const own = command === 'init' ? ['firewall', 'preset', 'qube', 'country', 'name', 'interface'] : [];
+  return {
+    repeatable: new Set(['require', 'known-list', 'permit', 'test', 'address', 'remove', ...own]),
+    mayBeEmpty: new Set(['dns']), // no address means nothing
+    hasOpposites: false, // --no-wait and --no-color are options of their own
+  };
+}
 
 /** Declares the options that every command has. */
 export function withGlobalOptions(

@@ -11,9 +11,9 @@ import {
   type GlobalArgs,
   SECOND_WORDS_HELP,
   SELDOM_HELP,
-  WORD_RULES,
   type Work,
   withGlobalOptions,
+  wordRulesOf,
 } from './command.ts';
 import { oldCommandsHelp } from './old-words.ts';
 import { exitCodesHelp } from './terminal/exit.ts';
@@ -25,8 +25,8 @@ export type Answer = Work | string;
 
 /** Reads a command line. Throws ProgramError `usage`, with words of ours. */
 export async function readLine(args: readonly string[], terminal: Terminal): Promise<Answer> {
-  checkWords(args, WORD_RULES);
   const [first = ''] = args;
+  checkWords(args, wordRulesOf(first));
   if (args.length > 0 && !first.startsWith('-') && !COMMANDS.has(first))
     throw usageError(
       `${first === '' ? 'an empty word' : first} is no command${suggestion(first, COMMANDS.keys())}`,
@@ -37,7 +37,7 @@ export async function readLine(args: readonly string[], terminal: Terminal): Pro
     return text.replace('\n\nOptions:\n', `\n${commandsHelp(first, args)}\nOptions:\n`);
   } catch (error) {
     if (error instanceof Choice) {
-      checkSwitches(args, WORD_RULES, error.values);
+      checkSwitches(args, wordRulesOf(first), error.values);
       return error.work;
     }
     if (!(error instanceof ProgramError)) throw error;

@@ -135,6 +135,8 @@ describe('usage errors', () => {
     [['status', '--list', 'a'], 'Unknown argument: list'],
     [['status', '--watch', '--counters'], 'counters change with every packet: leave out one'],
     [['push', 'a', '--list', 'x', '--list', 'y'], '--list is given twice'],
+    [['log', '--name', 'a.example', '--name', 'b.example'], '--name is given twice'],
+    [['log', '--qube', '10.0.0.1', '--qube', '10.0.0.2'], '--qube is given twice'],
     [['push', 'a', '--merge', '--withdraw'], '--merge and --withdraw exclude each other'],
     [['push', 'a', '--merge', '--replace-all'], '--replace-all and --merge exclude each other'],
     [['push', 'a', '--wait', 'applied', '--no-wait'], '--no-wait and --wait exclude each other'],

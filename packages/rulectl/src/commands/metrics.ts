@@ -2,6 +2,7 @@
 
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { Capability } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
 import { askOrFail, controlOf } from '../control/client.ts';
 import { renderMetrics, Samples } from '../render/metrics.ts';
@@ -44,6 +45,7 @@ export async function run(args: MetricsArgs, terminal: Terminal): Promise<ExitCo
   const samples = new Samples(terminal.nowMs());
   await askOrFail({
     ...controlOf(args),
+    capability: Capability.log,
     timeoutMs: ANSWER_TIMEOUT_MS,
     send: (connection) => connection.send({ kind: 'metrics' }),
     onRecord: (record) => {

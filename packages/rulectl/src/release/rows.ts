@@ -50,8 +50,6 @@ export async function askForRow(
   args: RowArgs,
   terminal: Terminal,
 ): Promise<ExitCode> {
-  // A word that `rulectl init` takes several times is an array where it is given twice.
-  if (typeof qube !== 'string' && qube !== undefined) throw usageError('--qube is given twice: give it once');
   const request: MessageOf<'block'> = {
     kind: 'block',
     verb,
