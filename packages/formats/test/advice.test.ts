@@ -99,6 +99,14 @@ describe('rules of firewalls', () => {
   ])('of %s are not read by any line where one is %s', (of, _, text) => {
     expect(said(text)).toEqual({ reason: expect.stringContaining(`rules of ${of}: `), line: undefined });
   });
+
+  // Patterns that go back took 2^60 and 10^12 steps for these.
+  it.each([
+    ['RouterOS', `/ip firewall address-list\nadd ${'list="a" '.repeat(60)}!\n`],
+    ['pf', `table <x> ${' '.repeat(1_000_000)}!\nblock in\n`],
+  ])('of %s take a time that grows with the text alone', (of, text) => {
+    expect(said(text)).toEqual({ reason: expect.stringContaining(`rules of ${of}: `), line: undefined });
+  });
 });
 
 describe('other files', () => {
@@ -113,6 +121,7 @@ describe('other files', () => {
       "json: '$..value'",
     ],
     ['{"NN": [{"prefix": "192.0.2.0/24", "exact": true}]}', "json: '$..prefix'"],
+    [`{"it's": "192.0.2.1", "n": "x"}`, 'all-addresses: true'], // no path finds it
     ['{"a": "192.0.2.1", "b": ["192.0.2.2"]}', 'all-addresses: true'],
     [`{"type": "indicator", "pattern": "[ipv4-addr:value = '192.0.2.1']"}`, 'all-addresses: true'],
     ['id,source,ip,reason\n1,crowdsec,Ip:192.0.2.1,a\n2,crowdsec,Ip:192.0.2.2,b\n', 'all-addresses: true'],

@@ -41,16 +41,16 @@ const CASES: readonly Case[] = [
   ],
   [
     'suricata',
-    'alert ip [192.0.2.0/24, 198.51.100.7] any -> $HOME_NET any (msg:"a (b)"; sid:1;)\n#alert ip [192.0.2.1] any -> any any (sid:2;)\nalert tcp $HOME_NET any <> [2001:db8::/32] any (sid:3;)\ndrop ip 203.0.113.9 any -> any any (sid:4;)\n',
+    'alert ip [192.0.2.0/24, 198.51.100.7] any -> $HOME_NET any (msg:"a (b; c)"; reference:url,a.example; threshold: type limit, track by_src, seconds 3600, count 1; flags:S; flowbits:set,a.b; noalert; sid:1;)\n#alert ip [192.0.2.1] any -> any any (sid:2;)\nalert tcp $HOME_NET any <> [2001:db8::/32] any (sid:3;)\ndrop ip 203.0.113.9 any -> any any (sid:4;)\n',
     ['192.0.2.0/24', '198.51.100.7/32', '203.0.113.9/32', '2001:db8::/32'],
     ['comment:1'],
     [],
   ],
   [
     'suricata',
-    'alert tcp any any -> any 80 (content:"x"; sid:1;)\npass ip [192.0.2.1] any -> any any (sid:2;)\nalert ip ![192.0.2.1] any -> any any (sid:3;)\nalert tcp [192.0.2.1] any -> any 22 (sid:4;)\nalert ip [192.0.2.1] any -> [192.0.2.2] any (sid:5;)\nalert ip [192.0.2.0/24,!192.0.2.1] any -> any any (sid:6;)\nalert ip [192.0.2.1,$BAD] any -> any any (sid:7;)\nalert ip [192.0.2.1] any any\n',
+    'alert tcp any any -> any 80 (content:"x"; sid:1;)\npass ip [192.0.2.1] any -> any any (sid:2;)\nalert ip ![192.0.2.1] any -> any any (sid:3;)\nalert tcp [192.0.2.1] any -> any 22 (sid:4;)\nalert ip [192.0.2.1] any -> [192.0.2.2] any (sid:5;)\nalert ip [192.0.2.0/24,!192.0.2.1] any -> any any (sid:6;)\nalert ip [192.0.2.1,$BAD] any -> any any (sid:7;)\nalert ip [192.0.2.1] any any\nalert tcp [192.0.2.1] any -> any any (msg:"a;b"; content:"x"; sid:9;)\nalert dns [192.0.2.1] any -> any any (sid:10;)\nalert ip [192.0.2.1] any -> any any (flowbits:isset,x; sid:11;)\n',
     [],
-    ['directive:1', 'exception:2', 'partial:1'],
+    ['directive:1', 'exception:2', 'partial:4'],
     ['5:1 two-groups', '6:24 bad-suricata-rule', '7:21 bad-suricata-rule', '8:1 bad-suricata-rule'],
   ],
   // Ranges.

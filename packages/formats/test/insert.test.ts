@@ -36,6 +36,11 @@ describe('lines put into lists:', () => {
       'lists:\r\n  a: { file: a }\r\n',
       'lists:\r\n  a: { file: a }\r\n  # why\r\n  x:\r\n    entries: [192.0.2.1]\r\n',
     ],
+    [
+      'a mark of Windows before it',
+      '\uFEFF# a\nlists:\n  a: { file: a }\nrules: r\n',
+      '\uFEFF# a\nlists:\n  a: { file: a }\n  # why\n  x:\n    entries: [192.0.2.1]\nrules: r\n',
+    ],
   ])('of %s leave every other byte', (_what, before, after) => {
     const text = insertLines(before, 'lists', LINES);
     expect(text).toBe(after);

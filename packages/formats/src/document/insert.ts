@@ -8,12 +8,17 @@ import type { TreeNode } from './node.ts';
 import { parseTree } from './tree.ts';
 
 const INDENT = '  ';
+const BYTE_ORDER_MARK = '\uFEFF';
 
 /**
  * The text with `lines`, indented, at the end of the mapping `key` of the root, which is made where it is not
  * there. Undefined where it is written in braces, and for what cannot be read.
  */
 export function insertLines(text: string, key: string, lines: readonly string[]): string | undefined {
+  if (text.startsWith(BYTE_ORDER_MARK)) {
+    const rest = insertLines(text.slice(1), key, lines); // offsets begin behind it
+    return rest && BYTE_ORDER_MARK + rest;
+  }
   const { root, rejectCount } = parseTree(Buffer.from(text), FORMAT_LIMITS);
   const newline = text.includes('\r\n') ? '\r\n' : '\n';
   const indented = (indent: string): string =>

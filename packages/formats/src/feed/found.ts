@@ -24,8 +24,11 @@ export function importFound(collector: Collector, start: number, find: Finder): 
     const found = find(text);
     if (found.length === 0) collector.skip('other-line');
     for (const [at, to] of found) collector.entry(bytes, from + at, from + to);
-    for (const address of addressesIn(text))
-      if (!found.some(([at, to]) => at <= address.start && address.end <= to)) collector.skip('other-column');
+    let next = 0;
+    for (const address of addressesIn(text)) {
+      while ((found[next]?.[1] ?? address.end) < address.end) next++;
+      if ((found[next]?.[0] ?? text.length) > address.start) collector.skip('other-column');
+    }
   });
 }
 

@@ -3,8 +3,8 @@
  *
  *     alert ip [192.0.2.0/24,198.51.100.7] any -> $HOME_NET any (msg:"…"; sid:1;)
  *
- * A rule is used if one of its sides is addresses and holds for all ports. Those about anything else are
- * skipped, as are those that let pass, and groups of all but some addresses.
+ * A rule is used if one of its sides is addresses, and it holds for all ports and whatever is sent. Those
+ * about anything else are skipped, as are those that let pass, and groups of all but some addresses.
  */
 
 import type { Collector } from '../collect/collector.ts';
@@ -16,11 +16,16 @@ import { addressWithin } from '../text/within.ts';
 const GROUP = String.raw`(!?\[[^\]]*\]|\S+)`;
 /** Action, protocol, sender and port, recipient and port, options, each with its place. */
 const RULE = new RegExp(
-  String.raw`^(\w+)\s+[\w-]+\s+${GROUP}\s+${GROUP}\s+(?:->|<>)\s+${GROUP}\s+${GROUP}\s*(\(.*\))$`,
+  String.raw`^(\w+)\s+([\w-]+)\s+${GROUP}\s+${GROUP}\s+(?:->|<>)\s+${GROUP}\s+${GROUP}\s*(\(.*\))$`,
   'd',
 );
 /** No address: every one, or what the program is told elsewhere. */
 const NO_ADDRESS = /^(?:any|!?\$\w+)$/;
+/** Of packets, and not of what is sent in them. */
+const PROTOCOL = /^(?:ip|tcp|udp|pkthdr)$/;
+/** Options that ask nothing of a packet but whether it begins a connection, and to whom it goes. */
+const OPTION =
+  /^(?:(?:msg|reference|threshold|detection_filter|classtype|priority|sid|gid|rev|metadata|target|tag|flow|flags|noalert)\s*(?::|$)|(?:flow|x)bits\s*:\s*(?:set|unset|toggle)\b|$)/;
 
 export function importSuricata(collector: Collector, start: number): void {
   const { bytes } = collector;
@@ -32,22 +37,38 @@ export function importSuricata(collector: Collector, start: number): void {
       collector.reject(from, 'bad-suricata-rule', reason);
     } else {
       importRule(collector, from, rule);
-      const [options = end] = rule.indices?.[6] ?? [];
+      const [options = end] = rule.indices?.[7] ?? [];
       if (addressWithin(bytes, from + options, end) !== undefined) collector.skip('other-column');
     }
   });
 }
 
 function importRule(collector: Collector, from: number, rule: RegExpExecArray): void {
-  const [, action = '', sender = '', senderPort, recipient = '', recipientPort] = rule;
-  const sides = ([2, 4] as const).filter((side) => !NO_ADDRESS.test(rule[side] ?? ''));
+  const [, action = '', protocol = '', sender = '', senderPort, recipient = '', recipientPort, options = ''] =
+    rule;
+  const sides = ([3, 5] as const).filter((side) => !NO_ADDRESS.test(rule[side] ?? ''));
   const [side] = sides;
   if (side === undefined) collector.skip('directive');
   else if (sides.length > 1)
     collector.reject(from, 'two-groups', `${quote(sender)} and ${quote(recipient)} both name addresses`);
   else if (action === 'pass' || rule[side]?.startsWith('!') === true) collector.skip('exception');
-  else if (senderPort !== 'any' || recipientPort !== 'any') collector.skip('partial');
+  else if (
+    senderPort !== 'any' ||
+    recipientPort !== 'any' ||
+    !PROTOCOL.test(protocol) ||
+    isOfContent(options)
+  )
+    collector.skip('partial');
   else importGroup(collector, from + (rule.indices?.[side]?.[0] ?? 0), rule[side] ?? '');
+}
+
+/** Whether a rule asks for more than addresses. */
+function isOfContent(options: string): boolean {
+  const asked = options
+    .slice(1, -1)
+    .replaceAll(/"(?:[^"\\]|\\.)*"/g, '')
+    .split(';');
+  return !asked.every((each) => OPTION.test(each.trim()));
 }
 
 /** Uses the addresses of a group, or none of one that is more than addresses. */

@@ -4,10 +4,12 @@
  */
 
 import type { ListFormatName } from '../collect/format.ts';
-import type { ImportOptions, JsonQuery } from '../collect/options.ts';
+import type { ImportOptions } from '../collect/options.ts';
+import { jsonQueryOf } from '../json/query.ts';
 import { JsonTape } from '../json/tape.ts';
 import { OPEN_BRACE, OPEN_BRACKET } from '../text/ascii.ts';
 import { latin1 } from '../text/bytes.ts';
+import { finderOf } from '../text/pattern.ts';
 import { sampleLines } from '../text/sample.ts';
 import { isAddress } from '../text/within.ts';
 
@@ -20,42 +22,44 @@ interface Rules {
   readonly of: string;
   /** Half of the first lines look like one of these. */
   readonly sign: RegExp;
-  /** Finds addresses in lines that say nothing else of them than that they are blocked, or listed. */
-  readonly plain?: RegExp;
+  /** A pattern that finds addresses in lines that say of them only that they are blocked, or listed. */
+  readonly plain?: string;
   /** If all lines are like this, each address is meant. */
   readonly all?: RegExp;
 }
 
-/** What RE2 and JavaScript read alike. */
+/** `plain` is RE2's, in linear time; the others are written so that no text takes more than that. */
 const RULES: readonly Rules[] = [
   {
     of: 'iptables or UFW',
     sign: /^(?:-[AI] \S+ .*-j \S|:\S+ (?:ACCEPT|DROP|-)(?: |$)|\*(?:filter|raw|nat|mangle)$|COMMIT$|### tuple ###)/,
-    plain: /^-A \S+ -s (\S+) -j (?:DROP|REJECT)$/,
+    plain: String.raw`^-A \S+ -s (\S+) -j (?:DROP|REJECT)$`,
   },
   {
     of: 'pf',
     sign: /^(?:table\s+<|(?:block|pass|match)\s|set\s+skip\s|scrub\s|[\da-f.:/]+,$)/,
-    all: /^(?:table\s+<[\w.-]+>\s+(?:(?:persist|const|counters)\s+)*)?\{?[\da-f.:/,\s]*\}?$/i,
+    all: /^(?:table\s+<[\w.-]+>(?:\s+(?:persist|const|counters)\b)*\s+(?!\s))?\{?[\da-f.:/,\s]*\}?$/i,
   },
   {
     of: 'Cisco',
     sign: /^(?:(?:ip |ipv6 )?access-list\s|ip(?:v6)? prefix-list\s|(?:\d+ )?(?:permit|deny)\s+(?:ip|ipv6|tcp|udp|icmp)\s)/,
-    plain:
-      /^(?:access-list \S+ )?(?:extended )?(?:\d+ )?(?:deny ip host (\S+) any|ip(?:v6)? prefix-list \S+ (?:seq \d+ )?permit (\S+))$/,
+    plain: String.raw`^(?:access-list \S+ )?(?:extended )?(?:\d+ )?(?:deny ip host (\S+) any|ip(?:v6)? prefix-list \S+ (?:seq \d+ )?permit (\S+))$`,
   },
   { of: 'FortiGate', sign: /^(?:config \S|edit "|set \S+ \S|next$|end$)/ },
   {
     of: 'RouterOS',
     sign: /^(?:\/ip(?:v6)? firewall|add (?:.* )?(?:list|chain)=)/,
-    plain:
-      /^add (?:(?:list|comment|timeout)=(?:"[^"]*"|\S+) )*address=([\da-f.:/]+)(?: (?:list|comment|timeout)=(?:"[^"]*"|\S+))*$/,
+    plain: String.raw`^add (?:(?:list|comment|timeout)=(?:"[^"]*"|\S+) )*address=([\da-f.:/]+)(?: (?:list|comment|timeout)=(?:"[^"]*"|\S+))*$`,
   },
-  { of: 'BIRD', sign: /^route \S+ \S/, plain: /^route (\S+) (?:blackhole|unreachable|prohibit|reject);?$/ },
+  {
+    of: 'BIRD',
+    sign: /^route \S+ \S/,
+    plain: String.raw`^route (\S+) (?:blackhole|unreachable|prohibit|reject);?$`,
+  },
   {
     of: 'Junos',
     sign: /^(?:policy-options|prefix-list \S+|replace:|[\da-f.:]+\/\d+;$)/,
-    plain: /^([\da-f.:]+\/\d+);$/,
+    plain: String.raw`^([\da-f.:]+/\d+);$`,
   },
 ];
 const SAMPLE_LINES = 10;
@@ -75,22 +79,12 @@ export function rulesOf(bytes: Uint8Array, start: number): Rules | undefined {
 
 /** What may be said of such rules: nothing where they are more than addresses. */
 function* rulesAdvice({ plain, all }: Rules, bytes: Uint8Array, start: number): Generator<Advice> {
-  if (plain !== undefined)
-    yield [`pattern: '${plain.source.replaceAll('\\/', '/')}'`, { pattern: finderOf(plain) }];
+  const pattern = plain === undefined ? '' : finderOf(plain);
+  if (typeof pattern !== 'string') yield [`pattern: '${plain}'`, { pattern }];
   if (all === undefined) return;
   const text = latin1(bytes, start, bytes.length);
   const lines = text.split(/[\r\n]+/).filter((line) => !/^\s*(?:#|$)/.test(line));
   if (lines.every((line) => all.test(line.trim()))) yield ['all-addresses: true', { allAddresses: true }];
-}
-
-/** What RE2 finds of a pattern whose lines are whole. */
-function finderOf(pattern: RegExp): NonNullable<ImportOptions['pattern']> {
-  const placed = new RegExp(pattern, 'd');
-  return (text) =>
-    placed
-      .exec(text)
-      ?.indices?.slice(1)
-      .filter((place) => place !== undefined) ?? [];
 }
 
 // ── Anything ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -119,29 +113,10 @@ function* jsonAdvice(bytes: Uint8Array, start: number): Generator<Advice> {
   if (keys.length > 0 && keys.length <= KEYS_MAX && keys.every((key) => key !== '' && !key.endsWith('[]'))) {
     const [first = ''] = keys;
     const isWord = keys.length === 1 && /^[A-Za-z_]\w*$/.test(first);
-    const path = isWord ? `$..${first}` : `$..[${keys.map((key) => JSON.stringify(key)).join(',')}]`;
-    yield [`json: '${path}${isOfArrays ? '[*]' : ''}'`, { json: queryOf(new Set(keys), isOfArrays) }];
+    const found = isWord ? `$..${first}` : `$..[${keys.map((key) => JSON.stringify(key)).join(',')}]`;
+    const path = `${found}${isOfArrays ? '[*]' : ''}`;
+    const json = jsonQueryOf(path);
+    if (json !== undefined) yield [`json: '${path}'`, { json }];
   }
   yield ['all-addresses: true', { allAddresses: true }];
-}
-
-/** What such a path finds. */
-function queryOf(keys: ReadonlySet<string>, isOfArrays: boolean): JsonQuery {
-  const childrenOf = (value: unknown): readonly (readonly [string | number, unknown])[] =>
-    Array.isArray(value)
-      ? [...value.entries()]
-      : typeof value === 'object' && value !== null
-        ? Object.entries(value)
-        : [];
-  const walk = (value: unknown, way: readonly (string | number)[], visit: Parameters<JsonQuery>[1]): void => {
-    for (const [key, child] of childrenOf(value)) {
-      const here = [...way, key];
-      if (keys.has(String(key)) && !Array.isArray(value)) {
-        if (isOfArrays) for (const [inner] of childrenOf(child)) visit([...here, inner]);
-        else visit(here);
-      }
-      walk(child, here, visit);
-    }
-  };
-  return (json, visit) => walk(json, [], visit);
 }

@@ -94,7 +94,7 @@ const LEFT: ReadonlySet<SkipCode> = new Set([
   'other-line',
   'other-kind',
 ] as const);
-/** Our choice: what a file of this size may be read as is tried within a second. */
+/** Our choice: what a file of this size may be read as is tried within seconds. */
 const ADVICE_MAX_BYTES = 4 * 1024 * 1024;
 /** Faults of files that may be read otherwise. */
 const ADVISED: ReadonlySet<string> = new Set([

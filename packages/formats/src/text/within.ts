@@ -65,7 +65,7 @@ export interface TextPlace {
   readonly end: number;
 }
 
-/** Where a text has what is looked for. */
+/** Where a text has what is looked for, in order, none within another. */
 export type Finder = (text: string) => readonly (readonly [start: number, end: number])[];
 
 /** An address as it is written among others, and how. */
