@@ -26,7 +26,6 @@ import {
   isForAllQubes,
   judgesIngress,
   judgingPolicy,
-  type List,
   memberContaining,
   nameListOf,
   namesOpenedBy,
@@ -40,7 +39,6 @@ import {
   type RuleSet,
   RunBuilder,
   type Runs,
-  sameNameSet,
   subtractPrefixes,
   unionPrefixes,
 } from '@rulecast/rules';
@@ -112,7 +110,7 @@ function compiled(base: RuleSet, rows: readonly Row[]): RuleSetWithRows {
     });
     for (const { remote, names } of rest)
       if (names !== undefined && remote.kind === 'list')
-        lists.set(remote.list, listOf(names, base, remote.list));
+        lists.set(remote.list, nameListOf(names, 'firewall'));
     if (rest.length === 0) continue;
     if (qube === undefined) putFirst(policies, rest, lists);
     else if (own !== undefined) policies.set(own.name, withExceptions(own, rest, lists));
@@ -182,13 +180,6 @@ function faultOf(
     return (row) => `${rowText(row)} (row ${row.id}) stands in the policy of that address alone`;
   if (remote.kind !== 'list' || names !== undefined || base.lists.has(remote.list)) return undefined;
   return (row) => `${rowText(row)} (row ${row.id}) needs list ${remote.list}`;
-}
-
-/** The list that is in force already, where it has the same names. */
-function listOf(names: readonly string[], { lists }: RuleSet, name: string): List {
-  const list = nameListOf(names, 'firewall');
-  const known = lists.get(name);
-  return known?.kind === 'names' && known.resolve === 'firewall' && sameNameSet(known, list) ? known : list;
 }
 
 function putFirst(policies: Map<string, Policy>, entries: readonly Entry[], lists: RuleSet['lists']): void {

@@ -49,7 +49,7 @@ export class Blocks {
 
   constructor(options: BlocksOptions) {
     this.#options = options;
-    this.schedule();
+    this.#schedule();
   }
 
   /** The rows that have not ended. */
@@ -95,14 +95,14 @@ export class Blocks {
         const origin = { cause: 'blocks', detail, by, message, rows } as const;
         const of = guards.of(way, options, ADVICE);
         const outcome = await desk.release(this.#base, origin, { ...options, notes: all, guards: of });
-        this.schedule();
+        this.#schedule();
         return outcome;
       });
     });
   }
 
   /** Sets when the next row ends, by the rows that are kept. */
-  schedule(): void {
+  #schedule(): void {
     this.#unschedule();
     const ends = this.#options.store.rows.rows.flatMap(({ until }) => (until === undefined ? [] : [until]));
     if (this.#isClosed || ends.length === 0) return;
@@ -124,14 +124,14 @@ export class Blocks {
     const now = this.#now();
     const over = store.rows.rows.filter((row) => !isActive(row, now));
     if (this.#isClosed) return;
-    if (over.length === 0) return this.schedule();
+    if (over.length === 0) return this.#schedule();
     const detail = `ended: ${over.map((row) => rowText(row)).join(', ')}`;
     try {
       const origin = { cause: 'blocks', detail } as const;
       const outcome = await desk.release(committer.ruleSet, origin, {
         guards: guards.of('ended', {}, ADVICE),
       });
-      if (outcome.kind !== 'guarded') return this.schedule();
+      if (outcome.kind !== 'guarded') return this.#schedule();
       logger.warn({ rows: over.map(({ id }) => id) }, `not released: ${firstRefusal(outcome).reason}`);
     } catch (error) {
       logger.warn(

@@ -433,7 +433,6 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
 
   #released(release: Release, origin: Origin, against: readonly GuardRefusal[]): void {
     this.#batches.endWait();
-    this.blocks.schedule();
     this.#announce(release, origin);
     this.#record.add(release, origin, against);
   }
