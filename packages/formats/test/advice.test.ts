@@ -143,6 +143,7 @@ describe('other files', () => {
     ['of both', '192.0.2.1\nevil.example\nbad.example\n', 'take: addresses or take: names'],
     ['of both and something else', '192.0.2.1\nevil.example\nbad.example\n-\n', undefined],
     ['of flows', '2026-01-01,192.0.2.1,198.51.100.7,443\n2026-01-01,192.0.2.3,198.51.100.9,443\n', undefined],
+    ['of one flow, below a header', 'seen,from,to\n2026-01-01,192.0.2.1,198.51.100.7\n', undefined],
     ['with an address that is none', 'a,Ip:192.0.2.1\nb,Ip:192.0.2.300\n', undefined],
     ['of words', 'This list, as of today, is empty.\nWrite, if you must, to us.\n', undefined],
     ['that is a page', '<html>192.0.2.1</html>', undefined],

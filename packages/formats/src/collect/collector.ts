@@ -56,8 +56,6 @@ export class Collector implements LineSink {
   at = 0;
   /** How many entries were used. */
   entries = 0;
-  /** How many of the rejects are entries of the other kind. */
-  otherKinds = 0;
   /** What makes the file unusable as a whole; it is one of the rejects. */
   fault: Reject | undefined;
   /** What the file states of itself. */
@@ -320,7 +318,6 @@ export class Collector implements LineSink {
       this.skip('other-kind');
       return false;
     }
-    this.otherKinds++;
     const [is, holds] =
       code === EntryFaultCode.name ? ['a host name', 'addresses'] : ['an address', 'host names'];
     const because = this.#kindLine === 0 ? '' : `, as line ${this.#kindLine} says`;

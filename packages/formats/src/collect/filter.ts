@@ -5,7 +5,6 @@ import type { ImportOptions, SkipCode } from './options.ts';
 
 /** Longest word of a feed that is compared; nobody asks for a longer one. */
 const WORD_MAX_BYTES = 256;
-const ASN = /^(?:as)?(\d{1,10})$/;
 /** Between numbers of several systems that announce one network. */
 const ASN_DIVIDER = /[_,{}]/;
 
@@ -17,7 +16,6 @@ export type WordFilter = (typeof WORD_FILTERS)[number];
 export class EntryFilter {
   readonly #options: ImportOptions;
   readonly #countries: ReadonlySet<string> | undefined;
-  readonly #asns: ReadonlySet<number> | undefined;
   readonly #words: { readonly [filter in WordFilter]: ReadonlySet<string> | undefined };
   readonly #sets: ReadonlySet<string> | undefined;
   readonly minScore: number | undefined;
@@ -25,7 +23,6 @@ export class EntryFilter {
   constructor(options: ImportOptions) {
     this.#options = options;
     this.#countries = wordsOf(options.country);
-    this.#asns = options.asn === undefined ? undefined : new Set(options.asn);
     this.#words = {
       region: wordsOf(options.region),
       service: wordsOf(options.service),
@@ -47,12 +44,9 @@ export class EntryFilter {
   }
 
   asn(text: Uint8Array, start: number, end: number): SkipCode | undefined {
-    if (this.#asns === undefined) return undefined;
-    const words = latin1(text, start, Math.min(end, start + WORD_MAX_BYTES))
-      .toLowerCase()
-      .split(ASN_DIVIDER);
-    const isWanted = words.some((word) => this.#asns?.has(Number(ASN.exec(word)?.[1])));
-    return isWanted ? undefined : 'other-asn';
+    if (!this.wants('asn')) return undefined;
+    const words = latin1(text, start, Math.min(end, start + WORD_MAX_BYTES)).split(ASN_DIVIDER);
+    return this.takes('asn', words) ? undefined : 'other-asn';
   }
 
   score(text: Uint8Array, start: number, end: number): SkipCode | undefined {

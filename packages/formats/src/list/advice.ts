@@ -11,7 +11,7 @@ import { OPEN_BRACE, OPEN_BRACKET } from '../text/ascii.ts';
 import { latin1 } from '../text/bytes.ts';
 import { finderOf } from '../text/pattern.ts';
 import { sampleLines } from '../text/sample.ts';
-import { isAddress } from '../text/within.ts';
+import { addressesIn, isAddress } from '../text/within.ts';
 
 /** What may be said of a file, as a line of a configuration and as options. */
 export type Advice = readonly [line: string, says: ImportOptions];
@@ -95,7 +95,13 @@ export function* adviceFor(format: ListFormatName, bytes: Uint8Array, start: num
   if (rules !== undefined) yield* rulesAdvice(rules, bytes, start);
   else if (format === 'urls' || format === 'ip-port') yield [`format: ${format}`, { format }];
   else if (format === 'json' || format === 'jsonl') yield* jsonAdvice(bytes, start);
-  else if (format === 'csv') yield ['all-addresses: true', { allAddresses: true }];
+  else if (format === 'csv' && isOneEach(latin1(bytes, start, bytes.length)))
+    yield ['all-addresses: true', { allAddresses: true }];
+}
+
+/** Whether no row has two addresses, which may differ in meaning. */
+function isOneEach(text: string): boolean {
+  return text.split(/[\r\n]+/).every((row) => [...addressesIn(row)].length <= 1);
 }
 
 function* jsonAdvice(bytes: Uint8Array, start: number): Generator<Advice> {

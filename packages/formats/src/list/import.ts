@@ -184,14 +184,12 @@ export function adviceOn(
 ): string | undefined {
   if (bytes.length > ADVICE_MAX_BYTES || (fault !== undefined && !ADVISED.has(fault.code))) return undefined;
   const reads = (says: ImportOptions): boolean => {
-    const trial = importList(fileName, bytes, { ...asked, ...says });
-    const { entries, rejectCount, skipped, lineCount } = trial;
+    const { entries, rejectCount, skipped, ...trial } = importList(fileName, bytes, { ...asked, ...says });
     const isLost = skipped.some(
       ({ code }) =>
         LEFT.has(code) && code !== 'other-line' && !(code === 'other-kind' && says.take !== undefined),
     );
-    if (trial.fault !== undefined || entries === 0 || rejectCount > 0 || isLost) return false;
-    return fault?.code !== ImportFault.unproven || entries <= lineCount; // addresses of a row may differ in meaning
+    return trial.fault === undefined && entries > 0 && rejectCount === 0 && !isLost;
   };
   for (const [line, says] of [...adviceFor(format, bytes, contentStart(bytes)), UNCHANGED]) {
     if (line !== '' && reads(says)) return line;

@@ -1,6 +1,7 @@
 /** What the catalogue knows against lists of a configuration, by their URLs. Pure. */
 
 import type { PublisherConfig } from '@rulecast/formats';
+import { parseSpan } from '../terminal/moment.ts';
 import { CATALOGUE, type CatalogueEntry } from './catalogue.ts';
 
 export interface Outdated {
@@ -10,13 +11,6 @@ export interface Outdated {
   /** A sentence without its end. */
   readonly text: string;
 }
-
-const UNIT_MS: Readonly<Record<string, number>> = {
-  m: 60_000,
-  h: 3_600_000,
-  d: 86_400_000,
-  w: 7 * 86_400_000,
-};
 
 export function outdatedOf({ lists, tables }: PublisherConfig): readonly Outdated[] {
   return [...(lists?.values() ?? []), ...tables.values()].flatMap(({ name, source, intervalMs }) => {
@@ -41,12 +35,7 @@ function troubleOf(
 ): readonly [Outdated['what'], string] | undefined {
   if (status === 'ended') return ['ended', `${key} has ended${note === undefined ? '' : `: ${note}`}`];
   if (isMoved) return ['moved', `${url} is ${urls.join(' and ')} now`];
-  if (interval !== undefined && intervalMs !== undefined && intervalMs < msOf(interval))
+  if (interval !== undefined && intervalMs !== undefined && intervalMs < (parseSpan(interval) ?? 0))
     return ['too-often', `its publisher wants it fetched every ${interval} at most`];
   return undefined;
-}
-
-/** Of an interval of the catalogue. */
-function msOf(interval: string): number {
-  return Number.parseInt(interval, 10) * (UNIT_MS[interval.slice(-1)] ?? 0);
 }

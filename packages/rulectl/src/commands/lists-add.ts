@@ -150,6 +150,7 @@ function termsOf(found: CatalogueEntry | Expression): readonly string[] {
 }
 
 function useOf({ section }: ConfigurationLines, name: string): string {
-  if (section === 'tables') return `Lists are cut from it: { table: ${name}, … }`;
+  if (section === 'tables')
+    return `Lists are cut from it: { table: ${name}, … }, and those of its kind that name no table.`;
   return `Rules use it as dst=@${name}. rulectl lists show ${name} tells when the publisher has read it.`;
 }

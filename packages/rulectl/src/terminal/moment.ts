@@ -15,12 +15,18 @@ const UNIT_MS: ReadonlyMap<string | undefined, number> = new Map([
 
 /** Milliseconds since 1970, not below 0; undefined for text that is no moment. */
 export function parseMoment(text: string, nowMs: number): number | undefined {
-  const [, count, unit] = /^(\d{1,6}) ?(s|m|min|h|d|w)$/.exec(text) ?? [];
-  const unitMs = UNIT_MS.get(unit);
-  if (unitMs !== undefined) return Math.max(0, nowMs - Number(count) * unitMs);
+  const span = parseSpan(text);
+  if (span !== undefined) return Math.max(0, nowMs - span);
   const today = nowMs - (nowMs % DAY_MS);
   if (text === 'today') return today;
   return text === 'yesterday' ? today - DAY_MS : parseDate(text);
+}
+
+/** Milliseconds; undefined for text that is no span of time. */
+export function parseSpan(text: string): number | undefined {
+  const [, count, unit] = /^(\d{1,6}) ?(s|m|min|h|d|w)$/.exec(text) ?? [];
+  const unitMs = UNIT_MS.get(unit);
+  return unitMs && Number(count) * unitMs;
 }
 
 function parseDate(text: string): number | undefined {
