@@ -1,6 +1,6 @@
 /**
  * Sums of what firewalls count, since this publisher started: they grow by what each counted between two
- * looks, so that one that begins anew lowers none of them. By list and rule they are kept by hours, too.
+ * looks, so that one that begins anew lowers none of them. What lists and rules drop is kept by hours, too.
  */
 
 import type { Action, RuleSet } from '@rulecast/rules';
@@ -14,11 +14,11 @@ export interface RuleSum {
   readonly packets: number;
 }
 
-/** Of some hours, those with most packets first. */
+/** What was dropped in some hours, most packets first. */
 export interface HourlySums {
   /** Milliseconds since 1970 from which on they count. */
   readonly fromMs: number;
-  readonly lists: readonly (readonly [name: string, packets: ActionSums])[];
+  readonly lists: readonly (readonly [name: string, packets: number])[];
   readonly rules: readonly RuleSum[];
 }
 
@@ -41,7 +41,7 @@ export interface CounterLook {
 const HOUR_MS = 3_600_000;
 /** How far back sums go. Our choice. */
 export const HOURS_KEPT = 48;
-/** Of an hour: those beyond are in no hour. Our choice: 10 MB in all. */
+/** Rules that drop, of an hour: those beyond are in no hour. Our choice: 10 MB in all. */
 const RULES_MAX = 2048;
 /** Counters of all firewalls that are remembered from one look to the next. Our choice: 26 MB. */
 const REMEMBERED_MAX = 262_144;
@@ -53,7 +53,7 @@ const WHOLE: ReadonlySet<string> = new Set([
   ...OUTCOMES.map((outcome) => `dns${outcome}`),
 ]);
 const OF_PART = /^(?:accept|drop)\.(list|policy)\.(.+)$/;
-const OF_LIST = /^(accept|drop)\.list\.(.+)$/;
+const DROPPED_BY_LIST = /^drop\.list\.(.+)$/;
 
 /** What a firewall said, by what is counted; keys of rules have spaces. */
 interface Said {
@@ -65,8 +65,9 @@ interface Said {
 interface Hour {
   readonly fromMs: number;
   readonly beganMs: number;
-  /** By the names of their counters. */
+  /** By name. */
   readonly lists: Map<string, number>;
+  /** By key. */
   readonly rules: Map<string, RuleSum>;
 }
 
@@ -131,6 +132,7 @@ export class CounterSums {
 
   #add(subscriber: string, key: string, rule: CountedRule | undefined, gain: number, hour: Hour): void {
     if (rule !== undefined) {
+      if (rule.action !== 'drop') return;
       const known = hour.rules.get(key);
       if (known === undefined && hour.rules.size >= RULES_MAX) return;
       hour.rules.set(key, { rule, packets: plus(known?.packets, gain) });
@@ -138,7 +140,8 @@ export class CounterSums {
     }
     if (WHOLE.has(key)) return this.#addWhole(subscriber, key, gain);
     add(this.#total, key, gain);
-    if (OF_LIST.test(key)) add(hour.lists, key, gain);
+    const list = DROPPED_BY_LIST.exec(key)?.[1];
+    if (list !== undefined) add(hour.lists, list, gain);
   }
 
   #addWhole(subscriber: string, name: string, gain: number): void {
@@ -211,19 +214,15 @@ export class CounterSums {
         now - Math.min(this.#hours[i + 1]?.beganMs ?? now, beganMs + HOUR_MS) < Math.max(1, sinceMs),
     );
     const rules = new Map<string, RuleSum>();
-    const lists = new Map<string, ActionSums>();
+    const lists = new Map<string, number>();
     for (const hour of hours) {
       for (const [key, { rule, packets }] of hour.rules)
         rules.set(key, { rule, packets: plus(rules.get(key)?.packets, packets) });
-      for (const [key, packets] of hour.lists) {
-        const [, action = 'drop', name = ''] = OF_LIST.exec(key) ?? [];
-        const own = lists.get(name) ?? { accept: 0, drop: 0 };
-        lists.set(name, { ...own, [action]: plus(own[action as Action], packets) });
-      }
+      for (const [name, packets] of hour.lists) add(lists, name, packets);
     }
     return {
       fromMs: hours[0]?.fromMs ?? this.#options.nowMs(),
-      lists: [...lists].sort(([, a], [, b]) => b.accept + b.drop - (a.accept + a.drop)),
+      lists: [...lists].sort(([, a], [, b]) => b - a),
       rules: [...rules.values()].sort((a, b) => b.packets - a.packets),
     };
   }

@@ -6,14 +6,9 @@ import type { ControlExchange } from '../control/exchange.ts';
 import type { ControlParts } from '../control/parts.ts';
 import { totalsOf } from '../control/release-report.ts';
 import type { CounterSums } from '../counts/sums.ts';
+import type { TallyRow } from '../counts/tally.ts';
 import type { Publisher } from '../release/publisher.ts';
 import { degradedOf } from './status.ts';
-
-export interface Sample {
-  readonly labels: readonly string[];
-  readonly value: number;
-}
-type FamilySample = Sample & { readonly family: string };
 
 /**
  * Firewalls, lists and policies that have samples of their own, so that there are fewer than 10,000. Those
@@ -26,7 +21,7 @@ const POLICIES_MAX = 256;
 /** Answers a METRICS, in as many turns of the event loop as it takes. */
 export async function answerMetrics(exchange: ControlExchange, parts: ControlParts): Promise<void> {
   let family = '';
-  let samples: Sample[] = [];
+  let samples: TallyRow[] = [];
   const tell = async (): Promise<void> => {
     const labels = samples.flatMap((one) => one.labels);
     const values = samples.map(({ value }) =>
@@ -35,16 +30,16 @@ export async function answerMetrics(exchange: ControlExchange, parts: ControlPar
     if (samples.length > 0) await exchange.record({ record: 'samples', family, labels, values });
     samples = [];
   };
-  for (const { family: next, labels, value } of samplesOf(parts)) {
-    if (next !== family || samples.length === SAMPLES_MAX) await tell();
-    family = next;
-    samples.push({ labels, value });
+  for (const sample of samplesOf(parts)) {
+    if (sample.family !== family || samples.length === SAMPLES_MAX) await tell();
+    family = sample.family;
+    samples.push(sample);
   }
   await tell();
   await exchange.done('ok', '');
 }
 
-function* samplesOf(parts: ControlParts): Generator<FamilySample> {
+function* samplesOf(parts: ControlParts): Generator<TallyRow> {
   yield* ofPublisher(parts);
   yield* parts.publisher.tally.rows();
   yield* ofLists(parts);
@@ -52,7 +47,7 @@ function* samplesOf(parts: ControlParts): Generator<FamilySample> {
   yield* ofSubscribers(parts.publisher);
 }
 
-function* ofPublisher(parts: ControlParts): Generator<FamilySample> {
+function* ofPublisher(parts: ControlParts): Generator<TallyRow> {
   const { publisher, version = 'unknown' } = parts;
   const { head, identity, sums } = publisher;
   const one = (family: string, value: number, labels: readonly string[] = []) => ({ family, labels, value });
@@ -82,7 +77,7 @@ function* ofPublisher(parts: ControlParts): Generator<FamilySample> {
   yield one('head-policies', head.ruleSet.policies.size);
 }
 
-function* ofLists({ publisher, sources }: ControlParts): Generator<FamilySample> {
+function* ofLists({ publisher, sources }: ControlParts): Generator<TallyRow> {
   const lists = publisher.head?.ruleSet.lists ?? new Map();
   const statuses = sources?.status() ?? [];
   for (const [name, list] of [...lists].slice(0, LISTS_MAX))
@@ -95,21 +90,21 @@ function* ofLists({ publisher, sources }: ControlParts): Generator<FamilySample>
   yield leftOut('lists', Math.max(lists.size, statuses.length) - LISTS_MAX);
 }
 
-function* ofPolicies({ sums, head }: Publisher): Generator<FamilySample> {
+function* ofPolicies({ sums, head }: Publisher): Generator<TallyRow> {
   const policies = [...(head?.ruleSet.policies.keys() ?? [])];
   yield* perAction('policy', policies.slice(0, POLICIES_MAX), sums);
   yield leftOut('policies', policies.length - POLICIES_MAX);
 }
 
 /** Those that are expected first. */
-function* ofSubscribers(publisher: Publisher): Generator<FamilySample> {
+function* ofSubscribers(publisher: Publisher): Generator<TallyRow> {
   const all = publisher.subscribers.records(publisher.head, publisher.store, publisher.nowMs());
   const shown = [...all].sort((a, b) => Number(b.expected) - Number(a.expected)).slice(0, SUBSCRIBERS_MAX);
   const { sums } = publisher;
   const each = function* (
     family: string,
     measure: (one: (typeof shown)[number]) => number | boolean | undefined,
-  ): Generator<FamilySample> {
+  ): Generator<TallyRow> {
     for (const one of shown) {
       const value = measure(one);
       if (value !== undefined) yield { family, labels: [one.name], value: Number(value) };
@@ -141,22 +136,22 @@ function* perAction(
   kind: 'list' | 'policy',
   names: readonly string[],
   sums: CounterSums,
-): Generator<FamilySample> {
+): Generator<TallyRow> {
   for (const name of names)
     for (const [action, value] of Object.entries(sums.of(kind, name)))
       yield { family: `${kind}-packets`, labels: [name, action], value };
 }
 
-function* perSum(family: string, sums: ReadonlyMap<string, number>): Generator<FamilySample> {
+function* perSum(family: string, sums: ReadonlyMap<string, number>): Generator<TallyRow> {
   for (const [label, value] of sums) yield { family, labels: [label], value };
 }
 
-function perLabel(family: string, labels: readonly string[]): Generator<FamilySample> {
+function perLabel(family: string, labels: readonly string[]): Generator<TallyRow> {
   const counts = new Map<string, number>();
   for (const label of labels) counts.set(label, (counts.get(label) ?? 0) + 1);
   return perSum(family, counts);
 }
 
-function leftOut(what: string, count: number): FamilySample {
+function leftOut(what: string, count: number): TallyRow {
   return { family: 'left-out', labels: [what], value: Math.max(0, count) };
 }

@@ -18,18 +18,15 @@ export async function answerTop(
   const { fromMs, lists, rules } = publisher.sums.since(sinceMs);
   const dropped: readonly Omit<ControlRecordOf<'dropped'>, 'record' | 'fromMs'>[] =
     of === 'lists'
-      ? lists.map(([list, { drop }]) => ({ list, packets: drop }))
-      : rules
-          .filter(({ rule: { action } }) => action === 'drop')
-          .map(({ rule: { policy, direction, isException, rule, number }, packets }) => ({
-            packets,
-            policy,
-            direction,
-            block: isException ? 'exceptions' : 'own',
-            rule,
-            ruleIndex: number === undefined ? undefined : number - 1,
-          }));
-  const most = dropped.filter(({ packets }) => packets > 0).sort((a, b) => b.packets - a.packets);
-  for (const one of most.slice(0, TOLD_MAX)) await exchange.record({ record: 'dropped', ...one, fromMs });
+      ? lists.map(([list, packets]) => ({ list, packets }))
+      : rules.map(({ rule: { policy, direction, isException, rule, number }, packets }) => ({
+          packets,
+          policy,
+          direction,
+          block: isException ? 'exceptions' : 'own',
+          rule,
+          ruleIndex: number === undefined ? undefined : number - 1,
+        }));
+  for (const one of dropped.slice(0, TOLD_MAX)) await exchange.record({ record: 'dropped', ...one, fromMs });
   await exchange.done('ok', '');
 }
