@@ -280,7 +280,7 @@ it('carries counters', () => {
 });
 
 it('carries what was blocked, of whom and by what', () => {
-  const rule = { policy: 'common', block: 'common', run: 7, list: 'ads' } as const;
+  const rule = { policy: 'common', block: 'common', list: 'ads' } as const;
   const names = [
     { count: 3, qube: address('10.137.0.5'), name: 'ads.example', policy: 'work', rule },
     {
@@ -319,6 +319,26 @@ it('gathers what is blocked, counts it, and has room for so much', () => {
   for (let i = 10; i < 30; i++) add(`${long}.${long}.${long}.${long}.${i}`);
   while (!blocked.isEmpty)
     expect(frameOf({ kind: 'blocked', ...blocked.take() }).length).toBeLessThan(SAID_MAX_BYTES);
+});
+
+// The length of a text is a byte: a qube that asked for such a name broke the pipe.
+it('tells of a name that is longer as text, as far as there is room', () => {
+  const blocked = new BlockedNames();
+  const labels = [63, 63, 63, 61].flatMap((length) => [length, ...Array<number>(length).fill(1)]);
+  const by = { policy: 'p'.repeat(63), rule: undefined };
+  for (let at = 0; at < 8; at++) blocked.add(`fd09:24ef:4179::${at}`, Uint8Array.of(...labels, 0), 0, by);
+  let told = 0;
+  while (!blocked.isEmpty) {
+    const { names, lost } = blocked.take();
+    expect(carried({ kind: 'blocked', names, lost }, new Random(4))).toEqual({
+      kind: 'blocked',
+      names,
+      lost,
+    });
+    expect(names[0]?.name).toBe(`${'\\001'.repeat(63)}.`);
+    told += names.length;
+  }
+  expect(told).toBe(8);
 });
 
 it('reads any bytes to a message or a coded error, and any message that lost or gained bytes', () => {
@@ -663,7 +683,7 @@ describe('a feed and a follower', () => {
   it('tell what is blocked where that is asked for, and nobody else', async () => {
     const told: string[] = [];
     const dns = follower();
-    const rule = { policy: 'default', block: 'own', run: 0, list: 'ads' } as const;
+    const rule = { policy: 'default', block: 'own', list: 'ads' } as const;
     const names = [{ count: 2, qube: address('10.137.0.5'), name: 'a.example', policy: 'default', rule }];
     const silent = house(dns);
     await settled();

@@ -1,6 +1,6 @@
 /** Blocked questions that a subscriber is to be told, gathered and counted until it is their turn. */
 
-import { parseAddress } from '@rulecast/rules';
+import { HOST_NAME_MAX_BYTES, parseAddress } from '@rulecast/rules';
 import { nameText } from '../message/name.ts';
 import type { BlockedName } from '../pipe/frame.ts';
 import type { TellOfBlocked } from '../proxy/machine.ts';
@@ -20,7 +20,7 @@ export class BlockedNames {
   }
 
   readonly add: TellOfBlocked = (qube, name, at, { policy, rule }) => {
-    const text = nameText(name, at);
+    const text = nameText(name, at).slice(0, HOST_NAME_MAX_BYTES); // `\DDD` of a byte makes it longer
     const key = `${qube} ${text}`;
     const known = this.#waiting.get(key);
     const address = parseAddress(qube);

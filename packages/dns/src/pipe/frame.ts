@@ -12,7 +12,7 @@
  *     listen    kind 5: nothing │ group u32                      to DNS: questions are captured │ hosts ask this one
  *     watch     kind 7: nothing                                  to DNS: tell what is blocked from now on
  *     blocked   kind 8: lost u32 │ entry …                       from DNS, if it is watched
- *     entry     count u32 │ qube, name, policy, its rule's policy, block and list, text8 each │ run u32
+ *     entry     count u32 │ qube, name, policy, its rule's policy, block and list, text8 each
  *     fault     kind 6: text                                     from DNS, before `has`: why it is not asked, or empty
  *
  * Whoever reads trusts no length: it is checked before anything is kept for it.
@@ -70,7 +70,7 @@ export interface BlockedName {
   readonly qube: Address;
   readonly name: string;
   readonly policy: string | undefined;
-  readonly rule: Pick<NameRule, 'policy' | 'block' | 'run' | 'list'> | undefined;
+  readonly rule: Pick<NameRule, 'policy' | 'block' | 'list'> | undefined;
 }
 
 export type PipeMessage =
@@ -114,7 +114,6 @@ function writeBlocked(
     writer.u32(count);
     const ofRule = [rule?.policy ?? '', rule?.block ?? '', rule?.list ?? ''];
     for (const text of [formatAddress(qube), name, policy, ...ofRule]) writer.shortText(text);
-    writer.u32(rule?.run ?? 0);
   }
 }
 
@@ -237,11 +236,10 @@ function readBlocked(reader: ByteReader): readonly BlockedName[] {
     const [policy = '', ofRule = '', inBlock = '', list = ''] = Array.from({ length: 4 }, () =>
       reader.shortText(),
     );
-    const run = reader.u32();
     const block = RULE_BLOCKS.find((each) => each === inBlock);
     if (qube === undefined || [policy, ofRule, list].some((each) => each !== '' && !isPartName(each)))
       throw reader.error('a blocked name of nobody, or by what cannot be');
-    const rule = block && { policy: ofRule, block, run, list: list || undefined };
+    const rule = block && { policy: ofRule, block, list: list || undefined };
     names.push({ count, qube, name, policy: policy || undefined, rule });
   }
   return names;
