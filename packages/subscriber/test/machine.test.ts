@@ -217,6 +217,33 @@ describe('each event in each state', () => {
   });
 });
 
+const NO_ANSWER = { kind: 'none', text: 'the rules are not to be had' } as const;
+
+/** About a packet, or the counters. */
+function question(transaction: number): Event {
+  const packet = { direction: 'egress', dst: new Uint8Array(4), proto: 6 } as const;
+  return {
+    kind: 'query',
+    packet: transaction % 2 ? packet : undefined,
+    refused: undefined,
+    from: undefined,
+    transaction,
+  };
+}
+
+it('questions of any kind wait within a bound, and make room once they are answered or fail', () => {
+  let state: State = run(GREETING, PATHS.idle);
+  const ask = (transaction: number): string | undefined => {
+    const next = step(state, question(transaction), transaction * 1000);
+    state = next.state;
+    return next.effects[0]?.kind;
+  };
+  for (let at = 0; at < QUERIES_PER_SECOND_MAX; at++) expect(ask(at)).toBe('ask');
+  expect([ask(20), ask(21)]).toEqual(['send', 'send']);
+  state = step(state, { kind: 'answered', transaction: 1, answer: NO_ANSWER }, 0).state;
+  expect([ask(23), ask(24)]).toEqual(['ask', 'send']);
+});
+
 describe('a state has its own fields and no others:', () => {
   const open = ['floor', 'held', 'kind', 'known', 'memory', 'self', 'trouble'];
   const linked = [...open, 'askedCount', 'figures', 'pulse', 'queries', 'refusedPages'];
@@ -543,12 +570,10 @@ class World {
       case 'outcome':
         return this.#outcome(move.of);
       case 'query':
-        return { ...EVENTS.query, transaction: this.asked.length } as Event;
+        return question(this.asked.length);
       case 'answer': {
         const transaction = this.asked.shift();
-        return transaction === undefined
-          ? undefined
-          : { kind: 'answered', transaction, answer: { kind: 'stats', stats: {}, next: undefined } };
+        return transaction === undefined ? undefined : { kind: 'answered', transaction, answer: NO_ANSWER };
       }
       case 'trouble':
         this.trouble = move.isThere ? 'not enforced' : undefined;

@@ -11,9 +11,7 @@ import {
 } from '@rulecast/protocol';
 import { type Answer, type Effect, type LinkedState, type Question, type Step, send } from './states.ts';
 
-/**
- * A sink may take its time with its counters, or for ever: so many questions wait for them at most.
- */
+/** The rules, or a sink, may take their time, or for ever: so many questions wait for them at most. */
 export function query(
   state: LinkedState,
   { packet, refused, from, transaction }: Question & { readonly transaction: number },
@@ -24,10 +22,9 @@ export function query(
   const rate = asked(state[kind], nowMs);
   const after = { ...state, [kind]: rate };
   if (isOverRate(rate, most)) return { state: after, effects: [tooMany(most, 'a second', transaction)] };
-  const asking: Effect = { kind: 'ask', packet, refused, from, transaction };
-  if (packet !== undefined) return { state: after, effects: [asking] };
   if (state.askedCount >= QUERIES_PER_SECOND_MAX)
     return { state: after, effects: [tooMany(QUERIES_PER_SECOND_MAX, 'at once', transaction)] };
+  const asking: Effect = { kind: 'ask', packet, refused, from, transaction };
   return { state: { ...after, askedCount: state.askedCount + 1 }, effects: [asking] };
 }
 
@@ -42,8 +39,7 @@ export function answered(
 ): Step {
   const { held } = state;
   const active = held && { hash: held.hash, epoch: held.epoch, version: held.version };
-  const askedCount = answer.kind === 'verdict' ? state.askedCount : state.askedCount - 1;
-  const after = { ...state, askedCount };
+  const after = { ...state, askedCount: state.askedCount - 1 };
   switch (answer.kind) {
     case 'verdict': {
       const { verdict, told, generation } = answer;
