@@ -164,8 +164,8 @@ export const PERMITS_MAX = 32;
 export const LIST_FORMATS_SHOWN_MAX = 4;
 export const PROTECTED_SHOWN_MAX = 4;
 export const LEFT_OUT_SHOWN_MAX = 32;
-/** Entries that are named of a list that holds a part of something. */
-export const HOLDING_EXAMPLES_MAX = 4;
+/** Entries that are named of a list that holds something. */
+export const HOLDING_ENTRIES_MAX = 4;
 /** What somebody says of a release: a line or two. */
 export const MESSAGE_MAX_BYTES = 200;
 /** An entry of a list: a host name is at most 253 bytes, a prefix less. */

@@ -26,8 +26,7 @@ const placeOf = ({ policy, block, index }: Pick<Step, 'policy' | 'block' | 'inde
   `${policy} ${block} ${index}`;
 
 function judged(ruleSet: RuleSet, subject: Subject, now: number, policy: Policy | undefined, way: Direction) {
-  const steps: Step[] = [];
-  atOnce(new Holder(ruleSet, subject, now).steps(policy, way, (step) => steps.push(step)));
+  const { steps } = atOnce(new Holder(ruleSet, subject, now).judge(policy, way));
   const deciding = steps.filter(({ decides }) => decides !== 'nothing');
   return {
     steps,

@@ -36,7 +36,7 @@ const PUSH = {
 const REQUESTS: readonly (readonly [Message, OperatorRole])[] = [
   [{ kind: 'status', watch: false }, 'status'],
   [{ kind: 'test', packet: PACKET }, 'status'],
-  [{ kind: 'which', prefix: '192.0.2.7/32' }, 'status'],
+  [{ kind: 'which', what: '192.0.2.7/32' }, 'status'],
   [{ kind: 'history', most: 1 }, 'status'],
   [{ kind: 'diff', from: 1, stats: false }, 'status'],
   [{ kind: 'lists', sourcesOnly: false }, 'status'],

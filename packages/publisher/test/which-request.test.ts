@@ -62,7 +62,7 @@ async function house(): Promise<Endpoint> {
   return control;
 }
 
-async function which(control: Endpoint, request: Partial<MessageOf<'which'>>): Promise<Answer> {
+async function which(control: Endpoint, request: Omit<MessageOf<'which'>, 'kind'>): Promise<Answer> {
   const rulectl = await ScriptedRulectl.connect(control);
   await rulectl.send({ kind: 'which', ...request });
   return rulectl.answer();
@@ -71,10 +71,8 @@ async function which(control: Endpoint, request: Partial<MessageOf<'which'>>): P
 /** What holds it, a line each. */
 const holders = (answer: Answer): readonly string[] =>
   recordsOf(answer, 'holder')
-    .map(({ kind, name, how, entry, examples, used, published, source, origin }) =>
-      [kind, name, how, entry ?? examples.join('+'), source, used ? 'used' : 'idle', published, origin === '']
-        .join(' ')
-        .trim(),
+    .map(({ name, how, entries, used, published, source, origin }) =>
+      [name, how, entries.join('+'), source, used ? 'used' : 'idle', published, origin === ''].join(' '),
     )
     .sort();
 const decisions = (answer: Answer): readonly string[] =>
@@ -89,31 +87,28 @@ const steps = (answer: Answer, policy: string): readonly string[] =>
     );
 
 describe('WHICH', () => {
-  it('of an address has every list that has it, in use or not, with its source, and the policy of a qube', async () => {
+  it('of an address has every list that has it, in use or not, with its source', async () => {
     const control = await house();
-    expect(holders(await which(control, { prefix: '192.0.2.7/32' }))).toEqual([
-      'list idle all 192.0.2.0/28 push idle true true',
-      'list part all 192.0.2.7/32 file idle false false',
-      'list pushed all 192.0.2.7/32 push used true true',
-      'list union all 192.0.2.7/32 expression used true false',
+    expect(holders(await which(control, { what: '192.0.2.7/32' }))).toEqual([
+      'idle all 192.0.2.0/28 push idle true true',
+      'part all 192.0.2.7/32 file idle false false',
+      'pushed all 192.0.2.7/32 push used true true',
+      'union all 192.0.2.7/32 expression used true false',
     ]);
-    expect(holders(await which(control, { prefix: '10.137.0.5/32' }))).toEqual([
-      'policy work all 10.137.0.0/24  used true false',
+    expect(holders(await which(control, { what: '203.0.113.9/32' }))).toEqual([
+      'hosts all a.example (203.0.113.9/32) push used true true',
     ]);
-    expect(holders(await which(control, { prefix: '203.0.113.9/32' }))).toEqual([
-      'list hosts all a.example (203.0.113.9/32) push used true true',
-    ]);
-    expect(holders(await which(control, { prefix: '192.0.2.0/24' }))).toEqual([
-      'list idle part 192.0.2.0/28 push idle true true',
-      'list part part 192.0.2.7/32+192.0.2.64/26 file idle false false',
-      'list pushed part 192.0.2.7/32 push used true true',
-      'list union part 192.0.2.7/32+192.0.2.64/26 expression used true false',
+    expect(holders(await which(control, { what: '192.0.2.0/24' }))).toEqual([
+      'idle part 192.0.2.0/28 push idle true true',
+      'part part 192.0.2.7/32+192.0.2.64/26 file idle false false',
+      'pushed part 192.0.2.7/32 push used true true',
+      'union part 192.0.2.7/32+192.0.2.64/26 expression used true false',
     ]);
   });
 
   it('says for each policy that has a rule for it, or all where all qubes have one, what decides', async () => {
     const control = await house();
-    const answer = await which(control, { prefix: '192.0.2.7/32' });
+    const answer = await which(control, { what: '192.0.2.7/32' });
     expect(decisions(answer)).toEqual([
       'work egress drop rule 4',
       'work ingress drop rule 1',
@@ -127,7 +122,7 @@ describe('WHICH', () => {
       'work own 3 all  nothing',
       'work own 0 all 192.0.2.7/32 rest',
     ]);
-    const other = await which(control, { prefix: '203.0.113.9/32' });
+    const other = await which(control, { what: '203.0.113.9/32' });
     expect(decisions(other)).toEqual(['work egress drop rule 2', 'home egress drop rule 1']);
     expect(steps(other, 'work')).toEqual([
       'work own 2 all a.example (203.0.113.9/32) rest',
@@ -143,26 +138,26 @@ describe('WHICH', () => {
     const control = parseEndpoint(`memory:which-${++houses}`);
     const served = await serveControl(publisher, [control], () => Promise.reject(new Error('nobody')));
     onTestFinished(() => served.close());
-    const found = await which(control, { prefix: '192.0.2.7/32' });
+    const found = await which(control, { what: '192.0.2.7/32' });
     expect(decisions(found)).toEqual(['none ingress drop rule 1', 'work ingress drop rule 1']);
-    const other = await which(control, { prefix: '192.0.2.8/32', policy: 'work' });
-    expect(decisions(other)).toEqual(['work egress drop default 0', 'work ingress none nobody 0']);
+    const other = await which(control, { what: '192.0.2.8/32', qube: 'work' });
+    expect(decisions(other)).toEqual(['work egress drop default 0']);
   });
 
   it('for one qube, or those of one policy, says that alone', async () => {
     const control = await house();
-    const prefix = '203.0.113.7/32';
-    expect(decisions(await which(control, { prefix, qube: '10.137.1.5' }))).toEqual([
+    const what = '203.0.113.7/32';
+    expect(decisions(await which(control, { what, qube: '10.137.1.5' }))).toEqual([
       'home egress drop rule 1',
     ]);
-    expect(decisions(await which(control, { prefix, policy: 'work' }))).toEqual([
+    expect(decisions(await which(control, { what, qube: 'work' }))).toEqual([
       'work egress accept rule 1',
       'work ingress accept default 0',
     ]);
-    expect(decisions(await which(control, { prefix, qube: '10.9.9.9' }))).toEqual([
+    expect(decisions(await which(control, { what, qube: '10.9.9.9' }))).toEqual([
       'none egress none unmatched 0',
     ]);
-    expect((await which(control, { prefix, policy: 'wokr' })).end).toMatchObject({
+    expect((await which(control, { what, qube: 'wokr' })).end).toMatchObject({
       kind: 'fail',
       code: 'no-such-part',
     });
@@ -170,33 +165,33 @@ describe('WHICH', () => {
 
   it('of a name has what stands for it, what excepts it, and what is below it', async () => {
     const control = await house();
-    expect(holders(await which(control, { name: 'x.ads.example' }))).toEqual([
-      'list ads all .ads.example push used true true',
+    expect(holders(await which(control, { what: 'x.ads.example' }))).toEqual([
+      'ads all .ads.example push used true true',
     ]);
-    expect(holders(await which(control, { name: 'ok.ads.example' }))).toEqual([
-      'list ads excepted .ok.ads.example push used true true',
+    expect(holders(await which(control, { what: 'ok.ads.example' }))).toEqual([
+      'ads excepted .ok.ads.example push used true true',
     ]);
-    const below = await which(control, { name: 'example' });
+    const below = await which(control, { what: 'example' });
     expect(holders(below)).toEqual([
-      'list ads below .ads.example+track.example push used true true',
-      'list hosts below a.example+b.example push used true true',
+      'ads below .ads.example+track.example push used true true',
+      'hosts below a.example+b.example push used true true',
     ]);
     expect(decisions(below)).toEqual(['work egress accept unlisted 2']);
-    expect(decisions(await which(control, { name: 'track.example' }))).toEqual(['work egress drop rule 1']);
-    expect(decisions(await which(control, { name: 'ok.ads.example' }))).toEqual([]);
-    expect(decisions(await which(control, { name: 'ok.ads.example', policy: 'work' }))).toEqual([
+    expect(decisions(await which(control, { what: 'track.example' }))).toEqual(['work egress drop rule 1']);
+    expect(decisions(await which(control, { what: 'ok.ads.example' }))).toEqual([]);
+    expect(decisions(await which(control, { what: 'ok.ads.example', qube: 'work' }))).toEqual([
       'work egress accept unlisted 0',
     ]);
   });
 
   it('of what nothing holds, and before anything is released, is nothing', async () => {
     const control = await house();
-    const answer = await which(control, { prefix: '2001:db8::1/128' });
+    const answer = await which(control, { what: '2001:db8::1/128' });
     expect(answer).toMatchObject({ records: [], end: { kind: 'done', code: 'ok', text: 'of version 2' } });
     const empty = parseEndpoint(`memory:which-${++houses}`);
     const served = await serveControl(freshPublisher(), [empty], () => Promise.reject(new Error('nobody')));
     onTestFinished(() => served.close());
-    expect(await which(empty, { name: 'a.example' })).toMatchObject({
+    expect(await which(empty, { what: 'a.example' })).toMatchObject({
       records: [],
       end: { code: 'ok', text: 'nothing is released' },
     });
@@ -204,8 +199,8 @@ describe('WHICH', () => {
 
   it('of what is none is refused', async () => {
     const control = await house();
-    for (const request of [{ prefix: 'nowhere' }, { name: 'a b' }, { prefix: '192.0.2.7/32', qube: 'x' }])
-      expect((await which(control, request)).end).toMatchObject({ kind: 'fail', code: 'bad-input' });
+    for (const what of ['', 'a b', '192.0.2.7/33', 'x'.repeat(255)])
+      expect((await which(control, { what })).end).toMatchObject({ kind: 'fail', code: 'bad-input' });
   });
 
   it('of 30 policies and 40 rules of one tells the first 20 and 32, and how many more there are', async () => {
@@ -220,7 +215,7 @@ describe('WHICH', () => {
     const control = parseEndpoint(`memory:which-${++houses}`);
     const served = await serveControl(publisher, [control], () => Promise.reject(new Error('nobody')));
     onTestFinished(() => served.close());
-    const answer = await which(control, { prefix: '192.0.2.7/32' });
+    const answer = await which(control, { what: '192.0.2.7/32' });
     expect(decisions(answer)).toHaveLength(20);
     expect(recordsOf(answer, 'decision')[0]).toMatchObject({ action: 'drop', by: 'rule', rules: 41 });
     const told = recordsOf(answer, 'step').filter(({ policy }) => policy === 'p0');

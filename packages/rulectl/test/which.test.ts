@@ -23,12 +23,10 @@ async function which(words: readonly string[], records: readonly ControlRecord[]
 
 const holder = (some: Partial<ControlRecordOf<'holder'>> = {}): ControlRecordOf<'holder'> => ({
   record: 'holder',
-  kind: 'list',
   name: 'drop',
   how: 'all',
-  entry: '192.0.2.0/24',
-  count: 0,
-  examples: [],
+  entries: ['192.0.2.0/24'],
+  count: 1,
   used: true,
   published: true,
   source: 'url',
@@ -52,8 +50,6 @@ const step = (some: Partial<ControlRecordOf<'step'>> = {}): ControlRecordOf<'ste
   block: 'own',
   rule: 'action=drop dst=@drop',
   ruleIndex: 2,
-  action: 'drop',
-  list: 'drop',
   how: 'all',
   entry: '192.0.2.0/24',
   decides: 'rest',
@@ -63,9 +59,8 @@ const step = (some: Partial<ControlRecordOf<'step'>> = {}): ControlRecordOf<'ste
 it('is what holds it, a line each, then for whom what decides, rule by rule', async () => {
   const some = {
     how: 'part',
-    entry: undefined,
     count: 5,
-    examples: ['192.0.2.1/32', '192.0.2.64/26'],
+    entries: ['192.0.2.1/32', '192.0.2.64/26'],
   } as const;
   const { exit, stdout, stderr, asked } = await which(
     ['192.0.2.0/24'],
@@ -73,7 +68,6 @@ it('is what holds it, a line each, then for whom what decides, rule by rule', as
       holder(),
       holder({ name: 'feed', ...some, published: false, used: false }),
       holder({ name: 'mine', source: 'push', origin: '', used: false }),
-      holder({ kind: 'policy', name: 'work', source: undefined, origin: undefined, entry: '192.0.0.0/16' }),
       decision(),
       step({ block: 'exceptions', ruleIndex: 0, rule: 'action=accept', entry: undefined, decides: 'some' }),
       step(),
@@ -82,12 +76,11 @@ it('is what holds it, a line each, then for whom what decides, rule by rule', as
       { record: 'warning', code: 'more-policies', part: '', reason: 'it is decided for 3 more policies' },
     ],
   );
-  expect(asked).toEqual([{ kind: 'which', prefix: '192.0.2.0/24' }]);
+  expect(asked).toEqual([{ kind: 'which', what: '192.0.2.0/24' }]);
   expect(stdout.split('\n')).toEqual([
     'list drop (url https://feeds.example/drop): 192.0.2.0/24',
     'list feed (url https://feeds.example/drop, an operand of other lists): a part, 192.0.2.1/32, 192.0.2.64/26 and 3 more',
     'list mine (pushed, no rule uses it): 192.0.2.0/24',
-    'policy work judges it as a qube: 192.0.0.0/16',
     'qubes of policy work, egress: drop',
     '  work exception 1: action=accept: decides some of it',
     '  work rule 3: action=drop dst=@drop (192.0.2.0/24): decides',
@@ -101,17 +94,17 @@ it('is what holds it, a line each, then for whom what decides, rule by rule', as
 });
 
 it('of a name says what is below it and what is excepted, and where no list has it', async () => {
-  const below = { count: 2, examples: ['a.ads.example', '.b.ads.example'] };
+  const below = { count: 2, entries: ['a.ads.example', '.b.ads.example'] };
   const { stdout } = await which(
     ['Ads.Example.'],
     [
-      holder({ entry: '.ads.example', ...below }),
-      holder({ name: 'ok', how: 'excepted', entry: '*.example' }),
-      holder({ name: 'low', how: 'below', entry: undefined, ...below }),
+      holder({ entries: ['.ads.example'] }),
+      holder({ name: 'ok', how: 'excepted', entries: ['*.example'] }),
+      holder({ name: 'low', how: 'below', ...below }),
     ],
   );
   expect(stdout.split('\n')).toEqual([
-    'list drop (url https://feeds.example/drop): .ads.example; below it a.ads.example, .b.ads.example',
+    'list drop (url https://feeds.example/drop): .ads.example',
     'list ok (url https://feeds.example/drop): not, for it excepts *.example',
     'list low (url https://feeds.example/drop): only below it, a.ads.example, .b.ads.example',
     'of version 41',
@@ -140,17 +133,16 @@ it('takes an address, a prefix or a name, and whose packets; --json prints the r
   await rulectl(['which', '2001:DB8::/32', '--qube', 'work', ...at]);
   await rulectl(['which', 'Ads.Example.', ...at]);
   expect(asked).toEqual([
-    { kind: 'which', prefix: '192.0.2.7/32', qube: '10.137.0.5' },
-    { kind: 'which', prefix: '2001:db8::/32', policy: 'work' },
-    { kind: 'which', name: 'ads.example' },
+    { kind: 'which', what: '192.0.2.7', qube: '10.137.0.5' },
+    { kind: 'which', what: '2001:DB8::/32', qube: 'work' },
+    { kind: 'which', what: 'Ads.Example.' },
   ]);
 });
 
 it.each([
-  [['a b'], 'a b: write an address, a prefix or a name'],
-  [['192.0.2.7/33'], '192.0.2.7/33: write an address, a prefix or a name'],
+  [['x'.repeat(256)], 'what to look for: at most 255 bytes'],
+  [['192.0.2.7', '--qube', 'a', '--qube', 'b'], '--qube is given twice'],
   [['192.0.2.7', '--qube', '-x'], '--qube'],
-  [['192.0.2.7', '--qube', '10.0.0.0/8'], '--qube 10.0.0.0/8: write the address of a qube, or the name'],
   [['192.0.2.7', 'b.example'], 'b.example'],
   [[], 'name an address, a prefix or a name'],
 ])('%j is refused before anybody is asked', async (words, reason) => {

@@ -68,44 +68,44 @@ export function namesStandFor({ names, exceptions }: NameSet, name: string): boo
   return false;
 }
 
-/** What a set says of a name, and of those below it. */
+/** What a set says of a name. */
 export interface NameStanding {
-  /** The nearest entry or exception that stands for the name itself. */
-  readonly nearest: { readonly text: string; readonly isException: boolean } | undefined;
-  /** Entries for names below it alone, at most BELOW_MAX, and the first of them. */
-  readonly belowCount: number;
-  readonly below: readonly string[];
+  /** `below`: only names below it are in the set; `excepted`: by an exception it is not. */
+  readonly how: 'all' | 'excepted' | 'below';
+  /** The nearest entry or exception that stands for it, or the first of those below it. */
+  readonly entries: readonly string[];
+  /** Of those below it, at most BELOW_MAX. */
+  readonly count: number;
 }
 
 /** Names below one that are counted: less than a millisecond. Our choice. */
 const BELOW_MAX = 1000;
 
-/** What a set says of a name in normal form; `most` entries below it as text. */
-export function standingOf({ names, exceptions }: NameSet, name: string, most: number): NameStanding {
-  const key = keyOf(name, KeyByte.self);
-  const below: string[] = [];
-  let belowCount = 0;
-  const { bytes } = names;
-  for (
-    let at = placeOf(bytes, 0, key, 0);
-    at < bytes.length && belowCount < BELOW_MAX && isKeyWithin(bytes, at, key, 0, key.length - 1);
-    at = keyEnd(bytes, at)
-  ) {
-    const isOwn = compareKeys(bytes, at, key, 0) === 0;
-    if (isOwn && ((bytes[keyEnd(bytes, at) - 1]! + 1) & SELF) !== 0) continue; // an end
-    belowCount++;
-    if (below.length < most) below.push(entryTextAt(bytes, at));
-  }
+/** What a set says of a name in normal form, with `most` entries; undefined: nothing. */
+export function standingOf(
+  { names, exceptions }: NameSet,
+  name: string,
+  most: number,
+): NameStanding | undefined {
   for (let at = 0; at >= 0; at = name.indexOf('.', at) + 1 || -1) {
     const above = keyOf(name.slice(at), KeyByte.self);
-    const asked = at > 0 ? BELOW : SELF;
     for (const column of [exceptions, names]) {
-      if ((bitsIn(column, above) & asked) === 0) continue;
-      const text = entryTextAt(column.bytes, placeOf(column.bytes, 0, above, 0));
-      return { nearest: { text, isException: column === exceptions }, belowCount, below };
+      if ((bitsIn(column, above) & (at > 0 ? BELOW : SELF)) === 0) continue;
+      const entry = entryTextAt(column.bytes, placeOf(column.bytes, 0, above, 0));
+      return { how: column === names ? 'all' : 'excepted', entries: [entry], count: 1 };
     }
   }
-  return { nearest: undefined, belowCount, below };
+  const { bytes } = names;
+  const key = keyOf(name, KeyByte.self);
+  const entries: string[] = [];
+  let count = 0;
+  for (
+    let at = placeOf(bytes, 0, key, 0);
+    at < bytes.length && count < BELOW_MAX && isKeyWithin(bytes, at, key, 0, key.length - 1);
+    at = keyEnd(bytes, at)
+  )
+    if (count++ < most) entries.push(entryTextAt(bytes, at));
+  return count === 0 ? undefined : { how: 'below', entries, count };
 }
 
 function bitsIn(names: Names, key: Uint8Array): number {

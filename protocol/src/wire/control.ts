@@ -26,7 +26,7 @@ import {
   EDIT_LINES_MAX,
   ENTRY_TEXT_MAX_BYTES,
   FILE_NAME_MAX_BYTES,
-  HOLDING_EXAMPLES_MAX,
+  HOLDING_ENTRIES_MAX,
   LEFT_OUT_SHOWN_MAX,
   LINEAGE_BYTES,
   LIST_FORMATS_SHOWN_MAX,
@@ -193,12 +193,10 @@ export const CONTROL_FIELDS = {
     subscriber: optional(name),
   },
   which: {
-    /** What is looked for: an address or a prefix, or a name. */
-    prefix: optional(prefixText),
-    name: optional(textOf(HOST_NAME_MAX_BYTES)),
-    /** Whose packets: of a qube's address, or of a policy. */
-    qube: optional(prefixText),
-    policy: optional(name),
+    /** What is looked for: an address, a prefix or a name. */
+    what: textOf(BLOCK_TARGET_MAX_BYTES),
+    /** Whose packets: the address of a qube, or the name of a policy. */
+    qube: optional(textOf(PEER_NAME_MAX_BYTES)),
   },
   rollback: {
     /** Whose content comes back. */
@@ -553,22 +551,20 @@ export const RECORD_FIELDS = {
   entries: { lines: listOf(textOf(ENTRY_TEXT_MAX_BYTES), EDIT_LINES_MAX) },
   /** What a list of names excepts, likewise. */
   exceptions: { lines: listOf(textOf(ENTRY_TEXT_MAX_BYTES), EDIT_LINES_MAX) },
-  /** A list or the prefixes of a policy that hold what is looked for. */
+  /** A list that holds what is looked for. */
   holder: {
-    kind: oneOf('list', 'policy'),
     name,
     how: oneOf(...HOLDING_WORDS),
-    /** What holds all of it, or excepts it. */
-    entry: optional(text),
-    /** Entries that hold a part of it, or are below it, and some of them. */
+    /** What holds all of it, or excepts it; or the first of those that hold a part, or are below it. */
+    entries: listOf(text, HOLDING_ENTRIES_MAX),
+    /** How many there are. */
     count: uint,
-    examples: listOf(text, HOLDING_EXAMPLES_MAX),
     /** Whether a rule names the list, and whether releases carry it. */
     used: boolean,
     published: boolean,
     /** Where the list comes from, and that for people. */
-    source: optional(oneOf(...LIST_SOURCES)),
-    origin: optional(text),
+    source: oneOf(...LIST_SOURCES),
+    origin: text,
   },
   /** What the packets to it of some qubes get, or what its name does. */
   decision: {
@@ -590,8 +586,6 @@ export const RECORD_FIELDS = {
     rule: textOf(RULE_TEXT_MAX_BYTES),
     /** From 0. */
     ruleIndex: uint,
-    action: oneOf('accept', 'drop'),
-    list: optional(name),
     how: oneOf(...HOLDING_WORDS),
     entry: optional(text),
     /** What of that which no rule before it has decided. */

@@ -356,12 +356,6 @@ function ruleFault(message: Message): string | undefined {
         (message.question.asker === undefined) === (message.question.policy === undefined)
         ? 'asker or policy says who asks, and not both'
         : undefined;
-    case 'which':
-      if ((message.prefix === undefined) === (message.name === undefined))
-        return 'a prefix or a name, and not both';
-      return message.qube !== undefined && message.policy !== undefined
-        ? 'a qube or a policy, not both'
-        : undefined;
     case 'status':
       return message.watch && message.counters === true ? 'counters are not watched' : undefined;
     case 'block':

@@ -4,7 +4,7 @@
  * Pure.
  */
 
-import { HOLDING_EXAMPLES_MAX } from '@rulecast/protocol';
+import { type ControlRecordOf, HOLDING_ENTRIES_MAX } from '@rulecast/protocol';
 import {
   COMMON_POLICY,
   columnFor,
@@ -14,9 +14,13 @@ import {
   FIRST_POLICY,
   formAt,
   formatPrefixAt,
+  isForAllQubes,
   isNarrowed,
+  judgesIngress,
   type List,
   membersMeeting,
+  type NameStanding,
+  nameTermsOf,
   nameTexts,
   type Pieces,
   type Policy,
@@ -42,14 +46,9 @@ export type Subject =
   /** In normal form. */
   | { readonly kind: 'name'; readonly name: string };
 
-/** How something holds it: all of it, a part, only names below it, or by an exception not at all. */
-export interface Holding {
-  readonly how: 'all' | 'part' | 'below' | 'excepted';
-  /** What holds all of it, or excepts it; undefined where that is anything. */
-  readonly entry: string | undefined;
-  /** Entries that hold a part, or are below it; some of them. */
-  readonly count: number;
-  readonly examples: readonly string[];
+/** How something holds it; `part`: entries are for a part of it. */
+export interface Holding extends Omit<NameStanding, 'how'> {
+  readonly how: NameStanding['how'] | 'part';
 }
 
 /** A rule that holds it. */
@@ -64,58 +63,63 @@ export interface Step {
   readonly decides: 'rest' | 'some' | 'nothing';
 }
 
+/** What is decided for qubes of a policy. */
+export interface Judgement extends Pick<ControlRecordOf<'decision'>, 'action' | 'by'> {
+  /** Rules that hold it, and the first of them with the one that decides. */
+  readonly count: number;
+  readonly steps: readonly Step[];
+  /** Where rules that hold it say more than `any`: in the policy, or in those for all qubes. */
+  readonly named: 'own' | 'all' | undefined;
+}
+
+/** The rules of a block that hold it, as if no other block came before. */
+interface Found {
+  count: number;
+  isNamed: boolean;
+  readonly steps: Step[];
+}
+
+const STEPS_KEPT_MAX = 32;
 /** Rules that are looked at in a turn: some milliseconds, where all hold it. */
 const PIECE_RULES = 1024;
-const ANYTHING: Holding = { how: 'all', entry: undefined, count: 0, examples: [] };
+const ANYTHING: Holding = { how: 'all', entries: [], count: 0 };
 
 /** How a list holds it; undefined: not at all. A list of names holds what the publisher resolved them to. */
-export function holdingOf(list: List, subject: Subject, { resolutions }: RuleSet): Holding | undefined {
-  if (subject.kind === 'name') return list.kind === 'names' ? nameHolding(list, subject.name) : undefined;
-  if (list.kind === 'prefixes') return setHolding(list, subject.prefix);
-  if (list.resolve !== true) return undefined;
-  let found: Holding | undefined;
-  for (const host of nameTexts(list.names)) {
-    const set = resolutions.get(host);
-    const one = set && setHolding(set, subject.prefix);
-    if (one === undefined) continue;
-    if (one.how === 'all') return { ...one, entry: `${host} (${one.entry})` };
-    const examples = [...(found?.examples ?? []), `${host} (${one.examples[0]})`].slice(
-      0,
-      HOLDING_EXAMPLES_MAX,
-    );
-    found = { how: 'part', entry: undefined, count: (found?.count ?? 0) + one.count, examples };
-  }
-  return found;
+export function holdingOf(list: List, subject: Subject, ruleSet: RuleSet): Holding | undefined {
+  if (list.kind === 'prefixes')
+    return subject.kind === 'prefix' ? setHolding(list, subject.prefix) : undefined;
+  if (subject.kind === 'name') return standingOf(list, subject.name, HOLDING_ENTRIES_MAX);
+  const hosts = list.resolve === true ? [...nameTexts(list.names)] : [];
+  const found = hosts.flatMap((host) => {
+    const one = setHolding(resolutionOf(ruleSet, host), subject.prefix);
+    return one === undefined ? [] : [{ ...one, entries: one.entries.map((entry) => `${host} (${entry})`) }];
+  });
+  const whole = found.find(({ how }) => how === 'all');
+  if (whole !== undefined || found.length === 0) return whole;
+  const entries = found.flatMap((one) => one.entries).slice(0, HOLDING_ENTRIES_MAX);
+  return { how: 'part', entries, count: found.reduce((sum, { count }) => sum + count, 0) };
 }
 
-function nameHolding(list: Extract<List, { kind: 'names' }>, name: string): Holding | undefined {
-  const { nearest, belowCount: count, below: examples } = standingOf(list, name, HOLDING_EXAMPLES_MAX);
-  if (nearest === undefined && count === 0) return undefined;
-  const how = nearest === undefined ? 'below' : nearest.isException ? 'excepted' : 'all';
-  return { how, entry: nearest?.text, count, examples };
-}
-
-/** How a set of prefixes holds one. */
-export function setHolding(set: PrefixSet, prefix: Prefix): Holding | undefined {
+function setHolding(set: PrefixSet, prefix: Prefix): Holding | undefined {
   const column = columnFor(set, prefix.family);
   const { from, to, hasAll } = membersMeeting(column, prefix);
   if (from === to) return undefined;
-  if (hasAll) return { ...ANYTHING, entry: formatPrefixAt(column, from) };
-  const examples = Array.from({ length: Math.min(HOLDING_EXAMPLES_MAX, to - from) }, (_, i) =>
-    formatPrefixAt(column, from + i),
-  );
-  return { how: 'part', entry: undefined, count: to - from, examples };
+  const shown = Array.from({ length: Math.min(HOLDING_ENTRIES_MAX, to - from) }, (_, i) => from + i);
+  const entries = shown.map((index) => formatPrefixAt(column, index));
+  return { how: hasAll ? 'all' : 'part', entries, count: to - from };
 }
 
-/** What of a rule set holds one subject. Looks at each list once. */
+/** What of a rule set holds one subject. Looks once at each list, and at the rules for all qubes. */
 export class Holder {
   readonly #ruleSet: RuleSet;
   readonly #subject: Subject;
   /** Seconds since 1970. */
   readonly #now: number;
   readonly #lists = new Map<string, Holding | undefined>();
+  readonly #forAll = new Map<string, Found>();
   /** The prefix, if it is one. */
   readonly #asked: Prefixes | undefined;
+  #looked = 0;
 
   constructor(ruleSet: RuleSet, subject: Subject, now: number) {
     this.#ruleSet = ruleSet;
@@ -133,68 +137,94 @@ export class Holder {
     return this.#lists.get(name);
   }
 
-  /** Whether rules of a policy's own, and not those for anything, hold it. */
-  *isOf(policy: Policy): Pieces<boolean> {
-    let isHeld = false;
-    for (const direction of ['egress', 'ingress'] as const)
-      for (const block of ['exceptions', 'own'] as const)
-        yield* this.#rules(policy, direction, block, ({ rule }) => {
-          isHeld ||= rule.remote.kind !== 'any';
-        });
-    return isHeld;
+  /** For qubes of a policy, or for those that none names: their packets, or those to them. */
+  *judge(policy: Policy | undefined, direction: Direction): Pieces<Judgement> {
+    const steps: Step[] = [];
+    let count = 0;
+    let named: Judgement['named'];
+    let decided: Step | undefined;
+    for (const [source, block] of this.#blocks(policy, direction)) {
+      const found = yield* this.#found(source, direction, block);
+      if (found.isNamed && named !== 'own') named = source === policy ? 'own' : 'all';
+      count += found.count;
+      for (const step of found.steps) {
+        const isLast = decided === undefined && step.decides === 'rest';
+        if (steps.length < STEPS_KEPT_MAX || isLast)
+          steps.push(decided === undefined ? step : { ...step, decides: 'nothing' });
+        if (isLast) decided = step;
+      }
+    }
+    if (decided !== undefined) return { action: decided.rule.action, by: 'rule', count, steps, named };
+    return { ...this.#otherwise(policy, direction), count, steps, named };
   }
 
-  /** Tells the rules that hold it for qubes of a policy, or for those that none names, in their order. */
-  *steps(policy: Policy | undefined, direction: Direction, onStep: (step: Step) => void): Pieces<void> {
-    let isDecided = false;
-    for (const [source, block] of this.#blocks(policy, direction))
-      yield* this.#rules(source, direction, block, (found) => {
-        const { rule, holding } = found;
-        const isOver = rule.expire !== undefined && timeFor(rule.action, { now: this.#now }) >= rule.expire;
-        const isWhole = holding.how === 'all' && !isNarrowed(rule);
-        const decides = isDecided || isOver ? 'nothing' : isWhole ? 'rest' : 'some';
-        if (decides === 'rest') isDecided = true;
-        onStep({ policy: source.name, block, ...found, decides });
-      });
+  /** Nobody but `first` judges what goes to qubes of a policy without rules for that. */
+  #isJudged(policy: Policy | undefined, direction: Direction): boolean {
+    if (direction === 'ingress') return policy !== undefined && judgesIngress(policy);
+    return (policy ?? this.#ruleSet.unmatched) !== undefined;
   }
 
-  /** The blocks of rules that are asked, in their order; where nobody judges, `first` alone. */
-  *#blocks(policy: Policy | undefined, direction: Direction): Generator<readonly [Policy, RuleBlock]> {
+  /** What decides where no rule does. */
+  #otherwise(policy: Policy | undefined, direction: Direction): Pick<Judgement, 'action' | 'by'> {
     const { policies, unmatched } = this.#ruleSet;
+    if (!this.#isJudged(policy, direction)) return { action: 'none', by: 'nobody' };
+    if (this.#subject.kind === 'name') {
+      const { unlisted } = nameTermsOf(policies, policy);
+      return { action: unlisted === 'answer' ? 'accept' : 'drop', by: 'unlisted' };
+    }
+    if (policy !== undefined) return { action: policy.defaultAction, by: 'default' };
+    return { action: unmatched === 'drop' ? 'drop' : 'none', by: 'unmatched' };
+  }
+
+  /** The blocks of rules that are asked, in their order. */
+  *#blocks(policy: Policy | undefined, direction: Direction): Generator<readonly [Policy, RuleBlock]> {
+    const { policies } = this.#ruleSet;
     const first = policies.get(FIRST_POLICY);
     if (first !== undefined) yield [first, 'own'];
-    if (policy === undefined && (unmatched === undefined || direction === 'ingress')) return;
+    if (!this.#isJudged(policy, direction)) return;
     for (const block of RULE_BLOCKS) {
       const source = block === 'common' ? policies.get(COMMON_POLICY) : policy;
       if (source !== undefined) yield [source, block];
     }
   }
 
-  *#rules(
-    policy: Policy,
-    direction: Direction,
-    block: RuleBlock,
-    onRule: (rule: Pick<Step, 'index' | 'rule' | 'holding'>) => void,
-  ): Pieces<void> {
+  *#found(policy: Policy, direction: Direction, block: RuleBlock): Pieces<Found> {
+    const key = `${policy.name} ${direction}`;
+    const known = this.#forAll.get(key);
+    if (known !== undefined) return known;
+    const found: Found = { count: 0, isNamed: false, steps: [] };
     const runs = runsOf(policy, direction, block);
-    const tell = (index: number, holding: Holding | undefined): void => {
-      if (holding !== undefined) onRule({ index, rule: ruleAt(runs, index), holding });
+    let isDecided = false;
+    const take = (index: number, holding: Holding): void => {
+      const rule = ruleAt(runs, index);
+      const isOver = rule.expire !== undefined && timeFor(rule.action, { now: this.#now }) >= rule.expire;
+      const isWhole = holding.how === 'all' && !isNarrowed(rule);
+      const decides = isDecided || isOver ? 'nothing' : isWhole ? 'rest' : 'some';
+      if (decides === 'rest') isDecided = true;
+      found.count++;
+      found.isNamed ||= rule.remote.kind !== 'any';
+      if (found.steps.length < STEPS_KEPT_MAX || decides === 'rest')
+        found.steps.push({ policy: policy.name, block, index, rule, holding, decides });
     };
-    let looked = 0;
     for (let run = 0, index = 0; run < runs.count; run++) {
       const form = formAt(runs, run);
-      if (++looked % PIECE_RULES === 0) yield;
       const end = runs.starts[run + 1] ?? 0; // one more than runs
-      if (form.remote.kind !== 'prefixes') tell(index, this.#ofForm(form));
-      else if (form.remote.family === this.#asked?.family) {
+      if (++this.#looked % PIECE_RULES === 0) yield;
+      if (form.remote.kind !== 'prefixes') {
+        const holding = this.#ofForm(form);
+        if (holding !== undefined) take(index, holding);
+      } else if (form.remote.family === this.#asked?.family) {
         const column = prefixesIn(runs, run, form.remote.family);
         for (let i = 0; i < end - index; i++) {
-          if (++looked % PIECE_RULES === 0) yield;
-          tell(index + i, memberHolding(column, i, this.#asked));
+          if (++this.#looked % PIECE_RULES === 0) yield;
+          const holding = memberHolding(column, i, this.#asked);
+          if (holding !== undefined) take(index + i, holding);
         }
       }
       index = end;
     }
+    if (isForAllQubes(policy.name)) this.#forAll.set(key, found);
+    return found;
   }
 
   /** How a rule without a prefix holds it. */
@@ -202,30 +232,19 @@ export class Holder {
     const subject = this.#subject;
     if (remote.kind === 'list') {
       const holding = this.list(remote.list);
-      if (holding?.how !== 'excepted') return holding;
-      return holding.count > 0 ? { ...holding, how: 'below' } : undefined;
+      return holding?.how === 'excepted' ? undefined : holding;
     }
-    if (remote.kind === 'name')
-      return subject.kind === 'prefix'
-        ? setHolding(resolutionOf(this.#ruleSet, remote.name), subject.prefix)
-        : nameOf(remote.name, subject.name);
-    // What is for the firewall's own resolvers alone is about none of these.
-    return subject.kind === 'prefix' && !match.dns ? ANYTHING : undefined;
+    if (remote.kind !== 'name') return subject.kind === 'prefix' && !match.dns ? ANYTHING : undefined; // dns: resolvers
+    if (subject.kind === 'prefix')
+      return setHolding(resolutionOf(this.#ruleSet, remote.name), subject.prefix);
+    if (remote.name !== subject.name && !remote.name.endsWith(`.${subject.name}`)) return undefined;
+    return { how: remote.name === subject.name ? 'all' : 'below', entries: [remote.name], count: 1 };
   }
-}
-
-function nameOf(name: string, asked: string): Holding | undefined {
-  if (name === asked) return { ...ANYTHING, entry: name };
-  return name.endsWith(`.${asked}`)
-    ? { how: 'below', entry: undefined, count: 1, examples: [name] }
-    : undefined;
 }
 
 /** How one member of a column holds the prefix that is alone in another. */
 function memberHolding(column: Prefixes, i: number, asked: Prefixes): Holding | undefined {
-  const isWide = (column.lengths[i] ?? 0) <= (asked.lengths[0] ?? 0);
-  if (isWide && containsAt(column, i, asked.words, 0))
-    return { ...ANYTHING, entry: formatPrefixAt(column, i) };
-  if (isWide || !containsAt(asked, 0, column.words, i)) return undefined;
-  return { how: 'part', entry: undefined, count: 1, examples: [formatPrefixAt(column, i)] };
+  if (!containsAt(column, i, asked.words, 0) && !containsAt(asked, 0, column.words, i)) return undefined;
+  const hasAll = (column.lengths[i] ?? 0) <= (asked.lengths[0] ?? 0);
+  return { how: hasAll ? 'all' : 'part', entries: [formatPrefixAt(column, i)], count: 1 };
 }

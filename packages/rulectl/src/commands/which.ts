@@ -1,11 +1,11 @@
 /** `rulectl which`: what holds an address, a prefix or a name, and what decides. */
 
-import { Capability, type MessageOf } from '@rulecast/protocol';
-import { formatPrefix, isPartName, parseAddress, parseHostName, parsePrefix } from '@rulecast/rules';
+import { BLOCK_TARGET_MAX_BYTES, Capability, type MessageOf, PEER_NAME_MAX_BYTES } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
 import { askOrFail, type ControlArgs, controlOf } from '../control/client.ts';
+import { bounded } from '../release/rows.ts';
 import { renderDecision, renderHolder, renderStep } from '../render/holding.ts';
-import { ExitCode, usageError } from '../terminal/exit.ts';
+import { ExitCode } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'which <what>';
@@ -40,7 +40,9 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<WhichAr
 
 export async function run(args: WhichArgs, terminal: Terminal): Promise<ExitCode> {
   const { out, colors } = terminal;
-  const request: MessageOf<'which'> = { kind: 'which', ...subjectOf(args.what), ...askerOf(args.qube) };
+  const what = bounded(args.what, BLOCK_TARGET_MAX_BYTES, 'what to look for');
+  const qube = args.qube && bounded(args.qube, PEER_NAME_MAX_BYTES, '--qube');
+  const request: MessageOf<'which'> = { kind: 'which', what, qube };
   let holders = 0;
   const ending = await askOrFail({
     ...controlOf(args),
@@ -63,21 +65,4 @@ export async function run(args: WhichArgs, terminal: Terminal): Promise<ExitCode
   if (args.json === true) out.json({ ...ending, exit: ExitCode.ok });
   else out.line(holders === 0 ? `nothing holds it, ${ending.text}` : ending.text);
   return ExitCode.ok;
-}
-
-/** Throws CliError `usage`. */
-function subjectOf(text: string): Pick<MessageOf<'which'>, 'prefix' | 'name'> {
-  const prefix = parsePrefix(text);
-  if (typeof prefix !== 'string') return { prefix: formatPrefix(prefix) };
-  const parsed = parseHostName(text);
-  if (parsed.kind === 'name') return { name: parsed.name };
-  throw usageError(`${text}: write an address, a prefix or a name`);
-}
-
-/** Throws CliError `usage`. */
-function askerOf(text: string | undefined): Pick<MessageOf<'which'>, 'qube' | 'policy'> {
-  if (text === undefined) return {};
-  if (parseAddress(text) !== undefined) return { qube: text };
-  if (isPartName(text)) return { policy: text };
-  throw usageError(`--qube ${text}: write the address of a qube, or the name of a policy`);
 }

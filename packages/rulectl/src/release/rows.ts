@@ -3,9 +3,11 @@
 import {
   BLOCK_COMMENT_MAX_BYTES,
   BLOCK_MAX_SECONDS,
+  BLOCK_TARGET_MAX_BYTES,
   type BlockVerb,
   Capability,
   type MessageOf,
+  PEER_NAME_MAX_BYTES,
 } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
 import { ask, type ControlArgs, controlOf } from '../control/client.ts';
@@ -53,8 +55,8 @@ export async function askForRow(
   const request: MessageOf<'block'> = {
     kind: 'block',
     verb,
-    target: target && bounded(target, 255, 'the target'),
-    qube: qube && bounded(qube, 63, '--qube'),
+    target: target && bounded(target, BLOCK_TARGET_MAX_BYTES, 'the target'),
+    qube: qube && bounded(qube, PEER_NAME_MAX_BYTES, '--qube'),
     seconds: args.for === undefined ? undefined : secondsOf(args.for),
     comment: args.comment && bounded(args.comment, BLOCK_COMMENT_MAX_BYTES, '--comment'),
     ...changeFieldsOf(args),
@@ -94,7 +96,8 @@ function secondsOf(text: string): number {
   throw usageError(`--for ${text}: write a number and s, m, h or d, as in 10m or 2d, at most 10 years`);
 }
 
-function bounded(text: string, maxBytes: number, what: string): string {
+/** Throws CliError `usage`. */
+export function bounded(text: string, maxBytes: number, what: string): string {
   if (Buffer.byteLength(text) <= maxBytes && !/[\p{Cc}\p{Cs}]/u.test(text)) return text;
   throw usageError(`${what}: at most ${maxBytes} bytes, without control characters`);
 }

@@ -6,6 +6,12 @@ import type { Colors } from '../terminal/terminal.ts';
 import { formatCount } from './amounts.ts';
 
 const DECIDES = { rest: 'decides', some: 'decides some of it', nothing: 'decides nothing' } as const;
+const HOW = {
+  all: '',
+  part: 'a part, ',
+  below: 'only below it, ',
+  excepted: 'not, for it excepts ',
+} as const;
 /** What decides where no rule does. */
 const OTHERWISE = {
   default: 'the default action of the policy',
@@ -15,19 +21,11 @@ const OTHERWISE = {
 } as const;
 
 export function renderHolder(holder: ControlRecordOf<'holder'>, colors: Colors): string {
-  const { kind, name, origin = '', source, used, published } = holder;
-  if (kind === 'policy') return `${colors.bold(`policy ${name}`)} judges it as a qube: ${heldText(holder)}`;
-  const from = source === 'push' || source === undefined ? 'pushed' : `${source} ${shownName(origin)}`.trim();
+  const { name, how, entries, count, source, origin, used, published } = holder;
+  const from = source === 'push' ? 'pushed' : `${source} ${shownName(origin)}`.trim();
   const use = published ? (used ? '' : ', no rule uses it') : ', an operand of other lists';
-  return `${colors.bold(`list ${name}`)} (${from}${use}): ${heldText(holder)}`;
-}
-
-function heldText({ how, entry = '', count, examples }: ControlRecordOf<'holder'>): string {
-  const more = count > examples.length ? ` and ${formatCount(count - examples.length)} more` : '';
-  const some = `${examples.join(', ')}${more}`;
-  if (how === 'part' || how === 'below') return `${how === 'part' ? 'a part' : 'only below it'}, ${some}`;
-  const below = count === 0 ? '' : `; below it ${some}`;
-  return `${how === 'excepted' ? `not, for it excepts ${entry}` : entry}${below}`;
+  const more = count > entries.length ? ` and ${formatCount(count - entries.length)} more` : '';
+  return `${colors.bold(`list ${name}`)} (${from}${use}): ${HOW[how]}${entries.join(', ')}${more}`;
 }
 
 export function renderDecision(decision: ControlRecordOf<'decision'>, colors: Colors): string {
