@@ -57,7 +57,7 @@ describe.skipIf(enforcementGap() !== undefined)('an applier that strangers speak
         { kind: 'exec' },
       ])
         expect(await other.ask(request)).toMatchObject({ kind: 'failed' });
-      expect(await other.ask({ kind: 'counters' })).toEqual({ kind: 'counters', counters: {} });
+      expect(await other.ask({ kind: 'counters' })).toEqual({ kind: 'counters', counters: {}, open: 0 });
       await other.end();
     },
   );

@@ -33,7 +33,8 @@ function promtool(args: readonly string[], input = ''): { readonly status: numbe
 /** A publisher with a list, a policy and a firewall, which has them in force. */
 async function house(): Promise<Scene> {
   const scene = new Scene();
-  await scene.publisher();
+  writeFileSync(scene.path('p.yaml'), 'lists: {}\n');
+  await scene.publisher(['--config', scene.path('p.yaml')]);
   await scene.subscriber('lab-firewall');
   writeFileSync(scene.path('bad.txt'), '203.0.113.7\n');
   writeFileSync(
@@ -59,6 +60,8 @@ describe('rulectl metrics', () => {
       'rulecast_apply_seconds_count 1',
       'rulecast_outcomes_total{state="applied"} 1',
       'rulecast_control_requests_total{command="push",code="released"} 1',
+      'rulecast_degraded{reason="absent"} 0',
+      'rulecast_dns_upstream_seconds_count 0',
       'rulecast_list_entries{list="bad"} 1',
       'rulecast_list_packets_total{list="bad",verdict="drop"} 0',
       'rulecast_policy_packets_total{policy="work",verdict="accept"} 0',
@@ -70,6 +73,13 @@ describe('rulectl metrics', () => {
       expect(stdout.split('\n')).toContain(line);
     expect(stdout).toMatch(/^rulecast_build_info\{version="\d+\.\d+\.\d+[^"]*",protocol="\d+"\} 1$/m);
     expect(stdout).toMatch(/^rulecast_exported_timestamp_seconds 1\d{9}\.\d+$/m);
+    const reasons = [...stdout.matchAll(/^rulecast_degraded\{reason="([\w-]+)"\} 0$/gm)].map(
+      ([, one]) => one,
+    );
+    expect([...page.matchAll(/^\| `([\w-]+)` \| [^|]+ \|$/gm)].map(([, one]) => one)).toEqual([
+      'reason',
+      ...reasons,
+    ]);
     const families = [...stdout.matchAll(/^# TYPE (\w+) /gm)].map(([, name]) => name);
     expect(METRICS.map(({ name }) => name)).toEqual(expect.arrayContaining(families));
     if (hasPromtool) expect(promtool(['check', 'metrics'], stdout)).toEqual({ status: 0, said: '' });
@@ -124,9 +134,9 @@ describe('rulectl metrics', () => {
   });
 });
 
-describe('docs/metrics.md', () => {
-  const page = readFileSync(join(ROOT, 'docs/metrics.md'), 'utf8');
+const page = readFileSync(join(ROOT, 'docs/metrics.md'), 'utf8');
 
+describe('docs/metrics.md', () => {
   it('has each metric with its type, its labels and what it means', () => {
     const rows = [...page.matchAll(/^\| (`rulecast_\w+`.*) \|$/gm)].map(([, cells]) => cells);
     expect(rows).toEqual(

@@ -291,6 +291,7 @@ describe('a name that is not', () => {
     const { answers } = reply(one.answer(again.query, answered(again.bytes, [A('a.example')]), 20));
     expect(answers).toHaveLength(1);
     expect(one.upstreams.unanswered).toEqual([0]); // silence of an old one is nobody's
+    expect(countersOf(one)).toMatchObject({ dnsHeard: 1, dnsHeardMs: 10 });
   });
 
   it('is the last: what waits is SERVFAIL, and what comes, until there is another', () => {

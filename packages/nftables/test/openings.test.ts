@@ -167,6 +167,7 @@ describe('what is asked together', () => {
     expect(kernel.runs).toBe(1);
     expect(kernel.of('10,137,0,5')).toEqual(['93,184,216,34', '93,184,0,40', '93,184,0,41']);
     expect(kernel.of('10,137,0,6')).toEqual(['93,184,0,0', '93,184,0,1', '93,184,0,2']);
+    expect(openings.count).toBe(6);
   });
 
   it('has outcomes of its own, and what is refused of it opens nothing', async () => {

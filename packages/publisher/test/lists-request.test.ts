@@ -9,6 +9,7 @@ import { Sources } from '@rulecast/sources';
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { serve } from '../../sources/test/http-server.ts';
 import { SourcesLink } from '../src/daemon/sources-link.ts';
 import { permitCodes } from '../src/guards/permits.ts';
 import type { Publisher } from '../src/release/publisher.ts';
@@ -244,6 +245,22 @@ describe('with sources', () => {
     await sources?.reload(configFile);
     await released;
     expect(publisher.head?.ruleSet.lists.has('a')).toBe(false);
+  });
+
+  it('what is downloaded is counted: what a server sends, and each time that it answers', async () => {
+    const server = await serve({
+      '/a': ({ headers }, response) => {
+        const isKnown = headers['if-none-match'] === '"1"';
+        response.writeHead(isKnown ? 304 : 200, { etag: '"1"', 'content-length': isKnown ? 0 : 10 });
+        response.end(isKnown ? undefined : '192.0.2.1\n');
+      },
+    });
+    const { publisher, sources } = await house(`lists: { a: { url: "${server.url}/a" } }\n`);
+    const counted = () =>
+      publisher.tally.rows().flatMap(({ family, value }) => (/^fetch-[bc]/.test(family) ? [value] : []));
+    expect(counted()).toEqual([10, 1]);
+    await sources?.refresh(['a'], { codes: new Set(), needed: new Set(), by: undefined });
+    expect([server.requests.length, ...counted()]).toEqual([2, 10, 2]);
   });
 
   it('a rollback holds until the source changes', async () => {

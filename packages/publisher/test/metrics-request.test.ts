@@ -1,10 +1,12 @@
 /** METRICS: which samples there are, that sums only grow, and that there are never too many. */
 
 import { PROTOCOL_VERSION, SAMPLES_MAX } from '@rulecast/protocol';
+import type { ListStatus } from '@rulecast/sources';
 import { parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { turns } from '../../../test/kit/turns.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
+import type { SourceLists } from '../src/control/parts.ts';
 import { countFirewalls } from '../src/daemon/counting.ts';
 import { serveControl } from '../src/requests/serve.ts';
 import { serveSubscribers } from '../src/session/serve.ts';
@@ -14,7 +16,7 @@ import { ScriptedSubscriber } from './scripted-subscriber.ts';
 
 let houses = 0;
 
-async function house() {
+async function house(sources?: SourceLists) {
   const clock = new FakeClock();
   const publisher = freshPublisher({ clock });
   houses += 1;
@@ -24,7 +26,7 @@ async function house() {
   onTestFinished(() => sessions.close());
   const counting = countFirewalls(publisher, sessions.ask);
   onTestFinished(() => counting.close());
-  const served = await serveControl(publisher, [control], sessions.ask);
+  const served = await serveControl(publisher, [control], sessions.ask, { sources });
   onTestFinished(() => served.close());
   /** Values by family and labels. */
   const metrics = async (): Promise<ReadonlyMap<string, number>> => {
@@ -61,6 +63,7 @@ describe('metrics', () => {
     expect(found.has('head-version')).toBe(false);
     expect(found.get('releases push')).toBe(0);
     expect(found.get('refusals shrunk')).toBe(0);
+    expect([found.get('degraded behind'), found.get('degraded names')]).toEqual([0, 0]);
     expect(found.get(`build unknown ${PROTOCOL_VERSION}`)).toBe(1);
   });
 
@@ -110,11 +113,20 @@ describe('metrics', () => {
       );
     };
     expect(await shown()).toEqual([0, undefined, undefined]);
-    await look({ 'drop.list.bad': 70, nftDropped: 80, stale: 0 });
+    await look({ 'drop.list.bad': 70, nftDropped: 80, stale: 0, dnsHeard: 5, dnsHeardMs: 100 });
     expect(await shown()).toEqual([0, 0, 0]);
-    await look({ 'drop.list.bad': 75, nftDropped: 86, stale: 1, refusedKept: 3, refusedLost: 0 });
+    const log = { refusedKept: 3, refusedLost: 0 };
+    const names = { nftOpen: 7, dnsHeard: 6, dnsHeardMs: 125 };
+    await look({ 'drop.list.bad': 75, nftDropped: 86, stale: 1, ...log, ...names });
     expect(await shown()).toEqual([5, 6, 1]);
-    expect((await metrics()).get('subscriber-log-off fw')).toBe(0);
+    const more = [
+      'subscriber-log-off fw',
+      'subscriber-names-open fw',
+      'dns-upstream-count',
+      'dns-upstream-time',
+    ];
+    const then = await metrics();
+    expect(more.map((name) => then.get(name))).toEqual([0, 7, 1, 25]);
     await look({ 'drop.list.bad': 2, nftDropped: 3, stale: 0, refusedKept: 3, refusedLost: 4, logOff: 1 });
     expect(await shown()).toEqual([7, 9, 0]);
     const found = await metrics();
@@ -122,8 +134,15 @@ describe('metrics', () => {
   });
 
   it('are fewer than ten thousand, however many firewalls, lists and policies there are', async () => {
-    const { metrics, publisher } = await house();
-    const lists = Array.from({ length: 600 }, (_, i) => [`list-${i}.txt`, '192.0.2.1\n'] as const);
+    const status = { fetchedAtMs: 1, intervalMs: 1, refusalCount: 1, trouble: undefined, state: 'ok' };
+    const statuses = Array.from({ length: 1000 }, (_, i) => ({ name: `list-${i}`, ...status }));
+    const { metrics, publisher } = await house({
+      status: () => statuses as unknown as readonly ListStatus[], // what metrics look at
+      list: () => undefined,
+      refresh: () => Promise.reject(new Error('nobody asks')),
+      degraded: { configuration: [], rules: [], lists: [] },
+    });
+    const lists = Array.from({ length: 1000 }, (_, i) => [`list-${i}.txt`, '192.0.2.1\n'] as const);
     const policies = Array.from(
       { length: 300 },
       (_, i) => `policy-${i}: { prefixes: [10.1.${i >> 8}.${i & 255}], egress: [accept dst=@list-${i}] }`,
@@ -132,14 +151,22 @@ describe('metrics', () => {
       ...Object.fromEntries(lists),
       'f.yaml': `unmatched: drop\npolicies:\n  ${policies.join('\n  ')}\n`,
     });
-    for (let i = 0; i < 2000; i++) publisher.subscribers.entry(`fw-${i}`, 1);
+    const ruleSet = publisher.head?.ruleSet;
+    if (ruleSet === undefined) throw new Error('nothing is released');
+    const counted = ['nftDecided', 'nftDropped', 'nftRepairs', 'stale', 'refusedKept', 'nftOpen'];
+    const counters = new Map(counted.map((name) => [name, 1]));
+    for (let i = 0; i < 2000; i++) {
+      const one = publisher.subscribers.entry(`fw-${i}`, 1);
+      Object.assign(one, { held: { epoch: 1, version: 1, hash: new Uint8Array(32) }, appliedAtMs: 1 });
+      publisher.sums.take(`fw-${i}`, { counters, ruleSet, isInForce: true });
+    }
     publisher.subscribers.expect(['fw-1999']);
     const found = await metrics();
     expect(found.size).toBeLessThan(10_000);
-    expect(found.get('left-out subscribers')).toBe(2000 - 256);
-    expect(found.get('left-out policies')).toBe(300 - 256);
-    expect(found.get('left-out lists')).toBe(0);
+    expect(found.get('left-out subscribers')).toBe(2000 - 200);
+    expect(found.get('left-out policies')).toBe(300 - 100);
+    expect(found.get('left-out lists')).toBe(1000 - 960);
     expect(found.get('subscriber-expected fw-1999')).toBe(1); // those that are expected come first
-    expect([...found.keys()].filter((name) => name.startsWith('subscriber-expected '))).toHaveLength(256);
+    expect([...found.keys()].filter((name) => name.startsWith('subscriber-expected '))).toHaveLength(200);
   });
 });

@@ -240,6 +240,9 @@ describe('refresh', () => {
     expect(feed.audit).toMatchObject([{ list: 'a', code: 'shrunk', before: 20, after: 5 }]);
     feed.network.set('https://feeds.example/a', `${addresses(1).join('\n')}\n`);
     expect((await feed.refresh(['a']))[0]?.trouble?.code).toBe('shrunk');
+    feed.network.set('https://feeds.example/a', new FetchError('connection', 'no network'));
+    expect((await feed.refresh(['a']))[0]?.trouble?.code).not.toBe('shrunk');
+    expect(feed.status('a')).toMatchObject({ refusalCount: 2, intervalMs: 6 * 3_600_000 }); // no fetch is one
   });
 
   it('with permits takes every address, and it stays permitted for that list', async () => {

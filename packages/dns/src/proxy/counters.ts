@@ -34,6 +34,8 @@ export function countersOf({
     dnsFailed: counts.failed,
     dnsFull: counts.full,
     dnsRefused: counts.refused,
+    dnsHeard: counts.heard,
+    dnsHeardMs: Math.round(counts.heardMs),
     ...Object.fromEntries(
       upstreams.unanswered
         .map((count, index): readonly [string, number] => [`dnsUpstream.${index + 1}`, count])

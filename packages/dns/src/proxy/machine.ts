@@ -130,6 +130,9 @@ export interface ProxyCounts {
   refused: number;
   /** No message, or none that belongs here. */
   ignored: number;
+  /** Questions that an upstream answered, and milliseconds from each to its answer. */
+  heard: number;
+  heardMs: number;
 }
 
 interface Query<C extends Client> {
@@ -199,6 +202,8 @@ export class DnsProxy<C extends Client> {
     full: 0,
     refused: 0,
     ignored: 0,
+    heard: 0,
+    heardMs: 0,
   };
 
   /** What was blocked, by the list that has it, and by the qube that asked. */
@@ -285,6 +290,8 @@ export class DnsProxy<C extends Client> {
     if (!isSameCase && query.transport === 'udp')
       return this.#retry(number, query, query.upstream, 'tcp', nowMs);
     this.upstreams.heard(query.upstream, nowMs);
+    this.counts.heard++;
+    this.counts.heardMs += Math.max(0, nowMs - (query.deadlineMs - ATTEMPT_MS));
     if (FAILURES.includes(answer.rcode) && this.#mayRetry(query))
       return this.#retryElsewhere(number, query, nowMs);
     return [...this.#end(number, query), this.#passOn(query, nowMs)];

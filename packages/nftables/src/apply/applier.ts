@@ -254,7 +254,9 @@ class Applier {
         await kernel.capture.want(request.resolvers ?? undefined);
         return { reply: { kind: 'done' } };
       case 'counters':
-        return { reply: { kind: 'counters', counters: kernel.tables.counts() } };
+        return {
+          reply: { kind: 'counters', counters: kernel.tables.counts(), open: kernel.tables.openings.count },
+        };
       case 'clear-marks': {
         const marks = kernel.tables.marks();
         await kernel.netlink.clearLabels([...request.kept, ...marks], () => turn());

@@ -71,7 +71,12 @@ export type Reply =
   | { readonly kind: 'done' }
   | { readonly kind: 'told'; readonly names: readonly ToldName[] }
   | { readonly kind: 'state'; readonly state: KernelState }
-  | { readonly kind: 'counters'; readonly counters: Readonly<Record<string, readonly [number, number]>> }
+  | {
+      readonly kind: 'counters';
+      readonly counters: Readonly<Record<string, readonly [number, number]>>;
+      /** Addresses that are open to qubes by name. */
+      readonly open: number;
+    }
   /** Those of tables that are there. */
   | { readonly kind: 'marks'; readonly marks: readonly number[] }
   /** The request was refused or failed; what was in force still is. */

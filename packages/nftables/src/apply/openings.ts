@@ -444,6 +444,12 @@ export class Openings {
     }
   }
 
+  /** How many addresses are open, with those that ended since the last look at flows. */
+  get count(): number {
+    const books = [...(this.#current?.places.keys() ?? [])].map((list) => this.#held.get(list));
+    return books.flatMap((held) => [...(held?.values() ?? [])]).reduce((sum, mine) => sum + mine.size, 0);
+  }
+
   /** What is open by the lists in force. */
   *#openEntries(): Generator<readonly [string, ListSet, Entry]> {
     for (const [list, place] of this.#current?.places ?? []) {

@@ -348,7 +348,8 @@ export class NftSink {
   async #count(): Promise<void> {
     try {
       const { reply } = await this.#applier.ask({ kind: 'counters' }, 'counters');
-      this.#counted = await this.#ask('sums', { counters: reply.counters });
+      const sums = await this.#ask('sums', { counters: reply.counters });
+      this.#counted = { ...sums, nftOpen: reply.open };
     } catch (error) {
       this.#logger.warn({ err: error }, 'the counters of the kernel cannot be read');
     }

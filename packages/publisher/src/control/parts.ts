@@ -36,6 +36,6 @@ export interface SourceLists {
   list(name: string): List | undefined;
   /** See Sources.refresh. */
   refresh(names: readonly string[], permits: Permits): Promise<readonly ListStatus[]>;
-  /** What does not work as it should, each a sentence. */
-  readonly degraded: readonly string[];
+  /** What does not work as it should, by what it is about, each a sentence. */
+  readonly degraded: Readonly<Record<'configuration' | 'rules' | 'lists', readonly string[]>>;
 }

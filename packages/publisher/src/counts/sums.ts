@@ -49,7 +49,7 @@ const REMEMBERED_MAX = 262_144;
 const OUTCOMES = ['Answered', 'Blocked', 'Private', 'OtherFamily', 'Failed', 'Full', 'Refused'];
 /** Counters of a firewall as a whole; it may say others, of which nothing is kept. */
 const WHOLE: ReadonlySet<string> = new Set([
-  ...['nftDecided', 'nftDropped', 'nftRepairs', 'unmatched', 'refusedLost'],
+  ...['nftDecided', 'nftDropped', 'nftRepairs', 'unmatched', 'refusedLost', 'dnsHeard', 'dnsHeardMs'],
   ...OUTCOMES.map((outcome) => `dns${outcome}`),
 ]);
 const OF_PART = /^(?:accept|drop)\.(list|policy)\.(.+)$/;
@@ -201,7 +201,7 @@ export class CounterSums {
     return sums;
   }
 
-  /** Of a firewall as it said last, 1 for yes: `stale`; `logOff`, if it is to keep a log. */
+  /** Of a firewall as it said last: `nftOpen`; 1 for yes `stale`, and `logOff`, if it is to keep a log. */
   flag(subscriber: string, flag: string): number | undefined {
     return this.#flags.get(subscriber)?.get(flag);
   }
@@ -229,7 +229,7 @@ export class CounterSums {
 }
 
 function flagsIn(counters: ReadonlyMap<string, number>): ReadonlyMap<string, number> {
-  const flags = new Map([...counters].filter(([name]) => name === 'stale'));
+  const flags = new Map([...counters].filter(([name]) => name === 'stale' || name === 'nftOpen'));
   if (counters.has('refusedKept')) flags.set('logOff', counters.get('logOff') ?? 0);
   return flags;
 }

@@ -70,10 +70,19 @@ export class SourcesLink implements ListOwner, SourceLists {
     this.#config = config;
     this.#startTexts = config.startTexts;
     this.#configFile = configFile;
+    const fetcher = new Fetcher({ cacheDirectory: join(directory, 'downloads'), proxy: config.proxy });
     this.#sources = new Sources({
       config,
       directory,
-      fetcher: new Fetcher({ cacheDirectory: join(directory, 'downloads'), proxy: config.proxy }),
+      fetcher: {
+        fetch: async (request) => {
+          const outcome = await publisher.tally.time('fetch', () => fetcher.fetch(request));
+          publisher.tally.add('fetch-bytes', [], outcome.kind === 'fresh' ? outcome.size : 0);
+          return outcome;
+        },
+        cached: (url) => fetcher.cached(url),
+        close: () => fetcher.close(),
+      },
       work: this.#worker,
       watch,
       consumer: {
@@ -133,20 +142,20 @@ export class SourcesLink implements ListOwner, SourceLists {
     return this.#sources.isOperand(list);
   }
 
-  /** What does not work as it should, each a sentence. */
-  get degraded(): readonly string[] {
+  get degraded(): SourceLists['degraded'] {
+    const bounded = (text: string | undefined) => (text === undefined ? [] : [text.slice(0, DEGRADED_CHARS)]);
     const troubled = this.#sources.status().flatMap(({ name, trouble, standstill }) => {
       if (trouble !== undefined) return [`list ${name} is not fresh: ${trouble.reason}`];
       return standstill === undefined ? [] : [`list ${name} is ${standstill.reason}`];
     });
-    const shown = troubled.slice(0, LISTS_SHOWN).map((text) => text.slice(0, DEGRADED_CHARS));
+    const shown = troubled.slice(0, LISTS_SHOWN).flatMap(bounded);
     const more = troubled.length - shown.length;
-    const first = [this.#configTrouble, this.#rules?.trouble].filter((text) => text !== undefined);
-    return [
-      ...first.map((text) => text.slice(0, DEGRADED_CHARS)),
-      ...shown,
-      ...(more > 0 ? [`${more} more lists are not fresh, or unchanged: see rulectl lists`] : []),
-    ];
+    const rest = more > 0 ? [`${more} more lists are not fresh, or unchanged: see rulectl lists`] : [];
+    return {
+      configuration: bounded(this.#configTrouble),
+      rules: bounded(this.#rules?.trouble),
+      lists: [...shown, ...rest],
+    };
   }
 
   status(): readonly ListStatus[] {

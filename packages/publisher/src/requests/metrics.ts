@@ -8,15 +8,15 @@ import { totalsOf } from '../control/release-report.ts';
 import type { CounterSums } from '../counts/sums.ts';
 import type { TallyRow } from '../counts/tally.ts';
 import type { Publisher } from '../release/publisher.ts';
-import { degradedOf } from './status.ts';
+import { degradedBy } from './status.ts';
 
 /**
  * Firewalls, lists and policies that have samples of their own, so that there are fewer than 10,000. Those
  * beyond are counted.
  */
-const SUBSCRIBERS_MAX = 256;
-const LISTS_MAX = 1024;
-const POLICIES_MAX = 256;
+const SUBSCRIBERS_MAX = 200;
+const LISTS_MAX = 960;
+const POLICIES_MAX = 100;
 
 /** Answers a METRICS, in as many turns of the event loop as it takes. */
 export async function answerMetrics(exchange: ControlExchange, parts: ControlParts): Promise<void> {
@@ -53,19 +53,21 @@ function* ofPublisher(parts: ControlParts): Generator<TallyRow> {
   const one = (family: string, value: number, labels: readonly string[] = []) => ({ family, labels, value });
   yield one('build', 1, [version, String(PROTOCOL_VERSION)]);
   yield one('start-time', publisher.startedAtMs);
-  yield one('degraded', degradedOf(parts).length);
-  yield* perLabel(
-    'warnings',
-    publisher.warnings.map(({ code }) => code),
-  );
+  for (const [reason, texts] of Object.entries(degradedBy(parts)))
+    yield one('degraded', texts.length, [reason]);
+  const codes = publisher.warnings.map(({ code }) => code);
+  for (const code of new Set(codes))
+    yield one('warnings', codes.filter((each) => each === code).length, [code]);
   const { refreshBy, epochCeiling } = identity.root;
   if (refreshBy !== undefined) yield one('root-refresh-by', refreshBy * 1000);
   yield one('epochs-left', epochCeiling - (head?.manifest.epoch ?? identity.root.epochFloor));
   const { bytes } = publisher.store;
   if (bytes !== undefined) yield one('store', bytes);
-  yield* perSum('dns-questions', sums.questions());
+  for (const [outcome, value] of sums.questions()) yield one('dns-questions', value, [outcome]);
   yield one('unmatched-packets', sums.total('unmatched'));
   yield one('log-lost', sums.total('refusedLost'));
+  yield one('dns-upstream-time', sums.total('dnsHeardMs'));
+  yield one('dns-upstream-count', sums.total('dnsHeard'));
   if (head === undefined) return;
   const { entries, rules } = totalsOf(head.ruleSet);
   yield one('head-epoch', head.manifest.epoch);
@@ -78,16 +80,20 @@ function* ofPublisher(parts: ControlParts): Generator<TallyRow> {
 }
 
 function* ofLists({ publisher, sources }: ControlParts): Generator<TallyRow> {
-  const lists = publisher.head?.ruleSet.lists ?? new Map();
-  const statuses = sources?.status() ?? [];
-  for (const [name, list] of [...lists].slice(0, LISTS_MAX))
-    yield { family: 'list-entries', labels: [name], value: entryCount(list) };
-  for (const { name, trouble, state } of statuses.slice(0, LISTS_MAX))
-    yield { family: 'list-ok', labels: [name], value: trouble === undefined && state !== 'expired' ? 1 : 0 };
-  for (const { name, fetchedAtMs } of statuses.slice(0, LISTS_MAX))
-    if (fetchedAtMs !== undefined) yield { family: 'list-fetched', labels: [name], value: fetchedAtMs };
-  yield* perAction('list', [...lists.keys()].slice(0, LISTS_MAX), publisher.sums);
-  yield leftOut('lists', Math.max(lists.size, statuses.length) - LISTS_MAX);
+  const lists = [...(publisher.head?.ruleSet.lists ?? [])].map(([name, list]) => ({ name, list }));
+  const [statuses, shown] = [sources?.status() ?? [], lists.slice(0, LISTS_MAX)];
+  const read = statuses.slice(0, LISTS_MAX);
+  yield* each('list-entries', shown, ({ list }) => entryCount(list));
+  yield* each('list-ok', read, ({ trouble, state }) => trouble === undefined && state !== 'expired');
+  yield* each('list-fetched', read, ({ fetchedAtMs }) => fetchedAtMs);
+  yield* each('list-interval', read, ({ intervalMs }) => intervalMs);
+  yield* each('list-refusals', read, ({ refusalCount }) => refusalCount);
+  yield* perAction(
+    'list',
+    shown.map(({ name }) => name),
+    publisher.sums,
+  );
+  yield leftOut('lists', Math.max(lists.length, statuses.length) - LISTS_MAX);
 }
 
 function* ofPolicies({ sums, head }: Publisher): Generator<TallyRow> {
@@ -101,36 +107,33 @@ function* ofSubscribers(publisher: Publisher): Generator<TallyRow> {
   const all = publisher.subscribers.records(publisher.head, publisher.store, publisher.nowMs());
   const shown = [...all].sort((a, b) => Number(b.expected) - Number(a.expected)).slice(0, SUBSCRIBERS_MAX);
   const { sums } = publisher;
-  const each = function* (
-    family: string,
-    measure: (one: (typeof shown)[number]) => number | boolean | undefined,
-  ): Generator<TallyRow> {
-    for (const one of shown) {
-      const value = measure(one);
-      if (value !== undefined) yield { family, labels: [one.name], value: Number(value) };
-    }
-  };
-  yield* each('subscriber-expected', ({ expected }) => expected);
-  yield* each('subscriber-connected', ({ connectedSinceMs }) => connectedSinceMs !== undefined);
-  yield* each('subscriber-matches-head', ({ matches }) => matches);
-  yield* each('subscriber-refuses-head', ({ refusal }) => refusal !== undefined);
-  yield* each('subscriber-active-version', ({ version }) => version);
-  yield* each('subscriber-last-seen', ({ lastSeenMs }) => lastSeenMs);
-  yield* each('subscriber-applied', ({ appliedAtMs }) => appliedAtMs);
-  yield* each('subscriber-sent', ({ bytesSent }) => bytesSent);
-  for (const [family, counter] of OF_FIREWALL)
-    yield* each(family, ({ name }) => sums.whole(name).get(counter));
-  yield* each('subscriber-stale', ({ name }) => sums.flag(name, 'stale'));
-  yield* each('subscriber-log-off', ({ name }) => sums.flag(name, 'logOff'));
+  yield* each('subscriber-expected', shown, ({ expected }) => expected);
+  yield* each('subscriber-connected', shown, ({ connectedSinceMs }) => connectedSinceMs !== undefined);
+  yield* each('subscriber-matches-head', shown, ({ matches }) => matches);
+  yield* each('subscriber-active-version', shown, ({ version }) => version);
+  yield* each('subscriber-last-seen', shown, ({ lastSeenMs }) => lastSeenMs);
+  yield* each('subscriber-applied', shown, ({ appliedAtMs }) => appliedAtMs);
+  yield* each('subscriber-sent', shown, ({ bytesSent }) => bytesSent);
+  yield* each('subscriber-judged-packets', shown, ({ name }) => sums.whole(name).get('nftDecided'));
+  yield* each('subscriber-dropped-packets', shown, ({ name }) => sums.whole(name).get('nftDropped'));
+  yield* each('subscriber-repairs', shown, ({ name }) => sums.whole(name).get('nftRepairs'));
+  yield* each('subscriber-stale', shown, ({ name }) => sums.flag(name, 'stale'));
+  yield* each('subscriber-log-off', shown, ({ name }) => sums.flag(name, 'logOff'));
+  yield* each('subscriber-names-open', shown, ({ name }) => sums.flag(name, 'nftOpen'));
   yield leftOut('subscribers', all.length - shown.length);
 }
 
-/** Sums of counters of a firewall as a whole, by family. */
-const OF_FIREWALL: readonly (readonly [family: string, counter: string])[] = [
-  ['subscriber-judged-packets', 'nftDecided'],
-  ['subscriber-dropped-packets', 'nftDropped'],
-  ['subscriber-repairs', 'nftRepairs'],
-];
+/** What is measured of each; where that is not known, there is none. */
+function* each<T extends { readonly name: string }>(
+  family: string,
+  all: readonly T[],
+  measure: (one: T) => number | boolean | undefined,
+): Generator<TallyRow> {
+  for (const one of all) {
+    const value = measure(one);
+    if (value !== undefined) yield { family, labels: [one.name], value: Number(value) };
+  }
+}
 
 function* perAction(
   kind: 'list' | 'policy',
@@ -140,16 +143,6 @@ function* perAction(
   for (const name of names)
     for (const [action, value] of Object.entries(sums.of(kind, name)))
       yield { family: `${kind}-packets`, labels: [name, action], value };
-}
-
-function* perSum(family: string, sums: ReadonlyMap<string, number>): Generator<TallyRow> {
-  for (const [label, value] of sums) yield { family, labels: [label], value };
-}
-
-function perLabel(family: string, labels: readonly string[]): Generator<TallyRow> {
-  const counts = new Map<string, number>();
-  for (const label of labels) counts.set(label, (counts.get(label) ?? 0) + 1);
-  return perSum(family, counts);
 }
 
 function leftOut(what: string, count: number): TallyRow {

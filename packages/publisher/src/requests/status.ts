@@ -111,50 +111,41 @@ async function tellStatus(exchange: ControlExchange, parts: ControlParts): Promi
   return subscribers.map(({ name }) => name);
 }
 
+type Troubled = Pick<ControlParts, 'publisher' | 'sources'>;
+
 /** What does not work as it should, each a sentence, the gravest first. */
-export function degradedOf({
-  publisher,
-  sources,
-}: Pick<ControlParts, 'publisher' | 'sources'>): readonly string[] {
-  const { behind, subscribers, nameTroubles } = publisher;
-  const lost =
-    behind !== undefined
-      ? [`nothing is offered: ${lostText(behind, publisher.fork)}`]
-      : publisher.isStartedOver
-        ? [
-            'nothing is released after --start-over or --set-aside before policies are pushed; lists of sources wait',
-          ]
-        : [];
-  const disowned =
-    behind === undefined && publisher.isDisowned
-      ? [
-          `firewalls refuse the head: root ${publisher.identity.root.number} took its keys away; push it again`,
-        ]
-      : [];
+export function degradedOf(parts: Troubled): readonly string[] {
+  return Object.values(degradedBy(parts)).flat().slice(0, DEGRADED_MAX);
+}
+
+/** Likewise, by what it is about: reasons of the metric, which stay as they are. */
+export function degradedBy({ publisher, sources }: Troubled): Readonly<Record<string, readonly string[]>> {
+  const { behind, subscribers, rootTrouble, identity } = publisher;
+  const { freshnessKeys, root } = identity;
+  const { threshold } = root.roles.freshness;
   const connected = new Set(subscribers.connected());
   const due = subscribers.isConfigured ? [...subscribers.expected()] : [];
   const missing = due.filter((name) => !connected.has(name));
-  const absent =
-    missing.length === 0 ? [] : [`not connected: ${missing.join(', ')}`.slice(0, DEGRADED_CHARS)];
-  const { freshnessKeys, root } = publisher.identity;
-  const { threshold } = root.roles.freshness;
-  const unsaid =
-    freshnessKeys.length >= threshold
-      ? []
-      : [
-          `firewalls that remember nothing take nothing: ${freshnessKeys.length} of ${threshold} keys of freshness are here`,
-        ];
-  const { rootTrouble } = publisher;
-  const unrenewed = rootTrouble === undefined ? [] : [rootTrouble];
-  return [
-    ...lost,
-    ...disowned,
-    ...unrenewed,
-    ...unsaid,
-    ...(sources?.degraded ?? []),
-    ...absent,
-    ...nameTroubles,
-  ].slice(0, DEGRADED_MAX);
+  const where = (isSo: boolean, text: string): readonly string[] => (isSo ? [text] : []);
+  return {
+    behind: behind === undefined ? [] : [`nothing is offered: ${lostText(behind, publisher.fork)}`],
+    'started-over': where(
+      behind === undefined && publisher.isStartedOver,
+      'nothing is released after --start-over or --set-aside before policies are pushed; lists of sources wait',
+    ),
+    disowned: where(
+      behind === undefined && publisher.isDisowned,
+      `firewalls refuse the head: root ${root.number} took its keys away; push it again`,
+    ),
+    root: rootTrouble === undefined ? [] : [rootTrouble],
+    freshness: where(
+      freshnessKeys.length < threshold,
+      `firewalls that remember nothing take nothing: ${freshnessKeys.length} of ${threshold} keys of freshness are here`,
+    ),
+    ...sources?.degraded,
+    absent: where(missing.length > 0, `not connected: ${missing.join(', ')}`.slice(0, DEGRADED_CHARS)),
+    names: publisher.nameTroubles,
+  };
 }
 
 /** Short: with what comes before it, it is one reason of a head record. */

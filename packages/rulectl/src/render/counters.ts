@@ -43,6 +43,7 @@ const COST_COUNTERS: readonly CounterWord[] = [
   },
   { name: 'refusedKept', label: 'in the log', format: (count) => formatAmount(count, 'refusal') },
   { name: 'refusedLost', label: 'lost of the log', format: (count) => formatAmount(count, 'refusal') },
+  { name: 'nftOpen', label: 'open by name', format: formatAddresses },
   { name: 'nftRepairs', label: 'repaired', format: (count) => formatAmount(count, 'time') },
   { name: 'generation', label: 'generation', format: formatCount },
   { name: 'bytes', label: 'lookup table', format: formatBytes },
@@ -50,6 +51,7 @@ const COST_COUNTERS: readonly CounterWord[] = [
 const KNOWN_COUNTERS: ReadonlySet<string> = new Set([
   ...[...PACKET_COUNTERS, ...NAME_COUNTERS, ...COST_COUNTERS].map(({ name }) => name),
   ...['dnsCrowded', 'dnsBeyond', 'logOff'], // health.ts has them, and dnsDown
+  ...['dnsHeard', 'dnsHeardMs'], // rulectl metrics has them
 ]);
 /**
  * What begins the counter of a list, a policy, a rule or a qube, whose name follows, in the order in which
@@ -67,6 +69,10 @@ const NAMED_QUESTIONS = {
 
 function formatQuestions(count: number): string {
   return formatAmount(count, 'question');
+}
+
+function formatAddresses(count: number): string {
+  return formatAmount(count, 'address', 'addresses');
 }
 
 function formatPackets(count: number): string {

@@ -28,7 +28,7 @@ const TABLE = `
 gauge  exported  exported_timestamp_seconds  -  When rulectl asked for these
 info  build  build_info  version,protocol  The publisher
 gauge  start-time  start_time_seconds  -  When the publisher started, and sums began
-gauge  degraded  degraded  -  Things that do not work as they should, as rulectl status has them
+gauge  degraded  degraded  reason  Things that do not work as they should, as rulectl status has them
 gauge  warnings  warnings  code  Things that are odd about the rule set
 gauge  root-refresh-by  root_refresh_by_timestamp_seconds  -  When the next root has to be there
 gauge  epochs-left  epochs_left  -  Epochs that the root grants above that of the head
@@ -46,20 +46,25 @@ summary  commit  store_commit_seconds  -  From the judged draft of a release to 
 counter  outcomes  outcomes_total  state  What became of releases at firewalls
 summary  apply  apply_seconds  -  From a release received to one in force, at firewalls
 counter  control-requests  control_requests_total  command,code  Requests of rulectl
+counter  fetch-bytes  fetch_bytes_total  -  Of downloads for lists and tables, without content encoding
+summary  fetch  fetch_duration_seconds  -  Of downloads that succeeded, with what they waited for
 gauge  list-entries  list_entries  list  Entries of a released list
 gauge  list-ok  list_ok  list  1: the source of a list is as fresh as it should be
 gauge  list-fetched  list_last_success_timestamp_seconds  list  When a list was read last
+gauge  list-interval  list_interval_seconds  list  Between two readings of a list that is not read as it changes
+counter  list-refusals  list_refusals_total  list  Times that what the source of a list said was not taken
 counter  list-packets  list_packets_total  list,verdict  Packets that rules with a list decided
 counter  policy-packets  policy_packets_total  policy,verdict  Packets that a policy decided, at all firewalls
 counter  unmatched-packets  unmatched_packets_total  -  Packets dropped of qubes that no policy names
 counter  log-lost  log_lost_total  -  What firewalls refused and could not note
 counter  dns-questions  dns_questions_total  outcome  Names that qubes asked rulecast-dns for
+summary  dns-upstream  dns_upstream_seconds  -  From a question of rulecast-dns to the answer of an upstream
 gauge  subscriber-expected  subscriber_expected  subscriber  1: it has to apply what is released
 gauge  subscriber-connected  subscriber_connected  subscriber  1: it is connected
 gauge  subscriber-matches-head  subscriber_matches_head  subscriber  1: the newest release is in force there
-gauge  subscriber-refuses-head  subscriber_refuses_head  subscriber  1: it refuses the newest release for good
 gauge  subscriber-stale  subscriber_stale  subscriber  1: nothing told it that its release is the newest
 gauge  subscriber-log-off  subscriber_log_off  subscriber  1: it is to keep a log of what it refuses, and cannot
+gauge  subscriber-names-open  subscriber_names_open  subscriber  Addresses that are open there by name
 gauge  subscriber-active-version  subscriber_active_version  subscriber  The release in force there
 gauge  subscriber-last-seen  subscriber_last_seen_timestamp_seconds  subscriber  When it was heard last
 gauge  subscriber-applied  subscriber_applied_timestamp_seconds  subscriber  When it applied a release last

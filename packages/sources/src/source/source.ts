@@ -124,6 +124,8 @@ export class Source {
   trouble: SourceTrouble | undefined;
   /** In a row. */
   failures = 0;
+  /** How often what it said was not taken. */
+  refusalCount = 0;
   /** Of the last good reading. */
   report: ReadList | undefined;
   /** Of how many suffix entries the list takes the names alone. */
@@ -250,14 +252,14 @@ export class Source {
       fingerprint === this.#lastRead?.fingerprint &&
       permits.codes.size === 0
     ) {
-      if (this.#lastRead.refusal !== undefined) return this.#failed(this.#lastRead.refusal, undefined);
+      if (this.#lastRead.refusal !== undefined) return this.#refused(this.#lastRead.refusal);
       if (this.isExpired) await this.#merge(this.layers, undefined);
       return this.#good(undefined);
     }
     const { result, overridden } = await this.#readInputs(inputs, permits);
     const refusal = result.kind === 'refused' ? { code: result.code, reason: result.reason } : undefined;
     this.#lastRead = fingerprint === undefined ? undefined : { fingerprint, refusal };
-    if (result.kind === 'refused') return this.#failed(result, undefined);
+    if (result.kind === 'refused') return this.#refused(result);
     const takeInMs = (isPermitted: boolean): number =>
       fingerprint === undefined ? 0 : this.#flapping.takeInMs(result.list, nowMs, isPermitted);
     let waitMs = takeInMs(false);
@@ -267,7 +269,7 @@ export class Source {
     }
     if (waitMs > 0) {
       this.#lastRead = undefined; // it is read again, and taken if it is there still
-      return this.#failed(flappingRefusal(this.config.name, waitMs), undefined);
+      return this.#refused(flappingRefusal(this.config.name, waitMs));
     }
     this.report = result;
     this.suffixCount = result.suffixCount;
@@ -356,6 +358,11 @@ export class Source {
     return { isGood: true, retryAfterMs: undefined, overridden, restsInMs: undefined };
   }
 
+  #refused(refusal: Refusal): LoadResult {
+    this.refusalCount++;
+    return this.#failed(refusal, undefined);
+  }
+
   #failed(refusal: Refusal, retryAfterMs: number | undefined): LoadResult {
     const { code, reason } = refusal;
     // What is watched is good until something is wrong with it; what is fetched, as of when it was fetched.
@@ -369,9 +376,10 @@ export class Source {
 
   /** Goes on from a list of the same source that was configured otherwise. */
   inherit(before: Source): void {
-    const { list, layers, goodAtMs, contentAtMs, fetchedAtMs, report, longestEntries, suffixCount } = before;
+    const { list, layers, goodAtMs, contentAtMs, fetchedAtMs } = before;
+    const { report, longestEntries, suffixCount, refusalCount } = before;
     Object.assign(this, { list, layers, goodAtMs, contentAtMs, fetchedAtMs });
-    Object.assign(this, { report, longestEntries, suffixCount });
+    Object.assign(this, { report, longestEntries, suffixCount, refusalCount });
     this.#wholeAllowed = before.#wholeAllowed;
     this.#shortAllowed = before.#shortAllowed;
   }
@@ -401,7 +409,7 @@ export class Source {
     ];
     const { refusal, overridden } = judged(this.config.name, against, permits);
     if (refusal !== undefined) {
-      this.#failed(refusal, undefined);
+      this.#refused(refusal);
       return undefined;
     }
     this.#wholeAllowed = whole;

@@ -22,6 +22,10 @@ export interface ListStatus {
   /** Milliseconds since 1970. */
   readonly fetchedAtMs: number | undefined;
   readonly nextAtMs: number | undefined;
+  /** Between two readings; undefined: it is read when it changes. */
+  readonly intervalMs: number | undefined;
+  /** How often what its source said was not taken, since the start. */
+  readonly refusalCount: number;
   readonly changedAtMs: number | undefined;
   /** By the last change. */
   readonly added: number;
@@ -69,6 +73,8 @@ export function statusOf(source: Source, context: StatusContext): ListStatus {
     isPublished: config.publish,
     fetchedAtMs: source.fetchedAtMs,
     nextAtMs: context.nextAtMs,
+    intervalMs: config.intervalMs,
+    refusalCount: source.refusalCount,
     changedAtMs: change?.atMs,
     added: change?.added ?? 0,
     removed: change?.removed ?? 0,
