@@ -52,7 +52,6 @@ export {
   Capability,
   capabilitiesFor,
   DEFAULT_CAPABILITIES,
-  PUBLISHER_CAPABILITIES,
 } from './content/capability.ts';
 export {
   type Catalogue,

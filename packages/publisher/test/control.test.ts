@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import {
   ANSWER_TIMEOUT_MS,
+  Capability,
   CONTROL_CONNECTIONS_MAX,
   type MessageOf,
   ProtocolError,
-  PUBLISHER_CAPABILITIES,
   PUSH_MAX_BYTES,
   partsOf,
 } from '@rulecast/protocol';
@@ -147,7 +147,7 @@ describe('a push', () => {
       kind: 'greet',
       protocolMin: 2,
       protocolMax: 2,
-      capabilities: PUBLISHER_CAPABILITIES,
+      capabilities: [Capability.requests],
     });
     expect((await rulectl.answer()).end).toMatchObject({ kind: 'done', code: 'released' });
     expect(publisher.head?.manifest.version).toBe(1);

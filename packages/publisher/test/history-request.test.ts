@@ -248,7 +248,7 @@ describe('a history', () => {
       await rulectl.send({ kind: 'history', most: 9 });
       return recordsOf(await rulectl.answer(), 'history').map((record) => record.message);
     };
-    expect(await messages(['messages'])).toEqual([other, undefined, message]);
+    expect(await messages(['requests'])).toEqual([other, undefined, message]);
     expect(await messages([])).toEqual([undefined, undefined, undefined]); // it would not know the field
     for (const bytes of [manifestBytes, publisher.head?.manifestBytes ?? message])
       for (const said of [message, other]) expect(Buffer.from(bytes).includes(said)).toBe(false);

@@ -2,13 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import {
-  Connection,
-  type ControlRecord,
-  type Message,
-  type MessageOf,
-  PUBLISHER_CAPABILITIES,
-} from '@rulecast/protocol';
+import { Capability, Connection, type ControlRecord, type Message, type MessageOf } from '@rulecast/protocol';
 import { formatEndpoint, type Listener, listen } from '@rulecast/vchan';
 import { Folder } from './cli.ts';
 
@@ -72,7 +66,7 @@ export async function receive<K extends Message['kind']>(
   if (received?.message.kind === 'greet') {
     // It goes before every request.
     const { protocolMin, protocolMax } = received.message;
-    const capabilities = PUBLISHER_CAPABILITIES;
+    const capabilities = [Capability.requests];
     await connection.send({ kind: 'greet', protocolMin, protocolMax, capabilities });
     received = await connection.receive();
   }

@@ -93,7 +93,7 @@ describe('rollback', () => {
         kind: 'greet',
         protocolMin: 2,
         protocolMax: 2,
-        capabilities: ['part-history'],
+        capabilities: [],
       });
       expect(await connection.receive()).toBeUndefined();
     });

@@ -36,18 +36,8 @@ export const Capability = {
   noDeflate: 'no-deflate',
   /** It keeps no release, and drops all until it has one: a restart opens nothing. */
   startsClosed: 'starts-closed',
-  /** It says of a part which releases changed it. */
-  partHistory: 'part-history',
-  /** It keeps what somebody says of a release. */
-  messages: 'messages',
-  /** It asks firewalls what they refused. */
-  log: 'log',
-  /** It says line by line what a push would change. */
-  pushCompare: 'push-compare',
-  /** It keeps what one line blocks, allows and cuts off. */
-  blocks: 'blocks',
-  /** It says which lists and rules hold something. */
-  which: 'which',
+  /** Of a publisher: it knows the requests and fields that CONTROL.md says are of it. */
+  requests: 'requests',
 } as const;
 export type Capability = (typeof Capability)[keyof typeof Capability];
 
@@ -56,16 +46,6 @@ export const DEFAULT_CAPABILITIES: readonly string[] = [
   Capability.names,
   Capability.exceptions,
   Capability.unmatched,
-];
-
-/** What a publisher knows that not every one does, as `rulectl` is told. CONTROL.md "GREET". */
-export const PUBLISHER_CAPABILITIES: readonly Capability[] = [
-  Capability.partHistory,
-  Capability.messages,
-  Capability.log,
-  Capability.pushCompare,
-  Capability.blocks,
-  Capability.which,
 ];
 
 /** What somebody has to know who is to take a rule set.  */

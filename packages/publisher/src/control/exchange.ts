@@ -4,6 +4,7 @@
  */
 
 import {
+  Capability,
   type Connection,
   type ControlRecord,
   type DoneCode,
@@ -13,7 +14,6 @@ import {
   type MessageOf,
   PROTOCOL_VERSION,
   ProtocolError,
-  PUBLISHER_CAPABILITIES,
   STALL_TIMEOUT_MS,
   type Turn,
 } from '@rulecast/protocol';
@@ -59,7 +59,7 @@ export class ControlExchange {
       kind: 'greet',
       protocolMin: PROTOCOL_VERSION,
       protocolMax: PROTOCOL_VERSION,
-      capabilities: PUBLISHER_CAPABILITIES,
+      capabilities: [Capability.requests],
     });
     return this.#receiveWithin(HANDSHAKE_TIMEOUT_MS);
   }

@@ -12,19 +12,19 @@ export async function answerHistory(
   exchange: ControlExchange,
   { publisher }: ControlParts,
 ): Promise<void> {
+  const isOlder = !exchange.capabilities.includes(Capability.requests);
   let sent = 0;
   for (const { manifest, hash, deltaBytes, entries, rules, notes } of publisher.store.pastReleases()) {
     const { epoch, version, createdAtMs, parts } = manifest;
     if (createdAtMs < sinceMs || !hasChanged(notes, { list, policy })) continue;
     if (sent++ === most) break;
     const { detail, by, message, changedParts, changedCount, added, removed } = notes;
-    const isKnown = notes.cause !== 'blocks' || exchange.capabilities.includes(Capability.blocks);
-    const cause = isKnown ? notes.cause : 'unknown';
     await exchange.record({
       record: 'history',
       ...{ epoch, version, hash, createdAtMs },
-      ...{ cause, detail, by, changedCount, added, removed },
-      message: exchange.capabilities.includes(Capability.messages) ? message : undefined,
+      ...{ detail, by, changedCount, added, removed },
+      cause: notes.cause === 'blocks' && isOlder ? 'unknown' : notes.cause,
+      message: isOlder ? undefined : message,
       changedParts: changedParts.slice(0, CHANGED_PARTS_SHOWN_MAX),
       ...{ parts, entries, rules, deltaBytes },
     });

@@ -57,7 +57,7 @@ export async function run(args: BlocksArgs, terminal: Terminal): Promise<ExitCod
   const ending = await askOrFail({
     ...controlOf(args),
     timeoutMs: ANSWER_TIMEOUT_MS,
-    capability: Capability.blocks,
+    capability: Capability.requests,
     send: (connection) => connection.send({ kind: 'blocks' }),
     onRecord: (record) => {
       if (record.record !== 'block') return;

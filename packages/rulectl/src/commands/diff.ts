@@ -90,7 +90,7 @@ export async function run(args: DiffArgs, terminal: Terminal): Promise<ExitCode>
     {
       ...controlOf(args),
       timeoutMs: ANSWER_TIMEOUT_MS,
-      ...(isOfFiles && { capability: Capability.pushCompare }),
+      ...(isOfFiles && { capability: Capability.requests }),
       send: (connection) => (isOfFiles ? sendPush(connection, plan, progress) : connection.send(request)),
       onRecord: progress.around((record) => view.record(record)),
     },

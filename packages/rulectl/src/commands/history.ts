@@ -55,7 +55,7 @@ export async function run(args: HistoryArgs, terminal: Terminal): Promise<ExitCo
   const ending = await askOrFail({
     ...controlOf(args),
     timeoutMs: ANSWER_TIMEOUT_MS,
-    capability: isPart ? Capability.partHistory : undefined,
+    capability: isPart ? Capability.requests : undefined,
     send: (connection) => connection.send(request),
     onRecord: (record) => {
       if (record.record !== 'history') return;

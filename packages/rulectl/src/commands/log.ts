@@ -85,7 +85,7 @@ export async function run(args: LogArgs, terminal: Terminal): Promise<ExitCode> 
   const ending = await askOrFail(
     {
       ...controlOf(args),
-      capability: Capability.log,
+      capability: Capability.requests,
       ...(request.follow ? {} : { timeoutMs: ANSWER_TIMEOUT_MS }),
       send: (connection) => connection.send(request),
       onRecord: (record) => {
@@ -155,7 +155,7 @@ async function showDropped(of: 'lists' | 'rules', args: LogArgs, terminal: Termi
   const dropped: Dropped[] = [];
   const ending = await askOrFail({
     ...controlOf(args),
-    capability: Capability.log,
+    capability: Capability.requests,
     timeoutMs: ANSWER_TIMEOUT_MS,
     send: (connection) => connection.send({ kind: 'top', of, sinceMs }),
     onRecord: (record) => {

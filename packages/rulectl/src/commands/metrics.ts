@@ -45,7 +45,7 @@ export async function run(args: MetricsArgs, terminal: Terminal): Promise<ExitCo
   const samples = new Samples(terminal.nowMs());
   await askOrFail({
     ...controlOf(args),
-    capability: Capability.log,
+    capability: Capability.requests,
     timeoutMs: ANSWER_TIMEOUT_MS,
     send: (connection) => connection.send({ kind: 'metrics' }),
     onRecord: (record) => {

@@ -47,7 +47,7 @@ export async function run(args: WhichArgs, terminal: Terminal): Promise<ExitCode
   const ending = await askOrFail({
     ...controlOf(args),
     timeoutMs: ANSWER_TIMEOUT_MS,
-    capability: Capability.which,
+    capability: Capability.requests,
     send: (connection) => connection.send(request),
     onRecord: (record) => {
       if (record.record === 'holder') holders++;

@@ -138,7 +138,7 @@ async function greet(
     kind: 'greet',
     protocolMin: PROTOCOL_VERSION,
     protocolMax: PROTOCOL_VERSION,
-    capabilities: [Capability.messages, Capability.blocks],
+    capabilities: [Capability.requests],
   });
   if (capability !== undefined) {
     const known = await greeting;

@@ -102,7 +102,7 @@ export function releaseFieldsOf(args: ReleaseArgs): ReleaseFields {
 
 /** What the publisher has to know for a release, beside what every one does. */
 export function capabilityOf({ message }: Pick<MessageOf<'push'>, 'message'>): Capability | undefined {
-  return message === undefined ? undefined : Capability.messages;
+  return message === undefined ? undefined : Capability.requests;
 }
 
 function messageOf(text: string | undefined): string | undefined {

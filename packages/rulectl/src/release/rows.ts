@@ -82,7 +82,7 @@ export async function askForChange(
   const ending = await ask({
     ...controlOf(args),
     timeoutMs: request.timeoutMs + PUBLISHER_GRACE_MS,
-    capability: Capability.blocks,
+    capability: Capability.requests,
     send: (connection) => connection.send(request),
     onRecord: progress.around((record) => report.record(record)),
   }).finally(() => progress.stop());
