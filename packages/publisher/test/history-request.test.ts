@@ -235,6 +235,19 @@ describe('a history', () => {
     expect(await versions({ list: 'list-77' })).toEqual([]);
   });
 
+  it('leaves turns to others, also of releases that it does not tell', async () => {
+    let given = 0;
+    const turn = (): Promise<void> => {
+      given++;
+      return new Promise(setImmediate);
+    };
+    const { publisher, control } = await house({ turn });
+    for (let i = 1; i < 20; i++) await release(publisher, { 'a.txt': `192.0.2.${i}\n` });
+    const before = given;
+    expect((await ask(control, { kind: 'history', most: 9, list: 'none' })).records).toEqual([]);
+    expect(given - before).toBeGreaterThanOrEqual(19);
+  });
+
   it('has what somebody said of a release, and no byte that is signed has it', async () => {
     const { publisher, control } = await house();
     const [message, other] = ['printer in room 4: ä', 'x'.repeat(200)];

@@ -15,6 +15,7 @@ export async function answerHistory(
   const isOlder = !exchange.capabilities.includes(Capability.requests);
   let sent = 0;
   for (const { manifest, hash, deltaBytes, entries, rules, notes } of publisher.store.pastReleases()) {
+    await publisher.turn(); // a note names thousands of parts, and most may not be told
     const { epoch, version, createdAtMs, parts } = manifest;
     if (createdAtMs < sinceMs || !hasChanged(notes, { list, policy })) continue;
     if (sent++ === most) break;
