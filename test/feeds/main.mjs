@@ -38,7 +38,8 @@ async function rulectl(words) {
     text += piece;
   });
   await new Promise((resolve) => child.on('close', resolve));
-  return text.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line)]));
+  const lines = text.split('\n').slice(0, -1); // a last one without its end is half of one
+  return lines.map((line) => JSON.parse(line));
 }
 
 /** @param {Entry} entry */

@@ -307,6 +307,10 @@ describe('an address that is not used', () => {
     ['of a table of names', 'domain,note\na.example,192.0.2.1\n', 'second-address', 11],
     ['far behind an entry', '192.0.2.1 seen by 198.51.100.7\n', 'second-address', 19],
     ['after commas', '192.0.2.1,x,198.51.100.0/24\n', 'second-address', 13],
+    ['behind a range', '192.0.2.1 - 192.0.2.4 198.51.100.7\n', 'second-address', 23],
+    ['behind a range and a dash', '192.0.2.1 - 192.0.2.4 - 198.51.100.7\n', 'second-address', 25],
+    ['as a third end', '192.0.2.1-192.0.2.4-198.51.100.7\n', 'bad-range', 21],
+    ['as a third end of JSON', '["192.0.2.1-192.0.2.4-198.51.100.7"]', 'bad-range', 23],
     ['behind a score', '192.0.2.1 7 198.51.100.7\n192.0.2.3 8\n', 'second-address', 13],
   ] as const)('%s is a reject', (_, text, code, column) => {
     const format =

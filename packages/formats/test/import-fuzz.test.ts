@@ -212,14 +212,14 @@ describe('a line as long as is read', () => {
     clash: ['', '- ', '- DOMAIN,'],
     rpz: ['', 'a ', 'a IN CNAME '],
     tor: ['', 'ExitAddress ', 'ExitAddress 192.0.2.1 '],
-    suricata: ['', 'alert ip [', 'alert ip a b -> c d (', '[] []'],
+    suricata: ['', 'alert ip [', 'alert ip a b -> c d (', 'alert ip a any -> any any (', '[] []'],
     urls: ['', 'http://', 'http://a@', 'http://a:1/ '],
     'ip-port': ['', '[', '192.0.2.1:'],
     pfx2as: ['', '192.0.2.0\t24\t'],
     ipset: ['', 'add a ', 'add a 192.0.2.1 '],
     nft: ['', 'add element inet t a { ', 'define a = '],
   } as const;
-  const UNITS = [...' 0a.:#"/|^$', '1h', 'a.', '1,', ' a', '#%', '||', '/a'];
+  const UNITS = [...' 0a.:#"/|^$', '1h', 'a.', '1,', ' a', '#%', '||', '/a', '"\\'];
   const LINE_BYTES = 128 * 1024;
   /** A pattern that goes back and forth takes many seconds; one that does not, a few milliseconds. */
   const MOST_MS = 1000;
@@ -227,7 +227,7 @@ describe('a line as long as is read', () => {
   it.each(Object.entries(BEGINS))('of %s is read in one go, whatever it repeats', (format, begins) => {
     for (const begin of begins) {
       for (const unit of UNITS) {
-        const line = `${begin}${unit.repeat(LINE_BYTES / unit.length)}!x\n`;
+        const line = `${begin}${unit.repeat(LINE_BYTES / unit.length)}!x)\n`;
         const read = (): number => {
           const startMs = performance.now();
           importList('', Buffer.from(line), {

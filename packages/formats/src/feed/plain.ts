@@ -219,7 +219,11 @@ function trailingFault(bytes: Uint8Array, from: number, end: number): EntryFault
   if (firstEnd === end) return undefined;
   let second = skipBlanks(bytes, firstEnd, end);
   if (bytes[second] === COMMA) second = skipBlanks(bytes, second + 1, end);
-  if (second === end || isCommentAt(bytes, second) || bytes[second] === DASH) return undefined;
+  if (second === end || isCommentAt(bytes, second)) return undefined;
+  if (bytes[second] === DASH) {
+    const last = skipBlanks(bytes, second + 1, end);
+    return secondAddressFault(bytes, tokenEnd(bytes, last, end, false), end);
+  }
   const word = parseDottedQuad(bytes, from, firstEnd);
   const secondEnd = tokenEnd(bytes, second, end, false);
   if (word === 0 || word === LOOPBACK) {

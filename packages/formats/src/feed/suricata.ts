@@ -66,7 +66,7 @@ function importRule(collector: Collector, from: number, rule: RegExpExecArray): 
 function isOfContent(options: string): boolean {
   const asked = options
     .slice(1, -1)
-    .replaceAll(/"(?:[^"\\]|\\.)*"/g, '')
+    .replaceAll(/"(?:[^"\\]|\\.)*"?/g, '')
     .split(';');
   return !asked.every((each) => OPTION.test(each.trim()));
 }

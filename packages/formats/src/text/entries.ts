@@ -181,6 +181,13 @@ export class EntryReader {
     const end = tokenEnd(bytes, lastStart, limit, true);
     this.end = end;
     if (indexIn(bytes, SLASH, start, end) >= 0) return slashFault(bytes, start, end);
+    const more = skipBlanks(bytes, end, limit);
+    const third = more < limit && bytes[more] === DASH ? skipBlanks(bytes, more + 1, limit) : limit;
+    const thirdEnd = tokenEnd(bytes, third, limit, true);
+    if (third < limit && parsePrefixBytes(bytes, third, thirdEnd, this.#last) === undefined) {
+      const reason = `${quoteBytes(bytes, third, thirdEnd)} is a third end of the range: write one range a line`;
+      return { code: EntryFaultCode.range, at: third, reason };
+    }
     return this.#readLast(bytes, start, lastStart, end, emit);
   }
 
