@@ -48,11 +48,6 @@ describe('pushed list files', () => {
   });
 
   it.each([
-    [
-      'bird.conf',
-      'define ASN = 65000;\ndefine BOGONS = [\n  192.0.2.0/24+,\n  198.51.100.0/24+\n];\n',
-      'directive',
-    ],
     ['bogus.conf', '# ours\nbogus-nxdomain=192.0.2.1\n', 'directive'],
     ['ads.txt', '! ours\n||a.example/banner^\n||b.example^$third-party\n', 'pattern'],
     ['hide.txt', '##.banner\na.example##.ad\n', 'cosmetic'],
@@ -73,6 +68,15 @@ describe('pushed list files', () => {
       return { name: file, role: 'pushed', bytes } as const;
     });
     expect(readPushed({ ...input, files }, NOW).rejects.map(({ file }) => file)).toContain(name);
+  });
+
+  it('of another program that begin as those of nftables do are refused, with the lines that do not', () => {
+    const text = 'define ASN = 65000;\ndefine BOGONS = [\n  192.0.2.0/24+,\n  198.51.100.0/24+\n];\n';
+    expect(push('bird.conf', bytesOf(text)).rejects).toMatchObject([
+      { file: 'bird.conf', line: 3, code: 'bad-nft' },
+      { file: 'bird.conf', line: 4, column: 3, code: 'bad-nft' },
+      { file: 'bird.conf', line: 5, column: 1, code: 'bad-nft' },
+    ]);
   });
 
   it.each([
