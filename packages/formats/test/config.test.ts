@@ -425,6 +425,7 @@ describe('faults', () => {
   it.each([
     ['nme: x', '1:1 unknown-key', 'did you mean "name"?'],
     ['name: a b', '1:7 bad-value', '1 to 63 of A-Z'],
+    ['lists:\n  rulectl.block.0: { file: a.txt }', '2:3 bad-name', 'of rulectl block and allow'],
     ['- a', '1:1 bad-value', 'a configuration is a mapping'],
     ['lists: [a]', '1:8 wrong-type', 'write a mapping'],
     ['lists:\n  a/b: { file: x }', '2:3 bad-name', '"a/b" cannot name a list'],

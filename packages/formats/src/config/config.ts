@@ -64,6 +64,8 @@ const HISTORY_MAX_MS = 3660 * 86_400_000;
 /** Each is judged for every policy at each release. */
 const MUST_REACH_MAX = 64;
 const INGRESS_WORD = 'ingress ';
+/** Of lists that the publisher makes of what `rulectl block` and `allow` name. */
+const ROWS_PREFIX = 'rulectl.';
 
 const count =
   (most: number): Parse<number> =>
@@ -410,6 +412,10 @@ function readLists(
   for (const [name, { keyOffset, value }] of named?.entries ?? []) {
     const isOwn = node?.entries.has(name) === true;
     if ((isOwn && !isNamed(name, keyOffset, 'list', reader)) || value.kind !== 'mapping') continue;
+    if (isOwn && name.startsWith(ROWS_PREFIX)) {
+      const reason = `lists: names that begin with ${ROWS_PREFIX} are of rulectl block and allow: call it otherwise`;
+      reader.fault(keyOffset, ConfigFault.name, reason);
+    }
     if (lists.size === LISTS_MAX) {
       reader.fault(keyOffset, ConfigFault.limit, `at most ${LISTS_MAX} lists: a release has 1,024 parts`);
       break;
