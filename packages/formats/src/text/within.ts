@@ -72,7 +72,7 @@ export type Finder = (text: string) => readonly (readonly [start: number, end: n
 export interface WrittenAddress {
   readonly start: number;
   readonly end: number;
-  /** `mask`: of the address before it; `excepted`: behind a `!`. */
+  /** `mask`: of the address before it; `excepted`: behind a `!` or `!=`, or in brackets behind one. */
   readonly role: 'entry' | 'excepted' | 'mask';
 }
 
@@ -87,6 +87,8 @@ function isMask(word: string): boolean {
 /** What makes another entry of an address: the end of `192.0.2.1-9`, a length that is none. */
 const MORE = /^(?:-\d{1,3}(?![\d.])|\/\d)[\w./]*/;
 const MORE_MAX_CHARS = 40;
+/** What stands before an address that is excepted, or before the first of a group. */
+const EXCEPTED = /!=?\s*([[({]\s*)?$/;
 
 /**
  * Every address, CIDR and range in a text. What is written as an IPv4 address and is none is among them, and
@@ -94,6 +96,7 @@ const MORE_MAX_CHARS = 40;
  */
 export function* addressesIn(text: string): Generator<WrittenAddress> {
   let before: WrittenAddress | undefined;
+  let groupEnd = 0; // of what is excepted together
   for (const { 0: word, index } of text.matchAll(ADDRESS)) {
     const isPage = text.startsWith('//', index - 2); // what follows is no length
     const bare = isPage ? (word.split('/', 1)[0] ?? word) : word;
@@ -103,8 +106,13 @@ export function* addressesIn(text: string): Generator<WrittenAddress> {
     const end = index + bare.length + more.length;
     if (word.includes(':') && typeof parsePrefix(word) === 'string') continue;
     const between = before === undefined ? '' : text.slice(before.end, index);
-    const isLast = before?.role === 'entry' && /^\s*-\s*$/.test(between);
-    const isExcepted = /!\s*$/.test(text.slice(Math.max(0, index - 8), index));
+    const isLast = before !== undefined && before.role !== 'mask' && /^\s*-\s*$/.test(between);
+    const excepted = EXCEPTED.exec(text.slice(Math.max(0, index - 8), index));
+    if (excepted?.[1] !== undefined && index >= groupEnd) {
+      const length = text.slice(index).search(/[\])}]/);
+      groupEnd = length < 0 ? text.length : index + length;
+    }
+    const isExcepted = excepted !== null || index < groupEnd;
     if (before !== undefined && !isLast) yield before;
     const role = /^(?:\s+|\/)$/.test(between) && isMask(word) ? 'mask' : isExcepted ? 'excepted' : 'entry';
     before = isLast && before !== undefined ? { ...before, end } : { start: index, end, role };
