@@ -66,7 +66,7 @@ See:
   rulectl log            what firewalls refused, why, and the line that would allow it
   rulectl which          which lists and rules hold an address or a name, and which decides
   rulectl history        what was released, when and why
-  rulectl diff           what changed between two versions
+  rulectl diff           what changed between two versions, or what files would change
 
 Change:
   rulectl push           release what files say, and wait until the firewalls have it

@@ -3,7 +3,7 @@
 import { BLOCK_TARGET_MAX_BYTES, Capability, type MessageOf, PEER_NAME_MAX_BYTES } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
 import { askOrFail, type ControlArgs, controlOf } from '../control/client.ts';
-import { bounded } from '../release/rows.ts';
+import { bounded } from '../release/options.ts';
 import { renderDecision, renderHolder, renderStep } from '../render/holding.ts';
 import { ExitCode } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';

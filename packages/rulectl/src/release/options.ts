@@ -1,13 +1,6 @@
 /** Options of commands that make a release: what it must come after, and what to wait for. */
 
-import {
-  boundText,
-  Capability,
-  MESSAGE_MAX_BYTES,
-  type MessageOf,
-  REQUIRE_MAX,
-  WAIT_MAX_MS,
-} from '@rulecast/protocol';
+import { Capability, MESSAGE_MAX_BYTES, type MessageOf, REQUIRE_MAX, WAIT_MAX_MS } from '@rulecast/protocol';
 import { isPartName } from '@rulecast/rules';
 import type { Argv } from 'yargs';
 import { parseVersion } from '../control/past.ts';
@@ -96,7 +89,7 @@ export function releaseFieldsOf(args: ReleaseArgs): ReleaseFields {
     wait: args['no-wait'] === true ? 'released' : (args.wait ?? 'applied'),
     timeoutMs: timeoutOf(args.timeout),
     require: requiredOf(args.require),
-    message: messageOf(args.message),
+    message: args.message && bounded(args.message, MESSAGE_MAX_BYTES, '--message'),
   };
 }
 
@@ -105,9 +98,10 @@ export function capabilityOf({ message }: Pick<MessageOf<'push'>, 'message'>): C
   return message === undefined ? undefined : Capability.requests;
 }
 
-function messageOf(text: string | undefined): string | undefined {
-  if (text === undefined || boundText(text, MESSAGE_MAX_BYTES) === text) return text;
-  throw usageError(`--message: write one line of at most ${MESSAGE_MAX_BYTES} bytes`);
+/** Throws CliError `usage`. */
+export function bounded(text: string, maxBytes: number, what: string): string {
+  if (Buffer.byteLength(text) <= maxBytes && !/[\p{Cc}\p{Cs}]/u.test(text)) return text;
+  throw usageError(`${what}: at most ${maxBytes} bytes, without control characters`);
 }
 
 /** What a report is to know of it. */

@@ -14,7 +14,7 @@ import { ask, type ControlArgs, controlOf } from '../control/client.ts';
 import { type ExitCode, usageError } from '../terminal/exit.ts';
 import { Progress } from '../terminal/progress.ts';
 import type { Terminal } from '../terminal/terminal.ts';
-import { type ReleaseArgs, releaseFieldsOf, waitScopeOf, withReleaseOptions } from './options.ts';
+import { bounded, type ReleaseArgs, releaseFieldsOf, waitScopeOf, withReleaseOptions } from './options.ts';
 import { type PermitArgs, permitsOf, withPermitOption } from './permits.ts';
 import { reportTo } from './report.ts';
 
@@ -94,10 +94,4 @@ function secondsOf(text: string): number {
   const seconds = Number(count) * SECONDS[unit as keyof typeof SECONDS]; // one of those that the pattern has
   if (seconds > 0 && seconds <= BLOCK_MAX_SECONDS) return seconds;
   throw usageError(`--for ${text}: write a number and s, m, h or d, as in 10m or 2d, at most 10 years`);
-}
-
-/** Throws CliError `usage`. */
-export function bounded(text: string, maxBytes: number, what: string): string {
-  if (Buffer.byteLength(text) <= maxBytes && !/[\p{Cc}\p{Cs}]/u.test(text)) return text;
-  throw usageError(`${what}: at most ${maxBytes} bytes, without control characters`);
 }
