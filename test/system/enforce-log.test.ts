@@ -77,26 +77,27 @@ describe.skipIf(enforcementGap() !== undefined)('the log of the kernel', () => {
     expect(await open().end()).toMatchObject({ packets: 1, lost: 0 });
   });
 
-  it('hides nothing of a qube where another one is refused all the time', async () => {
-    await enforce(['drop'], []);
-    const { routerMac, hostMac } = net().links.a;
-    const flood = Array.from({ length: 500 }, (_, at) =>
-      frameOf(
-        routerMac,
-        hostMac,
-        packet(QUBE[4], REMOTE[4], { proto: 17, srcPort: 10_000 + at, dstPort: 9 }),
-      ),
+  it.each([
+    ['another one is refused all the time', 'a', QUBE[4], REMOTE[4]],
+    ['another one is refused what it sends to it', 'a', QUBE[4], NEIGHBOUR],
+    ['the world is refused what it sends to it', 'world', REMOTE[4], NEIGHBOUR],
+  ] as const)('hides nothing of a qube where %s', async (_, sender, from, to) => {
+    await enforce(['drop'], ['drop']);
+    const { routerMac, hostMac } = net().links[sender];
+    const flood = Array.from({ length: 500 }, (_unused, at) =>
+      frameOf(routerMac, hostMac, packet(from, to, { proto: 17, srcPort: 10_000 + at, dstPort: 9 })),
     );
-    await net().stream('a', flood, 20_000);
+    await net().stream(sender, flood, 20_000);
     for (let at = 0; at < 15; at++)
       await sendAs('b', NEIGHBOUR, REMOTE[4], {
         proto: IpProtocol.udp,
         srcPort: 30_000 + at,
         dstPort: 443,
       });
-    const isOfOther = (line: Line): boolean => line.interface === 'vif-b';
+    const isOfOther = ({ interface: link, direction }: Line): boolean =>
+      link === 'vif-b' && direction === 'egress';
     expect(await open().logged(15, isOfOther)).toHaveLength(15);
-    const sent = await net().stopStream('a');
+    const sent = await net().stopStream(sender);
     const { packets = 0, lost } = await open().end();
     expect(lost).toBe(0);
     expect(packets - 15).toBeLessThan(sent / 2);
@@ -200,6 +201,7 @@ interface Line {
   readonly ready?: true;
   readonly pool?: 'free';
   readonly interface?: string;
+  readonly direction?: 'egress' | 'ingress';
   readonly packets?: number;
   readonly lost?: number;
 }

@@ -2,7 +2,7 @@
  * What tells who reads the group that a packet is refused: chains that are jumped to before it is dropped, on
  * no way of a packet that is accepted.
  *
- *   log_REASON   six rules, each for one way and family, that log what is within a rate; else the next is asked
+ *   log_REASON   four rules for each way, that log what is within a rate of its address, or of its interface
  *   drop_REASON  jumps there, and drops
  *
  * A prefix is three words: 16 hex digits of the release that refuses, or `-`; the reason; and the way. The
@@ -39,7 +39,6 @@ export interface LogPlace {
 /** As a prefix says it. */
 const RELEASE_DIGITS = 16;
 const NO_RELEASE = '-';
-const SETS = { 4: 'logged4', 6: 'logged6', links: 'logged_links' } as const;
 const RETURN = verdict('return');
 /** The ways of a packet from a qube, and to one; and where the address of the qube is. */
 const WAYS = {
@@ -47,6 +46,8 @@ const WAYS = {
   to: { group: Meta.outGroup, index: Meta.outIndex, 4: network(16, 4), 6: network(24, 16) },
 } as const;
 const FAMILIES = [4, 6] as const;
+/** Of each way its own: who sends to a qube hides nothing that it sends. */
+const setName = (of: 4 | 6 | 'links', way: string): string => `logged_${of}_${way}`;
 
 export function logChain(reason: LogReason): string {
   return `log_${reason}`;
@@ -74,8 +75,10 @@ export function* logCommands(
 ): Generator<Command> {
   if (place.logGroup === undefined) return;
   const room = { size: LOGGED_SENDERS_MAX, milliseconds: LOGGED_REMEMBERED_MS };
-  for (const family of FAMILIES) yield addNotedSet(table, SETS[family], family, room);
-  yield addNotedSet(table, SETS.links, undefined, room);
+  for (const way of Object.keys(WAYS)) {
+    for (const family of FAMILIES) yield addNotedSet(table, setName(family, way), family, room);
+    yield addNotedSet(table, setName('links', way), undefined, room);
+  }
   for (const [reason, ends] of Object.entries(endings) as [LogReason, readonly Expression[] | undefined][]) {
     yield addChain(table, logChain(reason));
     for (const rule of logRules(reason, place, release)) yield addRule(table, logChain(reason), rule);
@@ -114,9 +117,15 @@ function logRules(
       equals(byte(NFPROTO[family])),
       way[family],
       metaBehind(way.index, family),
-      isWithinRate(SETS[family], LOGGED_PER_S),
+      isWithinRate(setName(family, name), LOGGED_PER_S),
       ...told,
     ]);
-    return [...byAddress, [...isOfQube, meta(way.index), isWithinRate(SETS.links, LOGGED_PER_S), ...told]];
+    const byLink = [
+      ...isOfQube,
+      meta(way.index),
+      isWithinRate(setName('links', name), LOGGED_PER_S),
+      ...told,
+    ];
+    return [...byAddress, byLink, [...isOfQube, RETURN]]; // beyond its rate, and not of whom it goes to
   });
 }
