@@ -84,6 +84,22 @@ describe('what was refused', () => {
     expect(all(kept, { after: 0, qube: other(0) })).toEqual([]);
   });
 
+  it('gives way first where most came from: a qube makes up addresses, and no interface', () => {
+    const kept = new KeptRefusals(0);
+    const made = (at: number): Uint8Array => Uint8Array.of(10, 139, at >> 8, at & 255);
+    kept.add({ ...refusal(1), interface: 'vif1.0' }, '', 1, 0);
+    for (let at = 0; at < KEPT_MAX + 10; at++)
+      kept.add({ ...refusal(1, made(at)), interface: 'vif2.0' }, '', 1, 0);
+    expect(kept.size).toBe(KEPT_MAX);
+    expect(all(kept, { after: 0, qube: QUBE })).toHaveLength(1);
+    for (let port = 1; port <= OF_A_QUBE_MAX + 2; port++)
+      kept.add({ ...refusal(port), direction: 'ingress' }, '', 1, 0);
+    const ofQube = all(kept, { after: 0, qube: QUBE });
+    expect(ofQube.map(({ direction }) => direction)).toContain('egress');
+    expect(ofQube).toHaveLength(1 + OF_A_QUBE_MAX);
+    expect(kept.size).toBe(KEPT_MAX);
+  });
+
   it('is told whole by pages, each of which fits an answer', () => {
     const text = (most: number): fc.Arbitrary<string> =>
       fc.string({ maxLength: most, unit: fc.constantFrom('a', 'é', '"') });
@@ -233,6 +249,17 @@ describe('the log of refused packets', () => {
     expect(world.told()).toMatchObject([
       { version: 42, judgedBy: 42, count: 3, verdict: { action: 'drop' } },
     ]);
+  });
+
+  it('judges anew what the release that accepts it by now refuses again', async () => {
+    const world = new World();
+    world.verdict = async () => ({ verdict: { action: 'accept' }, name: 'a.example' }); // told meanwhile
+    await world.turn(PACKET);
+    world.verdict = async () => ({ verdict: { action: 'drop' } });
+    await world.turn(PACKET);
+    await world.turn(PACKET);
+    expect(world.judged).toHaveLength(2);
+    expect(world.told()).toMatchObject([{ count: 3, judgedBy: 41, verdict: { action: 'drop' } }]);
   });
 
   it('judges anew what was judged while the release changed', async () => {

@@ -1,6 +1,7 @@
 /**
  * What was refused, in memory alone: one entry for packets, or questions, that differ in nothing but their
- * time, the one that changed last at the end. Bounded for each qube and in all; the oldest go first.
+ * time, the one that changed last at the end. Bounded for each way of a qube and in all; the oldest go first,
+ * in all of the interface that has most: a qube makes up addresses, and no interface.
  */
 
 import {
@@ -52,7 +53,7 @@ export interface Kept {
 }
 
 // Our choice: what a person reads of a qube, and some megabytes.
-export const OF_A_QUBE_MAX = 500;
+export const OF_A_QUBE_MAX = 500; // each way
 export const KEPT_MAX = 10_000;
 /** Of a page, and of a record without its texts; the rest of the answer has 150 bytes. */
 const PAGE_BYTES = CONTROL_BODY_MAX_BYTES - 256;
@@ -61,7 +62,8 @@ const RECORD_BYTES = 380;
 export class KeptRefusals {
   /** By key, in the order of their ids. */
   readonly #all = new Map<string, Kept>();
-  readonly #byQube = new Map<string, Map<string, Kept>>();
+  readonly #byWay = new Map<string, Map<string, Kept>>();
+  readonly #byLink = new Map<string, Map<string, Kept>>();
   #lastId: number;
 
   /** Ids go on after `firstId`. */
@@ -77,7 +79,7 @@ export class KeptRefusals {
   add(of: Refused, release: string, count: number, nowS: number): Kept {
     const key = keyOf(of);
     const known = this.#all.get(key);
-    if (known === undefined) this.#makeRoom(qubeOf(of));
+    if (known === undefined) this.#makeRoom(of);
     const isSame = known?.release === release;
     return this.#put({
       key,
@@ -102,27 +104,37 @@ export class KeptRefusals {
 
   #put(entry: Omit<Kept, 'id'>): Kept {
     const kept = { ...entry, id: ++this.#lastId };
-    const qube = qubeOf(kept.of);
-    const ofQube = this.#byQube.get(qube) ?? new Map<string, Kept>();
-    this.#byQube.set(qube, ofQube);
-    for (const map of [this.#all, ofQube]) {
+    for (const map of this.#mapsOf(kept.of)) {
       map.delete(kept.key);
       map.set(kept.key, kept);
     }
     return kept;
   }
 
-  /** For one more of a qube. */
-  #makeRoom(qube: string): void {
-    const ofQube = this.#byQube.get(qube);
-    const from =
-      (ofQube?.size ?? 0) >= OF_A_QUBE_MAX ? ofQube : this.#all.size >= KEPT_MAX ? this.#all : undefined;
-    const [oldest] = from?.values() ?? [];
+  /** All, and those of its way and of its interface. */
+  #mapsOf(of: Refused): readonly Map<string, Kept>[] {
+    const group = (groups: Map<string, Map<string, Kept>>, name: string): Map<string, Kept> => {
+      const found = groups.get(name) ?? new Map<string, Kept>();
+      groups.set(name, found);
+      return found;
+    };
+    return [this.#all, group(this.#byWay, wayOf(of)), group(this.#byLink, linkOf(of))];
+  }
+
+  /** For one more. */
+  #makeRoom(of: Refused): void {
+    const ofWay = this.#byWay.get(wayOf(of));
+    if (ofWay !== undefined && ofWay.size >= OF_A_QUBE_MAX) this.#forgetOldest(ofWay);
+    else if (this.#all.size >= KEPT_MAX)
+      this.#forgetOldest([...this.#byLink.values()].reduce((one, two) => (two.size > one.size ? two : one)));
+  }
+
+  #forgetOldest(from: ReadonlyMap<string, Kept>): void {
+    const [oldest] = from.values();
     if (oldest === undefined) return;
-    const owner = qubeOf(oldest.of);
-    this.#all.delete(oldest.key);
-    this.#byQube.get(owner)?.delete(oldest.key);
-    if (this.#byQube.get(owner)?.size === 0) this.#byQube.delete(owner);
+    for (const map of this.#mapsOf(oldest.of)) map.delete(oldest.key);
+    if (this.#byWay.get(wayOf(oldest.of))?.size === 0) this.#byWay.delete(wayOf(oldest.of));
+    if (this.#byLink.get(linkOf(oldest.of))?.size === 0) this.#byLink.delete(linkOf(oldest.of));
   }
 
   /** What is asked for, as much as has room; `versionOf` a release by its name, 0 of none. */
@@ -132,11 +144,11 @@ export class KeptRefusals {
     versionOf: (release: string) => number,
   ): RefusedPage {
     const from = after > this.#lastId ? 0 : after;
-    const asked = qube === undefined ? this.#all : this.#byQube.get(hexOf(qube));
+    const begins = qube === undefined ? '' : `${hexOf(qube)},`; // as a key does
     const refused: WireRefused[] = [];
     let left = PAGE_BYTES;
-    for (const kept of asked?.values() ?? []) {
-      if (kept.id <= from || kept.lastS < sinceS) continue;
+    for (const kept of this.#all.values()) {
+      if (kept.id <= from || kept.lastS < sinceS || !kept.key.startsWith(begins)) continue;
       const record = recordOf(kept, versionOf);
       left -= bytesOf(record);
       if (refused.length === REFUSALS_MAX || (left < 0 && refused.length > 0))
@@ -177,8 +189,12 @@ function keyOf({
   return [...ends, proto, port, icmpType, reason, what === 'name' ? name : ''].join();
 }
 
-function qubeOf({ qube }: Refused): string {
-  return hexOf(qube);
+function wayOf({ qube, direction }: Refused): string {
+  return `${hexOf(qube)} ${direction}`;
+}
+
+function linkOf({ interface: link = '' }: Refused): string {
+  return link;
 }
 
 function hexOf(bytes: Uint8Array): string {

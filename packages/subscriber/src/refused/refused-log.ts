@@ -153,8 +153,10 @@ export class RefusedLog {
     const of: Refused = { ...packet, what: 'packet', interface: this.#interfaceOf(interfaceIndex) };
     const by = packet.reason === 'dns' ? this.#activeRelease() : release;
     const kept = this.#kept.add(of, by, 1, this.#nowS());
-    const isNew = packet.reason === 'rule' && kept.judgement === undefined;
-    if (isNew && this.#unjudged.size < KEPT_MAX) this.#unjudged.add(kept.key);
+    const { judgedBy, verdict } = kept.judgement ?? {};
+    const isOpen = verdict?.action !== 'drop' && judgedBy === this.#versions.get(by); // and yet refused again
+    const isToJudge = packet.reason === 'rule' && (kept.judgement === undefined || isOpen);
+    if (isToJudge && this.#unjudged.size < KEPT_MAX) this.#unjudged.add(kept.key);
   }
 
   #interfaceOf(index: number): string | undefined {
