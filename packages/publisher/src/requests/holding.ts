@@ -195,16 +195,15 @@ export class Holder {
     const found: Found = { count: 0, isNamed: false, steps: [] };
     const runs = runsOf(policy, direction, block);
     let isDecided = false;
-    const take = (index: number, holding: Holding): void => {
-      const rule = ruleAt(runs, index);
-      const isOver = rule.expire !== undefined && timeFor(rule.action, { now: this.#now }) >= rule.expire;
-      const isWhole = holding.how === 'all' && !isNarrowed(rule);
+    const take = (index: number, { match, remote }: RuleForm, holding: Holding): void => {
+      const isOver = match.expire !== undefined && timeFor(match.action, { now: this.#now }) >= match.expire;
+      const isWhole = holding.how === 'all' && !isNarrowed(match);
       const decides = isDecided || isOver ? 'nothing' : isWhole ? 'rest' : 'some';
       if (decides === 'rest') isDecided = true;
       found.count++;
-      found.isNamed ||= rule.remote.kind !== 'any';
+      found.isNamed ||= remote.kind !== 'any';
       if (found.steps.length < STEPS_KEPT_MAX || decides === 'rest')
-        found.steps.push({ policy: policy.name, block, index, rule, holding, decides });
+        found.steps.push({ policy: policy.name, block, index, rule: ruleAt(runs, index), holding, decides });
     };
     for (let run = 0, index = 0; run < runs.count; run++) {
       const form = formAt(runs, run);
@@ -212,13 +211,13 @@ export class Holder {
       if (++this.#looked % PIECE_RULES === 0) yield;
       if (form.remote.kind !== 'prefixes') {
         const holding = this.#ofForm(form);
-        if (holding !== undefined) take(index, holding);
+        if (holding !== undefined) take(index, form, holding);
       } else if (form.remote.family === this.#asked?.family) {
         const column = prefixesIn(runs, run, form.remote.family);
         for (let i = 0; i < end - index; i++) {
           if (++this.#looked % PIECE_RULES === 0) yield;
           const holding = memberHolding(column, i, this.#asked);
-          if (holding !== undefined) take(index + i, holding);
+          if (holding !== undefined) take(index + i, form, holding);
         }
       }
       index = end;
