@@ -689,20 +689,41 @@ describe('a feed and a follower', () => {
     await settled();
     await silent.feed.follow(blocking('a.example'));
     expect(dns.isWatched).toBe(false);
-    dns.tellBlocked({ names, lost: 0 });
+    dns.tellBlocked(() => ({ names, lost: 0 }));
     const watching = house(dns, undefined, undefined, (blocked, lost) =>
       told.push(`${blocked.map(({ name, count }) => `${name} ${count}`)} ${lost}`),
     );
     await settled();
     await watching.feed.follow(blocking('a.example'));
     expect(dns.isWatched).toBe(true);
-    dns.tellBlocked({ names, lost: 3 });
+    dns.tellBlocked(() => ({ names, lost: 3 }));
     await settled();
     expect([told, watching.faults, silent.faults]).toEqual([['a.example 2 3'], [], []]);
     watching.end();
     await settled();
     expect(dns.isWatched).toBe(false);
-    dns.tellBlocked({ names, lost: 0 });
+    dns.tellBlocked(() => ({ names, lost: 0 }));
+  });
+
+  it('tell no more than is read, so that what is blocked ends no pipe', async () => {
+    const dns = follower();
+    const { server, client } = createMemoryPair({ bufferBytes: 4096 });
+    const served = dns.serve(server);
+    client.write(frameOf({ kind: 'watch' }));
+    await settled();
+    const one = { count: 1, qube: address('10.137.0.5'), policy: 'default', rule: undefined };
+    const names = Array.from({ length: 5 }, (_, at) => ({ ...one, name: `${'n'.repeat(200)}${at}` }));
+    let taken = 0;
+    for (let at = 0; at < 9; at++)
+      dns.tellBlocked(() => {
+        taken += names.length;
+        return { names, lost: 0 };
+      });
+    expect([taken, server.state]).toEqual([5, 'connected']);
+    client.close();
+    await served;
+    dns.tellBlocked(() => ({ names, lost: taken++ }));
+    expect(taken).toBe(6);
   });
 
   it('relieve one that runs with names of an earlier feed, once, and start none for that', async () => {

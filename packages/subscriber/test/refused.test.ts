@@ -330,7 +330,10 @@ describe('the log of refused packets', () => {
     expect(world.warnings).toEqual(['refused packets are not logged any more; what is enforced stays so']);
     expect(() => world.told()).toThrow('EBADF');
     expect(world.log.counters()).toEqual({ logOff: 1, refusedKept: 1, refusedLost: 2 });
-    expect(() => new World('group 5310: EPERM').told()).toThrow('group 5310: EPERM');
+    const none = new World('group 5310: EPERM');
+    none.log.takeNames([{ qube: QUBE, name: 'ads.example', verdict: undefined, count: 3 }], 4);
+    expect(() => none.told()).toThrow('group 5310: EPERM');
+    expect(none.log.counters()).toEqual({ logOff: 1, refusedKept: 0, refusedLost: 0 });
   });
 
   it('has names with the verdict that they come with, and counts those that were lost on their way', async () => {

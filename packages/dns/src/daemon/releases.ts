@@ -54,7 +54,7 @@ export function followReleases(logger: Logger, options: ReleaseOptions): Release
   const blocked = new BlockedNames();
   let isToTell = false;
   const tell = (): void => {
-    follower.tellBlocked(blocked.take());
+    follower.tellBlocked(() => blocked.take());
     isToTell = !blocked.isEmpty;
     if (isToTell) setTimeout(tell, GATHERED_MS).unref();
   };

@@ -23,6 +23,7 @@ import {
   frameOf,
   type PipeMessage,
   type ReadMessage,
+  SAID_MAX_BYTES,
 } from './frame.ts';
 
 export interface FollowerOptions {
@@ -93,10 +94,11 @@ export class NameFollower {
     return this.#current?.isWatching === true && this.#current.channel.state === 'connected';
   }
 
-  /** Tells it. */
-  tellBlocked(blocked: Omit<Extract<PipeMessage, { readonly kind: 'blocked' }>, 'kind'>): void {
-    if (this.isWatched && this.#current !== undefined)
-      say(this.#current.channel, { kind: 'blocked', ...blocked });
+  /** Takes what it is to be told, unless it has yet to read so much that there is no room beside answers. */
+  tellBlocked(take: () => Omit<Extract<PipeMessage, { readonly kind: 'blocked' }>, 'kind'>): void {
+    if (!this.isWatched || this.#current === undefined) take();
+    else if (this.#current.channel.bufferSpace() >= 2 * SAID_MAX_BYTES)
+      say(this.#current.channel, { kind: 'blocked', ...take() });
   }
 
   /** Whether a name may stand for private addresses. */

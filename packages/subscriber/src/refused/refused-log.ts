@@ -98,6 +98,7 @@ export class RefusedLog {
 
   /** Names are refused; `lost` more could not be told. */
   takeNames(names: readonly RefusedName[], lost: number): void {
+    if (this.#fault !== '') return; // nobody can be told
     this.#namesLost += lost;
     const release = this.#activeRelease();
     for (const { qube, name, verdict, count } of names) {
