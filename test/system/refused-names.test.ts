@@ -34,6 +34,13 @@ describe.skipIf(enforcementGap() !== undefined)('what rulectl log tells of DNS',
     expect(await refused()).toMatchObject([{ what: 'name', name: 'x.ads.example', reason: 'name', verdict }]);
   });
 
+  it('is what has room of a name that is longer as text', async () => {
+    const label = '\\001'.repeat(60);
+    expect(await dig(house.a, ASKED[4][0], `${label}.${label}.ads.example`)).toBe('NXDOMAIN');
+    const cut = `${label}.${label}`.slice(0, 253);
+    await expect.poll(async () => (await refused()).map(({ name }) => name), SOON).toEqual([cut]);
+  });
+
   it('is a question that would go elsewhere, since nothing leads to rulecast-dns', async () => {
     house.net('--remove');
     expect(await dig(house.a, ASKED[4][0], 'good.example')).not.toBe('NOERROR');
