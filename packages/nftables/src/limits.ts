@@ -45,6 +45,8 @@ export const SENDERS_MAX = 16_384;
  * beyond that. A person reads no more; what they count, counters have.
  */
 export const LOGGED_PER_S = 20;
+/** Of all addresses at an interface: as many as the subscriber has judged. */
+export const LOGGED_OF_LINK_PER_S = 200;
 /** Addresses of qubes of a family, and interfaces, that have a rate of their own at one time. */
 export const LOGGED_SENDERS_MAX = 1024;
 export const LOGGED_REMEMBERED_MS = 60_000;

@@ -10,7 +10,13 @@
  * own: one qube hides nothing of another. Where the set of addresses is full, its interface still has a rate.
  */
 
-import { LOGGED_BYTES, LOGGED_PER_S, LOGGED_REMEMBERED_MS, LOGGED_SENDERS_MAX } from '../limits.ts';
+import {
+  LOGGED_BYTES,
+  LOGGED_OF_LINK_PER_S,
+  LOGGED_PER_S,
+  LOGGED_REMEMBERED_MS,
+  LOGGED_SENDERS_MAX,
+} from '../limits.ts';
 import { addChain, addNotedSet, addRule, type Command, flushChain } from './commands.ts';
 import {
   byte,
@@ -47,7 +53,7 @@ const WAYS = {
 } as const;
 const FAMILIES = [4, 6] as const;
 /** Of each way its own: who sends to a qube hides nothing that it sends. */
-const setName = (of: 4 | 6 | 'links', way: string): string => `logged_${of}_${way}`;
+const setName = (of: 4 | 6 | 'links' | 'beyond', way: string): string => `logged_${of}_${way}`;
 
 export function logChain(reason: LogReason): string {
   return `log_${reason}`;
@@ -77,7 +83,8 @@ export function* logCommands(
   const room = { size: LOGGED_SENDERS_MAX, milliseconds: LOGGED_REMEMBERED_MS };
   for (const way of Object.keys(WAYS)) {
     for (const family of FAMILIES) yield addNotedSet(table, setName(family, way), family, room);
-    yield addNotedSet(table, setName('links', way), undefined, room);
+    for (const of of ['links', 'beyond'] as const)
+      yield addNotedSet(table, setName(of, way), undefined, room);
   }
   for (const [reason, ends] of Object.entries(endings) as [LogReason, readonly Expression[] | undefined][]) {
     yield addChain(table, logChain(reason));
@@ -118,12 +125,14 @@ function logRules(
       way[family],
       metaBehind(way.index, family),
       isWithinRate(setName(family, name), LOGGED_PER_S),
+      meta(way.index),
+      isWithinRate(setName('links', name), LOGGED_OF_LINK_PER_S), // whatever addresses are made up
       ...told,
     ]);
     const byLink = [
       ...isOfQube,
       meta(way.index),
-      isWithinRate(setName('links', name), LOGGED_PER_S),
+      isWithinRate(setName('beyond', name), LOGGED_PER_S),
       ...told,
     ];
     return [...byAddress, byLink, [...isOfQube, RETURN]]; // beyond its rate, and not of whom it goes to
