@@ -54,6 +54,7 @@ async function main(): Promise<void> {
     logger.warn({ err: error }, 'the service manager could not be told');
   });
   const [listen, sockets, file] = [listenEndpoints(), socketsOf(), upstreamFile()];
+  const upstreams = upstreamsOf();
   const asked = (): readonly string[] =>
     file === undefined ? argv.upstream : places.upstreams.map(({ address }) => address);
   const oneOf = blockedLogShare();
@@ -71,7 +72,6 @@ async function main(): Promise<void> {
   const log = (line: BlockedLine): void => logger.info(line, 'blocked');
   const blockedInLog =
     oneOf === undefined ? undefined : blockedLog({ oneOf, random: Math.random, nowMs, log });
-  const upstreams = upstreamsOf();
   const server = await DnsServer.listen({
     listen,
     sockets,
