@@ -2,7 +2,7 @@
 
 import { afterEach, expect, it, vi } from 'vitest';
 import { ask } from '../src/control/client.ts';
-import { FakePublisher, receive, sendRecords } from './fake-publisher.ts';
+import { FakePublisher, receive, type Script, sendRecords } from './fake-publisher.ts';
 
 afterEach(() => vi.useRealTimers());
 
@@ -35,4 +35,37 @@ async function asked(ends: boolean): Promise<string> {
 it('as long as something comes of it, and no longer', async () => {
   expect(await asked(true)).toBe('done');
   expect(await asked(false)).toContain('gave no answer for 0 s');
+});
+
+/** An answer without an end; an hour passes after each record. */
+async function followed(script: Script): Promise<string> {
+  const publisher = await FakePublisher.start(script);
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  const ending = ask({
+    endpoint: publisher.endpoint,
+    timeoutMs: 300,
+    isEndless: true,
+    send: (connection) => connection.send({ kind: 'status', watch: true }),
+    onRecord: () => void vi.advanceTimersByTime(3_600_000),
+  });
+  return ending.then(({ kind }) => kind, String).finally(() => publisher.stop());
+}
+
+it('for ever, where the answer has no end, once its first record came', async () => {
+  const text = await followed(async (connection) => {
+    await receive(connection, 'status');
+    await sendRecords(connection, [{ record: 'end' }, { record: 'end' }]);
+    await connection.send({ kind: 'done', code: 'ok', text: '' });
+  });
+  expect(text).toBe('done');
+});
+
+// A publisher that took the connection and did not greet was waited for without limit.
+it.each(['a greeting', 'the first record'])('no longer for %s of an answer without an end', async (what) => {
+  const text = await followed(async (connection) => {
+    await (what === 'a greeting' ? connection.receive() : receive(connection, 'status'));
+    vi.advanceTimersByTime(300);
+    await connection.receive(); // until it is given up
+  });
+  expect(text).toContain('gave no answer for 0 s');
 });

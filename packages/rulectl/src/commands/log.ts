@@ -86,7 +86,8 @@ export async function run(args: LogArgs, terminal: Terminal): Promise<ExitCode> 
     {
       ...controlOf(args),
       capability: Capability.requests,
-      ...(request.follow ? {} : { timeoutMs: ANSWER_TIMEOUT_MS }),
+      timeoutMs: ANSWER_TIMEOUT_MS,
+      isEndless: request.follow,
       send: (connection) => connection.send(request),
       onRecord: (record) => {
         if (record.record === 'refused' && !isShown(record)) return;

@@ -10,7 +10,7 @@ import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'status';
 
-/** Without --watch the answer is a few records; the publisher gives up on counters after five seconds. */
+/** The answer is a few records; the publisher gives up on counters after five seconds. */
 const ANSWER_TIMEOUT_MS = 30_000;
 /** How long it waits for firewalls that are silent: what they count says more of what is wrong. */
 const COUNTERS_TIMEOUT_MS = 2000;
@@ -91,7 +91,8 @@ export async function run(args: StatusArgs, terminal: Terminal): Promise<ExitCod
   const batches = new Batches(view, watch, fail);
   const request: ControlRequest = {
     ...controlOf(args),
-    ...(watch ? {} : { timeoutMs: ANSWER_TIMEOUT_MS }),
+    timeoutMs: ANSWER_TIMEOUT_MS,
+    isEndless: watch,
     send: (connection) => connection.send({ kind: 'status', watch, ...(counters && { counters }) }),
     onRecord: (record) => batches.add(record),
   };

@@ -8,6 +8,7 @@ import {
   Connection,
   type ControlRecord,
   ErrorCode,
+  type Message,
   type MessageOf,
   PROTOCOL_VERSION,
   ProtocolError,
@@ -35,8 +36,10 @@ export interface ControlRequest {
   /** Sends the request. */
   readonly send: (connection: Connection) => Promise<void>;
   readonly onRecord: (record: ControlRecord) => void;
-  /** How long nothing may come of the answer, in milliseconds; for ever without it. */
-  readonly timeoutMs?: number;
+  /** How long nothing may come of the answer, in milliseconds. */
+  readonly timeoutMs: number;
+  /** The answer has no end: after its first record `timeoutMs` does not apply. */
+  readonly isEndless?: boolean;
 }
 
 /** The options that every command has, as far as they say where the publisher is. */
@@ -84,8 +87,11 @@ export async function ask(request: ControlRequest): Promise<Ending> {
     timedOut = true;
     connection.close();
   };
-  const timer = request.timeoutMs === undefined ? undefined : setTimeout(giveUp, request.timeoutMs);
-  const onMessage = (): void => void timer?.refresh();
+  const timer = setTimeout(giveUp, request.timeoutMs);
+  const onMessage = (message: Message | undefined): void => {
+    if (request.isEndless !== true) timer.refresh();
+    else if (message?.kind === 'record') clearTimeout(timer);
+  };
   let sendFailure: unknown;
   let onGreeting: (known: readonly string[] | undefined) => void = () => undefined;
   const greeting = new Promise<readonly string[] | undefined>((resolve) => {
@@ -154,12 +160,12 @@ async function greet(
 async function readAnswers(
   connection: Connection,
   request: ControlRequest,
-  onMessage: () => void,
+  onMessage: (message: Message | undefined) => void,
   onGreeting: (known: readonly string[]) => void,
 ): Promise<Ending | undefined> {
   for (;;) {
     const received = await connection.receive();
-    onMessage();
+    onMessage(received?.message);
     if (received === undefined) return undefined;
     const { message } = received;
     switch (message.kind) {
@@ -228,7 +234,7 @@ function lost(endpoint: string, cause: unknown, { isForbidden, closeReason }: Ch
 }
 
 function noAnswer(request: ControlRequest): CliError {
-  const seconds = Math.round((request.timeoutMs ?? 0) / 1000);
+  const seconds = Math.round(request.timeoutMs / 1000);
   const text = `the publisher at ${request.endpoint} gave no answer for ${seconds} s: look at rulectl status for what is released`;
   return new CliError(ExitCode.timeout, 'timeout', text);
 }
