@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import {
   ANSWER_TIMEOUT_MS,
-  Capability,
   CONTROL_CONNECTIONS_MAX,
   type MessageOf,
   ProtocolError,
@@ -147,7 +146,7 @@ describe('a push', () => {
       kind: 'greet',
       protocolMin: 2,
       protocolMax: 2,
-      capabilities: [Capability.requests],
+      capabilities: [],
     });
     expect((await rulectl.answer()).end).toMatchObject({ kind: 'done', code: 'released' });
     expect(publisher.head?.manifest.version).toBe(1);

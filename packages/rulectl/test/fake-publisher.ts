@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { Capability, Connection, type ControlRecord, type Message, type MessageOf } from '@rulecast/protocol';
+import { Connection, type ControlRecord, type Message, type MessageOf } from '@rulecast/protocol';
 import { formatEndpoint, type Listener, listen } from '@rulecast/vchan';
 import { Folder } from './cli.ts';
 
@@ -66,8 +66,7 @@ export async function receive<K extends Message['kind']>(
   if (received?.message.kind === 'greet') {
     // It goes before every request.
     const { protocolMin, protocolMax } = received.message;
-    const capabilities = [Capability.requests];
-    await connection.send({ kind: 'greet', protocolMin, protocolMax, capabilities });
+    await connection.send({ kind: 'greet', protocolMin, protocolMax, capabilities: [] });
     received = await connection.receive();
   }
   if (received?.message.kind !== kind) throw new Error(`${received?.message.kind} where ${kind} was due`);

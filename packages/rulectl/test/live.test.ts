@@ -156,13 +156,13 @@ describe('status', () => {
     expect(exit).toBe(0);
   });
 
-  it('says what to do about a publisher of another version', async () => {
-    const { exit, stderr } = await run(['status'], async (connection) => {
-      connection.bye('no-common-version', 'this publisher speaks protocol 1 only');
-    });
-    expect(stderr).toContain(
-      'this publisher speaks protocol 1 only (no-common-version); this rulectl speaks protocol 2: upgrade the older',
-    );
+  it.each([
+    ['no-common-version', 'this rulectl speaks protocol 2: upgrade the older'],
+    ['unknown-type', 'it is older than this rulectl: upgrade it'],
+    ['bad-message', 'if it is older than this rulectl, upgrade it'],
+  ])('says what to do about a publisher of another version, which ends with %s', async (code, advice) => {
+    const { exit, stderr } = await run(['status'], async (connection) => connection.bye(code, 'why'));
+    expect(stderr).toContain(`why (${code}); ${advice}`);
     expect(exit).toBe(3);
   });
 

@@ -36,7 +36,7 @@ export const Capability = {
   noDeflate: 'no-deflate',
   /** It keeps no release, and drops all until it has one: a restart opens nothing. */
   startsClosed: 'starts-closed',
-  /** Of a publisher: it knows the requests and fields that CONTROL.md says are of it. */
+  /** Of a `rulectl`: it knows the fields and words that CONTROL.md says are of it. */
   requests: 'requests',
 } as const;
 export type Capability = (typeof Capability)[keyof typeof Capability];

@@ -486,7 +486,7 @@ export const RECORD_FIELDS = {
     deltaBytes: uint,
     /** Who asked for it; absent: nobody did. */
     by: optional(text),
-    /** Why, in the words of who asked; to a side that listed `messages`. */
+    /** Why, in the words of who asked; to a side that listed `requests`. */
     message: optional(message),
   },
   /** One row of what BLOCK asked for. */

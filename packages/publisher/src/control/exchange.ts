@@ -4,7 +4,6 @@
  */
 
 import {
-  Capability,
   type Connection,
   type ControlRecord,
   type DoneCode,
@@ -59,7 +58,7 @@ export class ControlExchange {
       kind: 'greet',
       protocolMin: PROTOCOL_VERSION,
       protocolMax: PROTOCOL_VERSION,
-      capabilities: [Capability.requests],
+      capabilities: [],
     });
     return this.#receiveWithin(HANDSHAKE_TIMEOUT_MS);
   }

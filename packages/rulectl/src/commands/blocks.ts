@@ -1,6 +1,6 @@
 /** `rulectl blocks`: what is blocked, allowed and cut off beside what is pushed; `--remove` ends it. */
 
-import { Capability, type ControlRecordOf, UNBLOCK_ROWS_MAX } from '@rulecast/protocol';
+import { type ControlRecordOf, UNBLOCK_ROWS_MAX } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
 import { askOrFail, controlOf } from '../control/client.ts';
 import { askForChange, type ChangeArgs, changeFieldsOf, withChangeOptions } from '../release/rows.ts';
@@ -57,7 +57,6 @@ export async function run(args: BlocksArgs, terminal: Terminal): Promise<ExitCod
   const ending = await askOrFail({
     ...controlOf(args),
     timeoutMs: ANSWER_TIMEOUT_MS,
-    capability: Capability.requests,
     send: (connection) => connection.send({ kind: 'blocks' }),
     onRecord: (record) => {
       if (record.record !== 'block') return;

@@ -3,7 +3,7 @@
  * one bounded piece after the other.
  */
 
-import { Capability, type ControlRecord, type MessageOf } from '@rulecast/protocol';
+import type { ControlRecord, MessageOf } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
 import { askOrFail, type ControlArgs, controlOf, type Ending } from '../control/client.ts';
 import { type PastPoint, parsePoint, versionsAt } from '../control/past.ts';
@@ -90,7 +90,6 @@ export async function run(args: DiffArgs, terminal: Terminal): Promise<ExitCode>
     {
       ...controlOf(args),
       timeoutMs: ANSWER_TIMEOUT_MS,
-      ...(isOfFiles && { capability: Capability.requests }),
       send: (connection) => (isOfFiles ? sendPush(connection, plan, progress) : connection.send(request)),
       onRecord: progress.around((record) => view.record(record)),
     },

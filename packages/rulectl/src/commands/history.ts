@@ -1,6 +1,6 @@
 /** `rulectl history`: the releases that are kept, what made each and what it changed. */
 
-import { Capability, type ControlRecordOf, type MessageOf, VERSION_MAX } from '@rulecast/protocol';
+import { type ControlRecordOf, type MessageOf, VERSION_MAX } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
 import { askOrFail, type ControlArgs, controlOf } from '../control/client.ts';
 import { checkOnePart } from '../release/options.ts';
@@ -55,7 +55,6 @@ export async function run(args: HistoryArgs, terminal: Terminal): Promise<ExitCo
   const ending = await askOrFail({
     ...controlOf(args),
     timeoutMs: ANSWER_TIMEOUT_MS,
-    capability: isPart ? Capability.requests : undefined,
     send: (connection) => connection.send(request),
     onRecord: (record) => {
       if (record.record !== 'history') return;

@@ -1,6 +1,6 @@
 /** `rulectl log`: what firewalls refused and why, as they keep it, or as it comes. */
 
-import { addressBytes, Capability, type ControlRecord, ErrorCode, type MessageOf } from '@rulecast/protocol';
+import { addressBytes, type ControlRecord, ErrorCode, type MessageOf } from '@rulecast/protocol';
 import { isPartName, parseAddress, parseHostName } from '@rulecast/rules';
 import type { Argv } from 'yargs';
 import { askOrFail, type ControlArgs, controlOf } from '../control/client.ts';
@@ -85,7 +85,6 @@ export async function run(args: LogArgs, terminal: Terminal): Promise<ExitCode> 
   const ending = await askOrFail(
     {
       ...controlOf(args),
-      capability: Capability.requests,
       timeoutMs: ANSWER_TIMEOUT_MS,
       isEndless: request.follow,
       send: (connection) => connection.send(request),
@@ -156,7 +155,6 @@ async function showDropped(of: 'lists' | 'rules', args: LogArgs, terminal: Termi
   const dropped: Dropped[] = [];
   const ending = await askOrFail({
     ...controlOf(args),
-    capability: Capability.requests,
     timeoutMs: ANSWER_TIMEOUT_MS,
     send: (connection) => connection.send({ kind: 'top', of, sinceMs }),
     onRecord: (record) => {

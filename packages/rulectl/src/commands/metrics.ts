@@ -2,7 +2,6 @@
 
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { Capability } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
 import { askOrFail, controlOf } from '../control/client.ts';
 import { renderMetrics, Samples } from '../render/metrics.ts';
@@ -45,7 +44,6 @@ export async function run(args: MetricsArgs, terminal: Terminal): Promise<ExitCo
   const samples = new Samples(terminal.nowMs());
   await askOrFail({
     ...controlOf(args),
-    capability: Capability.requests,
     timeoutMs: ANSWER_TIMEOUT_MS,
     send: (connection) => connection.send({ kind: 'metrics' }),
     onRecord: (record) => {

@@ -16,7 +16,6 @@ import {
   withFileOptions,
 } from '../release/files.ts';
 import {
-  capabilityOf,
   checkPartNames,
   type ReleaseArgs,
   releaseFieldsOf,
@@ -143,7 +142,6 @@ async function askPush(
   return ask({
     ...controlOf(args),
     timeoutMs: plan.request.timeoutMs + PUBLISHER_GRACE_MS,
-    capability: capabilityOf(plan.request),
     send: (connection) => sendPush(connection, plan, progress),
     onRecord: progress.around(onRecord),
   }).finally(() => progress.stop());

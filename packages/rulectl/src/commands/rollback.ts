@@ -9,7 +9,6 @@ import { ask, controlOf, type Ending } from '../control/client.ts';
 import { parsePoint, versionsAt } from '../control/past.ts';
 import { confirmed, rehearse } from '../release/confirmation.ts';
 import {
-  capabilityOf,
   checkOnePart,
   type ReleaseArgs,
   releaseFieldsOf,
@@ -101,7 +100,6 @@ function askRollback(
   return ask({
     ...controlOf(args),
     timeoutMs: request.timeoutMs + PUBLISHER_GRACE_MS,
-    capability: capabilityOf(request),
     send: (connection) => connection.send(request),
     onRecord: progress.around(onRecord),
   }).finally(() => progress.stop());

@@ -1,6 +1,6 @@
 /** `rulectl which`: what holds an address, a prefix or a name, and what decides. */
 
-import { BLOCK_TARGET_MAX_BYTES, Capability, type MessageOf, PEER_NAME_MAX_BYTES } from '@rulecast/protocol';
+import { BLOCK_TARGET_MAX_BYTES, type MessageOf, PEER_NAME_MAX_BYTES } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
 import { askOrFail, type ControlArgs, controlOf } from '../control/client.ts';
 import { bounded } from '../release/options.ts';
@@ -47,7 +47,6 @@ export async function run(args: WhichArgs, terminal: Terminal): Promise<ExitCode
   const ending = await askOrFail({
     ...controlOf(args),
     timeoutMs: ANSWER_TIMEOUT_MS,
-    capability: Capability.requests,
     send: (connection) => connection.send(request),
     onRecord: (record) => {
       if (record.record === 'holder') holders++;

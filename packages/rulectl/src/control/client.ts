@@ -31,8 +31,6 @@ export interface ControlRequest {
   readonly endpoint: string;
   /** For an endpoint of ZeroMQ: a file of one's own key, and the publisher's, or a file of it. */
   readonly curve?: { readonly keyFile: string; readonly peer: string } | undefined;
-  /** What the publisher has to know for it, beside what every one does. */
-  readonly capability?: Capability | undefined;
   /** Sends the request. */
   readonly send: (connection: Connection) => Promise<void>;
   readonly onRecord: (record: ControlRecord) => void;
@@ -93,19 +91,13 @@ export async function ask(request: ControlRequest): Promise<Ending> {
     else if (message?.kind === 'record') clearTimeout(timer);
   };
   let sendFailure: unknown;
-  let onGreeting: (known: readonly string[] | undefined) => void = () => undefined;
-  const greeting = new Promise<readonly string[] | undefined>((resolve) => {
-    onGreeting = resolve;
-  });
-  const sending = greet(connection, request, greeting).catch((error: unknown) => {
+  const sending = greet(connection, request.send).catch((error: unknown) => {
     sendFailure = error;
     // A publisher that hung up may have said why before: then the answer is still to be read.
     if (!(error instanceof ProtocolError)) connection.close();
   });
   try {
-    const ending = await readAnswers(connection, request, onMessage, onGreeting).finally(() =>
-      onGreeting(undefined),
-    );
+    const ending = await readAnswers(connection, request, onMessage);
     if (ending !== undefined) return ending;
     await sending;
     if (timedOut) throw noAnswer(request);
@@ -132,36 +124,30 @@ export async function askOrFail(
 }
 
 /**
- * What we are goes first. Only a request that not every publisher knows waits for the answer to that; without
- * one the connection has ended.
+ * What we are goes first. Nothing that a request says needs an answer to that: one version is all that we
+ * speak, and a publisher ends the connection at a request or field that it does not know.
  */
-async function greet(
-  connection: Connection,
-  { capability, endpoint, send }: ControlRequest,
-  greeting: Promise<readonly string[] | undefined>,
-): Promise<void> {
+async function greet(connection: Connection, send: ControlRequest['send']): Promise<void> {
   await connection.send({
     kind: 'greet',
     protocolMin: PROTOCOL_VERSION,
     protocolMax: PROTOCOL_VERSION,
     capabilities: [Capability.requests],
   });
-  if (capability !== undefined) {
-    const known = await greeting;
-    if (known === undefined) return;
-    if (!known.includes(capability)) {
-      const text = `the publisher at ${endpoint} is older than this rulectl, and does not know this: upgrade it`;
-      throw new CliError(ExitCode.unreachable, 'needs-upgrade', text);
-    }
-  }
   await send(connection);
 }
+
+/** What to do, by the code of a BYE. */
+const BYE_HINTS: Readonly<Record<string, string>> = {
+  [ErrorCode.noCommonVersion]: `; this rulectl speaks protocol ${PROTOCOL_VERSION}: upgrade the older`,
+  [ErrorCode.unknownType]: '; it is older than this rulectl: upgrade it',
+  [ErrorCode.badMessage]: '; if it is older than this rulectl, upgrade it',
+};
 
 async function readAnswers(
   connection: Connection,
   request: ControlRequest,
   onMessage: (message: Message | undefined) => void,
-  onGreeting: (known: readonly string[]) => void,
 ): Promise<Ending | undefined> {
   for (;;) {
     const received = await connection.receive();
@@ -170,7 +156,6 @@ async function readAnswers(
     const { message } = received;
     switch (message.kind) {
       case 'greet':
-        onGreeting(message.capabilities);
         break;
       case 'record':
         request.onRecord(message.record);
@@ -181,9 +166,7 @@ async function readAnswers(
       case 'bye': {
         const { retryAfterMs } = message;
         const later = retryAfterMs === undefined ? '' : `; come again in ${Math.ceil(retryAfterMs / 1000)} s`;
-        const isOther = message.code === ErrorCode.noCommonVersion;
-        const own = isOther ? `; this rulectl speaks protocol ${PROTOCOL_VERSION}: upgrade the older` : '';
-        const text = `the publisher ended the connection: ${message.text} (${message.code})${own}${later}`;
+        const text = `the publisher ended the connection: ${message.text} (${message.code})${BYE_HINTS[message.code] ?? ''}${later}`;
         throw new CliError(ExitCode.unreachable, message.code, text);
       }
       default: {

@@ -1,6 +1,6 @@
 /** Options of commands that make a release: what it must come after, and what to wait for. */
 
-import { Capability, MESSAGE_MAX_BYTES, type MessageOf, REQUIRE_MAX, WAIT_MAX_MS } from '@rulecast/protocol';
+import { MESSAGE_MAX_BYTES, type MessageOf, REQUIRE_MAX, WAIT_MAX_MS } from '@rulecast/protocol';
 import { isPartName } from '@rulecast/rules';
 import type { Argv } from 'yargs';
 import { parseVersion } from '../control/past.ts';
@@ -91,11 +91,6 @@ export function releaseFieldsOf(args: ReleaseArgs): ReleaseFields {
     require: requiredOf(args.require),
     message: args.message && bounded(args.message, MESSAGE_MAX_BYTES, '--message'),
   };
-}
-
-/** What the publisher has to know for a release, beside what every one does. */
-export function capabilityOf({ message }: Pick<MessageOf<'push'>, 'message'>): Capability | undefined {
-  return message === undefined ? undefined : Capability.requests;
 }
 
 /** Throws CliError `usage`. */

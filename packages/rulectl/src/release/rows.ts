@@ -5,7 +5,6 @@ import {
   BLOCK_MAX_SECONDS,
   BLOCK_TARGET_MAX_BYTES,
   type BlockVerb,
-  Capability,
   type MessageOf,
   PEER_NAME_MAX_BYTES,
 } from '@rulecast/protocol';
@@ -82,7 +81,6 @@ export async function askForChange(
   const ending = await ask({
     ...controlOf(args),
     timeoutMs: request.timeoutMs + PUBLISHER_GRACE_MS,
-    capability: Capability.requests,
     send: (connection) => connection.send(request),
     onRecord: progress.around((record) => report.record(record)),
   }).finally(() => progress.stop());
