@@ -19,7 +19,7 @@ import {
 } from '@rulecast/rules';
 import { Collector } from '../collect/collector.ts';
 import { EntryFilter } from '../collect/filter.ts';
-import { ImportFault, type ImportOptions } from '../collect/options.ts';
+import { ImportFault, type ImportOptions, type SkipCode } from '../collect/options.ts';
 import { HASH } from '../text/ascii.ts';
 import { latin1, lineEndAt, nextLineAt, printable, quote, quoteBytes, skipBlanks } from '../text/bytes.ts';
 import { EntryFaultCode } from '../text/entry.ts';
@@ -193,7 +193,9 @@ class CsvReader {
       if (collector.fault === undefined) this.#refuse(record, 0, 'no field is an address or a name');
       return;
     }
-    if (this.#isFilteredOut(record, columns) || this.#refuseUnused(record, columns)) return;
+    const other = this.#otherOf(record, columns);
+    if (other !== undefined) collector.skip(other);
+    if (other !== undefined || this.#refuseUnused(record, columns)) return;
     const { address, first, last, name, length } = columns;
     if (length !== undefined) this.#useParted(record, address ?? 0, length);
     else if (first !== undefined && last !== undefined) this.#useRange(record, first, last);
@@ -225,24 +227,17 @@ class CsvReader {
     return false;
   }
 
-  #isFilteredOut(record: CsvRecord, columns: Columns): boolean {
-    const collector = this.#collector;
+  /** Why the entry of a record was not asked for, if it was not. */
+  #otherOf(record: CsvRecord, columns: Columns): SkipCode | undefined {
     const filter = this.#filter;
-    const { country, asn, score, region } = columns;
-    const { text } = record;
-    const other =
-      (country !== undefined && filter.wants('country')
-        ? filter.country(text, startOf(record, country), endOf(record, country))
-        : undefined) ??
-      (asn !== undefined && filter.wants('asn')
-        ? filter.asn(text, startOf(record, asn), endOf(record, asn))
-        : undefined) ??
-      (region !== undefined && filter.wants('region')
-        ? filter.regionBytes(text, startOf(record, region), endOf(record, region))
-        : undefined) ??
-      (score !== undefined ? filter.score(text, startOf(record, score), endOf(record, score)) : undefined);
-    if (other !== undefined) collector.skip(other);
-    return other !== undefined;
+    for (const role of ['country', 'asn', 'region'] as const) {
+      const column = columns[role];
+      if (column === undefined || !filter.wants(role)) continue;
+      if (!filter.takes(role, [fieldText(record, column)])) return `other-${role}`;
+    }
+    const { minScore } = this.#collector.options;
+    if (minScore === undefined || columns.score === undefined) return undefined;
+    return Number.parseFloat(fieldText(record, columns.score)) >= minScore ? undefined : 'low-score';
   }
 
   #useRange(record: CsvRecord, first: number, last: number): void {

@@ -81,12 +81,10 @@ class DelegatedReader {
     const collector = this.#collector;
     const { bytes } = collector;
     const [registry = '', country = '', , start = '', value = '', , status] = fields;
-    const countryAt = from + registry.length + 1;
-    const at = countryAt + country.length + 1 + type.length + 1;
-    const other = this.#filter.country(bytes, countryAt, countryAt + country.length);
+    const at = from + registry.length + 1 + country.length + 1 + type.length + 1;
     if (type === 'asn') collector.skip('asn');
     else if (status === 'available' || status === 'reserved') collector.skip('unallocated');
-    else if (other !== undefined) collector.skip(other);
+    else if (!this.#filter.takes('country', [country])) collector.skip('other-country');
     else if (!(type === 'ipv4' ? this.#useIp4(at, start, value) : this.#useIp6(at, start, value))) {
       const shown = quoteBytes(bytes, at, at + start.length + 1 + value.length);
       const what =

@@ -29,15 +29,8 @@ const SEMICOLON = 0x3b;
 const ADDRESS_TYPE = /^(?:type (?:ipv4_addr|ipv6_addr)|typeof (?:ip|ip6) [sd]addr)$/;
 const TYPE = /^type(?:of)? /;
 /** What statements outside of braces begin with. */
-const COMMANDS: ReadonlySet<string> = new Set(
-  ['table', 'add', 'create', 'delete', 'destroy', 'flush', 'insert', 'replace', 'rename', 'reset'].concat([
-    'list',
-    'include',
-    'define',
-    'redefine',
-    'undefine',
-  ]),
-);
+const COMMANDS =
+  /^(?:table|add|create|delete|destroy|flush|insert|replace|rename|reset|list|include|(?:re|un)?define)$/;
 /** What may stand behind the value of an element. */
 const ATTRIBUTES: ReadonlySet<string> = new Set([
   'timeout',
@@ -176,14 +169,11 @@ class NftReader {
       else if (kind === 'close') this.#close();
       else if (kind === 'statement') this.#endStatement();
       else {
-        if (this.#words.length === 0 && this.#depth === 0 && !COMMANDS.has(tokens.text()))
-          collector.reject(
-            tokens.start,
-            'bad-nft',
-            `${quote(tokens.text())} begins no statement of nftables`,
-          );
-        if (isAddress({ text: collector.bytes, start: tokens.start, end: tokens.end }))
-          collector.skip('other-column');
+        const { start, end } = tokens;
+        const beginsStatement = this.#depth === 0 && this.#words.length === 0;
+        if (beginsStatement && !COMMANDS.test(tokens.text()))
+          collector.reject(start, 'bad-nft', `${quote(tokens.text())} begins no statement of nftables`);
+        if (isAddress({ text: collector.bytes, start, end })) collector.skip('other-column');
         if (this.#words.length < STATEMENT_MAX_WORDS) this.#words.push(tokens.text());
       }
     }
