@@ -11,7 +11,7 @@ export function countFirewalls(publisher: Publisher, ask: AskTable): CounterPoll
   return new CounterPoll({
     clock,
     sums,
-    ask: (subscriber, from) => ask(subscriber, { question: 'stats', from }),
+    ask: (subscriber, from) => ask(subscriber, { question: 'stats', '+from': from }),
     connected: () =>
       subscribers
         .connected()

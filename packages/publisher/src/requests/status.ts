@@ -195,14 +195,8 @@ interface CountersPage {
 
 async function pageOf(subscriber: string, ask: AskTable, from: number): Promise<CountersPage> {
   try {
-    const {
-      stats,
-      '+next': next = 0,
-      ...answer
-    } = await ask(subscriber, {
-      question: 'stats',
-      from,
-    });
+    const answer = await ask(subscriber, { question: 'stats', '+from': from });
+    const { stats, '+next': next = 0 } = answer;
     if (stats === undefined) throw noAnswer(answer);
     const record = { record: 'counters', subscriber, counters: stats } as const;
     return { record, next: next > from ? next : undefined }; // it goes on, or it ends

@@ -56,11 +56,8 @@ export function perform(effect: Effect, parts: Parts): void {
 }
 
 function query({ ticket, transaction, about }: EffectOf<'query'>, { connection, askers }: Parts): void {
-  const { question } = about;
-  const from = question === 'stats' ? about.from : undefined;
-  const message = question === 'stats' ? { question, '+from': from } : about;
   connection
-    .send({ kind: 'query', ...message }, transaction)
+    .send({ kind: 'query', ...about }, transaction)
     .catch((error: unknown) => askers.fail(ticket, error));
 }
 

@@ -213,7 +213,7 @@ function asked(state: Open, { ticket, about }: EventOf<'asked'>, now: Now): Step
     const text = `${name} keeps no log of what it refuses`;
     return stepTo(state, unanswered(ticket, ErrorCode.unsupported, text));
   }
-  const known = about.question === 'stats' && lacks(Capability.pages) ? { question: about.question } : about;
+  const known = lacks(Capability.pages) ? { ...about, '+from': undefined } : about;
   const asking = ask(questions, { ticket, about: known }, name, now.monotonicMs);
   return stepTo(withPeer(state, { questions: asking.questions }), ...asking.effects);
 }

@@ -62,8 +62,8 @@ export const NO_QUESTIONS: Questions = {
 };
 
 /**
- * Somebody asks: at once, or when it is the turn. A page of what was refused costs next to nothing, and who
- * asks for it waits for each before the next: those have no turns.
+ * Somebody asks: at once, or when it is the turn. A page of refusals takes no turn: it costs next to nothing,
+ * and who reads a log waits for each page before the next.
  */
 export function ask(
   questions: Questions,
@@ -71,7 +71,10 @@ export function ask(
   name: string,
   nowMs: number,
 ): QuestionsStep {
-  if (about.question === 'refused') return asking(questions, [{ ticket, about }], nowMs);
+  if (about.question === 'refused') {
+    const waiting = [{ ticket, about, atMs: nowMs }, ...questions.waiting];
+    return dueQuestions({ ...questions, waiting }, name, nowMs);
+  }
   if (questions.waiting.length >= WAITING_MAX) {
     const text = `${questions.waiting.length} questions wait for ${name}`;
     return { questions, effects: [unanswered(ticket, ErrorCode.rateLimited, text)] };
@@ -91,33 +94,16 @@ export function dueQuestions(questions: Questions, name: string, nowMs: number):
   const late = questions.open.filter(({ untilMs }) => untilMs <= nowMs);
   const text = `${name} did not answer within ${ANSWER_TIMEOUT_MS} ms`;
   const effects: QuestionEffect[] = late.map(({ ticket }) => unanswered(ticket, ErrorCode.timeout, text));
+  const open = questions.open.slice(late.length);
+  let { lastTransaction } = questions;
+  for (const { ticket, about, atMs } of questions.waiting) {
+    if (atMs > nowMs) break;
+    lastTransaction += 1;
+    open.push({ ticket, transaction: lastTransaction, untilMs: nowMs + ANSWER_TIMEOUT_MS });
+    effects.push({ kind: 'query', ticket, transaction: lastTransaction, about });
+  }
   const waiting = questions.waiting.filter(({ atMs }) => atMs > nowMs);
-  const due = questions.waiting.slice(0, questions.waiting.length - waiting.length);
-  const left = { ...questions, waiting, open: questions.open.slice(late.length) };
-  const step = asking(left, due, nowMs);
-  return { ...step, effects: [...effects, ...step.effects] };
-}
-
-/** Asks now. */
-function asking(
-  { lastTransaction, ...rest }: Questions,
-  asked: readonly Omit<QueuedQuestion, 'atMs'>[],
-  nowMs: number,
-): QuestionsStep {
-  const numbered = asked.map(({ ticket, about }, i) => ({
-    ticket,
-    about,
-    transaction: lastTransaction + i + 1,
-  }));
-  const untilMs = nowMs + ANSWER_TIMEOUT_MS;
-  const open = [
-    ...rest.open,
-    ...numbered.map(({ ticket, transaction }) => ({ ticket, transaction, untilMs })),
-  ];
-  return {
-    questions: { ...rest, open, lastTransaction: lastTransaction + asked.length },
-    effects: numbered.map((one) => ({ kind: 'query', ...one })),
-  };
+  return { questions: { ...questions, lastTransaction, waiting, open }, effects };
 }
 
 /** An ANSWER came; one that nobody waits for any more is nothing. */

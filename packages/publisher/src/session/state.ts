@@ -16,8 +16,6 @@ import type {
   Pulse,
   Signed,
   SignedRoot,
-  WirePacket,
-  WireRefusedQuery,
 } from '@rulecast/protocol';
 import type { Refusal } from '../admission/refusal.ts';
 import type { ReleaseNumber } from '../release/numbers.ts';
@@ -181,11 +179,8 @@ export type Event =
   /** Nothing but time passed. */
   | { readonly kind: 'tick' };
 
-/** About a packet, the counters, of which `from` begins a page, or what was refused. */
-export type Question =
-  | { readonly question: 'test'; readonly packet: WirePacket }
-  | { readonly question: 'stats'; readonly from?: number | undefined }
-  | { readonly question: 'refused'; readonly refused: WireRefusedQuery };
+/** About a packet, the counters, of which `+from` begins a page, or what was refused. */
+export type Question = Omit<MessageOf<'query'>, 'kind'>;
 
 export type EventOf<K extends Event['kind']> = Extract<Event, { readonly kind: K }>;
 
