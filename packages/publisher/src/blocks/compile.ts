@@ -30,6 +30,7 @@ import {
   nameListOf,
   namesOpenedBy,
   type Policy,
+  parseAddress,
   plainRule,
   policyRuleCount,
   prefixAt,
@@ -43,214 +44,158 @@ import {
   unionPrefixes,
 } from '@rulecast/rules';
 import { cutPolicyName, holderIn, isCutPolicy, isMark, isRowsList, rowsListName } from './mark.ts';
-import { qubeOf, type Row, rowText, targetOf } from './rows.ts';
-
-/** Rows that say alike, as one rule for each direction. */
-interface Entry {
-  readonly verb: Row['verb'];
-  readonly qube: Address | undefined;
-  readonly until: number | undefined;
-  readonly remote: Remote;
-  /** The newest first. */
-  readonly rows: readonly Row[];
-  /** With a list of names of its own. */
-  readonly names?: readonly string[];
-}
-
-type Rules = Readonly<Record<Direction, readonly Rule[]>>;
-
-/** A row that has no place in a rule set, and what it needs. */
-export interface RowFault {
-  readonly row: Row;
-  readonly reason: string;
-}
-
-/** For people: what is wrong, and what to do; undefined: nothing. */
-export function faultText(faults: readonly RowFault[]): string | undefined {
-  const [first] = faults;
-  if (first === undefined) return undefined;
-  const ids = faults.slice(0, FAULTS_SHOWN).map(({ row }) => row.id);
-  return `${first.reason}, which would be gone: keep that, or rulectl blocks --remove ${ids.join(',')}`;
-}
-
-const FAULTS_SHOWN = 16;
+import { type Row, rowText, targetOf } from './rows.ts';
 
 export interface RuleSetWithRows {
   readonly ruleSet: RuleSet;
-  /** Rows that are not in it. */
-  readonly faults: readonly RowFault[];
+  /** Which rows are not in it, why, and what to do; undefined: all are. */
+  readonly fault?: string | undefined;
 }
+
+/** Rows without a place that are named. Our choice. */
+const FAULTS_SHOWN = 16;
 
 // ── Rows to rules ──────────────────────────────────────────────────────────────────────────────────────────
 
-/** What was made of a rule set last, and of which rows: a release asks several times. */
-const lastMade = new WeakMap<RuleSet, { readonly rows: readonly Row[]; readonly made: RuleSetWithRows }>();
-
 /** What a rule set that was pushed says with some rows, all of them active. The same object without any. */
 export function withRows(base: RuleSet, rows: readonly Row[]): RuleSetWithRows {
-  const last = lastMade.get(base);
-  if (last?.rows === rows) return last.made;
-  const made = rows.length === 0 ? { ruleSet: base, faults: [] } : compiled(base, rows);
-  lastMade.set(base, { rows, made });
-  return made;
-}
-
-function compiled(base: RuleSet, rows: readonly Row[]): RuleSetWithRows {
+  if (rows.length === 0) return { ruleSet: base };
   const lists = new Map(base.lists);
   const policies = new Map(base.policies);
-  const faults: RowFault[] = [];
-  const owners = ownPolicies(base);
-  for (const entries of byPlace(entriesOf(rows), owners)) {
-    const [{ verb, qube } = NO_ENTRY] = entries;
-    const own = qube === undefined ? undefined : owners.get(formatAddress(qube));
-    const rest = entries.filter((entry) => {
-      const reason = faultOf(entry, own, base);
-      if (reason !== undefined) faults.push(...entry.rows.map((row) => ({ row, reason: reason(row) })));
-      return reason === undefined;
-    });
-    for (const { remote, names } of rest)
-      if (names !== undefined && remote.kind === 'list')
-        lists.set(remote.list, nameListOf(names, 'firewall'));
-    if (rest.length === 0) continue;
-    if (qube === undefined) putFirst(policies, rest, lists);
-    else if (own !== undefined) policies.set(own.name, withExceptions(own, rest, lists));
-    else if (verb === 'cut') putCut(policies, base, qube, rest);
+  const places = new Map<string, Row[]>();
+  const faulty: Row[] = [];
+  for (const row of cutsFirst(rows.toReversed())) {
+    const place = needOf(row, base) === undefined ? placeOf(row, base) : undefined;
+    if (place === undefined) faulty.push(row);
+    else grouped(places, place, row);
   }
-  return { ruleSet: { ...base, lists, policies }, faults };
-}
-
-const NO_ENTRY: Pick<Entry, 'verb' | 'qube'> = { verb: 'block', qube: undefined };
-
-/** One entry for rows of names that say and end alike. Cuts first, then the newest first. */
-function entriesOf(rows: readonly Row[]): readonly Entry[] {
-  const entries: Entry[] = [];
-  const gathered = new Map<
-    string,
-    { readonly entry: Entry; readonly rows: Row[]; readonly names: string[] }
-  >();
-  for (const row of rows.toReversed()) {
-    const { verb, until } = row;
-    const qube = qubeOf(row);
-    const target = row.target === undefined ? undefined : targetOf(row.target);
-    if (target?.kind !== 'name') {
-      entries.push({ verb, qube, until, remote: target ?? { kind: 'any' }, rows: [row] });
-      continue;
-    }
-    const list = rowsListName(verb, qube, until);
-    const known = gathered.get(list);
-    known?.rows.push(row);
-    known?.names.push(`.${target.name}`);
-    if (known !== undefined) continue;
-    const [own, names] = [[row], [`.${target.name}`]];
-    const entry: Entry = { verb, qube, until, remote: { kind: 'list', list }, rows: own, names };
-    gathered.set(list, { entry, rows: own, names });
-    entries.push(entry);
+  for (const [place, those] of places) {
+    for (const [list, names] of namesLists(those)) lists.set(list, nameListOf(names, 'firewall'));
+    const holder = isCutPolicy(place) ? putCut(policies, base, those[0]?.qube) : undefined;
+    const policy = policies.get(place) ?? emptyPolicy(place);
+    // Ingress only where that is judged already: the default would drop the rest.
+    const judges = place === FIRST_POLICY || isCutPolicy(place) || judgesIngress(policy);
+    const rules = rulesOf(those, lists, judges, holder);
+    policies.set(
+      place,
+      changed(policy, (runs, direction) => ahead(rules[direction], runs)),
+    );
   }
-  return [...entries.filter(({ verb }) => verb === 'cut'), ...entries.filter(({ verb }) => verb !== 'cut')];
+  return { ruleSet: { ...base, lists, policies }, fault: faultText(faulty, base) };
 }
 
-/** How many lists of names rows take. */
-export function rowsListCount(rows: readonly Row[]): number {
-  return entriesOf(rows).filter(({ names }) => names !== undefined).length;
+function cutsFirst(rows: readonly Row[]): readonly Row[] {
+  return [...rows.filter(({ verb }) => verb === 'cut'), ...rows.filter(({ verb }) => verb !== 'cut')];
 }
 
-/** By the policy that they stand in: one may have an address of each family. */
-function byPlace(
-  entries: readonly Entry[],
-  owners: ReadonlyMap<string, Policy>,
-): readonly (readonly Entry[])[] {
-  const groups = new Map<Policy | string, Entry[]>();
-  for (const entry of entries) {
-    const address = entry.qube === undefined ? '' : formatAddress(entry.qube);
-    const place = owners.get(address) ?? address;
-    const group = groups.get(place);
-    if (group === undefined) groups.set(place, [entry]);
-    else group.push(entry);
+/** The policy that a row stands in; undefined: there is none. */
+function placeOf({ verb, qube }: Row, base: RuleSet): string | undefined {
+  if (qube === undefined) return FIRST_POLICY;
+  const own = ownPolicies(base).get(qube)?.name;
+  return own ?? (verb === 'cut' ? cutPolicyName(qube) : undefined);
+}
+
+/** What a row has no place without; undefined: it has one. */
+function needOf(row: Row, base: RuleSet): string | undefined {
+  if (placeOf(row, base) === undefined) return 'stands in the policy of that address alone';
+  const target = targetOf(row.target ?? '');
+  return target?.kind !== 'list' || base.lists.has(target.list) ? undefined : `needs list ${target.list}`;
+}
+
+function faultText(rows: readonly Row[], base: RuleSet): string | undefined {
+  const [first] = rows;
+  if (first === undefined) return undefined;
+  const ids = rows.slice(0, FAULTS_SHOWN).map(({ id }) => id);
+  return `${rowText(first)} (row ${first.id}) ${needOf(first, base)}, which would be gone: keep that, or rulectl blocks --remove ${ids.join(',')}`;
+}
+
+function grouped<K, V>(groups: Map<K, V[]>, key: K, value: V): void {
+  const group = groups.get(key);
+  if (group === undefined) groups.set(key, [value]);
+  else group.push(value);
+}
+
+/** The list that the name of a row is gathered in; undefined: it is for no name. */
+function namesListOf({ verb, target = '', qube, until }: Row): string | undefined {
+  return targetOf(target)?.kind === 'name' ? rowsListName(verb, qube, until) : undefined;
+}
+
+/** The lists of names that rows take, with what is in them: names and all below. */
+export function namesLists(rows: readonly Row[]): ReadonlyMap<string, readonly string[]> {
+  const lists = new Map<string, string[]>();
+  for (const row of rows) {
+    const list = namesListOf(row);
+    if (list !== undefined) grouped(lists, list, `.${row.target}`);
   }
-  return [...groups.values()];
+  return lists;
 }
 
-/** Why rows would not be in force; undefined: they would. */
-function faultOf(
-  { verb, qube, remote, names }: Entry,
-  own: Policy | undefined,
-  base: RuleSet,
-): ((row: Row) => string) | undefined {
-  if (qube !== undefined && own === undefined && verb !== 'cut')
-    return (row) => `${rowText(row)} (row ${row.id}) stands in the policy of that address alone`;
-  if (remote.kind !== 'list' || names !== undefined || base.lists.has(remote.list)) return undefined;
-  return (row) => `${rowText(row)} (row ${row.id}) needs list ${remote.list}`;
-}
-
-function putFirst(policies: Map<string, Policy>, entries: readonly Entry[], lists: RuleSet['lists']): void {
-  const first = policies.get(FIRST_POLICY) ?? emptyPolicy(FIRST_POLICY);
-  const { egress, ingress } = rulesOf(entries, lists, true);
-  const own = { egress: ahead(egress, first.egress), ingress: ahead(ingress, first.ingress) };
-  policies.set(FIRST_POLICY, { ...first, ...own });
-}
-
-/** With ingress only where the policy judges that, for its default would drop the rest. */
-function withExceptions(policy: Policy, entries: readonly Entry[], lists: RuleSet['lists']): Policy {
-  const { egress, ingress } = rulesOf(entries, lists, judgesIngress(policy));
-  const { exceptions } = policy;
-  return {
-    ...policy,
-    exceptions: { egress: ahead(egress, exceptions.egress), ingress: ahead(ingress, exceptions.ingress) },
-  };
-}
-
-/** A policy of the address alone; taken out of the one that names that very address beside others. */
-function putCut(
-  policies: Map<string, Policy>,
-  base: RuleSet,
-  qube: Address,
-  entries: readonly Entry[],
-): void {
+/**
+ * Adds a policy of the address alone, taken out of the one that names that very address beside others; its
+ * name.
+ */
+function putCut(policies: Map<string, Policy>, base: RuleSet, text = ''): string | undefined {
+  const qube = parseAddress(text);
+  if (qube === undefined) return undefined;
   const prefixes = prefixSetOf([{ ...qube, length: bitsOf(qube.family) }]);
-  const holder = holderOf(base, qube);
-  const inForce = holder === undefined ? undefined : policies.get(holder.name);
-  if (inForce !== undefined)
-    policies.set(inForce.name, {
-      ...inForce,
-      prefixes: combineSets(subtractPrefixes, inForce.prefixes, prefixes),
+  const name = cutPolicyName(text);
+  policies.set(name, { ...emptyPolicy(name), prefixes });
+  const holder = policies.get(holderOf(base, qube) ?? '');
+  if (holder !== undefined)
+    policies.set(holder.name, {
+      ...holder,
+      prefixes: combineSets(subtractPrefixes, holder.prefixes, prefixes),
     });
-  const { egress, ingress } = rulesOf(entries, base.lists, true, holder?.name);
-  const name = cutPolicyName(qube);
-  const exceptions = { egress: ahead(egress), ingress: ahead(ingress) };
-  policies.set(name, { ...emptyPolicy(name), prefixes, exceptions });
+  return holder?.name;
 }
 
+/** One rule a direction for each row, or for those whose names are in one list. */
 function rulesOf(
-  entries: readonly Entry[],
+  rows: readonly Row[],
   lists: RuleSet['lists'],
-  isIngressJudged: boolean,
-  holder?: string,
-): Rules {
+  judgesIngress: boolean,
+  holder: string | undefined,
+): Readonly<Record<Direction, readonly Rule[]>> {
   const rules: Record<Direction, Rule[]> = { egress: [], ingress: [] };
-  for (const { verb, until, remote, rows } of entries) {
-    const comment = markOf(rows, holder);
+  const groups = new Map<string | number, Row[]>();
+  for (const row of rows) grouped(groups, namesListOf(row) ?? row.id, row);
+  for (const group of groups.values()) {
+    const [row] = group as [Row, ...Row[]]; // a group has one
+    const { verb, target = '', until } = row;
+    const list = namesListOf(row);
+    const remote: Remote =
+      list === undefined ? (targetOf(target) ?? { kind: 'any' }) : { kind: 'list', list };
     const isOfNames = remote.kind === 'list' && namesOpenedBy(lists, remote.list) !== undefined;
     const expire = verb === 'cut' ? undefined : until; // it ends by a release
+    const comment = markOf(row, group.length - 1, holder);
     const rule = { ...plainRule(verb === 'allow' ? 'accept' : 'drop'), expire, comment, remote };
     rules.egress.push(rule);
-    if (verb === 'cut' || (verb === 'block' && isIngressJudged && !isOfNames)) rules.ingress.push(rule);
+    if (verb === 'cut' || (verb === 'block' && judgesIngress && !isOfNames)) rules.ingress.push(rule);
   }
   return rules;
 }
 
 /** The comment of a rule: by it the rule is known, and what people read where a rule is shown. */
-function markOf(rows: readonly Row[], holder: string | undefined): string {
-  const [{ id, verb, comment }, ...others] = rows as readonly [Row, ...Row[]]; // an entry has one
+function markOf({ id, verb, comment }: Row, others: number, holder: string | undefined): string {
   const of = holder === undefined ? '' : ` of ${holder}`;
-  if (others.length > 0) return `rulectl ${verb} ${id}${of} and ${others.length} more`;
-  return `rulectl ${verb} ${id}${of}${comment === undefined ? '' : `: ${comment}`}`;
+  const why = comment === undefined ? '' : `: ${comment}`;
+  return `rulectl ${verb} ${id}${of}${others > 0 ? ` and ${others} more` : why}`;
 }
 
-function ahead(rules: readonly Rule[], runs?: Runs): Runs {
-  if (rules.length === 0 && runs !== undefined) return runs;
+/** A policy with other rules where rows stand; the same object if they are the same. */
+function changed(policy: Policy, change: (runs: Runs, direction: Direction) => Runs): Policy {
+  const isFirst = policy.name === FIRST_POLICY;
+  const before = isFirst ? policy : policy.exceptions;
+  const after = { egress: change(before.egress, 'egress'), ingress: change(before.ingress, 'ingress') };
+  if (after.egress === before.egress && after.ingress === before.ingress) return policy;
+  return isFirst ? { ...policy, ...after } : { ...policy, exceptions: after };
+}
+
+function ahead(rules: readonly Rule[], runs: Runs): Runs {
+  if (rules.length === 0) return runs;
   const builder = new RunBuilder(runs);
   for (const rule of rules) builder.push(rule);
-  if (runs !== undefined) builder.pushRules(runs);
+  builder.pushRules(runs);
   return builder.build();
 }
 
@@ -279,12 +224,12 @@ export function ownPolicies({ policies }: Pick<RuleSet, 'policies'>): ReadonlyMa
 }
 
 /** The policy that names this very address beside others: two policies cannot have it. */
-function holderOf(base: RuleSet, qube: Address): Policy | undefined {
+function holderOf(base: RuleSet, qube: Address): string | undefined {
   const policy = judgingPolicy(base, qube, 'egress');
   if (policy === undefined) return undefined;
   const column = columnFor(policy.prefixes, qube.family);
   const at = memberContaining(column, qube.words);
-  return column.lengths[at] === bitsOf(qube.family) ? policy : undefined;
+  return column.lengths[at] === bitsOf(qube.family) ? policy.name : undefined;
 }
 
 // ── Rules to what was pushed ───────────────────────────────────────────────────────────────────────────────
@@ -329,20 +274,9 @@ const partsKnown = new WeakMap<Policy, Policy>();
 
 /** A policy without the marked rules that its first rules are. */
 function pushedPart(policy: Policy): Policy {
-  const part = partsKnown.get(policy) ?? newPushedPart(policy);
+  const part = partsKnown.get(policy) ?? changed(policy, behindMarks);
   partsKnown.set(policy, part);
   return part;
-}
-
-function newPushedPart(policy: Policy): Policy {
-  if (policy.name === FIRST_POLICY) {
-    const [egress, ingress] = [behindMarks(policy.egress), behindMarks(policy.ingress)];
-    return egress === policy.egress && ingress === policy.ingress ? policy : { ...policy, egress, ingress };
-  }
-  const { exceptions } = policy;
-  const [egress, ingress] = [behindMarks(exceptions.egress), behindMarks(exceptions.ingress)];
-  if (egress === exceptions.egress && ingress === exceptions.ingress) return policy;
-  return { ...policy, exceptions: { egress, ingress } };
 }
 
 function behindMarks(runs: Runs): Runs {

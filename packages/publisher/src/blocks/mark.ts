@@ -3,7 +3,7 @@
  * else may use either, so that a rule set alone says what of it was pushed.
  */
 
-import { type Address, formatAddress } from '@rulecast/rules';
+import { parseAddress } from '@rulecast/rules';
 
 /** A rule of rows; of a `cut`, with the policy that the address was taken out of. */
 const COMMENT = /^rulectl (?:block|allow|cut) \d+(?: of ([A-Za-z0-9._-]+))?(?: and \d+ more)?(?:: .*)?$/;
@@ -34,16 +34,17 @@ export function isCutPolicy(name: string): boolean {
 }
 
 /** Names in a rule are gathered by what it says and when it ends; 0: never. */
-export function rowsListName(verb: string, qube: Address | undefined, until = 0): string {
+export function rowsListName(verb: string, qube?: string, until = 0): string {
   return ['rulectl', verb, ...(qube === undefined ? [] : [partNameOf(qube)]), until].join('.');
 }
 
-export function cutPolicyName(qube: Address): string {
+export function cutPolicyName(qube: string): string {
   return `rulectl.cut.${partNameOf(qube)}`;
 }
 
 /** An address in the letters of names, which have no colon: of IPv6 its 32 digits. */
-function partNameOf(address: Address): string {
-  if (address.family === 4) return formatAddress(address);
+function partNameOf(qube: string): string {
+  const address = parseAddress(qube);
+  if (address?.family !== 6) return qube;
   return Array.from(address.words, (word) => word.toString(16).padStart(8, '0')).join('');
 }

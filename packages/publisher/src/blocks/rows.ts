@@ -5,14 +5,13 @@
 
 import { BLOCK_VERBS, type BlockVerb } from '@rulecast/protocol';
 import {
-  type Address,
   bitsOf,
   formatAddress,
   formatPrefix,
-  type Prefix,
   parseAddress,
   parseHostName,
   parsePrefix,
+  type Remote,
 } from '@rulecast/rules';
 
 /** Rows, and lists that their names are gathered in. Our choice: what is more belongs into a list. */
@@ -37,17 +36,14 @@ export interface Row {
 export interface Rows {
   /** The number of the next one. */
   readonly next: number;
-  /** By number. */
+  /** The newest last. */
   readonly rows: readonly Row[];
 }
 
 export const NO_ROWS: Rows = { next: 1, rows: [] };
 
 /** What a row is about. */
-export type Target =
-  | { readonly kind: 'prefix'; readonly prefix: Prefix }
-  | { readonly kind: 'name'; readonly name: string }
-  | { readonly kind: 'list'; readonly list: string };
+export type Target = Exclude<Remote, { readonly kind: 'any' }>;
 
 /** Undefined for what is none. */
 export function targetOf(text: string): Target | undefined {
@@ -88,10 +84,6 @@ export function rowText({ verb, target, qube }: Pick<Row, 'verb' | 'target' | 'q
   return `${verb} ${target}${qube === undefined ? '' : ` for ${qube}`}`;
 }
 
-export function qubeOf({ qube }: Row): Address | undefined {
-  return qube === undefined ? undefined : parseAddress(qube);
-}
-
 export function encodeRows(rows: Rows): Uint8Array {
   return Buffer.from(JSON.stringify(rows));
 }
@@ -106,17 +98,13 @@ export function decodeRows(bytes: Uint8Array | undefined): Rows {
 }
 
 function isRow({ id, verb, target, qube, at, until, by, comment }: Row, next: number): boolean {
-  const isText = (value: unknown): boolean => value === undefined || typeof value === 'string';
-  const isAddress = qube === undefined || (typeof qube === 'string' && canonicalAddress(qube) === qube);
   return (
     [id, at, until ?? 0].every(Number.isSafeInteger) &&
     id < next &&
     BLOCK_VERBS.includes(verb) &&
-    (verb === 'cut' ? target === undefined : typeof target === 'string' && targetOf(target) !== undefined) &&
-    (verb === 'block' || qube !== undefined) &&
-    isAddress &&
-    typeof by === 'string' &&
-    isText(comment)
+    (verb === 'cut' ? target === undefined : targetOf(String(target)) !== undefined) &&
+    (qube === undefined ? verb === 'block' : canonicalAddress(String(qube)) === qube) &&
+    [by, comment ?? ''].every((text) => typeof text === 'string')
   );
 }
 

@@ -6,7 +6,7 @@
 import type { Turn } from '@rulecast/protocol';
 import type { Clock } from '@rulecast/sources';
 import type { Logger } from 'pino';
-import { firstNotes, type RowRequest, type RowsChange, rowsWith, rowsWithout } from '../blocks/change.ts';
+import { type RowRequest, type RowsChange, rowsWith, rowsWithout } from '../blocks/change.ts';
 import { baseOf, withRows } from '../blocks/compile.ts';
 import { isActive, type Row, rowText } from '../blocks/rows.ts';
 import type { Way } from '../guards/table.ts';
@@ -86,11 +86,7 @@ export class Blocks {
         if (movedSince !== undefined) return movedSince;
         const { rows, detail, notes } = change();
         const { ruleSet } = withRows(this.#base, rows.rows);
-        const all = [
-          ...notes,
-          ...(way === 'allow' ? firstNotes(rows.rows.at(-1), ruleSet, this.#now()) : []),
-          ...guards.misfitNotes(ruleSet, options),
-        ];
+        const all = [...notes, ...guards.misfitNotes(ruleSet, options)];
         const { by, message } = options;
         const origin = { cause: 'blocks', detail, by, message, rows } as const;
         const of = guards.of(way, options, ADVICE);

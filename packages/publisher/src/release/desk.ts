@@ -13,7 +13,7 @@
 
 import type { IngestNote } from '@rulecast/formats';
 import { policyCount, type RuleSet, type RuleSetProblem, usedLists, usedNames } from '@rulecast/rules';
-import { baseOf, faultText, withRows } from '../blocks/compile.ts';
+import { baseOf, withRows } from '../blocks/compile.ts';
 import { activeRows, type Rows } from '../blocks/rows.ts';
 import type { Tally } from '../counts/tally.ts';
 import { NO_PERMITS, type Permits, unneededPermits } from '../guards/permits.ts';
@@ -118,13 +118,12 @@ export class ReleaseDesk {
     const { store, committer, nowMs } = this.#options;
     const now = Math.floor(nowMs() / 1000);
     const rows = activeRows(asked ?? store.rows, now);
-    const compiled = withRows(baseOf(ruleSet), rows.rows);
-    const fault = faultText(compiled.faults);
+    const { ruleSet: compiled, fault } = withRows(baseOf(ruleSet), rows.rows);
     if (fault !== undefined) throw new GuardError({ part: '', reason: fault });
     const kept = activeRows(store.rows, now);
     const before =
       kept === store.rows ? committer.ruleSet : withRows(baseOf(committer.ruleSet), kept.rows).ruleSet;
-    return { ruleSet: compiled.ruleSet, before, rows };
+    return { ruleSet: compiled, before, rows };
   }
 
   #store(draft: ReleaseDraft, origin: Origin, { asNewEpoch, onStage }: ReleaseRequest): Promise<Release> {
