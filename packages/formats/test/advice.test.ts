@@ -100,6 +100,15 @@ describe('rules of firewalls', () => {
     expect(said(text)).toEqual({ reason: expect.stringContaining(`rules of ${of}: `), line: undefined });
   });
 
+  it.each([
+    ['pf', '192.0.2.1,\n198.51.100.0/24,\n2001:db8::1,\n'],
+    ['Junos', '192.0.2.1/32;\n198.51.100.0/24;\n2001:db8::1/128;\n'],
+  ])('are not what has lines as %s has within a set alone', (_, text) => {
+    const { rejectCount, fault, list } = importList('', Buffer.from(text));
+    expect([fault, rejectCount]).toEqual([undefined, 0]);
+    expect(new Set(textsOf(list))).toEqual(new Set(['192.0.2.1/32', '198.51.100.0/24', '2001:db8::1/128']));
+  });
+
   // Patterns that go back took 2^60 and 10^12 steps for these.
   it.each([
     ['RouterOS', `/ip firewall address-list\nadd ${'list="a" '.repeat(60)}!\n`],

@@ -20,8 +20,9 @@ export type Advice = readonly [line: string, says: ImportOptions];
 
 interface Rules {
   readonly of: string;
-  /** Half of the first lines look like one of these. */
   readonly sign: RegExp;
+  /** What lists may have as well, within what `sign` begins. */
+  readonly within?: RegExp;
   /** A pattern that finds addresses in lines that say of them only that they are blocked, or listed. */
   readonly plain?: string;
   /** If all lines are like this, each address is meant. */
@@ -37,7 +38,8 @@ const RULES: readonly Rules[] = [
   },
   {
     of: 'pf',
-    sign: /^(?:table\s+<|(?:block|pass|match)\s|set\s+skip\s|scrub\s|[\da-f.:/]+,$)/,
+    sign: /^(?:table\s+<|(?:block|pass|match)\s|set\s+skip\s|scrub\s)/,
+    within: /^[\da-f.:/]+,$/i,
     all: /^(?:table\s+<[\w.-]+>(?:\s+(?:persist|const|counters)\b)*\s+(?!\s))?\{?[\da-f.:/,\s]*\}?$/i,
   },
   {
@@ -58,7 +60,8 @@ const RULES: readonly Rules[] = [
   },
   {
     of: 'Junos',
-    sign: /^(?:policy-options|prefix-list \S+|replace:|[\da-f.:]+\/\d+;$)/,
+    sign: /^(?:policy-options|prefix-list \S+|replace:)/,
+    within: /^[\da-f.:]+\/\d+;$/i,
     plain: String.raw`^([\da-f.:]+/\d+);$`,
   },
 ];
@@ -66,7 +69,7 @@ const SAMPLE_LINES = 10;
 /** Our choice: a longer path is no advice. */
 const KEYS_MAX = 8;
 
-/** The rules that a text is, if it is any that we know. */
+/** The rules that most of the first lines are of, if there are any that we know. */
 export function rulesOf(bytes: Uint8Array, start: number): Rules | undefined {
   const lines: string[] = [];
   if (bytes[start] === OPEN_BRACE || bytes[start] === OPEN_BRACKET) return undefined; // JSON
@@ -74,7 +77,11 @@ export function rulesOf(bytes: Uint8Array, start: number): Rules | undefined {
     if (/^(?:#(?!## tuple)|;|!|[{}]$)/.test(line)) continue;
     if (lines.push(line) === SAMPLE_LINES) break;
   }
-  return RULES.find(({ sign }) => lines.filter((line) => sign.test(line)).length * 2 > lines.length);
+  return RULES.find(({ sign, within }) => {
+    const signs = lines.filter((line) => sign.test(line));
+    const others = lines.filter((line) => within?.test(line));
+    return signs.length > 0 && (signs.length + others.length) * 2 > lines.length;
+  });
 }
 
 /** What may be said of such rules: nothing where they are more than addresses. */
