@@ -9,7 +9,7 @@ const ASN_DIVIDER = /[_,{}]/;
 export const WORD_FILTERS = ['country', 'region', 'service', 'tag', 'asn'] as const;
 export type WordFilter = (typeof WORD_FILTERS)[number];
 
-/** Compares words of a feed, in any case, with what was asked for. What was not asked for takes everything. */
+/** Compares words of a feed, in any case, with what was asked for. A filter that was not given takes all. */
 export class EntryFilter {
   readonly #words: { readonly [filter in WordFilter]: ReadonlySet<string> | undefined };
   readonly #sets: ReadonlySet<string> | undefined;
