@@ -13,7 +13,7 @@ import { checkRequest } from '../src/apply/check.ts';
 import { type ChangeOptions, transition } from '../src/plan/change.ts';
 import { entryChain, parseClassMapName, policyChain } from '../src/plan/plan.ts';
 import { planOf } from '../src/plan/planner.ts';
-import { hitsFrom, sumsOf } from '../src/sink/hits.ts';
+import { sumsOf } from '../src/sink/hits.ts';
 import { judgeDirection } from './judge.ts';
 import { list, planned, plannedAfter, ruleSet, scriptText, sourceOf } from './sample.ts';
 
@@ -187,7 +187,7 @@ describe('the policy first in a plan', () => {
     const counted = own[0]?.runs.map((counter) => counter ?? '') ?? [];
     expect(counted.every((counter) => plan.counters.has(counter))).toBe(true);
     const counts = Object.fromEntries(counted.map((counter, i) => [counter, [i + 1, 60] as const]));
-    expect(sumsOf(hitsFrom(counters, counts))).toMatchObject({
+    expect(sumsOf(counters, counts)).toMatchObject({
       'list.bad': 1,
       'policy.first': 3,
       'rule.first.1': 1,

@@ -23,65 +23,40 @@ export interface PolicyHits {
   readonly runs: readonly Hits[];
   /** By run: the number of its first rule in the block, from 1. */
   readonly numbers: readonly number[];
-  /** By run: what it decides. */
-  readonly actions: readonly Action[];
   /** By action: of the runs that are asked by the class of the address, which have none of their own. */
   readonly together: Readonly<Record<Action, Hits>>;
   /** Undefined for `first`, `common` and exceptions. */
   readonly defaultAction: Hits | undefined;
-  /** What `defaultAction` counts. */
-  readonly base: Action;
-}
-
-/** The sum over the rules that use a list; and of those that drop, packets. */
-export interface ListHits extends Hits {
-  readonly dropped: number;
 }
 
 export interface NftHits {
   /** All dropped packets. */
   readonly dropped: Hits;
   readonly policies: readonly PolicyHits[];
-  readonly lists: ReadonlyMap<string, ListHits>;
+  /** By list: the sum over the rules that use it. */
+  readonly lists: ReadonlyMap<string, Hits>;
 }
 
 /** The kernel's counters by name: packets and bytes. */
 export type CounterValues = Readonly<Record<string, readonly [number, number]>>;
 
 /**
- * How many of each kind are told: together no more than the publisher reads pages of. `nftLeftOut` counts
- * those beyond. Our choice.
+ * How many counters of lists and policies are sent, and how many of rules: together no more than the
+ * publisher reads pages of. `nftLeftOut` counts those beyond. Our choice.
  */
-const TOLD = 8192;
+const SENT_MAX = 12_288;
 
 export function hitsFrom(indices: readonly CounterIndex[], values: CounterValues): NftHits {
   const hitsOf = (counter: string | undefined): Hits => {
     const [packets, bytes] = values[counter ?? ''] ?? [0, 0];
     return { packets, bytes };
   };
-  const lists = new Map<string, ListHits>();
+  const lists = new Map<string, Hits>();
   const policies = indices.map(
-    ({
-      policy,
-      block,
-      direction,
-      runs,
-      numbers,
-      lists: runLists,
-      actions,
-      together,
-      defaultAction,
-      base,
-    }) => {
+    ({ policy, block, direction, runs, numbers, lists: runLists, together, defaultAction }) => {
       for (const [run, list] of runLists.entries()) {
         if (list === undefined) continue;
-        const { packets, bytes } = hitsOf(runs[run]);
-        const sum = lists.get(list) ?? NO_HITS;
-        lists.set(list, {
-          packets: sum.packets + packets,
-          bytes: sum.bytes + bytes,
-          dropped: sum.dropped + (actions[run] === 'drop' ? packets : 0),
-        });
+        lists.set(list, sum(lists.get(list) ?? NO_HITS, hitsOf(runs[run])));
       }
       const last = defaultAction === undefined ? undefined : hitsOf(defaultAction);
       const [accept, drop] = together;
@@ -91,17 +66,19 @@ export function hitsFrom(indices: readonly CounterIndex[], values: CounterValues
         direction,
         runs: runs.map(hitsOf),
         numbers,
-        actions,
         together: { accept: hitsOf(accept), drop: hitsOf(drop) },
         defaultAction: last,
-        base,
       };
     },
   );
   return { dropped: hitsOf(DENIED_COUNTER), policies, lists };
 }
 
-const NO_HITS: ListHits = { packets: 0, bytes: 0, dropped: 0 };
+const NO_HITS: Hits = { packets: 0, bytes: 0 };
+
+function sum(a: Hits, b: Hits): Hits {
+  return { packets: a.packets + b.packets, bytes: a.bytes + b.bytes };
+}
 
 /**
  * Sums by names of counters: packets decided and dropped, and those with packets of lists (`list.NAME`), of
@@ -110,63 +87,45 @@ const NO_HITS: ListHits = { packets: 0, bytes: 0, dropped: 0 };
  * before the number of an exception; in place of the number `accept` or `drop`: of all that are counted
  * together, or `default`).
  */
-export function sumsOf({ dropped, policies, lists }: NftHits): Readonly<Record<string, number>> {
-  const byPolicy = new Map<string | undefined, Record<Action, number>>();
-  const rules: Count[] = [];
-  let decided = 0;
-  for (const {
-    policy,
-    block,
-    direction,
-    runs,
-    numbers,
-    actions,
-    together,
-    defaultAction,
-    base,
-  } of policies) {
+export function sumsOf(
+  indices: readonly CounterIndex[],
+  values: CounterValues,
+): Readonly<Record<string, number>> {
+  const packetsOf = (counter: string | undefined): number => values[counter ?? '']?.[0] ?? 0;
+  const parts = new Map<string, number>();
+  const rules = new Map<string, number>();
+  let [decided, unmatched] = [0, 0];
+  for (const { policy, block, direction, runs, numbers, lists, actions, ...index } of indices) {
     const place = `${policy}.${direction === 'egress' ? '' : 'in'}${block === 'exceptions' ? 'x' : ''}`;
-    const own = byPolicy.get(policy) ?? { accept: 0, drop: 0 };
-    const add = (what: string | number, action: Action, packets: number): void => {
-      own[action] += packets;
+    const add = (rule: string | number, action: Action, counter: string | undefined, list?: string): void => {
+      const packets = packetsOf(counter);
       decided += packets;
-      if (policy !== undefined) rules.push([`rule.${place}${what}`, packets]);
+      if (policy === undefined) unmatched += packets;
+      else rules.set(`rule.${place}${rule}`, packets);
+      for (const part of [policy && `policy.${policy}`, list && `list.${list}`])
+        if (part !== undefined)
+          for (const name of [part, `${action}.${part}`]) parts.set(name, (parts.get(name) ?? 0) + packets);
     };
-    for (const action of ['accept', 'drop'] as const) add(action, action, together[action].packets);
-    for (const [run, { packets }] of runs.entries()) add(numbers[run] ?? 0, actions[run] ?? 'drop', packets);
-    add('default', base, defaultAction?.packets ?? 0);
-    byPolicy.set(policy, own);
+    const [accept, drop] = index.together;
+    add('accept', 'accept', accept);
+    add('drop', 'drop', drop);
+    for (const [at, run] of runs.entries()) add(numbers[at] ?? 0, actions[at] ?? 'drop', run, lists[at]);
+    add('default', index.base, index.defaultAction);
   }
-  const sums = { lists: [] as Count[], policies: [] as Count[] };
-  for (const [name, { packets, dropped: drop }] of lists)
-    sums.lists.push(...byAction(`list.${name}`, { accept: packets - drop, drop }));
-  for (const [name, packets] of byPolicy)
-    if (name !== undefined) sums.policies.push(...byAction(`policy.${name}`, packets));
-  const unmatched = byPolicy.get(undefined)?.drop ?? 0;
-  const told = [sums.lists, sums.policies, rules].map(toldOf);
-  const leftOut = told.reduce((sum, counts) => sum + Math.max(0, counts.length - TOLD), 0);
+  const found = [parts, rules].map(withPackets);
+  const leftOut = found.reduce((sum, counts) => sum + Math.max(0, counts.length - SENT_MAX), 0);
   return {
     nftDecided: decided,
-    nftDropped: dropped.packets,
+    nftDropped: packetsOf(DENIED_COUNTER),
     ...(leftOut > 0 && { nftLeftOut: leftOut }),
     ...(unmatched > 0 && { unmatched }),
-    ...Object.fromEntries(told.flatMap((counts) => counts.slice(0, TOLD))),
+    ...Object.fromEntries(found.flatMap((counts) => counts.slice(0, SENT_MAX))),
   };
 }
 
-type Count = readonly [name: string, packets: number];
-
-function byAction(name: string, { accept, drop }: Readonly<Record<Action, number>>): readonly Count[] {
-  return [
-    [name, accept + drop],
-    [`accept.${name}`, accept],
-    [`drop.${name}`, drop],
-  ];
-}
-
 /** Those with packets and all lists, those with most first. */
-function toldOf(counts: readonly Count[]): readonly Count[] {
-  return counts
+function withPackets(counts: ReadonlyMap<string, number>): readonly (readonly [string, number])[] {
+  return [...counts]
     .filter(([name, packets]) => packets > 0 || name.startsWith('list.'))
     .sort(([, a], [, b]) => b - a);
 }

@@ -166,7 +166,7 @@ export class Plans {
       case 'hits':
         return hitsFrom(this.#desired?.counters ?? [], question.counters);
       case 'sums':
-        return sumsOf(hitsFrom(this.#desired?.counters ?? [], question.counters));
+        return sumsOf(this.#desired?.counters ?? [], question.counters);
     }
   }
 
