@@ -101,9 +101,8 @@ describe('every key of the configuration', () => {
 
 describe('companies', () => {
   it('are told in docs/sources.md as they are built in, and at most 20', () => {
-    const rows = Object.entries<Company>(COMPANIES).map(([name, company]) => {
-      if ('asn' in company) return `| ${name} | ${company.asn.map((asn) => `AS${asn}`).join(', ')} |`;
-      const { urls, service } = company;
+    const rows = Object.entries<Company>(COMPANIES).map(([name, { urls, service, asn = [] }]) => {
+      if (urls === undefined) return `| ${name} | ${asn.map((number) => `AS${number}`).join(', ')} |`;
       const some = service === undefined ? '' : ` (${service.join(', ')})`;
       return `| ${name} | ${urls.join(', ')}${some} |`;
     });

@@ -37,17 +37,6 @@ function builtIn(
   format: NonNullable<TableConfig['format']>,
   urls: readonly string[],
 ): TableConfig {
-  const { intervalMs, jitterShare, members } = filled(TABLE_KEYS);
   const source = { kind: 'url' as const, urls, ...filled(DOWNLOAD_KEYS) };
-  return {
-    name: of,
-    of,
-    format,
-    source,
-    intervalMs,
-    jitterShare,
-    timeoutMs: TIMEOUT_MS,
-    members,
-    rest: restOf(),
-  };
+  return { ...filled(TABLE_KEYS), name: of, of, format, source, timeoutMs: TIMEOUT_MS, rest: restOf() };
 }

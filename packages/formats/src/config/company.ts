@@ -4,17 +4,12 @@
  * says `url` or `asn`.
  */
 
-import type { ListFormatName } from '../collect/format.ts';
+import type { ReadingConfig } from './reading.ts';
 
-/** What a company publishes, or the numbers by which it announces. */
-export type Company =
-  | {
-      readonly urls: readonly string[];
-      readonly format: ListFormatName;
-      /** Only these of its services; without, all. */
-      readonly service?: readonly string[];
-    }
-  | { readonly asn: readonly number[] };
+/** What a company publishes and how it is read, or the numbers by which it announces. */
+export type Company = Partial<Pick<ReadingConfig, 'format' | 'service' | 'asn'>> & {
+  readonly urls?: readonly string[];
+};
 
 /** At most 20, whose facts somebody looks after: more are a list of one's own. */
 export const COMPANIES = {
@@ -46,7 +41,7 @@ export const COMPANIES = {
   tencent: { asn: [45090, 132203, 133478] },
   vk: { asn: [28709, 47541, 47542, 47764] },
   yandex: { asn: [13238, 200350] },
-} as const satisfies Readonly<Record<string, Company>>;
+} as const satisfies { readonly [name: string]: Company };
 
 export type CompanyName = keyof typeof COMPANIES;
 export const COMPANY_NAMES = Object.keys(COMPANIES) as readonly CompanyName[]; // a constant's own keys

@@ -7,7 +7,7 @@ import { EMPTY_PREFIX_SET, type NameList, type PrefixSet, RESOLVED_NAMES_MAX } f
 import type { MappingNode, TextNode } from '../document/node.ts';
 import { PRIVATE_MISPLACED } from '../document/schema.ts';
 import { quote } from '../text/bytes.ts';
-import { COMPANIES, type Company, type CompanyName } from './company.ts';
+import { COMPANIES, type Company } from './company.ts';
 import { DOWNLOAD_KEYS, type FetchConfig, fetchOf } from './fetch.ts';
 import { checkPlaces, type Filled, filled, readKeys, type Values } from './key.ts';
 import {
@@ -105,13 +105,14 @@ export function readList(
     const reason = 'entry-ttl: goes with mode: merge: with replace, no entry outlives its source';
     reader.fault(keyOffsetOf(node, 'entry-ttl'), ConfigFault.misplaced, reason);
   }
+  const { urls: _, ...companyReading }: Company = values.company ? COMPANIES[values.company] : {};
   const timing = filled(TIMING_KEYS, values, defaults);
   const use = filled(USE_KEYS, values);
   return {
     name,
     ...reader.placeOf(keyOffset),
     source,
-    reading: { ...readingOf(values, node, reader), ...companyReading(values.company) },
+    reading: { ...readingOf(values, node, reader), ...companyReading },
     ...timing,
     // What a company publishes for this purpose stands still, and does not end unheard.
     maxUnchangedMs: timing.maxUnchangedMs ?? (values.company && Number.POSITIVE_INFINITY),
@@ -182,7 +183,9 @@ function sourceOf(
     case 'asn':
       return cutOf(key, node, values.table, context);
     case 'company':
-      return companyOf(values.company, node, context);
+      // The schema tells that one is not known.
+      if (values.company === undefined) return undefined;
+      return companyOf(COMPANIES[values.company], node, context);
     case 'names': {
       const { resolve, publish, suffixes } = values;
       // What nobody uses for rules, and what the firewall's DNS judges by, may have names below.
@@ -245,23 +248,9 @@ function tableOf(
 }
 
 /** Where the addresses of a company come from. */
-function companyOf(
-  name: CompanyName | undefined,
-  node: MappingNode,
-  context: ListContext,
-): ListSource | undefined {
-  const company: Company | undefined = name && COMPANIES[name];
-  if (company === undefined) return undefined; // the schema tells it
-  if ('asn' in company) return tableOf('asn', keyOffsetOf(node, 'company'), undefined, context);
-  return { kind: 'url', urls: company.urls, ...filled(DOWNLOAD_KEYS) };
-}
-
-/** How those are read. */
-function companyReading(name: CompanyName | undefined): Partial<ReadingConfig> {
-  const company: Company | undefined = name && COMPANIES[name];
-  if (company === undefined) return {};
-  if ('asn' in company) return { asn: company.asn };
-  return { format: company.format, service: company.service ?? [] };
+function companyOf({ urls }: Company, node: MappingNode, context: ListContext): ListSource | undefined {
+  if (urls === undefined) return tableOf('asn', keyOffsetOf(node, 'company'), undefined, context);
+  return { kind: 'url', urls, ...filled(DOWNLOAD_KEYS) };
 }
 
 /** How many levels of union and intersect are searched for a list that is picked by country. */

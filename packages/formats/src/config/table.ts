@@ -50,16 +50,7 @@ export function readTable(
   if (!isFetched) checkPlaces(TABLE_KEYS, 'file', node, reader);
   const source = isFetched ? fetchOf(values, node, reader) : { kind: 'files' as const, paths: file ?? [] };
   if (source === undefined || of === undefined) return undefined;
-  const { format, intervalMs, jitterShare, timeoutMs, members } = filled(TABLE_KEYS, values);
-  return {
-    name,
-    of,
-    format,
-    source,
-    intervalMs: isFetched ? intervalMs : values.intervalMs,
-    jitterShare,
-    timeoutMs,
-    members,
-    rest: restOf(values),
-  };
+  const table = filled(TABLE_KEYS, values);
+  const intervalMs = isFetched ? table.intervalMs : values.intervalMs;
+  return { ...table, name, of, source, intervalMs, rest: restOf(values) };
 }

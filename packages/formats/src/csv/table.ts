@@ -78,26 +78,20 @@ const PFX2AS_COLUMNS: Columns = { address: 0, length: 1, asn: 2 };
 
 const scratch = newPrefixScratch();
 
-export function importCsv(collector: Collector, start: number): void {
-  new CsvReader(collector, start, undefined, false).read();
-}
-
+export const importCsv = importerOf(undefined);
 /** A table of ranges: two columns without titles are their ends. */
-export function importRangesCsv(collector: Collector, start: number): void {
-  new CsvReader(collector, start, undefined, true).read();
+export const importRangesCsv = importerOf(undefined, true);
+export const importGeofeed = importerOf(GEOFEED_COLUMNS);
+export const importPfx2as = importerOf(PFX2AS_COLUMNS);
+
+function importerOf(columns: Columns | undefined, holdsRanges = false) {
+  return (collector: Collector, start: number): void =>
+    new CsvReader(collector, start, columns, holdsRanges).read();
 }
 
 /** Ranges as CSV, or as text, `first-last`, which the caller reads if there is no delimiter. */
 export function hasDelimiter(bytes: Uint8Array, start: number): boolean {
   return delimiterOf(bytes, start) !== undefined;
-}
-
-export function importGeofeed(collector: Collector, start: number): void {
-  new CsvReader(collector, start, GEOFEED_COLUMNS, false).read();
-}
-
-export function importPfx2as(collector: Collector, start: number): void {
-  new CsvReader(collector, start, PFX2AS_COLUMNS, false).read();
 }
 
 class CsvReader {

@@ -233,13 +233,9 @@ function decide(
       most = number;
     }
   }
-  if (most === 0) return firstOf(named) ?? 'plain';
+  const [first = 'plain'] = named;
+  if (most === 0) return first;
   return best === 'plain' && named.has('csv') && !named.has('scored') ? 'csv' : best;
-}
-
-function firstOf(named: ReadonlySet<ListFormatName>): ListFormatName | undefined {
-  for (const format of named) return format;
-  return undefined;
 }
 
 /** The formats whose files are usually named so. */

@@ -87,7 +87,7 @@ const UNUSABLE: ReadonlySet<SkipCode> = new Set([
   'partial',
   'cosmetic',
 ] as const);
-/** What is left though it may be an entry. */
+/** What may be an entry. */
 const LEFT: ReadonlySet<SkipCode> = new Set([
   ...UNUSABLE,
   'other-column',
@@ -184,12 +184,10 @@ export function adviceOn(
 ): string | undefined {
   if (bytes.length > ADVICE_MAX_BYTES || (fault !== undefined && !ADVISED.has(fault.code))) return undefined;
   const reads = (says: ImportOptions): boolean => {
-    const { entries, rejectCount, skipped, ...trial } = importList(fileName, bytes, { ...asked, ...says });
-    const isLost = skipped.some(
-      ({ code }) =>
-        LEFT.has(code) && code !== 'other-line' && !(code === 'other-kind' && says.take !== undefined),
-    );
-    return trial.fault === undefined && entries > 0 && rejectCount === 0 && !isLost;
+    const options = { ...asked, ...says };
+    const { entries, rejectCount, skipped, ...trial } = importList(fileName, bytes, options);
+    const isWhole = leftOf(skipped, options).every(({ code }) => code === 'other-line');
+    return trial.fault === undefined && entries > 0 && rejectCount === 0 && isWhole;
   };
   for (const [line, says] of [...adviceFor(format, bytes, contentStart(bytes)), UNCHANGED]) {
     if (line !== '' && reads(says)) return line;
@@ -221,11 +219,14 @@ function readAs(format: ListFormatName, collector: Collector, start: number): vo
   else IMPORTERS[format](collector, start);
 }
 
-/** Refuses a file of which something is left that may be an entry. */
+/** What is left though it may be an entry, but the half of a file that was not to be taken. */
+function leftOf(skipped: readonly Skipped[], { take }: ImportOptions): readonly Skipped[] {
+  return skipped.filter(({ code }) => LEFT.has(code) && !(code === 'other-kind' && take !== undefined));
+}
+
+/** Refuses a file of which something is left. */
 function refuseLeft(collector: Collector): void {
-  const isAskedFor = (code: SkipCode): boolean =>
-    code === 'other-kind' && collector.options.take !== undefined;
-  const left = collector.skipped().find(({ code }) => LEFT.has(code) && !isAskedFor(code));
+  const [left] = leftOf(collector.skipped(), collector.options);
   const [reject] = collector.rejects.kept;
   if (left !== undefined) {
     const reason = `${left.count} ${SKIP_REASONS[left.code]}, the first in line ${left.line}, and strict: true lets nothing be left`;
