@@ -146,7 +146,7 @@ it('says of each part alone what that says', async () => {
   const policies = new Map<string, Policy>();
   for (const part of await partsOf(ruleSet)) {
     if (part.kind === 'unmatched' || part.kind === 'resolutions') continue;
-    const text = [...partLines(1, part, new Map(), [])].join('\n');
+    const text = [...partLines(1, part, new Map())].join('\n');
     const read = parseDocument('part.yaml', Buffer.from(text), 0, () => undefined);
     expect([read.rejects, read.lists.size + read.policies.size], text.slice(0, 2000)).toEqual([[], 1]);
     for (const [name, list] of read.lists) lists.set(name, list);

@@ -408,6 +408,16 @@ describe('what is pushed', () => {
     await expectPushed(publisher);
   });
 
+  it('is told without rows, of any version', async () => {
+    const publisher = await everyRow();
+    const pure = await (await house()).history.changes(0, 1, {});
+    const version = publisher.head?.manifest.version ?? 0;
+    for (const to of [version, version - 1])
+      expect(await publisher.history.changes(0, to, { pushed: true })).toEqual(pure);
+    expect(publisher.blocks.rowsIn('work').map(({ id }) => id)).toEqual([2, 3]);
+    expect(publisher.blocks.rowsIn(undefined)).toHaveLength(5);
+  });
+
   it.each([
     ['the same push', {}, 'unchanged'],
     ['--replace-all', { replaceAll: true }, 'unchanged'],

@@ -220,7 +220,7 @@ describe('get', () => {
         ]);
       }
       if (request?.kind === 'diff') {
-        expect(request).toEqual({ kind: 'diff', from: 0, to: version, stats: false });
+        expect(request).toEqual({ kind: 'diff', from: 0, to: version, stats: false, pushed: true });
         await sendRecords(connection, [
           change({ op: 'add', name: 'drop' }),
           edit({ op: 'added' }),
@@ -272,7 +272,7 @@ describe('get', () => {
           list({ name: 'kept', source: 'url', origin: 'https://feeds.example/a' }),
         ]);
       if (request?.kind === 'diff' && !request.stats) {
-        expect(request).toEqual({ kind: 'diff', from: 0, to: 12, stats: false, ...only });
+        expect(request).toEqual({ kind: 'diff', from: 0, to: 12, stats: false, pushed: true, ...only });
         await sendRecords(connection, [change({ op: 'add', kind, ...nameOf(only) }), ...sent]);
       }
       await done(connection);

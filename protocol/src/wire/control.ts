@@ -224,6 +224,8 @@ export const CONTROL_FIELDS = {
     policy: optional(name),
     /** Counts only. */
     stats: boolean,
+    /** What was pushed alone; rows of the head as records `block`, before all. */
+    pushed: optional(boolean),
   },
   lists: {
     /** Leave out those that only pushes bring. */

@@ -89,7 +89,7 @@ function cutsFirst(rows: readonly Row[]): readonly Row[] {
 }
 
 /** The policy that a row stands in; undefined: there is none. */
-function placeOf({ verb, qube }: Row, base: RuleSet): string | undefined {
+export function placeOf({ verb, qube }: Row, base: RuleSet): string | undefined {
   if (qube === undefined) return FIRST_POLICY;
   const own = ownPolicies(base).get(qube)?.name;
   return own ?? (verb === 'cut' ? cutPolicyName(qube) : undefined);

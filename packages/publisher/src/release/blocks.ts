@@ -7,7 +7,7 @@ import type { Turn } from '@rulecast/protocol';
 import type { Clock } from '@rulecast/sources';
 import type { Logger } from 'pino';
 import { type RowRequest, type RowsChange, rowsWith, rowsWithout } from '../blocks/change.ts';
-import { baseOf, withRows } from '../blocks/compile.ts';
+import { baseOf, placeOf, withRows } from '../blocks/compile.ts';
 import { isActive, type Row, rowText } from '../blocks/rows.ts';
 import type { Way } from '../guards/table.ts';
 import type { Store } from '../store/store.ts';
@@ -55,6 +55,11 @@ export class Blocks {
   /** The rows that have not ended. */
   get rows(): readonly Row[] {
     return this.#options.store.rows.rows.filter((row) => isActive(row, this.#now()));
+  }
+
+  /** Those that stand in a policy. */
+  rowsIn(policy: string | undefined): readonly Row[] {
+    return this.rows.filter((row) => policy === undefined || placeOf(row, this.#base) === policy);
   }
 
   /**

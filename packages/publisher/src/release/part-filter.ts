@@ -2,15 +2,19 @@
 
 import { type PartId, PartKind } from '@rulecast/protocol';
 import { EMPTY_RULE_SET, type List, type Policy, type RuleSet } from '@rulecast/rules';
+import { baseOf } from '../blocks/compile.ts';
 
 /** One part, or with neither name everything. Not both. */
 export interface PartFilter {
   readonly list?: string | undefined;
   readonly policy?: string | undefined;
+  /** Without what rows of blocks/ made. */
+  readonly pushed?: boolean | undefined;
 }
 
 /** Of a rule set what a filter says; resolutions belong to everything only. */
-export function filtered(ruleSet: RuleSet, { list, policy }: PartFilter): RuleSet {
+export function filtered(all: RuleSet, { list, policy, pushed }: PartFilter): RuleSet {
+  const ruleSet = pushed === true ? baseOf(all) : all;
   if (list === undefined && policy === undefined) return ruleSet;
   return {
     ...EMPTY_RULE_SET,

@@ -1,6 +1,7 @@
 /** BLOCK, UNBLOCK and BLOCKS: rows beside what is pushed. CONTROL.md "BLOCK". */
 
 import type { MessageOf } from '@rulecast/protocol';
+import type { Row } from '../blocks/rows.ts';
 import type { ControlExchange } from '../control/exchange.ts';
 import type { ControlParts } from '../control/parts.ts';
 import { answerWithRelease, tellVersionMoved } from '../control/release-report.ts';
@@ -34,19 +35,13 @@ export async function answerBlock(
 
 /** Answers a BLOCKS. */
 export async function answerBlocks(exchange: ControlExchange, { publisher }: ControlParts): Promise<void> {
-  for (const { id, verb, target, qube, at, until, by, comment } of publisher.blocks.rows) {
-    const untilMs = until === undefined ? undefined : until * 1000;
-    await exchange.record({
-      record: 'block',
-      row: id,
-      verb,
-      target,
-      qube,
-      atMs: at * 1000,
-      untilMs,
-      by,
-      comment,
-    });
-  }
+  await tellRows(publisher.blocks.rows, exchange);
   await exchange.done('ok', '');
+}
+
+export async function tellRows(rows: readonly Row[], exchange: ControlExchange): Promise<void> {
+  for (const { id, at, until, ...row } of rows) {
+    const untilMs = until === undefined ? undefined : until * 1000;
+    await exchange.record({ record: 'block', row: id, ...row, atMs: at * 1000, untilMs });
+  }
 }

@@ -19,6 +19,7 @@ import { UnknownReleaseError } from '../release/history.ts';
 import type { PartFilter } from '../release/part-filter.ts';
 import type { Publisher } from '../release/publisher.ts';
 import type { Comparison } from '../release/worker.ts';
+import { tellRows } from './block.ts';
 
 /**
  * Of one record: with the longest names of a part beside them the lines fit a control body. A line costs
@@ -30,16 +31,18 @@ const FOLD = ' ';
 
 /** Answers a DIFF. Throws UnknownReleaseError, and ProtocolError `no-such-part`. */
 export async function answerDiff(
-  { from, to, list, policy, stats }: MessageOf<'diff'>,
+  { from, to, list, policy, stats, pushed }: MessageOf<'diff'>,
   exchange: ControlExchange,
   { publisher }: ControlParts,
 ): Promise<void> {
   const headVersion = publisher.head?.manifest.version;
   if (headVersion === undefined) throw new UnknownReleaseError(from, undefined, undefined, undefined);
   const next = to ?? headVersion;
-  const comparison = await publisher.history.changes(from, next, { list, policy });
+  const comparison = await publisher.history.changes(from, next, { list, policy, pushed });
   const versions =
     from === 0 ? `version ${next} has no` : `neither version ${from} nor version ${next} has a`;
+  if (pushed === true && next === headVersion && list === undefined)
+    await tellRows(publisher.blocks.rowsIn(policy), exchange);
   await tellComparison(comparison, { list, policy, stats }, versions, publisher, exchange);
 }
 

@@ -1,7 +1,6 @@
 /** `rulectl get`: what a release or a part of it says, as a rule set document that can be pushed. */
 
 import type { ControlRecord, ControlRecordOf, Message } from '@rulecast/protocol';
-import { isCutPolicy } from '@rulecast/publisher/marks';
 import type { Argv } from 'yargs';
 import { askOrFail, type ControlArgs, controlOf } from '../control/client.ts';
 import { parsePoint, versionsAt } from '../control/past.ts';
@@ -54,13 +53,11 @@ export async function run(args: GetArgs, terminal: Terminal): Promise<ExitCode> 
   await answered(args, { kind: 'lists', sourcesOnly: true }, (record) => {
     if (record.record === 'list') sources.set(record.name, record);
   });
-  const parts = await partsOf(args, version, only);
+  const { parts, rows } = await partsOf(args, version, { ...only, pushed: true });
   const documents =
     only === undefined
-      ? [documentLines(version, parts, sources)]
-      : await Promise.all(
-          parts.map(async (part) => partLines(version, part, sources, await cutsOf(args, version, part))),
-        );
+      ? [documentLines(version, parts, sources, rows)]
+      : parts.map((part) => partLines(version, part, sources, rows));
   for (const lines of documents) for (const line of lines) terminal.out.line(line);
   return ExitCode.ok;
 }
@@ -79,34 +76,21 @@ function partOf({ what, name }: GetArgs): PartArgs | undefined {
 /** What is in force, as lines of a document that holds the lists of sources, and what rows are, too. */
 export async function wholeRelease(args: ControlArgs): Promise<Iterable<string>> {
   const version = await headVersion(args);
-  return documentLines(version, await partsOf(args, version), new Map(), true);
-}
-
-/** The policies of qubes that are cut off and have none of their own. */
-async function cutsOf(
-  args: ControlArgs,
-  version: number,
-  { kind }: PartLines,
-): Promise<readonly PartLines[]> {
-  const names: string[] = [];
-  if (kind === 'policy')
-    await answered(args, { kind: 'diff', from: 0, to: version, stats: true }, (record) => {
-      if (record.record === 'change' && isCutPolicy(record.name)) names.push(record.name);
-    });
-  const cuts = await Promise.all(names.map((policy) => partsOf(args, version, { policy })));
-  return cuts.flat();
+  return documentLines(version, (await partsOf(args, version)).parts, new Map());
 }
 
 async function partsOf(
   args: ControlArgs,
   version: number,
-  only: PartArgs = {},
-): Promise<readonly PartLines[]> {
+  only: PartArgs & { readonly pushed?: true } = {},
+): Promise<{ readonly parts: readonly PartLines[]; readonly rows: readonly ControlRecordOf<'block'>[] }> {
   const parts: PartLines[] = [];
-  await answered(args, { kind: 'diff', from: 0, to: version, stats: false, ...only }, (record) =>
-    addToParts(parts, record),
-  );
-  return parts;
+  const rows: ControlRecordOf<'block'>[] = [];
+  await answered(args, { kind: 'diff', from: 0, to: version, stats: false, ...only }, (record) => {
+    if (record.record === 'block') rows.push(record);
+    else addToParts(parts, record);
+  });
+  return { parts, rows };
 }
 
 async function versionOf(args: GetArgs, terminal: Terminal): Promise<number> {

@@ -5,9 +5,8 @@
 
 import { isPublicSuffix } from '@rulecast/formats/public-suffix';
 import type { ControlRecord, ControlRecordOf } from '@rulecast/protocol';
-import { holderIn, isCutPolicy, isMark, isRowsList } from '@rulecast/publisher/marks';
 import { COMMON_POLICY, FIRST_POLICY, isForAllQubes } from '@rulecast/rules';
-import { formatAmount } from './amounts.ts';
+import { formatAmount, formatTime } from './amounts.ts';
 
 type Aspect = ControlRecordOf<'edit'>['aspect'];
 
@@ -20,6 +19,9 @@ export interface PartLines {
 
 /** The lists that the publisher keeps itself, by name. */
 type Sources = ReadonlyMap<string, ControlRecordOf<'list'>>;
+
+/** Those of `rulectl blocks`. */
+type Rows = readonly ControlRecordOf<'block'>[];
 
 const DIRECTIONS = ['egress', 'ingress'] as const;
 
@@ -34,40 +36,32 @@ export function addToParts(parts: PartLines[], record: ControlRecord): void {
     lines.push(line.startsWith(' ') ? `${lines.pop() ?? ''}${line.slice(1)}` : line);
 }
 
-/**
- * One part alone, of a list that a source has, too, what is in it; `cuts` are policies that may have an
- * address of it.
- */
+/** One part alone, of a list that a source has, too, what is in it. */
 export function* partLines(
   version: number,
-  whole: PartLines,
+  part: PartLines,
   sources: Sources,
-  cuts: readonly PartLines[],
+  rows: Rows = [],
 ): Generator<string> {
-  const { parts, rows } = withoutRows([whole, ...cuts]);
-  const part = parts.find(({ kind, name }) => kind === whole.kind && name === whole.name);
-  for (const row of rows.filter((text) => text.startsWith(`${whole.name} `)))
-    yield `# rulectl blocks: ${row}`;
-  if (part === undefined) return yield `# ${whole.name} is what rulectl block, allow or cut made`;
   const isPolicy = part.kind === 'policy';
   const source = isPolicy ? undefined : sources.get(part.name);
   yield `# What version ${version} says of ${isPolicy ? 'policy' : 'list'} ${part.name}. ${source === undefined ? 'rulectl push takes it.' : 'No push takes it:'}`;
+  yield* rows.map(rowComment);
   if (source !== undefined) yield sourceComment(part, source);
   if (!isPolicy) yield* section('lists', [part], listLines);
   else if (isForAllQubes(part.name)) yield* mapping(part.name, policyLines(part));
   else yield* section('policies', [part], policyLines);
 }
 
-/** Lists of sources, and what rows of `rulectl blocks` are, become comments: a push cannot bring them. */
+/** Lists of sources, and rows of `rulectl blocks`, become comments: a push cannot bring them. */
 export function* documentLines(
   version: number,
-  all: readonly PartLines[],
+  parts: readonly PartLines[],
   sources: Sources,
-  areRowsRules = false,
+  rows: Rows = [],
 ): Generator<string> {
   yield `# What version ${version} says. rulectl push takes it.`;
-  const { parts, rows } = areRowsRules ? { parts: all, rows: [] } : withoutRows(all);
-  for (const row of rows) yield `# rulectl blocks: ${row}`;
+  yield* rows.map(rowComment);
   const lists = parts.filter(({ kind }) => kind === 'list' || kind === 'names');
   for (const list of lists) {
     const source = sources.get(list.name);
@@ -91,42 +85,6 @@ export function* documentLines(
   if (unmatched !== undefined) yield `unmatched: ${unmatched[0]}`;
 }
 
-/** The parts as they were pushed, and the rules that rows are. */
-function withoutRows(parts: readonly PartLines[]): {
-  readonly parts: readonly PartLines[];
-  readonly rows: readonly string[];
-} {
-  const rows: string[] = [];
-  const addresses = new Map<string, readonly string[]>(); // taken out of policies for a cut
-  const pushed = parts.flatMap((part) => {
-    if (isRowsList(part.name)) return [];
-    const lines = new Map<Aspect, string[]>();
-    for (const [aspect, texts] of part.lines) {
-      const marked = texts.filter((text) => isMark(commentIn(text)));
-      const own = texts.filter((text) => !marked.includes(text));
-      rows.push(...marked.map((text) => `${part.name} ${aspect}: ${text}`));
-      const holder = marked.map((text) => holderIn(commentIn(text))).find((name) => name !== undefined);
-      if (holder !== undefined) addresses.set(holder, part.lines.get('prefixes') ?? []);
-      if (own.length > 0 || marked.length === 0) lines.set(aspect, own);
-    }
-    const isRows =
-      isCutPolicy(part.name) || (part.name === FIRST_POLICY && rows.length > 0 && !hasRules(lines));
-    return isRows ? [] : [{ ...part, lines }];
-  });
-  for (const { name, lines } of pushed)
-    if (addresses.has(name))
-      lines.set('prefixes', [...(lines.get('prefixes') ?? []), ...(addresses.get(name) ?? [])]);
-  return { parts: pushed, rows };
-}
-
-function hasRules(lines: PartLines['lines']): boolean {
-  return DIRECTIONS.some((direction) => lines.has(direction));
-}
-
-function commentIn(line: string): string | undefined {
-  return / comment=(.*)$/.exec(line)?.[1];
-}
-
 /** Always there: a document is a mapping, also of nothing. */
 function* section(
   key: 'lists' | 'policies',
@@ -136,6 +94,16 @@ function* section(
   if (parts.length === 0) yield `${key}: {}`;
   else yield `${key}:`;
   for (const part of parts) yield* indented(mapping(part.name, linesOf(part)));
+}
+
+function rowComment({ row, verb, target, qube, untilMs, comment }: Rows[number]): string {
+  const words = [
+    verb,
+    target ?? qube,
+    ...(target === undefined || qube === undefined ? [] : ['--qube', qube]),
+  ];
+  const end = untilMs === undefined ? '' : `, until ${formatTime(untilMs)}`;
+  return `# row ${row}: rulectl ${words.join(' ')}${end}${comment === undefined ? '' : `: ${comment}`}`;
 }
 
 function sourceComment({ name, lines }: PartLines, { source, origin }: ControlRecordOf<'list'>): string {
