@@ -16,7 +16,7 @@ const read = () =>
   log.read((packet) => {
     packets += 1;
     const [qube, remote] = [packet.qube, packet.remote].map((each) => Buffer.from(each).toString('hex'));
-    say({ ...packet, qube, remote, interface: log.interfaceName(packet.interfaceIndex) });
+    say({ ...packet, qube, remote });
   });
 const timer = setInterval(read, EVERY_MS);
 if (held !== undefined) {

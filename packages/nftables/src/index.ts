@@ -20,7 +20,8 @@
  */
 
 export { parseSources } from './kernel/sources.ts';
-export { type DropLog, openDropLog } from './log/drop-log.ts';
+export { openDropLog } from './log/drop-log.ts';
+export type { RefusedPacket } from './log/packet.ts';
 export type { AskPlans } from './sink/reconciler.ts';
 export {
   applierCommand,

@@ -9,7 +9,7 @@ import { type Command, NftMessage } from '../src/kernel/commands.ts';
 import { isLogChain } from '../src/kernel/log-script.ts';
 import type { NetlinkSocket } from '../src/kernel/native.ts';
 import { closedCommands, ruleCount, scriptOf } from '../src/kernel/script.ts';
-import { SocketDropLog } from '../src/log/drop-log.ts';
+import { DropLog } from '../src/log/drop-log.ts';
 import { loggedIn, type RefusedPacket } from '../src/log/packet.ts';
 import { type ChangeOptions, transition, wholeChange } from '../src/plan/change.ts';
 import { planned, plannedAfter, ruleSet, TABLE } from './sample.ts';
@@ -178,12 +178,17 @@ function ipv6(next: number, ...rest: readonly number[]): Uint8Array {
   return bytes;
 }
 
+const interfaceOf = (index: number): string => `vif${index}.0`;
 const read = (bytes: Buffer): readonly (RefusedPacket | undefined)[] =>
-  [...loggedIn(bytes)].map(({ packet }) => packet);
+  [...loggedIn(bytes, interfaceOf)].map(({ packet }) => packet);
 
 describe('what is read of the log', () => {
-  const from = { qube: Uint8Array.of(10, 137, 0, 5), remote: Uint8Array.of(192, 0, 2, 1), interfaceIndex: 7 };
-  const to = { qube: from.remote, remote: from.qube, interfaceIndex: 8 };
+  const from = {
+    qube: Uint8Array.of(10, 137, 0, 5),
+    remote: Uint8Array.of(192, 0, 2, 1),
+    interface: 'vif7.0',
+  };
+  const to = { qube: from.remote, remote: from.qube, interface: 'vif8.0' };
   it.each([
     ['rule from', { ...from, reason: 'rule', direction: 'egress', port: 53 }],
     ['rule to', { ...to, reason: 'rule', direction: 'ingress', port: 53 }],
@@ -235,7 +240,7 @@ describe('what is read of the log', () => {
       });
     fc.assert(
       fc.property(fc.oneof(damaged, fc.uint8Array({ maxLength: 300 }).map(Buffer.from)), (bytes) => {
-        for (const { packet } of loggedIn(Buffer.from(bytes))) {
+        for (const { packet } of loggedIn(Buffer.from(bytes), interfaceOf)) {
           if (packet === undefined) continue;
           expect([4, 16]).toContain(packet.qube.length);
           expect(packet.remote.length).toBe(packet.qube.length);
@@ -260,7 +265,7 @@ describe('what is read of the log', () => {
       },
       close: () => undefined,
     };
-    const log = new SocketDropLog(socket);
+    const log = new DropLog(socket);
     let count = 0;
     log.read(() => count++);
     expect([count, log.lost]).toEqual([4, 3]);

@@ -5,7 +5,7 @@
 
 import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import type { BlockedName, NameFeed } from '@rulecast/dns/feed';
+import type { NameFeed } from '@rulecast/dns/feed';
 import type { AskPlans } from '@rulecast/nftables';
 import {
   DirectoryError,
@@ -21,15 +21,8 @@ import {
   usageError,
 } from '@rulecast/program';
 import { LockedError, lockDirectory } from '@rulecast/program/lock';
-import {
-  addressBytes,
-  boundText,
-  parseTrust,
-  STEADY_CLOCK,
-  type Trust,
-  trustFault,
-} from '@rulecast/protocol';
-import { type Address, formatAddress, HOST_NAME_MAX_BYTES, isPartName } from '@rulecast/rules';
+import { parseTrust, STEADY_CLOCK, type Trust, trustFault } from '@rulecast/protocol';
+import { type Address, formatAddress, isPartName } from '@rulecast/rules';
 import { TableEngineError } from '@rulecast/table';
 import { Garbage } from '@rulecast/threads';
 import {
@@ -59,7 +52,7 @@ import { type NamesSettings, namesSettings, namesWarnings } from './daemon/names
 import { argv, checkNumbers, checkUsers } from './daemon/options.ts';
 import { QubesDbError, valueFrom } from './daemon/qubesdb.ts';
 import { createSubscriber, type Subscriber } from './peer/subscriber.ts';
-import type { RefusedLog, RefusedName } from './refused/refused-log.ts';
+import type { RefusedLog } from './refused/refused-log.ts';
 import { StateError } from './state/state.ts';
 
 /** Beside the socket while `rulecast-dns` runs, as its unit has it. */
@@ -209,18 +202,11 @@ async function startNames(
     channel: (signal) => connect({ kind: 'unix', path }, { signal }),
     clock: STEADY_CLOCK,
     ...(mode === 'router' && { listenGroup: argv.iifGroup }),
-    ...(refused && { onBlocked: (names, lost) => refused.takeNames(names.map(refusedName), lost) }),
+    ...(refused && { onBlocked: (names, lost) => refused.takeNames(names, lost) }),
     onStanding: (text, isFollowing) => logger[isFollowing ? 'info' : 'warn']({ names: path }, text),
     ...(isOnDemand && { isRunning: () => existsSync(join(dirname(path), RUNNING)) }),
   });
   return Object.assign(feed, { isThere: () => isGiven || existsSync(path) });
-}
-
-/** A name that `rulecast-dns` blocked, as the log has it. */
-function refusedName({ qube, name, policy, rule, count }: BlockedName): RefusedName {
-  const by = rule && { rulePolicy: rule.policy, block: rule.block, list: rule.list };
-  const verdict = { action: 'drop', direction: 'egress', policy, ...by } as const;
-  return { qube: addressBytes(qube), name: boundText(name, HOST_NAME_MAX_BYTES), verdict, count };
 }
 
 /** The key to give to the publisher; makes the key file if need be. */

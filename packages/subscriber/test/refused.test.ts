@@ -1,7 +1,9 @@
 /** What was refused: kept within bounds, told in pages, and judged by the release in force. */
 
+import type { BlockedName } from '@rulecast/dns/feed';
+import type { RefusedPacket } from '@rulecast/nftables';
 import { encodeMessage, type SteadyClock, type WireRefused } from '@rulecast/protocol';
-import type { Packet } from '@rulecast/rules';
+import { type Packet, parseAddress } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
 import { often } from '../../../test/thorough.ts';
@@ -12,21 +14,28 @@ import {
   type Refused,
   type RefusedPage,
 } from '../src/refused/kept.ts';
-import { type LoggedPacket, type PacketLog, RefusedLog } from '../src/refused/refused-log.ts';
+import { type PacketLog, RefusedLog } from '../src/refused/refused-log.ts';
 
 const QUBE = Uint8Array.of(10, 137, 0, 5);
 const REMOTE = Uint8Array.of(203, 0, 113, 7);
 const RELEASES = { 41: 'a'.repeat(64), 42: 'b'.repeat(64) } as const;
-const PACKET: LoggedPacket = {
+const PACKET: RefusedPacket = {
   release: RELEASES[41].slice(0, 16),
   reason: 'rule',
   direction: 'egress',
   qube: QUBE,
   remote: REMOTE,
-  interfaceIndex: 7,
+  interface: 'vif1.0',
   proto: 6,
   port: 443,
   icmpType: undefined,
+};
+const BLOCKED: BlockedName = {
+  count: 1,
+  qube: parseAddress('10.137.0.5')!,
+  name: 'ads.example',
+  policy: 'work',
+  rule: { policy: 'first', block: 'exceptions', list: 'ads' },
 };
 const START_MS = 1_790_000_000_000;
 
@@ -154,7 +163,7 @@ describe('what was refused', () => {
 /** A log, its time, and the release in force. */
 class World {
   nowMs = START_MS;
-  waiting: LoggedPacket[] = [];
+  waiting: RefusedPacket[] = [];
   fault: Error | undefined;
   version: 41 | 42 = 41;
   readonly judged: Packet[] = [];
@@ -172,7 +181,6 @@ class World {
         if (this.fault !== undefined) throw this.fault;
         for (const packet of this.waiting.splice(0)) take(packet);
       },
-      interfaceName: (index) => ({ 7: 'vif1.0', 9: 'vif\u0085\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9' })[index],
       close: () => undefined,
     };
     this.log = new RefusedLog(fault === '' ? packets : undefined, fault);
@@ -196,7 +204,7 @@ class World {
   }
 
   /** The next reading, and what it judges. */
-  async turn(...packets: readonly LoggedPacket[]): Promise<void> {
+  async turn(...packets: readonly RefusedPacket[]): Promise<void> {
     this.waiting.push(...packets);
     this.nowMs += 1000;
     this.#due();
@@ -305,7 +313,7 @@ describe('the log of refused packets', () => {
     'asks no rule about what no rule refused: %s',
     async (reason) => {
       const world = new World();
-      await world.turn({ ...PACKET, release: '', reason, interfaceIndex: 8 });
+      await world.turn({ ...PACKET, release: '', reason, interface: undefined });
       expect(world.judged).toEqual([]);
       const [told] = world.told();
       expect(told).toMatchObject({ reason, version: reason === 'dns' ? 41 : 0 });
@@ -315,7 +323,7 @@ describe('the log of refused packets', () => {
 
   it('tells of interfaces whose names are no text for terminals', async () => {
     const world = new World();
-    await world.turn({ ...PACKET, interfaceIndex: 9 });
+    await world.turn({ ...PACKET, interface: 'vif\u0085\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9' });
     const refused = world.told();
     expect(refused[0]?.interface).toBe('vif\ufffd\u00e9\u00e9\u00e9\u00e9');
     encodeMessage({ kind: 'answer', ok: true, refused });
@@ -331,18 +339,25 @@ describe('the log of refused packets', () => {
     expect(() => world.told()).toThrow('EBADF');
     expect(world.log.counters()).toEqual({ logOff: 1, refusedKept: 1, refusedLost: 2 });
     const none = new World('group 5310: EPERM');
-    none.log.takeNames([{ qube: QUBE, name: 'ads.example', verdict: undefined, count: 3 }], 4);
+    none.log.takeNames([{ ...BLOCKED, count: 3 }], 4);
     expect(() => none.told()).toThrow('group 5310: EPERM');
     expect(none.log.counters()).toEqual({ logOff: 1, refusedKept: 0, refusedLost: 0 });
   });
 
   it('has names with the verdict that they come with, and counts those that were lost on their way', async () => {
     const world = new World();
-    const verdict = { action: 'drop', policy: 'work', list: 'ads' } as const;
-    world.log.takeNames([{ qube: QUBE, name: 'ads.example', verdict, count: 3 }], 4);
-    world.log.takeNames([{ qube: QUBE, name: 'ads.example', verdict, count: 1 }], 0);
+    world.log.takeNames([{ ...BLOCKED, count: 3 }], 4);
+    world.log.takeNames([BLOCKED], 0);
     expect(world.told()).toMatchObject([
-      { what: 'name', name: 'ads.example', reason: 'name', count: 4, version: 41, verdict },
+      {
+        what: 'name',
+        qube: QUBE,
+        name: 'ads.example',
+        reason: 'name',
+        count: 4,
+        version: 41,
+        verdict: { action: 'drop', policy: 'work', rulePolicy: 'first', block: 'exceptions', list: 'ads' },
+      },
     ]);
     expect(world.log.page({ after: 0 }).lost).toBe(6);
     await world.turn();

@@ -6,28 +6,28 @@
  */
 
 import type { Direction } from '@rulecast/rules';
-import { attributesOf, messagesIn, textOf } from '../kernel/attributes.ts';
+import { attribute, messagesIn, textOf } from '../kernel/attributes.ts';
 import type { LogReason } from '../kernel/log-script.ts';
 
-/** The headers of a refused packet, as of its flow where a reply was refused. */
+/** A refused packet; if it was a reply, the flow that it belongs to. */
 export interface RefusedPacket {
-  /** 16 hex digits; empty: no release refused it. */
+  /** First 16 hex digits of the release's hash; empty: no release refused it. */
   readonly release: string;
   readonly reason: Exclude<LogReason, 'reply'>;
   readonly direction: Direction;
-  /** 4 or 16 bytes each, of their own. */
+  /** 4 or 16 bytes each, copies. */
   readonly qube: Uint8Array;
   readonly remote: Uint8Array;
-  /** Of the side of the qube. */
-  readonly interfaceIndex: number;
+  /** The qube's, by its present name; undefined: it is gone. */
+  readonly interface: string | undefined;
   readonly proto: number;
-  /** Where the flow goes; undefined where there is none, or it is not in the packet. */
+  /** Destination port of the flow; undefined where there is none, or it is not in the packet. */
   readonly port: number | undefined;
   readonly icmpType: number | undefined;
 }
 
-export interface LoggedMessage {
-  /** Grows by one with each that the kernel has for this group. */
+interface LoggedMessage {
+  /** Grows by one with each packet that the kernel logs for this group. */
   readonly sequence: number | undefined;
   /** Undefined: it cannot be read. */
   readonly packet: RefusedPacket | undefined;
@@ -40,91 +40,75 @@ const PREFIX = /^([0-9a-f]{16}|-) (rule|reply|tcp-rest|flowless|closed|dns) (fro
 const WITH_PORTS = [6, 17, 33, 132, 136];
 const ICMP = [1, 58];
 const FRAGMENT = 44;
-/** Hop by hop, routing, of the destination: each says how long it is. */
-const EXTENSIONS = [0, 43, 60];
-const EXTENSIONS_MAX = 8;
+/** Of IPv6: hop by hop, routing, fragment, of the destination. */
+const EXTENSIONS = [0, 43, FRAGMENT, 60];
 
-/** The messages of one datagram. */
-export function* loggedIn(bytes: Buffer): Generator<LoggedMessage> {
-  for (const { type, body } of messagesIn(bytes)) {
-    if (type !== LOGGED_PACKET) continue;
-    const found: Partial<Record<keyof typeof Attribute, Buffer>> = {};
-    for (const { type: own, value } of attributesOf(body.subarray(4)))
-      for (const name of Object.keys(Attribute) as (keyof typeof Attribute)[])
-        if (Attribute[name] === own) found[name] = value;
-    yield { sequence: wordOf(found.sequence), packet: packetOf(found) };
-  }
+/** The messages of one datagram. `interfaceOf` names an interface by its index. */
+export function* loggedIn(
+  bytes: Buffer,
+  interfaceOf: (index: number) => string | undefined,
+): Generator<LoggedMessage> {
+  for (const { type, body } of messagesIn(bytes))
+    if (type === LOGGED_PACKET)
+      yield { sequence: wordIn(body, Attribute.sequence), packet: packetIn(body, interfaceOf) };
 }
 
-function packetOf(found: Partial<Record<keyof typeof Attribute, Buffer>>): RefusedPacket | undefined {
-  const [, release = '', reason, way] = PREFIX.exec(textOf(found.prefix)) ?? [];
-  const headers = found.payload && headersOf(found.payload);
+function packetIn(
+  body: Buffer,
+  interfaceOf: (index: number) => string | undefined,
+): RefusedPacket | undefined {
+  const [, release = '', reason, way] = PREFIX.exec(textOf(attribute(body, Attribute.prefix))) ?? [];
+  const headers = headersOf(attribute(body, Attribute.payload) ?? Buffer.alloc(0));
   if (headers === undefined || reason === undefined) return undefined;
+  const { source, destination, proto, transport } = headers;
   const isFrom = way === 'from';
   const isReply = reason === 'reply';
-  const { source, destination, proto, sourcePort, destinationPort, icmpType } = headers;
+  const hasPorts = WITH_PORTS.includes(proto) && transport.length >= 4;
   return {
     release: release === '-' ? '' : release,
     reason: (isReply ? 'rule' : reason) as RefusedPacket['reason'], // one of the words of PREFIX
     direction: isFrom === isReply ? 'ingress' : 'egress',
-    qube: isFrom ? source : destination,
-    remote: isFrom ? destination : source,
-    interfaceIndex: wordOf(isFrom ? found.inIndex : found.outIndex) ?? 0,
+    qube: Uint8Array.from(isFrom ? source : destination),
+    remote: Uint8Array.from(isFrom ? destination : source),
+    interface: interfaceOf(wordIn(body, isFrom ? Attribute.inIndex : Attribute.outIndex) ?? 0),
     proto,
-    port: isReply ? sourcePort : destinationPort,
-    icmpType,
+    port: hasPorts ? transport.readUInt16BE(isReply ? 0 : 2) : undefined,
+    icmpType: ICMP.includes(proto) ? transport[0] : undefined,
   };
 }
 
 interface Headers {
-  readonly source: Uint8Array;
-  readonly destination: Uint8Array;
+  readonly source: Buffer;
+  readonly destination: Buffer;
   readonly proto: number;
-  readonly sourcePort: number | undefined;
-  readonly destinationPort: number | undefined;
-  readonly icmpType: number | undefined;
+  /** Empty in a fragment that is not the first. */
+  readonly transport: Buffer;
 }
 
 function headersOf(packet: Buffer): Headers | undefined {
   const version = (packet[0] ?? 0) >> 4;
   if (version === 4 && packet.length >= 20) {
     const isFirst = (packet.readUInt16BE(6) & 0x1fff) === 0;
-    const at = ((packet[0] ?? 0) & 15) * 4;
-    const addresses = [packet.subarray(12, 16), packet.subarray(16, 20)] as const;
-    return withTransport(addresses, packet[9] ?? 0, isFirst ? packet.subarray(at) : undefined);
+    return {
+      source: packet.subarray(12, 16),
+      destination: packet.subarray(16, 20),
+      proto: packet[9] ?? 0,
+      transport: packet.subarray(isFirst ? ((packet[0] ?? 0) & 15) * 4 : packet.length),
+    };
   }
   if (version !== 6 || packet.length < 40) return undefined;
-  const addresses = [packet.subarray(8, 24), packet.subarray(24, 40)] as const;
-  let proto = packet[6] ?? 0;
-  let at = 40;
-  for (let count = 0; count < EXTENSIONS_MAX && at + 8 <= packet.length; count++) {
-    const isFragment = proto === FRAGMENT;
-    if (!isFragment && !EXTENSIONS.includes(proto)) break;
+  let [proto, at] = [packet[6] ?? 0, 40];
+  while (EXTENSIONS.includes(proto) && at + 8 <= packet.length) {
+    const isLater = proto === FRAGMENT && (packet.readUInt16BE(at + 2) & 0xfff8) !== 0;
+    const bytes = proto === FRAGMENT ? 8 : ((packet[at + 1] ?? 0) + 1) * 8;
     proto = packet[at] ?? 0;
-    if (isFragment && (packet.readUInt16BE(at + 2) & 0xfff8) !== 0)
-      return withTransport(addresses, proto, undefined);
-    at += isFragment ? 8 : ((packet[at + 1] ?? 0) + 1) * 8;
+    at = isLater ? packet.length : at + bytes;
   }
-  return withTransport(addresses, proto, packet.subarray(at));
+  const [source, destination] = [packet.subarray(8, 24), packet.subarray(24, 40)];
+  return { source, destination, proto, transport: packet.subarray(at) };
 }
 
-/** `transport` is undefined in a fragment that is not the first. */
-function withTransport(
-  [source, destination]: readonly [Buffer, Buffer],
-  proto: number,
-  transport: Buffer | undefined,
-): Headers {
-  const hasPorts = WITH_PORTS.includes(proto) && transport !== undefined && transport.length >= 4;
-  return {
-    source: Uint8Array.from(source),
-    destination: Uint8Array.from(destination),
-    proto,
-    sourcePort: hasPorts ? transport.readUInt16BE(0) : undefined,
-    destinationPort: hasPorts ? transport.readUInt16BE(2) : undefined,
-    icmpType: ICMP.includes(proto) ? transport?.[0] : undefined,
-  };
-}
-
-function wordOf(value: Buffer | undefined): number | undefined {
+function wordIn(body: Buffer, type: number): number | undefined {
+  const value = attribute(body, type);
   return value?.length === 4 ? value.readUInt32BE(0) : undefined;
 }

@@ -5,9 +5,9 @@
 
 import { spawnSync } from 'node:child_process';
 import { chownSync, readFileSync } from 'node:fs';
-import type { AskPlans, DropLog, NftSink, NftSinkOptions, SinkLogger } from '@rulecast/nftables';
+import type { AskPlans, NftSink, NftSinkOptions, SinkLogger } from '@rulecast/nftables';
 import { makeDirectory } from '@rulecast/program/directory';
-import { RefusedLog } from '../refused/refused-log.ts';
+import { type PacketLog, RefusedLog } from '../refused/refused-log.ts';
 
 export interface EnforcementOptions {
   readonly downstreamGroup: number;
@@ -120,7 +120,7 @@ export async function startEnforcement(options: EnforcementOptions): Promise<Enf
 /** What cannot be logged is said, and ends nothing: releases are planned without. */
 function openRefused(
   { logGroup, downstreamGroup, logger }: EnforcementOptions,
-  open: (group: number, downstreamGroup: number) => DropLog,
+  open: (group: number, downstreamGroup: number) => PacketLog,
 ): { readonly logGroup: number | undefined; readonly refused: RefusedLog | undefined } {
   if (logGroup === undefined) return { logGroup, refused: undefined };
   try {

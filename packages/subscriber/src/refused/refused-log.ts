@@ -3,47 +3,25 @@
  * it, and has the release in force judge what is new, one after the other. What ends it ends no release.
  */
 
+import type { BlockedName } from '@rulecast/dns/feed';
+import type { RefusedPacket } from '@rulecast/nftables';
 import {
+  addressBytes,
   addressFromBytes,
   boundText,
   INTERFACE_MAX_BYTES,
   type SteadyClock,
-  type WireRefused,
   type WireRefusedQuery,
 } from '@rulecast/protocol';
-import type { Packet } from '@rulecast/rules';
+import { HOST_NAME_MAX_BYTES, type Packet } from '@rulecast/rules';
 import { type Judgement, KEPT_MAX, type Kept, KeptRefusals, type Refused, type RefusedPage } from './kept.ts';
 
-/** Of the kernel, as this log needs it (the nftables sink has one). */
+/** The kernel's log, as openDropLog gives it. */
 export interface PacketLog {
-  /** Gives what waits, at most so much. Throws where it has ended. */
-  read(take: (packet: LoggedPacket) => void): void;
-  /** What it could not give. */
+  /** Gives what waits, a bounded part of it. Throws where it has ended. */
+  read(take: (packet: RefusedPacket) => void): void;
   readonly lost: number;
-  interfaceName(index: number): string | undefined;
   close(): void;
-}
-
-export interface LoggedPacket {
-  /** The first 16 hex digits of the release's hash; empty: of none. */
-  readonly release: string;
-  readonly reason: Exclude<WireRefused['reason'], 'name'>;
-  readonly direction: WireRefused['direction'];
-  readonly qube: Uint8Array;
-  readonly remote: Uint8Array;
-  readonly interfaceIndex: number;
-  readonly proto: number;
-  readonly port: number | undefined;
-  readonly icmpType: number | undefined;
-}
-
-/** A name that was asked for and is not answered. */
-export interface RefusedName {
-  readonly qube: Uint8Array;
-  readonly name: string;
-  /** The rule that decided, as far as it is known. */
-  readonly verdict: WireRefused['verdict'];
-  readonly count: number;
 }
 
 /** Whoever has a release in force. */
@@ -61,9 +39,8 @@ export interface RefusedHost {
 const READ_EVERY_MS = 100;
 /** Packets judged between two readings: what the thread of the rules takes a millisecond or two for. */
 const JUDGED_AT_ONCE = 20;
-/** So many releases are known by their hash, and names of interfaces for so many readings. */
+/** Releases whose versions are known by their hash. */
 const RELEASES_KNOWN_MAX = 64;
-const INTERFACES_KNOWN_READINGS = 100;
 const RELEASE_DIGITS = 16;
 /** Ids go on over restarts: fewer than so many things change in a millisecond. */
 const IDS_A_MS = 1024;
@@ -76,8 +53,6 @@ export class RefusedLog {
   #fault: string;
   #namesLost = 0;
   readonly #versions = new Map<string, number>();
-  readonly #interfaces = new Map<number, string>();
-  #readings = 0;
   readonly #unjudged = new Set<string>();
   #isJudging = false;
   #stop = (): void => undefined;
@@ -96,13 +71,22 @@ export class RefusedLog {
     this.#read();
   }
 
-  /** Names are refused; `lost` more could not be told. */
-  takeNames(names: readonly RefusedName[], lost: number): void {
+  /** `rulecast-dns` blocked names; `lost` more could not be told. */
+  takeNames(names: readonly BlockedName[], lost: number): void {
     if (this.#fault !== '') return; // nobody can be told
     this.#namesLost += lost;
     const release = this.#activeRelease();
-    for (const { qube, name, verdict, count } of names) {
-      const of: Refused = { what: 'name', qube, direction: 'egress', name, reason: 'name', verdict };
+    const direction = 'egress';
+    for (const { qube, name, policy, rule, count } of names) {
+      const by = rule && { rulePolicy: rule.policy, block: rule.block, list: rule.list };
+      const of: Refused = {
+        what: 'name',
+        qube: addressBytes(qube),
+        direction,
+        name: boundText(name, HOST_NAME_MAX_BYTES),
+        reason: 'name',
+        verdict: { action: 'drop', direction, policy, ...by },
+      };
       this.#kept.add(of, release, count, this.#nowS());
     }
   }
@@ -138,7 +122,6 @@ export class RefusedLog {
   #read(): void {
     const host = this.#host;
     if (host === undefined) return;
-    if (++this.#readings % INTERFACES_KNOWN_READINGS === 0) this.#interfaces.clear();
     this.#activeRelease();
     try {
       if (this.#fault === '') this.#packets?.read((packet) => this.#take(packet));
@@ -150,24 +133,15 @@ export class RefusedLog {
     this.#stop = host.clock.after(READ_EVERY_MS, () => this.#read());
   }
 
-  #take({ release, interfaceIndex, ...packet }: LoggedPacket): void {
-    const of: Refused = { ...packet, what: 'packet', interface: this.#interfaceOf(interfaceIndex) };
+  #take({ release, interface: name, ...packet }: RefusedPacket): void {
+    const shown = name && boundText(name, INTERFACE_MAX_BYTES); // names may be no text
+    const of: Refused = { ...packet, what: 'packet', interface: shown };
     const by = packet.reason === 'dns' ? this.#activeRelease() : release;
     const kept = this.#kept.add(of, by, 1, this.#nowS());
     const { judgedBy, verdict } = kept.judgement ?? {};
     const isOpen = verdict?.action !== 'drop' && judgedBy === this.#versions.get(by); // and yet refused again
     const isToJudge = packet.reason === 'rule' && (kept.judgement === undefined || isOpen);
     if (isToJudge && this.#unjudged.size < KEPT_MAX) this.#unjudged.add(kept.key);
-  }
-
-  #interfaceOf(index: number): string | undefined {
-    const known = this.#interfaces.get(index);
-    if (known !== undefined) return known;
-    const name = this.#packets?.interfaceName(index);
-    if (name === undefined) return undefined;
-    const shown = boundText(name, INTERFACE_MAX_BYTES); // whoever has rights calls it as he likes
-    this.#interfaces.set(index, shown);
-    return shown;
   }
 
   /** The name of the release in force, which is remembered with its version. */
