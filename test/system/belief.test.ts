@@ -13,7 +13,6 @@ import {
   FrameEncoder,
   type Message,
   manifestHash,
-  PROTOCOL_VERSION,
 } from '@rulecast/protocol';
 import { expect, it } from 'vitest';
 import { PERMITTED, rulectl } from '../processes.mjs';
@@ -24,10 +23,10 @@ interface Liar {
   send(message: Message, spoil?: (body: Buffer) => void): void;
 }
 
-/** Says HELLO as `fw`, and answers the first OFFER as it is told. */
+/** Says HELLO, and answers the first OFFER as it is told. */
 function liar(
   scene: Scene,
-  trusted: Awaited<ReturnType<Scene['trusted']>>,
+  hello: Message,
   answer: (offer: { hash: Uint8Array; epoch: number; version: number }, it: Liar) => void,
 ): Liar {
   const socket = createConnection(scene.path('subscribers.sock')).on('error', () => undefined);
@@ -51,15 +50,7 @@ function liar(
       answer({ hash: manifestHash(message.content), epoch, version }, self);
     }
   });
-  self.send({
-    kind: 'hello',
-    protocolMin: PROTOCOL_VERSION,
-    protocolMax: PROTOCOL_VERSION,
-    name: 'fw',
-    ...trusted,
-    refused: [],
-    limits: { entries: 1000, bytes: 100_000, parts: 10 },
-  });
+  self.send(hello);
   return self;
 }
 
@@ -86,7 +77,7 @@ it.each<[string, Parameters<typeof liar>[2]]>([
 ])('APPLIED with %s: no push is applied by it, and everybody can see the status', async (_, answer) => {
   const scene = new Scene();
   await scene.publisher();
-  const { socket } = liar(scene, await scene.trusted(), answer);
+  const { socket } = liar(scene, await scene.hello('fw'), answer);
   const closed = new Promise((resolve) => socket.once('close', resolve));
   await scene.control.until(({ subscribers }) => subscribers.some(({ name }) => name === 'fw'));
   writeFileSync(scene.path('blocked.txt'), '10.0.0.0/8\n');

@@ -6,19 +6,15 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import {
-  Connection,
   compareRelease,
   encodeManifest,
   manifestFor,
   manifestHash,
-  PROTOCOL_VERSION,
   parseTrust,
   signBytes,
 } from '@rulecast/protocol';
 import { EMPTY_RULE_SET } from '@rulecast/rules';
-import { connect, parseEndpoint } from '@rulecast/vchan';
 import { expect, it } from 'vitest';
-import { trusting } from '../kit/roots.mjs';
 import { type Daemon, endpointsIn, rulectl, rulectlOffline, runPublisher } from '../processes.mjs';
 import { releaseOf } from './control-client.ts';
 import { Gateway } from './gateway.ts';
@@ -219,18 +215,7 @@ it.each(['no proof', 'a forged proof'])('marks a subscriber as diverged that has
   const identity = { lineage: trust.lineage, epoch: 1, version: 7, previousVersion: 6, createdAtMs: 1 };
   const manifest = encodeManifest(manifestFor(EMPTY_RULE_SET, identity));
   const hash = manifestHash(manifest);
-  const connection = new Connection(await connect(parseEndpoint(scene.listen)));
-  scene.onClose(() => connection.close());
-  await connection.send({
-    kind: 'hello',
-    protocolMin: PROTOCOL_VERSION,
-    protocolMax: PROTOCOL_VERSION,
-    name: 'stranger',
-    ...trusting(trust),
-    holds: { hash, epoch: 1, version: 7 },
-    refused: [],
-    limits: { entries: 1000, bytes: 1e6, parts: 10 },
-  });
+  const connection = await scene.greet('stranger', { holds: { hash, epoch: 1, version: 7 } });
   const received: string[] = [];
   while (!received.includes('offer')) {
     const message = (await within(connection.receive(), 10_000, 'the next message'))?.message;

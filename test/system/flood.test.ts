@@ -87,15 +87,7 @@ it('a publisher ends the connection of a subscriber that pings and does not read
   const socket = createConnection(scene.path('subscribers.sock')).on('error', () => undefined);
   scene.onClose(() => void socket.destroy());
   const encoder = new FrameEncoder();
-  const { type, body } = encodeMessage({
-    kind: 'hello',
-    protocolMin: PROTOCOL_VERSION,
-    protocolMax: PROTOCOL_VERSION,
-    name: 'flood',
-    ...(await scene.trusted()),
-    refused: [],
-    limits: { entries: 1, bytes: 1, parts: 1 },
-  });
+  const { type, body } = encodeMessage(await scene.hello('flood'));
   socket.write(encoder.frame(type, 0, body));
   await new Promise((resolve) => socket.once('data', resolve)); // WELCOME, before which nothing has a place
   socket.pause();

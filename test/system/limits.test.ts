@@ -10,7 +10,6 @@ import {
   Connection,
   HANDSHAKE_TIMEOUT_MS,
   NAME_PATIENCE_MS,
-  PROTOCOL_VERSION,
   PUSH_MAX_BYTES,
   SILENCE_TIMEOUT_MS,
   SUBSCRIBERS_MAX,
@@ -131,17 +130,7 @@ async function greet(
   scene: Scene,
   name: string,
 ): Promise<{ readonly connection: Connection; readonly answer: string }> {
-  const connection = new Connection(await connect(parseEndpoint(scene.listen)));
-  scene.onClose(() => connection.close());
-  await connection.send({
-    kind: 'hello',
-    protocolMin: PROTOCOL_VERSION,
-    protocolMax: PROTOCOL_VERSION,
-    name,
-    ...(await scene.trusted()),
-    refused: [],
-    limits: { entries: 1000, bytes: 1e6, parts: 10 },
-  });
+  const connection = await scene.greet(name);
   const message = (await within(connection.receive(), 10_000, 'an answer to HELLO'))?.message;
   return { connection, answer: message?.kind === 'bye' ? message.code : (message?.kind ?? 'the end') };
 }

@@ -8,8 +8,7 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { Capability, Connection, PROTOCOL_VERSION, type WireRefused } from '@rulecast/protocol';
-import { connect, parseEndpoint } from '@rulecast/vchan';
+import { Capability, type Connection, type WireRefused } from '@rulecast/protocol';
 import { expect, it } from 'vitest';
 import { endpointsIn, rulectl, rulectlOffline } from '../processes.mjs';
 import { Scene, within } from './scene.ts';
@@ -69,18 +68,7 @@ class ToldFirewall {
   }
 
   static async open(scene: Scene, name: string, capabilities: readonly string[]): Promise<ToldFirewall> {
-    const connection = new Connection(await connect(parseEndpoint(scene.listen)));
-    scene.onClose(() => connection.close());
-    await connection.send({
-      kind: 'hello',
-      protocolMin: PROTOCOL_VERSION,
-      protocolMax: PROTOCOL_VERSION,
-      name,
-      ...(await scene.trusted()),
-      refused: [],
-      limits: { entries: 1, bytes: 1, parts: 1 },
-      capabilities,
-    });
+    const connection = await scene.greet(name, { capabilities });
     const firewall = new ToldFirewall(connection);
     const welcome = await connection.receive();
     expect(welcome?.message.kind).toBe('welcome');

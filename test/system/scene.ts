@@ -5,7 +5,8 @@
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type MessageOf, parseTrust } from '@rulecast/protocol';
+import { Connection, type MessageOf, PROTOCOL_VERSION, parseTrust } from '@rulecast/protocol';
+import { connect, parseEndpoint } from '@rulecast/vchan';
 import { afterEach } from 'vitest';
 import { trusting } from '../kit/roots.mjs';
 import { type Daemon, endpointsIn, startPublisher, startSubscriberOf, trustOf } from '../processes.mjs';
@@ -67,6 +68,28 @@ export class Scene {
   /** What HELLO says of whom it trusts. */
   async trusted(): Promise<Pick<MessageOf<'hello'>, 'lineage' | 'root'>> {
     return trusting(parseTrust(await this.trustLine()));
+  }
+
+  /** The first message of a subscriber. */
+  async hello(name: string, more: Partial<MessageOf<'hello'>> = {}): Promise<MessageOf<'hello'>> {
+    return {
+      kind: 'hello',
+      protocolMin: PROTOCOL_VERSION,
+      protocolMax: PROTOCOL_VERSION,
+      name,
+      ...(await this.trusted()),
+      refused: [],
+      limits: { entries: 1000, bytes: 1e6, parts: 10 },
+      ...more,
+    };
+  }
+
+  /** The connection of a subscriber that a test plays; its HELLO is sent. */
+  async greet(name: string, more: Partial<MessageOf<'hello'>> = {}): Promise<Connection> {
+    const connection = new Connection(await connect(parseEndpoint(this.listen)));
+    this.onClose(() => connection.close());
+    await connection.send(await this.hello(name, more));
+    return connection;
   }
 
   /** Copies a file or directory of the scene over another. */
