@@ -3,7 +3,7 @@
 import { parseConfig } from '@rulecast/formats';
 import { isPartName } from '@rulecast/rules';
 import { afterEach, describe, expect, it } from 'vitest';
-import catalogue from '../src/catalogue/catalogue.json' with { type: 'json' };
+import catalogue from '../catalogue.json' with { type: 'json' };
 import { CATALOGUE, type CatalogueEntry, isTable, searchCatalogue } from '../src/catalogue/catalogue.ts';
 import { configurationOf, documentOf } from '../src/catalogue/configuration.ts';
 import { companies, countries, expressionOf } from '../src/catalogue/expression.ts';

@@ -3,11 +3,11 @@
  * is read by people and by `rulectl lists add`, which copies from it. Nothing else resolves a key: an upgrade
  * must not change what a list means.
  *
- *     catalogue.json ─▶ search, show ─configuration.ts─▶ add: lines of the publisher's configuration
+ *     ../../catalogue.json ─▶ search, show ─configuration.ts─▶ add: lines of the publisher's configuration
  *     lists of the publisher's configuration ─outdated.ts─▶ outdated: what has moved or ended since
  */
 
-import catalogue from './catalogue.json' with { type: 'json' };
+import catalogue from '../../catalogue.json' with { type: 'json' };
 import { companies, countries, type Expression, expressionOf } from './expression.ts';
 
 /** A feed. `catalogue.json` says what its fields mean, and catalogue.test.ts holds it to this. */
