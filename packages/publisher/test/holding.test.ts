@@ -54,11 +54,10 @@ it('names the rule that decides of each packet to it as one that decides, for ei
       const [remote, qube] = [random.pick(edges), random.pick(edges)];
       if (remote === undefined || qube === undefined) continue;
       const subject = random.chance(0.5)
-        ? { kind: 'prefix' as const, prefix: { ...remote, length: bitsOf(remote.family) } }
-        : { kind: 'prefix' as const, prefix: randomPrefix(random, remote.family) };
+        ? { ...remote, length: bitsOf(remote.family) }
+        : randomPrefix(random, remote.family);
       const direction = random.pick(['egress', 'ingress'] as const);
-      const at = subject.prefix;
-      const ends = direction === 'egress' ? { src: qube, dst: at } : { src: at, dst: qube };
+      const ends = direction === 'egress' ? { src: qube, dst: subject } : { src: subject, dst: qube };
       const packet: Packet = { direction, ...ends, ...random.pick(PROTOS) };
       const policy = judgingPolicy(ruleSet, qube, direction);
       const verdict = evaluate(ruleSet, { now, dns: [] }, packet);
@@ -90,7 +89,7 @@ it('names the rule that decides of a name', () => {
     const ruleSet: RuleSet = { lists, policies, resolutions: new Map(), unmatched: undefined };
     for (const name of NAMES) {
       const { rule } = evaluateName(ruleSet, { now: 9 }, { asker: { policy: 'work' }, name, aliases: [] });
-      const { places, isWhole } = judged(ruleSet, { kind: 'name', name }, 9, policies.get('work'), 'egress');
+      const { places, isWhole } = judged(ruleSet, name, 9, policies.get('work'), 'egress');
       if (rule !== undefined) expect(places, `seed ${seed} ${name}`).toContain(placeOf(rule));
       else expect(isWhole, `seed ${seed} ${name}`).toBe(false);
       byRule += rule === undefined ? 0 : 1;
@@ -110,7 +109,7 @@ it('decides by the first rule for all of it, some by those before it, and nothin
   const work = { ...emptyPolicy('work'), egress };
   const policies = new Map([['work', work]]);
   const ruleSet: RuleSet = { lists: new Map(), policies, resolutions: new Map(), unmatched: undefined };
-  const subject: Subject = { kind: 'prefix', prefix: prefixFrom('192.0.2.0/24') };
+  const subject = prefixFrom('192.0.2.0/24');
   const { steps } = judged(ruleSet, subject, 9, work, 'egress');
   expect(steps.map(({ index, decides, holding }) => [index, decides, holding.how])).toEqual([
     [0, 'some', 'all'],

@@ -110,9 +110,9 @@ describe('WHICH', () => {
     const control = await house();
     const answer = await which(control, { what: '192.0.2.7/32' });
     expect(decisions(answer)).toEqual([
+      'none egress drop rule 2',
       'work egress drop rule 4',
       'work ingress drop rule 1',
-      'none egress drop rule 2',
       'home egress drop rule 2',
     ]);
     expect(steps(answer, 'work')).toEqual([

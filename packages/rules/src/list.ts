@@ -10,7 +10,6 @@ import { RESOLVED_LIST } from './name.ts';
 import { type NameSet, NO_NAME_SET, nameSetOfTexts } from './name-set.ts';
 import {
   bitsOf,
-  columnOf,
   comparePrefixAt,
   compareWordsAt,
   containsAt,
@@ -549,24 +548,6 @@ export function memberContaining(column: Prefixes, words: Uint32Array): number {
     else high = middle;
   }
   return low > 0 && containsAt(column, low - 1, words, 0) ? low - 1 : -1;
-}
-
-/**
- * The members [from, to) of a canonical column that have addresses of a prefix: the one that has all of them,
- * or those within it.
- */
-export function membersMeeting(
-  column: Prefixes,
-  prefix: Prefix,
-): { readonly from: number; readonly to: number; readonly hasAll: boolean } {
-  const { words, lengths, family } = column;
-  const whole = memberContaining(column, prefix.words);
-  if (whole >= 0 && lengths[whole]! <= prefix.length) return { from: whole, to: whole + 1, hasAll: true }; // a member
-  const from = firstFrom(column, 0, lengths.length, prefix.words);
-  const last = lastAddressAt(columnOf([prefix], family), 0);
-  const end = firstFrom(column, from, lengths.length, last);
-  const isLast = end < lengths.length && compareWordsAt(words, end, last, 0, strideOf(family)) === 0;
-  return { from, to: isLast ? end + 1 : end, hasAll: false };
 }
 
 /** The last address of entry `index` of a column, in words of its own. */

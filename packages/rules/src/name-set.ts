@@ -74,12 +74,7 @@ export interface NameStanding {
   readonly how: 'all' | 'excepted' | 'below';
   /** The nearest entry or exception that stands for it, or the first of those below it. */
   readonly entries: readonly string[];
-  /** Of those below it, at most BELOW_MAX. */
-  readonly count: number;
 }
-
-/** Names below one that are counted: less than a millisecond. Our choice. */
-const BELOW_MAX = 1000;
 
 /** What a set says of a name in normal form, with `most` entries; undefined: nothing. */
 export function standingOf(
@@ -92,20 +87,19 @@ export function standingOf(
     for (const column of [exceptions, names]) {
       if ((bitsIn(column, above) & (at > 0 ? BELOW : SELF)) === 0) continue;
       const entry = entryTextAt(column.bytes, placeOf(column.bytes, 0, above, 0));
-      return { how: column === names ? 'all' : 'excepted', entries: [entry], count: 1 };
+      return { how: column === names ? 'all' : 'excepted', entries: [entry] };
     }
   }
   const { bytes } = names;
   const key = keyOf(name, KeyByte.self);
   const entries: string[] = [];
-  let count = 0;
   for (
     let at = placeOf(bytes, 0, key, 0);
-    at < bytes.length && count < BELOW_MAX && isKeyWithin(bytes, at, key, 0, key.length - 1);
+    at < bytes.length && entries.length < most && isKeyWithin(bytes, at, key, 0, key.length - 1);
     at = keyEnd(bytes, at)
   )
-    if (count++ < most) entries.push(entryTextAt(bytes, at));
-  return count === 0 ? undefined : { how: 'below', entries, count };
+    entries.push(entryTextAt(bytes, at));
+  return entries.length === 0 ? undefined : { how: 'below', entries };
 }
 
 function bitsIn(names: Names, key: Uint8Array): number {

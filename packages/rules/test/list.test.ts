@@ -12,7 +12,6 @@ import {
   isCanonical,
   lastAddressAt,
   memberContaining,
-  membersMeeting,
   nameListOf,
   prefixCount,
   prefixListOf,
@@ -89,12 +88,6 @@ function canonicalIn(universe: Universe, list: readonly (readonly [number, numbe
   return canonicalPrefixes(columnIn(universe, list));
 }
 
-/** One member of a column. */
-function slice({ family, words, lengths }: Prefixes, at: number): Prefixes {
-  const stride = family === 4 ? 1 : 4;
-  return { family, words: words.slice(at * stride, (at + 1) * stride), lengths: lengths.slice(at, at + 1) };
-}
-
 function textsOf(column: Prefixes): readonly string[] {
   return Array.from(column.lengths, (_, i) => formatPrefixAt(column, i));
 }
@@ -127,23 +120,6 @@ describe.each(universes)('columns that differ in bits $fixed to $fixed + 6 of IP
         expect(isCanonical(column)).toBe(
           textsOf(column).join() === textsOf(canonicalPrefixes(column)).join(),
         );
-      }),
-    );
-  });
-
-  it('the members that meet a prefix are those that share addresses with it, one if that has all', () => {
-    fc.assert(
-      fc.property(entries, entry, (list, [value, length]) => {
-        const column = canonicalIn(universe, list);
-        const asked = columnIn(universe, [[value, length]]);
-        const { from, to, hasAll } = membersMeeting(column, prefixIn(universe, value, length));
-        const met = textsOf(column).slice(from, to);
-        const shared = intersectPrefixes(column, asked);
-        const meeting = textsOf(column).filter(
-          (_, i) => intersectPrefixes(slice(column, i), asked).lengths.length > 0,
-        );
-        expect(met).toEqual(meeting);
-        expect(hasAll).toBe(textsOf(shared).join() === textsOf(asked).join() && met.length === 1);
       }),
     );
   });

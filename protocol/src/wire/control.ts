@@ -559,8 +559,8 @@ export const RECORD_FIELDS = {
     how: oneOf(...HOLDING_WORDS),
     /** What holds all of it, or excepts it; or the first of those that hold a part, or are below it. */
     entries: listOf(text, HOLDING_ENTRIES_MAX),
-    /** How many there are. */
-    count: uint,
+    /** Whether there are more. */
+    more: boolean,
     /** Whether a rule names the list, and whether releases carry it. */
     used: boolean,
     published: boolean,

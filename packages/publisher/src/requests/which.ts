@@ -5,6 +5,7 @@ import {
   type ControlRecord,
   type ControlRecordOf,
   ErrorCode,
+  HOLDING_ENTRIES_MAX,
   type MessageOf,
   ProtocolError,
   RULE_TEXT_MAX_BYTES,
@@ -16,7 +17,6 @@ import {
   formatRule,
   inTurns,
   isForAllQubes,
-  judgesIngress,
   judgingPolicy,
   type Policy,
   parseAddress,
@@ -30,7 +30,7 @@ import type { ControlParts } from '../control/parts.ts';
 import { Holder, holdingOf, type Judgement, type Subject } from './holding.ts';
 import { policyOf } from './test.ts';
 
-/** Policies that are told, those first that have a rule for it. Our choice. */
+/** Policies that are told. Our choice. */
 const POLICIES_TOLD_MAX = 20;
 
 /** Answers a WHICH. Throws ProtocolError. */
@@ -43,31 +43,22 @@ export async function answerWhich(
   const { head } = publisher;
   const ruleSet = head?.ruleSet ?? EMPTY_RULE_SET;
   const version = head?.manifest.version ?? 0;
-  const asked = qube === undefined ? undefined : judgeOf(qube, ruleSet, version);
+  const asked = qube === undefined ? undefined : [judgeOf(qube, ruleSet, version)];
   const holder = new Holder(ruleSet, subject, Math.floor(publisher.nowMs() / 1000));
-  for (const record of listRecords(ruleSet, holder, subject, sources)) {
-    await exchange.record(record);
-    await publisher.turn(); // of names below one, thousands are counted
-  }
-  const told: Record<'own' | 'all', ControlRecord[][]> = { own: [], all: [] };
+  for (const record of listRecords(ruleSet, holder, subject, sources)) await exchange.record(record);
+  const directions: readonly Direction[] = typeof subject === 'string' ? ['egress'] : ['egress', 'ingress'];
   let count = 0;
   for (const policy of asked ?? judges(ruleSet)) {
-    const directions: readonly Direction[] = subject.kind === 'prefix' ? ['egress', 'ingress'] : ['egress'];
     const records: ControlRecord[] = [];
-    let named: Judgement['named'] = asked === undefined ? undefined : 'own';
+    let isTold = asked !== undefined;
     for (const direction of directions) {
       const judgement = await inTurns(holder.judge(policy, direction), publisher.turn);
-      const isJudged = direction === 'egress' || (policy !== undefined && judgesIngress(policy));
-      if (judgement.steps.length === 0 && !(isJudged && asked !== undefined)) continue;
-      records.push(...decisionRecords(policy, direction, judgement));
-      if (named !== 'own') named = judgement.named ?? named;
+      isTold ||= judgement.isNamed;
+      const isOfOne = asked !== undefined && (direction === 'egress' || holder.isJudged(policy, direction));
+      if (isOfOne || judgement.count > 0) records.push(...decisionRecords(policy, direction, judgement));
     }
-    if (named === undefined) continue;
-    count++;
-    if (told[named].length < POLICIES_TOLD_MAX) told[named].push(records);
+    if (isTold && ++count <= POLICIES_TOLD_MAX) for (const record of records) await exchange.record(record);
   }
-  const records = [...told.own, ...told.all].slice(0, POLICIES_TOLD_MAX).flat();
-  for (const record of records) await exchange.record(record);
   const reason = `it is decided for ${count - POLICIES_TOLD_MAX} more policies, too: ask for one of them`;
   if (count > POLICIES_TOLD_MAX)
     await exchange.record({ record: 'warning', code: 'more-policies', part: '', reason });
@@ -77,19 +68,17 @@ export async function answerWhich(
 /** Throws ProtocolError `bad-input`. */
 function subjectOf(text: string): Subject {
   const prefix = parsePrefix(text);
-  if (typeof prefix !== 'string') return { kind: 'prefix', prefix };
+  if (typeof prefix !== 'string') return prefix;
   const parsed = parseHostName(text);
-  if (parsed.kind === 'name') return parsed;
+  if (parsed.kind === 'name') return parsed.name;
   const reason = `${JSON.stringify(text)}: write an address, a prefix or a name`;
   throw new ProtocolError(ErrorCode.badInput, boundText(reason));
 }
 
-/** The policy of that name, or that judges the qube of that address; undefined in it: none does. */
-function judgeOf(qube: string, ruleSet: RuleSet, version: number): readonly (Policy | undefined)[] {
+/** The policy of that name, or that judges the qube of that address; undefined: none does. */
+function judgeOf(qube: string, ruleSet: RuleSet, version: number): Policy | undefined {
   const address = parseAddress(qube);
-  return [
-    address === undefined ? policyOf(ruleSet, version, qube) : judgingPolicy(ruleSet, address, 'egress'),
-  ];
+  return address === undefined ? policyOf(ruleSet, version, qube) : judgingPolicy(ruleSet, address, 'egress');
 }
 
 /** All that judge qubes; undefined is for those that no policy names. */
@@ -113,9 +102,21 @@ function* listRecords(
     const list = published ? undefined : sources?.list(name);
     const holding = published ? holder.list(name) : list && holdingOf(list, subject, ruleSet);
     if (holding === undefined) continue;
+    const entries = holding.entries.slice(0, HOLDING_ENTRIES_MAX);
+    const more = holding.entries.length > entries.length;
     const origin = boundText(status?.origin ?? '');
     const source = status?.source ?? 'push';
-    yield { record: 'holder', name, ...holding, used: used.has(name), published, source, origin };
+    yield {
+      record: 'holder',
+      name,
+      how: holding.how,
+      entries,
+      more,
+      used: used.has(name),
+      published,
+      source,
+      origin,
+    };
   }
 }
 

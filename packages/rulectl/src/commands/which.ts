@@ -43,25 +43,21 @@ export async function run(args: WhichArgs, terminal: Terminal): Promise<ExitCode
   const what = bounded(args.what, BLOCK_TARGET_MAX_BYTES, 'what to look for');
   const qube = args.qube && bounded(args.qube, PEER_NAME_MAX_BYTES, '--qube');
   const request: MessageOf<'which'> = { kind: 'which', what, qube };
-  let holders = 0;
+  let isHeld = false;
   const ending = await askOrFail({
     ...controlOf(args),
     timeoutMs: ANSWER_TIMEOUT_MS,
     send: (connection) => connection.send(request),
     onRecord: (record) => {
-      if (record.record === 'holder') holders++;
+      isHeld ||= record.record === 'holder' || record.record === 'decision';
       if (args.json === true) return out.json(record);
       if (record.record === 'holder') out.line(renderHolder(record, colors));
-      if (record.record === 'decision') {
-        if (holders === 0) out.line('no list has it');
-        holders = -1;
-        out.line(renderDecision(record, colors));
-      }
+      if (record.record === 'decision') out.line(renderDecision(record, colors));
       if (record.record === 'step') out.line(renderStep(record, colors));
       if (record.record === 'warning') out.line(record.reason);
     },
   });
   if (args.json === true) out.json({ ...ending, exit: ExitCode.ok });
-  else out.line(holders === 0 ? `nothing holds it, ${ending.text}` : ending.text);
+  else out.line(isHeld ? ending.text : `nothing holds it, ${ending.text}`);
   return ExitCode.ok;
 }

@@ -21,19 +21,19 @@ const OTHERWISE = {
 } as const;
 
 export function renderHolder(holder: ControlRecordOf<'holder'>, colors: Colors): string {
-  const { name, how, entries, count, source, origin, used, published } = holder;
+  const { name, how, entries, more, source, origin, used, published } = holder;
   const from = source === 'push' ? 'pushed' : `${source} ${shownName(origin)}`.trim();
   const use = published ? (used ? '' : ', no rule uses it') : ', an operand of other lists';
-  const more = count > entries.length ? ` and ${formatCount(count - entries.length)} more` : '';
-  return `${colors.bold(`list ${name}`)} (${from}${use}): ${HOW[how]}${entries.join(', ')}${more}`;
+  return `${colors.bold(`list ${name}`)} (${from}${use}): ${HOW[how]}${entries.join(', ')}${more ? ' and more' : ''}`;
 }
 
 export function renderDecision(decision: ControlRecordOf<'decision'>, colors: Colors): string {
-  const { policy, direction, action, by } = decision;
+  const { policy, direction, action, by, rules } = decision;
   const whose = policy === undefined ? 'qubes that no policy names' : `qubes of policy ${policy}`;
   const paint = { accept: colors.green, drop: colors.red, none: colors.yellow };
   const why = by === 'rule' ? '' : `, ${OTHERWISE[by]}`;
-  return `${whose}, ${direction}: ${paint[action](action)}${why}`;
+  const count = rules > 1 ? `, ${formatCount(rules)} rules have it` : '';
+  return `${whose}, ${direction}: ${paint[action](action)}${why}${count}`;
 }
 
 export function renderStep(step: ControlRecordOf<'step'>, colors: Colors): string {
