@@ -128,7 +128,7 @@ describe('three pushes', () => {
     expect(code).toBe(0);
     expect(text.split('\n')).toEqual([
       'list drop (pushed): 198.51.100.0/24',
-      'qubes of policy default, egress: drop',
+      'qubes of policy default, egress: drop, 2 rules have it',
       '  default rule 1: action=drop dst=@drop (198.51.100.0/24): decides',
       '  default rule 2: action=accept: decides nothing',
       'of version 3',
