@@ -46,7 +46,7 @@ export const ROOMS = {
 
   'packages/formats': ['text', 'collect', 'json', 'csv', 'feed', 'list', 'document', 'config'],
 
-  protocol: ['error.ts', 'limits.ts', 'bytes', 'content', 'codec', 'wire', 'peer'],
+  protocol: ['error.ts', 'limits.ts', 'bytes', 'content', 'codec', 'wire', 'depot', 'peer'],
 
   'packages/vchan': ['channel', 'stream', 'zeromq'],
 

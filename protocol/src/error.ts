@@ -57,6 +57,9 @@ export const ErrorCode = {
   badCount: 'bad-count',
   badDigest: 'bad-digest',
   badRuleSet: 'bad-rule-set',
+  // Depots and reports: what was read is left alone, and another way is tried.
+  badDepot: 'bad-depot',
+  badReport: 'bad-report',
   // The subscriber's own trouble: refused with `later`.
   storageFailed: 'storage-failed',
   sinkFailed: 'sink-failed',

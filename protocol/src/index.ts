@@ -11,6 +11,7 @@
  * - `content/`: what is hashed and signed, and what a stream may cost by that.
  * - `codec/`: how one release is sent as the difference to another.
  * - `wire/`: fields, bodies, messages and frames; what `rulectl` says.
+ * - `depot/`: the files by which a release travels without a session, and what is reported of it.
  * - `peer/`: the two ends: a connection, when which message may come, and how one is known to the other.
  */
 
@@ -121,6 +122,30 @@ export {
 } from './content/signature-block.ts';
 export { keyIdOf, publicBytes, signBytes, signersAmong } from './content/signatures.ts';
 export { encodeStatement, readStatement, type Statement } from './content/statement.ts';
+export { compareHead, type DepotHead, encodeDepotHead, readDepotHead } from './depot/head.ts';
+export {
+  isObject,
+  type ObjectReference,
+  objectPath,
+  referenceOf,
+} from './depot/object.ts';
+export {
+  type DepotDelta,
+  type DepotPage,
+  decodeDepotPage,
+  deltaFrom,
+  encodeDepotPage,
+} from './depot/page.ts';
+export {
+  encodeReport,
+  encodeReportAnswer,
+  type HeldReport,
+  type Report,
+  type ReportAnswer,
+  readReport,
+  readReportAnswer,
+  tokenOf,
+} from './depot/report.ts';
 export { ErrorCode, type ErrorDetails, ProtocolError } from './error.ts';
 export {
   ADDRESS_TEXT_MAX_BYTES,

@@ -1,7 +1,7 @@
 /**
- * Every number of the protocol in one place: WIRE.md "Limits", CONTENT.md "Limits", CONTROL.md "Limits". The
- * first block is the wire itself: two implementations that differ in one of them do not understand each
- * other. The second block is ours to change.
+ * Every number of the protocol in one place: chapter "Limits" of WIRE.md, CONTENT.md, CONTROL.md and
+ * DEPOT.md. The first block is the wire itself: two implementations that differ in one of them do not
+ * understand each other. The second block is ours to change.
  */
 
 // ── Fixed by the protocol ──────────────────────────────────────────────────────────────────────────────────
@@ -200,6 +200,18 @@ export const HEARTBEAT_MAX_MS = 60_000;
  * for a moment gets no more by it.
  */
 export const RETRY_AFTER_MAX_MS = 300_000;
+/** The head of a depot: 204 bytes, and a signature of each key that a role may have. */
+export const DEPOT_HEAD_MAX_BYTES = 1357;
+/** The page of a release: a manifest with all signatures, and each list of it full, take a tenth. */
+export const DEPOT_PAGE_MAX_BYTES = 65_536;
+/** Of the hash of an older release, by which its delta is found: two of 32 do not meet by chance. */
+export const DEPOT_BASE_BYTES = 8;
+/** Deltas that a page names. */
+export const DEPOT_DELTAS_MAX = 32;
+/** Pieces of a snapshot: after so many that are composed a new one is written. */
+export const DEPOT_PIECES_MAX = 8;
+/** A report with a proof by every key that a role may have, and its answer. */
+export const REPORT_MAX_BYTES = 2048;
 
 // ── Our choice ─────────────────────────────────────────────────────────────────────────────────────────────
 

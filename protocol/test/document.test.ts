@@ -17,9 +17,9 @@ import type { Fields } from '../src/wire/field.ts';
 import { MessageType, SESSION_FIELDS } from '../src/wire/message.ts';
 import { PACKET_FIELDS, REFUSED_FIELDS, VERDICT_FIELDS } from '../src/wire/query.ts';
 
-const [WIRE, CONTENT, MEANING, CONTROL] = ['WIRE', 'CONTENT', 'MEANING', 'CONTROL'].map((name) =>
-  readFileSync(new URL(`../${name}.md`, import.meta.url), 'utf8'),
-) as [string, string, string, string];
+const [WIRE, CONTENT, MEANING, CONTROL, DEPOT] = ['WIRE', 'CONTENT', 'MEANING', 'CONTROL', 'DEPOT'].map(
+  (name) => readFileSync(new URL(`../${name}.md`, import.meta.url), 'utf8'),
+) as [string, string, string, string, string];
 
 /** The text below a heading of a document, up to the next heading of any level. */
 function section(document: string, heading: string): string {
@@ -137,6 +137,7 @@ describe('the protocol documents', () => {
     ['CONTENT', CONTENT],
     ['MEANING', MEANING],
     ['CONTROL', CONTROL],
+    ['DEPOT', DEPOT],
   ])('%s.md names chapters of its own that are there', (_, document) => {
     const headings = [...document.matchAll(/^##+ (.+)$/gm)].map(([, heading = '']) => heading);
     const named = [...document.matchAll(/\b[Ss]ee ([A-Z][\w ]+)(?!\.md)\b/g)].map(([, name = '']) => name);
@@ -167,7 +168,7 @@ describe('the protocol documents', () => {
   });
 
   it('lists every error code', () => {
-    const codes = [WIRE, CONTROL].flatMap((document) =>
+    const codes = [WIRE, CONTROL, DEPOT].flatMap((document) =>
       table(document, '## Errors', '| code | where | means |').map(([code]) => unquote(code ?? '')),
     );
     expect(codes.sort()).toEqual(Object.values(ErrorCode).sort());
@@ -176,7 +177,9 @@ describe('the protocol documents', () => {
   it('states the limits as they are', () => {
     const values: Readonly<Record<string, number>> = { ...limits };
     const rows = [
-      ...[WIRE, CONTENT, CONTROL].flatMap((document) => table(document, '## Limits', '| limit | value |')),
+      ...[WIRE, CONTENT, CONTROL, DEPOT].flatMap((document) =>
+        table(document, '## Limits', '| limit | value |'),
+      ),
       ...[WIRE, CONTROL].flatMap((document) => table(document, '## Limits', '| choice | value |')),
     ];
     expect(rows.length).toBeGreaterThan(30);

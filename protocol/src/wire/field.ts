@@ -67,10 +67,13 @@ export const uint = integer(0, VERSION_MAX);
 export const duration: RequiredField<number> = { ...integer(0, DURATION_MAX_MS), label: 'duration' };
 /** A stable code: kebab case. */
 export const code: RequiredField<string> = {
-  check: only('a code', (value) => isText(value, CODE_MAX_BYTES) && /^[a-z][a-z0-9-]*$/.test(value)),
+  check: only('a code', (value) => typeof value === 'string' && isCode(value)),
   optional: false,
   label: 'code',
 };
+export function isCode(text: string): boolean {
+  return isText(text, CODE_MAX_BYTES) && /^[a-z][a-z0-9-]*$/.test(text);
+}
 /** Name of a peer, list or policy. */
 export const name: RequiredField<string> = {
   check: only('a name', isName),

@@ -1,0 +1,185 @@
+/**
+ * Reports: what a firewall that reads a depot sends to the publisher by HTTP, with a code that only the two can
+ * make, and the answer. DEPOT.md "Reports".
+ *
+ *   report   MAC 32 | RCA1 | lineage 16 | name text8 | via text8 | sequence u64 | nonce 16 | flags u8
+ *            | held: epoch u64, version u64, hash 32, applied u32 ms          flag 1; kept on disk: flag 4
+ *            | refused: hash 32, code text8                                    flag 2
+ *            | proof: length u16, manifest with signatures                     flag 8
+ *   answer   MAC 32 | RCB1 | flags u8 | sequence u64 | statement with signatures, or nothing
+ */
+
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import { isPartName } from '@rulecast/rules';
+import { ByteReader } from '../bytes/reader.ts';
+import { ByteWriter } from '../bytes/writer.ts';
+import { joinSigned, type Signed, splitSigned } from '../content/signature-block.ts';
+import { ErrorCode, ProtocolError } from '../error.ts';
+import { HASH_BYTES, LINEAGE_BYTES, NONCE_BYTES, REPORT_MAX_BYTES } from '../limits.ts';
+import { isCode } from '../wire/field.ts';
+
+const REPORT_TAG = 'RCA1';
+const ANSWER_TAG = 'RCB1';
+const TOKEN_TAG = 'RCT1';
+const MAC_BYTES = 32;
+const Flag = { held: 1, refused: 2, persisted: 4, proof: 8 } as const;
+const FLAGS = Flag.held | Flag.refused | Flag.persisted | Flag.proof;
+const AnswerFlag = { prove: 1, replayed: 2 } as const;
+
+export interface HeldReport {
+  readonly epoch: number;
+  readonly version: number;
+  readonly hash: Uint8Array;
+  /** How long it took from the head that named it, in milliseconds. */
+  readonly applyMs: number;
+  /** Whether it outlives a restart of the firewall. */
+  readonly isPersisted: boolean;
+}
+
+export interface Report {
+  readonly lineage: Uint8Array;
+  readonly name: string;
+  /** The relay that passes it on, whose token vouches for it; none: the firewall itself. */
+  readonly via: string | undefined;
+  /** Grows with each report of a name, so that no old one counts again. */
+  readonly sequence: number;
+  /** What the answer states the newest release to. */
+  readonly nonce: Uint8Array;
+  /** What is in force. */
+  readonly held: HeldReport | undefined;
+  /** The release that it will not take, and why. */
+  readonly refused: { readonly hash: Uint8Array; readonly code: string } | undefined;
+  /** The manifest of what is in force, where the publisher asked for it. */
+  readonly proof: Signed | undefined;
+}
+
+export interface ReportAnswer {
+  /** The publisher does not have what the firewall holds: the next report is to prove it. */
+  readonly prove: boolean;
+  /** The report's sequence was not above the last one. */
+  readonly isReplayed: boolean;
+  /** The highest sequence of this name. */
+  readonly sequence: number;
+  /** What the newest release is, to the nonce of the report; none while the publisher is behind. */
+  readonly statement: Signed | undefined;
+}
+
+/** The token of a name: whoever has the fleet's secret makes it, and nobody stores it. */
+export function tokenOf(secret: Uint8Array, lineage: Uint8Array, name: string): Uint8Array {
+  return new Uint8Array(createHmac('sha256', secret).update(TOKEN_TAG).update(lineage).update(name).digest());
+}
+
+/** Throws RangeError for one that could not be decoded again. */
+export function encodeReport(report: Report, token: Uint8Array): Uint8Array {
+  const { held, refused, proof } = report;
+  const writer = new ByteWriter();
+  writer.ascii(REPORT_TAG);
+  writer.bytes(report.lineage);
+  writer.shortText(report.name);
+  writer.shortText(report.via ?? '');
+  writer.u64(report.sequence);
+  writer.bytes(report.nonce);
+  writer.u8(
+    (held ? Flag.held : 0) |
+      (refused ? Flag.refused : 0) |
+      (held?.isPersisted === true ? Flag.persisted : 0) |
+      (proof ? Flag.proof : 0),
+  );
+  if (held) {
+    writer.u64(held.epoch);
+    writer.u64(held.version);
+    writer.bytes(held.hash);
+    writer.u32(Math.min(held.applyMs, 0xffff_ffff));
+  }
+  if (refused) {
+    writer.bytes(refused.hash);
+    writer.shortText(refused.code);
+  }
+  if (proof) {
+    const manifest = joinSigned(proof);
+    writer.u16(manifest.length);
+    writer.bytes(manifest);
+  }
+  return withMac(writer.take(), token);
+}
+
+/**
+ * A report, once its code is found right: `tokenFor` gives the token by which a name is vouched for, of `via`
+ * where there is one. Throws ProtocolError `bad-report`, which tells a stranger nothing more.
+ */
+export function readReport(bytes: Uint8Array, tokenFor: (name: string) => Uint8Array): Report {
+  if (bytes.length > REPORT_MAX_BYTES)
+    throw new ProtocolError(ErrorCode.badReport, `a report of ${bytes.length} bytes`);
+  const reader = new ByteReader(bytes, ErrorCode.badReport);
+  const mac = reader.bytes(MAC_BYTES);
+  const content = reader.ahead();
+  if (reader.text(4) !== REPORT_TAG) throw reader.error(`the tag is not ${REPORT_TAG}`);
+  const lineage = reader.bytes(LINEAGE_BYTES).slice();
+  const [name, via] = [reader.shortText(), reader.shortText()];
+  if (!isPartName(name) || (via !== '' && !isPartName(via))) throw reader.error('a name that is none');
+  if (!isMac(mac, content, tokenFor(via === '' ? name : via))) throw reader.error('its code is wrong');
+  const sequence = reader.u64();
+  const nonce = reader.bytes(NONCE_BYTES).slice();
+  const flags = reader.u8();
+  if ((flags & ~FLAGS) !== 0 || (flags & (Flag.held | Flag.persisted)) === Flag.persisted)
+    throw reader.error(`flags ${flags}`);
+  const held = (flags & Flag.held) === 0 ? undefined : readHeld(reader, (flags & Flag.persisted) !== 0);
+  const refused = (flags & Flag.refused) === 0 ? undefined : readRefused(reader);
+  const proof =
+    (flags & Flag.proof) === 0 ? undefined : splitSigned(reader.bytes(reader.u16()), ErrorCode.badReport);
+  reader.end();
+  return { lineage, name, via: via === '' ? undefined : via, sequence, nonce, held, refused, proof };
+}
+
+function readHeld(reader: ByteReader, isPersisted: boolean): HeldReport {
+  const [epoch, version] = [reader.u64(), reader.u64()];
+  return { epoch, version, hash: reader.bytes(HASH_BYTES).slice(), applyMs: reader.u32(), isPersisted };
+}
+
+function readRefused(reader: ByteReader): NonNullable<Report['refused']> {
+  const hash = reader.bytes(HASH_BYTES).slice();
+  const code = reader.shortText();
+  if (!isCode(code)) throw reader.error('a refusal without a code');
+  return { hash, code };
+}
+
+export function encodeReportAnswer(answer: ReportAnswer, token: Uint8Array): Uint8Array {
+  const writer = new ByteWriter();
+  writer.ascii(ANSWER_TAG);
+  writer.u8((answer.prove ? AnswerFlag.prove : 0) | (answer.isReplayed ? AnswerFlag.replayed : 0));
+  writer.u64(answer.sequence);
+  if (answer.statement) writer.bytes(joinSigned(answer.statement));
+  return withMac(writer.take(), token);
+}
+
+/** Throws ProtocolError `bad-report` for what nobody with this token wrote. */
+export function readReportAnswer(bytes: Uint8Array, token: Uint8Array): ReportAnswer {
+  if (bytes.length > REPORT_MAX_BYTES)
+    throw new ProtocolError(ErrorCode.badReport, `an answer of ${bytes.length} bytes`);
+  const reader = new ByteReader(bytes, ErrorCode.badReport);
+  const mac = reader.bytes(MAC_BYTES);
+  if (!isMac(mac, reader.ahead(), token)) throw reader.error('its code is wrong');
+  if (reader.text(4) !== ANSWER_TAG) throw reader.error(`the tag is not ${ANSWER_TAG}`);
+  const flags = reader.u8();
+  const sequence = reader.u64();
+  const statement =
+    reader.remaining === 0 ? undefined : splitSigned(reader.bytes(reader.remaining), ErrorCode.badReport);
+  return {
+    prove: (flags & AnswerFlag.prove) !== 0,
+    isReplayed: (flags & AnswerFlag.replayed) !== 0,
+    sequence,
+    statement,
+  };
+}
+
+function withMac(content: Uint8Array, token: Uint8Array): Uint8Array {
+  return new Uint8Array(Buffer.concat([macOf(content, token), content]));
+}
+
+function isMac(mac: Uint8Array, content: Uint8Array, token: Uint8Array): boolean {
+  return timingSafeEqual(mac, macOf(content, token));
+}
+
+function macOf(content: Uint8Array, token: Uint8Array): Buffer {
+  return createHmac('sha256', token).update(content).digest();
+}
