@@ -81,6 +81,7 @@ export const ROOMS = {
     'subscribers',
     'counts',
     'release',
+    'depot',
     'admission',
     'session',
     'control',

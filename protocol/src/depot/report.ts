@@ -1,6 +1,6 @@
 /**
- * Reports: what a firewall that reads a depot sends to the publisher by HTTP, with a code that only the two can
- * make, and the answer. DEPOT.md "Reports".
+ * Reports: what a firewall that reads a depot sends to the publisher by HTTP, with a code that only these two
+ * can make, and the answer. DEPOT.md "Reports".
  *
  *   report   MAC 32 | RCA1 | lineage 16 | name text8 | via text8 | sequence u64 | nonce 16 | flags u8
  *            | held: epoch u64, version u64, hash 32, applied u32 ms          flag 1; kept on disk: flag 4

@@ -16,17 +16,27 @@ export type Attester = Pick<Identity, 'lineage' | 'rootHash' | 'root' | 'freshne
  * fleet asks some hundred times a second, and whoever asked verifies it.
  */
 export function attested(
-  { lineage, rootHash, root, freshnessKeys }: Attester,
+  attester: Attester,
   nonce: Uint8Array,
   head: Release | undefined,
+): Signed | undefined {
+  const { lineage, rootHash } = attester;
+  const { epoch, version } = head?.manifest ?? { epoch: 0, version: 0 };
+  const hash = head?.hash ?? new Uint8Array(HASH_BYTES);
+  return signedForFreshness(
+    attester,
+    encodeStatement({ nonce, lineage, root: rootHash, epoch, version, hash }),
+  );
+}
+
+/** Undefined where too few keys of the freshness role are here. */
+export function signedForFreshness(
+  { root, freshnessKeys }: Pick<Attester, 'root' | 'freshnessKeys'>,
+  content: Uint8Array,
 ): Signed | undefined {
   const { keys, threshold } = root.roles.freshness;
   const here = keys.filter((key) =>
     freshnessKeys.some((own) => Buffer.compare(publicBytes(own), key) === 0),
   ).length;
-  if (here < threshold) return undefined;
-  const { epoch, version } = head?.manifest ?? { epoch: 0, version: 0 };
-  const hash = head?.hash ?? new Uint8Array(HASH_BYTES);
-  const content = encodeStatement({ nonce, lineage, root: rootHash, epoch, version, hash });
-  return { signatures: signBytes(content, ...freshnessKeys), content };
+  return here < threshold ? undefined : { signatures: signBytes(content, ...freshnessKeys), content };
 }

@@ -86,6 +86,16 @@ export class Transfers {
     return smaller(deltas, resumed(await this.#snapshotOf(release, isPlain), has));
   }
 
+  /** The stream of one delta from a release (hex) that the store has; undefined where it cannot be made. */
+  composedFrom(base: string, release: Release): Promise<Uint8Array | undefined> {
+    return this.#composed.from(base, release, () => this.#store.recipeOf(base));
+  }
+
+  /** The chain from a release (hex) to the head, of what the store has. */
+  chainTo(release: Release, base: string): Uint8Array | undefined {
+    return this.#chain(release, Buffer.from(base, 'hex'), CHAIN_MAX_BYTES)?.stream;
+  }
+
   /** Snapshots of other releases than the head are sent to nobody any more. */
   forgetAllBut(head: Release): void {
     for (const [isPlain, { release }] of this.#snapshots)
@@ -101,7 +111,7 @@ export class Transfers {
     const isNext = this.#store.index.isBeforeHead(hash); // then one delta is both
     const short = this.#chain(release, base, isNext ? CHAIN_MAX_BYTES : CHAIN_UNASKED_BYTES);
     if (short !== undefined) return { ...short, isDirect: true };
-    const composing = this.#composed.from(hash, release, () => this.#store.recipeOf(hash));
+    const composing = this.composedFrom(hash, release);
     let stream = await this.#within(composing, COMPOSING_MS);
     if (stream === undefined) {
       const chain = this.#chain(release, base, CHAIN_MAX_BYTES);

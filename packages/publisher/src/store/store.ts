@@ -53,6 +53,7 @@ import {
   ProtocolError,
   partText,
   stepWorkLeast,
+  type Totals,
   verifyRuleSet,
 } from '@rulecast/protocol';
 import { atOnce, EMPTY_RULE_SET, type Pieces, type RuleSet } from '@rulecast/rules';
@@ -543,6 +544,17 @@ export class Store implements SubscriberStore {
     if (entry === undefined) return undefined;
     const { manifestBytes } = decodeStored(this.#bytesAt(this.#databases.releases, entry.key));
     return { version: entry.key[1], deltas: this.#deltasTo(entry.key).deltas, manifestBytes };
+  }
+
+  /** The newest snapshot, with the hash (hex) and totals of its release; undefined where there is none. */
+  newestSnapshot():
+    | { readonly hash: string; readonly totals: Totals; readonly bytes: Uint8Array }
+    | undefined {
+    const head = this.#index.head?.key;
+    const key = head && this.#snapshotUpTo(head);
+    const entry = key && this.#index.entries.findLast((one) => compareKeys(one.key, key) === 0);
+    if (key === undefined || entry === undefined) return undefined; // its release is not kept any more
+    return { hash: entry.hash, totals: entry.totals, bytes: this.#bytesAt(this.#databases.snapshots, key) };
   }
 
   /** The key of the newest snapshot that is not newer than a release. */

@@ -1,0 +1,231 @@
+/**
+ * The writer of a depot: what the head needs as objects, then the head, signed anew each minute.
+ *
+ *   release ─▶ snapshot, delta of the last step ─▶ page ─▶ head ─▶ deltas of older steps ─▶ page ─▶ head
+ *                                                            └─ a newer release ends it here
+ *
+ * A head is in place after all that it names, so that a reader finds a whole release whenever the publisher
+ * ends. DEPOT.md "Files".
+ */
+
+import type { Identity } from '@rulecast/program/identity';
+import {
+  DEPOT_BASE_BYTES,
+  type DepotDelta,
+  encodeDepotHead,
+  encodeDepotPage,
+  formatRoots,
+  joinSigned,
+  type ObjectReference,
+  objectPath,
+  readDepotHead,
+  referenceOf,
+  type SteadyClock,
+} from '@rulecast/protocol';
+import type { Logger } from 'pino';
+import { signedForFreshness } from '../release/attest.ts';
+import type { Release } from '../store/store.ts';
+import { DepotError, type DepotFiles } from './files.ts';
+import { deltaStreams, type StreamMakers, snapshotPieces } from './streams.ts';
+
+export const HEAD_PATH = 'head';
+/** After which what failed is tried again. */
+const RETRY_MS = 5_000;
+
+export interface DepotOptions extends StreamMakers {
+  readonly files: DepotFiles;
+  readonly identity: Pick<Identity, 'lineage' | 'roots' | 'root' | 'rootHash' | 'freshnessKeys'>;
+  /** What is newest; undefined where there is nothing, or the publisher may not say what is. */
+  readonly newest: () => Release | undefined;
+  readonly clock: SteadyClock;
+  readonly nowMs: () => number;
+  readonly logger: Logger;
+  readonly signEveryMs: number;
+  readonly expiresMs: number;
+  /** How long what no head names any more is kept. */
+  readonly keepMs: number;
+}
+
+/** The page of a release that lies in the depot. */
+interface Written {
+  readonly release: Release;
+  readonly page: ObjectReference;
+  readonly paths: ReadonlySet<string>;
+  /** All deltas are in it. */
+  readonly isWhole: boolean;
+}
+
+export class Depot {
+  readonly #options: DepotOptions;
+  /** When each object was last named by a head, by the steady clock. */
+  readonly #namedAt = new Map<string, number>();
+  #written: Written | undefined;
+  #sequence = 0;
+  #trouble: string | undefined;
+  #cancel: (() => void) | undefined;
+  #running: Promise<void> = Promise.resolve();
+  #isClosed = false;
+  #isRunning = false;
+  #isDue = false;
+
+  constructor(options: DepotOptions) {
+    this.#options = options;
+  }
+
+  /** A sentence, while the depot lacks what is in force. */
+  get trouble(): string | undefined {
+    return this.#trouble;
+  }
+
+  /** Takes up what is there, and writes what is newest. */
+  async start(): Promise<void> {
+    const { files, clock } = this.#options;
+    try {
+      for (const path of await files.objects()) this.#namedAt.set(path, clock.monotonicMs());
+      const head = await files.read(HEAD_PATH);
+      if (head !== undefined) this.#sequence = sequenceOf(head);
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.published();
+    await this.#running;
+  }
+
+  /** There may be another head. */
+  published(): void {
+    this.#isDue = true;
+    if (this.#isRunning || this.#isClosed) return;
+    this.#isRunning = true;
+    this.#cancel?.();
+    this.#running = this.#run();
+  }
+
+  async #run(): Promise<void> {
+    const { clock, signEveryMs } = this.#options;
+    let waitMs = signEveryMs;
+    while (this.#isDue && !this.#isClosed) {
+      this.#isDue = false;
+      try {
+        await this.#bring();
+        waitMs = signEveryMs;
+      } catch (error) {
+        this.#fail(error);
+        waitMs = Math.min(RETRY_MS, signEveryMs);
+      }
+    }
+    this.#isRunning = false;
+    if (!this.#isClosed) this.#cancel = clock.after(waitMs, () => this.published());
+  }
+
+  /** Puts the newest release in the depot, or says once more that it is the newest. Throws DepotError. */
+  async #bring(): Promise<void> {
+    const release = this.#options.newest();
+    if (release === undefined) return;
+    const written = this.#written;
+    if (written?.release === release && written.isWhole) await this.#sign(written);
+    else await this.#write(release);
+    await this.#prune();
+  }
+
+  /** Shows a release with the step from the one before; older steps follow, unless a newer release comes. */
+  async #write(release: Release): Promise<void> {
+    const snapshot: ObjectReference[] = [];
+    for (const piece of await snapshotPieces(release, this.#options)) snapshot.push(await this.#put(piece));
+    const deltas: DepotDelta[] = [];
+    for await (const { base, stream } of deltaStreams(release, this.#options)) {
+      if (this.#isClosed || this.#options.newest() !== release) return;
+      deltas.push(deltaOf(base, await this.#put(stream)));
+      if (deltas.length === 1) await this.#show(release, snapshot, deltas, false);
+    }
+    await this.#show(release, snapshot, deltas, true);
+  }
+
+  async #show(
+    release: Release,
+    snapshot: readonly ObjectReference[],
+    deltas: readonly DepotDelta[],
+    isWhole: boolean,
+  ): Promise<void> {
+    const { manifestBytes: content, signatures, capabilities } = release;
+    const page = await this.#put(
+      encodeDepotPage({ signed: { signatures, content }, capabilities, snapshot, deltas }),
+    );
+    const paths = new Set([page, ...snapshot, ...deltas].map(objectPath));
+    this.#written = { release, page, paths, isWhole };
+    await this.#sign(this.#written);
+  }
+
+  /** An object that is there already is not written again. */
+  async #put(bytes: Uint8Array): Promise<ObjectReference> {
+    const reference = referenceOf(bytes);
+    const path = objectPath(reference);
+    if (!this.#namedAt.has(path)) await this.#options.files.write(path, bytes);
+    this.#namedAt.set(path, this.#options.clock.monotonicMs());
+    return reference;
+  }
+
+  async #sign({ release, page, paths }: Written): Promise<void> {
+    const { identity, nowMs, expiresMs, files, clock, logger } = this.#options;
+    const roots = await this.#put(Buffer.from(formatRoots(identity.roots)));
+    const issuedMs = nowMs();
+    this.#sequence = Math.max(this.#sequence + 1, issuedMs); // above that of a depot that was lost
+    const { epoch, version } = release.manifest;
+    const content = encodeDepotHead({
+      lineage: identity.lineage,
+      rootNumber: identity.root.number,
+      rootHash: identity.rootHash,
+      roots,
+      sequence: this.#sequence,
+      issued: Math.floor(issuedMs / 1000),
+      expires: Math.ceil((issuedMs + expiresMs) / 1000),
+      epoch,
+      version,
+      hash: release.hash,
+      page,
+    });
+    const signed = signedForFreshness(identity, content);
+    if (signed === undefined)
+      throw new DepotError('too few keys of the freshness role are here: no head can be signed');
+    await files.write(HEAD_PATH, joinSigned(signed));
+    for (const path of [...paths, objectPath(roots)]) this.#namedAt.set(path, clock.monotonicMs());
+    if (this.#trouble !== undefined) logger.info({ version }, 'the depot has the newest release again');
+    this.#trouble = undefined;
+  }
+
+  async #prune(): Promise<void> {
+    const { files, clock, keepMs } = this.#options;
+    const until = clock.monotonicMs() - keepMs;
+    for (const [path, namedAt] of this.#namedAt) {
+      if (namedAt > until) continue;
+      await files.remove(path);
+      this.#namedAt.delete(path);
+    }
+  }
+
+  #fail(error: unknown): void {
+    if (!(error instanceof DepotError)) throw error;
+    const text = `the depot is not written: ${error.message}`;
+    if (this.#trouble !== text) this.#options.logger.error({ err: error }, text);
+    this.#trouble = text;
+  }
+
+  /** Waits for what is being written. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#cancel?.();
+    await this.#running;
+  }
+}
+
+function deltaOf(base: string, reference: ObjectReference): DepotDelta {
+  return { base: Buffer.from(base, 'hex').subarray(0, DEPOT_BASE_BYTES), ...reference };
+}
+
+/** 0 of what is no head: whoever damaged it, the next one is above by the time. */
+function sequenceOf(bytes: Uint8Array): number {
+  try {
+    return readDepotHead(bytes).head.sequence;
+  } catch {
+    return 0;
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * A depot in a directory that a web server shows: folders of mode 0755, files of 0644, each written beside
+ * its place, flushed and renamed. One publisher at a time.
+ */
+
+import { constants } from 'node:fs';
+import { chmod, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { type DirectoryLock, lockDirectory } from '@rulecast/program/lock';
+import { DepotError, type DepotFiles } from './files.ts';
+
+const FILE_MODE = 0o644;
+const FOLDER_MODE = 0o755;
+const OBJECTS = 'o';
+/** Of a file that is being written; what a killed publisher left goes with the next start. */
+const UNFINISHED = '.new';
+const FOLDER = /^[0-9a-f]{2}$/;
+
+export class DepotDirectory implements DepotFiles {
+  readonly #directory: string;
+  readonly #lock: DirectoryLock;
+
+  private constructor(directory: string, lock: DirectoryLock) {
+    this.#directory = directory;
+    this.#lock = lock;
+  }
+
+  /** Makes the directory if need be. Throws LockedError if another publisher has it, and DirectoryError. */
+  static async open(directory: string): Promise<DepotDirectory> {
+    const lock = lockDirectory(directory);
+    const depot = new DepotDirectory(directory, lock);
+    await attempt(directory, () => chmod(directory, FOLDER_MODE));
+    await depot.#sweep();
+    return depot;
+  }
+
+  async #sweep(): Promise<void> {
+    for (const folder of ['', ...(await this.#folders()).map((name) => join(OBJECTS, name))]) {
+      const unfinished = (await this.#names(folder)).filter((name) => name.endsWith(UNFINISHED));
+      for (const name of unfinished) await this.remove(join(folder, name));
+    }
+  }
+
+  read(path: string): Promise<Uint8Array | undefined> {
+    return attempt(path, () => readFile(join(this.#directory, path)), undefined);
+  }
+
+  write(path: string, bytes: Uint8Array): Promise<void> {
+    const place = join(this.#directory, path);
+    return attempt(path, async () => {
+      await this.#makeFolder(dirname(place));
+      const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
+      const file = await open(place + UNFINISHED, flags, FILE_MODE);
+      try {
+        await file.chmod(FILE_MODE); // whatever the umask is
+        await file.writeFile(bytes);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await rename(place + UNFINISHED, place);
+      await flushFolder(dirname(place));
+    });
+  }
+
+  /** Two levels at most, below the depot, which is there. */
+  async #makeFolder(folder: string): Promise<void> {
+    if (folder === this.#directory) return;
+    const made = await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
+    if (made === undefined) return;
+    for (const each of [dirname(folder), folder]) await chmod(each, FOLDER_MODE);
+    await flushFolder(dirname(folder));
+  }
+
+  async objects(): Promise<readonly string[]> {
+    const paths: string[] = [];
+    for (const folder of await this.#folders())
+      for (const name of await this.#names(join(OBJECTS, folder))) paths.push(`${OBJECTS}/${folder}/${name}`);
+    return paths;
+  }
+
+  async #folders(): Promise<readonly string[]> {
+    return (await this.#names(OBJECTS)).filter((name) => FOLDER.test(name));
+  }
+
+  async #names(folder: string): Promise<readonly string[]> {
+    return (await attempt(folder, () => readdir(join(this.#directory, folder)), [])) ?? [];
+  }
+
+  remove(path: string): Promise<void> {
+    return attempt(path, () => rm(join(this.#directory, path), { force: true }));
+  }
+
+  close(): void {
+    this.#lock.release();
+  }
+}
+
+async function flushFolder(folder: string): Promise<void> {
+  const handle = await open(folder, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** What `work` gives; with a third argument, that where there is no such file. Throws DepotError. */
+async function attempt<T>(
+  path: string,
+  work: () => Promise<T>,
+  ...missing: readonly T[] | readonly [undefined]
+): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+    if (missing.length > 0 && code === 'ENOENT') return missing[0] as T;
+    const why = code === 'ENOSPC' ? 'no space is left on the disk' : String((cause as Error).message);
+    throw new DepotError(`${path || 'the depot'}: ${why}`, { cause });
+  }
+}

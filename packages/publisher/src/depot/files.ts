@@ -1,0 +1,16 @@
+/** Where a depot lies: files that are written whole, each by its path. DEPOT.md "Files". */
+
+/** A file cannot be written or read: the disk is full, or somebody took the directory away. */
+export class DepotError extends Error {
+  readonly code = 'depot';
+}
+
+export interface DepotFiles {
+  /** The bytes of a file; undefined where there is none. Throws DepotError. */
+  read(path: string): Promise<Uint8Array | undefined>;
+  /** Whole and flushed when it resolves: nobody ever reads a part of it. Throws DepotError. */
+  write(path: string, bytes: Uint8Array): Promise<void>;
+  /** Paths of all objects. Throws DepotError. */
+  objects(): Promise<readonly string[]>;
+  remove(path: string): Promise<void>;
+}

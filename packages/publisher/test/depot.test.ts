@@ -1,0 +1,299 @@
+/** The depot that a publisher writes: what a reader finds after any write, what stays, and what is said. */
+
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  applyChain,
+  decodeDepotPage,
+  decodeManifest,
+  deltaFrom,
+  isObject,
+  isSignedBy,
+  manifestHash,
+  type ObjectReference,
+  objectPath,
+  readDepotHead,
+  verifyRuleSet,
+} from '@rulecast/protocol';
+import { EMPTY_RULE_SET } from '@rulecast/rules';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import { FakeClock } from '../../sources/test/fake-clock.ts';
+import { Depot, type DepotOptions } from '../src/depot/depot.ts';
+import { DepotDirectory } from '../src/depot/directory.ts';
+import { DepotError, type DepotFiles } from '../src/depot/files.ts';
+import type { Publisher } from '../src/release/publisher.ts';
+import { WORK_IN_PLACE } from '../src/release/worker.ts';
+import type { Release } from '../src/store/store.ts';
+import { freshPublisher, hex, release, SILENT } from './fresh-publisher.ts';
+
+/** Files in memory, and what was done to them in turn. */
+class MemoryFiles implements DepotFiles {
+  readonly files = new Map<string, Uint8Array>();
+  readonly written: string[] = [];
+  /** Called before each write. */
+  onWrite: (path: string) => void = () => undefined;
+
+  async read(path: string): Promise<Uint8Array | undefined> {
+    return this.files.get(path);
+  }
+
+  async write(path: string, bytes: Uint8Array): Promise<void> {
+    this.onWrite(path);
+    this.files.set(path, Uint8Array.from(bytes));
+    this.written.push(path);
+  }
+
+  async objects(): Promise<readonly string[]> {
+    return [...this.files.keys()].filter((path) => path.startsWith('o/'));
+  }
+
+  async remove(path: string): Promise<void> {
+    this.files.delete(path);
+  }
+}
+
+function depotOf(publisher: Publisher, files: DepotFiles, options: Partial<DepotOptions> = {}) {
+  const clock = new FakeClock();
+  const depot = new Depot({
+    files,
+    identity: publisher.identity,
+    store: publisher.store,
+    transfers: publisher.transfers,
+    newest: () => publisher.head,
+    clock,
+    nowMs: () => clock.wallMs(),
+    logger: SILENT,
+    signEveryMs: 60_000,
+    expiresMs: 300_000,
+    keepMs: 7_200_000,
+    ...options,
+  });
+  const publish = (): void => depot.published();
+  publisher.on('release', publish);
+  onTestFinished(async () => {
+    publisher.off('release', publish);
+    await depot.close();
+  });
+  return { depot, clock };
+}
+
+/** What a reader finds who has nothing, or the release `base`: everything is checked as DEPOT.md says. */
+function found(publisher: Publisher, files: ReadonlyMap<string, Uint8Array>, base?: Release) {
+  const signed = readDepotHead(files.get('head') ?? new Uint8Array());
+  const { head } = signed;
+  expect(isSignedBy(publisher.identity.root, 'freshness', signed)).toBe(true);
+  const object = (reference: ObjectReference): Uint8Array => {
+    const bytes = files.get(objectPath(reference)) ?? new Uint8Array();
+    expect(isObject(bytes, reference)).toBe(true);
+    return bytes;
+  };
+  object(head.roots);
+  const page = decodeDepotPage(object(head.page));
+  expect(hex(manifestHash(page.signed.content))).toBe(hex(head.hash));
+  const manifest = decodeManifest(page.signed.content);
+  const delta = base && deltaFrom(page, base.hash);
+  const stream = delta ? object(delta) : Buffer.concat(page.snapshot.map(object));
+  const ruleSet = applyChain(delta ? (base?.ruleSet ?? EMPTY_RULE_SET) : EMPTY_RULE_SET, stream);
+  verifyRuleSet(manifest, ruleSet);
+  return { head, page, manifest };
+}
+
+/** Some releases of one list, the newest last. */
+async function releases(publisher: Publisher, count: number): Promise<readonly Release[]> {
+  const all: Release[] = [];
+  for (let i = 0; i < count; i++) {
+    const text = Array.from({ length: 200 + i }, (_, host) => `198.51.${host}.${i % 200}`).join('\n');
+    all.push(await release(publisher, { 'blocked.txt': text }));
+  }
+  return all;
+}
+
+describe('a depot', () => {
+  it('has the newest release for who has nothing, and deltas for who has one of before', async () => {
+    const publisher = freshPublisher({ workHost: WORK_IN_PLACE });
+    const all = await releases(publisher, 40);
+    const files = new MemoryFiles();
+    const { depot } = depotOf(publisher, files);
+    await depot.start();
+    await depot.close();
+    const newest = all.at(-1);
+    expect(found(publisher, files.files).head).toMatchObject({ version: 40, epoch: 1 });
+    const { page } = found(publisher, files.files, all.at(-2));
+    expect(page.deltas).toHaveLength(8);
+    for (const lag of [1, 2, 3, 4, 8, 16, 24, 32]) {
+      const base = all.at(-1 - lag);
+      expect(base && deltaFrom(page, base.hash)).toBeDefined();
+      expect(hex(found(publisher, files.files, base).head.hash)).toBe(hex(newest?.hash ?? new Uint8Array()));
+    }
+  });
+
+  it('is whole after any write, whatever ends the publisher between two', async () => {
+    const publisher = freshPublisher({ workHost: WORK_IN_PLACE });
+    const files = new MemoryFiles();
+    let shown = 0;
+    files.onWrite = () => {
+      if (!files.files.has('head')) return;
+      found(publisher, files.files); // as a reader has it at this moment
+      shown++;
+    };
+    const { depot } = depotOf(publisher, files);
+    await depot.start();
+    await releases(publisher, 6);
+    await expect.poll(() => found(publisher, files.files).head.version).toBe(6);
+    expect(shown).toBeGreaterThan(15);
+  });
+
+  it('names a newer release before older steps of the one before are made', async () => {
+    const publisher = freshPublisher({ workHost: WORK_IN_PLACE });
+    const head = (await releases(publisher, 10)).at(-1);
+    let newest = head;
+    const files = new MemoryFiles();
+    const deltaCounts: number[] = [];
+    const { depot } = depotOf(publisher, files, { newest: () => newest });
+    files.onWrite = (path) => {
+      if (path !== 'head') return;
+      if (newest !== head) return;
+      depot.published();
+      newest = { ...(head as Release) };
+    };
+    const write = files.write.bind(files);
+    files.write = async (path, bytes) => {
+      await write(path, bytes);
+      if (path === 'head') deltaCounts.push(found(publisher, files.files).page.deltas.length);
+    };
+    await depot.start();
+    expect(deltaCounts).toEqual([1, 1, 5]);
+  });
+
+  it('is signed anew each minute with a higher sequence, also where the clock was set back', async () => {
+    const publisher = freshPublisher({ workHost: WORK_IN_PLACE });
+    await releases(publisher, 2);
+    const files = new MemoryFiles();
+    const back = { nowMs: () => 1000 };
+    const first = depotOf(publisher, files);
+    await first.depot.start();
+    await first.depot.close();
+    const before = found(publisher, files.files).head;
+    const { depot, clock } = depotOf(publisher, files, back);
+    await depot.start();
+    const again = found(publisher, files.files).head;
+    expect(again.sequence).toBeGreaterThan(before.sequence);
+    const count = files.written.length;
+    clock.advance(59_999);
+    expect(files.written).toHaveLength(count);
+    clock.advance(1);
+    await expect.poll(() => files.written.length).toBe(count + 1);
+    expect(found(publisher, files.files).head).toEqual({ ...again, sequence: again.sequence + 1 });
+  });
+
+  it('keeps what no head names any more for two hours, and what a depot of before had', async () => {
+    const publisher = freshPublisher({ workHost: WORK_IN_PLACE });
+    await releases(publisher, 2);
+    const files = new MemoryFiles();
+    files.files.set(`o/aa/${'aa'.repeat(32)}`, new Uint8Array(3));
+    const { depot, clock } = depotOf(publisher, files);
+    await depot.start();
+    const old = objectPath(found(publisher, files.files).head.page);
+    await releases(publisher, 3);
+    await expect.poll(() => found(publisher, files.files).head.version).toBe(5);
+    const minutes = async (count: number): Promise<void> => {
+      for (let i = 0; i < count; i++) {
+        await expect.poll(() => clock.pendingMs, { interval: 1 }).toHaveLength(1);
+        clock.advance(60_000);
+      }
+      await expect.poll(() => clock.pendingMs, { interval: 1 }).toHaveLength(1);
+    };
+    await minutes(118);
+    expect([...files.files.keys()]).toContain(old);
+    await minutes(4);
+    expect([...files.files.keys()]).not.toContain(old);
+    expect(files.files.has(`o/aa/${'aa'.repeat(32)}`)).toBe(false);
+    found(publisher, files.files);
+  });
+
+  it('says what keeps it from being written, moves no head, and mends it', async () => {
+    const publisher = freshPublisher({ workHost: WORK_IN_PLACE });
+    await releases(publisher, 2);
+    const files = new MemoryFiles();
+    const { depot, clock } = depotOf(publisher, files);
+    await depot.start();
+    files.onWrite = (path) => {
+      if (path !== 'head') throw new DepotError(`${path}: no space is left on the disk`);
+    };
+    await releases(publisher, 3);
+    await expect.poll(() => depot.trouble).toMatch(/^the depot is not written: o\/.*no space is left/);
+    expect(found(publisher, files.files).head.version).toBe(2);
+    files.onWrite = () => undefined;
+    await expect.poll(() => clock.pendingMs, { interval: 1 }).toHaveLength(1);
+    clock.advance(5000);
+    await expect.poll(() => depot.trouble).toBeUndefined();
+    expect(found(publisher, files.files).head.version).toBe(5);
+  });
+
+  it('is left alone while the publisher may not say what is newest', async () => {
+    const publisher = freshPublisher({ workHost: WORK_IN_PLACE });
+    await releases(publisher, 1);
+    const files = new MemoryFiles();
+    const { depot, clock } = depotOf(publisher, files, { newest: () => undefined });
+    await depot.start();
+    clock.advance(60_000);
+    await depot.close();
+    expect(files.written).toEqual([]);
+  });
+});
+
+describe('the directory of a depot', () => {
+  it('can be read by everybody, whatever the umask, and written by nobody else', async () => {
+    const umask = process.umask(0o077);
+    onTestFinished(() => void process.umask(umask));
+    const directory = join(temporaryDirectory(), 'depot');
+    const files = await DepotDirectory.open(directory);
+    onTestFinished(() => files.close());
+    await files.write('o/ab/abcd', Buffer.from('object'));
+    await files.write('head', Buffer.from('head'));
+    const modes = ['', 'o', 'o/ab', 'o/ab/abcd', 'head'].map(
+      (path) => statSync(join(directory, path)).mode & 0o777,
+    );
+    expect(modes).toEqual([0o755, 0o755, 0o755, 0o644, 0o644]);
+    expect(await files.objects()).toEqual(['o/ab/abcd']);
+    expect(Buffer.from((await files.read('head')) ?? []).toString()).toBe('head');
+    expect(await files.read('o/ab/none')).toBeUndefined();
+    await files.remove('o/ab/abcd');
+    expect(await files.objects()).toEqual([]);
+  });
+
+  it('belongs to one publisher at a time', async () => {
+    const directory = temporaryDirectory();
+    const files = await DepotDirectory.open(directory);
+    await expect(DepotDirectory.open(directory)).rejects.toThrow(
+      `another publisher or subscriber uses ${directory}`,
+    );
+    files.close();
+    (await DepotDirectory.open(directory)).close();
+  });
+
+  it('loses what a killed publisher left unfinished, and nothing else', async () => {
+    const directory = temporaryDirectory();
+    const before = await DepotDirectory.open(directory);
+    await before.write('o/ab/abcd', Buffer.from('object'));
+    before.close();
+    for (const path of ['head.new', 'o/ab/abff.new']) writeFileSync(join(directory, path), 'half');
+    (await DepotDirectory.open(directory)).close();
+    expect(['head.new', 'o/ab/abff.new'].map((path) => existsSync(join(directory, path)))).toEqual([
+      false,
+      false,
+    ]);
+    expect(readFileSync(join(directory, 'o/ab/abcd'), 'utf8')).toBe('object');
+  });
+
+  it('says which file cannot be written', async () => {
+    const directory = temporaryDirectory();
+    const files = await DepotDirectory.open(directory);
+    onTestFinished(() => files.close());
+    writeFileSync(join(directory, 'o'), 'a file where a folder is to be');
+    await expect(files.write('o/ab/abcd', Buffer.from('object'))).rejects.toThrow(
+      /^o\/ab\/abcd: E(EXIST|NOTDIR)/,
+    );
+  });
+});
