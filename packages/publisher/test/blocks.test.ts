@@ -252,6 +252,48 @@ describe('cut', () => {
     await expectPushed(publisher);
   });
 
+  it('does not end early where the clock is set forward, and has an end where it is set back', async () => {
+    const clock = new FakeClock();
+    const publisher = await house({ clock });
+    const isCut = () => verdict(publisher, '10.138.0.3 > 192.0.2.1 tcp/22') === 'drop';
+    await ask(publisher, { verb: 'cut', qube: '10.138.0.3', seconds: 600 });
+    now += 3600;
+    await release(publisher, { 'r.yaml': DOCUMENT.replace('203.0.113.0/24]', '203.0.113.0/25]') });
+    await clock.advance(540_000);
+    await publisher.idle();
+    expect(isCut()).toBe(true);
+    await clock.advance(60_000);
+    await publisher.idle();
+    expect(isCut()).toBe(false);
+    await ask(publisher, { verb: 'cut', qube: '10.138.0.3', seconds: 600 });
+    now -= 300;
+    await clock.advance(600_000);
+    await publisher.idle();
+    expect(isCut()).toBe(true);
+    now += 900;
+    await clock.advance(60_000);
+    await publisher.idle();
+    expect(isCut()).toBe(false);
+  });
+
+  it('ends after its time at the latest where the publisher starts with a clock in 1970', async () => {
+    const stateDirectory = temporaryDirectory();
+    const before = await house({ stateDirectory });
+    await ask(before, { verb: 'cut', qube: '10.138.0.3', seconds: 600 });
+    await before.close();
+    const clock = new FakeClock();
+    now = 0;
+    const publisher = freshPublisher({ stateDirectory, clock, nowMs: () => now * 1000 });
+    now = 1_800_000_900;
+    await clock.advance(540_000);
+    await publisher.idle();
+    expect(rows(publisher)).toHaveLength(1);
+    await clock.advance(60_000);
+    await publisher.idle();
+    expect(rows(publisher)).toEqual([]);
+    await expectPushed(publisher);
+  });
+
   it('is refused where firewalls are in their boot mode: a first policy would end that', async () => {
     const publisher = freshPublisher();
     const cut = () => publisher.blocks.add({ verb: 'cut', qube: '10.137.0.5' });

@@ -16,7 +16,6 @@ import {
 import { namesLists, ownPolicies } from './compile.ts';
 import {
   canonicalAddress,
-  isActive,
   ROWS_LISTS_MAX,
   ROWS_MAX,
   type Row,
@@ -50,20 +49,16 @@ export interface Asking {
 }
 
 /**
- * Rows with one more. If there is one of the same verb, target and qube, the new one takes its place, with
- * the later of both ends. Throws ProtocolError `bad-input`, `no-such-part` and `over-limit`.
+ * Rows with one more, of those that have not ended. If there is one of the same verb, target and qube, the
+ * new one takes its place, with the later of both ends. Throws ProtocolError `bad-input`, `no-such-part` and
+ * `over-limit`.
  */
-export function rowsWith(
-  { next, rows: all }: Rows,
-  request: RowRequest,
-  { base, now, by }: Asking,
-): RowsChange {
+export function rowsWith({ next, rows }: Rows, request: RowRequest, { base, now, by }: Asking): RowsChange {
   const { verb, seconds } = request;
   const target = request.target === undefined ? undefined : targetFor(request.target, base);
   const qube = request.qube === undefined ? undefined : qubeFor(request.qube, { verb, target }, base);
   const comment = commentOf(request.comment);
   const until = seconds === undefined ? undefined : now + seconds;
-  const rows = all.filter((row) => isActive(row, now));
   const same = rows.find((row) => row.verb === verb && row.target === target && row.qube === qube);
   const kept = {
     until: same === undefined ? until : later(same.until, until),

@@ -68,14 +68,37 @@ export function targetText(target: Target): string {
   }
 }
 
-export function isActive({ until }: Row, now: number): boolean {
-  return until === undefined || now < until;
-}
+/**
+ * A row ends when both the wall clock and the time that this process has run say so: a clock that is set
+ * forward ends no cut early.
+ */
+export class RowEnds {
+  readonly #nowMs: () => number;
+  readonly #monotonicMs: () => number;
+  readonly #endsMs = new WeakMap<Row, number>();
 
-/** The rows that have not ended; the same object if none has. */
-export function activeRows(rows: Rows, now: number): Rows {
-  const active = rows.rows.filter((row) => isActive(row, now));
-  return active.length === rows.rows.length ? rows : { ...rows, rows: active };
+  constructor(nowMs: () => number, monotonicMs: () => number) {
+    this.#nowMs = nowMs;
+    this.#monotonicMs = monotonicMs;
+  }
+
+  /** Milliseconds up to the end, by the clock that is behind; 0 or less: it has ended. */
+  leftMs(row: Row): number {
+    const { at, until } = row;
+    if (until === undefined) return Number.POSITIVE_INFINITY;
+    const leftMs = until * 1000 - this.#nowMs();
+    const monotonicMs = this.#monotonicMs();
+    // The limit is for a clock that starts in 1970 and is set right later.
+    const endMs = this.#endsMs.get(row) ?? monotonicMs + Math.min(leftMs, (until - at) * 1000);
+    this.#endsMs.set(row, endMs);
+    return Math.max(leftMs, endMs - monotonicMs);
+  }
+
+  /** The rows that have not ended; the same object if none has. */
+  active(rows: Rows): Rows {
+    const active = rows.rows.filter((row) => this.leftMs(row) > 0);
+    return active.length === rows.rows.length ? rows : { ...rows, rows: active };
+  }
 }
 
 /** For people and records: `block ads.example for 10.137.0.5`. */

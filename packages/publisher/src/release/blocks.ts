@@ -8,7 +8,7 @@ import type { Clock } from '@rulecast/sources';
 import type { Logger } from 'pino';
 import { type RowRequest, type RowsChange, rowsWith, rowsWithout } from '../blocks/change.ts';
 import { baseOf, placeOf, withRows } from '../blocks/compile.ts';
-import { isActive, type Row, rowText } from '../blocks/rows.ts';
+import { type Row, type RowEnds, rowText } from '../blocks/rows.ts';
 import type { Way } from '../guards/table.ts';
 import type { Store } from '../store/store.ts';
 import type { Committer } from './commit.ts';
@@ -35,6 +35,7 @@ export interface BlocksOptions {
   readonly turns: Turns;
   readonly turn: Turn;
   readonly clock: Clock;
+  readonly ends: RowEnds;
   /** Milliseconds since 1970. */
   readonly nowMs: () => number;
   readonly logger: Logger;
@@ -54,7 +55,7 @@ export class Blocks {
 
   /** The rows that have not ended. */
   get rows(): readonly Row[] {
-    return this.#options.store.rows.rows.filter((row) => isActive(row, this.#now()));
+    return this.#active.rows;
   }
 
   /** Those that stand in a policy. */
@@ -69,7 +70,7 @@ export class Blocks {
   add(request: RowRequest, options: PushOptions = {}): Promise<BlockOutcome> {
     const { by = NOBODY } = options;
     const change = (): RowsChange =>
-      rowsWith(this.#options.store.rows, request, { base: this.#base, now: this.#now(), by });
+      rowsWith(this.#active, request, { base: this.#base, now: this.#now(), by });
     return this.#release(request.verb, change, options);
   }
 
@@ -105,10 +106,9 @@ export class Blocks {
   /** Sets when the next row ends, by the rows that are kept. */
   #schedule(): void {
     this.#unschedule();
-    const ends = this.#options.store.rows.rows.flatMap(({ until }) => (until === undefined ? [] : [until]));
-    if (this.#isClosed || ends.length === 0) return;
-    const waitMs = Math.min(...ends) * 1000 - this.#options.nowMs();
-    this.#lookAfter(Math.min(Math.max(0, waitMs), LOOK_MS));
+    const { store, ends } = this.#options;
+    const leftMs = Math.min(...store.rows.rows.map((row) => ends.leftMs(row)));
+    if (leftMs < Number.POSITIVE_INFINITY) this.#lookAfter(Math.min(Math.max(0, leftMs), LOOK_MS));
   }
 
   #lookAfter(ms: number): void {
@@ -121,9 +121,8 @@ export class Blocks {
 
   /** Releases away what has ended. Where that cannot be, it is tried again. */
   async #end(): Promise<void> {
-    const { store, committer, desk, guards, logger } = this.#options;
-    const now = this.#now();
-    const over = store.rows.rows.filter((row) => !isActive(row, now));
+    const { store, ends, committer, desk, guards, logger } = this.#options;
+    const over = store.rows.rows.filter((row) => ends.leftMs(row) <= 0);
     if (this.#isClosed) return;
     if (over.length === 0) return this.#schedule();
     const detail = `ended: ${over.map((row) => rowText(row)).join(', ')}`;
@@ -146,6 +145,10 @@ export class Blocks {
   close(): void {
     this.#isClosed = true;
     this.#unschedule();
+  }
+
+  get #active() {
+    return this.#options.ends.active(this.#options.store.rows);
   }
 
   get #base() {

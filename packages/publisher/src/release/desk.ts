@@ -14,7 +14,7 @@
 import type { IngestNote } from '@rulecast/formats';
 import { policyCount, type RuleSet, type RuleSetProblem, usedLists, usedNames } from '@rulecast/rules';
 import { baseOf, withRows } from '../blocks/compile.ts';
-import { activeRows, type Rows } from '../blocks/rows.ts';
+import type { RowEnds, Rows } from '../blocks/rows.ts';
 import type { Tally } from '../counts/tally.ts';
 import { NO_PERMITS, type Permits, unneededPermits } from '../guards/permits.ts';
 import { type GuardRefusal, isPermitted } from '../guards/refusal.ts';
@@ -40,8 +40,7 @@ export interface DeskOptions {
   readonly nameRefresh: NameRefresh;
   readonly guards: DraftGuards;
   readonly proofs: Proofs;
-  /** Milliseconds since 1970. */
-  readonly nowMs: () => number;
+  readonly ends: RowEnds;
   readonly tally: Tally;
   /** Called when a release is on disk; `against` are the refusals that were permitted. */
   readonly onReleased: (release: Release, origin: Origin, against: readonly GuardRefusal[]) => void;
@@ -115,12 +114,11 @@ export class ReleaseDesk {
     ruleSet: RuleSet,
     asked: Rows | undefined,
   ): { readonly ruleSet: RuleSet; readonly before: RuleSet; readonly rows: Rows } {
-    const { store, committer, nowMs } = this.#options;
-    const now = Math.floor(nowMs() / 1000);
-    const rows = activeRows(asked ?? store.rows, now);
+    const { store, committer, ends } = this.#options;
+    const rows = ends.active(asked ?? store.rows);
     const { ruleSet: compiled, fault } = withRows(baseOf(ruleSet), rows.rows);
     if (fault !== undefined) throw new GuardError({ part: '', reason: fault });
-    const kept = activeRows(store.rows, now);
+    const kept = ends.active(store.rows);
     const before =
       kept === store.rows ? committer.ruleSet : withRows(baseOf(committer.ruleSet), kept.rows).ruleSet;
     return { ruleSet: compiled, before, rows };

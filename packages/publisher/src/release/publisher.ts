@@ -19,6 +19,7 @@ import { isPartName, type RuleSet, type RuleSetProblem } from '@rulecast/rules';
 import type { BatchOutcome, Clock } from '@rulecast/sources';
 import type { Logger } from 'pino';
 import { baseOf } from '../blocks/compile.ts';
+import { RowEnds } from '../blocks/rows.ts';
 import { CounterSums } from '../counts/sums.ts';
 import { Tally } from '../counts/tally.ts';
 import { permitCodes } from '../guards/permits.ts';
@@ -193,6 +194,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       release: (ruleSet, changed) => this.#releaseNames(ruleSet, changed),
     });
     const pendingNames = new PendingNames(names, turn);
+    const ends = new RowEnds(nowMs, () => clock.monotonicMs());
     const desk = new ReleaseDesk({
       store,
       committer,
@@ -201,7 +203,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
       nameRefresh: this.#nameRefresh,
       guards,
       proofs: this.#proofs,
-      nowMs,
+      ends,
       tally: this.tally,
       onReleased: (release, origin, against) => this.#released(release, origin, against),
     });
@@ -210,7 +212,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
     const batches = new SourceBatches({ ...shared, subscribers });
     this.#batches = batches;
     this.#pushes = new Pushes({ ...shared, batches, rules: this.rules, worker });
-    this.blocks = new Blocks({ ...shared, clock });
+    this.blocks = new Blocks({ ...shared, clock, ends });
     this.#begin(startedOver);
   }
 
