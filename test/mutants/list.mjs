@@ -240,9 +240,9 @@ export const MUTANTS = [
   },
   {
     name: 'pages are asked for that do not go on',
-    path: 'packages/publisher/src/requests/status.ts',
-    find: 'next > from ? next : undefined',
-    replace: 'next',
+    path: 'packages/publisher/src/control/counter-pages.ts',
+    find: 'next <= from',
+    replace: 'next === 0',
     suites: ['packages/publisher/test/control.test.ts'],
   },
   {

@@ -1,9 +1,11 @@
 /** Sums of what firewalls count: what adds to them, what does not, and what they are kept by. */
 
 import { describe, expect, it } from 'vitest';
+import { until } from '../../../test/kit/turns.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
-import { CounterPoll } from '../src/counts/poll.ts';
 import { CounterSums } from '../src/counts/sums.ts';
+import { countFirewalls } from '../src/daemon/counting.ts';
+import type { AskTable } from '../src/session/serve.ts';
 import { freshPublisher, release } from './fresh-publisher.ts';
 
 const HOUR_MS = 3_600_000;
@@ -93,7 +95,7 @@ describe('sums of counters', () => {
     expect(dropped()).toEqual([2, 0, 0]);
   });
 
-  it('follow a rule whose number another release changed', async () => {
+  it('of rules begin anew where a release changed their policy, so that no number is taken for another', async () => {
     const { sums } = newSums();
     const before = await ruleSetOf(['drop dst4=192.0.2.1', 'drop proto=tcp dstports=443']);
     const after = await ruleSetOf([
@@ -104,12 +106,33 @@ describe('sums of counters', () => {
     const look = (ruleSet: typeof before, rules: Readonly<Record<string, number>>, isInForce = true) =>
       sums.take('fw', { counters: counted(rules), ruleSet, isInForce });
     look(before, { 'rule.work.1': 10, 'rule.work.2': 1000 });
+    look(before, { 'rule.work.1': 10, 'rule.work.2': 1001 });
     look(after, { 'rule.work.1': 10, 'rule.work.2': 1003 }, false); // which numbers it means is not known
-    look(after, { 'rule.work.2': 11, 'rule.work.3': 1004, 'rule.work.indefault': 1 }); // that accepts
-    expect(sums.since(HOUR_MS).rules.map(({ rule, packets }) => [rule.rule, rule.number, packets])).toEqual([
-      ['action=drop proto=tcp dstports=443-443', 3, 4],
-      ['action=drop dst4=192.0.2.1/32', 2, 1],
+    look(after, { 'rule.work.2': 11, 'rule.work.3': 1004 });
+    look(after, { 'rule.work.2': 12, 'rule.work.3': 1006, 'rule.work.indefault': 1 }); // that accepts
+    look(before, { 'rule.work.2': 1007 }, false); // as it was, by a rollback
+    look(before, { 'rule.work.1': 12, 'rule.work.2': 1007 });
+    const found = sums.since(HOUR_MS).rules.map(({ rule, ruleIndex, packets }) => [rule, ruleIndex, packets]);
+    expect(found).toEqual([
+      ['action=drop proto=tcp dstports=443-443', 2, 3],
+      ['action=drop dst4=192.0.2.1/32', 1, 1],
     ]);
+  });
+
+  it('of rules go on over releases that leave their policy as it is, and while one is not in force', async () => {
+    const { sums } = newSums();
+    const ruleSet = await ruleSetOf(['drop']);
+    const look = (packets: number, isInForce: boolean) =>
+      sums.take('fw', {
+        counters: counted({ 'rule.work.1': packets }),
+        ruleSet: { ...ruleSet, policies: new Map(ruleSet.policies) },
+        isInForce,
+      });
+    look(5, true);
+    look(7, true);
+    look(8, false);
+    look(9, true);
+    expect(sums.since(HOUR_MS).rules.map(({ packets }) => packets)).toEqual([4]);
   });
 
   it('of rules begin with the first look at which their numbers are known', async () => {
@@ -164,99 +187,98 @@ describe('sums of counters', () => {
 });
 
 describe('looks at what firewalls counted', () => {
-  function rig(names: readonly string[]) {
-    const clock = new FakeClock();
-    const asked: string[] = [];
-    const answers: (() => void)[] = [];
-    const sums = new CounterSums({ nowMs: () => clock.wallMs(), monotonicMs: () => clock.monotonicMs() });
-    return { clock, asked, answers, sums, names };
+  type Page = Awaited<ReturnType<AskTable>>;
+
+  /** A release with one rule, and firewalls that have had it in force for a while. */
+  async function rig(
+    names: readonly string[],
+    ask: (name: string, from: number | undefined) => Promise<Partial<Page>>,
+  ) {
+    const { clock, sums } = newSums();
+    const publisher = freshPublisher();
+    const policy = 'policies: { work: { prefixes: [10.137.0.5], egress: [drop dst=@bad] } }';
+    await release(publisher, { 'bad.txt': '192.0.2.1\n', 'f.yaml': `unmatched: drop\n${policy}` });
+    const { subscribers, head } = publisher;
+    if (head === undefined) throw new Error('nothing was released');
+    const { epoch, version } = head.manifest;
+    for (const name of names)
+      Object.assign(subscribers.entry(name, clock.wallMs()), {
+        connectedSinceMs: clock.wallMs(),
+        capabilities: ['pages'],
+        held: { epoch, version, hash: head.hash },
+      });
+    const asking: AskTable = async (name, about) => ({
+      kind: 'answer',
+      ok: true,
+      ...(await ask(name, about.question === 'stats' ? about['+from'] : undefined)),
+    });
+    const nowMs = (): number => clock.wallMs();
+    const counting = countFirewalls({ clock, sums, nowMs, subscribers, head }, asking);
+    /** The next one is looked at, and the one after waited for. */
+    const look = async (): Promise<void> => {
+      clock.advance(60_000);
+      await until(() => clock.pendingMs.length > 0);
+    };
+    return { clock, sums, counting, look, subscribers };
   }
 
   it('come once a minute, one at a time, evenly over it', async () => {
-    const ruleSet = await ruleSetOf(['drop']);
-    const { clock, asked, sums, names } = rig(['c', 'a', 'b']);
+    const asked: string[] = [];
     let answer: () => void = () => undefined;
-    const poll = new CounterPoll({
-      clock,
-      sums,
-      connected: () => names,
-      isKnown: () => true,
-      released: () => ruleSet,
-      inForceMs: () => 60_000,
-      ask: (name) => {
-        asked.push(name);
-        return new Promise((resolve) => {
-          answer = () => resolve({ stats: {} });
-        });
-      },
+    const { clock, counting } = await rig(['c', 'a', 'b'], (name) => {
+      asked.push(name);
+      return new Promise((resolve) => {
+        answer = () => resolve({ stats: {} });
+      });
     });
     for (let step = 0; step < 7; step++) {
       expect(clock.pendingMs).toEqual([20_000]);
       clock.advance(20_000);
       expect(clock.pendingMs).toEqual([]); // the next waits for the answer
       answer();
-      while (clock.pendingMs.length === 0) await Promise.resolve();
+      await until(() => clock.pendingMs.length > 0);
     }
     expect(asked).toEqual(['a', 'b', 'c', 'a', 'b', 'c', 'a']);
-    poll.close();
+    counting.close();
     expect(clock.pendingMs).toEqual([]);
   });
 
-  it.each([
+  it.each<[string, (from: number | undefined) => Promise<Partial<Page>>]>([
     ['fails', () => Promise.reject(new Error('gone'))],
     ['says nothing', async () => ({})],
-    [
-      'has pages without an end',
-      async (from: number) => ({ stats: { nftDecided: from }, '+next': from + 1 }),
-    ],
+    ['has pages without an end', async (from = 0) => ({ stats: { nftDecided: from }, '+next': from + 1 })],
   ])('take nothing of a firewall that %s, and go on', async (_what, ask) => {
-    const ruleSet = await ruleSetOf(['drop']);
-    const { clock, sums } = rig([]);
-    const poll = new CounterPoll({
-      clock,
-      sums,
-      connected: () => ['fw'],
-      isKnown: () => true,
-      released: () => ruleSet,
-      inForceMs: () => 60_000,
-      ask: (_name, from) => ask(from),
-    });
-    for (let look = 0; look < 2; look++) {
-      clock.advance(60_000);
-      while (clock.pendingMs.length === 0) await Promise.resolve();
-    }
+    const { sums, look } = await rig(['fw'], (_name, from) => ask(from));
+    await look();
+    await look();
     expect(sums.subscribers()).toEqual([]);
-    poll.close();
   });
 
   it('put pages together, and forget firewalls that are not known any more', async () => {
-    const ruleSet = await ruleSetOf(['drop dst=@bad']);
-    const { clock, sums } = rig([]);
-    let [isKnown, drop] = [true, 5];
+    let drop = 5;
     const pages = () => [{ stats: { nftDecided: drop }, '+next': 1 }, { stats: { 'drop.list.bad': drop } }];
-    const poll = new CounterPoll({
-      clock,
-      sums,
-      connected: () => ['fw'],
-      isKnown: () => isKnown,
-      released: () => ruleSet,
-      inForceMs: () => 60_000,
-      ask: async (_name, from) => pages()[from] ?? {},
-    });
-    const look = async () => {
-      clock.advance(60_000);
-      while (clock.pendingMs.length === 0) await Promise.resolve();
-    };
+    const { sums, look, subscribers } = await rig(['fw'], async (_name, from = 0) => pages()[from] ?? {});
     await look();
     drop = 8;
     await look();
     expect(sums.whole('fw').get('nftDecided')).toBe(3);
     expect(sums.of('list', 'bad')).toEqual({ accept: 0, drop: 3 });
-    isKnown = false;
-    drop = 100;
+    subscribers.entry('fw', 0).connectedSinceMs = undefined;
+    expect(subscribers.forget('fw')).toBe('forgotten');
     await look();
-    expect(sums.whole('fw').get('nftDecided')).toBe(0); // known anew, from its first look on
+    expect(sums.subscribers()).toEqual([]);
     expect(sums.of('list', 'bad')).toEqual({ accept: 0, drop: 3 });
-    poll.close();
   });
+
+  it.each([-10 * HOUR_MS, 0, 10 * HOUR_MS])(
+    'know rules after the wall clock was set by %i ms',
+    async (ms) => {
+      let drop = 0;
+      const { clock, sums, look } = await rig(['fw'], async () => ({ stats: { 'rule.work.1': ++drop } }));
+      clock.jumpWall(ms);
+      await look();
+      await look();
+      expect(sums.since(HOUR_MS).rules.map(({ packets }) => packets)).toEqual([1]);
+    },
+  );
 });

@@ -3,14 +3,27 @@
  * looks, so that one that begins anew lowers none of them. What lists and rules drop is kept by hours, too.
  */
 
-import type { Action, RuleSet } from '@rulecast/rules';
-import { type CountedRule, RuleNames } from './rule-names.ts';
+import { boundText, RULE_TEXT_MAX_BYTES } from '@rulecast/protocol';
+import {
+  type Action,
+  type Direction,
+  formatRule,
+  type Policy,
+  type RuleSet,
+  ruleAt,
+  ruleCount,
+  runsOf,
+} from '@rulecast/rules';
 
-/** Packets by what became of them. */
-export type ActionSums = Readonly<Record<Action, number>>;
-
+/** Rules that drop and are counted by the same counter. */
 export interface RuleSum {
-  readonly rule: CountedRule;
+  readonly policy: string;
+  readonly direction: Direction;
+  readonly block: 'own' | 'exceptions';
+  /** The canonical line of the first one; or `drop`: of all that are counted together, or `default`. */
+  readonly rule: string;
+  /** That of the first one in the block, from 0. */
+  readonly ruleIndex: number | undefined;
   readonly packets: number;
 }
 
@@ -47,19 +60,22 @@ const RULES_MAX = 2048;
 const REMEMBERED_MAX = 262_144;
 /** What became of names that were asked for. */
 const OUTCOMES = ['Answered', 'Blocked', 'Private', 'OtherFamily', 'Failed', 'Full', 'Refused'];
-/** Counters of a firewall as a whole; it may say others, of which nothing is kept. */
+/** Counters of a firewall as a whole. */
 const WHOLE: ReadonlySet<string> = new Set([
   ...['nftDecided', 'nftDropped', 'nftRepairs', 'unmatched', 'refusedLost', 'dnsHeard', 'dnsHeardMs'],
   ...OUTCOMES.map((outcome) => `dns${outcome}`),
 ]);
+/** What a firewall says that is no sum. */
+const STATES: ReadonlySet<string> = new Set(['stale', 'nftOpen', 'refusedKept', 'logOff']);
 const OF_PART = /^(?:accept|drop)\.(list|policy)\.(.+)$/;
+const OF_RULE = /^rule\.(.+)\.(in)?(x)?(accept|drop|default|[1-9]\d{0,6})$/;
 const DROPPED_BY_LIST = /^drop\.list\.(.+)$/;
 
-/** What a firewall said, by what is counted; keys of rules have spaces. */
-interface Said {
-  readonly counts: ReadonlyMap<string, number>;
-  /** Its rules were known by their numbers, then or before. */
-  readonly hasRules: boolean;
+interface RememberedLook {
+  /** Of rules those of the last look at which their numbers were known. */
+  readonly counters: ReadonlyMap<string, number>;
+  /** Which look that was; 0: none. */
+  readonly rulesAt: number;
 }
 
 interface Hour {
@@ -67,22 +83,20 @@ interface Hour {
   readonly beganMs: number;
   /** By name. */
   readonly lists: Map<string, number>;
-  /** By key. */
   readonly rules: Map<string, RuleSum>;
 }
 
 export class CounterSums {
   readonly #options: CounterSumsOptions;
-  readonly #names = new RuleNames();
-  /** What each firewall said last. */
-  readonly #last = new Map<string, Said>();
-  #lastCount = 0;
+  readonly #last = new Map<string, RememberedLook>();
+  #lookCount = 0;
+  #policies: RuleSet['policies'] = new Map();
+  /** By policy: the look since which its rules have had the same numbers. */
+  #numberedAt: ReadonlyMap<string, number> = new Map();
   /** Of firewalls as a whole, by name of a counter. */
   readonly #whole = new Map<string, Map<string, number>>();
   /** Of all of them, those that are forgotten too; and of lists and policies. */
   readonly #total = new Map<string, number>();
-  /** What each firewall said last that is no sum. */
-  readonly #flags = new Map<string, ReadonlyMap<string, number>>();
   /** The newest is the last. */
   readonly #hours: Hour[] = [];
 
@@ -92,55 +106,53 @@ export class CounterSums {
 
   /** Adds what a firewall counted since the look before; of the first one nothing. */
   take(subscriber: string, { counters, ruleSet, isInForce }: CounterLook): void {
+    this.#lookCount += 1;
+    this.#noteNumbers(ruleSet.policies);
     const before = this.#last.get(subscriber);
-    this.#flags.set(subscriber, flagsIn(counters));
-    const rules = new Map<string, CountedRule>();
-    const now = new Map<string, number>();
-    if (!isInForce) for (const [key, value] of before?.counts ?? []) if (isRule(key)) now.set(key, value);
-    for (const [name, value] of counters) {
-      const rule = isInForce ? this.#names.of(name, ruleSet) : undefined;
-      if (rule !== undefined) rules.set(rule.key, rule);
-      const key = rule?.key ?? (isCounted(name, ruleSet) ? name : undefined);
-      if (key !== undefined) now.set(key, plus(now.get(key), value));
-    }
-    const said = { counts: now, hasRules: isInForce || before?.hasRules === true };
-    if (!this.#remember(subscriber, said)) return;
-    for (const name of now.keys()) if (WHOLE.has(name)) this.#addWhole(subscriber, name, 0);
-    if (before === undefined) return;
+    const now = new Map(
+      [...counters].filter(([name]) => isKept(name, ruleSet) && (isInForce || !isRule(name))),
+    );
+    if (!isInForce)
+      for (const [name, value] of before?.counters ?? []) if (isRule(name)) now.set(name, value);
+    let size = now.size;
+    for (const [name, look] of this.#last) if (name !== subscriber) size += look.counters.size;
+    if (size > REMEMBERED_MAX) return this.forget(subscriber);
+    this.#last.set(subscriber, {
+      counters: now,
+      rulesAt: isInForce ? this.#lookCount : (before?.rulesAt ?? 0),
+    });
     // Of one that left some out a counter may be new to us and old to it.
-    const isWhole = !counters.has('nftLeftOut');
+    const isWhole = before !== undefined && !counters.has('nftLeftOut');
     const hour = this.#hour(ruleSet);
-    for (const [key, value] of now) {
-      const isNew = isWhole && (before.hasRules || !isRule(key));
-      const had = before.counts.get(key) ?? (isNew ? 0 : value);
-      const gain = value >= had ? value - had : value;
-      if (gain > 0) this.#add(subscriber, key, rules.get(key), gain, hour);
+    for (const [name, value] of now) {
+      const isKnown = !isRule(name) || this.#areNumbersOf(name, before?.rulesAt ?? 0);
+      const had = (isKnown ? before?.counters.get(name) : value) ?? (isWhole ? 0 : value);
+      this.#add(subscriber, name, value >= had ? value - had : value, hour, ruleSet);
     }
   }
 
-  /** False: there are too many of all firewalls, and nothing is known of this one. */
-  #remember(subscriber: string, said: Said): boolean {
-    const count = this.#lastCount - (this.#last.get(subscriber)?.counts.size ?? 0) + said.counts.size;
-    if (count > REMEMBERED_MAX) {
-      this.forget(subscriber);
-      return false;
-    }
-    this.#last.set(subscriber, said);
-    this.#lastCount = count;
-    return true;
+  /** Notes which policies say something else than at the look before. */
+  #noteNumbers(policies: RuleSet['policies']): void {
+    if (policies === this.#policies) return;
+    const at = (policy: Policy): number =>
+      (this.#policies.get(policy.name) === policy ? this.#numberedAt.get(policy.name) : undefined) ??
+      this.#lookCount;
+    this.#numberedAt = new Map([...policies].map(([name, policy]) => [name, at(policy)]));
+    this.#policies = policies;
   }
 
-  #add(subscriber: string, key: string, rule: CountedRule | undefined, gain: number, hour: Hour): void {
-    if (rule !== undefined) {
-      if (rule.action !== 'drop') return;
-      const known = hour.rules.get(key);
-      if (known === undefined && hour.rules.size >= RULES_MAX) return;
-      hour.rules.set(key, { rule, packets: plus(known?.packets, gain) });
-      return;
-    }
-    if (WHOLE.has(key)) return this.#addWhole(subscriber, key, gain);
-    add(this.#total, key, gain);
-    const list = DROPPED_BY_LIST.exec(key)?.[1];
+  /** Whether the number in a rule's counter meant the same rule at a look. */
+  #areNumbersOf(counter: string, look: number): boolean {
+    const [, policy = ''] = OF_RULE.exec(counter) ?? [];
+    return (this.#numberedAt.get(policy) ?? look + 1) <= look;
+  }
+
+  #add(subscriber: string, name: string, gain: number, hour: Hour, ruleSet: RuleSet): void {
+    if (WHOLE.has(name)) return this.#addWhole(subscriber, name, gain);
+    if (gain === 0 || STATES.has(name)) return;
+    if (isRule(name)) return addRule(hour.rules, gain, dropped(name, ruleSet), RULES_MAX);
+    add(this.#total, name, gain);
+    const list = DROPPED_BY_LIST.exec(name)?.[1];
     if (list !== undefined) add(hour.lists, list, gain);
   }
 
@@ -156,7 +168,7 @@ export class CounterSums {
     const last = this.#hours.at(-1);
     const beganMs = monotonicMs();
     if (last !== undefined && beganMs - last.beganMs < HOUR_MS) return last;
-    for (const name of this.#total.keys()) if (!isCounted(name, ruleSet)) this.#total.delete(name);
+    for (const name of this.#total.keys()) if (!isKept(name, ruleSet)) this.#total.delete(name);
     const hour: Hour = { fromMs: nowMs(), beganMs, lists: new Map(), rules: new Map() };
     this.#hours.push(hour);
     if (this.#hours.length > HOURS_KEPT) this.#hours.shift();
@@ -165,10 +177,8 @@ export class CounterSums {
 
   /** A firewall is forgotten: its sums by firewall go, those by list and policy stay. */
   forget(subscriber: string): void {
-    this.#lastCount -= this.#last.get(subscriber)?.counts.size ?? 0;
     this.#last.delete(subscriber);
     this.#whole.delete(subscriber);
-    this.#flags.delete(subscriber);
   }
 
   /** Those that sums are kept of. */
@@ -177,13 +187,18 @@ export class CounterSums {
   }
 
   /** Packets that a list or a policy decided, since the publisher started. */
-  of(kind: 'list' | 'policy', name: string): ActionSums {
+  of(kind: 'list' | 'policy', name: string): Readonly<Record<Action, number>> {
     return { accept: this.total(`accept.${kind}.${name}`), drop: this.total(`drop.${kind}.${name}`) };
   }
 
   /** Sums of one firewall as a whole, by the names of its counters. */
   whole(subscriber: string): ReadonlyMap<string, number> {
     return this.#whole.get(subscriber) ?? new Map();
+  }
+
+  /** What a firewall said last, by the names of its counters. */
+  last(subscriber: string): ReadonlyMap<string, number> {
+    return this.#last.get(subscriber)?.counters ?? new Map();
   }
 
   /** The sum of a counter of all firewalls. */
@@ -201,11 +216,6 @@ export class CounterSums {
     return sums;
   }
 
-  /** Of a firewall as it said last: `nftOpen`; 1 for yes `stale`, and `logOff`, if it is to keep a log. */
-  flag(subscriber: string, flag: string): number | undefined {
-    return this.#flags.get(subscriber)?.get(flag);
-  }
-
   /** Sums of the last `sinceMs` milliseconds, from the start of the hour in which they begin. */
   since(sinceMs: number): HourlySums {
     const now = this.#options.monotonicMs();
@@ -216,8 +226,7 @@ export class CounterSums {
     const rules = new Map<string, RuleSum>();
     const lists = new Map<string, number>();
     for (const hour of hours) {
-      for (const [key, { rule, packets }] of hour.rules)
-        rules.set(key, { rule, packets: plus(rules.get(key)?.packets, packets) });
+      for (const { packets, ...rule } of hour.rules.values()) addRule(rules, packets, rule);
       for (const [name, packets] of hour.lists) add(lists, name, packets);
     }
     return {
@@ -228,20 +237,54 @@ export class CounterSums {
   }
 }
 
-function flagsIn(counters: ReadonlyMap<string, number>): ReadonlyMap<string, number> {
-  const flags = new Map([...counters].filter(([name]) => name === 'stale' || name === 'nftOpen'));
-  if (counters.has('refusedKept')) flags.set('logOff', counters.get('logOff') ?? 0);
-  return flags;
-}
-
-function isRule(key: string): boolean {
-  return key.includes(' ');
-}
-
-function isCounted(name: string, { lists, policies }: RuleSet): boolean {
+/** Whether anything is made of a counter: nothing is of lists, policies and rules that are not released. */
+function isKept(name: string, ruleSet: RuleSet): boolean {
+  if (isRule(name)) return ruleOf(name, ruleSet) !== undefined;
   const [, kind, part = ''] = OF_PART.exec(name) ?? [];
-  if (kind === undefined) return WHOLE.has(name);
-  return kind === 'list' ? lists.has(part) : policies.has(part);
+  if (kind === undefined) return WHOLE.has(name) || STATES.has(name);
+  return ruleSet[kind === 'list' ? 'lists' : 'policies'].has(part);
+}
+
+function isRule(counter: string): boolean {
+  return counter.startsWith('rule.');
+}
+
+/** The rules of a counter; undefined: the rule set has none such. */
+function ruleOf(counter: string, { policies }: RuleSet) {
+  const [, name = '', ingress, exception, what = ''] = OF_RULE.exec(counter) ?? [];
+  const policy = policies.get(name);
+  if (policy === undefined) return undefined;
+  const direction: Direction = ingress === undefined ? 'egress' : 'ingress';
+  const block: RuleSum['block'] = exception === undefined ? 'own' : 'exceptions';
+  const ruleIndex = /^[1-9]/.test(what) ? Number(what) - 1 : undefined;
+  const runs = runsOf(policy, direction, block);
+  if (ruleIndex !== undefined && ruleIndex >= ruleCount(runs)) return undefined;
+  return { policy, direction, block, what, runs, ruleIndex };
+}
+
+/** Likewise, as it is shown, if they drop. */
+function dropped(counter: string, ruleSet: RuleSet): Omit<RuleSum, 'packets'> | undefined {
+  const found = ruleOf(counter, ruleSet);
+  if (found === undefined) return undefined;
+  const { policy, direction, block, what, runs, ruleIndex } = found;
+  const first = ruleIndex === undefined ? undefined : ruleAt(runs, ruleIndex);
+  const action = first?.action ?? (what === 'default' ? policy.defaultAction : what);
+  if (action !== 'drop') return undefined;
+  const rule = first === undefined ? what : boundText(formatRule(first, direction), RULE_TEXT_MAX_BYTES);
+  return { policy: policy.name, direction, block, rule, ruleIndex };
+}
+
+function addRule(
+  sums: Map<string, RuleSum>,
+  gain: number,
+  rule: Omit<RuleSum, 'packets'> | undefined,
+  max = Number.POSITIVE_INFINITY,
+): void {
+  if (rule === undefined) return;
+  const key = `${rule.policy} ${rule.direction} ${rule.block} ${rule.rule}`;
+  const known = sums.get(key);
+  if (known === undefined && sums.size >= max) return;
+  sums.set(key, { ...rule, packets: plus(known?.packets, gain) });
 }
 
 /** No sum is more than a message can carry. */

@@ -117,9 +117,10 @@ function* ofSubscribers(publisher: Publisher): Generator<TallyRow> {
   yield* each('subscriber-judged-packets', shown, ({ name }) => sums.whole(name).get('nftDecided'));
   yield* each('subscriber-dropped-packets', shown, ({ name }) => sums.whole(name).get('nftDropped'));
   yield* each('subscriber-repairs', shown, ({ name }) => sums.whole(name).get('nftRepairs'));
-  yield* each('subscriber-stale', shown, ({ name }) => sums.flag(name, 'stale'));
-  yield* each('subscriber-log-off', shown, ({ name }) => sums.flag(name, 'logOff'));
-  yield* each('subscriber-names-open', shown, ({ name }) => sums.flag(name, 'nftOpen'));
+  yield* each('subscriber-stale', shown, ({ name }) => sums.last(name).get('stale'));
+  const logging = shown.filter(({ name }) => sums.last(name).has('refusedKept'));
+  yield* each('subscriber-log-off', logging, ({ name }) => sums.last(name).get('logOff') ?? 0);
+  yield* each('subscriber-names-open', shown, ({ name }) => sums.last(name).get('nftOpen'));
   yield leftOut('subscribers', all.length - shown.length);
 }
 

@@ -6,7 +6,6 @@
 import {
   boundText,
   type ControlRecord,
-  type ControlRecordOf,
   catalogueOf,
   DEGRADED_MAX,
   DEGRADED_TEXT_MAX_BYTES,
@@ -19,11 +18,11 @@ import {
   partWord,
 } from '@rulecast/protocol';
 import { EMPTY_RULE_SET } from '@rulecast/rules';
+import { counterPages } from '../control/counter-pages.ts';
 import type { ControlExchange } from '../control/exchange.ts';
-import { noAnswer, noAnswerRecord } from '../control/no-answer.ts';
+import { noAnswerRecord } from '../control/no-answer.ts';
 import type { ControlParts } from '../control/parts.ts';
 import { totalsOf } from '../control/release-report.ts';
-import { COUNTER_PAGES_MAX } from '../counts/poll.ts';
 import type { ReleaseNumber } from '../release/numbers.ts';
 import type { Publisher } from '../release/publisher.ts';
 import type { AskTable } from '../session/serve.ts';
@@ -165,15 +164,20 @@ async function tellCounters(
   exchange: ControlExchange,
   ask: AskTable,
 ): Promise<void> {
-  const first = await Promise.all(subscribers.map((subscriber) => pageOf(subscriber, ask, 0)));
-  for (const [i, subscriber] of subscribers.entries()) {
-    let page = first[i];
-    for (let count = 1; page !== undefined; count++) {
-      await tellOne(subscriber, page.record, exchange);
-      const { next } = page;
-      page =
-        next === undefined || count === COUNTER_PAGES_MAX ? undefined : await pageOf(subscriber, ask, next);
-    }
+  const records = subscribers.map((subscriber) => counterRecords(subscriber, ask));
+  const first = await Promise.all(records.map((each) => each.next()));
+  for (const [i, subscriber] of subscribers.entries())
+    for (let one = first[i]; one?.done === false; one = await records[i]?.next())
+      await tellOne(subscriber, one.value, exchange);
+}
+
+/** Pages of counters of one, and why there are no more or none. */
+async function* counterRecords(subscriber: string, ask: AskTable): AsyncGenerator<ControlRecord> {
+  try {
+    for await (const counters of counterPages(subscriber, ask))
+      yield { record: 'counters', subscriber, counters };
+  } catch (error) {
+    yield noAnswerRecord(subscriber, error);
   }
 }
 
@@ -184,24 +188,6 @@ async function tellOne(subscriber: string, record: ControlRecord, exchange: Cont
   } catch (error) {
     if (!(error instanceof TypeError || error instanceof RangeError)) throw error; // nothing of it was sent
     await exchange.record(noAnswerRecord(subscriber, new ProtocolError(ErrorCode.internal, error.message)));
-  }
-}
-
-/** Counters of one from an index on, or why there are none; and where the next page begins. */
-interface CountersPage {
-  readonly record: ControlRecordOf<'counters'> | ControlRecordOf<'warning'>;
-  readonly next?: number | undefined;
-}
-
-async function pageOf(subscriber: string, ask: AskTable, from: number): Promise<CountersPage> {
-  try {
-    const answer = await ask(subscriber, { question: 'stats', '+from': from });
-    const { stats, '+next': next = 0 } = answer;
-    if (stats === undefined) throw noAnswer(answer);
-    const record = { record: 'counters', subscriber, counters: stats } as const;
-    return { record, next: next > from ? next : undefined }; // it goes on, or it ends
-  } catch (error) {
-    return { record: noAnswerRecord(subscriber, error) };
   }
 }
 

@@ -17,16 +17,7 @@ export async function answerTop(
 ): Promise<void> {
   const { fromMs, lists, rules } = publisher.sums.since(sinceMs);
   const dropped: readonly Omit<ControlRecordOf<'dropped'>, 'record' | 'fromMs'>[] =
-    of === 'lists'
-      ? lists.map(([list, packets]) => ({ list, packets }))
-      : rules.map(({ rule: { policy, direction, isException, rule, number }, packets }) => ({
-          packets,
-          policy,
-          direction,
-          block: isException ? 'exceptions' : 'own',
-          rule,
-          ruleIndex: number === undefined ? undefined : number - 1,
-        }));
+    of === 'lists' ? lists.map(([list, packets]) => ({ list, packets })) : rules;
   for (const one of dropped.slice(0, TOLD_MAX)) await exchange.record({ record: 'dropped', ...one, fromMs });
   await exchange.done('ok', '');
 }
