@@ -140,10 +140,12 @@ export {
   encodeReport,
   encodeReportAnswer,
   type HeldReport,
+  joinReports,
   type Report,
   type ReportAnswer,
   readReport,
   readReportAnswer,
+  splitReports,
   tokenOf,
 } from './depot/report.ts';
 export { ErrorCode, type ErrorDetails, ProtocolError } from './error.ts';
@@ -209,6 +211,7 @@ export {
   REFUSED_MAX,
   REFUSED_PAGES_PER_SECOND_MAX,
   REPORT_MAX_BYTES,
+  REPORTS_MAX,
   REQUIRE_MAX,
   RESUMED_MIN_BYTES,
   RETRY_AFTER_MS,

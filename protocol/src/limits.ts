@@ -212,6 +212,8 @@ export const DEPOT_DELTAS_MAX = 32;
 export const DEPOT_PIECES_MAX = 8;
 /** A report with a proof by every key that a role may have, and its answer. */
 export const REPORT_MAX_BYTES = 2048;
+/** Reports of one request: half a megabyte at worst, and some milliseconds of the publisher. */
+export const REPORTS_MAX = 256;
 
 // ── Our choice ─────────────────────────────────────────────────────────────────────────────────────────────
 

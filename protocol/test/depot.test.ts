@@ -12,13 +12,15 @@ import { type DepotPage, decodeDepotPage, deltaFrom, encodeDepotPage } from '../
 import {
   encodeReport,
   encodeReportAnswer,
+  joinReports,
   type Report,
   readReport,
   readReportAnswer,
+  splitReports,
   tokenOf,
 } from '../src/depot/report.ts';
 import { ProtocolError } from '../src/error.ts';
-import { DEPOT_HEAD_MAX_BYTES, DEPOT_PAGE_MAX_BYTES, REPORT_MAX_BYTES } from '../src/limits.ts';
+import { DEPOT_HEAD_MAX_BYTES, DEPOT_PAGE_MAX_BYTES, REPORT_MAX_BYTES, REPORTS_MAX } from '../src/limits.ts';
 import { hexOf } from './part-spec.ts';
 
 const filled = (length: number, byte: number): Uint8Array => new Uint8Array(length).fill(byte);
@@ -212,6 +214,23 @@ describe('an answer', () => {
     const bytes = encodeReportAnswer(answer, SECRET);
     expect(readReportAnswer(bytes, SECRET)).toEqual(answer);
     expect(readAs(() => readReportAnswer(bytes, filled(32, 8)))).toBe('bad-report');
+  });
+});
+
+describe('a body of reports', () => {
+  it('has each behind its length, be it empty', () => {
+    const body = joinReports([Uint8Array.of(1, 2), new Uint8Array(), Uint8Array.of(3)]);
+    expect([...body]).toEqual([2, 0, 1, 2, 0, 0, 1, 0, 3]);
+    expect(splitReports(body).map((report) => [...report])).toEqual([[1, 2], [], [3]]);
+    expect(splitReports(new Uint8Array())).toEqual([]);
+  });
+
+  it('has so many at most, and none that is cut', () => {
+    const empty = (count: number) => joinReports(Array.from({ length: count }, () => new Uint8Array()));
+    expect(splitReports(empty(REPORTS_MAX))).toHaveLength(REPORTS_MAX);
+    expect(readAs(() => splitReports(empty(REPORTS_MAX + 1)))).toBe('bad-report');
+    for (const cut of [1, 2, 3])
+      expect(readAs(() => splitReports(Uint8Array.of(2, 0, 1, 2).subarray(0, cut)))).toBe('bad-report');
   });
 });
 

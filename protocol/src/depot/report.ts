@@ -7,6 +7,7 @@
  *            | refused: hash 32, code text8                                    flag 2
  *            | proof: length u16, manifest with signatures                     flag 8
  *   answer   MAC 32 | RCB1 | flags u8 | sequence u64 | statement with signatures, or nothing
+ *   body     length u16, report | ...                    of answers likewise
  */
 
 import { createHmac, timingSafeEqual } from 'node:crypto';
@@ -15,7 +16,7 @@ import { ByteReader } from '../bytes/reader.ts';
 import { ByteWriter } from '../bytes/writer.ts';
 import { joinSigned, type Signed, splitSigned } from '../content/signature-block.ts';
 import { ErrorCode, ProtocolError } from '../error.ts';
-import { HASH_BYTES, LINEAGE_BYTES, NONCE_BYTES, REPORT_MAX_BYTES } from '../limits.ts';
+import { HASH_BYTES, LINEAGE_BYTES, NONCE_BYTES, REPORT_MAX_BYTES, REPORTS_MAX } from '../limits.ts';
 import { isCode } from '../wire/field.ts';
 
 const REPORT_TAG = 'RCA1';
@@ -170,6 +171,27 @@ export function readReportAnswer(bytes: Uint8Array, token: Uint8Array): ReportAn
     sequence,
     statement,
   };
+}
+
+/** Several reports, or several answers, as one body. */
+export function joinReports(all: readonly Uint8Array[]): Uint8Array {
+  const writer = new ByteWriter();
+  for (const bytes of all) {
+    writer.u16(bytes.length);
+    writer.bytes(bytes);
+  }
+  return writer.take();
+}
+
+/** Nothing of a report or answer is looked at. Throws ProtocolError `bad-report`. */
+export function splitReports(body: Uint8Array): readonly Uint8Array[] {
+  const reader = new ByteReader(body, ErrorCode.badReport);
+  const all: Uint8Array[] = [];
+  while (reader.remaining > 0) {
+    if (all.length === REPORTS_MAX) throw reader.error(`more than ${REPORTS_MAX} reports`);
+    all.push(reader.bytes(reader.u16()));
+  }
+  return all;
 }
 
 function withMac(content: Uint8Array, token: Uint8Array): Uint8Array {
