@@ -1,6 +1,6 @@
 /** The depot that a publisher writes: what a reader finds after any write, what stays, and what is said. */
 
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   applyChain,
@@ -261,6 +261,22 @@ describe('the directory of a depot', () => {
     expect(await files.read('o/ab/none')).toBeUndefined();
     await files.remove('o/ab/abcd');
     expect(await files.objects()).toEqual([]);
+  });
+
+  // nginx said 304, and rsync copied nothing: the second of two releases of one second came a minute late.
+  it('dates each head by a second of its own, however soon it follows', async () => {
+    const directory = join(temporaryDirectory(), 'depot');
+    const files = await DepotDirectory.open(directory);
+    onTestFinished(() => files.close());
+    const seconds: number[] = [];
+    for (const content of ['head 1', 'head 2', 'head 3']) {
+      await files.write('head', Buffer.from(content));
+      seconds.push(Math.floor(statSync(join(directory, 'head')).mtimeMs / 1000));
+    }
+    expect(new Set(seconds).size).toBe(3);
+    utimesSync(join(directory, 'head'), 1, 1);
+    await files.write('head', Buffer.from('head 4'));
+    expect(statSync(join(directory, 'head')).mtimeMs).toBeGreaterThan(1.7e12);
   });
 
   it('belongs to one publisher at a time', async () => {
