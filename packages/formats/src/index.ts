@@ -25,6 +25,7 @@
 export { isListFormatName, LIST_FORMATS, type ListFormatName } from './collect/format.ts';
 export type { ImportOptions, Skipped } from './collect/options.ts';
 export {
+  type DepotConfig,
   type MustReach,
   type NeverBlockConfig,
   operandsOf,

@@ -45,6 +45,7 @@ describe('every key of the configuration', () => {
     ['a subscriber', SUBSCRIBER_KEYS, false],
     ['an operator', ROLE_KEYS, false],
     ['its socket', SUBSCRIBER_KEYS.socket.keys, false],
+    ['depot', CONFIG_KEYS.depot.keys, false],
     ['dns', CONFIG_KEYS.dns.keys, false],
     ['never-block', CONFIG_KEYS.neverBlock.keys, false],
     ['limits', CONFIG_KEYS.limits.keys, false],
@@ -58,6 +59,7 @@ describe('every key of the configuration', () => {
   it.each([
     ['defaults', SHARED_KEYS],
     ['limits', CONFIG_KEYS.limits.keys ?? {}],
+    ['depot', CONFIG_KEYS.depot.keys ?? {}],
   ])('below %s has its standard value in examples/publisher.yaml', (_, keys: Keys) => {
     for (const [field, { standard }] of Object.entries(keys)) {
       if (standard !== undefined)

@@ -131,6 +131,7 @@ describe('what takes effect at the next start', () => {
   it.each([
     ['listen: unix:/a', '# moved\n\nlisten: [unix:/a]'],
     ['curve: { secret: a, clients: b }', 'curve:\n  clients: b\n  secret: a'],
+    ['depot: { directory: a, keep: 3h }', 'depot: { keep: 3h, directory: a }'],
     ['', 'proxy: environment\nhistory: 30d\nlimits: { fetches: 4 }'],
     ['subscribers: { a: { qube: b }, c: {} }', 'subscribers: { d: {}, a: { qube: b } }'],
   ])('is the same in %j and %j', (one, other) => {
@@ -157,6 +158,7 @@ describe('what it means', () => {
         listen: undefined,
         subscribers: undefined,
         bindings: [],
+        depot: undefined,
         mustReach: [],
         lists: new Map(),
       });
@@ -175,6 +177,12 @@ describe('what it means', () => {
       controlClients: [],
     });
     expect(config.lists.get('a')?.source).toEqual({ kind: 'file', path: '/etc/rulecast/x/y' });
+  });
+
+  it('a depot has its directory beside it, and times of its own', () => {
+    const standard = { signEveryMs: 60_000, expiresMs: 300_000, keepMs: 7_200_000 };
+    expect(configOf('depot: { directory: d }').depot).toEqual({ directory: '/etc/rulecast/d', ...standard });
+    expect(configOf('depot: { directory: /d, keep: 1d }').depot).toMatchObject({ keepMs: 86_400_000 });
   });
 
   it('endpoints keep their place', () => {
@@ -516,6 +524,10 @@ describe('faults', () => {
     ['dns: { max-age: 59s }', '1:17 bad-value', 'from 1m to 366d'],
     ['dns: { fixed: { "b c": 192.0.2.1 } }', '1:17 bad-label', 'is no host name'],
     ['curve: { clients: x }', '1:8 missing-key', 'secret: FILE'],
+    ['depot: { keep: 3h }', '1:8 missing-key', 'directory: DIRECTORY'],
+    ['depot: { directory: x, sign-every: 3m }', '1:36 bad-value', 'from 10s to 2m'],
+    ['depot: { directory: x, expires: 3m }', '1:33 bad-value', 'from 4m to 1d'],
+    ['depot: { directory: x, keep: 1h }', '1:30 bad-value', 'from 2h to 30d'],
     ['proxy: socks5://x', '1:8 bad-value', 'write environment, none, qubes'],
     ['limits: { fetches: 65 }', '1:20 bad-value', 'from 1 to 64'],
     ['limits: { bytes: 1TB }', '1:18 bad-value', 'write a size'],

@@ -31,10 +31,12 @@ import type { Service } from './admission/accept.ts';
 import type { House } from './control/parts.ts';
 import { readConfigFile } from './daemon/config-file.ts';
 import { countFirewalls } from './daemon/counting.ts';
+import { openDepot } from './daemon/depot-link.ts';
 import { argv, defaults, version as programVersion } from './daemon/options.ts';
 import { placesFor } from './daemon/places.ts';
 import { type Settings, SettingsError, settingsOf } from './daemon/settings.ts';
 import { SourcesLink } from './daemon/sources-link.ts';
+import { DepotError } from './depot/files.ts';
 import { SYSTEM_HOST } from './host.ts';
 import { dnsResolver, withFixedNames } from './names/resolve.ts';
 import { Pace } from './release/pace.ts';
@@ -106,10 +108,11 @@ async function main(out: Output): Promise<void> {
     await mapLargeBlocks();
     await publisher.renew();
     const sources = config === undefined ? undefined : newSources(publisher, config, settings, audit);
+    const depot = config?.depot && (await openDepot(publisher, config.depot));
     const places = placesOf(settings, logger);
     const sessions = await serveSubscribers(publisher, settings.listen, { ...settings, places });
     const counting = countFirewalls(publisher, sessions.ask);
-    open({ publisher, ask: sessions.ask, sources, version: programVersion });
+    open({ publisher, ask: sessions.ask, sources, depot, version: programVersion });
     const { epoch, version } = publisher.head?.manifest ?? { epoch: 0, version: 0 };
     const stop = stopSignal(); // before anybody is told that it runs, and may end it
     logger.info({ epoch, version, listen: settings.listenTexts, control: settings.controlTexts }, 'ready');
@@ -123,6 +126,7 @@ async function main(out: Output): Promise<void> {
     counting.close();
     await sources?.close();
     await sessions.close();
+    await depot?.close();
     await publisher.close();
     signer.close();
     await audit.close();
@@ -195,6 +199,7 @@ function endOf(error: unknown): unknown {
     error instanceof IdentityError ||
     error instanceof SignerError ||
     error instanceof StoreError ||
+    error instanceof DepotError ||
     error instanceof LockedError ||
     error instanceof DirectoryError ||
     error instanceof ProxyError ||

@@ -16,6 +16,7 @@ import {
   verifyRuleSet,
 } from '@rulecast/protocol';
 import { EMPTY_RULE_SET } from '@rulecast/rules';
+import { parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
@@ -24,8 +25,11 @@ import { DepotDirectory } from '../src/depot/directory.ts';
 import { DepotError, type DepotFiles } from '../src/depot/files.ts';
 import type { Publisher } from '../src/release/publisher.ts';
 import { WORK_IN_PLACE } from '../src/release/worker.ts';
+import { serveControl } from '../src/requests/serve.ts';
+import { degradedOf } from '../src/requests/status.ts';
 import type { Release } from '../src/store/store.ts';
 import { freshPublisher, hex, release, SILENT } from './fresh-publisher.ts';
+import { recordsOf, ScriptedRulectl } from './scripted-rulectl.ts';
 
 /** Files in memory, and what was done to them in turn. */
 class MemoryFiles implements DepotFiles {
@@ -231,6 +235,21 @@ describe('a depot', () => {
     expect(found(publisher, files.files).head.version).toBe(5);
   });
 
+  it('is whole again within a minute after somebody took files away', async () => {
+    const publisher = freshPublisher({ workHost: WORK_IN_PLACE });
+    await releases(publisher, 3);
+    const files = new MemoryFiles();
+    const { depot, clock } = depotOf(publisher, files);
+    await depot.start();
+    const before = found(publisher, files.files).head;
+    files.files.clear();
+    clock.advance(60_000);
+    await expect.poll(() => files.files.has('head')).toBe(true);
+    const { page, sequence, roots } = found(publisher, files.files).head;
+    expect(sequence).toBeGreaterThan(before.sequence);
+    expect({ page, roots }).toEqual({ page: before.page, roots: before.roots });
+  });
+
   it('is left alone while the publisher may not say what is newest', async () => {
     const publisher = freshPublisher({ workHost: WORK_IN_PLACE });
     await releases(publisher, 1);
@@ -240,6 +259,67 @@ describe('a depot', () => {
     clock.advance(60_000);
     await depot.close();
     expect(files.written).toEqual([]);
+  });
+});
+
+describe('who is beside a depot', () => {
+  it('hears each head, and reads what heads name, and no other file', async () => {
+    const publisher = freshPublisher({ workHost: WORK_IN_PLACE });
+    await releases(publisher, 2);
+    const files = new MemoryFiles();
+    const { depot } = depotOf(publisher, files);
+    const heard: number[] = [];
+    depot.onHead(() => heard.push(depot.head === undefined ? 0 : readDepotHead(depot.head).head.version));
+    expect(depot.head).toBeUndefined();
+    await depot.start();
+    await releases(publisher, 3);
+    await expect.poll(() => heard.at(-1)).toBe(5);
+    const { head } = found(publisher, files.files);
+    expect(await depot.object(head.page)).toEqual(files.files.get(objectPath(head.page)));
+    files.files.set(objectPath({ sha256: new Uint8Array(32) }), new Uint8Array(3));
+    expect(await depot.object({ sha256: new Uint8Array(32), length: 3 })).toBeUndefined();
+  });
+
+  it('who pushed is told where the release is stored and not published, and the status tells it', async () => {
+    const publisher = freshPublisher({ workHost: WORK_IN_PLACE });
+    await releases(publisher, 1);
+    const files = new MemoryFiles();
+    const { depot, clock } = depotOf(publisher, files);
+    await depot.start();
+    const control = parseEndpoint('memory:depot-control');
+    const served = await serveControl(publisher, [control], () => Promise.reject(new Error('nobody')), {
+      depot,
+    });
+    onTestFinished(() => served.close());
+    const warnings = async (text: string): Promise<readonly string[]> => {
+      const answer = await ScriptedRulectl.push(control, { 'few.txt': text }, { wait: 'released' });
+      expect(answer.end).toMatchObject({ kind: 'done', code: 'released' });
+      return recordsOf(answer, 'warning').flatMap(({ code, reason }) =>
+        code === 'unused-list' ? [] : [`${code}: ${reason}`],
+      );
+    };
+    expect(await warnings('192.0.2.1\n')).toEqual([]);
+    expect(found(publisher, files.files).head.version).toBe(2);
+    files.onWrite = (path) => {
+      throw new DepotError(`${path}: no space is left on the disk`);
+    };
+    const said = /^not-published: stored, not published: the depot is not written: .* no space is left/;
+    expect(await warnings('192.0.2.2\n')).toEqual([expect.stringMatching(said)]);
+    expect(degradedOf({ publisher, depot })).toEqual([expect.stringMatching(/^the depot is not written/)]);
+    files.onWrite = () => undefined;
+    expect(await warnings('192.0.2.3\n')).toEqual([]); // which is tried at once
+    expect(degradedOf({ publisher, depot })).toEqual([]);
+    let resume: () => void = () => undefined;
+    files.write = () =>
+      new Promise((resolve) => {
+        resume = resolve;
+      }); // a disk that hangs
+    const slow = warnings('192.0.2.4\n');
+    await expect.poll(() => clock.pendingMs, { interval: 1 }).toContain(5000);
+    clock.advance(5000);
+    expect(await slow).toEqual(['not-published: stored, not published: the depot does not have it yet']);
+    files.write = async () => undefined;
+    resume();
   });
 });
 

@@ -61,6 +61,7 @@ const NAME_AGE_MIN_MS = 60_000; // less than the shortest times to live in use w
 const NAME_AGE_MAX_MS = 366 * 86_400_000;
 const HISTORY_MIN_MS = 3_600_000;
 const HISTORY_MAX_MS = 3660 * 86_400_000;
+const DAY_MS = 86_400_000;
 /** Each is judged for every policy at each release. */
 const MUST_REACH_MAX = 64;
 const INGRESS_WORD = 'ingress ';
@@ -73,8 +74,12 @@ const count =
     readCount(text, 1, most);
 const bytes: Parse<number> = (text) => readSize(text, FORMAT_LIMITS.inputBytes);
 const downloads: Parse<number> = (text) => readSize(text, DOWNLOADS_MAX_BYTES);
-const nameAge: Parse<number> = (text) => readDuration(text, NAME_AGE_MIN_MS, NAME_AGE_MAX_MS);
-const history: Parse<number> = (text) => readDuration(text, HISTORY_MIN_MS, HISTORY_MAX_MS);
+const between =
+  (minMs: number, maxMs: number): Parse<number> =>
+  (text) =>
+    readDuration(text, minMs, maxMs);
+const nameAge = between(NAME_AGE_MIN_MS, NAME_AGE_MAX_MS);
+const history = between(HISTORY_MIN_MS, HISTORY_MAX_MS);
 const files = (sentence: string) =>
   otherwise(
     [],
@@ -117,6 +122,14 @@ const CURVE_KEYS = {
   controlClients: files('files of the public keys of those who may use a control endpoint'),
 } as const satisfies Keys;
 
+const DEPOT_KEYS = {
+  directory: path('where the files are, which a web server shows or something copies'),
+  // Twice within the five minutes after which a reader takes a head for one that stands still.
+  signEveryMs: scalar(between(10_000, 120_000), 'how often the head is signed anew', '1m'),
+  expiresMs: scalar(between(240_000, DAY_MS), 'how long a head is good', '5m'),
+  keepMs: scalar(between(7_200_000, 30 * DAY_MS), 'how long files stay that no head names any more', '2h'),
+} as const satisfies Keys;
+
 const DNS_KEYS = {
   servers: texts(readServers, 'addresses of the servers to ask; without, those of resolv.conf'),
   fixed: otherwise(
@@ -137,6 +150,9 @@ const NEVER_BLOCK_KEYS = {
 
 /** What fetched lists of purpose `block` must not hold. */
 export type NeverBlockConfig = Filled<typeof NEVER_BLOCK_KEYS>;
+
+/** Releases as files: where, and for how long. */
+export type DepotConfig = Filled<typeof DEPOT_KEYS> & { readonly directory: string };
 
 export const CONFIG_KEYS = {
   ...atStart({
@@ -183,6 +199,10 @@ export const CONFIG_KEYS = {
       'how long releases can be gone back to after they were replaced, at most 4,096 of them and 256 MiB',
       '30d',
     ),
+    depot: mapping(DEPOT_KEYS, 'releases as files, for firewalls that fetch them', {
+      required: ['directory'],
+      description: 'depot: takes directory: DIRECTORY, and sign-every:, expires: and keep:',
+    }),
     dns: mapping(DNS_KEYS, 'how names are resolved'),
   }),
   neverBlock: mapping(NEVER_BLOCK_KEYS, 'what is taken out of lists that block'),
@@ -199,7 +219,7 @@ export const CONFIG_KEYS = {
 /** The keys of which the value of a key alone says what is meant. */
 type PlainKey = Exclude<
   keyof typeof CONFIG_KEYS,
-  'curve' | 'subscribers' | 'dns' | 'neverBlock' | 'limits' | 'defaults' | 'tables' | 'lists'
+  'curve' | 'subscribers' | 'depot' | 'dns' | 'neverBlock' | 'limits' | 'defaults' | 'tables' | 'lists'
 >;
 
 /**
@@ -212,6 +232,7 @@ export interface PublisherConfig extends Pick<Filled<typeof CONFIG_KEYS>, PlainK
   readonly subscribers: ReadonlySet<string> | undefined;
   /** What names of subscribers are bound to. */
   readonly bindings: readonly BindingConfig[];
+  readonly depot: DepotConfig | undefined;
   readonly dns: Filled<typeof DNS_KEYS>;
   readonly neverBlock: NeverBlockConfig;
   readonly limits: SourceLimits;
@@ -300,6 +321,7 @@ function readConfig(root: MappingNode | undefined, reader: ConfigReader): Publis
     curve: values.curve && filled(CURVE_KEYS, values.curve),
     subscribers: values.subscribers?.expected,
     bindings: values.subscribers?.bindings ?? [],
+    depot: depotOf(values.depot),
     dns: filled(DNS_KEYS, values.dns ?? {}),
     neverBlock: filled(NEVER_BLOCK_KEYS, values.neverBlock ?? {}),
     limits: filled(LIMIT_KEYS, values.limits ?? {}),
@@ -308,6 +330,11 @@ function readConfig(root: MappingNode | undefined, reader: ConfigReader): Publis
     saysLists: root?.entries.has('lists') === true,
     startTexts: startTexts(CONFIG_KEYS, root),
   };
+}
+
+function depotOf(values: Values<typeof DEPOT_KEYS> | undefined): DepotConfig | undefined {
+  const { directory } = values ?? {};
+  return directory === undefined ? undefined : { ...filled(DEPOT_KEYS, values ?? {}), directory };
 }
 
 function readName(text: string): ValueResult<string> {

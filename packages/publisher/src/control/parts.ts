@@ -5,6 +5,7 @@ import type { ListStatus, Permits } from '@rulecast/sources';
 import type { Caller } from '../admission/operators.ts';
 import type { Publisher } from '../release/publisher.ts';
 import type { AskTable } from '../session/serve.ts';
+import type { Release } from '../store/store.ts';
 import type { FollowedLogs } from './followed-logs.ts';
 import type { PushMemory } from './push-memory.ts';
 
@@ -25,8 +26,18 @@ export interface House {
   readonly ask: AskTable;
   /** Undefined where the publisher keeps no lists fresh itself. */
   readonly sources?: SourceLists | undefined;
+  /** Undefined where releases travel by sessions alone. */
+  readonly depot?: ReleaseDepot | undefined;
   /** Of this program. */
   readonly version?: string | undefined;
+}
+
+/** Releases as files. */
+export interface ReleaseDepot {
+  /** A sentence, while it lacks what is in force. */
+  readonly trouble: string | undefined;
+  /** See Depot. */
+  troubleWith(release: Release): Promise<string | undefined>;
 }
 
 /** The lists that the publisher keeps fresh itself. */

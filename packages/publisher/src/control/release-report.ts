@@ -17,10 +17,10 @@ import type { Clock } from '@rulecast/sources';
 import { isPermitCode } from '../guards/permits.ts';
 import type { GuardRefusal } from '../guards/refusal.ts';
 import type { GuardOutcome, ReleaseOutcome, VersionConflict } from '../release/outcome.ts';
-import type { Publisher } from '../release/publisher.ts';
 import type { ReleaseStage } from '../release/request.ts';
 import { AppliedReport, type WaitFields } from './applied-report.ts';
 import type { ControlExchange } from './exchange.ts';
+import type { House } from './parts.ts';
 
 /** Our choice: most pushes are through by then. */
 const STAGE_EVERY_MS = 2000;
@@ -33,7 +33,7 @@ const NO_HASH = new Uint8Array(HASH_BYTES);
 export async function answerWithRelease<Other extends { readonly kind: string }>(
   request: WaitFields,
   exchange: ControlExchange,
-  publisher: Publisher,
+  { publisher, depot }: Pick<House, 'publisher' | 'depot'>,
   make: (onStage: (stage: ReleaseStage) => void) => Promise<ReleaseOutcome | GuardOutcome | Other>,
   tellOther: (outcome: Other) => Promise<void>,
 ): Promise<void> {
@@ -46,6 +46,11 @@ export async function answerWithRelease<Other extends { readonly kind: string }>
     const { kind, head } = outcome;
     if (kind !== 'planned' && request.wait === 'applied' && head !== undefined) {
       await applied.tell(head, kind === 'released', exchange);
+    }
+    const trouble = kind === 'planned' || head === undefined ? undefined : await depot?.troubleWith(head);
+    if (trouble !== undefined) {
+      const reason = boundText(`stored, not published: ${trouble}`);
+      await exchange.record({ record: 'warning', code: 'not-published', part: '', reason });
     }
     await exchange.done(outcome.kind, doneText(outcome));
   } finally {

@@ -28,9 +28,11 @@ import type { Release } from '../store/store.ts';
 import { DepotError, type DepotFiles } from './files.ts';
 import { deltaStreams, type StreamMakers, snapshotPieces } from './streams.ts';
 
-export const HEAD_PATH = 'head';
+const HEAD_PATH = 'head';
 /** After which what failed is tried again. */
 const RETRY_MS = 5_000;
+/** So long a push waits to learn whether its release is there. */
+const SHOWN_MAX_MS = 5_000;
 
 export interface DepotOptions extends StreamMakers {
   readonly files: DepotFiles;
@@ -44,6 +46,8 @@ export interface DepotOptions extends StreamMakers {
   readonly expiresMs: number;
   /** How long what no head names any more is kept. */
   readonly keepMs: number;
+  /** Once nothing is written any more. */
+  readonly onClosed?: () => void;
 }
 
 /** The page of a release that lies in the depot. */
@@ -60,6 +64,8 @@ export class Depot {
   /** When each object was last named by a head, by the steady clock. */
   readonly #namedAt = new Map<string, number>();
   #written: Written | undefined;
+  /** What its head says, and the release that it names. */
+  #head: { readonly bytes: Uint8Array; readonly release: Release } | undefined;
   #sequence = 0;
   #trouble: string | undefined;
   #cancel: (() => void) | undefined;
@@ -67,6 +73,7 @@ export class Depot {
   #isClosed = false;
   #isRunning = false;
   #isDue = false;
+  readonly #listeners = new Set<() => void>();
 
   constructor(options: DepotOptions) {
     this.#options = options;
@@ -75,6 +82,42 @@ export class Depot {
   /** A sentence, while the depot lacks what is in force. */
   get trouble(): string | undefined {
     return this.#trouble;
+  }
+
+  /** The head as it lies there; undefined until the first of this process is written. */
+  get head(): Uint8Array | undefined {
+    return this.#head?.bytes;
+  }
+
+  /** An object that a head names; undefined where it is gone. Throws DepotError. */
+  object(reference: ObjectReference): Promise<Uint8Array | undefined> {
+    const path = objectPath(reference);
+    return this.#namedAt.has(path) ? this.#options.files.read(path) : Promise.resolve(undefined);
+  }
+
+  /** Called after each head, and when nothing is written any more; returns what ends that. */
+  onHead(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Why the head does not name a release; undefined once it names that one, or one that followed. */
+  async troubleWith(release: Release): Promise<string | undefined> {
+    const { newest, clock } = this.#options;
+    const isAwaited = () => this.#head?.release !== release && newest() === release && !this.#isClosed;
+    const untilMs = clock.monotonicMs() + SHOWN_MAX_MS;
+    const isTrying = () => this.#isRunning || this.#trouble === undefined;
+    while (isAwaited() && isTrying() && clock.monotonicMs() < untilMs)
+      await new Promise<void>((resolve) => {
+        const end = (): void => {
+          cancel();
+          stop();
+          resolve();
+        };
+        const stop = this.onHead(end);
+        const cancel = clock.after(untilMs - clock.monotonicMs(), end);
+      });
+    return isAwaited() ? (this.#trouble ?? 'the depot does not have it yet') : undefined;
   }
 
   /** Takes up what is there, and writes what is newest. */
@@ -114,6 +157,7 @@ export class Depot {
       }
     }
     this.#isRunning = false;
+    this.#tell();
     if (!this.#isClosed) this.#cancel = clock.after(waitMs, () => this.published());
   }
 
@@ -122,9 +166,17 @@ export class Depot {
     const release = this.#options.newest();
     if (release === undefined) return;
     const written = this.#written;
-    if (written?.release === release && written.isWhole) await this.#sign(written);
+    if (written?.release === release && written.isWhole && (await this.#isThere(written)))
+      await this.#sign(written);
     else await this.#write(release);
     await this.#prune();
+  }
+
+  /** Whether somebody took nothing away; what is gone is written again. */
+  async #isThere({ paths }: Written): Promise<boolean> {
+    const there = new Set(await this.#options.files.objects());
+    for (const path of this.#namedAt.keys()) if (!there.has(path)) this.#namedAt.delete(path);
+    return [...paths].every((path) => there.has(path));
   }
 
   /** Shows a release with the step from the one before; older steps follow, unless a newer release comes. */
@@ -186,10 +238,13 @@ export class Depot {
     const signed = signedForFreshness(identity, content);
     if (signed === undefined)
       throw new DepotError('too few keys of the freshness role are here: no head can be signed');
-    await files.write(HEAD_PATH, joinSigned(signed));
+    const bytes = joinSigned(signed);
+    await files.write(HEAD_PATH, bytes);
+    this.#head = { bytes, release };
     for (const path of [...paths, objectPath(roots)]) this.#namedAt.set(path, clock.monotonicMs());
     if (this.#trouble !== undefined) logger.info({ version }, 'the depot has the newest release again');
     this.#trouble = undefined;
+    this.#tell();
   }
 
   async #prune(): Promise<void> {
@@ -203,10 +258,13 @@ export class Depot {
   }
 
   #fail(error: unknown): void {
-    if (!(error instanceof DepotError)) throw error;
-    const text = `the depot is not written: ${error.message}`;
+    const text = `the depot is not written: ${error instanceof Error ? error.message : String(error)}`;
     if (this.#trouble !== text) this.#options.logger.error({ err: error }, text);
     this.#trouble = text;
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
   }
 
   /** Waits for what is being written. */
@@ -214,6 +272,7 @@ export class Depot {
     this.#isClosed = true;
     this.#cancel?.();
     await this.#running;
+    this.#options.onClosed?.();
   }
 }
 

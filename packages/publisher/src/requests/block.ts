@@ -14,8 +14,10 @@ type Changing = MessageOf<'block' | 'unblock'>;
 export async function answerBlock(
   request: Changing,
   exchange: ControlExchange,
-  { publisher, caller: { by, role } }: ControlParts,
+  parts: ControlParts,
 ): Promise<void> {
+  const { publisher, caller } = parts;
+  const { by, role } = caller;
   const { ifVersion, dryRun, asNewEpoch, require, message } = request;
   const permits = permitsOf('push', request);
   const optionsWith = (onStage: (stage: ReleaseStage) => void): PushOptions => ({
@@ -24,7 +26,7 @@ export async function answerBlock(
   await answerWithRelease(
     request,
     exchange,
-    publisher,
+    parts,
     (onStage) =>
       request.kind === 'block'
         ? publisher.blocks.add(request, optionsWith(onStage))

@@ -19,11 +19,9 @@ type Push = MessageOf<'push'>;
 type Refused = Extract<PushOutcome, { kind: 'rejects' | 'version-moved' }>;
 
 /** Answers a PUSH. Throws what is to be told by FAIL. */
-export async function answerPush(
-  push: Push,
-  exchange: ControlExchange,
-  { publisher, pushMemory, caller: { by, role } }: ControlParts,
-): Promise<void> {
+export async function answerPush(push: Push, exchange: ControlExchange, parts: ControlParts): Promise<void> {
+  const { publisher, pushMemory, caller } = parts;
+  const { by, role } = caller;
   if (push.replaceAll && push.action !== 'replace') {
     throw new ProtocolError(ErrorCode.badInput, `replaceAll goes with replace, not with ${push.action}`);
   }
@@ -50,8 +48,7 @@ export async function answerPush(
         })
         .finally(reservation.leave);
     const tellOther = (outcome: Refused) => tellRefused(outcome, ifVersion, exchange);
-    if (push.compare === undefined)
-      return await answerWithRelease(push, exchange, publisher, make, tellOther);
+    if (push.compare === undefined) return await answerWithRelease(push, exchange, parts, make, tellOther);
     const outcome = await tellingStages(exchange, publisher.clock, make);
     if (!('draft' in outcome)) return await tellOther(outcome);
     await tellCompared(outcome.draft, push.compare, publisher, exchange);

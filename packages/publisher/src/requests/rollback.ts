@@ -10,15 +10,17 @@ import { permitsOf } from '../guards/permits.ts';
 export async function answerRollback(
   request: MessageOf<'rollback'>,
   exchange: ControlExchange,
-  { publisher, caller: { by, role } }: ControlParts,
+  parts: ControlParts,
 ): Promise<void> {
+  const { publisher, caller } = parts;
+  const { by, role } = caller;
   const { version, list, policy, ifVersion, dryRun, asNewEpoch, require, message } = request;
   const permits = permitsOf('push', request);
   const options = { by, role, message, ifVersion, dryRun, asNewEpoch, permits, require };
   await answerWithRelease(
     request,
     exchange,
-    publisher,
+    parts,
     (onStage) => publisher.rollback(version, { list, policy }, { ...options, onStage }),
     (moved) => tellVersionMoved(moved, ifVersion, exchange),
   );

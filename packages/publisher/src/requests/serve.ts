@@ -36,9 +36,9 @@ export function serveControl(
   publisher: Publisher,
   endpoints: readonly Endpoint[],
   ask: AskTable,
-  options: ControlOptions & Pick<House, 'sources'> = {},
+  options: ControlOptions & Omit<House, 'publisher' | 'ask'> = {},
 ): Promise<Service> {
-  const house = { publisher, ask, sources: options.sources };
+  const house = { ...options, publisher, ask };
   return serveRequests(publisher, endpoints, Promise.resolve(house), options);
 }
 

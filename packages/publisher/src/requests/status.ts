@@ -110,7 +110,7 @@ async function tellStatus(exchange: ControlExchange, parts: ControlParts): Promi
   return subscribers.map(({ name }) => name);
 }
 
-type Troubled = Pick<ControlParts, 'publisher' | 'sources'>;
+type Troubled = Pick<ControlParts, 'publisher' | 'sources' | 'depot'>;
 
 /** What does not work as it should, each a sentence, the gravest first. */
 export function degradedOf(parts: Troubled): readonly string[] {
@@ -118,7 +118,11 @@ export function degradedOf(parts: Troubled): readonly string[] {
 }
 
 /** Likewise, by what it is about: reasons of the metric, which stay as they are. */
-export function degradedBy({ publisher, sources }: Troubled): Readonly<Record<string, readonly string[]>> {
+export function degradedBy({
+  publisher,
+  sources,
+  depot,
+}: Troubled): Readonly<Record<string, readonly string[]>> {
   const { behind, subscribers, rootTrouble, identity } = publisher;
   const { freshnessKeys, root } = identity;
   const { threshold } = root.roles.freshness;
@@ -141,6 +145,7 @@ export function degradedBy({ publisher, sources }: Troubled): Readonly<Record<st
       freshnessKeys.length < threshold,
       `firewalls that remember nothing take nothing: ${freshnessKeys.length} of ${threshold} keys of freshness are here`,
     ),
+    ...(depot && { depot: depot.trouble === undefined ? [] : [depot.trouble] }),
     ...sources?.degraded,
     absent: where(missing.length > 0, `not connected: ${missing.join(', ')}`.slice(0, DEGRADED_CHARS)),
     names: publisher.nameTroubles,
