@@ -40,7 +40,9 @@ it('has each release in its depot, is the only one there, and says what keeps it
   rmSync(depot, { recursive: true });
   writeFileSync(depot, 'no folder');
   expect(await push('192.0.2.2')).toContain('warning: stored, not published: the depot is not written: o/');
-  expect((await rulectl(directory, ['status', '--verbose', '--json'])).stdout).toContain('the depot is not written');
+  expect((await rulectl(directory, ['status', '--verbose', '--json'])).stdout).toContain(
+    'the depot is not written',
+  );
   rmSync(depot);
   expect(existsSync(depot)).toBe(false);
   expect(await push('192.0.2.3')).not.toContain('not-published');
