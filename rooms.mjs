@@ -82,6 +82,7 @@ export const ROOMS = {
     'counts',
     'release',
     'depot',
+    'fleet',
     'admission',
     'session',
     'control',

@@ -164,6 +164,8 @@ export const PERMITS_MAX = 32;
 export const LIST_FORMATS_SHOWN_MAX = 4;
 export const PROTECTED_SHOWN_MAX = 4;
 export const LEFT_OUT_SHOWN_MAX = 32;
+/** Codes by which refusals of names that report are counted. */
+export const FLEET_CODES_MAX = 16;
 /** Entries that are named of a list that holds something. */
 export const HOLDING_ENTRIES_MAX = 4;
 /** What somebody says of a release: a line or two. */

@@ -13,6 +13,7 @@
  * subscribers/  what is known of each subscriber
  * counts/       what firewalls count, added up; how often things happened here
  * release/      from a rule set to the next release; its history; the class Publisher
+ * fleet/        the names that report what they have in force
  * admission/    who may connect, under which name, and how many
  * session/      one connection of a subscriber
  * control/      one connection of `rulectl`, and what its requests share

@@ -38,6 +38,8 @@ export const Capability = {
   startsClosed: 'starts-closed',
   /** Of a `rulectl`: it knows the fields and words that CONTROL.md says are of it. */
   requests: 'requests',
+  /** Of a `rulectl`: it knows the records `fleet` and `member`. */
+  fleet: 'fleet',
 } as const;
 export type Capability = (typeof Capability)[keyof typeof Capability];
 

@@ -26,6 +26,7 @@ import {
   EDIT_LINES_MAX,
   ENTRY_TEXT_MAX_BYTES,
   FILE_NAME_MAX_BYTES,
+  FLEET_CODES_MAX,
   HOLDING_ENTRIES_MAX,
   LEFT_OUT_SHOWN_MAX,
   LINEAGE_BYTES,
@@ -79,6 +80,10 @@ import {
 export const BLOCK_VERBS = ['block', 'allow', 'cut'] as const;
 export type BlockVerb = (typeof BLOCK_VERBS)[number];
 
+/** What is known of a name that reports; CONTROL.md "record fleet" says when it is which. */
+export const FLEET_STATES = ['synced', 'behind', 'refused', 'silent', 'unknown'] as const;
+export type FleetState = (typeof FLEET_STATES)[number];
+
 const fileName = textOf(FILE_NAME_MAX_BYTES);
 const message = textOf(MESSAGE_MAX_BYTES);
 /** What makes a release, as PUSH and ROLLBACK ask for it. */
@@ -94,6 +99,8 @@ const releasing = {
   timeoutMs: integer(0, WAIT_MAX_MS),
   /** Who is expected to apply it; none: nobody. Absent: as the publisher knows. */
   require: optional(listOf(name, REQUIRE_MAX)),
+  /** For `applied`: also until so many percent of the names that report have it. */
+  share: optional(integer(1, 100)),
   /** Why, in the words of who asks for it; HISTORY has it. */
   message: optional(message),
 } as const;
@@ -183,6 +190,8 @@ export const CONTROL_FIELDS = {
     watch: boolean,
     /** Ask the subscribers for their counters too; not with `watch`. Without it: no. */
     counters: optional(boolean),
+    /** Only the names that report and are so, all of them. */
+    state: optional(oneOf(...FLEET_STATES)),
   },
   test: {
     packet: optional(mapOf(PACKET_FIELDS)),
@@ -456,6 +465,36 @@ export const RECORD_FIELDS = {
     persisted: optional(boolean),
     /** What proves to be this subscriber; absent: nothing, and it is whoever says its name. */
     bound: optional(listOf(textOf(BINDING_TEXT_MAX_BYTES), BINDINGS_MAX)),
+  },
+  /** How many of the names that report are how. */
+  fleet: {
+    /** How often each is to report. */
+    everyMs: uint,
+    /** The head that they are compared with. */
+    version: uint,
+    synced: uint,
+    behind: uint,
+    refused: uint,
+    silent: uint,
+    unknown: uint,
+    /** The refusals by code, the most frequent first. */
+    refusedBy: listOf(mapOf({ code, count: uint }), FLEET_CODES_MAX),
+  },
+  /** One of them, by its last report. */
+  member: {
+    name,
+    state: oneOf(...FLEET_STATES),
+    /** The relay that vouches for the report. */
+    via: optional(name),
+    /** What is active there. */
+    epoch: optional(uint),
+    version: optional(uint),
+    hash: optional(hexHash),
+    applyMs: optional(uint),
+    persisted: optional(boolean),
+    /** The release that it will not take, and why. */
+    refusal: optional(mapOf({ hash: hexHash, code })),
+    heardAtMs: optional(uint),
   },
   /** What a subscriber counted, as it answers the question `stats`. */
   counters: { subscriber: name, counters: countersOf(COUNTERS_MAX) },

@@ -357,6 +357,8 @@ function ruleFault(message: Message): string | undefined {
         ? 'asker or policy says who asks, and not both'
         : undefined;
     case 'status':
+      if (message.state !== undefined && (message.watch || message.counters === true))
+        return 'state goes alone';
       return message.watch && message.counters === true ? 'counters are not watched' : undefined;
     case 'block':
       return blockFault(message);

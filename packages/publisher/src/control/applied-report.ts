@@ -18,6 +18,8 @@ export interface WaitFields {
   readonly timeoutMs: number;
   /** Undefined: those that the publisher expects, and those connected. */
   readonly require?: readonly string[] | undefined;
+  /** Percent of the names that report, which must have it too. */
+  readonly share?: number | undefined;
 }
 
 /**

@@ -3,6 +3,7 @@
 import type { List } from '@rulecast/rules';
 import type { ListStatus, Permits } from '@rulecast/sources';
 import type { Caller } from '../admission/operators.ts';
+import type { FleetView } from '../fleet/view.ts';
 import type { Publisher } from '../release/publisher.ts';
 import type { AskTable } from '../session/serve.ts';
 import type { Release } from '../store/store.ts';
@@ -28,6 +29,8 @@ export interface House {
   readonly sources?: SourceLists | undefined;
   /** Undefined where releases travel by sessions alone. */
   readonly depot?: ReleaseDepot | undefined;
+  /** Undefined where no names report. */
+  readonly fleet?: FleetView | undefined;
   /** Of this program. */
   readonly version?: string | undefined;
 }

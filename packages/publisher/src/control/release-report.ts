@@ -20,6 +20,7 @@ import type { GuardOutcome, ReleaseOutcome, VersionConflict } from '../release/o
 import type { ReleaseStage } from '../release/request.ts';
 import { AppliedReport, type WaitFields } from './applied-report.ts';
 import type { ControlExchange } from './exchange.ts';
+import { fleetOf, tellFleet } from './fleet-report.ts';
 import type { House } from './parts.ts';
 
 /** Our choice: most pushes are through by then. */
@@ -33,10 +34,12 @@ const NO_HASH = new Uint8Array(HASH_BYTES);
 export async function answerWithRelease<Other extends { readonly kind: string }>(
   request: WaitFields,
   exchange: ControlExchange,
-  { publisher, depot }: Pick<House, 'publisher' | 'depot'>,
+  house: Pick<House, 'publisher' | 'depot' | 'fleet'>,
   make: (onStage: (stage: ReleaseStage) => void) => Promise<ReleaseOutcome | GuardOutcome | Other>,
   tellOther: (outcome: Other) => Promise<void>,
 ): Promise<void> {
+  const { publisher, depot, fleet } = house;
+  if (request.share !== undefined) fleetOf(fleet);
   const applied = new AppliedReport(request, publisher);
   try {
     const outcome = await tellingStages(exchange, publisher.clock, make);
@@ -44,13 +47,16 @@ export async function answerWithRelease<Other extends { readonly kind: string }>
     if (!isReleaseOutcome(outcome)) return await tellOther(outcome);
     await tellRelease(outcome, exchange);
     const { kind, head } = outcome;
-    if (kind !== 'planned' && request.wait === 'applied' && head !== undefined) {
-      await applied.tell(head, kind === 'released', exchange);
-    }
-    const trouble = kind === 'planned' || head === undefined ? undefined : await depot?.troubleWith(head);
-    if (trouble !== undefined) {
-      const reason = boundText(`stored, not published: ${trouble}`);
-      await exchange.record({ record: 'warning', code: 'not-published', part: '', reason });
+    if (kind !== 'planned' && head !== undefined) {
+      const untilMs = publisher.uptimeMs + request.timeoutMs;
+      const isAwaited = request.wait === 'applied';
+      if (isAwaited) await applied.tell(head, kind === 'released', exchange);
+      const trouble = await depot?.troubleWith(head);
+      if (trouble !== undefined) {
+        const reason = boundText(`stored, not published: ${trouble}`);
+        await exchange.record({ record: 'warning', code: 'not-published', part: '', reason });
+      }
+      if (isAwaited) await tellFleet(request, untilMs, house, exchange);
     }
     await exchange.done(outcome.kind, doneText(outcome));
   } finally {

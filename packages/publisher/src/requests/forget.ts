@@ -1,4 +1,4 @@
-/** FORGET: a subscriber is expected no more, and nothing is known of it. CONTROL.md "FORGET". */
+/** FORGET: nothing is known any more of a subscriber, or of a name that reports. CONTROL.md "FORGET". */
 
 import { ErrorCode, type MessageOf, ProtocolError } from '@rulecast/protocol';
 import type { ControlExchange } from '../control/exchange.ts';
@@ -8,9 +8,15 @@ import type { ControlParts } from '../control/parts.ts';
 export async function answerForget(
   { name }: MessageOf<'forget'>,
   exchange: ControlExchange,
-  { publisher, caller: { by } }: ControlParts,
+  { publisher, fleet, caller: { by } }: ControlParts,
 ): Promise<void> {
-  switch (publisher.subscribers.forget(name)) {
+  const hadReports = fleet?.forget(name) === true;
+  const forgotten = publisher.subscribers.forget(name);
+  if (hadReports && forgotten !== 'forgotten') {
+    publisher.logger.info({ subscriber: name, by }, 'forgotten what it reported');
+    return exchange.done('forgotten', `what ${name} reported is forgotten`);
+  }
+  switch (forgotten) {
     case 'forgotten':
       publisher.logger.info({ subscriber: name, by }, 'forgotten');
       return exchange.done('forgotten', `${name} is forgotten, and not expected any more`);

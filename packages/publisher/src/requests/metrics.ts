@@ -1,6 +1,6 @@
 /** METRICS: what monitoring wants to know, as samples of families. CONTROL.md "METRICS". */
 
-import { PROTOCOL_VERSION, SAMPLES_MAX } from '@rulecast/protocol';
+import { FLEET_CODES_MAX, FLEET_STATES, PROTOCOL_VERSION, SAMPLES_MAX } from '@rulecast/protocol';
 import { entryCount } from '@rulecast/rules';
 import type { ControlExchange } from '../control/exchange.ts';
 import type { ControlParts } from '../control/parts.ts';
@@ -42,6 +42,7 @@ export async function answerMetrics(exchange: ControlExchange, parts: ControlPar
 function* samplesOf(parts: ControlParts): Generator<TallyRow> {
   yield* ofPublisher(parts);
   yield* parts.publisher.tally.rows();
+  yield* ofFleet(parts);
   yield* ofLists(parts);
   yield* ofPolicies(parts.publisher);
   yield* ofSubscribers(parts.publisher);
@@ -77,6 +78,14 @@ function* ofPublisher(parts: ControlParts): Generator<TallyRow> {
   yield one('head-rules', rules);
   yield one('head-lists', head.ruleSet.lists.size);
   yield one('head-policies', head.ruleSet.policies.size);
+}
+
+function* ofFleet({ fleet }: ControlParts): Generator<TallyRow> {
+  const counts = fleet?.counts();
+  if (counts === undefined) return;
+  for (const state of FLEET_STATES) yield { family: 'fleet-names', labels: [state], value: counts[state] };
+  for (const [code, value] of [...counts.refusedBy].slice(0, FLEET_CODES_MAX))
+    yield { family: 'fleet-refused', labels: [code], value };
 }
 
 function* ofLists({ publisher, sources }: ControlParts): Generator<TallyRow> {

@@ -20,6 +20,7 @@ import {
 import { EMPTY_RULE_SET } from '@rulecast/rules';
 import { counterPages } from '../control/counter-pages.ts';
 import type { ControlExchange } from '../control/exchange.ts';
+import { fleetOf, fleetRecord, memberRecord, takesFleet } from '../control/fleet-report.ts';
 import { noAnswerRecord } from '../control/no-answer.ts';
 import type { ControlParts } from '../control/parts.ts';
 import { totalsOf } from '../control/release-report.ts';
@@ -29,6 +30,10 @@ import type { AskTable } from '../session/serve.ts';
 
 /** Least time between two batches of a watched status: a burst of pushes is one redraw. */
 const WATCH_MIN_MS = 100;
+/** Where names report, of which each batch counts all. */
+const FLEET_WATCH_MIN_MS = 1000;
+/** Names that report and are told of one by one; `state` tells of all. */
+const ODD_MAX = 20;
 /** Of a rule set with more there is more to do than to read on. */
 const WARNINGS_TOLD_MAX = 32;
 const DEGRADED_CHARS = 120;
@@ -37,10 +42,16 @@ const NO_HASH = new Uint8Array(HASH_BYTES);
 
 /** Answers a STATUS; with `watch` until `rulectl` is gone. */
 export async function answerStatus(
-  { watch, counters }: MessageOf<'status'>,
+  { watch, counters, state }: MessageOf<'status'>,
   exchange: ControlExchange,
   parts: ControlParts,
 ): Promise<void> {
+  if (state !== undefined) {
+    const fleet = fleetOf(parts.fleet);
+    await exchange.record(fleetRecord(fleet, parts.publisher));
+    for await (const row of fleet.inState(state)) await exchange.record(memberRecord(row));
+    return exchange.done('ok', '');
+  }
   if (watch) return tellChanges(exchange, parts);
   const subscribers = await tellStatus(exchange, parts);
   if (counters === true) await tellCounters(subscribers, exchange, parts.ask);
@@ -48,7 +59,7 @@ export async function answerStatus(
 }
 
 async function tellChanges(exchange: ControlExchange, parts: ControlParts): Promise<void> {
-  const changes = new ChangeSignal(parts.publisher); // before the first status: what changes while that is told comes next
+  const changes = new ChangeSignal(parts); // before the first status: what changes while that is told comes next
   const tell = async (): Promise<void> => {
     await tellStatus(exchange, parts);
     await exchange.record({ record: 'end' });
@@ -61,7 +72,7 @@ async function tellChanges(exchange: ControlExchange, parts: ControlParts): Prom
       changes.close();
     });
     for (;;) {
-      await changes.next(WATCH_MIN_MS);
+      await changes.next(parts.fleet === undefined ? WATCH_MIN_MS : FLEET_WATCH_MIN_MS);
       if (gone) return await end;
       await tell();
     }
@@ -75,10 +86,14 @@ async function tellChanges(exchange: ControlExchange, parts: ControlParts): Prom
  * told of.
  */
 async function tellStatus(exchange: ControlExchange, parts: ControlParts): Promise<readonly string[]> {
-  const { publisher } = parts;
+  const { publisher, fleet } = parts;
   const { head } = publisher;
   const manifest = head?.manifest;
   const subscribers = publisher.subscribers.records(head, publisher.store, publisher.nowMs());
+  const reporting =
+    fleet === undefined || !takesFleet(exchange)
+      ? []
+      : [fleetRecord(fleet, publisher), ...fleet.odd(ODD_MAX).map(memberRecord)];
   await exchange.record({
     record: 'head',
     lineage: hexOf(publisher.identity.lineage),
@@ -107,6 +122,7 @@ async function tellStatus(exchange: ControlExchange, parts: ControlParts): Promi
     await exchange.record({ record: 'warning', code, part, reason: boundText(reason) });
   }
   for (const record of subscribers) await tellOne(record.name, record, exchange);
+  for (const record of reporting) await exchange.record(record);
   return subscribers.map(({ name }) => name);
 }
 
@@ -199,6 +215,7 @@ async function tellOne(subscriber: string, record: ControlRecord, exchange: Cont
 /** Tells that something in the status changed, at most so often. */
 class ChangeSignal {
   readonly #publisher: Publisher;
+  readonly #endFleet: (() => void) | undefined;
   #changed = false;
   #wake: (() => void) | undefined;
   readonly #listener = (): void => {
@@ -206,9 +223,10 @@ class ChangeSignal {
     this.#wake?.();
   };
 
-  constructor(publisher: Publisher) {
+  constructor({ publisher, fleet }: ControlParts) {
     this.#publisher = publisher;
     publisher.subscribers.on('change', this.#listener);
+    this.#endFleet = fleet?.onChange(this.#listener);
   }
 
   /** Resolves after a change, and not before `quietMs` have passed. */
@@ -225,6 +243,7 @@ class ChangeSignal {
 
   close(): void {
     this.#publisher.subscribers.off('change', this.#listener);
+    this.#endFleet?.();
     this.#listener();
   }
 }

@@ -43,6 +43,7 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
   readonly #listeners: Listeners<{ outcome: [Outcome]; change: [] }>;
   #configured: ReadonlySet<string> | undefined;
   #boundOf: (name: string) => readonly string[] | undefined = () => undefined;
+  #isElsewhere: (name: string) => boolean = () => false;
 
   /** What listeners throw goes to the log. */
   constructor(logger: ListenerLogger) {
@@ -96,12 +97,21 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
     this.changed();
   }
 
+  /** Names that are heard of by other ways are expected only while they are connected. */
+  leaveOut(isElsewhere: (name: string) => boolean): void {
+    this.#isElsewhere = isElsewhere;
+    this.changed();
+  }
+
   /** Names of those that have to apply a release before it is in force as it should be. */
   expected(): ReadonlySet<string> {
-    if (this.#configured !== undefined) return this.#configured;
-    return new Set(
-      [...this.#entries.values()].filter(({ hasApplied }) => hasApplied).map(({ name }) => name),
-    );
+    const applied = [...this.#entries.values()].filter(({ hasApplied }) => hasApplied);
+    const names = [...(this.#configured ?? applied.map(({ name }) => name))];
+    return new Set(names.filter((name) => this.#isConnected(name) || !this.#isElsewhere(name)));
+  }
+
+  #isConnected(name: string): boolean {
+    return this.find(name)?.connectedSinceMs !== undefined;
   }
 
   /** Those that ever said what they know; a release has to reach the bound and those `required`. */

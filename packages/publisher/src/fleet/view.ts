@@ -1,0 +1,47 @@
+/**
+ * The names that report what they have in force, as requests of `rulectl` see them. DEPOT.md "Reports",
+ * CONTROL.md "record fleet".
+ */
+
+import type { FleetState } from '@rulecast/protocol';
+
+/** A name, as its last report has it. */
+export interface FleetRow {
+  readonly name: string;
+  readonly state: FleetState;
+  /** The relay that passed on its last report. */
+  readonly via: string | undefined;
+  /** What it reported in force; `hash` in hex. */
+  readonly held: { readonly epoch: number; readonly version: number; readonly hash: string } | undefined;
+  /** How long that took, in milliseconds; undefined with `held`. */
+  readonly applyMs: number | undefined;
+  readonly isPersisted: boolean;
+  /** What it will not take, `hash` in hex, and why. */
+  readonly refused: { readonly hash: string; readonly code: string } | undefined;
+  /** Milliseconds since 1970 of its last report; undefined: never heard. */
+  readonly heardAtMs: number | undefined;
+}
+
+export interface FleetCounts extends Readonly<Record<FleetState, number>> {
+  /** Of `refused`, by code, the most frequent first. */
+  readonly refusedBy: ReadonlyMap<string, number>;
+}
+
+export interface FleetView {
+  /** How often a firewall reports, in milliseconds. */
+  readonly everyMs: number;
+  /**
+   * With `sinceMs` only names heard since then (milliseconds since 1970), and `unknown` is 0. One scan of all
+   * of them: ask at most once a second.
+   */
+  counts(sinceMs?: number): FleetCounts;
+  /** Names that are not synced, at most so many: refused first, then unknown, silent, behind. */
+  odd(most: number): readonly FleetRow[];
+  /** Live: may be iterated over many turns, while reports come in. */
+  inState(state: FleetState): AsyncIterable<FleetRow>;
+  find(name: string): FleetRow | undefined;
+  /** False: nothing was known of it. */
+  forget(name: string): boolean;
+  /** Called after reports changed what `counts` says, at most each 200 ms. Returns how to stop. */
+  onChange(listener: () => void): () => void;
+}
