@@ -7,7 +7,7 @@ import { healthOf as healthAt } from '../src/render/health.ts';
 import { renderStatus, type StatusView } from '../src/render/status.ts';
 import { rulectl } from './cli.ts';
 import { FakePublisher, receive, sendRecords } from './fake-publisher.ts';
-import { counters, head, NOW_MS, subscriber } from './records.ts';
+import { counters, fleet, HASH, head, member, NOW_MS, subscriber } from './records.ts';
 
 let publisher: FakePublisher | undefined;
 afterEach(async () => {
@@ -167,6 +167,44 @@ describe('the first line of status', () => {
       },
       'None of the 2 firewalls enforces version 13. (and 2 more: rulectl status --verbose)',
     ],
+    [
+      'names report, and a few are away',
+      { subscribers: [], fleet: fleet() },
+      '99,900 of 100,000 names that report enforce version 13, released 2 min ago.',
+    ],
+    [
+      'names report besides',
+      { fleet: fleet() },
+      'All 2 firewalls enforce version 13, released 2 min ago; so do 99,900 of 100,000 names that report.',
+    ],
+    [
+      'one of many that report refuses',
+      { fleet: fleet({ refused: 1, refusedBy: [{ code: 'over-limit', count: 1 }] }) },
+      'Version 13 is refused by 1 of 100,001 names that report (1 over-limit). Run: rulectl status --state refused',
+    ],
+    [
+      'of few that report one is away',
+      { fleet: fleet({ synced: 19, behind: 0, silent: 1 }) },
+      'Nothing was heard for 10 min of 1 of 20 names that report. Run: rulectl status --state silent',
+    ],
+    [
+      'those that report had time to say that they have it, and have not',
+      { head: head({ createdAtMs: minutesAgo(11) }), fleet: fleet({ synced: 5, behind: 5, silent: 0 }) },
+      'Version 13 is not in force at 5 of 10 names that report. Run: rulectl status --state behind',
+    ],
+    [
+      'those that report had no time yet',
+      { subscribers: [], fleet: fleet({ synced: 0, behind: 5, silent: 0 }) },
+      '0 of 5 names that report enforce version 13, released 2 min ago.',
+    ],
+    [
+      'none of those that report has it',
+      {
+        head: head({ createdAtMs: minutesAgo(11) }),
+        ...{ subscribers: [], fleet: fleet({ synced: 0, behind: 5, silent: 0 }) },
+      },
+      'None of the 5 firewalls enforces version 13. (and 1 more: rulectl status --verbose)',
+    ],
   ])('%s', (_what, some, line) => {
     const subscribers = [subscriber(), subscriber({ name: 'fw-b' })];
     const view = { head: head(), parts: [], warnings: [], counters: [], subscribers, ...some };
@@ -190,6 +228,66 @@ describe('the first line of status', () => {
     expect(text.split('\n\n')[1]).toBe(
       'List ads is not fresh: HTTP 503. Run: rulectl lists show ads\nList b is not fresh: HTTP 404. Run: rulectl lists show b',
     );
+  });
+});
+
+describe('names that report', () => {
+  const members = [
+    member(),
+    member({ name: 'fw-2', state: 'unknown', via: undefined, version: undefined, heardAtMs: undefined }),
+    member({ name: 'x', state: 'refused', refusal: { hash: HASH, code: 'over-limit' } }),
+  ];
+  async function status(...args: readonly string[]) {
+    let asked: unknown;
+    publisher = await FakePublisher.start(async (connection) => {
+      asked = await receive(connection, 'status');
+      await sendRecords(connection, [fleet(), ...members]);
+      await connection.send({ kind: 'done', code: 'ok', text: '' });
+    });
+    return { ...(await rulectl(['status', ...args, '--control', publisher.endpoint])), asked };
+  }
+
+  it('are shown as counts, and some that are not as they should be', () => {
+    const view = { head: head(), parts: [], warnings: [], counters: [], subscribers: [] };
+    const scope = { verbose: false, counters: false };
+    const plain = picocolors.createColors(false);
+    const blocks = renderStatus({ ...view, fleet: fleet(), members }, scope, NOW_MS, plain).split('\n\n');
+    expect(blocks.slice(2).map((block) => block.split('\n'))).toEqual([
+      ['of 100,000 names that report: 99,900 synced, 40 behind, 0 refused, 60 silent, 0 unknown'],
+      [
+        'name   via     state    version  last heard  refuses',
+        'fw-17  site-3  silent   12       12 min ago  -',
+        'fw-2   -       unknown  -        never       -',
+        'x      site-3  refused  12       12 min ago  over-limit',
+      ],
+    ]);
+  });
+
+  it('in one state come one a line with --state, or as records', async () => {
+    const { exit, stdout, asked } = await status('--state', 'silent');
+    expect(asked).toEqual({ kind: 'status', watch: false, state: 'silent' });
+    const [counts, first, second] = stdout.split('\n');
+    expect(counts).toContain('60 silent');
+    expect(first).toMatch(/^fw-17 {2}site-3 {2}silent {2}12 {2}\S+ \S+ ago {2}-$/);
+    expect(second).toBe('fw-2  -  unknown  -  never  -');
+    expect(exit).toBe(0);
+    await publisher?.stop();
+    const json = (await status('--state', 'silent', '--json')).stdout.trimEnd().split('\n');
+    const records = json.map((line) => JSON.parse(line));
+    expect(records.map(({ record, kind }) => record ?? kind)).toEqual([
+      ...['fleet', 'member', 'member', 'member', 'done'],
+    ]);
+  });
+
+  it.each([
+    [['--state', 'away']],
+    [['--state']],
+    [['--state', 'silent', '--state', 'behind']],
+    [['--state', 'silent', '--watch']],
+    [['--state', 'silent', '--counters']],
+    [['--state', 'silent', '--check']],
+  ])('%j is wrong usage', async (args) => {
+    expect((await rulectl(['status', ...args])).exit).toBe(64);
   });
 });
 

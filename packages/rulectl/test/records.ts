@@ -133,6 +133,37 @@ export function verdict(some: Partial<ControlRecordOf<'verdict'>> = {}): Control
   };
 }
 
+export function fleet(some: Partial<ControlRecordOf<'fleet'>> = {}): ControlRecordOf<'fleet'> {
+  return {
+    record: 'fleet',
+    everyMs: 300_000,
+    version: 13,
+    synced: 99_900,
+    behind: 40,
+    refused: 0,
+    silent: 60,
+    unknown: 0,
+    refusedBy: [],
+    ...some,
+  };
+}
+
+export function member(some: Partial<ControlRecordOf<'member'>> = {}): ControlRecordOf<'member'> {
+  return {
+    record: 'member',
+    name: 'fw-17',
+    state: 'silent',
+    via: 'site-3',
+    epoch: 1,
+    version: 12,
+    hash: HASH,
+    applyMs: 142,
+    persisted: true,
+    heardAtMs: NOW_MS - 720_000,
+    ...some,
+  };
+}
+
 /** Of a list that is kept by its URL. */
 export function list(some: Partial<ControlRecordOf<'list'>> = {}): ControlRecordOf<'list'> {
   return {

@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { exitOfApplied } from '../src/render/standing.ts';
 import { rulectl } from './cli.ts';
 import { FakePublisher, receive, receivePush, sendRecords } from './fake-publisher.ts';
-import { applied, release } from './records.ts';
+import { applied, fleet, release } from './records.ts';
 
 let publisher: FakePublisher | undefined;
 afterEach(async () => {
@@ -43,6 +43,30 @@ describe('a release', () => {
   });
 });
 
+describe('a release, where names report', () => {
+  const SHARE = { ...WAITING, share: 99 };
+  it.each([
+    ['enough have it', [], fleet(), SHARE, 0],
+    ['enough have it, and all subscribers', [applied()], fleet(), SHARE, 0],
+    ['enough have it, and a subscriber has not', [absent('b')], fleet(), SHARE, 5],
+    ['too few have it', [], fleet({ synced: 98, behind: 2, silent: 0 }), SHARE, 1],
+    ['as many have it as are to', [], fleet({ synced: 99, behind: 1, silent: 0 }), SHARE, 0],
+    ['none was heard', [], fleet({ synced: 0, behind: 0, silent: 0 }), SHARE, 1],
+    [
+      'too few have it, and nobody else must',
+      [],
+      fleet({ synced: 0 }),
+      { ...SHARE, isNobodyRequired: true },
+      1,
+    ],
+    ['nothing was said of them', [applied()], undefined, SHARE, 1],
+    ['nobody waits for them', [], fleet({ synced: 0 }), WAITING, 0],
+    ['nobody waits for them, but for one who is absent', [absent('b')], fleet(), WAITING, 5],
+  ] as const)('%s', (_what, records, counts, scope, exit) => {
+    expect(exitOfApplied(release(), records, scope, counts)).toBe(exit);
+  });
+});
+
 describe('push', () => {
   async function push(records: readonly ControlRecord[], ...more: readonly string[]) {
     let asked: MessageOf<'push'> | undefined;
@@ -77,6 +101,46 @@ describe('push', () => {
     expect(none.exit).toBe(0);
     expect((await rulectl(['push', 'x', '--require', 'none', '--require', 'a'])).exit).toBe(64);
     expect((await rulectl(['push', 'x', '--require', 'a/b'])).exit).toBe(64);
+  });
+
+  it('--wait 99% asks for that share, prints all counts, and ends with 1 below it', async () => {
+    const { exit, stdout, asked } = await push(
+      [
+        fleet({
+          synced: 98,
+          behind: 1,
+          refused: 1,
+          silent: 0,
+          refusedBy: [{ code: 'over-limit', count: 1 }],
+        }),
+      ],
+      ...['--wait', '99%'],
+    );
+    expect([asked?.wait, asked?.share]).toEqual(['applied', 99]);
+    expect(stdout.trimEnd().split('\n').at(-1)).toBe(
+      'of 100 names that report: 98 synced, 1 behind, 1 refused (1 over-limit), 0 silent, 0 unknown: less than 99% have it',
+    );
+    expect(exit).toBe(1);
+    await publisher?.stop();
+    expect((await push([fleet()], '--wait', '99%', '--json')).exit).toBe(0);
+  });
+
+  it('says of names that report that it does not wait for them', async () => {
+    const { exit, stdout, asked } = await push([fleet({ synced: 0, behind: 5, silent: 0 })]);
+    expect(asked?.share).toBeUndefined();
+    expect(stdout).not.toContain('in force nowhere');
+    expect(stdout).toContain('5 behind, 0 refused, 0 silent, 0 unknown; --wait 99% waits for them');
+    expect(exit).toBe(0);
+  });
+
+  it.each(['0%', '101%', '99.5%', '099%', '99', 'all', ''])('--wait %j is refused', async (wait) => {
+    const { exit, stderr } = await rulectl(['push', 'x', `--wait=${wait}`]);
+    expect({ exit, stderr }).toMatchObject({ exit: 64, stderr: expect.stringContaining('--wait') });
+  });
+
+  it('--wait twice, or with --no-wait, is refused', async () => {
+    for (const more of [['--wait', '50%'], ['--no-wait']])
+      expect((await rulectl(['push', 'x', '--wait', '99%', ...more])).exit).toBe(64);
   });
 
   it('counts the warnings that are not about what it touches', async () => {

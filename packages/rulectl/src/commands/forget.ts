@@ -19,7 +19,7 @@ export interface ForgetArgs {
 export function builder(yargs: Argv<{ readonly control: string }>): Argv<ForgetArgs> {
   return yargs
     .usage(
-      '$0 forget NAME\n\nForgets a subscriber that is not connected. Whatever ever applied a release is expected to apply the next one, unless the configuration or --require says who is; a firewall that was taken down makes each push end with 5 until it is forgotten. If it connects again it is a new one.',
+      '$0 forget NAME\n\nForgets a subscriber that is not connected, or what a name reported last. Whatever ever applied a release is expected to apply the next one, unless the configuration or --require says who is; a firewall that was taken down makes each push end with 5 until it is forgotten. If it connects again it is a new one.',
     )
     .positional('name', {
       type: 'string',

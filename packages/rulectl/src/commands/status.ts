@@ -1,8 +1,15 @@
 /** `rulectl status`: whether all is well, what to do if not, the head, and how far each subscriber is. */
 
-import { type ControlRecord, ErrorCode, type MessageOf } from '@rulecast/protocol';
+import {
+  type ControlRecord,
+  ErrorCode,
+  FLEET_STATES,
+  type FleetState,
+  type MessageOf,
+} from '@rulecast/protocol';
 import type { Argv } from 'yargs';
 import { askOrFail, type ControlRequest, controlOf } from '../control/client.ts';
+import { type Member, renderFleet, renderMember } from '../render/fleet.ts';
 import { healthOf } from '../render/health.ts';
 import { renderStatus, type StatusView } from '../render/status.ts';
 import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
@@ -29,6 +36,7 @@ export interface StatusArgs {
   readonly watch: boolean | undefined;
   readonly counters: boolean | undefined;
   readonly check: boolean | undefined;
+  readonly state: FleetState | undefined;
   readonly verbose: boolean | undefined;
 }
 
@@ -50,6 +58,11 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<StatusA
       type: 'boolean',
       describe: 'also what each connected subscriber counted: packets judged, dropped and by list',
     })
+    .option('state', {
+      choices: FLEET_STATES,
+      requiresArg: true,
+      describe: 'only names that report (fleet: in the configuration) and are so, one a line, all of them',
+    })
     .option('check', {
       type: 'boolean',
       describe:
@@ -60,6 +73,7 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<StatusA
       ['$0 status --verbose', 'all that is wrong, and all that is known'],
       ['$0 status --check', 'for monitoring'],
       ['$0 status --counters', 'how many packets were dropped, and by which lists'],
+      ['$0 status --state silent', 'which names that report were not heard for two intervals'],
       ['$0 status --watch', 'a screen that follows every change'],
       ['$0 status --json', 'for a program'],
     ]);
@@ -70,6 +84,11 @@ export async function run(args: StatusArgs, terminal: Terminal): Promise<ExitCod
   const counters = args.counters === true;
   if (watch && counters) {
     throw usageError('--watch shows what changes, and counters change with every packet: leave out one');
+  }
+  if (args.state !== undefined) {
+    if (watch || counters || args.check === true)
+      throw usageError('--state lists names: leave out --watch, --counters and --check');
+    return tellMembers(args.state, args, terminal);
   }
   if (args.check === true) {
     if (watch || counters) throw usageError('--check is one line: leave out --watch and --counters');
@@ -106,6 +125,21 @@ export async function run(args: StatusArgs, terminal: Terminal): Promise<ExitCod
   } finally {
     batches.stop();
   }
+}
+
+/** As they come: there may be very many. */
+async function tellMembers(state: FleetState, args: StatusArgs, terminal: Terminal): Promise<ExitCode> {
+  const { out, colors } = terminal;
+  const onRecord = (record: ControlRecord): void => {
+    if (args.json === true) out.json(record);
+    else if (record.record === 'fleet') out.line(renderFleet(record, colors));
+    else if (record.record === 'member') out.line(renderMember(record, terminal.nowMs()));
+  };
+  const send: ControlRequest['send'] = (connection) =>
+    connection.send({ kind: 'status', watch: false, state });
+  const ending = await askOrFail({ ...controlOf(args), timeoutMs: ANSWER_TIMEOUT_MS, send, onRecord });
+  if (args.json === true) out.json({ ...ending, exit: ExitCode.ok });
+  return ExitCode.ok;
 }
 
 async function askStatus(
@@ -257,6 +291,8 @@ class Batch implements StatusView {
   readonly parts: StatusView['parts'][number][] = [];
   readonly warnings: StatusView['warnings'][number][] = [];
   readonly subscribers: StatusView['subscribers'][number][] = [];
+  fleet: StatusView['fleet'];
+  readonly members: Member[] = [];
   readonly counters: StatusView['counters'][number][] = [];
 
   /** The counters of one subscriber come in pages, one after the other. */
@@ -278,6 +314,12 @@ class Batch implements StatusView {
         return true;
       case 'subscriber':
         this.subscribers.push(record);
+        return true;
+      case 'fleet':
+        this.fleet = record;
+        return true;
+      case 'member':
+        this.members.push(record);
         return true;
       case 'warning':
         if (isOfCounters(record)) this.counters.push(record);

@@ -132,7 +132,7 @@ async function greet(connection: Connection, send: ControlRequest['send']): Prom
     kind: 'greet',
     protocolMin: PROTOCOL_VERSION,
     protocolMax: PROTOCOL_VERSION,
-    capabilities: [Capability.requests],
+    capabilities: [Capability.requests, Capability.fleet],
   });
   await send(connection);
 }

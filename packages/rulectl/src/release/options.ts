@@ -16,7 +16,7 @@ export interface ReleaseArgs {
   readonly 'if-version'?: string | undefined;
   readonly 'dry-run'?: boolean | undefined;
   readonly 'as-new-epoch'?: boolean | undefined;
-  readonly wait?: 'released' | 'applied' | undefined;
+  readonly wait?: string | undefined;
   readonly 'no-wait'?: boolean | undefined;
   readonly timeout: string;
   readonly require?: readonly string[] | undefined;
@@ -32,6 +32,7 @@ export interface ReleaseFields {
   readonly wait: 'released' | 'applied';
   readonly timeoutMs: number;
   readonly require: readonly string[] | undefined;
+  readonly share: number | undefined;
   readonly message: string | undefined;
 }
 
@@ -49,10 +50,10 @@ export function withReleaseOptions<A>(yargs: Argv<A>): Argv<A & ReleaseArgs> {
       describe: 'above all that was ever released: for a publisher whose state is older than that',
     })
     .option('wait', {
-      choices: ['released', 'applied'] as const,
+      type: 'string',
       requiresArg: true,
       describe:
-        'until the release is stored, or until every subscriber that is expected or connected answered',
+        'released: until it is stored; applied: until every subscriber that is expected or connected answered; 99%: also until so many of the names that report have it',
       defaultDescription: 'applied',
     })
     .option('no-wait', { type: 'boolean', describe: 'the same as --wait released' })
@@ -82,13 +83,18 @@ export function releaseFieldsOf(args: ReleaseArgs): ReleaseFields {
   if (args['no-wait'] === true && args.wait !== undefined) {
     throw usageError('--no-wait and --wait exclude each other');
   }
+  const { wait = 'applied' } = args;
+  const share = /^(?:[1-9]|[1-9]\d|100)%$/.test(wait) ? Number.parseInt(wait, 10) : undefined;
+  if (share === undefined && wait !== 'applied' && wait !== 'released')
+    throw usageError(`--wait ${wait}: write released, applied, or a percentage from 1% to 100%`);
   return {
     ifVersion: args['if-version'] === undefined ? undefined : ifVersionOf(args['if-version']),
     dryRun: args['dry-run'] === true,
     asNewEpoch: args['as-new-epoch'] === true ? true : undefined,
-    wait: args['no-wait'] === true ? 'released' : (args.wait ?? 'applied'),
+    wait: args['no-wait'] === true || wait === 'released' ? 'released' : 'applied',
     timeoutMs: timeoutOf(args.timeout),
     require: requiredOf(args.require),
+    share,
     message: args.message && bounded(args.message, MESSAGE_MAX_BYTES, '--message'),
   };
 }
@@ -100,8 +106,12 @@ export function bounded(text: string, maxBytes: number, what: string): string {
 }
 
 /** What a report is to know of it. */
-export function waitScopeOf({ wait, require }: Pick<MessageOf<'push'>, 'wait' | 'require'>): WaitScope {
-  return { wait, isNobodyRequired: require?.length === 0 };
+export function waitScopeOf({
+  wait,
+  require,
+  share,
+}: Pick<MessageOf<'push'>, 'wait' | 'require' | 'share'>): WaitScope {
+  return { wait, isNobodyRequired: require?.length === 0, share };
 }
 
 function requiredOf(names: readonly string[] | undefined): readonly string[] | undefined {

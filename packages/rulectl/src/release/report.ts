@@ -6,6 +6,7 @@ import { type ControlRecord, type ControlRecordOf, ErrorCode, type MessageOf } f
 import type { Ending } from '../control/client.ts';
 import { renderChanges } from '../render/changes.ts';
 import { renderRefusal, renderReject, renderWarning } from '../render/findings.ts';
+import { type Fleet, hasShare, renderFleet } from '../render/fleet.ts';
 import {
   renderApplied,
   renderAppliedSummary,
@@ -41,6 +42,7 @@ class JsonReport implements Report {
   readonly #reported: ReportScope;
   #release: ControlRecordOf<'release'> | undefined;
   readonly #applied: ControlRecordOf<'applied'>[] = [];
+  #fleet: Fleet | undefined;
 
   constructor(terminal: Terminal, reported: ReportScope) {
     this.#terminal = terminal;
@@ -50,6 +52,7 @@ class JsonReport implements Report {
   record(record: ControlRecord): void {
     if (record.record === 'applied') this.#applied.push(record);
     if (record.record === 'release') this.#release = record;
+    if (record.record === 'fleet') this.#fleet = record;
     this.#terminal.out.json(record);
     this.#terminal.out.flush();
   }
@@ -58,7 +61,7 @@ class JsonReport implements Report {
     const exit =
       ending.kind === 'fail'
         ? exitOfFail(ending)
-        : exitOfApplied(this.#release, this.#applied, this.#reported.awaited);
+        : exitOfApplied(this.#release, this.#applied, this.#reported.awaited, this.#fleet);
     this.#terminal.out.json({ ...ending, exit });
     return exit;
   }
@@ -75,6 +78,7 @@ class TextReport implements Report {
   readonly #refusals: ControlRecordOf<'refusal'>[] = [];
   #release: ControlRecordOf<'release'> | undefined;
   readonly #applied: ControlRecordOf<'applied'>[] = [];
+  #fleet: Fleet | undefined;
 
   constructor(terminal: Terminal, reported: ReportScope) {
     this.#terminal = terminal;
@@ -108,6 +112,9 @@ class TextReport implements Report {
         this.#applied.push(record);
         out.line(renderApplied(record, colors));
         break;
+      case 'fleet':
+        this.#fleet = record;
+        break;
       default: // progress has its bar; other records say nothing about a release
     }
     out.flush();
@@ -127,7 +134,7 @@ class TextReport implements Report {
       return exitOfFail(ending);
     }
     this.#showSummary();
-    return exitOfApplied(this.#release, this.#applied, this.#reported.awaited);
+    return exitOfApplied(this.#release, this.#applied, this.#reported.awaited, this.#fleet);
   }
 
   /** Shows the command line that permits the refusals, unless one of them cannot be permitted. */
@@ -145,7 +152,15 @@ class TextReport implements Report {
   #showSummary(): void {
     const { out, colors } = this.#terminal;
     if (this.#release === undefined || this.#release.dryRun || this.#release.version === 0) return;
-    if (this.#reported.awaited.wait === 'applied') out.line(renderAppliedSummary(this.#applied, colors));
+    const { wait, share } = this.#reported.awaited;
+    const fleet = this.#fleet;
+    if (wait === 'applied' && (this.#applied.length > 0 || fleet === undefined))
+      out.line(renderAppliedSummary(this.#applied, colors));
+    if (fleet !== undefined) {
+      const text = renderFleet(fleet, colors);
+      if (share === undefined) out.line(`${text}; --wait 99% waits for them`);
+      else out.line(hasShare(fleet, share) ? text : `${text}: ${colors.red(`less than ${share}% have it`)}`);
+    } else if (wait === 'applied') return;
     else if (this.#release.changed)
       out.line('not waiting for subscribers: rulectl status says how far they are');
   }

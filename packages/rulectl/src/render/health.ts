@@ -4,7 +4,8 @@
  */
 
 import type { ControlRecordOf } from '@rulecast/protocol';
-import { formatAge, formatCount } from './amounts.ts';
+import { formatAge, formatAmount, formatCount } from './amounts.ts';
+import { codesText, type Fleet, heardCount } from './fleet.ts';
 import type { StatusView } from './status.ts';
 
 /** Something that is wrong. */
@@ -29,6 +30,9 @@ type Head = ControlRecordOf<'head'>;
 /** Troubles of one kind stand together: what lets packets pass, or may, comes first. */
 const RANKS = ['empty', 'refused', 'other', 'behind', 'away', 'names', 'disk', 'fresh', 'coming'] as const;
 type Ranked = readonly [rank: (typeof RANKS)[number], trouble: Trouble];
+
+/** Of a large fleet a few names are always away: what is so of no more than this share is no trouble. */
+const ODD_SHARE = 0.01;
 
 /** Reasons of a publisher that keep every release back, or every firewall from it. */
 const GRAVE = /^(?:nothing is|firewalls (?:that remember nothing|refuse)\b)/;
@@ -61,7 +65,7 @@ const FLAGS: Readonly<Record<string, readonly [rank: Ranked[0], text: string]>> 
 
 /** `nowMs`: milliseconds since 1970, for ages. */
 export function healthOf(view: StatusView, nowMs: number): Health {
-  const { head, subscribers } = view;
+  const { head, subscribers, fleet } = view;
   const expected = subscribers.filter((subscriber) => subscriber.expected);
   const reasons = (head?.degraded ?? []).filter((text) => !text.startsWith('not connected: '));
   const of = (texts: readonly string[]): readonly Trouble[] => texts.map(ofPublisher);
@@ -79,25 +83,34 @@ export function healthOf(view: StatusView, nowMs: number): Health {
     return grave.length > 0 ? notEnforced() : notEnforced(none);
   }
   const version = `version ${formatCount(head.version)}`;
-  if (expected.length === 0) {
+  const heard = fleet === undefined ? 0 : heardCount(fleet);
+  if (expected.length + heard === 0) {
     const who = subscribers.length === 0 ? 'no firewall was ever connected' : 'no firewall is expected';
     const text = `${version} is in force nowhere: ${who}`;
     return notEnforced({ text, remedy: 'rulecast-doctor, on each firewall' });
   }
   const ofFirewalls = expected
     .flatMap((one) => [...releaseTroubles(one, head, nowMs), ...ownTroubles(one, view, head)])
+    .concat(fleet === undefined ? [] : fleetTroubles(fleet, head, nowMs))
     .sort(([a], [b]) => RANKS.indexOf(a) - RANKS.indexOf(b));
   const troubles = ofFirewalls.map(([, trouble]) => trouble);
-  const isInForce = expected.some(({ state, matches }) => matches || state === 'receiving');
-  if (!isInForce && expected.length > 1) {
-    const text = `none of the ${formatCount(expected.length)} firewalls enforces ${version}`;
+  const isInForce =
+    expected.some(({ state, matches }) => matches || state === 'receiving') ||
+    (fleet !== undefined && (fleet.synced > 0 || (fleet.behind > 0 && isComing(fleet, head, nowMs))));
+  if (!isInForce && expected.length + heard > 1) {
+    const text = `none of the ${formatCount(expected.length + heard)} firewalls enforces ${version}`;
     return notEnforced({ text }, ...troubles);
   }
   if (!isInForce || ofFirewalls[0]?.[0] === 'empty') return notEnforced(...troubles);
   const all = [...grave, ...troubles, ...others];
   const [first] = expected;
   const who = expected.length === 1 ? `${first?.name} enforces` : `all ${expected.length} firewalls enforce`;
-  const text = `${who} ${version}, released ${formatAge(nowMs - head.createdAtMs)} ago`;
+  const members = `${formatCount(fleet?.synced ?? 0)} of ${formatAmount(heard, 'name')} that report`;
+  const released = `released ${formatAge(nowMs - head.createdAtMs)} ago`;
+  const text =
+    expected.length === 0
+      ? `${members} enforce ${version}, ${released}`
+      : `${who} ${version}, ${released}${heard === 0 ? '' : `; so do ${members}`}`;
   return { state: all.length === 0 ? 'well' : 'degraded', text, troubles: all };
 }
 
@@ -107,6 +120,32 @@ function ofPublisher(text: string): Trouble {
   const [found, remedy] = REMEDIES.find(([pattern]) => pattern.test(text)) ?? [];
   const whole = found === undefined ? undefined : found.exec(text);
   return { text, remedy: remedy?.replace('$1', whole?.[1] ?? '') };
+}
+
+/** Whether names may not have said yet that they have the head. */
+function isComing({ everyMs }: Fleet, { createdAtMs }: Head, nowMs: number): boolean {
+  return nowMs - createdAtMs < 2 * everyMs;
+}
+
+/** Those that were never heard are expected, and so among the subscribers. */
+function fleetTroubles(fleet: Fleet, head: Head, nowMs: number): readonly Ranked[] {
+  const { behind, refused, silent, everyMs } = fleet;
+  const heard = heardCount(fleet);
+  const [version, few] = [`version ${formatCount(head.version)}`, heard * ODD_SHARE];
+  const of = (count: number): string => `${formatCount(count)} of ${formatAmount(heard, 'name')} that report`;
+  const rows: readonly (readonly [boolean, Ranked[0], string, string])[] = [
+    [refused > 0, 'refused', `${version} is refused by ${of(refused)}${codesText(fleet)}`, 'refused'],
+    [
+      behind > few && !isComing(fleet, head, nowMs),
+      'behind',
+      `${version} is not in force at ${of(behind)}`,
+      'behind',
+    ],
+    [silent > few, 'away', `nothing was heard for ${formatAge(2 * everyMs)} of ${of(silent)}`, 'silent'],
+  ];
+  return rows.flatMap(([isSo, rank, text, state]): readonly Ranked[] =>
+    isSo ? [[rank, { text, remedy: `rulectl status --state ${state}` }]] : [],
+  );
 }
 
 /** Why a firewall does not have the head in force. */

@@ -72,6 +72,8 @@ counter  subscriber-sent  subscriber_sent_bytes_total  subscriber  Sent to it
 counter  subscriber-judged-packets  subscriber_judged_packets_total  subscriber  Packets judged
 counter  subscriber-dropped-packets  subscriber_dropped_packets_total  subscriber  Packets dropped
 counter  subscriber-repairs  subscriber_repairs_total  subscriber  Times that its kernel was found changed, and repaired
+gauge  fleet-names  fleet_names  state  Names that report, by what they reported last
+gauge  fleet-refused  fleet_refused  code  Those of them that refuse the newest release
 gauge  left-out  series_left_out  kind  Firewalls, lists and policies without series of their own
 `;
 

@@ -2,12 +2,15 @@
 
 import type { ControlRecordOf } from '@rulecast/protocol';
 import { ExitCode } from '../terminal/exit.ts';
+import { type Fleet, hasShare } from './fleet.ts';
 
 /** What a request waited for. */
 export interface WaitScope {
   readonly wait: 'released' | 'applied';
   /** `--require none`: nobody has to apply it. */
   readonly isNobodyRequired: boolean;
+  /** Percent of the names that report, which must have it too. */
+  readonly share?: number | undefined;
 }
 
 type Applied = ControlRecordOf<'applied'>;
@@ -18,17 +21,20 @@ export function isInForce({ state }: Applied): boolean {
 
 /**
  * How a request ends that released something, or found it released: only where everybody who is expected has
- * it, and somebody is, it is well.
+ * it, and somebody is, it is well. Names that report are somebody: nobody waits for them without a share.
  */
 export function exitOfApplied(
   release: ControlRecordOf<'release'> | undefined,
   applied: readonly Applied[],
-  { wait, isNobodyRequired }: WaitScope,
+  { wait, isNobodyRequired, share }: WaitScope,
+  fleet?: Fleet,
 ): ExitCode {
   if (wait === 'released' || release === undefined || release.dryRun || release.version === 0)
     return ExitCode.ok;
   if (applied.some(({ state }) => state === 'refused')) return ExitCode.unmet;
+  if (share !== undefined && (fleet === undefined || !hasShare(fleet, share))) return ExitCode.unmet;
   if (isNobodyRequired) return ExitCode.ok;
   const isEverywhere = applied.every((one) => !one.expected || isInForce(one));
-  return isEverywhere && applied.some(isInForce) ? ExitCode.ok : ExitCode.timeout;
+  const isSomewhere = applied.some(isInForce) || fleet !== undefined;
+  return isEverywhere && isSomewhere ? ExitCode.ok : ExitCode.timeout;
 }

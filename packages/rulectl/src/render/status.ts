@@ -7,6 +7,7 @@ import { formatAge, formatAmount, formatCount, formatDuration, NOTHING } from '.
 import { partName } from './changes.ts';
 import { nameAnswers, renderCounters } from './counters.ts';
 import { renderWarning } from './findings.ts';
+import { type Fleet, type Member, renderFleet, renderMembers } from './fleet.ts';
 import { type Health, healthOf, type Trouble } from './health.ts';
 import { renderTable } from './table.ts';
 
@@ -20,6 +21,9 @@ export interface StatusView {
   readonly parts: readonly ControlRecordOf<'part'>[];
   readonly warnings: readonly ControlRecordOf<'warning'>[];
   readonly subscribers: readonly ControlRecordOf<'subscriber'>[];
+  /** Where names report: how many are how, and some of those that are not synced. */
+  readonly fleet?: Fleet | undefined;
+  readonly members?: readonly Member[];
   /** Of each subscriber, or why there are none; empty where nobody asked. */
   readonly counters: readonly (ControlRecordOf<'counters'> | ControlRecordOf<'warning'>)[];
 }
@@ -34,7 +38,7 @@ export interface StatusScope {
 
 /** One sentence first: whether all is well, or what is wrong. `nowMs`: milliseconds since 1970, for ages. */
 export function renderStatus(view: StatusView, scope: StatusScope, nowMs: number, colors: Colors): string {
-  const { head, parts, warnings, subscribers, counters } = view;
+  const { head, parts, warnings, subscribers, fleet, members = [], counters } = view;
   const health = healthOf(view, nowMs);
   const blocks = [renderSentence(health, view, colors)];
   if (scope.verbose && health.troubles.length > 1)
@@ -43,6 +47,8 @@ export function renderStatus(view: StatusView, scope: StatusScope, nowMs: number
   if (scope.verbose && parts.length > 0) blocks.push(renderParts(parts, colors));
   if (warnings.length > 0) blocks.push(warnings.map((warning) => renderWarning(warning, colors)).join('\n'));
   if (subscribers.length > 0) blocks.push(renderSubscribers(subscribers, scope, nowMs, colors));
+  if (fleet !== undefined) blocks.push(renderFleet(fleet, colors));
+  if (members.length > 0) blocks.push(renderMembers(members, nowMs, colors));
   const answers = nameAnswers(counters);
   if (answers.length > 0) blocks.push(answers.join('\n'));
   if (scope.counters) blocks.push(...counters.map((told) => renderCounters(told, colors)));

@@ -16,6 +16,7 @@ const STAGES: Readonly<Record<string, string>> = {
   judge: 'asking the guards',
   store: 'signing and writing it',
   applying: 'released, and on its way to subscribers',
+  reporting: 'released, and waiting for names that report',
   arriving: 'released, and waiting for a first subscriber',
 };
 /** Between two lines of one stage. Our choice. */

@@ -1,0 +1,65 @@
+/** Names that report what they have in force: how many are how, and which are odd. Pure. */
+
+import type { ControlRecordOf } from '@rulecast/protocol';
+import type { Colors } from '../terminal/terminal.ts';
+import { formatAge, formatAmount, formatCount, NOTHING } from './amounts.ts';
+import { renderTable } from './table.ts';
+
+export type Fleet = ControlRecordOf<'fleet'>;
+export type Member = ControlRecordOf<'member'>;
+
+/** Names of which anything was heard. */
+export function heardCount({ synced, behind, refused, silent }: Fleet): number {
+  return synced + behind + refused + silent;
+}
+
+/** Whether so many percent of those have the head. */
+export function hasShare(fleet: Fleet, share: number): boolean {
+  const heard = heardCount(fleet);
+  return heard > 0 && fleet.synced * 100 >= heard * share;
+}
+
+/** All counts in one line. */
+export function renderFleet(fleet: Fleet, colors: Colors): string {
+  const { synced, behind, refused, silent, unknown } = fleet;
+  const count = (value: number, word: string, paint: (text: string) => string): string =>
+    value === 0 ? `0 ${word}` : paint(`${formatCount(value)} ${word}`);
+  const counts = [
+    count(synced, 'synced', colors.green),
+    count(behind, 'behind', colors.yellow),
+    `${count(refused, 'refused', colors.red)}${codesText(fleet)}`,
+    count(silent, 'silent', colors.red),
+    count(unknown, 'unknown', colors.red),
+  ];
+  return `of ${formatAmount(heardCount(fleet) + unknown, 'name')} that report: ${counts.join(', ')}`;
+}
+
+/** ` (10 over-limit, 2 bad-digest)`, or nothing. */
+export function codesText({ refusedBy }: Fleet): string {
+  const texts = refusedBy.map(({ code, count }) => `${formatCount(count)} ${code}`);
+  return texts.length === 0 ? '' : ` (${texts.join(', ')})`;
+}
+
+export function renderMembers(members: readonly Member[], nowMs: number, colors: Colors): string {
+  const columns = ['name', 'via', 'state', 'version', 'last heard', 'refuses'];
+  return renderTable(
+    columns,
+    members.map((member) => cellsOf(member, nowMs)),
+    undefined,
+    colors,
+  );
+}
+
+/** One of many, which come one after the other. */
+export function renderMember(member: Member, nowMs: number): string {
+  return cellsOf(member, nowMs).join('  ');
+}
+
+function cellsOf(
+  { name, via, state, version, heardAtMs, refusal }: Member,
+  nowMs: number,
+): readonly string[] {
+  const active = version === undefined ? NOTHING : formatCount(version);
+  const heard = heardAtMs === undefined ? 'never' : `${formatAge(nowMs - heardAtMs)} ago`;
+  return [name, via ?? NOTHING, state, active, heard, refusal?.code ?? NOTHING];
+}
