@@ -180,7 +180,7 @@ describe('the first line of status', () => {
     [
       'one of many that report refuses',
       { fleet: fleet({ refused: 1, refusedBy: [{ code: 'over-limit', count: 1 }] }) },
-      'Version 13 is refused by 1 of 100,001 names that report (1 over-limit). Run: rulectl status --state refused',
+      'Version 13 is refused (1 over-limit) by 1 of 100,001 names that report. Run: rulectl status --state refused',
     ],
     [
       'of few that report one is away',

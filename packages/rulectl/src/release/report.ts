@@ -6,7 +6,7 @@ import { type ControlRecord, type ControlRecordOf, ErrorCode, type MessageOf } f
 import type { Ending } from '../control/client.ts';
 import { renderChanges } from '../render/changes.ts';
 import { renderRefusal, renderReject, renderWarning } from '../render/findings.ts';
-import { type Fleet, hasShare, renderFleet } from '../render/fleet.ts';
+import { type Fleet, renderShare } from '../render/fleet.ts';
 import {
   renderApplied,
   renderAppliedSummary,
@@ -153,16 +153,15 @@ class TextReport implements Report {
     const { out, colors } = this.#terminal;
     if (this.#release === undefined || this.#release.dryRun || this.#release.version === 0) return;
     const { wait, share } = this.#reported.awaited;
+    if (wait === 'released') {
+      if (this.#release.changed)
+        out.line('not waiting for subscribers: rulectl status says how far they are');
+      return;
+    }
     const fleet = this.#fleet;
-    if (wait === 'applied' && (this.#applied.length > 0 || fleet === undefined))
+    if (this.#applied.length > 0 || fleet === undefined)
       out.line(renderAppliedSummary(this.#applied, colors));
-    if (fleet !== undefined) {
-      const text = renderFleet(fleet, colors);
-      if (share === undefined) out.line(`${text}; --wait 99% waits for them`);
-      else out.line(hasShare(fleet, share) ? text : `${text}: ${colors.red(`less than ${share}% have it`)}`);
-    } else if (wait === 'applied') return;
-    else if (this.#release.changed)
-      out.line('not waiting for subscribers: rulectl status says how far they are');
+    if (fleet !== undefined) out.line(renderShare(fleet, share, colors));
   }
 }
 

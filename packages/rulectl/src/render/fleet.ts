@@ -34,6 +34,13 @@ export function renderFleet(fleet: Fleet, colors: Colors): string {
   return `of ${formatAmount(heardCount(fleet) + unknown, 'name')} that report: ${counts.join(', ')}`;
 }
 
+/** Likewise, for a release that so many percent are to have, or that nobody waits for there. */
+export function renderShare(fleet: Fleet, share: number | undefined, colors: Colors): string {
+  const text = renderFleet(fleet, colors);
+  if (share === undefined) return `${text}; --wait 99% waits for them`;
+  return hasShare(fleet, share) ? text : `${text}: ${colors.red(`less than ${share}% have it`)}`;
+}
+
 /** ` (10 over-limit, 2 bad-digest)`, or nothing. */
 export function codesText({ refusedBy }: Fleet): string {
   const texts = refusedBy.map(({ code, count }) => `${formatCount(count)} ${code}`);

@@ -3,7 +3,7 @@
  * since when and what to do, for a person who looks once. Pure.
  */
 
-import type { ControlRecordOf } from '@rulecast/protocol';
+import type { ControlRecordOf, FleetState } from '@rulecast/protocol';
 import { formatAge, formatAmount, formatCount } from './amounts.ts';
 import { codesText, type Fleet, heardCount } from './fleet.ts';
 import type { StatusView } from './status.ts';
@@ -129,23 +129,21 @@ function isComing({ everyMs }: Fleet, { createdAtMs }: Head, nowMs: number): boo
 
 /** Those that were never heard are expected, and so among the subscribers. */
 function fleetTroubles(fleet: Fleet, head: Head, nowMs: number): readonly Ranked[] {
-  const { behind, refused, silent, everyMs } = fleet;
   const heard = heardCount(fleet);
-  const [version, few] = [`version ${formatCount(head.version)}`, heard * ODD_SHARE];
-  const of = (count: number): string => `${formatCount(count)} of ${formatAmount(heard, 'name')} that report`;
-  const rows: readonly (readonly [boolean, Ranked[0], string, string])[] = [
-    [refused > 0, 'refused', `${version} is refused by ${of(refused)}${codesText(fleet)}`, 'refused'],
-    [
-      behind > few && !isComing(fleet, head, nowMs),
-      'behind',
-      `${version} is not in force at ${of(behind)}`,
-      'behind',
-    ],
-    [silent > few, 'away', `nothing was heard for ${formatAge(2 * everyMs)} of ${of(silent)}`, 'silent'],
+  const few = heard * ODD_SHARE;
+  const version = `version ${formatCount(head.version)}`;
+  const troubles = (rank: Ranked[0], state: FleetState, text: string, least: number): readonly Ranked[] => {
+    if (fleet[state] <= least) return [];
+    const who = `${formatCount(fleet[state])} of ${formatAmount(heard, 'name')} that report`;
+    return [[rank, { text: `${text} ${who}`, remedy: `rulectl status --state ${state}` }]];
+  };
+  return [
+    ...troubles('refused', 'refused', `${version} is refused${codesText(fleet)} by`, 0),
+    ...(isComing(fleet, head, nowMs)
+      ? []
+      : troubles('behind', 'behind', `${version} is not in force at`, few)),
+    ...troubles('away', 'silent', `nothing was heard for ${formatAge(2 * fleet.everyMs)} of`, few),
   ];
-  return rows.flatMap(([isSo, rank, text, state]): readonly Ranked[] =>
-    isSo ? [[rank, { text, remedy: `rulectl status --state ${state}` }]] : [],
-  );
 }
 
 /** Why a firewall does not have the head in force. */
