@@ -10,11 +10,12 @@ import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 /** @type {readonly string[]} */
-const HOMES = ['protocol', 'packages/publisher', 'packages/subscriber'];
+const HOMES = ['protocol', 'packages/depot', 'packages/publisher', 'packages/subscriber'];
 
 /** @type {Readonly<Record<string, string>>} */
 export const EDGES = {
   'protocol/src/peer/clock.ts': 'the timers and the steady clock of the process, for who hands in none',
+  'packages/depot/src/http.ts': 'asks web servers',
   'packages/publisher/src/host.ts':
     'the clock, the chance and the turns of the process, for who hands in none',
   'packages/publisher/src/names/resolve.ts': 'asks DNS servers, for who hands in no resolver',

@@ -71,6 +71,8 @@ export const ROOMS = {
 
   'packages/dns': ['message', 'match', 'judge', 'proxy', 'pipe', 'net', 'daemon'],
 
+  'packages/depot': ['source.ts', 'http.ts', 'feed.ts'],
+
   'packages/publisher': [
     'host.ts',
     'names',

@@ -1,0 +1,326 @@
+/**
+ * The newest release of a depot. Each mirror is asked by itself, so that one that hangs holds up no other; a
+ * head counts once it is verified, and only above the last. DEPOT.md "Head".
+ *
+ *   head ─▶ its roots, if they are later ─▶ signature ─▶ above the last? ─▶ page ─▶ release ─▶ stream
+ */
+
+import { EventEmitter } from 'node:events';
+import {
+  compareHead,
+  type DepotHead,
+  type DepotPage,
+  decodeDepotPage,
+  decodeManifest,
+  deltaFrom,
+  isObject,
+  isSignedBy,
+  type Manifest,
+  manifestHash,
+  type ObjectReference,
+  ProtocolError,
+  parseRoots,
+  type Roots,
+  readDepotHead,
+  readRoot,
+  rootsFrom,
+  type SteadyClock,
+  TRANSFER_MAX_BYTES,
+  type Trust,
+  withRoot,
+} from '@rulecast/protocol';
+import { type DepotSource, SourceError } from './source.ts';
+
+/** Our choice: half of it are all roots that a lineage may have, with all keys and signatures. */
+const ROOTS_MAX_BYTES = 2 ** 20;
+/** The longest wait for a mirror that fails, in polls: after an outage not all come at once. */
+const BACKOFF_MAX = 4;
+/** How long a stream is kept for the next who wants it. */
+const KEPT_MS = 60_000;
+
+export interface FeedOptions {
+  /** One or more, the nearest first; the feed closes them. */
+  readonly sources: readonly DepotSource[];
+  readonly trust: Trust;
+  readonly clock: SteadyClock;
+  /** In [0, 1): spreads polls. */
+  readonly random: () => number;
+  readonly logger: Readonly<Record<'info' | 'warn', (fields: object, text: string) => void>>;
+  readonly pollMs: number;
+}
+
+/** One object for one release, however often its page changes. */
+export interface DepotRelease {
+  readonly manifest: Manifest;
+  readonly manifestBytes: Uint8Array;
+  readonly signatures: Uint8Array;
+  readonly hash: Uint8Array;
+  readonly capabilities: readonly string[];
+}
+
+export interface DepotStream {
+  /** The release that it starts from; undefined: it is a snapshot. */
+  readonly base: Uint8Array | undefined;
+  readonly stream: Uint8Array;
+}
+
+/** How a release is reached. */
+interface Way {
+  page: DepotPage;
+  source: DepotSource;
+  /** By the first object of each. */
+  readonly streams: Map<ObjectReference, Promise<Uint8Array>>;
+}
+
+/** `asked`: a mirror has answered, or failed. */
+export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] }> {
+  readonly #options: FeedOptions;
+  #roots: Roots = [];
+  #head: DepotHead | undefined;
+  #headAtMs = 0;
+  #isStill = false;
+  #release: DepotRelease | undefined;
+  readonly #ways = new WeakMap<DepotRelease, Way>();
+  /** Why a mirror gives nothing. */
+  readonly #faults = new Map<DepotSource, string>();
+  readonly #wakes = new Map<DepotSource, () => void>();
+  #following: Promise<unknown> = Promise.resolve();
+  #taking: Promise<void> = Promise.resolve();
+  #isClosed = false;
+
+  constructor(options: FeedOptions) {
+    super();
+    this.#options = options;
+  }
+
+  get release(): DepotRelease | undefined {
+    return this.#release;
+  }
+
+  /** From the root that the trust line names to the one in force; none before the first head. */
+  get roots(): Roots {
+    return this.#roots;
+  }
+
+  /** A sentence, while no mirror shows a head of these minutes. */
+  get trouble(): string | undefined {
+    const still = this.#isStill ? ['no mirror has a newer head'] : [];
+    const isWell = this.#head !== undefined && !this.#isStill;
+    return isWell ? undefined : [...still, ...this.#faults.values()].join('; ');
+  }
+
+  start(): void {
+    this.#following = Promise.all(this.#options.sources.map((source) => this.#follow(source)));
+  }
+
+  /** Resolves when there is a release. Rejects with SourceError where every mirror has failed. */
+  async ready(): Promise<void> {
+    while (this.#release === undefined) {
+      if (this.#isClosed || this.#faults.size === this.#options.sources.length)
+        throw new SourceError(this.trouble || 'the depot is not read any more');
+      await new Promise<void>((resolve) => this.once('asked', resolve));
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const source of this.#options.sources) source.close();
+    for (const wake of this.#wakes.values()) wake();
+    await this.#following;
+  }
+
+  // ── Heads ────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #follow(source: DepotSource): Promise<void> {
+    const { pollMs, random, logger } = this.#options;
+    let bytes: Uint8Array | undefined;
+    let isDue = false;
+    source.onHead?.(() => {
+      isDue = true;
+      this.#wakes.get(source)?.();
+    });
+    for (let polls = 1; !this.#isClosed; ) {
+      isDue = false;
+      const before = this.#faults.get(source);
+      try {
+        bytes = (await source.head()) ?? bytes;
+        if (bytes !== undefined) await this.#look(bytes, source);
+        this.#faults.delete(source);
+        if (before !== undefined) logger.info({ mirror: source.name }, 'the mirror is well again');
+        polls = 1;
+      } catch (error) {
+        if (this.#isClosed) return;
+        this.#faults.set(source, faultOf(error, source));
+        if (before === undefined) logger.warn({ mirror: source.name }, faultOf(error, source));
+        polls = Math.min(polls * 2, BACKOFF_MAX);
+      }
+      this.#lookForMotion();
+      this.emit('asked');
+      if (!isDue) await this.#pause(source, pollMs * polls * (0.9 + 0.2 * random()));
+    }
+  }
+
+  #pause(source: DepotSource, ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#options.clock.after(ms, resolve);
+      this.#wakes.set(source, () => {
+        cancel();
+        resolve();
+      });
+      if (this.#isClosed) this.#wakes.get(source)?.();
+    });
+  }
+
+  /** By the clock that nobody sets: a right time is not needed to see that heads stand still. */
+  #lookForMotion(): void {
+    if (this.#head === undefined) return;
+    const { issued, expires } = this.#head;
+    const { clock, logger } = this.#options;
+    const isStill = clock.monotonicMs() - this.#headAtMs >= (expires - issued) * 1000;
+    if (isStill === this.#isStill) return;
+    this.#isStill = isStill;
+    const fields = { issued: new Date(issued * 1000).toISOString() };
+    if (!isStill) return logger.info(fields, 'there are newer heads again');
+    const text =
+      'no mirror has a newer head: the publisher is away, or somebody on the way holds newer ones back';
+    logger.warn(fields, text);
+  }
+
+  /** Takes what a mirror shows if it is newer. Throws SourceError and ProtocolError. */
+  async #look(bytes: Uint8Array, source: DepotSource): Promise<void> {
+    const { head, ...signed } = readDepotHead(bytes);
+    if (Buffer.compare(head.lineage, this.#options.trust.lineage) !== 0)
+      throw new SourceError(`${source.name}: its head is of another lineage`);
+    if (head.rootNumber > (this.#roots.at(-1)?.root.number ?? 0)) await this.#followRoots(head.roots, source);
+    const last = this.#roots.at(-1);
+    if (last === undefined || Buffer.compare(last.hash, head.rootHash) !== 0)
+      throw new SourceError(`${source.name}: its head is of another root than the one in force`);
+    if (!isSignedBy(last.root, 'freshness', signed))
+      throw new SourceError(`${source.name}: its head is not signed by keys of freshness`);
+    const taken = this.#taking.then(() => this.#take(head, source));
+    this.#taking = taken.catch(() => undefined); // the next one is whole by itself
+    await taken;
+  }
+
+  /** Puts roots behind those that are known. */
+  async #followRoots(reference: ObjectReference, source: DepotSource): Promise<void> {
+    const { rootHash, lineage } = this.#options.trust;
+    if (reference.length > ROOTS_MAX_BYTES) throw new SourceError(`${source.name}: more roots than can be`);
+    const text = Buffer.from(await this.#object(reference, source)).toString('latin1');
+    const roots = (parseRoots(text) ?? []).map(readRoot);
+    const at = roots.findIndex(({ hash }) => Buffer.compare(hash, rootHash) === 0);
+    const [first, ...next] = roots.slice(at < 0 ? roots.length : at);
+    if (first === undefined) throw new SourceError(`${source.name}: its roots have not the one trusted here`);
+    const chain = next.reduce(withRoot, rootsFrom(rootHash, lineage, first));
+    const known = this.#roots;
+    if (known.some(({ hash }, i) => chain[i] === undefined || Buffer.compare(hash, chain[i].hash) !== 0))
+      throw new SourceError(`${source.name}: its roots are not those that were believed before`);
+    this.#roots = chain;
+    if (known.length > 0 && chain.length > known.length) this.emit('roots');
+  }
+
+  async #take(head: DepotHead, source: DepotSource): Promise<void> {
+    const last = this.#head;
+    if (last !== undefined && compareHead(head, last) <= 0) return;
+    const isKnown = last !== undefined && Buffer.compare(last.page.sha256, head.page.sha256) === 0;
+    const isNews = isKnown ? false : this.#turnTo(head, await this.#pageOf(head, source), source);
+    this.#head = head;
+    this.#headAtMs = this.#options.clock.monotonicMs();
+    if (isNews) this.emit('release');
+  }
+
+  async #pageOf(head: DepotHead, source: DepotSource): Promise<DepotPage> {
+    const page = decodeDepotPage(await this.#object(head.page, source));
+    if (Buffer.compare(manifestHash(page.signed.content), head.hash) !== 0)
+      throw new SourceError(`${source.name}: its page is of another release than its head`);
+    const lengths = [
+      page.snapshot.reduce((sum, { length }) => sum + length, 0),
+      ...page.deltas.map(({ length }) => length),
+    ];
+    if (Math.max(...lengths) > TRANSFER_MAX_BYTES)
+      throw new SourceError(`${source.name}: its page has a stream that is too long`);
+    return page;
+  }
+
+  /** Whether it is another release. */
+  #turnTo({ hash }: DepotHead, page: DepotPage, source: DepotSource): boolean {
+    const before = this.#release;
+    const way = before && this.#ways.get(before);
+    if (way !== undefined && Buffer.compare(before?.hash ?? hash, hash) === 0) {
+      Object.assign(way, { page, source });
+      return false;
+    }
+    const { signatures, content } = page.signed;
+    const { capabilities } = page;
+    this.#release = {
+      manifest: decodeManifest(content),
+      manifestBytes: content,
+      signatures,
+      hash,
+      capabilities,
+    };
+    this.#ways.set(this.#release, { page, source, streams: new Map() });
+    return true;
+  }
+
+  // ── Objects ──────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * What brings a release of this feed to who has `base`: a delta, or the snapshot where there is none, or
+   * nobody has it. One copy for all who want it. Rejects with SourceError.
+   */
+  async stream(release: DepotRelease, base: Uint8Array | undefined): Promise<DepotStream> {
+    const way = this.#ways.get(release);
+    if (way === undefined) throw new TypeError('a release of another feed');
+    const { page } = way;
+    const delta = base && deltaFrom(page, base);
+    if (delta !== undefined) {
+      try {
+        return { base, stream: await this.#kept([delta], way) };
+      } catch (error) {
+        this.#options.logger.warn({ mirror: way.source.name }, faultOf(error, way.source));
+      }
+    }
+    return { base: undefined, stream: await this.#kept(page.snapshot, way) };
+  }
+
+  #kept(pieces: readonly ObjectReference[], { source, streams }: Way): Promise<Uint8Array> {
+    const [first] = pieces as readonly [ObjectReference];
+    const known = streams.get(first);
+    if (known !== undefined) return known;
+    const made = Promise.all(pieces.map((piece) => this.#object(piece, source))).then(joined);
+    const forget = (): void => void streams.delete(first);
+    streams.set(first, made);
+    made.then(() => void this.#options.clock.after(KEPT_MS, forget), forget);
+    return made;
+  }
+
+  /** Of the mirror that showed it, or of another, each also past its caches. Throws SourceError. */
+  async #object(reference: ObjectReference, shown: DepotSource): Promise<Uint8Array> {
+    const others = this.#options.sources.filter((source) => source !== shown);
+    const faults: string[] = [];
+    for (const source of [shown, ...others])
+      for (const isAgain of [false, true]) {
+        try {
+          const bytes = await source.object(reference, isAgain);
+          if (isObject(bytes, reference)) return bytes;
+          faults.push(`${source.name}: what it has of an object are other bytes`);
+        } catch (error) {
+          faults.push(faultOf(error, source));
+        }
+      }
+    throw new SourceError([...new Set(faults)].join('; '));
+  }
+}
+
+function joined(pieces: readonly Uint8Array[]): Uint8Array {
+  const [first] = pieces;
+  return pieces.length === 1 && first !== undefined ? first : Buffer.concat(pieces);
+}
+
+/** Throws what is no fault of a mirror. */
+function faultOf(error: unknown, source: DepotSource): string {
+  if (error instanceof SourceError) return error.message;
+  if (error instanceof ProtocolError) return `${source.name}: ${error.message}`;
+  throw error;
+}

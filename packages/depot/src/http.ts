@@ -1,0 +1,202 @@
+/**
+ * A depot on a web server. An answer has no more bytes than were asked for, whatever it states, and comes in
+ * time or not at all; whether it is right is for the reader to find out.
+ */
+
+import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http';
+import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
+import {
+  DEPOT_HEAD_MAX_BYTES,
+  joinReports,
+  type ObjectReference,
+  objectPath,
+  ProtocolError,
+  REPORT_MAX_BYTES,
+  RESUMED_MIN_BYTES,
+  type SteadyClock,
+  splitReports,
+  TRANSFER_WINDOW_MIN_BYTES,
+  TRANSFER_WINDOW_MS,
+} from '@rulecast/protocol';
+import { type DepotSource, SourceError } from './source.ts';
+
+/** Our choice: a site's cache gives up on its origin after two seconds. */
+const ANSWER_MS = 10_000;
+const REDIRECTS_MAX = 2;
+/** A server is left alone for so long at most: on the way to `http:` anybody could ask for it. */
+const LEFT_ALONE_MAX_S = 900;
+
+export interface HttpOptions {
+  /** Authorities to trust, in PEM, in place of those of Node. */
+  readonly ca?: string | undefined;
+  readonly clock: Pick<SteadyClock, 'monotonicMs'>;
+}
+
+interface Ask {
+  readonly headers?: Readonly<Record<string, string | number>>;
+  /** Is posted. */
+  readonly body?: Uint8Array;
+  readonly maxBytes: number;
+  readonly signal: AbortSignal;
+}
+
+/** Whether an endpoint is the address of a mirror. */
+export function isMirrorUrl(text: string): boolean {
+  return /^https?:\/\//i.test(text) && URL.canParse(text);
+}
+
+export class HttpSource implements DepotSource {
+  readonly name: string;
+  readonly #base: URL;
+  readonly #agent: HttpAgent;
+  readonly #clock: HttpOptions['clock'];
+  #etag: string | undefined;
+  #leftAloneUntilMs = 0;
+
+  /** `url`: the folder of the depot, an address by `isMirrorUrl`. */
+  constructor(url: string, { ca, clock }: HttpOptions) {
+    this.#base = new URL(url.endsWith('/') ? url : `${url}/`);
+    this.name = `${this.#base.origin}${this.#base.pathname}`;
+    this.#clock = clock;
+    this.#agent =
+      this.#base.protocol === 'https:'
+        ? new HttpsAgent({ keepAlive: true, ca })
+        : new HttpAgent({ keepAlive: true });
+  }
+
+  async head(): Promise<Uint8Array | undefined> {
+    const headers: Record<string, string> = this.#etag === undefined ? {} : { 'if-none-match': this.#etag };
+    const ask = { headers, maxBytes: DEPOT_HEAD_MAX_BYTES, signal: AbortSignal.timeout(ANSWER_MS) };
+    const parts: Buffer[] = [];
+    const answer = await this.#get('head', ask, parts);
+    if (answer.statusCode === 304 && this.#etag !== undefined) return undefined;
+    if (answer.statusCode !== 200) throw this.#fault(`head: ${answer.statusCode}`);
+    this.#etag = answer.headers.etag;
+    return Buffer.concat(parts);
+  }
+
+  /** What was cut goes on where it was, as long as each attempt brings something. */
+  async object(reference: ObjectReference, isAgain: boolean): Promise<Uint8Array> {
+    const path = objectPath(reference) + (isAgain ? '?again=1' : '');
+    const slowestMs = (reference.length / TRANSFER_WINDOW_MIN_BYTES) * TRANSFER_WINDOW_MS;
+    const signal = AbortSignal.timeout(ANSWER_MS + Math.ceil(slowestMs));
+    const parts: Buffer[] = [];
+    for (;;) {
+      const before = lengthOf(parts);
+      const headers: Record<string, string> = before === 0 ? {} : { range: `bytes=${before}-` };
+      try {
+        const ask = { headers, maxBytes: reference.length, signal };
+        const { statusCode } = await this.#get(path, ask, parts);
+        if (statusCode !== 200 && statusCode !== 206) throw this.#fault(`${path}: ${statusCode}`);
+        return Buffer.concat(parts);
+      } catch (error) {
+        if (signal.aborted || lengthOf(parts) - before < RESUMED_MIN_BYTES) throw error;
+      }
+    }
+  }
+
+  async report(reports: readonly Uint8Array[]): Promise<readonly Uint8Array[]> {
+    const body = joinReports(reports);
+    const headers = { 'content-type': 'application/octet-stream', 'content-length': body.length };
+    const maxBytes = reports.length * (2 + REPORT_MAX_BYTES);
+    const parts: Buffer[] = [];
+    const ask = { headers, body, maxBytes, signal: AbortSignal.timeout(ANSWER_MS) };
+    const { statusCode } = await this.#get('report', ask, parts);
+    if (statusCode !== 200) throw this.#fault(`it takes no report: ${statusCode}`);
+    try {
+      const answers = splitReports(Buffer.concat(parts));
+      if (answers.length === reports.length) return answers;
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+    }
+    throw this.#fault('it answers a report with something else');
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  /** Adds what comes to `into`, also where it throws SourceError. */
+  async #get(path: string, ask: Ask, into: Buffer[]): Promise<IncomingMessage> {
+    const waitMs = this.#leftAloneUntilMs - this.#clock.monotonicMs();
+    if (waitMs > 0) throw this.#fault(`it wants to be left alone for ${Math.ceil(waitMs / 1000)} s more`);
+    try {
+      let url = new URL(path, this.#base);
+      for (let redirects = 0; ; redirects++) {
+        const answer = await this.#send(url, ask);
+        const { statusCode = 0, headers } = answer;
+        if (statusCode === 200 || statusCode === 206) await this.#read(answer, ask, into);
+        else if (statusCode === 304)
+          answer.resume(); // of no bytes, and the connection stays
+        else answer.destroy();
+        if (statusCode === 429 || statusCode === 503) this.#leaveAlone(Number(headers['retry-after']));
+        if (statusCode < 301 || statusCode === 304 || statusCode > 308) return answer;
+        url = this.#redirected(url, headers.location ?? '', redirects);
+      }
+    } catch (error) {
+      if (error instanceof SourceError) throw error;
+      throw this.#fault(ask.signal.aborted ? `${path}: no whole answer in time` : reasonOf(error), error);
+    }
+  }
+
+  #send(url: URL, { headers, body, signal }: Ask): Promise<IncomingMessage> {
+    const request = url.protocol === 'https:' ? requestHttps : requestHttp;
+    const options = {
+      agent: this.#agent,
+      method: body === undefined ? 'GET' : 'POST',
+      headers: { 'accept-encoding': 'identity', ...headers },
+      signal,
+    };
+    return new Promise((resolve, reject) => {
+      request(url, options, resolve).on('error', reject).end(body);
+    });
+  }
+
+  async #read(answer: IncomingMessage, { maxBytes }: Ask, into: Buffer[]): Promise<void> {
+    if (answer.statusCode !== 206) into.length = 0;
+    else if (!answer.headers['content-range']?.startsWith(`bytes ${lengthOf(into)}-`))
+      throw this.#fault('it sends another part than was asked for');
+    let count = lengthOf(into);
+    const check = (bytes: number): void => {
+      if (bytes > maxBytes) throw this.#fault(`it sends more than ${maxBytes} bytes, and there are no more`);
+    };
+    try {
+      check(count + Number(answer.headers['content-length'] ?? 0));
+      for await (const chunk of answer) {
+        count += chunk.length;
+        check(count);
+        into.push(chunk);
+      }
+    } catch (error) {
+      answer.destroy();
+      throw error;
+    }
+  }
+
+  #redirected(from: URL, location: string, redirects: number): URL {
+    const to = URL.canParse(location, from.href) ? new URL(location, from) : undefined;
+    const isSame = to?.protocol === from.protocol && to.hostname === from.hostname;
+    if (to !== undefined && isSame && redirects < REDIRECTS_MAX) return to;
+    throw this.#fault(`it leads to "${location.slice(0, 200)}": write the address where the depot is`);
+  }
+
+  #leaveAlone(seconds: number): void {
+    if (seconds > 0)
+      this.#leftAloneUntilMs = this.#clock.monotonicMs() + Math.min(seconds, LEFT_ALONE_MAX_S) * 1000;
+  }
+
+  #fault(text: string, cause?: unknown): SourceError {
+    return new SourceError(`${this.name}: ${text}`, { cause });
+  }
+}
+
+function lengthOf(parts: readonly Buffer[]): number {
+  return parts.reduce((sum, { length }) => sum + length, 0);
+}
+
+/** What Node says, and what to do where nobody here knows who signed the certificate. */
+function reasonOf(error: unknown): string {
+  const { code = '', message = '' } = error as { readonly code?: string; readonly message?: string };
+  const isUnknown = /^(SELF_SIGNED|DEPTH_ZERO|UNABLE_TO)/.test(code);
+  return (message || code) + (isUnknown ? ': name the authority that signed it with --ca FILE' : '');
+}

@@ -1,0 +1,22 @@
+/** Where a depot is read: one mirror of it. DEPOT.md "Files". */
+
+import type { ObjectReference } from '@rulecast/protocol';
+
+/** A mirror does not give what it is asked for: a sentence for people. Another one, or a later time, may. */
+export class SourceError extends Error {}
+
+/** Bounds the time and the memory of each answer. Methods throw SourceError. */
+export interface DepotSource {
+  /** For people. */
+  readonly name: string;
+  /** At most DEPOT_HEAD_MAX_BYTES; undefined: the same as before. */
+  head(): Promise<Uint8Array | undefined>;
+  /** As many bytes as the reference says, not compared with it; past caches, if `isAgain`. */
+  object(reference: ObjectReference, isAgain: boolean): Promise<Uint8Array>;
+  /** Posts 1 to REPORTS_MAX reports, and gives the answer to each. */
+  report(reports: readonly Uint8Array[]): Promise<readonly Uint8Array[]>;
+  /** Only of a source that hears of heads at once: calls back when there may be one. */
+  onHead?(listener: () => void): void;
+  /** Ends what is under way. */
+  close(): void;
+}
