@@ -301,8 +301,6 @@ export const SUBSCRIBERS_MAX = 1000;
 export const CONTROL_CONNECTIONS_MAX = 16;
 /** … and of one operator, apart from those: CONTROL.md "Operators". */
 export const OPERATOR_CONNECTIONS_MAX = 4;
-/** Logs that are followed at once: a quarter of the control connections. */
-export const FOLLOWED_LOGS_MAX = 4;
 /**
  * QUERYs a second that a subscriber answers, and TESTs that a publisher relays: ten times what a person
  * types.

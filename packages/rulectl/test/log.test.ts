@@ -131,9 +131,9 @@ describe('a log', () => {
     expect(stdout).toContain(`Z  ${text} (ads`);
   });
 
-  it('asks for a qube, a time and a firewall, and shows of a list or a name alone what is of it', async () => {
+  it('asks for a qube and a time, and shows of a list or a name alone what is of it', async () => {
     let asked: MessageOf<'log'> | undefined;
-    const since = ['--since', '2026-07-01 00:00', '--qube', '10.137.0.5', '--subscriber', 'fw-a', '--json'];
+    const since = ['--since', '2026-07-01 00:00', '--qube', '10.137.0.5', '--json'];
     const { stdout } = await run(
       [...since, '--list', 'ads', '--name', 'ads.Example.'],
       async (connection) => {
@@ -151,7 +151,6 @@ describe('a log', () => {
       kind: 'log',
       qube: Uint8Array.of(10, 137, 0, 5),
       sinceS: NOW_MS / 1000,
-      subscriber: 'fw-a',
       follow: false,
     });
     expect(ndjson(stdout).map(({ id }) => id)).toEqual([1, 2, undefined]);
@@ -227,7 +226,6 @@ describe('a log', () => {
   it.each([
     [['--qube', 'work'], '--qube work: write the address of a qube'],
     [['--name', '.example'], '--name .example: write a host name'],
-    [['--subscriber', 'fw a'], '--subscriber "fw a": no name of a subscriber'],
     [['--since', 'soon'], '--since soon is no time'],
     [['--top', 'qubes', '--follow'], 'leave out --follow'],
     [['--top', 'lists', '--qube', '10.137.0.5'], 'leave out --qube'],

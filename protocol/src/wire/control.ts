@@ -262,8 +262,6 @@ export const CONTROL_FIELDS = {
   log: {
     qube: REFUSED_QUERY_FIELDS.qube,
     sinceS: REFUSED_QUERY_FIELDS.sinceS,
-    /** Ask this subscriber only; all connected ones without it. */
-    subscriber: optional(name),
     /** Go on with what is refused later. */
     follow: boolean,
   },

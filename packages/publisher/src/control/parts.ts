@@ -7,18 +7,12 @@ import type { FleetView } from '../fleet/view.ts';
 import type { Publisher } from '../release/publisher.ts';
 import type { AskTable } from '../session/serve.ts';
 import type { Release } from '../store/store.ts';
-import type { FollowedLogs } from './followed-logs.ts';
 import type { PushMemory } from './push-memory.ts';
 
-export interface ControlParts extends House, SharedBounds {
+export interface ControlParts extends House {
   /** Who asks. */
   readonly caller: Caller;
-}
-
-/** What all requests have together, and not one alone. */
-export interface SharedBounds {
   readonly pushMemory: PushMemory;
-  readonly followedLogs: FollowedLogs;
 }
 
 export interface House {

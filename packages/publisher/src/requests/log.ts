@@ -1,12 +1,9 @@
-/**
- * LOG: what subscribers refused, as they tell it page by page, once or with what comes, and what could be
- * allowed of it. CONTROL.md "LOG".
- */
+/** LOG: what subscribers refused, read page by page, once or turn by turn. CONTROL.md "LOG". */
 
 import {
   addressFromBytes,
   boundText,
-  type ControlRecordOf,
+  type ControlRecord,
   ErrorCode,
   type MessageOf,
   ProtocolError,
@@ -20,14 +17,26 @@ import type { ControlParts } from '../control/parts.ts';
 import type { Publisher } from '../release/publisher.ts';
 import { proposalFor } from './proposals.ts';
 
-/** Between two turns of a log that is followed: a subscriber reads what its kernel refused as often. */
+/** Between two turns: a subscriber reads what its kernel refused more often. */
 const TURN_MS = 1000;
-/** A subscriber that has told as many pages as it does in a second tells others then. */
-const RATE_MS = 1000;
-/** A page has one refusal at least, and a subscriber keeps 10,000: whoever has more pages makes them up. */
-const PAGES_MAX = 10_000;
-/** In a turn of a log that is followed: no subscriber hides what others refuse. The next turn goes on. */
-const TURN_PAGES_MAX = 100;
+/** Pages of one subscriber in a turn: it answers 500 a second, and others may read its log, too. */
+const TURN_PAGES_MAX = 400;
+/** A page has one refusal at least, and a subscriber keeps 10,000: one with more pages makes them up. */
+const TURNS_MAX = 25;
+
+/** How far one subscriber is read. */
+interface Cursor {
+  /** The last `id`. */
+  readonly after: number;
+  /** What it had lost. */
+  readonly lost: number;
+  /** It has more to read. */
+  readonly isMore: boolean;
+  /** Why no page came. */
+  readonly error?: ProtocolError;
+}
+
+const START: Cursor = { after: 0, lost: 0, isMore: false };
 
 /** Answers a LOG; with `follow` until `rulectl` is gone. */
 export async function answerLog(
@@ -35,64 +44,34 @@ export async function answerLog(
   exchange: ControlExchange,
   parts: ControlParts,
 ): Promise<void> {
+  const { clock } = parts.publisher;
   const log = new Log(request, exchange, parts);
-  if (!request.follow) {
-    await log.tellTurn();
-    return exchange.done('ok', '');
-  }
-  const leave = parts.followedLogs.enter();
-  try {
-    await log.tellTurn();
-    await exchange.record({ record: 'end' });
-    await follow(log, exchange, parts);
-  } finally {
-    leave();
-  }
-}
-
-async function follow(log: Log, exchange: ControlExchange, { publisher }: ControlParts): Promise<void> {
-  const { clock } = publisher;
   let isGone = false;
   const gone = exchange.untilGone().then(() => {
     isGone = true;
   });
-  for (;;) {
+  for (let turn = 1; !isGone; turn++) {
+    const isLast = !request.follow && turn === TURNS_MAX;
+    const { isNew, isMore } = await log.readOn(isLast);
+    if (request.follow && (isNew || turn === 1)) await exchange.record({ record: 'end' });
+    if (!request.follow && (!isMore || isLast)) return exchange.done('ok', '');
     let cancel: () => void = () => undefined;
-    const turn = new Promise<void>((resolve) => {
+    const pause = new Promise<void>((resolve) => {
       cancel = clock.after(TURN_MS, resolve);
     });
-    await Promise.race([turn, gone]);
+    await Promise.race([pause, gone]);
     cancel();
-    if (isGone) return;
-    if (await log.tellTurn()) await exchange.record({ record: 'end' });
   }
 }
 
-/** Refusals of a subscriber after an `id`, or why there are none. */
-type Page =
-  | { readonly refused: readonly WireRefused[]; readonly lost: number; readonly next: number | undefined }
-  | { readonly warning: ControlRecordOf<'warning'>; readonly error: ProtocolError };
-
-/** What was told of one subscriber. */
-interface Cursor {
-  /** The last `id`. */
-  readonly after: number;
-  /** What it had lost. */
-  readonly lost: number;
-}
-
-const START: Cursor = { after: 0, lost: 0 };
-
-/** A log that is read turn by turn. */
 class Log {
   readonly #request: MessageOf<'log'>;
   readonly #exchange: ControlExchange;
   readonly #parts: ControlParts;
-  /** Of those that answered in the last turn: who was away meanwhile may have begun anew. */
-  #cursors: ReadonlyMap<string, Cursor> = new Map();
-  /** The codes that were told of those that did not. */
-  #warned: ReadonlyMap<string, string> = new Map();
-  #isFirst = true;
+  /** Of those that were connected in the last turn. */
+  #cursors: ReadonlyMap<string, Cursor> | undefined;
+  #recordCount = 0;
+  #sending: Promise<void> = Promise.resolve();
 
   constructor(request: MessageOf<'log'>, exchange: ControlExchange, parts: ControlParts) {
     this.#request = request;
@@ -101,66 +80,59 @@ class Log {
   }
 
   /**
-   * Tells what is new; resolves to whether anything is. All are asked at once for a first page, so that a
-   * turn takes no longer than the slowest; further pages are asked for one after the other, and told as they
-   * come. The first turn rejects with ProtocolError where nobody tells anything.
+   * A turn: reads all subscribers at once, so that it takes no longer than the slowest. The first one rejects
+   * with ProtocolError if none has a log. `isLast`: those that have more to read are named.
    */
-  async tellTurn(): Promise<boolean> {
-    const { subscriber: only } = this.#request;
-    const names = only === undefined ? this.#parts.publisher.subscribers.connected() : [only];
-    const before = names.map((name) => this.#cursors.get(name) ?? START);
-    const firsts = await Promise.all(names.map((name, i) => this.#pageOf(name, before[i]?.after ?? 0)));
-    if (this.#isFirst) checkFirst(firsts);
-    const pagesMax = this.#isFirst ? PAGES_MAX : TURN_PAGES_MAX;
-    this.#isFirst = false;
-    const cursors = new Map<string, Cursor>();
-    const warned = new Map<string, string>();
-    let isNew = false;
-    for (const [i, name] of names.entries()) {
-      const page = firsts[i];
-      if (page === undefined) continue;
-      if ('warning' in page) {
-        const { code } = page.warning;
-        warned.set(name, code);
-        if (this.#warned.get(name) === code) continue;
-        await this.#exchange.record(page.warning);
-      } else {
-        const cursor = await this.#tellPages(name, page, before[i] ?? START, pagesMax);
-        cursors.set(name, cursor);
-        if (cursor.after === before[i]?.after && cursor.lost === before[i]?.lost) continue;
-      }
-      isNew = true;
+  async readOn(isLast: boolean): Promise<{ readonly isNew: boolean; readonly isMore: boolean }> {
+    const recordCount = this.#recordCount;
+    const before = this.#cursors;
+    const names = this.#parts.publisher.subscribers.connected();
+    const read = names.map(async (name) => [name, await this.#read(name, before?.get(name))] as const);
+    const cursors = new Map(await Promise.all(read));
+    if (before === undefined && this.#recordCount === 0) checkFirst([...cursors.values()]);
+    for (const [name, { error, isMore }] of cursors) {
+      const isNews = isMore ? isLast : error?.code !== before?.get(name)?.error?.code;
+      if (error !== undefined && isNews) await this.#record(noAnswerRecord(name, error));
     }
     this.#cursors = cursors;
-    this.#warned = warned;
-    return isNew;
+    const isMore = [...cursors.values()].some((cursor) => cursor.isMore);
+    return { isNew: this.#recordCount > recordCount, isMore };
   }
 
-  /** Tells a page and those that follow it; and why none does, where one is missing. */
-  async #tellPages(subscriber: string, first: Page, before: Cursor, pagesMax: number): Promise<Cursor> {
-    let { after, lost } = before;
-    let page = first;
-    for (let count = 1; !('warning' in page); count++) {
-      for (const refused of page.refused) await this.#tell(subscriber, refused);
-      const asked = after;
-      after = page.next ?? page.refused.at(-1)?.id ?? after;
-      if (page.lost !== lost && page.lost > 0)
-        await this.#exchange.record({ record: 'lost', subscriber, count: page.lost });
-      lost = page.lost;
-      if (page.next === undefined || page.next <= asked || count === pagesMax) return { after, lost }; // it goes on, or it ends
-      page = await this.#pageOf(subscriber, after);
-      if ('error' in page && page.error.code === ErrorCode.rateLimited) {
-        await new Promise<void>((resolve) => this.#parts.publisher.clock.after(RATE_MS, resolve));
-        page = await this.#pageOf(subscriber, after);
-      }
+  async #read(subscriber: string, { after, lost }: Cursor = START): Promise<Cursor> {
+    for (let count = 0; count < TURN_PAGES_MAX; count++) {
+      const page = await this.#page(subscriber, after);
+      // The next turn goes on, or from the beginning: it may have begun anew.
+      if (page instanceof ProtocolError)
+        return page.code === ErrorCode.rateLimited
+          ? { after, lost, isMore: true, error: page }
+          : { ...START, error: page };
+      const { refused = [], refusedLost = 0, '+next': next = 0 } = page;
+      for (const one of refused) await this.#tell(subscriber, one);
+      if (refusedLost > 0 && refusedLost !== lost)
+        await this.#record({ record: 'lost', subscriber, count: refusedLost });
+      lost = refusedLost;
+      if (next <= after) return { after: refused.at(-1)?.id ?? after, lost, isMore: false };
+      after = next;
     }
-    await this.#exchange.record(page.warning);
-    return { after, lost };
+    return { after, lost, isMore: true };
+  }
+
+  async #page(subscriber: string, after: number): Promise<MessageOf<'answer'> | ProtocolError> {
+    const { qube, sinceS } = this.#request;
+    try {
+      const about = { question: 'refused', refused: { after, qube, sinceS } } as const;
+      const answer = await this.#parts.ask(subscriber, about);
+      return answer.refused === undefined ? noAnswer(answer) : answer;
+    } catch (error) {
+      if (error instanceof ProtocolError) return error;
+      throw error;
+    }
   }
 
   #tell(subscriber: string, refused: WireRefused): Promise<void> {
     const { head } = this.#parts.publisher;
-    return this.#exchange.record({
+    return this.#record({
       record: 'refused',
       subscriber,
       ...refused,
@@ -171,50 +143,35 @@ class Log {
     });
   }
 
-  async #pageOf(subscriber: string, after: number): Promise<Page> {
-    const { qube, sinceS } = this.#request;
-    try {
-      const about = { question: 'refused', refused: { after, qube, sinceS } } as const;
-      const answer = await this.#parts.ask(subscriber, about);
-      const { refused, refusedLost: lost = 0, '+next': next } = answer;
-      if (refused === undefined) throw noAnswer(answer);
-      return { refused, lost, next };
-    } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error;
-      return { warning: noAnswerRecord(subscriber, error), error };
-    }
+  /** One at a time, so that of each subscriber no more than a page waits for `rulectl`. */
+  #record(record: ControlRecord): Promise<void> {
+    this.#recordCount++;
+    this.#sending = this.#sending.then(() => this.#exchange.record(record));
+    return this.#sending;
   }
 }
 
-/** Throws ProtocolError where no page came. */
-function checkFirst(firsts: readonly Page[]): void {
-  const errors = firsts.flatMap((page) => ('error' in page ? [page.error] : []));
-  if (errors.length < firsts.length) return;
+/** Throws ProtocolError if no subscriber has a log. */
+function checkFirst(read: readonly Cursor[]): void {
+  const errors = read.flatMap(({ error, isMore }) => (error === undefined || isMore ? [] : error));
+  if (errors.length < read.length) return;
   const [error] = errors;
   if (error === undefined)
-    throw new ProtocolError(
-      ErrorCode.noSuchSubscriber,
-      'no subscriber is connected: nobody has a log to read',
-    );
-  if (errors.length === 1) throw error;
-  const text = `none of ${errors.length} subscribers tells what it refused; the first of them: ${error.message}`;
-  throw new ProtocolError(error.code, boundText(text));
+    throw new ProtocolError(ErrorCode.noSuchSubscriber, 'no subscriber is connected: nobody has a log');
+  const text = `none of ${errors.length} subscribers has a log to read: ${error.message}`;
+  throw errors.length === 1 ? error : new ProtocolError(error.code, boundText(text));
 }
 
-/**
- * The verdict. Of a name rulecast-dns has the list alone: the first rule that drops by it is added, if the
- * head is what refused.
- */
+/** rulecast-dns names only the list that refused a name: adds the first rule at the head that drops it. */
 function withRule({ what, verdict, version }: WireRefused, head: Publisher['head']): WireRefused['verdict'] {
-  if (what !== 'name' || verdict?.rulePolicy === undefined || verdict.list === undefined) return verdict;
-  const { rulePolicy, block, list } = verdict;
-  const policy = head?.manifest.version === version ? head.ruleSet.policies.get(rulePolicy) : undefined;
+  if (what !== 'name' || head?.manifest.version !== version || verdict?.list === undefined) return verdict;
+  const policy = head.ruleSet.policies.get(verdict.rulePolicy ?? '');
   if (policy === undefined) return verdict;
-  const runs = runsOf(policy, 'egress', block);
-  const form = runs.forms.findIndex(
-    ({ match, remote }) => match.action === 'drop' && remote.kind === 'list' && remote.list === list,
-  );
-  const run = form < 0 ? -1 : runs.formOf.indexOf(form);
+  const runs = runsOf(policy, 'egress', verdict.block);
+  const run = runs.formOf.findIndex((form) => {
+    const { match, remote } = runs.forms[form] ?? {};
+    return match?.action === 'drop' && remote?.kind === 'list' && remote.list === verdict.list;
+  });
   const ruleIndex = runs.starts[run];
   if (ruleIndex === undefined) return verdict;
   const line = formatRule(ruleAt(runs, ruleIndex), 'egress');

@@ -7,7 +7,8 @@ import type { PacedLog } from '@rulecast/program';
 import { boundText, ErrorCode, type Message, ProtocolError } from '@rulecast/protocol';
 import { type Caller, checkRole } from '../admission/operators.ts';
 import type { ControlExchange } from '../control/exchange.ts';
-import type { ControlParts, House, SharedBounds } from '../control/parts.ts';
+import type { ControlParts, House } from '../control/parts.ts';
+import type { PushMemory } from '../control/push-memory.ts';
 import { BehindError, EpochError, GuardError } from '../release/commit.ts';
 import { UnknownReleaseError } from '../release/history.ts';
 import { SignerError } from '../signer/signer.ts';
@@ -34,20 +35,20 @@ import { answerWhich } from './which.ts';
 export async function serveRequest(
   exchange: ControlExchange,
   houseFor: (request: Message) => Promise<House>,
-  bounds: SharedBounds,
+  pushMemory: PushMemory,
   logger: PacedLog,
   callerOf: () => Caller,
-  admits: (by: string) => boolean,
+  admits: (by: string, request: Message) => boolean,
 ): Promise<void> {
   try {
     const request = await exchange.request();
     if (request === undefined) return;
     const caller = callerOf();
-    if (!admits(caller.by)) return;
+    if (!admits(caller.by, request)) return;
     checkRole(request, caller);
     const house = await houseFor(request);
     try {
-      await answer(request, exchange, { ...house, ...bounds, caller });
+      await answer(request, exchange, { ...house, pushMemory, caller });
     } catch (error) {
       await tellFailure(error, exchange, logger);
     }

@@ -18,7 +18,6 @@ import { Operators } from '../admission/operators.ts';
 import { PendingConnections } from '../admission/pending.ts';
 import { busy, type Refusal, SILENT } from '../admission/refusal.ts';
 import { ControlExchange } from '../control/exchange.ts';
-import { FollowedLogs } from '../control/followed-logs.ts';
 import type { House } from '../control/parts.ts';
 import { PushMemory } from '../control/push-memory.ts';
 import type { Publisher } from '../release/publisher.ts';
@@ -53,7 +52,7 @@ export async function serveRequests(
   /** Whose request each is. */
   const answered = new Map<Connection, string>();
   const logger = new PacedLog(host.logger, () => host.clock.monotonicMs());
-  const bounds = { pushMemory: new PushMemory(), followedLogs: new FollowedLogs() };
+  const pushMemory = new PushMemory();
   let house: House | undefined;
   void opening.then((opened) => {
     house = opened;
@@ -64,12 +63,14 @@ export async function serveRequests(
     const sendAway = ({ code, text, retryAfterMs }: Refusal): void =>
       connection.bye(code, text, retryAfterMs);
     const leave = pending.add(() => sendAway(SILENT));
-    const admits = (by: string): boolean => {
+    const admits = (by: string, request: Message): boolean => {
       leave();
-      const most = operators.has(by) ? OPERATOR_CONNECTIONS_MAX : CONTROL_CONNECTIONS_MAX;
+      // A log that is followed lasts: the owner keeps places for other requests.
+      const isFollow = request.kind === 'log' && request.follow;
+      const most = isFollow || operators.has(by) ? OPERATOR_CONNECTIONS_MAX : CONTROL_CONNECTIONS_MAX;
       const count = [...answered.values()].filter((other) => other === by).length;
       if (count < most) answered.set(connection, by);
-      else sendAway(busy(`at most ${most} requests at once`));
+      else sendAway(busy(`at most ${most} requests at once${isFollow ? ' where a log is followed' : ''}`));
       return count < most;
     };
     connections.add(connection);
@@ -80,7 +81,7 @@ export async function serveRequests(
         throw new ProtocolError(ErrorCode.notReady, 'the publisher is starting: it reads its store');
       return opening;
     };
-    await serveRequest(exchange, houseFor, bounds, logger, callerOf, admits);
+    await serveRequest(exchange, houseFor, pushMemory, logger, callerOf, admits);
     connection.close();
     leave();
     answered.delete(connection);

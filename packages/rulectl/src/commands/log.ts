@@ -1,7 +1,7 @@
 /** `rulectl log`: what firewalls refused and why, as they keep it, or as it comes. */
 
 import { addressBytes, type ControlRecord, ErrorCode, type MessageOf } from '@rulecast/protocol';
-import { isPartName, parseAddress, parseHostName } from '@rulecast/rules';
+import { parseAddress, parseHostName } from '@rulecast/rules';
 import type { Argv } from 'yargs';
 import { askOrFail, type ControlArgs, controlOf } from '../control/client.ts';
 import {
@@ -39,7 +39,6 @@ export interface LogArgs extends ControlArgs {
   readonly list: string | undefined;
   readonly name: string | undefined;
   readonly since: string | undefined;
-  readonly subscriber: string | undefined;
   readonly top: (typeof TOPS)[number] | undefined;
   readonly json: boolean | undefined;
 }
@@ -58,7 +57,6 @@ export function builder(yargs: Argv<{ readonly control: string }>): Argv<LogArgs
       requiresArg: true,
       describe: 'only what was refused from this time on',
     })
-    .option('subscriber', { type: 'string', requiresArg: true, describe: 'ask this firewall only' })
     .option('top', {
       choices: TOPS,
       describe:
@@ -104,27 +102,24 @@ export async function run(args: LogArgs, terminal: Terminal): Promise<ExitCode> 
   return ExitCode.ok;
 }
 
-function checkTop({ top, follow, qube, list, name, subscriber }: LogArgs): void {
+function checkTop({ top, follow, qube, list, name }: LogArgs): void {
   if (top === undefined) return;
   if (follow === true) throw usageError('--top is a sum: leave out --follow');
-  const others = { qube, list, name, subscriber };
+  const others = { qube, list, name };
   const given = Object.entries(others).find(([, value]) => value !== undefined)?.[0];
   if ((top === 'lists' || top === 'rules') && given !== undefined)
     throw usageError(`--top ${top} is of all that firewalls count: leave out --${given}`);
 }
 
 /** Throws CliError `usage`. */
-function requestOf({ qube, since, subscriber, follow }: LogArgs, nowMs: number): MessageOf<'log'> {
+function requestOf({ qube, since, follow }: LogArgs, nowMs: number): MessageOf<'log'> {
   const address = qube === undefined ? undefined : parseAddress(qube);
   if (qube !== undefined && address === undefined)
     throw usageError(`--qube ${qube}: write the address of a qube, as in 10.137.0.5`);
-  if (subscriber !== undefined && !isPartName(subscriber))
-    throw usageError(`--subscriber ${JSON.stringify(subscriber)}: no name of a subscriber`);
   return {
     kind: 'log',
     qube: address && addressBytes(address),
     sinceS: since === undefined ? undefined : Math.floor(momentOf(since, nowMs) / 1000),
-    subscriber,
     follow: follow === true,
   };
 }
@@ -145,8 +140,8 @@ function filterOf({ list, name }: LogArgs): (refused: Refused) => boolean {
     (wanted === undefined || own === wanted || own?.endsWith(`.${wanted}`) === true);
 }
 
-function isAll({ qube, list, name, since, subscriber }: LogArgs): boolean {
-  return (qube ?? list ?? name ?? since ?? subscriber) === undefined;
+function isAll({ qube, list, name, since }: LogArgs): boolean {
+  return (qube ?? list ?? name ?? since) === undefined;
 }
 
 async function showDropped(of: 'lists' | 'rules', args: LogArgs, terminal: Terminal): Promise<ExitCode> {
