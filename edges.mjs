@@ -10,7 +10,13 @@ import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 /** @type {readonly string[]} */
-const HOMES = ['protocol', 'packages/depot', 'packages/publisher', 'packages/subscriber'];
+const HOMES = [
+  'protocol',
+  'packages/sessions',
+  'packages/depot',
+  'packages/publisher',
+  'packages/subscriber',
+];
 
 /** @type {Readonly<Record<string, string>>} */
 export const EDGES = {

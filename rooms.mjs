@@ -69,6 +69,8 @@ export const ROOMS = {
 
   'packages/program': ['directory.ts', 'keys'],
 
+  'packages/sessions': ['pace.ts', 'misfit.ts', 'subscribers', 'host.ts', 'admission', 'session'],
+
   'packages/dns': ['message', 'match', 'judge', 'proxy', 'pipe', 'net', 'daemon'],
 
   'packages/depot': ['source.ts', 'http.ts', 'feed.ts'],
@@ -86,7 +88,7 @@ export const ROOMS = {
     'depot',
     'fleet',
     'admission',
-    'session',
+    'sessions',
     'control',
     'requests',
     'daemon',

@@ -282,7 +282,7 @@ export class PublisherTarget {
     channel.close();
     for (let turn = 0; turn < TURNS; turn++) await setImmediate();
     assert.equal(publisher.head, head, 'the head is another');
-    for (const record of publisher.subscribers.records(publisher.head, publisher.store, publisher.nowMs())) {
+    for (const record of publisher.subscriberRecords()) {
       encodeMessage({ kind: 'record', record });
     }
   }

@@ -14,11 +14,11 @@
  */
 
 const ACTIVATOR = 'packages/subscriber/src/apply/activator.ts';
-const OFFERING = 'packages/publisher/src/session/offering.ts';
+const OFFERING = 'packages/sessions/src/session/offering.ts';
 const RELEASE_INDEX = 'packages/publisher/src/store/release-index.ts';
 const SUBSCRIBER = ['packages/subscriber/test/release.test.ts', 'packages/subscriber/test/restart.test.ts'];
 const FRESHNESS = ['packages/subscriber/test/freshness.test.ts'];
-const SESSION = ['packages/publisher/test/session.test.ts', 'packages/publisher/test/machine.test.ts'];
+const SESSION = ['packages/publisher/test/session.test.ts', 'packages/sessions/test/machine.test.ts'];
 
 /** @type {readonly Mutant[]} */
 export const MUTANTS = [
@@ -149,17 +149,17 @@ export const MUTANTS = [
   },
   {
     name: 'a release above the head is not asked for its proof',
-    path: 'packages/publisher/src/session/greeting.ts',
+    path: 'packages/sessions/src/session/greeting.ts',
     find: '  if (head === undefined || compareRelease(claim, head.manifest) >= 0) return true;\n',
     replace: '',
     suites: SESSION,
   },
   {
     name: 'another release of a number that is here is not asked for its proof',
-    path: 'packages/publisher/src/session/greeting.ts',
+    path: 'packages/sessions/src/session/greeting.ts',
     find: '  return claim.epoch === head.manifest.epoch && publisher.rulesOut(claim);\n',
     replace: '  return false;\n',
-    suites: ['packages/publisher/test/fork.test.ts'],
+    suites: ['packages/sessions/test/fork.test.ts'],
   },
   {
     name: 'a release of a number that is passed over here is not asked for its proof',
@@ -177,10 +177,10 @@ export const MUTANTS = [
   },
   {
     name: 'the head is offered while a proof is judged',
-    path: 'packages/publisher/src/session/offering.ts',
+    path: 'packages/sessions/src/session/offering.ts',
     find: '  if (isHeld(peer.asking)) return stepTo(state);',
     replace: '  if (isHeld(peer.asking) && head === undefined) return stepTo(state);',
-    suites: ['packages/publisher/test/fork.test.ts'],
+    suites: ['packages/sessions/test/fork.test.ts'],
   },
   {
     name: 'who remembers nothing takes whatever is offered first',
@@ -205,7 +205,7 @@ export const MUTANTS = [
   },
   {
     name: 'a publisher that is behind says that its head is the newest',
-    path: 'packages/publisher/src/session/freshness.ts',
+    path: 'packages/sessions/src/session/freshness.ts',
     find: '  if (now.publisher.isBehind) return',
     replace: '  if (now.publisher.isBehind && now.publisher.head === undefined) return',
     suites: ['packages/publisher/test/freshness.test.ts'],

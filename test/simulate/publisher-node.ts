@@ -400,7 +400,7 @@ export class PublisherNode {
       throw new Violation('unbounded', `${this.databases.usedBytes} bytes in the store of ${process.name}`);
     }
     if (air.nowMs < process.frozenUntilMs + THAWED_MS) return;
-    const records = publisher.subscribers.records(publisher.head, publisher.store, publisher.nowMs());
+    const records = publisher.subscriberRecords();
     for (const { name, hash, connectedSinceMs } of records) {
       if (hash === undefined || connectedSinceMs === undefined) continue;
       if (this.#place.ledger.had(name, hash, air.nowMs - STATUS_AGE_MAX_MS)) continue;

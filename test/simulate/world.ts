@@ -265,7 +265,7 @@ export class World {
     if (publisher.behind !== undefined) return 'the publisher is behind';
     if (publisher.isDisowned) return 'the head of the publisher is of keys that may not release';
     const hash = Buffer.from(head.hash).toString('hex');
-    const records = publisher.subscribers.records(head, publisher.store, publisher.nowMs());
+    const records = publisher.subscriberRecords();
     for (const { name, subscriber } of this.subscribers) {
       if (subscriber?.status().hash !== hash) {
         const { epoch, version, lastError } = subscriber?.status() ?? {};

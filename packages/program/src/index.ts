@@ -24,7 +24,7 @@ export { goneOptions } from './gone-options.ts';
 export { openLog } from './log-stream.ts';
 export { mapLargeBlocks } from './malloc.ts';
 export { Output, OutputClosedError, OutputFailedError } from './output.ts';
-export { PacedLog } from './paced-log.ts';
+export { type Logger, PacedLog } from './paced-log.ts';
 export { passedSockets } from './passed-sockets.ts';
 export { programOptions, runProgram } from './run.ts';
 export { serviceManager } from './service.ts';

@@ -8,7 +8,7 @@ const AT_ONCE = 1200;
 const EVERY_MS = 1000;
 
 /** What a logger has, of pino's or another. */
-interface Logger {
+export interface Logger {
   info(fields: object, text: string): void;
   warn(fields: object, text: string): void;
   error(fields: object, text: string): void;

@@ -1,10 +1,10 @@
 import { setImmediate } from 'node:timers/promises';
+import type { Outcome } from '@rulecast/sessions';
 import { describe, expect, it } from 'vitest';
 import { turns } from '../../../test/kit/turns.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
 import { AppliedReport, OutcomeLog } from '../src/control/applied-report.ts';
 import type { ControlExchange } from '../src/control/exchange.ts';
-import type { Outcome } from '../src/subscribers/subscribers.ts';
 import { freshPublisher, release } from './fresh-publisher.ts';
 
 /** A push that waits for `fw`, which is connected, of a release that took two minutes to make. */

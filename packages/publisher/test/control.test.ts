@@ -8,15 +8,15 @@ import {
   partsOf,
 } from '@rulecast/protocol';
 import { EMPTY_RULE_SET } from '@rulecast/rules';
+import type { Service } from '@rulecast/sessions';
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { turns } from '../../../test/kit/turns.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
-import type { Service } from '../src/admission/accept.ts';
 import { permitCodes } from '../src/guards/permits.ts';
 import type { Publisher, PublisherOptions } from '../src/release/publisher.ts';
 import { serveControl } from '../src/requests/serve.ts';
-import { serveSubscribers } from '../src/session/serve.ts';
+import { serveSubscribers } from '../src/sessions/host.ts';
 import { StoreError } from '../src/store/store.ts';
 import {
   bytesOf,

@@ -1,11 +1,11 @@
 /** Sums of what firewalls count: what adds to them, what does not, and what they are kept by. */
 
+import type { AskTable } from '@rulecast/sessions';
 import { describe, expect, it } from 'vitest';
 import { until } from '../../../test/kit/turns.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
 import { CounterSums } from '../src/counts/sums.ts';
 import { countFirewalls } from '../src/daemon/counting.ts';
-import type { AskTable } from '../src/session/serve.ts';
 import { freshPublisher, release } from './fresh-publisher.ts';
 
 const HOUR_MS = 3_600_000;

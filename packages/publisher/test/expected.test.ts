@@ -12,7 +12,8 @@ import { turns } from '../../../test/kit/turns.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
 import type { Publisher, PublisherOptions } from '../src/release/publisher.ts';
 import { serveControl } from '../src/requests/serve.ts';
-import { serveSubscribers } from '../src/session/serve.ts';
+import { serveSubscribers } from '../src/sessions/host.ts';
+import { subscriberRecords } from '../src/subscribers/record.ts';
 import { freshPublisher, release, startedLongAgo } from './fresh-publisher.ts';
 import { type Answer, recordsOf, ScriptedRulectl } from './scripted-rulectl.ts';
 import { ScriptedSubscriber } from './scripted-subscriber.ts';
@@ -76,9 +77,7 @@ describe('expected', () => {
     await cameAndWent(publisher, subscribers, 'fw-a');
     publisher.subscribers.expect(['fw-b']);
     expect(await pushed(control, '192.0.2.2')).toEqual(['fw-b absent!']);
-    const [record] = publisher.subscribers
-      .records(publisher.head, publisher.store, 1)
-      .filter(({ name }) => name === 'fw-b');
+    const [record] = publisher.subscriberRecords().filter(({ name }) => name === 'fw-b');
     expect(record).toMatchObject({ state: 'disconnected', expected: true, lastSeenMs: 0 });
     publisher.subscribers.expect([]);
     expect([...publisher.subscribers.expected()]).toEqual(['fw-a']);
@@ -166,7 +165,7 @@ describe('what is known of subscribers', () => {
   // After a restart the publisher said that no subscriber was ever connected.
   it('is known after a restart, and who applied a release is expected', async () => {
     const { publisher } = await restarted();
-    const [record] = publisher.subscribers.records(publisher.head, publisher.store, Date.now());
+    const [record] = subscriberRecords(publisher.subscribers, publisher.head, publisher.store, Date.now());
     expect(record).toMatchObject({
       name: 'fw-a',
       state: 'disconnected',
@@ -181,7 +180,7 @@ describe('what is known of subscribers', () => {
     const { publisher } = await restarted(async (before) => {
       expect(before.subscribers.forget('fw-a')).toBe('forgotten');
     });
-    expect(publisher.subscribers.records(publisher.head, publisher.store, 0)).toEqual([]);
+    expect(subscriberRecords(publisher.subscribers, publisher.head, publisher.store, 0)).toEqual([]);
   });
 
   it.each([
@@ -229,7 +228,7 @@ describe('what is known of subscribers', () => {
     old.hasApplied = true;
     for (let i = 0; i < 5000; i++) subscribers.entry(`stranger-${i}`, 10 + i);
     expect(subscribers.find('firewall')).toBe(old);
-    expect(subscribers.records(undefined, freshPublisher().store, 0)).toHaveLength(4096);
+    expect(subscriberRecords(subscribers, undefined, freshPublisher().store, 0)).toHaveLength(4096);
   });
 });
 

@@ -12,9 +12,9 @@ import {
 } from '@rulecast/protocol';
 import { describe, expect, it } from 'vitest';
 import { freshKey, rootOf } from '../../../test/kit/roots.mjs';
-import { type Attester, attested } from '../src/release/attest.ts';
-import { deadline, start, step } from '../src/session/machine.ts';
-import type { Event, PublisherView, State } from '../src/session/state.ts';
+import type { PublisherView } from '../../sessions/src/host.ts';
+import { deadline, start, step } from '../../sessions/src/session/machine.ts';
+import type { Event, State } from '../../sessions/src/session/state.ts';
 import {
   appliedOf,
   heldOf,
@@ -25,7 +25,8 @@ import {
   publisherWith,
   ROOT,
   releaseOf,
-} from './machine-world.ts';
+} from '../../sessions/test/machine-world.ts';
+import { type Attester, attested } from '../src/release/attest.ts';
 
 const [FIRST, SECOND, ABOVE] = [releaseOf(1, 1), releaseOf(1, 2), releaseOf(1, 9)];
 const NONE = publisherWith([]);
@@ -138,6 +139,38 @@ describe('a session', () => {
     led.greeted({ nonce: N1, holds: heldOf(ABOVE) }, ONE);
     const refused = led.hears(nackOf(ABOVE.hash, { code: 'unknown-release', retry: 'later' }), 1, ONE);
     expect(refused).toEqual(['offer', 'attest 1 1']);
+  });
+
+  it('has the claim of HELLO proved before it offers anything, where that is the answer to its nonce', () => {
+    const led = new Led();
+    const nonce = N1 ?? new Uint8Array();
+    expect(led.greeted({ nonce, holds: heldOf(FIRST), floor: heldOf(SECOND) }, TWO)).toEqual([
+      'welcome',
+      'attest 1 2',
+    ]);
+    expect(led.do({ kind: 'attested', nonce, signed: 'prove' }, 1, TWO)).toEqual(['prove']);
+    expect(led.state).toMatchObject({ kind: 'proving', claim: heldOf(SECOND) });
+    const { signatures, manifestBytes: content } = SECOND;
+    expect(led.hears({ kind: 'proof', signatures, content }, 2, TWO)).toEqual([]);
+    expect(led.do({ kind: 'proved', release: { epoch: 1, version: 2 } }, 3, TWO)).toEqual(['offer']);
+  });
+
+  it('has nothing proved by who has nothing, has taken something since, or has an OFFER to answer', () => {
+    const wanted = (led: Led, nonce: Uint8Array | undefined, atMs: number, publisher: PublisherView) =>
+      led.do({ kind: 'attested', nonce: nonce ?? new Uint8Array(), signed: 'prove' }, atMs, publisher);
+    const empty = new Led();
+    empty.greeted({ nonce: N1 }, ONE);
+    expect(wanted(empty, N1, 1, ONE)).toEqual(['offer']);
+    empty.hears({ kind: 'ping', nonce: N2 }, 5001, ONE);
+    expect(wanted(empty, N2, 5002, ONE)).toEqual([]);
+    const upgraded = new Led();
+    upgraded.greeted({ holds: heldOf(FIRST) }, TWO);
+    upgraded.hears({ kind: 'want', hash: SECOND.hash }, 1, TWO);
+    upgraded.do({ kind: 'transferBegun', transfer: 1, isChain: false }, 2, TWO);
+    upgraded.do({ kind: 'transferSent', transfer: 1 }, 3, TWO);
+    upgraded.hears(appliedOf(SECOND), 4, TWO);
+    expect(upgraded.hears({ kind: 'ping', nonce: N1 }, 5, TWO)).toContain('attest 1 2');
+    expect(wanted(upgraded, N1, 6, TWO)).toEqual([]);
   });
 
   it('answers while a release is sent and applied', () => {

@@ -7,10 +7,10 @@ import { FrameEncoder, type MessageOf, MessageType, pulseFrom } from '@rulecast/
 import { eachRun, NO_RULES } from '@rulecast/rules';
 import { connect, parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { step } from '../src/session/machine.ts';
-import { serveSubscribers } from '../src/session/serve.ts';
+import { step } from '../../sessions/src/session/machine.ts';
+import { helloOf, nowAt, publisherWith } from '../../sessions/test/machine-world.ts';
+import { serveSubscribers } from '../src/sessions/host.ts';
 import { freshPublisher, release } from './fresh-publisher.ts';
-import { helloOf, nowAt, publisherWith } from './machine-world.ts';
 import { ScriptedSubscriber } from './scripted-subscriber.ts';
 
 let houses = 0;

@@ -3,6 +3,7 @@
 import { connect as connectSocket, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { CONTROL_CONNECTIONS_MAX, FRAME_MAGIC, SUBSCRIBERS_MAX, WAITING_MAX } from '@rulecast/protocol';
+import { type Binding, Bindings, type ServedSubscribers } from '@rulecast/sessions';
 import {
   type CurveServerKeys,
   connect,
@@ -14,9 +15,8 @@ import { pino } from 'pino';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
-import { type Binding, Bindings } from '../src/admission/bindings.ts';
 import { serveControl } from '../src/requests/serve.ts';
-import { type ServedSubscribers, serveSubscribers } from '../src/session/serve.ts';
+import { serveSubscribers } from '../src/sessions/host.ts';
 import { freshPublisher, release } from './fresh-publisher.ts';
 import { ScriptedRulectl } from './scripted-rulectl.ts';
 import { ScriptedSubscriber } from './scripted-subscriber.ts';

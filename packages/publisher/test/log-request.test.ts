@@ -7,7 +7,7 @@ import { turns, until } from '../../../test/kit/turns.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
 import type { Publisher, PublisherOptions } from '../src/release/publisher.ts';
 import { serveControl } from '../src/requests/serve.ts';
-import { serveSubscribers } from '../src/session/serve.ts';
+import { serveSubscribers } from '../src/sessions/host.ts';
 import { freshPublisher, release } from './fresh-publisher.ts';
 import { recordsOf, ScriptedRulectl } from './scripted-rulectl.ts';
 import { ScriptedSubscriber } from './scripted-subscriber.ts';

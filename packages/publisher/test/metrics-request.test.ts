@@ -9,7 +9,7 @@ import { FakeClock } from '../../sources/test/fake-clock.ts';
 import type { SourceLists } from '../src/control/parts.ts';
 import { countFirewalls } from '../src/daemon/counting.ts';
 import { serveControl } from '../src/requests/serve.ts';
-import { serveSubscribers } from '../src/session/serve.ts';
+import { serveSubscribers } from '../src/sessions/host.ts';
 import { freshPublisher, pushOf, release } from './fresh-publisher.ts';
 import { recordsOf, ScriptedRulectl } from './scripted-rulectl.ts';
 import { ScriptedSubscriber } from './scripted-subscriber.ts';

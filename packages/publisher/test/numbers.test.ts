@@ -1,6 +1,7 @@
 /** Numbers are given once and only go up, whatever is proved and whatever cannot be written. */
 
 import { compareRelease } from '@rulecast/protocol';
+import type { ReleaseNumber } from '@rulecast/sessions';
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
 import { often } from '../../../test/thorough.ts';
@@ -9,7 +10,6 @@ import {
   inNewEpoch,
   type Numbers,
   nextNumber,
-  type ReleaseNumber,
   withHead,
   withProof,
 } from '../src/release/numbers.ts';

@@ -18,7 +18,7 @@ import { turns } from '../../../test/kit/turns.ts';
 import { often } from '../../../test/thorough.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
 import type { Publisher } from '../src/release/publisher.ts';
-import { serveSubscribers } from '../src/session/serve.ts';
+import { serveSubscribers } from '../src/sessions/host.ts';
 import { type Draw, randomHosts } from './churn.ts';
 import { freshPublisher, hex, pushOf } from './fresh-publisher.ts';
 import { type Held, type Offer, offerOf, ScriptedSubscriber, streamApplied } from './scripted-subscriber.ts';

@@ -14,6 +14,7 @@ import {
   signBytes,
 } from '@rulecast/protocol';
 import { EMPTY_RULE_SET } from '@rulecast/rules';
+import type { Outcome, ServedSubscribers, SubscriberEntry } from '@rulecast/sessions';
 import { type Endpoint, parseEndpoint } from '@rulecast/vchan';
 import { pino } from 'pino';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
@@ -23,9 +24,8 @@ import { turns } from '../../../test/kit/turns.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
 import type { Publisher } from '../src/release/publisher.ts';
 import { ReleaseWorker, WORK_IN_PLACE } from '../src/release/worker.ts';
-import { type ServedSubscribers, serveSubscribers } from '../src/session/serve.ts';
-import type { SubscriberEntry } from '../src/subscribers/entry.ts';
-import type { Outcome } from '../src/subscribers/subscribers.ts';
+import { serveSubscribers } from '../src/sessions/host.ts';
+import { subscriberRecords } from '../src/subscribers/record.ts';
 import { degraded, freshPublisher, hex, pushOf, release } from './fresh-publisher.ts';
 import { type Offer, ScriptedSubscriber } from './scripted-subscriber.ts';
 
@@ -381,14 +381,16 @@ describe('a refusal', () => {
     const refused = nextOutcome(publisher);
     await subscriber.nack(offer, { retry: 'never', code: 'bad-rule-set' });
     await refused;
-    const [record] = publisher.subscribers.records(publisher.head, publisher.store, 0);
+    const [record] = subscriberRecords(publisher.subscribers, publisher.head, publisher.store, 0);
     expect(record).toMatchObject({ state: 'refused', refusal: { code: 'bad-rule-set' } });
     const gone = nextOutcome(publisher);
     subscriber.channel.close();
     await gone;
     const again = await ScriptedSubscriber.greet(endpoint, 'fw');
     expect((await again.offer()).hash).toEqual(offer.hash);
-    expect(publisher.subscribers.records(publisher.head, publisher.store, 0)[0]?.refusal).toBeUndefined();
+    expect(
+      subscriberRecords(publisher.subscribers, publisher.head, publisher.store, 0)[0]?.refusal,
+    ).toBeUndefined();
   });
 
   it('with later brings the OFFER again when its time is over', async () => {
@@ -783,7 +785,7 @@ describe('what a subscriber says of what is in force there', () => {
     await subscriber.send(message(await subscriber.offer()));
     expect(await subscriber.byeCode()).toBe(code);
     await expect.poll(() => outcomes).toMatchObject([{ state: 'disconnected', version: 0 }]);
-    const [record] = publisher.subscribers.records(publisher.head, publisher.store, 0);
+    const [record] = subscriberRecords(publisher.subscribers, publisher.head, publisher.store, 0);
     expect(record).toMatchObject({ version: undefined, matches: false, lastError: { code } });
   });
 
@@ -808,7 +810,7 @@ describe('what a subscriber says of what is in force there', () => {
     expect(() => encodeMessage(applied(offer, { flipMs: DURATION_MAX_MS + 1 }))).toThrow(TypeError);
     await subscriber.send(applied(offer, { ...longest, flipMs: DURATION_MAX_MS }));
     expect(await subscriber.isQuiet()).toBe(true);
-    const [record] = publisher.subscribers.records(publisher.head, publisher.store, 0);
+    const [record] = subscriberRecords(publisher.subscribers, publisher.head, publisher.store, 0);
     expect(() =>
       encodeMessage({ kind: 'record', record: record as ControlRecordOf<'subscriber'> }),
     ).not.toThrow();
@@ -826,7 +828,7 @@ describe('what a subscriber says of what is in force there', () => {
     await subscriber.send({ kind: 'ping', hash: first.hash, ageMs: 5 });
     expect((await subscriber.offer()).decoded.version).toBe(2);
     expect(entryOf(publisher, 'fw').held).toMatchObject({ hash: first.hash, version: 1 });
-    expect(publisher.subscribers.records(publisher.head, publisher.store, 0)).toMatchObject([
+    expect(subscriberRecords(publisher.subscribers, publisher.head, publisher.store, 0)).toMatchObject([
       { version: 1, matches: false, state: 'behind' },
     ]);
   });

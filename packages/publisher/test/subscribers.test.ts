@@ -1,5 +1,6 @@
+import { Subscribers } from '@rulecast/sessions';
 import { describe, expect, it } from 'vitest';
-import { Subscribers } from '../src/subscribers/subscribers.ts';
+import { subscriberRecords } from '../src/subscribers/record.ts';
 import { freshPublisher, SILENT } from './fresh-publisher.ts';
 
 describe('what is known of subscribers', () => {
@@ -26,7 +27,7 @@ describe('what is known of subscribers', () => {
     const { subscribers, store } = freshPublisher();
     const persistedOf = (capabilities: readonly string[] | undefined): unknown => {
       Object.assign(subscribers.entry('fw', 0), { persisted: false, capabilities });
-      return subscribers.records(undefined, store, 0)[0]?.persisted;
+      return subscriberRecords(subscribers, undefined, store, 0)[0]?.persisted;
     };
     expect(persistedOf(undefined)).toBe(false);
     expect(persistedOf(['names'])).toBe(false);

@@ -4,13 +4,13 @@
  */
 
 import { nameListOf } from '@rulecast/rules';
+import { Bindings } from '@rulecast/sessions';
 import { parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
-import { Bindings } from '../src/admission/bindings.ts';
 import type { Publisher } from '../src/release/publisher.ts';
 import type { PushOptions } from '../src/release/request.ts';
-import { serveSubscribers } from '../src/session/serve.ts';
+import { serveSubscribers } from '../src/sessions/host.ts';
 import { freshPublisher, pushOf, release } from './fresh-publisher.ts';
 import { ScriptedSubscriber } from './scripted-subscriber.ts';
 

@@ -6,8 +6,8 @@
 
 import { OPERATOR_ROLES, type OperatorRole } from '@rulecast/formats';
 import { boundText, ErrorCode, type Message, ProtocolError } from '@rulecast/protocol';
+import { type Binding, shownKey } from '@rulecast/sessions';
 import type { PeerIdentity } from '@rulecast/vchan';
-import { type Binding, shownKey } from './bindings.ts';
 
 /** Who is known by a key, a qube or a socket of its own, with what it may do. */
 export interface Operator extends Binding {

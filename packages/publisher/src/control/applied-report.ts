@@ -6,10 +6,9 @@
  */
 
 import { boundText, type ControlRecordOf } from '@rulecast/protocol';
+import { type Outcome, refusalOf } from '@rulecast/sessions';
 import type { Publisher } from '../release/publisher.ts';
 import type { Release } from '../store/store.ts';
-import { refusalOf } from '../subscribers/entry.ts';
-import type { Outcome } from '../subscribers/subscribers.ts';
 import type { ControlExchange } from './exchange.ts';
 
 /** How long a request waits, and for whom, as its message says. */

@@ -1,7 +1,7 @@
 /** What one subscriber counted, page by page. WIRE.md "ANSWER". */
 
 import { ErrorCode, type MessageOf, ProtocolError } from '@rulecast/protocol';
-import type { AskTable } from '../session/serve.ts';
+import type { AskTable } from '@rulecast/sessions';
 import { noAnswer } from './no-answer.ts';
 
 /** Of the counters of one subscriber: 32,768 at most, and ten questions a second. */

@@ -16,8 +16,8 @@ import {
   STALL_TIMEOUT_MS,
   type Turn,
 } from '@rulecast/protocol';
+import { versionRefusal } from '@rulecast/sessions';
 import type { Clock } from '@rulecast/sources';
-import { versionRefusal } from '../admission/refusal.ts';
 
 /** Records in a turn of the event loop: a push of ten thousand policies has as many. Our choice. */
 const TURN_RECORDS = 64;

@@ -1,11 +1,11 @@
 /** What requests are answered from: the publisher, and what is beside it. */
 
 import type { List } from '@rulecast/rules';
+import type { AskTable } from '@rulecast/sessions';
 import type { ListStatus, Permits } from '@rulecast/sources';
 import type { Caller } from '../admission/operators.ts';
 import type { FleetView } from '../fleet/view.ts';
 import type { Publisher } from '../release/publisher.ts';
-import type { AskTable } from '../session/serve.ts';
 import type { Release } from '../store/store.ts';
 import type { PushMemory } from './push-memory.ts';
 

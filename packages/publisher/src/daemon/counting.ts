@@ -4,9 +4,9 @@
  */
 
 import { Capability } from '@rulecast/protocol';
+import type { AskTable } from '@rulecast/sessions';
 import { counterPages } from '../control/counter-pages.ts';
 import type { Publisher } from '../release/publisher.ts';
-import type { AskTable } from '../session/serve.ts';
 import type { Release } from '../store/store.ts';
 
 /** Between two looks at one firewall. Our choice. */

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { BindingConfig, ConfigText, MustReach, PublisherConfig } from '@rulecast/formats';
 import { bitsOf, type PrefixSet, parseAddress, parseHostName, prefixOf, prefixSetOf } from '@rulecast/rules';
+import { type Binding, Bindings, type OwnSocket } from '@rulecast/sessions';
 import {
   type CurveServerKeys,
   curvePeerKeys,
@@ -16,7 +17,6 @@ import {
   parseEndpoint,
   readCurveKeyPair,
 } from '@rulecast/vchan';
-import { type Binding, Bindings, type OwnSocket } from '../admission/bindings.ts';
 import { Operators } from '../admission/operators.ts';
 import { dnsResolver } from '../names/resolve.ts';
 

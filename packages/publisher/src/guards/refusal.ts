@@ -2,6 +2,7 @@
 
 import type { OperatorRole } from '@rulecast/formats';
 import type { RuleSet } from '@rulecast/rules';
+import type { Firewall } from '@rulecast/sessions';
 import { isPermitCode, type Permits } from './permits.ts';
 import type { Way } from './table.ts';
 
@@ -18,14 +19,6 @@ export interface GuardRefusal {
   readonly after: number;
   /** For people: what would happen. */
   readonly reason: string;
-}
-
-/** A subscriber, as it was when it last connected. */
-export interface Firewall {
-  readonly name: string;
-  readonly capabilities: readonly string[];
-  /** A release has to reach it: its name is bound, or the request has it in `require`. */
-  readonly isRequired: boolean;
 }
 
 /** A push, or another way to a release, as guards see it. */

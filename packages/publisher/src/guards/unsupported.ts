@@ -4,38 +4,11 @@
  * firewall that never connected has said nothing, and is not counted. Pure.
  */
 
-import { Capability, capabilitiesFor } from '@rulecast/protocol';
+import { capabilitiesFor } from '@rulecast/protocol';
 import type { RuleSet } from '@rulecast/rules';
-import type { Firewall, GuardedPush, GuardRefusal } from './refusal.ts';
-
-/** A release that a firewall cannot take. */
-interface Misfit {
-  readonly firewall: string;
-  readonly code: string;
-  /** What it lacks, and what to do. */
-  readonly text: string;
-}
-
-/** Says what a firewall lacks, and what to do; only the first missing capability is named. */
-export function misfitOf(firewall: string, lacking: readonly string[]): Misfit {
-  const [code, text] = lackOf(lacking);
-  return { firewall, code, text: `${firewall} ${text}` };
-}
-
-function lackOf(lacking: readonly string[]): readonly [string, string] {
-  switch (lacking[0]) {
-    case Capability.firewallNames:
-      return [
-        'needs-names',
-        'has no rulecast-dns; start it with --names auto; on Mirage, which has none, let it follow a publisher of its own',
-      ];
-    case Capability.openedNames:
-    case Capability.resolved:
-      return ['needs-openings', 'opens nothing by name; start it with --enforce and --names auto'];
-    default:
-      return ['needs-upgrade', `does not know ${lacking.join(', ')}; upgrade it`];
-  }
-}
+import type { Firewall } from '@rulecast/sessions';
+import { type Misfit, misfitOf } from '@rulecast/sessions/misfit';
+import type { GuardedPush, GuardRefusal } from './refusal.ts';
 
 /** Which firewalls cannot take a rule set. */
 export function misfits(ruleSet: RuleSet, firewalls: readonly Firewall[]): readonly Misfit[] {

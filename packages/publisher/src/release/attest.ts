@@ -6,7 +6,7 @@
 
 import type { Identity } from '@rulecast/program/identity';
 import { encodeStatement, HASH_BYTES, publicBytes, type Signed, signBytes } from '@rulecast/protocol';
-import type { Release } from '../store/store.ts';
+import type { SessionRelease } from '@rulecast/sessions';
 
 /** Whose keys sign, and under which root. */
 export type Attester = Pick<Identity, 'lineage' | 'rootHash' | 'root' | 'freshnessKeys'>;
@@ -18,7 +18,7 @@ export type Attester = Pick<Identity, 'lineage' | 'rootHash' | 'root' | 'freshne
 export function attested(
   attester: Attester,
   nonce: Uint8Array,
-  head: Release | undefined,
+  head: SessionRelease | undefined,
 ): Signed | undefined {
   const { lineage, rootHash } = attester;
   const { epoch, version } = head?.manifest ?? { epoch: 0, version: 0 };

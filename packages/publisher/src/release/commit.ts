@@ -48,6 +48,7 @@ import {
   type RuleSetProblem,
   ruleSetOfSameRuns,
 } from '@rulecast/rules';
+import type { ReleaseNumber } from '@rulecast/sessions';
 import type { Rows } from '../blocks/rows.ts';
 import { countsUnder, keySigner, type Signer, SignerError } from '../signer/signer.ts';
 import type { Release, ReleaseNotes, Store } from '../store/store.ts';
@@ -60,7 +61,6 @@ import {
   type Numbers,
   nextNumber,
   type ProvedRelease,
-  type ReleaseNumber,
   withHead,
   withProof,
   withSigned,

@@ -12,6 +12,7 @@ import {
   type RuleSetProblem,
   RuleSetProblemCode,
 } from '@rulecast/rules';
+import type { Subscribers } from '@rulecast/sessions';
 import { baseOf } from '../blocks/compile.ts';
 import { isCutPolicy } from '../blocks/mark.ts';
 import { bareText, newBareDrops, type ResolvedRuleSet } from '../guards/bare-drop.ts';
@@ -22,7 +23,6 @@ import { asks, type Way } from '../guards/table.ts';
 import { misfits } from '../guards/unsupported.ts';
 import { WIDER, widerLists, widerText } from '../guards/wider.ts';
 import type { Names } from '../names/names.ts';
-import type { Subscribers } from '../subscribers/subscribers.ts';
 import type { Committer, ReleaseDraft } from './commit.ts';
 import type { PushOptions, ReleaseRequest } from './request.ts';
 

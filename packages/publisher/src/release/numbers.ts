@@ -6,12 +6,8 @@
  */
 
 import { compareRelease, VERSION_MAX } from '@rulecast/protocol';
+import type { ReleaseNumber } from '@rulecast/sessions';
 import type { SignedNumber } from '../signer/signer.ts';
-
-export interface ReleaseNumber {
-  readonly epoch: number;
-  readonly version: number;
-}
 
 export interface Numbers {
   /** Of the newest release, or of the last one in a store that was set aside; undefined before the first. */

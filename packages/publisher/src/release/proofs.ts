@@ -16,12 +16,11 @@ import {
   type Signed,
   signersAmong,
 } from '@rulecast/protocol';
+import type { HeldRelease, ReleaseNumber, Subscribers } from '@rulecast/sessions';
 import type { Logger } from 'pino';
 import { type Store, StoreError } from '../store/store.ts';
-import type { HeldRelease } from '../subscribers/entry.ts';
-import type { Subscribers } from '../subscribers/subscribers.ts';
 import type { Committer } from './commit.ts';
-import type { ProvedRelease, ReleaseNumber } from './numbers.ts';
+import type { ProvedRelease } from './numbers.ts';
 
 /** Two releases of one number; hashes in hex. */
 export interface Fork extends ReleaseNumber {

@@ -8,6 +8,7 @@ import type { MustReach, PushedFile, PushInput } from '@rulecast/formats';
 import type { Identity } from '@rulecast/program/identity';
 import { Listeners } from '@rulecast/program/listeners';
 import {
+  type ControlRecordOf,
   ErrorCode,
   ProtocolError,
   RELEASE_CAUSES,
@@ -16,6 +17,13 @@ import {
   type Turn,
 } from '@rulecast/protocol';
 import { isPartName, type RuleSet, type RuleSetProblem } from '@rulecast/rules';
+import {
+  type HeldRelease,
+  Pace,
+  type ReleaseNumber,
+  type SessionRelease,
+  Subscribers,
+} from '@rulecast/sessions';
 import type { BatchOutcome, Clock } from '@rulecast/sources';
 import type { Logger } from 'pino';
 import { baseOf } from '../blocks/compile.ts';
@@ -30,9 +38,8 @@ import type { ResolveName } from '../names/resolve.ts';
 import { type Signer, SignerError } from '../signer/signer.ts';
 import { openState, type State, type StateOptions } from '../store/state.ts';
 import { type Release, type Store, StoreError } from '../store/store.ts';
-import type { HeldRelease } from '../subscribers/entry.ts';
 import { KnownSubscribers } from '../subscribers/known.ts';
-import { Subscribers } from '../subscribers/subscribers.ts';
+import { subscriberRecords } from '../subscribers/record.ts';
 import { attested } from './attest.ts';
 import { ReleaseRecord } from './audit.ts';
 import { Blocks } from './blocks.ts';
@@ -41,7 +48,6 @@ import { ReleaseDesk } from './desk.ts';
 import { DraftGuards, type ListOwner } from './draft-guards.ts';
 import { History } from './history.ts';
 import { NameRefresh } from './name-refresh.ts';
-import type { ReleaseNumber } from './numbers.ts';
 import {
   firstRefusal,
   type GuardOutcome,
@@ -50,7 +56,6 @@ import {
   type ReleaseOutcome,
   type VersionConflict,
 } from './outcome.ts';
-import { Pace } from './pace.ts';
 import { type PartFilter, restored } from './part-filter.ts';
 import { PendingNames } from './pending-names.ts';
 import { type Fork, Proofs } from './proofs.ts';
@@ -269,7 +274,7 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
    * Signs for a nonce that a release is the newest, or that there is none; undefined where too few keys are
    * here.
    */
-  async attest(nonce: Uint8Array, head: Release | undefined): Promise<Signed | undefined> {
+  async attest(nonce: Uint8Array, head: SessionRelease | undefined): Promise<Signed | undefined> {
     await this.pace.step();
     return attested(this.identity, nonce, head);
   }
@@ -297,6 +302,11 @@ export class Publisher extends EventEmitter<{ release: [Release] }> {
   /** What is odd about the rule set in force. */
   get warnings(): readonly RuleSetProblem[] {
     return this.#guards.warnings();
+  }
+
+  /** Status records of subscribers, by name; of those that are expected and were never seen too. */
+  subscriberRecords(): readonly ControlRecordOf<'subscriber'>[] {
+    return subscriberRecords(this.subscribers, this.head, this.store, this.nowMs());
   }
 
   /** Packets that no release may drop from now on. */

@@ -8,6 +8,7 @@
 
 import { ProtocolError, type Turn } from '@rulecast/protocol';
 import { inTurns, type List, type Pieces, type RuleSet } from '@rulecast/rules';
+import type { Subscribers } from '@rulecast/sessions';
 import type { BatchOutcome, DeliveryRefusal } from '@rulecast/sources';
 import type { Logger } from 'pino';
 import { baseOf } from '../blocks/compile.ts';
@@ -16,7 +17,6 @@ import type { GuardRefusal } from '../guards/refusal.ts';
 import { unsupportedRefusals } from '../guards/unsupported.ts';
 import { openingRefusals, widerDetail, widerLists, widerText } from '../guards/wider.ts';
 import type { Store } from '../store/store.ts';
-import type { Subscribers } from '../subscribers/subscribers.ts';
 import { type Committer, GuardError } from './commit.ts';
 import { type ReleaseDesk, STARTED_OVER } from './desk.ts';
 import type { DraftGuards } from './draft-guards.ts';

@@ -113,7 +113,7 @@ function* ofPolicies({ sums, head }: Publisher): Generator<TallyRow> {
 
 /** Those that are expected first. */
 function* ofSubscribers(publisher: Publisher): Generator<TallyRow> {
-  const all = publisher.subscribers.records(publisher.head, publisher.store, publisher.nowMs());
+  const all = publisher.subscriberRecords();
   const shown = [...all].sort((a, b) => Number(b.expected) - Number(a.expected)).slice(0, SUBSCRIBERS_MAX);
   const { sums } = publisher;
   yield* each('subscriber-expected', shown, ({ expected }) => expected);

@@ -12,16 +12,24 @@ import {
   OPERATOR_CONNECTIONS_MAX,
   ProtocolError,
 } from '@rulecast/protocol';
+import {
+  type AskTable,
+  busy,
+  connectionOn,
+  type ListenAddress,
+  PendingConnections,
+  placesOf,
+  type Refusal,
+  type Service,
+  SILENT,
+  serveAll,
+} from '@rulecast/sessions';
 import type { Channel, CurveServerKeys, Endpoint } from '@rulecast/vchan';
-import { connectionOn, type ListenAddress, placesOf, type Service, serveAll } from '../admission/accept.ts';
 import { Operators } from '../admission/operators.ts';
-import { PendingConnections } from '../admission/pending.ts';
-import { busy, type Refusal, SILENT } from '../admission/refusal.ts';
 import { ControlExchange } from '../control/exchange.ts';
 import type { House } from '../control/parts.ts';
 import { PushMemory } from '../control/push-memory.ts';
 import type { Publisher } from '../release/publisher.ts';
-import type { AskTable } from '../session/serve.ts';
 import { serveRequest } from './request.ts';
 
 export interface ControlOptions {

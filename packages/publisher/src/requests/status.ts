@@ -18,15 +18,14 @@ import {
   partWord,
 } from '@rulecast/protocol';
 import { EMPTY_RULE_SET } from '@rulecast/rules';
+import type { AskTable, ReleaseNumber } from '@rulecast/sessions';
 import { counterPages } from '../control/counter-pages.ts';
 import type { ControlExchange } from '../control/exchange.ts';
 import { fleetOf, fleetRecord, memberRecord, takesFleet } from '../control/fleet-report.ts';
 import { noAnswerRecord } from '../control/no-answer.ts';
 import type { ControlParts } from '../control/parts.ts';
 import { totalsOf } from '../control/release-report.ts';
-import type { ReleaseNumber } from '../release/numbers.ts';
 import type { Publisher } from '../release/publisher.ts';
-import type { AskTable } from '../session/serve.ts';
 
 /** Least time between two batches of a watched status: a burst of pushes is one redraw. */
 const WATCH_MIN_MS = 100;
@@ -89,7 +88,7 @@ async function tellStatus(exchange: ControlExchange, parts: ControlParts): Promi
   const { publisher, fleet } = parts;
   const { head } = publisher;
   const manifest = head?.manifest;
-  const subscribers = publisher.subscribers.records(head, publisher.store, publisher.nowMs());
+  const subscribers = publisher.subscriberRecords();
   const reporting =
     fleet === undefined || !takesFleet(exchange)
       ? []

@@ -33,12 +33,12 @@ import {
   runsOf,
   suggestion,
 } from '@rulecast/rules';
+import type { AskTable } from '@rulecast/sessions';
 import type { ControlExchange } from '../control/exchange.ts';
 import { noAnswer, noAnswerRecord } from '../control/no-answer.ts';
 import type { ControlParts } from '../control/parts.ts';
 import { UnknownReleaseError } from '../release/history.ts';
 import type { Publisher } from '../release/publisher.ts';
-import type { AskTable } from '../session/serve.ts';
 
 type VerdictRecord = ControlRecordOf<'verdict'>;
 

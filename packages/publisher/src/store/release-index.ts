@@ -4,12 +4,8 @@
  */
 
 import { isBeyond, stepMost, workMax } from '@rulecast/protocol';
+import type { ReleaseNumber } from '@rulecast/sessions';
 import { compareKeys, type HistoryEntry, type ReleaseKey } from './stored.ts';
-
-interface ReleaseNumber {
-  readonly epoch: number;
-  readonly version: number;
-}
 
 export class ReleaseIndex {
   /** Oldest first; the last is the head. */

@@ -57,6 +57,7 @@ import {
   verifyRuleSet,
 } from '@rulecast/protocol';
 import { atOnce, EMPTY_RULE_SET, type Pieces, type RuleSet } from '@rulecast/rules';
+import type { SessionRelease } from '@rulecast/sessions';
 import { baseOf } from '../blocks/compile.ts';
 import { decodeRows, encodeRows, type Rows } from '../blocks/rows.ts';
 import { type Database, type Databases, openDatabases } from './databases.ts';
@@ -90,15 +91,8 @@ export type { StoreOptions } from './retention.ts';
 export { type ReleaseNotes, StoreError } from './stored.ts';
 
 /** A release with everything that proves it. */
-export interface Release {
+export interface Release extends SessionRelease {
   readonly ruleSet: RuleSet;
-  readonly manifest: Manifest;
-  /** As signed; never re-encoded. */
-  readonly manifestBytes: Uint8Array;
-  readonly signatures: Uint8Array;
-  readonly hash: Uint8Array;
-  /** What a subscriber must know to take it, see Capability. */
-  readonly capabilities: readonly string[];
 }
 
 /** A release that is kept, without its content. */

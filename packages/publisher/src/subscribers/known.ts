@@ -4,11 +4,10 @@
  * known; nothing else depends on it.
  */
 
+import type { StoredSubscriber, Subscribers } from '@rulecast/sessions';
 import type { Clock } from '@rulecast/sources';
 import type { Logger } from 'pino';
 import type { SubscriberStore } from '../store/store.ts';
-import type { StoredSubscriber } from './entry.ts';
-import type { Subscribers } from './subscribers.ts';
 
 /** Changes gather for so long: what a crash loses of them, the subscriber says again when it is back. */
 const WRITE_AFTER_MS = 2000;

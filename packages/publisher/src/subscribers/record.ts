@@ -1,14 +1,39 @@
-/** One subscriber, as `rulectl status` shows it. Pure. */
+/** Subscribers, as `rulectl status` shows them. Pure. */
 
 import { Capability, type ControlRecordOf, hexOf, type SubscriberState } from '@rulecast/protocol';
+import {
+  newEntry,
+  type Reason,
+  refusalOf,
+  type SubscriberEntry,
+  type SubscriberRefusal,
+  type Subscribers,
+} from '@rulecast/sessions';
 import type { Release, Store } from '../store/store.ts';
-import { type Reason, type Refusal, refusalOf, type SubscriberEntry } from './entry.ts';
 
 /** Older than every release. */
 const NONE = { epoch: 0, version: 0 };
 
-/** Its status record, but for what is asked of all together. */
-export function recordOf(
+/** By name; of those that are expected and were never seen too. */
+export function subscriberRecords(
+  subscribers: Subscribers,
+  head: Release | undefined,
+  store: Store,
+  nowMs: number,
+): readonly ControlRecordOf<'subscriber'>[] {
+  const expected = subscribers.expected();
+  const missing = [...expected].filter((name) => subscribers.find(name) === undefined);
+  return [...subscribers.entries(), ...missing.map((name) => newEntry(name, 0))]
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .map((entry) => ({
+      ...recordOf(entry, head, store, nowMs),
+      expected: expected.has(entry.name),
+      bound: subscribers.boundOf(entry.name)?.slice(),
+    }));
+}
+
+/** A status record, but for what is asked of all together. */
+function recordOf(
   entry: SubscriberEntry,
   head: Release | undefined,
   store: Store,
@@ -38,7 +63,7 @@ export function recordOf(
   };
 }
 
-function reasonOf(refusal: Refusal | undefined): Reason | undefined {
+function reasonOf(refusal: SubscriberRefusal | undefined): Reason | undefined {
   if (refusal === undefined) return undefined;
   const { code, text, atMs } = refusal;
   return { code, text, atMs };

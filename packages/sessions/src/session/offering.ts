@@ -16,8 +16,8 @@ import {
   RETRY_AFTER_MS,
   TRANSFER_WINDOW_MS,
 } from '@rulecast/protocol';
-import { misfitOf } from '../guards/unsupported.ts';
-import type { Release } from '../store/store.ts';
+import type { SessionRelease } from '../host.ts';
+import { misfitOf } from '../misfit.ts';
 import type { HeldRelease } from '../subscribers/entry.ts';
 import { heldNoMore, isHeld } from './asking.ts';
 import { andThen, byTable, faulty, stepTo, stopped, withPeer } from './ending.ts';
@@ -73,7 +73,7 @@ export function offerIfDue(state: Named, now: Now): Step<Named> {
   return state.kind === 'idle' || state.kind === 'offered' ? offer(state, head, now) : stepTo(state);
 }
 
-function offer(state: Idle | Offered, head: Release, now: Now): Step<Offered> {
+function offer(state: Idle | Offered, head: SessionRelease, now: Now): Step<Offered> {
   const { hash, signatures, manifestBytes, manifest } = head;
   const { pulse, peer } = state;
   const { epoch, version } = manifest;
@@ -91,7 +91,7 @@ function offer(state: Idle | Offered, head: Release, now: Now): Step<Offered> {
 }
 
 /** What a release has that the subscriber cannot take; undefined where it can. */
-function beyondLimits({ peer: { limits } }: Named, { manifest }: Release): string | undefined {
+function beyondLimits({ peer: { limits } }: Named, { manifest }: SessionRelease): string | undefined {
   const { parts, version } = manifest;
   const entries = entriesIn(manifest);
   if (parts <= limits.parts && entries <= limits.entries) return undefined;
@@ -99,7 +99,7 @@ function beyondLimits({ peer: { limits } }: Named, { manifest }: Release): strin
 }
 
 /** It is told once for each head, and goes on with what it has. */
-function unsupported(state: Named, head: Release, lacking: readonly string[], now: Now): Step<Named> {
+function unsupported(state: Named, head: SessionRelease, lacking: readonly string[], now: Now): Step<Named> {
   if (state.peer.told === head) return stepTo(state);
   const { text } = misfitOf(state.peer.name, lacking);
   const told = notOffered(withPeer(state, { told: head }), head, ErrorCode.unsupported, text, now);
@@ -111,13 +111,13 @@ function unsupported(state: Named, head: Release, lacking: readonly string[], no
   );
 }
 
-function tooLarge(state: Named, head: Release, text: string, now: Now): Step<Named> {
+function tooLarge(state: Named, head: SessionRelease, text: string, now: Now): Step<Named> {
   return notOffered(state, head, ErrorCode.overLimit, text, now);
 }
 
 function notOffered(
   state: Named,
-  { manifest }: Release,
+  { manifest }: SessionRelease,
   code: ErrorCode,
   text: string,
   now: Now,
@@ -288,7 +288,7 @@ function applied(
   };
   const outcome = { subscriber: name, state: 'applied', epoch, version, bytes, persisted } as const;
   const told = stepTo(
-    withPeer(next, { held }),
+    withPeer(next, { held, claim: undefined }),
     { kind: 'note', note },
     { kind: 'log', level: 'info', fields: { subscriber: name, epoch, version, bytes }, text: 'applied' },
     { kind: 'settle', outcome },

@@ -8,19 +8,10 @@
  * A name that is being claimed is still `greeting` in WIRE.md; the others are its states by their names.
  */
 
-import type {
-  ErrorCode,
-  Message,
-  MessageOf,
-  ProtocolError,
-  Pulse,
-  Signed,
-  SignedRoot,
-} from '@rulecast/protocol';
+import type { ErrorCode, Message, MessageOf, ProtocolError, Pulse, Signed } from '@rulecast/protocol';
 import type { Refusal } from '../admission/refusal.ts';
-import type { ReleaseNumber } from '../release/numbers.ts';
-import type { Release } from '../store/store.ts';
-import type { HeldRelease, Reason, SubscriberEntry } from '../subscribers/entry.ts';
+import type { PublisherView, SessionRelease } from '../host.ts';
+import type { HeldRelease, Reason, ReleaseNumber, SubscriberEntry } from '../subscribers/entry.ts';
 import type { Outcome } from '../subscribers/subscribers.ts';
 import type { Questions } from './questions.ts';
 
@@ -112,7 +103,7 @@ export interface Window {
 
 /** What was offered last. */
 export interface Offer {
-  readonly release: Release;
+  readonly release: SessionRelease;
   /** Bytes that the connection had sent before. */
   readonly sentBefore: number;
 }
@@ -123,14 +114,16 @@ export interface Peer {
   readonly limits: MessageOf<'hello'>['limits'];
   readonly capabilities: readonly string[];
   /** The head that it was told it cannot be offered. */
-  readonly told: Release | undefined;
+  readonly told: SessionRelease | undefined;
+  /** What HELLO says that can be proved: its floor, else what it has in force; until it takes something. */
+  readonly claim: HeldRelease | undefined;
   /** What HELLO said that it has in force. */
   readonly claimed: HeldRelease | undefined;
   readonly held: HeldRelease | undefined;
   /** In hex, what it refuses for good; a bounded number, the newest last. */
   readonly refused: readonly string[];
   /** What needs not be offered: it was, and the answer stands. */
-  readonly settled: Release | undefined;
+  readonly settled: SessionRelease | undefined;
   /** PING or PONG named another release than was believed: told once a session. */
   readonly isCorrected: boolean;
   /** When it loses its name to another connection, unless it answers before; NEVER where none wants it. */
@@ -168,8 +161,12 @@ export type Event =
   | { readonly kind: 'published' }
   /** A proof of this session was taken up. */
   | { readonly kind: 'proved'; readonly release: ReleaseNumber }
-  /** What is newest is signed for a nonce; undefined: it cannot be. */
-  | { readonly kind: 'attested'; readonly nonce: Uint8Array; readonly signed: Signed | undefined }
+  /** What is newest is signed for a nonce, or cannot be: `prove` before it is proved what HELLO claims. */
+  | {
+      readonly kind: 'attested';
+      readonly nonce: Uint8Array;
+      readonly signed: Signed | 'prove' | undefined;
+    }
   | { readonly kind: 'transferBegun'; readonly transfer: number; readonly isChain: boolean }
   /** END is handed to the connection. */
   | { readonly kind: 'transferSent'; readonly transfer: number }
@@ -202,29 +199,6 @@ export interface Now {
   readonly publisher: PublisherView;
 }
 
-/** The publisher, as far as a session has to know it. */
-export interface PublisherView {
-  readonly name: string;
-  readonly lineage: Uint8Array;
-  readonly head: Release | undefined;
-  /** A release was proved that is not here, or nothing is here any more: nothing is offered. */
-  readonly isBehind: boolean;
-  /** Whether the configuration names a subscriber. */
-  isNamed(name: string): boolean;
-  /** Of a release that is here, by its hash. */
-  numberOf(hash: Uint8Array): ReleaseNumber | undefined;
-  /** Of a release that is here, in hex. */
-  hashOf(number: ReleaseNumber): string | undefined;
-  /** The last release of a store that was set aside: what is not above it was in there. */
-  readonly after?: ReleaseNumber | undefined;
-  /** Whether no release of that number that is not here can have led to the head. */
-  rulesOut(number: ReleaseNumber): boolean;
-  /** Whether it was released by who may now. */
-  isSigned(signed: Signed): boolean;
-  /** The roots that come after one; undefined where that is none of this lineage's. */
-  rootsAfter(known: MessageOf<'hello'>['root']): readonly SignedRoot[] | undefined;
-}
-
 // ── Effects ────────────────────────────────────────────────────────────────────────────────────────────────
 
 export type Effect =
@@ -235,7 +209,7 @@ export type Effect =
       readonly kind: 'transfer';
       readonly transfer: number;
       readonly name: string;
-      readonly release: Release;
+      readonly release: SessionRelease;
       readonly base: Uint8Array | undefined;
       /** Nothing of it is deflated. */
       readonly isPlain: boolean;
@@ -243,7 +217,12 @@ export type Effect =
       readonly has: MessageOf<'want'>['has'];
     }
   /** Sign for a nonce that a release is the newest, or that there is none; `attested` follows. */
-  | { readonly kind: 'attest'; readonly nonce: Uint8Array; readonly release: Release | undefined }
+  | {
+      readonly kind: 'attest';
+      readonly nonce: Uint8Array;
+      readonly release: SessionRelease | undefined;
+      readonly name: string;
+    }
   /** Send QUERY; what cannot be sent is told who asked. */
   | {
       readonly kind: 'query';

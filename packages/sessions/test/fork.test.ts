@@ -1,9 +1,9 @@
 /** Which claims of HELLO are to be proved, and that nothing is offered before what comes of that is known. */
 
 import { describe, expect, it } from 'vitest';
+import type { PublisherView, SessionRelease } from '../src/host.ts';
 import { start, step } from '../src/session/machine.ts';
-import type { Event, PublisherView, State } from '../src/session/state.ts';
-import type { Release } from '../src/store/store.ts';
+import type { Event, State } from '../src/session/state.ts';
 import { heldOf, helloOf, nowAt, publisherWith, releaseOf, UNKNOWN_HASH } from './machine-world.ts';
 
 const HEAD = releaseOf(2, 5);
@@ -21,7 +21,7 @@ function sent(
   return { next, kinds: effects.flatMap((one) => (one.kind === 'send' ? [one.message.kind] : [])) };
 }
 
-function greeted(claim: Release | { epoch: number; version: number }, publisher: PublisherView) {
+function greeted(claim: SessionRelease | { epoch: number; version: number }, publisher: PublisherView) {
   const holds = 'manifest' in claim ? heldOf(claim) : { ...claim, hash: UNKNOWN_HASH };
   const hello: Event = { kind: 'received', message: helloOf({ holds }), transaction: 0 };
   return sent(sent(start(0), hello, publisher).next, { kind: 'claimed', refusal: undefined }, publisher);

@@ -3,8 +3,7 @@
  * longest goes first: so a crowd that says nothing keeps nobody out who speaks. WIRE.md "Admission".
  */
 
-import { HANDSHAKE_PRESSED_MS, WAITING_MAX } from '@rulecast/protocol';
-import type { Clock } from '@rulecast/sources';
+import { HANDSHAKE_PRESSED_MS, type SteadyClock, WAITING_MAX } from '@rulecast/protocol';
 
 /** From here on those who wait have less time: what is there is not a few that are slow. */
 const PRESSED_COUNT = WAITING_MAX / 2;
@@ -15,12 +14,12 @@ interface PendingConnection {
 }
 
 export class PendingConnections {
-  readonly #clock: Clock;
+  readonly #clock: SteadyClock;
   /** In the order in which they came. */
   readonly #waiting = new Set<PendingConnection>();
   #cancelNext: (() => void) | undefined;
 
-  constructor(clock: Clock) {
+  constructor(clock: SteadyClock) {
     this.#clock = clock;
   }
 

@@ -1,7 +1,7 @@
 /** BEGIN to END of one transfer, as fast as the subscriber reads. WIRE.md "Transfers". */
 
 import type { Connection } from '@rulecast/protocol';
-import type { Transfers } from '../release/transfer.ts';
+import type { SessionHost } from '../host.ts';
 import type { EffectOf } from './state.ts';
 
 export interface StreamWatch {
@@ -15,10 +15,10 @@ export interface StreamWatch {
   readonly sent: () => void;
 }
 
-/** Resolves when all is sent, or it was given up. Rejects as `Transfers` and the connection do. */
+/** Resolves when all is sent, or it was given up. Rejects as `transfers` and the connection do. */
 export async function sendTransfer(
   connection: Connection,
-  transfers: Transfers,
+  transfers: SessionHost['transfers'],
   { release, base, isPlain, has }: EffectOf<'transfer'>,
   { stopped, paced, begun, sent }: StreamWatch,
 ): Promise<void> {

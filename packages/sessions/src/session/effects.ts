@@ -3,7 +3,7 @@
 import type { PacedLog } from '@rulecast/program';
 import { type Connection, ErrorCode, ProtocolError, type Signed } from '@rulecast/protocol';
 import type { Refusal } from '../admission/refusal.ts';
-import type { Publisher } from '../release/publisher.ts';
+import type { SessionHost } from '../host.ts';
 import type { Askers } from './askers.ts';
 import type { SubscriberNotes } from './notes.ts';
 import type { Effect, EffectOf, Event, State } from './state.ts';
@@ -12,7 +12,7 @@ import { sendTransfer } from './stream.ts';
 /** What a session is made of. */
 export interface Parts {
   readonly connection: Connection;
-  readonly publisher: Publisher;
+  readonly publisher: SessionHost;
   /** For what this peer causes. */
   readonly logger: PacedLog;
   readonly notes: SubscriberNotes;
@@ -82,14 +82,13 @@ async function prove(
   feed({ kind: 'proved', release }); // it is known all the same
 }
 
-async function attest({ nonce, release }: EffectOf<'attest'>, parts: Parts): Promise<void> {
-  const { publisher, logger, notes, feed } = parts;
-  let signed: Signed | undefined;
+async function attest({ nonce, release, name }: EffectOf<'attest'>, parts: Parts): Promise<void> {
+  const { publisher, logger, feed } = parts;
+  let signed: Signed | 'prove' | undefined;
   try {
-    signed = await publisher.attest(nonce, release);
+    signed = await publisher.attest(nonce, release, name);
   } catch (error) {
-    const subscriber = notes.name;
-    logger.error({ err: error, subscriber }, 'what is newest cannot be signed');
+    logger.error({ err: error, subscriber: name }, 'what is newest cannot be signed');
   }
   feed({ kind: 'attested', nonce, signed });
 }

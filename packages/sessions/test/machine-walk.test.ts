@@ -7,10 +7,10 @@ import { hexOf, type Message, QUERIES_PER_SECOND_MAX, REFUSED_MAX } from '@rulec
 import { describe, expect, it } from 'vitest';
 import fc from '../../../test/seeded-fast-check.ts';
 import { often } from '../../../test/thorough.ts';
+import type { PublisherView, SessionRelease } from '../src/host.ts';
 import { deadline, start, step } from '../src/session/machine.ts';
 import { WAITING_MAX } from '../src/session/questions.ts';
-import type { Effect, Event, PublisherView, State } from '../src/session/state.ts';
-import type { Release } from '../src/store/store.ts';
+import type { Effect, Event, State } from '../src/session/state.ts';
 import {
   ANSWER,
   appliedOf,
@@ -213,7 +213,7 @@ class Watched {
   }
 
   #checkOffer(): void {
-    const head = this.publisher.head as Release; // there is one, as it was offered
+    const head = this.publisher.head as SessionRelease; // there is one, as it was offered
     const own = hexOf(head.hash);
     expect(this.isBehind, 'offered while behind').toBe(false);
     expect(this.#refused, 'offered what was refused for good').not.toContain(own);

@@ -5,9 +5,7 @@
 
 import { EventEmitter } from 'node:events';
 import { type ListenerLogger, Listeners } from '@rulecast/program/listeners';
-import { type ControlRecordOf, hexOf, REFUSED_MAX } from '@rulecast/protocol';
-import type { Firewall } from '../guards/refusal.ts';
-import type { Release, Store } from '../store/store.ts';
+import { hexOf, REFUSED_MAX } from '@rulecast/protocol';
 import {
   type HeldRelease,
   newEntry,
@@ -15,7 +13,6 @@ import {
   type StoredSubscriber,
   type SubscriberEntry,
 } from './entry.ts';
-import { recordOf } from './record.ts';
 
 /** What became of one release at one subscriber. */
 export interface Outcome {
@@ -28,6 +25,14 @@ export interface Outcome {
   readonly code?: string;
   readonly text?: string;
   readonly persisted?: boolean;
+}
+
+/** A subscriber, as it was when it last connected. */
+export interface Firewall {
+  readonly name: string;
+  readonly capabilities: readonly string[];
+  /** A release has to reach it: its name is bound, or the request has it in `require`. */
+  readonly isRequired: boolean;
 }
 
 /** Remembered subscribers; beyond it the one unseen for longest is forgotten. */
@@ -214,17 +219,14 @@ export class Subscribers extends EventEmitter<{ outcome: [Outcome]; change: [] }
     );
   }
 
-  /** Status records, by name; of those that are expected and were never seen too. */
-  records(head: Release | undefined, store: Store, nowMs: number): readonly ControlRecordOf<'subscriber'>[] {
-    const expected = this.expected();
-    const missing = [...expected].filter((name) => !this.#entries.has(name)).map((name) => newEntry(name, 0));
-    return [...this.#entries.values(), ...missing]
-      .sort((a, b) => (a.name < b.name ? -1 : 1))
-      .map((entry) => ({
-        ...recordOf(entry, head, store, nowMs),
-        expected: expected.has(entry.name),
-        bound: this.#boundOf(entry.name)?.slice(),
-      }));
+  /** All that is known, in no order. */
+  entries(): Iterable<SubscriberEntry> {
+    return this.#entries.values();
+  }
+
+  /** What a name is bound to, for people; undefined: nothing. */
+  boundOf(name: string): readonly string[] | undefined {
+    return this.#boundOf(name);
   }
 }
 

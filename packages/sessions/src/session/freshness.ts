@@ -23,7 +23,12 @@ export function sayIfDue(state: Named, now: Now): Step<Named> {
   if (now.publisher.isBehind) return stepTo(withAsking(state, { nonce: undefined })); // the next PING asks again
   const untilMs = nowMs + ANSWER_TIMEOUT_MS;
   const asking = { nonce: undefined, notBeforeMs: nowMs + FRESH_EVERY_MS, signing: { nonce, untilMs } };
-  return stepTo(withAsking(state, asking), { kind: 'attest', nonce, release: now.publisher.head });
+  return stepTo(withAsking(state, asking), {
+    kind: 'attest',
+    nonce,
+    release: now.publisher.head,
+    name: state.peer.name,
+  });
 }
 
 /** It is signed, or cannot be; what was given up is not sent late. */

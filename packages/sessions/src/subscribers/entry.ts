@@ -2,11 +2,14 @@
 
 import { hexOf } from '@rulecast/protocol';
 
-/** A release a subscriber says it has in force. */
-export interface HeldRelease {
-  readonly hash: Uint8Array;
+export interface ReleaseNumber {
   readonly epoch: number;
   readonly version: number;
+}
+
+/** A release a subscriber says it has in force. */
+export interface HeldRelease extends ReleaseNumber {
+  readonly hash: Uint8Array;
 }
 
 /** Why a subscriber takes something not. */

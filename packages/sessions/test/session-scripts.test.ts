@@ -9,7 +9,6 @@ import {
   readRoot,
   type Signed,
 } from '@rulecast/protocol';
-import { EMPTY_RULE_SET } from '@rulecast/rules';
 import { describe, expect, it } from 'vitest';
 import { freshFor, keyOfSeed } from '../../../test/kit/roots.mjs';
 import {
@@ -22,25 +21,26 @@ import {
   SEED,
   TRUST,
 } from '../../../test/kit/session-scripts.ts';
+import type { PublisherView, SessionRelease } from '../src/host.ts';
 import { deadline, start, step } from '../src/session/machine.ts';
-import type { Effect, EffectOf, Event, Now, PublisherView, State } from '../src/session/state.ts';
-import type { Release } from '../src/store/store.ts';
+import type { Effect, EffectOf, Event, Now, State } from '../src/session/state.ts';
 
 const KEY = keyOfSeed(SEED);
 const FIRST_ROOT = readRoot(ROOT);
 
-function releaseNamed(name: string): Release & { readonly snapshot: Uint8Array; readonly chain: Uint8Array } {
+function releaseNamed(
+  name: string,
+): SessionRelease & { readonly snapshot: Uint8Array; readonly chain: Uint8Array } {
   const found = RELEASES.find((release) => release.name === name);
   if (found === undefined) throw new TypeError(`no release is ${name}`);
   const { manifest: manifestBytes, signatures, hash, capabilities, snapshot, chain } = found;
   const manifest = decodeManifest(manifestBytes);
   return {
-    ruleSet: EMPTY_RULE_SET,
     manifest,
     manifestBytes,
     signatures,
     hash,
-    capabilities: capabilities as Release['capabilities'],
+    capabilities: capabilities as SessionRelease['capabilities'],
     snapshot,
     chain,
   };

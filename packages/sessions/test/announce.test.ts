@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import { Pace } from '../src/release/pace.ts';
+import { Pace } from '../src/pace.ts';
 import { Announcer } from '../src/session/announce.ts';
 
 /** So many sessions, and a turn that goes on when the test says so. */

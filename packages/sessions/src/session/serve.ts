@@ -8,16 +8,16 @@ import {
   type MessageOf,
   ProtocolError,
   RETRY_AFTER_MS,
+  type SteadyClock,
   SUBSCRIBERS_MAX,
 } from '@rulecast/protocol';
-import type { Clock } from '@rulecast/sources';
 import type { Channel, CurveServerKeys, Endpoint, PeerIdentity } from '@rulecast/vchan';
 import { connectionOn, type ListenAddress, placesOf, type Service, serveAll } from '../admission/accept.ts';
 import { Bindings } from '../admission/bindings.ts';
 import { NameHolders } from '../admission/name-holders.ts';
 import { PendingConnections } from '../admission/pending.ts';
 import { busy, type Refusal, SILENT } from '../admission/refusal.ts';
-import type { Publisher } from '../release/publisher.ts';
+import type { SessionHost } from '../host.ts';
 import { Announcer } from './announce.ts';
 import { SubscriberSession } from './session.ts';
 import type { Question } from './state.ts';
@@ -42,8 +42,8 @@ export interface SubscriberOptions {
 }
 
 /** Serves subscribers on some endpoints. Throws what `listen` throws, having closed what was open. */
-export async function serveSubscribers(
-  publisher: Publisher,
+export async function serveSessions(
+  publisher: SessionHost,
   endpoints: readonly Endpoint[],
   options: SubscriberOptions = {},
 ): Promise<ServedSubscribers> {
@@ -98,22 +98,21 @@ export async function serveSubscribers(
   const listened = placesOf(endpoints, bindings.all);
   const served = await serveAll(publisher, listened, serve, stop, curve);
   const announcer = new Announcer(sessions, publisher.pace);
-  const onRelease = (): Promise<void> => announcer.tell();
-  publisher.on('release', onRelease);
+  const unheed = publisher.onHead(() => announcer.tell());
   const ask: AskTable = async (subscriber, about) => {
     const session = holders.holderOf(subscriber);
     if (session !== undefined) return session.ask(about);
     throw new ProtocolError(ErrorCode.noSuchSubscriber, `no subscriber called ${subscriber} is connected`);
   };
   const close = (): Promise<void> => {
-    publisher.off('release', onRelease);
+    unheed();
     return served.close();
   };
   return { ask, close };
 }
 
 /** The log of a connection: of a bound name its own, all others share one. */
-function pacedLogs({ logger, clock }: Publisher): (owner: string | undefined) => PacedLog {
+function pacedLogs({ logger, clock }: SessionHost): (owner: string | undefined) => PacedLog {
   const nowMs = (): number => clock.monotonicMs();
   const logs = new Map<string | undefined, PacedLog>();
   return (owner) => {
@@ -131,7 +130,7 @@ class PendingSubscribers {
   readonly #pending: PendingConnections;
   readonly #bound = new Map<string, SubscriberSession>();
 
-  constructor(clock: Clock) {
+  constructor(clock: SteadyClock) {
     this.#pending = new PendingConnections(clock);
   }
 

@@ -21,7 +21,7 @@ import {
 } from '@rulecast/protocol';
 import { type Refusal, versionRefusal } from '../admission/refusal.ts';
 import type { HeldRelease } from '../subscribers/entry.ts';
-import { askedWith, held, heldNoMore, NOTHING_ASKED } from './asking.ts';
+import { askedWith, held, heldNoMore, NOTHING_ASKED, withAsking } from './asking.ts';
 import { andThen, faulty, stepTo, stopped } from './ending.ts';
 import { sayIfDue } from './freshness.ts';
 import { diverged, idle, isSame, offerIfDue } from './offering.ts';
@@ -122,12 +122,13 @@ function notWelcomed(state: Idle, enter: Effect, refusal: Refusal, now: Now): St
 }
 
 function newPeer(hello: MessageOf<'hello'>, refused: readonly string[]): Peer {
-  const { name, limits, holds, capabilities = DEFAULT_CAPABILITIES } = hello;
+  const { name, limits, holds, floor: claim = holds, capabilities = DEFAULT_CAPABILITIES } = hello;
   return {
     name,
     limits,
     capabilities,
     told: undefined,
+    claim,
     claimed: holds,
     held: holds,
     refused,
@@ -179,6 +180,17 @@ function askedToProve(state: Named, claim: HeldRelease, now: Now): Step<Proving>
     { kind: 'proving', pulse, peer, untilMs, claim },
     { kind: 'send', message: { kind: 'prove' } },
   );
+}
+
+/**
+ * Whoever is asked what is newest wants HELLO's claim proved first. While something is outstanding nobody may
+ * be asked for that: the next statement brings it up again.
+ */
+export function proofWanted(state: Named, nonce: Uint8Array, now: Now): Step<Named> {
+  const { asking, claim } = state.peer;
+  if (!isSame(asking.signing?.nonce, nonce)) return stepTo(state);
+  const next = withAsking(state, { signing: undefined });
+  return next.kind === 'idle' && claim !== undefined ? askedToProve(next, claim, now) : offerIfDue(next, now);
 }
 
 /** The PROOF of a claim. One that holds is taken up before anything is offered. */

@@ -1,6 +1,6 @@
 /** Tells the sessions that there is another head, at the pace of the publisher. */
 
-import type { Pace } from '../release/pace.ts';
+import type { Pace } from '../pace.ts';
 
 /** A session, as far as this is concerned. */
 export interface HeadListener {

@@ -1,8 +1,7 @@
 /** Endpoints that are listened on: each channel that comes is served, and all of it can be ended. */
 
 import { PacedLog } from '@rulecast/program';
-import { Connection } from '@rulecast/protocol';
-import type { Clock } from '@rulecast/sources';
+import { Connection, type SteadyClock } from '@rulecast/protocol';
 import {
   type Channel,
   ChannelClosedError,
@@ -11,7 +10,7 @@ import {
   type Listener,
   listen,
 } from '@rulecast/vchan';
-import type { Publisher } from '../release/publisher.ts';
+import type { SessionHost } from '../host.ts';
 import type { Binding } from './bindings.ts';
 
 export interface Service {
@@ -49,7 +48,7 @@ export function placesOf(
 
 /** Listens on all endpoints, serves each channel at the pace of all, and can end all of it. */
 export async function serveAll(
-  { logger: log, pace, clock }: Pick<Publisher, 'logger' | 'pace' | 'clock'>,
+  { logger: log, pace, clock }: Pick<SessionHost, 'logger' | 'pace' | 'clock'>,
   places: readonly ListenAddress[],
   serve: (channel: Channel, place: ListenAddress) => Promise<void>,
   stop: () => void,
@@ -105,6 +104,6 @@ async function acceptAll(listener: Listener, take: (channel: Channel) => Promise
   }
 }
 
-export function connectionOn(channel: Channel, clock: Clock): Connection {
+export function connectionOn(channel: Channel, clock: SteadyClock): Connection {
   return new Connection(channel, { after: (delayMs, work) => clock.after(delayMs, work) });
 }

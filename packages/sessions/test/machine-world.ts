@@ -14,19 +14,18 @@ import {
 } from '@rulecast/protocol';
 import { EMPTY_RULE_SET } from '@rulecast/rules';
 import { soleRoot } from '../../../test/kit/roots.mjs';
-import type { Now, PublisherView } from '../src/session/state.ts';
-import type { Release } from '../src/store/store.ts';
+import type { PublisherView, SessionRelease } from '../src/host.ts';
+import type { Now } from '../src/session/state.ts';
 
 export const LINEAGE = new Uint8Array(16).fill(7);
 export const ROOT = soleRoot(LINEAGE);
 export const UNKNOWN_HASH = new Uint8Array(32).fill(255);
 
-export function releaseOf(epoch: number, version: number, previousVersion = version - 1): Release {
+export function releaseOf(epoch: number, version: number, previousVersion = version - 1): SessionRelease {
   const number = { lineage: LINEAGE, epoch, version, previousVersion, createdAtMs: 1000 };
   const manifest = manifestFor(EMPTY_RULE_SET, number);
   const manifestBytes = encodeManifest(manifest);
   return {
-    ruleSet: EMPTY_RULE_SET,
     manifest,
     manifestBytes,
     signatures: signBytes(manifestBytes, ROOT.key),
@@ -36,12 +35,12 @@ export function releaseOf(epoch: number, version: number, previousVersion = vers
 }
 
 /** A release as subscribers say that they have it. */
-export function heldOf({ hash, manifest }: Release): MessageOf<'hello'>['holds'] & {} {
+export function heldOf({ hash, manifest }: SessionRelease): MessageOf<'hello'>['holds'] & {} {
   return { hash, epoch: manifest.epoch, version: manifest.version };
 }
 
 /** A publisher with these releases, the last of which is its head. */
-export function publisherWith(releases: readonly Release[], isBehind = false): PublisherView {
+export function publisherWith(releases: readonly SessionRelease[], isBehind = false): PublisherView {
   return {
     name: 'mgmt',
     lineage: LINEAGE,
@@ -92,7 +91,7 @@ export function helloOf(fields: Partial<MessageOf<'hello'>> = {}): MessageOf<'he
   };
 }
 
-export function appliedOf(release: Release): MessageOf<'applied'> {
+export function appliedOf(release: SessionRelease): MessageOf<'applied'> {
   const times = { receiveMs: 1, verifyMs: 1, compileMs: 1, flipMs: 1 };
   return { kind: 'applied', ...heldOf(release), ...times, persisted: true, generation: 1 };
 }

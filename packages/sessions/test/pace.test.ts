@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import { Pace } from '../src/release/pace.ts';
+import { Pace } from '../src/pace.ts';
 
 it('lets 32 go in each turn, in the order in which they came', async () => {
   const turns: (() => void)[] = [];

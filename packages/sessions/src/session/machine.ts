@@ -30,7 +30,7 @@ import {
 import { askedWith, askingDeadline } from './asking.ts';
 import { andThen, byTable, disconnected, stepTo, stopped, withPeer } from './ending.ts';
 import { said, sayIfDue } from './freshness.ts';
-import { greeted, judged, proofTaken, welcomed } from './greeting.ts';
+import { greeted, judged, proofTaken, proofWanted, welcomed } from './greeting.ts';
 import {
   activeNoted,
   offerAnswered,
@@ -97,7 +97,7 @@ function taken(state: State, event: Event, now: Now): Step {
     case 'proved':
       return 'peer' in state ? proofTaken(state, event.release, now) : stepTo(state);
     case 'attested':
-      return 'peer' in state ? said(state, event.nonce, event.signed, now) : stepTo(state);
+      return 'peer' in state ? attested(state, event, now) : stepTo(state);
     case 'transferBegun':
       return isUnderWay(state, event) ? transferBegun(state, event.isChain, now) : stepTo(state);
     case 'transferSent':
@@ -111,6 +111,10 @@ function taken(state: State, event: Event, now: Now): Step {
     case 'tick':
       return stepTo(state);
   }
+}
+
+function attested(state: Named, { nonce, signed }: EventOf<'attested'>, now: Now): Step<Named> {
+  return signed === 'prove' ? proofWanted(state, nonce, now) : said(state, nonce, signed, now);
 }
 
 /** What waits for an answer gets one; nothing else matters any more. */

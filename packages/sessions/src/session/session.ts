@@ -7,13 +7,12 @@ import type { PacedLog } from '@rulecast/program';
 import { Alarm, type Connection, ErrorCode, type MessageOf, ProtocolError } from '@rulecast/protocol';
 import type { NameHolder } from '../admission/name-holders.ts';
 import type { Refusal } from '../admission/refusal.ts';
-import type { Publisher } from '../release/publisher.ts';
+import type { SessionHost } from '../host.ts';
 import { Askers } from './askers.ts';
 import { type Parts, perform } from './effects.ts';
 import { deadline, start, step } from './machine.ts';
 import { SubscriberNotes } from './notes.ts';
-import type { Event, Fault, Now, PublisherView, Question, State } from './state.ts';
-import { viewOf } from './view.ts';
+import type { Event, Fault, Now, Question, State } from './state.ts';
 
 /**
  * Decides about the name in HELLO, which may take as long as another session has to answer for it; undefined:
@@ -23,9 +22,8 @@ export type Admit = (session: SubscriberSession, name: string) => Promise<Refusa
 
 export class SubscriberSession implements NameHolder {
   readonly #connection: Connection;
-  readonly #publisher: Publisher;
+  readonly #publisher: SessionHost;
   readonly #logger: PacedLog;
-  readonly #view: PublisherView;
   readonly #alarm: Alarm;
   readonly #notes: SubscriberNotes;
   readonly #askers = new Askers();
@@ -35,11 +33,10 @@ export class SubscriberSession implements NameHolder {
   readonly #events: Event[] = [];
   #isStepping = false;
 
-  constructor(connection: Connection, publisher: Publisher, logger: PacedLog, admit: Admit) {
+  constructor(connection: Connection, publisher: SessionHost, logger: PacedLog, admit: Admit) {
     this.#connection = connection;
     this.#logger = logger;
     this.#publisher = publisher;
-    this.#view = viewOf(publisher);
     this.#alarm = new Alarm(publisher.clock, () => this.#feed({ kind: 'tick' }));
     this.#notes = new SubscriberNotes(publisher.subscribers);
     this.#parts = {
@@ -135,7 +132,7 @@ export class SubscriberSession implements NameHolder {
       wallMs: this.#publisher.nowMs(),
       bytesSent: this.#connection.bytesSent,
       isSending: this.#connection.sendPending,
-      publisher: this.#view,
+      publisher: this.#publisher,
     };
   }
 }

@@ -1,0 +1,42 @@
+/**
+ * The side of sessions that has releases: a publisher serves subscribers by it, and so does who reads what
+ * one has written to a depot.
+ *
+ * Begin with host.ts, then session/machine.ts.
+ *
+ * admission/    who may connect, under which name, and how many
+ * subscribers/  what is known of each subscriber
+ * session/      one connection of a subscriber
+ */
+
+export {
+  connectionOn,
+  type ListenAddress,
+  placesOf,
+  type Service,
+  serveAll,
+} from './admission/accept.ts';
+export { type Binding, Bindings, type OwnSocket, shownKey } from './admission/bindings.ts';
+export { PendingConnections } from './admission/pending.ts';
+export { busy, type Refusal, SILENT, versionRefusal } from './admission/refusal.ts';
+export type { PublisherView, SessionHost, SessionRelease, SessionTransfer } from './host.ts';
+export { Pace } from './pace.ts';
+export {
+  type AskTable,
+  type ServedSubscribers,
+  type SubscriberOptions,
+  serveSessions,
+} from './session/serve.ts';
+/** @public */
+export { type Admit, SubscriberSession } from './session/session.ts';
+export {
+  type HeldRelease,
+  newEntry,
+  type Reason,
+  type Refusal as SubscriberRefusal,
+  type ReleaseNumber,
+  refusalOf,
+  type StoredSubscriber,
+  type SubscriberEntry,
+} from './subscribers/entry.ts';
+export { type Firewall, type Outcome, Subscribers } from './subscribers/subscribers.ts';

@@ -1,0 +1,32 @@
+/** What a firewall lacks that cannot take a release, by what it said in HELLO. Pure. */
+
+import { Capability } from '@rulecast/protocol';
+
+/** A release that a firewall cannot take. */
+export interface Misfit {
+  readonly firewall: string;
+  readonly code: string;
+  /** What it lacks, and what to do. */
+  readonly text: string;
+}
+
+/** Says what a firewall lacks, and what to do; only the first missing capability is named. */
+export function misfitOf(firewall: string, lacking: readonly string[]): Misfit {
+  const [code, text] = lackOf(lacking);
+  return { firewall, code, text: `${firewall} ${text}` };
+}
+
+function lackOf(lacking: readonly string[]): readonly [string, string] {
+  switch (lacking[0]) {
+    case Capability.firewallNames:
+      return [
+        'needs-names',
+        'has no rulecast-dns; start it with --names auto; on Mirage, which has none, let it follow a publisher of its own',
+      ];
+    case Capability.openedNames:
+    case Capability.resolved:
+      return ['needs-openings', 'opens nothing by name; start it with --enforce and --names auto'];
+    default:
+      return ['needs-upgrade', `does not know ${lacking.join(', ')}; upgrade it`];
+  }
+}
