@@ -160,7 +160,7 @@ export function degradedBy({
       freshnessKeys.length < threshold,
       `firewalls that remember nothing take nothing: ${freshnessKeys.length} of ${threshold} keys of freshness are here`,
     ),
-    ...(depot && { depot: depot.trouble === undefined ? [] : [depot.trouble] }),
+    depot: depot?.trouble === undefined ? [] : [depot.trouble],
     ...sources?.degraded,
     absent: where(missing.length > 0, `not connected: ${missing.join(', ')}`.slice(0, DEGRADED_CHARS)),
     names: publisher.nameTroubles,
