@@ -54,11 +54,12 @@ export function endpointsIn(directory) {
  * Starts a publisher with its state and sockets in `directory`; resolves when it is ready.
  * @param {string} directory
  * @param {readonly string[]} [args]
+ * @param {readonly string[]} [launch] Put before its command line: to give it variables.
  * @returns {Promise<Daemon>}
  */
-export function startPublisher(directory, args = []) {
+export function startPublisher(directory, args = [], launch = []) {
   const { control, listen } = endpointsIn(directory);
-  return startPublisherAt(directory, listen, control, args);
+  return startPublisherAt(directory, listen, control, args, launch);
 }
 
 /**
@@ -67,11 +68,16 @@ export function startPublisher(directory, args = []) {
  * @param {string} listen
  * @param {string} control
  * @param {readonly string[]} [args]
+ * @param {readonly string[]} [launch]
  * @returns {Promise<Daemon>}
  */
-export function startPublisherAt(directory, listen, control, args = []) {
+export function startPublisherAt(directory, listen, control, args = [], launch = []) {
   const state = join(directory, 'publisher');
-  return startDaemon(PUBLISHER, ['--state', state, '--listen', listen, '--control', control, ...args]);
+  return startDaemon(
+    PUBLISHER,
+    ['--state', state, '--listen', listen, '--control', control, ...args],
+    launch,
+  );
 }
 
 /**

@@ -49,8 +49,8 @@ export class Scene {
     return join(this.directory, ...names);
   }
 
-  async publisher(args: readonly string[] = []): Promise<Daemon> {
-    return this.keep(await startPublisher(this.directory, args));
+  async publisher(args: readonly string[] = [], launch: readonly string[] = []): Promise<Daemon> {
+    return this.keep(await startPublisher(this.directory, args, launch));
   }
 
   /** A subscriber with its state in the directory of its name. */

@@ -2,22 +2,10 @@
 
 import { existsSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  applyChain,
-  decodeDepotPage,
-  decodeManifest,
-  deltaFrom,
-  isObject,
-  isSignedBy,
-  manifestHash,
-  type ObjectReference,
-  objectPath,
-  readDepotHead,
-  verifyRuleSet,
-} from '@rulecast/protocol';
-import { EMPTY_RULE_SET } from '@rulecast/rules';
+import { deltaFrom, objectPath, readDepotHead } from '@rulecast/protocol';
 import { parseEndpoint } from '@rulecast/vchan';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { releaseIn } from '../../../test/kit/depot.ts';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { FakeClock } from '../../sources/test/fake-clock.ts';
 import { Depot, type DepotOptions } from '../src/depot/depot.ts';
@@ -82,25 +70,11 @@ function depotOf(publisher: Publisher, files: DepotFiles, options: Partial<Depot
   return { depot, clock };
 }
 
-/** What a reader finds who has nothing, or the release `base`: everything is checked as DEPOT.md says. */
-function found(publisher: Publisher, files: ReadonlyMap<string, Uint8Array>, base?: Release) {
-  const signed = readDepotHead(files.get('head') ?? new Uint8Array());
-  const { head } = signed;
-  expect(isSignedBy(publisher.identity.root, 'freshness', signed)).toBe(true);
-  const object = (reference: ObjectReference): Uint8Array => {
-    const bytes = files.get(objectPath(reference)) ?? new Uint8Array();
-    expect(isObject(bytes, reference)).toBe(true);
-    return bytes;
-  };
-  object(head.roots);
-  const page = decodeDepotPage(object(head.page));
-  expect(hex(manifestHash(page.signed.content))).toBe(hex(head.hash));
-  const manifest = decodeManifest(page.signed.content);
-  const delta = base && deltaFrom(page, base.hash);
-  const stream = delta ? object(delta) : Buffer.concat(page.snapshot.map(object));
-  const ruleSet = applyChain(delta ? (base?.ruleSet ?? EMPTY_RULE_SET) : EMPTY_RULE_SET, stream);
-  verifyRuleSet(manifest, ruleSet);
-  return { head, page, manifest };
+/** What a reader finds who has nothing, or the release `base`. */
+function found({ identity }: Publisher, files: ReadonlyMap<string, Uint8Array>, base?: Release) {
+  const { lineage, roots } = identity;
+  const [first] = roots;
+  return releaseIn((path) => files.get(path), { lineage, rootHash: first?.hash ?? new Uint8Array() }, base);
 }
 
 /** Some releases of one list, the newest last. */
