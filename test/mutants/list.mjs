@@ -310,6 +310,21 @@ export const MUTANTS = [
     suites: FRESHNESS,
   },
   {
+    name: 'a thread that was told nothing puts the boot mode in force in place of a release',
+    path: 'packages/subscriber/src/content/owner.ts',
+    find: "    if (this.#aim === undefined) throw new TypeError('the rules are being loaded again');\n    return this.#aim;\n",
+    replace:
+      '    const { boot: ruleSet } = this.#options;\n    return this.#aim ?? { of: undefined, ruleSet, environment: { now: 0, dns: [] }, changes: undefined };\n',
+    suites: ['packages/subscriber/test/content.test.ts'],
+  },
+  {
+    name: 'a thread that began before a flip loads again what was in force before it',
+    path: 'packages/subscriber/src/content/content.ts',
+    find: '    if (!line.isGone) await this.#restart(line);\n',
+    replace: '',
+    suites: ['packages/subscriber/test/content.test.ts'],
+  },
+  {
     name: 'what comes back after a start is not compared with what was signed',
     path: 'packages/subscriber/src/content/owner.ts',
     find: '    verifyRuleSet(decodeManifest(manifestBytes), ruleSet);\n',

@@ -4,11 +4,15 @@
  */
 
 import { Worker } from 'node:worker_threads';
+import { portionOf } from '@rulecast/dns/portion';
 import type { SteadyClock } from '@rulecast/protocol';
+import type { RuleSet } from '@rulecast/rules';
 import { pino } from 'pino';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
+import type { NameEnforcer } from '../src/apply/names.ts';
 import { ThreadContent } from '../src/content/content.ts';
+import type { Subscriber } from '../src/peer/subscriber.ts';
 import { InPlaceHost } from './in-place-content.ts';
 import { answersOf, expectEnforces, expectJudges } from './sample.ts';
 import {
@@ -53,6 +57,76 @@ describe('an owner that dies within a release, at its question', () => {
         await expectEnforces(subscriber, three.ruleSet);
       },
     );
+});
+
+describe('an owner that dies at what people ask', () => {
+  it.each([
+    ['a sink', new RecordingSink()],
+    ['none', undefined],
+  ])(
+    'between aim and compile, with %s: is followed by one that puts nothing in force that it was not told',
+    async (_, sink) => {
+      const publisher = new ScriptedPublisher();
+      const { host, content } = killableContent();
+      const subscriber = await startedSubscriber(publisher, {
+        content,
+        bootMode: 'open',
+        ...(sink && { sink }),
+      });
+      const [one, two, three] = sampleReleases(publisher);
+      const { peer } = await publisher.greeted();
+      await peer.bring(one);
+      killAfter(host, 'aim', () => subscriber.stats());
+      expect(await offered(peer, two, chainOf(one, two))).toBe(false);
+      expectJudges(subscriber, one.ruleSet);
+      for (const { ruleSet } of sink?.prepared ?? []) expect(ruleSet).toEqual(one.ruleSet);
+      await vi.waitFor(() => expectEnforces(subscriber, one.ruleSet));
+      expect(await offered(peer, three, chainOf(one, three))).toBe(true);
+      await expectEnforces(subscriber, three.ruleSet);
+    },
+  );
+
+  it.each([true, false])(
+    'while the sink commits, with a state directory: %s: is followed by one that has what came into force',
+    async (isStored) => {
+      const publisher = new ScriptedPublisher();
+      const { host, content } = killableContent();
+      const stateDirectory = isStored ? temporaryDirectory() : undefined;
+      const sink = new RecordingSink();
+      const lines: string[] = [];
+      const logger = pino({ level: 'info' }, { write: (line) => void lines.push(JSON.parse(line).msg) });
+      const subscriber = await startedSubscriber(publisher, { content, stateDirectory, sink, logger });
+      const [one, two, three] = sampleReleases(publisher);
+      const { peer } = await publisher.greeted();
+      await peer.bring(one);
+      sink.onCommit = () => deathAtStats(host, subscriber, sink);
+      expect(await offered(peer, two, chainOf(one, two))).toBe(true);
+      await vi.waitFor(() => expect(lines.at(-1)).toBe('what is in force is loaded again'));
+      expect(sink.prepared.at(-1)?.ruleSet).toEqual(two.ruleSet);
+      await expectEnforces(subscriber, two.ruleSet);
+      expect(await offered(peer, three, chainOf(two, three))).toBe(true);
+      await expectEnforces(subscriber, three.ruleSet);
+    },
+  );
+
+  it('while the sink commits: names follow what packets are judged by', async () => {
+    const publisher = new ScriptedPublisher();
+    const { host, content } = killableContent();
+    const followed: RuleSet[] = [];
+    const names: NameEnforcer = {
+      isThere: () => true,
+      follow: (ruleSet) => Promise.resolve(void followed.push(ruleSet)),
+      trouble: () => undefined,
+      counters: () => ({}),
+    };
+    const sink = new RecordingSink();
+    const subscriber = await startedSubscriber(publisher, { content, sink, names });
+    const [one] = sampleReleases(publisher);
+    const { peer } = await publisher.greeted();
+    sink.onCommit = () => deathAtStats(host, subscriber, sink);
+    expect(await offered(peer, one, snapshotOf(one))).toBe(true);
+    expect(followed[0]).toEqual(portionOf(one.ruleSet));
+  });
 });
 
 describe('a thread that is ended three times', () => {
@@ -174,6 +248,28 @@ describe('a thread that dies while nobody asks it', () => {
 function killOnce(host: InPlaceHost, after = 0): void {
   let left = after;
   host.killAt(() => left-- === 0);
+}
+
+/** Somebody asks something once the owner is at such a question, and it dies at that. */
+function killAfter(host: InPlaceHost, kind: string, ask: () => Promise<unknown>): void {
+  let isAsked = false;
+  host.killAt((question) => {
+    if (isAsked) {
+      host.killAt(() => false);
+      return true;
+    }
+    isAsked = question.kind === kind;
+    if (isAsked) void ask().catch(() => undefined);
+    return false;
+  });
+}
+
+/** Resolves when the next owner has begun with what is in force by then. The sink commits as before again. */
+async function deathAtStats(host: InPlaceHost, subscriber: Subscriber, sink: RecordingSink): Promise<void> {
+  sink.onCommit = () => undefined;
+  killOnce(host);
+  await expect(subscriber.stats()).rejects.toMatchObject({ code: 'died' });
+  await subscriber.stats();
 }
 
 /** Waits that are over when a test says so. */

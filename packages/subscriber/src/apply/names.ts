@@ -23,6 +23,7 @@ export function sinkWithNames(
   names: NameEnforcer,
   ruleSet: () => Promise<RuleSet>,
 ): Sink {
+  let prepared: RuleSet | undefined;
   return {
     ...(sink?.judgesFlows !== undefined && { judgesFlows: sink.judgesFlows }),
     ...(sink?.plans !== undefined && { plans: sink.plans }),
@@ -32,13 +33,20 @@ export function sinkWithNames(
     }),
     ...(sink?.counters && { counters: () => sink.counters?.() ?? {} }),
     ...(sink?.boot && { boot: (release: SinkRelease) => sink.boot?.(release) ?? Promise.resolve() }),
-    prepare: async (release) => sink?.prepare(release),
+    async prepare(release) {
+      await sink?.prepare(release);
+      prepared = await ruleSet(); // by now: whom it asks may die before the commit, or at it
+    },
     async commit() {
       await sink?.commit();
-      await names.follow(await ruleSet());
+      if (prepared !== undefined) await names.follow(prepared);
+      prepared = undefined;
       await sink?.namesFollow?.();
     },
-    discard: async () => sink?.discard(),
+    async discard() {
+      prepared = undefined;
+      await sink?.discard();
+    },
     trouble: () => sink?.trouble?.() ?? names.trouble(),
   };
 }

@@ -121,7 +121,8 @@ export class ThreadContent implements Content {
           await this.#restart(line);
           line.allow(limits.deadlineMs);
         }
-        return exchange(line, kind, asks);
+        const answer = exchange(line, kind, asks);
+        return kind === 'flipped' ? answer.catch((error) => this.#refused(line, error)) : answer;
       },
       isUrgent,
     );
@@ -144,6 +145,15 @@ export class ThreadContent implements Content {
       if (line.isGone) throw error;
       kept.onRestart(error);
     }
+  }
+
+  /**
+   * What is in force now was compiled by an owner that died since, and this one began with what was in force
+   * before. It would put that back, and write over memory that readers look at: another begins in its thread.
+   */
+  async #refused(line: ThreadLine<ContentReply>, error: unknown): Promise<never> {
+    if (!line.isGone) await this.#restart(line);
+    throw error;
   }
 
   /** Begins another owner, after a pause where others died not long ago. */

@@ -56,15 +56,14 @@ export interface OwnerParts {
   readonly portionOf: ((ruleSet: RuleSet) => RuleSet) | undefined;
 }
 
-const NOWHERE: Environment = { now: 0, dns: [] };
-
 export class ContentOwner {
   readonly #table: Table;
   readonly #options: ContentOptions;
   readonly #parts: OwnerParts;
   #active: Content | undefined;
   #candidate: Content | undefined;
-  #aim: Aim;
+  /** Undefined until this owner is told. */
+  #aim: Aim | undefined;
   #prepared: Prepared | undefined;
   /** The table in force is one that was compiled here. */
   #hasCompiled: boolean;
@@ -75,7 +74,6 @@ export class ContentOwner {
     this.#parts = parts;
     this.#table = new Table({ ...options.table, ...(handle && { handle }) });
     this.#hasCompiled = handle === undefined;
-    this.#aim = { of: undefined, ruleSet: options.boot, environment: NOWHERE, changes: undefined };
   }
 
   /**
@@ -104,9 +102,9 @@ export class ContentOwner {
       case 'plans':
         return this.#planned(question.question, moved);
       case 'ruleSet':
-        return this.#aim.ruleSet;
+        return this.#aimed.ruleSet;
       case 'names':
-        return this.#parts.portionOf?.(this.#aim.ruleSet) ?? EMPTY_RULE_SET;
+        return this.#parts.portionOf?.(this.#aimed.ruleSet) ?? EMPTY_RULE_SET;
       case 'explain': {
         const { packet, told } = question;
         if (!this.#hasCompiled) throw new TypeError('the rules are being loaded again');
@@ -164,8 +162,14 @@ export class ContentOwner {
     this.#aim = { of: at === 'candidate' ? of : undefined, ruleSet, environment, changes };
   }
 
+  /** What an owner before this one was told died with it, and what this one is told may be something else. */
+  get #aimed(): Aim {
+    if (this.#aim === undefined) throw new TypeError('the rules are being loaded again');
+    return this.#aim;
+  }
+
   #compile(): Compiled {
-    const { ruleSet, environment, changes } = this.#aim;
+    const { ruleSet, environment, changes } = this.#aimed;
     const prepared = this.#table.prepare(ruleSet, environment, changes);
     this.#prepared = prepared;
     const { generation, header, memoryBytes } = prepared;
@@ -178,15 +182,16 @@ export class ContentOwner {
     this.#table.settle(generation);
     this.#prepared = undefined;
     this.#hasCompiled = true;
-    if (this.#aim.of === undefined) return;
-    this.#active = { ...this.#aim.of, changes: undefined };
+    const { of } = this.#aimed;
+    if (of === undefined) return;
+    this.#active = { ...of, changes: undefined };
     this.#candidate = undefined;
   }
 
   #planned(question: unknown, moved: Set<ArrayBuffer>): unknown {
     const { planner } = this.#parts;
     if (planner === undefined) throw new TypeError('nothing is planned here');
-    return planner.answer(question as never, this.#aim, moved); // by who began with its options
+    return planner.answer(question as never, this.#aimed, moved); // by who began with its options
   }
 }
 
