@@ -246,6 +246,15 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     expect(box.errors()).toEqual([]);
   },
 
+  'docs/keys.md#Tokens of firewalls that report': async (text) => {
+    const box = await fresh();
+    await box.run(blockText('docs/keys.md#For one person'));
+    await box.run(text);
+    const tokens = await box.run('cat fw-17.token tokens/fw-18.token tokens/fw-19.token');
+    expect(new Set(tokens.match(/^[0-9a-f]{64}$/gm)).size).toBe(3);
+    expect(await box.run('stat -c %a fleet.key fw-17.token tokens/fw-18.token')).toBe('600\n600\n600\n');
+  },
+
   'docs/keys.md#When a key is lost or stolen': async (text) => {
     const box = await fresh();
     await box.run(blockText('docs/keys.md#For one person'));

@@ -1,9 +1,18 @@
 /** `rulectl keys` on the files of a publisher that does not run. */
 
-import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { openIdentity, rootKeyFileOf } from '@rulecast/program/identity';
-import { hexOf } from '@rulecast/protocol';
+import { hexOf, tokenOf } from '@rulecast/protocol';
 import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from '../../../test/kit/directory.ts';
 import { type CliResult, rulectl } from './cli.ts';
@@ -201,5 +210,70 @@ describe('a date by which a root is to be renewed', () => {
     expect((await keys('rotate')).exit).toBe(2);
     expect((await keys('rotate', '--refresh-by', 'never')).exit).toBe(0);
     expect(daysOf(path)).toBeUndefined();
+  });
+});
+
+describe('tokens', () => {
+  it('are made of the secret, the lineage and the name, one by one and for a file of names', async () => {
+    const { keys, path, lineage } = keysOf();
+    const [secret, list, to] = [`${path}.fleet`, `${path}.names`, `${path}.tokens`];
+    expect(await keys('fleet', secret)).toMatchObject({ exit: 0, stdout: '' });
+    expect(statSync(secret).mode & 0o777).toBe(0o600);
+    const bytes = Buffer.from(readFileSync(secret, 'utf8').trim(), 'hex');
+    expect(bytes).toHaveLength(32);
+    const expected = (name: string) => `${hexOf(tokenOf(bytes, Buffer.from(lineage, 'hex'), name))}\n`;
+    const one = await keys('token', 'fw-17', '--secret', secret);
+    expect(one).toMatchObject({ exit: 0, stdout: expected('fw-17') });
+    const elsewhere = await rulectl(['keys', 'token', 'fw-17', '--secret', secret, '--lineage', lineage]);
+    expect(elsewhere.stdout).toBe(one.stdout);
+
+    mkdirSync(to);
+    writeFileSync(list, 'fw-1\nfw-2\n');
+    expect((await keys('token', '--names', list, '--to', to, '--secret', secret)).exit).toBe(0);
+    writeFileSync(list, 'fw-1\nfw-2\nfw-3'); // one more, and those that are there stay
+    expect((await keys('token', '--names', list, '--to', to, '--secret', secret)).exit).toBe(0);
+    for (const name of ['fw-1', 'fw-2', 'fw-3']) {
+      expect(readFileSync(join(to, `${name}.token`), 'utf8')).toBe(expected(name));
+      expect(statSync(join(to, `${name}.token`)).mode & 0o777).toBe(0o600);
+    }
+  });
+
+  it('are not made of a secret that others can read, and no secret takes the place of another', async () => {
+    const { keys, path } = keysOf();
+    const secret = `${path}.fleet`;
+    expect((await keys('token', 'fw', '--secret', secret)).stderr).toContain('rulectl keys fleet FILE makes');
+    await keys('fleet', secret);
+    const before = readFileSync(secret, 'utf8');
+    const again = await keys('fleet', secret);
+    expect(again.exit).toBe(2);
+    expect(again.stderr).toContain('is there, with another key: move it away');
+    expect(readFileSync(secret, 'utf8')).toBe(before);
+    chmodSync(secret, 0o640);
+    const open = await keys('token', 'fw', '--secret', secret);
+    expect(open.exit).toBe(2);
+    expect(open.stderr).toContain(`chmod 600 ${secret}`);
+    chmodSync(secret, 0o600);
+    writeFileSync(secret, 'x');
+    expect((await keys('token', 'fw', '--secret', secret)).stderr).toContain('64 hexadecimal digits');
+  });
+
+  it.each([
+    [['token', 'fw'], '--secret FILE'],
+    [['token', '--secret', 'x'], 'one NAME'],
+    [['token', 'a', 'b', '--secret', 'x'], 'one NAME'],
+    [['token', 'a/b', '--secret', 'x'], 'is no name'],
+    [['token', '--names', 'x', '--secret', 'x'], '--names FILE goes with --to DIR'],
+    [['token', '--to', 'x', '--secret', 'x'], '--names FILE goes with --to DIR'],
+    [['token', 'a', '--names', 'x', '--to', 'y', '--secret', 'x'], 'a NAME, or --names FILE'],
+    [['show', '--secret', 'x'], '--secret goes with token'],
+    [['fleet'], 'one FILE'],
+  ])('%j is refused', async (args, text) => {
+    const { keys, path } = keysOf();
+    const secret = `${path}.fleet`;
+    await keys('fleet', secret);
+    const given = args.map((word, i) => (args[i - 1] === '--secret' ? secret : word));
+    const refused = await keys(...given);
+    expect(refused.exit).toBe(64);
+    expect(refused.stderr).toContain(text);
   });
 });

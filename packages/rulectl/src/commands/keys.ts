@@ -26,6 +26,7 @@ import {
   writeSecrets,
 } from '@rulecast/program/identity';
 import { idOf, nextRoot, type RootChange } from '@rulecast/program/next-root';
+import { freshReportKey, readReportKey, writeReportKey } from '@rulecast/program/report-key';
 import {
   dateText,
   encodeRoot,
@@ -44,18 +45,26 @@ import {
   type SignedRoot,
   signBytes,
   signersIn,
+  tokenOf,
   withRoot,
 } from '@rulecast/protocol';
+import { isPartName } from '@rulecast/rules';
 import type { Argv } from 'yargs';
 import { CliError, ExitCode, usageError } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'keys <action> [what..]';
 
-const ACTIONS = ['new', 'init', 'show', 'rotate', 'renew', 'revoke', 'sign', 'install'] as const;
+const ACTIONS = [
+  ...['new', 'init', 'show', 'rotate', 'renew', 'revoke', 'sign', 'install'],
+  ...['fleet', 'token'],
+] as const;
 /** Those that make the next root, and the options that only they take. */
 const CHANGES: readonly KeysArgs['action'][] = ['rotate', 'renew', 'revoke'];
 const CHANGE_OPTIONS = ['epochs', 'refresh-by', 'draft'] as const;
+const TOKEN_OPTIONS = ['secret', 'names', 'to'] as const;
+/** Of a file with a million names. */
+const NAMES_MAX_BYTES = 64 * 2 ** 20;
 /** Of a file with two roots, which take 5 kB each in base64 at most. */
 const DRAFT_MAX_BYTES = 65_536;
 /** How far away the date is that `renew` gives by default. */
@@ -73,6 +82,9 @@ export interface KeysArgs {
   readonly epochs: string | undefined;
   readonly 'refresh-by': string | undefined;
   readonly draft: string | undefined;
+  readonly secret: string | undefined;
+  readonly names: string | undefined;
+  readonly to: string | undefined;
   readonly json: boolean | undefined;
 }
 
@@ -88,7 +100,9 @@ export function builder(yargs: Argv<object>): Argv<KeysArgs> {
         '  renew           the same keys, with a later date, where rotate --refresh-by gave one\n' +
         '  revoke ID       takes every role from a key\n' +
         '  sign FILE       signs a draft with a root key, wherever that is kept\n' +
-        '  install FILE    puts a draft in force that enough keys have signed',
+        '  install FILE    puts a draft in force that enough keys have signed\n' +
+        '  fleet FILE      makes the secret of the firewalls that report, for fleet: in the configuration\n' +
+        '  token NAME      prints the token by which a firewall reports, or a relay',
     )
     .positional('action', { choices: ACTIONS, demandOption: true, describe: 'what to do' })
     .positional('what', {
@@ -110,7 +124,7 @@ export function builder(yargs: Argv<object>): Argv<KeysArgs> {
     .option('lineage', {
       type: 'string',
       requiresArg: true,
-      describe: 'init: the lineage of the publisher, as keys show prints it',
+      describe: 'init, token: the lineage of the publisher, as keys show prints it',
     })
     .option('threshold', {
       type: 'string',
@@ -133,6 +147,13 @@ export function builder(yargs: Argv<object>): Argv<KeysArgs> {
       requiresArg: true,
       describe: 'rotate, renew, revoke: write the next root to this file, to be signed elsewhere',
     })
+    .option('secret', { type: 'string', requiresArg: true, describe: 'token: the file that keys fleet made' })
+    .option('names', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'token: a file of names, one a line, each of which gets a file in the directory of --to',
+    })
+    .option('to', { type: 'string', requiresArg: true, describe: 'token: the directory of NAME.token files' })
     .option('json', { type: 'boolean', describe: 'show: one JSON object' })
     .example([
       ['$0 keys show', 'who may sign now'],
@@ -142,6 +163,7 @@ export function builder(yargs: Argv<object>): Argv<KeysArgs> {
       ['$0 keys sign next.draft --root-key root.key', 'there'],
       ['$0 keys install next.draft', 'and back again'],
       ['$0 keys new publisher.key > publisher.pub', 'for --curve-key publisher.key, and its other end'],
+      ['$0 keys token fw-17 --secret fleet.key > fw-17.token', 'for --report-token fw-17.token there'],
     ]);
 }
 
@@ -149,6 +171,8 @@ export async function run(args: KeysArgs, terminal: Terminal): Promise<ExitCode>
   const stray = CHANGE_OPTIONS.find((option) => args[option] !== undefined);
   if (stray !== undefined && !CHANGES.includes(args.action))
     throw usageError(`--${stray} goes with ${CHANGES.join(', ')}: ${args.action} changes no root`);
+  const idle = TOKEN_OPTIONS.find((option) => args[option] !== undefined);
+  if (idle !== undefined && args.action !== 'token') throw usageError(`--${idle} goes with token`);
   try {
     switch (args.action) {
       case 'new':
@@ -167,6 +191,11 @@ export async function run(args: KeysArgs, terminal: Terminal): Promise<ExitCode>
         return sign(args, terminal);
       case 'install':
         return install(args, terminal);
+      case 'fleet':
+        writeReportKey(oneFile(args, 'fleet'), freshReportKey());
+        return ExitCode.ok;
+      case 'token':
+        return token(args, terminal);
     }
   } catch (error) {
     if (error instanceof IdentityError || error instanceof RangeError || error instanceof ProtocolError)
@@ -194,11 +223,42 @@ async function makeCurveKey(args: KeysArgs, terminal: Terminal): Promise<ExitCod
 
 function init(args: KeysArgs, terminal: Terminal): ExitCode {
   const file = oneFile(args, 'init');
-  if (args.lineage === undefined || !/^[0-9a-f]{32}$/.test(args.lineage))
-    throw usageError('init needs --lineage: the 32 hexadecimal digits that rulectl keys show prints');
   const key = freshKey();
-  writeRootKey(file, new Uint8Array(Buffer.from(args.lineage, 'hex')), key);
+  writeRootKey(file, lineageIn(args, 'init'), key);
   terminal.out.line(hexOf(publicBytes(key)));
+  return ExitCode.ok;
+}
+
+function lineageIn({ lineage = '' }: KeysArgs, action: string): Uint8Array {
+  if (/^[0-9a-f]{32}$/.test(lineage)) return new Uint8Array(Buffer.from(lineage, 'hex'));
+  throw usageError(`${action} needs --lineage: the 32 hexadecimal digits that rulectl keys show prints`);
+}
+
+// ── token ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Nobody keeps a list of tokens: each is made of the secret and the name. */
+function token(args: KeysArgs, terminal: Terminal): ExitCode {
+  const { secret: file, names: list, to: directory } = args;
+  if (file === undefined) throw usageError('token needs --secret FILE, which rulectl keys fleet makes');
+  if ((list === undefined) !== (directory === undefined))
+    throw usageError('--names FILE goes with --to DIR, and the other way round');
+  if (list !== undefined && args.what.length > 0) throw usageError('token takes a NAME, or --names FILE');
+  const secret = readReportKey(file);
+  const lineage =
+    args.lineage === undefined ? identityAt(pathOf(args, terminal)).lineage : lineageIn(args, 'token');
+  const tokenFor = (name: string): Uint8Array => {
+    if (isPartName(name)) return tokenOf(secret, lineage, name);
+    throw usageError(`"${name}" is no name: 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`);
+  };
+  if (list === undefined || directory === undefined) {
+    terminal.out.line(hexOf(tokenFor(oneFile(args, 'token'))));
+    return ExitCode.ok;
+  }
+  const names = textIn(list, NAMES_MAX_BYTES)
+    .split('\n')
+    .filter((name) => name !== '');
+  const tokens = names.map((name) => [join(directory, `${name}.token`), tokenFor(name)] as const);
+  for (const [path, key] of tokens) writeReportKey(path, key);
   return ExitCode.ok;
 }
 
@@ -485,13 +545,14 @@ function nextFileOf(path: string): string {
 
 function oneFile({ what }: KeysArgs, action: string): string {
   const [file, ...others] = what;
-  if (file === undefined || others.length > 0) throw usageError(`${action} needs one FILE`);
+  if (file === undefined || others.length > 0)
+    throw usageError(`${action} needs one ${action === 'token' ? 'NAME' : 'FILE'}`);
   return file;
 }
 
-function textIn(file: string): string {
+function textIn(file: string, mostBytes = DRAFT_MAX_BYTES): string {
   try {
-    return readSmallFile(file, DRAFT_MAX_BYTES).toString('utf8');
+    return readSmallFile(file, mostBytes).toString('utf8');
   } catch (cause) {
     throw new IdentityError(`cannot read ${file}`, { cause });
   }
