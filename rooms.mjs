@@ -105,6 +105,7 @@ export const ROOMS = {
     'offline',
     'doctor',
     'init',
+    'web',
     'commands',
   ],
 };

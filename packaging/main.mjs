@@ -234,6 +234,7 @@ async function stage() {
     put(`examples/${name}`, readFileSync(join(ROOT, 'packaging/systemd', name)));
   for (const name of ['rulecast.rules.yml', 'rulecast-metrics.service', 'rulecast-metrics.timer'])
     put(`examples/${name}`, readFileSync(join(ROOT, 'packaging/prometheus', name)));
+  put('examples/rulecast-web.service', readFileSync(join(ROOT, 'packaging/web/rulecast-web.service')));
   for (const name of ['publisher.yaml', 'firewall.yaml'])
     put(`examples/${name}`, readFileSync(join(ROOT, 'examples', name)));
 }

@@ -21,6 +21,7 @@ const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
   'docs/log.md#See it': 'test/system/log.test.ts', // as root
   'docs/log.md#See it/2': 'test/system/log.test.ts',
   'docs/log.md#See it/3': 'test/system/log.test.ts',
+  'docs/web.md#Open it': 'test/system/web.test.ts', // in a browser
   'packaging/systemd/README.md#The firewall side under systemd': 'test/system/systemd.test.ts',
   'ocaml/README.md#Rulecast in OCaml': 'test/kit/ocaml.ts',
   'docs/mirage.md#A firewall that is called/3': 'test/system/ocaml-mirage.test.ts',

@@ -13,6 +13,7 @@
  * offline/   rule sets and verdicts without a publisher
  * doctor/    what is looked at on a machine, and the machine
  * init/      presets, questions, the files that are written, and what to paste where
+ * web/       the page of rulectl web: who may see it, what it shows, how it is served
  * commands/  a file for each
  */
 

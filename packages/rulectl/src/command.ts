@@ -56,6 +56,7 @@ export const COMMANDS: ReadonlyMap<string, (add: Add) => Promise<void>> = new Ma
   ['export', async (add) => add(await import('./commands/export.ts'))],
   ['forget', async (add) => add(await import('./commands/forget.ts'))],
   ['metrics', async (add) => add(await import('./commands/metrics.ts'))],
+  ['web', async (add) => add(await import('./commands/web.ts'))],
 ]);
 
 /** What `rulectl --help` lists: the map of the commands. */
@@ -67,6 +68,7 @@ See:
   rulectl which          which lists and rules hold an address or a name, and which decides
   rulectl history        what was released, when and why
   rulectl diff           what changed between two versions, or what files would change
+  rulectl web            all of this as a page for a browser of this machine
 
 Change:
   rulectl push           release what files say, and wait until the firewalls have it

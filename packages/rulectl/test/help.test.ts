@@ -13,6 +13,7 @@ const MAIN = [
   'which',
   'history',
   'diff',
+  'web',
   'push',
   'rollback',
   'block',

@@ -6,6 +6,8 @@ import type { Argv } from 'yargs';
 import { askOrFail, type ControlArgs, controlOf } from '../control/client.ts';
 import {
   type Dropped,
+  HOW_TO_LOG,
+  keyOf,
   QUBES_NOTE,
   type Refused,
   renderDropped,
@@ -24,9 +26,6 @@ export const command = 'log';
 /** Pages of a log come one after the other; the publisher gives up on a firewall after five seconds. */
 const ANSWER_TIMEOUT_MS = 30_000;
 const TOPS = ['qubes', 'lists', 'rules', 'destinations'] as const;
-/** What to do about a firewall without a log. */
-const HOW_TO_LOG =
-  'write RULECAST_LOG=true into /etc/rulecast/subscriber.env there, and restart rulecast-subscriber';
 /** What to do about a log that was refused. */
 const HINTS: Readonly<Record<string, string>> = {
   [ErrorCode.unsupported]: `: ${HOW_TO_LOG}`,
@@ -219,13 +218,6 @@ class Batch {
     if (this.#args.json === true) for (const sum of sums) out.json({ kind: 'top', of: top, ...sum });
     else out.line(renderSums(sums, top.slice(0, -1), colors));
   }
-}
-
-/** What two records of one refusal have in common. */
-function keyOf({ subscriber, what, qube, interface: link, direction, ...rest }: Refused): string {
-  const { remote, proto, port, icmpType, name, reason } = rest;
-  const place = what === 'packet' ? [remote, proto, port, icmpType] : [name];
-  return JSON.stringify([subscriber, what, qube, link, direction, reason, ...place]);
 }
 
 /** What to tell of a log that was refused. */

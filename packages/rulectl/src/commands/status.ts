@@ -1,30 +1,26 @@
 /** `rulectl status`: whether all is well, what to do if not, the head, and how far each subscriber is. */
 
-import {
-  type ControlRecord,
-  ErrorCode,
-  FLEET_STATES,
-  type FleetState,
-  type MessageOf,
-} from '@rulecast/protocol';
+import { type ControlRecord, FLEET_STATES, type FleetState } from '@rulecast/protocol';
 import type { Argv } from 'yargs';
 import { askOrFail, type ControlRequest, controlOf } from '../control/client.ts';
-import { type Member, renderFleet, renderMember } from '../render/fleet.ts';
+import {
+  askCounters,
+  askStatus,
+  isOfCounters,
+  STATUS_TIMEOUT_MS,
+  StatusBatch,
+  statusError,
+} from '../control/status.ts';
+import { renderFleet, renderMember } from '../render/fleet.ts';
 import { healthOf } from '../render/health.ts';
 import { renderStatus, type StatusView } from '../render/status.ts';
-import { CliError, ExitCode, exitOfFailure, usageError } from '../terminal/exit.ts';
+import { ExitCode, usageError } from '../terminal/exit.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'status';
 
-/** The answer is a few records; the publisher gives up on counters after five seconds. */
-const ANSWER_TIMEOUT_MS = 30_000;
-/** How long it waits for firewalls that are silent: what they count says more of what is wrong. */
-const COUNTERS_TIMEOUT_MS = 2000;
 /** Ages on a screen move on although nothing happens. */
 const REDRAW_MS = 1000;
-/** Begins the part of a warning about a subscriber that gave no counters. */
-const SUBSCRIBER_PART = 'subscriber ';
 /** Of --check. */
 const CHECK_EXITS = { well: 0, degraded: 1, 'not-enforced': 2 } as const;
 /** To the top left corner, and clear from there. */
@@ -95,9 +91,9 @@ export async function run(args: StatusArgs, terminal: Terminal): Promise<ExitCod
     return check(args, terminal);
   }
   if (args.json !== true && !watch) {
-    const batch = new Batch();
-    await askStatus(args, batch, counters, ANSWER_TIMEOUT_MS);
-    if (!counters) await addCounters(args, batch);
+    const batch = new StatusBatch();
+    await askStatus(controlOf(args), batch, counters);
+    if (!counters) batch.counters.push(...(await askCounters(controlOf(args))));
     const scope = { verbose: args.verbose === true, counters };
     terminal.out.line(renderStatus(batch, scope, terminal.nowMs(), terminal.colors));
     return ExitCode.ok;
@@ -110,7 +106,7 @@ export async function run(args: StatusArgs, terminal: Terminal): Promise<ExitCod
   const batches = new Batches(view, watch, fail);
   const request: ControlRequest = {
     ...controlOf(args),
-    timeoutMs: ANSWER_TIMEOUT_MS,
+    timeoutMs: STATUS_TIMEOUT_MS,
     isEndless: watch,
     send: (connection) => connection.send({ kind: 'status', watch, ...(counters && { counters }) }),
     onRecord: (record) => batches.add(record),
@@ -137,45 +133,14 @@ async function tellMembers(state: FleetState, args: StatusArgs, terminal: Termin
   };
   const send: ControlRequest['send'] = (connection) =>
     connection.send({ kind: 'status', watch: false, state });
-  const ending = await askOrFail({ ...controlOf(args), timeoutMs: ANSWER_TIMEOUT_MS, send, onRecord });
+  const ending = await askOrFail({ ...controlOf(args), timeoutMs: STATUS_TIMEOUT_MS, send, onRecord });
   if (args.json === true) out.json({ ...ending, exit: ExitCode.ok });
   return ExitCode.ok;
 }
 
-async function askStatus(
-  args: StatusArgs,
-  batch: Batch,
-  counters: boolean,
-  timeoutMs: number,
-  errorOf = statusError,
-): Promise<void> {
-  const send: ControlRequest['send'] = (connection) =>
-    connection.send({ kind: 'status', watch: false, ...(counters && { counters }) });
-  await askOrFail(
-    { ...controlOf(args), timeoutMs, send, onRecord: (record) => void batch.put(record) },
-    errorOf,
-  );
-}
-
-/** What to tell of a status that was refused. */
-function statusError({ code, text }: MessageOf<'fail'>, exit = exitOfFailure(code)): CliError {
-  const isStarting = code === ErrorCode.notReady;
-  const hint = isStarting ? '; firewalls go on with what they enforce. Ask again in a few seconds' : '';
-  return new CliError(exit, code, `${text}${hint}`);
-}
-
-/** Adds what firewalls say of themselves at once. */
-async function addCounters(args: StatusArgs, batch: Batch): Promise<void> {
-  const again = new Batch();
-  await askStatus(args, again, true, COUNTERS_TIMEOUT_MS).catch((error: unknown) => {
-    if (!(error instanceof CliError)) throw error; // a firewall is silent: the others have said theirs
-  });
-  batch.counters.push(...again.counters);
-}
-
 async function check(args: StatusArgs, terminal: Terminal): Promise<ExitCode> {
-  const batch = new Batch();
-  await askStatus(args, batch, true, ANSWER_TIMEOUT_MS, (fail) => statusError(fail, ExitCode.unreachable));
+  const batch = new StatusBatch();
+  await askStatus(controlOf(args), batch, true, (fail) => statusError(fail, ExitCode.unreachable));
   const { state, text, troubles } = healthOf(batch, terminal.nowMs());
   const exit = CHECK_EXITS[state];
   const shown = troubles.length === 0 ? text : troubles.map((trouble) => trouble.text).join('; ');
@@ -249,7 +214,7 @@ class TextView implements View {
 class Batches {
   readonly #view: View;
   readonly #clock: NodeJS.Timeout | undefined;
-  #batch = new Batch();
+  #batch = new StatusBatch();
   #isWhole = false;
 
   /** `fail` takes what the view throws while no record is being added. */
@@ -260,7 +225,7 @@ class Batches {
 
   add(record: ControlRecord): void {
     if (record.record === 'end') return this.finish();
-    if (this.#isWhole) this.#batch = new Batch();
+    if (this.#isWhole) this.#batch = new StatusBatch();
     this.#isWhole = false;
     if (this.#batch.put(record)) this.#view.record(record);
   }
@@ -284,59 +249,4 @@ class Batches {
   stop(): void {
     clearInterval(this.#clock);
   }
-}
-
-class Batch implements StatusView {
-  head: StatusView['head'];
-  readonly parts: StatusView['parts'][number][] = [];
-  readonly warnings: StatusView['warnings'][number][] = [];
-  readonly subscribers: StatusView['subscribers'][number][] = [];
-  fleet: StatusView['fleet'];
-  readonly members: Member[] = [];
-  readonly counters: StatusView['counters'][number][] = [];
-
-  /** The counters of one subscriber come in pages, one after the other. */
-  #putPage(page: Extract<ControlRecord, { record: 'counters' }>): void {
-    const last = this.counters.at(-1);
-    if (last?.record === 'counters' && last.subscriber === page.subscriber) {
-      this.counters.splice(-1, 1, { ...last, counters: { ...last.counters, ...page.counters } });
-    } else this.counters.push(page);
-  }
-
-  /** Whether the record belongs in a status. */
-  put(record: ControlRecord): boolean {
-    switch (record.record) {
-      case 'head':
-        this.head = record;
-        return true;
-      case 'part':
-        this.parts.push(record);
-        return true;
-      case 'subscriber':
-        this.subscribers.push(record);
-        return true;
-      case 'fleet':
-        this.fleet = record;
-        return true;
-      case 'member':
-        this.members.push(record);
-        return true;
-      case 'warning':
-        if (isOfCounters(record)) this.counters.push(record);
-        else this.warnings.push(record);
-        return true;
-      case 'counters':
-        this.#putPage(record);
-        return true;
-      default:
-        return false;
-    }
-  }
-}
-
-/** What a subscriber counted, or why that is not known. */
-function isOfCounters(record: ControlRecord): boolean {
-  return (
-    record.record === 'counters' || (record.record === 'warning' && record.part.startsWith(SUBSCRIBER_PART))
-  );
 }

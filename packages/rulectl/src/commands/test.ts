@@ -1,22 +1,23 @@
 /** `rulectl test`: what happens to a packet, or to a name: asked of the live tables of the firewalls. */
 
 import { type ExpectedAction, PACKET_TEXT_HELP } from '@rulecast/formats/packet';
-import { isQuestionText, QUESTION_TEXT_HELP } from '@rulecast/formats/question';
-import { type ControlRecordOf, packetToWire, questionToWire } from '@rulecast/protocol';
-import { DEFAULT_POLICY, isPartName } from '@rulecast/rules';
+import { QUESTION_TEXT_HELP } from '@rulecast/formats/question';
+import type { ControlRecordOf } from '@rulecast/protocol';
+import { isPartName } from '@rulecast/rules';
 import type { Argv } from 'yargs';
 import { ask, controlOf } from '../control/client.ts';
 import {
   type AskOnce,
   askForVerdicts,
-  type LiveAnswers,
   type MissingVerdict,
   missingError,
+  testFieldsOf,
   Witnesses,
+  withSources,
 } from '../control/live.ts';
-import { renderVerdict } from '../render/verdict.ts';
+import { renderVerdict, viewOf } from '../render/verdict.ts';
 import { ExitCode, usageError } from '../terminal/exit.ts';
-import { DIRECTIONS, type PacketDirection, packetOf, questionOf } from '../terminal/packets.ts';
+import { DIRECTIONS, type PacketDirection } from '../terminal/packets.ts';
 import type { Terminal } from '../terminal/terminal.ts';
 
 export const command = 'test [packet..]';
@@ -73,11 +74,7 @@ export async function run(args: TestArgs, terminal: Terminal): Promise<ExitCode>
   const { subscriber } = args;
   if (subscriber !== undefined && !isPartName(subscriber))
     throw usageError(`--subscriber ${JSON.stringify(subscriber)}: no name of a subscriber`);
-  const asked = texts.map((text) => {
-    if (isQuestionText(text)) return { question: questionToWire(questionOf(text)) };
-    const { packet, policy } = packetOf(text, args.direction);
-    return { packet: packetToWire(packet), ...(policy !== undefined && { policy }) };
-  });
+  const asked = texts.map((text) => testFieldsOf(text, args.direction));
   const patience = { nowMs: () => terminal.nowMs(), waitMs: (ms: number) => terminal.waitMs(ms) };
   const witnesses = new Witnesses();
   const counts = { verdicts: 0, missing: 0, unmet: 0 };
@@ -90,8 +87,7 @@ export async function run(args: TestArgs, terminal: Terminal): Promise<ExitCode>
         send: (connection) => connection.send({ kind: 'test', ...one, subscriber: name }),
         onRecord,
       });
-    const policy = 'policy' in one ? one.policy : undefined;
-    const answers = withSources(await askForVerdicts(once, subscriber, patience), policy);
+    const answers = withSources(await askForVerdicts(once, subscriber, patience), one.policy);
     const { verdicts, missing } = witnesses.complete(answers);
     for (const record of verdicts) if (!tellVerdict(record, text, args, terminal)) counts.unmet++;
     for (const one of missing) tellMissing(one, text, args, terminal);
@@ -102,18 +98,6 @@ export async function run(args: TestArgs, terminal: Terminal): Promise<ExitCode>
   const exit = counts.unmet > 0 ? ExitCode.unmet : ExitCode.ok;
   if (args.json === true) terminal.out.json({ kind: 'done', code: 'ok', text: '', exit });
   return exit;
-}
-
-/** Without those that name no address of a policy: a publisher that reads none there judged another qube. */
-function withSources({ verdicts, missing }: LiveAnswers, policy: string | undefined): LiveAnswers {
-  if (policy === undefined || policy === DEFAULT_POLICY) return { verdicts, missing };
-  const without = verdicts.filter(({ source }) => source === undefined);
-  const text = 'the publisher takes no policy as the source of a packet: write the address of a qube';
-  const refused = without.map(({ subscriber }) => ({ subscriber, code: 'unsupported', text }));
-  return {
-    verdicts: verdicts.filter(({ source }) => source !== undefined),
-    missing: [...missing, ...refused],
-  };
 }
 
 /** Whether it is what was expected, if anything was. */
@@ -140,9 +124,4 @@ function tellMissing(
   if (json === true) terminal.out.json({ record: 'warning', code, part, reason: text, packet });
   const whose = part === '' ? '' : ` of ${part}`;
   terminal.complain(`rulectl: no verdict${whose} on ${packet}: ${text} (${code})`);
-}
-
-function viewOf(record: ControlRecordOf<'verdict'>): Parameters<typeof renderVerdict>[1] {
-  const { record: _kind, run: _run, hash: _hash, generation: _generation, ...view } = record;
-  return view;
 }

@@ -38,6 +38,8 @@ export interface ControlRequest {
   readonly timeoutMs: number;
   /** The answer has no end: after its first record `timeoutMs` does not apply. */
   readonly isEndless?: boolean;
+  /** Ends it before its end. */
+  readonly signal?: AbortSignal;
 }
 
 /** The options that every command has, as far as they say where the publisher is. */
@@ -86,6 +88,9 @@ export async function ask(request: ControlRequest): Promise<Ending> {
     connection.close();
   };
   const timer = setTimeout(giveUp, request.timeoutMs);
+  const hangUp = (): void => connection.close();
+  request.signal?.addEventListener('abort', hangUp);
+  if (request.signal?.aborted === true) hangUp();
   const onMessage = (message: Message | undefined): void => {
     if (request.isEndless !== true) timer.refresh();
     else if (message?.kind === 'record') clearTimeout(timer);
@@ -107,6 +112,7 @@ export async function ask(request: ControlRequest): Promise<Ending> {
     throw error instanceof ProtocolError ? lost(request.endpoint, error, channel) : error;
   } finally {
     clearTimeout(timer);
+    request.signal?.removeEventListener('abort', hangUp);
     connection.close();
     await sending;
   }

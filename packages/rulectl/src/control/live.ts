@@ -4,8 +4,18 @@
  * again.
  */
 
-import { type ControlRecord, type ControlRecordOf, ErrorCode } from '@rulecast/protocol';
+import { isQuestionText } from '@rulecast/formats/question';
+import {
+  type ControlRecord,
+  type ControlRecordOf,
+  ErrorCode,
+  type MessageOf,
+  packetToWire,
+  questionToWire,
+} from '@rulecast/protocol';
+import { DEFAULT_POLICY } from '@rulecast/rules';
 import { CliError, ExitCode, exitOfFailure } from '../terminal/exit.ts';
+import { type PacketDirection, packetOf, questionOf } from '../terminal/packets.ts';
 import type { Ending } from './client.ts';
 
 export interface LiveAnswers {
@@ -39,6 +49,28 @@ const PACE_MS = 250;
 const PATIENCE_MS = 30_000;
 /** What a `warning` record about a subscriber says of its part. */
 const SUBSCRIBER_PART = /^subscriber (.+)$/;
+
+/** What is asked, from a packet or a question as people write it. Throws CliError `refused`. */
+export function testFieldsOf(
+  text: string,
+  direction: PacketDirection,
+): Pick<MessageOf<'test'>, 'packet' | 'question' | 'policy'> {
+  if (isQuestionText(text)) return { question: questionToWire(questionOf(text)) };
+  const { packet, policy } = packetOf(text, direction);
+  return { packet: packetToWire(packet), ...(policy !== undefined && { policy }) };
+}
+
+/** Without those that name no address of a policy: a publisher that reads none there judged another qube. */
+export function withSources({ verdicts, missing }: LiveAnswers, policy: string | undefined): LiveAnswers {
+  if (policy === undefined || policy === DEFAULT_POLICY) return { verdicts, missing };
+  const without = verdicts.filter(({ source }) => source === undefined);
+  const text = 'the publisher takes no policy as the source of a packet: write the address of a qube';
+  const refused = without.map(({ subscriber }) => ({ subscriber, code: 'unsupported', text }));
+  return {
+    verdicts: verdicts.filter(({ source }) => source !== undefined),
+    missing: [...missing, ...refused],
+  };
+}
 
 /**
  * Asks about one packet, and those that have answered enough once more. `subscriber`: only that one. Throws

@@ -41,12 +41,12 @@ export function renderHistory(releases: readonly ControlRecordOf<'history'>[], c
   return [titles, ...lines.flatMap((line, i) => [line, ...(messages[i] ?? [])])].join('\n');
 }
 
-function causeText({ cause, detail }: ControlRecordOf<'history'>): string {
+export function causeText({ cause, detail }: ControlRecordOf<'history'>): string {
   const text = detail === '' ? cause : `${cause} ${shownName(detail)}`;
   return text.length > CAUSE_MAX_CHARS ? `${text.slice(0, CAUSE_MAX_CHARS - 1)}…` : text;
 }
 
-function changedText({ changedParts, changedCount }: ControlRecordOf<'history'>): string {
+export function changedText({ changedParts, changedCount }: ControlRecordOf<'history'>): string {
   if (changedCount === 0) return NOTHING;
   const shown = changedParts.slice(0, CHANGED_PARTS_SHOWN);
   const more = changedCount - shown.length;

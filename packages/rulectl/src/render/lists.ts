@@ -33,9 +33,20 @@ export function renderLists(lists: readonly ListRecord[], nowMs: number, colors:
 
 /** All that is known of one list. */
 export function renderListDetails(list: ListRecord, nowMs: number, colors: Colors): string {
-  const lines: string[] = [];
+  return listFacts(list, nowMs, colors)
+    .map(([label, value]) => `${`${label}:`.padEnd(12)} ${value}`)
+    .join('\n');
+}
+
+/** The same, a label and a value each. */
+export function listFacts(
+  list: ListRecord,
+  nowMs: number,
+  colors: Colors,
+): readonly (readonly [label: string, value: string])[] {
+  const facts: [string, string][] = [];
   const add = (label: string, value: string): void => {
-    lines.push(`${`${label}:`.padEnd(12)} ${value}`);
+    facts.push([label, value]);
   };
   add('list', colors.bold(list.name));
   add('source', list.origin === '' ? list.source : `${list.source}, ${list.origin}`);
@@ -67,7 +78,7 @@ export function renderListDetails(list: ListRecord, nowMs: number, colors: Color
     const some = list.protectedPrefixes.join(', ');
     add('never block', `${formatAmount(list.protected, 'entry', 'entries')} without ${some} and the like`);
   }
-  return lines.join('\n');
+  return facts;
 }
 
 /** What is in a list, by number. */
@@ -127,7 +138,7 @@ function paintState(state: ListRecord['state'], colors: Colors): string {
   }
 }
 
-function ageOf(atMs: number | undefined, nowMs: number): string {
+export function ageOf(atMs: number | undefined, nowMs: number): string {
   return atMs === undefined ? NOTHING : `${formatAge(nowMs - atMs)} ago`;
 }
 

@@ -13,6 +13,9 @@ export type Dropped = ControlRecordOf<'dropped'>;
 export const QUBES_NOTE =
   "# Qubes' own rules of a qube (qvm-firewall) are asked as well: what they refuse stays refused.";
 
+/** What to do about a firewall without a log. */
+export const HOW_TO_LOG =
+  'write RULECAST_LOG=true into /etc/rulecast/subscriber.env there, and restart rulecast-subscriber';
 /** Of a `--top` for people. */
 const TOP_SHOWN = 10;
 const PROTOCOLS: ReadonlyMap<number, string> = new Map([
@@ -31,6 +34,13 @@ const REASONS: Readonly<Record<Refused['reason'], string>> = {
   name: 'a rule about names',
 };
 
+/** What two records of one refusal have in common. */
+export function keyOf({ subscriber, what, qube, interface: link, direction, ...rest }: Refused): string {
+  const { remote, proto, port, icmpType, name, reason } = rest;
+  const place = what === 'packet' ? [remote, proto, port, icmpType] : [name];
+  return JSON.stringify([subscriber, what, qube, link, direction, reason, ...place]);
+}
+
 /** The newest last: those of a log, or of one turn of it. */
 export function renderRefused(records: readonly Refused[], colors: Colors): string {
   return [...records]
@@ -39,15 +49,28 @@ export function renderRefused(records: readonly Refused[], colors: Colors): stri
       const name = one.what === 'name' || one.name === undefined ? '' : ` (${one.name})`;
       const times = one.count === 1 ? '' : `, ${formatAmount(one.count, 'time')}`;
       const line = `${formatTime(one.lastS * 1000)}  ${packetText(one)}${name}${times}: ${whyText(one)}`;
-      // All in it is an address, or a name in its grammar: a shell takes it as it is.
-      const allow = `  rulectl allow ${one.allow} --qube ${one.qube} --for 1h`;
-      return one.allow === undefined ? [line] : [line, colors.dim(allow)];
+      const allow = allowText(one);
+      return allow === undefined ? [line] : [line, colors.dim(`  ${allow}`)];
     })
     .join('\n');
 }
 
+/** What could allow it. All in it is an address, or a name in its grammar: a shell takes it as it is. */
+export function allowText({ allow, qube }: Refused): string | undefined {
+  return allow === undefined ? undefined : `rulectl allow ${allow} --qube ${qube} --for 1h`;
+}
+
 /** As `rulectl test` takes it. */
-function packetText({ what, qube, remote = '', direction, name, proto, port, icmpType }: Refused): string {
+export function packetText({
+  what,
+  qube,
+  remote = '',
+  direction,
+  name,
+  proto,
+  port,
+  icmpType,
+}: Refused): string {
   if (what === 'name') return `${qube} asks for ${name ?? ''}`;
   const detail = port ?? icmpType;
   const kind = proto === undefined ? '' : ` ${PROTOCOLS.get(proto) ?? proto}`;
@@ -55,7 +78,7 @@ function packetText({ what, qube, remote = '', direction, name, proto, port, icm
   return `${from} > ${to}${kind}${detail === undefined ? '' : `/${detail}`}`;
 }
 
-function whyText(one: Refused): string {
+export function whyText(one: Refused): string {
   const { what, verdict, version, judgedBy = version, reason } = one;
   if (verdict === undefined) return REASONS[reason];
   const refusedBy = `refused by version ${formatCount(version)}`;
@@ -109,7 +132,7 @@ export function renderDropped(dropped: readonly Dropped[], colors: Colors): stri
   return topTable([first?.list === undefined ? 'rule' : 'list', `dropped${since}`], rows, 1, colors);
 }
 
-function ruleText({ block, rule = '', ruleIndex }: Dropped): string {
+export function ruleText({ block, rule = '', ruleIndex }: Dropped): string {
   const place = block === 'exceptions' ? 'exception' : 'rule';
   if (ruleIndex !== undefined) return `${place} ${formatCount(ruleIndex + 1)} (${rule})`;
   return rule === 'default' ? rule : `${place}s that are counted together (${rule})`;

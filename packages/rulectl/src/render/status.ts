@@ -68,7 +68,7 @@ function troubleText({ text, remedy }: Trouble, view: StatusView): string {
 }
 
 /** A sentence begins with a capital, unless with a name. */
-function capitalised(text: string, { subscribers }: StatusView): string {
+export function capitalised(text: string, { subscribers }: StatusView): string {
   const isName = subscribers.some(({ name }) => text.startsWith(name));
   return isName ? text : text.replace(/^[a-z](?=[a-z]* )/, (letter) => letter.toUpperCase());
 }
@@ -104,7 +104,7 @@ function renderHead(
  * What happens to egress of qubes that no policy names; undefined where a policy judges them, or nothing is
  * decided at all.
  */
-function unmatchedText(
+export function unmatchedText(
   { unmatched }: ControlRecordOf<'head'>,
   parts: readonly ControlRecordOf<'part'>[],
   colors: Colors,

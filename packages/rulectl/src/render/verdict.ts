@@ -1,5 +1,6 @@
 /** What a packet or a name gets, and what decided. Pure. */
 
+import type { ControlRecordOf } from '@rulecast/protocol';
 import type { RuleBlock } from '@rulecast/rules';
 import type { Colors } from '../terminal/terminal.ts';
 import { formatAge, formatCount } from './amounts.ts';
@@ -29,6 +30,12 @@ export interface VerdictView {
   readonly version?: number | undefined;
   /** What a packet file says should come out. */
   readonly expect?: string | undefined;
+}
+
+/** What people read of a verdict of a subscriber. */
+export function viewOf(record: ControlRecordOf<'verdict'>): VerdictView {
+  const { record: _kind, run: _run, hash: _hash, generation: _generation, ...view } = record;
+  return view;
 }
 
 export function renderVerdict(packet: string, verdict: VerdictView, colors: Colors): string {

@@ -11,6 +11,8 @@ import { Output } from '@rulecast/program';
 import picocolors from 'picocolors';
 
 export type Colors = ReturnType<typeof picocolors.createColors>;
+/** For text that is not for a terminal. */
+export const PLAIN: Colors = picocolors.createColors(false);
 type Environment = Readonly<Record<string, string | undefined>>;
 
 export class Terminal {

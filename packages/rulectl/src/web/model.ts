@@ -1,0 +1,372 @@
+/**
+ * What the page shows, asked of the publisher as `rulectl` asks: with the role of who started it, a few
+ * questions at a time. What has to be summed up of many answers is kept for a while.
+ */
+
+import { type ControlRecord, type ControlRecordOf, type MessageOf, VERSION_MAX } from '@rulecast/protocol';
+import { ask, askOrFail, type ControlRequest } from '../control/client.ts';
+import { askForVerdicts, type LiveAnswers, testFieldsOf, withSources } from '../control/live.ts';
+import { askCounters, askStatus, StatusBatch } from '../control/status.ts';
+import { renderMetrics, Samples } from '../render/metrics.ts';
+import { type Dropped, keyOf, type Refused } from '../render/refused.ts';
+import type { StatusView } from '../render/status.ts';
+import { CliError, ExitCode } from '../terminal/exit.ts';
+import type { PacketDirection } from '../terminal/packets.ts';
+
+export const HOUR_MS = 3_600_000;
+export const DAY_HOURS = 24;
+/** Refusals that are shown. */
+export const REFUSED_SHOWN = 50;
+/** Of a difference; `rulectl diff` has all. */
+export const DIFF_LINES_MAX = 500;
+/** Releases of which a list's size is shown, and of those the ones that are asked for by themselves. */
+const SIZES_MAX = 24;
+const SIZES_ASKED_MAX = 4;
+/** Of one question; a publisher that is busy takes as long. */
+const TIMEOUT_MS = 30_000;
+/** How far back the log is read until there is enough of it, and how much of it at most. */
+const LOG_WINDOWS_MS = [HOUR_MS / 12, HOUR_MS, DAY_HOURS * HOUR_MS];
+const LOG_RECORDS_MAX = 2000;
+/** An operator has four places at the publisher: one watches, and one is left for `rulectl`. */
+const QUESTIONS_AT_ONCE = 2;
+const QUESTIONS_WAITING_MAX = 32;
+/** For how long answers are good enough; the publisher looks at counters once a minute itself. */
+const KEPT_MS = { status: 500, counters: 10_000, hours: 60_000 } as const;
+/** Before a publisher that is gone is asked again. */
+const RETRY_MS = 2000;
+
+export interface World {
+  readonly nowMs: () => number;
+  readonly waitMs: (ms: number) => Promise<void>;
+}
+export type Release = ControlRecordOf<'history'>;
+export type ListRecord = ControlRecordOf<'list'>;
+
+/** Packets that rules dropped, from then on for an hour. */
+export interface Hour {
+  readonly fromMs: number;
+  readonly packets: number;
+}
+
+/** What was read of the log: back to when, and whether all of it. */
+export interface LogPart {
+  readonly refused: readonly Refused[];
+  readonly sinceMs: number;
+  readonly notes: readonly ControlRecordOf<'warning'>[];
+}
+
+/** What a release changed; `isCut`: there is more. */
+export interface Difference {
+  readonly changes: readonly ControlRecordOf<'change'>[];
+  readonly edits: readonly ControlRecordOf<'edit'>[];
+  readonly isCut: boolean;
+}
+
+/** Thrown by who takes the records of an answer, and needs no more of them. */
+class Enough extends Error {}
+
+export class Model {
+  readonly #place: Pick<ControlRequest, 'endpoint' | 'curve'>;
+  readonly #world: World;
+  readonly #turns = new Turns();
+  readonly #counters: Kept<StatusView['counters']>;
+  readonly #status: Kept<StatusView>;
+  readonly #hours: Kept<readonly Hour[]>;
+
+  constructor(place: Pick<ControlRequest, 'endpoint' | 'curve'>, world: World) {
+    this.#place = place;
+    this.#world = world;
+    const kept = <T>(ms: number, make: () => Promise<T>): Kept<T> => new Kept(ms, world.nowMs, make);
+    this.#counters = kept(KEPT_MS.counters, () => this.#turns.take(() => askCounters(place)));
+    this.#status = kept(KEPT_MS.status, () => this.#askStatus());
+    this.#hours = kept(KEPT_MS.hours, () => this.#askHours());
+  }
+
+  nowMs(): number {
+    return this.#world.nowMs();
+  }
+
+  /** With what firewalls count, which is a little older. */
+  status(): Promise<StatusView> {
+    return this.#status.newest();
+  }
+
+  async #askStatus(): Promise<StatusView> {
+    const batch = new StatusBatch();
+    const counting = this.#counters.any();
+    await this.#turns.take(() => askStatus(this.#place, batch, false));
+    batch.counters.push(...(await counting));
+    return batch;
+  }
+
+  lists(): Promise<readonly ListRecord[]> {
+    return this.#all({ kind: 'lists', sourcesOnly: false }, 'list');
+  }
+
+  async list(name: string): Promise<ListRecord | undefined> {
+    const [record] = await this.#all({ kind: 'list', name, content: false }, 'list');
+    return record;
+  }
+
+  /** The newest first; `list`: those that changed it. */
+  releases(most: number, list?: string): Promise<readonly Release[]> {
+    return this.#all({ kind: 'history', most, list }, 'history');
+  }
+
+  /** A release, and the one before it that is kept. */
+  async release(version: number): Promise<readonly [Release | undefined, Release | undefined]> {
+    const found: Release[] = [];
+    await this.#ask({ kind: 'history', most: VERSION_MAX }, (record) => {
+      if (record.record === 'history' && record.version <= version) found.push(record);
+      if (found.length === 2) throw new Enough();
+    });
+    return found[0]?.version === version ? [found[0], found[1]] : [undefined, undefined];
+  }
+
+  async difference(from: number, to: number): Promise<Difference> {
+    const changes: ControlRecordOf<'change'>[] = [];
+    const edits: ControlRecordOf<'edit'>[] = [];
+    let lines = 0;
+    const isCut = await this.#ask({ kind: 'diff', from, to, stats: false }, (record) => {
+      if (record.record === 'change') changes.push(record);
+      if (record.record !== 'edit') return;
+      edits.push(record);
+      lines += record.lines.length;
+      if (lines > DIFF_LINES_MAX) throw new Enough();
+    });
+    return { changes, edits, isCut };
+  }
+
+  /**
+   * How many entries a list had, the oldest first, from its size now and what releases changed: of one that
+   * changed this list alone that is in its record, of others it is asked for, and some are enough.
+   */
+  async sizes(list: string, now: number): Promise<readonly (readonly [atMs: number, count: number])[]> {
+    const sizes: (readonly [number, number])[] = [];
+    let [count, asked] = [now, 0];
+    for (const release of await this.releases(SIZES_MAX, list)) {
+      sizes.unshift([release.createdAtMs, count]);
+      const isAlone = release.changedCount === 1 && release.changedParts[0] === `list ${list}`;
+      if (!isAlone && asked++ === SIZES_ASKED_MAX) break;
+      const change = isAlone ? release : await this.#change(release.version, list);
+      if (change === undefined) break;
+      count += change.removed - change.added;
+    }
+    return sizes;
+  }
+
+  async #change(to: number, list: string): Promise<ControlRecordOf<'change'> | undefined> {
+    try {
+      const [change] = await this.#all({ kind: 'diff', from: to - 1, to, list, stats: true }, 'change');
+      return change;
+    } catch (error) {
+      if (!(error instanceof CliError)) throw error;
+      return undefined; // what was before is not kept
+    }
+  }
+
+  /** What lists dropped in the last day, the most first. */
+  topLists(): Promise<readonly Dropped[]> {
+    return this.#top('lists', DAY_HOURS);
+  }
+
+  /** What rules dropped in each hour of the last day, the newest first. */
+  hours(): Promise<readonly Hour[]> {
+    return this.#hours.newest();
+  }
+
+  /** From sums of the last hour, of the last two, and so on. */
+  async #askHours(): Promise<readonly Hour[]> {
+    const hours: Hour[] = [];
+    const oldest = (await this.#top('rules', DAY_HOURS))[0]?.fromMs;
+    let before = 0;
+    for (let hour = 1; hour <= DAY_HOURS && oldest !== undefined; hour++) {
+      const dropped = await this.#top('rules', hour);
+      const fromMs = dropped[0]?.fromMs;
+      if (fromMs === undefined || fromMs === hours.at(-1)?.fromMs) continue;
+      const sum = dropped.reduce((total, { packets }) => total + packets, 0);
+      hours.push({ fromMs, packets: Math.max(0, sum - before) });
+      before = sum;
+      if (fromMs === oldest) break;
+    }
+    return hours;
+  }
+
+  #top(of: 'lists' | 'rules', hours: number): Promise<readonly Dropped[]> {
+    return this.#all({ kind: 'top', of, sinceMs: hours * HOUR_MS }, 'dropped');
+  }
+
+  /** The newest refusals first. */
+  async log(): Promise<LogPart> {
+    let part: LogPart = { refused: [], sinceMs: 0, notes: [] };
+    for (const windowMs of LOG_WINDOWS_MS) {
+      part = await this.#logSince(Math.max(0, this.nowMs() - windowMs));
+      if (part.refused.length >= REFUSED_SHOWN) break;
+    }
+    return part;
+  }
+
+  async #logSince(sinceMs: number): Promise<LogPart> {
+    const refused = new Map<string, Refused>();
+    const notes: ControlRecordOf<'warning'>[] = [];
+    await this.#ask({ kind: 'log', sinceS: Math.floor(sinceMs / 1000), follow: false }, (record) => {
+      if (record.record === 'refused') refused.set(keyOf(record), record);
+      if (record.record === 'warning') notes.push(record);
+      if (refused.size >= LOG_RECORDS_MAX) throw new Enough();
+    });
+    const newestFirst = [...refused.values()].sort((a, b) => b.lastS - a.lastS || b.id - a.id);
+    return { refused: newestFirst, sinceMs, notes };
+  }
+
+  /** What firewalls do with a packet, or a name. Throws CliError for text that is neither. */
+  async verdicts(text: string, direction: PacketDirection): Promise<LiveAnswers> {
+    const fields = testFieldsOf(text, direction);
+    const once: Parameters<typeof askForVerdicts>[0] = (subscriber, onRecord) =>
+      this.#turns.take(() =>
+        ask({
+          ...this.#place,
+          timeoutMs: TIMEOUT_MS,
+          send: (connection) => connection.send({ kind: 'test', ...fields, subscriber }),
+          onRecord,
+        }),
+      );
+    return withSources(await askForVerdicts(once, undefined, this.#world), fields.policy);
+  }
+
+  /** Records `holder`, `decision`, `step` and `warning`, in their order. */
+  async holders(what: string, qube: string | undefined): Promise<readonly ControlRecord[]> {
+    const records: ControlRecord[] = [];
+    await this.#ask({ kind: 'which', what, qube }, (record) => void records.push(record));
+    return records;
+  }
+
+  /** As `rulectl metrics` prints them. */
+  async metrics(): Promise<string> {
+    const samples = new Samples(this.nowMs());
+    await this.#ask({ kind: 'metrics' }, (record) => {
+      if (record.record === 'samples') samples.put(record);
+    });
+    return renderMetrics(samples, false);
+  }
+
+  /** Calls at each change of the status, until it is aborted. */
+  async watch(onChange: () => void, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await ask({
+        ...this.#place,
+        timeoutMs: TIMEOUT_MS,
+        isEndless: true,
+        signal,
+        send: (connection) => connection.send({ kind: 'status', watch: true }),
+        onRecord: ({ record }) => {
+          if (record === 'end') onChange();
+        },
+      }).catch((error: unknown) => {
+        if (!(error instanceof CliError)) throw error; // the page says it when it is asked for
+      });
+      if (signal.aborted) return;
+      onChange();
+      await this.#world.waitMs(RETRY_MS);
+    }
+  }
+
+  async #all<K extends ControlRecord['record']>(
+    request: Asking,
+    kind: K,
+  ): Promise<readonly ControlRecordOf<K>[]> {
+    const records: ControlRecordOf<K>[] = [];
+    await this.#ask(request, (record) => {
+      if (isOf(record, kind)) records.push(record);
+    });
+    return records;
+  }
+
+  /** Whether it was enough before the end. Throws CliError. */
+  #ask(request: Asking, onRecord: (record: ControlRecord) => void): Promise<boolean> {
+    const send: ControlRequest['send'] = (connection) => connection.send(request);
+    return this.#turns.take(async () => {
+      try {
+        await askOrFail({ ...this.#place, timeoutMs: TIMEOUT_MS, send, onRecord });
+        return false;
+      } catch (error) {
+        if (error instanceof Enough) return true;
+        throw error;
+      }
+    });
+  }
+}
+
+/** Requests that change nothing. */
+type Asking = MessageOf<'lists' | 'list' | 'history' | 'diff' | 'top' | 'log' | 'which' | 'metrics'>;
+
+function isOf<K extends ControlRecord['record']>(
+  record: ControlRecord,
+  kind: K,
+): record is ControlRecord & ControlRecordOf<K> {
+  return record.record === kind;
+}
+
+/** So many questions at once; others wait, and some do not even that. */
+class Turns {
+  #free = QUESTIONS_AT_ONCE;
+  readonly #waiting: (() => void)[] = [];
+
+  async take<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#free === 0 && this.#waiting.length >= QUESTIONS_WAITING_MAX)
+      throw new CliError(ExitCode.unreachable, 'busy', 'too much is asked at once: load the page again');
+    if (this.#free === 0) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    else this.#free--;
+    try {
+      return await work();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#free++;
+      else next();
+    }
+  }
+}
+
+/** An answer that is good enough for a while, and asked for once, however many want it. */
+class Kept<T> {
+  readonly #ms: number;
+  readonly #nowMs: () => number;
+  readonly #make: () => Promise<T>;
+  /** Undefined while it is asked for. */
+  #atMs: number | undefined;
+  #next: Promise<T> | undefined;
+  #last: { readonly value: T } | undefined;
+
+  constructor(ms: number, nowMs: () => number, make: () => Promise<T>) {
+    this.#ms = ms;
+    this.#nowMs = nowMs;
+    this.#make = make;
+  }
+
+  newest(): Promise<T> {
+    if (this.#next !== undefined && this.#isFresh()) return this.#next;
+    this.#atMs = undefined;
+    const next = this.#make();
+    this.#next = next;
+    next.then(
+      (value) => {
+        this.#last = { value };
+        this.#atMs = this.#nowMs();
+      },
+      () => {
+        this.#next = undefined;
+      },
+    );
+    return next;
+  }
+
+  /** While it is asked for, too; a clock that was set back makes nothing fresh. */
+  #isFresh(): boolean {
+    return this.#atMs === undefined || Math.abs(this.#nowMs() - this.#atMs) < this.#ms;
+  }
+
+  /** One that is too old rather than waiting for the newest. */
+  async any(): Promise<T> {
+    const next = this.newest();
+    return this.#last === undefined ? next : this.#last.value;
+  }
+}

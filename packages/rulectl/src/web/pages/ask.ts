@@ -1,0 +1,89 @@
+/** Two questions: what happens to a packet or a name, and what holds an address or a name. */
+
+import { BLOCK_TARGET_MAX_BYTES, type ControlRecord, type ControlRecordOf } from '@rulecast/protocol';
+import type { LiveAnswers } from '../../control/live.ts';
+import { bounded } from '../../release/options.ts';
+import { formatAmount, formatCount } from '../../render/amounts.ts';
+import { renderDecision, renderHolder, renderStep } from '../../render/holding.ts';
+import { renderVerdict, viewOf } from '../../render/verdict.ts';
+import { DIRECTIONS, type PacketDirection } from '../../terminal/packets.ts';
+import { PLAIN } from '../../terminal/terminal.ts';
+import { type Html, html } from '../html.ts';
+import type { Model } from '../model.ts';
+import type { Page } from '../server.ts';
+import { sentence, shown } from './frame.ts';
+
+/** Firewalls that are named where they say the same. */
+const NAMES_SHOWN = 5;
+const TEXT_MAX_CHARS = 512;
+const WAYS = { egress: 'from a qube', ingress: 'to a qube', both: 'between two qubes' } as const;
+
+export async function askPage(model: Model, query: URLSearchParams): Promise<Page> {
+  const packet = textOf(query, 'packet');
+  const what = textOf(query, 'what');
+  const direction = DIRECTIONS.find((one) => one === query.get('direction')) ?? 'egress';
+  const [verdicts, holders] = await Promise.all([
+    packet === ''
+      ? undefined
+      : shown(verdictsOf(model, packet, direction), (all) => verdictsPart(packet, all)),
+    what === '' ? undefined : shown(holdersOf(model, what), holdersPart),
+  ]);
+  const ways = DIRECTIONS.map((one) =>
+    one === direction
+      ? html`<option value="${one}" selected>${WAYS[one]}</option>`
+      : html`<option value="${one}">${WAYS[one]}</option>`,
+  );
+  const main = html`<h1>Ask</h1>
+<h2>What happens to this packet, or this name?</h2><p class="soft" id="how">Such as <code>10.137.0.5 &gt; 192.0.2.7 tcp/443</code>, or <code>work &gt; 192.0.2.7 udp/53</code> from a qube of the policy work, or the name that it asks for: <code>work ? ads.example</code></p>
+<form><label class="wide">Packet or name<input name="packet" value="${packet}" placeholder="10.137.0.5 &gt; 192.0.2.7 tcp/443" aria-describedby="how" maxlength="${TEXT_MAX_CHARS}" required></label><label>It goes<select name="direction">${ways}</select></label><button>Ask the firewalls</button></form>${verdicts}
+<h2>Which lists hold this address or name?</h2><form><label class="wide">Address, prefix or name<input name="what" value="${what}" placeholder="192.0.2.7" maxlength="${TEXT_MAX_CHARS}" required></label><button>Look</button></form>${holders}`;
+  return { title: 'Ask', view: 'ask', isLive: false, main };
+}
+
+function textOf(query: URLSearchParams, name: string): string {
+  return (query.get(name) ?? '').trim().slice(0, TEXT_MAX_CHARS);
+}
+
+/** What is wrong with the text comes as what a firewall says does. */
+async function verdictsOf(model: Model, packet: string, direction: PacketDirection): Promise<LiveAnswers> {
+  return model.verdicts(packet, direction);
+}
+
+async function holdersOf(model: Model, what: string): Promise<readonly ControlRecord[]> {
+  return model.holders(bounded(what, BLOCK_TARGET_MAX_BYTES, 'what to look for'), undefined);
+}
+
+/** Firewalls that say the same stand together. */
+function verdictsPart(packet: string, { verdicts, missing }: LiveAnswers): Html {
+  const alike = new Map<string, ControlRecordOf<'verdict'>[]>();
+  for (const verdict of verdicts) {
+    const { subscriber: _whose, ...view } = viewOf(verdict);
+    const key = JSON.stringify(view);
+    alike.set(key, [...(alike.get(key) ?? []), verdict]);
+  }
+  const parts = [...alike.values()].map((group) => {
+    const [first] = group;
+    if (first === undefined) return undefined;
+    const names = group.slice(0, NAMES_SHOWN).map(({ subscriber }) => subscriber);
+    const more = group.length - names.length;
+    const who = more > 0 ? `${names.join(', ')} and ${formatCount(more)} more` : names.join(', ');
+    return html`<pre>${renderVerdict(packet, { ...viewOf(first), subscriber: who }, PLAIN)}</pre>`;
+  });
+  const without = missing.map(
+    ({ subscriber, text }) =>
+      html`<p class="note">${subscriber === undefined ? 'No verdict' : `No verdict of ${subscriber}`}: ${sentence(text)}</p>`,
+  );
+  return html`${parts}${without}`;
+}
+
+function holdersPart(records: readonly ControlRecord[]): Html {
+  const lines = records.flatMap((record) => {
+    if (record.record === 'holder') return [renderHolder(record, PLAIN)];
+    if (record.record === 'decision') return [renderDecision(record, PLAIN)];
+    if (record.record === 'step') return [renderStep(record, PLAIN)];
+    return record.record === 'warning' ? [record.reason] : [];
+  });
+  const holds = records.some(({ record }) => record === 'holder' || record === 'decision');
+  if (!holds) return html`<p>Nothing holds it.</p>`;
+  return html`<p>${formatAmount(records.filter(({ record }) => record === 'holder').length, 'list')} of the newest release, or an operand of one:</p><pre>${lines.join('\n')}</pre>`;
+}

@@ -1,0 +1,102 @@
+/** What all pages have: the menu, and pieces that several use. Pure, but for waiting for what is shown. */
+
+import { CliError } from '../../terminal/exit.ts';
+import { type Html, html, type Piece } from '../html.ts';
+import type { Page } from '../server.ts';
+
+const VIEWS = [
+  ['', 'Status'],
+  ['lists', 'Lists'],
+  ['releases', 'Releases'],
+  ['refused', 'Refused'],
+  ['ask', 'Ask'],
+] as const;
+
+/** A whole page. `base`: the path of the first one. */
+export function pageOf({ title, view, isLive, main }: Page, base: string): string {
+  const menu = VIEWS.map(
+    ([path, name]) => html`<a href="${base}${path}"${path === view ? CURRENT : undefined}>${name}</a>`,
+  );
+  const live = isLive ? html` data-events="${base}events"` : undefined;
+  return html`${head(title)}<script src="/page.js" defer></script></head>
+<body${live}><a class="skip" href="#main">To the content</a>
+<header><strong>Rulecast</strong><nav aria-label="Views">${menu}</nav></header>
+<p id="gone" role="alert" hidden>rulectl web does not answer: what stands here may be old.</p>
+<main id="main">${main}</main></body></html>
+`.text;
+}
+
+const CURRENT = html` aria-current="page"`;
+
+/** One sentence; with `isFirst` the page that trades the secret of a link. */
+export function messagePage(text: string, isFirst: boolean): string {
+  const script = isFirst ? html`<script src="/enter.js" defer></script>` : undefined;
+  const without = isFirst ? html`<noscript>This page needs JavaScript to open.</noscript>` : undefined;
+  return html`${head('Rulecast')}${script}</head><body><header><strong>Rulecast</strong></header><main><h1>Rulecast</h1><p>${text}</p>${without}</main></body></html>
+`.text;
+}
+
+function head(title: string): Html {
+  return html`<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${title} · Rulecast</title><meta name="viewport" content="width=device-width, initial-scale=1"><link rel="stylesheet" href="/page.css"><link rel="icon" href="/icon.svg">`;
+}
+
+/** What comes, or one line that says why not: a role that may not see it, a publisher that is gone. */
+export async function shown<T>(
+  value: Promise<T>,
+  render: (value: T) => Html,
+  without = (why: string): Html => html`<p class="note">${why}</p>`,
+): Promise<Html> {
+  try {
+    return render(await value);
+  } catch (error) {
+    if (!(error instanceof CliError)) throw error;
+    return without(sentence(error.message));
+  }
+}
+
+export function sentence(text: string): string {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}
+
+/** A command to copy; with the place where it is to be called, as the remedy of a trouble has it. */
+export function command(text: string): Html {
+  const [line, where] = text.split(/(, on \S+)$/);
+  return html`<div class="run"><code>${line}</code><button class="copy">Copy</button>${where?.slice(2)}</div>`;
+}
+
+/** A column that begins with `#` has numbers; one with `-` goes where there is no room. */
+export function table(name: string, columns: readonly string[], rows: readonly Html[]): Html {
+  const heads = columns.map((column) => {
+    const text = column.replace(/^[#-]+/, '');
+    const kind = `${column.includes('#') ? 'number' : ''}${column.startsWith('-') ? ' less' : ''}`;
+    return html`<th scope="col" class="${kind}">${text}</th>`;
+  });
+  return html`<div class="tables" role="region" aria-label="${name}" tabindex="0"><table><thead><tr>${heads}</tr></thead><tbody>${rows}</tbody></table></div>`;
+}
+
+/** Those that have no value are left out. */
+export function facts(rows: readonly (readonly [label: string, value: Piece])[]): Html {
+  const known = rows.filter(([, value]) => value !== undefined);
+  return html`<dl>${known.map(([label, value]) => html`<dt>${label}</dt><dd>${value}</dd>`)}</dl>`;
+}
+
+const MARKS: Readonly<Record<string, string>> = {
+  ...{ synced: 'well', ok: 'well', well: 'well' },
+  ...{
+    behind: 'degraded',
+    receiving: 'degraded',
+    waiting: 'degraded',
+    loading: 'degraded',
+    degraded: 'degraded',
+  },
+};
+
+/** A state in its colour and shape; a word that is not known is bad. */
+export function state(word: string, text = word): Html {
+  return html`<span class="state ${MARKS[word] ?? 'bad'}">${text}</span>`;
+}
+
+/** The mark of a state alone. */
+export function markOf(word: string): string {
+  return MARKS[word] ?? 'bad';
+}

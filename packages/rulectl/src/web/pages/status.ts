@@ -1,0 +1,111 @@
+/** The first page: the sentence that `rulectl status` begins with, and what it is about. */
+
+import type { ControlRecordOf } from '@rulecast/protocol';
+import { formatAge, formatAmount, formatCount, NOTHING } from '../../render/amounts.ts';
+import { renderFleet, renderMembers } from '../../render/fleet.ts';
+import { healthOf } from '../../render/health.ts';
+import { capitalised, type StatusView, unmatchedText } from '../../render/status.ts';
+import { PLAIN } from '../../terminal/terminal.ts';
+import { type Html, html } from '../html.ts';
+import type { ListRecord, Model } from '../model.ts';
+import type { Page } from '../server.ts';
+import { command, facts, markOf, sentence, shown, state, table } from './frame.ts';
+import { LIST_COLUMNS, listRow } from './lists.ts';
+import { RELEASE_COLUMNS, releaseRow } from './releases.ts';
+
+type Firewall = ControlRecordOf<'subscriber'>;
+
+/** Of the lists that are not well, and of releases; their own pages have all. */
+const LISTS_SHOWN = 10;
+const RELEASES_SHOWN = 5;
+const WORDS = { well: 'Well', degraded: 'Degraded', 'not-enforced': 'Not enforced' } as const;
+
+export async function statusPage(model: Model): Promise<Page> {
+  const nowMs = model.nowMs();
+  const [truth, lists, releases] = await Promise.all([
+    shown(
+      model.status(),
+      (status) => statusPart(status, nowMs),
+      (why) => truthPart('bad', 'Not known', html`<h1>${why}</h1>`),
+    ),
+    shown(model.lists(), (all) => listsPart(all, nowMs)),
+    shown(model.releases(RELEASES_SHOWN), (all) =>
+      table(
+        'Newest releases',
+        RELEASE_COLUMNS,
+        all.map((one) => releaseRow(one)),
+      ),
+    ),
+  ]);
+  const main = html`${truth}<h2>Lists</h2>${lists}<h2>Newest releases</h2>${releases}<p><a href="releases">All releases</a></p>`;
+  return { title: 'Status', view: '', isLive: true, main };
+}
+
+function statusPart(status: StatusView, nowMs: number): Html {
+  const health = healthOf(status, nowMs);
+  const [worst, ...others] = health.troubles;
+  const { head, parts, subscribers, fleet, members = [] } = status;
+  const rows = [...subscribers].sort((a, b) => rankOf(a) - rankOf(b) || (a.name < b.name ? -1 : 1));
+  const troubles = others.map(
+    ({ text, remedy }) => html`<li>${capitalised(sentence(text), status)}${remedy && command(remedy)}</li>`,
+  );
+  const more = troubles.length > 0 ? html`<ul>${troubles}</ul>` : undefined;
+  const sentences = html`<h1>${capitalised(sentence(worst?.text ?? health.text), status)}</h1>${worst?.remedy && command(worst.remedy)}${more}`;
+  return html`${truthPart(markOf(health.state), WORDS[health.state], sentences)}
+${head === undefined || head.version === 0 ? undefined : headPart(head, parts, nowMs)}
+<h2>Firewalls</h2>${
+    rows.length === 0
+      ? html`<p>No firewall was ever connected.</p>`
+      : table(
+          'Firewalls',
+          ['firewall', 'state', '#version', 'last seen', '-bound to'],
+          rows.flatMap((one) => firewallRows(one, nowMs)),
+        )
+  }
+${fleet && html`<p>${renderFleet(fleet, PLAIN)}.</p>`}${members.length > 0 ? html`<pre>${renderMembers(members, nowMs, PLAIN)}</pre>` : undefined}
+${status.warnings.length > 0 ? html`<h2>Warnings</h2><ul>${status.warnings.map(({ reason }) => html`<li>${sentence(reason)}</li>`)}</ul>` : undefined}`;
+}
+
+function truthPart(mark: string, word: string, sentences: Html): Html {
+  return html`<div class="truth ${mark}"><p class="state ${mark}">${word}</p>${sentences}</div>`;
+}
+
+function headPart(head: ControlRecordOf<'head'>, parts: StatusView['parts'], nowMs: number): Html {
+  return facts([
+    ['Released', html`version ${formatCount(head.version)}, ${formatAge(nowMs - head.createdAtMs)} ago`],
+    [
+      'Content',
+      `${formatAmount(head.parts, 'part')}, ${formatAmount(head.entries, 'entry', 'entries')}, ${formatAmount(head.rules, 'rule')}`,
+    ],
+    ['Other qubes', unmatchedText(head, parts, PLAIN)],
+    ['Publisher', `up for ${formatAge(nowMs - head.startedAtMs)}`],
+  ]);
+}
+
+/** Those that are expected and not well come first. */
+function rankOf({ expected, state, matches }: Firewall): number {
+  return state === 'synced' && matches ? 1 : expected ? 0 : 2;
+}
+
+function firewallRows(one: Firewall, nowMs: number): readonly Html[] {
+  const { name, version, lastSeenMs, expected, refusal, lastError, bound = [] } = one;
+  const seen = lastSeenMs === 0 ? 'never' : `${formatAge(nowMs - lastSeenMs)} ago`;
+  const word = one.state === 'receiving' ? 'on its way' : one.state;
+  const kinds = bound.map((text) => text.split(' ', 1).join('')).join(', ') || NOTHING;
+  const row = html`<tr><th scope="row">${name}</th><td>${state(one.state, expected ? word : `${word}, not expected`)}</td><td class="number">${version === undefined ? NOTHING : formatCount(version)}</td><td class="when">${seen}</td><td class="less">${kinds}</td></tr>
+`;
+  const trouble = refusal ?? (one.state === 'synced' ? undefined : lastError);
+  if (trouble === undefined) return [row];
+  const what = refusal === undefined ? 'Last error' : 'Refuses it';
+  const why = html`<tr class="why"><td colspan="5">${what}: ${trouble.text} (${trouble.code}, ${formatAge(nowMs - trouble.atMs)} ago)</td></tr>`;
+  return [row, why];
+}
+
+function listsPart(lists: readonly ListRecord[], nowMs: number): Html {
+  const others = lists.filter((list) => list.state !== 'ok');
+  const all = html`<p><a href="lists">${lists.length === 1 ? 'The list' : `All ${formatCount(lists.length)} lists`}</a></p>`;
+  if (lists.length === 0) return html`<p>There is no list.</p>`;
+  if (others.length === 0) return html`<p>${state('ok', 'All are as fresh as they should be.')}</p>${all}`;
+  const rows = others.slice(0, LISTS_SHOWN).flatMap((list) => listRow(list, nowMs, 'lists/'));
+  return html`<p>Not as fresh as they should be: ${formatCount(others.length)} of ${formatCount(lists.length)}.</p>${table('Lists that are not fresh', LIST_COLUMNS, rows)}${all}`;
+}

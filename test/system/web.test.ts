@@ -1,0 +1,258 @@
+/**
+ * `rulectl web` in Chromium: all views with real daemons, and with an office that is always the same; nobody
+ * else's pages, names and servers get anything of it. With RULECAST_PICTURES=1 the pictures of docs/images
+ * are made anew.
+ */
+
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { createServer, type IncomingHttpHeaders } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Access } from '../../packages/rulectl/src/web/access.ts';
+import { Model } from '../../packages/rulectl/src/web/model.ts';
+import { pageServer } from '../../packages/rulectl/src/web/server.ts';
+import { view } from '../../packages/rulectl/src/web/view.ts';
+import { FakePublisher } from '../../packages/rulectl/test/fake-publisher.ts';
+import { blockText, ROOT } from '../docs/blocks.ts';
+import { endpointsIn, rulectl } from '../processes.mjs';
+import { axeFindings, browserGap, openBrowser } from '../web/browser.ts';
+import { answersOf, NOW_MS, scripted } from '../web/sample.ts';
+import { Scene } from './scene.ts';
+
+/** `rulectl web`, as the document has it. */
+const COMMAND = blockText('docs/web.md#Open it').trim().split(' ').slice(1);
+const RULECTL = join(ROOT, 'packages/rulectl/bin/rulectl.js');
+const OTHER_NAME = 'rebound.example';
+const ASKED = new URLSearchParams({
+  packet: 'work > 192.0.2.66 tcp/443',
+  direction: 'egress',
+  what: '192.0.2.66',
+});
+const PICTURES = process.env['RULECAST_PICTURES'];
+/** Those that documents show. */
+const SHOWN = ['status-light', 'refused-dark'];
+
+let browser: Browser;
+
+/** A window that was let in, and what its console said. */
+async function entered(link: string, width = 1100, colorScheme: 'light' | 'dark' = 'light') {
+  const context = await browser.newContext({ viewport: { width, height: 800 }, colorScheme });
+  const page = await context.newPage();
+  const said: string[] = [];
+  page.on('console', (message) => said.push(message.text()));
+  page.on('pageerror', (error) => said.push(String(error)));
+  await page.goto(link);
+  await page.waitForURL(/\/[0-9a-f]{32}\/$/);
+  return { page, said, base: page.url() };
+}
+
+async function look(page: Page, url: string): Promise<string> {
+  await page.goto(url);
+  await page.waitForSelector('main h1');
+  // biome-ignore lint/performance/useDomNodeTextContent: with the spaces between cells
+  return page.locator('main').innerText();
+}
+
+/** `rulectl web` against a publisher, and its first link; it ends with the scene. */
+async function served(scene: Scene, control = endpointsIn(scene.directory).control): Promise<string> {
+  const child = spawn(process.execPath, [RULECTL, ...COMMAND, '--control', control], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  scene.onClose(async () => {
+    child.kill();
+    await once(child, 'close');
+  });
+  const [link] = await once(createInterface({ input: child.stdout }), 'line');
+  return String(link);
+}
+
+/** A publisher with a list of its own, one that cannot be read, two firewalls and two releases. */
+async function office(): Promise<Scene> {
+  const scene = new Scene();
+  writeFileSync(scene.path('bad.txt'), '192.0.2.64/28\n203.0.113.7\n');
+  writeFileSync(
+    scene.path('p.yaml'),
+    `lists:\n  bad: { file: ${scene.path('bad.txt')} }\n  gone: { file: ${scene.path('gone.txt')} }\noperators:\n  viewer: { role: status, socket: { path: viewer.sock, group: ${process.getgid?.()} } }\n`,
+  );
+  await scene.publisher(['--config', scene.path('p.yaml')]);
+  for (const name of ['lab-firewall', 'sys-firewall']) await scene.subscriber(name);
+  const rules = (more: string): string =>
+    `unmatched: drop\npolicies: { work: { prefixes: [10.137.0.5], egress: [drop dst=@bad, ${more}accept] } }\n`;
+  for (const [more, message] of [
+    ['', 'The first <b>rules</b>'],
+    ['drop dst4=198.51.100.9, ', 'No printer any more'],
+  ] as const) {
+    writeFileSync(scene.path('f.yaml'), rules(more));
+    const { code, stdout, stderr } = await rulectl(scene.directory, [
+      'push',
+      '--message',
+      message,
+      scene.path('f.yaml'),
+    ]);
+    expect(code, stdout + stderr).toBe(0);
+  }
+  return scene;
+}
+
+describe.skipIf(browserGap() !== undefined)('rulectl web', () => {
+  beforeAll(async () => {
+    browser = await openBrowser([`--host-resolver-rules=MAP ${OTHER_NAME} 127.0.0.1`]);
+  });
+  afterAll(() => browser?.close());
+
+  it('shows what real daemons say in every view, and what is released next without being asked', async () => {
+    const scene = await office();
+    const { page, said, base } = await entered(await served(scene));
+    const { stdout } = await rulectl(scene.directory, ['status']);
+    const [sentence = ''] = stdout.split('\n', 1);
+    const first = await look(page, base);
+    const ageless = (text: string | null): string => (text ?? '').replace(/\d+ (s|min)\b/g, 'some time');
+    expect(ageless(sentence)).toContain(ageless(await page.textContent('.truth h1')));
+    expect(first).toMatch(/sys-firewall\s+synced\s+\d/);
+    expect(first).toContain('gone');
+    const version = Number(/version (\d+)/.exec(first)?.[1]);
+    expect(await look(page, `${base}lists`)).toMatch(/bad\s+file\s+ok\s+2/);
+    expect(await look(page, `${base}lists/bad`)).toMatch(/holds\s+2 entries/);
+    expect(await look(page, `${base}releases`)).toMatch(
+      /\(owner\)[\s\S]*No printer any more[\s\S]*The first <b>rules<\/b>/,
+    );
+    expect(await look(page, `${base}releases/${version}`)).toContain(
+      '+ egress 2: action=drop dst4=198.51.100.9/32',
+    );
+    expect(await look(page, `${base}refused`)).toContain(
+      'keeps no log of what it refuses: write RULECAST_LOG=true',
+    );
+    const asked = await look(page, `${base}ask?${ASKED}`);
+    expect(asked).toMatch(/subscriber lab-firewall, sys-firewall, version/);
+    expect(asked).toMatch(/list bad \(file .*\): 192\.0\.2\.64\/28\s+qubes of policy work, egress: drop/);
+    expect(await (await page.request.get(`${base}metrics`)).text()).toContain(
+      `rulecast_head_version ${version}\n`,
+    );
+
+    await look(page, base);
+    writeFileSync(scene.path('bad.txt'), '192.0.2.64/28\n');
+    await page
+      .getByText(`version ${version + 1},`)
+      .first()
+      .waitFor();
+    expect(said).toEqual([]);
+  });
+
+  it('says in one line what a role may not see, and shows the rest', async () => {
+    const scene = await office();
+    const { page, base, said } = await entered(await served(scene, `unix:${scene.path('viewer.sock')}`));
+    const refused = await look(page, `${base}refused`);
+    expect(refused).toContain(
+      'Who was refused what is not shown: viewer may status, and log takes the role admin.',
+    );
+    expect(refused).toContain('Lists that dropped most in 24 hours');
+    expect(await look(page, base)).toContain('sys-firewall');
+    expect(said).toEqual([]);
+  });
+
+  it('says so where the publisher does not answer', async () => {
+    const scene = new Scene();
+    const { page, base } = await entered(await served(scene));
+    expect(await look(page, base)).toContain('no publisher answers at');
+  });
+
+  it('lets nobody in by a link that was used, by another name of the machine, or from another site', async () => {
+    const scene = new Scene();
+    const link = await served(scene);
+    const { page, base } = await entered(link);
+    const port = new URL(base).port;
+    const again = await (await browser.newContext()).newPage();
+    await again.goto(link);
+    await again.getByText('This link was used').waitFor();
+    expect((await again.goto(base))?.status()).toBe(403);
+    expect((await again.goto(`http://${OTHER_NAME}:${port}/`))?.status()).toBe(421);
+    await again.context().close();
+
+    const seen: IncomingHttpHeaders[] = [];
+    const other = createServer((asked, response) => {
+      seen.push(asked.headers);
+      response
+        .setHeader('Content-Type', 'text/html')
+        .end('<!doctype html><title>other</title><main>other</main>');
+    }).listen(0, '127.0.0.1');
+    scene.onClose(() => void other.close());
+    await once(other, 'listening');
+    const statuses: number[] = [];
+    page.on('response', (answer) => void (answer.url().startsWith(base) && statuses.push(answer.status())));
+    await page.goto(`http://127.0.0.1:${(other.address() as AddressInfo).port}/`);
+    await page.evaluate(`(async () => {
+      const url = ${JSON.stringify(base)};
+      await fetch(url, { mode: 'no-cors', credentials: 'include' }).catch(() => undefined);
+      const image = document.createElement('img');
+      image.src = url + 'lists';
+      const frame = document.createElement('iframe');
+      frame.src = url + 'releases';
+      const ends = [image, frame].map((one) => new Promise((end) => { one.onload = end; one.onerror = end; }));
+      document.body.append(image, frame);
+      await Promise.all(ends);
+    })()`);
+    expect(new Set(statuses)).toEqual(new Set([403])); // of others the browser itself says nothing
+    expect(seen.map(({ cookie }) => cookie).filter((cookie) => cookie !== undefined)).toEqual([]);
+    expect((await page.goto(base))?.status()).toBe(200);
+  });
+});
+
+describe.skipIf(browserGap() !== undefined)('the page of an office', () => {
+  const views = {
+    ...{ status: '', lists: 'lists', list: 'lists/malware', releases: 'releases', release: 'releases/42' },
+    ...{ refused: 'refused', ask: `ask?${ASKED}` },
+  };
+  let publisher: FakePublisher;
+  let server: ReturnType<typeof pageServer>;
+  let access: Access;
+
+  beforeAll(async () => {
+    browser = await openBrowser();
+    publisher = await FakePublisher.start(scripted(answersOf));
+    const world = { nowMs: () => NOW_MS, waitMs: () => new Promise<void>(() => undefined) };
+    server = pageServer(() => access, new Model({ endpoint: publisher.endpoint }, world), view, console.log);
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    access = new Access(`127.0.0.1:${(server.address() as AddressInfo).port}`, randomBytes);
+  });
+  afterAll(async () => {
+    await browser?.close();
+    server?.close();
+    server?.closeAllConnections();
+    await publisher?.stop();
+  });
+
+  it.each([
+    ['light', 1100],
+    ['dark', 1100],
+    ['light', 320],
+  ] as const)(
+    '%s, %d pixels wide: axe finds nothing in any view, and nothing is wider than the window',
+    async (scheme, width) => {
+      const { page, said, base } = await entered(access.newLink(), width, scheme);
+      for (const [name, path] of Object.entries(views)) {
+        await look(page, `${base}${path}`);
+        expect([name, await axeFindings(page)]).toEqual([name, []]);
+        expect([name, await page.evaluate('document.documentElement.scrollWidth')]).toEqual([name, width]);
+        if (
+          PICTURES === undefined ||
+          (PICTURES === '1' && !(width === 1100 && SHOWN.includes(`${name}-${scheme}`)))
+        )
+          continue;
+        const folder = PICTURES === '1' ? join(ROOT, 'docs/images') : PICTURES;
+        mkdirSync(folder, { recursive: true });
+        writeFileSync(
+          join(folder, `web-${name}-${scheme}-${width}.png`),
+          await page.screenshot({ fullPage: true }),
+        );
+      }
+      expect(said).toEqual([]);
+      await page.context().close();
+    },
+  );
+});
