@@ -3,12 +3,14 @@
  * commands, docs/feeds.ts has the feeds.
  */
 
-import { readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { parseTrust, readDepotHead } from '@rulecast/protocol';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { allBlocks, blockText, ROOT } from '../docs/blocks.ts';
 import { type FeedProxy, openFeedProxy } from '../docs/feeds.ts';
 import { Sandbox } from '../docs/sandbox.ts';
+import { filesIn, releaseIn } from '../kit/depot.ts';
 import { shippedPolicy } from '../qrexec/policy.ts';
 
 /** Blocks that need more than a sandbox, and the file that runs them. */
@@ -103,6 +105,15 @@ async function withConfiguration(text: string): Promise<Sandbox> {
   box.write('incidents/today.txt', '203.0.113.9\n');
   box.write('incidents.txt', '203.0.113.9\n');
   box.write('us.netset', '6.0.0.0/7\n64.0.0.0/2\n'); // short, and more than a quarter of IPv4
+  return box;
+}
+
+/** A sandbox whose publisher has a depot, and a release in it. */
+async function withDepot(text: string): Promise<Sandbox> {
+  const box = await withConfiguration(text);
+  await box.run('rulectl check publisher.yaml');
+  await box.run('rulecast-publisher --config publisher.yaml --state ./publisher');
+  await box.run('rulectl push --no-wait examples/firewall.yaml');
   return box;
 }
 
@@ -282,6 +293,28 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
     await box.run(blockText('docs/keys.md#For one person'));
     expect(await box.run(text)).toMatch(/^rulecast2:/m);
     await box.run('! diff -q publisher.trust publisher-2.trust');
+  },
+
+  'docs/how-to/mirror.md#Two hosts and a folder': async (text) => {
+    const box = await withDepot(text);
+    expect(readDepotHead(readFileSync(box.path('depot/head'))).head.version).toBe(1);
+    expect(box.errors()).toEqual([]);
+  },
+
+  // While objects are copied the head is the one before; after it is copied all that it names is there.
+  'docs/how-to/mirror.md#An object store': async (text) => {
+    if (existsSync('/usr/bin/rsync') || process.env['CI'] === 'true') {
+      const box = await withDepot(blockText('docs/how-to/mirror.md#Two hosts and a folder'));
+      const trust = parseTrust(
+        (await box.run('rulecast-publisher --state ./publisher --print-trust')).trim(),
+      );
+      const [objects = '', head = ''] = text.trim().split('\n');
+      await box.run(objects);
+      expect(readdirSync(box.path('mirror'))).toEqual(['o']);
+      await box.run(head);
+      const found = releaseIn(filesIn(box.path('mirror')), trust ?? expect.fail('no trust line'));
+      expect(found.head.version).toBe(1);
+    } else console.log('copies of a depot are not tried: rsync is not installed');
   },
 
   'docs/recovery.md#When the store is lost': async (text) => {
