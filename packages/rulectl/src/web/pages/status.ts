@@ -55,7 +55,7 @@ function statusPart(status: StatusView, nowMs: number): Html {
 ${head === undefined || head.version === 0 ? undefined : headPart(head, parts, nowMs)}
 <h2>Firewalls</h2>${
     rows.length === 0
-      ? html`<p>No firewall was ever connected.</p>`
+      ? html`<p>${fleet ? 'No firewall is connected.' : 'No firewall was ever connected.'}</p>`
       : table(
           'Firewalls',
           ['firewall', 'state', '#version', 'last seen', '-bound to'],
