@@ -73,7 +73,7 @@ export const ROOMS = {
 
   'packages/dns': ['message', 'match', 'judge', 'proxy', 'pipe', 'net', 'daemon'],
 
-  'packages/depot': ['source.ts', 'http.ts', 'feed.ts'],
+  'packages/depot': ['source.ts', 'http.ts', 'feed.ts', 'reporter.ts', 'host.ts'],
 
   'packages/publisher': [
     'host.ts',

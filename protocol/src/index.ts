@@ -108,6 +108,7 @@ export {
   type Roots,
   readRoot,
   rootHash,
+  rootsAfter,
   rootsFrom,
   type SignedRoot,
   wasSignedBy,

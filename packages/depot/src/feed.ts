@@ -15,7 +15,6 @@ import {
   deltaFrom,
   isObject,
   isSignedBy,
-  type Manifest,
   manifestHash,
   type ObjectReference,
   ProtocolError,
@@ -23,12 +22,15 @@ import {
   type Roots,
   readDepotHead,
   readRoot,
+  referenceOf,
   rootsFrom,
+  STREAM_ID_BYTES,
   type SteadyClock,
   TRANSFER_MAX_BYTES,
   type Trust,
   withRoot,
 } from '@rulecast/protocol';
+import type { SessionRelease } from '@rulecast/sessions';
 import { type DepotSource, SourceError } from './source.ts';
 
 /** Our choice: half of it are all roots that a lineage may have, with all keys and signatures. */
@@ -49,19 +51,12 @@ export interface FeedOptions {
   readonly pollMs: number;
 }
 
-/** One object for one release, however often its page changes. */
-export interface DepotRelease {
-  readonly manifest: Manifest;
-  readonly manifestBytes: Uint8Array;
-  readonly signatures: Uint8Array;
-  readonly hash: Uint8Array;
-  readonly capabilities: readonly string[];
-}
-
 export interface DepotStream {
   /** The release that it starts from; undefined: it is a snapshot. */
   readonly base: Uint8Array | undefined;
   readonly stream: Uint8Array;
+  /** Of a snapshot: names its bytes. */
+  readonly id: Uint8Array | undefined;
 }
 
 /** How a release is reached. */
@@ -79,8 +74,8 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
   #head: DepotHead | undefined;
   #headAtMs = 0;
   #isStill = false;
-  #release: DepotRelease | undefined;
-  readonly #ways = new WeakMap<DepotRelease, Way>();
+  #release: SessionRelease | undefined;
+  readonly #ways = new WeakMap<SessionRelease, Way>();
   /** Why a mirror gives nothing. */
   readonly #faults = new Map<DepotSource, string>();
   readonly #wakes = new Map<DepotSource, () => void>();
@@ -93,7 +88,8 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
     this.#options = options;
   }
 
-  get release(): DepotRelease | undefined {
+  /** The same object as long as it is the same release, however often its page changes. */
+  get release(): SessionRelease | undefined {
     return this.#release;
   }
 
@@ -126,6 +122,7 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
     this.#isClosed = true;
     for (const source of this.#options.sources) source.close();
     for (const wake of this.#wakes.values()) wake();
+    this.emit('asked'); // for who waits until it is ready
     await this.#following;
   }
 
@@ -269,19 +266,21 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
    * What brings a release of this feed to who has `base`: a delta, or the snapshot where there is none, or
    * nobody has it. One copy for all who want it. Rejects with SourceError.
    */
-  async stream(release: DepotRelease, base: Uint8Array | undefined): Promise<DepotStream> {
+  async stream(release: SessionRelease, base: Uint8Array | undefined): Promise<DepotStream> {
     const way = this.#ways.get(release);
     if (way === undefined) throw new TypeError('a release of another feed');
     const { page } = way;
     const delta = base && deltaFrom(page, base);
     if (delta !== undefined) {
       try {
-        return { base, stream: await this.#kept([delta], way) };
+        return { base, stream: await this.#kept([delta], way), id: undefined };
       } catch (error) {
         this.#options.logger.warn({ mirror: way.source.name }, faultOf(error, way.source));
       }
     }
-    return { base: undefined, stream: await this.#kept(page.snapshot, way) };
+    const names = Buffer.concat(page.snapshot.map(({ sha256 }) => sha256));
+    const id = referenceOf(names).sha256.slice(0, STREAM_ID_BYTES);
+    return { base: undefined, stream: await this.#kept(page.snapshot, way), id };
   }
 
   #kept(pieces: readonly ObjectReference[], { source, streams }: Way): Promise<Uint8Array> {

@@ -22,6 +22,8 @@ import { type DepotSource, SourceError } from './source.ts';
 
 /** Our choice: a site's cache gives up on its origin after two seconds. */
 const ANSWER_MS = 10_000;
+/** A firewall waits five seconds for what answers its nonce. */
+const REPORT_MS = 4_000;
 const REDIRECTS_MAX = 2;
 /** A server is left alone for so long at most: on the way to `http:` anybody could ask for it. */
 const LEFT_ALONE_MAX_S = 900;
@@ -100,7 +102,7 @@ export class HttpSource implements DepotSource {
     const headers = { 'content-type': 'application/octet-stream', 'content-length': body.length };
     const maxBytes = reports.length * (2 + REPORT_MAX_BYTES);
     const parts: Buffer[] = [];
-    const ask = { headers, body, maxBytes, signal: AbortSignal.timeout(ANSWER_MS) };
+    const ask = { headers, body, maxBytes, signal: AbortSignal.timeout(REPORT_MS) };
     const { statusCode } = await this.#get('report', ask, parts);
     if (statusCode !== 200) throw this.#fault(`it takes no report: ${statusCode}`);
     try {

@@ -1,8 +1,11 @@
 /**
- * Reads a depot: the files by which releases travel without a session. DEPOT.md. Begin with `source.ts`, then
- * `feed.ts`.
+ * Reads a depot, the files by which releases travel without a session, and serves sessions from it. DEPOT.md.
+ *
+ *   source, http ─▶ feed ─▶ host ─▶ a session ◀─ reporter ─▶ source
  */
 
-export { DepotFeed, type DepotRelease, type DepotStream, type FeedOptions } from './feed.ts';
+export { DepotFeed, type DepotStream, type FeedOptions } from './feed.ts';
+export { type DepotHostOptions, depotHost } from './host.ts';
 export { type HttpOptions, HttpSource, isMirrorUrl } from './http.ts';
+export { type Attested, Reporter, type ReporterOptions } from './reporter.ts';
 export { type DepotSource, SourceError } from './source.ts';

@@ -76,6 +76,8 @@ export class MemorySource implements DepotSource {
   files: Files;
   readonly asked: string[] = [];
   readonly reported: (readonly Uint8Array[])[] = [];
+  /** Requests with reports. */
+  tries = 0;
   /** What is given in place of an object: bytes, or a promise that may never come. */
   instead: (path: string, isAgain: boolean) => Uint8Array | Promise<Uint8Array> | undefined = () => undefined;
   answer: (report: Uint8Array) => Uint8Array = () => new Uint8Array();
@@ -107,6 +109,7 @@ export class MemorySource implements DepotSource {
   }
 
   async report(reports: readonly Uint8Array[]): Promise<readonly Uint8Array[]> {
+    this.tries += 1;
     if (this.fault !== undefined) throw new SourceError(`${this.name}: ${this.fault}`);
     this.reported.push(reports);
     return reports.map((report) => this.answer(report));

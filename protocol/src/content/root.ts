@@ -164,6 +164,18 @@ export function withRoot(roots: Roots, next: SignedRoot): Roots {
   return [...roots, next];
 }
 
+/**
+ * The roots that somebody lacks who knows that one; undefined where it is none of these. Whoever says no
+ * number has not seen it.
+ */
+export function rootsAfter(
+  roots: Roots,
+  { hash, number }: { readonly hash: Uint8Array; readonly number?: number | undefined },
+): Roots | undefined {
+  const at = roots.findIndex((root) => Buffer.compare(root.hash, hash) === 0);
+  return at < 0 ? undefined : roots.slice(number === undefined ? at : at + 1);
+}
+
 function badRoot(text: string): ProtocolError {
   return new ProtocolError(ErrorCode.badRoot, text);
 }

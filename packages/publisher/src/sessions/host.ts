@@ -1,6 +1,6 @@
 /** The publisher, as the sessions of its subscribers see it. */
 
-import { hexOf, isSignedBy, type MessageOf, type Roots, type SignedRoot } from '@rulecast/protocol';
+import { hexOf, isSignedBy, rootsAfter } from '@rulecast/protocol';
 import {
   type ServedSubscribers,
   type SessionHost,
@@ -50,16 +50,4 @@ function hostOf(publisher: Publisher): SessionHost {
       return () => publisher.off('release', listener);
     },
   };
-}
-
-/**
- * The roots that somebody lacks who knows that one; undefined where it is none of these. Whoever says no
- * number has not seen it.
- */
-function rootsAfter(
-  roots: Roots,
-  { hash, number }: MessageOf<'hello'>['root'],
-): readonly SignedRoot[] | undefined {
-  const at = roots.findIndex((root) => Buffer.from(root.hash).equals(hash));
-  return at < 0 ? undefined : roots.slice(number === undefined ? at : at + 1);
 }

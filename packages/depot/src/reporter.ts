@@ -1,0 +1,175 @@
+/**
+ * Reports what firewalls have in force to the publisher, by a mirror, and brings back what it says is newest.
+ * A report needs a nonce that its firewall asks with: it goes with the next one after something changed, and
+ * else as often as is wanted. DEPOT.md "Reports".
+ */
+
+import {
+  encodeReport,
+  hexOf,
+  ProtocolError,
+  REPORTS_MAX,
+  readReportAnswer,
+  type Signed,
+} from '@rulecast/protocol';
+import { refusalOf, type SubscriberEntry, type Subscribers } from '@rulecast/sessions';
+import type { FeedOptions } from './feed.ts';
+import { type DepotSource, SourceError } from './source.ts';
+
+/** Our choice: the first wait after reports failed, and the longest. */
+const RETRY_MS = 5_000;
+const RETRY_MAX_MS = 300_000;
+/** Of the usual wait where nothing was said of what is newest: the publisher is behind. */
+const UNANSWERED_SHARE = 0.1;
+
+export interface ReporterOptions extends Pick<FeedOptions, 'sources' | 'clock' | 'random' | 'logger'> {
+  readonly lineage: Uint8Array;
+  /** Of the one firewall, or of the relay `via` for all of its own. */
+  readonly token: Uint8Array;
+  readonly via?: string | undefined;
+  /** How long a firewall says nothing that would say the same again. */
+  readonly everyMs: number;
+  /** What falls due within it goes in one request. */
+  readonly batchMs: number;
+  readonly subscribers: Subscribers;
+  /** The hash of the newest release here. */
+  readonly newest: () => Uint8Array | undefined;
+  /** Since 1970. */
+  readonly nowMs: () => number;
+}
+
+/** `prove`: what is in force has to be proved first. */
+export type Attested = Signed | 'prove' | undefined;
+
+interface Waiting {
+  readonly nonce: Uint8Array;
+  readonly settle: (attested: Attested) => void;
+}
+
+/** What was reported last. */
+interface Told {
+  readonly state: string;
+  readonly untilMs: number;
+}
+
+export class Reporter {
+  readonly #options: ReporterOptions;
+  readonly #waiting = new Map<SubscriberEntry, Waiting>();
+  readonly #told = new WeakMap<SubscriberEntry, Told>();
+  readonly #proofs = new WeakMap<SubscriberEntry, Signed>();
+  #isPosting = false;
+  #sequence = 0;
+  #failures = 0;
+  #notBeforeMs = 0;
+
+  constructor(options: ReporterOptions) {
+    this.#options = options;
+  }
+
+  /** What answers the nonce of a firewall; undefined where no report is due, or none is answered. */
+  async attest(nonce: Uint8Array, name: string): Promise<Attested> {
+    const { subscribers, clock, batchMs } = this.#options;
+    const entry = subscribers.find(name);
+    if (entry === undefined || !this.#isDue(entry)) return undefined;
+    this.#waiting.get(entry)?.settle(undefined);
+    return new Promise((settle) => {
+      this.#waiting.set(entry, { nonce, settle });
+      if (this.#isPosting) return;
+      this.#isPosting = true;
+      clock.after(batchMs, () => void this.#postAll());
+    });
+  }
+
+  /** Takes a proof along with the next report of a firewall. */
+  prove(name: string, proof: Signed): void {
+    const entry = this.#options.subscribers.find(name);
+    if (entry === undefined) return;
+    this.#proofs.set(entry, proof);
+    this.#told.delete(entry);
+  }
+
+  #isDue(entry: SubscriberEntry): boolean {
+    const nowMs = this.#options.clock.monotonicMs();
+    const { state, untilMs } = this.#told.get(entry) ?? { untilMs: 0 };
+    return nowMs >= this.#notBeforeMs && (nowMs >= untilMs || state !== this.#stateOf(entry));
+  }
+
+  #stateOf(entry: SubscriberEntry): string {
+    const { held, persisted } = entry;
+    return [held && hexOf(held.hash), persisted, this.#refusedBy(entry)?.code].join();
+  }
+
+  #refusedBy(entry: SubscriberEntry): { readonly hash: Uint8Array; readonly code: string } | undefined {
+    const hash = this.#options.newest();
+    const refusal = hash && refusalOf(entry, hash);
+    return hash && refusal && { hash, code: refusal.code };
+  }
+
+  async #postAll(): Promise<void> {
+    while (this.#waiting.size > 0) {
+      const batch = [...this.#waiting].slice(0, REPORTS_MAX);
+      for (const [entry] of batch) this.#waiting.delete(entry);
+      const attested = await this.#post(batch);
+      for (const [i, [, { settle }]] of batch.entries()) settle(attested[i]);
+    }
+    this.#isPosting = false;
+  }
+
+  /** After a failure the next mirror gets the next reports. */
+  async #post(batch: readonly (readonly [SubscriberEntry, Waiting])[]): Promise<readonly Attested[]> {
+    const { sources, logger, random, clock } = this.#options;
+    const source = sources[this.#failures % sources.length] as DepotSource; // there is one
+    const states = batch.map(([entry]) => this.#stateOf(entry));
+    try {
+      const answers = await source.report(batch.map(([entry, { nonce }]) => this.#report(entry, nonce)));
+      if (answers.every(({ length }) => length === 0))
+        throw new SourceError(
+          `${source.name}: the publisher counts no report with this token: is it of this name?`,
+        );
+      const attested = batch.map(([entry], i) => this.#taken(entry, states[i] ?? '', answers[i]));
+      if (this.#failures > 0) logger.info({ mirror: source.name }, 'reports are answered again');
+      this.#failures = 0;
+      return attested;
+    } catch (error) {
+      if (!(error instanceof SourceError || error instanceof ProtocolError)) throw error;
+      if (this.#failures === 0)
+        logger.warn({ mirror: source.name }, `no report is answered: ${error.message}`);
+      const waitMs = Math.min(RETRY_MS * 2 ** this.#failures, RETRY_MAX_MS);
+      this.#failures += 1;
+      this.#notBeforeMs = clock.monotonicMs() + waitMs * (0.5 + random() / 2);
+      return [];
+    }
+  }
+
+  #report(entry: SubscriberEntry, nonce: Uint8Array): Uint8Array {
+    const { lineage, via, token, nowMs } = this.#options;
+    const { name, held, applyMs = 0, persisted } = entry;
+    // What a firewall has in force that nobody saw it apply is from its disk.
+    const isPersisted = persisted ?? via === undefined;
+    this.#sequence = Math.max(this.#sequence + 1, nowMs());
+    const report = {
+      lineage,
+      name,
+      via,
+      sequence: this.#sequence,
+      nonce,
+      held: held && { ...held, applyMs: Math.round(applyMs), isPersisted },
+      refused: this.#refusedBy(entry),
+      proof: this.#proofs.get(entry),
+    };
+    return encodeReport(report, token);
+  }
+
+  /** Throws ProtocolError for what the publisher did not write. */
+  #taken(entry: SubscriberEntry, state: string, bytes: Uint8Array | undefined): Attested {
+    if (bytes === undefined || bytes.length === 0) return undefined;
+    const { token, everyMs, clock, random } = this.#options;
+    const { sequence, isReplayed, prove, statement } = readReportAnswer(bytes, token);
+    this.#sequence = Math.max(this.#sequence, sequence);
+    if (isReplayed) return undefined; // the next one is above
+    this.#proofs.delete(entry);
+    const waitMs = everyMs * (statement === undefined ? UNANSWERED_SHARE : 1) * (0.9 + 0.2 * random());
+    this.#told.set(entry, { state, untilMs: clock.monotonicMs() + waitMs });
+    return prove ? 'prove' : statement;
+  }
+}
