@@ -24,6 +24,8 @@ const BENCHES = {
   merge: '1k + 1k merged into ten million hosts: columns, table, flip',
   metrics:
     'what rulectl metrics costs with 200 firewalls, 960 lists and 100 policies, and how long it stalls',
+  mirror:
+    'from a head in place to 500 readers of it, at an origin and through the cache of a site, beside arithmetic',
   names: 'bytes and time of lists of names, whole, as deltas and imported, beside xz and zstd',
   rules:
     '2^18 rules, and 1,000 policies, whole and one changed: stage by stage, commit to APPLIED, CPU, memory',

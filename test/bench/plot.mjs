@@ -1,4 +1,7 @@
-/** Bar charts as SVG, for the documents: one group of bars a row, one bar a series, on a logarithmic axis. */
+/**
+ * Charts as SVG, for the documents: bars, one group a row and one bar a series, on a logarithmic axis; and
+ * lines from 0 on.
+ */
 
 const WIDTH = 1000;
 const BAR_HEIGHT = 15;
@@ -54,6 +57,49 @@ export function barChart({ title, unit, series, groups }) {
     `<rect width="${WIDTH}" height="${y}" fill="#ffffff"/>`,
     `<text x="12" y="22" font-size="15" font-weight="bold">${escaped(title)}</text>`,
     text(12, 40, `${unit}, logarithmic scale`, 'start'),
+    ...body,
+    '</svg>\n',
+  ].join('\n');
+}
+
+const LINES_HEIGHT = 360;
+const LINES_LEFT = 60;
+const LINES_RIGHT = 40;
+
+/**
+ * @param {{ title: string, unit: string, curves: readonly { name: string, points: readonly { x: number, y: number }[] }[] }}
+ *   chart Of y from 0 to 1; each second curve is dashed, as what the one before it is compared with.
+ * @returns {string} An SVG document.
+ */
+export function lineChart({ title, unit, curves }) {
+  const most = Math.ceil(Math.max(...curves.flatMap(({ points }) => points.map(({ x }) => x))));
+  const bottom = LINES_HEIGHT - 30;
+  const xOf = (/** @type {number} */ x) => LINES_LEFT + (x / most) * (WIDTH - LINES_LEFT - LINES_RIGHT);
+  const yOf = (/** @type {number} */ y) => bottom - y * (bottom - TOP);
+  const body = [];
+  for (let x = 0; x <= most; x++) {
+    body.push(text(xOf(x), bottom + 16, String(x), 'start'));
+    body.push(`<path d="M${xOf(x).toFixed(1)} ${TOP}V${bottom}" stroke="#dddddd"/>`);
+  }
+  for (const y of [0, 0.25, 0.5, 0.75, 1]) {
+    body.push(text(LINES_LEFT - 8, yOf(y) + 4, `${y * 100} %`, 'end'));
+    body.push(`<path d="M${LINES_LEFT} ${yOf(y).toFixed(1)}H${WIDTH - LINES_RIGHT}" stroke="#dddddd"/>`);
+  }
+  for (const [index, { name, points }] of curves.entries()) {
+    const colour = COLOURS[(index >> 1) * 6] ?? '#222222';
+    const dash = index % 2 === 1 ? ' stroke-dasharray="6 4"' : '';
+    const path = points.map(({ x, y }) => `${xOf(x).toFixed(1)} ${yOf(y).toFixed(1)}`).join('L');
+    body.push(`<path d="M${path}" fill="none" stroke="${colour}" stroke-width="2"${dash}/>`);
+    const at = TOP + 20 + index * 18;
+    body.push(`<path d="M${LINES_LEFT + 12} ${at - 4}h30" stroke="${colour}" stroke-width="2"${dash}/>`);
+    body.push(text(LINES_LEFT + 50, at, name, 'start'));
+  }
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${LINES_HEIGHT}" viewBox="0 0 ${WIDTH} ${LINES_HEIGHT}" font-family="sans-serif" font-size="11" role="img" aria-label="${escaped(title)}">`,
+    `<title>${escaped(title)}</title>`,
+    `<rect width="${WIDTH}" height="${LINES_HEIGHT}" fill="#ffffff"/>`,
+    `<text x="12" y="22" font-size="15" font-weight="bold">${escaped(title)}</text>`,
+    text(12, 40, unit, 'start'),
     ...body,
     '</svg>\n',
   ].join('\n');
