@@ -34,6 +34,7 @@ const BENCHES = {
   stalls: 'how long the event loops of both daemons stall during a push',
   table:
     'lookups a second, building, deltas and memory of the table, beside its twin, BlockList, maxmind, cidr-matcher and DPDK',
+  web: 'what a page of rulectl web costs with 200 firewalls and 1,000 lists: bytes, time, and how long it stalls',
   wire: 'bytes of a change, of catching up and of a cut snapshot; an entry beside other encodings, and times',
 };
 

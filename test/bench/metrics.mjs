@@ -28,7 +28,7 @@ export async function run(args) {
   const fleet = fork(FLEET, [endpointsIn(directory).listen.replace(/^unix:/, ''), String(FIREWALLS), trust]);
   try {
     await once(fleet, 'message'); // all are welcome
-    writeFileSync(join(directory, 'all.json'), document());
+    writeFileSync(join(directory, 'all.json'), manyLists(LISTS));
     await told(directory, ['push', '--wait', 'released', join(directory, 'all.json'), ...PERMITTED]);
     await told(directory, ['metrics']); // warm
     /** @type {{ series: number, bytes: number, tookMs: number, stallMs: number, ownMs: number, cpuMs: number }[]} */
@@ -64,8 +64,9 @@ export async function run(args) {
   }
 }
 
-function document() {
-  const lists = Array.from({ length: LISTS }, (_, i) => [
+/** A document of so many lists, all of them in use. @param {number} count */
+export function manyLists(count) {
+  const lists = Array.from({ length: count }, (_, i) => [
     `list-${i}`,
     { entries: [`11.${i >> 8}.${i & 255}.7`] },
   ]);
@@ -83,7 +84,7 @@ function document() {
 }
 
 /** @param {string} directory @param {readonly string[]} words */
-async function told(directory, words) {
+export async function told(directory, words) {
   const { code, stdout, stderr } = await rulectl(directory, words);
   if (code !== 0) throw new Error(`rulectl ${words[0]} ended with ${code}: ${stdout}${stderr}`);
   return stdout;

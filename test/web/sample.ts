@@ -275,7 +275,7 @@ export function answersOf(message: Message): readonly ControlRecord[] | undefine
       return [head, ...parts, ...FIREWALLS, ...(message.counters === true ? counters : [])];
     }
     case 'lists':
-      return LISTS;
+      return LISTS.filter(({ source }) => !message.sourcesOnly || source !== 'push');
     case 'list':
       return LISTS.filter(({ name }) => name === message.name);
     case 'history':

@@ -3,10 +3,17 @@
  * questions at a time. What has to be summed up of many answers is kept for a while.
  */
 
-import { type ControlRecord, type ControlRecordOf, type MessageOf, VERSION_MAX } from '@rulecast/protocol';
+import {
+  BLOCK_TARGET_MAX_BYTES,
+  type ControlRecord,
+  type ControlRecordOf,
+  type MessageOf,
+  VERSION_MAX,
+} from '@rulecast/protocol';
 import { ask, askOrFail, type ControlRequest } from '../control/client.ts';
 import { askForVerdicts, type LiveAnswers, testFieldsOf, withSources } from '../control/live.ts';
 import { askCounters, askStatus, StatusBatch } from '../control/status.ts';
+import { bounded } from '../release/options.ts';
 import { renderMetrics, Samples } from '../render/metrics.ts';
 import { type Dropped, keyOf, type Refused } from '../render/refused.ts';
 import type { StatusView } from '../render/status.ts';
@@ -99,8 +106,9 @@ export class Model {
     return batch;
   }
 
-  lists(): Promise<readonly ListRecord[]> {
-    return this.#all({ kind: 'lists', sourcesOnly: false }, 'list');
+  /** `sourcesOnly`: without those that only pushes bring, which are as fresh as they were pushed. */
+  lists(sourcesOnly: boolean): Promise<readonly ListRecord[]> {
+    return this.#all({ kind: 'lists', sourcesOnly }, 'list');
   }
 
   async list(name: string): Promise<ListRecord | undefined> {
@@ -234,9 +242,10 @@ export class Model {
   }
 
   /** Records `holder`, `decision`, `step` and `warning`, in their order. */
-  async holders(what: string, qube: string | undefined): Promise<readonly ControlRecord[]> {
+  async holders(text: string): Promise<readonly ControlRecord[]> {
+    const what = bounded(text, BLOCK_TARGET_MAX_BYTES, 'what to look for');
     const records: ControlRecord[] = [];
-    await this.#ask({ kind: 'which', what, qube }, (record) => void records.push(record));
+    await this.#ask({ kind: 'which', what }, (record) => void records.push(record));
     return records;
   }
 

@@ -45,13 +45,13 @@ p { margin: .5rem 0; }
 .note, #gone { background: var(--panel); border: 1px solid var(--line); border-radius: .25rem;
   padding: .6rem .9rem; overflow-wrap: anywhere; }
 #gone { border-color: var(--bad); }
-code, pre { font: .875rem/1.5 ui-monospace, monospace; overflow-wrap: anywhere; }
+code, pre { font: .875rem/1.5 ui-monospace, monospace; overflow-wrap: break-word; }
 pre { background: var(--panel); border: 1px solid var(--line); border-radius: .25rem; padding: .75rem 1rem;
   white-space: pre-wrap; margin: .5rem 0 1rem; }
 .added { color: var(--well); } .removed { color: var(--bad); }
-.run { display: flex; gap: .5rem; align-items: center; margin: .4rem 0; }
+.run { display: flex; flex-wrap: wrap; gap: .25rem .5rem; color: var(--text); align-items: center; margin: .4rem 0; }
 .run code { background: var(--panel); border: 1px solid var(--line); border-radius: .25rem;
-  padding: .15rem .5rem; min-width: 0; color: var(--text); }
+  padding: .15rem .5rem; min-width: 0; }
 button, input, select { font: inherit; color: var(--text); min-height: 2.4rem; background: var(--page); border: 1px solid var(--soft);
   border-radius: .25rem; padding: .35rem .7rem; max-width: 100%; }
 button { cursor: pointer; } button:hover { background: var(--panel); }
@@ -62,12 +62,12 @@ caption { text-align: left; }
 th, td { text-align: left; vertical-align: top; padding: .4rem 1.5rem .4rem 0; border-top: 1px solid var(--line);
   overflow-wrap: break-word; }
 thead th { border: 0; color: var(--soft); font-weight: 400; font-size: .85rem; white-space: nowrap; }
-tbody th { font-weight: 600; overflow-wrap: anywhere; }
+tbody th { font-weight: 600; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .when { white-space: nowrap; }
 tr.why td, tr.why th { border: 0; padding-top: 0; font-size: .875rem; overflow-wrap: anywhere; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.25rem; margin: .5rem 0; }
-dt { color: var(--soft); } dd { margin: 0; min-width: 0; overflow-wrap: anywhere; }
+dt { color: var(--soft); } dt::first-letter, thead th::first-letter { text-transform: uppercase; } dd { margin: 0; min-width: 0; overflow-wrap: anywhere; }
 figure { margin: .75rem 0 1rem; }
 figure svg { display: block; width: 100%; height: 8rem; background: var(--panel);
   border-bottom: 1px solid var(--soft); }
@@ -84,7 +84,8 @@ label input, label select { color: var(--text); font-size: 1rem; }
 @media (max-width: 40rem) {
   body { padding: 0 .75rem 2rem; }
   .less { display: none; }
-  th, td { padding-right: .6rem; font-size: .875rem; } .when { white-space: normal; }
+  th, td { padding-right: .5rem; font-size: .875rem; } .when, thead th { white-space: normal; }
+  nav { gap: .25rem .8rem; font-size: .9375rem; }
   dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .5rem; }
 }
 `;

@@ -1,12 +1,11 @@
 /** Two questions: what happens to a packet or a name, and what holds an address or a name. */
 
-import { BLOCK_TARGET_MAX_BYTES, type ControlRecord, type ControlRecordOf } from '@rulecast/protocol';
+import type { ControlRecord, ControlRecordOf } from '@rulecast/protocol';
 import type { LiveAnswers } from '../../control/live.ts';
-import { bounded } from '../../release/options.ts';
 import { formatAmount, formatCount } from '../../render/amounts.ts';
 import { renderDecision, renderHolder, renderStep } from '../../render/holding.ts';
 import { renderVerdict, viewOf } from '../../render/verdict.ts';
-import { DIRECTIONS, type PacketDirection } from '../../terminal/packets.ts';
+import { DIRECTIONS } from '../../terminal/packets.ts';
 import { PLAIN } from '../../terminal/terminal.ts';
 import { type Html, html } from '../html.ts';
 import type { Model } from '../model.ts';
@@ -23,10 +22,8 @@ export async function askPage(model: Model, query: URLSearchParams): Promise<Pag
   const what = textOf(query, 'what');
   const direction = DIRECTIONS.find((one) => one === query.get('direction')) ?? 'egress';
   const [verdicts, holders] = await Promise.all([
-    packet === ''
-      ? undefined
-      : shown(verdictsOf(model, packet, direction), (all) => verdictsPart(packet, all)),
-    what === '' ? undefined : shown(holdersOf(model, what), holdersPart),
+    packet === '' ? undefined : shown(model.verdicts(packet, direction), (all) => verdictsPart(packet, all)),
+    what === '' ? undefined : shown(model.holders(what), holdersPart),
   ]);
   const ways = DIRECTIONS.map((one) =>
     one === direction
@@ -42,15 +39,6 @@ export async function askPage(model: Model, query: URLSearchParams): Promise<Pag
 
 function textOf(query: URLSearchParams, name: string): string {
   return (query.get(name) ?? '').trim().slice(0, TEXT_MAX_CHARS);
-}
-
-/** What is wrong with the text comes as what a firewall says does. */
-async function verdictsOf(model: Model, packet: string, direction: PacketDirection): Promise<LiveAnswers> {
-  return model.verdicts(packet, direction);
-}
-
-async function holdersOf(model: Model, what: string): Promise<readonly ControlRecord[]> {
-  return model.holders(bounded(what, BLOCK_TARGET_MAX_BYTES, 'what to look for'), undefined);
 }
 
 /** Firewalls that say the same stand together. */

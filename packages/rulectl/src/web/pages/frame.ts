@@ -61,7 +61,8 @@ export function sentence(text: string): string {
 /** A command to copy; with the place where it is to be called, as the remedy of a trouble has it. */
 export function command(text: string): Html {
   const [line, where] = text.split(/(, on \S+)$/);
-  return html`<div class="run"><code>${line}</code><button class="copy">Copy</button>${where?.slice(2)}</div>`;
+  const place = where && html`<span>${where.replace(', on', 'On')}:</span>`;
+  return html`<div class="run">${place}<code>${line}</code><button class="copy">Copy</button></div>`;
 }
 
 /** A column that begins with `#` has numbers; one with `-` goes where there is no room. */

@@ -21,7 +21,7 @@ export async function listsPage(model: Model, query: URLSearchParams): Promise<P
   const wanted = (query.get('q') ?? '').trim().toLowerCase();
   const from = Math.max(0, Math.floor(Number(query.get('from') ?? 0)) || 0);
   const nowMs = model.nowMs();
-  const part = await shown(model.lists(), (lists) => listsPart(lists, wanted, from, nowMs));
+  const part = await shown(model.lists(false), (lists) => listsPart(lists, wanted, from, nowMs));
   const form = html`<form><label>Name<input name="q" type="search" value="${wanted}" maxlength="63"></label><button>Find</button></form>`;
   return { title: 'Lists', view: 'lists', isLive: true, main: html`<h1>Lists</h1>${form}${part}` };
 }

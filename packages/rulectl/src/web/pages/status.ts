@@ -18,6 +18,7 @@ type Firewall = ControlRecordOf<'subscriber'>;
 /** Of the lists that are not well, and of releases; their own pages have all. */
 const LISTS_SHOWN = 10;
 const RELEASES_SHOWN = 5;
+const RANKS: readonly string[] = ['refused', 'diverged', 'synced', 'behind', 'disconnected', 'receiving'];
 const WORDS = { well: 'Well', degraded: 'Degraded', 'not-enforced': 'Not enforced' } as const;
 
 export async function statusPage(model: Model): Promise<Page> {
@@ -28,7 +29,7 @@ export async function statusPage(model: Model): Promise<Page> {
       (status) => statusPart(status, nowMs),
       (why) => truthPart('bad', 'Not known', html`<h1>${why}</h1>`),
     ),
-    shown(model.lists(), (all) => listsPart(all, nowMs)),
+    shown(model.lists(true), (all) => listsPart(all, nowMs)),
     shown(model.releases(RELEASES_SHOWN), (all) =>
       table(
         'Newest releases',
@@ -82,9 +83,10 @@ function headPart(head: ControlRecordOf<'head'>, parts: StatusView['parts'], now
   ]);
 }
 
-/** Those that are expected and not well come first. */
+/** Those that are expected and not well come first, as the sentence has them; then those that are well. */
 function rankOf({ expected, state, matches }: Firewall): number {
-  return state === 'synced' && matches ? 1 : expected ? 0 : 2;
+  if (!expected) return RANKS.length + 1;
+  return state === 'synced' && matches ? RANKS.length : RANKS.indexOf(state);
 }
 
 function firewallRows(one: Firewall, nowMs: number): readonly Html[] {
@@ -103,9 +105,9 @@ function firewallRows(one: Firewall, nowMs: number): readonly Html[] {
 
 function listsPart(lists: readonly ListRecord[], nowMs: number): Html {
   const others = lists.filter((list) => list.state !== 'ok');
-  const all = html`<p><a href="lists">${lists.length === 1 ? 'The list' : `All ${formatCount(lists.length)} lists`}</a></p>`;
-  if (lists.length === 0) return html`<p>There is no list.</p>`;
+  const all = html`<p><a href="lists">All lists</a></p>`;
+  if (lists.length === 0) return html`<p>No list has a source that the publisher reads.</p>${all}`;
   if (others.length === 0) return html`<p>${state('ok', 'All are as fresh as they should be.')}</p>${all}`;
   const rows = others.slice(0, LISTS_SHOWN).flatMap((list) => listRow(list, nowMs, 'lists/'));
-  return html`<p>Not as fresh as they should be: ${formatCount(others.length)} of ${formatCount(lists.length)}.</p>${table('Lists that are not fresh', LIST_COLUMNS, rows)}${all}`;
+  return html`<p>Not as fresh as they should be: ${formatCount(others.length)} of ${formatCount(lists.length)} with a source.</p>${table('Lists that are not fresh', LIST_COLUMNS, rows)}${all}`;
 }
