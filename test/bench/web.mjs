@@ -1,20 +1,19 @@
 /** What pages of `rulectl web` cost with many firewalls and lists: bytes, time from request to answer, stalls. */
 
-import { fork, spawn } from 'node:child_process';
+import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { endpointsIn, PERMITTED, startPublisher, trustOf } from '../processes.mjs';
+import { entered, startWeb } from '../web/visitor.mjs';
 import { manyLists, told } from './metrics.mjs';
 import { probed, stallOf } from './probed.mjs';
 import { machineLine, median, ms, runsOf, table } from './report.mjs';
 
 const FLEET = fileURLToPath(new URL('fleet-subscribers.mjs', import.meta.url));
-const RULECTL = fileURLToPath(new URL('../../packages/rulectl/bin/rulectl.js', import.meta.url));
 /** A probe that is told to has written by then. */
 const WRITTEN_MS = 300;
 /** What was kept of an answer is too old by then. */
@@ -32,20 +31,26 @@ export async function run(args) {
   const publisher = await startPublisher(directory);
   const { listen, control } = endpointsIn(directory);
   const fleet = fork(FLEET, [listen.replace(/^unix:/, ''), String(FIREWALLS), trust]);
-  const page = await probed(file, async () =>
-    spawn(process.execPath, [RULECTL, 'web', '--control', control], { stdio: ['ignore', 'pipe', 'inherit'] }),
-  );
+  const { page, link } = await probed(file, () => startWeb(control));
   try {
     await once(fleet, 'message'); // all are welcome
-    const [link] = await once(createInterface({ input: page.stdout }), 'line');
     writeFileSync(join(directory, 'all.json'), manyLists(LISTS));
     await told(directory, ['push', '--wait', 'released', join(directory, 'all.json'), ...PERMITTED]);
-    const browser = await entered(String(link));
+    const browser = await entered(link);
     const rows = [];
     for (const path of PAGES) rows.push(await measured(path, browser, runs, file, page));
     process.stdout.write(
       table(
-        ['page', 'kB', 'first, ms', 'then, ms', 'of these its own, ms', 'longest stall, ms', 'its own, ms', 'of CPU, ms'],
+        [
+          'page',
+          'kB',
+          'first, ms',
+          'then, ms',
+          'of these its own, ms',
+          'longest stall, ms',
+          'its own, ms',
+          'of CPU, ms',
+        ],
         rows,
       ),
     );
@@ -59,20 +64,6 @@ export async function run(args) {
 
 /** @typedef {(path: string) => Promise<string>} Browser */
 
-/** What a browser is that a link let in. @param {string} link @returns {Promise<Browser>} */
-async function entered(link) {
-  const { origin, hash } = new URL(link);
-  const options = { method: 'POST', body: hash.slice(1), headers: { Origin: origin } };
-  const answer = await fetch(`${origin}/enter`, options);
-  const cookie = answer.headers.get('set-cookie')?.split(';')[0] ?? '';
-  const base = `${origin}${await answer.text()}`;
-  return async (path) => {
-    const got = await fetch(`${base}${path}`, { headers: { cookie } });
-    if (got.status !== 200) throw new Error(`${path}: ${got.status}`);
-    return got.text();
-  };
-}
-
 /**
  * @param {string} path @param {Browser} browser @param {number} runs @param {string} file
  * @param {import('node:child_process').ChildProcess} page
@@ -85,7 +76,7 @@ async function measured(path, browser, runs, file, page) {
     return { length, tookMs: performance.now() - startMs, usedMs: usedBy(page) - usedMs };
   };
   const first = await asked();
-  /** @type {{ tookMs: number, usedMs: number, stallMs: number, cpuMs: number }[]} */
+  /** @type {{ tookMs: number, usedMs: number, stallMs: number, ownMs: number, cpuMs: number }[]} */
   const found = [];
   for (let i = 0; i < runs; i++) {
     await pause(OLD_MS);

@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { blockText } from '../docs/blocks.ts';
 import { Network } from '../enforce/network.mjs';
-import { rulectl } from '../processes.mjs';
+import { endpointsIn, rulectl } from '../processes.mjs';
+import { entered, startWeb } from '../web/visitor.mjs';
 import { House, PREFIXES, ready } from './house.ts';
 import { enforcementGap } from './namespaces.ts';
 
@@ -85,6 +86,11 @@ describe.skipIf(enforcementGap() !== undefined)('what was refused', () => {
     }
 
     const [, proposed = ''] = /^ {2}rulectl (allow .*) --for 1h$/m.exec(stdout) ?? [];
+    const { page, link } = await startWeb(endpointsIn(directory).control);
+    house.scene.onClose(() => void page.kill());
+    const refused = await (await entered(link))('refused');
+    expect(refused).toContain(`<code>rulectl ${proposed} --for 1h</code>`);
+    expect(refused).toContain('a rule 1 (action=drop dst=@bad): list bad has 93.184.0.0/24');
     const allowed = await rulectl(directory, [...proposed.split(' '), '--for', OPEN_FOR]);
     expect(allowed.code, allowed.stderr).toBe(0);
     expect(await a({ from: 7 })).toEqual({ open: 1 });

@@ -4,14 +4,12 @@
  * are made anew.
  */
 
-import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Access } from '../../packages/rulectl/src/web/access.ts';
@@ -22,12 +20,12 @@ import { FakePublisher } from '../../packages/rulectl/test/fake-publisher.ts';
 import { blockText, ROOT } from '../docs/blocks.ts';
 import { endpointsIn, rulectl } from '../processes.mjs';
 import { axeFindings, browserGap, openBrowser } from '../web/browser.ts';
-import { answersOf, NOW_MS, scripted } from '../web/sample.ts';
+import { answersOf, grown, NOW_MS, scripted } from '../web/sample.ts';
+import { startWeb } from '../web/visitor.mjs';
 import { Scene } from './scene.ts';
 
 /** `rulectl web`, as the document has it. */
 const COMMAND = blockText('docs/web.md#Open it').trim().split(' ').slice(1);
-const RULECTL = join(ROOT, 'packages/rulectl/bin/rulectl.js');
 const OTHER_NAME = 'rebound.example';
 const ASKED = new URLSearchParams({
   packet: 'work > 192.0.2.66 tcp/443',
@@ -35,8 +33,8 @@ const ASKED = new URLSearchParams({
   what: '192.0.2.66',
 });
 const PICTURES = process.env['RULECAST_PICTURES'];
-/** Those that documents show. */
-const SHOWN = ['status-light', 'refused-dark'];
+/** Those that documents show, and how much of them, in pixels. */
+const SHOWN: Readonly<Record<string, number>> = { 'status-light': 885, 'refused-dark': 1080 };
 
 let browser: Browser;
 
@@ -61,15 +59,12 @@ async function look(page: Page, url: string): Promise<string> {
 
 /** `rulectl web` against a publisher, and its first link; it ends with the scene. */
 async function served(scene: Scene, control = endpointsIn(scene.directory).control): Promise<string> {
-  const child = spawn(process.execPath, [RULECTL, ...COMMAND, '--control', control], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const { page, link } = await startWeb(control, COMMAND);
   scene.onClose(async () => {
-    child.kill();
-    await once(child, 'close');
+    page.kill();
+    await once(page, 'close');
   });
-  const [link] = await once(createInterface({ input: child.stdout }), 'line');
-  return String(link);
+  return link;
 }
 
 /** A publisher with a list of its own, one that cannot be read, two firewalls and two releases. */
@@ -118,7 +113,7 @@ describe.skipIf(browserGap() !== undefined)('rulectl web', () => {
     expect(first).toContain('gone');
     const version = Number(/version (\d+)/.exec(first)?.[1]);
     expect(await look(page, `${base}lists`)).toMatch(/bad\s+file\s+ok\s+2/);
-    expect(await look(page, `${base}lists/bad`)).toMatch(/holds\s+2 entries/);
+    expect(await look(page, `${base}lists/bad`)).toMatch(/Holds\s+2 entries/);
     expect(await look(page, `${base}releases`)).toMatch(
       /\(owner\)[\s\S]*No printer any more[\s\S]*The first <b>rules<\/b>/,
     );
@@ -203,6 +198,18 @@ describe.skipIf(browserGap() !== undefined)('rulectl web', () => {
   });
 });
 
+/** Of a wide page that documents show, or, into a folder of that name, of each. */
+async function picture(page: Page, name: string, width: number): Promise<void> {
+  const height = width === 1100 ? SHOWN[name] : undefined;
+  if (PICTURES === undefined || (PICTURES === '1' && height === undefined)) return;
+  const folder = PICTURES === '1' ? join(ROOT, 'docs/images') : PICTURES;
+  mkdirSync(folder, { recursive: true });
+  if (height !== undefined) await page.setViewportSize({ width: 900, height });
+  const file = join(folder, `web-${name}${height === undefined ? `-${width}` : ''}.png`);
+  writeFileSync(file, await page.screenshot({ fullPage: height === undefined }));
+  await page.setViewportSize({ width, height: 800 });
+}
+
 describe.skipIf(browserGap() !== undefined)('the page of an office', () => {
   const views = {
     ...{ status: '', lists: 'lists', list: 'lists/malware', releases: 'releases', release: 'releases/42' },
@@ -214,7 +221,7 @@ describe.skipIf(browserGap() !== undefined)('the page of an office', () => {
 
   beforeAll(async () => {
     browser = await openBrowser();
-    publisher = await FakePublisher.start(scripted(answersOf));
+    publisher = await FakePublisher.start(scripted(PICTURES === '1' ? answersOf : grown(20, 20)));
     const world = { nowMs: () => NOW_MS, waitMs: () => new Promise<void>(() => undefined) };
     server = pageServer(() => access, new Model({ endpoint: publisher.endpoint }, world), view, console.log);
     await once(server.listen(0, '127.0.0.1'), 'listening');
@@ -239,17 +246,7 @@ describe.skipIf(browserGap() !== undefined)('the page of an office', () => {
         await look(page, `${base}${path}`);
         expect([name, await axeFindings(page)]).toEqual([name, []]);
         expect([name, await page.evaluate('document.documentElement.scrollWidth')]).toEqual([name, width]);
-        if (
-          PICTURES === undefined ||
-          (PICTURES === '1' && !(width === 1100 && SHOWN.includes(`${name}-${scheme}`)))
-        )
-          continue;
-        const folder = PICTURES === '1' ? join(ROOT, 'docs/images') : PICTURES;
-        mkdirSync(folder, { recursive: true });
-        writeFileSync(
-          join(folder, `web-${name}-${scheme}-${width}.png`),
-          await page.screenshot({ fullPage: true }),
-        );
+        await picture(page, `${name}-${scheme}`, width);
       }
       expect(said).toEqual([]);
       await page.context().close();

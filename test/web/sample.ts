@@ -299,6 +299,27 @@ export function answersOf(message: Message): readonly ControlRecord[] | undefine
   }
 }
 
+/** The same with so many firewalls and lists. */
+export function grown(firewalls: number, lists: number): typeof answersOf {
+  const names = (what: string, count: number): readonly string[] =>
+    Array.from({ length: Math.max(0, count) }, (_, i) => `${what}-${String(i).padStart(5, '0')}`);
+  const more = {
+    subscriber: names('firewall', firewalls - FIREWALLS.length),
+    list: names('list', lists - LISTS.length),
+    part: names('list', lists - LISTS.length),
+  } as const;
+  return (message) => {
+    const records = answersOf(message);
+    if (message.kind !== 'status' && message.kind !== 'lists') return records;
+    return records?.flatMap((record, at) => {
+      const isLast = records[at + 1]?.record !== record.record;
+      if (!isLast || (record.record !== 'subscriber' && record.record !== 'list' && record.record !== 'part'))
+        return [record];
+      return [record, ...more[record.record].map((name) => ({ ...record, name }))];
+    });
+  };
+}
+
 /** Answers one connection by `answers`; the status is watched until the other side is gone. */
 export function scripted(answers: (message: Message) => readonly ControlRecord[] | undefined) {
   return async (connection: Connection): Promise<void> => {

@@ -1,17 +1,26 @@
 /** The page of `rulectl web`: who gets in, what a peer can make it hold, and that all it shows is text. */
 
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { type IncomingHttpHeaders, type IncomingMessage, type RequestOptions, request } from 'node:http';
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type RequestOptions,
+  request,
+} from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { connect } from 'node:net';
 import type { ControlRecord, Message } from '@rulecast/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { answersOf, NOW_MS, scripted } from '../../../test/web/sample.ts';
+import { answersOf, grown, NOW_MS, scripted } from '../../../test/web/sample.ts';
 import { Access } from '../src/web/access.ts';
 import { html } from '../src/web/html.ts';
 import { Model } from '../src/web/model.ts';
+import { pageOf } from '../src/web/pages/frame.ts';
 import { pageServer } from '../src/web/server.ts';
 import { view } from '../src/web/view.ts';
+import { MAIN, rulectl } from './cli.ts';
 import { FakePublisher } from './fake-publisher.ts';
 
 const HOST = '127.0.0.1:8470';
@@ -268,5 +277,89 @@ describe('the page', () => {
 
   it('has nothing to complain of', () => {
     expect(complaints).toEqual([]);
+  });
+});
+
+describe('a large fleet', () => {
+  it.each([
+    [200, 1000],
+    [10_000, 5000],
+  ])('%d firewalls and %d lists make no page of 100 kB', async (firewalls, lists) => {
+    const publisher = await FakePublisher.start(scripted(grown(firewalls, lists)));
+    const world = { nowMs: () => NOW_MS, waitMs: () => new Promise<void>(() => undefined) };
+    const model = new Model({ endpoint: publisher.endpoint }, world);
+    for (const path of ['', 'lists', 'lists/malware', 'releases', 'refused']) {
+      const page = await view(model, path, new URLSearchParams());
+      const bytes = Buffer.byteLength(page === undefined ? '' : pageOf(page, `/${'0'.repeat(32)}/`));
+      expect(bytes).toBeGreaterThan(1000);
+      expect(bytes).toBeLessThan(100_000);
+      console.log(`${path || 'status'}: ${bytes} bytes`);
+    }
+    await publisher.stop();
+  });
+});
+
+/** Presses a key after each link; without keys left it hangs up. */
+const TTY_DRIVER = `
+import os, pty, sys
+keys = [key.encode() for key in os.environ['TTY_KEYS'].split(',') if key]
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+screen = b''
+links = 0
+try:
+    while True:
+        screen += os.read(terminal, 4096)
+        while screen.count(b'/#') > links:
+            links += 1
+            if not keys:
+                raise OSError
+            os.write(terminal, keys.pop(0))
+except OSError:
+    os.close(terminal)
+_, status = os.waitpid(pid, 0)
+print(os.waitstatus_to_exitcode(status), screen.decode().count('/#'))
+`;
+
+describe('rulectl web', () => {
+  const CTRL_D = '\u0004';
+  it.each([
+    ['Enter has it print another link, and the end of the input ends it', `\r,${CTRL_D}`, '0 2'],
+    ['a terminal that hangs up ends it', '', '-1 1'],
+    ['Ctrl-C ends it', '\r,\r,\u0003', '-2 3'],
+  ])('%s', async (_, keys, said) => {
+    const env = { PATH: process.env['PATH'], TTY_KEYS: keys, NO_COLOR: '1' };
+    const args = ['-c', TTY_DRIVER, process.execPath, MAIN, 'web'];
+    const child = spawn('python3', args, { env, stdio: ['ignore', 'pipe', 'inherit'] });
+    let text = '';
+    for await (const piece of child.stdout) text += String(piece);
+    expect(text.trim()).toBe(said);
+  });
+
+  it.each([
+    ['0.0.0.0:80'],
+    ['localhost:80'],
+    ['127.0.0.1'],
+    ['127.0.0.1:65536'],
+    ['[::]:80'],
+    ['127.0.0.2:80'],
+    ['::1:80'],
+    [''],
+  ])('listens on loopback alone: %j', async (listen) => {
+    const { exit, stdout } = await rulectl(['web', '--listen', listen]);
+    expect([exit, stdout]).toEqual([64, '']);
+  });
+
+  it('says where it cannot listen', async () => {
+    const taken = createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const { port } = taken.address() as AddressInfo;
+    const { exit, stderr } = await rulectl(['web', '--listen', `127.0.0.1:${port}`]);
+    taken.close();
+    expect([exit, stderr]).toEqual([
+      3,
+      expect.stringMatching(/127\.0\.0\.1:\d+ cannot be listened at: .*EADDRINUSE/),
+    ]);
   });
 });

@@ -18,6 +18,8 @@ type Firewall = ControlRecordOf<'subscriber'>;
 /** Of the lists that are not well, and of releases; their own pages have all. */
 const LISTS_SHOWN = 10;
 const RELEASES_SHOWN = 5;
+/** The worst first; a page is small. */
+const FIREWALLS_SHOWN = 300;
 const RANKS: readonly string[] = ['refused', 'diverged', 'synced', 'behind', 'disconnected', 'receiving'];
 const WORDS = { well: 'Well', degraded: 'Degraded', 'not-enforced': 'Not enforced' } as const;
 
@@ -60,9 +62,10 @@ ${head === undefined || head.version === 0 ? undefined : headPart(head, parts, n
       : table(
           'Firewalls',
           ['firewall', 'state', '#version', 'last seen', '-bound to'],
-          rows.flatMap((one) => firewallRows(one, nowMs)),
+          rows.slice(0, FIREWALLS_SHOWN).flatMap((one) => firewallRows(one, nowMs)),
         )
   }
+${rows.length > FIREWALLS_SHOWN ? html`<p>And ${formatCount(rows.length - FIREWALLS_SHOWN)} more.</p>${command('rulectl status')}` : undefined}
 ${fleet && html`<p>${renderFleet(fleet, PLAIN)}.</p>`}${members.length > 0 ? html`<pre>${renderMembers(members, nowMs, PLAIN)}</pre>` : undefined}
 ${status.warnings.length > 0 ? html`<h2>Warnings</h2><ul>${status.warnings.map(({ reason }) => html`<li>${sentence(reason)}</li>`)}</ul>` : undefined}`;
 }
