@@ -1,4 +1,4 @@
-/** What pages of `rulectl web` cost with many firewalls and lists: bytes, time from request to answer, stalls. */
+/** What pages of `rulectl web` cost with many firewalls and lists: bytes, time to the answer, stalls. */
 
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
