@@ -14,6 +14,7 @@ const HOMES = [
   'protocol',
   'packages/sessions',
   'packages/depot',
+  'packages/relay',
   'packages/publisher',
   'packages/subscriber',
 ];

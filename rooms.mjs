@@ -75,6 +75,8 @@ export const ROOMS = {
 
   'packages/depot': ['source.ts', 'http.ts', 'feed.ts', 'reporter.ts', 'host.ts'],
 
+  'packages/relay': ['session-source.ts'],
+
   'packages/publisher': [
     'host.ts',
     'names',

@@ -27,8 +27,14 @@ let rec sorted = function
   | List items -> List (List.map sorted items)
   | said -> said
 
-(* From type 64 on they are rulectl's, of which only the subset of MessagePack is judged here. *)
+(* From type 64 on they are rulectl's, of which only the subset of MessagePack is judged here. From 21 to 25
+   they are of relays, which are not read here. *)
 let messages json =
+  let each section json judge =
+    each section json (fun name v ->
+       let kind = number "type" v in
+       if kind < 21 || kind > 25 then judge name v)
+  in
   let said v = List.filter (fun (key, _) -> key <> "kind") (fields "message" v) in
   let read name v =
     let kind = number "type" v and body = hex "bodyHex" v in

@@ -14,7 +14,7 @@ import {
 } from '../src/peer/session.ts';
 import { CONTROL_FIELDS, DONE_CODES, RECORD_FIELDS } from '../src/wire/control.ts';
 import type { Fields } from '../src/wire/field.ts';
-import { MessageType, SESSION_FIELDS } from '../src/wire/message.ts';
+import { MessageType, RELAY_FIELDS, SESSION_FIELDS } from '../src/wire/message.ts';
 import { PACKET_FIELDS, REFUSED_FIELDS, VERDICT_FIELDS } from '../src/wire/query.ts';
 
 const [WIRE, CONTENT, MEANING, CONTROL, DEPOT] = ['WIRE', 'CONTENT', 'MEANING', 'CONTROL', 'DEPOT'].map(
@@ -108,6 +108,7 @@ describe('the protocol documents', () => {
     Object.entries(messages).map(([kind, fields]) => [`### ${kind.toUpperCase()}`, document, fields]);
   const fieldTables: [string, string, Fields][] = [
     ...ofMessages(WIRE, SESSION_FIELDS),
+    ...ofMessages(DEPOT, RELAY_FIELDS),
     ...ofMessages(CONTROL, CONTROL_FIELDS),
     ...Object.entries(RECORD_FIELDS).map(([record, fields]): [string, string, Fields] => [
       `#### record ${record}`,
@@ -148,12 +149,16 @@ describe('the protocol documents', () => {
 
   it('numbers the messages as the code does', () => {
     const header = '| type | message | way | body |';
-    const rows = [...table(WIRE, '## Messages', header), ...table(CONTROL, '### Requests', header)];
+    const rows = [
+      ...table(WIRE, '## Messages', header),
+      ...table(DEPOT, '## Relays', header),
+      ...table(CONTROL, '### Requests', header),
+    ];
     expect(rows.map(([type, message]) => [message, type])).toEqual(
       Object.entries(MessageType).map(([kind, type]) => [kind.toUpperCase(), `${type}`]),
     );
     const binary = rows.filter(([, , , body]) => body === 'binary').map(([, message]) => message);
-    expect(binary).toEqual(['OFFER', 'CHUNK', 'PROOF', 'ROOT', 'FRESH']);
+    expect(binary).toEqual(['OFFER', 'CHUNK', 'PROOF', 'ROOT', 'FRESH', 'HEAD', 'REPORTS', 'ANSWERS']);
   });
 
   it('says with which DONE each request ends', () => {

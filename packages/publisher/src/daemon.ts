@@ -37,6 +37,7 @@ import { placesFor } from './daemon/places.ts';
 import { type Settings, SettingsError, settingsOf } from './daemon/settings.ts';
 import { SourcesLink } from './daemon/sources-link.ts';
 import { DepotError } from './depot/files.ts';
+import { relayHostOf } from './depot/relay-host.ts';
 import { SYSTEM_HOST } from './host.ts';
 import { dnsResolver, withFixedNames } from './names/resolve.ts';
 import { Publisher } from './release/publisher.ts';
@@ -108,8 +109,8 @@ async function main(out: Output): Promise<void> {
     await publisher.renew();
     const sources = config === undefined ? undefined : newSources(publisher, config, settings, audit);
     const depot = config?.depot && (await openDepot(publisher, config.depot));
-    const places = placesOf(settings, logger);
-    const sessions = await serveSubscribers(publisher, settings.listen, { ...settings, places });
+    const own = { places: placesOf(settings, logger), relays: depot && relayHostOf(depot) };
+    const sessions = await serveSubscribers(publisher, settings.listen, { ...settings, ...own });
     const counting = countFirewalls(publisher, sessions.ask);
     open({ publisher, ask: sessions.ask, sources, depot, version: programVersion });
     const { epoch, version } = publisher.head?.manifest ?? { epoch: 0, version: 0 };

@@ -56,6 +56,7 @@ const GREETINGS: readonly number[] = [
   MessageType.hello,
   MessageType.welcome,
   MessageType.greet,
+  MessageType.relay,
   MessageType.bye,
 ];
 

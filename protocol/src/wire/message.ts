@@ -1,7 +1,7 @@
 /**
  * Messages: what a frame's type and body mean, WIRE.md "Messages". Control bodies are maps checked
- * against its fields; OFFER, PROOF, ROOT, FRESH and CHUNK are binary. Which message may come when is the
- * business of session.ts.
+ * against its fields; OFFER, PROOF, ROOT, FRESH, CHUNK, HEAD, REPORTS and ANSWERS are binary. Which message
+ * may come when is the business of session.ts.
  */
 
 import { joinSigned, type Signed, splitSigned } from '../content/signature-block.ts';
@@ -69,6 +69,11 @@ export const MessageType = {
   unsupported: 18,
   root: 19,
   fresh: 20,
+  relay: 21,
+  head: 22,
+  fetch: 23,
+  reports: 24,
+  answers: 25,
   push: 64,
   file: 65,
   status: 66,
@@ -215,28 +220,38 @@ export const SESSION_FIELDS = {
   },
 } as const satisfies Record<string, Fields>;
 
+/** Publisher and relay, DEPOT.md "Relays". */
+export const RELAY_FIELDS = {
+  relay: { protocolMin: protocolVersion, protocolMax: protocolVersion, name },
+  fetch: { sha256: hash, length: uint },
+} as const satisfies Record<string, Fields>;
+
 const SIGNED_KINDS = ['offer', 'proof', 'root', 'fresh'] as const;
 type SignedKind = (typeof SIGNED_KINDS)[number];
 
-const MAP_FIELDS = { ...SESSION_FIELDS, ...CONTROL_FIELDS } as const;
+/** Bytes, which others make and read. */
+const BYTES_KINDS = ['chunk', 'head', 'reports', 'answers'] as const;
+type BytesKind = (typeof BYTES_KINDS)[number];
+
+const MAP_FIELDS = { ...SESSION_FIELDS, ...RELAY_FIELDS, ...CONTROL_FIELDS } as const;
 type MapKind = keyof typeof MAP_FIELDS;
 
 type MapMessages = {
   [K in MapKind]: { readonly kind: K } & FieldValues<(typeof MAP_FIELDS)[K]>;
 };
 type SignedMessages = { [K in SignedKind]: Signed & { readonly kind: K } };
-interface BinaryMessages extends SignedMessages {
-  readonly chunk: {
-    readonly kind: 'chunk';
-    /** 1 to 65,512 bytes of a stream; when received, possibly a view of what the channel read. */
+type BytesMessages = {
+  [K in BytesKind]: {
+    readonly kind: K;
+    /** 1 to 65,512 of them; those of a CHUNK, when received, are possibly a view of what the channel read. */
     readonly bytes: Uint8Array;
   };
-}
+};
 interface RecordMessages {
   readonly record: { readonly kind: 'record'; readonly record: ControlRecord };
 }
 
-type Messages = MapMessages & BinaryMessages & RecordMessages;
+type Messages = MapMessages & SignedMessages & BytesMessages & RecordMessages;
 export type Message = Messages[MessageKind];
 export type MessageOf<K extends MessageKind> = Messages[K];
 
@@ -267,8 +282,8 @@ MAP_CODECS.set('record', { names: ['record'], check: taggedCheck('record', RECOR
  */
 export function encodeMessage(message: Message): EncodedMessage {
   const type = MessageType[message.kind];
-  if (message.kind === 'chunk') {
-    const wrong = chunkFault(message.bytes);
+  if (isBytesMessage(message)) {
+    const wrong = bytesFault(message.kind, message.bytes);
     if (wrong !== undefined) throw new TypeError(wrong);
     return { type, body: message.bytes };
   }
@@ -293,10 +308,10 @@ export function encodeMessage(message: Message): EncodedMessage {
 export function decodeMessage(type: number, body: Uint8Array, onSkipped?: () => void): Message {
   const kind = KINDS.get(type);
   if (kind === undefined) throw new ProtocolError(ErrorCode.unknownType, `no message has the type ${type}`);
-  if (kind === 'chunk') {
-    const wrong = chunkFault(body);
+  if (isBytesKind(kind)) {
+    const wrong = bytesFault(kind, body);
     if (wrong !== undefined) throw new ProtocolError(ErrorCode.badMessage, wrong);
-    return { kind, bytes: body };
+    return { kind, bytes: kind === 'chunk' ? body : body.slice() };
   }
   // Copies: a manifest is kept for as long as its release, the frame is not.
   if (isSignedKind(kind)) return { kind, ...splitSigned(body) };
@@ -339,6 +354,7 @@ function withoutSkippable(
 function ruleFault(message: Message): string | undefined {
   switch (message.kind) {
     case 'hello':
+    case 'relay':
     case 'greet':
       return message.protocolMin > message.protocolMax ? 'protocolMin is above protocolMax' : undefined;
     case 'query':
@@ -392,9 +408,17 @@ function blockFault({ verb, target, qube }: MessageOf<'block'>): string | undefi
   return verb !== 'block' && qube === undefined ? 'a qube belongs to allow and cut' : undefined;
 }
 
-function chunkFault(body: Uint8Array): string | undefined {
+function bytesFault(kind: BytesKind, body: Uint8Array): string | undefined {
   if (body.length >= 1 && body.length <= FRAME_BODY_MAX_BYTES) return undefined;
-  return `a chunk of ${body.length} bytes; it holds 1 to ${FRAME_BODY_MAX_BYTES}`;
+  return `${kind} of ${body.length} bytes; it holds 1 to ${FRAME_BODY_MAX_BYTES}`;
+}
+
+function isBytesKind(kind: MessageKind): kind is BytesKind {
+  return BYTES_KINDS.some((bytes) => bytes === kind);
+}
+
+function isBytesMessage(message: Message): message is MessageOf<BytesKind> {
+  return isBytesKind(message.kind);
 }
 
 function isSignedKind(kind: MessageKind): kind is SignedKind {

@@ -26,7 +26,7 @@ export const SILENT: Refusal = {
 /** Why a peer that speaks such versions is not served; undefined where ours is one of them. */
 export function versionRefusal(
   { protocolMin, protocolMax }: { readonly protocolMin: number; readonly protocolMax: number },
-  peer: 'subscriber' | 'rulectl',
+  peer: 'subscriber' | 'relay' | 'rulectl',
 ): Refusal | undefined {
   if (protocolMin <= PROTOCOL_VERSION && protocolMax >= PROTOCOL_VERSION) return undefined;
   const [theirs, older] =

@@ -19,6 +19,7 @@ import { PendingConnections } from '../admission/pending.ts';
 import { busy, type Refusal, SILENT } from '../admission/refusal.ts';
 import type { SessionHost } from '../host.ts';
 import { Announcer } from './announce.ts';
+import { type RelayHost, RelaySession, RelaySessions } from './relay.ts';
 import { SubscriberSession } from './session.ts';
 import type { Question } from './state.ts';
 
@@ -30,6 +31,10 @@ export type AskTable = (subscriber: string, about: Question) => Promise<MessageO
 
 export interface ServedSubscribers extends Service {
   readonly ask: AskTable;
+  /** Whether a relay has the name. */
+  isRelay(name: string): boolean;
+  /** Ends all sessions, which come back at once: what they were greeted with is over. */
+  restart(): void;
 }
 
 export interface SubscriberOptions {
@@ -39,6 +44,8 @@ export interface SubscriberOptions {
   readonly bindings?: Bindings;
   /** Sessions at once of names that are bound to nothing; default SUBSCRIBERS_MAX. */
   readonly places?: number;
+  /** For relays; default: there are none. */
+  readonly relays?: RelayHost | undefined;
 }
 
 /** Serves subscribers on some endpoints. Throws what `listen` throws, having closed what was open. */
@@ -47,14 +54,15 @@ export async function serveSessions(
   endpoints: readonly Endpoint[],
   options: SubscriberOptions = {},
 ): Promise<ServedSubscribers> {
-  const { curve, bindings = new Bindings([]), places = SUBSCRIBERS_MAX } = options;
+  const { curve, bindings = new Bindings([]), places = SUBSCRIBERS_MAX, relays } = options;
   publisher.subscribers.showBindings((name) => bindings.shownOf(name));
   const sessions = new Set<SubscriberSession>();
-  const holders = new NameHolders<SubscriberSession>((name) => bindings.isBound(name));
+  const relaying = new RelaySessions(publisher, relays);
+  const holders = new NameHolders<SubscriberSession | RelaySession>((name) => bindings.isBound(name));
   const pending = new PendingSubscribers(publisher.clock);
   const logOf = pacedLogs(publisher);
   const admit = async (
-    session: SubscriberSession,
+    session: SubscriberSession | RelaySession,
     name: string,
     owner: string | undefined,
     peer: PeerIdentity,
@@ -71,44 +79,51 @@ export async function serveSessions(
   };
   const serve = async (channel: Channel, place: ListenAddress): Promise<void> => {
     const owner = place.owner ?? bindings.ownerOf(channel.peer);
-    const session = new SubscriberSession(
-      connectionOn(channel, publisher.clock),
-      publisher,
-      logOf(owner),
-      async (self, name) => {
-        const refusal = await admit(self, name, owner, channel.peer);
-        leave();
-        return refusal;
-      },
-    );
+    const connection = connectionOn(channel, publisher.clock);
+    const session = new SubscriberSession(connection, publisher, logOf(owner), async (self, name) => {
+      const refusal = await admit(self, name, owner, channel.peer);
+      leave();
+      return refusal;
+    });
     const leave = pending.add(session, owner);
     sessions.add(session);
+    let relay: MessageOf<'relay'> | undefined;
     try {
-      await session.run();
+      relay = await session.run();
     } finally {
       leave();
       sessions.delete(session);
       holders.release(session);
     }
+    if (relay === undefined) return;
+    await relaying.serve(connection, relay, logOf(owner), {
+      admit: (one, name) => admit(one, name, owner, channel.peer),
+      release: (one) => holders.release(one),
+    });
   };
-  const stop = (): void => {
-    for (const session of sessions)
-      session.stop({ code: ErrorCode.shuttingDown, text: 'the publisher stops' });
+  const endAll = (refusal: Refusal): void => {
+    for (const session of [...sessions, ...relaying.all]) session.stop(refusal);
   };
+  const stop = (): void => endAll({ code: ErrorCode.shuttingDown, text: 'the publisher stops' });
   const listened = placesOf(endpoints, bindings.all);
   const served = await serveAll(publisher, listened, serve, stop, curve);
   const announcer = new Announcer(sessions, publisher.pace);
   const unheed = publisher.onHead(() => announcer.tell());
   const ask: AskTable = async (subscriber, about) => {
     const session = holders.holderOf(subscriber);
-    if (session !== undefined) return session.ask(about);
+    if (session instanceof SubscriberSession) return session.ask(about);
     throw new ProtocolError(ErrorCode.noSuchSubscriber, `no subscriber called ${subscriber} is connected`);
   };
   const close = (): Promise<void> => {
     unheed();
     return served.close();
   };
-  return { ask, close };
+  return {
+    ask,
+    close,
+    isRelay: (name) => holders.holderOf(name) instanceof RelaySession,
+    restart: () => endAll({ code: ErrorCode.moreRoots, text: 'there is another root', retryAfterMs: 0 }),
+  };
 }
 
 /** The log of a connection: of a bound name its own, all others share one. */

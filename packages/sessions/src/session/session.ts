@@ -58,9 +58,10 @@ export class SubscriberSession implements NameHolder {
 
   /**
    * Runs until the connection ends. Messages are heard at the pace of all: of a thousand sockets that have
-   * something to read the event loop reads in one turn, and one may hold a thousand messages.
+   * something to read the event loop reads in one turn, and one may hold a thousand messages. Resolves to
+   * RELAY where that came in place of HELLO: the connection is whose session that is from there on.
    */
-  async run(): Promise<void> {
+  async run(): Promise<MessageOf<'relay'> | undefined> {
     const { pace } = this.#publisher;
     this.#feed({ kind: 'tick' });
     let fault: Fault | undefined;
@@ -68,6 +69,10 @@ export class SubscriberSession implements NameHolder {
       for (;;) {
         const received = await this.#connection.receive().finally(() => pace.step());
         if (received === undefined) break;
+        if (received.message.kind === 'relay' && this.#state.kind === 'greeting') {
+          this.#state = { kind: 'closed', name: undefined };
+          return received.message;
+        }
         this.#feed({ kind: 'received', ...received });
       }
     } catch (error) {
@@ -80,6 +85,7 @@ export class SubscriberSession implements NameHolder {
         this.#logger.info({ subscriber, skipped }, 'it said what nobody here knows: passed over');
       this.#feed({ kind: 'disconnected', ...(fault === undefined ? {} : { fault }) });
     }
+    return undefined;
   }
 
   /** There is another head. */
