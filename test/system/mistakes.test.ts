@@ -84,6 +84,7 @@ function expectSentence({ exit, stderr }: Ended, expectedExit: number, says: str
   expect(exit).toBe(expectedExit);
 }
 
+const MIRROR = ['--connect', 'https://rules.example/'];
 const twice = (...words: readonly string[]): readonly string[] => [...words, ...words];
 describe('an option that is given twice is refused', () => {
   it.each<[Program, readonly string[], string]>([
@@ -145,6 +146,35 @@ describe('values that nothing can be done with', () => {
     ['subscriber', ['--trust', TRUST, '--user', 'nobody'], 64, '--user nobody goes with --enforce'], // stayed root
     ['subscriber', ['--trust', TRUST, '--enforce', '--applier-user', 'x'], 64, '--applier-user x goes with'],
     ['subscriber', ['--trust', TRUST, '--iif-group', ''], 64, '--iif-group has an empty value'], // group 0
+    [
+      'subscriber',
+      ['--trust', TRUST, '--connect', 'unix:a', '--connect', 'unix:b'],
+      64,
+      '--connect unix:b: several',
+    ],
+    [
+      'subscriber',
+      ['--trust', TRUST, '--connect', 'https://a/ http://b/ unix:c'],
+      64,
+      '--connect http://b/ unix:c: beside',
+    ],
+    ['subscriber', ['--trust', TRUST, '--connect', 'https://'], 64, '--connect https://: beside a mirror'],
+    ['subscriber', ['--trust', TRUST, '--ca', 'file'], 64, '--ca and --report-token go with --connect https'],
+    ['subscriber', ['--trust', TRUST, ...MIRROR, '--ca', 'file'], 64, '--ca: file holds no certificates'],
+    [
+      'subscriber',
+      ['--trust', TRUST, ...MIRROR, '--ca', '/dev/zero'],
+      64,
+      '--ca: /dev/zero holds no certificates',
+    ],
+    ['subscriber', ['--trust', TRUST, ...MIRROR, '--report-token', 'file'], 1, '--report-token: file is'],
+    ['subscriber', ['--trust', TRUST, ...MIRROR, '--poll', '0'], 64, '--poll 0: a number of seconds from 1'],
+    [
+      'subscriber',
+      ['--trust', TRUST, ...MIRROR, '--stale', 'closed'],
+      64,
+      '--stale closed goes with --report-token',
+    ],
     ['publisher', ['--curve-key', '/dev/zero'], 64, '/dev/zero is too large for a file of keys'], // hung
     ['rulectl', ['check', '/dev/zero'], 2, '/dev/zero has'], // hung
     ['rulectl', ['push', '--dry-run=yes', 'file'], 64, '--dry-run=yes: write --dry-run alone'], // released

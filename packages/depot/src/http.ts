@@ -44,7 +44,7 @@ interface Ask {
 
 /** Whether an endpoint is the address of a mirror. */
 export function isMirrorUrl(text: string): boolean {
-  return /^https?:\/\//i.test(text) && URL.canParse(text);
+  return /^https?:\/\/\S+$/i.test(text) && URL.canParse(text);
 }
 
 export class HttpSource implements DepotSource {

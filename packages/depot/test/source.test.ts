@@ -267,6 +267,7 @@ describe('an endpoint', () => {
     ['vchan:0/4711', false],
     ['unix:/run/rulecast/https://x', false],
     ['https://', false],
+    ['https://a/ unix:b', false],
   ])('%s is a mirror: %s', (text, is) => {
     expect(isMirrorUrl(text)).toBe(is);
   });

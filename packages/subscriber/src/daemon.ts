@@ -25,17 +25,7 @@ import { parseTrust, STEADY_CLOCK, type Trust, trustFault } from '@rulecast/prot
 import { type Address, formatAddress, isPartName } from '@rulecast/rules';
 import { TableEngineError } from '@rulecast/table';
 import { Garbage } from '@rulecast/threads';
-import {
-  type ConnectOptions,
-  connect,
-  curvePeerKeys,
-  type Endpoint,
-  EndpointError,
-  needsCurve,
-  openCurveKeyPair,
-  parseEndpoint,
-  readCurveKeyPair,
-} from '@rulecast/vchan';
+import { connect, EndpointError, openCurveKeyPair } from '@rulecast/vchan';
 import { type Logger, pino } from 'pino';
 import { RefusedError } from './apply/commit.ts';
 import type { NameEnforcer } from './apply/names.ts';
@@ -51,6 +41,7 @@ import {
 import { type NamesSettings, namesSettings, namesWarnings } from './daemon/names.ts';
 import { argv, checkNumbers, checkUsers } from './daemon/options.ts';
 import { QubesDbError, valueFrom } from './daemon/qubesdb.ts';
+import { openUpstream, placesIn } from './daemon/upstream.ts';
 import { createSubscriber, type Subscriber } from './peer/subscriber.ts';
 import type { RefusedLog } from './refused/refused-log.ts';
 import { StateError } from './state/state.ts';
@@ -72,8 +63,7 @@ async function main(out: Output): Promise<void> {
   const manager = serviceManager(process.env, (error) => {
     logger.warn({ err: error }, 'the service manager could not be told');
   });
-  const connectTo = placed('connect', argv.connect, logger);
-  const endpoint = endpointOf(connectTo);
+  const places = placesIn(argv.connect.map((place) => placed('connect', place, logger)));
   if (!isPartName(argv.name))
     throw usageError(`--name ${argv.name}: 1 to 63 of A-Z a-z 0-9 . _ -, the first a letter or digit`);
   checkNumbers();
@@ -86,7 +76,7 @@ async function main(out: Output): Promise<void> {
     const dns = readDns(dnsOf);
     // Before there are no rights left to read them.
     const trust = readTrust(argv.trust && placed('trust', argv.trust, logger));
-    const keys = curveOptions(endpoint);
+    const upstream = await openUpstream(places, trust, logger, onText);
     const lock =
       argv.state === undefined
         ? undefined
@@ -99,7 +89,7 @@ async function main(out: Output): Promise<void> {
       : { sink: undefined, refused: undefined };
     const names = naming && (await startNames(naming, refused, logger));
     const subscriber = await createSubscriber({
-      channel: (signal) => connect(endpoint, { signal, ...keys, onText }),
+      ...upstream.options,
       name: argv.name,
       trust,
       stateDirectory: argv.state,
@@ -117,13 +107,15 @@ async function main(out: Output): Promise<void> {
     subscriber.events.on('applied', () => garbage.sweepSoon());
     const unwatch = followDns(dnsOf, dns, (addresses) => takeDns(addresses, subscriber, logger));
     const stop = stopSignal(); // before anybody is told that it runs, and may end it
-    logger.info({ connect: connectTo, version: subscriber.status().version ?? 0 }, 'ready');
+    upstream.warn(subscriber.status().version);
+    logger.info({ connect: upstream.text, version: subscriber.status().version ?? 0 }, 'ready');
     manager.ready();
     await stop;
     manager.stopping();
     logger.info('stopping');
     unwatch?.();
     await names?.close(); // first: a commit may wait for it
+    await upstream.close(); // first: the subscriber may wait for it
     await subscriber.close();
     await sink?.close();
     lock?.release();
@@ -214,38 +206,6 @@ function ownCurveKey(): string {
   if (argv.curveKey === undefined) throw usageError('--print-curve goes with --curve-key FILE');
   try {
     return openCurveKeyPair(argv.curveKey).publicKey;
-  } catch (error) {
-    throw error instanceof EndpointError ? usageError(error.message, { cause: error }) : error;
-  }
-}
-
-/** The keys for an endpoint over ZeroMQ, as the options say. */
-function curveOptions(endpoint: Endpoint): Pick<ConnectOptions, 'curve'> {
-  const { curveKey, curvePeer } = argv;
-  if (curveKey === undefined && curvePeer === undefined) {
-    if (needsCurve(endpoint)) {
-      throw usageError(
-        `--connect ${argv.connect} leaves this machine: it needs --curve-key FILE and --curve-peer KEY`,
-      );
-    }
-    return {};
-  }
-  if (curveKey === undefined || curvePeer === undefined) {
-    throw usageError('--curve-key FILE and --curve-peer KEY go together: each end proves who it is');
-  }
-  try {
-    const [serverKey, ...others] = curvePeerKeys(curvePeer);
-    if (serverKey === undefined || others.length > 0)
-      throw usageError(`--curve-peer: ${curvePeer} must hold one key`);
-    return { curve: { ...readCurveKeyPair(curveKey), serverKey } };
-  } catch (error) {
-    throw error instanceof EndpointError ? usageError(error.message, { cause: error }) : error;
-  }
-}
-
-function endpointOf(text: string): ReturnType<typeof parseEndpoint> {
-  try {
-    return parseEndpoint(text);
   } catch (error) {
     throw error instanceof EndpointError ? usageError(error.message, { cause: error }) : error;
   }

@@ -7,6 +7,8 @@ import { strictYargs } from '@rulecast/program/command-line';
 const KERNEL_MIB_MAX = 65_536;
 /** 0 is what the kernel's own logs have. */
 const LOG_GROUP_MAX = 65_535;
+/** Above it a firewall would learn of nothing for longer than what is in force counts as fresh. */
+const POLL_MAX_SECONDS = 600;
 
 const ENVIRONMENT = {
   prefix: 'RULECAST',
@@ -15,6 +17,9 @@ const ENVIRONMENT = {
     'connect',
     'curve-key',
     'curve-peer',
+    'ca',
+    'poll',
+    'report-token',
     'state',
     'name',
     'boot',
@@ -51,9 +56,28 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
   .option('connect', {
     type: 'string',
     requiresArg: true,
-    default: defaultEndpoints(process.env).subscribers,
+    array: true,
+    default: [defaultEndpoints(process.env).subscribers],
     describe:
-      'Endpoint of the publisher, or qubesdb:PATH, or qubesdb:PATH,ENDPOINT, of which the endpoint is for a host that is no qube',
+      'Endpoint of the publisher, or qubesdb:PATH, or qubesdb:PATH,ENDPOINT, of which the endpoint is for a host that is no qube; or the https: address of a mirror of its depot, once or more, the nearest first',
+  })
+  .option('ca', {
+    type: 'string',
+    requiresArg: true,
+    describe:
+      'File of authorities in PEM that sign certificates of mirrors, in place of those of this system',
+  })
+  .option('poll', {
+    type: 'number',
+    requiresArg: true,
+    default: 15,
+    describe: 'Seconds between two looks at a mirror, a tenth more or less',
+  })
+  .option('report-token', {
+    type: 'string',
+    requiresArg: true,
+    describe:
+      'File of the token by which mirrors pass on what is in force here (rulectl keys token NAME); without it nobody says what is newest',
   })
   .option('curve-key', {
     type: 'string',
@@ -195,6 +219,10 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
     'A publisher on another host, encrypted',
   )
   .example(
+    '$0 --trust publisher.trust --state ./firewall --connect https://rules.example/ --report-token fw.token',
+    'Releases from a web server, and reports by it',
+  )
+  .example(
     '$0 --trust publisher.trust --state /var/lib/rulecast --enforce --user rulecast',
     'Enforce by nftables; the part that talks to the network has no privileges',
   )
@@ -210,7 +238,7 @@ const cli = strictYargs('rulecast-subscriber', new URL('../../package.json', imp
  * program.
  */
 export const argv = programOptions('rulecast-subscriber', cli, {
-  repeatable: [],
+  repeatable: ['connect'],
   environment: ENVIRONMENT,
   variables: process.env,
 });
@@ -225,6 +253,8 @@ export function checkNumbers(): void {
     throw usageError(`--kernel-mib ${argv.kernelMib}: a number from 1 to ${KERNEL_MIB_MAX}`);
   if (!Number.isInteger(argv.logGroup) || argv.logGroup < 1 || argv.logGroup > LOG_GROUP_MAX)
     throw usageError(`--log-group ${argv.logGroup}: a number from 1 to ${LOG_GROUP_MAX}`);
+  if (!Number.isInteger(argv.poll) || argv.poll < 1 || argv.poll > POLL_MAX_SECONDS)
+    throw usageError(`--poll ${argv.poll}: a number of seconds from 1 to ${POLL_MAX_SECONDS}`);
   if (argv.log && !argv.enforce)
     throw usageError('--log goes with --enforce: the kernel tells what it refuses');
   if (argv.stale === 'closed' && argv.boot === 'open')

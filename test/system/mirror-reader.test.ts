@@ -1,0 +1,86 @@
+/** A firewall as a process that takes releases from web servers. */
+
+import { once } from 'node:events';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import https from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { expect, it, onTestFinished } from 'vitest';
+import { temporaryDirectory } from '../kit/directory.ts';
+import {
+  type LogLine,
+  rulectl,
+  startPublisher,
+  startSubscriber,
+  startSubscriberOf,
+  trustOf,
+} from '../processes.mjs';
+
+const CERTIFICATE = new URL('../fixtures/tls/certificate.pem', import.meta.url);
+const KEY = new URL('../fixtures/tls/key.pem', import.meta.url);
+
+/** Shows a folder by http, or https, until the test ends. */
+async function show(folder: string, isEncrypted: boolean): Promise<string> {
+  const answer: http.RequestListener = ({ url = '/' }, response) => {
+    const path = join(folder, url.split('?')[0] ?? '');
+    response.writeHead(existsSync(path) ? 200 : 404);
+    response.end(existsSync(path) ? readFileSync(path) : undefined);
+  };
+  const tls = { cert: readFileSync(CERTIFICATE), key: readFileSync(KEY) };
+  const server = isEncrypted ? https.createServer(tls, answer) : http.createServer(answer);
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `${isEncrypted ? 'https' : 'http'}://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+}
+
+/** A release came into force. */
+function isIn(version: number): (line: LogLine) => boolean {
+  return (line) => line['version'] === version && line['msg'] === 'applied';
+}
+
+function says(text: string): (line: LogLine) => boolean {
+  return (line) => String(line['msg']).includes(text);
+}
+
+it('takes what a mirror shows by its floor, and nothing where nothing was in force and nobody says what is newest', async () => {
+  const directory = temporaryDirectory();
+  const depot = join(directory, 'depot');
+  const config = join(directory, 'publisher.yaml');
+  writeFileSync(config, `depot: { directory: ${depot} }\n`);
+  const publisher = await startPublisher(directory, ['--config', config]);
+  onTestFinished(() => publisher.stop());
+  const push = async (address: string, ...wait: readonly string[]) => {
+    writeFileSync(join(directory, 'bad.txt'), `${address}\n`);
+    const { code, stderr } = await rulectl(directory, ['push', ...wait, join(directory, 'bad.txt')]);
+    expect(code, stderr).toBe(0);
+  };
+  const state = join(directory, 'fw');
+  const before = await startSubscriber(directory, 'fw', ['--state', state]);
+  await push('192.0.2.1', '--require', 'fw');
+  await before.stop();
+  await publisher.stop(); // and the depot stays
+  const again = await startPublisher(directory, ['--config', config]);
+  onTestFinished(() => again.stop());
+  await push('192.0.2.2', '--no-wait');
+
+  const [plain, encrypted] = [await show(depot, false), await show(depot, true)];
+  const trust = await trustOf(directory);
+  const ca = ['--ca', CERTIFICATE.pathname, '--poll', '1'];
+  const fw = await startSubscriberOf(trust, encrypted, 'fw', ['--state', state, '--connect', plain, ...ca]);
+  onTestFinished(() => fw.stop());
+  await fw.logged(isIn(2));
+  await push('192.0.2.3', '--no-wait');
+  await fw.logged(isIn(3));
+  await fw.logged(says('without --report-token FILE nobody says whether what is in force is the newest'));
+  await fw.logged(says('on the way from there anybody can read the rules'));
+
+  const fresh = await startSubscriberOf(trust, plain, 'new', ['--poll', '1']);
+  onTestFinished(() => fresh.stop());
+  await fresh.logged((line) => line['code'] === 'not-fresh');
+  await fresh.logged(says('nothing was in force here, and without --report-token FILE nothing is taken'));
+  expect(fresh.log.some(isIn(3))).toBe(false);
+});
