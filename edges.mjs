@@ -32,6 +32,7 @@ export const EDGES = {
   'packages/publisher/src/store/audit-log.ts': 'appends to a file that nothing reads',
   'packages/publisher/src/signer/record.ts': 'the last number that was signed, on disk',
   'packages/publisher/src/depot/directory.ts': 'the files of a depot, behind an interface of their own',
+  'packages/publisher/src/fleet/listener.ts': 'the socket by which reports come',
   'packages/publisher/src/daemon.ts': 'the process',
   'packages/publisher/src/signer-main.ts': 'the process that has the keys',
   'packages/subscriber/src/daemon.ts': 'the process',

@@ -144,6 +144,7 @@ export {
   joinReports,
   type Report,
   type ReportAnswer,
+  readKeptReport,
   readReport,
   readReportAnswer,
   splitReports,

@@ -14,7 +14,7 @@ import { fault } from './disk.ts';
 type Key = string | readonly number[];
 type Value = string | Uint8Array;
 
-const NAMES = ['meta', 'releases', 'notes', 'deltas', 'snapshots', 'subscribers'] as const;
+const NAMES = ['meta', 'releases', 'notes', 'deltas', 'snapshots', 'subscribers', 'reports'] as const;
 
 /** One named database; replaced, never changed, by a transaction. */
 interface Entry {
@@ -31,6 +31,7 @@ const NOTHING: Contents = {
   deltas: [],
   snapshots: [],
   subscribers: [],
+  reports: [],
 };
 
 export class SimulatedDatabases {
@@ -156,6 +157,7 @@ export class SimulatedDatabases {
       deltas: database('deltas'),
       snapshots: database('snapshots'),
       subscribers: database('subscribers'),
+      reports: database('reports'),
       transactionSync,
       transaction: async (work) => {
         const commit = (): void => transactionSync(work);
@@ -170,7 +172,7 @@ export class SimulatedDatabases {
   }
 }
 
-function within<E extends { readonly key: Key }>(entries: readonly E[], range: KeyRange): readonly E[] {
+function within<E extends { readonly key: Key }>(entries: readonly E[], range: KeyRange<Key>): readonly E[] {
   const { start, end, reverse = false, limit } = range;
   const ordered = reverse ? entries.toReversed() : entries;
   const sign = reverse ? -1 : 1;

@@ -26,6 +26,7 @@ export { isListFormatName, LIST_FORMATS, type ListFormatName } from './collect/f
 export type { ImportOptions, Skipped } from './collect/options.ts';
 export {
   type DepotConfig,
+  type FleetConfig,
   type MustReach,
   type NeverBlockConfig,
   operandsOf,

@@ -46,6 +46,7 @@ describe('every key of the configuration', () => {
     ['an operator', ROLE_KEYS, false],
     ['its socket', SUBSCRIBER_KEYS.socket.keys, false],
     ['depot', CONFIG_KEYS.depot.keys, false],
+    ['fleet', CONFIG_KEYS.fleet.keys, false],
     ['dns', CONFIG_KEYS.dns.keys, false],
     ['never-block', CONFIG_KEYS.neverBlock.keys, false],
     ['limits', CONFIG_KEYS.limits.keys, false],
@@ -60,6 +61,7 @@ describe('every key of the configuration', () => {
     ['defaults', SHARED_KEYS],
     ['limits', CONFIG_KEYS.limits.keys ?? {}],
     ['depot', CONFIG_KEYS.depot.keys ?? {}],
+    ['fleet', CONFIG_KEYS.fleet.keys ?? {}],
   ])('below %s has its standard value in examples/publisher.yaml', (_, keys: Keys) => {
     for (const [field, { standard }] of Object.entries(keys)) {
       if (standard !== undefined)

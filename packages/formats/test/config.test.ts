@@ -159,6 +159,7 @@ describe('what it means', () => {
         subscribers: undefined,
         bindings: [],
         depot: undefined,
+        fleet: undefined,
         mustReach: [],
         lists: new Map(),
       });
@@ -183,6 +184,14 @@ describe('what it means', () => {
     const standard = { signEveryMs: 60_000, expiresMs: 300_000, keepMs: 7_200_000 };
     expect(configOf('depot: { directory: d }').depot).toEqual({ directory: '/etc/rulecast/d', ...standard });
     expect(configOf('depot: { directory: /d, keep: 1d }').depot).toMatchObject({ keepMs: 86_400_000 });
+  });
+
+  it('reports have a socket, a secret beside the file, and a standard time', () => {
+    expect(configOf('fleet: { reports: "unix:/r", secret: s }').fleet).toEqual({
+      reports: { value: 'unix:/r', line: 1, column: 20 },
+      secret: '/etc/rulecast/s',
+      everyMs: 300_000,
+    });
   });
 
   it('endpoints keep their place', () => {
@@ -524,6 +533,9 @@ describe('faults', () => {
     ['dns: { max-age: 59s }', '1:17 bad-value', 'from 1m to 366d'],
     ['dns: { fixed: { "b c": 192.0.2.1 } }', '1:17 bad-label', 'is no host name'],
     ['curve: { clients: x }', '1:8 missing-key', 'secret: FILE'],
+    ['fleet: { secret: x }', '1:8 missing-key', 'reports'],
+    ['fleet: { reports: "unix:/x" }', '1:8 missing-key', 'secret'],
+    ['fleet: { reports: "unix:/x", secret: x, every: 30s }', '1:48 bad-value', 'from 1m to 1d'],
     ['depot: { keep: 3h }', '1:8 missing-key', 'directory: DIRECTORY'],
     ['depot: { directory: x, sign-every: 3m }', '1:36 bad-value', 'from 10s to 2m'],
     ['depot: { directory: x, expires: 3m }', '1:33 bad-value', 'from 4m to 1d'],

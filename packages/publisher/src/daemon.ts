@@ -31,13 +31,12 @@ import { type Logger, pino } from 'pino';
 import type { House } from './control/parts.ts';
 import { readConfigFile } from './daemon/config-file.ts';
 import { countFirewalls } from './daemon/counting.ts';
-import { openDepot } from './daemon/depot-link.ts';
+import { openMirror } from './daemon/mirror.ts';
 import { argv, defaults, version as programVersion } from './daemon/options.ts';
 import { placesFor } from './daemon/places.ts';
 import { type Settings, SettingsError, settingsOf } from './daemon/settings.ts';
 import { SourcesLink } from './daemon/sources-link.ts';
 import { DepotError } from './depot/files.ts';
-import { relayHostOf } from './depot/relay-host.ts';
 import { SYSTEM_HOST } from './host.ts';
 import { dnsResolver, withFixedNames } from './names/resolve.ts';
 import { Publisher } from './release/publisher.ts';
@@ -108,11 +107,11 @@ async function main(out: Output): Promise<void> {
     await mapLargeBlocks();
     await publisher.renew();
     const sources = config === undefined ? undefined : newSources(publisher, config, settings, audit);
-    const depot = config?.depot && (await openDepot(publisher, config.depot));
-    const own = { places: placesOf(settings, logger), relays: depot && relayHostOf(depot) };
+    const mirror = await openMirror(publisher, config?.depot, settings.fleet);
+    const own = { places: placesOf(settings, logger), relays: mirror.relays };
     const sessions = await serveSubscribers(publisher, settings.listen, { ...settings, ...own });
     const counting = countFirewalls(publisher, sessions.ask);
-    open({ publisher, ask: sessions.ask, sources, depot, version: programVersion });
+    open({ publisher, ask: sessions.ask, sources, ...mirror, version: programVersion });
     const { epoch, version } = publisher.head?.manifest ?? { epoch: 0, version: 0 };
     const stop = stopSignal(); // before anybody is told that it runs, and may end it
     logger.info({ epoch, version, listen: settings.listenTexts, control: settings.controlTexts }, 'ready');
@@ -126,7 +125,7 @@ async function main(out: Output): Promise<void> {
     counting.close();
     await sources?.close();
     await sessions.close();
-    await depot?.close();
+    await mirror.close();
     await publisher.close();
     signer.close();
     await audit.close();

@@ -15,6 +15,7 @@ const FILES = { 'hosts.txt': '192.0.2.1\n' };
 
 /** A fleet whose states a test says. */
 class FakeFleet implements FleetView {
+  readonly trouble = undefined;
   readonly everyMs = 300_000;
   readonly rows = new Map<string, FleetRow>();
   /** Of what since when was counted. */

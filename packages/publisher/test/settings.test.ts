@@ -35,6 +35,26 @@ function settings(text: string, flags: Partial<Flags> = {}, file = '/etc/rulecas
   return settingsOf({ ...NO_FLAGS, ...flags }, config, file, DEFAULTS);
 }
 
+describe('reports', () => {
+  it.each([
+    ['unix:/run/r.sock?group=www', { kind: 'unix', path: '/run/r.sock', group: 'www' }],
+    ['unix:/run/r.sock', { kind: 'unix', path: '/run/r.sock' }],
+  ])('come to a Unix socket: %s', (text, endpoint) => {
+    const found = settings(`fleet: { reports: "${text}", secret: s }`).fleet;
+    expect(found).toMatchObject({ reports: endpoint, secret: '/etc/rulecast/s', everyMs: 300_000 });
+  });
+
+  it.each([
+    ['zmq+tcp:192.0.2.7:7701', 'reports: write unix:PATH'],
+    ['memory:x', 'reports: write unix:PATH'],
+    ['/run/r.sock', '/run/r.sock'],
+  ])('come to nothing else: %s', (text, reason) => {
+    expect(() => settings(`fleet: { reports: "${text}", secret: s }`)).toThrow(
+      new RegExp(`^/etc/rulecast/publisher.yaml:1:20: .*${reason}`),
+    );
+  });
+});
+
 describe('settingsOf', () => {
   it('without anything is the defaults', () => {
     const found = settingsOf(NO_FLAGS, undefined, undefined, DEFAULTS);

@@ -21,6 +21,7 @@ export { PendingConnections } from './admission/pending.ts';
 export { busy, type Refusal, SILENT, versionRefusal } from './admission/refusal.ts';
 export type { PublisherView, SessionHost, SessionRelease, SessionTransfer } from './host.ts';
 export { Pace } from './pace.ts';
+export { isStrange, provenRelease } from './session/greeting.ts';
 export { Heartbeat } from './session/heartbeat.ts';
 export type { RelayHost } from './session/relay.ts';
 export {

@@ -41,7 +41,7 @@ export {
 } from './channel/endpoint.ts';
 export { type ChannelPair, createMemoryPair, type MemoryPairOptions } from './channel/memory.ts';
 export { GROUP_FILE, groupId } from './stream/socket-group.ts';
-export { type ConnectOptions, connect, type ListenOptions, listen } from './transport.ts';
+export { type ConnectOptions, connect, type ListenOptions, listen, listenWith } from './transport.ts';
 export type { CurveClientKeys, CurveServerKeys } from './zeromq/curve.ts';
 export {
   type CurveKeyPair,

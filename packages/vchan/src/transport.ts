@@ -2,10 +2,18 @@
  * The one place that knows every kind of endpoint: `connect` and `listen` hand over to the transport of that
  * kind. A heavy transport is imported here when first asked for, so that nobody else pays for loading it.
  */
+import type net from 'node:net';
 import type { Channel, Listener } from './channel/channel.ts';
-import { type Endpoint, EndpointError, formatEndpoint, type UnixEndpoint } from './channel/endpoint.ts';
+import {
+  checkSocketPath,
+  type Endpoint,
+  EndpointError,
+  formatEndpoint,
+  type UnixEndpoint,
+} from './channel/endpoint.ts';
 import { connectMemory, listenMemory } from './channel/memory.ts';
-import { connectSocket, listenSocket } from './stream/socket.ts';
+import { bindSocket, connectSocket, listenSocket } from './stream/socket.ts';
+import { takePath } from './stream/socket-file.ts';
 import { GROUP_FILE, groupId } from './stream/socket-group.ts';
 import type { CurveClientKeys, CurveServerKeys } from './zeromq/curve.ts';
 
@@ -163,6 +171,21 @@ export async function listen(endpoint: Endpoint, options: ListenOptions = {}): P
       return listenZmq(endpoint, { bufferBytes, backlog, ...file, curve: options.curve });
     }
   }
+}
+
+/**
+ * Has a server of one's own listen on a Unix socket, with the care that `listen` takes of its file. Throws
+ * EndpointInUseError and EndpointError.
+ */
+export async function listenWith(
+  server: net.Server,
+  endpoint: UnixEndpoint,
+  onError: (error: Error) => void,
+): Promise<void> {
+  const { path } = endpoint;
+  checkSocketPath(path);
+  const access = { mode: DEFAULT_SOCKET_MODE, ...groupOf(endpoint) };
+  await takePath(path, formatEndpoint(endpoint), true, () => bindSocket(server, path, access, onError));
 }
 
 /** Who may connect beside the owner, where the endpoint names a group. */

@@ -130,6 +130,16 @@ const DEPOT_KEYS = {
   keepMs: scalar(between(7_200_000, 30 * DAY_MS), 'how long files stay that no head names any more', '2h'),
 } as const satisfies Keys;
 
+const FLEET_KEYS = {
+  reports: place('the Unix socket where reports come, to which a web server passes them'),
+  secret: path('the file of the secret of their tokens, which `rulectl keys fleet` makes'),
+  everyMs: scalar(
+    between(60_000, DAY_MS),
+    'how often firewalls report; one not heard for twice as long is silent',
+    '5m',
+  ),
+} as const satisfies Keys;
+
 const DNS_KEYS = {
   servers: texts(readServers, 'addresses of the servers to ask; without, those of resolv.conf'),
   fixed: otherwise(
@@ -153,6 +163,12 @@ export type NeverBlockConfig = Filled<typeof NEVER_BLOCK_KEYS>;
 
 /** Releases as files: where, and for how long. */
 export type DepotConfig = Filled<typeof DEPOT_KEYS> & { readonly directory: string };
+
+/** Where reports come, and with whose tokens. */
+export type FleetConfig = Filled<typeof FLEET_KEYS> & {
+  readonly reports: ConfigText;
+  readonly secret: string;
+};
 
 export const CONFIG_KEYS = {
   ...atStart({
@@ -203,6 +219,10 @@ export const CONFIG_KEYS = {
       required: ['directory'],
       description: 'depot: takes directory: DIRECTORY, and sign-every:, expires: and keep:',
     }),
+    fleet: mapping(FLEET_KEYS, 'reports of what firewalls have in force that fetch releases', {
+      required: ['reports', 'secret'],
+      description: 'fleet: takes reports: unix:PATH, secret: FILE, and every:',
+    }),
     dns: mapping(DNS_KEYS, 'how names are resolved'),
   }),
   neverBlock: mapping(NEVER_BLOCK_KEYS, 'what is taken out of lists that block'),
@@ -219,7 +239,16 @@ export const CONFIG_KEYS = {
 /** The keys of which the value of a key alone says what is meant. */
 type PlainKey = Exclude<
   keyof typeof CONFIG_KEYS,
-  'curve' | 'subscribers' | 'depot' | 'dns' | 'neverBlock' | 'limits' | 'defaults' | 'tables' | 'lists'
+  | 'curve'
+  | 'subscribers'
+  | 'depot'
+  | 'fleet'
+  | 'dns'
+  | 'neverBlock'
+  | 'limits'
+  | 'defaults'
+  | 'tables'
+  | 'lists'
 >;
 
 /**
@@ -233,6 +262,7 @@ export interface PublisherConfig extends Pick<Filled<typeof CONFIG_KEYS>, PlainK
   /** What names of subscribers are bound to. */
   readonly bindings: readonly BindingConfig[];
   readonly depot: DepotConfig | undefined;
+  readonly fleet: FleetConfig | undefined;
   readonly dns: Filled<typeof DNS_KEYS>;
   readonly neverBlock: NeverBlockConfig;
   readonly limits: SourceLimits;
@@ -322,6 +352,7 @@ function readConfig(root: MappingNode | undefined, reader: ConfigReader): Publis
     subscribers: values.subscribers?.expected,
     bindings: values.subscribers?.bindings ?? [],
     depot: depotOf(values.depot),
+    fleet: fleetOf(values.fleet),
     dns: filled(DNS_KEYS, values.dns ?? {}),
     neverBlock: filled(NEVER_BLOCK_KEYS, values.neverBlock ?? {}),
     limits: filled(LIMIT_KEYS, values.limits ?? {}),
@@ -335,6 +366,12 @@ function readConfig(root: MappingNode | undefined, reader: ConfigReader): Publis
 function depotOf(values: Values<typeof DEPOT_KEYS> | undefined): DepotConfig | undefined {
   const { directory } = values ?? {};
   return directory === undefined ? undefined : { ...filled(DEPOT_KEYS, values ?? {}), directory };
+}
+
+function fleetOf(values: Values<typeof FLEET_KEYS> | undefined): FleetConfig | undefined {
+  const { reports, secret } = values ?? {};
+  if (reports === undefined || secret === undefined) return undefined;
+  return { ...filled(FLEET_KEYS, values ?? {}), reports, secret };
 }
 
 function readName(text: string): ValueResult<string> {

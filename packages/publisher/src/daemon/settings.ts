@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { BindingConfig, ConfigText, MustReach, PublisherConfig } from '@rulecast/formats';
+import type { BindingConfig, ConfigText, FleetConfig, MustReach, PublisherConfig } from '@rulecast/formats';
 import { bitsOf, type PrefixSet, parseAddress, parseHostName, prefixOf, prefixSetOf } from '@rulecast/rules';
 import { type Binding, Bindings, type OwnSocket } from '@rulecast/sessions';
 import {
@@ -16,6 +16,7 @@ import {
   isCurveKey,
   parseEndpoint,
   readCurveKeyPair,
+  type UnixEndpoint,
 } from '@rulecast/vchan';
 import { Operators } from '../admission/operators.ts';
 import { dnsResolver } from '../names/resolve.ts';
@@ -67,8 +68,14 @@ export interface Settings {
   readonly mustReach: readonly MustReach[];
   /** Of StoreOptions. */
   readonly historyAgeMs: number | undefined;
+  /** Where reports come, and with whose tokens. */
+  readonly fleet: FleetSettings | undefined;
   /** Addresses that subscribers reach this publisher by: no fetched list may block them. */
   readonly peers: PrefixSet;
+}
+
+export interface FleetSettings extends Omit<FleetConfig, 'reports'> {
+  readonly reports: UnixEndpoint;
 }
 
 /** A setting cannot be used; the message says which, and what to write. */
@@ -143,8 +150,22 @@ export function settingsOf(
     nameAgeMs: config?.dns.maxAgeMs,
     mustReach: config?.mustReach ?? [],
     historyAgeMs: config?.historyMs,
+    fleet: config?.fleet && fleetIn(config.fleet, configFile ?? ''),
     peers: peersOf(listen),
   };
+}
+
+/** Only a Unix socket, which the file system closes to all but the web server. */
+function fleetIn(fleet: FleetConfig, configFile: string): FleetSettings {
+  const { reports } = fleet;
+  try {
+    const endpoint = parseEndpoint(reports.value);
+    if (endpoint.kind === 'unix') return { ...fleet, reports: endpoint };
+  } catch (cause) {
+    if (!(cause instanceof EndpointError)) throw cause;
+    refuse(configFile, reports, cause.message);
+  }
+  return refuse(configFile, reports, 'reports: write unix:PATH, where a web server passes them on');
 }
 
 /** The process of this program that signs. */

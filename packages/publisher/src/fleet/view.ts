@@ -28,6 +28,8 @@ export interface FleetCounts extends Readonly<Record<FleetState, number>> {
 }
 
 export interface FleetView {
+  /** A sentence, where reports are not kept, or not counted. */
+  readonly trouble: string | undefined;
   /** How often a firewall reports, in milliseconds. */
   readonly everyMs: number;
   /**

@@ -125,7 +125,7 @@ async function tellStatus(exchange: ControlExchange, parts: ControlParts): Promi
   return subscribers.map(({ name }) => name);
 }
 
-type Troubled = Pick<ControlParts, 'publisher' | 'sources' | 'depot'>;
+type Troubled = Pick<ControlParts, 'publisher' | 'sources' | 'depot' | 'fleet'>;
 
 /** What does not work as it should, each a sentence, the gravest first. */
 export function degradedOf(parts: Troubled): readonly string[] {
@@ -137,6 +137,7 @@ export function degradedBy({
   publisher,
   sources,
   depot,
+  fleet,
 }: Troubled): Readonly<Record<string, readonly string[]>> {
   const { behind, subscribers, rootTrouble, identity } = publisher;
   const { freshnessKeys, root } = identity;
@@ -161,6 +162,7 @@ export function degradedBy({
       `firewalls that remember nothing take nothing: ${freshnessKeys.length} of ${threshold} keys of freshness are here`,
     ),
     depot: depot?.trouble === undefined ? [] : [depot.trouble],
+    fleet: fleet?.trouble === undefined ? [] : [fleet.trouble],
     ...sources?.degraded,
     absent: where(missing.length > 0, `not connected: ${missing.join(', ')}`.slice(0, DEGRADED_CHARS)),
     names: publisher.nameTroubles,

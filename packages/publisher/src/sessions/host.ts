@@ -19,7 +19,7 @@ export function serveSubscribers(
   return serveSessions(hostOf(publisher), endpoints, options);
 }
 
-function hostOf(publisher: Publisher): SessionHost {
+export function hostOf(publisher: Publisher): SessionHost {
   const { name, identity, store, pace, clock, logger, subscribers, transfers } = publisher;
   return {
     name,

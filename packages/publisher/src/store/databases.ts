@@ -10,10 +10,10 @@ import { makeDirectory } from '@rulecast/program/directory';
 import { open } from 'lmdb';
 import { dataFileFault } from './data-file.ts';
 
-export interface KeyRange {
-  readonly start?: number[];
+export interface KeyRange<Key> {
+  readonly start?: Key;
   /** Not included. */
-  readonly end?: number[];
+  readonly end?: Key;
   /** From the start down. */
   readonly reverse?: boolean;
   readonly limit?: number;
@@ -22,8 +22,8 @@ export interface KeyRange {
 /** Keys in order, numbers by value, text by its bytes. Values that are handed out are not to be changed. */
 export interface Database<Value, Key> {
   get(key: Key): Value | undefined;
-  getKeys(range: KeyRange): Iterable<Key>;
-  getRange(range: KeyRange): Iterable<{ readonly key: Key; readonly value: Value }>;
+  getKeys(range: KeyRange<Key>): Iterable<Key>;
+  getRange(range: KeyRange<Key>): Iterable<{ readonly key: Key; readonly value: Value }>;
   /** Within a transaction. */
   put(key: Key, value: Value): unknown;
   /** Within a transaction. */
@@ -37,6 +37,7 @@ export interface Databases {
   readonly deltas: Database<Uint8Array, number[]>;
   readonly snapshots: Database<Uint8Array, number[]>;
   readonly subscribers: Database<string, string>;
+  readonly reports: Database<Uint8Array, string>;
   /** On disk when it returns. Throws what `work` throws, or why the disk refuses; then nothing is done. */
   transactionSync(work: () => void): void;
   /** The same in a later turn of the event loop. */
@@ -66,6 +67,7 @@ export function openDatabases(directory: string): Databases {
     deltas: root.openDB<Uint8Array, number[]>({ name: 'deltas', encoding: 'binary' }),
     snapshots: root.openDB<Uint8Array, number[]>({ name: 'snapshots', encoding: 'binary' }),
     subscribers: root.openDB<string, string>({ name: 'subscribers', encoding: 'string' }),
+    reports: root.openDB<Uint8Array, string>({ name: 'reports', encoding: 'binary' }),
     transactionSync(work) {
       root.transactionSync(() => {
         work(); // and nothing is given back: for a promise, such as that of `put`, LMDB would commit later

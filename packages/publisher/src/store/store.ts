@@ -580,6 +580,24 @@ export class Store implements SubscriberStore {
     });
   }
 
+  // ── Reports ──────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** What names reported last, by name, at most so many, after one. */
+  storedReports(after: string, most: number): readonly (readonly [string, Uint8Array])[] {
+    const some = this.#databases.reports.getRange({ start: after, limit: most + 1 });
+    return Array.from(some, ({ key, value }) => [key, Uint8Array.from(value)] as const).filter(
+      ([name]) => name !== after,
+    );
+  }
+
+  async storeReports(changed: ReadonlyMap<string, Uint8Array | undefined>): Promise<void> {
+    const { reports } = this.#databases;
+    await this.#databases.transaction(() => {
+      for (const [name, row] of changed)
+        void (row === undefined ? reports.remove(name) : reports.put(name, row));
+    });
+  }
+
   async close(): Promise<void> {
     await this.#databases.close();
   }

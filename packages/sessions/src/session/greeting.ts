@@ -17,9 +17,11 @@ import {
   PROTOCOL_VERSION,
   REFUSED_MAX,
   SESSION_ROOTS_MAX,
+  type Signed,
   TRANSFER_MAX_BYTES,
 } from '@rulecast/protocol';
 import { type Refusal, versionRefusal } from '../admission/refusal.ts';
+import type { PublisherView } from '../host.ts';
 import type { HeldRelease } from '../subscribers/entry.ts';
 import { askedWith, held, heldNoMore, NOTHING_ASKED, withAsking } from './asking.ts';
 import { andThen, faulty, stepTo, stopped } from './ending.ts';
@@ -109,7 +111,7 @@ export function welcomed({ hello, pulse }: Claiming, now: Now): Step {
   }
   return andThen<Named, Named>(trusting, (next) => {
     const asking = askedWith(next, hello.nonce);
-    if (claim !== undefined && isStrange(claim, now)) return askedToProve(asking, claim, now);
+    if (claim !== undefined && isStrange(claim, now.publisher)) return askedToProve(asking, claim, now);
     return andThen(sayIfDue(asking, now), (said) => offerIfDue(said, now));
   });
 }
@@ -165,7 +167,7 @@ function forkOf(state: Idle, { hash, epoch, version }: HeldRelease, now: Now): r
  * Whether a subscriber claims a release that the head of this publisher cannot have followed: one that is not
  * here, and has the head's number or a later one, or one of the head's epoch that none of its own had.
  */
-function isStrange(claim: HeldRelease, { publisher }: Now): boolean {
+export function isStrange(claim: HeldRelease, publisher: PublisherView): boolean {
   const { head, after } = publisher;
   if (publisher.numberOf(claim.hash) !== undefined) return false;
   if (after !== undefined && compareRelease(claim, after) <= 0) return false;
@@ -196,14 +198,22 @@ export function proofWanted(state: Named, nonce: Uint8Array, now: Now): Step<Nam
 /** The PROOF of a claim. One that holds is taken up before anything is offered. */
 export function judged(state: Proving, proof: MessageOf<'proof'>, now: Now): Step<Named> {
   const { claim, peer } = state;
-  const { publisher } = now;
+  const release = provenRelease(claim, proof, now.publisher);
+  if (release === undefined) return diverged(state, now);
+  return stepTo(idle(state), { kind: 'prove', release, name: peer.name, proof });
+}
+
+/** What is proved by a signed manifest; undefined where that is not the claim, or was not released here. */
+export function provenRelease(
+  claim: HeldRelease,
+  proof: Signed,
+  publisher: PublisherView,
+): HeldRelease | undefined {
   const isSigned = isSame(manifestHash(proof.content), claim.hash) && publisher.isSigned(proof);
   const manifest = isSigned ? decodeManifest(proof.content) : undefined;
   const isOurs = manifest !== undefined && isSame(manifest.lineage, publisher.lineage); // a key may have had another one before
-  if (!isOurs || compareRelease(manifest, claim) !== 0) return diverged(state, now);
-  const { epoch, version } = manifest;
-  const release = { ...claim, epoch, version };
-  return stepTo(idle(state), { kind: 'prove', release, name: peer.name, proof });
+  if (!isOurs || compareRelease(manifest, claim) !== 0) return undefined;
+  return { hash: claim.hash, epoch: manifest.epoch, version: manifest.version };
 }
 
 /** A proof was taken up: where an epoch above it is open, the head is offered now. */
