@@ -6,7 +6,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -26,6 +26,7 @@ import { Scene } from './scene.ts';
 
 /** `rulectl web`, as the document has it. */
 const COMMAND = blockText('docs/web.md#Open it').trim().split(' ').slice(1);
+const UNIT = readFileSync(join(ROOT, 'packaging/web/rulecast-web.service'), 'utf8');
 const OTHER_NAME = 'rebound.example';
 const ASKED = new URLSearchParams({
   packet: 'work > 192.0.2.66 tcp/443',
@@ -58,8 +59,12 @@ async function look(page: Page, url: string): Promise<string> {
 }
 
 /** `rulectl web` against a publisher, and its first link; it ends with the scene. */
-async function served(scene: Scene, control = endpointsIn(scene.directory).control): Promise<string> {
-  const { page, link } = await startWeb(control, COMMAND);
+async function served(
+  scene: Scene,
+  control = endpointsIn(scene.directory).control,
+  command = COMMAND,
+): Promise<string> {
+  const { page, link } = await startWeb(control, command);
   scene.onClose(async () => {
     page.kill();
     await once(page, 'close');
@@ -139,9 +144,12 @@ describe.skipIf(browserGap() !== undefined)('rulectl web', () => {
     expect(said).toEqual([]);
   });
 
-  it('says in one line what a role may not see, and shows the rest', async () => {
+  it('as its unit starts it says in one line what its role may not see, and shows the rest', async () => {
     const scene = await office();
-    const { page, base, said } = await entered(await served(scene, `unix:${scene.path('viewer.sock')}`));
+    const [, words = ''] = /^ExecStart=\S+ (.*) --control \S+$/m.exec(UNIT) ?? [];
+    const command = words.replace(/(?<=:)8470/, '0').split(' ');
+    const link = await served(scene, `unix:${scene.path('viewer.sock')}`, command);
+    const { page, base, said } = await entered(link);
     const refused = await look(page, `${base}refused`);
     expect(refused).toContain(
       'Who was refused what is not shown: viewer may status, and log takes the role admin.',
@@ -198,6 +206,17 @@ describe.skipIf(browserGap() !== undefined)('rulectl web', () => {
   });
 });
 
+/** By keys alone: over the menu to the content, and a command is copied. */
+async function copied(page: Page): Promise<string> {
+  await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+  await page.keyboard.press('Tab');
+  await page.keyboard.press('Enter'); // To the content
+  await page.keyboard.press('Tab');
+  await page.keyboard.press('Enter'); // Copy
+  await page.getByText('Copied').waitFor();
+  return page.evaluate<string>('navigator.clipboard.readText()');
+}
+
 /** Of a wide page that documents show, or, into a folder of that name, of each. */
 async function picture(page: Page, name: string, width: number): Promise<void> {
   const height = width === 1100 ? SHOWN[name] : undefined;
@@ -242,6 +261,8 @@ describe.skipIf(browserGap() !== undefined)('the page of an office', () => {
     '%s, %d pixels wide: axe finds nothing in any view, and nothing is wider than the window',
     async (scheme, width) => {
       const { page, said, base } = await entered(access.newLink(), width, scheme);
+      await look(page, base);
+      expect(await copied(page)).toBe('rulecast-doctor');
       for (const [name, path] of Object.entries(views)) {
         await look(page, `${base}${path}`);
         expect([name, await axeFindings(page)]).toEqual([name, []]);

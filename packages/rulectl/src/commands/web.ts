@@ -81,6 +81,6 @@ async function ended(access: Access, terminal: Terminal): Promise<void> {
   terminal.complain(
     'rulectl: open it once, in a browser of this machine. Enter: another link. Ctrl-C: the end.',
   );
-  process.stdin.on('data', () => tellLink(access, terminal)).on('error', () => process.stdin.emit('end'));
-  await once(process.stdin, 'end');
+  process.stdin.on('data', () => tellLink(access, terminal));
+  await once(process.stdin, 'end').catch(() => undefined); // reading a terminal that is gone fails
 }

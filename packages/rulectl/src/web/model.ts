@@ -100,9 +100,11 @@ export class Model {
 
   async #askStatus(): Promise<StatusView> {
     const batch = new StatusBatch();
-    const counting = this.#counters.any();
-    await this.#turns.take(() => askStatus(this.#place, batch, false));
-    batch.counters.push(...(await counting));
+    const [counters] = await Promise.all([
+      this.#counters.any(),
+      this.#turns.take(() => askStatus(this.#place, batch, false)),
+    ]);
+    batch.counters.push(...counters);
     return batch;
   }
 

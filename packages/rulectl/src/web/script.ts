@@ -21,7 +21,7 @@ let timer;
 let isDue = false;
 async function reload() {
   timer = undefined;
-  isDue = document.hidden || !getSelection().isCollapsed;
+  isDue = document.hidden;
   if (isDue) return;
   const answer = await fetch(location.href).catch(() => undefined);
   find('#gone').hidden = answer?.ok === true;
@@ -41,7 +41,9 @@ if (document.body.dataset.events) {
 }
 document.addEventListener('click', async ({ target }) => {
   if (!target.matches('button.copy')) return;
-  await navigator.clipboard.writeText(target.previousElementSibling.textContent);
+  const line = target.previousElementSibling;
+  const isCopied = await navigator.clipboard.writeText(line.textContent).then(() => true, () => false);
+  if (!isCopied) return getSelection().selectAllChildren(line);
   target.textContent = 'Copied';
   setTimeout(() => { target.textContent = 'Copy'; }, 1500);
 });

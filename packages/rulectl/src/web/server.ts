@@ -22,6 +22,8 @@ const LIMITS = {
   secretBytes: 64,
 } as const;
 const HEADERS_TIMEOUT_MS = 5000;
+/** Between two looks at who is too slow. */
+const CHECK_MS = 1000;
 const SILENCE_MS = 60_000;
 /** Ages on a page move on although nothing changes. */
 const TICK_MS = 30_000;
@@ -72,14 +74,17 @@ export function pageServer(
   view: View,
   complain: (text: string) => void,
 ): Server {
-  const followers = new Followers(model);
-  const server = createServer({ maxHeaderSize: LIMITS.headerBytes }, (request, response) => {
+  const complainOf = (error: unknown): void =>
+    complain(`rulectl: ${error instanceof Error ? error.message : String(error)}`);
+  const followers = new Followers(model, complainOf);
+  const bounds = { maxHeaderSize: LIMITS.headerBytes, connectionsCheckingInterval: CHECK_MS };
+  const server = createServer(bounds, (request, response) => {
     const answering = async (): Promise<void> => {
       const answer = await answerTo(request, access(), model, view, followers, response);
       if (answer !== undefined) send(answer, request, response);
     };
     answering().catch((error: unknown) => {
-      complain(`rulectl: ${error instanceof Error ? error.message : String(error)}`);
+      complainOf(error);
       if (!response.headersSent)
         send(message(500, 'a fault of rulectl: its terminal says more'), request, response);
       else response.destroy();
@@ -139,13 +144,11 @@ function enter(secret: string, access: Access): Answer {
   return { status: 200, type: TEXT, body: access.base, headers: { 'Set-Cookie': cookie } };
 }
 
-/** What is longer than a secret is none. */
+/** What is longer than a secret, or does not say how long it is, is none, and is not read. */
 async function bodyOf(request: IncomingMessage): Promise<string> {
+  if (!(Number(request.headers['content-length']) <= LIMITS.secretBytes)) return '';
   let text = '';
-  for await (const chunk of request) {
-    text += String(chunk);
-    if (text.length > LIMITS.secretBytes) return '';
-  }
+  for await (const chunk of request) text += String(chunk);
   return text;
 }
 
@@ -179,12 +182,14 @@ function send(answer: Answer, request: IncomingMessage, response: ServerResponse
 /** Windows that are told of each change of the status. While there are some, one question watches it. */
 class Followers {
   readonly #model: Model;
+  readonly #complainOf: (error: unknown) => void;
   readonly #all = new Set<ServerResponse>();
   #watch: AbortController | undefined;
   #clock: NodeJS.Timeout | undefined;
 
-  constructor(model: Model) {
+  constructor(model: Model, complainOf: (error: unknown) => void) {
     this.#model = model;
+    this.#complainOf = complainOf;
   }
 
   /** False: there are too many. */
@@ -202,7 +207,7 @@ class Followers {
     const watch = new AbortController();
     this.#watch = watch;
     this.#clock = setInterval(() => this.#tell(), TICK_MS);
-    void this.#model.watch(() => this.#tell(), watch.signal);
+    this.#model.watch(() => this.#tell(), watch.signal).catch(this.#complainOf);
   }
 
   #remove(response: ServerResponse): void {

@@ -21,7 +21,7 @@ export function pageOf({ title, view, isLive, main }: Page, base: string): strin
   return html`${head(title)}<script src="/page.js" defer></script></head>
 <body${live}><a class="skip" href="#main">To the content</a>
 <header><strong>Rulecast</strong><nav aria-label="Views">${menu}</nav></header>
-<p id="gone" role="alert" hidden>rulectl web does not answer: what stands here may be old.</p>
+<p id="gone" role="alert" hidden>rulectl web does not answer, or was started anew: what stands here may be old.</p>
 <main id="main">${main}</main></body></html>
 `.text;
 }
