@@ -1,4 +1,4 @@
-/** What the operator sees of firewalls that report: real publisher and rulectl, and reports as DEPOT.md has them. */
+/** Firewalls that report, as the operator sees them: real publisher and rulectl, reports as DEPOT.md has them. */
 
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
