@@ -1,4 +1,4 @@
-/** Firewalls that report, as the operator sees them: real publisher and rulectl, reports as DEPOT.md has them. */
+/** Firewalls that report, as the operator sees them: by a real publisher and rulectl. */
 
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
