@@ -35,6 +35,7 @@ export const EDGES = {
   'packages/publisher/src/fleet/listener.ts': 'the socket by which reports come',
   'packages/publisher/src/daemon.ts': 'the process',
   'packages/publisher/src/signer-main.ts': 'the process that has the keys',
+  'packages/relay/src/daemon.ts': 'the process',
   'packages/subscriber/src/daemon.ts': 'the process',
   'packages/subscriber/src/clock/system.ts':
     'the wall clock, boot clock and chance of the machine, for who hands in none',

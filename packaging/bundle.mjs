@@ -52,6 +52,7 @@ export const SIDES = {
     programs: {
       rulectl: 'packages/rulectl/src/main.ts',
       'rulecast-publisher': 'packages/publisher/src/daemon.ts',
+      'rulecast-relay': 'packages/relay/src/daemon.ts',
     },
     parts: [
       'packages/publisher/src/signer-main.ts',

@@ -48,6 +48,12 @@ const PROGRAMS = /** @type {const} */ ([
     summary: 'keep firewall rule sets and carry them to firewalls',
   },
   {
+    name: 'rulecast-relay',
+    side: 'management',
+    section: 8,
+    summary: 'serve firewalls by the files of a depot',
+  },
+  {
     name: 'rulecast-subscriber',
     side: 'firewall',
     section: 8,
@@ -85,7 +91,7 @@ const DOCUMENTS = [
   'docs',
   'packaging/README.md',
   'packaging/systemd/README.md',
-  ...['PROTOCOL', 'WIRE', 'CONTENT', 'MEANING', 'CONTROL'].map((name) => `protocol/${name}.md`),
+  ...['PROTOCOL', 'WIRE', 'CONTENT', 'MEANING', 'CONTROL', 'DEPOT'].map((name) => `protocol/${name}.md`),
 ];
 
 const USAGE = `npm run package -- [--out FOLDER] [--only deb|rpm]

@@ -15,6 +15,7 @@ const PUBLISHER = programAt('management', 'publisher', 'rulecast-publisher');
 const SUBSCRIBER = programAt('firewall', 'subscriber', 'rulecast-subscriber');
 const DNS = programAt('firewall', 'dns', 'rulecast-dns');
 const DNS_NET = programAt('firewall', 'dns', 'rulecast-dns-net');
+const RELAY = programAt('management', 'relay', 'rulecast-relay');
 const RULECTL = programAt('management', 'rulectl', 'rulectl');
 
 /**
@@ -132,6 +133,16 @@ export function startDns(args, launch = []) {
 /** What makes the namespace in which `rulecast-dns` is asked, as a command. @param {readonly string[]} args */
 export function dnsNetCommand(args) {
   return [process.execPath, DNS_NET, ...args];
+}
+
+/** Starts a relay; resolves when it has a release to serve. @param {readonly string[]} args */
+export function startRelay(args) {
+  return startDaemon(RELAY, args);
+}
+
+/** Runs a relay that is to end by itself. @param {readonly string[]} args */
+export function runRelay(args) {
+  return run(RELAY, args);
 }
 
 /** Runs a publisher that is to end by itself. @param {readonly string[]} args */

@@ -31,7 +31,7 @@ import { ROOT } from './blocks.ts';
 const SHOWN = ['examples', 'node_modules', 'package.json', 'packages', 'protocol', 'test'];
 /** Evaluates the commands that come on descriptor 3, and says on 4 how each ended. */
 const SHELL = `while IFS= read -r -d '' command <&3; do eval "$command" </dev/null; echo "$?" >&4; done`;
-const DAEMON = /^(rulecast-publisher|rulecast-subscriber)\b(?!.*--(print-|init\b))/;
+const DAEMON = /^(rulecast-publisher|rulecast-subscriber|rulecast-relay)\b(?!.*--(print-|init\b))/;
 const ERROR_LEVEL = 50;
 
 type LogLine = Readonly<Record<string, unknown>>;
@@ -146,7 +146,8 @@ export class Sandbox {
     );
     if (typeof code === 'number') return { code, stdout: '', stderr: this.stderr.slice(said) };
     if (name === 'rulecast-publisher') this.hasPublisher = true;
-    else if (this.hasPublisher) await this.logged(({ msg }) => msg === 'subscriber connected', from);
+    else if (this.hasPublisher && name === 'rulecast-subscriber')
+      await this.logged(({ msg }) => msg === 'subscriber connected', from);
     return { code: 0, stdout: '', stderr: '' };
   }
 

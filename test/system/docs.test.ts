@@ -5,6 +5,7 @@
 
 import { existsSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { defaultEndpoints } from '@rulecast/program';
 import { parseTrust, readDepotHead } from '@rulecast/protocol';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { allBlocks, blockText, ROOT } from '../docs/blocks.ts';
@@ -315,6 +316,19 @@ rulecast-subscriber --trust publisher.trust --name lab-firewall --connect unix:$
       const found = releaseIn(filesIn(box.path('mirror')), trust ?? expect.fail('no trust line'));
       expect(found.head.version).toBe(1);
     } else console.log('copies of a depot are not tried: rsync is not installed');
+  },
+
+  // By a session, where the block has a mirror: nobody answers at rules.example.
+  'docs/how-to/mirror.md#A relay': async (text) => {
+    const box = await withDepot(blockText('docs/how-to/mirror.md#Two hosts and a folder'));
+    await box.run('rulecast-publisher --state ./publisher --print-trust > publisher.trust');
+    await box.run('(umask 077; printf %064d 1 > dc1.token)');
+    const { subscribers } = defaultEndpoints({ XDG_RUNTIME_DIR: box.path('run') });
+    await box.run(
+      text.replace('https://rules.example/', subscribers).replace('/run/relay/', `${box.directory}/`),
+    );
+    await box.logged(({ msg, relay }) => msg === 'relay connected' && relay === 'dc1');
+    expect(box.errors()).toEqual([]);
   },
 
   'docs/recovery.md#When the store is lost': async (text) => {

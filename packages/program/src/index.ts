@@ -3,10 +3,10 @@
  *
  *   words, environment ─command-line─▶ options ─▶ main ─output, log-stream─▶ what people and services read ─▶ exit
  *
- * One room: command-line, words and gone-options (what is asked), directory, lock and small-file (where
- * things lie), output, now-or-never, log-stream and paced-log (what is said), listeners (who embeds one is
- * told), service (who started it is told), malloc (what large arrays cost), stop, exit, end-soon, run (the
- * end).
+ * One room: command-line, words, gone-options and trust (what is asked), directory, lock and small-file
+ * (where things lie), output, now-or-never, log-stream and paced-log (what is said), listeners (who embeds
+ * one is told), service (who started it is told), malloc (what large arrays cost), stop, exit, end-soon, run
+ * (the end).
  */
 
 export { DirectoryError, defaultEndpoints, stateHome } from './directory.ts';
@@ -30,4 +30,5 @@ export { programOptions, runProgram } from './run.ts';
 export { serviceManager } from './service.ts';
 export { readSmallFile } from './small-file.ts';
 export { stopSignal } from './stop.ts';
+export { readTrust } from './trust.ts';
 export { checkSwitches, checkWords, type WordRules } from './words.ts';

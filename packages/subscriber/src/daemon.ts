@@ -14,14 +14,14 @@ import {
   type Output,
   openLog,
   ProgramError,
-  readSmallFile,
+  readTrust,
   runProgram,
   serviceManager,
   stopSignal,
   usageError,
 } from '@rulecast/program';
 import { LockedError, lockDirectory } from '@rulecast/program/lock';
-import { parseTrust, STEADY_CLOCK, type Trust, trustFault } from '@rulecast/protocol';
+import { STEADY_CLOCK } from '@rulecast/protocol';
 import { type Address, formatAddress, isPartName } from '@rulecast/rules';
 import { TableEngineError } from '@rulecast/table';
 import { Garbage } from '@rulecast/threads';
@@ -48,8 +48,6 @@ import { StateError } from './state/state.ts';
 
 /** Beside the socket while `rulecast-dns` runs, as its unit has it. */
 const RUNNING = 'running';
-/** Of a file with a trust line, which has 107 characters. */
-const TRUST_MAX_BYTES = 4096;
 /** Made by tmpfiles.d for the unit, which may make nothing in /run. */
 const FIRST_ANSWERS = '/run/rulecast-first';
 await runProgram('rulecast-subscriber', main);
@@ -209,26 +207,6 @@ function ownCurveKey(): string {
   } catch (error) {
     throw error instanceof EndpointError ? usageError(error.message, { cause: error }) : error;
   }
-}
-
-function readTrust(text: string | undefined): Trust {
-  if (text === undefined)
-    throw usageError(
-      '--trust LINE or --trust FILE is missing: rulecast-publisher --print-trust prints the line',
-    );
-  const direct = parseTrust(text);
-  if (direct !== undefined) return direct;
-  let content: string;
-  try {
-    content = readSmallFile(text, TRUST_MAX_BYTES).toString('utf8');
-  } catch (cause) {
-    throw usageError(`--trust: "${text.slice(0, 80)}" is neither a trust line nor a file that can be read`, {
-      cause,
-    });
-  }
-  const trust = parseTrust(content);
-  if (trust === undefined) throw usageError(`--trust: ${text} holds ${trustFault(content)}`);
-  return trust;
 }
 
 function takeDns(addresses: readonly Address[], subscriber: Subscriber, logger: Logger): void {
