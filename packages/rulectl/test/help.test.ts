@@ -141,7 +141,7 @@ describe('usage errors', () => {
     [['push', 'a', '--merge', '--withdraw'], '--merge and --withdraw exclude each other'],
     [['push', 'a', '--merge', '--replace-all'], '--replace-all and --merge exclude each other'],
     [['push', 'a', '--wait', 'applied', '--no-wait'], '--no-wait and --wait exclude each other'],
-    [['push', 'a', '--wait', 'forever'], 'write released, applied, or a percentage from 1% to 100%'],
+    [['push', 'a', '--wait', 'forever'], 'write one of "released", "applied", "50%"'],
     [['push', 'a', '--timeout', '0'], '--timeout 0: write seconds'],
     [['push', 'a', '--timeout', '1e9'], '--timeout 1e9: write seconds'],
     [['push', 'a', '--if-version', '-1'], 'if-version'],

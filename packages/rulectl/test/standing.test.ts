@@ -133,7 +133,7 @@ describe('push', () => {
     expect(exit).toBe(0);
   });
 
-  it.each(['0%', '101%', '99.5%', '099%', '99', 'all', ''])('--wait %j is refused', async (wait) => {
+  it.each(['0%', '101%', '99.5%', '98%', '99', 'all', ''])('--wait %j is refused', async (wait) => {
     const { exit, stderr } = await rulectl(['push', 'x', `--wait=${wait}`]);
     expect({ exit, stderr }).toMatchObject({ exit: 64, stderr: expect.stringContaining('--wait') });
   });

@@ -9,6 +9,8 @@ import { usageError } from '../terminal/exit.ts';
 
 /** What a busy machine takes for the largest releases, and some. */
 const DEFAULT_TIMEOUT_SECONDS = '300';
+/** A share of the names that report besides: words, for shells complete them. */
+const WAITS = ['released', 'applied', '50%', '90%', '95%', '99%', '100%'] as const;
 /** No subscriber has to apply it. */
 const NOBODY = 'none';
 
@@ -16,7 +18,7 @@ export interface ReleaseArgs {
   readonly 'if-version'?: string | undefined;
   readonly 'dry-run'?: boolean | undefined;
   readonly 'as-new-epoch'?: boolean | undefined;
-  readonly wait?: string | undefined;
+  readonly wait?: (typeof WAITS)[number] | undefined;
   readonly 'no-wait'?: boolean | undefined;
   readonly timeout: string;
   readonly require?: readonly string[] | undefined;
@@ -50,7 +52,7 @@ export function withReleaseOptions<A>(yargs: Argv<A>): Argv<A & ReleaseArgs> {
       describe: 'above all that was ever released: for a publisher whose state is older than that',
     })
     .option('wait', {
-      type: 'string',
+      choices: WAITS,
       requiresArg: true,
       describe:
         'released: until it is stored; applied: until every subscriber that is expected or connected answered; 99%: also until so many of the names that report have it',
@@ -84,9 +86,6 @@ export function releaseFieldsOf(args: ReleaseArgs): ReleaseFields {
     throw usageError('--no-wait and --wait exclude each other');
   }
   const { wait = 'applied' } = args;
-  const share = /^(?:[1-9]|[1-9]\d|100)%$/.test(wait) ? Number.parseInt(wait, 10) : undefined;
-  if (share === undefined && wait !== 'applied' && wait !== 'released')
-    throw usageError(`--wait ${wait}: write released, applied, or a percentage from 1% to 100%`);
   return {
     ifVersion: args['if-version'] === undefined ? undefined : ifVersionOf(args['if-version']),
     dryRun: args['dry-run'] === true,
@@ -94,7 +93,7 @@ export function releaseFieldsOf(args: ReleaseArgs): ReleaseFields {
     wait: args['no-wait'] === true || wait === 'released' ? 'released' : 'applied',
     timeoutMs: timeoutOf(args.timeout),
     require: requiredOf(args.require),
-    share,
+    share: wait.endsWith('%') ? Number.parseInt(wait, 10) : undefined,
     message: args.message && bounded(args.message, MESSAGE_MAX_BYTES, '--message'),
   };
 }
