@@ -35,8 +35,11 @@ import { type DepotSource, SourceError } from './source.ts';
 
 /** Our choice: half of it are all roots that a lineage may have, with all keys and signatures. */
 const ROOTS_MAX_BYTES = 2 ** 20;
-/** The longest wait for a mirror that fails, in polls: after an outage not all come at once. */
-const BACKOFF_MAX = 4;
+/**
+ * The longest wait for a mirror, in polls: where it fails, for after an outage not all come at once; and where
+ * a nearer one is well, so that its own server bears nearly all of what a site asks.
+ */
+const POLLS_MAX = 4;
 /** How long a stream is kept for the next who wants it. */
 const KEPT_MS = 60_000;
 
@@ -62,7 +65,6 @@ export interface DepotStream {
 /** How a release is reached. */
 interface Way {
   page: DepotPage;
-  source: DepotSource;
   /** By the first object of each. */
   readonly streams: Map<ObjectReference, Promise<Uint8Array>>;
 }
@@ -129,7 +131,8 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
   // ── Heads ────────────────────────────────────────────────────────────────────────────────────────────────
 
   async #follow(source: DepotSource): Promise<void> {
-    const { pollMs, random, logger } = this.#options;
+    const { pollMs, random, logger, sources } = this.#options;
+    const nearer = sources.slice(0, sources.indexOf(source));
     let bytes: Uint8Array | undefined;
     let isDue = false;
     source.onHead?.(() => {
@@ -148,12 +151,17 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
       } catch (error) {
         if (this.#isClosed) return;
         this.#faults.set(source, faultOf(error, source));
-        if (before === undefined) logger.warn({ mirror: source.name }, faultOf(error, source));
-        polls = Math.min(polls * 2, BACKOFF_MAX);
+        polls = Math.min(polls * 2, POLLS_MAX);
+        if (before === undefined) {
+          logger.warn({ mirror: source.name }, faultOf(error, source));
+          for (const wake of this.#wakes.values()) wake(); // another one may be well
+        }
       }
       this.#lookForMotion();
       this.emit('asked');
-      if (!isDue) await this.#pause(source, pollMs * polls * (0.9 + 0.2 * random()));
+      const isSpare = nearer.some((other) => !this.#faults.has(other));
+      const waitMs = pollMs * (isSpare ? POLLS_MAX : polls) * (0.9 + 0.2 * random());
+      if (!isDue) await this.#pause(source, waitMs);
     }
   }
 
@@ -203,7 +211,7 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
   async #followRoots(reference: ObjectReference, source: DepotSource): Promise<void> {
     const { rootHash, lineage } = this.#options.trust;
     if (reference.length > ROOTS_MAX_BYTES) throw new SourceError(`${source.name}: more roots than can be`);
-    const text = Buffer.from(await this.#object(reference, source)).toString('latin1');
+    const text = Buffer.from(await this.#object(reference)).toString('latin1');
     const roots = (parseRoots(text) ?? []).map(readRoot);
     const at = roots.findIndex(({ hash }) => Buffer.compare(hash, rootHash) === 0);
     const [first, ...next] = roots.slice(at < 0 ? roots.length : at);
@@ -220,14 +228,14 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
     const last = this.#head;
     if (last !== undefined && compareHead(head, last) <= 0) return;
     const isKnown = last !== undefined && Buffer.compare(last.page.sha256, head.page.sha256) === 0;
-    const isNews = isKnown ? false : this.#turnTo(head, await this.#pageOf(head, source), source);
+    const isNews = isKnown ? false : this.#turnTo(head, await this.#pageOf(head, source));
     this.#head = head;
     this.#headAtMs = this.#options.clock.monotonicMs();
     if (isNews) this.emit('release');
   }
 
   async #pageOf(head: DepotHead, source: DepotSource): Promise<DepotPage> {
-    const page = decodeDepotPage(await this.#object(head.page, source));
+    const page = decodeDepotPage(await this.#object(head.page));
     if (Buffer.compare(manifestHash(page.signed.content), head.hash) !== 0)
       throw new SourceError(`${source.name}: its page is of another release than its head`);
     const lengths = [
@@ -240,11 +248,11 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
   }
 
   /** Whether it is another release. */
-  #turnTo({ hash }: DepotHead, page: DepotPage, source: DepotSource): boolean {
+  #turnTo({ hash }: DepotHead, page: DepotPage): boolean {
     const before = this.#release;
     const way = before && this.#ways.get(before);
     if (way !== undefined && Buffer.compare(before?.hash ?? hash, hash) === 0) {
-      Object.assign(way, { page, source });
+      way.page = page;
       return false;
     }
     const { signatures, content } = page.signed;
@@ -256,7 +264,7 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
       hash,
       capabilities,
     };
-    this.#ways.set(this.#release, { page, source, streams: new Map() });
+    this.#ways.set(this.#release, { page, streams: new Map() });
     return true;
   }
 
@@ -275,7 +283,8 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
       try {
         return { base, stream: await this.#kept([delta], way), id: undefined };
       } catch (error) {
-        this.#options.logger.warn({ mirror: way.source.name }, faultOf(error, way.source));
+        if (!(error instanceof SourceError)) throw error;
+        this.#options.logger.warn({}, `a snapshot is read in place of a delta: ${error.message}`);
       }
     }
     const names = Buffer.concat(page.snapshot.map(({ sha256 }) => sha256));
@@ -283,22 +292,22 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
     return { base: undefined, stream: await this.#kept(page.snapshot, way), id };
   }
 
-  #kept(pieces: readonly ObjectReference[], { source, streams }: Way): Promise<Uint8Array> {
+  #kept(pieces: readonly ObjectReference[], { streams }: Way): Promise<Uint8Array> {
     const [first] = pieces as readonly [ObjectReference];
     const known = streams.get(first);
     if (known !== undefined) return known;
-    const made = Promise.all(pieces.map((piece) => this.#object(piece, source))).then(joined);
+    const made = Promise.all(pieces.map((piece) => this.#object(piece))).then(joined);
     const forget = (): void => void streams.delete(first);
     streams.set(first, made);
     made.then(() => void this.#options.clock.after(KEPT_MS, forget), forget);
     return made;
   }
 
-  /** Of the mirror that showed it, or of another, each also past its caches. Throws SourceError. */
-  async #object(reference: ObjectReference, shown: DepotSource): Promise<Uint8Array> {
-    const others = this.#options.sources.filter((source) => source !== shown);
+  /** Of the nearest that is well and has it; of each also past its caches. Throws SourceError. */
+  async #object(reference: ObjectReference): Promise<Uint8Array> {
+    const isFaulty = (source: DepotSource): number => Number(this.#faults.has(source));
     const faults: string[] = [];
-    for (const source of [shown, ...others])
+    for (const source of [...this.#options.sources].sort((a, b) => isFaulty(a) - isFaulty(b)))
       for (const isAgain of [false, true]) {
         try {
           const bytes = await source.object(reference, isAgain);

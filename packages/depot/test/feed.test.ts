@@ -290,6 +290,27 @@ describe('a mirror', () => {
     ]);
   });
 
+  it('that is not the nearest is asked each fourth time, and at once where the nearer fails', async () => {
+    const publisher = newPublisher();
+    await releases(publisher, 1);
+    const files = await write(publisher);
+    const [near, far] = [new MemorySource(files, 'near'), new MemorySource(new Map(files), 'far')];
+    const { feed, clock, pass, polled } = feedOf(publisher, [near, far]);
+    const heads = () => [near, far].map(({ asked }) => asked.filter((path) => path === 'head').length);
+    await polled();
+    expect(heads()).toEqual([1, 1]);
+    for (let i = 0; i < 4; i++) await pass(15_000);
+    expect(heads()).toEqual([5, 2]);
+    expect(far.asked.filter((path) => path !== 'head')).toEqual([]);
+    await releases(publisher, 1, 300);
+    await write(publisher, far.files);
+    near.fault = 'connection refused';
+    await pass(15_000);
+    expect(heads()[1]).toBe(3);
+    expect(clock.pendingMs).toEqual([15_000, 30_000]);
+    expect(await taken(feed)).toBe('2 from nothing');
+  });
+
   it('spreads its polls over a fifth of their time', async () => {
     const publisher = newPublisher();
     await releases(publisher, 1);

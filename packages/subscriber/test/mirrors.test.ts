@@ -181,7 +181,7 @@ describe('a subscriber of mirrors', () => {
     await world.publish();
     await expect.poll(() => subscriber.status().version).toBe(2);
     await expect.poll(() => subscriber.status().freshness).toBe('fresh');
-    expect(said).toEqual(['the publisher ended the session: there is another root']);
+    expect(said).toContain('the publisher ended the session: there is another root');
   });
 
   it('takes the snapshot where a page leads to a stream that is not the release', async () => {
