@@ -36,8 +36,8 @@ import { type DepotSource, SourceError } from './source.ts';
 /** Our choice: half of it are all roots that a lineage may have, with all keys and signatures. */
 const ROOTS_MAX_BYTES = 2 ** 20;
 /**
- * The longest wait for a mirror, in polls: where it fails, for after an outage not all come at once; and where
- * a nearer one is well, so that its own server bears nearly all of what a site asks.
+ * The longest wait for a mirror, in polls: where it fails, for after an outage not all come at once; and
+ * where a nearer one is well, which then bears nearly all of what a site asks.
  */
 const POLLS_MAX = 4;
 /** How long a stream is kept for the next who wants it. */
@@ -81,6 +81,8 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
   /** Why a mirror gives nothing. */
   readonly #faults = new Map<DepotSource, string>();
   readonly #wakes = new Map<DepotSource, () => void>();
+  /** Each takes back the end of a stream that is kept. */
+  readonly #timers = new Set<() => void>();
   #following: Promise<unknown> = Promise.resolve();
   #taking: Promise<void> = Promise.resolve();
   #isClosed = false;
@@ -123,7 +125,7 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
   async close(): Promise<void> {
     this.#isClosed = true;
     for (const source of this.#options.sources) source.close();
-    for (const wake of this.#wakes.values()) wake();
+    for (const end of [...this.#wakes.values(), ...this.#timers]) end();
     this.emit('asked'); // for who waits until it is ready
     await this.#following;
   }
@@ -299,7 +301,14 @@ export class DepotFeed extends EventEmitter<{ release: []; roots: []; asked: [] 
     const made = Promise.all(pieces.map((piece) => this.#object(piece))).then(joined);
     const forget = (): void => void streams.delete(first);
     streams.set(first, made);
-    made.then(() => void this.#options.clock.after(KEPT_MS, forget), forget);
+    made.then(() => {
+      if (this.#isClosed) return;
+      const cancel = this.#options.clock.after(KEPT_MS, () => {
+        this.#timers.delete(cancel);
+        forget();
+      });
+      this.#timers.add(cancel);
+    }, forget);
     return made;
   }
 

@@ -139,6 +139,9 @@ describe('a feed', () => {
     clock.advance(60_000);
     await taken(feed);
     expect(source.asked.slice(before).filter((path) => path !== 'head')).toHaveLength(pieces * 2);
+    expect(clock.pendingMs.length).toBeGreaterThan(0);
+    await feed.close();
+    expect(clock.pendingMs).toEqual([]); // else the process goes on for a minute
   });
 });
 
